@@ -1,0 +1,238 @@
+/**
+ * The result file: one JSON document per run, validated with zod on write and on read.
+ *
+ * Units are SI and live in the field's name or doc: seconds, bytes, FLOP, bytes per second.
+ * Formatting happens in `reports/`. Unknown fields are kept (`looseObject`), so that a newer
+ * minor version's file survives a round trip through an older tool.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+/** The version that this code writes. A file with a larger one is refused with a clear error. */
+export const SCHEMA_VERSION = 1;
+
+/** A median with a seeded bootstrap 95 % interval over its samples. */
+export const statisticSchema = z.looseObject({
+  /** Samples that entered the statistic (flagged ones are kept in `samples`, not counted here). */
+  count: z.int().nonnegative(),
+  median: z.number(),
+  /** Lower end of the 95 % bootstrap interval of the median. */
+  low: z.number(),
+  /** Upper end of the 95 % bootstrap interval of the median. */
+  high: z.number(),
+  min: z.number(),
+  max: z.number(),
+  mean: z.number(),
+  /** Samples outside Tukey's outer fences; they are counted in, and shown. */
+  outliers: z.int().nonnegative(),
+});
+
+/** One execution of a case. */
+export const sampleSchema = z.looseObject({
+  /** GPU time in seconds: sum over submissions of last pass end minus first pass begin. */
+  seconds: z.number().nonnegative(),
+  /** Wall clock in seconds, from submit to the queue being idle. */
+  wallSeconds: z.number().nonnegative(),
+  /** Round of the A/B/B/A interleaving, and place in it: together they give the order of samples. */
+  round: z.int().nonnegative(),
+  place: z.int().nonnegative(),
+  /** The canary's time around this sample, divided by its reference time: 1 is an undisturbed clock. */
+  canary: z.number().nonnegative().optional(),
+  /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
+  flag: z.enum(["clock", "interrupted"]).optional(),
+});
+
+/** One named part of a case, in the order of execution. */
+export const stageSchema = z.looseObject({
+  name: z.string(),
+  flops: z.number().nonnegative(),
+  /** Least bytes that the stage must move. */
+  bytes: z.number().nonnegative(),
+  /** GPU seconds of each staged execution. */
+  samples: z.array(z.number().nonnegative()),
+  statistic: statisticSchema.optional(),
+});
+
+/** Shape of an attention problem. Layout of tensors is [heads, context, headDim]. */
+export const shapeSchema = z.looseObject({
+  batch: z.literal(1),
+  heads: z.int().positive(),
+  context: z.int().positive(),
+  headDim: z.int().positive(),
+  dtype: z.enum(["f16", "f32"]),
+});
+
+/** Options of a Lighthouse implementation; absent for dense attention. */
+export const lighthouseOptionsSchema = z.looseObject({
+  levels: z.int(),
+  pooling: z.int(),
+  k: z.int(),
+  scorer: z.enum(["norm", "dilated", "gla"]),
+  dilation: z.int().optional(),
+});
+
+/** What the correctness check of a case found. */
+export const checkSchema = z.looseObject({
+  passed: z.boolean(),
+  /** What was compared with what, in one sentence. */
+  method: z.string(),
+  /** Largest error found, in units of the tolerance's norm, and the derived tolerance. */
+  maxError: z.number().nullable(),
+  tolerance: z.number().nullable(),
+  /** One entry for each part compared. */
+  parts: z.array(z.looseObject({
+    name: z.string(),
+    passed: z.boolean(),
+    maxError: z.number().nullable(),
+    tolerance: z.number().nullable(),
+    detail: z.string().optional(),
+  })).optional(),
+});
+
+/** Digests: `output` and `lse` are pcg-sum 128-bit digests, `selection` is SHA-256 of int32 indices. */
+export const digestSchema = z.looseObject({
+  output: z.string().optional(),
+  lse: z.string().optional(),
+  selection: z.string().optional(),
+});
+
+/** One measured (or skipped, or failed) case. */
+export const caseSchema = z.looseObject({
+  /** Stable identity, for example `latency/dense/forward/N8192-H8-d128-f16`. */
+  id: z.string(),
+  suite: z.enum(["correctness", "latency", "throughput", "retrieval"]),
+  /** `dense`, `dense-naive`, `lighthouse-norm`, …, or `peer:NAME`. */
+  implementation: z.string(),
+  direction: z.enum(["forward", "backward", "forward-backward"]),
+  shape: shapeSchema,
+  lighthouse: lighthouseOptionsSchema.optional(),
+  /** Length of the gathered sub-sequence, for Lighthouse. */
+  gathered: z.int().optional(),
+  /** Which sweep of the profile the case belongs to: `context`, `k`, `pooling`, `levels`, `scorer`. */
+  sweeps: z.array(z.string()).optional(),
+  status: z.enum(["ok", "skipped", "failed"]),
+  /** Why the case was skipped or failed: one line. */
+  reason: z.string().optional(),
+  /** FLOP of one execution by the convention of the specification (causal half counted). */
+  flops: z.number().nonnegative(),
+  /** Least bytes of one execution. */
+  bytes: z.number().nonnegative(),
+  /** Bytes of all buffers held while the case runs. */
+  peakBytes: z.number().nonnegative(),
+  /** Predicted seconds for one execution, from calibration; what the budget decided on. */
+  predictedSeconds: z.number().nonnegative().optional(),
+  stages: z.array(stageSchema),
+  samples: z.array(sampleSchema),
+  /** Over `samples[].seconds`. */
+  statistic: statisticSchema.optional(),
+  /** Tokens per second of the layer: context / median seconds, with its interval. */
+  throughput: statisticSchema.optional(),
+  check: checkSchema.optional(),
+  digest: digestSchema.optional(),
+  /** Rows of the output that nothing covers, for Lighthouse. */
+  zeroRows: z.int().optional(),
+});
+
+/** Ratio of two cases measured in the same interleaved rounds. */
+export const ratioSchema = z.looseObject({
+  /** Case id in the numerator (the slower, baseline one) and in the denominator. */
+  numerator: z.string(),
+  denominator: z.string(),
+  /** How the samples were interleaved. */
+  method: z.literal("abba"),
+  rounds: z.int().nonnegative(),
+  /** numerator seconds / denominator seconds: above 1 means the denominator is faster. */
+  ratio: z.number(),
+  low: z.number(),
+  high: z.number(),
+});
+
+/** Ceilings of this device, measured at the start of the run. Absent parts were not measurable. */
+export const calibrationSchema = z.looseObject({
+  /** FLOP per second of register-only fused multiply-adds. */
+  fmaF32: statisticSchema.optional(),
+  fmaF16: statisticSchema.optional(),
+  /** FLOP per second of a register-only subgroup-matrix chain (Dawn only). */
+  matrix: z.array(z.looseObject({ config: z.string(), flopsPerSecond: statisticSchema })).optional(),
+  /** Bytes per second of a large buffer copy, bytes read plus bytes written. */
+  copy: statisticSchema.optional(),
+  /** Seconds of a compute pass that does nothing. */
+  emptyPass: statisticSchema.optional(),
+  /** Smallest non-zero step seen between timestamps, in seconds. */
+  timestampGranularity: z.number().optional(),
+  /** Seconds of the canary kernel on the undisturbed device. */
+  canary: statisticSchema.optional(),
+  /** `gpu` when timestamps work, `wall` when times are wall clock. */
+  clock: z.enum(["gpu", "wall"]),
+  notes: z.array(z.string()).optional(),
+});
+
+/** The machine that measured. */
+export const environmentSchema = z.looseObject({
+  adapter: z.looseObject({
+    vendor: z.string(),
+    architecture: z.string(),
+    device: z.string(),
+    description: z.string(),
+    isFallbackAdapter: z.boolean(),
+    /** True for CPU implementations of Vulkan (llvmpipe, SwiftShader, WARP). */
+    software: z.boolean(),
+  }),
+  /** Driver name and version, where it can be found out. */
+  driver: z.string().nullable(),
+  deviceMemoryBytes: z.number().nullable(),
+  features: z.array(z.string()),
+  limits: z.record(z.string(), z.number()),
+  os: z.string(),
+  cpu: z.string(),
+  cores: z.int().positive(),
+  memoryBytes: z.number(),
+  runtime: z.looseObject({ deno: z.string(), v8: z.string(), typescript: z.string() }),
+  packages: z.record(z.string(), z.string()),
+  /** Same fingerprint: absolute times may be compared. */
+  fingerprint: z.string(),
+});
+
+/** A whole result file. */
+export const resultSchema = z.looseObject({
+  schemaVersion: z.literal(SCHEMA_VERSION),
+  tool: z.looseObject({
+    name: z.literal("lighthouse-attention-bench"),
+    version: z.string(),
+    /** Git commit of the working tree, or null outside a repository. */
+    commit: z.string().nullable(),
+    /** Whether the tree had uncommitted changes; null outside a repository. */
+    dirty: z.boolean().nullable(),
+  }),
+  /** ISO 8601, UTC. */
+  startedAt: z.string(),
+  /** Null while the run goes on or was cut short. */
+  finishedAt: z.string().nullable(),
+  /** The command line to run again, first word `deno`. */
+  command: z.array(z.string()),
+  profile: z.string(),
+  stack: z.enum(["deno", "dawn"]),
+  seed: z.int().nonnegative(),
+  /** Everything that decides which cases run, as given and defaulted. */
+  configuration: z.record(z.string(), z.unknown()),
+  hashes: z.looseObject({ wgsl: z.string(), configuration: z.string(), plan: z.string() }),
+  environment: environmentSchema,
+  calibration: calibrationSchema.nullable(),
+  cases: z.array(caseSchema),
+  ratios: z.array(ratioSchema),
+  /** One line each: things that the reader should know of the run as a whole. */
+  notes: z.array(z.string()),
+});
+
+export type Statistic = z.infer<typeof statisticSchema>;
+export type Sample = z.infer<typeof sampleSchema>;
+export type StageRecord = z.infer<typeof stageSchema>;
+export type ShapeRecord = z.infer<typeof shapeSchema>;
+export type LighthouseRecord = z.infer<typeof lighthouseOptionsSchema>;
+export type CheckRecord = z.infer<typeof checkSchema>;
+export type CaseRecord = z.infer<typeof caseSchema>;
+export type RatioRecord = z.infer<typeof ratioSchema>;
+export type CalibrationRecord = z.infer<typeof calibrationSchema>;
+export type EnvironmentRecord = z.infer<typeof environmentSchema>;
+export type Result = z.infer<typeof resultSchema>;
