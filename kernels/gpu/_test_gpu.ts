@@ -1,0 +1,23 @@
+/**
+ * The adapter that tests run on. Without one a test passes as skipped and says why, unless
+ * `LIGHTHOUSE_REQUIRE_GPU=1` (set in CI) makes a missing adapter a failure.
+ *
+ * @module
+ */
+import { DeviceError, type Gpu, openDevice, type OpenDeviceOptions } from "./device.ts";
+
+/** Opens the device for a test, or explains the skip and returns undefined. */
+export async function testGpu(
+  t: Deno.TestContext,
+  options: OpenDeviceOptions = {},
+): Promise<Gpu | undefined> {
+  try {
+    return await openDevice(options);
+  } catch (error) {
+    if (!(error instanceof DeviceError) || Deno.env.get("LIGHTHOUSE_REQUIRE_GPU") === "1") {
+      throw error;
+    }
+    console.warn(`skipped: ${t.name}: ${error.message}`);
+    return undefined;
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * Opening a WebGPU device on either stack, and the plain record of what it can do.
+ *
+ * @module
+ */
+
+/** Which WebGPU implementation runs the kernels. */
+export type Stack = "deno" | "dawn";
+
+/** One configuration of the adapter's matrix units, as the device lists it. */
+export interface SubgroupMatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** Plain description of the adapter behind a device. */
+export interface AdapterRecord {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  readonly isFallbackAdapter: boolean;
+  /** True for CPU implementations of Vulkan (llvmpipe, SwiftShader, WARP). */
+  readonly software: boolean;
+}
+
+/** What kernels may rely on. Nothing else about the device decides which variant runs. */
+export interface Capabilities {
+  readonly f16: boolean;
+  readonly subgroups: boolean;
+  /** Smallest and largest subgroup size, 0 where the stack does not say. */
+  readonly subgroupMinSize: number;
+  readonly subgroupMaxSize: number;
+  readonly timestamps: boolean;
+  readonly subgroupMatrix: readonly SubgroupMatrixConfig[];
+  /** `enable` directives that a shader with subgroup operations needs on this stack. */
+  readonly subgroupsDirective: string;
+  /** Largest storage binding in bytes (a multiple of 4). */
+  readonly maxBindingBytes: number;
+  readonly maxBufferBytes: number;
+  readonly maxWorkgroupBytes: number;
+  readonly maxInvocations: number;
+  readonly maxWorkgroupsPerDimension: number;
+  /** Alignment of the offset of a storage binding, bytes. */
+  readonly storageAlignment: number;
+}
+
+/** An open device. Everything in `kernels/` takes one of these. */
+export interface Gpu {
+  readonly stack: Stack;
+  readonly device: GPUDevice;
+  readonly adapter: AdapterRecord;
+  readonly capabilities: Capabilities;
+  /** Features that were granted, sorted. */
+  readonly features: readonly string[];
+  /** Limits of the device by name. */
+  readonly limits: Readonly<Record<string, number>>;
+  /** Undefined while the device works; then one line that says why it was lost. */
+  readonly lost: () => string | undefined;
+  readonly destroy: () => void;
+}
+
+/** Options of {@linkcode openDevice}. */
+export interface OpenDeviceOptions {
+  /** Default `deno`. */
+  stack?: Stack;
+  /** The `GPU` object to ask; default: `navigator.gpu`, or Dawn's for the `dawn` stack. */
+  gpu?: GPU;
+  /** Features that must be granted; an adapter without one is an error. */
+  require?: readonly string[];
+  /** Features not to ask for, for example `subgroups` to test the fallback. */
+  without?: readonly string[];
+}
+
+/** No adapter, no WebGPU, or a required feature is missing. The message is one line. */
+export class DeviceError extends Error {
+  override readonly name = "DeviceError";
+  /** `no-webgpu`, `no-adapter`, `feature` or `refused`. */
+  readonly kind: "no-webgpu" | "no-adapter" | "feature" | "refused";
+  constructor(kind: DeviceError["kind"], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+  }
+}
+
+const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+const OPTIONAL_FEATURES = ["shader-f16", "timestamp-query", "subgroups", MATRIX_FEATURE];
+const RAISED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupsPerDimension",
+  "maxStorageBuffersPerShaderStage",
+] as const;
+
+const SOFTWARE = /llvmpipe|lavapipe|swiftshader|basic render|warp/i;
+
+/**
+ * Opens a device with every optional feature that the kernels know how to use.
+ *
+ * @throws {DeviceError} without WebGPU, without an adapter, or when a required feature is missing.
+ *
+ * @example
+ * ```ts
+ * import { DeviceError, openDevice } from "./device.ts";
+ * try {
+ *   const gpu = await openDevice();
+ *   console.log(gpu.adapter.description, gpu.capabilities.f16);
+ *   gpu.destroy();
+ * } catch (error) {
+ *   if (!(error instanceof DeviceError)) throw error;
+ * }
+ * ```
+ */
+export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
+  const stack = options.stack ?? "deno";
+  const entry = options.gpu ?? await entryPoint(stack);
+  const adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new DeviceError("no-adapter", `openDevice: the ${stack} stack found no WebGPU adapter`);
+  }
+  const required = options.require ?? [];
+  const excluded = options.without ?? [];
+  // Deno's wgpu grants `subgroups` without listing it, so it is asked for on trust first.
+  const listed = (name: string) => adapter.features.has(name as GPUFeatureName);
+  const trusted = stack === "deno" ? ["subgroups"] : [];
+  const wanted = OPTIONAL_FEATURES.filter((name) => !excluded.includes(name) && listed(name));
+  const features = new Set([...wanted, ...required]);
+  const attempts = [
+    new Set([...features, ...trusted.filter((name) => !excluded.includes(name))]),
+    features,
+  ];
+  const requiredLimits: Record<string, number> = {};
+  for (const name of RAISED_LIMITS) {
+    const value = adapter.limits[name];
+    if (typeof value === "number") requiredLimits[name] = value;
+  }
+  let device: GPUDevice | undefined;
+  let refusal: unknown;
+  for (const attempt of attempts) {
+    try {
+      device = await adapter.requestDevice({
+        requiredFeatures: [...attempt] as GPUFeatureName[],
+        requiredLimits,
+      });
+      break;
+    } catch (error) {
+      refusal = error;
+    }
+  }
+  if (!device) {
+    const missing = required.filter((name) => !listed(name));
+    const text = firstLine(refusal);
+    throw missing.length
+      ? new DeviceError("feature", `openDevice: the adapter does not grant ${missing.join(", ")}`, {
+        cause: refusal,
+      })
+      : new DeviceError("refused", `openDevice: the adapter refused the device: ${text}`, {
+        cause: refusal,
+      });
+  }
+  let lost: string | undefined;
+  device.lost.then((info) => {
+    if (info.reason !== "destroyed") lost = `device lost: ${firstLine(info.message)}`;
+  });
+  const opened = device;
+  const record = describeAdapter(adapter);
+  return {
+    stack,
+    device: opened,
+    adapter: record,
+    capabilities: readCapabilities(opened, adapter, stack),
+    features: [...opened.features].sort(),
+    limits: readLimits(opened),
+    lost: () => lost,
+    destroy: () => opened.destroy(),
+  };
+}
+
+async function entryPoint(stack: Stack): Promise<GPU> {
+  if (stack === "dawn") return (await import("./dawn.ts")).openDawn();
+  const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (!gpu) throw new DeviceError("no-webgpu", "openDevice: this runtime has no navigator.gpu");
+  return gpu;
+}
+
+function describeAdapter(adapter: GPUAdapter): AdapterRecord {
+  const info = adapter.info as GPUAdapterInfo & { isFallbackAdapter?: boolean };
+  const fallback = info.isFallbackAdapter === true;
+  const text = [info.vendor, info.architecture, info.device, info.description].join(" ");
+  return {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description,
+    isFallbackAdapter: fallback,
+    software: fallback || SOFTWARE.test(text),
+  };
+}
+
+function readCapabilities(device: GPUDevice, adapter: GPUAdapter, stack: Stack): Capabilities {
+  const has = (name: string) => device.features.has(name as GPUFeatureName);
+  const info = adapter.info as GPUAdapterInfo & {
+    subgroupMinSize?: number;
+    subgroupMaxSize?: number;
+    subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig>;
+  };
+  const limits = device.limits;
+  const round4 = (bytes: number) => Math.floor(bytes / 4) * 4;
+  return {
+    f16: has("shader-f16"),
+    subgroups: has("subgroups"),
+    subgroupMinSize: info.subgroupMinSize ?? 0,
+    subgroupMaxSize: info.subgroupMaxSize ?? 0,
+    timestamps: has("timestamp-query"),
+    subgroupMatrix: has(MATRIX_FEATURE)
+      ? [...info.subgroupMatrixConfigs ?? []].map((c) => ({
+        componentType: c.componentType,
+        resultComponentType: c.resultComponentType,
+        M: c.M,
+        N: c.N,
+        K: c.K,
+      }))
+      : [],
+    // wgpu's front end knows the operations but not the directive.
+    subgroupsDirective: stack === "deno" ? "" : "enable subgroups;",
+    maxBindingBytes: round4(limits.maxStorageBufferBindingSize),
+    maxBufferBytes: round4(limits.maxBufferSize),
+    maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
+    maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
+    maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    storageAlignment: limits.minStorageBufferOffsetAlignment,
+  };
+}
+
+function readLimits(device: GPUDevice): Record<string, number> {
+  const limits: Record<string, number> = {};
+  const source = device.limits as unknown as Record<string, unknown>;
+  for (const name in source) {
+    const value = source[name];
+    if (typeof value === "number") limits[name] = value;
+  }
+  return limits;
+}
+
+function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n", 1)[0].trim();
+}

@@ -1,0 +1,129 @@
+/**
+ * Digest and finiteness of device data without reading it back.
+ *
+ * The digest is for telling results apart, not for security: each 32-bit word is hashed with its
+ * index by PCG, hashes are summed modulo 2^32 in four lanes. It depends on every bit and every
+ * position and not on the order of reading, so it is the same on every device for the same bytes.
+ *
+ * @module
+ */
+import code from "./inspect.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerHead,
+  createUniform,
+  encodeDispatches,
+  readBuffer,
+  type Tensor,
+  USAGE,
+} from "./buffers.ts";
+import type { Gpu } from "./device.ts";
+import { createPipeline } from "./pipeline.ts";
+import { pcg } from "./random.ts";
+
+/** What one pass over a tensor found. */
+export interface Inspection {
+  /** 32 hexadecimal digits. */
+  readonly digest: string;
+  /** Elements that are NaN or infinite. */
+  readonly notFinite: number;
+}
+
+/** NaN or infinity in data that must be finite. */
+export class NotFiniteError extends RangeError {
+  override readonly name = "NotFiniteError";
+}
+
+/** Element kinds that {@linkcode inspectSlices} tells apart. */
+export type InspectKind = "f16" | "f32" | "integer";
+
+/** Digest and count of non-finite elements of a tensor `[heads, rows, dim]`. */
+export function inspectTensor(gpu: Gpu, tensor: Tensor): Promise<Inspection> {
+  const slices = tensor.blocks.map((block) => ({
+    ...block.data,
+    size: block.heads * bytesPerHead(tensor),
+  }));
+  return inspectSlices(gpu, slices, tensor.dtype);
+}
+
+/** Digest and count of non-finite elements of slices, hashed as one run of words. */
+export async function inspectSlices(
+  gpu: Gpu,
+  slices: readonly BufferSlice[],
+  kind: InspectKind,
+): Promise<Inspection> {
+  const pipeline = await createPipeline(gpu, {
+    label: "inspect",
+    code,
+    bindings: ["read", "read-write", "uniform"],
+  });
+  const totals = gpu.device.createBuffer({
+    label: "inspect totals",
+    size: 32,
+    usage: USAGE.storage | USAGE.copySrc,
+  });
+  const encoder = gpu.device.createCommandEncoder({ label: "inspect" });
+  const uniforms: GPUBuffer[] = [];
+  let first = 0;
+  for (const part of slices) {
+    const words = part.size / 4;
+    const groups = Math.min(4096, Math.ceil(words / 256));
+    const code = kind === "f32" ? 0 : kind === "f16" ? 1 : 2;
+    const uniform = createUniform(gpu, [words, groups * 256, code, first]);
+    uniforms.push(uniform);
+    first += words;
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, [bindDispatch(gpu, pipeline, {
+      slices: [
+        part,
+        { buffer: totals, offset: 0, size: 32 },
+        { buffer: uniform, offset: 0, size: 16 },
+      ],
+      workgroups: [groups, 1, 1],
+    })]);
+    pass.end();
+  }
+  gpu.device.queue.submit([encoder.finish()]);
+  const bytes = await readBuffer(gpu, { buffer: totals, offset: 0, size: 32 });
+  totals.destroy();
+  uniforms.forEach((uniform) => uniform.destroy());
+  const words = new Uint32Array(bytes.buffer);
+  return { digest: formatDigest(words), notFinite: words[4] };
+}
+
+/** The same digest computed on the host, for tests and for checking a file. */
+export function digestWords(words: Uint32Array): string {
+  const lanes = new Uint32Array(4);
+  for (let i = 0; i < words.length; i++) {
+    const index = pcg(i);
+    const a = pcg(words[i] ^ index);
+    const b = pcg((words[i] + Math.imul(index, 2654435769)) >>> 0);
+    lanes[0] += a;
+    lanes[1] += b;
+    lanes[2] += pcg((a + 0x9e3779b9) >>> 0);
+    lanes[3] += pcg((b ^ 0x85ebca6b) >>> 0);
+  }
+  return formatDigest(lanes);
+}
+
+function formatDigest(lanes: Uint32Array): string {
+  return [...lanes.subarray(0, 4)].map((lane) => lane.toString(16).padStart(8, "0")).join("");
+}
+
+/**
+ * Throws when any of the tensors holds NaN or infinity.
+ *
+ * @throws {NotFiniteError} naming the tensor and how many elements are not finite.
+ */
+export async function requireFinite(gpu: Gpu, tensors: readonly Tensor[]): Promise<void> {
+  for (const tensor of tensors) {
+    const { notFinite } = await inspectTensor(gpu, tensor);
+    if (notFinite > 0) {
+      const count = tensor.heads * tensor.rows * tensor.dim;
+      throw new NotFiniteError(
+        `check ${tensor.label}: ${notFinite} of ${count} elements are NaN or infinite`,
+      );
+    }
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Compute pipelines with explicit layouts, compiled once per device and source.
+ *
+ * @module
+ */
+import type { Gpu } from "./device.ts";
+
+/** How a shader uses the binding at the same index. */
+export type BindingKind = "read" | "read-write" | "uniform";
+
+/** What a pipeline is made of. Two equal records give the same pipeline. */
+export interface PipelineSource {
+  /** Names the shader in error messages. */
+  readonly label: string;
+  readonly code: string;
+  /** Default `main`. */
+  readonly entryPoint?: string;
+  /** Bindings of group 0, in order. Layouts are explicit: `auto` drops unused bindings. */
+  readonly bindings: readonly BindingKind[];
+  /** Values of `override` declarations. */
+  readonly constants?: Readonly<Record<string, number>>;
+}
+
+/** A compiled pipeline and the layout of its group 0. */
+export interface Pipeline {
+  readonly source: PipelineSource;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** A shader that did not compile, with the line, column and source text of the first error. */
+export class ShaderError extends Error {
+  override readonly name = "ShaderError";
+}
+
+const caches = new WeakMap<GPUDevice, Map<string, Promise<Pipeline>>>();
+
+/**
+ * Compiles a pipeline, or returns the one already compiled for this device.
+ *
+ * @throws {ShaderError} when the shader or the pipeline is invalid.
+ */
+export function createPipeline(gpu: Gpu, source: PipelineSource): Promise<Pipeline> {
+  let cache = caches.get(gpu.device);
+  if (!cache) caches.set(gpu.device, cache = new Map());
+  const key = JSON.stringify([
+    source.code,
+    source.entryPoint,
+    source.bindings,
+    source.constants,
+  ]);
+  let pipeline = cache.get(key);
+  if (!pipeline) {
+    pipeline = compile(gpu.device, source);
+    cache.set(key, pipeline);
+    pipeline.catch(() => cache.delete(key));
+  }
+  return pipeline;
+}
+
+async function compile(device: GPUDevice, source: PipelineSource): Promise<Pipeline> {
+  const { label, code, bindings } = source;
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ label, code });
+  const layout = device.createBindGroupLayout({
+    label,
+    entries: bindings.map((kind, binding) => ({
+      binding,
+      visibility: GPU_COMPUTE,
+      buffer: {
+        type: kind === "uniform" ? "uniform" : kind === "read" ? "read-only-storage" : "storage",
+      },
+    })),
+  });
+  const info = await module.getCompilationInfo();
+  const first = info.messages.find((message) => message.type === "error");
+  let pipeline: GPUComputePipeline | undefined;
+  let refusal: unknown;
+  if (!first) {
+    try {
+      pipeline = await device.createComputePipelineAsync({
+        label,
+        layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+        compute: {
+          module,
+          entryPoint: source.entryPoint ?? "main",
+          constants: source.constants as Record<string, number> | undefined,
+        },
+      });
+    } catch (error) {
+      refusal = error;
+    }
+  }
+  const validation = await device.popErrorScope();
+  if (first) {
+    const line = code.split("\n")[first.lineNum - 1] ?? "";
+    throw new ShaderError(
+      `compile ${label}: line ${first.lineNum}:${first.linePos}: ${first.message.trim()}\n  ${line.trim()}`,
+    );
+  }
+  if (!pipeline || validation) {
+    const text = validation?.message ?? (refusal instanceof Error ? refusal.message : refusal);
+    throw new ShaderError(`compile ${label}: ${text}`, { cause: refusal });
+  }
+  return { source, pipeline, layout };
+}
+
+// Values of the WebGPU flag constants, which a browser or Deno defines globally and Node's Dawn does not.
+const GPU_COMPUTE = 4;

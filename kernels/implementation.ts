@@ -1,0 +1,115 @@
+/**
+ * The one signature that dense attention, every Lighthouse variant and every peer share.
+ *
+ * Suites plan, prepare, execute and check all implementations alike. A plan is pure: it needs the
+ * capability record of a device, not the device.
+ *
+ * Shape letters, used everywhere: B batch (1), H heads, N context length, d head dimension,
+ * L levels, p pooling factor, k selection budget, S length of the gathered sub-sequence,
+ * P pyramid entries per head.
+ *
+ * @module
+ */
+import type { DType, Tensor } from "./gpu/buffers.ts";
+import type { Gpu } from "./gpu/device.ts";
+import type { RunOptions, Timing } from "./gpu/timing.ts";
+
+/** Shape of one attention layer; Q, K, V and the output are `[heads, context, headDim]`. */
+export interface AttentionShape {
+  readonly heads: number;
+  readonly context: number;
+  readonly headDim: number;
+  readonly dtype: DType;
+}
+
+/** Options of a Lighthouse layer (specification, sections 1 to 4). */
+export interface LighthouseOptions {
+  /** L, at least 2. */
+  readonly levels: number;
+  /** p, a power of two, at least 2. */
+  readonly pooling: number;
+  /** k, a multiple of 128. */
+  readonly k: number;
+  readonly scorer: "norm" | "dilated" | "gla";
+  /** δ of the dilated and gla scorers; divides N. */
+  readonly dilation?: number;
+}
+
+/** What is to be computed. */
+export interface Problem {
+  readonly shape: AttentionShape;
+  readonly lighthouse?: LighthouseOptions;
+}
+
+/** Cost of one stage of an implementation. */
+export interface StagePlan {
+  readonly name: string;
+  /** FLOP by the convention of the specification, section 8. */
+  readonly flops: number;
+  /** Least bytes that the stage must move. */
+  readonly bytes: number;
+}
+
+/** Everything about a case that can be known before anything is allocated. */
+export interface ImplementationPlan {
+  readonly stages: readonly StagePlan[];
+  readonly flops: number;
+  readonly bytes: number;
+  /** Buffers held while the case runs, inputs and outputs included. */
+  readonly buffers: readonly { readonly name: string; readonly bytes: number }[];
+  readonly peakBytes: number;
+  /** Largest number of heads a tensor block may hold on this device. */
+  readonly headsPerBlock: number;
+  /** S, for Lighthouse. */
+  readonly gathered?: number;
+}
+
+/** Seeded or given inputs, each `[heads, context, headDim]`, cut into the same head blocks. */
+export interface LayerInputs {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** A prepared case: buffers allocated, pipelines compiled, ready to run any number of times. */
+export interface Prepared {
+  readonly plan: ImplementationPlan;
+  /** Names of the stages that `Timing.stages` reports, in order. */
+  readonly stages: readonly string[];
+  /** Runs the layer once. */
+  readonly execute: (options?: RunOptions) => Promise<Timing>;
+  /** Results of the last execution; they belong to this object. */
+  readonly outputs: {
+    /** `[heads, context, headDim]`. */
+    readonly output: Tensor;
+    /**
+     * Natural-log-sum-exp of the scaled logits, f32 `[heads, rows, 1]`: rows are the context for
+     * dense attention and S (gathered order) for Lighthouse.
+     */
+    readonly lse: Tensor;
+    /** Pyramid indices in gathered order, `[heads, S]`, for Lighthouse. */
+    readonly readSelection?: () => Promise<Int32Array>;
+  };
+  readonly destroy: () => void;
+}
+
+/** One way of computing an attention layer. */
+export interface Implementation {
+  /** `dense`, `dense-naive`, `lighthouse-norm`, …; the name that results carry. */
+  readonly name: string;
+  /** For people: one short phrase. */
+  readonly title: string;
+  /**
+   * @throws {RangeError} when the problem is not one this implementation can compute; one line that
+   * names the value and the limit.
+   */
+  readonly plan: (
+    gpu: Pick<Gpu, "capabilities" | "adapter">,
+    problem: Problem,
+  ) => ImplementationPlan;
+  readonly prepare: (
+    gpu: Gpu,
+    problem: Problem,
+    options: { inputs: LayerInputs; flopsPerDispatch?: number },
+  ) => Promise<Prepared>;
+}
