@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { sampleResult } from "./_sample_result.ts";
+import * as claims from "./claims.ts";
+import type { Result } from "../suites/result_schema.ts";
+
+function row(result: Result, id: string): claims.ClaimRow {
+  return claims.judgeClaims(result).find((row) => row.id === id)!;
+}
+
+function withHeadline(ratio: number, spread = 0.01): Result {
+  const result = sampleResult();
+  Object.assign(result.ratios.at(-1)!, {
+    ratio,
+    low: ratio * (1 - spread),
+    high: ratio * (1 + spread),
+  });
+  return result;
+}
+
+Deno.test("judgeRatio follows the printed rule", () => {
+  assert.equal(claims.judgeRatio(16.8, 21), "reproduced");
+  assert.equal(claims.judgeRatio(40, 21), "reproduced");
+  assert.equal(claims.judgeRatio(16.79, 21), "partly");
+  assert.equal(claims.judgeRatio(8.4, 21), "partly");
+  assert.equal(claims.judgeRatio(8.39, 21), "not reproduced");
+  assert.ok(claims.VERDICT_RULE.includes("0.8") && claims.VERDICT_RULE.includes("0.4"));
+});
+
+Deno.test("the headline claim is judged on the upper end of the interleaved ratio", () => {
+  const judged = row(withHeadline(16.7), "speedup-forward");
+  assert.equal(judged.verdict, "reproduced");
+  assert.equal(judged.ours!.value, 16.7);
+  assert.equal(judged.ratio, 16.7 / 21);
+  assert.equal(row(withHeadline(16.5), "speedup-forward").verdict, "partly");
+  assert.equal(row(withHeadline(3), "speedup-forward").verdict, "not reproduced");
+  assert.match(claims.verdictLine(withHeadline(3)), /^The 21× does not hold here: 3\.00× at 512K/);
+});
+
+Deno.test("a run that stops earlier shows its nearest point and is not run", () => {
+  const result = sampleResult({
+    contexts: [2048, 8192],
+    heads: 8,
+    software: true,
+    description: "llvmpipe",
+  });
+  const judged = row(result, "speedup-forward");
+  assert.equal(judged.verdict, "not run");
+  assert.equal(judged.ours, null);
+  assert.match(judged.nearest!, /× \(.*×\) at 8K$/);
+  assert.equal(judged.why, "The run was planned to 8K only.");
+  assert.ok(judged.software);
+  assert.match(
+    judged.command!,
+    /--context 524288 .*--k N\/64 .*--direction forward --stack deno --seed 42$/,
+  );
+  assert.match(
+    claims.verdictLine(result),
+    /^The 21× at 512K was not run\. At 8K, .*software adapter\.$/,
+  );
+});
+
+Deno.test("a point of another shape never stands in for the paper's", () => {
+  const result = sampleResult({ heads: 4 });
+  const judged = row(result, "speedup-forward");
+  assert.equal(judged.verdict, "not run");
+  assert.match(judged.nearest!, /at 512K with H = 4/);
+  assert.match(judged.why, /not run at the paper's setting/);
+});
+
+Deno.test("a skipped case gives its reason", () => {
+  const result = sampleResult();
+  const dense = result.cases.find(({ id }) => id.includes("/dense/forward/N524288"))!;
+  Object.assign(dense, { status: "skipped", reason: "predicted 21.4 s, the budget is 10 s" });
+  delete dense.statistic;
+  const judged = row(result, "speedup-forward");
+  assert.equal(judged.verdict, "not run");
+  assert.equal(judged.why, "dense at 512K was skipped: predicted 21.4 s, the budget is 10 s.");
+});
+
+Deno.test("two times without interleaved rounds give no ratio", () => {
+  const result = sampleResult();
+  result.ratios = [];
+  assert.match(row(result, "speedup-forward").why, /not in interleaved rounds/);
+});
+
+Deno.test("the forward-backward claims are not run while the direction is not measured", () => {
+  for (const id of ["speedup-forward-backward", "equal-cost-forward-backward"]) {
+    const judged = row(sampleResult(), id);
+    assert.equal(judged.verdict, "not run");
+    assert.match(judged.why, /No forward and backward case/);
+  }
+});
+
+Deno.test("the context of equal cost is interpolated and judged by the advantage", () => {
+  const result = sampleResult({ contexts: [65_536, 131_072, 524_288] });
+  const at = (name: string) => result.cases.find(({ id }) => id.includes(name))!.statistic!;
+  Object.assign(at("/dense/forward/N65536"), { median: 1, low: 1, high: 1 });
+  Object.assign(at("/dense/forward/N131072"), { median: 4, low: 4, high: 4 });
+  const target = at("/lighthouse-norm/forward/N524288");
+  Object.assign(target, { median: 2, low: 2, high: 2 });
+  const judged = row(result, "equal-cost-forward");
+  assert.equal(Math.round(judged.ours!.value), Math.round(65_536 * Math.SQRT2));
+  assert.equal(judged.verdict, "reproduced");
+  Object.assign(target, { median: 1e9, low: 1e9, high: 1e9 });
+  assert.match(row(result, "equal-cost-forward").why, /nothing is extrapolated/);
+});
+
+Deno.test("growth is reproduced over the paper's range only, and not when it falls", () => {
+  assert.equal(row(sampleResult(), "growth").verdict, "reproduced");
+  assert.equal(row(sampleResult({ contexts: [8192, 65_536] }), "growth").verdict, "partly");
+  assert.equal(row(sampleResult({ contexts: [8192] }), "growth").verdict, "not run");
+  assert.equal(row(withHeadline(1.5), "growth").verdict, "not reproduced");
+});
+
+Deno.test("the FLOP ratio is exact or it is not reproduced", () => {
+  assert.ok(Math.abs(claims.FLOP_RATIO - (16 / 3) ** 2) < 1e-12);
+  const result = sampleResult();
+  assert.equal(row(result, "flop-ratio").verdict, "reproduced");
+  result.cases.find(({ lighthouse }) => lighthouse)!.stages.find(({ name }) =>
+    name === "attention"
+  )!
+    .flops *= 1.001;
+  assert.equal(row(result, "flop-ratio").verdict, "not reproduced");
+});
+
+Deno.test("coverage counts empty rows and knows how many the method allows", () => {
+  const result = sampleResult();
+  assert.equal(row(result, "coverage").verdict, "reproduced");
+  const record = result.cases.find(({ lighthouse }) => lighthouse)!;
+  record.zeroRows = 15;
+  assert.equal(row(result, "coverage").verdict, "not reproduced");
+  assert.match(row(result, "coverage").why, /^1 of 7 cases have empty rows/);
+  record.zeroRows = 8 * 15 + 1;
+  assert.match(row(result, "coverage").why, /a defect of this run/);
+});
+
+Deno.test("training claims are listed with the paper's rows and a reason", () => {
+  const throughput = row(sampleResult(), "training-throughput");
+  assert.equal(throughput.verdict, "not run");
+  assert.equal(throughput.paper.text, "1.64–2.76×");
+  assert.match(throughput.why, /no training step/);
+  assert.equal(row(sampleResult(), "end-to-end").paper.text, "1.40–1.69×");
+  assert.equal(row(sampleResult(), "retrieval").details.length, 5);
+  assert.equal(row(sampleResult(), "final-loss").details.length, 20);
+});
+
+Deno.test("claims seen elsewhere are marked as not the paper's", () => {
+  const rows = claims.judgeClaims(sampleResult()).filter(({ id }) => id.startsWith("elsewhere"));
+  assert.equal(rows.length, 4);
+  assert.ok(rows.every(({ verdict }) => verdict === "not the paper's claim"));
+});
+
+Deno.test("the hardware notice tells software, other and same hardware apart", () => {
+  assert.equal(claims.hardwareNotice(sampleResult({ software: true })).level, "software");
+  assert.equal(
+    claims.hardwareNotice(sampleResult({ description: "NVIDIA H100" })).level,
+    "different",
+  );
+  assert.equal(claims.hardwareNotice(sampleResult({ description: "NVIDIA B200" })).level, "same");
+});
+
+Deno.test("an empty run says that nothing was measured", () => {
+  const result = sampleResult({ contexts: [] });
+  assert.equal(claims.verdictLine(result), "Nothing was measured.");
+  assert.ok(claims.judgeClaims(result).every(({ ours }) => ours === null));
+});

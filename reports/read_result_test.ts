@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { sampleResult } from "./_sample_result.ts";
+import {
+  parseResult,
+  readResult,
+  RESULT_FILE_LIMIT_BYTES,
+  ResultFileError,
+} from "./read_result.ts";
+
+const good = JSON.stringify(sampleResult({ contexts: [8192] }));
+
+function refusal(text: string): string {
+  try {
+    parseResult(text, "r.json");
+  } catch (error) {
+    assert.ok(error instanceof ResultFileError);
+    assert.equal(error.exitCode, 2);
+    assert.ok(!error.message.includes("\n"), "the error has one line");
+    return error.message;
+  }
+  throw new Error("the text was accepted");
+}
+
+Deno.test("parseResult keeps unknown fields", () => {
+  const value = JSON.parse(good);
+  value.cases[0].later = { nested: 1 };
+  assert.deepEqual(parseResult(JSON.stringify(value), "r.json"), value);
+});
+
+Deno.test("parseResult says when the JSON is cut off", () => {
+  for (const length of [good.length - 1, good.length >> 1, 1000, 1]) {
+    assert.match(
+      refusal(good.slice(0, length)),
+      /^cannot use result file r\.json: the JSON is cut off/,
+    );
+  }
+});
+
+Deno.test("parseResult says when the text is no JSON, empty, or no object", () => {
+  assert.match(refusal("<html>"), /no JSON \(/);
+  assert.match(refusal(" \n"), /it is empty/);
+  assert.match(refusal("[]"), /expected a JSON object, found an array/);
+  assert.match(refusal("null"), /found null/);
+});
+
+Deno.test("parseResult names both versions", () => {
+  const version = (schemaVersion: unknown) => refusal(JSON.stringify({ schemaVersion }));
+  assert.match(version(7), /written by a newer version: schemaVersion 7, this tool reads up to 1$/);
+  assert.match(version(0), /unknown schemaVersion 0, expected 1$/);
+  assert.match(version("1"), /unknown schemaVersion "1", expected 1$/);
+  assert.match(refusal("{}"), /no schemaVersion, expected 1/);
+});
+
+Deno.test("parseResult names the first offending path and what was expected", () => {
+  const value = JSON.parse(good);
+  value.cases[1].samples[2].seconds = "fast";
+  assert.equal(
+    refusal(JSON.stringify(value)),
+    "cannot use result file r.json: cases[1].samples[2].seconds: expected number, received string",
+  );
+  value.cases[0].status = "fine";
+  assert.match(
+    refusal(JSON.stringify(value)),
+    /cases\[0\]\.status: expected one of .* \(and 1 more\)$/,
+  );
+});
+
+Deno.test("readResult reads a file and refuses a missing one, a folder and a huge one", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${folder}/good.json`, good);
+    assert.equal((await readResult(`${folder}/good.json`)).cases.length, 2);
+    await assert.rejects(readResult(`${folder}/none.json`), /none\.json: the file does not exist$/);
+    await assert.rejects(readResult(folder), /it is a folder, expected a JSON file$/);
+    // Sparse: takes no room on disk.
+    await Deno.writeTextFile(`${folder}/huge.json`, "");
+    await Deno.truncate(`${folder}/huge.json`, RESULT_FILE_LIMIT_BYTES + 1);
+    await assert.rejects(
+      readResult(`${folder}/huge.json`),
+      /it has 64\.0 MiB, the limit is 64\.0 MiB/,
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("ResultFileError keeps a hostile path on one line", () => {
+  const { message } = new ResultFileError("a\n\u001b[2Jb", "c\nd");
+  assert.equal(message, "cannot use result file a [2Jb: c d");
+});
