@@ -1,0 +1,40 @@
+/**
+ * The one place where errors become a line on stderr and an exit code.
+ *
+ * @module
+ */
+import { DeviceError } from "../../kernels/gpu/device.ts";
+import { DeviceLostError } from "../../kernels/gpu/timing.ts";
+import { errorLine, EXIT } from "../errors.ts";
+
+/** The exit code that an error stands for; undefined for a fault of the program itself. */
+export function exitCodeFor(error: unknown): number | undefined {
+  if (error instanceof Error && "exitCode" in error && typeof error.exitCode === "number") {
+    return error.exitCode;
+  }
+  if (error instanceof DeviceError) {
+    return error.kind === "feature" ? EXIT.usage : EXIT.nothingMeasured;
+  }
+  if (error instanceof DeviceLostError) return EXIT.failed;
+  if (error instanceof DOMException && error.name === "AbortError") return EXIT.inconclusive;
+  return undefined;
+}
+
+/**
+ * Runs a command and ends the process with its exit code. Errors that a person can act on come out
+ * as one line; anything else is a fault of this program and comes out with its stack, code 1.
+ */
+export async function runCommand(name: string, main: () => Promise<number>): Promise<never> {
+  let code: number;
+  try {
+    code = await main();
+  } catch (error) {
+    const known = exitCodeFor(error);
+    code = known ?? EXIT.failed;
+    const text = known === undefined && error instanceof Error
+      ? `unexpected fault, please report it: ${error.stack ?? error.message}`
+      : errorLine(error);
+    console.error(`${name}: ${text}`);
+  }
+  Deno.exit(code);
+}
