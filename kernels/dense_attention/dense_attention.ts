@@ -1,0 +1,344 @@
+/**
+ * Dense causal attention, forward: O = softmax(Q·Kᵀ/√d + causal mask)·V, per head.
+ *
+ * Shapes: Q, K, V, O `[heads, N, d]`; log-sum-exp `[heads, N]`, natural logarithm of the sum of
+ * exponentials of the scaled logits. Row i attends to keys 0…i, so no row is ever fully masked.
+ *
+ * Numerics: f16 or f32 storage, every product and sum in f32. Against a float64 evaluation of the
+ * same stored inputs the error is that of f32 dot products of length d, of one exponential per
+ * score and of one rounding to the storage type.
+ *
+ * Variants: `dense` is tiled and tuned; `dense-naive` (dense_attention_naive.ts) is one thread per
+ * row and exists as a second opinion in tests.
+ *
+ * @module
+ */
+import code from "./dense_attention.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  createTensor,
+  createUniform,
+  type Dispatch,
+  type DType,
+  floatBits,
+  headsPerBlock,
+  slice,
+  type Tensor,
+} from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
+import { Timer } from "../gpu/timing.ts";
+import type { AttentionShape, Implementation, ImplementationPlan } from "../implementation.ts";
+import { type DenseTiling, generateDense, layOut } from "./dense_attention_codegen.ts";
+import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
+
+/** Head dimensions that the kernel supports. */
+export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
+
+/** What to plan for: one block of heads. */
+export interface DenseAttentionOptions {
+  /** Heads in one binding. */
+  readonly heads: number;
+  /** N, at least 1; any value. */
+  readonly rows: number;
+  /** d, one of {@linkcode HEAD_DIMS}. */
+  readonly headDim: number;
+  readonly dtype: DType;
+  /** Softmax scale. Default 1/√d. */
+  readonly scale?: number;
+  /** Most FLOP of one dispatch; longer work is split by query range. Default: never split. */
+  readonly flopsPerDispatch?: number;
+  /** Default: chosen for the adapter. Results agree within rounding whichever is taken. */
+  readonly tiling?: DenseTiling;
+}
+
+/** Everything about the launch that can be known without a device. */
+export interface DenseAttentionPlan extends DenseAttentionOptions {
+  readonly scale: number;
+  readonly tiling: DenseTiling;
+  readonly pipeline: PipelineSource;
+  /** Query-tile ranges, one per dispatch, heaviest first. */
+  readonly ranges: readonly { firstTile: number; tileCount: number; flops: number }[];
+  readonly workgroupBytes: number;
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+/** The bindings of one block of heads. */
+export interface DenseAttentionBuffers {
+  /** `[heads, N, d]`. */
+  readonly q: BufferSlice;
+  /** `[heads, N, d]`. */
+  readonly k: BufferSlice;
+  /** `[heads, N, d]`. */
+  readonly v: BufferSlice;
+  /** `[heads, N, d]`, written. */
+  readonly o: BufferSlice;
+  /** `[heads, N]` f32, written. */
+  readonly lse: BufferSlice;
+}
+
+/**
+ * Tile sizes by adapter: a GPU wants registers full of independent products, a CPU driver wants
+ * little code and few threads.
+ */
+export function chooseTiling(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  headDim: number,
+): DenseTiling {
+  const wide = headDim % 64 === 0;
+  const threadsX = wide ? 16 : 8;
+  const { maxWorkgroupBytes, maxInvocations } = gpu.capabilities;
+  const candidates: DenseTiling[] = gpu.adapter.software ? [] : [
+    { tileRows: 128, tileKeys: 4 * threadsX, threadsX, threadsY: 16, chunk: 16 },
+    { tileRows: 64, tileKeys: 4 * threadsX, threadsX, threadsY: 8, chunk: 16 },
+  ];
+  candidates.push({ tileRows: 32, tileKeys: 4 * threadsX, threadsX, threadsY: 8, chunk: 16 });
+  for (const tiling of candidates) {
+    const fits = layOut(tiling, headDim).workgroupBytes <= maxWorkgroupBytes &&
+      tiling.threadsX * tiling.threadsY <= maxInvocations;
+    if (fits) return tiling;
+  }
+  const last = candidates[candidates.length - 1];
+  throw new RangeError(
+    `plan dense attention: head dimension ${headDim} needs ${
+      layOut(last, headDim).workgroupBytes
+    } bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
+  );
+}
+
+/**
+ * Plans a launch.
+ *
+ * @throws {RangeError} naming the value and the limit, when the kernel cannot run the shape.
+ */
+export function planDenseAttention(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  options: DenseAttentionOptions,
+): DenseAttentionPlan {
+  const { heads, rows, headDim, dtype } = options;
+  requireCount("heads", heads);
+  requireCount("rows", rows);
+  if (!HEAD_DIMS.includes(headDim)) {
+    throw new RangeError(
+      `plan dense attention: head dimension ${headDim} is not one of ${HEAD_DIMS.join(", ")}`,
+    );
+  }
+  const tiling = options.tiling ?? chooseTiling(gpu, headDim);
+  const { workgroupBytes } = layOut(tiling, headDim);
+  const { capabilities } = gpu;
+  // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.
+  const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
+  const generated = generateDense({ tiling, headDim, dtype, subgroups });
+  const tiles = Math.ceil(rows / tiling.tileRows);
+  const flops = denseForwardFlops({ heads, rows, headDim });
+  return {
+    ...options,
+    scale: options.scale ?? 1 / Math.sqrt(headDim),
+    tiling,
+    pipeline: {
+      label: `dense attention d=${headDim} ${dtype}`,
+      code: `${subgroups ? capabilities.subgroupsDirective : ""}${code}${generated}`,
+      bindings: ["read", "read", "read", "read-write", "read-write", "uniform"],
+    },
+    ranges: splitTiles({
+      tiles,
+      flops,
+      limit: options.flopsPerDispatch ?? Infinity,
+      most: capabilities.maxWorkgroupsPerDimension,
+    }),
+    workgroupBytes,
+    flops,
+    bytes: denseForwardBytes({ heads, rows, headDim, dtype }),
+  };
+}
+
+function requireCount(name: string, value: number) {
+  if (!Number.isInteger(value) || value < 1) {
+    throw new RangeError(`plan dense attention: ${name} = ${value} is not a positive integer`);
+  }
+}
+
+/** Cuts query tiles into ranges of at most `limit` FLOP: tile t costs in proportion to t + 1/2. */
+function splitTiles(
+  options: { tiles: number; flops: number; limit: number; most: number },
+): { firstTile: number; tileCount: number; flops: number }[] {
+  const { tiles, flops, limit, most } = options;
+  const perUnit = flops / (tiles * tiles); // Σ (2t + 1) for t < tiles is tiles²
+  const ranges = [];
+  for (let end = tiles; end > 0;) {
+    let first = end - 1;
+    const cost = () => perUnit * (end * end - first * first);
+    while (first > 0 && end - first < most) {
+      first--;
+      if (cost() > limit) {
+        first++;
+        break;
+      }
+    }
+    ranges.push({ firstTile: first, tileCount: end - first, flops: cost() });
+    end = first;
+  }
+  return ranges;
+}
+
+/** A compiled kernel. `bind` may be called for any number of head blocks of the planned size. */
+export interface DenseAttention {
+  readonly plan: DenseAttentionPlan;
+  readonly bind: (buffers: DenseAttentionBuffers) => Dispatch[];
+  readonly destroy: () => void;
+}
+
+/**
+ * Compiles the planned kernel.
+ *
+ * @throws {ShaderError} when the device refuses the shader.
+ */
+export async function createDenseAttention(
+  gpu: Gpu,
+  plan: DenseAttentionPlan,
+): Promise<DenseAttention> {
+  const pipeline = await createPipeline(gpu, plan.pipeline);
+  const uniforms = plan.ranges.map(({ firstTile, tileCount }) =>
+    createUniform(gpu, [
+      plan.rows,
+      tileCount,
+      firstTile,
+      floatBits(plan.scale * Math.LOG2E),
+    ])
+  );
+  return {
+    plan,
+    bind: ({ q, k, v, o, lse }) =>
+      plan.ranges.map((range, i) =>
+        bindDispatch(gpu, pipeline, {
+          slices: [q, k, v, o, lse, slice(uniforms[i])],
+          workgroups: [plan.heads, range.tileCount, 1],
+          flops: range.flops,
+        })
+      ),
+    destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
+  };
+}
+
+/**
+ * Compiles kernels for every block size of a set of tensors and binds them, block after block.
+ * Blocks differ in their number of heads only where the last one is smaller.
+ */
+export async function bindDenseTensors(
+  gpu: Gpu,
+  tensors: { q: Tensor; k: Tensor; v: Tensor; o: Tensor; lse: Tensor },
+  options: {
+    create?: (heads: number) => Promise<DenseAttention>;
+    flopsPerDispatch?: number;
+  } = {},
+): Promise<{ dispatches: Dispatch[]; destroy: () => void }> {
+  const { q, k, v, o, lse } = tensors;
+  const create = options.create ?? ((heads) =>
+    createDenseAttention(
+      gpu,
+      planDenseAttention(gpu, {
+        heads,
+        rows: q.rows,
+        headDim: q.dim,
+        dtype: q.dtype,
+        flopsPerDispatch: options.flopsPerDispatch,
+      }),
+    ));
+  const kernels = new Map<number, DenseAttention>();
+  const dispatches: Dispatch[] = [];
+  for (const [i, block] of q.blocks.entries()) {
+    let kernel = kernels.get(block.heads);
+    if (!kernel) kernels.set(block.heads, kernel = await create(block.heads));
+    dispatches.push(...kernel.bind({
+      q: block.data,
+      k: k.blocks[i].data,
+      v: v.blocks[i].data,
+      o: o.blocks[i].data,
+      lse: lse.blocks[i].data,
+    }));
+  }
+  return { dispatches, destroy: () => kernels.forEach((kernel) => kernel.destroy()) };
+}
+
+/** The plan of a whole layer: all heads, inputs and outputs included. */
+export function planDenseLayer(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  shape: AttentionShape,
+): ImplementationPlan {
+  const { heads, context: rows, headDim, dtype } = shape;
+  const perBlock = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
+  const plan = planDenseAttention(gpu, { heads: perBlock, rows, headDim, dtype });
+  const size = { heads, rows, headDim };
+  const flops = denseForwardFlops(size);
+  const bytes = denseForwardBytes({ ...size, dtype });
+  const buffers = [
+    ...["q", "k", "v", "output"].map((name) => ({ name, bytes: bytes / 4 })),
+    { name: "log-sum-exp", bytes: heads * rows * 4 },
+  ];
+  return {
+    stages: [{ name: "attention", flops, bytes }],
+    flops,
+    bytes,
+    buffers,
+    peakBytes: buffers.reduce((sum, buffer) => sum + buffer.bytes, 0),
+    headsPerBlock: plan.heads,
+  };
+}
+
+/** Makes a dense implementation from a kernel. */
+export function denseImplementation(
+  options: {
+    name: string;
+    title: string;
+    create: (
+      gpu: Gpu,
+      size: DenseAttentionOptions,
+    ) => Promise<DenseAttention>;
+  },
+): Implementation {
+  return {
+    name: options.name,
+    title: options.title,
+    plan: (gpu, problem) => planDenseLayer(gpu, problem.shape),
+    prepare: async (gpu, problem, { inputs, flopsPerDispatch }) => {
+      const { heads, context: rows, headDim: dim, dtype } = problem.shape;
+      const plan = planDenseLayer(gpu, problem.shape);
+      const each = { headsPerBlock: inputs.q.blocks[0].heads };
+      const output = await createTensor(gpu, { heads, rows, dim, dtype }, {
+        ...each,
+        label: "output",
+      });
+      const lse = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" }, {
+        ...each,
+        label: "log-sum-exp",
+      });
+      const bound = await bindDenseTensors(gpu, { ...inputs, o: output, lse }, {
+        create: (blockHeads) =>
+          options.create(gpu, { heads: blockHeads, rows, headDim: dim, dtype, flopsPerDispatch }),
+      });
+      const timer = new Timer(gpu);
+      const stages = [{ name: "attention", dispatches: bound.dispatches }];
+      return {
+        plan,
+        stages: ["attention"],
+        execute: (run) => timer.run(stages, run),
+        outputs: { output, lse },
+        destroy: () => {
+          timer.destroy();
+          bound.destroy();
+          output.destroy();
+          lse.destroy();
+        },
+      };
+    },
+  };
+}
+
+/** The tiled portable kernel. */
+export const dense: Implementation = denseImplementation({
+  name: "dense",
+  title: "dense causal attention",
+  create: (gpu, size) => createDenseAttention(gpu, planDenseAttention(gpu, size)),
+});
