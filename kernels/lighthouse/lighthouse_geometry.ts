@@ -1,0 +1,163 @@
+/**
+ * Sizes and offsets of a Lighthouse layer, and every constraint on them (specification, section 1).
+ *
+ * @module
+ */
+import type { AttentionShape, LighthouseOptions } from "../implementation.ts";
+
+/** Parents of one tile and level: 64 by query score and 64 by key score. */
+export const PARENTS = 128;
+
+/** Half of the parents: how many each of the two rankings contributes. */
+export const RANKED = 64;
+
+/** Deepest pyramid that the selection kernel keeps parent lists for. */
+export const MAX_LEVELS = 16;
+
+/** Longest context: pyramid indices and element offsets stay well inside 32 bits. */
+export const MAX_CONTEXT = 2 ** 24;
+
+/** What follows from N, L, p and k. Counts are per head. */
+export interface LighthouseGeometry {
+  /** N. */
+  readonly context: number;
+  /** L. */
+  readonly levels: number;
+  /** p. */
+  readonly pooling: number;
+  /** k. */
+  readonly k: number;
+  /** N/p^ℓ for ℓ = 0 … L-1. */
+  readonly levelEntries: readonly number[];
+  /** Pyramid index of the first entry of each level. */
+  readonly levelOffsets: readonly number[];
+  /** P, entries of all levels. */
+  readonly entries: number;
+  /** P - N, entries of the levels that are stored apart from the input. */
+  readonly pooledEntries: number;
+  /** p^(L-1), base rows under one coarsest entry. */
+  readonly windowRows: number;
+  /** T = k/128. */
+  readonly tiles: number;
+  /** Coarsest entries of one tile, at least 128. */
+  readonly tileEntries: number;
+  /** S, rows of the gathered sequence. */
+  readonly gathered: number;
+  /** S/T, rows that each tile emits. */
+  readonly gatheredPerTile: number;
+}
+
+/**
+ * Checks N, L, p, k and δ, and derives every size from them.
+ *
+ * @throws {RangeError} one line with the value and the limit, for each constraint of section 1.
+ *
+ * @example
+ * ```ts
+ * import { planGeometry } from "./lighthouse_geometry.ts";
+ * import assert from "node:assert/strict";
+ * const { gathered } = planGeometry(524288, { levels: 3, pooling: 4, k: 8192 });
+ * assert.equal(gathered, 98304);
+ * ```
+ */
+export function planGeometry(
+  context: number,
+  options: Omit<LighthouseOptions, "scorer"> & { readonly scorer?: LighthouseOptions["scorer"] },
+): LighthouseGeometry {
+  const { levels, pooling, k, dilation } = options;
+  requireInteger("context", context, { least: 1, most: MAX_CONTEXT });
+  requireInteger("levels", levels, { least: 2, most: MAX_LEVELS });
+  requireInteger("pooling", pooling, { least: 2, most: MAX_CONTEXT });
+  requireInteger("k", k, { least: PARENTS, most: MAX_CONTEXT });
+  if (!isPowerOfTwo(pooling)) fail(`pooling ${pooling} is not a power of two`);
+  if (k % PARENTS !== 0) fail(`k ${k} is not a multiple of ${PARENTS}`);
+  const windowRows = pooling ** (levels - 1);
+  if (context % windowRows !== 0) {
+    fail(`context ${context} is not a multiple of pooling^(levels-1) = ${windowRows}`);
+  }
+  const coarsest = context / windowRows;
+  const tiles = k / PARENTS;
+  if (coarsest % tiles !== 0) {
+    fail(`the ${coarsest} coarsest entries do not divide into k/${PARENTS} = ${tiles} tiles`);
+  }
+  const tileEntries = coarsest / tiles;
+  if (tileEntries < PARENTS) {
+    fail(
+      `k ${k} leaves ${tileEntries} coarsest entries a tile, at least ${PARENTS} are needed ` +
+        `(k at most ${coarsest} here)`,
+    );
+  }
+  if (dilation !== undefined) {
+    requireInteger("dilation", dilation, { least: 1, most: context });
+    if (context % dilation !== 0) fail(`dilation ${dilation} does not divide context ${context}`);
+  }
+  const levelEntries = Array.from({ length: levels }, (_, level) => context / pooling ** level);
+  const levelOffsets: number[] = [];
+  let entries = 0;
+  for (const count of levelEntries) {
+    levelOffsets.push(entries);
+    entries += count;
+  }
+  const gathered = coarsest + (levels - 1) * pooling * k;
+  return {
+    context,
+    levels,
+    pooling,
+    k,
+    levelEntries,
+    levelOffsets,
+    entries,
+    pooledEntries: entries - context,
+    windowRows,
+    tiles,
+    tileEntries,
+    gathered,
+    gatheredPerTile: gathered / tiles,
+  };
+}
+
+/**
+ * Checks the shape of a layer against what the row kernels can address: rows are read in 16-byte
+ * words, so a row must be a power-of-two number of them.
+ *
+ * @throws {RangeError} one line with the value and the limit.
+ */
+export function requireLayerShape(shape: AttentionShape): void {
+  requireInteger("heads", shape.heads, { least: 1, most: 65535 });
+  const least = shape.dtype === "f16" ? 16 : 8;
+  requireInteger("headDim", shape.headDim, { least, most: 256 });
+  if (!isPowerOfTwo(shape.headDim)) fail(`headDim ${shape.headDim} is not a power of two`);
+}
+
+/** Level and index within the level of a pyramid index. */
+export function locateEntry(
+  geometry: LighthouseGeometry,
+  entry: number,
+): { level: number; index: number } {
+  let level = geometry.levels - 1;
+  while (geometry.levelOffsets[level] > entry) level--;
+  return { level, index: entry - geometry.levelOffsets[level] };
+}
+
+/**
+ * A grid of two dimensions for `count` workgroups; the shader's flat index is `y * grid.x + x` and
+ * it ignores indices from `count` on.
+ */
+export function foldGrid(count: number, limit = 65535): [number, number] {
+  const y = Math.ceil(count / limit);
+  return [Math.ceil(count / y), y];
+}
+
+function isPowerOfTwo(value: number): boolean {
+  return Number.isInteger(Math.log2(value));
+}
+
+function requireInteger(name: string, value: number, range: { least: number; most: number }): void {
+  if (!Number.isInteger(value) || value < range.least || value > range.most) {
+    fail(`${name} ${value} is not a whole number from ${range.least} to ${range.most}`);
+  }
+}
+
+function fail(reason: string): never {
+  throw new RangeError(`plan lighthouse: ${reason}`);
+}
