@@ -129,9 +129,12 @@ export function relativeSpread(samples: readonly number[]): number {
   return medianAbsoluteDeviation([...samples]) / Math.abs(median([...samples]));
 }
 
-/** The statistic of 1/x·scale, for rates from times: the interval's ends change places. */
-export function invertStatistic(times: readonly number[], options: { scale: number }): Statistic {
-  return summarize(times.map((seconds) => options.scale / seconds));
+/** The statistic of `scale` / seconds: a rate from times. */
+export function invertStatistic(
+  times: readonly number[],
+  options: BootstrapOptions & { scale: number },
+): Statistic {
+  return summarize(times.map((seconds) => options.scale / seconds), options);
 }
 
 function requireSamples(samples: readonly number[]): void {
