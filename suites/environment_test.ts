@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import {
+  fingerprintOf,
+  type FingerprintParts,
+  hashJson,
+  hashKernels,
+  packageVersions,
+  sha256,
+  vulkanDriver,
+} from "./environment.ts";
+
+const machine: FingerprintParts = {
+  adapter: {
+    vendor: "4318",
+    architecture: "",
+    device: "8965",
+    description: "GPU",
+    isFallbackAdapter: false,
+    software: false,
+  },
+  driver: "NVIDIA 1",
+  cpu: "cpu",
+  cores: 2,
+  runtime: { deno: "2", v8: "1", typescript: "6" },
+  packages: { zod: "4", webgpu: "0.6" },
+};
+
+Deno.test("sha256 and hashJson: known digest, and the order of keys does not matter", async () => {
+  assert.equal(
+    await sha256("abc"),
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+  );
+  assert.equal(
+    await hashJson({ a: 1, b: { c: 2, d: 3 } }),
+    await hashJson({ b: { d: 3, c: 2 }, a: 1 }),
+  );
+  assert.notEqual(await hashJson([1, 2]), await hashJson([2, 1]));
+});
+
+Deno.test("fingerprintOf changes with the driver, not with the processor of a GPU", async () => {
+  const base = await fingerprintOf(machine, "deno");
+  assert.equal(await fingerprintOf({ ...machine, cpu: "other", cores: 64 }, "deno"), base);
+  assert.notEqual(await fingerprintOf({ ...machine, driver: "NVIDIA 2" }, "deno"), base);
+  assert.notEqual(await fingerprintOf(machine, "dawn"), base);
+  const software = { ...machine, adapter: { ...machine.adapter, software: true } };
+  assert.notEqual(
+    await fingerprintOf(software, "deno"),
+    await fingerprintOf({ ...software, cpu: "other" }, "deno"),
+  );
+});
+
+Deno.test("hashKernels and packageVersions read what is here", async () => {
+  assert.match((await hashKernels())!, /^[0-9a-f]{64}$/);
+  assert.ok("@commander-js/extra-typings" in packageVersions());
+});
+
+Deno.test("vulkanDriver picks the device by its name", () => {
+  const summary = `Devices:
+========
+GPU0:
+	deviceName         = Some GPU
+	driverName         = radv
+	driverInfo         = Mesa 23
+GPU1:
+	deviceName         = llvmpipe (LLVM 15.0.6, 256 bits)
+	driverName         = llvmpipe
+	driverInfo         = Mesa 22.3.6 (LLVM 15.0.6)
+`;
+  assert.equal(
+    vulkanDriver(summary, "llvmpipe (LLVM 15.0.6, 256 bits)"),
+    "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)",
+  );
+  assert.equal(vulkanDriver(summary, "absent"), null);
+});
