@@ -1,0 +1,74 @@
+/**
+ * Rows of tensors as 16-byte words, the unit in which the pyramid, gather and scatter kernels read
+ * and write: the WGSL both storage types share, generated so that one kernel serves both.
+ *
+ * @module
+ */
+import { type BufferSlice, bytesPerElement, type DType } from "../gpu/buffers.ts";
+
+/** 16-byte words of one row. */
+export function wordsPerRow(headDim: number, dtype: DType): number {
+  return headDim * bytesPerElement(dtype) / 16;
+}
+
+/**
+ * WGSL for one element type: `alias Cell` (the f32 values of one word; supports `+` and `* f32`),
+ * `unpackCell`, `packCell` and `squaredNorm`.
+ *
+ * f16 needs only core WGSL, so f16 storage works without `shader-f16`. `packCell` rounds to nearest
+ * even in integer arithmetic before it packs, since WGSL leaves the rounding of conversions to the
+ * device (toward zero on llvmpipe); results below 2^-14 keep the device's rounding. `squaredNorm`
+ * is a chain of fma in element order: squares of f16 values are exact in f32, so that fused and
+ * unfused devices agree bit for bit.
+ */
+export function cellCode(dtype: DType): string {
+  if (dtype === "f32") {
+    return `
+alias Cell = vec4f;
+fn unpackCell(word: vec4u) -> Cell { return bitcast<vec4f>(word); }
+fn packCell(cell: Cell) -> vec4u { return bitcast<vec4u>(cell); }
+fn squaredNorm(cell: Cell) -> f32 {
+  return fma(cell.w, cell.w, fma(cell.z, cell.z, fma(cell.y, cell.y, cell.x * cell.x)));
+}
+`;
+  }
+  return `
+alias Cell = mat2x4f;
+fn unpackCell(word: vec4u) -> Cell {
+  return Cell(
+    vec4f(unpack2x16float(word.x), unpack2x16float(word.y)),
+    vec4f(unpack2x16float(word.z), unpack2x16float(word.w)),
+  );
+}
+fn nearestHalf(value: vec4f) -> vec4f {
+  let bits = bitcast<vec4u>(value);
+  let rounded = (bits + 0xfffu + ((bits >> vec4u(13u)) & vec4u(1u))) & vec4u(0xffffe000u);
+  let finite = (bits & vec4u(0x7f800000u)) != vec4u(0x7f800000u);
+  return bitcast<vec4f>(select(bits, rounded, finite));
+}
+fn packCell(cell: Cell) -> vec4u {
+  let low = nearestHalf(cell[0]);
+  let high = nearestHalf(cell[1]);
+  return vec4u(
+    pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw),
+  );
+}
+fn squaredNorm(cell: Cell) -> f32 {
+  let a = cell[0];
+  let b = cell[1];
+  let first = fma(a.w, a.w, fma(a.z, a.z, fma(a.y, a.y, a.x * a.x)));
+  return fma(b.w, b.w, fma(b.z, b.z, fma(b.y, b.y, fma(b.x, b.x, first))));
+}
+`;
+}
+
+/**
+ * Checks that a slice holds what a kernel will address.
+ *
+ * @throws {RangeError} naming the slice, its bytes and the bytes needed.
+ */
+export function requireBytes(what: string, slice: BufferSlice, bytes: number): void {
+  if (slice.size < bytes) {
+    throw new RangeError(`bind ${what}: ${slice.size} bytes given, ${bytes} needed`);
+  }
+}
