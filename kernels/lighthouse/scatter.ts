@@ -1,0 +1,138 @@
+/**
+ * Scatter: attended rows back to the base rows that their entries reach.
+ *
+ * Shapes: attended `[heads, S, d]`, slots u32 `[heads, P]` (as `select.ts` writes them), output
+ * `[heads, N, d]`. Sums of at most L rows in f32, rounded once to the storage type; rows that no
+ * entry reaches are exactly zero.
+ *
+ * @module
+ */
+import code from "./scatter.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerElement,
+  createUniform,
+  type Dispatch,
+  type DType,
+} from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { createPipeline } from "../gpu/pipeline.ts";
+import { foldGrid, type LighthouseGeometry } from "./lighthouse_geometry.ts";
+import { cellCode, requireBytes, wordsPerRow } from "./rows.ts";
+
+/** Options of {@linkcode planScatter}. */
+export interface ScatterOptions {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly dtype: DType;
+  /** Base rows a thread writes, a power of two, at most p. Default 4, or p when that is smaller. */
+  readonly rowsPerThread?: number;
+  /** Threads of a workgroup, a power of two of at least the words of a row. Default 256. */
+  readonly threads?: number;
+}
+
+/** A scatter, planned. */
+export interface ScatterPlan {
+  readonly code: string;
+  readonly params: readonly number[];
+  readonly workgroups: readonly [number, number, number];
+  readonly attendedBytes: number;
+  readonly slotBytes: number;
+  readonly outputBytes: number;
+}
+
+/** Buffers of one block of heads. */
+export interface ScatterBindings {
+  readonly attended: BufferSlice;
+  readonly slots: BufferSlice;
+  readonly output: BufferSlice;
+}
+
+/** A compiled scatter. */
+export interface Scatter {
+  readonly bind: (slices: ScatterBindings) => Dispatch[];
+  readonly destroy: () => void;
+}
+
+/** Plans the scatter of a block of heads. */
+export function planScatter(geometry: LighthouseGeometry, options: ScatterOptions): ScatterPlan {
+  const { heads, headDim, dtype } = options;
+  const threads = options.threads ?? 256;
+  const rowsPerThread = Math.min(options.rowsPerThread ?? 4, geometry.pooling);
+  const columns = wordsPerRow(headDim, dtype);
+  const units = geometry.context / rowsPerThread + 1;
+  const [x, y] = foldGrid(Math.ceil(units / (threads / columns)));
+  const elements = heads * headDim * bytesPerElement(dtype);
+  return {
+    code: [
+      code,
+      `const threads = ${threads}u;`,
+      `const columns = ${columns}u;`,
+      `const rowsPerThread = ${rowsPerThread}u;`,
+      cellCode(dtype),
+      sumCode(geometry, rowsPerThread),
+    ].join("\n"),
+    params: [geometry.context, geometry.entries, geometry.gathered, units, x],
+    workgroups: [x, y, heads],
+    attendedBytes: geometry.gathered * elements,
+    slotBytes: heads * geometry.entries * 4,
+    outputBytes: geometry.context * elements,
+  };
+}
+
+/** `sumRows()`: all slots are looked up before the first row is read. */
+function sumCode(geometry: LighthouseGeometry, rowsPerThread: number): string {
+  const logPooling = Math.log2(geometry.pooling);
+  const upper = Array.from({ length: geometry.levels - 1 }, (_, n) => n + 1);
+  const rows = Array.from({ length: rowsPerThread }, (_, r) => r);
+  const offset = (level: number) =>
+    Array.from({ length: level }, (_, m) => `(params.context >> ${m * logPooling}u)`).join(" + ");
+  return [
+    "fn sumRows(head: u32, unit: u32, column: u32) {",
+    "  let next = unit * rowsPerThread;",
+    ...upper.map((level) =>
+      `  let slot${level} = slotBefore(head, ${offset(level)}, next >> ${level * logPooling}u);`
+    ),
+    // Past the last row only the first of the unit exists.
+    ...rows.map((r) =>
+      `  let own${r} = slotBefore(head, 0u, select(0u, next + ${r}u, next + ${r}u <= params.context));`
+    ),
+    "  let coarse = " + upper.map((level) => `rowAt(head, slot${level}, column)`).join(" + ") + ";",
+    ...rows.map((r) => `  let cell${r} = rowAt(head, own${r}, column) + coarse;`),
+    ...rows.flatMap((r) => [
+      `  if (next + ${r}u > 0u && next + ${r}u <= params.context) {`,
+      `    output[(head * params.context + next + ${r}u - 1u) * columns + column] = packCell(cell${r});`,
+      `  }`,
+    ]),
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** Compiles a scatter. */
+export async function createScatter(gpu: Gpu, plan: ScatterPlan): Promise<Scatter> {
+  const pipeline = await createPipeline(gpu, {
+    label: "lighthouse scatter",
+    code: plan.code,
+    bindings: ["read", "read", "read-write", "uniform"],
+  });
+  const uniform = createUniform(gpu, plan.params);
+  return {
+    bind({ attended, slots, output }) {
+      requireBytes("scatter: attended rows", attended, plan.attendedBytes);
+      requireBytes("scatter: slots", slots, plan.slotBytes);
+      requireBytes("scatter: output", output, plan.outputBytes);
+      return [bindDispatch(gpu, pipeline, {
+        slices: [
+          attended,
+          slots,
+          output,
+          { buffer: uniform, offset: 0, size: uniform.size },
+        ],
+        workgroups: plan.workgroups,
+      })];
+    },
+    destroy: () => uniform.destroy(),
+  };
+}
