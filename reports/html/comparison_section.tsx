@@ -1,0 +1,176 @@
+/**
+ * Several runs side by side: claims, latency and the key figures of each.
+ *
+ * @module
+ */
+import type { JSX } from "preact";
+import type { Result } from "../../suites/result_schema.ts";
+import { ceilingsOf, contextSeries, speedupPoints } from "../analysis.ts";
+import { deviceName, formatQuantity, judgeClaims } from "../claims.ts";
+import {
+  ABSENT,
+  formatByteRate,
+  formatContext,
+  formatFlopRate,
+  formatInstant,
+  formatInterval,
+  formatPlural,
+  formatRatio,
+  formatSeconds,
+} from "../format.ts";
+import { Figure, Table } from "./figure.tsx";
+import { VerdictMark } from "./first_screen.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
+import { seriesStyles } from "./palette.ts";
+import { contextAxis, formatTick, longestCommonContext } from "./performance_sections.tsx";
+
+const DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
+
+/** The letter of a run: A, B, …, Z, then numbers. */
+export function runName(index: number): string {
+  return index < 26 ? String.fromCharCode(65 + index) : String(index + 1);
+}
+
+/** The comparison of two or more runs. */
+export function Comparison({ results }: { results: Result[] }): JSX.Element {
+  const common = longestCommonContext(results);
+  const comparable = new Set(results.map(({ environment }) => environment.fingerprint)).size === 1;
+  const series = results.flatMap((result, run) =>
+    contextSeries(result).filter(({ implementation, direction }) =>
+      direction === "forward" && !implementation.startsWith("peer:")
+    ).map((one) => ({ ...one, run }))
+  );
+  const styles = seriesStyles(series.map(({ implementation }) => implementation));
+  const plot: PlotSeries[] = series.map(({ implementation, run, points }) => ({
+    label: `${implementation} · ${runName(run)}`,
+    style: styles.get(implementation)!,
+    dash: DASHES[run % DASHES.length],
+    hollow: run % 2 === 1,
+    points: points.map(({ context, median, low, high }) => ({ x: context, y: median, low, high })),
+  }));
+  const all = plot.flatMap(({ points }) => points);
+  const claims = results.map(judgeClaims);
+  const shown = claims[0].filter((_, row) => claims.some((rows) => rows[row]?.ours != null));
+  return (
+    <section id="comparison">
+      <h2>{formatPlural(results.length, "run")} side by side</h2>
+      <p class="lead">
+        {comparable
+          ? "All runs have the same fingerprint, so their times can be compared."
+          : "The runs come from different devices or software: compare the ratios and the slopes, not the times."}
+      </p>
+      <Table
+        caption="Runs"
+        columns={[
+          { title: "Run" },
+          { title: "Device" },
+          { title: "Stack, profile" },
+          { title: "Started" },
+          {
+            title: `Speed-up at ${
+              common === null ? "the longest context" : `${formatContext(common)}, common to all`
+            }`,
+            numeric: true,
+          },
+          { title: "Dense slope", numeric: true },
+          { title: "Lighthouse slope", numeric: true },
+          { title: "f32 FMA", numeric: true },
+          { title: "Copy", numeric: true },
+        ]}
+        rows={results.map((result, run) => {
+          const points = speedupPoints(result).filter(({ denominator, context }) =>
+            denominator.implementation === "lighthouse-norm" &&
+            denominator.direction === "forward" && (common === null || context === common)
+          ).sort((a, b) => b.context - a.context);
+          const slope = (implementation: string) =>
+            contextSeries(result).find((one) =>
+              one.implementation === implementation && one.direction === "forward"
+            )?.fit?.exponent.toFixed(2) ?? ABSENT;
+          const ceilings = ceilingsOf(result.calibration);
+          return [
+            <a href={`#run-${run + 1}`}>{runName(run)}</a>,
+            `${deviceName(result)}${
+              result.environment.adapter.software ? " (software adapter)" : ""
+            }`,
+            `${result.stack}, ${result.profile}`,
+            formatInstant(result.startedAt),
+            points.length === 0
+              ? ABSENT
+              : `${formatRatio(points[0].ratio)} (${
+                formatInterval([points[0].low, points[0].high], formatRatio)
+              })${common === null ? ` at ${formatContext(points[0].context)}` : ""}`,
+            slope("dense"),
+            slope("lighthouse-norm"),
+            ceilings.fmaF32 === null ? ABSENT : formatFlopRate(ceilings.fmaF32),
+            ceilings.copy === null ? ABSENT : formatByteRate(ceilings.copy),
+          ];
+        })}
+      />
+      {shown.length > 0 && (
+        <Table
+          caption="Claims judged by at least one run"
+          columns={[
+            { title: "Claim" },
+            { title: "Paper" },
+            ...results.map((_, run) => ({
+              title: `Run ${runName(run)}`,
+            })),
+          ]}
+          rows={shown.map((first) => [
+            first.claim,
+            first.paper.text,
+            ...claims.map((rows) => {
+              const row = rows.find(({ id }) => id === first.id);
+              if (row === undefined) return ABSENT;
+              return (
+                <>
+                  <VerdictMark verdict={row.verdict} />
+                  {row.ours !== null && <span class="aside">{formatQuantity(row.ours)}</span>}
+                  {row.ours !== null && row.software && <span class="aside">software adapter</span>}
+                </>
+              );
+            }),
+          ])}
+        />
+      )}
+      {all.length > 0 && (
+        <Figure
+          id="comparison-figure"
+          title="Latency of every run, forward"
+          description={plot.map(({ label, points }) =>
+            `${label}: ${
+              points.map(({ x, y }) => `${formatSeconds(y)} at ${formatContext(x)}`).join(", ")
+            }.`
+          ).join(" ")}
+          draw={(size) => (
+            <LogPlot
+              size={size}
+              x={contextAxis(all.map(({ x }) => x))}
+              y={{
+                label: "GPU time of one layer",
+                domain: logDomain(all.map(({ y }) => y), 1.6),
+                format: formatTick(formatSeconds),
+                base: 10,
+              }}
+              series={plot}
+              labelRoom={165}
+            />
+          )}
+          legend={plot}
+          note="Colour and shape say the implementation; dashes, hollow markers and the letter say the run."
+          table={{
+            caption: "Latency of every run",
+            columns: [
+              { title: "Context", numeric: true },
+              { title: "Series" },
+              { title: "Median", numeric: true },
+            ],
+            rows: plot.flatMap(({ label, points }) =>
+              points.map(({ x, y }) => [formatContext(x), label, formatSeconds(y)])
+            ),
+          }}
+        />
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,126 @@
+/**
+ * What all figures share: title, text alternative, legend, two drawings (one for a narrow screen)
+ * and the data table beside them.
+ *
+ * @module
+ */
+import type { ComponentChildren, JSX } from "preact";
+import type { SeriesStyle } from "./palette.ts";
+import { markerPath } from "./palette.ts";
+
+/** Size of a drawing in SVG units, which are pixels at full size. */
+export interface DrawingSize {
+  width: number;
+  height: number;
+  /** Narrow screen: fewer ticks, no labels beside lines. */
+  compact: boolean;
+}
+
+/** A table of text with a caption. */
+export interface DataTable {
+  caption: string;
+  columns: { title: string; numeric?: boolean }[];
+  rows: ComponentChildren[][];
+}
+
+interface FigureProps {
+  /** Unique in the document. */
+  id: string;
+  title: string;
+  /** What the drawing shows, in sentences, for those who do not see it. */
+  description: string;
+  draw: (size: DrawingSize) => JSX.Element;
+  height?: number;
+  compactHeight?: number;
+  legend?: { label: string; style: SeriesStyle }[];
+  table: DataTable;
+  /** Source and caveats, under the drawing. */
+  note?: ComponentChildren;
+}
+
+/** A figure with its drawings and its data. */
+export function Figure(props: FigureProps): JSX.Element {
+  const { id, title, description, draw, height = 430, compactHeight = 330, legend, table, note } =
+    props;
+  const sizes: DrawingSize[] = [
+    { width: 760, height, compact: false },
+    { width: 350, height: compactHeight, compact: true },
+  ];
+  return (
+    <figure id={id} class="figure">
+      <figcaption>{title}</figcaption>
+      {legend !== undefined && legend.length > 1 && (
+        <ul class="legend" aria-hidden="true">
+          {legend.map(({ label, style }) => (
+            <li>
+              <Swatch style={style} />
+              {label}
+            </li>
+          ))}
+        </ul>
+      )}
+      {sizes.map((size) => (
+        <svg
+          class={size.compact ? "drawing compact" : "drawing wide"}
+          viewBox={`0 0 ${size.width} ${size.height}`}
+          role="img"
+          aria-label={`${title}. ${description}`}
+        >
+          {draw(size)}
+        </svg>
+      ))}
+      {note !== undefined && <p class="source">{note}</p>}
+      <details class="data">
+        <summary>The numbers of this figure</summary>
+        <Table {...table} />
+      </details>
+    </figure>
+  );
+}
+
+/** A table that scrolls sideways in its own box when it has to. */
+export function Table({ caption, columns, rows }: DataTable): JSX.Element {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={caption}>
+      <table>
+        <caption>{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map(({ title, numeric }) => (
+              <th scope="col" class={number(numeric)}>{title}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr>
+              {row.map((cell, i) =>
+                i === 0
+                  ? <th scope="row" class={number(columns[i]?.numeric)}>{cell}</th>
+                  : <td class={number(columns[i]?.numeric)}>{cell}</td>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** The marker of a series, as a small picture for legends. */
+export function Swatch({ style }: { style: SeriesStyle }): JSX.Element {
+  return (
+    <svg class="swatch" viewBox="-8 -8 16 16" width="14" height="14" aria-hidden="true">
+      <path d={markerPath(style.marker, 80)} style={{ fill: style.color }} />
+    </svg>
+  );
+}
+
+/** A coordinate with one decimal, which is enough for a drawing and keeps files small. */
+export function coordinate(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+function number(numeric: boolean | undefined): string | undefined {
+  return numeric ? "number" : undefined;
+}

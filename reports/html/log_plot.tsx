@@ -1,0 +1,297 @@
+/**
+ * Lines and points on two logarithmic axes: latency, speed-up, roofline, throughput.
+ *
+ * @module
+ */
+import type { JSX } from "preact";
+// @ts-types="npm:@types/d3-scale@4.0.9"
+import { scaleLog } from "d3-scale";
+// @ts-types="npm:@types/d3-shape@3.1.7"
+import { line } from "d3-shape";
+import { coordinate, type DrawingSize } from "./figure.tsx";
+import { markerPath, type SeriesStyle } from "./palette.ts";
+
+/** One axis. */
+export interface LogAxis {
+  label: string;
+  domain: [number, number];
+  format: (value: number) => string;
+  /** Powers of two for contexts, powers of ten (with 2 and 5 between) for all else. */
+  base: 2 | 10;
+}
+
+/** One point with its interval. */
+export interface PlotPoint {
+  x: number;
+  y: number;
+  low?: number;
+  high?: number;
+}
+
+/** One series. */
+export interface PlotSeries {
+  label: string;
+  style: SeriesStyle;
+  points: PlotPoint[];
+  /** Straight line behind the points: y = coefficient · x^exponent. */
+  fit?: { coefficient: number; exponent: number } | null;
+  /** Draw the points only. */
+  scatter?: boolean;
+  dash?: string;
+  /** Hollow markers, for a second run. */
+  hollow?: boolean;
+}
+
+/** A line that is no data: a ceiling, a limit, parity. */
+export interface PlotGuide {
+  label: string;
+  points: [number, number][];
+  strong?: boolean;
+  /** Where along the guide its label goes. */
+  anchor?: "start" | "end";
+}
+
+/** A point that is no data of this run, with its own label. */
+export interface PlotMark {
+  x: number;
+  y: number;
+  label: string;
+  detail: string;
+}
+
+/** Everything that a plot shows. */
+export interface LogPlotProps {
+  size: DrawingSize;
+  x: LogAxis;
+  y: LogAxis;
+  series: PlotSeries[];
+  guides?: PlotGuide[];
+  marks?: PlotMark[];
+  /** Room on the right for the labels of the lines. */
+  labelRoom?: number;
+}
+
+/** A domain that holds all positive values, widened by `margin` (a factor) at both ends. */
+export function logDomain(values: readonly number[], margin = 1.3): [number, number] {
+  const usable = values.filter((value) => Number.isFinite(value) && value > 0);
+  if (usable.length === 0) return [1, 10];
+  return [
+    usable.reduce((a, b) => Math.min(a, b)) / margin,
+    usable.reduce((a, b) => Math.max(a, b)) * margin,
+  ];
+}
+
+/** Ticks of a logarithmic axis, at most `most` of them. */
+export function logTicks([low, high]: [number, number], base: 2 | 10, most: number): number[] {
+  const steps = base === 2 ? [1] : [1, 2, 5];
+  const from = Math.floor(Math.log(low) / Math.log(base));
+  const to = Math.ceil(Math.log(high) / Math.log(base));
+  const inside = (ticks: number[]) => ticks.filter((tick) => tick >= low && tick <= high);
+  const powers = Array.from({ length: to - from + 1 }, (_, i) => base ** (from + i));
+  const fine = inside(powers.flatMap((power) => steps.map((step) => step * power)));
+  if (fine.length <= most) return fine;
+  const coarse = inside(powers);
+  const stride = Math.ceil(coarse.length / most);
+  // Counted from the top, so that the largest context always has its tick.
+  return coarse.filter((_, i) => (coarse.length - 1 - i) % stride === 0);
+}
+
+/** The drawing. */
+export function LogPlot(props: LogPlotProps): JSX.Element {
+  const { size, series, guides = [], marks = [] } = props;
+  const { width, height, compact } = size;
+  const margin = {
+    top: 34,
+    right: compact ? 14 : props.labelRoom ?? 130,
+    bottom: 52,
+    left: compact ? 54 : 66,
+  };
+  const right = width - margin.right;
+  const bottom = height - margin.bottom;
+  const x = scaleLog().domain(props.x.domain).range([margin.left, right]);
+  const y = scaleLog().domain(props.y.domain).range([bottom, margin.top]);
+  const at = (value: number, scale: (value: number) => number) => coordinate(scale(value));
+  const clampY = (value: number) => Math.min(Math.max(value, props.y.domain[0]), props.y.domain[1]);
+  const path = line<[number, number]>().x(([a]) => coordinate(x(a))).y(([, b]) => coordinate(y(b)));
+  const xTicks = logTicks(props.x.domain, props.x.base, compact ? 5 : 10);
+  const yTicks = logTicks(props.y.domain, props.y.base, compact ? 7 : 9);
+  const labels = compact ? [] : placeLabels(
+    series.filter(({ points, scatter }) => points.length > 0 && !scatter).map((one) => ({
+      series: one,
+      y: y(clampY(one.points[one.points.length - 1].y)),
+      x: x(one.points[one.points.length - 1].x),
+    })),
+    [margin.top, bottom],
+  );
+  return (
+    <>
+      <g class="grid">
+        {yTicks.map((tick) => (
+          <line
+            x1={margin.left}
+            x2={right}
+            y1={at(tick, y)}
+            y2={at(tick, y)}
+          />
+        ))}
+      </g>
+      <g class="axis">
+        <line class="base" x1={margin.left} x2={right} y1={bottom} y2={bottom} />
+        {xTicks.map((tick) => (
+          <>
+            <line x1={at(tick, x)} x2={at(tick, x)} y1={bottom} y2={bottom + 5} />
+            <text x={at(tick, x)} y={bottom + 20} text-anchor="middle">{props.x.format(tick)}</text>
+          </>
+        ))}
+        {yTicks.map((tick) => (
+          <text x={margin.left - 9} y={at(tick, y) + 4} text-anchor="end">
+            {props.y.format(tick)}
+          </text>
+        ))}
+        <text class="title" x={0} y={14}>{props.y.label}</text>
+        <text class="title" x={right} y={height - 8} text-anchor="end">{props.x.label}</text>
+      </g>
+      {guides.map((guide) => <Guide guide={guide} path={path} x={x} y={y} />)}
+      {series.map((one) => (
+        <g style={{ color: one.style.color }}>
+          {one.fit && one.points.length > 1 && (
+            <path class="fit" d={path(fitEnds(one, props.y.domain)) ?? ""} />
+          )}
+          {!one.scatter && one.points.length > 1 && (
+            <path
+              class="curve"
+              stroke-dasharray={one.dash}
+              d={path(one.points.map((point) => [point.x, clampY(point.y)])) ?? ""}
+            />
+          )}
+          {one.points.map((point) =>
+            point.low !== undefined && point.high !== undefined &&
+            y(clampY(point.low)) - y(clampY(point.high)) > 2 && (
+              <line
+                class="interval"
+                x1={at(point.x, x)}
+                x2={at(point.x, x)}
+                y1={at(clampY(point.low), y)}
+                y2={at(clampY(point.high), y)}
+              />
+            )
+          )}
+          {one.points.map((point) => (
+            <path
+              class={one.hollow ? "marker hollow" : "marker"}
+              transform={`translate(${at(point.x, x)},${at(clampY(point.y), y)})`}
+              d={markerPath(one.style.marker, compact ? 44 : 64)}
+            >
+              <title>
+                {`${one.label}: ${props.y.format(point.y)} at ${props.x.format(point.x)}`}
+              </title>
+            </path>
+          ))}
+        </g>
+      ))}
+      {labels.map(({ series: one, x: from, y: to, target }) => (
+        <g>
+          {Math.abs(to - target) > 3 && (
+            <path
+              class="leader"
+              d={`M${coordinate(from + 9)},${coordinate(target)}L${coordinate(from + 18)},${
+                coordinate(to)
+              }`}
+            />
+          )}
+          <text
+            class="direct"
+            x={coordinate(from + (Math.abs(to - target) > 3 ? 22 : 13))}
+            y={coordinate(to + 4)}
+            style={{ fill: one.style.color }}
+          >
+            {one.label}
+          </text>
+        </g>
+      ))}
+      {marks.map((mark) => {
+        const near = at(mark.x, x) > (margin.left + right) / 2 || compact;
+        const shift = near ? -12 : 12;
+        return (
+          <g class="mark">
+            <path
+              transform={`translate(${at(mark.x, x)},${at(mark.y, y)})`}
+              d="M0,-9L2.6,-3 9,-2.6 4,1.6 5.6,8 0,4.4 -5.6,8 -4,1.6 -9,-2.6 -2.6,-3Z"
+            />
+            <text
+              x={at(mark.x, x) + shift}
+              y={at(mark.y, y) - 2}
+              text-anchor={near ? "end" : "start"}
+            >
+              {mark.label}
+            </text>
+            <text
+              class="detail"
+              x={at(mark.x, x) + shift}
+              y={at(mark.y, y) + 13}
+              text-anchor={near ? "end" : "start"}
+            >
+              {mark.detail}
+            </text>
+          </g>
+        );
+      })}
+    </>
+  );
+}
+
+type Scale = (value: number) => number;
+
+function Guide(
+  { guide, path, x, y }: {
+    guide: PlotGuide;
+    path: (points: [number, number][]) => string | null;
+    x: Scale;
+    y: Scale;
+  },
+): JSX.Element {
+  const first = guide.points[0];
+  const last = guide.points[guide.points.length - 1];
+  const [labelX, labelY] = guide.anchor === "end" ? last : first;
+  return (
+    <g class={guide.strong ? "guide strong" : "guide"}>
+      <path d={path(guide.points) ?? ""} />
+      <text
+        x={coordinate(x(labelX)) + (guide.anchor === "end" ? -4 : 4)}
+        y={coordinate(y(labelY)) - 6}
+        text-anchor={guide.anchor ?? "start"}
+      >
+        {guide.label}
+      </text>
+    </g>
+  );
+}
+
+function fitEnds(series: PlotSeries, domain: [number, number]): [number, number][] {
+  const { coefficient, exponent } = series.fit!;
+  const ends = [series.points[0].x, series.points[series.points.length - 1].x];
+  return ends.map((x) => [
+    x,
+    Math.min(Math.max(coefficient * x ** exponent, domain[0]), domain[1]),
+  ]);
+}
+
+/** Moves labels apart so that none overlaps, from top to bottom, then back up from the floor. */
+function placeLabels<T extends { y: number }>(
+  labels: T[],
+  [top, bottom]: [number, number],
+): (T & { target: number })[] {
+  const gap = 17;
+  const placed = labels.map((label) => ({ ...label, target: label.y })).sort((a, b) => a.y - b.y);
+  let floor = top;
+  for (const label of placed) {
+    label.y = Math.max(label.y, floor);
+    floor = label.y + gap;
+  }
+  let ceiling = bottom;
+  for (const label of placed.toReversed()) {
+    label.y = Math.min(label.y, ceiling);
+    ceiling = label.y - gap;
+  }
+  return placed;
+}

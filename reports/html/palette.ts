@@ -1,0 +1,73 @@
+/**
+ * Colours and marker shapes. The colours are those of Okabe and Ito, which stay apart under the
+ * common colour vision deficiencies; each comes with its own shape, so that none carries meaning
+ * alone. The values live in the style sheet as custom properties, once for light, once for dark.
+ *
+ * @module
+ */
+import {
+  symbol,
+  symbolCircle,
+  symbolCross,
+  symbolDiamond,
+  symbolSquare,
+  symbolStar,
+  symbolTriangle,
+  type SymbolType,
+  symbolWye,
+  // @ts-types="npm:@types/d3-shape@3.1.7"
+} from "d3-shape";
+
+/** How one series is drawn. */
+export interface SeriesStyle {
+  /** Custom property that holds the colour. */
+  color: string;
+  marker: SymbolType;
+}
+
+const KNOWN: Record<string, SeriesStyle> = {
+  "dense": { color: "var(--dense)", marker: symbolCircle },
+  "lighthouse-norm": { color: "var(--norm)", marker: symbolSquare },
+  "lighthouse-dilated": { color: "var(--dilated)", marker: symbolTriangle },
+  "lighthouse-gla": { color: "var(--gla)", marker: symbolDiamond },
+};
+
+const OTHERS: SeriesStyle[] = [
+  { color: "var(--other-1)", marker: symbolWye },
+  { color: "var(--other-2)", marker: symbolCross },
+  { color: "var(--other-3)", marker: symbolStar },
+];
+
+/** Colours of the stages of a layer, in the order of execution. */
+const STAGES: Record<string, string> = {
+  "score-and-pool": "var(--stage-1)",
+  "select": "var(--stage-2)",
+  "gather": "var(--stage-3)",
+  "attention": "var(--stage-4)",
+  "scatter": "var(--stage-5)",
+};
+
+/** Styles for the given implementations, the same for the same list. */
+export function seriesStyles(implementations: readonly string[]): Map<string, SeriesStyle> {
+  const styles = new Map<string, SeriesStyle>();
+  let others = 0;
+  for (const name of implementations) {
+    if (styles.has(name)) continue;
+    styles.set(
+      name,
+      Object.hasOwn(KNOWN, name) ? KNOWN[name] : OTHERS[others++ % OTHERS.length],
+    );
+  }
+  return styles;
+}
+
+/** The colour of a stage; grey for one that this version does not know. */
+export function stageColor(name: string): string {
+  return Object.hasOwn(STAGES, name) ? STAGES[name] : "var(--stage-other)";
+}
+
+/** SVG path of a marker around the origin, with the area in square pixels. */
+export function markerPath(marker: SymbolType, area = 64): string {
+  const path = symbol(marker, area)() ?? "";
+  return path.replace(/-?\d+\.\d{3,}/g, (number) => String(Math.round(Number(number) * 100) / 100));
+}

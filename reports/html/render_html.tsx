@@ -1,0 +1,210 @@
+/**
+ * The HTML report: one file, no request to anywhere, the same bytes for the same results.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { JSX } from "preact";
+import { render } from "preact-render-to-string";
+import type { Result } from "../../suites/result_schema.ts";
+import { deviceName, verdictLine } from "../claims.ts";
+import { formatPlural, plainText } from "../format.ts";
+import { Comparison, runName } from "./comparison_section.tsx";
+import { ClaimsTable, Masthead } from "./first_screen.tsx";
+import { performanceSections, type Section } from "./performance_sections.tsx";
+import { recordSections } from "./record_sections.tsx";
+import { STYLE } from "./style.ts";
+
+/** Options of {@linkcode renderHtml}. */
+export interface HtmlOptions {
+  /** Title of the document; the verdict line by default. */
+  title?: string;
+  /** Colours whatever the reader's system says; by default the system decides. */
+  theme?: "light" | "dark";
+}
+
+/** Longest text of a result file that the page shows; the embedded JSON keeps all of it. */
+const TEXT_LIMIT = 2000;
+
+// Turns the embedded JSON into a file. Without scripts the page loses only this button.
+const SCRIPT = `for(const b of document.querySelectorAll("button[data-result]")){b.hidden=false;` +
+  `b.onclick=()=>{const t=document.getElementById(b.dataset.result).textContent;` +
+  `const u=URL.createObjectURL(new Blob([t],{type:"application/json"}));` +
+  `const a=document.createElement("a");a.href=u;a.download=b.dataset.result+".json";a.click();` +
+  `setTimeout(()=>URL.revokeObjectURL(u),1000)}}`;
+
+/**
+ * The report of one result, or of several side by side, as a whole HTML document.
+ *
+ * Every text of a result is escaped, stripped of control characters and cut at 2,000 characters;
+ * the only script is this module's own, allowed by its hash.
+ *
+ * @throws {RangeError} when `results` is empty.
+ */
+export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}): string {
+  if (results.length === 0) {
+    throw new RangeError("cannot render a report of 0 results, need 1 or more");
+  }
+  const shown = results.map((result) => harmless(result));
+  const single = shown.length === 1;
+  const runs = shown.map((result, i) => {
+    const prefix = single ? "" : `run-${i + 1}-`;
+    return {
+      result,
+      prefix,
+      sections: [...performanceSections(result, prefix), ...recordSections(result, prefix)],
+    };
+  });
+  const heading = plainText(
+    title ?? (single ? verdictLine(shown[0]) : `${formatPlural(shown.length, "run")} compared`),
+  );
+  const body = render(
+    <>
+      <a class="skip" href="#main">Skip to the report</a>
+      <Navigation
+        entries={single
+          ? [
+            ["claims", "Claims"],
+            ...runs[0].sections.map(({ id, nav }): [string, string] => [id, nav]),
+          ]
+          : [
+            ["comparison", "Comparison"],
+            ...runs.map(({ result }, i): [string, string] => [
+              `run-${i + 1}`,
+              `${runName(i)}: ${deviceName(result)}`,
+            ]),
+          ]}
+      />
+      <main id="main">
+        {single ? null : (
+          <>
+            <h1 class="verdict">{heading}</h1>
+            <Comparison results={shown} />
+          </>
+        )}
+        {runs.map(({ result, prefix, sections }, i) => (
+          <Run
+            result={result}
+            prefix={prefix}
+            sections={sections}
+            index={i}
+            single={single}
+          />
+        ))}
+      </main>
+      <footer>
+        <p>
+          Lighthouse Attention Bench measures the method of arXiv 2605.06554 with WebGPU kernels; it
+          has nothing to do with the web auditing tool of a similar name. Every number on this page
+          comes from the result {single ? "file" : "files"}{" "}
+          embedded in it, except those marked as the paper’s.
+        </p>
+        <p>
+          {results.map((_, i) => (
+            <button type="button" hidden data-result={resultId(i)}>
+              Save {single ? "result.json" : `the result of run ${runName(i)}`}
+            </button>
+          ))}
+        </p>
+      </footer>
+    </>,
+  );
+  const policy = [
+    "default-src 'none'",
+    "style-src 'unsafe-inline'",
+    "img-src data:",
+    `script-src 'sha256-${createHash("sha256").update(SCRIPT).digest("base64")}'`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
+  const head = render(
+    <head>
+      <meta charset="utf-8" />
+      <meta http-equiv="Content-Security-Policy" content={policy} />
+      <meta name="viewport" content="width=device-width, initial-scale=1" />
+      <meta name="color-scheme" content={theme ?? "light dark"} />
+      <meta name="referrer" content="no-referrer" />
+      <title>{`${heading} Lighthouse Attention Bench`}</title>
+      <style dangerouslySetInnerHTML={{ __html: STYLE }} />
+    </head>,
+  );
+  const data = results.map((result, i) =>
+    `<script type="application/json" id="${resultId(i)}">${embeddedJson(result)}</script>`
+  );
+  return [
+    "<!doctype html>",
+    `<html lang="en"${theme === undefined ? "" : ` data-theme="${theme}"`}>`,
+    head,
+    `<body>${body}`,
+    ...data,
+    `<script>${SCRIPT}</script>`,
+    "</body></html>\n",
+  ].join("\n");
+}
+
+function Navigation({ entries }: { entries: [string, string][] }): JSX.Element {
+  return (
+    <nav aria-label="Sections">
+      <span class="brand">Lighthouse Attention Bench</span>
+      <ul>
+        {entries.map(([id, label]) => (
+          <li>
+            <a href={`#${id}`}>{label}</a>
+          </li>
+        ))}
+      </ul>
+    </nav>
+  );
+}
+
+function Run(
+  { result, prefix, sections, index, single }: {
+    result: Result;
+    prefix: string;
+    sections: Section[];
+    index: number;
+    single: boolean;
+  },
+): JSX.Element {
+  return (
+    <div id={single ? undefined : `run-${index + 1}`} class={single ? undefined : "run"}>
+      <header class="masthead">
+        {single ? null : <p class="kicker">Run {runName(index)}</p>}
+        <Masthead result={result} level={single ? 1 : 2} />
+      </header>
+      <section id={`${prefix}claims`}>
+        <h2 class="visually-hidden">Claims</h2>
+        <ClaimsTable result={result} />
+      </section>
+      {sections.map(({ id, content }) => <section id={id}>{content}</section>)}
+    </div>
+  );
+}
+
+function resultId(index: number): string {
+  return `result-${index + 1}`;
+}
+
+/** JSON in which nothing can end the element that holds it. */
+function embeddedJson(result: Result): string {
+  return JSON.stringify(result)
+    .replace(/</g, "\\u003c")
+    .replace(/>/g, "\\u003e")
+    .replace(/&/g, "\\u0026")
+    .replace(/\u2028/g, "\\u2028")
+    .replace(/\u2029/g, "\\u2029");
+}
+
+/** A copy of which every string, keys included, is plain text of bounded length. */
+function harmless<T>(value: T): T {
+  if (typeof value === "string") return bounded(value) as T;
+  if (Array.isArray(value)) return value.map(harmless) as T;
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([key, inner]) => [bounded(key), harmless(inner)]);
+  return Object.fromEntries(entries) as T;
+}
+
+function bounded(text: string): string {
+  const plain = plainText(text);
+  return plain.length > TEXT_LIMIT ? `${plain.slice(0, TEXT_LIMIT)}…` : plain;
+}

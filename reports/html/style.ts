@@ -1,0 +1,188 @@
+/** The style sheet of the report: light, dark and print, wide and narrow, without web fonts. */
+export const STYLE = `
+:root{
+  --paper:#fcfbf8;--card:#ffffff;--ink:#1d1c1a;--soft:#5d5a54;--faint:#8a867e;--rule:#e3dfd6;--rule-strong:#bdb8ac;
+  --tint:#f3f0e9;--link:#0b5c94;
+  --dense:#d55e00;--norm:#0072b2;--dilated:#009e73;--gla:#b8578e;--other-1:#8a6d00;--other-2:#555555;--other-3:#5a4fa2;
+  --stage-1:#e69f00;--stage-2:#cc79a7;--stage-3:#33b48d;--stage-4:#0072b2;--stage-5:#56b4e9;--stage-other:#9a9a9a;
+  --good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fdf3dc;--notice-edge:#e0a100;--bad-tint:#fbeae3;
+  --serif:"Iowan Old Style","Charter","Bitstream Charter","Source Serif 4","Palatino Linotype",Palatino,Georgia,"Times New Roman",serif;
+  --sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
+  --mono:ui-monospace,"SF Mono","Cascadia Mono",Menlo,Consolas,"Liberation Mono",monospace;
+  color-scheme:light dark;
+}
+@media (prefers-color-scheme:dark){:root:not([data-theme=light]){DARK}}
+:root[data-theme=dark]{DARK}
+:root[data-theme=light]{color-scheme:light}
+*{box-sizing:border-box}
+html{scroll-behavior:smooth;scroll-padding-top:4rem;-webkit-text-size-adjust:100%}
+@media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 var(--sans);font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+a{color:var(--link);text-underline-offset:.15em}
+:focus-visible{outline:2px solid var(--link);outline-offset:3px;border-radius:2px}
+.visually-hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+.skip{position:absolute;left:-999px;top:0;background:var(--card);padding:.6rem 1rem;z-index:3}
+.skip:focus{left:0}
+nav{position:sticky;top:0;z-index:2;display:flex;align-items:baseline;gap:1.6rem;padding:.7rem max(1.5rem,calc((100vw - 1120px)/2));background:color-mix(in srgb,var(--paper) 94%,transparent);backdrop-filter:blur(8px);border-bottom:1px solid var(--rule);font-size:.82rem}
+nav .brand{font-weight:650;letter-spacing:.01em;white-space:nowrap}
+nav ul{display:flex;gap:1.15rem;list-style:none;margin:0;padding:0 0 2px;overflow-x:auto;scrollbar-width:none;white-space:nowrap}
+nav a{color:var(--soft);text-decoration:none}
+nav a:hover{color:var(--ink);text-decoration:underline}
+main,footer{max-width:1168px;margin:0 auto;padding:0 1.5rem}
+.masthead{padding:3.4rem 0 .6rem}
+.kicker{margin:0 0 .5rem;font-size:.78rem;font-weight:650;letter-spacing:.12em;text-transform:uppercase;color:var(--faint)}
+.verdict{font:600 clamp(1.75rem,1.1rem + 2.6vw,3rem)/1.12 var(--serif);letter-spacing:-.012em;margin:0;max-width:24em;text-wrap:balance}
+main>.verdict{padding-top:3.4rem}
+.facts{margin:1.1rem 0 1.4rem;color:var(--soft);font-size:.92rem}
+.facts span+span::before{content:"·";margin:0 .55em;color:var(--faint)}
+.notice{margin:.6rem 0;padding:.65rem .95rem;border-left:4px solid var(--notice-edge);background:var(--notice);font-size:.92rem;max-width:60rem}
+.notice.same{border-color:var(--rule-strong);background:var(--tint)}
+.notice.failed{border-color:var(--bad);background:var(--bad-tint)}
+section{padding:2.2rem 0 1.6rem}
+section+section{border-top:1px solid var(--rule)}
+.masthead+section{padding-top:.8rem}
+h2{font:600 1.72rem/1.2 var(--serif);letter-spacing:-.008em;margin:.6rem 0 1.3rem;max-width:30em;text-wrap:balance}
+h3{font-size:.95rem;font-weight:650;margin:1.6rem 0 .6rem}
+.lead{font-size:1.02rem;color:var(--soft);max-width:44em}
+.power sup,.notes sup{font-size:.68em;line-height:0;vertical-align:.5em}
+.run{border-top:6px solid var(--ink);margin-top:3rem}
+.spread{display:grid;grid-template-columns:minmax(0,1fr) 15.5rem;gap:3rem;align-items:start}
+.notes{font-size:.92rem;color:var(--soft);padding-top:.3rem}
+.notes p{margin:0 0 1.1rem}
+.figure-number{display:block;font:600 1.9rem/1.15 var(--serif);color:var(--ink)}
+.figure-label{display:block}
+.figure{margin:0 0 2rem}
+.figure+.figure{margin-top:2.6rem}
+figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
+.legend{display:flex;flex-wrap:wrap;gap:.25rem 1.3rem;list-style:none;margin:0 0 .7rem;padding:0;font-size:.86rem;color:var(--soft)}
+.legend li{display:flex;align-items:center;gap:.4rem}
+.drawing{display:block;width:100%;height:auto;font-family:var(--sans);overflow:visible}
+.drawing.compact{display:none}
+.drawing text{font-size:13px;fill:var(--soft)}
+.drawing .title{fill:var(--soft);font-size:13px}
+.grid line{stroke:var(--rule);stroke-width:1}
+.axis line{stroke:var(--rule-strong);stroke-width:1}
+.curve{fill:none;stroke:currentColor;stroke-width:2.4;stroke-linejoin:round;stroke-linecap:round}
+.fit{fill:none;stroke:currentColor;stroke-width:1;opacity:.65}
+.interval{stroke:currentColor;stroke-width:1.6}
+.marker{fill:currentColor;stroke:var(--paper);stroke-width:1.4}
+.marker.hollow{fill:var(--paper);stroke:currentColor;stroke-width:2}
+.stem{stroke:currentColor;stroke-width:2;opacity:.3}
+.drawing .direct{fill:var(--ink);font-weight:600}
+.leader{fill:none;stroke:var(--faint);stroke-width:1}
+.guide path{fill:none;stroke:var(--faint);stroke-width:1.2;stroke-dasharray:5 4}
+.guide.strong path{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:none}
+.drawing .guide text{fill:var(--soft);font-size:12.5px;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
+.mark path{fill:var(--ink);stroke:var(--paper);stroke-width:1}
+.drawing .mark text{fill:var(--ink);font-weight:650;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
+.drawing .mark .detail{font-weight:400;fill:var(--soft);font-size:12px}
+.segment rect{stroke:var(--paper);stroke-width:1.5}
+.drawing .inside{fill:#16130c;font-size:12px}
+.drawing .inside.light{fill:#ffffff}
+.drawing .value{fill:var(--ink)}
+.source{font-size:.84rem;color:var(--soft);margin:.7rem 0 0;max-width:52rem}
+.grid-of-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1rem 3rem}
+.grid-of-figures .figure+.figure{margin-top:0}
+details{margin-top:.55rem}
+summary{cursor:pointer;font-size:.84rem;color:var(--link);width:fit-content}
+details.data{margin-top:.8rem}
+.scroll{overflow-x:auto;margin:.6rem 0 1rem}
+table{border-collapse:collapse;width:100%;font-size:.88rem;line-height:1.4}
+caption{text-align:left;color:var(--soft);font-size:.84rem;padding:.2rem 0 .5rem}
+th,td{text-align:left;vertical-align:top;padding:.42rem 1.1rem .42rem 0;border-bottom:1px solid var(--rule);font-weight:400}
+thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px solid var(--rule-strong);vertical-align:bottom}
+.number{text-align:right;white-space:nowrap}
+.scroll td,.scroll th{min-width:4.5rem}
+.claims{font-size:.93rem}
+.claims thead th{position:static}
+.claims .group th{padding:1.5rem 0 .35rem;font-size:.78rem;font-weight:650;letter-spacing:.08em;text-transform:uppercase;color:var(--soft);border-bottom:1px solid var(--rule-strong)}
+.claims td,.claims tbody th{padding-top:.75rem;padding-bottom:.75rem}
+.claims tbody th[scope=row]{width:44%}
+.claims td:last-child{white-space:nowrap;padding-right:0}
+.claim{display:block;font-weight:620;line-height:1.35}
+.why{display:block;color:var(--soft);font-size:.86rem;margin-top:.2rem;max-width:34em}
+.quantity{display:block;font-size:1rem}
+.quantity.ours{font-weight:650;font-size:1.12rem;line-height:1.35}
+.aside{display:block;color:var(--soft);font-size:.82rem}
+.absent{color:var(--faint)}
+.share{display:block}
+.share svg{display:block;margin-top:.1rem}
+.share .rail{stroke:var(--rule-strong);stroke-width:1}
+.share .paper{stroke:var(--ink);stroke-width:2}
+.share .interval{stroke:var(--norm);stroke-width:3}
+.share .ours{fill:var(--norm);stroke:var(--paper);stroke-width:1.2}
+.verdict-mark{display:inline-flex;align-items:center;gap:.45rem;font-weight:600}
+.verdict-mark svg{flex:none}
+.verdict-mark .filled{fill:currentColor}
+.verdict-mark .open{fill:none;stroke:currentColor;stroke-width:2}
+.verdict-mark .dashed{stroke-width:1.4;stroke-dasharray:2.4 2}
+.mark-reproduced{color:var(--good)}
+.mark-partly{color:var(--warn)}
+.mark-not-reproduced{color:var(--bad)}
+.mark-not-run,.mark-not-the-paper-s-claim{color:var(--soft);font-weight:400}
+code{font:.84rem/1.5 var(--mono)}
+.rerun code{display:block;background:var(--tint);padding:.55rem .75rem;margin-top:.35rem;border-radius:3px;user-select:all}
+.pairs{display:grid;grid-template-columns:minmax(7rem,max-content) minmax(0,1fr);gap:.25rem 1.2rem;margin:.4rem 0;font-size:.86rem}
+.pairs dt{color:var(--soft)}
+.claims .pairs{grid-template-columns:minmax(0,1fr) max-content;font-size:.82rem}
+.pairs dd{margin:0}
+.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:0 3rem}
+.prose{padding-left:1.1rem;max-width:48rem}
+footer{border-top:1px solid var(--rule);margin-top:2rem;padding-top:1.4rem;padding-bottom:3rem;font-size:.86rem;color:var(--soft)}
+footer p{max-width:48rem}
+button{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--rule-strong);border-radius:4px;padding:.45rem .9rem;margin-right:.6rem;cursor:pointer}
+button[hidden]{display:none}
+@media (max-width:960px){.spread{grid-template-columns:minmax(0,1fr);gap:.6rem}.notes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:0 2rem}.notes p{margin-bottom:.8rem}}
+@media (max-width:760px){
+  .claims,.claims tbody,.claims tr,.claims td,.claims th{display:block;width:auto!important}
+  .claims thead{display:none}
+  .claims tbody tr{border-bottom:1px solid var(--rule);padding:.8rem 0}
+  .claims tbody tr.group{border-bottom:1px solid var(--rule-strong);padding:0}
+  .claims td,.claims tbody th{border:0;padding:.15rem 0}
+  .claims td{display:grid;grid-template-columns:6.6rem minmax(0,1fr);align-items:baseline;margin-top:.3rem}
+  .claims td::before{content:attr(data-label);color:var(--soft);font-size:.82rem}
+  .claims td>*{grid-column:2}
+  .claims td:last-child{white-space:normal}
+}
+@media (max-width:560px){
+  main,footer{padding:0 1.1rem}
+  nav{padding:.6rem 1.1rem;gap:1rem}
+  nav .brand{display:none}
+  .masthead,main>.verdict{padding-top:1.8rem}
+  h2{font-size:1.4rem}
+  .drawing.wide{display:none}
+  .drawing.compact{display:block}
+  .pairs{grid-template-columns:minmax(0,1fr)}
+  .pairs dd{margin-bottom:.35rem}
+}
+@media print{
+  :root,:root[data-theme=dark]{LIGHT}
+  @page{margin:16mm 14mm}
+  body{font-size:10pt;background:#fff}
+  nav,.skip,button,.data,details:not(.rerun){display:none}
+  main,footer{max-width:none;padding:0}
+  .masthead{padding-top:0}
+  .verdict{font-size:22pt}
+  .drawing.wide{display:block}
+  .drawing.compact{display:none}
+  .spread{grid-template-columns:minmax(0,1fr) 11rem;gap:1.4rem}
+  .figure,tr,.notice{break-inside:avoid}
+  h2,h3,figcaption{break-after:avoid}
+  .rerun summary{display:none}
+  .rerun::details-content{content-visibility:visible;display:block}
+  .rerun code{background:none;padding:0;font-size:7pt}
+  section{padding:1rem 0}
+}
+`.replaceAll(
+  "DARK",
+  "--paper:#15171a;--card:#1d2024;--ink:#eceae5;--soft:#aeaaa2;--faint:#7f7c76;--rule:#2c2f34;--rule-strong:#4b4f56;" +
+    "--tint:#202328;--link:#79bdf0;--dense:#f28b3c;--norm:#56b4e9;--dilated:#2fc79c;--gla:#e39cc5;--other-1:#e0c04a;" +
+    "--other-2:#b8b8b8;--other-3:#a79df0;--stage-4:#1c86c7;--good:#4cc9a4;--warn:#e8b454;--bad:#ff8f66;" +
+    "--notice:#2b2618;--notice-edge:#c99310;--bad-tint:#33201a;color-scheme:dark",
+).replaceAll(
+  "LIGHT",
+  "--paper:#fff;--card:#fff;--ink:#111;--soft:#444;--faint:#777;--rule:#ddd;--rule-strong:#999;--tint:#f5f5f5;" +
+    "--link:#111;--dense:#d55e00;--norm:#0072b2;--dilated:#009e73;--gla:#b8578e;--other-1:#8a6d00;--other-2:#555;" +
+    "--other-3:#5a4fa2;--stage-4:#0072b2;--good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fff;--bad-tint:#fff;" +
+    "color-scheme:light",
+);
