@@ -87,14 +87,16 @@ export function chooseTiling(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   headDim: number,
 ): DenseTiling {
-  const wide = headDim % 64 === 0;
-  const threadsX = wide ? 16 : 8;
+  const threadsX = headDim % 64 === 0 ? 16 : 8;
   const { maxWorkgroupBytes, maxInvocations } = gpu.capabilities;
-  const candidates: DenseTiling[] = gpu.adapter.software ? [] : [
-    { tileRows: 128, tileKeys: 4 * threadsX, threadsX, threadsY: 16, chunk: 16 },
-    { tileRows: 64, tileKeys: 4 * threadsX, threadsX, threadsY: 8, chunk: 16 },
-  ];
-  candidates.push({ tileRows: 32, tileKeys: 4 * threadsX, threadsX, threadsY: 8, chunk: 16 });
+  const candidates: DenseTiling[] = [
+    // The fastest of 18 tilings measured on an H100: 8 × 8 scores and outputs a thread.
+    { tileRows: 128, tileKeys: 8 * threadsX, threadsX, threadsY: 16, chunk: 16 },
+    // Fits 32 KiB of workgroup memory, and is the fastest measured on llvmpipe.
+    { tileRows: 128, tileKeys: 64, threadsX: 8, threadsY: 16, chunk: 16 },
+    // Fits the least that WebGPU promises: 16 KiB of workgroup memory, 256 invocations.
+    { tileRows: 32, tileKeys: 32, threadsX: 8, threadsY: 8, chunk: 16 },
+  ].slice(gpu.adapter.software ? 1 : 0);
   for (const tiling of candidates) {
     const fits = layOut(tiling, headDim).workgroupBytes <= maxWorkgroupBytes &&
       tiling.threadsX * tiling.threadsY <= maxInvocations;

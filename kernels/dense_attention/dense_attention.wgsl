@@ -50,10 +50,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   ty = index / THREADS_X;
   headRow = group.x * params.rows;
   // The heaviest tiles go first: they attend to the most keys.
-  q0 = (params.firstTile + params.tileCount - 1u - group.y) * TILE_ROWS;
+  let firstRow = (params.firstTile + params.tileCount - 1u - group.y) * TILE_ROWS;
+  q0 = firstRow; // private variables count as non-uniform, so control flow uses the constant
 
   clearRows();
-  let end = min(q0 + TILE_ROWS, params.rows);
+  let end = min(firstRow + TILE_ROWS, params.rows);
   for (var k0 = 0u; k0 < end; k0 += TILE_KEYS) {
     clearScores();
     fetchQueryKey(k0, 0u);
@@ -65,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
       multiplyQueryKey(base);
     }
     fetchValue(k0, 0u);
-    if (k0 + TILE_KEYS > q0 + 1u) { maskScores(k0); }
+    if (k0 + TILE_KEYS > firstRow + 1u) { maskScores(k0); }
     updateRows();
     for (var e = 0u; e < KEYS_PER_THREAD; e++) {
       let base = ((CHUNKS + e) & 1u) * STAGE_VEC4;

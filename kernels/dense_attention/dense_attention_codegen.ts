@@ -114,7 +114,9 @@ export function generateDense(
   // Slot of a staged key: a thread's keys lie side by side, logical key = e * THREADS_X + tx.
   emit(
     "fn keyOfSlot(slot: u32) -> u32 {",
-    `  return ((slot / ${4 * threadsX}u) * 4u + (slot & 3u)) * ${threadsX}u + (slot / 4u) % ${threadsX}u;`,
+    `  return ((slot / ${
+      4 * threadsX
+    }u) * 4u + (slot & 3u)) * ${threadsX}u + (slot / 4u) % ${threadsX}u;`,
     "}",
     "fn fetchQueryKey(k0: u32, c: u32) {",
   );
@@ -150,7 +152,13 @@ export function generateDense(
   emit("}");
   const stageRow = (tileRows + tileKeys) / 4; // vectors of one staged d index
   emit("fn storeQueryKey(base: u32) {");
-  const scatter = (register: string, slot: string, first: number, modulus: number, scale: string) => {
+  const scatter = (
+    register: string,
+    slot: string,
+    first: number,
+    modulus: number,
+    scale: string,
+  ) => {
     const lines = [
       `  { let slot = ${slot}; let at = base + (u / ${modulus}u) * ${
         perVector * stageRow
@@ -164,7 +172,9 @@ export function generateDense(
       }
     } else {
       lines.push(`  let p = bitcast<vec4f>(${register})${scale};`);
-      for (const w of range(4)) lines.push(`  stage[at + ${w * stageRow}u][lane] = p.${"xyzw"[w]};`);
+      for (const w of range(4)) {
+        lines.push(`  stage[at + ${w * stageRow}u][lane] = p.${"xyzw"[w]};`);
+      }
     }
     lines.push("  }");
     return lines.join("\n");
@@ -220,7 +230,11 @@ export function generateDense(
     if (subgroups) {
       for (let step = 1; step < threadsX; step *= 2) {
         for (const r of rows) {
-          emit(`  ${name}${r} = ${combine(`${name}${r}`, `subgroupShuffleXor(${name}${r}, ${step}u)`)};`);
+          emit(
+            `  ${name}${r} = ${
+              combine(`${name}${r}`, `subgroupShuffleXor(${name}${r}, ${step}u)`)
+            };`,
+          );
         }
       }
       return;
@@ -257,7 +271,9 @@ export function generateDense(
     );
     for (const g of range(keyGroups)) emit(`  s${r}_${g} = exp2(s${r}_${g} - t${r});`);
     const sum = range(keyGroups).map((g) => `s${r}_${g}`).reduce(add);
-    emit(`  let w${r} = ${sum}; l${r} = fma(l${r}, a${r}, (w${r}.x + w${r}.y) + (w${r}.z + w${r}.w));`);
+    emit(
+      `  let w${r} = ${sum}; l${r} = fma(l${r}, a${r}, (w${r}.x + w${r}.y) + (w${r}.z + w${r}.w));`,
+    );
     for (const g of groups) emit(`  o${r}_${g} *= a${r};`);
   }
   emit("}");
@@ -300,7 +316,9 @@ export function generateDense(
   const pick = (r: number) => {
     let s = `s${r}_0`;
     for (const g of range(keyGroups).slice(1)) s = `select(${s}, s${r}_${g}, group == ${g}u)`;
-    return `{ let x = ${s}; p.${"xyzw"[r & 3]} = select(select(x.x, x.y, odd), select(x.z, x.w, odd), high); }`;
+    return `{ let x = ${s}; p.${
+      "xyzw"[r & 3]
+    } = select(select(x.x, x.y, odd), select(x.z, x.w, odd), high); }`;
   };
   for (const i of range(rowsPerThread / 4)) {
     emit("  { var p: vec4f;");
@@ -315,7 +333,9 @@ export function generateDense(
   );
   for (const kk of range(threadsX)) {
     emit("  {");
-    for (const i of range(rowsPerThread / 4)) emit(`  let p${i} = stage[pa + ${kk * padded + i}u];`);
+    for (const i of range(rowsPerThread / 4)) {
+      emit(`  let p${i} = stage[pa + ${kk * padded + i}u];`);
+    }
     for (const g of groups) {
       emit(`  let v${g} = stage[va + ${kk * headDim / 4 + g * threadsX}u];`);
     }
@@ -345,7 +365,10 @@ export function generateDense(
           : `  output[at + ${g * threadsX}u] = ${value};`,
       );
     }
-    emit(`  if (tx == 0u) { logSumExp[headRow + row + ${r}u] = (m${r} + log2(l${r})) * LN2; }`, "  }");
+    emit(
+      `  if (tx == 0u) { logSumExp[headRow + row + ${r}u] = (m${r} + log2(l${r})) * LN2; }`,
+      "  }",
+    );
   }
   emit("}");
   return out.join("\n") + "\n";
@@ -356,7 +379,10 @@ function range(count: number): number[] {
 }
 
 /** Work units of each thread: `start` of each round, and how many of its units exist. */
-function split(units: number, threads: number): { start: number; guarded: boolean; units: number }[] {
+function split(
+  units: number,
+  threads: number,
+): { start: number; guarded: boolean; units: number }[] {
   return range(Math.ceil(units / threads)).map((i) => ({
     start: i * threads,
     guarded: (i + 1) * threads > units,
@@ -366,5 +392,7 @@ function split(units: number, threads: number): { start: number; guarded: boolea
 
 function guard(unit: { start: number; guarded: boolean; units: number }, body: string): string {
   const head = `  { let u = local + ${unit.start}u;`;
-  return unit.guarded ? `${head} if (u < ${unit.units}u) {\n${body}\n  } }` : `${head}\n${body}\n  }`;
+  return unit.guarded
+    ? `${head} if (u < ${unit.units}u) {\n${body}\n  } }`
+    : `${head}\n${body}\n  }`;
 }

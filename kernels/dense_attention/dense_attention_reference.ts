@@ -1,8 +1,22 @@
 /**
- * Dense causal attention in float64, plain loops: what the kernels are checked against.
+ * Dense causal attention in float64, plain loops, and how far an f32 kernel may be from it.
+ *
+ * The tolerance is derived, per row and column, from the row's own numbers (u = 2^-24):
+ *
+ * - A logit is an f32 dot product of length d, so it is off by at most
+ *   γ·Σ|q_c·k_c|·scale with γ = (d + 4)·u, and by u·|logit| for its own rounding.
+ * - An exponential adds a relative error of (3 + 2|x|) ulp at x (WGSL's accuracy of exp2), so the
+ *   weight of key j is off by a factor within e^±ε_j.
+ * - Weights off by such factors move the weighted mean by at most
+ *   Σ p_j·(e^ε_j - 1)·|v_j - o| / Σ p_j·e^-ε_j, and never beyond the farthest value whose weight
+ *   could matter. With extreme logits this is the honest bound: f32 cannot tell near-ties apart.
+ * - Summing n products in f32 in any blocked order errs like a random walk: 4·√n·u·Σ p_j·|v_j|.
+ * - Storing rounds once: one unit in the last place of the storage type, since WGSL leaves the
+ *   direction to the device.
  *
  * @module
  */
+import type { DType } from "../gpu/buffers.ts";
 
 /** Elements of Q, K, V as stored, each `[rows, d]` of one head. */
 export interface DenseReferenceInputs {
@@ -14,57 +28,145 @@ export interface DenseReferenceInputs {
   readonly scale?: number;
 }
 
-/** One row of the result. */
+/** One row of the result with the tolerance of an f32 kernel. */
 export interface DenseReferenceRow {
   /** `[d]`. */
   readonly output: Float64Array;
   /** Natural log-sum-exp of the row's scaled logits. */
   readonly lse: number;
+  /** `[d]`: largest difference that f32 arithmetic and storage rounding explain. */
+  readonly tolerance: Float64Array;
+  readonly lseTolerance: number;
+}
+
+const UNIT = 2 ** -24;
+
+/** One unit in the last place of a stored value: relative part and smallest step. */
+export function storageRounding(dtype: DType, value: number): number {
+  return dtype === "f16"
+    ? Math.max(Math.abs(value) * 2 ** -10, 2 ** -24)
+    : Math.max(Math.abs(value) * 2 ** -23, 2 ** -149);
 }
 
 /**
- * Row `row` of causal attention of one head. `q` may hold only that row when `queryOffset` says at
- * which row it starts.
+ * Row `row` of causal attention of one head. `q` may hold only rows from `queryOffset` on.
+ *
+ * @param options.dtype storage type of the output that is to be judged. Default f32.
  */
 export function denseAttentionRow(
   inputs: DenseReferenceInputs,
   row: number,
-  options: { queryOffset?: number } = {},
+  options: { queryOffset?: number; dtype?: DType } = {},
 ): DenseReferenceRow {
   const { q, k, v, headDim: d } = inputs;
   const scale = inputs.scale ?? 1 / Math.sqrt(d);
   const at = (row - (options.queryOffset ?? 0)) * d;
-  const logits = new Float64Array(row + 1);
+  const query = Float64Array.from({ length: d }, (_, c) => q[at + c]);
+  const count = row + 1;
+  const logits = new Float64Array(count);
+  const slack = new Float64Array(count);
   let max = -Infinity;
-  for (let j = 0; j <= row; j++) {
+  for (let j = 0; j < count; j++) {
     let dot = 0;
-    for (let c = 0; c < d; c++) dot += q[at + c] * k[j * d + c];
+    let size = 0;
+    for (let c = 0, i = j * d; c < d; c++, i++) {
+      const product = query[c] * k[i];
+      dot += product;
+      size += Math.abs(product);
+    }
     logits[j] = dot * scale;
+    slack[j] = (d + 4) * UNIT * size * scale + UNIT * Math.abs(logits[j]);
     if (logits[j] > max) max = logits[j];
   }
   const output = new Float64Array(d);
+  const absolute = new Float64Array(d);
   let sum = 0;
-  for (let j = 0; j <= row; j++) {
-    const weight = Math.exp(logits[j] - max);
+  let least = 0;
+  let lseSlack = 0;
+  let widest = 0;
+  for (let j = 0; j < count; j++) {
+    const x = logits[j] - max;
+    const weight = Math.exp(x);
+    // Beyond e^-110 both sides underflow to nothing in f32, unless the slack could lift them.
+    slack[j] += (3 + 2 * Math.abs(x) * Math.LOG2E) * 2 * UNIT;
     sum += weight;
-    for (let c = 0; c < d; c++) output[c] += weight * v[j * d + c];
+    least += weight * Math.exp(-Math.min(slack[j], 700));
+    lseSlack += weight * slack[j];
+    if (slack[j] > widest) widest = slack[j];
+    if (weight === 0) continue;
+    for (let c = 0, i = j * d; c < d; c++, i++) {
+      output[c] += weight * v[i];
+      absolute[c] += weight * Math.abs(v[i]);
+    }
   }
-  for (let c = 0; c < d; c++) output[c] /= sum;
-  return { output, lse: max + Math.log(sum) };
+  for (let c = 0; c < d; c++) {
+    output[c] /= sum;
+    absolute[c] /= sum;
+  }
+  const moved = new Float64Array(d);
+  const farthest = new Float64Array(d);
+  for (let j = 0; j < count; j++) {
+    const x = logits[j] - max;
+    const reach = x + slack[j] + widest; // could this key's computed weight matter at all?
+    if (reach < -40) continue;
+    const weight = Math.exp(x) * Math.expm1(Math.min(slack[j], 700));
+    for (let c = 0, i = j * d; c < d; c++, i++) {
+      const distance = Math.abs(v[i] - output[c]);
+      moved[c] += weight * distance;
+      if (distance > farthest[c]) farthest[c] = distance;
+    }
+  }
+  const walk = 4 * Math.sqrt(count) * UNIT;
+  const tolerance = new Float64Array(d);
+  for (let c = 0; c < d; c++) {
+    tolerance[c] = Math.min(least > 0 ? moved[c] / least : Infinity, farthest[c]) +
+      walk * absolute[c] + storageRounding(options.dtype ?? "f32", output[c]);
+  }
+  const lse = max + Math.log(sum);
+  const lseTolerance = Math.max(lseSlack / sum, slack[logits.indexOf(max)]) + walk +
+    4 * UNIT * Math.max(1, Math.abs(lse));
+  return { output, lse, tolerance, lseTolerance };
 }
 
-/** Causal attention of one head: output `[rows, d]` and log-sum-exp `[rows]`. */
+/** Causal attention of one head: `[rows, d]` and `[rows]`, each with its tolerance. */
 export function denseAttentionReference(
   inputs: DenseReferenceInputs,
-): { output: Float64Array; lse: Float64Array } {
+  options: { dtype?: DType } = {},
+): {
+  output: Float64Array;
+  lse: Float64Array;
+  tolerance: Float64Array;
+  lseTolerance: Float64Array;
+} {
   const d = inputs.headDim;
   const rows = inputs.q.length / d;
   const output = new Float64Array(rows * d);
+  const tolerance = new Float64Array(rows * d);
   const lse = new Float64Array(rows);
+  const lseTolerance = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
-    const result = denseAttentionRow(inputs, row);
+    const result = denseAttentionRow(inputs, row, options);
     output.set(result.output, row * d);
+    tolerance.set(result.tolerance, row * d);
     lse[row] = result.lse;
+    lseTolerance[row] = result.lseTolerance;
   }
-  return { output, lse };
+  return { output, lse, tolerance, lseTolerance };
+}
+
+/**
+ * Largest |got - want| / tolerance over all elements: at most 1 when every element is explained by
+ * rounding. NaN anywhere gives Infinity.
+ */
+export function worstRatio(
+  got: ArrayLike<number>,
+  want: ArrayLike<number>,
+  tolerance: ArrayLike<number>,
+): number {
+  let worst = 0;
+  for (let i = 0; i < want.length; i++) {
+    const ratio = Math.abs(got[i] - want[i]) / tolerance[i];
+    if (!(ratio <= worst)) worst = Number.isNaN(ratio) ? Infinity : ratio;
+  }
+  return worst;
 }

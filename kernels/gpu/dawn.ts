@@ -15,8 +15,11 @@ const TOGGLES = [
   "disable-dawn-features=timestamp_quantization",
 ];
 
+/** Dawn's objects do not keep their instance alive: once it is collected, using a device crashes. */
+const instances: GPU[] = [];
+
 /**
- * Creates Dawn's `GPU` object.
+ * Creates Dawn's `GPU` object. It lives as long as the process.
  *
  * @param extra further Dawn options, for example `backend=null` to validate shaders without a GPU.
  * @throws {DeviceError} when the package or its native library cannot be loaded.
@@ -24,7 +27,9 @@ const TOGGLES = [
 export async function openDawn(...extra: string[]): Promise<GPU> {
   try {
     const { create } = await import("webgpu");
-    return create([...TOGGLES, ...extra]) as GPU;
+    const gpu = create([...TOGGLES, ...extra]) as GPU;
+    instances.push(gpu);
+    return gpu;
   } catch (error) {
     const text = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0];
     throw new DeviceError("no-webgpu", `openDevice: the dawn stack could not be loaded: ${text}`, {
