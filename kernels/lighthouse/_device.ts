@@ -12,8 +12,7 @@ import {
   slice,
   writeBuffer,
 } from "../gpu/buffers.ts";
-import { openDawn } from "../gpu/dawn.ts";
-import { type Gpu, openDevice } from "../gpu/device.ts";
+import type { Gpu } from "../gpu/device.ts";
 
 /** A storage buffer holding the data. */
 export async function upload(
@@ -48,9 +47,4 @@ export async function readWords(
   count: number,
 ): Promise<Uint32Array<ArrayBuffer>> {
   return new Uint32Array((await readBuffer(gpu, { ...source, size: count * 4 })).buffer);
-}
-
-/** Dawn's null backend: checks shaders and bindings with Tint, without a GPU. */
-export async function openNullDawn(): Promise<Gpu> {
-  return await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
 }

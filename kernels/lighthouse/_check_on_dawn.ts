@@ -1,0 +1,69 @@
+/**
+ * Compiles and submits every Lighthouse kernel on Dawn's null backend, so that Tint judges shaders,
+ * layouts and bindings without a GPU. A program of its own, run by `dawn_test.ts`: the native
+ * add-on aborts now and then in the worker that `deno test` runs tests in.
+ *
+ * @module
+ */
+import { openDawn } from "../gpu/dawn.ts";
+import { openDevice } from "../gpu/device.ts";
+import { submit, uploadGarbage } from "./_device.ts";
+import { createGather, planGather } from "./gather.ts";
+import { planGeometry } from "./lighthouse_geometry.ts";
+import { createPyramid, planPyramid } from "./pyramid.ts";
+import { createScatter, planScatter } from "./scatter.ts";
+import { createSelection, planSelection } from "./select.ts";
+
+const shapes = [
+  { context: 2048, levels: 3, pooling: 4, k: 128 },
+  { context: 262, levels: 2, pooling: 2, k: 128 },
+  { context: 2048, levels: 5, pooling: 2, k: 128 },
+  { context: 8192, levels: 3, pooling: 8, k: 128 },
+  { context: 8192, levels: 4, pooling: 4, k: 128 },
+  { context: 2064, levels: 2, pooling: 16, k: 128 },
+];
+
+const gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
+let kernels = 0;
+for (const shape of shapes) {
+  const geometry = planGeometry(shape.context, shape);
+  for (const dtype of ["f16", "f32"] as const) {
+    const size = { heads: 2, headDim: 128, dtype };
+    const plans = [
+      planPyramid(geometry, { ...size, scored: true }),
+      planPyramid(geometry, { ...size, scored: false }),
+    ] as const;
+    const select = planSelection(geometry, 2);
+    const gather = planGather(geometry, size);
+    const scatter = planScatter(geometry, size);
+    const garbage = (bytes: number) => uploadGarbage(gpu, bytes);
+    const rows = await garbage(gather.rowBytes);
+    const pooled = await garbage(gather.pooledBytes);
+    const queryScores = await garbage(select.scoreBytes);
+    const indices = await garbage(select.indexBytes);
+    const slots = await garbage(select.slotBytes);
+    const gathered = await garbage(gather.gatheredBytes);
+    gpu.device.pushErrorScope("validation");
+    const dispatches = [
+      ...(await createPyramid(gpu, plans[0])).bind({ rows, pooled, scores: queryScores }),
+      ...(await createPyramid(gpu, plans[1])).bind({ rows, pooled }),
+      ...(await createSelection(gpu, select)).bind({
+        queryScores,
+        keyScores: queryScores,
+        indices,
+        slots,
+      }),
+      ...(await createGather(gpu, gather)).bind({ rows, pooled, indices, gathered }),
+      ...(await createScatter(gpu, scatter)).bind({ attended: gathered, slots, output: rows }),
+    ];
+    submit(gpu, dispatches);
+    const error = await gpu.device.popErrorScope();
+    if (error) throw new Error(error.message);
+    kernels += dispatches.length;
+    for (const { buffer } of [rows, pooled, queryScores, indices, slots, gathered]) {
+      buffer.destroy();
+    }
+  }
+}
+console.log(`${kernels} kernels`);
+gpu.destroy();
