@@ -207,28 +207,39 @@ export interface LighthouseReference {
   readonly output: Float64Array;
 }
 
-/**
- * The norm-scorer layer for one head. A selection given in the options replaces the computed one, so
- * that outputs can be compared where scores are tied within rounding.
- */
+/** Options of {@linkcode lighthouseReference}. */
+export interface LighthouseReferenceOptions {
+  readonly headDim: number;
+  /** Takes the place of the computed selection, to compare outputs where scores tie by rounding. */
+  readonly selection?: Int32Array;
+  /**
+   * Rounds pooled and attended rows as storage does, for example `Math.f16round`, so that what is
+   * left to compare is arithmetic. Default: no rounding.
+   */
+  readonly store?: (value: number) => number;
+}
+
+/** The norm-scorer layer for one head. */
 export function lighthouseReference(
   tensors: { q: Numbers; k: Numbers; v: Numbers },
   geometry: LighthouseGeometry,
-  options: { headDim: number; selection?: Int32Array },
+  options: LighthouseReferenceOptions,
 ): LighthouseReference {
-  const { headDim } = options;
+  const { headDim, store } = options;
   const queryScores = normScoresReference(tensors.q, geometry, headDim);
   const keyScores = normScoresReference(tensors.k, geometry, headDim);
   const selection = options.selection ?? selectReference(queryScores, keyScores, geometry);
+  const stored = (rows: Float64Array) => store ? rows.map(store) : rows;
   const gather = (rows: Numbers) =>
     gatherReference(selection, {
       rows,
-      pooled: poolReference(rows, geometry, headDim),
+      pooled: stored(poolReference(rows, geometry, headDim)),
       context: geometry.context,
       headDim,
     });
   const gathered = { q: gather(tensors.q), k: gather(tensors.k), v: gather(tensors.v) };
-  const { output: attended, lse } = attendReference(gathered, headDim);
+  const { output, lse } = attendReference(gathered, headDim);
+  const attended = stored(output);
   return {
     queryScores,
     keyScores,
