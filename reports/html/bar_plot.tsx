@@ -21,7 +21,7 @@ export interface StackedBar {
 
 /** Height in SVG units of {@linkcode StackedBars} with `count` bars. */
 export function stackedBarsHeight(count: number): number {
-  return 44 + count * 34 + 34;
+  return 44 + count * 34;
 }
 
 /** Bars of shares, each as long as the drawing, one segment for each of `names`. */
@@ -119,7 +119,8 @@ export function DotPlot(
   },
 ): JSX.Element {
   const { width, compact } = size;
-  const left = compact ? 104 : 180;
+  const longest = Math.max(...rows.map(({ label }) => label.length));
+  const left = Math.min(compact ? 130 : 240, 24 + 7.4 * longest);
   const right = width - (compact ? 66 : 90);
   const most = Math.max(...rows.map(({ value, high }) => high ?? value), guide?.value ?? 0);
   const x = scaleLinear().domain([0, most > 0 ? most : 1]).nice(5).range([left, right]);

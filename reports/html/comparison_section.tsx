@@ -5,7 +5,7 @@
  */
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result_schema.ts";
-import { ceilingsOf, contextSeries, speedupPoints } from "../analysis.ts";
+import { ceilingsOf, contextSeries } from "../analysis.ts";
 import { deviceName, formatQuantity, judgeClaims } from "../claims.ts";
 import {
   ABSENT,
@@ -22,13 +22,34 @@ import { Figure, Table } from "./figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
 import { seriesStyles } from "./palette.ts";
-import { contextAxis, formatTick, longestCommonContext } from "./performance_sections.tsx";
+import {
+  contextAxis,
+  formatTick,
+  longestCommonContext,
+  normSpeedups,
+} from "./performance_sections.tsx";
 
 const DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
 
 /** The letter of a run: A, B, …, Z, then numbers. */
 export function runName(index: number): string {
   return index < 26 ? String.fromCharCode(65 + index) : String(index + 1);
+}
+
+/** The one line that a comparison opens with. */
+export function comparisonLine(results: readonly Result[]): string {
+  const context = longestCommonContext(results);
+  if (context === null || results.length > 4) {
+    return `${formatPlural(results.length, "run")} compared.`;
+  }
+  const speedups = results.map((result, run) => {
+    const { ratio } = normSpeedups(result).find((point) => point.context === context)!;
+    return `${formatRatio(ratio)} in run ${runName(run)}`;
+  });
+  const list = `${speedups.slice(0, -1).join(", ")} and ${speedups[speedups.length - 1]}`;
+  return `At ${
+    formatContext(context)
+  }, the longest context of all runs, Lighthouse’s speed-up is ${list}.`;
 }
 
 /** The comparison of two or more runs. */
@@ -53,7 +74,7 @@ export function Comparison({ results }: { results: Result[] }): JSX.Element {
   const shown = claims[0].filter((_, row) => claims.some((rows) => rows[row]?.ours != null));
   return (
     <section id="comparison">
-      <h2>{formatPlural(results.length, "run")} side by side</h2>
+      <h2>The runs side by side</h2>
       <p class="lead">
         {comparable
           ? "All runs have the same fingerprint, so their times can be compared."
@@ -78,9 +99,8 @@ export function Comparison({ results }: { results: Result[] }): JSX.Element {
           { title: "Copy", numeric: true },
         ]}
         rows={results.map((result, run) => {
-          const points = speedupPoints(result).filter(({ denominator, context }) =>
-            denominator.implementation === "lighthouse-norm" &&
-            denominator.direction === "forward" && (common === null || context === common)
+          const points = normSpeedups(result).filter(({ context }) =>
+            common === null || context === common
           ).sort((a, b) => b.context - a.context);
           const slope = (implementation: string) =>
             contextSeries(result).find((one) =>
@@ -134,42 +154,44 @@ export function Comparison({ results }: { results: Result[] }): JSX.Element {
         />
       )}
       {all.length > 0 && (
-        <Figure
-          id="comparison-figure"
-          title="Latency of every run, forward"
-          description={plot.map(({ label, points }) =>
-            `${label}: ${
-              points.map(({ x, y }) => `${formatSeconds(y)} at ${formatContext(x)}`).join(", ")
-            }.`
-          ).join(" ")}
-          draw={(size) => (
-            <LogPlot
-              size={size}
-              x={contextAxis(all.map(({ x }) => x))}
-              y={{
-                label: "GPU time of one layer",
-                domain: logDomain(all.map(({ y }) => y), 1.6),
-                format: formatTick(formatSeconds),
-                base: 10,
-              }}
-              series={plot}
-              labelRoom={165}
-            />
-          )}
-          legend={plot}
-          note="Colour and shape say the implementation; dashes, hollow markers and the letter say the run."
-          table={{
-            caption: "Latency of every run",
-            columns: [
-              { title: "Context", numeric: true },
-              { title: "Series" },
-              { title: "Median", numeric: true },
-            ],
-            rows: plot.flatMap(({ label, points }) =>
-              points.map(({ x, y }) => [formatContext(x), label, formatSeconds(y)])
-            ),
-          }}
-        />
+        <div class="comparison-figure">
+          <Figure
+            id="comparison-figure"
+            title="Latency of every run, forward"
+            description={plot.map(({ label, points }) =>
+              `${label}: ${
+                points.map(({ x, y }) => `${formatSeconds(y)} at ${formatContext(x)}`).join(", ")
+              }.`
+            ).join(" ")}
+            draw={(size) => (
+              <LogPlot
+                size={size}
+                x={contextAxis(all.map(({ x }) => x))}
+                y={{
+                  label: "time of one layer",
+                  domain: logDomain(all.map(({ y }) => y), 1.6),
+                  format: formatTick(formatSeconds),
+                  base: 10,
+                }}
+                series={plot}
+                labelRoom={165}
+              />
+            )}
+            legend={plot}
+            note="Colour and shape say the implementation; dashes, hollow markers and the letter say the run."
+            table={{
+              caption: "Latency of every run",
+              columns: [
+                { title: "Context", numeric: true },
+                { title: "Series" },
+                { title: "Median", numeric: true },
+              ],
+              rows: plot.flatMap(({ label, points }) =>
+                points.map(({ x, y }) => [formatContext(x), label, formatSeconds(y)])
+              ),
+            }}
+          />
+        </div>
       )}
     </section>
   );

@@ -30,9 +30,11 @@ interface FigureProps {
   /** What the drawing shows, in sentences, for those who do not see it. */
   description: string;
   draw: (size: DrawingSize) => JSX.Element;
+  /** Width of the column on a wide screen, 760 by default. */
+  width?: number;
   height?: number;
   compactHeight?: number;
-  legend?: { label: string; style: SeriesStyle }[];
+  legend?: { label: string; style: SeriesStyle; hollow?: boolean }[];
   table: DataTable;
   /** Source and caveats, under the drawing. */
   note?: ComponentChildren;
@@ -40,10 +42,10 @@ interface FigureProps {
 
 /** A figure with its drawings and its data. */
 export function Figure(props: FigureProps): JSX.Element {
-  const { id, title, description, draw, height = 430, compactHeight = 330, legend, table, note } =
-    props;
+  const { id, title, description, draw, legend, table, note } = props;
+  const { width = 760, height = 430, compactHeight = 330 } = props;
   const sizes: DrawingSize[] = [
-    { width: 760, height, compact: false },
+    { width, height, compact: false },
     { width: 350, height: compactHeight, compact: true },
   ];
   return (
@@ -51,9 +53,9 @@ export function Figure(props: FigureProps): JSX.Element {
       <figcaption>{title}</figcaption>
       {legend !== undefined && legend.length > 1 && (
         <ul class="legend" aria-hidden="true">
-          {legend.map(({ label, style }) => (
+          {legend.map(({ label, style, hollow }) => (
             <li>
-              <Swatch style={style} />
+              <Swatch style={style} hollow={hollow} />
               {label}
             </li>
           ))}
@@ -96,7 +98,14 @@ export function Table({ caption, columns, rows }: DataTable): JSX.Element {
             <tr>
               {row.map((cell, i) =>
                 i === 0
-                  ? <th scope="row" class={number(columns[i]?.numeric)}>{cell}</th>
+                  ? (
+                    <th
+                      scope="row"
+                      class={number(columns[i]?.numeric) ?? (isLong(cell) ? "long" : undefined)}
+                    >
+                      {cell}
+                    </th>
+                  )
                   : <td class={number(columns[i]?.numeric)}>{cell}</td>
               )}
             </tr>
@@ -108,10 +117,16 @@ export function Table({ caption, columns, rows }: DataTable): JSX.Element {
 }
 
 /** The marker of a series, as a small picture for legends. */
-export function Swatch({ style }: { style: SeriesStyle }): JSX.Element {
+export function Swatch(
+  { style, hollow = false }: { style: SeriesStyle; hollow?: boolean },
+): JSX.Element {
   return (
     <svg class="swatch" viewBox="-8 -8 16 16" width="14" height="14" aria-hidden="true">
-      <path d={markerPath(style.marker, 80)} style={{ fill: style.color }} />
+      <path
+        class={hollow ? "marker hollow" : "marker"}
+        d={markerPath(style.marker, 80)}
+        style={{ color: style.color }}
+      />
     </svg>
   );
 }
@@ -123,4 +138,9 @@ export function coordinate(value: number): number {
 
 function number(numeric: boolean | undefined): string | undefined {
   return numeric ? "number" : undefined;
+}
+
+/** Whether a row's name is long enough to need room kept for it. */
+function isLong(cell: ComponentChildren): boolean {
+  return typeof cell === "string" && cell.length > 24;
 }

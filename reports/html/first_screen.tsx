@@ -64,10 +64,10 @@ export function Masthead({ result, level }: { result: Result; level: 1 | 2 }): J
 export function ClaimsTable({ result }: { result: Result }): JSX.Element {
   const rows = judgeClaims(result);
   const groups: [string, ClaimRow[]][] = [
-    ["Judged by this run", rows.filter(({ ours }) => ours !== null)],
+    ["What this suite can measure", rows.filter(({ command }) => command !== null)],
     [
-      "Not run",
-      rows.filter(({ ours, verdict }) => ours === null && verdict === "not run"),
+      "What it cannot, for want of training",
+      rows.filter(({ command, verdict }) => command === null && verdict === "not run"),
     ],
     [
       "Said of the paper elsewhere",
@@ -84,7 +84,7 @@ export function ClaimsTable({ result }: { result: Result }): JSX.Element {
           <tr>
             <th scope="col">Claim</th>
             <th scope="col">Paper</th>
-            <th scope="col">Here, 95 % interval</th>
+            <th scope="col">Here</th>
             <th scope="col">Here ÷ paper</th>
             <th scope="col">Verdict</th>
           </tr>
@@ -128,55 +128,63 @@ export function VerdictMark({ verdict }: { verdict: Verdict }): JSX.Element {
 function Claim({ row }: { row: ClaimRow }): JSX.Element {
   const { ours } = row;
   const interval = ours === null ? null : formatQuantityInterval(ours);
+  const why = <span class="why">{row.why}</span>;
   return (
     <tr>
       <th scope="row">
         <span class="claim">{row.claim}</span>
-        <span class="why">{row.why}</span>
-        {row.details.length > 0 && (
-          <details>
-            <summary>{row.id === "growth" ? "Each context" : "The paper's rows"}</summary>
-            <dl class="pairs">
-              {row.details.map(({ label, paper }) => (
-                <>
-                  <dt>{label}</dt>
-                  <dd>{paper}</dd>
-                </>
-              ))}
-            </dl>
-          </details>
-        )}
-        {row.command !== null && (
-          <details class="rerun">
-            <summary>{row.verdict === "not run" ? "Run it" : "Run it again"}</summary>
-            <code>{row.command}</code>
-          </details>
-        )}
+        {ours !== null && why}
+        <span class="more">
+          {row.details.length > 0 && (
+            <details>
+              <summary>{row.id === "growth" ? "Each context" : "The paper’s rows"}</summary>
+              <dl class="pairs">
+                {row.details.map(({ label, paper }) => (
+                  <>
+                    <dt>{label}</dt>
+                    <dd>{paper}</dd>
+                  </>
+                ))}
+              </dl>
+            </details>
+          )}
+          {row.command !== null && (
+            <details class="rerun">
+              <summary>{row.verdict === "not run" ? "Run it" : "Run it again"}</summary>
+              <code>{row.command}</code>
+            </details>
+          )}
+        </span>
       </th>
       <td data-label="Paper">
         <span class="quantity">{row.paper.text}</span>
         <span class="aside">{row.paper.hardware}</span>
       </td>
-      <td data-label="Here">
-        {ours === null
-          ? <span class="quantity absent">{ABSENT}</span>
-          : (
-            <span class={ours.note === undefined ? "quantity ours" : "quantity"}>
-              {formatQuantity(ours)}
-            </span>
-          )}
-        {interval !== null && <span class="aside">{interval}</span>}
-        {ours !== null && row.software && <span class="aside">on a software adapter</span>}
-        {row.nearest !== null && (
-          <span class="aside">
-            nearest: {row.nearest}
-            {row.software ? ", software adapter" : ""}
-          </span>
+      {ours === null
+        ? (
+          <td data-label="Here" colSpan={2}>
+            {row.nearest !== null && (
+              <span class="nearest">
+                Nearest point{row.software ? ", on a software adapter" : ""}: {row.nearest}
+              </span>
+            )}
+            {why}
+          </td>
+        )
+        : (
+          <>
+            <td data-label="Here">
+              <span class={ours.note === undefined ? "quantity ours" : "quantity"}>
+                {formatQuantity(ours)}
+              </span>
+              {interval !== null && <span class="aside">{interval}</span>}
+              {row.software && <span class="aside">on a software adapter</span>}
+            </td>
+            <td data-label="Here ÷ paper">
+              {row.ratio === null ? <span class="absent">{ABSENT}</span> : <Share row={row} />}
+            </td>
+          </>
         )}
-      </td>
-      <td data-label="Here ÷ paper">
-        {row.ratio === null ? <span class="absent">{ABSENT}</span> : <Share row={row} />}
-      </td>
       <td data-label="Verdict">
         <VerdictMark verdict={row.verdict} />
       </td>

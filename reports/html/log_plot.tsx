@@ -100,11 +100,13 @@ export function logTicks([low, high]: [number, number], base: 2 | 10, most: numb
 export function LogPlot(props: LogPlotProps): JSX.Element {
   const { size, series, guides = [], marks = [] } = props;
   const { width, height, compact } = size;
+  const yTicks = logTicks(props.y.domain, props.y.base, compact ? 7 : 9);
+  const longestTick = Math.max(0, ...yTicks.map((tick) => props.y.format(tick).length));
   const margin = {
     top: 34,
     right: compact ? 14 : props.labelRoom ?? 130,
     bottom: 52,
-    left: compact ? 54 : 66,
+    left: Math.max(compact ? 48 : 58, 14 + 7.4 * longestTick),
   };
   const right = width - margin.right;
   const bottom = height - margin.bottom;
@@ -114,15 +116,45 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
   const clampY = (value: number) => Math.min(Math.max(value, props.y.domain[0]), props.y.domain[1]);
   const path = line<[number, number]>().x(([a]) => coordinate(x(a))).y(([, b]) => coordinate(y(b)));
   const xTicks = logTicks(props.x.domain, props.x.base, compact ? 5 : 10);
-  const yTicks = logTicks(props.y.domain, props.y.base, compact ? 7 : 9);
-  const labels = compact ? [] : placeLabels(
-    series.filter(({ points, scatter }) => points.length > 0 && !scatter).map((one) => ({
-      series: one,
-      y: y(clampY(one.points[one.points.length - 1].y)),
-      x: x(one.points[one.points.length - 1].x),
+  // Lines that end at the right edge and marks there are named in the margin, all others in place.
+  const atEdge = (value: number) => x(value) > right - 0.12 * (right - margin.left);
+  const named = compact
+    ? []
+    : series.filter(({ points, scatter }) => points.length > 0 && !scatter);
+  const labels = placeLabels([
+    ...named.flatMap((one): PlacedLabel[] => {
+      const last = one.points[one.points.length - 1];
+      if (!atEdge(last.x)) return [];
+      const { label, style: { color } } = one;
+      return [{ text: label, color, x: x(last.x), y: y(clampY(last.y)), height: 17 }];
+    }),
+    ...(compact ? [] : marks).filter((mark) => atEdge(mark.x)).map((mark): PlacedLabel => ({
+      text: mark.label,
+      detail: mark.detail,
+      color: "var(--ink)",
+      x: x(mark.x),
+      y: y(mark.y),
+      height: 33,
     })),
-    [margin.top, bottom],
+  ], [margin.top, bottom]);
+  const obstacles = series.flatMap(({ points }) =>
+    points.map((point): [number, number] => [x(point.x), y(clampY(point.y))])
+      .flatMap((end, i, all) => i === 0 ? [end] : between(all[i - 1], end))
   );
+  const inner = named.filter(({ points }) => !atEdge(points[points.length - 1].x)).map((one) => {
+    const last = one.points[one.points.length - 1];
+    const from: [number, number] = [x(last.x), y(clampY(last.y))];
+    const place = freePlace({ from, text: one.label, obstacles, right });
+    // A label is an obstacle for those that follow.
+    const wide = one.label.length * LETTER;
+    const start = place.anchor === "start"
+      ? place.x
+      : place.anchor === "end"
+      ? place.x - wide
+      : place.x - wide / 2;
+    obstacles.push(...between([start, place.y - 4], [start + wide, place.y - 4]));
+    return { text: one.label, color: one.style.color, place };
+  });
   return (
     <>
       <g class="grid">
@@ -189,50 +221,62 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
           ))}
         </g>
       ))}
-      {labels.map(({ series: one, x: from, y: to, target }) => (
-        <g>
-          {Math.abs(to - target) > 3 && (
-            <path
-              class="leader"
-              d={`M${coordinate(from + 9)},${coordinate(target)}L${coordinate(from + 18)},${
-                coordinate(to)
-              }`}
-            />
+      {inner.map(({ text, color, place }) => (
+        <text
+          class="direct"
+          x={coordinate(place.x)}
+          y={coordinate(place.y)}
+          text-anchor={place.anchor}
+          style={{ fill: color }}
+        >
+          {text}
+        </text>
+      ))}
+      {marks.map((mark) => (
+        <g class="mark">
+          <path
+            transform={`translate(${at(mark.x, x)},${at(mark.y, y)})`}
+            d="M0,-9L2.6,-3 9,-2.6 4,1.6 5.6,8 0,4.4 -5.6,8 -4,1.6 -9,-2.6 -2.6,-3Z"
+          />
+          {(compact || !atEdge(mark.x)) && (
+            <>
+              <text x={at(mark.x, x) + 8} y={at(mark.y, y) - 27} text-anchor="end">
+                {mark.label}
+              </text>
+              <text
+                class="detail"
+                x={at(mark.x, x) + 8}
+                y={at(mark.y, y) - 13}
+                text-anchor="end"
+              >
+                {mark.detail}
+              </text>
+            </>
           )}
-          <text
-            class="direct"
-            x={coordinate(from + (Math.abs(to - target) > 3 ? 22 : 13))}
-            y={coordinate(to + 4)}
-            style={{ fill: one.style.color }}
-          >
-            {one.label}
-          </text>
         </g>
       ))}
-      {marks.map((mark) => {
-        const near = at(mark.x, x) > (margin.left + right) / 2 || compact;
-        const shift = near ? -12 : 12;
+      {labels.map((label) => {
+        const moved = Math.abs(label.y - label.target) > 3;
+        const left = right + 16;
         return (
-          <g class="mark">
+          <g>
             <path
-              transform={`translate(${at(mark.x, x)},${at(mark.y, y)})`}
-              d="M0,-9L2.6,-3 9,-2.6 4,1.6 5.6,8 0,4.4 -5.6,8 -4,1.6 -9,-2.6 -2.6,-3Z"
+              class="leader"
+              d={`M${coordinate(label.x + 10)},${coordinate(label.target)}L${left - 4},${
+                coordinate(moved ? label.y : label.target)
+              }`}
             />
             <text
-              x={at(mark.x, x) + shift}
-              y={at(mark.y, y) - 2}
-              text-anchor={near ? "end" : "start"}
+              class="direct"
+              x={left}
+              y={coordinate(label.y + (label.detail === undefined ? 4 : -3))}
+              style={{ fill: label.color }}
             >
-              {mark.label}
+              {label.text}
             </text>
-            <text
-              class="detail"
-              x={at(mark.x, x) + shift}
-              y={at(mark.y, y) + 13}
-              text-anchor={near ? "end" : "start"}
-            >
-              {mark.detail}
-            </text>
+            {label.detail !== undefined && (
+              <text x={left} y={coordinate(label.y + 12)}>{label.detail}</text>
+            )}
           </g>
         );
       })}
@@ -276,22 +320,73 @@ function fitEnds(series: PlotSeries, domain: [number, number]): [number, number]
   ]);
 }
 
+interface LabelPlace {
+  x: number;
+  y: number;
+  anchor: "start" | "middle" | "end";
+}
+
+/** Width of a letter of a label, in SVG units. */
+const LETTER = 7.6;
+
+/** Of the places around a line's end, the one whose text covers the fewest obstacles. */
+function freePlace(
+  { from: [x, y], text, obstacles, right }: {
+    from: [number, number];
+    text: string;
+    obstacles: readonly [number, number][];
+    right: number;
+  },
+): LabelPlace {
+  const wide = text.length * LETTER;
+  const places: (LabelPlace & { start: number })[] = [
+    { x: x + 13, y: y + 4, anchor: "start", start: x + 13 },
+    { x, y: y - 13, anchor: "middle", start: x - wide / 2 },
+    { x, y: y + 23, anchor: "middle", start: x - wide / 2 },
+    { x: x - 10, y: y - 10, anchor: "end", start: x - 10 - wide },
+    { x: x + 10, y: y + 20, anchor: "start", start: x + 10 },
+  ];
+  const covered = places.map((place) =>
+    obstacles.filter(([a, b]) =>
+      a > place.start - 3 && a < place.start + wide + 3 && b > place.y - 15 && b < place.y + 7
+    ).length + (place.start + wide > right || place.start < 0 ? 1000 : 0)
+  );
+  return places[covered.indexOf(Math.min(...covered))];
+}
+
+/** Points on the way from `a` (left out) to `b`, four units apart. */
+function between([x0, y0]: [number, number], [x1, y1]: [number, number]): [number, number][] {
+  const steps = Math.max(1, Math.ceil(Math.hypot(x1 - x0, y1 - y0) / 4));
+  return Array.from({ length: steps }, (_, i): [number, number] => {
+    const part = (i + 1) / steps;
+    return [x0 + part * (x1 - x0), y0 + part * (y1 - y0)];
+  });
+}
+
+interface PlacedLabel {
+  text: string;
+  detail?: string;
+  color: string;
+  x: number;
+  y: number;
+  height: number;
+}
+
 /** Moves labels apart so that none overlaps, from top to bottom, then back up from the floor. */
-function placeLabels<T extends { y: number }>(
-  labels: T[],
+function placeLabels(
+  labels: PlacedLabel[],
   [top, bottom]: [number, number],
-): (T & { target: number })[] {
-  const gap = 17;
+): (PlacedLabel & { target: number })[] {
   const placed = labels.map((label) => ({ ...label, target: label.y })).sort((a, b) => a.y - b.y);
-  let floor = top;
+  let floor = top - 10;
   for (const label of placed) {
-    label.y = Math.max(label.y, floor);
-    floor = label.y + gap;
+    label.y = Math.max(label.y, floor + label.height / 2);
+    floor = label.y + label.height / 2;
   }
   let ceiling = bottom;
   for (const label of placed.toReversed()) {
-    label.y = Math.min(label.y, ceiling);
-    ceiling = label.y - gap;
+    label.y = Math.min(label.y, ceiling - label.height / 2);
+    ceiling = label.y - label.height / 2;
   }
   return placed;
 }

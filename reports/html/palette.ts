@@ -33,8 +33,8 @@ const KNOWN: Record<string, SeriesStyle> = {
 };
 
 const OTHERS: SeriesStyle[] = [
-  { color: "var(--other-1)", marker: symbolWye },
-  { color: "var(--other-2)", marker: symbolCross },
+  { color: "var(--other-1)", marker: symbolCross },
+  { color: "var(--other-2)", marker: symbolWye },
   { color: "var(--other-3)", marker: symbolStar },
 ];
 

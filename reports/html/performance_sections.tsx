@@ -13,7 +13,7 @@ import {
   copyFloors,
   findCrossover,
   isMeasured,
-  speedupPoints,
+  type SpeedupPoint,
   type SpeedupSeries,
   speedupSeries,
   stageSeconds,
@@ -44,7 +44,8 @@ import {
 import { Figure, Table } from "./figure.tsx";
 import { type LogAxis, logDomain, LogPlot, type PlotGuide, type PlotSeries } from "./log_plot.tsx";
 import { seriesStyles, stageColor } from "./palette.ts";
-import { symbolCircle } from "d3-shape";
+// @ts-types="npm:@types/d3-shape@3.1.7"
+import { symbolSquare } from "d3-shape";
 
 /** A section of the report: its anchor, its entry in the navigation, its content. */
 export interface Section {
@@ -104,6 +105,11 @@ export function contextAxis(contexts: readonly number[]): LogAxis {
   };
 }
 
+/** What a time of this run is: by GPU timestamps, or by the wall clock where there are none. */
+export function timeLabel({ calibration }: Result): string {
+  return calibration?.clock === "wall" ? "wall-clock time of one layer" : "GPU time of one layer";
+}
+
 /** Latency series as plot series, named apart. */
 export function latencyPlot(series: readonly ContextSeries[]): PlotSeries[] {
   const styles = seriesStyles(series.map(({ implementation }) => implementation));
@@ -124,18 +130,17 @@ function latencySection(result: Result, prefix: string): Section | null {
   const fits = series.flatMap(({ fit }, i) => fit === null ? [] : [{ fit, name: plot[i].label }]);
   const all = series.flatMap(({ points }) => points);
   const y: LogAxis = {
-    label: "GPU time of one layer",
+    label: timeLabel(result),
     domain: logDomain(all.map(({ median }) => median), 1.6),
     format: formatTick(formatSeconds),
     base: 10,
   };
   const title = fits.length === 0 ? "Latency" : (
     <>
-      {fits.slice(0, 2).map(({ fit, name }, i) => (
+      Latency of {fits.slice(0, 2).map(({ fit, name }, i) => (
         <>
-          {i > 0 ? "; " : ""}
-          {i === 0 ? `${name[0].toUpperCase()}${name.slice(1)}` : name} grows as{" "}
-          <Power exponent={fit.exponent} />
+          {i > 0 ? ", of " : ""}
+          {name} {i > 0 ? "as" : "grows as"} <Power exponent={fit.exponent} />
         </>
       ))}
     </>
@@ -201,8 +206,9 @@ function latencySection(result: Result, prefix: string): Section | null {
           </p>
         ))}
         <p>
-          Dense attention does work in N<sup>2</sup>. Lighthouse at k = N/64 stays quadratic too,
-          with a constant 28 times smaller, and is flatter only while its linear stages weigh in.
+          The work of dense attention grows as N<sup>2</sup>. At k = N/64 that of Lighthouse’s inner
+          attention does too, with {FLOP_RATIO.toFixed(1)}{" "}
+          times fewer FLOP; its other stages are linear with the norm scorer.
         </p>
       </Spread>
     ),
@@ -401,7 +407,7 @@ function stageSection(result: Result, prefix: string): Section | null {
                 <StackedBars
                   size={size}
                   label=""
-                  axis="share of the layer's GPU time"
+                  axis="share of the layer’s time"
                   names={stages}
                   bars={points.map((point) => {
                     const list = stagesOf(point.case);
@@ -442,15 +448,15 @@ function stageSection(result: Result, prefix: string): Section | null {
         })}
       >
         <p>
-          Every stage but attention costs time in proportion to N. At short contexts they decide; at
-          long ones the quadratic attention over the gathered rows does.
+          With the norm scorer the work of every stage but attention grows in proportion to N, that
+          of attention with the square of the rows gathered.
         </p>
       </Spread>
     ),
   };
 }
 
-const STAGE_MARKER = symbolCircle;
+const STAGE_MARKER = symbolSquare;
 
 function stagesOf(
   record: CaseRecord,
@@ -769,13 +775,14 @@ function sweepSection(result: Result, prefix: string): Section | null {
                 id={`${prefix}sweep-figure-${i + 1}`}
                 title={`${title} at ${formatContext(shape.context)}`}
                 description={rows.map(({ label, text }) => `${label}: ${text}`).join(", ") + "."}
+                width={530}
                 height={dotPlotHeight(rows.length)}
                 compactHeight={dotPlotHeight(rows.length)}
                 draw={(size) => (
                   <DotPlot
                     size={size}
                     rows={rows}
-                    axis="GPU time of one layer"
+                    axis={timeLabel(result)}
                     format={formatTick(formatSeconds)}
                     guide={guide}
                   />
@@ -982,15 +989,16 @@ export function formatTick(format: (value: number) => string): (value: number) =
   return (value) => format(value).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
 }
 
-/** Every dense-over-Lighthouse ratio, for the comparison of runs. */
+/** Forward speed-ups of the norm scorer in the sweep over contexts. */
+export function normSpeedups(result: Result): SpeedupPoint[] {
+  return speedupSeries(result).find(({ implementation, direction }) =>
+    implementation === "lighthouse-norm" && direction === "forward"
+  )?.points ?? [];
+}
+
+/** The longest context at which every run has a speed-up of the norm scorer, or null. */
 export function longestCommonContext(results: readonly Result[]): number | null {
-  const sets = results.map((result) =>
-    new Set(
-      speedupPoints(result).filter(({ denominator }) =>
-        denominator.implementation === "lighthouse-norm" && denominator.direction === "forward"
-      ).map(({ context }) => context),
-    )
-  );
+  const sets = results.map((result) => new Set(normSpeedups(result).map(({ context }) => context)));
   const common = [...(sets[0] ?? [])].filter((context) => sets.every((set) => set.has(context)));
   return common.length === 0 ? null : Math.max(...common);
 }

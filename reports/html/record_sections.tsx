@@ -136,7 +136,7 @@ function missingSection(result: Result, prefix: string): Section | null {
   if (missing.length === 0) return null;
   return {
     id: `${prefix}missing`,
-    nav: "Skipped and failed",
+    nav: "Skipped",
     content: (
       <>
         <h2>Skipped and failed</h2>
@@ -285,7 +285,7 @@ function sampleSection(result: Result, prefix: string): Section | null {
     id: `${prefix}samples`,
     nav: "Samples",
     content: (
-      <>
+      <div class="screen-only">
         <h2>Raw samples</h2>
         <details class="data">
           <summary>
@@ -304,7 +304,7 @@ function sampleSection(result: Result, prefix: string): Section | null {
             ])}
           />
         </details>
-      </>
+      </div>
     ),
   };
 }

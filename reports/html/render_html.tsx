@@ -8,8 +8,8 @@ import type { JSX } from "preact";
 import { render } from "preact-render-to-string";
 import type { Result } from "../../suites/result_schema.ts";
 import { deviceName, verdictLine } from "../claims.ts";
-import { formatPlural, plainText } from "../format.ts";
-import { Comparison, runName } from "./comparison_section.tsx";
+import { plainText } from "../format.ts";
+import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
 import { ClaimsTable, Masthead } from "./first_screen.tsx";
 import { performanceSections, type Section } from "./performance_sections.tsx";
 import { recordSections } from "./record_sections.tsx";
@@ -56,7 +56,7 @@ export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}
     };
   });
   const heading = plainText(
-    title ?? (single ? verdictLine(shown[0]) : `${formatPlural(shown.length, "run")} compared`),
+    title ?? (single ? verdictLine(shown[0]) : comparisonLine(shown)),
   );
   const body = render(
     <>

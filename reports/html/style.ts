@@ -17,25 +17,26 @@ export const STYLE = `
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;scroll-padding-top:4rem;-webkit-text-size-adjust:100%}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 var(--sans);font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 var(--sans);font-variant-numeric:tabular-nums;overflow-wrap:break-word}
 a{color:var(--link);text-underline-offset:.15em}
 :focus-visible{outline:2px solid var(--link);outline-offset:3px;border-radius:2px}
 .visually-hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 .skip{position:absolute;left:-999px;top:0;background:var(--card);padding:.6rem 1rem;z-index:3}
 .skip:focus{left:0}
-nav{position:sticky;top:0;z-index:2;display:flex;align-items:baseline;gap:1.6rem;padding:.7rem max(1.5rem,calc((100vw - 1120px)/2));background:color-mix(in srgb,var(--paper) 94%,transparent);backdrop-filter:blur(8px);border-bottom:1px solid var(--rule);font-size:.82rem}
+nav{position:sticky;top:0;z-index:2;display:flex;align-items:baseline;gap:1.4rem;padding:.7rem max(1.5rem,calc((100vw - 1120px)/2));background:color-mix(in srgb,var(--paper) 94%,transparent);backdrop-filter:blur(8px);border-bottom:1px solid var(--rule);font-size:.82rem}
 nav .brand{font-weight:650;letter-spacing:.01em;white-space:nowrap}
-nav ul{display:flex;gap:1.15rem;list-style:none;margin:0;padding:0 0 2px;overflow-x:auto;scrollbar-width:none;white-space:nowrap}
+nav ul{display:flex;gap:.95rem;list-style:none;margin:0;padding:0 0 2px;overflow-x:auto;scrollbar-width:none;white-space:nowrap}
 nav a{color:var(--soft);text-decoration:none}
 nav a:hover{color:var(--ink);text-decoration:underline}
 main,footer{max-width:1168px;margin:0 auto;padding:0 1.5rem}
-.masthead{padding:3.4rem 0 .6rem}
+.masthead{padding:2.8rem 0 .3rem}
 .kicker{margin:0 0 .5rem;font-size:.78rem;font-weight:650;letter-spacing:.12em;text-transform:uppercase;color:var(--faint)}
 .verdict{font:600 clamp(1.75rem,1.1rem + 2.6vw,3rem)/1.12 var(--serif);letter-spacing:-.012em;margin:0;max-width:24em;text-wrap:balance}
 main>.verdict{padding-top:3.4rem}
-.facts{margin:1.1rem 0 1.4rem;color:var(--soft);font-size:.92rem}
+.facts{margin:.9rem 0 1.1rem;color:var(--soft);font-size:.92rem}
+.facts span{display:inline-block}
 .facts span+span::before{content:"·";margin:0 .55em;color:var(--faint)}
-.notice{margin:.6rem 0;padding:.65rem .95rem;border-left:4px solid var(--notice-edge);background:var(--notice);font-size:.92rem;max-width:60rem}
+.notice{margin:.5rem 0;padding:.5rem .9rem;border-left:4px solid var(--notice-edge);background:var(--notice);font-size:.92rem;max-width:60rem}
 .notice.same{border-color:var(--rule-strong);background:var(--tint)}
 .notice.failed{border-color:var(--bad);background:var(--bad-tint)}
 section{padding:2.2rem 0 1.6rem}
@@ -52,6 +53,7 @@ h3{font-size:.95rem;font-weight:650;margin:1.6rem 0 .6rem}
 .figure-number{display:block;font:600 1.9rem/1.15 var(--serif);color:var(--ink)}
 .figure-label{display:block}
 .figure{margin:0 0 2rem}
+.comparison-figure{max-width:760px;margin-top:2rem}
 .figure+.figure{margin-top:2.6rem}
 figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .legend{display:flex;flex-wrap:wrap;gap:.25rem 1.3rem;list-style:none;margin:0 0 .7rem;padding:0;font-size:.86rem;color:var(--soft)}
@@ -68,7 +70,7 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .marker{fill:currentColor;stroke:var(--paper);stroke-width:1.4}
 .marker.hollow{fill:var(--paper);stroke:currentColor;stroke-width:2}
 .stem{stroke:currentColor;stroke-width:2;opacity:.3}
-.drawing .direct{fill:var(--ink);font-weight:600}
+.drawing .direct{fill:var(--ink);font-weight:600;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
 .leader{fill:none;stroke:var(--faint);stroke-width:1}
 .guide path{fill:none;stroke:var(--faint);stroke-width:1.2;stroke-dasharray:5 4}
 .guide.strong path{stroke:var(--soft);stroke-width:1.5;stroke-dasharray:none}
@@ -82,8 +84,9 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .drawing .value{fill:var(--ink)}
 .source{font-size:.84rem;color:var(--soft);margin:.7rem 0 0;max-width:52rem}
 .grid-of-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1rem 3rem}
-.grid-of-figures .figure+.figure{margin-top:0}
-details{margin-top:.55rem}
+.grid-of-figures .comparison-figure{max-width:760px;margin-top:2rem}
+.figure+.figure{margin-top:0}
+details{margin-top:.35rem}
 summary{cursor:pointer;font-size:.84rem;color:var(--link);width:fit-content}
 details.data{margin-top:.8rem}
 .scroll{overflow-x:auto;margin:.6rem 0 1rem}
@@ -92,12 +95,20 @@ caption{text-align:left;color:var(--soft);font-size:.84rem;padding:.2rem 0 .5rem
 th,td{text-align:left;vertical-align:top;padding:.42rem 1.1rem .42rem 0;border-bottom:1px solid var(--rule);font-weight:400}
 thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px solid var(--rule-strong);vertical-align:bottom}
 .number{text-align:right;white-space:nowrap}
-.scroll td,.scroll th{min-width:4.5rem}
-.claims{font-size:.93rem}
+.scroll td{min-width:4.5rem}
+.scroll tbody th.long{overflow-wrap:anywhere;min-width:11rem}
+.claims{font-size:.93rem;table-layout:fixed}
 .claims thead th{position:static}
-.claims .group th{padding:1.5rem 0 .35rem;font-size:.78rem;font-weight:650;letter-spacing:.08em;text-transform:uppercase;color:var(--soft);border-bottom:1px solid var(--rule-strong)}
-.claims td,.claims tbody th{padding-top:.75rem;padding-bottom:.75rem}
-.claims tbody th[scope=row]{width:44%}
+.claims .group th{padding:1.3rem 0 .3rem;font-size:.78rem;font-weight:650;letter-spacing:.08em;text-transform:uppercase;color:var(--soft);border-bottom:1px solid var(--rule-strong)}
+.claims td,.claims tbody th{padding-top:.6rem;padding-bottom:.6rem}
+.claims thead th:nth-child(1){width:38%}
+.claims thead th:nth-child(2){width:17%}
+.claims thead th:nth-child(3){width:17%}
+.claims thead th:nth-child(4){width:12%}
+.more{display:flex;flex-wrap:wrap;gap:0 1.2rem}
+.more details[open]{flex-basis:100%}
+.nearest{display:block;font-size:.9rem;margin-bottom:.15rem}
+.claims td>.why{margin-top:0}
 .claims td:last-child{white-space:nowrap;padding-right:0}
 .claim{display:block;font-weight:620;line-height:1.35}
 .why{display:block;color:var(--soft);font-size:.86rem;margin-top:.2rem;max-width:34em}
@@ -120,20 +131,21 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px sol
 .mark-partly{color:var(--warn)}
 .mark-not-reproduced{color:var(--bad)}
 .mark-not-run,.mark-not-the-paper-s-claim{color:var(--soft);font-weight:400}
-code{font:.84rem/1.5 var(--mono)}
+code{overflow-wrap:anywhere;font:.84rem/1.5 var(--mono)}
 .rerun code{display:block;background:var(--tint);padding:.55rem .75rem;margin-top:.35rem;border-radius:3px;user-select:all}
 .pairs{display:grid;grid-template-columns:minmax(7rem,max-content) minmax(0,1fr);gap:.25rem 1.2rem;margin:.4rem 0;font-size:.86rem}
 .pairs dt{color:var(--soft)}
 .claims .pairs{grid-template-columns:minmax(0,1fr) max-content;font-size:.82rem}
-.pairs dd{margin:0}
+.pairs dd{margin:0;overflow-wrap:anywhere}
+.pairs dt{overflow-wrap:anywhere}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:0 3rem}
 .prose{padding-left:1.1rem;max-width:48rem}
 footer{border-top:1px solid var(--rule);margin-top:2rem;padding-top:1.4rem;padding-bottom:3rem;font-size:.86rem;color:var(--soft)}
 footer p{max-width:48rem}
 button{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--rule-strong);border-radius:4px;padding:.45rem .9rem;margin-right:.6rem;cursor:pointer}
 button[hidden]{display:none}
-@media (max-width:960px){.spread{grid-template-columns:minmax(0,1fr);gap:.6rem}.notes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:0 2rem}.notes p{margin-bottom:.8rem}}
-@media (max-width:760px){
+@media screen and (max-width:960px){.spread{grid-template-columns:minmax(0,1fr);gap:.6rem}.notes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:0 2rem}.notes p{margin-bottom:.8rem}}
+@media screen and (max-width:760px){
   .claims,.claims tbody,.claims tr,.claims td,.claims th{display:block;width:auto!important}
   .claims thead{display:none}
   .claims tbody tr{border-bottom:1px solid var(--rule);padding:.8rem 0}
@@ -144,7 +156,7 @@ button[hidden]{display:none}
   .claims td>*{grid-column:2}
   .claims td:last-child{white-space:normal}
 }
-@media (max-width:560px){
+@media screen and (max-width:560px){
   main,footer{padding:0 1.1rem}
   nav{padding:.6rem 1.1rem;gap:1rem}
   nav .brand{display:none}
@@ -165,7 +177,19 @@ button[hidden]{display:none}
   .verdict{font-size:22pt}
   .drawing.wide{display:block}
   .drawing.compact{display:none}
-  .spread{grid-template-columns:minmax(0,1fr) 11rem;gap:1.4rem}
+  .spread{display:block}
+  .notes{columns:2;column-gap:2rem;font-size:9pt;padding:0}
+  .notes p{break-inside:avoid;margin-bottom:.5rem}
+  .figure-number{font-size:14pt}
+  .grid-of-figures{grid-template-columns:1fr 1fr;gap:0 1.6rem}
+  .screen-only{display:none}
+  table,.claims{font-size:8.5pt}
+  .claims td:last-child{white-space:normal}
+  .claims td,.claims tbody th{padding:.35rem .7rem .35rem 0}
+  .why,.aside,.source,.nearest{font-size:7.5pt}
+  .quantity,.quantity.ours{font-size:9.5pt}
+  .figure{margin-bottom:.6rem}
+  .drawing.wide{max-width:620px}
   .figure,tr,.notice{break-inside:avoid}
   h2,h3,figcaption{break-after:avoid}
   .rerun summary{display:none}
