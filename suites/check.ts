@@ -1,0 +1,606 @@
+/**
+ * The correctness gate: no case is timed before its output matched a float64 reference.
+ *
+ * At a small size the whole output is compared; at full size, sampled rows, recomputed from the very
+ * inputs on the device. Tolerances are derived row by row: twice the error of a plain f32
+ * computation with storage rounding, plus the rounding that no kernel can avoid. METHOD.md explains.
+ *
+ * @module
+ */
+import { readRows, type Tensor } from "../kernels/gpu/buffers.ts";
+import type { Gpu } from "../kernels/gpu/device.ts";
+import { inspectTensor } from "../kernels/gpu/inspect.ts";
+import { pcg, seededRows } from "../kernels/gpu/random.ts";
+import type { LayerInputs, Prepared, Problem } from "../kernels/implementation.ts";
+import {
+  type LighthouseGeometry,
+  locateEntry,
+  planGeometry,
+} from "../kernels/lighthouse/lighthouse_geometry.ts";
+import {
+  type AttentionRow,
+  AttentionRowCheck,
+  HALF_ULP,
+  maxDifference,
+  maxMagnitude,
+} from "./attention_rows.ts";
+import { sha256 } from "./environment.ts";
+import type { CheckRecord } from "./result_schema.ts";
+import { checkTile, tieTolerance, tileRows, uncoveredRows } from "./selection_check.ts";
+
+/** What is compared. */
+export interface CheckOptions {
+  readonly problem: Problem;
+  readonly inputs: LayerInputs;
+  /** Seed of Q; K and V have the two after it. */
+  readonly seed: number;
+  /** `whole`: every row and tile. `sampled`: some, of the first and the last head. */
+  readonly extent: "whole" | "sampled";
+  readonly signal?: AbortSignal;
+}
+
+/** Digests of the outputs of one execution. */
+export interface OutputDigest {
+  readonly output: string;
+  readonly lse: string;
+  readonly selection?: string;
+}
+
+/** What a check found, besides the record. */
+export interface CheckOutcome {
+  readonly check: CheckRecord;
+  readonly digest: OutputDigest;
+  /** Rows of the output that nothing covers, for Lighthouse. */
+  readonly zeroRows?: number;
+}
+
+type Part = NonNullable<CheckRecord["parts"]>[number];
+
+/** Rows of one head that are compared. */
+interface HeadSample {
+  readonly head: number;
+  readonly rows: readonly number[];
+  readonly tiles: readonly number[];
+}
+
+const CHUNK_ROWS = 8192;
+
+/**
+ * Compares what the last execution left with the reference.
+ *
+ * Runs on the host and reads parts of the inputs back: about a second for a whole small problem,
+ * several for a sample at 512K.
+ */
+export async function checkOutputs(
+  gpu: Gpu,
+  prepared: Prepared,
+  options: CheckOptions,
+): Promise<CheckOutcome> {
+  const { problem } = options;
+  const parts: Part[] = [await checkInputs(gpu, options)];
+  const { output, lse } = prepared.outputs;
+  const seen = await inspectTensor(gpu, output);
+  const seenLse = await inspectTensor(gpu, lse);
+  const notFinite = seen.notFinite + seenLse.notFinite;
+  parts.push({
+    name: "finite",
+    passed: notFinite === 0,
+    maxError: null,
+    tolerance: null,
+    detail: `${notFinite} elements of the output and its log-sum-exp are NaN or infinite`,
+  });
+  const digest: OutputDigest = { output: seen.digest, lse: seenLse.digest };
+  if (!problem.lighthouse) {
+    for (const sample of sampleHeads(options, undefined)) {
+      parts.push(...await checkDense(gpu, prepared, { ...options, sample }));
+    }
+    return { check: summarizeParts(parts, options), digest };
+  }
+  const geometry = planGeometry(problem.shape.context, problem.lighthouse);
+  const { readSelection } = prepared.outputs;
+  if (!readSelection) throw new TypeError("check outputs: the implementation tells no selection");
+  const selection = await readSelection();
+  let zeroRows = 0;
+  for (let head = 0; head < problem.shape.heads; head++) {
+    const bare = uncoveredRows(headSelection(selection, { head, geometry }), geometry);
+    zeroRows += bare.length;
+    if (bare.length > 0) parts.push(await checkBare(gpu, output, { head, rows: bare }));
+  }
+  for (const sample of sampleHeads(options, geometry)) {
+    const own = headSelection(selection, { head: sample.head, geometry });
+    const more = { ...options, sample, geometry, selection: own };
+    parts.push(await checkSelection(gpu, more));
+    parts.push(...await checkLighthouse(gpu, prepared, more));
+  }
+  return {
+    check: summarizeParts(parts, options),
+    digest: { ...digest, selection: await sha256(selection as Int32Array<ArrayBuffer>) },
+    zeroRows,
+  };
+}
+
+/** Digests of what the last execution left. */
+export async function digestOutputs(gpu: Gpu, prepared: Prepared): Promise<OutputDigest> {
+  const { output, lse, readSelection } = prepared.outputs;
+  const digest = {
+    output: (await inspectTensor(gpu, output)).digest,
+    lse: (await inspectTensor(gpu, lse)).digest,
+  };
+  if (!readSelection) return digest;
+  const selection = await readSelection();
+  return { ...digest, selection: await sha256(selection as Int32Array<ArrayBuffer>) };
+}
+
+/** The check with one more part: two executions left the same bits. */
+export function withDeterminism(
+  check: CheckRecord,
+  digests: { first: OutputDigest; last: OutputDigest },
+): CheckRecord {
+  const { first, last } = digests;
+  const names = (["output", "lse", "selection"] as const).filter((n) => first[n] !== last[n]);
+  const part: Part = {
+    name: "determinism",
+    passed: names.length === 0,
+    maxError: null,
+    tolerance: null,
+    detail: names.length === 0
+      ? "the first and the last execution left the same bits"
+      : `the first and the last execution differ in ${names.join(", ")}`,
+  };
+  const parts = [...check.parts ?? [], part];
+  return { ...check, passed: parts.every((entry) => entry.passed), parts };
+}
+
+/** The first failed part, in one line; undefined when the check passed. */
+export function failureOf(check: CheckRecord): string | undefined {
+  if (check.passed) return undefined;
+  const part = check.parts?.find((entry) => !entry.passed);
+  if (!part) return "check failed";
+  const error = part.maxError === null ? "" : `: error ${part.maxError} exceeds ${part.tolerance}`;
+  return `check of ${part.name} failed${error}${part.detail ? ` (${part.detail})` : ""}`;
+}
+
+function summarizeParts(parts: readonly Part[], { problem, extent }: CheckOptions): CheckRecord {
+  const merged = mergeParts(parts);
+  const worst = worstOf(merged.filter((part) => part.name.startsWith("output")));
+  const what = extent === "whole" ? "the whole output" : "sampled rows of the output";
+  return {
+    passed: merged.every((part) => part.passed),
+    method: problem.lighthouse
+      ? `${what}, log-sum-exp and selection against float64 on the same inputs`
+      : `${what} and its log-sum-exp against float64 on the same inputs`,
+    maxError: worst?.maxError ?? null,
+    tolerance: worst?.tolerance ?? null,
+    parts: merged,
+  };
+}
+
+/** One entry for each name: the failed one, else the one closest to its tolerance. */
+function mergeParts(parts: readonly Part[]): Part[] {
+  const names = [...new Set(parts.map((part) => part.name))];
+  return names.map((name) => {
+    const same = parts.filter((part) => part.name === name);
+    return same.find((part) => !part.passed) ?? worstOf(same) ?? same[0];
+  });
+}
+
+function worstOf(parts: readonly Part[]): Part | undefined {
+  const share = (part: Part) =>
+    part.maxError === null || !part.tolerance ? -1 : part.maxError / part.tolerance;
+  return parts.reduce<Part | undefined>(
+    (worst, part) => worst === undefined || share(part) > share(worst) ? part : worst,
+    undefined,
+  );
+}
+
+/** The inputs on the device are the seeded ones: the first and the last row of the last head. */
+async function checkInputs(gpu: Gpu, { inputs, problem, seed }: CheckOptions): Promise<Part> {
+  const { heads, context, headDim: dim, dtype } = problem.shape;
+  const head = heads - 1;
+  const wrong: string[] = [];
+  for (const [i, name] of (["q", "k", "v"] as const).entries()) {
+    for (const first of [0, context - 1]) {
+      const have = await readRows(gpu, inputs[name], { head, first, count: 1 });
+      const want = seededRows(seed + i, { head, heads, first, count: 1, dim, dtype });
+      if (maxDifference(have, want) !== 0) wrong.push(`${name} row ${first}`);
+    }
+  }
+  return {
+    name: "inputs",
+    passed: wrong.length === 0,
+    maxError: null,
+    tolerance: null,
+    detail: wrong.length === 0 ? "as seeded" : `not as seeded: ${wrong.join(", ")}`,
+  };
+}
+
+/** Which rows and tiles of which heads are compared. */
+function sampleHeads(
+  options: CheckOptions,
+  geometry: LighthouseGeometry | undefined,
+): HeadSample[] {
+  const { problem, extent, seed } = options;
+  const { heads, context } = problem.shape;
+  const tiles = geometry?.tiles ?? 0;
+  if (extent === "whole") {
+    return Array.from({ length: heads }, (_, head) => ({
+      head,
+      rows: range(context),
+      tiles: range(tiles),
+    }));
+  }
+  let draws = 0;
+  const random = (n: number) => pcg((seed + 7919 * ++draws) >>> 0) % n;
+  const within = (rows: number[]) =>
+    [...new Set(rows.filter((row) => row >= 0 && row < context))].sort((a, b) => a - b);
+  // Edges of every tile size in use, and of the first windows of a pyramid.
+  const edges = [0, 1, 2, 3, 4, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256];
+  const last = {
+    head: heads - 1,
+    rows: within([...edges, random(context), random(context), context - 2, context - 1]),
+    tiles: tiles > 1 ? [0, tiles - 1] : [0],
+  };
+  if (heads === 1) return [last];
+  return [{ head: 0, rows: within(edges), tiles: tiles > 1 ? [random(tiles)] : [0] }, last];
+}
+
+async function checkDense(
+  gpu: Gpu,
+  prepared: Prepared,
+  options: CheckOptions & { sample: HeadSample },
+): Promise<Part[]> {
+  const { inputs, problem, sample, signal } = options;
+  const { dtype, headDim } = problem.shape;
+  const { head, rows } = sample;
+  const checks: AttentionRowCheck[] = [];
+  for (const run of runsOf(rows)) {
+    const data = await readFloats(gpu, inputs.q, { head, ...run });
+    for (let i = 0; i < run.count; i++) {
+      const query = data.subarray(i * headDim, (i + 1) * headDim);
+      checks.push(new AttentionRowCheck(query, { last: run.first + i, dtype }));
+    }
+  }
+  const end = rows[rows.length - 1] + 1;
+  for (let first = 0; first < end; first += CHUNK_ROWS) {
+    signal?.throwIfAborted();
+    const count = Math.min(CHUNK_ROWS, end - first);
+    const k = await readFloats(gpu, inputs.k, { head, first, count });
+    const v = await readFloats(gpu, inputs.v, { head, first, count });
+    for (const check of checks) check.take({ first, count, k, v });
+  }
+  const finished = checks.map((check) => check.finish());
+  const have = await readSampled(gpu, prepared.outputs.output, { head, rows });
+  const haveLse = await readSampled(gpu, prepared.outputs.lse, { head, rows });
+  const comparisons = finished.map((row, i) => ({
+    label: `head ${head}, row ${rows[i]}`,
+    ...compareOutput(have[i], {
+      want: row.output,
+      plain: row.plainOutput,
+      floor: row.outputFloor + 2 * HALF_ULP[dtype] * maxMagnitude(row.output),
+    }),
+  }));
+  return [
+    partOf("output", comparisons),
+    partOf("log-sum-exp", compareLse(finished, { have: haveLse, head, rows })),
+  ];
+}
+
+interface Comparison {
+  readonly label: string;
+  readonly error: number;
+  readonly tolerance: number;
+}
+
+function compareOutput(
+  have: ArrayLike<number>,
+  options: { want: ArrayLike<number>; plain: ArrayLike<number>; floor: number },
+): { error: number; tolerance: number } {
+  const { want, plain, floor } = options;
+  return {
+    error: maxDifference(have, want),
+    tolerance: 2 * maxDifference(plain, want) + floor,
+  };
+}
+
+function compareLse(
+  finished: readonly AttentionRow[],
+  options: { have: readonly ArrayLike<number>[]; head: number; rows: readonly number[] },
+): Comparison[] {
+  const { have, head, rows } = options;
+  return finished.map((row, i) => ({
+    label: `head ${head}, row ${rows[i]}`,
+    error: maxDifference(have[i], [row.lse]),
+    tolerance: 2 * Math.abs(row.plainLse - row.lse) + row.lseFloor,
+  }));
+}
+
+/** The comparison that came closest to its tolerance, as a part. */
+function partOf(name: string, comparisons: readonly Comparison[]): Part {
+  const share = ({ error, tolerance }: Comparison) =>
+    Number.isNaN(error) ? Infinity : error / tolerance;
+  const worst = comparisons.reduce((a, b) => share(b) > share(a) ? b : a);
+  return {
+    name,
+    passed: share(worst) <= 1,
+    maxError: Number.isNaN(worst.error) ? null : worst.error,
+    tolerance: worst.tolerance,
+    detail: `${comparisons.length} rows, closest to its tolerance: ${worst.label}`,
+  };
+}
+
+async function checkBare(
+  gpu: Gpu,
+  output: Tensor,
+  { head, rows }: { head: number; rows: readonly number[] },
+): Promise<Part> {
+  const have = await readSampled(gpu, output, { head, rows });
+  const error = Math.max(...have.map(maxMagnitude));
+  return {
+    name: "uncovered rows",
+    passed: error === 0,
+    maxError: error,
+    tolerance: 0,
+    detail: `rows that nothing covers are exactly zero (head ${head})`,
+  };
+}
+
+interface LighthouseCheck extends CheckOptions {
+  readonly sample: HeadSample;
+  readonly geometry: LighthouseGeometry;
+  /** Of the sampled head. */
+  readonly selection: Int32Array;
+}
+
+async function checkSelection(gpu: Gpu, options: LighthouseCheck): Promise<Part> {
+  const { inputs, problem, sample, geometry, selection, signal } = options;
+  const { head } = sample;
+  const { headDim } = problem.shape;
+  let ties = 0;
+  for (const tile of sample.tiles) {
+    signal?.throwIfAborted();
+    const { first, rows } = tileRows(geometry, tile);
+    const scores = {
+      query: await squaredNorms(gpu, inputs.q, { head, first, rows }),
+      key: await squaredNorms(gpu, inputs.k, { head, first, rows }),
+    };
+    const { gatheredPerTile: each } = geometry;
+    const verdict = checkTile(selection.subarray(tile * each, (tile + 1) * each), {
+      geometry,
+      tile,
+      scores,
+      tolerance: tieTolerance(headDim),
+    });
+    ties += verdict.ties;
+    if (!verdict.passed) {
+      return {
+        name: "selection",
+        passed: false,
+        maxError: null,
+        tolerance: null,
+        detail: `head ${head}, tile ${tile}: ${verdict.detail}`,
+      };
+    }
+  }
+  return {
+    name: "selection",
+    passed: true,
+    maxError: null,
+    tolerance: null,
+    detail: `${sample.tiles.length} tiles as float64 scores choose, ${ties} entries tied`,
+  };
+}
+
+async function squaredNorms(
+  gpu: Gpu,
+  tensor: Tensor,
+  { head, first, rows }: { head: number; first: number; rows: number },
+): Promise<Float64Array> {
+  const norms = new Float64Array(rows);
+  for (let done = 0; done < rows; done += CHUNK_ROWS) {
+    const count = Math.min(CHUNK_ROWS, rows - done);
+    const data = await readFloats(gpu, tensor, { head, first: first + done, count });
+    for (let i = 0; i < count; i++) {
+      let sum = 0;
+      for (let c = i * tensor.dim; c < (i + 1) * tensor.dim; c++) sum += data[c] * data[c];
+      norms[done + i] = sum;
+    }
+  }
+  return norms;
+}
+
+/** Gathered rows `first … first + count - 1` of one head, pooled exactly and as stored. */
+interface GatheredChunk {
+  readonly exact: Float64Array;
+  readonly stored: Float32Array;
+}
+
+async function gatherRows(
+  gpu: Gpu,
+  tensor: Tensor,
+  options: LighthouseCheck & { first: number; count: number },
+): Promise<GatheredChunk> {
+  const { geometry, selection, first, count, sample } = options;
+  const { dim } = tensor;
+  const entries = Array.from(selection.subarray(first, first + count), (entry) => {
+    const { level, index } = locateEntry(geometry, entry);
+    const window = geometry.pooling ** level;
+    return { start: window * index, window };
+  });
+  const low = Math.min(...entries.map(({ start }) => start));
+  const high = Math.max(...entries.map(({ start, window }) => start + window));
+  const base = await readFloats(gpu, tensor, {
+    head: sample.head,
+    first: low,
+    count: high - low,
+  });
+  const exact = new Float64Array(count * dim);
+  for (const [m, { start, window }] of entries.entries()) {
+    const at = m * dim;
+    for (let r = start - low; r < start - low + window; r++) {
+      for (let c = 0; c < dim; c++) exact[at + c] += base[r * dim + c];
+    }
+    for (let c = 0; c < dim; c++) exact[at + c] /= window;
+  }
+  const stored = new Float32Array(exact);
+  if (tensor.dtype === "f16") {
+    for (let i = 0; i < stored.length; i++) stored[i] = Math.f16round(exact[i]);
+  }
+  return { exact, stored };
+}
+
+async function checkLighthouse(
+  gpu: Gpu,
+  prepared: Prepared,
+  options: LighthouseCheck,
+): Promise<Part[]> {
+  const { inputs, problem, sample, geometry, selection, signal } = options;
+  const { dtype, headDim } = problem.shape;
+  const { head, rows } = sample;
+  const slotOf = new Int32Array(geometry.entries).fill(-1);
+  selection.forEach((entry, slot) => slotOf[entry] = slot);
+  const covering = rows.map((row) => coveringSlots(row, { geometry, slotOf }));
+  const slots = [...new Set(covering.flat())].sort((a, b) => a - b);
+  const parts: Part[] = [];
+  const bySlot = new Map<number, AttentionRow>();
+  if (slots.length > 0) {
+    const checks = new Map<number, AttentionRowCheck>();
+    for (const run of chunksHolding(slots)) {
+      const queries = await gatherRows(gpu, inputs.q, { ...options, ...run });
+      for (const slot of slots.filter((s) => s >= run.first && s < run.first + run.count)) {
+        const at = (slot - run.first) * headDim;
+        checks.set(
+          slot,
+          new AttentionRowCheck(queries.exact.subarray(at, at + headDim), {
+            last: slot,
+            dtype,
+            stored: queries.stored.subarray(at, at + headDim),
+          }),
+        );
+      }
+    }
+    const end = slots[slots.length - 1] + 1;
+    for (let first = 0; first < end; first += CHUNK_ROWS) {
+      signal?.throwIfAborted();
+      const count = Math.min(CHUNK_ROWS, end - first);
+      const keys = await gatherRows(gpu, inputs.k, { ...options, first, count });
+      const values = await gatherRows(gpu, inputs.v, { ...options, first, count });
+      const chunk = {
+        first,
+        count,
+        k: keys.exact,
+        v: values.exact,
+        storedK: keys.stored,
+        storedV: values.stored,
+      };
+      for (const check of checks.values()) check.take(chunk);
+    }
+    for (const [slot, check] of checks) bySlot.set(slot, check.finish());
+    const haveLse = await readSampled(gpu, prepared.outputs.lse, { head, rows: slots });
+    const finished = slots.map((slot) => bySlot.get(slot)!);
+    parts.push(partOf("log-sum-exp", compareLse(finished, { have: haveLse, head, rows: slots })));
+  }
+  const have = await readSampled(gpu, prepared.outputs.output, { head, rows });
+  const comparisons = rows.map((row, i) => ({
+    label: `head ${head}, row ${row}`,
+    ...compareOutput(
+      have[i],
+      scatterRow(covering[i].map((slot) => bySlot.get(slot)!), {
+        headDim,
+        dtype,
+      }),
+    ),
+  }));
+  return [partOf("output", comparisons), ...parts];
+}
+
+/** Gathered rows that add to a base row: at most one for each level. */
+function coveringSlots(
+  row: number,
+  { geometry, slotOf }: { geometry: LighthouseGeometry; slotOf: Int32Array },
+): number[] {
+  const slots: number[] = [];
+  for (let level = 0; level < geometry.levels; level++) {
+    // Entry i adds to rows c·i + c - 1 … c·i + 2c - 2.
+    const index = Math.floor((row + 1) / geometry.pooling ** level) - 1;
+    const slot = index < 0 ? -1 : slotOf[geometry.levelOffsets[level] + index];
+    if (slot >= 0) slots.push(slot);
+  }
+  return slots;
+}
+
+function scatterRow(
+  contributions: readonly AttentionRow[],
+  { headDim, dtype }: { headDim: number; dtype: Problem["shape"]["dtype"] },
+): { want: Float64Array; plain: Float32Array; floor: number } {
+  const want = new Float64Array(headDim);
+  const plain = new Float32Array(headDim);
+  let floor = 0;
+  for (const { output, plainOutput, outputFloor } of contributions) {
+    for (let c = 0; c < headDim; c++) {
+      want[c] += output[c];
+      plain[c] += plainOutput[c];
+    }
+    floor += outputFloor + 2 * HALF_ULP[dtype] * maxMagnitude(output);
+  }
+  floor += 2 * HALF_ULP[dtype] * maxMagnitude(want);
+  const round = dtype === "f16" ? Math.f16round : Math.fround;
+  return { want, plain: plain.map((value) => round(value)), floor };
+}
+
+function headSelection(
+  selection: Int32Array,
+  { head, geometry }: { head: number; geometry: LighthouseGeometry },
+): Int32Array {
+  return selection.subarray(head * geometry.gathered, (head + 1) * geometry.gathered);
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
+/** Ascending rows as runs of neighbours, so that one read fetches many. */
+function runsOf(rows: readonly number[]): { first: number; count: number }[] {
+  const runs: { first: number; count: number }[] = [];
+  for (const row of rows) {
+    const last = runs[runs.length - 1];
+    if (last && last.first + last.count === row && last.count < CHUNK_ROWS) last.count++;
+    else runs.push({ first: row, count: 1 });
+  }
+  return runs;
+}
+
+/** Runs that hold all of some ascending slots, each at most a chunk long. */
+function chunksHolding(slots: readonly number[]): { first: number; count: number }[] {
+  const chunks: { first: number; count: number }[] = [];
+  for (const slot of slots) {
+    const last = chunks[chunks.length - 1];
+    if (last && slot < last.first + 1024) last.count = slot - last.first + 1;
+    else chunks.push({ first: slot, count: 1 });
+  }
+  return chunks;
+}
+
+async function readFloats(
+  gpu: Gpu,
+  tensor: Tensor,
+  range: { head: number; first: number; count: number },
+): Promise<Float32Array> {
+  const data = await readRows(gpu, tensor, range);
+  return data instanceof Float32Array ? data : Float32Array.from(data);
+}
+
+/** Rows of one head, each on its own. */
+async function readSampled(
+  gpu: Gpu,
+  tensor: Tensor,
+  { head, rows }: { head: number; rows: readonly number[] },
+): Promise<Float32Array[]> {
+  const sampled: Float32Array[] = [];
+  for (const run of runsOf(rows)) {
+    const data = await readFloats(gpu, tensor, { head, ...run });
+    for (let i = 0; i < run.count; i++) {
+      sampled.push(data.subarray(i * tensor.dim, (i + 1) * tensor.dim));
+    }
+  }
+  return sampled;
+}

@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../kernels/gpu/_test_gpu.ts";
+import { createTensor, type DType, readTensor, writeTensor } from "../kernels/gpu/buffers.ts";
+import type { Gpu } from "../kernels/gpu/device.ts";
+import { fillSeeded } from "../kernels/gpu/random.ts";
+import type { Implementation, LayerInputs, Problem } from "../kernels/implementation.ts";
+import {
+  type CheckOptions,
+  checkOutputs,
+  digestOutputs,
+  failureOf,
+  withDeterminism,
+} from "./check.ts";
+import { IMPLEMENTATIONS } from "./implementations.ts";
+
+async function seededInputs(gpu: Gpu, problem: Problem, seed: number): Promise<LayerInputs> {
+  const { heads, context: rows, headDim: dim, dtype } = problem.shape;
+  const make = async (offset: number) => {
+    const tensor = await createTensor(gpu, { heads, rows, dim, dtype });
+    await fillSeeded(gpu, tensor, seed + offset);
+    return tensor;
+  };
+  return { q: await make(0), k: await make(1), v: await make(2) };
+}
+
+async function withPrepared(
+  gpu: Gpu,
+  options: { implementation: Implementation; problem: Problem; extent: CheckOptions["extent"] },
+  use: (
+    prepared: Awaited<ReturnType<Implementation["prepare"]>>,
+    check: CheckOptions,
+  ) => Promise<void>,
+) {
+  const { implementation, problem, extent } = options;
+  const inputs = await seededInputs(gpu, problem, 5);
+  const prepared = await implementation.prepare(gpu, problem, { inputs });
+  await prepared.execute();
+  await use(prepared, { problem, inputs, seed: 5, extent });
+  prepared.destroy();
+  for (const tensor of [inputs.q, inputs.k, inputs.v]) tensor.destroy();
+}
+
+const find = (name: string) =>
+  IMPLEMENTATIONS.find((entry) => entry.implementation.name === name)?.implementation;
+
+for (const dtype of ["f32", "f16"] as DType[]) {
+  for (const extent of ["whole", "sampled"] as const) {
+    Deno.test(`checkOutputs passes dense attention, ${extent}, ${dtype}`, async (t) => {
+      const gpu = await testGpu(t);
+      if (!gpu) return;
+      const context = extent === "whole" ? 97 : 700;
+      const problem = { shape: { heads: 2, context, headDim: 32, dtype } };
+      const implementation = find("dense")!;
+      await withPrepared(gpu, { implementation, problem, extent }, async (prepared, options) => {
+        const { check, digest } = await checkOutputs(gpu, prepared, options);
+        assert.equal(failureOf(check), undefined);
+        assert.ok(check.maxError! > 0 && check.maxError! <= check.tolerance!);
+        // A tolerance that lets through what a person would call wrong is none.
+        assert.ok(check.tolerance! < (dtype === "f16" ? 2e-2 : 2e-4), `${check.tolerance}`);
+        assert.deepEqual(await digestOutputs(gpu, prepared), digest);
+        assert.equal(withDeterminism(check, { first: digest, last: digest }).passed, true);
+      });
+      gpu.destroy();
+    });
+  }
+}
+
+Deno.test("checkOutputs fails on one wrong element, on NaN and on foreign inputs", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const problem = { shape: { heads: 1, context: 97, headDim: 32, dtype: "f32" as const } };
+  const implementation = find("dense")!;
+  await withPrepared(
+    gpu,
+    { implementation, problem, extent: "whole" },
+    async (prepared, options) => {
+      const right = await readTensor(gpu, prepared.outputs.output);
+      const first = (await checkOutputs(gpu, prepared, options)).digest;
+      const wrong = right.slice();
+      wrong[90 * 32 + 7] += 1e-3;
+      writeTensor(gpu, prepared.outputs.output, wrong);
+      const { check, digest } = await checkOutputs(gpu, prepared, options);
+      assert.match(failureOf(check)!, /check of output failed: error 0\.000\d+ exceeds/);
+      assert.match(failureOf(check)!, /row 90/);
+      const drifted = withDeterminism({ ...check, passed: true, parts: [] }, {
+        first,
+        last: digest,
+      });
+      assert.match(failureOf(drifted)!, /differ in output/);
+      wrong[90 * 32 + 7] = NaN;
+      writeTensor(gpu, prepared.outputs.output, wrong);
+      assert.match(failureOf((await checkOutputs(gpu, prepared, options)).check)!, /finite/);
+      writeTensor(gpu, prepared.outputs.output, right);
+      const other = await checkOutputs(gpu, prepared, { ...options, seed: 6 });
+      assert.match(failureOf(other.check)!, /inputs failed.*q row 0/);
+    },
+  );
+  gpu.destroy();
+});
+
+Deno.test("checkOutputs tells a missing mask: one key too many in an early row", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const problem = { shape: { heads: 1, context: 300, headDim: 32, dtype: "f16" as const } };
+  const implementation = find("dense")!;
+  await withPrepared(
+    gpu,
+    { implementation, problem, extent: "sampled" },
+    async (prepared, options) => {
+      // Row 64 holds what row 65 should: the kernel looked one key too far.
+      const data = await readTensor(gpu, prepared.outputs.output);
+      data.set(data.slice(65 * 32, 66 * 32), 64 * 32);
+      writeTensor(gpu, prepared.outputs.output, data);
+      assert.match(failureOf((await checkOutputs(gpu, prepared, options)).check)!, /row 64/);
+    },
+  );
+  gpu.destroy();
+});

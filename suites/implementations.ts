@@ -1,0 +1,25 @@
+/**
+ * Every implementation that can be measured. A new scorer, direction or peer is one more entry.
+ *
+ * @module
+ */
+import { dense } from "../kernels/dense_attention/dense_attention.ts";
+import { denseNaive } from "../kernels/dense_attention/dense_attention_naive.ts";
+import type { Implementation, LighthouseOptions } from "../kernels/implementation.ts";
+import type { Direction } from "./profile.ts";
+
+/** An implementation and what the suites need to know of it. */
+export interface Registration {
+  readonly implementation: Implementation;
+  /** Which float64 reference its output must match. */
+  readonly kind: "dense" | "lighthouse";
+  /** The scorer, for Lighthouse. */
+  readonly scorer?: LighthouseOptions["scorer"];
+  readonly directions: readonly Direction[];
+}
+
+/** All implementations, the baseline first. */
+export const IMPLEMENTATIONS: readonly Registration[] = [
+  { implementation: dense, kind: "dense", directions: ["forward"] },
+  { implementation: denseNaive, kind: "dense", directions: ["forward"] },
+];

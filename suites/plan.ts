@@ -1,0 +1,496 @@
+/**
+ * What a run will do, before anything is allocated: profile and options in, ordered groups of cases
+ * out. Pure: it needs the capability record of a device, not the device.
+ *
+ * @module
+ */
+import type { DType } from "../kernels/gpu/buffers.ts";
+import type { Gpu } from "../kernels/gpu/device.ts";
+import type { ImplementationPlan, Problem } from "../kernels/implementation.ts";
+import { errorLine, UsageError } from "./errors.ts";
+import type { Registration } from "./implementations.ts";
+import {
+  type Direction,
+  type KRule,
+  loadProfile,
+  type Profile,
+  resolveK,
+  type SuiteName,
+} from "./profile.ts";
+import type { CalibrationRecord } from "./result_schema.ts";
+
+/** The baseline of every ratio. */
+export const BASELINE = "dense";
+
+/** What a user may set; everything else comes from the profile. */
+export interface PlanOptions {
+  profile: string;
+  suites?: readonly SuiteName[];
+  implementations?: readonly string[];
+  scorers?: readonly string[];
+  directions?: readonly Direction[];
+  contexts?: readonly number[];
+  heads?: readonly number[];
+  headDims?: readonly number[];
+  dtype?: "auto" | DType;
+  levels?: readonly number[];
+  pooling?: readonly number[];
+  k?: readonly KRule[];
+  /** Samples of each case, instead of the profile's range. */
+  samples?: number;
+  budgetSeconds?: number;
+}
+
+/** What the planner needs to know of a device. */
+export type PlannedDevice = Pick<Gpu, "capabilities" | "adapter"> & {
+  /** Null: unknown, nothing is skipped for want of memory. */
+  readonly deviceMemoryBytes: number | null;
+};
+
+/** One case. */
+export interface PlannedCase {
+  readonly id: string;
+  readonly suite: SuiteName;
+  readonly implementation: string;
+  readonly direction: Direction;
+  readonly problem: Problem;
+  /** The rule that gave k, for Lighthouse. */
+  readonly kRule?: KRule;
+  readonly sweeps: readonly string[];
+  /** Absent when the problem is not one that the implementation can compute. */
+  readonly plan?: ImplementationPlan;
+  /** Why it will not run. */
+  readonly skip?: string;
+  /** Id of the correctness case that has to pass first; absent for correctness cases. */
+  readonly gate?: string;
+}
+
+/** Cases that share inputs; each candidate is interleaved with the baseline. */
+export interface PlannedGroup {
+  readonly baseline?: PlannedCase;
+  readonly candidates: readonly PlannedCase[];
+}
+
+/** A whole run. */
+export interface RunPlan {
+  readonly profile: Profile;
+  readonly dtype: DType;
+  /** Correctness cases, in order. */
+  readonly checks: readonly PlannedCase[];
+  readonly groups: readonly PlannedGroup[];
+  readonly throughput: readonly PlannedCase[];
+  /** One line each, for the result's notes. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Plans a run.
+ *
+ * A combination that cannot be computed is a case skipped with its reason when it is one point of
+ * several, and an error when the options ask for nothing else.
+ *
+ * @throws {UsageError} one line naming the option, the value and the limit.
+ */
+export function planRun(
+  options: PlanOptions,
+  device: PlannedDevice,
+  registry: readonly Registration[],
+): RunPlan {
+  const profile = applyOptions(loadProfile(options.profile), options, registry);
+  const dtype = chooseDtype(profile.dtype, device);
+  const context: Planning = { profile, dtype, device, registry };
+  const explicit = SHAPE_OPTIONS.some((name) => options[name] !== undefined);
+  const timed = latencyCases(context);
+  refuseImpossible(timed, explicit);
+  const throughput = profile.suites.includes("throughput") ? throughputCases(context) : [];
+  const latency = profile.suites.includes("latency") ? timed : [];
+  const needed = [...latency, ...throughput].filter((entry) => !entry.skip);
+  const checks = checkCases(context, profile.suites.includes("correctness") ? timed : needed);
+  const notes: string[] = [];
+  return {
+    profile,
+    dtype,
+    checks,
+    groups: groupCases(latency, { device, notes }),
+    throughput,
+    notes,
+  };
+}
+
+/** The part of a plan that decides what is measured: equal for runs that may be joined. */
+export function planIdentity(plan: RunPlan): unknown {
+  const identity = ({ id, implementation, direction, problem, sweeps }: PlannedCase) => ({
+    id,
+    implementation,
+    direction,
+    problem,
+    sweeps,
+  });
+  return {
+    checks: plan.checks.map(identity),
+    groups: plan.groups.map((group) => [
+      group.baseline ? identity(group.baseline) : null,
+      ...group.candidates.map(identity),
+    ]),
+    throughput: plan.throughput.map(identity),
+    samples: plan.profile.samples,
+  };
+}
+
+/**
+ * Seconds that one execution is predicted to take: arithmetic at a share of the measured f32 rate,
+ * bytes at half of the measured copy rate, and each stage's pass. `scale` is what earlier cases of
+ * the same implementation took over their own prediction.
+ */
+export function predictSeconds(
+  plan: Pick<ImplementationPlan, "stages">,
+  options: { calibration: CalibrationRecord | null; scale?: number },
+): number {
+  const { calibration } = options;
+  const flopsPerSecond = ASSUMED_SHARE * (calibration?.fmaF32?.median ?? 1e12);
+  const bytesPerSecond = 0.5 * (calibration?.copy?.median ?? 1e11);
+  const pass = calibration?.emptyPass?.median ?? 0;
+  let seconds = 0;
+  for (const stage of plan.stages) {
+    seconds += stage.flops / flopsPerSecond + stage.bytes / bytesPerSecond + pass;
+  }
+  return seconds * (options.scale ?? 1);
+}
+
+/** Share of the FMA rate that a kernel is assumed to reach before any has been seen. */
+const ASSUMED_SHARE = 0.15;
+
+/** Share of the device's memory that a case may take: the rest is the system's and the driver's. */
+const MEMORY_SHARE = 0.9;
+
+const SHAPE_OPTIONS = ["contexts", "heads", "headDims", "levels", "pooling", "k"] as const;
+
+interface Planning {
+  readonly profile: Profile;
+  readonly dtype: DType;
+  readonly device: PlannedDevice;
+  readonly registry: readonly Registration[];
+}
+
+function applyOptions(
+  profile: Profile,
+  options: PlanOptions,
+  registry: readonly Registration[],
+): Profile {
+  const implementations = chooseImplementations(profile, options, registry);
+  const directions = [...options.directions ?? profile.directions];
+  for (const direction of directions) {
+    const able = registry.filter((entry) => entry.directions.includes(direction));
+    if (able.length === 0) {
+      const known = new Set(registry.flatMap((entry) => entry.directions));
+      throw new UsageError(
+        `direction ${direction} is not one that any implementation computes: ${
+          [...known].join(", ")
+        }`,
+      );
+    }
+  }
+  const grid = SHAPE_OPTIONS.some((name) => options[name] !== undefined);
+  const contexts = [...options.contexts ?? profile.contexts];
+  const samples = options.samples === undefined
+    ? profile.samples
+    : { minimum: options.samples, maximum: options.samples };
+  return {
+    ...profile,
+    suites: [...options.suites?.length ? options.suites : profile.suites],
+    implementations,
+    checkedOnly: options.implementations || options.scorers ? [] : profile.checkedOnly,
+    directions,
+    contexts,
+    heads: [...options.heads ?? profile.heads],
+    headDims: [...options.headDims ?? profile.headDims],
+    dtype: options.dtype ?? profile.dtype,
+    levels: [...options.levels ?? profile.levels],
+    pooling: [...options.pooling ?? profile.pooling],
+    k: [...options.k ?? profile.k],
+    // Options that shape the grid replace the sweeps: the user's grid is the sweep then.
+    sweeps: grid ? [] : profile.sweeps,
+    throughput: options.contexts ? { contexts: [Math.max(...contexts)] } : profile.throughput,
+    samples,
+    budgetSeconds: options.budgetSeconds ?? profile.budgetSeconds,
+  };
+}
+
+function chooseImplementations(
+  profile: Profile,
+  options: PlanOptions,
+  registry: readonly Registration[],
+): string[] {
+  const known = registry.map((entry) => entry.implementation.name);
+  for (const name of options.implementations ?? []) {
+    if (!known.includes(name)) {
+      throw new UsageError(`implementation ${name} is not one of ${known.join(", ")}`);
+    }
+  }
+  const chosen = [...options.implementations ?? profile.implementations];
+  if (!options.scorers) return chosen;
+  const scorers = registry.flatMap((entry) => entry.scorer ? [entry.scorer as string] : []);
+  const kindOf = (name: string) =>
+    registry.find((entry) => entry.implementation.name === name)?.kind;
+  const others = chosen.filter((name) => kindOf(name) !== "lighthouse");
+  const wanted = options.scorers.map((scorer) => {
+    const entry = registry.find((entry) => entry.scorer === scorer);
+    if (!entry) throw new UsageError(`scorer ${scorer} is not one of ${scorers.join(", ")}`);
+    return entry.implementation.name;
+  });
+  return [...others, ...wanted];
+}
+
+function chooseDtype(dtype: Profile["dtype"], device: PlannedDevice): DType {
+  if (dtype !== "auto") return dtype;
+  return device.capabilities.f16 ? "f16" : "f32";
+}
+
+function latencyCases(planning: Planning): PlannedCase[] {
+  const { profile } = planning;
+  const cases = new Map<string, PlannedCase>();
+  const add = (entry: PlannedCase) => {
+    const seen = cases.get(entry.id);
+    const sweeps = [...new Set([...seen?.sweeps ?? [], ...entry.sweeps])];
+    cases.set(entry.id, { ...seen ?? entry, kRule: seen?.kRule ?? entry.kRule, sweeps });
+  };
+  const each = (
+    context: number,
+    sweep: string,
+    grid: Pick<Profile, "levels" | "pooling" | "k">,
+  ) => {
+    for (const direction of profile.directions) {
+      for (const heads of profile.heads) {
+        for (const headDim of profile.headDims) {
+          const shape = { heads, context, headDim, dtype: planning.dtype };
+          for (const name of profile.implementations) {
+            planImplementation(planning, { name, direction, shape, grid, suite: "latency" })
+              .forEach((entry) => add({ ...entry, sweeps: [sweep] }));
+          }
+        }
+      }
+    }
+  };
+  for (const context of profile.contexts) each(context, "context", profile);
+  for (const sweep of profile.sweeps) each(sweep.context, sweep.name, sweep);
+  return [...cases.values()];
+}
+
+function throughputCases(planning: Planning): PlannedCase[] {
+  const { profile } = planning;
+  const grid = {
+    levels: profile.levels.slice(0, 1),
+    pooling: profile.pooling.slice(0, 1),
+    k: profile.k.slice(0, 1),
+  };
+  return profile.throughput.contexts.flatMap((context) =>
+    profile.directions.flatMap((direction) =>
+      profile.implementations.flatMap((name) =>
+        planImplementation(planning, {
+          name,
+          direction,
+          shape: {
+            heads: profile.heads[0],
+            context,
+            headDim: profile.headDims[0],
+            dtype: planning.dtype,
+          },
+          grid,
+          suite: "throughput",
+        })
+      )
+    )
+  );
+}
+
+/** The cases of one implementation at one shape: one for dense, a grid for Lighthouse. */
+function planImplementation(
+  planning: Planning,
+  options: {
+    name: string;
+    direction: Direction;
+    shape: Problem["shape"];
+    grid: Pick<Profile, "levels" | "pooling" | "k">;
+    suite: SuiteName;
+  },
+): PlannedCase[] {
+  const { name, direction, shape, grid, suite } = options;
+  const entry = planning.registry.find((entry) => entry.implementation.name === name);
+  if (!entry || !entry.directions.includes(direction)) return [];
+  const build = (problem: Problem, kRule?: KRule) => {
+    const check = checkProblem(problem);
+    return planCase(planning, {
+      suite,
+      name,
+      direction,
+      problem,
+      kRule,
+      gate: caseId({ suite: "correctness", name, direction, problem: check }),
+    });
+  };
+  if (entry.kind === "dense") return [build({ shape })];
+  const scorer = entry.scorer ?? "norm";
+  return grid.levels.flatMap((levels) =>
+    grid.pooling.flatMap((pooling) =>
+      grid.k.map((rule) => {
+        const k = resolveK(rule, shape.context);
+        return build({ shape, lighthouse: { levels, pooling, k, scorer } }, rule);
+      })
+    )
+  );
+}
+
+function planCase(
+  planning: Planning,
+  options: {
+    suite: SuiteName;
+    name: string;
+    direction: Direction;
+    problem: Problem;
+    kRule?: KRule;
+    gate?: string;
+  },
+): PlannedCase {
+  const { device, registry } = planning;
+  const { suite, name, direction, problem, kRule, gate } = options;
+  const base = {
+    id: caseId(options),
+    suite,
+    implementation: name,
+    direction,
+    problem,
+    kRule,
+    sweeps: [],
+    gate,
+  };
+  const { implementation } = registry.find((entry) => entry.implementation.name === name)!;
+  try {
+    const plan = implementation.plan(device, problem);
+    const limit = memoryLimit(device);
+    return plan.peakBytes > limit
+      ? { ...base, plan, skip: memoryReason(plan.peakBytes, limit) }
+      : { ...base, plan };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return { ...base, skip: errorLine(error) };
+  }
+}
+
+/** Stable identity of a case: `latency/dense/forward/N8192-H8-d128-f16`. */
+export function caseId(
+  options: { suite: SuiteName; name: string; direction: Direction; problem: Problem },
+): string {
+  const { suite, name, direction, problem } = options;
+  const { context, heads, headDim, dtype } = problem.shape;
+  const parts = [`N${context}`, `H${heads}`, `d${headDim}`, dtype];
+  if (problem.lighthouse) {
+    const { levels, pooling, k, dilation } = problem.lighthouse;
+    parts.push(`L${levels}`, `p${pooling}`, `k${k}`);
+    if (dilation !== undefined) parts.push(`δ${dilation}`);
+  }
+  return `${suite}/${name}/${direction}/${parts.join("-")}`;
+}
+
+/**
+ * The smallest problem that exercises the same code as `problem`, where a float64 reference of the
+ * whole output is affordable: for dense attention an odd length past every tile size, for
+ * Lighthouse one selection tile with its least number of coarsest entries.
+ */
+export function checkProblem(problem: Problem): Problem {
+  const { shape, lighthouse } = problem;
+  if (!lighthouse) return { shape: { ...shape, heads: 2, context: 193 } };
+  const context = 128 * lighthouse.pooling ** (lighthouse.levels - 1);
+  const heads = context <= 2048 ? 2 : 1;
+  return { shape: { ...shape, heads, context }, lighthouse: { ...lighthouse, k: 128 } };
+}
+
+function checkCases(planning: Planning, timed: readonly PlannedCase[]): PlannedCase[] {
+  const { profile, dtype, registry } = planning;
+  const checks = new Map<string, PlannedCase>();
+  const add = (name: string, direction: Direction, problem: Problem) => {
+    const entry = planCase(planning, { suite: "correctness", name, direction, problem });
+    if (!checks.has(entry.id)) checks.set(entry.id, entry);
+  };
+  for (const entry of timed) {
+    if (entry.plan) add(entry.implementation, entry.direction, checkProblem(entry.problem));
+  }
+  if (!profile.suites.includes("correctness")) return [...checks.values()];
+  for (const name of profile.checkedOnly) {
+    const entry = registry.find((entry) => entry.implementation.name === name);
+    if (entry?.kind !== "dense") continue;
+    for (const direction of profile.directions.filter((d) => entry.directions.includes(d))) {
+      for (const headDim of profile.headDims) {
+        add(name, direction, checkProblem({ shape: { heads: 1, context: 1, headDim, dtype } }));
+      }
+    }
+  }
+  return [...checks.values()];
+}
+
+/** Groups by shape and direction, lightest first, so that early cases teach later predictions. */
+function groupCases(
+  cases: readonly PlannedCase[],
+  options: { device: PlannedDevice; notes: string[] },
+): PlannedGroup[] {
+  const byShape = new Map<string, PlannedCase[]>();
+  for (const entry of cases) {
+    const key = JSON.stringify([entry.direction, entry.problem.shape]);
+    byShape.set(key, [...byShape.get(key) ?? [], entry]);
+  }
+  const groups: PlannedGroup[] = [];
+  for (const members of byShape.values()) {
+    const baseline = members.find((entry) => entry.implementation === BASELINE);
+    const candidates = members.filter((entry) => entry !== baseline);
+    const together = candidates.filter((entry) => fitTogether(baseline, entry, options.device));
+    const alone = candidates.filter((entry) => !together.includes(entry));
+    groups.push({ baseline, candidates: together });
+    for (const entry of alone) {
+      options.notes.push(
+        `${entry.id} and its baseline do not fit the device's memory together: no ratio`,
+      );
+      groups.push({ candidates: [entry] });
+    }
+  }
+  const work = (group: PlannedGroup) =>
+    (group.baseline ?? group.candidates[0]).problem.shape.context;
+  return groups.sort((a, b) => work(a) - work(b));
+}
+
+function fitTogether(
+  baseline: PlannedCase | undefined,
+  candidate: PlannedCase,
+  device: PlannedDevice,
+): boolean {
+  if (!baseline?.plan || !candidate.plan || baseline.skip || candidate.skip) return true;
+  const { heads, context, headDim, dtype } = candidate.problem.shape;
+  const inputs = 3 * heads * context * headDim * (dtype === "f16" ? 2 : 4);
+  return baseline.plan.peakBytes + candidate.plan.peakBytes - inputs <= memoryLimit(device);
+}
+
+function memoryLimit(device: PlannedDevice): number {
+  return (device.deviceMemoryBytes ?? Infinity) * MEMORY_SHARE;
+}
+
+function memoryReason(bytes: number, limit: number): string {
+  return `needs ${bytes} bytes of device memory, ${Math.floor(limit)} may be used`;
+}
+
+/** Throws when options ask for a combination that cannot be computed, and for nothing else. */
+function refuseImpossible(cases: readonly PlannedCase[], explicit: boolean): void {
+  const byImplementation = new Map<string, PlannedCase[]>();
+  for (const entry of cases) {
+    byImplementation.set(entry.implementation, [
+      ...byImplementation.get(entry.implementation) ?? [],
+      entry,
+    ]);
+  }
+  if (cases.length === 0) {
+    throw new UsageError("the options leave nothing to measure: no implementation matches");
+  }
+  for (const entries of byImplementation.values()) {
+    const impossible = entries.filter((entry) => !entry.plan);
+    if (explicit && impossible.length === entries.length) {
+      throw new UsageError(impossible[0].skip!);
+    }
+  }
+}
