@@ -187,6 +187,32 @@ Deno.test("lighthouseNorm selects by index where all rows are equal", async (t) 
   gpu.destroy();
 });
 
+Deno.test("lighthouseNorm leaves rows before a changed value row untouched", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const shape = { heads: 1, context: 2048, headDim: 32, dtype: "f32" } as const;
+  const problem: Problem = {
+    shape,
+    lighthouse: { levels: 3, pooling: 4, k: 128, scorer: "norm" },
+  };
+  const inputs = await seededInputs(gpu, shape, { seed: 61 });
+  const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
+  await layer.execute();
+  const before = await readTensor(gpu, layer.outputs.output);
+  // Selection looks at Q and K alone, so values may change without moving it.
+  for (const changed of [700, 701, 1023, 2047]) {
+    const values = Float32Array.from(hostInputs(shape, { seed: 61, head: 0 }).v);
+    values.fill(50, changed * 32, (changed + 1) * 32);
+    writeTensor(gpu, inputs.v, values);
+    await layer.execute();
+    const after = await readTensor(gpu, layer.outputs.output);
+    assert.deepEqual(after.subarray(0, changed * 32), before.subarray(0, changed * 32));
+    assert.notDeepEqual(after, before);
+  }
+  layer.destroy();
+  gpu.destroy();
+});
+
 Deno.test("lighthouseNorm plans bytes and refuses what it cannot run, in one line", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;

@@ -25,40 +25,24 @@ fn storeScore(place: Place, entry: u32, bits: u32) {
   if (place.live) { scores[place.head * params.entries + entry] = bits; }
 }
 
+// Appended by pyramid.ts: sumColumns(), sumRows() and most<n>(), unrolled.
+
 fn totalOf(place: Place, row: u32) -> u32 {
   return bitcast<u32>(partials[place.lane * rowsInFlight + row]);
 }
 
-// Maximum of `count` row totals from `row` on.
-fn most(place: Place, row: u32, count: u32) -> u32 {
-  var bits = totalOf(place, row);
-  for (var r = 1u; r < count; r++) { bits = max(bits, totalOf(place, row + r)); }
-  return bits;
+// Sums the partials of the n-th row of this column's share (rows column, column + columns, …) and
+// writes its score.
+fn sumRow(place: Place, firstRow: u32, n: u32) -> f32 {
+  let row = place.column + n * columns;
+  if (row >= rowsInFlight) { return 0.0; }
+  // row % columns is the column itself.
+  let total = sumColumns(row * threads + place.lane * columns, place.column);
+  storeScore(place, place.window * windowRows + firstRow + row, bitcast<u32>(total));
+  return total;
 }
 
-// Sums the partials of the rows in flight and writes their scores; leaves the totals in partials.
-fn sumRows(place: Place, firstRow: u32) {
-  workgroupBarrier();
-  var totals: array<f32, rowsPerColumn>;
-  for (var n = 0u; n < rowsPerColumn; n++) {
-    let row = place.column + n * columns;
-    if (row < rowsInFlight) {
-      // row % columns is the column itself.
-      totals[n] = sumColumns(row * threads + place.lane * columns, place.column);
-      storeScore(place, place.window * windowRows + firstRow + row, bitcast<u32>(totals[n]));
-    }
-  }
-  workgroupBarrier();
-  for (var n = 0u; n < rowsPerColumn; n++) {
-    let row = place.column + n * columns;
-    if (row < rowsInFlight) { partials[place.lane * rowsInFlight + row] = totals[n]; }
-  }
-  workgroupBarrier();
-}
-
-// Scores of the entries of a level that lie within the rows in flight, `rows` base rows each.
-fn storeMaxima(place: Place, firstEntry: u32, rows: u32) {
-  for (var n = place.column; n < rowsInFlight / rows; n += columns) {
-    storeScore(place, firstEntry + n, most(place, n * rows, rows));
-  }
+fn putTotal(place: Place, n: u32, total: f32) {
+  let row = place.column + n * columns;
+  if (row < rowsInFlight) { partials[place.lane * rowsInFlight + row] = total; }
 }

@@ -74,6 +74,7 @@ export function planPyramid(geometry: LighthouseGeometry, options: PyramidOption
   const columns = wordsPerRow(headDim, dtype);
   const rowsInFlight = Math.min(options.rowsInFlight ?? 8, geometry.windowRows);
   const windows = geometry.context / geometry.windowRows;
+  const maxima = [...new Set([...windowsWithin(geometry, rowsInFlight), rowsInFlight])];
   const [x, y] = foldGrid(Math.ceil(windows / (threads / columns)));
   const elements = heads * headDim * bytesPerElement(dtype);
   return {
@@ -86,8 +87,8 @@ export function planPyramid(geometry: LighthouseGeometry, options: PyramidOption
       `const windowRows = ${geometry.windowRows}u;`,
       `const rowsInFlight = ${rowsInFlight}u;`,
       cellCode(dtype),
-      scored ? scoreCode(columns, rowsInFlight) : "",
-      walkCode(geometry, { rowsInFlight, scored }),
+      scored ? scoreCode(columns, { rowsInFlight, windows: maxima }) : "",
+      walkCode(geometry, { rowsInFlight, columns, scored }),
     ].join("\n"),
     bindings: ["read", "read-write", "uniform", ...(scored ? ["read-write" as const] : [])],
     params: [geometry.context, windows, geometry.entries, geometry.pooledEntries, x],
@@ -98,20 +99,44 @@ export function planPyramid(geometry: LighthouseGeometry, options: PyramidOption
   };
 }
 
-/** The column sum of one row, unrolled, in column order. */
-function scoreCode(columns: number, rowsInFlight: number): string {
-  const terms = Array.from(
-    { length: columns },
-    (_, column) => `  sum ${column ? "+=" : "="} partials[first + (${column}u ^ mask)];`,
-  );
-  return `
-const rowsPerColumn = ${Math.ceil(rowsInFlight / columns)}u;
-fn sumColumns(first: u32, mask: u32) -> f32 {
-  var sum: f32;
-${terms.join("\n")}
-  return sum;
+/**
+ * The unrolled part of scoring: `sumColumns()` adds one row in column order, `sumRows()` leaves the
+ * totals of all rows in flight in `partials`, `most<n>()` is the maximum of n totals.
+ */
+function scoreCode(
+  columns: number,
+  options: { rowsInFlight: number; windows: readonly number[] },
+): string {
+  const count = (length: number) => Array.from({ length }, (_, n) => n);
+  const shares = count(Math.ceil(options.rowsInFlight / columns));
+  return [
+    "fn sumColumns(first: u32, mask: u32) -> f32 {",
+    "  var sum = partials[first + mask];",
+    ...count(columns).slice(1).map((c) => `  sum += partials[first + (${c}u ^ mask)];`),
+    "  return sum;",
+    "}",
+    "fn sumRows(place: Place, firstRow: u32) {",
+    "  workgroupBarrier();",
+    ...shares.map((n) => `  let total${n} = sumRow(place, firstRow, ${n}u);`),
+    "  workgroupBarrier();",
+    ...shares.map((n) => `  putTotal(place, ${n}u, total${n});`),
+    "  workgroupBarrier();",
+    "}",
+    ...options.windows.flatMap((rows) => [
+      `fn most${rows}(place: Place, row: u32) -> u32 {`,
+      "  var bits = totalOf(place, row);",
+      ...count(rows).slice(1).map((r) => `  bits = max(bits, totalOf(place, row + ${r}u));`),
+      "  return bits;",
+      "}",
+    ]),
+    "",
+  ].join("\n");
 }
-`;
+
+/** Base rows under one entry of each level whose windows fit into the rows in flight. */
+function windowsWithin(geometry: LighthouseGeometry, rowsInFlight: number): number[] {
+  return Array.from({ length: geometry.levels - 1 }, (_, n) => geometry.pooling ** (n + 1))
+    .filter((rows) => rows <= rowsInFlight);
 }
 
 /**
@@ -120,16 +145,16 @@ ${terms.join("\n")}
  */
 function walkCode(
   geometry: LighthouseGeometry,
-  options: { rowsInFlight: number; scored: boolean },
+  options: { rowsInFlight: number; columns: number; scored: boolean },
 ): string {
-  const { rowsInFlight, scored } = options;
+  const { rowsInFlight, columns, scored } = options;
   const { levels, pooling, windowRows } = geometry;
   const logPooling = Math.log2(pooling);
   const steps = windowRows / rowsInFlight;
   const rowsOf = (level: number) => pooling ** level;
   const upper = Array.from({ length: levels - 1 }, (_, n) => n + 1);
-  const within = upper.filter((level) => rowsOf(level) <= rowsInFlight);
-  const across = upper.filter((level) => rowsOf(level) > rowsInFlight);
+  const within = upper.slice(0, windowsWithin(geometry, rowsInFlight).length);
+  const across = upper.slice(within.length);
   const lines: string[] = [];
   const head: string[] = [];
   for (const level of upper) {
@@ -166,11 +191,19 @@ function walkCode(
   if (scored) {
     lines.push(`  sumRows(place, step * rowsInFlight);`);
     for (const level of within) {
-      lines.push(
-        `  storeMaxima(place, params.context + ${entryOf(level)}, ${rowsOf(level)}u);`,
-      );
+      const rows = rowsOf(level);
+      const count = rowsInFlight / rows;
+      for (let n = 0; n < count; n += columns) {
+        const entry = n > 0 ? `place.column + ${n}u` : "place.column";
+        const score = `most${rows}(place, (${entry}) * ${rows}u)`;
+        lines.push(
+          `  if (${entry} < ${count}u) {`,
+          `    storeScore(place, params.context + ${entryOf(level)} + ${entry}, ${score});`,
+          `  }`,
+        );
+      }
     }
-    if (across.length) lines.push(`  let top = most(place, 0u, rowsInFlight);`);
+    if (across.length) lines.push(`  let top = most${rowsInFlight}(place, 0u);`);
   }
   const finest = within.length;
   across.forEach((level, n) => {

@@ -162,3 +162,19 @@ Deno.test("pyramid refuses missing and small buffers", async (t) => {
   assert.throws(() => kernel.bind({ rows: small, pooled: rows }), /rows: 64 bytes given, 32768/);
   gpu.destroy();
 });
+
+Deno.test("planPyramid needs no device and keeps its code small", () => {
+  const geometry = planGeometry(131072, { levels: 3, pooling: 4, k: 2048 });
+  const options = { heads: 8, headDim: 128, dtype: "f16" } as const;
+  const scored = planPyramid(geometry, { ...options, scored: true });
+  // 8,192 windows a head, 16 at a time.
+  assert.deepEqual(scored.workgroups, [512, 1, 8]);
+  assert.equal(scored.rowBytes, 8 * 131072 * 256);
+  assert.equal(scored.pooledBytes, 8 * (32768 + 8192) * 256);
+  assert.equal(scored.scoreBytes, 8 * 172032 * 4);
+  assert.equal(scored.bindings.length, 4);
+  assert.ok(scored.code.length < 16384, `${scored.code.length} characters`);
+  const plain = planPyramid(geometry, { ...options, scored: false });
+  assert.equal(plain.scoreBytes, 0);
+  assert.equal(plain.bindings.length, 3);
+});

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { pcgSum4 } from "../gpu/random.ts";
@@ -128,6 +129,33 @@ for (const { heads, context, ...options } of shapes) {
     gpu.destroy();
   });
 }
+
+Deno.test("select matches the reference for random shapes and repeated scores", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const cases = fc.record({
+    logPooling: fc.integer({ min: 1, max: 3 }),
+    levels: fc.integer({ min: 2, max: 4 }),
+    tiles: fc.integer({ min: 1, max: 3 }),
+    tileEntries: fc.integer({ min: 128, max: 300 }),
+    heads: fc.integer({ min: 1, max: 2 }),
+    distinct: fc.integer({ min: 1, max: 500 }),
+    seed: fc.integer({ min: 0, max: 2 ** 31 }),
+  });
+  const property = fc.asyncProperty(cases, async (c) => {
+    const pooling = 2 ** c.logPooling;
+    const context = c.tileEntries * c.tiles * pooling ** (c.levels - 1);
+    const geometry = planGeometry(context, { levels: c.levels, pooling, k: 128 * c.tiles });
+    const scores = (seed: number) =>
+      Float32Array.from(
+        { length: c.heads * geometry.entries },
+        (_, i) => Math.floor(pcgSum4(seed, i) * c.distinct / 8),
+      );
+    await checkSelection(gpu, geometry, { query: scores(c.seed), key: scores(c.seed + 1) });
+  });
+  await fc.assert(property, { numRuns: 15, seed: 20260506 });
+  gpu.destroy();
+});
 
 Deno.test("select streams a coarsest level of 262,144 candidates", async (t) => {
   const gpu = await testGpu(t);
