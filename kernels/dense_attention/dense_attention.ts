@@ -30,8 +30,9 @@ import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
 import { Timer } from "../gpu/timing.ts";
 import type { AttentionShape, Implementation, ImplementationPlan } from "../implementation.ts";
-import { type DenseTiling, generateDense, layOut } from "./dense_attention_codegen.ts";
+import { generateDense } from "./dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
+import { layOut, type Tiling } from "./tile_codegen.ts";
 
 /** Head dimensions that the kernel supports. */
 export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
@@ -50,13 +51,13 @@ export interface DenseAttentionOptions {
   /** Most FLOP of one dispatch; longer work is split by query range. Default: never split. */
   readonly flopsPerDispatch?: number;
   /** Default: chosen for the adapter. Results agree within rounding whichever is taken. */
-  readonly tiling?: DenseTiling;
+  readonly tiling?: Tiling;
 }
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseAttentionPlan extends DenseAttentionOptions {
   readonly scale: number;
-  readonly tiling: DenseTiling;
+  readonly tiling: Tiling;
   readonly pipeline: PipelineSource;
   /** Query-tile ranges, one per dispatch, heaviest first. */
   readonly ranges: readonly { firstTile: number; tileCount: number; flops: number }[];
@@ -86,16 +87,16 @@ export interface DenseAttentionBuffers {
 export function chooseTiling(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   headDim: number,
-): DenseTiling {
+): Tiling {
   const threadsX = headDim % 64 === 0 ? 16 : 8;
   const { maxWorkgroupBytes, maxInvocations } = gpu.capabilities;
-  const candidates: DenseTiling[] = [
+  const candidates: Tiling[] = [
     // The fastest of 18 tilings measured on an H100: 8 × 8 scores and outputs a thread.
-    { tileRows: 128, tileKeys: 8 * threadsX, threadsX, threadsY: 16, chunk: 16 },
+    { tileRows: 128, tileColumns: 8 * threadsX, threadsX, threadsY: 16, chunk: 16 },
     // Fits 32 KiB of workgroup memory, and is the fastest measured on llvmpipe.
-    { tileRows: 128, tileKeys: 64, threadsX: 8, threadsY: 16, chunk: 16 },
+    { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
     // Fits the least that WebGPU promises: 16 KiB of workgroup memory, 256 invocations.
-    { tileRows: 32, tileKeys: 32, threadsX: 8, threadsY: 8, chunk: 16 },
+    { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
   ].slice(gpu.adapter.software ? 1 : 0);
   for (const tiling of candidates) {
     const fits = layOut(tiling, headDim).workgroupBytes <= maxWorkgroupBytes &&
@@ -132,7 +133,7 @@ export function planDenseAttention(
   const { capabilities } = gpu;
   // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
-  const generated = generateDense({ tiling, headDim, dtype, subgroups });
+  const generated = generateDense({ tiling, headDim, dtype }, { subgroups });
   const tiles = Math.ceil(rows / tiling.tileRows);
   const flops = denseForwardFlops({ heads, rows, headDim });
   return {
