@@ -7,6 +7,7 @@
 import type {
   CalibrationRecord,
   CaseRecord,
+  LighthouseRecord,
   Result,
   StageRecord,
   Statistic,
@@ -328,11 +329,12 @@ export function copyFloors(record: CaseRecord, copyBytesPerSecond: number | null
   return floors;
 }
 
-function seriesIdentity(record: CaseRecord): Omit<ContextSeries, "points" | "fit"> {
+type SeriesIdentity = Omit<ContextSeries, "points" | "fit">;
+
+function seriesIdentity(record: CaseRecord): SeriesIdentity {
   const { heads, headDim, dtype, context } = record.shape;
   const options = record.lighthouse;
-  // The context sweep of the paper holds N/k = 64; any other k is held itself.
-  const k = options === undefined ? null : options.k * 64 === context ? "N/64" : String(options.k);
+  const k = options === undefined ? null : kRule(options, context);
   const parts = [record.implementation, record.direction, `H${heads}`, `d${headDim}`, dtype];
   if (options !== undefined) parts.push(`L${options.levels}`, `p${options.pooling}`, `k${k}`);
   return {
@@ -348,9 +350,27 @@ function seriesIdentity(record: CaseRecord): Omit<ContextSeries, "points" | "fit
   };
 }
 
-function bySeries(a: { key: string }, b: { key: string }): number {
-  const rank = (key: string) => key.startsWith("dense ") ? 0 : key.startsWith("lighthouse") ? 1 : 2;
-  return rank(a.key) - rank(b.key) || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
+/**
+ * The rule behind k. Runs record it as `kRule`, since k is rounded up to a multiple of 128 and so
+ * differs from N/64 at short contexts; without it, k = N/64 is the paper's rule and any other k is held.
+ */
+function kRule(options: LighthouseRecord, context: number): string {
+  const { kRule, k } = options;
+  if (typeof kRule === "string" || typeof kRule === "number") return String(kRule);
+  return k * 64 === context ? "N/64" : String(k);
+}
+
+/** Dense first, then Lighthouse, then peers; of one implementation the paper's setting first. */
+function bySeries(a: SeriesIdentity, b: SeriesIdentity): number {
+  const group = ({ implementation }: SeriesIdentity) =>
+    implementation === "dense" ? 0 : implementation.startsWith("lighthouse") ? 1 : 2;
+  const order = (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
+  const directions = ["forward", "forward-backward", "backward"];
+  const unusual = ({ k, levels, pooling }: SeriesIdentity) =>
+    k === null || k === "N/64" && levels === 3 && pooling === 4 ? 0 : 1;
+  return group(a) - group(b) || order(a.implementation, b.implementation) ||
+    directions.indexOf(a.direction) - directions.indexOf(b.direction) ||
+    unusual(a) - unusual(b) || order(a.key, b.key);
 }
 
 function positive(value: number | undefined): number | null {

@@ -57,6 +57,15 @@ Deno.test("contextSeries groups by implementation and leaves sweeps and failures
   assert.ok(series[0].fit!.exponent > 1.95 && series[0].fit!.exponent < 2.01);
 });
 
+Deno.test("contextSeries keeps one rule for k in one series where k is rounded up", () => {
+  const result = sampleResult({ contexts: [2048, 4096, 8192] });
+  for (const { lighthouse } of result.cases) {
+    if (lighthouse) Object.assign(lighthouse, { k: 128, kRule: "N/64" });
+  }
+  const series = analysis.contextSeries(result);
+  assert.deepEqual(series.map(({ k, points }) => [k, points.length]), [[null, 3], ["N/64", 3]]);
+});
+
 Deno.test("a case whose check failed is never a point, whatever its status says", () => {
   const result = sampleResult();
   const record = result.cases.find(({ id }) => id.startsWith("latency/dense/forward/N524288"))!;

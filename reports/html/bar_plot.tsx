@@ -70,7 +70,7 @@ export function StackedBars(
                     height={25}
                     style={{ fill: stageColor(layer.key) }}
                   >
-                    <title>{`${layer.key}: ${text}`}</title>
+                    {!compact && <title>{`${layer.key}: ${text}`}</title>}
                   </rect>
                   {wide > 48 && (
                     <text

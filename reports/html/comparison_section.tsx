@@ -24,6 +24,7 @@ import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
 import { seriesStyles } from "./palette.ts";
 import {
   contextAxis,
+  describe,
   formatTick,
   longestCommonContext,
   normSpeedups,
@@ -158,11 +159,7 @@ export function Comparison({ results }: { results: Result[] }): JSX.Element {
           <Figure
             id="comparison-figure"
             title="Latency of every run, forward"
-            description={plot.map(({ label, points }) =>
-              `${label}: ${
-                points.map(({ x, y }) => `${formatSeconds(y)} at ${formatContext(x)}`).join(", ")
-              }.`
-            ).join(" ")}
+            description={describe(plot, formatSeconds)}
             draw={(size) => (
               <LogPlot
                 size={size}

@@ -34,7 +34,7 @@ interface FigureProps {
   width?: number;
   height?: number;
   compactHeight?: number;
-  legend?: { label: string; style: SeriesStyle; hollow?: boolean }[];
+  legend?: { label: string; style: SeriesStyle; hollow?: boolean; faint?: boolean }[];
   table: DataTable;
   /** Source and caveats, under the drawing. */
   note?: ComponentChildren;
@@ -43,6 +43,7 @@ interface FigureProps {
 /** A figure with its drawings and its data. */
 export function Figure(props: FigureProps): JSX.Element {
   const { id, title, description, draw, legend, table, note } = props;
+  const named = legend?.filter(({ faint }) => !faint) ?? [];
   const { width = 760, height = 430, compactHeight = 330 } = props;
   const sizes: DrawingSize[] = [
     { width, height, compact: false },
@@ -50,15 +51,19 @@ export function Figure(props: FigureProps): JSX.Element {
   ];
   return (
     <figure id={id} class="figure">
-      <figcaption>{title}</figcaption>
-      {legend !== undefined && legend.length > 1 && (
+      <figcaption id={`${id}-title`}>{title}</figcaption>
+      <p id={`${id}-text`} hidden>{description}</p>
+      {named.length > 1 && (
         <ul class="legend" aria-hidden="true">
-          {legend.map(({ label, style, hollow }) => (
+          {named.map(({ label, style, hollow }) => (
             <li>
               <Swatch style={style} hollow={hollow} />
               {label}
             </li>
           ))}
+          {legend!.length > named.length && (
+            <li>grey: {legend!.length - named.length} further settings, in the table</li>
+          )}
         </ul>
       )}
       {sizes.map((size) => (
@@ -66,7 +71,7 @@ export function Figure(props: FigureProps): JSX.Element {
           class={size.compact ? "drawing compact" : "drawing wide"}
           viewBox={`0 0 ${size.width} ${size.height}`}
           role="img"
-          aria-label={`${title}. ${description}`}
+          aria-labelledby={`${id}-title ${id}-text`}
         >
           {draw(size)}
         </svg>

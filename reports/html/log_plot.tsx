@@ -38,6 +38,8 @@ export interface PlotSeries {
   /** Draw the points only. */
   scatter?: boolean;
   dash?: string;
+  /** Draw a thin grey line without name and markers. */
+  faint?: boolean;
   /** Hollow markers, for a second run. */
   hollow?: boolean;
 }
@@ -118,9 +120,8 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
   const xTicks = logTicks(props.x.domain, props.x.base, compact ? 5 : 10);
   // Lines that end at the right edge and marks there are named in the margin, all others in place.
   const atEdge = (value: number) => x(value) > right - 0.12 * (right - margin.left);
-  const named = compact
-    ? []
-    : series.filter(({ points, scatter }) => points.length > 0 && !scatter);
+  const vivid = series.filter(({ faint }) => !faint);
+  const named = compact ? [] : vivid.filter(({ points, scatter }) => points.length > 0 && !scatter);
   const labels = placeLabels([
     ...named.flatMap((one): PlacedLabel[] => {
       const last = one.points[one.points.length - 1];
@@ -184,7 +185,14 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
         <text class="title" x={right} y={height - 8} text-anchor="end">{props.x.label}</text>
       </g>
       {guides.map((guide) => <Guide guide={guide} path={path} x={x} y={y} />)}
-      {series.map((one) => (
+      {series.filter(({ faint }) => faint).map(({ points, scatter }) =>
+        scatter
+          ? points.map((point) => (
+            <circle class="faint" cx={at(point.x, x)} cy={at(clampY(point.y), y)} r="1.5" />
+          ))
+          : <path class="faint" d={path(points.map((point) => [point.x, clampY(point.y)])) ?? ""} />
+      )}
+      {vivid.map((one) => (
         <g style={{ color: one.style.color }}>
           {one.fit && one.points.length > 1 && (
             <path class="fit" d={path(fitEnds(one, props.y.domain)) ?? ""} />
@@ -214,9 +222,11 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
               transform={`translate(${at(point.x, x)},${at(clampY(point.y), y)})`}
               d={markerPath(one.style.marker, compact ? 44 : 64)}
             >
-              <title>
-                {`${one.label}: ${props.y.format(point.y)} at ${props.x.format(point.x)}`}
-              </title>
+              {!compact && (
+                <title>
+                  {`${one.label}: ${props.y.format(point.y)} at ${props.x.format(point.x)}`}
+                </title>
+              )}
             </path>
           ))}
         </g>

@@ -61,6 +61,33 @@ export function seriesStyles(implementations: readonly string[]): Map<string, Se
   return styles;
 }
 
+/** Most series that a plot names; the others are faint lines without a name. */
+export const MOST_NAMED = 6;
+
+/**
+ * Styles for a list of series, one each: colour by implementation, and where one implementation has
+ * several, another marker and dash for each. From {@linkcode MOST_NAMED} on, further settings of an
+ * implementation are faint.
+ */
+export function plotStyles(
+  implementations: readonly string[],
+): { style: SeriesStyle; dash?: string; faint: boolean }[] {
+  const colors = seriesStyles(implementations);
+  const shapes = [...Object.values(KNOWN), ...OTHERS].map(({ marker }) => marker);
+  const seen = new Map<string, number>();
+  let named = new Set(implementations).size;
+  return implementations.map((implementation) => {
+    const variant = seen.get(implementation) ?? 0;
+    seen.set(implementation, variant + 1);
+    const { color, marker } = colors.get(implementation)!;
+    const faint = variant > 0 && ++named > MOST_NAMED;
+    const shape = shapes[(shapes.indexOf(marker) + variant) % shapes.length];
+    return { style: { color, marker: shape }, dash: VARIANT_DASHES[variant % 4], faint };
+  });
+}
+
+const VARIANT_DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
+
 /** The colour of a stage; grey for one that this version does not know. */
 export function stageColor(name: string): string {
   return Object.hasOwn(STAGES, name) ? STAGES[name] : "var(--stage-other)";

@@ -43,7 +43,7 @@ import {
 } from "./bar_plot.tsx";
 import { Figure, Table } from "./figure.tsx";
 import { type LogAxis, logDomain, LogPlot, type PlotGuide, type PlotSeries } from "./log_plot.tsx";
-import { seriesStyles, stageColor } from "./palette.ts";
+import { plotStyles, seriesStyles, stageColor } from "./palette.ts";
 // @ts-types="npm:@types/d3-shape@3.1.7"
 import { symbolSquare } from "d3-shape";
 
@@ -112,11 +112,11 @@ export function timeLabel({ calibration }: Result): string {
 
 /** Latency series as plot series, named apart. */
 export function latencyPlot(series: readonly ContextSeries[]): PlotSeries[] {
-  const styles = seriesStyles(series.map(({ implementation }) => implementation));
+  const styles = plotStyles(series.map(({ implementation }) => implementation));
   const { names } = shortSeriesNames(series);
-  return series.map(({ implementation, points, fit }, i) => ({
+  return series.map(({ points, fit }, i) => ({
+    ...styles[i],
     label: names[i].replace(/^peer:/, ""),
-    style: styles.get(implementation)!,
     points: points.map(({ context, median, low, high }) => ({ x: context, y: median, low, high })),
     fit,
   }));
@@ -127,7 +127,9 @@ function latencySection(result: Result, prefix: string): Section | null {
   if (series.length === 0) return null;
   const plot = latencyPlot(series);
   const { shared } = shortSeriesNames(series);
-  const fits = series.flatMap(({ fit }, i) => fit === null ? [] : [{ fit, name: plot[i].label }]);
+  const fits = series.flatMap(({ fit }, i) =>
+    fit === null || plot[i].faint ? [] : [{ fit, name: plot[i].label }]
+  );
   const all = series.flatMap(({ points }) => points);
   const y: LogAxis = {
     label: timeLabel(result),
@@ -155,13 +157,7 @@ function latencySection(result: Result, prefix: string): Section | null {
           <Figure
             id={`${prefix}latency-figure`}
             title={`Latency against context, both axes logarithmic${shared ? ` (${shared})` : ""}`}
-            description={series.map(({ points }, i) =>
-              `${plot[i].label}: ${
-                points.map(({ context, median }) =>
-                  `${formatSeconds(median)} at ${formatContext(context)}`
-                ).join(", ")
-              }.`
-            ).join(" ")}
+            description={describe(plot, formatSeconds)}
             draw={(size) => (
               <LogPlot
                 size={size}
@@ -218,11 +214,11 @@ function latencySection(result: Result, prefix: string): Section | null {
 function speedupSection(result: Result, prefix: string): Section | null {
   const series = speedupSeries(result);
   if (series.length === 0) return null;
-  const styles = seriesStyles(series.map(({ implementation }) => implementation));
+  const styles = plotStyles(series.map(({ implementation }) => implementation));
   const { names } = shortSeriesNames(series);
-  const plot: PlotSeries[] = series.map(({ implementation, points }, i) => ({
+  const plot: PlotSeries[] = series.map(({ points }, i) => ({
+    ...styles[i],
     label: names[i],
-    style: styles.get(implementation)!,
     points: points.map(({ context, ratio, low, high }) => ({ x: context, y: ratio, low, high })),
   }));
   const all = series.flatMap(({ points }) => points);
@@ -243,13 +239,9 @@ function speedupSection(result: Result, prefix: string): Section | null {
           <Figure
             id={`${prefix}speed-up-figure`}
             title="Speed-up over dense attention against context"
-            description={series.map(({ points }, i) =>
-              `${names[i]}: ${
-                points.map(({ context, ratio }) =>
-                  `${formatRatio(ratio)} at ${formatContext(context)}`
-                ).join(", ")
-              }.`
-            ).join(" ") + ` The paper's point is ${formatRatio(PAPER_SPEEDUP.forward)} at 512K.`}
+            description={`${describe(plot, formatRatio)} The paper’s point is ${
+              formatRatio(PAPER_SPEEDUP.forward)
+            } at 512K.`}
             draw={(size) => (
               <LogPlot
                 size={size}
@@ -371,6 +363,10 @@ function stageSection(result: Result, prefix: string): Section | null {
   );
   if (series.length === 0) return null;
   const { names } = shortSeriesNames(series);
+  const faint = plotStyles(series.map(({ implementation }) => implementation)).map(({ faint }) =>
+    faint
+  );
+  const hidden = faint.filter(Boolean).length;
   const lead = series[0].points[series[0].points.length - 1];
   const parts = stagesOf(lead.case);
   const total = parts.reduce((sum, { seconds }) => sum + seconds, 0);
@@ -384,6 +380,7 @@ function stageSection(result: Result, prefix: string): Section | null {
           formatPercent(largest.seconds / total)
         } of ${series[0].implementation}`}
         figure={series.map((one, i) => {
+          if (faint[i]) return null;
           const points = one.points.filter((point) => stagesOf(point.case).length > 1);
           const stages = [
             ...new Set(points.flatMap((point) => stagesOf(point.case).map(({ name }) => name))),
@@ -451,6 +448,13 @@ function stageSection(result: Result, prefix: string): Section | null {
           With the norm scorer the work of every stage but attention grows in proportion to N, that
           of attention with the square of the rows gathered.
         </p>
+        {hidden > 0 && (
+          <p>
+            {formatPlural(hidden, "further setting")} of Lighthouse {hidden === 1 ? "has" : "have"}
+            {" "}
+            stages in the embedded result.
+          </p>
+        )}
       </Spread>
     ),
   };
@@ -475,7 +479,7 @@ function ceilingSection(result: Result, prefix: string): Section | null {
   const series = contextSeries(result);
   if (series.length === 0 || compute === 0 || ceilings.copy === null) return null;
   const copy = ceilings.copy;
-  const styles = seriesStyles(series.map(({ implementation }) => implementation));
+  const styles = plotStyles(series.map(({ implementation }) => implementation));
   const { names } = shortSeriesNames(series);
   const work = series.flatMap(({ implementation, points }, i) =>
     points.filter((point) => point.case.flops > 0 && point.case.bytes > 0).map((point) => ({
@@ -497,9 +501,9 @@ function ceilingSection(result: Result, prefix: string): Section | null {
       anchor: "end",
       strong: rate === compute,
     }];
-  const plot: PlotSeries[] = series.map(({ implementation }, i) => ({
+  const plot: PlotSeries[] = series.map((_, i) => ({
+    ...styles[i],
     label: names[i].replace(/^peer:/, ""),
-    style: styles.get(implementation)!,
     scatter: true,
     points: work.filter(({ name }) => name === names[i]).map(({ achieved }) => ({
       x: achieved.intensity,
@@ -529,9 +533,12 @@ function ceilingSection(result: Result, prefix: string): Section | null {
             <Figure
               id={`${prefix}roofline-figure`}
               title="Roofline: achieved FLOP/s against arithmetic intensity"
-              description={work.map(({ name, context, achieved }) =>
+              description={work.filter(({ name }) => !styles[names.indexOf(name)].faint).map((
+                { name, context, achieved },
+              ) =>
                 `${name} at ${formatContext(context)}: ${formatFlopRate(achieved.flopsPerSecond)}`
-              ).join(", ") + "."}
+              )
+                .join(", ") + "."}
               draw={(size) => (
                 <LogPlot
                   size={size}
@@ -665,11 +672,7 @@ function floorFigure(result: Result, prefix: string, copy: number): JSX.Element 
     <Figure
       id={`${prefix}floor-figure`}
       title="Lighthouse’s other stages against copying their bytes"
-      description={plot.map(({ label, points }) =>
-        `${label}: ${
-          points.map(({ x, y }) => `${formatRatio(y)} at ${formatContext(x)}`).join(", ")
-        }.`
-      ).join(" ")}
+      description={describe(plot, formatRatio)}
       height={360}
       draw={(size) => (
         <LogPlot
@@ -856,11 +859,11 @@ function throughputSection(result: Result, prefix: string): Section | null {
     cases: suite.map((record) => ({ ...record, suite: "latency" as const, sweeps: ["context"] })),
   });
   if (series.length === 0) return null;
-  const styles = seriesStyles(series.map(({ implementation }) => implementation));
+  const styles = plotStyles(series.map(({ implementation }) => implementation));
   const { names } = shortSeriesNames(series);
-  const plot: PlotSeries[] = series.map(({ implementation, points }, i) => ({
+  const plot: PlotSeries[] = series.map(({ points }, i) => ({
+    ...styles[i],
     label: names[i].replace(/^peer:/, ""),
-    style: styles.get(implementation)!,
     points: points.map(({ context, case: { throughput } }) => ({
       x: context,
       y: throughput!.median,
@@ -879,11 +882,7 @@ function throughputSection(result: Result, prefix: string): Section | null {
           <Figure
             id={`${prefix}throughput-figure`}
             title="Throughput against context"
-            description={plot.map(({ label, points }) =>
-              `${label}: ${
-                points.map(({ x, y }) => `${formatTokenRate(y)} at ${formatContext(x)}`).join(", ")
-              }.`
-            ).join(" ")}
+            description={describe(plot, formatTokenRate)}
             height={360}
             draw={(size) => (
               <LogPlot
@@ -982,6 +981,13 @@ function peerSection(result: Result, prefix: string): Section | null {
       </>
     ),
   };
+}
+
+/** The points of a plot's named series in words. */
+export function describe(plot: readonly PlotSeries[], format: (value: number) => string): string {
+  return plot.filter(({ faint }) => !faint).map(({ label, points }) =>
+    `${label}: ${points.map(({ x, y }) => `${format(y)} at ${formatContext(x)}`).join(", ")}.`
+  ).join(" ");
 }
 
 /** A tick in the fewest digits: `1 ms` and not `1.00 ms`. */

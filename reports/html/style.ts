@@ -65,6 +65,7 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .grid line{stroke:var(--rule);stroke-width:1}
 .axis line{stroke:var(--rule-strong);stroke-width:1}
 .curve{fill:none;stroke:currentColor;stroke-width:2.4;stroke-linejoin:round;stroke-linecap:round}
+.faint{fill:none;stroke:var(--rule-strong);stroke-width:1}
 .fit{fill:none;stroke:currentColor;stroke-width:1;opacity:.65}
 .interval{stroke:currentColor;stroke-width:1.6}
 .marker{fill:currentColor;stroke:var(--paper);stroke-width:1.4}

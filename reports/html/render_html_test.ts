@@ -1,0 +1,230 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import type { CaseRecord, Result } from "../../suites/result_schema.ts";
+import { resultSchema } from "../../suites/result_schema.ts";
+import { sampleCase, sampleResult } from "../_sample_result.ts";
+import { renderHtml } from "./render_html.tsx";
+
+/** Parts of the page that hold no text of a result, cut out so that the rest can be searched. */
+function markup(html: string): string {
+  return html.replace(/<style>[^]*?<\/style>/, "").replace(
+    /<script type="application\/json"[^]*?<\/script>/g,
+    "",
+  );
+}
+
+Deno.test("renderHtml opens with the verdict, the claims and the hardware notice", () => {
+  const html = renderHtml([sampleResult({ extras: true, sweeps: true })]);
+  const order = [
+    '<h1 class="verdict">The 21× holds here: ',
+    "Other hardware and software than the paper",
+    "21.0× faster than SDPA at 512K tokens, forward",
+    "Said of the paper elsewhere",
+    'id="latency"',
+    'id="speed-up"',
+    'id="stages"',
+    'id="ceilings"',
+    'id="sweeps"',
+    'id="throughput"',
+    'id="peers"',
+    'id="correctness"',
+    'id="missing"',
+    'id="environment"',
+    'id="samples"',
+  ].map((text) => [text, html.indexOf(text)] as const);
+  for (const [i, [text, position]] of order.entries()) {
+    assert.ok(position > 0, `${text} is missing`);
+    assert.ok(i === 0 || position > order[i - 1][1], `${text} is out of order`);
+  }
+});
+
+Deno.test("renderHtml shows the paper's point as the paper's", () => {
+  const html = renderHtml([sampleResult({ contexts: [2048, 8192], software: true })]);
+  assert.match(html, /paper: 21\.0×/);
+  assert.match(html, /no measurement of this run/);
+  assert.match(html, /Nearest point, on a software adapter: [\d.]+× \([\d.–]+×\) at 8K/);
+});
+
+Deno.test("every chart has a title, a text alternative, axis labels and its table", () => {
+  const html = renderHtml([sampleResult({ extras: true, sweeps: true })]);
+  const figures = html.match(/<figure [^]*?<\/figure>/g)!;
+  assert.ok(figures.length >= 10);
+  for (const figure of figures) {
+    assert.match(figure, /<figcaption id="[^"]+">[^<]+/);
+    const drawings = figure.match(/<svg class="drawing[^>]*>/g)!;
+    assert.equal(drawings.length, 2);
+    const id = /^<figure id="([^"]+)"/.exec(figure)![1];
+    for (const drawing of drawings) {
+      assert.ok(drawing.includes(`role="img" aria-labelledby="${id}-title ${id}-text"`));
+    }
+    assert.match(figure, new RegExp(`<p id="${id}-text" hidden>[^<]{20,}`));
+    assert.match(figure, /<text class="title"[^>]*>[^<]/);
+    assert.match(figure, /<details class="data">[^]*<table>[^]*<td/);
+  }
+  const ids = [...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
+  assert.equal(new Set(ids).size, ids.length, "ids are unique");
+});
+
+Deno.test("no coordinate of a chart is NaN or infinite, whatever is missing", () => {
+  const lean = sampleResult({ contexts: [8192] });
+  lean.calibration = null;
+  const odd = sampleResult({ contexts: [8192, 16_384] });
+  Object.assign(odd.cases[0].statistic!, { low: 0, min: 0 });
+  odd.cases[1].stages = [];
+  odd.cases[2].bytes = 0;
+  odd.cases[3].flops = 0;
+  for (
+    const result of [lean, odd, sampleResult({ contexts: [] }), sampleResult({ contexts: [1024] })]
+  ) {
+    const html = renderHtml([result]);
+    assert.ok(
+      !/(NaN|Infinity|undefined|\[object)/.test(
+        markup(html).replace(/<script>[^]*?<\/script>/, ""),
+      ),
+    );
+  }
+});
+
+Deno.test("renderHtml asks for nothing from anywhere", () => {
+  const html = markup(renderHtml([sampleResult({ extras: true, sweeps: true }), sampleResult()]));
+  assert.ok(
+    !/\b(src|href|action|poster|xlink:href)="(?!#)/.test(html),
+    "only links inside the page",
+  );
+  assert.ok(!/<(link|iframe|object|embed|img|base)\b/i.test(html));
+  assert.ok(!/@import|url\(/.test(renderHtml([sampleResult()])));
+});
+
+Deno.test("the policy allows this module's one script and no other", () => {
+  const html = renderHtml([sampleResult({ contexts: [8192] })]);
+  const scripts = [...html.matchAll(/<script>([^]*?)<\/script>/g)];
+  assert.equal(scripts.length, 1);
+  const hash = createHash("sha256").update(scripts[0][1]).digest("base64");
+  const policy = /http-equiv="Content-Security-Policy" content="([^"]+)"/.exec(html)![1];
+  assert.match(policy, /^default-src 'none';/);
+  assert.ok(policy.includes(`script-src 'sha256-${hash}'`));
+});
+
+Deno.test("the embedded JSON is the result, whole", () => {
+  const result = sampleResult({ contexts: [8192] });
+  result.notes.push("</script><!-- <script> & \u2028 é");
+  const html = renderHtml([result]);
+  const json = /<script type="application\/json" id="result-1">([^]*?)<\/script>/.exec(html)![1];
+  assert.deepEqual(JSON.parse(json), result);
+});
+
+Deno.test("a result with HTML in every string is harmless", () => {
+  const attack =
+    `"'></script></style></title><script>alert(1)</script><img src=x onerror=alert(1)>` +
+    `<svg onload=alert(1)>{{x}}\${x}<!--\u202e\u0000javascript:alert(1)`;
+  // Enumerations must stay valid for the file to be read at all.
+  const fixed = new Set([
+    "dtype",
+    "status",
+    "suite",
+    "direction",
+    "scorer",
+    "flag",
+    "clock",
+    "method",
+    "stack",
+  ]);
+  const spoil = (value: unknown, key = ""): unknown => {
+    if (typeof value === "string") {
+      if (fixed.has(key) || key === "name" && value === "lighthouse-attention-bench") return value;
+      return value + attack;
+    }
+    if (Array.isArray(value)) return value.map((item) => spoil(item, key));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([name, inner]) => [name, spoil(inner, name)]),
+    );
+  };
+  const clean = sampleResult({ extras: true, sweeps: true });
+  const spoiled = spoil(clean) as Result;
+  // Keys of the open records are strings of the file too.
+  spoiled.environment.packages[attack] = attack;
+  spoiled.environment.limits[attack] = 1;
+  spoiled.configuration[attack] = { [attack]: attack };
+  // Implementations and stages keep a valid start, so that every chart draws them.
+  for (const [i, record] of spoiled.cases.entries()) {
+    record.sweeps = [...clean.cases[i].sweeps ?? [], attack];
+    if (i % 2 === 0) record.implementation = clean.cases[i].implementation;
+    record.stages.forEach((stage, j) =>
+      stage.name = clean.cases[i].stages[j].name + (j === 1 ? attack : "")
+    );
+    if (record.check) record.check.method = attack;
+  }
+  const result = resultSchema.parse(JSON.parse(JSON.stringify(spoiled)));
+  for (
+    const html of [
+      renderHtml([result]),
+      renderHtml([result, clean]),
+      renderHtml([result], { title: attack }),
+    ]
+  ) {
+    const tags = [...html.matchAll(/<(\/?[a-zA-Z!][^\s>]*)/g)].map(([, name]) =>
+      name.toLowerCase()
+    );
+    const allowed = new Set(
+      ("!doctype html head meta title style body script nav main header section footer a span ul li h1 h2 h3 p " +
+        "table caption thead tbody tr th td details summary dl dt dd code div strong sup figure figcaption svg g " +
+        "path line text rect circle button").split(" ").flatMap((name) => [name, `/${name}`]),
+    );
+    assert.deepEqual([...new Set(tags.filter((name) => !allowed.has(name)))], []);
+    assert.equal(tags.filter((name) => name === "style").length, 1);
+    const data = html.match(/<script type="application\/json"/g)!.length;
+    assert.equal(tags.filter((name) => name === "script").length, data + 1);
+    assert.equal(tags.filter((name) => name === "/script").length, data + 1);
+    const attributes = [...html.matchAll(/<[a-z][^<>]*>/g)].join("").replace(/"[^"]*"/g, '""');
+    assert.ok(!/\son\w+\s*=/i.test(attributes), "no event handler outside a quoted value");
+    // deno-lint-ignore no-control-regex
+    assert.ok(!/[\u0000\u202e]/.test(markup(html)));
+  }
+});
+
+Deno.test("the same results give the same bytes", () => {
+  const once = () =>
+    renderHtml([sampleResult({ extras: true, sweeps: true }), sampleResult({ software: true })]);
+  assert.equal(once(), once());
+});
+
+Deno.test("a result of 150 cases with 10 samples each stays below 1 MB", () => {
+  const result = sampleResult({ extras: true, sweeps: true, samples: 10 });
+  // A grid over L, p and context, as a user would ask for, fills the rest.
+  const grid: CaseRecord[] = [8192, 16_384, 32_768, 65_536, 131_072, 262_144, 524_288].flatMap((
+    context,
+  ) =>
+    [3, 4].flatMap((levels) =>
+      [2, 4, 8].flatMap((pooling) =>
+        [1536, 2048, 4096].map((k) =>
+          sampleCase(context, { samples: 10, lighthouse: { levels, pooling, k, scorer: "norm" } })
+        )
+      )
+    )
+  );
+  result.cases.push(...grid.slice(0, 150 - result.cases.length));
+  assert.equal(result.cases.length, 150);
+  const { length } = new TextEncoder().encode(renderHtml([result]));
+  assert.ok(length < 1e6, `${length} bytes`);
+});
+
+Deno.test("several results start with a comparison and keep their sections apart", () => {
+  const html = renderHtml([
+    sampleResult(),
+    sampleResult({ contexts: [4096, 8192], software: true, description: "llvmpipe" }),
+  ]);
+  assert.match(html, /<h1 class="verdict">At 8K, the longest context of all runs/);
+  assert.match(html, /compare the ratios and the slopes, not the times/);
+  const ids = [...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
+  assert.equal(new Set(ids).size, ids.length, "ids are unique");
+  assert.ok(ids.includes("run-1-latency") && ids.includes("run-2-latency"));
+  assert.match(
+    renderHtml([sampleResult(), sampleResult({ seed: 7 })]),
+    /their times can be compared/,
+  );
+});
+
+Deno.test("renderHtml refuses an empty list", () => {
+  assert.throws(() => renderHtml([]), /cannot render a report of 0 results/);
+});
