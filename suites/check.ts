@@ -316,8 +316,9 @@ function compareLse(
 
 /** The comparison that came closest to its tolerance, as a part. */
 function partOf(name: string, comparisons: readonly Comparison[]): Part {
+  // Rows that nothing covers have no error and no tolerance.
   const share = ({ error, tolerance }: Comparison) =>
-    Number.isNaN(error) ? Infinity : error / tolerance;
+    error === 0 ? 0 : Number.isNaN(error) ? Infinity : error / tolerance;
   const worst = comparisons.reduce((a, b) => share(b) > share(a) ? b : a);
   return {
     name,

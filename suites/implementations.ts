@@ -5,6 +5,7 @@
  */
 import { dense } from "../kernels/dense_attention/dense_attention.ts";
 import { denseNaive } from "../kernels/dense_attention/dense_attention_naive.ts";
+import { lighthouseNorm } from "../kernels/lighthouse/lighthouse_attention.ts";
 import type { Implementation, LighthouseOptions } from "../kernels/implementation.ts";
 import type { Direction } from "./profile.ts";
 
@@ -22,4 +23,5 @@ export interface Registration {
 export const IMPLEMENTATIONS: readonly Registration[] = [
   { implementation: dense, kind: "dense", directions: ["forward"] },
   { implementation: denseNaive, kind: "dense", directions: ["forward"] },
+  { implementation: lighthouseNorm, kind: "lighthouse", scorer: "norm", directions: ["forward"] },
 ];

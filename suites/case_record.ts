@@ -1,0 +1,79 @@
+/**
+ * Records of cases, from the plan and from what was measured.
+ *
+ * @module
+ */
+import type { ImplementationPlan } from "../kernels/implementation.ts";
+import type { PlannedCase } from "./plan.ts";
+import type { CaseRecord, CheckRecord, Sample, StageRecord } from "./result_schema.ts";
+import { invertStatistic, summarize } from "./statistics.ts";
+
+/** The record of a case before anything ran: its identity and its cost. */
+export function caseRecord(
+  entry: PlannedCase,
+  outcome: { status: CaseRecord["status"]; reason?: string },
+): CaseRecord {
+  const { plan, problem } = entry;
+  return {
+    id: entry.id,
+    suite: entry.suite,
+    implementation: entry.implementation,
+    direction: entry.direction,
+    shape: { batch: 1, ...problem.shape },
+    ...(problem.lighthouse && { lighthouse: { ...problem.lighthouse, kRule: entry.kRule } }),
+    ...(plan?.gathered !== undefined && { gathered: plan.gathered }),
+    ...(entry.sweeps.length > 0 && { sweeps: [...entry.sweeps] }),
+    status: outcome.status,
+    ...(outcome.reason !== undefined && { reason: outcome.reason }),
+    flops: plan?.flops ?? 0,
+    bytes: plan?.bytes ?? 0,
+    peakBytes: plan?.peakBytes ?? 0,
+    stages: plan ? stageRecords(plan) : [],
+    samples: [],
+  };
+}
+
+/** The stages of a plan with the samples of each, one list for each stage. */
+export function stageRecords(
+  plan: ImplementationPlan,
+  samples: readonly (readonly number[])[] = [],
+): StageRecord[] {
+  return plan.stages.map((stage, i) => ({
+    name: stage.name,
+    flops: stage.flops,
+    bytes: stage.bytes,
+    samples: [...samples[i] ?? []],
+    ...(samples[i]?.length && { statistic: summarize(samples[i]) }),
+  }));
+}
+
+/** Times and everything derived from them. Samples with a flag are kept and not counted. */
+export function withSamples(
+  record: CaseRecord,
+  measured: { samples: readonly Sample[]; seed: number },
+): CaseRecord {
+  const counted = measured.samples.filter((sample) => sample.flag === undefined);
+  const seconds = counted.map((sample) => sample.seconds);
+  if (seconds.length === 0) return { ...record, samples: [...measured.samples] };
+  const positive = seconds.every((value) => value > 0);
+  return {
+    ...record,
+    samples: [...measured.samples],
+    statistic: summarize(seconds, { seed: measured.seed }),
+    ...(positive && {
+      throughput: invertStatistic(seconds, {
+        scale: record.shape.context,
+        seed: measured.seed,
+      }),
+    }),
+  };
+}
+
+/** A case whose output is wrong: the check is kept, every time is dropped. */
+export function failedRecord(
+  entry: PlannedCase,
+  options: { reason: string; check?: CheckRecord },
+): CaseRecord {
+  const record = caseRecord(entry, { status: "failed", reason: options.reason });
+  return options.check ? { ...record, check: options.check } : record;
+}

@@ -1,0 +1,388 @@
+/**
+ * A whole run: open the device, plan, calibrate, check, measure, and keep the result file up to date
+ * on the way. This is the entry for programs; the command line is a thin layer above it.
+ *
+ * @module
+ */
+import { DeviceError, type Gpu, openDevice, type Stack } from "../kernels/gpu/device.ts";
+import { DeviceLostError, Timer } from "../kernels/gpu/timing.ts";
+import { Budget } from "./budget.ts";
+import { calibrate, type Calibration } from "./calibrate.ts";
+import { caseRecord } from "./case_record.ts";
+import { withDeterminism } from "./check.ts";
+import { checkOutputs, digestOutputs, failureOf } from "./check.ts";
+import { describeEnvironment, describeTool, hashJson, hashKernels } from "./environment.ts";
+import { errorLine, EXIT, UsageError } from "./errors.ts";
+import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
+import { createInputs, measureGroup, rethrowFatal, type Session } from "./latency.ts";
+import {
+  planIdentity,
+  type PlannedCase,
+  type PlannedGroup,
+  type PlanOptions,
+  planRun,
+  type RunPlan,
+} from "./plan.ts";
+import { type CaseRecord, type RatioRecord, type Result, SCHEMA_VERSION } from "./result_schema.ts";
+import { ResultStore } from "./result_store.ts";
+import { provideRuntimeDir } from "./runtime_dir.ts";
+import { measureThroughput } from "./throughput.ts";
+
+/** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */
+export interface SuiteOptions extends Omit<PlanOptions, "profile"> {
+  /** Default: `smoke` on a software adapter, else `standard`. */
+  profile?: string;
+  /** Default `deno`. */
+  stack?: Stack;
+  /** Seed of the inputs and of every bootstrap; at most 2^32 - 3. Default 1010. */
+  seed?: number;
+  /** Folder for `result.json`. Default: nothing is written. */
+  out?: string;
+  /** Continue the partial result in `out`. */
+  resume?: boolean;
+  /** The command line that the result names. */
+  command?: readonly string[];
+  /** An open device, for example one for tests; it stays open. */
+  gpu?: Gpu;
+  /** Default: all implementations. */
+  registry?: readonly Registration[];
+}
+
+/** What a run says while it goes on. */
+export interface ProgressEvent {
+  readonly kind: "step" | "case" | "note";
+  /** What is under way, or what was found. */
+  readonly text: string;
+  readonly done: number;
+  readonly total: number;
+  /** Estimate of the seconds still to go; null before anything is known. */
+  readonly remainingSeconds: number | null;
+  readonly case?: CaseRecord;
+}
+
+/** Hooks of {@linkcode runSuite}. */
+export interface SuiteHooks {
+  onProgress?: (event: ProgressEvent) => void;
+  /** Stops the run; what is finished is kept and returned. */
+  signal?: AbortSignal;
+}
+
+/** Default seed of the inputs. */
+export const DEFAULT_SEED = 1010;
+
+/**
+ * Runs the suites.
+ *
+ * A lost device and an aborted signal do not throw: finished cases are kept, the rest is recorded
+ * as failed (lost device) or left out (`finishedAt` stays null).
+ *
+ * @throws {UsageError} when the options cannot be used; nothing was measured then.
+ * @throws {OutputError} when the output folder cannot be written.
+ * @throws {NotComparableError} when `resume` finds a result of another plan or machine.
+ * @throws {DeviceError} without an adapter, or without a feature that was asked for.
+ */
+export async function runSuite(
+  options: SuiteOptions = {},
+  hooks: SuiteHooks = {},
+): Promise<Result> {
+  const seed = options.seed ?? DEFAULT_SEED;
+  if (!Number.isInteger(seed) || seed < 0 || seed > 2 ** 32 - 3) {
+    throw new UsageError(`seed ${seed} is not a whole number from 0 to ${2 ** 32 - 3}`);
+  }
+  if (options.resume && !options.out) throw new UsageError("resume needs an output folder");
+  const store = options.out === undefined ? undefined : await ResultStore.open(options.out);
+  provideRuntimeDir();
+  const gpu = options.gpu ?? await openDevice({
+    stack: options.stack,
+    require: options.dtype === "f16" ? ["shader-f16"] : [],
+  });
+  try {
+    if (options.dtype === "f16" && !gpu.capabilities.f16) {
+      throw new DeviceError("feature", "dtype f16: the device does not grant shader-f16");
+    }
+    return await new Run({ ...options, seed }, { hooks, gpu, store }).execute();
+  } finally {
+    if (!options.gpu) gpu.destroy();
+  }
+}
+
+/** The exit code that a result stands for. */
+export function exitCodeOf(result: Result): number {
+  if (result.cases.some((record) => record.status === "failed")) return EXIT.failed;
+  const timed = result.cases.filter((record) => record.suite !== "correctness");
+  const relevant = timed.length > 0 ? timed : result.cases;
+  if (!relevant.some((record) => record.status === "ok")) return EXIT.nothingMeasured;
+  return result.finishedAt === null ? EXIT.inconclusive : EXIT.fine;
+}
+
+class Run {
+  readonly #options: SuiteOptions & { seed: number };
+  readonly #hooks: SuiteHooks;
+  readonly #gpu: Gpu;
+  readonly #store?: ResultStore;
+  readonly #registry: readonly Registration[];
+  #result!: Result;
+  #plan!: RunPlan;
+  #budget?: Budget;
+  /** Cases that this run measured again or for the first time, by id. */
+  #total = 0;
+  #pending: PlannedGroup[] = [];
+
+  constructor(
+    options: SuiteOptions & { seed: number },
+    parts: { hooks: SuiteHooks; gpu: Gpu; store?: ResultStore },
+  ) {
+    this.#options = options;
+    this.#hooks = parts.hooks;
+    this.#gpu = parts.gpu;
+    this.#store = parts.store;
+    this.#registry = options.registry ?? IMPLEMENTATIONS;
+  }
+
+  async execute(): Promise<Result> {
+    const gpu = this.#gpu;
+    const profile = this.#options.profile ?? (gpu.adapter.software ? "smoke" : "standard");
+    const environment = await describeEnvironment(gpu);
+    this.#plan = planRun({ ...this.#options, profile }, {
+      capabilities: gpu.capabilities,
+      adapter: gpu.adapter,
+      deviceMemoryBytes: environment.deviceMemoryBytes,
+    }, this.#registry);
+    const fresh = await this.#emptyResult(environment);
+    this.#result = this.#options.resume
+      ? await this.#store!.resume({
+        plan: fresh.hashes.plan,
+        wgsl: fresh.hashes.wgsl,
+        fingerprint: environment.fingerprint,
+        seed: fresh.seed,
+      })
+      : fresh;
+    const planned = this.#allCases();
+    this.#total = planned.length;
+    await this.#save();
+    const timer = new Timer(gpu);
+    let calibration: Calibration | undefined;
+    try {
+      this.#step("calibrating the device");
+      calibration = await calibrate(gpu, timer, {
+        deviceMemoryBytes: environment.deviceMemoryBytes,
+        seed: this.#options.seed,
+        signal: this.#hooks.signal,
+      });
+      if (this.#result.calibration) this.#note("resumed: the clock's canary was measured anew");
+      else this.#result.calibration = calibration.record;
+      await this.#measure(calibration);
+      this.#result.finishedAt = new Date().toISOString();
+      await this.#save();
+    } catch (error) {
+      await this.#cutShort(error);
+    } finally {
+      calibration?.canary.destroy();
+      timer.destroy();
+    }
+    return this.#result;
+  }
+
+  async #measure(calibration: Calibration): Promise<void> {
+    const { profile, checks, groups, throughput } = this.#plan;
+    this.#budget = new Budget({
+      calibration: calibration.record,
+      samples: profile.samples,
+      seconds: profile.budgetSeconds,
+    });
+    const session: Session = {
+      gpu: this.#gpu,
+      registry: this.#registry,
+      calibration,
+      budget: this.#budget,
+      seed: this.#options.seed,
+      signal: this.#hooks.signal,
+      record: (record) => this.#record(record),
+      recordRatio: (ratio) => this.#recordRatio(ratio),
+      finished: (id) => this.#result.cases.find((record) => record.id === id),
+      note: (line) => this.#note(line),
+      step: (text) => this.#step(text),
+    };
+    for (const entry of this.#allCases()) {
+      if (!entry.skip || session.finished(entry.id)) continue;
+      await session.record(caseRecord(entry, { status: "skipped", reason: entry.skip }));
+    }
+    this.#pending = [...groups, ...throughput.map((entry) => ({ candidates: [entry] }))];
+    for (const entry of checks) {
+      this.#hooks.signal?.throwIfAborted();
+      await this.#check(session, entry);
+    }
+    const refused = (entry: PlannedCase) =>
+      entry.gate !== undefined && session.finished(entry.gate)?.status !== "ok";
+    for (const entry of this.#allCases()) {
+      if (entry.skip || !refused(entry) || session.finished(entry.id)) continue;
+      const reason = `not timed: ${entry.gate} did not pass`;
+      await session.record(caseRecord(entry, { status: "failed", reason }));
+    }
+    const passing = (group: PlannedGroup): PlannedGroup => ({
+      baseline: group.baseline && !refused(group.baseline) ? group.baseline : undefined,
+      candidates: group.candidates.filter((entry) => !refused(entry)),
+    });
+    for (const [i, group] of groups.entries()) {
+      this.#hooks.signal?.throwIfAborted();
+      const later = groups.slice(i + 1).map(passing);
+      this.#pending = [group, ...later, ...throughput.map((entry) => ({ candidates: [entry] }))];
+      const own = passing(group);
+      await measureGroup(session, own, { allowance: this.#budget.allowance(own, later) });
+    }
+    for (const [i, entry] of throughput.entries()) {
+      this.#hooks.signal?.throwIfAborted();
+      this.#pending = throughput.slice(i).map((later) => ({ candidates: [later] }));
+      if (!refused(entry)) await measureThroughput(session, entry);
+    }
+  }
+
+  /** One correctness case: the whole output at a small size, and two executions alike. */
+  async #check(session: Session, entry: PlannedCase): Promise<void> {
+    if (entry.skip || session.finished(entry.id)) return;
+    const { gpu, signal } = session;
+    const { implementation } = this.#registry.find((known) =>
+      known.implementation.name === entry.implementation
+    )!;
+    session.step(`${entry.id}: checking against float64`);
+    try {
+      const inputs = await createInputs(session, [entry]);
+      try {
+        const prepared = await implementation.prepare(gpu, entry.problem, { inputs });
+        try {
+          await prepared.execute({ signal });
+          const first = await digestOutputs(gpu, prepared);
+          await prepared.execute({ signal });
+          const found = await checkOutputs(gpu, prepared, {
+            problem: entry.problem,
+            inputs,
+            seed: session.seed,
+            extent: "whole",
+            signal,
+          });
+          const check = withDeterminism(found.check, { first, last: found.digest });
+          const reason = failureOf(check);
+          await session.record({
+            ...caseRecord(entry, { status: reason === undefined ? "ok" : "failed", reason }),
+            check,
+            digest: { ...found.digest },
+            ...(found.zeroRows !== undefined && { zeroRows: found.zeroRows }),
+          });
+        } finally {
+          prepared.destroy();
+        }
+      } finally {
+        inputs.destroy();
+      }
+    } catch (error) {
+      rethrowFatal(session, error);
+      await session.record(caseRecord(entry, { status: "failed", reason: errorLine(error) }));
+    }
+  }
+
+  /** Keeps what there is after a stop, a lost device or a fault. */
+  async #cutShort(error: unknown): Promise<void> {
+    const lost = this.#gpu.lost();
+    if (lost !== undefined || error instanceof DeviceLostError) {
+      const reason = lost ?? errorLine(error);
+      const done = new Set(this.#result.cases.map((record) => record.id));
+      for (const entry of this.#allCases().filter(({ id }) => !done.has(id))) {
+        this.#result.cases.push(caseRecord(entry, { status: "failed", reason }));
+      }
+      this.#note(`${reason}: the cases after it were not measured`);
+      await this.#save();
+      return;
+    }
+    if (this.#hooks.signal?.aborted) {
+      this.#note("the run was stopped before its end");
+      await this.#save();
+      return;
+    }
+    throw error;
+  }
+
+  #allCases(): PlannedCase[] {
+    const { checks, groups, throughput } = this.#plan;
+    const grouped = groups.flatMap(({ baseline, candidates }) => [
+      ...baseline ? [baseline] : [],
+      ...candidates,
+    ]);
+    return [...checks, ...grouped, ...throughput];
+  }
+
+  async #record(record: CaseRecord): Promise<void> {
+    const { cases } = this.#result;
+    const at = cases.findIndex((other) => other.id === record.id);
+    if (at < 0) cases.push(record);
+    else cases[at] = record;
+    await this.#save();
+    this.#say({ kind: "case", text: record.id, case: record });
+  }
+
+  async #recordRatio(ratio: RatioRecord): Promise<void> {
+    const { ratios } = this.#result;
+    const same = (other: RatioRecord) =>
+      other.numerator === ratio.numerator && other.denominator === ratio.denominator;
+    const at = ratios.findIndex(same);
+    if (at < 0) ratios.push(ratio);
+    else ratios[at] = ratio;
+    await this.#save();
+  }
+
+  #note(line: string): void {
+    if (!this.#result.notes.includes(line)) this.#result.notes.push(line);
+    this.#say({ kind: "note", text: line });
+  }
+
+  #step(text: string): void {
+    this.#say({ kind: "step", text });
+  }
+
+  #say(event: Pick<ProgressEvent, "kind" | "text" | "case">): void {
+    this.#hooks.onProgress?.({
+      ...event,
+      done: this.#result.cases.length,
+      total: this.#total,
+      remainingSeconds: this.#remainingSeconds(),
+    });
+  }
+
+  /** What the groups still to come would take with all their samples, within the budget. */
+  #remainingSeconds(): number | null {
+    const budget = this.#budget;
+    if (!budget) return null;
+    let seconds = 0;
+    for (const group of this.#pending) seconds += budget.groupSeconds(group, budget.rounds.most);
+    return Math.max(0, Math.min(seconds, budget.left));
+  }
+
+  async #save(): Promise<void> {
+    await this.#store?.save(this.#result);
+  }
+
+  async #emptyResult(environment: Result["environment"]): Promise<Result> {
+    const { profile, dtype, notes } = this.#plan;
+    const configuration = { ...profile, dtype, seed: this.#options.seed, stack: this.#gpu.stack };
+    return {
+      schemaVersion: SCHEMA_VERSION,
+      tool: await describeTool(),
+      startedAt: new Date().toISOString(),
+      finishedAt: null,
+      command: [...this.#options.command ?? ["deno", "task", "bench"]],
+      profile: profile.name,
+      stack: this.#gpu.stack,
+      seed: this.#options.seed,
+      configuration,
+      hashes: {
+        wgsl: await hashKernels() ?? "unknown",
+        configuration: await hashJson(configuration),
+        plan: await hashJson(planIdentity(this.#plan)),
+      },
+      environment,
+      calibration: null,
+      cases: [],
+      ratios: [],
+      notes: [...notes],
+    };
+  }
+}
