@@ -33,6 +33,7 @@ import type { AttentionShape, Implementation, ImplementationPlan } from "../impl
 import { generateDense } from "./dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
+import { splitTiles, type TileRange } from "./tile_ranges.ts";
 
 /** Head dimensions that the kernel supports. */
 export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
@@ -60,7 +61,7 @@ export interface DenseAttentionPlan extends DenseAttentionOptions {
   readonly tiling: Tiling;
   readonly pipeline: PipelineSource;
   /** Query-tile ranges, one per dispatch, heaviest first. */
-  readonly ranges: readonly { firstTile: number; tileCount: number; flops: number }[];
+  readonly ranges: readonly TileRange[];
   readonly workgroupBytes: number;
   readonly flops: number;
   readonly bytes: number;
@@ -148,7 +149,7 @@ export function planDenseAttention(
     ranges: splitTiles({
       tiles,
       flops,
-      limit: options.flopsPerDispatch ?? Infinity,
+      limit: options.flopsPerDispatch,
       most: capabilities.maxWorkgroupsPerDimension,
     }),
     workgroupBytes,
@@ -161,29 +162,6 @@ function requireCount(name: string, value: number) {
   if (!Number.isInteger(value) || value < 1) {
     throw new RangeError(`plan dense attention: ${name} = ${value} is not a positive integer`);
   }
-}
-
-/** Cuts query tiles into ranges of at most `limit` FLOP: tile t costs in proportion to t + 1/2. */
-function splitTiles(
-  options: { tiles: number; flops: number; limit: number; most: number },
-): { firstTile: number; tileCount: number; flops: number }[] {
-  const { tiles, flops, limit, most } = options;
-  const perUnit = flops / (tiles * tiles); // Σ (2t + 1) for t < tiles is tiles²
-  const ranges = [];
-  for (let end = tiles; end > 0;) {
-    let first = end - 1;
-    const cost = () => perUnit * (end * end - first * first);
-    while (first > 0 && end - first < most) {
-      first--;
-      if (cost() > limit) {
-        first++;
-        break;
-      }
-    }
-    ranges.push({ firstTile: first, tileCount: end - first, flops: cost() });
-    end = first;
-  }
-  return ranges;
 }
 
 /** A compiled kernel. `bind` may be called for any number of head blocks of the planned size. */

@@ -21,3 +21,14 @@ export function denseForwardFlops({ heads, rows, headDim }: DenseSize): number {
 export function denseForwardBytes(size: DenseSize & { dtype: DType }): number {
   return 4 * size.heads * size.rows * size.headDim * bytesPerElement(size.dtype);
 }
+
+/** Backward FLOP: 2.5 times the forward's, five causal products. Recomputed scores do not count. */
+export function denseBackwardFlops(size: DenseSize): number {
+  return 2.5 * denseForwardFlops(size);
+}
+
+/** Least bytes of the backward pass: Q, K, V, O, dO and two statistics read, dQ, dK, dV written. */
+export function denseBackwardBytes(size: DenseSize & { dtype: DType }): number {
+  const tensor = size.heads * size.rows * size.headDim * bytesPerElement(size.dtype);
+  return 8 * tensor + 2 * 4 * size.heads * size.rows;
+}

@@ -128,9 +128,18 @@ export function denseAttentionRow(
   return { output, lse, tolerance, lseTolerance };
 }
 
+/** The same inputs in float64 arrays, which plain loops read several times faster than float16. */
+export function widen<T extends DenseReferenceInputs>(inputs: T): T {
+  const wide = { ...inputs } as Record<string, unknown>;
+  for (const [name, value] of Object.entries(inputs)) {
+    if (typeof value === "object") wide[name] = Float64Array.from(value as ArrayLike<number>);
+  }
+  return wide as unknown as T;
+}
+
 /** Causal attention of one head: `[rows, d]` and `[rows]`, each with its tolerance. */
 export function denseAttentionReference(
-  inputs: DenseReferenceInputs,
+  given: DenseReferenceInputs,
   options: { dtype?: DType } = {},
 ): {
   output: Float64Array;
@@ -138,6 +147,7 @@ export function denseAttentionReference(
   tolerance: Float64Array;
   lseTolerance: Float64Array;
 } {
+  const inputs = widen(given);
   const d = inputs.headDim;
   const rows = inputs.q.length / d;
   const output = new Float64Array(rows * d);

@@ -19,6 +19,7 @@ import {
   dense,
   planDenseAttention,
 } from "./dense_attention.ts";
+import { planDenseBackward } from "./dense_attention_backward.ts";
 import { denseNaive } from "./dense_attention_naive.ts";
 import { denseAttentionReference, worstRatio } from "./dense_attention_reference.ts";
 
@@ -294,9 +295,17 @@ Deno.test("dense compiles in Dawn's front end for every variant", async () => {
           if (plan.workgroupBytes <= gpu.capabilities.maxWorkgroupBytes) {
             (await createDenseAttention(gpu, plan)).destroy();
           }
-          const module = gpu.device.createShaderModule({ code: plan.pipeline.code });
-          const { messages } = await module.getCompilationInfo();
-          assert.deepEqual(messages.map((m) => m.message), []);
+          const { pipelines } = planDenseBackward({ capabilities, adapter: DESK.adapter }, {
+            heads: 1,
+            rows: 100,
+            headDim,
+            dtype,
+          });
+          for (const { code } of [plan.pipeline, ...Object.values(pipelines)]) {
+            const module = gpu.device.createShaderModule({ code });
+            const { messages } = await module.getCompilationInfo();
+            assert.deepEqual(messages.map((m) => m.message), []);
+          }
         }
       }
     }

@@ -1,0 +1,266 @@
+/**
+ * Dense causal attention, backward: dQ, dK, dV from Q, K, V, O, the log-sum-exp and dO.
+ *
+ * Shapes: all tensors `[heads, N, d]`; log-sum-exp and delta `[heads, N]` f32.
+ *
+ * Three passes, each deterministic without atomics: delta = Σ dO ∘ O per row, then dQ by query
+ * tile, then dK and dV by key tile. The scores are recomputed in both of the last two, so seven
+ * products are done where the convention counts five.
+ *
+ * Numerics: as in the forward kernel, every product and sum in f32, one rounding on storing.
+ *
+ * @module
+ */
+import deltaCode from "./dense_attention_backward_delta.wgsl" with { type: "text" };
+import keyValueCode from "./dense_attention_backward_key_value.wgsl" with { type: "text" };
+import queryCode from "./dense_attention_backward_query.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  createUniform,
+  type Dispatch,
+  floatBits,
+  slice,
+} from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
+import { type DenseAttentionOptions, HEAD_DIMS } from "./dense_attention.ts";
+import {
+  generateKeyValueBackward,
+  generateQueryBackward,
+} from "./dense_attention_backward_codegen.ts";
+import {
+  denseBackwardBytes,
+  denseBackwardFlops,
+  denseForwardFlops,
+} from "./dense_attention_cost.ts";
+import { layOut, type Tiling } from "./tile_codegen.ts";
+import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
+
+/** Tilings of the two tiled passes. */
+export interface BackwardTilings {
+  readonly query: Tiling;
+  readonly keyValue: Tiling;
+}
+
+/** What to plan for: one block of heads. */
+export interface DenseBackwardOptions extends Omit<DenseAttentionOptions, "tiling"> {
+  /** Default: chosen for the adapter. */
+  readonly tilings?: BackwardTilings;
+}
+
+/** Everything about the launch that can be known without a device. */
+export interface DenseBackwardPlan extends DenseBackwardOptions {
+  readonly scale: number;
+  readonly tilings: BackwardTilings;
+  readonly pipelines: {
+    readonly delta: PipelineSource;
+    readonly query: PipelineSource;
+    readonly keyValue: PipelineSource;
+  };
+  readonly ranges: {
+    readonly query: readonly TileRange[];
+    readonly keyValue: readonly TileRange[];
+  };
+  /** By convention: 2.5 times the forward FLOP. */
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+/** The bindings of one block of heads. */
+export interface DenseBackwardBuffers {
+  /** `[heads, N, d]` each. */
+  readonly q: BufferSlice;
+  readonly k: BufferSlice;
+  readonly v: BufferSlice;
+  readonly o: BufferSlice;
+  readonly outputGradient: BufferSlice;
+  /** `[heads, N]` f32, from the forward kernel. */
+  readonly lse: BufferSlice;
+  /** `[heads, N]` f32, scratch: written by the first pass. */
+  readonly delta: BufferSlice;
+  /** `[heads, N, d]` each, written. */
+  readonly queryGradient: BufferSlice;
+  readonly keyGradient: BufferSlice;
+  readonly valueGradient: BufferSlice;
+}
+
+const DELTA_LANES = 16;
+
+/**
+ * Tile sizes by adapter. The tiled passes hold two score tiles and one or two gradients in
+ * registers, so their tiles are smaller than the forward kernel's.
+ */
+export function chooseBackwardTilings(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  headDim: number,
+): BackwardTilings {
+  const threadsX = headDim % 64 === 0 ? 16 : 8;
+  const { maxWorkgroupBytes, maxInvocations } = gpu.capabilities;
+  const small: Tiling = { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 };
+  const fits = (tiling: Tiling) =>
+    layOut(tiling, headDim).workgroupBytes <= maxWorkgroupBytes &&
+    tiling.threadsX * tiling.threadsY <= maxInvocations;
+  const first = (...tilings: Tiling[]) => [...tilings, small].find(fits);
+  const middle: Tiling = { tileRows: 64, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 };
+  const wide = gpu.adapter.software
+    ? []
+    : [{ tileRows: 128, tileColumns: 4 * threadsX, threadsX, threadsY: 16, chunk: 16 }];
+  const query = first(...wide, middle);
+  const keyValue = first(...wide, middle);
+  if (!query || !keyValue) {
+    throw new RangeError(
+      `plan dense attention backward: head dimension ${headDim} needs ${
+        layOut(small, headDim).workgroupBytes
+      } bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
+    );
+  }
+  return { query, keyValue };
+}
+
+/**
+ * Plans a launch.
+ *
+ * @throws {RangeError} naming the value and the limit, when the kernels cannot run the shape.
+ */
+export function planDenseBackward(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  options: DenseBackwardOptions,
+): DenseBackwardPlan {
+  const { heads, rows, headDim, dtype } = options;
+  for (const [name, value] of Object.entries({ heads, rows })) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new RangeError(
+        `plan dense attention backward: ${name} = ${value} is not a positive integer`,
+      );
+    }
+  }
+  if (!HEAD_DIMS.includes(headDim)) {
+    throw new RangeError(
+      `plan dense attention backward: head dimension ${headDim} is not one of ${
+        HEAD_DIMS.join(", ")
+      }`,
+    );
+  }
+  const tilings = options.tilings ?? chooseBackwardTilings(gpu, headDim);
+  const perVector = dtype === "f16" ? 8 : 4;
+  const rowVectors = headDim / perVector;
+  const product = denseForwardFlops({ heads, rows, headDim }) / 2;
+  const most = gpu.capabilities.maxWorkgroupsPerDimension;
+  const limit = options.flopsPerDispatch;
+  const dot = dtype === "f16"
+    ? [0, 1, 2, 3].map((w) => {
+      const c = "xyzw"[w];
+      return `dot(unpack2x16float(a.${c}), unpack2x16float(b.${c}))`;
+    }).join(" + ")
+    : "dot(bitcast<vec4f>(a), bitcast<vec4f>(b))";
+  const label = (pass: string) => `dense attention backward, ${pass}, d=${headDim} ${dtype}`;
+  return {
+    ...options,
+    scale: options.scale ?? 1 / Math.sqrt(headDim),
+    tilings,
+    pipelines: {
+      delta: {
+        label: label("delta"),
+        code: `${deltaCode}
+const LANES = ${Math.min(DELTA_LANES, rowVectors)}u;
+const ROW_VECTORS = ${rowVectors}u;
+fn dotVector(a: vec4u, b: vec4u) -> f32 { return ${dot}; }
+`,
+        bindings: ["read", "read", "read-write", "uniform"],
+      },
+      query: {
+        label: label("queries"),
+        code: queryCode + generateQueryBackward({ tiling: tilings.query, headDim, dtype }),
+        bindings: [...Array<"read">(6).fill("read"), "read-write", "uniform"],
+      },
+      keyValue: {
+        label: label("keys and values"),
+        code: keyValueCode +
+          generateKeyValueBackward({ tiling: tilings.keyValue, headDim, dtype }),
+        bindings: [...Array<"read">(6).fill("read"), "read-write", "read-write", "uniform"],
+      },
+    },
+    ranges: {
+      query: splitTiles({
+        tiles: Math.ceil(rows / tilings.query.tileRows),
+        flops: 3 * product,
+        limit,
+        most,
+      }),
+      keyValue: splitTilesMirrored({
+        tiles: Math.ceil(rows / tilings.keyValue.tileRows),
+        flops: 4 * product,
+        limit,
+        most,
+      }),
+    },
+    flops: denseBackwardFlops({ heads, rows, headDim }),
+    bytes: denseBackwardBytes({ heads, rows, headDim, dtype }),
+  };
+}
+
+/** Compiled backward kernels. `bind` may be called for any number of head blocks. */
+export interface DenseBackward {
+  readonly plan: DenseBackwardPlan;
+  readonly bind: (buffers: DenseBackwardBuffers) => Dispatch[];
+  readonly destroy: () => void;
+}
+
+/**
+ * Compiles the planned kernels.
+ *
+ * @throws {ShaderError} when the device refuses a shader.
+ */
+export async function createDenseBackward(
+  gpu: Gpu,
+  plan: DenseBackwardPlan,
+): Promise<DenseBackward> {
+  const [delta, query, keyValue] = await Promise.all([
+    createPipeline(gpu, plan.pipelines.delta),
+    createPipeline(gpu, plan.pipelines.query),
+    createPipeline(gpu, plan.pipelines.keyValue),
+  ]);
+  const allRows = plan.heads * plan.rows;
+  const lanes = Math.min(DELTA_LANES, plan.headDim / (plan.dtype === "f16" ? 8 : 4));
+  const groups = Math.ceil(allRows / (256 / lanes));
+  const x = Math.min(groups, 32768);
+  const deltaUniform = createUniform(gpu, [allRows, x * (256 / lanes)]);
+  const uniform = (range: TileRange) =>
+    createUniform(gpu, [
+      plan.rows,
+      range.tileCount,
+      range.firstTile,
+      floatBits(plan.scale * Math.LOG2E),
+    ]);
+  const queryUniforms = plan.ranges.query.map(uniform);
+  const keyValueUniforms = plan.ranges.keyValue.map(uniform);
+  return {
+    plan,
+    bind: (b) => {
+      const shared = [b.q, b.k, b.v, b.outputGradient, b.lse, b.delta];
+      return [
+        bindDispatch(gpu, delta, {
+          slices: [b.o, b.outputGradient, b.delta, slice(deltaUniform)],
+          workgroups: [x, Math.ceil(groups / x), 1],
+        }),
+        ...plan.ranges.query.map((range, i) =>
+          bindDispatch(gpu, query, {
+            slices: [...shared, b.queryGradient, slice(queryUniforms[i])],
+            workgroups: [plan.heads, range.tileCount, 1],
+            flops: range.flops,
+          })
+        ),
+        ...plan.ranges.keyValue.map((range, i) =>
+          bindDispatch(gpu, keyValue, {
+            slices: [...shared, b.keyGradient, b.valueGradient, slice(keyValueUniforms[i])],
+            workgroups: [plan.heads, range.tileCount, 1],
+            flops: range.flops,
+          })
+        ),
+      ];
+    },
+    destroy: () =>
+      [deltaUniform, ...queryUniforms, ...keyValueUniforms].forEach((buffer) => buffer.destroy()),
+  };
+}

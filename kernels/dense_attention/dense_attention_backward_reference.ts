@@ -1,0 +1,214 @@
+/**
+ * Gradients of dense causal attention in float64, with the tolerance of an f32 kernel.
+ *
+ * Tolerances propagate the errors of the forward reference (see dense_attention_reference.ts):
+ * a weight P_ij is off by a factor within e^±ε_ij, dP_ij = dO_i·v_j by γ·Σ|dO·v|, and delta_i by
+ * γ·Σ|dO·o| plus what storing O rounded; then the sums over rows and the rounding on storing.
+ *
+ * @module
+ */
+import type { DType } from "../gpu/buffers.ts";
+import {
+  denseAttentionRow,
+  type DenseReferenceInputs,
+  storageRounding,
+  widen,
+} from "./dense_attention_reference.ts";
+
+/** Inputs of the backward pass of one head, each `[rows, d]` as stored. */
+export interface DenseBackwardReferenceInputs extends DenseReferenceInputs {
+  readonly outputGradient: ArrayLike<number>;
+}
+
+/** What the backward pass needs of every row: `[rows]` each. */
+export interface RowStatistics {
+  readonly lse: ArrayLike<number>;
+  /** Σ_c dO_c·O_c. */
+  readonly delta: ArrayLike<number>;
+  /** Σ_c |dO_c·O_c|, by which the error of delta is bounded. */
+  readonly deltaSize: ArrayLike<number>;
+}
+
+/** A gradient row and its tolerance, `[d]` each. */
+export interface GradientRow {
+  readonly gradient: Float64Array;
+  readonly tolerance: Float64Array;
+}
+
+const UNIT = 2 ** -24;
+
+/** Log-sum-exp and delta of rows `first … last` of one head in float64. */
+export function rowStatistics(
+  inputs: DenseBackwardReferenceInputs,
+  options: { first?: number; last?: number } = {},
+): { lse: Float64Array; delta: Float64Array; deltaSize: Float64Array } {
+  const d = inputs.headDim;
+  const rows = inputs.q.length / d;
+  const statistics = {
+    lse: new Float64Array(rows),
+    delta: new Float64Array(rows),
+    deltaSize: new Float64Array(rows),
+  };
+  for (let i = options.first ?? 0; i <= (options.last ?? rows - 1); i++) {
+    const { output, lse } = denseAttentionRow(inputs, i);
+    statistics.lse[i] = lse;
+    for (let c = 0; c < d; c++) {
+      const product = inputs.outputGradient[i * d + c] * output[c];
+      statistics.delta[i] += product;
+      statistics.deltaSize[i] += Math.abs(product);
+    }
+  }
+  return statistics;
+}
+
+interface Pair {
+  readonly weight: number;
+  readonly weightError: number;
+  readonly scoreGradient: number;
+  readonly scoreGradientError: number;
+}
+
+/** P_ij and dS_ij with their error bounds. */
+function pair(
+  inputs: DenseBackwardReferenceInputs,
+  statistics: RowStatistics,
+  at: { row: number; column: number; dtype: DType },
+): Pair {
+  const { q, k, v, outputGradient, headDim: d } = inputs;
+  const scale = inputs.scale ?? 1 / Math.sqrt(d);
+  const { row, column } = at;
+  let dot = 0;
+  let size = 0;
+  let gradient = 0;
+  let gradientSize = 0;
+  for (let c = 0; c < d; c++) {
+    const product = q[row * d + c] * k[column * d + c];
+    dot += product;
+    size += Math.abs(product);
+    const other = outputGradient[row * d + c] * v[column * d + c];
+    gradient += other;
+    gradientSize += Math.abs(other);
+  }
+  const gamma = (d + 4) * UNIT;
+  const logit = dot * scale;
+  const x = logit - statistics.lse[row];
+  const weight = Math.exp(x);
+  // The score's own error, that of the stored log-sum-exp, and that of the exponential.
+  const slack = 2 * gamma * size * scale +
+    8 * UNIT * (Math.abs(logit) + Math.abs(statistics.lse[row])) +
+    (3 + 2 * Math.abs(x) * Math.LOG2E) * 2 * UNIT + 8 * UNIT;
+  const weightError = weight * Math.expm1(Math.min(slack, 100));
+  const difference = gradient - statistics.delta[row];
+  const differenceError = gamma * (gradientSize + statistics.deltaSize[row]) +
+    storageRounding(at.dtype, 1) * statistics.deltaSize[row];
+  return {
+    weight,
+    weightError,
+    scoreGradient: weight * difference,
+    scoreGradientError: weightError * (Math.abs(difference) + differenceError) +
+      weight * differenceError,
+  };
+}
+
+class Accumulator {
+  readonly gradient: Float64Array;
+  readonly #error: Float64Array;
+  readonly #size: Float64Array;
+  #count = 0;
+
+  constructor(d: number) {
+    this.gradient = new Float64Array(d);
+    this.#error = new Float64Array(d);
+    this.#size = new Float64Array(d);
+  }
+
+  add(weight: number, error: number, values: ArrayLike<number>, at: number) {
+    this.#count++;
+    for (let c = 0; c < this.gradient.length; c++) {
+      const value = values[at + c];
+      this.gradient[c] += weight * value;
+      this.#error[c] += error * Math.abs(value);
+      this.#size[c] += Math.abs(weight * value);
+    }
+  }
+
+  finish(factor: number, dtype: DType): GradientRow {
+    const walk = 4 * Math.sqrt(this.#count) * UNIT;
+    const tolerance = new Float64Array(this.gradient.length);
+    for (let c = 0; c < tolerance.length; c++) {
+      this.gradient[c] *= factor;
+      tolerance[c] = (this.#error[c] + walk * this.#size[c]) * factor +
+        storageRounding(dtype, this.gradient[c]);
+    }
+    return { gradient: this.gradient, tolerance };
+  }
+}
+
+/** dQ of one row. Needs the statistics of that row only. */
+export function queryGradientRow(
+  inputs: DenseBackwardReferenceInputs,
+  statistics: RowStatistics,
+  options: { row: number; dtype?: DType },
+): GradientRow {
+  const d = inputs.headDim;
+  const dtype = options.dtype ?? "f32";
+  const sum = new Accumulator(d);
+  for (let column = 0; column <= options.row; column++) {
+    const { scoreGradient, scoreGradientError } = pair(inputs, statistics, {
+      row: options.row,
+      column,
+      dtype,
+    });
+    sum.add(scoreGradient, scoreGradientError, inputs.k, column * d);
+  }
+  return sum.finish(inputs.scale ?? 1 / Math.sqrt(d), dtype);
+}
+
+/** dK and dV of one row. Needs the statistics of that row and all later ones. */
+export function keyValueGradientRow(
+  inputs: DenseBackwardReferenceInputs,
+  statistics: RowStatistics,
+  options: { row: number; dtype?: DType },
+): { key: GradientRow; value: GradientRow } {
+  const d = inputs.headDim;
+  const dtype = options.dtype ?? "f32";
+  const rows = inputs.q.length / d;
+  const key = new Accumulator(d);
+  const value = new Accumulator(d);
+  for (let row = options.row; row < rows; row++) {
+    const found = pair(inputs, statistics, { row, column: options.row, dtype });
+    key.add(found.scoreGradient, found.scoreGradientError, inputs.q, row * d);
+    value.add(found.weight, found.weightError, inputs.outputGradient, row * d);
+  }
+  return {
+    key: key.finish(inputs.scale ?? 1 / Math.sqrt(d), dtype),
+    value: value.finish(1, dtype),
+  };
+}
+
+/** All gradients of one head, `[rows, d]` each, with their tolerances. */
+export function denseBackwardReference(
+  given: DenseBackwardReferenceInputs,
+  options: { dtype?: DType } = {},
+): { q: GradientRow; k: GradientRow; v: GradientRow } {
+  const inputs = widen(given);
+  const d = inputs.headDim;
+  const rows = inputs.q.length / d;
+  const statistics = rowStatistics(inputs);
+  const make = () => ({
+    gradient: new Float64Array(rows * d),
+    tolerance: new Float64Array(rows * d),
+  });
+  const all = { q: make(), k: make(), v: make() };
+  const put = (into: GradientRow, from: GradientRow, row: number) => {
+    into.gradient.set(from.gradient, row * d);
+    into.tolerance.set(from.tolerance, row * d);
+  };
+  for (let row = 0; row < rows; row++) {
+    put(all.q, queryGradientRow(inputs, statistics, { row, ...options }), row);
+    const { key, value } = keyValueGradientRow(inputs, statistics, { row, ...options });
+    put(all.k, key, row);
+    put(all.v, value, row);
+  }
+  return all;
+}

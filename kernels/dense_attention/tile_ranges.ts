@@ -1,0 +1,42 @@
+/**
+ * Cutting causal work into dispatches of bounded cost.
+ *
+ * @module
+ */
+
+/** Consecutive tiles of one dispatch. */
+export interface TileRange {
+  readonly firstTile: number;
+  readonly tileCount: number;
+  readonly flops: number;
+}
+
+/**
+ * Cuts `tiles` tiles whose cost grows in proportion to 2t + 1 (causal attention by query tile) into
+ * ranges of at most `limit` FLOP and `most` tiles, heaviest range first. A single tile may exceed
+ * the limit.
+ */
+export function splitTiles(
+  options: { tiles: number; flops: number; limit?: number; most: number },
+): TileRange[] {
+  const { tiles, flops, most } = options;
+  const limit = options.limit ?? Infinity;
+  const perUnit = flops / (tiles * tiles); // Σ (2t + 1) for t < tiles is tiles²
+  const ranges: TileRange[] = [];
+  for (let end = tiles; end > 0;) {
+    let first = end - 1;
+    const cost = (from: number) => perUnit * (end * end - from * from);
+    while (first > 0 && end - first < most && cost(first - 1) <= limit) first--;
+    ranges.push({ firstTile: first, tileCount: end - first, flops: cost(first) });
+    end = first;
+  }
+  return ranges;
+}
+
+/** The same for work that shrinks from tile to tile (by key tile): the mirror image. */
+export function splitTilesMirrored(options: Parameters<typeof splitTiles>[0]): TileRange[] {
+  return splitTiles(options).map((range) => ({
+    ...range,
+    firstTile: options.tiles - range.firstTile - range.tileCount,
+  }));
+}
