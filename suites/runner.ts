@@ -225,9 +225,10 @@ class Run {
     });
     for (const [i, group] of groups.entries()) {
       this.#hooks.signal?.throwIfAborted();
-      const later = groups.slice(i + 1).map(passing);
-      this.#pending = [group, ...later, ...throughput.map((entry) => ({ candidates: [entry] }))];
       const own = passing(group);
+      const alone = throughput.map((entry) => passing({ candidates: [entry] }));
+      const later = [...groups.slice(i + 1).map(passing), ...alone];
+      this.#pending = [own, ...later];
       await measureGroup(session, own, { allowance: this.#budget.allowance(own, later) });
     }
     for (const [i, entry] of throughput.entries()) {

@@ -1,0 +1,232 @@
+/**
+ * `bench [suite…]`: calibrate, check, measure, and write the result and its report.
+ *
+ * @module
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { writeReport } from "../../reports/report_command.ts";
+import { renderTerminal } from "../../reports/terminal.ts";
+import { EXIT, UsageError } from "../errors.ts";
+import {
+  type Direction,
+  DIRECTIONS,
+  type KRule,
+  kRuleSchema,
+  PROFILE_NAMES,
+  type SuiteName,
+  SUITES,
+} from "../profile.ts";
+import { DEFAULT_SEED, exitCodeOf, runSuite, type SuiteOptions } from "../runner.ts";
+import { runCommand } from "./errors.ts";
+import { ProgressDisplay } from "./progress.ts";
+
+/** Folder for results where `--out` names none. */
+export const DEFAULT_OUT = "out";
+
+/** What the command line asks for. */
+export interface BenchCommand {
+  readonly suite: SuiteOptions & { out: string };
+  readonly quiet: boolean;
+}
+
+/**
+ * Reads the arguments after the command's name.
+ *
+ * @returns undefined when help or the version was asked for and printed.
+ * @throws {UsageError} one line, for anything that cannot be used.
+ */
+export function parseBench(args: readonly string[]): BenchCommand | undefined {
+  let complaint = "";
+  const command = benchCommand().exitOverride().configureOutput({
+    writeOut: (text) => console.log(text.trimEnd()),
+    writeErr: (text) => complaint += text,
+  });
+  try {
+    command.parse([...args], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    const line = (complaint || error.message).trim().replace(/^error: /, "").replace(
+      /\s*\n\s*/g,
+      " ",
+    );
+    throw new UsageError(line, { cause: error });
+  }
+  const given = command.opts();
+  const suites = command.processedArgs[0].map((name) => {
+    if (!(SUITES as readonly string[]).includes(name)) {
+      throw new UsageError(`suite ${name} is not one of ${SUITES.join(", ")}`);
+    }
+    return name as SuiteName;
+  });
+  return {
+    quiet: given.quiet === true,
+    suite: {
+      suites: suites.length > 0 ? suites : undefined,
+      profile: given.profile,
+      stack: given.stack,
+      contexts: given.context,
+      heads: given.heads,
+      headDims: given.headDim,
+      levels: given.levels,
+      pooling: given.pooling,
+      k: given.k,
+      implementations: given.implementation,
+      scorers: given.scorer,
+      directions: given.direction,
+      dtype: given.dtype,
+      seed: given.seed,
+      samples: given.samples,
+      budgetSeconds: given.budget,
+      out: given.out,
+      resume: given.resume === true,
+      command: ["deno", "task", "bench", ...args],
+    },
+  };
+}
+
+function benchCommand() {
+  return new Command("bench")
+    .description("Check and time dense and Lighthouse attention on this machine.")
+    .argument("[suite...]", `${SUITES.join(", ")}; default: all of the profile`)
+    .addOption(
+      new Option("--profile <name>", "how much to cover; default: smoke on a software adapter")
+        .choices(PROFILE_NAMES),
+    )
+    .addOption(
+      new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
+        .choices(["deno", "dawn"] as const).default("deno" as const),
+    )
+    .option("--context <list>", "context lengths N, for example 8192,16K", parseCounts)
+    .option("--heads <list>", "numbers of heads H", parseCounts)
+    .option("--head-dim <list>", "head dimensions d", parseCounts)
+    .option("--levels <list>", "pyramid levels L", parseCounts)
+    .option("--pooling <list>", "pooling factors p", parseCounts)
+    .option("--k <list>", "selection budgets: numbers or N/64 and the like", parseKRules)
+    .option("--scorer <list>", "Lighthouse scorers", parseNames)
+    .option("--implementation <list>", "implementations to time", parseNames)
+    .option("--direction <list>", DIRECTIONS.join(", "), parseDirections)
+    .addOption(
+      new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
+        .choices(["auto", "f16", "f32"] as const),
+    )
+    .option("--seed <number>", `seed of inputs and intervals; default: ${DEFAULT_SEED}`, parseSeed)
+    .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
+    .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds)
+    .option("--out <folder>", "folder for result.json, report.html, summary.md", DEFAULT_OUT)
+    .option("--resume", "continue the partial result in the output folder")
+    .option("--quiet", "print nothing but errors");
+}
+
+/** Runs the command and returns its exit code. */
+export async function bench(args: readonly string[]): Promise<number> {
+  const parsed = parseBench(args);
+  if (!parsed) return EXIT.fine;
+  const { quiet, suite } = parsed;
+  const stop = new AbortController();
+  const display = quiet ? undefined : new ProgressDisplay(stderrStream());
+  const interrupt = () => {
+    // A second Ctrl-C does not wait for the submission in flight.
+    if (stop.signal.aborted) Deno.exit(EXIT.inconclusive);
+    stop.abort();
+    if (!quiet) console.error("\nstopping after the work in flight; finished cases are kept");
+  };
+  Deno.addSignalListener("SIGINT", interrupt);
+  try {
+    const result = await runSuite(suite, {
+      signal: stop.signal,
+      onProgress: (event) => display?.show(event),
+    });
+    display?.finish();
+    const written = await writeReport([result], suite.out);
+    const path = `${suite.out}/result.json`;
+    if (!quiet) {
+      console.log(renderTerminal(result, { color: Deno.stdout.isTerminal() && !Deno.noColor }));
+      console.log(`\nWrote ${path}, ${written.html}, ${written.markdown}`);
+    }
+    const code = exitCodeOf(result);
+    if (code !== EXIT.fine) console.error(`bench: ${explainExit(code, result)}`);
+    return code;
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupt);
+  }
+}
+
+/** One line for an exit code that is not 0. */
+function explainExit(code: number, result: Awaited<ReturnType<typeof runSuite>>): string {
+  const failed = result.cases.filter((record) => record.status === "failed");
+  if (code === EXIT.failed) {
+    const more = failed.length > 1 ? ` (and ${failed.length - 1} more)` : "";
+    return `failed: ${failed[0].id}: ${failed[0].reason}${more}`;
+  }
+  if (code === EXIT.inconclusive) {
+    return "the run was stopped; continue it with the same options and --resume";
+  }
+  const skipped = result.cases.find((record) => record.status === "skipped");
+  return skipped
+    ? `nothing was measured: ${skipped.id}: ${skipped.reason}`
+    : "nothing was measured";
+}
+
+function stderrStream() {
+  const encoder = new TextEncoder();
+  const isTerminal = Deno.stderr.isTerminal();
+  return {
+    isTerminal,
+    columns: isTerminal ? Deno.consoleSize().columns : 80,
+    write: (text: string) => {
+      Deno.stderr.writeSync(encoder.encode(text));
+    },
+  };
+}
+
+/** A whole number, or with K a multiple of 1,024. */
+function parseCount(text: string): number {
+  const found = /^([1-9]\d{0,11})([kK]?)$/.exec(text.trim());
+  if (!found) throw new InvalidArgumentError(`"${text}" is not a positive whole number.`);
+  return Number(found[1]) * (found[2] ? 1024 : 1);
+}
+
+function parseCounts(text: string): number[] {
+  return text.split(",").map(parseCount);
+}
+
+function parseNames(text: string): string[] {
+  return text.split(",").map((name) => name.trim());
+}
+
+function parseKRules(text: string): KRule[] {
+  return text.split(",").map((part) => {
+    const rule = part.includes("/") ? part.trim().toUpperCase() : parseCount(part);
+    if (!kRuleSchema.safeParse(rule).success) {
+      throw new InvalidArgumentError(`"${part}" is neither a number nor a rule like N/64.`);
+    }
+    return rule;
+  });
+}
+
+function parseDirections(text: string): Direction[] {
+  return text.split(",").map((name) => {
+    const found = DIRECTIONS.find((direction) => direction === name.trim());
+    if (!found) throw new InvalidArgumentError(`"${name}" is not one of ${DIRECTIONS.join(", ")}.`);
+    return found;
+  });
+}
+
+function parseSeed(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 2 ** 32 - 3) {
+    throw new InvalidArgumentError(`"${text}" is not a whole number from 0 to ${2 ** 32 - 3}.`);
+  }
+  return value;
+}
+
+function parseSeconds(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) {
+    throw new InvalidArgumentError(`"${text}" is not a positive number of seconds.`);
+  }
+  return value;
+}
+
+if (import.meta.main) await runCommand("bench", () => bench(Deno.args));
