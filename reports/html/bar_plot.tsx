@@ -26,12 +26,10 @@ export function stackedBarsHeight(count: number): number {
 
 /** Bars of shares, each as long as the drawing, one segment for each of `names`. */
 export function StackedBars(
-  { size, bars, names, label, axis }: {
+  { size, bars, names, axis }: {
     size: DrawingSize;
     bars: StackedBar[];
     names: string[];
-    /** Heading of the bar labels. */
-    label: string;
     /** Heading of the shares. */
     axis: string;
   },
@@ -48,7 +46,6 @@ export function StackedBars(
   return (
     <>
       <g class="axis">
-        <text class="title" x={0} y={14}>{label}</text>
         <text class="title" x={left} y={30}>{axis}</text>
         <text class="title" x={width} y={30} text-anchor="end">total</text>
       </g>

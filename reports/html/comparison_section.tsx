@@ -22,13 +22,8 @@ import { Figure, Table } from "./figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
 import { seriesStyles } from "./palette.ts";
-import {
-  contextAxis,
-  describe,
-  formatTick,
-  longestCommonContext,
-  normSpeedups,
-} from "./performance_sections.tsx";
+import { contextAxis, describe, formatTick } from "./section.tsx";
+import { longestCommonContext, normSpeedups } from "./speedup_section.tsx";
 
 const DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
 

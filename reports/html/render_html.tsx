@@ -11,8 +11,18 @@ import { deviceName, verdictLine } from "../claims.ts";
 import { plainText } from "../format.ts";
 import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
 import { ClaimsTable, Masthead } from "./first_screen.tsx";
-import { performanceSections, type Section } from "./performance_sections.tsx";
-import { recordSections } from "./record_sections.tsx";
+import { ceilingSection } from "./ceiling_section.tsx";
+import { latencySection } from "./latency_section.tsx";
+import { peerSection } from "./peer_section.tsx";
+import type { Section } from "./section.tsx";
+import { speedupSection } from "./speedup_section.tsx";
+import { stageSection } from "./stage_section.tsx";
+import { sweepSection } from "./sweep_section.tsx";
+import { throughputSection } from "./throughput_section.tsx";
+import { correctnessSection } from "./correctness_section.tsx";
+import { environmentSection } from "./environment_section.tsx";
+import { missingSection } from "./missing_section.tsx";
+import { sampleSection } from "./sample_section.tsx";
 import { STYLE } from "./style.ts";
 
 /** Options of {@linkcode renderHtml}. */
@@ -22,6 +32,21 @@ export interface HtmlOptions {
   /** Colours whatever the reader's system says; by default the system decides. */
   theme?: "light" | "dark";
 }
+
+/** Sections in reading order; each says null where the result has nothing for it. */
+const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
+  latencySection,
+  speedupSection,
+  stageSection,
+  ceilingSection,
+  sweepSection,
+  throughputSection,
+  peerSection,
+  correctnessSection,
+  missingSection,
+  environmentSection,
+  sampleSection,
+];
 
 /** Longest text of a result file that the page shows; the embedded JSON keeps all of it. */
 const TEXT_LIMIT = 2000;
@@ -52,7 +77,9 @@ export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}
     return {
       result,
       prefix,
-      sections: [...performanceSections(result, prefix), ...recordSections(result, prefix)],
+      sections: SECTIONS.map((section) => section(result, prefix)).filter((section) =>
+        section !== null
+      ),
     };
   });
   const heading = plainText(

@@ -1,0 +1,268 @@
+/**
+ * Achieved rates against the ceilings that the same run measured.
+ *
+ * @module
+ */
+import type { JSX } from "preact";
+import type { Result } from "../../suites/result_schema.ts";
+import { achievedOf, ceilingsOf, contextSeries, copyFloors } from "../analysis.ts";
+import {
+  ABSENT,
+  formatByteRate,
+  formatContext,
+  formatFlopRate,
+  formatPercent,
+  formatRatio,
+  formatSeconds,
+  formatSignificant,
+} from "../format.ts";
+import { shortSeriesNames } from "../summary_tables.ts";
+import { Figure } from "./figure.tsx";
+import { logDomain, LogPlot, type PlotGuide, type PlotSeries } from "./log_plot.tsx";
+import { plotStyles, seriesStyles, stageColor } from "./palette.ts";
+import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
+
+/** The section, or null where the result has nothing for it. */
+export function ceilingSection(result: Result, prefix: string): Section | null {
+  const ceilings = ceilingsOf(result.calibration);
+  const compute = Math.max(ceilings.fmaF32 ?? 0, ceilings.fmaF16 ?? 0, ceilings.matrix ?? 0);
+  const series = contextSeries(result);
+  if (series.length === 0 || compute === 0 || ceilings.copy === null) return null;
+  const copy = ceilings.copy;
+  const styles = plotStyles(series.map(({ implementation }) => implementation));
+  const { names } = shortSeriesNames(series);
+  const work = series.flatMap(({ implementation, points }, i) =>
+    points.filter((point) => point.case.flops > 0 && point.case.bytes > 0).map((point) => ({
+      implementation,
+      name: names[i],
+      context: point.context,
+      achieved: achievedOf({
+        flops: point.case.flops,
+        bytes: point.case.bytes,
+        seconds: point.median,
+      }, ceilings),
+    }))
+  );
+  const x = logDomain(work.map(({ achieved }) => achieved.intensity).concat(compute / copy), 2.5);
+  const flat = (label: string, rate: number | null): PlotGuide[] =>
+    rate === null ? [] : [{
+      label: `${label} ${formatFlopRate(rate)}`,
+      points: [[Math.max(rate / copy, x[0]), rate], [x[1], rate]],
+      anchor: "end",
+      strong: rate === compute,
+    }];
+  const plot: PlotSeries[] = series.map((_, i) => ({
+    ...styles[i],
+    label: names[i].replace(/^peer:/, ""),
+    scatter: true,
+    points: work.filter(({ name }) => name === names[i]).map(({ achieved }) => ({
+      x: achieved.intensity,
+      y: achieved.flopsPerSecond,
+    })),
+  }));
+  const best = work.filter(({ implementation }) => implementation === "dense").reduce<
+    typeof work[number] | null
+  >((a, b) => a === null || b.achieved.flopsPerSecond > a.achieved.flopsPerSecond ? b : a, null);
+  const floors = floorFigure(result, prefix, copy);
+  const percent = (fraction: number | null) => fraction === null ? ABSENT : formatPercent(fraction);
+  // f32 and f16 ceilings lie within a few percent of each other on most devices: one label only.
+  const close = ceilings.fmaF16 !== null && ceilings.fmaF32 !== null &&
+    Math.abs(Math.log(ceilings.fmaF16 / ceilings.fmaF32)) < 0.35;
+  return {
+    id: `${prefix}ceilings`,
+    nav: "Ceilings",
+    content: (
+      <Spread
+        title={best === null || best.achieved.ofFmaF32 === null
+          ? "Against the ceilings that this run measured"
+          : `Dense attention reaches ${
+            formatPercent(best.achieved.ofFmaF32)
+          } of the measured f32 ceiling`}
+        figure={
+          <>
+            <Figure
+              id={`${prefix}roofline-figure`}
+              title="Roofline: achieved FLOP/s against arithmetic intensity"
+              description={work.filter(({ name }) => !styles[names.indexOf(name)].faint).map((
+                { name, context, achieved },
+              ) =>
+                `${name} at ${formatContext(context)}: ${formatFlopRate(achieved.flopsPerSecond)}`
+              )
+                .join(", ") + "."}
+              draw={(size) => (
+                <LogPlot
+                  size={size}
+                  labelRoom={24}
+                  x={{
+                    label: "FLOP for each byte that must move",
+                    domain: x,
+                    format: formatTick(formatSignificant),
+                    base: 10,
+                  }}
+                  y={{
+                    label: "FLOP/s",
+                    domain: logDomain(
+                      [
+                        ...work.map(({ achieved }) => achieved.flopsPerSecond),
+                        compute,
+                        compute / 30,
+                      ],
+                      1.8,
+                    ),
+                    format: formatTick(formatFlopRate),
+                    base: 10,
+                  }}
+                  series={plot}
+                  guides={[
+                    ...flat("matrix units", ceilings.matrix),
+                    ...(close
+                      ? flat("f32 and f16 FMA, about", Math.max(ceilings.fmaF32!, ceilings.fmaF16!))
+                      : [
+                        ...flat("f16 FMA", ceilings.fmaF16),
+                        ...flat("f32 FMA", ceilings.fmaF32),
+                      ]),
+                    ...roofSlope({ copy, compute, x }),
+                  ]}
+                />
+              )}
+              legend={plot}
+              note={`Each point is a whole layer at one context. Ceilings: register-only multiply-adds and a buffer copy at ${
+                formatByteRate(copy)
+              }, measured at the start of this run.`}
+              table={{
+                caption: "Achieved rates",
+                columns: [
+                  { title: "Context", numeric: true },
+                  { title: "Series" },
+                  { title: "FLOP/s", numeric: true },
+                  { title: "Bytes/s", numeric: true },
+                  { title: "FLOP/byte", numeric: true },
+                  { title: "Of f32 FMA", numeric: true },
+                  { title: "Of matrix units", numeric: true },
+                  { title: "Of the roof", numeric: true },
+                  { title: "Bound by" },
+                ],
+                rows: work.map(({ name, context, achieved }) => [
+                  formatContext(context),
+                  name,
+                  formatFlopRate(achieved.flopsPerSecond),
+                  formatByteRate(achieved.bytesPerSecond),
+                  formatSignificant(achieved.intensity),
+                  percent(achieved.ofFmaF32),
+                  percent(achieved.ofMatrix),
+                  percent(achieved.ofRoof),
+                  achieved.bound ?? ABSENT,
+                ]),
+              }}
+            />
+            {floors}
+          </>
+        }
+      >
+        {best !== null && (
+          <p>
+            <span class="figure-number">{formatFlopRate(best.achieved.flopsPerSecond)}</span>
+            <span class="figure-label">
+              dense attention at {formatContext(best.context)}, its best
+            </span>
+          </p>
+        )}
+        <p>
+          The FLOP count takes the causal half only. Least bytes are what must cross memory once, so
+          a kernel can move more than its point says.
+        </p>
+      </Spread>
+    ),
+  };
+}
+
+function roofSlope(
+  { copy, compute, x }: { copy: number; compute: number; x: [number, number] },
+): PlotGuide[] {
+  const knee = compute / copy;
+  // Only the part that the drawing shows: two decades below the roof.
+  const from = Math.max(x[0], knee / 30);
+  return from >= knee ? [] : [{
+    label: "",
+    points: [[from, from * copy], [knee, compute]],
+    strong: true,
+  }];
+}
+
+function floorFigure(result: Result, prefix: string, copy: number): JSX.Element | null {
+  const series = contextSeries(result).find(({ implementation }) =>
+    implementation === "lighthouse-norm"
+  );
+  const points =
+    series?.points.flatMap((point) =>
+      copyFloors(point.case, copy).map((floor) => ({ context: point.context, ...floor }))
+    ) ?? [];
+  if (points.length === 0) return null;
+  const stages = [...new Set(points.map(({ stage }) => stage))].filter((stage) =>
+    stage !== "select"
+  );
+  const shapes = [
+    ...seriesStyles(["dense", "lighthouse-norm", "lighthouse-dilated", "lighthouse-gla"])
+      .values(),
+  ].map(({ marker }) => marker);
+  const plot: PlotSeries[] = stages.map((stage, i) => ({
+    label: stage === "all" ? "all four stages" : stage,
+    style: {
+      color: stage === "all" ? "var(--ink)" : stageColor(stage),
+      marker: shapes[i % shapes.length],
+    },
+    points: points.filter((point) => point.stage === stage).map(({ context, multiple }) => ({
+      x: context,
+      y: multiple,
+    })),
+  }));
+  const x = contextAxis(points.map(({ context }) => context));
+  const shown = plot.flatMap(({ points }) => points.map(({ y }) => y));
+  return (
+    <Figure
+      id={`${prefix}floor-figure`}
+      title="Lighthouse’s other stages against copying their bytes"
+      description={describe(plot, formatRatio)}
+      height={360}
+      draw={(size) => (
+        <LogPlot
+          size={size}
+          x={x}
+          y={{
+            label: "time ÷ time of a copy",
+            domain: logDomain([...shown, 0.9], 1.4),
+            format: formatTick(formatRatio),
+            base: 10,
+          }}
+          series={plot}
+          guides={[{
+            label: "as fast as a copy",
+            points: [[x.domain[0], 1], [x.domain[1], 1]],
+            strong: true,
+            anchor: "end",
+          }]}
+          labelRoom={130}
+        />
+      )}
+      legend={plot}
+      note="Least bytes of each stage divided by the measured copy rate. Selection moves next to nothing and counts only in the sum."
+      table={{
+        caption: "Stages against a copy",
+        columns: [
+          { title: "Context", numeric: true },
+          { title: "Stage" },
+          { title: "Time", numeric: true },
+          { title: "Copy of its bytes", numeric: true },
+          { title: "Multiple", numeric: true },
+        ],
+        rows: points.map((point) => [
+          formatContext(point.context),
+          point.stage,
+          formatSeconds(point.seconds),
+          formatSeconds(point.floorSeconds),
+          formatRatio(point.multiple),
+        ]),
+      }}
+    />
+  );
+}

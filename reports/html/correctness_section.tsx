@@ -1,0 +1,112 @@
+/**
+ * Every check, its error against its tolerance, and the digests.
+ *
+ * @module
+ */
+import type { CaseRecord, Result } from "../../suites/result_schema.ts";
+import { ABSENT, formatPlural, formatSignificant } from "../format.ts";
+import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
+import { Figure, Table } from "./figure.tsx";
+import { seriesStyles } from "./palette.ts";
+import { formatTick, type Section, Spread } from "./section.tsx";
+
+/** The section, or null where the result has nothing for it. */
+export function correctnessSection(result: Result, prefix: string): Section | null {
+  const checked = result.cases.filter(({ check }) => check !== undefined);
+  if (checked.length === 0) return null;
+  const failed = checked.filter(({ check }) => !check!.passed).length;
+  const worst = new Map<string, { share: number; record: CaseRecord }>();
+  for (const record of checked) {
+    const parts = record.check!.parts ?? [{ name: "output", ...record.check! }];
+    for (const { name, maxError, tolerance } of parts) {
+      if (maxError === null || tolerance === null || !(tolerance > 0)) continue;
+      const key = `${record.implementation} ${name}`;
+      const share = maxError / tolerance;
+      if (share > (worst.get(key)?.share ?? -1)) worst.set(key, { share, record });
+    }
+  }
+  const styles = seriesStyles([...worst.values()].map(({ record }) => record.implementation));
+  const rows = [...worst].map(([label, { share, record }]): DotRow => ({
+    label: label.replace(/^peer:/, ""),
+    value: share,
+    text: formatSignificant(share),
+    style: styles.get(record.implementation)!,
+  }));
+  const digest = (text: string | undefined) =>
+    text === undefined ? ABSENT : <code title={text}>{text.slice(0, 12)}</code>;
+  const table = (
+    <Table
+      caption="Every check"
+      columns={[
+        { title: "Case" },
+        { title: "Passed" },
+        { title: "Largest error", numeric: true },
+        { title: "Tolerance", numeric: true },
+        { title: "Compared with" },
+        { title: "Output digest" },
+        { title: "Selection digest" },
+      ]}
+      rows={checked.map((record) => [
+        record.id,
+        record.check!.passed ? "yes" : <strong>no</strong>,
+        exponential(record.check!.maxError),
+        exponential(record.check!.tolerance),
+        record.check!.method,
+        digest(record.digest?.output),
+        digest(record.digest?.selection),
+      ])}
+    />
+  );
+  const title = failed === 0
+    ? `All ${formatPlural(checked.length, "check")} passed`
+    : `${failed} of ${formatPlural(checked.length, "check")} failed`;
+  return {
+    id: `${prefix}correctness`,
+    nav: "Correctness",
+    content: (
+      <Spread
+        title={title}
+        figure={
+          <>
+            {rows.length > 0 && (
+              <Figure
+                id={`${prefix}correctness-figure`}
+                title="Largest error as a part of its tolerance"
+                description={rows.map(({ label, text }) => `${label}: ${text}`).join(", ") + "."}
+                height={dotPlotHeight(rows.length)}
+                compactHeight={dotPlotHeight(rows.length)}
+                draw={(size) => (
+                  <DotPlot
+                    size={size}
+                    rows={rows}
+                    axis="error ÷ tolerance"
+                    format={formatTick((value) => value.toFixed(2))}
+                    guide={{ value: 1, label: "tolerance" }}
+                  />
+                )}
+                table={{
+                  caption: "Largest error of each part",
+                  columns: [{ title: "Part" }, { title: "Error ÷ tolerance", numeric: true }],
+                  rows: rows.map(({ label, text }) => [label, text]),
+                }}
+              />
+            )}
+            <details class="data">
+              <summary>{formatPlural(checked.length, "check")} with digests</summary>
+              {table}
+            </details>
+          </>
+        }
+      >
+        <p>
+          A case is timed only after its output passed its check, and its tolerance is derived, not
+          chosen. Equal digests mean equal bits.
+        </p>
+      </Spread>
+    ),
+  };
+}
+
+function exponential(value: number | null): string {
+  return value === null ? ABSENT : value === 0 ? "0" : value.toExponential(2).replace("e-", "e−");
+}

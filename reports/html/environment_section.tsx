@@ -1,0 +1,150 @@
+/**
+ * The run, the machine, its calibration.
+ *
+ * @module
+ */
+import type { JSX } from "preact";
+import type { Result, Statistic } from "../../suites/result_schema.ts";
+import { deviceName } from "../claims.ts";
+import {
+  ABSENT,
+  formatByteRate,
+  formatBytes,
+  formatCount,
+  formatFlopRate,
+  formatInstant,
+  formatInterval,
+  formatPlural,
+  formatSeconds,
+} from "../format.ts";
+import { Table } from "./figure.tsx";
+import type { Section } from "./section.tsx";
+
+/** The section. */
+export function environmentSection(result: Result, prefix: string): Section {
+  const { environment, tool, hashes, calibration } = result;
+  const { adapter, runtime } = environment;
+  const run: [string, string][] = [
+    ["Command", result.command.join(" ")],
+    ["Started", formatInstant(result.startedAt)],
+    ["Finished", result.finishedAt === null ? "cut short" : formatInstant(result.finishedAt)],
+    ["Profile, seed", `${result.profile}, ${result.seed}`],
+    ["Version", tool.version],
+    ["Commit", `${tool.commit ?? "none"}${tool.dirty ? ", with uncommitted changes" : ""}`],
+    ["WGSL hash", hashes.wgsl],
+    ["Configuration hash", hashes.configuration],
+    ["Plan hash", hashes.plan],
+  ];
+  const machine: [string, string][] = [
+    ["Device", deviceName(result)],
+    ["Adapter", [adapter.vendor, adapter.architecture, adapter.device].filter(Boolean).join(" / ")],
+    ["Kind", adapter.software ? "software adapter (CPU)" : "GPU"],
+    ["Driver", environment.driver ?? "not known"],
+    [
+      "Device memory",
+      environment.deviceMemoryBytes === null
+        ? "not known"
+        : formatBytes(environment.deviceMemoryBytes),
+    ],
+    ["Stack", result.stack],
+    ["Processor", `${environment.cpu}, ${formatPlural(environment.cores, "core")}`],
+    ["Memory", formatBytes(environment.memoryBytes)],
+    ["System", environment.os],
+    ["Runtime", `Deno ${runtime.deno}, V8 ${runtime.v8}, TypeScript ${runtime.typescript}`],
+    ["Packages", Object.entries(environment.packages).map((pair) => pair.join(" ")).join(", ")],
+    ["Features", environment.features.join(", ")],
+    ["Fingerprint", environment.fingerprint],
+  ];
+  const rate = (label: string, statistic: Statistic | undefined, format: (x: number) => string) =>
+    statistic === undefined ? [] : [[
+      label,
+      format(statistic.median),
+      formatInterval([statistic.low, statistic.high], format),
+      formatCount(statistic.count),
+    ]];
+  const calibrated = calibration === null ? [] : [
+    ...rate("f32 multiply-add", calibration.fmaF32, formatFlopRate),
+    ...rate("f16 multiply-add", calibration.fmaF16, formatFlopRate),
+    ...(calibration.matrix ?? []).flatMap(({ config, flopsPerSecond }) =>
+      rate(`matrix units, ${config}`, flopsPerSecond, formatFlopRate)
+    ),
+    ...rate("buffer copy, read plus written", calibration.copy, formatByteRate),
+    ...rate("empty pass", calibration.emptyPass, formatSeconds),
+    ...rate("canary kernel", calibration.canary, formatSeconds),
+    ...(calibration.timestampGranularity === undefined
+      ? []
+      : [["timestamp step", formatSeconds(calibration.timestampGranularity), ABSENT, ABSENT]]),
+  ];
+  return {
+    id: `${prefix}environment`,
+    nav: "Environment",
+    content: (
+      <>
+        <h2>Environment and calibration</h2>
+        <div class="columns">
+          <div>
+            <h3>Run</h3>
+            <Pairs pairs={run} />
+          </div>
+          <div>
+            <h3>Machine</h3>
+            <Pairs pairs={machine} />
+          </div>
+        </div>
+        {calibrated.length > 0 && (
+          <>
+            <h3>Calibration</h3>
+            <Table
+              caption={`Ceilings and clock of this device, by ${
+                calibration!.clock === "gpu" ? "GPU timestamps" : "wall clock"
+              }`}
+              columns={[
+                { title: "What" },
+                { title: "Median", numeric: true },
+                { title: "95 % interval", numeric: true },
+                { title: "Samples", numeric: true },
+              ]}
+              rows={calibrated}
+            />
+          </>
+        )}
+        {[...result.notes, ...(calibration?.notes ?? [])].length > 0 && (
+          <>
+            <h3>Notes of the run</h3>
+            <ul class="prose">
+              {[...result.notes, ...(calibration?.notes ?? [])].map((note) => <li>{note}</li>)}
+            </ul>
+          </>
+        )}
+        <details class="data">
+          <summary>Configuration and device limits</summary>
+          <Pairs
+            pairs={[
+              ...Object.entries(result.configuration).map(([key, value]): [string, string] => [
+                key,
+                typeof value === "string" ? value : JSON.stringify(value) ?? ABSENT,
+              ]),
+              ...Object.entries(environment.limits).map(([key, value]): [string, string] => [
+                key,
+                formatCount(value),
+              ]),
+            ]}
+          />
+        </details>
+      </>
+    ),
+  };
+}
+
+function Pairs({ pairs }: { pairs: [string, string][] }): JSX.Element {
+  return (
+    <dl class="pairs">
+      {pairs.filter(([, value]) => value !== "").map(([key, value]) => (
+        <>
+          <dt>{key}</dt>
+          <dd>{value}</dd>
+        </>
+      ))}
+    </dl>
+  );
+}

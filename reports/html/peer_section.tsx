@@ -1,0 +1,73 @@
+/**
+ * Other implementations on the same device.
+ *
+ * @module
+ */
+import type { Result } from "../../suites/result_schema.ts";
+import { isMeasured } from "../analysis.ts";
+import {
+  ABSENT,
+  formatContext,
+  formatFlopRate,
+  formatInterval,
+  formatRatio,
+  formatSeconds,
+} from "../format.ts";
+import { Table } from "./figure.tsx";
+import type { Section } from "./section.tsx";
+
+/** The section, or null where the result has nothing for it. */
+export function peerSection(result: Result, prefix: string): Section | null {
+  const peers = result.cases.filter(({ implementation }) => implementation.startsWith("peer:"));
+  if (peers.length === 0) return null;
+  const measured = result.cases.filter(isMeasured);
+  const rows = peers.map((record) => {
+    const dense = measured.find((other) =>
+      other.implementation === "dense" && other.suite === record.suite &&
+      other.direction === record.direction && other.shape.context === record.shape.context &&
+      other.shape.heads === record.shape.heads && other.shape.headDim === record.shape.headDim
+    );
+    const interleaved = result.ratios.find(({ numerator, denominator }) =>
+      dense !== undefined && numerator === record.id && denominator === dense.id
+    );
+    const shown = isMeasured(record);
+    const against = !shown || dense === undefined
+      ? ABSENT
+      : interleaved !== undefined
+      ? `${formatRatio(interleaved.ratio)} (${
+        formatInterval([interleaved.low, interleaved.high], formatRatio)
+      })`
+      : `${
+        formatRatio(record.statistic.median / dense.statistic.median)
+      } (medians, not interleaved)`;
+    return [
+      record.implementation.slice("peer:".length),
+      formatContext(record.shape.context),
+      `${record.direction}, H = ${record.shape.heads}, d = ${record.shape.headDim}, ${record.shape.dtype}`,
+      shown ? formatSeconds(record.statistic.median) : record.status,
+      shown && record.flops > 0 ? formatFlopRate(record.flops / record.statistic.median) : ABSENT,
+      against,
+    ];
+  });
+  return {
+    id: `${prefix}peers`,
+    nav: "Peers",
+    content: (
+      <>
+        <h2>Other implementations on the same device</h2>
+        <Table
+          caption="Peers"
+          columns={[
+            { title: "Peer" },
+            { title: "Context", numeric: true },
+            { title: "Shape" },
+            { title: "Median", numeric: true },
+            { title: "Achieved", numeric: true },
+            { title: "Time ÷ our dense time", numeric: true },
+          ]}
+          rows={rows}
+        />
+      </>
+    ),
+  };
+}

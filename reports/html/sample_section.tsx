@@ -1,0 +1,42 @@
+/**
+ * Raw samples in the order of measuring.
+ *
+ * @module
+ */
+import type { Result } from "../../suites/result_schema.ts";
+import { formatPlural } from "../format.ts";
+import { Table } from "./figure.tsx";
+import type { Section } from "./section.tsx";
+
+/** The section, or null where the result has nothing for it. */
+export function sampleSection(result: Result, prefix: string): Section | null {
+  const sampled = result.cases.filter(({ samples }) => samples.length > 0);
+  if (sampled.length === 0) return null;
+  const count = sampled.reduce((sum, { samples }) => sum + samples.length, 0);
+  return {
+    id: `${prefix}samples`,
+    nav: "Samples",
+    content: (
+      <div class="screen-only">
+        <h2>Raw samples</h2>
+        <details class="data">
+          <summary>
+            {formatPlural(count, "sample")} of {formatPlural(sampled.length, "case")}, in order
+          </summary>
+          <Table
+            caption="GPU milliseconds of each execution in the order of measuring; * marks a sample that is kept but left out of the statistic"
+            columns={[{ title: "Case" }, { title: "Samples, ms" }]}
+            rows={sampled.map((record) => [
+              record.id,
+              [...record.samples]
+                .sort((a, b) => a.round - b.round || a.place - b.place)
+                .map(({ seconds, flag }) =>
+                  `${Number((seconds * 1e3).toPrecision(5))}${flag === undefined ? "" : "*"}`
+                ).join("  "),
+            ])}
+          />
+        </details>
+      </div>
+    ),
+  };
+}

@@ -1,0 +1,86 @@
+/**
+ * What the sections share: their frame, their axes, their words.
+ *
+ * @module
+ */
+import type { ComponentChildren, JSX } from "preact";
+import type { Result } from "../../suites/result_schema.ts";
+import type { ContextSeries } from "../analysis.ts";
+import { formatContext } from "../format.ts";
+import { shortSeriesNames } from "../summary_tables.ts";
+import { type LogAxis, logDomain, type PlotSeries } from "./log_plot.tsx";
+import { plotStyles } from "./palette.ts";
+
+/** A section of the report: its anchor, its entry in the navigation, its content. */
+export interface Section {
+  id: string;
+  nav: string;
+  content: JSX.Element;
+}
+
+/** Figure at the left, reading notes at the right. */
+export function Spread(
+  { title, figure, children }: {
+    title: ComponentChildren;
+    figure: ComponentChildren;
+    children: ComponentChildren;
+  },
+): JSX.Element {
+  return (
+    <>
+      <h2>{title}</h2>
+      <div class="spread">
+        <div>{figure}</div>
+        <div class="notes">{children}</div>
+      </div>
+    </>
+  );
+}
+
+/** N with an exponent, as a slope is written. */
+export function Power({ exponent }: { exponent: number }): JSX.Element {
+  return (
+    <span class="power">
+      N<sup>{exponent.toFixed(2)}</sup>
+    </span>
+  );
+}
+
+/** The horizontal axis of every figure over contexts. */
+export function contextAxis(contexts: readonly number[]): LogAxis {
+  return {
+    label: "context N, tokens",
+    domain: logDomain(contexts, 1.12),
+    format: formatContext,
+    base: 2,
+  };
+}
+
+/** What a time of this run is: by GPU timestamps, or by the wall clock where there are none. */
+export function timeLabel({ calibration }: Result): string {
+  return calibration?.clock === "wall" ? "wall-clock time of one layer" : "GPU time of one layer";
+}
+
+/** Latency series as plot series, named apart. */
+export function latencyPlot(series: readonly ContextSeries[]): PlotSeries[] {
+  const styles = plotStyles(series.map(({ implementation }) => implementation));
+  const { names } = shortSeriesNames(series);
+  return series.map(({ points, fit }, i) => ({
+    ...styles[i],
+    label: names[i].replace(/^peer:/, ""),
+    points: points.map(({ context, median, low, high }) => ({ x: context, y: median, low, high })),
+    fit,
+  }));
+}
+
+/** The points of a plot's named series in words. */
+export function describe(plot: readonly PlotSeries[], format: (value: number) => string): string {
+  return plot.filter(({ faint }) => !faint).map(({ label, points }) =>
+    `${label}: ${points.map(({ x, y }) => `${format(y)} at ${formatContext(x)}`).join(", ")}.`
+  ).join(" ");
+}
+
+/** A tick in the fewest digits: `1 ms` and not `1.00 ms`. */
+export function formatTick(format: (value: number) => string): (value: number) => string {
+  return (value) => format(value).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
+}

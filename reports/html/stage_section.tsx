@@ -1,0 +1,153 @@
+/**
+ * Where the time of a Lighthouse layer goes.
+ *
+ * @module
+ */
+import type { JSX } from "preact";
+import type { CaseRecord, Result } from "../../suites/result_schema.ts";
+import { type ContextPoint, contextSeries, stageSeconds } from "../analysis.ts";
+import { formatContext, formatPercent, formatPlural, formatSeconds } from "../format.ts";
+import { shortSeriesNames } from "../summary_tables.ts";
+import { StackedBars, stackedBarsHeight } from "./bar_plot.tsx";
+import { Figure, Table } from "./figure.tsx";
+import { stageColor } from "./palette.ts";
+// @ts-types="npm:@types/d3-shape@3.1.7"
+import { symbolSquare } from "d3-shape";
+import { type Section, Spread } from "./section.tsx";
+
+/** The section, or null where the result has nothing for it. */
+export function stageSection(result: Result, prefix: string): Section | null {
+  const series = contextSeries(result).filter(({ points, k }) =>
+    k !== null && points.some((point) => stagesOf(point.case).length > 1)
+  );
+  if (series.length === 0) return null;
+  const { names } = shortSeriesNames(series);
+  // One figure for each implementation and direction, at its first setting; a table for the others.
+  const drawn = series.map((one, i) =>
+    series.findIndex((other) =>
+      other.implementation === one.implementation && other.direction === one.direction
+    ) === i
+  );
+  const others = series.flatMap((one, i) =>
+    drawn[i] ? [] : [{ name: names[i], points: one.points }]
+  );
+  const lead = series[0].points[series[0].points.length - 1];
+  const parts = stagesOf(lead.case);
+  const largest = parts.reduce((a, b) => b.seconds > a.seconds ? b : a);
+  return {
+    id: `${prefix}stages`,
+    nav: "Stages",
+    content: (
+      <Spread
+        title={`At ${formatContext(lead.context)}, ${largest.name} takes ${
+          formatPercent(largest.share)
+        } of ${series[0].implementation}`}
+        figure={
+          <>
+            {series.map((one, i) =>
+              drawn[i] && (
+                <StageFigure
+                  id={`${prefix}stages-figure-${i + 1}`}
+                  name={names[i]}
+                  points={one.points}
+                />
+              )
+            )}
+            {others.length > 0 && (
+              <details class="data">
+                <summary>Stages of {formatPlural(others.length, "further setting")}</summary>
+                <Table
+                  caption="Median and share of each stage"
+                  columns={[
+                    { title: "Setting" },
+                    { title: "Context", numeric: true },
+                    { title: "Stages" },
+                  ]}
+                  rows={others.flatMap(({ name, points }) =>
+                    points.map((point) => [
+                      name,
+                      formatContext(point.context),
+                      stagesOf(point.case).map(({ name, seconds, share }) =>
+                        `${name} ${formatSeconds(seconds)} (${formatPercent(share)})`
+                      ).join(", "),
+                    ])
+                  )}
+                />
+              </details>
+            )}
+          </>
+        }
+      >
+        <p>
+          With the norm scorer the work of every stage but attention grows in proportion to N, that
+          of attention with the square of the rows gathered.
+        </p>
+      </Spread>
+    ),
+  };
+}
+
+function StageFigure(
+  { id, name, points }: { id: string; name: string; points: ContextPoint[] },
+): JSX.Element {
+  const bars = points.map((point) => ({ context: point.context, stages: stagesOf(point.case) }))
+    .filter(({ stages }) => stages.length > 1);
+  const names = [...new Set(bars.flatMap(({ stages }) => stages.map(({ name }) => name)))];
+  const height = stackedBarsHeight(bars.length);
+  return (
+    <Figure
+      id={id}
+      title={`Share of each stage, ${name}`}
+      description={bars.map(({ context, stages }) =>
+        `${formatContext(context)}: ${
+          stages.map(({ name, share }) => `${name} ${formatPercent(share)}`).join(", ")
+        }.`
+      ).join(" ")}
+      height={height}
+      compactHeight={height}
+      draw={(size) => (
+        <StackedBars
+          size={size}
+          axis="share of the layer’s time"
+          names={names}
+          bars={bars.map(({ context, stages }) => ({
+            label: formatContext(context),
+            total: formatSeconds(stages.reduce((sum, { seconds }) => sum + seconds, 0)),
+            parts: Object.fromEntries(stages.map(({ name, seconds }) => [name, seconds])),
+          }))}
+        />
+      )}
+      legend={names.map((name) => ({
+        label: name,
+        style: { color: stageColor(name), marker: symbolSquare },
+      }))}
+      note="Medians of staged executions, in which each stage is timed by itself; the total at the right is their sum and can differ a little from the latency of the whole layer."
+      table={{
+        caption: `Stages, ${name}`,
+        columns: [
+          { title: "Context", numeric: true },
+          { title: "Stage" },
+          { title: "Median", numeric: true },
+          { title: "Share", numeric: true },
+        ],
+        rows: bars.flatMap(({ context, stages }) =>
+          stages.map(({ name, seconds, share }) => [
+            formatContext(context),
+            name,
+            formatSeconds(seconds),
+            formatPercent(share),
+          ])
+        ),
+      }}
+    />
+  );
+}
+
+function stagesOf(record: CaseRecord): { name: string; seconds: number; share: number }[] {
+  const timed = record.stages.flatMap((stage) => {
+    const seconds = stageSeconds(stage);
+    return seconds === null || seconds <= 0 ? [] : [{ name: stage.name, seconds }];
+  });
+  const total = timed.reduce((sum, { seconds }) => sum + seconds, 0);
+  return timed.map((stage) => ({ ...stage, share: stage.seconds / total }));
+}

@@ -1,0 +1,99 @@
+/**
+ * Tokens per second of one layer.
+ *
+ * @module
+ */
+import type { Result } from "../../suites/result_schema.ts";
+import { contextSeries, isMeasured } from "../analysis.ts";
+import { formatContext, formatInterval, formatTokenRate } from "../format.ts";
+import { shortSeriesNames } from "../summary_tables.ts";
+import { Figure } from "./figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
+import { plotStyles } from "./palette.ts";
+import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
+
+/** The section, or null where the result has nothing for it. */
+export function throughputSection(result: Result, prefix: string): Section | null {
+  const measured = result.cases.filter(isMeasured).filter(({ throughput }) =>
+    throughput !== undefined && throughput.median > 0
+  );
+  const own = measured.filter(({ suite }) => suite === "throughput");
+  // Without a throughput suite, the latency cases still say tokens per second of one layer.
+  const suite = own.length > 0
+    ? own
+    : measured.filter(({ suite, sweeps }) =>
+      suite === "latency" && (sweeps === undefined || sweeps.includes("context"))
+    );
+  const series = contextSeries({
+    ...result,
+    cases: suite.map((record) => ({ ...record, suite: "latency" as const, sweeps: ["context"] })),
+  });
+  if (series.length === 0) return null;
+  const styles = plotStyles(series.map(({ implementation }) => implementation));
+  const { names } = shortSeriesNames(series);
+  const plot: PlotSeries[] = series.map(({ points }, i) => ({
+    ...styles[i],
+    label: names[i].replace(/^peer:/, ""),
+    points: points.map(({ context, case: { throughput } }) => ({
+      x: context,
+      y: throughput!.median,
+      low: throughput!.low,
+      high: throughput!.high,
+    })),
+  }));
+  const all = plot.flatMap(({ points }) => points);
+  return {
+    id: `${prefix}throughput`,
+    nav: "Throughput",
+    content: (
+      <Spread
+        title="Tokens per second of one layer"
+        figure={
+          <Figure
+            id={`${prefix}throughput-figure`}
+            title="Throughput against context"
+            description={describe(plot, formatTokenRate)}
+            height={360}
+            draw={(size) => (
+              <LogPlot
+                size={size}
+                x={contextAxis(all.map(({ x }) => x))}
+                y={{
+                  label: "tokens per second",
+                  domain: logDomain(all.map(({ y }) => y), 1.5),
+                  format: formatTick(formatTokenRate),
+                  base: 10,
+                }}
+                series={plot}
+                labelRoom={150}
+              />
+            )}
+            legend={plot}
+            table={{
+              caption: "Tokens per second of one layer",
+              columns: [
+                { title: "Context", numeric: true },
+                { title: "Series" },
+                { title: "Median", numeric: true },
+                { title: "95 % interval", numeric: true },
+              ],
+              rows: plot.flatMap(({ label, points }) =>
+                points.map((point) => [
+                  formatContext(point.x),
+                  label,
+                  formatTokenRate(point.y),
+                  formatInterval([point.low!, point.high!], formatTokenRate),
+                ])
+              ),
+            }}
+          />
+        }
+      >
+        <p>
+          One attention layer alone, so these rates are no training throughput and stand beside none
+          of the paper’s tables.
+        </p>
+      </Spread>
+    ),
+  };
+}
