@@ -35,9 +35,14 @@ export interface LighthouseOptions {
   readonly dilation?: number;
 }
 
+/** What is computed and timed: the layer, its gradients, or both in one. */
+export type Direction = "forward" | "backward" | "forward-backward";
+
 /** What is to be computed. */
 export interface Problem {
   readonly shape: AttentionShape;
+  /** Default `forward`. `backward` runs the forward pass once, untimed, when it is prepared. */
+  readonly direction?: Direction;
   readonly lighthouse?: LighthouseOptions;
 }
 
@@ -69,6 +74,8 @@ export interface LayerInputs {
   readonly q: Tensor;
   readonly k: Tensor;
   readonly v: Tensor;
+  /** dO; needed for every direction but `forward`. */
+  readonly outputGradient?: Tensor;
 }
 
 /** A prepared case: buffers allocated, pipelines compiled, ready to run any number of times. */
@@ -89,6 +96,8 @@ export interface Prepared {
     readonly lse: Tensor;
     /** Pyramid indices in gathered order, `[heads, S]`, for Lighthouse. */
     readonly readSelection?: () => Promise<Int32Array>;
+    /** dQ, dK, dV, each `[heads, context, headDim]`, unless the direction is `forward`. */
+    readonly gradients?: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
   };
   readonly destroy: () => void;
 }

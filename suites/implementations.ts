@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { dense } from "../kernels/dense_attention/dense_attention.ts";
+import { dense } from "../kernels/dense_attention/dense_layer.ts";
 import { denseNaive } from "../kernels/dense_attention/dense_attention_naive.ts";
 import { lighthouseNorm } from "../kernels/lighthouse/lighthouse_attention.ts";
 import type { Implementation, LighthouseOptions } from "../kernels/implementation.ts";

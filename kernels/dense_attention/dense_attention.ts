@@ -17,19 +17,15 @@ import code from "./dense_attention.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
-  createTensor,
   createUniform,
   type Dispatch,
   type DType,
   floatBits,
-  headsPerBlock,
   slice,
   type Tensor,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
-import { Timer } from "../gpu/timing.ts";
-import type { AttentionShape, Implementation, ImplementationPlan } from "../implementation.ts";
 import { generateDense } from "./dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
@@ -242,84 +238,3 @@ export async function bindDenseTensors(
   }
   return { dispatches, destroy: () => kernels.forEach((kernel) => kernel.destroy()) };
 }
-
-/** The plan of a whole layer: all heads, inputs and outputs included. */
-export function planDenseLayer(
-  gpu: Pick<Gpu, "capabilities" | "adapter">,
-  shape: AttentionShape,
-): ImplementationPlan {
-  const { heads, context: rows, headDim, dtype } = shape;
-  const perBlock = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  const plan = planDenseAttention(gpu, { heads: perBlock, rows, headDim, dtype });
-  const size = { heads, rows, headDim };
-  const flops = denseForwardFlops(size);
-  const bytes = denseForwardBytes({ ...size, dtype });
-  const buffers = [
-    ...["q", "k", "v", "output"].map((name) => ({ name, bytes: bytes / 4 })),
-    { name: "log-sum-exp", bytes: heads * rows * 4 },
-  ];
-  return {
-    stages: [{ name: "attention", flops, bytes }],
-    flops,
-    bytes,
-    buffers,
-    peakBytes: buffers.reduce((sum, buffer) => sum + buffer.bytes, 0),
-    headsPerBlock: plan.heads,
-  };
-}
-
-/** Makes a dense implementation from a kernel. */
-export function denseImplementation(
-  options: {
-    name: string;
-    title: string;
-    create: (
-      gpu: Gpu,
-      size: DenseAttentionOptions,
-    ) => Promise<DenseAttention>;
-  },
-): Implementation {
-  return {
-    name: options.name,
-    title: options.title,
-    plan: (gpu, problem) => planDenseLayer(gpu, problem.shape),
-    prepare: async (gpu, problem, { inputs, flopsPerDispatch }) => {
-      const { heads, context: rows, headDim: dim, dtype } = problem.shape;
-      const plan = planDenseLayer(gpu, problem.shape);
-      const each = { headsPerBlock: inputs.q.blocks[0].heads };
-      const output = await createTensor(gpu, { heads, rows, dim, dtype }, {
-        ...each,
-        label: "output",
-      });
-      const lse = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" }, {
-        ...each,
-        label: "log-sum-exp",
-      });
-      const bound = await bindDenseTensors(gpu, { ...inputs, o: output, lse }, {
-        create: (blockHeads) =>
-          options.create(gpu, { heads: blockHeads, rows, headDim: dim, dtype, flopsPerDispatch }),
-      });
-      const timer = new Timer(gpu);
-      const stages = [{ name: "attention", dispatches: bound.dispatches }];
-      return {
-        plan,
-        stages: ["attention"],
-        execute: (run) => timer.run(stages, run),
-        outputs: { output, lse },
-        destroy: () => {
-          timer.destroy();
-          bound.destroy();
-          output.destroy();
-          lse.destroy();
-        },
-      };
-    },
-  };
-}
-
-/** The tiled portable kernel. */
-export const dense: Implementation = denseImplementation({
-  name: "dense",
-  title: "dense causal attention",
-  create: (gpu, size) => createDenseAttention(gpu, planDenseAttention(gpu, size)),
-});

@@ -8,7 +8,8 @@ import code from "./dense_attention_naive.wgsl" with { type: "text" };
 import { bindDispatch, createUniform, type DType, floatBits, slice } from "../gpu/buffers.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import type { Implementation } from "../implementation.ts";
-import { denseImplementation, planDenseAttention } from "./dense_attention.ts";
+import { planDenseAttention } from "./dense_attention.ts";
+import { denseImplementation } from "./dense_layer.ts";
 
 /** Element access by type: a pair is one word of f16 or two of f32. */
 function accessors(headDim: number, dtype: DType): string {

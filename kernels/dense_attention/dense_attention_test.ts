@@ -13,13 +13,9 @@ import { openDawn } from "../gpu/dawn.ts";
 import { DeviceError, type Gpu, openDevice } from "../gpu/device.ts";
 import { fillSeeded } from "../gpu/random.ts";
 import type { Implementation } from "../implementation.ts";
-import {
-  chooseTiling,
-  createDenseAttention,
-  dense,
-  planDenseAttention,
-} from "./dense_attention.ts";
+import { chooseTiling, createDenseAttention, planDenseAttention } from "./dense_attention.ts";
 import { planDenseBackward } from "./dense_attention_backward.ts";
+import { dense } from "./dense_layer.ts";
 import { denseNaive } from "./dense_attention_naive.ts";
 import { denseAttentionReference, worstRatio } from "./dense_attention_reference.ts";
 

@@ -1,0 +1,258 @@
+/**
+ * Dense causal attention as a layer: all heads, block after block, in either direction.
+ *
+ * @module
+ */
+import {
+  createTensor,
+  type Dispatch,
+  headsPerBlock,
+  type Tensor,
+  type TensorShape,
+} from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { type Stage, Timer } from "../gpu/timing.ts";
+import type {
+  AttentionShape,
+  Direction,
+  Implementation,
+  ImplementationPlan,
+  LayerInputs,
+  Prepared,
+  Problem,
+  StagePlan,
+} from "../implementation.ts";
+import {
+  bindDenseTensors,
+  createDenseAttention,
+  type DenseAttention,
+  type DenseAttentionOptions,
+  planDenseAttention,
+} from "./dense_attention.ts";
+import {
+  createDenseBackward,
+  type DenseBackward,
+  planDenseBackward,
+} from "./dense_attention_backward.ts";
+import {
+  denseBackwardBytes,
+  denseBackwardFlops,
+  denseForwardBytes,
+  denseForwardFlops,
+} from "./dense_attention_cost.ts";
+
+/** Tensors of a backward pass over blocks of heads, beside those of the forward pass. */
+export interface DenseBackwardTensors {
+  readonly outputGradient: Tensor;
+  /** f32 `[heads, N, 1]`, scratch. */
+  readonly delta: Tensor;
+  /** `[heads, N, d]` each, written. */
+  readonly gradients: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
+}
+
+/** Compiles backward kernels for every block size and binds them, block after block. */
+export async function bindDenseBackwardTensors(
+  gpu: Gpu,
+  tensors: { q: Tensor; k: Tensor; v: Tensor; o: Tensor; lse: Tensor } & DenseBackwardTensors,
+  options: { flopsPerDispatch?: number } = {},
+): Promise<{ dispatches: Dispatch[]; destroy: () => void }> {
+  const { q, gradients } = tensors;
+  const kernels = new Map<number, DenseBackward>();
+  const dispatches: Dispatch[] = [];
+  for (const [i, block] of q.blocks.entries()) {
+    let kernel = kernels.get(block.heads);
+    if (!kernel) {
+      kernel = await createDenseBackward(
+        gpu,
+        planDenseBackward(gpu, {
+          heads: block.heads,
+          rows: q.rows,
+          headDim: q.dim,
+          dtype: q.dtype,
+          ...options,
+        }),
+      );
+      kernels.set(block.heads, kernel);
+    }
+    const at = (tensor: Tensor) => tensor.blocks[i].data;
+    dispatches.push(...kernel.bind({
+      q: at(q),
+      k: at(tensors.k),
+      v: at(tensors.v),
+      o: at(tensors.o),
+      lse: at(tensors.lse),
+      outputGradient: at(tensors.outputGradient),
+      delta: at(tensors.delta),
+      queryGradient: at(gradients.q),
+      keyGradient: at(gradients.k),
+      valueGradient: at(gradients.v),
+    }));
+  }
+  return { dispatches, destroy: () => kernels.forEach((kernel) => kernel.destroy()) };
+}
+
+/** Whether a direction computes gradients, and whether it times the forward pass. */
+export function directionParts(direction: Direction | undefined) {
+  return {
+    forward: direction !== "backward",
+    backward: direction === "backward" || direction === "forward-backward",
+  };
+}
+
+/** The plan of a whole layer: all heads, inputs and outputs included. */
+export function planDenseLayer(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  shape: AttentionShape,
+  direction: Direction = "forward",
+): ImplementationPlan {
+  const { heads, context: rows, headDim, dtype } = shape;
+  const headBlock = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
+  planDenseAttention(gpu, { heads: headBlock, rows, headDim, dtype });
+  const size = { heads, rows, headDim, dtype };
+  const parts = directionParts(direction);
+  const tensor = denseForwardBytes(size) / 4;
+  const stages: StagePlan[] = [];
+  const names = ["q", "k", "v", "output"];
+  const statistics = ["log-sum-exp"];
+  if (parts.forward) {
+    stages.push({
+      name: "attention",
+      flops: denseForwardFlops(size),
+      bytes: denseForwardBytes(size),
+    });
+  }
+  if (parts.backward) {
+    planDenseBackward(gpu, { heads: headBlock, rows, headDim, dtype });
+    stages.push({
+      name: "attention-backward",
+      flops: denseBackwardFlops(size),
+      bytes: denseBackwardBytes(size),
+    });
+    names.push("output gradient", "q gradient", "k gradient", "v gradient");
+    statistics.push("delta");
+  }
+  const buffers = [
+    ...names.map((name) => ({ name, bytes: tensor })),
+    ...statistics.map((name) => ({ name, bytes: heads * rows * 4 })),
+  ];
+  const total = (records: readonly { bytes: number }[]) =>
+    records.reduce((sum, { bytes }) => sum + bytes, 0);
+  return {
+    stages,
+    flops: stages.reduce((sum, { flops }) => sum + flops, 0),
+    bytes: total(stages),
+    buffers,
+    peakBytes: total(buffers),
+    headsPerBlock: headBlock,
+  };
+}
+
+/** Makes a dense implementation from a forward kernel. */
+export function denseImplementation(
+  options: {
+    name: string;
+    title: string;
+    create: (gpu: Gpu, size: DenseAttentionOptions) => Promise<DenseAttention>;
+  },
+): Implementation {
+  return {
+    name: options.name,
+    title: options.title,
+    plan: (gpu, problem) => planDenseLayer(gpu, problem.shape, problem.direction),
+    prepare: (gpu, problem, given) =>
+      prepareDense(gpu, problem, {
+        ...given,
+        create: (heads) => {
+          const { context: rows, headDim, dtype } = problem.shape;
+          const { flopsPerDispatch } = given;
+          return options.create(gpu, { heads, rows, headDim, dtype, flopsPerDispatch });
+        },
+      }),
+  };
+}
+
+async function prepareDense(
+  gpu: Gpu,
+  problem: Problem,
+  options: {
+    inputs: LayerInputs;
+    flopsPerDispatch?: number;
+    create: (heads: number) => Promise<DenseAttention>;
+  },
+): Promise<Prepared> {
+  const { inputs, flopsPerDispatch } = options;
+  const { heads, context: rows, headDim: dim, dtype } = problem.shape;
+  const plan = planDenseLayer(gpu, problem.shape, problem.direction);
+  const parts = directionParts(problem.direction);
+  const owned: { destroy: () => void }[] = [];
+  const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
+  const own = <T extends { destroy: () => void }>(thing: T): T => {
+    owned.push(thing);
+    return thing;
+  };
+  const headBlock = inputs.q.blocks[0].heads;
+  const allocate = async (label: string, shape: Partial<TensorShape> = {}) =>
+    own(
+      await createTensor(gpu, { heads, rows, dim, dtype, ...shape }, {
+        label,
+        headsPerBlock: headBlock,
+      }),
+    );
+  const statistic = { dim: 1, dtype: "f32" } as const;
+  try {
+    const output = await allocate("output");
+    const lse = await allocate("log-sum-exp", statistic);
+    const forward = own(
+      await bindDenseTensors(gpu, { ...inputs, o: output, lse }, { create: options.create }),
+    );
+    const timer = own(new Timer(gpu));
+    const forwardStage: Stage = { name: "attention", dispatches: forward.dispatches };
+    const stages: Stage[] = parts.forward ? [forwardStage] : [];
+    if (!parts.backward) {
+      return {
+        plan,
+        stages: ["attention"],
+        execute: (run) => timer.run(stages, run),
+        outputs: { output, lse },
+        destroy,
+      };
+    }
+    const { outputGradient } = inputs;
+    if (!outputGradient) throw new RangeError("prepare dense backward: outputGradient is missing");
+    const gradients = {
+      q: await allocate("q gradient"),
+      k: await allocate("k gradient"),
+      v: await allocate("v gradient"),
+    };
+    const delta = await allocate("delta", statistic);
+    const backward = own(
+      await bindDenseBackwardTensors(gpu, {
+        ...inputs,
+        o: output,
+        lse,
+        outputGradient,
+        delta,
+        gradients,
+      }, { flopsPerDispatch }),
+    );
+    stages.push({ name: "attention-backward", dispatches: backward.dispatches });
+    if (!parts.forward) await timer.run([forwardStage]);
+    return {
+      plan,
+      stages: stages.map(({ name }) => name),
+      execute: (run) => timer.run(stages, run),
+      outputs: { output, lse, gradients },
+      destroy,
+    };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}
+
+/** The tiled portable kernels. */
+export const dense: Implementation = denseImplementation({
+  name: "dense",
+  title: "dense causal attention",
+  create: (gpu, size) => createDenseAttention(gpu, planDenseAttention(gpu, size)),
+});
