@@ -186,7 +186,9 @@ export function verdictLine(result: Result): string {
   const claimed = formatRatio(PAPER_SPEEDUP.forward).replace(".0×", "×");
   const where = result.environment.adapter.software ? "on this software adapter" : "here";
   if (row.ours !== null) {
-    const measured = `${formatRatio(row.ours.value)} at 512K tokens, forward`;
+    const measured = `${formatRatio(row.ours.value)} (${
+      formatQuantityInterval(row.ours)
+    }) at 512K tokens, forward`;
     if (row.verdict === "reproduced") return `The ${claimed} holds ${where}: ${measured}.`;
     if (row.verdict === "partly") return `The ${claimed} holds only in part ${where}: ${measured}.`;
     return `The ${claimed} does not hold ${where}: ${measured}.`;
@@ -198,11 +200,15 @@ export function verdictLine(result: Result): string {
       : "Nothing was measured.";
   }
   const at = formatContext(nearest.context);
-  const speed = nearest.low > 1
-    ? `Lighthouse is ${formatRatio(nearest.ratio)} as fast as dense attention`
-    : nearest.high < 1
-    ? `Lighthouse takes ${formatRatio(1 / nearest.ratio)} as long as dense attention`
-    : "Lighthouse and dense attention take the same time";
+  const { ratio, low, high } = nearest;
+  const speed = low > 1
+    ? `Lighthouse is ${formatRatio(ratio)} (${formatInterval([low, high], formatRatio)}) ` +
+      `as fast as dense attention`
+    : high < 1
+    ? `Lighthouse takes ${formatRatio(1 / ratio)} (${
+      formatInterval([1 / high, 1 / low], formatRatio)
+    }) as long as dense attention`
+    : "no difference in speed between Lighthouse and dense attention shows";
   return `The ${claimed} at 512K was not run. At ${at}, ${speed} ${where}.`;
 }
 
@@ -310,19 +316,20 @@ function equalCostClaim(result: Result, direction: Direction): ClaimRow {
     verdict: "not run",
     why,
   });
-  const series = contextSeries(result).filter((series) =>
-    series.direction === direction &&
-    series.points.every(({ case: record }) => hasSetting(record, PAPER_SETTING))
-  );
+  // Only the point at 512K must have the paper's k: at short contexts k is rounded up to 128.
+  const series = contextSeries(result).filter((series) => series.direction === direction);
   const lighthouse = series.find(({ implementation, points }) =>
     implementation === "lighthouse-norm" &&
-    points.some(({ context }) => context === HEADLINE_CONTEXT)
+    points.some((point) =>
+      point.context === HEADLINE_CONTEXT && hasSetting(point.case, PAPER_SETTING)
+    )
   );
   if (lighthouse === undefined) {
     return notRun(whyNotReached(result, direction));
   }
-  const dense = series.find(({ implementation, dtype }) =>
-    implementation === "dense" && dtype === lighthouse.dtype
+  const dense = series.find(({ implementation, dtype, heads, headDim }) =>
+    implementation === "dense" && dtype === lighthouse.dtype && heads === lighthouse.heads &&
+    headDim === lighthouse.headDim
   );
   const target = lighthouse.points.find(({ context }) => context === HEADLINE_CONTEXT)!;
   const at = (end: "median" | "low" | "high", seconds: number) =>

@@ -33,7 +33,10 @@ Deno.test("the headline claim is judged on the upper end of the interleaved rati
   assert.equal(judged.ratio, 16.7 / 21);
   assert.equal(row(withHeadline(16.5), "speedup-forward").verdict, "partly");
   assert.equal(row(withHeadline(3), "speedup-forward").verdict, "not reproduced");
-  assert.match(claims.verdictLine(withHeadline(3)), /^The 21× does not hold here: 3\.00× at 512K/);
+  assert.match(
+    claims.verdictLine(withHeadline(3)),
+    /^The 21× does not hold here: 3\.00× \(2\.97–3\.03×\) at 512K/,
+  );
 });
 
 Deno.test("a run that stops earlier shows its nearest point and is not run", () => {
@@ -101,6 +104,15 @@ Deno.test("the context of equal cost is interpolated and judged by the advantage
   const judged = row(result, "equal-cost-forward");
   assert.equal(Math.round(judged.ours!.value), Math.round(65_536 * Math.SQRT2));
   assert.equal(judged.verdict, "reproduced");
+  // At 2K the rule N/64 is rounded up to 128: the series goes on.
+  const short = sampleResult({ contexts: [2048] }).cases;
+  for (const { lighthouse } of [...result.cases, ...short]) {
+    if (lighthouse) Object.assign(lighthouse, { k: Math.max(128, lighthouse.k), kRule: "N/64" });
+  }
+  assert.equal(
+    row({ ...result, cases: [...short, ...result.cases] }, "equal-cost-forward").verdict,
+    "reproduced",
+  );
   Object.assign(target, { median: 1e9, low: 1e9, high: 1e9 });
   assert.match(row(result, "equal-cost-forward").why, /nothing is extrapolated/);
 });
@@ -157,6 +169,24 @@ Deno.test("the hardware notice tells software, other and same hardware apart", (
     "different",
   );
   assert.equal(claims.hardwareNotice(sampleResult({ description: "NVIDIA B200" })).level, "same");
+});
+
+Deno.test("the verdict line says slower, the same and faster apart", () => {
+  const line = (ratio: number, spread: number) => {
+    const result = sampleResult({ contexts: [8192] });
+    Object.assign(result.ratios[0], {
+      ratio,
+      low: ratio * (1 - spread),
+      high: ratio * (1 + spread),
+    });
+    return claims.verdictLine(result).replace("The 21× at 512K was not run. At 8K, ", "");
+  };
+  assert.equal(
+    line(0.5, 0.2),
+    "Lighthouse takes 2.00× (1.67–2.50×) as long as dense attention here.",
+  );
+  assert.match(line(0.95, 0.1), /^no difference in speed/);
+  assert.equal(line(2, 0.1), "Lighthouse is 2.00× (1.80–2.20×) as fast as dense attention here.");
 });
 
 Deno.test("an empty run says that nothing was measured", () => {

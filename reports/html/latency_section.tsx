@@ -25,6 +25,7 @@ import {
   type Section,
   Spread,
   timeLabel,
+  unbroken,
 } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
@@ -62,7 +63,9 @@ export function latencySection(result: Result, prefix: string): Section | null {
         figure={
           <Figure
             id={`${prefix}latency-figure`}
-            title={`Latency against context, both axes logarithmic${shared ? ` (${shared})` : ""}`}
+            title={unbroken(
+              `Latency against context, both axes logarithmic${shared ? ` (${shared})` : ""}`,
+            )}
             description={describe(plot, formatSeconds)}
             draw={(size) => (
               <LogPlot

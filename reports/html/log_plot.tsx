@@ -121,7 +121,12 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
   // Lines that end at the right edge and marks there are named in the margin, all others in place.
   const atEdge = (value: number) => x(value) > right - 0.12 * (right - margin.left);
   const vivid = series.filter(({ faint }) => !faint);
-  const named = compact ? [] : vivid.filter(({ points, scatter }) => points.length > 0 && !scatter);
+  // A long name would run out of the drawing: the legend has it.
+  const named = compact
+    ? []
+    : vivid.filter(({ points, scatter, label }) =>
+      points.length > 0 && !scatter && label.length <= 22
+    );
   const labels = placeLabels([
     ...named.flatMap((one): PlacedLabel[] => {
       const last = one.points[one.points.length - 1];
@@ -250,13 +255,13 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
           />
           {(compact || !atEdge(mark.x)) && (
             <>
-              <text x={at(mark.x, x) + 8} y={at(mark.y, y) - 27} text-anchor="end">
+              <text x={at(mark.x, x) + 8} y={at(mark.y, y) + 24} text-anchor="end">
                 {mark.label}
               </text>
               <text
                 class="detail"
                 x={at(mark.x, x) + 8}
-                y={at(mark.y, y) - 13}
+                y={at(mark.y, y) + 38}
                 text-anchor="end"
               >
                 {mark.detail}

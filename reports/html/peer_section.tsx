@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Result } from "../../suites/result_schema.ts";
+import type { CaseRecord, RatioRecord, Result } from "../../suites/result_schema.ts";
 import { isMeasured } from "../analysis.ts";
 import {
   ABSENT,
@@ -27,9 +27,7 @@ export function peerSection(result: Result, prefix: string): Section | null {
       other.direction === record.direction && other.shape.context === record.shape.context &&
       other.shape.heads === record.shape.heads && other.shape.headDim === record.shape.headDim
     );
-    const interleaved = result.ratios.find(({ numerator, denominator }) =>
-      dense !== undefined && numerator === record.id && denominator === dense.id
-    );
+    const interleaved = dense === undefined ? undefined : interleavedRatio(result, record, dense);
     const shown = isMeasured(record);
     const against = !shown || dense === undefined
       ? ABSENT
@@ -70,4 +68,18 @@ export function peerSection(result: Result, prefix: string): Section | null {
       </>
     ),
   };
+}
+
+/** Peer time over dense time from interleaved rounds, whichever of the two was the numerator. */
+function interleavedRatio(
+  result: Result,
+  peer: CaseRecord,
+  dense: CaseRecord,
+): Pick<RatioRecord, "ratio" | "low" | "high"> | undefined {
+  for (const { numerator, denominator, ratio, low, high } of result.ratios) {
+    if (numerator === peer.id && denominator === dense.id) return { ratio, low, high };
+    if (numerator === dense.id && denominator === peer.id) {
+      return { ratio: 1 / ratio, low: 1 / high, high: 1 / low };
+    }
+  }
 }

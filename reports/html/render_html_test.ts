@@ -225,6 +225,26 @@ Deno.test("several results start with a comparison and keep their sections apart
   );
 });
 
+Deno.test("a peer's interleaved ratio reads as peer time over dense time either way round", () => {
+  const result = sampleResult({ contexts: [8192], extras: true });
+  const dense = result.cases.find(({ id }) => id.startsWith("latency/dense/"))!.id;
+  const peer = result.cases.find(({ id }) => id.startsWith("latency/peer:"))!.id;
+  const base = { method: "abba" as const, rounds: 4 };
+  assert.match(renderHtml([result]), /1\.60× \(medians, not interleaved\)/);
+  result.ratios.push({ ...base, numerator: peer, denominator: dense, ratio: 4, low: 2, high: 5 });
+  assert.match(renderHtml([result]), /4\.00× \(2\.00–5\.00×\)/);
+  result.ratios.pop();
+  result.ratios.push({
+    ...base,
+    numerator: dense,
+    denominator: peer,
+    ratio: 0.25,
+    low: 0.2,
+    high: 0.5,
+  });
+  assert.match(renderHtml([result]), /4\.00× \(2\.00–5\.00×\)/);
+});
+
 Deno.test("renderHtml refuses an empty list", () => {
   assert.throws(() => renderHtml([]), /cannot render a report of 0 results/);
 });

@@ -28,13 +28,20 @@ export function Spread(
 ): JSX.Element {
   return (
     <>
-      <h2>{title}</h2>
+      <h2>{typeof title === "string" ? unbroken(title) : title}</h2>
       <div class="spread">
         <div>{figure}</div>
         <div class="notes">{children}</div>
       </div>
     </>
   );
+}
+
+/** Text in which a number stays on one line with its unit, and a symbol with its value. */
+export function unbroken(text: string): string {
+  return text
+    .replace(/ = /g, "\u00a0=\u00a0")
+    .replace(/(\d) (?=%|[kMGTP]?(?:FLOP|B|tok)\b|[mµn]?s\b)/g, "$1\u00a0");
 }
 
 /** N with an exponent, as a slope is written. */

@@ -35,7 +35,7 @@ main,footer{max-width:1168px;margin:0 auto;padding:0 1.5rem}
 main>.verdict{padding-top:3.4rem}
 .facts{margin:.9rem 0 1.1rem;color:var(--soft);font-size:.92rem}
 .facts span{display:inline-block}
-.facts span+span::before{content:"·";margin:0 .55em;color:var(--faint)}
+.facts span:not(:last-child)::after{content:"·";margin:0 .55em;color:var(--faint)}
 .notice{margin:.5rem 0;padding:.5rem .9rem;border-left:4px solid var(--notice-edge);background:var(--notice);font-size:.92rem;max-width:60rem}
 .notice.same{border-color:var(--rule-strong);background:var(--tint)}
 .notice.failed{border-color:var(--bad);background:var(--bad-tint)}
