@@ -18,7 +18,7 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import { foldGrid, type LighthouseGeometry } from "./lighthouse_geometry.ts";
-import { requireBytes, wordsPerRow } from "./rows.ts";
+import { requireBytes, requirePowerOfTwo, wordsPerRow } from "./rows.ts";
 
 /** Options of {@linkcode planGather}. */
 export interface GatherOptions {
@@ -62,6 +62,8 @@ export function planGather(geometry: LighthouseGeometry, options: GatherOptions)
   const threads = options.threads ?? 256;
   const rowsPerThread = options.rowsPerThread ?? 4;
   const columns = wordsPerRow(headDim, dtype);
+  requirePowerOfTwo("gather threads", threads, { least: columns, most: 1024 });
+  requirePowerOfTwo("gather rowsPerThread", rowsPerThread, { least: 1, most: 64 });
   const [x, y] = foldGrid(Math.ceil(geometry.gathered / (threads / columns * rowsPerThread)));
   const elements = heads * headDim * bytesPerElement(dtype);
   const rows = Array.from({ length: rowsPerThread }, (_, r) => r);

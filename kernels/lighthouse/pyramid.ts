@@ -25,7 +25,7 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { type BindingKind, createPipeline } from "../gpu/pipeline.ts";
 import { foldGrid, type LighthouseGeometry } from "./lighthouse_geometry.ts";
-import { cellCode, requireBytes, wordsPerRow } from "./rows.ts";
+import { cellCode, requireBytes, requirePowerOfTwo, wordsPerRow } from "./rows.ts";
 
 /** Options of {@linkcode planPyramid}. */
 export interface PyramidOptions {
@@ -74,6 +74,8 @@ export function planPyramid(geometry: LighthouseGeometry, options: PyramidOption
   const columns = wordsPerRow(headDim, dtype);
   const rowsInFlight = Math.min(options.rowsInFlight ?? 8, geometry.windowRows);
   const windows = geometry.context / geometry.windowRows;
+  requirePowerOfTwo("pyramid threads", threads, { least: columns, most: 1024 });
+  requirePowerOfTwo("pyramid rowsInFlight", rowsInFlight, { least: 1, most: 64 });
   const maxima = [...new Set([...windowsWithin(geometry, rowsInFlight), rowsInFlight])];
   const [x, y] = foldGrid(Math.ceil(windows / (threads / columns)));
   const elements = heads * headDim * bytesPerElement(dtype);

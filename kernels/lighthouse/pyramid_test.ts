@@ -178,3 +178,13 @@ Deno.test("planPyramid needs no device and keeps its code small", () => {
   assert.equal(plain.scoreBytes, 0);
   assert.equal(plain.bindings.length, 3);
 });
+
+Deno.test("planPyramid refuses tuning options that its code cannot have", () => {
+  const geometry = planGeometry(2048, { levels: 3, pooling: 4, k: 128 });
+  const options = { heads: 1, headDim: 128, dtype: "f32", scored: true } as const;
+  assert.throws(
+    () => planPyramid(geometry, { ...options, threads: 16 }),
+    /pyramid threads: 16 is not a power of two from 32 to 1024/,
+  );
+  assert.throws(() => planPyramid(geometry, { ...options, rowsInFlight: 3 }), /rowsInFlight: 3/);
+});

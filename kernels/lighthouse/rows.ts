@@ -72,3 +72,19 @@ export function requireBytes(what: string, slice: BufferSlice, bytes: number): v
     throw new RangeError(`bind ${what}: ${slice.size} bytes given, ${bytes} needed`);
   }
 }
+
+/**
+ * Checks a tuning option.
+ *
+ * @throws {RangeError} naming the option, its value and the limits.
+ */
+export function requirePowerOfTwo(
+  what: string,
+  value: number,
+  range: { least: number; most: number },
+): void {
+  const { least, most } = range;
+  if (!Number.isInteger(Math.log2(value)) || value < least || value > most) {
+    throw new RangeError(`plan ${what}: ${value} is not a power of two from ${least} to ${most}`);
+  }
+}

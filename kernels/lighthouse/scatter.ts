@@ -19,7 +19,7 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import { foldGrid, type LighthouseGeometry } from "./lighthouse_geometry.ts";
-import { cellCode, requireBytes, wordsPerRow } from "./rows.ts";
+import { cellCode, requireBytes, requirePowerOfTwo, wordsPerRow } from "./rows.ts";
 
 /** Options of {@linkcode planScatter}. */
 export interface ScatterOptions {
@@ -61,6 +61,8 @@ export function planScatter(geometry: LighthouseGeometry, options: ScatterOption
   const threads = options.threads ?? 256;
   const rowsPerThread = Math.min(options.rowsPerThread ?? 4, geometry.pooling);
   const columns = wordsPerRow(headDim, dtype);
+  requirePowerOfTwo("scatter threads", threads, { least: columns, most: 1024 });
+  requirePowerOfTwo("scatter rowsPerThread", rowsPerThread, { least: 1, most: 64 });
   const units = geometry.context / rowsPerThread + 1;
   const [x, y] = foldGrid(Math.ceil(units / (threads / columns)));
   const elements = heads * headDim * bytesPerElement(dtype);
