@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import type { Capabilities } from "../kernels/gpu/device.ts";
+import { UsageError } from "./errors.ts";
+import { IMPLEMENTATIONS } from "./implementations.ts";
+import {
+  checkProblem,
+  planIdentity,
+  type PlannedDevice,
+  type PlanOptions,
+  planRun,
+  predictSeconds,
+} from "./plan.ts";
+import { loadProfile, PROFILE_NAMES, resolveK } from "./profile.ts";
+
+const capabilities: Capabilities = {
+  f16: true,
+  subgroups: true,
+  subgroupMinSize: 32,
+  subgroupMaxSize: 32,
+  timestamps: true,
+  subgroupMatrix: [],
+  subgroupsDirective: "",
+  maxBindingBytes: 2 ** 31 - 4,
+  maxBufferBytes: 2 ** 48,
+  maxWorkgroupBytes: 49152,
+  maxInvocations: 1024,
+  maxWorkgroupsPerDimension: 65535,
+  storageAlignment: 32,
+};
+
+const h100: PlannedDevice = {
+  capabilities,
+  adapter: {
+    vendor: "4318",
+    architecture: "",
+    device: "",
+    description: "NVIDIA H100",
+    isFallbackAdapter: false,
+    software: false,
+  },
+  deviceMemoryBytes: 80 * 2 ** 30,
+};
+
+const plan = (options: PlanOptions, device = h100) => planRun(options, device, IMPLEMENTATIONS);
+
+Deno.test("every profile plans on a large device; only impossible grid points are skipped", () => {
+  for (const profile of PROFILE_NAMES) {
+    const { groups, checks, throughput } = plan({ profile });
+    assert.ok(groups.length >= loadProfile(profile).contexts.length);
+    assert.ok(checks.length >= 3 && throughput.length >= 2);
+    const ids = groups.flatMap((g) => [g.baseline!, ...g.candidates]).map((entry) => entry.id);
+    assert.equal(new Set(ids).size, ids.length);
+    for (const group of groups) {
+      assert.equal(group.baseline!.skip, undefined);
+      for (const entry of group.candidates) {
+        assert.ok(checks.some((check) => check.id === entry.gate) || entry.skip, entry.id);
+      }
+    }
+  }
+});
+
+Deno.test("the paper profile reaches 512K with k = 8192 and merges sweeps that share a point", () => {
+  const { groups } = plan({ profile: "paper" });
+  const contexts = groups.map((group) => group.baseline!.problem.shape.context);
+  assert.deepEqual(contexts, [8192, 16384, 32768, 65536, 98304, 131072, 262144, 524288]);
+  const last = groups.at(-1)!.candidates[0];
+  assert.equal(last.problem.lighthouse!.k, 8192);
+  assert.equal(last.plan!.gathered, 98304);
+  const shared = groups[4].candidates.find(({ id }) => id.endsWith("L3-p2-k1536"))!;
+  assert.deepEqual(shared.sweeps, ["k", "pooling", "levels"]);
+});
+
+Deno.test("a grid point that cannot be computed is skipped with its reason", () => {
+  const { groups } = plan({ profile: "smoke", contexts: [8192], k: [128, 1536] });
+  const [small, large] = groups[0].candidates;
+  assert.equal(small.skip, undefined);
+  assert.match(large.skip!, /plan lighthouse: /);
+});
+
+Deno.test("options that leave only the impossible are a usage error in one line", () => {
+  const cases: [PlanOptions, RegExp][] = [
+    [{ profile: "smoke", contexts: [8192], k: [1536] }, /plan lighthouse: /],
+    [{ profile: "smoke", headDims: [7] }, /head dimension 7 is not one of/],
+    [{ profile: "smoke", pooling: [3] }, /pooling 3 is not a power of two/],
+    [{ profile: "nope" }, /profile nope is not one of smoke, standard, paper/],
+    [{ profile: "smoke", scorers: ["nope"] }, /scorer nope is not one of norm/],
+    [{ profile: "smoke", implementations: ["nope"] }, /implementation nope is not one of dense/],
+    [{ profile: "smoke", directions: ["backward"] }, /direction backward is not one/],
+  ];
+  for (const [options, message] of cases) {
+    assert.throws(
+      () => plan(options),
+      (error) =>
+        error instanceof UsageError && message.test(error.message) && !error.message.includes("\n"),
+    );
+  }
+});
+
+Deno.test("memory: what cannot fit is skipped with the bytes, pairs that cannot are split", () => {
+  const small = { ...h100, deviceMemoryBytes: 5 * 2 ** 30 };
+  const options = { profile: "paper", contexts: [8192, 524288] };
+  const { groups, notes } = plan(options, { ...small, deviceMemoryBytes: 2 * 2 ** 30 });
+  const last = groups.find((group) => group.baseline?.problem.shape.context === 524288)!;
+  assert.match(last.baseline!.skip!, /^needs 4311744512 bytes of device memory, 1932735283 may/);
+  assert.equal(groups[0].baseline!.skip, undefined);
+  assert.deepEqual(notes, []);
+  const dense = last.baseline!.plan!.peakBytes;
+  const lighthouse = last.candidates[0].plan!.peakBytes;
+  const both = Math.max(dense, lighthouse) / 0.9 + 2 ** 20;
+  const split = plan(options, { ...small, deviceMemoryBytes: both });
+  assert.equal(split.notes.length, 1);
+  assert.equal(split.groups.filter((group) => group.baseline === undefined).length, 1);
+});
+
+Deno.test("dtype auto follows the device, and the identity ignores predictions and memory", () => {
+  const without = { ...h100, capabilities: { ...capabilities, f16: false } };
+  assert.equal(plan({ profile: "smoke" }).dtype, "f16");
+  assert.equal(plan({ profile: "smoke" }, without).dtype, "f32");
+  assert.deepEqual(
+    planIdentity(plan({ profile: "paper" })),
+    planIdentity(plan({ profile: "paper" }, { ...h100, deviceMemoryBytes: 2 ** 30 })),
+  );
+  assert.notDeepEqual(
+    planIdentity(plan({ profile: "paper" })),
+    planIdentity(plan({ profile: "paper", samples: 4 })),
+  );
+});
+
+Deno.test("checkProblem stays affordable and keeps what decides the code", () => {
+  const shape = { heads: 8, context: 98304, headDim: 128, dtype: "f16" as const };
+  assert.equal(checkProblem({ shape }).shape.context, 193);
+  const small = checkProblem({
+    shape,
+    lighthouse: { levels: 3, pooling: 8, k: 1536, scorer: "norm" },
+  });
+  assert.deepEqual(small.lighthouse, { levels: 3, pooling: 8, k: 128, scorer: "norm" });
+  assert.equal(small.shape.context, 8192);
+});
+
+Deno.test("predictSeconds grows with the work and scales with what was seen", () => {
+  const statistic = { count: 1, median: 1e12, low: 1e12, high: 1e12, min: 1, max: 1, mean: 1 };
+  const calibration = { clock: "gpu" as const, fmaF32: { ...statistic, outliers: 0 } };
+  const stages = [{ name: "attention", flops: 15e10, bytes: 0 }];
+  const one = predictSeconds({ stages }, { calibration });
+  assert.ok(Math.abs(one - 1) < 1e-9);
+  assert.equal(predictSeconds({ stages }, { calibration, scale: 3 }), 3 * one);
+});
+
+Deno.test("resolveK rounds a rule up to a multiple of 128", () => {
+  assert.deepEqual([resolveK("N/64", 8192), resolveK("N/64", 12288), resolveK("N/8", 4096)], [
+    128,
+    256,
+    512,
+  ]);
+});
