@@ -150,7 +150,7 @@ function chooseEffort(gpu: Gpu, options: CalibrateOptions): Effort {
   const most = Math.min(capabilities.maxBindingBytes, capabilities.maxBufferBytes);
   if (adapter.software) {
     return {
-      target: 0.03,
+      target: 0.02,
       samples: 7,
       warmUp: 0.2,
       workgroups: 64,

@@ -20,7 +20,12 @@ export function caseRecord(
     implementation: entry.implementation,
     direction: entry.direction,
     shape: { batch: 1, ...problem.shape },
-    ...(problem.lighthouse && { lighthouse: { ...problem.lighthouse, kRule: entry.kRule } }),
+    ...(problem.lighthouse && {
+      lighthouse: {
+        ...problem.lighthouse,
+        ...(entry.kRule !== undefined && { kRule: entry.kRule }),
+      },
+    }),
     ...(plan?.gathered !== undefined && { gathered: plan.gathered }),
     ...(entry.sweeps.length > 0 && { sweeps: [...entry.sweeps] }),
     status: outcome.status,

@@ -6,8 +6,7 @@
 import { dense } from "../kernels/dense_attention/dense_layer.ts";
 import { denseNaive } from "../kernels/dense_attention/dense_attention_naive.ts";
 import { lighthouseNorm } from "../kernels/lighthouse/lighthouse_attention.ts";
-import type { Implementation, LighthouseOptions } from "../kernels/implementation.ts";
-import type { Direction } from "./profile.ts";
+import type { Direction, Implementation, LighthouseOptions } from "../kernels/implementation.ts";
 
 /** An implementation and what the suites need to know of it. */
 export interface Registration {

@@ -69,7 +69,10 @@ export async function createInputs(
   const tensors: Tensor[] = [];
   const destroy = () => tensors.forEach((tensor) => tensor.destroy());
   try {
-    for (const [i, label] of ["queries", "keys", "values"].entries()) {
+    const labels = ["queries", "keys", "values"];
+    const { direction = "forward" } = members[0].problem;
+    if (direction !== "forward") labels.push("output gradient");
+    for (const [i, label] of labels.entries()) {
       const tensor = await createTensor(gpu, { heads, rows, dim, dtype }, { label, headsPerBlock });
       tensors.push(tensor);
       await fillSeeded(gpu, tensor, seed + i);
@@ -79,8 +82,8 @@ export async function createInputs(
     destroy();
     throw error;
   }
-  const [q, k, v] = tensors;
-  return { q, k, v, destroy };
+  const [q, k, v, outputGradient] = tensors;
+  return { q, k, v, ...(outputGradient && { outputGradient }), destroy };
 }
 
 /**

@@ -6,17 +6,10 @@
  */
 import type { DType } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
-import type { ImplementationPlan, Problem } from "../kernels/implementation.ts";
+import type { Direction, ImplementationPlan, Problem } from "../kernels/implementation.ts";
 import { errorLine, UsageError } from "./errors.ts";
 import type { Registration } from "./implementations.ts";
-import {
-  type Direction,
-  type KRule,
-  loadProfile,
-  type Profile,
-  resolveK,
-  type SuiteName,
-} from "./profile.ts";
+import { type KRule, loadProfile, type Profile, resolveK, type SuiteName } from "./profile.ts";
 import type { CalibrationRecord } from "./result_schema.ts";
 
 /** The baseline of every ratio. */
@@ -317,7 +310,8 @@ function planImplementation(
   const { name, direction, shape, grid, suite } = options;
   const entry = planning.registry.find((entry) => entry.implementation.name === name);
   if (!entry || !entry.directions.includes(direction)) return [];
-  const build = (problem: Problem, kRule?: KRule) => {
+  const build = (work: Omit<Problem, "direction">, kRule?: KRule) => {
+    const problem: Problem = direction === "forward" ? work : { ...work, direction };
     const check = checkProblem(problem);
     return planCase(planning, {
       suite,
@@ -398,10 +392,10 @@ export function caseId(
  */
 export function checkProblem(problem: Problem): Problem {
   const { shape, lighthouse } = problem;
-  if (!lighthouse) return { shape: { ...shape, heads: 2, context: 193 } };
+  if (!lighthouse) return { ...problem, shape: { ...shape, heads: 2, context: 193 } };
   const context = 128 * lighthouse.pooling ** (lighthouse.levels - 1);
   const heads = context <= 2048 ? 2 : 1;
-  return { shape: { ...shape, heads, context }, lighthouse: { ...lighthouse, k: 128 } };
+  return { ...problem, shape: { ...shape, heads, context }, lighthouse: { ...lighthouse, k: 128 } };
 }
 
 function checkCases(planning: Planning, timed: readonly PlannedCase[]): PlannedCase[] {

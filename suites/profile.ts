@@ -7,6 +7,7 @@ import { z } from "zod";
 import paper from "../fixtures/profiles/paper.json" with { type: "json" };
 import smoke from "../fixtures/profiles/smoke.json" with { type: "json" };
 import standard from "../fixtures/profiles/standard.json" with { type: "json" };
+import type { Direction } from "../kernels/implementation.ts";
 import { UsageError } from "./errors.ts";
 
 /** Suites that can be asked for. */
@@ -16,10 +17,11 @@ export const SUITES = ["correctness", "latency", "throughput"] as const;
 export type SuiteName = typeof SUITES[number];
 
 /** Directions of a layer that the result schema knows. */
-export const DIRECTIONS = ["forward", "backward", "forward-backward"] as const;
-
-/** One of {@linkcode DIRECTIONS}. */
-export type Direction = typeof DIRECTIONS[number];
+export const DIRECTIONS = [
+  "forward",
+  "backward",
+  "forward-backward",
+] as const satisfies Direction[];
 
 const count = z.int().positive();
 const list = <T extends z.ZodType>(item: T) => z.array(item).min(1);

@@ -6,9 +6,9 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { writeReport } from "../../reports/report_command.ts";
 import { renderTerminal } from "../../reports/terminal.ts";
+import type { Direction } from "../../kernels/implementation.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import {
-  type Direction,
   DIRECTIONS,
   type KRule,
   kRuleSchema,
@@ -16,7 +16,7 @@ import {
   type SuiteName,
   SUITES,
 } from "../profile.ts";
-import { DEFAULT_SEED, exitCodeOf, runSuite, type SuiteOptions } from "../runner.ts";
+import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
 import { runCommand } from "./errors.ts";
 import { ProgressDisplay } from "./progress.ts";
 
@@ -215,8 +215,8 @@ function parseDirections(text: string): Direction[] {
 
 function parseSeed(text: string): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value > 2 ** 32 - 3) {
-    throw new InvalidArgumentError(`"${text}" is not a whole number from 0 to ${2 ** 32 - 3}.`);
+  if (!/^\d+$/.test(text) || value > MAX_SEED) {
+    throw new InvalidArgumentError(`"${text}" is not a whole number from 0 to ${MAX_SEED}.`);
   }
   return value;
 }
