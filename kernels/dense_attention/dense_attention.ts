@@ -130,7 +130,7 @@ export function planDenseAttention(
   const { capabilities } = gpu;
   // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
-  const generated = generateDense({ tiling, headDim, dtype }, { subgroups });
+  const generated = generateDense({ tiling, headDim, dtype }, { subgroups, result: "rows" });
   const tiles = Math.ceil(rows / tiling.tileRows);
   const flops = denseForwardFlops({ heads, rows, headDim });
   return {
@@ -140,7 +140,7 @@ export function planDenseAttention(
     pipeline: {
       label: `dense attention d=${headDim} ${dtype}`,
       code: `${subgroups ? capabilities.subgroupsDirective : ""}${code}${generated}`,
-      bindings: ["read", "read", "read", "read-write", "read-write", "uniform"],
+      bindings: ["uniform", "read", "read", "read", "read-write", "read-write"],
     },
     ranges: splitTiles({
       tiles,
@@ -183,6 +183,9 @@ export async function createDenseAttention(
       tileCount,
       firstTile,
       floatBits(plan.scale * Math.LOG2E),
+      plan.heads,
+      plan.heads,
+      plan.rows,
     ])
   );
   return {
@@ -190,7 +193,7 @@ export async function createDenseAttention(
     bind: ({ q, k, v, o, lse }) =>
       plan.ranges.map((range, i) =>
         bindDispatch(gpu, pipeline, {
-          slices: [q, k, v, o, lse, slice(uniforms[i])],
+          slices: [slice(uniforms[i]), q, k, v, o, lse],
           workgroups: [plan.heads, range.tileCount, 1],
           flops: range.flops,
         })

@@ -11,27 +11,34 @@
 // tile_codegen.ts explains the products; what it and dense_attention_codegen.ts generate is
 // appended below, unrolled, because some stacks add a counter to every loop and a check to every
 // index.
+//
+// With ROW_STRIDE > 1 each residue class of rows modulo ROW_STRIDE is a sequence of its own, read in
+// place: the dilated scorer of Lighthouse attention.
 
 struct Params {
-  rows: u32,       // N
+  rows: u32,       // N, rows of one sequence
   tileCount: u32,  // query tiles in this dispatch
   firstTile: u32,  // index of the first of them
   scale: f32,      // softmax scale times log2(e): scores live in base 2
+  sequences: u32,  // heads * ROW_STRIDE
+  gridWidth: u32,  // sequences in one layer of the grid
+  resultRows: u32, // rows of one head in the result
 }
 
-@group(0) @binding(0) var<storage, read> queries: array<vec4u>; // [heads, N, d], 16 bytes a vector
-@group(0) @binding(1) var<storage, read> keys: array<vec4u>;    // [heads, N, d]
-@group(0) @binding(2) var<storage, read> values: array<vec4u>;  // [heads, N, d]
-@group(0) @binding(3) var<storage, read_write> output: array<FourElements>; // [heads, N, d]
-@group(0) @binding(4) var<storage, read_write> logSumExp: array<f32>;       // [heads, N], natural logarithm
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [heads, N * ROW_STRIDE, d], 16 bytes a vector
+@group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // the same
+@group(0) @binding(3) var<storage, read> values: array<vec4u>;  // the same
+// Results, declared by the generator: output [heads, N, d] and logSumExp [heads, N] (natural
+// logarithm), or squaredNorms [heads, resultRows] of the output rows alone.
 
 var<workgroup> stage: array<vec4f, 2 * STAGE_VECTORS>;
 
 var<private> tx: u32;
 var<private> ty: u32;
 var<private> local: u32;
-var<private> headRow: u32; // first row of this head in the block
+var<private> headRow: u32; // first row of this sequence in the tensors
+var<private> result0: u32; // where the result of that row goes
 var<private> row0: u32;    // first query row of this workgroup
 
 const MASKED = -3.0e38; // finite, so that no NaN arises from differences
@@ -42,7 +49,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   local = index;
   tx = index % THREADS_X;
   ty = index / THREADS_X;
-  headRow = group.x * params.rows;
+  let sequence = group.z * params.gridWidth + group.x;
+  if (sequence >= params.sequences) { return; }
+  let head = sequence / ROW_STRIDE;
+  let residue = sequence % ROW_STRIDE;
+  headRow = head * params.rows * ROW_STRIDE + residue;
+  result0 = head * params.resultRows + residue;
   // The heaviest tiles go first: they attend to the most keys.
   let firstRow = (params.firstTile + params.tileCount - 1u - group.y) * TILE_ROWS;
   row0 = firstRow; // private variables count as non-uniform, so control flow uses the constant

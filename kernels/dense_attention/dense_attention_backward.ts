@@ -19,6 +19,7 @@ import {
   type BufferSlice,
   createUniform,
   type Dispatch,
+  type DType,
   floatBits,
   slice,
 } from "../gpu/buffers.ts";
@@ -85,7 +86,11 @@ export interface DenseBackwardBuffers {
   readonly valueGradient: BufferSlice;
 }
 
-const DELTA_LANES = 16;
+/** Threads that share a row in the delta pass: a power of two, so that they divide a workgroup. */
+function deltaLanes(headDim: number, dtype: DType): number {
+  const rowVectors = headDim / (dtype === "f16" ? 8 : 4);
+  return 2 ** Math.floor(Math.log2(Math.min(16, rowVectors)));
+}
 
 /**
  * Tile sizes by adapter. The tiled passes hold two score tiles and one or two gradients in
@@ -163,7 +168,7 @@ export function planDenseBackward(
       delta: {
         label: label("delta"),
         code: `${deltaCode}
-const LANES = ${Math.min(DELTA_LANES, rowVectors)}u;
+const LANES = ${deltaLanes(headDim, dtype)}u;
 const ROW_VECTORS = ${rowVectors}u;
 fn dotVector(a: vec4u, b: vec4u) -> f32 { return ${dot}; }
 `,
@@ -222,7 +227,7 @@ export async function createDenseBackward(
     createPipeline(gpu, plan.pipelines.keyValue),
   ]);
   const allRows = plan.heads * plan.rows;
-  const lanes = Math.min(DELTA_LANES, plan.headDim / (plan.dtype === "f16" ? 8 : 4));
+  const lanes = deltaLanes(plan.headDim, plan.dtype);
   const groups = Math.ceil(allRows / (256 / lanes));
   const x = Math.min(groups, 32768);
   const deltaUniform = createUniform(gpu, [allRows, x * (256 / lanes)]);

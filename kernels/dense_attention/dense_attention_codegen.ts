@@ -14,8 +14,14 @@ import {
   type TileProgram,
 } from "./tile_codegen.ts";
 
+/** What the kernel writes of each output row. */
+export type DenseResult = "rows" | "squared-norms";
+
 /** Generated text to append to `dense_attention.wgsl`. */
-export function generateDense(program: TileProgram, options: { subgroups: boolean }): string {
+export function generateDense(
+  program: TileProgram,
+  options: { subgroups: boolean; result: DenseResult },
+): string {
   const { threadsX } = program.tiling;
   const { rowsPerThread, columnsPerThread, depthGroups } = layOut(program.tiling, program.headDim);
   const rows = range(rowsPerThread);
@@ -81,14 +87,39 @@ export function generateDense(program: TileProgram, options: { subgroups: boolea
     "fn sumRows() {",
     generateRowReduction(program, { name: "l", combine: add, ...options }),
     "}",
-    generateStoreRows(program, {
-      name: "Rows",
-      from: "o",
-      to: "output",
-      factor: (r) => `1.0 / l${r}`,
-      after: (r) =>
-        `if (tx == 0u) { logSumExp[headRow + row + ${r}u] = (m${r} + log2(l${r})) * LN2; }`,
-    }),
   );
+  if (options.result === "rows") {
+    emit(
+      "@group(0) @binding(4) var<storage, read_write> output: array<FourElements>;",
+      "@group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>;",
+      generateStoreRows(program, {
+        name: "Rows",
+        from: "o",
+        to: "output",
+        factor: (r) => `1.0 / l${r}`,
+        after: (r) =>
+          `if (tx == 0u) { logSumExp[result0 + row + ${r}u] = (m${r} + log2(l${r})) * LN2; }`,
+      }),
+    );
+    return out.join("\n");
+  }
+  emit(
+    "@group(0) @binding(4) var<storage, read_write> squaredNorms: array<f32>;",
+    "fn storeRows() {",
+    `  let row = row0 + ty * ${rowsPerThread}u;`,
+  );
+  for (const r of rows) {
+    const squares = range(depthGroups).map((g) => `dot(o${r}_${g}, o${r}_${g})`).reduce(add);
+    emit(`  var n${r} = ${squares};`);
+  }
+  emit(generateRowReduction(program, { name: "n", combine: add, ...options }));
+  for (const r of rows) {
+    emit(
+      `  if (tx == 0u && row + ${r}u < params.rows) {`,
+      `    squaredNorms[result0 + (row + ${r}u) * ROW_STRIDE] = n${r} / (l${r} * l${r});`,
+      "  }",
+    );
+  }
+  emit("}");
   return out.join("\n");
 }

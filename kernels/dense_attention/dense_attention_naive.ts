@@ -52,7 +52,7 @@ export const denseNaive: Implementation = denseImplementation({
       bind: ({ q, k, v, o, lse }) =>
         ranges.map(({ count, uniform, flops }) =>
           bindDispatch(gpu, pipeline, {
-            slices: [q, k, v, o, lse, slice(uniform)],
+            slices: [slice(uniform), q, k, v, o, lse],
             workgroups: [Math.ceil(count / 64), heads, 1],
             flops,
           })

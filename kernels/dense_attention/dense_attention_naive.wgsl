@@ -9,12 +9,12 @@ struct Params {
   scale: f32,      // softmax scale
 }
 
-@group(0) @binding(0) var<storage, read> queries: array<u32>; // [heads, N, d], 32-bit words
-@group(0) @binding(1) var<storage, read> keys: array<u32>;    // [heads, N, d]
-@group(0) @binding(2) var<storage, read> values: array<u32>;  // [heads, N, d]
-@group(0) @binding(3) var<storage, read_write> output: array<u32>;    // [heads, N, d]
-@group(0) @binding(4) var<storage, read_write> logSumExp: array<f32>; // [heads, N]
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> queries: array<u32>; // [heads, N, d], 32-bit words
+@group(0) @binding(2) var<storage, read> keys: array<u32>;    // [heads, N, d]
+@group(0) @binding(3) var<storage, read> values: array<u32>;  // [heads, N, d]
+@group(0) @binding(4) var<storage, read_write> output: array<u32>;    // [heads, N, d]
+@group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>; // [heads, N]
 
 var<private> q: array<vec2f, PAIRS>;
 var<private> o: array<vec2f, PAIRS>;

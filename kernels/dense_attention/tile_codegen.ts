@@ -15,7 +15,8 @@
  * one barrier: filling a stage is safe because whoever reads it has passed the previous barrier.
  *
  * The kernel text around these functions declares `params.rows`, `stage`, and the private variables
- * `local`, `tx`, `ty`, `row0` (first row of the workgroup) and `headRow` (first row of the head).
+ * `local`, `tx`, `ty`, `row0` (first row of the workgroup) and `headRow` (first row of the sequence in
+ * the tensors; row n of the sequence is row headRow + n * ROW_STRIDE).
  *
  * @module
  */
@@ -38,6 +39,8 @@ export interface TileProgram {
   readonly tiling: Tiling;
   readonly headDim: number;
   readonly dtype: DType;
+  /** Distance between consecutive rows of a sequence in the tensors, in rows. Default 1. */
+  readonly rowStride?: number;
 }
 
 /** Numbers that follow from a tiling and a head dimension. */
@@ -89,7 +92,7 @@ export function layOut(tiling: Tiling, headDim: number): TileLayout {
 }
 
 /** Constants that the kernel text uses, and the permutation of staged columns. */
-export function generateConstants({ tiling, headDim, dtype }: TileProgram): string {
+export function generateConstants({ tiling, headDim, dtype, rowStride }: TileProgram): string {
   const { tileRows, tileColumns, threadsX, threadsY } = tiling;
   const { chunks, columnsPerThread, stageVectors } = layOut(tiling, headDim);
   return `
@@ -100,6 +103,7 @@ const TILE_COLUMNS = ${tileColumns}u;
 const CHUNKS = ${chunks}u;
 const COLUMNS_PER_THREAD = ${columnsPerThread}u;
 const STAGE_VECTORS = ${stageVectors}u;
+const ROW_STRIDE = ${rowStride ?? 1}u;
 alias FourElements = ${dtype === "f16" ? "vec2u" : "vec4f"};
 fn fourElements(x: vec4f) -> FourElements {
   return ${dtype === "f16" ? "vec2u(pack2x16float(x.xy), pack2x16float(x.zw))" : "x"};
@@ -344,7 +348,7 @@ export function generateStoreRows(
   for (const r of range(layout.rowsPerThread)) {
     out.push(
       `  if (row + ${r}u < params.rows) {`,
-      `    let at = (headRow + row + ${r}u) * ${headDim / 4}u + tx;`,
+      `    let at = (headRow + (row + ${r}u) * ROW_STRIDE) * ${headDim / 4}u + tx;`,
       `    let factor = ${options.factor(r)};`,
     );
     for (const g of range(layout.depthGroups)) {
@@ -421,7 +425,7 @@ function fetchVector(
   at: { row: string; column: string; rowVectors: number },
 ): string {
   return `    let n = ${at.row}; ${register} = vec4u();\n` +
-    `    if (n < params.rows) { ${register} = ${buffer}[(headRow + n) * ${at.rowVectors}u + ${at.column}]; }`;
+    `    if (n < params.rows) { ${register} = ${buffer}[(headRow + n * ROW_STRIDE) * ${at.rowVectors}u + ${at.column}]; }`;
 }
 
 interface Unit {
