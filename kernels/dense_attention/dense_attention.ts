@@ -26,7 +26,7 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
-import { generateDense } from "./dense_attention_codegen.ts";
+import { type DenseResult, generateDense } from "./dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
 import { splitTiles, type TileRange } from "./tile_ranges.ts";
@@ -117,6 +117,16 @@ export function planDenseAttention(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseAttentionOptions,
 ): DenseAttentionPlan {
+  return planVariant(gpu, options, { result: "rows", rowStride: 1 });
+}
+
+/** Plans the kernel for what it reads and writes: see {@linkcode DenseResult}. */
+export function planVariant(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  options: DenseAttentionOptions,
+  variant: { readonly result: DenseResult; readonly rowStride: number },
+): DenseAttentionPlan {
+  const { result, rowStride } = variant;
   const { heads, rows, headDim, dtype } = options;
   requireCount("heads", heads);
   requireCount("rows", rows);
@@ -130,7 +140,7 @@ export function planDenseAttention(
   const { capabilities } = gpu;
   // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
-  const generated = generateDense({ tiling, headDim, dtype }, { subgroups, result: "rows" });
+  const generated = generateDense({ tiling, headDim, dtype, rowStride }, { subgroups, result });
   const tiles = Math.ceil(rows / tiling.tileRows);
   const flops = denseForwardFlops({ heads, rows, headDim });
   return {
@@ -138,9 +148,15 @@ export function planDenseAttention(
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     tiling,
     pipeline: {
-      label: `dense attention d=${headDim} ${dtype}`,
+      label: `dense attention ${result} d=${headDim} ${dtype}`,
       code: `${subgroups ? capabilities.subgroupsDirective : ""}${code}${generated}`,
-      bindings: ["uniform", "read", "read", "read", "read-write", "read-write"],
+      bindings: [
+        "uniform",
+        "read",
+        "read",
+        "read",
+        ...Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write"),
+      ],
     },
     ranges: splitTiles({
       tiles,
@@ -176,30 +192,50 @@ export async function createDenseAttention(
   gpu: Gpu,
   plan: DenseAttentionPlan,
 ): Promise<DenseAttention> {
+  const launch = await createLaunch(gpu, plan, { resultRows: plan.rows, rowStride: 1 });
+  return {
+    plan,
+    bind: ({ q, k, v, o, lse }) => launch.bind([q, k, v, o, lse]),
+    destroy: launch.destroy,
+  };
+}
+
+/** Compiles a planned variant; `bind` takes its storage bindings in order. */
+export async function createLaunch(
+  gpu: Gpu,
+  plan: DenseAttentionPlan,
+  layout: { readonly resultRows: number; readonly rowStride: number },
+): Promise<{ bind: (slices: readonly BufferSlice[]) => Dispatch[]; destroy: () => void }> {
   const pipeline = await createPipeline(gpu, plan.pipeline);
+  const sequences = plan.heads * layout.rowStride;
+  const [x, z] = foldSequences(sequences, gpu.capabilities.maxWorkgroupsPerDimension);
   const uniforms = plan.ranges.map(({ firstTile, tileCount }) =>
     createUniform(gpu, [
       plan.rows,
       tileCount,
       firstTile,
       floatBits(plan.scale * Math.LOG2E),
-      plan.heads,
-      plan.heads,
-      plan.rows,
+      sequences,
+      x,
+      layout.resultRows,
     ])
   );
   return {
-    plan,
-    bind: ({ q, k, v, o, lse }) =>
+    bind: (slices) =>
       plan.ranges.map((range, i) =>
         bindDispatch(gpu, pipeline, {
-          slices: [slice(uniforms[i]), q, k, v, o, lse],
-          workgroups: [plan.heads, range.tileCount, 1],
+          slices: [slice(uniforms[i]), ...slices],
+          workgroups: [x, range.tileCount, z],
           flops: range.flops,
         })
       ),
     destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
   };
+}
+
+function foldSequences(count: number, limit: number): [number, number] {
+  const z = Math.ceil(count / limit);
+  return [Math.ceil(count / z), z];
 }
 
 /**

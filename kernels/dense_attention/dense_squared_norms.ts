@@ -1,0 +1,94 @@
+/**
+ * Squared norms of the rows of dense causal attention, computed within residue classes: the
+ * tokens i, i + δ, i + 2δ, … of a head form one sequence, causal by position, and are read in place.
+ *
+ * Shapes: Q, K, V `[heads, N, d]`; squared norms f32 `[heads, resultRows]`, of which the first N
+ * are written. Neither the rows nor a log-sum-exp are stored.
+ *
+ * @module
+ */
+import type { BufferSlice, Dispatch } from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import {
+  createLaunch,
+  type DenseAttentionOptions,
+  type DenseAttentionPlan,
+  planVariant,
+} from "./dense_attention.ts";
+import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
+
+/** What to plan for: one block of heads. */
+export interface SquaredNormsOptions extends DenseAttentionOptions {
+  /** δ, divides `rows`. Default 1: one sequence a head. */
+  readonly dilation?: number;
+  /** Length of one head in the result, at least `rows`. Default `rows`. */
+  readonly resultRows?: number;
+}
+
+/** A planned launch. `rows` counts all rows of a head. */
+export interface SquaredNormsPlan {
+  readonly options: SquaredNormsOptions;
+  /** The attention over one residue class, as many heads as there are sequences. */
+  readonly launch: DenseAttentionPlan;
+  /** 2·(N/δ)²·d·δ·H. */
+  readonly flops: number;
+  /** Least bytes: Q, K, V read, N norms a head written. */
+  readonly bytes: number;
+}
+
+/**
+ * Plans a launch.
+ *
+ * @throws {RangeError} when δ does not divide N, or the kernel cannot run the shape.
+ */
+export function planSquaredNorms(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  options: SquaredNormsOptions,
+): SquaredNormsPlan {
+  const { heads, rows, headDim, dtype, flopsPerDispatch } = options;
+  const dilation = options.dilation ?? 1;
+  if (!Number.isInteger(dilation) || dilation < 1 || rows % dilation !== 0) {
+    throw new RangeError(`plan squared norms: dilation ${dilation} does not divide ${rows} rows`);
+  }
+  const launch = planVariant(gpu, {
+    ...options,
+    rows: rows / dilation,
+    // A dispatch holds the same range of every residue class.
+    flopsPerDispatch: flopsPerDispatch === undefined ? undefined : flopsPerDispatch / dilation,
+  }, { result: "squared-norms", rowStride: dilation });
+  const ranges = launch.ranges.map((range) => ({ ...range, flops: range.flops * dilation }));
+  return {
+    options,
+    launch: { ...launch, ranges },
+    flops: denseForwardFlops({ heads: heads * dilation, rows: rows / dilation, headDim }),
+    bytes: denseForwardBytes({ heads, rows, headDim, dtype }) * 3 / 4 + heads * rows * 4,
+  };
+}
+
+/** A compiled kernel. */
+export interface SquaredNorms {
+  readonly plan: SquaredNormsPlan;
+  /** `squaredNorms` is written: f32 `[heads, resultRows]`. */
+  readonly bind: (
+    buffers: { q: BufferSlice; k: BufferSlice; v: BufferSlice; squaredNorms: BufferSlice },
+  ) => Dispatch[];
+  readonly destroy: () => void;
+}
+
+/**
+ * Compiles the planned kernel.
+ *
+ * @throws {ShaderError} when the device refuses the shader.
+ */
+export async function createSquaredNorms(gpu: Gpu, plan: SquaredNormsPlan): Promise<SquaredNorms> {
+  const { rows } = plan.options;
+  const launch = await createLaunch(gpu, plan.launch, {
+    resultRows: plan.options.resultRows ?? rows,
+    rowStride: plan.options.dilation ?? 1,
+  });
+  return {
+    plan,
+    bind: ({ q, k, v, squaredNorms }) => launch.bind([q, k, v, squaredNorms]),
+    destroy: launch.destroy,
+  };
+}
