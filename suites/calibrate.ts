@@ -193,8 +193,12 @@ async function findClock(
     trips *= 2;
     timing = await run(work.create(trips));
   }
-  const share = (timing.gpuSeconds ?? 0) / timing.wallSeconds;
-  if (share > 0.5 && share < 1.05) return "gpu";
+  // The best of a few: a busy host adds to the wall clock, nothing adds to a broken timestamp.
+  for (let i = 0; i < 4; i++) {
+    const share = (timing.gpuSeconds ?? 0) / timing.wallSeconds;
+    if (share > 0.5 && share < 1.05) return "gpu";
+    timing = await run(work.create(trips));
+  }
   notes.push(
     `timestamps gave ${timing.gpuSeconds} s for a run of ${timing.wallSeconds} s: ` +
       "times are wall clock",
