@@ -1,0 +1,46 @@
+/**
+ * Reading a command line with Commander so that whatever is wrong comes out as one line.
+ *
+ * @module
+ */
+import { CommanderError } from "@commander-js/extra-typings";
+import { UsageError } from "../errors.ts";
+
+/** The part of a Commander command that parsing needs. */
+interface Parsable {
+  exitOverride: () => unknown;
+  configureOutput: (output: {
+    writeOut?: (text: string) => void;
+    writeErr?: (text: string) => void;
+    getOutHasColors?: () => boolean;
+    getErrHasColors?: () => boolean;
+  }) => unknown;
+  parse: (args: readonly string[], options: { from: "user" }) => unknown;
+}
+
+/**
+ * Parses the arguments after the command's name.
+ *
+ * @returns false when help or the version was asked for and printed.
+ * @throws {UsageError} one line, for anything that cannot be used.
+ */
+export function parseCommand(command: Parsable, args: readonly string[]): boolean {
+  let complaint = "";
+  command.exitOverride();
+  command.configureOutput({
+    writeOut: (text) => console.log(text.trimEnd()),
+    writeErr: (text) => complaint += text,
+    // Commander would read environment variables, for which there may be no permission.
+    getOutHasColors: () => false,
+    getErrHasColors: () => false,
+  });
+  try {
+    command.parse([...args], { from: "user" });
+    return true;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return false;
+    const text = (complaint || error.message).trim().replace(/^error: /, "");
+    throw new UsageError(text.replace(/\s*\n\s*/g, " "), { cause: error });
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * `verify`: correctness only, one line for each check.
+ *
+ * @module
+ */
+import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { openDevice } from "../../kernels/gpu/device.ts";
+import { EXIT } from "../errors.ts";
+import { readGolden } from "../golden.ts";
+import { ensureDriver } from "../install_driver.ts";
+import { provideRuntimeDir } from "../runtime_dir.ts";
+import { DEFAULT_VERIFY_SEED, formatCheck, verify } from "../verify.ts";
+import { runCommand } from "./errors.ts";
+import { parseCommand } from "./parse_command.ts";
+
+/** Largest seed: inputs and random shapes take seeds from there on. */
+const MAX_SEED = 2 ** 31;
+
+/** Runs the command and returns its exit code. */
+export async function verifyCommand(args: readonly string[]): Promise<number> {
+  const command = new Command("verify")
+    .description("Check every kernel on this machine: golden vectors, float64, determinism.")
+    .option("--golden <dir>", "another folder of golden vectors; default: fixtures/golden")
+    .addOption(
+      new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
+        .choices(["deno", "dawn"] as const).default("deno" as const),
+    )
+    .option("--quick", "fewer shapes and golden cases")
+    .option("--seed <number>", "seed of random shapes and inputs", parseSeed, DEFAULT_VERIFY_SEED)
+    .option("--no-install", "never install a driver, only say which");
+  if (!parseCommand(command, args)) return EXIT.fine;
+  const given = command.opts();
+  // A folder that cannot be used is found out before anything is installed or opened.
+  const golden = await readGolden(given.golden);
+  provideRuntimeDir();
+  await ensureDriver({ install: given.install, say: (line) => console.error(line) });
+  const gpu = await openDevice({ stack: given.stack });
+  console.log(
+    `Verifying on ${gpu.adapter.description || gpu.adapter.vendor} (stack ${gpu.stack}, ` +
+      `seed ${given.seed})`,
+  );
+  const started = performance.now();
+  const { passed, failed, skipped, exitCode } = await verify(gpu, {
+    golden,
+    quick: given.quick === true,
+    seed: given.seed,
+    onCheck: (check) => console.log(formatCheck(check)),
+  });
+  const seconds = ((performance.now() - started) / 1e3).toFixed(1);
+  console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s`);
+  return exitCode;
+}
+
+function parseSeed(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > MAX_SEED) {
+    throw new InvalidArgumentError(`It is not a whole number from 0 to ${MAX_SEED}.`);
+  }
+  return value;
+}
+
+if (import.meta.main) await runCommand("verify", () => verifyCommand(Deno.args));

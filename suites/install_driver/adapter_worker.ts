@@ -1,0 +1,14 @@
+/**
+ * Says whether WebGPU finds an adapter, from a thread of its own.
+ *
+ * @module
+ */
+/// <reference lib="deno.worker" />
+
+let found = false;
+try {
+  found = await navigator.gpu.requestAdapter() !== null;
+} catch {
+  // No WebGPU at all.
+}
+self.postMessage(found);
