@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import type { ImplementationPlan } from "../kernels/implementation.ts";
+import { Budget } from "./budget.ts";
+import type { PlannedCase, PlannedGroup } from "./plan.ts";
+import { summarize } from "./statistics.ts";
+
+/** A case of so many seconds by the unscaled prediction at 1 TFLOP/s. */
+function fakeCase(id: string, seconds: number): PlannedCase {
+  const flops = seconds * 0.15e12;
+  const plan: ImplementationPlan = {
+    stages: [{ name: "attention", flops, bytes: 0 }],
+    flops,
+    bytes: 0,
+    buffers: [],
+    peakBytes: 0,
+    headsPerBlock: 1,
+  };
+  return {
+    id,
+    suite: "latency",
+    implementation: "dense",
+    direction: "forward",
+    problem: { shape: { heads: 1, context: 1, headDim: 32, dtype: "f32" } },
+    sweeps: [],
+    plan,
+  };
+}
+
+const group = (id: string, seconds: number): PlannedGroup => ({
+  baseline: fakeCase(id, seconds),
+  candidates: [],
+});
+
+function createBudget(seconds: number) {
+  let time = 0;
+  const budget = new Budget({
+    calibration: { clock: "gpu", fmaF32: summarize([1e12]) },
+    samples: { minimum: 2, maximum: 20 },
+    seconds,
+    now: () => time,
+  });
+  return { budget, pass: (seconds: number) => time += seconds };
+}
+
+const about = (have: number, want: number) =>
+  assert.ok(Math.abs(have - want) < 1e-3 * want, `${have} is not about ${want}`);
+
+Deno.test("Budget: a light group gets all its samples, a heavy later one keeps its least", () => {
+  const { budget } = createBudget(100);
+  const [light, heavy] = [group("light", 0.1), group("heavy", 20)];
+  // One execution to warm up and 20 samples; the heavy one needs 3 executions.
+  about(budget.allowance(light, [heavy]), 2.1);
+  about(budget.allowance(heavy, []), 100);
+});
+
+Deno.test("Budget: a group that no longer fits reserves nothing", () => {
+  const { budget, pass } = createBudget(100);
+  pass(50);
+  about(budget.left, 50);
+  // 3 executions of 20 s do not fit into what is left besides the least of the first.
+  about(budget.allowance(group("middle", 4), [group("heavy", 20)]), 50);
+  // A smaller one does; half of the rest is shared out.
+  about(budget.allowance(group("middle", 4), [group("next", 5)]), 12 + (50 - 12 - 15) / 2);
+});
+
+Deno.test("Budget learns what executions take", () => {
+  const { budget } = createBudget(100);
+  const entry = fakeCase("a", 1);
+  about(budget.predict(entry), 1);
+  budget.learn(entry, 0.25);
+  about(budget.predict(fakeCase("b", 8)), 2);
+  about(budget.flopsPerSecond(entry)!, 0.6e12);
+});

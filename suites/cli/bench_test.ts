@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { DeviceError } from "../../kernels/gpu/device.ts";
+import { DeviceLostError } from "../../kernels/gpu/timing.ts";
+import { NotComparableError, OutputError, UsageError } from "../errors.ts";
+import { exitCodeFor } from "./errors.ts";
+import { parseBench } from "./bench.ts";
+import { describeCase, formatLeft, ProgressDisplay } from "./progress.ts";
+
+Deno.test("parseBench reads every option", () => {
+  const line = "latency throughput --profile paper --stack dawn --context 8192,16K --heads 8 " +
+    "--head-dim 64,128 --levels 3,4 --pooling 4 --k 1536,n/64 --scorer norm --dtype f32 " +
+    "--direction forward --seed 7 --samples 6 --budget 1.5 --out there --resume --quiet";
+  const args = line.split(" ");
+  assert.deepEqual(parseBench(args), {
+    quiet: true,
+    suite: {
+      suites: ["latency", "throughput"],
+      profile: "paper",
+      stack: "dawn",
+      contexts: [8192, 16384],
+      heads: [8],
+      headDims: [64, 128],
+      levels: [3, 4],
+      pooling: [4],
+      k: [1536, "N/64"],
+      implementations: undefined,
+      scorers: ["norm"],
+      directions: ["forward"],
+      dtype: "f32",
+      seed: 7,
+      samples: 6,
+      budgetSeconds: 1.5,
+      out: "there",
+      resume: true,
+      command: ["deno", "task", "bench", ...args],
+    },
+  });
+});
+
+Deno.test("parseBench: each bad input is one line that names it", () => {
+  const cases: [string, RegExp][] = [
+    ["--frobnicate", /unknown option '--frobnicate'/],
+    ["--contxt 8", /unknown option '--contxt'.*--context/],
+    ["nothing", /suite nothing is not one of correctness, latency, throughput/],
+    ["--context 0", /"0" is not a positive whole number/],
+    ["--context", /argument missing/],
+    ["--k N/0", /"N\/0" is neither a number nor a rule/],
+    ["--seed 4294967295", /whole number from 0 to 4294967292/],
+    ["--budget -1", /"-1" is not a positive number of seconds/],
+    ["--direction sideways", /"sideways" is not one of forward, backward/],
+    ["--stack cuda", /Allowed choices are deno, dawn/],
+    ["--profile huge", /Allowed choices are smoke, standard, paper/],
+  ];
+  for (const [line, message] of cases) {
+    assert.throws(
+      () => parseBench(line.split(" ")),
+      (error) =>
+        error instanceof UsageError && message.test(error.message) && !/\n/.test(error.message),
+      line,
+    );
+  }
+});
+
+Deno.test("exitCodeFor maps every kind of error in one place", () => {
+  const codes: [unknown, number | undefined][] = [
+    [new UsageError("x"), 2],
+    [new OutputError("x"), 2],
+    [new NotComparableError("x"), 4],
+    [new DeviceError("no-adapter", "x"), 5],
+    [new DeviceError("feature", "x"), 2],
+    [new DeviceLostError("x"), 1],
+    [new DOMException("x", "AbortError"), 3],
+    [new TypeError("x"), undefined],
+  ];
+  for (const [error, code] of codes) assert.equal(exitCodeFor(error), code, String(error));
+});
+
+Deno.test("ProgressDisplay writes whole lines off a terminal and rewrites one on it", () => {
+  const event = { done: 2, total: 11, remainingSeconds: 80 };
+  let text = "";
+  const write = (part: string) => text += part;
+  const plain = new ProgressDisplay({ isTerminal: false, columns: 80, write });
+  plain.show({ ...event, kind: "step", text: "calibrating" });
+  plain.show({ ...event, kind: "note", text: "something" });
+  plain.finish();
+  assert.equal(text, "note: something\n");
+  text = "";
+  const terminal = new ProgressDisplay({ isTerminal: true, columns: 40, write });
+  terminal.show({ ...event, kind: "step", text: "x".repeat(90) });
+  assert.match(text, /^\r\[2\/11, 1 min 20 s left\] x+$/);
+  assert.equal(text.length, 40);
+  terminal.finish();
+  assert.match(text, / {39}\r$/);
+});
+
+Deno.test("describeCase and formatLeft say what there is", () => {
+  assert.equal(formatLeft(0.2), "1 s left");
+  assert.equal(formatLeft(60), "1 min 0 s left");
+  const record = {
+    id: "latency/dense/forward/N8-H1-d32-f32",
+    suite: "latency" as const,
+    implementation: "dense",
+    direction: "forward" as const,
+    shape: { batch: 1 as const, heads: 1, context: 8, headDim: 32, dtype: "f32" as const },
+    status: "skipped" as const,
+    reason: "too large",
+    flops: 0,
+    bytes: 0,
+    peakBytes: 0,
+    stages: [],
+    samples: [],
+  };
+  const event = { kind: "case" as const, text: "", done: 3, total: 11, remainingSeconds: null };
+  assert.equal(
+    describeCase({ ...event, case: record }),
+    " 3/11 skipped latency/dense/forward/N8-H1-d32-f32: too large",
+  );
+});
