@@ -79,7 +79,7 @@ export class Budget {
     if (!entry.plan || entry.skip) return 0;
     const staged = entry.plan.stages.length > 1 ? 1 : 0;
     return this.predict(entry) * (samples + EXTRA_EXECUTIONS + staged) +
-      Math.min(5, this.#checkSecondsPerElement * elementsOf(entry));
+      this.#checkSecondsPerElement * elementsOf(entry);
   }
 
   /** Seconds of a group with a number of rounds for each of its pairs. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { writeReport } from "../../reports/report_command.ts";
 import { renderTerminal } from "../../reports/terminal.ts";
 import type { Direction } from "../../kernels/implementation.ts";
@@ -17,7 +17,10 @@ import {
   SUITES,
 } from "../profile.ts";
 import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
+import { ensureDriver } from "../install_driver.ts";
+import { provideRuntimeDir } from "../runtime_dir.ts";
 import { runCommand } from "./errors.ts";
+import { parseCommand } from "./parse_command.ts";
 import { ProgressDisplay } from "./progress.ts";
 
 /** Folder for results where `--out` names none. */
@@ -27,6 +30,8 @@ export const DEFAULT_OUT = "out";
 export interface BenchCommand {
   readonly suite: SuiteOptions & { out: string };
   readonly quiet: boolean;
+  /** Whether a missing software driver may be installed. */
+  readonly install: boolean;
 }
 
 /**
@@ -36,22 +41,8 @@ export interface BenchCommand {
  * @throws {UsageError} one line, for anything that cannot be used.
  */
 export function parseBench(args: readonly string[]): BenchCommand | undefined {
-  let complaint = "";
-  const command = benchCommand().exitOverride().configureOutput({
-    writeOut: (text) => console.log(text.trimEnd()),
-    writeErr: (text) => complaint += text,
-  });
-  try {
-    command.parse([...args], { from: "user" });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    const line = (complaint || error.message).trim().replace(/^error: /, "").replace(
-      /\s*\n\s*/g,
-      " ",
-    );
-    throw new UsageError(line, { cause: error });
-  }
+  const command = benchCommand();
+  if (!parseCommand(command, args)) return undefined;
   const given = command.opts();
   const suites = command.processedArgs[0].map((name) => {
     if (!(SUITES as readonly string[]).includes(name)) {
@@ -61,6 +52,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
   });
   return {
     quiet: given.quiet === true,
+    install: given.install,
     suite: {
       suites: suites.length > 0 ? suites : undefined,
       profile: given.profile,
@@ -115,6 +107,7 @@ function benchCommand() {
     .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds)
     .option("--out <folder>", "folder for result.json, report.html, summary.md", DEFAULT_OUT)
     .option("--resume", "continue the partial result in the output folder")
+    .option("--no-install", "never install a driver, only say which")
     .option("--quiet", "print nothing but errors");
 }
 
@@ -122,7 +115,10 @@ function benchCommand() {
 export async function bench(args: readonly string[]): Promise<number> {
   const parsed = parseBench(args);
   if (!parsed) return EXIT.fine;
-  const { quiet, suite } = parsed;
+  const { quiet, suite, install } = parsed;
+  provideRuntimeDir();
+  // Dawn takes no software driver, so there is nothing to install for it.
+  if (suite.stack !== "dawn") await ensureDriver({ install, say: (line) => console.error(line) });
   const stop = new AbortController();
   const display = quiet ? undefined : new ProgressDisplay(stderrStream());
   const interrupt = () => {

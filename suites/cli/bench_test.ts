@@ -9,10 +9,11 @@ import { describeCase, formatLeft, ProgressDisplay } from "./progress.ts";
 Deno.test("parseBench reads every option", () => {
   const line = "latency throughput --profile paper --stack dawn --context 8192,16K --heads 8 " +
     "--head-dim 64,128 --levels 3,4 --pooling 4 --k 1536,n/64 --scorer norm --dtype f32 " +
-    "--direction forward --seed 7 --samples 6 --budget 1.5 --out there --resume --quiet";
+    "--direction forward --seed 7 --samples 6 --budget 1.5 --out there --resume --no-install --quiet";
   const args = line.split(" ");
   assert.deepEqual(parseBench(args), {
     quiet: true,
+    install: false,
     suite: {
       suites: ["latency", "throughput"],
       profile: "paper",
