@@ -9,6 +9,7 @@ import { openDawn } from "../gpu/dawn.ts";
 import { openDevice } from "../gpu/device.ts";
 import { submit, uploadGarbage } from "./_device.ts";
 import { createGather, planGather } from "./gather.ts";
+import { createGatherGradient, planGatherGradient } from "./gather_gradient.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
 import { createPyramid, planPyramid } from "./pyramid.ts";
 import { createScatter, planScatter } from "./scatter.ts";
@@ -36,6 +37,8 @@ for (const shape of shapes) {
     const select = planSelection(geometry, 2);
     const gather = planGather(geometry, size);
     const scatter = planScatter(geometry, size);
+    const gatherGradient = planGatherGradient(geometry, size);
+    const scatterGradient = planScatter(geometry, { ...size, gradient: true });
     const garbage = (bytes: number) => uploadGarbage(gpu, bytes);
     const rows = await garbage(gather.rowBytes);
     const pooled = await garbage(gather.pooledBytes);
@@ -54,7 +57,13 @@ for (const shape of shapes) {
         slots,
       }),
       ...(await createGather(gpu, gather)).bind({ rows, pooled, indices, gathered }),
-      ...(await createScatter(gpu, scatter)).bind({ attended: gathered, slots, output: rows }),
+      ...(await createScatter(gpu, scatter)).bind({ gathered, slots, output: rows }),
+      ...(await createGatherGradient(gpu, gatherGradient)).bind({
+        outputGradient: rows,
+        indices,
+        gathered,
+      }),
+      ...(await createScatter(gpu, scatterGradient)).bind({ gathered, slots, output: rows }),
     ];
     submit(gpu, dispatches);
     const error = await gpu.device.popErrorScope();

@@ -270,7 +270,7 @@ async function allocate(
     );
     scatter.dispatches.push(
       ...passes.scatter.bind({
-        attended: attended.blocks[b].data,
+        gathered: attended.blocks[b].data,
         slots,
         output: output.blocks[b].data,
       }),

@@ -1,0 +1,123 @@
+/**
+ * Gradients of the layer in float64 with plain loops, for one head at a time and a given selection,
+ * with the tolerance of an f32 kernel. Written from the specification, section 6, in scatter form:
+ * every selected entry goes through the rows that it covers.
+ *
+ * Shapes: base rows `[N, d]`, gathered rows `[S, d]`, selection `[S]` pyramid indices in gathered
+ * order.
+ *
+ * @module
+ */
+import {
+  denseBackwardReference,
+  type GradientRow,
+} from "../dense_attention/dense_attention_backward_reference.ts";
+import { storageRounding } from "../dense_attention/dense_attention_reference.ts";
+import type { DType } from "../gpu/buffers.ts";
+import { type LighthouseGeometry, locateEntry } from "./lighthouse_geometry.ts";
+import { gatherReference, poolReference } from "./lighthouse_reference.ts";
+
+type Numbers = ArrayLike<number>;
+
+/** Gradient of the forward scatter: sums of the rows that each selected entry reaches, `[S, d]`. */
+export function gatherGradientReference(
+  outputGradient: Numbers,
+  selection: Numbers,
+  geometry: LighthouseGeometry,
+): Float64Array {
+  const headDim = outputGradient.length / geometry.context;
+  const gathered = new Float64Array(selection.length * headDim);
+  for (let s = 0; s < selection.length; s++) {
+    const { level, index } = locateEntry(geometry, selection[s]);
+    const window = geometry.pooling ** level;
+    const first = window * index + window - 1;
+    const end = Math.min(first + window, geometry.context);
+    for (let j = first; j < end; j++) {
+      for (let c = 0; c < headDim; c++) {
+        gathered[s * headDim + c] += outputGradient[j * headDim + c];
+      }
+    }
+  }
+  return gathered;
+}
+
+/**
+ * Gradient of gather and pyramid: each gathered row, divided by p^ℓ, added to the p^ℓ base rows that
+ * its entry is the mean of, `[N, d]`.
+ */
+export function scatterGradientReference(
+  gathered: Numbers,
+  selection: Numbers,
+  geometry: LighthouseGeometry,
+): Float64Array {
+  const headDim = gathered.length / selection.length;
+  const gradient = new Float64Array(geometry.context * headDim);
+  for (let s = 0; s < selection.length; s++) {
+    const { level, index } = locateEntry(geometry, selection[s]);
+    const window = geometry.pooling ** level;
+    for (let j = window * index; j < window * (index + 1); j++) {
+      for (let c = 0; c < headDim; c++) {
+        gradient[j * headDim + c] += gathered[s * headDim + c] / window;
+      }
+    }
+  }
+  return gradient;
+}
+
+/** Options of {@linkcode lighthouseBackwardReference}. */
+export interface LighthouseBackwardReferenceOptions {
+  readonly headDim: number;
+  readonly selection: Int32Array;
+  /**
+   * Rounds pooled rows and gathered output gradients as storage does, for example `Math.f16round`,
+   * so that what is left to compare is arithmetic. Default: no rounding.
+   */
+  readonly store?: (value: number) => number;
+  /** Storage that tolerances allow for. Default f32. */
+  readonly dtype?: DType;
+}
+
+/**
+ * dQ, dK, dV of one head, `[N, d]` each, with their tolerances.
+ *
+ * A tolerance carries that of the gathered gradients (dense_attention_backward_reference.ts) through
+ * the weighted sum over levels, whose L terms add L·2^-24 of their sizes, and rounds once more on
+ * storing. Sums of pooled rows and of output gradients must be exact in f32, as they are for
+ * `pcg-sum4` inputs (multiples of 2^-15 below 4) and windows up to 64 rows: their rounding is not
+ * allowed for.
+ */
+export function lighthouseBackwardReference(
+  tensors: { q: Numbers; k: Numbers; v: Numbers; outputGradient: Numbers },
+  geometry: LighthouseGeometry,
+  options: LighthouseBackwardReferenceOptions,
+): { q: GradientRow; k: GradientRow; v: GradientRow } {
+  const { headDim, selection, store } = options;
+  const dtype = options.dtype ?? "f32";
+  const stored = (rows: Float64Array) => store ? rows.map(store) : rows;
+  const gather = (rows: Numbers) =>
+    gatherReference(selection, {
+      rows,
+      pooled: stored(poolReference(rows, geometry, headDim)),
+      context: geometry.context,
+      headDim,
+    });
+  const gathered = denseBackwardReference({
+    q: gather(tensors.q),
+    k: gather(tensors.k),
+    v: gather(tensors.v),
+    outputGradient: stored(gatherGradientReference(tensors.outputGradient, selection, geometry)),
+    headDim,
+  }, { dtype });
+  const scatter = (rows: Float64Array) => scatterGradientReference(rows, selection, geometry);
+  const finish = (row: GradientRow): GradientRow => {
+    const gradient = scatter(row.gradient);
+    const carried = scatter(row.tolerance);
+    const sizes = scatter(row.gradient.map(Math.abs));
+    const tolerance = gradient.map((value, i) =>
+      carried[i] + geometry.levels * 2 ** -24 * (sizes[i] + carried[i]) +
+      storageRounding(dtype, value)
+    );
+    return { gradient, tolerance };
+  };
+  return { q: finish(gathered.q), k: finish(gathered.k), v: finish(gathered.v) };
+}
