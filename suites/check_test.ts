@@ -116,3 +116,45 @@ Deno.test("checkOutputs tells a missing mask: one key too many in an early row",
   );
   gpu.destroy();
 });
+
+Deno.test("checkOutputs passes Lighthouse, and fails on a shifted scatter or selection", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const problem = {
+    shape: { heads: 2, context: 512, headDim: 32, dtype: "f16" as const },
+    lighthouse: { levels: 2, pooling: 2, k: 128, scorer: "norm" as const },
+  };
+  const implementation = find("lighthouse-norm")!;
+  for (const extent of ["whole", "sampled"] as const) {
+    await withPrepared(gpu, { implementation, problem, extent }, async (prepared, options) => {
+      const { check, digest, zeroRows } = await checkOutputs(gpu, prepared, options);
+      assert.equal(failureOf(check), undefined);
+      assert.ok(check.maxError! > 0 && check.tolerance! < 2e-2);
+      assert.match(digest.selection!, /^[0-9a-f]{64}$/);
+      assert.ok(zeroRows! <= 2);
+      const { readSelection } = prepared.outputs;
+      const swapped = {
+        ...prepared,
+        outputs: {
+          ...prepared.outputs,
+          readSelection: async () => {
+            const selection = await readSelection!();
+            const last = selection.length - 1;
+            [selection[last], selection[last - 1]] = [selection[last - 1], selection[last]];
+            return selection;
+          },
+        },
+      };
+      const order = await checkOutputs(gpu, swapped, options);
+      assert.ok(order.check.parts!.some((part) => part.name === "selection" && !part.passed));
+      const data = await readTensor(gpu, prepared.outputs.output);
+      data.copyWithin(32, 0, data.length - 32);
+      writeTensor(gpu, prepared.outputs.output, data);
+      assert.match(
+        failureOf((await checkOutputs(gpu, prepared, options)).check)!,
+        /of output failed/,
+      );
+    });
+  }
+  gpu.destroy();
+});

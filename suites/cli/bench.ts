@@ -169,7 +169,7 @@ function stderrStream() {
   const isTerminal = Deno.stderr.isTerminal();
   return {
     isTerminal,
-    columns: isTerminal ? Deno.consoleSize().columns : 80,
+    columns: (isTerminal && Deno.consoleSize().columns) || 80,
     write: (text: string) => {
       Deno.stderr.writeSync(encoder.encode(text));
     },
