@@ -154,7 +154,8 @@ export const calibrationSchema = z.looseObject({
   fmaF32: statisticSchema.optional(),
   fmaF16: statisticSchema.optional(),
   /** FLOP per second of a register-only subgroup-matrix chain (Dawn only). */
-  matrix: z.array(z.looseObject({ config: z.string(), flopsPerSecond: statisticSchema })).optional(),
+  matrix: z.array(z.looseObject({ config: z.string(), flopsPerSecond: statisticSchema }))
+    .optional(),
   /** Bytes per second of a large buffer copy, bytes read plus bytes written. */
   copy: statisticSchema.optional(),
   /** Seconds of a compute pass that does nothing. */
