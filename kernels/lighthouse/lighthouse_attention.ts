@@ -1,9 +1,10 @@
 /**
- * The Lighthouse layer, forward, joined from its passes.
+ * The Lighthouse layer in either direction, joined from its passes.
  *
- * Q, K, V `[H, N, d]` → score-and-pool (pyramid and norm scores, one pass over each tensor) → select
- * (which pyramid entries, in causal order) → gather (`[H, S, d]`) → attention (the dense kernel over
- * S rows) → scatter → output `[H, N, d]`.
+ * Q, K, V `[H, N, d]` → score-and-pool (pyramid and norm scores, one pass over each tensor; other
+ * scorers run first and apart: score, pool) → select (which pyramid entries, in causal order) →
+ * gather (`[H, S, d]`) → attention (the dense kernel over S rows) → scatter → output `[H, N, d]`.
+ * Backward: `lighthouse_backward.ts`.
  *
  * Shapes: shape letters as in `implementation.ts`. N, L, p and k as `planGeometry` allows; d a power
  * of two that the dense kernel supports too.
@@ -14,54 +15,56 @@
  *
  * @module
  */
-import { bindDenseTensors, planDenseAttention } from "../dense_attention/dense_attention.ts";
+import { bindDenseTensors } from "../dense_attention/dense_attention.ts";
+import { directionParts } from "../dense_attention/dense_layer.ts";
 import {
+  type BufferSlice,
   createStorageBuffer,
   createTensor,
-  headsPerBlock,
+  type Dispatch,
   readBuffer,
   slice,
   type Tensor,
+  type TensorShape,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
-import type {
-  Implementation,
-  ImplementationPlan,
-  LayerInputs,
-  Prepared,
-  Problem,
-} from "../implementation.ts";
+import type { Implementation, LayerInputs, Prepared, Problem } from "../implementation.ts";
 import { createGather, planGather } from "./gather.ts";
-import { lighthouseForwardCost, STAGES } from "./lighthouse_cost.ts";
-import { type LighthouseGeometry, planGeometry, requireLayerShape } from "./lighthouse_geometry.ts";
+import { bindLighthouseBackward, type ForwardState } from "./lighthouse_backward.ts";
+import { type LighthousePlan, planLighthouse } from "./lighthouse_plan.ts";
 import { createPyramid, planPyramid } from "./pyramid.ts";
 import { createScatter, planScatter } from "./scatter.ts";
+import { normScorer, type Scorer } from "./scorer.ts";
 import { createSelection, planSelection } from "./select.ts";
 
 /** How the memory-bound passes are cut into threads. Results are the same for all. */
 export interface LighthouseTuning {
   readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
   readonly gather?: { readonly rowsPerThread?: number; readonly threads?: number };
+  /** Also of the scatter of gradients. */
   readonly scatter?: { readonly rowsPerThread?: number; readonly threads?: number };
+  readonly gatherGradient?: { readonly rowsInFlight?: number; readonly threads?: number };
 }
 
 /** Options of {@linkcode lighthouseImplementation}. */
 export interface LighthouseImplementationOptions {
   readonly name: string;
   readonly title: string;
+  /** Default: {@linkcode normScorer}. */
+  readonly scorer?: Scorer;
   /** Default: each pass's own. */
   readonly tuning?: LighthouseTuning;
 }
 
-/** Makes a norm-scorer implementation. */
+/** Makes an implementation from a scorer. */
 export function lighthouseImplementation(options: LighthouseImplementationOptions): Implementation {
+  const { name, title, scorer = normScorer, tuning = {} } = options;
   return {
-    name: options.name,
-    title: options.title,
-    plan: (gpu, problem) => planLayer(gpu, problem).plan,
-    prepare: (gpu, problem, { inputs, flopsPerDispatch }) =>
-      prepareLayer(gpu, problem, { inputs, flopsPerDispatch, tuning: options.tuning ?? {} }),
+    name,
+    title,
+    plan: (gpu, problem) => planLighthouse(gpu, problem, { scorer }).plan,
+    prepare: (gpu, problem, given) => prepareLayer(gpu, problem, { ...given, scorer, tuning }),
   };
 }
 
@@ -82,88 +85,74 @@ export const lighthouseNorm: Implementation = lighthouseImplementation({
   title: "Lighthouse attention, norm scorer",
 });
 
-function planLayer(
-  gpu: Pick<Gpu, "capabilities" | "adapter">,
-  problem: Problem,
-): { plan: ImplementationPlan; geometry: LighthouseGeometry } {
-  const { shape, lighthouse } = problem;
-  if (!lighthouse) throw new RangeError("plan lighthouse: levels, pooling and k are missing");
-  if (lighthouse.scorer !== "norm") {
-    throw new RangeError(
-      `plan lighthouse: scorer ${lighthouse.scorer} is not norm, the one this layer has`,
-    );
-  }
-  requireLayerShape(shape);
-  const geometry = planGeometry(shape.context, lighthouse);
-  const { heads, headDim: dim, dtype } = shape;
-  const { context, entries, pooledEntries, gathered } = geometry;
-  const perBlock = headsPerBlock(gpu, [
-    { heads, rows: context, dim, dtype },
-    { heads, rows: gathered, dim, dtype },
-    { heads, rows: entries, dim: 1, dtype: "f32" },
-  ]);
-  // Refuses what the dense kernel cannot run.
-  planDenseAttention(gpu, { heads: perBlock, rows: gathered, headDim: dim, dtype });
-  const stages = lighthouseForwardCost(shape, geometry);
-  const row = heads * dim * (dtype === "f16" ? 2 : 4);
-  const buffers = [
-    ...["q", "k", "v", "output"].map((name) => ({ name, bytes: context * row })),
-    ...["q", "k", "v"].map((name) => ({ name: `pooled ${name}`, bytes: pooledEntries * row })),
-    ...["q", "k", "v", "output"].map((name) => ({
-      name: `gathered ${name}`,
-      bytes: gathered * row,
-    })),
-    ...["query scores", "key scores", "slots"].map((name) => ({
-      name,
-      bytes: heads * entries * 4,
-    })),
-    ...["indices", "log-sum-exp"].map((name) => ({ name, bytes: heads * gathered * 4 })),
-  ];
-  const total = (records: readonly { bytes: number }[]) =>
-    records.reduce((sum, { bytes }) => sum + bytes, 0);
-  return {
-    geometry,
-    plan: {
-      stages,
-      flops: stages.reduce((sum, { flops }) => sum + flops, 0),
-      bytes: total(stages),
-      buffers,
-      peakBytes: total(buffers),
-      headsPerBlock: perBlock,
-      gathered,
-    },
-  };
+interface LayerOptions {
+  readonly inputs: LayerInputs;
+  readonly flopsPerDispatch?: number;
+  readonly scorer: Scorer;
+  readonly tuning: LighthouseTuning;
 }
 
-async function prepareLayer(
-  gpu: Gpu,
-  problem: Problem,
-  options: { inputs: LayerInputs; flopsPerDispatch?: number; tuning: LighthouseTuning },
-): Promise<Prepared> {
-  const { plan, geometry } = planLayer(gpu, problem);
+/** What a layer allocates with: its plan, and where things register to be destroyed with it. */
+interface Allocation extends LayerOptions {
+  readonly planned: LighthousePlan;
+  readonly own: <T extends { destroy: () => void }>(thing: T) => T;
+  readonly tensor: (label: string, shape: Partial<TensorShape>) => Promise<Tensor>;
+}
+
+async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): Promise<Prepared> {
+  const { inputs, flopsPerDispatch } = options;
+  const planned = planLighthouse(gpu, problem, options);
+  const { plan, geometry } = planned;
+  const parts = directionParts(problem.direction);
+  requireInputs(problem, inputs);
   const owned: { destroy: () => void }[] = [];
   const own = <T extends { destroy: () => void }>(thing: T): T => {
     owned.push(thing);
     return thing;
   };
   const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
+  const { heads, headDim: dim, dtype } = problem.shape;
+  const headBlock = inputs.q.blocks[0].heads;
+  const tensor = async (label: string, shape: Partial<TensorShape>) =>
+    own(
+      await createTensor(gpu, { heads, rows: geometry.context, dim, dtype, ...shape }, {
+        label,
+        headsPerBlock: headBlock,
+      }),
+    );
+  const allocation = { ...options, planned, own, tensor };
   try {
-    const layer = await allocate(gpu, problem, { ...options, geometry, own });
+    const forward = await bindForward(gpu, problem, allocation);
     const timer = own(new Timer(gpu));
-    const { gathered } = geometry;
+    const stages: Stage[] = parts.forward ? [...forward.stages] : [];
+    let gradients: Prepared["outputs"]["gradients"];
+    if (parts.backward) {
+      const backward = await bindBackward(gpu, forward, allocation);
+      stages.push(...backward.stages);
+      gradients = backward.gradients;
+    }
+    if (!parts.forward) {
+      // Cut as finely as the dispatches were: nothing is known of the device's speed here.
+      await timer.run(forward.stages, {
+        flopsPerSecond: flopsPerDispatch,
+        maxSubmissionSeconds: 1,
+      });
+    }
     const readSelection = async () => {
-      const all = new Int32Array(problem.shape.heads * gathered);
-      for (const { firstHead, heads, indices } of layer.selections) {
-        const bytes = await readBuffer(gpu, { ...slice(indices), size: heads * gathered * 4 });
+      const { gathered } = geometry;
+      const all = new Int32Array(heads * gathered);
+      for (const [b, { firstHead, heads }] of inputs.q.blocks.entries()) {
+        const size = heads * gathered * 4;
+        const bytes = await readBuffer(gpu, { ...forward.selections[b].indices, size });
         all.set(new Int32Array(bytes.buffer), firstHead * gathered);
       }
       return all;
     };
     return {
       plan,
-      stages: [...STAGES],
-      execute: (run) => timer.run(layer.stages, run),
-      outputs: { output: layer.output, lse: layer.lse, readSelection },
+      stages: stages.map(({ name }) => name),
+      execute: (run) => timer.run(stages, run),
+      outputs: { output: forward.output, lse: forward.lse, readSelection, gradients },
       destroy,
     };
   } catch (error) {
@@ -172,122 +161,143 @@ async function prepareLayer(
   }
 }
 
+/** What the forward pass leaves, and its stages. */
+interface Forward extends ForwardState {
+  readonly stages: readonly Stage[];
+  readonly output: Tensor;
+  /** `[heads, P - N, d]` each, unused from the gather on. */
+  readonly pooled: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
+}
+
 /** Allocates every buffer, compiles every pass and binds them, block of heads after block. */
-async function allocate(
-  gpu: Gpu,
-  problem: Problem,
-  options: {
-    inputs: LayerInputs;
-    flopsPerDispatch?: number;
-    tuning: LighthouseTuning;
-    geometry: LighthouseGeometry;
-    own: <T extends { destroy: () => void }>(thing: T) => T;
-  },
-) {
-  const { inputs, tuning, geometry, own } = options;
-  const { heads: allHeads, headDim, dtype } = problem.shape;
-  requireInputs(problem, inputs);
-  const blocks = inputs.q.blocks;
-  const each = blocks[0].heads;
-  const tensor = async (label: string, rows: number): Promise<Tensor> =>
-    own(
-      await createTensor(gpu, { heads: allHeads, rows, dim: headDim, dtype }, {
-        label,
-        headsPerBlock: each,
-      }),
-    );
-  const output = await tensor("output", geometry.context);
-  const lse = own(
-    await createTensor(gpu, { heads: allHeads, rows: geometry.gathered, dim: 1, dtype: "f32" }, {
-      label: "log-sum-exp",
-      headsPerBlock: each,
-    }),
-  );
-  const attended = await tensor("gathered output", geometry.gathered);
-  const sources = {
-    q: { rows: inputs.q, pooled: await tensor("pooled q", geometry.pooledEntries) },
-    k: { rows: inputs.k, pooled: await tensor("pooled k", geometry.pooledEntries) },
-    v: { rows: inputs.v, pooled: await tensor("pooled v", geometry.pooledEntries) },
+async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Promise<Forward> {
+  const { inputs, tuning, scorer, planned, own, tensor, flopsPerDispatch } = options;
+  const { geometry, lighthouse, pooledRows } = planned;
+  const { headDim, dtype } = problem.shape;
+  const { blocks } = inputs.q;
+  const rows = geometry.gathered;
+  const output = await tensor("output", {});
+  const lse = await tensor("log-sum-exp", { rows, dim: 1, dtype: "f32" });
+  const attended = await tensor("gathered output", { rows });
+  const pooled = {
+    q: await tensor("pooled q", { rows: pooledRows }),
+    k: await tensor("pooled k", { rows: pooledRows }),
+    v: await tensor("pooled v", { rows: pooledRows }),
   };
   const gathered = {
-    q: await tensor("gathered q", geometry.gathered),
-    k: await tensor("gathered k", geometry.gathered),
-    v: await tensor("gathered v", geometry.gathered),
+    q: await tensor("gathered q", { rows }),
+    k: await tensor("gathered k", { rows }),
+    v: await tensor("gathered v", { rows }),
   };
-
+  const scoring = {
+    shape: problem.shape,
+    lighthouse,
+    geometry,
+    headsPerBlock: blocks[0].heads,
+  };
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
+    const pyramid = async (scored: boolean) =>
+      own(
+        await createPyramid(gpu, planPyramid(geometry, { ...size, ...tuning.pyramid, scored })),
+      );
+    const plain = await pyramid(false);
     return {
-      scored: own(
-        await createPyramid(
-          gpu,
-          planPyramid(geometry, { ...size, ...tuning.pyramid, scored: true }),
-        ),
-      ),
-      plain: own(
-        await createPyramid(
-          gpu,
-          planPyramid(geometry, { ...size, ...tuning.pyramid, scored: false }),
-        ),
-      ),
+      plain,
+      // The pyramid pass over Q and K writes norm scores on its way.
+      ranked: scorer.pass ? plain : await pyramid(true),
+      scorer: scorer.pass &&
+        own(await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch })),
       selection: own(await createSelection(gpu, planSelection(geometry, heads))),
       gather: own(await createGather(gpu, planGather(geometry, { ...size, ...tuning.gather }))),
       scatter: own(await createScatter(gpu, planScatter(geometry, { ...size, ...tuning.scatter }))),
     };
   };
   const kernels = new Map<number, Awaited<ReturnType<typeof compile>>>();
-  const stage = (
-    name: (typeof STAGES)[number],
-  ): Stage & { dispatches: Stage["dispatches"][0][] } => ({
-    name,
-    dispatches: [],
-  });
-  const [pool, select, gather, attention, scatter] = STAGES.map(stage);
-  const selections: { firstHead: number; heads: number; indices: GPUBuffer }[] = [];
-  for (const [b, { firstHead, heads }] of blocks.entries()) {
+  const score: Dispatch[] = [];
+  const pool: Dispatch[] = [];
+  const select: Dispatch[] = [];
+  const gather: Dispatch[] = [];
+  const scatter: Dispatch[] = [];
+  const selections: { indices: BufferSlice; slots: BufferSlice }[] = [];
+  for (const [b, { heads }] of blocks.entries()) {
     let passes = kernels.get(heads);
     if (!passes) kernels.set(heads, passes = await compile(heads));
     const buffer = async (label: string, count: number) =>
-      own(await createStorageBuffer(gpu, heads * count * 4, { label }));
-    const scores = {
-      q: slice(await buffer("query scores", geometry.entries)),
-      k: slice(await buffer("key scores", geometry.entries)),
-      v: undefined,
-    };
-    const slots = slice(await buffer("slots", geometry.entries));
-    const indices = slice(await buffer("indices", geometry.gathered));
-    selections.push({ firstHead, heads, indices: indices.buffer });
+      slice(own(await createStorageBuffer(gpu, heads * count * 4, { label })));
+    const queryScores = await buffer("query scores", geometry.entries);
+    const keyScores = await buffer("key scores", geometry.entries);
+    const slots = await buffer("slots", geometry.entries);
+    const indices = await buffer("indices", geometry.gathered);
+    selections.push({ indices, slots });
+    const at = (tensor: Tensor) => tensor.blocks[b].data;
+    const [q, k, v] = [inputs.q, inputs.k, inputs.v].map(at);
+    if (passes.scorer) score.push(...passes.scorer.bind({ q, k, v, queryScores, keyScores }));
+    pool.push(
+      ...passes.ranked.bind({ rows: q, pooled: at(pooled.q), scores: queryScores }),
+      ...passes.ranked.bind({ rows: k, pooled: at(pooled.k), scores: keyScores }),
+      ...passes.plain.bind({ rows: v, pooled: at(pooled.v) }),
+    );
+    select.push(...passes.selection.bind({ queryScores, keyScores, indices, slots }));
     for (const name of ["q", "k", "v"] as const) {
-      const rows = sources[name].rows.blocks[b].data;
-      const pooled = sources[name].pooled.blocks[b].data;
-      const pyramid = scores[name] ? passes.scored : passes.plain;
-      pool.dispatches.push(...pyramid.bind({ rows, pooled, scores: scores[name] }));
-      const target = gathered[name].blocks[b].data;
-      gather.dispatches.push(...passes.gather.bind({ rows, pooled, indices, gathered: target }));
+      gather.push(...passes.gather.bind({
+        rows: at(inputs[name]),
+        pooled: at(pooled[name]),
+        indices,
+        gathered: at(gathered[name]),
+      }));
     }
-    select.dispatches.push(
-      ...passes.selection.bind({ queryScores: scores.q, keyScores: scores.k, indices, slots }),
-    );
-    scatter.dispatches.push(
-      ...passes.scatter.bind({
-        gathered: attended.blocks[b].data,
-        slots,
-        output: output.blocks[b].data,
-      }),
-    );
+    scatter.push(...passes.scatter.bind({ gathered: at(attended), slots, output: at(output) }));
   }
   const dense = own(
-    await bindDenseTensors(gpu, { ...gathered, o: attended, lse }, {
-      flopsPerDispatch: options.flopsPerDispatch,
-    }),
+    await bindDenseTensors(gpu, { ...gathered, o: attended, lse }, { flopsPerDispatch }),
   );
-  attention.dispatches.push(...dense.dispatches);
-  return { stages: [pool, select, gather, attention, scatter], output, lse, selections };
+  const stages: Stage[] = [
+    ...(scorer.pass
+      ? [{ name: "score", dispatches: score }, { name: "pool", dispatches: pool }]
+      : [{ name: "score-and-pool", dispatches: pool }]),
+    { name: "select", dispatches: select },
+    { name: "gather", dispatches: gather },
+    { name: "attention", dispatches: dense.dispatches },
+    { name: "scatter", dispatches: scatter },
+  ];
+  return { stages, output, lse, attended, pooled, gathered, selections };
+}
+
+/** Allocates and binds what the backward pass adds. */
+async function bindBackward(gpu: Gpu, forward: Forward, options: Allocation) {
+  const { inputs, planned, own, tensor, flopsPerDispatch, tuning } = options;
+  const { geometry } = planned;
+  const rows = geometry.gathered;
+  const gradients = {
+    q: await tensor("q gradient", {}),
+    k: await tensor("k gradient", {}),
+    v: await tensor("v gradient", {}),
+  };
+  const backward = own(
+    await bindLighthouseBackward(gpu, {
+      forward,
+      outputGradient: inputs.outputGradient!,
+      gatheredOutputGradient: await tensor("gathered output gradient", { rows }),
+      // Each forward pass writes its pooled rows anew before it reads them.
+      gatheredGradients: forward.pooled,
+      delta: await tensor("delta", { rows, dim: 1, dtype: "f32" }),
+      gradients,
+    }, { geometry, flopsPerDispatch, tuning }),
+  );
+  return { stages: backward.stages, gradients };
 }
 
 function requireInputs(problem: Problem, inputs: LayerInputs): void {
   const { heads, context, headDim, dtype } = problem.shape;
-  for (const tensor of [inputs.q, inputs.k, inputs.v]) {
+  const tensors = [inputs.q, inputs.k, inputs.v];
+  if (directionParts(problem.direction).backward) {
+    if (!inputs.outputGradient) {
+      throw new RangeError("prepare lighthouse backward: outputGradient is missing");
+    }
+    tensors.push(inputs.outputGradient);
+  }
+  for (const tensor of tensors) {
     const fits = tensor.heads === heads && tensor.rows === context && tensor.dim === headDim &&
       tensor.dtype === dtype && tensor.blocks.length === inputs.q.blocks.length &&
       tensor.blocks.every((block, b) => block.heads === inputs.q.blocks[b].heads);

@@ -1,23 +1,40 @@
 /**
  * FLOP and least bytes of a Lighthouse layer by stage (specification, section 8).
  *
+ * FLOP count attention and scorers alone, as in the paper's accounting; bytes are what must cross the
+ * memory bus if nothing is read or written twice within a stage.
+ *
  * @module
  */
-import { denseForwardBytes, denseForwardFlops } from "../dense_attention/dense_attention_cost.ts";
+import {
+  denseBackwardBytes,
+  denseBackwardFlops,
+  denseForwardBytes,
+  denseForwardFlops,
+} from "../dense_attention/dense_attention_cost.ts";
 import { bytesPerElement } from "../gpu/buffers.ts";
 import type { AttentionShape, StagePlan } from "../implementation.ts";
 import type { LighthouseGeometry } from "./lighthouse_geometry.ts";
 
-/** Stages of the norm-scorer layer, in order. */
+/** Forward stages of the norm-scorer layer, in order. */
 export const STAGES = ["score-and-pool", "select", "gather", "attention", "scatter"] as const;
 
+/** Stages of the backward pass, in order; the same for all scorers. */
+export const BACKWARD_STAGES = [
+  "gather-gradient",
+  "attention-backward",
+  "scatter-gradient",
+] as const;
+
 /**
- * Cost of each stage, forward. FLOP count attention alone, as in the paper's accounting; bytes are
- * what must cross the memory bus if nothing is read or written twice within a stage.
+ * Cost of each forward stage, in order.
+ *
+ * @param score cost of a scorer with passes of its own. Default: norm scores, written while pooling.
  */
 export function lighthouseForwardCost(
   shape: AttentionShape,
   geometry: LighthouseGeometry,
+  score?: { readonly flops: number; readonly bytes: number },
 ): StagePlan[] {
   const { heads, headDim, dtype } = shape;
   const { context, entries, pooledEntries, gathered } = geometry;
@@ -25,16 +42,40 @@ export function lighthouseForwardCost(
   const size = { heads, rows: gathered, headDim };
   // Selection never looks at the scores of level 0.
   const ranked = gathered - geometry.pooling * geometry.k;
-  const bytes: Record<(typeof STAGES)[number], number> = {
-    "score-and-pool": 3 * (context + pooledEntries) * row + 2 * heads * entries * 4,
-    "select": 2 * heads * ranked * 4 + heads * gathered * 4,
-    "gather": 2 * 3 * gathered * row,
-    "attention": denseForwardBytes({ ...size, dtype }),
-    "scatter": (gathered + context) * row,
-  };
-  return STAGES.map((name) => ({
-    name,
-    flops: name === "attention" ? denseForwardFlops(size) : 0,
-    bytes: bytes[name],
-  }));
+  const pooling = 3 * (context + pooledEntries) * row;
+  const moving = (name: string, bytes: number): StagePlan => ({ name, flops: 0, bytes });
+  return [
+    ...(score
+      ? [{ name: "score", flops: score.flops, bytes: score.bytes }, moving("pool", pooling)]
+      : [moving("score-and-pool", pooling + 2 * heads * entries * 4)]),
+    moving("select", 2 * heads * ranked * 4 + heads * gathered * 4),
+    moving("gather", 2 * 3 * gathered * row),
+    {
+      name: "attention",
+      flops: denseForwardFlops(size),
+      bytes: denseForwardBytes({ ...size, dtype }),
+    },
+    moving("scatter", (gathered + context) * row),
+  ];
+}
+
+/** Cost of each stage of the backward pass, in order. */
+export function lighthouseBackwardCost(
+  shape: AttentionShape,
+  geometry: LighthouseGeometry,
+): StagePlan[] {
+  const { heads, headDim, dtype } = shape;
+  const { context, gathered } = geometry;
+  const row = heads * headDim * bytesPerElement(dtype);
+  const size = { heads, rows: gathered, headDim };
+  const [gather, attention, scatter] = BACKWARD_STAGES;
+  return [
+    { name: gather, flops: 0, bytes: (context + gathered) * row },
+    {
+      name: attention,
+      flops: denseBackwardFlops(size),
+      bytes: denseBackwardBytes({ ...size, dtype }),
+    },
+    { name: scatter, flops: 0, bytes: 3 * (gathered + context) * row },
+  ];
 }

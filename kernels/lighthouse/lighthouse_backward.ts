@@ -1,0 +1,124 @@
+/**
+ * The backward pass of a Lighthouse layer, joined from its passes (specification, section 6).
+ *
+ * dO `[H, N, d]` → gather-gradient (dÕ `[H, S, d]`) → attention-backward (the dense kernels over the
+ * gathered rows) → scatter-gradient → dQ, dK, dV `[H, N, d]`. What the forward pass left is read
+ * again: gathered rows, attended rows, log-sum-exp, indices and slots. The scorer has no part in it.
+ *
+ * Numerics: gathered gradients and the results are each rounded to storage once, sums are f32 in one
+ * fixed order. Two runs give the same bits.
+ *
+ * @module
+ */
+import { bindDenseBackwardTensors } from "../dense_attention/dense_layer.ts";
+import type { BufferSlice, Dispatch, Tensor } from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { Stage } from "../gpu/timing.ts";
+import { createGatherGradient, planGatherGradient } from "./gather_gradient.ts";
+import { BACKWARD_STAGES } from "./lighthouse_cost.ts";
+import type { LighthouseGeometry } from "./lighthouse_geometry.ts";
+import type { ScatterOptions } from "./scatter.ts";
+import { createScatter, planScatter } from "./scatter.ts";
+
+/** One tensor each for Q, K and V. */
+export interface Triple {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** What the forward pass leaves for the backward pass, over the same blocks of heads. */
+export interface ForwardState {
+  /** `[heads, S, d]` each. */
+  readonly gathered: Triple;
+  /** Õ, `[heads, S, d]`. */
+  readonly attended: Tensor;
+  /** f32 `[heads, S, 1]`. */
+  readonly lse: Tensor;
+  /** Of each block: indices u32 `[heads, S]`, slots u32 `[heads, P]`. */
+  readonly selections: readonly { readonly indices: BufferSlice; readonly slots: BufferSlice }[];
+}
+
+/** Tensors of the backward pass, over the same blocks of heads. */
+export interface BackwardTensors {
+  /** dO, `[heads, N, d]`. */
+  readonly outputGradient: Tensor;
+  /** dÕ, `[heads, S, d]`, scratch. */
+  readonly gatheredOutputGradient: Tensor;
+  /** dQ̃, dK̃, dṼ, at least `[heads, S, d]` each, scratch. */
+  readonly gatheredGradients: Triple;
+  /** f32 `[heads, S, 1]`, scratch. */
+  readonly delta: Tensor;
+  /** dQ, dK, dV, `[heads, N, d]` each, written. */
+  readonly gradients: Triple;
+}
+
+/** Compiles the passes for every block size and binds them, block after block. */
+export async function bindLighthouseBackward(
+  gpu: Gpu,
+  tensors: { forward: ForwardState } & BackwardTensors,
+  options: {
+    geometry: LighthouseGeometry;
+    flopsPerDispatch?: number;
+    tuning?: {
+      gatherGradient?: { rowsInFlight?: number; threads?: number };
+      scatter?: Pick<ScatterOptions, "rowsPerThread" | "threads">;
+    };
+  },
+): Promise<{ stages: Stage[]; destroy: () => void }> {
+  const { forward, gatheredGradients, gradients } = tensors;
+  const { geometry, flopsPerDispatch, tuning } = options;
+  const { dim: headDim, dtype, blocks } = tensors.outputGradient;
+  const owned: { destroy: () => void }[] = [];
+  const destroy = () => owned.splice(0).forEach((thing) => thing.destroy());
+  const own = <T extends { destroy: () => void }>(thing: T): T => {
+    owned.push(thing);
+    return thing;
+  };
+  const compile = async (heads: number) => {
+    const size = { heads, headDim, dtype };
+    const gather = planGatherGradient(geometry, { ...size, ...tuning?.gatherGradient });
+    const scatter = planScatter(geometry, { ...size, ...tuning?.scatter, gradient: true });
+    return {
+      gather: own(await createGatherGradient(gpu, gather)),
+      scatter: own(await createScatter(gpu, scatter)),
+    };
+  };
+  try {
+    const kernels = new Map<number, Awaited<ReturnType<typeof compile>>>();
+    const gathers: Dispatch[] = [];
+    const scatters: Dispatch[] = [];
+    for (const [b, { heads, data: outputGradient }] of blocks.entries()) {
+      let passes = kernels.get(heads);
+      if (!passes) kernels.set(heads, passes = await compile(heads));
+      const { indices, slots } = forward.selections[b];
+      const gathered = tensors.gatheredOutputGradient.blocks[b].data;
+      gathers.push(...passes.gather.bind({ outputGradient, indices, gathered }));
+      for (const name of ["q", "k", "v"] as const) {
+        scatters.push(...passes.scatter.bind({
+          gathered: gatheredGradients[name].blocks[b].data,
+          slots,
+          output: gradients[name].blocks[b].data,
+        }));
+      }
+    }
+    const dense = own(
+      await bindDenseBackwardTensors(gpu, {
+        ...forward.gathered,
+        o: forward.attended,
+        lse: forward.lse,
+        outputGradient: tensors.gatheredOutputGradient,
+        delta: tensors.delta,
+        gradients: gatheredGradients,
+      }, { flopsPerDispatch }),
+    );
+    const dispatches = [gathers, dense.dispatches, scatters];
+    return {
+      stages: BACKWARD_STAGES.map((name, i) => ({ name, dispatches: dispatches[i] })),
+      destroy,
+    };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}

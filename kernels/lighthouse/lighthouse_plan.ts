@@ -1,0 +1,109 @@
+/**
+ * The plan of a Lighthouse layer: everything about it that is known without a device.
+ *
+ * @module
+ */
+import { planDenseAttention } from "../dense_attention/dense_attention.ts";
+import { planDenseBackward } from "../dense_attention/dense_attention_backward.ts";
+import { directionParts } from "../dense_attention/dense_layer.ts";
+import { bytesPerElement, headsPerBlock } from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { ImplementationPlan, LighthouseOptions, Problem } from "../implementation.ts";
+import { lighthouseBackwardCost, lighthouseForwardCost } from "./lighthouse_cost.ts";
+import { type LighthouseGeometry, planGeometry, requireLayerShape } from "./lighthouse_geometry.ts";
+import type { Scorer } from "./scorer.ts";
+
+/** A layer, planned. */
+export interface LighthousePlan {
+  readonly plan: ImplementationPlan;
+  readonly geometry: LighthouseGeometry;
+  readonly lighthouse: LighthouseOptions;
+  /** Rows of the tensors that hold pooled rows. */
+  readonly pooledRows: number;
+}
+
+/**
+ * Rows of a tensor of pooled rows. Nothing reads them after the gather, so that the backward pass
+ * keeps the gathered gradient of the same tensor in their place, which may need more rows.
+ */
+function pooledRows(geometry: LighthouseGeometry, backward: boolean): number {
+  return backward ? Math.max(geometry.pooledEntries, geometry.gathered) : geometry.pooledEntries;
+}
+
+/**
+ * Plans a layer.
+ *
+ * @throws {RangeError} one line that names the value and the limit, when the layer cannot run it.
+ */
+export function planLighthouse(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  problem: Problem,
+  options: { scorer: Scorer },
+): LighthousePlan {
+  const { shape, lighthouse } = problem;
+  const { scorer } = options;
+  if (!lighthouse) throw new RangeError("plan lighthouse: levels, pooling and k are missing");
+  if (lighthouse.scorer !== scorer.name) {
+    throw new RangeError(
+      `plan lighthouse: scorer ${lighthouse.scorer} is not ${scorer.name}, the one this layer has`,
+    );
+  }
+  requireLayerShape(shape);
+  const parts = directionParts(problem.direction);
+  const geometry = planGeometry(shape.context, lighthouse);
+  const { heads, headDim: dim, dtype } = shape;
+  const { context, entries, gathered } = geometry;
+  const perBlock = headsPerBlock(gpu, [
+    { heads, rows: context, dim, dtype },
+    { heads, rows: gathered, dim, dtype },
+    { heads, rows: entries, dim: 1, dtype: "f32" },
+  ]);
+  // These refuse what their kernels cannot run.
+  const block = { heads: perBlock, rows: gathered, headDim: dim, dtype };
+  planDenseAttention(gpu, block);
+  if (parts.backward) planDenseBackward(gpu, block);
+  const scores = scorer.pass?.plan(gpu, { shape, lighthouse, geometry, headsPerBlock: perBlock });
+  const stages = [
+    ...(parts.forward ? lighthouseForwardCost(shape, geometry, scores) : []),
+    ...(parts.backward ? lighthouseBackwardCost(shape, geometry) : []),
+  ];
+  const row = heads * dim * bytesPerElement(dtype);
+  const rows = (count: number, ...names: string[]) =>
+    names.map((name) => ({ name, bytes: count * row }));
+  const words = (count: number, ...names: string[]) =>
+    names.map((name) => ({ name, bytes: heads * count * 4 }));
+  const pooled = pooledRows(geometry, parts.backward);
+  const buffers = [
+    ...rows(context, "q", "k", "v", "output"),
+    ...["q", "k", "v"].flatMap((name) =>
+      rows(pooled, parts.backward ? `pooled ${name}, gathered ${name} gradient` : `pooled ${name}`)
+    ),
+    ...rows(gathered, "gathered q", "gathered k", "gathered v", "gathered output"),
+    ...words(entries, "query scores", "key scores", "slots"),
+    ...words(gathered, "indices", "log-sum-exp"),
+    ...(parts.backward
+      ? [
+        ...rows(context, "output gradient", "q gradient", "k gradient", "v gradient"),
+        ...rows(gathered, "gathered output gradient"),
+        ...words(gathered, "delta"),
+      ]
+      : []),
+    ...(scores?.buffers ?? []),
+  ];
+  const total = (records: readonly { bytes: number }[]) =>
+    records.reduce((sum, { bytes }) => sum + bytes, 0);
+  return {
+    geometry,
+    lighthouse,
+    pooledRows: pooled,
+    plan: {
+      stages,
+      flops: stages.reduce((sum, { flops }) => sum + flops, 0),
+      bytes: total(stages),
+      buffers,
+      peakBytes: total(buffers),
+      headsPerBlock: perBlock,
+      gathered,
+    },
+  };
+}
