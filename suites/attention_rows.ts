@@ -31,7 +31,7 @@ export interface AttentionRow {
   readonly plainLse: number;
   /**
    * Bound of the error that exponentials of the precision WGSL asks for (3 + 2·|x| units in the
-   * last place) and f32 logits may cause: absolute, of any element of the output.
+   * last place), f32 logits and f32 sums may cause: absolute, of any element of the output.
    */
   readonly outputFloor: number;
   /** The same of the log-sum-exp. */
@@ -155,14 +155,17 @@ export class AttentionRowCheck {
     const plainOutput = this.#plainSums.map((sum) => round(Math.fround(sum / this.#plainTotal)));
     const relative = this.#spread / this.#total * 2 ** -23;
     const lse = this.#max + Math.log(this.#total);
+    // A sum of n terms in f32, in whatever blocks, errs like a random walk of n half ulps.
+    const walk = 4 * Math.sqrt(this.#last + 1) * 2 ** -24;
     return {
       output,
       lse,
       plainOutput,
       plainLse: Math.fround(this.#plainMax + Math.fround(Math.log(this.#plainTotal))),
       // Σ p·δ·(v - o) with |v - o| ≤ 2·max|v|.
-      outputFloor: 2 * this.#largest * relative,
-      lseFloor: relative + 2 ** -23 * Math.abs(lse) + 2 ** -23,
+      outputFloor: this.#largest * (2 * relative + walk),
+      // A kernel may keep it in base 2: a logarithm, a product and a sum, rounded each.
+      lseFloor: relative + walk + 2 ** -22 * Math.max(1, Math.abs(lse)),
     };
   }
 }

@@ -21,6 +21,8 @@ export class Budget {
   readonly #deadline: number;
   readonly #now: () => number;
   readonly #scales = new Map<string, number>();
+  /** Wall-clock seconds of an execution beyond its own: submitting, polling. Learned. */
+  #overhead: number | undefined;
   /** Seconds that checking one row on the host takes for each element of K; learned. */
   #checkSecondsPerElement = 4e-8;
 
@@ -55,11 +57,20 @@ export class Budget {
     return predictSeconds(entry.plan, { calibration: this.#calibration, scale });
   }
 
-  /** Learns from an execution what the implementation takes against its prediction. */
-  learn(entry: PlannedCase, seconds: number): void {
+  /**
+   * Learns from an execution what the implementation takes against its prediction. A single slow
+   * execution at most doubles what is expected: a host can stall for seconds, a kernel does not.
+   */
+  learn(entry: PlannedCase, times: { seconds: number; wallSeconds: number }): void {
     if (!entry.plan) return;
     const plain = predictSeconds(entry.plan, { calibration: this.#calibration });
-    if (plain > 0 && seconds > 0) this.#scales.set(entry.implementation, seconds / plain);
+    if (plain > 0 && times.seconds > 0) {
+      const seen = times.seconds / plain;
+      const known = this.#scales.get(entry.implementation);
+      this.#scales.set(entry.implementation, Math.min(seen, 2 * (known ?? Infinity)));
+    }
+    const overhead = Math.max(0, times.wallSeconds - times.seconds);
+    this.#overhead = Math.min(overhead, 2 * (this.#overhead ?? Infinity));
   }
 
   /** Learns from a check of sampled rows what it costs. */
@@ -78,7 +89,8 @@ export class Budget {
   caseSeconds(entry: PlannedCase, samples: number): number {
     if (!entry.plan || entry.skip) return 0;
     const staged = entry.plan.stages.length > 1 ? 1 : 0;
-    return this.predict(entry) * (samples + EXTRA_EXECUTIONS + staged) +
+    const each = this.predict(entry) + (this.#overhead ?? 0);
+    return each * (samples + EXTRA_EXECUTIONS + staged) +
       this.#checkSecondsPerElement * elementsOf(entry);
   }
 

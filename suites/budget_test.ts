@@ -67,7 +67,17 @@ Deno.test("Budget learns what executions take", () => {
   const { budget } = createBudget(100);
   const entry = fakeCase("a", 1);
   about(budget.predict(entry), 1);
-  budget.learn(entry, 0.25);
+  budget.learn(entry, { seconds: 0.25, wallSeconds: 0.25 });
   about(budget.predict(fakeCase("b", 8)), 2);
   about(budget.flopsPerSecond(entry)!, 0.6e12);
+});
+
+Deno.test("Budget: a stalled host neither sets the rate nor the cost of what follows", () => {
+  const { budget } = createBudget(100);
+  const entry = fakeCase("stalled", 1);
+  budget.learn(entry, { seconds: 0.5, wallSeconds: 0.51 });
+  budget.learn(entry, { seconds: 0.5, wallSeconds: 15 });
+  about(budget.predict(entry), 0.5);
+  // Warm-up and two samples, each with at most twice the 10 ms that submitting was seen to cost.
+  about(budget.caseSeconds(entry, 2), 3 * 0.52);
 });

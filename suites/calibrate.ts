@@ -169,7 +169,11 @@ function chooseEffort(gpu: Gpu, options: CalibrateOptions): Effort {
   };
 }
 
-/** GPU timestamps if they agree with the wall clock on a run long enough to compare. */
+/**
+ * GPU timestamps if they grow as the wall clock does. Differences are compared, between a run and
+ * one four times as long, since the wall clock also holds a constant: a stack that polls for the
+ * end of a submission adds ten milliseconds to every one.
+ */
 async function findClock(
   work: Work,
   options: {
@@ -186,21 +190,25 @@ async function findClock(
   }
   await run(work.create(1));
   let trips = 1;
-  let timing = await run(work.create(trips));
-  // Long enough that the cost of a submission, well below a millisecond, does not matter.
+  let short = await run(work.create(trips));
   const enough = Math.max(effort.target, 0.02);
-  while (timing.wallSeconds < enough && trips < 2 ** 24) {
+  while (short.wallSeconds < enough && trips < 2 ** 24) {
     trips *= 2;
-    timing = await run(work.create(trips));
+    short = await run(work.create(trips));
   }
   // The best of a few: a busy host adds to the wall clock, nothing adds to a broken timestamp.
-  for (let i = 0; i < 4; i++) {
-    const share = (timing.gpuSeconds ?? 0) / timing.wallSeconds;
-    if (share > 0.5 && share < 1.05) return "gpu";
-    timing = await run(work.create(trips));
+  let gpuGrowth = 0;
+  let wallGrowth = 0;
+  for (let i = 0; i < 5; i++) {
+    const long = await run(work.create(4 * trips));
+    gpuGrowth = (long.gpuSeconds ?? 0) - (short.gpuSeconds ?? 0);
+    wallGrowth = long.wallSeconds - short.wallSeconds;
+    const share = gpuGrowth / wallGrowth;
+    if (share > 0.5 && share < 1.25) return "gpu";
+    short = await run(work.create(trips));
   }
   notes.push(
-    `timestamps gave ${timing.gpuSeconds} s for a run of ${timing.wallSeconds} s: ` +
+    `timestamps grew by ${gpuGrowth} s where the wall clock grew by ${wallGrowth} s: ` +
       "times are wall clock",
   );
   return "wall";

@@ -151,9 +151,9 @@ async function findDriver(gpu: Gpu): Promise<{ name: string | null; memoryBytes:
   return { name: name ?? (gpu.adapter.description || null), memoryBytes: null };
 }
 
-/** PCI vendor 0x10de, as the `deno` stack gives it. */
+/** PCI vendor 0x10de, as the `deno` stack gives it, or Dawn's name for it. */
 function isNvidia(gpu: Gpu): boolean {
-  return gpu.adapter.vendor === String(0x10de);
+  return gpu.adapter.vendor === String(0x10de) || gpu.adapter.vendor.toLowerCase() === "nvidia";
 }
 
 /** Name and version of the driver of one device in the output of `vulkaninfo --summary`. */

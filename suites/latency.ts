@@ -109,7 +109,12 @@ export async function startCase(
       flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
     });
     const timing = await prepared.execute({ flopsPerSecond, signal });
-    if (options.extent === "sampled") budget.learn(entry, timing.wallSeconds);
+    if (options.extent === "sampled") {
+      budget.learn(entry, {
+        seconds: session.calibration.secondsOf(timing),
+        wallSeconds: timing.wallSeconds,
+      });
+    }
     session.step(`${entry.id}: checking`);
     const started = performance.now();
     const { inputs, extent } = options;
@@ -164,12 +169,12 @@ async function takeSample(
     stages: single,
     signal,
   });
-  budget.learn(entry, timing.wallSeconds);
+  const seconds = calibration.secondsOf(timing);
+  budget.learn(entry, { seconds, wallSeconds: timing.wallSeconds });
   const after = await calibration.canary.probe();
   const canary = (options.before + after) / 2;
   // On a processor the canary sees the scheduler, not a clock: kept, never a reason to drop.
   const flagged = canary > CLOCK_LIMIT && !gpu.adapter.software;
-  const seconds = calibration.secondsOf(timing);
   running.samples.push({
     seconds,
     wallSeconds: timing.wallSeconds,
