@@ -6,6 +6,7 @@
  */
 import code from "./dense_attention_naive.wgsl" with { type: "text" };
 import { bindDispatch, createUniform, type DType, floatBits, slice } from "../gpu/buffers.ts";
+import { NEAREST_HALF } from "../gpu/half.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import type { Implementation } from "../implementation.ts";
 import { planDenseAttention } from "./dense_attention.ts";
@@ -23,7 +24,7 @@ function accessors(headDim: number, dtype: DType): string {
     load("loadKey", "keys"),
     load("loadValue", "values"),
     dtype === "f16"
-      ? "fn storeOutput(i: u32, x: vec2f) { output[i] = pack2x16float(x); }"
+      ? `${NEAREST_HALF}fn storeOutput(i: u32, x: vec2f) { output[i] = pack2x16float(nearestHalf(x.xyxy).xy); }`
       : "fn storeOutput(i: u32, x: vec2f) { let b = bitcast<vec2u>(x); output[2u * i] = b.x; output[2u * i + 1u] = b.y; }",
   ].join("\n");
 }

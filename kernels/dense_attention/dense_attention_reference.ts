@@ -11,8 +11,8 @@
  *   Σ p_j·(e^ε_j - 1)·|v_j - o| / Σ p_j·e^-ε_j, and never beyond the farthest value whose weight
  *   could matter. With extreme logits this is the honest bound: f32 cannot tell near-ties apart.
  * - Summing n products in f32 in any blocked order errs like a random walk: 4·√n·u·Σ p_j·|v_j|.
- * - Storing rounds once: one unit in the last place of the storage type, since WGSL leaves the
- *   direction to the device.
+ * - Storing rounds once, to nearest; one unit in the last place is allowed, so that a value near a
+ *   tie may fall either way.
  *
  * @module
  */

@@ -21,6 +21,7 @@
  * @module
  */
 import type { DType } from "../gpu/buffers.ts";
+import { NEAREST_HALF } from "../gpu/half.ts";
 
 /** How a kernel is tiled; a plan chooses it, every choice computes the same function. */
 export interface Tiling {
@@ -105,8 +106,13 @@ const COLUMNS_PER_THREAD = ${columnsPerThread}u;
 const STAGE_VECTORS = ${stageVectors}u;
 const ROW_STRIDE = ${rowStride ?? 1}u;
 alias FourElements = ${dtype === "f16" ? "vec2u" : "vec4f"};
+${dtype === "f16" ? NEAREST_HALF : ""}
 fn fourElements(x: vec4f) -> FourElements {
-  return ${dtype === "f16" ? "vec2u(pack2x16float(x.xy), pack2x16float(x.zw))" : "x"};
+  ${
+    dtype === "f16"
+      ? "let y = nearestHalf(x); return vec2u(pack2x16float(y.xy), pack2x16float(y.zw));"
+      : "return x;"
+  }
 }
 // A thread's columns lie side by side in a stage; the logical column is e * THREADS_X + tx.
 fn columnOfSlot(slot: u32) -> u32 {

@@ -5,6 +5,7 @@
  * @module
  */
 import { type BufferSlice, bytesPerElement, type DType } from "../gpu/buffers.ts";
+import { NEAREST_HALF } from "../gpu/half.ts";
 
 /** 16-byte words of one row. */
 export function wordsPerRow(headDim: number, dtype: DType): number {
@@ -16,8 +17,7 @@ export function wordsPerRow(headDim: number, dtype: DType): number {
  * `unpackCell`, `packCell` and `squaredNorm`.
  *
  * f16 needs only core WGSL, so f16 storage works without `shader-f16`. `packCell` rounds to nearest
- * even in integer arithmetic before it packs, since WGSL leaves the rounding of conversions to the
- * device (toward zero on llvmpipe); results below 2^-14 keep the device's rounding. `squaredNorm`
+ * even (see `gpu/half.ts`). `squaredNorm`
  * is a chain of fma in element order: squares of f16 values are exact in f32, so that fused and
  * unfused devices agree bit for bit.
  */
@@ -32,19 +32,13 @@ fn squaredNorm(cell: Cell) -> f32 {
 }
 `;
   }
-  return `
+  return `${NEAREST_HALF}
 alias Cell = mat2x4f;
 fn unpackCell(word: vec4u) -> Cell {
   return Cell(
     vec4f(unpack2x16float(word.x), unpack2x16float(word.y)),
     vec4f(unpack2x16float(word.z), unpack2x16float(word.w)),
   );
-}
-fn nearestHalf(value: vec4f) -> vec4f {
-  let bits = bitcast<vec4u>(value);
-  let rounded = (bits + 0xfffu + ((bits >> vec4u(13u)) & vec4u(1u))) & vec4u(0xffffe000u);
-  let finite = (bits & vec4u(0x7f800000u)) != vec4u(0x7f800000u);
-  return bitcast<vec4f>(select(bits, rounded, finite));
 }
 fn packCell(cell: Cell) -> vec4u {
   let low = nearestHalf(cell[0]);
