@@ -1,0 +1,190 @@
+/**
+ * The gla scorer of a Lighthouse layer: gated linear attention scores of base rows, then their maxima
+ * over the windows of the pyramid.
+ *
+ * @module
+ */
+import {
+  createStorageBuffer,
+  createTensor,
+  slice,
+  type Tensor,
+  writeTensor,
+} from "../gpu/buffers.ts";
+import { fillGates } from "./gla_gates.ts";
+import {
+  createGlaScores,
+  type GlaScoresPlan,
+  type GlaScratch,
+  planGlaScores,
+} from "./gla_scores.ts";
+import { createScoreMaxima, planScoreMaxima } from "./score_maxima.ts";
+import type { BlockScorer, Scorer, ScorerBindings, ScorerProblem } from "./scorer.ts";
+
+/** δ where a layer does not name one: that of the published configurations. */
+export const GLA_DILATION = 4;
+
+/** Options of {@linkcode glaScorer}. */
+export interface GlaScorerOptions {
+  /** Seed of the gates. Default 4. */
+  readonly seed?: number;
+  /** Log gates f32 `[H, N]`, at most 0, instead of seeded ones. */
+  readonly gates?: Float32Array;
+  /** Most bytes for the states of a segment. Default as in `planGlaScores`. */
+  readonly scratchBytes?: number;
+}
+
+/** Buffers of a block; which block it is decides which gates it takes. */
+export interface GlaScorerBindings extends ScorerBindings {
+  /** First head of the block. Needed when a layer has several blocks. */
+  readonly firstHead?: number;
+}
+
+/**
+ * A scorer by gated linear attention.
+ *
+ * @example
+ * ```ts
+ * import { glaScorer } from "./gla_scorer.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(glaScorer({ seed: 7 }).name, "gla");
+ * ```
+ */
+export function glaScorer(options: GlaScorerOptions = {}): Scorer {
+  return {
+    name: "gla",
+    pass: {
+      plan(_gpu, problem) {
+        if (options.gates) requireHostGates(options.gates, problem);
+        const blocks = blockSizes(problem).map((heads) =>
+          planBlock(problem, { ...options, heads })
+        );
+        const [first] = blocks;
+        const { heads } = problem.shape;
+        return {
+          flops: first.flops / first.heads * heads,
+          bytes: first.bytes / first.heads * heads,
+          buffers: blocks.flatMap(({ scratch, gateBytes, heads: each }) => [
+            { name: `gates of blocks of ${each} heads`, bytes: gateBytes / each * heads },
+            { name: `gla states of blocks of ${each} heads`, bytes: scratch.states },
+            {
+              name: `gla decays and carry of blocks of ${each} heads`,
+              bytes: scratch.decays + scratch.carry,
+            },
+          ]),
+        };
+      },
+      async create(gpu, problem, { heads, flopsPerDispatch }) {
+        if (options.gates) requireHostGates(options.gates, problem);
+        const plan = planBlock(problem, { ...options, heads, flopsPerDispatch });
+        const owned: { destroy: () => void }[] = [];
+        const own = <T extends { destroy: () => void }>(object: T): T => {
+          owned.push(object);
+          return object;
+        };
+        const destroy = () => owned.forEach((object) => object.destroy());
+        try {
+          const gates = own(
+            await createTensor(gpu, {
+              heads: problem.shape.heads,
+              rows: problem.shape.context,
+              dim: 1,
+              dtype: "f32",
+            }, { label: "gla gates", headsPerBlock: problem.headsPerBlock }),
+          );
+          if (options.gates) writeTensor(gpu, gates, options.gates);
+          else await fillGates(gpu, gates, options.seed ?? GATE_SEED);
+          const scratchBuffer = async (name: keyof GlaScratch) =>
+            slice(own(
+              await createStorageBuffer(gpu, plan.scratch[name], { label: `gla ${name}` }),
+            ));
+          const scratch = {
+            states: await scratchBuffer("states"),
+            decays: await scratchBuffer("decays"),
+            carry: await scratchBuffer("carry"),
+          };
+          const scores = own(await createGlaScores(gpu, plan));
+          const maxima = own(
+            await createScoreMaxima(gpu, planScoreMaxima(problem.geometry, heads)),
+          );
+          return {
+            bind: (slices: GlaScorerBindings) => [
+              ...scores.bind({
+                ...slices,
+                ...scratch,
+                gates: gatesOf(gates, { heads, firstHead: slices.firstHead }),
+              }),
+              ...maxima.bind(slices.queryScores),
+              ...maxima.bind(slices.keyScores),
+            ],
+            destroy,
+          } satisfies BlockScorer;
+        } catch (error) {
+          destroy();
+          throw error;
+        }
+      },
+    },
+  };
+}
+
+/** Seed of the gates unless one is given. */
+const GATE_SEED = 4;
+
+/** Heads of the blocks of a layer, each number once. */
+function blockSizes({ shape, headsPerBlock }: ScorerProblem): number[] {
+  const most = Math.min(headsPerBlock, shape.heads);
+  const rest = shape.heads % most;
+  return rest > 0 ? [most, rest] : [most];
+}
+
+function planBlock(
+  problem: ScorerProblem,
+  options: { heads: number; scratchBytes?: number; flopsPerDispatch?: number },
+): GlaScoresPlan {
+  const { heads, scratchBytes, flopsPerDispatch } = options;
+  const { headDim, dtype } = problem.shape;
+  return planGlaScores(problem.geometry, {
+    heads,
+    headDim,
+    dtype,
+    dilation: problem.lighthouse.dilation ?? GLA_DILATION,
+    scratchBytes,
+    flopsPerDispatch,
+  });
+}
+
+/** The gates of one block of heads. */
+function gatesOf(gates: Tensor, block: { heads: number; firstHead?: number }) {
+  if (block.firstHead === undefined && block.heads < gates.heads) {
+    throw new TypeError(
+      `bind gla scorer: a block of ${block.heads} of ${gates.heads} heads needs its firstHead`,
+    );
+  }
+  const firstHead = block.firstHead ?? 0;
+  const found = gates.blocks.find((b) => b.firstHead === firstHead && b.heads === block.heads);
+  if (!found) {
+    throw new RangeError(
+      `bind gla scorer: no block of ${block.heads} heads begins at head ${firstHead}`,
+    );
+  }
+  return found.data;
+}
+
+function requireHostGates(gates: Float32Array, { shape }: ScorerProblem): void {
+  const { heads, context } = shape;
+  if (gates.length !== heads * context) {
+    throw new RangeError(
+      `plan gla scorer: ${gates.length} gates given, [${heads}, ${context}] needs ${
+        heads * context
+      }`,
+    );
+  }
+  let bad = 0;
+  for (const gate of gates) if (!(gate <= 0)) bad++;
+  if (bad > 0) {
+    throw new RangeError(
+      `plan gla scorer: ${bad} of ${gates.length} log gates are NaN or above 0, the largest allowed`,
+    );
+  }
+}

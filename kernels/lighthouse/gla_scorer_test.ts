@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../gpu/_test_gpu.ts";
+import { seededRows } from "../gpu/random.ts";
+import { readWords, submit, upload, uploadGarbage } from "./_device.ts";
+import { seededGates } from "./gla_gates.ts";
+import { glaScorer, type GlaScorerBindings } from "./gla_scorer.ts";
+import { glaScoresReference } from "./gla_scores_reference.ts";
+import { planGeometry } from "./lighthouse_geometry.ts";
+import { maximaReference } from "./lighthouse_reference.ts";
+import type { ScorerProblem } from "./scorer.ts";
+
+const shape = { heads: 3, context: 512, headDim: 32, dtype: "f32" } as const;
+const lighthouse = { levels: 3, pooling: 2, k: 128, scorer: "gla", dilation: 2 } as const;
+const problem: ScorerProblem = {
+  shape,
+  lighthouse,
+  geometry: planGeometry(shape.context, lighthouse),
+  headsPerBlock: 2,
+};
+const gpuRecord = {} as Parameters<NonNullable<ReturnType<typeof glaScorer>["pass"]>["plan"]>[0];
+
+Deno.test("glaScorer scores every pyramid entry of every block as the reference does", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const { heads, context, headDim, dtype } = shape;
+  const { entries } = problem.geometry;
+  const rowsOf = (seed: number, head: number) =>
+    seededRows(seed, { head, heads, first: 0, count: context, dim: headDim, dtype });
+  for (const [firstHead, count] of [[0, 2], [2, 1]]) {
+    const scorer = await glaScorer({ seed: 21 }).pass!.create(gpu, problem, { heads: count });
+    const block = Array.from({ length: count }, (_, n) => firstHead + n);
+    const tensor = (seed: number) =>
+      upload(gpu, Float32Array.from(block.flatMap((head) => [...rowsOf(seed, head)])));
+    const slices = {
+      q: await tensor(1),
+      k: await tensor(2),
+      v: await tensor(3),
+      queryScores: await uploadGarbage(gpu, count * entries * 4),
+      keyScores: await uploadGarbage(gpu, count * entries * 4),
+    };
+    assert.throws(() => scorer.bind(slices), /a block of . of 3 heads needs its firstHead/);
+    const bindings: GlaScorerBindings = { ...slices, firstHead };
+    submit(gpu, scorer.bind(bindings));
+    for (const [n, head] of block.entries()) {
+      const want = glaScoresReference({
+        q: rowsOf(1, head),
+        k: rowsOf(2, head),
+        v: rowsOf(3, head),
+        gates: seededGates(21, { head, heads, context }),
+      }, { headDim, dilation: 2 });
+      for (const name of ["queryScores", "keyScores"] as const) {
+        const words = await readWords(gpu, slices[name], count * entries);
+        const got = new Float32Array(words.buffer).subarray(n * entries, (n + 1) * entries);
+        const scores = maximaReference(want[name], problem.geometry);
+        const most = Math.max(...scores);
+        // gla_scores_test.ts bounds the rounding; this tells wrong heads and levels from right ones.
+        got.forEach((score, i) => assert.ok(Math.abs(score - scores[i]) <= 1e-4 * most));
+      }
+    }
+    scorer.destroy();
+    for (const { buffer } of Object.values(slices)) buffer.destroy();
+  }
+  gpu.destroy();
+});
+
+Deno.test("glaScorer plans all block sizes, and flops in proportion to heads", () => {
+  const plan = (options: Partial<ScorerProblem>) =>
+    glaScorer().pass!.plan(gpuRecord, { ...problem, ...options });
+  const blocks = plan({});
+  assert.equal(blocks.buffers.length, 6);
+  assert.equal(blocks.flops, plan({ headsPerBlock: 3 }).flops);
+  assert.equal(plan({ headsPerBlock: 3 }).buffers.length, 3);
+  assert.ok(blocks.buffers.every(({ bytes }) => bytes > 0));
+});
+
+Deno.test("glaScorer refuses gates above zero and of the wrong length in one line", () => {
+  const gates = new Float32Array(3 * 512).fill(-0.1);
+  const plan = (given: Float32Array) => () =>
+    glaScorer({ gates: given }).pass!.plan(gpuRecord, problem);
+  assert.ok(plan(gates)().flops > 0);
+  const bad = gates.slice();
+  bad[5] = 0.5;
+  bad[6] = NaN;
+  bad[7] = -Infinity;
+  assert.throws(plan(bad), {
+    name: "RangeError",
+    message: "plan gla scorer: 2 of 1536 log gates are NaN or above 0, the largest allowed",
+  });
+  assert.throws(plan(gates.subarray(1)), /1535 gates given, \[3, 512\] needs 1536$/);
+});
