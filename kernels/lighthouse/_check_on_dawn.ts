@@ -22,6 +22,8 @@ const shapes = [
   { context: 8192, levels: 3, pooling: 8, k: 128 },
   { context: 8192, levels: 4, pooling: 4, k: 128 },
   { context: 2064, levels: 2, pooling: 16, k: 128 },
+  // Windows long enough to be shared by lanes.
+  { context: 32768, levels: 2, pooling: 256, k: 128 },
 ];
 
 const gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });

@@ -3,8 +3,8 @@
  * base rows that its entry reaches.
  *
  * Shapes: outputGradient `[heads, N, d]`, indices u32 `[heads, S]` (pyramid indices in gathered
- * order), gathered `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, first row to last, rounded
- * once to the storage type; an entry that reaches one row copies it.
+ * order), gathered `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, in an order that follows from
+ * the shape alone, rounded once to the storage type; an entry that reaches one row copies it.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export interface GatherGradientOptions {
   readonly dtype: DType;
   /** Rows a thread loads before it uses the first, a power of two. Default 8; results are equal. */
   readonly rowsInFlight?: number;
-  /** Threads of a workgroup, a power of two of at least the words of a row. Default 256. */
+  /** Threads of a workgroup, a power of two of at least the lanes of an entry. Default 256. */
   readonly threads?: number;
 }
 
@@ -56,6 +56,33 @@ export interface GatherGradient {
   readonly destroy: () => void;
 }
 
+/**
+ * Threads that share the rows of one entry: at least 128 rows for each of the longest window, and no
+ * more than a workgroup of 256 threads holds, whatever size is chosen.
+ */
+function lanesOf(geometry: LighthouseGeometry, columns: number): number {
+  return Math.max(1, Math.min(geometry.windowRows / 128, 256 / columns));
+}
+
+/** `joinLanes()`: the first lane gets the sum of all. */
+function joinCode(lanes: number): string {
+  if (lanes === 1) {
+    return "fn joinLanes(sum: Cell, local: u32, lane: u32) -> Cell { return sum; }\n";
+  }
+  return `
+var<workgroup> partials: array<Cell, threads>;
+fn joinLanes(own: Cell, local: u32, lane: u32) -> Cell {
+  partials[local] = own;
+  workgroupBarrier();
+  var sum = own;
+  if (lane == 0u) {
+    for (var other = 1u; other < lanes; other++) { sum = sum + partials[local + other * columns]; }
+  }
+  return sum;
+}
+`;
+}
+
 /** Plans the pass over a block of heads. */
 export function planGatherGradient(
   geometry: LighthouseGeometry,
@@ -65,9 +92,10 @@ export function planGatherGradient(
   const threads = options.threads ?? 256;
   const rowsInFlight = Math.min(options.rowsInFlight ?? 8, geometry.windowRows);
   const columns = wordsPerRow(headDim, dtype);
-  requirePowerOfTwo("gather gradient threads", threads, { least: columns, most: 1024 });
+  const lanes = lanesOf(geometry, columns);
+  requirePowerOfTwo("gather gradient threads", threads, { least: columns * lanes, most: 1024 });
   requirePowerOfTwo("gather gradient rowsInFlight", rowsInFlight, { least: 1, most: 64 });
-  const [x, y] = foldGrid(Math.ceil(geometry.gathered / (threads / columns)));
+  const [x, y] = foldGrid(Math.ceil(geometry.gathered / (threads / columns / lanes)));
   const elements = heads * headDim * bytesPerElement(dtype);
   const rows = Array.from({ length: rowsInFlight }, (_, r) => r);
   return {
@@ -78,14 +106,15 @@ export function planGatherGradient(
       `const levels = ${geometry.levels}u;`,
       `const logPooling = ${Math.log2(geometry.pooling)}u;`,
       `const rowsInFlight = ${rowsInFlight}u;`,
+      `const lanes = ${lanes}u;`,
       cellCode(dtype),
       "fn addRows(before: Cell, head: u32, row: u32, end: u32, column: u32) -> Cell {",
-      ...rows.map((r) => `  let word${r} = rowAt(head, row + ${r}u, end, column);`),
+      ...rows.map((r) => `  let word${r} = rowAt(head, row + ${r * lanes}u, end, column);`),
       "  var sum = before;",
       ...rows.map((r) => `  sum = sum + unpackCell(word${r});`),
       "  return sum;",
       "}",
-      "",
+      joinCode(lanes),
     ].join("\n"),
     params: [geometry.context, geometry.gathered, x],
     workgroups: [x, y, heads],

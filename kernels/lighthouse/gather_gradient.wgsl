@@ -2,13 +2,16 @@
 // added to base rows c*i + c - 1 … c*i + 2c - 2, so its gradient is the sum of their output
 // gradients. Rows from N on do not exist.
 //
-// A thread takes one gathered row and one 16-byte column and walks over the rows, first to last: one
-// order of summation whatever the options. Gathered rows ascend by position, so that rows which
-// several levels reach are read again while they are still in a cache.
+// A thread takes one gathered row and one 16-byte column and walks over the rows, first to last. Long
+// windows are shared by lanes: a lane takes every lanes-th row, and the first adds the lanes' sums in
+// order. The order of summation follows from the shape alone, not from the tuning options. Gathered
+// rows ascend by position, so that rows which several levels reach are read again while they are
+// still in a cache.
 //
-// Appended by gather_gradient.ts: constants (threads, columns, levels, logPooling, rowsInFlight), the
-// element type's Cell functions, and addRows(), unrolled so that several rows of a thread are under
-// way at once. No workgroup memory.
+// Appended by gather_gradient.ts: constants (threads, columns, levels, logPooling, rowsInFlight,
+// lanes), the element type's Cell functions, addRows(), unrolled so that several rows of a thread are
+// under way at once, and joinLanes().
+// Workgroup memory: threads * 32 bytes (8 KiB for 256 threads) with several lanes, else none.
 
 struct Params {
   context: u32,    // N
@@ -47,15 +50,20 @@ fn rowAt(head: u32, row: u32, end: u32, column: u32) -> vec4u {
 
 @compute @workgroup_size(threads)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let slot = (group.y * params.gridWidth + group.x) * (threads / columns) + local / columns;
-  if (slot >= params.gathered) { return; }
-  let head = group.z;
+  let first = (group.y * params.gridWidth + group.x) * (threads / columns / lanes);
+  let slot = first + local / (columns * lanes);
+  let lane = local / columns % lanes;
   let column = local % columns;
+  let head = group.z;
   let at = head * params.gathered + slot;
-  let reach = reachOf(indices[at]);
+  let live = slot < params.gathered;
   var sum = Cell();
-  for (var row = reach.first; row < reach.end; row += rowsInFlight) {
-    sum = addRows(sum, head, row, reach.end, column);
+  if (live) {
+    let reach = reachOf(indices[at]);
+    for (var row = reach.first + lane; row < reach.end; row += rowsInFlight * lanes) {
+      sum = addRows(sum, head, row, reach.end, column);
+    }
   }
-  rows[at * columns + column] = packCell(sum);
+  sum = joinLanes(sum, local, lane);
+  if (live && lane == 0u) { rows[at * columns + column] = packCell(sum); }
 }

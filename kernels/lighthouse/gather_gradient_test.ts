@@ -23,7 +23,8 @@ const cases: readonly GradientCase[] = [
   { context: 131 * 8, levels: 4, pooling: 2, heads: 2, headDim: 32, dtype: "f32" },
   { context: 2048, levels: 3, pooling: 4, heads: 2, headDim: 128, dtype: "f16", rowsInFlight: 1 },
   { context: 300 * 16, levels: 2, pooling: 16, heads: 1, headDim: 64, dtype: "f16", threads: 64 },
-  // Windows of 4,096 rows.
+  // Windows of 512 and 4,096 rows, shared by lanes.
+  { context: 2 ** 16, levels: 4, pooling: 8, heads: 1, headDim: 64, dtype: "f16", rowsInFlight: 4 },
   { context: 2 ** 19, levels: 4, pooling: 16, heads: 1, headDim: 8, dtype: "f32" },
 ];
 
