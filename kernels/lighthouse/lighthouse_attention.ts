@@ -35,6 +35,7 @@ import { bindLighthouseBackward, type ForwardState } from "./lighthouse_backward
 import { type LighthousePlan, planLighthouse } from "./lighthouse_plan.ts";
 import { createPyramid, planPyramid } from "./pyramid.ts";
 import { createScatter, planScatter } from "./scatter.ts";
+import { dilatedScorer } from "./dilated_scorer.ts";
 import { normScorer, type Scorer } from "./scorer.ts";
 import { createSelection, planSelection } from "./select.ts";
 
@@ -83,6 +84,13 @@ export function lighthouseImplementation(options: LighthouseImplementationOption
 export const lighthouseNorm: Implementation = lighthouseImplementation({
   name: "lighthouse-norm",
   title: "Lighthouse attention, norm scorer",
+});
+
+/** Lighthouse with the dilated scorer; δ is 4 unless the options say otherwise. */
+export const lighthouseDilated: Implementation = lighthouseImplementation({
+  name: "lighthouse-dilated",
+  title: "Lighthouse attention, dilated scorer",
+  scorer: dilatedScorer,
 });
 
 interface LayerOptions {
