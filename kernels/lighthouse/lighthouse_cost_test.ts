@@ -19,3 +19,15 @@ Deno.test("lighthouseForwardCost gives the specification's counts", () => {
   assert.equal(scatter.bytes, (98304 + 524288) * row);
   assert.equal(cost.reduce((sum, stage) => sum + stage.flops, 0), attention.flops);
 });
+
+Deno.test("lighthouseForwardCost takes a scorer's own cost as the first stage", () => {
+  const shape = { heads: 2, context: 2048, headDim: 32, dtype: "f32" } as const;
+  const geometry = planGeometry(2048, { levels: 3, pooling: 4, k: 128 });
+  const fused = lighthouseForwardCost(shape, geometry);
+  const apart = lighthouseForwardCost(shape, geometry, { flops: 7, bytes: 11 });
+  assert.deepEqual(apart[0], { name: "score", flops: 7, bytes: 11 });
+  assert.equal(apart[1].name, "pool");
+  // Norm scores are two words an entry, written while pooling.
+  assert.equal(fused[0].bytes - apart[1].bytes, 2 * 2 * 4 * geometry.entries);
+  assert.deepEqual(apart.slice(2), fused.slice(1));
+});
