@@ -155,11 +155,7 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
       plan(`${name} causality`, () => checkCausality(gpu, implementation, { seed }));
       continue;
     }
-    if (scorer !== "norm") {
-      skip(`${name} against float64`, `there is no reference for the ${scorer} scorer`);
-      continue;
-    }
-    const cases = lighthouseCases(gpu, { seed, quick, scorer });
+    const cases = lighthouseCases(gpu, { seed, quick, scorer: scorer ?? "norm" });
     for (const entry of cases) {
       plan(`${name} against float64`, () => checkLighthouse(gpu, implementation, entry));
     }
