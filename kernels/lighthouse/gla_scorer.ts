@@ -11,6 +11,8 @@ import {
   type Tensor,
   writeTensor,
 } from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { dilationOf } from "./dilated_scorer.ts";
 import { fillGates } from "./gla_gates.ts";
 import {
   createGlaScores,
@@ -21,16 +23,13 @@ import {
 import { createScoreMaxima, planScoreMaxima } from "./score_maxima.ts";
 import type { BlockScorer, Scorer, ScorerBindings, ScorerProblem } from "./scorer.ts";
 
-/** δ where a layer does not name one: that of the published configurations. */
-export const GLA_DILATION = 4;
-
 /** Options of {@linkcode glaScorer}. */
 export interface GlaScorerOptions {
   /** Seed of the gates. Default 4. */
   readonly seed?: number;
   /** Log gates f32 `[H, N]`, at most 0, instead of seeded ones. */
   readonly gates?: Float32Array;
-  /** Most bytes for the states of a segment. Default as in `planGlaScores`. */
+  /** Most bytes for the states of a segment; no more than one binding. Default 128 MiB. */
   readonly scratchBytes?: number;
 }
 
@@ -54,10 +53,10 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
   return {
     name: "gla",
     pass: {
-      plan(_gpu, problem) {
+      plan(gpu, problem) {
         if (options.gates) requireHostGates(options.gates, problem);
         const blocks = blockSizes(problem).map((heads) =>
-          planBlock(problem, { ...options, heads })
+          planBlock(gpu, problem, { ...options, heads })
         );
         const [first] = blocks;
         const { heads } = problem.shape;
@@ -76,7 +75,7 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
       },
       async create(gpu, problem, { heads, flopsPerDispatch }) {
         if (options.gates) requireHostGates(options.gates, problem);
-        const plan = planBlock(problem, { ...options, heads, flopsPerDispatch });
+        const plan = planBlock(gpu, problem, { ...options, heads, flopsPerDispatch });
         const owned: { destroy: () => void }[] = [];
         const own = <T extends { destroy: () => void }>(object: T): T => {
           owned.push(object);
@@ -128,6 +127,8 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
   };
 }
 
+const SCRATCH_BYTES = 128 * 2 ** 20;
+
 /** Seed of the gates unless one is given. */
 const GATE_SEED = 4;
 
@@ -139,17 +140,19 @@ function blockSizes({ shape, headsPerBlock }: ScorerProblem): number[] {
 }
 
 function planBlock(
+  { capabilities }: Pick<Gpu, "capabilities">,
   problem: ScorerProblem,
   options: { heads: number; scratchBytes?: number; flopsPerDispatch?: number },
 ): GlaScoresPlan {
-  const { heads, scratchBytes, flopsPerDispatch } = options;
+  const { heads, scratchBytes = SCRATCH_BYTES, flopsPerDispatch } = options;
   const { headDim, dtype } = problem.shape;
   return planGlaScores(problem.geometry, {
     heads,
     headDim,
     dtype,
-    dilation: problem.lighthouse.dilation ?? GLA_DILATION,
-    scratchBytes,
+    dilation: dilationOf(problem.lighthouse),
+    scratchBytes: Math.min(scratchBytes, capabilities.maxBindingBytes),
+    maxWorkgroupBytes: capabilities.maxWorkgroupBytes,
     flopsPerDispatch,
   });
 }

@@ -62,6 +62,11 @@ export interface GlaScoresOptions {
   readonly chunkRows?: number;
   /** Most bytes for the states of a segment. Default 128 MiB, one binding of any device. */
   readonly scratchBytes?: number;
+  /**
+   * Workgroup memory of the device. Default 16 KiB, which every device has; more allows more to be
+   * staged at a time, and chunks of 128 rows.
+   */
+  readonly maxWorkgroupBytes?: number;
   /** Most FLOP of one dispatch; longer work gets shorter segments. Default: no limit. */
   readonly flopsPerDispatch?: number;
 }
@@ -173,14 +178,18 @@ export function planGlaScores(
   if (!allowed.includes(chunkRows)) {
     fail(`chunkRows ${chunkRows} is not ${allowed.join(" or ")} (head dimension ${headDim})`);
   }
-  const tiling: GlaTiling = {
-    headDim,
-    dtype,
-    chunkRows,
-    threadsX: threads,
-    threadsY: threads,
-    depth: 16,
-  };
+  const candidates = [16, 8].map((depth): GlaTiling => (
+    { headDim, dtype, chunkRows, threadsX: threads, threadsY: threads, depth }
+  ));
+  const maxWorkgroupBytes = options.maxWorkgroupBytes ?? 16384;
+  const tiling = candidates.find((tiling) => workgroupBytesOf(tiling) <= maxWorkgroupBytes);
+  if (!tiling) {
+    fail(
+      `head dimension ${headDim} and chunkRows ${chunkRows} need ${
+        workgroupBytesOf(candidates[1])
+      } bytes of workgroup memory, the limit is ${maxWorkgroupBytes}`,
+    );
+  }
   const rows = context / dilation;
   const chunks = Math.ceil(rows / chunkRows);
   const stateBytes = headDim ** 2 * 4;
@@ -208,7 +217,6 @@ export function planGlaScores(
       segments.push({ firstLane, lanes, firstChunk, chunks: count });
     }
   }
-  const vectors = stageVectors(tiling);
   const elements = heads * context * headDim * bytesPerElement(dtype);
   const name = `d=${headDim} ${dtype}`;
   return {
@@ -245,10 +253,15 @@ export function planGlaScores(
       decays: lanesAtOnce * chunksAtOnce * 4,
       carry: lanesAtOnce * stateBytes,
     },
-    workgroupBytes: 16 * Math.max(vectors.states, vectors.scores) + 4 * chunkRows,
+    workgroupBytes: workgroupBytesOf(tiling),
     flops,
     bytes: 3 * elements + 3 * heads * context * 4,
   };
+}
+
+function workgroupBytesOf(tiling: GlaTiling): number {
+  const { states, scores } = stageVectors(tiling);
+  return 16 * Math.max(states, scores) + 4 * tiling.chunkRows;
 }
 
 /** Workgroups of one grid dimension that every device allows. */

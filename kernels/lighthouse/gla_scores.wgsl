@@ -9,7 +9,7 @@
 //   READER[DEPTH][CHUNK], WRITER[DEPTH][CHUNK] (both transposed) and STATE[DEPTH][d], f32
 //   WEIGHT[THREADS_X][CHUNK + 4] and VALUE[THREADS_X][d]
 //   SQUARE[CHUNK][THREADS_X]
-// (24 KiB for CHUNK = d = 128), and CHUNK floats of gla_chunk.wgsl, which is appended, as are the
+// (12.5 KiB for DEPTH 8, CHUNK 64, d = 128; 16 KiB for DEPTH 16), and CHUNK floats of gla_chunk.wgsl, which is appended, as are the
 // unrolled functions of gla_scores_codegen.ts.
 
 @group(0) @binding(2) var<storage, read> readers: array<vec4u>;    // [heads, N, d]

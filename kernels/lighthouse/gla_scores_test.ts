@@ -47,7 +47,8 @@ async function scoresOnDevice(
   options: GlaScoresOptions & { inputs: Inputs },
 ) {
   const geometry = planGeometry(context, { levels: 2, pooling: 2, k: 128 });
-  const plan = planGlaScores(geometry, options);
+  const { maxWorkgroupBytes } = gpu.capabilities;
+  const plan = planGlaScores(geometry, { maxWorkgroupBytes, ...options });
   const kernel = await createGlaScores(gpu, plan);
   const { inputs, heads } = options;
   const buffers = {
@@ -232,6 +233,18 @@ Deno.test("gla scores do not depend on the segments, nor on the run", async (t) 
   gpu.destroy();
 });
 
+Deno.test("gla scores do not depend on how much is staged at a time", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  // 16 elements of d at a time take 16.25 KiB here, so 16 KiB leaves 8.
+  const options = { heads: 1, headDim: 128, dtype: "f16", dilation: 1 } as const;
+  const inputs = seededInputs({ ...options, context: 262 }, usual);
+  const run = (maxWorkgroupBytes: number) =>
+    scoresOnDevice(gpu, 262, { ...options, inputs, maxWorkgroupBytes });
+  assert.deepEqual(await run(gpu.capabilities.maxWorkgroupBytes), await run(16384));
+  gpu.destroy();
+});
+
 Deno.test("gla scores of a row do not depend on later rows or other residue classes", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
@@ -280,8 +293,9 @@ Deno.test("planGlaScores bounds scratch and dispatches, and is linear in the con
   assert.equal(long.scratch.carry, 32 * 65536);
   assert.equal(long.flops, 8 * plan(65536).flops);
   assert.equal(long.flops, glaFlops({ heads: 8, context: 524288, headDim: 128, chunkRows: 64 }));
-  assert.ok(long.workgroupBytes <= 32768);
-  assert.ok(plan(524288, { chunkRows: 128 }).workgroupBytes <= 32768);
+  assert.ok(long.workgroupBytes <= 16384);
+  const large = { chunkRows: 128, maxWorkgroupBytes: 32768 };
+  assert.ok(plan(524288, large).workgroupBytes <= 32768);
   // Every chunk of every sequence once.
   const chunks = long.segments.reduce((sum, s) => sum + s.lanes * s.chunks, 0);
   assert.equal(chunks, 8 * 524288 / 64);
@@ -300,5 +314,9 @@ Deno.test("planGlaScores refuses what the kernels cannot run, in one line", () =
   assert.throws(plan({ dilation: 0 }), /dilation 0 does not divide/);
   assert.throws(plan({ chunkRows: 32 }), /chunkRows 32 is not 64 or 128/);
   assert.throws(plan({ headDim: 32, chunkRows: 128 }), /chunkRows 128 is not 64 \(/);
+  assert.throws(
+    plan({ headDim: 128, chunkRows: 128 }),
+    /chunkRows 128 need 17152 bytes of workgroup memory, the limit is 16384/,
+  );
   assert.throws(plan({ scratchBytes: 100 }), /scratchBytes 100 is below the 16384 bytes/);
 });

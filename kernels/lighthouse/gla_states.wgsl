@@ -4,7 +4,7 @@
 // state before the chunk decays.
 //
 // One workgroup computes the d x d matrix of one chunk of one sequence, a register tile a thread,
-// from DEPTH rows at a time in workgroup memory: DEPTH * 2d * 4 bytes (16 KiB for d = 128), and CHUNK
+// from DEPTH rows at a time in workgroup memory: DEPTH * 2d * 4 bytes (16 KiB for DEPTH 16 and d = 128), and CHUNK
 // floats of gla_chunk.wgsl, which is appended, as are the unrolled functions of gla_scores_codegen.ts.
 
 @group(0) @binding(2) var<storage, read> writers: array<vec4u>;       // [heads, N, d]
