@@ -97,6 +97,33 @@ export const digestSchema = z.looseObject({
   selection: z.string().optional(),
 });
 
+/** How far two selections agree: Jaccard indices over all heads. */
+export const overlapSchema = z.looseObject({
+  /** Over all levels but the coarsest, which is always gathered whole. */
+  jaccard: z.number(),
+  /** Of each level, finest first. */
+  levels: z.array(z.number()),
+});
+
+/** What a selection does to its context, and how far it agrees with others. */
+export const selectionQualitySchema = z.looseObject({
+  /** Base rows of all heads. */
+  rows: z.int().nonnegative(),
+  /** Rows that no selected entry reaches. */
+  uncoveredRows: z.int().nonnegative(),
+  /** Rows that 0, 1, … L entries contribute to. */
+  fanIn: z.array(z.int().nonnegative()),
+  /** Share of each level in the gathered sequence, finest first. */
+  levelShares: z.array(z.number()),
+  /** With what other implementations selected from the same inputs. */
+  overlaps: z.array(overlapSchema.extend({ implementation: z.string() })).optional(),
+  /** With what the same implementation selects when Q and K carry relative noise. */
+  stability: overlapSchema.extend({
+    /** Standard deviation of the noise, relative to each element. */
+    noise: z.number(),
+  }).optional(),
+});
+
 /** One measured (or skipped, or failed) case. */
 export const caseSchema = z.looseObject({
   /** Stable identity, for example `latency/dense/forward/N8192-H8-d128-f16`. */
@@ -132,6 +159,8 @@ export const caseSchema = z.looseObject({
   digest: digestSchema.optional(),
   /** Rows of the output that nothing covers, for Lighthouse. */
   zeroRows: z.int().optional(),
+  /** For Lighthouse, once for each selection: not repeated where only the direction differs. */
+  selectionQuality: selectionQualitySchema.optional(),
 });
 
 /** Ratio of two cases measured in the same interleaved rounds. */
@@ -232,6 +261,8 @@ export type StageRecord = z.infer<typeof stageSchema>;
 export type ShapeRecord = z.infer<typeof shapeSchema>;
 export type LighthouseRecord = z.infer<typeof lighthouseOptionsSchema>;
 export type CheckRecord = z.infer<typeof checkSchema>;
+export type OverlapRecord = z.infer<typeof overlapSchema>;
+export type SelectionQualityRecord = z.infer<typeof selectionQualitySchema>;
 export type CaseRecord = z.infer<typeof caseSchema>;
 export type RatioRecord = z.infer<typeof ratioSchema>;
 export type CalibrationRecord = z.infer<typeof calibrationSchema>;

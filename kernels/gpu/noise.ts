@@ -1,0 +1,65 @@
+/**
+ * Seeded relative noise on data that is on the device: what input rounding of another storage type,
+ * or another kernel upstream, would change.
+ *
+ * @module
+ */
+import code from "./noise.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  bytesPerElement,
+  bytesPerHead,
+  createUniform,
+  encodeDispatches,
+  floatBits,
+  slice,
+  type Tensor,
+} from "./buffers.ts";
+import type { Gpu } from "./device.ts";
+import { NEAREST_HALF } from "./half.ts";
+import { createPipeline } from "./pipeline.ts";
+import { pcg } from "./random.ts";
+
+/** Standard deviation of a value of `pcg-sum4`: four uniform numbers of variance 1/3. */
+const DEVIATION = 2 / Math.sqrt(3);
+
+/**
+ * Multiplies each element x of a tensor in place by 1 + ε, with ε seeded, independent, close to
+ * normal and of standard deviation `deviation`, and rounds it to the storage type.
+ */
+export async function perturbTensor(
+  gpu: Gpu,
+  tensor: Tensor,
+  options: { seed: number; deviation: number },
+): Promise<void> {
+  const half = tensor.dtype === "f16";
+  const pipeline = await createPipeline(gpu, {
+    label: "relative noise",
+    code: `${code}${NEAREST_HALF}`,
+    bindings: ["read-write", "uniform"],
+  });
+  for (const block of tensor.blocks) {
+    const words = block.heads * bytesPerHead(tensor) / 4;
+    const groups = Math.ceil(words / 256);
+    const x = Math.min(groups, 32768);
+    const first = block.firstHead * bytesPerHead(tensor) / bytesPerElement(tensor.dtype);
+    const uniform = createUniform(gpu, [
+      pcg(options.seed >>> 0),
+      first >>> 0,
+      words,
+      x * 256,
+      half ? 1 : 0,
+      floatBits(options.deviation / DEVIATION),
+    ]);
+    const dispatch = bindDispatch(gpu, pipeline, {
+      slices: [block.data, slice(uniform)],
+      workgroups: [x, Math.ceil(groups / x), 1],
+    });
+    const encoder = gpu.device.createCommandEncoder({ label: "relative noise" });
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, [dispatch]);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+    uniform.destroy();
+  }
+}
