@@ -76,7 +76,9 @@ export const DEFAULT_GOLDEN = new URL("../fixtures/golden/", import.meta.url);
 export class Golden {
   readonly #folder: URL;
   readonly #shown: string;
+  /** Cases with given scores. */
   readonly selection: readonly SelectionCase[];
+  /** Cases of whole layers. */
   readonly forward: readonly ForwardCase[];
 
   /** Use {@linkcode readGolden}. */

@@ -50,9 +50,13 @@ export interface VerifyOptions {
 
 /** All checks of a run. */
 export interface VerifySummary {
+  /** In the order in which they ran. */
   readonly checks: readonly VerifyCheck[];
+  /** Number of checks that passed. */
   readonly passed: number;
+  /** Number of checks that failed. */
   readonly failed: number;
+  /** Number of checks that could not run. */
   readonly skipped: number;
   /** 0 when everything passed, 1 when anything failed, 5 when nothing was checked. */
   readonly exitCode: number;

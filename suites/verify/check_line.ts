@@ -8,9 +8,11 @@
 export interface VerifyCheck {
   /** What was checked, for example `dense f16 d=64 N=141 H=2`. */
   readonly name: string;
+  /** A check that could not run is skipped, and its detail says why. */
   readonly status: "passed" | "failed" | "skipped";
   /** Error and tolerance of the element that came closest to its tolerance, where one is compared. */
   readonly error?: number;
+  /** The largest difference that rounding explains, at that element. */
   readonly tolerance?: number;
   /** What was found or why nothing was: one phrase. */
   readonly detail?: string;
