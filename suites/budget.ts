@@ -11,8 +11,15 @@ import type { CalibrationRecord } from "./result_schema.ts";
 /** Share of the spare time that one group may turn into further samples. */
 const SPARE_SHARE = 0.5;
 
-/** Executions besides the samples: one to warm up and check, one staged (for several stages). */
-const EXTRA_EXECUTIONS = 1;
+/** From this length on an execution warms itself up and its samples tell the stages apart. */
+const LONG_SECONDS = 5;
+const STAGED_SECONDS = 0.25;
+
+/** Longest predicted submission: the timer's default. */
+const SUBMISSION_SECONDS = 0.25;
+
+/** Seconds of a check for each element of K, before any was seen. */
+const CHECK_SECONDS_PER_ELEMENT = 4e-8;
 
 /** Tracks time spent and what executions were found to cost. */
 export class Budget {
@@ -21,10 +28,10 @@ export class Budget {
   readonly #deadline: number;
   readonly #now: () => number;
   readonly #scales = new Map<string, number>();
-  /** Wall-clock seconds of an execution beyond its own: submitting, polling. Learned. */
+  /** Wall-clock seconds of a submission beyond its work: submitting, polling. Learned. */
   #overhead: number | undefined;
-  /** Seconds that checking one row on the host takes for each element of K; learned. */
-  #checkSecondsPerElement = 4e-8;
+  /** Seconds that checking on the host takes for each element of K; learned. */
+  readonly #checks = new Map<string, number>();
 
   /** @param options `seconds` from now on; `now` in seconds, for tests. */
   constructor(options: {
@@ -53,8 +60,14 @@ export class Budget {
   /** Predicted seconds of one execution. */
   predict(entry: PlannedCase): number {
     if (!entry.plan) return 0;
-    const scale = this.#scales.get(entry.implementation);
+    const scale = this.#scales.get(keyOf(entry)) ?? this.#scales.get(entry.implementation);
     return predictSeconds(entry.plan, { calibration: this.#calibration, scale });
+  }
+
+  /** Predicted wall-clock seconds of one execution: its own, and what each submission costs. */
+  executionSeconds(entry: PlannedCase): number {
+    const seconds = this.predict(entry);
+    return seconds + (this.#overhead ?? 0) * submissions(seconds);
   }
 
   /**
@@ -66,17 +79,23 @@ export class Budget {
     const plain = predictSeconds(entry.plan, { calibration: this.#calibration });
     if (plain > 0 && times.seconds > 0) {
       const seen = times.seconds / plain;
-      const known = this.#scales.get(entry.implementation);
-      this.#scales.set(entry.implementation, Math.min(seen, 2 * (known ?? Infinity)));
+      const known = this.#scales.get(keyOf(entry));
+      const scale = Math.min(seen, 2 * (known ?? Infinity));
+      // Also what is expected of the implementation's other directions until they were seen.
+      this.#scales.set(keyOf(entry), scale);
+      this.#scales.set(entry.implementation, scale);
     }
-    const overhead = Math.max(0, times.wallSeconds - times.seconds);
+    const spent = Math.max(0, times.wallSeconds - times.seconds);
+    const overhead = spent / submissions(times.seconds);
     this.#overhead = Math.min(overhead, 2 * (this.#overhead ?? Infinity));
   }
 
   /** Learns from a check of sampled rows what it costs. */
   learnCheck(entry: PlannedCase, seconds: number): void {
-    const measured = seconds / elementsOf(entry);
-    this.#checkSecondsPerElement = 0.5 * (this.#checkSecondsPerElement + measured);
+    const known = this.#checks.get(keyOf(entry));
+    const seen = seconds / elementsOf(entry);
+    // Short contexts pay for fixed costs that longer ones do not multiply.
+    this.#checks.set(keyOf(entry), known === undefined ? seen : 0.5 * (known + seen));
   }
 
   /** FLOP per second to cut submissions by: what is predicted of the implementation. */
@@ -88,17 +107,22 @@ export class Budget {
   /** Seconds of one case with a number of samples, its check included. */
   caseSeconds(entry: PlannedCase, samples: number): number {
     if (!entry.plan || entry.skip) return 0;
-    const staged = entry.plan.stages.length > 1 ? 1 : 0;
-    const each = this.predict(entry) + (this.#overhead ?? 0);
-    return each * (samples + EXTRA_EXECUTIONS + staged) +
-      this.#checkSecondsPerElement * elementsOf(entry);
+    const seconds = this.predict(entry);
+    const warmUp = seconds < LONG_SECONDS ? 1 : 0;
+    const staged = entry.plan.stages.length > 1 && seconds < STAGED_SECONDS ? 1 : 0;
+    return this.executionSeconds(entry) * (samples + warmUp + staged) +
+      this.checkSeconds(entry);
   }
 
-  /** Seconds of a group with a number of rounds for each of its pairs. */
+  /** Predicted seconds of checking sampled rows of a case on the host. */
+  checkSeconds(entry: PlannedCase): number {
+    return (this.#checks.get(keyOf(entry)) ?? CHECK_SECONDS_PER_ELEMENT) * elementsOf(entry);
+  }
+
+  /** Seconds of a group with a number of rounds, which all of its cases share. */
   groupSeconds(group: PlannedGroup, rounds: number): number {
     const { baseline, candidates } = group;
-    const pairs = Math.max(1, candidates.filter((entry) => !entry.skip).length);
-    let seconds = baseline ? this.caseSeconds(baseline, 2 * rounds * pairs) : 0;
+    let seconds = baseline ? this.caseSeconds(baseline, 2 * rounds) : 0;
     for (const entry of candidates) seconds += this.caseSeconds(entry, 2 * rounds);
     return seconds;
   }
@@ -123,6 +147,15 @@ export class Budget {
     const share = waiting === 0 ? 1 : SPARE_SHARE;
     return own + Math.max(0, Math.min(wish, share * spare));
   }
+}
+
+/** What an implementation does in one direction runs at one rate. */
+function keyOf({ implementation, direction }: PlannedCase): string {
+  return `${implementation}/${direction}`;
+}
+
+function submissions(seconds: number): number {
+  return Math.max(1, Math.ceil(seconds / SUBMISSION_SECONDS));
 }
 
 function elementsOf(entry: PlannedCase): number {

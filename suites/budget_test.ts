@@ -48,7 +48,7 @@ const about = (have: number, want: number) =>
 Deno.test("Budget: a light group gets all its samples, a heavy later one keeps its least", () => {
   const { budget } = createBudget(100);
   const [light, heavy] = [group("light", 0.1), group("heavy", 20)];
-  // One execution to warm up and 20 samples; the heavy one needs 3 executions.
+  // One execution to warm up and 20 samples; the heavy one needs 2 executions, its own warm-up.
   about(budget.allowance(light, [heavy]), 2.1);
   about(budget.allowance(heavy, []), 100);
 });
@@ -57,10 +57,10 @@ Deno.test("Budget: a group that no longer fits reserves nothing", () => {
   const { budget, pass } = createBudget(100);
   pass(50);
   about(budget.left, 50);
-  // 3 executions of 20 s do not fit into what is left besides the least of the first.
+  // 2 executions of 20 s do not fit into what is left besides the least of the first.
   about(budget.allowance(group("middle", 4), [group("heavy", 20)]), 50);
   // A smaller one does; half of the rest is shared out.
-  about(budget.allowance(group("middle", 4), [group("next", 5)]), 12 + (50 - 12 - 15) / 2);
+  about(budget.allowance(group("middle", 4), [group("next", 5)]), 12 + (50 - 12 - 10) / 2);
 });
 
 Deno.test("Budget learns what executions take", () => {
@@ -70,6 +70,24 @@ Deno.test("Budget learns what executions take", () => {
   budget.learn(entry, { seconds: 0.25, wallSeconds: 0.25 });
   about(budget.predict(fakeCase("b", 8)), 2);
   about(budget.flopsPerSecond(entry)!, 0.6e12);
+});
+
+Deno.test("Budget: candidates share the baseline's rounds", () => {
+  const { budget } = createBudget(100);
+  const shared = { ...group("dense", 1), candidates: [fakeCase("b", 0.5), fakeCase("c", 0.5)] };
+  // Warm-up and four samples each: the baseline is not measured again for every candidate.
+  about(budget.groupSeconds(shared, 2), 5 + 2.5 + 2.5);
+});
+
+Deno.test("Budget: a direction that was not seen is expected to run like one that was", () => {
+  const { budget } = createBudget(100);
+  const entry = fakeCase("a", 1);
+  const other: PlannedCase = { ...entry, direction: "forward-backward" };
+  budget.learn(entry, { seconds: 0.5, wallSeconds: 0.5 });
+  about(budget.predict(other), 0.5);
+  budget.learn(other, { seconds: 0.8, wallSeconds: 0.8 });
+  about(budget.predict(other), 0.8);
+  about(budget.predict(entry), 0.5);
 });
 
 Deno.test("Budget: a stalled host neither sets the rate nor the cost of what follows", () => {

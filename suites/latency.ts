@@ -8,6 +8,7 @@ import { createTensor, MemoryError, type Tensor } from "../kernels/gpu/buffers.t
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { requireFinite } from "../kernels/gpu/inspect.ts";
 import { fillSeeded } from "../kernels/gpu/random.ts";
+import type { Timing } from "../kernels/gpu/timing.ts";
 import type { LayerInputs, Prepared } from "../kernels/implementation.ts";
 import type { Budget } from "./budget.ts";
 import type { Calibration } from "./calibrate.ts";
@@ -22,7 +23,8 @@ import {
 import { errorLine } from "./errors.ts";
 import type { Registration } from "./implementations.ts";
 import type { PlannedCase, PlannedGroup } from "./plan.ts";
-import type { CaseRecord, RatioRecord, Sample } from "./result_schema.ts";
+import type { CaseRecord, RatioRecord, Sample, SelectionQualityRecord } from "./result_schema.ts";
+import { probeSelection } from "./selection_quality_probe.ts";
 import { bootstrapRatio, type PairedRound } from "./statistics.ts";
 
 /** What measuring needs, and where its findings go. */
@@ -32,6 +34,8 @@ export interface Session {
   readonly calibration: Calibration;
   readonly budget: Budget;
   readonly seed: number;
+  /** Device memory that cases may hold together; null where it is not known. */
+  readonly memoryBytes: number | null;
   readonly signal?: AbortSignal;
   /** Takes a finished case; a later record of the same id replaces the earlier one. */
   readonly record: (record: CaseRecord) => Promise<void>;
@@ -49,13 +53,31 @@ const CLOCK_LIMIT = 1.15;
 /** Longest dispatch, as a share of the longest submission. */
 const DISPATCH_SECONDS = 0.1;
 
+/** An execution this long has warmed itself up: it counts as a sample. */
+const OWN_WARM_UP_SECONDS = 5;
+
+/** From this length on, passes of their own for each stage add nothing that could be measured. */
+const STAGED_SECONDS = 0.25;
+
+/** What the cases of a group may hold together where the device's memory is not known. */
+const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;
+
 /** A case with its buffers, warmed up and checked. */
 export interface Running {
   readonly entry: PlannedCase;
   readonly prepared: Prepared;
   readonly outcome: CheckOutcome;
+  readonly selectionQuality?: SelectionQualityRecord;
   readonly samples: Sample[];
   readonly stageSamples: number[][];
+  /** The first execution, where it was long enough to count as a sample. */
+  first?: FirstRun;
+}
+
+interface FirstRun {
+  readonly timing: Timing;
+  /** The canary around it. */
+  readonly canary: number;
 }
 
 /** Creates the seeded inputs that all cases of a group share. */
@@ -90,11 +112,12 @@ export async function createInputs(
  * Prepares a case, runs it once and checks what it left.
  *
  * @returns undefined when it cannot run or its output is wrong; that is recorded then.
+ * @throws {MemoryError} with `crowded`, when there is no room for it beside the others.
  */
 export async function startCase(
   session: Session,
   entry: PlannedCase,
-  options: { inputs: LayerInputs; extent: "whole" | "sampled" },
+  options: { inputs: LayerInputs; extent: "whole" | "sampled"; crowded?: boolean },
 ): Promise<Running | undefined> {
   const { gpu, budget, seed, signal } = session;
   const { implementation } = session.registry.find((known) =>
@@ -108,7 +131,11 @@ export async function startCase(
       inputs: options.inputs,
       flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
     });
-    const timing = await prepared.execute({ flopsPerSecond, signal });
+    const { canary } = session.calibration;
+    const long = budget.predict(entry) >= OWN_WARM_UP_SECONDS;
+    const before = long ? await canary.probe() : 0;
+    const timing = await prepared.execute({ flopsPerSecond, signal, stages: long });
+    const first = long ? { timing, canary: (before + await canary.probe()) / 2 } : undefined;
     if (options.extent === "sampled") {
       budget.learn(entry, {
         seconds: session.calibration.secondsOf(timing),
@@ -129,7 +156,8 @@ export async function startCase(
     const failure = failureOf(outcome.check);
     if (failure === undefined) {
       const stageSamples = prepared.stages.map(() => []);
-      return { entry, prepared, outcome, samples: [], stageSamples };
+      const selectionQuality = await probeSelection(session, entry, { prepared, inputs });
+      return { entry, prepared, outcome, selectionQuality, samples: [], stageSamples, first };
     }
     await session.record({
       ...failedRecord(entry, { reason: failure, check: outcome.check }),
@@ -138,6 +166,7 @@ export async function startCase(
   } catch (error) {
     prepared?.destroy();
     rethrowFatal(session, error);
+    if (options.crowded && error instanceof MemoryError) throw error;
     const status = error instanceof MemoryError ? "skipped" : "failed";
     await session.record(caseRecord(entry, { status, reason: errorLine(error) }));
     return undefined;
@@ -154,83 +183,114 @@ export function rethrowFatal(session: Session, error: unknown): void {
   }
 }
 
-/** Runs a case once between two canaries. */
+/** Runs a case once between two canaries, or takes the first execution where that counts. */
 async function takeSample(
   session: Session,
   running: Running,
   options: { round: number; place: number; before: number },
 ): Promise<number> {
-  const { calibration, gpu, budget, signal } = session;
-  const { prepared, entry } = running;
+  const { calibration, budget, signal } = session;
+  const { prepared, entry, first } = running;
+  const { round, place, before } = options;
+  if (first) {
+    running.first = undefined;
+    addSample(session, running, { ...first, round, place });
+    return before;
+  }
   // With one stage the staged run is the same run, and its stage time comes for free.
-  const single = prepared.stages.length === 1;
   const timing = await prepared.execute({
     flopsPerSecond: budget.flopsPerSecond(entry),
-    stages: single,
+    stages: prepared.stages.length === 1 || budget.predict(entry) >= STAGED_SECONDS,
     signal,
   });
-  const seconds = calibration.secondsOf(timing);
-  budget.learn(entry, { seconds, wallSeconds: timing.wallSeconds });
-  const after = await calibration.canary.probe();
-  const canary = (options.before + after) / 2;
-  // On a processor the canary sees the scheduler, not a clock: kept, never a reason to drop.
-  const flagged = canary > CLOCK_LIMIT && !gpu.adapter.software;
-  running.samples.push({
-    seconds,
+  budget.learn(entry, {
+    seconds: calibration.secondsOf(timing),
     wallSeconds: timing.wallSeconds,
-    round: options.round,
-    place: options.place,
-    canary,
-    ...(flagged && { flag: "clock" as const }),
   });
-  if (single && !flagged) running.stageSamples[0].push(seconds);
+  const after = await calibration.canary.probe();
+  addSample(session, running, { timing, canary: (before + after) / 2, round, place });
   return after;
 }
 
-/** Times the stages of a case in passes of their own. */
+function addSample(
+  session: Session,
+  running: Running,
+  { timing, canary, round, place }: FirstRun & { round: number; place: number },
+): void {
+  const { calibration, gpu } = session;
+  const { samples, stageSamples } = running;
+  const seconds = calibration.secondsOf(timing);
+  // On a processor the canary sees the scheduler, not a clock: kept, never a reason to drop.
+  const flagged = canary > CLOCK_LIMIT && !gpu.adapter.software;
+  samples.push({
+    seconds,
+    wallSeconds: timing.wallSeconds,
+    round,
+    place,
+    canary,
+    ...(flagged && { flag: "clock" as const }),
+  });
+  if (flagged) return;
+  if (stageSamples.length === 1) stageSamples[0].push(seconds);
+  else addStages(session, running, timing);
+}
+
+/** Keeps the stages of a timing. Without GPU timestamps stages cannot be told apart. */
+function addStages(session: Session, { stageSamples }: Running, timing: Timing): void {
+  if (session.calibration.record.clock === "wall") return;
+  timing.stages?.forEach((seconds, stage) => stageSamples[stage].push(seconds));
+}
+
+/** Times the stages of a case in passes of their own, where its samples did not. */
 async function takeStages(session: Session, running: Running, count: number): Promise<void> {
-  const { prepared, entry } = running;
-  if (prepared.stages.length === 1) return;
+  const { prepared, entry, stageSamples } = running;
+  if (session.calibration.record.clock === "wall") return;
+  if (stageSamples.length === 1 || stageSamples[0].length > 0) return;
   for (let i = 0; i < count; i++) {
     const timing = await prepared.execute({
       flopsPerSecond: session.budget.flopsPerSecond(entry),
       stages: true,
       signal: session.signal,
     });
-    // Without GPU timestamps stages cannot be told apart.
-    if (!timing.stages || session.calibration.record.clock === "wall") return;
-    timing.stages.forEach((seconds, stage) => running.stageSamples[stage].push(seconds));
+    addStages(session, running, timing);
   }
 }
 
-/** A/B/B/A rounds of a pair, or A/A rounds of one case alone. */
+/**
+ * Rounds A B C … C B A of a baseline and any number of candidates: every ratio to the baseline is
+ * interleaved, and the baseline runs twice a round however many candidates there are. One case
+ * alone runs A A.
+ */
 async function takeRounds(
   session: Session,
-  pair: { a?: Running; b?: Running },
+  members: { a?: Running; candidates: readonly Running[] },
   options: { rounds: number; firstRound: number; deadline: number },
 ): Promise<number[]> {
-  const order = pair.a && pair.b
-    ? [pair.a, pair.b, pair.b, pair.a]
-    : [pair.a ?? pair.b!, pair.a ?? pair.b!];
+  const { a, candidates } = members;
   const { firstRound, rounds, deadline } = options;
   const taken: number[] = [];
-  let clean = 0;
+  const clean = new Map<Running, number>();
+  const lacking = (running: Running) => (clean.get(running) ?? 0) < rounds;
   let before = await session.calibration.canary.probe();
   let longest = 0;
   // Rounds with a clock that was down are taken again while there is time, at most as many more.
-  for (let i = 0; clean < rounds && i < 2 * rounds; i++) {
+  for (let i = 0; i < 2 * rounds; i++) {
+    const lack = candidates.length > 0 ? candidates.filter(lacking) : [a!].filter(lacking);
+    if (lack.length === 0) break;
     const started = performance.now() / 1e3;
     if (i >= session.budget.rounds.least && started + longest > deadline) break;
     const round = firstRound + i;
-    session.step(`${(pair.b ?? pair.a!).entry.id}: round ${i + 1} of ${rounds}`);
-    for (const [place, running] of order.entries()) {
+    const order = a && candidates.length > 0 ? [a, ...lack] : lack;
+    session.step(`${order[order.length - 1].entry.id}: round ${i + 1} of ${rounds}`);
+    for (const [place, running] of [...order, ...order.toReversed()].entries()) {
       before = await takeSample(session, running, { round, place, before });
     }
     taken.push(round);
-    const flagged = order.some((running) =>
-      running.samples.some((sample) => sample.round === round && sample.flag)
-    );
-    if (!flagged) clean++;
+    const good = (running: Running | undefined) =>
+      !running?.samples.some((sample) => sample.round === round && sample.flag);
+    for (const running of lack) {
+      if (good(a) && good(running)) clean.set(running, (clean.get(running) ?? 0) + 1);
+    }
     longest = Math.max(longest, performance.now() / 1e3 - started);
   }
   return taken;
@@ -261,6 +321,7 @@ async function finishCase(session: Session, running: Running): Promise<void> {
     check,
     digest: { ...outcome.digest },
     ...(outcome.zeroRows !== undefined && { zeroRows: outcome.zeroRows }),
+    ...(running.selectionQuality && { selectionQuality: running.selectionQuality }),
   };
   await session.record(withSamples(record, { samples, seed: session.seed }));
 }
@@ -273,7 +334,7 @@ async function recordRatio(
   const all = rounds.map((round) => ({
     numerator: pair.a.samples.filter((sample) => sample.round === round),
     denominator: pair.b.samples.filter((sample) => sample.round === round),
-  }));
+  })).filter(({ denominator }) => denominator.length > 0);
   const clean = all.filter((round) =>
     [...round.numerator, ...round.denominator].every((sample) => sample.flag === undefined)
   );
@@ -282,6 +343,7 @@ async function recordRatio(
     denominator: round.denominator.map((sample) => sample.seconds),
   }));
   // A clock too coarse for the work gives zeros, of which no ratio can be made.
+  if (used.length === 0) return;
   if (used.some((round) => round.denominator.some((seconds) => !(seconds > 0)))) return;
   const { estimate, low, high } = bootstrapRatio(used, { seed: session.seed });
   await session.recordRatio({
@@ -296,8 +358,8 @@ async function recordRatio(
 }
 
 /**
- * Measures a group: the baseline stays prepared, candidates come one after the other, each in
- * rounds with the baseline. Cases that no longer fit the budget are skipped with the prediction.
+ * Measures a group: the baseline stays prepared, and as many candidates as fit the memory together
+ * share its rounds. Cases that no longer fit the budget are skipped with the prediction.
  */
 export async function measureGroup(
   session: Session,
@@ -307,13 +369,13 @@ export async function measureGroup(
   const { budget } = session;
   const deadline = performance.now() / 1e3 + options.allowance;
   const open = (entry: PlannedCase | undefined) => entry?.plan && !entry.skip ? entry : undefined;
-  const candidates = group.candidates.filter((entry) =>
+  const waiting = group.candidates.filter((entry) =>
     open(entry) && session.finished(entry.id) === undefined
   );
   const wanted = open(group.baseline);
   const earlier = wanted && session.finished(wanted.id);
-  if (candidates.length === 0 && (!wanted || earlier)) return;
-  const members = [...wanted ? [wanted] : [], ...candidates];
+  if (waiting.length === 0 && (!wanted || earlier)) return;
+  const members = [...wanted ? [wanted] : [], ...waiting];
   let inputs: Awaited<ReturnType<typeof createInputs>>;
   try {
     inputs = await createInputs(session, members);
@@ -327,47 +389,85 @@ export async function measureGroup(
     return;
   }
   let a: Running | undefined;
-  let b: Running | undefined;
+  let batch: Running[] = [];
+  const memory = session.memoryBytes ?? UNKNOWN_MEMORY_BYTES;
+  const inputBytes = [inputs.q, inputs.k, inputs.v, inputs.outputGradient]
+    .reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
+  const ownBytes = (entry: PlannedCase) => entry.plan!.peakBytes - inputBytes;
   try {
-    if (wanted && await affordable(session, wanted)) {
+    if (wanted && await affordable(wanted)) {
       a = await startCase(session, wanted, { inputs, extent: "sampled" });
       a?.samples.push(...earlier?.samples ?? []);
       earlier?.stages.forEach((stage, i) => a?.stageSamples[i]?.push(...stage.samples));
     }
-    for (const [i, entry] of candidates.entries()) {
-      if (!await affordable(session, entry)) continue;
-      b = await startCase(session, entry, { inputs, extent: "sampled" });
-      if (!b) continue;
-      const left = (deadline - performance.now() / 1e3) / (candidates.length - i);
-      const taken = await takeRounds(session, { a, b }, {
-        rounds: affordableRounds(session, { a, b, seconds: left }),
+    while (waiting.length > 0) {
+      const all = waiting.length;
+      batch = await startBatch();
+      if (batch.length === 0) continue;
+      const share = batch.length / Math.max(batch.length, all);
+      const left = (deadline - performance.now() / 1e3) * share;
+      const taken = await takeRounds(session, { a, candidates: batch }, {
+        rounds: affordableRounds(session, [...a ? [a] : [], ...batch], left),
         firstRound: nextRound(a),
         deadline,
       });
-      await takeStages(session, b, Math.min(5, 2 * taken.length));
-      if (a) await recordRatio(session, { a, b }, taken);
-      await finishCase(session, b);
+      for (const running of [...batch, ...a ? [a] : []]) {
+        await takeStages(session, running, Math.min(5, 2 * taken.length));
+      }
+      for (const b of batch) {
+        if (a) await recordRatio(session, { a, b }, taken);
+        await finishCase(session, b);
+        b.prepared.destroy();
+      }
+      batch = [];
       if (a) await finishCase(session, a);
-      b.prepared.destroy();
-      b = undefined;
     }
-    if (a && a.samples.length === 0) {
+    if (a && (a.samples.length === 0 || a.first)) {
       const left = deadline - performance.now() / 1e3;
-      await takeRounds(session, { a }, {
-        rounds: affordableRounds(session, { a, seconds: left }),
-        firstRound: 0,
+      const taken = await takeRounds(session, { a, candidates: [] }, {
+        rounds: affordableRounds(session, [a], left),
+        firstRound: nextRound(a),
         deadline,
       });
+      await takeStages(session, a, Math.min(5, 2 * taken.length));
       await finishCase(session, a);
     }
   } finally {
     a?.prepared.destroy();
-    b?.prepared.destroy();
+    batch.forEach(({ prepared }) => prepared.destroy());
     inputs.destroy();
   }
 
+  /** Takes candidates from the front of those that wait while they fit beside each other. */
+  async function startBatch(): Promise<Running[]> {
+    const started: Running[] = [];
+    let held = inputBytes + (a ? ownBytes(a.entry) : 0);
+    try {
+      while (waiting.length > 0) {
+        const [entry] = waiting;
+        if (started.length > 0 && held + ownBytes(entry) > memory) break;
+        if (!await affordable(entry)) {
+          waiting.shift();
+          continue;
+        }
+        const crowded = started.length > 0;
+        const running = await startCase(session, entry, { inputs, extent: "sampled", crowded });
+        waiting.shift();
+        if (!running) continue;
+        started.push(running);
+        held += ownBytes(entry);
+      }
+    } catch (error) {
+      // No room beside the others: it is first in the next batch.
+      if (error instanceof MemoryError && started.length > 0) return started;
+      started.forEach(({ prepared }) => prepared.destroy());
+      throw error;
+    }
+    return started;
+  }
+
   /** False, and recorded as skipped, when the least number of samples would overrun the budget. */
-  async function affordable(session: Session, entry: PlannedCase): Promise<boolean> {
+  async function affordable(entry: PlannedCase): Promise<boolean> {
     const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
     if (needed <= budget.left) return true;
     if (session.finished(entry.id)) return false;
@@ -387,15 +487,14 @@ function nextRound(running: Running | undefined): number {
 
 /** Rounds that fit some seconds, between the least and the most. */
 function affordableRounds(
-  session: Session,
-  options: { a?: Running; b?: Running; seconds: number },
+  { budget, calibration }: Session,
+  members: readonly Running[],
+  seconds: number,
 ): number {
-  const { budget, calibration } = session;
   const { least, most } = budget.rounds;
   let round = 0;
-  for (const running of [options.a, options.b]) {
-    if (!running) continue;
-    round += 2 * (budget.predict(running.entry) + calibration.canary.referenceSeconds);
+  for (const { entry } of members) {
+    round += 2 * (budget.executionSeconds(entry) + calibration.canary.referenceSeconds);
   }
-  return Math.max(least, Math.min(most, Math.floor(options.seconds / Math.max(round, 1e-9))));
+  return Math.max(least, Math.min(most, Math.floor(seconds / Math.max(round, 1e-9))));
 }

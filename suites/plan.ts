@@ -360,7 +360,7 @@ function planCase(
   const { implementation } = registry.find((entry) => entry.implementation.name === name)!;
   try {
     const plan = implementation.plan(device, problem);
-    const limit = memoryLimit(device);
+    const limit = usableMemory(device);
     return plan.peakBytes > limit
       ? { ...base, plan, skip: memoryReason(plan.peakBytes, limit) }
       : { ...base, plan };
@@ -458,15 +458,20 @@ function fitTogether(
   if (!baseline?.plan || !candidate.plan || baseline.skip || candidate.skip) return true;
   const { heads, context, headDim, dtype } = candidate.problem.shape;
   const inputs = 3 * heads * context * headDim * (dtype === "f16" ? 2 : 4);
-  return baseline.plan.peakBytes + candidate.plan.peakBytes - inputs <= memoryLimit(device);
+  return baseline.plan.peakBytes + candidate.plan.peakBytes - inputs <= usableMemory(device);
 }
 
-function memoryLimit(device: PlannedDevice): number {
-  return (device.deviceMemoryBytes ?? Infinity) * MEMORY_SHARE;
+/** Bytes that cases may take of a device's memory; null where that is not known. */
+export function memoryLimit(deviceMemoryBytes: number | null): number | null {
+  return deviceMemoryBytes === null ? null : Math.floor(deviceMemoryBytes * MEMORY_SHARE);
+}
+
+function usableMemory({ deviceMemoryBytes }: PlannedDevice): number {
+  return memoryLimit(deviceMemoryBytes) ?? Infinity;
 }
 
 function memoryReason(bytes: number, limit: number): string {
-  return `needs ${bytes} bytes of device memory, ${Math.floor(limit)} may be used`;
+  return `needs ${bytes} bytes of device memory, ${limit} may be used`;
 }
 
 /** Throws when options ask for a combination that cannot be computed, and for nothing else. */

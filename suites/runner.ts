@@ -16,6 +16,7 @@ import { errorLine, EXIT, UsageError } from "./errors.ts";
 import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
 import { createInputs, measureGroup, rethrowFatal, type Session } from "./latency.ts";
 import {
+  memoryLimit,
   planIdentity,
   type PlannedCase,
   type PlannedGroup,
@@ -199,6 +200,7 @@ class Run {
       calibration,
       budget: this.#budget,
       seed: this.#options.seed,
+      memoryBytes: memoryLimit(this.#result.environment.deviceMemoryBytes),
       signal: this.#hooks.signal,
       record: (record) => this.#record(record),
       recordRatio: (ratio) => this.#recordRatio(ratio),

@@ -85,6 +85,22 @@ Deno.test("runSuite measures, writes after every case, and its result is complet
   });
 });
 
+Deno.test("runSuite: settings at one context share the rounds of one baseline", async (t) => {
+  await withFolder(t, async (gpu) => {
+    const options = { ...TINY, suites: ["latency" as const], contexts: [1024], levels: [2, 3] };
+    const result = await runSuite({ ...options, gpu });
+    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+    const places = result.cases.filter(({ suite }) => suite === "latency")
+      .map(({ samples }) => samples.map(({ round, place }) => [round, place]));
+    assert.deepEqual(places.map((place) => place.join(" ")).sort(), [
+      "0,0 0,5",
+      "0,1 0,4",
+      "0,2 0,3",
+    ]);
+    assert.equal(result.ratios.length, 2);
+  });
+});
+
 Deno.test("runSuite: an abort keeps what is finished, and resume completes it", async (t) => {
   await withFolder(t, async (gpu, out) => {
     const stop = new AbortController();
