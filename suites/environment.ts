@@ -170,12 +170,18 @@ export function vulkanDriver(summary: string, description: string): string | nul
 
 /** Output of a program, trimmed; null when it is missing, fails, or may not be run. */
 async function runTool(name: string, args: string[], cwd?: URL): Promise<string | null> {
-  try {
-    const command = new Deno.Command(name, { args, cwd, stdout: "piped", stderr: "null" });
-    const { success, stdout } = await command.output();
+  const attempt = async (environment: Pick<Deno.CommandOptions, "clearEnv" | "env">) => {
+    const options = { args, cwd, stdout: "piped", stderr: "null", ...environment } as const;
+    const { success, stdout } = await new Deno.Command(name, options).output();
     return success ? new TextDecoder().decode(stdout).trim() : null;
-  } catch {
-    return null;
+  };
+  try {
+    return await attempt({});
+  } catch (error) {
+    // Deno refuses to pass LD_LIBRARY_PATH on without the right to run everything.
+    if (!(error instanceof Deno.errors.NotCapable)) return null;
+    const path = allowed(() => Deno.env.get("PATH"));
+    return await attempt({ clearEnv: true, env: path ? { PATH: path } : {} }).catch(() => null);
   }
 }
 
