@@ -13,14 +13,16 @@ import type { EnvironmentRecord, Result } from "./result_schema.ts";
 /** Name, version and git state of this tool. */
 export async function describeTool(): Promise<Result["tool"]> {
   const root = new URL("..", import.meta.url);
-  const commit = await runTool("git", ["rev-parse", "HEAD"], root);
-  const status = commit === null
+  const found = await runTool("git", ["rev-parse", "HEAD"], root);
+  const status = found === null
     ? null
     : await runTool("git", ["status", "--porcelain", "--untracked-files=no"], root);
+  // A machine that was given the files without their repository can be told which commit they are.
+  const told = allowed(() => Deno.env.get("LIGHTHOUSE_COMMIT")) || null;
   return {
     name: "lighthouse-attention-bench",
     version: manifest.version,
-    commit,
+    commit: found ?? told,
     dirty: status === null ? null : status !== "",
   };
 }
