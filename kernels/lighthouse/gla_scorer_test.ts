@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { seededRows } from "../gpu/random.ts";
+import { createTensor, readTensor } from "../gpu/buffers.ts";
+import { fillSeeded, seededRows } from "../gpu/random.ts";
 import { readWords, submit, upload, uploadGarbage } from "./_device.ts";
 import { seededGates } from "./gla_gates.ts";
 import { glaScorer, type GlaScorerBindings } from "./gla_scorer.ts";
+import { glaFlops } from "./gla_scores.ts";
 import { glaScoresReference } from "./gla_scores_reference.ts";
+import { lighthouseImplementation } from "./lighthouse_attention.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
 import { maximaReference, selectReference } from "./lighthouse_reference.ts";
 import type { ScorerProblem } from "./scorer.ts";
@@ -74,6 +77,49 @@ Deno.test("glaScorer scores every pyramid entry of every block as the reference 
     scorer.destroy();
     for (const { buffer } of Object.values(slices)) buffer.destroy();
   }
+  gpu.destroy();
+});
+
+Deno.test("a layer with glaScorer selects by its scores and times them as a stage", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const { heads, context: rows, headDim: dim, dtype } = shape;
+  const { geometry } = problem;
+  const layer = lighthouseImplementation({
+    name: "lighthouse-gla",
+    title: "Lighthouse attention, gla scorer",
+    scorer: glaScorer({ seed: 21 }),
+  });
+  const seeded = async (seed: number) => {
+    const tensor = await createTensor(gpu, { heads, rows, dim, dtype });
+    await fillSeeded(gpu, tensor, seed);
+    return tensor;
+  };
+  const inputs = { q: await seeded(1), k: await seeded(2), v: await seeded(3) };
+  const prepared = await layer.prepare(gpu, { shape, lighthouse }, { inputs });
+  assert.equal(prepared.stages[0], "score");
+  const score = prepared.plan.stages.find(({ name }) => name === "score")!;
+  assert.ok(score.flops >= glaFlops({ heads, context: rows, headDim: dim, chunkRows: 64 }));
+  await prepared.execute();
+  const selection = await prepared.outputs.readSelection!();
+  const tensors = await Promise.all(
+    [inputs.q, inputs.k, inputs.v].map((tensor) => readTensor(gpu, tensor)),
+  );
+  for (let head = 0; head < heads; head++) {
+    const [q, k, v] = tensors.map((x) => x.subarray(head * rows * dim, (head + 1) * rows * dim));
+    const gates = seededGates(21, { head, heads, context: rows });
+    const scores = glaScoresReference({ q, k, v, gates }, { headDim: dim, dilation: 2 });
+    const want = selectReference(
+      maximaReference(scores.queryScores, geometry),
+      maximaReference(scores.keyScores, geometry),
+      geometry,
+    );
+    const { gathered } = geometry;
+    const chosen = new Set(selection.subarray(head * gathered, (head + 1) * gathered));
+    const recalled = want.filter((entry) => chosen.has(entry)).length;
+    assert.ok(recalled >= 0.99 * gathered, `head ${head}: ${recalled} of ${gathered} recalled`);
+  }
+  prepared.destroy();
   gpu.destroy();
 });
 
