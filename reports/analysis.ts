@@ -23,8 +23,34 @@ export interface LatencySetting {
   kDivisor: number;
 }
 
-/** Stages of a Lighthouse layer that move data and do next to no arithmetic. */
-export const DATA_MOVING_STAGES = ["score-and-pool", "select", "gather", "scatter"] as const;
+/** Directions in the order in which reports show them. */
+export const DIRECTION_ORDER: readonly CaseRecord["direction"][] = [
+  "forward",
+  "forward-backward",
+  "backward",
+];
+
+/** A direction in words. */
+export const DIRECTION_NAMES: Record<CaseRecord["direction"], string> = {
+  "forward": "forward",
+  "forward-backward": "forward and backward",
+  "backward": "backward",
+};
+
+/** Whether a stage of a Lighthouse layer moves data and does next to no arithmetic. */
+export function movesData({ name }: Pick<StageRecord, "name">): boolean {
+  return name !== "score" && !name.startsWith("attention");
+}
+
+/** Series of each direction that any of them has, in the order of {@linkcode DIRECTION_ORDER}. */
+export function byDirection<T extends { direction: CaseRecord["direction"] }>(
+  series: readonly T[],
+): { direction: CaseRecord["direction"]; series: T[] }[] {
+  return DIRECTION_ORDER.map((direction) => ({
+    direction,
+    series: series.filter((one) => one.direction === direction),
+  })).filter(({ series }) => series.length > 0);
+}
 
 /** One measured case on a curve over context. Times in seconds. */
 export interface ContextPoint {
@@ -306,17 +332,16 @@ export function copyFloors(record: CaseRecord, copyBytesPerSecond: number | null
   const floors: CopyFloor[] = [];
   let seconds = 0;
   let floorSeconds = 0;
-  for (const name of DATA_MOVING_STAGES) {
-    const stage = record.stages.find((stage) => stage.name === name);
-    const measured = stage === undefined ? null : stageSeconds(stage);
-    if (stage === undefined || measured === null) return [];
+  for (const stage of record.stages.filter(movesData)) {
+    const measured = stageSeconds(stage);
+    if (measured === null) return [];
     const floor = stage.bytes / copyBytesPerSecond;
     seconds += measured;
     floorSeconds += floor;
     // Selection must move so little that its own multiple says nothing about bandwidth.
     if (floor > 0) {
       floors.push({
-        stage: name,
+        stage: stage.name,
         seconds: measured,
         floorSeconds: floor,
         multiple: measured / floor,
@@ -365,11 +390,10 @@ function bySeries(a: SeriesIdentity, b: SeriesIdentity): number {
   const group = ({ implementation }: SeriesIdentity) =>
     implementation === "dense" ? 0 : implementation.startsWith("lighthouse") ? 1 : 2;
   const order = (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
-  const directions = ["forward", "forward-backward", "backward"];
   const unusual = ({ k, levels, pooling }: SeriesIdentity) =>
     k === null || k === "N/64" && levels === 3 && pooling === 4 ? 0 : 1;
   return group(a) - group(b) || order(a.implementation, b.implementation) ||
-    directions.indexOf(a.direction) - directions.indexOf(b.direction) ||
+    DIRECTION_ORDER.indexOf(a.direction) - DIRECTION_ORDER.indexOf(b.direction) ||
     unusual(a) - unusual(b) || order(a.key, b.key);
 }
 

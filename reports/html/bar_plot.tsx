@@ -71,7 +71,7 @@ export function StackedBars(
                   </rect>
                   {wide > 48 && (
                     <text
-                      class={layer.key === "attention" ? "inside light" : "inside"}
+                      class={/^(attention|score$)/.test(layer.key) ? "inside light" : "inside"}
                       x={coordinate((x(from) + x(to)) / 2)}
                       y={top + 17}
                       text-anchor="middle"

@@ -206,7 +206,7 @@ function floorFigure(result: Result, prefix: string, copy: number): JSX.Element 
       .values(),
   ].map(({ marker }) => marker);
   const plot: PlotSeries[] = stages.map((stage, i) => ({
-    label: stage === "all" ? "all four stages" : stage,
+    label: stage === "all" ? "all of them" : stage,
     style: {
       color: stage === "all" ? "var(--ink)" : stageColor(stage),
       marker: shapes[i % shapes.length],

@@ -41,10 +41,15 @@ const OTHERS: SeriesStyle[] = [
 /** Colours of the stages of a layer, in the order of execution. */
 const STAGES: Record<string, string> = {
   "score-and-pool": "var(--stage-1)",
+  "score": "var(--stage-6)",
+  "pool": "var(--stage-1)",
   "select": "var(--stage-2)",
   "gather": "var(--stage-3)",
   "attention": "var(--stage-4)",
   "scatter": "var(--stage-5)",
+  "gather-gradient": "var(--stage-7)",
+  "attention-backward": "var(--stage-8)",
+  "scatter-gradient": "var(--stage-9)",
 };
 
 /** Styles for the given implementations, the same for the same list. */

@@ -37,6 +37,11 @@ export function Spread(
   );
 }
 
+/** The same text with a capital first letter. */
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** Text in which a number stays on one line with its unit, and a symbol with its value. */
 export function unbroken(text: string): string {
   return text

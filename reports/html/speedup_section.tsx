@@ -3,8 +3,12 @@
  *
  * @module
  */
+import type { JSX } from "preact";
 import type { Result } from "../../suites/result_schema.ts";
 import {
+  byDirection,
+  type Crossover,
+  DIRECTION_NAMES,
   findCrossover,
   type SpeedupPoint,
   type SpeedupSeries,
@@ -16,134 +20,42 @@ import { shortSeriesNames } from "../summary_tables.ts";
 import { Figure } from "./figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
 import { plotStyles } from "./palette.ts";
-import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
+import { capital, contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
 export function speedupSection(result: Result, prefix: string): Section | null {
-  const series = speedupSeries(result);
-  if (series.length === 0) return null;
-  const styles = plotStyles(series.map(({ implementation }) => implementation));
-  const { names } = shortSeriesNames(series);
-  const plot: PlotSeries[] = series.map(({ points }, i) => ({
-    ...styles[i],
-    label: names[i],
-    points: points.map(({ context, ratio, low, high }) => ({ x: context, y: ratio, low, high })),
-  }));
-  const all = series.flatMap(({ points }) => points);
-  const contexts = [...all.map(({ context }) => context), HEADLINE_CONTEXT];
-  const x = contextAxis(contexts);
-  const forward = series.some(({ direction }) => direction === "forward");
-  const both = series.some(({ direction }) => direction === "forward-backward");
-  const lead = series.find(({ implementation }) => implementation === "lighthouse-norm") ??
-    series[0];
-  const crossover = findCrossover(lead.points)!;
+  const directions = byDirection(speedupSeries(result));
+  if (directions.length === 0) return null;
+  const leads = directions.map(({ direction, series }) => ({ direction, lead: leadOf(series) }));
   return {
     id: `${prefix}speed-up`,
     nav: "Speed-up",
     content: (
       <Spread
-        title={speedupTitle(lead)}
-        figure={
-          <Figure
-            id={`${prefix}speed-up-figure`}
-            title="Speed-up over dense attention against context"
-            description={`${describe(plot, formatRatio)} The paper’s point is ${
-              formatRatio(PAPER_SPEEDUP.forward)
-            } at 512K.`}
-            draw={(size) => (
-              <LogPlot
-                size={size}
-                x={x}
-                y={{
-                  label: "dense time ÷ Lighthouse time",
-                  domain: logDomain(
-                    [...all.flatMap(({ low, high }) => [low, high]), 0.8, FLOP_RATIO],
-                    1.3,
-                  ),
-                  format: formatTick(formatRatio),
-                  base: 10,
-                }}
-                series={plot}
-                guides={[
-                  {
-                    label: "as fast as dense attention",
-                    points: [[x.domain[0], 1], [x.domain[1], 1]],
-                    strong: true,
-                    anchor: "end",
-                  },
-                  {
-                    label: `${formatRatio(FLOP_RATIO)}: attention FLOP alone`,
-                    points: [[x.domain[0], FLOP_RATIO], [x.domain[1], FLOP_RATIO]],
-                  },
-                ]}
-                marks={[
-                  ...(forward || !both
-                    ? [{
-                      x: HEADLINE_CONTEXT,
-                      y: PAPER_SPEEDUP.forward,
-                      label: `paper: ${formatRatio(PAPER_SPEEDUP.forward)}`,
-                      detail: "forward, B200",
-                    }]
-                    : []),
-                  ...(both
-                    ? [{
-                      x: HEADLINE_CONTEXT,
-                      y: PAPER_SPEEDUP["forward-backward"],
-                      label: `paper: ${formatRatio(PAPER_SPEEDUP["forward-backward"])}`,
-                      detail: "forward and backward, B200",
-                    }]
-                    : []),
-                ]}
-                labelRoom={130}
-              />
-            )}
-            legend={plot}
-            note={`Each ratio comes from interleaved A/B/B/A rounds of the two. The star is the paper's value (${PAPER_HARDWARE}), no measurement of this run.`}
-            table={{
-              caption: "Speed-up over dense attention",
-              columns: [
-                { title: "Context", numeric: true },
-                { title: "Series" },
-                { title: "Speed-up", numeric: true },
-                { title: "95 % interval", numeric: true },
-                { title: "Rounds", numeric: true },
-              ],
-              rows: series.flatMap(({ points }, i) =>
-                points.map((point) => [
-                  formatContext(point.context),
-                  names[i],
-                  formatRatio(point.ratio),
-                  formatInterval([point.low, point.high], formatRatio),
-                  formatCount(point.rounds),
-                ])
-              ),
-            }}
+        title={speedupTitle(leads[0].lead)}
+        figure={directions.map((one, i) => (
+          <SpeedupFigure
+            id={`${prefix}speed-up-figure${i === 0 ? "" : `-${one.direction}`}`}
+            several={directions.length > 1}
+            {...one}
           />
-        }
+        ))}
       >
-        <p>
-          <span class="figure-number">
-            {formatRatio(lead.points[lead.points.length - 1].ratio)}
-          </span>
-          <span class="figure-label">
-            at{" "}
-            {formatContext(lead.points[lead.points.length - 1].context)}, the longest context of
-            this run
-          </span>
-        </p>
-        <p>
-          {crossover.kind === "at"
-            ? `Lighthouse overtakes dense attention at about ${
-              formatCount(Number(crossover.context.toPrecision(2)))
-            } tokens.`
-            : crossover.kind === "below"
-            ? `Lighthouse is ahead from the shortest context measured, ${
-              formatContext(crossover.context)
-            }.`
-            : `Lighthouse does not overtake dense attention up to ${
-              formatContext(crossover.context)
-            }.`}
-        </p>
+        {leads.map(({ direction, lead }) => {
+          const last = lead.points[lead.points.length - 1];
+          return (
+            <>
+              {leads.length > 1 && <h3>{capital(DIRECTION_NAMES[direction])}</h3>}
+              <p>
+                <span class="figure-number">{formatRatio(last.ratio)}</span>
+                <span class="figure-label">
+                  at {formatContext(last.context)}, the longest context of this run
+                </span>
+              </p>
+              <p>{crossoverSentence(findCrossover(lead.points)!)}</p>
+            </>
+          );
+        })}
         <p>
           The dashed line is what the attention FLOP alone would give: (N/S)<sup>2</sup>. Selection,
           gathering and scattering keep the layer below it, unless the shorter attention also runs
@@ -152,6 +64,111 @@ export function speedupSection(result: Result, prefix: string): Section | null {
       </Spread>
     ),
   };
+}
+
+/** The norm scorer, else the first. */
+function leadOf(series: readonly SpeedupSeries[]): SpeedupSeries {
+  return series.find(({ implementation }) => implementation === "lighthouse-norm") ?? series[0];
+}
+
+function crossoverSentence(crossover: Crossover): string {
+  const context = formatContext(crossover.context);
+  switch (crossover.kind) {
+    case "at":
+      return `Lighthouse overtakes dense attention at about ${
+        formatCount(Number(crossover.context.toPrecision(2)))
+      } tokens.`;
+    case "below":
+      return `Lighthouse is ahead from the shortest context measured, ${context}.`;
+    case "above":
+      return `Lighthouse does not overtake dense attention up to ${context}.`;
+  }
+}
+
+function SpeedupFigure(
+  { id, direction, series, several }: {
+    id: string;
+    direction: SpeedupSeries["direction"];
+    series: SpeedupSeries[];
+    /** Whether other directions have figures of their own. */
+    several: boolean;
+  },
+): JSX.Element {
+  const styles = plotStyles(series.map(({ implementation }) => implementation));
+  const { names } = shortSeriesNames(series);
+  const plot: PlotSeries[] = series.map(({ points }, i) => ({
+    ...styles[i],
+    label: names[i],
+    points: points.map(({ context, ratio, low, high }) => ({ x: context, y: ratio, low, high })),
+  }));
+  const all = series.flatMap(({ points }) => points);
+  const x = contextAxis([...all.map(({ context }) => context), HEADLINE_CONTEXT]);
+  const paper = direction === "backward" ? undefined : PAPER_SPEEDUP[direction];
+  const what = several ? `Speed-up ${DIRECTION_NAMES[direction]}` : "Speed-up";
+  return (
+    <Figure
+      id={id}
+      title={`${what} over dense attention against context`}
+      description={describe(plot, formatRatio) +
+        (paper === undefined ? "" : ` The paper’s point is ${formatRatio(paper)} at 512K.`)}
+      draw={(size) => (
+        <LogPlot
+          size={size}
+          x={x}
+          y={{
+            label: "dense time ÷ Lighthouse time",
+            domain: logDomain(
+              [...all.flatMap(({ low, high }) => [low, high]), 0.8, FLOP_RATIO],
+              1.3,
+            ),
+            format: formatTick(formatRatio),
+            base: 10,
+          }}
+          series={plot}
+          guides={[
+            {
+              label: "as fast as dense attention",
+              points: [[x.domain[0], 1], [x.domain[1], 1]],
+              strong: true,
+              anchor: "end",
+            },
+            {
+              label: `${formatRatio(FLOP_RATIO)}: attention FLOP alone`,
+              points: [[x.domain[0], FLOP_RATIO], [x.domain[1], FLOP_RATIO]],
+            },
+          ]}
+          marks={paper === undefined ? [] : [{
+            x: HEADLINE_CONTEXT,
+            y: paper,
+            label: `paper: ${formatRatio(paper)}`,
+            detail: `${DIRECTION_NAMES[direction]}, B200`,
+          }]}
+          labelRoom={130}
+        />
+      )}
+      legend={plot}
+      note={`Each ratio comes from interleaved rounds of the two. The star is the paper's value (${PAPER_HARDWARE}), no measurement of this run.`}
+      table={{
+        caption: `${what} over dense attention`,
+        columns: [
+          { title: "Context", numeric: true },
+          { title: "Series" },
+          { title: "Speed-up", numeric: true },
+          { title: "95 % interval", numeric: true },
+          { title: "Rounds", numeric: true },
+        ],
+        rows: series.flatMap(({ points }, i) =>
+          points.map((point) => [
+            formatContext(point.context),
+            names[i],
+            formatRatio(point.ratio),
+            formatInterval([point.low, point.high], formatRatio),
+            formatCount(point.rounds),
+          ])
+        ),
+      }}
+    />
+  );
 }
 
 function speedupTitle({ points }: SpeedupSeries): string {

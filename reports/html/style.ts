@@ -4,7 +4,7 @@ export const STYLE = `
   --paper:#fcfbf8;--card:#ffffff;--ink:#1d1c1a;--soft:#5d5a54;--faint:#8a867e;--rule:#e3dfd6;--rule-strong:#bdb8ac;
   --tint:#f3f0e9;--link:#0b5c94;
   --dense:#d55e00;--norm:#0072b2;--dilated:#009e73;--gla:#b8578e;--other-1:#8a6d00;--other-2:#555555;--other-3:#5a4fa2;
-  --stage-1:#e69f00;--stage-2:#cc79a7;--stage-3:#33b48d;--stage-4:#0072b2;--stage-5:#56b4e9;--stage-other:#9a9a9a;
+  --stage-1:#e69f00;--stage-2:#cc79a7;--stage-3:#33b48d;--stage-4:#0072b2;--stage-5:#56b4e9;--stage-6:#b8577f;--stage-7:#9ad3bd;--stage-8:#4a5fa8;--stage-9:#a8d8f0;--stage-other:#9a9a9a;
   --good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fdf3dc;--notice-edge:#e0a100;--bad-tint:#fbeae3;
   --serif:"Iowan Old Style","Charter","Bitstream Charter","Source Serif 4","Palatino Linotype",Palatino,Georgia,"Times New Roman",serif;
   --sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;

@@ -3,8 +3,15 @@
  *
  * @module
  */
+import type { JSX } from "preact";
 import type { Result } from "../../suites/result_schema.ts";
-import { contextSeries, isMeasured } from "../analysis.ts";
+import {
+  byDirection,
+  type ContextSeries,
+  contextSeries,
+  DIRECTION_NAMES,
+  isMeasured,
+} from "../analysis.ts";
 import { formatContext, formatInterval, formatTokenRate } from "../format.ts";
 import { shortSeriesNames } from "../summary_tables.ts";
 import { Figure } from "./figure.tsx";
@@ -29,6 +36,39 @@ export function throughputSection(result: Result, prefix: string): Section | nul
     cases: suite.map((record) => ({ ...record, suite: "latency" as const, sweeps: ["context"] })),
   });
   if (series.length === 0) return null;
+  const directions = byDirection(series);
+  return {
+    id: `${prefix}throughput`,
+    nav: "Throughput",
+    content: (
+      <Spread
+        title="Tokens per second of one layer"
+        figure={directions.map((one, i) => (
+          <ThroughputFigure
+            id={`${prefix}throughput-figure${i === 0 ? "" : `-${one.direction}`}`}
+            several={directions.length > 1}
+            {...one}
+          />
+        ))}
+      >
+        <p>
+          One attention layer alone, so these rates are no training throughput and stand beside none
+          of the paper’s tables.
+        </p>
+      </Spread>
+    ),
+  };
+}
+
+function ThroughputFigure(
+  { id, direction, series, several }: {
+    id: string;
+    direction: ContextSeries["direction"];
+    series: ContextSeries[];
+    /** Whether other directions have figures of their own. */
+    several: boolean;
+  },
+): JSX.Element {
   const styles = plotStyles(series.map(({ implementation }) => implementation));
   const { names } = shortSeriesNames(series);
   const plot: PlotSeries[] = series.map(({ points }, i) => ({
@@ -42,58 +82,45 @@ export function throughputSection(result: Result, prefix: string): Section | nul
     })),
   }));
   const all = plot.flatMap(({ points }) => points);
-  return {
-    id: `${prefix}throughput`,
-    nav: "Throughput",
-    content: (
-      <Spread
-        title="Tokens per second of one layer"
-        figure={
-          <Figure
-            id={`${prefix}throughput-figure`}
-            title="Throughput against context"
-            description={describe(plot, formatTokenRate)}
-            height={360}
-            draw={(size) => (
-              <LogPlot
-                size={size}
-                x={contextAxis(all.map(({ x }) => x))}
-                y={{
-                  label: "tokens per second",
-                  domain: logDomain(all.map(({ y }) => y), 1.5),
-                  format: formatTick(formatTokenRate),
-                  base: 10,
-                }}
-                series={plot}
-                labelRoom={150}
-              />
-            )}
-            legend={plot}
-            table={{
-              caption: "Tokens per second of one layer",
-              columns: [
-                { title: "Context", numeric: true },
-                { title: "Series" },
-                { title: "Median", numeric: true },
-                { title: "95 % interval", numeric: true },
-              ],
-              rows: plot.flatMap(({ label, points }) =>
-                points.map((point) => [
-                  formatContext(point.x),
-                  label,
-                  formatTokenRate(point.y),
-                  formatInterval([point.low!, point.high!], formatTokenRate),
-                ])
-              ),
-            }}
-          />
-        }
-      >
-        <p>
-          One attention layer alone, so these rates are no training throughput and stand beside none
-          of the paper’s tables.
-        </p>
-      </Spread>
-    ),
-  };
+  const what = several ? `Throughput ${DIRECTION_NAMES[direction]}` : "Throughput";
+  return (
+    <Figure
+      id={id}
+      title={`${what} against context`}
+      description={describe(plot, formatTokenRate)}
+      height={360}
+      draw={(size) => (
+        <LogPlot
+          size={size}
+          x={contextAxis(all.map(({ x }) => x))}
+          y={{
+            label: "tokens per second",
+            domain: logDomain(all.map(({ y }) => y), 1.5),
+            format: formatTick(formatTokenRate),
+            base: 10,
+          }}
+          series={plot}
+          labelRoom={150}
+        />
+      )}
+      legend={plot}
+      table={{
+        caption: `${what}, tokens per second of one layer`,
+        columns: [
+          { title: "Context", numeric: true },
+          { title: "Series" },
+          { title: "Median", numeric: true },
+          { title: "95 % interval", numeric: true },
+        ],
+        rows: plot.flatMap(({ label, points }) =>
+          points.map((point) => [
+            formatContext(point.x),
+            label,
+            formatTokenRate(point.y),
+            formatInterval([point.low!, point.high!], formatTokenRate),
+          ])
+        ),
+      }}
+    />
+  );
 }
