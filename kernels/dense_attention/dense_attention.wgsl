@@ -63,25 +63,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   clearOutput();
   let end = min(firstRow + TILE_ROWS, params.rows);
   for (var c0 = 0u; c0 < end; c0 += TILE_COLUMNS) {
-    clearScores();
-    fetchScores(c0, 0u);
-    for (var c = 0u; c < CHUNKS; c++) {
-      let base = (c & 1u) * STAGE_VECTORS;
-      storeScores(base);
-      workgroupBarrier();
-      if (c + 1u < CHUNKS) { fetchScores(c0, c + 1u); }
-      multiplyScores(base);
-    }
+    computeScores(c0);
     fetchOutput(c0, 0u);
     if (c0 + TILE_COLUMNS > firstRow + 1u) { maskScores(c0); }
     updateRows();
-    for (var e = 0u; e < COLUMNS_PER_THREAD; e++) {
-      let base = (e & 1u) * STAGE_VECTORS;
-      storeOutput(base, e);
-      workgroupBarrier();
-      if (e + 1u < COLUMNS_PER_THREAD) { fetchOutput(c0, e + 1u); }
-      multiplyOutput(base);
-    }
+    accumulateOutput(c0);
   }
   sumRows();
   storeRows();

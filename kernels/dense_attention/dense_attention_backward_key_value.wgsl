@@ -46,42 +46,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   clearKeyGradient();
   clearValueGradient();
   for (var c0 = firstRow - firstRow % TILE_COLUMNS; c0 < params.rows; c0 += TILE_COLUMNS) {
-    clearScores();
-    fetchScores(c0, 0u);
-    for (var c = 0u; c < CHUNKS; c++) {
-      let base = (c & 1u) * STAGE_VECTORS;
-      storeScores(base);
-      workgroupBarrier();
-      if (c + 1u < CHUNKS) { fetchScores(c0, c + 1u); }
-      multiplyScores(base);
-    }
+    computeScores(c0);
     fetchValueGradient(c0, 0u);
     weights(c0);
-    for (var e = 0u; e < COLUMNS_PER_THREAD; e++) {
-      let base = (e & 1u) * STAGE_VECTORS;
-      storeValueGradient(base, e);
-      workgroupBarrier();
-      if (e + 1u < COLUMNS_PER_THREAD) { fetchValueGradient(c0, e + 1u); }
-      multiplyValueGradient(base);
-    }
-    clearWeightGradients();
-    fetchWeightGradients(c0, 0u);
-    for (var c = 0u; c < CHUNKS; c++) {
-      let base = (c & 1u) * STAGE_VECTORS;
-      storeWeightGradients(base);
-      workgroupBarrier();
-      if (c + 1u < CHUNKS) { fetchWeightGradients(c0, c + 1u); }
-      multiplyWeightGradients(base);
-    }
+    accumulateValueGradient(c0);
+    computeWeightGradients(c0);
     fetchKeyGradient(c0, 0u);
     scoreGradients(c0);
-    for (var e = 0u; e < COLUMNS_PER_THREAD; e++) {
-      let base = (e & 1u) * STAGE_VECTORS;
-      storeKeyGradient(base, e);
-      workgroupBarrier();
-      if (e + 1u < COLUMNS_PER_THREAD) { fetchKeyGradient(c0, e + 1u); }
-      multiplyKeyGradient(base);
-    }
+    accumulateKeyGradient(c0);
   }
   storeKeyRows();
   storeValueRows();

@@ -45,33 +45,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   clearGradient();
   let end = min(firstRow + TILE_ROWS, params.rows);
   for (var c0 = 0u; c0 < end; c0 += TILE_COLUMNS) {
-    clearScores();
-    fetchScores(c0, 0u);
-    for (var c = 0u; c < CHUNKS; c++) {
-      let base = (c & 1u) * STAGE_VECTORS;
-      storeScores(base);
-      workgroupBarrier();
-      if (c + 1u < CHUNKS) { fetchScores(c0, c + 1u); }
-      multiplyScores(base);
-    }
-    clearWeightGradients();
-    fetchWeightGradients(c0, 0u);
-    for (var c = 0u; c < CHUNKS; c++) {
-      let base = (c & 1u) * STAGE_VECTORS;
-      storeWeightGradients(base);
-      workgroupBarrier();
-      if (c + 1u < CHUNKS) { fetchWeightGradients(c0, c + 1u); }
-      multiplyWeightGradients(base);
-    }
+    computeScores(c0);
+    computeWeightGradients(c0);
     fetchGradient(c0, 0u);
     scoreGradients(c0);
-    for (var e = 0u; e < COLUMNS_PER_THREAD; e++) {
-      let base = (e & 1u) * STAGE_VECTORS;
-      storeGradient(base, e);
-      workgroupBarrier();
-      if (e + 1u < COLUMNS_PER_THREAD) { fetchGradient(c0, e + 1u); }
-      multiplyGradient(base);
-    }
+    accumulateGradient(c0);
   }
   storeRows();
 }

@@ -123,7 +123,7 @@ fn columnOfSlot(slot: u32) -> u32 {
 
 /** Names of a first product: scores `into` += rows · columnsᵀ. */
 export interface FirstProduct {
-  /** Suffix of the generated functions `clear…`, `fetch…(c0, c)`, `store…(base)`, `multiply…(base)`. */
+  /** Suffix of the generated function `compute…(c0)` and of those that it is made of. */
   readonly name: string;
   /** Storage buffers of 16-byte vectors, `[heads, rows, d]`. */
   readonly rows: string;
@@ -229,12 +229,26 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
     out.push("  }");
   }
   out.push("}");
+  out.push(
+    "// Scores of the tile at c0, from zero. The next chunk is loaded while one is multiplied.",
+    `fn compute${name}(c0: u32) {`,
+    `  clear${name}();`,
+    `  fetch${name}(c0, 0u);`,
+    "  for (var c = 0u; c < CHUNKS; c++) {",
+    "    let base = (c & 1u) * STAGE_VECTORS;",
+    `    store${name}(base);`,
+    "    workgroupBarrier();",
+    `    if (c + 1u < CHUNKS) { fetch${name}(c0, c + 1u); }`,
+    `    multiply${name}(base);`,
+    "  }",
+    "}",
+  );
   return out.join("\n") + "\n";
 }
 
 /** Names of a second product: outputs `into` += weights · values. */
 export interface SecondProduct {
-  /** Suffix of `clear…`, `fetch…(c0, e)`, `store…(base, e)`, `multiply…(base)`. */
+  /** Suffix of the generated functions `clear…()`, `fetch…(c0, e)` and `accumulate…(c0)`. */
   readonly name: string;
   /** Prefix of the score registers that hold the weights. */
   readonly weights: string;
@@ -334,6 +348,18 @@ export function generateSecondProduct(program: TileProgram, product: SecondProdu
     out.push("  }");
   }
   out.push("}");
+  out.push(
+    `// Adds the tile at c0, of which fetch${name}(c0, 0u) has loaded the first values.`,
+    `fn accumulate${name}(c0: u32) {`,
+    "  for (var e = 0u; e < COLUMNS_PER_THREAD; e++) {",
+    "    let base = (e & 1u) * STAGE_VECTORS;",
+    `    store${name}(base, e);`,
+    "    workgroupBarrier();",
+    `    if (e + 1u < COLUMNS_PER_THREAD) { fetch${name}(c0, e + 1u); }`,
+    `    multiply${name}(base);`,
+    "  }",
+    "}",
+  );
   return out.join("\n") + "\n";
 }
 
