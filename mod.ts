@@ -52,11 +52,17 @@ export * from "./kernels/implementation.ts";
 export { dense } from "./kernels/dense_attention/dense_layer.ts";
 export { denseNaive } from "./kernels/dense_attention/dense_attention_naive.ts";
 export {
+  lighthouseDilated,
+  lighthouseGla,
   lighthouseImplementation,
   type LighthouseImplementationOptions,
   lighthouseNorm,
   type LighthouseTuning,
 } from "./kernels/lighthouse/lighthouse_attention.ts";
+
+export { type Scorer, type ScoringPass } from "./kernels/lighthouse/scorer.ts";
+export { glaScorer } from "./kernels/lighthouse/gla_scorer.ts";
+export { requireGates } from "./kernels/lighthouse/gla_gates.ts";
 
 // Single kernels and plans
 export {
@@ -68,6 +74,14 @@ export {
   HEAD_DIMS,
   planDenseAttention,
 } from "./kernels/dense_attention/dense_attention.ts";
+export {
+  createDenseBackward,
+  type DenseBackward,
+  type DenseBackwardBuffers,
+  type DenseBackwardOptions,
+  type DenseBackwardPlan,
+  planDenseBackward,
+} from "./kernels/dense_attention/dense_attention_backward.ts";
 export type { Tiling } from "./kernels/dense_attention/tile_codegen.ts";
 export type { TileRange } from "./kernels/dense_attention/tile_ranges.ts";
 export {
@@ -88,6 +102,12 @@ export {
   type DenseReferenceRow,
   worstRatio,
 } from "./kernels/dense_attention/dense_attention_reference.ts";
+export {
+  denseBackwardReference,
+  type DenseBackwardReferenceInputs,
+  type GradientRow,
+} from "./kernels/dense_attention/dense_attention_backward_reference.ts";
+export { lighthouseBackwardReference } from "./kernels/lighthouse/lighthouse_backward_reference.ts";
 export {
   type LighthouseReference,
   lighthouseReference,

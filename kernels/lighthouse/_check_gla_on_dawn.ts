@@ -31,7 +31,7 @@ for (const headDim of GLA_HEAD_DIMS) {
     gpu.device.pushErrorScope("validation");
     const problem = { shape, lighthouse, geometry, headsPerBlock: 2 };
     const scorer = await glaScorer().pass!.create(gpu, problem, { heads: 2 });
-    const dispatches = scorer.bind(slices);
+    const dispatches = scorer.bind({ firstHead: 0, ...slices });
     submit(gpu, dispatches);
     const error = await gpu.device.popErrorScope();
     if (error) throw new Error(error.message);

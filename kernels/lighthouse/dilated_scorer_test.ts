@@ -47,7 +47,7 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "dilated"))
     const data = { q: q.blocks[0].data, k: k.blocks[0].data, v: v.blocks[0].data };
     await timer.run([{
       name: "score",
-      dispatches: scorer.bind({ ...data, queryScores, keyScores }),
+      dispatches: scorer.bind({ firstHead: 0, ...data, queryScores, keyScores }),
     }]);
     const read = async (scores: typeof queryScores) =>
       new Float32Array((await readBuffer(gpu, { ...scores, size: scoreBytes })).buffer);

@@ -33,12 +33,6 @@ export interface GlaScorerOptions {
   readonly scratchBytes?: number;
 }
 
-/** Buffers of a block; which block it is decides which gates it takes. */
-export interface GlaScorerBindings extends ScorerBindings {
-  /** First head of the block. Needed when a layer has several blocks. */
-  readonly firstHead?: number;
-}
-
 /**
  * A scorer by gated linear attention.
  *
@@ -107,7 +101,7 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
             await createScoreMaxima(gpu, planScoreMaxima(problem.geometry, heads)),
           );
           return {
-            bind: (slices: GlaScorerBindings) => [
+            bind: (slices: ScorerBindings) => [
               ...scores.bind({
                 ...slices,
                 ...scratch,
@@ -158,13 +152,8 @@ function planBlock(
 }
 
 /** The gates of one block of heads. */
-function gatesOf(gates: Tensor, block: { heads: number; firstHead?: number }) {
-  if (block.firstHead === undefined && block.heads < gates.heads) {
-    throw new TypeError(
-      `bind gla scorer: a block of ${block.heads} of ${gates.heads} heads needs its firstHead`,
-    );
-  }
-  const firstHead = block.firstHead ?? 0;
+function gatesOf(gates: Tensor, block: { heads: number; firstHead: number }) {
+  const { firstHead } = block;
   const found = gates.blocks.find((b) => b.firstHead === firstHead && b.heads === block.heads);
   if (!found) {
     throw new RangeError(

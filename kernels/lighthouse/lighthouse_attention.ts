@@ -33,9 +33,10 @@ import type { Implementation, LayerInputs, Prepared, Problem } from "../implemen
 import { createGather, planGather } from "./gather.ts";
 import { bindLighthouseBackward, type ForwardState } from "./lighthouse_backward.ts";
 import { type LighthousePlan, planLighthouse } from "./lighthouse_plan.ts";
+import { dilatedScorer } from "./dilated_scorer.ts";
+import { glaScorer } from "./gla_scorer.ts";
 import { createPyramid, planPyramid } from "./pyramid.ts";
 import { createScatter, planScatter } from "./scatter.ts";
-import { dilatedScorer } from "./dilated_scorer.ts";
 import { normScorer, type Scorer } from "./scorer.ts";
 import { createSelection, planSelection } from "./select.ts";
 
@@ -91,6 +92,13 @@ export const lighthouseDilated: Implementation = lighthouseImplementation({
   name: "lighthouse-dilated",
   title: "Lighthouse attention, dilated scorer",
   scorer: dilatedScorer,
+});
+
+/** Lighthouse with the gla scorer and seeded gates; δ is 4 unless the options say otherwise. */
+export const lighthouseGla: Implementation = lighthouseImplementation({
+  name: "lighthouse-gla",
+  title: "Lighthouse attention, gla scorer",
+  scorer: glaScorer(),
 });
 
 interface LayerOptions {
@@ -156,11 +164,29 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
       }
       return all;
     };
+    const readScores = async (head: number) => {
+      const b = inputs.q.blocks.findIndex((block) => head < block.firstHead + block.heads);
+      const first = head - inputs.q.blocks[b].firstHead;
+      const size = geometry.context * 4;
+      const read = async ({ buffer, offset }: BufferSlice) => {
+        const at = offset + first * geometry.entries * 4;
+        return new Float32Array((await readBuffer(gpu, { buffer, offset: at, size })).buffer);
+      };
+      const { query, key } = forward.scores[b];
+      return { query: await read(query), key: await read(key) };
+    };
     return {
       plan,
       stages: stages.map(({ name }) => name),
       execute: (run) => timer.run(stages, run),
-      outputs: { output: forward.output, lse: forward.lse, readSelection, gradients },
+      outputs: {
+        output: forward.output,
+        lse: forward.lse,
+        readSelection,
+        readScores,
+        gathered: forward.attended,
+        gradients,
+      },
       destroy,
     };
   } catch (error) {
@@ -173,6 +199,8 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
 interface Forward extends ForwardState {
   readonly stages: readonly Stage[];
   readonly output: Tensor;
+  /** f32 `[heads, P]` of each block. */
+  readonly scores: readonly { readonly query: BufferSlice; readonly key: BufferSlice }[];
   /** `[heads, P - N, d]` each, unused from the gather on. */
   readonly pooled: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
 }
@@ -228,7 +256,8 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
   const gather: Dispatch[] = [];
   const scatter: Dispatch[] = [];
   const selections: { indices: BufferSlice; slots: BufferSlice }[] = [];
-  for (const [b, { heads }] of blocks.entries()) {
+  const scores: { query: BufferSlice; key: BufferSlice }[] = [];
+  for (const [b, { firstHead, heads }] of blocks.entries()) {
     let passes = kernels.get(heads);
     if (!passes) kernels.set(heads, passes = await compile(heads));
     const buffer = async (label: string, count: number) =>
@@ -238,9 +267,12 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     const slots = await buffer("slots", geometry.entries);
     const indices = await buffer("indices", geometry.gathered);
     selections.push({ indices, slots });
+    scores.push({ query: queryScores, key: keyScores });
     const at = (tensor: Tensor) => tensor.blocks[b].data;
     const [q, k, v] = [inputs.q, inputs.k, inputs.v].map(at);
-    if (passes.scorer) score.push(...passes.scorer.bind({ q, k, v, queryScores, keyScores }));
+    if (passes.scorer) {
+      score.push(...passes.scorer.bind({ firstHead, q, k, v, queryScores, keyScores }));
+    }
     pool.push(
       ...passes.ranked.bind({ rows: q, pooled: at(pooled.q), scores: queryScores }),
       ...passes.ranked.bind({ rows: k, pooled: at(pooled.k), scores: keyScores }),
@@ -269,7 +301,7 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     { name: "attention", dispatches: dense.dispatches },
     { name: "scatter", dispatches: scatter },
   ];
-  return { stages, output, lse, attended, pooled, gathered, selections };
+  return { stages, output, lse, attended, pooled, gathered, selections, scores };
 }
 
 /** Allocates and binds what the backward pass adds. */

@@ -30,6 +30,8 @@ export interface ScorerPlan {
 
 /** Buffers of one block of heads. */
 export interface ScorerBindings {
+  /** First head of the block in the layer: a scorer may hold tensors of its own by head. */
+  readonly firstHead: number;
   /** `[heads, N, d]` each. */
   readonly q: BufferSlice;
   readonly k: BufferSlice;
