@@ -5,6 +5,7 @@
  */
 import type { Result } from "../suites/result_schema.ts";
 import { deviceName, hardwareNotice, VERDICT_RULE, verdictLine } from "./claims.ts";
+import { findings } from "./findings.ts";
 import { formatInstant, formatPlural, plainText } from "./format.ts";
 import { summaryTables } from "./summary_tables.ts";
 
@@ -31,6 +32,13 @@ export function renderMarkdown(results: Result[]): string {
       ].join("\n");
       blocks.push(`${level} ${escapeMarkdown(title)}`, table);
       if (note !== undefined) blocks.push(escapeMarkdown(note));
+    }
+    for (const { title, sentences } of findings(result)) {
+      const level = results.length > 1 ? "###" : "##";
+      blocks.push(
+        `${level} ${escapeMarkdown(title)}`,
+        sentences.map((sentence) => `- ${escapeMarkdown(sentence)}`).join("\n"),
+      );
     }
     if (result.notes.length > 0) {
       blocks.push(result.notes.map((note) => `- ${escapeMarkdown(note)}`).join("\n"));

@@ -134,8 +134,8 @@ function latencyTable(result: Result): SummaryTable {
   );
   const series = contextSeries(result);
   const { names, shared } = shortSeriesNames(series);
-  const slopes = series.filter(({ fit }) => fit !== null).map(({ implementation, fit }) =>
-    `${implementation} N^${fit!.exponent.toFixed(2)}`
+  const slopes = series.flatMap(({ fit }, i) =>
+    fit === null ? [] : [`${names[i]} N^${fit.exponent.toFixed(2)}`]
   );
   return {
     title: `Latency of one layer${shared === "" ? "" : ` (${shared})`}`,

@@ -124,11 +124,37 @@ export const selectionQualitySchema = z.looseObject({
   }).optional(),
 });
 
+/** A layer whose context is cut into shards, simulated on one device. */
+export const contextParallelSchema = z.looseObject({
+  shards: z.int().positive(),
+  /** `contiguous`: shard w holds part w of W. `head-tail`: parts w and 2W - 1 - w of 2W. */
+  partition: z.enum(["contiguous", "head-tail"]),
+  /** Parts that select on their own, in all, and the budget of each. */
+  parts: z.int().positive(),
+  partK: z.int().positive(),
+  /** With the selection of the same inputs without shards. */
+  selection: overlapSchema,
+  /** Rows that nothing reaches, of all heads, with and without shards. */
+  uncoveredRows: z.int().nonnegative(),
+  unshardedUncoveredRows: z.int().nonnegative(),
+  /** Seconds of the inner attention over the same gathered rows in one piece. */
+  unshardedAttention: statisticSchema.optional(),
+  /** The ring steps in order. */
+  steps: z.array(z.looseObject({
+    /** Median GPU seconds of each shard's share of the step; 0 where it has nothing to do. */
+    shardSeconds: z.array(z.number().nonnegative()),
+    /** Query-key pairs that each shard computes, causal mask counted, times heads. */
+    shardPairs: z.array(z.number().nonnegative()),
+    /** Bytes of K and V that each shard passes on after the step; 0 after the last. */
+    bytes: z.number().nonnegative(),
+  })),
+});
+
 /** One measured (or skipped, or failed) case. */
 export const caseSchema = z.looseObject({
   /** Stable identity, for example `latency/dense/forward/N8192-H8-d128-f16`. */
   id: z.string(),
-  suite: z.enum(["correctness", "latency", "throughput", "retrieval"]),
+  suite: z.enum(["correctness", "latency", "throughput", "retrieval", "context-parallel"]),
   /** `dense`, `dense-naive`, `lighthouse-norm`, …, or `peer:NAME`. */
   implementation: z.string(),
   direction: z.enum(["forward", "backward", "forward-backward"]),
@@ -161,6 +187,8 @@ export const caseSchema = z.looseObject({
   zeroRows: z.int().optional(),
   /** For Lighthouse, once for each selection: not repeated where only the direction differs. */
   selectionQuality: selectionQualitySchema.optional(),
+  /** In the suite `context-parallel`; its stages are the ring steps. */
+  contextParallel: contextParallelSchema.optional(),
 });
 
 /** Ratio of two cases measured in the same interleaved rounds. */
@@ -263,6 +291,7 @@ export type LighthouseRecord = z.infer<typeof lighthouseOptionsSchema>;
 export type CheckRecord = z.infer<typeof checkSchema>;
 export type OverlapRecord = z.infer<typeof overlapSchema>;
 export type SelectionQualityRecord = z.infer<typeof selectionQualitySchema>;
+export type ContextParallelRecord = z.infer<typeof contextParallelSchema>;
 export type CaseRecord = z.infer<typeof caseSchema>;
 export type RatioRecord = z.infer<typeof ratioSchema>;
 export type CalibrationRecord = z.infer<typeof calibrationSchema>;

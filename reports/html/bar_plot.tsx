@@ -26,12 +26,16 @@ export function stackedBarsHeight(count: number): number {
 
 /** Bars of shares, each as long as the drawing, one segment for each of `names`. */
 export function StackedBars(
-  { size, bars, names, axis }: {
+  { size, bars, names, axis, total = "total", color = stageColor }: {
     size: DrawingSize;
     bars: StackedBar[];
     names: string[];
     /** Heading of the shares. */
     axis: string;
+    /** Heading of the totals. */
+    total?: string;
+    /** Colour of a name. Default: that of a stage. */
+    color?: (name: string) => string;
   },
 ): JSX.Element {
   const { width, compact } = size;
@@ -47,7 +51,7 @@ export function StackedBars(
     <>
       <g class="axis">
         <text class="title" x={left} y={30}>{axis}</text>
-        <text class="title" x={width} y={30} text-anchor="end">total</text>
+        <text class="title" x={width} y={30} text-anchor="end">{total}</text>
       </g>
       {bars.map((bar, row) => {
         const top = 42 + row * 34;
@@ -65,7 +69,7 @@ export function StackedBars(
                     y={top}
                     width={coordinate(wide)}
                     height={25}
-                    style={{ fill: stageColor(layer.key) }}
+                    style={{ fill: color(layer.key) }}
                   >
                     {!compact && <title>{`${layer.key}: ${text}`}</title>}
                   </rect>

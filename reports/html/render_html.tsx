@@ -11,6 +11,10 @@ import { deviceName, verdictLine } from "../claims.ts";
 import { plainText } from "../format.ts";
 import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
 import { ClaimsTable, Masthead } from "./first_screen.tsx";
+import { contextParallelSection } from "./context_parallel_section.tsx";
+import { findingsSection } from "./findings_section.tsx";
+import { memorySection } from "./memory_section.tsx";
+import { selectionSection } from "./selection_section.tsx";
 import { ceilingSection } from "./ceiling_section.tsx";
 import { latencySection } from "./latency_section.tsx";
 import { peerSection } from "./peer_section.tsx";
@@ -35,12 +39,16 @@ export interface HtmlOptions {
 
 /** Sections in reading order; each says null where the result has nothing for it. */
 const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
+  findingsSection,
   latencySection,
   speedupSection,
   stageSection,
   ceilingSection,
   sweepSection,
+  memorySection,
   throughputSection,
+  selectionSection,
+  contextParallelSection,
   peerSection,
   correctnessSection,
   missingSection,

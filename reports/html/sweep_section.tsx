@@ -4,8 +4,15 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { isMeasured } from "../analysis.ts";
-import { ABSENT, formatContext, formatCount, formatInterval, formatSeconds } from "../format.ts";
+import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../analysis.ts";
+import {
+  ABSENT,
+  formatContext,
+  formatCount,
+  formatInterval,
+  formatRatio,
+  formatSeconds,
+} from "../format.ts";
 import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
 import { Figure } from "./figure.tsx";
 import { seriesStyles } from "./palette.ts";
@@ -34,6 +41,10 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   }
   const shown = [...groups.values()].filter(({ cases }) => cases.length > 1);
   if (shown.length === 0) return null;
+  const speedups = new Map(
+    speedupPoints(result).map((point) => [point.denominator.id, point] as const),
+  );
+  const several = new Set(shown.map(({ cases }) => cases[0].direction)).size > 1;
   const styles = seriesStyles(measured.map(({ implementation }) => implementation));
   return {
     id: `${prefix}sweeps`,
@@ -49,9 +60,10 @@ export function sweepSection(result: Result, prefix: string): Section | null {
               record.shape.context === shape.context && record.shape.heads === shape.heads &&
               record.shape.headDim === shape.headDim && record.shape.dtype === shape.dtype
             );
-            const sorted = [...cases].sort((a, b) => sweepValue(a, sweep) - sweepValue(b, sweep));
-            const rows = sorted.map((record): DotRow => ({
-              label: sweepLabel(record, sweep),
+            const sorted = [...cases].sort((a, b) => sweepOrder(a, b, sweep));
+            const labels = sweepLabels(sorted, sweep);
+            const rows = sorted.map((record, i): DotRow => ({
+              label: labels[i],
               value: record.statistic.median,
               low: record.statistic.low,
               high: record.statistic.high,
@@ -71,7 +83,8 @@ export function sweepSection(result: Result, prefix: string): Section | null {
             return (
               <Figure
                 id={`${prefix}sweep-figure-${i + 1}`}
-                title={`${title} at ${formatContext(shape.context)}`}
+                title={`${title} at ${formatContext(shape.context)}` +
+                  (several ? `, ${DIRECTION_NAMES[direction]}` : "")}
                 description={rows.map(({ label, text }) => `${label}: ${text}`).join(", ") + "."}
                 width={530}
                 height={dotPlotHeight(rows.length)}
@@ -97,13 +110,15 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                     { title: "Case" },
                     { title: "Median", numeric: true },
                     { title: "95 % interval", numeric: true },
+                    { title: "Against dense", numeric: true },
                     { title: "Rows gathered", numeric: true },
                   ],
-                  rows: sorted.map((record) => [
-                    sweepLabel(record, sweep),
+                  rows: sorted.map((record, i) => [
+                    labels[i],
                     record.id,
                     formatSeconds(record.statistic.median),
                     formatInterval([record.statistic.low, record.statistic.high], formatSeconds),
+                    ratioText(speedups.get(record.id)),
                     record.gathered === undefined ? ABSENT : formatCount(record.gathered),
                   ]),
                 }}
@@ -116,24 +131,39 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   };
 }
 
-function sweepValue({ lighthouse }: CaseRecord, sweep: string): number {
-  if (sweep === "scorer") return ["norm", "dilated", "gla"].indexOf(lighthouse!.scorer);
-  const value = lighthouse![sweep];
-  return typeof value === "number" ? value : 0;
+function ratioText(point: SpeedupPoint | undefined): string {
+  return point === undefined
+    ? ABSENT
+    : `${formatRatio(point.ratio)} (${formatInterval([point.low, point.high], formatRatio)})`;
 }
 
-function sweepLabel({ lighthouse, implementation }: CaseRecord, sweep: string): string {
-  const { levels, pooling, k, scorer } = lighthouse!;
-  switch (sweep) {
-    case "k":
-      return `k = ${formatCount(k)}`;
-    case "pooling":
-      return `p = ${pooling}`;
-    case "levels":
-      return `L = ${levels}`;
-    case "scorer":
-      return scorer;
-    default:
-      return implementation;
-  }
+/** Scorers of one sweep stand together, unless they are what it varies. */
+function sweepOrder(a: CaseRecord, b: CaseRecord, sweep: string): number {
+  const keys = ({ lighthouse }: CaseRecord) => {
+    const { levels, pooling, k } = lighthouse!;
+    const scorer = SCORERS.indexOf(lighthouse!.scorer);
+    const options = [levels, pooling, k];
+    return sweep === "scorer" ? [...options, scorer] : [scorer, ...options];
+  };
+  const other = keys(b);
+  return keys(a).map((value, i) => value - other[i]).find((difference) => difference !== 0) ?? 0;
+}
+
+const SCORERS = ["norm", "dilated", "gla"];
+
+/** The options of a case in which the cases of its sweep differ, the swept one always. */
+function sweepLabels(cases: readonly CaseRecord[], sweep: string): string[] {
+  const parts = cases.map(({ lighthouse }) => {
+    const { levels, pooling, k, scorer } = lighthouse!;
+    return {
+      scorer: scorer as string,
+      levels: `L = ${levels}`,
+      pooling: `p = ${pooling}`,
+      k: `k = ${formatCount(k)}`,
+    };
+  });
+  const names = (["scorer", "levels", "pooling", "k"] as const).filter((name) =>
+    name === sweep || new Set(parts.map((part) => part[name])).size > 1
+  );
+  return parts.map((part) => names.map((name) => part[name]).join(", "));
 }

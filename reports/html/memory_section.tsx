@@ -1,0 +1,145 @@
+/**
+ * What the cases hold in device memory: planned, measured, and the least that any implementation
+ * needs.
+ *
+ * @module
+ */
+import type { CaseRecord, Result } from "../../suites/result_schema.ts";
+import { DIRECTION_NAMES, DIRECTION_ORDER, isContextCase } from "../analysis.ts";
+import { ABSENT, formatBytes, formatContext, formatRatio } from "../format.ts";
+import { Figure } from "./figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
+import { plotStyles } from "./palette.ts";
+import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
+
+/** The section, or null where the result has nothing for it. */
+export function memorySection(result: Result, prefix: string): Section | null {
+  const planned = result.cases.filter((record) =>
+    record.suite === "latency" && record.peakBytes > 0
+  );
+  const byContext = planned.filter(isContextCase);
+  if (byContext.length === 0) return null;
+  const groups = new Map<string, CaseRecord[]>();
+  const order = (record: CaseRecord) => DIRECTION_ORDER.indexOf(record.direction);
+  for (const record of [...byContext].sort((a, b) => order(a) - order(b))) {
+    const key = `${record.implementation} ${record.direction}`;
+    const group = groups.get(key) ?? [];
+    groups.set(key, group);
+    // Of several settings at one context the first stands for all; the table has them.
+    if (!group.some(({ shape }) => shape.context === record.shape.context)) group.push(record);
+  }
+  const series = [...groups.values()];
+  const several = new Set(series.map(([{ direction }]) => direction)).size > 1;
+  const styles = plotStyles(series.map(([{ implementation }]) => implementation));
+  const plot = series.map((records, i): PlotSeries => ({
+    ...styles[i],
+    label: records[0].implementation.replace(/^peer:/, "") +
+      (several ? `, ${DIRECTION_NAMES[records[0].direction]}` : ""),
+    points: records
+      .map((record) => ({ x: record.shape.context, y: heldBytes(record) }))
+      .sort((a, b) => a.x - b.x),
+  }));
+  const x = contextAxis(byContext.map(({ shape }) => shape.context));
+  const memory = result.environment.deviceMemoryBytes;
+  const all = plot.flatMap(({ points }) => points.map(({ y }) => y));
+  const largest = byContext.reduce((a, b) => heldBytes(b) > heldBytes(a) ? b : a);
+  const measured = planned.filter((record) => bytesOf(record, "measuredPeakBytes") !== null);
+  const worst = measured.reduce(
+    (most, record) =>
+      Math.max(most, Math.abs(bytesOf(record, "measuredPeakBytes")! / record.peakBytes - 1)),
+    0,
+  );
+  return {
+    id: `${prefix}memory`,
+    nav: "Memory",
+    content: (
+      <Spread
+        title={`The largest case holds ${formatBytes(heldBytes(largest))}`}
+        figure={
+          <Figure
+            id={`${prefix}memory-figure`}
+            title="Device memory held by one layer against context"
+            description={describe(plot, formatBytes)}
+            height={390}
+            draw={(size) => (
+              <LogPlot
+                size={size}
+                x={x}
+                y={{
+                  label: "bytes of buffers",
+                  domain: logDomain(memory === null ? all : [...all, memory], 1.5),
+                  format: formatTick(formatBytes),
+                  base: 2,
+                }}
+                series={plot}
+                guides={memory === null ? [] : [{
+                  label: `device memory, ${formatBytes(memory)}`,
+                  points: [[x.domain[0], memory], [x.domain[1], memory]],
+                  strong: true,
+                }]}
+                labelRoom={150}
+              />
+            )}
+            legend={plot}
+            note="Measured where the run counted its allocations, else planned. Inputs and outputs are included."
+            table={{
+              caption: "Device memory of every case",
+              columns: [
+                { title: "Case" },
+                { title: "Context", numeric: true },
+                { title: "Planned", numeric: true },
+                { title: "Measured", numeric: true },
+                { title: "Inputs and outputs", numeric: true },
+                { title: "Planned ÷ least", numeric: true },
+              ],
+              rows: planned.map((record) => {
+                const least = bytesOf(record, "leastBytes");
+                const have = bytesOf(record, "measuredPeakBytes");
+                return [
+                  record.id,
+                  formatContext(record.shape.context),
+                  formatBytes(record.peakBytes),
+                  have === null ? ABSENT : formatBytes(have),
+                  least === null ? ABSENT : formatBytes(least),
+                  least === null ? ABSENT : formatRatio(record.peakBytes / least),
+                ];
+              }),
+            }}
+          />
+        }
+      >
+        <p>
+          <span class="figure-number">{formatBytes(heldBytes(largest))}</span>
+          <span class="figure-label">
+            {largest.implementation}, {DIRECTION_NAMES[largest.direction]}, at{" "}
+            {formatContext(largest.shape.context)}
+            {largest.status === "ok" ? "" : ` (${largest.status})`}
+          </span>
+        </p>
+        {measured.length > 0 && (
+          <p>
+            {worst < 0.005
+              ? "What was allocated is what was planned, to within half a percent."
+              : `What was allocated differs from the plan by up to ${
+                (100 * worst).toPrecision(2)
+              } %.`}
+          </p>
+        )}
+        <p>
+          The least is what any implementation needs: inputs and outputs of the direction, nothing
+          between.
+        </p>
+      </Spread>
+    ),
+  };
+}
+
+/** Measured bytes, else planned ones. */
+function heldBytes(record: CaseRecord): number {
+  return bytesOf(record, "measuredPeakBytes") ?? record.peakBytes;
+}
+
+function bytesOf(record: CaseRecord, name: "measuredPeakBytes" | "leastBytes"): number | null {
+  const value: unknown = record[name];
+  return typeof value === "number" && value > 0 ? value : null;
+}
