@@ -47,9 +47,14 @@ export function stageRecords(
     name: stage.name,
     flops: stage.flops,
     bytes: stage.bytes,
-    samples: [...samples[i] ?? []],
+    samples: [...samples[i] ?? []].map(shorten),
     ...(samples[i]?.length && { statistic: summarize(samples[i]) }),
   }));
+}
+
+/** Nine significant digits: finer than any clock, and half the text of a double. */
+function shorten(value: number): number {
+  return Number(value.toPrecision(9));
 }
 
 /** Times and everything derived from them. Samples with a flag are kept and not counted. */
@@ -57,13 +62,19 @@ export function withSamples(
   record: CaseRecord,
   measured: { samples: readonly Sample[]; seed: number },
 ): CaseRecord {
-  const counted = measured.samples.filter((sample) => sample.flag === undefined);
+  const samples = measured.samples.map((sample) => ({
+    ...sample,
+    seconds: shorten(sample.seconds),
+    wallSeconds: shorten(sample.wallSeconds),
+    ...(sample.canary !== undefined && { canary: shorten(sample.canary) }),
+  }));
+  const counted = samples.filter((sample) => sample.flag === undefined);
   const seconds = counted.map((sample) => sample.seconds);
-  if (seconds.length === 0) return { ...record, samples: [...measured.samples] };
+  if (seconds.length === 0) return { ...record, samples };
   const positive = seconds.every((value) => value > 0);
   return {
     ...record,
-    samples: [...measured.samples],
+    samples,
     statistic: summarize(seconds, { seed: measured.seed }),
     ...(positive && {
       throughput: invertStatistic(seconds, {
