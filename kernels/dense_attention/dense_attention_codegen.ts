@@ -17,10 +17,17 @@ import {
 /** What the kernel writes of each output row. */
 export type DenseResult = "rows" | "squared-norms";
 
-/** Generated text to append to `dense_attention.wgsl`. */
-export function generateDense(
+const add = (a: string, b: string) => `(${a} + ${b})`;
+
+/**
+ * The two products and the online softmax between them, up to sums `l`, maxima `m` (base 2) and
+ * unnormalised outputs `o` in registers.
+ *
+ * @param options `keyEnd`: WGSL of the first key that no row sees. Default: only causality masks.
+ */
+export function generateAttention(
   program: TileProgram,
-  options: { subgroups: boolean; result: DenseResult },
+  options: { subgroups: boolean; keyEnd?: string },
 ): string {
   const { threadsX } = program.tiling;
   const { rowsPerThread, columnsPerThread, depthGroups } = layOut(program.tiling, program.headDim);
@@ -29,7 +36,6 @@ export function generateDense(
   const out: string[] = [];
   const emit = (...lines: string[]) => out.push(...lines);
   const max = (a: string, b: string) => `max(${a}, ${b})`;
-  const add = (a: string, b: string) => `(${a} + ${b})`;
 
   emit(
     generateConstants(program),
@@ -61,7 +67,8 @@ export function generateDense(
   }
   for (const r of rows) {
     for (const g of groups) {
-      emit(`  s${r}_${g} = select(s${r}_${g}, vec4f(MASKED), key${g} > vec4u(row + ${r}u));`);
+      const last = options.keyEnd ? `min(row + ${r}u, ${options.keyEnd} - 1u)` : `row + ${r}u`;
+      emit(`  s${r}_${g} = select(s${r}_${g}, vec4f(MASKED), key${g} > vec4u(${last}));`);
     }
   }
   emit("}");
@@ -88,6 +95,18 @@ export function generateDense(
     generateRowReduction(program, { name: "l", combine: add, ...options }),
     "}",
   );
+  return out.join("\n");
+}
+
+/** Generated text to append to `dense_attention.wgsl`. */
+export function generateDense(
+  program: TileProgram,
+  options: { subgroups: boolean; result: DenseResult },
+): string {
+  const { rowsPerThread, depthGroups } = layOut(program.tiling, program.headDim);
+  const rows = range(rowsPerThread);
+  const out: string[] = [generateAttention(program, options)];
+  const emit = (...lines: string[]) => out.push(...lines);
   if (options.result === "rows") {
     emit(
       "@group(0) @binding(4) var<storage, read_write> output: array<FourElements>;",
