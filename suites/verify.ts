@@ -4,12 +4,14 @@
  * @module
  */
 import type { Gpu } from "../kernels/gpu/device.ts";
+import type { Direction, Problem } from "../kernels/implementation.ts";
 import { DeviceLostError } from "../kernels/gpu/timing.ts";
 import { errorLine, EXIT } from "./errors.ts";
 import { type Golden, readGolden } from "./golden.ts";
 import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
 import { skipped, type VerifyCheck } from "./verify/check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./verify/golden_checks.ts";
+import { checkGradients } from "./verify/gradient_checks.ts";
 import {
   checkCausality,
   checkDeterminism,
@@ -153,10 +155,22 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
         plan(`${name} against float64`, () => checkDense(gpu, implementation, entry));
       }
       for (const dtype of dtypesOf(gpu)) {
-        const problem = { shape: { heads: 3, context: 300, headDim: 64, dtype } };
+        const problem: Problem = {
+          direction: fullest(directions),
+          shape: { heads: 3, context: 300, headDim: 64, dtype },
+        };
         plan(`${name} determinism`, () => checkDeterminism(gpu, implementation, { problem, seed }));
       }
       plan(`${name} causality`, () => checkCausality(gpu, implementation, { seed }));
+      if (!directions.includes("forward-backward")) continue;
+      for (const [i, dtype] of dtypesOf(gpu).entries()) {
+        const headDim = quick ? 64 : 128;
+        const problem = { shape: { heads: 2, context: 141, headDim, dtype } };
+        plan(
+          `${name} gradients`,
+          () => checkGradients(gpu, implementation, { problem, seed: seed + 500 + 10 * i }),
+        );
+      }
       continue;
     }
     const cases = lighthouseCases(gpu, { seed, quick, scorer: scorer ?? "norm" });
@@ -164,7 +178,24 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
       plan(`${name} against float64`, () => checkLighthouse(gpu, implementation, entry));
     }
     const { problem } = cases[0];
-    plan(`${name} determinism`, () => checkDeterminism(gpu, implementation, { problem, seed }));
+    if (directions.includes("forward-backward")) {
+      for (const entry of quick ? cases.slice(0, 1) : cases.slice(0, 4)) {
+        plan(`${name} gradients`, () => checkGradients(gpu, implementation, entry));
+      }
+    }
+    plan(
+      `${name} determinism`,
+      () =>
+        checkDeterminism(gpu, implementation, {
+          problem: { ...problem, direction: fullest(directions) },
+          seed,
+        }),
+    );
   }
   return planned;
+}
+
+/** The direction that computes the most of those that an implementation has. */
+function fullest(directions: readonly Direction[]): Direction {
+  return directions.includes("forward-backward") ? "forward-backward" : "forward";
 }

@@ -17,11 +17,12 @@ import type {
 /** Elements `[heads, rows, dim]`, in the storage type. */
 export type Elements = Float32Array | Float16Array;
 
-/** Q, K and V on the host. */
+/** Q, K and V on the host, and dO where gradients are computed. */
 export interface HostInputs {
   readonly q: Elements;
   readonly k: Elements;
   readonly v: Elements;
+  readonly outputGradient?: Elements;
 }
 
 /** Inputs and outputs of one execution, read back from the device. */
@@ -31,34 +32,45 @@ export interface LayerRun {
   readonly lse: Elements;
   /** `[heads, S]`, for Lighthouse. */
   readonly selection?: Int32Array;
+  /** dQ, dK, dV, when the problem's direction computes them. */
+  readonly gradients?: { readonly q: Elements; readonly k: Elements; readonly v: Elements };
 }
 
-/** Q, K and V: from three consecutive seeds, or given as `[heads, context, headDim]`. */
+/** Q, K and V (and dO, from a fourth seed): from three consecutive seeds, or given as `[heads, context, headDim]`. */
 export type LayerSource = { readonly seed: number } | {
   readonly data: readonly [ArrayLike<number>, ArrayLike<number>, ArrayLike<number>];
 };
 
-/** Allocates and fills Q, K and V. */
+/**
+ * Allocates and fills Q, K and V, and dO when asked for.
+ *
+ * @throws {TypeError} when dO is asked for and the data are given, which have none.
+ */
 export async function createLayerInputs(
   gpu: Gpu,
   shape: AttentionShape,
   source: LayerSource,
+  options: { outputGradient?: boolean } = {},
 ): Promise<LayerInputs> {
   const { heads, context: rows, headDim: dim, dtype } = shape;
+  if (options.outputGradient && !("seed" in source)) {
+    throw new TypeError("create inputs: an output gradient needs a seed");
+  }
   const tensors: Tensor[] = [];
-  for (const [i, label] of ["q", "k", "v"].entries()) {
+  const labels = ["q", "k", "v", ...options.outputGradient ? ["output gradient"] : []];
+  for (const [i, label] of labels.entries()) {
     const tensor = await createTensor(gpu, { heads, rows, dim, dtype }, { label });
     tensors.push(tensor);
     if ("seed" in source) await fillSeeded(gpu, tensor, source.seed + i);
     else writeTensor(gpu, tensor, source.data[i]);
   }
-  const [q, k, v] = tensors;
-  return { q, k, v };
+  const [q, k, v, outputGradient] = tensors;
+  return { q, k, v, outputGradient };
 }
 
-/** Frees Q, K and V. */
-export function destroyInputs({ q, k, v }: LayerInputs): void {
-  for (const tensor of [q, k, v]) tensor.destroy();
+/** Frees the inputs. */
+export function destroyInputs({ q, k, v, outputGradient }: LayerInputs): void {
+  for (const tensor of [q, k, v, outputGradient]) tensor?.destroy();
 }
 
 /** Prepares a layer, calls `use` and frees everything again. */
@@ -72,7 +84,9 @@ export async function withLayer<T>(
   },
 ): Promise<T> {
   const { problem, source, use } = options;
-  const inputs = await createLayerInputs(gpu, problem.shape, source);
+  const inputs = await createLayerInputs(gpu, problem.shape, source, {
+    outputGradient: (problem.direction ?? "forward") !== "forward",
+  });
   try {
     const prepared = await implementation.prepare(gpu, problem, { inputs });
     try {
@@ -94,8 +108,8 @@ export function runLayer(
   return withLayer(gpu, implementation, {
     ...options,
     use: async (prepared, inputs) => {
-      const { output, lse, readSelection } = prepared.outputs;
-      for (const tensor of [output, lse]) {
+      const { output, lse, readSelection, gradients } = prepared.outputs;
+      for (const tensor of [output, lse, ...Object.values(gradients ?? {})]) {
         const size = tensor.heads * tensor.rows * tensor.dim;
         writeTensor(gpu, tensor, new Float32Array(size).fill(NaN));
       }
@@ -105,10 +119,16 @@ export function runLayer(
           q: await readTensor(gpu, inputs.q),
           k: await readTensor(gpu, inputs.k),
           v: await readTensor(gpu, inputs.v),
+          outputGradient: inputs.outputGradient && await readTensor(gpu, inputs.outputGradient),
         },
         output: await readTensor(gpu, output),
         lse: await readTensor(gpu, lse),
         selection: await readSelection?.(),
+        gradients: gradients && {
+          q: await readTensor(gpu, gradients.q),
+          k: await readTensor(gpu, gradients.k),
+          v: await readTensor(gpu, gradients.v),
+        },
       };
     },
   });

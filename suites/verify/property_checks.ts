@@ -36,7 +36,11 @@ export async function checkDeterminism(
           await execute();
           const output = await inspectTensor(gpu, outputs.output);
           const lse = await inspectTensor(gpu, outputs.lse);
-          seen.push(`${output.digest} ${lse.digest}`);
+          const digests = [output.digest, lse.digest];
+          for (const tensor of Object.values(outputs.gradients ?? {})) {
+            digests.push((await inspectTensor(gpu, tensor)).digest);
+          }
+          seen.push(digests.join(" "));
         }
         return seen;
       },
