@@ -96,6 +96,13 @@ export interface Prepared {
     readonly lse: Tensor;
     /** Pyramid indices in gathered order, `[heads, S]`, for Lighthouse. */
     readonly readSelection?: () => Promise<Int32Array>;
+    /**
+     * Squared scores of the base rows of one head, f32 `[context]` each, for Lighthouse: what
+     * selection ranked by.
+     */
+    readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
+    /** Attention over the gathered rows before the scatter, `[heads, S, headDim]`, for Lighthouse. */
+    readonly gathered?: Tensor;
     /** dQ, dK, dV, each `[heads, context, headDim]`, unless the direction is `forward`. */
     readonly gradients?: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
   };
