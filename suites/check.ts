@@ -9,7 +9,7 @@
  */
 import { readRows, type Tensor } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
-import { inspectTensor } from "../kernels/gpu/inspect.ts";
+import { type Inspection, inspectTensor } from "../kernels/gpu/inspect.ts";
 import { pcg, seededRows } from "../kernels/gpu/random.ts";
 import type { LayerInputs, Prepared, Problem } from "../kernels/implementation.ts";
 import {
@@ -25,6 +25,7 @@ import {
   maxMagnitude,
 } from "./attention_rows.ts";
 import { sha256 } from "./environment.ts";
+import { compareGradients } from "./gradient_check.ts";
 import type { CheckRecord } from "./result_schema.ts";
 import { checkTile, tieTolerance, tileRows, uncoveredRows } from "./selection_check.ts";
 
@@ -44,6 +45,9 @@ export interface OutputDigest {
   readonly output: string;
   readonly lse: string;
   readonly selection?: string;
+  readonly queryGradient?: string;
+  readonly keyGradient?: string;
+  readonly valueGradient?: string;
 }
 
 /** What a check found, besides the record. */
@@ -78,21 +82,23 @@ export async function checkOutputs(
 ): Promise<CheckOutcome> {
   const { problem } = options;
   const parts: Part[] = [await checkInputs(gpu, options)];
-  const { output, lse } = prepared.outputs;
-  const seen = await inspectTensor(gpu, output);
-  const seenLse = await inspectTensor(gpu, lse);
-  const notFinite = seen.notFinite + seenLse.notFinite;
+  const { output, gradients } = prepared.outputs;
+  const inspected = await inspectOutputs(gpu, prepared);
+  const notFinite = inspected.reduce((sum, [, { notFinite }]) => sum + notFinite, 0);
   parts.push({
     name: "finite",
     passed: notFinite === 0,
     maxError: null,
     tolerance: null,
-    detail: `${notFinite} elements of the output and its log-sum-exp are NaN or infinite`,
+    detail: `${notFinite} elements of ${
+      gradients ? "the output, its log-sum-exp and the gradients" : "the output and its log-sum-exp"
+    } are NaN or infinite`,
   });
-  const digest: OutputDigest = { output: seen.digest, lse: seenLse.digest };
+  const digest = digestsOf(inspected);
   if (!problem.lighthouse) {
     for (const sample of sampleHeads(options, undefined)) {
       parts.push(...await checkDense(gpu, prepared, { ...options, sample }));
+      if (gradients) parts.push(...await checkGradients(gpu, prepared, { ...options, sample }));
     }
     return { check: summarizeParts(parts, options), digest };
   }
@@ -111,6 +117,7 @@ export async function checkOutputs(
     const more = { ...options, sample, geometry, selection: own };
     parts.push(await checkSelection(gpu, more));
     parts.push(...await checkLighthouse(gpu, prepared, more));
+    if (gradients) parts.push(...await checkGradients(gpu, prepared, more));
   }
   return {
     check: summarizeParts(parts, options),
@@ -121,14 +128,35 @@ export async function checkOutputs(
 
 /** Digests of what the last execution left. */
 export async function digestOutputs(gpu: Gpu, prepared: Prepared): Promise<OutputDigest> {
-  const { output, lse, readSelection } = prepared.outputs;
-  const digest = {
-    output: (await inspectTensor(gpu, output)).digest,
-    lse: (await inspectTensor(gpu, lse)).digest,
-  };
+  const digest = digestsOf(await inspectOutputs(gpu, prepared));
+  const { readSelection } = prepared.outputs;
   if (!readSelection) return digest;
   const selection = await readSelection();
   return { ...digest, selection: await sha256(selection as Int32Array<ArrayBuffer>) };
+}
+
+/** Tensors that an execution leaves, by the name that their digest has. */
+async function inspectOutputs(
+  gpu: Gpu,
+  { outputs }: Prepared,
+): Promise<[keyof OutputDigest, Inspection][]> {
+  const { output, lse, gradients } = outputs;
+  const tensors: [keyof OutputDigest, Tensor][] = [["output", output], ["lse", lse]];
+  if (gradients) {
+    tensors.push(
+      ["queryGradient", gradients.q],
+      ["keyGradient", gradients.k],
+      ["valueGradient", gradients.v],
+    );
+  }
+  const found: [keyof OutputDigest, Inspection][] = [];
+  for (const [name, tensor] of tensors) found.push([name, await inspectTensor(gpu, tensor)]);
+  return found;
+}
+
+function digestsOf(inspected: readonly [keyof OutputDigest, Inspection][]): OutputDigest {
+  const digests = inspected.map(([name, { digest }]) => [name, digest]);
+  return Object.fromEntries(digests) as unknown as OutputDigest;
 }
 
 /** The check with one more part: two executions left the same bits. */
@@ -137,7 +165,8 @@ export function withDeterminism(
   digests: { first: OutputDigest; last: OutputDigest },
 ): CheckRecord {
   const { first, last } = digests;
-  const names = (["output", "lse", "selection"] as const).filter((n) => first[n] !== last[n]);
+  const all = new Set([...Object.keys(first), ...Object.keys(last)] as (keyof OutputDigest)[]);
+  const names = [...all].filter((name) => first[name] !== last[name]);
   const part: Part = {
     name: "determinism",
     passed: names.length === 0,
@@ -162,17 +191,30 @@ export function failureOf(check: CheckRecord): string | undefined {
 
 function summarizeParts(parts: readonly Part[], { problem, extent }: CheckOptions): CheckRecord {
   const merged = mergeParts(parts);
-  const worst = worstOf(merged.filter((part) => part.name.startsWith("output")));
+  const gradients = merged.filter((part) => part.name.startsWith("gradient"));
+  const worst = worstOf([
+    ...merged.filter((part) => part.name.startsWith("output")),
+    ...gradients,
+  ]);
   const what = extent === "whole" ? "the whole output" : "sampled rows of the output";
   return {
     passed: merged.every((part) => part.passed),
-    method: problem.lighthouse
-      ? `${what}, log-sum-exp and selection against float64 on the same inputs`
-      : `${what} and its log-sum-exp against float64 on the same inputs`,
+    method:
+      (problem.lighthouse
+        ? `${what}, log-sum-exp and selection against float64 on the same inputs`
+        : `${what} and its log-sum-exp against float64 on the same inputs`) +
+      (gradients.length > 0 ? `; ${gradientMethod(extent)}` : ""),
     maxError: worst?.maxError ?? null,
     tolerance: worst?.tolerance ?? null,
     parts: merged,
   };
+}
+
+function gradientMethod(extent: CheckOptions["extent"]): string {
+  return extent === "whole"
+    ? "all rows of dQ, dK and dV against float64"
+    : "sampled rows of dQ, dK and dV against float64, for dK and dV of rows before the last few " +
+      "with the device's own log-sum-exp, and delta from its own output";
 }
 
 /** One entry for each name: the failed one, else the one closest to its tolerance. */
@@ -195,12 +237,15 @@ function worstOf(parts: readonly Part[]): Part | undefined {
 
 /** The inputs on the device are the seeded ones: the first and the last row of the last head. */
 async function checkInputs(gpu: Gpu, { inputs, problem, seed }: CheckOptions): Promise<Part> {
+  const names = ["q", "k", "v", "outputGradient"] as const;
   const { heads, context, headDim: dim, dtype } = problem.shape;
   const head = heads - 1;
   const wrong: string[] = [];
-  for (const [i, name] of (["q", "k", "v"] as const).entries()) {
+  for (const [i, name] of names.entries()) {
+    const tensor = inputs[name];
+    if (!tensor) continue;
     for (const first of [0, context - 1]) {
-      const have = await readRows(gpu, inputs[name], { head, first, count: 1 });
+      const have = await readRows(gpu, tensor, { head, first, count: 1 });
       const want = seededRows(seed + i, { head, heads, first, count: 1, dim, dtype });
       if (maxDifference(have, want) !== 0) wrong.push(`${name} row ${first}`);
     }
@@ -343,6 +388,47 @@ async function checkBare(
     tolerance: 0,
     detail: `rows that nothing covers are exactly zero (head ${head})`,
   };
+}
+
+/** Gradients whose rows are compared at full size: each costs a pass over the sequence. */
+const GRADIENT_EDGES: readonly number[] = [0, 1, 63, 128];
+
+/** Rows at the end whose statistics are recomputed in float64. */
+const EXACT_ROWS = 4;
+
+async function checkGradients(
+  gpu: Gpu,
+  prepared: Prepared,
+  options: CheckOptions & {
+    sample: HeadSample;
+    geometry?: LighthouseGeometry;
+    selection?: Int32Array;
+  },
+): Promise<Part[]> {
+  const { problem, extent, sample, seed, geometry, selection } = options;
+  const { context, heads } = problem.shape;
+  const { head } = sample;
+  const last = [context - 2, context - 1];
+  const inner = [pcg((seed + 104729) >>> 0) % context];
+  // A window's rows all get the same share of its gradient; a tail and a random row see each level.
+  const chosen = head === heads - 1 ? [...GRADIENT_EDGES, ...inner, ...last] : last;
+  const rows = extent === "whole" ? sample.rows : [...new Set(chosen)]
+    .filter((row) => row >= 0 && row < context)
+    .sort((a, b) => a - b);
+  const comparisons = await compareGradients(gpu, prepared, {
+    ...options,
+    head,
+    rows,
+    exactFrom: (all) => extent === "whole" ? 0 : head === heads - 1 ? all - EXACT_ROWS : all,
+    gathered: geometry && selection ? { geometry, selection } : undefined,
+  });
+  return (["q", "k", "v"] as const).map((name) =>
+    partOf(
+      `gradient of ${{ q: "queries", k: "keys", v: "values" }[name]}`,
+      comparisons.filter((comparison) => comparison.name === name)
+        .map(({ row, ...rest }) => ({ label: `head ${head}, row ${row}`, ...rest })),
+    )
+  );
 }
 
 interface LighthouseCheck extends CheckOptions {

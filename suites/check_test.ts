@@ -20,7 +20,9 @@ async function seededInputs(gpu: Gpu, problem: Problem, seed: number): Promise<L
     await fillSeeded(gpu, tensor, seed + offset);
     return tensor;
   };
-  return { q: await make(0), k: await make(1), v: await make(2) };
+  const inputs = { q: await make(0), k: await make(1), v: await make(2) };
+  if ((problem.direction ?? "forward") === "forward") return inputs;
+  return { ...inputs, outputGradient: await make(3) };
 }
 
 async function withPrepared(
@@ -37,7 +39,7 @@ async function withPrepared(
   await prepared.execute();
   await use(prepared, { problem, inputs, seed: 5, extent });
   prepared.destroy();
-  for (const tensor of [inputs.q, inputs.k, inputs.v]) tensor.destroy();
+  for (const tensor of Object.values(inputs)) tensor.destroy();
 }
 
 const find = (name: string) =>
@@ -158,3 +160,51 @@ Deno.test("checkOutputs passes Lighthouse, and fails on a shifted scatter or sel
   }
   gpu.destroy();
 });
+
+const gradientProblems: [string, Problem][] = [
+  ["dense", { shape: { heads: 2, context: 201, headDim: 32, dtype: "f16" } }],
+  ["lighthouse-norm", {
+    shape: { heads: 2, context: 512, headDim: 32, dtype: "f32" },
+    lighthouse: { levels: 2, pooling: 2, k: 128, scorer: "norm" },
+  }],
+];
+
+for (const [name, forward] of gradientProblems) {
+  for (const extent of ["whole", "sampled"] as const) {
+    const direction = extent === "whole" ? "backward" : "forward-backward";
+    Deno.test(`checkOutputs checks gradients of ${name}, ${extent}, ${direction}`, async (t) => {
+      const gpu = await testGpu(t);
+      if (!gpu) return;
+      const problem = { ...forward, direction } as const;
+      const implementation = find(name)!;
+      await withPrepared(gpu, { implementation, problem, extent }, async (prepared, options) => {
+        const { check, digest } = await checkOutputs(gpu, prepared, options);
+        assert.equal(failureOf(check), undefined);
+        assert.match(check.method, /dQ, dK and dV against float64/);
+        const names = check.parts!.filter((part) => part.name.startsWith("gradient of"));
+        assert.equal(names.length, 3);
+        assert.ok(names.every((part) => part.maxError! > 0 && part.tolerance! < 2e-2));
+        assert.deepEqual(await digestOutputs(gpu, prepared), digest);
+        const { gradients } = prepared.outputs;
+        for (
+          const [gradient, what] of [["q", "queries"], ["k", "keys"], ["v", "values"]] as const
+        ) {
+          const tensor = gradients![gradient];
+          const right = await readTensor(gpu, tensor);
+          const { context, headDim } = problem.shape;
+          // Rows four off, near the end of the last head, which no window of the pyramid shares.
+          const wrong = right.slice();
+          const at = (2 * context - 6) * headDim;
+          wrong.copyWithin(at + 4 * headDim, at, at + 2 * headDim);
+          writeTensor(gpu, tensor, wrong);
+          const failed = await checkOutputs(gpu, prepared, options);
+          assert.match(failureOf(failed.check)!, new RegExp(`gradient of ${what} failed`));
+          const drift = withDeterminism(check, { first: digest, last: failed.digest });
+          assert.match(failureOf(drift)!, /differ in (query|key|value)Gradient/);
+          writeTensor(gpu, tensor, right);
+        }
+      });
+      gpu.destroy();
+    });
+  }
+}

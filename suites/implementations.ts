@@ -18,9 +18,11 @@ export interface Registration {
   readonly directions: readonly Direction[];
 }
 
+const DIRECTIONS = ["forward", "backward", "forward-backward"] as const;
+
 /** All implementations, the baseline first. */
 export const IMPLEMENTATIONS: readonly Registration[] = [
-  { implementation: dense, kind: "dense", directions: ["forward"] },
+  { implementation: dense, kind: "dense", directions: DIRECTIONS },
   { implementation: denseNaive, kind: "dense", directions: ["forward"] },
-  { implementation: lighthouseNorm, kind: "lighthouse", scorer: "norm", directions: ["forward"] },
+  { implementation: lighthouseNorm, kind: "lighthouse", scorer: "norm", directions: DIRECTIONS },
 ];

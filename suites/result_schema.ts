@@ -90,11 +90,17 @@ export const checkSchema = z.looseObject({
   })).optional(),
 });
 
-/** Digests: `output` and `lse` are pcg-sum 128-bit digests, `selection` is SHA-256 of int32 indices. */
+/**
+ * Digests: `selection` is SHA-256 of int32 indices, all others are pcg-sum 128-bit digests; gradients
+ * only where the direction has them.
+ */
 export const digestSchema = z.looseObject({
   output: z.string().optional(),
   lse: z.string().optional(),
   selection: z.string().optional(),
+  queryGradient: z.string().optional(),
+  keyGradient: z.string().optional(),
+  valueGradient: z.string().optional(),
 });
 
 /** How far two selections agree: Jaccard indices over all heads. */
