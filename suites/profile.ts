@@ -11,7 +11,7 @@ import type { Direction } from "../kernels/implementation.ts";
 import { UsageError } from "./errors.ts";
 
 /** Suites that can be asked for. */
-export const SUITES = ["correctness", "latency", "throughput"] as const;
+export const SUITES = ["correctness", "latency", "throughput", "context-parallel"] as const;
 
 /** One of {@linkcode SUITES}. */
 export type SuiteName = typeof SUITES[number];
@@ -44,6 +44,19 @@ export const sweepSchema = z.strictObject({
   k: list(kRuleSchema),
 });
 
+/** One layer whose context is cut into shards; for every Lighthouse implementation of the profile. */
+export const contextParallelSettingSchema = z.strictObject({
+  context: count,
+  levels: count,
+  pooling: count,
+  /** A multiple of 128 for each part of the finest cut. */
+  k: count,
+  shards: list(count),
+});
+
+/** A layer to cut into shards. */
+export type ContextParallelSetting = z.infer<typeof contextParallelSettingSchema>;
+
 /** A whole profile. */
 export const profileSchema = z.strictObject({
   name: z.string(),
@@ -64,6 +77,7 @@ export const profileSchema = z.strictObject({
   k: list(kRuleSchema),
   sweeps: z.array(sweepSchema),
   throughput: z.strictObject({ contexts: list(count) }),
+  contextParallel: contextParallelSettingSchema.optional(),
   /** Samples of each case: two in every A/B/B/A round. */
   samples: z.strictObject({ minimum: count, maximum: count }),
   /** Seconds that checking and measuring may take; calibration and start-up come on top. */

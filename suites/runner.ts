@@ -13,6 +13,7 @@ import { withDeterminism } from "./check.ts";
 import { checkOutputs, digestOutputs, failureOf } from "./check.ts";
 import { describeEnvironment, describeTool, hashJson, hashKernels } from "./environment.ts";
 import { errorLine, EXIT, UsageError } from "./errors.ts";
+import { measureContextParallel, type PlannedCut, planRunCuts } from "./context_parallel.ts";
 import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
 import { createInputs, measureGroup, rethrowFatal, type Session } from "./latency.ts";
 import {
@@ -130,6 +131,7 @@ class Run {
   #budget?: Budget;
   /** Cases that this run measured again or for the first time, by id. */
   #total = 0;
+  #cuts: readonly PlannedCut[] = [];
   #pending: PlannedGroup[] = [];
 
   constructor(
@@ -162,7 +164,8 @@ class Run {
       })
       : fresh;
     const planned = this.#allCases();
-    this.#total = planned.length;
+    this.#cuts = planRunCuts(this.#plan, this.#options);
+    this.#total = planned.length + this.#cuts.length;
     await this.#save();
     const timer = new Timer(gpu);
     let calibration: Calibration | undefined;
@@ -224,6 +227,7 @@ class Run {
       const reason = `not timed: ${entry.gate} did not pass`;
       await session.record(caseRecord(entry, { status: "failed", reason }));
     }
+    await measureContextParallel(session, this.#cuts);
     const passing = (group: PlannedGroup): PlannedGroup => ({
       baseline: group.baseline && !refused(group.baseline) ? group.baseline : undefined,
       candidates: group.candidates.filter((entry) => !refused(entry)),

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../kernels/gpu/_test_gpu.ts";
+import { planCuts, planRunCuts } from "./context_parallel.ts";
+import { loadProfile, PROFILE_NAMES } from "./profile.ts";
+import { resultSchema } from "./result_schema.ts";
+import { runSuite } from "./runner.ts";
+
+Deno.test("planRunCuts: every cut of every profile can select", () => {
+  for (const name of PROFILE_NAMES) {
+    const profile = loadProfile(name);
+    const cuts = planRunCuts({ profile, dtype: "f16" }, {});
+    assert.ok(cuts.length >= 2 * profile.contextParallel!.shards.length, name);
+    assert.deepEqual(cuts.flatMap(({ entry }) => entry.skip ?? []), [], name);
+    assert.equal(new Set(cuts.map(({ entry }) => entry.id)).size, cuts.length);
+  }
+});
+
+Deno.test("planRunCuts: a grid of the user's own leaves the suite out, unless it is asked for", () => {
+  const profile = loadProfile("paper");
+  const plan = { profile, dtype: "f16" as const };
+  assert.deepEqual(planRunCuts(plan, { contexts: [8192] }), []);
+  const asked = planRunCuts(plan, {
+    suites: ["context-parallel"],
+    contexts: [8192, 16384],
+    k: [1024],
+  });
+  assert.ok(asked.every(({ entry }) => entry.problem.shape.context === 16384));
+  assert.ok(asked.every(({ entry }) => entry.problem.lighthouse!.k === 1024));
+  const without = { profile: { ...profile, suites: ["latency" as const] }, dtype: "f16" as const };
+  assert.deepEqual(planRunCuts(without, {}), []);
+});
+
+Deno.test("planCuts: a cut that cannot select is a case with the reason, the others stay", () => {
+  const cuts = planCuts({
+    setting: { context: 4096, levels: 3, pooling: 2, k: 512, shards: [2, 4] },
+    heads: 2,
+    headDim: 32,
+    dtype: "f32",
+    implementations: ["dense", "lighthouse-norm"],
+  });
+  assert.deepEqual(cuts.map(({ entry }) => entry.skip), [
+    undefined,
+    undefined,
+    undefined,
+    "plan context parallel: k 512 is not a multiple of 128 for each of 8 parts",
+  ]);
+  const [{ entry: { plan } }] = cuts;
+  const { gathered } = plan!;
+  assert.equal(plan!.flops, 2 * gathered! ** 2 * 32 * 2, "the steps add up to causal attention");
+  assert.equal(plan!.stages.length, 2);
+});
+
+Deno.test("the suite checks, times and describes every cut", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const result = resultSchema.parse(
+      await runSuite({
+        profile: "smoke",
+        suites: ["context-parallel"],
+        contexts: [1024],
+        headDims: [32],
+        levels: [2],
+        pooling: [2],
+        k: [512],
+        scorers: ["norm"],
+        seed: 11,
+        gpu,
+      }),
+    );
+    assert.deepEqual(
+      result.cases.map(({ contextParallel }) => contextParallel?.partition),
+      ["contiguous", "head-tail"],
+    );
+    for (const record of result.cases) {
+      assert.equal(record.status, "ok", record.reason);
+      const { steps, selection, uncoveredRows, unshardedUncoveredRows } = record.contextParallel!;
+      const pairs = steps.flatMap(({ shardPairs }) => shardPairs).reduce((sum, n) => sum + n);
+      assert.equal(pairs, record.gathered! ** 2 / 2 * record.shape.heads);
+      // Tiles never see each other, so the norm scorer chooses alike whatever the cut.
+      assert.equal(selection.jaccard, 1);
+      assert.ok(uncoveredRows >= unshardedUncoveredRows);
+      assert.deepEqual(steps.map(({ bytes }) => bytes > 0), [true, false]);
+      assert.ok(record.statistic!.median > 0 && record.check!.passed);
+      assert.deepEqual(record.check!.parts!.map(({ name }) => name), [
+        "output",
+        "log-sum-exp",
+        "in one piece",
+        "finite",
+        "determinism",
+      ]);
+    }
+  } finally {
+    gpu.destroy();
+  }
+});
