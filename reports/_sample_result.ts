@@ -30,6 +30,8 @@ export interface SampleOptions {
   sweeps?: boolean;
   /** Also a peer implementation, correctness, throughput, a skipped and a failed case. */
   extras?: boolean;
+  /** Also scorers and both directions at every context, selection quality, memory and shards. */
+  variants?: boolean;
   description?: string;
   seed?: number;
 }
@@ -58,14 +60,23 @@ export function sampleResult(options: SampleOptions = {}): Result {
   } = options;
   const cases: CaseRecord[] = [];
   const ratios: RatioRecord[] = [];
-  const pair = (context: number, lighthouse: Lighthouse, sweeps: string[]) => {
+  const pair = (
+    context: number,
+    lighthouse: Lighthouse,
+    sweeps: string[],
+    direction: CaseRecord["direction"] = "forward",
+  ) => {
     let dense = cases.find((other) =>
-      other.implementation === "dense" && other.shape.context === context
+      other.implementation === "dense" && other.shape.context === context &&
+      other.direction === direction
     );
     if (dense === undefined) {
-      cases.push(dense = sampleCase(context, { ...options, sweeps: ["context"] }));
+      cases.push(
+        dense = directed(sampleCase(context, { ...options, sweeps: ["context"] }), direction),
+      );
     }
-    const record = sampleCase(context, { ...options, lighthouse, sweeps });
+    const record = directed(sampleCase(context, { ...options, lighthouse, sweeps }), direction);
+    if (options.variants) addQuality(record);
     const other = cases.find(({ id }) => id === record.id);
     if (other !== undefined) return void other.sweeps!.push(...sweeps);
     cases.push(record);
@@ -82,6 +93,22 @@ export function sampleResult(options: SampleOptions = {}): Result {
   };
   for (const context of contexts) {
     pair(context, { levels: 3, pooling: 4, k: context / 64, scorer: "norm" }, ["context"]);
+  }
+  if (options.variants) {
+    for (const context of contexts) {
+      const base = { levels: 3, pooling: 4, k: context / 64 };
+      for (const direction of ["forward", "forward-backward"] as const) {
+        for (const scorer of ["norm", "dilated", "gla"] as const) {
+          const dilation = scorer === "norm" ? {} : { dilation: 4 };
+          pair(context, { ...base, scorer, ...dilation }, ["context"], direction);
+        }
+      }
+    }
+    for (const shards of [2, 4]) {
+      for (const partition of ["contiguous", "head-tail"] as const) {
+        cases.push(shardedCase({ shards, partition }, options));
+      }
+    }
   }
   if (options.sweeps) {
     const base: Lighthouse = { levels: 3, pooling: 4, k: 1536, scorer: "norm" };
@@ -207,12 +234,11 @@ export function sampleCase(
     const scorerFlops = scorer === "dilated"
       ? context ** 2 * headDim * heads
       : 4 * context * headDim * heads;
-    move(
-      "score-and-pool",
-      3.94 * context * row,
-      scorer === "dilated" ? scorerFlops / denseRate : 0,
-      scorerFlops,
-    );
+    if (scorer !== "norm") {
+      const extra = scorer === "dilated" ? scorerFlops / denseRate : 0;
+      move("score", 3 * context * row, extra, scorerFlops);
+    }
+    move(scorer === "norm" ? "score-and-pool" : "pool", 3.94 * context * row);
     move("select", 10 * context * heads);
     move("gather", 6 * gathered * row);
     stages.push(["attention", ...attention(gathered, sparseRate)]);
@@ -225,7 +251,7 @@ export function sampleCase(
     name: stage,
     flops,
     bytes,
-    samples: Array.from({ length: Math.min(samples, 5) }, (_, i) => time * jitter(i)),
+    samples: Array.from({ length: Math.min(samples, 5) }, (_, i) => time * jitter(i)).map(short),
     statistic: sampleStatistic(time),
   }));
   return {
@@ -243,8 +269,8 @@ export function sampleCase(
     predictedSeconds: seconds * 1.2,
     stages: records,
     samples: Array.from({ length: samples }, (_, i): Sample => ({
-      seconds: seconds * jitter(i),
-      wallSeconds: seconds * jitter(i) + 1e-4,
+      seconds: short(seconds * jitter(i)),
+      wallSeconds: short(seconds * jitter(i) + 1e-4),
       round: i >> 1,
       place: i % 4,
       canary: 1,
@@ -267,6 +293,90 @@ export function sampleCase(
       ...(lighthouse === undefined ? {} : { selection: "4".repeat(64) }),
     },
   };
+}
+
+/** A forward case as one of another direction: 3.5 times the work, and backward stages. */
+function directed(record: CaseRecord, direction: CaseRecord["direction"]): CaseRecord {
+  if (direction === "forward") return record;
+  const forward = record.stages.map((stage) => structuredClone(stage));
+  const backward = record.stages.filter(({ name }) => ["attention", "scatter"].includes(name))
+    .map((stage) => {
+      const copy = structuredClone(stage);
+      copy.name = stage.name === "attention" ? "attention-backward" : "scatter-gradient";
+      copy.flops *= 2.5;
+      copy.samples = copy.samples.map((seconds) => seconds * 2.5);
+      copy.statistic = sampleStatistic(stage.statistic!.median * 2.5);
+      return copy;
+    });
+  const both = { ...structuredClone(record), direction };
+  scale(both, 3.5);
+  return {
+    ...both,
+    id: record.id.replace("/forward/", `/${direction}/`),
+    flops: 3.5 * record.flops,
+    peakBytes: 2 * record.peakBytes,
+    stages: [...forward, ...backward],
+  };
+}
+
+/** Quality and memory from formulas. */
+function addQuality(record: CaseRecord): void {
+  const { context, heads } = record.shape;
+  record.measuredPeakBytes = record.peakBytes;
+  record.leastBytes = record.peakBytes * 2 / 3;
+  if (record.lighthouse === undefined || record.direction !== "forward") return;
+  const rows = heads * context;
+  const overlap = { jaccard: 0.4, levels: [0.3, 0.5, 1] };
+  record.selectionQuality = {
+    rows,
+    uncoveredRows: 3 * heads,
+    fanIn: [3 * heads, rows / 2, rows / 4, rows / 4 - 3 * heads],
+    levelShares: [0.4, 0.4, 0.2],
+    overlaps: record.lighthouse.scorer === "norm"
+      ? []
+      : [{ implementation: "lighthouse-norm", ...overlap }],
+    stability: { noise: 2 ** -8, jaccard: 0.9, levels: [0.85, 0.95, 1] },
+  };
+}
+
+function shardedCase(
+  { shards, partition }: { shards: number; partition: "contiguous" | "head-tail" },
+  options: SampleOptions,
+): CaseRecord {
+  const lighthouse: Lighthouse = { levels: 3, pooling: 4, k: 2048, scorer: "norm" };
+  const record = sampleCase(98_304, { ...options, lighthouse, sweeps: [] });
+  const parts = partition === "contiguous" ? shards : 2 * shards;
+  const unit = (record.gathered! / shards) ** 2 * record.shape.heads;
+  const share = (step: number, shard: number) =>
+    step === 0 ? 0.5 : partition === "head-tail" ? 0.5 : shard < step ? 0 : 1;
+  return {
+    ...record,
+    id: record.id.replace("latency/", "context-parallel/") + `-W${shards}-${partition}`,
+    suite: "context-parallel",
+    contextParallel: {
+      shards,
+      partition,
+      parts,
+      partK: 2048 / parts,
+      selection: { jaccard: 1, levels: [1, 1, 1] },
+      uncoveredRows: 10 * parts,
+      unshardedUncoveredRows: 10,
+      unshardedAttention: sampleStatistic(0.03),
+      steps: Array.from({ length: shards }, (_, step) => {
+        const shares = Array.from({ length: shards }, (_, shard) => share(step, shard));
+        return {
+          shardSeconds: shares.map((part) => 0.06 / shards ** 2 * part),
+          shardPairs: shares.map((part) => part * unit),
+          bytes: step === shards - 1 ? 0 : 1e7,
+        };
+      }),
+    },
+  };
+}
+
+/** Nine digits, as runs record them. */
+function short(value: number): number {
+  return Number(value.toPrecision(9));
 }
 
 function scale(record: CaseRecord, factor: number): void {

@@ -15,10 +15,11 @@ import { isMeasured } from "./analysis.ts";
 export interface ShardedCase {
   record: CaseRecord & { statistic: Statistic };
   sharded: ContextParallelRecord;
-  /** Seconds of a ring whose shards wait for the slowest after each step, exchange left out. */
-  criticalSeconds: number;
-  /** Seconds if all work were spread evenly over the shards. */
-  evenSeconds: number;
+  /**
+   * Seconds of a ring whose shards wait for the slowest after each step, exchange left out, and
+   * seconds if all work were spread evenly; null where shares were not timed.
+   */
+  ring: { criticalSeconds: number; evenSeconds: number } | null;
   /** Ring seconds on one device over seconds of the attention in one piece; null where unknown. */
   overhead: number | null;
   /** Bytes that each shard passes on in all. */
@@ -32,12 +33,17 @@ export function shardedCases(result: Result): ShardedCase[] {
     if (sharded === undefined || !isMeasured(record)) return [];
     const seconds = sharded.steps.map(({ shardSeconds }) => shardSeconds);
     const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+    const timed = seconds.length > 0 && seconds.every((step) => step.some((share) => share > 0));
     const whole = sharded.unshardedAttention?.median;
     return [{
       record,
       sharded,
-      criticalSeconds: sum(seconds.map((step) => Math.max(0, ...step))),
-      evenSeconds: sum(seconds.map(sum)) / sharded.shards,
+      ring: timed
+        ? {
+          criticalSeconds: sum(seconds.map((step) => Math.max(0, ...step))),
+          evenSeconds: sum(seconds.map(sum)) / sharded.shards,
+        }
+        : null,
       overhead: whole === undefined || whole <= 0 ? null : record.statistic.median / whole,
       exchangedBytes: sum(sharded.steps.map(({ bytes }) => bytes)),
     }];
@@ -57,6 +63,13 @@ export function imbalance({ steps }: ContextParallelRecord): number {
       return mean > 0 ? Math.max(...shardPairs) / mean : 1;
     }),
   );
+}
+
+/** Pairs of the busiest shard of each step, summed, over an even share of all. */
+export function workRatio({ sharded: { steps, shards } }: ShardedCase): number {
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const even = sum(steps.map(({ shardPairs }) => sum(shardPairs))) / shards;
+  return even > 0 ? sum(steps.map(({ shardPairs }) => Math.max(0, ...shardPairs))) / even : 1;
 }
 
 function compare(a: string, b: string): number {

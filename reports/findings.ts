@@ -233,9 +233,11 @@ function shardFinding(result: Result): Finding | null {
     sentences.push(
       `${partition}, ${most.sharded.shards} shards: the busiest shard of a ring step has up to ${
         formatRatio(imbalance(most.sharded))
-      } the mean work, and waiting for it makes the ring take ${
-        formatSeconds(most.criticalSeconds)
-      } where even work would take ${formatSeconds(most.evenSeconds)}.`,
+      } the mean work` + (most.ring === null
+        ? "."
+        : `, and waiting for it makes the ring take ${
+          formatSeconds(most.ring.criticalSeconds)
+        } where even work would take ${formatSeconds(most.ring.evenSeconds)}.`),
     );
   }
   return { title: "What shards change", sentences };

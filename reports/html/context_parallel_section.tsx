@@ -4,7 +4,7 @@
  * @module
  */
 import type { Result } from "../../suites/result_schema.ts";
-import { imbalance, type ShardedCase, shardedCases } from "../context_parallel_data.ts";
+import { imbalance, type ShardedCase, shardedCases, workRatio } from "../context_parallel_data.ts";
 import {
   ABSENT,
   formatBytes,
@@ -30,12 +30,17 @@ export function contextParallelSection(result: Result, prefix: string): Section 
   const name = ({ record, sharded }: ShardedCase) =>
     `${scorers > 1 ? `${record.implementation.replace(/^lighthouse-/, "")}, ` : ""}` +
     `W = ${sharded.shards}, ${sharded.partition}`;
-  const rows = cases.map((one): DotRow => ({
-    label: name(one),
-    value: one.criticalSeconds / one.evenSeconds,
-    text: formatRatio(one.criticalSeconds / one.evenSeconds),
-    style: marks.get(one.sharded.partition)!,
-  }));
+  const rows = cases.map((one): DotRow => {
+    // Where shares could not be timed apart, the pairs they compute stand in.
+    const value = one.ring ? one.ring.criticalSeconds / one.ring.evenSeconds : workRatio(one);
+    return {
+      label: name(one),
+      value,
+      text: formatRatio(value),
+      style: marks.get(one.sharded.partition)!,
+    };
+  });
+  const timed = cases.every(({ ring }) => ring !== null);
   const same = cases.every(({ sharded }) => sharded.selection.jaccard === 1);
   const { context } = cases[0].record.shape;
   return {
@@ -60,7 +65,9 @@ export function contextParallelSection(result: Result, prefix: string): Section 
                 <DotPlot
                   size={size}
                   rows={rows}
-                  axis="slowest shard of each step, summed ÷ even share"
+                  axis={timed
+                    ? "slowest shard of each step, summed ÷ even share"
+                    : "most work of a shard in each step, summed ÷ even share"}
                   format={formatTick(formatRatio)}
                   guide={{ value: 1, label: "even work" }}
                 />
@@ -88,8 +95,8 @@ export function contextParallelSection(result: Result, prefix: string): Section 
                   })`,
                   formatSeconds(one.record.statistic.median),
                   one.overhead === null ? ABSENT : formatRatio(one.overhead),
-                  formatSeconds(one.criticalSeconds),
-                  formatSeconds(one.evenSeconds),
+                  one.ring === null ? ABSENT : formatSeconds(one.ring.criticalSeconds),
+                  one.ring === null ? ABSENT : formatSeconds(one.ring.evenSeconds),
                   formatBytes(one.exchangedBytes),
                 ]),
               }}
@@ -111,7 +118,7 @@ export function contextParallelSection(result: Result, prefix: string): Section 
                     String(step),
                     shardSeconds.map((seconds) => seconds === 0 ? "idle" : formatSeconds(seconds))
                       .join(", "),
-                    formatSeconds(Math.max(...shardSeconds)),
+                    shardSeconds.length === 0 ? ABSENT : formatSeconds(Math.max(...shardSeconds)),
                     formatBytes(bytes),
                   ])
                 )}

@@ -4,6 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { deflateSync } from "node:zlib";
 import type { JSX } from "preact";
 import { render } from "preact-render-to-string";
 import type { Result } from "../../suites/result_schema.ts";
@@ -59,10 +60,12 @@ const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
 /** Longest text of a result file that the page shows; the embedded JSON keeps all of it. */
 const TEXT_LIMIT = 2000;
 
-// Turns the embedded JSON into a file. Without scripts the page loses only this button.
+// Turns the embedded result into a file. Without scripts the page loses only this button.
 const SCRIPT = `for(const b of document.querySelectorAll("button[data-result]")){b.hidden=false;` +
-  `b.onclick=()=>{const t=document.getElementById(b.dataset.result).textContent;` +
-  `const u=URL.createObjectURL(new Blob([t],{type:"application/json"}));` +
+  `b.onclick=async()=>{const t=document.getElementById(b.dataset.result).textContent;` +
+  `const z=new Blob([Uint8Array.from(atob(t),c=>c.charCodeAt(0))]).stream();` +
+  `const j=await new Response(z.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();` +
+  `const u=URL.createObjectURL(new Blob([j],{type:"application/json"}));` +
   `const a=document.createElement("a");a.href=u;a.download=b.dataset.result+".json";a.click();` +
   `setTimeout(()=>URL.revokeObjectURL(u),1000)}}`;
 
@@ -164,7 +167,7 @@ export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}
     </head>,
   );
   const data = results.map((result, i) =>
-    `<script type="application/json" id="${resultId(i)}">${embeddedJson(result)}</script>`
+    `<script type="${EMBEDDED_TYPE}" id="${resultId(i)}">${embedResult(result)}</script>`
   );
   return [
     "<!doctype html>",
@@ -220,14 +223,15 @@ function resultId(index: number): string {
   return `result-${index + 1}`;
 }
 
-/** JSON in which nothing can end the element that holds it. */
-function embeddedJson(result: Result): string {
-  return JSON.stringify(result)
-    .replace(/</g, "\\u003c")
-    .replace(/>/g, "\\u003e")
-    .replace(/&/g, "\\u0026")
-    .replace(/\u2028/g, "\\u2028")
-    .replace(/\u2029/g, "\\u2029");
+/** No browser runs a script of this type. */
+const EMBEDDED_TYPE = "application/json+deflate+base64";
+
+/**
+ * The whole result, compressed: a run of a hundred cases has several times the text of its report.
+ * Base64 has no character that could end the element that holds it.
+ */
+function embedResult(result: Result): string {
+  return deflateSync(JSON.stringify(result), { level: 9 }).toString("base64");
 }
 
 /** A copy of which every string, keys included, is plain text of bounded length. */

@@ -8,7 +8,7 @@ import { renderHtml } from "./render_html.tsx";
 /** Parts of the page that hold no text of a result, cut out so that the rest can be searched. */
 function markup(html: string): string {
   return html.replace(/<style>[^]*?<\/style>/, "").replace(
-    /<script type="application\/json"[^]*?<\/script>/g,
+    /<script type="application\/json[^"]*"[^]*?<\/script>/g,
     "",
   );
 }
@@ -73,8 +73,19 @@ Deno.test("no coordinate of a chart is NaN or infinite, whatever is missing", ()
   odd.cases[1].stages = [];
   odd.cases[2].bytes = 0;
   odd.cases[3].flops = 0;
+  const untimed = sampleResult({ contexts: [8192], variants: true });
+  untimed.cases.forEach(({ contextParallel }) =>
+    contextParallel?.steps.forEach((step) => step.shardSeconds = [])
+  );
   for (
-    const result of [lean, odd, sampleResult({ contexts: [] }), sampleResult({ contexts: [1024] })]
+    const result of [
+      lean,
+      odd,
+      untimed,
+      sampleResult({ contexts: [] }),
+      sampleResult({ contexts: [1024] }),
+      sampleResult({ variants: true }),
+    ]
   ) {
     const html = renderHtml([result]);
     assert.ok(
@@ -105,12 +116,15 @@ Deno.test("the policy allows this module's one script and no other", () => {
   assert.ok(policy.includes(`script-src 'sha256-${hash}'`));
 });
 
-Deno.test("the embedded JSON is the result, whole", () => {
+Deno.test("the embedded JSON is the result, whole", async () => {
   const result = sampleResult({ contexts: [8192] });
   result.notes.push("</script><!-- <script> & \u2028 é");
   const html = renderHtml([result]);
-  const json = /<script type="application\/json" id="result-1">([^]*?)<\/script>/.exec(html)![1];
-  assert.deepEqual(JSON.parse(json), result);
+  const embedded = /<script type="application\/json\+[^"]+" id="result-1">([^<]*)<\/script>/;
+  const packed = Uint8Array.from(atob(embedded.exec(html)![1]), (char) => char.charCodeAt(0));
+  // As the page's own script unpacks it.
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  assert.deepEqual(await new Response(stream).json(), result);
 });
 
 Deno.test("a result with HTML in every string is harmless", () => {
@@ -127,6 +141,7 @@ Deno.test("a result with HTML in every string is harmless", () => {
     "flag",
     "clock",
     "method",
+    "partition",
     "stack",
   ]);
   const spoil = (value: unknown, key = ""): unknown => {
@@ -140,7 +155,7 @@ Deno.test("a result with HTML in every string is harmless", () => {
       Object.entries(value).map(([name, inner]) => [name, spoil(inner, name)]),
     );
   };
-  const clean = sampleResult({ extras: true, sweeps: true });
+  const clean = sampleResult({ extras: true, sweeps: true, variants: true });
   const spoiled = spoil(clean) as Result;
   // Keys of the open records are strings of the file too.
   spoiled.environment.packages[attack] = attack;
@@ -173,7 +188,7 @@ Deno.test("a result with HTML in every string is harmless", () => {
     );
     assert.deepEqual([...new Set(tags.filter((name) => !allowed.has(name)))], []);
     assert.equal(tags.filter((name) => name === "style").length, 1);
-    const data = html.match(/<script type="application\/json"/g)!.length;
+    const data = html.match(/<script type="application\/json[^"]*"/g)!.length;
     assert.equal(tags.filter((name) => name === "script").length, data + 1);
     assert.equal(tags.filter((name) => name === "/script").length, data + 1);
     const attributes = [...html.matchAll(/<[a-z][^<>]*>/g)].join("").replace(/"[^"]*"/g, '""');
@@ -207,6 +222,46 @@ Deno.test("a result of 150 cases with 10 samples each stays below 1 MB", () => {
   assert.equal(result.cases.length, 150);
   const { length } = new TextEncoder().encode(renderHtml([result]));
   assert.ok(length < 1e6, `${length} bytes`);
+});
+
+Deno.test("a result of the paper's profile, all scorers and both directions, stays below 1 MB", () => {
+  const result = sampleResult({ extras: true, sweeps: true, variants: true, samples: 10 });
+  const grid = [2, 3, 4, 5].flatMap((levels) =>
+    [2, 4, 8].flatMap((pooling) =>
+      [768, 1536, 2048, 3072, 4096, 6144].map((k) =>
+        sampleCase(98_304, {
+          samples: 10,
+          sweeps: ["grid"],
+          lighthouse: { levels, pooling, k, scorer: "norm" },
+        })
+      )
+    )
+  );
+  const seen = new Set(result.cases.map(({ id }) => id));
+  result.cases.push(...grid.filter(({ id }) => !seen.has(id)));
+  assert.ok(result.cases.length > 150, `${result.cases.length} cases`);
+  const { length } = new TextEncoder().encode(renderHtml([result]));
+  assert.ok(length < 1e6, `${length} bytes`);
+});
+
+Deno.test("a result with every variant has a figure for each direction and a section for each subject", () => {
+  const html = renderHtml([sampleResult({ variants: true, sweeps: true })]);
+  for (
+    const id of [
+      "findings",
+      "memory",
+      "selection",
+      "context-parallel",
+      "latency-figure",
+      "latency-figure-forward-backward",
+      "speed-up-figure-forward-backward",
+      "memory-figure",
+      "agreement-figure",
+      "context-parallel-figure",
+    ]
+  ) assert.ok(html.includes(` id="${id}"`), id);
+  const ids = [...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
+  assert.equal(new Set(ids).size, ids.length, "ids are unique");
 });
 
 Deno.test("several results start with a comparison and keep their sections apart", () => {

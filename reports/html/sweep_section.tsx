@@ -23,6 +23,7 @@ const SWEEP_TITLES: Record<string, string> = {
   pooling: "Pooling factor p",
   levels: "Pyramid levels L",
   scorer: "Scorer",
+  grid: "Grid of k, p and L",
 };
 
 /** The section, or null where the result has nothing for it. */
