@@ -1,0 +1,124 @@
+/**
+ * The part of a comparison that has no noise: what must be equal to the bit, or within a bound.
+ *
+ * @module
+ */
+import type { CaseRecord } from "../../suites/result_schema.ts";
+import type { ExactDifference, ExactPart } from "./gate_report.ts";
+
+/** What decides which fields may be compared. */
+export interface ExactOptions {
+  /** Same adapter, driver and stack: outputs must have the same bits. */
+  readonly sameAdapter: boolean;
+  /** Same seed: the inputs had the same bits. */
+  readonly sameInputs: boolean;
+  /** Parts whose change is accepted. */
+  readonly accept: readonly string[];
+}
+
+/** Differences of one case, and how many fields were looked at. */
+export interface ExactOutcome {
+  readonly fields: number;
+  readonly differences: readonly ExactDifference[];
+}
+
+/** Relative difference of two derived tolerances that rounding in their sums may leave. */
+const TOLERANCE_SLACK = 1e-6;
+
+/**
+ * Compares statuses, digests, costs and error bounds of one case.
+ *
+ * Selection digests are compared on any adapter, since a selection is a function of the scores; on
+ * another adapter scores may round differently, so that a difference there is a note. All other
+ * digests hold on the same adapter alone.
+ */
+export function compareExact(
+  baseline: CaseRecord,
+  candidate: CaseRecord,
+  options: ExactOptions,
+): ExactOutcome {
+  const differences: ExactDifference[] = [];
+  let fields = 0;
+  const report = (part: ExactPart, field: string, values: [unknown, unknown], note?: string) => {
+    const accepted = options.accept.includes(part) ? "the configuration accepts it" : undefined;
+    const reason = note ?? accepted;
+    differences.push({
+      part,
+      field,
+      baseline: show(values[0]),
+      candidate: show(values[1]),
+      severity: reason === undefined ? "failure" : "note",
+      ...(reason !== undefined && { reason }),
+    });
+  };
+  const equal = (part: ExactPart, field: string, values: [unknown, unknown], note?: string) => {
+    fields++;
+    if (values[0] !== values[1]) report(part, field, values, note);
+  };
+
+  const improved = baseline.status !== "ok" && candidate.status === "ok";
+  const statuses: [string, string] = [describeStatus(baseline), describeStatus(candidate)];
+  fields++;
+  if (baseline.status !== candidate.status) {
+    report("status", "status", statuses, improved ? "it is measured now" : undefined);
+  }
+  equal("cost", "S", [baseline.gathered, candidate.gathered]);
+  equal("cost", "flops", [baseline.flops, candidate.flops]);
+  equal("cost", "bytes", [baseline.bytes, candidate.bytes]);
+  // A case that failed or was skipped before a check has neither digests nor errors to compare.
+  if (baseline.status !== "ok" || candidate.status !== "ok") return { fields, differences };
+
+  if (options.sameInputs) {
+    const names = new Set([
+      ...Object.keys(baseline.digest ?? {}),
+      ...Object.keys(candidate.digest ?? {}),
+    ]);
+    for (const name of [...names].sort()) {
+      const isSelection = name === "selection";
+      if (!isSelection && !options.sameAdapter) continue;
+      const values: [unknown, unknown] = [baseline.digest?.[name], candidate.digest?.[name]];
+      const elsewhere = options.sameAdapter ? undefined : "scores may round apart on two adapters";
+      // A digest that the older tool did not write is no difference.
+      if (values[0] === undefined) continue;
+      equal("digest", `digest.${name}`, values, elsewhere);
+    }
+    if (options.sameAdapter && baseline.zeroRows !== undefined) {
+      equal("digest", "zeroRows", [baseline.zeroRows, candidate.zeroRows]);
+    }
+  }
+  compareErrors();
+  return { fields, differences };
+
+  function compareErrors(): void {
+    const [before, after] = [baseline.check, candidate.check];
+    if (!before) return;
+    fields++;
+    if (!after) return report("error", "check", ["checked", "not checked"]);
+    if (before.passed && !after.passed) report("error", "check", ["passed", "failed"]);
+    const parts = [{ name: "", was: before, is: after }];
+    for (const part of before.parts ?? []) {
+      const is = after.parts?.find(({ name }) => name === part.name);
+      if (is) parts.push({ name: `${part.name}.`, was: part as never, is: is as never });
+      else if (after.parts) report("error", `check.${part.name}`, ["checked", "not checked"]);
+    }
+    for (const { name, was, is } of parts) {
+      fields++;
+      if (is.maxError !== null && is.tolerance !== null && is.maxError > is.tolerance) {
+        report("error", `check.${name}maxError`, [`at most ${is.tolerance}`, is.maxError]);
+      }
+      const comparable = options.sameAdapter && options.sameInputs;
+      if (!comparable || was.tolerance === null || is.tolerance === null) continue;
+      if (is.tolerance > was.tolerance * (1 + TOLERANCE_SLACK)) {
+        report("error", `check.${name}tolerance`, [was.tolerance, is.tolerance]);
+      }
+    }
+  }
+}
+
+function describeStatus({ status, reason }: CaseRecord): string {
+  return reason === undefined ? status : `${status} (${reason.slice(0, 200)})`;
+}
+
+function show(value: unknown): string {
+  return value === undefined ? "none" : String(value).slice(0, 300);
+}

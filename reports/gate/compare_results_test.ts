@@ -1,0 +1,270 @@
+import assert from "node:assert/strict";
+import type { Result } from "../../suites/result_schema.ts";
+import { sampleResult } from "../_sample_result.ts";
+import { compareResults } from "./compare_results.ts";
+import { GateInputError, matchesPattern, parseGateConfig } from "./gate_config.ts";
+import type { GateCase, GateReport } from "./gate_report.ts";
+
+const CONTEXTS = [8192, 16_384, 32_768];
+
+function run(startedAt: string, change: (result: Result) => void = () => {}): Result {
+  const result = sampleResult({ contexts: CONTEXTS, samples: 12 });
+  result.startedAt = startedAt;
+  // Other code, so that the shortcut for identical code stays out of the way.
+  result.hashes.wgsl = startedAt.replace(/\D/g, "").padEnd(64, "0").slice(0, 64);
+  change(result);
+  return result;
+}
+
+const BASELINE = run("2026-01-01T00:00:00Z");
+
+function compare(change: (result: Result) => void, config?: string): GateReport {
+  return compareResults(BASELINE, run("2026-01-02T00:00:00Z", change), {
+    config: config === undefined ? undefined : parseGateConfig(config, "config.json"),
+  });
+}
+
+function slow(result: Result, factor: number, pattern = "*") {
+  for (const record of result.cases) {
+    if (!matchesPattern(record.id, pattern)) continue;
+    for (const sample of record.samples) sample.seconds *= factor;
+  }
+}
+
+function caseOf(report: GateReport, part: string): GateCase {
+  return report.cases.find(({ id }) => id.includes(part))!;
+}
+
+const DENSE = "latency/dense/forward/N8192";
+
+Deno.test("compareResults: the same times pass, with thresholds shown", () => {
+  const report = compare(() => {});
+  assert.deepEqual([report.outcome, report.exitCode], ["passed", 0]);
+  assert.ok(report.exactFields > 30);
+  for (const { verdict, time } of report.cases) {
+    assert.equal(verdict, "same");
+    assert.ok(time!.threshold > 0 && time!.threshold < 0.05, String(time!.threshold));
+    assert.ok(time!.low <= 1 && time!.high >= 1);
+  }
+});
+
+Deno.test("compareResults: slower fails, faster passes, and the interval holds the ratio", () => {
+  const slower = compare((result) => slow(result, 1.2, `${DENSE}*`));
+  assert.deepEqual([slower.outcome, slower.exitCode], ["failed", 1]);
+  const one = caseOf(slower, DENSE);
+  assert.deepEqual([one.verdict, one.fails], ["slower", true]);
+  assert.ok(Math.abs(one.time!.ratio - 1.2) < 1e-9 && one.time!.low > 1);
+  assert.equal(slower.cases.filter(({ verdict }) => verdict === "slower").length, 1);
+  const faster = compare((result) => slow(result, 0.7));
+  assert.ok(faster.cases.every(({ verdict }) => verdict === "faster"));
+  assert.equal(faster.exitCode, 0);
+});
+
+Deno.test("compareResults: too much noise is inconclusive, not a pass", () => {
+  const report = compare((result) => {
+    for (const { samples } of result.cases) {
+      samples.forEach((sample, i) => sample.seconds *= i % 2 ? 1.5 : 0.7);
+    }
+  });
+  assert.deepEqual([report.outcome, report.exitCode], ["inconclusive", 3]);
+  assert.match(report.sentence, /^Inconclusive: noise of up to [\d.]+ % hides/);
+});
+
+Deno.test("compareResults: a disturbed canary widens every threshold", () => {
+  const disturbed = compare((result) => {
+    for (const { samples } of result.cases) samples.forEach((sample) => sample.canary = 1.3);
+    slow(result, 1.25);
+  });
+  assert.ok(disturbed.cases.every(({ verdict }) => verdict === "inconclusive"));
+  assert.ok(Math.abs(disturbed.noise.canaryShift! - Math.log(1.3)) < 1e-9);
+});
+
+Deno.test("compareResults: each exact difference fails and is named", () => {
+  const changes: [string, (result: Result) => void, string][] = [
+    ["selection", (r) => r.cases.find((c) => c.lighthouse)!.digest!.selection = "5".repeat(64), ""],
+    ["output", (r) => r.cases[0].digest!.output = "f".repeat(32), "digest.output"],
+    ["S", (r) => r.cases.find((c) => c.gathered)!.gathered! += 1, "S"],
+    ["flops", (r) => r.cases[0].flops += 1, "flops"],
+    ["bytes", (r) => r.cases[0].bytes += 1, "bytes"],
+    ["zeroRows", (r) => r.cases.find((c) => c.lighthouse)!.zeroRows = 3, "zeroRows"],
+    ["passed", (r) => r.cases[0].check!.passed = false, "check"],
+    ["unchecked", (r) => delete r.cases[0].check, "check"],
+    ["error", (r) => r.cases[0].check!.maxError = 1, "check.maxError"],
+    ["looser", (r) => r.cases[0].check!.tolerance! *= 2, "check.tolerance"],
+    ["part", (r) => r.cases[0].check!.parts![1].maxError = 1, "check.lse.maxError"],
+    ["status", (r) => Object.assign(r.cases[0], { status: "failed", reason: "x" }), "status"],
+  ];
+  for (const [name, change, field] of changes) {
+    const report = compare(change);
+    assert.deepEqual([report.outcome, report.exitCode], ["failed", 1], name);
+    const found = report.cases.flatMap(({ differences }) => differences);
+    assert.ok(found.length >= 1, name);
+    assert.ok(found.every(({ severity }) => severity === "failure"), name);
+    if (field) assert.ok(found.some((one) => one.field === field), name);
+  }
+});
+
+Deno.test("compareResults: a vanished case fails, a new one does not", () => {
+  const vanished = compare((result) => result.cases.splice(0, 1));
+  assert.deepEqual([vanished.exitCode, caseOf(vanished, DENSE).verdict], [1, "missing"]);
+  const added = compare((result) =>
+    result.cases.push({ ...structuredClone(result.cases[0]), id: "latency/dense/forward/N1" })
+  );
+  assert.deepEqual([added.exitCode, added.cases.at(-1)!.verdict], [0, "new"]);
+});
+
+Deno.test("compareResults: other machines compare exactly and not by time, exit 4", () => {
+  const elsewhere = (result: Result) => {
+    result.environment.fingerprint = "other";
+    result.environment.adapter.description = "Another adapter";
+    result.cases[0].digest!.output = "f".repeat(32);
+    slow(result, 3);
+  };
+  const report = compare(elsewhere);
+  assert.deepEqual([report.outcome, report.exitCode], ["not comparable", 4]);
+  assert.ok(report.cases.every(({ time }) => time === undefined));
+  assert.ok(report.exactFields > 20);
+  const wrong = compare((result) => {
+    elsewhere(result);
+    result.cases[0].flops++;
+  });
+  assert.equal(wrong.exitCode, 1);
+  const selection = compare((result) => {
+    elsewhere(result);
+    result.cases.find((record) => record.lighthouse)!.digest!.selection = "5".repeat(64);
+  });
+  assert.equal(selection.exitCode, 4);
+  const [note] = selection.cases.flatMap(({ differences }) => differences);
+  assert.deepEqual([note.field, note.severity], ["digest.selection", "note"]);
+});
+
+Deno.test("compareResults: another seed leaves digests out and says so", () => {
+  const report = compare((result) => {
+    result.seed++;
+    for (const { digest } of result.cases) digest!.output = "f".repeat(32);
+  });
+  assert.equal(report.exitCode, 0);
+  assert.match(report.notes.join(), /seeds differ/);
+});
+
+Deno.test("compareResults: identical code makes every difference in time noise", () => {
+  const candidate = run("2026-01-02T00:00:00Z", (result) => slow(result, 2));
+  candidate.hashes.wgsl = BASELINE.hashes.wgsl;
+  const report = compareResults(BASELINE, candidate);
+  assert.ok(report.identicalCode);
+  assert.equal(report.exitCode, 0);
+  assert.match(report.sentence, /the code is identical/);
+  candidate.environment.packages.zod = "0.0.0";
+  assert.equal(compareResults(BASELINE, candidate).identicalCode, false);
+  candidate.environment.packages.zod = BASELINE.environment.packages.zod;
+  const unknown = [BASELINE, candidate].map((result) => ({
+    ...result,
+    hashes: { ...result.hashes, wgsl: "unknown" },
+  }));
+  assert.equal(compareResults(unknown[0], unknown[1]).identicalCode, false);
+});
+
+Deno.test("compareResults: history of the baseline replaces the guess of run-to-run noise", () => {
+  const candidate = run("2026-01-02T00:00:00Z", (result) => slow(result, 1.06));
+  const shaky = [0.95, 1.06, 1.02, 0.97].map((factor, i) =>
+    run(`2025-01-0${i + 1}T00:00:00Z`, (result) => slow(result, factor))
+  );
+  assert.equal(compareResults(BASELINE, candidate).exitCode, 1);
+  const report = compareResults(BASELINE, candidate, { history: shaky });
+  assert.equal(report.noise.historyRuns, 5);
+  assert.equal(report.exitCode, 3);
+  const steady = [1, 1.001, 0.999].map((factor, i) =>
+    run(`2025-01-0${i + 1}T00:00:00Z`, (result) => slow(result, factor))
+  );
+  assert.equal(compareResults(BASELINE, candidate, { history: steady }).exitCode, 1);
+});
+
+Deno.test("compareResults: few samples do not make a verdict by luck", () => {
+  const few = (result: Result) => {
+    for (const record of result.cases) record.samples = record.samples.slice(0, 2);
+  };
+  const baseline = run("2026-01-01T00:00:00Z", few);
+  const candidate = run("2026-01-02T00:00:00Z", (result) => {
+    few(result);
+    slow(result, 1.02);
+  });
+  const report = compareResults(baseline, candidate);
+  assert.ok(report.cases.every(({ verdict }) => verdict !== "slower"));
+});
+
+Deno.test("compareResults: the configuration decides per case, and its changes are shown", () => {
+  const change = (result: Result) => {
+    slow(result, 1.3, "latency/dense/*");
+    result.cases[0].digest!.output = "f".repeat(32);
+    result.cases.splice(1, 1);
+  };
+  assert.equal(compare(change).exitCode, 1);
+  const missing = BASELINE.cases[1].id;
+  const report = compare(
+    change,
+    JSON.stringify({
+      cases: [
+        { match: "latency/dense/*", times: "ignore", accept: ["digest"] },
+        { match: missing, mayVanish: true },
+      ],
+    }),
+  );
+  assert.deepEqual([report.outcome, report.exitCode], ["passed", 0]);
+  assert.equal(caseOf(report, DENSE).verdict, "slower");
+  assert.match(caseOf(report, DENSE).differences[0].reason!, /accepts/);
+  const noisy = compare((result) => slow(result, 1.3), '{"noise": 0.5}');
+  assert.equal(noisy.exitCode, 3);
+  const coarse = compare((result) => slow(result, 1.08), '{"minimum": 0.1}');
+  assert.equal(coarse.exitCode, 0);
+});
+
+Deno.test("compareResults: unusable pairs are refused in one line", () => {
+  const refused: [() => unknown, RegExp][] = [
+    [() => compareResults({ ...BASELINE, cases: [] }, BASELINE), /baseline .* has no cases/],
+    [() => compareResults(BASELINE, structuredClone(BASELINE)), /are the same run/],
+    [
+      () => compare((result) => result.cases.push(structuredClone(result.cases[0]))),
+      /names case .* twice/,
+    ],
+  ];
+  for (const [attempt, message] of refused) {
+    assert.throws(attempt, (error) => {
+      assert.ok(error instanceof GateInputError && error.exitCode === 2);
+      assert.match(error.message, message);
+      return !/\n/.test(error.message);
+    });
+  }
+});
+
+Deno.test("compareResults: zero and flagged samples are no time, never a crash", () => {
+  const report = compare((result) => {
+    result.cases[0].samples.forEach((sample) => sample.seconds = 0);
+    result.cases[1].samples.forEach((sample) => sample.flag = "clock");
+  });
+  assert.deepEqual(report.cases.slice(0, 2).map(({ verdict }) => verdict), [
+    "inconclusive",
+    "inconclusive",
+  ]);
+  assert.equal(report.exitCode, 3);
+});
+
+Deno.test("parseGateConfig names what is wrong in one line", () => {
+  const bad: [string, RegExp][] = [
+    ["{", /no JSON/],
+    ['{"tolerence": 1}', /tolerence/],
+    ['{"cases": [{"match": "*", "accept": ["everything"]}]}', /cases\.0\.accept/],
+    ['{"noise": -1}', /noise/],
+  ];
+  for (const [text, message] of bad) {
+    assert.throws(
+      () => parseGateConfig(text, "c.json"),
+      (error) =>
+        error instanceof GateInputError && message.test(error.message) &&
+        !/\n/.test(error.message),
+    );
+  }
+  assert.ok(matchesPattern("a/b/c", "*b*"));
+  assert.ok(!matchesPattern("a/b/c", "*b"));
+  // A pattern that backtracks exponentially in a regular expression.
+  assert.ok(!matchesPattern("a".repeat(2000), `${"*a".repeat(200)}b`));
+});

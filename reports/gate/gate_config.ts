@@ -1,0 +1,151 @@
+/**
+ * The gate's configuration: thresholds for all cases and for some of them, in one small JSON file.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { plainText } from "../format.ts";
+import { EXACT_PARTS } from "./gate_report.ts";
+
+/** A bad input of the gate: one line, exit code 2. */
+export class GateInputError extends Error {
+  override readonly name = "GateInputError";
+  readonly exitCode = 2;
+}
+
+/** Largest configuration file that is read. */
+export const CONFIG_LIMIT_BYTES = 2 ** 20;
+
+const fraction = z.number().min(0).max(10);
+
+const thresholds = {
+  /** Slowdowns below this are of no interest, for example 0.02 for 2 %. */
+  minimum: fraction.optional(),
+  /** The least slowdown that must not pass unseen: where noise could hide it, the case is inconclusive. */
+  tolerance: fraction.optional(),
+  /** Relative noise between runs, in place of the estimate from the data. */
+  noise: fraction.optional(),
+};
+
+/** A configuration file. */
+export const gateConfigSchema = z.strictObject({
+  $schema: z.string().optional(),
+  /** Confidence of the intervals. */
+  confidence: z.number().min(0.5).max(0.9999).optional(),
+  ...thresholds,
+  /** Settings of cases whose id matches; `*` stands for any text. Later entries win. */
+  cases: z.array(z.strictObject({
+    match: z.string().min(1).max(500),
+    ...thresholds,
+    /** `ignore`: the verdict on the time is shown and fails nothing. */
+    times: z.enum(["gate", "ignore"]).optional(),
+    /** Parts whose change is meant: shown, fails nothing. */
+    accept: z.array(z.enum(EXACT_PARTS)).optional(),
+    /** The case may vanish. */
+    mayVanish: z.boolean().optional(),
+  })).max(1000).default([]),
+});
+
+/** A configuration as read. */
+export type GateConfig = z.infer<typeof gateConfigSchema>;
+
+/** What applies to one case. */
+export interface CaseSettings {
+  readonly minimum: number;
+  readonly tolerance: number;
+  readonly noise?: number;
+  readonly times: "gate" | "ignore";
+  readonly accept: readonly string[];
+  readonly mayVanish: boolean;
+}
+
+/** Where no configuration says otherwise. */
+export const DEFAULTS = { confidence: 0.99, minimum: 0.02, tolerance: 0.1 } as const;
+
+/**
+ * Settings of one case.
+ *
+ * @example
+ * ```ts
+ * import { parseGateConfig, settingsOf } from "./gate_config.ts";
+ * import assert from "node:assert/strict";
+ * const config = parseGateConfig('{"cases": [{"match": "latency/dense/*", "tolerance": 0.3}]}', "x");
+ * assert.equal(settingsOf("latency/dense/forward/N64-H1-d8-f32", config).tolerance, 0.3);
+ * assert.equal(settingsOf("latency/lighthouse-norm/forward/N64", config).tolerance, 0.1);
+ * ```
+ */
+export function settingsOf(id: string, config: GateConfig): CaseSettings {
+  let settings: CaseSettings = {
+    minimum: config.minimum ?? DEFAULTS.minimum,
+    tolerance: config.tolerance ?? DEFAULTS.tolerance,
+    ...(config.noise !== undefined && { noise: config.noise }),
+    times: "gate",
+    accept: [],
+    mayVanish: false,
+  };
+  for (const { match, ...own } of config.cases) {
+    if (!matchesPattern(id, match)) continue;
+    const given = Object.entries(own).filter(([, value]) => value !== undefined);
+    settings = { ...settings, ...Object.fromEntries(given) };
+  }
+  return settings;
+}
+
+/** Whether a text is of a pattern in which `*` stands for any text. Linear in both lengths' product. */
+export function matchesPattern(text: string, pattern: string): boolean {
+  // Greedy matching with one point to return to: no pattern can make it exponential.
+  let [at, star, resume, i] = [0, -1, 0, 0];
+  while (i < text.length) {
+    if (pattern[at] === "*") [star, resume] = [at++, i];
+    else if (pattern[at] === text[i]) [at, i] = [at + 1, i + 1];
+    else if (star >= 0) [at, i] = [star + 1, ++resume];
+    else return false;
+  }
+  while (pattern[at] === "*") at++;
+  return at === pattern.length;
+}
+
+/**
+ * The configuration in a JSON text; `path` names the file in errors.
+ *
+ * @throws {GateInputError} one line.
+ */
+export function parseGateConfig(text: string, path: string): GateConfig {
+  const refuse = (reason: string) =>
+    new GateInputError(`cannot use gate configuration ${plainText(path)}: ${plainText(reason)}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw refuse(`no JSON (${(error as Error).message})`);
+  }
+  const parsed = gateConfigSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw refuse(`${issue.path.join(".") || "the whole file"}: ${issue.message}`.slice(0, 300));
+}
+
+/**
+ * Reads a configuration file.
+ *
+ * @throws {GateInputError} when it is missing, too large, or not as the schema says.
+ */
+export async function readGateConfig(path: string): Promise<GateConfig> {
+  let text: string;
+  try {
+    const { size, isDirectory } = await Deno.stat(path);
+    if (isDirectory) throw new Error("it is a folder");
+    if (size > CONFIG_LIMIT_BYTES) {
+      throw new Error(`it has ${size} bytes, the limit is ${CONFIG_LIMIT_BYTES}`);
+    }
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    const reason = error instanceof Deno.errors.NotFound
+      ? "the file does not exist"
+      : (error as Error).message.split("\n")[0];
+    throw new GateInputError(
+      `cannot use gate configuration ${plainText(path)}: ${plainText(reason)}`,
+    );
+  }
+  return parseGateConfig(text, path);
+}

@@ -1,0 +1,121 @@
+/**
+ * What a gate finds: the record that every renderer reads, and that `--format json` prints.
+ *
+ * @module
+ */
+
+/** Verdict on the time of one case. `new` and `missing` are cases that one side lacks. */
+export type CaseVerdict = "same" | "faster" | "slower" | "inconclusive" | "new" | "missing";
+
+/** Parts of a record that are compared exactly, and that a configuration may accept a change of. */
+export const EXACT_PARTS = ["status", "digest", "cost", "error"] as const;
+
+/** One of {@linkcode EXACT_PARTS}. */
+export type ExactPart = typeof EXACT_PARTS[number];
+
+/** A field that differs although it should be equal to the bit. */
+export interface ExactDifference {
+  readonly part: ExactPart;
+  /** For example `digest.selection`. */
+  readonly field: string;
+  readonly baseline: string;
+  readonly candidate: string;
+  /** `note`: shown, fails nothing, because the field may differ here or its change is accepted. */
+  readonly severity: "failure" | "note";
+  /** Why it is only a note. */
+  readonly reason?: string;
+}
+
+/** The time of a case against the baseline's. Ratios are candidate seconds / baseline seconds. */
+export interface TimeComparison {
+  readonly ratio: number;
+  /** Ends of the interval of the ratio, sampling error and run-to-run noise together. */
+  readonly low: number;
+  readonly high: number;
+  readonly baselineSeconds: number;
+  readonly candidateSeconds: number;
+  /** Samples counted on each side. */
+  readonly baselineSamples: number;
+  readonly candidateSamples: number;
+  /**
+   * Noise threshold: the relative change that the interval would hide, exp(half width) - 1. Changes
+   * below it cannot be told from noise.
+   */
+  readonly threshold: number;
+  /** Part of the threshold that stands for differences between whole runs. */
+  readonly runNoise: number;
+}
+
+/** One case. */
+export interface GateCase {
+  readonly id: string;
+  readonly verdict: CaseVerdict;
+  /** Whether this case alone makes the gate fail. */
+  readonly fails: boolean;
+  /** Why the verdict is what it is, where a ratio does not say it. */
+  readonly reason?: string;
+  readonly time?: TimeComparison;
+  /** Slowdowns below this are of no interest. */
+  readonly minimum: number;
+  /** The least slowdown that must not pass unseen. */
+  readonly tolerance: number;
+  readonly differences: readonly ExactDifference[];
+}
+
+/** Who measured one side. */
+export interface GateSide {
+  readonly name: string;
+  readonly commit: string | null;
+  readonly dirty: boolean | null;
+  readonly startedAt: string;
+  readonly device: string;
+  readonly fingerprint: string;
+  readonly cases: number;
+}
+
+/** Where the run-to-run noise comes from; natural logarithms of ratios. */
+export interface NoiseEstimate {
+  /** Shift of the canary between the runs; null where it was not measured. */
+  readonly canaryShift: number | null;
+  /** Spread of the cases' own ratios beyond what their samples explain, one standard deviation. */
+  readonly caseSpread: number | null;
+  /** Typical deviation of single samples within a run. */
+  readonly sampleSpread: number | null;
+  /** Spread of earlier runs of the baseline, one standard deviation; null without any. */
+  readonly historySpread: number | null;
+  /** Runs that went into `historySpread`, the baseline included. */
+  readonly historyRuns: number;
+}
+
+/** A whole comparison. */
+export interface GateReport {
+  readonly schemaVersion: 1;
+  readonly kind: "gate";
+  readonly outcome: "passed" | "failed" | "inconclusive" | "not comparable";
+  /** 0 passed, 1 failed, 3 inconclusive, 4 not comparable. */
+  readonly exitCode: 0 | 1 | 3 | 4;
+  /** One line. */
+  readonly sentence: string;
+  /** `absolute`: two result files. `paired`: interleaved processes on one machine. */
+  readonly method: "absolute" | "paired";
+  readonly baseline: GateSide;
+  readonly candidate: GateSide;
+  /** Code, configuration, adapter and packages hash the same: timing differences are noise. */
+  readonly identicalCode: boolean;
+  /** Why times were not compared; empty when they were. */
+  readonly timesNotComparable: readonly string[];
+  /** Confidence of every interval, for example 0.99. */
+  readonly confidence: number;
+  readonly noise: NoiseEstimate;
+  readonly cases: readonly GateCase[];
+  /** Exact fields that were compared, over all cases. */
+  readonly exactFields: number;
+  readonly notes: readonly string[];
+}
+
+/** Cases with each verdict. */
+export function countVerdicts(cases: readonly GateCase[]): Record<CaseVerdict, number> {
+  const counts = { same: 0, faster: 0, slower: 0, inconclusive: 0, new: 0, missing: 0 };
+  for (const { verdict } of cases) counts[verdict]++;
+  return counts;
+}

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { sampleResult } from "../_sample_result.ts";
+import { compareResults } from "./compare_results.ts";
+import { renderBmf } from "./render_bmf.ts";
+import { renderGateJson, renderGateText } from "./render_gate.ts";
+import { renderAnnotations, renderGateMarkdown } from "./render_github.ts";
+
+const HOSTILE =
+  "x\n::error::pwned ##[add-mask]x <img src=x onerror=alert(1)> @team | `a` \u001b[31m";
+
+function report(cases = 2, hostile = false) {
+  const contexts = Array.from({ length: cases }, (_, i) => 8192 * (i + 1));
+  const [baseline, candidate] = [sampleResult({ contexts }), sampleResult({ contexts })];
+  candidate.startedAt = "2027-01-01T00:00:00Z";
+  candidate.hashes.wgsl = "f".repeat(64);
+  for (const sample of candidate.cases[0].samples) sample.seconds *= 1.5;
+  candidate.cases[1].digest!.output = hostile ? HOSTILE : "f".repeat(32);
+  if (hostile) {
+    for (const result of [baseline, candidate]) {
+      result.cases[1].id = HOSTILE;
+      result.tool.commit = HOSTILE;
+      result.startedAt += HOSTILE;
+      result.environment.adapter.description = HOSTILE;
+    }
+  }
+  return { found: compareResults(baseline, candidate), candidate };
+}
+
+Deno.test("markdown leads with the verdict, says what failed, and folds the rest", () => {
+  const markdown = renderGateMarkdown(report().found);
+  const [title, sentence] = markdown.split("\n\n");
+  assert.match(title, /^### ❌ Failed: 1 case slower, 1 case with a different result/);
+  assert.match(sentence, /digest\.output was 0011/);
+  assert.match(sentence, /slower: 1\.50× the baseline's time/);
+  assert.ok(markdown.indexOf("<details>") < markdown.indexOf("| Verdict"));
+  assert.match(markdown, /<\/details>\n$/);
+});
+
+Deno.test("markdown of a large report fits a comment", () => {
+  const markdown = renderGateMarkdown(report(120).found);
+  assert.ok(markdown.length < 65_536, String(markdown.length));
+  assert.match(markdown, /90 more cases in the JSON/);
+});
+
+Deno.test("annotations: errors for failures, at most ten of a kind, one notice", () => {
+  const lines = renderAnnotations(report().found).trim().split("\n");
+  assert.equal(lines.filter((line) => line.startsWith("::error title=")).length, 2);
+  assert.match(lines.at(-1)!, /^::notice title=gate::Failed/);
+  const { found } = report(30);
+  const failing = found.cases.map((one) => ({ ...one, verdict: "missing" as const, fails: true }));
+  const many = renderAnnotations({ ...found, cases: failing }).trim().split("\n");
+  assert.equal(many.filter((line) => line.startsWith("::error")).length, 10);
+});
+
+Deno.test("hostile text from a file is harmless in every format", () => {
+  const { found, candidate } = report(2, true);
+  const texts = [
+    renderGateText(found),
+    renderGateMarkdown(found),
+    renderAnnotations(found),
+    renderGateJson(found),
+    renderBmf(candidate),
+  ];
+  for (const text of texts) {
+    // deno-lint-ignore no-control-regex
+    assert.doesNotMatch(text, /\u001b|\r/);
+    assert.doesNotMatch(text, /^\s*::error::/m);
+  }
+  for (const text of texts.slice(0, 3)) assert.ok(!text.includes("##["));
+  assert.ok(!/<img|[^\u200b]@team/.test(texts[1].replace(/@\u200b/g, "")));
+  assert.equal(texts[2].trim().split("\n").every((line) => line.startsWith("::")), true);
+  JSON.parse(texts[3]);
+});
+
+Deno.test("Bencher metrics: nanoseconds and tokens per second with their bounds", () => {
+  const { candidate } = report();
+  const metrics = JSON.parse(renderBmf(candidate));
+  const { id, statistic, throughput } = candidate.cases[0];
+  assert.deepEqual(metrics[id].latency, {
+    value: statistic!.median * 1e9,
+    lower_value: statistic!.low * 1e9,
+    upper_value: statistic!.high * 1e9,
+  });
+  assert.equal(metrics[id].throughput.value, throughput!.median);
+  assert.equal(Object.keys(metrics).length, candidate.cases.length);
+});

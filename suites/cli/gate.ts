@@ -1,0 +1,108 @@
+/**
+ * `gate BASELINE CANDIDATE`: compares two result files, or with `--against` two revisions.
+ *
+ * @module
+ */
+import { Command, Option } from "@commander-js/extra-typings";
+import { compareResults } from "../../reports/gate/compare_results.ts";
+import { type GateConfig, readGateConfig } from "../../reports/gate/gate_config.ts";
+import type { GateReport } from "../../reports/gate/gate_report.ts";
+import { renderBmf } from "../../reports/gate/render_bmf.ts";
+import { renderGateJson, renderGateText } from "../../reports/gate/render_gate.ts";
+import { renderAnnotations, renderGateMarkdown } from "../../reports/gate/render_github.ts";
+import { readResult } from "../../reports/read_result.ts";
+import { EXIT, UsageError } from "../errors.ts";
+import type { Result } from "../result_schema.ts";
+import { runCommand } from "./errors.ts";
+import { parseCommand } from "./parse_command.ts";
+import { refuseOverwrite, writeOutput } from "./write_output.ts";
+
+/** Formats of the gate's report. */
+export const FORMATS = ["text", "github", "json", "bmf"] as const;
+
+/** Where a command prints, so that tests can read it. */
+export interface Streams {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+}
+
+const CONSOLE: Streams = {
+  out: (text) => console.log(text),
+  err: (text) => console.error(text),
+};
+
+/** Runs the command and returns its exit code: 0, 1, 3 or 4; errors stand for 2. */
+export async function gate(args: readonly string[], streams: Streams = CONSOLE): Promise<number> {
+  const command = gateCommand();
+  if (!parseCommand(command, args)) return EXIT.fine;
+  const [baseline, candidate] = command.processedArgs;
+  const given = command.opts();
+  if (baseline === undefined || candidate === undefined) {
+    throw new UsageError("gate: two result files are needed, a baseline and a candidate");
+  }
+  await refuseOverwrite(given.out, given.force === true);
+  const config = given.config === undefined ? undefined : await readGateConfig(given.config);
+  const { report, result } = await compareFiles({
+    baseline,
+    candidate,
+    history: given.history ?? [],
+    config,
+  });
+  await printReport(report, result, { ...given, streams });
+  return report.exitCode;
+}
+
+function gateCommand() {
+  return new Command("gate")
+    .description("Judge a candidate's results against a baseline's, case by case.")
+    .argument("[baseline]", "result file to compare with")
+    .argument("[candidate]", "result file to judge")
+    .addOption(
+      new Option("--format <name>", "text, GitHub markdown with annotations, JSON, Bencher metrics")
+        .choices(FORMATS).default("text" as const),
+    )
+    .option("--config <file>", "thresholds and accepted changes, for all or for some cases")
+    .option("--history <file...>", "earlier results of the baseline; they tell its noise")
+    .option("--out <file>", "write there instead of printing")
+    .option("--force", "overwrite the file that --out names");
+}
+
+/** Reads and compares two files. */
+async function compareFiles(
+  files: {
+    baseline: string;
+    candidate: string;
+    history: readonly string[];
+    config: GateConfig | undefined;
+  },
+): Promise<{ report: GateReport; result: Result }> {
+  const { baseline, candidate, config } = files;
+  const before = await readResult(baseline);
+  const result = await readResult(candidate);
+  const history: Result[] = [];
+  for (const path of files.history) history.push(await readResult(path));
+  const names = { baseline, candidate };
+  return { report: compareResults(before, result, { config, history, names }), result };
+}
+
+/** Prints or writes a report in one of the formats. Annotations always go to the log. */
+export async function printReport(
+  report: GateReport,
+  result: Result,
+  options: { format: typeof FORMATS[number]; out?: string; force?: true; streams: Streams },
+): Promise<void> {
+  const { format, out, streams } = options;
+  const render = {
+    text: () => renderGateText(report),
+    github: () => renderGateMarkdown(report),
+    json: () => renderGateJson(report),
+    bmf: () => renderBmf(result),
+  };
+  const text = render[format]();
+  if (out === undefined) streams.out(text.trimEnd());
+  else await writeOutput(out, text, { force: options.force === true });
+  if (format === "github") streams.err(renderAnnotations(report).trimEnd());
+  else if (out !== undefined || format === "bmf") streams.err(`gate: ${report.sentence}`);
+}
+
+if (import.meta.main) await runCommand("gate", () => gate(Deno.args));
