@@ -1,0 +1,318 @@
+/**
+ * The last row of an attention layer, and nothing else of it: what a needle test reads. Costs O(N·d)
+ * for dense attention, where the whole layer costs O(N²·d).
+ *
+ * Two sources of rows: all N rows of a head, of which a filter admits some (dense attention, and
+ * selections that look at the logits, at nothing, or at the position); or the S rows that a
+ * Lighthouse layer gathers, where the last output row is the sum of the attention rows of the last
+ * entry of each level that was selected.
+ *
+ * Shapes: Q, K, V `[heads, N, d]` in one block; pooled rows `[heads, P - N, d]`; results float64.
+ *
+ * Numerics: logits and chunk sums f32, chunks merged in float64. Unlike a layer, rows are not rounded
+ * to the storage type on the way out.
+ *
+ * @module
+ */
+import code from "./last_row.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  createStorageBuffer,
+  createUniform,
+  type Dispatch,
+  type DType,
+  readBuffer,
+  slice,
+} from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { type BindingKind, createPipeline } from "../gpu/pipeline.ts";
+import type { LighthouseGeometry } from "../lighthouse/lighthouse_geometry.ts";
+import { cellCode, wordsPerRow } from "../lighthouse/rows.ts";
+
+/** What the last row attends to. */
+export interface LastRowOptions {
+  readonly heads: number;
+  readonly context: number;
+  readonly headDim: number;
+  readonly dtype: DType;
+  /** Attend to gathered rows instead of all. */
+  readonly geometry?: LighthouseGeometry;
+}
+
+/** Everything about the kernel that is known before a device is there. */
+export interface LastRowPlan extends LastRowOptions {
+  readonly code: string;
+  readonly bindings: readonly BindingKind[];
+  readonly params: readonly number[];
+  readonly workgroups: readonly [number, number, number];
+  /** Query rows of a head: 1, or one for each level. */
+  readonly queries: number;
+  readonly chunks: number;
+  readonly partialBytes: number;
+}
+
+/** Rows that dense attention admits: position from `first` on, hash and logit within limits. */
+export interface RowAdmission {
+  /** Default 0. */
+  readonly first?: number;
+  /** Admits rows whose hash pcg(row + seed) is at most `most`. Default: all. */
+  readonly hash?: { readonly seed: number; readonly most: number };
+  /** Admits rows whose logit is at least this. Default: all. */
+  readonly leastLogit?: number;
+}
+
+/** Attention of one query row. */
+export interface AttendedRow {
+  /** Natural log-sum-exp of the admitted logits; -Infinity where no row was admitted. */
+  readonly lse: number;
+  /** `[d]`; zero where no row was admitted. */
+  readonly output: Float64Array;
+}
+
+/** Chunks that one row's attention is cut into, at most. */
+const MAX_CHUNKS = 64;
+
+/** Plans the kernel. */
+export function planLastRow(options: LastRowOptions): LastRowPlan {
+  const { heads, context, headDim, dtype, geometry } = options;
+  const quads = wordsPerRow(headDim, dtype);
+  if (!Number.isInteger(Math.log2(quads)) || quads > 64) {
+    throw new RangeError(
+      `plan last row: headDim ${headDim} in ${dtype} is ${quads} 16-byte words, ` +
+        `a power of two up to 64 is needed`,
+    );
+  }
+  const rows = geometry?.gathered ?? context;
+  const queries = geometry?.levels ?? 1;
+  const chunkRows = Math.max(256, Math.ceil(rows / MAX_CHUNKS / 64) * 64);
+  const chunks = Math.ceil(rows / chunkRows);
+  return {
+    ...options,
+    code: `${code}${cellCode(dtype)}${kernelCode({ ...options, quads })}`,
+    bindings: geometry
+      ? ["read", "read", "read", "read", "read", "read", "read", "read-write", "uniform"]
+      : ["read", "read", "read", "read", "read-write", "read-write", "uniform"],
+    params: [
+      context,
+      rows,
+      queries,
+      chunks,
+      chunkRows,
+      geometry?.pooledEntries ?? 0,
+      geometry?.entries ?? 0,
+      geometry ? Math.log2(geometry.pooling) : 0,
+    ],
+    workgroups: [chunks, queries, heads],
+    queries,
+    chunks,
+    partialBytes: heads * queries * chunks * (4 + headDim) * 4,
+  };
+}
+
+function kernelCode(
+  { headDim, dtype, geometry, quads }: LastRowOptions & { quads: number },
+): string {
+  const names = geometry
+    ? ["queries", "keys", "pooledKeys", "values", "pooledValues", "indices", "slots"]
+    : ["queries", "keys", "values", "filters"];
+  const words = (name: string) => ["indices", "slots"].includes(name) ? "u32" : "vec4u";
+  const declared = names.map((name, i) =>
+    `@group(0) @binding(${i}) var<storage, read> ${name}: array<${words(name)}>;`
+  );
+  const written = geometry ? ["partials"] : ["partials", "logits"];
+  for (const [i, name] of written.entries()) {
+    declared.push(
+      `@group(0) @binding(${names.length + i}) var<storage, read_write> ${name}: array<f32>;`,
+    );
+  }
+  const last = names.length + written.length;
+  const rowWord = (name: string, pooled: string) =>
+    `  let index = indices[head * params.rows + row];
+  if (index < params.context) { return ${name}[(head * params.context + index) * QUADS + c]; }
+  return ${pooled}[(head * params.pooledEntries + index - params.context) * QUADS + c];`;
+  const plain = (name: string) => `  return ${name}[(head * params.context + row) * QUADS + c];`;
+  return `
+${declared.join("\n")}
+@group(0) @binding(${last}) var<uniform> params: Params;
+const QUADS = ${quads}u;
+const ELEMENTS = ${headDim / quads}u;
+const SCALE = ${1 / Math.sqrt(headDim)};
+${
+    dtype === "f16"
+      ? `fn dotCell(a: Cell, b: Cell) -> f32 { return dot(a[0], b[0]) + dot(a[1], b[1]); }`
+      : `fn dotCell(a: Cell, b: Cell) -> f32 { return dot(a, b); }`
+  }
+fn storeFour(at: u32, x: vec4f) {
+  partials[at] = x.x;
+  partials[at + 1u] = x.y;
+  partials[at + 2u] = x.z;
+  partials[at + 3u] = x.w;
+}
+fn storeCell(at: u32, x: Cell) {
+${dtype === "f16" ? "  storeFour(at, x[0]);\n  storeFour(at + 4u, x[1]);" : "  storeFour(at, x);"}
+}
+fn keyWord(head: u32, row: u32, c: u32) -> vec4u {
+${geometry ? rowWord("keys", "pooledKeys") : plain("keys")}
+}
+fn valueWord(head: u32, row: u32, c: u32) -> vec4u {
+${geometry ? rowWord("values", "pooledValues") : plain("values")}
+}
+${geometry ? GATHERED : ADMITTED}`;
+}
+
+const GATHERED = `
+// Rows up to the gathered place of the last entry of level \`slot\`; none where it was not selected.
+fn rowEnd(head: u32, slot: u32) -> u32 {
+  var entry = 0u;
+  for (var level = 0u; level <= slot; level++) {
+    entry += params.context >> (level * params.logPooling);
+  }
+  let place = slots[head * params.entries + entry - 1u];
+  return select(place + 1u, 0u, place == 0xffffffffu);
+}
+fn admit(head: u32, row: u32, logit: f32) -> f32 { return logit; }
+`;
+
+const ADMITTED = `
+fn rowEnd(head: u32, slot: u32) -> u32 { return params.rows; }
+fn pcg(x: u32) -> u32 {
+  let s = x * 747796405u + 2891336453u;
+  let w = ((s >> ((s >> 28u) + 4u)) ^ s) * 277803737u;
+  return (w >> 22u) ^ w;
+}
+// A filter: first row, seed of the hash, largest hash, bits of the least logit.
+fn admit(head: u32, row: u32, logit: f32) -> f32 {
+  logits[head * params.rows + row] = logit;
+  let filter_ = filters[head];
+  let kept = row >= filter_.x && pcg(row + filter_.y) <= filter_.z &&
+    logit >= bitcast<f32>(filter_.w);
+  return select(NONE, logit, kept);
+}
+`;
+
+/** A compiled last row with its results' buffers. */
+export interface LastRow {
+  readonly plan: LastRowPlan;
+  /** Query rows `[heads, queries, d]` in the storage type; written before each run. */
+  readonly queries: BufferSlice;
+  /** One filter of 16 bytes for each head, for rows that are not gathered. */
+  readonly filters: BufferSlice;
+  /** f32 `[heads, N]`, unfiltered, for rows that are not gathered. */
+  readonly logits: BufferSlice;
+  readonly bind: (sources: {
+    readonly k: BufferSlice;
+    readonly v: BufferSlice;
+    readonly gathered?: {
+      readonly pooledK: BufferSlice;
+      readonly pooledV: BufferSlice;
+      readonly indices: BufferSlice;
+      readonly slots: BufferSlice;
+    };
+  }) => Dispatch;
+  /** Attention of every query of every head, `[heads][queries]`. */
+  readonly read: () => Promise<AttendedRow[][]>;
+  readonly destroy: () => void;
+}
+
+/** Compiles the kernel and allocates its small buffers. */
+export async function createLastRow(gpu: Gpu, plan: LastRowPlan): Promise<LastRow> {
+  const pipeline = await createPipeline(gpu, {
+    label: "last row",
+    code: plan.code,
+    bindings: plan.bindings,
+  });
+  const owned: GPUBuffer[] = [];
+  const own = (buffer: GPUBuffer) => {
+    owned.push(buffer);
+    return slice(buffer);
+  };
+  const destroy = () => owned.forEach((buffer) => buffer.destroy());
+  try {
+    const { heads, context, headDim, dtype, geometry } = plan;
+    const buffer = async (label: string, bytes: number) =>
+      own(await createStorageBuffer(gpu, bytes, { label: `last row ${label}` }));
+    const queries = await buffer(
+      "queries",
+      heads * plan.queries * wordsPerRow(headDim, dtype) * 16,
+    );
+    const filters = await buffer("filters", heads * 16);
+    const logits = await buffer("logits", geometry ? 16 : heads * context * 4);
+    const partials = await buffer("partials", plan.partialBytes);
+    const uniform = own(createUniform(gpu, plan.params));
+    return {
+      plan,
+      queries,
+      filters,
+      logits,
+      bind: ({ k, v, gathered }) => {
+        if ((geometry === undefined) !== (gathered === undefined)) {
+          throw new TypeError("bind last row: gathered rows are planned or given, not both");
+        }
+        return bindDispatch(gpu, pipeline, {
+          slices: gathered
+            ? [
+              queries,
+              k,
+              gathered.pooledK,
+              v,
+              gathered.pooledV,
+              gathered.indices,
+              gathered.slots,
+              partials,
+              uniform,
+            ]
+            : [queries, k, v, filters, partials, logits, uniform],
+          workgroups: plan.workgroups,
+          flops: 4 * heads * plan.queries * plan.params[1] * headDim,
+        });
+      },
+      read: async () => {
+        const bytes = await readBuffer(gpu, { ...partials, size: plan.partialBytes });
+        return mergePartials(plan, new Float32Array(bytes.buffer));
+      },
+      destroy,
+    };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}
+
+/** The words of a filter. */
+export function filterWords({ first = 0, hash, leastLogit = -Infinity }: RowAdmission): number[] {
+  const least = new Uint32Array(Float32Array.of(Math.max(leastLogit, -3e38)).buffer)[0];
+  return [first, hash ? hash.seed >>> 0 : 0, hash ? hash.most >>> 0 : 0xffffffff, least];
+}
+
+/** Merges the chunks of each query row, f32 `[heads, queries, chunks, 4 + d]`, in float64. */
+export function mergePartials(
+  { heads, queries, chunks, headDim }: Pick<
+    LastRowPlan,
+    "heads" | "queries" | "chunks" | "headDim"
+  >,
+  partials: Float32Array,
+): AttendedRow[][] {
+  const stride = 4 + headDim;
+  return Array.from({ length: heads }, (_, head) =>
+    Array.from({ length: queries }, (_, slot) => {
+      const base = (head * queries + slot) * chunks;
+      let top = -Infinity;
+      for (let chunk = 0; chunk < chunks; chunk++) {
+        const at = (base + chunk) * stride;
+        if (partials[at + 1] > 0) top = Math.max(top, partials[at]);
+      }
+      let total = 0;
+      const output = new Float64Array(headDim);
+      if (top === -Infinity) return { lse: top, output };
+      for (let chunk = 0; chunk < chunks; chunk++) {
+        const at = (base + chunk) * stride;
+        if (partials[at + 1] <= 0) continue;
+        const scale = Math.exp(partials[at] - top);
+        total += scale * partials[at + 1];
+        for (let c = 0; c < headDim; c++) output[c] += scale * partials[at + 4 + c];
+      }
+      for (let c = 0; c < headDim; c++) output[c] /= total;
+      return { lse: top + Math.log(total), output };
+    }));
+}

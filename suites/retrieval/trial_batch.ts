@@ -1,0 +1,212 @@
+/**
+ * Trials on the device: one head is one trial, and all heads of a batch are planted, attended and
+ * read together.
+ *
+ * @module
+ */
+import {
+  bytesPerElement,
+  createTensor,
+  encodeDispatches,
+  headsPerBlock,
+  readBuffer,
+  type Tensor,
+  writeBuffer,
+} from "../../kernels/gpu/buffers.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { fillSeeded } from "../../kernels/gpu/random.ts";
+import type { AttentionShape, LighthouseOptions } from "../../kernels/implementation.ts";
+import {
+  type AttendedRow,
+  createLastRow,
+  filterWords,
+  type LastRow,
+  planLastRow,
+  type RowAdmission,
+} from "../../kernels/retrieval/last_row.ts";
+import {
+  createLighthouseLastRow,
+  type LighthouseLastRow,
+} from "../../kernels/retrieval/lighthouse_last_row.ts";
+import { scaleTensor } from "../../kernels/retrieval/scale_tensor.ts";
+import {
+  originalRows,
+  type PlantedRow,
+  plantQuery,
+  plantRows,
+  QUERY_SCALE,
+  type RowEdit,
+  type TrialSource,
+} from "./planting.ts";
+
+/** Bytes that one of Q, K and V may take, so that small devices hold a batch with its scratch. */
+const TENSOR_BYTES = 2 ** 30;
+
+/** Trials that fit one batch. */
+export function batchHeads(gpu: Pick<Gpu, "capabilities">, shape: AttentionShape): number {
+  const { heads, context: rows, headDim: dim, dtype } = shape;
+  // Scores of all pyramid entries, f32, stay below the rows' bytes for every d of at least 16.
+  const fit = headsPerBlock(gpu, [{ heads, rows, dim, dtype }]);
+  return Math.max(
+    1,
+    Math.min(fit, Math.floor(TENSOR_BYTES / (rows * dim * bytesPerElement(dtype)))),
+  );
+}
+
+/** A batch of trials of one shape, reused from seed to seed. */
+export class TrialBatch {
+  readonly shape: AttentionShape;
+  readonly inputs: { q: Tensor; k: Tensor; v: Tensor };
+  readonly #gpu: Gpu;
+  readonly #lastRow: LastRow;
+  readonly #layers = new Map<string, LighthouseLastRow>();
+  #seed = 0;
+  #queries: (Float32Array | Float16Array)[] = [];
+  #edited: number[][] = [];
+
+  private constructor(
+    gpu: Gpu,
+    parts: { shape: AttentionShape; inputs: TrialBatch["inputs"]; lastRow: LastRow },
+  ) {
+    this.#gpu = gpu;
+    this.shape = parts.shape;
+    this.inputs = parts.inputs;
+    this.#lastRow = parts.lastRow;
+  }
+
+  /** Allocates Q, K, V and compiles the dense last row. */
+  static async create(gpu: Gpu, shape: AttentionShape): Promise<TrialBatch> {
+    const { heads, context: rows, headDim: dim, dtype } = shape;
+    const made: { destroy: () => void }[] = [];
+    try {
+      const tensor = async (label: string) => {
+        const one = await createTensor(gpu, { heads, rows, dim, dtype }, {
+          label,
+          headsPerBlock: heads,
+        });
+        made.push(one);
+        return one;
+      };
+      const inputs = { q: await tensor("q"), k: await tensor("k"), v: await tensor("v") };
+      const lastRow = await createLastRow(gpu, planLastRow(shape));
+      return new TrialBatch(gpu, { shape, inputs, lastRow });
+    } catch (error) {
+      made.forEach((one) => one.destroy());
+      throw error;
+    }
+  }
+
+  /** Generates the batch of a seed, with its last queries and without needles. */
+  async fill(seed: number): Promise<void> {
+    this.#seed = seed;
+    const { q, k, v } = this.inputs;
+    for (const [i, tensor] of [q, k, v].entries()) await fillSeeded(this.#gpu, tensor, seed + i);
+    await scaleTensor(this.#gpu, q, QUERY_SCALE);
+    this.#edited = Array.from({ length: this.shape.heads }, () => []);
+    this.#queries = Array.from(
+      { length: this.shape.heads },
+      (_, head) => plantQuery(this.source(head)),
+    );
+    for (const [head, query] of this.#queries.entries()) {
+      this.#writeRow(q, { head, row: this.shape.context - 1 }, query);
+      writeBuffer(this.#gpu, {
+        ...this.#lastRow.queries,
+        offset: this.#lastRow.queries.offset + head * query.byteLength,
+        size: query.byteLength,
+      }, query);
+    }
+  }
+
+  /** Where the rows of one trial come from. */
+  source(head: number): TrialSource {
+    const { heads, context, headDim, dtype } = this.shape;
+    return { seed: this.#seed, head, heads, context, headDim, dtype };
+  }
+
+  /** Plants edits, `[heads][…]`, after putting back what was edited before. */
+  plant(edits: readonly (readonly RowEdit[])[]): PlantedRow[][] {
+    this.restore();
+    return edits.map((own, head) => {
+      const planted = plantRows(this.source(head), this.#queries[head], own);
+      for (const one of planted) this.#write(head, one);
+      this.#edited[head] = own.map(({ row }) => row);
+      return planted;
+    });
+  }
+
+  /** Puts all edited rows back. */
+  restore(): void {
+    for (const [head, rows] of this.#edited.entries()) {
+      for (const one of originalRows(this.source(head), rows)) this.#write(head, one);
+      this.#edited[head] = [];
+    }
+  }
+
+  /** Attention of the last row of every head over the rows that its filter admits. */
+  async attend(admissions?: readonly RowAdmission[]): Promise<AttendedRow[]> {
+    const { heads } = this.shape;
+    const words = Array.from({ length: heads }, (_, head) => filterWords(admissions?.[head] ?? {}));
+    writeBuffer(this.#gpu, this.#lastRow.filters, Uint32Array.from(words.flat()));
+    const { k, v } = this.inputs;
+    const dispatch = this.#lastRow.bind({ k: k.blocks[0].data, v: v.blocks[0].data });
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "last row" });
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, [dispatch]);
+    pass.end();
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    return (await this.#lastRow.read()).map(([row]) => row);
+  }
+
+  /** Logits of all rows for the last query as the last `attend` computed them, f32 `[N]` by head. */
+  async readLogits(): Promise<Float32Array[]> {
+    const { heads, context } = this.shape;
+    const bytes = await readBuffer(this.#gpu, {
+      ...this.#lastRow.logits,
+      size: heads * context * 4,
+    });
+    const all = new Float32Array(bytes.buffer);
+    return Array.from(
+      { length: heads },
+      (_, head) => all.subarray(head * context, (head + 1) * context),
+    );
+  }
+
+  /** The last row of a Lighthouse layer over the batch; prepared once. */
+  async lighthouse(lighthouse: LighthouseOptions): Promise<LighthouseLastRow> {
+    const key = JSON.stringify(lighthouse);
+    let layer = this.#layers.get(key);
+    if (!layer) {
+      layer = await createLighthouseLastRow(
+        this.#gpu,
+        { shape: this.shape, lighthouse },
+        this.inputs,
+      );
+      this.#layers.set(key, layer);
+    }
+    return layer;
+  }
+
+  /** Frees the layers prepared so far, for those that follow. */
+  releaseLayers(): void {
+    this.#layers.forEach((layer) => layer.destroy());
+    this.#layers.clear();
+  }
+
+  /** Frees everything. */
+  destroy(): void {
+    this.releaseLayers();
+    this.#lastRow.destroy();
+    Object.values(this.inputs).forEach((tensor) => tensor.destroy());
+  }
+
+  #write(head: number, { row, key, value }: Pick<PlantedRow, "row" | "key" | "value">): void {
+    this.#writeRow(this.inputs.k, { head, row }, key);
+    this.#writeRow(this.inputs.v, { head, row }, value);
+  }
+
+  #writeRow(tensor: Tensor, at: { head: number; row: number }, data: ArrayBufferView): void {
+    const { buffer, offset } = tensor.blocks[0].data;
+    const place = offset + (at.head * this.shape.context + at.row) * data.byteLength;
+    writeBuffer(this.#gpu, { buffer, offset: place, size: data.byteLength }, data);
+  }
+}
