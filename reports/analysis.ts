@@ -23,6 +23,8 @@ export interface LatencySetting {
   kDivisor: number;
 }
 
+const SCORERS = ["norm", "dilated", "gla"];
+
 /** Directions in the order in which reports show them. */
 export const DIRECTION_ORDER: readonly CaseRecord["direction"][] = [
   "forward",
@@ -392,7 +394,13 @@ function bySeries(a: SeriesIdentity, b: SeriesIdentity): number {
   const order = (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
   const unusual = ({ k, levels, pooling }: SeriesIdentity) =>
     k === null || k === "N/64" && levels === 3 && pooling === 4 ? 0 : 1;
-  return group(a) - group(b) || order(a.implementation, b.implementation) ||
+  // The scorers in the specification's order, whatever else there is after them.
+  const scorer = ({ implementation }: SeriesIdentity) => {
+    const at = SCORERS.indexOf(implementation.replace(/^lighthouse-/, ""));
+    return at < 0 ? SCORERS.length : at;
+  };
+  return group(a) - group(b) || scorer(a) - scorer(b) ||
+    order(a.implementation, b.implementation) ||
     DIRECTION_ORDER.indexOf(a.direction) - DIRECTION_ORDER.indexOf(b.direction) ||
     unusual(a) - unusual(b) || order(a.key, b.key);
 }

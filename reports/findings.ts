@@ -188,7 +188,7 @@ function selectionFinding(result: Result): Finding | null {
     const values = stable.map(({ jaccard }) => jaccard);
     sentences.push(
       `With relative noise of ${
-        formatSignificant(stable[0].noise)
+        formatPercent(stable[0].noise)
       } on Q and K, selections keep a Jaccard index of ${
         formatInterval([Math.min(...values), Math.max(...values)], formatSignificant)
       }.`,

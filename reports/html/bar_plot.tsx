@@ -75,7 +75,7 @@ export function StackedBars(
                   </rect>
                   {wide > 48 && (
                     <text
-                      class={/^(attention|score$)/.test(layer.key) ? "inside light" : "inside"}
+                      class={/--stage-[468]\b/.test(color(layer.key)) ? "inside light" : "inside"}
                       x={coordinate((x(from) + x(to)) / 2)}
                       y={top + 17}
                       text-anchor="middle"

@@ -105,7 +105,8 @@ function LatencyFigure(
     several: boolean;
   },
 ): JSX.Element {
-  const { shared } = shortSeriesNames(series);
+  // The direction stands at the head of the title.
+  const { shared } = shortSeriesNames(series.map((one) => ({ ...one, direction: "forward" })));
   const all = series.flatMap(({ points }) => points);
   const y: LogAxis = {
     label: timeLabel(result),

@@ -216,7 +216,7 @@ function agreementTable(cases: readonly QualityCase[]) {
       ...(stability
         ? [[
           id,
-          `itself, noise ${formatSignificant(stability.noise)}`,
+          `itself, noise of ${formatPercent(stability.noise)}`,
           formatSignificant(stability.jaccard),
           levels(stability.levels),
         ]]
