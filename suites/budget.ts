@@ -18,6 +18,9 @@ const STAGED_SECONDS = 0.25;
 /** Longest predicted submission: the timer's default. */
 const SUBMISSION_SECONDS = 0.25;
 
+/** Share of a budget that is kept back for what comes after the groups. */
+const RESERVED_SHARE = 0.15;
+
 /** Seconds of a check for each element of K, before any was seen. */
 const CHECK_SECONDS_PER_ELEMENT = 4e-8;
 
@@ -27,6 +30,7 @@ export class Budget {
   readonly #samples: { minimum: number; maximum: number };
   readonly #deadline: number;
   readonly #now: () => number;
+  readonly #seconds: number;
   readonly #scales = new Map<string, number>();
   /** Wall-clock seconds of a submission beyond its work: submitting, polling. Learned. */
   #overhead: number | undefined;
@@ -43,6 +47,7 @@ export class Budget {
     this.#calibration = options.calibration;
     this.#samples = options.samples;
     this.#now = options.now ?? (() => performance.now() / 1e3);
+    this.#seconds = options.seconds;
     this.#deadline = this.#now() + options.seconds;
   }
 
@@ -106,7 +111,7 @@ export class Budget {
 
   /** Seconds of one case with a number of samples, its check included. */
   caseSeconds(entry: PlannedCase, samples: number): number {
-    if (!entry.plan || entry.skip) return 0;
+    if (!entry.plan || entry.skip || entry.predictedOnly) return 0;
     const seconds = this.predict(entry);
     const warmUp = seconds < LONG_SECONDS ? 1 : 0;
     const staged = entry.plan.stages.length > 1 && seconds < STAGED_SECONDS ? 1 : 0;
@@ -125,6 +130,15 @@ export class Budget {
     let seconds = baseline ? this.caseSeconds(baseline, 2 * rounds) : 0;
     for (const entry of candidates) seconds += this.caseSeconds(entry, 2 * rounds);
     return seconds;
+  }
+
+  /**
+   * Seconds to keep back for cases that come after all groups, so that the heaviest group does not
+   * take them: what they need, and no more than a share of the whole budget.
+   */
+  reserve(cases: readonly PlannedCase[]): number {
+    const needed = cases.reduce((sum, entry) => sum + this.caseSeconds(entry, 2), 0);
+    return Math.min(needed, RESERVED_SHARE * this.#seconds);
   }
 
   /**

@@ -27,6 +27,7 @@ import {
 import { sha256 } from "./environment.ts";
 import { compareGradients } from "./gradient_check.ts";
 import type { CheckRecord } from "./result_schema.ts";
+import { dilatedScores, glaScores, type ScoreCheckOptions } from "./score_check.ts";
 import { checkTile, tieTolerance, tileRows, uncoveredRows } from "./selection_check.ts";
 
 /** What is compared. */
@@ -115,7 +116,7 @@ export async function checkOutputs(
   for (const sample of sampleHeads(options, geometry)) {
     const own = headSelection(selection, { head: sample.head, geometry });
     const more = { ...options, sample, geometry, selection: own };
-    parts.push(await checkSelection(gpu, more));
+    parts.push(...await checkSelection(gpu, prepared, more));
     parts.push(...await checkLighthouse(gpu, prepared, more));
     if (gradients) parts.push(...await checkGradients(gpu, prepared, more));
   }
@@ -189,7 +190,8 @@ export function failureOf(check: CheckRecord): string | undefined {
   return `check of ${part.name} failed${error}${part.detail ? ` (${part.detail})` : ""}`;
 }
 
-function summarizeParts(parts: readonly Part[], { problem, extent }: CheckOptions): CheckRecord {
+function summarizeParts(parts: readonly Part[], options: CheckOptions): CheckRecord {
+  const { problem, extent } = options;
   const merged = mergeParts(parts);
   const gradients = merged.filter((part) => part.name.startsWith("gradient"));
   const worst = worstOf([
@@ -201,18 +203,30 @@ function summarizeParts(parts: readonly Part[], { problem, extent }: CheckOption
     passed: merged.every((part) => part.passed),
     method:
       (problem.lighthouse
-        ? `${what}, log-sum-exp and selection against float64 on the same inputs`
+        ? `${what}, log-sum-exp and ${selectionMethod(problem)} against float64 on the same inputs`
         : `${what} and its log-sum-exp against float64 on the same inputs`) +
-      (gradients.length > 0 ? `; ${gradientMethod(extent)}` : ""),
+      (gradients.length > 0 ? `; ${gradientMethod(options)}` : ""),
     maxError: worst?.maxError ?? null,
     tolerance: worst?.tolerance ?? null,
     parts: merged,
   };
 }
 
-function gradientMethod(extent: CheckOptions["extent"]): string {
-  return extent === "whole"
-    ? "all rows of dQ, dK and dV against float64"
+/** Selection by scores that round differently cannot be told from float64 scores alone. */
+function selectionMethod({ lighthouse }: Problem): string {
+  return lighthouse!.scorer === "norm"
+    ? "selection"
+    : "sampled scores, with the selection as the device's own scores choose it,";
+}
+
+/** Gradients do not depend on the scorer once the selection is known. */
+function wholeGradients({ lighthouse }: Problem): boolean {
+  return lighthouse === undefined || lighthouse.scorer === "norm";
+}
+
+function gradientMethod({ extent, problem }: CheckOptions): string {
+  return extent === "whole" && wholeGradients(problem)
+    ? "all rows of dQ, dK and dV of the last head, and some of the others, against float64"
     : "sampled rows of dQ, dK and dV against float64, for dK and dV of rows before the last few " +
       "with the device's own log-sum-exp, and delta from its own output";
 }
@@ -391,7 +405,7 @@ async function checkBare(
 }
 
 /** Gradients whose rows are compared at full size: each costs a pass over the sequence. */
-const GRADIENT_EDGES: readonly number[] = [0, 1, 63, 128];
+const GRADIENT_EDGES: readonly number[] = [0, 127];
 
 /** Rows at the end whose statistics are recomputed in float64. */
 const EXACT_ROWS = 4;
@@ -412,14 +426,16 @@ async function checkGradients(
   const inner = [pcg((seed + 104729) >>> 0) % context];
   // A window's rows all get the same share of its gradient; a tail and a random row see each level.
   const chosen = head === heads - 1 ? [...GRADIENT_EDGES, ...inner, ...last] : last;
-  const rows = extent === "whole" ? sample.rows : [...new Set(chosen)]
+  // Heads run the same code, and so do scorers: one whole one is enough where each takes seconds.
+  const whole = extent === "whole" && head === heads - 1 && wholeGradients(problem);
+  const rows = whole ? sample.rows : [...new Set(chosen)]
     .filter((row) => row >= 0 && row < context)
     .sort((a, b) => a - b);
   const comparisons = await compareGradients(gpu, prepared, {
     ...options,
     head,
     rows,
-    exactFrom: (all) => extent === "whole" ? 0 : head === heads - 1 ? all - EXACT_ROWS : all,
+    exactFrom: (all) => whole ? 0 : head === heads - 1 ? all - EXACT_ROWS : all,
     gathered: geometry && selection ? { geometry, selection } : undefined,
   });
   return (["q", "k", "v"] as const).map((name) =>
@@ -438,43 +454,91 @@ interface LighthouseCheck extends CheckOptions {
   readonly selection: Int32Array;
 }
 
-async function checkSelection(gpu: Gpu, options: LighthouseCheck): Promise<Part> {
+async function checkSelection(
+  gpu: Gpu,
+  prepared: Prepared,
+  options: LighthouseCheck,
+): Promise<Part[]> {
   const { inputs, problem, sample, geometry, selection, signal } = options;
   const { head } = sample;
-  const { headDim } = problem.shape;
+  const { headDim, context } = problem.shape;
+  const norms = problem.lighthouse!.scorer === "norm";
+  const device = norms ? undefined : await readDeviceScores(prepared, head);
   let ties = 0;
   for (const tile of sample.tiles) {
     signal?.throwIfAborted();
     const { first, rows } = tileRows(geometry, tile);
-    const scores = {
-      query: await squaredNorms(gpu, inputs.q, { head, first, rows }),
-      key: await squaredNorms(gpu, inputs.k, { head, first, rows }),
-    };
+    const scores = device
+      ? {
+        query: Float64Array.from(device.query.subarray(first, first + rows)),
+        key: Float64Array.from(device.key.subarray(first, first + rows)),
+      }
+      : {
+        query: await squaredNorms(gpu, inputs.q, { head, first, rows }),
+        key: await squaredNorms(gpu, inputs.k, { head, first, rows }),
+      };
     const { gatheredPerTile: each } = geometry;
     const verdict = checkTile(selection.subarray(tile * each, (tile + 1) * each), {
       geometry,
       tile,
       scores,
-      tolerance: tieTolerance(headDim),
+      // From the very scores that the device ranked by, equal scores alone are ties.
+      tolerance: device ? 0 : tieTolerance(headDim),
     });
     ties += verdict.ties;
     if (!verdict.passed) {
-      return {
+      return [{
         name: "selection",
         passed: false,
         maxError: null,
         tolerance: null,
         detail: `head ${head}, tile ${tile}: ${verdict.detail}`,
-      };
+      }];
     }
   }
-  return {
+  const part: Part = {
     name: "selection",
     passed: true,
     maxError: null,
     tolerance: null,
-    detail: `${sample.tiles.length} tiles as float64 scores choose, ${ties} entries tied`,
+    detail: `${sample.tiles.length} tiles as ${
+      device ? "the device's own" : "float64"
+    } scores choose, ${ties} entries tied`,
   };
+  if (!device || head !== problem.shape.heads - 1) return [part];
+  const { extent, seed } = options;
+  const random = (draw: number) => pcg((seed + 15485863 * draw) >>> 0) % context;
+  const rows = [
+    ...new Set([0, 1, 5, 64, context - 1, ...range(extent === "whole" ? 27 : 1).map(random)]),
+  ]
+    .filter((row) => row < context)
+    .sort((a, b) => a - b);
+  return [part, await checkScores(gpu, { ...options, head, rows, device })];
+}
+
+async function readDeviceScores({ outputs }: Prepared, head: number) {
+  if (!outputs.readScores) throw new TypeError("check scores: the implementation tells none");
+  return await outputs.readScores(head);
+}
+
+/** Both scores of some rows against float64, each with a derived tolerance. */
+async function checkScores(
+  gpu: Gpu,
+  options: ScoreCheckOptions & { device: { query: Float32Array; key: Float32Array } },
+): Promise<Part> {
+  const { problem, head, device } = options;
+  const dilated = problem.lighthouse!.scorer === "dilated";
+  const found = await (dilated ? dilatedScores : glaScores)(gpu, options);
+  return partOf(
+    "scores",
+    found.flatMap(({ row, query, key }) =>
+      ([["query", query], ["key", key]] as const).map(([name, { score, tolerance }]) => ({
+        label: `${name} score, head ${head}, row ${row}`,
+        error: maxDifference([device[name][row]], [score]),
+        tolerance,
+      }))
+    ),
+  );
 }
 
 async function squaredNorms(

@@ -5,7 +5,11 @@
  */
 import { dense } from "../kernels/dense_attention/dense_layer.ts";
 import { denseNaive } from "../kernels/dense_attention/dense_attention_naive.ts";
-import { lighthouseNorm } from "../kernels/lighthouse/lighthouse_attention.ts";
+import {
+  lighthouseDilated,
+  lighthouseGla,
+  lighthouseNorm,
+} from "../kernels/lighthouse/lighthouse_attention.ts";
 import type { Direction, Implementation, LighthouseOptions } from "../kernels/implementation.ts";
 
 /** An implementation and what the suites need to know of it. */
@@ -24,5 +28,14 @@ const DIRECTIONS = ["forward", "backward", "forward-backward"] as const;
 export const IMPLEMENTATIONS: readonly Registration[] = [
   { implementation: dense, kind: "dense", directions: DIRECTIONS },
   { implementation: denseNaive, kind: "dense", directions: ["forward"] },
-  { implementation: lighthouseNorm, kind: "lighthouse", scorer: "norm", directions: DIRECTIONS },
+  lighthouse(lighthouseNorm, "norm"),
+  lighthouse(lighthouseDilated, "dilated"),
+  lighthouse(lighthouseGla, "gla"),
 ];
+
+function lighthouse(
+  implementation: Implementation,
+  scorer: LighthouseOptions["scorer"],
+): Registration {
+  return { implementation, kind: "lighthouse", scorer, directions: DIRECTIONS };
+}

@@ -360,15 +360,23 @@ async function recordRatio(
 /**
  * Measures a group: the baseline stays prepared, and as many candidates as fit the memory together
  * share its rounds. Cases that no longer fit the budget are skipped with the prediction.
+ *
+ * @param options `allowance`: seconds for the group; `reserve`: seconds of the budget that belong to
+ * what comes after all groups.
  */
 export async function measureGroup(
   session: Session,
   group: PlannedGroup,
-  options: { allowance: number },
+  options: { allowance: number; reserve?: number },
 ): Promise<void> {
   const { budget } = session;
   const deadline = performance.now() / 1e3 + options.allowance;
-  const open = (entry: PlannedCase | undefined) => entry?.plan && !entry.skip ? entry : undefined;
+  const open = (entry: PlannedCase | undefined) =>
+    entry?.plan && !entry.skip && !entry.predictedOnly ? entry : undefined;
+  for (const entry of [group.baseline, ...group.candidates]) {
+    if (!entry?.predictedOnly || entry.skip || session.finished(entry.id)) continue;
+    await recordPrediction(session, entry);
+  }
   const waiting = group.candidates.filter((entry) =>
     open(entry) && session.finished(entry.id) === undefined
   );
@@ -469,16 +477,26 @@ export async function measureGroup(
   /** False, and recorded as skipped, when the least number of samples would overrun the budget. */
   async function affordable(entry: PlannedCase): Promise<boolean> {
     const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
-    if (needed <= budget.left) return true;
+    if (needed <= budget.left - (options.reserve ?? 0)) return true;
     if (session.finished(entry.id)) return false;
     const one = budget.predict(entry);
     const reason = `predicted ${one.toPrecision(3)} s for one execution and ` +
       `${needed.toPrecision(3)} s for the case; ` +
-      `${Math.max(0, budget.left).toPrecision(3)} s of the budget are left`;
+      `${
+        Math.max(0, budget.left - (options.reserve ?? 0)).toPrecision(3)
+      } s of the budget are left`;
     const record = caseRecord(entry, { status: "skipped", reason });
     await session.record({ ...record, predictedSeconds: one });
     return false;
   }
+}
+
+/** Records a case that is not run, with what it would have taken by what was seen so far. */
+async function recordPrediction(session: Session, entry: PlannedCase): Promise<void> {
+  const predictedSeconds = session.budget.predict(entry);
+  const reason = `not run: predicted ${predictedSeconds.toPrecision(3)} s for one execution`;
+  const record = caseRecord(entry, { status: "skipped", reason });
+  await session.record({ ...record, predictedSeconds });
 }
 
 function nextRound(running: Running | undefined): number {

@@ -29,6 +29,7 @@ export interface PlanOptions {
   levels?: readonly number[];
   pooling?: readonly number[];
   k?: readonly KRule[];
+  dilations?: readonly number[];
   /** Samples of each case, instead of the profile's range. */
   samples?: number;
   budgetSeconds?: number;
@@ -54,8 +55,12 @@ export interface PlannedCase {
   readonly plan?: ImplementationPlan;
   /** Why it will not run. */
   readonly skip?: string;
+  /** Its time is predicted and not measured. */
+  readonly predictedOnly?: boolean;
   /** Id of the correctness case that has to pass first; absent for correctness cases. */
   readonly gate?: string;
+  /** Direction of that case: one that runs both passes checks the forward pass too. */
+  readonly gateDirection?: Direction;
 }
 
 /** Cases that share inputs; each candidate is interleaved with the baseline. */
@@ -93,9 +98,15 @@ export function planRun(
   const dtype = chooseDtype(profile.dtype, device);
   const context: Planning = { profile, dtype, device, registry };
   const explicit = SHAPE_OPTIONS.some((name) => options[name] !== undefined);
-  const timed = latencyCases(context);
-  refuseImpossible(timed, explicit);
-  const throughput = profile.suites.includes("throughput") ? throughputCases(context) : [];
+  const found = latencyCases(context);
+  const thorough = throughoutChecked([
+    ...found,
+    ...profile.suites.includes("throughput") ? throughputCases(context) : [],
+  ]);
+  const timed = thorough.filter(({ suite }) => suite === "latency");
+  const named = options.implementations !== undefined || options.scorers !== undefined;
+  refuseImpossible(timed, { registry, explicit, named });
+  const throughput = thorough.filter(({ suite }) => suite === "throughput");
   const latency = profile.suites.includes("latency") ? timed : [];
   const needed = [...latency, ...throughput].filter((entry) => !entry.skip);
   const checks = checkCases(context, profile.suites.includes("correctness") ? timed : needed);
@@ -121,10 +132,15 @@ export function planIdentity(plan: RunPlan): unknown {
   });
   return {
     checks: plan.checks.map(identity),
-    groups: plan.groups.map((group) => [
-      group.baseline ? identity(group.baseline) : null,
-      ...group.candidates.map(identity),
-    ]),
+    // How cases share a device's memory does not matter.
+    groups: [
+      ...new Map(
+        plan.groups.flatMap(({ baseline, candidates }) => [
+          ...baseline ? [baseline] : [],
+          ...candidates,
+        ]).map((entry) => [entry.id, identity(entry)]),
+      ).values(),
+    ].sort((a, b) => a.id < b.id ? -1 : 1),
     throughput: plan.throughput.map(identity),
     samples: plan.profile.samples,
   };
@@ -156,7 +172,21 @@ const ASSUMED_SHARE = 0.15;
 /** Share of the device's memory that a case may take: the rest is the system's and the driver's. */
 const MEMORY_SHARE = 0.9;
 
-const SHAPE_OPTIONS = ["contexts", "heads", "headDims", "levels", "pooling", "k"] as const;
+const SHAPE_OPTIONS = [
+  "contexts",
+  "heads",
+  "headDims",
+  "levels",
+  "pooling",
+  "k",
+  "dilations",
+] as const;
+
+/** Lighthouse options to be combined, and what they are combined for. */
+type Grid = Pick<Profile, "levels" | "pooling" | "k" | "dilations">;
+type Sweep =
+  & Grid
+  & Partial<Pick<Profile["sweeps"][number], "implementations" | "directions" | "predictedOnly">>;
 
 interface Planning {
   readonly profile: Profile;
@@ -184,6 +214,7 @@ function applyOptions(
     }
   }
   const grid = SHAPE_OPTIONS.some((name) => options[name] !== undefined);
+  const named = options.implementations !== undefined || options.scorers !== undefined;
   const contexts = [...options.contexts ?? profile.contexts];
   const samples = options.samples === undefined
     ? profile.samples
@@ -201,12 +232,36 @@ function applyOptions(
     levels: [...options.levels ?? profile.levels],
     pooling: [...options.pooling ?? profile.pooling],
     k: [...options.k ?? profile.k],
+    dilations: [...options.dilations ?? profile.dilations],
+    longest: options.contexts ? undefined : profile.longest,
     // Options that shape the grid replace the sweeps: the user's grid is the sweep then.
-    sweeps: grid ? [] : profile.sweeps,
-    throughput: options.contexts ? { contexts: [Math.max(...contexts)] } : profile.throughput,
+    sweeps: grid
+      ? []
+      : named
+      ? profile.sweeps.flatMap((sweep) => narrow(sweep, { ...options, implementations }))
+      : profile.sweeps.flatMap((sweep) =>
+        narrow(sweep, { ...options, implementations: sweep.implementations ?? [] })
+      ),
+    throughput: {
+      contexts: options.contexts ? [Math.max(...contexts)] : profile.throughput.contexts,
+      directions: options.directions ? undefined : profile.throughput.directions,
+    },
     samples,
     budgetSeconds: options.budgetSeconds ?? profile.budgetSeconds,
   };
+}
+
+/** What options leave of a sweep: nothing where they name none of its Lighthouse settings. */
+function narrow(
+  sweep: Profile["sweeps"][number],
+  options: { implementations: readonly string[]; directions?: readonly Direction[] },
+): Profile["sweeps"] {
+  const implementations = sweep.implementations?.filter((name) =>
+    options.implementations.includes(name)
+  );
+  const directions = sweep.directions?.filter((name) => options.directions?.includes(name) ?? true);
+  if (implementations?.every((name) => name === BASELINE) || directions?.length === 0) return [];
+  return [{ ...sweep, implementations, directions }];
 }
 
 function chooseImplementations(
@@ -247,25 +302,29 @@ function latencyCases(planning: Planning): PlannedCase[] {
     const sweeps = [...new Set([...seen?.sweeps ?? [], ...entry.sweeps])];
     cases.set(entry.id, { ...seen ?? entry, kRule: seen?.kRule ?? entry.kRule, sweeps });
   };
-  const each = (
-    context: number,
-    sweep: string,
-    grid: Pick<Profile, "levels" | "pooling" | "k">,
-  ) => {
-    for (const direction of profile.directions) {
+  const each = (context: number, sweep: string, grid: Sweep) => {
+    for (const direction of grid.directions ?? profile.directions) {
+      if (sweep === "context" && context > (profile.longest?.[direction] ?? Infinity)) continue;
       for (const heads of profile.heads) {
         for (const headDim of profile.headDims) {
           const shape = { heads, context, headDim, dtype: planning.dtype };
-          for (const name of profile.implementations) {
-            planImplementation(planning, { name, direction, shape, grid, suite: "latency" })
-              .forEach((entry) => add({ ...entry, sweeps: [sweep] }));
+          for (const name of [...grid.implementations ?? profile.implementations]) {
+            const options = { name, direction, shape, grid, suite: "latency" as const };
+            for (const entry of planImplementation(planning, options)) {
+              const predictedOnly = grid.predictedOnly?.includes(name);
+              add({ ...entry, sweeps: [sweep], ...(predictedOnly && { predictedOnly }) });
+            }
           }
         }
       }
     }
   };
-  for (const context of profile.contexts) each(context, "context", profile);
-  for (const sweep of profile.sweeps) each(sweep.context, sweep.name, sweep);
+  for (const context of profile.contexts) {
+    each(context, "context", { ...profile, directions: undefined, implementations: undefined });
+  }
+  for (const sweep of profile.sweeps) {
+    each(sweep.context, sweep.name, { dilations: profile.dilations, ...sweep });
+  }
   return [...cases.values()];
 }
 
@@ -275,9 +334,12 @@ function throughputCases(planning: Planning): PlannedCase[] {
     levels: profile.levels.slice(0, 1),
     pooling: profile.pooling.slice(0, 1),
     k: profile.k.slice(0, 1),
+    dilations: profile.dilations.slice(0, 1),
   };
-  return profile.throughput.contexts.flatMap((context) =>
-    profile.directions.flatMap((direction) =>
+  const { contexts, directions = profile.directions } = profile.throughput;
+  const chosen = directions.filter((direction) => profile.directions.includes(direction));
+  return contexts.flatMap((context) =>
+    chosen.flatMap((direction) =>
       profile.implementations.flatMap((name) =>
         planImplementation(planning, {
           name,
@@ -303,7 +365,7 @@ function planImplementation(
     name: string;
     direction: Direction;
     shape: Problem["shape"];
-    grid: Pick<Profile, "levels" | "pooling" | "k">;
+    grid: Grid;
     suite: SuiteName;
   },
 ): PlannedCase[] {
@@ -311,25 +373,20 @@ function planImplementation(
   const entry = planning.registry.find((entry) => entry.implementation.name === name);
   if (!entry || !entry.directions.includes(direction)) return [];
   const build = (work: Omit<Problem, "direction">, kRule?: KRule) => {
-    const problem: Problem = direction === "forward" ? work : { ...work, direction };
-    const check = checkProblem(problem);
-    return planCase(planning, {
-      suite,
-      name,
-      direction,
-      problem,
-      kRule,
-      gate: caseId({ suite: "correctness", name, direction, problem: check }),
-    });
+    return planCase(planning, { suite, name, direction, problem: turn(work, direction), kRule });
   };
   if (entry.kind === "dense") return [build({ shape })];
   const scorer = entry.scorer ?? "norm";
+  const dilations = scorer === "norm" ? [undefined] : grid.dilations;
   return grid.levels.flatMap((levels) =>
     grid.pooling.flatMap((pooling) =>
-      grid.k.map((rule) => {
-        const k = resolveK(rule, shape.context);
-        return build({ shape, lighthouse: { levels, pooling, k, scorer } }, rule);
-      })
+      grid.k.flatMap((rule) =>
+        dilations.map((dilation) => {
+          const k = resolveK(rule, shape.context);
+          const lighthouse = { levels, pooling, k, scorer, ...(dilation && { dilation }) };
+          return build({ shape, lighthouse }, rule);
+        })
+      )
     )
   );
 }
@@ -342,11 +399,10 @@ function planCase(
     direction: Direction;
     problem: Problem;
     kRule?: KRule;
-    gate?: string;
   },
 ): PlannedCase {
   const { device, registry } = planning;
-  const { suite, name, direction, problem, kRule, gate } = options;
+  const { suite, name, direction, problem, kRule } = options;
   const base = {
     id: caseId(options),
     suite,
@@ -355,7 +411,6 @@ function planCase(
     problem,
     kRule,
     sweeps: [],
-    gate,
   };
   const { implementation } = registry.find((entry) => entry.implementation.name === name)!;
   try {
@@ -393,9 +448,41 @@ export function caseId(
 export function checkProblem(problem: Problem): Problem {
   const { shape, lighthouse } = problem;
   if (!lighthouse) return { ...problem, shape: { ...shape, heads: 2, context: 193 } };
-  const context = 128 * lighthouse.pooling ** (lighthouse.levels - 1);
+  const windows = 128 * lighthouse.pooling ** (lighthouse.levels - 1);
+  const { dilation = 1 } = lighthouse;
+  const context = windows * dilation / greatestCommonDivisor(windows, dilation);
   const heads = context <= 2048 ? 2 : 1;
   return { ...problem, shape: { ...shape, heads, context }, lighthouse: { ...lighthouse, k: 128 } };
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+/** The same work in another direction. */
+function turn({ shape, lighthouse }: Problem, direction: Direction): Problem {
+  const work = { shape, ...(lighthouse && { lighthouse }) };
+  return direction === "forward" ? work : { ...work, direction };
+}
+
+/** Cases with their gates: where both passes are checked anyway, the forward pass alone is not. */
+function throughoutChecked(cases: readonly PlannedCase[]): PlannedCase[] {
+  const gateOf = ({ implementation: name, problem }: PlannedCase, direction: Direction) =>
+    caseId({
+      suite: "correctness",
+      name,
+      direction,
+      problem: checkProblem(turn(problem, direction)),
+    });
+  const both = "forward-backward";
+  const planned = new Set(
+    cases.filter((entry) => entry.plan && entry.direction === both)
+      .map((entry) => gateOf(entry, both)),
+  );
+  return cases.map((entry) => {
+    const gateDirection = planned.has(gateOf(entry, both)) ? both : entry.direction;
+    return { ...entry, gateDirection, gate: gateOf(entry, gateDirection) };
+  });
 }
 
 function checkCases(planning: Planning, timed: readonly PlannedCase[]): PlannedCase[] {
@@ -405,8 +492,9 @@ function checkCases(planning: Planning, timed: readonly PlannedCase[]): PlannedC
     const entry = planCase(planning, { suite: "correctness", name, direction, problem });
     if (!checks.has(entry.id)) checks.set(entry.id, entry);
   };
-  for (const entry of timed) {
-    if (entry.plan) add(entry.implementation, entry.direction, checkProblem(entry.problem));
+  for (const { plan, implementation, gateDirection, problem } of timed) {
+    if (!plan || !gateDirection) continue;
+    add(implementation, gateDirection, checkProblem(turn(problem, gateDirection)));
   }
   if (!profile.suites.includes("correctness")) return [...checks.values()];
   for (const name of profile.checkedOnly) {
@@ -445,8 +533,14 @@ function groupCases(
       groups.push({ candidates: [entry] });
     }
   }
-  const work = (group: PlannedGroup) =>
-    (group.baseline ?? group.candidates[0]).problem.shape.context;
+  // The longest execution of a group decides; equal ones stay in the order of the profile.
+  const work = ({ baseline, candidates }: PlannedGroup) =>
+    Math.max(
+      0,
+      ...[baseline, ...candidates].map((entry) =>
+        entry?.plan && !entry.predictedOnly ? entry.plan.flops : 0
+      ),
+    );
   return groups.sort((a, b) => work(a) - work(b));
 }
 
@@ -456,6 +550,7 @@ function fitTogether(
   device: PlannedDevice,
 ): boolean {
   if (!baseline?.plan || !candidate.plan || baseline.skip || candidate.skip) return true;
+  if (baseline.predictedOnly) return true;
   const { heads, context, headDim, dtype } = candidate.problem.shape;
   const inputs = 3 * heads * context * headDim * (dtype === "f16" ? 2 : 4);
   return baseline.plan.peakBytes + candidate.plan.peakBytes - inputs <= usableMemory(device);
@@ -475,21 +570,24 @@ function memoryReason(bytes: number, limit: number): string {
 }
 
 /** Throws when options ask for a combination that cannot be computed, and for nothing else. */
-function refuseImpossible(cases: readonly PlannedCase[], explicit: boolean): void {
-  const byImplementation = new Map<string, PlannedCase[]>();
-  for (const entry of cases) {
-    byImplementation.set(entry.implementation, [
-      ...byImplementation.get(entry.implementation) ?? [],
-      entry,
-    ]);
-  }
+function refuseImpossible(
+  cases: readonly PlannedCase[],
+  options: { registry: readonly Registration[]; explicit: boolean; named: boolean },
+): void {
+  const { registry, explicit, named } = options;
   if (cases.length === 0) {
     throw new UsageError("the options leave nothing to measure: no implementation matches");
   }
-  for (const entries of byImplementation.values()) {
-    const impossible = entries.filter((entry) => !entry.plan);
-    if (explicit && impossible.length === entries.length) {
-      throw new UsageError(impossible[0].skip!);
-    }
+  if (!explicit && !named) return;
+  // What was named must run; of what the profile brings, one of each kind is enough.
+  const groupOf = ({ implementation }: PlannedCase) =>
+    named
+      ? implementation
+      : registry.find((entry) => entry.implementation.name === implementation)!.kind;
+  for (const group of new Set(cases.map(groupOf))) {
+    const entries = cases.filter((entry) => groupOf(entry) === group);
+    if (!entries.every((entry) => entry.skip)) continue;
+    const [{ id, plan, skip }] = entries;
+    throw new UsageError(plan ? `${id}: ${skip}` : skip!);
   }
 }

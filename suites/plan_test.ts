@@ -59,19 +59,65 @@ Deno.test("every profile plans on a large device; only impossible grid points ar
   }
 });
 
-Deno.test("the paper profile reaches 512K with k = 8192 and merges sweeps that share a point", () => {
-  const { groups } = plan({ profile: "paper" });
-  const contexts = groups.map((group) => group.baseline!.problem.shape.context);
-  assert.deepEqual(contexts, [8192, 16384, 32768, 65536, 98304, 131072, 262144, 524288]);
-  const last = groups.at(-1)!.candidates[0];
-  assert.equal(last.problem.lighthouse!.k, 8192);
-  assert.equal(last.plan!.gathered, 98304);
-  const shared = groups[4].candidates.find(({ id }) => id.endsWith("L3-p2-k1536"))!;
-  assert.deepEqual(shared.sweeps, ["k", "pooling", "levels"]);
+Deno.test("the paper profile covers its figure in both directions, the grid, and 1M", () => {
+  const { groups, checks } = plan({ profile: "paper" });
+  const contexts = (direction: string) =>
+    groups.filter(({ baseline }) => baseline!.direction === direction)
+      .map(({ baseline }) => baseline!.problem.shape.context);
+  const figure = [8192, 16384, 32768, 65536, 98304, 131072];
+  assert.deepEqual(contexts("forward"), [...figure, 1048576, 262144, 524288]);
+  assert.deepEqual(contexts("forward-backward"), [...figure, 262144, 524288]);
+  const find = (context: number, direction = "forward") =>
+    groups.find(({ baseline }) =>
+      baseline!.problem.shape.context === context && baseline!.direction === direction
+    )!;
+  const longest = find(524288).candidates;
+  assert.deepEqual(longest.map(({ implementation }) => implementation), [
+    "lighthouse-norm",
+    "lighthouse-dilated",
+    "lighthouse-gla",
+  ]);
+  assert.deepEqual(longest.map(({ problem }) => problem.lighthouse!.k), [8192, 8192, 8192]);
+  assert.deepEqual(longest.map(({ problem }) => problem.lighthouse!.dilation), [undefined, 4, 4]);
+  assert.equal(longest[0].plan!.gathered, 98304);
+  // Dense attention at 1M is predicted, not run.
+  const million = find(1048576);
+  assert.equal(million.baseline!.predictedOnly, true);
+  assert.deepEqual(million.candidates.map(({ skip }) => skip), [undefined]);
+  const grid = find(98304).candidates;
+  const shared = grid.find(({ id }) => id.endsWith("L3-p2-k1536"))!;
+  assert.deepEqual(shared.sweeps, ["k", "pooling", "levels", "grid"]);
+  const impossible = grid.filter(({ skip }) => skip);
+  assert.ok(impossible.length > 0 && impossible.length < grid.length / 2);
+  assert.ok(
+    impossible.every(({ skip, sweeps }) => skip!.startsWith("plan lighthouse: ") && sweeps),
+  );
+  assert.ok(find(98304, "forward-backward").candidates.length > 8);
+  // What is checked in both directions is not checked forward once more.
+  assert.equal(longest[0].gate, checks.find(({ id }) => id.includes("lighthouse-norm"))!.id);
+  assert.ok(longest[0].gate!.includes("forward-backward"));
+});
+
+Deno.test("the scorers, directions and dilations of options are combined", () => {
+  const options: PlanOptions = {
+    profile: "smoke",
+    contexts: [8192],
+    scorers: ["norm", "dilated"],
+    directions: ["backward"],
+    dilations: [2, 8],
+  };
+  const [{ candidates, baseline }] = plan(options).groups;
+  assert.equal(baseline!.id, "latency/dense/backward/N8192-H1-d64-f16");
+  assert.deepEqual(candidates.map(({ id }) => id), [
+    "latency/lighthouse-norm/backward/N8192-H1-d64-f16-L3-p4-k128",
+    "latency/lighthouse-dilated/backward/N8192-H1-d64-f16-L3-p4-k128-δ2",
+    "latency/lighthouse-dilated/backward/N8192-H1-d64-f16-L3-p4-k128-δ8",
+  ]);
 });
 
 Deno.test("a grid point that cannot be computed is skipped with its reason", () => {
-  const { groups } = plan({ profile: "smoke", contexts: [8192], k: [128, 1536] });
+  const scorers = ["norm"];
+  const { groups } = plan({ profile: "smoke", contexts: [8192], k: [128, 1536], scorers });
   const [small, large] = groups[0].candidates;
   assert.equal(small.skip, undefined);
   assert.match(large.skip!, /plan lighthouse: /);
@@ -80,10 +126,14 @@ Deno.test("a grid point that cannot be computed is skipped with its reason", () 
 Deno.test("options that leave only the impossible are a usage error in one line", () => {
   const cases: [PlanOptions, RegExp][] = [
     [{ profile: "smoke", contexts: [8192], k: [1536] }, /plan lighthouse: /],
+    [{ profile: "smoke", k: [100] }, /k 100 is not a whole number from 128|k 100 is not/],
+    [{ profile: "smoke", k: [200] }, /k 200 is not a multiple of 128/],
+    [{ profile: "smoke", contexts: [1024] }, /leaves 64 coarsest entries a tile/],
+    [{ profile: "smoke", scorers: ["dilated"], dilations: [3] }, /dilation 3 does not divide/],
     [{ profile: "smoke", headDims: [7] }, /head dimension 7 is not one of/],
     [{ profile: "smoke", pooling: [3] }, /pooling 3 is not a power of two/],
     [{ profile: "nope" }, /profile nope is not one of smoke, standard, paper/],
-    [{ profile: "smoke", scorers: ["nope"] }, /scorer nope is not one of norm/],
+    [{ profile: "smoke", scorers: ["nope"] }, /scorer nope is not one of norm, dilated, gla/],
     [{ profile: "smoke", implementations: ["nope"] }, /implementation nope is not one of dense/],
   ];
   for (const [options, message] of cases) {
@@ -97,7 +147,8 @@ Deno.test("options that leave only the impossible are a usage error in one line"
 
 Deno.test("memory: what cannot fit is skipped with the bytes, pairs that cannot are split", () => {
   const small = { ...h100, deviceMemoryBytes: 5 * 2 ** 30 };
-  const options = { profile: "paper", contexts: [8192, 524288] };
+  const directions = ["forward" as const];
+  const options = { profile: "paper", contexts: [8192, 524288], scorers: ["norm"], directions };
   const { groups, notes } = plan(options, { ...small, deviceMemoryBytes: 2 * 2 ** 30 });
   const last = groups.find((group) => group.baseline?.problem.shape.context === 524288)!;
   assert.match(last.baseline!.skip!, /^needs 4311744512 bytes of device memory, 1932735283 may/);
@@ -109,6 +160,17 @@ Deno.test("memory: what cannot fit is skipped with the bytes, pairs that cannot 
   const split = plan(options, { ...small, deviceMemoryBytes: both });
   assert.equal(split.notes.length, 1);
   assert.equal(split.groups.filter((group) => group.baseline === undefined).length, 1);
+});
+
+Deno.test("memory: a shape that does not fit and is all that was asked for is a usage error", () => {
+  const small = { ...h100, deviceMemoryBytes: 2 ** 30 };
+  assert.throws(
+    () => plan({ profile: "paper", contexts: [524288] }, small),
+    (error) =>
+      error instanceof UsageError &&
+      /^latency\/dense\/forward\/N524288.* needs \d+ bytes of device memory, \d+ may be used$/
+        .test(error.message),
+  );
 });
 
 Deno.test("dtype auto follows the device, and the identity ignores predictions and memory", () => {

@@ -35,13 +35,21 @@ export const kRuleSchema = z.union([count, z.string().regex(/^N\/[1-9]\d*$/)]);
 /** A selection budget or the rule that gives it. */
 export type KRule = z.infer<typeof kRuleSchema>;
 
-/** A grid of Lighthouse options at one context, measured against dense attention there. */
+/**
+ * A grid of Lighthouse options at one context, measured against dense attention there. What is left
+ * out comes from the profile.
+ */
 export const sweepSchema = z.strictObject({
-  name: z.enum(["k", "pooling", "levels", "scorer"]),
+  name: z.enum(["context", "k", "pooling", "levels", "scorer", "grid"]),
   context: count,
   levels: list(count),
   pooling: list(count),
   k: list(kRuleSchema),
+  dilations: list(count).optional(),
+  implementations: list(z.string()).optional(),
+  directions: list(z.enum(DIRECTIONS)).optional(),
+  /** Implementations whose time is predicted and not measured. */
+  predictedOnly: list(z.string()).optional(),
 });
 
 /** One layer whose context is cut into shards; for every Lighthouse implementation of the profile. */
@@ -68,6 +76,8 @@ export const profileSchema = z.strictObject({
   checkedOnly: z.array(z.string()),
   directions: list(z.enum(DIRECTIONS)),
   contexts: list(count),
+  /** The longest context of a direction, where that is not the longest of all. */
+  longest: z.partialRecord(z.enum(DIRECTIONS), count).optional(),
   heads: list(count),
   headDims: list(count),
   /** `auto`: f16 where the device has it, else f32. */
@@ -75,8 +85,14 @@ export const profileSchema = z.strictObject({
   levels: list(count),
   pooling: list(count),
   k: list(kRuleSchema),
+  /** δ of the scorers that work in residue classes. */
+  dilations: list(count),
   sweeps: z.array(sweepSchema),
-  throughput: z.strictObject({ contexts: list(count) }),
+  /** Without directions: those of the profile. */
+  throughput: z.strictObject({
+    contexts: list(count),
+    directions: list(z.enum(DIRECTIONS)).optional(),
+  }),
   contextParallel: contextParallelSettingSchema.optional(),
   /** Samples of each case: two in every A/B/B/A round. */
   samples: z.strictObject({ minimum: count, maximum: count }),

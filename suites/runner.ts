@@ -227,24 +227,32 @@ class Run {
       const reason = `not timed: ${entry.gate} did not pass`;
       await session.record(caseRecord(entry, { status: "failed", reason }));
     }
-    await measureContextParallel(session, this.#cuts);
     const passing = (group: PlannedGroup): PlannedGroup => ({
       baseline: group.baseline && !refused(group.baseline) ? group.baseline : undefined,
       candidates: group.candidates.filter((entry) => !refused(entry)),
     });
+    const after = [
+      ...throughput.filter((entry) => !refused(entry)),
+      ...this.#cuts.map(({ entry }) => entry),
+    ];
     for (const [i, group] of groups.entries()) {
       this.#hooks.signal?.throwIfAborted();
       const own = passing(group);
       const alone = throughput.map((entry) => passing({ candidates: [entry] }));
       const later = [...groups.slice(i + 1).map(passing), ...alone];
       this.#pending = [own, ...later];
-      await measureGroup(session, own, { allowance: this.#budget.allowance(own, later) });
+      await measureGroup(session, own, {
+        allowance: this.#budget.allowance(own, later),
+        reserve: this.#budget.reserve(after),
+      });
     }
     for (const [i, entry] of throughput.entries()) {
       this.#hooks.signal?.throwIfAborted();
       this.#pending = throughput.slice(i).map((later) => ({ candidates: [later] }));
       if (!refused(entry)) await measureThroughput(session, entry);
     }
+    this.#pending = [];
+    await measureContextParallel(session, this.#cuts);
   }
 
   /** One correctness case: the whole output at a small size, and two executions alike. */

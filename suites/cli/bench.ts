@@ -63,6 +63,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       levels: given.levels,
       pooling: given.pooling,
       k: given.k,
+      dilations: given.dilation,
       implementations: given.implementation,
       scorers: given.scorer,
       directions: given.direction,
@@ -95,6 +96,7 @@ function benchCommand() {
     .option("--levels <list>", "pyramid levels L", parseCounts)
     .option("--pooling <list>", "pooling factors p", parseCounts)
     .option("--k <list>", "selection budgets: numbers or N/64 and the like", parseKRules)
+    .option("--dilation <list>", "dilations of the dilated and gla scorers", parseCounts)
     .option("--scorer <list>", "Lighthouse scorers", parseNames)
     .option("--implementation <list>", "implementations to time", parseNames)
     .option("--direction <list>", DIRECTIONS.join(", "), parseDirections)
