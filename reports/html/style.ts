@@ -116,6 +116,7 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px sol
 .quantity{display:block;font-size:1rem}
 .quantity.ours{font-weight:650;font-size:1.12rem;line-height:1.35}
 .aside{display:block;color:var(--soft);font-size:.82rem}
+.cell{display:inline-block;min-width:4.6rem;padding:.1rem .4rem;border-radius:2px}
 .absent{color:var(--faint)}
 .share{display:block}
 .share svg{display:block;margin-top:.1rem}

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
+import type { JSX } from "preact";
+import type { CaseRecord, Result, Statistic } from "../../suites/result_schema.ts";
 import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../analysis.ts";
 import {
   ABSENT,
@@ -14,7 +15,7 @@ import {
   formatSeconds,
 } from "../format.ts";
 import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
-import { Figure } from "./figure.tsx";
+import { Figure, Table } from "./figure.tsx";
 import { seriesStyles } from "./palette.ts";
 import { formatTick, type Section, timeLabel } from "./section.tsx";
 
@@ -25,6 +26,11 @@ const SWEEP_TITLES: Record<string, string> = {
   scorer: "Scorer",
   grid: "Grid of k, p and L",
 };
+
+/** Most settings that a figure shows; more make a table. */
+const MOST_ROWS = 14;
+
+type MeasuredCase = CaseRecord & { statistic: Statistic };
 
 /** The section, or null where the result has nothing for it. */
 export function sweepSection(result: Result, prefix: string): Section | null {
@@ -40,12 +46,14 @@ export function sweepSection(result: Result, prefix: string): Section | null {
       if (!group.cases.some(({ id }) => id === record.id)) group.cases.push(record);
     }
   }
-  const shown = [...groups.values()].filter(({ cases }) => cases.length > 1);
-  if (shown.length === 0) return null;
+  const all = [...groups.values()].filter(({ cases }) => cases.length > 1);
+  if (all.length === 0) return null;
+  const shown = all.filter(({ cases }) => cases.length <= MOST_ROWS);
+  const grids = all.filter(({ cases }) => cases.length > MOST_ROWS);
   const speedups = new Map(
     speedupPoints(result).map((point) => [point.denominator.id, point] as const),
   );
-  const several = new Set(shown.map(({ cases }) => cases[0].direction)).size > 1;
+  const several = new Set(all.map(({ cases }) => cases[0].direction)).size > 1;
   const styles = seriesStyles(measured.map(({ implementation }) => implementation));
   return {
     id: `${prefix}sweeps`,
@@ -78,9 +86,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                 label: `dense ${formatSeconds(dense.statistic.median)}`,
               }
               : undefined;
-            const title = Object.hasOwn(SWEEP_TITLES, sweep)
-              ? SWEEP_TITLES[sweep]
-              : `Sweep: ${sweep}`;
+            const title = sweepTitle(sweep);
             return (
               <Figure
                 id={`${prefix}sweep-figure-${i + 1}`}
@@ -127,9 +133,72 @@ export function sweepSection(result: Result, prefix: string): Section | null {
             );
           })}
         </div>
+        {grids.map(({ sweep, cases }) => (
+          <GridTable
+            title={`${sweepTitle(sweep)} at ${formatContext(cases[0].shape.context)}` +
+              (several ? `, ${DIRECTION_NAMES[cases[0].direction]}` : "")}
+            cases={[...cases].sort((a, b) => sweepOrder(a, b, sweep))}
+            speedups={speedups}
+          />
+        ))}
       </>
     ),
   };
+}
+
+/** A time for each setting: rows of scorer, L and p, a column for each k, darker is slower. */
+function GridTable(
+  { title, cases, speedups }: {
+    title: string;
+    cases: MeasuredCase[];
+    speedups: ReadonlyMap<string, SpeedupPoint>;
+  },
+): JSX.Element {
+  const budgets = [...new Set(cases.map(({ lighthouse }) => lighthouse!.k))].sort((a, b) => a - b);
+  const scorers = new Set(cases.map(({ lighthouse }) => lighthouse!.scorer)).size;
+  const rows = new Map<string, Map<number, MeasuredCase>>();
+  for (const record of cases) {
+    const { levels, pooling, k, scorer } = record.lighthouse!;
+    const name = `${scorers > 1 ? `${scorer}, ` : ""}L = ${levels}, p = ${pooling}`;
+    const row = rows.get(name) ?? new Map<number, MeasuredCase>();
+    rows.set(name, row);
+    row.set(k, record);
+  }
+  const times = cases.map(({ statistic }) => Math.log(statistic.median));
+  const [least, most] = [Math.min(...times), Math.max(...times)];
+  const cell = (record: MeasuredCase | undefined) => {
+    if (record === undefined) return <span class="absent">{ABSENT}</span>;
+    const share = most > least ? (Math.log(record.statistic.median) - least) / (most - least) : 0;
+    const speedup = speedups.get(record.id);
+    return (
+      <span
+        class="cell"
+        style={{
+          background: `color-mix(in srgb,var(--norm) ${Math.round(6 + 40 * share)}%,transparent)`,
+        }}
+      >
+        {formatSeconds(record.statistic.median)}
+        {speedup !== undefined && <span class="aside">{formatRatio(speedup.ratio)}</span>}
+      </span>
+    );
+  };
+  return (
+    <>
+      <h3>{title}</h3>
+      <Table
+        caption="Median time of one layer, and how many times faster than dense attention; darker is slower, a dash was not measured"
+        columns={[
+          { title: "Setting" },
+          ...budgets.map((k) => ({ title: `k = ${formatCount(k)}`, numeric: true })),
+        ]}
+        rows={[...rows].map(([name, row]) => [name, ...budgets.map((k) => cell(row.get(k)))])}
+      />
+    </>
+  );
+}
+
+function sweepTitle(sweep: string): string {
+  return Object.hasOwn(SWEEP_TITLES, sweep) ? SWEEP_TITLES[sweep] : `Sweep: ${sweep}`;
 }
 
 function ratioText(point: SpeedupPoint | undefined): string {
