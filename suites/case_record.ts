@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { ImplementationPlan } from "../kernels/implementation.ts";
+import { bytesPerElement } from "../kernels/gpu/buffers.ts";
+import type { ImplementationPlan, Problem } from "../kernels/implementation.ts";
 import type { PlannedCase } from "./plan.ts";
 import type { CaseRecord, CheckRecord, Sample, StageRecord } from "./result_schema.ts";
 import { invertStatistic, summarize } from "./statistics.ts";
@@ -33,9 +34,18 @@ export function caseRecord(
     flops: plan?.flops ?? 0,
     bytes: plan?.bytes ?? 0,
     peakBytes: plan?.peakBytes ?? 0,
+    leastBytes: leastBytes(problem),
     stages: plan ? stageRecords(plan) : [],
     samples: [],
   };
+}
+
+/** Bytes of inputs and outputs alone: no way of computing the layer holds less. */
+export function leastBytes({ shape, direction = "forward" }: Problem): number {
+  const { heads, context, headDim, dtype } = shape;
+  // Q, K, V and the output; dO and three gradients besides.
+  const tensors = direction === "forward" ? 4 : 8;
+  return tensors * heads * context * headDim * bytesPerElement(dtype);
 }
 
 /** The stages of a plan with the samples of each, one list for each stage. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { watchAllocations } from "../kernels/gpu/accounting.ts";
 import { createTensor, MemoryError, type Tensor } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { requireFinite } from "../kernels/gpu/inspect.ts";
@@ -70,6 +71,8 @@ export interface Running {
   readonly selectionQuality?: SelectionQualityRecord;
   readonly samples: Sample[];
   readonly stageSamples: number[][];
+  /** Most bytes of buffers that lived at once for this case, its inputs included. */
+  readonly measuredPeakBytes: number;
   /** The first execution, where it was long enough to count as a sample. */
   first?: FirstRun;
 }
@@ -127,6 +130,9 @@ export async function startCase(
   let prepared: Prepared | undefined;
   try {
     session.step(`${entry.id}: first run`);
+    const allocations = watchAllocations(gpu.device);
+    allocations.restart();
+    const heldBefore = allocations.bytes;
     prepared = await implementation.prepare(gpu, entry.problem, {
       inputs: options.inputs,
       flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
@@ -135,6 +141,7 @@ export async function startCase(
     const long = budget.predict(entry) >= OWN_WARM_UP_SECONDS;
     const before = long ? await canary.probe() : 0;
     const timing = await prepared.execute({ flopsPerSecond, signal, stages: long });
+    const measuredPeakBytes = allocations.peakBytes - heldBefore + bytesOf(options.inputs);
     const first = long ? { timing, canary: (before + await canary.probe()) / 2 } : undefined;
     if (options.extent === "sampled") {
       budget.learn(entry, {
@@ -157,7 +164,16 @@ export async function startCase(
     if (failure === undefined) {
       const stageSamples = prepared.stages.map(() => []);
       const selectionQuality = await probeSelection(session, entry, { prepared, inputs });
-      return { entry, prepared, outcome, selectionQuality, samples: [], stageSamples, first };
+      return {
+        entry,
+        prepared,
+        outcome,
+        selectionQuality,
+        samples: [],
+        stageSamples,
+        measuredPeakBytes,
+        first,
+      };
     }
     await session.record({
       ...failedRecord(entry, { reason: failure, check: outcome.check }),
@@ -173,6 +189,10 @@ export async function startCase(
   }
   prepared.destroy();
   return undefined;
+}
+
+function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
+  return [q, k, v, outputGradient].reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
 }
 
 /** Errors that end the run: the device is gone, or the user stopped it. */
@@ -317,6 +337,7 @@ async function finishCase(session: Session, running: Running): Promise<void> {
   const record: CaseRecord = {
     ...caseRecord(entry, { status: "ok" }),
     predictedSeconds: session.budget.predict(entry),
+    measuredPeakBytes: running.measuredPeakBytes,
     stages: stageRecords(entry.plan!, stageSamples),
     check,
     digest: { ...outcome.digest },
@@ -399,8 +420,7 @@ export async function measureGroup(
   let a: Running | undefined;
   let batch: Running[] = [];
   const memory = session.memoryBytes ?? UNKNOWN_MEMORY_BYTES;
-  const inputBytes = [inputs.q, inputs.k, inputs.v, inputs.outputGradient]
-    .reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
+  const inputBytes = bytesOf(inputs);
   const ownBytes = (entry: PlannedCase) => entry.plan!.peakBytes - inputBytes;
   try {
     if (wanted && await affordable(wanted)) {

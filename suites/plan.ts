@@ -219,8 +219,9 @@ function applyOptions(
   const samples = options.samples === undefined
     ? profile.samples
     : { minimum: options.samples, maximum: options.samples };
+  const { longest, ...rest } = profile;
   return {
-    ...profile,
+    ...rest,
     suites: [...options.suites?.length ? options.suites : profile.suites],
     implementations,
     checkedOnly: options.implementations || options.scorers ? [] : profile.checkedOnly,
@@ -233,7 +234,7 @@ function applyOptions(
     pooling: [...options.pooling ?? profile.pooling],
     k: [...options.k ?? profile.k],
     dilations: [...options.dilations ?? profile.dilations],
-    longest: options.contexts ? undefined : profile.longest,
+    ...(longest && !options.contexts && { longest }),
     // Options that shape the grid replace the sweeps: the user's grid is the sweep then.
     sweeps: grid
       ? []
@@ -244,7 +245,9 @@ function applyOptions(
       ),
     throughput: {
       contexts: options.contexts ? [Math.max(...contexts)] : profile.throughput.contexts,
-      directions: options.directions ? undefined : profile.throughput.directions,
+      ...(!options.directions && profile.throughput.directions && {
+        directions: profile.throughput.directions,
+      }),
     },
     samples,
     budgetSeconds: options.budgetSeconds ?? profile.budgetSeconds,
@@ -261,7 +264,11 @@ function narrow(
   );
   const directions = sweep.directions?.filter((name) => options.directions?.includes(name) ?? true);
   if (implementations?.every((name) => name === BASELINE) || directions?.length === 0) return [];
-  return [{ ...sweep, implementations, directions }];
+  return [{
+    ...sweep,
+    ...(implementations && { implementations }),
+    ...(directions && { directions }),
+  }];
 }
 
 function chooseImplementations(

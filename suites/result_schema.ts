@@ -179,6 +179,10 @@ export const caseSchema = z.looseObject({
   bytes: z.number().nonnegative(),
   /** Bytes of all buffers held while the case runs. */
   peakBytes: z.number().nonnegative(),
+  /** Most bytes of buffers that lived at once for the case, counted as the device created them. */
+  measuredPeakBytes: z.number().nonnegative().optional(),
+  /** Bytes of the inputs and outputs alone. */
+  leastBytes: z.number().nonnegative().optional(),
   /** Predicted seconds for one execution, from calibration; what the budget decided on. */
   predictedSeconds: z.number().nonnegative().optional(),
   stages: z.array(stageSchema),

@@ -68,6 +68,10 @@ Deno.test("runSuite measures, writes after every case, and its result is complet
       assert.equal(record.samples.length, 2);
       assert.ok(record.statistic!.median > 0 && record.check!.passed);
       assert.ok(record.samples.every(({ canary }) => canary! > 0));
+      // Beside what is planned there are uniforms and the timer's buffers.
+      const unplanned = record.measuredPeakBytes! - record.peakBytes;
+      assert.ok(unplanned >= 0 && unplanned < 2 ** 17, `${record.id}: ${unplanned} bytes`);
+      assert.ok(record.leastBytes! < record.peakBytes);
     }
     const lighthouse = timed.filter((record) => record.lighthouse);
     assert.ok(lighthouse.every(({ zeroRows, digest }) => zeroRows! >= 0 && digest!.selection));

@@ -47,7 +47,7 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
       throw error;
     });
   if (!running) return inputs.destroy();
-  const { prepared, outcome } = running;
+  const { prepared, outcome, measuredPeakBytes } = running;
   try {
     const samples: Sample[] = [];
     let before = await session.calibration.canary.probe();
@@ -72,6 +72,7 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
     const record = {
       ...caseRecord(entry, { status: "ok" as const }),
       predictedSeconds: one,
+      measuredPeakBytes,
       check,
       digest: { ...outcome.digest },
       ...(outcome.zeroRows !== undefined && { zeroRows: outcome.zeroRows }),
