@@ -6,20 +6,19 @@
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { writeReport } from "../../reports/report_command.ts";
 import { renderTerminal } from "../../reports/terminal.ts";
-import type { Direction } from "../../kernels/implementation.ts";
 import { EXIT, UsageError } from "../errors.ts";
-import {
-  DIRECTIONS,
-  type KRule,
-  kRuleSchema,
-  PROFILE_NAMES,
-  type SuiteName,
-  SUITES,
-} from "../profile.ts";
+import { DIRECTIONS, PROFILE_NAMES, type SuiteName, SUITES } from "../profile.ts";
 import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
 import { ensureDriver } from "../install_driver.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { runCommand } from "./errors.ts";
+import {
+  parseCount,
+  parseCounts,
+  parseDirections,
+  parseKRules,
+  parseNames,
+} from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 import { ProgressDisplay } from "./progress.ts";
 
@@ -176,39 +175,6 @@ function stderrStream() {
       Deno.stderr.writeSync(encoder.encode(text));
     },
   };
-}
-
-/** A whole number, or with K a multiple of 1,024. */
-function parseCount(text: string): number {
-  const found = /^([1-9]\d{0,11})([kK]?)$/.exec(text.trim());
-  if (!found) throw new InvalidArgumentError(`"${text}" is not a positive whole number.`);
-  return Number(found[1]) * (found[2] ? 1024 : 1);
-}
-
-function parseCounts(text: string): number[] {
-  return text.split(",").map(parseCount);
-}
-
-function parseNames(text: string): string[] {
-  return text.split(",").map((name) => name.trim());
-}
-
-function parseKRules(text: string): KRule[] {
-  return text.split(",").map((part) => {
-    const rule = part.includes("/") ? part.trim().toUpperCase() : parseCount(part);
-    if (!kRuleSchema.safeParse(rule).success) {
-      throw new InvalidArgumentError(`"${part}" is neither a number nor a rule like N/64.`);
-    }
-    return rule;
-  });
-}
-
-function parseDirections(text: string): Direction[] {
-  return text.split(",").map((name) => {
-    const found = DIRECTIONS.find((direction) => direction === name.trim());
-    if (!found) throw new InvalidArgumentError(`"${name}" is not one of ${DIRECTIONS.join(", ")}.`);
-    return found;
-  });
 }
 
 function parseSeed(text: string): number {

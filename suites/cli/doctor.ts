@@ -4,14 +4,21 @@
  * @module
  */
 import { cpus } from "node:os";
-import { Command } from "@commander-js/extra-typings";
+import { Command, Option } from "@commander-js/extra-typings";
+import { DeviceError, type Gpu, openDevice } from "../../kernels/gpu/device.ts";
 import { formatBytes, formatSeconds } from "../../reports/format.ts";
 import manifest from "../../deno.json" with { type: "json" };
 import { describeDiagnosis, diagnoseStack } from "../doctor.ts";
-import { errorLine, EXIT } from "../errors.ts";
+import { describeEnvironment } from "../environment.ts";
+import { errorLine, EXIT, UsageError } from "../errors.ts";
+import { IMPLEMENTATIONS } from "../implementations.ts";
 import { DriverError, ensureDriver } from "../install_driver.ts";
+import { ASSUMED_DEVICE, describeMemory, type MemoryDevice, planMemory } from "../memory_plan.ts";
+import type { PlanOptions } from "../plan.ts";
+import { DIRECTIONS, PROFILE_NAMES } from "../profile.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { runCommand } from "./errors.ts";
+import { parseCounts, parseDirections, parseKRules, parseNames } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** The Deno version that the project is tested with. */
@@ -20,8 +27,50 @@ const TESTED_DENO = "2.9.6";
 /** Runs the command and returns its exit code: 5 when nothing can run. */
 export async function doctorCommand(args: readonly string[]): Promise<number> {
   const command = new Command("doctor")
-    .description("Explain this machine: adapters, features, what will run, what to install.");
+    .description("Explain this machine: adapters, features, what will run, what to install.")
+    .option("--plan", "print the memory plan of the layers that the options below choose")
+    .addOption(
+      new Option("--device <name>", "plan for this machine's adapter or for an H100 of 80 GB")
+        .choices(["here", "h100"] as const),
+    )
+    .addOption(
+      new Option("--profile <name>", "whose settings fill in what the options leave open")
+        .choices(PROFILE_NAMES).default("paper"),
+    )
+    .option("--context <list>", "context lengths N, for example 8192,16K", parseCounts)
+    .option("--heads <list>", "numbers of heads H", parseCounts)
+    .option("--head-dim <list>", "head dimensions d", parseCounts)
+    .option("--levels <list>", "pyramid levels L", parseCounts)
+    .option("--pooling <list>", "pooling factors p", parseCounts)
+    .option("--k <list>", "selection budgets: numbers or N/64 and the like", parseKRules)
+    .option("--dilation <list>", "dilations of the dilated and gla scorers", parseCounts)
+    .option("--scorer <list>", "Lighthouse scorers", parseNames)
+    .option("--implementation <list>", "implementations to plan", parseNames)
+    .option("--direction <list>", DIRECTIONS.join(", "), parseDirections)
+    .addOption(
+      new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
+        .choices(["auto", "f16", "f32"] as const),
+    );
   if (!parseCommand(command, args)) return EXIT.fine;
+  const given = command.opts();
+  if (given.plan) {
+    return await printPlan({
+      profile: given.profile,
+      contexts: given.context,
+      heads: given.heads,
+      headDims: given.headDim,
+      levels: given.levels,
+      pooling: given.pooling,
+      k: given.k,
+      dilations: given.dilation,
+      scorers: given.scorer,
+      implementations: given.implementation,
+      directions: given.direction,
+      dtype: given.dtype,
+    }, given.device);
+  }
+  const alone = Object.keys(given).find((name) => name !== "profile");
+  if (alone !== undefined) throw new UsageError(`option --${kebab(alone)} is for --plan only`);
   const { deno, v8, typescript } = Deno.version;
   console.log(
     `Lighthouse Attention Bench ${manifest.version}, Deno ${deno}, V8 ${v8}, TypeScript ${typescript}`,
@@ -57,6 +106,44 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   }
   console.log(missing ?? "Nothing can run: no stack gives a working adapter");
   return EXIT.nothingMeasured;
+}
+
+/** Prints the memory plan of a few layers; 1 when one of them does not fit. */
+async function printPlan(options: PlanOptions, device?: "here" | "h100"): Promise<number> {
+  const { found, note } = device === "h100" ? { found: ASSUMED_DEVICE } : await findDevice(device);
+  const cases = planMemory(options, found, IMPLEMENTATIONS);
+  if (note) console.log(note);
+  console.log(describeMemory(cases, { device: found, bytes: formatBytes }).join("\n"));
+  return cases.every(({ fits, buffers }) => fits || !buffers) ? EXIT.fine : EXIT.failed;
+}
+
+/** The adapter of this machine; unless it was asked for, an H100 stands in for a software one. */
+async function findDevice(
+  wanted: "here" | undefined,
+): Promise<{ found: MemoryDevice; note?: string }> {
+  provideRuntimeDir();
+  let gpu: Gpu | undefined;
+  try {
+    gpu = await openDevice();
+    const { capabilities, adapter } = gpu;
+    if (adapter.software && !wanted) {
+      const note =
+        `only a software adapter here (${adapter.description}); --device here plans for it`;
+      return { found: ASSUMED_DEVICE, note };
+    }
+    const { deviceMemoryBytes } = await describeEnvironment(gpu);
+    const description = `${adapter.description || adapter.device}, the adapter of this machine`;
+    return { found: { capabilities, adapter, deviceMemoryBytes, description } };
+  } catch (error) {
+    if (wanted || !(error instanceof DeviceError)) throw error;
+    return { found: ASSUMED_DEVICE, note: `no adapter here: ${errorLine(error)}` };
+  } finally {
+    gpu?.destroy();
+  }
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 if (import.meta.main) await runCommand("doctor", () => doctorCommand(Deno.args));
