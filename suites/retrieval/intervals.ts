@@ -56,3 +56,28 @@ export function mcNemar(onlyFirst: number, onlySecond: number): number {
   const less = Math.min(onlyFirst, onlySecond);
   return Math.min(1, 2 * binomialBelow(less + 1, { count, p: 0.5 }));
 }
+
+/**
+ * The rates that a binomial count of `trials` at rate `p` takes with probability of at least
+ * `confidence`, each tail left out holding at most half of the rest.
+ */
+export function acceptanceBand(
+  p: number,
+  options: { trials: number; confidence: number },
+): { low: number; high: number } {
+  const { trials, confidence } = options;
+  const tail = (1 - confidence) / 2;
+  // Largest count below which at most `tail` lies, and smallest above which at most `tail` does.
+  const search = (holds: (count: number) => boolean): number => {
+    let [low, high] = [0, trials];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if (holds(middle)) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  };
+  const low = search((count) => binomialBelow(count, { count: trials, p }) <= tail);
+  const missed = search((count) => binomialBelow(count, { count: trials, p: 1 - p }) <= tail);
+  return { low: low / trials, high: (trials - missed) / trials };
+}

@@ -149,3 +149,40 @@ export function salienceLaw({ ratio, headDim }: { ratio: number; headDim: number
   const spread = 2 / (9 * freedom);
   return Math.sqrt((1 - spread + z * Math.sqrt(spread)) ** 3);
 }
+
+/** E e^l and E e^{2l} of one distractor's logit l, given the query. */
+export interface LogitMoments {
+  readonly first: number;
+  readonly second: number;
+}
+
+/**
+ * Exact moments for keys of `pcg-sum4` values: a value is the sum of four numbers uniform on [-1, 1],
+ * whose moment generating function is sinh(t)/t, so E e^{sl} = Π (sinh(s·q_c/√d) / (s·q_c/√d))⁴.
+ * Close to e^{s²/2}.
+ */
+export function logitMoments(query: ArrayLike<number>): LogitMoments {
+  const moment = (s: number) => {
+    let sum = 0;
+    for (let c = 0; c < query.length; c++) {
+      const t = s * query[c] / Math.sqrt(query.length);
+      sum += Math.abs(t) < 1e-4 ? t * t / 6 : Math.log(Math.sinh(t) / t);
+    }
+    return Math.exp(4 * sum);
+  };
+  return { first: moment(1), second: moment(2) };
+}
+
+/** Mean and variance of the mass of a needle whose logit is known: e^x / (e^x + D) over D. */
+export function massGivenLogit(
+  options: { context: number; logit: number; moments: LogitMoments },
+): { mean: number; variance: number } {
+  const { context, logit, moments: { first, second } } = options;
+  const others = {
+    mean: (context - 1) * first,
+    relativeVariance: (second / first ** 2 - 1) / (context - 1),
+  };
+  const share = (sum: number) => 1 / (1 + sum * Math.exp(-logit));
+  const mean = positiveMean(others, share);
+  return { mean, variance: positiveMean(others, (sum) => (share(sum) - mean) ** 2) };
+}

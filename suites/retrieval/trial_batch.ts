@@ -42,6 +42,9 @@ import {
 /** Bytes that one of Q, K and V may take, so that small devices hold a batch with its scratch. */
 const TENSOR_BYTES = 2 ** 30;
 
+/** Lighthouse layers kept ready at a time. */
+const MAX_LAYERS = 4;
+
 /** Trials that fit one batch. */
 export function batchHeads(gpu: Pick<Gpu, "capabilities">, shape: AttentionShape): number {
   const { heads, context: rows, headDim: dim, dtype } = shape;
@@ -123,6 +126,11 @@ export class TrialBatch {
     return { seed: this.#seed, head, heads, context, headDim, dtype };
   }
 
+  /** The last query of one trial, as stored. */
+  query(head: number): Float32Array | Float16Array {
+    return this.#queries[head];
+  }
+
   /** Plants edits, `[heads][…]`, after putting back what was edited before. */
   plant(edits: readonly (readonly RowEdit[])[]): PlantedRow[][] {
     this.restore();
@@ -176,6 +184,12 @@ export class TrialBatch {
     const key = JSON.stringify(lighthouse);
     let layer = this.#layers.get(key);
     if (!layer) {
+      // Each holds pooled rows and scores of the whole batch.
+      if (this.#layers.size >= MAX_LAYERS) {
+        const [[oldest, first]] = this.#layers;
+        first.destroy();
+        this.#layers.delete(oldest);
+      }
       layer = await createLighthouseLastRow(
         this.#gpu,
         { shape: this.shape, lighthouse },
