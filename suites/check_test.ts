@@ -208,3 +208,41 @@ for (const [name, forward] of gradientProblems) {
     });
   }
 }
+
+for (const scorer of ["dilated", "gla"] as const) {
+  Deno.test(`checkOutputs checks ${scorer} scores and the selection that they ask for`, async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const problem = {
+      shape: { heads: 2, context: 1024, headDim: 32, dtype: "f16" as const },
+      lighthouse: { levels: 2, pooling: 2, k: 128, scorer, dilation: 4 },
+    };
+    const implementation = find(`lighthouse-${scorer}`)!;
+    const use = { implementation, problem, extent: "sampled" as const };
+    await withPrepared(gpu, use, async (prepared, options) => {
+      const { check } = await checkOutputs(gpu, prepared, options);
+      assert.equal(failureOf(check), undefined);
+      const part = check.parts!.find(({ name }) => name === "scores")!;
+      assert.ok(part.maxError! > 0 && part.maxError! <= part.tolerance!);
+      const readScores = prepared.outputs.readScores!;
+      const tell = (change: (scores: Awaited<ReturnType<typeof readScores>>) => void) =>
+        checkOutputs(gpu, {
+          ...prepared,
+          outputs: {
+            ...prepared.outputs,
+            readScores: async (head) => {
+              const scores = await readScores(head);
+              change(scores);
+              return scores;
+            },
+          },
+        }, options);
+      // A hundredth more keeps the order and is no rounding; reversed, another selection is right.
+      const scaled = await tell(({ query }) => query.forEach((x, i) => query[i] = 1.01 * x));
+      assert.match(failureOf(scaled.check)!, /check of scores failed: .*query score/);
+      const reversed = await tell(({ query, key }) => [query, key].forEach((x) => x.reverse()));
+      assert.match(failureOf(reversed.check)!, /check of selection failed/);
+    });
+    gpu.destroy();
+  });
+}

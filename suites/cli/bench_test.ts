@@ -8,7 +8,7 @@ import { describeCase, formatLeft, ProgressDisplay } from "./progress.ts";
 
 Deno.test("parseBench reads every option", () => {
   const line = "latency throughput --profile paper --stack dawn --context 8192,16K --heads 8 " +
-    "--head-dim 64,128 --levels 3,4 --pooling 4 --k 1536,n/64 --scorer norm --dtype f32 " +
+    "--head-dim 64,128 --levels 3,4 --pooling 4 --k 1536,n/64 --dilation 2,4 --scorer norm --dtype f32 " +
     "--direction forward --seed 7 --samples 6 --budget 1.5 --out there --resume --no-install --quiet";
   const args = line.split(" ");
   assert.deepEqual(parseBench(args), {
@@ -24,6 +24,7 @@ Deno.test("parseBench reads every option", () => {
       levels: [3, 4],
       pooling: [4],
       k: [1536, "N/64"],
+      dilations: [2, 4],
       implementations: undefined,
       scorers: ["norm"],
       directions: ["forward"],
