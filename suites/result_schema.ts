@@ -8,6 +8,7 @@
  * @module
  */
 import { z } from "zod";
+import { retrievalSchema } from "./retrieval/retrieval_schema.ts";
 
 /** The version that this code writes. A file with a larger one is refused with a clear error. */
 export const SCHEMA_VERSION = 1;
@@ -289,6 +290,7 @@ export const resultSchema = z.looseObject({
   calibration: calibrationSchema.nullable(),
   cases: z.array(caseSchema),
   ratios: z.array(ratioSchema),
+  retrieval: retrievalSchema.optional(),
   /** One line each: things that the reader should know of the run as a whole. */
   notes: z.array(z.string()),
 });

@@ -10,6 +10,7 @@ import { EXIT, UsageError } from "../errors.ts";
 import { DIRECTIONS, PROFILE_NAMES, type SuiteName, SUITES } from "../profile.ts";
 import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
 import { ensureDriver } from "../install_driver.ts";
+import { benchRetrieval } from "../retrieval/bench_retrieval.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { runCommand } from "./errors.ts";
 import {
@@ -114,6 +115,7 @@ function benchCommand() {
 
 /** Runs the command and returns its exit code. */
 export async function bench(args: readonly string[]): Promise<number> {
+  if (args[0] === "retrieval") return await benchRetrieval(args.slice(1));
   const parsed = parseBench(args);
   if (!parsed) return EXIT.fine;
   const { quiet, suite, install } = parsed;
