@@ -60,8 +60,18 @@ export function bootstrapLogRatio(
     }
     return blocks.length < 3 ? flat.map((x) => [x]) : blocks;
   });
-  const draw = (blocks: Blocks) =>
-    medianOf(blocks.flatMap(() => blocks[Math.floor(random() * blocks.length)]));
+  const longest = (blocks: Blocks) => Math.max(...blocks.map(({ length }) => length));
+  const buffer = new Float64Array(
+    Math.max(...sides.map((blocks) => blocks.length * longest(blocks))),
+  );
+  const draw = (blocks: Blocks) => {
+    let count = 0;
+    for (let i = 0; i < blocks.length; i++) {
+      for (const value of blocks[Math.floor(random() * blocks.length)]) buffer[count++] = value;
+    }
+    // Typed arrays sort as numbers and in place: this loop is nearly all of a gate's time.
+    return medianSorted(buffer.subarray(0, count).sort() as unknown as number[]);
+  };
   const values = new Array<number>(resamples);
   for (let i = 0; i < resamples; i++) {
     values[i] = Math.log(draw(sides[0])) - Math.log(draw(sides[1]));

@@ -171,12 +171,14 @@ export function judgePair(
   options: { noise: NoiseEstimate; settings: CaseSettings; confidence: number },
 ): { verdict: CaseVerdict; time: TimeComparison } {
   const { settings } = options;
-  const runNoise = settings.noise === undefined
-    ? runNoiseOf(options.noise, options.confidence)
-    : Math.log1p(settings.noise);
-  const shift = settings.noise === undefined ? options.noise.canaryShift ?? 0 : 0;
+  const { noise, confidence } = options;
+  const fixed = settings.noise !== undefined;
+  const runNoise = fixed ? Math.log1p(settings.noise!) : runNoiseOf(noise, confidence);
+  const canary = fixed ? 0 : Math.abs(noise.canaryShift ?? 0);
+  // Earlier runs have the usual shifts in them: only what goes beyond counts again.
+  const shift = hasHistory(noise) ? Math.max(0, canary - runNoise) : canary;
   // Independent causes add as squares; a shift of the canary is a bias and adds in full.
-  const widen = (half: number) => Math.hypot(half, runNoise) + Math.abs(shift);
+  const widen = (half: number) => Math.hypot(half, runNoise) + shift;
   const [below, above] = [widen(pair.below), widen(pair.above)];
   const [low, high] = [pair.logRatio - below, pair.logRatio + above];
   const time: TimeComparison = {
@@ -188,7 +190,7 @@ export function judgePair(
     baselineSamples: pair.baseline.samples.length,
     candidateSamples: pair.candidate.samples.length,
     threshold: Math.expm1(Math.max(below, above)),
-    runNoise: Math.expm1(runNoise + Math.abs(shift)),
+    runNoise: Math.expm1(runNoise + shift),
   };
   return { verdict: verdictOf({ estimate: pair.logRatio, low, high }, settings), time };
 }
@@ -215,13 +217,18 @@ export function sampleSpread(pairs: readonly TimedPair[]): number | null {
   ]));
 }
 
+function hasHistory({ historySpread, historyRuns }: NoiseEstimate): boolean {
+  return historySpread !== null && historyRuns >= ENOUGH_RUNS;
+}
+
 /** Half width, in logarithms, that stands for differences between whole runs. */
 function runNoiseOf(noise: NoiseEstimate, confidence: number): number {
   const { historySpread, historyRuns } = noise;
+  if (hasHistory(noise)) {
+    // Two runs differ by √2 times what one deviates.
+    return Math.SQRT2 * historySpread! * studentQuantile(confidence, 2 * (historyRuns - 1));
+  }
   const cases = (noise.caseSpread ?? 0) * studentQuantile(confidence, 8);
-  // Two runs differ by √2 times what one deviates.
-  const runs = historySpread !== null && historyRuns >= ENOUGH_RUNS
-    ? Math.SQRT2 * historySpread * studentQuantile(confidence, historyRuns - 1)
-    : RUN_SHARE * (noise.sampleSpread ?? 0) * normalQuantile((1 + confidence) / 2);
+  const runs = RUN_SHARE * (noise.sampleSpread ?? 0) * normalQuantile((1 + confidence) / 2);
   return Math.max(runs, cases);
 }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Command, Option } from "@commander-js/extra-typings";
+import { fileURLToPath } from "node:url";
+import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { type GateConfig, readGateConfig } from "../../reports/gate/gate_config.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
@@ -12,6 +13,13 @@ import { renderGateJson, renderGateText } from "../../reports/gate/render_gate.t
 import { renderAnnotations, renderGateMarkdown } from "../../reports/gate/render_github.ts";
 import { readResult } from "../../reports/read_result.ts";
 import { EXIT, UsageError } from "../errors.ts";
+import {
+  DEFAULT_BENCH,
+  requireBuild,
+  runPaired,
+  withCheckout,
+  withProcesses,
+} from "../gate/run_paired.ts";
 import type { Result } from "../result_schema.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
@@ -35,8 +43,13 @@ const CONSOLE: Streams = {
 export async function gate(args: readonly string[], streams: Streams = CONSOLE): Promise<number> {
   const command = gateCommand();
   if (!parseCommand(command, args)) return EXIT.fine;
-  const [baseline, candidate] = command.processedArgs;
   const given = command.opts();
+  const bench = command.args;
+  if (given.against !== undefined || given.baselineDir !== undefined) {
+    return await gatePaired(bench, { ...given, streams });
+  }
+  const [baseline, candidate, ...more] = bench;
+  if (more.length > 0) throw new UsageError(`gate: ${bench.length} files given, two are needed`);
   if (baseline === undefined || candidate === undefined) {
     throw new UsageError("gate: two result files are needed, a baseline and a candidate");
   }
@@ -55,16 +68,71 @@ export async function gate(args: readonly string[], streams: Streams = CONSOLE):
 function gateCommand() {
   return new Command("gate")
     .description("Judge a candidate's results against a baseline's, case by case.")
-    .argument("[baseline]", "result file to compare with")
-    .argument("[candidate]", "result file to judge")
+    .argument("[files...]", "result files: the baseline's and the candidate's")
     .addOption(
       new Option("--format <name>", "text, GitHub markdown with annotations, JSON, Bencher metrics")
         .choices(FORMATS).default("text" as const),
     )
     .option("--config <file>", "thresholds and accepted changes, for all or for some cases")
     .option("--history <file...>", "earlier results of the baseline; they tell its noise")
+    .option("--against <revision>", "run this revision and the working tree interleaved")
+    .option("--baseline-dir <folder>", "the same with another checkout instead of a revision")
+    .option("--budget <seconds>", "for --against: no further block starts after it", parseSeconds)
     .option("--out <file>", "write there instead of printing")
     .option("--force", "overwrite the file that --out names");
+}
+
+/** Seconds that interleaved runs may take where `--budget` says nothing. */
+const DEFAULT_BUDGET = 600;
+
+/** Runs two checkouts interleaved; `bench` is what follows `--` on the command line. */
+async function gatePaired(
+  bench: readonly string[],
+  options: {
+    against?: string;
+    baselineDir?: string;
+    budget?: number;
+    config?: string;
+    format: typeof FORMATS[number];
+    out?: string;
+    force?: true;
+    streams: Streams;
+  },
+): Promise<number> {
+  const { against, baselineDir, streams } = options;
+  if (against !== undefined && baselineDir !== undefined) {
+    throw new UsageError("gate: --against and --baseline-dir exclude each other");
+  }
+  await refuseOverwrite(options.out, options.force === true);
+  const config = options.config === undefined ? undefined : await readGateConfig(options.config);
+  const candidate = fileURLToPath(new URL("../..", import.meta.url));
+  const names = { baseline: against ?? baselineDir!, candidate: "the working tree" };
+  const run = async (baseline: string) => {
+    await requireBuild(baseline, names.baseline);
+    await requireBuild(candidate, names.candidate);
+    const line = bench.length > 0 ? bench : DEFAULT_BENCH;
+    return await withProcesses({ baseline, candidate }, line, (measure) =>
+      runPaired({
+        names,
+        config,
+        budgetSeconds: options.budget ?? DEFAULT_BUDGET,
+        measure,
+        say: (text) => streams.err(text),
+      }));
+  };
+  const { report, result } = against !== undefined
+    ? await withCheckout(against, run)
+    : await run(baselineDir!);
+  await printReport(report, result, options);
+  return report.exitCode;
+}
+
+function parseSeconds(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) {
+    throw new InvalidArgumentError(`"${text}" is not a positive number of seconds.`);
+  }
+  return value;
 }
 
 /** Reads and compares two files. */
