@@ -28,6 +28,7 @@ import {
 import { type CaseRecord, type RatioRecord, type Result, SCHEMA_VERSION } from "./result_schema.ts";
 import { ResultStore } from "./result_store.ts";
 import { provideRuntimeDir } from "./runtime_dir.ts";
+import { caseIds, type Shard, shardPlan } from "./shard.ts";
 import { measureThroughput } from "./throughput.ts";
 
 /** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */
@@ -48,6 +49,8 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile"> {
   gpu?: Gpu;
   /** Default: all implementations. */
   registry?: readonly Registration[];
+  /** Runs only this part of the plan. */
+  shard?: Shard;
 }
 
 /** What a run says while it goes on. */
@@ -154,7 +157,7 @@ class Run {
       adapter: gpu.adapter,
       deviceMemoryBytes: environment.deviceMemoryBytes,
     }, this.#registry);
-    const fresh = await this.#emptyResult(environment);
+    const fresh = await this.#applyShard(environment);
     this.#result = this.#options.resume
       ? await this.#store!.resume({
         plan: fresh.hashes.plan,
@@ -376,6 +379,15 @@ class Run {
 
   async #save(): Promise<void> {
     await this.#store?.save(this.#result);
+  }
+
+  /** Cuts the plan down to the shard asked for; its result says what the whole plan is. */
+  async #applyShard(environment: Result["environment"]): Promise<Result> {
+    const { shard } = this.#options;
+    if (!shard) return await this.#emptyResult(environment);
+    const whole = { plan: await hashJson(planIdentity(this.#plan)), cases: caseIds(this.#plan) };
+    this.#plan = shardPlan(this.#plan, shard);
+    return { ...await this.#emptyResult(environment), shard: { ...shard, ...whole } };
   }
 
   async #emptyResult(environment: Result["environment"]): Promise<Result> {

@@ -12,6 +12,7 @@ import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from 
 import { ensureDriver } from "../install_driver.ts";
 import { benchRetrieval } from "../retrieval/bench_retrieval.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
+import { parseShard } from "../shard.ts";
 import { runCommand } from "./errors.ts";
 import {
   parseCount,
@@ -73,6 +74,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       budgetSeconds: given.budget,
       out: given.out,
       resume: given.resume === true,
+      ...(given.shard && { shard: given.shard }),
       command: ["deno", "task", "bench", ...args],
     },
   };
@@ -108,6 +110,7 @@ function benchCommand() {
     .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
     .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds)
     .option("--out <folder>", "folder for result.json, report.html, summary.md", DEFAULT_OUT)
+    .option("--shard <i/n>", "run one of n parts of the plan; merge joins them", parseShard)
     .option("--resume", "continue the partial result in the output folder")
     .option("--no-install", "never install a driver, only say which")
     .option("--quiet", "print nothing but errors");

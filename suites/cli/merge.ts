@@ -1,0 +1,45 @@
+/**
+ * `merge RESULT… --out FILE`: joins the shards of one plan.
+ *
+ * @module
+ */
+import { Command } from "@commander-js/extra-typings";
+import { plainText } from "../../reports/format.ts";
+import { readResult } from "../../reports/read_result.ts";
+import { EXIT } from "../errors.ts";
+import { mergeResults, type NamedResult } from "../merge.ts";
+import { resultSchema } from "../result_schema.ts";
+import { runCommand } from "./errors.ts";
+import { parseCommand } from "./parse_command.ts";
+import { refuseOverwrite, writeOutput } from "./write_output.ts";
+
+/** Missing cases that are named one by one. */
+const MOST_NAMED = 20;
+
+/** Runs the command and returns its exit code: 3 when cases are missing. */
+export async function merge(args: readonly string[]): Promise<number> {
+  const command = new Command("merge")
+    .description("Join the results of a plan's shards into one result.")
+    .argument("<result...>", "results of bench --shard i/n")
+    .requiredOption("--out <file>", "where to write the joined result")
+    .option("--mixed-machines", "shards may come from machines with different fingerprints")
+    .option("--force", "overwrite the file that --out names");
+  if (!parseCommand(command, args)) return EXIT.fine;
+  const { out, force, mixedMachines } = command.opts();
+  await refuseOverwrite(out, force === true);
+  const shards: NamedResult[] = [];
+  for (const name of command.processedArgs[0]) {
+    shards.push({ name: plainText(name), result: await readResult(name) });
+  }
+  const { result, missing } = await mergeResults(shards, { mixedMachines });
+  const text = `${JSON.stringify(resultSchema.parse(result), null, 1)}\n`;
+  await writeOutput(out, text, { force: force === true });
+  console.log(`Wrote ${out}: ${result.cases.length} cases of ${shards.length} shards`);
+  for (const id of missing.slice(0, MOST_NAMED)) console.error(`missing: ${plainText(id)}`);
+  if (missing.length > MOST_NAMED) {
+    console.error(`missing: ${missing.length - MOST_NAMED} more`);
+  }
+  return missing.length > 0 || result.finishedAt === null ? EXIT.inconclusive : EXIT.fine;
+}
+
+if (import.meta.main) await runCommand("merge", () => merge(Deno.args));
