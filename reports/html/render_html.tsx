@@ -27,6 +27,7 @@ import { throughputSection } from "./throughput_section.tsx";
 import { correctnessSection } from "./correctness_section.tsx";
 import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
+import { retrievalSection } from "./retrieval_section.tsx";
 import { sampleSection } from "./sample_section.tsx";
 import { STYLE } from "./style.ts";
 
@@ -49,6 +50,7 @@ const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
   memorySection,
   throughputSection,
   selectionSection,
+  retrievalSection,
   contextParallelSection,
   peerSection,
   correctnessSection,

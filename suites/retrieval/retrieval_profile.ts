@@ -88,12 +88,12 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     scorers: ["norm", "dilated", "gla"],
     layer: LAYER,
     options: {
-      context: 4096,
+      context: 2048,
       layers: [{ levels: 3, pooling: 2, k: 128 }, { levels: 2, pooling: 4, k: 512 }],
     },
     keys: {
-      context: 4096,
-      layers: BUDGETS.slice(3),
+      context: 2048,
+      layers: BUDGETS.slice(4),
       margin: 4,
       saliences: [1, 1.1, 1.2, 1.3, 1.4],
       margins: [4],
@@ -102,7 +102,7 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     dilatedContext: 2048,
     glaContext: 2048,
     gridOnly: true,
-    budgetSeconds: 40,
+    budgetSeconds: 45,
   },
   standard: {
     name: "standard",

@@ -104,6 +104,12 @@ export const retrievalSchema = z.looseObject({
     /** P(the oracle keeps the needle), at its S. */
     oracle: z.number().optional(),
   })),
+  /** The salience that half of the needles need under the norm scorer, by its law. */
+  survivalLaws: z.array(z.looseObject({
+    context: z.int().positive(),
+    k: z.int().positive(),
+    salience: z.number(),
+  })),
   /** What was left out, one line each. */
   skipped: z.array(z.string()),
   /** Wall-clock seconds of the suite. */

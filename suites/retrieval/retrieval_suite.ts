@@ -8,6 +8,7 @@ import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type { AttendedRow, RowAdmission } from "../../kernels/retrieval/last_row.ts";
+import { resolveK } from "../profile.ts";
 import { acceptanceBand, mcNemar, wilsonInterval } from "./intervals.ts";
 import {
   accuracyLaw,
@@ -17,6 +18,7 @@ import {
   massGivenLogit,
   massLaw,
   oracleLaw,
+  salienceLaw,
 } from "./law.ts";
 import { normalQuantile } from "./normal.ts";
 import { decodeDigit, type PlantedRow } from "./planting.ts";
@@ -93,6 +95,15 @@ export async function runRetrieval(
     cells: [],
     instrument: [],
     laws: [],
+    survivalLaws: profile.keys.layers.map(({ k: rule }) => {
+      const { context } = profile.keys;
+      const k = resolveK(rule, context);
+      return {
+        context,
+        k,
+        salience: salienceLaw({ ratio: k / context, headDim: profile.headDim }),
+      };
+    }),
     skipped: [...plan.skipped],
     seconds: 0,
   };

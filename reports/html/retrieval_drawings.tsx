@@ -1,0 +1,178 @@
+/**
+ * Drawings of the retrieval section: heat maps of rates and curves on linear axes.
+ *
+ * @module
+ */
+import type { JSX } from "preact";
+import { formatContext } from "../format.ts";
+import { type HeatMap, rateOf } from "../retrieval_data.ts";
+import { coordinate, type DrawingSize } from "./figure.tsx";
+import { markerPath, type SeriesStyle } from "./palette.ts";
+
+/**
+ * Stops of cividis, a scale made to look alike with and without colour vision deficiency; its
+ * lightness grows evenly from 0 to 1.
+ */
+const CIVIDIS: readonly (readonly [number, number, number])[] = [
+  [0, 34, 78],
+  [40, 67, 110],
+  [87, 93, 109],
+  [125, 124, 120],
+  [165, 156, 116],
+  [209, 191, 98],
+  [254, 232, 56],
+];
+
+/** Colour of a rate from 0 to 1, and whether text on it must be light. */
+export function rateColor(rate: number): { fill: string; light: boolean } {
+  const at = Math.min(1, Math.max(0, rate)) * (CIVIDIS.length - 1);
+  const first = Math.min(CIVIDIS.length - 2, Math.floor(at));
+  const mix = CIVIDIS[first].map((from, i) =>
+    Math.round(from + (at - first) * (CIVIDIS[first + 1][i] - from))
+  );
+  const luminance = 0.2126 * mix[0] + 0.7152 * mix[1] + 0.0722 * mix[2];
+  return { fill: `rgb(${mix.join(",")})`, light: luminance < 125 };
+}
+
+/** Contexts across, depths down, the rate in percent in every cell: the layout of Fig. 4. */
+export function RateMap({ size, map }: { size: DrawingSize; map: HeatMap }): JSX.Element {
+  const { width, height } = size;
+  const [left, top, bottom] = [52, 22, 44];
+  const wide = (width - left - 4) / map.contexts.length;
+  const high = (height - top - bottom) / map.depths.length;
+  return (
+    <>
+      <text class="title" x={0} y={13}>depth, %</text>
+      {map.depths.map((depth, row) => (
+        <text
+          x={left - 8}
+          y={coordinate(top + (row + 0.5) * high + 4)}
+          text-anchor="end"
+        >
+          {String(depth)}
+        </text>
+      ))}
+      {map.contexts.map((context, column) => (
+        <text
+          x={coordinate(left + (column + 0.5) * wide)}
+          y={height - bottom + 18}
+          text-anchor="middle"
+        >
+          {formatContext(context)}
+        </text>
+      ))}
+      {map.cells.flatMap((row, r) =>
+        row.map((cell, c) => {
+          const at = { x: coordinate(left + c * wide), y: coordinate(top + r * high) };
+          if (cell === null) {
+            return <text x={at.x + wide / 2} y={at.y + high / 2 + 4} text-anchor="middle">–</text>;
+          }
+          const { fill, light } = rateColor(rateOf(cell));
+          return (
+            <g class="segment">
+              <rect
+                {...at}
+                width={coordinate(wide)}
+                height={coordinate(high)}
+                style={{ fill }}
+              />
+              <text
+                class={light ? "inside light" : "inside"}
+                x={coordinate(at.x + wide / 2)}
+                y={coordinate(at.y + high / 2 + 4)}
+                text-anchor="middle"
+              >
+                {Math.round(100 * rateOf(cell))}
+              </text>
+            </g>
+          );
+        })
+      )}
+      <text class="title" x={width - 4} y={height - 8} text-anchor="end">context, tokens</text>
+    </>
+  );
+}
+
+/** A curve: measured points with intervals, or a law's line. */
+export interface Curve {
+  label: string;
+  style: SeriesStyle;
+  /** A line without markers: theory. */
+  law?: boolean;
+  dash?: string;
+  points: { x: number; y: number; low?: number; high?: number }[];
+}
+
+/** An axis with its ticks. */
+export interface LinearAxis {
+  label: string;
+  domain: [number, number];
+  ticks: number[];
+  format: (value: number) => string;
+}
+
+/** Curves over two linear axes. */
+export function CurvePlot(
+  { size, x, y, curves }: { size: DrawingSize; x: LinearAxis; y: LinearAxis; curves: Curve[] },
+): JSX.Element {
+  const { width, height } = size;
+  const box = { left: 52, right: width - 14, top: 30, bottom: height - 50 };
+  const across = scale(x.domain, [box.left, box.right]);
+  const up = scale(y.domain, [box.bottom, box.top]);
+  const inside = (value: number, [low, high]: [number, number]) =>
+    Math.min(Math.max(value, low), high);
+  return (
+    <>
+      <g class="grid">
+        {y.ticks.map((tick) => <line x1={box.left} x2={box.right} y1={up(tick)} y2={up(tick)} />)}
+      </g>
+      <g class="axis">
+        <line class="base" x1={box.left} x2={box.right} y1={box.bottom} y2={box.bottom} />
+        {x.ticks.map((tick) => (
+          <text x={across(tick)} y={box.bottom + 19} text-anchor="middle">{x.format(tick)}</text>
+        ))}
+        {y.ticks.map((tick) => (
+          <text x={box.left - 8} y={up(tick) + 4} text-anchor="end">{y.format(tick)}</text>
+        ))}
+        <text class="title" x={0} y={13}>{y.label}</text>
+        <text class="title" x={box.right} y={height - 7} text-anchor="end">{x.label}</text>
+      </g>
+      {curves.map(({ style, points, law, dash }) => {
+        const places = points.map((point) => `${across(point.x)},${up(inside(point.y, y.domain))}`);
+        return (
+          <g style={{ color: style.color }}>
+            {points.length > 1 && (
+              <path
+                class={law ? "fit" : "curve"}
+                stroke-dasharray={dash}
+                d={`M${places.join("L")}`}
+              />
+            )}
+            {!law && points.map((point) =>
+              point.low !== undefined && point.high !== undefined && (
+                <line
+                  class="interval"
+                  x1={across(point.x)}
+                  x2={across(point.x)}
+                  y1={up(inside(point.low, y.domain))}
+                  y2={up(inside(point.high, y.domain))}
+                />
+              )
+            )}
+            {!law && places.map((place) => (
+              <path
+                class="marker"
+                transform={`translate(${place})`}
+                d={markerPath(style.marker, size.compact ? 40 : 54)}
+              />
+            ))}
+          </g>
+        );
+      })}
+    </>
+  );
+}
+
+function scale([from, to]: [number, number], [start, end]: [number, number]) {
+  return (value: number) => coordinate(start + (value - from) / (to - from) * (end - start));
+}
