@@ -1,0 +1,93 @@
+/**
+ * `replay RESULT`: runs a result's command again and says what came out differently.
+ *
+ * @module
+ */
+import { Command } from "@commander-js/extra-typings";
+import { plainText } from "../../reports/format.ts";
+import { compareResults } from "../../reports/gate/compare_results.ts";
+import type { GateReport } from "../../reports/gate/gate_report.ts";
+import { renderGateText } from "../../reports/gate/render_gate.ts";
+import { readResult } from "../../reports/read_result.ts";
+import { EXIT, UsageError } from "../errors.ts";
+import { ensureDriver } from "../install_driver.ts";
+import { compareEnvironments, replayArguments } from "../replay.ts";
+import type { Result } from "../result_schema.ts";
+import { runSuite } from "../runner.ts";
+import { provideRuntimeDir } from "../runtime_dir.ts";
+import { parseBench } from "./bench.ts";
+import { runCommand } from "./errors.ts";
+import { parseCommand } from "./parse_command.ts";
+import { ProgressDisplay } from "./progress.ts";
+import { refuseOverwrite } from "./write_output.ts";
+
+/** Runs the command and returns its exit code. */
+export async function replay(args: readonly string[]): Promise<number> {
+  const command = new Command("replay")
+    .description("Run a result's command again with its seed and compare.")
+    .argument("<result>", "result file")
+    .option("--out <folder>", "keep the new result there")
+    .option("--force", "overwrite a result in that folder")
+    .option("--no-install", "never install a driver, only say which");
+  if (!parseCommand(command, args)) return EXIT.fine;
+  const [path] = command.processedArgs;
+  const { out, force, install } = command.opts();
+  const before = await readResult(path);
+  if (before.cases.length === 0) {
+    throw new UsageError(`replay ${plainText(path)}: it has no cases to compare with`);
+  }
+  await refuseOverwrite(out && `${out}/result.json`, force === true);
+  const line = replayArguments(before);
+  const parsed = parseBench(line);
+  if (!parsed) throw new UsageError(`replay: the command only asks for help: ${line.join(" ")}`);
+  provideRuntimeDir();
+  if (before.stack !== "dawn") {
+    await ensureDriver({ install, say: (text) => console.error(text) });
+  }
+  console.error(`replay: deno task bench ${plainText(line.join(" "))}`);
+  const encoder = new TextEncoder();
+  const display = new ProgressDisplay({
+    isTerminal: Deno.stderr.isTerminal(),
+    columns: (Deno.stderr.isTerminal() && Deno.consoleSize().columns) || 80,
+    write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
+  });
+  const now = await runSuite({ ...parsed.suite, out, resume: false } as typeof parsed.suite, {
+    onProgress: (event) => display.show(event),
+  });
+  display.finish();
+  const names = { baseline: path, candidate: "replay" };
+  const report = compareResults(before, now, { names });
+  console.log(describeReplay(before, now, report));
+  return replayExit(report);
+}
+
+/**
+ * 0 when everything that must be equal is, whatever the times; 1 when something differs. A slower
+ * time is shown and is no failure: another day is another day.
+ */
+export function replayExit({ cases }: GateReport): number {
+  const differs = cases.some(({ verdict, differences }) =>
+    verdict === "missing" || differences.some(({ severity }) => severity === "failure")
+  );
+  return differs ? EXIT.failed : EXIT.fine;
+}
+
+/** What a replay found, as text. */
+export function describeReplay(before: Result, now: Result, report: GateReport): string {
+  const differences = compareEnvironments(before, now);
+  const exact = replayExit(report) === EXIT.fine
+    ? `Reproduced: ${report.exactFields} exact fields equal.`
+    : "Not reproduced: something that must be equal differs.";
+  return [
+    exact,
+    "",
+    differences.length === 0 ? "Environment: the same." : "Environment, then and now:",
+    ...differences.map(({ name, before, now }) =>
+      `  ${plainText(name)}: ${plainText(before)} → ${plainText(now)}`
+    ),
+    "",
+    renderGateText(report).trimEnd(),
+  ].join("\n");
+}
+
+if (import.meta.main) await runCommand("replay", () => replay(Deno.args));
