@@ -14,6 +14,8 @@ import { ensureDriver } from "../install_driver.ts";
 import { type Result, SCHEMA_VERSION } from "../result_schema.ts";
 import { ResultStore } from "../result_store.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
+import { loadCheckpoint } from "./checkpoint.ts";
+import { evaluateNeedles, PAPER_PROTOCOL } from "./needle_model.ts";
 import { type RetrievalOptions, retrievalProfile } from "./retrieval_profile.ts";
 import { runRetrieval } from "./retrieval_suite.ts";
 
@@ -24,6 +26,8 @@ export interface RetrievalCommand {
   readonly dtype: "auto" | "f16" | "f32";
   readonly seed: number;
   readonly out: string;
+  /** File of a trained model for the digit passkey test. */
+  readonly checkpoint?: string;
   readonly quiet: boolean;
   readonly install: boolean;
 }
@@ -59,7 +63,16 @@ export function parseRetrieval(args: readonly string[]): RetrievalCommand | unde
     retrievalProfile({ ...options, profile });
   }
   const { stack, dtype, seed, out } = given;
-  return { options, stack, dtype, seed, out, quiet: given.quiet === true, install: given.install };
+  return {
+    options,
+    stack,
+    dtype,
+    seed,
+    out,
+    ...(given.checkpoint !== undefined && { checkpoint: given.checkpoint }),
+    quiet: given.quiet === true,
+    install: given.install,
+  };
 }
 
 function retrievalCommand() {
@@ -83,6 +96,7 @@ function retrievalCommand() {
     .option("--levels <number>", "pyramid levels L", parseCount)
     .option("--pooling <number>", "pooling factor p", parseCount)
     .option("--k <budget>", "selection budget: a number or N/64 and the like", parseRule)
+    .option("--checkpoint <file>", "also the digit passkey test of a trained model")
     .addOption(
       new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
         .choices(["auto", "f16", "f32"] as const).default("auto" as const),
@@ -99,6 +113,10 @@ export async function benchRetrieval(args: readonly string[]): Promise<number> {
   const parsed = parseRetrieval(args);
   if (!parsed) return EXIT.fine;
   const { options, quiet, install, stack, out, seed } = parsed;
+  // A bad file is refused before anything is measured.
+  const model = parsed.checkpoint === undefined
+    ? undefined
+    : await loadCheckpoint(parsed.checkpoint);
   provideRuntimeDir();
   if (stack !== "dawn") await ensureDriver({ install, say: (line) => console.error(line) });
   const store = await ResultStore.open(out);
@@ -139,6 +157,15 @@ export async function benchRetrieval(args: readonly string[]): Promise<number> {
         await store.save(result);
       },
     });
+    if (model) {
+      const { contexts, depths } = options;
+      const cells = await evaluateNeedles(model, {
+        contexts: contexts ?? PAPER_PROTOCOL.contexts,
+        depths: depths ?? PAPER_PROTOCOL.depths,
+        seed,
+      });
+      result.retrieval.checkpoint = { name: model.name, cells: cells.map((cell) => ({ ...cell })) };
+    }
     result.finishedAt = new Date().toISOString();
     await store.save(result);
     const written = await writeReport([result], out);

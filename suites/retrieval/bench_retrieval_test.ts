@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../errors.ts";
-import { parseRetrieval } from "./bench_retrieval.ts";
+import { benchRetrieval, parseRetrieval } from "./bench_retrieval.ts";
 
 Deno.test("parseRetrieval reads every option", () => {
   const line = "--profile paper --stack dawn --context 8192,16K --depth 0,12.5 --margin -1,4 " +
@@ -51,5 +51,18 @@ Deno.test("parseRetrieval: each bad input is one line that names it", () => {
         !/\n/.test(error.message),
       line,
     );
+  }
+});
+
+Deno.test("benchRetrieval refuses a malformed checkpoint before it opens a device", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(path, '{"format": "other"}');
+    await assert.rejects(
+      benchRetrieval(["--checkpoint", path, "--out", "/nowhere/at/all"]),
+      (error) => error instanceof UsageError && /checkpoint .*: format: /.test(error.message),
+    );
+  } finally {
+    await Deno.remove(path);
   }
 });

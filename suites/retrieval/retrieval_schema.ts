@@ -110,6 +110,16 @@ export const retrievalSchema = z.looseObject({
     k: z.int().positive(),
     salience: z.number(),
   })),
+  /** What a trained checkpoint did in the digit passkey test; apart from the mechanism's cells. */
+  checkpoint: z.looseObject({
+    name: z.string(),
+    cells: z.array(z.looseObject({
+      context: z.int().positive(),
+      depth: z.number().min(0).max(100),
+      correct: count,
+      trials: z.int().positive(),
+    })),
+  }).optional(),
   /** What was left out, one line each. */
   skipped: z.array(z.string()),
   /** Wall-clock seconds of the suite. */
