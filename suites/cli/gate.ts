@@ -49,9 +49,9 @@ export async function gate(args: readonly string[], streams: Streams = CONSOLE):
     return await gatePaired(bench, { ...given, streams });
   }
   const [baseline, candidate, ...more] = bench;
-  if (more.length > 0) throw new UsageError(`gate: ${bench.length} files given, two are needed`);
+  if (more.length > 0) throw new UsageError(`${bench.length} files given, two are needed`);
   if (baseline === undefined || candidate === undefined) {
-    throw new UsageError("gate: two result files are needed, a baseline and a candidate");
+    throw new UsageError("two result files are needed, a baseline and a candidate");
   }
   await refuseOverwrite(given.out, given.force === true);
   const config = given.config === undefined ? undefined : await readGateConfig(given.config);
@@ -101,7 +101,7 @@ async function gatePaired(
 ): Promise<number> {
   const { against, baselineDir, streams } = options;
   if (against !== undefined && baselineDir !== undefined) {
-    throw new UsageError("gate: --against and --baseline-dir exclude each other");
+    throw new UsageError("--against and --baseline-dir exclude each other");
   }
   await refuseOverwrite(options.out, options.force === true);
   const config = options.config === undefined ? undefined : await readGateConfig(options.config);
