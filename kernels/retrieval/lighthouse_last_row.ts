@@ -35,6 +35,12 @@ const SCORERS: Readonly<Record<LighthouseOptions["scorer"], Scorer>> = {
   gla: glaScorer(),
 };
 
+/**
+ * FLOP of one submission: a quarter of a second on a device of 0.4 TFLOP/s, since a quadratic scorer
+ * over many heads would else be silent for longer than display drivers allow.
+ */
+const SUBMISSION_FLOPS = 1e11;
+
 /** What became of the last row of one head. */
 export interface LighthouseRow {
   /** Attention of the last entry of each level, finest first; null where it was not selected. */
@@ -98,7 +104,9 @@ export async function createLighthouseLastRow(
       own(await createPyramid(gpu, planPyramid(geometry, { ...size, scored })));
     const plain = await pyramid(false);
     const ranked = scorer.pass ? plain : await pyramid(true);
-    const pass = scorer.pass && own(await scorer.pass.create(gpu, scoring, { heads }));
+    const pass = scorer.pass && own(
+      await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch: SUBMISSION_FLOPS }),
+    );
     const selection = own(await createSelection(gpu, planSelection(geometry, heads)));
     const lastRow = own(await createLastRow(gpu, planLastRow({ ...size, context, geometry })));
     const pooled = async (label: string) =>
@@ -134,7 +142,11 @@ export async function createLighthouseLastRow(
     return {
       gathered: geometry.gathered,
       run: async (watched, options = {}) => {
-        await timer.run([{ name: "select", dispatches: before }], { signal: options.signal });
+        await timer.run([{ name: "select", dispatches: before }], {
+          signal: options.signal,
+          flopsPerSecond: SUBMISSION_FLOPS,
+          maxSubmissionSeconds: 1,
+        });
         const perHead = levels * (1 + (watched[0]?.length ?? 0));
         const places = gpu.device.createBuffer({
           label: "watched slots",
