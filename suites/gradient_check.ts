@@ -12,7 +12,7 @@ import { readRows, type Tensor } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import type { LayerInputs, Prepared, Problem } from "../kernels/implementation.ts";
 import { type LighthouseGeometry, locateEntry } from "../kernels/lighthouse/lighthouse_geometry.ts";
-import { HALF_ULP, maxDifference, maxMagnitude } from "./attention_rows.ts";
+import { maxDifference, maxMagnitude } from "./attention_rows.ts";
 import {
   type CheckedGradient,
   deviceStatistic,
@@ -20,6 +20,7 @@ import {
   QueryGradientCheck,
   type RowStatistic,
   RowStatisticCheck,
+  storingError,
 } from "./gradient_rows.ts";
 
 /** One of dQ, dK, dV. */
@@ -318,7 +319,7 @@ function joinLevels(
   }
   // No level selected it: exactly zero.
   if (contributions.length === 0) return { gradient, tolerance: 0 };
-  return { gradient, tolerance: tolerance + 2 * HALF_ULP[dtype] * maxMagnitude(gradient) };
+  return { gradient, tolerance: tolerance + storingError(maxMagnitude(gradient), dtype) };
 }
 
 /** Rows of ascending numbers, each on its own; neighbours are read at once. */

@@ -170,13 +170,17 @@ class WeightedSum {
     const errors = DEVIATIONS * Math.sqrt(this.#independent) + this.#shared;
     let most = 0;
     for (const value of gradient) most = Math.max(most, Math.abs(value));
-    const smallest = dtype === "f16" ? 2 ** -24 : 2 ** -149;
     return {
       gradient,
-      tolerance: factor * (errors * this.#largest + walk) +
-        Math.max(2 * HALF_ULP[dtype] * most, smallest),
+      tolerance: factor * (errors * this.#largest + walk) + storingError(most, dtype),
     };
   }
+}
+
+/** What storing a row of values up to `most` may change: one unit in the last place, or one step. */
+export function storingError(most: number, dtype: DType): number {
+  const smallest = dtype === "f16" ? 2 ** -24 : 2 ** -149;
+  return Math.max(2 * HALF_ULP[dtype] * most, smallest);
 }
 
 /** Terms of one pair of a query row and a key row. */

@@ -10,6 +10,7 @@ import {
   KeyValueGradientCheck,
   QueryGradientCheck,
   RowStatisticCheck,
+  storingError,
 } from "./gradient_rows.ts";
 
 const [rows, d] = [37, 8];
@@ -88,4 +89,10 @@ Deno.test("gradient rows agree with the kernels' reference, in chunks and with t
 Deno.test("deviceStatistic takes delta from the output that it is given", () => {
   const { delta, lse } = deviceStatistic({ lse: 2, output: [1, 2, 3], outputGradient: [4, 5, -6] });
   assert.deepEqual([delta, lse], [-4, 2]);
+});
+
+Deno.test("storingError is a unit in the last place, or one step where f16 is subnormal", () => {
+  assert.equal(storingError(1, "f16"), 2 ** -10);
+  assert.equal(storingError(1e-7, "f16"), 2 ** -24);
+  assert.equal(storingError(1, "f32"), 2 ** -23);
 });

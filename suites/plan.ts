@@ -516,7 +516,11 @@ function checkCases(planning: Planning, timed: readonly PlannedCase[]): PlannedC
   return [...checks.values()];
 }
 
-/** Groups by shape and direction, lightest first, so that early cases teach later predictions. */
+/**
+ * Groups by shape and direction. The contexts of the forward pass come first, since they carry the
+ * claims: a budget that runs out must not cost the longest of them. Within that, and among the rest,
+ * the lightest come first, so that early cases teach later predictions.
+ */
 function groupCases(
   cases: readonly PlannedCase[],
   options: { device: PlannedDevice; notes: string[] },
@@ -548,7 +552,10 @@ function groupCases(
         entry?.plan && !entry.predictedOnly ? entry.plan.flops : 0
       ),
     );
-  return groups.sort((a, b) => work(a) - work(b));
+  const leads = ({ baseline, candidates }: PlannedGroup) =>
+    baseline !== undefined && !baseline.predictedOnly && baseline.direction === "forward" &&
+    [baseline, ...candidates].some((entry) => entry.sweeps.includes("context"));
+  return groups.sort((a, b) => Number(leads(b)) - Number(leads(a)) || work(a) - work(b));
 }
 
 function fitTogether(
