@@ -25,8 +25,7 @@ Deno.test("examples: every bench line parses and every shard is one of its matri
   let benches = 0;
   for (const file of FILES) {
     for (const [task, ...args] of commandsOf(await Deno.readTextFile(new URL(file, FOLDER)))) {
-      // The site has its own task; it need not be there for the others to work.
-      if (task !== "site") assert.ok(Object.hasOwn(manifest.tasks, task), `${file}: ${task}`);
+      assert.ok(Object.hasOwn(manifest.tasks, task), `${file}: ${task}`);
       if (task !== "bench") continue;
       benches++;
       assert.ok(parseBench(args), `${file}: ${args.join(" ")}`);
