@@ -6,6 +6,7 @@
  */
 import paper from "../fixtures/paper/paper.json" with { type: "json" };
 import type { CaseRecord, Result } from "../suites/result_schema.ts";
+import type { RetrievalRecord } from "../suites/retrieval/retrieval_schema.ts";
 import {
   contextSeries,
   findCrossover,
@@ -195,9 +196,10 @@ export function verdictLine(result: Result): string {
   }
   const nearest = nearestPoint(result, "forward");
   if (nearest === null) {
-    return result.cases.some(isMeasured)
-      ? `The ${claimed} at 512K was not run: no dense and Lighthouse pair was measured.`
-      : "Nothing was measured.";
+    if (result.cases.some(isMeasured)) {
+      return `The ${claimed} at 512K was not run: no dense and Lighthouse pair was measured.`;
+    }
+    return result.retrieval ? retrievalLine(result.retrieval) : "Nothing was measured.";
   }
   const at = formatContext(nearest.context);
   const { ratio, low, high } = nearest;
@@ -566,6 +568,16 @@ function lossClaim(): ClaimRow {
     why: "A loss takes the training itself.",
     details: rows.map(({ label, loss }) => ({ label, paper: loss.toFixed(4) })),
   });
+}
+
+/** One line for a run that timed nothing and looked for needles. */
+function retrievalLine({ cells, instrument }: RetrievalRecord): string {
+  const trials = cells.reduce((sum, cell) => sum + cell.trials, 0);
+  const failed = instrument.filter(({ passed }) => !passed).length;
+  const checks = formatPlural(instrument.length, "instrument check");
+  return `Nothing was timed: ${formatCount(trials)} needle trials in ` +
+    `${formatPlural(cells.length, "cell")}, ` +
+    (failed === 0 ? `all ${checks} within their bands.` : `${failed} of ${checks} failed.`);
 }
 
 function retrievalClaim(): ClaimRow {

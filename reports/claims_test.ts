@@ -189,6 +189,23 @@ Deno.test("the verdict line says slower, the same and faster apart", () => {
   assert.equal(line(2, 0.1), "Lighthouse is 2.00× (1.80–2.20×) as fast as dense attention here.");
 });
 
+Deno.test("a run of needles alone leads with its trials and its instrument", () => {
+  const cell = { trials: 200 };
+  const check = { passed: true };
+  const line = (instrument: unknown[]) =>
+    claims.verdictLine(
+      {
+        ...sampleResult({ contexts: [] }),
+        retrieval: { cells: [cell, cell], instrument },
+      } as unknown as Parameters<typeof claims.verdictLine>[0],
+    );
+  assert.equal(
+    line([check, check]),
+    "Nothing was timed: 400 needle trials in 2 cells, all 2 instrument checks within their bands.",
+  );
+  assert.match(line([check, { passed: false }]), /1 of 2 instrument checks failed\.$/);
+});
+
 Deno.test("an empty run says that nothing was measured", () => {
   const result = sampleResult({ contexts: [] });
   assert.equal(claims.verdictLine(result), "Nothing was measured.");
