@@ -180,7 +180,12 @@ for (const [name, forward] of gradientProblems) {
       await withPrepared(gpu, { implementation, problem, extent }, async (prepared, options) => {
         const { check, digest } = await checkOutputs(gpu, prepared, options);
         assert.equal(failureOf(check), undefined);
-        assert.match(check.method, /dQ, dK and dV .*against float64/);
+        assert.match(
+          check.method,
+          extent === "whole"
+            ? /all rows of dQ, dK and dV of the last head, and some of the others, against float64/
+            : /sampled rows of dQ, dK and dV against float64/,
+        );
         const names = check.parts!.filter((part) => part.name.startsWith("gradient of"));
         assert.equal(names.length, 3);
         assert.ok(names.every((part) => part.maxError! > 0 && part.tolerance! < 2e-2));
