@@ -17,6 +17,7 @@ import {
   formatSignificant,
 } from "../format.ts";
 import { shortSeriesNames } from "../summary_tables.ts";
+import { finite } from "./chart_data.ts";
 import { Figure } from "./figure.tsx";
 import { logDomain, LogPlot, type PlotGuide, type PlotSeries } from "./log_plot.tsx";
 import { plotStyles, seriesStyles, stageColor } from "./palette.ts";
@@ -129,6 +130,28 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
               note={`Each point is a whole layer at one context. Ceilings: register-only multiply-adds and a buffer copy at ${
                 formatByteRate(copy)
               }, measured at the start of this run.`}
+              data={{
+                columns: [
+                  "series",
+                  "context_tokens",
+                  "flop_per_second",
+                  "bytes_per_second",
+                  "flop_per_byte",
+                  "share_of_f32_fma",
+                  "share_of_matrix_units",
+                  "share_of_roof",
+                ],
+                rows: work.map(({ name, context, achieved }) => [
+                  name,
+                  context,
+                  finite(achieved.flopsPerSecond),
+                  finite(achieved.bytesPerSecond),
+                  finite(achieved.intensity),
+                  finite(achieved.ofFmaF32),
+                  finite(achieved.ofMatrix),
+                  finite(achieved.ofRoof),
+                ]),
+              }}
               table={{
                 caption: "Achieved rates",
                 columns: [
@@ -246,6 +269,16 @@ function floorFigure(result: Result, prefix: string, copy: number): JSX.Element 
       )}
       legend={plot}
       note="Least bytes of each stage divided by the measured copy rate. Selection moves next to nothing and counts only in the sum."
+      data={{
+        columns: ["context_tokens", "stage", "median_seconds", "copy_seconds", "multiple"],
+        rows: points.map(({ context, stage, seconds, floorSeconds, multiple }) => [
+          context,
+          stage,
+          finite(seconds),
+          finite(floorSeconds),
+          finite(multiple),
+        ]),
+      }}
       table={{
         caption: "Stages against a copy",
         columns: [

@@ -18,6 +18,7 @@ import {
   formatRatio,
   formatSeconds,
 } from "../format.ts";
+import { plotData } from "./chart_data.ts";
 import { Figure, Table } from "./figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
@@ -171,6 +172,7 @@ export function Comparison({ results }: { results: Result[] }): JSX.Element {
             )}
             legend={plot}
             note="Colour and shape say the implementation; dashes, hollow markers and the letter say the run."
+            data={plotData(plot, { x: "context_tokens", y: "median_seconds" })}
             table={{
               caption: "Latency of every run",
               columns: [

@@ -15,6 +15,7 @@ import {
   formatSignificant,
 } from "../format.ts";
 import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
+import { finite } from "./chart_data.ts";
 import { Figure, Table } from "./figure.tsx";
 import { seriesStyles } from "./palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
@@ -73,6 +74,38 @@ export function contextParallelSection(result: Result, prefix: string): Section 
                 />
               )}
               note="A simulation on one device: the shares of all shards run one after the other and each is timed. Nothing is exchanged; the bytes are what each shard would pass on."
+              data={{
+                columns: [
+                  "implementation",
+                  "context_tokens",
+                  "shards",
+                  "partition",
+                  "part_k",
+                  "jaccard",
+                  "uncovered_rows",
+                  "unsharded_uncovered_rows",
+                  "together_seconds",
+                  "slowest_seconds",
+                  "even_seconds",
+                  "work_ratio",
+                  "exchanged_bytes",
+                ],
+                rows: cases.map((one) => [
+                  one.record.implementation,
+                  one.record.shape.context,
+                  one.sharded.shards,
+                  one.sharded.partition,
+                  one.sharded.partK,
+                  finite(one.sharded.selection.jaccard),
+                  one.sharded.uncoveredRows,
+                  one.sharded.unshardedUncoveredRows,
+                  finite(one.record.statistic.median),
+                  finite(one.ring?.criticalSeconds),
+                  finite(one.ring?.evenSeconds),
+                  finite(workRatio(one)),
+                  finite(one.exchangedBytes),
+                ]),
+              }}
               table={{
                 caption: "Shards",
                 columns: [

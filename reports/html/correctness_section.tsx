@@ -6,6 +6,7 @@
 import type { CaseRecord, Result } from "../../suites/result_schema.ts";
 import { ABSENT, formatPlural, formatSignificant } from "../format.ts";
 import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
+import { dotData } from "./chart_data.ts";
 import { Figure, Table } from "./figure.tsx";
 import { seriesStyles } from "./palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
@@ -84,6 +85,7 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
                     guide={{ value: 1, label: "tolerance" }}
                   />
                 )}
+                data={dotData(rows, { label: "part", value: "error_of_tolerance" })}
                 table={{
                   caption: "Largest error of each part",
                   columns: [{ title: "Part" }, { title: "Error ÷ tolerance", numeric: true }],

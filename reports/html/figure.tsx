@@ -1,10 +1,13 @@
 /**
- * What all figures share: title, text alternative, legend, two drawings (one for a narrow screen)
- * and the data table beside them.
+ * What all figures share: title, text alternative, legend, two drawings (one for a narrow screen),
+ * the data table beside them, and the numbers to save.
  *
  * @module
  */
 import type { ComponentChildren, JSX } from "preact";
+import { render } from "preact-render-to-string";
+import { ABSENT } from "../format.ts";
+import { type ChartCell, type ChartData, embedChartData } from "./chart_data.ts";
 import type { SeriesStyle } from "./palette.ts";
 import { markerPath } from "./palette.ts";
 
@@ -36,9 +39,13 @@ interface FigureProps {
   compactHeight?: number;
   legend?: { label: string; style: SeriesStyle; hollow?: boolean; faint?: boolean }[];
   table: DataTable;
+  /** The numbers for export, unrounded; by default what the table says. */
+  data?: ChartData;
   /** Source and caveats, under the drawing. */
   note?: ComponentChildren;
 }
+
+const EXPORTS = [["csv", "CSV"], ["json", "JSON"]];
 
 /** A figure with its drawings and its data. */
 export function Figure(props: FigureProps): JSX.Element {
@@ -81,6 +88,23 @@ export function Figure(props: FigureProps): JSX.Element {
         <summary>The numbers of this figure</summary>
         <Table {...table} />
       </details>
+      <p class="export">
+        {EXPORTS.map(([format, name]) => (
+          <button
+            type="button"
+            hidden
+            data-export={format}
+            aria-label={`Save as ${name}: ${title}`}
+          >
+            Save as {name}
+          </button>
+        ))}
+      </p>
+      <script
+        type="application/json"
+        class="chart-data"
+        dangerouslySetInnerHTML={{ __html: embedChartData(props.data ?? tableData(table)) }}
+      />
     </figure>
   );
 }
@@ -140,6 +164,28 @@ export function Swatch(
 export function coordinate(value: number): number {
   return Math.round(value * 10) / 10;
 }
+
+/** A table's own cells as data: plain numbers as numbers, anything with a unit as it reads. */
+function tableData({ columns, rows }: DataTable): ChartData {
+  return {
+    columns: columns.map(({ title }) => title),
+    rows: rows.map((row) =>
+      row.map((cell, i): ChartCell => {
+        const text = typeof cell === "string" ? cell : textOf(cell);
+        if (text === ABSENT) return null;
+        const plain = text.replace(/,(?=\d{3})/g, "").replace(/^−/, "-");
+        return columns[i]?.numeric && /^-?\d+(\.\d+)?$/.test(plain) ? Number(plain) : text;
+      })
+    ),
+  };
+}
+
+function textOf(cell: ComponentChildren): string {
+  return render(<>{cell}</>).replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim()
+    .replace(/&(lt|gt|quot|amp|#39);/g, (_, name: string) => ENTITIES[name]);
+}
+
+const ENTITIES: Record<string, string> = { lt: "<", gt: ">", quot: '"', amp: "&", "#39": "'" };
 
 function number(numeric: boolean | undefined): string | undefined {
   return numeric ? "number" : undefined;

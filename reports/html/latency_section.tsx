@@ -15,6 +15,7 @@ import {
   formatSeconds,
 } from "../format.ts";
 import { shortSeriesNames } from "../summary_tables.ts";
+import { plotData } from "./chart_data.ts";
 import { Figure } from "./figure.tsx";
 import { type LogAxis, logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
 import {
@@ -133,6 +134,7 @@ function LatencyFigure(
       )}
       legend={plot}
       note="Median of the samples; bars are 95 % bootstrap intervals where they are wider than the marker. Thin lines are the least-squares fits."
+      data={plotData(plot, { x: "context_tokens", y: "median_seconds" })}
       table={{
         caption: `${what} of one layer`,
         columns: [

@@ -7,6 +7,7 @@
 import type { CaseRecord, Result } from "../../suites/result_schema.ts";
 import { DIRECTION_NAMES, DIRECTION_ORDER, isContextCase } from "../analysis.ts";
 import { ABSENT, formatBytes, formatContext, formatRatio } from "../format.ts";
+import { finite } from "./chart_data.ts";
 import { Figure } from "./figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
 import { plotStyles } from "./palette.ts";
@@ -82,6 +83,22 @@ export function memorySection(result: Result, prefix: string): Section | null {
             )}
             legend={plot}
             note="Measured where the run counted its allocations, else planned. Inputs and outputs are included."
+            data={{
+              columns: [
+                "case",
+                "context_tokens",
+                "planned_bytes",
+                "measured_bytes",
+                "inputs_and_outputs_bytes",
+              ],
+              rows: planned.map((record) => [
+                record.id,
+                record.shape.context,
+                record.peakBytes,
+                finite(bytesOf(record, "measuredPeakBytes")),
+                finite(bytesOf(record, "leastBytes")),
+              ]),
+            }}
             table={{
               caption: "Device memory of every case",
               columns: [

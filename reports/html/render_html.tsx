@@ -29,6 +29,7 @@ import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
 import { sampleSection } from "./sample_section.tsx";
+import script from "./page_script.js" with { type: "text" };
 import { STYLE } from "./style.ts";
 
 /** Options of {@linkcode renderHtml}. */
@@ -61,15 +62,6 @@ const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
 
 /** Longest text of a result file that the page shows; the embedded JSON keeps all of it. */
 const TEXT_LIMIT = 2000;
-
-// Turns the embedded result into a file. Without scripts the page loses only this button.
-const SCRIPT = `for(const b of document.querySelectorAll("button[data-result]")){b.hidden=false;` +
-  `b.onclick=async()=>{const t=document.getElementById(b.dataset.result).textContent;` +
-  `const z=new Blob([Uint8Array.from(atob(t),c=>c.charCodeAt(0))]).stream();` +
-  `const j=await new Response(z.pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();` +
-  `const u=URL.createObjectURL(new Blob([j],{type:"application/json"}));` +
-  `const a=document.createElement("a");a.href=u;a.download=b.dataset.result+".json";a.click();` +
-  `setTimeout(()=>URL.revokeObjectURL(u),1000)}}`;
 
 /**
  * The report of one result, or of several side by side, as a whole HTML document.
@@ -153,7 +145,7 @@ export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}
     "default-src 'none'",
     "style-src 'unsafe-inline'",
     "img-src data:",
-    `script-src 'sha256-${createHash("sha256").update(SCRIPT).digest("base64")}'`,
+    `script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'`,
     "base-uri 'none'",
     "form-action 'none'",
   ].join("; ");
@@ -177,7 +169,7 @@ export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}
     head,
     `<body>${body}`,
     ...data,
-    `<script>${SCRIPT}</script>`,
+    `<script>${script}</script>`,
     "</body></html>\n",
   ].join("\n");
 }

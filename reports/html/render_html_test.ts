@@ -60,6 +60,15 @@ Deno.test("every chart has a title, a text alternative, axis labels and its tabl
     assert.match(figure, new RegExp(`<p id="${id}-text" hidden>[^<]{20,}`));
     assert.match(figure, /<text class="title"[^>]*>[^<]/);
     assert.match(figure, /<details class="data">[^]*<table>[^]*<td/);
+    for (const format of ["csv", "json"]) {
+      assert.match(figure, new RegExp(`<button type="button" hidden data-export="${format}"`));
+    }
+    const data = JSON.parse(/<script [^>]*class="chart-data">([^<]*)</.exec(figure)![1]);
+    assert.ok(data.rows.length > 0, `${id} has no numbers`);
+    assert.ok(data.rows.every((row: unknown[]) => row.length === data.columns.length), id);
+    assert.equal(new Set(data.columns).size, data.columns.length, id);
+    const numbers = data.rows.flat().filter((cell: unknown) => typeof cell === "number");
+    assert.ok(numbers.length >= data.rows.length, `${id} exports text for numbers`);
   }
   const ids = [...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
   assert.equal(new Set(ids).size, ids.length, "ids are unique");

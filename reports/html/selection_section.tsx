@@ -22,6 +22,7 @@ import {
   StackedBars,
   stackedBarsHeight,
 } from "./bar_plot.tsx";
+import { type ChartData, finite } from "./chart_data.ts";
 import { Figure, Table } from "./figure.tsx";
 import { seriesStyles } from "./palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
@@ -82,6 +83,7 @@ export function selectionSection(result: Result, prefix: string): Section | null
                   />
                 )}
                 note="|A ∩ B| / |A ∪ B| over the entries of all heads and all levels but the coarsest, which is always gathered whole. Noise: every element of Q and K multiplied by 1 + ε, ε seeded, of the standard deviation that the table gives."
+                data={agreementData(cases)}
                 table={agreementTable(cases)}
               />
             )}
@@ -156,6 +158,15 @@ function FanInFigure(
         label: `${name} ${name === "1" ? "entry" : "entries"}`,
         style: { color: color(name), marker: symbolSquare },
       }))}
+      data={{
+        columns: ["context_tokens", "setting", "contributors", "rows", "share"],
+        rows: cases.flatMap(({ context, setting, quality }) =>
+          quality.fanIn.map((
+            count,
+            i,
+          ) => [context, setting, i, count, finite(count / quality.rows)])
+        ),
+      }}
       table={{
         caption: `Contributors to each row, ${implementation}`,
         columns: [
@@ -199,6 +210,31 @@ function agreementRows(cases: readonly QualityCase[]): DotRow[] {
     }
   }
   return [...rows.values()];
+}
+
+function agreementData(cases: readonly QualityCase[]): ChartData {
+  const finest = Math.max(
+    0,
+    ...cases.flatMap(({ quality: { stability, overlaps = [] } }) =>
+      [...(stability ? [stability] : []), ...overlaps].map(({ levels }) => levels.length)
+    ),
+  );
+  const levels = Array.from({ length: finest }, (_, level) => level);
+  return {
+    columns: ["case", "with", "noise", "jaccard", ...levels.map((level) => `level_${level}`)],
+    rows: cases.flatMap(({ id, implementation, quality: { stability, overlaps = [] } }) =>
+      [
+        ...(stability ? [{ implementation, ...stability }] : []),
+        ...overlaps.map((overlap) => ({ noise: null, ...overlap })),
+      ].map((one) => [
+        id,
+        one.implementation,
+        finite(one.noise),
+        finite(one.jaccard),
+        ...levels.map((level) => finite(one.levels[level])),
+      ])
+    ),
+  };
 }
 
 function agreementTable(cases: readonly QualityCase[]) {

@@ -17,6 +17,7 @@ import {
 import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims.ts";
 import { formatContext, formatCount, formatInterval, formatRatio } from "../format.ts";
 import { shortSeriesNames } from "../summary_tables.ts";
+import { plotData } from "./chart_data.ts";
 import { Figure } from "./figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
 import { plotStyles } from "./palette.ts";
@@ -148,6 +149,7 @@ function SpeedupFigure(
       )}
       legend={plot}
       note={`Each ratio comes from interleaved rounds of the two. The star is the paper's value (${PAPER_HARDWARE}), no measurement of this run.`}
+      data={plotData(plot, { x: "context_tokens", y: "speedup" })}
       table={{
         caption: `${what} over dense attention`,
         columns: [

@@ -9,6 +9,7 @@ import { type ContextPoint, contextSeries, stageSeconds } from "../analysis.ts";
 import { formatContext, formatPercent, formatPlural, formatSeconds } from "../format.ts";
 import { shortSeriesNames } from "../summary_tables.ts";
 import { StackedBars, stackedBarsHeight } from "./bar_plot.tsx";
+import { finite } from "./chart_data.ts";
 import { Figure, Table } from "./figure.tsx";
 import { stageColor } from "./palette.ts";
 // @ts-types="npm:@types/d3-shape@3.1.7"
@@ -122,6 +123,12 @@ function StageFigure(
         style: { color: stageColor(name), marker: symbolSquare },
       }))}
       note="Medians of staged executions, in which each stage is timed by itself; the total at the right is their sum and can differ a little from the latency of the whole layer."
+      data={{
+        columns: ["context_tokens", "stage", "median_seconds", "share"],
+        rows: bars.flatMap(({ context, stages }) =>
+          stages.map(({ name, seconds, share }) => [context, name, finite(seconds), finite(share)])
+        ),
+      }}
       table={{
         caption: `Stages, ${name}`,
         columns: [

@@ -117,6 +117,7 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px sol
 .quantity.ours{font-weight:650;font-size:1.12rem;line-height:1.35}
 .aside{display:block;color:var(--soft);font-size:.82rem}
 .cell{display:inline-block;min-width:4.6rem;padding:.1rem .4rem;border-radius:2px}
+.cell .aside{color:inherit}
 .absent{color:var(--faint)}
 .share{display:block}
 .share svg{display:block;margin-top:.1rem}
@@ -146,6 +147,10 @@ footer{border-top:1px solid var(--rule);margin-top:2rem;padding-top:1.4rem;paddi
 footer p{max-width:48rem}
 button{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--rule-strong);border-radius:4px;padding:.45rem .9rem;margin-right:.6rem;cursor:pointer}
 button[hidden]{display:none}
+.figure{position:relative}
+.export{margin:.35rem 0 0}
+.export button{padding:.1rem .5rem;font-size:.78rem;color:var(--soft);margin-right:.4rem}
+.export button:hover{color:var(--ink);border-color:var(--ink)}
 @media screen and (max-width:960px){.spread{grid-template-columns:minmax(0,1fr);gap:.6rem}.notes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:0 2rem}.notes p{margin-bottom:.8rem}}
 @media screen and (max-width:760px){
   .claims,.claims tbody,.claims tr,.claims td,.claims th{display:block;width:auto!important}

@@ -15,6 +15,7 @@ import {
   formatSeconds,
 } from "../format.ts";
 import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
+import { finite } from "./chart_data.ts";
 import { Figure, Table } from "./figure.tsx";
 import { seriesStyles } from "./palette.ts";
 import { formatTick, type Section, timeLabel } from "./section.tsx";
@@ -110,6 +111,26 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                   : `Dense attention takes ${
                     formatSeconds(dense.statistic.median)
                   } here, off this scale.`}
+                data={{
+                  columns: [
+                    "setting",
+                    "case",
+                    "median_seconds",
+                    "median_seconds_low",
+                    "median_seconds_high",
+                    "speedup",
+                    "gathered_rows",
+                  ],
+                  rows: sorted.map((record, i) => [
+                    labels[i],
+                    record.id,
+                    finite(record.statistic.median),
+                    finite(record.statistic.low),
+                    finite(record.statistic.high),
+                    finite(speedups.get(record.id)?.ratio),
+                    record.gathered ?? null,
+                  ]),
+                }}
                 table={{
                   caption: title,
                   columns: [

@@ -14,6 +14,7 @@ import {
 } from "../analysis.ts";
 import { formatContext, formatInterval, formatTokenRate } from "../format.ts";
 import { shortSeriesNames } from "../summary_tables.ts";
+import { plotData } from "./chart_data.ts";
 import { Figure } from "./figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
 import { plotStyles } from "./palette.ts";
@@ -104,6 +105,7 @@ function ThroughputFigure(
         />
       )}
       legend={plot}
+      data={plotData(plot, { x: "context_tokens", y: "tokens_per_second" })}
       table={{
         caption: `${what}, tokens per second of one layer`,
         columns: [

@@ -1,0 +1,71 @@
+/**
+ * The numbers behind a figure, for export as CSV and JSON: SI units, named in the columns, with all
+ * the digits that were recorded. The table of a figure is for reading, this is for computing.
+ *
+ * @module
+ */
+import type { PlotSeries } from "./log_plot.tsx";
+
+/** One cell: text, a number, or null where there is none. */
+export type ChartCell = string | number | null;
+
+/** Columns such as `median_seconds`, and a row for each point. */
+export interface ChartData {
+  columns: readonly string[];
+  rows: readonly (readonly ChartCell[])[];
+}
+
+/** The points of a plot; `x` and `y` name quantity and unit, for example `context_tokens`. */
+export function plotData(
+  series: readonly Pick<PlotSeries, "label" | "points">[],
+  { x, y }: { x: string; y: string },
+): ChartData {
+  const rows = series.flatMap(({ label, points }) =>
+    points.map((point) => [
+      label,
+      finite(point.x),
+      finite(point.y),
+      finite(point.low),
+      finite(point.high),
+    ])
+  );
+  return withoutEmptyEnds({ columns: ["series", x, y, `${y}_low`, `${y}_high`], rows });
+}
+
+/** Rows of named values with their intervals, as a dot plot shows them. */
+export function dotData(
+  rows: readonly { label: string; value: number; low?: number; high?: number }[],
+  { label, value }: { label: string; value: string },
+): ChartData {
+  return withoutEmptyEnds({
+    columns: [label, value, `${value}_low`, `${value}_high`],
+    rows: rows.map((row) => [row.label, finite(row.value), finite(row.low), finite(row.high)]),
+  });
+}
+
+/** Without the two columns of an interval where no row has one: they would only be in the way. */
+function withoutEmptyEnds({ columns, rows }: ChartData): ChartData {
+  if (rows.some((row) => row.slice(-2).some((cell) => cell !== null))) return { columns, rows };
+  return { columns: columns.slice(0, -2), rows: rows.map((row) => row.slice(0, -2)) };
+}
+
+/** A number with at most nine significant digits, more than any clock here has; else null. */
+export function finite(value: number | null | undefined): number | null {
+  return typeof value === "number" && Number.isFinite(value) ? Number(value.toPrecision(9)) : null;
+}
+
+/**
+ * The data as JSON that may stand in a `<script>` element: no text of a result can end the element.
+ *
+ * @example
+ * ```ts
+ * import { embedChartData } from "./chart_data.ts";
+ * import assert from "node:assert/strict";
+ * const text = embedChartData({ columns: ["</script>"], rows: [[1], [null]] });
+ * assert.equal(text, '{"columns":["\\u003c/script>"],"rows":[[1],[null]]}');
+ * ```
+ */
+export function embedChartData({ columns, rows }: ChartData): string {
+  return JSON.stringify({ columns, rows })
+    .replace(/</g, "\\u003c").replace(/\u2028/g, "\\u2028").replace(/\u2029/g, "\\u2029");
+}

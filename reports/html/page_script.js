@@ -1,0 +1,50 @@
+"use strict";
+// The only script of a page. Without it nothing is lost but the buttons that save files: every
+// figure has its table, and every page its links.
+(() => {
+  const save = (name, type, parts) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(parts, { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  const cell = (value) => {
+    if (value === null) return "";
+    if (typeof value === "number") return String(value);
+    // A spreadsheet must read text as text, never as a formula.
+    const text = /^[=+\-@\t\r]/.test(value) ? "'" + value : value;
+    return /[",\n\r]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+  };
+  const formats = {
+    csv: (_, { columns, rows }) =>
+      [columns, ...rows].map((row) => row.map(cell).join(",") + "\r\n"),
+    json: (title, { columns, rows }) => {
+      const records = rows.map((row) =>
+        Object.fromEntries(columns.map((column, i) => [column, row[i]]))
+      );
+      return [JSON.stringify({ title, rows: records }, null, 1), "\n"];
+    },
+  };
+  const types = { csv: "text/csv", json: "application/json" };
+  for (const button of document.querySelectorAll("button[data-export]")) {
+    button.hidden = false;
+    button.onclick = () => {
+      const format = button.dataset.export;
+      const figure = button.closest("figure");
+      const data = JSON.parse(figure.querySelector("script.chart-data").textContent);
+      const title = figure.querySelector("figcaption").textContent;
+      save(figure.id + "." + format, types[format], formats[format](title, data));
+    };
+  }
+  for (const button of document.querySelectorAll("button[data-result]")) {
+    button.hidden = false;
+    button.onclick = async () => {
+      const text = document.getElementById(button.dataset.result).textContent;
+      const packed = new Blob([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))]);
+      const unpacked = packed.stream().pipeThrough(new DecompressionStream("deflate"));
+      const parts = [await new Response(unpacked).arrayBuffer()];
+      save(button.dataset.result + ".json", types.json, parts);
+    };
+  }
+})();
