@@ -88,6 +88,15 @@ export function Figure(props: FigureProps): JSX.Element {
         <summary>The numbers of this figure</summary>
         <Table {...table} />
       </details>
+      <Export title={title} data={props.data ?? tableData(table)} />
+    </figure>
+  );
+}
+
+/** The buttons that save the numbers of the `<figure>` around them, and the numbers. */
+export function Export({ title, data }: { title: string; data: ChartData }): JSX.Element {
+  return (
+    <>
       <p class="export">
         {EXPORTS.map(([format, name]) => (
           <button
@@ -103,9 +112,9 @@ export function Figure(props: FigureProps): JSX.Element {
       <script
         type="application/json"
         class="chart-data"
-        dangerouslySetInnerHTML={{ __html: embedChartData(props.data ?? tableData(table)) }}
+        dangerouslySetInnerHTML={{ __html: embedChartData(data) }}
       />
-    </figure>
+    </>
   );
 }
 

@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { deflateSync } from "node:zlib";
 import type { JSX } from "preact";
-import { render } from "preact-render-to-string";
 import type { Result } from "../../suites/result_schema.ts";
 import { deviceName, verdictLine } from "../claims.ts";
 import { plainText } from "../format.ts";
+import { harmless } from "../harmless.ts";
 import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
 import { ClaimsTable, Masthead } from "./first_screen.tsx";
 import { contextParallelSection } from "./context_parallel_section.tsx";
@@ -27,10 +26,9 @@ import { throughputSection } from "./throughput_section.tsx";
 import { correctnessSection } from "./correctness_section.tsx";
 import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
+import { renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
 import { sampleSection } from "./sample_section.tsx";
-import script from "./page_script.js" with { type: "text" };
-import { STYLE } from "./style.ts";
 
 /** Options of {@linkcode renderHtml}. */
 export interface HtmlOptions {
@@ -38,6 +36,8 @@ export interface HtmlOptions {
   title?: string;
   /** Colours whatever the reader's system says; by default the system decides. */
   theme?: "light" | "dark";
+  /** Links to the other pages of a site that the report is part of. */
+  siteLinks?: readonly SiteLink[];
 }
 
 /** Sections in reading order; each says null where the result has nothing for it. */
@@ -60,9 +60,6 @@ const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
   sampleSection,
 ];
 
-/** Longest text of a result file that the page shows; the embedded JSON keeps all of it. */
-const TEXT_LIMIT = 2000;
-
 /**
  * The report of one result, or of several side by side, as a whole HTML document.
  *
@@ -71,7 +68,10 @@ const TEXT_LIMIT = 2000;
  *
  * @throws {RangeError} when `results` is empty.
  */
-export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}): string {
+export function renderHtml(
+  results: Result[],
+  { title, theme, siteLinks }: HtmlOptions = {},
+): string {
   if (results.length === 0) {
     throw new RangeError("cannot render a report of 0 results, need 1 or more");
   }
@@ -90,10 +90,12 @@ export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}
   const heading = plainText(
     title ?? (single ? verdictLine(shown[0]) : comparisonLine(shown)),
   );
-  const body = render(
+  const body = (
     <>
       <a class="skip" href="#main">Skip to the report</a>
+      {siteLinks !== undefined && <SiteBar links={siteLinks} />}
       <Navigation
+        branded={siteLinks === undefined}
         entries={single
           ? [
             ["claims", "Claims"],
@@ -139,45 +141,20 @@ export function renderHtml(results: Result[], { title, theme }: HtmlOptions = {}
           ))}
         </p>
       </footer>
-    </>,
-  );
-  const policy = [
-    "default-src 'none'",
-    "style-src 'unsafe-inline'",
-    "img-src data:",
-    `script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'`,
-    "base-uri 'none'",
-    "form-action 'none'",
-  ].join("; ");
-  const head = render(
-    <head>
-      <meta charset="utf-8" />
-      <meta http-equiv="Content-Security-Policy" content={policy} />
-      <meta name="viewport" content="width=device-width, initial-scale=1" />
-      <meta name="color-scheme" content={theme ?? "light dark"} />
-      <meta name="referrer" content="no-referrer" />
-      <title>{`${heading} Lighthouse Attention Bench`}</title>
-      <style dangerouslySetInnerHTML={{ __html: STYLE }} />
-    </head>,
+    </>
   );
   const data = results.map((result, i) =>
     `<script type="${EMBEDDED_TYPE}" id="${resultId(i)}">${embedResult(result)}</script>`
   );
-  return [
-    "<!doctype html>",
-    `<html lang="en"${theme === undefined ? "" : ` data-theme="${theme}"`}>`,
-    head,
-    `<body>${body}`,
-    ...data,
-    `<script>${script}</script>`,
-    "</body></html>\n",
-  ].join("\n");
+  return renderPage({ title: `${heading} Lighthouse Attention Bench`, body, tail: data, theme });
 }
 
-function Navigation({ entries }: { entries: [string, string][] }): JSX.Element {
+function Navigation(
+  { entries, branded }: { entries: [string, string][]; branded: boolean },
+): JSX.Element {
   return (
     <nav aria-label="Sections">
-      <span class="brand">Lighthouse Attention Bench</span>
+      {branded && <span class="brand">Lighthouse Attention Bench</span>}
       <ul>
         {entries.map(([id, label]) => (
           <li>
@@ -226,18 +203,4 @@ const EMBEDDED_TYPE = "application/json+deflate+base64";
  */
 function embedResult(result: Result): string {
   return deflateSync(JSON.stringify(result), { level: 9 }).toString("base64");
-}
-
-/** A copy of which every string, keys included, is plain text of bounded length. */
-function harmless<T>(value: T): T {
-  if (typeof value === "string") return bounded(value) as T;
-  if (Array.isArray(value)) return value.map(harmless) as T;
-  if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([key, inner]) => [bounded(key), harmless(inner)]);
-  return Object.fromEntries(entries) as T;
-}
-
-function bounded(text: string): string {
-  const plain = plainText(text);
-  return plain.length > TEXT_LIMIT ? `${plain.slice(0, TEXT_LIMIT)}…` : plain;
 }

@@ -28,6 +28,8 @@ nav .brand{font-weight:650;letter-spacing:.01em;white-space:nowrap}
 nav ul{display:flex;gap:.95rem;list-style:none;margin:0;padding:0 0 2px;overflow-x:auto;scrollbar-width:none;white-space:nowrap}
 nav a{color:var(--soft);text-decoration:none}
 nav a:hover{color:var(--ink);text-decoration:underline}
+nav.site{position:static;background:none;backdrop-filter:none;border-bottom:1px solid var(--rule);font-size:.88rem;padding-top:.85rem;padding-bottom:.85rem}
+nav.site a[aria-current]{color:var(--ink);font-weight:650;text-decoration:underline;text-decoration-thickness:2px;text-underline-offset:.35em}
 main,footer{max-width:1168px;margin:0 auto;padding:0 1.5rem}
 .masthead{padding:2.8rem 0 .3rem}
 .kicker{margin:0 0 .5rem;font-size:.78rem;font-weight:650;letter-spacing:.12em;text-transform:uppercase;color:var(--faint)}
