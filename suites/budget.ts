@@ -97,10 +97,8 @@ export class Budget {
 
   /** Learns from a check of sampled rows what it costs. */
   learnCheck(entry: PlannedCase, seconds: number): void {
-    const known = this.#checks.get(keyOf(entry));
-    const seen = seconds / elementsOf(entry);
-    // Short contexts pay for fixed costs that longer ones do not multiply.
-    this.#checks.set(keyOf(entry), known === undefined ? seen : 0.5 * (known + seen));
+    // The last one counts: short contexts pay for fixed costs that longer ones do not multiply.
+    this.#checks.set(keyOf(entry), seconds / elementsOf(entry));
   }
 
   /** FLOP per second to cut submissions by: what is predicted of the implementation. */

@@ -97,10 +97,14 @@ export async function checkOutputs(
   });
   const digest = digestsOf(inspected);
   if (!problem.lighthouse) {
-    for (const sample of sampleHeads(options, undefined)) {
-      parts.push(...await checkDense(gpu, prepared, { ...options, sample }));
-      if (gradients) parts.push(...await checkGradients(gpu, prepared, { ...options, sample }));
-    }
+    // At once: each spends most of its time waiting for the device to map a buffer.
+    const found = await Promise.all(
+      sampleHeads(options, undefined).flatMap((sample) => [
+        checkDense(gpu, prepared, { ...options, sample }),
+        ...gradients ? [checkGradients(gpu, prepared, { ...options, sample })] : [],
+      ]),
+    );
+    parts.push(...found.flat());
     return { check: summarizeParts(parts, options), digest };
   }
   const geometry = planGeometry(problem.shape.context, problem.lighthouse);
@@ -113,13 +117,18 @@ export async function checkOutputs(
     zeroRows += bare.length;
     if (bare.length > 0) parts.push(await checkBare(gpu, output, { head, rows: bare }));
   }
-  for (const sample of sampleHeads(options, geometry)) {
-    const own = headSelection(selection, { head: sample.head, geometry });
-    const more = { ...options, sample, geometry, selection: own };
-    parts.push(...await checkSelection(gpu, prepared, more));
-    parts.push(...await checkLighthouse(gpu, prepared, more));
-    if (gradients) parts.push(...await checkGradients(gpu, prepared, more));
-  }
+  const found = await Promise.all(
+    sampleHeads(options, geometry).flatMap((sample) => {
+      const own = headSelection(selection, { head: sample.head, geometry });
+      const more = { ...options, sample, geometry, selection: own };
+      return [
+        checkSelection(gpu, prepared, more),
+        checkLighthouse(gpu, prepared, more),
+        ...gradients ? [checkGradients(gpu, prepared, more)] : [],
+      ];
+    }),
+  );
+  parts.push(...found.flat());
   return {
     check: summarizeParts(parts, options),
     digest: { ...digest, selection: await sha256(selection as Int32Array<ArrayBuffer>) },
@@ -254,16 +263,17 @@ async function checkInputs(gpu: Gpu, { inputs, problem, seed }: CheckOptions): P
   const names = ["q", "k", "v", "outputGradient"] as const;
   const { heads, context, headDim: dim, dtype } = problem.shape;
   const head = heads - 1;
-  const wrong: string[] = [];
-  for (const [i, name] of names.entries()) {
+  const compared = await Promise.all(names.flatMap((name, i) => {
     const tensor = inputs[name];
-    if (!tensor) continue;
-    for (const first of [0, context - 1]) {
-      const have = await readRows(gpu, tensor, { head, first, count: 1 });
-      const want = seededRows(seed + i, { head, heads, first, count: 1, dim, dtype });
-      if (maxDifference(have, want) !== 0) wrong.push(`${name} row ${first}`);
-    }
-  }
+    return tensor
+      ? [0, context - 1].map(async (first) => {
+        const have = await readRows(gpu, tensor, { head, first, count: 1 });
+        const want = seededRows(seed + i, { head, heads, first, count: 1, dim, dtype });
+        return maxDifference(have, want) === 0 ? [] : [`${name} row ${first}`];
+      })
+      : [];
+  }));
+  const wrong = compared.flat();
   return {
     name: "inputs",
     passed: wrong.length === 0,
@@ -309,27 +319,24 @@ async function checkDense(
   options: CheckOptions & { sample: HeadSample },
 ): Promise<Part[]> {
   const { inputs, problem, sample, signal } = options;
-  const { dtype, headDim } = problem.shape;
+  const { dtype } = problem.shape;
   const { head, rows } = sample;
-  const checks: AttentionRowCheck[] = [];
-  for (const run of runsOf(rows)) {
-    const data = await readFloats(gpu, inputs.q, { head, ...run });
-    for (let i = 0; i < run.count; i++) {
-      const query = data.subarray(i * headDim, (i + 1) * headDim);
-      checks.push(new AttentionRowCheck(query, { last: run.first + i, dtype }));
-    }
-  }
+  const queries = await readSampled(gpu, inputs.q, { head, rows });
+  const checks = queries.map((query, i) => new AttentionRowCheck(query, { last: rows[i], dtype }));
   const end = rows[rows.length - 1] + 1;
   for (let first = 0; first < end; first += CHUNK_ROWS) {
     signal?.throwIfAborted();
     const count = Math.min(CHUNK_ROWS, end - first);
-    const k = await readFloats(gpu, inputs.k, { head, first, count });
-    const v = await readFloats(gpu, inputs.v, { head, first, count });
+    const [k, v] = await Promise.all(
+      [inputs.k, inputs.v].map((tensor) => readFloats(gpu, tensor, { head, first, count })),
+    );
     for (const check of checks) check.take({ first, count, k, v });
   }
   const finished = checks.map((check) => check.finish());
-  const have = await readSampled(gpu, prepared.outputs.output, { head, rows });
-  const haveLse = await readSampled(gpu, prepared.outputs.lse, { head, rows });
+  const { output, lse } = prepared.outputs;
+  const [have, haveLse] = await Promise.all(
+    [output, lse].map((tensor) => readSampled(gpu, tensor, { head, rows })),
+  );
   const comparisons = finished.map((row, i) => ({
     label: `head ${head}, row ${rows[i]}`,
     ...compareOutput(have[i], {
@@ -633,8 +640,9 @@ async function checkLighthouse(
     for (let first = 0; first < end; first += CHUNK_ROWS) {
       signal?.throwIfAborted();
       const count = Math.min(CHUNK_ROWS, end - first);
-      const keys = await gatherRows(gpu, inputs.k, { ...options, first, count });
-      const values = await gatherRows(gpu, inputs.v, { ...options, first, count });
+      const [keys, values] = await Promise.all(
+        [inputs.k, inputs.v].map((tensor) => gatherRows(gpu, tensor, { ...options, first, count })),
+      );
       const chunk = {
         first,
         count,
@@ -709,12 +717,13 @@ function range(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i);
 }
 
-/** Ascending rows as runs of neighbours, so that one read fetches many. */
+/** Ascending rows as runs that hold them, so that one read fetches many: a read costs a wait. */
 function runsOf(rows: readonly number[]): { first: number; count: number }[] {
   const runs: { first: number; count: number }[] = [];
   for (const row of rows) {
     const last = runs[runs.length - 1];
-    if (last && last.first + last.count === row && last.count < CHUNK_ROWS) last.count++;
+    const near = last && row - (last.first + last.count) < CHUNK_ROWS / 16;
+    if (near && row - last.first < CHUNK_ROWS) last.count = row - last.first + 1;
     else runs.push({ first: row, count: 1 });
   }
   return runs;
@@ -746,12 +755,13 @@ async function readSampled(
   tensor: Tensor,
   { head, rows }: { head: number; rows: readonly number[] },
 ): Promise<Float32Array[]> {
-  const sampled: Float32Array[] = [];
-  for (const run of runsOf(rows)) {
-    const data = await readFloats(gpu, tensor, { head, ...run });
-    for (let i = 0; i < run.count; i++) {
-      sampled.push(data.subarray(i * tensor.dim, (i + 1) * tensor.dim));
-    }
-  }
-  return sampled;
+  const { dim } = tensor;
+  const read = await Promise.all(
+    runsOf(rows).map(async (run) => {
+      const data = await readFloats(gpu, tensor, { head, ...run });
+      return rows.filter((row) => row >= run.first && row < run.first + run.count)
+        .map((row) => data.subarray((row - run.first) * dim, (row - run.first + 1) * dim));
+    }),
+  );
+  return read.flat();
 }

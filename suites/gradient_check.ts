@@ -86,11 +86,14 @@ export async function compareGradients(
   const slots = [...new Set(contributions.flat().map(({ slot }) => slot))].sort((a, b) => a - b);
   const bySlot = await sequenceGradients(sequence, { ...options, slots });
   const comparisons: GradientComparison[] = [];
-  for (const name of ["q", "k", "v"] as const) {
+  const names = ["q", "k", "v"] as const;
+  const found = await Promise.all(names.map((name) => {
     const read = (range: RowRange) => readFloats(gpu, gradients[name], { head, ...range });
-    const found = await readEach(rows, { read, dim: problem.shape.headDim });
+    return readEach(rows, { read, dim: problem.shape.headDim });
+  }));
+  for (const [which, name] of names.entries()) {
     for (const [i, row] of rows.entries()) {
-      const have = found[i];
+      const have = found[which][i];
       const want = gathered
         ? joinLevels(contributions[i], { name, bySlot, problem })
         : bySlot.get(row)![name];
@@ -123,11 +126,11 @@ async function sequenceGradients(
   ];
   const statisticChecks = new Map<number, RowStatisticCheck>();
   const rowOf = new Map<number, Record<GradientName | "outputGradient", Rows>>();
-  const given: Rows[][] = [];
-  for (const name of ["q", "k", "v", "outputGradient"] as const) {
+  const names = ["q", "k", "v", "outputGradient"] as const;
+  const given = await Promise.all(names.map((name) => {
     const read = (range: RowRange) => sequence.read(name, range);
-    given.push(await readEach(exact, { read, dim: sequence.dim }));
-  }
+    return readEach(exact, { read, dim: sequence.dim });
+  }));
   for (const [i, slot] of exact.entries()) {
     const [q, k, v, outputGradient] = given.map((rows) => rows[i]);
     rowOf.set(slot, { q, k, v, outputGradient });
@@ -139,11 +142,8 @@ async function sequenceGradients(
   const end = exact[exact.length - 1] + 1;
   for (const range of chunks(0, end)) {
     signal?.throwIfAborted();
-    const chunk = {
-      ...range,
-      k: await sequence.read("k", range),
-      v: await sequence.read("v", range),
-    };
+    const [k, v] = await Promise.all([sequence.read("k", range), sequence.read("v", range)]);
+    const chunk = { ...range, k, v };
     for (const check of statisticChecks.values()) check.take(chunk);
   }
   const statistics = new Map([...statisticChecks].map(([slot, check]) => [slot, check.finish()]));
@@ -158,11 +158,8 @@ async function sequenceGradients(
   }));
   for (const range of chunks(0, slots[slots.length - 1] + 1)) {
     signal?.throwIfAborted();
-    const chunk = {
-      ...range,
-      k: await sequence.read("k", range),
-      v: await sequence.read("v", range),
-    };
+    const [k, v] = await Promise.all([sequence.read("k", range), sequence.read("v", range)]);
+    const chunk = { ...range, k, v };
     for (const check of queryChecks.values()) check.take(chunk);
   }
 
@@ -172,10 +169,12 @@ async function sequenceGradients(
   }));
   for (const range of chunks(slots[0], sequence.rows)) {
     signal?.throwIfAborted();
-    const outputGradient = await sequence.read("outputGradient", range);
+    const [outputGradient, q] = await Promise.all(
+      [sequence.read("outputGradient", range), sequence.read("q", range)],
+    );
     const chunk = {
       ...range,
-      q: await sequence.read("q", range),
+      q,
       outputGradient,
       statistics: await chunkStatistics(sequence, { range, outputGradient, statistics, exactFrom }),
     };
@@ -201,8 +200,9 @@ async function chunkStatistics(
   const { dim } = sequence;
   const device = Math.max(0, Math.min(range.count, exactFrom - range.first));
   const part = { first: range.first, count: device };
-  const output = device > 0 ? await sequence.read("output", part) : undefined;
-  const lse = device > 0 ? await sequence.read("lse", part) : undefined;
+  const [output, lse] = device > 0
+    ? await Promise.all([sequence.read("output", part), sequence.read("lse", part)])
+    : [];
   return Array.from({ length: range.count }, (_, i) => {
     if (i >= device) return statistics.get(range.first + i)!;
     const row = (data: Rows) => data.subarray(i * dim, (i + 1) * dim);
@@ -328,17 +328,17 @@ async function readEach(
   options: { read: (range: RowRange) => Promise<Rows>; dim: number },
 ): Promise<Rows[]> {
   const { read, dim } = options;
-  const each: Rows[] = [];
-  for (let i = 0; i < rows.length;) {
-    let count = 1;
-    while (i + count < rows.length && rows[i + count] === rows[i] + count && count < CHUNK_ROWS) {
-      count++;
-    }
-    const data = await read({ first: rows[i], count });
-    for (let n = 0; n < count; n++) each.push(data.subarray(n * dim, (n + 1) * dim));
-    i += count;
+  const runs: { first: number; count: number }[] = [];
+  for (const row of rows) {
+    const last = runs[runs.length - 1];
+    if (last?.first + last?.count === row && last.count < CHUNK_ROWS) last.count++;
+    else runs.push({ first: row, count: 1 });
   }
-  return each;
+  const found = await Promise.all(runs.map(async (run) => {
+    const data = await read(run);
+    return Array.from({ length: run.count }, (_, n) => data.subarray(n * dim, (n + 1) * dim));
+  }));
+  return found.flat();
 }
 
 async function readFloats(
