@@ -6,6 +6,7 @@
 import { NotComparableError, UsageError } from "./errors.ts";
 import { sha256 } from "./environment.ts";
 import type { CaseRecord, Result } from "./result_schema.ts";
+import { joinRetrieval } from "./retrieval/join_retrieval.ts";
 import { type ShardRecord, shardRecordSchema } from "./shard.ts";
 
 /** A result with the name that errors call it by. */
@@ -90,6 +91,7 @@ export async function mergeResults(
   ];
   const finished = parts.map(({ result }) => result.finishedAt);
   const complete = missing.length === 0 && !finished.includes(null);
+  const retrieval = joinRetrieval(parts.map(({ result }) => result.retrieval));
   const { shard: _, ...rest } = first.result as Result & { shard?: unknown };
   const result: Result = {
     ...rest,
@@ -116,6 +118,7 @@ export async function mergeResults(
     ],
     ratios: parts.flatMap(({ result }) => result.ratios),
     notes,
+    ...(retrieval && { retrieval }),
   };
   return { result, missing };
 }

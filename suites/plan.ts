@@ -105,7 +105,9 @@ export function planRun(
   ]);
   const timed = thorough.filter(({ suite }) => suite === "latency");
   const named = options.implementations !== undefined || options.scorers !== undefined;
-  refuseImpossible(timed, { registry, explicit, named });
+  // Needles are planted without any of these cases.
+  const needlesOnly = profile.suites.every((suite) => suite === "retrieval");
+  if (!needlesOnly) refuseImpossible(timed, { registry, explicit, named });
   const throughput = thorough.filter(({ suite }) => suite === "throughput");
   const latency = profile.suites.includes("latency") ? timed : [];
   const needed = [...latency, ...throughput].filter((entry) => !entry.skip);

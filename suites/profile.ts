@@ -11,7 +11,13 @@ import type { Direction } from "../kernels/implementation.ts";
 import { UsageError } from "./errors.ts";
 
 /** Suites that can be asked for. */
-export const SUITES = ["correctness", "latency", "throughput", "context-parallel"] as const;
+export const SUITES = [
+  "correctness",
+  "latency",
+  "throughput",
+  "context-parallel",
+  "retrieval",
+] as const;
 
 /** One of {@linkcode SUITES}. */
 export type SuiteName = typeof SUITES[number];

@@ -9,7 +9,8 @@ import type { Result } from "./result_schema.ts";
 
 /** Options that a replay decides for itself; the second ones take a value. */
 const OWN_FLAGS = ["--resume", "--quiet", "--no-install"];
-const OWN_OPTIONS = ["--out", "--profile", "--seed", "--stack", "--dtype"];
+// A result may name any file as its checkpoint: none is opened on its word.
+const OWN_OPTIONS = ["--out", "--profile", "--seed", "--stack", "--dtype", "--checkpoint"];
 
 /** Longest command line that is read from a result. */
 const MOST_WORDS = 200;

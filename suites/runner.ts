@@ -26,13 +26,24 @@ import {
   type RunPlan,
 } from "./plan.ts";
 import { type CaseRecord, type RatioRecord, type Result, SCHEMA_VERSION } from "./result_schema.ts";
+import { loadCheckpoint } from "./retrieval/checkpoint.ts";
+import {
+  checkRetrievalOptions,
+  measureRetrieval,
+  type NeedleOptions,
+  type PlannedRetrieval,
+  planRunRetrieval,
+  retrievalIdentity,
+  shardRetrieval,
+} from "./retrieval/measure_retrieval.ts";
+import type { NeedleModel } from "./retrieval/needle_model.ts";
 import { ResultStore } from "./result_store.ts";
 import { provideRuntimeDir } from "./runtime_dir.ts";
 import { caseIds, type Shard, shardPlan } from "./shard.ts";
 import { measureThroughput } from "./throughput.ts";
 
 /** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */
-export interface SuiteOptions extends Omit<PlanOptions, "profile"> {
+export interface SuiteOptions extends Omit<PlanOptions, "profile">, NeedleOptions {
   /** Default: `smoke` on a software adapter, else `standard`. */
   profile?: string;
   /** Default `deno`. */
@@ -98,6 +109,10 @@ export async function runSuite(
     throw new UsageError(`seed ${seed} is not a whole number from 0 to ${MAX_SEED}`);
   }
   if (options.resume && !options.out) throw new UsageError("resume needs an output folder");
+  checkRetrievalOptions({ ...options, seed });
+  const model = options.checkpoint === undefined
+    ? undefined
+    : await loadCheckpoint(options.checkpoint);
   const store = options.out === undefined ? undefined : await ResultStore.open(options.out);
   provideRuntimeDir();
   const gpu = options.gpu ?? await openDevice({
@@ -108,7 +123,7 @@ export async function runSuite(
     if (options.dtype === "f16" && !gpu.capabilities.f16) {
       throw new DeviceError("feature", "dtype f16: the device does not grant shader-f16");
     }
-    return await new Run({ ...options, seed }, { hooks, gpu, store }).execute();
+    return await new Run({ ...options, seed }, { hooks, gpu, store, model }).execute();
   } finally {
     if (!options.gpu) gpu.destroy();
   }
@@ -119,7 +134,9 @@ export function exitCodeOf(result: Result): number {
   if (result.cases.some((record) => record.status === "failed")) return EXIT.failed;
   const timed = result.cases.filter((record) => record.suite !== "correctness");
   const relevant = timed.length > 0 ? timed : result.cases;
-  if (!relevant.some((record) => record.status === "ok")) return EXIT.nothingMeasured;
+  const found = relevant.some((record) => record.status === "ok") ||
+    (result.retrieval?.cells.length ?? 0) > 0;
+  if (!found) return EXIT.nothingMeasured;
   return result.finishedAt === null ? EXIT.inconclusive : EXIT.fine;
 }
 
@@ -135,16 +152,19 @@ class Run {
   /** Cases that this run measured again or for the first time, by id. */
   #total = 0;
   #cuts: readonly PlannedCut[] = [];
+  #retrieval?: PlannedRetrieval;
+  readonly #model?: NeedleModel;
   #pending: PlannedGroup[] = [];
 
   constructor(
     options: SuiteOptions & { seed: number },
-    parts: { hooks: SuiteHooks; gpu: Gpu; store?: ResultStore },
+    parts: { hooks: SuiteHooks; gpu: Gpu; store?: ResultStore; model?: NeedleModel },
   ) {
     this.#options = options;
     this.#hooks = parts.hooks;
     this.#gpu = parts.gpu;
     this.#store = parts.store;
+    this.#model = parts.model;
     this.#registry = options.registry ?? IMPLEMENTATIONS;
   }
 
@@ -157,6 +177,7 @@ class Run {
       adapter: gpu.adapter,
       deviceMemoryBytes: environment.deviceMemoryBytes,
     }, this.#registry);
+    this.#retrieval = planRunRetrieval(this.#plan, this.#options);
     const fresh = await this.#applyShard(environment);
     this.#result = this.#options.resume
       ? await this.#store!.resume({
@@ -168,20 +189,24 @@ class Run {
       : fresh;
     const planned = this.#allCases();
     this.#cuts = planRunCuts(this.#plan, this.#options);
-    this.#total = planned.length + this.#cuts.length;
+    this.#total = planned.length + this.#cuts.length + (this.#retrieval?.parts.length ?? 0);
     await this.#save();
     const timer = new Timer(gpu);
     let calibration: Calibration | undefined;
     try {
-      this.#step("calibrating the device");
-      calibration = await calibrate(gpu, timer, {
-        deviceMemoryBytes: environment.deviceMemoryBytes,
-        seed: this.#options.seed,
-        signal: this.#hooks.signal,
-      });
-      if (this.#result.calibration) this.#note("resumed: the clock's canary was measured anew");
-      else this.#result.calibration = calibration.record;
-      await this.#measure(calibration);
+      // Needles alone need no ceilings.
+      if (planned.length + this.#cuts.length > 0) {
+        this.#step("calibrating the device");
+        calibration = await calibrate(gpu, timer, {
+          deviceMemoryBytes: environment.deviceMemoryBytes,
+          seed: this.#options.seed,
+          signal: this.#hooks.signal,
+        });
+        if (this.#result.calibration) this.#note("resumed: the clock's canary was measured anew");
+        else this.#result.calibration = calibration.record;
+        await this.#measure(calibration);
+      }
+      await this.#plantNeedles();
       this.#result.finishedAt = new Date().toISOString();
       await this.#save();
     } catch (error) {
@@ -258,6 +283,30 @@ class Run {
     await measureContextParallel(session, this.#cuts);
   }
 
+  async #plantNeedles(): Promise<void> {
+    const planned = this.#retrieval;
+    if (!planned) return;
+    const { shard, seed } = this.#options;
+    await measureRetrieval(
+      {
+        gpu: this.#gpu,
+        seed,
+        signal: this.#hooks.signal,
+        record: (record) => this.#record(record),
+        finished: (id) => this.#result.cases.find((record) => record.id === id),
+        note: (line) => this.#note(line),
+        step: (text) => this.#step(text),
+      },
+      planned,
+      {
+        result: this.#result,
+        // Of several shards the first one asks the model.
+        model: (shard?.index ?? 1) === 1 ? this.#model : undefined,
+        needles: this.#options,
+      },
+    );
+  }
+
   /** One correctness case: the whole output at a small size, and two executions alike. */
   async #check(session: Session, entry: PlannedCase): Promise<void> {
     if (entry.skip || session.finished(entry.id)) return;
@@ -307,7 +356,9 @@ class Run {
     if (lost !== undefined || error instanceof DeviceLostError) {
       const reason = lost ?? errorLine(error);
       const done = new Set(this.#result.cases.map((record) => record.id));
-      for (const entry of this.#allCases().filter(({ id }) => !done.has(id))) {
+      const needles = this.#retrieval?.parts.map(({ entry }) => entry) ?? [];
+      const all = [...this.#allCases(), ...needles];
+      for (const entry of all.filter(({ id }) => !done.has(id))) {
         this.#result.cases.push(caseRecord(entry, { status: "failed", reason }));
       }
       this.#note(`${reason}: the cases after it were not measured`);
@@ -385,14 +436,32 @@ class Run {
   async #applyShard(environment: Result["environment"]): Promise<Result> {
     const { shard } = this.#options;
     if (!shard) return await this.#emptyResult(environment);
-    const whole = { plan: await hashJson(planIdentity(this.#plan)), cases: caseIds(this.#plan) };
+    const needles = this.#retrieval?.parts.map(({ entry }) => entry.id) ?? [];
+    const whole = {
+      plan: await hashJson(this.#identity()),
+      cases: [...caseIds(this.#plan), ...needles],
+    };
     this.#plan = shardPlan(this.#plan, shard);
+    this.#retrieval = this.#retrieval && shardRetrieval(this.#retrieval, shard);
     return { ...await this.#emptyResult(environment), shard: { ...shard, ...whole } };
+  }
+
+  #identity(): unknown {
+    const needles = this.#retrieval;
+    if (!needles) return planIdentity(this.#plan);
+    const parts = needles.parts.map(({ entry }) => entry.id);
+    return { run: planIdentity(this.#plan), needles: retrievalIdentity(needles), parts };
   }
 
   async #emptyResult(environment: Result["environment"]): Promise<Result> {
     const { profile, dtype, notes } = this.#plan;
-    const configuration = { ...profile, dtype, seed: this.#options.seed, stack: this.#gpu.stack };
+    const configuration = {
+      ...profile,
+      dtype,
+      seed: this.#options.seed,
+      stack: this.#gpu.stack,
+      ...(this.#retrieval && { retrieval: this.#retrieval.profile }),
+    };
     return {
       schemaVersion: SCHEMA_VERSION,
       tool: await describeTool(),
@@ -406,7 +475,7 @@ class Run {
       hashes: {
         wgsl: await hashKernels() ?? "unknown",
         configuration: await hashJson(configuration),
-        plan: await hashJson(planIdentity(this.#plan)),
+        plan: await hashJson(this.#identity()),
       },
       environment,
       calibration: null,

@@ -22,7 +22,6 @@ import {
   createUniform,
   type Dispatch,
   type DType,
-  readBuffer,
   slice,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -70,8 +69,8 @@ export interface AttendedRow {
   readonly output: Float64Array;
 }
 
-/** Chunks that one row's attention is cut into, at most. */
-const MAX_CHUNKS = 64;
+/** Workgroups of a dispatch that keep a large device busy; more would only add partial results. */
+const WORKGROUPS = 4096;
 
 /** Plans the kernel. */
 export function planLastRow(options: LastRowOptions): LastRowPlan {
@@ -85,7 +84,8 @@ export function planLastRow(options: LastRowOptions): LastRowPlan {
   }
   const rows = geometry?.gathered ?? context;
   const queries = geometry?.levels ?? 1;
-  const chunkRows = Math.max(256, Math.ceil(rows / MAX_CHUNKS / 64) * 64);
+  const share = Math.ceil(heads * queries * rows / WORKGROUPS);
+  const chunkRows = Math.max(256, Math.ceil(share / 64) * 64);
   const chunks = Math.ceil(rows / chunkRows);
   return {
     ...options,
@@ -210,8 +210,8 @@ export interface LastRow {
       readonly slots: BufferSlice;
     };
   }) => Dispatch;
-  /** Attention of every query of every head, `[heads][queries]`. */
-  readonly read: () => Promise<AttendedRow[][]>;
+  /** What the chunks left, for {@linkcode mergePartials}. */
+  readonly partials: BufferSlice;
   readonly destroy: () => void;
 }
 
@@ -245,6 +245,7 @@ export async function createLastRow(gpu: Gpu, plan: LastRowPlan): Promise<LastRo
       queries,
       filters,
       logits,
+      partials: { ...partials, size: plan.partialBytes },
       bind: ({ k, v, gathered }) => {
         if ((geometry === undefined) !== (gathered === undefined)) {
           throw new TypeError("bind last row: gathered rows are planned or given, not both");
@@ -266,10 +267,6 @@ export async function createLastRow(gpu: Gpu, plan: LastRowPlan): Promise<LastRo
           workgroups: plan.workgroups,
           flops: 4 * heads * plan.queries * plan.params[1] * headDim,
         });
-      },
-      read: async () => {
-        const bytes = await readBuffer(gpu, { ...partials, size: plan.partialBytes });
-        return mergePartials(plan, new Float32Array(bytes.buffer));
       },
       destroy,
     };

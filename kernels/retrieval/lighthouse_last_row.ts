@@ -1,33 +1,46 @@
 /**
- * The last row of a Lighthouse layer: the layer's own scoring, pooling and selection over the whole
+ * The last rows of Lighthouse layers: the layers' own scoring, pooling and selection over the whole
  * context, then attention for the rows that reach the last position alone.
  *
  * Base row N - 1 gets a contribution from the last entry of each level that was selected
  * (specification, section 5); the layer's output there is their sum.
  *
+ * Many layers over the same inputs share what is the same: pooled rows by L and p, scores by scorer
+ * besides. Only selection and the attention of the last row are each layer's own.
+ *
  * @module
  */
 import {
+  type BufferSlice,
   bytesPerElement,
   createStorageBuffer,
   createTensor,
   type Dispatch,
   encodeDispatches,
-  readBuffer,
   slice,
   type Tensor,
-  USAGE,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Timer } from "../gpu/timing.ts";
 import type { AttentionShape, LighthouseOptions } from "../implementation.ts";
 import { dilatedScorer } from "../lighthouse/dilated_scorer.ts";
 import { glaScorer } from "../lighthouse/gla_scorer.ts";
-import { planGeometry, requireLayerShape } from "../lighthouse/lighthouse_geometry.ts";
+import {
+  type LighthouseGeometry,
+  planGeometry,
+  requireLayerShape,
+} from "../lighthouse/lighthouse_geometry.ts";
 import { createPyramid, planPyramid } from "../lighthouse/pyramid.ts";
 import { normScorer, type Scorer } from "../lighthouse/scorer.ts";
 import { createSelection, NOT_SELECTED, planSelection } from "../lighthouse/select.ts";
-import { type AttendedRow, createLastRow, planLastRow } from "./last_row.ts";
+import {
+  type AttendedRow,
+  createLastRow,
+  type LastRow,
+  mergePartials,
+  planLastRow,
+} from "./last_row.ts";
+import { Readback } from "./readback.ts";
 
 const SCORERS: Readonly<Record<LighthouseOptions["scorer"], Scorer>> = {
   norm: normScorer,
@@ -35,11 +48,19 @@ const SCORERS: Readonly<Record<LighthouseOptions["scorer"], Scorer>> = {
   gla: glaScorer(),
 };
 
-/**
- * FLOP of one submission: a quarter of a second on a device of 0.4 TFLOP/s, since a quadratic scorer
- * over many heads would else be silent for longer than display drivers allow.
- */
-const SUBMISSION_FLOPS = 1e11;
+/** FLOP of one dispatch of a scorer: a quarter of a second on a device of 0.4 TFLOP/s. */
+const DISPATCH_FLOPS = 1e11;
+
+/** Longest submission: display drivers reset a device that is silent for about two seconds. */
+const MAX_SUBMISSION_SECONDS = 0.25;
+
+/** Pyramids kept ready at a time: each holds pooled rows and scores of all heads. */
+const MAX_PYRAMIDS = 3;
+
+/** FLOP per second that a device is known to reach; grows as work is timed. */
+export interface Pace {
+  flopsPerSecond: number;
+}
 
 /** What became of the last row of one head. */
 export interface LighthouseRow {
@@ -49,170 +70,365 @@ export interface LighthouseRow {
   readonly output: Float64Array;
 }
 
-/** A prepared last row of a Lighthouse layer. */
-export interface LighthouseLastRow {
+/** What one layer did. */
+export interface LayerRows {
   /** S. */
   readonly gathered: number;
+  /** By head. */
+  readonly rows: readonly LighthouseRow[];
+  /** For every watched row of a head whether its entry at each level was selected, finest first. */
+  readonly selected: boolean[][][];
+}
+
+/** Last rows of any Lighthouse layers over the same inputs. */
+export interface LighthouseRows {
   /**
-   * Runs the layer up to the last row. `watched` are base rows of each head, `[heads][…]`, the same
-   * number for all.
+   * Submits layers, all of them up to the last row. `watched` are base rows of each head,
+   * `[heads][…]`, the same number for all. Work submitted later may change the inputs: the results
+   * are those of the inputs now.
    *
-   * @returns rows by head, and for every watched row whether its entry at each level was selected,
-   * finest first.
+   * @returns a function that waits for the results, one for each layer.
+   * @throws {RangeError} one line, when a layer cannot run the problem.
    */
-  readonly run: (
+  readonly start: (
+    layers: readonly LighthouseOptions[],
     watched: readonly (readonly number[])[],
     options?: { signal?: AbortSignal },
-  ) => Promise<{
-    rows: LighthouseRow[];
-    selected: boolean[][][];
-  }>;
+  ) => Promise<() => Promise<LayerRows[]>>;
   readonly destroy: () => void;
 }
 
+/** Pooled rows and scores of all layers with one L and p. */
+interface SharedPyramid {
+  readonly geometry: LighthouseGeometry;
+  readonly pooledQ: BufferSlice;
+  readonly pooledK: BufferSlice;
+  readonly pooledV: BufferSlice;
+  /** Pools Q, K and V, and writes norm scores on the way. */
+  readonly pool: readonly Dispatch[];
+  readonly scores: Map<string, SharedScores>;
+  readonly layers: Map<string, PreparedLayer>;
+  readonly own: <T extends { destroy: () => void }>(thing: T) => T;
+  readonly destroy: () => void;
+}
+
+interface SharedScores {
+  readonly queryScores: BufferSlice;
+  readonly keyScores: BufferSlice;
+  readonly dispatches: readonly Dispatch[];
+}
+
+interface PreparedLayer {
+  readonly geometry: LighthouseGeometry;
+  readonly select: readonly Dispatch[];
+  readonly attend: Dispatch;
+  readonly lastRow: LastRow;
+  readonly slots: BufferSlice;
+}
+
 /**
- * Prepares the last row of a layer over inputs of one block.
+ * Last rows over inputs of one block.
  *
- * @throws {RangeError} one line, when the layer cannot run the problem.
+ * @throws {RangeError} one line, for inputs that no layer can run.
  */
-export async function createLighthouseLastRow(
+export function createLighthouseRows(
   gpu: Gpu,
-  problem: { shape: AttentionShape; lighthouse: LighthouseOptions },
-  inputs: { q: Tensor; k: Tensor; v: Tensor },
-): Promise<LighthouseLastRow> {
-  const { shape, lighthouse } = problem;
+  inputs: { shape: AttentionShape; q: Tensor; k: Tensor; v: Tensor },
+  options: { pace?: Pace } = {},
+): LighthouseRows {
+  const { shape } = inputs;
   requireLayerShape(shape);
-  const { heads, context, headDim, dtype } = shape;
-  const geometry = planGeometry(context, lighthouse);
   if (inputs.q.blocks.length !== 1) {
     throw new RangeError(
-      `prepare lighthouse last row: inputs lie in ${inputs.q.blocks.length} blocks, 1 is needed`,
+      `prepare last rows: inputs lie in ${inputs.q.blocks.length} blocks, 1 is needed`,
     );
   }
-  const scorer = SCORERS[lighthouse.scorer];
-  const scoring = { shape, lighthouse, geometry, headsPerBlock: heads };
-  scorer.pass?.plan(gpu, scoring);
-  const owned: { destroy: () => void }[] = [];
-  const own = <T extends { destroy: () => void }>(thing: T): T => {
-    owned.push(thing);
-    return thing;
-  };
-  const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
-  try {
-    const size = { heads, headDim, dtype };
-    const pyramid = async (scored: boolean) =>
-      own(await createPyramid(gpu, planPyramid(geometry, { ...size, scored })));
-    const plain = await pyramid(false);
-    const ranked = scorer.pass ? plain : await pyramid(true);
-    const pass = scorer.pass && own(
-      await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch: SUBMISSION_FLOPS }),
-    );
-    const selection = own(await createSelection(gpu, planSelection(geometry, heads)));
-    const lastRow = own(await createLastRow(gpu, planLastRow({ ...size, context, geometry })));
-    const pooled = async (label: string) =>
-      own(
-        await createTensor(gpu, { heads, rows: geometry.pooledEntries, dim: headDim, dtype }, {
-          label,
-          headsPerBlock: heads,
-        }),
-      ).blocks[0].data;
-    const words = async (label: string, count: number) =>
-      slice(own(await createStorageBuffer(gpu, heads * count * 4, { label })));
-    const [pooledQ, pooledK, pooledV] = [
-      await pooled("pooled q"),
-      await pooled("pooled k"),
-      await pooled("pooled v"),
-    ];
-    const queryScores = await words("query scores", geometry.entries);
-    const keyScores = await words("key scores", geometry.entries);
-    const slots = await words("slots", geometry.entries);
-    const indices = await words("indices", geometry.gathered);
-    const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((tensor) => tensor.blocks[0].data);
-    const before: Dispatch[] = [
-      ...(pass ? pass.bind({ firstHead: 0, q, k, v, queryScores, keyScores }) : []),
-      ...ranked.bind({ rows: q, pooled: pooledQ, scores: queryScores }),
-      ...ranked.bind({ rows: k, pooled: pooledK, scores: keyScores }),
-      ...plain.bind({ rows: v, pooled: pooledV }),
-      ...selection.bind({ queryScores, keyScores, indices, slots }),
-    ];
-    const after = lastRow.bind({ k, v, gathered: { pooledK, pooledV, indices, slots } });
-    const timer = own(new Timer(gpu));
-    const row = headDim * bytesPerElement(dtype);
-    const { levels, levelOffsets, levelEntries, entries, pooledEntries, pooling } = geometry;
-    return {
-      gathered: geometry.gathered,
-      run: async (watched, options = {}) => {
-        await timer.run([{ name: "select", dispatches: before }], {
-          signal: options.signal,
-          flopsPerSecond: SUBMISSION_FLOPS,
-          maxSubmissionSeconds: 1,
-        });
-        const perHead = levels * (1 + (watched[0]?.length ?? 0));
-        const places = gpu.device.createBuffer({
-          label: "watched slots",
-          size: heads * perHead * 4,
-          usage: USAGE.copySrc | USAGE.copyDst,
-        });
-        try {
-          const encoder = gpu.device.createCommandEncoder({ label: "last row" });
-          for (let head = 0; head < heads; head++) {
-            for (let level = 0; level < levels; level++) {
-              const last = levelEntries[level] - 1;
-              const [source, at] = level === 0
-                ? [q, head * context + last]
-                : [pooledQ, head * pooledEntries + levelOffsets[level] - context + last];
-              encoder.copyBufferToBuffer(
-                source.buffer,
-                source.offset + at * row,
-                lastRow.queries.buffer,
-                (head * levels + level) * row,
-                row,
-              );
-              for (const [i, base] of [context - 1, ...watched[head] ?? []].entries()) {
-                const entry = levelOffsets[level] + Math.floor(base / pooling ** level);
-                encoder.copyBufferToBuffer(
-                  slots.buffer,
-                  (head * entries + entry) * 4,
-                  places,
-                  (head * perHead + i * levels + level) * 4,
-                  4,
-                );
-              }
-            }
-          }
-          const compute = encoder.beginComputePass();
-          encodeDispatches(compute, [after]);
-          compute.end();
-          gpu.device.queue.submit([encoder.finish()]);
-          const attended = await lastRow.read();
-          const bytes = await readBuffer(gpu, slice(places));
-          const found = new Uint32Array(bytes.buffer);
-          const chosen = (head: number, i: number) =>
-            Array.from(
-              { length: levels },
-              (_, level) => found[head * perHead + i * levels + level] !== NOT_SELECTED,
-            );
-          return {
-            rows: attended.map((parts, head) => {
-              const present = chosen(head, 0);
-              const output = new Float64Array(headDim);
-              for (const [level, part] of parts.entries()) {
-                if (present[level]) part.output.forEach((x, c) => output[c] += x);
-              }
-              return { levels: parts.map((part, l) => present[l] ? part : null), output };
-            }),
-            selected: attended.map((_, head) =>
-              (watched[head] ?? []).map((_, i) => chosen(head, i + 1))
-            ),
-          };
-        } finally {
-          places.destroy();
-        }
-      },
-      destroy,
+  const pace = options.pace ?? { flopsPerSecond: DISPATCH_FLOPS / MAX_SUBMISSION_SECONDS };
+  const { heads, context, headDim, dtype } = shape;
+  const size = { heads, headDim, dtype };
+  const rowBytes = headDim * bytesPerElement(dtype);
+  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((tensor) => tensor.blocks[0].data);
+  const timer = new Timer(gpu);
+  const pyramids = new Map<string, SharedPyramid>();
+
+  async function sharedPyramid({ levels, pooling, k: budget }: LighthouseOptions) {
+    const key = `${levels} ${pooling}`;
+    const known = pyramids.get(key);
+    if (known) return known;
+    if (pyramids.size >= MAX_PYRAMIDS) {
+      const [[oldest, first]] = pyramids;
+      first.destroy();
+      pyramids.delete(oldest);
+    }
+    const geometry = planGeometry(context, { levels, pooling, k: budget });
+    const owned: { destroy: () => void }[] = [];
+    const own = <T extends { destroy: () => void }>(thing: T): T => {
+      owned.push(thing);
+      return thing;
     };
-  } catch (error) {
-    destroy();
-    throw error;
+    const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
+    try {
+      const plain = own(
+        await createPyramid(gpu, planPyramid(geometry, { ...size, scored: false })),
+      );
+      const scored = own(
+        await createPyramid(gpu, planPyramid(geometry, { ...size, scored: true })),
+      );
+      const pooled = async (label: string) =>
+        own(
+          await createTensor(gpu, { heads, rows: geometry.pooledEntries, dim: headDim, dtype }, {
+            label,
+            headsPerBlock: heads,
+          }),
+        ).blocks[0].data;
+      const [pooledQ, pooledK, pooledV] = [
+        await pooled("pooled q"),
+        await pooled("pooled k"),
+        await pooled("pooled v"),
+      ];
+      const norms = {
+        queryScores: await scoreWords(own, geometry),
+        keyScores: await scoreWords(own, geometry),
+        dispatches: [],
+      };
+      const made: SharedPyramid = {
+        geometry,
+        pooledQ,
+        pooledK,
+        pooledV,
+        pool: [
+          ...scored.bind({ rows: q, pooled: pooledQ, scores: norms.queryScores }),
+          ...scored.bind({ rows: k, pooled: pooledK, scores: norms.keyScores }),
+          ...plain.bind({ rows: v, pooled: pooledV }),
+        ],
+        scores: new Map([[JSON.stringify(["norm", null]), norms]]),
+        layers: new Map(),
+        own,
+        destroy,
+      };
+      pyramids.set(key, made);
+      return made;
+    } catch (error) {
+      destroy();
+      throw error;
+    }
   }
+
+  async function scoreWords(own: SharedPyramid["own"], { entries }: LighthouseGeometry) {
+    return slice(own(await createStorageBuffer(gpu, heads * entries * 4, { label: "scores" })));
+  }
+
+  async function sharedScores(pyramid: SharedPyramid, lighthouse: LighthouseOptions) {
+    const { scorer: name, dilation } = lighthouse;
+    const key = JSON.stringify([name, name === "norm" ? null : dilation ?? null]);
+    let scores = pyramid.scores.get(key);
+    if (!scores) {
+      const { geometry, own } = pyramid;
+      const pass = SCORERS[name].pass!;
+      const scoring = { shape, lighthouse, geometry, headsPerBlock: heads };
+      pass.plan(gpu, scoring);
+      const created = own(
+        await pass.create(gpu, scoring, { heads, flopsPerDispatch: DISPATCH_FLOPS }),
+      );
+      const queryScores = await scoreWords(own, geometry);
+      const keyScores = await scoreWords(own, geometry);
+      const dispatches = created.bind({ firstHead: 0, q, k, v, queryScores, keyScores });
+      pyramid.scores.set(key, scores = { queryScores, keyScores, dispatches });
+    }
+    return scores;
+  }
+
+  async function preparedLayer(pyramid: SharedPyramid, lighthouse: LighthouseOptions) {
+    const key = JSON.stringify(lighthouse);
+    let layer = pyramid.layers.get(key);
+    if (!layer) {
+      const { own, pooledK, pooledV } = pyramid;
+      const geometry = planGeometry(context, lighthouse);
+      const { queryScores, keyScores } = await sharedScores(pyramid, lighthouse);
+      const words = async (label: string, count: number) =>
+        slice(own(await createStorageBuffer(gpu, heads * count * 4, { label })));
+      const selection = own(await createSelection(gpu, planSelection(geometry, heads)));
+      const slots = await words("slots", geometry.entries);
+      const indices = await words("indices", geometry.gathered);
+      const lastRow = own(await createLastRow(gpu, planLastRow({ ...size, context, geometry })));
+      const gathered = { pooledK, pooledV, indices, slots };
+      pyramid.layers.set(
+        key,
+        layer = {
+          geometry,
+          select: selection.bind({ queryScores, keyScores, indices, slots }),
+          attend: lastRow.bind({ k, v, gathered }),
+          lastRow,
+          slots,
+        },
+      );
+    }
+    return layer;
+  }
+
+  /** Runs what ends in the selections of layers that share a pyramid. */
+  async function select(
+    dispatches: readonly Dispatch[],
+    { encoder, signal }: { encoder: GPUCommandEncoder; signal?: AbortSignal },
+  ): Promise<void> {
+    const flops = dispatches.reduce((sum, one) => sum + one.flops, 0);
+    if (flops <= pace.flopsPerSecond * MAX_SUBMISSION_SECONDS) {
+      const pass = encoder.beginComputePass();
+      encodeDispatches(pass, dispatches);
+      pass.end();
+      return;
+    }
+    const { gpuSeconds } = await timer.run([{ name: "select", dispatches }], {
+      signal,
+      flopsPerSecond: pace.flopsPerSecond,
+      maxSubmissionSeconds: MAX_SUBMISSION_SECONDS,
+    });
+    // Half of what was seen, since other shapes may run slower.
+    if (gpuSeconds) pace.flopsPerSecond = Math.max(pace.flopsPerSecond, 0.5 * flops / gpuSeconds);
+  }
+
+  /** Copies the last query of each level to where the attention reads it, and runs it. */
+  function attend(
+    pyramid: SharedPyramid,
+    { geometry, lastRow, attend }: PreparedLayer,
+    encoder: GPUCommandEncoder,
+  ): void {
+    const { levels, levelEntries, levelOffsets, pooledEntries } = geometry;
+    for (let head = 0; head < heads; head++) {
+      for (let level = 0; level < levels; level++) {
+        const last = levelEntries[level] - 1;
+        const [source, at] = level === 0
+          ? [q, head * context + last]
+          : [pyramid.pooledQ, head * pooledEntries + levelOffsets[level] - context + last];
+        encoder.copyBufferToBuffer(
+          source.buffer,
+          source.offset + at * rowBytes,
+          lastRow.queries.buffer,
+          lastRow.queries.offset + (head * levels + level) * rowBytes,
+          rowBytes,
+        );
+      }
+    }
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, [attend]);
+    pass.end();
+  }
+
+  return {
+    start: async (layers, watched, { signal } = {}) => {
+      const bases = Array.from(
+        { length: heads },
+        (_, head) => [context - 1, ...watched[head] ?? []],
+      );
+      const groups = Map.groupBy(layers, ({ levels, pooling }) => `${levels} ${pooling}`);
+      const results = new Map<LighthouseOptions, () => Promise<LayerRows>>();
+      for (const group of groups.values()) {
+        signal?.throwIfAborted();
+        const pyramid = await sharedPyramid(group[0]);
+        const prepared: PreparedLayer[] = [];
+        for (const lighthouse of group) prepared.push(await preparedLayer(pyramid, lighthouse));
+        const scores = new Set<SharedScores>();
+        for (const lighthouse of group) scores.add(await sharedScores(pyramid, lighthouse));
+        const encoder = gpu.device.createCommandEncoder({ label: "last rows" });
+        await select([
+          ...pyramid.pool,
+          ...[...scores].flatMap(({ dispatches }) => dispatches),
+          ...prepared.flatMap((layer) => layer.select),
+        ], { encoder, signal });
+        const { levels } = pyramid.geometry;
+        const slotBytes = heads * bases[0].length * levels * 4;
+        const readback = new Readback(
+          gpu,
+          prepared.reduce((sum, { lastRow }) => sum + lastRow.partials.size + slotBytes, 0),
+        );
+        const places = prepared.map((layer) => {
+          attend(pyramid, layer, encoder);
+          const partials = readback.take(encoder, layer.lastRow.partials);
+          const slots = takeSlots(layer, { readback, encoder, bases });
+          return { partials, slots };
+        });
+        gpu.device.queue.submit([encoder.finish()]);
+        const read = readback.read();
+        // Waited for later; a loss of the device is told there.
+        read.catch(() => {});
+        for (const [i, lighthouse] of group.entries()) {
+          const { geometry, lastRow } = prepared[i];
+          results.set(
+            lighthouse,
+            async () => describe(await read, { geometry, lastRow, bases, at: places[i] }),
+          );
+        }
+      }
+      return async () => {
+        const found: LayerRows[] = [];
+        for (const lighthouse of layers) found.push(await results.get(lighthouse)!());
+        return found;
+      };
+    },
+    destroy: () => {
+      pyramids.forEach((pyramid) => pyramid.destroy());
+      pyramids.clear();
+      timer.destroy();
+    },
+  };
+}
+
+/** Copies the slots of all levels of the given base rows of every head. */
+function takeSlots(
+  { geometry, slots }: PreparedLayer,
+  options: { readback: Readback; encoder: GPUCommandEncoder; bases: readonly number[][] },
+): number {
+  const { readback, encoder, bases } = options;
+  const { levels, levelOffsets, entries, pooling } = geometry;
+  let first: number | undefined;
+  for (const [head, own] of bases.entries()) {
+    for (const base of own) {
+      for (let level = 0; level < levels; level++) {
+        const entry = levelOffsets[level] + Math.floor(base / pooling ** level);
+        const place = readback.take(encoder, {
+          buffer: slots.buffer,
+          offset: slots.offset + (head * entries + entry) * 4,
+          size: 4,
+        });
+        first ??= place;
+      }
+    }
+  }
+  return first!;
+}
+
+/** What a layer's results say; `bases` are the last row and the watched ones. */
+function describe(
+  bytes: ArrayBuffer,
+  options: {
+    geometry: LighthouseGeometry;
+    lastRow: LastRow;
+    bases: readonly number[][];
+    at: { partials: number; slots: number };
+  },
+): LayerRows {
+  const { geometry: { levels, gathered }, lastRow: { plan }, bases, at } = options;
+  const attended = mergePartials(
+    plan,
+    new Float32Array(bytes, at.partials, plan.partialBytes / 4),
+  );
+  const perHead = bases[0].length * levels;
+  const found = new Uint32Array(bytes, at.slots, bases.length * perHead);
+  const chosen = (head: number, i: number) =>
+    Array.from(
+      { length: levels },
+      (_, level) => found[head * perHead + i * levels + level] !== NOT_SELECTED,
+    );
+  return {
+    gathered,
+    rows: attended.map((parts, head) => {
+      const present = chosen(head, 0);
+      const output = new Float64Array(plan.headDim);
+      for (const [level, part] of parts.entries()) {
+        if (present[level]) part.output.forEach((x, c) => output[c] += x);
+      }
+      return { levels: parts.map((part, l) => present[l] ? part : null), output };
+    }),
+    selected: bases.map((own, head) => own.slice(1).map((_, i) => chosen(head, i + 1))),
+  };
 }

@@ -5,6 +5,7 @@
  */
 import type { CaseRecord, Result } from "../../suites/result_schema.ts";
 import { formatPercent, formatPlural, plainText } from "../format.ts";
+import { withCells } from "./compare_cells.ts";
 import { compareExact } from "./compare_exact.ts";
 import {
   canarySeconds,
@@ -97,7 +98,10 @@ export function compareResults(
       });
       continue;
     }
-    const exact = compareExact(record, other, { ...exactOptions, accept: settings.accept });
+    const exact = withCells(
+      compareExact(record, other, { ...exactOptions, accept: settings.accept }),
+      { id, baseline, candidate },
+    );
     exactFields += exact.fields;
     const differs = exact.differences.some(({ severity }) => severity === "failure");
     const judged = judgeTime(id, settings, [record, other]);
@@ -291,7 +295,8 @@ function timeObstacles(baseline: Result, candidate: Result): string[] {
   return obstacles;
 }
 
-function isSameRun(baseline: Result, candidate: Result): boolean {
+/** Whether two files hold the same run, finished in one of them or not. */
+export function isSameRun(baseline: Result, candidate: Result): boolean {
   return baseline.startedAt === candidate.startedAt &&
     baseline.environment.fingerprint === candidate.environment.fingerprint &&
     baseline.hashes.plan === candidate.hashes.plan &&

@@ -10,7 +10,6 @@ import { EXIT, UsageError } from "../errors.ts";
 import { DIRECTIONS, PROFILE_NAMES, type SuiteName, SUITES } from "../profile.ts";
 import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
 import { ensureDriver } from "../install_driver.ts";
-import { benchRetrieval } from "../retrieval/bench_retrieval.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { parseShard } from "../shard.ts";
 import { runCommand } from "./errors.ts";
@@ -75,6 +74,10 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       out: given.out,
       resume: given.resume === true,
       ...(given.shard && { shard: given.shard }),
+      ...(given.depth && { depths: given.depth }),
+      ...(given.margin && { margins: given.margin }),
+      ...(given.trials && { trials: given.trials }),
+      ...(given.checkpoint !== undefined && { checkpoint: given.checkpoint }),
       command: ["deno", "task", "bench", ...args],
     },
   };
@@ -109,6 +112,10 @@ function benchCommand() {
     .option("--seed <number>", `seed of inputs and intervals; default: ${DEFAULT_SEED}`, parseSeed)
     .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
     .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds)
+    .option("--depth <list>", "retrieval: percent of the context before the needle", parseNumbers)
+    .option("--margin <list>", "retrieval: logit margins of the needle", parseNumbers)
+    .option("--trials <number>", "retrieval: trials of each cell", parseCount)
+    .option("--checkpoint <file>", "retrieval: also the digit passkey test of a trained model")
     .option("--out <folder>", "folder for result.json, report.html, summary.md", DEFAULT_OUT)
     .option("--shard <i/n>", "run one of n parts of the plan; merge joins them", parseShard)
     .option("--resume", "continue the partial result in the output folder")
@@ -118,7 +125,6 @@ function benchCommand() {
 
 /** Runs the command and returns its exit code. */
 export async function bench(args: readonly string[]): Promise<number> {
-  if (args[0] === "retrieval") return await benchRetrieval(args.slice(1));
   const parsed = parseBench(args);
   if (!parsed) return EXIT.fine;
   const { quiet, suite, install } = parsed;
@@ -188,6 +194,16 @@ function parseSeed(text: string): number {
     throw new InvalidArgumentError(`"${text}" is not a whole number from 0 to ${MAX_SEED}.`);
   }
   return value;
+}
+
+function parseNumbers(text: string): number[] {
+  return text.split(",").map((part) => {
+    const value = Number(part);
+    if (part.trim() === "" || !Number.isFinite(value)) {
+      throw new InvalidArgumentError(`"${part}" is not a finite number.`);
+    }
+    return value;
+  });
 }
 
 function parseSeconds(text: string): number {

@@ -15,6 +15,8 @@ import type { RetrievalCell } from "./retrieval_schema.ts";
 export interface Arm {
   readonly name: string;
   readonly lighthouse?: LighthouseOptions;
+  /** Runs to be compared with; its cell is another part's. */
+  readonly reference?: true;
 }
 
 /** One setting of one context: what is planted, and the arms that look for it. */
@@ -31,8 +33,16 @@ export interface Setting {
   readonly arms: readonly Arm[];
 }
 
-/** All settings of one context. */
-export interface ContextPlan {
+/** Parts of the suite, at one context each. */
+export const PARTS = ["grid", "keys", "stress", "options", "quadratic"] as const;
+
+/** Settings of one context that are measured together, on the same trials. */
+export interface PartPlan {
+  /**
+   * `grid`: transition, and contexts × depths. `keys`: salience and alignment. `quadratic`: the grid
+   * of a scorer that takes long.
+   */
+  readonly name: typeof PARTS[number];
   readonly context: number;
   /** S of the arms that keep as many rows as the profile's layer. */
   readonly attended: number;
@@ -42,11 +52,14 @@ export interface ContextPlan {
 /** Arms whose choice looks at the logits, at nothing, or at the position; dense is the baseline. */
 const PLAIN: readonly Arm[] = ["dense", "oracle", "random", "window"].map((name) => ({ name }));
 
-/** A plan: contexts ascending, and what was left out. */
+/** A plan: parts in the order in which they run, and what was left out. */
 export interface RetrievalPlan {
-  readonly contexts: readonly ContextPlan[];
+  readonly parts: readonly PartPlan[];
   readonly skipped: readonly string[];
 }
+
+/** Grids up to this context come before the other sweeps, longer ones after them. */
+const SHORT_CONTEXT = 32768;
 
 /**
  * Row of a needle: depth 0 is the first row, 100 % the last one before the query's own.
@@ -62,73 +75,114 @@ export function needleRow(context: number, depth: number): number {
   return Math.round(depth / 100 * (context - 2));
 }
 
-/** Plans all settings of a profile. */
+/**
+ * Plans all settings of a profile. What says most for its time comes first: the grids of short
+ * contexts with the instrument's check, salience, stress and options, then long contexts, and last
+ * the grids of the quadratic scorer.
+ */
 export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
   const skipped: string[] = [];
   const { layer, options, keys, stress } = profile;
-  const contexts = [
-    ...new Set([...profile.contexts, options.context, keys.context, stress.context]),
-  ].sort((a, b) => a - b);
-  const plans = contexts.flatMap((context): ContextPlan[] => {
-    const lighthouse = (rule: LayerRule): Arm[] => layerArms(profile, { context, rule, skipped });
-    const further = (arms: readonly Arm[]) =>
-      arms.filter(({ lighthouse }) =>
-        !lighthouse || lighthouse.scorer === "norm" || !profile.gridOnly
-      );
-    const settings: Setting[] = [];
-    if (profile.contexts.includes(context)) {
-      const arms = [...PLAIN, ...lighthouse(layer)];
-      const margins = profile.transition;
-      for (const margin of margins) {
-        settings.push(
-          needleSetting({ sweep: "transition", context, depth: 50, margin, arms: further(arms) }),
-        );
-      }
-      settings.push({
+  const contexts = [...new Set(profile.contexts)].sort((a, b) => a - b);
+  const lighthouse = (context: number, rule: LayerRule): Arm[] =>
+    layerArms(profile, { context, rule, skipped });
+  const further = (arms: readonly Arm[]) =>
+    arms.filter(({ lighthouse }) =>
+      !lighthouse || lighthouse.scorer === "norm" || !profile.gridOnly
+    );
+  const part = (name: PartPlan["name"], context: number, settings: Setting[]): PartPlan[] => {
+    if (settings.length === 0) return [];
+    const rule = { ...layer, k: resolveK(layer.k, context) };
+    try {
+      return [{ name, context, attended: planGeometry(context, rule).gathered, settings }];
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      skipped.push(`${name} at ${context}: ${error.message}`);
+      return [];
+    }
+  };
+  const dense: Arm = { name: "dense" };
+  const grid = (context: number): PartPlan[] => {
+    const arms = [...PLAIN, ...lighthouse(context, layer)];
+    return part("grid", context, [
+      ...profile.transition.map((margin) =>
+        needleSetting({ sweep: "transition", context, depth: 50, margin, arms: further(arms) })
+      ),
+      {
         sweep: "transition",
         margin: 0,
         needles: [],
         edits: () => [],
         arms: [{ name: "absent" }],
-      });
-      for (const depth of profile.depths) {
-        for (const margin of profile.margins) {
-          settings.push(needleSetting({ sweep: "grid", context, depth, margin, arms }));
-        }
-      }
-    }
-    const dense: Arm = { name: "dense" };
-    if (options.context === context) {
-      const arms = [dense, ...further(options.layers.flatMap(lighthouse))];
-      const [margin] = profile.margins;
-      settings.push(needleSetting({ sweep: "options", context, depth: 50, margin, arms }));
-    }
-    if (keys.context === context) {
-      const arms = [dense, ...further(keys.layers.flatMap(lighthouse))];
-      for (const salience of keys.saliences) {
-        const at = { context, depth: 50, margin: keys.margin, salience, arms };
-        settings.push(needleSetting({ sweep: "salience", ...at }));
-      }
-      for (const margin of keys.margins) {
-        settings.push(
-          needleSetting({ sweep: "alignment", context, depth: 50, margin, salience: 1, arms }),
-        );
-      }
-    }
-    if (stress.context === context) {
-      const arms = [dense, ...further(lighthouse(layer))];
-      settings.push(...stressSettings({ context, margin: stress.margin, layer, arms }));
-    }
-    const rule = { ...layer, k: resolveK(layer.k, context) };
-    try {
-      return [{ context, attended: planGeometry(context, rule).gathered, settings }];
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      skipped.push(`context ${context}: ${error.message}`);
-      return [];
-    }
-  });
-  return { contexts: plans, skipped: [...new Set(skipped)] };
+      },
+      ...gridSettings(profile, { context, margins: profile.margins, arms }),
+    ]);
+  };
+  const keysPart = () => {
+    const { context } = keys;
+    const arms = [dense, ...further(keys.layers.flatMap((rule) => lighthouse(context, rule)))];
+    const at = { context, depth: 50, arms };
+    return part("keys", context, [
+      ...keys.saliences.map((salience) =>
+        needleSetting({ sweep: "salience", ...at, margin: keys.margin, salience })
+      ),
+      ...keys.margins.map((margin) =>
+        needleSetting({ sweep: "alignment", ...at, margin, salience: 1 })
+      ),
+    ]);
+  };
+  const stressPart = () => {
+    const { context, margin } = stress;
+    const arms = [dense, ...further(lighthouse(context, layer))];
+    return part("stress", context, stressSettings({ context, margin, layer, arms }));
+  };
+  const optionsPart = () => {
+    const { context } = options;
+    const arms = [dense, ...further(options.layers.flatMap((rule) => lighthouse(context, rule)))];
+    const [margin] = profile.margins;
+    return part("options", context, [
+      needleSetting({ sweep: "options", context, depth: 50, margin, arms }),
+    ]);
+  };
+  const quadratic = (context: number): PartPlan[] => {
+    const { dilatedContext, dilatedGridContext, scorers } = profile;
+    const late = context > dilatedContext && context <= dilatedGridContext;
+    if (!late || !scorers.includes("dilated")) return [];
+    const { levels, pooling } = layer;
+    const k = resolveK(layer.k, context);
+    const arms: Arm[] = [
+      { name: "dense", reference: true },
+      { name: "random", reference: true },
+      {
+        name: "lighthouse-norm",
+        lighthouse: { levels, pooling, k, scorer: "norm" },
+        reference: true,
+      },
+      { name: "lighthouse-dilated", lighthouse: { levels, pooling, k, scorer: "dilated" } },
+    ];
+    const margins = [Math.max(...profile.margins)];
+    return part("quadratic", context, gridSettings(profile, { context, margins, arms }));
+  };
+  const parts = [
+    ...contexts.filter((context) => context <= SHORT_CONTEXT).flatMap(grid),
+    ...keysPart(),
+    ...stressPart(),
+    ...optionsPart(),
+    ...contexts.filter((context) => context > SHORT_CONTEXT).flatMap(grid),
+    ...contexts.flatMap(quadratic),
+  ];
+  return { parts, skipped: [...new Set(skipped)] };
+}
+
+/** Depths × margins at one context. */
+function gridSettings(
+  { depths }: RetrievalProfile,
+  options: { context: number; margins: readonly number[]; arms: readonly Arm[] },
+): Setting[] {
+  const { context, margins, arms } = options;
+  return depths.flatMap((depth) =>
+    margins.map((margin) => needleSetting({ sweep: "grid", context, depth, margin, arms }))
+  );
 }
 
 /** Every scorer's layer of a rule at a context; what cannot run is noted. */
@@ -146,14 +200,15 @@ function layerArms(
     skipped.push(`L = ${levels}, p = ${pooling}, k = ${k} at ${context}: ${error.message}`);
     return [];
   }
-  const longest: Partial<Record<ScorerName, number>> = {
-    dilated: profile.dilatedContext,
-    gla: profile.glaContext,
-  };
+  const { dilatedContext, dilatedGridContext, glaContext, name } = profile;
+  const longest: Partial<Record<ScorerName, number>> = { dilated: dilatedContext, gla: glaContext };
   return profile.scorers.flatMap((scorer) => {
     const most = longest[scorer] ?? Infinity;
     if (context > most) {
-      skipped.push(`${scorer} at ${context}: profile ${profile.name} ends at ${most} for its cost`);
+      const scope = scorer === "dilated" && context <= dilatedGridContext
+        ? `profile ${name} has it in the grid at its largest margin alone, for its cost`
+        : `profile ${name} ends before it for its cost`;
+      skipped.push(`${scorer} at ${context}: ${scope}`);
       return [];
     }
     return [{ name: `lighthouse-${scorer}`, lighthouse: { levels, pooling, k, scorer } }];
@@ -184,8 +239,12 @@ function stressSettings(
     return [];
   }
   const { windowRows, tileEntries, tiles } = geometry;
-  const middle = Math.floor(context / windowRows / 2) * windowRows;
   const tile = tileEntries * windowRows * Math.floor(tiles / 2);
+  // Edges of one kind that are not edges of a larger kind too.
+  const coarse = Math.max(64, windowRows);
+  const half = Math.floor(context / 2 / coarse) * coarse;
+  const block = half + 64;
+  const middle = half + 2 * coarse + windowRows;
   const at = (stress: string, row: number): Setting => ({
     sweep: "stress",
     stress,
@@ -214,11 +273,11 @@ function stressSettings(
   return [
     at("the first row", 0),
     at("the last of the first p^(L-1)-1 rows", windowRows - 2),
-    at("first row of a tile", tile),
-    ...(tiles > 1 ? [at("last row of a tile", tile - 1)] : []),
+    ...(tiles > 1 ? [at("first row of a tile", tile), at("last row of a tile", tile - 1)] : []),
     at("first row of a window", middle),
     at("last row of a window", middle - 1),
-    at("last row of a block of 64", Math.floor(middle / 64) * 64 + 63),
+    at("first row of a block of 64", block),
+    at("last row of a block of 64", block + 63),
     spread(4),
     spread(16),
     {

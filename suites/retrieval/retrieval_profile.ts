@@ -50,6 +50,8 @@ export interface RetrievalProfile {
   readonly stress: { readonly context: number; readonly margin: number };
   /** Longest context for the dilated scorer, whose cost is quadratic. */
   readonly dilatedContext: number;
+  /** Longest context for it in the grid at the largest margin, which runs after everything else. */
+  readonly dilatedGridContext: number;
   /** Longest context for the gla scorer. */
   readonly glaContext: number;
   /** Whether scorers with passes of their own run in the grid alone, for slow devices. */
@@ -61,14 +63,19 @@ export interface RetrievalProfile {
 const LAYER: LayerRule = { levels: 3, pooling: 4, k: "N/64" };
 const DEPTHS = [0, 15, 30, 50, 70, 85, 100];
 
-const OPTIONS: readonly LayerRule[] = [
-  ...[128, 256, 512, 1024, 2048].map((k) => ({ levels: 3, pooling: 4, k })),
-  ...[2, 8].map((pooling) => ({ levels: 3, pooling, k: 512 })),
-  ...[2, 4].map((levels) => ({ levels, pooling: 4, k: 512 })),
-];
+/** The grid of L, p and k at a context, without the settings that cannot tile it. */
+function layerGrid(context: number): LayerRule[] {
+  return [2, 3, 4].flatMap((levels) =>
+    [2, 4, 8].flatMap((pooling) =>
+      [128, 256, 512, 1024].map((k) => ({ levels, pooling, k })).filter(({ k }) =>
+        k <= context / pooling ** (levels - 1)
+      )
+    )
+  );
+}
 
-/** Budgets for the salience curves: K/N from 1/256 to 1/4. */
-const BUDGETS: readonly LayerRule[] = [256, 128, 64, 32, 16, 8, 4].map((part) => ({
+/** Budgets for the salience curves: K/N from 1/128 to 1/4. */
+const BUDGETS: readonly LayerRule[] = [128, 64, 32, 16, 8, 4].map((part) => ({
   levels: 3,
   pooling: 2,
   k: `N/${part}`,
@@ -93,13 +100,14 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     },
     keys: {
       context: 2048,
-      layers: BUDGETS.slice(4),
+      layers: BUDGETS.slice(3),
       margin: 4,
       saliences: [1, 1.1, 1.2, 1.3, 1.4],
       margins: [4],
     },
     stress: { context: 2048, margin: 5 },
     dilatedContext: 2048,
+    dilatedGridContext: 2048,
     glaContext: 2048,
     gridOnly: true,
     budgetSeconds: 45,
@@ -114,16 +122,17 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     transition: [0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7],
     scorers: ["norm", "dilated", "gla"],
     layer: LAYER,
-    options: { context: 32768, layers: OPTIONS },
+    options: { context: 8192, layers: layerGrid(8192) },
     keys: {
       context: 16384,
-      layers: BUDGETS.slice(1),
+      layers: BUDGETS,
       margin: 4,
       saliences: SALIENCES,
       margins: [0, 2, 3, 4, 5, 6, 8],
     },
-    stress: { context: 8192, margin: 5 },
+    stress: { context: 16384, margin: 5 },
     dilatedContext: 16384,
+    dilatedGridContext: 32768,
     glaContext: 65536,
     gridOnly: false,
     budgetSeconds: 240,
@@ -135,12 +144,12 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     contexts: [2048, 4096, 8192, 16384, 32768, 65536, 98304, 131072, 262144, 524288],
     depths: DEPTHS,
     margins: [4, 6],
-    transition: [0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7],
+    transition: [0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8],
     scorers: ["norm", "dilated", "gla"],
     layer: LAYER,
-    options: { context: 32768, layers: OPTIONS },
+    options: { context: 16384, layers: layerGrid(16384) },
     keys: {
-      context: 32768,
+      context: 16384,
       layers: BUDGETS,
       margin: 4,
       saliences: SALIENCES,
@@ -148,7 +157,8 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     },
     stress: { context: 16384, margin: 5 },
     dilatedContext: 16384,
-    glaContext: 98304,
+    dilatedGridContext: 98304,
+    glaContext: 524288,
     gridOnly: false,
     budgetSeconds: 420,
   },

@@ -19,6 +19,8 @@ export const retrievalCellSchema = z.looseObject({
   sweep: z.enum(["grid", "transition", "options", "salience", "alignment", "stress"]),
   /** `dense`, `oracle`, `random`, `window`, `absent`, or `lighthouse-SCORER`. */
   arm: z.string(),
+  /** Id of the case that the cell belongs to. */
+  case: z.string().optional(),
   context: z.int().positive(),
   /** Percent of the context before the needle; absent where a stress case places it. */
   depth: z.number().min(0).max(100).optional(),
@@ -76,6 +78,8 @@ export const instrumentSchema = z.looseObject({
   trials: z.int().positive(),
   measured: z.number(),
   law: z.number(),
+  /** For the mass: e^μ / (e^μ + (N-1)·e^½), what a needle of exactly that logit gets. */
+  atMargin: z.number().optional(),
   /** Ends of the band in which the measurement must lie. */
   low: z.number(),
   high: z.number(),
@@ -84,6 +88,7 @@ export const instrumentSchema = z.looseObject({
 
 /** The part of a result file. */
 export const retrievalSchema = z.looseObject({
+  /** Profile of the run. */
   profile: z.string(),
   headDim: z.int().positive(),
   dtype: z.enum(["f16", "f32"]),

@@ -4,10 +4,11 @@
  *
  * @module
  */
-import type { DType } from "../../kernels/gpu/buffers.ts";
+import { type DType, MemoryError } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type { AttendedRow, RowAdmission } from "../../kernels/retrieval/last_row.ts";
+import type { LayerRows, Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
 import { resolveK } from "../profile.ts";
 import { acceptanceBand, mcNemar, wilsonInterval } from "./intervals.ts";
 import {
@@ -23,7 +24,7 @@ import {
 import { normalQuantile } from "./normal.ts";
 import { decodeDigit, type PlantedRow } from "./planting.ts";
 import { TopLogits } from "./top_logits.ts";
-import { type Arm, type ContextPlan, planRetrieval, type Setting } from "./retrieval_plan.ts";
+import type { Arm, PartPlan, Setting } from "./retrieval_plan.ts";
 import type { RetrievalProfile } from "./retrieval_profile.ts";
 import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "./retrieval_schema.ts";
 import { batchHeads, TrialBatch } from "./trial_batch.ts";
@@ -34,16 +35,74 @@ const SEEDS_PER_BATCH = 8;
 /** Chance that every band of the instrument check holds, were the laws exact. */
 const CONFIDENCE = 0.99;
 
-/** Options of {@linkcode runRetrieval}. */
-export interface RunRetrievalOptions {
+/** Settings whose results may be on their way while the next ones are submitted. */
+const IN_FLIGHT = 4;
+
+/** Options of {@linkcode measurePart}. */
+export interface MeasurePartOptions {
   readonly profile: RetrievalProfile;
   readonly seed: number;
   readonly dtype: DType;
+  /** Instrument checks of the whole plan: bands widen with their number. */
+  readonly checks: number;
+  /** Whether the time for the suite is spent. */
+  readonly late: () => boolean;
+  /** What the device is known to reach, kept from part to part. */
+  readonly pace?: Pace;
   readonly signal?: AbortSignal;
   /** Says what is under way. */
   readonly step?: (text: string) => void;
-  /** Takes what there is after each context. */
-  readonly save?: (record: RetrievalRecord) => Promise<void>;
+}
+
+/** What was found in one part. */
+export interface PartResult {
+  readonly cells: RetrievalCell[];
+  readonly instrument: InstrumentRecord[];
+  readonly laws: RetrievalRecord["laws"];
+  /** What the time did not suffice for; undefined where all of it was measured. */
+  readonly cut?: string;
+}
+
+/** Instrument checks that a part makes. */
+export function countChecks({ settings }: PartPlan): number {
+  return settings.reduce((sum, { sweep, arms }) => {
+    const has = (name: string) => arms.some((arm) => arm.name === name);
+    if (sweep !== "transition") return sum;
+    return sum + (has("dense") ? 3 : 0) + (has("oracle") ? 1 : 0) + (has("absent") ? 1 : 0);
+  }, 0);
+}
+
+/** A record without cells. */
+export function emptyRecord(
+  { profile, seed, dtype, skipped }: {
+    profile: RetrievalProfile;
+    seed: number;
+    dtype: DType;
+    skipped: readonly string[];
+  },
+): RetrievalRecord {
+  const { keys, headDim } = profile;
+  return {
+    profile: profile.name,
+    headDim,
+    dtype,
+    seed,
+    trials: profile.trials,
+    confidence: CONFIDENCE,
+    cells: [],
+    instrument: [],
+    laws: [],
+    survivalLaws: keys.layers.map(({ k: rule }) => {
+      const k = resolveK(rule, keys.context);
+      return {
+        context: keys.context,
+        k,
+        salience: salienceLaw({ ratio: k / keys.context, headDim }),
+      };
+    }),
+    skipped: [...skipped],
+    seconds: 0,
+  };
 }
 
 /** Counts of one arm at one setting while trials come in. */
@@ -73,217 +132,233 @@ interface Outcome {
 }
 
 /**
- * Runs the suite on a device.
+ * Measures one part on a device.
  *
- * @returns the record; cells that the budget did not reach are left out and named in `skipped`.
+ * @throws {MemoryError} when the device has no room for a single trial.
  * @throws {DOMException} `AbortError` when the signal fires.
  */
-export async function runRetrieval(
+export async function measurePart(
   gpu: Gpu,
-  options: RunRetrievalOptions,
-): Promise<RetrievalRecord> {
-  const { profile, seed, dtype, signal } = options;
-  const started = performance.now();
-  const plan = planRetrieval(profile);
-  const record: RetrievalRecord = {
-    profile: profile.name,
-    headDim: profile.headDim,
-    dtype,
-    seed,
-    trials: profile.trials,
-    confidence: CONFIDENCE,
-    cells: [],
-    instrument: [],
-    laws: [],
-    survivalLaws: profile.keys.layers.map(({ k: rule }) => {
-      const { context } = profile.keys;
-      const k = resolveK(rule, context);
-      return {
-        context,
-        k,
-        salience: salienceLaw({ ratio: k / context, headDim: profile.headDim }),
-      };
-    }),
-    skipped: [...plan.skipped],
-    seconds: 0,
-  };
-  const elapsed = () => (performance.now() - started) / 1e3;
-  const late = () => elapsed() > profile.budgetSeconds;
-  const measured: { context: ContextPlan; counts: Map<string, CellCounts> }[] = [];
-  for (const context of plan.contexts) {
-    signal?.throwIfAborted();
-    if (late()) {
-      record.skipped.push(`context ${context.context}: the budget was spent before it`);
-      continue;
-    }
-    const counts = await measureContext(gpu, context, { ...options, late, record });
-    measured.push({ context, counts });
-    record.cells.push(...cellsOf(context, counts));
-    record.laws.push(...lawsOf(context, profile));
-    record.seconds = elapsed();
-    await options.save?.(record);
-  }
-  record.instrument = measured.flatMap(({ context, counts }) =>
-    instrumentOf(context, { counts, headDim: profile.headDim, checks: 1 })
-  );
-  // Bands widen with their number, so that all of them hold together.
-  const checks = record.instrument.length;
-  record.instrument = measured.flatMap(({ context, counts }) =>
-    instrumentOf(context, { counts, headDim: profile.headDim, checks })
-  );
-  record.seconds = elapsed();
-  await options.save?.(record);
-  return record;
-}
-
-async function measureContext(
-  gpu: Gpu,
-  plan: ContextPlan,
-  options: RunRetrievalOptions & { late: () => boolean; record: RetrievalRecord },
-): Promise<Map<string, CellCounts>> {
-  const { profile, dtype, signal, late, record } = options;
+  plan: PartPlan,
+  options: MeasurePartOptions,
+): Promise<PartResult> {
+  const { profile, dtype } = options;
   const { context } = plan;
   const { headDim, trials } = profile;
-  const most = batchHeads(gpu, { heads: trials, context, headDim, dtype });
-  const batches = Math.ceil(trials / most);
-  const heads = Math.ceil(trials / batches);
+  let most = batchHeads(gpu, { heads: trials, context, headDim, dtype });
+  for (;;) {
+    const batches = Math.ceil(trials / most);
+    const heads = Math.ceil(trials / batches);
+    try {
+      const { counts, cut } = await measureTrials(gpu, plan, { ...options, heads, batches });
+      return {
+        cells: cellsOf(plan, counts),
+        instrument: instrumentOf(plan, { counts, headDim, checks: options.checks }),
+        laws: lawsOf(plan, profile),
+        ...(cut !== undefined && { cut }),
+      };
+    } catch (error) {
+      if (!(error instanceof MemoryError) || heads === 1) throw error;
+      // What layers need beside the inputs is known to the device alone.
+      most = Math.floor(heads / 2);
+    }
+  }
+}
+
+async function measureTrials(
+  gpu: Gpu,
+  plan: PartPlan,
+  options: MeasurePartOptions & { heads: number; batches: number },
+): Promise<{ counts: Map<string, CellCounts>; cut?: string }> {
+  const { profile, seed, dtype, signal, late, heads, batches, pace } = options;
+  const { context, settings } = plan;
   const counts = new Map<string, CellCounts>();
-  const batch = await TrialBatch.create(gpu, { heads, context, headDim, dtype });
+  const batch = await TrialBatch.create(gpu, { heads, context, headDim: profile.headDim, dtype }, {
+    pace,
+  });
+  const pending: (() => Promise<void>)[] = [];
+  const left: number[] = [];
   try {
     for (let b = 0; b < batches; b++) {
+      signal?.throwIfAborted();
       if (late()) {
-        record.skipped.push(
-          `context ${context}: ${b * heads} of ${trials} trials, the budget was spent`,
-        );
-        break;
+        left.push(settings.length);
+        continue;
       }
-      options.step?.(`retrieval at ${context}: batch ${b + 1} of ${batches}`);
-      await batch.fill((options.seed + b * SEEDS_PER_BATCH) >>> 0);
+      options.step?.(`retrieval ${plan.name} at ${context}: batch ${b + 1} of ${batches}`);
+      await batch.fill((seed + b * SEEDS_PER_BATCH) >>> 0);
       await batch.attend();
       const logits = await batch.readLogits();
       const tops = logits.map((own) => new TopLogits(own, { count: plan.attended }));
       const lots = logits.map((_, head) => {
-        const seed = pcg((options.seed + 0x9e3779b9 * (b * heads + head + 1)) >>> 0);
-        return { seed, most: smallestHash(seed, { rows: context, count: plan.attended }) };
+        const own = pcg((seed + 0x9e3779b9 * (b * heads + head + 1)) >>> 0);
+        return { seed: own, most: smallestHash(own, { rows: context, count: plan.attended }) };
       });
-      let skipped = 0;
-      for (const setting of plan.settings) {
+      for (const [i, setting] of settings.entries()) {
         signal?.throwIfAborted();
         if (late()) {
-          skipped++;
-          continue;
+          left.push(settings.length - i);
+          break;
         }
-        await measureSetting({ batch, setting, plan, tops, lots, counts, first: b * heads });
+        const run = { batch, setting, plan, tops, lots, counts, first: b * heads, signal };
+        pending.push(await startSetting(run));
+        if (pending.length >= IN_FLIGHT) await pending.shift()!();
       }
-      if (skipped > 0) {
-        record.skipped.push(
-          `context ${context}: ${skipped} of ${plan.settings.length} settings in batch ${
-            b + 1
-          } of ` +
-            `${batches}, the budget was spent`,
-        );
-      }
+      // The next batch reads other trials.
+      while (pending.length > 0) await pending.shift()!();
     }
   } finally {
     batch.destroy();
   }
-  return counts;
+  const missing = left.reduce((sum, count) => sum + count, 0);
+  if (missing === 0) return { counts };
+  const all = batches * settings.length;
+  return {
+    counts,
+    cut: `${missing} of ${all} settings times batches left out: the budget was spent`,
+  };
 }
 
 /** Everything that one setting of one batch needs. */
 interface SettingRun {
   readonly batch: TrialBatch;
   readonly setting: Setting;
-  readonly plan: ContextPlan;
+  readonly plan: PartPlan;
   readonly tops: readonly TopLogits[];
   readonly lots: readonly { seed: number; most: number }[];
   readonly counts: Map<string, CellCounts>;
   /** Number of the batch's first trial. */
   readonly first: number;
+  readonly signal?: AbortSignal;
 }
 
-async function measureSetting(run: SettingRun): Promise<void> {
-  const { batch, setting, counts, first, tops } = run;
-  const { heads, context } = batch.shape;
+/** Submits a setting; what it returns waits for the results and counts them. */
+async function startSetting(run: SettingRun): Promise<() => Promise<void>> {
+  const { batch, setting, first, tops, plan, signal } = run;
+  const { heads } = batch.shape;
   const digits = Array.from({ length: heads }, (_, head) => (first + head) % DIGITS);
   const planted = batch.plant(digits.map((digit) => setting.edits(digit)));
-  const dense = await batch.attend();
-  for (const arm of setting.arms) {
-    const { outcomes, attended } = await attendArm(run, { arm, planted, dense });
-    const key = cellKey(setting, arm);
-    let cell = counts.get(key);
-    if (!cell) counts.set(key, cell = new CellCounts());
-    cell.attended = attended;
-    for (const [head, { output, needle, query, mass, finest }] of outcomes.entries()) {
-      const correct = decodeDigit(output) === digits[head];
-      cell.correct.push(correct);
-      if (needle) cell.needle++;
-      if (query) cell.query++;
-      if (finest !== undefined) cell.finest[finest] = (cell.finest[finest] ?? 0) + 1;
-      if (!correct) cell.lost[!needle ? "needle" : !query ? "query" : "diluted"]++;
-      cell.mass += mass;
-      cell.error += relativeError(output, dense[head].output);
-      const own = planted[head][0];
-      if (!own) continue;
-      cell.norm += own.salience;
-      if (tops[head].withEdits(planted[head]).largest === own.logit) cell.largest++;
-      if (setting.sweep === "transition" && arm.name === "dense") {
-        const moments = logitMoments(batch.query(head));
-        const law = massGivenLogit({ context, logit: own.logit, moments });
-        cell.massMean += law.mean;
-        cell.massVariance += law.variance;
+  const ranks = planted.map((own, head) => tops[head].withEdits(own));
+  const filtered = setting.arms.filter(({ name }) => ["oracle", "random", "window"].includes(name));
+  const admissions = filtered.map(({ name }) =>
+    ranks.map(({ threshold }, head): RowAdmission => {
+      if (name === "oracle") return { leastLogit: threshold };
+      if (name === "random") return { hash: run.lots[head] };
+      return { first: batch.shape.context - plan.attended };
+    })
+  );
+  const layered = setting.arms.filter(({ lighthouse }) => lighthouse);
+  const finish = await batch.start({
+    plain: [planted.map(() => ({})), ...admissions],
+    layers: layered.map(({ lighthouse }) => lighthouse!),
+    watched: planted.map(() => setting.needles),
+    signal,
+  });
+  return async () => {
+    const { plain: [dense, ...others], layers } = await finish();
+    const found = { digits, planted, dense, largest: ranks.map(({ largest }) => largest) };
+    for (const arm of setting.arms) {
+      const i = filtered.indexOf(arm);
+      if (arm.lighthouse) {
+        const layer = layers[layered.indexOf(arm)];
+        const outcomes = layerOutcomes(setting, { layer, planted });
+        countTrials(run, { ...found, arm, outcomes, attended: layer.gathered });
+      } else {
+        const rows = i < 0 ? dense : others[i];
+        const outcomes = plainOutcomes(setting, { rows, planted, admissions: admissions[i] ?? [] });
+        const attended = i < 0 ? batch.shape.context : plan.attended;
+        countTrials(run, { ...found, arm, outcomes, attended });
       }
+    }
+  };
+}
+
+/** Adds what an arm did in the trials of a batch to its counts. */
+function countTrials(
+  { batch, setting, counts }: SettingRun,
+  found: {
+    arm: Arm;
+    outcomes: readonly Outcome[];
+    attended: number;
+    digits: readonly number[];
+    planted: readonly PlantedRow[][];
+    dense: readonly AttendedRow[];
+    largest: readonly number[];
+  },
+): void {
+  const { arm, outcomes, attended, digits, planted, dense, largest } = found;
+  const { context } = batch.shape;
+  const key = cellKey(setting, arm);
+  let cell = counts.get(key);
+  if (!cell) counts.set(key, cell = new CellCounts());
+  cell.attended = attended;
+  for (const [head, { output, needle, query, mass, finest }] of outcomes.entries()) {
+    const correct = decodeDigit(output) === digits[head];
+    cell.correct.push(correct);
+    if (needle) cell.needle++;
+    if (query) cell.query++;
+    if (finest !== undefined) cell.finest[finest] = (cell.finest[finest] ?? 0) + 1;
+    if (!correct) cell.lost[!needle ? "needle" : !query ? "query" : "diluted"]++;
+    cell.mass += mass;
+    cell.error += relativeError(output, dense[head].output);
+    const own = planted[head][0];
+    if (!own) continue;
+    cell.norm += own.salience;
+    if (largest[head] === own.logit) cell.largest++;
+    if (setting.sweep === "transition" && arm.name === "dense") {
+      const moments = logitMoments(batch.query(head));
+      const law = massGivenLogit({ context, logit: own.logit, moments });
+      cell.massMean += law.mean;
+      cell.massVariance += law.variance;
     }
   }
 }
 
-async function attendArm(
-  run: SettingRun,
-  options: { arm: Arm; planted: readonly PlantedRow[][]; dense: readonly AttendedRow[] },
-): Promise<{ outcomes: Outcome[]; attended: number }> {
-  const { batch, setting, plan, tops, lots } = run;
-  const { arm, planted, dense } = options;
-  const { context } = batch.shape;
-  const needles = setting.needles.length;
-  if (arm.lighthouse) {
-    const layer = await batch.lighthouse(arm.lighthouse);
-    const { rows, selected } = await layer.run(planted.map(() => setting.needles));
-    const outcomes = rows.map(({ levels, output }, head): Outcome => {
-      const own = levels[0];
-      const found = selected[head];
-      let mass = 0;
-      for (const [i, one] of planted[head].slice(0, needles).entries()) {
-        if (own && found[i][0]) mass += Math.exp(one.logit - own.lse);
-      }
-      const finest = Math.min(...found.map((present) => present.indexOf(true)));
-      return {
-        output,
-        needle: found.some(([finest]) => finest),
-        query: own !== null,
-        mass,
-        finest,
-      };
-    });
-    return { outcomes, attended: layer.gathered };
-  }
-  const admissions = planted.map((own, head): RowAdmission => {
-    if (arm.name === "oracle") return { leastLogit: tops[head].withEdits(own).threshold };
-    if (arm.name === "random") return { hash: lots[head] };
-    if (arm.name === "window") return { first: context - plan.attended };
-    return {};
+function layerOutcomes(
+  { needles }: Setting,
+  { layer, planted }: { layer: LayerRows; planted: readonly PlantedRow[][] },
+): Outcome[] {
+  return layer.rows.map(({ levels, output }, head): Outcome => {
+    const own = levels[0];
+    const found = layer.selected[head];
+    let mass = 0;
+    for (const [i, one] of planted[head].slice(0, needles.length).entries()) {
+      if (own && found[i][0]) mass += Math.exp(one.logit - own.lse);
+    }
+    return {
+      output,
+      needle: found.some(([finest]) => finest),
+      query: own !== null,
+      mass,
+      finest: finestLevel(found),
+    };
   });
-  const whole = arm.name === "dense" || arm.name === "absent";
-  const rows = whole ? dense : await batch.attend(admissions);
-  const outcomes = rows.map(({ lse, output }, head): Outcome => {
-    const { first = 0, hash, leastLogit = -Infinity } = admissions[head];
-    const kept = planted[head].slice(0, needles).filter(({ row, logit }) =>
+}
+
+/** Finest level at which one of several rows was selected; undefined where none was at any. */
+export function finestLevel(selected: readonly (readonly boolean[])[]): number | undefined {
+  const levels = selected.map((present) => present.indexOf(true)).filter((level) => level >= 0);
+  return levels.length > 0 ? Math.min(...levels) : undefined;
+}
+
+function plainOutcomes(
+  { needles }: Setting,
+  options: {
+    rows: readonly AttendedRow[];
+    planted: readonly PlantedRow[][];
+    admissions: readonly RowAdmission[];
+  },
+): Outcome[] {
+  const { rows, planted, admissions } = options;
+  return rows.map(({ lse, output }, head): Outcome => {
+    const { first = 0, hash, leastLogit = -Infinity } = admissions[head] ?? {};
+    const kept = planted[head].slice(0, needles.length).filter(({ row, logit }) =>
       row >= first && logit >= leastLogit &&
       (hash === undefined || pcg((row + hash.seed) >>> 0) <= hash.most)
     );
     const mass = kept.reduce((sum, { logit }) => sum + Math.exp(logit - lse), 0);
     return { output, needle: kept.length > 0, query: true, mass };
   });
-  return { outcomes, attended: whole ? context : plan.attended };
 }
 
 /**
@@ -293,9 +368,13 @@ async function attendArm(
 export function smallestHash(seed: number, options: { rows: number; count: number }): number {
   const { rows, count } = options;
   if (count >= rows) return 0xffffffff;
-  const hashes = Uint32Array.from({ length: rows }, (_, row) => pcg((row + seed) >>> 0));
+  const hashes = new Uint32Array(rows);
   const buckets = new Uint32Array(65536);
-  for (const hash of hashes) buckets[hash >>> 16]++;
+  for (let row = 0; row < rows; row++) {
+    const hash = pcg((row + seed) >>> 0);
+    hashes[row] = hash;
+    buckets[hash >>> 16]++;
+  }
   let bucket = 0;
   let before = 0;
   while (before + buckets[bucket] < count) before += buckets[bucket++];
@@ -308,9 +387,9 @@ function cellKey(setting: Setting, { name, lighthouse }: Arm): string {
   return JSON.stringify([sweep, depth, margin, salience, stress, name, lighthouse]);
 }
 
-function cellsOf(plan: ContextPlan, counts: Map<string, CellCounts>): RetrievalCell[] {
+function cellsOf(plan: PartPlan, counts: ReadonlyMap<string, CellCounts>): RetrievalCell[] {
   return plan.settings.flatMap((setting) =>
-    setting.arms.flatMap((arm): RetrievalCell[] => {
+    setting.arms.filter(({ reference }) => !reference).flatMap((arm): RetrievalCell[] => {
       const found = counts.get(cellKey(setting, arm));
       if (!found) return [];
       const { lighthouse, name } = arm;
@@ -318,8 +397,18 @@ function cellsOf(plan: ContextPlan, counts: Map<string, CellCounts>): RetrievalC
       const trials = found.correct.length;
       const correct = found.correct.filter(Boolean).length;
       const { low, high } = wilsonInterval(correct, trials);
-      const paired = ["dense", "random"].flatMap((other) => {
-        const with_ = counts.get(cellKey(setting, { name: other }));
+      const rivals: Arm[] = ["dense", "random"].map((name) => ({ name }));
+      // Between scorers: the layer that differs in the scorer alone.
+      if (lighthouse) {
+        const norm = setting.arms.find(({ lighthouse: other }) =>
+          other && other.scorer === "norm" && other.levels === lighthouse.levels &&
+          other.pooling === lighthouse.pooling && other.k === lighthouse.k
+        );
+        if (norm) rivals.push(norm);
+      }
+      const paired = rivals.flatMap((rival) => {
+        const { name: other } = rival;
+        const with_ = counts.get(cellKey(setting, rival));
         if (!with_ || other === name || with_.correct.length !== trials) return [];
         const onlyThis = found.correct.filter((own, t) => own && !with_.correct[t]).length;
         const onlyOther = found.correct.filter((own, t) => !own && with_.correct[t]).length;
@@ -358,7 +447,7 @@ function cellsOf(plan: ContextPlan, counts: Map<string, CellCounts>): RetrievalC
 
 /** What dense attention and the oracle did at one context, against their laws. */
 function instrumentOf(
-  plan: ContextPlan,
+  plan: PartPlan,
   options: { counts: Map<string, CellCounts>; headDim: number; checks: number },
 ): InstrumentRecord[] {
   const { counts, headDim } = options;
@@ -402,6 +491,7 @@ function instrumentOf(
           trials,
           measured,
           law,
+          atMargin: massLaw(model).atMargin,
           low: law - half,
           high: law + half,
           passed: Math.abs(measured - law) <= half,
@@ -420,7 +510,7 @@ function instrumentOf(
 
 /** The laws along the margins of a context's transition. */
 function lawsOf(
-  { context, attended, settings }: ContextPlan,
+  { context, attended, settings }: PartPlan,
   { headDim }: RetrievalProfile,
 ): RetrievalRecord["laws"] {
   const margins = settings.filter(({ sweep, needles }) =>

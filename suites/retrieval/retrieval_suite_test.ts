@@ -7,8 +7,8 @@ import { logitMoments, massGivenLogit } from "./law.ts";
 import { plantQuery } from "./planting.ts";
 import { planRetrieval } from "./retrieval_plan.ts";
 import { type RetrievalProfile, retrievalProfile } from "./retrieval_profile.ts";
-import { retrievalSchema } from "./retrieval_schema.ts";
-import { runRetrieval, smallestHash } from "./retrieval_suite.ts";
+import { retrievalCellSchema } from "./retrieval_schema.ts";
+import { countChecks, finestLevel, measurePart, smallestHash } from "./retrieval_suite.ts";
 import { TopLogits } from "./top_logits.ts";
 
 const LAYER = { levels: 2, pooling: 2, k: 128 };
@@ -26,6 +26,7 @@ const TINY: RetrievalProfile = {
   keys: { context: 1024, layers: [LAYER], margin: 3, saliences: [0.8, 2], margins: [3] },
   stress: { context: 1024, margin: 5 },
   dilatedContext: 0,
+  dilatedGridContext: 0,
   glaContext: 0,
 };
 
@@ -54,8 +55,8 @@ Deno.test("retrievalProfile: each bad input is one line that names value and lim
 Deno.test("planRetrieval: every profile has all arms, depths, stress cases; what is left out is said", () => {
   for (const name of ["smoke", "standard", "paper"]) {
     const profile = retrievalProfile({ profile: name });
-    const { contexts, skipped } = planRetrieval(profile);
-    const [first] = contexts;
+    const { parts, skipped } = planRetrieval(profile);
+    const [first] = parts;
     const grid = first.settings.filter(({ sweep }) => sweep === "grid");
     assert.equal(grid.length, profile.depths.length * profile.margins.length);
     assert.deepEqual(
@@ -66,8 +67,15 @@ Deno.test("planRetrieval: every profile has all arms, depths, stress cases; what
       ],
     );
     assert.ok(skipped.every((line) => /cost/.test(line)), skipped.join("\n"));
-    const stress = contexts.flatMap(({ settings }) => settings).filter((s) => s.sweep === "stress");
+    const stress = parts.flatMap(({ settings }) => settings).filter((s) => s.sweep === "stress");
     assert.ok(stress.length >= 10);
+    const single = stress.filter(({ needles }) => needles.length === 1).map(({ needles }) =>
+      needles[0]
+    );
+    assert.ok(
+      new Set(single).size >= single.length - 1,
+      "edges of each kind are rows of their own",
+    );
     for (const { edits } of stress) {
       const rows = edits(3).map(({ row }) => row);
       assert.equal(new Set(rows).size, rows.length);
@@ -76,8 +84,9 @@ Deno.test("planRetrieval: every profile has all arms, depths, stress cases; what
 });
 
 Deno.test("a window whose mean cancels leaves nothing of the needle in the window", () => {
-  const { contexts } = planRetrieval(retrievalProfile({ profile: "smoke" }));
-  const { edits } = contexts[0].settings.find(({ stress }) => stress?.includes("cancels"))!;
+  const { parts } = planRetrieval(retrievalProfile({ profile: "smoke" }));
+  const settings = parts.flatMap(({ settings }) => settings);
+  const { edits } = settings.find(({ stress }) => stress?.includes("cancels"))!;
   const all = edits(6);
   assert.equal(all.length, 16);
   assert.ok(Math.abs(all.reduce((sum, { margin }) => sum + margin, 0)) < 1e-12);
@@ -98,7 +107,15 @@ Deno.test("TopLogits: thresholds and maxima as a full sort of the edited logits 
   for (const count of [1, 200, 2990, 3000]) {
     const top = new TopLogits(logits, { count });
     for (
-      const edits of [[], [{ row: 4, logit: 9.5 }, { row: 70, logit: -9 }, { row: 71, logit: 0.5 }]]
+      const edits of [
+        [],
+        [{ row: 4, logit: 9.5 }, { row: 70, logit: -9 }, { row: 71, logit: 0.5 }],
+        // The largest rows of all go down, and some of those around the threshold go up.
+        [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, 9)
+          .map((row, i) => ({ row, logit: -5 - i })),
+        [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(195, 205)
+          .map((row, i) => ({ row, logit: 5 + i })),
+      ]
     ) {
       const edited = Array.from(logits);
       for (const { row, logit } of edits) edited[row] = logit;
@@ -135,22 +152,66 @@ Deno.test("logitMoments: those of the generator's keys, and masses that follow t
   assert.ok(Math.abs(law.mean / (Math.exp(3) / (Math.exp(3) + 4095 * first)) - 1) < 0.01);
 });
 
-Deno.test("runRetrieval: counts add up, laws hold, needles survive where they must", async (t) => {
+Deno.test("planRetrieval: the paper's grids reach 512K, each scorer has a salience curve", () => {
+  const { parts } = planRetrieval(retrievalProfile({ profile: "paper" }));
+  const names = parts.map(({ name, context }) => `${name} ${context}`);
+  assert.ok(names.indexOf("keys 16384") < names.indexOf("grid 524288"), "short parts come first");
+  assert.deepEqual(names.slice(-3), ["quadratic 32768", "quadratic 65536", "quadratic 98304"]);
+  const keys = parts.find(({ name }) => name === "keys")!;
+  const curves = new Set(keys.settings[0].arms.map(({ name }) => name));
+  assert.deepEqual([...curves], [
+    "dense",
+    ...["norm", "dilated", "gla"].map((s) => `lighthouse-${s}`),
+  ]);
+  const { settings: [{ arms }] } = parts.find(({ name }) => name === "options")!;
+  const layers = arms.flatMap(({ lighthouse }) => lighthouse ?? []);
+  for (const name of ["k", "pooling", "levels"] as const) {
+    assert.ok(new Set(layers.map((layer) => layer[name])).size >= 3, name);
+  }
+  // Depths of the paper's figure, at its contexts, for all of its scorers.
+  for (const context of [4096, 8192, 16384, 32768, 65536, 98304]) {
+    const cells = parts.filter((part) => part.context === context)
+      .flatMap(({ settings }) => settings).filter(({ sweep, margin }) =>
+        sweep === "grid" && margin === 6
+      );
+    for (const depth of [0, 15, 30, 50, 70, 85, 100]) {
+      const there = cells.filter((cell) => cell.depth === depth)
+        .flatMap(({ arms }) => arms).filter(({ reference }) => !reference).map(({ name }) => name);
+      assert.equal(new Set(there).size, there.length, "no cell twice");
+      assert.equal(there.length, 7, `${context} ${depth}`);
+    }
+  }
+});
+
+Deno.test("finestLevel: the finest of several rows, none where none was selected", () => {
+  assert.equal(finestLevel([[false, false, true], [false, true, true]]), 1);
+  assert.equal(finestLevel([[false, false]]), undefined);
+  assert.equal(finestLevel([]), undefined);
+});
+
+Deno.test("measurePart: counts add up, laws hold, needles survive where they must", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
-    const saved: number[] = [];
-    const record = await runRetrieval(gpu, {
+    const { parts } = planRetrieval(TINY);
+    const checks = parts.reduce((sum, part) => sum + countChecks(part), 0);
+    const options = {
       profile: TINY,
       seed: 21,
-      dtype: "f32",
-      save: (partial) => Promise.resolve(void saved.push(partial.cells.length)),
-    });
-    retrievalSchema.parse(record);
-    assert.deepEqual(record.instrument.filter(({ passed }) => !passed), []);
-    assert.equal(record.instrument.length, 2 * 4 + 1);
-    assert.ok(saved.length === 2 && saved[0] > 0);
-    for (const cell of record.cells) {
+      dtype: "f32" as const,
+      checks,
+      late: () => false,
+    };
+    const found = [];
+    for (const part of parts) found.push(await measurePart(gpu, part, options));
+    const cells = found.flatMap((one) => one.cells);
+    const instrument = found.flatMap((one) => one.instrument);
+    assert.deepEqual(instrument.filter(({ passed }) => !passed), []);
+    assert.equal(instrument.length, 2 * 4 + 1);
+    assert.equal(instrument.length, checks);
+    assert.ok(found.every(({ cut }) => cut === undefined));
+    for (const cell of cells) {
+      retrievalCellSchema.parse(cell);
       assert.equal(cell.trials, 30);
       const { needle, query, diluted } = cell.lost;
       assert.equal(needle + query + diluted, 30 - cell.correct);
@@ -158,26 +219,24 @@ Deno.test("runRetrieval: counts add up, laws hold, needles survive where they mu
       if (cell.finestLevels) assert.equal(cell.finestLevels.reduce((a, b) => a + b), 30);
       if (cell.finestLevels) assert.equal(cell.finestLevels[0], cell.needleSelected);
     }
-    const salient = record.cells.filter((c) => c.sweep === "salience" && c.lighthouse);
+    const salient = cells.filter((c) => c.sweep === "salience" && c.lighthouse);
     // A key of twice the norm of all others is ranked first, one of 0.8 behind nearly all.
     assert.deepEqual(salient.map((c) => c.needleSelected > 25), [false, true]);
-    const window = record.cells.find((c) => c.arm === "window" && c.depth === 0)!;
+    const window = cells.find((c) => c.arm === "window" && c.depth === 0)!;
     assert.equal(window.needleSelected, 0);
     assert.ok(window.low < 0.1);
-    const twin = record.cells.find((c) => c.arm === "dense" && c.sweep === "stress")!;
+    const twin = cells.find((c) => c.arm === "dense" && c.sweep === "stress")!;
     assert.equal(twin.outputError, 0);
     const controller = new AbortController();
     controller.abort();
-    await assert.rejects(
-      runRetrieval(gpu, { profile: TINY, seed: 1, dtype: "f32", signal: controller.signal }),
-      { name: "AbortError" },
-    );
-    const broke = await runRetrieval(gpu, {
-      profile: { ...TINY, budgetSeconds: 1e-9 },
-      seed: 1,
-      dtype: "f32",
+    await assert.rejects(measurePart(gpu, parts[0], { ...options, signal: controller.signal }), {
+      name: "AbortError",
     });
-    assert.match(broke.skipped.join("\n"), /context 1024: the budget was spent before it/);
+    // The clock runs out after two settings: their cells are kept, and what is missing is said.
+    let asked = 0;
+    const broke = await measurePart(gpu, parts[0], { ...options, late: () => ++asked > 3 });
+    assert.match(broke.cut!, /\d+ of \d+ settings times batches left out/);
+    assert.ok(broke.cells.length > 0 && broke.cells.length < found[0].cells.length);
   } finally {
     gpu.destroy();
   }

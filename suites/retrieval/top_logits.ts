@@ -44,11 +44,37 @@ export class TopLogits {
     }
     const gone = edits.map(({ row }) => this.#logits[row]);
     const added = edits.map(({ logit }) => logit).sort((a, b) => b - a);
-    let [i, a, rank] = [0, 0, 0];
-    let largest = -Infinity;
-    let before = Infinity;
-    // A merge of two descending lists that leaves out the values that were replaced.
-    while (rank <= this.#count) {
+    // No edit moves a rank by more than one, so the merge starts just before rank S, above a value
+    // that no other equals; what came before it is only counted.
+    let start = Math.max(0, this.#count - edits.length - 1);
+    while (start > 0 && this.#sorted[start - 1] === this.#sorted[start]) start--;
+    const above = start === 0 ? Infinity : this.#sorted[start - 1];
+    const skipped = start - gone.filter((logit) => logit >= above).length +
+      added.filter((logit) => logit >= above).length;
+    const { values } = this.#merge({
+      gone,
+      added,
+      below: above,
+      start,
+      most: this.#count + 1 - skipped,
+    });
+    const [before, value = -Infinity] = values.slice(this.#count - 1 - skipped);
+    const [largest] = start === 0
+      ? values
+      : this.#merge({ gone, added, below: Infinity, start: 0, most: 1 }).values;
+    return { largest, threshold: value === -Infinity ? -Infinity : (before + value) / 2 };
+  }
+
+  /** The first values below a bound, descending, with what was added and without what is gone. */
+  #merge(
+    options: { gone: number[]; added: number[]; below: number; start: number; most: number },
+  ): { values: number[] } {
+    const { below, most } = options;
+    const gone = options.gone.filter((logit) => logit < below);
+    const added = options.added.filter((logit) => logit < below);
+    let [i, a] = [options.start, 0];
+    const values: number[] = [];
+    while (values.length < most) {
       const old = i < this.#sorted.length ? this.#sorted[i] : -Infinity;
       const replaced = gone.indexOf(old);
       if (replaced >= 0) {
@@ -57,15 +83,10 @@ export class TopLogits {
         continue;
       }
       const fresh = a < added.length ? added[a] : -Infinity;
-      const value = Math.max(old, fresh);
-      if (value === -Infinity) return { largest, threshold: -Infinity };
-      if (fresh > old) a++;
-      else i++;
-      if (rank === 0) largest = value;
-      if (rank === this.#count) return { largest, threshold: (before + value) / 2 };
-      before = value;
-      rank++;
+      if (Math.max(old, fresh) === -Infinity) break;
+      if (fresh > old) values.push(added[a++]);
+      else values.push(this.#sorted[i++]);
     }
-    return { largest, threshold: -Infinity };
+    return { values };
   }
 }

@@ -7,6 +7,7 @@
 import {
   bytesPerElement,
   createTensor,
+  type Dispatch,
   encodeDispatches,
   headsPerBlock,
   readBuffer,
@@ -21,13 +22,17 @@ import {
   createLastRow,
   filterWords,
   type LastRow,
+  mergePartials,
   planLastRow,
   type RowAdmission,
 } from "../../kernels/retrieval/last_row.ts";
 import {
-  createLighthouseLastRow,
-  type LighthouseLastRow,
+  createLighthouseRows,
+  type LayerRows,
+  type LighthouseRows,
+  type Pace,
 } from "../../kernels/retrieval/lighthouse_last_row.ts";
+import { Readback } from "../../kernels/retrieval/readback.ts";
 import { scaleTensor } from "../../kernels/retrieval/scale_tensor.ts";
 import {
   originalRows,
@@ -42,9 +47,6 @@ import {
 /** Bytes that one of Q, K and V may take, so that small devices hold a batch with its scratch. */
 const TENSOR_BYTES = 2 ** 30;
 
-/** Lighthouse layers kept ready at a time. */
-const MAX_LAYERS = 4;
-
 /** Trials that fit one batch. */
 export function batchHeads(gpu: Pick<Gpu, "capabilities">, shape: AttentionShape): number {
   const { heads, context: rows, headDim: dim, dtype } = shape;
@@ -56,29 +58,63 @@ export function batchHeads(gpu: Pick<Gpu, "capabilities">, shape: AttentionShape
   );
 }
 
+/** What the last row of every head attends to. */
+export interface AttendRequest {
+  /** One pass over all rows each: what each head admits. */
+  readonly plain: readonly (readonly RowAdmission[])[];
+  readonly layers?: readonly LighthouseOptions[];
+  /** Base rows of each head whose selection is asked for, the same number for all. */
+  readonly watched?: readonly (readonly number[])[];
+  readonly signal?: AbortSignal;
+}
+
+/** Results of an {@linkcode AttendRequest}, in its order. */
+export interface AttendResult {
+  /** By pass, then by head. */
+  readonly plain: readonly AttendedRow[][];
+  readonly layers: readonly LayerRows[];
+}
+
 /** A batch of trials of one shape, reused from seed to seed. */
 export class TrialBatch {
   readonly shape: AttentionShape;
   readonly inputs: { q: Tensor; k: Tensor; v: Tensor };
   readonly #gpu: Gpu;
   readonly #lastRow: LastRow;
-  readonly #layers = new Map<string, LighthouseLastRow>();
+  readonly #dispatch: Dispatch;
+  readonly #layers: LighthouseRows;
   #seed = 0;
   #queries: (Float32Array | Float16Array)[] = [];
   #edited: number[][] = [];
 
   private constructor(
     gpu: Gpu,
-    parts: { shape: AttentionShape; inputs: TrialBatch["inputs"]; lastRow: LastRow },
+    parts: {
+      shape: AttentionShape;
+      inputs: TrialBatch["inputs"];
+      lastRow: LastRow;
+      layers: LighthouseRows;
+    },
   ) {
     this.#gpu = gpu;
     this.shape = parts.shape;
     this.inputs = parts.inputs;
     this.#lastRow = parts.lastRow;
+    this.#layers = parts.layers;
+    const { k, v } = parts.inputs;
+    this.#dispatch = parts.lastRow.bind({ k: k.blocks[0].data, v: v.blocks[0].data });
   }
 
-  /** Allocates Q, K, V and compiles the dense last row. */
-  static async create(gpu: Gpu, shape: AttentionShape): Promise<TrialBatch> {
+  /**
+   * Allocates Q, K, V and compiles the dense last row. `pace` is what the device is known to reach.
+   *
+   * @throws {MemoryError} when the device has no room for them.
+   */
+  static async create(
+    gpu: Gpu,
+    shape: AttentionShape,
+    options: { pace?: Pace } = {},
+  ): Promise<TrialBatch> {
     const { heads, context: rows, headDim: dim, dtype } = shape;
     const made: { destroy: () => void }[] = [];
     try {
@@ -92,7 +128,9 @@ export class TrialBatch {
       };
       const inputs = { q: await tensor("q"), k: await tensor("k"), v: await tensor("v") };
       const lastRow = await createLastRow(gpu, planLastRow(shape));
-      return new TrialBatch(gpu, { shape, inputs, lastRow });
+      made.push(lastRow);
+      const layers = createLighthouseRows(gpu, { shape, ...inputs }, options);
+      return new TrialBatch(gpu, { shape, inputs, lastRow, layers });
     } catch (error) {
       made.forEach((one) => one.destroy());
       throw error;
@@ -150,19 +188,46 @@ export class TrialBatch {
     }
   }
 
-  /** Attention of the last row of every head over the rows that its filter admits. */
-  async attend(admissions?: readonly RowAdmission[]): Promise<AttendedRow[]> {
+  /** Attention of the last row of every head over the rows that its filter admits; default: all. */
+  async attend(admissions?: readonly RowAdmission[]): Promise<readonly AttendedRow[]> {
+    const finish = await this.start({ plain: [admissions ?? []] });
+    return (await finish()).plain[0];
+  }
+
+  /**
+   * Submits a request over the batch as it is now; planting anew does not disturb it.
+   *
+   * @returns a function that waits for the results.
+   */
+  async start(request: AttendRequest): Promise<() => Promise<AttendResult>> {
+    const { plain, layers = [], watched = [], signal } = request;
     const { heads } = this.shape;
-    const words = Array.from({ length: heads }, (_, head) => filterWords(admissions?.[head] ?? {}));
-    writeBuffer(this.#gpu, this.#lastRow.filters, Uint32Array.from(words.flat()));
-    const { k, v } = this.inputs;
-    const dispatch = this.#lastRow.bind({ k: k.blocks[0].data, v: v.blocks[0].data });
-    const encoder = this.#gpu.device.createCommandEncoder({ label: "last row" });
-    const pass = encoder.beginComputePass();
-    encodeDispatches(pass, [dispatch]);
-    pass.end();
-    this.#gpu.device.queue.submit([encoder.finish()]);
-    return (await this.#lastRow.read()).map(([row]) => row);
+    const { filters, partials, plan } = this.#lastRow;
+    const readback = new Readback(this.#gpu, plain.length * partials.size);
+    const places = plain.map((admissions) => {
+      const words = Array.from({ length: heads }, (_, head) => filterWords(admissions[head] ?? {}));
+      writeBuffer(this.#gpu, filters, Uint32Array.from(words.flat()));
+      const encoder = this.#gpu.device.createCommandEncoder({ label: "last row" });
+      const pass = encoder.beginComputePass();
+      encodeDispatches(pass, [this.#dispatch]);
+      pass.end();
+      const place = readback.take(encoder, partials);
+      this.#gpu.device.queue.submit([encoder.finish()]);
+      return place;
+    });
+    const read = readback.read();
+    // Waited for later; a loss of the device is told there.
+    read.catch(() => {});
+    const finishLayers = await this.#layers.start(layers, watched, { signal });
+    return async () => {
+      const bytes = await read;
+      return {
+        plain: places.map((place) =>
+          mergePartials(plan, new Float32Array(bytes, place, partials.size / 4)).map(([row]) => row)
+        ),
+        layers: await finishLayers(),
+      };
+    };
   }
 
   /** Logits of all rows for the last query as the last `attend` computed them, f32 `[N]` by head. */
@@ -179,36 +244,9 @@ export class TrialBatch {
     );
   }
 
-  /** The last row of a Lighthouse layer over the batch; prepared once. */
-  async lighthouse(lighthouse: LighthouseOptions): Promise<LighthouseLastRow> {
-    const key = JSON.stringify(lighthouse);
-    let layer = this.#layers.get(key);
-    if (!layer) {
-      // Each holds pooled rows and scores of the whole batch.
-      if (this.#layers.size >= MAX_LAYERS) {
-        const [[oldest, first]] = this.#layers;
-        first.destroy();
-        this.#layers.delete(oldest);
-      }
-      layer = await createLighthouseLastRow(
-        this.#gpu,
-        { shape: this.shape, lighthouse },
-        this.inputs,
-      );
-      this.#layers.set(key, layer);
-    }
-    return layer;
-  }
-
-  /** Frees the layers prepared so far, for those that follow. */
-  releaseLayers(): void {
-    this.#layers.forEach((layer) => layer.destroy());
-    this.#layers.clear();
-  }
-
   /** Frees everything. */
   destroy(): void {
-    this.releaseLayers();
+    this.#layers.destroy();
     this.#lastRow.destroy();
     Object.values(this.inputs).forEach((tensor) => tensor.destroy());
   }

@@ -133,10 +133,15 @@ Deno.test("last rows are those of the whole layers", async (t) => {
         await whole.execute();
         const selection = await whole.outputs.readSelection!();
         const geometry = planGeometry(1024, lighthouse);
-        const part = await batch.lighthouse(lighthouse);
         const watched = [0, 1, 2].map((head) => [300 + head, 900, 5]);
-        const { rows, selected } = await part.run(watched);
-        assert.equal(part.gathered, geometry.gathered);
+        // In one request with a layer of another scorer and one of another pyramid.
+        const others = [{ ...lighthouse, scorer: "norm" as const }, { ...lighthouse, levels: 2 }];
+        const layers = [others[0], lighthouse, others[1]];
+        const finish = await batch.start({ plain: [], layers, watched });
+        batch.restore();
+        const { gathered, rows, selected } = (await finish()).layers[1];
+        batch.plant([0, 1, 2].map(needle));
+        assert.equal(gathered, geometry.gathered);
         for (let head = 0; head < 3; head++) {
           const error = relativeError(rows[head].output, await lastOf(head, whole));
           assert.ok(error < tolerance, `${scorer} ${dtype} head ${head}: ${error}`);
