@@ -50,7 +50,11 @@ export function comparisonLine(results: readonly Result[]): string {
 }
 
 /** The comparison of two or more runs. */
-export function Comparison({ results }: { results: Result[] }): JSX.Element {
+export function Comparison({ results, hrefs }: {
+  results: Result[];
+  /** Where the runs' reports are; by default further down the page. */
+  hrefs?: readonly string[];
+}): JSX.Element {
   const common = longestCommonContext(results);
   const comparable = new Set(results.map(({ environment }) => environment.fingerprint)).size === 1;
   const series = results.flatMap((result, run) =>
@@ -105,7 +109,7 @@ export function Comparison({ results }: { results: Result[] }): JSX.Element {
             )?.fit?.exponent.toFixed(2) ?? ABSENT;
           const ceilings = ceilingsOf(result.calibration);
           return [
-            <a href={`#run-${run + 1}`}>{runName(run)}</a>,
+            <a href={hrefs?.[run] ?? `#run-${run + 1}`}>{runName(run)}</a>,
             `${deviceName(result)}${
               result.environment.adapter.software ? " (software adapter)" : ""
             }`,

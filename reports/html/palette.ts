@@ -93,6 +93,13 @@ export function plotStyles(
 
 const VARIANT_DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
 
+/** Styles for things that are no implementations, such as devices: apart as far as there are any. */
+export function cycledStyles(count: number): SeriesStyle[] {
+  const all = [KNOWN["lighthouse-norm"], KNOWN.dense, KNOWN["lighthouse-dilated"]];
+  all.push(KNOWN["lighthouse-gla"], ...OTHERS);
+  return Array.from({ length: count }, (_, i) => all[i % all.length]);
+}
+
 /** The colour of a stage; grey for one that this version does not know. */
 export function stageColor(name: string): string {
   return Object.hasOwn(STAGES, name) ? STAGES[name] : "var(--stage-other)";

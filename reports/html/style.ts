@@ -32,7 +32,7 @@ nav.site{position:static;background:none;backdrop-filter:none;border-bottom:1px 
 nav.site a[aria-current]{color:var(--ink);font-weight:650;text-decoration:underline;text-decoration-thickness:2px;text-underline-offset:.35em}
 main,footer{max-width:1168px;margin:0 auto;padding:0 1.5rem}
 .masthead{padding:2.8rem 0 .3rem}
-.kicker{margin:0 0 .5rem;font-size:.78rem;font-weight:650;letter-spacing:.12em;text-transform:uppercase;color:var(--faint)}
+.kicker{margin:0 0 .5rem;font-size:.78rem;font-weight:650;letter-spacing:.12em;text-transform:uppercase;color:var(--soft)}
 .verdict{font:600 clamp(1.75rem,1.1rem + 2.6vw,3rem)/1.12 var(--serif);letter-spacing:-.012em;margin:0;max-width:24em;text-wrap:balance}
 main>.verdict{padding-top:3.4rem}
 .facts{margin:.9rem 0 1.1rem;color:var(--soft);font-size:.92rem}
@@ -147,6 +147,16 @@ code{overflow-wrap:anywhere;font:.84rem/1.5 var(--mono)}
 .prose{padding-left:1.1rem;max-width:48rem}
 footer{border-top:1px solid var(--rule);margin-top:2rem;padding-top:1.4rem;padding-bottom:3rem;font-size:.86rem;color:var(--soft)}
 footer p{max-width:48rem}
+.run-link{font-weight:620;white-space:nowrap}
+.slower{color:var(--bad)}
+.faster{color:var(--good)}
+.spark{display:block}
+.spark path{fill:none;stroke:var(--norm);stroke-width:1.6;stroke-linejoin:round}
+.spark circle{fill:var(--ink)}
+.level{stroke:currentColor;stroke-width:5;opacity:.28;fill:none}
+.said dt{font-weight:620;margin-top:1.1rem}
+.said dd{margin:.15rem 0 0;color:var(--soft);font-size:.92rem;max-width:48rem}
+section>.lead{margin:0 0 1.4rem}
 button{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--rule-strong);border-radius:4px;padding:.45rem .9rem;margin-right:.6rem;cursor:pointer}
 button[hidden]{display:none}
 .figure{position:relative}
@@ -155,6 +165,7 @@ button[hidden]{display:none}
 .export button:hover{color:var(--ink);border-color:var(--ink)}
 @media screen and (max-width:960px){.spread{grid-template-columns:minmax(0,1fr);gap:.6rem}.notes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:0 2rem}.notes p{margin-bottom:.8rem}}
 @media screen and (max-width:760px){
+  .of-site .scroll table{min-width:44rem}
   .claims,.claims tbody,.claims tr,.claims td,.claims th{display:block;width:auto!important}
   .claims thead{display:none}
   .claims tbody tr{border-bottom:1px solid var(--rule);padding:.8rem 0}

@@ -1,0 +1,39 @@
+/**
+ * All files of a site, from its results. Pure: the same results give the same bytes.
+ *
+ * @module
+ */
+import { renderHtml } from "../html/render_html.tsx";
+import { claimPages, collectEvidence } from "./claim_pages.tsx";
+import { comparePages, planPairs } from "./compare_pages.tsx";
+import { feedFile } from "./feed.ts";
+import { indexPage } from "./index_page.tsx";
+import type { Site } from "./runs.ts";
+import { schemaPages } from "./schema_pages.tsx";
+import { reportPath, type SiteFile, siteLinks } from "./site_page.tsx";
+import { trendPages } from "./trend_pages.tsx";
+import { deviceTrends } from "./trends.ts";
+
+/** Options of {@linkcode siteFiles}. */
+export interface SiteOptions {
+  /** Address of the published site, for the links of the feed. */
+  url?: string;
+}
+
+/** Every file, one after the other: a long site need not be held in memory. */
+export function* siteFiles(site: Site, options: SiteOptions = {}): Generator<SiteFile> {
+  const pairs = planPairs(site);
+  const trends = site.devices.map(deviceTrends);
+  const claims = collectEvidence(site);
+  for (const run of site.runs) {
+    const path = reportPath(run);
+    yield { path, text: renderHtml([run.whole], { siteLinks: siteLinks(path, "Runs") }) };
+  }
+  yield* comparePages(site, pairs);
+  yield* trendPages(site, trends);
+  yield* claimPages(site, claims);
+  yield* schemaPages();
+  yield feedFile({ site, pairs, trends }, options);
+  // Last, so that a site with an index is a whole one.
+  yield indexPage({ site, pairs, trends, claims });
+}

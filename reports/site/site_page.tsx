@@ -1,0 +1,127 @@
+/**
+ * The frame of the site's own pages.
+ *
+ * @module
+ */
+import type { ComponentChildren, JSX } from "preact";
+import { renderPage, SiteBar, type SiteLink } from "../html/page.tsx";
+import { formatPlural } from "../format.ts";
+import { type DataTable, Table } from "../html/figure.tsx";
+import type { SiteRun } from "./runs.ts";
+
+/** One file of the site. */
+export interface SiteFile {
+  /** Relative to the site's folder, with `/`; lower-case letters, digits, hyphens and dots. */
+  readonly path: string;
+  readonly text: string;
+}
+
+const ENTRIES = [
+  ["Runs", "index.html"],
+  ["Devices", "compare/index.html"],
+  ["Trends", "trends/index.html"],
+  ["Claims", "claims/index.html"],
+  ["Schemas", "schema/index.html"],
+] as const;
+
+/** Entries of the bar that joins all pages. */
+export type SiteEntry = typeof ENTRIES[number][0];
+
+/** Links of the bar on the page at `path`. */
+export function siteLinks(path: string, current?: SiteEntry): SiteLink[] {
+  return ENTRIES.map(([label, to]) => ({
+    label,
+    href: relative(path, to),
+    current: label === current,
+  }));
+}
+
+/** A link from one page to another, without a server: `../runs/a.html`. */
+export function relative(from: string, to: string): string {
+  return "../".repeat(from.split("/").length - 1) + to;
+}
+
+/** Path of a run's report. */
+export function reportPath({ slug }: SiteRun): string {
+  return `runs/${slug}.html`;
+}
+
+/** A page of the site. */
+export function sitePage(
+  { path, entry, kicker, heading, title = heading, facts = [], children }: {
+    path: string;
+    entry: SiteEntry;
+    kicker?: string;
+    heading: string;
+    /** Of the document; the heading by default. */
+    title?: string;
+    facts?: readonly string[];
+    children: ComponentChildren;
+  },
+): SiteFile {
+  const text = renderPage({
+    title: `${title.replace(/\.$/, "")} · Lighthouse Attention Bench`,
+    body: (
+      <>
+        <a class="skip" href="#main">Skip to the content</a>
+        <SiteBar links={siteLinks(path, entry)} />
+        <main id="main" class="of-site">
+          <header class="masthead">
+            {kicker !== undefined && <p class="kicker">{kicker}</p>}
+            <h1 class="verdict">{heading}</h1>
+            {facts.length > 0 && <p class="facts">{facts.map((fact) => <span>{fact}</span>)}</p>}
+          </header>
+          {children}
+        </main>
+        <Footer path={path} />
+      </>
+    ),
+  });
+  return { path, text };
+}
+
+function Footer({ path }: { path: string }): JSX.Element {
+  return (
+    <footer>
+      <p>
+        Made from result files alone; every page works offline. New runs come as a{" "}
+        <a href={relative(path, "feed.json")}>JSON feed</a>. Lighthouse Attention Bench measures the
+        method of arXiv 2605.06554 with WebGPU kernels; it has nothing to do with the web auditing
+        tool of a similar name.
+      </p>
+    </footer>
+  );
+}
+
+/** A run as a link to its report, with its commit. */
+export function RunLink({ run, path }: { run: SiteRun; path: string }): JSX.Element {
+  return (
+    <>
+      <a class="run-link" href={relative(path, reportPath(run))}>{run.date.slice(0, 10)}</a>
+      <span class="aside">{run.commit}</span>
+    </>
+  );
+}
+
+/** Rows of a table of which the first `most` are seen at once, the others on demand. */
+export function FoldedTable(
+  { table, most, others }: {
+    table: DataTable;
+    most: number;
+    /** What the folded rows are, for example `older run`. */
+    others: string;
+  },
+): JSX.Element {
+  const rest = table.rows.slice(most);
+  return (
+    <>
+      <Table {...table} rows={table.rows.slice(0, most)} />
+      {rest.length > 0 && (
+        <details class="data">
+          <summary>{formatPlural(rest.length, others)}</summary>
+          <Table {...table} caption={`${table.caption}, continued`} rows={rest} />
+        </details>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,61 @@
+/**
+ * `site RESULT… --out DIR`: a static site of many runs.
+ *
+ * @module
+ */
+import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
+import { formatBytes, formatPlural } from "../../reports/format.ts";
+import { readResult } from "../../reports/read_result.ts";
+import { MOST_RUNS, type NamedResult, planSite } from "../../reports/site/runs.ts";
+import { siteFiles } from "../../reports/site/site_files.tsx";
+import { refuseFolder, writeSite } from "../../reports/site/write_site.ts";
+import { EXIT, UsageError } from "../errors.ts";
+import { runCommand } from "./errors.ts";
+import { parseCommand } from "./parse_command.ts";
+
+/** Runs the command and returns its exit code. */
+export async function site(
+  args: readonly string[],
+  say: (line: string) => void = console.log,
+): Promise<number> {
+  const command = new Command("site")
+    .description("Write a static site of many runs: no server, no request, opens from disk.")
+    .argument("<result...>", "result files, as written by the bench")
+    .requiredOption("-o, --out <dir>", "folder of the site; missing or empty")
+    .option("--force", "write into a folder that is not empty")
+    .option(
+      "--url <address>",
+      "where the site will be published, for links in feed.json",
+      parseUrl,
+    );
+  if (!parseCommand(command, args)) return EXIT.fine;
+  const { out, force, url } = command.opts();
+  const paths = command.processedArgs[0];
+  if (paths.length > MOST_RUNS) {
+    throw new UsageError(`${paths.length} results given, the limit is ${MOST_RUNS}`);
+  }
+  await refuseFolder(out, force === true);
+  const results: NamedResult[] = [];
+  // One after the other: the first bad file is the one that is named.
+  for (const name of paths) results.push({ name, result: await readResult(name) });
+  const plan = planSite(results);
+  const { files, bytes } = await writeSite(siteFiles(plan, { url }), out);
+  say(
+    `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
+      `${formatPlural(plan.devices.length, "device")}, ${formatPlural(files, "file")}, ` +
+      formatBytes(bytes),
+  );
+  return EXIT.fine;
+}
+
+function parseUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw new InvalidArgumentError(`"${text}" is not an http or https address.`);
+  }
+  url.search = "";
+  url.hash = "";
+  return url.href;
+}
+
+if (import.meta.main) await runCommand("site", () => site(Deno.args));
