@@ -10,6 +10,9 @@ import { formatBytes, plainText } from "./format.ts";
 /** Largest result file that is read. A paper-profile run with all samples stays below 2 MiB. */
 export const RESULT_FILE_LIMIT_BYTES = 64 * 2 ** 20;
 
+/** Deepest nesting of a result file; what the bench writes stays below ten. */
+const DEPTH_LIMIT = 100;
+
 /** A result file that cannot be used, in one line that names the file and the reason. */
 export class ResultFileError extends Error {
   override name = "ResultFileError";
@@ -69,6 +72,10 @@ export function parseResult(text: string, path: string): Result {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ResultFileError(path, `expected a JSON object, found ${kindOf(value)}`);
   }
+  // Unknown fields are kept, and whatever walks through them would run out of stack.
+  if (isDeeperThan(value, DEPTH_LIMIT)) {
+    throw new ResultFileError(path, `it is nested deeper than ${DEPTH_LIMIT} levels`);
+  }
   checkVersion((value as Record<string, unknown>).schemaVersion, path);
   const parsed = resultSchema.safeParse(value);
   if (parsed.success) return parsed.data;
@@ -97,6 +104,17 @@ function checkVersion(version: unknown, path: string): void {
   }
   const shown = JSON.stringify(version).slice(0, 40);
   throw new ResultFileError(path, `unknown schemaVersion ${shown}, expected ${SCHEMA_VERSION}`);
+}
+
+function isDeeperThan(value: unknown, limit: number): boolean {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true;
+    level = level.flatMap((one) =>
+      typeof one === "object" && one !== null ? Object.values(one) : []
+    );
+  }
+  return false;
 }
 
 function readFailure(error: unknown): string {

@@ -43,6 +43,14 @@ Deno.test("parseResult says when the text is no JSON, empty, or no object", () =
   assert.match(refusal("null"), /found null/);
 });
 
+Deno.test("parseResult refuses what is nested too deep to walk through", () => {
+  const nested = "[".repeat(200_000) + "]".repeat(200_000);
+  assert.match(
+    refusal(good.replace(/^\{/, `{"later":${nested},`)),
+    /^cannot use result file r\.json: it is nested deeper than 100 levels$/,
+  );
+});
+
 Deno.test("parseResult names both versions", () => {
   const version = (schemaVersion: unknown) => refusal(JSON.stringify({ schemaVersion }));
   assert.match(version(7), /written by a newer version: schemaVersion 7, this tool reads up to 1$/);

@@ -109,11 +109,13 @@ export function dotPlotHeight(count: number): number {
   return 34 + count * 30 + 46;
 }
 
-/** Dots with intervals on a linear axis from zero, one row each, and an optional guide. */
+/** Dots with intervals on a linear axis, one row each, and an optional guide. */
 export function DotPlot(
-  { size, rows, axis, format, guide }: {
+  { size, rows, axis, format, guide, origin = 0 }: {
     size: DrawingSize;
     rows: DotRow[];
+    /** Where stems start; the axis reaches from it to both sides as far as there are values. */
+    origin?: number;
     axis: string;
     format: (value: number) => string;
     guide?: { value: number; label: string };
@@ -123,8 +125,13 @@ export function DotPlot(
   const longest = Math.max(...rows.map(({ label }) => label.length));
   const left = Math.min(compact ? 130 : 240, 24 + 7.4 * longest);
   const right = width - (compact ? 66 : 90);
-  const most = Math.max(...rows.map(({ value, high }) => high ?? value), guide?.value ?? 0);
-  const x = scaleLinear().domain([0, most > 0 ? most : 1]).nice(5).range([left, right]);
+  const most = Math.max(...rows.map(({ value, high }) => high ?? value), guide?.value ?? origin);
+  const least = origin === 0 ? 0 : Math.min(...rows.map(({ value, low }) => low ?? value));
+  // Around an origin a tenth to either side is always seen, or noise would fill the drawing.
+  const domain = origin === 0
+    ? [0, most > 0 ? most : 1]
+    : [Math.min(least, 0.9 * origin), Math.max(most, 1.1 * origin)];
+  const x = scaleLinear().domain(domain).nice(5).range([left, right]);
   const bottom = 34 + rows.length * 30;
   const ticks = x.ticks(compact ? 3 : 6);
   return (
@@ -157,7 +164,13 @@ export function DotPlot(
         return (
           <g style={{ color: row.style.color }}>
             <text class="direct" x={left - 12} y={y + 4} text-anchor="end">{row.label}</text>
-            <line class="stem" x1={left} x2={coordinate(x(row.value))} y1={y} y2={y} />
+            <line
+              class="stem"
+              x1={coordinate(x(origin))}
+              x2={coordinate(x(row.value))}
+              y1={y}
+              y2={y}
+            />
             {row.low !== undefined && row.high !== undefined && (
               <line
                 class="interval"

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { resultSchema } from "../../suites/result_schema.ts";
+import type { CaseRecord } from "../../suites/result_schema.ts";
+import { ATTACK, hostileResult } from "../_hostile_result.ts";
 import { sampleCase, sampleResult } from "../_sample_result.ts";
 import { renderHtml } from "./render_html.tsx";
 
@@ -137,54 +137,13 @@ Deno.test("the embedded JSON is the result, whole", async () => {
 });
 
 Deno.test("a result with HTML in every string is harmless", () => {
-  const attack =
-    `"'></script></style></title><script>alert(1)</script><img src=x onerror=alert(1)>` +
-    `<svg onload=alert(1)>{{x}}\${x}<!--\u202e\u0000javascript:alert(1)`;
-  // Enumerations must stay valid for the file to be read at all.
-  const fixed = new Set([
-    "dtype",
-    "status",
-    "suite",
-    "direction",
-    "scorer",
-    "flag",
-    "clock",
-    "method",
-    "partition",
-    "stack",
-  ]);
-  const spoil = (value: unknown, key = ""): unknown => {
-    if (typeof value === "string") {
-      if (fixed.has(key) || key === "name" && value === "lighthouse-attention-bench") return value;
-      return value + attack;
-    }
-    if (Array.isArray(value)) return value.map((item) => spoil(item, key));
-    if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(
-      Object.entries(value).map(([name, inner]) => [name, spoil(inner, name)]),
-    );
-  };
+  const result = hostileResult();
   const clean = sampleResult({ extras: true, sweeps: true, variants: true });
-  const spoiled = spoil(clean) as Result;
-  // Keys of the open records are strings of the file too.
-  spoiled.environment.packages[attack] = attack;
-  spoiled.environment.limits[attack] = 1;
-  spoiled.configuration[attack] = { [attack]: attack };
-  // Implementations and stages keep a valid start, so that every chart draws them.
-  for (const [i, record] of spoiled.cases.entries()) {
-    record.sweeps = [...clean.cases[i].sweeps ?? [], attack];
-    if (i % 2 === 0) record.implementation = clean.cases[i].implementation;
-    record.stages.forEach((stage, j) =>
-      stage.name = clean.cases[i].stages[j].name + (j === 1 ? attack : "")
-    );
-    if (record.check) record.check.method = attack;
-  }
-  const result = resultSchema.parse(JSON.parse(JSON.stringify(spoiled)));
   for (
     const html of [
       renderHtml([result]),
       renderHtml([result, clean]),
-      renderHtml([result], { title: attack }),
+      renderHtml([result], { title: ATTACK }),
     ]
   ) {
     const tags = [...html.matchAll(/<(\/?[a-zA-Z!][^\s>]*)/g)].map(([, name]) =>

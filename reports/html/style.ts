@@ -166,6 +166,12 @@ button[hidden]{display:none}
 @media screen and (max-width:960px){.spread{grid-template-columns:minmax(0,1fr);gap:.6rem}.notes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:0 2rem}.notes p{margin-bottom:.8rem}}
 @media screen and (max-width:760px){
   .of-site .scroll table{min-width:44rem}
+  .of-site #runs .scroll table{min-width:0}
+  #runs thead,#runs td:nth-child(5){display:none}
+  #runs tbody tr{display:grid;grid-template-columns:minmax(0,1fr) max-content;padding:.7rem 0;border-bottom:1px solid var(--rule)}
+  #runs tbody th,#runs tbody td{border:0;padding:.1rem 0}
+  #runs tbody td:nth-child(2),#runs tbody td:nth-child(4){grid-column:1/-1}
+  #runs tbody td:nth-child(3){grid-row:1;grid-column:2}
   .claims,.claims tbody,.claims tr,.claims td,.claims th{display:block;width:auto!important}
   .claims thead{display:none}
   .claims tbody tr{border-bottom:1px solid var(--rule);padding:.8rem 0}

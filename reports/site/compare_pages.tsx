@@ -348,6 +348,7 @@ function CrossRatios({ pair: { before, after } }: { pair: RunPair }): JSX.Elemen
     const twin = other.get(record.id);
     if (twin === undefined || !isMeasured(record) || !isMeasured(twin)) return [];
     const [a, b] = [twin.statistic, record.statistic];
+    if (!(a.low > 0 && b.low > 0)) return [];
     return [{
       id: record.id,
       ratio: b.median / a.median,
@@ -422,6 +423,7 @@ function RatioFigure({ title, axis, ratios }: {
             rows={rows}
             axis={axis}
             format={formatTick(formatRatio)}
+            origin={1}
             guide={{ value: 1, label: "as long" }}
           />
         )}

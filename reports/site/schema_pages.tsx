@@ -178,6 +178,11 @@ function typeName(node: JsonSchema): string {
     );
   }
   const type = String(node.type ?? "anything");
+  if (type === "object") {
+    const { additionalProperties: each, properties } = node;
+    const open = properties === undefined && typeof each === "object" && each !== null;
+    return open ? `map to ${typeName(each)}` : type;
+  }
   if (type === "array") {
     const { items } = node;
     return items && typeof items === "object" && !Array.isArray(items)

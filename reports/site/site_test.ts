@@ -1,0 +1,274 @@
+import assert from "node:assert/strict";
+import { z } from "zod";
+import { site } from "../../suites/cli/site.ts";
+import { type Result, resultSchema } from "../../suites/result_schema.ts";
+import { ATTACK } from "../_hostile_result.ts";
+import { sampleResult } from "../_sample_result.ts";
+import { readResult } from "../read_result.ts";
+import { hostileRuns, sampleRuns } from "./_sample_site.ts";
+import { MOST_RUNS, planSite } from "./runs.ts";
+import { siteFiles } from "./site_files.tsx";
+
+function filesOf(...args: Parameters<typeof sampleRuns>): Map<string, string> {
+  return new Map(
+    [...siteFiles(planSite(sampleRuns(...args)))].map(({ path, text }) => [path, text]),
+  );
+}
+
+/** JSON Feed 1.1, transcribed from https://jsonfeed.org/version/1.1. */
+const feedSchema = z.strictObject({
+  version: z.literal("https://jsonfeed.org/version/1.1"),
+  title: z.string(),
+  home_page_url: z.url().optional(),
+  feed_url: z.url().optional(),
+  description: z.string().optional(),
+  language: z.string().optional(),
+  items: z.array(z.strictObject({
+    id: z.string().min(1),
+    url: z.url().optional(),
+    title: z.string().optional(),
+    content_text: z.string(),
+    date_published: z.iso.datetime().optional(),
+    tags: z.array(z.string()).optional(),
+  })),
+});
+
+const sample = filesOf();
+
+Deno.test("site: every link leads to a page or an anchor that exists", () => {
+  let links = 0;
+  for (const [path, text] of sample) {
+    if (!path.endsWith(".html")) continue;
+    for (const [, href] of text.matchAll(/ href="([^"]*)"/g)) {
+      const url = new URL(href, `file:///${path}`);
+      const target = url.pathname.slice(1);
+      assert.equal(url.protocol, "file:", `${path}: ${href}`);
+      assert.ok(sample.has(target), `${path}: ${href}`);
+      if (url.hash !== "") {
+        assert.ok(sample.get(target)!.includes(` id="${url.hash.slice(1)}"`), `${path}: ${href}`);
+      }
+      links++;
+    }
+    const ids = [...text.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
+    assert.equal(new Set(ids).size, ids.length, `${path}: ids are unique`);
+    assert.ok(
+      !/(NaN|Infinity|undefined|\[object)/.test(text.replace(/<script[^]*?<\/script>/g, "")),
+    );
+  }
+  assert.ok(links > 500);
+});
+
+Deno.test("site: the index names device, date, commit and verdict of every run", () => {
+  const index = sample.get("index.html")!;
+  for (const { result } of sampleRuns()) {
+    assert.ok(index.includes(result.startedAt.slice(0, 10)));
+    assert.ok(index.includes(result.tool.commit!.slice(0, 7)));
+  }
+  assert.match(index, /Synthetic adapter \(formula, not measured\)/);
+  assert.match(index, /llvmpipe on synthetic/);
+  assert.match(index, /The 21× holds here/);
+  assert.equal([...sample.keys()].filter((path) => path.startsWith("runs/")).length, 13);
+});
+
+Deno.test("site: runs, devices, trends, claims and schemas have their pages", () => {
+  const paths = [...sample.keys()];
+  const count = (start: string) => paths.filter((path) => path.startsWith(start)).length;
+  // Eleven pairs of neighbours, the first with the newest, two devices, the overview.
+  assert.equal(count("compare/"), 11 + 1 + 1 + 1);
+  assert.equal(count("trends/"), 3);
+  assert.equal(count("claims/"), 12);
+  assert.deepEqual(paths.filter((path) => path.startsWith("schema/")).sort(), [
+    "schema/gate-config.html",
+    "schema/gate-config.schema.json",
+    "schema/index.html",
+    "schema/result.html",
+    "schema/result.schema.json",
+    "schema/retrieval.html",
+    "schema/retrieval.schema.json",
+  ]);
+});
+
+Deno.test("site: a step of all dense cases is found at its commit, and nothing else is", () => {
+  const path = [...sample.keys()].find((path) => path.startsWith("trends/synthetic"))!;
+  const page = sample.get(path)!;
+  const steps = /<section id="steps">[^]*?<\/section>/.exec(page)![0];
+  const rows = steps.match(/<tr><th scope="row"[^]*?<\/tr>/g)!;
+  assert.equal(rows.length, 3, "one for each dense context that all runs have");
+  const commit = sampleRuns()[6].result.tool.commit!.slice(0, 7);
+  for (const row of rows) {
+    assert.match(row, /latency\/dense\/forward\/N/);
+    assert.ok(row.includes(commit));
+    assert.match(row, /\+(19|20)\.\d %/);
+  }
+});
+
+Deno.test("site: a claim's page holds the evidence of every run and both devices", () => {
+  const page = sample.get("claims/speedup-forward.html")!;
+  assert.match(page, /Reproduced on the one device that ran it/);
+  const rows = page.match(/<tr><th scope="row"><a class="run-link"/g)!;
+  assert.equal(rows.length, 13);
+  assert.match(page, /The run was planned to 8K only/);
+});
+
+Deno.test("site: comparisons speak with the gate's voice, devices are not judged", () => {
+  const pages = [...sample].filter(([path]) => path.startsWith("compare/2000"));
+  const slower = pages.filter(([, text]) => /Failed: 3 cases slower/.test(text));
+  assert.equal(slower.length, 2, "the neighbours of the step, and the first with the newest");
+  const devices = pages.filter(([, text]) => /not a verdict on code/.test(text));
+  assert.equal(devices.length, 1);
+});
+
+Deno.test("site: the feed is a JSON Feed 1.1, with links only where the address is known", () => {
+  const bare = feedSchema.parse(JSON.parse(sample.get("feed.json")!));
+  assert.equal(bare.items.filter(({ tags }) => tags![0] === "run").length, 13);
+  assert.equal(bare.items.filter(({ tags }) => tags![0] === "step").length, 3);
+  assert.ok(bare.items.every(({ url }) => url === undefined));
+  assert.equal(new Set(bare.items.map(({ id }) => id)).size, bare.items.length);
+  const files = siteFiles(planSite(sampleRuns(2)), { url: "https://example.org/bench" });
+  const linked = feedSchema.parse(
+    JSON.parse([...files].find(({ path }) => path === "feed.json")!.text),
+  );
+  assert.equal(linked.feed_url, "https://example.org/bench/feed.json");
+  assert.ok(linked.items.every(({ url }) => url!.startsWith("https://example.org/bench/runs/")));
+});
+
+Deno.test("site: the exported JSON Schema accepts results and refuses what is none", () => {
+  const schema = z.fromJSONSchema(JSON.parse(sample.get("schema/result.schema.json")!));
+  const result: Result = sampleResult({ extras: true, variants: true, contexts: [8192] });
+  assert.ok(schema.safeParse(result).success);
+  assert.ok(!schema.safeParse({ ...result, cases: [{ id: 1 }] }).success);
+  assert.ok(!schema.safeParse({ ...result, schemaVersion: 2 }).success);
+  const page = sample.get("schema/result.html")!;
+  for (const field of ["cases[].shape.heads", "environment.limits", "retrieval.cells[].lost"]) {
+    assert.ok(page.includes(`<code>${field}`), field);
+  }
+  assert.ok(resultSchema.safeParse(result).success);
+});
+
+Deno.test("site: the same results give the same bytes, in whatever order they are given", () => {
+  const runs = sampleRuns(3);
+  const once = [...siteFiles(planSite(runs))];
+  assert.deepEqual([...siteFiles(planSite(runs.toReversed()))], once);
+});
+
+Deno.test("site: paths are plain names, whatever the results say", () => {
+  const files = [...siteFiles(planSite(hostileRuns()))];
+  for (const { path, text } of files) {
+    assert.match(path, /^[a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*$/);
+    assert.ok(path.length < 160);
+    if (!path.endsWith(".html")) continue;
+    for (const [, href] of text.matchAll(/ href="([^"]*)"/g)) {
+      assert.match(href, /^(#[\w-]+|(\.\.\/)?[a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*(#[\w-]+)?)$/);
+    }
+    assert.ok(!text.includes(ATTACK) && !/<img|<base|<svg onload/.test(text), path);
+  }
+  assert.ok(files.length > 25, `${files.length} files`);
+});
+
+Deno.test("site: pages of a paper-profile run stay below 1 MB", async () => {
+  const result = await readResult(
+    new URL("../../fixtures/baselines/h100-deno-2026-11-22.json", import.meta.url).pathname,
+  );
+  const later = structuredClone(result);
+  later.startedAt = "2026-11-23T00:00:00.000Z";
+  const runs = [{ name: "a", result }, { name: "b", result: later }];
+  for (const { path, text } of siteFiles(planSite(runs))) {
+    const { length } = new TextEncoder().encode(text);
+    assert.ok(length < 1e6, `${path}: ${length} bytes`);
+  }
+});
+
+Deno.test("site: refuses no results, too many, and two of one run", () => {
+  const [{ result }] = sampleRuns(1);
+  assert.throws(() => planSite([]), /^UsageError: 0 results given, 1 is needed$/);
+  assert.throws(
+    () => planSite(Array(MOST_RUNS + 1).fill({ name: "a", result })),
+    /^UsageError: 201 results given, the limit is 200$/,
+  );
+  assert.throws(
+    () =>
+      planSite([
+        { name: "a.json", result: { ...result, finishedAt: null, cases: [] } },
+        { name: "b.json", result },
+      ]),
+    /^UsageError: a\.json and b\.json are results of one run, started 2000-01-01T00:00:00\.000Z: give one of them$/,
+  );
+});
+
+async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const runs = sampleRuns(2);
+    for (const { name, result } of runs) {
+      await Deno.writeTextFile(`${folder}/${name}`, JSON.stringify(result));
+    }
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("deno task site writes pages, and writes over what is there only with --force", () =>
+  inFolder(async (folder) => {
+    const files = [`${folder}/gpu-0.json`, `${folder}/gpu-1.json`];
+    const said: string[] = [];
+    const run = (...more: string[]) => site([...files, ...more], (line) => said.push(line));
+    assert.equal(await run("--out", `${folder}/a/b`), 0);
+    assert.match(said[0], /^Wrote .*\/a\/b\/index\.html: 2 runs, 1 device, \d+ files, [\d.]+ MiB$/);
+    await Deno.writeTextFile(`${folder}/a/b/index.html`, "mine");
+    await Deno.writeTextFile(`${folder}/a/b/notes.txt`, "mine");
+    await assert.rejects(
+      run("--out", `${folder}/a/b`),
+      /^OutputError: write .*: the folder is not empty; --force writes over what is there$/,
+    );
+    assert.equal(await Deno.readTextFile(`${folder}/a/b/index.html`), "mine");
+    assert.equal(await run("--out", `${folder}/a/b`, "--force"), 0);
+    assert.match(await Deno.readTextFile(`${folder}/a/b/index.html`), /^<!doctype html>/);
+    assert.equal(await Deno.readTextFile(`${folder}/a/b/notes.txt`), "mine");
+    await assert.rejects(run("--out", files[0]), /write .*gpu-0\.json: it is no folder$/);
+    await assert.rejects(run("--out", `${files[0]}/x`), /write .*: a part of the path is a file$/);
+  }));
+
+Deno.test("deno task site refuses bad input with one line and writes nothing", () =>
+  inFolder(async (folder) => {
+    const good = await Deno.readTextFile(`${folder}/gpu-0.json`);
+    const bad: Record<string, [string, RegExp]> = {
+      cut: [good.slice(0, good.length / 2), /the JSON is cut off after \d+ characters$/],
+      future: [
+        good.replace('"schemaVersion":1', '"schemaVersion":9'),
+        /written by a newer version/,
+      ],
+      html: ["<script>alert(1)</script>", /no JSON/],
+      empty: ["", /it is empty/],
+    };
+    for (const [name, [text, reason]] of Object.entries(bad)) {
+      const path = `${folder}/${name}.json`;
+      await Deno.writeTextFile(path, text);
+      const error = await site([`${folder}/gpu-0.json`, path, "--out", `${folder}/out`])
+        .then(() => null, (error) => error);
+      assert.match(error?.message ?? "accepted", reason);
+      assert.ok(error.message.includes(`${name}.json`) && !error.message.includes("\n"));
+      assert.equal(error.exitCode, 2);
+    }
+    // A hundred megabytes of nothing: refused by its size, before it is read.
+    const huge = await Deno.open(`${folder}/huge.json`, { write: true, create: true });
+    await huge.truncate(100 * 2 ** 20);
+    huge.close();
+    await assert.rejects(
+      site([`${folder}/huge.json`, "--out", `${folder}/out`]),
+      /it has 100 MiB, the limit is 64\.0 MiB$/,
+    );
+    await assert.rejects(
+      site([`${folder}/gpu-0.json`, `${folder}/gpu-0.json`, "--out", `${folder}/out`]),
+      /are results of one run/,
+    );
+    for (const url of ["javascript:alert(1)", "nowhere"]) {
+      await assert.rejects(
+        site([`${folder}/gpu-0.json`, "--out", `${folder}/out`, "--url", url]),
+        /^UsageError: .*is not an http or https address/,
+      );
+    }
+    await assert.rejects(site(["--out", "x"]), /missing required argument 'result'/);
+    await assert.rejects(site([`${folder}/gpu-0.json`]), /required option '-o, --out <dir>'/);
+    await assert.rejects(Deno.stat(`${folder}/out`), Deno.errors.NotFound);
+  }));
