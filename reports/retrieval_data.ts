@@ -22,13 +22,30 @@ export function rateOf({ correct, trials }: Pick<RetrievalCell, "correct" | "tri
   return correct / trials;
 }
 
-/** One map for each arm and margin, all on the axes of the whole grid; arms as they come. */
+const ARM_ORDER = [
+  "dense",
+  "lighthouse-norm",
+  "lighthouse-dilated",
+  "lighthouse-gla",
+  "oracle",
+  "random",
+  "window",
+];
+
+/** Arms once each, in the order in which the report shows them; unknown ones last. */
+export function orderArms(arms: readonly string[]): string[] {
+  const place = (arm: string) =>
+    (ARM_ORDER.indexOf(arm) + ARM_ORDER.length + 1) % (ARM_ORDER.length + 1);
+  return [...new Set(arms)].sort((a, b) => place(a) - place(b));
+}
+
+/** One map for each arm and margin, all on the axes of the whole grid. */
 export function heatMaps(record: RetrievalRecord): HeatMap[] {
   const grid = record.cells.filter(({ sweep, depth }) => sweep === "grid" && depth !== undefined);
   const contexts = ascending(grid.map(({ context }) => context));
   const depths = ascending(grid.map(({ depth }) => depth!));
   const margins = ascending(grid.map(({ margin }) => margin));
-  const arms = [...new Set(grid.map(({ arm }) => arm))];
+  const arms = orderArms(grid.map(({ arm }) => arm));
   return margins.flatMap((margin) =>
     arms.map((arm): HeatMap => {
       const own = grid.filter((cell) => cell.arm === arm && cell.margin === margin);
@@ -64,11 +81,58 @@ export function sweepCurves(
     else groups.set(key, [cell]);
   }
   const varied = (cell: RetrievalCell) => sweep === "salience" ? cell.salience! : cell.margin;
+  const order = orderArms([...groups.values()].map(([{ arm }]) => arm));
   return [...groups.values()].map((cells) => ({
     arm: cells[0].arm,
     k: cells[0].lighthouse?.k,
     cells: cells.sort((a, b) => varied(a) - varied(b)),
-  }));
+  })).sort((a, b) => order.indexOf(a.arm) - order.indexOf(b.arm) || (a.k ?? 0) - (b.k ?? 0));
+}
+
+/** Up to `most` of ascending values, both ends among them and the rest spread evenly. */
+export function spreadOut(values: readonly number[], most: number): number[] {
+  if (values.length <= most) return [...values];
+  return Array.from(
+    { length: most },
+    (_, i) => values[Math.round(i * (values.length - 1) / (most - 1))],
+  );
+}
+
+/** What became of the wrong trials of one arm in the grid. */
+export interface LossCounts {
+  arm: string;
+  trials: number;
+  wrong: number;
+  /** The needle was not selected at full resolution. */
+  needle: number;
+  /** The needle was selected, the last query was not. */
+  query: number;
+  /** Both were selected, and the digit was lost among the others. */
+  diluted: number;
+}
+
+/** How needles were lost in the cells of a sweep, by Lighthouse arm. */
+export function lossCounts(
+  record: RetrievalRecord,
+  options: { margin?: number } = {},
+): LossCounts[] {
+  const { margin } = options;
+  const cells = record.cells.filter((cell) =>
+    cell.sweep === "grid" && cell.lighthouse && (margin === undefined || cell.margin === margin)
+  );
+  return orderArms(cells.map(({ arm }) => arm)).map((arm) => {
+    const own = cells.filter((cell) => cell.arm === arm);
+    const sum = (read: (cell: RetrievalCell) => number) =>
+      own.reduce((total, cell) => total + read(cell), 0);
+    return {
+      arm,
+      trials: sum(({ trials }) => trials),
+      wrong: sum(({ trials, correct }) => trials - correct),
+      needle: sum(({ lost }) => lost.needle),
+      query: sum(({ lost }) => lost.query),
+      diluted: sum(({ lost }) => lost.diluted),
+    };
+  });
 }
 
 /** The salience at which half of the needles are selected at full resolution. */
@@ -110,6 +174,6 @@ export function survivalPoints(record: RetrievalRecord): SurvivalPoint[] {
 }
 
 /** Values once each, ascending. */
-function ascending(values: readonly number[]): number[] {
+export function ascending(values: readonly number[]): number[] {
   return [...new Set(values)].sort((a, b) => a - b);
 }

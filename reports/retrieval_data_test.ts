@@ -125,9 +125,9 @@ Deno.test("the retrieval section: maps, laws beside measurements, sentences from
   assert.match(section, /dense: mean 80\.0 %|Dense: mean 80\.0 %/);
   assert.match(section, /law of dense attention/);
   assert.match(section, /1 of 1 measurement lie|1 of 1 measurement/);
-  assert.match(section, /at most 1\.0 % off its expectation/);
-  assert.match(section, /1\.25 times the other keys’ norm at K\/N = 1\/16/);
-  assert.match(section, /was not run/);
+  assert.match(section, /at most 1\.0\s% off its expectation/);
+  assert.match(section, /1\.25 times the other keys’ norm at K\/N\s=\s1\/16/);
+  assert.match(section, /not run: no trained model/);
   assert.match(section, /gla at &lt;script>/);
   for (const figure of section.match(/<figure [^]*?<\/figure>/g)!) {
     assert.match(figure, /<figcaption/);

@@ -34,40 +34,70 @@ export function rateColor(rate: number): { fill: string; light: boolean } {
   return { fill: `rgb(${mix.join(",")})`, light: luminance < 125 };
 }
 
-/** Contexts across, depths down, the rate in percent in every cell: the layout of Fig. 4. */
-export function RateMap({ size, map }: { size: DrawingSize; map: HeatMap }): JSX.Element {
+/** Rates by row and column; null where nothing was measured. */
+export interface RateGrid {
+  rows: readonly string[];
+  columns: readonly string[];
+  /** `[row][column]`, 0 to 1. */
+  rates: readonly (readonly (number | null)[])[];
+  rowTitle: string;
+  columnTitle: string;
+  /** Room for the names of rows, in SVG units. */
+  left?: number;
+}
+
+/** Contexts across, depths down: the layout of Fig. 4. */
+export function depthGrid({ contexts, depths, cells }: HeatMap): RateGrid {
+  return {
+    rows: depths.map(String),
+    columns: contexts.map(formatContext),
+    rates: cells.map((row) => row.map((cell) => cell && rateOf(cell))),
+    rowTitle: "depth, %",
+    columnTitle: "context, tokens",
+  };
+}
+
+/** A table of tinted cells with the rate in percent in each. */
+export function RateMap({ size, grid }: { size: DrawingSize; grid: RateGrid }): JSX.Element {
   const { width, height } = size;
-  const [left, top, bottom] = [52, 22, 44];
-  const wide = (width - left - 4) / map.contexts.length;
-  const high = (height - top - bottom) / map.depths.length;
+  const { rows, columns, rates, rowTitle, columnTitle } = grid;
+  const [left, top, bottom] = [grid.left ?? 40, 22, 44];
+  const wide = (width - left - 2) / columns.length;
+  const high = (height - top - bottom) / rows.length;
+  const longest = Math.max(...columns.map((name) => name.length));
+  // Names that would touch are left out, the last one never.
+  const every = Math.max(1, Math.ceil((7.6 * longest + 4) / wide));
   return (
     <>
-      <text class="title" x={0} y={13}>depth, %</text>
-      {map.depths.map((depth, row) => (
+      <text class="title" x={0} y={13}>{rowTitle}</text>
+      {rows.map((name, row) => (
         <text
           x={left - 8}
           y={coordinate(top + (row + 0.5) * high + 4)}
           text-anchor="end"
         >
-          {String(depth)}
+          {name}
         </text>
       ))}
-      {map.contexts.map((context, column) => (
-        <text
-          x={coordinate(left + (column + 0.5) * wide)}
-          y={height - bottom + 18}
-          text-anchor="middle"
-        >
-          {formatContext(context)}
-        </text>
-      ))}
-      {map.cells.flatMap((row, r) =>
-        row.map((cell, c) => {
+      {columns.map((name, column) =>
+        (columns.length - 1 - column) % every === 0 && (
+          <text
+            x={coordinate(left + (column + 0.5) * wide)}
+            y={height - bottom + 18}
+            text-anchor="middle"
+          >
+            {name}
+          </text>
+        )
+      )}
+      {rates.flatMap((row, r) =>
+        row.map((rate, c) => {
           const at = { x: coordinate(left + c * wide), y: coordinate(top + r * high) };
-          if (cell === null) {
-            return <text x={at.x + wide / 2} y={at.y + high / 2 + 4} text-anchor="middle">–</text>;
+          const middle = { x: coordinate(at.x + wide / 2), y: coordinate(at.y + high / 2 + 4) };
+          if (rate === null) {
+            return <text {...middle} text-anchor="middle">–</text>;
           }
-          const { fill, light } = rateColor(rateOf(cell));
+          const { fill, light } = rateColor(rate);
           return (
             <g class="segment">
               <rect
@@ -78,18 +108,38 @@ export function RateMap({ size, map }: { size: DrawingSize; map: HeatMap }): JSX
               />
               <text
                 class={light ? "inside light" : "inside"}
-                x={coordinate(at.x + wide / 2)}
-                y={coordinate(at.y + high / 2 + 4)}
+                {...middle}
                 text-anchor="middle"
               >
-                {Math.round(100 * rateOf(cell))}
+                {Math.round(100 * rate)}
               </text>
             </g>
           );
         })
       )}
-      <text class="title" x={width - 4} y={height - 8} text-anchor="end">context, tokens</text>
+      <text class="title" x={width - 2} y={height - 8} text-anchor="end">{columnTitle}</text>
     </>
+  );
+}
+
+/** The scale of every map: colours from 0 to 100 %. */
+export function RateScale(): JSX.Element {
+  const steps = Array.from({ length: 40 }, (_, i) => (i + 0.5) / 40);
+  return (
+    <svg class="rate-scale" viewBox="0 0 260 34" width="260" height="34" aria-hidden="true">
+      {steps.map((rate, i) => (
+        <rect
+          x={20 + i * 5.5}
+          y={0}
+          width={5.7}
+          height={12}
+          style={{ fill: rateColor(rate).fill }}
+        />
+      ))}
+      {[0, 0.5, 1].map((rate) => (
+        <text x={20 + rate * 220} y={28} text-anchor="middle">{100 * rate} %</text>
+      ))}
+    </svg>
   );
 }
 
@@ -111,12 +161,30 @@ export interface LinearAxis {
   format: (value: number) => string;
 }
 
+/** A vertical line with a name. */
+export interface CurveGuide {
+  x: number;
+  label: string;
+}
+
 /** Curves over two linear axes. */
 export function CurvePlot(
-  { size, x, y, curves }: { size: DrawingSize; x: LinearAxis; y: LinearAxis; curves: Curve[] },
+  { size, x, y, curves, guides = [] }: {
+    size: DrawingSize;
+    x: LinearAxis;
+    y: LinearAxis;
+    curves: Curve[];
+    guides?: CurveGuide[];
+  },
 ): JSX.Element {
   const { width, height } = size;
-  const box = { left: 52, right: width - 14, top: 30, bottom: height - 50 };
+  const longest = Math.max(...y.ticks.map((tick) => y.format(tick).length));
+  const box = {
+    left: Math.max(52, 12 + 7.2 * longest),
+    right: width - 14,
+    top: 30,
+    bottom: height - 50,
+  };
   const across = scale(x.domain, [box.left, box.right]);
   const up = scale(y.domain, [box.bottom, box.top]);
   const inside = (value: number, [low, high]: [number, number]) =>
@@ -137,13 +205,19 @@ export function CurvePlot(
         <text class="title" x={0} y={13}>{y.label}</text>
         <text class="title" x={box.right} y={height - 7} text-anchor="end">{x.label}</text>
       </g>
+      {guides.map(({ x: at, label }, i) => (
+        <g class="guide">
+          <path d={`M${across(at)},${box.top}V${box.bottom}`} />
+          <text x={across(at) + 5} y={box.top + 11 + 16 * i}>{label}</text>
+        </g>
+      ))}
       {curves.map(({ style, points, law, dash }) => {
         const places = points.map((point) => `${across(point.x)},${up(inside(point.y, y.domain))}`);
         return (
           <g style={{ color: style.color }}>
             {points.length > 1 && (
               <path
-                class={law ? "fit" : "curve"}
+                class={law ? "law" : "curve"}
                 stroke-dasharray={dash}
                 d={`M${places.join("L")}`}
               />

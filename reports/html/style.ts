@@ -69,6 +69,7 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .curve{fill:none;stroke:currentColor;stroke-width:2.4;stroke-linejoin:round;stroke-linecap:round}
 .faint{fill:none;stroke:var(--rule-strong);stroke-width:1}
 .fit{fill:none;stroke:currentColor;stroke-width:1;opacity:.65}
+.law{fill:none;stroke:currentColor;stroke-width:1.5;opacity:.75}
 .interval{stroke:currentColor;stroke-width:1.6}
 .marker{fill:currentColor;stroke:var(--paper);stroke-width:1.4}
 .marker.hollow{fill:var(--paper);stroke:currentColor;stroke-width:2}
@@ -87,6 +88,13 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .drawing .value{fill:var(--ink)}
 .source{font-size:.84rem;color:var(--soft);margin:.7rem 0 0;max-width:52rem}
 .grid-of-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1rem 3rem}
+.grid-of-small{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem 2.4rem}
+.block{margin-top:2.6rem}
+.block>.column,.block>.scroll{max-width:760px}
+.block sup{font-size:.7em;line-height:0;vertical-align:.5em}
+.block>p{max-width:46rem;margin:0 0 1.1rem;color:var(--soft);font-size:.97rem}
+.block>h3{font:600 1.18rem/1.3 var(--serif);margin:0 0 .5rem}
+.rate-scale{display:block;margin:.2rem 0 1rem;font-size:12px;fill:var(--soft)}
 .grid-of-figures .comparison-figure{max-width:760px;margin-top:2rem}
 .figure+.figure{margin-top:0}
 details{margin-top:.35rem}
@@ -208,6 +216,10 @@ button[hidden]{display:none}
   .notes p{break-inside:avoid;margin-bottom:.5rem}
   .figure-number{font-size:14pt}
   .grid-of-figures{grid-template-columns:1fr 1fr;gap:0 1.6rem}
+  .grid-of-small{grid-template-columns:1fr 1fr 1fr;gap:0 1.2rem}
+  .block{margin-top:1rem}
+  .block>p{font-size:9pt;max-width:none}
+  .rate-scale,.segment rect{print-color-adjust:exact}
   .screen-only{display:none}
   table,.claims{font-size:8.5pt}
   .claims td:last-child{white-space:normal}
