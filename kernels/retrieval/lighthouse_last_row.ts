@@ -278,13 +278,14 @@ export function createLighthouseRows(
       pass.end();
       return;
     }
-    const { gpuSeconds } = await timer.run([{ name: "select", dispatches }], {
+    const { gpuSeconds, wallSeconds } = await timer.run([{ name: "select", dispatches }], {
       signal,
       flopsPerSecond: pace.flopsPerSecond,
       maxSubmissionSeconds: MAX_SUBMISSION_SECONDS,
     });
     // Half of what was seen, since other shapes may run slower.
-    if (gpuSeconds) pace.flopsPerSecond = Math.max(pace.flopsPerSecond, 0.5 * flops / gpuSeconds);
+    const seen = 0.5 * flops / Math.max(gpuSeconds ?? wallSeconds, 1e-4);
+    pace.flopsPerSecond = Math.max(pace.flopsPerSecond, seen);
   }
 
   /** Copies the last query of each level to where the attention reads it, and runs it. */

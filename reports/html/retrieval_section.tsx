@@ -283,14 +283,14 @@ function MapBlock({ record, prefix }: BlockProps): JSX.Element | null {
       </div>
       {losses.length > 0 && (
         <Table
-          caption={`Two ways to lose a needle, margin ${margin}: trials of the maps`}
+          caption={`Ways to lose a needle, share of the trials of the maps, margin ${margin}. Needle: not selected at full resolution. Query: the last one not selected. Diluted: both selected.`}
           columns={[
             { title: "Arm" },
             { title: "Trials", numeric: true },
             { title: "Decoded", numeric: true },
-            { title: "Needle not selected at full resolution", numeric: true },
-            { title: "Last query not selected", numeric: true },
-            { title: "Both selected, diluted", numeric: true },
+            { title: "Needle", numeric: true },
+            { title: "Query", numeric: true },
+            { title: "Diluted", numeric: true },
           ]}
           rows={losses.map(({ arm, trials, wrong, needle, query, diluted }) => [
             capital(armName(arm)),

@@ -51,7 +51,8 @@ export async function replay(args: readonly string[]): Promise<number> {
     columns: (Deno.stderr.isTerminal() && Deno.consoleSize().columns) || 80,
     write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
   });
-  const now = await runSuite({ ...parsed.suite, out, resume: false } as typeof parsed.suite, {
+  const again = { ...parsed.suite, out, resume: false, patient: true };
+  const now = await runSuite(again as typeof parsed.suite, {
     onProgress: (event) => display.show(event),
   });
   display.finish();

@@ -33,6 +33,8 @@ export interface NeedleOptions {
   readonly trials?: number;
   /** File of a trained model for the digit passkey test. */
   readonly checkpoint?: string;
+  /** Measures every part whatever time it takes: for a replay on a slower or busier machine. */
+  readonly patient?: boolean;
 }
 
 /** A part of the suite, planned as a case. */
@@ -178,7 +180,7 @@ export async function measureRetrieval(
   const started = performance.now();
   const before = record.seconds;
   const elapsed = () => (performance.now() - started) / 1e3;
-  const late = () => elapsed() > profile.budgetSeconds;
+  const late = () => !options.needles?.patient && elapsed() > profile.budgetSeconds;
   const pace: Pace = { flopsPerSecond: 4e11 };
   for (const { entry, part } of planned.parts) {
     if (session.finished(entry.id)) continue;

@@ -120,7 +120,7 @@ export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
   };
   const keysPart = () => {
     const { context } = keys;
-    const arms = [dense, ...further(keys.layers.flatMap((rule) => lighthouse(context, rule)))];
+    const arms = [dense, ...keys.layers.flatMap((rule) => lighthouse(context, rule))];
     const at = { context, depth: 50, arms };
     return part("keys", context, [
       ...keys.saliences.map((salience) =>

@@ -54,7 +54,7 @@ export interface RetrievalProfile {
   readonly dilatedGridContext: number;
   /** Longest context for the gla scorer. */
   readonly glaContext: number;
-  /** Whether scorers with passes of their own run in the grid alone, for slow devices. */
+  /** Whether scorers with passes of their own run in the grid and the key sweeps alone, for slow devices. */
   readonly gridOnly: boolean;
   /** Cells that would start later than this are left out. */
   readonly budgetSeconds: number;
