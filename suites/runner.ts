@@ -307,7 +307,7 @@ class Run {
     );
   }
 
-  /** One correctness case: the whole output at a small size, and two executions alike. */
+  /** One correctness case: all rows of a head at a small size, and two executions alike. */
   async #check(session: Session, entry: PlannedCase): Promise<void> {
     if (entry.skip || session.finished(entry.id)) return;
     const { gpu, signal } = session;
