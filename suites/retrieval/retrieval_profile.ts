@@ -81,7 +81,7 @@ const BUDGETS: readonly LayerRule[] = [128, 64, 32, 16, 8, 4].map((part) => ({
   k: `N/${part}`,
 }));
 
-const SALIENCES = [0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2];
+const SALIENCES = [0.8, 0.9, 1, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3, 1.4, 1.6, 2, 2.5, 3, 4];
 
 const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
   smoke: {
@@ -102,7 +102,7 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
       context: 2048,
       layers: BUDGETS.slice(3),
       margin: 4,
-      saliences: [1, 1.1, 1.2, 1.3, 1.4],
+      saliences: [1, 1.1, 1.2, 1.4, 2],
       margins: [4],
     },
     stress: { context: 2048, margin: 5 },
