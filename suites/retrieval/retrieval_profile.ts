@@ -102,7 +102,7 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
       context: 2048,
       layers: BUDGETS.slice(3),
       margin: 4,
-      saliences: [1, 1.1, 1.2, 1.4, 2],
+      saliences: [1, 1.1, 1.2, 1.4],
       margins: [4],
     },
     stress: { context: 2048, margin: 5 },
@@ -110,7 +110,7 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     dilatedGridContext: 2048,
     glaContext: 2048,
     gridOnly: true,
-    budgetSeconds: 45,
+    budgetSeconds: 50,
   },
   standard: {
     name: "standard",

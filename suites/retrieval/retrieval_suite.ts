@@ -382,6 +382,11 @@ export function smallestHash(seed: number, options: { rows: number; count: numbe
   return inside[count - before - 1];
 }
 
+/** Seven digits: more than float32 results have, and a third of the file's size less. */
+function shorten(value: number): number {
+  return Number(value.toPrecision(7));
+}
+
 function cellKey(setting: Setting, { name, lighthouse }: Arm): string {
   const { sweep, depth, margin, salience, stress } = setting;
   return JSON.stringify([sweep, depth, margin, salience, stress, name, lighthouse]);
@@ -412,7 +417,8 @@ function cellsOf(plan: PartPlan, counts: ReadonlyMap<string, CellCounts>): Retri
         if (!with_ || other === name || with_.correct.length !== trials) return [];
         const onlyThis = found.correct.filter((own, t) => own && !with_.correct[t]).length;
         const onlyOther = found.correct.filter((own, t) => !own && with_.correct[t]).length;
-        return [{ with: other, onlyThis, onlyOther, probability: mcNemar(onlyThis, onlyOther) }];
+        const probability = shorten(mcNemar(onlyThis, onlyOther));
+        return [{ with: other, onlyThis, onlyOther, probability }];
       });
       return [{
         sweep,
@@ -430,15 +436,15 @@ function cellsOf(plan: PartPlan, counts: ReadonlyMap<string, CellCounts>): Retri
         needles: needles.length,
         trials,
         correct,
-        low,
-        high,
+        low: shorten(low),
+        high: shorten(high),
         needleSelected: found.needle,
         querySelected: found.query,
         lost: found.lost,
         largest: found.largest,
-        mass: found.mass / trials,
-        norm: needles.length > 0 ? found.norm / trials : null,
-        outputError: found.error / trials,
+        mass: shorten(found.mass / trials),
+        norm: needles.length > 0 ? shorten(found.norm / trials) : null,
+        outputError: shorten(found.error / trials),
         paired,
       }];
     })
