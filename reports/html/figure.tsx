@@ -121,7 +121,7 @@ export function Export({ title, data }: { title: string; data: ChartData }): JSX
 /** A table that scrolls sideways in its own box when it has to. */
 export function Table({ caption, columns, rows }: DataTable): JSX.Element {
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={caption}>
+    <div class="scroll" tabIndex={0} role="group" aria-label={caption}>
       <table>
         <caption>{caption}</caption>
         <thead>

@@ -1,0 +1,358 @@
+/**
+ * What only a browser can tell of the pages, run as a program of its own: Playwright asks for
+ * everything that a program may have, which the tests do not give. `browser_test.ts` starts it.
+ *
+ * Prints a line of JSON for each check: `{"name", "ok", "detail"}`. With `--update` it writes the
+ * pictures that the pages are held against.
+ */
+import assert from "node:assert/strict";
+import axe from "axe-core";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { hostileRuns, sampleRuns } from "./_sample_site.ts";
+import { type NamedResult, planSite } from "./runs.ts";
+import { siteFiles } from "./site_files.tsx";
+import { writeSite } from "./write_site.ts";
+
+/** Where the pictures lie. */
+const LOOKS = new URL("_looks/", import.meta.url);
+/** Pixels of a picture. */
+const PICTURE = { width: 64, height: 48 };
+/**
+ * Largest mean difference of a picture's channels, 0 to 255. All letters are drawn as one block (a
+ * font of 860 bytes beside the pictures), so that the fonts of a machine make no difference: found
+ * were 0.0 with sans, serif and monospace. A missing bar at the top makes 0.4 to 1.1, a missing
+ * chart 2.9, a missing table 8, no style sheet 19 or more, light for dark about 200.
+ */
+const LOOK_TOLERANCE = 1;
+
+const [executablePath, ...flags] = Deno.args;
+const update = flags.includes("--update");
+
+async function check(name: string, run: () => Promise<void>): Promise<void> {
+  const started = performance.now();
+  let detail = "";
+  let ok = true;
+  try {
+    await run();
+  } catch (error) {
+    ok = false;
+    detail = error instanceof Error ? error.message : String(error);
+  }
+  const seconds = Math.round(performance.now() - started) / 1000;
+  console.log(JSON.stringify({ name, ok, detail, seconds }));
+}
+
+/** Everything that a page did besides showing itself. */
+interface Watch {
+  complaints: string[];
+  requests: string[];
+}
+
+async function openPage(
+  browser: Browser,
+  { bypassCSP = false } = {},
+): Promise<{ page: Page; watch: Watch }> {
+  const context = await browser.newContext({
+    bypassCSP,
+    reducedMotion: "reduce",
+    viewport: { width: 1280, height: 900 },
+  });
+  const page = await context.newPage();
+  const watch: Watch = { complaints: [], requests: [] };
+  page.on("console", (message) => watch.complaints.push(`${message.type()}: ${message.text()}`));
+  page.on("pageerror", (error) => watch.complaints.push(String(error)));
+  page.on("dialog", async (dialog) => {
+    watch.complaints.push(`dialog: ${dialog.message()}`);
+    await dialog.dismiss();
+  });
+  page.on("request", (request) => watch.requests.push(request.url()));
+  return { page, watch };
+}
+
+async function buildSite(runs: readonly NamedResult[]): Promise<{ root: string; paths: string[] }> {
+  const root = await Deno.makeTempDir();
+  const files = [...siteFiles(planSite(runs))];
+  await writeSite(files, root);
+  return { root, paths: files.map(({ path }) => path).filter((path) => path.endsWith(".html")) };
+}
+
+/** Opens every page and holds it against what all pages must keep. */
+async function openAll(
+  { page, watch }: { page: Page; watch: Watch },
+  { root, paths }: { root: string; paths: string[] },
+): Promise<void> {
+  for (const path of paths) {
+    const url = `file://${root}/${path}`;
+    await page.goto(url, { waitUntil: "domcontentloaded" });
+    const found = await page.evaluate(() => {
+      const text = (id: string) => document.getElementById(id)?.textContent?.trim() ?? "";
+      const named = (drawing: Element) =>
+        (drawing.getAttribute("aria-labelledby") ?? "").split(" ").every((id) => text(id) !== "");
+      return {
+        title: document.title,
+        headings: document.querySelectorAll("h1").length,
+        figures: document.querySelectorAll("figure").length,
+        nameless: [...document.querySelectorAll("svg[role=img]")].filter((svg) =>
+          !named(svg)
+        ).length,
+        mute: [...document.querySelectorAll("svg:not([role=img]):not([aria-hidden])")].length,
+        tableless: [...document.querySelectorAll("figure")]
+          .filter((figure) => figure.querySelector("td") === null).map(({ id }) => id),
+        unsaved: [...document.querySelectorAll("figure")]
+          .filter((figure) =>
+            figure.querySelectorAll("button[data-export]:not([hidden])").length !== 2
+          ).map(({ id }) => id),
+        handlers: [...document.querySelectorAll("*")].filter((element) =>
+          [...element.attributes].some(({ name }) => name.startsWith("on"))
+        ).length,
+        foreign:
+          document.querySelectorAll("img,iframe,object,embed,base,link,form,video,audio").length,
+        scripts: [...document.querySelectorAll("script")].filter(({ type }) => type === "").length,
+        pwned: "pwned" in globalThis,
+      };
+    });
+    assert.deepEqual(
+      { path, ...found, title: found.title !== "", figures: 0 },
+      {
+        path,
+        title: true,
+        headings: 1,
+        figures: 0,
+        nameless: 0,
+        mute: 0,
+        tableless: [],
+        unsaved: [],
+        handlers: 0,
+        foreign: 0,
+        scripts: 1,
+        pwned: false,
+      },
+    );
+  }
+  assert.deepEqual(watch.complaints, []);
+  // The files themselves, and nothing beside them.
+  const allowed = new Set(paths.map((path) => `file://${root}/${path}`));
+  assert.deepEqual(watch.requests.filter((url) => !allowed.has(url)), []);
+}
+
+/** Presses Tab through a page and compares what had the focus with what must be reachable. */
+async function walkByKeyboard(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  const targets = await page.evaluate(() => {
+    const all = document.querySelectorAll("a[href],button,summary,[tabindex='0']");
+    const visible = [...all].filter((element) =>
+      element.checkVisibility({ visibilityProperty: true }) &&
+      element.getClientRects().length > 0
+    );
+    visible.forEach((element, i) => element.setAttribute("data-stop", String(i)));
+    const seen: string[] = [];
+    const dim: string[] = [];
+    Object.assign(globalThis, { seen, dim });
+    document.addEventListener("focusin", ({ target }) => {
+      const element = target as HTMLElement;
+      seen.push(element.dataset.stop ?? element.outerHTML.slice(0, 80));
+      const { outlineStyle, outlineWidth } = getComputedStyle(element);
+      if (outlineStyle === "none" || outlineWidth === "0px") {
+        dim.push(element.outerHTML.slice(0, 80));
+      }
+    });
+    return visible.length;
+  });
+  for (let i = 0; i < targets; i++) await page.keyboard.press("Tab");
+  const { seen, dim } = await page.evaluate(() => {
+    const { seen, dim } = globalThis as unknown as { seen: string[]; dim: string[] };
+    return { seen, dim };
+  });
+  const missed = Array.from({ length: targets }, (_, i) => String(i))
+    .filter((stop) => !seen.includes(stop));
+  const names = await page.evaluate(
+    (stops) =>
+      stops.map((stop) => document.querySelector(`[data-stop="${stop}"]`)!.outerHTML.slice(0, 120)),
+    missed,
+  );
+  assert.deepEqual(names, [], "reached by Tab");
+  assert.deepEqual(dim, [], "shows that it has the focus");
+  assert.ok(targets > 10);
+}
+
+/** Saves a figure's numbers with the keyboard alone, and compares both formats with its table. */
+async function saveNumbers(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  const save = async (format: string) => {
+    const button = page.locator(`#latency-figure button[data-export="${format}"]`);
+    await button.focus();
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.keyboard.press("Enter"),
+    ]);
+    assert.equal(download.suggestedFilename(), `latency-figure.${format}`);
+    return await Deno.readTextFile(await download.path());
+  };
+  const csv = (await save("csv")).trimEnd().split("\r\n");
+  const json = JSON.parse(await save("json"));
+  const rows = await page.locator("#latency-figure tbody tr").count();
+  assert.equal(
+    csv[0],
+    "series,context_tokens,median_seconds,median_seconds_low,median_seconds_high",
+  );
+  assert.equal(csv.length - 1, rows);
+  assert.equal(json.rows.length, rows);
+  assert.equal(csv[1].split(",")[2], String(json.rows[0].median_seconds));
+  const details = page.locator("#latency-figure details");
+  await details.locator("summary").focus();
+  await page.keyboard.press("Enter");
+  assert.ok(await details.locator("table").isVisible());
+}
+
+/** Runs all rules in the light, and those on contrast in the dark. */
+async function findViolations(page: Page, url: string): Promise<void> {
+  await page.goto(url);
+  await page.evaluate(() => {
+    // Folded tables are part of the page too.
+    document.querySelectorAll("details").forEach((one) => one.open = true);
+    // What is left out takes most of the time and says nothing new: rows like those above them, and
+    // drawings for another width, which are hidden.
+    document.querySelectorAll(".scroll tbody tr:nth-child(n+4),.drawing.compact")
+      .forEach((one) => one.remove());
+  });
+  await page.evaluate(axe.source);
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    const violations = await page.evaluate(async (dark) => {
+      const page = globalThis as unknown as { axe: typeof axe };
+      const run = await page.axe.run(document, {
+        resultTypes: ["violations"],
+        ...(dark ? { runOnly: { type: "rule", values: ["color-contrast"] } } : {}),
+      });
+      return run.violations.map(({ id, nodes }) =>
+        `${id}: ${nodes.length} × ${nodes[0].html.slice(0, 160)} ${nodes[0].failureSummary}`
+      );
+    }, colorScheme === "dark");
+    assert.deepEqual(violations, [], `${url}, ${colorScheme}`);
+  }
+}
+
+/** Every letter as one block. */
+const BLOCKS = `@font-face{font-family:Blocks;src:url(data:font/ttf;base64,${
+  (await Deno.readFile(new URL("blocks.ttf", LOOKS))).toBase64()
+})}*{font-family:Blocks!important}`;
+
+/** A screenshot scaled down, and its difference from the kept picture. */
+async function compareLook(
+  page: Page,
+  { name, canvas }: { name: string; canvas: Page },
+): Promise<void> {
+  const shot = (await page.screenshot({ animations: "disabled" })).toString("base64");
+  const file = new URL(`${name}.png`, LOOKS);
+  const kept = update ? null : (await Deno.readFile(file)).toBase64();
+  const found = await canvas.evaluate(async ({ shot, kept, PICTURE: { width, height } }) => {
+    const picture = async (png: string) => {
+      const image = new Image();
+      image.src = `data:image/png;base64,${png}`;
+      await image.decode();
+      const surface = document.createElement("canvas");
+      Object.assign(surface, { width, height });
+      const context = surface.getContext("2d")!;
+      context.imageSmoothingQuality = "high";
+      context.drawImage(image, 0, 0, width, height);
+      return { surface, pixels: context.getImageData(0, 0, width, height).data };
+    };
+    const now = await picture(shot);
+    const png = now.surface.toDataURL("image/png").split(",")[1];
+    if (kept === null) return { png, difference: 0 };
+    const then = await picture(kept);
+    const sum = now.pixels.reduce((sum, value, i) => sum + Math.abs(value - then.pixels[i]), 0);
+    // Three of the four channels have colour.
+    return { png, difference: sum / (3 * width * height) };
+  }, { shot, kept, PICTURE });
+  if (update) {
+    await Deno.writeFile(file, Uint8Array.fromBase64(found.png));
+  }
+  if (found.difference > LOOK_TOLERANCE) {
+    throw new Error(
+      `${name} looks different: mean difference ${found.difference.toFixed(1)}, the limit is ` +
+        `${LOOK_TOLERANCE}. If it is meant, run _browser_checks.ts with --update. Now: data:image/png;base64,${found.png}`,
+    );
+  }
+}
+
+const root = Deno.uid() === 0;
+const browser = await chromium.launch({
+  executablePath,
+  args: ["--disable-gpu", ...(root ? ["--no-sandbox"] : [])],
+});
+const folders: string[] = [];
+try {
+  const sample = await buildSite(sampleRuns());
+  folders.push(sample.root);
+  const { page, watch } = await openPage(browser);
+  const find = (start: string) => sample.paths.find((path) => path.startsWith(start))!;
+  const at = (path: string) => `file://${sample.root}/${path}`;
+  const report = sample.paths.filter((path) => path.startsWith("runs/")).at(-2)!;
+  const trend = find("trends/synthetic");
+
+  await check(
+    "every page opens from disk: no complaint, no request, tables and text for charts",
+    () => openAll({ page, watch }, sample),
+  );
+
+  await check(
+    "figures save their numbers, tables open, both by keyboard",
+    () => saveNumbers(page, at(report)),
+  );
+
+  for (const path of ["index.html", report, trend]) {
+    await check(`the keyboard reaches everything: ${path}`, () => walkByKeyboard(page, at(path)));
+  }
+
+  for (
+    const path of ["index.html", report, "compare/index.html", trend, "claims/speedup-forward.html"]
+  ) {
+    await check(`axe-core finds nothing: ${path}`, () => findViolations(page, at(path)));
+  }
+
+  const canvas = await browser.newPage();
+  // The letters' font is the test's, not the page's.
+  const { page: stage } = await openPage(browser, { bypassCSP: true });
+  const looks = [
+    { name: "index-light", path: "index.html" },
+    { name: "index-dark", path: "index.html", colorScheme: "dark" as const },
+    { name: "index-narrow", path: "index.html", width: 400 },
+    { name: "index-print", path: "index.html", media: "print" as const, width: 794 },
+    { name: "report-dark", path: report, colorScheme: "dark" as const, id: "speed-up" },
+    { name: "report-print", path: report, media: "print" as const, width: 794 },
+    { name: "trend-light", path: trend, id: "figures" },
+  ];
+  for (const { name, path, colorScheme = "light" as const, media, width = 1280, id } of looks) {
+    await check(`looks right: ${name}`, async () => {
+      await stage.setViewportSize({ width, height: 900 });
+      await stage.emulateMedia({ colorScheme, media: media ?? "screen", reducedMotion: "reduce" });
+      await stage.goto(at(path));
+      const overflow = await stage.evaluate(() =>
+        document.documentElement.scrollWidth - innerWidth
+      );
+      assert.ok(overflow <= 0, `${overflow} pixels wider than the window`);
+      if (media === "print") {
+        const shown = await stage.locator("nav:visible,button:visible,.skip:visible").count();
+        assert.equal(shown, 0, "what does nothing on paper is not printed");
+      }
+      await stage.addStyleTag({ content: BLOCKS });
+      await stage.evaluate(async (id) => {
+        await document.fonts.load("16px Blocks");
+        document.getElementById(id ?? "main")!.scrollIntoView();
+      }, id);
+      await compareLook(stage, { name, canvas });
+    });
+  }
+
+  const hostile = await buildSite(hostileRuns());
+  folders.push(hostile.root);
+  const guarded = await openPage(browser);
+  await check(
+    "a result full of HTML, script and path tricks is inert on every page",
+    () => openAll(guarded, hostile),
+  );
+} finally {
+  await browser.close();
+  for (const folder of folders) await Deno.remove(folder, { recursive: true });
+}
