@@ -26,6 +26,20 @@ export function sampleRetrieval(): RetrievalRecord {
     ...[1, 2, 4, 8].map((margin) =>
       cell({ ...arm, sweep: "transition", margin, correct: Math.min(100, 12 * margin - i) })
     ),
+    ...["first of a block", "two near-duplicates"].map((stress, j) =>
+      cell({ ...arm, sweep: "stress", stress, depth: undefined, correct: 80 - 10 * i - j })
+    ),
+    ...[128, 256].map((k) =>
+      cell({
+        ...arm,
+        ...(arm.lighthouse ? { lighthouse: { ...arm.lighthouse, k } } : {}),
+        sweep: "options",
+        correct: 60 + k / 16 - i,
+      })
+    ),
+    ...(arm.lighthouse ? [2, 4, 8] : []).map((margin) =>
+      cell({ ...arm, sweep: "alignment", salience: 1, margin, needleSelected: 10 * margin })
+    ),
     ...(arm.lighthouse ? [1, 1.2, 1.4] : []).map((salience) =>
       cell({
         ...arm,
@@ -62,6 +76,10 @@ export function sampleRetrieval(): RetrievalRecord {
       accuracy: margin / 8.2,
     })),
     survivalLaws: [{ context: 2048, k: 128, salience: 1.25 }],
+    checkpoint: {
+      name: "synthetic",
+      cells: [0, 100].map((depth) => ({ context: 2048, depth, correct: 5, trials: 10 })),
+    },
     skipped: ["context 524288: it does not fit (a formula, no measurement)"],
     seconds: 1,
   });

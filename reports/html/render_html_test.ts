@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import type { CaseRecord } from "../../suites/result_schema.ts";
 import { ATTACK, hostileResult } from "../_hostile_result.ts";
+import { sampleRetrieval } from "../_sample_retrieval.ts";
 import { sampleCase, sampleResult } from "../_sample_result.ts";
 import { renderHtml } from "./render_html.tsx";
 
@@ -45,10 +46,11 @@ Deno.test("renderHtml shows the paper's point as the paper's", () => {
   assert.match(html, /Nearest point, on a software adapter: [\d.]+× \([\d.–]+×\) at 8K/);
 });
 
-Deno.test("every chart has a title, a text alternative, axis labels and its table", () => {
-  const html = renderHtml([sampleResult({ extras: true, sweeps: true })]);
+Deno.test("every chart has a title, a text alternative, axis labels, its table and its numbers", () => {
+  const result = sampleResult({ extras: true, sweeps: true, variants: true });
+  const html = renderHtml([{ ...result, retrieval: sampleRetrieval() }]);
   const figures = html.match(/<figure [^]*?<\/figure>/g)!;
-  assert.ok(figures.length >= 10);
+  assert.ok(figures.length >= 30, `${figures.length} figures`);
   for (const figure of figures) {
     assert.match(figure, /<figcaption id="[^"]+">[^<]+/);
     const drawings = figure.match(/<svg class="drawing[^>]*>/g)!;

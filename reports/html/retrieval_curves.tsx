@@ -25,6 +25,7 @@ import {
   sweepCurves,
 } from "../retrieval_data.ts";
 import { Figure } from "./figure.tsx";
+import { finite } from "./chart_data.ts";
 import { cycledStyles, seriesStyles } from "./palette.ts";
 import {
   armName,
@@ -37,6 +38,7 @@ import {
   salienceAxis,
 } from "./retrieval_block.tsx";
 import { type Curve, CurvePlot, type LinearAxis } from "./retrieval_drawings.tsx";
+import { cellData } from "./retrieval_export.ts";
 import { capital } from "./section.tsx";
 
 /** The decoded share against the margin, at the shortest and the longest context. */
@@ -112,6 +114,7 @@ function TransitionFigure(
       )}
       legend={curves.map(({ label, style, law }) => ({ label, style, hollow: law }))}
       note={`Needle at depth 50 %. The thin line is the law, the points of dense attention are the measurement. Bars: Wilson intervals, 95 %.`}
+      data={cellData(groups.flatMap(({ cells }) => cells))}
       table={{
         caption: `Transition at context ${formatContext(context)}`,
         columns: [
@@ -276,6 +279,7 @@ function RecallFigure(
         />
       )}
       legend={groups.map((_, i) => ({ label: `K/N ${named[i]}`, style: styles[i] }))}
+      data={cellData(groups.flatMap(({ cells }) => cells))}
       table={{
         caption: title,
         columns: [
@@ -383,6 +387,17 @@ function SurvivalFigure(
       )}
       legend={curves.map(({ label, style, law }) => ({ label, style, hollow: law }))}
       note={note}
+      data={{
+        columns: ["scorer", "k_over_n", "k", "context_tokens", "salience", "law_of_norm_scorer"],
+        rows: points.map(({ scorer, ratio, k, context, salience, law }) => [
+          scorer,
+          finite(ratio),
+          k,
+          context,
+          finite(salience),
+          scorer === "norm" ? finite(law) : null,
+        ]),
+      }}
       table={{
         caption: "Salience at which half of the needles are selected",
         columns: [

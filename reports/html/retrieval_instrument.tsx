@@ -18,6 +18,7 @@ import { Figure } from "./figure.tsx";
 import { cycledStyles } from "./palette.ts";
 import { Block, type BlockProps, decades, marginAxis, RATE } from "./retrieval_block.tsx";
 import { type Curve, CurvePlot } from "./retrieval_drawings.tsx";
+import { instrumentData } from "./retrieval_export.ts";
 import { unbroken } from "./section.tsx";
 
 /** Contexts that a drawing shows; the table has all. */
@@ -117,6 +118,7 @@ export function InstrumentBlock({ record, prefix }: BlockProps): JSX.Element | n
                 style: styles[c],
               }))}
               note="Lines: law. Points: measured. Bars: where the point must lie if the law is exact."
+              data={instrumentData(own)}
               table={{
                 caption: title,
                 columns: [

@@ -34,6 +34,7 @@ import {
   shapeName,
 } from "./retrieval_block.tsx";
 import { depthGrid, type RateGrid, RateMap, RateScale } from "./retrieval_drawings.tsx";
+import { cellData } from "./retrieval_export.ts";
 import { capital } from "./section.tsx";
 
 /** Contexts × depths, one map for each arm. */
@@ -129,6 +130,7 @@ function MapFigure({ id, map, maps }: { id: string; map: HeatMap; maps: readonly
       height={height}
       compactHeight={height}
       draw={(size) => <RateMap size={size} grid={depthGrid(map)} />}
+      data={cellData(maps.flatMap(({ cells }) => cells.flat()).filter((cell) => cell !== null))}
       table={{
         caption: armName(map.arm),
         columns: [
@@ -228,6 +230,7 @@ export function StressBlock({ record, prefix }: BlockProps): JSX.Element | null 
             />
           )}
           note="On a narrow screen rows have numbers, in the order of the table."
+          data={cellData(cells)}
           table={{
             caption: "Stress cases",
             columns: [
@@ -317,6 +320,7 @@ export function LayerBlock({ record, prefix }: BlockProps): JSX.Element | null {
               height={height}
               compactHeight={height}
               draw={(size) => <RateMap size={size} grid={grid} />}
+              data={cellData(own)}
               table={{
                 caption: `${capital(armName(arm))}: levels, pooling and budget`,
                 columns: [
@@ -417,6 +421,10 @@ function CheckpointFigure(
           }}
         />
       )}
+      data={{
+        columns: ["context_characters", "depth_percent", "correct", "trials"],
+        rows: cells.map(({ context, depth, correct, trials }) => [context, depth, correct, trials]),
+      }}
       table={{
         caption: `Checkpoint “${name}”`,
         columns: [
