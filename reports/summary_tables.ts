@@ -14,6 +14,7 @@ import {
   type SpeedupSeries,
   speedupSeries,
 } from "./analysis.ts";
+import { peerLabel, peerRows } from "./peer_data.ts";
 import { type ClaimRow, formatQuantity, formatQuantityInterval, judgeClaims } from "./claims.ts";
 import {
   ABSENT,
@@ -53,6 +54,7 @@ export function summaryTables(
   return [
     claimsTable(result, elsewhere),
     latencyTable(result),
+    peerTable(result),
     ceilingsTable(result),
     missingTable(result),
   ].filter(({ rows }) => rows.length > 0);
@@ -171,6 +173,34 @@ function latencyTable(result: Result): SummaryTable {
   };
 }
 
+function peerTable(result: Result): SummaryTable {
+  const rows = peerRows(result).filter(({ record }) => isMeasured(record));
+  return {
+    title: "Peers: other implementations on the same device",
+    columns: [
+      { title: "Context", numeric: true },
+      { title: "Peer", width: 56 },
+      { title: "Direction" },
+      { title: "Its median", numeric: true },
+      { title: "Ours" },
+      { title: "Its time ÷ ours", numeric: true },
+    ],
+    rows: rows.map(({ peer, record, ours, ratio }) => [
+      formatContext(record.shape.context),
+      peerLabel(result, peer) + (record.lighthouse ? `, k = ${record.lighthouse.k}` : ""),
+      record.direction,
+      formatSeconds(record.statistic?.median ?? NaN),
+      ours?.implementation ?? ABSENT,
+      ratio === null
+        ? ABSENT
+        : ratio.interval === null
+        ? `${formatRatio(ratio.ratio)} (not interleaved)`
+        : `${formatRatio(ratio.ratio)} (${formatInterval([...ratio.interval], formatRatio)})`,
+    ]),
+    note: "Above 1 ours is faster.",
+  };
+}
+
 function ceilingsTable(result: Result): SummaryTable {
   const ceilings = ceilingsOf(result.calibration);
   const cases = result.cases.filter(isMeasured).filter((record) => record.suite === "latency");
@@ -223,10 +253,10 @@ function missingTable(result: Result): SummaryTable {
     title: "Skipped and failed",
     columns: [{ title: "Case", width: 64 }, { title: "State" }, { title: "Reason", width: 48 }],
     rows: result.cases
-      .filter((record) => record.status === "skipped" || failed(record))
+      .filter((record) => record.status !== "ok" || failed(record))
       .map((record) => [
         record.id,
-        failed(record) ? "failed" : "skipped",
+        failed(record) ? "failed" : record.status,
         record.reason ?? "no reason recorded",
       ]),
   };

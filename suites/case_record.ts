@@ -67,7 +67,10 @@ function shorten(value: number): number {
   return Number(value.toPrecision(9));
 }
 
-/** Times and everything derived from them. Samples with a flag are kept and not counted. */
+/**
+ * Times and everything derived from them. Samples with a flag are kept and not counted; an
+ * inconclusive case has samples and no statistic.
+ */
 export function withSamples(
   record: CaseRecord,
   measured: { samples: readonly Sample[]; seed: number },
@@ -80,7 +83,7 @@ export function withSamples(
   }));
   const counted = samples.filter((sample) => sample.flag === undefined);
   const seconds = counted.map((sample) => sample.seconds);
-  if (seconds.length === 0) return { ...record, samples };
+  if (seconds.length === 0 || record.status === "inconclusive") return { ...record, samples };
   const positive = seconds.every((value) => value > 0);
   return {
     ...record,

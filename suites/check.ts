@@ -7,11 +7,11 @@
  *
  * @module
  */
-import { readRows, type Tensor } from "../kernels/gpu/buffers.ts";
+import type { Tensor } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { type Inspection, inspectTensor } from "../kernels/gpu/inspect.ts";
 import { pcg, seededRows } from "../kernels/gpu/random.ts";
-import type { LayerInputs, Prepared, Problem } from "../kernels/implementation.ts";
+import type { LayerInputs, Problem } from "../kernels/implementation.ts";
 import {
   type LighthouseGeometry,
   locateEntry,
@@ -26,8 +26,20 @@ import {
 } from "./attention_rows.ts";
 import { sha256 } from "./environment.ts";
 import { compareGradients } from "./gradient_check.ts";
+import {
+  inspectRows,
+  type Layer,
+  type PeerTraits,
+  readResultRows,
+  type Rows,
+} from "./measurable.ts";
 import type { CheckRecord } from "./result_schema.ts";
-import { dilatedScores, glaScores, type ScoreCheckOptions } from "./score_check.ts";
+import {
+  type CheckedScores,
+  dilatedScores,
+  glaScores,
+  type ScoreCheckOptions,
+} from "./score_check.ts";
 import { checkTile, tieTolerance, tileRows, uncoveredRows } from "./selection_check.ts";
 
 /** What is compared. */
@@ -44,7 +56,8 @@ export interface CheckOptions {
 /** Digests of the outputs of one execution. */
 export interface OutputDigest {
   readonly output: string;
-  readonly lse: string;
+  /** A peer may not tell it. */
+  readonly lse?: string;
   readonly selection?: string;
   readonly queryGradient?: string;
   readonly keyGradient?: string;
@@ -78,12 +91,15 @@ const CHUNK_ROWS = 8192;
  */
 export async function checkOutputs(
   gpu: Gpu,
-  prepared: Prepared,
+  prepared: Layer,
   options: CheckOptions,
 ): Promise<CheckOutcome> {
   const { problem } = options;
-  const parts: Part[] = [await checkInputs(gpu, options)];
-  const { output, gradients } = prepared.outputs;
+  const parts: Part[] = [
+    await checkInputs(gpu, options),
+    ...await checkPeerInputs(gpu, prepared, options),
+  ];
+  const { output, lse, gradients } = prepared.outputs;
   const inspected = await inspectOutputs(gpu, prepared);
   const notFinite = inspected.reduce((sum, [, { notFinite }]) => sum + notFinite, 0);
   parts.push({
@@ -92,7 +108,11 @@ export async function checkOutputs(
     maxError: null,
     tolerance: null,
     detail: `${notFinite} elements of ${
-      gradients ? "the output, its log-sum-exp and the gradients" : "the output and its log-sum-exp"
+      listed([
+        "the output",
+        ...lse ? ["its log-sum-exp"] : [],
+        ...gradients ? ["the gradients"] : [],
+      ])
     } are NaN or infinite`,
   });
   const digest = digestsOf(inspected);
@@ -105,7 +125,7 @@ export async function checkOutputs(
       ]),
     );
     parts.push(...found.flat());
-    return { check: summarizeParts(parts, options), digest };
+    return { check: summarizeParts(parts, { ...options, prepared }), digest };
   }
   const geometry = planGeometry(problem.shape.context, problem.lighthouse);
   const { readSelection } = prepared.outputs;
@@ -130,14 +150,14 @@ export async function checkOutputs(
   );
   parts.push(...found.flat());
   return {
-    check: summarizeParts(parts, options),
+    check: summarizeParts(parts, { ...options, prepared }),
     digest: { ...digest, selection: await sha256(selection as Int32Array<ArrayBuffer>) },
     zeroRows,
   };
 }
 
 /** Digests of what the last execution left. */
-export async function digestOutputs(gpu: Gpu, prepared: Prepared): Promise<OutputDigest> {
+export async function digestOutputs(gpu: Gpu, prepared: Layer): Promise<OutputDigest> {
   const digest = digestsOf(await inspectOutputs(gpu, prepared));
   const { readSelection } = prepared.outputs;
   if (!readSelection) return digest;
@@ -148,10 +168,11 @@ export async function digestOutputs(gpu: Gpu, prepared: Prepared): Promise<Outpu
 /** Tensors that an execution leaves, by the name that their digest has. */
 async function inspectOutputs(
   gpu: Gpu,
-  { outputs }: Prepared,
+  { outputs }: Layer,
 ): Promise<[keyof OutputDigest, Inspection][]> {
   const { output, lse, gradients } = outputs;
-  const tensors: [keyof OutputDigest, Tensor][] = [["output", output], ["lse", lse]];
+  const tensors: [keyof OutputDigest, Rows][] = [["output", output]];
+  if (lse) tensors.push(["lse", lse]);
   if (gradients) {
     tensors.push(
       ["queryGradient", gradients.q],
@@ -160,7 +181,7 @@ async function inspectOutputs(
     );
   }
   const found: [keyof OutputDigest, Inspection][] = [];
-  for (const [name, tensor] of tensors) found.push([name, await inspectTensor(gpu, tensor)]);
+  for (const [name, tensor] of tensors) found.push([name, await inspectRows(gpu, tensor)]);
   return found;
 }
 
@@ -169,17 +190,20 @@ function digestsOf(inspected: readonly [keyof OutputDigest, Inspection][]): Outp
   return Object.fromEntries(digests) as unknown as OutputDigest;
 }
 
-/** The check with one more part: two executions left the same bits. */
+/**
+ * The check with one more part: two executions left the same bits. Of a peer that is told and not
+ * asked for: `required` is false then.
+ */
 export function withDeterminism(
   check: CheckRecord,
-  digests: { first: OutputDigest; last: OutputDigest },
+  digests: { first: OutputDigest; last: OutputDigest; required?: boolean },
 ): CheckRecord {
-  const { first, last } = digests;
+  const { first, last, required = true } = digests;
   const all = new Set([...Object.keys(first), ...Object.keys(last)] as (keyof OutputDigest)[]);
   const names = [...all].filter((name) => first[name] !== last[name]);
   const part: Part = {
     name: "determinism",
-    passed: names.length === 0,
+    passed: names.length === 0 || !required,
     maxError: null,
     tolerance: null,
     detail: names.length === 0
@@ -199,26 +223,29 @@ export function failureOf(check: CheckRecord): string | undefined {
   return `check of ${part.name} failed${error}${part.detail ? ` (${part.detail})` : ""}`;
 }
 
-function summarizeParts(parts: readonly Part[], options: CheckOptions): CheckRecord {
-  const { problem, extent } = options;
+function summarizeParts(
+  parts: readonly Part[],
+  options: CheckOptions & { prepared: Layer },
+): CheckRecord {
+  const { problem, extent, prepared } = options;
   const merged = mergeParts(parts);
   const gradients = merged.filter((part) => part.name.startsWith("gradient"));
   const worst = worstOf([
     ...merged.filter((part) => part.name.startsWith("output")),
     ...gradients,
   ]);
-  const what = extent === "whole"
-    ? "all rows of the last head's output, and some of the first's"
-    : "sampled rows of the output";
+  const what = listed([
+    extent === "whole"
+      ? "all rows of the last head's output, and some of the first's"
+      : "sampled rows of the output",
+    ...prepared.outputs.lse ? ["its log-sum-exp"] : [],
+    ...problem.lighthouse ? [selectionMethod(problem)] : [],
+  ]);
   return {
     passed: merged.every((part) => part.passed),
-    method:
-      (problem.lighthouse
-        ? `${what}, its log-sum-exp and ${
-          selectionMethod(problem)
-        } against float64 on the same inputs`
-        : `${what} and its log-sum-exp against float64 on the same inputs`) +
-      (gradients.length > 0 ? `; ${gradientMethod(options)}` : ""),
+    method: `${what} against float64 on the same inputs` +
+      (gradients.length > 0 ? `; ${gradientMethod(options)}` : "") +
+      (prepared.peer ? `; ${PEER_METHOD}` : ""),
     maxError: worst?.maxError ?? null,
     tolerance: worst?.tolerance ?? null,
     parts: merged,
@@ -242,6 +269,12 @@ function gradientMethod({ extent, problem }: CheckOptions): string {
     ? "all rows of dQ, dK and dV of the last head, and some of the others, against float64"
     : "sampled rows of dQ, dK and dV against float64, for dK and dV of rows before the last few " +
       "with the device's own log-sum-exp, and delta from its own output";
+}
+
+/** "a", "a and b", "a, b and c". */
+function listed(parts: readonly string[]): string {
+  const last = parts[parts.length - 1];
+  return parts.length < 2 ? last : `${parts.slice(0, -1).join(", ")} and ${last}`;
 }
 
 /** One entry for each name: the failed one, else the one closest to its tolerance. */
@@ -271,7 +304,7 @@ async function checkInputs(gpu: Gpu, { inputs, problem, seed }: CheckOptions): P
     const tensor = inputs[name];
     return tensor
       ? [0, context - 1].map(async (first) => {
-        const have = await readRows(gpu, tensor, { head, first, count: 1 });
+        const have = await readResultRows(gpu, tensor, { head, first, count: 1 });
         const want = seededRows(seed + i, { head, heads, first, count: 1, dim, dtype });
         return maxDifference(have, want) === 0 ? [] : [`${name} row ${first}`];
       })
@@ -285,6 +318,30 @@ async function checkInputs(gpu: Gpu, { inputs, problem, seed }: CheckOptions): P
     tolerance: null,
     detail: wrong.length === 0 ? "as seeded" : `not as seeded: ${wrong.join(", ")}`,
   };
+}
+
+/** A peer's own inputs hold the very bits of ours. */
+async function checkPeerInputs(
+  gpu: Gpu,
+  { peer }: Layer,
+  { inputs }: CheckOptions,
+): Promise<Part[]> {
+  if (!peer?.inputs) return [];
+  const wrong: string[] = [];
+  for (const name of ["q", "k", "v", "outputGradient"] as const) {
+    const own = inputs[name];
+    const theirs = peer.inputs[name];
+    if (!own || !theirs) continue;
+    const [want, have] = [await inspectTensor(gpu, own), await theirs.inspect()];
+    if (want.digest !== have.digest) wrong.push(name);
+  }
+  return [{
+    name: "peer's inputs",
+    passed: wrong.length === 0,
+    maxError: null,
+    tolerance: null,
+    detail: wrong.length === 0 ? "the bits of ours" : `other bits than ours: ${wrong.join(", ")}`,
+  }];
 }
 
 /** Which rows and tiles of which heads are compared. */
@@ -314,7 +371,7 @@ function sampleHeads(
 
 async function checkDense(
   gpu: Gpu,
-  prepared: Prepared,
+  prepared: Layer,
   options: CheckOptions & { sample: HeadSample },
 ): Promise<Part[]> {
   const { inputs, problem, sample, signal } = options;
@@ -327,27 +384,48 @@ async function checkDense(
     signal?.throwIfAborted();
     const count = Math.min(CHUNK_ROWS, end - first);
     const [k, v] = await Promise.all(
-      [inputs.k, inputs.v].map((tensor) => readFloats(gpu, tensor, { head, first, count })),
+      [inputs.k, inputs.v].map((tensor) => readResultRows(gpu, tensor, { head, first, count })),
     );
     for (const check of checks) check.take({ first, count, k, v });
   }
   const finished = checks.map((check) => check.finish());
   const { output, lse } = prepared.outputs;
-  const [have, haveLse] = await Promise.all(
-    [output, lse].map((tensor) => readSampled(gpu, tensor, { head, rows })),
-  );
+  const leeway = leewayOf(prepared);
+  const [have, haveLse] = await Promise.all([
+    readSampled(gpu, output, { head, rows }),
+    lse && readSampled(gpu, lse, { head, rows }),
+  ]);
   const comparisons = finished.map((row, i) => ({
     label: `head ${head}, row ${rows[i]}`,
     ...compareOutput(have[i], {
       want: row.output,
       plain: row.plainOutput,
-      floor: row.outputFloor + 2 * HALF_ULP[dtype] * maxMagnitude(row.output),
+      floor: row.outputFloor +
+        2 * (HALF_ULP[dtype] + halfWalk(prepared, rows[i] + 1)) * maxMagnitude(row.output),
+      leeway,
     }),
   }));
-  return [
-    partOf("output", comparisons),
-    partOf("log-sum-exp", compareLse(finished, { have: haveLse, head, rows })),
-  ];
+  if (!haveLse) return [partOf("output", comparisons)];
+  const logs = compareLse(finished, { have: haveLse, head, rows, leeway });
+  return [partOf("output", comparisons), partOf("log-sum-exp", logs)];
+}
+
+/**
+ * How much further off a peer may be than one of ours: what it rounds inside is its own affair, and
+ * the check is there to see that it computes the same thing.
+ */
+const PEER_LEEWAY = 4;
+
+const PEER_METHOD = `a peer is allowed ${PEER_LEEWAY} times our tolerance and need not be ` +
+  "deterministic";
+
+/** Relative error of a sum of some terms in f16, for a peer that adds so: a random walk. */
+function halfWalk({ peer }: Layer, terms: number): number {
+  return peer?.halfSums ? Math.sqrt(terms) * HALF_ULP.f16 : 0;
+}
+
+function leewayOf({ peer }: Layer): number {
+  return peer ? PEER_LEEWAY : 1;
 }
 
 interface Comparison {
@@ -358,24 +436,34 @@ interface Comparison {
 
 function compareOutput(
   have: ArrayLike<number>,
-  options: { want: ArrayLike<number>; plain: ArrayLike<number>; floor: number },
+  options: {
+    want: ArrayLike<number>;
+    plain: ArrayLike<number>;
+    floor: number;
+    leeway: number;
+  },
 ): { error: number; tolerance: number } {
-  const { want, plain, floor } = options;
+  const { want, plain, floor, leeway } = options;
   return {
     error: maxDifference(have, want),
-    tolerance: 2 * maxDifference(plain, want) + floor,
+    tolerance: leeway * (2 * maxDifference(plain, want) + floor),
   };
 }
 
 function compareLse(
   finished: readonly AttentionRow[],
-  options: { have: readonly ArrayLike<number>[]; head: number; rows: readonly number[] },
+  options: {
+    have: readonly ArrayLike<number>[];
+    head: number;
+    rows: readonly number[];
+    leeway: number;
+  },
 ): Comparison[] {
-  const { have, head, rows } = options;
+  const { have, head, rows, leeway } = options;
   return finished.map((row, i) => ({
     label: `head ${head}, row ${rows[i]}`,
     error: maxDifference(have[i], [row.lse]),
-    tolerance: 2 * Math.abs(row.plainLse - row.lse) + row.lseFloor,
+    tolerance: leeway * (2 * Math.abs(row.plainLse - row.lse) + row.lseFloor),
   }));
 }
 
@@ -396,7 +484,7 @@ function partOf(name: string, comparisons: readonly Comparison[]): Part {
 
 async function checkBare(
   gpu: Gpu,
-  output: Tensor,
+  output: Rows,
   { head, rows }: { head: number; rows: readonly number[] },
 ): Promise<Part> {
   const have = await readSampled(gpu, output, { head, rows });
@@ -418,7 +506,7 @@ const EXACT_ROWS = 4;
 
 async function checkGradients(
   gpu: Gpu,
-  prepared: Prepared,
+  prepared: Layer,
   options: CheckOptions & {
     sample: HeadSample;
     geometry?: LighthouseGeometry;
@@ -434,17 +522,25 @@ async function checkGradients(
   const chosen = head === heads - 1 ? [...GRADIENT_EDGES, ...inner, ...last] : last;
   // Heads run the same code, and so do scorers: one whole one is enough where each takes seconds.
   const whole = extent === "whole" && head === heads - 1 && wholeGradients(problem);
-  const rows = whole ? sample.rows : [...new Set(chosen)]
+  // Without a device's log-sum-exp, dK and dV are affordable for the last rows alone.
+  const { lse, gathered } = prepared.outputs;
+  const told = lse !== undefined && (geometry === undefined || gathered !== undefined);
+  const few = !told && !geometry ? range(EXACT_ROWS).map((i) => context - 1 - i) : chosen;
+  const names = !told && !whole && geometry ? ["q"] as const : ["q", "k", "v"] as const;
+  const rows = whole ? sample.rows : [...new Set(few)]
     .filter((row) => row >= 0 && row < context)
     .sort((a, b) => a - b);
   const comparisons = await compareGradients(gpu, prepared, {
     ...options,
     head,
     rows,
-    exactFrom: (all) => whole ? 0 : head === heads - 1 ? all - EXACT_ROWS : all,
+    names,
+    exactFrom: (all) => whole ? 0 : head === heads - 1 || !told ? all - EXACT_ROWS : all,
     gathered: geometry && selection ? { geometry, selection } : undefined,
+    leeway: leewayOf(prepared),
+    halfProducts: prepared.peer !== undefined && problem.shape.dtype === "f16",
   });
-  return (["q", "k", "v"] as const).map((name) =>
+  return names.map((name) =>
     partOf(
       `gradient of ${{ q: "queries", k: "keys", v: "values" }[name]}`,
       comparisons.filter((comparison) => comparison.name === name)
@@ -462,14 +558,16 @@ interface LighthouseCheck extends CheckOptions {
 
 async function checkSelection(
   gpu: Gpu,
-  prepared: Prepared,
+  prepared: Layer,
   options: LighthouseCheck,
 ): Promise<Part[]> {
   const { inputs, problem, sample, geometry, selection, signal } = options;
   const { head } = sample;
   const { headDim, context } = problem.shape;
-  const norms = problem.lighthouse!.scorer === "norm";
-  const device = norms ? undefined : await readDeviceScores(prepared, head);
+  // A peer's norms may be rounded to f16, so it is judged by its own; they are checked below.
+  const exact = problem.lighthouse!.scorer === "norm" &&
+    !(prepared.peer && prepared.outputs.readScores);
+  const device = exact ? undefined : await readDeviceScores(prepared, head);
   let ties = 0;
   for (const tile of sample.tiles) {
     signal?.throwIfAborted();
@@ -519,10 +617,10 @@ async function checkSelection(
   ]
     .filter((row) => row < context)
     .sort((a, b) => a - b);
-  return [part, await checkScores(gpu, { ...options, head, rows, device })];
+  return [part, await checkScores(gpu, { ...options, head, rows, device, peer: prepared.peer })];
 }
 
-async function readDeviceScores({ outputs }: Prepared, head: number) {
+async function readDeviceScores({ outputs }: Layer, head: number) {
   if (!outputs.readScores) throw new TypeError("check scores: the implementation tells none");
   return await outputs.readScores(head);
 }
@@ -530,21 +628,38 @@ async function readDeviceScores({ outputs }: Prepared, head: number) {
 /** Both scores of some rows against float64, each with a derived tolerance. */
 async function checkScores(
   gpu: Gpu,
-  options: ScoreCheckOptions & { device: { query: Float32Array; key: Float32Array } },
+  options: ScoreCheckOptions & {
+    device: { query: Float32Array; key: Float32Array };
+    peer?: PeerTraits;
+  },
 ): Promise<Part> {
-  const { problem, head, device } = options;
-  const dilated = problem.lighthouse!.scorer === "dilated";
-  const found = await (dilated ? dilatedScores : glaScores)(gpu, options);
+  const { problem, head, device, peer } = options;
+  const references = { norm: normScores, dilated: dilatedScores, gla: glaScores };
+  const found = await references[problem.lighthouse!.scorer](gpu, options);
+  // A peer may keep scores, and the rows they are norms of, in the storage type.
+  const rounding = peer ? 4 * PEER_LEEWAY * HALF_ULP[problem.shape.dtype] : 0;
   return partOf(
     "scores",
     found.flatMap(({ row, query, key }) =>
       ([["query", query], ["key", key]] as const).map(([name, { score, tolerance }]) => ({
         label: `${name} score, head ${head}, row ${row}`,
         error: maxDifference([device[name][row]], [score]),
-        tolerance,
+        tolerance: tolerance + rounding * score,
       }))
     ),
   );
+}
+
+/** Squared norms of chosen rows: what the norm scorer ranks by. */
+async function normScores(gpu: Gpu, options: ScoreCheckOptions): Promise<CheckedScores[]> {
+  const { inputs, head, rows } = options;
+  return await Promise.all(rows.map(async (row) => {
+    const [query, key] = await Promise.all([inputs.q, inputs.k].map(async (tensor) => {
+      const [score] = await squaredNorms(gpu, tensor, { head, first: row, rows: 1 });
+      return { score, tolerance: tieTolerance(tensor.dim) * score };
+    }));
+    return { row, query, key };
+  }));
 }
 
 async function squaredNorms(
@@ -555,7 +670,7 @@ async function squaredNorms(
   const norms = new Float64Array(rows);
   for (let done = 0; done < rows; done += CHUNK_ROWS) {
     const count = Math.min(CHUNK_ROWS, rows - done);
-    const data = await readFloats(gpu, tensor, { head, first: first + done, count });
+    const data = await readResultRows(gpu, tensor, { head, first: first + done, count });
     for (let i = 0; i < count; i++) {
       let sum = 0;
       for (let c = i * tensor.dim; c < (i + 1) * tensor.dim; c++) sum += data[c] * data[c];
@@ -585,7 +700,7 @@ async function gatherRows(
   });
   const low = Math.min(...entries.map(({ start }) => start));
   const high = Math.max(...entries.map(({ start, window }) => start + window));
-  const base = await readFloats(gpu, tensor, {
+  const base = await readResultRows(gpu, tensor, {
     head: sample.head,
     first: low,
     count: high - low,
@@ -607,7 +722,7 @@ async function gatherRows(
 
 async function checkLighthouse(
   gpu: Gpu,
-  prepared: Prepared,
+  prepared: Layer,
   options: LighthouseCheck,
 ): Promise<Part[]> {
   const { inputs, problem, sample, geometry, selection, signal } = options;
@@ -653,19 +768,23 @@ async function checkLighthouse(
       for (const check of checks.values()) check.take(chunk);
     }
     for (const [slot, check] of checks) bySlot.set(slot, check.finish());
-    const haveLse = await readSampled(gpu, prepared.outputs.lse, { head, rows: slots });
-    const finished = slots.map((slot) => bySlot.get(slot)!);
-    parts.push(partOf("log-sum-exp", compareLse(finished, { have: haveLse, head, rows: slots })));
+    const { lse } = prepared.outputs;
+    if (lse) {
+      const haveLse = await readSampled(gpu, lse, { head, rows: slots });
+      const finished = slots.map((slot) => bySlot.get(slot)!);
+      const logs = { have: haveLse, head, rows: slots, leeway: leewayOf(prepared) };
+      parts.push(partOf("log-sum-exp", compareLse(finished, logs)));
+    }
   }
   const have = await readSampled(gpu, prepared.outputs.output, { head, rows });
   const comparisons = rows.map((row, i) => ({
     label: `head ${head}, row ${row}`,
     ...compareOutput(
       have[i],
-      scatterRow(covering[i].map((slot) => bySlot.get(slot)!), {
-        headDim,
-        dtype,
-      }),
+      {
+        ...scatterRow(covering[i].map((slot) => bySlot.get(slot)!), { headDim, dtype }),
+        leeway: leewayOf(prepared),
+      },
     ),
   }));
   return [partOf("output", comparisons), ...parts];
@@ -739,25 +858,16 @@ function chunksHolding(slots: readonly number[]): { first: number; count: number
   return chunks;
 }
 
-async function readFloats(
-  gpu: Gpu,
-  tensor: Tensor,
-  range: { head: number; first: number; count: number },
-): Promise<Float32Array> {
-  const data = await readRows(gpu, tensor, range);
-  return data instanceof Float32Array ? data : Float32Array.from(data);
-}
-
 /** Rows of one head, each on its own. */
 async function readSampled(
   gpu: Gpu,
-  tensor: Tensor,
+  tensor: Rows,
   { head, rows }: { head: number; rows: readonly number[] },
 ): Promise<Float32Array[]> {
   const { dim } = tensor;
   const read = await Promise.all(
     runsOf(rows).map(async (run) => {
-      const data = await readFloats(gpu, tensor, { head, ...run });
+      const data = await readResultRows(gpu, tensor, { head, ...run });
       return rows.filter((row) => row >= run.first && row < run.first + run.count)
         .map((row) => data.subarray((row - run.first) * dim, (row - run.first + 1) * dim));
     }),

@@ -26,6 +26,7 @@ import { normScorer, type Scorer } from "../kernels/lighthouse/scorer.ts";
 import { AttentionRowCheck, HALF_ULP, maxDifference, maxMagnitude } from "./attention_rows.ts";
 import { caseRecord, failedRecord, withSamples } from "./case_record.ts";
 import { failureOf } from "./check.ts";
+import { inconclusiveReason } from "./clock.ts";
 import { errorLine } from "./errors.ts";
 import { createInputs, rethrowFatal, type Session } from "./latency.ts";
 import type { PlannedCase, PlanOptions, RunPlan } from "./plan.ts";
@@ -307,7 +308,9 @@ async function measureCut(
         bytes: step === cut.shards - 1 ? 0 : exchangedBytes(cut, problem.shape),
       })),
     };
-    const record = caseRecord(entry, { status: "ok" });
+    const reason = inconclusiveReason(samples);
+    const status = reason === undefined ? "ok" : "inconclusive";
+    const record = caseRecord(entry, { status, reason });
     await session.record(withSamples({
       ...record,
       stages: record.stages.map((stage, step) => {
@@ -334,22 +337,32 @@ async function takeTimes(
   sharded: ContextParallel,
   run: { flopsPerSecond?: number; signal?: AbortSignal },
 ) {
-  const { calibration } = session;
-  const { canary } = calibration;
+  const { calibration, clock } = session;
   const samples: Sample[] = [];
   const pieces: number[] = [];
-  let before = await canary.probe();
-  for (let round = 0; round < ROUNDS; round++) {
+  let before = await clock.settle(run);
+  let clean = 0;
+  // Rounds with the clock down are taken again, at most as many more.
+  for (let round = 0; round < 2 * ROUNDS && clean < ROUNDS; round++) {
+    let off = false;
     for (const [place, ring] of [false, true, true, false].entries()) {
-      const timing = await (ring ? sharded.attend(run) : sharded.attendWhole(run));
-      const after = await canary.probe();
-      const seconds = calibration.secondsOf(timing);
-      if (ring) {
-        const around = (before + after) / 2;
-        samples.push({ seconds, wallSeconds: timing.wallSeconds, round, place, canary: around });
-      } else pieces.push(seconds);
+      if (clock.isOff(before)) before = await clock.settle(run);
+      const { result: timing, canary, after } = await clock.around(
+        before,
+        (between) =>
+          ring ? sharded.attend({ ...run, between }) : sharded.attendWhole({ ...run, between }),
+      );
       before = after;
+      const seconds = calibration.secondsOf(timing);
+      const flagged = clock.isOff(canary);
+      off ||= flagged;
+      if (ring) {
+        const { wallSeconds } = timing;
+        const flag = flagged && { flag: "clock" as const };
+        samples.push({ seconds, wallSeconds, round, place, canary, ...flag });
+      } else if (!flagged) pieces.push(seconds);
     }
+    if (!off) clean++;
   }
   const { shards } = sharded.plan;
   // [step][shard][execution]; a share without work takes no time.
@@ -358,6 +371,7 @@ async function takeTimes(
     () => Array.from({ length: shards }, () => new Array<number>(ROUNDS).fill(0)),
   );
   for (let round = 0; round < ROUNDS; round++) {
+    await clock.settle(run);
     const { stages } = await sharded.attend({ ...run, stages: true });
     if (!stages || calibration.record.clock === "wall") return { samples, pieces };
     sharded.ringShares.forEach(({ step, shard }, i) => shares[step][shard][round] = stages[i]);

@@ -8,11 +8,11 @@
  *
  * @module
  */
-import { readRows, type Tensor } from "../kernels/gpu/buffers.ts";
+import type { Tensor } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
-import type { LayerInputs, Prepared, Problem } from "../kernels/implementation.ts";
+import type { LayerInputs, Problem } from "../kernels/implementation.ts";
 import { type LighthouseGeometry, locateEntry } from "../kernels/lighthouse/lighthouse_geometry.ts";
-import { maxDifference, maxMagnitude } from "./attention_rows.ts";
+import { HALF_ULP, maxDifference, maxMagnitude } from "./attention_rows.ts";
 import {
   type CheckedGradient,
   deviceStatistic,
@@ -22,6 +22,7 @@ import {
   RowStatisticCheck,
   storingError,
 } from "./gradient_rows.ts";
+import { type Layer, readResultRows } from "./measurable.ts";
 
 /** One of dQ, dK, dV. */
 export type GradientName = "q" | "k" | "v";
@@ -45,8 +46,17 @@ export interface GradientCheckOptions {
   readonly exactFrom: (sequenceRows: number) => number;
   /** Lighthouse: geometry and the selection of the head. */
   readonly gathered?: { readonly geometry: LighthouseGeometry; readonly selection: Int32Array };
+  /** Which gradients. Default: all three. */
+  readonly names?: readonly GradientName[];
+  /** A peer's: how many times our tolerance is allowed. Default 1. */
+  readonly leeway?: number;
+  /** Weights and score gradients are rounded to f16 on their way into matrix units. Default false. */
+  readonly halfProducts?: boolean;
   readonly signal?: AbortSignal;
 }
+
+/** Units in the last place by which a peer may round on its way to a gradient: it may sum in f16. */
+const PEER_ROUNDINGS = 8;
 
 /** Every read waits for the device once, so chunks are as long as the host has room for. */
 const CHUNK_ROWS = 32768;
@@ -71,10 +81,10 @@ interface Sequence {
 /** Compares dQ, dK and dV of some base rows of one head with float64. */
 export async function compareGradients(
   gpu: Gpu,
-  prepared: Prepared,
+  prepared: Layer,
   options: GradientCheckOptions,
 ): Promise<GradientComparison[]> {
-  const { head, rows, gathered, problem } = options;
+  const { head, rows, gathered, problem, leeway = 1 } = options;
   const { gradients } = prepared.outputs;
   if (!gradients) throw new TypeError("check gradients: the implementation left none");
   const sequence = gathered
@@ -86,9 +96,9 @@ export async function compareGradients(
   const slots = [...new Set(contributions.flat().map(({ slot }) => slot))].sort((a, b) => a - b);
   const bySlot = await sequenceGradients(sequence, { ...options, slots });
   const comparisons: GradientComparison[] = [];
-  const names = ["q", "k", "v"] as const;
+  const { names = ["q", "k", "v"] } = options;
   const found = await Promise.all(names.map((name) => {
-    const read = (range: RowRange) => readFloats(gpu, gradients[name], { head, ...range });
+    const read = (range: RowRange) => readResultRows(gpu, gradients[name], { head, ...range });
     return readEach(rows, { read, dim: problem.shape.headDim });
   }));
   for (const [which, name] of names.entries()) {
@@ -98,7 +108,10 @@ export async function compareGradients(
         ? joinLevels(contributions[i], { name, bySlot, problem })
         : bySlot.get(row)![name];
       const error = maxDifference(have, want.gradient);
-      comparisons.push({ name, row, error, tolerance: want.tolerance });
+      const rounding = leeway === 1
+        ? 0
+        : 2 * PEER_ROUNDINGS * HALF_ULP[problem.shape.dtype] * maxMagnitude(want.gradient);
+      comparisons.push({ name, row, error, tolerance: leeway * want.tolerance + rounding });
     }
   }
   return comparisons;
@@ -111,7 +124,7 @@ async function sequenceGradients(
   sequence: Sequence,
   options: GradientCheckOptions & { slots: readonly number[] },
 ): Promise<SequenceGradients> {
-  const { slots, problem, signal } = options;
+  const { slots, problem, signal, names: wanted = ["k", "v"], halfProducts } = options;
   const { dtype } = problem.shape;
   if (slots.length === 0) return new Map();
   const chunks = (first: number, end: number) =>
@@ -153,7 +166,12 @@ async function sequenceGradients(
     const statistic = statistics.get(slot)!;
     return [
       slot,
-      new QueryGradientCheck({ query: row.q, ...row }, { last: slot, dtype, statistic }),
+      new QueryGradientCheck({ query: row.q, ...row }, {
+        last: slot,
+        dtype,
+        statistic,
+        halfProducts,
+      }),
     ];
   }));
   for (const range of chunks(0, slots[slots.length - 1] + 1)) {
@@ -165,9 +183,10 @@ async function sequenceGradients(
 
   const pairChecks = new Map(slots.map((slot) => {
     const { k: key, v: value } = rowOf.get(slot)!;
-    return [slot, new KeyValueGradientCheck({ key, value }, { first: slot, dtype })];
+    return [slot, new KeyValueGradientCheck({ key, value }, { first: slot, dtype, halfProducts })];
   }));
-  for (const range of chunks(slots[0], sequence.rows)) {
+  const pairs = wanted.includes("k") || wanted.includes("v");
+  for (const range of pairs ? chunks(slots[0], sequence.rows) : []) {
     signal?.throwIfAborted();
     const [outputGradient, q] = await Promise.all(
       [sequence.read("outputGradient", range), sequence.read("q", range)],
@@ -214,35 +233,34 @@ async function chunkStatistics(
   });
 }
 
-function baseSequence(gpu: Gpu, prepared: Prepared, options: GradientCheckOptions): Sequence {
+function baseSequence(gpu: Gpu, prepared: Layer, options: GradientCheckOptions): Sequence {
   const { inputs, problem, head } = options;
   const { output, lse } = prepared.outputs;
   const tensors = { ...inputs, output, lse, outputGradient: inputs.outputGradient! };
   return {
     rows: problem.shape.context,
     dim: problem.shape.headDim,
-    read: (name, range) => readFloats(gpu, tensors[name], { head, ...range }),
+    read: (name, range) => readResultRows(gpu, told(tensors[name], name), { head, ...range }),
   };
 }
 
 /** Gathered rows as the device holds them: pooled from the inputs and rounded as stored. */
 function gatheredSequence(
   gpu: Gpu,
-  prepared: Prepared,
+  prepared: Layer,
   options: GradientCheckOptions & { gathered: NonNullable<GradientCheckOptions["gathered"]> },
 ): Sequence {
   const { inputs, problem, head, gathered } = options;
   const { selection, geometry } = gathered;
   const { lse, gathered: attended } = prepared.outputs;
-  if (!attended) {
-    throw new TypeError("check gradients: the implementation tells no gathered output");
-  }
   return {
     rows: selection.length,
     dim: problem.shape.headDim,
     read: async (name, range) => {
-      if (name === "lse") return await readFloats(gpu, lse, { head, ...range });
-      if (name === "output") return await readFloats(gpu, attended, { head, ...range });
+      if (name === "lse") return await readResultRows(gpu, told(lse, name), { head, ...range });
+      if (name === "output") {
+        return await readResultRows(gpu, told(attended, "gathered output"), { head, ...range });
+      }
       const part = selection.subarray(range.first, range.first + range.count);
       const windows = Array.from(part, (entry) => {
         const { level, index } = locateEntry(geometry, entry);
@@ -259,6 +277,11 @@ function gatheredSequence(
   };
 }
 
+function told<T>(rows: T | undefined, name: string): T {
+  if (!rows) throw new TypeError(`check gradients: the implementation tells no ${name}`);
+  return rows;
+}
+
 async function sumWindows(
   gpu: Gpu,
   tensor: Tensor,
@@ -271,7 +294,7 @@ async function sumWindows(
   const { dim, dtype } = tensor;
   const low = Math.min(...windows.map(({ first }) => first));
   const high = Math.max(...windows.map(({ end }) => end));
-  const base = await readFloats(gpu, tensor, { head, first: low, count: high - low });
+  const base = await readResultRows(gpu, tensor, { head, first: low, count: high - low });
   const sums = new Float32Array(windows.length * dim);
   const round = dtype === "f16" ? Math.f16round : Math.fround;
   const sum = new Float64Array(dim);
@@ -339,13 +362,4 @@ async function readEach(
     return Array.from({ length: run.count }, (_, n) => data.subarray(n * dim, (n + 1) * dim));
   }));
   return found.flat();
-}
-
-async function readFloats(
-  gpu: Gpu,
-  tensor: Tensor,
-  range: RowRange & { head: number },
-): Promise<Rows> {
-  const data = await readRows(gpu, tensor, range);
-  return data instanceof Float32Array ? data : Float32Array.from(data);
 }

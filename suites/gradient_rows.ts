@@ -183,6 +183,11 @@ export function storingError(most: number, dtype: DType): number {
   return Math.max(2 * HALF_ULP[dtype] * most, smallest);
 }
 
+/** What rounding to f16 may change, denormals included; zero where nothing is rounded. */
+function halfRounding(value: number, halfProducts: boolean | undefined): number {
+  return halfProducts ? Math.max(HALF_ULP.f16 * Math.abs(value), 2 ** -25) : 0;
+}
+
 /** Terms of one pair of a query row and a key row. */
 function pairOf(
   at: {
@@ -193,7 +198,11 @@ function pairOf(
     v: ArrayLike<number>;
     column: number;
   },
-  { statistic, dim }: { statistic: RowStatistic; dim: number },
+  { statistic, dim, halfProducts }: {
+    statistic: RowStatistic;
+    dim: number;
+    halfProducts?: boolean;
+  },
 ) {
   const { q, outputGradient, row, k, v, column } = at;
   let dot = 0;
@@ -224,10 +233,16 @@ function pairOf(
   const size = Math.abs(difference);
   return {
     weight,
-    weightErrors: { independent: weight * independent, shared: weight * shared },
+    weightErrors: {
+      independent: Math.hypot(weight * independent, halfRounding(weight, halfProducts)),
+      shared: weight * shared,
+    },
     scoreGradient: weight * difference,
     scoreGradientErrors: {
-      independent: weight * (independent * size + gamma * Math.sqrt(gradientSize * valueSize)),
+      independent: Math.hypot(
+        weight * (independent * size + gamma * Math.sqrt(gradientSize * valueSize)),
+        halfRounding(weight * difference, halfProducts),
+      ),
       shared: weight * (shared * size + statistic.deltaError),
     },
   };
@@ -236,13 +251,21 @@ function pairOf(
 /** dQ of one row, over a stream of keys and values. */
 export class QueryGradientCheck {
   readonly #row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> };
-  readonly #options: { last: number; dtype: DType; statistic: RowStatistic };
+  readonly #options: {
+    last: number;
+    dtype: DType;
+    statistic: RowStatistic;
+    halfProducts?: boolean;
+  };
   readonly #sum: WeightedSum;
 
-  /** @param options `last`: the last key that the row sees. */
+  /**
+   * @param options `last`: the last key that the row sees; `halfProducts`: the score gradients are
+   * rounded to f16 before they are multiplied with keys.
+   */
   constructor(
     row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
-    options: { last: number; dtype: DType; statistic: RowStatistic },
+    options: { last: number; dtype: DType; statistic: RowStatistic; halfProducts?: boolean },
   ) {
     this.#row = row;
     this.#options = options;
@@ -252,13 +275,17 @@ export class QueryGradientCheck {
   /** Takes the keys of a chunk that the row sees. */
   take(chunk: RowChunk & { k: ArrayLike<number>; v: ArrayLike<number> }): void {
     const { query, outputGradient } = this.#row;
-    const { last, statistic } = this.#options;
+    const { last, statistic, halfProducts } = this.#options;
     const { k, v } = chunk;
     const dim = query.length;
     const count = Math.min(chunk.count, last + 1 - chunk.first);
     for (let j = 0; j < count; j++) {
       const column = j * dim;
-      const pair = pairOf({ q: query, outputGradient, row: 0, k, v, column }, { statistic, dim });
+      const pair = pairOf({ q: query, outputGradient, row: 0, k, v, column }, {
+        statistic,
+        dim,
+        halfProducts,
+      });
       this.#sum.add(pair.scoreGradient, { values: k, at: column, ...pair.scoreGradientErrors });
     }
   }
@@ -273,14 +300,17 @@ export class QueryGradientCheck {
 /** dK and dV of one row, over a stream of queries and output gradients. */
 export class KeyValueGradientCheck {
   readonly #row: { key: ArrayLike<number>; value: ArrayLike<number> };
-  readonly #options: { first: number; dtype: DType };
+  readonly #options: { first: number; dtype: DType; halfProducts?: boolean };
   readonly #key: WeightedSum;
   readonly #value: WeightedSum;
 
-  /** @param options `first`: the first query that sees the row. */
+  /**
+   * @param options `first`: the first query that sees the row; `halfProducts`: weights and score
+   * gradients are rounded to f16 before they are multiplied with rows.
+   */
   constructor(
     row: { key: ArrayLike<number>; value: ArrayLike<number> },
-    options: { first: number; dtype: DType },
+    options: { first: number; dtype: DType; halfProducts?: boolean },
   ) {
     this.#row = row;
     this.#options = options;
@@ -309,6 +339,7 @@ export class KeyValueGradientCheck {
       const pair = pairOf({ q, outputGradient, row, k, v, column: 0 }, {
         statistic: statistics[i],
         dim,
+        halfProducts: this.#options.halfProducts,
       });
       this.#key.add(pair.scoreGradient, { values: q, at: row, ...pair.scoreGradientErrors });
       this.#value.add(pair.weight, { values: outputGradient, at: row, ...pair.weightErrors });

@@ -10,7 +10,7 @@ import type { Gpu } from "../kernels/gpu/device.ts";
 import { requireFinite } from "../kernels/gpu/inspect.ts";
 import { fillSeeded } from "../kernels/gpu/random.ts";
 import type { Timing } from "../kernels/gpu/timing.ts";
-import type { LayerInputs, Prepared } from "../kernels/implementation.ts";
+import type { LayerInputs } from "../kernels/implementation.ts";
 import type { Budget } from "./budget.ts";
 import type { Calibration } from "./calibrate.ts";
 import { caseRecord, failedRecord, stageRecords, withSamples } from "./case_record.ts";
@@ -21,8 +21,10 @@ import {
   failureOf,
   withDeterminism,
 } from "./check.ts";
+import { type ClockWatch, inconclusiveReason } from "./clock.ts";
 import { errorLine } from "./errors.ts";
 import type { Registration } from "./implementations.ts";
+import { isOurs, type Layer, UnavailableError } from "./measurable.ts";
 import type { PlannedCase, PlannedGroup } from "./plan.ts";
 import type { CaseRecord, RatioRecord, Sample, SelectionQualityRecord } from "./result_schema.ts";
 import { probeSelection } from "./selection_quality_probe.ts";
@@ -33,6 +35,9 @@ export interface Session {
   readonly gpu: Gpu;
   readonly registry: readonly Registration[];
   readonly calibration: Calibration;
+  readonly clock: ClockWatch;
+  /** Cases whose samples are being taken, in case the clock has to be judged anew. */
+  readonly live: Set<{ samples: Sample[] }>;
   readonly budget: Budget;
   readonly seed: number;
   /** Device memory that cases may hold together; null where it is not known. */
@@ -48,8 +53,8 @@ export interface Session {
   readonly step: (text: string) => void;
 }
 
-/** A canary above this says that the clock is down: such a sample is not counted. */
-const CLOCK_LIMIT = 1.15;
+/** Rounds that are taken again for a clock that was down, beyond as many as were asked for. */
+const MORE_ROUNDS = 4;
 
 /**
  * Longest dispatch: just below the longest submission. Shorter ones leave a large device idle at
@@ -69,7 +74,7 @@ const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;
 /** A case with its buffers, warmed up and checked. */
 export interface Running {
   readonly entry: PlannedCase;
-  readonly prepared: Prepared;
+  readonly prepared: Layer;
   readonly outcome: CheckOutcome;
   readonly selectionQuality?: SelectionQualityRecord;
   readonly samples: Sample[];
@@ -78,11 +83,13 @@ export interface Running {
   readonly measuredPeakBytes: number;
   /** The first execution, where it was long enough to count as a sample. */
   first?: FirstRun;
+  /** How a peer ended that failed while its samples were taken. */
+  failure?: ReturnType<typeof outcomeOf>;
 }
 
 interface FirstRun {
   readonly timing: Timing;
-  /** The canary around it. */
+  /** The worst canary around it. */
   readonly canary: number;
 }
 
@@ -125,12 +132,12 @@ export async function startCase(
   entry: PlannedCase,
   options: { inputs: LayerInputs; extent: "whole" | "sampled"; crowded?: boolean },
 ): Promise<Running | undefined> {
-  const { gpu, budget, seed, signal } = session;
+  const { gpu, budget, clock, seed, signal } = session;
   const { implementation } = session.registry.find((known) =>
     known.implementation.name === entry.implementation
   )!;
   const flopsPerSecond = budget.flopsPerSecond(entry);
-  let prepared: Prepared | undefined;
+  let prepared: Layer | undefined;
   try {
     session.step(`${entry.id}: first run`);
     const allocations = watchAllocations(gpu.device);
@@ -139,14 +146,20 @@ export async function startCase(
     prepared = await implementation.prepare(gpu, entry.problem, {
       inputs: options.inputs,
       flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
+      seed,
+      signal,
     });
-    const { canary } = session.calibration;
+    const layer = prepared;
     const long = budget.predict(entry) >= OWN_WARM_UP_SECONDS;
-    const before = long ? await canary.probe() : 0;
-    const timing = await prepared.execute({ flopsPerSecond, signal, stages: long });
-    const measuredPeakBytes = allocations.peakBytes - heldBefore + bytesOf(options.inputs);
-    const first = long ? { timing, canary: (before + await canary.probe()) / 2 } : undefined;
-    if (options.extent === "sampled") {
+    const before = await clock.settle({ signal });
+    const { result: timing, canary } = await clock.around(
+      before,
+      (between) => layer.execute({ flopsPerSecond, signal, stages: long, between }),
+    );
+    const measuredPeakBytes = prepared.peer?.peakBytes?.() ??
+      allocations.peakBytes - heldBefore + bytesOf(options.inputs);
+    const first = long ? { timing, canary } : undefined;
+    if (options.extent === "sampled" && !clock.isOff(canary)) {
       budget.learn(entry, {
         seconds: session.calibration.secondsOf(timing),
         wallSeconds: timing.wallSeconds,
@@ -166,8 +179,10 @@ export async function startCase(
     const failure = failureOf(outcome.check);
     if (failure === undefined) {
       const stageSamples = prepared.stages.map(() => []);
-      const selectionQuality = await probeSelection(session, entry, { prepared, inputs });
-      return {
+      const selectionQuality = isOurs(prepared)
+        ? await probeSelection(session, entry, { prepared, inputs })
+        : undefined;
+      const running: Running = {
         entry,
         prepared,
         outcome,
@@ -177,21 +192,28 @@ export async function startCase(
         measuredPeakBytes,
         first,
       };
+      session.live.add(running);
+      return running;
     }
     await session.record({
       ...failedRecord(entry, { reason: failure, check: outcome.check }),
       digest: { ...outcome.digest },
     });
   } catch (error) {
-    prepared?.destroy();
+    await prepared?.destroy();
     rethrowFatal(session, error);
     if (options.crowded && error instanceof MemoryError) throw error;
-    const status = error instanceof MemoryError ? "skipped" : "failed";
-    await session.record(caseRecord(entry, { status, reason: errorLine(error) }));
+    await session.record(caseRecord(entry, outcomeOf(error)));
     return undefined;
   }
-  prepared.destroy();
+  await prepared.destroy();
   return undefined;
+}
+
+/** How a case ends that could not be prepared or run. */
+export function outcomeOf(error: unknown): { status: "skipped" | "failed"; reason: string } {
+  const skipped = error instanceof MemoryError || error instanceof UnavailableError;
+  return { status: skipped ? "skipped" : "failed", reason: errorLine(error) };
 }
 
 function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
@@ -212,26 +234,34 @@ async function takeSample(
   running: Running,
   options: { round: number; place: number; before: number },
 ): Promise<number> {
-  const { calibration, budget, signal } = session;
+  const { calibration, budget, clock, signal } = session;
   const { prepared, entry, first } = running;
-  const { round, place, before } = options;
+  const { round, place } = options;
   if (first) {
     running.first = undefined;
     addSample(session, running, { ...first, round, place });
-    return before;
+    return options.before;
   }
-  // With one stage the staged run is the same run, and its stage time comes for free.
-  const timing = await prepared.execute({
-    flopsPerSecond: budget.flopsPerSecond(entry),
-    stages: prepared.stages.length === 1 || budget.predict(entry) >= STAGED_SECONDS,
-    signal,
-  });
-  budget.learn(entry, {
-    seconds: calibration.secondsOf(timing),
-    wallSeconds: timing.wallSeconds,
-  });
-  const after = await calibration.canary.probe();
-  addSample(session, running, { timing, canary: (before + after) / 2, round, place });
+  const before = clock.isOff(options.before) ? await clock.settle({ signal }) : options.before;
+  const { result: timing, canary, after } = await clock.around(
+    before,
+    (between) =>
+      prepared.execute({
+        flopsPerSecond: budget.flopsPerSecond(entry),
+        // With one stage the staged run is the same run, and its stage time comes for free.
+        stages: prepared.stages.length === 1 || budget.predict(entry) >= STAGED_SECONDS,
+        signal,
+        between,
+      }),
+  );
+  // A time at a wrong clock teaches nothing.
+  if (!clock.isOff(canary)) {
+    budget.learn(entry, {
+      seconds: calibration.secondsOf(timing),
+      wallSeconds: timing.wallSeconds,
+    });
+  }
+  addSample(session, running, { timing, canary, round, place });
   return after;
 }
 
@@ -240,11 +270,10 @@ function addSample(
   running: Running,
   { timing, canary, round, place }: FirstRun & { round: number; place: number },
 ): void {
-  const { calibration, gpu } = session;
+  const { calibration, clock } = session;
   const { samples, stageSamples } = running;
   const seconds = calibration.secondsOf(timing);
-  // On a processor the canary sees the scheduler, not a clock: kept, never a reason to drop.
-  const flagged = canary > CLOCK_LIMIT && !gpu.adapter.software;
+  const flagged = clock.isOff(canary);
   samples.push({
     seconds,
     wallSeconds: timing.wallSeconds,
@@ -293,11 +322,11 @@ async function takeRounds(
   const { firstRound, rounds, deadline } = options;
   const taken: number[] = [];
   const clean = new Map<Running, number>();
-  const lacking = (running: Running) => (clean.get(running) ?? 0) < rounds;
-  let before = await session.calibration.canary.probe();
+  const lacking = (running: Running) => !running.failure && (clean.get(running) ?? 0) < rounds;
+  let before = await session.clock.settle({ signal: session.signal });
   let longest = 0;
-  // Rounds with a clock that was down are taken again while there is time, at most as many more.
-  for (let i = 0; i < 2 * rounds; i++) {
+  // Rounds with a clock that was down are taken again while there is time.
+  for (let i = 0; i < 2 * rounds + MORE_ROUNDS; i++) {
     const lack = candidates.length > 0 ? candidates.filter(lacking) : [a!].filter(lacking);
     if (lack.length === 0) break;
     const started = performance.now() / 1e3;
@@ -306,7 +335,16 @@ async function takeRounds(
     const order = a && candidates.length > 0 ? [a, ...lack] : lack;
     session.step(`${order[order.length - 1].entry.id}: round ${i + 1} of ${rounds}`);
     for (const [place, running] of [...order, ...order.toReversed()].entries()) {
-      before = await takeSample(session, running, { round, place, before });
+      if (running.failure) continue;
+      try {
+        before = await takeSample(session, running, { round, place, before });
+      } catch (error) {
+        rethrowFatal(session, error);
+        // Somebody else's code may fail at any time; ours must not.
+        if (!running.prepared.peer) throw error;
+        running.failure = outcomeOf(error);
+        before = await session.clock.settle({ signal: session.signal });
+      }
     }
     taken.push(round);
     const good = (running: Running | undefined) =>
@@ -319,26 +357,22 @@ async function takeRounds(
   return taken;
 }
 
-/** Samples whose clock was down everywhere are better than none: then they count, with a note. */
-function settleFlags(session: Session, running: Running): void {
-  const { samples, entry } = running;
-  if (samples.length === 0 || samples.some((sample) => sample.flag === undefined)) return;
-  samples.forEach((sample) => delete sample.flag);
-  session.note(`${entry.id}: the clock was down in every sample, its times are not comparable`);
-}
-
 /** Checks determinism and records the case with all that was measured so far. */
 async function finishCase(session: Session, running: Running): Promise<void> {
   const { entry, prepared, outcome, samples, stageSamples } = running;
-  settleFlags(session, running);
   const last = await digestOutputs(session.gpu, prepared);
-  const check = withDeterminism(outcome.check, { first: outcome.digest, last });
+  const check = withDeterminism(outcome.check, {
+    first: outcome.digest,
+    last,
+    required: prepared.peer === undefined,
+  });
   const failure = failureOf(check);
   if (failure !== undefined) {
     return await session.record(failedRecord(entry, { reason: failure, check }));
   }
+  const reason = inconclusiveReason(samples);
   const record: CaseRecord = {
-    ...caseRecord(entry, { status: "ok" }),
+    ...caseRecord(entry, { status: reason === undefined ? "ok" : "inconclusive", reason }),
     predictedSeconds: session.budget.predict(entry),
     measuredPeakBytes: running.measuredPeakBytes,
     stages: stageRecords(entry.plan!, stageSamples),
@@ -350,35 +384,74 @@ async function finishCase(session: Session, running: Running): Promise<void> {
   await session.record(withSamples(record, { samples, seed: session.seed }));
 }
 
+/** Records a case and frees it, whatever a peer does in its last moments. */
+async function finishCandidate(session: Session, running: Running): Promise<void> {
+  try {
+    if (running.failure) await session.record(caseRecord(running.entry, running.failure));
+    else await finishCase(session, running);
+  } catch (error) {
+    rethrowFatal(session, error);
+    if (!running.prepared.peer) throw error;
+    await session.record(caseRecord(running.entry, outcomeOf(error)));
+  } finally {
+    session.live.delete(running);
+    await running.prepared.destroy();
+  }
+}
+
 async function recordRatio(
   session: Session,
   pair: { a: Running; b: Running },
-  rounds: readonly number[],
 ): Promise<void> {
-  const all = rounds.map((round) => ({
-    numerator: pair.a.samples.filter((sample) => sample.round === round),
-    denominator: pair.b.samples.filter((sample) => sample.round === round),
-  })).filter(({ denominator }) => denominator.length > 0);
-  const clean = all.filter((round) =>
-    [...round.numerator, ...round.denominator].every((sample) => sample.flag === undefined)
-  );
-  const used: PairedRound[] = (clean.length > 0 ? clean : all).map((round) => ({
-    numerator: round.numerator.map((sample) => sample.seconds),
-    denominator: round.denominator.map((sample) => sample.seconds),
-  }));
+  const timed = ({ entry, samples }: Running) => ({ id: entry.id, samples });
+  const ratio = pairedRatio({ a: timed(pair.a), b: timed(pair.b) }, { seed: session.seed });
+  if (ratio) await session.recordRatio(ratio);
+}
+
+/**
+ * The ratio of two cases over the rounds that hold both, those with the clock down left out;
+ * undefined where nothing is left.
+ */
+export function pairedRatio(
+  { a, b }: Record<"a" | "b", Pick<CaseRecord, "id" | "samples">>,
+  options: { seed: number },
+): RatioRecord | undefined {
+  const used: PairedRound[] = [];
+  for (const round of new Set(b.samples.map((sample) => sample.round))) {
+    const [numerator, denominator] = [a, b].map(({ samples }) =>
+      samples.filter((sample) => sample.round === round)
+    );
+    const clean = [...numerator, ...denominator].every(({ flag }) => flag === undefined);
+    if (!clean || numerator.length === 0) continue;
+    used.push({
+      numerator: numerator.map(({ seconds }) => seconds),
+      denominator: denominator.map(({ seconds }) => seconds),
+    });
+  }
   // A clock too coarse for the work gives zeros, of which no ratio can be made.
-  if (used.length === 0) return;
-  if (used.some((round) => round.denominator.some((seconds) => !(seconds > 0)))) return;
-  const { estimate, low, high } = bootstrapRatio(used, { seed: session.seed });
-  await session.recordRatio({
-    numerator: pair.a.entry.id,
-    denominator: pair.b.entry.id,
+  if (used.length === 0) return undefined;
+  if (used.some((round) => round.denominator.some((seconds) => !(seconds > 0)))) return undefined;
+  const { estimate, low, high } = bootstrapRatio(used, options);
+  return {
+    numerator: a.id,
+    denominator: b.id,
     method: "abba",
     rounds: used.length,
     ratio: estimate,
     low,
     high,
-  });
+  };
+}
+
+/** Our Lighthouse layer that computes what a peer's does, among those of the same rounds. */
+function counterpartOf(session: Session, b: Running, batch: readonly Running[]) {
+  const registered = ({ entry }: Running) =>
+    session.registry.find(({ implementation }) => implementation.name === entry.implementation)!;
+  const own = registered(b);
+  if (!own.peer || own.kind !== "lighthouse") return undefined;
+  const geometry = ({ entry: { problem, direction } }: Running) =>
+    JSON.stringify([direction, problem.shape, problem.lighthouse]);
+  return batch.find((other) => !registered(other).peer && geometry(other) === geometry(b));
 }
 
 /**
@@ -413,10 +486,9 @@ export async function measureGroup(
     inputs = await createInputs(session, members);
   } catch (error) {
     rethrowFatal(session, error);
-    const status = error instanceof MemoryError ? "skipped" : "failed";
     for (const entry of members) {
       if (session.finished(entry.id)) continue;
-      await session.record(caseRecord(entry, { status, reason: errorLine(error) }));
+      await session.record(caseRecord(entry, outcomeOf(error)));
     }
     return;
   }
@@ -443,14 +515,16 @@ export async function measureGroup(
         deadline,
       });
       for (const running of [...batch, ...a ? [a] : []]) {
+        if (running.failure) continue;
         await takeStages(session, running, Math.min(5, 2 * taken.length));
       }
       for (const b of batch) {
-        if (a) await recordRatio(session, { a, b }, taken);
-        await finishCase(session, b);
-        b.prepared.destroy();
+        if (b.failure) continue;
+        const ours = counterpartOf(session, b, batch);
+        if (a) await recordRatio(session, { a, b });
+        if (ours) await recordRatio(session, { a: ours, b });
       }
-      batch = [];
+      while (batch.length > 0) await finishCandidate(session, batch.shift()!);
       if (a) await finishCase(session, a);
     }
     if (a && (a.samples.length === 0 || a.first)) {
@@ -464,8 +538,9 @@ export async function measureGroup(
       await finishCase(session, a);
     }
   } finally {
-    a?.prepared.destroy();
-    batch.forEach(({ prepared }) => prepared.destroy());
+    if (a) session.live.delete(a);
+    await a?.prepared.destroy();
+    for (const { prepared } of batch) await prepared.destroy();
     inputs.destroy();
   }
 
@@ -491,7 +566,7 @@ export async function measureGroup(
     } catch (error) {
       // No room beside the others: it is first in the next batch.
       if (error instanceof MemoryError && started.length > 0) return started;
-      started.forEach(({ prepared }) => prepared.destroy());
+      for (const { prepared } of started) await prepared.destroy();
       throw error;
     }
     return started;
@@ -500,6 +575,19 @@ export async function measureGroup(
   /** False, and recorded as skipped, when the least number of samples would overrun the budget. */
   async function affordable(entry: PlannedCase): Promise<boolean> {
     const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
+    const { longestSeconds = Infinity } = session.registry.find(({ implementation }) =>
+      implementation.name === entry.implementation
+    )!;
+    if (budget.predict(entry) > longestSeconds) {
+      const predictedSeconds = budget.predict(entry);
+      const reason = `predicted ${predictedSeconds.toPrecision(3)} s in one submission that ` +
+        `cannot be cut; ${longestSeconds} s are asked of a driver at most`;
+      await session.record({
+        ...caseRecord(entry, { status: "skipped", reason }),
+        predictedSeconds,
+      });
+      return false;
+    }
     if (needed <= budget.left - (options.reserve ?? 0)) return true;
     if (session.finished(entry.id)) return false;
     const one = budget.predict(entry);
@@ -528,14 +616,14 @@ function nextRound(running: Running | undefined): number {
 
 /** Rounds that fit some seconds, between the least and the most. */
 function affordableRounds(
-  { budget, calibration }: Session,
+  { budget, clock }: Session,
   members: readonly Running[],
   seconds: number,
 ): number {
   const { least, most } = budget.rounds;
   let round = 0;
   for (const { entry } of members) {
-    round += 2 * (budget.executionSeconds(entry) + calibration.canary.referenceSeconds);
+    round += 2 * (budget.executionSeconds(entry) + clock.referenceSeconds);
   }
   return Math.max(least, Math.min(most, Math.floor(seconds / Math.max(round, 1e-9))));
 }

@@ -9,6 +9,7 @@ import type { Gpu } from "../kernels/gpu/device.ts";
 import type { Direction, ImplementationPlan, Problem } from "../kernels/implementation.ts";
 import { errorLine, UsageError } from "./errors.ts";
 import type { Registration } from "./implementations.ts";
+import { PEER_PREFIX } from "./peers/peer_plan.ts";
 import { type KRule, loadProfile, type Profile, resolveK, type SuiteName } from "./profile.ts";
 import type { CalibrationRecord } from "./result_schema.ts";
 
@@ -33,6 +34,8 @@ export interface PlanOptions {
   /** Samples of each case, instead of the profile's range. */
   samples?: number;
   budgetSeconds?: number;
+  /** Names of registered peers to measure beside the rest. */
+  peerNames?: readonly string[];
 }
 
 /** What the planner needs to know of a device. */
@@ -202,7 +205,10 @@ function applyOptions(
   options: PlanOptions,
   registry: readonly Registration[],
 ): Profile {
-  const implementations = chooseImplementations(profile, options, registry);
+  const implementations = [
+    ...chooseImplementations(profile, options, registry),
+    ...options.peerNames ?? [],
+  ];
   const directions = [...options.directions ?? profile.directions];
   for (const direction of directions) {
     const able = registry.filter((entry) => entry.directions.includes(direction));
@@ -346,10 +352,14 @@ function throughputCases(planning: Planning): PlannedCase[] {
     dilations: profile.dilations.slice(0, 1),
   };
   const { contexts, directions = profile.directions } = profile.throughput;
+  // Its samples are wall clock, which for a peer holds the way to its process.
+  const own = profile.implementations.filter((name) =>
+    !planning.registry.some((entry) => entry.peer && entry.implementation.name === name)
+  );
   const chosen = directions.filter((direction) => profile.directions.includes(direction));
   return contexts.flatMap((context) =>
     chosen.flatMap((direction) =>
-      profile.implementations.flatMap((name) =>
+      own.flatMap((name) =>
         planImplementation(planning, {
           name,
           direction,
@@ -535,7 +545,7 @@ function groupCases(
   const groups: PlannedGroup[] = [];
   for (const members of byShape.values()) {
     const baseline = members.find((entry) => entry.implementation === BASELINE);
-    const candidates = members.filter((entry) => entry !== baseline);
+    const candidates = besideTheirLike(members.filter((entry) => entry !== baseline));
     const together = candidates.filter((entry) => fitTogether(baseline, entry, options.device));
     const alone = candidates.filter((entry) => !together.includes(entry));
     groups.push({ baseline, candidates: together });
@@ -558,6 +568,19 @@ function groupCases(
     baseline !== undefined && !baseline.predictedOnly && baseline.direction === "forward" &&
     [baseline, ...candidates].some((entry) => entry.sweeps.includes("context"));
   return groups.sort((a, b) => Number(leads(b)) - Number(leads(a)) || work(a) - work(b));
+}
+
+/** Peers of a Lighthouse layer right after ours of the same geometry, to share its rounds. */
+function besideTheirLike(cases: readonly PlannedCase[]): PlannedCase[] {
+  const moves = (entry: PlannedCase) =>
+    entry.problem.lighthouse !== undefined && entry.implementation.startsWith(PEER_PREFIX);
+  const geometry = ({ problem }: PlannedCase) => JSON.stringify(problem.lighthouse);
+  const ordered = cases.filter((entry) => !moves(entry));
+  for (const entry of cases.filter(moves)) {
+    const at = ordered.findLastIndex((other) => geometry(other) === geometry(entry));
+    ordered.splice(at < 0 ? ordered.length : at + 1, 0, entry);
+  }
+  return ordered;
 }
 
 function fitTogether(
@@ -595,13 +618,14 @@ function refuseImpossible(
     throw new UsageError("the options leave nothing to measure: no implementation matches");
   }
   if (!explicit && !named) return;
+  const own = cases.filter(({ implementation }) => !implementation.startsWith(PEER_PREFIX));
   // What was named must run; of what the profile brings, one of each kind is enough.
   const groupOf = ({ implementation }: PlannedCase) =>
     named
       ? implementation
       : registry.find((entry) => entry.implementation.name === implementation)!.kind;
-  for (const group of new Set(cases.map(groupOf))) {
-    const entries = cases.filter((entry) => groupOf(entry) === group);
+  for (const group of new Set(own.map(groupOf))) {
+    const entries = own.filter((entry) => groupOf(entry) === group);
     if (!entries.every((entry) => entry.skip)) continue;
     const [{ id, plan, skip }] = entries;
     throw new UsageError(plan ? `${id}: ${skip}` : skip!);

@@ -10,6 +10,7 @@ import {
   planRun,
   predictSeconds,
 } from "./plan.ts";
+import { peerImplementation } from "./peers/peer_plan.ts";
 import { loadProfile, PROFILE_NAMES, resolveK } from "./profile.ts";
 
 const capabilities: Capabilities = {
@@ -42,6 +43,52 @@ const h100: PlannedDevice = {
 };
 
 const plan = (options: PlanOptions, device = h100) => planRun(options, device, IMPLEMENTATIONS);
+
+Deno.test("peers join every context, stand beside their like, and are never throughput", () => {
+  const peer = (name: string, computes: "dense" | "lighthouse", unavailable?: string) => ({
+    implementation: peerImplementation({
+      name,
+      title: name,
+      computes,
+      scorer: "norm",
+      unavailable,
+    }),
+    kind: computes,
+    ...(computes === "lighthouse" && { scorer: "norm" as const }),
+    directions: ["forward" as const],
+    peer: true,
+  });
+  const registry = [
+    ...IMPLEMENTATIONS,
+    peer("torch-fa2", "dense"),
+    peer("theirs", "lighthouse"),
+    peer("absent", "dense", "there is no python3"),
+  ];
+  const peerNames = ["peer:torch-fa2", "peer:theirs", "peer:absent"];
+  const { groups, throughput, checks } = planRun({ profile: "paper", peerNames }, h100, registry);
+  const forward = groups.filter(({ baseline }) => baseline?.direction === "forward");
+  for (const context of loadProfile("paper").contexts) {
+    const group = forward.find(({ baseline }) => baseline!.problem.shape.context === context)!;
+    const names = group.candidates.map(({ implementation }) => implementation);
+    assert.ok(names.includes("peer:torch-fa2"));
+    const at = names.indexOf("peer:theirs");
+    const [ours, theirs] = group.candidates.slice(at - 1, at + 1);
+    assert.equal(ours.implementation, "lighthouse-norm");
+    assert.deepEqual(ours.problem, theirs.problem);
+    assert.equal(theirs.plan!.flops, ours.plan!.flops);
+    const absent = group.candidates.find(({ implementation }) => implementation === "peer:absent")!;
+    assert.equal(absent.skip, "there is no python3");
+  }
+  const all = groups.flatMap(({ candidates }) => candidates);
+  assert.ok(
+    all.every(({ implementation, direction }) =>
+      !implementation.startsWith("peer:") || direction === "forward"
+    ),
+  );
+  assert.ok(throughput.every(({ implementation }) => !implementation.startsWith("peer:")));
+  assert.ok(checks.some(({ id }) => id.startsWith("correctness/peer:torch-fa2/forward/N193")));
+  assert.ok(!checks.some(({ id }) => id.includes("peer:absent")));
+});
 
 Deno.test("every profile plans on a large device; only impossible grid points are skipped", () => {
   for (const profile of PROFILE_NAMES) {

@@ -5,12 +5,21 @@
  * @module
  */
 import { UsageError } from "./errors.ts";
+import { PEER_PREFIX } from "./peers/peer_plan.ts";
 import type { Result } from "./result_schema.ts";
 
 /** Options that a replay decides for itself; the second ones take a value. */
-const OWN_FLAGS = ["--resume", "--quiet", "--no-install"];
-// A result may name any file as its checkpoint: none is opened on its word.
-const OWN_OPTIONS = ["--out", "--profile", "--seed", "--stack", "--dtype", "--checkpoint"];
+const OWN_FLAGS = ["--resume", "--quiet", "--no-install", "--keep-warm"];
+// A result may name any file as its checkpoint or as a peer: none is opened or run on its word.
+const OWN_OPTIONS = [
+  "--out",
+  "--profile",
+  "--seed",
+  "--stack",
+  "--dtype",
+  "--checkpoint",
+  "--peer",
+];
 
 /** Longest command line that is read from a result. */
 const MOST_WORDS = 200;
@@ -18,7 +27,8 @@ const MOST_WORDS = 200;
 /**
  * Arguments of the bench that run a result again. What the first run chose for itself (profile,
  * element type) is spelled out, so that another machine does not choose otherwise. The words are
- * only ever parsed as options of the bench; none reaches a shell.
+ * only ever parsed as options of the bench; none reaches a shell. Peers are left out: a result file
+ * must not be able to name a program that is run.
  *
  * @throws {UsageError} when the command is not the bench's.
  *
@@ -65,6 +75,21 @@ export function replayArguments(
     result.stack,
     ...(dtype === "f16" || dtype === "f32" ? ["--dtype", dtype] : []),
   ];
+}
+
+/** A result without the cases of peers, which a replay does not run. */
+export function withoutPeers(result: Result): Result {
+  const isPeer = (implementation: string) => implementation.startsWith(PEER_PREFIX);
+  const peers = new Set(
+    result.cases.filter(({ implementation }) => isPeer(implementation)).map(({ id }) => id),
+  );
+  return {
+    ...result,
+    cases: result.cases.filter(({ id }) => !peers.has(id)),
+    ratios: result.ratios.filter(({ numerator, denominator }) =>
+      !peers.has(numerator) && !peers.has(denominator)
+    ),
+  };
 }
 
 /** One thing that differs between two runs' surroundings. */

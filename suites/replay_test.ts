@@ -4,7 +4,7 @@ import { compareResults } from "../reports/gate/compare_results.ts";
 import { describeReplay, replayExit } from "./cli/replay.ts";
 import { parseBench } from "./cli/bench.ts";
 import { UsageError } from "./errors.ts";
-import { compareEnvironments, replayArguments } from "./replay.ts";
+import { compareEnvironments, replayArguments, withoutPeers } from "./replay.ts";
 
 Deno.test("replayArguments: same suites and grid, seed and choices spelled out, output left out", () => {
   const line = "latency --context 8192 --seed 1 --out here --profile=paper --resume --shard 1/2";
@@ -27,6 +27,18 @@ Deno.test("replayArguments: same suites and grid, seed and choices spelled out, 
     shard: { index: 1, count: 2 },
   });
   assert.notEqual(parsed.suite.out, "here");
+});
+
+Deno.test("a replay runs no peer on a result's word, and does not miss its cases", () => {
+  const before = sampleResult({ contexts: [8192], extras: true });
+  before.command = ["deno", "task", "bench", "--peer", "python:/tmp/evil.py", "--peer=torch-fa2"];
+  assert.equal(parseBench(replayArguments(before))!.suite.peers, undefined);
+  const peer = before.cases.find(({ id }) => id.startsWith("latency/peer:"))!;
+  before.ratios.push({ ...before.ratios[0], denominator: peer.id });
+  const own = withoutPeers(before);
+  assert.ok(!own.cases.some(({ implementation }) => implementation.startsWith("peer:")));
+  assert.equal(own.cases.length, before.cases.length - 1);
+  assert.equal(own.ratios.length, before.ratios.length - 1);
 });
 
 Deno.test("replayArguments refuses commands that are not the bench's", () => {

@@ -38,7 +38,7 @@ export const sampleSchema = z.looseObject({
   /** Round of the A/B/B/A interleaving, and place in it: together they give the order of samples. */
   round: z.int().nonnegative(),
   place: z.int().nonnegative(),
-  /** The canary's time around this sample, divided by its reference time: 1 is an undisturbed clock. */
+  /** The canary's worst time around this sample, over its reference time: 1 is an undisturbed clock. */
   canary: z.number().nonnegative().optional(),
   /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
   flag: z.enum(["clock", "interrupted"]).optional(),
@@ -171,8 +171,9 @@ export const caseSchema = z.looseObject({
   gathered: z.int().optional(),
   /** Which sweep of the profile the case belongs to: `context`, `k`, `pooling`, `levels`, `scorer`. */
   sweeps: z.array(z.string()).optional(),
-  status: z.enum(["ok", "skipped", "failed"]),
-  /** Why the case was skipped or failed: one line. */
+  /** `inconclusive`: it ran, and too few of its samples were taken at a right clock. */
+  status: z.enum(["ok", "skipped", "failed", "inconclusive"]),
+  /** Why the case has no time: one line. */
   reason: z.string().optional(),
   /** FLOP of one execution by the convention of the specification (causal half counted). */
   flops: z.number().nonnegative(),
@@ -263,6 +264,39 @@ export const environmentSchema = z.looseObject({
   fingerprint: z.string(),
 });
 
+/** An implementation of somebody else's that the run measured beside ours, or wanted to. */
+export const peerSchema = z.looseObject({
+  /** As asked for: `torch-fa2`, `python:FILE`, `ort-web`. */
+  asked: z.string(),
+  /** The implementation of its cases: `peer:torch-fa2`. */
+  implementation: z.string(),
+  computes: z.enum(["dense", "lighthouse"]),
+  scorer: z.enum(["norm", "dilated", "gla"]).optional(),
+  /** Of everything that it says it rests on: `{ torch: "2.11.0", CUDA: "13.0" }`. */
+  versions: z.record(z.string(), z.string()),
+  /** The device that it computes on, as it calls it. */
+  device: z.string().nullable(),
+  /** What its times are: `CUDA events`, `GPU timestamps`, `host clock`. */
+  timing: z.string(),
+  /** Why it could not run. */
+  unavailable: z.string().optional(),
+});
+
+/** What was done to keep the device's clock up, and what was read of it meanwhile. */
+export const keepWarmSchema = z.looseObject({
+  /** One line each; one that says that nothing was done, where nothing could be. */
+  means: z.array(z.string()),
+  /** Readings of the clock of the multiprocessors, MHz. */
+  clockMHz: z.looseObject({
+    count: z.int().positive(),
+    lowest: z.number(),
+    median: z.number(),
+    highest: z.number(),
+    /** The highest that the device says it can do. */
+    limit: z.number().nullable(),
+  }).optional(),
+});
+
 /** A whole result file. */
 export const resultSchema = z.looseObject({
   schemaVersion: z.literal(SCHEMA_VERSION),
@@ -291,6 +325,8 @@ export const resultSchema = z.looseObject({
   cases: z.array(caseSchema),
   ratios: z.array(ratioSchema),
   retrieval: retrievalSchema.optional(),
+  peers: z.array(peerSchema).optional(),
+  keepWarm: keepWarmSchema.optional(),
   /** One line each: things that the reader should know of the run as a whole. */
   notes: z.array(z.string()),
 });
@@ -308,4 +344,6 @@ export type CaseRecord = z.infer<typeof caseSchema>;
 export type RatioRecord = z.infer<typeof ratioSchema>;
 export type CalibrationRecord = z.infer<typeof calibrationSchema>;
 export type EnvironmentRecord = z.infer<typeof environmentSchema>;
+export type PeerRecord = z.infer<typeof peerSchema>;
+export type KeepWarmRecord = z.infer<typeof keepWarmSchema>;
 export type Result = z.infer<typeof resultSchema>;

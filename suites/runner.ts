@@ -8,14 +8,24 @@ import { DeviceError, type Gpu, openDevice, type Stack } from "../kernels/gpu/de
 import { DeviceLostError, Timer } from "../kernels/gpu/timing.ts";
 import { Budget } from "./budget.ts";
 import { calibrate, type Calibration } from "./calibrate.ts";
-import { caseRecord } from "./case_record.ts";
+import { caseRecord, withSamples } from "./case_record.ts";
 import { withDeterminism } from "./check.ts";
 import { checkOutputs, digestOutputs, failureOf } from "./check.ts";
+import { ClockWatch, inconclusiveReason, rejudge } from "./clock.ts";
 import { describeEnvironment, describeTool, hashJson, hashKernels } from "./environment.ts";
 import { errorLine, EXIT, UsageError } from "./errors.ts";
 import { measureContextParallel, type PlannedCut, planRunCuts } from "./context_parallel.ts";
 import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
-import { createInputs, measureGroup, rethrowFatal, type Session } from "./latency.ts";
+import { type KeepWarm, startKeepWarm } from "./keep_warm.ts";
+import {
+  createInputs,
+  measureGroup,
+  outcomeOf,
+  pairedRatio,
+  rethrowFatal,
+  type Session,
+} from "./latency.ts";
+import { type OpenPeers, openPeers } from "./peers/peers.ts";
 import {
   memoryLimit,
   planIdentity,
@@ -25,7 +35,13 @@ import {
   planRun,
   type RunPlan,
 } from "./plan.ts";
-import { type CaseRecord, type RatioRecord, type Result, SCHEMA_VERSION } from "./result_schema.ts";
+import {
+  type CaseRecord,
+  type RatioRecord,
+  type Result,
+  type Sample,
+  SCHEMA_VERSION,
+} from "./result_schema.ts";
 import { loadCheckpoint } from "./retrieval/checkpoint.ts";
 import {
   checkRetrievalOptions,
@@ -43,7 +59,7 @@ import { caseIds, type Shard, shardPlan } from "./shard.ts";
 import { measureThroughput } from "./throughput.ts";
 
 /** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */
-export interface SuiteOptions extends Omit<PlanOptions, "profile">, NeedleOptions {
+export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">, NeedleOptions {
   /** Default: `smoke` on a software adapter, else `standard`. */
   profile?: string;
   /** Default `deno`. */
@@ -62,6 +78,10 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile">, NeedleOption
   registry?: readonly Registration[];
   /** Runs only this part of the plan. */
   shard?: Shard;
+  /** Other people's implementations to measure beside ours: `torch-fa2`, `python:FILE`, … */
+  peers?: readonly string[];
+  /** Keeps the device's clock up while the run goes on. Default false. */
+  keepWarm?: boolean;
 }
 
 /** What a run says while it goes on. */
@@ -131,13 +151,15 @@ export async function runSuite(
 
 /** The exit code that a result stands for. */
 export function exitCodeOf(result: Result): number {
-  if (result.cases.some((record) => record.status === "failed")) return EXIT.failed;
+  const has = (status: CaseRecord["status"]) =>
+    result.cases.some((record) => record.status === status);
+  if (has("failed")) return EXIT.failed;
   const timed = result.cases.filter((record) => record.suite !== "correctness");
   const relevant = timed.length > 0 ? timed : result.cases;
   const found = relevant.some((record) => record.status === "ok") ||
     (result.retrieval?.cells.length ?? 0) > 0;
   if (!found) return EXIT.nothingMeasured;
-  return result.finishedAt === null ? EXIT.inconclusive : EXIT.fine;
+  return result.finishedAt === null || has("inconclusive") ? EXIT.inconclusive : EXIT.fine;
 }
 
 class Run {
@@ -145,7 +167,10 @@ class Run {
   readonly #hooks: SuiteHooks;
   readonly #gpu: Gpu;
   readonly #store?: ResultStore;
-  readonly #registry: readonly Registration[];
+  #registry: readonly Registration[];
+  #peers?: OpenPeers;
+  #keepWarm?: KeepWarm;
+  readonly #live = new Set<{ samples: Sample[] }>();
   #result!: Result;
   #plan!: RunPlan;
   #budget?: Budget;
@@ -169,10 +194,27 @@ class Run {
   }
 
   async execute(): Promise<Result> {
+    const { peers, keepWarm } = this.#options;
+    try {
+      if (keepWarm) this.#keepWarm = await startKeepWarm(this.#gpu.adapter.description);
+      if (peers?.length) {
+        const { signal } = this.#hooks;
+        this.#peers = await openPeers(peers, { gpu: this.#gpu, signal });
+        this.#registry = [...this.#registry, ...this.#peers.registrations];
+      }
+      return await this.#run();
+    } finally {
+      await this.#peers?.close();
+      await this.#keepWarm?.stop();
+    }
+  }
+
+  async #run(): Promise<Result> {
     const gpu = this.#gpu;
     const profile = this.#options.profile ?? (gpu.adapter.software ? "smoke" : "standard");
     const environment = await describeEnvironment(gpu);
-    this.#plan = planRun({ ...this.#options, profile }, {
+    const peerNames = this.#peers?.registrations.map(({ implementation }) => implementation.name);
+    this.#plan = planRun({ ...this.#options, profile, peerNames }, {
       capabilities: gpu.capabilities,
       adapter: gpu.adapter,
       deviceMemoryBytes: environment.deviceMemoryBytes,
@@ -229,6 +271,11 @@ class Run {
       gpu: this.#gpu,
       registry: this.#registry,
       calibration,
+      clock: new ClockWatch(calibration.canary, {
+        judged: !this.#gpu.adapter.software,
+        onRebase: (factor) => this.#rejudge(factor),
+      }),
+      live: this.#live,
       budget: this.#budget,
       seed: this.#options.seed,
       memoryBytes: memoryLimit(this.#result.environment.deviceMemoryBytes),
@@ -252,8 +299,13 @@ class Run {
       entry.gate !== undefined && session.finished(entry.gate)?.status !== "ok";
     for (const entry of this.#allCases()) {
       if (entry.skip || !refused(entry) || session.finished(entry.id)) continue;
-      const reason = `not timed: ${entry.gate} did not pass`;
-      await session.record(caseRecord(entry, { status: "failed", reason }));
+      const gate = session.finished(entry.gate!);
+      await session.record(caseRecord(
+        entry,
+        gate?.status === "skipped"
+          ? { status: "skipped", reason: gate.reason }
+          : { status: "failed", reason: `not timed: ${entry.gate} did not pass` },
+      ));
     }
     const passing = (group: PlannedGroup): PlannedGroup => ({
       baseline: group.baseline && !refused(group.baseline) ? group.baseline : undefined,
@@ -318,7 +370,12 @@ class Run {
     try {
       const inputs = await createInputs(session, [entry]);
       try {
-        const prepared = await implementation.prepare(gpu, entry.problem, { inputs });
+        const { seed } = session;
+        const prepared = await implementation.prepare(gpu, entry.problem, {
+          inputs,
+          seed,
+          signal,
+        });
         try {
           await prepared.execute({ signal });
           const first = await digestOutputs(gpu, prepared);
@@ -330,7 +387,11 @@ class Run {
             extent: "whole",
             signal,
           });
-          const check = withDeterminism(found.check, { first, last: found.digest });
+          const check = withDeterminism(found.check, {
+            first,
+            last: found.digest,
+            required: prepared.peer === undefined,
+          });
           const reason = failureOf(check);
           await session.record({
             ...caseRecord(entry, { status: reason === undefined ? "ok" : "failed", reason }),
@@ -339,14 +400,14 @@ class Run {
             ...(found.zeroRows !== undefined && { zeroRows: found.zeroRows }),
           });
         } finally {
-          prepared.destroy();
+          await prepared.destroy();
         }
       } finally {
         inputs.destroy();
       }
     } catch (error) {
       rethrowFatal(session, error);
-      await session.record(caseRecord(entry, { status: "failed", reason: errorLine(error) }));
+      await session.record(caseRecord(entry, outcomeOf(error)));
     }
   }
 
@@ -401,6 +462,38 @@ class Run {
     await this.#save();
   }
 
+  /** The calibration saw a slow clock: what was measured since is judged by the right one. */
+  #rejudge(factor: number): void {
+    const result = this.#result;
+    for (const { samples } of this.#live) {
+      samples.splice(0, samples.length, ...rejudge(samples, factor));
+    }
+    this.#note(
+      `the clock was down during calibration: the canary's time is ${
+        factor.toPrecision(3)
+      } times ` +
+        "shorter than that, and earlier samples were judged again",
+    );
+    result.cases = result.cases.map((record) => {
+      if (record.samples.length === 0) return record;
+      const samples = rejudge(record.samples, factor);
+      const { statistic: _, throughput: __, ...rest } = record;
+      const reason = record.status === "ok" ? inconclusiveReason(samples) : record.reason;
+      const status = record.status === "ok" && reason !== undefined
+        ? "inconclusive"
+        : record.status;
+      return withSamples({ ...rest, status, ...(reason !== undefined && { reason }) }, {
+        samples,
+        seed: this.#options.seed,
+      });
+    });
+    const byId = new Map(result.cases.map((record) => [record.id, record]));
+    result.ratios = result.ratios.flatMap((ratio) => {
+      const [a, b] = [byId.get(ratio.numerator), byId.get(ratio.denominator)];
+      return (a && b && pairedRatio({ a, b }, { seed: this.#options.seed })) ?? [];
+    });
+  }
+
   #note(line: string): void {
     if (!this.#result.notes.includes(line)) this.#result.notes.push(line);
     this.#say({ kind: "note", text: line });
@@ -429,6 +522,8 @@ class Run {
   }
 
   async #save(): Promise<void> {
+    const warm = this.#keepWarm?.record();
+    if (warm) this.#result.keepWarm = warm;
     await this.#store?.save(this.#result);
   }
 
@@ -481,7 +576,18 @@ class Run {
       calibration: null,
       cases: [],
       ratios: [],
-      notes: [...notes],
+      ...(this.#peers && { peers: [...this.#peers.records] }),
+      notes: [...notes, ...this.#strangers()],
     };
+  }
+
+  /** Peers that compute on a device of another name than the run's adapter has. */
+  #strangers(): string[] {
+    const { description } = this.#gpu.adapter;
+    return (this.#peers?.records ?? []).flatMap(({ implementation, device }) =>
+      device === null || description.includes(device) ? [] : [
+        `${implementation} computes on ${device}, this run on ${description || "no named device"}`,
+      ]
+    );
   }
 }

@@ -4,13 +4,11 @@
  *
  * @module
  */
-import { MemoryError } from "../kernels/gpu/buffers.ts";
 import { caseRecord, failedRecord, withSamples } from "./case_record.ts";
 import { digestOutputs, failureOf, withDeterminism } from "./check.ts";
-import { errorLine } from "./errors.ts";
-import { createInputs, rethrowFatal, type Session, startCase } from "./latency.ts";
+import { inconclusiveReason } from "./clock.ts";
+import { createInputs, outcomeOf, rethrowFatal, type Session, startCase } from "./latency.ts";
 import type { PlannedCase } from "./plan.ts";
-import type { Sample } from "./result_schema.ts";
 
 /** A sample is a run of executions of about this length. */
 const SAMPLE_SECONDS = 0.5;
@@ -38,8 +36,7 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
     inputs = await createInputs(session, [entry]);
   } catch (error) {
     rethrowFatal(session, error);
-    const status = error instanceof MemoryError ? "skipped" : "failed";
-    return await session.record(caseRecord(entry, { status, reason: errorLine(error) }));
+    return await session.record(caseRecord(entry, outcomeOf(error)));
   }
   const running = await startCase(session, entry, { inputs, extent: "sampled" })
     .catch((error) => {
@@ -47,21 +44,34 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
       throw error;
     });
   if (!running) return inputs.destroy();
-  const { prepared, outcome, measuredPeakBytes } = running;
+  const { prepared, outcome, measuredPeakBytes, samples } = running;
   try {
-    const samples: Sample[] = [];
-    let before = await session.calibration.canary.probe();
-    for (let round = 0; round < Math.min(SAMPLES, affordable); round++) {
+    const { clock } = session;
+    let before = await clock.settle({ signal });
+    let clean = 0;
+    // Samples with the clock down are taken again, at most as many more.
+    for (let round = 0; round < Math.min(2 * SAMPLES, affordable) && clean < SAMPLES; round++) {
       session.step(`${entry.id}: sample ${round + 1}`);
-      const started = performance.now();
-      for (let i = 0; i < executions; i++) {
-        await prepared.execute({ flopsPerSecond: budget.flopsPerSecond(entry), signal });
-      }
-      const seconds = (performance.now() - started) / 1e3 / executions;
-      const after = await session.calibration.canary.probe();
-      const canary = (before + after) / 2;
+      if (clock.isOff(before)) before = await clock.settle({ signal });
+      const { result: seconds, canary, after } = await clock.around(before, async () => {
+        const started = performance.now();
+        for (let i = 0; i < executions; i++) {
+          await prepared.execute({ flopsPerSecond: budget.flopsPerSecond(entry), signal });
+        }
+        return (performance.now() - started) / 1e3 / executions;
+      });
       before = after;
-      samples.push({ seconds, wallSeconds: seconds, round, place: 0, canary, executions });
+      const flagged = clock.isOff(canary);
+      if (!flagged) clean++;
+      samples.push({
+        seconds,
+        wallSeconds: seconds,
+        round,
+        place: 0,
+        canary,
+        executions,
+        ...(flagged && { flag: "clock" as const }),
+      });
     }
     const last = await digestOutputs(session.gpu, prepared);
     const check = withDeterminism(outcome.check, { first: outcome.digest, last });
@@ -69,8 +79,9 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
     if (failure !== undefined) {
       return await session.record(failedRecord(entry, { reason: failure, check }));
     }
+    const reason = inconclusiveReason(samples);
     const record = {
-      ...caseRecord(entry, { status: "ok" as const }),
+      ...caseRecord(entry, { status: reason === undefined ? "ok" : "inconclusive", reason }),
       predictedSeconds: one,
       measuredPeakBytes,
       check,
@@ -79,7 +90,8 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
     };
     await session.record(withSamples(record, { samples, seed: session.seed }));
   } finally {
-    prepared.destroy();
+    session.live.delete(running);
+    await prepared.destroy();
     inputs.destroy();
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Gpu } from "../kernels/gpu/device.ts";
-import type { Direction, Problem } from "../kernels/implementation.ts";
+import type { Direction, Implementation, Problem } from "../kernels/implementation.ts";
 import { DeviceLostError } from "../kernels/gpu/timing.ts";
 import { errorLine, EXIT } from "./errors.ts";
 import { type Golden, readGolden } from "./golden.ts";
@@ -43,7 +43,7 @@ export interface VerifyOptions {
   /** Seed of random shapes and inputs, at most 2^31. Default {@linkcode DEFAULT_VERIFY_SEED}. */
   seed?: number;
   /** Default: all implementations. */
-  registry?: readonly Registration[];
+  registry?: readonly Registration<Implementation>[];
   /** Called with each check as it finishes. */
   onCheck?: (check: VerifyCheck) => void;
   /** Stops between two checks. */

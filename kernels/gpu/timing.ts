@@ -35,6 +35,8 @@ export interface RunOptions {
   maxSubmissionSeconds?: number;
   /** Stops between submissions. */
   signal?: AbortSignal;
+  /** Called between submissions, with the device idle; its GPU time is not counted. */
+  between?: () => Promise<void>;
 }
 
 /** The device was lost while work was under way. */
@@ -82,8 +84,9 @@ export class Timer {
     const timed = this.#queries !== undefined && passCount <= MAX_PASSES;
     const started = performance.now();
     let query = 0;
-    for (const passes of submissions) {
+    for (const [i, passes] of submissions.entries()) {
       options.signal?.throwIfAborted();
+      if (i > 0) await options.between?.();
       const encoder = device.createCommandEncoder();
       for (const { dispatches } of passes) {
         const pass = encoder.beginComputePass(

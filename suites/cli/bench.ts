@@ -6,9 +6,10 @@
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { writeReport } from "../../reports/report_command.ts";
 import { renderTerminal } from "../../reports/terminal.ts";
-import { EXIT, UsageError } from "../errors.ts";
+import { errorLine, EXIT, UsageError } from "../errors.ts";
 import { DIRECTIONS, PROFILE_NAMES, type SuiteName, SUITES } from "../profile.ts";
 import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
+import { PEER_NAMES, requirePeer } from "../peers/peers.ts";
 import { ensureDriver } from "../install_driver.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { parseShard } from "../shard.ts";
@@ -73,6 +74,8 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       budgetSeconds: given.budget,
       out: given.out,
       resume: given.resume === true,
+      ...(given.peer && { peers: given.peer }),
+      ...(given.keepWarm && { keepWarm: true }),
       ...(given.shard && { shard: given.shard }),
       ...(given.depth && { depths: given.depth }),
       ...(given.margin && { margins: given.margin }),
@@ -105,6 +108,12 @@ function benchCommand() {
     .option("--scorer <list>", "Lighthouse scorers", parseNames)
     .option("--implementation <list>", "implementations to time", parseNames)
     .option("--direction <list>", DIRECTIONS.join(", "), parseDirections)
+    .option(
+      "--peer <name>",
+      `measure this one beside ours: ${PEER_NAMES.join(", ")}, python:FILE; may be repeated`,
+      collectPeers,
+    )
+    .option("--keep-warm", "keep the device's clock up meanwhile, without changing a setting")
     .addOption(
       new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
         .choices(["auto", "f16", "f32"] as const),
@@ -167,6 +176,10 @@ function explainExit(code: number, result: Awaited<ReturnType<typeof runSuite>>)
     const more = failed.length > 1 ? ` (and ${failed.length - 1} more)` : "";
     return `failed: ${failed[0].id}: ${failed[0].reason}${more}`;
   }
+  const unclear = result.cases.find((record) => record.status === "inconclusive");
+  if (code === EXIT.inconclusive && unclear && result.finishedAt !== null) {
+    return `inconclusive: ${unclear.id}: ${unclear.reason}; --keep-warm may help`;
+  }
   if (code === EXIT.inconclusive) {
     return "the run was stopped; continue it with the same options and --resume";
   }
@@ -186,6 +199,15 @@ function stderrStream() {
       Deno.stderr.writeSync(encoder.encode(text));
     },
   };
+}
+
+/** Peers, each in an option of its own. */
+function collectPeers(text: string, before: string[] | undefined): string[] {
+  try {
+    return [...before ?? [], requirePeer(text)];
+  } catch (error) {
+    throw new InvalidArgumentError(`${errorLine(error)}.`);
+  }
 }
 
 function parseSeed(text: string): number {

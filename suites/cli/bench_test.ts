@@ -9,7 +9,7 @@ import { describeCase, formatLeft, ProgressDisplay } from "./progress.ts";
 Deno.test("parseBench reads every option", () => {
   const line = "latency throughput --profile paper --stack dawn --context 8192,16K --heads 8 " +
     "--head-dim 64,128 --levels 3,4 --pooling 4 --k 1536,n/64 --dilation 2,4 --scorer norm --dtype f32 " +
-    "--direction forward --seed 7 --samples 6 --budget 1.5 --out there --resume --no-install --quiet";
+    "--peer torch-fa2 --peer python:mine.py --keep-warm --direction forward --seed 7 --samples 6 --budget 1.5 --out there --resume --no-install --quiet";
   const args = line.split(" ");
   assert.deepEqual(parseBench(args), {
     quiet: true,
@@ -34,6 +34,8 @@ Deno.test("parseBench reads every option", () => {
       budgetSeconds: 1.5,
       out: "there",
       resume: true,
+      peers: ["torch-fa2", "python:mine.py"],
+      keepWarm: true,
       command: ["deno", "task", "bench", ...args],
     },
   });
@@ -50,6 +52,8 @@ Deno.test("parseBench: each bad input is one line that names it", () => {
     ["--seed 4294967295", /whole number from 0 to 4294967292/],
     ["--budget -1", /"-1" is not a positive number of seconds/],
     ["--direction sideways", /"sideways" is not one of forward, backward/],
+    ["--peer torch-fa9", /peer torch-fa9 is not one of torch-cudnn, .*, python:FILE/],
+    ["--peer python:", /peer python: is not one of/],
     ["--stack cuda", /Allowed choices are deno, dawn/],
     ["--profile huge", /Allowed choices are smoke, standard, paper/],
   ];

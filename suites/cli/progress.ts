@@ -65,6 +65,11 @@ export function describeCase({ case: record, done, total }: ProgressEvent): stri
   const count = `${String(done).padStart(String(total).length)}/${total}`;
   const time = record.statistic ? ` ${formatSeconds(record.statistic.median)}` : "";
   const reason = record.reason ? `: ${record.reason}` : "";
-  const mark = { ok: "ok     ", skipped: "skipped", failed: "FAILED " }[record.status];
+  const mark = {
+    ok: "ok     ",
+    skipped: "skipped",
+    failed: "FAILED ",
+    inconclusive: "unclear",
+  }[record.status];
   return `${count} ${mark} ${record.id}${time}${reason}`;
 }

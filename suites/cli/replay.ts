@@ -11,7 +11,7 @@ import { renderGateText } from "../../reports/gate/render_gate.ts";
 import { readResult } from "../../reports/read_result.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { ensureDriver } from "../install_driver.ts";
-import { compareEnvironments, replayArguments } from "../replay.ts";
+import { compareEnvironments, replayArguments, withoutPeers } from "../replay.ts";
 import type { Result } from "../result_schema.ts";
 import { runSuite } from "../runner.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
@@ -32,7 +32,11 @@ export async function replay(args: readonly string[]): Promise<number> {
   if (!parseCommand(command, args)) return EXIT.fine;
   const [path] = command.processedArgs;
   const { out, force, install } = command.opts();
-  const before = await readResult(path);
+  const found = await readResult(path);
+  const before = withoutPeers(found);
+  if (before.cases.length < found.cases.length) {
+    console.error("replay: the cases of peers are left out");
+  }
   if (before.cases.length === 0) {
     throw new UsageError(`replay ${plainText(path)}: it has no cases to compare with`);
   }

@@ -12,7 +12,7 @@ import {
 } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcgSum4 } from "../../kernels/gpu/random.ts";
-import type { Problem } from "../../kernels/implementation.ts";
+import type { Implementation, Problem } from "../../kernels/implementation.ts";
 import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
 import { createSelection, planSelection } from "../../kernels/lighthouse/select.ts";
@@ -118,7 +118,7 @@ export async function checkGoldenSelection(
 export async function checkGoldenLayer(
   gpu: Gpu,
   golden: Golden,
-  options: { entry: ForwardCase; registry: readonly Registration[] },
+  options: { entry: ForwardCase; registry: readonly Registration<Implementation>[] },
 ): Promise<VerifyCheck[]> {
   const { entry, registry } = options;
   const name = `golden layer ${describe(entry)} d=${entry.D}`;

@@ -1,0 +1,53 @@
+/**
+ * What a peer costs: the same FLOP and bytes as ours for the same layer, in one stage, since its
+ * inside is its own.
+ *
+ * @module
+ */
+import { dense } from "../../kernels/dense_attention/dense_layer.ts";
+import type { LighthouseOptions, Problem } from "../../kernels/implementation.ts";
+import {
+  lighthouseDilated,
+  lighthouseGla,
+  lighthouseNorm,
+} from "../../kernels/lighthouse/lighthouse_attention.ts";
+import type { Layer, Measurable } from "../measurable.ts";
+
+/** Names of peers in results start with this. */
+export const PEER_PREFIX = "peer:";
+
+const LIGHTHOUSE = { norm: lighthouseNorm, dilated: lighthouseDilated, gla: lighthouseGla };
+
+/** A peer as an implementation. */
+export function peerImplementation(
+  options: {
+    /** Without the prefix. */
+    name: string;
+    title: string;
+    computes: "dense" | "lighthouse";
+    scorer: LighthouseOptions["scorer"];
+    /** Why it cannot run at all: the reason of all its cases. */
+    unavailable?: string;
+    prepare?: (problem: Problem, seed: number, signal?: AbortSignal) => Promise<Layer>;
+  },
+): Measurable {
+  const { name, title, computes, scorer, unavailable, prepare } = options;
+  const ours = computes === "dense" ? dense : LIGHTHOUSE[scorer];
+  return {
+    name: `${PEER_PREFIX}${name}`,
+    title,
+    plan: (gpu, problem) => {
+      const plan = ours.plan(gpu, problem);
+      if (unavailable !== undefined) throw new RangeError(unavailable);
+      const stage = { name: problem.direction ?? "forward", flops: plan.flops, bytes: plan.bytes };
+      return { ...plan, stages: [stage] };
+    },
+    prepare: async (_gpu, problem, { seed, signal }) => {
+      if (!prepare) throw new TypeError(`prepare ${name}: ${unavailable}`);
+      if (seed === undefined) {
+        throw new TypeError(`prepare ${name}: the seed of the inputs is missing`);
+      }
+      return await prepare(problem, seed, signal);
+    },
+  };
+}

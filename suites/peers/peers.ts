@@ -1,0 +1,175 @@
+/**
+ * Peers: other people's implementations, measured beside ours in the same run. A peer that cannot be
+ * had is an entry too: each of its cases is skipped, with the reason.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { Direction } from "../../kernels/implementation.ts";
+import { errorLine, UsageError } from "../errors.ts";
+import type { Registration } from "../implementations.ts";
+import { UnavailableError } from "../measurable.ts";
+import type { PeerRecord } from "../result_schema.ts";
+import { PEER_PREFIX, peerImplementation } from "./peer_plan.ts";
+import { PythonPeer } from "./python_peer.ts";
+
+/** Peers that need no file of the user's. */
+export const PEER_NAMES = ["torch-cudnn", "torch-fa2", "ort-web"] as const;
+
+/** What `python:FILE` starts with. */
+export const PYTHON_PREFIX = "python:";
+
+/** Peers of a run. */
+export interface OpenPeers {
+  readonly registrations: readonly Registration[];
+  /** For the result. */
+  readonly records: readonly PeerRecord[];
+  readonly close: () => Promise<void>;
+}
+
+/** Options of {@linkcode openPeers}. */
+export interface OpenPeersOptions {
+  readonly gpu: Gpu;
+  readonly signal?: AbortSignal;
+  /** Default `python3`. */
+  readonly python?: string;
+}
+
+/**
+ * Whether a name is one that `--peer` takes.
+ *
+ * @throws {UsageError} one line.
+ *
+ * @example
+ * ```ts
+ * import { requirePeer } from "./peers.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(requirePeer("torch-fa2"), "torch-fa2");
+ * assert.throws(() => requirePeer("torch-fa9"), /torch-fa9/);
+ * ```
+ */
+export function requirePeer(asked: string): string {
+  const known = (PEER_NAMES as readonly string[]).includes(asked);
+  const python = asked.startsWith(PYTHON_PREFIX) && asked.length > PYTHON_PREFIX.length;
+  if (known || python) return asked;
+  throw new UsageError(`peer ${asked} is not one of ${PEER_NAMES.join(", ")}, python:FILE`);
+}
+
+/**
+ * Starts the peers of a run, all at once.
+ *
+ * @throws {UsageError} when two of them go by the same name.
+ */
+export async function openPeers(
+  asked: readonly string[],
+  options: OpenPeersOptions,
+): Promise<OpenPeers> {
+  const wanted = [...new Set(asked.map(requirePeer))];
+  const opened = await Promise.all(wanted.map((one) => openPeer(one, options)));
+  const close = async () => {
+    await Promise.all(opened.map((one) => one.close()));
+  };
+  const names = opened.map(({ record }) => record.implementation);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    await close();
+    throw new UsageError(`two peers go by the name ${twice}: ${wanted.join(", ")}`);
+  }
+  return {
+    registrations: opened.map(({ registration }) => registration),
+    records: opened.map(({ record }) => record),
+    close,
+  };
+}
+
+interface OpenPeer {
+  readonly registration: Registration;
+  readonly record: PeerRecord;
+  readonly close: () => Promise<void>;
+}
+
+async function openPeer(asked: string, options: OpenPeersOptions): Promise<OpenPeer> {
+  if (asked === "ort-web") return await openOrtWeb(asked, options);
+  return await openPython(asked, options);
+}
+
+async function openPython(asked: string, options: OpenPeersOptions): Promise<OpenPeer> {
+  const here = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+  const file = asked.startsWith(PYTHON_PREFIX) ? asked.slice(PYTHON_PREFIX.length) : undefined;
+  const module = file === undefined ? [here("torch_sdpa.py"), asked] : [file];
+  const peer = new PythonPeer({
+    args: [here("peer_helper.py"), ...module],
+    program: options.python,
+  });
+  try {
+    const hello = await peer.hello(options.signal);
+    const { computes, scorer, versions, device } = hello;
+    const registration = peer.register(hello);
+    const record: PeerRecord = {
+      asked,
+      implementation: registration.implementation.name,
+      computes,
+      ...(computes === "lighthouse" && { scorer }),
+      versions,
+      device: device === "host" ? null : device,
+      timing: device === "host" ? "host clock" : "CUDA events",
+    };
+    return { registration, record, close: () => peer.close() };
+  } catch (error) {
+    await peer.close();
+    options.signal?.throwIfAborted();
+    if (!(error instanceof UnavailableError)) throw error;
+    const stem = file?.replace(/^.*[\\/]/, "").replace(/\.py$/, "").replace(/[^\w.+-]/g, "-");
+    return unavailable(asked, { name: stem || asked, reason: errorLine(error) });
+  }
+}
+
+async function openOrtWeb(asked: string, { gpu }: OpenPeersOptions): Promise<OpenPeer> {
+  try {
+    // Thirty megabytes of WebAssembly: loaded for this alone.
+    const { openOrtPeer } = await import("./ort_web.ts");
+    const { registration, versions, close } = await openOrtPeer(gpu);
+    const record: PeerRecord = {
+      asked,
+      implementation: registration.implementation.name,
+      computes: "dense",
+      versions,
+      device: gpu.adapter.description || null,
+      timing: gpu.capabilities.timestamps ? "GPU timestamps" : "host clock",
+    };
+    return { registration, record, close };
+  } catch (error) {
+    if (!(error instanceof UnavailableError)) throw error;
+    return unavailable(asked, { name: asked, reason: errorLine(error) });
+  }
+}
+
+function unavailable(asked: string, options: { name: string; reason: string }): OpenPeer {
+  const { name, reason } = options;
+  const directions: readonly Direction[] = ["forward", "backward", "forward-backward"];
+  return {
+    registration: {
+      implementation: peerImplementation({
+        name,
+        title: name,
+        computes: "dense",
+        scorer: "norm",
+        unavailable: reason,
+      }),
+      kind: "dense",
+      directions,
+      peer: true,
+    },
+    record: {
+      asked,
+      implementation: `${PEER_PREFIX}${name}`,
+      computes: "dense",
+      versions: {},
+      device: null,
+      timing: "none",
+      unavailable: reason,
+    },
+    close: () => Promise.resolve(),
+  };
+}
