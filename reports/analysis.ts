@@ -209,6 +209,8 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
     if (numerator === undefined || denominator === undefined || !(ratio > 0)) continue;
     if (!isMeasured(numerator) || !isMeasured(denominator)) continue;
     if (numerator.implementation !== "dense" || denominator.lighthouse === undefined) continue;
+    // Somebody else's layer over our dense attention is no speed-up of either.
+    if (denominator.implementation.startsWith("peer:")) continue;
     if (numerator.direction !== denominator.direction) continue;
     const [a, b] = [numerator.shape, denominator.shape];
     if (a.context !== b.context || a.heads !== b.heads || a.headDim !== b.headDim) continue;

@@ -690,8 +690,9 @@ function whyNotReached(result: Result, direction: Direction): string {
   );
   const missing = there.find((record) => !isMeasured(record));
   if (missing !== undefined) {
-    const state = missing.status === "skipped" ? "skipped" : "failed";
-    return `${missing.implementation} at 512K ${state === "skipped" ? "was skipped" : "failed"}: ${
+    const state = { skipped: "was skipped", inconclusive: "is inconclusive", failed: "failed" };
+    const status = missing.status === "ok" ? "failed" : missing.status;
+    return `${missing.implementation} at 512K ${state[status]}: ${
       plainText(missing.reason ?? "no reason recorded").replace(/\.$/, "")
     }.`;
   }

@@ -7,7 +7,7 @@ Deno.test("renderMarkdown leads with the verdict and keeps every table whole", (
   assert.match(text, /^# The 21× holds here: /);
   assert.match(text, /\n> Other hardware and software than the paper: /);
   const tables = text.split("\n\n").filter((block) => block.startsWith("|"));
-  assert.equal(tables.length, 4);
+  assert.equal(tables.length, 5);
   for (const table of tables) {
     const widths = new Set(
       table.split("\n").map((row) => row.replace(/\\\|/g, "").split("|").length),

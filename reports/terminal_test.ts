@@ -16,6 +16,7 @@ Deno.test("renderTerminal prints claims, latency, ceilings and what is missing",
     /Slopes in log-log, by least squares: dense N\^\d\.\d\d, lighthouse-norm N\^\d\.\d\d/,
     /│ dense +│ +512K │ 24\.0 TFLOP\/s │ +38\.9 % │/,
     /skipped │ predicted 21\.4 s for one execution/,
+    /│ +64K │ onnxruntime-web +│ forward +│ .* │ dense │ 1\.60× \(not interleaved\) │/,
     /failed +│ output differs from the reference/,
   ];
   for (const pattern of wanted) assert.match(text, pattern);

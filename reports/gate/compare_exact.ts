@@ -56,17 +56,24 @@ export function compareExact(
     if (values[0] !== values[1]) report(part, field, values, note);
   };
 
-  const improved = baseline.status !== "ok" && candidate.status === "ok";
+  const ran = ({ status }: CaseRecord) => status === "ok" || status === "inconclusive";
+  const improved = !ran(baseline) && ran(candidate);
   const statuses: [string, string] = [describeStatus(baseline), describeStatus(candidate)];
   fields++;
   if (baseline.status !== candidate.status) {
-    report("status", "status", statuses, improved ? "it is measured now" : undefined);
+    const unclear = ran(baseline) && ran(candidate);
+    const reason = improved
+      ? "it is measured now"
+      : unclear
+      ? "the clock was down, which says nothing of the code"
+      : undefined;
+    report("status", "status", statuses, reason);
   }
   equal("cost", "S", [baseline.gathered, candidate.gathered]);
   equal("cost", "flops", [baseline.flops, candidate.flops]);
   equal("cost", "bytes", [baseline.bytes, candidate.bytes]);
   // A case that failed or was skipped before a check has neither digests nor errors to compare.
-  if (baseline.status !== "ok" || candidate.status !== "ok") return { fields, differences };
+  if (!ran(baseline) || !ran(candidate)) return { fields, differences };
 
   if (options.sameInputs) {
     const names = new Set([

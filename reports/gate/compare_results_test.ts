@@ -37,6 +37,19 @@ function caseOf(report: GateReport, part: string): GateCase {
 
 const DENSE = "latency/dense/forward/N8192";
 
+Deno.test("compareResults: a clock that was down is inconclusive and no difference of the code", () => {
+  const report = compare((result) => {
+    const record = result.cases.find(({ id }) => id.startsWith(DENSE))!;
+    record.status = "inconclusive";
+    record.samples.forEach((sample) => sample.flag = "clock");
+    delete record.statistic;
+  });
+  const found = caseOf(report, DENSE);
+  assert.equal(found.verdict, "inconclusive");
+  assert.deepEqual(found.differences.map(({ severity }) => severity), ["note"]);
+  assert.equal(report.outcome, "inconclusive");
+});
+
 Deno.test("compareResults: the same times pass, with thresholds shown", () => {
   const report = compare(() => {});
   assert.deepEqual([report.outcome, report.exitCode], ["passed", 0]);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { Result, Statistic } from "../../suites/result_schema.ts";
+import type { KeepWarmRecord, Result, Statistic } from "../../suites/result_schema.ts";
 import { deviceName } from "../claims.ts";
 import {
   ABSENT,
@@ -18,7 +18,7 @@ import {
   formatSeconds,
 } from "../format.ts";
 import { Table } from "./figure.tsx";
-import type { Section } from "./section.tsx";
+import { capital, type Section } from "./section.tsx";
 
 /** The section. */
 export function environmentSection(result: Result, prefix: string): Section {
@@ -108,6 +108,12 @@ export function environmentSection(result: Result, prefix: string): Section {
             />
           </>
         )}
+        {result.keepWarm !== undefined && (
+          <>
+            <h3>Keeping the clock up</h3>
+            <p>{keepWarmText(result.keepWarm)}</p>
+          </>
+        )}
         {[...result.notes, ...(calibration?.notes ?? [])].length > 0 && (
           <>
             <h3>Notes of the run</h3>
@@ -134,6 +140,18 @@ export function environmentSection(result: Result, prefix: string): Section {
       </>
     ),
   };
+}
+
+/** What was done to keep the clock up, and what was read of it. */
+function keepWarmText({ means, clockMHz }: KeepWarmRecord): string {
+  const done = `${means.join("; ")}.`;
+  if (!clockMHz) return capital(done);
+  const { lowest, median, highest, count, limit } = clockMHz;
+  return `${capital(done)} ${formatCount(count)} readings of the clock: median ` +
+    `${formatCount(median)} MHz, from ${formatCount(lowest)} to ${formatCount(highest)} MHz` +
+    `${
+      limit === null ? "" : ` of at most ${formatCount(limit)} MHz`
+    }; idle moments are among them.`;
 }
 
 function Pairs({ pairs }: { pairs: [string, string][] }): JSX.Element {

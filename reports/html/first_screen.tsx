@@ -38,6 +38,7 @@ export function Masthead({ result, level }: { result: Result; level: 1 | 2 }): J
     `${formatPlural(measured, "case")} measured`,
     ...(count("skipped") > 0 ? [`${count("skipped")} skipped`] : []),
     ...(count("failed") > 0 ? [`${count("failed")} failed`] : []),
+    ...(count("inconclusive") > 0 ? [`${count("inconclusive")} inconclusive`] : []),
   ];
   return (
     <>

@@ -31,7 +31,9 @@ export function missingSection(result: Result, prefix: string): Section | null {
           ]}
           rows={missing.map((record) => [
             record.id,
-            record.status === "skipped" ? "skipped" : <strong>failed</strong>,
+            record.status === "skipped" || record.status === "inconclusive"
+              ? record.status
+              : <strong>failed</strong>,
             record.reason ?? "no reason recorded",
             record.predictedSeconds === undefined ? ABSENT : formatSeconds(record.predictedSeconds),
             formatBytes(record.peakBytes),

@@ -1,10 +1,11 @@
 /**
- * Other implementations on the same device.
+ * Other people's implementations on the same device, timed in the same rounds.
  *
  * @module
  */
-import type { CaseRecord, RatioRecord, Result } from "../../suites/result_schema.ts";
-import { isMeasured } from "../analysis.ts";
+import type { JSX } from "preact";
+import type { CaseRecord, Result } from "../../suites/result_schema.ts";
+import { DIRECTION_NAMES, DIRECTION_ORDER, isMeasured } from "../analysis.ts";
 import {
   ABSENT,
   formatContext,
@@ -13,73 +14,169 @@ import {
   formatRatio,
   formatSeconds,
 } from "../format.ts";
-import { Table } from "./figure.tsx";
-import type { Section } from "./section.tsx";
+import { peerLabel, type PeerRow, peerRows } from "../peer_data.ts";
+import { plotData } from "./chart_data.ts";
+import { Figure, Table } from "./figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
+import { plotStyles } from "./palette.ts";
+import { capital, contextAxis, describe, formatTick, type Section } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
 export function peerSection(result: Result, prefix: string): Section | null {
-  const peers = result.cases.filter(({ implementation }) => implementation.startsWith("peer:"));
-  if (peers.length === 0) return null;
-  const measured = result.cases.filter(isMeasured);
-  const rows = peers.map((record) => {
-    const dense = measured.find((other) =>
-      other.implementation === "dense" && other.suite === record.suite &&
-      other.direction === record.direction && other.shape.context === record.shape.context &&
-      other.shape.heads === record.shape.heads && other.shape.headDim === record.shape.headDim
-    );
-    const interleaved = dense === undefined ? undefined : interleavedRatio(result, record, dense);
-    const shown = isMeasured(record);
-    const against = !shown || dense === undefined
-      ? ABSENT
-      : interleaved !== undefined
-      ? `${formatRatio(interleaved.ratio)} (${
-        formatInterval([interleaved.low, interleaved.high], formatRatio)
-      })`
-      : `${
-        formatRatio(record.statistic.median / dense.statistic.median)
-      } (medians, not interleaved)`;
-    return [
-      record.implementation.slice("peer:".length),
-      formatContext(record.shape.context),
-      `${record.direction}, H = ${record.shape.heads}, d = ${record.shape.headDim}, ${record.shape.dtype}`,
-      shown ? formatSeconds(record.statistic.median) : record.status,
-      shown && record.flops > 0 ? formatFlopRate(record.flops / record.statistic.median) : ABSENT,
-      against,
-    ];
-  });
+  const rows = peerRows(result);
+  const absent = (result.peers ?? []).filter(({ unavailable }) => unavailable !== undefined);
+  if (rows.length === 0 && absent.length === 0) return null;
   return {
     id: `${prefix}peers`,
     nav: "Peers",
     content: (
       <>
         <h2>Other implementations on the same device</h2>
-        <Table
-          caption="Peers"
-          columns={[
-            { title: "Peer" },
-            { title: "Context", numeric: true },
-            { title: "Shape" },
-            { title: "Median", numeric: true },
-            { title: "Achieved", numeric: true },
-            { title: "Time ÷ our dense time", numeric: true },
-          ]}
-          rows={rows}
-        />
+        {DIRECTION_ORDER.map((direction) => (
+          <PeerFigure
+            id={`${prefix}peers-figure-${direction}`}
+            direction={direction}
+            rows={rows.filter(({ record }) => record.direction === direction)}
+            result={result}
+          />
+        ))}
+        {rows.length > 0 && (
+          <Table
+            caption="Peers"
+            columns={[
+              { title: "Peer" },
+              { title: "Context", numeric: true },
+              { title: "Layer" },
+              { title: "Its median", numeric: true },
+              { title: "It achieves", numeric: true },
+              { title: "Ours" },
+              { title: "Our median", numeric: true },
+              { title: "Its time ÷ ours", numeric: true },
+            ]}
+            rows={rows.map((row) => {
+              const { record, ours } = row;
+              const shown = isMeasured(record);
+              return [
+                peerLabel(result, row.peer),
+                formatContext(record.shape.context),
+                layerText(record),
+                shown ? formatSeconds(record.statistic.median) : record.status,
+                shown && record.flops > 0
+                  ? formatFlopRate(record.flops / record.statistic.median)
+                  : ABSENT,
+                ours?.implementation ?? ABSENT,
+                ours && isMeasured(ours) ? formatSeconds(ours.statistic.median) : ABSENT,
+                ratioText(row),
+              ];
+            })}
+          />
+        )}
+        {absent.length > 0 && (
+          <Table
+            caption="Peers that could not run"
+            columns={[{ title: "Peer" }, { title: "Reason" }]}
+            rows={absent.map(({ asked, unavailable }) => [asked, unavailable])}
+          />
+        )}
+        <p>
+          Same inputs, bit for bit, and the same checks, with four times our tolerance. Times of a
+          peer in CUDA are between CUDA events and hold what its host code adds between kernels.
+        </p>
       </>
     ),
   };
 }
 
-/** Peer time over dense time from interleaved rounds, whichever of the two was the numerator. */
-function interleavedRatio(
-  result: Result,
-  peer: CaseRecord,
-  dense: CaseRecord,
-): Pick<RatioRecord, "ratio" | "low" | "high"> | undefined {
-  for (const { numerator, denominator, ratio, low, high } of result.ratios) {
-    if (numerator === peer.id && denominator === dense.id) return { ratio, low, high };
-    if (numerator === dense.id && denominator === peer.id) {
-      return { ratio: 1 / ratio, low: 1 / high, high: 1 / low };
-    }
+/** A peer's time over ours in words. */
+export function ratioText({ ratio }: PeerRow): string {
+  if (ratio === null) return ABSENT;
+  return ratio.interval === null
+    ? `${formatRatio(ratio.ratio)} (medians, not interleaved)`
+    : `${formatRatio(ratio.ratio)} (${formatInterval([...ratio.interval], formatRatio)})`;
+}
+
+function layerText({ direction, shape, lighthouse }: CaseRecord): string {
+  const parts = [direction, `H = ${shape.heads}`, `d = ${shape.headDim}`, shape.dtype];
+  if (lighthouse) {
+    parts.push(`L = ${lighthouse.levels}`, `p = ${lighthouse.pooling}`, `k = ${lighthouse.k}`);
   }
+  return parts.join(", ");
+}
+
+function PeerFigure(
+  { id, direction, rows, result }: {
+    id: string;
+    direction: CaseRecord["direction"];
+    rows: readonly PeerRow[];
+    result: Result;
+  },
+): JSX.Element | null {
+  const timed = rows.filter(({ ratio }) => ratio !== null);
+  const peers = [...new Set(timed.map(({ peer }) => peer))];
+  const contexts = timed.map(({ record }) => record.shape.context);
+  if (new Set(contexts).size < 2) return null;
+  const styles = plotStyles(peers);
+  const plot: PlotSeries[] = peers.map((peer, i) => {
+    const own = new Map<number, PeerRow>();
+    for (const row of timed) {
+      const { context } = row.record.shape;
+      if (row.peer === peer && !own.has(context)) own.set(context, row);
+    }
+    return {
+      ...styles[i],
+      label: peer,
+      points: [...own].sort(([a], [b]) => a - b).map(([x, { ratio }]) => {
+        const [low, high] = ratio!.interval ?? [ratio!.ratio, ratio!.ratio];
+        return { x, y: ratio!.ratio, low, high };
+      }),
+    };
+  });
+  const x = contextAxis(contexts);
+  const all = plot.flatMap(({ points }) =>
+    points.flatMap(({ y, low = y, high = y }) => [low, high])
+  );
+  const title = `${capital(DIRECTION_NAMES[direction])}: their time over ours against context`;
+  return (
+    <Figure
+      id={id}
+      title={title}
+      description={describe(plot, formatRatio)}
+      draw={(size) => (
+        <LogPlot
+          size={size}
+          x={x}
+          y={{
+            label: "peer's time ÷ our time",
+            domain: logDomain([...all, 0.9, 1.1], 1.3),
+            format: formatTick(formatRatio),
+            base: 10,
+          }}
+          series={plot}
+          guides={[{
+            label: "as fast as ours",
+            points: [[x.domain[0], 1], [x.domain[1], 1]],
+            strong: true,
+            anchor: "end",
+          }]}
+          labelRoom={130}
+        />
+      )}
+      legend={plot}
+      note="Above the line ours is faster. Lighthouse peers are compared with our layer of the same scorer and geometry, others with our dense attention."
+      data={plotData(plot, { x: "context_tokens", y: "peer_seconds_over_ours" })}
+      table={{
+        caption: title,
+        columns: [
+          { title: "Context", numeric: true },
+          { title: "Peer" },
+          { title: "Its time ÷ ours", numeric: true },
+        ],
+        rows: timed.map((row) => [
+          formatContext(row.record.shape.context),
+          peerLabel(result, row.peer),
+          ratioText(row),
+        ]),
+      }}
+    />
+  );
 }

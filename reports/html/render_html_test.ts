@@ -270,6 +270,35 @@ Deno.test("a peer's interleaved ratio reads as peer time over dense time either 
   assert.match(renderHtml([result]), /4\.00× \(2\.00–5\.00×\)/);
 });
 
+Deno.test("peers: a figure against context, versions, and why one could not run", () => {
+  const result = sampleResult({ contexts: [8192, 16_384, 32_768], extras: true });
+  result.peers = [
+    {
+      asked: "ort-web",
+      implementation: "peer:onnxruntime-web",
+      computes: "dense",
+      versions: { "onnxruntime-web": "9.8.7" },
+      device: null,
+      timing: "GPU timestamps",
+    },
+    {
+      asked: "python:<x>.py",
+      implementation: "peer:x",
+      computes: "dense",
+      versions: {},
+      device: null,
+      timing: "none",
+      unavailable: "there is no <python3>",
+    },
+  ];
+  result.keepWarm = { means: ["nothing was done"] };
+  const html = renderHtml([result]);
+  assert.match(html, /onnxruntime-web \(onnxruntime-web 9\.8\.7\)/);
+  assert.match(html, /Forward: their time over ours against context/);
+  assert.match(html, /there is no &lt;python3>|there is no &lt;python3&gt;/);
+  assert.match(html, /Keeping the clock up[^]*Nothing was done\./);
+});
+
 Deno.test("renderHtml refuses an empty list", () => {
   assert.throws(() => renderHtml([]), /cannot render a report of 0 results/);
 });
