@@ -35,7 +35,7 @@ export interface RunOptions {
   maxSubmissionSeconds?: number;
   /** Stops between submissions. */
   signal?: AbortSignal;
-  /** Called between submissions, with the device idle; its GPU time is not counted. */
+  /** Called between submissions, with the device idle; no clock counts the time it takes. */
   between?: () => Promise<void>;
 }
 
@@ -84,9 +84,14 @@ export class Timer {
     const timed = this.#queries !== undefined && passCount <= MAX_PASSES;
     const started = performance.now();
     let query = 0;
+    let away = 0;
     for (const [i, passes] of submissions.entries()) {
       options.signal?.throwIfAborted();
-      if (i > 0) await options.between?.();
+      if (i > 0 && options.between) {
+        const left = performance.now();
+        await options.between();
+        away += performance.now() - left;
+      }
       const encoder = device.createCommandEncoder();
       for (const { dispatches } of passes) {
         const pass = encoder.beginComputePass(
@@ -108,7 +113,7 @@ export class Timer {
       if (submissions.length > 1) await this.#idle();
     }
     if (submissions.length === 1) await this.#idle();
-    const wallSeconds = (performance.now() - started) / 1e3;
+    const wallSeconds = (performance.now() - started - away) / 1e3;
     if (!timed || query === 0) return { gpuSeconds: null, wallSeconds, stages: null };
     const stamps = await this.#readStamps(query);
     let gpuSeconds = 0;

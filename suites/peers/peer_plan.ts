@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
 import { dense } from "../../kernels/dense_attention/dense_layer.ts";
 import type { LighthouseOptions, Problem } from "../../kernels/implementation.ts";
 import {
@@ -17,6 +18,16 @@ import type { Layer, Measurable } from "../measurable.ts";
 export const PEER_PREFIX = "peer:";
 
 const LIGHTHOUSE = { norm: lighthouseNorm, dilated: lighthouseDilated, gla: lighthouseGla };
+
+/**
+ * Bytes that a peer may hold, by which cases share a device's memory: its own inputs, which are not
+ * ours, and half as much again as our layer, since frameworks keep what backward passes need.
+ */
+function estimatePeak(ours: number, { shape, direction = "forward" }: Problem): number {
+  const inputs = direction === "forward" ? 3 : 4;
+  const { heads, context, headDim, dtype } = shape;
+  return Math.ceil(1.5 * ours) + inputs * heads * context * headDim * bytesPerElement(dtype);
+}
 
 /** A peer as an implementation. */
 export function peerImplementation(
@@ -40,7 +51,7 @@ export function peerImplementation(
       const plan = ours.plan(gpu, problem);
       if (unavailable !== undefined) throw new RangeError(unavailable);
       const stage = { name: problem.direction ?? "forward", flops: plan.flops, bytes: plan.bytes };
-      return { ...plan, stages: [stage] };
+      return { ...plan, stages: [stage], peakBytes: estimatePeak(plan.peakBytes, problem) };
     },
     prepare: async (_gpu, problem, { seed, signal }) => {
       if (!prepare) throw new TypeError(`prepare ${name}: ${unavailable}`);
