@@ -1,26 +1,33 @@
 import assert from "node:assert/strict";
 import { type ChartData, dotData, embedChartData, finite, plotData } from "./chart_data.ts";
+import { packJson } from "./page.tsx";
 import script from "./page_script.js" with { type: "text" };
 
-/** What the page's script puts into the file, run here on a page of one figure. */
+/** What the page's script puts into the file, run here on a page of two figures. */
 async function exported(format: "csv" | "json", data: ChartData): Promise<string> {
   const files: Blob[] = [];
   const link = { click: () => {} };
   const figure = {
     id: "figure-1",
-    querySelector: (selector: string) => ({
-      textContent: selector === "figcaption" ? "Title" : embedChartData(data),
-    }),
+    querySelector: () => ({ textContent: "Title" }),
   };
-  const button = { dataset: { export: format }, hidden: true, closest: () => figure, onclick() {} };
+  const packed = packJson([null, JSON.parse(embedChartData(data))]);
+  const button = {
+    dataset: { export: format },
+    hidden: true,
+    closest: () => figure,
+    onclick: async () => {},
+  };
   const document = {
     createElement: () => link,
-    querySelectorAll: (selector: string) => selector.includes("export") ? [button] : [],
+    getElementById: () => ({ textContent: packed }),
+    querySelectorAll: (selector: string) =>
+      selector === "figure" ? [{}, figure] : selector.includes("export") ? [button] : [],
   };
   const urls = { createObjectURL: (blob: Blob) => (files.push(blob), "blob:1") };
   new Function("document", "URL", "setTimeout", script)(document, urls, () => {});
   assert.equal(button.hidden, false);
-  button.onclick();
+  await button.onclick();
   assert.equal((link as { download?: string }).download, `figure-1.${format}`);
   return await files[0].text();
 }

@@ -52,7 +52,8 @@ export function Figure(props: FigureProps): JSX.Element {
   const { id, title, description, draw, legend, table, note } = props;
   const named = legend?.filter(({ faint }) => !faint) ?? [];
   const { width = 760, height = 430, compactHeight = 330 } = props;
-  const sizes: DrawingSize[] = [
+  // A drawing that is narrow anyway serves every screen.
+  const sizes: DrawingSize[] = width <= 400 ? [{ width, height, compact: false }] : [
     { width, height, compact: false },
     { width: 350, height: compactHeight, compact: true },
   ];
@@ -75,7 +76,7 @@ export function Figure(props: FigureProps): JSX.Element {
       )}
       {sizes.map((size) => (
         <svg
-          class={size.compact ? "drawing compact" : "drawing wide"}
+          class={size.compact ? "drawing compact" : sizes.length > 1 ? "drawing wide" : "drawing"}
           viewBox={`0 0 ${size.width} ${size.height}`}
           role="img"
           aria-labelledby={`${id}-title ${id}-text`}
@@ -144,7 +145,8 @@ export function Table({ caption, columns, rows }: DataTable): JSX.Element {
                       {cell}
                     </th>
                   )
-                  : <td class={number(columns[i]?.numeric)}>{cell}</td>
+                  // Most cells are numbers, so text is what is marked.
+                  : <td class={columns[i]?.numeric ? undefined : "t"}>{cell}</td>
               )}
             </tr>
           ))}

@@ -27,12 +27,19 @@
     },
   };
   const types = { csv: "text/csv", json: "application/json" };
+  // The text of a script that holds packed JSON.
+  const unpack = (id) => {
+    const text = document.getElementById(id).textContent;
+    const packed = new Blob([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))]);
+    return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).text();
+  };
+  const figures = [...document.querySelectorAll("figure")];
   for (const button of document.querySelectorAll("button[data-export]")) {
     button.hidden = false;
-    button.onclick = () => {
+    button.onclick = async () => {
       const format = button.dataset.export;
       const figure = button.closest("figure");
-      const data = JSON.parse(figure.querySelector("script.chart-data").textContent);
+      const data = JSON.parse(await unpack("chart-data"))[figures.indexOf(figure)];
       const title = figure.querySelector("figcaption").textContent;
       save(figure.id + "." + format, types[format], formats[format](title, data));
     };
@@ -40,11 +47,8 @@
   for (const button of document.querySelectorAll("button[data-result]")) {
     button.hidden = false;
     button.onclick = async () => {
-      const text = document.getElementById(button.dataset.result).textContent;
-      const packed = new Blob([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))]);
-      const unpacked = packed.stream().pipeThrough(new DecompressionStream("deflate"));
-      const parts = [await new Response(unpacked).arrayBuffer()];
-      save(button.dataset.result + ".json", types.json, parts);
+      const { result } = button.dataset;
+      save(result + ".json", types.json, [await unpack(result)]);
     };
   }
 })();

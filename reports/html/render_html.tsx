@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { deflateSync } from "node:zlib";
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result_schema.ts";
 import { deviceName, verdictLine } from "../claims.ts";
@@ -26,7 +25,7 @@ import { throughputSection } from "./throughput_section.tsx";
 import { correctnessSection } from "./correctness_section.tsx";
 import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
-import { renderPage, SiteBar, type SiteLink } from "./page.tsx";
+import { PACKED_TYPE, packJson, renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
 import { sampleSection } from "./sample_section.tsx";
 
@@ -36,8 +35,20 @@ export interface HtmlOptions {
   title?: string;
   /** Colours whatever the reader's system says; by default the system decides. */
   theme?: "light" | "dark";
-  /** Links to the other pages of a site that the report is part of. */
-  siteLinks?: readonly SiteLink[];
+  /** The site that the report is part of. */
+  site?: ReportSite;
+}
+
+/** Where a report stands in a site. */
+export interface ReportSite {
+  /** Links to the other pages. */
+  links: readonly SiteLink[];
+  /** The result file beside the page, which then need not be embedded. */
+  resultHref: string;
+  /** A section that fills a page of its own, and both pages. */
+  apart?: { id: string; nav: string; href: string; reportHref: string };
+  /** Whether this is the page of that section, and not the report without it. */
+  only?: boolean;
 }
 
 /** Sections in reading order; each says null where the result has nothing for it. */
@@ -70,7 +81,7 @@ const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
  */
 export function renderHtml(
   results: Result[],
-  { title, theme, siteLinks }: HtmlOptions = {},
+  { title, theme, site }: HtmlOptions = {},
 ): string {
   if (results.length === 0) {
     throw new RangeError("cannot render a report of 0 results, need 1 or more");
@@ -84,6 +95,8 @@ export function renderHtml(
       prefix,
       sections: SECTIONS.map((section) => section(result, prefix)).filter((section) =>
         section !== null
+      ).filter(({ id }) =>
+        site?.apart === undefined || (id === site.apart.id) === (site.only ?? false)
       ),
     };
   });
@@ -93,18 +106,21 @@ export function renderHtml(
   const body = (
     <>
       <a class="skip" href="#main">Skip to the report</a>
-      {siteLinks !== undefined && <SiteBar links={siteLinks} />}
+      {site !== undefined && <SiteBar links={site.links} />}
       <Navigation
-        branded={siteLinks === undefined}
-        entries={single
+        branded={site === undefined}
+        entries={site?.only
+          ? [[site.apart!.reportHref, "The whole report"], [`#${site.apart!.id}`, site.apart!.nav]]
+          : single
           ? [
-            ["claims", "Claims"],
-            ...runs[0].sections.map(({ id, nav }): [string, string] => [id, nav]),
+            ["#claims", "Claims"],
+            ...runs[0].sections.map(({ id, nav }): [string, string] => [`#${id}`, nav]),
+            ...(site?.apart ? [[site.apart.href, site.apart.nav] as [string, string]] : []),
           ]
           : [
-            ["comparison", "Comparison"],
+            ["#comparison", "Comparison"],
             ...runs.map(({ result }, i): [string, string] => [
-              `run-${i + 1}`,
+              `#run-${i + 1}`,
               `${runName(i)}: ${deviceName(result)}`,
             ]),
           ]}
@@ -123,6 +139,7 @@ export function renderHtml(
             sections={sections}
             index={i}
             single={single}
+            claims={!site?.only}
           />
         ))}
       </main>
@@ -131,21 +148,25 @@ export function renderHtml(
           Lighthouse Attention Bench measures the method of arXiv 2605.06554 with WebGPU kernels; it
           has nothing to do with the web auditing tool of a similar name. Every number on this page
           comes from the result {single ? "file" : "files"}{" "}
-          embedded in it, except those marked as the paper’s.
+          {site === undefined ? "embedded in it" : "beside it"}, except those marked as the paper’s.
         </p>
         <p>
-          {results.map((_, i) => (
-            <button type="button" hidden data-result={resultId(i)}>
-              Save {single ? "result.json" : `the result of run ${runName(i)}`}
-            </button>
-          ))}
+          {site !== undefined
+            ? <a href={site.resultHref} download>Save result.json</a>
+            : results.map((_, i) => (
+              <button type="button" hidden data-result={resultId(i)}>
+                Save {single ? "result.json" : `the result of run ${runName(i)}`}
+              </button>
+            ))}
         </p>
       </footer>
     </>
   );
-  const data = results.map((result, i) =>
-    `<script type="${EMBEDDED_TYPE}" id="${resultId(i)}">${embedResult(result)}</script>`
-  );
+  const data = site !== undefined
+    ? []
+    : results.map((result, i) =>
+      `<script type="${PACKED_TYPE}" id="${resultId(i)}">${packJson(result)}</script>`
+    );
   return renderPage({ title: `${heading} Lighthouse Attention Bench`, body, tail: data, theme });
 }
 
@@ -156,9 +177,9 @@ function Navigation(
     <nav aria-label="Sections">
       {branded && <span class="brand">Lighthouse Attention Bench</span>}
       <ul>
-        {entries.map(([id, label]) => (
+        {entries.map(([href, label]) => (
           <li>
-            <a href={`#${id}`}>{label}</a>
+            <a href={href}>{label}</a>
           </li>
         ))}
       </ul>
@@ -167,12 +188,14 @@ function Navigation(
 }
 
 function Run(
-  { result, prefix, sections, index, single }: {
+  { result, prefix, sections, index, single, claims }: {
     result: Result;
     prefix: string;
     sections: Section[];
     index: number;
     single: boolean;
+    /** Whether the claims stand before the sections. */
+    claims: boolean;
   },
 ): JSX.Element {
   return (
@@ -181,10 +204,12 @@ function Run(
         {single ? null : <p class="kicker">Run {runName(index)}</p>}
         <Masthead result={result} level={single ? 1 : 2} />
       </header>
-      <section id={`${prefix}claims`}>
-        <h2 class="visually-hidden">Claims</h2>
-        <ClaimsTable result={result} />
-      </section>
+      {claims && (
+        <section id={`${prefix}claims`}>
+          <h2 class="visually-hidden">Claims</h2>
+          <ClaimsTable result={result} />
+        </section>
+      )}
       {sections.map(({ id, content }) => <section id={id}>{content}</section>)}
     </div>
   );
@@ -192,15 +217,4 @@ function Run(
 
 function resultId(index: number): string {
   return `result-${index + 1}`;
-}
-
-/** No browser runs a script of this type. */
-const EMBEDDED_TYPE = "application/json+deflate+base64";
-
-/**
- * The whole result, compressed: a run of a hundred cases has several times the text of its report.
- * Base64 has no character that could end the element that holds it.
- */
-function embedResult(result: Result): string {
-  return deflateSync(JSON.stringify(result), { level: 9 }).toString("base64");
 }

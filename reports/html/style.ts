@@ -106,7 +106,9 @@ caption{text-align:left;color:var(--soft);font-size:.84rem;padding:.2rem 0 .5rem
 th,td{text-align:left;vertical-align:top;padding:.42rem 1.1rem .42rem 0;border-bottom:1px solid var(--rule);font-weight:400}
 thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px solid var(--rule-strong);vertical-align:bottom}
 .number{text-align:right;white-space:nowrap}
-.scroll td{min-width:4.5rem}
+.shapes{position:absolute}
+.scroll td{min-width:4.5rem;text-align:right;white-space:nowrap}
+.scroll td.t{text-align:left;white-space:normal}
 .scroll tbody th.long{overflow-wrap:anywhere;min-width:11rem}
 .claims{font-size:.93rem;table-layout:fixed}
 .claims thead th{position:static}
@@ -177,7 +179,7 @@ button[hidden]{display:none}
   .of-site #runs .scroll table{min-width:0}
   #runs thead,#runs td:nth-child(5){display:none}
   #runs tbody tr{display:grid;grid-template-columns:minmax(0,1fr) max-content;padding:.7rem 0;border-bottom:1px solid var(--rule)}
-  #runs tbody th,#runs tbody td{border:0;padding:.1rem 0}
+  #runs tbody th,#runs tbody td{border:0;padding:.1rem 0;text-align:left;white-space:normal}
   #runs tbody td:nth-child(2),#runs tbody td:nth-child(4){grid-column:1/-1}
   #runs tbody td:nth-child(3){grid-row:1;grid-column:2}
   .claims,.claims tbody,.claims tr,.claims td,.claims th{display:block;width:auto!important}

@@ -8,7 +8,7 @@ import { claimPages, collectEvidence } from "./claim_pages.tsx";
 import { comparePages, planPairs } from "./compare_pages.tsx";
 import { feedFile } from "./feed.ts";
 import { indexPage } from "./index_page.tsx";
-import type { Site } from "./runs.ts";
+import type { Site, SiteRun } from "./runs.ts";
 import { schemaPages } from "./schema_pages.tsx";
 import { reportPath, type SiteFile, siteLinks } from "./site_page.tsx";
 import { trendPages } from "./trend_pages.tsx";
@@ -20,14 +20,16 @@ export interface SiteOptions {
   url?: string;
 }
 
+/** Cells of the retrieval suite from which on its section fills a page of its own. */
+const MANY_CELLS = 400;
+
 /** Every file, one after the other: a long site need not be held in memory. */
 export function* siteFiles(site: Site, options: SiteOptions = {}): Generator<SiteFile> {
   const pairs = planPairs(site);
   const trends = site.devices.map(deviceTrends);
   const claims = collectEvidence(site);
   for (const run of site.runs) {
-    const path = reportPath(run);
-    yield { path, text: renderHtml([run.whole], { siteLinks: siteLinks(path, "Runs") }) };
+    yield* runFiles(run);
   }
   yield* comparePages(site, pairs);
   yield* trendPages(site, trends);
@@ -36,4 +38,23 @@ export function* siteFiles(site: Site, options: SiteOptions = {}): Generator<Sit
   yield feedFile({ site, pairs, trends }, options);
   // Last, so that a site with an index is a whole one.
   yield indexPage({ site, pairs, trends, claims });
+}
+
+/** A run's report, its result, and its retrieval section where that fills a page. */
+function* runFiles(run: SiteRun): Generator<SiteFile> {
+  const path = reportPath(run);
+  const [report, result] = [`${run.slug}.html`, `${run.slug}.json`];
+  const site = { links: siteLinks(path, "Runs"), resultHref: result };
+  if ((run.whole.retrieval?.cells.length ?? 0) < MANY_CELLS) {
+    yield { path, text: renderHtml([run.whole], { site }) };
+  } else {
+    const href = `${run.slug}.retrieval.html`;
+    const apart = { id: "retrieval", nav: "Retrieval", href, reportHref: report };
+    yield { path, text: renderHtml([run.whole], { site: { ...site, apart } }) };
+    yield {
+      path: `runs/${href}`,
+      text: renderHtml([run.whole], { site: { ...site, apart, only: true } }),
+    };
+  }
+  yield { path: `runs/${result}`, text: `${JSON.stringify(run.whole)}\n` };
 }

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { site } from "../../suites/cli/site.ts";
 import { type Result, resultSchema } from "../../suites/result_schema.ts";
 import { ATTACK } from "../_hostile_result.ts";
+import { sampleRetrieval } from "../_sample_retrieval.ts";
 import { sampleResult } from "../_sample_result.ts";
 import { readResult } from "../read_result.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
@@ -67,7 +68,9 @@ Deno.test("site: the index names device, date, commit and verdict of every run",
   assert.match(index, /Synthetic adapter \(formula, not measured\)/);
   assert.match(index, /llvmpipe on synthetic/);
   assert.match(index, /The 21× holds here/);
-  assert.equal([...sample.keys()].filter((path) => path.startsWith("runs/")).length, 11);
+  const own = [...sample.keys()].filter((path) => path.startsWith("runs/"));
+  assert.equal(own.filter((path) => path.endsWith(".html")).length, 11);
+  assert.equal(own.filter((path) => path.endsWith(".json")).length, 11);
 });
 
 Deno.test("site: runs, devices, trends, claims and schemas have their pages", () => {
@@ -92,7 +95,7 @@ Deno.test("site: a step of all dense cases is found at its commit, and nothing e
   const path = [...sample.keys()].find((path) => path.startsWith("trends/synthetic"))!;
   const page = sample.get(path)!;
   const steps = /<section id="steps">[^]*?<\/section>/.exec(page)![0];
-  const rows = steps.match(/<tr><th scope="row"[^]*?<\/tr>/g)!;
+  const rows = steps.split("<tr>").filter((row) => row.startsWith('<th scope="row"'));
   assert.equal(rows.length, 2, "one for each dense context that all runs have");
   const commit = sampleRuns()[5].result.tool.commit!.slice(0, 7);
   for (const row of rows) {
@@ -165,17 +168,34 @@ Deno.test("site: paths are plain names, whatever the results say", () => {
   assert.ok(files.length > 25, `${files.length} files`);
 });
 
-Deno.test("site: pages of a paper-profile run stay below 1 MB", async () => {
+Deno.test("site: pages of a paper-profile run stay below 1 MB, retrieval on a page of its own", async () => {
   const result = await readResult(
     new URL("../../fixtures/baselines/h100-deno-2026-11-22.json", import.meta.url).pathname,
   );
+  // Two runs, so that there are comparisons; the second with all that its plan had and time allowed.
   const later = structuredClone(result);
   later.startedAt = "2026-11-23T00:00:00.000Z";
-  const runs = [{ name: "a", result }, { name: "b", result: later }];
-  for (const { path, text } of siteFiles(planSite(runs))) {
+  const measured = later.cases.filter((record) => record.selectionQuality !== undefined);
+  for (const [i, record] of later.cases.entries()) {
+    if (record.status === "ok") continue;
+    const { samples, statistic, throughput, check, digest, selectionQuality, stages } =
+      measured[i % measured.length];
+    const timed = record.stages.map((stage, j) => ({ ...stage, ...stages[j % stages.length] }));
+    const own = { samples, statistic, throughput, check, digest, selectionQuality, stages: timed };
+    Object.assign(record, { status: "ok", reason: undefined, ...own });
+  }
+  later.retrieval = sampleRetrieval({ paper: true });
+  assert.ok(later.retrieval.cells.length > 2200, `${later.retrieval.cells.length} cells`);
+  const files = [...siteFiles(planSite([{ name: "a", result }, { name: "b", result: later }]))];
+  for (const { path, text } of files.filter(({ path }) => path.endsWith(".html"))) {
     const { length } = new TextEncoder().encode(text);
     assert.ok(length < 1e6, `${path}: ${length} bytes`);
   }
+  const page = files.find(({ path }) => path.endsWith(".retrieval.html"))!;
+  assert.match(page.text, /<section id="retrieval">/);
+  const report = files.find(({ path }) => `${path.slice(0, -5)}.retrieval.html` === page.path)!;
+  assert.ok(report.text.includes(`href="${page.path.slice("runs/".length)}"`));
+  assert.ok(!report.text.includes('id="retrieval"'));
 });
 
 Deno.test("site: refuses no results, too many, and two of one run", () => {
