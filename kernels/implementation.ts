@@ -53,6 +53,8 @@ export interface StagePlan {
   readonly flops: number;
   /** Least bytes that the stage must move. */
   readonly bytes: number;
+  /** Which of several kernels runs, and its tiling, where that depends on the device. */
+  readonly variant?: string;
 }
 
 /** Everything about a case that can be known before anything is allocated. */
@@ -85,6 +87,11 @@ export interface Prepared {
   readonly stages: readonly string[];
   /** Runs the layer once. */
   readonly execute: (options?: RunOptions) => Promise<Timing>;
+  /**
+   * Where attention runs on matrix units: workgroups that started over with a better softmax
+   * reference, in all executions since the layer was prepared.
+   */
+  readonly readRestarts?: () => Promise<number>;
   /** Results of the last execution; they belong to this object. */
   readonly outputs: {
     /** `[heads, context, headDim]`. */

@@ -48,6 +48,7 @@ export class AttentionRowCheck {
   readonly #last: number;
   readonly #scale: number;
   readonly #dtype: DType;
+  readonly #weights: DType;
   readonly #sums: Float64Array;
   readonly #plainSums: Float32Array;
   #max = -Infinity;
@@ -59,13 +60,15 @@ export class AttentionRowCheck {
 
   /**
    * @param query the row of Q, exact.
-   * @param options `last`: the last key that the row sees; `stored`: the row as the device stores it.
+   * @param options `last`: the last key that the row sees; `stored`: the row as the device stores
+   * it; `dtype` of the output; `weights`: what softmax weights may be rounded to, default `dtype`.
    */
   constructor(
     query: ArrayLike<number>,
-    options: { last: number; dtype: DType; stored?: ArrayLike<number> },
+    options: { last: number; dtype: DType; stored?: ArrayLike<number>; weights?: DType },
   ) {
     const dim = query.length;
+    this.#weights = options.weights ?? options.dtype;
     this.#query = Float64Array.from(query);
     this.#storedQuery = Float32Array.from(options.stored ?? query);
     this.#last = options.last;
@@ -128,7 +131,7 @@ export class AttentionRowCheck {
     const dim = query.length;
     const { fround } = Math;
     const scale = fround(this.#scale);
-    const half = this.#dtype === "f16";
+    const half = this.#weights === "f16";
     for (let j = 0; j < count; j++) {
       const at = j * dim;
       let dot = fround(0);

@@ -57,6 +57,7 @@ export function stageRecords(
     name: stage.name,
     flops: stage.flops,
     bytes: stage.bytes,
+    ...(stage.variant !== undefined && { variant: stage.variant }),
     samples: [...samples[i] ?? []].map(shorten),
     ...(samples[i]?.length && { statistic: summarize(samples[i]) }),
   }));

@@ -8,6 +8,7 @@
  * @module
  */
 import type { Tensor } from "../kernels/gpu/buffers.ts";
+import { whyNoMatrixBackward } from "../kernels/dense_attention/dense_matrix.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { type Inspection, inspectTensor } from "../kernels/gpu/inspect.ts";
 import { pcg, seededRows } from "../kernels/gpu/random.ts";
@@ -498,6 +499,18 @@ async function checkBare(
   };
 }
 
+/** Half of the smallest step of f16 products in the backward pass, where there are any. */
+function halfProductsOf(
+  gpu: Gpu,
+  { prepared, problem, rows }: { prepared: Layer; problem: Problem; rows: number },
+): number | undefined {
+  const { dtype, headDim } = problem.shape;
+  if (dtype !== "f16") return undefined;
+  if (prepared.peer) return 2 ** -25;
+  // Ours keep them scaled by 2^8 at least: dense_matrix_backward_codegen.ts.
+  return whyNoMatrixBackward(gpu.capabilities, { rows, headDim, dtype }) ? undefined : 2 ** -33;
+}
+
 /** Gradients whose rows are compared at full size: each costs a pass over the sequence. */
 const GRADIENT_EDGES: readonly number[] = [0, 127];
 
@@ -538,7 +551,7 @@ async function checkGradients(
     exactFrom: (all) => whole ? 0 : head === heads - 1 || !told ? all - EXACT_ROWS : all,
     gathered: geometry && selection ? { geometry, selection } : undefined,
     leeway: leewayOf(prepared),
-    halfProducts: prepared.peer !== undefined && problem.shape.dtype === "f16",
+    halfProducts: halfProductsOf(gpu, { prepared, problem, rows: selection?.length ?? context }),
   });
   return names.map((name) =>
     partOf(

@@ -50,8 +50,11 @@ export interface GradientCheckOptions {
   readonly names?: readonly GradientName[];
   /** A peer's: how many times our tolerance is allowed. Default 1. */
   readonly leeway?: number;
-  /** Weights and score gradients are rounded to f16 on their way into matrix units. Default false. */
-  readonly halfProducts?: boolean;
+  /**
+   * Weights and score gradients are rounded to f16 on their way into matrix units: half of the
+   * smallest step between two of them, seen from the numbers before any scaling. Default: they are not.
+   */
+  readonly halfProducts?: number;
   readonly signal?: AbortSignal;
 }
 

@@ -183,9 +183,9 @@ export function storingError(most: number, dtype: DType): number {
   return Math.max(2 * HALF_ULP[dtype] * most, smallest);
 }
 
-/** What rounding to f16 may change, denormals included; zero where nothing is rounded. */
-function halfRounding(value: number, halfProducts: boolean | undefined): number {
-  return halfProducts ? Math.max(HALF_ULP.f16 * Math.abs(value), 2 ** -25) : 0;
+/** What rounding to f16 may change, subnormals included; zero where nothing is rounded. */
+function halfRounding(value: number, halfProducts: number | undefined): number {
+  return halfProducts ? Math.max(HALF_ULP.f16 * Math.abs(value), halfProducts) : 0;
 }
 
 /** Terms of one pair of a query row and a key row. */
@@ -201,7 +201,7 @@ function pairOf(
   { statistic, dim, halfProducts }: {
     statistic: RowStatistic;
     dim: number;
-    halfProducts?: boolean;
+    halfProducts?: number;
   },
 ) {
   const { q, outputGradient, row, k, v, column } = at;
@@ -255,17 +255,17 @@ export class QueryGradientCheck {
     last: number;
     dtype: DType;
     statistic: RowStatistic;
-    halfProducts?: boolean;
+    halfProducts?: number;
   };
   readonly #sum: WeightedSum;
 
   /**
-   * @param options `last`: the last key that the row sees; `halfProducts`: the score gradients are
-   * rounded to f16 before they are multiplied with keys.
+   * @param options `last`: the last key that the row sees; `halfProducts`: half of the smallest step
+   * of score gradients that are rounded to f16 before they are multiplied with keys.
    */
   constructor(
     row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
-    options: { last: number; dtype: DType; statistic: RowStatistic; halfProducts?: boolean },
+    options: { last: number; dtype: DType; statistic: RowStatistic; halfProducts?: number },
   ) {
     this.#row = row;
     this.#options = options;
@@ -300,17 +300,17 @@ export class QueryGradientCheck {
 /** dK and dV of one row, over a stream of queries and output gradients. */
 export class KeyValueGradientCheck {
   readonly #row: { key: ArrayLike<number>; value: ArrayLike<number> };
-  readonly #options: { first: number; dtype: DType; halfProducts?: boolean };
+  readonly #options: { first: number; dtype: DType; halfProducts?: number };
   readonly #key: WeightedSum;
   readonly #value: WeightedSum;
 
   /**
-   * @param options `first`: the first query that sees the row; `halfProducts`: weights and score
-   * gradients are rounded to f16 before they are multiplied with rows.
+   * @param options `first`: the first query that sees the row; `halfProducts`: half of the smallest
+   * step of weights and score gradients that are rounded to f16 before they are multiplied with rows.
    */
   constructor(
     row: { key: ArrayLike<number>; value: ArrayLike<number> },
-    options: { first: number; dtype: DType; halfProducts?: boolean },
+    options: { first: number; dtype: DType; halfProducts?: number },
   ) {
     this.#row = row;
     this.#options = options;

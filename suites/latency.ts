@@ -81,6 +81,8 @@ export interface Running {
   readonly stageSamples: number[][];
   /** Most bytes of buffers that lived at once for this case, its inputs included. */
   readonly measuredPeakBytes: number;
+  /** Workgroups of the first execution that started over, on matrix units. */
+  readonly restarts?: number;
   /** The first execution, where it was long enough to count as a sample. */
   first?: FirstRun;
   /** How a peer ended that failed while its samples were taken. */
@@ -156,6 +158,7 @@ export async function startCase(
       before,
       (between) => layer.execute({ flopsPerSecond, signal, stages: long, between }),
     );
+    const restarts = await prepared.readRestarts?.();
     const measuredPeakBytes = prepared.peer?.peakBytes?.() ??
       allocations.peakBytes - heldBefore + bytesOf(options.inputs);
     const first = long ? { timing, canary } : undefined;
@@ -190,6 +193,7 @@ export async function startCase(
         samples: [],
         stageSamples,
         measuredPeakBytes,
+        restarts,
         first,
       };
       session.live.add(running);
@@ -375,6 +379,7 @@ async function finishCase(session: Session, running: Running): Promise<void> {
     ...caseRecord(entry, { status: reason === undefined ? "ok" : "inconclusive", reason }),
     predictedSeconds: session.budget.predict(entry),
     measuredPeakBytes: running.measuredPeakBytes,
+    ...(running.restarts !== undefined && { restarts: running.restarts }),
     stages: stageRecords(entry.plan!, stageSamples),
     check,
     digest: { ...outcome.digest },

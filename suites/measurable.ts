@@ -44,6 +44,8 @@ export interface Layer {
   readonly stages: readonly string[];
   readonly execute: (options?: RunOptions) => Promise<Timing>;
   readonly outputs: Outputs;
+  /** As `Prepared` has it. */
+  readonly readRestarts?: () => Promise<number>;
   /** Present for a peer. */
   readonly peer?: PeerTraits;
   readonly destroy: () => void | Promise<void>;

@@ -50,6 +50,8 @@ export const stageSchema = z.looseObject({
   flops: z.number().nonnegative(),
   /** Least bytes that the stage must move. */
   bytes: z.number().nonnegative(),
+  /** Which of several kernels ran, and its tiling, where that depends on the device. */
+  variant: z.string().optional(),
   /** GPU seconds of each staged execution. */
   samples: z.array(z.number().nonnegative()),
   statistic: statisticSchema.optional(),
@@ -195,6 +197,8 @@ export const caseSchema = z.looseObject({
   throughput: statisticSchema.optional(),
   check: checkSchema.optional(),
   digest: digestSchema.optional(),
+  /** On matrix units: workgroups of one execution that started over with a better reference. */
+  restarts: z.int().nonnegative().optional(),
   /** Rows of the output that nothing covers, for Lighthouse. */
   zeroRows: z.int().optional(),
   /** For Lighthouse, once for each selection: not repeated where only the direction differs. */

@@ -8,8 +8,9 @@
  * same stored inputs the error is that of f32 dot products of length d, of one exponential per
  * score and of one rounding to the storage type.
  *
- * Variants: `dense` is tiled and tuned; `dense-naive` (dense_attention_naive.ts) is one thread per
- * row and exists as a second opinion in tests.
+ * Variants: `dense` is tiled and tuned, on matrix units where the device has them (dense_matrix.ts
+ * says when, and what that does to the numerics) and portable elsewhere; `dense-naive`
+ * (dense_attention_naive.ts) is one thread per row and exists as a second opinion in tests.
  *
  * @module
  */
@@ -17,10 +18,12 @@ import code from "./dense_attention.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
+  createStorageBuffer,
   createUniform,
   type Dispatch,
   type DType,
   floatBits,
+  readBuffer,
   slice,
   type Tensor,
 } from "../gpu/buffers.ts";
@@ -28,6 +31,13 @@ import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
 import { type DenseResult, generateDense } from "./dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
+import { chooseMatrixTiling, matrixTilingName, whyNotOnMatrixUnits } from "./dense_matrix.ts";
+import {
+  generateDenseMatrix,
+  matrixTileRows,
+  type MatrixTiling,
+  matrixWorkgroupBytes,
+} from "./dense_matrix_codegen.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
 import { splitTiles, type TileRange } from "./tile_ranges.ts";
 
@@ -47,14 +57,26 @@ export interface DenseAttentionOptions {
   readonly scale?: number;
   /** Most FLOP of one dispatch; longer work is split by query range. Default: never split. */
   readonly flopsPerDispatch?: number;
-  /** Default: chosen for the adapter. Results agree within rounding whichever is taken. */
+  /**
+   * `matrix`: on matrix units, which take f16 and d = 64 or 128; `portable`: anywhere. Default: on
+   * matrix units where the device and the shape allow. Results agree within rounding.
+   */
+  readonly kernel?: DenseKernel;
+  /** Tiling of the portable kernel. Default: chosen for the adapter; given, it asks for `portable`. */
   readonly tiling?: Tiling;
+  /** Tiling of the kernel on matrix units. Default: chosen for the shape; given, it asks for `matrix`. */
+  readonly matrixTiling?: MatrixTiling;
 }
+
+/** The two texts of the kernel. */
+export type DenseKernel = "portable" | "matrix";
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseAttentionPlan extends DenseAttentionOptions {
   readonly scale: number;
-  readonly tiling: Tiling;
+  readonly kernel: DenseKernel;
+  /** The kernel and its tiling, in a few words. */
+  readonly variant: string;
   readonly pipeline: PipelineSource;
   /** Query-tile ranges, one per dispatch, heaviest first. */
   readonly ranges: readonly TileRange[];
@@ -108,6 +130,8 @@ export function chooseTiling(
   );
 }
 
+const ROWS = { result: "rows", rowStride: 1 } as const;
+
 /**
  * Plans a launch.
  *
@@ -117,7 +141,7 @@ export function planDenseAttention(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseAttentionOptions,
 ): DenseAttentionPlan {
-  return planVariant(gpu, options, { result: "rows", rowStride: 1 });
+  return planVariant(gpu, options, ROWS);
 }
 
 /** Plans the kernel for what it reads and writes: see {@linkcode DenseResult}. */
@@ -126,10 +150,75 @@ export function planVariant(
   options: DenseAttentionOptions,
   variant: { readonly result: DenseResult; readonly rowStride: number },
 ): DenseAttentionPlan {
+  requireCount("heads", options.heads);
+  requireCount("rows", options.rows);
+  const unfit = whyNotOnMatrixUnits(gpu.capabilities, options);
+  if (options.kernel === "matrix" || options.matrixTiling) {
+    if (unfit) throw new RangeError(`plan dense attention on matrix units: ${unfit}`);
+    return planMatrix(gpu, options, variant);
+  }
+  if (options.kernel === "portable" || options.tiling || unfit) {
+    return planPortable(gpu, options, variant);
+  }
+  return planMatrix(gpu, options, variant);
+}
+
+function planMatrix(
+  { capabilities }: Pick<Gpu, "capabilities">,
+  options: DenseAttentionOptions,
+  { result, rowStride }: { readonly result: DenseResult; readonly rowStride: number },
+): DenseAttentionPlan {
+  const { heads, rows, headDim, dtype } = options;
+  const tiling = options.matrixTiling ?? chooseMatrixTiling(capabilities, { rows, headDim });
+  const workgroupBytes = matrixWorkgroupBytes(tiling, headDim);
+  const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
+  if (workgroupBytes > maxWorkgroupBytes) {
+    throw new RangeError(
+      `plan dense attention on matrix units: tiling ${matrixTilingName(tiling)} needs ` +
+        `${workgroupBytes} bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
+    );
+  }
+  const flops = denseForwardFlops({ heads, rows, headDim });
+  return {
+    ...options,
+    scale: options.scale ?? 1 / Math.sqrt(headDim),
+    kernel: "matrix",
+    variant: `matrix units ${matrixTilingName(tiling)}`,
+    pipeline: {
+      label: `dense attention ${result} on matrix units d=${headDim}`,
+      code: generateDenseMatrix(tiling, { headDim, rowStride, result }),
+      bindings: ["uniform", "read", "read", "read", ...resultBindings(result), "read-write"],
+    },
+    ranges: splitTiles({
+      tiles: Math.ceil(rows / matrixTileRows(tiling)),
+      flops,
+      limit: options.flopsPerDispatch,
+      most: maxWorkgroupsPerDimension,
+    }),
+    workgroupBytes,
+    flops,
+    bytes: denseForwardBytes({ heads, rows, headDim, dtype }),
+  };
+}
+
+function resultBindings(result: DenseResult): "read-write"[] {
+  return Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
+}
+
+/** The plan of the portable kernel. */
+export interface DensePortablePlan extends DenseAttentionPlan {
+  readonly kernel: "portable";
+  readonly tiling: Tiling;
+}
+
+/** Plans the portable kernel, whatever the device has. */
+export function planPortable(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  options: DenseAttentionOptions,
+  variant: { readonly result: DenseResult; readonly rowStride: number } = ROWS,
+): DensePortablePlan {
   const { result, rowStride } = variant;
   const { heads, rows, headDim, dtype } = options;
-  requireCount("heads", heads);
-  requireCount("rows", rows);
   if (!HEAD_DIMS.includes(headDim)) {
     throw new RangeError(
       `plan dense attention: head dimension ${headDim} is not one of ${HEAD_DIMS.join(", ")}`,
@@ -146,7 +235,9 @@ export function planVariant(
   return {
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
+    kernel: "portable",
     tiling,
+    variant: `portable ${tiling.tileRows}/${tiling.tileColumns}/${tiling.threadsX}`,
     pipeline: {
       label: `dense attention ${result} d=${headDim} ${dtype}`,
       code: `${subgroups ? capabilities.subgroupsDirective : ""}${code}${generated}`,
@@ -155,7 +246,7 @@ export function planVariant(
         "read",
         "read",
         "read",
-        ...Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write"),
+        ...resultBindings(result),
       ],
     },
     ranges: splitTiles({
@@ -180,6 +271,8 @@ function requireCount(name: string, value: number) {
 export interface DenseAttention {
   readonly plan: DenseAttentionPlan;
   readonly bind: (buffers: DenseAttentionBuffers) => Dispatch[];
+  /** On matrix units: workgroups that started over since the kernel was created. */
+  readonly readRestarts?: () => Promise<number>;
   readonly destroy: () => void;
 }
 
@@ -196,17 +289,28 @@ export async function createDenseAttention(
   return {
     plan,
     bind: ({ q, k, v, o, lse }) => launch.bind([q, k, v, o, lse]),
+    readRestarts: launch.readRestarts,
     destroy: launch.destroy,
   };
 }
 
-/** Compiles a planned variant; `bind` takes its storage bindings in order. */
+/** A compiled variant; `bind` takes its storage bindings in order. */
+export interface DenseLaunch {
+  readonly bind: (slices: readonly BufferSlice[]) => Dispatch[];
+  readonly readRestarts?: () => Promise<number>;
+  readonly destroy: () => void;
+}
+
+/** Compiles a planned variant. */
 export async function createLaunch(
   gpu: Gpu,
   plan: DenseAttentionPlan,
   layout: { readonly resultRows: number; readonly rowStride: number },
-): Promise<{ bind: (slices: readonly BufferSlice[]) => Dispatch[]; destroy: () => void }> {
+): Promise<DenseLaunch> {
   const pipeline = await createPipeline(gpu, plan.pipeline);
+  const restarts = plan.kernel === "matrix"
+    ? await createStorageBuffer(gpu, 16, { label: "restarts" })
+    : undefined;
   const sequences = plan.heads * layout.rowStride;
   const [x, z] = foldSequences(sequences, gpu.capabilities.maxWorkgroupsPerDimension);
   const uniforms = plan.ranges.map(({ firstTile, tileCount }) =>
@@ -224,18 +328,29 @@ export async function createLaunch(
     bind: (slices) =>
       plan.ranges.map((range, i) =>
         bindDispatch(gpu, pipeline, {
-          slices: [slice(uniforms[i]), ...slices],
+          slices: [slice(uniforms[i]), ...slices, ...restarts ? [slice(restarts)] : []],
           workgroups: [x, range.tileCount, z],
           flops: range.flops,
         })
       ),
-    destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
+    readRestarts: restarts &&
+      (async () => new Uint32Array((await readBuffer(gpu, slice(restarts))).buffer)[0]),
+    destroy: () =>
+      [...uniforms, ...restarts ? [restarts] : []].forEach((buffer) => buffer.destroy()),
   };
 }
 
 function foldSequences(count: number, limit: number): [number, number] {
   const z = Math.ceil(count / limit);
   return [Math.ceil(count / z), z];
+}
+
+/** Dense attention bound to blocks of heads. */
+export interface BoundDense {
+  readonly dispatches: Dispatch[];
+  /** On matrix units: workgroups that started over since the kernels were created. */
+  readonly readRestarts?: () => Promise<number>;
+  readonly destroy: () => void;
 }
 
 /**
@@ -248,8 +363,9 @@ export async function bindDenseTensors(
   options: {
     create?: (heads: number) => Promise<DenseAttention>;
     flopsPerDispatch?: number;
+    kernel?: DenseKernel;
   } = {},
-): Promise<{ dispatches: Dispatch[]; destroy: () => void }> {
+): Promise<BoundDense> {
   const { q, k, v, o, lse } = tensors;
   const create = options.create ?? ((heads) =>
     createDenseAttention(
@@ -260,6 +376,7 @@ export async function bindDenseTensors(
         headDim: q.dim,
         dtype: q.dtype,
         flopsPerDispatch: options.flopsPerDispatch,
+        kernel: options.kernel,
       }),
     ));
   const kernels = new Map<number, DenseAttention>();
@@ -275,5 +392,12 @@ export async function bindDenseTensors(
       lse: lse.blocks[i].data,
     }));
   }
-  return { dispatches, destroy: () => kernels.forEach((kernel) => kernel.destroy()) };
+  const counters = [...kernels.values()].flatMap(({ readRestarts }) => readRestarts ?? []);
+  return {
+    dispatches,
+    readRestarts: counters.length === 0
+      ? undefined
+      : async () => (await Promise.all(counters.map((read) => read()))).reduce((a, b) => a + b),
+    destroy: () => kernels.forEach((kernel) => kernel.destroy()),
+  };
 }

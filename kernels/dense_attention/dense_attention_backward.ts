@@ -35,6 +35,16 @@ import {
   denseBackwardFlops,
   denseForwardFlops,
 } from "./dense_attention_cost.ts";
+import {
+  chooseMatrixBackward,
+  type MatrixBackwardTilings,
+  whyNoMatrixBackward,
+} from "./dense_matrix.ts";
+import {
+  generateMatrixBackward,
+  matrixBackwardRows,
+  type MatrixBackwardTiling,
+} from "./dense_matrix_backward_codegen.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
 
@@ -45,15 +55,19 @@ export interface BackwardTilings {
 }
 
 /** What to plan for: one block of heads. */
-export interface DenseBackwardOptions extends Omit<DenseAttentionOptions, "tiling"> {
-  /** Default: chosen for the adapter. */
+export interface DenseBackwardOptions
+  extends Omit<DenseAttentionOptions, "tiling" | "matrixTiling"> {
+  /** Of the portable kernels. Default: chosen for the adapter; given, they ask for `portable`. */
   readonly tilings?: BackwardTilings;
+  /** Of the kernels on matrix units. Default: chosen for the device; given, they ask for `matrix`. */
+  readonly matrixTilings?: MatrixBackwardTilings;
 }
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseBackwardPlan extends DenseBackwardOptions {
+  /** The kernels and their tilings, in a few words. */
+  readonly variant: string;
   readonly scale: number;
-  readonly tilings: BackwardTilings;
   readonly pipelines: {
     readonly delta: PipelineSource;
     readonly query: PipelineSource;
@@ -147,7 +161,13 @@ export function planDenseBackward(
       }`,
     );
   }
-  const tilings = options.tilings ?? chooseBackwardTilings(gpu, headDim);
+  const unfit = whyNoMatrixBackward(gpu.capabilities, options);
+  if (unfit && (options.kernel === "matrix" || options.matrixTilings)) {
+    throw new RangeError(`plan dense attention backward on matrix units: ${unfit}`);
+  }
+  const passes = unfit || options.kernel === "portable" || options.tilings
+    ? portablePasses(gpu, options)
+    : matrixPasses(gpu, options);
   const perVector = dtype === "f16" ? 8 : 4;
   const rowVectors = headDim / perVector;
   const product = denseForwardFlops({ heads, rows, headDim }) / 2;
@@ -163,7 +183,7 @@ export function planDenseBackward(
   return {
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
-    tilings,
+    variant: passes.variant,
     pipelines: {
       delta: {
         label: label("delta"),
@@ -176,25 +196,24 @@ fn dotVector(a: vec4u, b: vec4u) -> f32 { return ${dot}; }
       },
       query: {
         label: label("queries"),
-        code: queryCode + generateQueryBackward({ tiling: tilings.query, headDim, dtype }),
+        code: passes.query.code,
         bindings: [...Array<"read">(6).fill("read"), "read-write", "uniform"],
       },
       keyValue: {
         label: label("keys and values"),
-        code: keyValueCode +
-          generateKeyValueBackward({ tiling: tilings.keyValue, headDim, dtype }),
+        code: passes.keyValue.code,
         bindings: [...Array<"read">(6).fill("read"), "read-write", "read-write", "uniform"],
       },
     },
     ranges: {
       query: splitTiles({
-        tiles: Math.ceil(rows / tilings.query.tileRows),
+        tiles: Math.ceil(rows / passes.query.tileRows),
         flops: 3 * product,
         limit,
         most,
       }),
       keyValue: splitTilesMirrored({
-        tiles: Math.ceil(rows / tilings.keyValue.tileRows),
+        tiles: Math.ceil(rows / passes.keyValue.tileRows),
         flops: 4 * product,
         limit,
         most,
@@ -202,6 +221,57 @@ fn dotVector(a: vec4u, b: vec4u) -> f32 { return ${dot}; }
     },
     flops: denseBackwardFlops({ heads, rows, headDim }),
     bytes: denseBackwardBytes({ heads, rows, headDim, dtype }),
+  };
+}
+
+/** The text of a tiled pass and the rows that one of its workgroups owns. */
+interface Pass {
+  readonly code: string;
+  readonly tileRows: number;
+}
+
+interface Passes {
+  readonly query: Pass;
+  readonly keyValue: Pass;
+  readonly variant: string;
+}
+
+function portablePasses(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  options: DenseBackwardOptions,
+): Passes {
+  const { headDim, dtype } = options;
+  const { query, keyValue } = options.tilings ?? chooseBackwardTilings(gpu, headDim);
+  const name = ({ tileRows, tileColumns, threadsX }: Tiling) =>
+    `${tileRows}/${tileColumns}/${threadsX}`;
+  return {
+    query: {
+      code: queryCode + generateQueryBackward({ tiling: query, headDim, dtype }),
+      tileRows: query.tileRows,
+    },
+    keyValue: {
+      code: keyValueCode + generateKeyValueBackward({ tiling: keyValue, headDim, dtype }),
+      tileRows: keyValue.tileRows,
+    },
+    variant: `portable ${name(query)} and ${name(keyValue)}`,
+  };
+}
+
+function matrixPasses(
+  { capabilities }: Pick<Gpu, "capabilities">,
+  options: DenseBackwardOptions,
+): Passes {
+  const { headDim, matrixTilings } = options;
+  const { query, keyValue } = matrixTilings ?? chooseMatrixBackward(capabilities, headDim);
+  const pass = (kind: "query" | "key-value", tiling: MatrixBackwardTiling): Pass => ({
+    code: generateMatrixBackward(kind, tiling, headDim),
+    tileRows: matrixBackwardRows(tiling),
+  });
+  const name = ({ subgroups, tileColumns }: MatrixBackwardTiling) => `${subgroups}/${tileColumns}`;
+  return {
+    query: pass("query", query),
+    keyValue: pass("key-value", keyValue),
+    variant: `matrix units ${name(query)} and ${name(keyValue)}`,
   };
 }
 

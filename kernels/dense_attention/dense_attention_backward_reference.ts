@@ -3,7 +3,8 @@
  *
  * Tolerances propagate the errors of the forward reference (see dense_attention_reference.ts):
  * a weight P_ij is off by a factor within e^±ε_ij, dP_ij = dO_i·v_j by γ·Σ|dO·v|, and delta_i by
- * γ·Σ|dO·o| plus what storing O rounded; then the sums over rows and the rounding on storing.
+ * γ·Σ|dO·o| plus what storing O rounded; then the sums over rows and the rounding on storing. With
+ * `weights` f16, as on matrix units, P and dS are off by half a unit in the last place of f16 more.
  *
  * @module
  */
@@ -72,7 +73,7 @@ interface Pair {
 function pair(
   inputs: DenseBackwardReferenceInputs,
   statistics: RowStatistics,
-  at: { row: number; column: number; dtype: DType },
+  at: { row: number; column: number; dtype: DType; weights?: DType },
 ): Pair {
   const { q, k, v, outputGradient, headDim: d } = inputs;
   const scale = inputs.scale ?? 1 / Math.sqrt(d);
@@ -97,16 +98,18 @@ function pair(
   const slack = 2 * gamma * size * scale +
     8 * UNIT * (Math.abs(logit) + Math.abs(statistics.lse[row])) +
     (3 + 2 * Math.abs(x) * Math.LOG2E) * 2 * UNIT + 8 * UNIT;
-  const weightError = weight * Math.expm1(Math.min(slack, 100));
+  // On matrix units P and dS are rounded to f16, and the output that delta was made of has seen it.
+  const half = at.weights === "f16" ? 2 ** -11 : 0;
+  const weightError = weight * (Math.expm1(Math.min(slack, 100)) + half);
   const difference = gradient - statistics.delta[row];
   const differenceError = gamma * (gradientSize + statistics.deltaSize[row]) +
-    storageRounding(at.dtype, 1) * statistics.deltaSize[row];
+    (storageRounding(at.dtype, 1) + 4 * half) * statistics.deltaSize[row];
   return {
     weight,
     weightError,
     scoreGradient: weight * difference,
     scoreGradientError: weightError * (Math.abs(difference) + differenceError) +
-      weight * differenceError,
+      weight * (differenceError + half * Math.abs(difference)),
   };
 }
 
@@ -148,7 +151,7 @@ class Accumulator {
 export function queryGradientRow(
   inputs: DenseBackwardReferenceInputs,
   statistics: RowStatistics,
-  options: { row: number; dtype?: DType },
+  options: { row: number; dtype?: DType; weights?: DType },
 ): GradientRow {
   const d = inputs.headDim;
   const dtype = options.dtype ?? "f32";
@@ -158,6 +161,7 @@ export function queryGradientRow(
       row: options.row,
       column,
       dtype,
+      weights: options.weights,
     });
     sum.add(scoreGradient, scoreGradientError, inputs.k, column * d);
   }
@@ -168,7 +172,7 @@ export function queryGradientRow(
 export function keyValueGradientRow(
   inputs: DenseBackwardReferenceInputs,
   statistics: RowStatistics,
-  options: { row: number; dtype?: DType },
+  options: { row: number; dtype?: DType; weights?: DType },
 ): { key: GradientRow; value: GradientRow } {
   const d = inputs.headDim;
   const dtype = options.dtype ?? "f32";
@@ -176,7 +180,7 @@ export function keyValueGradientRow(
   const key = new Accumulator(d);
   const value = new Accumulator(d);
   for (let row = options.row; row < rows; row++) {
-    const found = pair(inputs, statistics, { row, column: options.row, dtype });
+    const found = pair(inputs, statistics, { ...options, row, column: options.row, dtype });
     key.add(found.scoreGradient, found.scoreGradientError, inputs.q, row * d);
     value.add(found.weight, found.weightError, inputs.outputGradient, row * d);
   }
@@ -189,7 +193,7 @@ export function keyValueGradientRow(
 /** All gradients of one head, `[rows, d]` each, with their tolerances. */
 export function denseBackwardReference(
   given: DenseBackwardReferenceInputs,
-  options: { dtype?: DType } = {},
+  options: { dtype?: DType; weights?: DType } = {},
 ): { q: GradientRow; k: GradientRow; v: GradientRow } {
   const inputs = widen(given);
   const d = inputs.headDim;

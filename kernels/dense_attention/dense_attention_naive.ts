@@ -9,7 +9,7 @@ import { bindDispatch, createUniform, type DType, floatBits, slice } from "../gp
 import { NEAREST_HALF } from "../gpu/half.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import type { Implementation } from "../implementation.ts";
-import { planDenseAttention } from "./dense_attention.ts";
+import { planPortable } from "./dense_attention.ts";
 import { denseImplementation } from "./dense_layer.ts";
 
 /** Element access by type: a pair is one word of f16 or two of f32. */
@@ -33,9 +33,10 @@ function accessors(headDim: number, dtype: DType): string {
 export const denseNaive: Implementation = denseImplementation({
   name: "dense-naive",
   title: "dense causal attention, naive",
+  variant: "one thread per row",
   create: async (gpu, size) => {
     const { heads, rows, headDim, dtype } = size;
-    const plan = planDenseAttention(gpu, size);
+    const plan = planPortable(gpu, size);
     const pipeline = await createPipeline(gpu, {
       label: `naive dense attention d=${headDim} ${dtype}`,
       code: `${code}${accessors(headDim, dtype)}\n`,

@@ -11,6 +11,9 @@
  *   Σ p_j·(e^ε_j - 1)·|v_j - o| / Σ p_j·e^-ε_j, and never beyond the farthest value whose weight
  *   could matter. With extreme logits this is the honest bound: f32 cannot tell near-ties apart.
  * - Summing n products in f32 in any blocked order errs like a random walk: 4·√n·u·Σ p_j·|v_j|.
+ * - Weights rounded to f16 are off by half a unit in the last place each, which moves the mean by at
+ *   most 2^-11·Σ p_j·|v_j|; those that f16 rounds away together weigh at most 2^-11 of the sum (see
+ *   dense_matrix_codegen.ts), which adds 2^-11·mean|v_j|.
  * - Storing rounds once, to nearest; one unit in the last place is allowed, so that a value near a
  *   tie may fall either way.
  *
@@ -52,11 +55,12 @@ export function storageRounding(dtype: DType, value: number): number {
  * Row `row` of causal attention of one head. `q` may hold only rows from `queryOffset` on.
  *
  * @param options.dtype storage type of the output that is to be judged. Default f32.
+ * @param options.weights type that softmax weights are rounded to: f16 on matrix units. Default f32.
  */
 export function denseAttentionRow(
   inputs: DenseReferenceInputs,
   row: number,
-  options: { queryOffset?: number; dtype?: DType } = {},
+  options: { queryOffset?: number; dtype?: DType; weights?: DType } = {},
 ): DenseReferenceRow {
   const { q, k, v, headDim: d } = inputs;
   const scale = inputs.scale ?? 1 / Math.sqrt(d);
@@ -118,9 +122,15 @@ export function denseAttentionRow(
   }
   const walk = 4 * Math.sqrt(count) * UNIT;
   const tolerance = new Float64Array(d);
+  const meanSize = (c: number) => {
+    let total = 0;
+    for (let j = 0; j < count; j++) total += Math.abs(v[j * d + c]);
+    return total / count;
+  };
   for (let c = 0; c < d; c++) {
     tolerance[c] = Math.min(least > 0 ? moved[c] / least : Infinity, farthest[c]) +
       walk * absolute[c] + storageRounding(options.dtype ?? "f32", output[c]);
+    if (options.weights === "f16") tolerance[c] += 2 ** -11 * (absolute[c] + meanSize(c));
   }
   const lse = max + Math.log(sum);
   const lseTolerance = Math.max(lseSlack / sum, slack[logits.indexOf(max)]) + walk +
@@ -140,7 +150,7 @@ export function widen<T extends DenseReferenceInputs>(inputs: T): T {
 /** Causal attention of one head: `[rows, d]` and `[rows]`, each with its tolerance. */
 export function denseAttentionReference(
   given: DenseReferenceInputs,
-  options: { dtype?: DType } = {},
+  options: { dtype?: DType; weights?: DType } = {},
 ): {
   output: Float64Array;
   lse: Float64Array;

@@ -13,7 +13,12 @@ import { openDawn } from "../gpu/dawn.ts";
 import { DeviceError, type Gpu, openDevice } from "../gpu/device.ts";
 import { fillSeeded } from "../gpu/random.ts";
 import type { Implementation } from "../implementation.ts";
-import { chooseTiling, createDenseAttention, planDenseAttention } from "./dense_attention.ts";
+import {
+  chooseTiling,
+  createDenseAttention,
+  planDenseAttention,
+  planPortable,
+} from "./dense_attention.ts";
 import { planDenseBackward } from "./dense_attention_backward.ts";
 import { dense } from "./dense_layer.ts";
 import { denseNaive } from "./dense_attention_naive.ts";
@@ -72,7 +77,7 @@ Deno.test("planDenseAttention splits by query range into dispatches of bounded w
   const whole = planDenseAttention(DESK, options);
   assert.equal(whole.ranges.length, 1);
   const limit = whole.flops / 7;
-  const split = planDenseAttention(DESK, { ...options, flopsPerDispatch: limit });
+  const split = planPortable(DESK, { ...options, flopsPerDispatch: limit });
   assert.ok(split.ranges.length >= 7);
   let end = Math.ceil(10_000 / split.tiling.tileRows);
   let flops = 0;

@@ -107,7 +107,7 @@ export function planDenseLayer(
 ): ImplementationPlan {
   const { heads, context: rows, headDim, dtype } = shape;
   const headBlock = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  planDenseAttention(gpu, { heads: headBlock, rows, headDim, dtype });
+  const { variant } = planDenseAttention(gpu, { heads: headBlock, rows, headDim, dtype });
   const size = { heads, rows, headDim, dtype };
   const parts = directionParts(direction);
   const tensor = denseForwardBytes(size) / 4;
@@ -119,14 +119,16 @@ export function planDenseLayer(
       name: "attention",
       flops: denseForwardFlops(size),
       bytes: denseForwardBytes(size),
+      variant,
     });
   }
   if (parts.backward) {
-    planDenseBackward(gpu, { heads: headBlock, rows, headDim, dtype });
+    const backward = planDenseBackward(gpu, { heads: headBlock, rows, headDim, dtype });
     stages.push({
       name: "attention-backward",
       flops: denseBackwardFlops(size),
       bytes: denseBackwardBytes(size),
+      variant: backward.variant,
     });
     names.push("output gradient", "q gradient", "k gradient", "v gradient");
     statistics.push("delta");
@@ -152,13 +154,18 @@ export function denseImplementation(
   options: {
     name: string;
     title: string;
+    /** Name of the forward kernel, where it is not the one that the device would get. */
+    variant?: string;
     create: (gpu: Gpu, size: DenseAttentionOptions) => Promise<DenseAttention>;
   },
 ): Implementation {
   return {
     name: options.name,
     title: options.title,
-    plan: (gpu, problem) => planDenseLayer(gpu, problem.shape, problem.direction),
+    plan: (gpu, problem) => {
+      const plan = planDenseLayer(gpu, problem.shape, problem.direction);
+      return options.variant ? withVariant(plan, options.variant) : plan;
+    },
     prepare: (gpu, problem, given) =>
       prepareDense(gpu, problem, {
         ...given,
@@ -169,6 +176,13 @@ export function denseImplementation(
         },
       }),
   };
+}
+
+function withVariant(plan: ImplementationPlan, variant: string): ImplementationPlan {
+  const stages = plan.stages.map((stage) =>
+    stage.name === "attention" ? { ...stage, variant } : stage
+  );
+  return { ...plan, stages };
 }
 
 async function prepareDense(
@@ -213,6 +227,7 @@ async function prepareDense(
         plan,
         stages: ["attention"],
         execute: (run) => timer.run(stages, run),
+        readRestarts: forward.readRestarts,
         outputs: { output, lse },
         destroy,
       };
@@ -241,6 +256,7 @@ async function prepareDense(
       plan,
       stages: stages.map(({ name }) => name),
       execute: (run) => timer.run(stages, run),
+      readRestarts: parts.forward ? forward.readRestarts : undefined,
       outputs: { output, lse, gradients },
       destroy,
     };

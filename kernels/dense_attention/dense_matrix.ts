@@ -1,9 +1,10 @@
 /**
- * A trial: dense causal attention, forward, on subgroup matrices. `dense_attention.ts` says what is
- * computed and has the portable kernel. No suite runs this one yet: `TUNING.md` says what was
- * measured and what is missing.
+ * When dense causal attention runs on subgroup matrices (tensor cores on NVIDIA, matrix units
+ * elsewhere), and how it is tiled there. `dense_attention.ts` says what is computed and plans both
+ * kernels; `dense_matrix_codegen.ts` writes this one.
  *
- * Shapes and results are those of the portable kernel; f16 storage only, d = 64 or 128.
+ * Shapes and results are those of the portable kernel; f16 storage only, d = 64 or 128, 16 rows at
+ * least.
  *
  * Numerics: products of f16 with f32 accumulation. Softmax weights are rounded to f16 before the
  * second product, which the portable kernel does not do: each weight is off by half a unit in the
@@ -11,42 +12,26 @@
  *
  * @module
  */
-import {
-  bindDispatch,
-  type BufferSlice,
-  createStorageBuffer,
-  createUniform,
-  type Dispatch,
-  floatBits,
-  readBuffer,
-  slice,
-} from "../gpu/buffers.ts";
-import type { Capabilities, Gpu } from "../gpu/device.ts";
-import { NEAREST_HALF } from "../gpu/half.ts";
-import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
-import type { DenseAttentionOptions } from "./dense_attention.ts";
-import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
-import {
-  generateDenseMatrix,
-  matrixTileRows,
-  type MatrixTiling,
-  matrixWorkgroupBytes,
-} from "./dense_matrix_codegen.ts";
-import { splitTiles, type TileRange } from "./tile_ranges.ts";
+import type { DType } from "../gpu/buffers.ts";
+import type { Capabilities } from "../gpu/device.ts";
+import { matrixBackwardBytes, type MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
+import { type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
 
 /** Head dimensions that the kernel supports. */
 export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
 
-/** Everything about the launch that can be known without a device. */
-export interface DenseMatrixPlan extends Omit<DenseAttentionOptions, "tiling"> {
-  readonly scale: number;
-  readonly tiling: MatrixTiling;
-  readonly pipeline: PipelineSource;
-  readonly ranges: readonly TileRange[];
-  readonly workgroupBytes: number;
-  readonly flops: number;
-  readonly bytes: number;
-}
+/** Rows of one matrix: shorter sequences have no place in it. */
+const MATRIX_ROWS = 16;
+
+/** The declared space: every tiling that is ever chosen, the widest first. */
+export const MATRIX_TILINGS: readonly MatrixTiling[] = [
+  { subgroups: 8, blocks: 2, tileColumns: 64, stages: 1 },
+  { subgroups: 4, blocks: 2, tileColumns: 64, stages: 1 },
+  { subgroups: 8, blocks: 2, tileColumns: 32, stages: 2 },
+  { subgroups: 8, blocks: 1, tileColumns: 64, stages: 1 },
+  { subgroups: 4, blocks: 2, tileColumns: 32, stages: 1 },
+  { subgroups: 4, blocks: 1, tileColumns: 32, stages: 1 },
+];
 
 /**
  * Why the device cannot run the kernel; undefined when it can. The configuration is read from the
@@ -57,7 +42,7 @@ export function whyNoMatrixUnits(capabilities: Capabilities): string | undefined
   if (subgroupMatrix.length === 0) return "the device has no subgroup matrices";
   const found = subgroupMatrix.some((c) =>
     c.componentType === "f16" && c.resultComponentType === "f32" &&
-    c.M === 16 && c.N === 16 && c.K === 16
+    c.M === MATRIX_ROWS && c.N === MATRIX_ROWS && c.K === MATRIX_ROWS
   );
   if (!found) return "the device has no f16 × f16 → f32 subgroup matrices of 16 × 16 × 16";
   if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) {
@@ -66,101 +51,106 @@ export function whyNoMatrixUnits(capabilities: Capabilities): string | undefined
   return undefined;
 }
 
-/**
- * Plans a launch.
- *
- * @throws {RangeError} naming what is missing or out of range.
- */
-export function planDenseMatrix(
-  gpu: Pick<Gpu, "capabilities">,
-  options: Omit<DenseAttentionOptions, "tiling"> & { readonly tiling?: MatrixTiling },
-): DenseMatrixPlan {
-  const { heads, rows, headDim, dtype } = options;
-  const fail = (reason: string): never => {
-    throw new RangeError(`plan dense attention on matrix units: ${reason}`);
-  };
-  const missing = whyNoMatrixUnits(gpu.capabilities);
-  if (missing) fail(missing);
-  if (dtype !== "f16") fail(`storage ${dtype} is not f16`);
+/** Why matrix units cannot take this sequence on this device; undefined when they can. */
+export function whyNotOnMatrixUnits(
+  capabilities: Capabilities,
+  shape: { readonly rows: number; readonly headDim: number; readonly dtype: DType },
+): string | undefined {
+  const { rows, headDim, dtype } = shape;
+  const missing = whyNoMatrixUnits(capabilities);
+  if (missing) return missing;
+  if (dtype !== "f16") return `storage ${dtype} is not f16`;
   if (!MATRIX_HEAD_DIMS.includes(headDim)) {
-    fail(`head dimension ${headDim} is not one of ${MATRIX_HEAD_DIMS.join(", ")}`);
+    return `head dimension ${headDim} is not one of ${MATRIX_HEAD_DIMS.join(", ")}`;
   }
-  const tiling = options.tiling ?? chooseMatrixTiling(rows);
-  const workgroupBytes = matrixWorkgroupBytes(tiling, headDim);
-  const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = gpu.capabilities;
-  if (workgroupBytes > maxWorkgroupBytes) {
-    fail(`${workgroupBytes} bytes of workgroup memory exceed the device's ${maxWorkgroupBytes}`);
+  if (rows < MATRIX_ROWS) return `${rows} rows are fewer than a matrix has, ${MATRIX_ROWS}`;
+  if (!MATRIX_TILINGS.some((tiling) => fits(capabilities, tiling, headDim))) {
+    return `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
   }
-  const flops = denseForwardFlops({ heads, rows, headDim });
-  return {
-    ...options,
-    scale: options.scale ?? 1 / Math.sqrt(headDim),
-    tiling,
-    pipeline: {
-      label: `dense attention on matrix units d=${headDim}`,
-      code: generateDenseMatrix(tiling, headDim) + NEAREST_HALF,
-      bindings: [
-        "uniform",
-        "read",
-        "read",
-        "read",
-        "read-write",
-        "read-write",
-        "read-write",
-      ],
-    },
-    ranges: splitTiles({
-      tiles: Math.ceil(rows / matrixTileRows(tiling)),
-      flops,
-      limit: options.flopsPerDispatch,
-      most: maxWorkgroupsPerDimension,
-    }),
-    workgroupBytes,
-    flops,
-    bytes: denseForwardBytes({ heads, rows, headDim, dtype }),
-  };
+  return undefined;
 }
 
-/** Short contexts want more, smaller workgroups; long ones more reuse of each staged key. */
-export function chooseMatrixTiling(rows: number): MatrixTiling {
-  return rows < 8192
-    ? { subgroups: 4, blocks: 2, tileColumns: 32 }
-    : { subgroups: 8, blocks: 2, tileColumns: 64 };
+function fits(
+  { maxWorkgroupBytes, maxInvocations }: Capabilities,
+  tiling: MatrixTiling,
+  headDim: number,
+): boolean {
+  return matrixWorkgroupBytes(tiling, headDim) <= maxWorkgroupBytes &&
+    32 * tiling.subgroups <= maxInvocations;
 }
 
-/** A compiled kernel. */
-export interface DenseMatrix {
-  readonly plan: DenseMatrixPlan;
-  readonly bind: (
-    buffers: { q: BufferSlice; k: BufferSlice; v: BufferSlice; o: BufferSlice; lse: BufferSlice },
-  ) => Dispatch[];
-  /** Workgroups that started over since the kernel was created. */
-  readonly readRestarts: () => Promise<number>;
-  readonly destroy: () => void;
+/** The name of a tiling in results: subgroups / keys of a tile / blocks of rows / stages. */
+export function matrixTilingName(tiling: MatrixTiling): string {
+  const { subgroups, tileColumns, blocks, stages } = tiling;
+  return [subgroups, tileColumns, blocks, stages].join("/");
 }
 
 /**
- * Compiles the planned kernel.
+ * The tiling for a sequence. Short ones want more, smaller workgroups; long ones more reuse of each
+ * staged key. Measured on an H100: `TUNING.md`.
  *
- * @throws {ShaderError} when the device refuses the shader.
+ * @throws {RangeError} when none fits the device.
  */
-export async function createDenseMatrix(gpu: Gpu, plan: DenseMatrixPlan): Promise<DenseMatrix> {
-  const pipeline = await createPipeline(gpu, plan.pipeline);
-  const restarts = await createStorageBuffer(gpu, 16, { label: "restarts" });
-  const uniforms = plan.ranges.map(({ firstTile, tileCount }) =>
-    createUniform(gpu, [plan.rows, tileCount, firstTile, floatBits(plan.scale * Math.LOG2E)])
-  );
-  return {
-    plan,
-    bind: ({ q, k, v, o, lse }) =>
-      plan.ranges.map((range, i) =>
-        bindDispatch(gpu, pipeline, {
-          slices: [slice(uniforms[i]), q, k, v, o, lse, slice(restarts)],
-          workgroups: [plan.heads, range.tileCount, 1],
-          flops: range.flops,
-        })
-      ),
-    readRestarts: async () => new Uint32Array((await readBuffer(gpu, slice(restarts))).buffer)[0],
-    destroy: () => [restarts, ...uniforms].forEach((buffer) => buffer.destroy()),
-  };
+export function chooseMatrixTiling(
+  capabilities: Capabilities,
+  { rows, headDim }: { rows: number; headDim: number },
+): MatrixTiling {
+  const found = MATRIX_TILINGS.filter((tiling) => fits(capabilities, tiling, headDim));
+  if (found.length === 0) {
+    throw new RangeError(
+      `choose a tiling of matrix units: none fits ${capabilities.maxWorkgroupBytes} bytes`,
+    );
+  }
+  // Up to here an H100 has too few workgroups of the widest tiling.
+  const narrow = rows <= 6144 ? found.find(({ blocks }) => blocks === 1) : undefined;
+  return narrow ?? found[0];
+}
+
+/** Tilings of the two backward passes. */
+export interface MatrixBackwardTilings {
+  readonly query: MatrixBackwardTiling;
+  readonly keyValue: MatrixBackwardTiling;
+}
+
+/** The declared space of each backward pass, the widest first. */
+export const MATRIX_BACKWARD_TILINGS: readonly MatrixBackwardTiling[] = [
+  { subgroups: 8, tileColumns: 32 },
+  { subgroups: 4, tileColumns: 32 },
+  { subgroups: 4, tileColumns: 16 },
+];
+
+function backwardFits(capabilities: Capabilities, headDim: number) {
+  return (tiling: MatrixBackwardTiling) =>
+    matrixBackwardBytes(tiling, headDim) <= capabilities.maxWorkgroupBytes &&
+    32 * tiling.subgroups <= capabilities.maxInvocations;
+}
+
+/** Why matrix units cannot take the backward passes; undefined when they can. */
+export function whyNoMatrixBackward(
+  capabilities: Capabilities,
+  shape: { readonly rows: number; readonly headDim: number; readonly dtype: DType },
+): string | undefined {
+  const unfit = whyNotOnMatrixUnits(capabilities, shape);
+  if (unfit) return unfit;
+  return MATRIX_BACKWARD_TILINGS.some(backwardFits(capabilities, shape.headDim))
+    ? undefined
+    : `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
+}
+
+/**
+ * Tilings of the backward passes. Measured on an H100: `TUNING.md`.
+ *
+ * @throws {RangeError} when none fits the device.
+ */
+export function chooseMatrixBackward(
+  capabilities: Capabilities,
+  headDim: number,
+): MatrixBackwardTilings {
+  const widest = MATRIX_BACKWARD_TILINGS.find(backwardFits(capabilities, headDim));
+  if (!widest) {
+    throw new RangeError(
+      `choose tilings of matrix units, backward: none fits ${capabilities.maxWorkgroupBytes} bytes`,
+    );
+  }
+  return { query: widest, keyValue: widest };
 }

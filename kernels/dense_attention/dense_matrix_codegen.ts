@@ -10,21 +10,30 @@
  * take 8 of them through the exponential, writes the weights back as f16 and loads them as left
  * matrices for P·V. A matrix has no element access, so the scratch is the only way.
  *
- * **Optimistic reference.** Softmax needs any reference m ≤ about the row's maximum + 16 bits, not
- * the running maximum. m is the row's maximum over the 16 keys of its own diagonal block; the loop
- * has no maximum, vote or rescaling. When a row's sum reaches 60,000, beyond which an f16 weight may
- * have overflowed, m rises by log2(sum) - 10 and the workgroup starts over; restarts are counted.
- * Then the sum is about 2^10, so weights stay normal numbers of f16 for up to 2^24 equal keys.
+ * **Optimistic reference.** Softmax needs any reference m, not the running maximum: weights are
+ * 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16 keys of its own
+ * block, plus log2(keys / 2^13) where the row sees more than 2^13 keys; the loop has no maximum, vote
+ * or rescaling. Then the sum of a row's weights tells whether m was good:
+ *
+ * - at 60,000 or more a weight may have overflowed;
+ * - below (keys)·2^-14 the weights that f16 rounds away, each at most 2^-25, could together exceed
+ *   2^-11 of the sum, half a unit in the last place of the output.
+ *
+ * Outside of that window m moves by log2(sum) - 10 and the workgroup starts over; restarts are
+ * counted. Then the sum is about 2^10, well inside it for up to 2^23 keys.
  *
  * **Within a subgroup** the scratch is exchanged without a barrier. WGSL does not promise that
  * order; on devices whose subgroups run in lockstep it holds, and the checks of every run would
  * catch it where it does not.
  *
- * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 80) * 16 bytes. Rows are padded by 16
+ * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * 80) * 16 bytes. Rows are padded by 16
  * bytes: unpadded, loads of matrices meet in the same banks.
  *
  * @module
  */
+
+import { NEAREST_HALF } from "../gpu/half.ts";
+import type { DenseResult } from "./dense_attention_codegen.ts";
 
 /** How the kernel is tiled; every choice computes the same function. */
 export interface MatrixTiling {
@@ -32,8 +41,13 @@ export interface MatrixTiling {
   readonly subgroups: number;
   /** Blocks of 16 query rows that a subgroup owns. */
   readonly blocks: number;
-  /** Keys of one tile; a multiple of 16, and divides the rows of the workgroup. */
+  /** Keys of one tile; a multiple of 16. */
   readonly tileColumns: number;
+  /**
+   * Tiles of keys and values in workgroup memory: one, with two barriers a tile, or two, with one
+   * barrier, so that a tile is fetched while the other is in use.
+   */
+  readonly stages: 1 | 2;
 }
 
 /** Query rows of one workgroup. */
@@ -43,16 +57,33 @@ export function matrixTileRows({ subgroups, blocks }: MatrixTiling): number {
 
 /** Bytes of workgroup memory. */
 export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): number {
-  return (2 * tiling.tileColumns * (headDim / 8 + 1) + tiling.subgroups * 80) * 16 + 4;
+  const staged = 2 * tiling.stages * tiling.tileColumns * (headDim / 8 + 1);
+  return (staged + tiling.subgroups * 80) * 16 + 4;
 }
 
 const LEFT = "subgroup_matrix_left<f16, 16, 16>";
 const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
 const RESULT = "subgroup_matrix_result<f32, 16, 16>";
 
-/** The whole shader. Bindings: params, queries, keys, values, output, logSumExp, restarts. */
-export function generateDenseMatrix(tiling: MatrixTiling, headDim: number): string {
-  const { subgroups, blocks: blockCount, tileColumns } = tiling;
+/** Least sum of weights for each key that a row sees. */
+const LEAST_SUM = "0.00006103515625"; // 2^-14
+
+/**
+ * The whole shader. Bindings: params, queries, keys, values, then output and logSumExp or
+ * squaredNorms, then restarts. Parameters are those of `dense_attention.wgsl`.
+ */
+export function generateDenseMatrix(
+  tiling: MatrixTiling,
+  options: {
+    readonly headDim: number;
+    /** δ: each residue class of rows is a sequence of its own. Default 1. */
+    readonly rowStride?: number;
+    /** Default `rows`. */
+    readonly result?: DenseResult;
+  },
+): string {
+  const { headDim, rowStride = 1, result = "rows" } = options;
+  const { subgroups, blocks: blockCount, tileColumns, stages } = tiling;
   const vectors = headDim / 8; // 16-byte vectors of a row
   const stride = vectors + 1;
   const threads = 32 * subgroups;
@@ -62,6 +93,16 @@ export function generateDenseMatrix(tiling: MatrixTiling, headDim: number): stri
   const depth = range(headDim / 16);
   const out: string[] = [];
   const emit = (...lines: string[]) => out.push(...lines);
+  const results = result === "rows"
+    ? [
+      "var<storage, read_write> output: array<vec4u>; // [heads, N, d] f16",
+      "var<storage, read_write> logSumExp: array<f32>; // [heads, N], natural logarithm",
+    ]
+    : ["var<storage, read_write> squaredNorms: array<f32>; // [heads, resultRows]"];
+  const bindings = [
+    ...results,
+    "var<storage, read_write> restarts: atomic<u32>; // workgroups that started over",
+  ].map((line, i) => `@group(0) @binding(${4 + i}) ${line}`).join("\n");
 
   emit(`enable f16;
 enable subgroups;
@@ -75,43 +116,37 @@ struct Params {
   tileCount: u32,  // query tiles in this dispatch
   firstTile: u32,  // index of the first of them
   scale: f32,      // softmax scale times log2(e): scores live in base 2
+  sequences: u32,  // heads * ROW_STRIDE
+  gridWidth: u32,  // sequences in one layer of the grid
+  resultRows: u32, // rows of one head in the result
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [heads, N, d] f16
-@group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // [heads, N, d] f16
-@group(0) @binding(3) var<storage, read> values: array<vec4u>;  // [heads, N, d] f16
-@group(0) @binding(4) var<storage, read_write> output: array<vec4u>;  // [heads, N, d] f16
-@group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>; // [heads, N], natural logarithm
-@group(0) @binding(6) var<storage, read_write> restarts: atomic<u32>; // workgroups that started over
+@group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [heads, N * ROW_STRIDE, d] f16
+@group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // the same
+@group(0) @binding(3) var<storage, read> values: array<vec4u>;  // the same
+${bindings}
 
-var<workgroup> keyStage: array<vec4u, ${tileColumns * stride}>;
-var<workgroup> valueStage: array<vec4u, ${tileColumns * stride}>;
+var<workgroup> keyStage: array<vec4u, ${stages * tileColumns * stride}>;
+var<workgroup> valueStage: array<vec4u, ${stages * tileColumns * stride}>;
 var<workgroup> scratch: array<vec4u, ${subgroups * 80}>; // 16 rows of 80 bytes a subgroup
-var<workgroup> overflow: u32;
+var<workgroup> startOver: u32;
 
+const ROW_STRIDE = ${rowStride}u;
 const MASKED = -1.0e30;
 const LN2 = 0.6931471805599453;
-
-fn loadQuery(headRow: u32, row: u32, column: u32) -> vec4u {
-  if (row >= params.rows) { return vec4u(); }
-  return queries[(headRow + row) * ${vectors}u + column];
-}
-fn loadKey(headRow: u32, row: u32, column: u32) -> vec4u {
-  if (row >= params.rows) { return vec4u(); }
-  return keys[(headRow + row) * ${vectors}u + column];
-}
-fn loadValue(headRow: u32, row: u32, column: u32) -> vec4u {
-  if (row >= params.rows) { return vec4u(); }
-  return values[(headRow + row) * ${vectors}u + column];
-}
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
   let subgroup = local >> 5u;
   let row16 = local & 15u;        // the lane's row of a block
   let side = (local >> 4u) & 1u;  // and which 8 of its 16 columns
-  let headRow = group.x * params.rows;
+  let sequence = group.z * params.gridWidth + group.x;
+  if (sequence >= params.sequences) { return; }
+  let head = sequence / ROW_STRIDE;
+  let residue = sequence % ROW_STRIDE;
+  let headRow = head * params.rows * ROW_STRIDE + residue; // first row of this sequence
+  let result0 = head * params.resultRows + residue;        // where the result of that row goes
   // The heaviest tiles go first: they attend to the most keys.
   let tile = params.firstTile + params.tileCount - 1u - group.y;
   let q0 = tile * ${tileRows}u;
@@ -119,19 +154,53 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
   let scale = params.scale;
   let mine = subgroup * 80u;
   let at = mine + row16 * 5u;`);
+  // The last rows may be fewer than a block: then it begins earlier and stores only its own rows.
   for (const b of blocks) {
-    for (const c of depth) emit(`  var q${b}_${c}: ${LEFT};`, `  var o${b}_${c} = ${RESULT}();`);
-    emit(`  var m${b} = MASKED; // reference, base 2`, `  var l${b} = vec4f(); // sums of weights`);
+    emit(
+      `  let own${b} = first + ${16 * b}u;`,
+      `  let block${b} = min(own${b}, params.rows - 16u);`,
+    );
+  }
+  const matrixAt = (row: string, c: number) =>
+    `(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
+  for (const b of blocks) {
+    for (const c of depth) {
+      emit(
+        `  let q${b}_${c} = subgroupMatrixLoad<${LEFT}, row_major>(&queries, ${
+          matrixAt(`block${b}`, c)
+        });`,
+      );
+    }
+  }
+  for (const b of blocks) {
+    for (const c of depth) emit(`  var o${b}_${c} = ${RESULT}();`);
+    emit(`  var m${b}: f32; // reference, base 2`, `  var l${b} = vec4f(); // sums of weights`);
   }
 
-  const stage = (target: string, load: string, row0: string) => {
+  // A tile into a stage: all loads first, so that they are under way together.
+  const stage = (indent: string, row0: string, to: string) => {
     const units = tileColumns * vectors;
-    for (const i of range(Math.ceil(units / threads))) {
-      const body = `${target}[u / ${vectors}u * ${stride}u + u % ${vectors}u] = ` +
-        `${load}(headRow, ${row0} + u / ${vectors}u, u % ${vectors}u);`;
-      const guarded = (i + 1) * threads > units ? `if (u < ${units}u) { ${body} }` : body;
-      emit(`    { let u = local + ${i * threads}u; ${guarded} }`);
-    }
+    const steps = range(Math.ceil(units / threads));
+    const guard = (i: number) => (i + 1) * threads > units;
+    const at = (i: number) => `(local + ${i * threads}u)`;
+    const loaded = [["key", "keys"], ["value", "values"]].flatMap(([name, from]) =>
+      steps.map((i) => {
+        // Rows past the end are masked: any row will do in their place.
+        const row = `min(${row0} + ${at(i)} / ${vectors}u, params.rows - 1u)`;
+        return `${indent}let ${name}${i} = ${from}[(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${
+          at(i)
+        } % ${vectors}u];`;
+      })
+    );
+    const stored = [["key", "keyStage"], ["value", "valueStage"]].flatMap(([name, target]) =>
+      steps.map((i) => {
+        const store = `${target}[${to}${at(i)} / ${vectors}u * ${stride}u + ${
+          at(i)
+        } % ${vectors}u] = ${name}${i};`;
+        return indent + (guard(i) ? `if (${at(i)} < ${units}u) { ${store} }` : store);
+      })
+    );
+    emit(`${indent}{`, ...loaded, ...stored, `${indent}}`);
   };
   // Scores of a block into x<b>a, x<b>b: 8 of a row for each lane, masked above the diagonal.
   const takeScores = (b: number, scores: string, firstKey: string) =>
@@ -139,51 +208,39 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
       `    subgroupMatrixStore<row_major>(&scratch, mine, ${scores}, 5u);`,
       `    var x${b}a = bitcast<vec4f>(scratch[at + side * 2u]);`,
       `    var x${b}b = bitcast<vec4f>(scratch[at + side * 2u + 1u]);`,
-      `    if (${firstKey} + 15u > first + ${16 * b}u) {`,
+      `    if (${firstKey} + 15u > block${b}) {`,
       `      let key = vec4u(${firstKey} + side * 8u) + vec4u(0u, 1u, 2u, 3u);`,
-      `      let row = vec4u(first + ${16 * b}u + row16);`,
+      `      let row = vec4u(block${b} + row16);`,
       `      x${b}a = select(vec4f(MASKED), x${b}a, key <= row);`,
       `      x${b}b = select(vec4f(MASKED), x${b}b, key + vec4u(4u) <= row);`,
       "    }",
     );
 
-  emit(
-    "",
-    "  // Queries into registers, a piece of the tile at a time; beside them the keys of the same rows,",
-    "  // whose scores give the reference.",
-    `  for (var piece = 0u; piece < ${tileRows / tileColumns}u; piece++) {`,
-  );
-  stage("valueStage", "loadQuery", `q0 + piece * ${tileColumns}u`);
-  stage("keyStage", "loadKey", `q0 + piece * ${tileColumns}u`);
-  emit("    workgroupBarrier();");
+  emit("", "  // References: the first keys and those of a block's own rows stand for all.");
   for (const b of blocks) {
-    emit(
-      `    { let r = subgroup * ${rowsPerSubgroup}u + ${16 * b}u;`,
-      `    if (r / ${tileColumns}u == piece) {`,
-      `    let base = r % ${tileColumns}u * ${stride}u;`,
-      `    var s = ${RESULT}();`,
-    );
-    for (const c of depth) {
+    emit("  {", "    var t = MASKED;");
+    for (const firstKey of ["0u", `block${b}`]) {
+      emit("    {", `    var s = ${RESULT}();`);
+      for (const c of depth) {
+        emit(
+          `    s = subgroupMatrixMultiplyAccumulate(q${b}_${c}, ` +
+            `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${matrixAt(firstKey, c)}), s);`,
+        );
+      }
+      takeScores(b, "s", firstKey);
       emit(
-        `    q${b}_${c} = subgroupMatrixLoad<${LEFT}, row_major>(&valueStage, base + ${
-          2 * c
-        }u, ${stride}u);`,
-        `    s = subgroupMatrixMultiplyAccumulate(q${b}_${c}, subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, base + ${
-          2 * c
-        }u, ${stride}u), s);`,
+        `    let y = max(x${b}a, x${b}b);`,
+        "    t = max(t, max(max(y.x, y.y), max(y.z, y.w)));",
+        "    }",
       );
     }
-    takeScores(b, "s", `(first + ${16 * b}u)`);
     emit(
-      `    let y = max(x${b}a, x${b}b);`,
-      `    let t = max(max(y.x, y.y), max(y.z, y.w)) * scale;`,
-      `    m${b} = max(t, subgroupShuffleXor(t, 16u));`,
-      "    } }",
+      "    t = max(t, subgroupShuffleXor(t, 16u)) * scale;",
+      `    m${b} = t + max(log2(f32(block${b} + row16 + 1u)) - 13.0, 0.0);`,
+      "  }",
     );
   }
   emit(
-    "    workgroupBarrier();",
-    "  }",
     "",
     `  let end = min(q0 + ${tileRows}u, params.rows);`,
     "  for (var attempt = 0u; attempt < 8u; attempt++) {",
@@ -192,14 +249,27 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
     for (const c of depth) emit(`  o${b}_${c} = ${RESULT}();`);
     emit(`  l${b} = vec4f();`);
   }
+  if (stages === 2) {
+    emit("  workgroupBarrier();");
+    stage("  ", "0u", "");
+  }
   emit(`  for (var k0 = 0u; k0 < end; k0 += ${tileColumns}u) {`, "    workgroupBarrier();");
-  stage("keyStage", "loadKey", "k0");
-  stage("valueStage", "loadValue", "k0");
+  if (stages === 1) {
+    stage("    ", "k0", "");
+    emit("    workgroupBarrier();", "    let staged = 0u;");
+  } else {
+    const size = tileColumns * stride;
+    emit(
+      `    let staged = ((k0 / ${tileColumns}u) & 1u) * ${size}u;`,
+      `    if (k0 + ${tileColumns}u < end) {`,
+      `    let other = ${size}u - staged;`,
+    );
+    stage("    ", `k0 + ${tileColumns}u`, "other + ");
+    emit("    }");
+  }
   emit(
-    "    workgroupBarrier();",
-    `    if (k0 < first + ${rowsPerSubgroup}u) { // else beyond this subgroup's diagonal`,
     `    for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`,
-    `    let key0 = k0 + c0; let base = c0 * ${stride}u;`,
+    `    let key0 = k0 + c0; let base = staged + c0 * ${stride}u;`,
   );
   for (const b of blocks) emit(`    var s${b} = ${RESULT}();`);
   for (const c of depth) {
@@ -235,10 +305,9 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
     }
     emit("    }");
   }
+  emit("    }", "  }");
   emit(
-    "    } }",
-    "  }",
-    "  if (local == 0u) { overflow = 0u; }",
+    "  if (local == 0u) { startOver = 0u; }",
     "  workgroupBarrier();",
   );
   const total = (b: number) =>
@@ -246,37 +315,59 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
   for (const b of blocks) {
     emit(
       `  { ${total(b)}`,
-      `    if (!(l < 60000.0)) { overflow = 1u; m${b} += min(log2(l), 100.0) - 10.0; } }`,
+      `    let least = f32(block${b} + row16 + 1u) * ${LEAST_SUM};`,
+      "    if (!(l < 60000.0) || l < least) {",
+      `      startOver = 1u; m${b} += clamp(log2(l), -100.0, 100.0) - 10.0;`,
+      "    } }",
     );
   }
   emit(
-    "  if (workgroupUniformLoad(&overflow) == 0u) { break; }",
+    "  if (workgroupUniformLoad(&startOver) == 0u) { break; }",
     "  if (local == 0u) { atomicAdd(&restarts, 1u); }",
     "  }",
   );
   for (const b of blocks) {
     emit(
       `  { ${total(b)}`,
-      `    let inverse = 1.0 / l; let row = first + ${16 * b}u + row16;`,
-      "    let live = row < params.rows;",
-      `    if (live && side == 0u) { logSumExp[headRow + row] = (m${b} + log2(l)) * LN2; }`,
+      `    let inverse = 1.0 / l; let row = block${b} + row16;`,
+      `    let live = row >= own${b} && row < params.rows;`,
     );
+    if (result === "rows") {
+      emit(
+        `    if (live && side == 0u) { logSumExp[result0 + row] = (m${b} + log2(l)) * LN2; }`,
+      );
+    } else emit("    var norm = 0.0;");
     for (const c of depth) {
       emit(
         "    workgroupBarrier();",
         `    subgroupMatrixStore<row_major>(&scratch, mine, o${b}_${c}, 5u);`,
         "    workgroupBarrier();",
-        "    if (live) {",
-        "      let a = nearestHalf(bitcast<vec4f>(scratch[at + side * 2u]) * inverse);",
-        "      let z = nearestHalf(bitcast<vec4f>(scratch[at + side * 2u + 1u]) * inverse);",
-        `      output[(headRow + row) * ${vectors}u + ${2 * c}u + side] = vec4u(`,
-        "        pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(z.xy), pack2x16float(z.zw));",
-        "    }",
+        "    {",
+        "      let a = bitcast<vec4f>(scratch[at + side * 2u]) * inverse;",
+        "      let z = bitcast<vec4f>(scratch[at + side * 2u + 1u]) * inverse;",
+      );
+      if (result === "rows") {
+        emit(
+          "      let x = nearestHalf(a); let y = nearestHalf(z);",
+          "      if (live) {",
+          `        output[(result0 + row) * ${vectors}u + ${
+            2 * c
+          }u + side] = vec4u(pack2x16float(x.xy),`,
+          "          pack2x16float(x.zw), pack2x16float(y.xy), pack2x16float(y.zw));",
+          "      }",
+        );
+      } else emit("      norm += dot(a, a) + dot(z, z);");
+      emit("    }");
+    }
+    if (result === "squared-norms") {
+      emit(
+        "    norm += subgroupShuffleXor(norm, 16u);",
+        "    if (live && side == 0u) { squaredNorms[result0 + row * ROW_STRIDE] = norm; }",
       );
     }
     emit("  }");
   }
-  emit("}", "");
+  emit("}", result === "rows" ? NEAREST_HALF : "");
   return out.join("\n");
 }
 

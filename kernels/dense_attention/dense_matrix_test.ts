@@ -1,7 +1,25 @@
 import assert from "node:assert/strict";
+import { createTensor, readTensor, type Tensor, writeTensor } from "../gpu/buffers.ts";
 import { openDawn } from "../gpu/dawn.ts";
 import { type Capabilities, DeviceError, type Gpu, openDevice } from "../gpu/device.ts";
-import { planDenseMatrix, whyNoMatrixUnits } from "./dense_matrix.ts";
+import { inspectTensor } from "../gpu/inspect.ts";
+import { Timer } from "../gpu/timing.ts";
+import { createDenseAttention, planDenseAttention, planVariant } from "./dense_attention.ts";
+import { createDenseBackward, planDenseBackward } from "./dense_attention_backward.ts";
+import { denseBackwardReference, type GradientRow } from "./dense_attention_backward_reference.ts";
+import { denseAttentionRow, worstRatio } from "./dense_attention_reference.ts";
+import {
+  MATRIX_BACKWARD_TILINGS,
+  MATRIX_TILINGS,
+  matrixTilingName,
+  whyNoMatrixUnits,
+} from "./dense_matrix.ts";
+import {
+  generateMatrixBackward,
+  type MatrixBackwardTiling,
+} from "./dense_matrix_backward_codegen.ts";
+import type { MatrixTiling } from "./dense_matrix_codegen.ts";
+import { createSquaredNorms, planSquaredNorms } from "./dense_squared_norms.ts";
 
 const MATRIX_UNITS: Capabilities = {
   f16: true,
@@ -18,26 +36,41 @@ const MATRIX_UNITS: Capabilities = {
   maxWorkgroupsPerDimension: 65535,
   storageAlignment: 256,
 };
+const ADAPTER = {
+  vendor: "",
+  architecture: "",
+  device: "",
+  description: "",
+  isFallbackAdapter: false,
+  software: false,
+};
+const SHAPE = { heads: 1, rows: 1000, headDim: 128, dtype: "f16" } as const;
 
-Deno.test("planDenseMatrix refuses devices and shapes without matrix units for them, in one line", () => {
-  const plan = (capabilities: Partial<Capabilities>, options = {}) => () =>
-    planDenseMatrix({ capabilities: { ...MATRIX_UNITS, ...capabilities } }, {
-      heads: 1,
-      rows: 1000,
-      headDim: 128,
-      dtype: "f16",
+Deno.test("dense attention takes matrix units where device and shape allow, else the portable kernel", () => {
+  const plan = (capabilities: Partial<Capabilities> = {}, options = {}) =>
+    planDenseAttention({ capabilities: { ...MATRIX_UNITS, ...capabilities }, adapter: ADAPTER }, {
+      ...SHAPE,
       ...options,
     });
   assert.equal(whyNoMatrixUnits(MATRIX_UNITS), undefined);
-  assert.throws(plan({ subgroupMatrix: [] }), /the device has no subgroup matrices/);
-  assert.throws(plan({ subgroupMinSize: 8 }), /subgroups of 8 to 32 threads are not of 32/);
-  assert.throws(plan({ maxWorkgroupBytes: 16384 }), /bytes of workgroup memory exceed/);
-  assert.throws(plan({}, { dtype: "f32" }), /storage f32 is not f16/);
-  assert.throws(plan({}, { headDim: 96 }), /head dimension 96 is not one of 64, 128/);
-  assert.equal(plan({})().ranges.length, 1);
+  assert.equal(plan().kernel, "matrix");
+  assert.equal(plan({}, { kernel: "portable" }).kernel, "portable");
+  for (
+    const [capabilities, options, reason] of [
+      [{ subgroupMatrix: [] }, {}, /the device has no subgroup matrices/],
+      [{ subgroupMinSize: 8 }, {}, /subgroups of 8 to 32 threads are not of 32/],
+      [{ maxWorkgroupBytes: 16384 }, {}, /no tiling fits 16384 bytes of workgroup memory/],
+      [{}, { dtype: "f32" }, /storage f32 is not f16/],
+      [{}, { headDim: 96 }, /head dimension 96 is not one of 64, 128/],
+      [{}, { rows: 15 }, /15 rows are fewer than a matrix has, 16/],
+    ] as const
+  ) {
+    assert.equal(plan(capabilities, options).kernel, "portable");
+    assert.throws(() => plan(capabilities, { ...options, kernel: "matrix" }), reason);
+  }
 });
 
-Deno.test("the matrix-unit kernel compiles in Dawn's front end for every tiling that is used", async () => {
+Deno.test("every tiling of matrix units compiles in Dawn's front end, for every result", async () => {
   let gpu: Gpu;
   try {
     gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
@@ -46,18 +79,290 @@ Deno.test("the matrix-unit kernel compiles in Dawn's front end for every tiling 
     console.warn(`skipped: ${error.message}`);
     return;
   }
+  const device = { capabilities: MATRIX_UNITS, adapter: ADAPTER };
   for (const headDim of [64, 128]) {
-    for (const rows of [4096, 65536]) {
-      const { pipeline } = planDenseMatrix({ capabilities: MATRIX_UNITS }, {
-        heads: 8,
-        rows,
-        headDim,
-        dtype: "f16",
-      });
-      const module = gpu.device.createShaderModule({ code: pipeline.code });
-      const { messages } = await module.getCompilationInfo();
-      assert.deepEqual(messages.map(({ message }) => message), []);
+    for (const matrixTiling of MATRIX_TILINGS) {
+      for (const result of ["rows", "squared-norms"] as const) {
+        const rowStride = result === "rows" ? 1 : 4;
+        const { pipeline } = planVariant(device, { ...SHAPE, headDim, matrixTiling }, {
+          result,
+          rowStride,
+        });
+        const module = gpu.device.createShaderModule({ code: pipeline.code });
+        const { messages } = await module.getCompilationInfo();
+        assert.deepEqual(messages.map(({ message }) => message), []);
+      }
+    }
+    for (const tiling of MATRIX_BACKWARD_TILINGS) {
+      for (const pass of ["query", "key-value"] as const) {
+        const code = generateMatrixBackward(pass, tiling, headDim);
+        const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
+        assert.deepEqual(messages.map(({ message }) => message), []);
+      }
     }
   }
   gpu.destroy();
 });
+
+/** A device with matrix units, or a line that says why the test is skipped. */
+async function matrixGpu(): Promise<Gpu | undefined> {
+  let gpu: Gpu;
+  try {
+    gpu = await openDevice({ stack: "dawn" });
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    console.warn(`skipped: ${error.message}`);
+    return undefined;
+  }
+  const missing = whyNoMatrixUnits(gpu.capabilities);
+  if (missing === undefined) return gpu;
+  console.warn(`skipped: ${missing}`);
+  gpu.destroy();
+  return undefined;
+}
+
+interface Case {
+  readonly rows: number;
+  readonly headDim: number;
+  readonly tiling?: MatrixTiling;
+  /** Factor of Q: large ones make extreme logits. */
+  readonly size?: number;
+  /** All rows alike. */
+  readonly equal?: boolean;
+  readonly startsOver?: boolean;
+}
+
+const CASES: readonly Case[] = [
+  ...[16, 17, 100, 257, 1001].flatMap((rows) =>
+    [64, 128].map((headDim) => ({ rows, headDim, startsOver: false }))
+  ),
+  ...MATRIX_TILINGS.map((tiling) => ({ rows: 777, headDim: 128, tiling, startsOver: false })),
+  { rows: 1001, headDim: 128, size: 8 },
+  { rows: 1001, headDim: 64, size: 64, startsOver: true },
+  { rows: 40_000, headDim: 64, equal: true, startsOver: false },
+  { rows: 20_000, headDim: 128, size: 30, startsOver: true },
+];
+
+Deno.test("dense attention on matrix units is as near to float64 as f16 weights allow", async (t) => {
+  const gpu = await matrixGpu();
+  if (!gpu) return;
+  const timer = new Timer(gpu);
+  for (const entry of CASES) {
+    const { rows, headDim, tiling, size = 1, equal = false } = entry;
+    const name = `N ${rows} d ${headDim} ${tiling ? matrixTilingName(tiling) : ""} × ${size}` +
+      (equal ? " equal rows" : "");
+    await t.step(name, async () => {
+      const heads = 2;
+      const inputs = await createInputs(gpu, { heads, rows, headDim, size, equal });
+      const o = await createTensor(gpu, { heads, rows, dim: headDim, dtype: "f16" });
+      const lse = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
+      const kernel = await createDenseAttention(
+        gpu,
+        planDenseAttention(gpu, {
+          heads,
+          rows,
+          headDim,
+          dtype: "f16",
+          kernel: "matrix",
+          matrixTiling: tiling,
+        }),
+      );
+      const at = (tensor: Tensor) => tensor.blocks[0].data;
+      const dispatches = kernel.bind({
+        q: at(inputs.q),
+        k: at(inputs.k),
+        v: at(inputs.v),
+        o: at(o),
+        lse: at(lse),
+      });
+      await timer.run([{ name: "attention", dispatches }]);
+      const restarts = await kernel.readRestarts!();
+      if (entry.startsOver !== undefined) assert.equal(restarts > 0, entry.startsOver);
+      const [q, k, v, output, sums] = await Promise.all(
+        [inputs.q, inputs.k, inputs.v, o, lse].map((tensor) => readTensor(gpu, tensor)),
+      );
+      const head = heads - 1;
+      const part = (data: Float32Array | Float16Array, dim: number) =>
+        Float64Array.from(data.subarray(head * rows * dim, (head + 1) * rows * dim));
+      const own = { q: part(q, headDim), k: part(k, headDim), v: part(v, headDim), headDim };
+      const step = Math.max(1, Math.floor(rows / 60));
+      for (let row = 0; row < rows; row += row < 40 || row > rows - 20 ? 1 : step) {
+        const want = denseAttentionRow(own, row, { dtype: "f16", weights: "f16" });
+        const have = part(output, headDim).subarray(row * headDim, (row + 1) * headDim);
+        const ratio = worstRatio(have, want.output, want.tolerance);
+        assert.ok(ratio <= 1, `row ${row}: ${ratio} of the tolerance`);
+        const lseError = Math.abs(part(sums, 1)[row] - want.lse);
+        assert.ok(lseError <= want.lseTolerance, `log-sum-exp of row ${row}: ${lseError}`);
+      }
+      kernel.destroy();
+      [inputs.q, inputs.k, inputs.v, o, lse].forEach((tensor) => tensor.destroy());
+    });
+  }
+  timer.destroy();
+  gpu.destroy();
+});
+
+Deno.test("squared norms on matrix units are those of the attention of each residue class", async () => {
+  const gpu = await matrixGpu();
+  if (!gpu) return;
+  const [heads, rows, headDim, dilation] = [2, 1200, 128, 4];
+  const inputs = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
+  const norms = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
+  const plan = planSquaredNorms(gpu, { heads, rows, headDim, dtype: "f16", dilation });
+  assert.equal(plan.launch.kernel, "matrix");
+  const kernel = await createSquaredNorms(gpu, plan);
+  const timer = new Timer(gpu);
+  const at = (tensor: Tensor) => tensor.blocks[0].data;
+  const dispatches = kernel.bind({
+    q: at(inputs.q),
+    k: at(inputs.k),
+    v: at(inputs.v),
+    squaredNorms: at(norms),
+  });
+  await timer.run([{ name: "scores", dispatches }]);
+  const [q, k, v, have] = await Promise.all(
+    [inputs.q, inputs.k, inputs.v, norms].map((tensor) => readTensor(gpu, tensor)),
+  );
+  const head = heads - 1;
+  for (const residue of [0, 3]) {
+    const sequence = (data: Float32Array | Float16Array) =>
+      Float64Array.from({ length: rows / dilation * headDim }, (_, i) => {
+        const row = Math.floor(i / headDim) * dilation + residue;
+        return data[(head * rows + row) * headDim + i % headDim];
+      });
+    const own = { q: sequence(q), k: sequence(k), v: sequence(v), headDim };
+    for (let row = 0; row < rows / dilation; row += 7) {
+      const { output, tolerance } = denseAttentionRow(own, row, { weights: "f16" });
+      const want = output.reduce((sum, x) => sum + x * x, 0);
+      const allowed = output.reduce(
+        (sum, x, c) => sum + 2 * Math.abs(x) * tolerance[c] + tolerance[c] ** 2,
+        want * 2 ** -20,
+      );
+      const error = Math.abs(have[head * rows + row * dilation + residue] - want);
+      assert.ok(error <= allowed, `residue ${residue}, row ${row}: ${error} exceeds ${allowed}`);
+    }
+  }
+  kernel.destroy();
+  timer.destroy();
+  gpu.destroy();
+});
+
+interface BackwardCase {
+  readonly rows: number;
+  readonly headDim: number;
+  readonly tiling?: MatrixBackwardTiling;
+  /** Factor of dO: large ones overflow f16 unless the kernel scales them down. */
+  readonly size?: number;
+}
+
+const BACKWARD_CASES: readonly BackwardCase[] = [
+  ...[16, 17, 100, 257, 401].flatMap((rows) => [64, 128].map((headDim) => ({ rows, headDim }))),
+  ...MATRIX_BACKWARD_TILINGS.map((tiling) => ({ rows: 333, headDim: 128, tiling })),
+  { rows: 300, headDim: 128, size: 2000 },
+];
+
+Deno.test("gradients on matrix units are as near to float64 as f16 products allow, twice the same", async (t) => {
+  const gpu = await matrixGpu();
+  if (!gpu) return;
+  const timer = new Timer(gpu);
+  for (const { rows, headDim, tiling, size = 1 } of BACKWARD_CASES) {
+    const name = tiling ? `${tiling.subgroups}/${tiling.tileColumns}` : "";
+    await t.step(`N ${rows} d ${headDim} ${name} × ${size}`, async () => {
+      const heads = 2;
+      const shape = { heads, rows, dim: headDim, dtype: "f16" } as const;
+      const { q, k, v } = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
+      const others = await createInputs(gpu, { heads, rows, headDim, size, equal: false });
+      const outputGradient = others.q;
+      const statistic = { heads, rows, dim: 1, dtype: "f32" } as const;
+      const [o, dq, dk, dv] = [
+        await createTensor(gpu, shape),
+        await createTensor(gpu, shape),
+        await createTensor(gpu, shape),
+        await createTensor(gpu, shape),
+      ];
+      const [lse, delta] = [await createTensor(gpu, statistic), await createTensor(gpu, statistic)];
+      const size2 = { heads, rows, headDim, dtype: "f16", kernel: "matrix" } as const;
+      const forward = await createDenseAttention(gpu, planDenseAttention(gpu, size2));
+      const backward = await createDenseBackward(
+        gpu,
+        planDenseBackward(gpu, {
+          ...size2,
+          matrixTilings: tiling && { query: tiling, keyValue: tiling },
+        }),
+      );
+      const at = (tensor: Tensor) => tensor.blocks[0].data;
+      const given = { q: at(q), k: at(k), v: at(v), o: at(o), lse: at(lse) };
+      const dispatches = [
+        ...forward.bind(given),
+        ...backward.bind({
+          ...given,
+          outputGradient: at(outputGradient),
+          delta: at(delta),
+          queryGradient: at(dq),
+          keyGradient: at(dk),
+          valueGradient: at(dv),
+        }),
+      ];
+      const digests: string[][] = [];
+      for (let run = 0; run < 2; run++) {
+        await timer.run([{ name: "attention", dispatches }]);
+        digests.push(
+          await Promise.all([dq, dk, dv].map(async (x) => (await inspectTensor(gpu, x)).digest)),
+        );
+      }
+      assert.deepEqual(digests[0], digests[1]);
+      const read = await Promise.all(
+        [q, k, v, outputGradient, dq, dk, dv].map((x) => readTensor(gpu, x)),
+      );
+      const [q1, k1, v1, gradient1, dq1, dk1, dv1] = read.map((data) =>
+        Float64Array.from(data.subarray(rows * headDim))
+      );
+      const want = denseBackwardReference(
+        { q: q1, k: k1, v: v1, outputGradient: gradient1, headDim },
+        { dtype: "f16", weights: "f16" },
+      );
+      for (
+        const [name, have, row] of [["q", dq1, want.q], ["k", dk1, want.k], ["v", dv1, want.v]]
+      ) {
+        const { gradient, tolerance } = row as GradientRow;
+        const ratio = worstRatio(have as Float64Array, gradient, tolerance);
+        assert.ok(ratio <= 1, `d${name}: ${ratio} of the tolerance`);
+      }
+      forward.destroy();
+      backward.destroy();
+      [q, k, v, others.q, others.k, others.v, o, dq, dk, dv, lse, delta].forEach((x) =>
+        x.destroy()
+      );
+    });
+  }
+  timer.destroy();
+  gpu.destroy();
+});
+
+async function createInputs(
+  gpu: Gpu,
+  options: { heads: number; rows: number; headDim: number; size: number; equal: boolean },
+): Promise<{ q: Tensor; k: Tensor; v: Tensor }> {
+  const { heads, rows, headDim, size, equal } = options;
+  const tensors: Tensor[] = [];
+  for (const [i, factor] of [size, 1, 1].entries()) {
+    const tensor = await createTensor(gpu, { heads, rows, dim: headDim, dtype: "f16" });
+    let state = 12345 + i;
+    const draw = () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return state / 2 ** 31 - 1;
+    };
+    const row = Float32Array.from({ length: headDim }, () => 1.7 * draw());
+    writeTensor(
+      gpu,
+      tensor,
+      Float32Array.from(
+        { length: heads * rows * headDim },
+        (_, at) => factor * (equal ? row[at % headDim] : 1.7 * draw()),
+      ),
+    );
+    tensors.push(tensor);
+  }
+  const [q, k, v] = tensors;
+  return { q, k, v };
+}

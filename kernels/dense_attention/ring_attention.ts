@@ -25,7 +25,7 @@ import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
 import {
   type DenseAttentionBuffers,
   type DenseAttentionOptions,
-  planDenseAttention,
+  planPortable,
 } from "./dense_attention.ts";
 import { generateRing } from "./ring_attention_codegen.ts";
 import type { Tiling } from "./tile_codegen.ts";
@@ -61,7 +61,7 @@ export function planRingAttention(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseAttentionOptions,
 ): RingAttentionPlan {
-  const { tiling, scale } = planDenseAttention(gpu, options);
+  const { tiling, scale } = planPortable(gpu, options);
   const { headDim, dtype } = options;
   const { capabilities } = gpu;
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;

@@ -334,6 +334,8 @@ export async function createContextParallel(
     const whole = own(
       await bindDenseTensors(gpu, { ...gathered, o: wholeOutput, lse: wholeLse }, {
         flopsPerDispatch,
+        // As the ring, so that what steps cost compares like with like.
+        kernel: "portable",
       }),
     );
     const timer = own(new Timer(gpu));

@@ -44,8 +44,8 @@ export const dilatedScorer: Scorer = {
   pass: {
     plan: (gpu, problem) => {
       const { heads } = problem.shape;
-      const { flops, bytes } = planSquaredNorms(gpu, normsOptions(problem, { heads }));
-      return { flops: 2 * flops, bytes: 2 * bytes, buffers: [] };
+      const { flops, bytes, launch } = planSquaredNorms(gpu, normsOptions(problem, { heads }));
+      return { flops: 2 * flops, bytes: 2 * bytes, buffers: [], variant: launch.variant };
     },
     create: async (gpu, problem, options) => {
       const norms = await createSquaredNorms(

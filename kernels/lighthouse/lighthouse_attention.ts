@@ -179,6 +179,7 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
       plan,
       stages: stages.map(({ name }) => name),
       execute: (run) => timer.run(stages, run),
+      readRestarts: parts.forward ? forward.readRestarts : undefined,
       outputs: {
         output: forward.output,
         lse: forward.lse,
@@ -198,6 +199,7 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
 /** What the forward pass leaves, and its stages. */
 interface Forward extends ForwardState {
   readonly stages: readonly Stage[];
+  readonly readRestarts?: () => Promise<number>;
   readonly output: Tensor;
   /** f32 `[heads, P]` of each block. */
   readonly scores: readonly { readonly query: BufferSlice; readonly key: BufferSlice }[];
@@ -301,7 +303,8 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     { name: "attention", dispatches: dense.dispatches },
     { name: "scatter", dispatches: scatter },
   ];
-  return { stages, output, lse, attended, pooled, gathered, selections, scores };
+  const { readRestarts } = dense;
+  return { stages, readRestarts, output, lse, attended, pooled, gathered, selections, scores };
 }
 
 /** Allocates and binds what the backward pass adds. */

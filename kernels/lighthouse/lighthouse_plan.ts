@@ -60,13 +60,21 @@ export function planLighthouse(
   ]);
   // These refuse what their kernels cannot run.
   const block = { heads: perBlock, rows: gathered, headDim: dim, dtype };
-  planDenseAttention(gpu, block);
-  if (parts.backward) planDenseBackward(gpu, block);
+  const { variant } = planDenseAttention(gpu, block);
+  const backward = parts.backward ? planDenseBackward(gpu, block) : undefined;
   const scores = scorer.pass?.plan(gpu, { shape, lighthouse, geometry, headsPerBlock: perBlock });
+  const variants: Record<string, string | undefined> = {
+    attention: variant,
+    score: scores?.variant,
+    "attention-backward": backward?.variant,
+  };
   const stages = [
     ...(parts.forward ? lighthouseForwardCost(shape, geometry, scores) : []),
     ...(parts.backward ? lighthouseBackwardCost(shape, geometry) : []),
-  ];
+  ].map((stage) => {
+    const variant = variants[stage.name];
+    return variant === undefined ? stage : { ...stage, variant };
+  });
   const row = heads * dim * bytesPerElement(dtype);
   const rows = (count: number, ...names: string[]) =>
     names.map((name) => ({ name, bytes: count * row }));

@@ -26,6 +26,8 @@ export interface ScorerPlan {
   readonly bytes: number;
   /** Scratch, all block sizes together. */
   readonly buffers: readonly { readonly name: string; readonly bytes: number }[];
+  /** Which of several kernels runs, where that depends on the device. */
+  readonly variant?: string;
 }
 
 /** Buffers of one block of heads. */
