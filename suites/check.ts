@@ -8,7 +8,7 @@
  * @module
  */
 import type { Tensor } from "../kernels/gpu/buffers.ts";
-import { whyNoMatrixBackward } from "../kernels/dense_attention/dense_matrix.ts";
+import { MATRIX_BY_DEFAULT, whyNoMatrixBackward } from "../kernels/dense_attention/dense_matrix.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { type Inspection, inspectTensor } from "../kernels/gpu/inspect.ts";
 import { pcg, seededRows } from "../kernels/gpu/random.ts";
@@ -508,6 +508,7 @@ function halfProductsOf(
   if (dtype !== "f16") return undefined;
   if (prepared.peer) return 2 ** -25;
   // Ours keep them scaled by 2^8 at least: dense_matrix_backward_codegen.ts.
+  if (!MATRIX_BY_DEFAULT.backward) return undefined;
   return whyNoMatrixBackward(gpu.capabilities, { rows, headDim, dtype }) ? undefined : 2 ** -33;
 }
 

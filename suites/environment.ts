@@ -12,19 +12,18 @@ import type { EnvironmentRecord, Result } from "./result_schema.ts";
 
 /** Name, version and git state of this tool. */
 export async function describeTool(): Promise<Result["tool"]> {
+  const { version } = manifest;
+  const name = "lighthouse-attention-bench";
+  // A machine that was given the files of a commit can be told which: a repository that happens to
+  // lie around them says nothing about them.
+  const told = allowed(() => Deno.env.get("LIGHTHOUSE_COMMIT"));
+  if (told) return { name, version, commit: told, dirty: null };
   const root = new URL("..", import.meta.url);
   const found = await runTool("git", ["rev-parse", "HEAD"], root);
   const status = found === null
     ? null
     : await runTool("git", ["status", "--porcelain", "--untracked-files=no"], root);
-  // A machine that was given the files without their repository can be told which commit they are.
-  const told = allowed(() => Deno.env.get("LIGHTHOUSE_COMMIT")) || null;
-  return {
-    name: "lighthouse-attention-bench",
-    version: manifest.version,
-    commit: found ?? told,
-    dirty: status === null ? null : status !== "",
-  };
+  return { name, version, commit: found, dirty: status === null ? null : status !== "" };
 }
 
 /** Everything about the machine that decides or explains its times. */

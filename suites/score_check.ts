@@ -7,7 +7,7 @@
 import { readRows, type Tensor } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import type { LayerInputs, Problem } from "../kernels/implementation.ts";
-import { whyNotOnMatrixUnits } from "../kernels/dense_attention/dense_matrix.ts";
+import { MATRIX_BY_DEFAULT, whyNotOnMatrixUnits } from "../kernels/dense_attention/dense_matrix.ts";
 import { dilationOf } from "../kernels/lighthouse/dilated_scorer.ts";
 import { seededGates } from "../kernels/lighthouse/gla_gates.ts";
 import { AttentionRowCheck, maxDifference } from "./attention_rows.ts";
@@ -46,7 +46,8 @@ export async function dilatedScores(
   const { headDim: dim } = problem.shape;
   const dilation = dilationOf(problem.lighthouse!);
   const sequence = { ...problem.shape, rows: problem.shape.context / dilation };
-  const matrixUnits = whyNotOnMatrixUnits(gpu.capabilities, sequence) === undefined;
+  const matrixUnits = MATRIX_BY_DEFAULT["squared-norms"] &&
+    whyNotOnMatrixUnits(gpu.capabilities, sequence) === undefined;
   const checks = [];
   for (const row of rows) {
     const make = async (tensor: Tensor) =>

@@ -31,7 +31,12 @@ import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
 import { type DenseResult, generateDense } from "./dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
-import { chooseMatrixTiling, matrixTilingName, whyNotOnMatrixUnits } from "./dense_matrix.ts";
+import {
+  chooseMatrixTiling,
+  MATRIX_BY_DEFAULT,
+  matrixTilingName,
+  whyNotOnMatrixUnits,
+} from "./dense_matrix.ts";
 import {
   generateDenseMatrix,
   matrixTileRows,
@@ -157,7 +162,9 @@ export function planVariant(
     if (unfit) throw new RangeError(`plan dense attention on matrix units: ${unfit}`);
     return planMatrix(gpu, options, variant);
   }
-  if (options.kernel === "portable" || options.tiling || unfit) {
+  if (
+    options.kernel === "portable" || options.tiling || unfit || !MATRIX_BY_DEFAULT[variant.result]
+  ) {
     return planPortable(gpu, options, variant);
   }
   return planMatrix(gpu, options, variant);

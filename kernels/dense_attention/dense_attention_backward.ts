@@ -37,6 +37,7 @@ import {
 } from "./dense_attention_cost.ts";
 import {
   chooseMatrixBackward,
+  MATRIX_BY_DEFAULT,
   type MatrixBackwardTilings,
   whyNoMatrixBackward,
 } from "./dense_matrix.ts";
@@ -162,12 +163,14 @@ export function planDenseBackward(
     );
   }
   const unfit = whyNoMatrixBackward(gpu.capabilities, options);
-  if (unfit && (options.kernel === "matrix" || options.matrixTilings)) {
+  const asked = options.kernel === "matrix" || options.matrixTilings !== undefined;
+  if (unfit && asked) {
     throw new RangeError(`plan dense attention backward on matrix units: ${unfit}`);
   }
-  const passes = unfit || options.kernel === "portable" || options.tilings
-    ? portablePasses(gpu, options)
-    : matrixPasses(gpu, options);
+  const refused = unfit || options.kernel === "portable" || options.tilings;
+  const passes = !refused && (asked || MATRIX_BY_DEFAULT.backward)
+    ? matrixPasses(gpu, options)
+    : portablePasses(gpu, options);
   const perVector = dtype === "f16" ? 8 : 4;
   const rowVectors = headDim / perVector;
   const product = denseForwardFlops({ heads, rows, headDim }) / 2;

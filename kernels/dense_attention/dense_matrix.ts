@@ -23,6 +23,12 @@ export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
 /** Rows of one matrix: shorter sequences have no place in it. */
 const MATRIX_ROWS = 16;
 
+/**
+ * Which kernels run on matrix units without being asked to. The others compile everywhere and have
+ * tests, but no device with matrix units has run these yet: `kernel: "matrix"` asks for them.
+ */
+export const MATRIX_BY_DEFAULT = { rows: true, "squared-norms": false, backward: false } as const;
+
 /** The declared space: every tiling that is ever chosen, the widest first. */
 export const MATRIX_TILINGS: readonly MatrixTiling[] = [
   { subgroups: 8, blocks: 2, tileColumns: 64, stages: 1 },

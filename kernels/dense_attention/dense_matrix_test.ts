@@ -208,7 +208,14 @@ Deno.test("squared norms on matrix units are those of the attention of each resi
   const [heads, rows, headDim, dilation] = [2, 1200, 128, 4];
   const inputs = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
   const norms = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
-  const plan = planSquaredNorms(gpu, { heads, rows, headDim, dtype: "f16", dilation });
+  const plan = planSquaredNorms(gpu, {
+    heads,
+    rows,
+    headDim,
+    dtype: "f16",
+    dilation,
+    kernel: "matrix",
+  });
   assert.equal(plan.launch.kernel, "matrix");
   const kernel = await createSquaredNorms(gpu, plan);
   const timer = new Timer(gpu);
