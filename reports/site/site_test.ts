@@ -7,7 +7,7 @@ import { sampleRetrieval } from "../_sample_retrieval.ts";
 import { sampleResult } from "../_sample_result.ts";
 import { readResult } from "../read_result.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
-import { MOST_RUNS, planSite } from "./runs.ts";
+import { MOST_RUNS, type NamedResult, planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
 
 function filesOf(...args: Parameters<typeof sampleRuns>): Map<string, string> {
@@ -121,6 +121,19 @@ Deno.test("site: comparisons speak with the gate's voice, devices are not judged
   assert.equal(devices.length, 1);
 });
 
+Deno.test("site: a run of another suite is compared with none, and the next with the last like it", () => {
+  const [first, other, third] = sampleRuns(3);
+  other.result.cases = sampleResult({ contexts: [4096] }).cases;
+  const pages = [...siteFiles(planSite([first, other, third]))]
+    .filter(({ path }) => path.startsWith("compare/2000"));
+  assert.equal(pages.length, 1, "the third has the first's cases, and many more");
+  third.result.cases = structuredClone(first.result.cases);
+  const [page, ...more] = [...siteFiles(planSite([first, other, third]))]
+    .filter(({ path }) => path.startsWith("compare/2000"));
+  assert.equal(more.length, 0);
+  assert.match(page.path, /^compare\/2000-01-03.*\.2000-01-01/);
+});
+
 Deno.test("site: the feed is a JSON Feed 1.1, with links only where the address is known", () => {
   const bare = feedSchema.parse(JSON.parse(sample.get("feed.json")!));
   assert.equal(bare.items.filter(({ tags }) => tags![0] === "run").length, 11);
@@ -168,15 +181,19 @@ Deno.test("site: paths are plain names, whatever the results say", () => {
   assert.ok(files.length > 25, `${files.length} files`);
 });
 
-Deno.test("site: pages of a paper-profile run stay below 1 MB, retrieval on a page of its own", async () => {
-  const result = await readResult(
-    new URL("../../fixtures/baselines/h100-deno-2026-11-22.json", import.meta.url).pathname,
-  );
-  // Two runs, so that there are comparisons; the second with all that its plan had and time allowed.
-  const later = structuredClone(result);
-  later.startedAt = "2026-11-23T00:00:00.000Z";
-  const measured = later.cases.filter((record) => record.selectionQuality !== undefined);
-  for (const [i, record] of later.cases.entries()) {
+Deno.test("site: pages of paper-profile runs stay below 1 MB, retrieval on a page of its own", async () => {
+  const folder = new URL("../../fixtures/baselines/", import.meta.url);
+  const runs: NamedResult[] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    if (!name.endsWith(".json")) continue;
+    runs.push({ name, result: await readResult(new URL(name, folder).pathname) });
+  }
+  // The largest one again, with all that its plan had and time did not allow.
+  const largest = runs.reduce((a, b) => b.result.cases.length > a.result.cases.length ? b : a);
+  const whole = structuredClone(largest.result);
+  whole.startedAt = "2099-01-01T00:00:00.000Z";
+  const measured = whole.cases.filter((record) => record.selectionQuality !== undefined);
+  for (const [i, record] of whole.cases.entries()) {
     if (record.status === "ok") continue;
     const { samples, statistic, throughput, check, digest, selectionQuality, stages } =
       measured[i % measured.length];
@@ -184,9 +201,9 @@ Deno.test("site: pages of a paper-profile run stay below 1 MB, retrieval on a pa
     const own = { samples, statistic, throughput, check, digest, selectionQuality, stages: timed };
     Object.assign(record, { status: "ok", reason: undefined, ...own });
   }
-  later.retrieval = sampleRetrieval({ paper: true });
-  assert.ok(later.retrieval.cells.length > 2200, `${later.retrieval.cells.length} cells`);
-  const files = [...siteFiles(planSite([{ name: "a", result }, { name: "b", result: later }]))];
+  whole.retrieval = sampleRetrieval({ paper: true });
+  assert.ok(whole.cases.length > 150 && whole.retrieval.cells.length > 2200);
+  const files = [...siteFiles(planSite([...runs, { name: "whole", result: whole }]))];
   for (const { path, text } of files.filter(({ path }) => path.endsWith(".html"))) {
     const { length } = new TextEncoder().encode(text);
     assert.ok(length < 1e6, `${path}: ${length} bytes`);
