@@ -4,12 +4,15 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { ABSENT, formatPlural, formatSignificant } from "../format.ts";
+import { ABSENT, formatCount, formatPlural, formatSignificant } from "../format.ts";
 import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
 import { dotData } from "./chart_data.ts";
 import { Figure, Table } from "./figure.tsx";
 import { seriesStyles } from "./palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
+
+/** Most rows of the figure; its table has all. */
+const MOST_DRAWN = 40;
 
 /** The section, or null where the result has nothing for it. */
 export function correctnessSection(result: Result, prefix: string): Section | null {
@@ -33,6 +36,10 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
     text: formatSignificant(share),
     style: styles.get(record.implementation)!,
   }));
+  // A suite can check hundreds of quantities; those that use most of their tolerance are drawn.
+  const drawn = rows.length <= MOST_DRAWN
+    ? rows
+    : rows.toSorted((a, b) => b.value - a.value).slice(0, MOST_DRAWN);
   const digest = (text: string | undefined) =>
     text === undefined ? ABSENT : <code title={text}>{text.slice(0, 12)}</code>;
   const table = (
@@ -72,14 +79,17 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
             {rows.length > 0 && (
               <Figure
                 id={`${prefix}correctness-figure`}
-                title="Largest error as a part of its tolerance"
-                description={rows.map(({ label, text }) => `${label}: ${text}`).join(", ") + "."}
-                height={dotPlotHeight(rows.length)}
-                compactHeight={dotPlotHeight(rows.length)}
+                title={"Largest error as a part of its tolerance" +
+                  (drawn.length < rows.length
+                    ? `, the ${drawn.length} largest of ${formatCount(rows.length)}`
+                    : "")}
+                description={drawn.map(({ label, text }) => `${label}: ${text}`).join(", ") + "."}
+                height={dotPlotHeight(drawn.length)}
+                compactHeight={dotPlotHeight(drawn.length)}
                 draw={(size) => (
                   <DotPlot
                     size={size}
-                    rows={rows}
+                    rows={drawn}
                     axis="error ÷ tolerance"
                     format={formatTick((value) => value.toFixed(2))}
                     guide={{ value: 1, label: "tolerance" }}

@@ -241,6 +241,21 @@ Deno.test("a result with every variant has a figure for each direction and a sec
   assert.equal(new Set(ids).size, ids.length, "ids are unique");
 });
 
+Deno.test("of hundreds of checked quantities the figure draws the worst, the table has all", () => {
+  const result = sampleResult({ contexts: [8192] });
+  result.cases[0].check!.parts = Array.from({ length: 300 }, (_, i) => ({
+    name: `quantity ${i}`,
+    passed: true,
+    maxError: i / 300,
+    tolerance: 1,
+  }));
+  const html = renderHtml([result]);
+  const figure = /<figure id="correctness-figure"[^]*?<\/figure>/.exec(html)![0];
+  assert.match(figure, /, the 40 largest of 30\d</);
+  assert.equal(figure.match(/<g style="color/g)!.length, 2 * 40);
+  assert.ok(/>dense quantity 299</.test(figure) && /<th [^>]*>dense quantity 0</.test(figure));
+});
+
 Deno.test("several results start with a comparison and keep their sections apart", () => {
   const html = renderHtml([
     sampleResult(),

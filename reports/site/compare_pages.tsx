@@ -49,8 +49,8 @@ export interface RunPair {
 }
 
 /**
- * The pairs of a site: on each device every run against the one before it and the newest against
- * the first; of two devices the runs that stand for them.
+ * The pairs of a site: on each device every run against the one before it that ran like cases, and
+ * the newest against the first such; of two devices the runs that stand for them.
  */
 export function planPairs(site: Site): RunPair[] {
   const pairs: RunPair[] = [];
@@ -65,14 +65,30 @@ export function planPairs(site: Site): RunPair[] {
     });
   };
   for (const { runs } of site.devices) {
-    for (let i = 1; i < runs.length; i++) add(runs[i - 1], runs[i], "consecutive");
-    if (runs.length > 2) add(runs[0], runs[runs.length - 1], "first and newest");
+    const likeBefore = runs.map((run, i) => runs.slice(0, i).filter((other) => isLike(other, run)));
+    runs.forEach((run, i) => {
+      const before = likeBefore[i].at(-1);
+      if (before !== undefined) add(before, run, "consecutive");
+    });
+    const newest = runs.length - 1;
+    if (likeBefore[newest].length > 1) add(likeBefore[newest][0], runs[newest], "first and newest");
   }
   const leads = site.devices.slice(0, MOST_DEVICES).map(leadRun);
   leads.forEach((after, i) =>
     leads.slice(i + 1).forEach((before) => add(before, after, "devices"))
   );
   return pairs;
+}
+
+/** Share of a run's cases that a later one must have too to be compared with it. */
+const LIKE_FROM = 0.5;
+
+/** Whether a later run had most cases of an earlier one: a single suite is no successor of a whole run. */
+function isLike(before: SiteRun, after: SiteRun): boolean {
+  const own = new Set(after.result.cases.map(({ id }) => id));
+  const { cases } = before.result;
+  const common = cases.filter(({ id }) => own.has(id)).length;
+  return cases.length > 0 && common >= LIKE_FROM * cases.length;
 }
 
 /** The overview and a page for each pair. */

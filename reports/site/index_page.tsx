@@ -63,7 +63,7 @@ export function indexPage({ site, pairs, trends, claims }: {
                 { title: "Commit" },
                 { title: "Verdict on the 21×" },
                 { title: "Cases", numeric: true },
-                { title: "Against the run before" },
+                { title: "Against the last like it" },
               ],
               rows: site.runs.toReversed().map((run) => runRow({ run, pairs, path })),
             }}
