@@ -59,8 +59,8 @@ Deno.test("Budget: a group that no longer fits reserves nothing", () => {
   about(budget.left, 50);
   // 2 executions of 20 s do not fit into what is left besides the least of the first.
   about(budget.allowance(group("middle", 4), [group("heavy", 20)]), 50);
-  // A smaller one does; half of the rest is shared out.
-  about(budget.allowance(group("middle", 4), [group("next", 5)]), 12 + (50 - 12 - 10) / 2);
+  // A smaller one does; a fifth of the rest is shared out.
+  about(budget.allowance(group("middle", 4), [group("next", 5)]), 12 + (50 - 12 - 10) / 5);
 });
 
 Deno.test("Budget learns what executions take", () => {
