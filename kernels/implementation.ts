@@ -16,9 +16,13 @@ import type { RunOptions, Timing } from "./gpu/timing.ts";
 
 /** Shape of one attention layer; Q, K, V and the output are `[heads, context, headDim]`. */
 export interface AttentionShape {
+  /** H. */
   readonly heads: number;
+  /** N. */
   readonly context: number;
+  /** d. */
   readonly headDim: number;
+  /** Type that Q, K, V and the results are stored in. */
   readonly dtype: DType;
 }
 
@@ -30,6 +34,7 @@ export interface LighthouseOptions {
   readonly pooling: number;
   /** k, a multiple of 128. */
   readonly k: number;
+  /** What ranks the entries of the pyramid. */
   readonly scorer: "norm" | "dilated" | "gla";
   /** δ of the dilated and gla scorers; divides N. */
   readonly dilation?: number;
@@ -40,14 +45,17 @@ export type Direction = "forward" | "backward" | "forward-backward";
 
 /** What is to be computed. */
 export interface Problem {
+  /** Sizes of the layer. */
   readonly shape: AttentionShape;
   /** Default `forward`. `backward` runs the forward pass once, untimed, when it is prepared. */
   readonly direction?: Direction;
+  /** For Lighthouse implementations; absent for dense attention. */
   readonly lighthouse?: LighthouseOptions;
 }
 
 /** Cost of one stage of an implementation. */
 export interface StagePlan {
+  /** As {@linkcode Prepared.stages} names it. */
   readonly name: string;
   /** FLOP by the convention of the specification, section 8. */
   readonly flops: number;
@@ -59,11 +67,15 @@ export interface StagePlan {
 
 /** Everything about a case that can be known before anything is allocated. */
 export interface ImplementationPlan {
+  /** In the order of execution. */
   readonly stages: readonly StagePlan[];
+  /** FLOP of one execution, all stages together. */
   readonly flops: number;
+  /** Least bytes that one execution must move. */
   readonly bytes: number;
   /** Buffers held while the case runs, inputs and outputs included. */
   readonly buffers: readonly { readonly name: string; readonly bytes: number }[];
+  /** Bytes of all {@linkcode buffers}. */
   readonly peakBytes: number;
   /** Largest number of heads a tensor block may hold on this device. */
   readonly headsPerBlock: number;
@@ -73,8 +85,11 @@ export interface ImplementationPlan {
 
 /** Seeded or given inputs, each `[heads, context, headDim]`, cut into the same head blocks. */
 export interface LayerInputs {
+  /** Queries. */
   readonly q: Tensor;
+  /** Keys. */
   readonly k: Tensor;
+  /** Values. */
   readonly v: Tensor;
   /** dO; needed for every direction but `forward`. */
   readonly outputGradient?: Tensor;
@@ -82,6 +97,7 @@ export interface LayerInputs {
 
 /** A prepared case: buffers allocated, pipelines compiled, ready to run any number of times. */
 export interface Prepared {
+  /** What the case was planned to take. */
   readonly plan: ImplementationPlan;
   /** Names of the stages that `Timing.stages` reports, in order. */
   readonly stages: readonly string[];
@@ -113,6 +129,7 @@ export interface Prepared {
     /** dQ, dK, dV, each `[heads, context, headDim]`, unless the direction is `forward`. */
     readonly gradients?: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
   };
+  /** Frees everything but the inputs. */
   readonly destroy: () => void;
 }
 
@@ -123,6 +140,8 @@ export interface Implementation {
   /** For people: one short phrase. */
   readonly title: string;
   /**
+   * What computing the problem takes; pure.
+   *
    * @throws {RangeError} when the problem is not one this implementation can compute; one line that
    * names the value and the limit.
    */
@@ -130,6 +149,7 @@ export interface Implementation {
     gpu: Pick<Gpu, "capabilities" | "adapter">,
     problem: Problem,
   ) => ImplementationPlan;
+  /** Allocates, compiles and binds; the inputs stay the caller's. */
   readonly prepare: (
     gpu: Gpu,
     problem: Problem,

@@ -20,16 +20,21 @@ export const LONGEST_CONTEXT = 2 ** 20;
 
 /** What a stack gives on this machine. */
 export interface StackDiagnosis {
+  /** The stack that was tried. */
   readonly stack: Stack;
   /** Why it cannot be used; then nothing else is there. */
   readonly problem?: string;
+  /** The machine, as a result file would describe it. */
   readonly environment?: EnvironmentRecord;
+  /** What kernels may rely on there. */
   readonly capabilities?: Capabilities;
   /** Seconds of a tiny layer by GPU timestamps; null where they do not work. */
   readonly gpuSeconds?: number | null;
   /** Whether the tiny layer matched float64. */
   readonly correct?: boolean;
+  /** The profile that a run would take. */
   readonly profile?: string;
+  /** The storage that a run would take. */
   readonly dtype?: "f16" | "f32";
   /** Largest context that fits, by implementation, at the paper's 8 heads of 128. */
   readonly largest?: readonly {

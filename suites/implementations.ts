@@ -15,11 +15,13 @@ import type { Measurable } from "./measurable.ts";
 
 /** An implementation and what the suites need to know of it. */
 export interface Registration<T extends Measurable = Measurable> {
+  /** What computes the layer. */
   readonly implementation: T;
   /** Which float64 reference its output must match. */
   readonly kind: "dense" | "lighthouse";
   /** The scorer, for Lighthouse. */
   readonly scorer?: LighthouseOptions["scorer"];
+  /** What it can compute. */
   readonly directions: readonly Direction[];
   /** Somebody else's implementation, measured beside ours. */
   readonly peer?: boolean;

@@ -12,13 +12,17 @@ import type { Implementation, LayerInputs, Prepared, Problem } from "../kernels/
 
 /** Rows of one head. */
 export interface RowRange {
+  /** The head. */
   readonly head: number;
+  /** The first row. */
   readonly first: number;
+  /** How many rows. */
   readonly count: number;
 }
 
 /** A tensor `[heads, rows, dim]` that is not on the WebGPU device, or not in its layout. */
 export interface RemoteTensor extends TensorShape {
+  /** Names the tensor in errors. */
   readonly label: string;
   /** Rows `first … first + count - 1` of one head, as `[count, dim]`. */
   readonly readRows: (range: RowRange) => Promise<Float32Array>;
@@ -31,23 +35,33 @@ export type Rows = Tensor | RemoteTensor;
 
 /** Results of an execution, as `Prepared` has them; a peer may not tell all of them. */
 export interface Outputs {
+  /** `[heads, context, headDim]`. */
   readonly output: Rows;
+  /** Natural log-sum-exp of the scaled logits. */
   readonly lse?: Rows;
+  /** Pyramid indices in gathered order, `[heads, S]`. */
   readonly readSelection?: () => Promise<Int32Array>;
+  /** Squared scores of the base rows of one head. */
   readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
+  /** Attention over the gathered rows, `[heads, S, headDim]`. */
   readonly gathered?: Rows;
+  /** dQ, dK, dV. */
   readonly gradients?: { readonly q: Rows; readonly k: Rows; readonly v: Rows };
 }
 
 /** A layer that is ready to run any number of times. */
 export interface Layer {
+  /** Names of the stages that a staged execution times. */
   readonly stages: readonly string[];
+  /** Runs the layer once. */
   readonly execute: (options?: RunOptions) => Promise<Timing>;
+  /** Results of the last execution. */
   readonly outputs: Outputs;
   /** As `Prepared` has it. */
   readonly readRestarts?: () => Promise<number>;
   /** Present for a peer. */
   readonly peer?: PeerTraits;
+  /** Frees everything but the inputs. */
   readonly destroy: () => void | Promise<void>;
 }
 
@@ -63,10 +77,13 @@ export interface PeerTraits {
 
 /** What a layer is prepared with. */
 export interface PrepareOptions {
+  /** Q, K, V and, for gradients, dO. */
   readonly inputs: LayerInputs;
+  /** Most FLOP of one dispatch. Default: never cut. */
   readonly flopsPerDispatch?: number;
   /** Seed of Q; K, V and dO have the three after it. A peer makes its own inputs from it. */
   readonly seed?: number;
+  /** Stops what takes long. */
   readonly signal?: AbortSignal;
 }
 

@@ -18,21 +18,35 @@ export const BASELINE = "dense";
 
 /** What a user may set; everything else comes from the profile. */
 export interface PlanOptions {
+  /** `smoke`, `standard` or `paper`: where everything else comes from. */
   profile: string;
+  /** Suites to run. */
   suites?: readonly SuiteName[];
+  /** Implementations to time, by name. */
   implementations?: readonly string[];
+  /** Scorers of the Lighthouse implementations to time. */
   scorers?: readonly string[];
+  /** Directions to time. */
   directions?: readonly Direction[];
+  /** N, tokens. */
   contexts?: readonly number[];
+  /** H. */
   heads?: readonly number[];
+  /** d. */
   headDims?: readonly number[];
+  /** Storage; `auto` is f16 where the device has it, else f32. */
   dtype?: "auto" | DType;
+  /** L. */
   levels?: readonly number[];
+  /** p. */
   pooling?: readonly number[];
+  /** k, or rules that give it. */
   k?: readonly KRule[];
+  /** δ of the dilated and gla scorers. */
   dilations?: readonly number[];
   /** Samples of each case, instead of the profile's range. */
   samples?: number;
+  /** Seconds that checking and measuring may take. */
   budgetSeconds?: number;
   /** Names of registered peers to measure beside the rest. */
   peerNames?: readonly string[];

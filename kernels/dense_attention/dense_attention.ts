@@ -57,6 +57,7 @@ export interface DenseAttentionOptions {
   readonly rows: number;
   /** d, one of {@linkcode HEAD_DIMS}. */
   readonly headDim: number;
+  /** Type that tensors are stored in. */
   readonly dtype: DType;
   /** Softmax scale. Default 1/√d. */
   readonly scale?: number;
@@ -78,15 +79,21 @@ export type DenseKernel = "portable" | "matrix";
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseAttentionPlan extends DenseAttentionOptions {
+  /** Softmax scale. */
   readonly scale: number;
+  /** Which of the two texts. */
   readonly kernel: DenseKernel;
   /** The kernel and its tiling, in a few words. */
   readonly variant: string;
+  /** What will be compiled. */
   readonly pipeline: PipelineSource;
   /** Query-tile ranges, one per dispatch, heaviest first. */
   readonly ranges: readonly TileRange[];
+  /** Bytes of workgroup memory. */
   readonly workgroupBytes: number;
+  /** FLOP of all ranges together. */
   readonly flops: number;
+  /** Least bytes that must move. */
   readonly bytes: number;
 }
 
@@ -276,10 +283,13 @@ function requireCount(name: string, value: number) {
 
 /** A compiled kernel. `bind` may be called for any number of head blocks of the planned size. */
 export interface DenseAttention {
+  /** What was compiled. */
   readonly plan: DenseAttentionPlan;
+  /** The dispatches for one block of heads. */
   readonly bind: (buffers: DenseAttentionBuffers) => Dispatch[];
   /** On matrix units: workgroups that started over since the kernel was created. */
   readonly readRestarts?: () => Promise<number>;
+  /** Frees what the kernel holds. */
   readonly destroy: () => void;
 }
 

@@ -51,7 +51,9 @@ import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts
 
 /** Tilings of the two tiled passes. */
 export interface BackwardTilings {
+  /** Of the pass that gives dQ. */
   readonly query: Tiling;
+  /** Of the pass that gives dK and dV. */
   readonly keyValue: Tiling;
 }
 
@@ -68,36 +70,46 @@ export interface DenseBackwardOptions
 export interface DenseBackwardPlan extends DenseBackwardOptions {
   /** The kernels and their tilings, in a few words. */
   readonly variant: string;
+  /** Softmax scale. */
   readonly scale: number;
+  /** What will be compiled, by pass. */
   readonly pipelines: {
     readonly delta: PipelineSource;
     readonly query: PipelineSource;
     readonly keyValue: PipelineSource;
   };
+  /** Tile ranges, one per dispatch, heaviest first. */
   readonly ranges: {
     readonly query: readonly TileRange[];
     readonly keyValue: readonly TileRange[];
   };
   /** By convention: 2.5 times the forward FLOP. */
   readonly flops: number;
+  /** Least bytes that must move. */
   readonly bytes: number;
 }
 
 /** The bindings of one block of heads. */
 export interface DenseBackwardBuffers {
-  /** `[heads, N, d]` each. */
+  /** `[heads, N, d]`. */
   readonly q: BufferSlice;
+  /** `[heads, N, d]`. */
   readonly k: BufferSlice;
+  /** `[heads, N, d]`. */
   readonly v: BufferSlice;
+  /** `[heads, N, d]`, from the forward kernel. */
   readonly o: BufferSlice;
+  /** `[heads, N, d]`. */
   readonly outputGradient: BufferSlice;
   /** `[heads, N]` f32, from the forward kernel. */
   readonly lse: BufferSlice;
   /** `[heads, N]` f32, scratch: written by the first pass. */
   readonly delta: BufferSlice;
-  /** `[heads, N, d]` each, written. */
+  /** `[heads, N, d]`, written. */
   readonly queryGradient: BufferSlice;
+  /** `[heads, N, d]`, written. */
   readonly keyGradient: BufferSlice;
+  /** `[heads, N, d]`, written. */
   readonly valueGradient: BufferSlice;
 }
 
@@ -280,8 +292,11 @@ function matrixPasses(
 
 /** Compiled backward kernels. `bind` may be called for any number of head blocks. */
 export interface DenseBackward {
+  /** What was compiled. */
   readonly plan: DenseBackwardPlan;
+  /** The dispatches for one block of heads. */
   readonly bind: (buffers: DenseBackwardBuffers) => Dispatch[];
+  /** Frees what the kernels hold. */
   readonly destroy: () => void;
 }
 

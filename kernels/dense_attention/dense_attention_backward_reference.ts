@@ -18,6 +18,7 @@ import {
 
 /** Inputs of the backward pass of one head, each `[rows, d]` as stored. */
 export interface DenseBackwardReferenceInputs extends DenseReferenceInputs {
+  /** dO. */
   readonly outputGradient: ArrayLike<number>;
 }
 
@@ -32,7 +33,9 @@ export interface RowStatistics {
 
 /** A gradient row and its tolerance, `[d]` each. */
 export interface GradientRow {
+  /** In float64. */
   readonly gradient: Float64Array;
+  /** Largest difference that f32 arithmetic and storage rounding explain. */
   readonly tolerance: Float64Array;
 }
 

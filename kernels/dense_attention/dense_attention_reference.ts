@@ -23,9 +23,13 @@ import type { DType } from "../gpu/buffers.ts";
 
 /** Elements of Q, K, V as stored, each `[rows, d]` of one head. */
 export interface DenseReferenceInputs {
+  /** Queries. */
   readonly q: ArrayLike<number>;
+  /** Keys. */
   readonly k: ArrayLike<number>;
+  /** Values. */
   readonly v: ArrayLike<number>;
+  /** d. */
   readonly headDim: number;
   /** Softmax scale. Default 1/√d. */
   readonly scale?: number;
@@ -39,6 +43,7 @@ export interface DenseReferenceRow {
   readonly lse: number;
   /** `[d]`: largest difference that f32 arithmetic and storage rounding explain. */
   readonly tolerance: Float64Array;
+  /** The same for the log-sum-exp. */
   readonly lseTolerance: number;
 }
 

@@ -29,7 +29,9 @@ export interface Tiling {
   readonly tileRows: number;
   /** Columns of one tile; a multiple of 4 * threadsX. */
   readonly tileColumns: number;
+  /** Threads side by side along columns. */
   readonly threadsX: number;
+  /** Threads one above the other along rows. */
   readonly threadsY: number;
   /** Elements of d staged at a time for a first product; a multiple of 8, an even part of d. */
   readonly chunk: number;

@@ -6,8 +6,11 @@
 
 /** Consecutive tiles of one dispatch. */
 export interface TileRange {
+  /** The first of them. */
   readonly firstTile: number;
+  /** How many. */
   readonly tileCount: number;
+  /** FLOP of the dispatch. */
   readonly flops: number;
 }
 

@@ -30,8 +30,11 @@ export const USAGE = {
 
 /** A range of a buffer, in bytes. */
 export interface BufferSlice {
+  /** The buffer that the range lies in. */
   readonly buffer: GPUBuffer;
+  /** First byte. */
   readonly offset: number;
+  /** Number of bytes. */
   readonly size: number;
 }
 
@@ -42,6 +45,7 @@ export function slice(buffer: GPUBuffer): BufferSlice {
 
 /** Out of device memory. */
 export class MemoryError extends Error {
+  /** Tells this error by name. */
   override readonly name = "MemoryError";
 }
 
@@ -80,9 +84,13 @@ export async function createStorageBuffer(
 
 /** Shape of a tensor `[heads, rows, dim]`. */
 export interface TensorShape {
+  /** H. */
   readonly heads: number;
+  /** Rows of each head; N, or S for a gathered tensor. */
   readonly rows: number;
+  /** Elements of a row; d. */
   readonly dim: number;
+  /** Type that elements are stored in. */
   readonly dtype: DType;
 }
 
@@ -96,7 +104,10 @@ export function bytesPerHead(shape: TensorShape): number {
  *
  * @throws {RangeError} when one head alone does not fit.
  */
-export function headsPerBlock(gpu: Pick<Gpu, "capabilities">, shapes: readonly TensorShape[]) {
+export function headsPerBlock(
+  gpu: Pick<Gpu, "capabilities">,
+  shapes: readonly TensorShape[],
+): number {
   const { maxBindingBytes, maxBufferBytes } = gpu.capabilities;
   const limit = Math.min(maxBindingBytes, maxBufferBytes);
   const largest = Math.max(...shapes.map(bytesPerHead));
@@ -111,16 +122,23 @@ export function headsPerBlock(gpu: Pick<Gpu, "capabilities">, shapes: readonly T
 
 /** A block of consecutive heads of a tensor, in one buffer. */
 export interface TensorBlock {
+  /** First head of the block in the tensor. */
   readonly firstHead: number;
+  /** Heads in the block. */
   readonly heads: number;
+  /** `[heads, rows, dim]` of these heads. */
   readonly data: BufferSlice;
 }
 
 /** A tensor `[heads, rows, dim]` in blocks of whole heads. */
 export interface Tensor extends TensorShape {
+  /** Names the tensor in errors. */
   readonly label: string;
+  /** In the order of heads. */
   readonly blocks: readonly TensorBlock[];
+  /** Bytes of all elements. */
   readonly bytes: number;
+  /** Frees the buffers. */
   readonly destroy: () => void;
 }
 
@@ -155,9 +173,13 @@ export async function createTensor(
 
 /** One dispatch with its bindings: ready to be recorded any number of times. */
 export interface Dispatch {
+  /** Names the dispatch in errors and traces. */
   readonly label: string;
+  /** What runs. */
   readonly pipeline: GPUComputePipeline;
+  /** On what it runs: group 0. */
   readonly bindGroup: GPUBindGroup;
+  /** How many workgroups run. */
   readonly workgroups: readonly [number, number, number];
   /** FLOP of this dispatch, by which long work is cut into submissions. */
   readonly flops: number;

@@ -9,19 +9,29 @@ export type Stack = "deno" | "dawn";
 
 /** One configuration of the adapter's matrix units, as the device lists it. */
 export interface SubgroupMatrixConfig {
+  /** Element type of the factors. */
   readonly componentType: string;
+  /** Element type of the product and of the sum. */
   readonly resultComponentType: string;
+  /** Rows of the left factor. */
   readonly M: number;
+  /** Columns of the right factor. */
   readonly N: number;
+  /** Columns of the left factor, rows of the right one. */
   readonly K: number;
 }
 
 /** Plain description of the adapter behind a device. */
 export interface AdapterRecord {
+  /** Maker of the device, as the stack calls it. */
   readonly vendor: string;
+  /** Family of the device; empty where the stack does not say. */
   readonly architecture: string;
+  /** Identifier of the device; empty where the stack does not say. */
   readonly device: string;
+  /** Name for people; empty where the stack does not say. */
   readonly description: string;
+  /** True where the stack itself calls the adapter a fallback. */
   readonly isFallbackAdapter: boolean;
   /** True for CPU implementations of Vulkan (llvmpipe, SwiftShader, WARP). */
   readonly software: boolean;
@@ -29,20 +39,29 @@ export interface AdapterRecord {
 
 /** What kernels may rely on. Nothing else about the device decides which variant runs. */
 export interface Capabilities {
+  /** `shader-f16` was granted: tensors may be stored in f16. */
   readonly f16: boolean;
+  /** Subgroup operations were granted. */
   readonly subgroups: boolean;
   /** Smallest and largest subgroup size, 0 where the stack does not say. */
   readonly subgroupMinSize: number;
+  /** The largest, 0 where the stack does not say. */
   readonly subgroupMaxSize: number;
+  /** `timestamp-query` was granted: GPU times can be had. */
   readonly timestamps: boolean;
+  /** What matrix units can multiply; empty without them. */
   readonly subgroupMatrix: readonly SubgroupMatrixConfig[];
   /** `enable` directives that a shader with subgroup operations needs on this stack. */
   readonly subgroupsDirective: string;
   /** Largest storage binding in bytes (a multiple of 4). */
   readonly maxBindingBytes: number;
+  /** Largest buffer in bytes (a multiple of 4). */
   readonly maxBufferBytes: number;
+  /** Workgroup memory, bytes. */
   readonly maxWorkgroupBytes: number;
+  /** Threads of a workgroup. */
   readonly maxInvocations: number;
+  /** Workgroups of a dispatch, in each dimension. */
   readonly maxWorkgroupsPerDimension: number;
   /** Alignment of the offset of a storage binding, bytes. */
   readonly storageAlignment: number;
@@ -50,9 +69,13 @@ export interface Capabilities {
 
 /** An open device. Everything in `kernels/` takes one of these. */
 export interface Gpu {
+  /** The WebGPU implementation behind the device. */
   readonly stack: Stack;
+  /** The WebGPU device itself. */
   readonly device: GPUDevice;
+  /** What it runs on. */
   readonly adapter: AdapterRecord;
+  /** What kernels may rely on. */
   readonly capabilities: Capabilities;
   /** Features that were granted, sorted. */
   readonly features: readonly string[];
@@ -60,6 +83,7 @@ export interface Gpu {
   readonly limits: Readonly<Record<string, number>>;
   /** Undefined while the device works; then one line that says why it was lost. */
   readonly lost: () => string | undefined;
+  /** Destroys the device and with it everything made on it. */
   readonly destroy: () => void;
 }
 
@@ -77,9 +101,11 @@ export interface OpenDeviceOptions {
 
 /** No adapter, no WebGPU, or a required feature is missing. The message is one line. */
 export class DeviceError extends Error {
+  /** Tells this error by name. */
   override readonly name = "DeviceError";
   /** `no-webgpu`, `no-adapter`, `feature` or `refused`. */
   readonly kind: "no-webgpu" | "no-adapter" | "feature" | "refused";
+  /** An error of that kind; the message is one line. */
   constructor(kind: DeviceError["kind"], message: string, options?: ErrorOptions) {
     super(message, options);
     this.kind = kind;

@@ -32,6 +32,7 @@ export interface Inspection {
 
 /** NaN or infinity in data that must be finite. */
 export class NotFiniteError extends RangeError {
+  /** Tells this error by name. */
   override readonly name = "NotFiniteError";
 }
 

@@ -12,6 +12,7 @@ export type BindingKind = "read" | "read-write" | "uniform";
 export interface PipelineSource {
   /** Names the shader in error messages. */
   readonly label: string;
+  /** WGSL. */
   readonly code: string;
   /** Default `main`. */
   readonly entryPoint?: string;
@@ -23,13 +24,17 @@ export interface PipelineSource {
 
 /** A compiled pipeline and the layout of its group 0. */
 export interface Pipeline {
+  /** What it was compiled from. */
   readonly source: PipelineSource;
+  /** The compiled pipeline. */
   readonly pipeline: GPUComputePipeline;
+  /** Of group 0. */
   readonly layout: GPUBindGroupLayout;
 }
 
 /** A shader that did not compile, with the line, column and source text of the first error. */
 export class ShaderError extends Error {
+  /** Tells this error by name. */
   override readonly name = "ShaderError";
 }
 

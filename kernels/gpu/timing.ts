@@ -11,7 +11,9 @@ import type { Gpu } from "./device.ts";
 
 /** A group of dispatches that is timed as one. */
 export interface Stage {
+  /** As results name it. */
   readonly name: string;
+  /** Run in this order. */
   readonly dispatches: readonly Dispatch[];
 }
 
@@ -41,6 +43,7 @@ export interface RunOptions {
 
 /** The device was lost while work was under way. */
 export class DeviceLostError extends Error {
+  /** Tells this error by name. */
   override readonly name = "DeviceLostError";
 }
 

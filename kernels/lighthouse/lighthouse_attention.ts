@@ -42,16 +42,21 @@ import { createSelection, planSelection } from "./select.ts";
 
 /** How the memory-bound passes are cut into threads. Results are the same for all. */
 export interface LighthouseTuning {
+  /** Of the pass that scores and pools. */
   readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
+  /** Of the gather. */
   readonly gather?: { readonly rowsPerThread?: number; readonly threads?: number };
   /** Also of the scatter of gradients. */
   readonly scatter?: { readonly rowsPerThread?: number; readonly threads?: number };
+  /** Of the gather of output gradients. */
   readonly gatherGradient?: { readonly rowsInFlight?: number; readonly threads?: number };
 }
 
 /** Options of {@linkcode lighthouseImplementation}. */
 export interface LighthouseImplementationOptions {
+  /** The name that results carry. */
   readonly name: string;
+  /** For people: one short phrase. */
   readonly title: string;
   /** Default: {@linkcode normScorer}. */
   readonly scorer?: Scorer;

@@ -66,7 +66,9 @@ export function scatterGradientReference(
 
 /** Options of {@linkcode lighthouseBackwardReference}. */
 export interface LighthouseBackwardReferenceOptions {
+  /** d. */
   readonly headDim: number;
+  /** Pyramid indices in gathered order, `[S]`. */
   readonly selection: Int32Array;
   /**
    * Rounds pooled rows and gathered output gradients as storage does, for example `Math.f16round`,

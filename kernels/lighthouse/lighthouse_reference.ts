@@ -193,7 +193,9 @@ export function uncoveredReference(selection: Numbers, geometry: LighthouseGeome
 
 /** Everything one head of the layer computes. */
 export interface LighthouseReference {
+  /** Squared norms of queries and their window maxima, `[P]`. */
   readonly queryScores: Float64Array;
+  /** Squared norms of keys and their window maxima, `[P]`. */
   readonly keyScores: Float64Array;
   /** `[S]`. */
   readonly selection: Int32Array;
@@ -209,6 +211,7 @@ export interface LighthouseReference {
 
 /** Options of {@linkcode lighthouseReference}. */
 export interface LighthouseReferenceOptions {
+  /** d. */
   readonly headDim: number;
   /** Takes the place of the computed selection, to compare outputs where scores tie by rounding. */
   readonly selection?: Int32Array;

@@ -12,8 +12,11 @@ import type { LighthouseGeometry } from "./lighthouse_geometry.ts";
 
 /** What is to be scored. */
 export interface ScorerProblem {
+  /** Sizes of the layer. */
   readonly shape: AttentionShape;
+  /** Options of the layer. */
   readonly lighthouse: LighthouseOptions;
+  /** What follows from both. */
   readonly geometry: LighthouseGeometry;
   /** Heads of a block; the last block may have fewer. */
   readonly headsPerBlock: number;
@@ -21,6 +24,7 @@ export interface ScorerProblem {
 
 /** Cost of scoring all heads, and what it holds while the layer runs. */
 export interface ScorerPlan {
+  /** FLOP of scoring all heads. */
   readonly flops: number;
   /** Least bytes that scoring must move. */
   readonly bytes: number;
@@ -34,12 +38,15 @@ export interface ScorerPlan {
 export interface ScorerBindings {
   /** First head of the block in the layer: a scorer may hold tensors of its own by head. */
   readonly firstHead: number;
-  /** `[heads, N, d]` each. */
+  /** Queries `[heads, N, d]`. */
   readonly q: BufferSlice;
+  /** Keys `[heads, N, d]`. */
   readonly k: BufferSlice;
+  /** Values `[heads, N, d]`. */
   readonly v: BufferSlice;
-  /** f32 `[heads, P]` each, all levels written. */
+  /** Of the entries as queries: f32 `[heads, P]`, all levels written. */
   readonly queryScores: BufferSlice;
+  /** Of the entries as keys: f32 `[heads, P]`, all levels written. */
   readonly keyScores: BufferSlice;
 }
 
@@ -48,17 +55,22 @@ export interface ScorerBindings {
  * may share scratch.
  */
 export interface BlockScorer {
+  /** The dispatches that score one block. */
   readonly bind: (slices: ScorerBindings) => Dispatch[];
+  /** Frees what scoring holds. */
   readonly destroy: () => void;
 }
 
 /** A scorer with passes of its own, timed as the stage `score`. */
 export interface ScoringPass {
   /**
+   * Cost of scoring all heads; pure.
+   *
    * @throws {RangeError} when the scorer cannot run the problem; one line that names the value and
    * the limit.
    */
   readonly plan: (gpu: Pick<Gpu, "capabilities" | "adapter">, problem: ScorerProblem) => ScorerPlan;
+  /** Compiles the pass for blocks of `heads` heads. */
   readonly create: (
     gpu: Gpu,
     problem: ScorerProblem,
@@ -68,6 +80,7 @@ export interface ScoringPass {
 
 /** How a layer scores. */
 export interface Scorer {
+  /** As the options of a layer name it. */
   readonly name: LighthouseOptions["scorer"];
   /** Absent for norm scores, which the pyramid pass writes on its way over Q and K. */
   readonly pass?: ScoringPass;

@@ -20,27 +20,39 @@ export const NOT_SELECTED = 0xffffffff;
 
 /** What a selection needs to know before a device is there. */
 export interface SelectionPlan {
+  /** Heads of the block. */
   readonly heads: number;
+  /** Sizes of the layer. */
   readonly geometry: LighthouseGeometry;
   /** Words of the uniform, in the order of the shader's `Params`. */
   readonly params: readonly number[];
+  /** One for each tile of each head. */
   readonly workgroups: readonly [number, number, number];
+  /** Of either buffer of scores. */
   readonly scoreBytes: number;
+  /** Of the indices. */
   readonly indexBytes: number;
+  /** Of the slots. */
   readonly slotBytes: number;
 }
 
 /** Buffers of one block of heads. */
 export interface SelectionBindings {
+  /** f32 `[heads, P]`. */
   readonly queryScores: BufferSlice;
+  /** f32 `[heads, P]`. */
   readonly keyScores: BufferSlice;
+  /** u32 `[heads, S]`, written. */
   readonly indices: BufferSlice;
+  /** u32 `[heads, P]`, written. */
   readonly slots: BufferSlice;
 }
 
 /** A compiled selection. */
 export interface Selection {
+  /** The dispatches that select for one block. */
   readonly bind: (slices: SelectionBindings) => Dispatch[];
+  /** Frees what selection holds. */
   readonly destroy: () => void;
 }
 

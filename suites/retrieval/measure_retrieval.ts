@@ -29,7 +29,9 @@ import { countChecks, emptyRecord, measurePart, type PartResult } from "./retrie
 export interface NeedleOptions {
   /** Percent of the context before the needle. */
   readonly depths?: readonly number[];
+  /** μ: what planting adds to the needle's logit. */
   readonly margins?: readonly number[];
+  /** Trials of each cell. */
   readonly trials?: number;
   /** File of a trained model for the digit passkey test. */
   readonly checkpoint?: string;
