@@ -4,7 +4,7 @@
  * @module
  */
 import type { JSX } from "preact";
-import { isMeasured } from "../analysis.ts";
+import type { CaseRecord } from "../../suites/result_schema.ts";
 import { judgeClaims, verdictLine } from "../claims.ts";
 import { ABSENT, formatPlural } from "../format.ts";
 import { VerdictMark } from "../html/first_screen.tsx";
@@ -13,7 +13,7 @@ import { pairWord, type RunPair, SpeedupComparison } from "./compare_pages.tsx";
 import { leadRun, type Site, type SiteRun } from "./runs.ts";
 import { FoldedTable, relative, reportPath, type SiteFile, sitePage } from "./site_page.tsx";
 import { StepTable } from "./trend_pages.tsx";
-import { type DeviceTrends, stepsOf } from "./trends.ts";
+import { canStep, type DeviceTrends, stepsOf } from "./trends.ts";
 
 /** The claim that the verdict of a run is about. */
 const HEADLINE = "speedup-forward";
@@ -48,7 +48,11 @@ export function indexPage({ site, pairs, trends, claims }: {
       formatPlural(site.runs.length, "run"),
       formatPlural(site.devices.length, "device"),
       ...(days.length === 0 ? [] : [days[0] === days[1] ? days[0] : `${days[0]} to ${days[1]}`]),
-      steps.length === 0 ? "no step in any trend" : formatPlural(steps.length, "step"),
+      steps.length > 0
+        ? formatPlural(steps.length, "step")
+        : canStep(trends)
+        ? "no step in any trend"
+        : "too few runs to tell a step",
     ],
     children: (
       <>
@@ -111,10 +115,10 @@ function runRow(
   const { result, device } = run;
   const claim = judgeClaims(result).find(({ id }) => id === HEADLINE)!;
   const pair = pairs.find(({ after, kind }) => after === run && kind === "consecutive");
-  const failed =
-    result.cases.filter((record) => record.status === "failed" || record.check?.passed === false)
-      .length;
-  const measured = result.cases.filter(isMeasured).length;
+  const hasFailed = ({ status, check }: CaseRecord) =>
+    status === "failed" || check?.passed === false;
+  const failed = result.cases.filter(hasFailed).length;
+  const fine = result.cases.filter((one) => one.status === "ok" && !hasFailed(one)).length;
   return [
     <>
       <a class="run-link" href={reportPath(run)}>{run.date}</a>
@@ -136,7 +140,7 @@ function runRow(
       <span class="aside">{verdictLine(result)}</span>
     </>,
     <>
-      {measured}
+      {fine}
       {failed > 0 && <span class="aside">{failed} failed</span>}
     </>,
     pair === undefined ? ABSENT : (

@@ -5,7 +5,7 @@
  */
 import type { Result } from "../../suites/result_schema.ts";
 import { UsageError } from "../../suites/errors.ts";
-import { speedupPoints } from "../analysis.ts";
+import { speedupSeries } from "../analysis.ts";
 import { deviceName } from "../claims.ts";
 import { formatInstant, plainText } from "../format.ts";
 import { isSameRun } from "../gate/compare_results.ts";
@@ -95,15 +95,27 @@ export function planSite(results: readonly NamedResult[]): Site {
   };
 }
 
-/** The run that stands for a device: the newest that timed dense against Lighthouse, else the newest. */
+/**
+ * The run that stands for a device: the newest of those that timed the norm scorer against dense
+ * attention at about as many contexts as any of its runs, else the newest.
+ */
 export function leadRun({ runs }: SiteDevice): SiteRun {
   const newestFirst = runs.toReversed();
-  return newestFirst.find(({ result }) => speedupPoints(result).length > 0) ?? newestFirst[0];
+  const contexts = newestFirst.map(({ result }) => normContexts(result));
+  const most = Math.max(...contexts);
+  const lead = contexts.findIndex((count) => count > 0 && 2 * count >= most);
+  return newestFirst[Math.max(0, lead)];
 }
 
 /** A text cut to at most `most` characters. */
 export function shorten(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1).trimEnd()}…`;
+}
+
+function normContexts(result: Result): number {
+  return speedupSeries(result).find(({ implementation, direction }) =>
+    implementation === "lighthouse-norm" && direction === "forward"
+  )?.points.length ?? 0;
 }
 
 function refuseTwins(results: readonly NamedResult[]): void {

@@ -7,7 +7,7 @@ import { sampleRetrieval } from "../_sample_retrieval.ts";
 import { sampleResult } from "../_sample_result.ts";
 import { readResult } from "../read_result.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
-import { MOST_RUNS, type NamedResult, planSite } from "./runs.ts";
+import { leadRun, MOST_RUNS, type NamedResult, planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
 
 function filesOf(...args: Parameters<typeof sampleRuns>): Map<string, string> {
@@ -132,6 +132,13 @@ Deno.test("site: a run of another suite is compared with none, and the next with
     .filter(({ path }) => path.startsWith("compare/2000"));
   assert.equal(more.length, 0);
   assert.match(page.path, /^compare\/2000-01-03.*\.2000-01-01/);
+});
+
+Deno.test("site: a run of one suite does not stand for a device that has a run of many contexts", () => {
+  const [first, second, third] = sampleRuns(3);
+  third.result.ratios = [];
+  const device = planSite([first, second, third]).devices.find((one) => one.runs.length === 3)!;
+  assert.equal(leadRun(device).whole, second.result);
 });
 
 Deno.test("site: the feed is a JSON Feed 1.1, with links only where the address is known", () => {

@@ -5,7 +5,7 @@
  */
 import { isMeasured } from "../analysis.ts";
 import type { SiteDevice, SiteRun } from "./runs.ts";
-import { findSteps, type Step } from "./steps.ts";
+import { findSteps, LEAST_POINTS, type Step } from "./steps.ts";
 
 /** The time of a case in one run. */
 export interface TrendPoint {
@@ -93,6 +93,13 @@ export function stepsOf({ cases }: DeviceTrends): { id: string; step: TrendStep 
   return cases.flatMap(({ id, lines }) =>
     lines.flatMap(({ steps }) => steps.map((step) => ({ id, step })))
   ).sort((a, b) => b.step.toRun - a.step.toRun || b.step.ratio - a.step.ratio);
+}
+
+/** Whether any series is long enough for a step to show. */
+export function canStep(trends: readonly DeviceTrends[]): boolean {
+  return trends.some(({ cases }) =>
+    cases.some(({ lines }) => lines.some(({ points }) => points.length >= LEAST_POINTS))
+  );
 }
 
 /** Runs of one commit side by side; a run without a commit stands for itself. */
