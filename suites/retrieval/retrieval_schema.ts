@@ -6,131 +6,104 @@
  * @module
  */
 import { z } from "zod";
+import { declares } from "../typed_schema.ts";
+import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "./retrieval_record.ts";
+
+export type * from "./retrieval_record.ts";
 
 const count = z.int().nonnegative();
 
 /** One arm at one setting. */
-export const retrievalCellSchema = z.looseObject({
-  /**
-   * `grid`: context × depth × margin. `transition`: many margins, one depth. `options`: L, p, k.
-   * `salience`: the needle's norm at a fixed margin. `alignment`: the margin at a fixed norm.
-   * `stress`: named cases.
-   */
-  sweep: z.enum(["grid", "transition", "options", "salience", "alignment", "stress"]),
-  /** `dense`, `oracle`, `random`, `window`, `absent`, or `lighthouse-SCORER`. */
-  arm: z.string(),
-  /** Id of the case that the cell belongs to. */
-  case: z.string().optional(),
-  context: z.int().positive(),
-  /** Percent of the context before the needle; absent where a stress case places it. */
-  depth: z.number().min(0).max(100).optional(),
-  /** μ: what planting adds to the needle's logit. */
-  margin: z.number(),
-  /** The needle's norm asked for, in units of the other keys'; absent: what the margin adds to it. */
-  salience: z.number().nonnegative().optional(),
-  /** Name of the stress case. */
-  stress: z.string().optional(),
-  lighthouse: z.looseObject({
-    levels: z.int(),
-    pooling: z.int(),
-    k: z.int(),
-    scorer: z.enum(["norm", "dilated", "gla"]),
-    dilation: z.int().optional(),
-  }).optional(),
-  /** S, rows attended to. */
-  attended: z.int().positive(),
-  needles: count,
-  trials: z.int().positive(),
-  /** Trials whose digit was decoded, and the 95 % Wilson interval of their share. */
-  correct: count,
-  low: z.number(),
-  high: z.number(),
-  /** Trials in which a needle was attended to at full resolution. */
-  needleSelected: count,
-  /** Trials in which the last query was selected at full resolution. */
-  querySelected: count,
-  /** For Lighthouse: trials by the finest level at which a needle's entry was selected. */
-  finestLevels: z.array(count).optional(),
-  /** Wrong trials, by cause: the needle not selected; the last query not; both there, and diluted. */
-  lost: z.looseObject({ needle: count, query: count, diluted: count }),
-  /** Trials in which the needle's logit (the first needle's) was the largest of all. */
-  largest: count,
-  /** Mean over trials of the needles' attention mass in the last query's own row. */
-  mass: z.number(),
-  /** Mean norm of the needle's key, in units of the other keys' root mean square. */
-  norm: z.number().nullable(),
-  /** Mean over trials of ‖o - o_dense‖ / ‖o_dense‖ of the last output row. */
-  outputError: z.number(),
-  /** On the same trials: where exactly one of the two arms was right, with McNemar's exact test. */
-  paired: z.array(z.looseObject({
-    with: z.string(),
-    onlyThis: count,
-    onlyOther: count,
-    probability: z.number(),
-  })),
-});
+export const retrievalCellSchema: z.ZodType<RetrievalCell> = declares<RetrievalCell>()(
+  z.looseObject({
+    sweep: z.enum(["grid", "transition", "options", "salience", "alignment", "stress"]),
+    arm: z.string(),
+    case: z.string().optional(),
+    context: z.int().positive(),
+    depth: z.number().min(0).max(100).optional(),
+    margin: z.number(),
+    salience: z.number().nonnegative().optional(),
+    stress: z.string().optional(),
+    lighthouse: z.looseObject({
+      levels: z.int(),
+      pooling: z.int(),
+      k: z.int(),
+      scorer: z.enum(["norm", "dilated", "gla"]),
+      dilation: z.int().optional(),
+    }).optional(),
+    attended: z.int().positive(),
+    needles: count,
+    trials: z.int().positive(),
+    correct: count,
+    low: z.number(),
+    high: z.number(),
+    needleSelected: count,
+    querySelected: count,
+    finestLevels: z.array(count).optional(),
+    lost: z.looseObject({ needle: count, query: count, diluted: count }),
+    largest: count,
+    mass: z.number(),
+    norm: z.number().nullable(),
+    outputError: z.number(),
+    paired: z.array(z.looseObject({
+      with: z.string(),
+      onlyThis: count,
+      onlyOther: count,
+      probability: z.number(),
+    })),
+  }),
+);
 
 /** One comparison of a measurement with the law that it must follow. */
-export const instrumentSchema = z.looseObject({
-  quantity: z.enum(["largest", "oracle", "mass", "accuracy", "absent"]),
-  context: z.int().positive(),
-  margin: z.number(),
-  trials: z.int().positive(),
-  measured: z.number(),
-  law: z.number(),
-  /** For the mass: e^μ / (e^μ + (N-1)·e^½), what a needle of exactly that logit gets. */
-  atMargin: z.number().optional(),
-  /** Ends of the band in which the measurement must lie. */
-  low: z.number(),
-  high: z.number(),
-  passed: z.boolean(),
-});
-
-/** The part of a result file. */
-export const retrievalSchema = z.looseObject({
-  /** Profile of the run. */
-  profile: z.string(),
-  headDim: z.int().positive(),
-  dtype: z.enum(["f16", "f32"]),
-  seed: count,
-  /** Trials asked for in each cell. */
-  trials: z.int().positive(),
-  /** Chance of all bands of `instrument` holding together, were the laws exact. */
-  confidence: z.number(),
-  cells: z.array(retrievalCellSchema),
-  instrument: z.array(instrumentSchema),
-  /** Laws of dense attention at settings between the measured ones, for the figures. */
-  laws: z.array(z.looseObject({
+export const instrumentSchema: z.ZodType<InstrumentRecord> = declares<InstrumentRecord>()(
+  z.looseObject({
+    quantity: z.enum(["largest", "oracle", "mass", "accuracy", "absent"]),
     context: z.int().positive(),
     margin: z.number(),
-    largest: z.number(),
-    mass: z.number(),
-    accuracy: z.number(),
-    /** P(the oracle keeps the needle), at its S. */
-    oracle: z.number().optional(),
-  })),
-  /** The salience that half of the needles need under the norm scorer, by its law. */
-  survivalLaws: z.array(z.looseObject({
-    context: z.int().positive(),
-    k: z.int().positive(),
-    salience: z.number(),
-  })),
-  /** What a trained checkpoint did in the digit passkey test; apart from the mechanism's cells. */
-  checkpoint: z.looseObject({
-    name: z.string(),
-    cells: z.array(z.looseObject({
-      context: z.int().positive(),
-      depth: z.number().min(0).max(100),
-      correct: count,
-      trials: z.int().positive(),
-    })),
-  }).optional(),
-  /** What was left out, one line each. */
-  skipped: z.array(z.string()),
-  /** Wall-clock seconds of the suite. */
-  seconds: z.number().nonnegative(),
-});
+    trials: z.int().positive(),
+    measured: z.number(),
+    law: z.number(),
+    atMargin: z.number().optional(),
+    low: z.number(),
+    high: z.number(),
+    passed: z.boolean(),
+  }),
+);
 
-export type RetrievalCell = z.infer<typeof retrievalCellSchema>;
-export type InstrumentRecord = z.infer<typeof instrumentSchema>;
-export type RetrievalRecord = z.infer<typeof retrievalSchema>;
+/** The part of a result file. */
+export const retrievalSchema: z.ZodType<RetrievalRecord> = declares<RetrievalRecord>()(
+  z.looseObject({
+    profile: z.string(),
+    headDim: z.int().positive(),
+    dtype: z.enum(["f16", "f32"]),
+    seed: count,
+    trials: z.int().positive(),
+    confidence: z.number(),
+    cells: z.array(retrievalCellSchema),
+    instrument: z.array(instrumentSchema),
+    laws: z.array(z.looseObject({
+      context: z.int().positive(),
+      margin: z.number(),
+      largest: z.number(),
+      mass: z.number(),
+      accuracy: z.number(),
+      oracle: z.number().optional(),
+    })),
+    survivalLaws: z.array(z.looseObject({
+      context: z.int().positive(),
+      k: z.int().positive(),
+      salience: z.number(),
+    })),
+    checkpoint: z.looseObject({
+      name: z.string(),
+      cells: z.array(z.looseObject({
+        context: z.int().positive(),
+        depth: z.number().min(0).max(100),
+        correct: count,
+        trials: z.int().positive(),
+      })),
+    }).optional(),
+    skipped: z.array(z.string()),
+    seconds: z.number().nonnegative(),
+  }),
+);
