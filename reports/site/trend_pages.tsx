@@ -9,9 +9,9 @@ import { finite } from "../html/chart_data.ts";
 import { Export, Figure, Table } from "../html/figure.tsx";
 import type { Site, SiteDevice } from "./runs.ts";
 import { relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";
-import { LEAST_POINTS, STEP_METHOD } from "./steps.ts";
+import { STEP_METHOD } from "./steps.ts";
 import { formatChange, Sparkline, TrendPlot } from "./trend_plot.tsx";
-import { type CaseTrend, type DeviceTrends, stepsOf, type TrendStep } from "./trends.ts";
+import { canStep, type CaseTrend, type DeviceTrends, stepsOf, type TrendStep } from "./trends.ts";
 
 /** Cases that have a figure of their own; every case has its line in the table. */
 const MOST_FIGURES = 8;
@@ -80,7 +80,9 @@ function trendIndex(site: Site, trends: readonly DeviceTrends[]): SiteFile {
     entry: "Trends",
     heading: steps.length > 0
       ? `${formatPlural(steps.length, "step")} in ${formatPlural(cases, "trend")}.`
-      : `No step in ${formatPlural(cases, "trend")}.`,
+      : canStep(trends)
+      ? `No step in ${formatPlural(cases, "trend")}.`
+      : "Too few runs to tell a step from noise.",
     title: "Trends",
     facts: [
       formatPlural(site.runs.length, "run"),
@@ -129,14 +131,10 @@ function trendPage(trends: DeviceTrends): SiteFile {
   const shown = featured(cases);
   const labels = runs.map(({ commit }) => commit);
   const machines = new Set(runs.map(({ result }) => result.environment.fingerprint)).size;
-  const most = Math.max(
-    0,
-    ...cases.flatMap(({ lines }) => lines.map((line) => line.points.length)),
-  );
   const heading = steps.length > 0
     ? `${formatPlural(steps.length, "step")} in ${formatPlural(cases.length, "case")} over ` +
       `${formatPlural(runs.length, "run")}.`
-    : most < LEAST_POINTS
+    : !canStep([trends])
     ? `${formatPlural(runs.length, "run")}: too few to tell a step from noise.`
     : `No step in ${formatPlural(cases.length, "case")} over ${formatPlural(runs.length, "run")}.`;
   return sitePage({
