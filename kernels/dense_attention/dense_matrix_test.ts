@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { testGpu } from "../gpu/_test_gpu.ts";
 import { createTensor, readTensor, type Tensor, writeTensor } from "../gpu/buffers.ts";
 import { openDawn } from "../gpu/dawn.ts";
 import { type Capabilities, DeviceError, type Gpu, openDevice } from "../gpu/device.ts";
 import { inspectTensor } from "../gpu/inspect.ts";
+import type { PipelineSource } from "../gpu/pipeline.ts";
 import { Timer } from "../gpu/timing.ts";
+import { emulateMatrices } from "./_matrix_emulation.ts";
 import { createDenseAttention, planDenseAttention, planVariant } from "./dense_attention.ts";
 import { createDenseBackward, planDenseBackward } from "./dense_attention_backward.ts";
 import { denseBackwardReference, type GradientRow } from "./dense_attention_backward_reference.ts";
@@ -104,11 +107,40 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
   gpu.destroy();
 });
 
+/** Where a kernel runs: on matrix units, or emulated on any adapter. */
+interface Bench {
+  readonly gpu: Gpu;
+  readonly emulated: boolean;
+}
+
+/**
+ * Compiling the emulation takes a software adapter a minute for each kernel, ten in all: on request.
+ */
+const EMULATE = Deno.env.get("LIGHTHOUSE_EMULATE_MATRIX_UNITS") === "1";
+const SLOW = EMULATE ? "" : " (skipped: LIGHTHOUSE_EMULATE_MATRIX_UNITS=1 asks for ten minutes)";
+
+/** A plan for matrix units, or for their emulation. */
+function planFor(
+  { gpu, emulated }: Bench,
+  options: Omit<Parameters<typeof planDenseAttention>[1], "dtype" | "kernel">,
+) {
+  const device = emulated ? { capabilities: MATRIX_UNITS, adapter: ADAPTER } : gpu;
+  const plan = planDenseAttention(device, { ...options, dtype: "f16", kernel: "matrix" });
+  return emulated ? { ...plan, pipeline: emulatePipeline(plan.pipeline, options) } : plan;
+}
+
+function emulatePipeline(
+  pipeline: PipelineSource,
+  { matrixTiling }: { matrixTiling?: { readonly subgroups: number } },
+): PipelineSource {
+  return { ...pipeline, code: emulateMatrices(pipeline.code, matrixTiling!.subgroups) };
+}
+
 /** A device with matrix units, or a line that says why the test is skipped. */
 async function matrixGpu(): Promise<Gpu | undefined> {
   let gpu: Gpu;
   try {
-    gpu = await openDevice({ stack: "dawn" });
+    gpu = await openDevice({ stack: "dawn", gpu: await openDawn() });
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
     console.warn(`skipped: ${error.message}`);
@@ -143,11 +175,45 @@ const CASES: readonly Case[] = [
   { rows: 20_000, headDim: 128, size: 30, startsOver: true },
 ];
 
+/** Small enough for the workgroup memory of any adapter. */
+const EMULATED: readonly Case[] = [
+  ...[16, 17, 61].flatMap((rows) => [
+    { rows, headDim: 64, tiling: { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const },
+    { rows, headDim: 64, tiling: { subgroups: 1, blocks: 2, tileColumns: 32, stages: 1 } as const },
+    { rows, headDim: 64, tiling: { subgroups: 2, blocks: 1, tileColumns: 16, stages: 2 } as const },
+    {
+      rows,
+      headDim: 128,
+      tiling: { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const,
+    },
+  ]),
+  {
+    rows: 90,
+    headDim: 64,
+    size: 64,
+    startsOver: true,
+    tiling: { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 },
+  },
+];
+
 Deno.test("dense attention on matrix units is as near to float64 as f16 weights allow", async (t) => {
   const gpu = await matrixGpu();
-  if (!gpu) return;
+  if (gpu) await checkForward(t, { gpu, emulated: false }, CASES);
+});
+
+Deno.test({
+  name: `dense attention on emulated matrix units is as near to float64${SLOW}`,
+  ignore: !EMULATE,
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (gpu) await checkForward(t, { gpu, emulated: true }, EMULATED);
+  },
+});
+
+async function checkForward(t: Deno.TestContext, bench: Bench, cases: readonly Case[]) {
+  const { gpu } = bench;
   const timer = new Timer(gpu);
-  for (const entry of CASES) {
+  for (const entry of cases) {
     const { rows, headDim, tiling, size = 1, equal = false } = entry;
     const name = `N ${rows} d ${headDim} ${tiling ? matrixTilingName(tiling) : ""} × ${size}` +
       (equal ? " equal rows" : "");
@@ -158,14 +224,7 @@ Deno.test("dense attention on matrix units is as near to float64 as f16 weights 
       const lse = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
       const kernel = await createDenseAttention(
         gpu,
-        planDenseAttention(gpu, {
-          heads,
-          rows,
-          headDim,
-          dtype: "f16",
-          kernel: "matrix",
-          matrixTiling: tiling,
-        }),
+        planFor(bench, { heads, rows, headDim, matrixTiling: tiling }),
       );
       const at = (tensor: Tensor) => tensor.blocks[0].data;
       const dispatches = kernel.bind({
@@ -200,24 +259,45 @@ Deno.test("dense attention on matrix units is as near to float64 as f16 weights 
   }
   timer.destroy();
   gpu.destroy();
-});
+}
 
 Deno.test("squared norms on matrix units are those of the attention of each residue class", async () => {
   const gpu = await matrixGpu();
-  if (!gpu) return;
-  const [heads, rows, headDim, dilation] = [2, 1200, 128, 4];
+  if (gpu) await checkNorms({ gpu, emulated: false }, { rows: 1200, headDim: 128 });
+});
+
+Deno.test({
+  name: `squared norms on emulated matrix units are those of each residue class${SLOW}`,
+  ignore: !EMULATE,
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    const matrixTiling = { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const;
+    if (gpu) await checkNorms({ gpu, emulated: true }, { rows: 132, headDim: 64, matrixTiling });
+  },
+});
+
+async function checkNorms(
+  bench: Bench,
+  { rows, headDim, matrixTiling }: { rows: number; headDim: number; matrixTiling?: MatrixTiling },
+) {
+  const { gpu, emulated } = bench;
+  const [heads, dilation] = [2, 4];
   const inputs = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
   const norms = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
-  const plan = planSquaredNorms(gpu, {
+  const device = emulated ? { capabilities: MATRIX_UNITS, adapter: ADAPTER } : gpu;
+  const plan = planSquaredNorms(device, {
     heads,
     rows,
     headDim,
     dtype: "f16",
     dilation,
     kernel: "matrix",
+    matrixTiling,
   });
   assert.equal(plan.launch.kernel, "matrix");
-  const kernel = await createSquaredNorms(gpu, plan);
+  const { launch } = plan;
+  const pipeline = emulated ? emulatePipeline(launch.pipeline, { matrixTiling }) : launch.pipeline;
+  const kernel = await createSquaredNorms(gpu, { ...plan, launch: { ...launch, pipeline } });
   const timer = new Timer(gpu);
   const at = (tensor: Tensor) => tensor.blocks[0].data;
   const dispatches = kernel.bind({
@@ -250,9 +330,10 @@ Deno.test("squared norms on matrix units are those of the attention of each resi
     }
   }
   kernel.destroy();
+  [inputs.q, inputs.k, inputs.v, norms].forEach((tensor) => tensor.destroy());
   timer.destroy();
   gpu.destroy();
-});
+}
 
 interface BackwardCase {
   readonly rows: number;
@@ -268,11 +349,30 @@ const BACKWARD_CASES: readonly BackwardCase[] = [
   { rows: 300, headDim: 128, size: 2000 },
 ];
 
+const EMULATED_BACKWARD: readonly BackwardCase[] = [
+  ...[16, 17, 61].map((rows) => ({ rows, headDim: 64, tiling: { subgroups: 1, tileColumns: 16 } })),
+  { rows: 61, headDim: 64, tiling: { subgroups: 1, tileColumns: 32 } },
+  { rows: 50, headDim: 64, tiling: { subgroups: 1, tileColumns: 16 }, size: 2000 },
+];
+
 Deno.test("gradients on matrix units are as near to float64 as f16 products allow, twice the same", async (t) => {
   const gpu = await matrixGpu();
-  if (!gpu) return;
+  if (gpu) await checkBackward(t, { gpu, emulated: false }, BACKWARD_CASES);
+});
+
+Deno.test({
+  name: `gradients on emulated matrix units are as near to float64, twice the same${SLOW}`,
+  ignore: !EMULATE,
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (gpu) await checkBackward(t, { gpu, emulated: true }, EMULATED_BACKWARD);
+  },
+});
+
+async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly BackwardCase[]) {
+  const { gpu, emulated } = bench;
   const timer = new Timer(gpu);
-  for (const { rows, headDim, tiling, size = 1 } of BACKWARD_CASES) {
+  for (const { rows, headDim, tiling, size = 1 } of cases) {
     const name = tiling ? `${tiling.subgroups}/${tiling.tileColumns}` : "";
     await t.step(`N ${rows} d ${headDim} ${name} × ${size}`, async () => {
       const heads = 2;
@@ -288,15 +388,24 @@ Deno.test("gradients on matrix units are as near to float64 as f16 products allo
         await createTensor(gpu, shape),
       ];
       const [lse, delta] = [await createTensor(gpu, statistic), await createTensor(gpu, statistic)];
-      const size2 = { heads, rows, headDim, dtype: "f16", kernel: "matrix" } as const;
-      const forward = await createDenseAttention(gpu, planDenseAttention(gpu, size2));
-      const backward = await createDenseBackward(
-        gpu,
-        planDenseBackward(gpu, {
-          ...size2,
-          matrixTilings: tiling && { query: tiling, keyValue: tiling },
-        }),
-      );
+      const problem = { heads, rows, headDim };
+      const matrixTiling = emulated
+        ? { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const
+        : undefined;
+      const forward = await createDenseAttention(gpu, planFor(bench, { ...problem, matrixTiling }));
+      const device = emulated ? { capabilities: MATRIX_UNITS, adapter: ADAPTER } : gpu;
+      const plan = planDenseBackward(device, {
+        ...problem,
+        dtype: "f16",
+        kernel: "matrix",
+        matrixTilings: tiling && { query: tiling, keyValue: tiling },
+      });
+      const { query, keyValue } = plan.pipelines;
+      const emulate = (pass: PipelineSource) => emulatePipeline(pass, { matrixTiling: tiling });
+      const pipelines = emulated
+        ? { ...plan.pipelines, query: emulate(query), keyValue: emulate(keyValue) }
+        : plan.pipelines;
+      const backward = await createDenseBackward(gpu, { ...plan, pipelines });
       const at = (tensor: Tensor) => tensor.blocks[0].data;
       const given = { q: at(q), k: at(k), v: at(v), o: at(o), lse: at(lse) };
       const dispatches = [
@@ -344,7 +453,7 @@ Deno.test("gradients on matrix units are as near to float64 as f16 products allo
   }
   timer.destroy();
   gpu.destroy();
-});
+}
 
 async function createInputs(
   gpu: Gpu,
