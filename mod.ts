@@ -2,9 +2,28 @@
  * Lighthouse Attention Bench: dense causal attention and Lighthouse attention as WebGPU kernels, the
  * suites that check and time them, and the reports that say what the numbers mean.
  *
- * Kernels run wherever WebGPU does; suites and reports need Deno.
+ * Everything here runs in Deno. The kernels alone run wherever WebGPU does: `kernels/mod.ts`, the
+ * entry `./kernels`, is what a page imports.
  *
- * @example Dense causal attention on this machine
+ * @example Both attentions on this machine, forward and backward
+ * ```ts
+ * import { denseAttention, DeviceError, lighthouseAttention, openDevice } from "./mod.ts";
+ *
+ * const random = () => Float32Array.from({ length: 2048 * 32 }, () => Math.random() - 0.5);
+ * const inputs = { q: random(), k: random(), v: random(), outputGradient: random() };
+ * try {
+ *   const gpu = await openDevice();
+ *   const dense = await denseAttention(gpu, inputs, { headDim: 32 });
+ *   const lighthouse = await lighthouseAttention(gpu, inputs, { headDim: 32, k: 128 });
+ *   console.log(dense.output, dense.gradients.q, dense.timing.wallSeconds);
+ *   console.log(lighthouse.output, lighthouse.gradients.q, lighthouse.selection);
+ *   gpu.destroy();
+ * } catch (error) {
+ *   if (!(error instanceof DeviceError)) throw error; // no adapter on this machine
+ * }
+ * ```
+ *
+ * @example The same layer again and again, everything on the device
  * ```ts
  * import { createTensor, dense, DeviceError, fillSeeded, openDevice, readRows } from "./mod.ts";
  *
@@ -39,81 +58,10 @@
  * @module
  */
 
-// Devices, memory, inputs, timing
-export * from "./kernels/gpu/device.ts";
-export * from "./kernels/gpu/buffers.ts";
-export * from "./kernels/gpu/pipeline.ts";
-export * from "./kernels/gpu/random.ts";
-export * from "./kernels/gpu/inspect.ts";
-export * from "./kernels/gpu/timing.ts";
-
-// Implementations, all with one signature
-export * from "./kernels/implementation.ts";
-export { dense } from "./kernels/dense_attention/dense_layer.ts";
-export { denseNaive } from "./kernels/dense_attention/dense_attention_naive.ts";
-export {
-  lighthouseDilated,
-  lighthouseGla,
-  lighthouseImplementation,
-  type LighthouseImplementationOptions,
-  lighthouseNorm,
-  type LighthouseTuning,
-} from "./kernels/lighthouse/lighthouse_attention.ts";
-
-export { type Scorer, type ScoringPass } from "./kernels/lighthouse/scorer.ts";
-export { glaScorer } from "./kernels/lighthouse/gla_scorer.ts";
-export { requireGates } from "./kernels/lighthouse/gla_gates.ts";
-
-// Single kernels and plans
-export {
-  createDenseAttention,
-  type DenseAttention,
-  type DenseAttentionBuffers,
-  type DenseAttentionOptions,
-  type DenseAttentionPlan,
-  HEAD_DIMS,
-  planDenseAttention,
-} from "./kernels/dense_attention/dense_attention.ts";
-export {
-  createDenseBackward,
-  type DenseBackward,
-  type DenseBackwardBuffers,
-  type DenseBackwardOptions,
-  type DenseBackwardPlan,
-  planDenseBackward,
-} from "./kernels/dense_attention/dense_attention_backward.ts";
-export type { Tiling } from "./kernels/dense_attention/tile_codegen.ts";
-export type { TileRange } from "./kernels/dense_attention/tile_ranges.ts";
-export {
-  createSelection,
-  NOT_SELECTED,
-  planSelection,
-  type Selection,
-  type SelectionBindings,
-  type SelectionPlan,
-} from "./kernels/lighthouse/select.ts";
-export { type LighthouseGeometry, planGeometry } from "./kernels/lighthouse/lighthouse_geometry.ts";
-
-// Float64 references
-export {
-  denseAttentionReference,
-  denseAttentionRow,
-  type DenseReferenceInputs,
-  type DenseReferenceRow,
-  worstRatio,
-} from "./kernels/dense_attention/dense_attention_reference.ts";
-export {
-  denseBackwardReference,
-  type DenseBackwardReferenceInputs,
-  type GradientRow,
-} from "./kernels/dense_attention/dense_attention_backward_reference.ts";
-export { lighthouseBackwardReference } from "./kernels/lighthouse/lighthouse_backward_reference.ts";
-export {
-  type LighthouseReference,
-  lighthouseReference,
-  type LighthouseReferenceOptions,
-  selectReference,
-} from "./kernels/lighthouse/lighthouse_reference.ts";
+// Kernels and their references
+export * from "./kernels/mod.ts";
+export { openDevice } from "./kernels/gpu/open_device.ts";
+export { openDawn } from "./kernels/gpu/dawn.ts";
 
 // Suites
 export {
@@ -124,7 +72,20 @@ export {
   type SuiteOptions,
 } from "./suites/runner.ts";
 export type { PlanOptions } from "./suites/plan.ts";
+export type { KRule, SuiteName } from "./suites/profile.ts";
+export type { NeedleOptions } from "./suites/retrieval/measure_retrieval.ts";
+export type { Shard } from "./suites/shard.ts";
 export { IMPLEMENTATIONS, type Registration } from "./suites/implementations.ts";
+export type {
+  Layer,
+  Measurable,
+  Outputs,
+  PeerTraits,
+  PrepareOptions,
+  RemoteTensor,
+  RowRange,
+  Rows,
+} from "./suites/measurable.ts";
 export {
   formatCheck,
   verify,
@@ -132,12 +93,27 @@ export {
   type VerifyOptions,
   type VerifySummary,
 } from "./suites/verify.ts";
-export { type ForwardCase, type Golden, readGolden, type SelectionCase } from "./suites/golden.ts";
+export {
+  type ForwardCase,
+  type Golden,
+  type GoldenArray,
+  type GoldenShape,
+  readGolden,
+  type SelectionCase,
+} from "./suites/golden.ts";
 export { diagnoseStack, type StackDiagnosis } from "./suites/doctor.ts";
-export * from "./suites/result_schema.ts";
+
+// Result files
+export { SCHEMA_VERSION } from "./suites/result_schema.ts";
+export * from "./suites/schemas.ts";
+export type * from "./suites/result.ts";
+export type * from "./suites/retrieval/retrieval_record.ts";
+export type { OpenRecord } from "./suites/open_record.ts";
 
 // Reports
-export { readResult } from "./reports/read_result.ts";
+export { parseResult, readResult, ResultFileError } from "./reports/read_result.ts";
+export { renderReport, type ReportOptions } from "./reports/render_report.ts";
 export { renderTerminal, type TerminalOptions } from "./reports/terminal.ts";
 export { renderMarkdown } from "./reports/markdown.ts";
-export { type HtmlOptions, renderHtml } from "./reports/html/render_html.tsx";
+export { type HtmlOptions, renderHtml, type ReportSite } from "./reports/html/render_html.tsx";
+export type { SiteLink } from "./reports/html/page.tsx";

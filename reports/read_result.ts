@@ -15,10 +15,12 @@ const DEPTH_LIMIT = 100;
 
 /** A result file that cannot be used, in one line that names the file and the reason. */
 export class ResultFileError extends Error {
+  /** Tells this error by name. */
   override name = "ResultFileError";
   /** What a command line tool exits with: bad usage or bad file. */
   readonly exitCode = 2;
 
+  /** Says that the file at `path` cannot be used, and why, in one line. */
   constructor(path: string, reason: string, options?: ErrorOptions) {
     super(`cannot use result file ${plainText(path)}: ${plainText(reason)}`, options);
   }

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { type Capabilities, type Gpu, openDevice, type Stack } from "../kernels/gpu/device.ts";
+import type { Capabilities, Gpu, Stack } from "../kernels/gpu/device.ts";
+import { openDevice } from "../kernels/gpu/open_device.ts";
 import type { Problem } from "../kernels/implementation.ts";
 import { describeEnvironment } from "./environment.ts";
 import { errorLine } from "./errors.ts";

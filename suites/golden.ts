@@ -12,6 +12,8 @@ import {
   planGeometry,
 } from "../kernels/lighthouse/lighthouse_geometry.ts";
 import { errorLine, UsageError } from "./errors.ts";
+import type { OpenRecord } from "./open_record.ts";
+import { declares } from "./typed_schema.ts";
 
 /** A golden folder that cannot be used; one line that names the file. Exit code 2. */
 export class GoldenError extends UsageError {
@@ -35,19 +37,67 @@ const shapeFields = {
   seed,
 };
 
-/** Scores in, gathered order out. */
-export const selectionCaseSchema = z.looseObject({
-  ...shapeFields,
+/** Sizes and seed of a case, by the letters of the specification. */
+export interface GoldenShape extends OpenRecord {
+  /** Name of the case. */
+  case: string;
+  /** Context. */
+  N: number;
+  /** Levels. */
+  L: number;
+  /** Pooling factor. */
+  p: number;
+  /** Selection budget. */
+  k: number;
+  /** Heads. */
+  H: number;
+  /** Gathered rows of each head. */
+  S: number;
+  /** Of the first input; the others have those after it. */
+  seed: number;
+}
+
+/** One selection case: scores in, gathered order out. */
+export interface SelectionCase extends GoldenShape {
   /** Of the little-endian int32 indices `[H, S]`. */
-  sha256: digest,
+  sha256: string;
   /** File with the indices themselves. */
-  indices: fileName.optional(),
-});
+  indices?: string;
+}
+
+/** A file of little-endian numbers and the shape of what it holds. */
+export interface GoldenArray extends OpenRecord {
+  /** Name in the folder of the manifest. */
+  file: string;
+  /** Sizes, outermost first. */
+  shape: number[];
+}
+
+/** One layer case: Q, K and V in, the layer's output (and gradients) out. */
+export interface ForwardCase extends GoldenShape {
+  /** Head dimension. */
+  D: number;
+  /** What ranked the entries of the pyramid. */
+  scorer: "norm" | "dilated" | "gla";
+  /** δ of the dilated and gla scorers. */
+  dilation?: number | null;
+  /** SHA-256 of the little-endian int32 indices `[H, S]`. */
+  idx_sha256: string;
+  /** Rows that nothing reaches. */
+  zero_rows: number;
+  /** Indices and output; other arrays, for example gradients, by name. */
+  files: { idx: GoldenArray; out: GoldenArray; [name: string]: GoldenArray };
+}
+
+/** Scores in, gathered order out. */
+export const selectionCaseSchema: z.ZodType<SelectionCase> = declares<SelectionCase>()(
+  z.looseObject({ ...shapeFields, sha256: digest, indices: fileName.optional() }),
+);
 
 const arraySchema = z.looseObject({ file: fileName, shape: z.array(count).min(1) });
 
 /** Q, K and V in, the layer's output (and gradients) out. */
-export const forwardCaseSchema = z.looseObject({
+export const forwardCaseSchema: z.ZodType<ForwardCase> = declares<ForwardCase>()(z.looseObject({
   ...shapeFields,
   D: count,
   scorer: z.enum(["norm", "dilated", "gla"]),
@@ -55,7 +105,7 @@ export const forwardCaseSchema = z.looseObject({
   idx_sha256: digest,
   zero_rows: z.int().nonnegative(),
   files: z.looseObject({ idx: arraySchema, out: arraySchema }).catchall(arraySchema),
-});
+}));
 
 /** A whole manifest. */
 export const manifestSchema = z.looseObject({
@@ -63,11 +113,6 @@ export const manifestSchema = z.looseObject({
   selection: z.array(selectionCaseSchema),
   forward: z.array(forwardCaseSchema),
 });
-
-/** One selection case. */
-export type SelectionCase = z.infer<typeof selectionCaseSchema>;
-/** One layer case. */
-export type ForwardCase = z.infer<typeof forwardCaseSchema>;
 
 /** The golden vectors that come with the project. */
 export const DEFAULT_GOLDEN = new URL("../fixtures/golden/", import.meta.url);

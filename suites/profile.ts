@@ -17,10 +17,15 @@ export const SUITES = [
   "throughput",
   "context-parallel",
   "retrieval",
-] as const;
+] as const satisfies readonly SuiteName[];
 
 /** One of {@linkcode SUITES}. */
-export type SuiteName = typeof SUITES[number];
+export type SuiteName =
+  | "correctness"
+  | "latency"
+  | "throughput"
+  | "context-parallel"
+  | "retrieval";
 
 /** Directions of a layer that the result schema knows. */
 export const DIRECTIONS = [
@@ -36,10 +41,10 @@ const list = <T extends z.ZodType>(item: T) => z.array(item).min(1);
  * How k is chosen: a number, or `N/64` and the like. A rule is rounded up to a multiple of 128,
  * the least that selection can do.
  */
-export const kRuleSchema = z.union([count, z.string().regex(/^N\/[1-9]\d*$/)]);
+export const kRuleSchema: z.ZodType<KRule> = z.union([count, z.string().regex(/^N\/[1-9]\d*$/)]);
 
 /** A selection budget or the rule that gives it. */
-export type KRule = z.infer<typeof kRuleSchema>;
+export type KRule = number | string;
 
 /**
  * A grid of Lighthouse options at one context, measured against dense attention there. What is left

@@ -7,10 +7,11 @@
  *
  * @module
  */
+import type { OpenRecord } from "./open_record.ts";
 import type { RetrievalRecord } from "./retrieval/retrieval_record.ts";
 
 /** A median with a seeded bootstrap 95 % interval over its samples. */
-export interface Statistic {
+export interface Statistic extends OpenRecord {
   /** Samples that entered the statistic (flagged ones are kept in `samples`, not counted here). */
   count: number;
   /** Middle sample, in the unit of the samples. */
@@ -27,11 +28,10 @@ export interface Statistic {
   mean: number;
   /** Samples outside Tukey's outer fences; they are counted in, and shown. */
   outliers: number;
-  [unknown: string]: unknown;
 }
 
 /** One execution of a case. */
-export interface Sample {
+export interface Sample extends OpenRecord {
   /** GPU time in seconds: sum over submissions of last pass end minus first pass begin. */
   seconds: number;
   /** Wall clock in seconds, from submit to the queue being idle. */
@@ -44,11 +44,10 @@ export interface Sample {
   canary?: number;
   /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
   flag?: "clock" | "interrupted";
-  [unknown: string]: unknown;
 }
 
 /** One named part of a case, in the order of execution. */
-export interface StageRecord {
+export interface StageRecord extends OpenRecord {
   /** `attention`, `score-and-pool`, `select`, … */
   name: string;
   /** FLOP of one execution. */
@@ -61,11 +60,10 @@ export interface StageRecord {
   samples: number[];
   /** Over `samples`. */
   statistic?: Statistic;
-  [unknown: string]: unknown;
 }
 
 /** Shape of an attention problem. Layout of tensors is [heads, context, headDim]. */
-export interface ShapeRecord {
+export interface ShapeRecord extends OpenRecord {
   /** More sequences are more heads. */
   batch: 1;
   /** H. */
@@ -76,11 +74,10 @@ export interface ShapeRecord {
   headDim: number;
   /** Type that tensors are stored in. */
   dtype: "f16" | "f32";
-  [unknown: string]: unknown;
 }
 
 /** Options of a Lighthouse implementation; absent for dense attention. */
-export interface LighthouseRecord {
+export interface LighthouseRecord extends OpenRecord {
   /** L. */
   levels: number;
   /** p. */
@@ -91,11 +88,10 @@ export interface LighthouseRecord {
   scorer: "norm" | "dilated" | "gla";
   /** δ of the dilated and gla scorers. */
   dilation?: number;
-  [unknown: string]: unknown;
 }
 
 /** What the correctness check of a case found. */
-export interface CheckRecord {
+export interface CheckRecord extends OpenRecord {
   /** Whether every part passed. */
   passed: boolean;
   /** What was compared with what, in one sentence. */
@@ -118,14 +114,13 @@ export interface CheckRecord {
     detail?: string;
     [unknown: string]: unknown;
   }[];
-  [unknown: string]: unknown;
 }
 
 /**
  * Digests: `selection` is SHA-256 of int32 indices, all others are pcg-sum 128-bit digests; gradients
  * only where the direction has them.
  */
-export interface DigestRecord {
+export interface DigestRecord extends OpenRecord {
   /** Of the output. */
   output?: string;
   /** Of the log-sum-exp. */
@@ -138,20 +133,18 @@ export interface DigestRecord {
   keyGradient?: string;
   /** Of dV. */
   valueGradient?: string;
-  [unknown: string]: unknown;
 }
 
 /** How far two selections agree: Jaccard indices over all heads. */
-export interface OverlapRecord {
+export interface OverlapRecord extends OpenRecord {
   /** Over all levels but the coarsest, which is always gathered whole. */
   jaccard: number;
   /** Of each level, finest first. */
   levels: number[];
-  [unknown: string]: unknown;
 }
 
 /** What a selection does to its context, and how far it agrees with others. */
-export interface SelectionQualityRecord {
+export interface SelectionQualityRecord extends OpenRecord {
   /** Base rows of all heads. */
   rows: number;
   /** Rows that no selected entry reaches. */
@@ -169,11 +162,10 @@ export interface SelectionQualityRecord {
     /** Standard deviation of the noise, relative to each element. */
     noise: number;
   };
-  [unknown: string]: unknown;
 }
 
 /** A layer whose context is cut into shards, simulated on one device. */
-export interface ContextParallelRecord {
+export interface ContextParallelRecord extends OpenRecord {
   /** W. */
   shards: number;
   /** `contiguous`: shard w holds part w of W. `head-tail`: parts w and 2W - 1 - w of 2W. */
@@ -200,11 +192,10 @@ export interface ContextParallelRecord {
     bytes: number;
     [unknown: string]: unknown;
   }[];
-  [unknown: string]: unknown;
 }
 
 /** One measured (or skipped, or failed) case. */
-export interface CaseRecord {
+export interface CaseRecord extends OpenRecord {
   /** Stable identity, for example `latency/dense/forward/N8192-H8-d128-f16`. */
   id: string;
   /** The suite that the case belongs to. */
@@ -257,11 +248,10 @@ export interface CaseRecord {
   selectionQuality?: SelectionQualityRecord;
   /** In the suite `context-parallel`; its stages are the ring steps. */
   contextParallel?: ContextParallelRecord;
-  [unknown: string]: unknown;
 }
 
 /** Ratio of two cases measured in the same interleaved rounds. */
-export interface RatioRecord {
+export interface RatioRecord extends OpenRecord {
   /** Case id of the slower one, the baseline. */
   numerator: string;
   /** Case id of the other. */
@@ -276,11 +266,10 @@ export interface RatioRecord {
   low: number;
   /** Upper end of the 95 % bootstrap interval. */
   high: number;
-  [unknown: string]: unknown;
 }
 
 /** Ceilings of this device, measured at the start of the run. Absent parts were not measurable. */
-export interface CalibrationRecord {
+export interface CalibrationRecord extends OpenRecord {
   /** FLOP per second of register-only fused multiply-adds. */
   fmaF32?: Statistic;
   /** The same in f16. */
@@ -305,11 +294,10 @@ export interface CalibrationRecord {
   clock: "gpu" | "wall";
   /** What could not be measured, one line each. */
   notes?: string[];
-  [unknown: string]: unknown;
 }
 
 /** The machine that measured. */
-export interface EnvironmentRecord {
+export interface EnvironmentRecord extends OpenRecord {
   /** As WebGPU describes it. */
   adapter: {
     vendor: string;
@@ -348,11 +336,10 @@ export interface EnvironmentRecord {
   packages: Record<string, string>;
   /** Same fingerprint: absolute times may be compared. */
   fingerprint: string;
-  [unknown: string]: unknown;
 }
 
 /** An implementation of somebody else's that the run measured beside ours, or wanted to. */
-export interface PeerRecord {
+export interface PeerRecord extends OpenRecord {
   /** As asked for: `torch-fa2`, `python:FILE`, `ort-web`. */
   asked: string;
   /** The implementation of its cases: `peer:torch-fa2`. */
@@ -369,11 +356,10 @@ export interface PeerRecord {
   timing: string;
   /** Why it could not run. */
   unavailable?: string;
-  [unknown: string]: unknown;
 }
 
 /** What was done to keep the device's clock up, and what was read of it meanwhile. */
-export interface KeepWarmRecord {
+export interface KeepWarmRecord extends OpenRecord {
   /** One line each; one that says that nothing was done, where nothing could be. */
   means: string[];
   /** Readings of the clock of the multiprocessors, MHz. */
@@ -386,11 +372,10 @@ export interface KeepWarmRecord {
     limit: number | null;
     [unknown: string]: unknown;
   };
-  [unknown: string]: unknown;
 }
 
 /** A whole result file. */
-export interface Result {
+export interface Result extends OpenRecord {
   /** Version of this format. */
   schemaVersion: 1;
   /** What wrote the file. */
@@ -440,5 +425,4 @@ export interface Result {
   keepWarm?: KeepWarmRecord;
   /** One line each: things that the reader should know of the run as a whole. */
   notes: string[];
-  [unknown: string]: unknown;
 }

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { DeviceError, type Gpu, openDevice, type Stack } from "../kernels/gpu/device.ts";
+import { DeviceError, type Gpu } from "../kernels/gpu/device.ts";
+import { openDevice } from "../kernels/gpu/open_device.ts";
 import { DeviceLostError, Timer } from "../kernels/gpu/timing.ts";
 import { Budget } from "./budget.ts";
 import { calibrate, type Calibration } from "./calibrate.ts";
@@ -63,7 +64,7 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   /** Default: `smoke` on a software adapter, else `standard`. */
   profile?: string;
   /** Default `deno`. */
-  stack?: Stack;
+  stack?: Result["stack"];
   /** Seed of the inputs and of every bootstrap; at most {@linkcode MAX_SEED}. Default 1010. */
   seed?: number;
   /** Folder for `result.json`. Default: nothing is written. */
@@ -555,11 +556,13 @@ class Run {
 
   async #emptyResult(environment: Result["environment"]): Promise<Result> {
     const { profile, dtype, notes } = this.#plan;
+    const { stack } = this.#gpu;
+    if (stack === "browser") throw new UsageError("run suites: stack browser is not deno or dawn");
     const configuration = {
       ...profile,
       dtype,
       seed: this.#options.seed,
-      stack: this.#gpu.stack,
+      stack,
       ...(this.#retrieval && { retrieval: this.#retrieval.profile }),
     };
     return {
@@ -569,7 +572,7 @@ class Run {
       finishedAt: null,
       command: [...this.#options.command ?? ["deno", "task", "bench"]],
       profile: profile.name,
-      stack: this.#gpu.stack,
+      stack,
       seed: this.#options.seed,
       configuration,
       hashes: {

@@ -9,7 +9,9 @@ import type { PlannedCase, PlannedGroup, RunPlan } from "./plan.ts";
 
 /** Shard `index` of `count`; the first is 1. */
 export interface Shard {
+  /** Which one; the first is 1. */
   readonly index: number;
+  /** Of how many. */
   readonly count: number;
 }
 

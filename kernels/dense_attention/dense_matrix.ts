@@ -114,7 +114,9 @@ export function chooseMatrixTiling(
 
 /** Tilings of the two backward passes. */
 export interface MatrixBackwardTilings {
+  /** Of the pass that gives dQ. */
   readonly query: MatrixBackwardTiling;
+  /** Of the pass that gives dK and dV. */
   readonly keyValue: MatrixBackwardTiling;
 }
 

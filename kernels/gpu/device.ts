@@ -1,11 +1,15 @@
 /**
- * Opening a WebGPU device on either stack, and the plain record of what it can do.
+ * Opening a WebGPU device, and the plain record of what it can do. Runs in Deno and in browsers;
+ * `open_device.ts` adds Dawn as a package, which browsers could not load.
  *
  * @module
  */
 
-/** Which WebGPU implementation runs the kernels. */
-export type Stack = "deno" | "dawn";
+/**
+ * Which WebGPU implementation runs the kernels: Deno's own, Dawn through the npm package `webgpu`,
+ * or that of the browser.
+ */
+export type Stack = "deno" | "dawn" | "browser";
 
 /** One configuration of the adapter's matrix units, as the device lists it. */
 export interface SubgroupMatrixConfig {
@@ -89,7 +93,7 @@ export interface Gpu {
 
 /** Options of {@linkcode openDevice}. */
 export interface OpenDeviceOptions {
-  /** Default `deno`. */
+  /** Default: `deno` in Deno, `browser` elsewhere. */
   stack?: Stack;
   /** The `GPU` object to ask; default: `navigator.gpu`, or Dawn's for the `dawn` stack. */
   gpu?: GPU;
@@ -144,8 +148,8 @@ const SOFTWARE = /llvmpipe|lavapipe|swiftshader|basic render|warp/i;
  * ```
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
-  const stack = options.stack ?? "deno";
-  const entry = options.gpu ?? await entryPoint(stack);
+  const stack = options.stack ?? ownStack();
+  const entry = options.gpu ?? entryPoint(stack);
   const adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     throw new DeviceError("no-adapter", `openDevice: the ${stack} stack found no WebGPU adapter`);
@@ -208,8 +212,15 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   };
 }
 
-async function entryPoint(stack: Stack): Promise<GPU> {
-  if (stack === "dawn") return (await import("./dawn.ts")).openDawn();
+function ownStack(): Stack {
+  const { userAgent = "" } = (globalThis.navigator as Navigator | undefined) ?? {};
+  return userAgent.startsWith("Deno/") ? "deno" : "browser";
+}
+
+function entryPoint(stack: Stack): GPU {
+  if (stack === "dawn") {
+    throw new DeviceError("no-webgpu", "openDevice: the dawn stack needs Dawn's `GPU` object");
+  }
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
   if (!gpu) throw new DeviceError("no-webgpu", "openDevice: this runtime has no navigator.gpu");
   return gpu;

@@ -7,10 +7,11 @@
  *
  * @module
  */
-type Numbers = ArrayLike<number>;
+import type { Numbers } from "./lighthouse_reference.ts";
 
 /** Options of the reference. */
 export interface GlaReferenceOptions {
+  /** d. */
   readonly headDim: number;
   /** δ; each residue class of rows modulo δ is a sequence of its own. */
   readonly dilation: number;

@@ -15,9 +15,7 @@ import {
 import { storageRounding } from "../dense_attention/dense_attention_reference.ts";
 import type { DType } from "../gpu/buffers.ts";
 import { type LighthouseGeometry, locateEntry } from "./lighthouse_geometry.ts";
-import { gatherReference, poolReference } from "./lighthouse_reference.ts";
-
-type Numbers = ArrayLike<number>;
+import { gatherReference, type Numbers, poolReference } from "./lighthouse_reference.ts";
 
 /** Gradient of the forward scatter: sums of the rows that each selected entry reaches, `[S, d]`. */
 export function gatherGradientReference(

@@ -11,7 +11,8 @@
 import type { LighthouseGeometry } from "./lighthouse_geometry.ts";
 import { locateEntry, RANKED } from "./lighthouse_geometry.ts";
 
-type Numbers = ArrayLike<number>;
+/** Elements of one head on the host. */
+export type Numbers = ArrayLike<number>;
 
 /** Means of the base rows under every entry of levels 1 … L-1: `[P - N, d]`. */
 export function poolReference(

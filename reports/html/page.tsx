@@ -13,6 +13,7 @@ import { STYLE } from "./style.ts";
 
 /** A link of the bar that joins the pages of a site. */
 export interface SiteLink {
+  /** Text of the link. */
   label: string;
   /** Relative to the page. */
   href: string;

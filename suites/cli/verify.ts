@@ -4,7 +4,7 @@
  * @module
  */
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
-import { openDevice } from "../../kernels/gpu/device.ts";
+import { openDevice } from "../../kernels/gpu/open_device.ts";
 import { EXIT } from "../errors.ts";
 import { readGolden } from "../golden.ts";
 import { ensureDriver } from "../install_driver.ts";

@@ -5,9 +5,10 @@
  *
  * @module
  */
+import type { OpenRecord } from "../open_record.ts";
 
 /** One arm at one setting. */
-export interface RetrievalCell {
+export interface RetrievalCell extends OpenRecord {
   /**
    * `grid`: context × depth × margin. `transition`: many margins, one depth. `options`: L, p, k.
    * `salience`: the needle's norm at a fixed margin. `alignment`: the margin at a fixed norm.
@@ -78,11 +79,10 @@ export interface RetrievalCell {
     probability: number;
     [unknown: string]: unknown;
   }[];
-  [unknown: string]: unknown;
 }
 
 /** One comparison of a measurement with the law that it must follow. */
-export interface InstrumentRecord {
+export interface InstrumentRecord extends OpenRecord {
   /** What was measured. */
   quantity: "largest" | "oracle" | "mass" | "accuracy" | "absent";
   /** N. */
@@ -103,11 +103,10 @@ export interface InstrumentRecord {
   high: number;
   /** Whether it lies there. */
   passed: boolean;
-  [unknown: string]: unknown;
 }
 
 /** The part of a result file. */
-export interface RetrievalRecord {
+export interface RetrievalRecord extends OpenRecord {
   /** Profile of the run. */
   profile: string;
   /** d. */
@@ -158,5 +157,4 @@ export interface RetrievalRecord {
   skipped: string[];
   /** Wall-clock seconds of the suite. */
   seconds: number;
-  [unknown: string]: unknown;
 }

@@ -1,0 +1,378 @@
+/**
+ * Attention in one call: numbers or tensors in, numbers out, in either direction.
+ *
+ * Each call compiles (once per device and shape), allocates, runs once and frees. For the same layer
+ * again and again, or results that stay on the device, prepare an {@linkcode Implementation}.
+ *
+ * Shapes: Q, K, V, dO, the output and the gradients `[heads, context, headDim]`, heads outermost.
+ *
+ * @module
+ */
+import { dense } from "./dense_attention/dense_layer.ts";
+import { createTensor, type DType, readTensor, type Tensor, writeTensor } from "./gpu/buffers.ts";
+import type { Gpu } from "./gpu/device.ts";
+import type { Timing } from "./gpu/timing.ts";
+import type {
+  AttentionShape,
+  Implementation,
+  LayerInputs,
+  LighthouseOptions,
+  Prepared,
+  Problem,
+} from "./implementation.ts";
+import { glaScorer } from "./lighthouse/gla_scorer.ts";
+import {
+  lighthouseDilated,
+  lighthouseImplementation,
+  lighthouseNorm,
+} from "./lighthouse/lighthouse_attention.ts";
+
+/** A tensor on the device, which stays the caller's, or its elements on the host. */
+export type AttentionInput = Tensor | ArrayLike<number>;
+
+/** Inputs of a forward pass, `[heads, context, headDim]` each. */
+export interface AttentionInputs {
+  /** Queries. */
+  readonly q: AttentionInput;
+  /** Keys. */
+  readonly k: AttentionInput;
+  /** Values. */
+  readonly v: AttentionInput;
+}
+
+/** Inputs of a forward and a backward pass, `[heads, context, headDim]` each. */
+export interface AttentionGradientInputs extends AttentionInputs {
+  /** dO, the gradient of the loss by the output. */
+  readonly outputGradient: AttentionInput;
+}
+
+/** Options of {@linkcode denseAttention}. Tensors bring their shape with them. */
+export interface AttentionOptions {
+  /** H. Default 1, or that of the tensors. */
+  readonly heads?: number;
+  /** d; needed where no input is a tensor. The context follows from the number of elements. */
+  readonly headDim?: number;
+  /** Storage on the device. Default: that of the tensors, f16 for a `Float16Array`, else f32. */
+  readonly dtype?: DType;
+  /**
+   * Work is cut into submissions of a quarter of a second at this speed, since display drivers reset
+   * a device that is silent for long. Default 2e11, which suits an integrated GPU.
+   */
+  readonly flopsPerSecond?: number;
+  /** Stops between submissions. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of {@linkcode lighthouseAttention}. */
+export interface LighthouseAttentionOptions
+  extends AttentionOptions, Partial<Omit<LighthouseOptions, "k">> {
+  /** L, at least 2. Default 3. */
+  readonly levels?: number;
+  /** p, a power of two, at least 2. Default 4. */
+  readonly pooling?: number;
+  /** k, a multiple of 128; at most context / p^(L-1). */
+  readonly k: number;
+  /** What ranks the entries of the pyramid. Default `norm`. */
+  readonly scorer?: LighthouseOptions["scorer"];
+  /** Log gates `[heads, context]`, at most 0, of the gla scorer. Default: seeded ones. */
+  readonly gates?: Float32Array;
+}
+
+/** What a forward pass gives. */
+export interface AttentionResult {
+  /** `[heads, context, headDim]`. */
+  readonly output: Float32Array | Float16Array;
+  /** Natural log-sum-exp of the scaled logits, `[heads, context]`; for Lighthouse `[heads, S]`. */
+  readonly lse: Float32Array;
+  /** Of the passes that ran; copying is not in it. */
+  readonly timing: Timing;
+}
+
+/** What a backward pass adds. */
+export interface AttentionGradients {
+  /** dQ, dK and dV, `[heads, context, headDim]` each. */
+  readonly gradients: {
+    readonly q: Float32Array | Float16Array;
+    readonly k: Float32Array | Float16Array;
+    readonly v: Float32Array | Float16Array;
+  };
+}
+
+/** What a forward pass of Lighthouse attention gives. */
+export interface LighthouseAttentionResult extends AttentionResult {
+  /** Pyramid indices in gathered order, `[heads, S]`. */
+  readonly selection: Int32Array;
+  /** S, rows of the gathered sequence. */
+  readonly gathered: number;
+}
+
+/**
+ * Dense causal attention, softmax(Q·Kᵀ/√d)·V, and with dO its gradients.
+ *
+ * @throws {RangeError} when shapes do not fit together or the device cannot run them; one line that
+ * names the value and the limit.
+ * @throws {MemoryError} when the device has no room.
+ *
+ * @example Forward and backward
+ * ```ts
+ * import { denseAttention } from "./attention.ts";
+ * import { DeviceError, openDevice } from "./gpu/device.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const random = () => Float32Array.from({ length: 2 * 300 * 64 }, () => Math.random() - 0.5);
+ * const [q, k, v, outputGradient] = [random(), random(), random(), random()];
+ * try {
+ *   const gpu = await openDevice();
+ *   const shape = { heads: 2, headDim: 64 };
+ *   const { output, gradients } = await denseAttention(gpu, { q, k, v, outputGradient }, shape);
+ *   // The first row attends to itself alone.
+ *   assert.deepEqual([...output.subarray(0, 64)], [...v.subarray(0, 64)]);
+ *   assert.equal(gradients.k.length, k.length);
+ *   gpu.destroy();
+ * } catch (error) {
+ *   if (!(error instanceof DeviceError)) throw error; // no adapter on this machine
+ * }
+ * ```
+ */
+export function denseAttention(
+  gpu: Gpu,
+  inputs: AttentionGradientInputs,
+  options?: AttentionOptions,
+): Promise<AttentionResult & AttentionGradients>;
+/** Without gradients. */
+export function denseAttention(
+  gpu: Gpu,
+  inputs: AttentionInputs & { readonly outputGradient?: undefined },
+  options?: AttentionOptions,
+): Promise<AttentionResult>;
+export async function denseAttention(
+  gpu: Gpu,
+  inputs: GivenInputs,
+  options: AttentionOptions = {},
+): Promise<AttentionResult> {
+  return await runLayer(gpu, inputs, {
+    ...options,
+    implementation: dense,
+    read: (layer, timing) => readResult(gpu, layer, timing),
+  });
+}
+
+/**
+ * Lighthouse attention: attention over the S rows that each head selects from its pyramid, scattered
+ * back to the context, and with dO its gradients.
+ *
+ * @throws {RangeError} when shapes or options do not fit together or the device cannot run them; one
+ * line that names the value and the limit.
+ * @throws {MemoryError} when the device has no room.
+ *
+ * @example Forward and backward
+ * ```ts
+ * import { lighthouseAttention } from "./attention.ts";
+ * import { DeviceError, openDevice } from "./gpu/device.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const random = () => Float32Array.from({ length: 2048 * 32 }, () => Math.random() - 0.5);
+ * const [q, k, v, outputGradient] = [random(), random(), random(), random()];
+ * try {
+ *   const gpu = await openDevice();
+ *   const options = { headDim: 32, k: 128 };
+ *   const { output, selection, gathered, gradients } = await lighthouseAttention(
+ *     gpu,
+ *     { q, k, v, outputGradient },
+ *     options,
+ *   );
+ *   assert.equal(output.length, v.length);
+ *   assert.equal(selection.length, gathered); // 1152 of 2048 rows and their 640 means
+ *   assert.equal(gradients.v.length, v.length);
+ *   gpu.destroy();
+ * } catch (error) {
+ *   if (!(error instanceof DeviceError)) throw error; // no adapter on this machine
+ * }
+ * ```
+ */
+export function lighthouseAttention(
+  gpu: Gpu,
+  inputs: AttentionGradientInputs,
+  options: LighthouseAttentionOptions,
+): Promise<LighthouseAttentionResult & AttentionGradients>;
+/** Without gradients. */
+export function lighthouseAttention(
+  gpu: Gpu,
+  inputs: AttentionInputs & { readonly outputGradient?: undefined },
+  options: LighthouseAttentionOptions,
+): Promise<LighthouseAttentionResult>;
+export async function lighthouseAttention(
+  gpu: Gpu,
+  inputs: GivenInputs,
+  options: LighthouseAttentionOptions,
+): Promise<LighthouseAttentionResult> {
+  const { levels = 3, pooling = 4, k, scorer = "norm", dilation, gates } = options;
+  return await runLayer(gpu, inputs, {
+    ...options,
+    implementation: withScorer(scorer, gates),
+    lighthouse: { levels, pooling, k, scorer, dilation },
+    read: async (layer, timing) => ({
+      ...await readResult(gpu, layer, timing),
+      selection: await layer.outputs.readSelection!(),
+      gathered: layer.plan.gathered!,
+    }),
+  });
+}
+
+function withScorer(scorer: LighthouseOptions["scorer"], gates?: Float32Array): Implementation {
+  if (gates && scorer !== "gla") {
+    throw new RangeError(`attention: gates are for the scorer gla, not ${scorer}`);
+  }
+  switch (scorer) {
+    case "norm":
+      return lighthouseNorm;
+    case "dilated":
+      return lighthouseDilated;
+    case "gla":
+      return lighthouseImplementation({
+        name: "lighthouse-gla",
+        title: "Lighthouse attention, gla scorer",
+        scorer: glaScorer({ gates }),
+      });
+    default:
+      throw new RangeError(`attention: scorer ${scorer} is not norm, dilated or gla`);
+  }
+}
+
+interface GivenInputs extends AttentionInputs {
+  readonly outputGradient?: AttentionInput;
+}
+
+interface RunOptions<Result> extends AttentionOptions {
+  readonly implementation: Implementation;
+  readonly lighthouse?: LighthouseOptions;
+  readonly read: (layer: Prepared, timing: Timing) => Promise<Result>;
+}
+
+/** Speed that submissions are cut by unless another is given: slow enough for an integrated GPU. */
+const CAUTIOUS_FLOPS_PER_SECOND = 2e11;
+
+/** Share of a second that a single dispatch may take at that speed. */
+const DISPATCH_SECONDS = 0.1;
+
+async function runLayer<Result>(
+  gpu: Gpu,
+  given: GivenInputs,
+  options: RunOptions<Result>,
+): Promise<Result> {
+  const { implementation, lighthouse, signal, read } = options;
+  const { flopsPerSecond = CAUTIOUS_FLOPS_PER_SECOND } = options;
+  const inputs = Object.entries({
+    q: given.q,
+    k: given.k,
+    v: given.v,
+    ...given.outputGradient && { outputGradient: given.outputGradient },
+  });
+  const shape = shapeOf(inputs, options);
+  if (shape.dtype === "f16" && !gpu.capabilities.f16) {
+    throw new RangeError("attention: dtype f16: the device does not grant shader-f16");
+  }
+  const problem: Problem = {
+    shape,
+    lighthouse,
+    direction: given.outputGradient ? "forward-backward" : "forward",
+  };
+  const plan = implementation.plan(gpu, problem);
+  const tensors = inputs.map(([, input]) => input).filter(isTensor);
+  const headsPerBlock = tensors[0]?.blocks[0].heads ?? plan.headsPerBlock;
+  const owned: { destroy: () => void }[] = [];
+  try {
+    const uploaded: [string, Tensor][] = [];
+    for (const [name, input] of inputs) {
+      if (isTensor(input)) {
+        uploaded.push([name, input]);
+        continue;
+      }
+      const tensor = await createTensor(gpu, {
+        heads: shape.heads,
+        rows: shape.context,
+        dim: shape.headDim,
+        dtype: shape.dtype,
+      }, { label: name, headsPerBlock });
+      owned.push(tensor);
+      writeTensor(gpu, tensor, input);
+      uploaded.push([name, tensor]);
+    }
+    const layer = await implementation.prepare(gpu, problem, {
+      inputs: Object.fromEntries(uploaded) as unknown as LayerInputs,
+      flopsPerDispatch: flopsPerSecond * DISPATCH_SECONDS,
+    });
+    owned.push(layer);
+    const timing = await layer.execute({ flopsPerSecond, signal });
+    return await read(layer, timing);
+  } finally {
+    for (const thing of owned.reverse()) thing.destroy();
+  }
+}
+
+async function readResult(
+  gpu: Gpu,
+  { outputs }: Prepared,
+  timing: Timing,
+): Promise<AttentionResult & Partial<AttentionGradients>> {
+  const { output, lse, gradients } = outputs;
+  return {
+    output: await readTensor(gpu, output),
+    lse: await readTensor(gpu, lse) as Float32Array,
+    timing,
+    ...gradients && {
+      gradients: {
+        q: await readTensor(gpu, gradients.q),
+        k: await readTensor(gpu, gradients.k),
+        v: await readTensor(gpu, gradients.v),
+      },
+    },
+  };
+}
+
+function isTensor(input: AttentionInput): input is Tensor {
+  return "blocks" in input;
+}
+
+/** The shape that options and inputs agree on. */
+function shapeOf(
+  inputs: readonly (readonly [string, AttentionInput])[],
+  options: AttentionOptions,
+): AttentionShape {
+  const tensor = inputs.map(([, input]) => input).find(isTensor);
+  const heads = options.heads ?? tensor?.heads ?? 1;
+  const headDim = options.headDim ?? tensor?.dim;
+  if (headDim === undefined) throw new RangeError("attention: headDim is missing");
+  for (const [name, value] of [["heads", heads], ["headDim", headDim]] as const) {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new RangeError(`attention: ${name} ${value} is not a whole number from 1`);
+    }
+  }
+  const half = inputs.some(([, input]) => input instanceof Float16Array);
+  const dtype = options.dtype ?? tensor?.dtype ?? (half ? "f16" : "f32");
+  const elements = (input: AttentionInput) =>
+    isTensor(input) ? input.heads * input.rows * input.dim : input.length;
+  const [[, first]] = inputs;
+  const context = elements(first) / (heads * headDim);
+  if (!Number.isInteger(context) || context < 1) {
+    throw new RangeError(
+      `attention: the ${
+        elements(first)
+      } elements of q are not rows of ${headDim} for ${heads} heads`,
+    );
+  }
+  for (const [name, input] of inputs) {
+    const fits = isTensor(input)
+      ? input.heads === heads && input.rows === context && input.dim === headDim &&
+        input.dtype === dtype
+      : input.length === elements(first);
+    if (fits) continue;
+    const found = isTensor(input)
+      ? `${input.dtype} [${input.heads}, ${input.rows}, ${input.dim}]`
+      : `${input.length} elements`;
+    throw new RangeError(
+      `attention: ${name} is ${found}, the layer needs ${dtype} [${heads}, ${context}, ${headDim}]`,
+    );
+  }
+  return { heads, context, headDim, dtype };
+}

@@ -1,0 +1,24 @@
+/**
+ * The digest of a selection, by which results of different devices are compared.
+ *
+ * @module
+ */
+
+/**
+ * SHA-256, in hexadecimal, of the little-endian int32 pyramid indices `[heads, S]`: what result files
+ * and golden vectors call the selection's digest.
+ *
+ * @example
+ * ```ts
+ * import { digestSelection } from "./selection_digest.ts";
+ * import assert from "node:assert/strict";
+ * const digest = await digestSelection(Int32Array.of(0, 1, 2048));
+ * assert.equal(digest.slice(0, 16), "705c6ee6f9d94e09");
+ * ```
+ */
+export async function digestSelection(selection: Int32Array): Promise<string> {
+  const bytes = new DataView(new ArrayBuffer(selection.length * 4));
+  selection.forEach((entry, i) => bytes.setInt32(4 * i, entry, true));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

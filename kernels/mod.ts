@@ -1,0 +1,127 @@
+/**
+ * The kernels alone: dense causal attention and Lighthouse attention on a WebGPU device, forward and
+ * backward, with their float64 references. Uses no Deno API and no npm package, so that a bundle of
+ * it runs in a browser.
+ *
+ * @example Lighthouse attention in a browser or in Deno
+ * ```ts
+ * import { DeviceError, digestSelection, lighthouseAttention, openDevice } from "./mod.ts";
+ *
+ * try {
+ *   const gpu = await openDevice();
+ *   const q = Float32Array.from({ length: 2048 * 32 }, () => Math.random() - 0.5);
+ *   const { output, selection } = await lighthouseAttention(
+ *     gpu,
+ *     { q, k: q, v: q },
+ *     { headDim: 32, levels: 3, pooling: 4, k: 128 },
+ *   );
+ *   console.log(output, await digestSelection(selection));
+ *   gpu.destroy();
+ * } catch (error) {
+ *   if (!(error instanceof DeviceError)) throw error; // no adapter on this machine
+ * }
+ * ```
+ *
+ * @module
+ */
+
+// Attention in one call
+export * from "./attention.ts";
+
+// Devices, memory, inputs, timing
+export * from "./gpu/device.ts";
+export * from "./gpu/buffers.ts";
+export * from "./gpu/pipeline.ts";
+export * from "./gpu/random.ts";
+export * from "./gpu/inspect.ts";
+export * from "./gpu/timing.ts";
+
+// Implementations, all with one signature
+export * from "./implementation.ts";
+export { dense } from "./dense_attention/dense_layer.ts";
+export { denseNaive } from "./dense_attention/dense_attention_naive.ts";
+export {
+  lighthouseDilated,
+  lighthouseGla,
+  lighthouseImplementation,
+  type LighthouseImplementationOptions,
+  lighthouseNorm,
+  type LighthouseTuning,
+} from "./lighthouse/lighthouse_attention.ts";
+
+// Scorers
+export {
+  type BlockScorer,
+  normScorer,
+  type Scorer,
+  type ScorerBindings,
+  type ScorerPlan,
+  type ScorerProblem,
+  type ScoringPass,
+} from "./lighthouse/scorer.ts";
+export { DEFAULT_DILATION, dilatedScorer } from "./lighthouse/dilated_scorer.ts";
+export { glaScorer, type GlaScorerOptions } from "./lighthouse/gla_scorer.ts";
+export { requireGates } from "./lighthouse/gla_gates.ts";
+
+// Single kernels and plans
+export {
+  createDenseAttention,
+  type DenseAttention,
+  type DenseAttentionBuffers,
+  type DenseAttentionOptions,
+  type DenseAttentionPlan,
+  type DenseKernel,
+  HEAD_DIMS,
+  planDenseAttention,
+} from "./dense_attention/dense_attention.ts";
+export {
+  type BackwardTilings,
+  createDenseBackward,
+  type DenseBackward,
+  type DenseBackwardBuffers,
+  type DenseBackwardOptions,
+  type DenseBackwardPlan,
+  planDenseBackward,
+} from "./dense_attention/dense_attention_backward.ts";
+export type { MatrixBackwardTilings } from "./dense_attention/dense_matrix.ts";
+export type { MatrixTiling } from "./dense_attention/dense_matrix_codegen.ts";
+export type { MatrixBackwardTiling } from "./dense_attention/dense_matrix_backward_codegen.ts";
+export type { Tiling } from "./dense_attention/tile_codegen.ts";
+export type { TileRange } from "./dense_attention/tile_ranges.ts";
+export {
+  createSelection,
+  NOT_SELECTED,
+  planSelection,
+  type Selection,
+  type SelectionBindings,
+  type SelectionPlan,
+} from "./lighthouse/select.ts";
+export { digestSelection } from "./lighthouse/selection_digest.ts";
+export { type LighthouseGeometry, planGeometry } from "./lighthouse/lighthouse_geometry.ts";
+
+// Float64 references
+export {
+  denseAttentionReference,
+  denseAttentionRow,
+  type DenseReferenceInputs,
+  type DenseReferenceRow,
+  worstRatio,
+} from "./dense_attention/dense_attention_reference.ts";
+export {
+  denseBackwardReference,
+  type DenseBackwardReferenceInputs,
+  type GradientRow,
+} from "./dense_attention/dense_attention_backward_reference.ts";
+export {
+  lighthouseBackwardReference,
+  type LighthouseBackwardReferenceOptions,
+} from "./lighthouse/lighthouse_backward_reference.ts";
+export {
+  type LighthouseReference,
+  lighthouseReference,
+  type LighthouseReferenceOptions,
+  maximaReference,
+  type Numbers,
+  selectReference,
+} from "./lighthouse/lighthouse_reference.ts";
+export { type GlaReferenceOptions, glaScoresReference } from "./lighthouse/gla_scores_reference.ts";
