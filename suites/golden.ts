@@ -185,7 +185,8 @@ export class Golden {
     ];
     for (const file of files) {
       try {
-        await Deno.stat(new URL(file, this.#folder));
+        const url = new URL(file, this.#folder);
+        await (url.protocol === "file:" ? Deno.stat(url) : download(url, { method: "HEAD" }));
       } catch (error) {
         throw new GoldenError(`read ${this.#shown}${file}: ${fileFailure(error)}`);
       }
@@ -280,10 +281,20 @@ function folderUrl(path: string): URL {
 
 async function readBytes(url: URL, shown: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return await Deno.readFile(url);
+    return await (url.protocol === "file:" ? Deno.readFile(url) : download(url));
   } catch (error) {
     throw new GoldenError(`read ${shown}: ${fileFailure(error)}`);
   }
+}
+
+/** Where the package comes from a registry, so do its vectors. */
+async function download(url: URL, init?: RequestInit): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetch(url, init);
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw new Error(`the server answers ${response.status}`);
+  }
+  return new Uint8Array(await response.arrayBuffer());
 }
 
 function fileFailure(error: unknown): string {

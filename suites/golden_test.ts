@@ -95,3 +95,28 @@ Deno.test("Golden refuses files of another length or that do not unpack", async 
     await assert.rejects(golden.readIndices(file, 2304), complains(/s01\.i32\.gz: /));
   });
 });
+
+Deno.test("readGolden reads a folder of a package that lies on a server", async () => {
+  const asked: string[] = [];
+  const { fetch } = globalThis;
+  let gone = "";
+  globalThis.fetch = async (input, init) => {
+    const name = new URL(String(input)).pathname.split("/").at(-1)!;
+    asked.push(`${init?.method ?? "GET"} ${name}`);
+    if (name === gone) return new Response("no", { status: 404 });
+    return new Response(await Deno.readFile(new URL(name, DEFAULT_GOLDEN)));
+  };
+  try {
+    const remote = new URL("https://registry.example/fixtures/golden/");
+    const golden = await readGolden(remote);
+    assert.equal(golden.forward.length, 5);
+    assert.equal(asked[0], "GET manifest.json");
+    assert.ok(asked.slice(1).every((line) => line.startsWith("HEAD ")));
+    const { files, H, S } = golden.forward[0];
+    assert.equal((await golden.readIndices(files.idx.file, H * S)).length, H * S);
+    gone = files.out.file;
+    await assert.rejects(readGolden(remote), complains(/the server answers 404$/));
+  } finally {
+    globalThis.fetch = fetch;
+  }
+});
