@@ -122,6 +122,7 @@ export {
   type LighthouseReferenceOptions,
   maximaReference,
   type Numbers,
+  scatterReference,
   selectReference,
 } from "./lighthouse/lighthouse_reference.ts";
 export { type GlaReferenceOptions, glaScoresReference } from "./lighthouse/gla_scores_reference.ts";
