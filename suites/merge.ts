@@ -9,6 +9,14 @@ import type { CaseRecord, Result } from "./result_schema.ts";
 import { joinRetrieval } from "./retrieval/join_retrieval.ts";
 import { type ShardRecord, shardRecordSchema } from "./shard.ts";
 
+/** Of two records of one case the one with the higher rank stays. */
+const RANK: Record<CaseRecord["status"], number> = {
+  skipped: 0,
+  ok: 1,
+  inconclusive: 2,
+  failed: 3,
+};
+
 /** A result with the name that errors call it by. */
 export interface NamedResult {
   readonly name: string;
@@ -48,6 +56,7 @@ export async function mergeResults(
       ["configuration", part.result.hashes.configuration, first.result.hashes.configuration],
       ["seed", part.result.seed, first.result.seed],
       ["stack", part.result.stack, first.result.stack],
+      ["version of a peer", ...peerVersions(part.result, first.result)],
       ...(options.mixedMachines ? [] : [
         [
           "machine (--mixed-machines allows it)",
@@ -71,18 +80,21 @@ export async function mergeResults(
   const fingerprints = new Set(parts.map(({ result }) => result.environment.fingerprint));
   const mixed = fingerprints.size > 1;
   const cases = new Map<string, CaseRecord>();
+  const unlike = new Set<string>();
   for (const { result } of parts) {
     for (const record of result.cases) {
       const known = cases.get(record.id);
+      if (!mixed && known && digestsDiffer(known, record)) unlike.add(record.id);
       const own = mixed ? { ...record, machine: result.environment.fingerprint } : record;
       // A check that several shards needed counts once, and a failure of it anywhere is a failure.
-      if (!known || known.status === "ok" && own.status !== "ok") cases.set(record.id, own);
+      if (!known || RANK[own.status] > RANK[known.status]) cases.set(record.id, own);
     }
   }
   const { cases: order } = first.shard;
   const missing = order.filter((id) => !cases.has(id));
   const notes = [
     ...new Set(parts.flatMap(({ result }) => result.notes)),
+    ...[...unlike].map((id) => `shards found different digests of ${id}`),
     `joined from ${parts.length} of ${first.shard.count} shards`,
     ...(mixed
       ? [`measured on ${fingerprints.size} machines: compare ratios, not times, between cases`]
@@ -92,7 +104,11 @@ export async function mergeResults(
   const finished = parts.map(({ result }) => result.finishedAt);
   const complete = missing.length === 0 && !finished.includes(null);
   const retrieval = joinRetrieval(parts.map(({ result }) => result.retrieval));
-  const { shard: _, ...rest } = first.result as Result & { shard?: unknown };
+  const peers = joinPeers(parts.map(({ result }) => result));
+  // What the clock did belongs to one run: the shards' samples say by themselves which count.
+  const { shard: _, keepWarm: __, peers: ___, ...rest } = first.result as Result & {
+    shard?: unknown;
+  };
   const result: Result = {
     ...rest,
     startedAt: parts.map(({ result }) => result.startedAt).sort()[0],
@@ -119,8 +135,43 @@ export async function mergeResults(
     ratios: parts.flatMap(({ result }) => result.ratios),
     notes,
     ...(retrieval && { retrieval }),
+    ...(peers.length > 0 && { peers }),
   };
   return { result, missing };
+}
+
+/** Whether a check that ran on two shards of one machine left different bits. */
+function digestsDiffer({ digest: one }: CaseRecord, { digest: other }: CaseRecord): boolean {
+  return Object.entries(one ?? {}).some(([name, value]) =>
+    other?.[name] !== undefined && other[name] !== value
+  );
+}
+
+/** Versions of the peers that both results could run, of each. */
+function peerVersions(...results: [Result, Result]): [string, string] {
+  const there = results.map(({ peers }) =>
+    new Map(
+      (peers ?? []).filter(({ unavailable }) => unavailable === undefined)
+        .map(({ implementation, versions }) => [implementation, versions]),
+    )
+  );
+  const both = [...there[0].keys()].filter((name) => there[1].has(name)).sort();
+  const [one, other] = there.map((peers) =>
+    JSON.stringify(
+      both.map((name) => Object.entries(peers.get(name)!).sort(([a], [b]) => a < b ? -1 : 1)),
+    )
+  );
+  return [one, other];
+}
+
+/** Each peer once, as a machine that could run it describes it. */
+function joinPeers(results: readonly Result[]): NonNullable<Result["peers"]> {
+  const peers = new Map<string, NonNullable<Result["peers"]>[number]>();
+  for (const peer of results.flatMap(({ peers }) => peers ?? [])) {
+    const known = peers.get(peer.implementation);
+    if (!known || known.unavailable !== undefined) peers.set(peer.implementation, peer);
+  }
+  return [...peers.values()];
 }
 
 function shardOf(name: string, result: Result): ShardRecord {

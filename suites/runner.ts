@@ -56,7 +56,7 @@ import {
 import type { NeedleModel } from "./retrieval/needle_model.ts";
 import { ResultStore } from "./result_store.ts";
 import { provideRuntimeDir } from "./runtime_dir.ts";
-import { caseIds, type Shard, shardPlan } from "./shard.ts";
+import { caseIds, type Shard, shardCuts, shardPlan } from "./shard.ts";
 import { measureThroughput } from "./throughput.ts";
 
 /** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */
@@ -226,6 +226,7 @@ class Run {
       deviceMemoryBytes: environment.deviceMemoryBytes,
     }, this.#registry);
     this.#retrieval = planRunRetrieval(this.#plan, this.#options);
+    this.#cuts = planRunCuts(this.#plan, this.#options);
     const fresh = await this.#applyShard(environment);
     this.#result = this.#options.resume
       ? await this.#store!.resume({
@@ -236,7 +237,6 @@ class Run {
       })
       : fresh;
     const planned = this.#allCases();
-    this.#cuts = planRunCuts(this.#plan, this.#options);
     this.#total = planned.length + this.#cuts.length + (this.#retrieval?.parts.length ?? 0);
     await this.#save();
     const timer = new Timer(gpu);
@@ -540,18 +540,21 @@ class Run {
     const needles = this.#retrieval?.parts.map(({ entry }) => entry.id) ?? [];
     const whole = {
       plan: await hashJson(this.#identity()),
-      cases: [...caseIds(this.#plan), ...needles],
+      cases: [...caseIds(this.#plan), ...this.#cuts.map(({ entry }) => entry.id), ...needles],
     };
     this.#plan = shardPlan(this.#plan, shard);
+    this.#cuts = shardCuts(this.#cuts, shard);
     this.#retrieval = this.#retrieval && shardRetrieval(this.#retrieval, shard);
     return { ...await this.#emptyResult(environment), shard: { ...shard, ...whole } };
   }
 
   #identity(): unknown {
     const needles = this.#retrieval;
-    if (!needles) return planIdentity(this.#plan);
-    const parts = needles.parts.map(({ entry }) => entry.id);
-    return { run: planIdentity(this.#plan), needles: retrievalIdentity(needles), parts };
+    const run = planIdentity(this.#plan);
+    if (!needles && this.#cuts.length === 0) return run;
+    const cuts = this.#cuts.map(({ entry }) => entry.id);
+    const parts = needles?.parts.map(({ entry }) => entry.id);
+    return { run, needles: needles && retrievalIdentity(needles), parts, cuts };
   }
 
   async #emptyResult(environment: Result["environment"]): Promise<Result> {

@@ -100,6 +100,11 @@ export function shardPlan(plan: RunPlan, { index, count }: Shard): RunPlan {
   return { ...plan, checks, groups, throughput };
 }
 
+/** The part of a list of equal pieces that one shard runs, dealt out from the last shard on. */
+export function shardCuts<T>(cuts: readonly T[], { index, count }: Shard): T[] {
+  return cuts.filter((_, at) => count - 1 - at % count === index - 1);
+}
+
 /** FLOP of one execution of every case, at least 1 so that empty pieces spread too. */
 function weightOf({ baseline, candidates }: PlannedGroup): number {
   const flops = [...baseline ? [baseline] : [], ...candidates]

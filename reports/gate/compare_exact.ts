@@ -14,6 +14,8 @@ export interface ExactOptions {
   readonly sameInputs: boolean;
   /** Parts whose change is accepted. */
   readonly accept: readonly string[];
+  /** Somebody else's implementation, whose bits no change here decides. */
+  readonly peer?: boolean;
 }
 
 /** Differences of one case, and how many fields were looked at. */
@@ -29,8 +31,9 @@ const TOLERANCE_SLACK = 1e-6;
  * Compares statuses, digests, costs and error bounds of one case.
  *
  * Selection digests are compared on any adapter, since a selection is a function of the scores; on
- * another adapter scores may round differently, so that a difference there is a note. All other
- * digests hold on the same adapter alone.
+ * another adapter scores may round differently, so that a difference there is a note, unless the
+ * scores were seeded ones, which are the same everywhere. All other digests hold on the same adapter
+ * alone.
  */
 export function compareExact(
   baseline: CaseRecord,
@@ -66,6 +69,12 @@ export function compareExact(
       ? "it is measured now"
       : unclear
       ? "the clock was down, which says nothing of the code"
+      : ranOut(candidate)
+      ? "time ran out, which depends on the machine"
+      : candidate.status === "skipped" && !options.sameAdapter
+      ? "another adapter may not be able to run it"
+      : candidate.status === "skipped" && options.peer
+      ? "the peer was not there"
       : undefined;
     report("status", "status", statuses, reason);
   }
@@ -81,10 +90,15 @@ export function compareExact(
       ...Object.keys(candidate.digest ?? {}),
     ]);
     for (const name of [...names].sort()) {
-      const isSelection = name === "selection";
-      if (!isSelection && !options.sameAdapter) continue;
+      const isScored = name === "selection";
+      // What is selected from seeded scores is integer arithmetic alone: the same on every adapter.
+      if (!isScored && name !== "seededSelection" && !options.sameAdapter) continue;
       const values: [unknown, unknown] = [baseline.digest?.[name], candidate.digest?.[name]];
-      const elsewhere = options.sameAdapter ? undefined : "scores may round apart on two adapters";
+      const elsewhere = options.peer
+        ? "a peer's bits are its own"
+        : isScored && !options.sameAdapter
+        ? "scores may round apart on two adapters"
+        : undefined;
       // A digest that the older tool did not write is no difference.
       if (values[0] === undefined) continue;
       equal("digest", `digest.${name}`, values, elsewhere);
@@ -120,6 +134,11 @@ export function compareExact(
       }
     }
   }
+}
+
+/** Whether a case was skipped because the run's budget had no room for it. */
+export function ranOut({ status, reason, predictedSeconds }: CaseRecord): boolean {
+  return status === "skipped" && predictedSeconds !== undefined && /\bbudget\b/.test(reason ?? "");
 }
 
 function describeStatus({ status, reason }: CaseRecord): string {

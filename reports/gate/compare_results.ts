@@ -6,7 +6,7 @@
 import type { CaseRecord, Result } from "../../suites/result_schema.ts";
 import { formatPercent, formatPlural, plainText } from "../format.ts";
 import { withCells } from "./compare_cells.ts";
-import { compareExact } from "./compare_exact.ts";
+import { compareExact, ranOut } from "./compare_exact.ts";
 import {
   canarySeconds,
   caseSpread,
@@ -70,6 +70,7 @@ export function compareResults(
   }
   const timesNotComparable = timeObstacles(baseline, candidate);
   const identicalCode = hasIdenticalCode(baseline, candidate);
+  const peersDiffer = peerVersions(baseline) !== peerVersions(candidate);
   const confidence = config.confidence ?? DEFAULTS.confidence;
   const timed = timesNotComparable.length > 0 ? [] : [...before].flatMap(([id, record]) => {
     const other = after.get(id);
@@ -99,7 +100,11 @@ export function compareResults(
       continue;
     }
     const exact = withCells(
-      compareExact(record, other, { ...exactOptions, accept: settings.accept }),
+      compareExact(record, other, {
+        ...exactOptions,
+        accept: settings.accept,
+        peer: isPeer(record),
+      }),
       { id, baseline, candidate },
     );
     exactFields += exact.fields;
@@ -141,13 +146,16 @@ export function compareResults(
     const pair = pairs.get(id);
     if (pair) {
       const { verdict, time } = judgePair(pair, { noise, settings, confidence });
-      if (identicalCode && verdict !== "same") {
+      if (identicalCode && verdict !== "same" && !(isPeer(record) && peersDiffer)) {
         const reason = "code, configuration, adapter and packages hash the same: noise";
         return { verdict: "same", time, reason };
       }
       return { verdict, time };
     }
     if (timesNotComparable.length > 0) return { verdict: "same", reason: "time not compared" };
+    if (ranOut(other) && record.samples.length > 0 && !identicalCode) {
+      return { verdict: "inconclusive", reason: "the candidate's budget had no room for it" };
+    }
     const hadTime = record.samples.length > 0 && other.samples.length > 0;
     if (!hadTime || identicalCode) return { verdict: "same", reason: "no time to compare" };
     return { verdict: "inconclusive", reason: "the clock was too coarse, or every sample flagged" };
@@ -187,6 +195,7 @@ export function compareResults(
     if (!exactOptions.sameAdapter) {
       notes.push("adapters differ: digests of outputs were not compared");
     }
+    if (peersDiffer) notes.push("peers or their versions differ");
     if (candidate.tool.dirty) notes.push("the candidate's tree had uncommitted changes");
     const unused =
       (options.history ?? []).filter((result) =>
@@ -268,6 +277,20 @@ export function sameAdapter(baseline: Result, candidate: Result): boolean {
       driver,
     ]);
   return key(baseline) === key(candidate);
+}
+
+/** Whether a case is somebody else's implementation. */
+export function isPeer({ implementation }: Pick<CaseRecord, "implementation">): boolean {
+  return implementation.startsWith("peer:");
+}
+
+function peerVersions({ peers }: Result): string {
+  return JSON.stringify(
+    (peers ?? []).map(({ implementation, versions }) => [
+      implementation,
+      Object.entries(versions).sort(([a], [b]) => a < b ? -1 : 1),
+    ]).sort(([a], [b]) => a < b ? -1 : 1),
+  );
 }
 
 /** Whether nothing that decides times differs: LLVM's test suite skips such programs likewise. */

@@ -79,7 +79,8 @@ export function settingsOf(id: string, config: GateConfig): CaseSettings {
     minimum: config.minimum ?? DEFAULTS.minimum,
     tolerance: config.tolerance ?? DEFAULTS.tolerance,
     ...(config.noise !== undefined && { noise: config.noise }),
-    times: "gate",
+    // A peer's time is no work of this project's: it is shown.
+    times: id.split("/")[1]?.startsWith("peer:") ? "ignore" : "gate",
     accept: [],
     mayVanish: false,
   };

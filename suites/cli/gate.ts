@@ -103,6 +103,11 @@ async function gatePaired(
   if (against !== undefined && baselineDir !== undefined) {
     throw new UsageError("--against and --baseline-dir exclude each other");
   }
+  const file = bench.find((word) => word.endsWith(".json"));
+  if (file !== undefined) {
+    throw new UsageError(`result file ${file} given beside --against: it runs a bench of its own`);
+  }
+  if (baselineDir !== undefined) await requireCheckout(baselineDir);
   await refuseOverwrite(options.out, options.force === true);
   const config = options.config === undefined ? undefined : await readGateConfig(options.config);
   const candidate = fileURLToPath(new URL("../..", import.meta.url));
@@ -111,20 +116,26 @@ async function gatePaired(
     await requireBuild(baseline, names.baseline);
     await requireBuild(candidate, names.candidate);
     const line = bench.length > 0 ? bench : DEFAULT_BENCH;
-    return await withProcesses({ baseline, candidate }, line, (measure) =>
+    const folders = { baseline, candidate };
+    return await withProcesses(folders, { bench: line, names }, (measure) =>
       runPaired({
         names,
         config,
         budgetSeconds: options.budget ?? DEFAULT_BUDGET,
-        measure,
+        ...measure,
         say: (text) => streams.err(text),
       }));
   };
   const { report, result } = against !== undefined
     ? await withCheckout(against, run)
-    : await run(baselineDir!);
+    : await run(await Deno.realPath(baselineDir!));
   await printReport(report, result, options);
   return report.exitCode;
+}
+
+async function requireCheckout(folder: string): Promise<void> {
+  const found = await Deno.stat(`${folder}/suites/cli/bench.ts`).then(() => true, () => false);
+  if (!found) throw new UsageError(`--baseline-dir ${folder} is no checkout of this project`);
 }
 
 function parseSeconds(text: string): number {

@@ -1,39 +1,51 @@
 /**
- * Verdicts from interleaved runs of two revisions. Pure: results in, a report out.
+ * Verdicts from two revisions that ran in turns. Pure: results and times in, a report out.
  *
- * A block is four fresh processes in the order A, B, B, A, each followed by a run of the control
- * case. What drifts linearly over a block adds the same to both sides; what differs from process to
+ * A quad is four turns in the order A B B A or B A A B: what drifts linearly over it adds the same to
+ * both sides. A block is the quads of one pair of fresh processes: what differs from process to
  * process is in the spread between blocks.
  *
  * @module
  */
 import { compareResults, finishReport } from "../../reports/gate/compare_results.ts";
-import {
-  createRandom,
-  medianOf,
-  robustDeviation,
-  studentQuantile,
-} from "../../reports/gate/bootstrap.ts";
-import { timesOf, verdictOf } from "../../reports/gate/compare_times.ts";
+import { createRandom, medianOf, studentQuantile } from "../../reports/gate/bootstrap.ts";
+import { verdictOf } from "../../reports/gate/compare_times.ts";
 import { DEFAULTS, type GateConfig, settingsOf } from "../../reports/gate/gate_config.ts";
-import type { GateCase, GateReport } from "../../reports/gate/gate_report.ts";
-import { formatPlural } from "../../reports/format.ts";
+import type { GateCase, GateReport, TimeComparison } from "../../reports/gate/gate_report.ts";
+import { formatPercent, formatPlural } from "../../reports/format.ts";
 import type { Result } from "../result_schema.ts";
 
-/** Four runs: two of each side, and the control case's run after each. */
-export interface Block {
-  readonly baseline: readonly Result[];
-  readonly candidate: readonly Result[];
-  /** The control, run with the same code after runs of either side. */
-  readonly baselineControl: readonly Result[];
-  readonly candidateControl: readonly Result[];
+/** Something of each side. */
+export interface Sides<T> {
+  readonly baseline: T;
+  readonly candidate: T;
 }
 
-/** Blocks that a verdict needs: fewer have no spread to speak of. */
-export const LEAST_BLOCKS = 3;
+/** Seconds of two turns of each side. */
+export type Quad = Sides<readonly number[]>;
+
+/** What one pair of processes measured, by the id of the case. */
+export type Block = Record<string, {
+  readonly quads: readonly Quad[];
+  /** The control case, run in the same turns with the same code on both sides. */
+  readonly control: readonly Quad[];
+  /** Why there are no quads. */
+  readonly reason?: string;
+}>;
+
+/** A case that is measured in turns. */
+export interface TurnCase {
+  readonly id: string;
+}
+
+/**
+ * Numbers of blocks after which verdicts are taken. Each look gets an equal share of what the
+ * confidence leaves, so that looking often does not make false alarms more likely.
+ */
+export const LOOKS = [6, 12, 24, 48, 96] as const;
 
 /** Enough for the ends of an interval that Student's is compared with anyway. */
-const RESAMPLES = 400;
+const RESAMPLES = 1000;
 
 /** Logarithm of a ratio over blocks, with the ends of its interval. */
 export interface BlockRatio {
@@ -42,38 +54,42 @@ export interface BlockRatio {
   readonly high: number;
 }
 
+/** ln(candidate / baseline) of one quad. */
+export function ratioOfQuad({ baseline, candidate }: Quad): number {
+  const mean = (values: readonly number[]) =>
+    values.reduce((sum, value) => sum + Math.log(value), 0) / values.length;
+  return mean(candidate) - mean(baseline);
+}
+
 /**
- * Mean of the blocks' ln(candidate median / baseline median), with an interval: the wider of a
- * bootstrap that draws blocks, and samples within them, and of Student's over the blocks. One block
- * alone has the bootstrap's, which is no ground for a verdict.
+ * Mean over blocks of the median logarithm of their quads' ratios, with an interval: the wider of a
+ * bootstrap that draws blocks, and quads within them, and of Student's over the blocks.
  *
  * @throws {RangeError} without blocks.
  */
 export function ratioOfBlocks(
-  blocks: readonly { baseline: readonly number[]; candidate: readonly number[] }[],
+  blocks: readonly (readonly Quad[])[],
   options: { confidence: number; seed?: number },
 ): BlockRatio {
   if (blocks.length === 0) throw new RangeError("ratio of blocks: 0 blocks given, 1 needed");
   const random = createRandom(options.seed ?? 1);
   const pick = <T>(values: readonly T[]) => values[Math.floor(random() * values.length)];
-  const log = (candidate: readonly number[], baseline: readonly number[]) =>
-    Math.log(medianOf(candidate)) - Math.log(medianOf(baseline));
   const mean = (values: readonly number[]) =>
     values.reduce((sum, value) => sum + value, 0) / values.length;
-  const logs = blocks.map(({ baseline, candidate }) => log(candidate, baseline));
-  const estimate = mean(logs);
+  const logs = blocks.map((quads) => quads.map(ratioOfQuad));
+  const medians = logs.map(medianOf);
+  const estimate = mean(medians);
   const drawn = Array.from({ length: RESAMPLES }, () =>
-    mean(blocks.map(() => {
-      const { baseline, candidate } = pick(blocks);
-      return log(candidate.map(() => pick(candidate)), baseline.map(() => pick(baseline)));
+    mean(logs.map(() => {
+      const quads = pick(logs);
+      return medianOf(quads.map(() => pick(quads)));
     }))).sort((a, b) => a - b);
   const tail = (1 - options.confidence) / 2;
   const at = (p: number) => drawn[Math.min(RESAMPLES - 1, Math.floor(p * RESAMPLES))];
-  const variance = logs.reduce((sum, value) => sum + (value - estimate) ** 2, 0) /
-    Math.max(1, logs.length - 1);
-  const half = logs.length < 2
-    ? 0
-    : studentQuantile(options.confidence, logs.length - 1) * Math.sqrt(variance / logs.length);
+  const variance = medians.reduce((sum, value) => sum + (value - estimate) ** 2, 0) /
+    Math.max(1, medians.length - 1);
+  const half = medians.length < 2 ? 0 : studentQuantile(options.confidence, medians.length - 1) *
+    Math.sqrt(variance / medians.length);
   return {
     estimate,
     low: Math.min(at(tail), estimate - half),
@@ -81,95 +97,138 @@ export function ratioOfBlocks(
   };
 }
 
-/**
- * The report on all blocks so far. Exact fields are compared between the first runs of each side.
- * Where the control case moved, the machine was disturbed, and no verdict on a time stands.
- */
+/** Confidence of one look, so that all of them together have the one asked for. */
+export function confidenceOfLook(confidence: number): number {
+  return 1 - (1 - confidence) / LOOKS.length;
+}
+
+/** The verdict on one case from its blocks. */
+export function judgeTurns(
+  blocks: readonly Block[string][],
+  options: { id: string; config?: GateConfig },
+): Pick<GateCase, "verdict" | "time" | "reason"> & { readonly control?: BlockRatio } {
+  const config: GateConfig = options.config ?? { cases: [] };
+  const settings = settingsOf(options.id, config);
+  const confidence = confidenceOfLook(config.confidence ?? DEFAULTS.confidence);
+  const measured = blocks.filter(({ quads }) => quads.length > 0);
+  if (measured.length === 0) {
+    const reason = blocks.find((block) => block.reason !== undefined)?.reason ??
+      "never run in turns";
+    return { verdict: "inconclusive", reason };
+  }
+  const ratio = ratioOfBlocks(measured.map(({ quads }) => quads), { confidence });
+  const control = ratioOfBlocks(measured.map((block) => block.control), { confidence });
+  // A noise that the configuration names is the least that is allowed for.
+  const noise = settings.noise === undefined ? 0 : Math.log1p(settings.noise);
+  const low = Math.min(ratio.low, ratio.estimate - noise);
+  const high = Math.max(ratio.high, ratio.estimate + noise);
+  const { estimate } = ratio;
+  const disturbed = (control.low > 0 || control.high < 0) &&
+    Math.abs(control.estimate) > Math.log1p(settings.minimum);
+  const reason = disturbed
+    ? `the control case took ${Math.exp(control.estimate).toFixed(3)} times as long beside the ` +
+      "candidate: the machine was disturbed"
+    : measured.length < LOOKS[0]
+    ? `${formatPlural(measured.length, "block")}, ${LOOKS[0]} needed`
+    : undefined;
+  const turns = (side: keyof Quad) =>
+    measured.flatMap(({ quads }) => quads.flatMap((quad) => [...quad[side]]));
+  const [before, after] = [turns("baseline"), turns("candidate")];
+  const time: TimeComparison = {
+    ratio: Math.exp(estimate),
+    low: Math.exp(low),
+    high: Math.exp(high),
+    baselineSeconds: medianOf(before),
+    candidateSeconds: medianOf(after),
+    baselineSamples: before.length,
+    candidateSamples: after.length,
+    threshold: Math.expm1(Math.min(Math.max(estimate - low, high - estimate), 20)),
+    runNoise: 0,
+  };
+  return {
+    verdict: reason === undefined ? verdictOf({ estimate, low, high }, settings) : "inconclusive",
+    ...(reason !== undefined && { reason }),
+    time,
+    control,
+  };
+}
+
+/** What a pair of revisions gave. */
+export interface PairedRuns {
+  /** One run of the bench of each side: what is compared exactly. */
+  readonly results: Sides<Result>;
+  /** Blocks of each case that was run in turns, by its id. */
+  readonly blocks: ReadonlyMap<string, readonly Block[string][]>;
+}
+
+/** The exact part, before any turn. Times are judged from turns alone. */
+export function compareExactly(
+  { baseline, candidate }: Sides<Result>,
+  options: { names: Sides<string>; config?: GateConfig },
+): GateReport {
+  const report = compareResults(baseline, candidate, options);
+  return { ...report, method: "paired" };
+}
+
+/** The report on the runs so far. */
 export function judgePaired(
-  blocks: readonly Block[],
-  options: { names: { baseline: string; candidate: string }; config?: GateConfig },
+  { results, blocks }: PairedRuns,
+  options: { names: Sides<string>; config?: GateConfig },
 ): GateReport {
   const config: GateConfig = options.config ?? { cases: [] };
-  const confidence = config.confidence ?? DEFAULTS.confidence;
-  const exact = compareResults(blocks[0].baseline[0], blocks[0].candidate[0], options);
-  const collect = (results: readonly Result[], id: string) =>
-    results.flatMap(({ cases }) => {
-      const record = cases.find((one) => one.id === id);
-      return record ? [...timesOf(record)?.samples ?? []] : [];
-    });
-  const ratioOf = (id: string, control: boolean) => {
-    const sides = blocks.map((block) => ({
-      baseline: collect(control ? block.baselineControl : block.baseline, id),
-      candidate: collect(control ? block.candidateControl : block.candidate, id),
-    })).filter(({ baseline, candidate }) => baseline.length > 0 && candidate.length > 0);
-    return sides.length === 0 ? undefined : { sides, ratio: ratioOfBlocks(sides, { confidence }) };
-  };
-  const controlId = blocks[0].baselineControl[0]?.cases.find(({ samples }) => samples.length > 0)
-    ?.id;
-  const control = controlId === undefined ? undefined : ratioOf(controlId, true);
-  const minimum = Math.log1p(config.minimum ?? DEFAULTS.minimum);
-  const disturbed = control !== undefined &&
-    blocks.length >= LEAST_BLOCKS &&
-    (control.ratio.low > 0 || control.ratio.high < 0) &&
-    Math.abs(control.ratio.estimate) > minimum;
-  const enough = blocks.length >= LEAST_BLOCKS;
+  const exact = compareExactly(results, options);
+  if (exact.identicalCode) return exact;
+  const controls: number[] = [];
   const spreads: number[] = [];
   const cases = exact.cases.map((one): GateCase => {
-    const settings = settingsOf(one.id, config);
+    if (one.verdict === "missing" || one.verdict === "new") return one;
+    const { times } = settingsOf(one.id, config);
     const differs = one.differences.some(({ severity }) => severity === "failure");
-    const found = one.verdict === "missing" || one.verdict === "new"
-      ? undefined
-      : ratioOf(one.id, false);
-    if (!found) return one;
-    const { sides, ratio: { estimate, low, high } } = found;
-    const flat = (side: "baseline" | "candidate") => sides.flatMap((block) => block[side]);
-    spreads.push(robustDeviation(flat("baseline").map(Math.log)));
-    const judged = verdictOf({ estimate, low, high }, settings);
-    const reason = disturbed
-      ? "the control case moved: the machine was disturbed"
-      : enough
-      ? undefined
-      : `${formatPlural(blocks.length, "block")}, ${LEAST_BLOCKS} needed`;
-    const verdict = reason === undefined ? judged : "inconclusive";
+    const taken = blocks.get(one.id);
+    if (!taken) {
+      const { time: _, reason, ...rest } = one;
+      const timed = one.time !== undefined || one.verdict === "inconclusive";
+      return {
+        ...rest,
+        verdict: "same",
+        fails: differs,
+        reason: timed ? "its time is not measured in turns" : reason,
+      };
+    }
+    const { control, ...judged } = judgeTurns(taken, { id: one.id, config });
+    if (control) controls.push(control.estimate);
+    for (const { quads } of taken) {
+      spreads.push(
+        ...quads.flatMap(({ baseline }) => Math.abs(Math.log(baseline[1] / baseline[0]))),
+      );
+    }
+    const { time: _, reason: __, ...rest } = one;
     return {
-      ...one,
-      verdict,
-      fails: differs || verdict === "slower" && settings.times === "gate",
-      ...(reason !== undefined && { reason }),
-      time: {
-        ratio: Math.exp(estimate),
-        low: Math.exp(low),
-        high: Math.exp(high),
-        baselineSeconds: medianOf(flat("baseline")),
-        candidateSeconds: medianOf(flat("candidate")),
-        baselineSamples: flat("baseline").length,
-        candidateSamples: flat("candidate").length,
-        threshold: Math.expm1(Math.min(Math.max(estimate - low, high - estimate), 20)),
-        runNoise: 0,
-      },
+      ...rest,
+      ...judged,
+      fails: differs || judged.verdict === "slower" && times === "gate",
     };
   });
+  const counts = [...blocks.values()].map(({ length }) => length);
   const notes = [
     ...exact.notes,
-    `${formatPlural(blocks.length, "block")} of A/B/B/A, each run in a process of its own`,
-    control && controlId
-      ? `control case ${controlId}: ${Math.exp(control.ratio.estimate).toFixed(3)} ` +
-        `(${Math.exp(control.ratio.low).toFixed(3)} to ${Math.exp(control.ratio.high).toFixed(3)})${
-          disturbed ? ": the machine was disturbed" : ""
-        }`
-      : "no control case: a disturbed machine would not be noticed",
+    counts.length === 0
+      ? "no case was run in turns"
+      : `${formatPlural(Math.max(...counts), "block")} of turns A/B/B/A, each in a pair of fresh ` +
+        "processes, with a control case in every turn; " +
+        `intervals at ${
+          formatPercent(confidenceOfLook(config.confidence ?? DEFAULTS.confidence))
+        } ` +
+        `for each of ${LOOKS.length} looks`,
   ];
   return finishReport({
     ...exact,
-    method: "paired",
-    // Measured and judged all the same: a shortcut has no place where the time was spent anyway.
-    identicalCode: false,
     noise: {
-      canaryShift: control?.ratio.estimate ?? null,
+      canaryShift: controls.length > 0 ? medianOf(controls) : null,
       caseSpread: null,
       sampleSpread: spreads.length > 0 ? medianOf(spreads) : null,
       historySpread: null,
-      historyRuns: blocks.length,
+      historyRuns: Math.max(0, ...counts),
     },
     cases,
     notes,

@@ -1,15 +1,29 @@
 /**
- * Runs two checkouts of this project interleaved, A/B/B/A, each run in a fresh process, until every
- * case has a verdict or the budget is spent.
+ * Compares two checkouts of this project on one machine: one run of the bench of each for what is
+ * exact, then blocks of turns in fresh processes until every case has a verdict or the budget is
+ * spent.
  *
  * @module
  */
 import type { GateConfig } from "../../reports/gate/gate_config.ts";
+import { settingsOf } from "../../reports/gate/gate_config.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
+import { formatPlural } from "../../reports/format.ts";
 import { readResult } from "../../reports/read_result.ts";
-import { errorLine, UsageError } from "../errors.ts";
-import type { Result } from "../result_schema.ts";
-import { type Block, judgePaired, LEAST_BLOCKS } from "./judge_paired.ts";
+import { errorLine, EXIT, UsageError } from "../errors.ts";
+import { PEER_PREFIX } from "../peers/peer_plan.ts";
+import type { CaseRecord, Result } from "../result_schema.ts";
+import {
+  type Block,
+  compareExactly,
+  judgePaired,
+  judgeTurns,
+  LOOKS,
+  type PairedRuns,
+  type Sides,
+} from "./judge_paired.ts";
+import { passedEnvironment, takeBlock, type TimedProblem } from "./take_turns.ts";
+import type { Clock } from "./turns_worker.ts";
 
 /** What is measured of both revisions where nothing is asked for. */
 export const DEFAULT_BENCH = [
@@ -26,76 +40,100 @@ export const DEFAULT_BENCH = [
   "20",
 ] as const;
 
-/** The control case: plain attention of the candidate's checkout, whichever side ran before. */
-export const CONTROL_BENCH = [
-  "latency",
-  "--implementation",
-  "dense-naive",
-  "--context",
-  "512",
-  "--heads",
-  "1",
-  "--head-dim",
-  "64",
-  "--samples",
-  "4",
-  "--budget",
-  "10",
-] as const;
+/** One run of a side's bench. */
+export type MeasureSide = (side: keyof Sides<unknown>) => Promise<Result>;
 
-/** A run of one side, or of the control after it. */
-export type Measure = (
-  side: "baseline" | "candidate",
-  kind: "bench" | "control",
-) => Promise<Result>;
+/** One block of turns of some cases. */
+export type MeasureTurns = (
+  cases: readonly TimedProblem[],
+  options: { stack: string; clock: Clock },
+) => Promise<Block>;
 
 /** Options of {@linkcode runPaired}. */
 export interface PairedOptions {
-  readonly names: { readonly baseline: string; readonly candidate: string };
+  readonly names: Sides<string>;
   readonly config?: GateConfig;
   /** Seconds after which no further block starts. */
   readonly budgetSeconds: number;
-  readonly measure: Measure;
+  readonly bench: MeasureSide;
+  readonly turns: MeasureTurns;
   readonly say?: (line: string) => void;
   /** In seconds, for tests. */
   readonly now?: () => number;
 }
 
 /**
- * Takes blocks until no case is inconclusive, at least {@linkcode LEAST_BLOCKS}, or until another
- * block would overrun the budget.
+ * Compares exactly first: what is wrong exactly stays wrong however often it is timed, and what has
+ * the same code needs no timing. Then takes blocks; verdicts are taken at the numbers of blocks in
+ * {@linkcode LOOKS}, and a case that has one is not run again.
  */
 export async function runPaired(
   options: PairedOptions,
 ): Promise<{ report: GateReport; result: Result }> {
-  const { measure, names, config, say, budgetSeconds } = options;
+  const { bench, turns, names, say, budgetSeconds } = options;
+  const config: GateConfig = options.config ?? { cases: [] };
   const now = options.now ?? (() => performance.now() / 1e3);
   const deadline = now() + budgetSeconds;
-  const blocks: Block[] = [];
+  const results = { baseline: await bench("baseline"), candidate: await bench("candidate") };
+  const { candidate: result } = results;
+  const exact = compareExactly(results, { names, config });
+  const different = exact.cases.some(({ fails, verdict }) => fails && verdict !== "slower");
+  const judge = (blocks: PairedRuns["blocks"]) =>
+    judgePaired({ results, blocks }, { names, config });
+  if (different || exact.identicalCode) return { report: judge(new Map()), result };
+  const timed = timedProblems(results);
+  const blocks = new Map(timed.map(({ id }) => [id, [] as Block[string][]]));
+  const where = { stack: result.stack, clock: result.calibration?.clock ?? "wall" };
+  let open = timed;
   let longest = 0;
-  let report: GateReport | undefined;
-  while (true) {
+  for (let count = 1; open.length > 0 && count <= LOOKS.at(-1)!; count++) {
     const started = now();
-    if (blocks.length > 0 && started + longest > deadline) break;
-    const runs = { baseline: [] as Result[], candidate: [] as Result[] };
-    const controls = { baseline: [] as Result[], candidate: [] as Result[] };
-    for (const side of ["baseline", "candidate", "candidate", "baseline"] as const) {
-      runs[side].push(await measure(side, "bench"));
-      controls[side].push(await measure(side, "control"));
-    }
-    blocks.push({
-      ...runs,
-      baselineControl: controls.baseline,
-      candidateControl: controls.candidate,
-    });
+    if (count > 1 && started + longest > deadline) break;
+    const block = await turns(open, where);
+    for (const { id } of open) blocks.get(id)!.push(block[id]);
     longest = Math.max(longest, now() - started);
-    report = judgePaired(blocks, { names, config });
-    say?.(`block ${blocks.length}: ${report.sentence}`);
-    // What is wrong exactly stays wrong however often it is timed.
-    const wrong = report.cases.some(({ fails, verdict }) => fails && verdict !== "slower");
-    if (wrong || blocks.length >= LEAST_BLOCKS && report.outcome !== "inconclusive") break;
+    if (!(LOOKS as readonly number[]).includes(count)) continue;
+    open = open.filter(({ id }) => {
+      const { verdict } = judgeTurns(blocks.get(id)!, { id, config });
+      return verdict === "inconclusive" && settingsOf(id, config).times === "gate";
+    });
+    const left = open.length === 0 ? "none" : formatPlural(open.length, "case");
+    say?.(`${formatPlural(count, "block")}: ${left} of ${timed.length} still open`);
   }
-  return { report: report!, result: blocks[0].candidate[0] };
+  return { report: judge(blocks), result };
+}
+
+/** Cases that both sides timed and that processes can run in turns. */
+export function timedProblems({ baseline, candidate }: Sides<Result>): TimedProblem[] {
+  const before = new Map(baseline.cases.map((record) => [record.id, record]));
+  const seconds = (record: CaseRecord) => record.statistic?.median ?? record.samples[0]?.seconds;
+  return candidate.cases.flatMap((record) => {
+    const known = before.get(record.id);
+    const times = [known, record].map((one) => one && wasTimed(one) ? seconds(one) : undefined);
+    if (!times[0] || !times[1]) return [];
+    const { implementation, direction, shape, lighthouse, flops } = record;
+    const { heads, context, headDim, dtype } = shape;
+    const slower = Math.max(times[0], times[1]);
+    return [{
+      id: record.id,
+      implementation,
+      problem: {
+        shape: { heads, context, headDim, dtype },
+        direction,
+        ...(lighthouse && { lighthouse }),
+      },
+      seed: candidate.seed,
+      // Half of what was seen: submissions stay short enough where the clock goes down.
+      ...(flops > 0 && { flopsPerSecond: flops / slower / 2 }),
+      seconds: slower,
+    }];
+  });
+}
+
+/** Peers are somebody else's: no change can reach them. Other suites are more than one layer. */
+function wasTimed({ suite, status, implementation, samples }: CaseRecord): boolean {
+  return (suite === "latency" || suite === "throughput") && samples.length > 0 &&
+    (status === "ok" || status === "inconclusive") && !implementation.startsWith(PEER_PREFIX);
 }
 
 /** Runs a program without a shell; its output as text. */
@@ -104,15 +142,11 @@ async function runProgram(
   args: readonly string[],
   cwd: string | URL,
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  // Deno passes loader variables on only with the right to run everything.
-  const env = Object.fromEntries(
-    Object.entries(Deno.env.toObject()).filter(([key]) => !/^(LD|DYLD)_/.test(key)),
-  );
   const { code, stdout, stderr } = await new Deno.Command(name, {
     args: [...args],
     cwd,
     clearEnv: true,
-    env: { ...env, NO_COLOR: "1" },
+    env: { ...passedEnvironment(), NO_COLOR: "1" },
     stdout: "piped",
     stderr: "piped",
   }).output();
@@ -168,33 +202,43 @@ export async function requireBuild(folder: string, name: string): Promise<void> 
   throw new UsageError(`revision ${name} does not build: ${line.trim()}`);
 }
 
-/** Measures with the bench of two checkouts; results go to a temporary folder. */
+/** The bench and the turns of two checkouts; results go to a temporary folder. */
 export async function withProcesses<T>(
-  folders: { baseline: string; candidate: string },
-  bench: readonly string[],
-  run: (measure: Measure) => Promise<T>,
+  folders: Sides<string>,
+  options: { bench: readonly string[]; names: Sides<string> },
+  run: (measure: { bench: MeasureSide; turns: MeasureTurns }) => Promise<T>,
 ): Promise<T> {
   const out = await Deno.makeTempDir({ prefix: "lighthouse-gate-" });
-  let count = 0;
+  const bench: MeasureSide = async (side) => {
+    const target = `${out}/${side}`;
+    const line = ["task", "--quiet", "bench", ...options.bench, "--quiet", "--no-install"];
+    const { code, stderr } = await runProgram("deno", [...line, "--out", target], folders[side]);
+    // Failed and inconclusive cases are the comparison's to judge.
+    const judged: number[] = [EXIT.fine, EXIT.failed, EXIT.inconclusive];
+    if (!judged.includes(code)) throw new SideError(side, { code, line: lastLine(stderr) });
+    try {
+      return await readResult(`${target}/result.json`);
+    } catch (error) {
+      throw new SideError(side, { code, line: lastLine(stderr) || errorLine(error) });
+    }
+  };
+  const turns: MeasureTurns = (cases, where) =>
+    takeBlock(folders, cases, { ...where, names: options.names });
   try {
-    return await run(async (side, kind) => {
-      const folder = kind === "control" ? folders.candidate : folders[side];
-      const target = `${out}/${count++}`;
-      const args = kind === "control" ? CONTROL_BENCH : bench;
-      const line = ["task", "--quiet", "bench", ...args, "--quiet", "--no-install"];
-      const { code, stderr } = await runProgram("deno", [...line, "--out", target], folder);
-      // A failed case is the comparison's to judge; anything else left no result to compare.
-      if (code > 1) {
-        throw new UsageError(`bench of the ${side} ended with ${code}: ${lastLine(stderr)}`);
-      }
-      try {
-        return await readResult(`${target}/result.json`);
-      } catch (error) {
-        throw new UsageError(`bench of the ${side}: ${lastLine(stderr) || errorLine(error)}`);
-      }
-    });
+    return await run({ bench, turns });
   } finally {
     await Deno.remove(out, { recursive: true }).catch(() => {});
+  }
+}
+
+/** A bench that left no result: one line, with the exit code of a bench that measured nothing. */
+class SideError extends UsageError {
+  override readonly name = "SideError";
+  override readonly exitCode: number;
+
+  constructor(side: string, { code, line }: { code: number; line: string }) {
+    super(`bench of the ${side} ended with ${code}: ${line}`);
+    this.exitCode = code === EXIT.nothingMeasured ? EXIT.nothingMeasured : EXIT.usage;
   }
 }
 
