@@ -46,6 +46,27 @@
  * }
  * ```
  *
+ * @example A run and its report
+ * ```ts
+ * import { DeviceError, renderReport, runSuite } from "./mod.ts";
+ * import assert from "node:assert/strict";
+ *
+ * try {
+ *   const result = await runSuite({
+ *     profile: "smoke",
+ *     suites: ["latency"],
+ *     implementations: ["dense"],
+ *     directions: ["forward"],
+ *     contexts: [512],
+ *     samples: 2,
+ *   });
+ *   assert.ok(result.cases.every(({ status }) => status !== "failed"));
+ *   console.log(renderReport(result, { format: "markdown" })); // without a format: the HTML page
+ * } catch (error) {
+ *   if (!(error instanceof DeviceError)) throw error; // no adapter on this machine
+ * }
+ * ```
+ *
  * @example What a Lighthouse layer would take, without a GPU
  * ```ts
  * import { planGeometry } from "./mod.ts";
