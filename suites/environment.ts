@@ -77,7 +77,8 @@ export function fingerprintOf(
 
 /**
  * SHA-256 over every shader and generator: all `.wgsl` and `.ts` files under `kernels/` that are no
- * tests, in order of their paths. Null where they cannot be read.
+ * tests, in order of their paths. A shader's comments and blank lines do not count. Null where they
+ * cannot be read.
  */
 export async function hashKernels(): Promise<string | null> {
   const root = new URL("../kernels/", import.meta.url);
@@ -85,12 +86,40 @@ export async function hashKernels(): Promise<string | null> {
     const files = await listFiles(root, "");
     const parts: string[] = [];
     for (const file of files.filter(isKernelSource).sort()) {
-      parts.push(file, await sha256(await Deno.readTextFile(new URL(file, root))));
+      const text = await Deno.readTextFile(new URL(file, root));
+      parts.push(file, await sha256(file.endsWith(".wgsl") ? shaderCode(text) : text));
     }
     return parts.length === 0 ? null : await sha256(parts.join("\n"));
   } catch {
     return null;
   }
+}
+
+/**
+ * A shader without its comments, the spaces at the ends of its lines and its blank lines.
+ *
+ * @example
+ * ```ts
+ * import { shaderCode } from "./environment.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(shaderCode("// one\n  a(); // b\n\nc();\n"), "  a();\nc();");
+ * ```
+ */
+export function shaderCode(wgsl: string): string {
+  let code = "";
+  for (let i = 0, depth = 0; i < wgsl.length; i++) {
+    const two = wgsl.slice(i, i + 2);
+    if (depth === 0 && two === "//") {
+      const end = wgsl.indexOf("\n", i);
+      i = (end < 0 ? wgsl.length : end) - 1;
+    } else if (two === "/*" || depth > 0 && two === "*/") {
+      depth += two === "/*" ? 1 : -1;
+      // A comment separates words as a space does.
+      if (depth === 0) code += " ";
+      i++;
+    } else if (depth === 0) code += wgsl[i];
+  }
+  return code.split("\n").map((line) => line.trimEnd()).filter(Boolean).join("\n");
 }
 
 /** SHA-256 of a JSON value, with the keys of every object in alphabetical order. */

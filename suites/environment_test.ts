@@ -6,6 +6,7 @@ import {
   hashKernels,
   packageVersions,
   sha256,
+  shaderCode,
   vulkanDriver,
 } from "./environment.ts";
 
@@ -71,4 +72,13 @@ GPU1:
     "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)",
   );
   assert.equal(vulkanDriver(summary, "absent"), null);
+});
+
+Deno.test("shaderCode: comments and blank lines do not count, everything else does", () => {
+  const code = "fn main() {\n  let a = b / c;\n}";
+  const commented = "// head\nfn main() { // why\n\n  /* one /* inner */\n two */\n" +
+    "  let a = b / c;\n}\n/* open";
+  assert.equal(shaderCode(commented), shaderCode(code));
+  assert.notEqual(shaderCode(code.replace("b / c", "b * c")), shaderCode(code));
+  assert.equal(shaderCode("a/**/b"), "a b");
 });
