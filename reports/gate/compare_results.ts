@@ -47,8 +47,8 @@ export interface CompareOptions {
 /**
  * Compares a candidate with a baseline.
  *
- * @throws {GateInputError} when the baseline has no cases, both are the same run, or a file names a
- * case twice.
+ * @throws {GateInputError} when the baseline has no cases or none that ran, both are the same run, or
+ * a file names a case twice.
  */
 export function compareResults(
   baseline: Result,
@@ -66,6 +66,16 @@ export function compareResults(
     throw new GateInputError(
       `${plainText(names.baseline)} and ${plainText(names.candidate)} are the same run, ` +
         `started ${plainText(baseline.startedAt)}: two runs are needed`,
+    );
+  }
+  const dead = [...before.values()].every(({ status }) =>
+    status === "failed" || status === "skipped"
+  );
+  if (dead) {
+    const [{ id, status, reason }] = before.values();
+    throw new GateInputError(
+      `baseline ${plainText(names.baseline)} has no case that ran: ${plainText(id)} ` +
+        `${status}: ${plainText(reason ?? "no reason given")}`.slice(0, 500),
     );
   }
   const timesNotComparable = timeObstacles(baseline, candidate);

@@ -50,6 +50,80 @@ Deno.test("compareResults: a clock that was down is inconclusive and no differen
   assert.equal(report.outcome, "inconclusive");
 });
 
+Deno.test("compareResults: a case for which time ran out is inconclusive, one that was dropped fails", () => {
+  const skip = (reason: string) =>
+    compare((result) => {
+      const record = result.cases.find(({ id }) => id.startsWith(DENSE))!;
+      Object.assign(record, { status: "skipped", reason, predictedSeconds: 3, samples: [] });
+      delete record.statistic;
+    });
+  const late = skip("predicted 3 s for one execution; 1 s of the budget are left");
+  assert.deepEqual([late.exitCode, caseOf(late, DENSE).verdict], [3, "inconclusive"]);
+  assert.equal(skip("d=96 is not supported").exitCode, 1);
+});
+
+Deno.test("compareResults: a peer's time, bits and absence fail nothing, its check does", () => {
+  const withPeer = (result: Result, versions: Record<string, string> = { torch: "2.11.0" }) => {
+    const record = structuredClone(result.cases[0]);
+    result.cases.push(
+      Object.assign(record, {
+        id: record.id.replace("/dense/", "/peer:torch/"),
+        implementation: "peer:torch",
+      }),
+    );
+    const own = { implementation: "peer:torch", asked: "torch", computes: "dense", versions };
+    result.peers = [{ ...own, device: null, timing: "host clock" }] as Result["peers"];
+    return record;
+  };
+  const baseline = run("2026-01-01T00:00:00Z", (result) => void withPeer(result));
+  const judge = (change: (record: Result["cases"][number], result: Result) => void) =>
+    compareResults(
+      baseline,
+      run("2026-01-02T00:00:00Z", (result) => change(withPeer(result), result)),
+    );
+  const other = judge((record) => {
+    record.digest!.output = "f".repeat(32);
+    for (const sample of record.samples) sample.seconds *= 3;
+  });
+  assert.deepEqual([other.exitCode, caseOf(other, "peer:torch").verdict], [0, "slower"]);
+  const gone = judge((record) => Object.assign(record, { status: "skipped", reason: "no torch" }));
+  assert.equal(gone.exitCode, 0);
+  assert.equal(judge((record) => record.check!.passed = false).exitCode, 1);
+  assert.equal(judge((_, result) => void result.cases.pop()).exitCode, 1);
+  // Our code is the same, the peer's is not: its time is no noise by definition.
+  const updated = run("2026-01-02T00:00:00Z", (result) => {
+    result.hashes.wgsl = baseline.hashes.wgsl;
+    for (const sample of withPeer(result, { torch: "9" }).samples) sample.seconds *= 3;
+    slow(result, 2, "latency/dense/*");
+  });
+  const report = compareResults(baseline, updated);
+  assert.equal(caseOf(report, "peer:torch").verdict, "slower");
+  assert.equal(caseOf(report, DENSE).verdict, "same");
+  assert.equal(report.exitCode, 0);
+  assert.match(report.notes.join(), /peers or their versions differ/);
+});
+
+Deno.test("compareResults: what is selected from seeded scores is the same on every adapter", () => {
+  const baseline = run("2026-01-01T00:00:00Z", ({ cases }) => {
+    for (const { digest, lighthouse } of cases) {
+      if (lighthouse) digest!.seededSelection = "1".repeat(64);
+    }
+  });
+  const elsewhere = (digest: string) =>
+    compareResults(
+      baseline,
+      run("2026-01-02T00:00:00Z", (result) => {
+        result.environment.fingerprint = "other";
+        result.environment.adapter.description = "Another adapter";
+        for (const record of result.cases) {
+          if (record.lighthouse) record.digest!.seededSelection = digest;
+        }
+      }),
+    ).exitCode;
+  assert.equal(elsewhere("1".repeat(64)), 4);
+  assert.equal(elsewhere("2".repeat(64)), 1);
+});
+
 Deno.test("compareResults: the same times pass, with thresholds shown", () => {
   const report = compare(() => {});
   assert.deepEqual([report.outcome, report.exitCode], ["passed", 0]);
@@ -235,6 +309,16 @@ Deno.test("compareResults: unusable pairs are refused in one line", () => {
   const refused: [() => unknown, RegExp][] = [
     [() => compareResults({ ...BASELINE, cases: [] }, BASELINE), /baseline .* has no cases/],
     [() => compareResults(BASELINE, structuredClone(BASELINE)), /are the same run/],
+    [
+      () => {
+        const dead = structuredClone(BASELINE);
+        for (const record of dead.cases) {
+          Object.assign(record, { status: "failed", reason: "x\ny" });
+        }
+        return compareResults(dead, run("2026-01-02T00:00:00Z"));
+      },
+      /baseline .* has no case that ran: .* failed: x/,
+    ],
     [
       () => compare((result) => result.cases.push(structuredClone(result.cases[0]))),
       /names case .* twice/,

@@ -112,8 +112,9 @@ async function gatePaired(
   const config = options.config === undefined ? undefined : await readGateConfig(options.config);
   const candidate = fileURLToPath(new URL("../..", import.meta.url));
   const names = { baseline: against ?? baselineDir!, candidate: "the working tree" };
+  const stop = new AbortController();
   const run = async (baseline: string) => {
-    await requireBuild(baseline, names.baseline);
+    await requireBuild(baseline, against === undefined ? baseline : `revision ${against}`);
     await requireBuild(candidate, names.candidate);
     const line = bench.length > 0 ? bench : DEFAULT_BENCH;
     const folders = { baseline, candidate };
@@ -123,14 +124,33 @@ async function gatePaired(
         config,
         budgetSeconds: options.budget ?? DEFAULT_BUDGET,
         ...measure,
+        signal: stop.signal,
         say: (text) => streams.err(text),
       }));
   };
-  const { report, result } = against !== undefined
-    ? await withCheckout(against, run)
-    : await run(await Deno.realPath(baselineDir!));
-  await printReport(report, result, options);
-  return report.exitCode;
+  // Checkouts and folders of results go away even when the user stops the run.
+  const interrupt = () => {
+    if (stop.signal.aborted) Deno.exit(EXIT.inconclusive);
+    stop.abort(new DOMException("stopped before a verdict", "AbortError"));
+  };
+  const signals: Deno.Signal[] = [
+    "SIGINT",
+    ...Deno.build.os === "windows" ? [] : ["SIGTERM"] as const,
+  ];
+  for (const name of signals) Deno.addSignalListener(name, interrupt);
+  try {
+    const { report, result } = against !== undefined
+      ? await withCheckout(against, run)
+      : await run(await Deno.realPath(baselineDir!));
+    await printReport(report, result, options);
+    return report.exitCode;
+  } catch (error) {
+    // Processes that the same signal reached ended for it, whatever they said.
+    stop.signal.throwIfAborted();
+    throw error;
+  } finally {
+    for (const name of signals) Deno.removeSignalListener(name, interrupt);
+  }
 }
 
 async function requireCheckout(folder: string): Promise<void> {

@@ -82,6 +82,9 @@ Deno.test("gate: each bad input is one line and exit code 2", () =>
         /cannot use gate configuration/,
         GateInputError,
       ],
+      [["--baseline-dir", `${folder}/none`], /is no checkout of this project/, UsageError],
+      [[good, "--against", "HEAD"], /a\.json given beside --against/, UsageError],
+      [["--against", "no-such-revision"], /not one that this repository knows/, UsageError],
       [[good, `${folder}/b.json`, "--format", "xml"], /Allowed choices are text/, UsageError],
     ];
     for (const [args, message, kind] of cases) {

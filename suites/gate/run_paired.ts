@@ -58,6 +58,8 @@ export interface PairedOptions {
   readonly bench: MeasureSide;
   readonly turns: MeasureTurns;
   readonly say?: (line: string) => void;
+  /** Stops before the next process. */
+  readonly signal?: AbortSignal;
   /** In seconds, for tests. */
   readonly now?: () => number;
 }
@@ -74,7 +76,14 @@ export async function runPaired(
   const config: GateConfig = options.config ?? { cases: [] };
   const now = options.now ?? (() => performance.now() / 1e3);
   const deadline = now() + budgetSeconds;
-  const results = { baseline: await bench("baseline"), candidate: await bench("candidate") };
+  const side = async (name: keyof Sides<unknown>) => {
+    options.signal?.throwIfAborted();
+    const result = await bench(name);
+    // An interrupted bench leaves a result as well.
+    options.signal?.throwIfAborted();
+    return result;
+  };
+  const results = { baseline: await side("baseline"), candidate: await side("candidate") };
   const { candidate: result } = results;
   const exact = compareExactly(results, { names, config });
   const different = exact.cases.some(({ fails, verdict }) => fails && verdict !== "slower");
@@ -89,6 +98,7 @@ export async function runPaired(
   for (let count = 1; open.length > 0 && count <= LOOKS.at(-1)!; count++) {
     const started = now();
     if (count > 1 && started + longest > deadline) break;
+    options.signal?.throwIfAborted();
     const block = await turns(open, where);
     for (const { id } of open) blocks.get(id)!.push(block[id]);
     longest = Math.max(longest, now() - started);
@@ -192,14 +202,23 @@ export async function withCheckout<T>(
 /**
  * Makes sure that a checkout's bench can be run.
  *
- * @throws {UsageError} one line with the first complaint of the compiler.
+ * @param name what errors call it: `revision HEAD~1`, `the working tree`.
+ * @throws {UsageError} one line with the first complaint of the compiler and its place.
  */
 export async function requireBuild(folder: string, name: string): Promise<void> {
   const args = ["check", "--quiet", "suites/cli/bench.ts"];
   const { code, stderr } = await runProgram("deno", args, folder);
   if (code === 0) return;
-  const line = stderr.split("\n").find((text) => /\bTS\d+|error/i.test(text)) ?? lastLine(stderr);
-  throw new UsageError(`revision ${name} does not build: ${line.trim()}`);
+  const lines = stderr.split("\n");
+  const at = lines.findIndex((text) => /\bTS\d+|error/i.test(text));
+  const line = at < 0 ? lastLine(stderr) : lines[at];
+  const place = lines.slice(at + 1).map((text) => /^\s*at file:\/\/(.*)$/.exec(text)?.[1]).find(
+    Boolean,
+  );
+  const where = place === undefined
+    ? ""
+    : ` (${place.split(`${folder.replace(/\/*$/, "")}/`).at(-1)})`;
+  throw new UsageError(`${name} does not build: ${line.trim()}${where}`);
 }
 
 /** The bench and the turns of two checkouts; results go to a temporary folder. */

@@ -60,11 +60,13 @@ Deno.test("withCheckout refuses what is no revision in one line", () =>
 
 Deno.test("requireBuild: a revision that does not build is one clear line", () =>
   inRepository(async (repository) => {
-    await withCheckout("good", (folder) => requireBuild(folder, "good"), { repository });
+    await withCheckout("good", (folder) => requireBuild(folder, "revision good"), { repository });
     await assert.rejects(
-      withCheckout("HEAD", (folder) => requireBuild(folder, "HEAD"), { repository }),
+      withCheckout("HEAD", (folder) => requireBuild(folder, "revision HEAD"), { repository }),
       (error) =>
         error instanceof UsageError && !/\n/.test(error.message) &&
-        /^revision HEAD does not build: .*not assignable/.test(error.message),
+        /^revision HEAD does not build: .*not assignable.* \(suites\/cli\/bench\.ts:1:14\)$/.test(
+          error.message,
+        ),
     );
   }));
