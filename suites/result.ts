@@ -127,6 +127,8 @@ export interface DigestRecord extends OpenRecord {
   lse?: string;
   /** Of the selection: SHA-256 of its indices. */
   selection?: string;
+  /** In correctness cases: SHA-256 of the selection from seeded scores, the same on every device. */
+  seededSelection?: string;
   /** Of dQ. */
   queryGradient?: string;
   /** Of dK. */

@@ -103,13 +103,15 @@ export const checkSchema: z.ZodType<CheckRecord> = declares<CheckRecord>()(z.loo
 }));
 
 /**
- * Digests: `selection` is SHA-256 of int32 indices, all others are pcg-sum 128-bit digests; gradients
+ * Digests: those of selections are SHA-256 of int32 indices, all others are pcg-sum 128-bit digests; gradients
  * only where the direction has them.
  */
 export const digestSchema: z.ZodType<DigestRecord> = declares<DigestRecord>()(z.looseObject({
   output: z.string().optional(),
   lse: z.string().optional(),
   selection: z.string().optional(),
+  /** In correctness cases: of the selection from seeded scores, the same on every device. */
+  seededSelection: z.string().optional(),
   queryGradient: z.string().optional(),
   keyGradient: z.string().optional(),
   valueGradient: z.string().optional(),

@@ -56,6 +56,7 @@ import {
 import type { NeedleModel } from "./retrieval/needle_model.ts";
 import { ResultStore } from "./result_store.ts";
 import { provideRuntimeDir } from "./runtime_dir.ts";
+import { digestSeededSelection } from "./seeded_selection.ts";
 import { caseIds, type Shard, shardCuts, shardPlan } from "./shard.ts";
 import { measureThroughput } from "./throughput.ts";
 
@@ -402,7 +403,14 @@ class Run {
           await session.record({
             ...caseRecord(entry, { status: reason === undefined ? "ok" : "failed", reason }),
             check,
-            digest: { ...found.digest },
+            digest: {
+              ...found.digest,
+              ...(entry.problem.lighthouse && {
+                seededSelection: await digestSeededSelection(gpu, entry.problem, {
+                  seed: session.seed,
+                }),
+              }),
+            },
             ...(found.zeroRows !== undefined && { zeroRows: found.zeroRows }),
           });
         } finally {
