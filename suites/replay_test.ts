@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../reports/_sample_result.ts";
 import { compareResults } from "../reports/gate/compare_results.ts";
-import { describeReplay, replayExit } from "./cli/replay.ts";
+import { countRuns, describeReplay, replayExit } from "./cli/replay.ts";
 import { parseBench } from "./cli/bench.ts";
 import { UsageError } from "./errors.ts";
 import { compareEnvironments, replayArguments, withoutPeers } from "./replay.ts";
@@ -65,10 +65,48 @@ Deno.test("a replay names what differs in the environment and in the digests", (
   ]);
   now.environment.driver = before.environment.driver;
   const same = compareResults(before, now);
-  assert.equal(replayExit(same), 0);
+  const ran = countRuns(before, now);
+  assert.equal(replayExit(same, ran), 0);
   assert.match(describeReplay(before, now, same), /^Reproduced: \d+ exact fields equal/);
   now.cases[1].digest!.selection = "5".repeat(64);
   const other = compareResults(before, now);
-  assert.equal(replayExit(other), 1);
+  assert.equal(replayExit(other, ran), 1);
   assert.match(describeReplay(before, now, other), /^Not reproduced[^]*digest\.selection was/);
+});
+
+Deno.test("a replay on another adapter compares selections, and says what could not run there", () => {
+  const before = sampleResult({ contexts: [8192, 16_384] });
+  for (const { digest, lighthouse } of before.cases) {
+    if (lighthouse) digest!.seededSelection = "1".repeat(64);
+  }
+  const replayed = (change: (result: typeof before) => void) => {
+    const now = structuredClone(before);
+    now.startedAt = "2027-01-01T00:00:00Z";
+    now.environment.fingerprint = "other";
+    now.environment.adapter.description = "Another adapter";
+    change(now);
+    const report = compareResults(before, now);
+    return {
+      code: replayExit(report, countRuns(before, now)),
+      text: describeReplay(before, now, report),
+    };
+  };
+  const skip = (record: typeof before.cases[number]) =>
+    Object.assign(record, { status: "skipped", reason: "no room", samples: [], digest: undefined });
+  const fewer = replayed(({ cases }) => {
+    skip(cases[0]);
+    const lighthouse = cases.filter((record) => record.lighthouse);
+    lighthouse[0].digest!.selection = "5".repeat(64);
+  });
+  assert.equal(fewer.code, 0);
+  assert.match(fewer.text, /1 of the 4 cases that ran then did not run now/);
+  assert.match(fewer.text, /from the device's scores: 1 of 2 have the same digest/);
+  assert.match(fewer.text, /from seeded scores: 2 of 2 have the same digest/);
+  const wrong = replayed(({ cases }) => {
+    cases.find(({ lighthouse }) => lighthouse)!.digest!.seededSelection = "2".repeat(64);
+  });
+  assert.equal(wrong.code, 1);
+  const nothing = replayed(({ cases }) => cases.forEach(skip));
+  assert.equal(nothing.code, 5);
+  assert.match(nothing.text, /^Nothing to compare/);
 });

@@ -12,7 +12,7 @@ import { readResult } from "../../reports/read_result.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { ensureDriver } from "../install_driver.ts";
 import { compareEnvironments, replayArguments, withoutPeers } from "../replay.ts";
-import type { Result } from "../result_schema.ts";
+import type { CaseRecord, Result } from "../result_schema.ts";
 import { runSuite } from "../runner.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { parseBench } from "./bench.ts";
@@ -63,28 +63,46 @@ export async function replay(args: readonly string[]): Promise<number> {
   const names = { baseline: path, candidate: "replay" };
   const report = compareResults(before, now, { names });
   console.log(describeReplay(before, now, report));
-  return replayExit(report);
+  return replayExit(report, countRuns(before, now));
 }
 
 /**
- * 0 when everything that must be equal is, whatever the times; 1 when something differs. A slower
- * time is shown and is no failure: another day is another day.
+ * 0 when everything that must be equal is, whatever the times; 1 when something differs; 5 when no
+ * case that ran then ran now. A slower time is shown and is no failure: another day is another day.
  */
-export function replayExit({ cases }: GateReport): number {
+export function replayExit({ cases }: GateReport, ran: { then: number; now: number }): number {
   const differs = cases.some(({ verdict, differences }) =>
     verdict === "missing" || differences.some(({ severity }) => severity === "failure")
   );
-  return differs ? EXIT.failed : EXIT.fine;
+  if (differs) return EXIT.failed;
+  return ran.then > 0 && ran.now === 0 ? EXIT.nothingMeasured : EXIT.fine;
+}
+
+/** Cases that ran in a result, and that ran in another one as well. */
+export function countRuns(before: Result, now: Result): { then: number; now: number } {
+  const ran = ({ status }: CaseRecord) => status === "ok" || status === "inconclusive";
+  const then = before.cases.filter(ran);
+  const again = new Set(now.cases.filter(ran).map(({ id }) => id));
+  return { then: then.length, now: then.filter(({ id }) => again.has(id)).length };
 }
 
 /** What a replay found, as text. */
 export function describeReplay(before: Result, now: Result, report: GateReport): string {
   const differences = compareEnvironments(before, now);
-  const exact = replayExit(report) === EXIT.fine
+  const ran = countRuns(before, now);
+  const code = replayExit(report, ran);
+  const exact = code === EXIT.fine
     ? `Reproduced: ${report.exactFields} exact fields equal.`
+    : code === EXIT.nothingMeasured
+    ? "Nothing to compare: none of the cases that ran then could run now."
     : "Not reproduced: something that must be equal differs.";
+  const left = ran.then - ran.now;
   return [
     exact,
+    ...(left > 0 && ran.now > 0
+      ? [`${left} of the ${ran.then} cases that ran then did not run now; below is why.`]
+      : []),
+    ...describeSelections(before, now),
     "",
     differences.length === 0 ? "Environment: the same." : "Environment, then and now:",
     ...differences.map(({ name, before, now }) =>
@@ -93,6 +111,23 @@ export function describeReplay(before: Result, now: Result, report: GateReport):
     "",
     renderGateText(report).trimEnd(),
   ].join("\n");
+}
+
+/** How many selections are the same, from the devices' own scores and from seeded ones. */
+function describeSelections(before: Result, now: Result): string[] {
+  if (before.seed !== now.seed) return [];
+  const current = new Map(now.cases.map(({ id, digest }) => [id, digest]));
+  return [["selection", "from the device's scores"], ["seededSelection", "from seeded scores"]]
+    .flatMap(([name, scores]) => {
+      const pairs = before.cases.flatMap(({ id, digest }) => {
+        const [was, is] = [digest?.[name], current.get(id)?.[name]];
+        return was !== undefined && is !== undefined ? [was === is] : [];
+      });
+      const same = pairs.filter(Boolean).length;
+      return pairs.length > 0
+        ? [`Selections ${scores}: ${same} of ${pairs.length} have the same digest.`]
+        : [];
+    });
 }
 
 if (import.meta.main) await runCommand("replay", () => replay(Deno.args));
