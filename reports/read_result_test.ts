@@ -51,6 +51,17 @@ Deno.test("parseResult refuses what is nested too deep to walk through", () => {
   );
 });
 
+Deno.test("parseResult refuses millions of arrays before it makes them", () => {
+  const many = `[${"[],".repeat(2_100_000)}0]`;
+  assert.match(
+    refusal(good.replace(/^\{/, `{"later":${many},`)),
+    /2100\d+ objects and arrays, the limit/,
+  );
+  // Brackets in a string are text.
+  const value = { ...JSON.parse(good), later: `"\\${"[".repeat(3_000_000)}` };
+  assert.deepEqual(parseResult(JSON.stringify(value), "r.json"), value);
+});
+
 Deno.test("parseResult names both versions", () => {
   const version = (schemaVersion: unknown) => refusal(JSON.stringify({ schemaVersion }));
   assert.match(version(7), /written by a newer version: schemaVersion 7, this tool reads up to 1$/);

@@ -80,3 +80,42 @@ Deno.test("mergeResults: a shared check that failed anywhere has failed", async 
   const { result } = await mergeResults([shard(1), shard(2, check("failed")), shard(3)]);
   assert.equal(result.cases[0].status, "failed");
 });
+
+Deno.test("mergeResults: of a shared check a failure stays, whatever the others say", async () => {
+  const check = (status: "ok" | "failed" | "skipped" | "inconclusive") => (result: Result) => {
+    result.cases = result.cases.filter(({ id }) => id !== IDS[0]);
+    result.cases.push({ ...structuredClone(WHOLE.cases[0]), id: IDS[0], status });
+  };
+  const status = async (...all: Parameters<typeof check>[0][]) => {
+    const shards = all.map((status, i) => shard(i + 1, check(status)));
+    return (await mergeResults(shards)).result.cases[0].status;
+  };
+  assert.equal(await status("skipped", "failed", "ok"), "failed");
+  assert.equal(await status("failed", "skipped", "ok"), "failed");
+  assert.equal(await status("skipped", "ok", "skipped"), "ok");
+  assert.equal(await status("inconclusive", "ok", "ok"), "inconclusive");
+  const unlike = shard(2, (result) => {
+    check("ok")(result);
+    result.cases.at(-1)!.digest = { output: "f".repeat(32) };
+  });
+  const { result } = await mergeResults([shard(1), unlike, shard(3)]);
+  assert.match(result.notes.join(), /shards found different digests of latency/);
+});
+
+Deno.test("mergeResults joins what shards say of peers, and refuses two versions of one", async () => {
+  const peer = (versions: Record<string, string>, unavailable?: string) => (result: Result) => {
+    const own = { implementation: "peer:torch", asked: "torch", computes: "dense", versions };
+    const more = { device: null, timing: "host clock", ...(unavailable && { unavailable }) };
+    result.peers = [{ ...own, ...more }] as Result["peers"];
+  };
+  const there = shard(2, peer({ torch: "2.11.0" }));
+  const lacking = shard(1, peer({}, "no torch"));
+  const { result } = await mergeResults([lacking, there, shard(3)]);
+  assert.deepEqual(result.peers?.map(({ versions }) => versions), [{ torch: "2.11.0" }]);
+  resultSchema.parse(result);
+  await assert.rejects(
+    mergeResults([shard(1, peer({ torch: "2.10.0" })), there]),
+    (error) =>
+      error instanceof NotComparableError && /another version of a peer/.test(error.message),
+  );
+});

@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { UsageError } from "./errors.ts";
 import { IMPLEMENTATIONS } from "./implementations.ts";
 import { planRun } from "./plan.ts";
-import { caseIds, parseShard, shardPlan } from "./shard.ts";
+import { sampleResult } from "../reports/_sample_result.ts";
+import { exitCodeOf } from "./runner.ts";
+import { caseIds, parseShard, shardCuts, shardPlan } from "./shard.ts";
 
 const DEVICE = {
   capabilities: {
@@ -70,4 +72,20 @@ Deno.test("parseShard refuses everything but i/n", () => {
   for (const bad of ["0/8", "9/8", "1/0", "1", "a/b", "1/2/3", "-1/2", "1/9999", ""]) {
     assert.throws(() => parseShard(bad), (error) => error instanceof UsageError);
   }
+});
+
+Deno.test("shardCuts deals every piece to one shard", () => {
+  const cuts = ["a", "b", "c", "d", "e"];
+  for (const count of [1, 2, 3, 8]) {
+    const dealt = Array.from({ length: count }, (_, i) => shardCuts(cuts, { index: i + 1, count }));
+    assert.deepEqual(dealt.flat().sort(), cuts);
+    assert.ok(dealt.every(({ length }) => length <= Math.ceil(cuts.length / count)));
+  }
+});
+
+Deno.test("a shard that has nothing to do is fine, a run that measured nothing is not", () => {
+  const empty = { ...sampleResult(), cases: [] };
+  assert.equal(exitCodeOf(empty), 5);
+  assert.equal(exitCodeOf({ ...empty, shard: { index: 3, count: 3 } }), 0);
+  assert.equal(exitCodeOf({ ...empty, shard: { index: 3, count: 3 }, finishedAt: null }), 5);
 });

@@ -34,7 +34,9 @@ export async function runCommand(name: string, main: () => Promise<number>): Pro
     const text = known === undefined && error instanceof Error
       ? `unexpected fault, please report it: ${error.stack ?? error.message}`
       : errorLine(error);
-    console.error(`${name}: ${text}`);
+    // Some lines name the command by themselves.
+    const named = text.startsWith(`${name} `) || text.startsWith(`${name}:`);
+    console.error(named ? text : `${name}: ${text}`);
   }
   Deno.exit(code);
 }
