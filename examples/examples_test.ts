@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import manifest from "../deno.json" with { type: "json" };
-import { readGateConfig } from "../reports/gate/gate_config.ts";
+import { readGateConfig, settingsOf } from "../reports/gate/gate_config.ts";
 import { parseBench } from "../suites/cli/bench.ts";
 
 const FOLDER = new URL(".", import.meta.url);
@@ -31,10 +31,81 @@ Deno.test("examples: every bench line parses and every shard is one of its matri
       assert.ok(parseBench(args), `${file}: ${args.join(" ")}`);
     }
   }
-  assert.equal(benches, 5);
+  assert.equal(benches, 4);
 });
 
-Deno.test("examples: the gate's configuration is one, and leaves times of any case open", async () => {
+Deno.test("examples: the gate's configuration leaves times of any case open", async () => {
   const config = await readGateConfig(new URL("github_actions/gate.json", FOLDER).pathname);
-  assert.deepEqual(config.cases.map(({ times }) => times), ["ignore", "ignore"]);
+  for (const suite of ["latency", "throughput", "context-parallel", "retrieval"]) {
+    assert.equal(settingsOf(`${suite}/dense/forward/N2048`, config).times, "ignore");
+  }
+});
+
+/** Scripts of a workflow's steps: the text below each `run: |`, and of each `run:` of one line. */
+function scriptsOf(text: string): string[] {
+  const lines = text.split("\n");
+  return lines.flatMap((line, i) => {
+    const found = /^(\s*(?:- )?)run: (.*)$/.exec(line);
+    if (!found) return [];
+    if (found[2] !== "|") return [found[2]];
+    const rest = lines.slice(i + 1);
+    const end = rest.findIndex((later) =>
+      later.trim() !== "" && later.search(/\S/) <= found[1].length
+    );
+    return [rest.slice(0, end < 0 ? undefined : end).join("\n")];
+  });
+}
+
+Deno.test("examples: every script is one that bash can read", async () => {
+  let count = 0;
+  for (const file of FILES) {
+    const text = await Deno.readTextFile(new URL(file, FOLDER));
+    const scripts = file.endsWith(".yml") ? scriptsOf(text) : [text];
+    for (const script of scripts) {
+      const bash = new Deno.Command("bash", { args: ["-n"], stdin: "piped", stderr: "piped" });
+      const process = bash.spawn();
+      const writer = process.stdin.getWriter();
+      await writer.write(
+        new TextEncoder().encode(script.replace(/\$\{\{[^}]*\}\}/g, "value")),
+      );
+      await writer.close();
+      const { success, stderr } = await process.output();
+      assert.ok(success, `${file}: ${new TextDecoder().decode(stderr)}`);
+      count++;
+    }
+  }
+  assert.equal(count, 13);
+});
+
+Deno.test("examples: the gate's step passes what no change is to blame for, and nothing else", async () => {
+  const text = await Deno.readTextFile(new URL("github_actions/gate.yml", FOLDER));
+  const script = scriptsOf(text).find((one) => one.includes("deno task gate"))!;
+  const folder = await Deno.makeTempDir();
+  try {
+    // A deno that writes what the gate would, and ends as it is told.
+    await Deno.writeTextFile(
+      `${folder}/deno`,
+      `#!/bin/bash\n[ "$CODE" = 2 ] || echo "### verdict" > "$RUNNER_TEMP/gate.md"\nexit "$CODE"\n`,
+      { mode: 0o755 },
+    );
+    for (const [code, expected] of [[0, 0], [1, 1], [2, 2], [3, 0], [4, 0]]) {
+      await Deno.remove(`${folder}/gate.md`).catch(() => {});
+      await Deno.writeTextFile(`${folder}/summary.md`, "");
+      const { code: ended } = await new Deno.Command("bash", {
+        args: ["-e", "-o", "pipefail", "-c", script],
+        clearEnv: true,
+        env: {
+          PATH: `${folder}:${Deno.env.get("PATH")}`,
+          CODE: String(code),
+          RUNNER_TEMP: folder,
+          GITHUB_STEP_SUMMARY: `${folder}/summary.md`,
+        },
+      }).output();
+      assert.equal(ended, expected, `gate ended with ${code}`);
+      const summary = await Deno.readTextFile(`${folder}/summary.md`);
+      assert.equal(summary.includes("### verdict"), code !== 2);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

@@ -26,8 +26,14 @@ export interface Checkouts {
   readonly candidate: string;
 }
 
-/** A B B A, then B A A B, and so on: as often as this in one pair of processes. */
-const QUADS = 6;
+/**
+ * A B B A, then B A A B, and so on: as often in one pair of processes as takes about this many
+ * seconds for each case, within bounds. Noise of a busy machine was found to be that of single turns
+ * and not of processes, so that turns are what averages it.
+ */
+const CASE_SECONDS = 5;
+const LEAST_QUADS = 6;
+const MOST_QUADS = 24;
 
 /** Least seconds of a turn: short cases run more than once in it, and their median counts. */
 const TURN_SECONDS = 0.04;
@@ -87,13 +93,12 @@ async function takeCase(
       return { quads: [], control: [], reason: `${processes[side].name}: ${answer.error}` };
     }
   }
-  const turn: Request = {
-    do: "turn",
-    caseTimes: Math.max(1, Math.min(MOST_EXECUTIONS, Math.round(TURN_SECONDS / seconds))),
-    controlTimes: 1,
-  };
+  const caseTimes = Math.max(1, Math.min(MOST_EXECUTIONS, Math.round(TURN_SECONDS / seconds)));
+  const turn: Request = { do: "turn", caseTimes, controlTimes: 1 };
+  const wanted = Math.round(CASE_SECONDS / (4 * caseTimes * seconds));
+  const count = Math.max(LEAST_QUADS, Math.min(MOST_QUADS, wanted));
   const [quads, control]: [Quad[], Quad[]] = [[], []];
-  for (let i = 0; i < QUADS; i++) {
+  for (let i = 0; i < count; i++) {
     const order: Side[] = i % 2 === 0
       ? ["baseline", "candidate", "candidate", "baseline"]
       : ["candidate", "baseline", "baseline", "candidate"];

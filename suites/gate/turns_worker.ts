@@ -117,23 +117,9 @@ class Checkout {
   }
 }
 
-/** What is needed of a checkout; its types are taken to be those of this one. */
-async function load(folder: string) {
-  const root = new URL(`file://${folder.replace(/\/*$/, "/")}`);
-  const from = async (path: string) => await import(new URL(path, root).href);
-  const { openDevice }: typeof import("../../kernels/gpu/device.ts") = await from(
-    "kernels/gpu/device.ts",
-  );
-  const { createTensor }: typeof import("../../kernels/gpu/buffers.ts") = await from(
-    "kernels/gpu/buffers.ts",
-  );
-  const { fillSeeded }: typeof import("../../kernels/gpu/random.ts") = await from(
-    "kernels/gpu/random.ts",
-  );
-  const { IMPLEMENTATIONS }: typeof import("../implementations.ts") = await from(
-    "suites/implementations.ts",
-  );
-  return { openDevice, createTensor, fillSeeded, IMPLEMENTATIONS };
+/** The public interface of a checkout: what a revision moves inside is no matter. */
+async function load(folder: string): Promise<typeof import("../../mod.ts")> {
+  return await import(new URL("mod.ts", `file://${folder.replace(/\/*$/, "/")}`).href);
 }
 
 async function answerRequests(): Promise<void> {
