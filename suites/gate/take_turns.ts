@@ -31,15 +31,17 @@ export interface Checkouts {
  * seconds for each case, within bounds. Noise of a busy machine was found to be that of single turns
  * and not of processes, so that turns are what averages it.
  */
-const CASE_SECONDS = 5;
+const CASE_SECONDS = 4;
+/** What a turn takes beside the case: the control, and reading timestamps back. */
+const OVERHEAD_SECONDS = 0.04;
 const LEAST_QUADS = 6;
-const MOST_QUADS = 24;
+const MOST_QUADS = 16;
 
 /** Least seconds of a turn: short cases run more than once in it, and their median counts. */
-const TURN_SECONDS = 0.04;
+const TURN_SECONDS = 0.01;
 
 /** Most executions in a turn. */
-const MOST_EXECUTIONS = 40;
+const MOST_EXECUTIONS = 5;
 
 const SIDES = ["baseline", "candidate"] as const;
 type Side = typeof SIDES[number];
@@ -47,13 +49,14 @@ type Side = typeof SIDES[number];
 /**
  * Takes one block: two fresh processes, every case prepared in both, and turns.
  *
+ * @param options.quads as many of each case, instead of what its time suggests.
  * @returns quads of each case by its id. A case that could not be prepared has its reason.
  * @throws {UsageError} when a process ends before its time: one line.
  */
 export async function takeBlock(
   checkouts: Checkouts,
   cases: readonly TimedProblem[],
-  options: { stack: string; clock: Clock; names: Checkouts },
+  options: { stack: string; clock: Clock; names: Checkouts; quads?: number },
 ): Promise<Block> {
   const processes = SIDES.map((side) =>
     new TurnsProcess(checkouts[side], {
@@ -68,7 +71,7 @@ export async function takeBlock(
   try {
     for (const process of processes) requireReady(await process.read(), process.name);
     const block: Block = {};
-    for (const entry of cases) block[entry.id] = await takeCase(of, entry);
+    for (const entry of cases) block[entry.id] = await takeCase(of, entry, options);
     return block;
   } finally {
     for (const process of processes) await process.end();
@@ -79,6 +82,7 @@ export async function takeBlock(
 async function takeCase(
   processes: Record<Side, TurnsProcess>,
   entry: TimedProblem,
+  options: { quads?: number },
 ): Promise<Block[string]> {
   const { implementation, problem, seed, flopsPerSecond, seconds } = entry;
   for (const side of SIDES) {
@@ -95,8 +99,8 @@ async function takeCase(
   }
   const caseTimes = Math.max(1, Math.min(MOST_EXECUTIONS, Math.round(TURN_SECONDS / seconds)));
   const turn: Request = { do: "turn", caseTimes, controlTimes: 1 };
-  const wanted = Math.round(CASE_SECONDS / (4 * caseTimes * seconds));
-  const count = Math.max(LEAST_QUADS, Math.min(MOST_QUADS, wanted));
+  const wanted = Math.round(CASE_SECONDS / (4 * (caseTimes * seconds + OVERHEAD_SECONDS)));
+  const count = options.quads ?? Math.max(LEAST_QUADS, Math.min(MOST_QUADS, wanted));
   const [quads, control]: [Quad[], Quad[]] = [[], []];
   for (let i = 0; i < count; i++) {
     const order: Side[] = i % 2 === 0

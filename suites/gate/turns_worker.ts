@@ -37,7 +37,7 @@ export type Answer =
 /** Dense attention in its plainest form, small enough for any device. */
 const CONTROL = {
   implementation: "dense-naive",
-  problem: { shape: { heads: 1, context: 512, headDim: 64, dtype: "f32" } },
+  problem: { shape: { heads: 1, context: 256, headDim: 64, dtype: "f32" } },
   seed: 1,
 } as const;
 
