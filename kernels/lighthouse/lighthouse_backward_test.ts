@@ -123,7 +123,8 @@ Deno.test("lighthouseBackwardReference agrees with finite differences at fixed s
   }
 });
 
-for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm")) {
+// The shortest one: `verify` takes all of them.
+for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm").slice(0, 1)) {
   Deno.test(`lighthouseNorm's gradients match golden ${entry.case}`, async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
