@@ -1,6 +1,6 @@
 /**
  * How good the gate is: false alarms between runs of the same code, and how many injected slowdowns
- * it finds, on synthetic noise and on recorded runs. `measure_quality.ts` writes the outcome to
+ * it finds, on synthetic noise and on recorded runs. `deno task gate-quality` writes the outcome to
  * `fixtures/gate/quality.json`; the tests recompute parts of it.
  *
  * @module

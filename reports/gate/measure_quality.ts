@@ -1,6 +1,6 @@
 /**
- * Measures the gate's own quality and writes `fixtures/gate/quality.json`:
- * `deno run --allow-read --allow-write reports/gate/measure_quality.ts`.
+ * The quality of the gate between two files; `deno task gate-quality` writes it to
+ * `fixtures/gate/quality.json`.
  *
  * @module
  */
@@ -50,9 +50,4 @@ export function allRows(): NamedRow[] {
     });
   }
   return rows;
-}
-
-if (import.meta.main) {
-  const path = new URL("../../fixtures/gate/quality.json", import.meta.url);
-  await Deno.writeTextFile(path, `${JSON.stringify(allRows(), null, 1)}\n`);
 }
