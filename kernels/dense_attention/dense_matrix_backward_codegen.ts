@@ -24,6 +24,8 @@
  * @module
  */
 import { NEAREST_HALF } from "../gpu/half.ts";
+import { LEFT, MATRIX_DIRECTIVES, RESULT, RIGHT } from "./dense_matrix_codegen.ts";
+import { range } from "./tile_codegen.ts";
 
 /** How a pass is tiled; every choice computes the same function. */
 export interface MatrixBackwardTiling {
@@ -43,10 +45,6 @@ export function matrixBackwardBytes(tiling: MatrixBackwardTiling, headDim: numbe
   const { subgroups, tileColumns } = tiling;
   return (2 * tileColumns * (headDim / 8 + 1) + subgroups * 160) * 16 + 8 * tileColumns + 4;
 }
-
-const LEFT = "subgroup_matrix_left<f16, 16, 16>";
-const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
-const RESULT = "subgroup_matrix_result<f32, 16, 16>";
 
 /**
  * One pass. Bindings: queries, keys, values, outputGradients, logSumExp, deltas, then
@@ -83,13 +81,7 @@ export function generateMatrixBackward(
   ].map((line, i) => `@group(0) @binding(${i}) ${line}`);
 
   emit(
-    `enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-// Branches depend on the subgroup, never on the lane.
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-diagnostic(off, subgroup_uniformity);
-
+    `${MATRIX_DIRECTIVES}
 struct Params {
   rows: u32,      // N
   tileCount: u32, // tiles of owned rows in this dispatch
@@ -305,8 +297,4 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
   }
   emit("}", NEAREST_HALF);
   return out.join("\n");
-}
-
-function range(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
 }

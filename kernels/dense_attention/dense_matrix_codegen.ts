@@ -34,6 +34,7 @@
 
 import { NEAREST_HALF } from "../gpu/half.ts";
 import type { DenseResult } from "./dense_attention_codegen.ts";
+import { range } from "./tile_codegen.ts";
 
 /** How the kernel is tiled; every choice computes the same function. */
 export interface MatrixTiling {
@@ -61,9 +62,19 @@ export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): num
   return (staged + tiling.subgroups * 80) * 16 + 4;
 }
 
-const LEFT = "subgroup_matrix_left<f16, 16, 16>";
-const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
-const RESULT = "subgroup_matrix_result<f32, 16, 16>";
+/** What every shader on subgroup matrices begins with. */
+export const MATRIX_DIRECTIVES = `enable f16;
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+// Branches depend on the subgroup, never on the lane.
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+diagnostic(off, subgroup_uniformity);
+`;
+
+/** The matrices that are multiplied, and their products. */
+export const LEFT = "subgroup_matrix_left<f16, 16, 16>";
+export const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
+export const RESULT = "subgroup_matrix_result<f32, 16, 16>";
 
 /** Least sum of weights for each key that a row sees. */
 const LEAST_SUM = "0.00006103515625"; // 2^-14
@@ -104,13 +115,7 @@ export function generateDenseMatrix(
     "var<storage, read_write> restarts: atomic<u32>; // workgroups that started over",
   ].map((line, i) => `@group(0) @binding(${4 + i}) ${line}`).join("\n");
 
-  emit(`enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-// Branches depend on the subgroup, never on the lane.
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-diagnostic(off, subgroup_uniformity);
-
+  emit(`${MATRIX_DIRECTIVES}
 struct Params {
   rows: u32,       // N
   tileCount: u32,  // query tiles in this dispatch
@@ -369,8 +374,4 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
   }
   emit("}", result === "rows" ? NEAREST_HALF : "");
   return out.join("\n");
-}
-
-function range(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
 }
