@@ -8,7 +8,7 @@
  * @module
  */
 import type { Tensor } from "../kernels/gpu/buffers.ts";
-import { MATRIX_BY_DEFAULT, whyNoMatrixBackward } from "../kernels/dense_attention/dense_matrix.ts";
+import { planDenseBackward } from "../kernels/dense_attention/dense_attention_backward.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { type Inspection, inspectTensor } from "../kernels/gpu/inspect.ts";
 import { pcg, seededRows } from "../kernels/gpu/random.ts";
@@ -507,9 +507,9 @@ function halfProductsOf(
   const { dtype, headDim } = problem.shape;
   if (dtype !== "f16") return undefined;
   if (prepared.peer) return 2 ** -25;
-  // Ours keep them scaled by 2^8 at least: dense_matrix_backward_codegen.ts.
-  if (!MATRIX_BY_DEFAULT.backward) return undefined;
-  return whyNoMatrixBackward(gpu.capabilities, { rows, headDim, dtype }) ? undefined : 2 ** -33;
+  // Ours keep them times 2^8; less only beside numbers so large that the step is nothing to them.
+  const { kernel } = planDenseBackward(gpu, { heads: 1, rows, headDim, dtype });
+  return kernel === "matrix" ? 2 ** -33 : undefined;
 }
 
 /** Gradients whose rows are compared at full size: each costs a pass over the sequence. */

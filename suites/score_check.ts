@@ -4,13 +4,14 @@
  *
  * @module
  */
-import { readRows, type Tensor } from "../kernels/gpu/buffers.ts";
+import type { Tensor } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import type { LayerInputs, Problem } from "../kernels/implementation.ts";
-import { MATRIX_BY_DEFAULT, whyNotOnMatrixUnits } from "../kernels/dense_attention/dense_matrix.ts";
+import { planSquaredNorms } from "../kernels/dense_attention/dense_squared_norms.ts";
 import { dilationOf } from "../kernels/lighthouse/dilated_scorer.ts";
 import { seededGates } from "../kernels/lighthouse/gla_gates.ts";
 import { AttentionRowCheck, maxDifference } from "./attention_rows.ts";
+import { readResultRows } from "./measurable.ts";
 
 /** Scores of one base row in float64, and how far those of an f32 kernel may be. */
 export interface CheckedScores {
@@ -45,16 +46,18 @@ export async function dilatedScores(
   const { problem, inputs, head, rows, signal } = options;
   const { headDim: dim } = problem.shape;
   const dilation = dilationOf(problem.lighthouse!);
-  const sequence = { ...problem.shape, rows: problem.shape.context / dilation };
-  const matrixUnits = MATRIX_BY_DEFAULT["squared-norms"] &&
-    whyNotOnMatrixUnits(gpu.capabilities, sequence) === undefined;
+  const { launch } = planSquaredNorms(gpu, {
+    ...problem.shape,
+    rows: problem.shape.context,
+    dilation,
+  });
   const checks = [];
   for (const row of rows) {
     const make = async (tensor: Tensor) =>
-      new AttentionRowCheck(await readFloats(gpu, tensor, { head, first: row, count: 1 }), {
+      new AttentionRowCheck(await readResultRows(gpu, tensor, { head, first: row, count: 1 }), {
         last: Math.floor(row / dilation),
         dtype: "f32",
-        weights: matrixUnits ? "f16" : "f32",
+        weights: launch.kernel === "matrix" ? "f16" : "f32",
       });
     checks.push({
       row,
@@ -68,9 +71,9 @@ export async function dilatedScores(
   for (let first = 0; first < end; first += step) {
     signal?.throwIfAborted();
     const range = { head, first, count: Math.min(step, end - first) };
-    const q = await readFloats(gpu, inputs.q, range);
-    const k = await readFloats(gpu, inputs.k, range);
-    const v = await readFloats(gpu, inputs.v, range);
+    const q = await readResultRows(gpu, inputs.q, range);
+    const k = await readResultRows(gpu, inputs.k, range);
+    const v = await readResultRows(gpu, inputs.v, range);
     for (const residue of new Set(checks.map((check) => check.residue))) {
       const every = (data: Float32Array) => everyRow(data, { dim, residue, dilation });
       const values = every(v);
@@ -101,7 +104,7 @@ export async function glaScores(gpu: Gpu, options: ScoreCheckOptions): Promise<C
     const past = await readPast(gpu, { ...options, row, gates });
     const { q, k } = inputs;
     const reader = async (tensor: Tensor) =>
-      await readFloats(gpu, tensor, { head, first: row, count: 1 });
+      await readResultRows(gpu, tensor, { head, first: row, count: 1 });
     found.push({
       row,
       query: glaScore(await reader(q), { ...past, writers: past.k }),
@@ -128,7 +131,7 @@ async function readPast(
   const first = row - (closing.length - 1) * dilation;
   const range = { head, first, count: row - first + 1 };
   const read = async (tensor: Tensor) =>
-    everyRow(await readFloats(gpu, tensor, range), { dim, residue: 0, dilation });
+    everyRow(await readResultRows(gpu, tensor, range), { dim, residue: 0, dilation });
   return { closing, q: await read(inputs.q), k: await read(inputs.k), v: await read(inputs.v) };
 }
 
@@ -189,13 +192,4 @@ function everyRow(
     picked.set(data.subarray(at, at + dim), i * dim);
   }
   return picked;
-}
-
-async function readFloats(
-  gpu: Gpu,
-  tensor: Tensor,
-  range: { head: number; first: number; count: number },
-): Promise<Float32Array> {
-  const data = await readRows(gpu, tensor, range);
-  return data instanceof Float32Array ? data : Float32Array.from(data);
 }

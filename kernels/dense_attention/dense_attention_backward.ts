@@ -25,7 +25,7 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
-import { type DenseAttentionOptions, HEAD_DIMS } from "./dense_attention.ts";
+import { type DenseAttentionOptions, type DenseKernel, HEAD_DIMS } from "./dense_attention.ts";
 import {
   generateKeyValueBackward,
   generateQueryBackward,
@@ -68,6 +68,7 @@ export interface DenseBackwardOptions
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseBackwardPlan extends DenseBackwardOptions {
+  readonly kernel: DenseKernel;
   /** The kernels and their tilings, in a few words. */
   readonly variant: string;
   /** Softmax scale. */
@@ -198,6 +199,7 @@ export function planDenseBackward(
   return {
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
+    kernel: passes.kernel,
     variant: passes.variant,
     pipelines: {
       delta: {
@@ -248,6 +250,7 @@ interface Pass {
 interface Passes {
   readonly query: Pass;
   readonly keyValue: Pass;
+  readonly kernel: DenseKernel;
   readonly variant: string;
 }
 
@@ -268,6 +271,7 @@ function portablePasses(
       code: keyValueCode + generateKeyValueBackward({ tiling: keyValue, headDim, dtype }),
       tileRows: keyValue.tileRows,
     },
+    kernel: "portable",
     variant: `portable ${name(query)} and ${name(keyValue)}`,
   };
 }
@@ -286,6 +290,7 @@ function matrixPasses(
   return {
     query: pass("query", query),
     keyValue: pass("key-value", keyValue),
+    kernel: "matrix",
     variant: `matrix units ${name(query)} and ${name(keyValue)}`,
   };
 }
