@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { Capabilities } from "../kernels/gpu/device.ts";
 import { UsageError } from "./errors.ts";
 import { IMPLEMENTATIONS } from "./implementations.ts";
+import { ASSUMED_DEVICE } from "./memory_plan.ts";
 import {
   checkProblem,
   planIdentity,
@@ -13,34 +13,7 @@ import {
 import { peerImplementation } from "./peers/peer_plan.ts";
 import { loadProfile, PROFILE_NAMES, resolveK } from "./profile.ts";
 
-const capabilities: Capabilities = {
-  f16: true,
-  subgroups: true,
-  subgroupMinSize: 32,
-  subgroupMaxSize: 32,
-  timestamps: true,
-  subgroupMatrix: [],
-  subgroupsDirective: "",
-  maxBindingBytes: 2 ** 31 - 4,
-  maxBufferBytes: 2 ** 48,
-  maxWorkgroupBytes: 49152,
-  maxInvocations: 1024,
-  maxWorkgroupsPerDimension: 65535,
-  storageAlignment: 32,
-};
-
-const h100: PlannedDevice = {
-  capabilities,
-  adapter: {
-    vendor: "4318",
-    architecture: "",
-    device: "",
-    description: "NVIDIA H100",
-    isFallbackAdapter: false,
-    software: false,
-  },
-  deviceMemoryBytes: 80 * 2 ** 30,
-};
+const h100: PlannedDevice = { ...ASSUMED_DEVICE, deviceMemoryBytes: 80 * 2 ** 30 };
 
 const plan = (options: PlanOptions, device = h100) => planRun(options, device, IMPLEMENTATIONS);
 
@@ -229,7 +202,7 @@ Deno.test("memory: a shape that does not fit and is all that was asked for is a 
 });
 
 Deno.test("dtype auto follows the device, and the identity ignores predictions and memory", () => {
-  const without = { ...h100, capabilities: { ...capabilities, f16: false } };
+  const without = { ...h100, capabilities: { ...h100.capabilities, f16: false } };
   assert.equal(plan({ profile: "smoke" }).dtype, "f16");
   assert.equal(plan({ profile: "smoke" }, without).dtype, "f32");
   assert.deepEqual(

@@ -3,19 +3,9 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import manifest from "../../deno.json" with { type: "json" };
 import golden from "../../fixtures/golden/manifest.json" with { type: "json" };
 import { DeviceError } from "../../kernels/gpu/device.ts";
+import { chromium } from "../../reports/site/_chromium.ts";
 import type { Shown } from "./_browser_check.ts";
 import type { PageReport } from "./main.ts";
-
-/** Where Chromium lies; the variable CHROMIUM names another place. */
-const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-
-const chromium = [Deno.env.get("CHROMIUM"), ...PLACES].find((path) => {
-  try {
-    return path !== undefined && Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-});
 
 /** Runs Deno in the repository; what it printed, or undefined and its complaint. */
 async function runDeno(...args: string[]): Promise<{ out?: string; problem: string }> {

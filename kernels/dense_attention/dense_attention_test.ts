@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { DESK } from "../gpu/_desk_device.ts";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import {
   createTensor,
@@ -23,32 +24,6 @@ import { planDenseBackward } from "./dense_attention_backward.ts";
 import { dense } from "./dense_layer.ts";
 import { denseNaive } from "./dense_attention_naive.ts";
 import { denseAttentionReference, worstRatio } from "./dense_attention_reference.ts";
-
-const DESK = {
-  capabilities: {
-    f16: true,
-    subgroups: true,
-    subgroupMinSize: 32,
-    subgroupMaxSize: 32,
-    timestamps: true,
-    subgroupMatrix: [],
-    subgroupsDirective: "",
-    maxBindingBytes: 2 ** 31 - 4,
-    maxBufferBytes: 2 ** 32,
-    maxWorkgroupBytes: 49152,
-    maxInvocations: 1024,
-    maxWorkgroupsPerDimension: 65535,
-    storageAlignment: 256,
-  },
-  adapter: {
-    vendor: "",
-    architecture: "",
-    device: "",
-    description: "",
-    isFallbackAdapter: false,
-    software: false,
-  },
-};
 
 Deno.test("denseAttentionReference computes a case done by hand", () => {
   // d = 2, scale 1: logits of row 1 are 0 and ln 3, so its weights are 1/4 and 3/4.

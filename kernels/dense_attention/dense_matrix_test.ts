@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DESK } from "../gpu/_desk_device.ts";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import { createTensor, readTensor, type Tensor, writeTensor } from "../gpu/buffers.ts";
 import { openDawn } from "../gpu/dawn.ts";
@@ -25,33 +26,19 @@ import type { MatrixTiling } from "./dense_matrix_codegen.ts";
 import { createSquaredNorms, planSquaredNorms } from "./dense_squared_norms.ts";
 
 const MATRIX_UNITS: Capabilities = {
-  f16: true,
-  subgroups: true,
-  subgroupMinSize: 32,
-  subgroupMaxSize: 32,
-  timestamps: true,
+  ...DESK.capabilities,
   subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
   subgroupsDirective: "enable subgroups;",
-  maxBindingBytes: 2 ** 31 - 4,
-  maxBufferBytes: 2 ** 40,
-  maxWorkgroupBytes: 49152,
-  maxInvocations: 1024,
-  maxWorkgroupsPerDimension: 65535,
-  storageAlignment: 256,
 };
-const ADAPTER = {
-  vendor: "",
-  architecture: "",
-  device: "",
-  description: "",
-  isFallbackAdapter: false,
-  software: false,
-};
+const DEVICE = { ...DESK, capabilities: MATRIX_UNITS };
 const SHAPE = { heads: 1, rows: 1000, headDim: 128, dtype: "f16" } as const;
 
 Deno.test("dense attention takes matrix units where device and shape allow, else the portable kernel", () => {
   const plan = (capabilities: Partial<Capabilities> = {}, options = {}) =>
-    planDenseAttention({ capabilities: { ...MATRIX_UNITS, ...capabilities }, adapter: ADAPTER }, {
+    planDenseAttention({
+      capabilities: { ...MATRIX_UNITS, ...capabilities },
+      adapter: DESK.adapter,
+    }, {
       ...SHAPE,
       ...options,
     });
@@ -82,12 +69,11 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
     console.warn(`skipped: ${error.message}`);
     return;
   }
-  const device = { capabilities: MATRIX_UNITS, adapter: ADAPTER };
   for (const headDim of [64, 128]) {
     for (const matrixTiling of MATRIX_TILINGS) {
       for (const result of ["rows", "squared-norms"] as const) {
         const rowStride = result === "rows" ? 1 : 4;
-        const { pipeline } = planVariant(device, { ...SHAPE, headDim, matrixTiling }, {
+        const { pipeline } = planVariant(DEVICE, { ...SHAPE, headDim, matrixTiling }, {
           result,
           rowStride,
         });
@@ -124,7 +110,7 @@ function planFor(
   { gpu, emulated }: Bench,
   options: Omit<Parameters<typeof planDenseAttention>[1], "dtype" | "kernel">,
 ) {
-  const device = emulated ? { capabilities: MATRIX_UNITS, adapter: ADAPTER } : gpu;
+  const device = emulated ? DEVICE : gpu;
   const plan = planDenseAttention(device, { ...options, dtype: "f16", kernel: "matrix" });
   return emulated ? { ...plan, pipeline: emulatePipeline(plan.pipeline, options) } : plan;
 }
@@ -284,7 +270,7 @@ async function checkNorms(
   const [heads, dilation] = [2, 4];
   const inputs = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
   const norms = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
-  const device = emulated ? { capabilities: MATRIX_UNITS, adapter: ADAPTER } : gpu;
+  const device = emulated ? DEVICE : gpu;
   const plan = planSquaredNorms(device, {
     heads,
     rows,
@@ -393,7 +379,7 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
         ? { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const
         : undefined;
       const forward = await createDenseAttention(gpu, planFor(bench, { ...problem, matrixTiling }));
-      const device = emulated ? { capabilities: MATRIX_UNITS, adapter: ADAPTER } : gpu;
+      const device = emulated ? DEVICE : gpu;
       const plan = planDenseBackward(device, {
         ...problem,
         dtype: "f16",

@@ -1,15 +1,5 @@
 import assert from "node:assert/strict";
-
-/** Where Chromium lies; the variable CHROMIUM names another place. */
-const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-
-const chromium = [Deno.env.get("CHROMIUM"), ...PLACES].find((path) => {
-  try {
-    return path !== undefined && Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-});
+import { chromium } from "./_chromium.ts";
 
 const why = chromium === undefined ? " (skipped: no Chromium; apt-get install chromium)" : "";
 

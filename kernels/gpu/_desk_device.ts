@@ -1,0 +1,33 @@
+/**
+ * What a desktop GPU offers, for tests of plans that need no device.
+ *
+ * @module
+ */
+import type { Gpu } from "./device.ts";
+
+/** Capabilities and adapter of no GPU in particular. */
+export const DESK: Pick<Gpu, "capabilities" | "adapter"> = {
+  capabilities: {
+    f16: true,
+    subgroups: true,
+    subgroupMinSize: 32,
+    subgroupMaxSize: 32,
+    timestamps: true,
+    subgroupMatrix: [],
+    subgroupsDirective: "",
+    maxBindingBytes: 2 ** 31 - 4,
+    maxBufferBytes: 2 ** 32,
+    maxWorkgroupBytes: 49152,
+    maxInvocations: 1024,
+    maxWorkgroupsPerDimension: 65535,
+    storageAlignment: 256,
+  },
+  adapter: {
+    vendor: "",
+    architecture: "",
+    device: "",
+    description: "",
+    isFallbackAdapter: false,
+    software: false,
+  },
+};
