@@ -7,22 +7,16 @@ import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typin
 import { writeReport } from "../../reports/report_command.ts";
 import { renderTerminal } from "../../reports/terminal.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
-import { DIRECTIONS, PROFILE_NAMES, type SuiteName, SUITES } from "../profile.ts";
+import { PROFILE_NAMES, type SuiteName, SUITES } from "../profile.ts";
 import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
 import { PEER_NAMES, requirePeer } from "../peers/peers.ts";
 import { ensureDriver } from "../install_driver.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { parseShard } from "../shard.ts";
 import { runCommand } from "./errors.ts";
-import {
-  parseCount,
-  parseCounts,
-  parseDirections,
-  parseKRules,
-  parseNames,
-} from "./layer_options.ts";
+import { addLayerOptions, chosenLayers, parseCount } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
-import { ProgressDisplay } from "./progress.ts";
+import { ProgressDisplay, stderrStream } from "./progress.ts";
 
 /** Folder for results where `--out` names none. */
 export const DEFAULT_OUT = "out";
@@ -58,17 +52,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       suites: suites.length > 0 ? suites : undefined,
       profile: given.profile,
       stack: given.stack,
-      contexts: given.context,
-      heads: given.heads,
-      headDims: given.headDim,
-      levels: given.levels,
-      pooling: given.pooling,
-      k: given.k,
-      dilations: given.dilation,
-      implementations: given.implementation,
-      scorers: given.scorer,
-      directions: given.direction,
-      dtype: given.dtype,
+      ...chosenLayers(command),
       seed: given.seed,
       samples: given.samples,
       budgetSeconds: given.budget,
@@ -87,7 +71,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
 }
 
 function benchCommand() {
-  return new Command("bench")
+  const command = new Command("bench")
     .description("Check and time dense and Lighthouse attention on this machine.")
     .argument("[suite...]", `${SUITES.join(", ")}; default: all of the profile`)
     .addOption(
@@ -97,27 +81,15 @@ function benchCommand() {
     .addOption(
       new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
         .choices(["deno", "dawn"] as const).default("deno" as const),
-    )
-    .option("--context <list>", "context lengths N, for example 8192,16K", parseCounts)
-    .option("--heads <list>", "numbers of heads H", parseCounts)
-    .option("--head-dim <list>", "head dimensions d", parseCounts)
-    .option("--levels <list>", "pyramid levels L", parseCounts)
-    .option("--pooling <list>", "pooling factors p", parseCounts)
-    .option("--k <list>", "selection budgets: numbers or N/64 and the like", parseKRules)
-    .option("--dilation <list>", "dilations of the dilated and gla scorers", parseCounts)
-    .option("--scorer <list>", "Lighthouse scorers", parseNames)
-    .option("--implementation <list>", "implementations to time", parseNames)
-    .option("--direction <list>", DIRECTIONS.join(", "), parseDirections)
+    );
+  addLayerOptions(command, { verb: "time" });
+  return command
     .option(
       "--peer <name>",
       `measure this one beside ours: ${PEER_NAMES.join(", ")}, python:FILE; may be repeated`,
       collectPeers,
     )
     .option("--keep-warm", "keep the device's clock up meanwhile, without changing a setting")
-    .addOption(
-      new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
-        .choices(["auto", "f16", "f32"] as const),
-    )
     .option("--seed <number>", `seed of inputs and intervals; default: ${DEFAULT_SEED}`, parseSeed)
     .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
     .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds)
@@ -187,18 +159,6 @@ function explainExit(code: number, result: Awaited<ReturnType<typeof runSuite>>)
   return skipped
     ? `nothing was measured: ${skipped.id}: ${skipped.reason}`
     : "nothing was measured";
-}
-
-function stderrStream() {
-  const encoder = new TextEncoder();
-  const isTerminal = Deno.stderr.isTerminal();
-  return {
-    isTerminal,
-    columns: (isTerminal && Deno.consoleSize().columns) || 80,
-    write: (text: string) => {
-      Deno.stderr.writeSync(encoder.encode(text));
-    },
-  };
 }
 
 /** Peers, each in an option of its own. */

@@ -15,10 +15,10 @@ import { IMPLEMENTATIONS } from "../implementations.ts";
 import { DriverError, ensureDriver } from "../install_driver.ts";
 import { ASSUMED_DEVICE, describeMemory, type MemoryDevice, planMemory } from "../memory_plan.ts";
 import type { PlanOptions } from "../plan.ts";
-import { DIRECTIONS, PROFILE_NAMES } from "../profile.ts";
+import { PROFILE_NAMES } from "../profile.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { runCommand } from "./errors.ts";
-import { parseCounts, parseDirections, parseKRules, parseNames } from "./layer_options.ts";
+import { addLayerOptions, chosenLayers } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** The Deno version that the project is tested with. */
@@ -36,38 +36,12 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
     .addOption(
       new Option("--profile <name>", "whose settings fill in what the options leave open")
         .choices(PROFILE_NAMES).default("paper"),
-    )
-    .option("--context <list>", "context lengths N, for example 8192,16K", parseCounts)
-    .option("--heads <list>", "numbers of heads H", parseCounts)
-    .option("--head-dim <list>", "head dimensions d", parseCounts)
-    .option("--levels <list>", "pyramid levels L", parseCounts)
-    .option("--pooling <list>", "pooling factors p", parseCounts)
-    .option("--k <list>", "selection budgets: numbers or N/64 and the like", parseKRules)
-    .option("--dilation <list>", "dilations of the dilated and gla scorers", parseCounts)
-    .option("--scorer <list>", "Lighthouse scorers", parseNames)
-    .option("--implementation <list>", "implementations to plan", parseNames)
-    .option("--direction <list>", DIRECTIONS.join(", "), parseDirections)
-    .addOption(
-      new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
-        .choices(["auto", "f16", "f32"] as const),
     );
+  addLayerOptions(command, { verb: "plan" });
   if (!parseCommand(command, args)) return EXIT.fine;
   const given = command.opts();
   if (given.plan) {
-    return await printPlan({
-      profile: given.profile,
-      contexts: given.context,
-      heads: given.heads,
-      headDims: given.headDim,
-      levels: given.levels,
-      pooling: given.pooling,
-      k: given.k,
-      dilations: given.dilation,
-      scorers: given.scorer,
-      implementations: given.implementation,
-      directions: given.direction,
-      dtype: given.dtype,
-    }, given.device);
+    return await printPlan({ profile: given.profile, ...chosenLayers(command) }, given.device);
   }
   const alone = Object.keys(given).find((name) => name !== "profile");
   if (alone !== undefined) throw new UsageError(`option --${kebab(alone)} is for --plan only`);

@@ -1,11 +1,69 @@
 /**
- * Values of the options that say which layers are meant; `bench` and `doctor` take the same.
+ * The options that say which layers are meant; `bench` and `doctor` take the same.
  *
  * @module
  */
-import { InvalidArgumentError } from "@commander-js/extra-typings";
+import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import type { Direction } from "../../kernels/implementation.ts";
 import { DIRECTIONS, type KRule, kRuleSchema } from "../profile.ts";
+
+/** A command, as far as options are added to it: its own type grows too large for the compiler. */
+interface TakesOptions {
+  option(flags: string, description: string, parse: (text: string) => unknown): this;
+  addOption(option: Option): this;
+}
+
+/** Values of the options. */
+interface LayerValues {
+  readonly context?: number[];
+  readonly heads?: number[];
+  readonly headDim?: number[];
+  readonly levels?: number[];
+  readonly pooling?: number[];
+  readonly k?: KRule[];
+  readonly dilation?: number[];
+  readonly scorer?: string[];
+  readonly implementation?: string[];
+  readonly direction?: Direction[];
+  readonly dtype?: "auto" | "f16" | "f32";
+}
+
+/** Adds the options to a command, in this order of its help. */
+export function addLayerOptions(command: unknown, { verb }: { verb: string }): void {
+  (command as TakesOptions)
+    .option("--context <list>", "context lengths N, for example 8192,16K", parseCounts)
+    .option("--heads <list>", "numbers of heads H", parseCounts)
+    .option("--head-dim <list>", "head dimensions d", parseCounts)
+    .option("--levels <list>", "pyramid levels L", parseCounts)
+    .option("--pooling <list>", "pooling factors p", parseCounts)
+    .option("--k <list>", "selection budgets: numbers or N/64 and the like", parseKRules)
+    .option("--dilation <list>", "dilations of the dilated and gla scorers", parseCounts)
+    .option("--scorer <list>", "Lighthouse scorers", parseNames)
+    .option("--implementation <list>", `implementations to ${verb}`, parseNames)
+    .option("--direction <list>", DIRECTIONS.join(", "), parseDirections)
+    .addOption(
+      new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
+        .choices(["auto", "f16", "f32"] as const),
+    );
+}
+
+/** What the options of a parsed command chose, as a plan takes it. */
+export function chosenLayers(command: { opts: () => unknown }) {
+  const given = command.opts() as LayerValues;
+  return {
+    contexts: given.context,
+    heads: given.heads,
+    headDims: given.headDim,
+    levels: given.levels,
+    pooling: given.pooling,
+    k: given.k,
+    dilations: given.dilation,
+    implementations: given.implementation,
+    scorers: given.scorer,
+    directions: given.direction,
+    dtype: given.dtype,
+  };
+}
 
 /** A whole number, or with K a multiple of 1,024. */
 export function parseCount(text: string): number {
@@ -15,17 +73,17 @@ export function parseCount(text: string): number {
 }
 
 /** Whole numbers, separated by commas. */
-export function parseCounts(text: string): number[] {
+function parseCounts(text: string): number[] {
   return text.split(",").map(parseCount);
 }
 
 /** Names, separated by commas. */
-export function parseNames(text: string): string[] {
+function parseNames(text: string): string[] {
   return text.split(",").map((name) => name.trim());
 }
 
 /** Selection budgets or rules like N/64, separated by commas. */
-export function parseKRules(text: string): KRule[] {
+function parseKRules(text: string): KRule[] {
   return text.split(",").map((part) => {
     const rule = part.includes("/") ? part.trim().toUpperCase() : parseCount(part);
     if (!kRuleSchema.safeParse(rule).success) {
@@ -36,7 +94,7 @@ export function parseKRules(text: string): KRule[] {
 }
 
 /** Directions, separated by commas. */
-export function parseDirections(text: string): Direction[] {
+function parseDirections(text: string): Direction[] {
   return text.split(",").map((name) => {
     const found = DIRECTIONS.find((direction) => direction === name.trim());
     if (!found) throw new InvalidArgumentError(`"${name}" is not one of ${DIRECTIONS.join(", ")}.`);

@@ -15,6 +15,19 @@ export interface ProgressStream {
   readonly write: (text: string) => void;
 }
 
+/** This process's own stderr. */
+export function stderrStream(): ProgressStream {
+  const encoder = new TextEncoder();
+  const isTerminal = Deno.stderr.isTerminal();
+  return {
+    isTerminal,
+    columns: (isTerminal && Deno.consoleSize().columns) || 80,
+    write: (text: string) => {
+      Deno.stderr.writeSync(encoder.encode(text));
+    },
+  };
+}
+
 /** Turns progress events into lines. */
 export class ProgressDisplay {
   readonly #stream: ProgressStream;

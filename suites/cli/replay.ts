@@ -18,7 +18,7 @@ import { provideRuntimeDir } from "../runtime_dir.ts";
 import { parseBench } from "./bench.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
-import { ProgressDisplay } from "./progress.ts";
+import { ProgressDisplay, stderrStream } from "./progress.ts";
 import { refuseOverwrite } from "./write_output.ts";
 
 /** Runs the command and returns its exit code. */
@@ -49,12 +49,7 @@ export async function replay(args: readonly string[]): Promise<number> {
     await ensureDriver({ install, say: (text) => console.error(text) });
   }
   console.error(`replay: deno task bench ${plainText(line.join(" "))}`);
-  const encoder = new TextEncoder();
-  const display = new ProgressDisplay({
-    isTerminal: Deno.stderr.isTerminal(),
-    columns: (Deno.stderr.isTerminal() && Deno.consoleSize().columns) || 80,
-    write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
-  });
+  const display = new ProgressDisplay(stderrStream());
   const again = { ...parsed.suite, out, resume: false, patient: true };
   const now = await runSuite(again as typeof parsed.suite, {
     onProgress: (event) => display.show(event),
