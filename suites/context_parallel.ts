@@ -28,7 +28,7 @@ import { caseRecord, failedRecord, withSamples } from "./case_record.ts";
 import { failureOf } from "./check.ts";
 import { inconclusiveReason } from "./clock.ts";
 import { errorLine } from "./errors.ts";
-import { createInputs, rethrowFatal, type Session } from "./latency.ts";
+import { createInputs, DISPATCH_SECONDS, rethrowFatal, type Session } from "./latency.ts";
 import type { PlannedCase, PlanOptions, RunPlan } from "./plan.ts";
 import { type ContextParallelSetting, resolveK } from "./profile.ts";
 import type { CheckRecord, ContextParallelRecord, Sample } from "./result_schema.ts";
@@ -243,7 +243,7 @@ async function measureCut(
       inputs: shared.inputs,
       scorer,
       sharding: options,
-      flopsPerDispatch: flopsPerSecond && flopsPerSecond * 0.1,
+      flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
     });
   let whole = shared.unsharded.get(scorer);
   if (!whole) {

@@ -60,7 +60,7 @@ const MORE_ROUNDS = 4;
  * Longest dispatch: just below the longest submission. Shorter ones leave a large device idle at
  * their ends: at 512K tokens one workgroup of dense attention takes tens of milliseconds.
  */
-const DISPATCH_SECONDS = 0.24;
+export const DISPATCH_SECONDS = 0.24;
 
 /** An execution this long has warmed itself up: it counts as a sample. */
 const OWN_WARM_UP_SECONDS = 5;
