@@ -68,6 +68,7 @@ export interface DenseBackwardOptions
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseBackwardPlan extends DenseBackwardOptions {
+  /** The kernels that were chosen. */
   readonly kernel: DenseKernel;
   /** The kernels and their tilings, in a few words. */
   readonly variant: string;
