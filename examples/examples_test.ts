@@ -15,7 +15,8 @@ const FILES = [
 function commandsOf(text: string): string[][] {
   const joined = text.replace(/\\\n\s*/g, "").replace(/^\s*#.*$/gm, "")
     .replace(/\$\{\{ matrix\.shard \}\}/g, "2")
-    .replace(/\$SLURM_ARRAY_TASK_ID/g, "2").replace(/\$SLURM_ARRAY_TASK_COUNT/g, "8");
+    .replace(/\$SLURM_ARRAY_TASK_ID/g, "2").replace(/\$SLURM_ARRAY_TASK_COUNT/g, "8")
+    .replace('"$@"', "--resume");
   return [...joined.matchAll(/deno task (\w+)([^\n|)&;]*)/g)].map(([, task, rest]) =>
     [task, ...rest.replaceAll('"', "").trim().split(/\s+/)].filter(Boolean)
   );

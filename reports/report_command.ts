@@ -4,7 +4,9 @@
  * @module
  */
 import { Command, CommanderError } from "@commander-js/extra-typings";
+import { OutputError } from "../suites/errors.ts";
 import type { Result } from "../suites/result_schema.ts";
+import { refuseOverwrite } from "../suites/write_output.ts";
 import { plainText } from "./format.ts";
 import { renderHtml } from "./html/render_html.tsx";
 import { renderMarkdown } from "./markdown.ts";
@@ -36,13 +38,18 @@ export class ReportWriteError extends Error {
   }
 }
 
+function reportPaths(folder: string): WrittenReport {
+  return { html: `${folder}/report.html`, markdown: `${folder}/summary.md` };
+}
+
 /**
  * Writes `report.html` and `summary.md` for `results` into `folder`, which is made where missing.
+ * Files of these names are overwritten: a command asks before any work whether it may.
  *
  * @throws {ReportWriteError} when the folder or a file cannot be written.
  */
 export async function writeReport(results: Result[], folder: string): Promise<WrittenReport> {
-  const written = { html: `${folder}/report.html`, markdown: `${folder}/summary.md` };
+  const written = reportPaths(folder);
   const files: [string, string][] = [
     [written.html, renderHtml(results)],
     [written.markdown, renderMarkdown(results)],
@@ -64,7 +71,8 @@ export async function writeReport(results: Result[], folder: string): Promise<Wr
 
 /**
  * Runs the command with the arguments after its name and returns the exit code: 0, or 2 for bad
- * usage, a file that is no result, or an output folder that cannot be written.
+ * usage, a file that is no result, an output folder that cannot be written, or one that has a report
+ * without `--force`.
  */
 export async function runReportCommand(
   args: readonly string[],
@@ -74,6 +82,7 @@ export async function runReportCommand(
     .description("Render result files again: one gives a report, several a comparison.")
     .argument("<result...>", "result files, as written by the bench")
     .option("-o, --out <dir>", "folder for report.html and summary.md", DEFAULT_OUT)
+    .option("--force", "overwrite the files of an earlier report in that folder")
     .exitOverride()
     .configureOutput({
       writeOut: (text) => streams.out(text.trimEnd()),
@@ -84,16 +93,21 @@ export async function runReportCommand(
     });
   try {
     command.parse([...args], { from: "user" });
+    const { out, force } = command.opts();
+    await refuseOverwrite(Object.values(reportPaths(out)), force === true);
     const results: Result[] = [];
     // One after the other: the first bad file is the one that is named.
     for (const path of command.processedArgs[0]) results.push(await readResult(path));
-    const { html, markdown } = await writeReport(results, command.opts().out);
+    const { html, markdown } = await writeReport(results, out);
     streams.out(`Wrote ${html}\nWrote ${markdown}`);
     return 0;
   } catch (error) {
     // Commander has said what is wrong by itself; help and version exit with 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    if (error instanceof ResultFileError || error instanceof ReportWriteError) {
+    if (
+      error instanceof ResultFileError || error instanceof ReportWriteError ||
+      error instanceof OutputError
+    ) {
       streams.err(`error: ${error.message}`);
       return error.exitCode;
     }

@@ -41,11 +41,21 @@ Deno.test("report writes the page and the summary and says where", () =>
     );
   }));
 
-Deno.test("report of several files is a comparison, and overwrites an older report", () =>
+Deno.test("report of several files is a comparison, and overwrites a report only with --force", () =>
   inFolder(async (folder) => {
     await run(`${folder}/a.json`, "-o", `${folder}/out`);
-    const { code } = await run(`${folder}/a.json`, `${folder}/b.json`, "-o", `${folder}/out`);
-    assert.equal(code, 0);
+    const line = [`${folder}/a.json`, `${folder}/b.json`, "-o", `${folder}/out`];
+    const before = await Deno.readTextFile(`${folder}/out/report.html`);
+    for (const name of ["report.html", "summary.md"]) {
+      const { code, out, err } = await run(...line);
+      assert.deepEqual({ code, out }, { code: 2, out: "" });
+      assert.equal(err, `error: write ${folder}/out/${name}: it exists; --force overwrites it`);
+      if (name === "report.html") {
+        assert.equal(await Deno.readTextFile(`${folder}/out/report.html`), before);
+        await Deno.remove(`${folder}/out/report.html`);
+      }
+    }
+    assert.equal((await run(...line, "--force")).code, 0);
     assert.match(await Deno.readTextFile(`${folder}/out/report.html`), /id="comparison"/);
     assert.match(await Deno.readTextFile(`${folder}/out/summary.md`), /^# .*2 runs/);
   }));
@@ -76,8 +86,8 @@ Deno.test("report refuses an output folder that is a file, or lies under one", (
     }
     await Deno.mkdir(`${folder}/out/report.html`, { recursive: true });
     assert.match(
-      (await run(`${folder}/b.json`, "-o", `${folder}/out`)).err,
-      /cannot write .*report\.html: a folder/,
+      (await run(`${folder}/b.json`, "-o", `${folder}/out`, "--force")).err,
+      /write .*report\.html: a folder of that name/,
     );
   }));
 

@@ -7,7 +7,8 @@ import { UsageError } from "./errors.ts";
 import { compareEnvironments, replayArguments, withoutPeers } from "./replay.ts";
 
 Deno.test("replayArguments: same suites and grid, seed and choices spelled out, output left out", () => {
-  const line = "latency --context 8192 --seed 1 --out here --profile=paper --resume --shard 1/2";
+  const line =
+    "latency --context 8192 --seed 1 --out here --force --profile=paper --resume --shard 1/2";
   const result = {
     ...sampleResult(),
     command: ["deno", "task", "bench", ...line.split(" ")],
@@ -26,7 +27,8 @@ Deno.test("replayArguments: same suites and grid, seed and choices spelled out, 
     resume: false,
     shard: { index: 1, count: 2 },
   });
-  assert.notEqual(parsed.suite.out, "here");
+  assert.equal(parsed.suite.out, undefined);
+  assert.equal(parsed.force, false);
 });
 
 Deno.test("a replay runs no peer on a result's word, and does not miss its cases", () => {

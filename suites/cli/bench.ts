@@ -17,14 +17,14 @@ import { runCommand } from "./errors.ts";
 import { addLayerOptions, chosenLayers, parseCount } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
-
-/** Folder for results where `--out` names none. */
-export const DEFAULT_OUT = "out";
+import { chooseFolder, DEFAULT_OUT } from "./run_folder.ts";
 
 /** What the command line asks for. */
 export interface BenchCommand {
-  readonly suite: SuiteOptions & { out: string };
+  readonly suite: SuiteOptions;
   readonly quiet: boolean;
+  /** Whether files of an earlier run may be overwritten. */
+  readonly force: boolean;
   /** Whether a missing software driver may be installed. */
   readonly install: boolean;
 }
@@ -47,6 +47,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
   });
   return {
     quiet: given.quiet === true,
+    force: given.force === true,
     install: given.install,
     suite: {
       suites: suites.length > 0 ? suites : undefined,
@@ -56,7 +57,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       seed: given.seed,
       samples: given.samples,
       budgetSeconds: given.budget,
-      out: given.out,
+      ...(given.out !== undefined && { out: given.out }),
       resume: given.resume === true,
       ...(given.peer && { peers: given.peer }),
       ...(given.keepWarm && { keepWarm: true }),
@@ -97,9 +98,14 @@ function benchCommand() {
     .option("--margin <list>", "retrieval: logit margins of the needle", parseNumbers)
     .option("--trials <number>", "retrieval: trials of each cell", parseCount)
     .option("--checkpoint <file>", "retrieval: also the digit passkey test of a trained model")
-    .option("--out <folder>", "folder for result.json, report.html, summary.md", DEFAULT_OUT)
+    .option(
+      "--out <folder>",
+      `folder for result.json, report.html, summary.md; default: ${DEFAULT_OUT}, then ` +
+        `${DEFAULT_OUT}/run-2, ${DEFAULT_OUT}/run-3, …`,
+    )
+    .option("--force", "overwrite the files of an earlier run in that folder")
     .option("--shard <i/n>", "run one of n parts of the plan; merge joins them", parseShard)
-    .option("--resume", "continue the partial result in the output folder")
+    .option("--resume", "continue the partial result in the output folder, or in the newest one")
     .option("--no-install", "never install a driver, only say which")
     .option("--quiet", "print nothing but errors");
 }
@@ -108,7 +114,8 @@ function benchCommand() {
 export async function bench(args: readonly string[]): Promise<number> {
   const parsed = parseBench(args);
   if (!parsed) return EXIT.fine;
-  const { quiet, suite, install } = parsed;
+  const { quiet, suite, install, force } = parsed;
+  const out = await chooseFolder({ ...suite, force });
   provideRuntimeDir();
   // Dawn takes no software driver, so there is nothing to install for it.
   if (suite.stack !== "dawn") await ensureDriver({ install, say: (line) => console.error(line) });
@@ -122,13 +129,13 @@ export async function bench(args: readonly string[]): Promise<number> {
   };
   Deno.addSignalListener("SIGINT", interrupt);
   try {
-    const result = await runSuite(suite, {
+    const result = await runSuite({ ...suite, out }, {
       signal: stop.signal,
       onProgress: (event) => display?.show(event),
     });
     display?.finish();
-    const written = await writeReport([result], suite.out);
-    const path = `${suite.out}/result.json`;
+    const written = await writeReport([result], out);
+    const path = `${out}/result.json`;
     if (!quiet) {
       console.log(renderTerminal(result, { color: Deno.stdout.isTerminal() && !Deno.noColor }));
       console.log(`\nWrote ${path}, ${written.html}, ${written.markdown}`);

@@ -21,9 +21,9 @@ import {
   withProcesses,
 } from "../gate/run_paired.ts";
 import type { Result } from "../result_schema.ts";
+import { refuseOutput, writeOutput } from "../write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
-import { refuseOverwrite, writeOutput } from "./write_output.ts";
 
 /** Formats of the gate's report. */
 export const FORMATS = ["text", "github", "json", "bmf"] as const;
@@ -53,7 +53,7 @@ export async function gate(args: readonly string[], streams: Streams = CONSOLE):
   if (baseline === undefined || candidate === undefined) {
     throw new UsageError("two result files are needed, a baseline and a candidate");
   }
-  await refuseOverwrite(given.out, given.force === true);
+  if (given.out !== undefined) await refuseOutput(given.out, given.force === true);
   const config = given.config === undefined ? undefined : await readGateConfig(given.config);
   const { report, result } = await compareFiles({
     baseline,
@@ -108,7 +108,7 @@ async function gatePaired(
     throw new UsageError(`result file ${file} given beside --against: it runs a bench of its own`);
   }
   if (baselineDir !== undefined) await requireCheckout(baselineDir);
-  await refuseOverwrite(options.out, options.force === true);
+  if (options.out !== undefined) await refuseOutput(options.out, options.force === true);
   const config = options.config === undefined ? undefined : await readGateConfig(options.config);
   const candidate = fileURLToPath(new URL("../..", import.meta.url));
   const names = { baseline: against ?? baselineDir!, candidate: "the working tree" };

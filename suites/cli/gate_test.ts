@@ -61,6 +61,12 @@ Deno.test("gate --out writes once, and again only with --force", () =>
     assert.equal((await run(...line, "--force")).code, 0);
     assert.notEqual(await Deno.readTextFile(`${folder}/gate.md`), before);
     await assert.rejects(run(...line.slice(0, 3), `${folder}/no/such.md`), /folder does not exist/);
+    // Turns take minutes: what cannot be written is refused before them.
+    const turns = ["--against", "no-such-revision", "--force", "--out"];
+    await assert.rejects(run(...turns, `${folder}/no/such.md`), /folder does not exist/);
+    await assert.rejects(run(...turns, folder), /a folder of that name is in the way/);
+    const left = [...Deno.readDirSync(folder)].filter(({ name }) => name.includes("gate.md"));
+    assert.equal(left.length, 1, "the probe is gone");
   }));
 
 Deno.test("gate: each bad input is one line and exit code 2", () =>

@@ -9,9 +9,9 @@ import { readResult } from "../../reports/read_result.ts";
 import { EXIT } from "../errors.ts";
 import { mergeResults, type NamedResult } from "../merge.ts";
 import { resultSchema } from "../result_schema.ts";
+import { refuseOutput, writeOutput } from "../write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
-import { refuseOverwrite, writeOutput } from "./write_output.ts";
 
 /** Missing cases that are named one by one. */
 const MOST_NAMED = 20;
@@ -26,7 +26,7 @@ export async function merge(args: readonly string[]): Promise<number> {
     .option("--force", "overwrite the file that --out names");
   if (!parseCommand(command, args)) return EXIT.fine;
   const { out, force, mixedMachines } = command.opts();
-  await refuseOverwrite(out, force === true);
+  await refuseOutput(out, force === true);
   const shards: NamedResult[] = [];
   for (const name of command.processedArgs[0]) {
     shards.push({ name: plainText(name), result: await readResult(name) });

@@ -16,10 +16,10 @@ import type { CaseRecord, Result } from "../result_schema.ts";
 import { runSuite } from "../runner.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { parseBench } from "./bench.ts";
+import { refuseOverwrite } from "../write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
-import { refuseOverwrite } from "./write_output.ts";
 
 /** Runs the command and returns its exit code. */
 export async function replay(args: readonly string[]): Promise<number> {
@@ -40,7 +40,7 @@ export async function replay(args: readonly string[]): Promise<number> {
   if (before.cases.length === 0) {
     throw new UsageError(`replay ${plainText(path)}: it has no cases to compare with`);
   }
-  await refuseOverwrite(out && `${out}/result.json`, force === true);
+  if (out !== undefined) await refuseOverwrite([`${out}/result.json`], force === true);
   const line = replayArguments(before);
   const parsed = parseBench(line);
   if (!parsed) throw new UsageError(`replay: the command only asks for help: ${line.join(" ")}`);
