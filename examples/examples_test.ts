@@ -16,7 +16,7 @@ function commandsOf(text: string): string[][] {
   const joined = text.replace(/\\\n\s*/g, "").replace(/^\s*#.*$/gm, "")
     .replace(/\$\{\{ matrix\.shard \}\}/g, "2")
     .replace(/\$SLURM_ARRAY_TASK_ID/g, "2").replace(/\$SLURM_ARRAY_TASK_COUNT/g, "8")
-    .replace('"$@"', "--resume");
+    .replaceAll('"$@"', "--resume");
   return [...joined.matchAll(/deno task (\w+)([^\n|)&;]*)/g)].map(([, task, rest]) =>
     [task, ...rest.replaceAll('"', "").trim().split(/\s+/)].filter(Boolean)
   );
