@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import { site } from "../../suites/cli/site.ts";
 import { type Result, resultSchema } from "../../suites/result_schema.ts";
@@ -269,6 +270,34 @@ Deno.test("deno task site writes pages, and writes over what is there only with 
     assert.equal(await run("--out", `${folder}/a/b`, "--force"), 0);
     assert.match(await Deno.readTextFile(`${folder}/a/b/index.html`), /^<!doctype html>/);
     assert.equal(await Deno.readTextFile(`${folder}/a/b/notes.txt`), "mine");
+    // A build of fewer runs takes away what the one before wrote, and nothing else.
+    const target = `${folder}/a/b`;
+    const names = (part: string) =>
+      [...Deno.readDirSync(`${target}/${part}`)].map(({ name }) => name).sort();
+    const [page, data, changed, stale, ...none] = names("runs");
+    assert.deepEqual(none, []);
+    const pair = names("compare").filter((name) => name !== "index.html");
+    assert.equal(pair.length, 1);
+    await Deno.writeTextFile(`${target}/runs/mine.html`, "mine");
+    await Deno.writeTextFile(`${target}/runs/${changed}`, "mine");
+    const one = [files[0], "--out", target, "--force"];
+    assert.equal(await site(one, (line) => said.push(line)), 0);
+    assert.match(said.at(-1)!, /; removed \d+ pages of an earlier build$/);
+    assert.deepEqual(names("runs"), [page, data, changed, "mine.html"].sort());
+    assert.ok(stale.endsWith(".json"));
+    assert.deepEqual(names("compare"), ["index.html"]);
+    for (const kept of [`runs/${changed}`, "runs/mine.html", "notes.txt"]) {
+      assert.equal(await Deno.readTextFile(`${target}/${kept}`), "mine", kept);
+    }
+    // A manifest that names what no site has is none of ours.
+    const digest = createHash("sha256").update("mine").digest("hex");
+    await Deno.writeTextFile(`${folder}/a/notes.txt`, "mine");
+    for (const name of ["../notes.txt", `${folder}/a/notes.txt`]) {
+      const manifest = { kind: "lighthouse-attention-bench site", files: { [name]: digest } };
+      await Deno.writeTextFile(`${target}/site-files.json`, JSON.stringify(manifest));
+      assert.equal(await site(one, () => {}), 0);
+      assert.equal(await Deno.readTextFile(`${folder}/a/notes.txt`), "mine");
+    }
     await assert.rejects(run("--out", files[0]), /write .*gpu-0\.json: it is no folder$/);
     await assert.rejects(run("--out", `${files[0]}/x`), /write .*: a part of the path is a file$/);
   }));

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
+import { z } from "zod";
 import { errorLine, OutputError } from "../../suites/errors.ts";
 import { plainText } from "../format.ts";
 import type { SiteFile } from "./site_page.tsx";
@@ -28,38 +30,116 @@ export async function refuseFolder(folder: string, force: boolean): Promise<void
   }
 }
 
+/** Paths of a site's files: made of slugs; this holds even if one day they are not. */
+const PAGE_PATH = /^[a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*$/;
+
+/** Names what a build wrote, so that the next one knows what is its own. */
+const MANIFEST = "site-files.json";
+
+/** Largest manifest that is read. */
+const MANIFEST_LIMIT = 2 ** 24;
+
+const manifestSchema = z.object({
+  kind: z.literal("lighthouse-attention-bench site"),
+  /** SHA-256 of each file, by its path. */
+  files: z.record(z.string().regex(PAGE_PATH), z.string()),
+});
+
+/** What a build did. */
+export interface WrittenSite {
+  readonly files: number;
+  readonly bytes: number;
+  /** Pages of an earlier build that were removed. */
+  readonly removed: number;
+}
+
 /**
- * Writes the files, folders made where missing. Files that the site has no page for are left alone.
+ * Writes the files, folders made where missing, and removes the pages of an earlier build that this
+ * one has not. Anything else in the folder is left alone, pages that were changed since as well.
  *
- * @returns how many files, and their bytes together.
  * @throws {OutputError} one line.
  */
-export async function writeSite(
-  files: Iterable<SiteFile>,
-  folder: string,
-): Promise<{ files: number; bytes: number }> {
+export async function writeSite(files: Iterable<SiteFile>, folder: string): Promise<WrittenSite> {
   const made = new Set<string>();
   const encoder = new TextEncoder();
-  const written = { files: 0, bytes: 0 };
-  for (const { path, text } of files) {
-    // Paths are made of slugs; this holds even if one day they are not.
-    if (!/^[a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*$/.test(path)) {
-      throw new OutputError(`write ${plainText(path)}: not a name of a page`);
+  const earlier = await readManifest(folder);
+  const written = new Map<string, string>();
+  let total = 0;
+  let removed = 0;
+  try {
+    for (const { path, text } of files) {
+      if (!PAGE_PATH.test(path) || path === MANIFEST) {
+        throw new OutputError(`write ${plainText(path)}: not a name of a page`);
+      }
+      const target = `${folder}/${path}`;
+      try {
+        const parent = target.slice(0, target.lastIndexOf("/"));
+        if (!made.has(parent)) await Deno.mkdir(parent, { recursive: true });
+        made.add(parent);
+        const bytes = encoder.encode(text);
+        await Deno.writeFile(target, bytes);
+        written.set(path, digestOf(bytes));
+        total += bytes.length;
+      } catch (error) {
+        throw asOutputError(target, error);
+      }
     }
-    const target = `${folder}/${path}`;
-    try {
-      const parent = target.slice(0, target.lastIndexOf("/"));
-      if (!made.has(parent)) await Deno.mkdir(parent, { recursive: true });
-      made.add(parent);
-      const bytes = encoder.encode(text);
-      await Deno.writeFile(target, bytes);
-      written.files++;
-      written.bytes += bytes.length;
-    } catch (error) {
-      throw asOutputError(target, error);
+    for (const [path, digest] of earlier) {
+      if (written.has(path)) continue;
+      if (await removePage(`${folder}/${path}`, digest)) removed++;
+      earlier.delete(path);
     }
+  } finally {
+    // A build that failed half-way knows its pages all the same.
+    if (written.size > 0) await writeManifest(folder, new Map([...earlier, ...written]));
   }
-  return written;
+  return { files: written.size, bytes: total, removed };
+}
+
+/** Files of an earlier build with their digests; none where there is no manifest of ours. */
+async function readManifest(folder: string): Promise<Map<string, string>> {
+  try {
+    const path = `${folder}/${MANIFEST}`;
+    const { isFile, size } = await Deno.lstat(path);
+    if (!isFile || size > MANIFEST_LIMIT) return new Map();
+    const found = manifestSchema.safeParse(JSON.parse(await Deno.readTextFile(path)));
+    return new Map(found.success ? Object.entries(found.data.files) : []);
+  } catch {
+    return new Map();
+  }
+}
+
+async function writeManifest(folder: string, files: ReadonlyMap<string, string>): Promise<void> {
+  const sorted = [...files].sort(([a], [b]) => a < b ? -1 : 1);
+  const manifest: z.infer<typeof manifestSchema> = {
+    kind: "lighthouse-attention-bench site",
+    files: Object.fromEntries(sorted),
+  };
+  const path = `${folder}/${MANIFEST}`;
+  try {
+    await Deno.writeTextFile(path, `${JSON.stringify(manifest, null, 1)}\n`);
+  } catch (error) {
+    throw asOutputError(path, error);
+  }
+}
+
+/** Removes a page that is still as it was written, and its folder where that is empty then. */
+async function removePage(path: string, digest: string): Promise<boolean> {
+  try {
+    const { isFile } = await Deno.lstat(path);
+    if (!isFile || digestOf(await Deno.readFile(path)) !== digest) return false;
+    await Deno.remove(path);
+    // Of a folder that is not empty this is refused.
+    await Deno.remove(path.slice(0, path.lastIndexOf("/"))).catch(() => {});
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw asOutputError(path, error);
+  }
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 function asOutputError(path: string, error: unknown): OutputError {

@@ -22,7 +22,10 @@ export async function site(
     .description("Write a static site of many runs: no server, no request, opens from disk.")
     .argument("<result...>", "result files, as written by the bench")
     .requiredOption("-o, --out <dir>", "folder of the site; missing or empty")
-    .option("--force", "write into a folder that is not empty")
+    .option(
+      "--force",
+      "write over what is there; removes pages of an earlier build that are no more",
+    )
     .option(
       "--url <address>",
       "where the site will be published, for links in feed.json",
@@ -39,11 +42,12 @@ export async function site(
   // One after the other: the first bad file is the one that is named.
   for (const name of paths) results.push({ name, result: await readResult(name) });
   const plan = planSite(results);
-  const { files, bytes } = await writeSite(siteFiles(plan, { url }), out);
+  const { files, bytes, removed } = await writeSite(siteFiles(plan, { url }), out);
   say(
     `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
       `${formatPlural(plan.devices.length, "device")}, ${formatPlural(files, "file")}, ` +
-      formatBytes(bytes),
+      formatBytes(bytes) +
+      (removed > 0 ? `; removed ${formatPlural(removed, "page")} of an earlier build` : ""),
   );
   return EXIT.fine;
 }
