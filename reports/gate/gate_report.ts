@@ -34,6 +34,11 @@ export interface TimeComparison {
   readonly high: number;
   readonly baselineSeconds: number;
   readonly candidateSeconds: number;
+  /** Ends of the 95 % intervals of both, of cases that ran in turns. */
+  readonly intervals?: {
+    readonly baseline: readonly [number, number];
+    readonly candidate: readonly [number, number];
+  };
   /** Samples counted on each side. */
   readonly baselineSamples: number;
   readonly candidateSamples: number;

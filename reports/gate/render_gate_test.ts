@@ -59,7 +59,7 @@ Deno.test("hostile text from a file is harmless in every format", () => {
     renderGateMarkdown(found),
     renderAnnotations(found),
     renderGateJson(found),
-    renderBmf(candidate),
+    renderBmf(candidate, found),
   ];
   for (const text of texts) {
     // deno-lint-ignore no-control-regex
@@ -72,9 +72,9 @@ Deno.test("hostile text from a file is harmless in every format", () => {
   JSON.parse(texts[3]);
 });
 
-Deno.test("Bencher metrics: nanoseconds and tokens per second with their bounds", () => {
-  const { candidate } = report();
-  const metrics = JSON.parse(renderBmf(candidate));
+Deno.test("Bencher metrics: nanoseconds and tokens per second with their bounds, and the ratio", () => {
+  const { candidate, found } = report();
+  const metrics = JSON.parse(renderBmf(candidate, found));
   const { id, statistic, throughput } = candidate.cases[0];
   assert.deepEqual(metrics[id].latency, {
     value: statistic!.median * 1e9,
@@ -83,4 +83,33 @@ Deno.test("Bencher metrics: nanoseconds and tokens per second with their bounds"
   });
   assert.equal(metrics[id].throughput.value, throughput!.median);
   assert.equal(Object.keys(metrics).length, candidate.cases.length);
+  const time = found.cases.find((one) => one.id === id)!.time!;
+  assert.deepEqual(metrics[id]["baseline-latency"], { value: time.baselineSeconds * 1e9 });
+  const { ratio: value, low: lower_value, high: upper_value } = time;
+  assert.deepEqual(metrics[id]["time-ratio"], { value, lower_value, upper_value });
+  assert.deepEqual(Object.keys(JSON.parse(renderBmf(candidate))[id]), ["latency", "throughput"]);
+});
+
+Deno.test("Bencher metrics of turns: both sides and the throughput, of all turns", () => {
+  const { candidate, found } = report();
+  const { id, statistic, throughput } = candidate.cases[0];
+  const intervals = { baseline: [1, 2] as const, candidate: [2, 8] as const };
+  const cases = found.cases.map((one) =>
+    one.id === id
+      ? { ...one, time: { ...one.time!, baselineSeconds: 1.5, candidateSeconds: 4, intervals } }
+      : one
+  );
+  const metrics = JSON.parse(renderBmf(candidate, { cases }))[id];
+  assert.deepEqual(metrics.latency, { value: 4e9, lower_value: 2e9, upper_value: 8e9 });
+  assert.deepEqual(metrics["baseline-latency"], {
+    value: 1.5e9,
+    lower_value: 1e9,
+    upper_value: 2e9,
+  });
+  const tokens = throughput!.median * statistic!.median;
+  assert.deepEqual(metrics.throughput, {
+    value: tokens / 4,
+    lower_value: tokens / 8,
+    upper_value: tokens / 2,
+  });
 });

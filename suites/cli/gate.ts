@@ -195,7 +195,7 @@ export async function printReport(
     text: () => renderGateText(report),
     github: () => renderGateMarkdown(report),
     json: () => renderGateJson(report),
-    bmf: () => renderBmf(result),
+    bmf: () => renderBmf(result, report),
   };
   const text = render[format]();
   if (out === undefined) streams.out(text.trimEnd());

@@ -105,6 +105,28 @@ export function ratioOfBlocks(
   };
 }
 
+/** Resamples of a time's own interval, which no verdict depends on. */
+const TIME_RESAMPLES = 200;
+
+/**
+ * Ends of the 95 % interval of the median turn of one side: a bootstrap that draws pairs of
+ * processes.
+ */
+function intervalOfTurns(
+  blocks: readonly (readonly Quad[])[],
+  side: keyof Quad,
+): readonly [number, number] {
+  const random = createRandom(1);
+  const turns = blocks.map((quads) => quads.flatMap((quad) => [...quad[side]]));
+  const drawn = Float64Array.from({ length: TIME_RESAMPLES }, () => {
+    const sample = turns.flatMap(() => turns[Math.floor(random() * turns.length)]);
+    const sorted = Float64Array.from(sample).sort();
+    return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+  }).sort();
+  const at = (p: number) => drawn[Math.floor(p * (TIME_RESAMPLES - 1))];
+  return [at(0.025), at(0.975)];
+}
+
 /** Confidence of one look, so that all of them together have the one asked for. */
 export function confidenceOfLook(confidence: number): number {
   return 1 - (1 - confidence) / LOOKS.length;
@@ -211,9 +233,15 @@ export function judgePaired(
       );
     }
     const { time: _, reason: __, ...rest } = one;
+    const run = taken.map(({ quads }) => quads).filter(({ length }) => length > 0);
+    const intervals = run.length === 0 ? undefined : {
+      baseline: intervalOfTurns(run, "baseline"),
+      candidate: intervalOfTurns(run, "candidate"),
+    };
     return {
       ...rest,
       ...judged,
+      ...(judged.time && { time: { ...judged.time, intervals } }),
       fails: differs || judged.verdict === "slower" && times === "gate",
     };
   });

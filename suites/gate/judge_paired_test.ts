@@ -57,6 +57,13 @@ Deno.test("runPaired: a bench of each side, then blocks until every case has a v
   assert.ok((LOOKS as readonly number[]).includes(calls.length));
   assert.equal(calls[0].length, 12);
   assert.match(report.notes.join(), /blocks of turns A\/B\/B\/A.*control case in every turn/);
+  for (const { time } of report.cases) {
+    const { intervals, baselineSeconds, candidateSeconds } = time!;
+    assert.ok(intervals!.baseline[0] < baselineSeconds);
+    assert.ok(intervals!.baseline[1] > baselineSeconds);
+    assert.ok(intervals!.candidate[0] < candidateSeconds);
+    assert.ok(intervals!.candidate[1] > candidateSeconds);
+  }
 });
 
 Deno.test("runPaired finds a slowdown of dense attention and of nothing else", async () => {
