@@ -83,6 +83,7 @@ export {
   type DenseBackwardPlan,
   planDenseBackward,
 } from "./dense_attention/dense_attention_backward.ts";
+export { withTuning } from "./dense_attention/tuning.ts";
 export type { MatrixBackwardTilings } from "./dense_attention/dense_matrix.ts";
 export type { MatrixTiling } from "./dense_attention/dense_matrix_codegen.ts";
 export type { MatrixBackwardTiling } from "./dense_attention/dense_matrix_backward_codegen.ts";

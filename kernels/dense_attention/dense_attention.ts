@@ -45,6 +45,7 @@ import {
 } from "./dense_matrix_codegen.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
 import { splitTiles, type TileRange } from "./tile_ranges.ts";
+import { tilingName, tunedTiling } from "./tuning.ts";
 
 /** Head dimensions that the kernel supports. */
 export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
@@ -68,9 +69,15 @@ export interface DenseAttentionOptions {
    * matrix units where the device and the shape allow. Results agree within rounding.
    */
   readonly kernel?: DenseKernel;
-  /** Tiling of the portable kernel. Default: chosen for the adapter; given, it asks for `portable`. */
+  /**
+   * Tiling of the portable kernel. Default: tuned, else chosen for the adapter; given, it asks for
+   * `portable`.
+   */
   readonly tiling?: Tiling;
-  /** Tiling of the kernel on matrix units. Default: chosen for the shape; given, it asks for `matrix`. */
+  /**
+   * Tiling of the kernel on matrix units. Default: tuned, else chosen for the shape; given, it asks
+   * for `matrix`.
+   */
   readonly matrixTiling?: MatrixTiling;
 }
 
@@ -183,7 +190,9 @@ function planMatrix(
   { result, rowStride }: { readonly result: DenseResult; readonly rowStride: number },
 ): DenseAttentionPlan {
   const { heads, rows, headDim, dtype } = options;
-  const tiling = options.matrixTiling ?? chooseMatrixTiling(capabilities, { rows, headDim });
+  const key = { kernel: "matrix", pass: "forward", headDim, dtype, rows } as const;
+  const tiling = options.matrixTiling ?? tunedTiling(capabilities, key) ??
+    chooseMatrixTiling(capabilities, key);
   const workgroupBytes = matrixWorkgroupBytes(tiling, headDim);
   const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
   if (workgroupBytes > maxWorkgroupBytes) {
@@ -238,9 +247,11 @@ export function planPortable(
       `plan dense attention: head dimension ${headDim} is not one of ${HEAD_DIMS.join(", ")}`,
     );
   }
-  const tiling = options.tiling ?? chooseTiling(gpu, headDim);
-  const { workgroupBytes } = layOut(tiling, headDim);
   const { capabilities } = gpu;
+  const tiling = options.tiling ??
+    tunedTiling(capabilities, { kernel: "portable", pass: "forward", headDim, dtype, rows }) ??
+    chooseTiling(gpu, headDim);
+  const { workgroupBytes } = layOut(tiling, headDim);
   // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
   const generated = generateDense({ tiling, headDim, dtype, rowStride }, { subgroups, result });
@@ -251,7 +262,7 @@ export function planPortable(
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     kernel: "portable",
     tiling,
-    variant: `portable ${tiling.tileRows}/${tiling.tileColumns}/${tiling.threadsX}`,
+    variant: `portable ${tilingName(tiling)}`,
     pipeline: {
       label: `dense attention ${result} d=${headDim} ${dtype}`,
       code: `${subgroups ? capabilities.subgroupsDirective : ""}${code}${generated}`,

@@ -48,6 +48,7 @@ import {
 } from "./dense_matrix_backward_codegen.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
+import { tilingName, tunedTiling } from "./tuning.ts";
 
 /** Tilings of the two tiled passes. */
 export interface BackwardTilings {
@@ -60,9 +61,15 @@ export interface BackwardTilings {
 /** What to plan for: one block of heads. */
 export interface DenseBackwardOptions
   extends Omit<DenseAttentionOptions, "tiling" | "matrixTiling"> {
-  /** Of the portable kernels. Default: chosen for the adapter; given, they ask for `portable`. */
+  /**
+   * Of the portable kernels. Default: tuned, else chosen for the adapter; given, they ask for
+   * `portable`.
+   */
   readonly tilings?: BackwardTilings;
-  /** Of the kernels on matrix units. Default: chosen for the device; given, they ask for `matrix`. */
+  /**
+   * Of the kernels on matrix units. Default: tuned, else chosen for the device; given, they ask for
+   * `matrix`.
+   */
   readonly matrixTilings?: MatrixBackwardTilings;
 }
 
@@ -259,10 +266,17 @@ function portablePasses(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseBackwardOptions,
 ): Passes {
-  const { headDim, dtype } = options;
-  const { query, keyValue } = options.tilings ?? chooseBackwardTilings(gpu, headDim);
-  const name = ({ tileRows, tileColumns, threadsX }: Tiling) =>
-    `${tileRows}/${tileColumns}/${threadsX}`;
+  const { headDim, dtype, rows } = options;
+  const tuned = (pass: "query" | "key-value") =>
+    tunedTiling(gpu.capabilities, { kernel: "portable", pass, headDim, dtype, rows });
+  const preferred = () => {
+    const chosen = chooseBackwardTilings(gpu, headDim);
+    return {
+      query: tuned("query") ?? chosen.query,
+      keyValue: tuned("key-value") ?? chosen.keyValue,
+    };
+  };
+  const { query, keyValue } = options.tilings ?? preferred();
   return {
     query: {
       code: queryCode + generateQueryBackward({ tiling: query, headDim, dtype }),
@@ -273,7 +287,7 @@ function portablePasses(
       tileRows: keyValue.tileRows,
     },
     kernel: "portable",
-    variant: `portable ${name(query)} and ${name(keyValue)}`,
+    variant: `portable ${tilingName(query)} and ${tilingName(keyValue)}`,
   };
 }
 
@@ -281,18 +295,26 @@ function matrixPasses(
   { capabilities }: Pick<Gpu, "capabilities">,
   options: DenseBackwardOptions,
 ): Passes {
-  const { headDim, matrixTilings } = options;
-  const { query, keyValue } = matrixTilings ?? chooseMatrixBackward(capabilities, headDim);
+  const { headDim, dtype, rows, matrixTilings } = options;
+  const tuned = (pass: "query" | "key-value") =>
+    tunedTiling(capabilities, { kernel: "matrix", pass, headDim, dtype, rows });
+  const preferred = () => {
+    const chosen = chooseMatrixBackward(capabilities, headDim);
+    return {
+      query: tuned("query") ?? chosen.query,
+      keyValue: tuned("key-value") ?? chosen.keyValue,
+    };
+  };
+  const { query, keyValue } = matrixTilings ?? preferred();
   const pass = (kind: "query" | "key-value", tiling: MatrixBackwardTiling): Pass => ({
     code: generateMatrixBackward(kind, tiling, headDim),
     tileRows: matrixBackwardRows(tiling),
   });
-  const name = ({ subgroups, tileColumns }: MatrixBackwardTiling) => `${subgroups}/${tileColumns}`;
   return {
     query: pass("query", query),
     keyValue: pass("key-value", keyValue),
     kernel: "matrix",
-    variant: `matrix units ${name(query)} and ${name(keyValue)}`,
+    variant: `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`,
   };
 }
 

@@ -41,6 +41,25 @@ export interface AdapterRecord {
   readonly software: boolean;
 }
 
+/**
+ * A tiling of dense attention that was measured to be the fastest on a device. Plans take it where it
+ * is one that the kernel declares and that fits; nothing depends on it but time.
+ */
+export interface TunedTiling {
+  /** Which of the two texts of the kernel: anywhere, or on matrix units. */
+  readonly kernel: "portable" | "matrix";
+  /** The forward pass, the pass that gives dQ, or the one that gives dK and dV. */
+  readonly pass: "forward" | "query" | "key-value";
+  /** d. */
+  readonly headDim: number;
+  /** Storage type of Q, K and V. */
+  readonly dtype: "f16" | "f32";
+  /** N that it was measured at, a power of two; plans take the nearest one by ratio. */
+  readonly rows: number;
+  /** Fields of the tiling by name. */
+  readonly tiling: Readonly<Record<string, number>>;
+}
+
 /** What kernels may rely on. Nothing else about the device decides which variant runs. */
 export interface Capabilities {
   /** `shader-f16` was granted: tensors may be stored in f16. */
@@ -69,6 +88,8 @@ export interface Capabilities {
   readonly maxWorkgroupsPerDimension: number;
   /** Alignment of the offset of a storage binding, bytes. */
   readonly storageAlignment: number;
+  /** Tilings to prefer, see `withTuning`. Default: those that the kernels choose by themselves. */
+  readonly tuning?: readonly TunedTiling[];
 }
 
 /** An open device. Everything in `kernels/` takes one of these. */

@@ -1,0 +1,188 @@
+/**
+ * Which tilings dense attention may take, and which of them were measured to be the fastest.
+ *
+ * The declared space is small: tilings that compile fast everywhere and that a measurement on some
+ * device has favoured (`TUNING.md`). `deno task tune` measures all of it that fits a device. What it
+ * found travels with the device's capabilities, so that every plan of dense attention sees it, used
+ * alone or inside of Lighthouse. A tiling decides the time of a result and the order of its sums,
+ * nothing else: what is unknown, undeclared or does not fit is passed over.
+ *
+ * @module
+ */
+import type { Capabilities, Gpu, TunedTiling } from "../gpu/device.ts";
+import {
+  MATRIX_BACKWARD_TILINGS,
+  MATRIX_TILINGS,
+  matrixTilingName,
+  whyNoMatrixUnits,
+} from "./dense_matrix.ts";
+import { matrixBackwardBytes, type MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
+import { type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
+import { layOut, type Tiling } from "./tile_codegen.ts";
+
+/** The declared space of the portable forward kernel. */
+export const PORTABLE_TILINGS: readonly Tiling[] = [
+  { tileRows: 128, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 32 },
+  { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 64, tileColumns: 128, threadsX: 16, threadsY: 8, chunk: 16 },
+  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 8, chunk: 16 },
+  { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
+];
+
+/** The declared space of each portable backward pass. */
+export const PORTABLE_BACKWARD_TILINGS: readonly Tiling[] = [
+  { tileRows: 128, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 64, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 32 },
+  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 64, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
+];
+
+type Kernel = TunedTiling["kernel"];
+type Pass = TunedTiling["pass"];
+
+interface Tilings {
+  portable: Record<Pass, Tiling>;
+  matrix: { forward: MatrixTiling; query: MatrixBackwardTiling; "key-value": MatrixBackwardTiling };
+}
+
+/** A tiling of one of the kernels. */
+export type TilingOf<K extends Kernel = Kernel, P extends Pass = Pass> = Tilings[K][P];
+
+const DECLARED: { [K in Kernel]: Record<Pass, readonly TilingOf<K>[]> } = {
+  portable: {
+    forward: PORTABLE_TILINGS,
+    query: PORTABLE_BACKWARD_TILINGS,
+    "key-value": PORTABLE_BACKWARD_TILINGS,
+  },
+  matrix: {
+    forward: MATRIX_TILINGS,
+    query: MATRIX_BACKWARD_TILINGS,
+    "key-value": MATRIX_BACKWARD_TILINGS,
+  },
+};
+
+/** A kernel at one head dimension. */
+export interface TiledKernel<K extends Kernel = Kernel, P extends Pass = Pass> {
+  /** The text. */
+  readonly kernel: K;
+  /** The pass. */
+  readonly pass: P;
+  /** d. */
+  readonly headDim: number;
+}
+
+/** The declared tilings of a kernel that fit a device and divide the head dimension evenly. */
+export function tilingSpace<K extends Kernel, P extends Pass>(
+  { maxWorkgroupBytes, maxInvocations }: Capabilities,
+  { kernel, pass, headDim }: TiledKernel<K, P>,
+): readonly TilingOf<K, P>[] {
+  const needs = (tiling: TilingOf): { bytes: number; threads: number } => {
+    if ("threadsX" in tiling) {
+      const { workgroupBytes, threads } = layOut(tiling, headDim);
+      return { bytes: workgroupBytes, threads };
+    }
+    const bytes = "blocks" in tiling
+      ? matrixWorkgroupBytes(tiling, headDim)
+      : matrixBackwardBytes(tiling, headDim);
+    return { bytes, threads: 32 * tiling.subgroups };
+  };
+  const fits = (tiling: TilingOf) => {
+    try {
+      const { bytes, threads } = needs(tiling);
+      return bytes <= maxWorkgroupBytes && threads <= maxInvocations;
+    } catch (error) {
+      if (error instanceof RangeError) return false; // does not divide evenly
+      throw error;
+    }
+  };
+  const all: readonly TilingOf[] = DECLARED[kernel][pass];
+  return all.filter(fits) as TilingOf<K, P>[];
+}
+
+/**
+ * The tiling that was measured to be the fastest for a sequence: that of the nearest measured length,
+ * by ratio. Undefined where nothing was measured, or where what was is no tiling for this device.
+ */
+export function tunedTiling<K extends Kernel, P extends Pass>(
+  capabilities: Capabilities,
+  wanted: TiledKernel<K, P> & Pick<TunedTiling, "dtype" | "rows">,
+): TilingOf<K, P> | undefined {
+  const { kernel, pass, headDim, dtype, rows } = wanted;
+  const distance = (entry: TunedTiling) => Math.abs(Math.log2(entry.rows / rows));
+  const nearest = capabilities.tuning?.filter((entry) =>
+    entry.kernel === kernel && entry.pass === pass && entry.headDim === headDim &&
+    entry.dtype === dtype
+  ).reduce<TunedTiling | undefined>(
+    (best, entry) => best && distance(best) <= distance(entry) ? best : entry,
+    undefined,
+  );
+  return nearest &&
+    tilingSpace(capabilities, wanted).find((tiling) => sameTiling(tiling, nearest.tiling));
+}
+
+/** Whether two tilings have the same fields with the same values, in whatever order. */
+export function sameTiling(one: object, other: object): boolean {
+  const text = (tiling: object) => JSON.stringify(Object.entries(tiling).sort());
+  return text(one) === text(other);
+}
+
+/**
+ * The name of a tiling in results, its numbers: rows / columns / threads in x / threads in y / chunk
+ * of the portable kernels; on matrix units as `matrixTilingName` has them, backward subgroups / rows
+ * of the other operand that are staged at a time.
+ */
+export function tilingName(tiling: object): string {
+  return "blocks" in tiling
+    ? matrixTilingName(tiling as MatrixTiling)
+    : Object.values(tiling).join("/");
+}
+
+/** Why a plan on this device passes a measured tiling over; undefined when it may be taken. */
+export function whyNotTuned(
+  capabilities: Capabilities,
+  entry: TunedTiling,
+): string | undefined {
+  const { kernel, pass, headDim, tiling } = entry;
+  const name = tilingName(tiling);
+  if (!DECLARED[kernel][pass].some((known) => sameTiling(known, tiling))) {
+    return `${name} is no declared tiling of it`;
+  }
+  const missing = kernel === "matrix" ? whyNoMatrixUnits(capabilities) : undefined;
+  if (missing) return missing;
+  const { maxWorkgroupBytes, maxInvocations } = capabilities;
+  return tilingSpace(capabilities, entry).some((known) => sameTiling(known, tiling))
+    ? undefined
+    : `${name} does not fit head dimension ${headDim}, ${maxWorkgroupBytes} bytes of workgroup ` +
+      `memory and ${maxInvocations} threads`;
+}
+
+/**
+ * The same device with tilings that its plans prefer to those that they would choose.
+ *
+ * @example
+ * ```ts
+ * import { DESK } from "../gpu/_desk_device.ts";
+ * import { planDenseAttention } from "./dense_attention.ts";
+ * import { PORTABLE_TILINGS, withTuning } from "./tuning.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const measured = { kernel: "portable", pass: "forward", headDim: 64, dtype: "f16" } as const;
+ * const tuned = withTuning(DESK, [{ ...measured, rows: 4096, tiling: { ...PORTABLE_TILINGS[1] } }]);
+ * const plan = planDenseAttention(tuned, { heads: 1, rows: 5000, headDim: 64, dtype: "f16" });
+ * assert.equal(plan.variant, "portable 128/64/16/16/16");
+ * ```
+ */
+export function withTuning<T extends Pick<Gpu, "capabilities">>(
+  gpu: T,
+  tuning: readonly TunedTiling[],
+): T {
+  return { ...gpu, capabilities: { ...gpu.capabilities, tuning } };
+}

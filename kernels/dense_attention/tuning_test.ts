@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { DESK } from "../gpu/_desk_device.ts";
+import type { Capabilities, TunedTiling } from "../gpu/device.ts";
+import { lighthouseNorm } from "../lighthouse/lighthouse_attention.ts";
+import { HEAD_DIMS, planDenseAttention, planPortable } from "./dense_attention.ts";
+import { chooseBackwardTilings, planDenseBackward } from "./dense_attention_backward.ts";
+import { dense } from "./dense_layer.ts";
+import {
+  chooseMatrixBackward,
+  chooseMatrixTiling,
+  MATRIX_BACKWARD_TILINGS,
+  MATRIX_TILINGS,
+} from "./dense_matrix.ts";
+import {
+  PORTABLE_BACKWARD_TILINGS,
+  PORTABLE_TILINGS,
+  sameTiling,
+  tilingName,
+  tilingSpace,
+  whyNotTuned,
+  withTuning,
+} from "./tuning.ts";
+
+const UNITS: Capabilities = {
+  ...DESK.capabilities,
+  subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
+};
+const WITH_UNITS = { ...DESK, capabilities: UNITS };
+const SHAPE = { heads: 2, rows: 4096, headDim: 64, dtype: "f16" } as const;
+
+function entry(tiling: object, rest: Partial<TunedTiling> = {}): TunedTiling {
+  return {
+    kernel: "portable",
+    pass: "forward",
+    headDim: 64,
+    dtype: "f16",
+    rows: 4096,
+    tiling: { ...tiling },
+    ...rest,
+  };
+}
+
+Deno.test("the declared space holds every tiling that a device gets by itself, and fits", () => {
+  for (const maxWorkgroupBytes of [16384, 32768, 49152]) {
+    for (const software of [false, true]) {
+      const gpu = {
+        capabilities: { ...UNITS, maxWorkgroupBytes },
+        adapter: { ...DESK.adapter, software },
+      };
+      const holds = (tiling: object, key: Parameters<typeof tilingSpace>[1]) =>
+        assert.ok(
+          tilingSpace(gpu.capabilities, key).some((known) => sameTiling(known, tiling)),
+          `${key.kernel} ${key.pass} d=${key.headDim} ${maxWorkgroupBytes}: ${tilingName(tiling)}`,
+        );
+      for (const headDim of HEAD_DIMS) {
+        const { tiling } = planPortable(gpu, { ...SHAPE, headDim });
+        holds(tiling, { kernel: "portable", pass: "forward", headDim });
+        const { query, keyValue } = chooseBackwardTilings(gpu, headDim);
+        holds(query, { kernel: "portable", pass: "query", headDim });
+        holds(keyValue, { kernel: "portable", pass: "key-value", headDim });
+      }
+    }
+  }
+  for (const headDim of [64, 128]) {
+    for (const rows of [1024, 65536]) {
+      const chosen = chooseMatrixTiling(UNITS, { rows, headDim });
+      const space = tilingSpace(UNITS, { kernel: "matrix", pass: "forward", headDim });
+      assert.ok(space.includes(chosen));
+    }
+    const space = tilingSpace(UNITS, { kernel: "matrix", pass: "query", headDim });
+    assert.ok(space.includes(chooseMatrixBackward(UNITS, headDim).query));
+  }
+});
+
+Deno.test("a tuned device's plans take the tiling of the nearest measured length, of their own kind", () => {
+  const [wide, middle] = [PORTABLE_TILINGS[0], PORTABLE_TILINGS[6]];
+  const tuned = withTuning(DESK, [entry(middle), entry(wide, { rows: 65536 })]);
+  const variant = (options: Partial<typeof SHAPE> | object = {}) =>
+    planDenseAttention(tuned, { ...SHAPE, ...options }).variant;
+  assert.equal(variant(), "portable 64/64/16/16/16");
+  assert.equal(variant({ rows: 300 }), "portable 64/64/16/16/16");
+  // By ratio 16,000 is nearer to 4,096, and 17,000 to 65,536.
+  assert.equal(variant({ rows: 16000 }), "portable 64/64/16/16/16");
+  assert.equal(variant({ rows: 17000 }), "portable 128/128/16/16/16");
+  const untuned = planDenseAttention(DESK, { ...SHAPE, headDim: 128 }).variant;
+  assert.equal(variant({ headDim: 128 }), untuned);
+  assert.equal(variant({ dtype: "f32" }), planDenseAttention(DESK, SHAPE).variant);
+  assert.equal(variant({ tiling: PORTABLE_TILINGS[1] }), "portable 128/64/16/16/16");
+});
+
+Deno.test("layers, alone and inside of Lighthouse, forward and backward, run what was measured", () => {
+  const forward = PORTABLE_TILINGS[1];
+  const [query, keyValue] = [PORTABLE_BACKWARD_TILINGS[4], PORTABLE_BACKWARD_TILINGS[5]];
+  const gpu = withTuning(DESK, [
+    entry(forward),
+    entry(query, { pass: "query" }),
+    entry(keyValue, { pass: "key-value" }),
+  ]);
+  const shape = { heads: 2, context: 8192, headDim: 64, dtype: "f16" } as const;
+  const lighthouse = { levels: 3, pooling: 4, k: 128, scorer: "norm" } as const;
+  for (const [layer, problem] of [[dense, {}], [lighthouseNorm, { lighthouse }]] as const) {
+    const { stages } = layer.plan(gpu, { shape, direction: "forward-backward", ...problem });
+    const variants = stages.flatMap(({ name, variant }) => variant ? [[name, variant]] : []);
+    assert.deepEqual(variants, [
+      ["attention", "portable 128/64/16/16/16"],
+      ["attention-backward", "portable 64/128/16/16/32 and 64/64/16/16/16"],
+    ]);
+  }
+});
+
+Deno.test("plans for matrix units take measured tilings of each pass", () => {
+  const [forward, backward] = [MATRIX_TILINGS.at(-1)!, MATRIX_BACKWARD_TILINGS.at(-1)!];
+  const gpu = withTuning(WITH_UNITS, [
+    entry(forward, { kernel: "matrix" }),
+    entry(backward, { kernel: "matrix", pass: "key-value" }),
+  ]);
+  assert.equal(planDenseAttention(gpu, SHAPE).variant, `matrix units ${tilingName(forward)}`);
+  const { query } = chooseMatrixBackward(UNITS, 64);
+  assert.equal(
+    planDenseBackward(gpu, { ...SHAPE, kernel: "matrix" }).variant,
+    `matrix units ${tilingName(query)} and ${tilingName(backward)}`,
+  );
+  // The portable kernel was not measured.
+  assert.equal(
+    planDenseAttention(gpu, { ...SHAPE, kernel: "portable" }).variant,
+    planDenseAttention(DESK, SHAPE).variant,
+  );
+});
+
+Deno.test("what is undeclared or does not fit is passed over, with the reason", () => {
+  const small = { ...DESK.capabilities, maxWorkgroupBytes: 16384 };
+  const refused: [Capabilities, TunedTiling, RegExp][] = [
+    [small, entry({ ...PORTABLE_TILINGS[0], tileRows: 1024 }), /^1024\/.* is no declared tiling/],
+    [small, entry({ ...PORTABLE_TILINGS[0], more: 1 }), /is no declared tiling/],
+    [small, entry({}), /is no declared tiling/],
+    [small, entry(PORTABLE_TILINGS[0]), /does not fit head dimension 64, 16384 bytes of/],
+    [DESK.capabilities, entry(PORTABLE_TILINGS[0], { headDim: 96 }), /does not fit head dim/],
+    [DESK.capabilities, entry(MATRIX_TILINGS[0], { kernel: "matrix" }), /no subgroup matrices/],
+    [
+      { ...UNITS, maxInvocations: 128 },
+      entry(MATRIX_TILINGS[0], { kernel: "matrix" }),
+      /does not fit .* 128 threads/,
+    ],
+  ];
+  for (const [capabilities, given, reason] of refused) {
+    assert.match(whyNotTuned(capabilities, given)!, reason);
+    const tuned = { ...capabilities, tuning: [given] };
+    const gpu = { capabilities, adapter: DESK.adapter };
+    const options = { ...SHAPE, headDim: given.headDim };
+    assert.equal(
+      planDenseAttention({ ...gpu, capabilities: tuned }, options).variant,
+      planDenseAttention(gpu, options).variant,
+    );
+  }
+  assert.equal(whyNotTuned(DESK.capabilities, entry(PORTABLE_TILINGS[0])), undefined);
+});
