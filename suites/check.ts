@@ -8,6 +8,7 @@
  * @module
  */
 import type { Tensor } from "../kernels/gpu/buffers.ts";
+import type { DenseKernel } from "../kernels/dense_attention/dense_attention.ts";
 import { planDenseBackward } from "../kernels/dense_attention/dense_attention_backward.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { type Inspection, inspectTensor } from "../kernels/gpu/inspect.ts";
@@ -51,6 +52,8 @@ export interface CheckOptions {
   readonly seed: number;
   /** `whole`: every row and tile of the last head, some of the first. `sampled`: some of both. */
   readonly extent: "whole" | "sampled";
+  /** Which text of the backward kernels ran. Default: the one that the device gets. */
+  readonly kernel?: DenseKernel;
   readonly signal?: AbortSignal;
 }
 
@@ -502,13 +505,18 @@ async function checkBare(
 /** Half of the smallest step of f16 products in the backward pass, where there are any. */
 function halfProductsOf(
   gpu: Gpu,
-  { prepared, problem, rows }: { prepared: Layer; problem: Problem; rows: number },
+  { prepared, problem, rows, kernel: asked }: {
+    prepared: Layer;
+    problem: Problem;
+    rows: number;
+    kernel?: DenseKernel;
+  },
 ): number | undefined {
   const { dtype, headDim } = problem.shape;
   if (dtype !== "f16") return undefined;
   if (prepared.peer) return 2 ** -25;
   // Ours keep them times 2^8; less only beside numbers so large that the step is nothing to them.
-  const { kernel } = planDenseBackward(gpu, { heads: 1, rows, headDim, dtype });
+  const { kernel } = planDenseBackward(gpu, { heads: 1, rows, headDim, dtype, kernel: asked });
   return kernel === "matrix" ? 2 ** -33 : undefined;
 }
 
@@ -552,7 +560,12 @@ async function checkGradients(
     exactFrom: (all) => whole ? 0 : head === heads - 1 || !told ? all - EXACT_ROWS : all,
     gathered: geometry && selection ? { geometry, selection } : undefined,
     leeway: leewayOf(prepared),
-    halfProducts: halfProductsOf(gpu, { prepared, problem, rows: selection?.length ?? context }),
+    halfProducts: halfProductsOf(gpu, {
+      prepared,
+      problem,
+      rows: selection?.length ?? context,
+      kernel: options.kernel,
+    }),
   });
   return names.map((name) =>
     partOf(

@@ -376,6 +376,32 @@ export interface KeepWarmRecord extends OpenRecord {
   };
 }
 
+/** A tiling of dense attention that was measured to be the fastest for a kernel at a length. */
+export interface TunedTilingRecord extends OpenRecord {
+  /** Which of the two texts of the kernel. */
+  kernel: "portable" | "matrix";
+  /** The forward pass, the pass that gives dQ, or the one that gives dK and dV. */
+  pass: "forward" | "query" | "key-value";
+  /** d. */
+  headDim: number;
+  /** Storage of Q, K and V. */
+  dtype: "f16" | "f32";
+  /** N that it was measured at, a power of two. */
+  rows: number;
+  /** Fields of the tiling by name. */
+  tiling: Record<string, number>;
+}
+
+/** Tilings that the plans of a run preferred to those that the kernels choose by themselves. */
+export interface TuningRecord extends OpenRecord {
+  /** SHA-256 that the tuning file has of itself. */
+  digest: string;
+  /** When they were measured, ISO 8601, UTC. */
+  measuredAt: string;
+  /** Those that the run's device could take; the `variant` of each stage says which one ran. */
+  tilings: TunedTilingRecord[];
+}
+
 /** A whole result file. */
 export interface Result extends OpenRecord {
   /** Version of this format. */
@@ -425,6 +451,8 @@ export interface Result extends OpenRecord {
   peers?: PeerRecord[];
   /** Where the run was asked to keep the clock up. */
   keepWarm?: KeepWarmRecord;
+  /** Where the run took measured tilings; `replay` takes these again. */
+  tuning?: TuningRecord;
   /** One line each: things that the reader should know of the run as a whole. */
   notes: string[];
 }

@@ -26,6 +26,8 @@ import type {
   ShapeRecord,
   StageRecord,
   Statistic,
+  TunedTilingRecord,
+  TuningRecord,
 } from "./result.ts";
 import { retrievalSchema } from "./retrieval/retrieval_schema.ts";
 import { declares } from "./typed_schema.ts";
@@ -264,6 +266,25 @@ export const keepWarmSchema: z.ZodType<KeepWarmRecord> = declares<KeepWarmRecord
   }).optional(),
 }));
 
+/** A tiling that was measured to be the fastest for a kernel at a length. */
+export const tunedTilingSchema: z.ZodType<TunedTilingRecord> = declares<TunedTilingRecord>()(
+  z.looseObject({
+    kernel: z.enum(["portable", "matrix"]),
+    pass: z.enum(["forward", "query", "key-value"]),
+    headDim: z.int().positive(),
+    dtype: z.enum(["f16", "f32"]),
+    rows: z.int().positive(),
+    tiling: z.record(z.string(), z.number()),
+  }),
+);
+
+/** Tilings that the plans of a run preferred. */
+export const tuningSchema: z.ZodType<TuningRecord> = declares<TuningRecord>()(z.looseObject({
+  digest: z.string(),
+  measuredAt: z.string(),
+  tilings: z.array(tunedTilingSchema),
+}));
+
 /** A whole result file. */
 export const resultSchema: z.ZodType<Result> = declares<Result>()(z.looseObject({
   schemaVersion: z.literal(SCHEMA_VERSION),
@@ -288,5 +309,6 @@ export const resultSchema: z.ZodType<Result> = declares<Result>()(z.looseObject(
   retrieval: retrievalSchema.optional(),
   peers: z.array(peerSchema).optional(),
   keepWarm: keepWarmSchema.optional(),
+  tuning: tuningSchema.optional(),
   notes: z.array(z.string()),
 }));
