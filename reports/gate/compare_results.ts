@@ -4,7 +4,7 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { formatPercent, formatPlural, plainText } from "../format.ts";
+import { formatPlural, plainText } from "../format.ts";
 import { withCells } from "./compare_cells.ts";
 import { compareExact, ranOut } from "./compare_exact.ts";
 import {
@@ -31,6 +31,7 @@ import {
   type GateSide,
   type NoiseEstimate,
 } from "./gate_report.ts";
+import { formatThreshold } from "./gate_table.ts";
 
 /** Cases beyond this number are refused: no plan has them. */
 export const MOST_CASES = 5000;
@@ -249,9 +250,13 @@ export function finishReport(
     return { ...found, outcome: "not comparable", exitCode: 4, sentence };
   }
   if (open.length > 0) {
-    const widest = Math.max(0, ...open.map(({ time }) => time?.threshold ?? 0));
-    const sentence = `Inconclusive: noise of up to ${formatPercent(widest)} hides what ` +
-      `${formatPlural(open.length, "case")} must show; ${exactPart} or accepted.`;
+    const count = formatPlural(open.length, "case");
+    const noisy = open.filter(({ reason, time }) => reason === undefined && time !== undefined);
+    const widest = Math.max(...noisy.map(({ time }) => time!.threshold));
+    const why = noisy.length > 0
+      ? `noise of ${formatThreshold(widest, "up to ")} hides what ${count} must show`
+      : `${count} without a verdict: ${open[0].reason}`;
+    const sentence = `Inconclusive: ${why}; ${exactPart} or accepted.`;
     return { ...found, outcome: "inconclusive", exitCode: 3, sentence };
   }
   const sentence = found.identicalCode

@@ -17,6 +17,16 @@ export const CASE_COLUMNS = [
   "Noise threshold",
 ] as const;
 
+/** Noise beyond which its number says nothing more: of two values an interval may have any width. */
+const MOST_NOISE = 10;
+
+/** A noise threshold, after a word: `±8.2 %`, or that it is beyond any use. */
+export function formatThreshold(threshold: number, word: string): string {
+  return threshold > MOST_NOISE
+    ? `over ${formatPercent(MOST_NOISE)}`
+    : `${word}${formatPercent(threshold)}`;
+}
+
 /** Cells of one case; nothing is escaped. */
 export function caseRow({ id, verdict, fails, time }: GateCase): string[] {
   const mark = fails ? `${verdict} (fails)` : verdict;
@@ -27,8 +37,8 @@ export function caseRow({ id, verdict, fails, time }: GateCase): string[] {
     formatSeconds(time.baselineSeconds),
     formatSeconds(time.candidateSeconds),
     formatRatio(time.ratio),
-    formatInterval([time.low, time.high], formatRatio),
-    `±${formatPercent(time.threshold)}`,
+    time.threshold > MOST_NOISE ? ABSENT : formatInterval([time.low, time.high], formatRatio),
+    formatThreshold(time.threshold, "±"),
   ];
 }
 
@@ -54,10 +64,11 @@ function explainVerdict({ verdict, fails, time, reason, tolerance }: GateCase): 
       `${formatRatio(time.low)}${ignored}`;
   }
   if (verdict === "inconclusive") {
-    return time
-      ? `inconclusive: between ${formatRatio(time.low)} and ${formatRatio(time.high)}; a change ` +
-        `of ${formatPercent(tolerance)} cannot be ruled out`
-      : `inconclusive: ${reason}`;
+    if (reason !== undefined || !time) return `inconclusive: ${reason}`;
+    const change = `a change of ${formatPercent(tolerance)} cannot be ruled out`;
+    return time.threshold > MOST_NOISE
+      ? `inconclusive: ${change}`
+      : `inconclusive: between ${formatRatio(time.low)} and ${formatRatio(time.high)}; ${change}`;
   }
   return undefined;
 }

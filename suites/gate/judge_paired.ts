@@ -159,7 +159,10 @@ export function judgeTurns(
     ? `the control case took ${Math.exp(control.estimate).toFixed(3)} times as long beside the ` +
       "candidate: the machine was disturbed"
     : measured.length < LOOKS[0]
-    ? `${formatPlural(measured.length, "block")}, ${LOOKS[0]} needed`
+    ? `${formatPlural(measured.length, "block")} of turns fit the budget, ${
+      LOOKS[0]
+    } are needed; ` +
+      "raise --budget"
     : undefined;
   const turns = (side: keyof Quad) =>
     measured.flatMap(({ quads }) => quads.flatMap((quad) => [...quad[side]]));

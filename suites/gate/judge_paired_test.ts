@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { MODELS, synthesizeRun } from "../../reports/gate/_quality.ts";
 import { createRandom, normalQuantile } from "../../reports/gate/bootstrap.ts";
+import { renderGateText } from "../../reports/gate/render_gate.ts";
 import { parseGateConfig } from "../../reports/gate/gate_config.ts";
 import type { Result } from "../result_schema.ts";
 import { type Block, judgeTurns, LOOKS, type Quad, ratioOfBlocks } from "./judge_paired.ts";
@@ -88,6 +89,7 @@ Deno.test("runPaired: where the control moves as well, the machine was disturbed
   });
   assert.deepEqual([report.outcome, report.exitCode], ["inconclusive", 3]);
   assert.match(report.cases[0].reason!, /control case took 1\.3.* disturbed/);
+  assert.match(renderGateText(report), /: inconclusive: the control case took 1\.3.* disturbed/);
 });
 
 Deno.test("runPaired takes more blocks of open cases alone, up to its budget, then exit code 3", async () => {
@@ -114,7 +116,10 @@ Deno.test("runPaired takes more blocks of open cases alone, up to its budget, th
     now,
   });
   assert.equal(little.report.exitCode, 3);
-  assert.match(little.report.cases[0].reason!, /^\d blocks?, 6 needed$/);
+  assert.match(little.report.cases[0].reason!, /^\d blocks? of turns fit the budget, 6 are needed/);
+  // Neither an interval of two values nor a disturbed machine is shown as mere noise.
+  assert.match(little.report.sentence, /^Inconclusive: 12 cases without a verdict: \d blocks?/);
+  assert.match(renderGateText(little.report), /: inconclusive: \d blocks? of turns fit the budget/);
 });
 
 Deno.test("runPaired spends no turn on an exact difference, nor on identical code", async () => {
