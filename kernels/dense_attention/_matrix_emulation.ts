@@ -1,102 +1,167 @@
 /**
- * Runs shaders for subgroup matrices where there are none: every matrix becomes 256 floats of
- * workgroup memory, every operation on matrices a function of 32 threads with barriers around it.
- * Slow, and exact about what the shader says: which rows, which masks, which sums. It tells nothing
- * about the order in which a real device's lanes see a scratch: subgroups are taken to run in
- * lockstep, and tests on such devices say whether that holds.
+ * Runs shaders for subgroup matrices where there are none: slow, and exact about what the shader
+ * says: which rows, which masks, which sums. It tells nothing about the order in which a real
+ * device's lanes see a scratch: subgroups are taken to run in lockstep, and tests on such devices say
+ * whether that holds.
+ *
+ * A lane computes 8 elements of a result matrix, all in one row, so results are 8 floats of its own
+ * and left matrices 16, one row. Right matrices are read where they lie when they are multiplied.
+ * Products wait in a queue until a result is stored or a barrier is met: compilers of software
+ * adapters put the text of every call in its place and take minutes over a hundred of them.
  *
  * For text of the generators beside this file only.
  *
  * @module
  */
 
+/** Left operand of a queued entry that sets a result to zero. */
+const CLEAR = "0xffffu";
+
+/** A right matrix that was loaded: where it lies, in WGSL. */
+interface Right {
+  readonly buffer: string;
+  readonly transposed: boolean;
+  readonly offset: string;
+  readonly stride: string;
+}
+
 /** Rewrites a shader of the generators into plain WGSL. */
 export function emulateMatrices(code: string, subgroups: number): string {
-  const slots = new Map<string, number>();
-  const slot = (name: string) => {
+  const [lefts, results] = [new Map<string, number>(), new Map<string, number>()];
+  const [leftBuffers, rightBuffers] = [new Map<string, number>(), new Map<string, number>()];
+  const slot = (slots: Map<string, number>, name: string) => {
     if (!slots.has(name)) slots.set(name, slots.size);
     return `${slots.get(name)}u`;
   };
-  const buffers = new Set<string>();
-  const load = (into: string, text: string) => {
+  const rights = new Map<string, Right>();
+  const parseLoad = (text: string) => {
     const found = text.match(
       /^subgroupMatrixLoad<subgroup_matrix_(\w+)<f16, 16, 16>, (\w+)>\(&(\w+), (.*), ([^,]+)\)$/s,
     );
     if (!found) throw new Error(`emulate matrices: not a load: ${text}`);
-    const [, , order, buffer, offset, stride] = found;
-    buffers.add(buffer);
-    return `load_${buffer}(${slot(into)}, ${offset}, ${stride}, ${order === "col_major"});`;
+    const [, side, order, buffer, offset, stride] = found;
+    return { side, transposed: order === "col_major", buffer, offset, stride };
   };
+  const load = (name: string, text: string) => {
+    const { side, ...place } = parseLoad(text);
+    if (side === "left") {
+      slot(leftBuffers, place.buffer);
+      return `left_${place.buffer}(${slot(lefts, name)}, ${place.offset}, ${place.stride});`;
+    }
+    const [offset, stride] = [`${name}_offset`, `${name}_stride`];
+    rights.set(name, { ...place, offset, stride });
+    return `let ${offset} = ${place.offset}; let ${stride} = ${place.stride};`;
+  };
+  // Left and result, and of the right matrix its buffer, order, place and stride.
+  let waiting = false;
+  const wait = (entries: readonly string[]) => {
+    waiting = true;
+    return `queue[queued] = array(${entries.join(", ")}); queued++;`;
+  };
+  const multiply = (left: string, right: string, sum: string) => {
+    const { buffer, transposed, offset, stride } = rights.get(right) ?? parseLoad(right);
+    return wait([
+      slot(lefts, left),
+      slot(results, sum),
+      slot(rightBuffers, buffer),
+      transposed ? "1u" : "0u",
+      offset,
+      stride,
+    ]);
+  };
+  const clear = (sum: string) => wait([CLEAR, slot(results, sum), "0u", "0u", "0u", "0u"]);
+  const flush = () => {
+    waiting = false;
+    return "runQueue(); ";
+  };
+  // Beyond the loops nothing waits but what was queued since.
+  let inLoops = true;
   const statements = code
     .replace(/^(enable|diagnostic).*$/gm, "")
     .replace(/subgroupShuffleXor\((\w+), 16u\)/g, "otherHalf($1)")
     .replace(/pack2x16float/g, "packNearest")
     // In lockstep all lanes have read the scratch before any writes over it.
-    .replace(/scratch\[\w+ \+ side\] =/g, "workgroupBarrier(); $&");
+    .replace(/scratch\[[^\]]*\] =/g, "lockstep(); $&");
   const rewritten = statements.replace(
-    /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_result[^;]*|subgroupMatrixMultiplyAccumulate[^;]*);|subgroupMatrixStore[^;]*;/g,
+    /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_result[^;]*|subgroupMatrixMultiplyAccumulate[^;]*);|subgroupMatrixStore[^;]*;|workgroupBarrier\(\);|workgroupUniformLoad/g,
     (text: string, name: string | undefined, value: string | undefined) => {
+      if (text === "workgroupUniformLoad") {
+        inLoops = false;
+        return text;
+      }
+      if (text === "workgroupBarrier();") return `${inLoops || waiting ? flush() : ""}${text}`;
       const store = text.match(
-        /^subgroupMatrixStore<row_major>\(&(\w+), (.*), (\w+), ([^,]+)\);$/s,
+        /^subgroupMatrixStore<row_major>\(&scratch, (.*), (\w+), ([^,]+)\);$/s,
       );
-      if (store) return `store_${store[1]}(${slot(store[3])}, ${store[2]}, ${store[4]});`;
+      if (store) {
+        return `${waiting ? flush() : ""}storeResult(${slot(results, store[2])}, ${store[1]}, ${
+          store[3]
+        });`;
+      }
       if (name === undefined || value === undefined) throw new Error(`emulate matrices: ${text}`);
-      if (value.startsWith("subgroup_matrix_result")) return `clear(${slot(name)});`;
+      if (value.startsWith("subgroup_matrix_result")) return clear(name);
       if (value.startsWith("subgroupMatrixLoad")) return load(name, value);
       const product = value.match(/^subgroupMatrixMultiplyAccumulate\((\w+),\s*(.*), (\w+)\)$/s);
       if (!product) throw new Error(`emulate matrices: ${text}`);
-      const [, left, right, sum] = product;
-      if (/^\w+$/.test(right)) return `multiply(${slot(left)}, ${slot(right)}, ${slot(sum)});`;
-      return `${load("right", right)} multiply(${slot(left)}, ${slot("right")}, ${slot(sum)});`;
+      return multiply(product[1], product[2], product[3]);
     },
   ).replace(
     /(fn main\([\s\S]*?\) \{\n)/,
-    "$1emulatedLane = local & 31u; emulatedBase = (local >> 5u) * MATRICES * 256u;\n",
+    "$1emulatedLane = local & 31u; emulatedSubgroup = local >> 5u;\n" +
+      // Bounds that a compiler can't know keep it from unrolling.
+      "eight = min(params.rows, 8u); sixteen = min(params.rows, 16u);\n",
   );
-  const loads = [...buffers].map((buffer) => `
-fn load_${buffer}(slot: u32, offset: u32, stride: u32, transposed: bool) {
-  workgroupBarrier();
-  for (var i = 0u; i < 8u; i++) {
-    let e = emulatedLane * 8u + i;
-    let row = e / 16u; let column = e % 16u;
-    let word = ${buffer}[offset + row * stride + column / 8u][column % 8u / 2u];
-    let value = unpack2x16float(word)[column % 2u];
-    let at = select(e, column * 16u + row, transposed);
-    matrices[emulatedBase + slot * 256u + at] = value;
+  const half = (buffer: string) => `
+fn half_${buffer}(offset: u32, column: u32) -> f32 {
+  return unpack2x16float(${buffer}[offset + column / 8u][column % 8u / 2u])[column % 2u];
+}`;
+  const left = (buffer: string) => `
+fn left_${buffer}(slot: u32, offset: u32, stride: u32) {
+  ${buffer === "scratch" ? "workgroupBarrier();" : ""}
+  for (var c = 0u; c < sixteen; c++) {
+    lefts[slot * 16u + c] = half_${buffer}(offset + emulatedLane / 2u * stride, c);
   }
-  workgroupBarrier();
-}`);
+}`;
+  const right = ([buffer, index]: [string, number]) =>
+    `if (entry[2] == ${index}u) { value = half_${buffer}(at, column); }`;
   return `${rewritten}
-const MATRICES = ${slots.size}u;
-var<workgroup> matrices: array<f32, ${slots.size * 256 * subgroups}>;
+const CLEAR = ${CLEAR};
 var<workgroup> halves: array<f32, ${32 * subgroups}>;
+var<private> lefts: array<f32, ${lefts.size * 16}>;
+var<private> results: array<f32, ${results.size * 8}>;
+var<private> queue: array<array<u32, 6>, 128>;
+var<private> queued: u32;
 var<private> emulatedLane: u32;
-var<private> emulatedBase: u32;
-fn clear(slot: u32) {
-  for (var i = 0u; i < 8u; i++) {
-    matrices[emulatedBase + slot * 256u + emulatedLane * 8u + i] = 0.0;
-  }
-  workgroupBarrier();
-}
-fn multiply(left: u32, right: u32, sum: u32) {
-  workgroupBarrier();
-  for (var i = 0u; i < 8u; i++) {
-    let e = emulatedLane * 8u + i;
-    var total = matrices[emulatedBase + sum * 256u + e];
-    for (var k = 0u; k < 16u; k++) {
-      total += matrices[emulatedBase + left * 256u + e / 16u * 16u + k] *
-        matrices[emulatedBase + right * 256u + k * 16u + e % 16u];
+var<private> emulatedSubgroup: u32;
+var<private> eight: u32;
+var<private> sixteen: u32;
+fn runQueue() {
+  for (var q = 0u; q < queued; q++) {
+    let entry = queue[q];
+    for (var i = 0u; i < eight; i++) {
+      let mine = emulatedLane % 2u * 8u + i;
+      let sum = entry[1] * 8u + i;
+      if (entry[0] == CLEAR) { results[sum] = 0.0; continue; }
+      var total = results[sum];
+      for (var k = 0u; k < sixteen; k++) {
+        let transposed = entry[3] == 1u;
+        let at = entry[4] + select(k, mine, transposed) * entry[5];
+        let column = select(mine, k, transposed);
+        var value = 0.0;
+        ${[...rightBuffers].map(right).join("\n")}
+        total += lefts[entry[0] * 16u + k] * value;
+      }
+      results[sum] = total;
     }
-    matrices[emulatedBase + sum * 256u + e] = total;
   }
-  workgroupBarrier();
+  queued = 0u;
 }
-fn store_scratch(slot: u32, offset: u32, stride: u32) {
+fn lockstep() { workgroupBarrier(); }
+fn storeResult(slot: u32, offset: u32, stride: u32) {
   workgroupBarrier();
-  for (var i = 0u; i < 8u; i++) {
+  for (var i = 0u; i < eight; i++) {
     let e = emulatedLane * 8u + i;
-    let at = offset + e / 16u * stride + e % 16u / 4u;
-    scratch[at][e % 4u] = bitcast<u32>(matrices[emulatedBase + slot * 256u + e]);
+    scratch[offset + e / 16u * stride + e % 16u / 4u][e % 4u] = bitcast<u32>(results[slot * 8u + i]);
   }
   workgroupBarrier();
 }
@@ -106,7 +171,7 @@ fn packNearest(pair: vec2f) -> u32 {
   return pack2x16float(bitcast<vec2f>(rounded));
 }
 fn otherHalf(value: f32) -> f32 {
-  let at = emulatedBase / (MATRICES * 256u) * 32u;
+  let at = emulatedSubgroup * 32u;
   workgroupBarrier();
   halves[at + emulatedLane] = value;
   workgroupBarrier();
@@ -114,6 +179,7 @@ fn otherHalf(value: f32) -> f32 {
   workgroupBarrier();
   return other;
 }
-${loads.join("\n")}
+${[...new Set([...leftBuffers.keys(), ...rightBuffers.keys()])].map(half).join("\n")}
+${[...leftBuffers.keys()].map(left).join("\n")}
 `;
 }

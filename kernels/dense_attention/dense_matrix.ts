@@ -31,12 +31,21 @@ export const MATRIX_BY_DEFAULT = { rows: true, "squared-norms": false, backward:
 
 /** The declared space: every tiling that is ever chosen, the widest first. */
 export const MATRIX_TILINGS: readonly MatrixTiling[] = [
-  { subgroups: 8, blocks: 2, tileColumns: 64, stages: 1 },
-  { subgroups: 4, blocks: 2, tileColumns: 64, stages: 1 },
-  { subgroups: 8, blocks: 2, tileColumns: 32, stages: 2 },
-  { subgroups: 8, blocks: 1, tileColumns: 64, stages: 1 },
-  { subgroups: 4, blocks: 2, tileColumns: 32, stages: 1 },
-  { subgroups: 4, blocks: 1, tileColumns: 32, stages: 1 },
+  { subgroups: 8, blocks: 2, tileColumns: 64, stages: 1, scratches: 1, ahead: 0 },
+  { subgroups: 8, blocks: 2, tileColumns: 64, stages: 1, scratches: 1, ahead: 1 },
+  { subgroups: 8, blocks: 2, tileColumns: 32, stages: 1, scratches: 2, ahead: 1 },
+  { subgroups: 8, blocks: 2, tileColumns: 32, stages: 2, scratches: 1, ahead: 0 },
+  { subgroups: 8, blocks: 2, tileColumns: 32, stages: 2, scratches: 1, ahead: 1 },
+  { subgroups: 8, blocks: 2, tileColumns: 16, stages: 2, scratches: 2, ahead: 0 },
+  { subgroups: 4, blocks: 2, tileColumns: 64, stages: 1, scratches: 1, ahead: 0 },
+  { subgroups: 4, blocks: 2, tileColumns: 64, stages: 1, scratches: 2, ahead: 0 },
+  { subgroups: 4, blocks: 2, tileColumns: 64, stages: 1, scratches: 2, ahead: 1 },
+  { subgroups: 4, blocks: 2, tileColumns: 32, stages: 2, scratches: 1, ahead: 0 },
+  { subgroups: 4, blocks: 2, tileColumns: 32, stages: 2, scratches: 2, ahead: 0 },
+  { subgroups: 4, blocks: 2, tileColumns: 32, stages: 2, scratches: 2, ahead: 1 },
+  { subgroups: 8, blocks: 1, tileColumns: 64, stages: 1, scratches: 1, ahead: 0 },
+  { subgroups: 8, blocks: 1, tileColumns: 32, stages: 2, scratches: 1, ahead: 1 },
+  { subgroups: 4, blocks: 1, tileColumns: 32, stages: 1, scratches: 1, ahead: 0 },
 ];
 
 /**
@@ -85,10 +94,13 @@ function fits(
     32 * tiling.subgroups <= maxInvocations;
 }
 
-/** The name of a tiling in results: subgroups / keys of a tile / blocks of rows / stages. */
+/**
+ * The name of a tiling in results: subgroups / keys of a tile / blocks of rows / stages / scratches /
+ * steps ahead.
+ */
 export function matrixTilingName(tiling: MatrixTiling): string {
-  const { subgroups, tileColumns, blocks, stages } = tiling;
-  return [subgroups, tileColumns, blocks, stages].join("/");
+  const { subgroups, tileColumns, blocks, stages, scratches, ahead } = tiling;
+  return [subgroups, tileColumns, blocks, stages, scratches, ahead].join("/");
 }
 
 /**
@@ -122,9 +134,14 @@ export interface MatrixBackwardTilings {
 
 /** The declared space of each backward pass, the widest first. */
 export const MATRIX_BACKWARD_TILINGS: readonly MatrixBackwardTiling[] = [
-  { subgroups: 8, tileColumns: 32 },
-  { subgroups: 4, tileColumns: 32 },
-  { subgroups: 4, tileColumns: 16 },
+  { subgroups: 8, tileColumns: 32, stages: 1, ahead: 0 },
+  { subgroups: 8, tileColumns: 32, stages: 1, ahead: 1 },
+  { subgroups: 8, tileColumns: 16, stages: 2, ahead: 0 },
+  { subgroups: 4, tileColumns: 64, stages: 1, ahead: 0 },
+  { subgroups: 4, tileColumns: 32, stages: 2, ahead: 0 },
+  { subgroups: 4, tileColumns: 32, stages: 2, ahead: 1 },
+  { subgroups: 4, tileColumns: 32, stages: 1, ahead: 0 },
+  { subgroups: 4, tileColumns: 16, stages: 1, ahead: 0 },
 ];
 
 function backwardFits(capabilities: Capabilities, headDim: number) {

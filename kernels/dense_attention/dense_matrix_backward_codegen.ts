@@ -18,13 +18,33 @@
  * which can: the largest is watched, and a workgroup that saw one beyond 60,000 starts over with a
  * smaller factor.
  *
- * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 160) * 16 bytes, and 8 bytes a row of
- * the tile for log-sum-exp and delta.
+ * Rows that need no mask (keys before the workgroup's first query, queries after its last key) have
+ * a loop of their own, without branches. Queries past the end get a log-sum-exp without bound: their
+ * weights are zero.
+ *
+ * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * 192) * 16 bytes, and 8 bytes a
+ * staged row for log-sum-exp and delta.
  *
  * @module
  */
 import { NEAREST_HALF } from "../gpu/half.ts";
-import { LEFT, MATRIX_DIRECTIVES, RESULT, RIGHT } from "./dense_matrix_codegen.ts";
+import {
+  columnsOfHalves,
+  generatePassage,
+  LANE_PLACES,
+  LEFT,
+  MATRIX_DIRECTIVES,
+  readResults,
+  readScores,
+  RESULT,
+  RIGHT,
+  ROUNDED_RESULTS,
+  SCORE_STRIDE,
+  SCRATCH,
+  stageStride,
+  WEIGHT_STRIDE,
+  writeWeights,
+} from "./matrix_text.ts";
 import { range } from "./tile_codegen.ts";
 
 /** How a pass is tiled; every choice computes the same function. */
@@ -33,6 +53,10 @@ export interface MatrixBackwardTiling {
   readonly subgroups: number;
   /** Rows of one staged tile, a multiple of 16. */
   readonly tileColumns: number;
+  /** As in the forward kernel: two stages need one barrier a tile, and rows pass through registers. */
+  readonly stages: 1 | 2;
+  /** Steps of 16 rows by which the first products run ahead of the second, within a tile. */
+  readonly ahead: 0 | 1;
 }
 
 /** Rows that a workgroup owns. */
@@ -42,8 +66,9 @@ export function matrixBackwardRows({ subgroups }: MatrixBackwardTiling): number 
 
 /** Bytes of workgroup memory. */
 export function matrixBackwardBytes(tiling: MatrixBackwardTiling, headDim: number): number {
-  const { subgroups, tileColumns } = tiling;
-  return (2 * tileColumns * (headDim / 8 + 1) + subgroups * 160) * 16 + 8 * tileColumns + 4;
+  const { subgroups, tileColumns, stages } = tiling;
+  const staged = 2 * stages * tileColumns * stageStride(headDim);
+  return (staged + subgroups * 2 * SCRATCH) * 16 + 8 * stages * tileColumns + 4;
 }
 
 /**
@@ -55,9 +80,9 @@ export function generateMatrixBackward(
   tiling: MatrixBackwardTiling,
   headDim: number,
 ): string {
-  const { subgroups, tileColumns } = tiling;
-  const vectors = headDim / 8;
-  const stride = vectors + 1;
+  const { subgroups, tileColumns, stages, ahead } = tiling;
+  const vectors = headDim / 8; // 16-byte vectors of a row
+  const stride = stageStride(headDim);
   const threads = 32 * subgroups;
   const ownRows = matrixBackwardRows(tiling);
   const depth = range(headDim / 16);
@@ -90,21 +115,20 @@ struct Params {
 }
 ${bindings.join("\n")}
 
-var<workgroup> passingStage: array<vec4u, ${tileColumns * stride}>;
-var<workgroup> partnerStage: array<vec4u, ${tileColumns * stride}>;
-var<workgroup> statistics: array<vec2f, ${tileColumns}>; // log-sum-exp in base 2, delta
-var<workgroup> scratch: array<vec4u, ${subgroups * 160}>; // twice 16 rows of 80 bytes a subgroup
+var<workgroup> ${passing}Stage: array<vec4u, ${stages * tileColumns * stride}>;
+var<workgroup> ${partner}Stage: array<vec4u, ${stages * tileColumns * stride}>;
+var<workgroup> statistics: array<vec2f, ${stages * tileColumns}>; // log-sum-exp in base 2, delta
+var<workgroup> scratch: array<vec4u, ${subgroups * 2 * SCRATCH}>; // two a subgroup
 var<workgroup> startOver: u32;
 
 const LOG2E = 1.4426950408889634;
 const LN2 = 0.6931471805599453;
 const WEIGHT_EXPONENT = 14.0;
+const PAST_END = 1.0e30; // a log-sum-exp that leaves no weight
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
-  let subgroup = local >> 5u;
-  let row16 = local & 15u;       // the lane's row of a matrix
-  let side = (local >> 4u) & 1u; // and which 8 of its 16 columns
+${LANE_PLACES}
   let headRow = group.x * params.rows;
   // The heaviest tiles go first: the last queries, the first keys.
   let tile = params.firstTile + ${byKeys ? "group.y" : "params.tileCount - 1u - group.y"};
@@ -114,10 +138,8 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
   let block = min(own, params.rows - 16u);
   let row = block + row16;
   let scale = params.scale;
-  let mineA = subgroup * 160u;
-  let mineB = mineA + 80u;
-  let atA = mineA + row16 * 5u;
-  let atB = mineB + row16 * 5u;`,
+  let scratchA = subgroup * ${2 * SCRATCH}u;
+  let scratchB = scratchA + ${SCRATCH}u;`,
   );
   for (const [name, from] of [["a", first], ["b", second]]) {
     for (const c of depth) {
@@ -144,126 +166,169 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
     for (const c of depth) emit(`  g${g}_${c} = ${RESULT}();`);
   }
   emit(
-    "  let factor = exp2(exponent - WEIGHT_EXPONENT);",
-    "  var peak = vec4f();",
-    byKeys
-      ? `  for (var t0 = own0 / ${tileColumns}u * ${tileColumns}u; t0 < params.rows; t0 += ${tileColumns}u) {`
-      : `  let end = min(own0 + ${ownRows}u, params.rows);
-  for (var t0 = 0u; t0 < end; t0 += ${tileColumns}u) {`,
-    "    workgroupBarrier();",
+    "let factor = exp2(exponent - WEIGHT_EXPONENT);",
+    "var peak = vec4f();",
   );
-  const units = tileColumns * vectors;
-  const steps = range(Math.ceil(units / threads));
-  const unit = (i: number) => `(local + ${i * threads}u)`;
-  const guarded = (i: number, text: string) =>
-    (i + 1) * threads > units ? `if (${unit(i)} < ${units}u) { ${text} }` : text;
-  emit("    {");
-  for (const [name, from] of [["passing", passing], ["partner", partner]]) {
-    for (const i of steps) {
-      // Rows past the end are masked: any row will do in their place.
+
+  // Rows on their way into a stage, with their statistics where those of passing rows are needed.
+  const passage = (rowCount: number, row0: string, to: string, mark = "") => {
+    const rows = generatePassage({
+      tensors: [passing, partner].map((name) => [name, `${name}Stage`]),
+      vectors,
+      threads,
+      rowCount,
+      row: (row) => `headRow + min(${row0} + ${row}, params.rows - 1u)`,
+      to,
+      mark,
+    });
+    if (!byKeys) return rows;
+    const name = `statistic${mark}`;
+    return {
+      fetch: [
+        ...rows.fetch,
+        `var ${name} = vec2f(PAST_END, 0.0);`,
+        `if (local < ${rowCount}u && ${row0} + local < params.rows) {`,
+        `let query = headRow + ${row0} + local;`,
+        `${name} = vec2f(logSumExp[query] * LOG2E, deltas[query]);`,
+        "}",
+      ],
+      put: [...rows.put, `if (local < ${rowCount}u) { statistics[${to} + local] = ${name}; }`],
+    };
+  };
+  const right = (order: string, tensor: string, row: string, c: number) =>
+    `subgroupMatrixLoad<${RIGHT}, ${order}>(&${tensor}Stage, (${row}) * ${stride}u + ${
+      2 * c
+    }u, ${stride}u)`;
+
+  // The work on 16 passing rows, in pieces. Names end in the step's own mark.
+  const firstProducts = (step: string, row: string) => {
+    emit(`var s${step} = ${RESULT}();`, `var d${step} = ${RESULT}();`);
+    for (const c of depth) {
+      for (const [sum, left, tensor] of [["s", "a", passing], ["d", "b", partner]]) {
+        emit(
+          `${sum}${step} = subgroupMatrixMultiplyAccumulate(${left}${c}, ` +
+            `${right("col_major", tensor, row, c)}, ${sum}${step});`,
+        );
+      }
+    }
+  };
+  /** Products become left matrices of P and dS; `between` is emitted while products are read. */
+  const weights = (
+    step: string,
+    options: { staged: string; firstRow: string; masked: boolean; between: () => void },
+  ) => {
+    const { staged, firstRow, masked, between } = options;
+    const [x, y] = [`x${step}`, `y${step}`];
+    emit(
+      `subgroupMatrixStore<row_major>(&scratch, scratchA, s${step}, ${SCORE_STRIDE}u);`,
+      `subgroupMatrixStore<row_major>(&scratch, scratchB, d${step}, ${SCORE_STRIDE}u);`,
+      ...readScores("scratchA", x),
+      ...readScores("scratchB", y),
+    );
+    between();
+    for (const [half, column] of [["a", "column0"], ["b", "(column0 ^ 4u)"]]) {
+      let [lse, delta] = ["vec4f(lse)", "delta"];
+      if (byKeys) {
+        const t = `t${step}${half}`;
+        const at = (j: number) => `let ${t}${j} = statistics[${staged} + ${column} + ${j}u];`;
+        emit(at(0), at(1), at(2), at(3));
+        lse = `vec4f(${t}0.x, ${t}1.x, ${t}2.x, ${t}3.x)`;
+        delta = `vec4f(${t}0.y, ${t}1.y, ${t}2.y, ${t}3.y)`;
+      }
       emit(
-        `    let ${name}${i} = ${from}[(headRow + min(t0 + ${unit(i)} / ${vectors}u, ` +
-          `params.rows - 1u)) * ${vectors}u + ${unit(i)} % ${vectors}u];`,
+        `${x}${half} = exp2(fma(${x}${half}, vec4f(scale), vec4f(WEIGHT_EXPONENT) - ${lse}));`,
+        `${y}${half} = (${y}${half} - ${delta}) * factor;`,
       );
     }
-  }
-  for (const name of ["passing", "partner"]) {
-    for (const i of steps) {
-      const at = `${unit(i)} / ${vectors}u * ${stride}u + ${unit(i)} % ${vectors}u`;
-      emit(`    ${guarded(i, `${name}Stage[${at}] = ${name}${i};`)}`);
+    if (masked) {
+      const live = (other: string) => byKeys ? `${other} >= vec4u(row)` : `${other} <= vec4u(row)`;
+      emit(
+        byKeys ? `if (${firstRow} < block + 16u) {` : `if (${firstRow} + 15u > block) {`,
+        ...columnsOfHalves(firstRow),
+        `${x}a = select(vec4f(), ${x}a, ${live("keyA")});`,
+        `${x}b = select(vec4f(), ${x}b, ${live("keyB")});`,
+        "}",
+      );
     }
+    emit(
+      `${y}a *= ${x}a; ${y}b *= ${x}b;`,
+      `peak = max(peak, max(abs(${y}a), abs(${y}b)));`,
+      ...writeWeights("scratchB", y),
+    );
+    if (byKeys) emit(...writeWeights("scratchA", x));
+    const left = (scratch: string) =>
+      `subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ${scratch}, ${WEIGHT_STRIDE}u)`;
+    emit(`let ds${step} = ${left("scratchB")};`);
+    if (byKeys) emit(`let w${step} = ${left("scratchA")};`);
+  };
+  const secondProducts = (step: string, row: string) => {
+    for (const c of depth) {
+      emit(
+        `g0_${c} = subgroupMatrixMultiplyAccumulate(ds${step}, ` +
+          `${right("row_major", passing, row, c)}, g0_${c});`,
+      );
+      if (byKeys) {
+        emit(
+          `g1_${c} = subgroupMatrixMultiplyAccumulate(w${step}, ` +
+            `${right("row_major", partner, row, c)}, g1_${c});`,
+        );
+      }
+    }
+  };
+  const tileOfRows = (masked: boolean) => {
+    emit("workgroupBarrier();");
+    if (stages === 1) {
+      const whole = passage(tileColumns, "t0", "0u");
+      emit("{", ...whole.fetch, ...whole.put, "}", "workgroupBarrier();");
+    }
+    const current = stages === 1 ? "0u" : `((t0 / ${tileColumns}u) & 1u) * ${tileColumns}u`;
+    emit(`let staged = ${current}; // first row of the stage in use`);
+    const step = (mark: string, c0: string, between: () => void) => {
+      const row = `staged + ${c0}`;
+      const next = passage(
+        16,
+        `t0 + ${tileColumns}u + ${c0}`,
+        `${tileColumns}u - staged + ${c0}`,
+        mark,
+      );
+      if (stages === 2) emit(...next.fetch);
+      if (ahead === 0) firstProducts(mark, row);
+      weights(mark, { staged: row, firstRow: `(t0 + ${c0})`, masked, between });
+      secondProducts(mark, row);
+      if (stages === 2) emit(...next.put);
+    };
+    if (ahead === 0) {
+      emit(`for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`);
+      step("", "c0", () => {});
+      emit("}");
+      return;
+    }
+    const steps = range(tileColumns / 16);
+    const begin = (i: number) => firstProducts(`${i}`, `staged + ${16 * i}u`);
+    begin(0);
+    for (const i of steps) step(`${i}`, `${16 * i}u`, () => i + 1 < steps.length && begin(i + 1));
+  };
+  const walk = (condition: string, masked: boolean) => {
+    emit(`for (; ${condition}; t0 += ${tileColumns}u) {`);
+    tileOfRows(masked);
+    emit("}");
+  };
+
+  emit(byKeys ? `var t0 = own0 / ${tileColumns}u * ${tileColumns}u;` : "var t0 = 0u;");
+  if (stages === 2) {
+    // Where the first tile's turn puts it.
+    const whole = passage(tileColumns, "t0", `((t0 / ${tileColumns}u) & 1u) * ${tileColumns}u`);
+    emit("{", ...whole.fetch, ...whole.put, "}");
   }
+  emit(`let ownEnd = min(own0 + ${ownRows}u, params.rows);`);
   if (byKeys) {
-    emit(
-      `    if (local < ${tileColumns}u) {`,
-      "      let query = headRow + min(t0 + local, params.rows - 1u);",
-      "      statistics[local] = vec2f(logSumExp[query] * LOG2E, deltas[query]);",
-      "    }",
-    );
+    walk("t0 < ownEnd", true);
+    walk("t0 < params.rows", false);
+  } else {
+    walk(`t0 + ${tileColumns}u <= own0`, false);
+    walk("t0 < ownEnd", true);
   }
   emit(
-    "    }",
-    "    workgroupBarrier();",
-    `    for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`,
-    `    let base = c0 * ${stride}u;`,
-    `    var s = ${RESULT}();`,
-    `    var d = ${RESULT}();`,
-  );
-  const right = (order: string, stage: string, c: number) =>
-    `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, base + ${2 * c}u, ${stride}u)`;
-  for (const c of depth) {
-    emit(
-      `    s = subgroupMatrixMultiplyAccumulate(a${c}, ${
-        right("col_major", "passingStage", c)
-      }, s);`,
-      `    d = subgroupMatrixMultiplyAccumulate(b${c}, ${
-        right("col_major", "partnerStage", c)
-      }, d);`,
-    );
-  }
-  emit(
-    "    subgroupMatrixStore<row_major>(&scratch, mineA, s, 5u);",
-    "    subgroupMatrixStore<row_major>(&scratch, mineB, d, 5u);",
-  );
-  for (const [i, h] of ["x", "y"].entries()) {
-    emit(
-      `    let s${h} = bitcast<vec4f>(scratch[atA + side * 2u + ${i}u]);`,
-      `    let d${h} = bitcast<vec4f>(scratch[atB + side * 2u + ${i}u]);`,
-    );
-    if (byKeys) {
-      const at = (j: number) => `statistics[c0 + side * 8u + ${4 * i + j}u]`;
-      emit(`    let t${h}0 = ${at(0)}; let t${h}1 = ${at(1)};`);
-      emit(`    let t${h}2 = ${at(2)}; let t${h}3 = ${at(3)};`);
-    }
-    const lse = byKeys ? `vec4f(t${h}0.x, t${h}1.x, t${h}2.x, t${h}3.x)` : "vec4f(lse)";
-    const delta = byKeys ? `vec4f(t${h}0.y, t${h}1.y, t${h}2.y, t${h}3.y)` : "vec4f(delta)";
-    emit(
-      `    var p${h} = exp2(fma(s${h}, vec4f(scale), vec4f(WEIGHT_EXPONENT) - ${lse}));`,
-      `    let e${h} = (d${h} - ${delta}) * factor;`,
-    );
-  }
-  emit(
-    byKeys
-      ? "    if (t0 + c0 < block + 16u || t0 + c0 + 16u > params.rows) {"
-      : "    if (t0 + c0 + 15u > block) {",
-    "      let other = vec4u(t0 + c0 + side * 8u) + vec4u(0u, 1u, 2u, 3u);",
-  );
-  for (const [i, h] of ["x", "y"].entries()) {
-    const other = i === 0 ? "other" : "(other + vec4u(4u))";
-    const live = byKeys
-      ? `(${other} >= vec4u(row)) & (${other} < vec4u(params.rows))`
-      : `${other} <= vec4u(row)`;
-    emit(`      p${h} = select(vec4f(), p${h}, ${live});`);
-  }
-  emit("    }");
-  const packed = (h: string) =>
-    [`${h}x.xy`, `${h}x.zw`, `${h}y.xy`, `${h}y.zw`]
-      .map((pair) => `pack2x16float(${pair})`).join(", ");
-  emit(
-    "    let zx = px * ex; let zy = py * ey;",
-    "    peak = max(peak, max(abs(zx), abs(zy)));",
-    `    scratch[atB + side] = vec4u(${packed("z")});`,
-  );
-  if (byKeys) emit(`    scratch[atA + side] = vec4u(${packed("p")});`);
-  emit(`    let ds = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, mineB, 5u);`);
-  if (byKeys) emit(`    let w = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, mineA, 5u);`);
-  for (const c of depth) {
-    emit(
-      `    g0_${c} = subgroupMatrixMultiplyAccumulate(ds, ${
-        right("row_major", "passingStage", c)
-      }, g0_${c});`,
-    );
-    if (byKeys) {
-      emit(
-        `    g1_${c} = subgroupMatrixMultiplyAccumulate(w, ${
-          right("row_major", "partnerStage", c)
-        }, g1_${c});`,
-      );
-    }
-  }
-  emit(
-    "    }",
-    "  }",
     "  if (local == 0u) { startOver = 0u; }",
     "  workgroupBarrier();",
     "  var most = max(max(peak.x, peak.y), max(peak.z, peak.w));",
@@ -283,15 +348,14 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
     );
     for (const c of depth) {
       emit(
-        "  workgroupBarrier();",
-        `  subgroupMatrixStore<row_major>(&scratch, mineA, g${g}_${c}, 5u);`,
-        "  workgroupBarrier();",
-        "  if (live) {",
-        `    let x = nearestHalf(bitcast<vec4f>(scratch[atA + side * 2u]) * scale${g});`,
-        `    let y = nearestHalf(bitcast<vec4f>(scratch[atA + side * 2u + 1u]) * scale${g});`,
-        `    ${name}[(headRow + row) * ${vectors}u + ${2 * c}u + side] = vec4u(`,
-        "      pack2x16float(x.xy), pack2x16float(x.zw), pack2x16float(y.xy), pack2x16float(y.zw));",
-        "  }",
+        "workgroupBarrier();",
+        `subgroupMatrixStore<row_major>(&scratch, scratchA, g${g}_${c}, ${SCORE_STRIDE}u);`,
+        "workgroupBarrier();",
+        "if (live) {",
+        ...readResults("scratchA", `scale${g}`),
+        ROUNDED_RESULTS,
+        `${name}[(headRow + row) * ${vectors}u + ${2 * c}u + side] = rounded;`,
+        "}",
       );
     }
   }

@@ -8,7 +8,9 @@
  *
  * Per 16 keys a subgroup multiplies Q·Kᵀ, stores the scores to a scratch of its own, lets each lane
  * take 8 of them through the exponential, writes the weights back as f16 and loads them as left
- * matrices for P·V. A matrix has no element access, so the scratch is the only way.
+ * matrices for P·V. A matrix has no element access, so the scratch is the only way. Keys before the
+ * workgroup's first row need no mask: they have a loop of their own, without branches, so that the
+ * compiler can move products, loads and exponentials past one another.
  *
  * **Optimistic reference.** Softmax needs any reference m, not the running maximum: weights are
  * 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16 keys of its own
@@ -22,18 +24,30 @@
  * Outside of that window m moves by log2(sum) - 10 and the workgroup starts over; restarts are
  * counted. Then the sum is about 2^10, well inside it for up to 2^23 keys.
  *
- * **Within a subgroup** the scratch is exchanged without a barrier. WGSL does not promise that
- * order; on devices whose subgroups run in lockstep it holds, and the checks of every run would
- * catch it where it does not.
- *
- * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * 80) * 16 bytes. Rows are padded by 16
- * bytes: unpadded, loads of matrices meet in the same banks.
+ * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * scratches * 96) * 16 bytes.
  *
  * @module
  */
 
 import { NEAREST_HALF } from "../gpu/half.ts";
 import type { DenseResult } from "./dense_attention_codegen.ts";
+import {
+  columnsOfHalves,
+  generatePassage,
+  LANE_PLACES,
+  LEFT,
+  MATRIX_DIRECTIVES,
+  readResults,
+  readScores,
+  RESULT,
+  RIGHT,
+  ROUNDED_RESULTS,
+  SCORE_STRIDE,
+  SCRATCH,
+  stageStride,
+  WEIGHT_STRIDE,
+  writeWeights,
+} from "./matrix_text.ts";
 import { range } from "./tile_codegen.ts";
 
 /** How the kernel is tiled; every choice computes the same function. */
@@ -45,10 +59,18 @@ export interface MatrixTiling {
   /** Keys of one tile; a multiple of 16. */
   readonly tileColumns: number;
   /**
-   * Tiles of keys and values in workgroup memory: one, with two barriers a tile, or two, with one
-   * barrier, so that a tile is fetched while the other is in use.
+   * Tiles of keys and values in workgroup memory: one, fetched between two barriers, or two, with
+   * one barrier: then 16 rows of the next tile are on their way through registers while 16 rows of
+   * this one are in use.
    */
   readonly stages: 1 | 2;
+  /** Scratches of a subgroup: one for all its blocks in turn, or one for each. */
+  readonly scratches: 1 | 2;
+  /**
+   * Steps of 16 keys by which scores run ahead of weights, within a tile: with 1 the products of the
+   * next scores lie between storing scores and taking their exponentials.
+   */
+  readonly ahead: 0 | 1;
 }
 
 /** Query rows of one workgroup. */
@@ -58,23 +80,9 @@ export function matrixTileRows({ subgroups, blocks }: MatrixTiling): number {
 
 /** Bytes of workgroup memory. */
 export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): number {
-  const staged = 2 * tiling.stages * tiling.tileColumns * (headDim / 8 + 1);
-  return (staged + tiling.subgroups * 80) * 16 + 4;
+  const staged = 2 * tiling.stages * tiling.tileColumns * stageStride(headDim);
+  return (staged + tiling.subgroups * tiling.scratches * SCRATCH) * 16 + 4;
 }
-
-/** What every shader on subgroup matrices begins with. */
-export const MATRIX_DIRECTIVES = `enable f16;
-enable subgroups;
-enable chromium_experimental_subgroup_matrix;
-// Branches depend on the subgroup, never on the lane.
-diagnostic(off, chromium.subgroup_matrix_uniformity);
-diagnostic(off, subgroup_uniformity);
-`;
-
-/** The matrices that are multiplied, and their products. */
-export const LEFT = "subgroup_matrix_left<f16, 16, 16>";
-export const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
-export const RESULT = "subgroup_matrix_result<f32, 16, 16>";
 
 /** Least sum of weights for each key that a row sees. */
 const LEAST_SUM = "0.00006103515625"; // 2^-14
@@ -94,9 +102,10 @@ export function generateDenseMatrix(
   },
 ): string {
   const { headDim, rowStride = 1, result = "rows" } = options;
-  const { subgroups, blocks: blockCount, tileColumns, stages } = tiling;
+  const { subgroups, blocks: blockCount, tileColumns, stages, scratches, ahead } = tiling;
   const vectors = headDim / 8; // 16-byte vectors of a row
-  const stride = vectors + 1;
+  const stride = stageStride(headDim);
+  const stageSize = tileColumns * stride;
   const threads = 32 * subgroups;
   const tileRows = matrixTileRows(tiling);
   const rowsPerSubgroup = 16 * blockCount;
@@ -132,9 +141,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> values: array<vec4u>;  // the same
 ${bindings}
 
-var<workgroup> keyStage: array<vec4u, ${stages * tileColumns * stride}>;
-var<workgroup> valueStage: array<vec4u, ${stages * tileColumns * stride}>;
-var<workgroup> scratch: array<vec4u, ${subgroups * 80}>; // 16 rows of 80 bytes a subgroup
+var<workgroup> keyStage: array<vec4u, ${stages * stageSize}>;
+var<workgroup> valueStage: array<vec4u, ${stages * stageSize}>;
+var<workgroup> scratch: array<vec4u, ${subgroups * scratches * SCRATCH}>;
 var<workgroup> startOver: u32;
 
 const ROW_STRIDE = ${rowStride}u;
@@ -143,9 +152,7 @@ const LN2 = 0.6931471805599453;
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
-  let subgroup = local >> 5u;
-  let row16 = local & 15u;        // the lane's row of a block
-  let side = (local >> 4u) & 1u;  // and which 8 of its 16 columns
+${LANE_PLACES}
   let sequence = group.z * params.gridWidth + group.x;
   if (sequence >= params.sequences) { return; }
   let head = sequence / ROW_STRIDE;
@@ -157,8 +164,7 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
   let q0 = tile * ${tileRows}u;
   let first = q0 + subgroup * ${rowsPerSubgroup}u;
   let scale = params.scale;
-  let mine = subgroup * 80u;
-  let at = mine + row16 * 5u;`);
+  let scratch0 = subgroup * ${scratches * SCRATCH}u;`);
   // The last rows may be fewer than a block: then it begins earlier and stores only its own rows.
   for (const b of blocks) {
     emit(
@@ -182,195 +188,212 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) grou
     emit(`  var m${b}: f32; // reference, base 2`, `  var l${b} = vec4f(); // sums of weights`);
   }
 
-  // A tile into a stage: all loads first, so that they are under way together.
-  const stage = (indent: string, row0: string, to: string) => {
-    const units = tileColumns * vectors;
-    const steps = range(Math.ceil(units / threads));
-    const guard = (i: number) => (i + 1) * threads > units;
-    const at = (i: number) => `(local + ${i * threads}u)`;
-    const loaded = [["key", "keys"], ["value", "values"]].flatMap(([name, from]) =>
-      steps.map((i) => {
-        // Rows past the end are masked: any row will do in their place.
-        const row = `min(${row0} + ${at(i)} / ${vectors}u, params.rows - 1u)`;
-        return `${indent}let ${name}${i} = ${from}[(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${
-          at(i)
-        } % ${vectors}u];`;
-      })
-    );
-    const stored = [["key", "keyStage"], ["value", "valueStage"]].flatMap(([name, target]) =>
-      steps.map((i) => {
-        const store = `${target}[${to}${at(i)} / ${vectors}u * ${stride}u + ${
-          at(i)
-        } % ${vectors}u] = ${name}${i};`;
-        return indent + (guard(i) ? `if (${at(i)} < ${units}u) { ${store} }` : store);
-      })
-    );
-    emit(`${indent}{`, ...loaded, ...stored, `${indent}}`);
-  };
-  // Scores of a block into x<b>a, x<b>b: 8 of a row for each lane, masked above the diagonal.
-  const takeScores = (b: number, scores: string, firstKey: string) =>
+  // Rows past the end are masked: any row will do in their place.
+  const passage = (rowCount: number, row0: string, to: string, mark = "") =>
+    generatePassage({
+      tensors: [["keys", "keyStage"], ["values", "valueStage"]],
+      vectors,
+      threads,
+      rowCount,
+      row: (row) => `headRow + min(${row0} + ${row}, params.rows - 1u) * ROW_STRIDE`,
+      to,
+      mark,
+    });
+  const scratchOf = (b: number) => `scratch0 + ${scratches === 1 ? 0 : b * SCRATCH}u`;
+  const storeScores = (b: number, scores: string) =>
+    emit(`subgroupMatrixStore<row_major>(&scratch, ${scratchOf(b)}, ${scores}, ${SCORE_STRIDE}u);`);
+  const takeScores = (b: number, x: string) => emit(...readScores(scratchOf(b), x));
+  const maskScores = (b: number, x: string, firstKey: string) =>
     emit(
-      `    subgroupMatrixStore<row_major>(&scratch, mine, ${scores}, 5u);`,
-      `    var x${b}a = bitcast<vec4f>(scratch[at + side * 2u]);`,
-      `    var x${b}b = bitcast<vec4f>(scratch[at + side * 2u + 1u]);`,
-      `    if (${firstKey} + 15u > block${b}) {`,
-      `      let key = vec4u(${firstKey} + side * 8u) + vec4u(0u, 1u, 2u, 3u);`,
-      `      let row = vec4u(block${b} + row16);`,
-      `      x${b}a = select(vec4f(MASKED), x${b}a, key <= row);`,
-      `      x${b}b = select(vec4f(MASKED), x${b}b, key + vec4u(4u) <= row);`,
-      "    }",
+      `if (${firstKey} + 15u > block${b}) {`,
+      ...columnsOfHalves(firstKey),
+      `  let row = vec4u(block${b} + row16);`,
+      `  ${x}a = select(vec4f(MASKED), ${x}a, keyA <= row);`,
+      `  ${x}b = select(vec4f(MASKED), ${x}b, keyB <= row);`,
+      "}",
     );
 
-  emit("", "  // References: the first keys and those of a block's own rows stand for all.");
+  emit("", "// References: the first keys and those of a block's own rows stand for all.");
   for (const b of blocks) {
-    emit("  {", "    var t = MASKED;");
+    emit("{", "var t = MASKED;");
     for (const firstKey of ["0u", `block${b}`]) {
-      emit("    {", `    var s = ${RESULT}();`);
+      emit("{", `var s = ${RESULT}();`);
       for (const c of depth) {
         emit(
-          `    s = subgroupMatrixMultiplyAccumulate(q${b}_${c}, ` +
+          `s = subgroupMatrixMultiplyAccumulate(q${b}_${c}, ` +
             `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${matrixAt(firstKey, c)}), s);`,
         );
       }
-      takeScores(b, "s", firstKey);
+      storeScores(b, "s");
+      takeScores(b, "x");
+      maskScores(b, "x", firstKey);
       emit(
-        `    let y = max(x${b}a, x${b}b);`,
-        "    t = max(t, max(max(y.x, y.y), max(y.z, y.w)));",
-        "    }",
+        "let y = max(xa, xb);",
+        "t = max(t, max(max(y.x, y.y), max(y.z, y.w)));",
+        "}",
       );
     }
     emit(
-      "    t = max(t, subgroupShuffleXor(t, 16u)) * scale;",
-      `    m${b} = t + max(log2(f32(block${b} + row16 + 1u)) - 13.0, 0.0);`,
-      "  }",
+      "t = max(t, subgroupShuffleXor(t, 16u)) * scale;",
+      `m${b} = t + max(log2(f32(block${b} + row16 + 1u)) - 13.0, 0.0);`,
+      "}",
     );
   }
+
+  // The work on 16 keys, in pieces. Names end in the step's own mark.
+  const scores = (step: string, row: string) => {
+    for (const b of blocks) emit(`var s${step}_${b} = ${RESULT}();`);
+    for (const c of depth) {
+      const at = `(${row}) * ${stride}u + ${2 * c}u`;
+      emit(`{ let k = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at}, ${stride}u);`);
+      for (const b of blocks) {
+        emit(`s${step}_${b} = subgroupMatrixMultiplyAccumulate(q${b}_${c}, k, s${step}_${b});`);
+      }
+      emit("}");
+    }
+  };
+  /** Scores become left matrices of weights; `between` is emitted while scores are read. */
+  const weights = (
+    step: string,
+    options: { firstKey: string; masked: boolean; between: () => void },
+  ) => {
+    const { firstKey, masked, between } = options;
+    const x = (b: number) => `x${step}_${b}`;
+    const turns = scratches === 1 ? blocks.map((b) => [b]) : [blocks];
+    for (const turn of turns) {
+      for (const b of turn) storeScores(b, `s${step}_${b}`);
+      for (const b of turn) takeScores(b, x(b));
+      if (turn === turns.at(-1)) between();
+      for (const b of turn) {
+        if (masked) maskScores(b, x(b), firstKey);
+        emit(
+          `${x(b)}a = exp2(fma(${x(b)}a, vec4f(scale), vec4f(-m${b})));`,
+          `${x(b)}b = exp2(fma(${x(b)}b, vec4f(scale), vec4f(-m${b})));`,
+          `l${b} += ${x(b)}a + ${x(b)}b;`,
+        );
+      }
+      for (const b of turn) emit(...writeWeights(scratchOf(b), x(b)));
+      for (const b of turn) {
+        emit(
+          `let w${step}_${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ${
+            scratchOf(b)
+          }, ${WEIGHT_STRIDE}u);`,
+        );
+      }
+    }
+  };
+  const outputs = (step: string, row: string) => {
+    for (const c of depth) {
+      const at = `(${row}) * ${stride}u + ${2 * c}u`;
+      emit(`{ let v = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${at}, ${stride}u);`);
+      for (const b of blocks) {
+        emit(`o${b}_${c} = subgroupMatrixMultiplyAccumulate(w${step}_${b}, v, o${b}_${c});`);
+      }
+      emit("}");
+    }
+  };
+  const tileOfKeys = (masked: boolean) => {
+    emit("workgroupBarrier();");
+    if (stages === 1) {
+      const whole = passage(tileColumns, "k0", "0u");
+      emit("{", ...whole.fetch, ...whole.put, "}", "workgroupBarrier();");
+    }
+    const current = stages === 1 ? "0u" : `((k0 / ${tileColumns}u) & 1u) * ${tileColumns}u`;
+    emit(`let staged = ${current}; // first row of the stage in use`);
+    const step = (mark: string, c0: string, between: () => void) => {
+      const next = passage(
+        16,
+        `k0 + ${tileColumns}u + ${c0}`,
+        `${tileColumns}u - staged + ${c0}`,
+        mark,
+      );
+      if (stages === 2) emit(...next.fetch);
+      if (ahead === 0) scores(mark, `staged + ${c0}`);
+      weights(mark, { firstKey: `(k0 + ${c0})`, masked, between });
+      outputs(mark, `staged + ${c0}`);
+      if (stages === 2) emit(...next.put);
+    };
+    if (ahead === 0) {
+      emit(`for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`);
+      step("", "c0", () => {});
+      emit("}");
+      return;
+    }
+    const steps = range(tileColumns / 16);
+    const begin = (i: number) => scores(`${i}`, `staged + ${16 * i}u`);
+    begin(0);
+    for (const i of steps) step(`${i}`, `${16 * i}u`, () => i + 1 < steps.length && begin(i + 1));
+  };
+
   emit(
     "",
-    `  let end = min(q0 + ${tileRows}u, params.rows);`,
-    "  for (var attempt = 0u; attempt < 8u; attempt++) {",
+    `let end = min(q0 + ${tileRows}u, params.rows);`,
+    "for (var attempt = 0u; attempt < 8u; attempt++) {",
   );
   for (const b of blocks) {
-    for (const c of depth) emit(`  o${b}_${c} = ${RESULT}();`);
-    emit(`  l${b} = vec4f();`);
+    for (const c of depth) emit(`o${b}_${c} = ${RESULT}();`);
+    emit(`l${b} = vec4f();`);
   }
   if (stages === 2) {
-    emit("  workgroupBarrier();");
-    stage("  ", "0u", "");
+    const whole = passage(tileColumns, "0u", "0u");
+    emit("{", ...whole.fetch, ...whole.put, "}");
   }
-  emit(`  for (var k0 = 0u; k0 < end; k0 += ${tileColumns}u) {`, "    workgroupBarrier();");
-  if (stages === 1) {
-    stage("    ", "k0", "");
-    emit("    workgroupBarrier();", "    let staged = 0u;");
-  } else {
-    const size = tileColumns * stride;
-    emit(
-      `    let staged = ((k0 / ${tileColumns}u) & 1u) * ${size}u;`,
-      `    if (k0 + ${tileColumns}u < end) {`,
-      `    let other = ${size}u - staged;`,
-    );
-    stage("    ", `k0 + ${tileColumns}u`, "other + ");
-    emit("    }");
-  }
-  emit(
-    `    for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`,
-    `    let key0 = k0 + c0; let base = staged + c0 * ${stride}u;`,
-  );
-  for (const b of blocks) emit(`    var s${b} = ${RESULT}();`);
-  for (const c of depth) {
-    emit(
-      `    { let k = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, base + ${
-        2 * c
-      }u, ${stride}u);`,
-    );
-    for (const b of blocks) {
-      emit(`    s${b} = subgroupMatrixMultiplyAccumulate(q${b}_${c}, k, s${b});`);
-    }
-    emit("    }");
-  }
-  for (const b of blocks) {
-    takeScores(b, `s${b}`, "key0");
-    emit(
-      `    let p${b}a = exp2(fma(x${b}a, vec4f(scale), vec4f(-m${b})));`,
-      `    let p${b}b = exp2(fma(x${b}b, vec4f(scale), vec4f(-m${b})));`,
-      `    l${b} += p${b}a + p${b}b;`,
-      `    scratch[at + side] = vec4u(pack2x16float(p${b}a.xy), pack2x16float(p${b}a.zw), ` +
-        `pack2x16float(p${b}b.xy), pack2x16float(p${b}b.zw));`,
-      `    let w${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, mine, 5u);`,
-    );
-  }
-  for (const c of depth) {
-    emit(
-      `    { let v = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, base + ${
-        2 * c
-      }u, ${stride}u);`,
-    );
-    for (const b of blocks) {
-      emit(`    o${b}_${c} = subgroupMatrixMultiplyAccumulate(w${b}, v, o${b}_${c});`);
-    }
-    emit("    }");
-  }
-  emit("    }", "  }");
-  emit(
-    "  if (local == 0u) { startOver = 0u; }",
-    "  workgroupBarrier();",
-  );
+  emit("var k0 = 0u;", `for (; k0 + ${tileColumns}u <= q0; k0 += ${tileColumns}u) {`);
+  tileOfKeys(false);
+  emit("}", `for (; k0 < end; k0 += ${tileColumns}u) {`);
+  tileOfKeys(true);
+  emit("}");
+  emit("if (local == 0u) { startOver = 0u; }", "workgroupBarrier();");
   const total = (b: number) =>
     `var l = (l${b}.x + l${b}.y) + (l${b}.z + l${b}.w); l += subgroupShuffleXor(l, 16u);`;
   for (const b of blocks) {
     emit(
-      `  { ${total(b)}`,
-      `    let least = f32(block${b} + row16 + 1u) * ${LEAST_SUM};`,
-      "    if (!(l < 60000.0) || l < least) {",
-      `      startOver = 1u; m${b} += clamp(log2(l), -100.0, 100.0) - 10.0;`,
-      "    } }",
+      `{ ${total(b)}`,
+      `let least = f32(block${b} + row16 + 1u) * ${LEAST_SUM};`,
+      "if (!(l < 60000.0) || l < least) {",
+      `startOver = 1u; m${b} += clamp(log2(l), -100.0, 100.0) - 10.0;`,
+      "} }",
     );
   }
   emit(
-    "  if (workgroupUniformLoad(&startOver) == 0u) { break; }",
-    "  if (local == 0u) { atomicAdd(&restarts, 1u); }",
-    "  }",
+    "if (workgroupUniformLoad(&startOver) == 0u) { break; }",
+    "if (local == 0u) { atomicAdd(&restarts, 1u); }",
+    "}",
   );
   for (const b of blocks) {
     emit(
-      `  { ${total(b)}`,
-      `    let inverse = 1.0 / l; let row = block${b} + row16;`,
-      `    let live = row >= own${b} && row < params.rows;`,
+      `{ ${total(b)}`,
+      `let inverse = 1.0 / l; let row = block${b} + row16;`,
+      `let live = row >= own${b} && row < params.rows;`,
     );
     if (result === "rows") {
       emit(
-        `    if (live && side == 0u) { logSumExp[result0 + row] = (m${b} + log2(l)) * LN2; }`,
+        `if (live && side == 0u) { logSumExp[result0 + row] = (m${b} + log2(l)) * LN2; }`,
       );
-    } else emit("    var norm = 0.0;");
+    } else emit("var norm = 0.0;");
     for (const c of depth) {
       emit(
-        "    workgroupBarrier();",
-        `    subgroupMatrixStore<row_major>(&scratch, mine, o${b}_${c}, 5u);`,
-        "    workgroupBarrier();",
-        "    {",
-        "      let a = bitcast<vec4f>(scratch[at + side * 2u]) * inverse;",
-        "      let z = bitcast<vec4f>(scratch[at + side * 2u + 1u]) * inverse;",
+        "workgroupBarrier();",
+        `subgroupMatrixStore<row_major>(&scratch, scratch0, o${b}_${c}, ${SCORE_STRIDE}u);`,
+        "workgroupBarrier();",
+        "{",
+        ...readResults("scratch0", "inverse"),
       );
       if (result === "rows") {
         emit(
-          "      let x = nearestHalf(a); let y = nearestHalf(z);",
-          "      if (live) {",
-          `        output[(result0 + row) * ${vectors}u + ${
-            2 * c
-          }u + side] = vec4u(pack2x16float(x.xy),`,
-          "          pack2x16float(x.zw), pack2x16float(y.xy), pack2x16float(y.zw));",
-          "      }",
+          ROUNDED_RESULTS,
+          `if (live) { output[(result0 + row) * ${vectors}u + ${2 * c}u + side] = rounded; }`,
         );
-      } else emit("      norm += dot(a, a) + dot(z, z);");
-      emit("    }");
+      } else emit("norm += dot(a, a) + dot(z, z);");
+      emit("}");
     }
     if (result === "squared-norms") {
       emit(
-        "    norm += subgroupShuffleXor(norm, 16u);",
-        "    if (live && side == 0u) { squaredNorms[result0 + row * ROW_STRIDE] = norm; }",
+        "norm += subgroupShuffleXor(norm, 16u);",
+        "if (live && side == 0u) { squaredNorms[result0 + row * ROW_STRIDE] = norm; }",
       );
     }
-    emit("  }");
+    emit("}");
   }
   emit("}", result === "rows" ? NEAREST_HALF : "");
   return out.join("\n");

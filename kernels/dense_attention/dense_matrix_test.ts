@@ -161,25 +161,29 @@ const CASES: readonly Case[] = [
   { rows: 20_000, headDim: 128, size: 30, startsOver: true },
 ];
 
-/** Small enough for the workgroup memory of any adapter. */
+/** Small enough, emulated, for the workgroup memory of any adapter. */
+const SMALLEST: MatrixTiling = {
+  subgroups: 1,
+  blocks: 1,
+  tileColumns: 16,
+  stages: 1,
+  scratches: 1,
+  ahead: 0,
+};
+
 const EMULATED: readonly Case[] = [
   ...[16, 17, 61].flatMap((rows) => [
-    { rows, headDim: 64, tiling: { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const },
-    { rows, headDim: 64, tiling: { subgroups: 1, blocks: 2, tileColumns: 32, stages: 1 } as const },
-    { rows, headDim: 64, tiling: { subgroups: 2, blocks: 1, tileColumns: 16, stages: 2 } as const },
-    {
-      rows,
-      headDim: 128,
-      tiling: { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const,
-    },
+    { rows, headDim: 64, tiling: SMALLEST },
+    { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32 } },
+    { rows, headDim: 64, tiling: { ...SMALLEST, subgroups: 2, stages: 2 } as const },
+    { rows, headDim: 128, tiling: SMALLEST },
   ]),
-  {
-    rows: 90,
-    headDim: 64,
-    size: 64,
-    startsOver: true,
-    tiling: { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 },
-  },
+  ...[61, 150].flatMap((rows) => [
+    { rows, headDim: 64, tiling: { ...SMALLEST, tileColumns: 32, stages: 2, ahead: 1 } as const },
+    { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, scratches: 2 } as const },
+    { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32, ahead: 1 } as const },
+  ]),
+  { rows: 90, headDim: 64, size: 64, startsOver: true, tiling: SMALLEST },
 ];
 
 Deno.test("dense attention on matrix units is as near to float64 as f16 weights allow", async (t) => {
@@ -257,7 +261,7 @@ Deno.test({
   ignore: !EMULATE,
   fn: async (t) => {
     const gpu = await testGpu(t);
-    const matrixTiling = { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const;
+    const matrixTiling = SMALLEST;
     if (gpu) await checkNorms({ gpu, emulated: true }, { rows: 132, headDim: 64, matrixTiling });
   },
 });
@@ -335,10 +339,20 @@ const BACKWARD_CASES: readonly BackwardCase[] = [
   { rows: 300, headDim: 128, size: 2000 },
 ];
 
+const SMALLEST_BACKWARD: MatrixBackwardTiling = {
+  subgroups: 1,
+  tileColumns: 16,
+  stages: 1,
+  ahead: 0,
+};
+
 const EMULATED_BACKWARD: readonly BackwardCase[] = [
-  ...[16, 17, 61].map((rows) => ({ rows, headDim: 64, tiling: { subgroups: 1, tileColumns: 16 } })),
-  { rows: 61, headDim: 64, tiling: { subgroups: 1, tileColumns: 32 } },
-  { rows: 50, headDim: 64, tiling: { subgroups: 1, tileColumns: 16 }, size: 2000 },
+  ...[16, 17, 61].map((rows) => ({ rows, headDim: 64, tiling: SMALLEST_BACKWARD })),
+  ...[61, 150].flatMap((rows) => [
+    { rows, headDim: 64, tiling: { ...SMALLEST_BACKWARD, tileColumns: 32, ahead: 1 } as const },
+    { rows, headDim: 64, tiling: { ...SMALLEST_BACKWARD, subgroups: 2, stages: 2 } as const },
+  ]),
+  { rows: 50, headDim: 64, tiling: SMALLEST_BACKWARD, size: 2000 },
 ];
 
 Deno.test("gradients on matrix units are as near to float64 as f16 products allow, twice the same", async (t) => {
@@ -359,7 +373,7 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
   const { gpu, emulated } = bench;
   const timer = new Timer(gpu);
   for (const { rows, headDim, tiling, size = 1 } of cases) {
-    const name = tiling ? `${tiling.subgroups}/${tiling.tileColumns}` : "";
+    const name = tiling ? Object.values(tiling).join("/") : "";
     await t.step(`N ${rows} d ${headDim} ${name} × ${size}`, async () => {
       const heads = 2;
       const shape = { heads, rows, dim: headDim, dtype: "f16" } as const;
@@ -375,9 +389,7 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
       ];
       const [lse, delta] = [await createTensor(gpu, statistic), await createTensor(gpu, statistic)];
       const problem = { heads, rows, headDim };
-      const matrixTiling = emulated
-        ? { subgroups: 1, blocks: 1, tileColumns: 16, stages: 1 } as const
-        : undefined;
+      const matrixTiling = emulated ? SMALLEST : undefined;
       const forward = await createDenseAttention(gpu, planFor(bench, { ...problem, matrixTiling }));
       const device = emulated ? DEVICE : gpu;
       const plan = planDenseBackward(device, {
