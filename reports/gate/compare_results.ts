@@ -92,6 +92,7 @@ export function compareResults(
   const noise = estimateNoise();
   const exactOptions = {
     sameAdapter: sameAdapter(baseline, candidate),
+    tunedApart: baseline.tuning?.digest !== candidate.tuning?.digest,
     sameInputs: baseline.seed === candidate.seed,
   };
   let exactFields = 0;
@@ -205,6 +206,8 @@ export function compareResults(
     }
     if (!exactOptions.sameAdapter) {
       notes.push("adapters differ: digests of outputs were not compared");
+    } else if (exactOptions.tunedApart) {
+      notes.push("tunings differ: digests of outputs were not compared");
     }
     if (peersDiffer) notes.push("peers or their versions differ");
     if (candidate.tool.dirty) notes.push("the candidate's tree had uncommitted changes");

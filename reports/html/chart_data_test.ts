@@ -1,35 +1,17 @@
 import assert from "node:assert/strict";
+import { saveAll } from "./_page_script.ts";
 import { type ChartData, dotData, embedChartData, finite, plotData } from "./chart_data.ts";
-import { packJson } from "./page.tsx";
-import script from "./page_script.js" with { type: "text" };
+import { packJson } from "./pack_json.ts";
 
 /** What the page's script puts into the file, run here on a page of two figures. */
 async function exported(format: "csv" | "json", data: ChartData): Promise<string> {
-  const files: Blob[] = [];
-  const link = { click: () => {} };
-  const figure = {
-    id: "figure-1",
-    querySelector: () => ({ textContent: "Title" }),
-  };
-  const packed = packJson([null, JSON.parse(embedChartData(data))]);
-  const button = {
-    dataset: { export: format },
-    hidden: true,
-    closest: () => figure,
-    onclick: async () => {},
-  };
-  const document = {
-    createElement: () => link,
-    getElementById: () => ({ textContent: packed }),
-    querySelectorAll: (selector: string) =>
-      selector === "figure" ? [{}, figure] : selector.includes("export") ? [button] : [],
-  };
-  const urls = { createObjectURL: (blob: Blob) => (files.push(blob), "blob:1") };
-  new Function("document", "URL", "setTimeout", script)(document, urls, () => {});
-  assert.equal(button.hidden, false);
-  await button.onclick();
-  assert.equal((link as { download?: string }).download, `figure-1.${format}`);
-  return await files[0].text();
+  const packed = packJson(`[{"columns":["a"],"rows":[[1]]},${embedChartData(data)}]`);
+  const html =
+    ["first", "second"].map((id) => `<figure id="${id}"><figcaption>Title</figcaption></figure>`)
+      .join("") + `<script type="application/json+x" id="chart-data">${packed}</script>`;
+  const files = await saveAll(html);
+  assert.equal(files.length, 4);
+  return files.find(({ name }) => name === `second.${format}`)!.text;
 }
 
 Deno.test("export: CSV quotes what must be quoted, and no text reads as a formula", async () => {

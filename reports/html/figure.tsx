@@ -10,6 +10,7 @@ import { ABSENT } from "../format.ts";
 import { type ChartCell, type ChartData, embedChartData } from "./chart_data.ts";
 import type { SeriesStyle } from "./palette.ts";
 import { markerPath } from "./palette.ts";
+import { MARKED_COLUMNS } from "./style.ts";
 
 /** Size of a drawing in SVG units, which are pixels at full size. */
 export interface DrawingSize {
@@ -121,9 +122,13 @@ export function Export({ title, data }: { title: string; data: ChartData }): JSX
 
 /** A table that scrolls sideways in its own box when it has to. */
 export function Table({ caption, columns, rows }: DataTable): JSX.Element {
+  // Said once for a column: a long table would say it thousands of times.
+  const marks = columns.flatMap(({ numeric }, i) =>
+    i === 0 ? numeric ? ["n"] : [] : !numeric && i < MARKED_COLUMNS ? [`t${i + 1}`] : []
+  );
   return (
     <div class="scroll" tabIndex={0} role="group" aria-label={caption}>
-      <table>
+      <table class={marks.length > 0 ? marks.join(" ") : undefined}>
         <caption>{caption}</caption>
         <thead>
           <tr>
@@ -140,13 +145,17 @@ export function Table({ caption, columns, rows }: DataTable): JSX.Element {
                   ? (
                     <th
                       scope="row"
-                      class={number(columns[i]?.numeric) ?? (isLong(cell) ? "long" : undefined)}
+                      class={!columns[i]?.numeric && isLong(cell) ? "long" : undefined}
                     >
                       {cell}
                     </th>
                   )
                   // Most cells are numbers, so text is what is marked.
-                  : <td class={columns[i]?.numeric ? undefined : "t"}>{cell}</td>
+                  : (
+                    <td class={!columns[i]?.numeric && i >= MARKED_COLUMNS ? "t" : undefined}>
+                      {cell}
+                    </td>
+                  )
               )}
             </tr>
           ))}

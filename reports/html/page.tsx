@@ -5,9 +5,9 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { deflateSync } from "node:zlib";
 import type { JSX } from "preact";
 import { render } from "preact-render-to-string";
+import { PACKED_TYPE, packJson } from "./pack_json.ts";
 import script from "./page_script.js" with { type: "text" };
 import { STYLE } from "./style.ts";
 
@@ -65,18 +65,6 @@ export function renderPage({ title, body, tail = [], theme }: PageOptions): stri
   ].join("\n");
 }
 
-/** JSON, deflated, in base64, which has no character that could end the element that holds it. */
-export const PACKED_TYPE = "application/json+deflate+base64";
-
-/** A value as the content of a script of {@linkcode PACKED_TYPE}. */
-export function packJson(value: unknown): string {
-  return packText(JSON.stringify(value));
-}
-
-function packText(json: string): string {
-  return deflateSync(json, { level: 9 }).toString("base64");
-}
-
 /**
  * The same page in half the bytes: the numbers of all figures packed into one list, in the order of
  * the figures, and every shape of a marker drawn once. Escaped text holds no tag, so nothing of a
@@ -91,20 +79,21 @@ function compact(markup: string): { markup: string; data: string | null } {
       return "";
     })
     .replace(MARKER, (_, name: string, x: string, y: string, path: string) => {
-      const id = shapes.get(path) ?? `marker-${shapes.size + 1}`;
-      shapes.set(path, id);
-      return `<use class="${name}" href="#${id}" x="${x}" y="${y}"/>`;
+      const shape = `class="${name}" d="${path}"`;
+      const id = shapes.get(shape) ?? `m${shapes.size + 1}`;
+      shapes.set(shape, id);
+      return `<use href="#${id}" x="${x}" y="${y}"/>`;
     })
     // Ends that the next cell or row implies.
     .replace(/<\/t[dhr]>/g, "")
     .replace(/<(path|rect|line|circle)([^<>]*)><\/\1>/g, "<$1$2/>");
-  const defined = [...shapes].map(([path, id]) => `<path id="${id}" d="${path}"/>`).join("");
+  const defined = [...shapes].map(([shape, id]) => `<path id="${id}" ${shape}/>`).join("");
   return {
     markup: defined === ""
       ? drawn
       : `<svg class="shapes" width="0" height="0" aria-hidden="true"><defs>${defined}</defs></svg>` +
         drawn,
-    data: data.length === 0 ? null : packText(`[${data.join()}]`),
+    data: data.length === 0 ? null : packJson(`[${data.join()}]`),
   };
 }
 

@@ -31,7 +31,27 @@
   const unpack = (id) => {
     const text = document.getElementById(id).textContent;
     const packed = new Blob([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))]);
-    return new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).text();
+    const stream = packed.stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Response(stream).json()
+      .then((value) => typeof value === "string" ? JSON.parse(value) : fromColumns(value));
+  };
+  // The way back from the columns of pack_json.ts.
+  const fromColumns = (value) => {
+    if (Array.isArray(value)) return value.map(fromColumns);
+    if (value === null || typeof value !== "object") return value;
+    if (!Array.isArray(value[""])) {
+      return Object.fromEntries(
+        Object.entries(value).map(([key, field]) => [key, fromColumns(field)]),
+      );
+    }
+    const [keys, packed] = value[""];
+    const columns = packed.map(fromColumns);
+    return columns[0].map((_, row) => {
+      const cells = columns.map((column) => column[row]);
+      if (keys === null) return cells;
+      const present = keys.map((key, i) => [key, cells[i]]);
+      return Object.fromEntries(present.filter(([, cell]) => cell === null || cell[""] !== 0));
+    });
   };
   const figures = [...document.querySelectorAll("figure")];
   for (const button of document.querySelectorAll("button[data-export]")) {
@@ -39,7 +59,7 @@
     button.onclick = async () => {
       const format = button.dataset.export;
       const figure = button.closest("figure");
-      const data = JSON.parse(await unpack("chart-data"))[figures.indexOf(figure)];
+      const data = (await unpack("chart-data"))[figures.indexOf(figure)];
       const title = figure.querySelector("figcaption").textContent;
       save(figure.id + "." + format, types[format], formats[format](title, data));
     };
@@ -48,7 +68,7 @@
     button.hidden = false;
     button.onclick = async () => {
       const { result } = button.dataset;
-      save(result + ".json", types.json, [await unpack(result)]);
+      save(result + ".json", types.json, [JSON.stringify(await unpack(result))]);
     };
   }
 })();

@@ -25,7 +25,8 @@ import { throughputSection } from "./throughput_section.tsx";
 import { correctnessSection } from "./correctness_section.tsx";
 import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
-import { PACKED_TYPE, packJson, renderPage, SiteBar, type SiteLink } from "./page.tsx";
+import { PACKED_TYPE, packJson } from "./pack_json.ts";
+import { renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
 import { sampleSection } from "./sample_section.tsx";
 
@@ -165,7 +166,9 @@ export function renderHtml(
   const data = site !== undefined
     ? []
     : results.map((result, i) =>
-      `<script type="${PACKED_TYPE}" id="${resultId(i)}">${packJson(result)}</script>`
+      `<script type="${PACKED_TYPE}" id="${resultId(i)}">${
+        packJson(JSON.stringify(result))
+      }</script>`
     );
   return renderPage({ title: `${heading} Lighthouse Attention Bench`, body, tail: data, theme });
 }

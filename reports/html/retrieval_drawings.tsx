@@ -31,7 +31,8 @@ export function rateColor(rate: number): { fill: string; light: boolean } {
     Math.round(from + (at - first) * (CIVIDIS[first + 1][i] - from))
   );
   const luminance = 0.2126 * mix[0] + 0.7152 * mix[1] + 0.0722 * mix[2];
-  return { fill: `rgb(${mix.join(",")})`, light: luminance < 125 };
+  const fill = `#${mix.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+  return { fill, light: luminance < 125 };
 }
 
 /** Rates by row and column; null where nothing was measured. */
@@ -90,33 +91,24 @@ export function RateMap({ size, grid }: { size: DrawingSize; grid: RateGrid }): 
           </text>
         )
       )}
-      {rates.flatMap((row, r) =>
-        row.map((rate, c) => {
-          const at = { x: coordinate(left + c * wide), y: coordinate(top + r * high) };
-          const middle = { x: coordinate(at.x + wide / 2), y: coordinate(at.y + high / 2 + 4) };
-          if (rate === null) {
-            return <text {...middle} text-anchor="middle">–</text>;
-          }
-          const { fill, light } = rateColor(rate);
-          return (
-            <g class="segment">
-              <rect
-                {...at}
-                width={coordinate(wide)}
-                height={coordinate(high)}
-                style={{ fill }}
-              />
-              <text
-                class={light ? "inside light" : "inside"}
-                {...middle}
-                text-anchor="middle"
-              >
-                {Math.round(100 * rate)}
-              </text>
-            </g>
-          );
-        })
-      )}
+      <g class="cells">
+        {rates.flatMap((row, r) =>
+          row.map((rate, c) => {
+            const at = { x: coordinate(left + c * wide), y: coordinate(top + r * high) };
+            const middle = { x: coordinate(at.x + wide / 2), y: coordinate(at.y + high / 2 + 4) };
+            if (rate === null) return <text class="absent" {...middle}>–</text>;
+            const { fill, light } = rateColor(rate);
+            return (
+              <>
+                <rect {...at} width={coordinate(wide)} height={coordinate(high)} fill={fill} />
+                <text class={light ? "light" : undefined} {...middle}>
+                  {Math.round(100 * rate)}
+                </text>
+              </>
+            );
+          })
+        )}
+      </g>
       <text class="title" x={width - 2} y={height - 8} text-anchor="end">{columnTitle}</text>
     </>
   );
@@ -213,6 +205,13 @@ export function CurvePlot(
       ))}
       {curves.map(({ style, points, law, dash }) => {
         const places = points.map((point) => `${across(point.x)},${up(inside(point.y, y.domain))}`);
+        const ends = law
+          ? []
+          : points.flatMap(({ x: at, low, high }) =>
+            low === undefined || high === undefined
+              ? []
+              : [`M${across(at)},${up(inside(low, y.domain))}V${up(inside(high, y.domain))}`]
+          );
         return (
           <g style={{ color: style.color }}>
             {points.length > 1 && (
@@ -222,17 +221,7 @@ export function CurvePlot(
                 d={`M${places.join("L")}`}
               />
             )}
-            {!law && points.map((point) =>
-              point.low !== undefined && point.high !== undefined && (
-                <line
-                  class="interval"
-                  x1={across(point.x)}
-                  x2={across(point.x)}
-                  y1={up(inside(point.low, y.domain))}
-                  y2={up(inside(point.high, y.domain))}
-                />
-              )
-            )}
+            {ends.length > 0 && <path class="interval" d={ends.join("")} />}
             {!law && places.map((place) => (
               <path
                 class="marker"

@@ -1,4 +1,9 @@
 /** The style sheet of the report: light, dark and print, wide and narrow, without web fonts. */
+
+/** Columns up to this one are marked as text by a class of their table; further cells one by one. */
+export const MARKED_COLUMNS = 16;
+
+/** For every page. */
 export const STYLE = `
 :root{
   --paper:#fcfbf8;--card:#ffffff;--ink:#1d1c1a;--soft:#5d5a54;--faint:#8a867e;--rule:#e3dfd6;--rule-strong:#bdb8ac;
@@ -70,7 +75,7 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .faint{fill:none;stroke:var(--rule-strong);stroke-width:1}
 .fit{fill:none;stroke:currentColor;stroke-width:1;opacity:.65}
 .law{fill:none;stroke:currentColor;stroke-width:1.5;opacity:.75}
-.interval{stroke:currentColor;stroke-width:1.6}
+.interval{fill:none;stroke:currentColor;stroke-width:1.6}
 .marker{fill:currentColor;stroke:var(--paper);stroke-width:1.4}
 .marker.hollow{fill:var(--paper);stroke:currentColor;stroke-width:2}
 .stem{stroke:currentColor;stroke-width:2;opacity:.3}
@@ -83,8 +88,11 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .drawing .mark text{fill:var(--ink);font-weight:650;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
 .drawing .mark .detail{font-weight:400;fill:var(--soft);font-size:12px}
 .segment rect{stroke:var(--paper);stroke-width:1.5}
-.drawing .inside{fill:#16130c;font-size:12px}
-.drawing .inside.light{fill:#ffffff}
+.cells rect{stroke:var(--paper);stroke-width:1.5}
+.cells text{text-anchor:middle}
+.drawing .inside,.drawing .cells text{fill:#16130c;font-size:12px}
+.drawing .cells .absent{fill:var(--soft)}
+.drawing .inside.light,.drawing .cells .light{fill:#ffffff}
 .drawing .value{fill:var(--ink)}
 .source{font-size:.84rem;color:var(--soft);margin:.7rem 0 0;max-width:52rem}
 .grid-of-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1rem 3rem}
@@ -108,7 +116,8 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px sol
 .number{text-align:right;white-space:nowrap}
 .shapes{position:absolute}
 .scroll td{min-width:4.5rem;text-align:right;white-space:nowrap}
-.scroll td.t{text-align:left;white-space:normal}
+.scroll .n tbody th{text-align:right;white-space:nowrap}
+.scroll td.t,TEXT_COLUMNS{text-align:left;white-space:normal}
 .scroll tbody th.long{overflow-wrap:anywhere;min-width:11rem}
 .claims{font-size:.93rem;table-layout:fixed}
 .claims thead th{position:static}
@@ -221,7 +230,7 @@ button[hidden]{display:none}
   .grid-of-small{grid-template-columns:1fr 1fr 1fr;gap:0 1.2rem}
   .block{margin-top:1rem}
   .block>p{font-size:9pt;max-width:none}
-  .rate-scale,.segment rect{print-color-adjust:exact}
+  .rate-scale,.segment rect,.cells rect{print-color-adjust:exact}
   .screen-only{display:none}
   table,.claims{font-size:8.5pt}
   .claims td:last-child{white-space:normal}
@@ -243,6 +252,10 @@ button[hidden]{display:none}
     "--tint:#202328;--link:#79bdf0;--dense:#f28b3c;--norm:#56b4e9;--dilated:#2fc79c;--gla:#e39cc5;--other-1:#e0c04a;" +
     "--other-2:#b8b8b8;--other-3:#a79df0;--stage-4:#1c86c7;--good:#4cc9a4;--warn:#e8b454;--bad:#ff8f66;" +
     "--notice:#2b2618;--notice-edge:#c99310;--bad-tint:#33201a;color-scheme:dark",
+).replaceAll(
+  "TEXT_COLUMNS",
+  Array.from({ length: MARKED_COLUMNS - 1 }, (_, i) => `.scroll .t${i + 2} td:nth-child(${i + 2})`)
+    .join(),
 ).replaceAll(
   "LIGHT",
   "--paper:#fff;--card:#fff;--ink:#111;--soft:#444;--faint:#777;--rule:#ddd;--rule-strong:#999;--tint:#f5f5f5;" +

@@ -6,6 +6,7 @@ import { type Result, resultSchema } from "../../suites/result_schema.ts";
 import { ATTACK } from "../_hostile_result.ts";
 import { sampleRetrieval } from "../_sample_retrieval.ts";
 import { sampleResult } from "../_sample_result.ts";
+import { renderHtml } from "../html/render_html.tsx";
 import { readResult } from "../read_result.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
 import { leadRun, MOST_RUNS, type NamedResult, planSite } from "./runs.ts";
@@ -215,6 +216,11 @@ Deno.test("site: pages of paper-profile runs stay below 1 MB, retrieval on a pag
   for (const { path, text } of files.filter(({ path }) => path.endsWith(".html"))) {
     const { length } = new TextEncoder().encode(text);
     assert.ok(length < 1e6, `${path}: ${length} bytes`);
+  }
+  // The report of one file, with its result in it.
+  for (const { name, result } of runs) {
+    const { length } = new TextEncoder().encode(renderHtml([result]));
+    assert.ok(length < 1e6, `${name}: ${length} bytes`);
   }
   const page = files.find(({ path }) => path.endsWith(".retrieval.html"))!;
   assert.match(page.text, /<section id="retrieval">/);
