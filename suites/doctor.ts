@@ -8,10 +8,11 @@ import type { Capabilities, Gpu, Stack } from "../kernels/gpu/device.ts";
 import { openDevice } from "../kernels/gpu/open_device.ts";
 import type { Problem } from "../kernels/implementation.ts";
 import { describeEnvironment } from "./environment.ts";
-import { errorLine } from "./errors.ts";
+import { errorLine, UsageError } from "./errors.ts";
 import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
 import { loadProfile, resolveK } from "./profile.ts";
-import type { EnvironmentRecord } from "./result_schema.ts";
+import type { EnvironmentRecord, TuningRecord } from "./result_schema.ts";
+import { applyTuning } from "./tuning_file.ts";
 import { judge } from "./verify/check_line.ts";
 import { runLayer, withLayer } from "./verify/layer_run.ts";
 import { denseAttentionReference } from "../kernels/dense_attention/dense_attention_reference.ts";
@@ -37,6 +38,8 @@ export interface StackDiagnosis {
   readonly profile?: string;
   /** The storage that a run would take. */
   readonly dtype?: "f16" | "f32";
+  /** Measured tilings that a run would take, and what is to be said of them, one line each. */
+  readonly tuning?: { readonly record?: TuningRecord; readonly lines: readonly string[] };
   /** Largest context that fits, by implementation, at the paper's 8 heads of 128. */
   readonly largest?: readonly {
     readonly implementation: string;
@@ -51,13 +54,14 @@ export interface StackDiagnosis {
 /** Opens a stack, runs a tiny layer on it and plans the largest contexts. Never throws. */
 export async function diagnoseStack(
   stack: Stack,
-  options: { registry?: readonly Registration[]; gpu?: Gpu } = {},
+  options: { registry?: readonly Registration[]; gpu?: Gpu; tuning?: string } = {},
 ): Promise<StackDiagnosis> {
   let gpu: Gpu | undefined;
   try {
     gpu = options.gpu ?? await openDevice({ stack });
     const environment = await describeEnvironment(gpu);
     const { capabilities } = gpu;
+    const tuning = await findTuning(gpu, { ...options, driver: environment.driver });
     const tiny = await runTiny(gpu);
     const memory = environment.deviceMemoryBytes;
     const registry = options.registry ?? IMPLEMENTATIONS;
@@ -69,12 +73,27 @@ export async function diagnoseStack(
       ...tiny,
       profile: environment.adapter.software ? "smoke" : "standard",
       dtype: capabilities.f16 ? "f16" : "f32",
+      tuning,
       largest: registry.map((entry) => largestContext(opened, { entry, memory })),
     };
   } catch (error) {
     return { stack, problem: errorLine(error) };
   } finally {
     if (!options.gpu) gpu?.destroy();
+  }
+}
+
+/** What a run would take; a file of another stack is no problem of this one. */
+async function findTuning(
+  gpu: Gpu,
+  options: { tuning?: string; driver: string | null },
+): Promise<StackDiagnosis["tuning"]> {
+  try {
+    const { record, lines } = await applyTuning(gpu, options);
+    return { record, lines };
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { lines: [error.message] };
   }
 }
 
@@ -174,6 +193,9 @@ export function describeDiagnosis(
   const clock = diagnosis.gpuSeconds === null || diagnosis.gpuSeconds === undefined
     ? "no GPU timestamps: times will be wall clock"
     : `GPU timestamps work (a tiny layer took ${format.seconds(diagnosis.gpuSeconds)})`;
+  const tuning = diagnosis.tuning?.lines.length
+    ? diagnosis.tuning.lines
+    : ["the kernels' own tilings; `deno task tune` measures which are the fastest"];
   return [
     `stack ${stack}: ${adapter.description || adapter.device || adapter.vendor}`,
     `  kind       ${kind}`,
@@ -190,6 +212,7 @@ export function describeDiagnosis(
         : "WRONG: a tiny layer does not match float64"
     }`,
     `  bench      profile ${diagnosis.profile}, ${diagnosis.dtype}`,
+    ...tuning.map((line) => `  tuning     ${line.replace(/^tuning:? /, "")}`),
     ...(diagnosis.largest ?? []).map(({ implementation, context, bytes, limit }) =>
       `  fits       ${implementation}: ${
         context === null

@@ -10,7 +10,7 @@ import type { Result } from "./result_schema.ts";
 
 /** Options that a replay decides for itself; the second ones take a value. */
 const OWN_FLAGS = ["--resume", "--force", "--quiet", "--no-install", "--keep-warm"];
-// A result may name any file as its checkpoint or as a peer: none is opened or run on its word.
+// A result may name any file as its checkpoint, tuning or peer: none is opened or run on its word.
 const OWN_OPTIONS = [
   "--out",
   "--profile",
@@ -19,6 +19,7 @@ const OWN_OPTIONS = [
   "--dtype",
   "--checkpoint",
   "--peer",
+  "--tuning",
 ];
 
 /** Longest command line that is read from a result. */
@@ -101,7 +102,7 @@ export interface EnvironmentDifference {
 
 /** What differs in code, machine and software between two results. */
 export function compareEnvironments(before: Result, now: Result): EnvironmentDifference[] {
-  const describe = ({ environment, tool, hashes, stack, calibration }: Result) =>
+  const describe = ({ environment, tool, hashes, stack, calibration, tuning }: Result) =>
     new Map<string, unknown>([
       ["version", tool.version],
       ["commit", tool.commit],
@@ -111,6 +112,7 @@ export function compareEnvironments(before: Result, now: Result): EnvironmentDif
       ["plan", hashes.plan],
       ["stack", stack],
       ["clock", calibration?.clock],
+      ["tuning", tuning?.digest ?? "none"],
       ["adapter", environment.adapter.description || environment.adapter.device],
       ["vendor", environment.adapter.vendor],
       ["driver", environment.driver],

@@ -280,8 +280,8 @@ export const tunedTilingSchema: z.ZodType<TunedTilingRecord> = declares<TunedTil
 
 /** Tilings that the plans of a run preferred. */
 export const tuningSchema: z.ZodType<TuningRecord> = declares<TuningRecord>()(z.looseObject({
-  digest: z.string(),
-  measuredAt: z.string(),
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  measuredAt: z.iso.datetime(),
   tilings: z.array(tunedTilingSchema),
 }));
 

@@ -74,6 +74,7 @@ export class ResultStore {
     wgsl: string;
     fingerprint: string;
     seed: number;
+    tuning?: string;
   }): Promise<Result> {
     let text: string;
     try {
@@ -100,6 +101,7 @@ export class ResultStore {
       ["shader code", result.hashes.wgsl, expected.wgsl],
       ["machine", result.environment.fingerprint, expected.fingerprint],
       ["seed", result.seed, expected.seed],
+      ["tuning", result.tuning?.digest, expected.tuning],
     ].filter(([, have, want]) => have !== want).map(([name]) => name);
     if (differs.length > 0) {
       throw new NotComparableError(

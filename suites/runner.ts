@@ -42,6 +42,7 @@ import {
   type Result,
   type Sample,
   SCHEMA_VERSION,
+  type TuningRecord,
 } from "./result_schema.ts";
 import { loadCheckpoint } from "./retrieval/checkpoint.ts";
 import {
@@ -59,6 +60,7 @@ import { provideRuntimeDir } from "./runtime_dir.ts";
 import { digestSeededSelection } from "./seeded_selection.ts";
 import { caseIds, type Shard, shardCuts, shardPlan } from "./shard.ts";
 import { measureThroughput } from "./throughput.ts";
+import { applyTuning } from "./tuning_file.ts";
 
 /** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */
 export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">, NeedleOptions {
@@ -84,6 +86,12 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   peers?: readonly string[];
   /** Keeps the device's clock up while the run goes on. Default false. */
   keepWarm?: boolean;
+  /**
+   * Measured tilings of dense attention that plans prefer: `auto` takes the cached ones of this
+   * device, if `tune` was run on it; `none`; the name of a file that `tune` wrote; or what an earlier
+   * result recorded. Default `none`.
+   */
+  tuning?: string | TuningRecord;
 }
 
 /** What a run says while it goes on. */
@@ -122,7 +130,8 @@ export const DEFAULT_SEED = 1010;
  * A lost device and an aborted signal do not throw: finished cases are kept, the rest is recorded
  * as failed (lost device) or left out (`finishedAt` stays null).
  *
- * @throws {UsageError} when the options cannot be used; nothing was measured then.
+ * @throws {UsageError} when the options cannot be used, or a tuning file that was named; nothing was
+ * measured then.
  * @throws {OutputError} when the output folder cannot be written.
  * @throws {NotComparableError} when `resume` finds a result of another plan or machine.
  * @throws {DeviceError} without an adapter, or without a feature that was asked for.
@@ -174,7 +183,8 @@ export function exitCodeOf(result: Result): number {
 class Run {
   readonly #options: SuiteOptions & { seed: number };
   readonly #hooks: SuiteHooks;
-  readonly #gpu: Gpu;
+  #gpu: Gpu;
+  #tuning?: TuningRecord;
   readonly #store?: ResultStore;
   #registry: readonly Registration[];
   #peers?: OpenPeers;
@@ -219,9 +229,13 @@ class Run {
   }
 
   async #run(): Promise<Result> {
-    const gpu = this.#gpu;
+    const environment = await describeEnvironment(this.#gpu);
+    const { tuning } = this.#options;
+    const tuned = await applyTuning(this.#gpu, { tuning, driver: environment.driver });
+    const { gpu } = tuned;
+    this.#gpu = gpu;
+    this.#tuning = tuned.record;
     const profile = this.#options.profile ?? (gpu.adapter.software ? "smoke" : "standard");
-    const environment = await describeEnvironment(gpu);
     const peerNames = this.#peers?.registrations.map(({ implementation }) => implementation.name);
     this.#plan = planRun({ ...this.#options, profile, peerNames }, {
       capabilities: gpu.capabilities,
@@ -237,10 +251,12 @@ class Run {
         wgsl: fresh.hashes.wgsl,
         fingerprint: environment.fingerprint,
         seed: fresh.seed,
+        tuning: fresh.tuning?.digest,
       })
       : fresh;
     const planned = this.#allCases();
     this.#total = planned.length + this.#cuts.length + (this.#retrieval?.parts.length ?? 0);
+    for (const line of tuned.lines) this.#note(line);
     await this.#save();
     const timer = new Timer(gpu);
     let calibration: Calibration | undefined;
@@ -577,6 +593,7 @@ class Run {
       seed: this.#options.seed,
       stack,
       ...(this.#retrieval && { retrieval: this.#retrieval.profile }),
+      ...(this.#tuning && { tuning: this.#tuning.digest }),
     };
     return {
       schemaVersion: SCHEMA_VERSION,
@@ -598,6 +615,7 @@ class Run {
       cases: [],
       ratios: [],
       ...(this.#peers && { peers: [...this.#peers.records] }),
+      ...(this.#tuning && { tuning: this.#tuning }),
       notes: [...notes, ...this.#strangers()],
     };
   }

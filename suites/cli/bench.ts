@@ -14,7 +14,13 @@ import { ensureDriver } from "../install_driver.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
 import { parseShard } from "../shard.ts";
 import { runCommand } from "./errors.ts";
-import { addLayerOptions, chosenLayers, parseCount } from "./layer_options.ts";
+import {
+  addLayerOptions,
+  chosenLayers,
+  parseCount,
+  parseSeconds,
+  TUNING_HELP,
+} from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
 import { chooseFolder, DEFAULT_OUT } from "./run_folder.ts";
@@ -61,6 +67,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       resume: given.resume === true,
       ...(given.peer && { peers: given.peer }),
       ...(given.keepWarm && { keepWarm: true }),
+      tuning: given.tuning,
       ...(given.shard && { shard: given.shard }),
       ...(given.depth && { depths: given.depth }),
       ...(given.margin && { margins: given.margin }),
@@ -91,6 +98,7 @@ function benchCommand() {
       collectPeers,
     )
     .option("--keep-warm", "keep the device's clock up meanwhile, without changing a setting")
+    .option("--tuning <file>", TUNING_HELP, "auto")
     .option("--seed <number>", `seed of inputs and intervals; default: ${DEFAULT_SEED}`, parseSeed)
     .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
     .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds)
@@ -193,14 +201,6 @@ function parseNumbers(text: string): number[] {
     }
     return value;
   });
-}
-
-function parseSeconds(text: string): number {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) {
-    throw new InvalidArgumentError(`"${text}" is not a positive number of seconds.`);
-  }
-  return value;
 }
 
 if (import.meta.main) await runCommand("bench", () => bench(Deno.args));

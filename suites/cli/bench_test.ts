@@ -9,7 +9,7 @@ import { describeCase, formatLeft, ProgressDisplay } from "./progress.ts";
 Deno.test("parseBench reads every option", () => {
   const line = "latency throughput --profile paper --stack dawn --context 8192,16K --heads 8 " +
     "--head-dim 64,128 --levels 3,4 --pooling 4 --k 1536,n/64 --dilation 2,4 --scorer norm --dtype f32 " +
-    "--peer torch-fa2 --peer python:mine.py --keep-warm --direction forward --seed 7 --samples 6 --budget 1.5 --out there --force --resume --no-install --quiet";
+    "--peer torch-fa2 --peer python:mine.py --keep-warm --tuning none --direction forward --seed 7 --samples 6 --budget 1.5 --out there --force --resume --no-install --quiet";
   const args = line.split(" ");
   assert.deepEqual(parseBench(args), {
     quiet: true,
@@ -37,6 +37,7 @@ Deno.test("parseBench reads every option", () => {
       resume: true,
       peers: ["torch-fa2", "python:mine.py"],
       keepWarm: true,
+      tuning: "none",
       command: ["deno", "task", "bench", ...args],
     },
   });

@@ -17,8 +17,9 @@ import { ASSUMED_DEVICE, describeMemory, type MemoryDevice, planMemory } from ".
 import type { PlanOptions } from "../plan.ts";
 import { PROFILE_NAMES } from "../profile.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
+import { readTuning } from "../tuning_file.ts";
 import { runCommand } from "./errors.ts";
-import { addLayerOptions, chosenLayers } from "./layer_options.ts";
+import { addLayerOptions, chosenLayers, TUNING_HELP } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** The Deno version that the project is tested with. */
@@ -28,6 +29,7 @@ const TESTED_DENO = "2.9.6";
 export async function doctorCommand(args: readonly string[]): Promise<number> {
   const command = new Command("doctor")
     .description("Explain this machine: adapters, features, what will run, what to install.")
+    .option("--tuning <file>", TUNING_HELP, "auto")
     .option("--plan", "print the memory plan of the layers that the options below choose")
     .addOption(
       new Option("--device <name>", "plan for this machine's adapter or for an H100 of 80 GB")
@@ -43,8 +45,10 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   if (given.plan) {
     return await printPlan({ profile: given.profile, ...chosenLayers(command) }, given.device);
   }
-  const alone = Object.keys(given).find((name) => name !== "profile");
+  const alone = Object.keys(given).find((name) => name !== "profile" && name !== "tuning");
   if (alone !== undefined) throw new UsageError(`option --${kebab(alone)} is for --plan only`);
+  const named = given.tuning !== "auto" && given.tuning !== "none";
+  if (named) await readTuning(given.tuning);
   const { deno, v8, typescript } = Deno.version;
   console.log(
     `Lighthouse Attention Bench ${manifest.version}, Deno ${deno}, V8 ${v8}, TypeScript ${typescript}`,
@@ -68,12 +72,17 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   }
   const format = { bytes: formatBytes, seconds: formatSeconds };
   let usable = 0;
+  let taken = false;
   for (const stack of ["deno", "dawn"] as const) {
-    const diagnosis = await diagnoseStack(stack);
+    const diagnosis = await diagnoseStack(stack, { tuning: given.tuning });
+    if (diagnosis.tuning?.record) taken = true;
     if (!diagnosis.problem && diagnosis.correct) usable++;
     console.log(describeDiagnosis(diagnosis, format).join("\n"));
   }
   console.log();
+  if (named && usable > 0 && !taken) {
+    throw new UsageError(`tuning ${given.tuning}: it is for no device of this machine`);
+  }
   if (usable > 0) {
     console.log("Ready: deno task bench");
     return EXIT.fine;

@@ -4,7 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Command, Option } from "@commander-js/extra-typings";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { type GateConfig, readGateConfig } from "../../reports/gate/gate_config.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
@@ -23,6 +23,7 @@ import {
 import type { Result } from "../result_schema.ts";
 import { refuseOutput, writeOutput } from "../write_output.ts";
 import { runCommand } from "./errors.ts";
+import { parseSeconds } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** Formats of the gate's report. */
@@ -107,6 +108,9 @@ async function gatePaired(
   if (file !== undefined) {
     throw new UsageError(`result file ${file} given beside --against: it runs a bench of its own`);
   }
+  if (bench.some((word) => word === "--tuning" || word.startsWith("--tuning="))) {
+    throw new UsageError("--tuning given beside --against: both sides take their own tilings");
+  }
   if (baselineDir !== undefined) await requireCheckout(baselineDir);
   if (options.out !== undefined) await refuseOutput(options.out, options.force === true);
   const config = options.config === undefined ? undefined : await readGateConfig(options.config);
@@ -156,14 +160,6 @@ async function gatePaired(
 async function requireCheckout(folder: string): Promise<void> {
   const found = await Deno.stat(`${folder}/suites/cli/bench.ts`).then(() => true, () => false);
   if (!found) throw new UsageError(`--baseline-dir ${folder} is no checkout of this project`);
-}
-
-function parseSeconds(text: string): number {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) {
-    throw new InvalidArgumentError(`"${text}" is not a positive number of seconds.`);
-  }
-  return value;
 }
 
 /** Reads and compares two files. */

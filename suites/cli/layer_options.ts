@@ -28,6 +28,11 @@ interface LayerValues {
   readonly dtype?: "auto" | "f16" | "f32";
 }
 
+/** Help of `--tuning`, which `bench`, `verify` and `doctor` have. */
+export const TUNING_HELP =
+  "tilings of dense attention: auto takes the cached ones of this device, " +
+  "if tune was run, none the kernels' own, a file those that tune wrote there";
+
 /** Adds the options to a command, in this order of its help. */
 export function addLayerOptions(command: unknown, { verb }: { verb: string }): void {
   (command as TakesOptions)
@@ -72,8 +77,17 @@ export function parseCount(text: string): number {
   return Number(found[1]) * (found[2] ? 1024 : 1);
 }
 
+/** A positive number of seconds. */
+export function parseSeconds(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) {
+    throw new InvalidArgumentError(`"${text}" is not a positive number of seconds.`);
+  }
+  return value;
+}
+
 /** Whole numbers, separated by commas. */
-function parseCounts(text: string): number[] {
+export function parseCounts(text: string): number[] {
   return text.split(",").map(parseCount);
 }
 

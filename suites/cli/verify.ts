@@ -9,8 +9,10 @@ import { EXIT } from "../errors.ts";
 import { readGolden } from "../golden.ts";
 import { ensureDriver } from "../install_driver.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
+import { applyTuning } from "../tuning_file.ts";
 import { DEFAULT_VERIFY_SEED, formatCheck, verify } from "../verify.ts";
 import { runCommand } from "./errors.ts";
+import { TUNING_HELP } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** Largest seed: inputs and random shapes take seeds from there on. */
@@ -25,6 +27,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
       new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
         .choices(["deno", "dawn"] as const).default("deno" as const),
     )
+    .option("--tuning <file>", TUNING_HELP, "auto")
     .option("--quick", "fewer shapes and golden cases")
     .option("--seed <number>", "seed of random shapes and inputs", parseSeed, DEFAULT_VERIFY_SEED)
     .option("--no-install", "never install a driver, only say which");
@@ -34,11 +37,12 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
   const golden = await readGolden(given.golden);
   provideRuntimeDir();
   await ensureDriver({ install: given.install, say: (line) => console.error(line) });
-  const gpu = await openDevice({ stack: given.stack });
+  const { gpu, lines } = await applyTuning(await openDevice({ stack: given.stack }), given);
   console.log(
     `Verifying on ${gpu.adapter.description || gpu.adapter.vendor} (stack ${gpu.stack}, ` +
       `seed ${given.seed})`,
   );
+  lines.forEach((line) => console.log(line));
   const started = performance.now();
   const { passed, failed, skipped, exitCode } = await verify(gpu, {
     golden,

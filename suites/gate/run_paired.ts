@@ -221,6 +221,10 @@ export async function requireBuild(folder: string, name: string): Promise<void> 
   throw new UsageError(`${name} does not build: ${line.trim()}${where}`);
 }
 
+async function exists(path: string): Promise<boolean> {
+  return await Deno.lstat(path).then(() => true, () => false);
+}
+
 /** The bench and the turns of two checkouts; results go to a temporary folder. */
 export async function withProcesses<T>(
   folders: Sides<string>,
@@ -231,6 +235,8 @@ export async function withProcesses<T>(
   const bench: MeasureSide = async (side) => {
     const target = `${out}/${side}`;
     const line = ["task", "--quiet", "bench", ...options.bench, "--quiet", "--no-install"];
+    // Turns take the kernels' own tilings. An older revision has no others, and no such option.
+    if (await exists(`${folders[side]}/suites/cli/tune.ts`)) line.push("--tuning", "none");
     const { code, stderr } = await runProgram("deno", [...line, "--out", target], folders[side]);
     // Failed and inconclusive cases are the comparison's to judge.
     const judged: number[] = [EXIT.fine, EXIT.failed, EXIT.inconclusive];

@@ -1,0 +1,211 @@
+/**
+ * `tune`: measures which tilings of dense attention are the fastest on this device, and keeps them.
+ *
+ * @module
+ */
+import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Table } from "console-table-printer";
+import { tilingName } from "../../kernels/dense_attention/tuning.ts";
+import { openDevice } from "../../kernels/gpu/open_device.ts";
+import {
+  formatContext,
+  formatFlopRate,
+  formatInterval,
+  formatPlural,
+  formatRatio,
+  formatSeconds,
+} from "../../reports/format.ts";
+import { describeEnvironment } from "../environment.ts";
+import { EXIT, UsageError } from "../errors.ts";
+import { ensureDriver } from "../install_driver.ts";
+import { startKeepWarm } from "../keep_warm.ts";
+import { provideRuntimeDir } from "../runtime_dir.ts";
+import { summarize } from "../statistics.ts";
+import { tune } from "../tune.ts";
+import {
+  cachedTuningPath,
+  cacheFolder,
+  describeKernel,
+  describeTunedDevice,
+  PASS_NAMES,
+  readTuning,
+  sealTuning,
+  type TunedDevice,
+  type TuningEntry,
+  writeTuning,
+} from "../tuning_file.ts";
+import { refuseOutput } from "../write_output.ts";
+import { runCommand } from "./errors.ts";
+import { parseCount, parseCounts, parseSeconds } from "./layer_options.ts";
+import { parseCommand } from "./parse_command.ts";
+
+/** Runs the command and returns its exit code. */
+export async function tuneCommand(args: readonly string[]): Promise<number> {
+  const command = new Command("tune")
+    .description("Measure which tilings of dense attention are the fastest on this device.")
+    .addOption(
+      new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
+        .choices(["deno", "dawn"] as const).default("deno" as const),
+    )
+    .option("--context <list>", "context lengths N, powers of two", parseCounts)
+    .option("--head-dim <list>", "head dimensions d", parseCounts)
+    .option("--dtype <list>", "f16, f32; default: f16 where the device has it", parseDtypes)
+    .option("--direction <list>", "forward, backward; default: both", parseDirections)
+    .option("--kernel <list>", "portable, matrix; default: the one that runs", parseKernels)
+    .option("--heads <number>", "heads H", parseCount)
+    .option("--budget <seconds>", "seconds for everything; default: 120", parseSeconds)
+    .option("--keep-warm", "keep the device's clock up meanwhile, without changing a setting")
+    .option("--out <file>", "write there instead of into the cache that bench reads")
+    .option("--force", "overwrite that file; measure again what the cache has")
+    .option("--no-install", "never install a driver, only say which");
+  if (!parseCommand(command, args)) return EXIT.fine;
+  const given = command.opts();
+  const force = given.force === true;
+  if (given.out !== undefined) await refuseOutput(given.out, force);
+  const cache = cacheFolder();
+  if (given.out === undefined && cache === undefined) {
+    throw new UsageError("no cache folder is known (HOME and the like): name a file with --out");
+  }
+  const say = (line: string) => console.error(line);
+  provideRuntimeDir();
+  if (given.stack !== "dawn") await ensureDriver({ install: given.install, say });
+  const gpu = await openDevice({ stack: given.stack });
+  const stop = new AbortController();
+  const interrupt = () => {
+    if (stop.signal.aborted) Deno.exit(EXIT.inconclusive);
+    stop.abort();
+  };
+  Deno.addSignalListener("SIGINT", interrupt);
+  try {
+    const { driver } = await describeEnvironment(gpu);
+    const device = describeTunedDevice(gpu, driver);
+    const path = given.out ?? await cachedTuningPath(device, cache!);
+    const earlier = given.out === undefined ? await readEarlier(path, { device, say }) : [];
+    const warm = given.keepWarm ? await startKeepWarm(gpu.adapter.description) : undefined;
+    let found: TuningEntry[];
+    try {
+      warm?.record().means.forEach((line) => say(`keep warm: ${line}`));
+      found = await tune(gpu, {
+        contexts: given.context,
+        headDims: given.headDim,
+        dtypes: given.dtype,
+        directions: given.direction,
+        kernels: given.kernel,
+        heads: given.heads,
+        budgetSeconds: given.budget,
+        known: force ? [] : earlier,
+      }, {
+        signal: stop.signal,
+        onNote: say,
+        onStep: ({ text, done, total }) => say(`[${done}/${total}] ${text}`),
+      });
+    } finally {
+      await warm?.stop();
+    }
+    const again = new Set(found.map(describeKernel));
+    const kept = earlier.filter((entry) => !again.has(describeKernel(entry)));
+    const entries = [...kept, ...found];
+    if (entries.length === 0) {
+      if (!stop.signal.aborted) say("tune: nothing was measured");
+      return stop.signal.aborted ? EXIT.inconclusive : EXIT.nothingMeasured;
+    }
+    if (found.length > 0) await writeTuning(path, await sealTuning({ device, entries }));
+    console.log(describeTuning(entries));
+    console.log(
+      found.length > 0
+        ? `Wrote ${path}: ${formatPlural(entries.length, "kernel")}, ${found.length} measured now`
+        : `All of it is in ${path}; --force measures again`,
+    );
+    return stop.signal.aborted ? EXIT.inconclusive : EXIT.fine;
+  } finally {
+    Deno.removeSignalListener("SIGINT", interrupt);
+    gpu.destroy();
+  }
+}
+
+/** What the cache has of this device; a file that cannot be used is measured anew. */
+async function readEarlier(
+  path: string,
+  { device, say }: { device: TunedDevice; say: (line: string) => void },
+): Promise<TuningEntry[]> {
+  try {
+    const file = await readTuning(path);
+    const same = JSON.stringify(Object.entries(file.device).sort()) ===
+      JSON.stringify(Object.entries(device).sort());
+    return same ? file.entries : [];
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    if (!(error.cause instanceof Deno.errors.NotFound)) say(`${error.message}; written anew`);
+    return [];
+  }
+}
+
+/**
+ * One table: what each kernel takes by itself, what is the fastest, and which one it gets. The rate is
+ * that of the fastest, of the products that the pass really does.
+ */
+export function describeTuning(entries: readonly TuningEntry[]): string {
+  const text = { alignment: "left" } as const;
+  const table = new Table({
+    columns: [
+      { name: "kernel", title: "Kernel", ...text },
+      { name: "context", title: "Context" },
+      { name: "own", title: "Its own tiling", ...text },
+      { name: "ownTime", title: "Time (95 %)" },
+      { name: "fastest", title: "Fastest of all", ...text },
+      { name: "fastestTime", title: "Time (95 %)" },
+      { name: "ratio", title: "Over its own (95 %)" },
+      { name: "rate", title: "Rate" },
+      { name: "taken", title: "Taken", ...text },
+    ],
+    shouldDisableColors: true,
+  });
+  const sorted = entries.toSorted((a, b) =>
+    a.kernel.localeCompare(b.kernel) || a.pass.localeCompare(b.pass) || a.headDim - b.headDim ||
+    a.dtype.localeCompare(b.dtype) || a.rows - b.rows
+  );
+  for (const entry of sorted) {
+    const { kernel, pass, headDim, dtype, rows, heads, tiling, measured, ratio } = entry;
+    const timed = measured.filter(({ seconds }) => seconds.length > 0)
+      .map(({ tiling, seconds }) => ({ tiling, time: summarize(seconds) }));
+    const [own] = timed;
+    const fastest = timed.reduce((a, b) => b.time.median < a.time.median ? b : a);
+    const time = ({ median, low, high }: typeof own.time) =>
+      `${formatSeconds(median)} (${formatInterval([low, high], formatSeconds)})`;
+    const same = fastest === own;
+    table.addRow({
+      kernel: `${kernel} ${PASS_NAMES[pass]}, d = ${headDim}, ${dtype}`,
+      context: formatContext(rows),
+      own: tilingName(own.tiling),
+      ownTime: time(own.time),
+      fastest: same ? "the same" : tilingName(fastest.tiling),
+      fastestTime: same ? "" : time(fastest.time),
+      ratio: same
+        ? ""
+        : `${formatRatio(ratio.estimate)} (${
+          formatInterval([ratio.low, ratio.high], formatRatio)
+        })`,
+      rate: formatFlopRate(PRODUCTS[pass] * rows ** 2 * headDim * heads / fastest.time.median),
+      taken: tilingName(tiling) === tilingName(own.tiling) ? "its own" : "the fastest",
+    });
+  }
+  return table.render();
+}
+
+/** Products of N × N by d that a pass does; half of each, N²·d FLOP a head, is below the diagonal. */
+const PRODUCTS = { forward: 2, query: 3, "key-value": 4 } as const;
+
+const parseDtypes = (text: string) => parseNames(text, ["f16", "f32"]);
+const parseDirections = (text: string) => parseNames(text, ["forward", "backward"]);
+const parseKernels = (text: string) => parseNames(text, ["portable", "matrix"]);
+
+/** Names out of a few, separated by commas. */
+function parseNames<T extends string>(text: string, names: readonly T[]): T[] {
+  return text.split(",").map((part) => {
+    const found = names.find((name) => name === part.trim());
+    if (!found) throw new InvalidArgumentError(`"${part}" is not one of ${names.join(", ")}.`);
+    return found;
+  });
+}
+
+if (import.meta.main) await runCommand("tune", () => tuneCommand(Deno.args));
