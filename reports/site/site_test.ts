@@ -105,6 +105,10 @@ Deno.test("site: a step of all dense cases is found at its commit, and nothing e
     assert.ok(row.includes(commit));
     assert.match(row, /\+(19|20)\.\d %/);
   }
+  // Cases that one run has are in the table; a figure of one point would say nothing.
+  assert.match(page, /N98304/);
+  assert.match(page, /<figcaption[^>]*>[^<]*N65536/);
+  assert.doesNotMatch(page, /<figcaption[^>]*>[^<]*N98304/);
 });
 
 Deno.test("site: a claim's page holds the evidence of every run and both devices", () => {

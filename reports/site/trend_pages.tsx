@@ -292,10 +292,15 @@ function featured(cases: readonly CaseTrend[]): CaseTrend[] {
   const stepped = cases.filter((one) => newest(one) >= 0).sort((a, b) => newest(b) - newest(a));
   const rest = cases.filter((one) => newest(one) < 0);
   const context = ({ id }: CaseTrend) => Number(/\/N(\d+)/.exec(id)?.[1] ?? 0);
-  const headline = rest.filter(({ id }) => /^latency\/(dense|lighthouse-norm)\/forward\//.test(id))
+  // One point is no trend.
+  const followed = rest.filter(({ lines }) => lines.some(({ points }) => points.length > 1));
+  const headline = followed.filter(({ id }) =>
+    /^latency\/(dense|lighthouse-norm)\/forward\//.test(id)
+  )
     .sort((a, b) => context(b) - context(a));
-  const others = rest.filter((one) => !headline.includes(one));
-  return [...stepped, ...headline, ...others].slice(0, MOST_FIGURES);
+  const others = followed.filter((one) => !headline.includes(one));
+  const chosen = [...stepped, ...headline, ...others];
+  return (chosen.length > 0 ? chosen : rest).slice(0, MOST_FIGURES);
 }
 
 function lastRun(points: readonly { run: number }[]): number {

@@ -4,7 +4,7 @@
  * @module
  */
 import { Command } from "@commander-js/extra-typings";
-import { plainText } from "../../reports/format.ts";
+import { formatPlural, plainText } from "../../reports/format.ts";
 import { readResult } from "../../reports/read_result.ts";
 import { EXIT } from "../errors.ts";
 import { mergeResults, type NamedResult } from "../merge.ts";
@@ -34,7 +34,8 @@ export async function merge(args: readonly string[]): Promise<number> {
   const { result, missing } = await mergeResults(shards, { mixedMachines });
   const text = `${JSON.stringify(resultSchema.parse(result), null, 1)}\n`;
   await writeOutput(out, text, { force: force === true });
-  console.log(`Wrote ${out}: ${result.cases.length} cases of ${shards.length} shards`);
+  const what = formatPlural(result.cases.length, "case");
+  console.log(`Wrote ${out}: ${what} of ${formatPlural(shards.length, "shard")}`);
   for (const id of missing.slice(0, MOST_NAMED)) console.error(`missing: ${plainText(id)}`);
   if (missing.length > MOST_NAMED) {
     console.error(`missing: ${missing.length - MOST_NAMED} more`);

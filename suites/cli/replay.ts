@@ -60,6 +60,7 @@ export async function replay(args: readonly string[]): Promise<number> {
   const names = { baseline: path, candidate: "replay" };
   const report = compareResults(before, now, { names });
   console.log(describeReplay(before, now, report));
+  if (out !== undefined) console.log(`\nWrote ${out}/result.json`);
   return replayExit(report, countRuns(before, now));
 }
 

@@ -1,13 +1,16 @@
 /**
  * `deno task gate-quality`: measures the gate's own quality and writes `fixtures/gate/quality.json`
  * (two files) and `fixtures/gate/paired_quality.json` (two revisions in turns). With
- * `--record SECONDS` turns of this checkout against itself are recorded on this machine first.
+ * `--record SECONDS` turns of this checkout against itself are recorded on this machine first. All of
+ * them are there already, so that it takes `--force`.
  *
  * @module
  */
+import { fileURLToPath } from "node:url";
 import { allRows } from "../../reports/gate/measure_quality.ts";
 import { UsageError } from "../errors.ts";
 import { runCommand } from "../cli/errors.ts";
+import { refuseOverwrite } from "../write_output.ts";
 import { allPairedRows, type NamedPairedRow } from "./paired_quality.ts";
 import { type RecordedTurns, recordTurns } from "./record_turns.ts";
 
@@ -31,12 +34,19 @@ export const REPEATED = { studies: 3, most: 6 } as const;
 const FOLDER = new URL("../../fixtures/gate/", import.meta.url);
 
 async function main(): Promise<number> {
-  const [option, seconds, ...more] = Deno.args;
+  const [option, seconds, ...more] = Deno.args.filter((word) => word !== "--force");
   const turns = new URL("paired_turns.json", FOLDER);
+  if (
+    option !== undefined && (option !== "--record" || !(Number(seconds) > 0) || more.length > 0)
+  ) {
+    throw new UsageError(
+      `gate-quality takes --record SECONDS and --force, not ${Deno.args.join(" ")}`,
+    );
+  }
+  const written = ["paired_quality.json", "quality.json"].map((name) => new URL(name, FOLDER));
+  if (option !== undefined) written.unshift(turns);
+  await refuseOverwrite(written.map((url) => fileURLToPath(url)), Deno.args.includes("--force"));
   if (option !== undefined) {
-    if (option !== "--record" || !(Number(seconds) > 0) || more.length > 0) {
-      throw new UsageError(`gate-quality takes --record SECONDS alone, not ${Deno.args.join(" ")}`);
-    }
     await recordTurns({
       seconds: Number(seconds),
       save: (recorded) => Deno.writeTextFile(turns, `${JSON.stringify(recorded)}\n`),
