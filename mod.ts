@@ -122,6 +122,7 @@ export {
   readGolden,
   type SelectionCase,
 } from "./suites/golden.ts";
+export { type AppliedTuning, applyTuning, type ApplyTuningOptions } from "./suites/tuning_file.ts";
 export { diagnoseStack, type StackDiagnosis } from "./suites/doctor.ts";
 
 // Result files

@@ -225,6 +225,22 @@ Deno.test("compareResults: other machines compare exactly and not by time, exit 
   assert.deepEqual([note.field, note.severity], ["digest.selection", "note"]);
 });
 
+Deno.test("compareResults: with other tilings bits may differ, selections by norms may not", () => {
+  const tuned = (result: Result) => {
+    result.tuning = { digest: "a".repeat(64), measuredAt: "2026-01-01T00:00:00Z", tilings: [] };
+    for (const { digest } of result.cases) digest!.output = "0".repeat(32);
+  };
+  const report = compare(tuned);
+  assert.equal(report.exitCode, 0);
+  assert.ok(report.notes.includes("tunings differ: digests of outputs were not compared"));
+  const selected = compare((result) => {
+    tuned(result);
+    const norm = result.cases.find(({ lighthouse }) => lighthouse?.scorer === "norm")!;
+    norm.digest!.selection = "5".repeat(64);
+  });
+  assert.equal(selected.exitCode, 1);
+});
+
 Deno.test("compareResults: another seed leaves digests out and says so", () => {
   const report = compare((result) => {
     result.seed++;

@@ -89,6 +89,7 @@ Deno.test("gate: each bad input is one line and exit code 2", () =>
         GateInputError,
       ],
       [["--baseline-dir", `${folder}/none`], /is no checkout of this project/, UsageError],
+      [["--against", "HEAD", "--", "--tuning", "x"], /--tuning given beside --against/, UsageError],
       [[good, "--against", "HEAD"], /a\.json given beside --against/, UsageError],
       [["--against", "no-such-revision"], /not one that this repository knows/, UsageError],
       [[good, `${folder}/b.json`, "--format", "xml"], /Allowed choices are text/, UsageError],

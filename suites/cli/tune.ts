@@ -114,7 +114,8 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     console.log(
       found.length > 0
         ? `Wrote ${path}: ${formatPlural(entries.length, "kernel")}, ${found.length} measured now`
-        : `All of it is in ${path}; --force measures again`,
+        : `Nothing was measured now; ${path} has ${formatPlural(entries.length, "kernel")}, ` +
+          "which --force measures again",
     );
     return stop.signal.aborted ? EXIT.inconclusive : EXIT.fine;
   } finally {
