@@ -55,6 +55,7 @@ import {
   shardRetrieval,
 } from "./retrieval/measure_retrieval.ts";
 import type { NeedleModel } from "./retrieval/needle_model.ts";
+import { notesOnPortableKernels } from "./portable_notes.ts";
 import { ResultStore } from "./result_store.ts";
 import { provideRuntimeDir } from "./runtime_dir.ts";
 import { digestSeededSelection } from "./seeded_selection.ts";
@@ -256,7 +257,8 @@ class Run {
       : fresh;
     const planned = this.#allCases();
     this.#total = planned.length + this.#cuts.length + (this.#retrieval?.parts.length ?? 0);
-    for (const line of tuned.lines) this.#note(line);
+    const lines = [...tuned.lines, ...notesOnPortableKernels(gpu, planned)];
+    for (const line of lines) this.#note(line);
     await this.#save();
     const timer = new Timer(gpu);
     let calibration: Calibration | undefined;
