@@ -56,12 +56,13 @@ import {
 } from "./retrieval/measure_retrieval.ts";
 import type { NeedleModel } from "./retrieval/needle_model.ts";
 import { notesOnPortableKernels } from "./portable_notes.ts";
-import { ResultStore } from "./result_store.ts";
+import { RESULT_FILE, ResultStore } from "./result_store.ts";
 import { provideRuntimeDir } from "./runtime_dir.ts";
 import { digestSeededSelection } from "./seeded_selection.ts";
 import { caseIds, type Shard, shardCuts, shardPlan } from "./shard.ts";
 import { measureThroughput } from "./throughput.ts";
 import { applyTuning } from "./tuning_file.ts";
+import { refuseOverwrite } from "./write_output.ts";
 
 /** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */
 export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">, NeedleOptions {
@@ -75,6 +76,8 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   out?: string;
   /** Continue the partial result in `out`. */
   resume?: boolean;
+  /** Replace a result that is in `out` already. Default false: it is refused. */
+  force?: boolean;
   /** The command line that the result names. */
   command?: readonly string[];
   /** An open device, for example one for tests; it stays open. */
@@ -133,7 +136,8 @@ export const DEFAULT_SEED = 1010;
  *
  * @throws {UsageError} when the options cannot be used, or a tuning file that was named; nothing was
  * measured then.
- * @throws {OutputError} when the output folder cannot be written.
+ * @throws {OutputError} when the output folder cannot be written, or has a result that is neither
+ * resumed nor replaced by force; nothing was measured then.
  * @throws {NotComparableError} when `resume` finds a result of another plan or machine.
  * @throws {DeviceError} without an adapter, or without a feature that was asked for.
  */
@@ -146,11 +150,13 @@ export async function runSuite(
     throw new UsageError(`seed ${seed} is not a whole number from 0 to ${MAX_SEED}`);
   }
   if (options.resume && !options.out) throw new UsageError("resume needs an output folder");
+  const { out, resume, force = false } = options;
+  if (out !== undefined && !resume) await refuseOverwrite([`${out}/${RESULT_FILE}`], force);
   checkRetrievalOptions({ ...options, seed });
   const model = options.checkpoint === undefined
     ? undefined
     : await loadCheckpoint(options.checkpoint);
-  const store = options.out === undefined ? undefined : await ResultStore.open(options.out);
+  const store = out === undefined ? undefined : await ResultStore.open(out);
   provideRuntimeDir();
   const gpu = options.gpu ?? await openDevice({
     stack: options.stack,

@@ -132,6 +132,8 @@ Deno.test("runSuite: an abort keeps what is finished, and resume completes it", 
     );
     await Deno.writeTextFile(`${out}/${RESULT_FILE}`, "{");
     await assert.rejects(runSuite({ ...TINY, out, gpu, resume: true }), UsageError);
+    await assert.rejects(runSuite({ ...TINY, out, gpu }), /exists|there already/);
+    assert.equal(await Deno.readTextFile(`${out}/${RESULT_FILE}`), "{");
   });
 });
 

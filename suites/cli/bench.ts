@@ -137,7 +137,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   };
   Deno.addSignalListener("SIGINT", interrupt);
   try {
-    const result = await runSuite({ ...suite, out }, {
+    const result = await runSuite({ ...suite, out, force }, {
       signal: stop.signal,
       onProgress: (event) => display?.show(event),
     });

@@ -52,7 +52,7 @@ export async function replay(args: readonly string[]): Promise<number> {
   const display = new ProgressDisplay(stderrStream());
   // The tilings of the result itself, whatever this machine has in its cache by now.
   const tuning = before.tuning ?? "none";
-  const again = { ...parsed.suite, out, resume: false, patient: true, tuning };
+  const again = { ...parsed.suite, out, force, resume: false, patient: true, tuning };
   const now = await runSuite(again as typeof parsed.suite, {
     onProgress: (event) => display.show(event),
   });
