@@ -127,8 +127,8 @@ interface Session {
   readonly speeds: Map<string, number>;
   /** How often the clock's reference turned out to be of a slow clock. */
   rebases: number;
-  /** Tilings that passed the check, the default first, and what became of the others. */
-  readonly checked: Map<string, readonly Checked[]>;
+  /** Of each tiling that was checked, why it is out, if it is. */
+  readonly checked: Map<string, string | undefined>;
 }
 
 interface Checked {
@@ -382,39 +382,41 @@ function defaultTiling(gpu: Gpu, { kernel, pass, headDim, rows }: Key): object {
 
 /**
  * Tilings of a kernel, the default first. Each must match float64 and leave the same bits twice; one
- * that does not is out. At a small size, once for all lengths.
+ * that does not is out. At a small size, once for all lengths and, of a backward pass, for both.
  */
 async function checkTilings(session: Session, key: Key): Promise<readonly Checked[]> {
   const { gpu, checked, hooks } = session;
   const { kernel, pass, headDim, dtype } = key;
-  const id = [kernel, pass, headDim, dtype].join(" ");
+  const direction = pass === "forward" ? pass : "backward";
+  const name = `${kernel} ${direction} d=${headDim} ${dtype}`;
   const own = defaultTiling(gpu, key);
-  let all = checked.get(id);
-  if (!all) {
-    const small = { ...key, rows: CHECK_ROWS };
-    const layer = await allocate(session, small, { heads: 2 });
-    const space = tilingSpace(gpu.capabilities, key).filter((tiling) =>
-      session.among(tiling) || sameTiling(tiling, own)
-    );
-    const found: Checked[] = [];
+  const space = tilingSpace(gpu.capabilities, key).filter((tiling) =>
+    session.among(tiling) || sameTiling(tiling, own)
+  );
+  const idOf = (tiling: object) => `${name}: ${tilingName(tiling)}`;
+  const open = space.filter((tiling) => !checked.has(idOf(tiling)));
+  if (open.length > 0) {
+    requireTime(session, CHECK_SECONDS);
+    const layer = await allocate(session, { ...key, rows: CHECK_ROWS }, { heads: 2 });
     try {
-      for (const tiling of space) {
+      // Dawn compiles on threads of its own. What does not compile says so when it is checked.
+      if (gpu.stack === "dawn") await Promise.allSettled(open.map((one) => layer.bind(one)));
+      for (const tiling of open) {
         hooks.signal?.throwIfAborted();
         requireTime(session, CHECK_SECONDS);
         const refused = await layer.check(tiling).catch((error) => {
+          hooks.signal?.throwIfAborted();
           if (gpu.lost() !== undefined) throw error;
           return errorLine(error);
         });
-        if (refused !== undefined) {
-          hooks.onNote?.(`${describeKernel(small)}: ${tilingName(tiling)} is out: ${refused}`);
-        }
-        found.push({ tiling, refused });
+        checked.set(idOf(tiling), refused);
+        if (refused !== undefined) hooks.onNote?.(`${idOf(tiling)} is out: ${refused}`);
       }
     } finally {
       layer.destroy();
     }
-    checked.set(id, all = found);
   }
+  const all = space.map((tiling): Checked => ({ tiling, refused: checked.get(idOf(tiling)) }));
   const first = all.find(({ tiling }) => sameTiling(tiling, own));
   if (!first) throw new RangeError(`the default ${tilingName(own)} is not declared`);
   if (first.refused) throw new RangeError(`the default ${tilingName(own)} fails: ${first.refused}`);
@@ -469,7 +471,8 @@ async function allocate(
     dtype,
     flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
   };
-  const tuned = (tiling: object) => withTuning(gpu, [{ ...key, tiling: { ...tiling } }]);
+  const tuned = (tiling: object, passes = [pass]) =>
+    withTuning(gpu, passes.map((pass) => ({ ...key, pass, tiling: { ...tiling } })));
   const data = ({ blocks }: Tensor) => blocks[0].data;
   const run = (dispatches: readonly Dispatch[]) =>
     timer.run([{ name: pass, dispatches }], { flopsPerSecond, signal });
@@ -560,7 +563,7 @@ async function allocate(
         return bound(pass === "query" ? query : keyValue);
       },
       check: async (tiling) => {
-        const { first, query, keyValue } = await backward(tuned(tiling));
+        const { first, query, keyValue } = await backward(tuned(tiling, ["query", "key-value"]));
         return await check({
           layer: { outputs: { output, lse, gradients } },
           inputs: { ...inputs, outputGradient },

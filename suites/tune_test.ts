@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { sameTiling } from "../kernels/dense_attention/tuning.ts";
 import { testGpu } from "../kernels/gpu/_test_gpu.ts";
 import { DESK } from "../kernels/gpu/_desk_device.ts";
-import type { Gpu } from "../kernels/gpu/device.ts";
+import { openDawn } from "../kernels/gpu/dawn.ts";
+import { DeviceError, type Gpu, openDevice } from "../kernels/gpu/device.ts";
 import type { Calibration } from "./calibrate.ts";
 import { parseBench } from "./cli/bench.ts";
 import { replay } from "./cli/replay.ts";
@@ -109,6 +110,39 @@ function spoil({ device }: Gpu, { tileRows, tileColumns }: typeof SMALL): void {
     });
   };
 }
+
+Deno.test("tune compiles for matrix units, and a device that computes nothing passes no check", async () => {
+  let own: Gpu;
+  try {
+    own = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    console.warn(`skipped: ${error.message}`);
+    return;
+  }
+  const units = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+  const capabilities = {
+    ...own.capabilities,
+    subgroupMinSize: 32,
+    subgroupMaxSize: 32,
+    timestamps: false,
+    subgroupMatrix: [units],
+  };
+  const notes: string[] = [];
+  const options: TuneOptions = {
+    ...TINY,
+    headDims: [64],
+    directions: ["forward"],
+    kernels: ["matrix"],
+  };
+  const entries = await tune({ ...own, capabilities }, options, {
+    onNote: (line) => notes.push(line),
+  });
+  own.destroy();
+  assert.deepEqual(entries, []);
+  assert.match(notes[0], /^matrix forward d=64 f16: [\d/]+ is out: check of inputs failed/);
+  assert.match(notes[1], /not measured: the default [\d/]+ fails: check of inputs failed/);
+});
 
 Deno.test("tune refuses what it cannot measure before it measures", async () => {
   const bad: [TuneOptions, Partial<Gpu["capabilities"]>, RegExp][] = [
