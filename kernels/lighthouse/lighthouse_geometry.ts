@@ -77,6 +77,12 @@ export function planGeometry(
   }
   const coarsest = context / windowRows;
   const tiles = k / PARENTS;
+  if (coarsest < PARENTS) {
+    fail(
+      `context ${context} leaves ${coarsest} coarsest entries of ${windowRows} rows, ` +
+        `any k needs at least ${PARENTS}`,
+    );
+  }
   if (coarsest % tiles !== 0) {
     fail(`the ${coarsest} coarsest entries do not divide into k/${PARENTS} = ${tiles} tiles`);
   }
@@ -84,7 +90,7 @@ export function planGeometry(
   if (tileEntries < PARENTS) {
     fail(
       `k ${k} leaves ${tileEntries} coarsest entries a tile, at least ${PARENTS} are needed ` +
-        `(k at most ${coarsest} here)`,
+        `(k at most ${largestBudget(coarsest)} here)`,
     );
   }
   if (dilation !== undefined) {
@@ -146,6 +152,13 @@ export function locateEntry(
 export function foldGrid(count: number, limit = 65535): [number, number] {
   const y = Math.ceil(count / limit);
   return [Math.ceil(count / y), y];
+}
+
+/** The largest k that divides this many coarsest entries into tiles that are large enough. */
+function largestBudget(coarsest: number): number {
+  let tiles = Math.floor(coarsest / PARENTS);
+  while (coarsest % tiles !== 0) tiles--;
+  return tiles * PARENTS;
 }
 
 function isPowerOfTwo(value: number): boolean {
