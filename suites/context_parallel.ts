@@ -6,7 +6,7 @@
  * @module
  */
 import { median } from "simple-statistics";
-import { MemoryError, readRows, type Tensor } from "../kernels/gpu/buffers.ts";
+import { headsPerBlock, MemoryError, readRows, type Tensor } from "../kernels/gpu/buffers.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { inspectTensor } from "../kernels/gpu/inspect.ts";
 import { pcg } from "../kernels/gpu/random.ts";
@@ -27,9 +27,15 @@ import { AttentionRowCheck, HALF_ULP, maxDifference, maxMagnitude } from "./atte
 import { caseRecord, failedRecord, withSamples } from "./case_record.ts";
 import { failureOf } from "./check.ts";
 import { inconclusiveReason } from "./clock.ts";
-import { errorLine } from "./errors.ts";
+import { errorLine, UsageError } from "./errors.ts";
 import { createInputs, DISPATCH_SECONDS, rethrowFatal, type Session } from "./latency.ts";
-import type { PlannedCase, PlanOptions, RunPlan } from "./plan.ts";
+import {
+  lackOfMemory,
+  type PlannedCase,
+  type PlannedDevice,
+  type PlanOptions,
+  type RunPlan,
+} from "./plan.ts";
 import { type ContextParallelSetting, resolveK } from "./profile.ts";
 import type { CheckRecord, ContextParallelRecord, Sample } from "./result_schema.ts";
 import { compareSelections, describeSelection } from "./selection_quality.ts";
@@ -57,19 +63,25 @@ export interface PlannedCut {
 
 /**
  * The cuts of a run: those of its profile, unless options shape another grid and do not ask for the
- * suite by name; then the suite takes the longest context, and levels, pooling and k, from them.
+ * suite by name; then the suite takes the longest context, and levels, pooling, k and the dilation,
+ * from them.
+ *
+ * @throws {UsageError} one line, when the suite was asked for by name at a shape of which no cut can
+ * be computed.
  */
 export function planRunCuts(
   { profile, dtype }: Pick<RunPlan, "profile" | "dtype">,
   options: Partial<PlanOptions>,
+  device: CutDevice,
 ): PlannedCut[] {
-  const { contexts, levels, pooling, k } = options;
+  const { contexts, levels, pooling, k, dilations } = options;
   const asked = options.suites?.includes("context-parallel") ?? false;
-  const shaped = [contexts, levels, pooling, k, options.heads, options.headDims].some(Boolean);
+  const shaped = [contexts, levels, pooling, k, options.heads, options.headDims, dilations]
+    .some(Boolean);
   const { contextParallel: setting } = profile;
   if (!setting || !profile.suites.includes("context-parallel") || shaped && !asked) return [];
   const context = contexts ? Math.max(...contexts) : setting.context;
-  return planCuts({
+  const cuts = planCuts({
     setting: {
       ...setting,
       context,
@@ -77,26 +89,38 @@ export function planRunCuts(
       pooling: pooling?.[0] ?? setting.pooling,
       k: k ? resolveK(k[0], context) : setting.k,
     },
+    dilation: dilations?.[0],
     heads: profile.heads[0],
     headDim: profile.headDims[0],
     dtype,
     implementations: profile.implementations,
+    device,
   });
+  if (asked && shaped && cuts.length > 0 && cuts.every(({ entry }) => entry.skip)) {
+    throw new UsageError(cuts[0].entry.skip!);
+  }
+  return cuts;
 }
+
+/** What planning cuts has to know of a device. */
+type CutDevice = Pick<PlannedDevice, "capabilities" | "deviceMemoryBytes">;
 
 /** What the cuts of a run share. */
 export interface CutOptions {
   readonly setting: ContextParallelSetting;
+  /** δ of the dilated scorer, where it is not the scorer's own. */
+  readonly dilation?: number;
   readonly heads: number;
   readonly headDim: number;
   readonly dtype: Problem["shape"]["dtype"];
   /** Implementations that are measured; those without a scorer that can be cut are left out. */
   readonly implementations: readonly string[];
+  readonly device: CutDevice;
 }
 
-/** The cases of a setting, cuts that cannot select with their reason. Pure. */
+/** The cases of a setting, cuts that cannot select or do not fit with their reason. Pure. */
 export function planCuts(options: CutOptions): PlannedCut[] {
-  const { setting, heads, headDim, dtype, implementations } = options;
+  const { setting, heads, headDim, dtype, implementations, device } = options;
   const { context, levels, pooling, k } = setting;
   const scorers = SCORERS.filter(({ name }) => implementations.includes(`lighthouse-${name}`));
   return scorers.flatMap((scorer) =>
@@ -104,9 +128,10 @@ export function planCuts(options: CutOptions): PlannedCut[] {
       setting.shards.map((shards): PlannedCut => {
         const sharding = { shards, partition };
         const shape = { heads, context, headDim, dtype };
+        const dilation = scorer.name === "dilated" ? options.dilation : undefined;
         const problem: Problem = {
           shape,
-          lighthouse: { levels, pooling, k, scorer: scorer.name },
+          lighthouse: { levels, pooling, k, scorer: scorer.name, ...(dilation && { dilation }) },
         };
         const parts = [
           `N${context}`,
@@ -116,6 +141,7 @@ export function planCuts(options: CutOptions): PlannedCut[] {
           `L${levels}`,
           `p${pooling}`,
           `k${k}`,
+          ...dilation ? [`δ${dilation}`] : [],
           `W${shards}`,
           partition,
         ];
@@ -129,7 +155,10 @@ export function planCuts(options: CutOptions): PlannedCut[] {
         };
         try {
           const cut = planContextParallel(context, problem.lighthouse!, sharding);
-          return { entry: { ...base, plan: planBuffers(cut, shape) }, scorer, sharding, cut };
+          const plan = planBuffers(cut, { shape, device });
+          const skip = lackOfMemory(plan, device);
+          if (skip !== undefined) return { entry: { ...base, plan, skip }, scorer, sharding };
+          return { entry: { ...base, plan }, scorer, sharding, cut };
         } catch (error) {
           if (!(error instanceof RangeError)) throw error;
           return { entry: { ...base, skip: errorLine(error) }, scorer, sharding };
@@ -140,9 +169,17 @@ export function planCuts(options: CutOptions): PlannedCut[] {
 }
 
 /** Stages are the ring steps, all shards of each together. */
-function planBuffers(cut: ContextParallelPlan, shape: Problem["shape"]): ImplementationPlan {
+function planBuffers(
+  cut: ContextParallelPlan,
+  { shape, device }: { shape: Problem["shape"]; device: CutDevice },
+): ImplementationPlan {
   const { heads, headDim, dtype } = shape;
   const { geometry, part, parts, shards, steps } = cut;
+  const perBlock = headsPerBlock(device, [
+    { heads, rows: geometry.context, dim: headDim, dtype },
+    { heads, rows: geometry.gathered, dim: headDim, dtype: "f32" },
+    { heads, rows: parts * part.entries, dim: 1, dtype: "f32" },
+  ]);
   const row = heads * headDim * bytesPerElement(dtype);
   const wide = heads * headDim * 4;
   const shardRows = geometry.gathered / shards;
@@ -173,7 +210,7 @@ function planBuffers(cut: ContextParallelPlan, shape: Problem["shape"]): Impleme
     bytes: total(stages),
     buffers,
     peakBytes: total(buffers),
-    headsPerBlock: heads,
+    headsPerBlock: perBlock,
     gathered: geometry.gathered,
   };
 }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../kernels/gpu/_test_gpu.ts";
 import { planCuts, planRunCuts } from "./context_parallel.ts";
+import { UsageError } from "./errors.ts";
+import { ASSUMED_DEVICE } from "./memory_plan.ts";
 import { loadProfile, PROFILE_NAMES } from "./profile.ts";
 import { resultSchema } from "./result_schema.ts";
 import { runSuite } from "./runner.ts";
@@ -8,7 +10,7 @@ import { runSuite } from "./runner.ts";
 Deno.test("planRunCuts: every cut of every profile can select", () => {
   for (const name of PROFILE_NAMES) {
     const profile = loadProfile(name);
-    const cuts = planRunCuts({ profile, dtype: "f16" }, {});
+    const cuts = planRunCuts({ profile, dtype: "f16" }, {}, ASSUMED_DEVICE);
     assert.ok(cuts.length >= 2 * profile.contextParallel!.shards.length, name);
     assert.deepEqual(cuts.flatMap(({ entry }) => entry.skip ?? []), [], name);
     assert.equal(new Set(cuts.map(({ entry }) => entry.id)).size, cuts.length);
@@ -18,16 +20,47 @@ Deno.test("planRunCuts: every cut of every profile can select", () => {
 Deno.test("planRunCuts: a grid of the user's own leaves the suite out, unless it is asked for", () => {
   const profile = loadProfile("paper");
   const plan = { profile, dtype: "f16" as const };
-  assert.deepEqual(planRunCuts(plan, { contexts: [8192] }), []);
-  const asked = planRunCuts(plan, {
-    suites: ["context-parallel"],
-    contexts: [8192, 16384],
-    k: [1024],
-  });
+  assert.deepEqual(planRunCuts(plan, { contexts: [8192] }, ASSUMED_DEVICE), []);
+  const suites = ["context-parallel" as const];
+  const asked = planRunCuts(
+    plan,
+    { suites, contexts: [8192, 16384], k: [1024], dilations: [8] },
+    ASSUMED_DEVICE,
+  );
   assert.ok(asked.every(({ entry }) => entry.problem.shape.context === 16384));
   assert.ok(asked.every(({ entry }) => entry.problem.lighthouse!.k === 1024));
+  const dilations = asked.map(({ entry }) => entry.problem.lighthouse!.dilation);
+  assert.deepEqual([...new Set(dilations)], [undefined, 8]);
   const without = { profile: { ...profile, suites: ["latency" as const] }, dtype: "f16" as const };
-  assert.deepEqual(planRunCuts(without, {}), []);
+  assert.deepEqual(planRunCuts(without, {}, ASSUMED_DEVICE), []);
+  // At 2,048 no part is left with 128 coarsest entries, whatever the cut.
+  assert.throws(
+    () => planRunCuts(plan, { suites, contexts: [2048], k: [128] }, ASSUMED_DEVICE),
+    (error) =>
+      error instanceof UsageError &&
+      error.message === "plan context parallel: k 128 is not a multiple of 128 for each of 2 parts",
+  );
+});
+
+Deno.test("planCuts: what does not fit the memory is skipped, what one binding cannot hold is cut into blocks", () => {
+  const setting = { context: 2 ** 20, levels: 3, pooling: 4, k: 2 ** 14, shards: [8] };
+  const options = { setting, heads: 8, headDim: 128, dtype: "f16" } as const;
+  const cuts = (deviceMemoryBytes: number) =>
+    planCuts({
+      ...options,
+      implementations: ["lighthouse-dilated"],
+      device: { ...ASSUMED_DEVICE, deviceMemoryBytes },
+    });
+  const [{ entry: { plan, skip } }] = cuts(2 ** 36);
+  assert.equal(skip, undefined);
+  // Eight heads are 2^31 bytes, a binding holds 2^31 - 4.
+  assert.equal(plan!.headsPerBlock, 7);
+  const small = cuts(2 ** 33);
+  assert.ok(small.every(({ cut }) => cut === undefined));
+  assert.equal(
+    small[0].entry.skip,
+    `needs ${plan!.peakBytes} bytes of device memory, 7730941132 may be used`,
+  );
 });
 
 Deno.test("planCuts: a cut that cannot select is a case with the reason, the others stay", () => {
@@ -37,6 +70,7 @@ Deno.test("planCuts: a cut that cannot select is a case with the reason, the oth
     headDim: 32,
     dtype: "f32",
     implementations: ["dense", "lighthouse-norm"],
+    device: ASSUMED_DEVICE,
   });
   assert.deepEqual(cuts.map(({ entry }) => entry.skip), [
     undefined,

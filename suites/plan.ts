@@ -448,10 +448,8 @@ function planCase(
   const { implementation } = registry.find((entry) => entry.implementation.name === name)!;
   try {
     const plan = implementation.plan(device, problem);
-    const limit = usableMemory(device);
-    return plan.peakBytes > limit
-      ? { ...base, plan, skip: memoryReason(plan.peakBytes, limit) }
-      : { ...base, plan };
+    const skip = lackOfMemory(plan, device);
+    return { ...base, plan, ...(skip !== undefined && { skip }) };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return { ...base, skip: errorLine(error) };
@@ -618,8 +616,14 @@ function usableMemory({ deviceMemoryBytes }: PlannedDevice): number {
   return memoryLimit(deviceMemoryBytes) ?? Infinity;
 }
 
-function memoryReason(bytes: number, limit: number): string {
-  return `needs ${bytes} bytes of device memory, ${limit} may be used`;
+/** Why a plan does not fit the device's memory; undefined where it does, or where that is not known. */
+export function lackOfMemory(
+  { peakBytes }: Pick<ImplementationPlan, "peakBytes">,
+  device: Pick<PlannedDevice, "deviceMemoryBytes">,
+): string | undefined {
+  const limit = memoryLimit(device.deviceMemoryBytes) ?? Infinity;
+  if (peakBytes <= limit) return undefined;
+  return `needs ${peakBytes} bytes of device memory, ${limit} may be used`;
 }
 
 /** Throws when options ask for a combination that cannot be computed, and for nothing else. */

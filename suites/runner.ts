@@ -244,13 +244,11 @@ class Run {
     this.#tuning = tuned.record;
     const profile = this.#options.profile ?? (gpu.adapter.software ? "smoke" : "standard");
     const peerNames = this.#peers?.registrations.map(({ implementation }) => implementation.name);
-    this.#plan = planRun({ ...this.#options, profile, peerNames }, {
-      capabilities: gpu.capabilities,
-      adapter: gpu.adapter,
-      deviceMemoryBytes: environment.deviceMemoryBytes,
-    }, this.#registry);
+    const { capabilities, adapter } = gpu;
+    const device = { capabilities, adapter, deviceMemoryBytes: environment.deviceMemoryBytes };
+    this.#plan = planRun({ ...this.#options, profile, peerNames }, device, this.#registry);
     this.#retrieval = planRunRetrieval(this.#plan, this.#options);
-    this.#cuts = planRunCuts(this.#plan, this.#options);
+    this.#cuts = planRunCuts(this.#plan, this.#options, device);
     const fresh = await this.#applyShard(environment);
     this.#result = this.#options.resume
       ? await this.#store!.resume({
