@@ -156,7 +156,7 @@ Deno.test("options that leave only the impossible are a usage error in one line"
     [{ profile: "smoke", contexts: [8192], k: [1536] }, /plan lighthouse: /],
     [{ profile: "smoke", k: [100] }, /k 100 is not a whole number from 128|k 100 is not/],
     [{ profile: "smoke", k: [200] }, /k 200 is not a multiple of 128/],
-    [{ profile: "smoke", contexts: [1024] }, /leaves 64 coarsest entries a tile/],
+    [{ profile: "smoke", contexts: [1024] }, /leaves 64 coarsest entries/],
     [{ profile: "smoke", scorers: ["dilated"], dilations: [3] }, /dilation 3 does not divide/],
     [{ profile: "smoke", headDims: [7] }, /head dimension 7 is not one of/],
     [{ profile: "smoke", pooling: [3] }, /pooling 3 is not a power of two/],
