@@ -21,6 +21,12 @@ const SUBMISSION_SECONDS = 0.25;
 /** Share of a budget that is kept back for what comes after the groups. */
 const RESERVED_SHARE = 0.15;
 
+/** Share of a budget that the rounds of any group may take, however tight it looks. */
+const TRIFLING_SHARE = 0.005;
+
+/** Share of what is left that one case of a peer may take: others' code may be slow without bound. */
+const PEER_SHARE = 0.5;
+
 /** Seconds of a check for each element of K, before any was seen. */
 const CHECK_SECONDS_PER_ELEMENT = 4e-8;
 
@@ -54,6 +60,21 @@ export class Budget {
   /** Seconds left; negative when overspent. */
   get left(): number {
     return this.#deadline - this.#now();
+  }
+
+  /**
+   * Seconds of rounds that nobody misses. Early groups are the shortest, and the budget looks tightest
+   * to them: predictions have seen nothing yet, and checks have a fixed cost. Milliseconds of further
+   * samples must not depend on that.
+   */
+  get trifle(): number {
+    return Math.max(0, Math.min(TRIFLING_SHARE * this.#seconds, this.left));
+  }
+
+  /** Whether the least number of samples of a case fits, `reserve` seconds kept back. */
+  affords(entry: PlannedCase, options: { reserve: number; peer: boolean }): boolean {
+    const left = this.left - options.reserve;
+    return this.caseSeconds(entry, 2 * this.rounds.least) <= (options.peer ? PEER_SHARE : 1) * left;
   }
 
   /** Rounds of two samples for each side: the least and the most. */

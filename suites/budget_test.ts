@@ -99,3 +99,23 @@ Deno.test("Budget: a stalled host neither sets the rate nor the cost of what fol
   // Warm-up and two samples, each with at most twice the 10 ms that submitting was seen to cost.
   about(budget.caseSeconds(entry, 2), 3 * 0.52);
 });
+
+Deno.test("Budget: a trifle is there for every group, and less near the end", () => {
+  const { budget, pass } = createBudget(200);
+  about(budget.trifle, 1);
+  pass(199.6);
+  about(budget.trifle, 0.4);
+  pass(1);
+  assert.equal(budget.trifle, 0);
+});
+
+Deno.test("Budget: a case of a peer may take half of what is left, one of ours all of it", () => {
+  const { budget, pass } = createBudget(100);
+  const entry = fakeCase("a", 20);
+  const affords = (peer: boolean, reserve = 0) => budget.affords(entry, { reserve, peer });
+  // Two executions of 20 s, which warm themselves up.
+  assert.deepEqual([affords(false), affords(true)], [true, true]);
+  pass(30);
+  assert.deepEqual([affords(false), affords(true)], [true, false]);
+  assert.deepEqual([affords(false, 29), affords(false, 31)], [true, false]);
+});

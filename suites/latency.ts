@@ -472,7 +472,10 @@ export async function measureGroup(
   options: { allowance: number; reserve?: number },
 ): Promise<void> {
   const { budget } = session;
-  const deadline = performance.now() / 1e3 + options.allowance;
+  const { reserve = 0 } = options;
+  // The allowance counts all cases, also those that will turn out not to fit what is left.
+  const seconds = Math.min(options.allowance, budget.left - reserve);
+  const deadline = performance.now() / 1e3 + seconds;
   const open = (entry: PlannedCase | undefined) =>
     entry?.plan && !entry.skip && !entry.predictedOnly ? entry : undefined;
   for (const entry of [group.baseline, ...group.candidates]) {
@@ -513,11 +516,12 @@ export async function measureGroup(
       batch = await startBatch();
       if (batch.length === 0) continue;
       const share = batch.length / Math.max(batch.length, all);
-      const left = (deadline - performance.now() / 1e3) * share;
+      const now = performance.now() / 1e3;
+      const left = Math.max(budget.trifle, (deadline - now) * share);
       const taken = await takeRounds(session, { a, candidates: batch }, {
         rounds: affordableRounds(session, [...a ? [a] : [], ...batch], left),
         firstRound: nextRound(a),
-        deadline,
+        deadline: Math.max(deadline, now + left),
       });
       for (const running of [...batch, ...a ? [a] : []]) {
         if (running.failure) continue;
@@ -533,11 +537,12 @@ export async function measureGroup(
       if (a) await finishCase(session, a);
     }
     if (a && (a.samples.length === 0 || a.first)) {
-      const left = deadline - performance.now() / 1e3;
+      const now = performance.now() / 1e3;
+      const left = Math.max(budget.trifle, deadline - now);
       const taken = await takeRounds(session, { a, candidates: [] }, {
         rounds: affordableRounds(session, [a], left),
         firstRound: nextRound(a),
-        deadline,
+        deadline: now + left,
       });
       await takeStages(session, a, Math.min(5, 2 * taken.length));
       await finishCase(session, a);
@@ -580,9 +585,10 @@ export async function measureGroup(
   /** False, and recorded as skipped, when the least number of samples would overrun the budget. */
   async function affordable(entry: PlannedCase): Promise<boolean> {
     const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
-    const { longestSeconds = Infinity } = session.registry.find(({ implementation }) =>
+    const registered = session.registry.find(({ implementation }) =>
       implementation.name === entry.implementation
     )!;
+    const { longestSeconds = Infinity, peer = false } = registered;
     if (budget.predict(entry) > longestSeconds) {
       const predictedSeconds = budget.predict(entry);
       const reason = `predicted ${predictedSeconds.toPrecision(3)} s in one submission that ` +
@@ -593,14 +599,13 @@ export async function measureGroup(
       });
       return false;
     }
-    if (needed <= budget.left - (options.reserve ?? 0)) return true;
+    if (budget.affords(entry, { reserve, peer })) return true;
     if (session.finished(entry.id)) return false;
     const one = budget.predict(entry);
     const reason = `predicted ${one.toPrecision(3)} s for one execution and ` +
       `${needed.toPrecision(3)} s for the case; ` +
-      `${
-        Math.max(0, budget.left - (options.reserve ?? 0)).toPrecision(3)
-      } s of the budget are left`;
+      `${Math.max(0, budget.left - reserve).toPrecision(3)} s of the budget are left` +
+      (peer ? ", of which a case of a peer may take half" : "");
     const record = caseRecord(entry, { status: "skipped", reason });
     await session.record({ ...record, predictedSeconds: one });
     return false;
