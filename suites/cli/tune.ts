@@ -55,6 +55,7 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     .option("--heads <number>", "heads H", parseCount)
     .option("--budget <seconds>", "seconds for everything; default: 120", parseSeconds)
     .option("--keep-warm", "keep the device's clock up meanwhile, without changing a setting")
+    .option("--all", "also print what every tiling reached, as Markdown")
     .option("--out <file>", "write there instead of into the cache that bench reads")
     .option("--force", "overwrite that file; measure again what the cache has")
     .option("--no-install", "never install a driver, only say which");
@@ -82,10 +83,11 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     const path = given.out ?? await cachedTuningPath(device, cache!);
     const earlier = given.out === undefined ? await readEarlier(path, { device, say }) : [];
     const warm = given.keepWarm ? await startKeepWarm(gpu.adapter.description) : undefined;
-    let found: TuningEntry[];
+    const found: TuningEntry[] = [];
+    let failure: unknown;
     try {
       warm?.record().means.forEach((line) => say(`keep warm: ${line}`));
-      found = await tune(gpu, {
+      await tune(gpu, {
         contexts: given.context,
         headDims: given.headDim,
         dtypes: given.dtype,
@@ -98,7 +100,12 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
         signal: stop.signal,
         onNote: say,
         onStep: ({ text, done, total }) => say(`[${done}/${total}] ${text}`),
+        onEntry: (entry) => found.push(entry),
       });
+    } catch (error) {
+      // A device that is lost over one tiling does not take with it what others took minutes to find.
+      if (found.length === 0) throw error;
+      failure = error;
     } finally {
       await warm?.stop();
     }
@@ -111,12 +118,14 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     }
     if (found.length > 0) await writeTuning(path, await sealTuning({ device, entries }));
     console.log(describeTuning(entries));
+    if (given.all) console.log(describeTilings(entries));
     console.log(
       found.length > 0
         ? `Wrote ${path}: ${formatPlural(entries.length, "kernel")}, ${found.length} measured now`
         : `Nothing was measured now; ${path} has ${formatPlural(entries.length, "kernel")}, ` +
           "which --force measures again",
     );
+    if (failure !== undefined) throw failure;
     return stop.signal.aborted ? EXIT.inconclusive : EXIT.fine;
   } finally {
     Deno.removeSignalListener("SIGINT", interrupt);
@@ -161,12 +170,8 @@ export function describeTuning(entries: readonly TuningEntry[]): string {
     ],
     shouldDisableColors: true,
   });
-  const sorted = entries.toSorted((a, b) =>
-    a.kernel.localeCompare(b.kernel) || a.pass.localeCompare(b.pass) || a.headDim - b.headDim ||
-    a.dtype.localeCompare(b.dtype) || a.rows - b.rows
-  );
-  for (const entry of sorted) {
-    const { kernel, pass, headDim, dtype, rows, heads, tiling, measured, ratio } = entry;
+  for (const entry of sortEntries(entries)) {
+    const { kernel, pass, headDim, dtype, rows, tiling, measured, ratio } = entry;
     const timed = measured.filter(({ seconds }) => seconds.length > 0)
       .map(({ tiling, seconds }) => ({ tiling, time: summarize(seconds) }));
     const [own] = timed;
@@ -186,11 +191,58 @@ export function describeTuning(entries: readonly TuningEntry[]): string {
         : `${formatRatio(ratio.estimate)} (${
           formatInterval([ratio.low, ratio.high], formatRatio)
         })`,
-      rate: formatFlopRate(PRODUCTS[pass] * rows ** 2 * headDim * heads / fastest.time.median),
+      rate: formatRate(entry, fastest.time.median),
       taken: tilingName(tiling) === tilingName(own.tiling) ? "its own" : "the fastest",
     });
   }
   return table.render();
+}
+
+/**
+ * Tables in Markdown, one for each kernel, pass, head dimension and element type: the rate of every
+ * declared tiling at each context, the one taken in bold, as `TUNING.md` has them.
+ */
+export function describeTilings(entries: readonly TuningEntry[]): string {
+  const titleOf = ({ kernel, pass, headDim, dtype, heads }: TuningEntry) =>
+    `${kernel} ${PASS_NAMES[pass]}, d = ${headDim}, ${dtype}, H = ${heads}`;
+  const sorted = sortEntries(entries);
+  const titles = [...new Set(sorted.map(titleOf))];
+  return titles.map((title) => {
+    const columns = sorted.filter((entry) => titleOf(entry) === title);
+    const names = new Set(
+      columns.flatMap(({ measured }) => measured.map(({ tiling }) => tilingName(tiling))),
+    );
+    const rows = [...names].map((name) => {
+      const cells = columns.map((entry) => {
+        const found = entry.measured.find(({ tiling }) => tilingName(tiling) === name);
+        if (!found) return "–";
+        if (found.refused !== undefined || found.seconds.length === 0) return "out";
+        const rate = formatRate(entry, summarize(found.seconds).median);
+        return tilingName(entry.tiling) === name ? `**${rate}**` : rate;
+      });
+      return `| ${[name, ...cells].join(" | ")} |`;
+    });
+    const head = columns.map(({ rows }) => `N = ${rows.toLocaleString("en")}`);
+    return [
+      `${title}:`,
+      "",
+      `| ${["tiling", ...head].join(" | ")} |`,
+      `| ${["tiling", ...head].map(() => "---").join(" | ")} |`,
+      ...rows,
+      "",
+    ].join("\n");
+  }).join("\n");
+}
+
+function sortEntries(entries: readonly TuningEntry[]): TuningEntry[] {
+  return entries.toSorted((a, b) =>
+    a.kernel.localeCompare(b.kernel) || a.pass.localeCompare(b.pass) || a.headDim - b.headDim ||
+    a.dtype.localeCompare(b.dtype) || a.rows - b.rows
+  );
+}
+
+function formatRate({ pass, rows, headDim, heads }: TuningEntry, seconds: number): string {
+  return formatFlopRate(PRODUCTS[pass] * rows ** 2 * headDim * heads / seconds);
 }
 
 /** Products of N × N by d that a pass does; half of each, N²·d FLOP a head, is below the diagonal. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../errors.ts";
 import type { TuningEntry } from "../tuning_file.ts";
-import { describeTuning, tuneCommand } from "./tune.ts";
+import { describeTilings, describeTuning, tuneCommand } from "./tune.ts";
 
 Deno.test("tuneCommand refuses what cannot be used in one line with code 2", async () => {
   const file = await Deno.makeTempFile();
@@ -28,26 +28,44 @@ Deno.test("tuneCommand refuses what cannot be used in one line with code 2", asy
   }
 });
 
+const own = { tileRows: 128, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 16 };
+const other = { ...own, tileColumns: 64 };
+const entry: TuningEntry = {
+  kernel: "portable",
+  pass: "query",
+  headDim: 128,
+  dtype: "f16",
+  rows: 16384,
+  tiling: other,
+  heads: 8,
+  clock: "gpu",
+  default: own,
+  ratio: { estimate: 0.8, low: 0.79, high: 0.81 },
+  measured: [
+    { tiling: own, seconds: [0.02, 0.02] },
+    { tiling: other, seconds: [0.016, 0.016] },
+    { tiling: { ...own, chunk: 32 }, seconds: [], refused: "it is wrong" },
+  ],
+};
+
+Deno.test("describeTilings: every tiling at each context, the taken one in bold", () => {
+  const measured = entry.measured.slice(0, 1);
+  const later = { ...entry, rows: 32768, measured, tiling: own };
+  assert.deepEqual(describeTilings([later, entry]).split("\n"), [
+    "portable dQ, d = 128, f16, H = 8:",
+    "",
+    "| tiling | N = 16,384 | N = 32,768 |",
+    "| --- | --- | --- |",
+    "| 128/128/16/16/16 | 41.2 TFLOP/s | **165 TFLOP/s** |",
+    "| 128/64/16/16/16 | **51.5 TFLOP/s** | – |",
+    "| 128/128/16/16/32 | out | – |",
+    "",
+  ]);
+  const forward = { ...entry, pass: "forward" as const };
+  assert.equal(describeTilings([entry, forward]).match(/H = 8:/g)!.length, 2);
+});
+
 Deno.test("describeTuning: a row says what a kernel takes by itself, what is fastest, and which it gets", () => {
-  const own = { tileRows: 128, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 16 };
-  const other = { ...own, tileColumns: 64 };
-  const entry: TuningEntry = {
-    kernel: "portable",
-    pass: "query",
-    headDim: 128,
-    dtype: "f16",
-    rows: 16384,
-    tiling: other,
-    heads: 8,
-    clock: "gpu",
-    default: own,
-    ratio: { estimate: 0.8, low: 0.79, high: 0.81 },
-    measured: [
-      { tiling: own, seconds: [0.02, 0.02] },
-      { tiling: other, seconds: [0.016, 0.016] },
-      { tiling: { ...own, chunk: 32 }, seconds: [], refused: "it is wrong" },
-    ],
-  };
   const cells = (row: TuningEntry) =>
     describeTuning([row]).split("\n")[3].split("│").map((cell) => cell.trim()).filter(Boolean);
   assert.deepEqual(cells(entry), [
