@@ -6,6 +6,7 @@ setting is touched. Only the driver's own library is needed.
 
 import ctypes
 import os
+import signal
 import sys
 
 
@@ -14,6 +15,8 @@ def main():
     if libraries and not os.environ.get("LD_LIBRARY_PATH"):
         os.environ["LD_LIBRARY_PATH"] = libraries
         os.execv(sys.executable, [sys.executable, "-u"] + sys.argv)
+    # A terminal's Ctrl-C reaches this process too, and the clock has to stay up until the benchmark stops.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
         cuda = ctypes.CDLL("libcuda.so.1" if os.name != "nt" else "nvcuda.dll")

@@ -38,6 +38,7 @@ import array
 import importlib.util
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -131,6 +132,9 @@ class ListArrays:
 
     def peak_bytes(self):
         return None
+
+    def reset_peak(self):
+        pass
 
     def release(self):
         pass
@@ -285,12 +289,15 @@ class TorchArrays(ListArrays):
     def peak_bytes(self):
         return self.torch.cuda.max_memory_allocated() if self.cuda else None
 
+    def reset_peak(self):
+        if self.cuda:
+            self.torch.cuda.reset_peak_memory_stats()
+
     def release(self):
         if self.cuda:
             import gc
             gc.collect()
             self.torch.cuda.empty_cache()
-            self.torch.cuda.reset_peak_memory_stats()
 
 
 def _hash(word, index):
@@ -404,6 +411,8 @@ class Server:
     def execute(self, request):
         state = self._state(request)
         state.pop("normal", None)
+        # Making the seeded inputs takes more room than most layers.
+        self.arrays.reset_peak()
         gpu, wall = self.arrays.timed(lambda: self._run(state))
         return {"gpuSeconds": gpu, "wallSeconds": wall, "peakBytes": self.arrays.peak_bytes()}
 
@@ -519,6 +528,8 @@ def main():
     if libraries and not os.environ.get("LD_LIBRARY_PATH"):
         os.environ["LD_LIBRARY_PATH"] = libraries
         os.execv(sys.executable, [sys.executable, "-u"] + sys.argv)
+    # A terminal's Ctrl-C reaches this process too: the benchmark says when to end, a failed case it is not.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.stdout = sys.stderr

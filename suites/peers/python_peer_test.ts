@@ -164,6 +164,75 @@ pythonTest(
   },
 );
 
+pythonTest("peer_helper.py outlives a Ctrl-C, which a terminal sends to it too", async (t) => {
+  if (Deno.build.os === "windows") return console.warn(`skipped: ${t.name}: needs signals`);
+  const child = new Deno.Command("python3", {
+    args: ["-u", HELPER, MODULE],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const input = child.stdin.getWriter();
+  const replies = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const hello = async () => {
+    await input.write(new TextEncoder().encode('{"op": "hello"}\n'));
+    return JSON.parse((await replies.read()).value ?? "{}").name;
+  };
+  assert.equal(await hello(), "fake");
+  child.kill("SIGINT");
+  assert.equal(await hello(), "fake");
+  await input.close();
+  assert.equal((await child.status).code, 0);
+  await replies.cancel();
+});
+
+/** Stands in for PyTorch where the forced backend takes no such layer, with its warnings. */
+const REFUSING_TORCH = `
+import sys, types, warnings
+def attend(*_, **__):
+    for text in ("Memory efficient kernel not used because:", "cuDNN attention kernel not used because:",
+                 "Flash attention has been runtime disabled.", "Expected query to be Half, got Float"):
+        warnings.warn(text + " (Triggered internally at sdp_utils.cpp:1.)")
+    raise RuntimeError("No available kernel. Aborting execution.")
+class Nothing:
+    CUDNN_ATTENTION = FLASH_ATTENTION = None
+    def __init__(self, *_): pass
+    def __enter__(self): pass
+    def __exit__(self, *_): pass
+    def unsqueeze(self, _): return self
+    def requires_grad_(self, _): return self
+torch = types.ModuleType("torch")
+torch.set_grad_enabled = Nothing
+torch.nn = types.ModuleType("torch.nn")
+torch.nn.functional = types.ModuleType("torch.nn.functional")
+torch.nn.functional.scaled_dot_product_attention = attend
+torch.nn.attention = types.ModuleType("torch.nn.attention")
+torch.nn.attention.SDPBackend = torch.nn.attention.sdpa_kernel = Nothing
+for module in (torch, torch.nn, torch.nn.functional, torch.nn.attention):
+    sys.modules[module.__name__] = module
+import importlib.util
+spec = importlib.util.spec_from_file_location("torch_sdpa", sys.argv[1])
+sdpa = importlib.util.module_from_spec(spec)
+sdpa.Unsupported = type("Unsupported", (Exception,), {})
+spec.loader.exec_module(sdpa)
+sdpa.configure("torch-cudnn")
+shape = types.SimpleNamespace(direction="forward", tensor=lambda _: Nothing())
+try:
+    sdpa.prepare(shape)
+except sdpa.Unsupported as error:
+    print(error)
+`;
+
+pythonTest("torch_sdpa.py says why a backend refuses, and not that others are off", async () => {
+  const { stdout } = await new Deno.Command("python3", {
+    args: ["-c", REFUSING_TORCH, here("torch_sdpa.py")],
+  }).output();
+  assert.equal(
+    new TextDecoder().decode(stdout).trim(),
+    "torch-cudnn refuses this layer: Expected query to be Half, got Float",
+  );
+});
+
 Deno.test("PythonProcess: a program that is not there, and one that answers nothing", async () => {
   assert.throws(
     () => PythonProcess.start({ args: [], program: "no-such-python" }),

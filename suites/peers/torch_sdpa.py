@@ -81,7 +81,9 @@ def prepare(shape):
             # The dispatcher's words when the forced backend cannot take such inputs; why not, it warns.
             if re.search(r"no (available|viable|valid) (kernel|backend)", str(error), re.I):
                 why = [str(one.message).split(" (Triggered")[0].strip() for one in caught]
-                text = "; ".join(one for one in why if "because" not in one) or str(error)
+                # It also goes through the backends that were not asked for.
+                why = [one for one in why if not re.search("because|runtime disabled", one)]
+                text = "; ".join(dict.fromkeys(why)) or str(error)
                 raise Unsupported("%s refuses this layer: %s" % (name, text.splitlines()[0]))  # noqa: F821
             raise
     return layer
