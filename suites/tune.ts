@@ -100,6 +100,9 @@ const MOST_REPEATS = 50;
 /** What the check of one tiling is expected to take; on some stacks it compiles longer. */
 const CHECK_SECONDS = 0.5;
 
+/** Share of the time left that checking the tilings of one kernel may take. */
+const CHECKING_SHARE = 0.5;
+
 /** Rows of the check: odd, and more than any tile has. */
 const CHECK_ROWS = 277;
 
@@ -394,16 +397,25 @@ async function checkTilings(session: Session, key: Key): Promise<readonly Checke
     session.among(tiling) || sameTiling(tiling, own)
   );
   const idOf = (tiling: object) => `${name}: ${tilingName(tiling)}`;
-  const open = space.filter((tiling) => !checked.has(idOf(tiling)));
+  // The default first: nothing is compared without it.
+  const open = space.filter((tiling) => !checked.has(idOf(tiling)))
+    .toSorted((a, b) => Number(sameTiling(b, own)) - Number(sameTiling(a, own)));
   if (open.length > 0) {
     requireTime(session, CHECK_SECONDS);
+    const end = now() + CHECKING_SHARE * (session.deadline - now());
     const layer = await allocate(session, { ...key, rows: CHECK_ROWS }, { heads: 2 });
     try {
       // Dawn compiles on threads of its own. What does not compile says so when it is checked.
-      if (gpu.stack === "dawn") await Promise.allSettled(open.map((one) => layer.bind(one)));
-      for (const tiling of open) {
+      if (gpu.stack === "dawn") await Promise.allSettled(open.map((one) => layer.compile(one)));
+      for (const [at, tiling] of open.entries()) {
         hooks.signal?.throwIfAborted();
         requireTime(session, CHECK_SECONDS);
+        // Two at least: there is something to compare then.
+        if (at >= 2 && now() > end) {
+          const left = open.length - at;
+          hooks.onNote?.(`${name}: no time to check ${left} of ${space.length} tilings`);
+          break;
+        }
         const refused = await layer.check(tiling).catch((error) => {
           hooks.signal?.throwIfAborted();
           if (gpu.lost() !== undefined) throw error;
@@ -416,7 +428,8 @@ async function checkTilings(session: Session, key: Key): Promise<readonly Checke
       layer.destroy();
     }
   }
-  const all = space.map((tiling): Checked => ({ tiling, refused: checked.get(idOf(tiling)) }));
+  const all = space.filter((tiling) => checked.has(idOf(tiling)))
+    .map((tiling): Checked => ({ tiling, refused: checked.get(idOf(tiling)) }));
   const first = all.find(({ tiling }) => sameTiling(tiling, own));
   if (!first) throw new RangeError(`the default ${tilingName(own)} is not declared`);
   if (first.refused) throw new RangeError(`the default ${tilingName(own)} fails: ${first.refused}`);
@@ -435,6 +448,8 @@ interface Bound {
 interface TiledLayer {
   readonly heads: number;
   readonly bind: (tiling: object) => Promise<Bound>;
+  /** Compiles all that a check of the tiling runs. */
+  readonly compile: (tiling: object) => Promise<unknown>;
   /** Runs the layer with the tiling and says what is wrong with its results, if anything is. */
   readonly check: (tiling: object) => Promise<string | undefined>;
   readonly destroy: () => void;
@@ -523,6 +538,7 @@ async function allocate(
       return {
         heads,
         bind: async (tiling) => bound(await forward(tuned(tiling), kernel)),
+        compile: (tiling) => forward(tuned(tiling), kernel),
         check: async (tiling) =>
           await check({
             layer: { outputs: { output, lse } },
@@ -553,6 +569,8 @@ async function allocate(
       const queries = plan.ranges.query.length;
       return { first, query: tiled.slice(0, queries), keyValue: tiled.slice(queries) };
     };
+    // Both passes are checked at once.
+    const both = (tiling: object) => backward(tuned(tiling, ["query", "key-value"]));
     const outputs = await forward(gpu);
     // The tiled passes read what the forward pass and the first one leave.
     await run([...outputs, (await backward(gpu)).first]);
@@ -562,8 +580,9 @@ async function allocate(
         const { query, keyValue } = await backward(tuned(tiling));
         return bound(pass === "query" ? query : keyValue);
       },
+      compile: both,
       check: async (tiling) => {
-        const { first, query, keyValue } = await backward(tuned(tiling, ["query", "key-value"]));
+        const { first, query, keyValue } = await both(tiling);
         return await check({
           layer: { outputs: { output, lse, gradients } },
           inputs: { ...inputs, outputGradient },
