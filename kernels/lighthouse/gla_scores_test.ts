@@ -192,10 +192,10 @@ for (
   const { context, dilation, heads, headDim, dtype, chunkRows } of [
     { context: 262, dilation: 1, heads: 2, headDim: 32, dtype: "f32" },
     { context: 300, dilation: 4, heads: 3, headDim: 32, dtype: "f16" },
-    { context: 330, dilation: 2, heads: 2, headDim: 64, dtype: "f16" },
+    { context: 330, dilation: 5, heads: 2, headDim: 64, dtype: "f16" },
     { context: 512, dilation: 1, heads: 1, headDim: 64, dtype: "f32", chunkRows: 128 },
     { context: 300, dilation: 1, heads: 1, headDim: 128, dtype: "f16", chunkRows: 128 },
-    { context: 264, dilation: 2, heads: 1, headDim: 128, dtype: "f32" },
+    { context: 264, dilation: 3, heads: 1, headDim: 128, dtype: "f32" },
   ] as const
 ) {
   const options = { heads, headDim, dtype, dilation, chunkRows };

@@ -13,7 +13,12 @@ import type {
   Problem,
 } from "../implementation.ts";
 import { geometryOf, golden, readFloats } from "./_golden.ts";
-import { lighthouseImplementation, lighthouseNorm } from "./lighthouse_attention.ts";
+import {
+  lighthouseDilated,
+  lighthouseGla,
+  lighthouseImplementation,
+  lighthouseNorm,
+} from "./lighthouse_attention.ts";
 import { lighthouseBackwardReference } from "./lighthouse_backward_reference.ts";
 import { BACKWARD_STAGES, lighthouseBackwardCost, STAGES } from "./lighthouse_cost.ts";
 import { type LighthouseGeometry, planGeometry } from "./lighthouse_geometry.ts";
@@ -215,6 +220,35 @@ for (const { levels, pooling, k, each, ...shape } of cases) {
     }
     assert.deepEqual(await alone.outputs.readSelection!(), selection);
     alone.destroy();
+    gpu.destroy();
+  });
+}
+
+for (const layerOf of [lighthouseDilated, lighthouseGla]) {
+  Deno.test(`${layerOf.name}'s gradients match float64 at its selection, alone and after the forward pass`, async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const shape = { heads: 1, context: 768, headDim: 32, dtype: "f32" } as const;
+    const scorer = layerOf === lighthouseGla ? "gla" : "dilated";
+    const lighthouse = { levels: 2, pooling: 2, k: 128, scorer, dilation: 3 } as const;
+    const geometry = planGeometry(shape.context, lighthouse);
+    const inputs = await seededInputs(gpu, shape, { seed: 70 });
+    const run = async (direction: Direction) => {
+      const layer = await layerOf.prepare(gpu, { shape, direction, lighthouse }, { inputs });
+      await layer.execute();
+      const selection = await layer.outputs.readSelection!();
+      const gradients = await readGradients(gpu, layer);
+      layer.destroy();
+      return { selection, gradients };
+    };
+    const both = await run("forward-backward");
+    const want = reference(shape, geometry, { seed: 70, head: 0, selection: both.selection });
+    for (const [n, name] of NAMES.entries()) {
+      const { gradient, tolerance } = want[name];
+      const ratio = worstRatio(both.gradients[n], gradient, tolerance);
+      assert.ok(ratio <= 1, `d${name}: error is ${ratio} of the tolerance`);
+    }
+    assert.deepEqual(await run("backward"), both);
     gpu.destroy();
   });
 }
