@@ -7,6 +7,7 @@
  */
 import { median } from "simple-statistics";
 import { headsPerBlock, MemoryError, readRows, type Tensor } from "../kernels/gpu/buffers.ts";
+import { watchAllocations } from "../kernels/gpu/accounting.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { inspectTensor } from "../kernels/gpu/inspect.ts";
 import { pcg } from "../kernels/gpu/random.ts";
@@ -28,7 +29,7 @@ import { caseRecord, failedRecord, withSamples } from "./case_record.ts";
 import { failureOf } from "./check.ts";
 import { inconclusiveReason } from "./clock.ts";
 import { errorLine, UsageError } from "./errors.ts";
-import { createInputs, DISPATCH_SECONDS, rethrowFatal, type Session } from "./latency.ts";
+import { bytesOf, createInputs, DISPATCH_SECONDS, rethrowFatal, type Session } from "./latency.ts";
 import {
   lackOfMemory,
   type PlannedCase,
@@ -294,11 +295,15 @@ async function measureCut(
     }
   }
   session.step(`${entry.id}: first run`);
+  const allocations = watchAllocations(gpu.device);
+  allocations.restart();
+  const heldBefore = allocations.bytes;
   const sharded = await prepare(sharding);
   try {
     await sharded.select(run);
     await sharded.attend(run);
     await sharded.attendWhole(run);
+    const measuredPeakBytes = allocations.peakBytes - heldBefore + bytesOf(shared.inputs);
     const local = await sharded.readSelection();
     const first = await inspectTensor(gpu, sharded.output);
     session.step(`${entry.id}: checking`);
@@ -359,6 +364,7 @@ async function measureCut(
           : { ...stage, samples: totals, statistic: summarize(totals) };
       }),
       predictedSeconds: one,
+      measuredPeakBytes,
       check,
       digest: { output: first.digest },
       contextParallel,

@@ -116,6 +116,9 @@ Deno.test("the suite checks, times and describes every cut", async (t) => {
       assert.ok(uncoveredRows >= unshardedUncoveredRows);
       assert.deepEqual(steps.map(({ bytes }) => bytes > 0), [true, false]);
       assert.ok(record.statistic!.median > 0 && record.check!.passed);
+      // What is created beside the plan: uniforms and the buffers of timestamps.
+      const unplanned = record.measuredPeakBytes! - record.peakBytes;
+      assert.ok(unplanned >= 0 && unplanned < 2 ** 16, `${unplanned} bytes beside the plan`);
       assert.deepEqual(record.check!.parts!.map(({ name }) => name), [
         "output",
         "log-sum-exp",

@@ -220,7 +220,8 @@ export function outcomeOf(error: unknown): { status: "skipped" | "failed"; reaso
   return { status: skipped ? "skipped" : "failed", reason: errorLine(error) };
 }
 
-function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
+/** Bytes of a layer's inputs, which its measured peak holds too. */
+export function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
   return [q, k, v, outputGradient].reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
 }
 
