@@ -8,6 +8,7 @@ import anchor from "../fixtures/anchors/h100-cuda.json" with { type: "json" };
 import type { CaseRecord, Result } from "../suites/result_schema.ts";
 import {
   type ContextPoint,
+  type ContextSeries,
   contextSeries,
   DIRECTION_NAMES,
   findCrossover,
@@ -30,6 +31,8 @@ import {
   formatSignificant,
 } from "./format.ts";
 import { qualityCases } from "./selection_data.ts";
+
+type Direction = CaseRecord["direction"];
 
 /** One finding. */
 export interface Finding {
@@ -86,10 +89,12 @@ function dilatedFinding(result: Result): Finding | null {
   const dilated = series.find(({ implementation, direction }) =>
     implementation === "lighthouse-dilated" && direction === "forward"
   );
-  const dense = series.find(({ implementation, direction, heads, headDim, dtype }) =>
-    implementation === "dense" && direction === "forward" && heads === dilated?.heads &&
-    headDim === dilated.headDim && dtype === dilated.dtype
-  );
+  const alike = (name: string, wanted: Direction) =>
+    series.find(({ implementation, direction, heads, headDim, dtype }) =>
+      implementation === name && direction === wanted && heads === dilated?.heads &&
+      headDim === dilated.headDim && dtype === dilated.dtype
+    );
+  const dense = alike("dense", "forward");
   if (dilated === undefined) return null;
   const scored = dilated.points.flatMap((point) => {
     const score = scoreStage(point);
@@ -127,8 +132,33 @@ function dilatedFinding(result: Result): Finding | null {
         } by the medians at ${at}.`,
     );
   }
-  sentences.push(cudaSentence());
+  const both = "forward-backward";
+  sentences.push(
+    ...dilatedBothSentence({
+      dilated: alike("lighthouse-dilated", both),
+      dense: alike("dense", both),
+    }),
+    cudaSentence(),
+  );
   return { title: "Why the dilated scorer gains little", sentences };
+}
+
+/** The scores stand against more work where both passes run: their bound, and what was measured. */
+function dilatedBothSentence(
+  { dilated, dense }: { dilated?: ContextSeries; dense?: ContextSeries },
+): string[] {
+  for (const point of dilated?.points.toReversed() ?? []) {
+    const whole = dense?.points.find(({ context }) => context === point.context);
+    const flops = point.case.stages.find(({ name }) => name === "score")?.flops ?? 0;
+    if (whole === undefined || flops === 0) continue;
+    return [
+      `Forward and backward the same bound is ${formatRatio(whole.case.flops / flops)}, ` +
+      `since no gradient flows through scores; there the whole gains ${
+        formatRatio(whole.median / point.median)
+      } by the medians at ${formatContext(point.context)}.`,
+    ];
+  }
+  return [];
 }
 
 /** What the published code gains on CUDA at the contexts of a quarter of a million tokens and up. */

@@ -29,6 +29,11 @@ Deno.test("findings say why the dilated scorer gains little, with the FLOP of th
   assert.match(text, /quadratic in N, with 50\.0 % of the FLOP/);
   assert.match(text, /cannot gain more than 2\.00×/);
   assert.match(text, /grows as N\^(1\.9\d|2\.00)/);
+  // 3.5 times dense attention's forward FLOP stand against the same scores.
+  assert.match(
+    text,
+    /Forward and backward the same bound is 7\.00×, .* gains [\d.]+× by .* at 512K/,
+  );
   assert.match(text, /1\.63–1\.72× over cuDNN attention at 256K–512K/);
   for (const record of result.cases) {
     for (const stage of record.stages) if (stage.name === "score") stage.flops /= 2;
