@@ -7,7 +7,8 @@ import { parseBench } from "./bench.ts";
 import { describeCase, formatLeft, ProgressDisplay } from "./progress.ts";
 
 Deno.test("parseBench reads every option", () => {
-  const line = "latency throughput --profile paper --stack dawn --context 8192,16K --heads 8 " +
+  const line =
+    "latency throughput --profile paper --stack dawn --context 8192 --context 16K --heads 8 " +
     "--head-dim 64,128 --levels 3,4 --pooling 4 --k 1536,n/64 --dilation 2,4 --scorer norm --dtype f32 " +
     "--peer torch-fa2 --peer python:mine.py --keep-warm --tuning none --direction forward --seed 7 --samples 6 --budget 1.5 --out there --force --resume --no-install --quiet";
   const args = line.split(" ");

@@ -9,7 +9,11 @@ import { DIRECTIONS, type KRule, kRuleSchema } from "../profile.ts";
 
 /** A command, as far as options are added to it: its own type grows too large for the compiler. */
 interface TakesOptions {
-  option(flags: string, description: string, parse: (text: string) => unknown): this;
+  option(
+    flags: string,
+    description: string,
+    parse: (text: string, before: unknown) => unknown,
+  ): this;
   addOption(option: Option): this;
 }
 
@@ -36,20 +40,28 @@ export const TUNING_HELP =
 /** Adds the options to a command, in this order of its help. */
 export function addLayerOptions(command: unknown, { verb }: { verb: string }): void {
   (command as TakesOptions)
-    .option("--context <list>", "context lengths N, for example 8192,16K", parseCounts)
-    .option("--heads <list>", "numbers of heads H", parseCounts)
-    .option("--head-dim <list>", "head dimensions d", parseCounts)
-    .option("--levels <list>", "pyramid levels L", parseCounts)
-    .option("--pooling <list>", "pooling factors p", parseCounts)
-    .option("--k <list>", "selection budgets: numbers or N/64 and the like", parseKRules)
-    .option("--dilation <list>", "dilations of the dilated and gla scorers", parseCounts)
-    .option("--scorer <list>", "Lighthouse scorers", parseNames)
-    .option("--implementation <list>", `implementations to ${verb}`, parseNames)
-    .option("--direction <list>", DIRECTIONS.join(", "), parseDirections)
+    .option("--context <list>", "context lengths N, for example 8192,16K", joined(parseCounts))
+    .option("--heads <list>", "numbers of heads H", joined(parseCounts))
+    .option("--head-dim <list>", "head dimensions d", joined(parseCounts))
+    .option("--levels <list>", "pyramid levels L", joined(parseCounts))
+    .option("--pooling <list>", "pooling factors p", joined(parseCounts))
+    .option("--k <list>", "selection budgets: numbers or N/64 and the like", joined(parseKRules))
+    .option("--dilation <list>", "dilations of the dilated and gla scorers", joined(parseCounts))
+    .option("--scorer <list>", "Lighthouse scorers", joined(parseNames))
+    .option("--implementation <list>", `implementations to ${verb}`, joined(parseNames))
+    .option("--direction <list>", DIRECTIONS.join(", "), joined(parseDirections))
     .addOption(
       new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
         .choices(["auto", "f16", "f32"] as const),
     );
+}
+
+/** An option given twice means both: the last one alone would leave out unasked. */
+export function joined<T>(parse: (text: string) => T[]) {
+  return (
+    text: string,
+    before: unknown,
+  ): T[] => [...(before as T[] | undefined) ?? [], ...parse(text)];
 }
 
 /** What the options of a parsed command chose, as a plan takes it. */

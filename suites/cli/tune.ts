@@ -36,7 +36,7 @@ import {
 } from "../tuning_file.ts";
 import { refuseOutput } from "../write_output.ts";
 import { runCommand } from "./errors.ts";
-import { parseCount, parseCounts, parseSeconds } from "./layer_options.ts";
+import { joined, parseCount, parseCounts, parseSeconds } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** Runs the command and returns its exit code. */
@@ -47,11 +47,11 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
       new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
         .choices(["deno", "dawn"] as const).default("deno" as const),
     )
-    .option("--context <list>", "context lengths N, powers of two", parseCounts)
-    .option("--head-dim <list>", "head dimensions d", parseCounts)
-    .option("--dtype <list>", "f16, f32; default: f16 where the device has it", parseDtypes)
-    .option("--direction <list>", "forward, backward; default: both", parseDirections)
-    .option("--kernel <list>", "portable, matrix; default: the one that runs", parseKernels)
+    .option("--context <list>", "context lengths N, powers of two", joined(parseCounts))
+    .option("--head-dim <list>", "head dimensions d", joined(parseCounts))
+    .option("--dtype <list>", "f16, f32; default: f16 where the device has it", joined(parseDtypes))
+    .option("--direction <list>", "forward, backward; default: both", joined(parseDirections))
+    .option("--kernel <list>", "portable, matrix; default: the one that runs", joined(parseKernels))
     .option("--heads <number>", "heads H", parseCount)
     .option("--budget <seconds>", "seconds for everything; default: 120", parseSeconds)
     .option("--keep-warm", "keep the device's clock up meanwhile, without changing a setting")
