@@ -170,6 +170,9 @@ Deno.test("the dilated scorer costs what the specification says and refuses a ba
   const { stages } = lighthouseDilated.plan(gpu, { shape, lighthouse });
   const score = stages.find(({ name }) => name === "score")!;
   assert.equal(score.flops, 4 * 2048 ** 2 * 64 * 2 / 4);
+  // The paper's dilation is the one that is meant where none is named.
+  const unnamed = { ...lighthouse, dilation: undefined };
+  assert.deepEqual(lighthouseDilated.plan(gpu, { shape, lighthouse: unnamed }).stages, stages);
   assert.throws(
     () => lighthouseDilated.plan(gpu, { shape, lighthouse: { ...lighthouse, dilation: 3 } }),
     /dilation 3 does not divide context 2048/,
