@@ -7,6 +7,7 @@
 import type { CaseRecord, Result } from "../../suites/result_schema.ts";
 import { DIRECTION_NAMES, DIRECTION_ORDER, isContextCase } from "../analysis.ts";
 import { ABSENT, formatBytes, formatContext, formatRatio } from "../format.ts";
+import { isPeer } from "../peer_data.ts";
 import { finite } from "./chart_data.ts";
 import { Figure } from "./figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
@@ -15,8 +16,10 @@ import { contextAxis, describe, formatTick, type Section, Spread } from "./secti
 
 /** The section, or null where the result has nothing for it. */
 export function memorySection(result: Result, prefix: string): Section | null {
+  // What a peer will hold is anybody's guess: it is shown where it was measured.
   const planned = result.cases.filter((record) =>
-    record.suite === "latency" && record.peakBytes > 0
+    record.suite === "latency" && record.peakBytes > 0 &&
+    (!isPeer(record) || bytesOf(record, "measuredPeakBytes") !== null)
   );
   const byContext = planned.filter(isContextCase);
   if (byContext.length === 0) return null;
@@ -43,19 +46,26 @@ export function memorySection(result: Result, prefix: string): Section | null {
   const x = contextAxis(byContext.map(({ shape }) => shape.context));
   const memory = result.environment.deviceMemoryBytes;
   const all = plot.flatMap(({ points }) => points.map(({ y }) => y));
-  const largest = byContext.reduce((a, b) => heldBytes(b) > heldBytes(a) ? b : a);
-  const measured = planned.filter((record) => bytesOf(record, "measuredPeakBytes") !== null);
+  const ours = byContext.filter((record) => !isPeer(record));
+  const largest = (ours.length > 0 ? ours : byContext)
+    .reduce((a, b) => heldBytes(b) > heldBytes(a) ? b : a);
+  const measured = planned.filter((record) =>
+    !isPeer(record) && bytesOf(record, "measuredPeakBytes") !== null
+  );
   const worst = measured.reduce(
     (most, record) =>
       Math.max(most, Math.abs(bytesOf(record, "measuredPeakBytes")! / record.peakBytes - 1)),
     0,
   );
+  const withPeers = ours.length > 0 && ours.length < byContext.length;
   return {
     id: `${prefix}memory`,
     nav: "Memory",
     content: (
       <Spread
-        title={`The largest case holds ${formatBytes(heldBytes(largest))}`}
+        title={`The largest case ${withPeers ? "of ours " : ""}holds ${
+          formatBytes(heldBytes(largest))
+        }`}
         figure={
           <Figure
             id={`${prefix}memory-figure`}
@@ -94,7 +104,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
               rows: planned.map((record) => [
                 record.id,
                 record.shape.context,
-                record.peakBytes,
+                isPeer(record) ? null : record.peakBytes,
                 finite(bytesOf(record, "measuredPeakBytes")),
                 finite(bytesOf(record, "leastBytes")),
               ]),
@@ -115,10 +125,10 @@ export function memorySection(result: Result, prefix: string): Section | null {
                 return [
                   record.id,
                   formatContext(record.shape.context),
-                  formatBytes(record.peakBytes),
+                  isPeer(record) ? ABSENT : formatBytes(record.peakBytes),
                   have === null ? ABSENT : formatBytes(have),
                   least === null ? ABSENT : formatBytes(least),
-                  least === null ? ABSENT : formatRatio(record.peakBytes / least),
+                  least === null || isPeer(record) ? ABSENT : formatRatio(record.peakBytes / least),
                 ];
               }),
             }}

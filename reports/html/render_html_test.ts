@@ -294,6 +294,22 @@ Deno.test("a peer's interleaved ratio reads as peer time over dense time either 
   assert.match(renderHtml([result]), /4\.00× \(2\.00–5\.00×\)/);
 });
 
+Deno.test("memory: a peer's is what it held, never what we would have planned", () => {
+  const result = sampleResult({ extras: true });
+  const peers = result.cases.filter(({ id }) => id.startsWith("latency/peer:"));
+  const section = () => {
+    const html = renderHtml([result]);
+    const from = html.indexOf('id="memory"');
+    return html.slice(from, html.indexOf("<section", from));
+  };
+  for (const record of peers) delete record.measuredPeakBytes;
+  assert.ok(!section().includes("peer:"));
+  for (const record of peers) record.measuredPeakBytes = 1000 * record.peakBytes;
+  assert.ok(section().includes("peer:onnxruntime-web"));
+  assert.ok(section().includes("The largest case of ours holds"));
+  assert.ok(!section().includes("differs from the plan"));
+});
+
 Deno.test("peers: a figure against context, versions, and why one could not run", () => {
   const result = sampleResult({ contexts: [8192, 16_384, 32_768], extras: true });
   result.peers = [
