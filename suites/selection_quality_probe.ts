@@ -27,8 +27,15 @@ const NOISE_SEED_STEP = 0x10000;
 /** Share of the budget still left that the execution on noisy inputs may take. */
 const PROBE_SHARE = 0.02;
 
+/** What a scorer selected; without a dilation the scorer has none. */
+interface Archived {
+  readonly implementation: string;
+  readonly dilation?: number;
+  readonly selection: Int32Array;
+}
+
 /** Selections of a session by what they were made from, for comparing scorers. */
-const archives = new WeakMap<Session, Map<string, Map<string, Int32Array>>>();
+const archives = new WeakMap<Session, Map<string, Archived[]>>();
 
 /**
  * The quality of what the last execution selected; undefined for what selects nothing, and where
@@ -47,22 +54,30 @@ export async function probeSelection(
   if (entry.suite !== "latency" || !lighthouse || !readSelection) return undefined;
   let archive = archives.get(session);
   if (!archive) archives.set(session, archive = new Map());
-  const { levels, pooling, k } = lighthouse;
+  const { implementation } = entry;
+  const { levels, pooling, k, dilation } = lighthouse;
   const { heads, context, headDim, dtype } = shape;
   const key = [heads, context, headDim, dtype, levels, pooling, k].join();
   let others = archive.get(key);
-  if (!others) archive.set(key, others = new Map());
-  if (others.has(entry.implementation)) return undefined;
+  if (!others) archive.set(key, others = []);
+  const seen = (other: Archived) =>
+    other.implementation === implementation && other.dilation === dilation;
+  if (others.some(seen)) return undefined;
+  // Of other scorers those with the same dilation, or without any.
+  const comparable = others.filter((other) =>
+    other.implementation !== implementation &&
+    (other.dilation === dilation || other.dilation === undefined || dilation === undefined)
+  );
   const geometry = planGeometry(context, lighthouse);
   const selection = await readSelection();
   const quality: SelectionQualityRecord = {
     ...describeSelection(selection, geometry),
-    overlaps: [...others].map(([implementation, other]) => ({
-      implementation,
-      ...compareSelections(other, selection, geometry),
+    overlaps: comparable.map((other) => ({
+      implementation: other.implementation,
+      ...compareSelections(other.selection, selection, geometry),
     })),
   };
-  others.set(entry.implementation, selection);
+  others.push({ implementation, dilation, selection });
   const { budget, seed, gpu, signal } = session;
   // A backward pass alone does not select again.
   const affordable = budget.predict(entry) <= PROBE_SHARE * budget.left;

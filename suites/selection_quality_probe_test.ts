@@ -10,7 +10,10 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
     const result = await runSuite({
       profile: "smoke",
       suites: ["latency"],
-      contexts: [2048],
+      contexts: [1024],
+      implementations: ["dense", "lighthouse-norm", "lighthouse-dilated", "lighthouse-gla"],
+      directions: ["forward"],
+      dilations: [2, 8],
       headDims: [32],
       pooling: [2],
       k: [128],
@@ -24,7 +27,7 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
     assert.equal(record.status, "ok", record.reason);
     assert.ok(record.check!.parts!.some(({ name, passed }) => name === "determinism" && passed));
     const { rows, fanIn, uncoveredRows, levelShares, stability } = record.selectionQuality!;
-    assert.equal(rows, record.shape.heads * 2048);
+    assert.equal(rows, record.shape.heads * 1024);
     assert.equal(fanIn.reduce((sum, count) => sum + count), rows);
     assert.equal(uncoveredRows, record.zeroRows);
     assert.ok(Math.abs(levelShares.reduce((sum, share) => sum + share) - 1) < 1e-12);
@@ -32,6 +35,18 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
     // A little noise moves some choices and far from all.
     assert.ok(stability!.jaccard > 0.5 && stability!.jaccard < 1, `${stability!.jaccard}`);
     assert.equal(stability!.levels.at(-1), 1);
+    const quality = (scorer: string, dilation?: number) =>
+      result.cases.find(({ suite, lighthouse }) =>
+        suite === "latency" && lighthouse?.scorer === scorer && lighthouse.dilation === dilation
+      )!.selectionQuality!;
+    const overlaps = (...which: Parameters<typeof quality>) =>
+      quality(...which).overlaps!.map(({ implementation }) => implementation);
+    // Each dilation is a selection of its own, compared with scorers of the same one.
+    for (const dilation of [2, 8]) {
+      assert.deepEqual(overlaps("dilated", dilation), ["lighthouse-norm"]);
+      assert.deepEqual(overlaps("gla", dilation), ["lighthouse-norm", "lighthouse-dilated"]);
+    }
+    assert.notDeepEqual(quality("gla", 2).overlaps, quality("gla", 8).overlaps);
     const dense = result.cases.find((c) => c.suite === "latency" && !c.lighthouse)!;
     assert.equal(dense.selectionQuality, undefined);
   } finally {
