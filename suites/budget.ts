@@ -83,6 +83,11 @@ export class Budget {
     return { least: Math.ceil(minimum / 2), most: Math.ceil(maximum / 2) };
   }
 
+  /** Whether an execution of the implementation was seen, in whichever direction. */
+  knows(entry: PlannedCase): boolean {
+    return this.#scales.has(entry.implementation);
+  }
+
   /** Predicted seconds of one execution. */
   predict(entry: PlannedCase): number {
     if (!entry.plan) return 0;

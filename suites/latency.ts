@@ -214,6 +214,76 @@ export async function startCase(
   return undefined;
 }
 
+/** From this prediction on a case that resembles nothing seen is tried at a shorter context first. */
+const TRY_FROM_SECONDS = 1;
+
+/** What that is predicted to take at most, if any context is so short. */
+const TRY_SECONDS = 0.25;
+
+/** The shortest context to try at. */
+const TRY_CONTEXT = 256;
+
+/**
+ * Runs a layer at a shorter context, to learn how fast it is: predictions assume little of a device,
+ * and on matrix units are twenty times too long, so that a long context that is all that was asked
+ * for would seem not to fit the budget.
+ */
+async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
+  const { gpu, budget, seed, signal, calibration } = session;
+  if (budget.knows(entry) || budget.predict(entry) < TRY_FROM_SECONDS) return;
+  const { implementation } = session.registry.find((known) =>
+    known.implementation.name === entry.implementation
+  )!;
+  const shorter = shorterCases(entry, (problem) => implementation.plan(gpu, problem));
+  const chosen = shorter.find((one) => budget.predict(one) <= TRY_SECONDS) ?? shorter.at(-1);
+  if (!chosen) return;
+  session.step(`${entry.id}: trying how fast it is`);
+  try {
+    const inputs = await createInputs(session, [chosen]);
+    try {
+      const layer = await implementation.prepare(gpu, chosen.problem, { inputs, seed, signal });
+      try {
+        // The first one compiles and allocates.
+        await layer.execute({ signal });
+        const timing = await layer.execute({ signal });
+        const { wallSeconds } = timing;
+        budget.learn(chosen, { seconds: calibration.secondsOf(timing), wallSeconds });
+      } finally {
+        await layer.destroy();
+      }
+    } finally {
+      inputs.destroy();
+    }
+  } catch (error) {
+    // Why it does not run is for the case itself to find out and to record.
+    rethrowFatal(session, error);
+  }
+}
+
+/** The same layer at half its context, a quarter and so on, as far as it can be planned. */
+function shorterCases(
+  entry: PlannedCase,
+  plan: (problem: PlannedCase["problem"]) => NonNullable<PlannedCase["plan"]>,
+): PlannedCase[] {
+  const { shape, lighthouse } = entry.problem;
+  const found: PlannedCase[] = [];
+  for (let factor = 2; shape.context / factor >= TRY_CONTEXT; factor *= 2) {
+    const context = Math.floor(shape.context / factor);
+    const k = lighthouse && Math.max(128, 128 * Math.round(lighthouse.k / factor / 128));
+    const problem = {
+      ...entry.problem,
+      shape: { ...shape, context },
+      ...(lighthouse && { lighthouse: { ...lighthouse, k: k! } }),
+    };
+    try {
+      found.push({ ...entry, problem, plan: plan(problem) });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+  return found;
+}
+
 /** How a case ends that could not be prepared or run. */
 export function outcomeOf(error: unknown): { status: "skipped" | "failed"; reason: string } {
   const skipped = error instanceof MemoryError || error instanceof UnavailableError;
@@ -585,6 +655,7 @@ export async function measureGroup(
 
   /** False, and recorded as skipped, when the least number of samples would overrun the budget. */
   async function affordable(entry: PlannedCase): Promise<boolean> {
+    await tryShorter(session, entry);
     const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
     const registered = session.registry.find(({ implementation }) =>
       implementation.name === entry.implementation
