@@ -83,6 +83,8 @@ export interface ContextSeries {
   pooling: number | null;
   /** `N/64` where k grows with N, a number where it is held, null for dense attention. */
   k: string | null;
+  /** δ, null where the scorer has none. */
+  dilation: number | null;
   points: ContextPoint[];
   fit: PowerFit | null;
 }
@@ -366,6 +368,8 @@ function seriesIdentity(record: CaseRecord): SeriesIdentity {
   const k = options === undefined ? null : kRule(options, context);
   const parts = [record.implementation, record.direction, `H${heads}`, `d${headDim}`, dtype];
   if (options !== undefined) parts.push(`L${options.levels}`, `p${options.pooling}`, `k${k}`);
+  const dilation = options?.dilation ?? null;
+  if (dilation !== null) parts.push(`δ${dilation}`);
   return {
     key: parts.join(" "),
     implementation: record.implementation,
@@ -376,6 +380,7 @@ function seriesIdentity(record: CaseRecord): SeriesIdentity {
     levels: options?.levels ?? null,
     pooling: options?.pooling ?? null,
     k,
+    dilation,
   };
 }
 
@@ -394,8 +399,8 @@ function bySeries(a: SeriesIdentity, b: SeriesIdentity): number {
   const group = ({ implementation }: SeriesIdentity) =>
     implementation === "dense" ? 0 : implementation.startsWith("lighthouse") ? 1 : 2;
   const order = (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
-  const unusual = ({ k, levels, pooling }: SeriesIdentity) =>
-    k === null || k === "N/64" && levels === 3 && pooling === 4 ? 0 : 1;
+  const unusual = ({ k, levels, pooling, dilation }: SeriesIdentity) =>
+    k === null || k === "N/64" && levels === 3 && pooling === 4 && (dilation ?? 4) === 4 ? 0 : 1;
   // The scorers in the specification's order, whatever else there is after them.
   const scorer = ({ implementation }: SeriesIdentity) => {
     const at = SCORERS.indexOf(implementation.replace(/^lighthouse-/, ""));
@@ -404,7 +409,7 @@ function bySeries(a: SeriesIdentity, b: SeriesIdentity): number {
   return group(a) - group(b) || scorer(a) - scorer(b) ||
     order(a.implementation, b.implementation) ||
     DIRECTION_ORDER.indexOf(a.direction) - DIRECTION_ORDER.indexOf(b.direction) ||
-    unusual(a) - unusual(b) || order(a.key, b.key);
+    unusual(a) - unusual(b) || (a.dilation ?? 0) - (b.dilation ?? 0) || order(a.key, b.key);
 }
 
 function positive(value: number | undefined): number | null {

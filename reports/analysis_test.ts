@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { sampleResult, sampleStatistic } from "./_sample_result.ts";
 import * as analysis from "./analysis.ts";
+import { qualityCases } from "./selection_data.ts";
+import { shortSeriesNames } from "./summary_tables.ts";
 
 const near = (actual: number, expected: number) =>
   assert.ok(Math.abs(actual / expected - 1) < 1e-9, `${actual} is not ${expected}`);
@@ -64,6 +66,35 @@ Deno.test("contextSeries keeps one rule for k in one series where k is rounded u
   }
   const series = analysis.contextSeries(result);
   assert.deepEqual(series.map(({ k, points }) => [k, points.length]), [[null, 3], ["N/64", 3]]);
+});
+
+Deno.test("series of several dilations stand beside each other, the paper's first", () => {
+  const result = sampleResult({ variants: true, contexts: [8192, 16_384] });
+  const others = result.cases.filter(({ lighthouse }) => lighthouse?.scorer === "dilated")
+    .map((record) => structuredClone(record));
+  for (const record of others) {
+    record.lighthouse!.dilation = 2;
+    record.id += "-δ2";
+  }
+  result.cases.push(...others);
+  const series = analysis.contextSeries(result).filter(({ direction, implementation }) =>
+    direction === "forward" && implementation !== "lighthouse-gla"
+  );
+  assert.deepEqual(series.map(({ dilation, points }) => [dilation, points.length]), [
+    [null, 2],
+    [null, 2],
+    [4, 2],
+    [2, 2],
+  ]);
+  const { names, shared } = shortSeriesNames(series);
+  assert.deepEqual(names.slice(2), ["lighthouse-dilated, δ = 4", "lighthouse-dilated, δ = 2"]);
+  assert.match(shared, /k = N\/64$/);
+  assert.match(shortSeriesNames(series.slice(0, 3)).shared, /k = N\/64, δ = 4$/);
+  const selections = qualityCases(result).filter(({ context, implementation }) =>
+    context === 8192 && implementation === "lighthouse-dilated"
+  );
+  assert.deepEqual(new Set(selections.map((one) => one.distinction)), new Set(["δ = 4", "δ = 2"]));
+  assert.ok(qualityCases(sampleResult({ variants: true })).every((one) => one.distinction === ""));
 });
 
 Deno.test("a case whose check failed is never a point, whatever its status says", () => {

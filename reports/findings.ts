@@ -90,9 +90,10 @@ function dilatedFinding(result: Result): Finding | null {
     implementation === "lighthouse-dilated" && direction === "forward"
   );
   const alike = (name: string, wanted: Direction) =>
-    series.find(({ implementation, direction, heads, headDim, dtype }) =>
+    series.find(({ implementation, direction, heads, headDim, dtype, dilation }) =>
       implementation === name && direction === wanted && heads === dilated?.heads &&
-      headDim === dilated.headDim && dtype === dilated.dtype
+      headDim === dilated.headDim && dtype === dilated.dtype &&
+      (dilation ?? dilated.dilation) === dilated.dilation
     );
   const dense = alike("dense", "forward");
   if (dilated === undefined) return null;

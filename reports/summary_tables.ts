@@ -67,15 +67,17 @@ export function seriesName(series: SeriesIdentity): string {
 
 /**
  * Names for several series that leave out what all of them share, and the shared part in words.
- * Lighthouse's own options count as shared when all Lighthouse series have them.
+ * Lighthouse's own options count as shared when all Lighthouse series have them, a dilation when all
+ * series that have one have that.
  */
 export function shortSeriesNames(
   series: readonly SeriesIdentity[],
 ): { names: string[]; shared: string } {
   const all = series.map(seriesParts);
   const sparse = all.filter((_, i) => series[i].k !== null);
+  const dilated = all.filter((_, i) => series[i].dilation !== null);
   const isShared = (part: string) => {
-    const owners = /^[Lpk] = /.test(part) ? sparse : all;
+    const owners = part.startsWith("δ") ? dilated : /^[Lpk] = /.test(part) ? sparse : all;
     return owners.every((parts) => parts.includes(part));
   };
   const shared = [...new Set(all.flat())].filter(isShared);
@@ -102,6 +104,7 @@ function seriesParts(series: SeriesIdentity): string[] {
   if (series.k !== null) {
     parts.push(`L = ${series.levels}`, `p = ${series.pooling}`, `k = ${series.k}`);
   }
+  if (series.dilation !== null) parts.push(`δ = ${series.dilation}`);
   return parts;
 }
 

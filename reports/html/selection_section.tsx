@@ -132,9 +132,9 @@ function FanInFigure(
     <Figure
       id={id}
       title={`Contributors to each row, ${implementation}`}
-      description={cases.map(({ context, quality }) =>
-        `${formatContext(context)}: ${
-          quality.fanIn.map((count, i) => `${i} in ${formatPercent(count / quality.rows)}`)
+      description={cases.map((one) =>
+        `${labelOf(one)}: ${
+          one.quality.fanIn.map((count, i) => `${i} in ${formatPercent(count / one.quality.rows)}`)
             .join(", ")
         }.`
       ).join(" ")}
@@ -147,10 +147,10 @@ function FanInFigure(
           total="rows"
           names={names}
           color={color}
-          bars={cases.map(({ context, quality }) => ({
-            label: formatContext(context),
-            total: formatContext(quality.rows),
-            parts: Object.fromEntries(quality.fanIn.map((count, i) => [String(i), count])),
+          bars={cases.map((one) => ({
+            label: labelOf(one),
+            total: formatContext(one.quality.rows),
+            parts: Object.fromEntries(one.quality.fanIn.map((count, i) => [String(i), count])),
           }))}
         />
       )}
@@ -190,13 +190,18 @@ function FanInFigure(
   );
 }
 
+/** Context, and what else tells the case from its like. */
+function labelOf({ context, distinction }: QualityCase): string {
+  return [formatContext(context), distinction].filter(Boolean).join(", ");
+}
+
 /** Overlap and stability of each implementation at its longest context that has them. */
 function agreementRows(cases: readonly QualityCase[]): DotRow[] {
   const styles = seriesStyles(cases.map(({ implementation }) => implementation));
   const rows = new Map<string, DotRow>();
   const add = (one: QualityCase, label: string, jaccard: number) =>
-    rows.set(label, {
-      label: `${label}, ${formatContext(one.context)}`,
+    rows.set(`${label} ${one.distinction}`, {
+      label: `${label}, ${labelOf(one)}`,
       value: jaccard,
       text: formatSignificant(jaccard),
       style: styles.get(one.implementation)!,
