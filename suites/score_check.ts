@@ -33,7 +33,7 @@ const CHUNK_ROWS = 32768;
 const UNIT = 2 ** -24;
 
 /** Seed of the gates of a layer that was given none. */
-const GATE_SEED = 4;
+export const GATE_SEED = 4;
 
 /** Where gates have closed this far, nothing is left in float64. */
 const CLOSED = -45;

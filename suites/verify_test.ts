@@ -99,6 +99,51 @@ Deno.test("checkLighthouse passes the layer and fails a wrong output", async (t)
   gpu.destroy();
 });
 
+for (const scorer of ["dilated", "gla"] as const) {
+  Deno.test(`checkLighthouse holds ${scorer} scores against float64 and the selection against them`, async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const problem = {
+      shape: { heads: 2, context: 384, headDim: 32, dtype: "f32" as const },
+      lighthouse: { levels: 2, pooling: 2, k: 128, scorer, dilation: 3 },
+    };
+    const { implementation } = find(`lighthouse-${scorer}`);
+    type Scores = { query: Float32Array; key: Float32Array };
+    const statuses = async (change: (scores: Scores) => void) => {
+      const changed: Implementation = {
+        ...implementation,
+        prepare: async (...given) => {
+          const prepared = await implementation.prepare(...given);
+          const readScores = async (head: number) => {
+            const scores = await prepared.outputs.readScores!(head);
+            change(scores);
+            return scores;
+          };
+          return { ...prepared, outputs: { ...prepared.outputs, readScores } };
+        },
+      };
+      const checks = await checkLighthouse(gpu, changed, { problem, seed: 3 });
+      return checks.map(({ name, status }) => `${name.split(" ").at(-1)} ${status}`);
+    };
+    assert.deepEqual(await statuses(() => {}), [
+      "scores passed",
+      "selection passed",
+      "output passed",
+    ]);
+    // A hundredth more keeps the order and is no rounding; the other way round, others are chosen.
+    assert.deepEqual(await statuses(({ query }) => query.forEach((x, i) => query[i] = 1.01 * x)), [
+      "scores failed",
+      "selection passed",
+      "output passed",
+    ]);
+    const [, selection] = await statuses(({ query, key }) =>
+      [query, key].forEach((scores) => scores.reverse())
+    );
+    assert.equal(selection, "selection failed");
+    gpu.destroy();
+  });
+}
+
 /** The project's golden vectors with one selection case changed. */
 async function withCase(change: Partial<SelectionCase>): Promise<[Golden, SelectionCase]> {
   const golden = await readGolden();

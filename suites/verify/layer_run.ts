@@ -13,6 +13,7 @@ import type {
   Prepared,
   Problem,
 } from "../../kernels/implementation.ts";
+import { readScored, type ScoredHead } from "./scorer_checks.ts";
 
 /** Elements `[heads, rows, dim]`, in the storage type. */
 export type Elements = Float32Array | Float16Array;
@@ -32,6 +33,8 @@ export interface LayerRun {
   readonly lse: Elements;
   /** `[heads, S]`, for Lighthouse. */
   readonly selection?: Int32Array;
+  /** Of the last head, where scores are sums over the context and were asked for. */
+  readonly scored?: ScoredHead;
   /** dQ, dK, dV, when the problem's direction computes them. */
   readonly gradients?: { readonly q: Elements; readonly k: Elements; readonly v: Elements };
 }
@@ -103,7 +106,7 @@ export async function withLayer<T>(
 export function runLayer(
   gpu: Gpu,
   implementation: Implementation,
-  options: { problem: Problem; source: LayerSource },
+  options: { problem: Problem; source: LayerSource; scores?: boolean },
 ): Promise<LayerRun> {
   return withLayer(gpu, implementation, {
     ...options,
@@ -124,6 +127,9 @@ export function runLayer(
         output: await readTensor(gpu, output),
         lse: await readTensor(gpu, lse),
         selection: await readSelection?.(),
+        scored: options.scores
+          ? await readScored(gpu, prepared, { problem: options.problem, inputs })
+          : undefined,
         gradients: gradients && {
           q: await readTensor(gpu, gradients.q),
           k: await readTensor(gpu, gradients.k),

@@ -21,6 +21,7 @@ import {
 import { checkTile, tieTolerance, tileRows } from "../selection_check.ts";
 import { exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
 import { layerReference } from "./layer_reference.ts";
+import { checkScored } from "./scorer_checks.ts";
 import { type Elements, exactHead, headOf, type LayerSource, runLayer } from "./layer_run.ts";
 
 /** Kinds of inputs, each awkward in its own way. */
@@ -149,7 +150,8 @@ export function lighthouseCases(
 
 /**
  * A Lighthouse layer: the selection from Q and K against float64 scores of the same stored inputs
- * (norm scorer), and the output and log-sum-exp against float64 for that selection (any scorer).
+ * (norm scorer), or scores by an error bound and the selection by these and by recall (other
+ * scorers); and the output and log-sum-exp against float64 for that selection.
  */
 export async function checkLighthouse(
   gpu: Gpu,
@@ -161,11 +163,12 @@ export async function checkLighthouse(
   const { heads, headDim, dtype, context } = shape;
   const geometry = planGeometry(context, lighthouse);
   const source: LayerSource = { seed };
-  const run = await runLayer(gpu, implementation, { problem, source });
+  const run = await runLayer(gpu, implementation, { problem, source, scores: true });
   const name = `${implementation.name} ${
     describeShape(shape)
   } L=${levels} p=${pooling} k=${budget}`;
   const comparisons = [];
+  const scoring: VerifyCheck[] = [];
   let ties = 0;
   for (let head = 0; head < heads; head++) {
     const of = { head, heads };
@@ -181,6 +184,9 @@ export async function checkLighthouse(
         return [exact(`${name} selection`, false, `head ${head}, ${verdict.detail}`)];
       }
       ties += verdict.ties;
+    } else if (run.scored?.head === head) {
+      const { scored } = run;
+      scoring.push(...checkScored(name, { problem, geometry, scored, selection, inputs }));
     }
     const want = layerReference(inputs, { geometry, selection, headDim, dtype });
     comparisons.push(
@@ -191,9 +197,11 @@ export async function checkLighthouse(
   const count = heads * geometry.gathered;
   const tied = ties === 0 ? "none differ" : `${ties} differ, each a tie within rounding`;
   return [
-    lighthouse.scorer === "norm"
-      ? exact(`${name} selection`, true, `${count} entries against float64 scores, ${tied}`)
-      : skipped(`${name} selection`, `no float64 reference for ${lighthouse.scorer} scores`),
+    ...lighthouse.scorer === "norm"
+      ? [exact(`${name} selection`, true, `${count} entries against float64 scores, ${tied}`)]
+      : run.scored
+      ? scoring
+      : [skipped(`${name} selection`, `the implementation tells no ${lighthouse.scorer} scores`)],
     judge(`${name} output`, comparisons),
   ];
 }
