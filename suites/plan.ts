@@ -541,10 +541,9 @@ function checkCases(planning: Planning, timed: readonly PlannedCase[]): PlannedC
 }
 
 /**
- * Groups by shape and direction. The contexts of the forward pass come first and those of the other
- * directions next, since these curves carry the claims: a budget that runs out must not cost the longest
- * of them for the sake of another point of a grid. Within these, and among the rest, the lightest come
- * first, so that early cases teach later predictions.
+ * Groups by shape and direction. The contexts of the forward pass come first, since they carry the
+ * claims: a budget that runs out must not cost the longest of them. Within that, and among the rest,
+ * the lightest come first, so that early cases teach later predictions.
  */
 function groupCases(
   cases: readonly PlannedCase[],
@@ -577,12 +576,10 @@ function groupCases(
         entry?.plan && !entry.predictedOnly ? entry.plan.flops : 0
       ),
     );
-  const rank = ({ baseline, candidates }: PlannedGroup) => {
-    const curve = baseline !== undefined && !baseline.predictedOnly &&
-      [baseline, ...candidates].some((entry) => entry.sweeps.includes("context"));
-    return !curve ? 2 : baseline.direction === "forward" ? 0 : 1;
-  };
-  return groups.sort((a, b) => rank(a) - rank(b) || work(a) - work(b));
+  const leads = ({ baseline, candidates }: PlannedGroup) =>
+    baseline !== undefined && !baseline.predictedOnly && baseline.direction === "forward" &&
+    [baseline, ...candidates].some((entry) => entry.sweeps.includes("context"));
+  return groups.sort((a, b) => Number(leads(b)) - Number(leads(a)) || work(a) - work(b));
 }
 
 /** Peers of a Lighthouse layer right after ours of the same geometry, to share its rounds. */
