@@ -87,6 +87,7 @@ export { withTuning } from "./dense_attention/tuning.ts";
 export type { MatrixBackwardTilings } from "./dense_attention/dense_matrix.ts";
 export type { MatrixTiling } from "./dense_attention/dense_matrix_codegen.ts";
 export type { MatrixBackwardTiling } from "./dense_attention/dense_matrix_backward_codegen.ts";
+export type { PassingTiling } from "./dense_attention/matrix_text.ts";
 export type { Tiling } from "./dense_attention/tile_codegen.ts";
 export type { TileRange } from "./dense_attention/tile_ranges.ts";
 export {

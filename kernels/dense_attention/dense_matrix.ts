@@ -79,19 +79,22 @@ export function whyNotOnMatrixUnits(
     return `head dimension ${headDim} is not one of ${MATRIX_HEAD_DIMS.join(", ")}`;
   }
   if (rows < MATRIX_ROWS) return `${rows} rows are fewer than a matrix has, ${MATRIX_ROWS}`;
-  if (!MATRIX_TILINGS.some((tiling) => fits(capabilities, tiling, headDim))) {
+  if (!MATRIX_TILINGS.some((tiling) => matrixFits(capabilities, tiling, headDim))) {
     return `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
   }
   return undefined;
 }
 
-function fits(
+/** Whether a device has the workgroup memory and threads for a tiling, forward or backward. */
+export function matrixFits(
   { maxWorkgroupBytes, maxInvocations }: Capabilities,
-  tiling: MatrixTiling,
+  tiling: MatrixTiling | MatrixBackwardTiling,
   headDim: number,
 ): boolean {
-  return matrixWorkgroupBytes(tiling, headDim) <= maxWorkgroupBytes &&
-    32 * tiling.subgroups <= maxInvocations;
+  const bytes = "blocks" in tiling
+    ? matrixWorkgroupBytes(tiling, headDim)
+    : matrixBackwardBytes(tiling, headDim);
+  return bytes <= maxWorkgroupBytes && 32 * tiling.subgroups <= maxInvocations;
 }
 
 /**
@@ -113,7 +116,7 @@ export function chooseMatrixTiling(
   capabilities: Capabilities,
   { rows, headDim }: { rows: number; headDim: number },
 ): MatrixTiling {
-  const found = MATRIX_TILINGS.filter((tiling) => fits(capabilities, tiling, headDim));
+  const found = MATRIX_TILINGS.filter((tiling) => matrixFits(capabilities, tiling, headDim));
   if (found.length === 0) {
     throw new RangeError(
       `choose a tiling of matrix units: none fits ${capabilities.maxWorkgroupBytes} bytes`,
@@ -144,12 +147,6 @@ export const MATRIX_BACKWARD_TILINGS: readonly MatrixBackwardTiling[] = [
   { subgroups: 4, tileColumns: 16, stages: 1, ahead: 0 },
 ];
 
-function backwardFits(capabilities: Capabilities, headDim: number) {
-  return (tiling: MatrixBackwardTiling) =>
-    matrixBackwardBytes(tiling, headDim) <= capabilities.maxWorkgroupBytes &&
-    32 * tiling.subgroups <= capabilities.maxInvocations;
-}
-
 /** Why matrix units cannot take the backward passes; undefined when they can. */
 export function whyNoMatrixBackward(
   capabilities: Capabilities,
@@ -157,7 +154,7 @@ export function whyNoMatrixBackward(
 ): string | undefined {
   const unfit = whyNotOnMatrixUnits(capabilities, shape);
   if (unfit) return unfit;
-  return MATRIX_BACKWARD_TILINGS.some(backwardFits(capabilities, shape.headDim))
+  return MATRIX_BACKWARD_TILINGS.some((tiling) => matrixFits(capabilities, tiling, shape.headDim))
     ? undefined
     : `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
 }
@@ -171,7 +168,9 @@ export function chooseMatrixBackward(
   capabilities: Capabilities,
   headDim: number,
 ): MatrixBackwardTilings {
-  const widest = MATRIX_BACKWARD_TILINGS.find(backwardFits(capabilities, headDim));
+  const widest = MATRIX_BACKWARD_TILINGS.find((tiling) =>
+    matrixFits(capabilities, tiling, headDim)
+  );
   if (!widest) {
     throw new RangeError(
       `choose tilings of matrix units, backward: none fits ${capabilities.maxWorkgroupBytes} bytes`,

@@ -30,10 +30,12 @@
 import { NEAREST_HALF } from "../gpu/half.ts";
 import {
   columnsOfHalves,
+  emitTile,
   generatePassage,
   LANE_PLACES,
   LEFT,
   MATRIX_DIRECTIVES,
+  type PassingTiling,
   readResults,
   readScores,
   RESULT,
@@ -48,15 +50,9 @@ import {
 import { range } from "./tile_codegen.ts";
 
 /** How a pass is tiled; every choice computes the same function. */
-export interface MatrixBackwardTiling {
+export interface MatrixBackwardTiling extends PassingTiling {
   /** Subgroups of 32 threads in a workgroup; each owns 16 rows. */
   readonly subgroups: number;
-  /** Rows of one staged tile, a multiple of 16. */
-  readonly tileColumns: number;
-  /** As in the forward kernel: two stages need one barrier a tile, and rows pass through registers. */
-  readonly stages: 1 | 2;
-  /** Steps of 16 rows by which the first products run ahead of the second, within a tile. */
-  readonly ahead: 0 | 1;
 }
 
 /** Rows that a workgroup owns. */
@@ -80,7 +76,7 @@ export function generateMatrixBackward(
   tiling: MatrixBackwardTiling,
   headDim: number,
 ): string {
-  const { subgroups, tileColumns, stages, ahead } = tiling;
+  const { subgroups, tileColumns, stages } = tiling;
   const vectors = headDim / 8; // 16-byte vectors of a row
   const stride = stageStride(headDim);
   const threads = 32 * subgroups;
@@ -275,42 +271,18 @@ ${LANE_PLACES}
       }
     }
   };
-  const tileOfRows = (masked: boolean) => {
-    emit("workgroupBarrier();");
-    if (stages === 1) {
-      const whole = passage(tileColumns, "t0", "0u");
-      emit("{", ...whole.fetch, ...whole.put, "}", "workgroupBarrier();");
-    }
-    const current = stages === 1 ? "0u" : `((t0 / ${tileColumns}u) & 1u) * ${tileColumns}u`;
-    emit(`let staged = ${current}; // first row of the stage in use`);
-    const step = (mark: string, c0: string, between: () => void) => {
-      const row = `staged + ${c0}`;
-      const next = passage(
-        16,
-        `t0 + ${tileColumns}u + ${c0}`,
-        `${tileColumns}u - staged + ${c0}`,
-        mark,
-      );
-      if (stages === 2) emit(...next.fetch);
-      if (ahead === 0) firstProducts(mark, row);
-      weights(mark, { staged: row, firstRow: `(t0 + ${c0})`, masked, between });
-      secondProducts(mark, row);
-      if (stages === 2) emit(...next.put);
-    };
-    if (ahead === 0) {
-      emit(`for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`);
-      step("", "c0", () => {});
-      emit("}");
-      return;
-    }
-    const steps = range(tileColumns / 16);
-    const begin = (i: number) => firstProducts(`${i}`, `staged + ${16 * i}u`);
-    begin(0);
-    for (const i of steps) step(`${i}`, `${16 * i}u`, () => i + 1 < steps.length && begin(i + 1));
-  };
   const walk = (condition: string, masked: boolean) => {
     emit(`for (; ${condition}; t0 += ${tileColumns}u) {`);
-    tileOfRows(masked);
+    emitTile(emit, {
+      counter: "t0",
+      tiling,
+      passage,
+      first: firstProducts,
+      rest: (mark, { row, firstRow, between }) => {
+        weights(mark, { staged: row, firstRow, masked, between });
+        secondProducts(mark, row);
+      },
+    });
     emit("}");
   };
 

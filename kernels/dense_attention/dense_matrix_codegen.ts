@@ -33,10 +33,12 @@ import { NEAREST_HALF } from "../gpu/half.ts";
 import type { DenseResult } from "./dense_attention_codegen.ts";
 import {
   columnsOfHalves,
+  emitTile,
   generatePassage,
   LANE_PLACES,
   LEFT,
   MATRIX_DIRECTIVES,
+  type PassingTiling,
   readResults,
   readScores,
   RESULT,
@@ -51,26 +53,13 @@ import {
 import { range } from "./tile_codegen.ts";
 
 /** How the kernel is tiled; every choice computes the same function. */
-export interface MatrixTiling {
+export interface MatrixTiling extends PassingTiling {
   /** Subgroups of 32 threads in a workgroup. */
   readonly subgroups: number;
   /** Blocks of 16 query rows that a subgroup owns. */
   readonly blocks: number;
-  /** Keys of one tile; a multiple of 16. */
-  readonly tileColumns: number;
-  /**
-   * Tiles of keys and values in workgroup memory: one, fetched between two barriers, or two, with
-   * one barrier: then 16 rows of the next tile are on their way through registers while 16 rows of
-   * this one are in use.
-   */
-  readonly stages: 1 | 2;
   /** Scratches of a subgroup: one for all its blocks in turn, or one for each. */
   readonly scratches: 1 | 2;
-  /**
-   * Steps of 16 keys by which scores run ahead of weights, within a tile: with 1 the products of the
-   * next scores lie between storing scores and taking their exponentials.
-   */
-  readonly ahead: 0 | 1;
 }
 
 /** Query rows of one workgroup. */
@@ -102,7 +91,7 @@ export function generateDenseMatrix(
   },
 ): string {
   const { headDim, rowStride = 1, result = "rows" } = options;
-  const { subgroups, blocks: blockCount, tileColumns, stages, scratches, ahead } = tiling;
+  const { subgroups, blocks: blockCount, tileColumns, stages, scratches } = tiling;
   const vectors = headDim / 8; // 16-byte vectors of a row
   const stride = stageStride(headDim);
   const stageSize = tileColumns * stride;
@@ -292,38 +281,17 @@ ${LANE_PLACES}
       emit("}");
     }
   };
-  const tileOfKeys = (masked: boolean) => {
-    emit("workgroupBarrier();");
-    if (stages === 1) {
-      const whole = passage(tileColumns, "k0", "0u");
-      emit("{", ...whole.fetch, ...whole.put, "}", "workgroupBarrier();");
-    }
-    const current = stages === 1 ? "0u" : `((k0 / ${tileColumns}u) & 1u) * ${tileColumns}u`;
-    emit(`let staged = ${current}; // first row of the stage in use`);
-    const step = (mark: string, c0: string, between: () => void) => {
-      const next = passage(
-        16,
-        `k0 + ${tileColumns}u + ${c0}`,
-        `${tileColumns}u - staged + ${c0}`,
-        mark,
-      );
-      if (stages === 2) emit(...next.fetch);
-      if (ahead === 0) scores(mark, `staged + ${c0}`);
-      weights(mark, { firstKey: `(k0 + ${c0})`, masked, between });
-      outputs(mark, `staged + ${c0}`);
-      if (stages === 2) emit(...next.put);
-    };
-    if (ahead === 0) {
-      emit(`for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`);
-      step("", "c0", () => {});
-      emit("}");
-      return;
-    }
-    const steps = range(tileColumns / 16);
-    const begin = (i: number) => scores(`${i}`, `staged + ${16 * i}u`);
-    begin(0);
-    for (const i of steps) step(`${i}`, `${16 * i}u`, () => i + 1 < steps.length && begin(i + 1));
-  };
+  const tileOfKeys = (masked: boolean) =>
+    emitTile(emit, {
+      counter: "k0",
+      tiling,
+      passage,
+      first: scores,
+      rest: (mark, { row, firstRow, between }) => {
+        weights(mark, { firstKey: firstRow, masked, between });
+        outputs(mark, row);
+      },
+    });
 
   emit(
     "",

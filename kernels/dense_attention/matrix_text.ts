@@ -91,6 +91,28 @@ export const ROUNDED_RESULTS =
   "let x = nearestHalf(a); let y = nearestHalf(z); let rounded = vec4u(pack2x16float(x.xy), " +
   "pack2x16float(x.zw), pack2x16float(y.xy), pack2x16float(y.zw));";
 
+/** WGSL that loads rows into registers, and WGSL that stores them to a stage. */
+export interface Passage {
+  readonly fetch: readonly string[];
+  readonly put: readonly string[];
+}
+
+/** How tiles pass through workgroup memory, in the forward kernel and in the backward passes. */
+export interface PassingTiling {
+  /** Rows of one tile; a multiple of 16. */
+  readonly tileColumns: number;
+  /**
+   * Tiles in workgroup memory: one, fetched between two barriers, or two, with one barrier: then 16
+   * rows of the next tile are on their way through registers while 16 rows of this one are in use.
+   */
+  readonly stages: 1 | 2;
+  /**
+   * Steps of 16 rows by which first products run ahead of second ones, within a tile: with 1 the next
+   * first products lie between storing results and reading them as weights.
+   */
+  readonly ahead: 0 | 1;
+}
+
 /**
  * Rows on their way from tensors into stages: `fetch` loads them into registers, all of them, so
  * that they are under way together; `put`, later, stores them.
@@ -107,7 +129,7 @@ export function generatePassage(options: {
   readonly row: (row: string) => string;
   readonly to: string;
   readonly mark: string;
-}): { fetch: readonly string[]; put: readonly string[] } {
+}): Passage {
   const { tensors, vectors, threads, rowCount, row, to, mark } = options;
   const units = rowCount * vectors;
   const moves = tensors.flatMap(([tensor, stage]) =>
@@ -123,4 +145,58 @@ export function generatePassage(options: {
     })
   );
   return { fetch: moves.map(({ fetch }) => fetch), put: moves.map(({ put }) => put) };
+}
+
+/**
+ * The work on one tile, in steps of 16 rows, while the rows of the next one are on their way.
+ *
+ * @param options `counter`: WGSL of the tile's first row. `passage`: of `rowCount` rows from `row0` on
+ * to the stage's row `to`. `first`: emits the first products with the stage's rows from `row` on, under
+ * names that end in `mark`. `rest`: emits everything else of that step; `firstRow` is the row of the
+ * sequence, and `between` emits the first products of the next step, or nothing.
+ */
+export function emitTile(
+  emit: (...lines: string[]) => void,
+  options: {
+    readonly counter: string;
+    readonly tiling: PassingTiling;
+    readonly passage: (rowCount: number, row0: string, to: string, mark?: string) => Passage;
+    readonly first: (mark: string, row: string) => void;
+    readonly rest: (
+      mark: string,
+      step: { readonly row: string; readonly firstRow: string; readonly between: () => void },
+    ) => void;
+  },
+): void {
+  const { counter, passage, first, rest, tiling: { tileColumns, stages, ahead } } = options;
+  emit("workgroupBarrier();");
+  if (stages === 1) {
+    const whole = passage(tileColumns, counter, "0u");
+    emit("{", ...whole.fetch, ...whole.put, "}", "workgroupBarrier();");
+  }
+  const current = stages === 1 ? "0u" : `((${counter} / ${tileColumns}u) & 1u) * ${tileColumns}u`;
+  emit(`let staged = ${current}; // first row of the stage in use`);
+  const step = (mark: string, c0: string, between: () => void) => {
+    const row = `staged + ${c0}`;
+    const next = passage(
+      16,
+      `${counter} + ${tileColumns}u + ${c0}`,
+      `${tileColumns}u - staged + ${c0}`,
+      mark,
+    );
+    if (stages === 2) emit(...next.fetch);
+    if (ahead === 0) first(mark, row);
+    rest(mark, { row, firstRow: `(${counter} + ${c0})`, between });
+    if (stages === 2) emit(...next.put);
+  };
+  if (ahead === 0) {
+    emit(`for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`);
+    step("", "c0", () => {});
+    emit("}");
+    return;
+  }
+  const steps = range(tileColumns / 16);
+  const begin = (i: number) => first(`${i}`, `staged + ${16 * i}u`);
+  begin(0);
+  for (const i of steps) step(`${i}`, `${16 * i}u`, () => i + 1 < steps.length && begin(i + 1));
 }

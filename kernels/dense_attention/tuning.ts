@@ -13,11 +13,12 @@ import type { Capabilities, Gpu, TunedTiling } from "../gpu/device.ts";
 import {
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
+  matrixFits,
   matrixTilingName,
   whyNoMatrixUnits,
 } from "./dense_matrix.ts";
-import { matrixBackwardBytes, type MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
-import { type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
+import type { MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
+import type { MatrixTiling } from "./dense_matrix_codegen.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
 
 /** The declared space of the portable forward kernel. */
@@ -81,30 +82,29 @@ export interface TiledKernel<K extends Kernel = Kernel, P extends Pass = Pass> {
 
 /** The declared tilings of a kernel that fit a device and divide the head dimension evenly. */
 export function tilingSpace<K extends Kernel, P extends Pass>(
-  { maxWorkgroupBytes, maxInvocations }: Capabilities,
+  capabilities: Capabilities,
   { kernel, pass, headDim }: TiledKernel<K, P>,
 ): readonly TilingOf<K, P>[] {
-  const needs = (tiling: TilingOf): { bytes: number; threads: number } => {
-    if ("threadsX" in tiling) {
-      const { workgroupBytes, threads } = layOut(tiling, headDim);
-      return { bytes: workgroupBytes, threads };
-    }
-    const bytes = "blocks" in tiling
-      ? matrixWorkgroupBytes(tiling, headDim)
-      : matrixBackwardBytes(tiling, headDim);
-    return { bytes, threads: 32 * tiling.subgroups };
-  };
-  const fits = (tiling: TilingOf) => {
-    try {
-      const { bytes, threads } = needs(tiling);
-      return bytes <= maxWorkgroupBytes && threads <= maxInvocations;
-    } catch (error) {
-      if (error instanceof RangeError) return false; // does not divide evenly
-      throw error;
-    }
-  };
+  const fits = (tiling: TilingOf) =>
+    "threadsX" in tiling
+      ? portableFits(capabilities, tiling, headDim)
+      : matrixFits(capabilities, tiling, headDim);
   const all: readonly TilingOf[] = DECLARED[kernel][pass];
   return all.filter(fits) as TilingOf<K, P>[];
+}
+
+function portableFits(
+  { maxWorkgroupBytes, maxInvocations }: Capabilities,
+  tiling: Tiling,
+  headDim: number,
+): boolean {
+  try {
+    const { workgroupBytes, threads } = layOut(tiling, headDim);
+    return workgroupBytes <= maxWorkgroupBytes && threads <= maxInvocations;
+  } catch (error) {
+    if (error instanceof RangeError) return false; // does not divide evenly
+    throw error;
+  }
 }
 
 /**
