@@ -4,6 +4,7 @@
  * @module
  */
 import type { JSX } from "preact";
+import type { CaseRecord } from "../../suites/result_schema.ts";
 import { casesById, isMeasured } from "../analysis.ts";
 import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims.ts";
 import { ABSENT, formatContext, formatInterval, formatRatio, formatSeconds } from "../format.ts";
@@ -49,7 +50,7 @@ export interface RunPair {
 }
 
 /**
- * The pairs of a site: on each device every run against the one before it that ran like cases, and
+ * The pairs of a site: on each device every run against the one before it that measured like cases, and
  * the newest against the first such; of two devices the runs that stand for them.
  */
 export function planPairs(site: Site): RunPair[] {
@@ -80,15 +81,25 @@ export function planPairs(site: Site): RunPair[] {
   return pairs;
 }
 
-/** Share of a run's cases that a later one must have too to be compared with it. */
+/** Share of what a run measured that a later one must have too to be compared with it. */
 const LIKE_FROM = 0.5;
 
-/** Whether a later run had most cases of an earlier one: a single suite is no successor of a whole run. */
+/** Whether a later run had most of what an earlier one measured: a single suite is no successor of a whole run. */
 function isLike(before: SiteRun, after: SiteRun): boolean {
   const own = new Set(after.result.cases.map(({ id }) => id));
-  const { cases } = before.result;
-  const common = cases.filter(({ id }) => own.has(id)).length;
-  return cases.length > 0 && common >= LIKE_FROM * cases.length;
+  const measured = measuredCases(before);
+  const common = measured.filter(({ id }) => own.has(id)).length;
+  return measured.length > 0 && common >= LIKE_FROM * measured.length;
+}
+
+/**
+ * What tells what a run was for. Runs of different suites and contexts check the same small layers
+ * first, so that checks count in a run of checks alone.
+ */
+function measuredCases({ result: { cases } }: SiteRun): readonly CaseRecord[] {
+  const beyondChecks = cases.filter(({ suite }) => suite !== "correctness");
+  if (beyondChecks.length === 0) return cases;
+  return beyondChecks.filter(({ status }) => status === "ok" || status === "inconclusive");
 }
 
 /** The overview and a page for each pair. */

@@ -140,6 +140,26 @@ Deno.test("site: a run of another suite is compared with none, and the next with
   assert.match(page.path, /^compare\/2000-01-03.*\.2000-01-01/);
 });
 
+Deno.test("site: checks that runs share do not make them comparable, unless they are all there is", () => {
+  const [first, second] = sampleRuns(2);
+  const { cases } = sampleResult({ contexts: [8192], extras: true });
+  const checks = cases.filter(({ suite }) => suite === "correctness");
+  const dense = (context: number) =>
+    sampleResult({ contexts: [context] }).cases.filter((one) => one.implementation === "dense");
+  const compared = () =>
+    [...siteFiles(planSite([first, second]))]
+      .filter(({ path }) => path.startsWith("compare/2000")).length;
+  first.result.cases = [...checks, ...dense(32_768)];
+  second.result.cases = [...checks, ...dense(524_288)];
+  assert.ok(checks.length > 2, "they are most of both runs");
+  assert.equal(compared(), 0);
+  second.result.cases = dense(32_768);
+  assert.equal(compared(), 1);
+  first.result.cases = checks;
+  second.result.cases = [...checks, ...dense(524_288)];
+  assert.equal(compared(), 1);
+});
+
 Deno.test("site: a run of one suite does not stand for a device that has a run of many contexts", () => {
   const [first, second, third] = sampleRuns(3);
   third.result.ratios = [];
