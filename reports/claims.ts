@@ -64,6 +64,14 @@ export interface ClaimDetail {
   paper: string;
 }
 
+/** What a value rests on. */
+export interface ClaimExtent {
+  /** Contexts, pairs or cases. */
+  points: number;
+  /** Whether they span the whole range that the claim speaks of. */
+  whole: boolean;
+}
+
 /** One row of the claims table. */
 export interface ClaimRow {
   id: string;
@@ -71,6 +79,8 @@ export interface ClaimRow {
   /** The paper's value as text and number, and the hardware it was measured on. */
   paper: { text: string; value: number | null; hardware: string };
   ours: Quantity | null;
+  /** How much of the claim our value rests on; null without a value. */
+  extent: ClaimExtent | null;
   /** The nearest measured point, where the claim itself was not run. */
   nearest: string | null;
   /** Our value divided by the paper's. */
@@ -274,6 +284,7 @@ function speedupClaim(result: Result, direction: Direction): ClaimRow {
     return {
       ...base,
       ours: null,
+      extent: null,
       nearest: nearest === null ? null : describePoint(nearest),
       ratio: null,
       verdict: "not run",
@@ -286,6 +297,7 @@ function speedupClaim(result: Result, direction: Direction): ClaimRow {
   return {
     ...base,
     ours: { unit: "ratio", value: point.ratio, low: point.low, high: point.high },
+    extent: { points: 1, whole: true },
     nearest: null,
     ratio: point.ratio / value,
     verdict,
@@ -314,6 +326,7 @@ function equalCostClaim(result: Result, direction: Direction): ClaimRow {
   const notRun = (why: string): ClaimRow => ({
     ...base,
     ours: null,
+    extent: null,
     ratio: null,
     verdict: "not run",
     why,
@@ -353,6 +366,7 @@ function equalCostClaim(result: Result, direction: Direction): ClaimRow {
   return {
     ...base,
     ours: { unit: "context", value: context, low, high },
+    extent: { points: 1, whole: true },
     ratio: context / value,
     verdict: judgeRatio(advantage(low), advantage(value)),
     why:
@@ -392,6 +406,7 @@ function growthClaim(result: Result): ClaimRow {
     return {
       ...base,
       ours: null,
+      extent: null,
       verdict: "not run",
       why: `${formatPlural(points.length, "context")} with a speed-up, growth takes two or more.`,
     };
@@ -422,6 +437,7 @@ function growthClaim(result: Result): ClaimRow {
   return {
     ...base,
     ours: { unit: "context", value: crossover.context, low: null, high: null, note },
+    extent: { points: points.length, whole: full },
     verdict,
     why: `It goes ${range}, ${ending}.`,
   };
@@ -461,6 +477,7 @@ function flopClaim(result: Result): ClaimRow {
     return {
       ...base,
       ours: null,
+      extent: null,
       ratio: null,
       verdict: "not run",
       why: "No dense and Lighthouse pair of this setting was planned.",
@@ -471,6 +488,7 @@ function flopClaim(result: Result): ClaimRow {
   return {
     ...base,
     ours: { unit: "ratio", value: worst, low: null, high: null },
+    extent: { points: pairs.length, whole: true },
     ratio: worst / FLOP_RATIO,
     verdict: exact ? "reproduced" : "not reproduced",
     why: exact
@@ -503,6 +521,7 @@ function coverageClaim(result: Result): ClaimRow {
     return {
       ...base,
       ours: null,
+      extent: null,
       verdict: "not run",
       why: "No case of this run counted the rows that nothing covers.",
     };
@@ -513,6 +532,7 @@ function coverageClaim(result: Result): ClaimRow {
   return {
     ...base,
     ours: { unit: "rows", value: most, low: null, high: null },
+    extent: { points: counted.length, whole: true },
     verdict: empty.length === 0 ? "reproduced" : "not reproduced",
     why: empty.length === 0
       ? `No empty row in ${
@@ -621,6 +641,7 @@ function claimsSeenElsewhere(result: Result): ClaimRow[] {
         hardware: "seen in articles",
       },
       ours: null,
+      extent: null,
       nearest: null,
       ratio: null,
       verdict: "not the paper's claim",
@@ -640,6 +661,7 @@ function notRunnable(
     claim: row.claim,
     paper: { text: row.paper, value: null, hardware: "8 × NVIDIA B200" },
     ours: null,
+    extent: null,
     nearest: null,
     ratio: null,
     verdict: "not run",

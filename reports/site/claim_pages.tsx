@@ -52,13 +52,20 @@ export function collectEvidence(site: Site): ClaimEvidence[] {
   }));
 }
 
-/** What a device says of a claim: its newest run that judged it, else its newest. */
+/**
+ * What a device says of a claim: of its runs that judged it, those that span the whole claim before
+ * those that saw a part, and of these the newest that rests on about as much as any; else its newest.
+ */
 export function deviceEvidence(
   { evidence }: ClaimEvidence,
   device: SiteDevice,
 ): Evidence | undefined {
   const own = evidence.filter(({ run }) => run.device === device);
-  return own.find(({ row }) => row.ours !== null) ?? own[0];
+  const judged = own.filter(({ row }) => row.extent !== null);
+  const whole = judged.filter(({ row }) => row.extent!.whole);
+  const candidates = whole.length > 0 ? whole : judged;
+  const most = Math.max(...candidates.map(({ row }) => row.extent!.points));
+  return candidates.find(({ row }) => 2 * row.extent!.points >= most) ?? own[0];
 }
 
 /** How many devices reproduce a claim, in a sentence. */
@@ -278,7 +285,7 @@ function devicesWithValue(
   });
 }
 
-/** The newest value of each device beside the paper's. */
+/** The value of each device beside the paper's. */
 function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.Element | null {
   const { claim } = one;
   const found = devicesWithValue(site, one);
@@ -303,7 +310,7 @@ function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.
       <div class="comparison-figure">
         <Figure
           id="claim-figure"
-          title="The newest value of each device"
+          title="The value of each device"
           description={rows.map(({ label, text }) => `${label}: ${text}`).join(", ") +
             `. The paper says ${claim.paper.text}.`}
           height={dotPlotHeight(rows.length)}
@@ -335,7 +342,7 @@ function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.
             ]),
           }}
           table={{
-            caption: "The newest value of each device",
+            caption: "The value of each device",
             columns: [{ title: "Device" }, { title: "Value", numeric: true }, {
               title: "95 % interval",
               numeric: true,

@@ -9,6 +9,7 @@ import { sampleResult } from "../_sample_result.ts";
 import { renderHtml } from "../html/render_html.tsx";
 import { readResult } from "../read_result.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
+import { collectEvidence, deviceEvidence } from "./claim_pages.tsx";
 import { leadRun, MOST_RUNS, type NamedResult, planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
 
@@ -165,6 +166,30 @@ Deno.test("site: a run of one suite does not stand for a device that has a run o
   third.result.ratios = [];
   const device = planSite([first, second, third]).devices.find((one) => one.runs.length === 3)!;
   assert.equal(leadRun(device).whole, second.result);
+});
+
+Deno.test("site: a claim is judged on the run that covers most of it, not on the newest that saw a part", () => {
+  const contexts = [[8192, 65_536, 524_288], [8192, 16_384, 32_768, 65_536], [524_288]];
+  const runs = contexts.map((contexts, i): NamedResult => {
+    const startedAt = `2000-01-0${i + 1}T00:00:00.000Z`;
+    return { name: `${i}.json`, result: { ...sampleResult({ contexts }), startedAt } };
+  });
+  const verdictOf = (id: string, given: NamedResult[]) => {
+    const site = planSite(given);
+    const claim = collectEvidence(site).find((one) => one.claim.id === id)!;
+    const { run, row } = deviceEvidence(claim, site.devices[0])!;
+    return [given.findIndex(({ result }) => result === run.whole), row.verdict];
+  };
+  assert.deepEqual(verdictOf("growth", runs), [0, "reproduced"], "the whole range before a part");
+  assert.deepEqual(verdictOf("growth", runs.slice(1)), [0, "partly"], "a part before nothing");
+  assert.deepEqual(verdictOf("speedup-forward", runs), [2, "reproduced"], "the newest of equals");
+  // The newest has one case, by chance without an empty row; the others have three and four.
+  for (const record of runs[1].result.cases) if (record.lighthouse) record.zeroRows = 15;
+  assert.deepEqual(
+    verdictOf("coverage", runs),
+    [1, "not reproduced"],
+    "about as many cases as any",
+  );
 });
 
 Deno.test("site: the feed is a JSON Feed 1.1, with links only where the address is known", () => {
