@@ -191,28 +191,37 @@ export function deviceName(result: Result): string {
     "unnamed adapter";
 }
 
-/** The one line that a report opens with. */
+/** The one line that a report opens with: of the forward pass, or of both where only they have a ratio. */
 export function verdictLine(result: Result): string {
-  const row = speedupClaim(result, "forward");
+  const forward = nearestPoint(result, "forward");
+  const nearest = forward ?? nearestPoint(result, "forward-backward");
   const claimed = formatRatio(PAPER_SPEEDUP.forward).replace(".0×", "×");
-  const where = result.environment.adapter.software ? "on this software adapter" : "here";
-  if (row.ours !== null) {
-    const measured = `${formatRatio(row.ours.value)} (${
-      formatQuantityInterval(row.ours)
-    }) at 512K tokens, forward`;
-    if (row.verdict === "reproduced") return `The ${claimed} holds ${where}: ${measured}.`;
-    if (row.verdict === "partly") return `The ${claimed} holds only in part ${where}: ${measured}.`;
-    return `The ${claimed} does not hold ${where}: ${measured}.`;
-  }
-  const nearest = nearestPoint(result, "forward");
   if (nearest === null) {
     if (result.cases.some(isMeasured)) {
-      return `The ${claimed} at 512K was not run: no dense and Lighthouse pair was measured.`;
+      const pair = speedupPoints(result).length > 0
+        ? "no pair of dense attention and the norm scorer was measured with its forward pass."
+        : "no dense and Lighthouse pair was measured in interleaved rounds.";
+      return `The ${claimed} at 512K was not run: ${pair}`;
     }
     return result.retrieval ? retrievalLine(result.retrieval) : "Nothing was measured.";
   }
-  const at = formatContext(nearest.context);
-  const { ratio, low, high } = nearest;
+  const where = result.environment.adapter.software ? "on this software adapter" : "here";
+  const direction = forward === null ? "forward-backward" : "forward";
+  const row = speedupClaim(result, direction);
+  if (row.ours !== null) {
+    const measured = `${formatRatio(row.ours.value)} (${
+      formatQuantityInterval(row.ours)
+    }) at 512K tokens, ${directionName(direction)}`;
+    const verb = row.verdict === "reproduced"
+      ? "holds"
+      : row.verdict === "partly"
+      ? "holds only in part"
+      : "does not hold";
+    return forward === null
+      ? `The ${claimed} was not run forward. The ${row.paper.text} ${verb} ${where}: ${measured}.`
+      : `The ${claimed} ${verb} ${where}: ${measured}.`;
+  }
+  const { context, ratio, low, high } = nearest;
   const speed = low > 1
     ? `Lighthouse is ${formatRatio(ratio)} (${formatInterval([low, high], formatRatio)}) ` +
       `as fast as dense attention`
@@ -221,7 +230,10 @@ export function verdictLine(result: Result): string {
       formatInterval([1 / high, 1 / low], formatRatio)
     }) as long as dense attention`
     : "no difference in speed between Lighthouse and dense attention shows";
-  return `The ${claimed} at 512K was not run. At ${at}, ${speed} ${where}.`;
+  return forward === null
+    ? `The ${claimed} at 512K was not run, nor the ${row.paper.text} forward and backward. At ` +
+      `${formatContext(context)}, forward and backward, ${speed} ${where}.`
+    : `The ${claimed} at 512K was not run. At ${formatContext(context)}, ${speed} ${where}.`;
 }
 
 /** A quantity as text, without its interval. */

@@ -189,6 +189,38 @@ Deno.test("the verdict line says slower, the same and faster apart", () => {
   assert.equal(line(2, 0.1), "Lighthouse is 2.00× (1.80–2.20×) as fast as dense attention here.");
 });
 
+Deno.test("the verdict line of a run of both passes alone speaks of both passes", () => {
+  const both = (contexts: number[]) => {
+    const result = sampleResult({ contexts, variants: true });
+    result.cases = result.cases.filter(({ direction }) => direction === "forward-backward");
+    return result;
+  };
+  assert.match(
+    claims.verdictLine(both([8192, 524_288])),
+    /^The 21× was not run forward\. The 17\.3× holds here: \S+× \(\S+\) at 512K tokens, forward and/,
+  );
+  assert.match(
+    claims.verdictLine(both([8192])),
+    /^The 21× at 512K was not run, nor the 17\.3× forward and backward\. At 8K, forward and backward, /,
+  );
+});
+
+Deno.test("the verdict line says which pair is missing", () => {
+  const line = (keep: (record: Result["cases"][number]) => boolean, ratios = true) => {
+    const result = sampleResult({ contexts: [524_288], variants: true });
+    result.cases = result.cases.filter(keep);
+    if (!ratios) result.ratios = [];
+    return claims.verdictLine(result);
+  };
+  assert.match(
+    line(({ implementation }) => implementation !== "lighthouse-norm"),
+    /: no pair of dense attention and the norm scorer was measured with its forward pass\.$/,
+  );
+  const rounds = /: no dense and Lighthouse pair was measured in interleaved rounds\.$/;
+  assert.match(line(({ implementation }) => implementation === "lighthouse-norm"), rounds);
+  assert.match(line(() => true, false), rounds);
+});
+
 Deno.test("a run of needles alone leads with its trials and its instrument", () => {
   const cell = { trials: 200 };
   const check = { passed: true };
