@@ -84,7 +84,12 @@ export {
   planDenseBackward,
 } from "./dense_attention/dense_attention_backward.ts";
 export { withTuning } from "./dense_attention/tuning.ts";
-export type { MatrixBackwardTilings } from "./dense_attention/dense_matrix.ts";
+export type {
+  MatrixBackwardSchedule,
+  MatrixBackwardScratch,
+  MatrixBackwardTilings,
+  Rectangle,
+} from "./dense_attention/dense_matrix_backward.ts";
 export type { MatrixTiling } from "./dense_attention/dense_matrix_codegen.ts";
 export type { MatrixBackwardTiling } from "./dense_attention/dense_matrix_backward_codegen.ts";
 export type { PassingTiling } from "./dense_attention/matrix_text.ts";

@@ -54,6 +54,7 @@ export const ASSUMED_DEVICE: MemoryDevice = {
     maxWorkgroupBytes: 49152,
     maxInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,
+    maxStorageBuffers: 16,
     storageAlignment: 32,
   } satisfies Capabilities,
 };

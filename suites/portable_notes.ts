@@ -4,7 +4,10 @@
  *
  * @module
  */
-import { whyNotOnMatrixUnits } from "../kernels/dense_attention/dense_matrix.ts";
+import {
+  whyNoMatrixBackward,
+  whyNotOnMatrixUnits,
+} from "../kernels/dense_attention/dense_matrix.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import type { PlannedCase } from "./plan.ts";
 
@@ -22,8 +25,9 @@ export function notesOnPortableKernels(
   for (const { problem: { shape }, plan } of cases) {
     const portable = plan?.stages.find(({ variant }) => variant?.startsWith("portable"));
     if (!portable) continue;
-    const reason = whyNotOnMatrixUnits(capabilities, { ...shape, rows: shape.context }) ??
-      `the kernel for matrix units is not the default of stage ${portable.name}`;
+    const why = portable.name === "attention-backward" ? whyNoMatrixBackward : whyNotOnMatrixUnits;
+    const reason = why(capabilities, { ...shape, rows: shape.context }) ??
+      `the sequences of stage ${portable.name} do not fit matrix units`;
     counts.set(reason, (counts.get(reason) ?? 0) + 1);
   }
   return [...counts].map(([reason, count]) =>

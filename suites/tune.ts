@@ -17,6 +17,11 @@ import {
   planDenseBackward,
 } from "../kernels/dense_attention/dense_attention_backward.ts";
 import {
+  createMatrixScratch,
+  hasRoom,
+  type MatrixBackwardScratch,
+} from "../kernels/dense_attention/dense_matrix_backward.ts";
+import {
   chooseMatrixBackward,
   chooseMatrixTiling,
 } from "../kernels/dense_attention/dense_matrix.ts";
@@ -378,7 +383,7 @@ function defaultTiling(gpu: Gpu, { kernel, pass, headDim, rows }: Key): object {
       : chooseTiling(gpu, headDim);
   }
   const { query, keyValue } = kernel === "matrix"
-    ? chooseMatrixBackward(capabilities, headDim)
+    ? chooseMatrixBackward(capabilities, { rows, headDim })
     : chooseBackwardTilings(gpu, headDim);
   return pass === "query" ? query : keyValue;
 }
@@ -555,9 +560,15 @@ async function allocate(
       k: await tensor("k gradient"),
       v: await tensor("v gradient"),
     };
+    let scratch: MatrixBackwardScratch | undefined;
     const backward = async (device: Gpu) => {
       const plan = planDenseBackward(device, { ...size, kernel });
-      const [first, ...tiled] = own(await createDenseBackward(device, plan)).bind({
+      // One for all tilings that it has room for: they run one after the other.
+      if (plan.schedule && (!scratch || !hasRoom(scratch, plan.schedule))) {
+        scratch = own(await createMatrixScratch(gpu, plan.schedule));
+      }
+      const compiled = own(await createDenseBackward(device, plan, { scratch }));
+      const buffers = {
         ...shared,
         o: data(output),
         outputGradient: data(outputGradient),
@@ -565,15 +576,14 @@ async function allocate(
         queryGradient: data(gradients.q),
         keyGradient: data(gradients.k),
         valueGradient: data(gradients.v),
-      });
-      const queries = plan.ranges.query.length;
-      return { first, query: tiled.slice(0, queries), keyValue: tiled.slice(queries) };
+      };
+      return { all: compiled.bind(buffers), ...compiled.bindPasses(buffers) };
     };
     // Both passes are checked at once.
     const both = (tiling: object) => backward(tuned(tiling, ["query", "key-value"]));
     const outputs = await forward(gpu);
-    // The tiled passes read what the forward pass and the first one leave.
-    await run([...outputs, (await backward(gpu)).first]);
+    // Each pass reads what those before it leave.
+    await run([...outputs, ...(await backward(gpu)).all]);
     return {
       heads,
       bind: async (tiling) => {
@@ -582,11 +592,11 @@ async function allocate(
       },
       compile: both,
       check: async (tiling) => {
-        const { first, query, keyValue } = await both(tiling);
+        const { all } = await both(tiling);
         return await check({
           layer: { outputs: { output, lse, gradients } },
           inputs: { ...inputs, outputGradient },
-          dispatches: [...outputs, first, ...query, ...keyValue],
+          dispatches: [...outputs, ...all],
         });
       },
       destroy,

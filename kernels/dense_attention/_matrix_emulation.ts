@@ -17,6 +17,23 @@
 /** Left operand of a queued entry that sets a result to zero. */
 const CLEAR = "0xffffu";
 
+/** Results to and from a buffer of f32. */
+const PARTIALS = `
+fn partialAt(i: u32, offset: u32, stride: u32) -> u32 {
+  let e = emulatedLane * 8u + i;
+  return offset + e / 16u * stride + e % 16u;
+}
+fn loadPartial(slot: u32, offset: u32, stride: u32) {
+  for (var i = 0u; i < eight; i++) {
+    results[slot * 8u + i] = partials[partialAt(i, offset, stride)];
+  }
+}
+fn storePartial(slot: u32, offset: u32, stride: u32) {
+  for (var i = 0u; i < eight; i++) {
+    partials[partialAt(i, offset, stride)] = results[slot * 8u + i];
+  }
+}`;
+
 /** A right matrix that was loaded: where it lies, in WGSL. */
 interface Right {
   readonly buffer: string;
@@ -34,6 +51,11 @@ export function emulateMatrices(code: string, subgroups: number): string {
     return `${slots.get(name)}u`;
   };
   const rights = new Map<string, Right>();
+  let waiting = false;
+  const flush = () => {
+    waiting = false;
+    return "runQueue(); ";
+  };
   const parseLoad = (text: string) => {
     const found = text.match(
       /^subgroupMatrixLoad<subgroup_matrix_(\w+)<f16, 16, 16>, (\w+)>\(&(\w+), (.*), ([^,]+)\)$/s,
@@ -43,17 +65,21 @@ export function emulateMatrices(code: string, subgroups: number): string {
     return { side, transposed: order === "col_major", buffer, offset, stride };
   };
   const load = (name: string, text: string) => {
+    const result = text.match(
+      /^subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>\(&partials, (.*), ([^,]+)\)$/s,
+    );
+    if (result) return `${flush()}loadPartial(${slot(results, name)}, ${result[1]}, ${result[2]});`;
     const { side, ...place } = parseLoad(text);
     if (side === "left") {
       slot(leftBuffers, place.buffer);
-      return `left_${place.buffer}(${slot(lefts, name)}, ${place.offset}, ${place.stride});`;
+      const { buffer, offset, stride, transposed } = place;
+      return `left_${buffer}(${slot(lefts, name)}, ${offset}, ${stride}, ${transposed});`;
     }
     const [offset, stride] = [`${name}_offset`, `${name}_stride`];
     rights.set(name, { ...place, offset, stride });
     return `let ${offset} = ${place.offset}; let ${stride} = ${place.stride};`;
   };
   // Left and result, and of the right matrix its buffer, order, place and stride.
-  let waiting = false;
   const wait = (entries: readonly string[]) => {
     waiting = true;
     return `queue[queued] = array(${entries.join(", ")}); queued++;`;
@@ -70,12 +96,9 @@ export function emulateMatrices(code: string, subgroups: number): string {
     ]);
   };
   const clear = (sum: string) => wait([CLEAR, slot(results, sum), "0u", "0u", "0u", "0u"]);
-  const flush = () => {
-    waiting = false;
-    return "runQueue(); ";
-  };
   // Beyond the loops nothing waits but what was queued since.
   let inLoops = true;
+  const hasPartials = code.includes("> partials:");
   const statements = code
     .replace(/^(enable|diagnostic).*$/gm, "")
     .replace(/subgroupShuffleXor\((\w+), 16u\)/g, "otherHalf($1)")
@@ -83,24 +106,30 @@ export function emulateMatrices(code: string, subgroups: number): string {
     // In lockstep all lanes have read the scratch before any writes over it.
     .replace(/scratch\[[^\]]*\] =/g, "lockstep(); $&");
   const rewritten = statements.replace(
-    /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_result[^;]*|subgroupMatrixMultiplyAccumulate[^;]*);|subgroupMatrixStore[^;]*;|workgroupBarrier\(\);|workgroupUniformLoad/g,
+    /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_result[^;]*|subgroupMatrixMultiplyAccumulate[^;]*|subgroupMatrixScalarMultiply[^;]*);|subgroupMatrixStore[^;]*;|workgroupBarrier\(\);|workgroupUniformLoad|if \((?:later|known != exponent)\)/g,
     (text: string, name: string | undefined, value: string | undefined) => {
       if (text === "workgroupUniformLoad") {
         inLoops = false;
         return text;
       }
+      // Nothing may wait where one branch sees to it and the other does not.
+      if (text.startsWith("if (")) return `${flush()}${text}`;
       if (text === "workgroupBarrier();") return `${inLoops || waiting ? flush() : ""}${text}`;
       const store = text.match(
-        /^subgroupMatrixStore<row_major>\(&scratch, (.*), (\w+), ([^,]+)\);$/s,
+        /^subgroupMatrixStore<row_major>\(&(scratch|partials), (.*), (\w+), ([^,]+)\);$/s,
       );
       if (store) {
-        return `${waiting ? flush() : ""}storeResult(${slot(results, store[2])}, ${store[1]}, ${
-          store[3]
-        });`;
+        const [, buffer, offset, result, stride] = store;
+        const call = buffer === "scratch" ? "storeResult" : "storePartial";
+        return `${waiting ? flush() : ""}${call}(${slot(results, result)}, ${offset}, ${stride});`;
       }
       if (name === undefined || value === undefined) throw new Error(`emulate matrices: ${text}`);
       if (value.startsWith("subgroup_matrix_result")) return clear(name);
       if (value.startsWith("subgroupMatrixLoad")) return load(name, value);
+      const scaled = value.match(/^subgroupMatrixScalarMultiply\((\w+), (.*)\)$/s);
+      if (scaled) {
+        return `${waiting ? flush() : ""}scaleResult(${slot(results, scaled[1])}, ${scaled[2]});`;
+      }
       const product = value.match(/^subgroupMatrixMultiplyAccumulate\((\w+),\s*(.*), (\w+)\)$/s);
       if (!product) throw new Error(`emulate matrices: ${text}`);
       return multiply(product[1], product[2], product[3]);
@@ -116,10 +145,12 @@ fn half_${buffer}(offset: u32, column: u32) -> f32 {
   return unpack2x16float(${buffer}[offset + column / 8u][column % 8u / 2u])[column % 2u];
 }`;
   const left = (buffer: string) => `
-fn left_${buffer}(slot: u32, offset: u32, stride: u32) {
+fn left_${buffer}(slot: u32, offset: u32, stride: u32, transposed: bool) {
   ${buffer === "scratch" ? "workgroupBarrier();" : ""}
+  let row = emulatedLane / 2u;
   for (var c = 0u; c < sixteen; c++) {
-    lefts[slot * 16u + c] = half_${buffer}(offset + emulatedLane / 2u * stride, c);
+    let at = offset + select(row, c, transposed) * stride;
+    lefts[slot * 16u + c] = half_${buffer}(at, select(c, row, transposed));
   }
 }`;
   const right = ([buffer, index]: [string, number]) =>
@@ -165,6 +196,10 @@ fn storeResult(slot: u32, offset: u32, stride: u32) {
   }
   workgroupBarrier();
 }
+fn scaleResult(slot: u32, factor: f32) {
+  for (var i = 0u; i < eight; i++) { results[slot * 8u + i] *= factor; }
+}
+${hasPartials ? PARTIALS : ""}
 fn packNearest(pair: vec2f) -> u32 {
   let bits = bitcast<vec2u>(pair);
   let rounded = (bits + 0xfffu + ((bits >> vec2u(13u)) & vec2u(1u))) & vec2u(0xffffe000u);

@@ -31,12 +31,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
 import { type DenseResult, generateDense } from "./dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
-import {
-  chooseMatrixTiling,
-  MATRIX_BY_DEFAULT,
-  matrixTilingName,
-  whyNotOnMatrixUnits,
-} from "./dense_matrix.ts";
+import { chooseMatrixTiling, matrixTilingName, whyNotOnMatrixUnits } from "./dense_matrix.ts";
 import {
   generateDenseMatrix,
   matrixTileRows,
@@ -176,9 +171,7 @@ export function planVariant(
     if (unfit) throw new RangeError(`plan dense attention on matrix units: ${unfit}`);
     return planMatrix(gpu, options, variant);
   }
-  if (
-    options.kernel === "portable" || options.tiling || unfit || !MATRIX_BY_DEFAULT[variant.result]
-  ) {
+  if (options.kernel === "portable" || options.tiling || unfit) {
     return planPortable(gpu, options, variant);
   }
   return planMatrix(gpu, options, variant);

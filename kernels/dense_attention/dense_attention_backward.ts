@@ -4,10 +4,12 @@
  * Shapes: all tensors `[heads, N, d]`; log-sum-exp and delta `[heads, N]` f32.
  *
  * Three passes, each deterministic without atomics: delta = Σ dO ∘ O per row, then dQ by query
- * tile, then dK and dV by key tile. The scores are recomputed in both of the last two, so seven
- * products are done where the convention counts five.
+ * tile, then dK and dV by key tile. The portable kernels recompute the scores in both of the last
+ * two, so seven products are done where the convention counts five. On matrix units dK and dV come
+ * first and leave the gradients of scores to dQ: `dense_matrix_backward.ts`.
  *
- * Numerics: as in the forward kernel, every product and sum in f32, one rounding on storing.
+ * Numerics: as in the forward kernel, every product and sum in f32, one rounding on storing; on matrix
+ * units products of f16, as `dense_matrix_backward_codegen.ts` says.
  *
  * @module
  */
@@ -24,7 +26,7 @@ import {
   slice,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
+import { createPipeline, type Pipeline, type PipelineSource } from "../gpu/pipeline.ts";
 import { type DenseAttentionOptions, type DenseKernel, HEAD_DIMS } from "./dense_attention.ts";
 import {
   generateKeyValueBackward,
@@ -35,16 +37,19 @@ import {
   denseBackwardFlops,
   denseForwardFlops,
 } from "./dense_attention_cost.ts";
+import { chooseMatrixBackward, whyNoMatrixBackward } from "./dense_matrix.ts";
 import {
-  chooseMatrixBackward,
-  MATRIX_BY_DEFAULT,
+  createMatrixBinding,
+  createMatrixScratch,
+  type MatrixBackwardSchedule,
+  type MatrixBackwardScratch,
   type MatrixBackwardTilings,
-  whyNoMatrixBackward,
-} from "./dense_matrix.ts";
+  planMatrixSchedule,
+} from "./dense_matrix_backward.ts";
 import {
-  generateMatrixBackward,
+  generateMatrixKeyValue,
+  generateMatrixQuery,
   matrixBackwardRows,
-  type MatrixBackwardTiling,
 } from "./dense_matrix_backward_codegen.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
@@ -87,11 +92,15 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
     readonly query: PipelineSource;
     readonly keyValue: PipelineSource;
   };
-  /** Tile ranges, one per dispatch, heaviest first. */
+  /** Of the portable kernels: tile ranges, one per dispatch, heaviest first. */
   readonly ranges: {
     readonly query: readonly TileRange[];
     readonly keyValue: readonly TileRange[];
   };
+  /** Of the kernels on matrix units: how the two passes take turns. */
+  readonly schedule?: { readonly tilings: MatrixBackwardTilings } & MatrixBackwardSchedule;
+  /** Bytes of buffers of its own that the kernel allocates, whatever the number of bindings. */
+  readonly scratchBytes: number;
   /** By convention: 2.5 times the forward FLOP. */
   readonly flops: number;
   /** Least bytes that must move. */
@@ -189,29 +198,21 @@ export function planDenseBackward(
     throw new RangeError(`plan dense attention backward on matrix units: ${unfit}`);
   }
   const refused = unfit || options.kernel === "portable" || options.tilings;
-  const passes = !refused && (asked || MATRIX_BY_DEFAULT.backward)
-    ? matrixPasses(gpu, options)
-    : portablePasses(gpu, options);
-  const perVector = dtype === "f16" ? 8 : 4;
-  const rowVectors = headDim / perVector;
-  const product = denseForwardFlops({ heads, rows, headDim }) / 2;
-  const most = gpu.capabilities.maxWorkgroupsPerDimension;
-  const limit = options.flopsPerDispatch;
+  const passes = refused ? portablePasses(gpu, options) : matrixPasses(gpu, options);
+  const rowVectors = headDim / (dtype === "f16" ? 8 : 4);
   const dot = dtype === "f16"
     ? [0, 1, 2, 3].map((w) => {
       const c = "xyzw"[w];
       return `dot(unpack2x16float(a.${c}), unpack2x16float(b.${c}))`;
     }).join(" + ")
     : "dot(bitcast<vec4f>(a), bitcast<vec4f>(b))";
-  const label = (pass: string) => `dense attention backward, ${pass}, d=${headDim} ${dtype}`;
   return {
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
-    kernel: passes.kernel,
-    variant: passes.variant,
+    ...passes,
     pipelines: {
       delta: {
-        label: label("delta"),
+        label: labelOf("delta", options),
         code: `${deltaCode}
 const LANES = ${deltaLanes(headDim, dtype)}u;
 const ROW_VECTORS = ${rowVectors}u;
@@ -219,47 +220,25 @@ fn dotVector(a: vec4u, b: vec4u) -> f32 { return ${dot}; }
 `,
         bindings: ["read", "read", "read-write", "uniform"],
       },
-      query: {
-        label: label("queries"),
-        code: passes.query.code,
-        bindings: [...Array<"read">(6).fill("read"), "read-write", "uniform"],
-      },
-      keyValue: {
-        label: label("keys and values"),
-        code: passes.keyValue.code,
-        bindings: [...Array<"read">(6).fill("read"), "read-write", "read-write", "uniform"],
-      },
-    },
-    ranges: {
-      query: splitTiles({
-        tiles: Math.ceil(rows / passes.query.tileRows),
-        flops: 3 * product,
-        limit,
-        most,
-      }),
-      keyValue: splitTilesMirrored({
-        tiles: Math.ceil(rows / passes.keyValue.tileRows),
-        flops: 4 * product,
-        limit,
-        most,
-      }),
+      ...passes.pipelines,
     },
     flops: denseBackwardFlops({ heads, rows, headDim }),
     bytes: denseBackwardBytes({ heads, rows, headDim, dtype }),
   };
 }
 
-/** The text of a tiled pass and the rows that one of its workgroups owns. */
-interface Pass {
-  readonly code: string;
-  readonly tileRows: number;
+function labelOf(pass: string, { headDim, dtype }: DenseBackwardOptions): string {
+  return `dense attention backward, ${pass}, d=${headDim} ${dtype}`;
 }
 
-interface Passes {
-  readonly query: Pass;
-  readonly keyValue: Pass;
-  readonly kernel: DenseKernel;
-  readonly variant: string;
+/** What the two sorts of kernels plan for themselves. */
+type Passes =
+  & Pick<DenseBackwardPlan, "kernel" | "variant" | "ranges" | "schedule" | "scratchBytes">
+  & { readonly pipelines: Omit<DenseBackwardPlan["pipelines"], "delta"> };
+
+/** FLOP of one product. */
+function productFlops(options: { heads: number; rows: number; headDim: number }): number {
+  return denseForwardFlops(options) / 2;
 }
 
 function portablePasses(
@@ -277,17 +256,40 @@ function portablePasses(
     };
   };
   const { query, keyValue } = options.tilings ?? preferred();
+  const product = productFlops(options);
+  const most = gpu.capabilities.maxWorkgroupsPerDimension;
+  const limit = options.flopsPerDispatch;
+  const inputs = Array<"read">(6).fill("read");
   return {
-    query: {
-      code: queryCode + generateQueryBackward({ tiling: query, headDim, dtype }),
-      tileRows: query.tileRows,
-    },
-    keyValue: {
-      code: keyValueCode + generateKeyValueBackward({ tiling: keyValue, headDim, dtype }),
-      tileRows: keyValue.tileRows,
-    },
     kernel: "portable",
     variant: `portable ${tilingName(query)} and ${tilingName(keyValue)}`,
+    scratchBytes: 0,
+    pipelines: {
+      query: {
+        label: labelOf("queries", options),
+        code: queryCode + generateQueryBackward({ tiling: query, headDim, dtype }),
+        bindings: [...inputs, "read-write", "uniform"],
+      },
+      keyValue: {
+        label: labelOf("keys and values", options),
+        code: keyValueCode + generateKeyValueBackward({ tiling: keyValue, headDim, dtype }),
+        bindings: [...inputs, "read-write", "read-write", "uniform"],
+      },
+    },
+    ranges: {
+      query: splitTiles({
+        tiles: Math.ceil(rows / query.tileRows),
+        flops: 3 * product,
+        limit,
+        most,
+      }),
+      keyValue: splitTilesMirrored({
+        tiles: Math.ceil(rows / keyValue.tileRows),
+        flops: 4 * product,
+        limit,
+        most,
+      }),
+    },
   };
 }
 
@@ -295,35 +297,69 @@ function matrixPasses(
   { capabilities }: Pick<Gpu, "capabilities">,
   options: DenseBackwardOptions,
 ): Passes {
-  const { headDim, dtype, rows, matrixTilings } = options;
+  const { heads, headDim, dtype, rows, matrixTilings } = options;
   const tuned = (pass: "query" | "key-value") =>
     tunedTiling(capabilities, { kernel: "matrix", pass, headDim, dtype, rows });
   const preferred = () => {
-    const chosen = chooseMatrixBackward(capabilities, headDim);
+    const chosen = chooseMatrixBackward(capabilities, { rows, headDim });
     return {
       query: tuned("query") ?? chosen.query,
       keyValue: tuned("key-value") ?? chosen.keyValue,
     };
   };
-  const { query, keyValue } = matrixTilings ?? preferred();
-  const pass = (kind: "query" | "key-value", tiling: MatrixBackwardTiling): Pass => ({
-    code: generateMatrixBackward(kind, tiling, headDim),
-    tileRows: matrixBackwardRows(tiling),
+  const tilings = matrixTilings ?? preferred();
+  const { query, keyValue } = tilings;
+  const schedule = planMatrixSchedule(capabilities, {
+    heads,
+    rows,
+    headDim,
+    tilings,
+    // Four products in the longer of the two dispatches, 2·d FLOP a pair each.
+    pairsAtMost: options.flopsPerDispatch && options.flopsPerDispatch / (8 * headDim * heads),
   });
   return {
-    query: pass("query", query),
-    keyValue: pass("key-value", keyValue),
     kernel: "matrix",
     variant: `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`,
+    ranges: { query: [], keyValue: [] },
+    schedule: { ...schedule, tilings },
+    scratchBytes: Object.values(schedule.bytes).reduce((a, b) => a + b),
+    pipelines: {
+      query: {
+        label: labelOf("queries on matrix units", options),
+        code: generateMatrixQuery(query, { headDim, keyRows: matrixBackwardRows(keyValue) }),
+        bindings: ["read", "read", "read", "read-write", "read-write", "uniform"],
+      },
+      keyValue: {
+        label: labelOf("keys and values on matrix units", options),
+        code: generateMatrixKeyValue(keyValue, headDim),
+        bindings: [
+          ...Array<"read">(6).fill("read"),
+          ...Array<"read-write">(5).fill("read-write"),
+          "uniform",
+        ],
+      },
+    },
   };
+}
+
+/** Dispatches of the passes over one block of heads. */
+export interface BackwardPasses {
+  /** The first of all. */
+  readonly delta: Dispatch;
+  /** dQ. */
+  readonly query: readonly Dispatch[];
+  /** dK and dV. */
+  readonly keyValue: readonly Dispatch[];
 }
 
 /** Compiled backward kernels. `bind` may be called for any number of head blocks. */
 export interface DenseBackward {
   /** What was compiled. */
   readonly plan: DenseBackwardPlan;
-  /** The dispatches for one block of heads. */
+  /** The dispatches for one block of heads, in their order. */
   readonly bind: (buffers: DenseBackwardBuffers) => Dispatch[];
+  /** The same by pass, to time one by itself. */
+  readonly bindPasses: (buffers: DenseBackwardBuffers) => BackwardPasses;
   /** Frees what the kernels hold. */
   readonly destroy: () => void;
 }
@@ -331,11 +367,15 @@ export interface DenseBackward {
 /**
  * Compiles the planned kernels.
  *
+ * @param options `scratch`: buffers between the passes on matrix units, of a plan for the same shape,
+ * that another kernel may use at another time. Default: the kernel's own.
  * @throws {ShaderError} when the device refuses a shader.
+ * @throws {MemoryError} when the device has no room for the buffers between the passes.
  */
 export async function createDenseBackward(
   gpu: Gpu,
   plan: DenseBackwardPlan,
+  options: { readonly scratch?: MatrixBackwardScratch } = {},
 ): Promise<DenseBackward> {
   const [delta, query, keyValue] = await Promise.all([
     createPipeline(gpu, plan.pipelines.delta),
@@ -347,6 +387,76 @@ export async function createDenseBackward(
   const groups = Math.ceil(allRows / (256 / lanes));
   const x = Math.min(groups, 32768);
   const deltaUniform = createUniform(gpu, [allRows, x * (256 / lanes)]);
+  const pipelines = { query, keyValue };
+  const tiled = plan.schedule
+    ? await bindMatrix(gpu, { plan, schedule: plan.schedule, pipelines, ...options })
+    : bindPortable(gpu, { plan, pipelines });
+  const bindPasses = (b: DenseBackwardBuffers) => ({
+    delta: bindDispatch(gpu, delta, {
+      slices: [b.o, b.outputGradient, b.delta, slice(deltaUniform)],
+      workgroups: [x, Math.ceil(groups / x), 1],
+    }),
+    ...tiled.bind(b),
+  });
+  return {
+    plan,
+    bindPasses,
+    bind: (buffers) => {
+      const { delta, query, keyValue } = bindPasses(buffers);
+      return plan.schedule
+        ? [delta, ...keyValue.flatMap((dispatch, i) => [dispatch, query[i]])]
+        : [delta, ...query, ...keyValue];
+    },
+    destroy: () => {
+      deltaUniform.destroy();
+      tiled.destroy();
+    },
+  };
+}
+
+interface TiledPasses {
+  readonly bind: (buffers: DenseBackwardBuffers) => Omit<BackwardPasses, "delta">;
+  readonly destroy: () => void;
+}
+
+interface TiledPipelines {
+  readonly query: Pipeline;
+  readonly keyValue: Pipeline;
+}
+
+async function bindMatrix(
+  gpu: Gpu,
+  options: {
+    plan: DenseBackwardPlan;
+    schedule: NonNullable<DenseBackwardPlan["schedule"]>;
+    pipelines: TiledPipelines;
+    scratch?: MatrixBackwardScratch;
+  },
+): Promise<TiledPasses> {
+  const { plan, schedule, pipelines } = options;
+  const scratch = options.scratch ?? await createMatrixScratch(gpu, schedule);
+  const { tilings } = schedule;
+  const { bind, destroy } = createMatrixBinding(gpu, {
+    ...plan,
+    tilings,
+    schedule,
+    pipelines,
+    scratch,
+    productFlops: productFlops(plan),
+  });
+  return {
+    bind,
+    destroy: () => {
+      destroy();
+      if (!options.scratch) scratch.destroy();
+    },
+  };
+}
+
+function bindPortable(
+  gpu: Gpu,
+  { plan, pipelines }: { plan: DenseBackwardPlan; pipelines: TiledPipelines },
+): TiledPasses {
   const uniform = (range: TileRange) =>
     createUniform(gpu, [
       plan.rows,
@@ -354,34 +464,33 @@ export async function createDenseBackward(
       range.firstTile,
       floatBits(plan.scale * Math.LOG2E),
     ]);
-  const queryUniforms = plan.ranges.query.map(uniform);
-  const keyValueUniforms = plan.ranges.keyValue.map(uniform);
+  const bindRanges = (ranges: readonly TileRange[], pipeline: Pipeline) => {
+    const uniforms = ranges.map(uniform);
+    return {
+      bind: (slices: readonly BufferSlice[]) =>
+        ranges.map((range, i) =>
+          bindDispatch(gpu, pipeline, {
+            slices: [...slices, slice(uniforms[i])],
+            workgroups: [plan.heads, range.tileCount, 1],
+            flops: range.flops,
+          })
+        ),
+      destroy: () => uniforms.forEach((buffer) => buffer.destroy()),
+    };
+  };
+  const query = bindRanges(plan.ranges.query, pipelines.query);
+  const keyValue = bindRanges(plan.ranges.keyValue, pipelines.keyValue);
   return {
-    plan,
     bind: (b) => {
       const shared = [b.q, b.k, b.v, b.outputGradient, b.lse, b.delta];
-      return [
-        bindDispatch(gpu, delta, {
-          slices: [b.o, b.outputGradient, b.delta, slice(deltaUniform)],
-          workgroups: [x, Math.ceil(groups / x), 1],
-        }),
-        ...plan.ranges.query.map((range, i) =>
-          bindDispatch(gpu, query, {
-            slices: [...shared, b.queryGradient, slice(queryUniforms[i])],
-            workgroups: [plan.heads, range.tileCount, 1],
-            flops: range.flops,
-          })
-        ),
-        ...plan.ranges.keyValue.map((range, i) =>
-          bindDispatch(gpu, keyValue, {
-            slices: [...shared, b.keyGradient, b.valueGradient, slice(keyValueUniforms[i])],
-            workgroups: [plan.heads, range.tileCount, 1],
-            flops: range.flops,
-          })
-        ),
-      ];
+      return {
+        query: query.bind([...shared, b.queryGradient]),
+        keyValue: keyValue.bind([...shared, b.keyGradient, b.valueGradient]),
+      };
     },
-    destroy: () =>
-      [deltaUniform, ...queryUniforms, ...keyValueUniforms].forEach((buffer) => buffer.destroy()),
+    destroy: () => {
+      query.destroy();
+      keyValue.destroy();
+    },
   };
 }

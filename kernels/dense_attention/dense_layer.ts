@@ -6,6 +6,7 @@
 import {
   createTensor,
   type Dispatch,
+  type DType,
   headsPerBlock,
   type Tensor,
   type TensorShape,
@@ -136,6 +137,7 @@ export function planDenseLayer(
   const buffers = [
     ...names.map((name) => ({ name, bytes: tensor })),
     ...statistics.map((name) => ({ name, bytes: heads * rows * 4 })),
+    ...(parts.backward ? backwardScratch(gpu, size, headBlock) : []),
   ];
   const total = (records: readonly { bytes: number }[]) =>
     records.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -147,6 +149,19 @@ export function planDenseLayer(
     peakBytes: total(buffers),
     headsPerBlock: headBlock,
   };
+}
+
+/** What backward kernels over blocks of heads allocate for themselves, as a buffer of a plan. */
+export function backwardScratch(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  size: { heads: number; rows: number; headDim: number; dtype: DType },
+  headBlock: number,
+): readonly { readonly name: string; readonly bytes: number }[] {
+  const rest = size.heads % headBlock;
+  const bytes = [headBlock, ...(rest > 0 ? [rest] : [])]
+    .map((heads) => planDenseBackward(gpu, { ...size, heads }).scratchBytes)
+    .reduce((a, b) => a + b);
+  return bytes > 0 ? [{ name: "gradients of scores, partial sums", bytes }] : [];
 }
 
 /** Makes a dense implementation from a forward kernel. */

@@ -14,7 +14,12 @@
  */
 import type { DType } from "../gpu/buffers.ts";
 import type { Capabilities } from "../gpu/device.ts";
-import { matrixBackwardBytes, type MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
+import type { MatrixBackwardTilings } from "./dense_matrix_backward.ts";
+import {
+  matrixBackwardBytes,
+  type MatrixBackwardPass,
+  type MatrixBackwardTiling,
+} from "./dense_matrix_backward_codegen.ts";
 import { type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
 
 /** Head dimensions that the kernel supports. */
@@ -23,29 +28,14 @@ export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
 /** Rows of one matrix: shorter sequences have no place in it. */
 const MATRIX_ROWS = 16;
 
-/**
- * Which kernels run on matrix units without being asked to. The others compile everywhere and have
- * tests, but no device with matrix units has run these yet: `kernel: "matrix"` asks for them.
- */
-export const MATRIX_BY_DEFAULT = { rows: true, "squared-norms": false, backward: false } as const;
-
 /** The declared space: every tiling that is ever chosen, the widest first. */
 export const MATRIX_TILINGS: readonly MatrixTiling[] = [
-  { subgroups: 8, blocks: 2, tileColumns: 64, stages: 1, scratches: 1, ahead: 0 },
-  { subgroups: 8, blocks: 2, tileColumns: 64, stages: 1, scratches: 1, ahead: 1 },
-  { subgroups: 8, blocks: 2, tileColumns: 32, stages: 1, scratches: 2, ahead: 1 },
-  { subgroups: 8, blocks: 2, tileColumns: 32, stages: 2, scratches: 1, ahead: 0 },
-  { subgroups: 8, blocks: 2, tileColumns: 32, stages: 2, scratches: 1, ahead: 1 },
-  { subgroups: 8, blocks: 2, tileColumns: 16, stages: 2, scratches: 2, ahead: 0 },
-  { subgroups: 4, blocks: 2, tileColumns: 64, stages: 1, scratches: 1, ahead: 0 },
-  { subgroups: 4, blocks: 2, tileColumns: 64, stages: 1, scratches: 2, ahead: 0 },
-  { subgroups: 4, blocks: 2, tileColumns: 64, stages: 1, scratches: 2, ahead: 1 },
-  { subgroups: 4, blocks: 2, tileColumns: 32, stages: 2, scratches: 1, ahead: 0 },
-  { subgroups: 4, blocks: 2, tileColumns: 32, stages: 2, scratches: 2, ahead: 0 },
-  { subgroups: 4, blocks: 2, tileColumns: 32, stages: 2, scratches: 2, ahead: 1 },
-  { subgroups: 8, blocks: 1, tileColumns: 64, stages: 1, scratches: 1, ahead: 0 },
-  { subgroups: 8, blocks: 1, tileColumns: 32, stages: 2, scratches: 1, ahead: 1 },
-  { subgroups: 4, blocks: 1, tileColumns: 32, stages: 1, scratches: 1, ahead: 0 },
+  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
+  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 },
+  { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2 },
+  { subgroups: 4, tileColumns: 32, stages: 1, blocks: 2 },
+  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
+  { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
 ];
 
 /**
@@ -79,31 +69,35 @@ export function whyNotOnMatrixUnits(
     return `head dimension ${headDim} is not one of ${MATRIX_HEAD_DIMS.join(", ")}`;
   }
   if (rows < MATRIX_ROWS) return `${rows} rows are fewer than a matrix has, ${MATRIX_ROWS}`;
-  if (!MATRIX_TILINGS.some((tiling) => matrixFits(capabilities, tiling, headDim))) {
+  if (
+    !MATRIX_TILINGS.some((tiling) => matrixFits(capabilities, { pass: "forward", tiling, headDim }))
+  ) {
     return `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
   }
   return undefined;
 }
 
-/** Whether a device has the workgroup memory and threads for a tiling, forward or backward. */
+/** Whether a device has the workgroup memory and threads for a tiling of a pass. */
 export function matrixFits(
   { maxWorkgroupBytes, maxInvocations }: Capabilities,
-  tiling: MatrixTiling | MatrixBackwardTiling,
-  headDim: number,
+  { pass, headDim, tiling }: MatrixPassTiling & { readonly headDim: number },
 ): boolean {
-  const bytes = "blocks" in tiling
+  const bytes = pass === "forward"
     ? matrixWorkgroupBytes(tiling, headDim)
-    : matrixBackwardBytes(tiling, headDim);
+    : matrixBackwardBytes(pass, tiling, headDim);
   return bytes <= maxWorkgroupBytes && 32 * tiling.subgroups <= maxInvocations;
 }
 
-/**
- * The name of a tiling in results: subgroups / keys of a tile / blocks of rows / stages / scratches /
- * steps ahead.
- */
-export function matrixTilingName(tiling: MatrixTiling): string {
-  const { subgroups, tileColumns, blocks, stages, scratches, ahead } = tiling;
-  return [subgroups, tileColumns, blocks, stages, scratches, ahead].join("/");
+/** A tiling and the pass that it is for. */
+export type MatrixPassTiling =
+  | { readonly pass: "forward"; readonly tiling: MatrixTiling }
+  | { readonly pass: MatrixBackwardPass; readonly tiling: MatrixBackwardTiling };
+
+/** The name of a tiling in results: subgroups / rows of a passing tile / stages / blocks of own rows. */
+export function matrixTilingName(
+  { subgroups, tileColumns, stages, blocks }: MatrixTiling | MatrixBackwardTiling,
+): string {
+  return [subgroups, tileColumns, stages, blocks].join("/");
 }
 
 /**
@@ -116,7 +110,9 @@ export function chooseMatrixTiling(
   capabilities: Capabilities,
   { rows, headDim }: { rows: number; headDim: number },
 ): MatrixTiling {
-  const found = MATRIX_TILINGS.filter((tiling) => matrixFits(capabilities, tiling, headDim));
+  const found = MATRIX_TILINGS.filter((tiling) =>
+    matrixFits(capabilities, { pass: "forward", tiling, headDim })
+  );
   if (found.length === 0) {
     throw new RangeError(
       `choose a tiling of matrix units: none fits ${capabilities.maxWorkgroupBytes} bytes`,
@@ -127,54 +123,76 @@ export function chooseMatrixTiling(
   return narrow ?? found[0];
 }
 
-/** Tilings of the two backward passes. */
-export interface MatrixBackwardTilings {
-  /** Of the pass that gives dQ. */
-  readonly query: MatrixBackwardTiling;
-  /** Of the pass that gives dK and dV. */
-  readonly keyValue: MatrixBackwardTiling;
-}
+/** The declared space of each backward pass: for long sequences the first that fits. */
+export const MATRIX_BACKWARD_TILINGS: Readonly<
+  Record<MatrixBackwardPass, readonly MatrixBackwardTiling[]>
+> = {
+  query: [
+    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 2 },
+    { subgroups: 8, tileColumns: 64, stages: 2, blocks: 2 },
+    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
+    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+    { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
+  ],
+  "key-value": [
+    { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
+    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
+    { subgroups: 8, tileColumns: 32, stages: 1, blocks: 1 },
+    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 1 },
+    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+  ],
+};
 
-/** The declared space of each backward pass, the widest first. */
-export const MATRIX_BACKWARD_TILINGS: readonly MatrixBackwardTiling[] = [
-  { subgroups: 8, tileColumns: 32, stages: 1, ahead: 0 },
-  { subgroups: 8, tileColumns: 32, stages: 1, ahead: 1 },
-  { subgroups: 8, tileColumns: 16, stages: 2, ahead: 0 },
-  { subgroups: 4, tileColumns: 64, stages: 1, ahead: 0 },
-  { subgroups: 4, tileColumns: 32, stages: 2, ahead: 0 },
-  { subgroups: 4, tileColumns: 32, stages: 2, ahead: 1 },
-  { subgroups: 4, tileColumns: 32, stages: 1, ahead: 0 },
-  { subgroups: 4, tileColumns: 16, stages: 1, ahead: 0 },
-];
+/** Storage buffers that the pass over keys and values binds. */
+const BACKWARD_BINDINGS = 11;
 
-/** Why matrix units cannot take the backward passes; undefined when they can. */
+/** Why the device cannot run the backward passes on matrix units; undefined when it can. */
 export function whyNoMatrixBackward(
   capabilities: Capabilities,
   shape: { readonly rows: number; readonly headDim: number; readonly dtype: DType },
 ): string | undefined {
   const unfit = whyNotOnMatrixUnits(capabilities, shape);
   if (unfit) return unfit;
-  return MATRIX_BACKWARD_TILINGS.some((tiling) => matrixFits(capabilities, tiling, shape.headDim))
+  const { maxStorageBuffers } = capabilities;
+  if (maxStorageBuffers < BACKWARD_BINDINGS) {
+    return `${BACKWARD_BINDINGS} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
+  }
+  return firstFit(capabilities, "query", shape) && firstFit(capabilities, "key-value", shape)
     ? undefined
     : `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
 }
 
+/** The first tiling that fits; for short sequences, the first of those with fewer subgroups and rows. */
+function firstFit(
+  capabilities: Capabilities,
+  pass: MatrixBackwardPass,
+  { rows, headDim }: { readonly rows: number; readonly headDim: number },
+): MatrixBackwardTiling | undefined {
+  const found = MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
+    matrixFits(capabilities, { pass, tiling, headDim })
+  );
+  // Up to here an H100 has too few workgroups of the wider ones.
+  const narrow = rows <= 4096
+    ? found.find(({ subgroups, blocks }) => subgroups === 4 && blocks === 1)
+    : undefined;
+  return narrow ?? found[0];
+}
+
 /**
- * Tilings of the backward passes. Measured on an H100: `TUNING.md`.
+ * Tilings of the backward passes for a sequence. Measured on an H100: `TUNING.md`.
  *
  * @throws {RangeError} when none fits the device.
  */
 export function chooseMatrixBackward(
   capabilities: Capabilities,
-  headDim: number,
+  shape: { readonly rows: number; readonly headDim: number },
 ): MatrixBackwardTilings {
-  const widest = MATRIX_BACKWARD_TILINGS.find((tiling) =>
-    matrixFits(capabilities, tiling, headDim)
-  );
-  if (!widest) {
+  const query = firstFit(capabilities, "query", shape);
+  const keyValue = firstFit(capabilities, "key-value", shape);
+  if (!query || !keyValue) {
     throw new RangeError(
       `choose tilings of matrix units, backward: none fits ${capabilities.maxWorkgroupBytes} bytes`,
     );
   }
-  return { query: widest, keyValue: widest };
+  return { query, keyValue };
 }

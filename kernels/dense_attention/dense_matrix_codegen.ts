@@ -8,9 +8,8 @@
  *
  * Per 16 keys a subgroup multiplies Q·Kᵀ, stores the scores to a scratch of its own, lets each lane
  * take 8 of them through the exponential, writes the weights back as f16 and loads them as left
- * matrices for P·V. A matrix has no element access, so the scratch is the only way. Keys before the
- * workgroup's first row need no mask: they have a loop of their own, without branches, so that the
- * compiler can move products, loads and exponentials past one another.
+ * matrices for P·V. A matrix has no element access, so the scratch is the only way. Its blocks
+ * take turns.
  *
  * **Optimistic reference.** Softmax needs any reference m, not the running maximum: weights are
  * 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16 keys of its own
@@ -24,7 +23,7 @@
  * Outside of that window m moves by log2(sum) - 10 and the workgroup starts over; restarts are
  * counted. Then the sum is about 2^10, well inside it for up to 2^23 keys.
  *
- * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * scratches * 96) * 16 bytes.
+ * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes.
  *
  * @module
  */
@@ -33,12 +32,12 @@ import { NEAREST_HALF } from "../gpu/half.ts";
 import type { DenseResult } from "./dense_attention_codegen.ts";
 import {
   columnsOfHalves,
-  emitTile,
-  generatePassage,
   LANE_PLACES,
   LEFT,
   MATRIX_DIRECTIVES,
+  packWeights,
   type PassingTiling,
+  passTiles,
   readResults,
   readScores,
   RESULT,
@@ -48,7 +47,6 @@ import {
   SCRATCH,
   stageStride,
   WEIGHT_STRIDE,
-  writeWeights,
 } from "./matrix_text.ts";
 import { range } from "./tile_codegen.ts";
 
@@ -57,9 +55,7 @@ export interface MatrixTiling extends PassingTiling {
   /** Subgroups of 32 threads in a workgroup. */
   readonly subgroups: number;
   /** Blocks of 16 query rows that a subgroup owns. */
-  readonly blocks: number;
-  /** Scratches of a subgroup: one for all its blocks in turn, or one for each. */
-  readonly scratches: 1 | 2;
+  readonly blocks: 1 | 2;
 }
 
 /** Query rows of one workgroup. */
@@ -70,7 +66,7 @@ export function matrixTileRows({ subgroups, blocks }: MatrixTiling): number {
 /** Bytes of workgroup memory. */
 export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): number {
   const staged = 2 * tiling.stages * tiling.tileColumns * stageStride(headDim);
-  return (staged + tiling.subgroups * tiling.scratches * SCRATCH) * 16 + 4;
+  return (staged + tiling.subgroups * SCRATCH) * 16 + 4;
 }
 
 /** Least sum of weights for each key that a row sees. */
@@ -91,10 +87,10 @@ export function generateDenseMatrix(
   },
 ): string {
   const { headDim, rowStride = 1, result = "rows" } = options;
-  const { subgroups, blocks: blockCount, tileColumns, stages, scratches } = tiling;
+  const { subgroups, blocks: blockCount, tileColumns, stages } = tiling;
   const vectors = headDim / 8; // 16-byte vectors of a row
   const stride = stageStride(headDim);
-  const stageSize = tileColumns * stride;
+  const stageSize = stages * tileColumns * stride;
   const threads = 32 * subgroups;
   const tileRows = matrixTileRows(tiling);
   const rowsPerSubgroup = 16 * blockCount;
@@ -130,9 +126,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> values: array<vec4u>;  // the same
 ${bindings}
 
-var<workgroup> keyStage: array<vec4u, ${stages * stageSize}>;
-var<workgroup> valueStage: array<vec4u, ${stages * stageSize}>;
-var<workgroup> scratch: array<vec4u, ${subgroups * scratches * SCRATCH}>;
+var<workgroup> keyStage: array<vec4u, ${stageSize}>;
+var<workgroup> valueStage: array<vec4u, ${stageSize}>;
+var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
 var<workgroup> startOver: u32;
 
 const ROW_STRIDE = ${rowStride}u;
@@ -153,7 +149,7 @@ ${LANE_PLACES}
   let q0 = tile * ${tileRows}u;
   let first = q0 + subgroup * ${rowsPerSubgroup}u;
   let scale = params.scale;
-  let scratch0 = subgroup * ${scratches * SCRATCH}u;`);
+  let scratch0 = subgroup * ${SCRATCH}u;`);
   // The last rows may be fewer than a block: then it begins earlier and stores only its own rows.
   for (const b of blocks) {
     emit(
@@ -177,21 +173,8 @@ ${LANE_PLACES}
     emit(`  var m${b}: f32; // reference, base 2`, `  var l${b} = vec4f(); // sums of weights`);
   }
 
-  // Rows past the end are masked: any row will do in their place.
-  const passage = (rowCount: number, row0: string, to: string, mark = "") =>
-    generatePassage({
-      tensors: [["keys", "keyStage"], ["values", "valueStage"]],
-      vectors,
-      threads,
-      rowCount,
-      row: (row) => `headRow + min(${row0} + ${row}, params.rows - 1u) * ROW_STRIDE`,
-      to,
-      mark,
-    });
-  const scratchOf = (b: number) => `scratch0 + ${scratches === 1 ? 0 : b * SCRATCH}u`;
-  const storeScores = (b: number, scores: string) =>
-    emit(`subgroupMatrixStore<row_major>(&scratch, ${scratchOf(b)}, ${scores}, ${SCORE_STRIDE}u);`);
-  const takeScores = (b: number, x: string) => emit(...readScores(scratchOf(b), x));
+  const storeScores = (scores: string) =>
+    emit(`subgroupMatrixStore<row_major>(&scratch, scratch0, ${scores}, ${SCORE_STRIDE}u);`);
   const maskScores = (b: number, x: string, firstKey: string) =>
     emit(
       `if (${firstKey} + 15u > block${b}) {`,
@@ -213,8 +196,8 @@ ${LANE_PLACES}
             `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${matrixAt(firstKey, c)}), s);`,
         );
       }
-      storeScores(b, "s");
-      takeScores(b, "x");
+      storeScores("s");
+      emit(...readScores("scratch0", "x"));
       maskScores(b, "x", firstKey);
       emit(
         "let y = max(xa, xb);",
@@ -229,87 +212,73 @@ ${LANE_PLACES}
     );
   }
 
-  // The work on 16 keys, in pieces. Names end in the step's own mark.
-  const scores = (step: string, row: string) => {
-    for (const b of blocks) emit(`var s${step}_${b} = ${RESULT}();`);
+  // The work on 16 keys.
+  const scores = (row: string) => {
+    for (const b of blocks) emit(`var s${b} = ${RESULT}();`);
     for (const c of depth) {
       const at = `(${row}) * ${stride}u + ${2 * c}u`;
       emit(`{ let k = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at}, ${stride}u);`);
       for (const b of blocks) {
-        emit(`s${step}_${b} = subgroupMatrixMultiplyAccumulate(q${b}_${c}, k, s${step}_${b});`);
+        emit(`s${b} = subgroupMatrixMultiplyAccumulate(q${b}_${c}, k, s${b});`);
       }
       emit("}");
     }
   };
-  /** Scores become left matrices of weights; `between` is emitted while scores are read. */
-  const weights = (
-    step: string,
-    options: { firstKey: string; masked: boolean; between: () => void },
-  ) => {
-    const { firstKey, masked, between } = options;
-    const x = (b: number) => `x${step}_${b}`;
-    const turns = scratches === 1 ? blocks.map((b) => [b]) : [blocks];
-    for (const turn of turns) {
-      for (const b of turn) storeScores(b, `s${step}_${b}`);
-      for (const b of turn) takeScores(b, x(b));
-      if (turn === turns.at(-1)) between();
-      for (const b of turn) {
-        if (masked) maskScores(b, x(b), firstKey);
-        emit(
-          `${x(b)}a = exp2(fma(${x(b)}a, vec4f(scale), vec4f(-m${b})));`,
-          `${x(b)}b = exp2(fma(${x(b)}b, vec4f(scale), vec4f(-m${b})));`,
-          `l${b} += ${x(b)}a + ${x(b)}b;`,
-        );
-      }
-      for (const b of turn) emit(...writeWeights(scratchOf(b), x(b)));
-      for (const b of turn) {
-        emit(
-          `let w${step}_${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ${
-            scratchOf(b)
-          }, ${WEIGHT_STRIDE}u);`,
-        );
-      }
+  const weights = (firstKey: string) => {
+    for (const b of blocks) {
+      const x = `x${b}`;
+      storeScores(`s${b}`);
+      emit(...readScores("scratch0", x));
+      maskScores(b, x, firstKey);
+      emit(
+        `${x}a = exp2(fma(${x}a, vec4f(scale), vec4f(-m${b})));`,
+        `${x}b = exp2(fma(${x}b, vec4f(scale), vec4f(-m${b})));`,
+        `l${b} += ${x}a + ${x}b;`,
+        ...packWeights(x),
+        `scratch[scratch0 + weight0] = ${x}w;`,
+        `let w${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, scratch0, ${WEIGHT_STRIDE}u);`,
+      );
     }
   };
-  const outputs = (step: string, row: string) => {
+  const outputs = (row: string) => {
     for (const c of depth) {
       const at = `(${row}) * ${stride}u + ${2 * c}u`;
       emit(`{ let v = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${at}, ${stride}u);`);
       for (const b of blocks) {
-        emit(`o${b}_${c} = subgroupMatrixMultiplyAccumulate(w${step}_${b}, v, o${b}_${c});`);
+        emit(`o${b}_${c} = subgroupMatrixMultiplyAccumulate(w${b}, v, o${b}_${c});`);
       }
       emit("}");
     }
   };
-  const tileOfKeys = (masked: boolean) =>
-    emitTile(emit, {
-      counter: "k0",
-      tiling,
-      passage,
-      first: scores,
-      rest: (mark, { row, firstRow, between }) => {
-        weights(mark, { firstKey: firstRow, masked, between });
-        outputs(mark, row);
-      },
-    });
 
   emit(
     "",
     `let end = min(q0 + ${tileRows}u, params.rows);`,
-    "for (var attempt = 0u; attempt < 8u; attempt++) {",
+    // A number of attempts that no compiler can know, and so unroll.
+    "for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {",
   );
   for (const b of blocks) {
     for (const c of depth) emit(`o${b}_${c} = ${RESULT}();`);
     emit(`l${b} = vec4f();`);
   }
-  if (stages === 2) {
-    const whole = passage(tileColumns, "0u", "0u");
-    emit("{", ...whole.fetch, ...whole.put, "}");
-  }
-  emit("var k0 = 0u;", `for (; k0 + ${tileColumns}u <= q0; k0 += ${tileColumns}u) {`);
-  tileOfKeys(false);
-  emit("}", `for (; k0 < end; k0 += ${tileColumns}u) {`);
-  tileOfKeys(true);
+  const tiles = passTiles(emit, {
+    counter: "k0",
+    end: "end",
+    tiling,
+    tensors: [["keys", "keyStage"], ["values", "valueStage"]],
+    vectors,
+    threads,
+    // Rows past the end are masked: any row will do in their place.
+    row: (row) => `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
+  });
+  emit("var k0 = 0u;");
+  tiles.begin();
+  emit(`for (; k0 < end; k0 += ${tileColumns}u) {`);
+  tiles.tile(({ row, firstRow }) => {
+    scores(row);
+    weights(firstRow);
+    outputs(row);
+  });
   emit("}");
   emit("if (local == 0u) { startOver = 0u; }", "workgroupBarrier();");
   const total = (b: number) =>

@@ -18,9 +18,11 @@ import {
   matrixTilingName,
   whyNoMatrixUnits,
 } from "./dense_matrix.ts";
+import { type MatrixBackwardTilings, planMatrixSchedule } from "./dense_matrix_backward.ts";
 import {
-  generateMatrixBackward,
-  type MatrixBackwardTiling,
+  generateMatrixKeyValue,
+  generateMatrixQuery,
+  matrixBackwardRows,
 } from "./dense_matrix_backward_codegen.ts";
 import type { MatrixTiling } from "./dense_matrix_codegen.ts";
 import { createSquaredNorms, planSquaredNorms } from "./dense_squared_norms.ts";
@@ -58,39 +60,6 @@ Deno.test("dense attention takes matrix units where device and shape allow, else
     assert.equal(plan(capabilities, options).kernel, "portable");
     assert.throws(() => plan(capabilities, { ...options, kernel: "matrix" }), reason);
   }
-});
-
-Deno.test("every tiling of matrix units compiles in Dawn's front end, for every result", async () => {
-  let gpu: Gpu;
-  try {
-    gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
-  } catch (error) {
-    if (!(error instanceof DeviceError)) throw error;
-    console.warn(`skipped: ${error.message}`);
-    return;
-  }
-  for (const headDim of [64, 128]) {
-    for (const matrixTiling of MATRIX_TILINGS) {
-      for (const result of ["rows", "squared-norms"] as const) {
-        const rowStride = result === "rows" ? 1 : 4;
-        const { pipeline } = planVariant(DEVICE, { ...SHAPE, headDim, matrixTiling }, {
-          result,
-          rowStride,
-        });
-        const module = gpu.device.createShaderModule({ code: pipeline.code });
-        const { messages } = await module.getCompilationInfo();
-        assert.deepEqual(messages.map(({ message }) => message), []);
-      }
-    }
-    for (const tiling of MATRIX_BACKWARD_TILINGS) {
-      for (const pass of ["query", "key-value"] as const) {
-        const code = generateMatrixBackward(pass, tiling, headDim);
-        const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
-        assert.deepEqual(messages.map(({ message }) => message), []);
-      }
-    }
-  }
-  gpu.destroy();
 });
 
 /** Where a kernel runs: on matrix units, or emulated on any adapter. */
@@ -169,23 +138,17 @@ const SMALLEST: MatrixTiling = {
   blocks: 1,
   tileColumns: 16,
   stages: 1,
-  scratches: 1,
-  ahead: 0,
 };
 
 const EMULATED: readonly Case[] = [
-  { rows: 61, headDim: 64, tiling: { ...SMALLEST, tileColumns: 32, stages: 2, ahead: 1 } },
+  { rows: 61, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32, stages: 2 } },
   ...[16, 17, 61].flatMap((rows) => [
     { rows, headDim: 64, tiling: SMALLEST },
-    { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32 } },
+    { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32 } as const },
     { rows, headDim: 64, tiling: { ...SMALLEST, subgroups: 2, stages: 2 } as const },
     { rows, headDim: 128, tiling: SMALLEST },
   ]),
-  ...[61, 150].flatMap((rows) => [
-    { rows, headDim: 64, tiling: { ...SMALLEST, tileColumns: 48, stages: 2, ahead: 1 } as const },
-    { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, scratches: 2 } as const },
-    { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32, ahead: 1 } as const },
-  ]),
+  { rows: 150, headDim: 64, tiling: { ...SMALLEST, tileColumns: 48 } },
   { rows: 90, headDim: 64, size: 64, startsOver: true, tiling: SMALLEST },
 ];
 
@@ -329,32 +292,110 @@ async function checkNorms(
 interface BackwardCase {
   readonly rows: number;
   readonly headDim: number;
-  readonly tiling?: MatrixBackwardTiling;
+  readonly tilings?: MatrixBackwardTilings;
   /** Factor of dO: large ones overflow f16 unless the kernel scales them down. */
   readonly size?: number;
+  /** Rows of the rectangles that dS is cut into. Default: as many as fit. */
+  readonly cut?: number;
+  /** Heads that the partial sums have room for. Default: as many as fit. */
+  readonly heads?: number;
 }
+
+const [WIDEST_QUERY, WIDEST_KEY] = [
+  MATRIX_BACKWARD_TILINGS.query[0],
+  MATRIX_BACKWARD_TILINGS["key-value"][0],
+];
 
 const BACKWARD_CASES: readonly BackwardCase[] = [
   ...[16, 17, 100, 257, 401].flatMap((rows) => [64, 128].map((headDim) => ({ rows, headDim }))),
-  ...MATRIX_BACKWARD_TILINGS.map((tiling) => ({ rows: 333, headDim: 128, tiling })),
+  ...MATRIX_BACKWARD_TILINGS.query.map((query) => ({ query, keyValue: WIDEST_KEY })).map((
+    tilings,
+  ) => ({
+    rows: 333,
+    headDim: 128,
+    tilings,
+  })),
+  ...MATRIX_BACKWARD_TILINGS["key-value"].map((keyValue) => ({
+    rows: 333,
+    headDim: 128,
+    tilings: { query: WIDEST_QUERY, keyValue },
+  })),
   { rows: 300, headDim: 128, size: 2000 },
+  { rows: 1001, headDim: 128, cut: 256 },
+  { rows: 900, headDim: 64, cut: 512, heads: 1, size: 2000 },
 ];
 
-const SMALLEST_BACKWARD: MatrixBackwardTiling = {
-  subgroups: 1,
-  tileColumns: 16,
-  stages: 1,
-  ahead: 0,
-};
+const SMALLEST_BACKWARD: MatrixBackwardTilings = { query: SMALLEST, keyValue: SMALLEST };
 
 const EMULATED_BACKWARD: readonly BackwardCase[] = [
-  ...[61, 16, 17].map((rows) => ({ rows, headDim: 64, tiling: SMALLEST_BACKWARD })),
-  ...[61, 150].flatMap((rows) => [
-    { rows, headDim: 64, tiling: { ...SMALLEST_BACKWARD, tileColumns: 32, ahead: 1 } as const },
-    { rows, headDim: 64, tiling: { ...SMALLEST_BACKWARD, subgroups: 2, stages: 2 } as const },
-  ]),
-  { rows: 50, headDim: 64, tiling: SMALLEST_BACKWARD, size: 2000 },
+  { rows: 61, headDim: 64, tilings: SMALLEST_BACKWARD, cut: 32 },
+  ...[61, 16, 17].map((rows) => ({ rows, headDim: 64, tilings: SMALLEST_BACKWARD })),
+  ...[61, 150].flatMap((rows) => {
+    const query = { ...SMALLEST, blocks: 2 } as const;
+    const keyValue = { ...SMALLEST, tileColumns: 32, stages: 2 } as const;
+    const two = { ...SMALLEST, subgroups: 2, stages: 2 } as const;
+    return [
+      { rows, headDim: 64, tilings: { query, keyValue: SMALLEST } },
+      { rows, headDim: 64, tilings: { query, keyValue }, cut: 32 },
+      {
+        rows,
+        headDim: 64,
+        tilings: { query: { ...two, tileColumns: 32 }, keyValue: two },
+        cut: 32,
+      },
+    ];
+  }),
+  { rows: 70, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000, cut: 32, heads: 1 },
+  { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
 ];
+
+Deno.test("rectangles hold every pair of a query and a key that it sees once", () => {
+  const tilings = SMALLEST_BACKWARD;
+  for (const [rows, pairsAtMost] of [[16, 1], [61, 300], [61, 16 * 32], [150, 5000], [150, 1e9]]) {
+    const limits = { maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 28 };
+    const { rectangles, keys, queries, bytes } = planMatrixSchedule(limits, {
+      heads: 2,
+      rows,
+      headDim: 64,
+      tilings,
+      pairsAtMost,
+    });
+    const seen = new Uint8Array(rows * rows);
+    for (const { firstKey, endKey, firstQuery, endQuery, pairs } of rectangles) {
+      assert.ok(endKey - firstKey <= keys && endQuery - firstQuery <= queries);
+      assert.ok(keys * queries <= Math.max(256, pairsAtMost));
+      let count = 0;
+      for (let query = firstQuery; query < endQuery; query++) {
+        for (let key = firstKey; key < Math.min(endKey, query + 1); key++) {
+          seen[query * rows + key]++;
+          count++;
+        }
+      }
+      assert.equal(pairs, count);
+    }
+    for (let query = 0; query < rows; query++) {
+      for (let key = 0; key < rows; key++) {
+        assert.equal(seen[query * rows + key], key <= query ? 1 : 0, `${rows}: ${query}, ${key}`);
+      }
+    }
+    assert.equal(bytes.queryPartials === 1024, rectangles.length === 1);
+  }
+});
+
+Deno.test("heads share rectangles as long as their partial sums fit a binding", () => {
+  const plan = (maxBindingBytes: number) =>
+    planMatrixSchedule({ maxBindingBytes, maxBufferBytes: 2 ** 32 }, {
+      heads: 8,
+      rows: 524_288,
+      headDim: 128,
+      tilings: { query: WIDEST_QUERY, keyValue: WIDEST_KEY },
+    });
+  assert.equal(plan(2 ** 31).groupHeads, 8);
+  assert.equal(plan(2 ** 31 - 4).groupHeads, 4);
+  assert.equal(plan(2 ** 30).groupHeads, 4);
+  for (const bytes of Object.values(plan(2 ** 30).bytes)) assert.ok(bytes <= 2 ** 30);
+  assert.throws(() => plan(2 ** 27), /partial sums of one head take 268435456 bytes/);
+});
 
 Deno.test("gradients on matrix units are as near to float64 as f16 products allow, twice the same", async (t) => {
   const gpu = await matrixGpu();
@@ -372,9 +413,12 @@ Deno.test({
 async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly BackwardCase[]) {
   const { gpu, emulated } = bench;
   const timer = new Timer(gpu);
-  for (const { rows, headDim, tiling, size = 1 } of cases) {
-    const name = tiling ? Object.values(tiling).join("/") : "";
-    await t.step(`N ${rows} d ${headDim} ${name} × ${size}`, async () => {
+  for (const { rows, headDim, tilings, size = 1, cut, heads: together } of cases) {
+    const name = tilings
+      ? `${matrixTilingName(tilings.query)} and ${matrixTilingName(tilings.keyValue)}`
+      : "";
+    const parts = cut ? `, in rectangles of ${cut}` : "";
+    await t.step(`N ${rows} d ${headDim} ${name} × ${size}${parts}`, async () => {
       const heads = 2;
       const shape = { heads, rows, dim: headDim, dtype: "f16" } as const;
       const { q, k, v } = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
@@ -392,16 +436,31 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
       const matrixTiling = emulated ? SMALLEST : undefined;
       const forward = await createDenseAttention(gpu, planFor(bench, { ...problem, matrixTiling }));
       const device = emulated ? DEVICE : gpu;
-      const plan = planDenseBackward(device, {
+      const { capabilities } = device;
+      const maxBindingBytes = together
+        ? together * rows * headDim * 4 * 1.5
+        : capabilities.maxBindingBytes;
+      const plan = planDenseBackward({
+        ...device,
+        capabilities: { ...capabilities, maxBindingBytes },
+      }, {
         ...problem,
         dtype: "f16",
         kernel: "matrix",
-        matrixTilings: tiling && { query: tiling, keyValue: tiling },
+        matrixTilings: tilings,
+        flopsPerDispatch: cut && cut * cut * 8 * headDim * heads,
       });
+      assert.equal(plan.schedule!.rectangles.length > 1, cut !== undefined);
+      if (together) assert.equal(plan.schedule!.groupHeads, together);
       const { query, keyValue } = plan.pipelines;
-      const emulate = (pass: PipelineSource) => emulatePipeline(pass, { matrixTiling: tiling });
+      const emulate = (pass: PipelineSource, matrixTiling?: { readonly subgroups: number }) =>
+        emulatePipeline(pass, { matrixTiling });
       const pipelines = emulated
-        ? { ...plan.pipelines, query: emulate(query), keyValue: emulate(keyValue) }
+        ? {
+          ...plan.pipelines,
+          query: emulate(query, tilings?.query),
+          keyValue: emulate(keyValue, tilings?.keyValue),
+        }
         : plan.pipelines;
       const backward = await createDenseBackward(gpu, { ...plan, pipelines });
       const at = (tensor: Tensor) => tensor.blocks[0].data;
@@ -480,3 +539,40 @@ async function createInputs(
   const [q, k, v] = tensors;
   return { q, k, v };
 }
+
+Deno.test("every tiling of matrix units compiles in Dawn's front end, for every result", async () => {
+  let gpu: Gpu;
+  try {
+    gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    console.warn(`skipped: ${error.message}`);
+    return;
+  }
+  for (const headDim of [64, 128]) {
+    for (const matrixTiling of MATRIX_TILINGS) {
+      for (const result of ["rows", "squared-norms"] as const) {
+        const rowStride = result === "rows" ? 1 : 4;
+        const { pipeline } = planVariant(DEVICE, { ...SHAPE, headDim, matrixTiling }, {
+          result,
+          rowStride,
+        });
+        const module = gpu.device.createShaderModule({ code: pipeline.code });
+        const { messages } = await module.getCompilationInfo();
+        assert.deepEqual(messages.map(({ message }) => message), []);
+      }
+    }
+    const keyValue = MATRIX_BACKWARD_TILINGS["key-value"];
+    const texts = [
+      ...keyValue.map((tiling) => generateMatrixKeyValue(tiling, headDim)),
+      ...MATRIX_BACKWARD_TILINGS.query.map((tiling) =>
+        generateMatrixQuery(tiling, { headDim, keyRows: matrixBackwardRows(keyValue[0]) })
+      ),
+    ];
+    for (const code of texts) {
+      const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
+      assert.deepEqual(messages.map(({ message }) => message), []);
+    }
+  }
+  gpu.destroy();
+});

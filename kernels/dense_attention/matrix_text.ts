@@ -67,13 +67,13 @@ export function columnsOfHalves(first: string): readonly string[] {
   ];
 }
 
-/** The two halves of a lane's weights into the scratch, rounded to f16, as a left matrix lies there. */
-export function writeWeights(scratch: string, name: string): readonly string[] {
+/** The two halves of a lane's weights, rounded to f16 and in order, as `vec4u` `<name>w`. */
+export function packWeights(name: string): readonly string[] {
   const packed = (half: string) =>
     `pack2x16float(${name}${half}.xy), pack2x16float(${name}${half}.zw)`;
   return [
     `let ${name}p = vec4u(${packed("a")}, ${packed("b")});`,
-    `scratch[${scratch} + weight0] = select(${name}p, ${name}p.zwxy, swap == 1u);`,
+    `let ${name}w = select(${name}p, ${name}p.zwxy, swap == 1u);`,
   ];
 }
 
@@ -91,112 +91,110 @@ export const ROUNDED_RESULTS =
   "let x = nearestHalf(a); let y = nearestHalf(z); let rounded = vec4u(pack2x16float(x.xy), " +
   "pack2x16float(x.zw), pack2x16float(y.xy), pack2x16float(y.zw));";
 
-/** WGSL that loads rows into registers, and WGSL that stores them to a stage. */
-export interface Passage {
-  readonly fetch: readonly string[];
-  readonly put: readonly string[];
-}
-
-/** How tiles pass through workgroup memory, in the forward kernel and in the backward passes. */
+/** How tiles pass through workgroup memory. */
 export interface PassingTiling {
   /** Rows of one tile; a multiple of 16. */
   readonly tileColumns: number;
   /**
-   * Tiles in workgroup memory: one, fetched between two barriers, or two, with one barrier: then 16
-   * rows of the next tile are on their way through registers while 16 rows of this one are in use.
+   * Tiles in workgroup memory. One: all threads load it between two barriers. Two, with one barrier a
+   * tile: every subgroup loads its part of the next while the others compute, half of them before
+   * their first step, half in the middle, so that of two that share a scheduler one has work.
    */
   readonly stages: 1 | 2;
+}
+
+/** Work on rows that pass by: see {@linkcode passTiles}. */
+export interface TilePassage {
+  /** Emits the loads of the first tile, if they come before the loop over tiles. */
+  readonly begin: () => void;
   /**
-   * Steps of 16 rows by which first products run ahead of second ones, within a tile: with 1 the next
-   * first products lie between storing results and reading them as weights.
+   * Emits the work on one tile: the body of the loop over tiles.
+   *
+   * @param step emits the work on 16 rows, the stages' rows from `row` on; `firstRow` is the row of
+   * the sequence, `at` the number of the step where steps are unrolled.
    */
-  readonly ahead: 0 | 1;
+  readonly tile: (
+    step: (place: { readonly row: string; readonly firstRow: string; readonly at: number }) => void,
+  ) => void;
 }
 
 /**
- * Rows on their way from tensors into stages: `fetch` loads them into registers, all of them, so
- * that they are under way together; `put`, later, stores them.
+ * The way of tiles through workgroup memory.
  *
- * @param options `tensors`: pairs of a tensor and its stage. `vectors`: 16-byte vectors of a row.
- * `row`: WGSL of the row of the tensors for one of `rowCount` rows. `to`: WGSL of the stage's first
- * row. `mark`: tells names of two passages in one scope apart.
- */
-export function generatePassage(options: {
-  readonly tensors: readonly (readonly [tensor: string, stage: string])[];
-  readonly vectors: number;
-  readonly threads: number;
-  readonly rowCount: number;
-  readonly row: (row: string) => string;
-  readonly to: string;
-  readonly mark: string;
-}): Passage {
-  const { tensors, vectors, threads, rowCount, row, to, mark } = options;
-  const units = rowCount * vectors;
-  const moves = tensors.flatMap(([tensor, stage]) =>
-    range(Math.ceil(units / threads)).map((i) => {
-      const name = `${tensor}${mark}_${i}`;
-      const unit = `(local + ${i * threads}u)`;
-      const [unitRow, column] = [`${unit} / ${vectors}u`, `${unit} % ${vectors}u`];
-      const put = `${stage}[(${to} + ${unitRow}) * ${vectors + 1}u + ${column}] = ${name};`;
-      return {
-        fetch: `let ${name} = ${tensor}[(${row(unitRow)}) * ${vectors}u + ${column}];`,
-        put: (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put,
-      };
-    })
-  );
-  return { fetch: moves.map(({ fetch }) => fetch), put: moves.map(({ put }) => put) };
-}
-
-/**
- * The work on one tile, in steps of 16 rows, while the rows of the next one are on their way.
+ * The end of the loop over steps is not a constant on purpose. NVIDIA's compiler unrolls a loop whose
+ * end it knows, here into more registers than there are: a third of the speed is lost then.
  *
- * @param options `counter`: WGSL of the tile's first row. `passage`: of `rowCount` rows from `row0` on
- * to the stage's row `to`. `first`: emits the first products with the stage's rows from `row` on, under
- * names that end in `mark`. `rest`: emits everything else of that step; `firstRow` is the row of the
- * sequence, and `between` emits the first products of the next step, or nothing.
+ * @param options `counter`: WGSL of the tile's first row. `end`: WGSL past the last row of the walk.
+ * `tensors`: pairs of a tensor and its stage. `vectors`: 16-byte vectors of a row. `row`: WGSL of the
+ * tensors' row for a row of the sequence. `prepare`: WGSL beside the loads of the tile that begins at
+ * `row0` into the stages' rows from `to` on. `unrolled`: steps in the place of a loop.
  */
-export function emitTile(
+export function passTiles(
   emit: (...lines: string[]) => void,
   options: {
     readonly counter: string;
+    readonly end: string;
     readonly tiling: PassingTiling;
-    readonly passage: (rowCount: number, row0: string, to: string, mark?: string) => Passage;
-    readonly first: (mark: string, row: string) => void;
-    readonly rest: (
-      mark: string,
-      step: { readonly row: string; readonly firstRow: string; readonly between: () => void },
-    ) => void;
+    readonly tensors: readonly (readonly [tensor: string, stage: string])[];
+    readonly vectors: number;
+    readonly threads: number;
+    readonly row: (row: string) => string;
+    readonly prepare?: (row0: string, to: string) => readonly string[];
+    readonly unrolled?: boolean;
   },
-): void {
-  const { counter, passage, first, rest, tiling: { tileColumns, stages, ahead } } = options;
-  emit("workgroupBarrier();");
-  if (stages === 1) {
-    const whole = passage(tileColumns, counter, "0u");
-    emit("{", ...whole.fetch, ...whole.put, "}", "workgroupBarrier();");
-  }
-  const current = stages === 1 ? "0u" : `((${counter} / ${tileColumns}u) & 1u) * ${tileColumns}u`;
-  emit(`let staged = ${current}; // first row of the stage in use`);
-  const step = (mark: string, c0: string, between: () => void) => {
-    const row = `staged + ${c0}`;
-    const next = passage(
-      16,
-      `${counter} + ${tileColumns}u + ${c0}`,
-      `${tileColumns}u - staged + ${c0}`,
-      mark,
+): TilePassage {
+  const { counter, end, tiling: { tileColumns, stages }, tensors, vectors, threads } = options;
+  const units = tileColumns * vectors;
+  const load = (row0: string, to: string) => {
+    const moves = tensors.flatMap(([tensor, stage]) =>
+      range(Math.ceil(units / threads)).map((i) => {
+        const name = `${tensor}_${i}`;
+        const unit = `(local + ${i * threads}u)`;
+        const [unitRow, column] = [`${unit} / ${vectors}u`, `${unit} % ${vectors}u`];
+        const row = options.row(`${row0} + ${unitRow}`);
+        const put = `${stage}[(${to} + ${unitRow}) * ${vectors + 1}u + ${column}] = ${name};`;
+        return {
+          fetch: `let ${name} = ${tensor}[(${row}) * ${vectors}u + ${column}];`,
+          put: (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put,
+        };
+      })
     );
-    if (stages === 2) emit(...next.fetch);
-    if (ahead === 0) first(mark, row);
-    rest(mark, { row, firstRow: `(${counter} + ${c0})`, between });
-    if (stages === 2) emit(...next.put);
+    // All loads before all stores: so they are under way together.
+    emit("{", ...moves.map(({ fetch }) => fetch), ...options.prepare?.(row0, to) ?? []);
+    emit(...moves.map(({ put }) => put), "}");
   };
-  if (ahead === 0) {
-    emit(`for (var c0 = 0u; c0 < ${tileColumns}u; c0 += 16u) {`);
-    step("", "c0", () => {});
+  const stageOf = (row0: string) =>
+    stages === 1 ? "0u" : `((${row0} / ${tileColumns}u) & 1u) * ${tileColumns}u`;
+  const half = tileColumns / 32 >> 0; // steps until the second half of the subgroups loads
+  const loadNext = (step: string) => {
+    if (stages === 1) return;
+    const turn = half === 0 ? "0u" : `((subgroup >> 2u) & 1u) * ${half}u`;
+    emit(`if (${step} == ${turn} && ${counter} + ${tileColumns}u < ${end}) {`);
+    load(`${counter} + ${tileColumns}u`, `(${tileColumns}u - staged)`);
     emit("}");
-    return;
-  }
-  const steps = range(tileColumns / 16);
-  const begin = (i: number) => first(`${i}`, `staged + ${16 * i}u`);
-  begin(0);
-  for (const i of steps) step(`${i}`, `${16 * i}u`, () => i + 1 < steps.length && begin(i + 1));
+  };
+  return {
+    begin: () => {
+      if (stages === 2) load(counter, stageOf(counter));
+    },
+    tile: (step) => {
+      emit("workgroupBarrier();");
+      if (stages === 1) {
+        load(counter, "0u");
+        emit("workgroupBarrier();");
+      } else emit(`let staged = ${stageOf(counter)}; // first row of the stage in use`);
+      const rowAt = (c0: string) => stages === 1 ? c0 : `(staged + ${c0})`;
+      if (options.unrolled) {
+        for (const at of range(tileColumns / 16)) {
+          loadNext(`${at}u`);
+          step({ row: rowAt(`${16 * at}u`), firstRow: `(${counter} + ${16 * at}u)`, at });
+        }
+        return;
+      }
+      emit(`for (var c0 = 0u; c0 < min(${tileColumns}u, params.rows); c0 += 16u) {`);
+      loadNext("(c0 >> 4u)");
+      step({ row: rowAt("c0"), firstRow: `(${counter} + c0)`, at: 0 });
+      emit("}");
+    },
+  };
 }

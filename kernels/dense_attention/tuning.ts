@@ -65,8 +65,7 @@ const DECLARED: { [K in Kernel]: Record<Pass, readonly TilingOf<K>[]> } = {
   },
   matrix: {
     forward: MATRIX_TILINGS,
-    query: MATRIX_BACKWARD_TILINGS,
-    "key-value": MATRIX_BACKWARD_TILINGS,
+    ...MATRIX_BACKWARD_TILINGS,
   },
 };
 
@@ -88,7 +87,7 @@ export function tilingSpace<K extends Kernel, P extends Pass>(
   const fits = (tiling: TilingOf) =>
     "threadsX" in tiling
       ? portableFits(capabilities, tiling, headDim)
-      : matrixFits(capabilities, tiling, headDim);
+      : matrixFits(capabilities, { pass, tiling, headDim } as Parameters<typeof matrixFits>[1]);
   const all: readonly TilingOf[] = DECLARED[kernel][pass];
   return all.filter(fits) as TilingOf<K, P>[];
 }
@@ -136,8 +135,7 @@ export function sameTiling(one: object, other: object): boolean {
 
 /**
  * The name of a tiling in results, its numbers: rows / columns / threads in x / threads in y / chunk
- * of the portable kernels; on matrix units as `matrixTilingName` has them, backward subgroups / rows
- * of the other operand that are staged at a time.
+ * of the portable kernels; on matrix units as `matrixTilingName` has them.
  */
 export function tilingName(tiling: object): string {
   return "blocks" in tiling

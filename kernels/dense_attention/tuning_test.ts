@@ -68,7 +68,7 @@ Deno.test("the declared space holds every tiling that a device gets by itself, a
       assert.ok(space.includes(chosen));
     }
     const space = tilingSpace(UNITS, { kernel: "matrix", pass: "query", headDim });
-    assert.ok(space.includes(chooseMatrixBackward(UNITS, headDim).query));
+    assert.ok(space.includes(chooseMatrixBackward(UNITS, { rows: SHAPE.rows, headDim }).query));
   }
 });
 
@@ -109,13 +109,16 @@ Deno.test("layers, alone and inside of Lighthouse, forward and backward, run wha
 });
 
 Deno.test("plans for matrix units take measured tilings of each pass", () => {
-  const [forward, backward] = [MATRIX_TILINGS.at(-1)!, MATRIX_BACKWARD_TILINGS.at(-1)!];
+  const [forward, backward] = [
+    MATRIX_TILINGS.at(-1)!,
+    MATRIX_BACKWARD_TILINGS["key-value"].at(-1)!,
+  ];
   const gpu = withTuning(WITH_UNITS, [
     entry(forward, { kernel: "matrix" }),
     entry(backward, { kernel: "matrix", pass: "key-value" }),
   ]);
   assert.equal(planDenseAttention(gpu, SHAPE).variant, `matrix units ${tilingName(forward)}`);
-  const { query } = chooseMatrixBackward(UNITS, 64);
+  const { query } = chooseMatrixBackward(UNITS, { rows: SHAPE.rows, headDim: 64 });
   assert.equal(
     planDenseBackward(gpu, { ...SHAPE, kernel: "matrix" }).variant,
     `matrix units ${tilingName(query)} and ${tilingName(backward)}`,

@@ -20,6 +20,7 @@ export const DESK: Pick<Gpu, "capabilities" | "adapter"> = {
     maxWorkgroupBytes: 49152,
     maxInvocations: 1024,
     maxWorkgroupsPerDimension: 65535,
+    maxStorageBuffers: 16,
     storageAlignment: 256,
   },
   adapter: {

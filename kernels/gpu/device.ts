@@ -86,6 +86,8 @@ export interface Capabilities {
   readonly maxInvocations: number;
   /** Workgroups of a dispatch, in each dimension. */
   readonly maxWorkgroupsPerDimension: number;
+  /** Storage buffers that a shader may bind. */
+  readonly maxStorageBuffers: number;
   /** Alignment of the offset of a storage binding, bytes. */
   readonly storageAlignment: number;
   /** Tilings to prefer, see `withTuning`. Default: those that the kernels choose by themselves. */
@@ -292,6 +294,7 @@ function readCapabilities(device: GPUDevice, adapter: GPUAdapter, stack: Stack):
     maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
     maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
     storageAlignment: limits.minStorageBufferOffsetAlignment,
   };
 }

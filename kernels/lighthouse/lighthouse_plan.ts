@@ -5,7 +5,7 @@
  */
 import { planDenseAttention } from "../dense_attention/dense_attention.ts";
 import { planDenseBackward } from "../dense_attention/dense_attention_backward.ts";
-import { directionParts } from "../dense_attention/dense_layer.ts";
+import { backwardScratch, directionParts } from "../dense_attention/dense_layer.ts";
 import { bytesPerElement, headsPerBlock } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { ImplementationPlan, LighthouseOptions, Problem } from "../implementation.ts";
@@ -94,6 +94,7 @@ export function planLighthouse(
         ...rows(context, "output gradient", "q gradient", "k gradient", "v gradient"),
         ...rows(gathered, "gathered output gradient"),
         ...words(gathered, "delta"),
+        ...backwardScratch(gpu, { ...block, heads }, perBlock),
       ]
       : []),
     ...(scores?.buffers ?? []),
