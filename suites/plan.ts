@@ -266,7 +266,7 @@ function applyOptions(
         narrow(sweep, { ...options, implementations: sweep.implementations ?? [] })
       ),
     throughput: {
-      contexts: options.contexts ? [Math.max(...contexts)] : profile.throughput.contexts,
+      contexts: options.contexts ? [...new Set(contexts)] : profile.throughput.contexts,
       ...(!options.directions && profile.throughput.directions && {
         directions: profile.throughput.directions,
       }),

@@ -141,6 +141,21 @@ Deno.test("the scorers, directions and dilations of options are combined", () =>
   ]);
 });
 
+Deno.test("throughput is measured at every context that was asked for, else at the profile's", () => {
+  const contexts = (asked?: number[]) => {
+    const suites = ["throughput" as const];
+    const { throughput } = plan({ profile: "smoke", suites, ...(asked && { contexts: asked }) });
+    return throughput.map(({ implementation, problem }) => [implementation, problem.shape.context]);
+  };
+  assert.deepEqual(contexts([2048, 8192, 2048]), [
+    ["dense", 2048],
+    ["lighthouse-norm", 2048],
+    ["dense", 8192],
+    ["lighthouse-norm", 8192],
+  ]);
+  assert.deepEqual(contexts(), [["dense", 4096], ["lighthouse-norm", 4096]]);
+});
+
 Deno.test("a grid point that cannot be computed is skipped with its reason", () => {
   const scorers = ["norm"];
   const { groups } = plan({ profile: "smoke", contexts: [8192], k: [128, 1536], scorers });

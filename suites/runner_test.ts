@@ -54,7 +54,7 @@ function tamper(name: string, change: (original: Implementation) => Partial<Impl
 Deno.test("runSuite measures, writes after every case, and its result is complete", async (t) => {
   await withFolder(t, async (gpu, out) => {
     const seen: number[] = [];
-    const result = await runSuite({ ...TINY, out, gpu }, {
+    const result = await runSuite({ ...SHORT, out, gpu }, {
       onProgress: (event) => {
         if (event.kind !== "case") return;
         const file = JSON.parse(Deno.readTextFileSync(`${out}/${RESULT_FILE}`));
@@ -87,7 +87,15 @@ Deno.test("runSuite measures, writes after every case, and its result is complet
       timed.find((record) => record.implementation === name)!.samples.map(({ place }) => place)
     );
     assert.deepEqual([a, b], [[0, 3], [1, 2]]);
+  });
+});
+
+Deno.test("runSuite: a run of all suites measures throughput after the rest", async (t) => {
+  await withFolder(t, async (gpu) => {
+    const result = await runSuite({ ...TINY, contexts: [512], gpu });
+    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
     const throughput = result.cases.filter(({ suite }) => suite === "throughput");
+    assert.deepEqual(throughput, result.cases.slice(-2));
     assert.ok(throughput.every((record) => record.throughput!.median > 0));
   });
 });
