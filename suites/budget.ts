@@ -104,8 +104,9 @@ export class Budget {
   /**
    * Learns from an execution what the implementation takes against its prediction. A single slow
    * execution at most doubles what is expected: a host can stall for seconds, a kernel does not.
+   * Without `wallSeconds` nothing is learned of what submissions cost.
    */
-  learn(entry: PlannedCase, times: { seconds: number; wallSeconds: number }): void {
+  learn(entry: PlannedCase, times: { seconds: number; wallSeconds?: number }): void {
     if (!entry.plan) return;
     const plain = predictSeconds(entry.plan, { calibration: this.#calibration });
     if (plain > 0 && times.seconds > 0) {
@@ -116,6 +117,7 @@ export class Budget {
       this.#scales.set(keyOf(entry), scale);
       this.#scales.set(entry.implementation, scale);
     }
+    if (times.wallSeconds === undefined) return;
     const spent = Math.max(0, times.wallSeconds - times.seconds);
     const overhead = spent / submissions(times.seconds);
     this.#overhead = Math.min(overhead, 2 * (this.#overhead ?? Infinity));

@@ -98,6 +98,9 @@ Deno.test("Budget: a stalled host neither sets the rate nor the cost of what fol
   about(budget.predict(entry), 0.5);
   // Warm-up and two samples, each with at most twice the 10 ms that submitting was seen to cost.
   about(budget.caseSeconds(entry, 2), 3 * 0.52);
+  // Executions that waited together say nothing of what submitting one costs.
+  budget.learn(entry, { seconds: 0.4 });
+  about(budget.caseSeconds(entry, 2), 3 * 0.42);
 });
 
 Deno.test("Budget: a trifle is there for every group, and less near the end", () => {

@@ -126,13 +126,21 @@ export async function createInputs(
 /**
  * Prepares a case, runs it once and checks what it left.
  *
+ * An `untimed` layer takes no timestamps, whose read-back ends every execution, so that executions can
+ * be submitted before the one before has ended. The budget learns nothing from its first one.
+ *
  * @returns undefined when it cannot run or its output is wrong; that is recorded then.
  * @throws {MemoryError} with `crowded`, when there is no room for it beside the others.
  */
 export async function startCase(
   session: Session,
   entry: PlannedCase,
-  options: { inputs: LayerInputs; extent: "whole" | "sampled"; crowded?: boolean },
+  options: {
+    inputs: LayerInputs;
+    extent: "whole" | "sampled";
+    crowded?: boolean;
+    untimed?: boolean;
+  },
 ): Promise<Running | undefined> {
   const { gpu, budget, clock, seed, signal } = session;
   const { implementation } = session.registry.find((known) =>
@@ -145,7 +153,10 @@ export async function startCase(
     const allocations = watchAllocations(gpu.device);
     allocations.restart();
     const heldBefore = allocations.bytes;
-    prepared = await implementation.prepare(gpu, entry.problem, {
+    const device = options.untimed
+      ? { ...gpu, capabilities: { ...gpu.capabilities, timestamps: false } }
+      : gpu;
+    prepared = await implementation.prepare(device, entry.problem, {
       inputs: options.inputs,
       flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
       seed,
@@ -162,7 +173,7 @@ export async function startCase(
     const measuredPeakBytes = prepared.peer?.peakBytes?.() ??
       allocations.peakBytes - heldBefore + bytesOf(options.inputs);
     const first = long ? { timing, canary } : undefined;
-    if (options.extent === "sampled" && !clock.isOff(canary)) {
+    if (options.extent === "sampled" && !options.untimed && !clock.isOff(canary)) {
       budget.learn(entry, {
         seconds: session.calibration.secondsOf(timing),
         wallSeconds: timing.wallSeconds,

@@ -92,8 +92,27 @@ Deno.test("runSuite measures, writes after every case, and its result is complet
 
 Deno.test("runSuite: a run of all suites measures throughput after the rest", async (t) => {
   await withFolder(t, async (gpu) => {
-    const result = await runSuite({ ...TINY, contexts: [512], gpu });
+    let [inFlight, most] = [0, 0];
+    const registry = tamper("dense", (original) => ({
+      prepare: async (...given) => {
+        const prepared = await original.prepare(...given);
+        const execute: typeof prepared.execute = async (options) => {
+          most = Math.max(most, ++inFlight);
+          try {
+            return await prepared.execute(options);
+          } finally {
+            inFlight--;
+          }
+        };
+        return { ...prepared, execute };
+      },
+    }));
+    const result = await runSuite({ ...TINY, contexts: [512], gpu, registry });
     assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+    // All executions of a sample are submitted before one is waited for.
+    const dense = result.cases.find(({ id }) => id.startsWith("throughput/dense"))!;
+    const [executions] = new Set(dense.samples.map((sample) => sample.executions as number));
+    assert.ok(executions > 1 && most >= executions, `${executions} executions, ${most} in flight`);
     const throughput = result.cases.filter(({ suite }) => suite === "throughput");
     assert.deepEqual(throughput, result.cases.slice(-2));
     assert.ok(throughput.every((record) => record.throughput!.median > 0));
