@@ -26,6 +26,7 @@ import {
   formatFlopRate,
   formatInterval,
   formatPercent,
+  formatPlural,
   formatRatio,
   formatSeconds,
   formatSignificant,
@@ -207,12 +208,14 @@ function selectionFinding(result: Result): Finding | null {
   const share = Math.max(
     ...cases.map(({ quality }) => quality.uncoveredRows / quality.rows),
   );
+  const selections = formatPlural(cases.length, "selection");
+  const percent = formatPercent(share);
+  const most = percent.startsWith("< ") ? `less than ${percent.slice(2)}` : `at most ${percent}`;
   const sentences = [
     share === 0
-      ? `In ${formatCount(cases.length)} selections every row has a contributor.`
-      : `In ${formatCount(cases.length)} selections at most ${
-        formatPercent(share)
-      } of the rows have no contributor, all of them at the start of a context.`,
+      ? `In ${selections} every row has a contributor.`
+      : `In ${selections} ${most} of the rows have no contributor, all of them at the start of a ` +
+        `context.`,
   ];
   const stable = cases.flatMap(({ quality }) => quality.stability ? [quality.stability] : []);
   if (stable.length > 0) {

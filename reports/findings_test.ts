@@ -58,6 +58,19 @@ Deno.test("findings tell grids, selections and shards", () => {
   assert.match(shards, /contiguous, 4 shards: .* up to 4\.00× the mean/);
 });
 
+Deno.test("findings tell a share too small for two decimals, and one selection, as what they are", () => {
+  const result = sampleResult({ variants: true, contexts: [524_288] });
+  const [one] = result.cases.filter(({ selectionQuality }) => selectionQuality);
+  result.cases = [one];
+  const sentence = (uncoveredRows: number) => {
+    Object.assign(one.selectionQuality!, { rows: 8 * 524_288, uncoveredRows });
+    return textOf(result, /reaches/);
+  };
+  assert.match(sentence(120), /In 1 selection less than 0\.01 % of the rows have no contributor,/);
+  assert.match(sentence(4200), /In 1 selection at most 0\.10 % of the rows have no contributor,/);
+  assert.match(sentence(0), /In 1 selection every row has a contributor\./);
+});
+
 Deno.test("shardedCases: the slowest shard of each step against an even share, by hand", () => {
   const cases = shardedCases(sampleResult({ variants: true }));
   assert.deepEqual(

@@ -75,14 +75,23 @@ export function formatRatio(ratio: number): string {
   return `${groupThousands(ratio.toFixed(magnitude >= 99.95 ? 0 : magnitude >= 9.995 ? 1 : 2))}×`;
 }
 
-/** A fraction as `34.5 %`. */
+/**
+ * A fraction as `34.5 %`. What is too small for two decimals, and not nothing, is `< 0.01 %`.
+ *
+ * @example
+ * ```ts
+ * import { formatPercent } from "./format.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(formatPercent(2.9e-5), "< 0.01 %");
+ * ```
+ */
 export function formatPercent(fraction: number): string {
   if (!Number.isFinite(fraction)) return ABSENT;
   const percent = fraction * 100;
   const magnitude = Math.abs(percent);
-  return `${
-    groupThousands(percent.toFixed(magnitude >= 99.95 ? 0 : magnitude >= 0.995 ? 1 : 2))
-  } %`;
+  const text = percent.toFixed(magnitude >= 99.95 ? 0 : magnitude >= 0.995 ? 1 : 2);
+  if (Number(text) === 0 && percent !== 0) return percent < 0 ? "> −0.01 %" : "< 0.01 %";
+  return `${groupThousands(text)} %`;
 }
 
 /**
