@@ -31,7 +31,8 @@ export interface AttentionRow {
   readonly plainLse: number;
   /**
    * Bound of the error that exponentials of the precision WGSL asks for (3 + 2·|x| units in the
-   * last place), f32 logits and f32 sums may cause: absolute, of any element of the output.
+   * last place), f32 logits, f32 sums and rounded weights may cause: absolute, of any element of the
+   * output.
    */
   readonly outputFloor: number;
   /** The same of the log-sum-exp. */
@@ -54,6 +55,7 @@ export class AttentionRowCheck {
   #max = -Infinity;
   #total = 0;
   #spread = 0;
+  #squares = 0;
   #largest = 0;
   #plainMax = -Infinity;
   #plainTotal = 0;
@@ -106,12 +108,14 @@ export class AttentionRowCheck {
         const moved = this.#total === 0 ? 0 : 2 * (logit - this.#max) * this.#total;
         this.#spread = (this.#spread + moved) * shrink;
         this.#total *= shrink;
+        this.#squares *= shrink * shrink;
         for (let c = 0; c < dim; c++) sums[c] *= shrink;
         this.#max = logit;
       }
       const x = this.#max - logit;
       const weight = Math.exp(-x);
       this.#total += weight;
+      this.#squares += weight * weight;
       // An exponential: 3 + 2x ulp; its argument, a difference of f32 logits, |logit| ulp at most.
       this.#spread += weight * (3 + 2 * x + Math.abs(logit));
       for (let c = 0; c < dim; c++) {
@@ -160,13 +164,17 @@ export class AttentionRowCheck {
     const lse = this.#max + Math.log(this.#total);
     // A sum of n terms in f32, in whatever blocks, errs like a random walk of n half ulps.
     const walk = 4 * Math.sqrt(this.#last + 1) * 2 ** -24;
+    // So do weights that are rounded, and not in the plain computation alone: it rounds them beside the
+    // maximum so far, a kernel beside any other reference.
+    const steps = Math.min(1, 4 * Math.sqrt(this.#squares) / this.#total);
+    const rounded = this.#weights === "f16" ? HALF_ULP.f16 * steps : 0;
     return {
       output,
       lse,
       plainOutput,
       plainLse: Math.fround(this.#plainMax + Math.fround(Math.log(this.#plainTotal))),
       // Σ p·δ·(v - o) with |v - o| ≤ 2·max|v|.
-      outputFloor: this.#largest * (2 * relative + walk),
+      outputFloor: this.#largest * (2 * relative + walk + rounded),
       // A kernel may keep it in base 2: a logarithm, a product and a sum, rounded each.
       lseFloor: relative + walk + 2 ** -22 * Math.max(1, Math.abs(lse)),
     };
