@@ -75,6 +75,7 @@ export {
   planDenseAttention,
 } from "./dense_attention/dense_attention.ts";
 export {
+  type BackwardPasses,
   type BackwardTilings,
   createDenseBackward,
   type DenseBackward,
@@ -84,11 +85,12 @@ export {
   planDenseBackward,
 } from "./dense_attention/dense_attention_backward.ts";
 export { withTuning } from "./dense_attention/tuning.ts";
-export type {
-  MatrixBackwardSchedule,
-  MatrixBackwardScratch,
-  MatrixBackwardTilings,
-  Rectangle,
+export {
+  createMatrixScratch,
+  type MatrixBackwardSchedule,
+  type MatrixBackwardScratch,
+  type MatrixBackwardTilings,
+  type ScoreRectangle,
 } from "./dense_attention/dense_matrix_backward.ts";
 export type { MatrixTiling } from "./dense_attention/dense_matrix_codegen.ts";
 export type { MatrixBackwardTiling } from "./dense_attention/dense_matrix_backward_codegen.ts";

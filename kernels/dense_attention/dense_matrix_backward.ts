@@ -39,10 +39,14 @@ export interface MatrixBackwardTilings {
 }
 
 /** Queries and keys whose dS are in the buffer at a time; ends are exclusive. */
-export interface Rectangle {
+export interface ScoreRectangle {
+  /** The first key. */
   readonly firstKey: number;
+  /** Past the last key. */
   readonly endKey: number;
+  /** The first query. */
   readonly firstQuery: number;
+  /** Past the last query. */
   readonly endQuery: number;
   /** Pairs of a query and a key that it sees. */
   readonly pairs: number;
@@ -52,13 +56,14 @@ export interface Rectangle {
 export interface MatrixBackwardSchedule {
   /** Heads that share a rectangle. */
   readonly groupHeads: number;
-  /** Keys and queries of a whole rectangle. */
+  /** Keys of a whole rectangle. */
   readonly keys: number;
+  /** Queries of a whole rectangle. */
   readonly queries: number;
   /** N, rounded up to whole tiles of both passes. */
   readonly paddedRows: number;
   /** In their order, for each group of heads. */
-  readonly rectangles: readonly Rectangle[];
+  readonly rectangles: readonly ScoreRectangle[];
   /** Bytes of buffers between the passes. */
   readonly bytes: {
     readonly scoreGradients: number;
@@ -113,7 +118,7 @@ export function planMatrixSchedule(
     }
     ({ groupHeads, keys, queries } = cut(Math.ceil(heads / Math.ceil(heads / most))));
   }
-  const rectangles: Rectangle[] = [];
+  const rectangles: ScoreRectangle[] = [];
   for (let firstKey = 0; firstKey < rows; firstKey += keys) {
     const endKey = Math.min(firstKey + keys, rows);
     // The queries before the first key see none of them.
@@ -151,7 +156,7 @@ function leastCommonMultiple(a: number, b: number): number {
 }
 
 function causalPairs(
-  { firstKey, endKey, firstQuery, endQuery }: Omit<Rectangle, "pairs">,
+  { firstKey, endKey, firstQuery, endQuery }: Omit<ScoreRectangle, "pairs">,
 ): number {
   const whole = Math.max(0, Math.min(endKey, firstQuery) - firstKey);
   const from = Math.max(firstKey, firstQuery);

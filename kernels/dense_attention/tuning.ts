@@ -107,8 +107,15 @@ function portableFits(
 }
 
 /**
+ * Binary orders of magnitude between a sequence and the one whose tiling it takes. What is fastest at
+ * 2,048 rows, where a device has too few workgroups, was half as fast at 65,536 on an H100.
+ */
+const FARTHEST = 3;
+
+/**
  * The tiling that was measured to be the fastest for a sequence: that of the nearest measured length,
- * by ratio. Undefined where nothing was measured, or where what was is no tiling for this device.
+ * by ratio. Undefined where nothing within eight times that length, up or down, was measured, or where
+ * what was is no tiling for this device.
  */
 export function tunedTiling<K extends Kernel, P extends Pass>(
   capabilities: Capabilities,
@@ -118,7 +125,7 @@ export function tunedTiling<K extends Kernel, P extends Pass>(
   const distance = (entry: TunedTiling) => Math.abs(Math.log2(entry.rows / rows));
   const nearest = capabilities.tuning?.filter((entry) =>
     entry.kernel === kernel && entry.pass === pass && entry.headDim === headDim &&
-    entry.dtype === dtype
+    entry.dtype === dtype && distance(entry) <= FARTHEST
   ).reduce<TunedTiling | undefined>(
     (best, entry) => best && distance(best) <= distance(entry) ? best : entry,
     undefined,

@@ -78,10 +78,16 @@ Deno.test("a tuned device's plans take the tiling of the nearest measured length
   const variant = (options: Partial<typeof SHAPE> | object = {}) =>
     planDenseAttention(tuned, { ...SHAPE, ...options }).variant;
   assert.equal(variant(), "portable 64/64/16/16/16");
-  assert.equal(variant({ rows: 300 }), "portable 64/64/16/16/16");
+  assert.equal(variant({ rows: 600 }), "portable 64/64/16/16/16");
   // By ratio 16,000 is nearer to 4,096, and 17,000 to 65,536.
   assert.equal(variant({ rows: 16000 }), "portable 64/64/16/16/16");
   assert.equal(variant({ rows: 17000 }), "portable 128/128/16/16/16");
+  // Beyond eight times what was measured nothing is known.
+  const short = withTuning(DESK, [entry(middle)]);
+  const plan = (gpu: typeof short, rows: number) =>
+    planDenseAttention(gpu, { ...SHAPE, rows }).variant;
+  assert.equal(plan(short, 32768), "portable 64/64/16/16/16");
+  assert.equal(plan(short, 32769), plan(DESK, 32769));
   const untuned = planDenseAttention(DESK, { ...SHAPE, headDim: 128 }).variant;
   assert.equal(variant({ headDim: 128 }), untuned);
   assert.equal(variant({ dtype: "f32" }), planDenseAttention(DESK, SHAPE).variant);

@@ -54,7 +54,7 @@ export interface TunedTiling {
   readonly headDim: number;
   /** Storage type of Q, K and V. */
   readonly dtype: "f16" | "f32";
-  /** N that it was measured at, a power of two; plans take the nearest one by ratio. */
+  /** N that it was measured at, a power of two; plans take the nearest one by ratio, if it is within eight times theirs. */
   readonly rows: number;
   /** Fields of the tiling by name. */
   readonly tiling: Readonly<Record<string, number>>;
