@@ -165,7 +165,7 @@ export function passTiles(
   };
   const stageOf = (row0: string) =>
     stages === 1 ? "0u" : `((${row0} / ${tileColumns}u) & 1u) * ${tileColumns}u`;
-  const half = tileColumns / 32 >> 0; // steps until the second half of the subgroups loads
+  const half = Math.floor(tileColumns / 32); // steps until the second half of the subgroups loads
   const loadNext = (step: string) => {
     if (stages === 1) return;
     const turn = half === 0 ? "0u" : `((subgroup >> 2u) & 1u) * ${half}u`;
