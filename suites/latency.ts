@@ -239,7 +239,7 @@ const TRY_CONTEXT = 256;
  * and on matrix units are twenty times too long, so that a long context that is all that was asked
  * for would seem not to fit the budget.
  */
-async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
+export async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
   const { gpu, budget, seed, signal, calibration } = session;
   if (budget.knows(entry) || budget.predict(entry) < TRY_FROM_SECONDS) return;
   const { implementation } = session.registry.find((known) =>

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../kernels/gpu/_test_gpu.ts";
+import type { Gpu } from "../kernels/gpu/device.ts";
 import { Budget } from "./budget.ts";
 import { ClockWatch } from "./clock.ts";
 import { IMPLEMENTATIONS } from "./implementations.ts";
@@ -7,14 +8,13 @@ import { measureGroup, type Session } from "./latency.ts";
 import { planRun } from "./plan.ts";
 import type { CaseRecord } from "./result_schema.ts";
 import { summarize } from "./statistics.ts";
+import { measureThroughput } from "./throughput.ts";
 
-Deno.test("measureGroup: what resembles nothing seen is tried at a shorter context before it is given up", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  const plan = planRun(
+function planOf(gpu: Gpu, suite: "latency" | "throughput") {
+  return planRun(
     {
       profile: "smoke",
-      suites: ["latency"],
+      suites: [suite],
       implementations: ["dense", "lighthouse-norm"],
       contexts: [1024],
       headDims: [32],
@@ -26,9 +26,12 @@ Deno.test("measureGroup: what resembles nothing seen is tried at a shorter conte
     { ...gpu, deviceMemoryBytes: null },
     IMPLEMENTATIONS,
   );
+}
+
+/** A session as if the device were so slow that a single execution overran the budget by far. */
+function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planRun>) {
   const records = new Map<string, CaseRecord>();
   const canary = { referenceSeconds: 1e-4, probe: () => Promise.resolve(1), destroy: () => {} };
-  // As if the device were so slow that a single execution overran the budget by far.
   const record = { clock: "wall" as const, fmaF32: summarize([1e5]) };
   const steps: string[] = [];
   const session: Session = {
@@ -37,7 +40,7 @@ Deno.test("measureGroup: what resembles nothing seen is tried at a shorter conte
     calibration: { record, canary, secondsOf: ({ wallSeconds }) => wallSeconds },
     clock: new ClockWatch(canary, { judged: false }),
     live: new Set(),
-    budget: new Budget({ calibration: record, samples: plan.profile.samples, seconds: 100 }),
+    budget: new Budget({ calibration: record, samples: profile.samples, seconds: 100 }),
     seed: 1,
     memoryBytes: null,
     record: (found) => Promise.resolve(void records.set(found.id, found)),
@@ -46,11 +49,39 @@ Deno.test("measureGroup: what resembles nothing seen is tried at a shorter conte
     note: () => {},
     step: (text) => steps.push(text),
   };
+  return {
+    session,
+    statuses: () => [...records.values()].map(({ status }) => status),
+    tries: () => steps.filter((text) => text.endsWith("trying how fast it is")).length,
+  };
+}
+
+Deno.test("measureGroup: what resembles nothing seen is tried at a shorter context before it is given up", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
   try {
+    const plan = planOf(gpu, "latency");
+    const { session, statuses, tries } = slowSession(gpu, plan);
     assert.ok(session.budget.predict(plan.groups[0].baseline!) > 1e3);
     await measureGroup(session, plan.groups[0], { allowance: 100 });
-    assert.deepEqual([...records.values()].map(({ status }) => status), ["ok", "ok"]);
-    assert.equal(steps.filter((text) => text.endsWith("trying how fast it is")).length, 2);
+    assert.deepEqual(statuses(), ["ok", "ok"]);
+    assert.equal(tries(), 2);
+  } finally {
+    gpu.destroy();
+  }
+});
+
+Deno.test("measureThroughput tries a shorter context in the same way", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const plan = planOf(gpu, "throughput");
+    const { session, statuses, tries } = slowSession(gpu, plan);
+    const entry = plan.throughput.find(({ implementation }) => implementation === "dense")!;
+    assert.ok(session.budget.predict(entry) > 1e3);
+    await measureThroughput(session, entry);
+    assert.deepEqual(statuses(), ["ok"]);
+    assert.equal(tries(), 1);
   } finally {
     gpu.destroy();
   }

@@ -8,7 +8,14 @@ import type { Prepared } from "../kernels/implementation.ts";
 import { caseRecord, failedRecord, withSamples } from "./case_record.ts";
 import { digestOutputs, failureOf, withDeterminism } from "./check.ts";
 import { inconclusiveReason } from "./clock.ts";
-import { createInputs, outcomeOf, rethrowFatal, type Session, startCase } from "./latency.ts";
+import {
+  createInputs,
+  outcomeOf,
+  rethrowFatal,
+  type Session,
+  startCase,
+  tryShorter,
+} from "./latency.ts";
 import type { PlannedCase } from "./plan.ts";
 
 /** A sample is a run of executions of about this length. */
@@ -30,6 +37,7 @@ const UNTRIED_SECONDS = 5;
 export async function measureThroughput(session: Session, entry: PlannedCase): Promise<void> {
   const { budget, signal } = session;
   if (!entry.plan || entry.skip || session.finished(entry.id)) return;
+  await tryShorter(session, entry);
   const predicted = budget.predict(entry);
   const needed = budget.caseSeconds(entry, 0) + executionsOf(predicted) * predicted;
   if (needed > budget.left) {
