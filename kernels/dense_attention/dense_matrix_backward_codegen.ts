@@ -450,7 +450,6 @@ ${LANE_PLACES}
   let earlier = params.firstKey > 0u;
   let later = q0 >= params.endKey;
   let first = q0 + subgroup * ${16 * blockCount}u;
-  let last = first + ${16 * blockCount - 1}u;
   let partial = (group.x * params.partialRows + first) * ${headDim}u;
   let scale = params.scale;
   let scratch0 = subgroup * ${SCRATCH}u;
@@ -468,25 +467,19 @@ ${LANE_PLACES}
     headDim,
   });
   for (const b of blocks) emitBegin(emit, { ...parts(b), factor: "exp2(exponent)" });
-  // Each lane's part of the gradients of scores: under way for one tile before they are used.
+  // Each lane's part of the gradients of scores is under way for a whole tile before it is used. So
+  // nothing may depend on it until then: no branch around the load, no choice after it.
   for (const s of steps) {
-    for (const b of blocks) emit(`var e${s}_${b} = vec4u();`);
+    for (const b of blocks) emit(`var e${s}_${b}: vec4u;`);
   }
   const fetch = (s: number, key: string) => {
-    emit("{", `let key = ${key};`);
-    // Beyond its last row the other pass has left nothing that is its own.
-    emit("if (key <= last && key < params.endKey) {");
     emit(
-      "let at = (scoreBlock + (key - params.firstKey) / 16u * params.queryBlocks) * 32u + lane;",
+      "{",
+      `let block = min((${key} - params.firstKey) / 16u, params.keyBlocks - 1u);`,
+      "let at = (scoreBlock + block * params.queryBlocks) * 32u + lane;",
     );
-    for (const b of blocks) {
-      const load = `scoreGradients[at + ${32 * b}u]`;
-      const seen = `key <= first + ${16 * b + 15}u`;
-      emit(`e${s}_${b} = ${b === blockCount - 1 ? load : `select(vec4u(), ${load}, ${seen})`};`);
-    }
-    emit("} else {");
-    for (const b of blocks) emit(`e${s}_${b} = vec4u();`);
-    emit("}", "}");
+    for (const b of blocks) emit(`e${s}_${b} = scoreGradients[at + ${32 * b}u];`);
+    emit("}");
   };
   for (const s of steps) fetch(s, `params.firstKey + ${16 * s}u`);
   emit(
@@ -517,10 +510,12 @@ ${LANE_PLACES}
   emit("}");
   tiles.tile(({ row, at }) => {
     for (const b of blocks) {
-      // 16 keys × 16 queries, two lanes to a key.
+      // 16 keys × 16 queries, two lanes to a key. What the queries do not see, the other pass may not
+      // have written.
+      const seen = `k0 + ${16 * at}u <= first + ${16 * b + 15}u`;
       emit(
         `scratch[scratch0 + ${b * 16 * WEIGHT_STRIDE}u + (lane >> 1u) * ${WEIGHT_STRIDE}u + ` +
-          `(lane & 1u)] = e${at}_${b};`,
+          `(lane & 1u)] = select(vec4u(), e${at}_${b}, ${seen});`,
       );
     }
     fetch(at, `k0 + ${tileColumns + 16 * at}u`);

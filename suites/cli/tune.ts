@@ -241,12 +241,17 @@ function sortEntries(entries: readonly TuningEntry[]): TuningEntry[] {
   );
 }
 
-function formatRate({ pass, rows, headDim, heads }: TuningEntry, seconds: number): string {
-  return formatFlopRate(PRODUCTS[pass] * rows ** 2 * headDim * heads / seconds);
+function formatRate(entry: TuningEntry, seconds: number): string {
+  const { kernel, pass, rows, headDim, heads } = entry;
+  return formatFlopRate(PRODUCTS[kernel][pass] * rows ** 2 * headDim * heads / seconds);
 }
 
 /** Products of N × N by d that a pass does; half of each, N²·d FLOP a head, is below the diagonal. */
-const PRODUCTS = { forward: 2, query: 3, "key-value": 4 } as const;
+const PRODUCTS = {
+  portable: { forward: 2, query: 3, "key-value": 4 },
+  // The other pass leaves the gradients of scores.
+  matrix: { forward: 2, query: 1, "key-value": 4 },
+} as const;
 
 const parseDtypes = (text: string) => parseNames(text, ["f16", "f32"]);
 const parseDirections = (text: string) => parseNames(text, ["forward", "backward"]);

@@ -61,6 +61,11 @@ Deno.test("describeTilings: every tiling at each context, the taken one in bold"
     "| 128/128/16/16/32 | out | – |",
     "",
   ]);
+  // On matrix units it is one product, not three.
+  assert.match(
+    describeTilings([{ ...entry, kernel: "matrix" }]),
+    /13\.7 TFLOP\/s \|\n.*17\.2 TFLOP/,
+  );
   const forward = { ...entry, pass: "forward" as const };
   assert.equal(describeTilings([entry, forward]).match(/H = 8:/g)!.length, 2);
 });
