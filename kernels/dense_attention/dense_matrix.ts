@@ -143,6 +143,9 @@ export const MATRIX_BACKWARD_TILINGS: Readonly<
   ],
 };
 
+/** Rows of the widest of them, to a multiple of which sequences are padded. */
+const MOST_TILE_ROWS = 256;
+
 /** Storage buffers that the pass over keys and values binds. */
 const BACKWARD_BINDINGS = 11;
 
@@ -153,7 +156,11 @@ export function whyNoMatrixBackward(
 ): string | undefined {
   const unfit = whyNotOnMatrixUnits(capabilities, shape);
   if (unfit) return unfit;
-  const { maxStorageBuffers } = capabilities;
+  const { maxStorageBuffers, maxBindingBytes, maxBufferBytes } = capabilities;
+  const partialBytes = Math.ceil(shape.rows / MOST_TILE_ROWS) * MOST_TILE_ROWS * shape.headDim * 4;
+  if (partialBytes > Math.min(maxBindingBytes, maxBufferBytes)) {
+    return `partial sums of one head, ${partialBytes} bytes, do not fit a binding here`;
+  }
   if (maxStorageBuffers < BACKWARD_BINDINGS) {
     return `${BACKWARD_BINDINGS} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
   }

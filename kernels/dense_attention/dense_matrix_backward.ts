@@ -7,7 +7,7 @@
  * all of them, in f32. Sequences that are shorter than a rectangle need none of these partial sums.
  *
  * Two dispatches to a rectangle, keys and values first. Large rectangles keep the device busy and the
- * partial sums rare: at 8,192 × 8,192 these add about 5 % to the bytes of dS.
+ * partial sums rare: at 8,192 × 8,192 these add a tenth to the bytes of dS.
  *
  * @module
  */

@@ -399,6 +399,15 @@ Deno.test("heads share rectangles as long as their partial sums fit a binding", 
   assert.equal(plan(2 ** 30).groupHeads, 4);
   for (const bytes of Object.values(plan(2 ** 30).bytes)) assert.ok(bytes <= 2 ** 30);
   assert.throws(() => plan(2 ** 27), /partial sums of one head take 268435456 bytes/);
+  const kernelFor = (rows: number) =>
+    planDenseBackward({
+      ...DEVICE,
+      capabilities: { ...MATRIX_UNITS, maxBindingBytes: 2 ** 27 },
+    }, { ...SHAPE, rows }).kernel;
+  assert.equal(kernelFor(262_144), "matrix");
+  assert.equal(kernelFor(262_145), "portable");
+  const widest = Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixBackwardRows);
+  assert.equal(Math.max(...widest), 256);
 });
 
 Deno.test("gradients on matrix units are as near to float64 as f16 products allow, twice the same", async (t) => {
