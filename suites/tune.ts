@@ -577,17 +577,20 @@ async function allocate(
         keyGradient: data(gradients.k),
         valueGradient: data(gradients.v),
       };
-      return { all: compiled.bind(buffers), ...compiled.bindPasses(buffers) };
+      return {
+        all: () => compiled.bind(buffers),
+        passes: () => compiled.bindPasses(buffers),
+      };
     };
     // Both passes are checked at once.
     const both = (tiling: object) => backward(tuned(tiling, ["query", "key-value"]));
     const outputs = await forward(gpu);
     // Each pass reads what those before it leave.
-    await run([...outputs, ...(await backward(gpu)).all]);
+    await run([...outputs, ...(await backward(gpu)).all()]);
     return {
       heads,
       bind: async (tiling) => {
-        const { query, keyValue } = await backward(tuned(tiling));
+        const { query, keyValue } = (await backward(tuned(tiling))).passes();
         return bound(pass === "query" ? query : keyValue);
       },
       compile: both,
@@ -596,7 +599,7 @@ async function allocate(
         return await check({
           layer: { outputs: { output, lse, gradients } },
           inputs: { ...inputs, outputGradient },
-          dispatches: [...outputs, ...all],
+          dispatches: [...outputs, ...all()],
         });
       },
       destroy,

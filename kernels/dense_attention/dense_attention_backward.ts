@@ -98,7 +98,7 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
     readonly keyValue: readonly TileRange[];
   };
   /** Of the kernels on matrix units: how the two passes take turns. */
-  readonly schedule?: { readonly tilings: MatrixBackwardTilings } & MatrixBackwardSchedule;
+  readonly schedule?: MatrixBackwardSchedule;
   /** Bytes of buffers of its own that the kernel allocates, whatever the number of bindings. */
   readonly scratchBytes: number;
   /** By convention: 2.5 times the forward FLOP. */
@@ -321,7 +321,7 @@ function matrixPasses(
     kernel: "matrix",
     variant: `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`,
     ranges: { query: [], keyValue: [] },
-    schedule: { ...schedule, tilings },
+    schedule,
     scratchBytes: Object.values(schedule.bytes).reduce((a, b) => a + b),
     pipelines: {
       query: {
@@ -428,17 +428,15 @@ async function bindMatrix(
   gpu: Gpu,
   options: {
     plan: DenseBackwardPlan;
-    schedule: NonNullable<DenseBackwardPlan["schedule"]>;
+    schedule: MatrixBackwardSchedule;
     pipelines: TiledPipelines;
     scratch?: MatrixBackwardScratch;
   },
 ): Promise<TiledPasses> {
   const { plan, schedule, pipelines } = options;
   const scratch = options.scratch ?? await createMatrixScratch(gpu, schedule);
-  const { tilings } = schedule;
   const { bind, destroy } = createMatrixBinding(gpu, {
     ...plan,
-    tilings,
     schedule,
     pipelines,
     scratch,

@@ -6,7 +6,6 @@
 import {
   createTensor,
   type Dispatch,
-  type DType,
   headsPerBlock,
   type Tensor,
   type TensorShape,
@@ -33,6 +32,7 @@ import {
 import {
   createDenseBackward,
   type DenseBackward,
+  type DenseBackwardPlan,
   planDenseBackward,
 } from "./dense_attention_backward.ts";
 import {
@@ -123,8 +123,10 @@ export function planDenseLayer(
       variant,
     });
   }
-  if (parts.backward) {
-    const backward = planDenseBackward(gpu, { heads: headBlock, rows, headDim, dtype });
+  const backward = parts.backward
+    ? planDenseBackward(gpu, { heads: headBlock, rows, headDim, dtype })
+    : undefined;
+  if (backward) {
     stages.push({
       name: "attention-backward",
       flops: denseBackwardFlops(size),
@@ -137,7 +139,7 @@ export function planDenseLayer(
   const buffers = [
     ...names.map((name) => ({ name, bytes: tensor })),
     ...statistics.map((name) => ({ name, bytes: heads * rows * 4 })),
-    ...(parts.backward ? backwardScratch(gpu, size, headBlock) : []),
+    ...(backward ? backwardScratch(gpu, backward, heads) : []),
   ];
   const total = (records: readonly { bytes: number }[]) =>
     records.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -151,17 +153,22 @@ export function planDenseLayer(
   };
 }
 
-/** What backward kernels over blocks of heads allocate for themselves, as a buffer of a plan. */
+/**
+ * What backward kernels over blocks of heads allocate for themselves, as a buffer of a plan.
+ *
+ * @param plan of a whole block; the last one may have fewer heads and kernels of its own.
+ */
 export function backwardScratch(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
-  size: { heads: number; rows: number; headDim: number; dtype: DType },
-  headBlock: number,
+  { scratchBytes, heads: headBlock, rows, headDim, dtype }: DenseBackwardPlan,
+  heads: number,
 ): readonly { readonly name: string; readonly bytes: number }[] {
-  const rest = size.heads % headBlock;
-  const bytes = [headBlock, ...(rest > 0 ? [rest] : [])]
-    .map((heads) => planDenseBackward(gpu, { ...size, heads }).scratchBytes)
-    .reduce((a, b) => a + b);
-  return bytes > 0 ? [{ name: "gradients of scores, partial sums", bytes }] : [];
+  if (scratchBytes === 0) return [];
+  const rest = heads % headBlock;
+  const last = rest > 0
+    ? planDenseBackward(gpu, { heads: rest, rows, headDim, dtype }).scratchBytes
+    : 0;
+  return [{ name: "gradients of scores, partial sums", bytes: scratchBytes + last }];
 }
 
 /** Makes a dense implementation from a forward kernel. */

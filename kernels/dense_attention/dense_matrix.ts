@@ -18,6 +18,7 @@ import type { MatrixBackwardTilings } from "./dense_matrix_backward.ts";
 import {
   matrixBackwardBytes,
   type MatrixBackwardPass,
+  matrixBackwardRows,
   type MatrixBackwardTiling,
 } from "./dense_matrix_backward_codegen.ts";
 import { type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
@@ -144,7 +145,9 @@ export const MATRIX_BACKWARD_TILINGS: Readonly<
 };
 
 /** Rows of the widest of them, to a multiple of which sequences are padded. */
-const MOST_TILE_ROWS = 256;
+const MOST_TILE_ROWS = Math.max(
+  ...Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixBackwardRows),
+);
 
 /** Storage buffers that the pass over keys and values binds. */
 const BACKWARD_BINDINGS = 11;

@@ -22,6 +22,7 @@ import {
 } from "../gpu/buffers.ts";
 import type { Capabilities, Gpu } from "../gpu/device.ts";
 import type { Pipeline } from "../gpu/pipeline.ts";
+import type { DenseBackwardBuffers } from "./dense_attention_backward.ts";
 import { matrixBackwardRows, type MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
 
 /** Most bytes of dS: more would not be faster, on an H100. */
@@ -54,6 +55,8 @@ export interface ScoreRectangle {
 
 /** What is computed in which order, and what it takes. */
 export interface MatrixBackwardSchedule {
+  /** Of the kernels that it is for. */
+  readonly tilings: MatrixBackwardTilings;
   /** Heads that share a rectangle. */
   readonly groupHeads: number;
   /** Keys of a whole rectangle. */
@@ -136,6 +139,7 @@ export function planMatrixSchedule(
   }
   const whole = rectangles.length === 1;
   return {
+    tilings,
     groupHeads,
     keys,
     queries,
@@ -218,19 +222,6 @@ export function hasRoom(
   );
 }
 
-/** What one block of heads reads and writes. */
-interface Tensors {
-  readonly q: BufferSlice;
-  readonly k: BufferSlice;
-  readonly v: BufferSlice;
-  readonly outputGradient: BufferSlice;
-  readonly lse: BufferSlice;
-  readonly delta: BufferSlice;
-  readonly queryGradient: BufferSlice;
-  readonly keyGradient: BufferSlice;
-  readonly valueGradient: BufferSlice;
-}
-
 /** One dispatch of a pass: its parameters and its size. */
 interface Turn {
   readonly uniform: GPUBuffer;
@@ -246,17 +237,16 @@ export function createMatrixBinding(
     readonly scale: number;
     /** FLOP of one product over all heads. */
     readonly productFlops: number;
-    readonly tilings: MatrixBackwardTilings;
     readonly schedule: MatrixBackwardSchedule;
     readonly pipelines: { readonly query: Pipeline; readonly keyValue: Pipeline };
     readonly scratch: MatrixBackwardScratch;
   },
 ): {
-  bind: (tensors: Tensors) => { query: Dispatch[]; keyValue: Dispatch[] };
+  bind: (buffers: Omit<DenseBackwardBuffers, "o">) => { query: Dispatch[]; keyValue: Dispatch[] };
   destroy: () => void;
 } {
-  const { heads, rows, scale, productFlops, tilings, schedule, pipelines, scratch } = options;
-  const { groupHeads, keys, queries, paddedRows, rectangles } = schedule;
+  const { heads, rows, scale, productFlops, schedule, pipelines, scratch } = options;
+  const { tilings, groupHeads, keys, queries, paddedRows, rectangles } = schedule;
   const allPairs = rectangles.reduce((sum, { pairs }) => sum + pairs, 0);
   const turns: {
     readonly flops: number;

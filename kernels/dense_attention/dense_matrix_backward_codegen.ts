@@ -102,6 +102,16 @@ const WEIGHT_EXPONENT = 14.0;
 const GRADIENT_EXPONENT = 8.0; // unless that overflows
 const PAST_END = 1.0e30; // a log-sum-exp that leaves no weight`;
 
+/** Both kernels' entry point, as far as they share it. */
+const entryPoint = (threads: number) =>
+  `@compute @workgroup_size(${threads})
+fn main(
+  @builtin(local_invocation_index) local: u32,
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
+${LANE_PLACES}`;
+
 type Emit = (...lines: string[]) => void;
 
 /** Bindings of group 0, in order. */
@@ -211,13 +221,7 @@ var<workgroup> overflow: f32; // the same, if it was too large
 
 ${CONSTANTS}
 
-@compute @workgroup_size(${threads})
-fn main(
-  @builtin(local_invocation_index) local: u32,
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-) {
-${LANE_PLACES}
+${entryPoint(threads)}
   let headRow = (params.firstHead + group.x) * params.rows;
   let earlier = params.firstQuery > params.firstKey;
   let later = params.endQuery < params.rows;
@@ -436,13 +440,7 @@ var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
 
 ${CONSTANTS}
 
-@compute @workgroup_size(${threads})
-fn main(
-  @builtin(local_invocation_index) local: u32,
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-) {
-${LANE_PLACES}
+${entryPoint(threads)}
   let lane = local & 31u;
   let headRow = (params.firstHead + group.x) * params.rows;
   // The heaviest go first: the last queries, which see most keys.

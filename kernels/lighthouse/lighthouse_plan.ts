@@ -89,12 +89,12 @@ export function planLighthouse(
     ...rows(gathered, "gathered q", "gathered k", "gathered v", "gathered output"),
     ...words(entries, "query scores", "key scores", "slots"),
     ...words(gathered, "indices", "log-sum-exp"),
-    ...(parts.backward
+    ...(backward
       ? [
         ...rows(context, "output gradient", "q gradient", "k gradient", "v gradient"),
         ...rows(gathered, "gathered output gradient"),
         ...words(gathered, "delta"),
-        ...backwardScratch(gpu, { ...block, heads }, perBlock),
+        ...backwardScratch(gpu, backward, heads),
       ]
       : []),
     ...(scores?.buffers ?? []),
