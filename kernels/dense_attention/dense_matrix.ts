@@ -133,7 +133,6 @@ export const MATRIX_BACKWARD_TILINGS: Readonly<
     { subgroups: 8, tileColumns: 64, stages: 2, blocks: 2 },
     { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
     { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
-    { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
   ],
   "key-value": [
     { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
@@ -172,7 +171,7 @@ export function whyNoMatrixBackward(
     : `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
 }
 
-/** The first tiling that fits; for short sequences, the first of those with fewer subgroups and rows. */
+/** The first tiling that fits; for short sequences, the first of those with fewer subgroups. */
 function firstFit(
   capabilities: Capabilities,
   pass: MatrixBackwardPass,
@@ -182,9 +181,7 @@ function firstFit(
     matrixFits(capabilities, { pass, tiling, headDim })
   );
   // Up to here an H100 has too few workgroups of the wider ones.
-  const narrow = rows <= 4096
-    ? found.find(({ subgroups, blocks }) => subgroups === 4 && blocks === 1)
-    : undefined;
+  const narrow = rows <= 4096 ? found.find(({ subgroups }) => subgroups === 4) : undefined;
   return narrow ?? found[0];
 }
 
