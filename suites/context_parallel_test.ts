@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../kernels/gpu/_test_gpu.ts";
+import { CALIBRATION } from "./_calibration.ts";
 import { planCuts, planRunCuts } from "./context_parallel.ts";
 import { UsageError } from "./errors.ts";
 import { ASSUMED_DEVICE } from "./memory_plan.ts";
 import { loadProfile, PROFILE_NAMES } from "./profile.ts";
 import { resultSchema } from "./result_schema.ts";
-import { runSuite } from "./runner.ts";
+import { runCalibrated } from "./runner.ts";
 
 Deno.test("planRunCuts: every cut of every profile can select", () => {
   for (const name of PROFILE_NAMES) {
@@ -89,7 +90,7 @@ Deno.test("the suite checks, times and describes every cut", async (t) => {
   if (!gpu) return;
   try {
     const result = resultSchema.parse(
-      await runSuite({
+      await runCalibrated({
         profile: "smoke",
         suites: ["context-parallel"],
         contexts: [1024],
@@ -100,7 +101,7 @@ Deno.test("the suite checks, times and describes every cut", async (t) => {
         scorers: ["norm"],
         seed: 11,
         gpu,
-      }),
+      }, { calibration: CALIBRATION }),
     );
     assert.deepEqual(
       result.cases.map(({ contextParallel }) => contextParallel?.partition),

@@ -141,9 +141,14 @@ export const DEFAULT_SEED = 1010;
  * @throws {NotComparableError} when `resume` finds a result of another plan or machine.
  * @throws {DeviceError} without an adapter, or without a feature that was asked for.
  */
-export async function runSuite(
-  options: SuiteOptions = {},
-  hooks: SuiteHooks = {},
+export function runSuite(options: SuiteOptions = {}, hooks: SuiteHooks = {}): Promise<Result> {
+  return runCalibrated(options, { hooks });
+}
+
+/** {@linkcode runSuite} on a device that may be calibrated already; that canary stays. */
+export async function runCalibrated(
+  options: SuiteOptions,
+  { hooks = {}, calibration }: { hooks?: SuiteHooks; calibration?: Calibration } = {},
 ): Promise<Result> {
   const seed = options.seed ?? DEFAULT_SEED;
   if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED) {
@@ -166,7 +171,7 @@ export async function runSuite(
     if (options.dtype === "f16" && !gpu.capabilities.f16) {
       throw new DeviceError("feature", "dtype f16: the device does not grant shader-f16");
     }
-    return await new Run({ ...options, seed }, { hooks, gpu, store, model }).execute();
+    return await new Run({ ...options, seed }, { hooks, gpu, store, model, calibration }).execute();
   } finally {
     if (!options.gpu) gpu.destroy();
   }
@@ -190,6 +195,7 @@ export function exitCodeOf(result: Result): number {
 class Run {
   readonly #options: SuiteOptions & { seed: number };
   readonly #hooks: SuiteHooks;
+  readonly #calibration?: Calibration;
   #gpu: Gpu;
   #tuning?: TuningRecord;
   readonly #store?: ResultStore;
@@ -209,10 +215,17 @@ class Run {
 
   constructor(
     options: SuiteOptions & { seed: number },
-    parts: { hooks: SuiteHooks; gpu: Gpu; store?: ResultStore; model?: NeedleModel },
+    parts: {
+      hooks: SuiteHooks;
+      gpu: Gpu;
+      store?: ResultStore;
+      model?: NeedleModel;
+      calibration?: Calibration;
+    },
   ) {
     this.#options = options;
     this.#hooks = parts.hooks;
+    this.#calibration = parts.calibration;
     this.#gpu = parts.gpu;
     this.#store = parts.store;
     this.#model = parts.model;
@@ -270,7 +283,7 @@ class Run {
       // Needles alone need no ceilings.
       if (planned.length + this.#cuts.length > 0) {
         this.#step("calibrating the device");
-        calibration = await calibrate(gpu, timer, {
+        calibration = this.#calibration ?? await calibrate(gpu, timer, {
           deviceMemoryBytes: environment.deviceMemoryBytes,
           seed: this.#options.seed,
           signal: this.#hooks.signal,
@@ -285,7 +298,7 @@ class Run {
     } catch (error) {
       await this.#cutShort(error);
     } finally {
-      calibration?.canary.destroy();
+      if (!this.#calibration) calibration?.canary.destroy();
       timer.destroy();
     }
     return this.#result;

@@ -3,11 +3,18 @@ import { testGpu } from "../kernels/gpu/_test_gpu.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { DeviceLostError } from "../kernels/gpu/timing.ts";
 import type { Implementation } from "../kernels/implementation.ts";
+import { CALIBRATION } from "./_calibration.ts";
 import { NotComparableError, UsageError } from "./errors.ts";
 import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
 import { type Result, resultSchema } from "./result_schema.ts";
 import { RESULT_FILE } from "./result_store.ts";
-import { exitCodeOf, runSuite, type SuiteOptions } from "./runner.ts";
+import {
+  exitCodeOf,
+  runCalibrated,
+  runSuite,
+  type SuiteHooks,
+  type SuiteOptions,
+} from "./runner.ts";
 
 /** The smallest layers that the kernels compute, so that a run takes a few seconds. */
 const TINY: SuiteOptions = {
@@ -22,6 +29,11 @@ const TINY: SuiteOptions = {
 
 /** Without throughput, which takes seconds a case whatever its size. */
 const SHORT: SuiteOptions = { ...TINY, suites: ["correctness", "latency"] };
+
+/** Without calibrating the device, which takes seconds. */
+function run(options: SuiteOptions, hooks?: SuiteHooks): Promise<Result> {
+  return runCalibrated(options, { hooks, calibration: CALIBRATION });
+}
 
 async function withFolder(
   t: Deno.TestContext,
@@ -107,7 +119,7 @@ Deno.test("runSuite: a run of all suites measures throughput after the rest", as
         return { ...prepared, execute };
       },
     }));
-    const result = await runSuite({ ...TINY, contexts: [512], gpu, registry });
+    const result = await run({ ...TINY, contexts: [512], gpu, registry });
     assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
     // All executions of a sample are submitted before one is waited for.
     const dense = result.cases.find(({ id }) => id.startsWith("throughput/dense"))!;
@@ -122,7 +134,7 @@ Deno.test("runSuite: a run of all suites measures throughput after the rest", as
 Deno.test("runSuite: settings at one context share the rounds of one baseline", async (t) => {
   await withFolder(t, async (gpu) => {
     const options = { ...TINY, suites: ["latency" as const], contexts: [1024], levels: [2, 3] };
-    const result = await runSuite({ ...options, gpu });
+    const result = await run({ ...options, gpu });
     assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
     const places = result.cases.filter(({ suite }) => suite === "latency")
       .map(({ samples }) => samples.map(({ round, place }) => [round, place]));
@@ -138,7 +150,7 @@ Deno.test("runSuite: settings at one context share the rounds of one baseline", 
 Deno.test("runSuite: an abort keeps what is finished, and resume completes it", async (t) => {
   await withFolder(t, async (gpu, out) => {
     const stop = new AbortController();
-    const partial = await runSuite({ ...SHORT, out, gpu }, {
+    const partial = await run({ ...SHORT, out, gpu }, {
       signal: stop.signal,
       onProgress: ({ kind, case: record }) => {
         if (kind === "case" && record!.suite === "latency") stop.abort();
@@ -148,7 +160,7 @@ Deno.test("runSuite: an abort keeps what is finished, and resume completes it", 
     assert.equal(exitCodeOf(partial), 3);
     const kept = (await readOut(out)).cases;
     assert.ok(kept.length >= 2 && kept.length < 7);
-    const whole = await runSuite({ ...SHORT, out, gpu, resume: true });
+    const whole = await run({ ...SHORT, out, gpu, resume: true });
     assert.equal(exitCodeOf(whole), 0);
     assert.equal(whole.startedAt, partial.startedAt);
     for (const record of kept.filter(({ implementation }) => implementation !== "dense")) {
@@ -157,12 +169,12 @@ Deno.test("runSuite: an abort keeps what is finished, and resume completes it", 
     assert.equal(new Set(whole.cases.map(({ id }) => id)).size, whole.cases.length);
     assert.equal(whole.ratios.length, 2);
     await assert.rejects(
-      runSuite({ ...SHORT, out, gpu, resume: true, seed: 4 }),
+      run({ ...SHORT, out, gpu, resume: true, seed: 4 }),
       (error) => error instanceof NotComparableError && /another .*seed/.test(error.message),
     );
     await Deno.writeTextFile(`${out}/${RESULT_FILE}`, "{");
-    await assert.rejects(runSuite({ ...SHORT, out, gpu, resume: true }), UsageError);
-    await assert.rejects(runSuite({ ...SHORT, out, gpu }), /exists|there already/);
+    await assert.rejects(run({ ...SHORT, out, gpu, resume: true }), UsageError);
+    await assert.rejects(run({ ...SHORT, out, gpu }), /exists|there already/);
     assert.equal(await Deno.readTextFile(`${out}/${RESULT_FILE}`), "{");
   });
 });
@@ -174,7 +186,7 @@ Deno.test("runSuite: a wrong output is a failure and never a time", async (t) =>
       prepare: (device, problem, { inputs, ...rest }) =>
         original.prepare(device, problem, { ...rest, inputs: { ...inputs, k: inputs.q } }),
     }));
-    const result = await runSuite({ ...SHORT, contexts: [512], out, gpu, registry });
+    const result = await run({ ...SHORT, contexts: [512], out, gpu, registry });
     assert.equal(exitCodeOf(result), 1);
     for (const record of result.cases.filter((c) => c.implementation === "lighthouse-norm")) {
       assert.equal(record.status, "failed");
@@ -198,7 +210,7 @@ Deno.test("runSuite: a lost device fails what is left in one line and keeps the 
         };
       },
     }));
-    const result = await runSuite({ ...SHORT, out, gpu, registry });
+    const result = await run({ ...SHORT, out, gpu, registry });
     assert.equal(exitCodeOf(result), 1);
     const finished = result.cases.filter(({ status }) => status === "ok");
     const failed = result.cases.filter(({ status }) => status === "failed");
@@ -210,7 +222,7 @@ Deno.test("runSuite: a lost device fails what is left in one line and keeps the 
 
 Deno.test("runSuite: what does not fit the budget is skipped with the prediction", async (t) => {
   await withFolder(t, async (gpu) => {
-    const result = await runSuite({ ...TINY, suites: ["latency"], budgetSeconds: 1e-6, gpu });
+    const result = await run({ ...TINY, suites: ["latency"], budgetSeconds: 1e-6, gpu });
     assert.equal(exitCodeOf(result), 5);
     const timed = result.cases.filter(({ suite }) => suite === "latency");
     assert.ok(timed.every(({ reason }) => /^predicted .* of the budget are left$/.test(reason!)));

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../kernels/gpu/_test_gpu.ts";
-import { runSuite } from "./runner.ts";
+import { CALIBRATION } from "./_calibration.ts";
+import { runCalibrated } from "./runner.ts";
 import { NOISE } from "./selection_quality_probe.ts";
 
 Deno.test("a timed Lighthouse case tells its selection's quality, and noise leaves no trace", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
-    const result = await runSuite({
+    const result = await runCalibrated({
       profile: "smoke",
       suites: ["latency"],
       contexts: [1024],
@@ -20,7 +21,7 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
       samples: 2,
       seed: 5,
       gpu,
-    });
+    }, { calibration: CALIBRATION });
     const record = result.cases.find((c) => c.suite === "latency" && c.lighthouse)!;
     // Determinism compares outputs from before the noise with those of the last round: inputs that
     // were not restored would show.

@@ -4,7 +4,7 @@ import { testGpu } from "../kernels/gpu/_test_gpu.ts";
 import { DESK } from "../kernels/gpu/_desk_device.ts";
 import { openDawn } from "../kernels/gpu/dawn.ts";
 import { DeviceError, type Gpu, openDevice } from "../kernels/gpu/device.ts";
-import type { Calibration } from "./calibrate.ts";
+import { CALIBRATION } from "./_calibration.ts";
 import { parseBench } from "./cli/bench.ts";
 import { replay } from "./cli/replay.ts";
 import { UsageError } from "./errors.ts";
@@ -13,13 +13,6 @@ import { RESULT_FILE } from "./result_store.ts";
 import { runSuite } from "./runner.ts";
 import { fastestTiling, tune, type TuneOptions } from "./tune.ts";
 import { tuningEntrySchema } from "./tuning_file.ts";
-
-/** As fast as the clock of the test's adapter needs it to be, and always right. */
-const CALIBRATION: Calibration = {
-  record: { clock: "gpu" },
-  canary: { referenceSeconds: 1e-3, probe: () => Promise.resolve(1), destroy: () => {} },
-  secondsOf: ({ gpuSeconds, wallSeconds }) => gpuSeconds ?? wallSeconds,
-};
 
 /** Small enough to compile at once on a software adapter. */
 const SMALL = { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 };
