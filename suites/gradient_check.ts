@@ -18,6 +18,7 @@ import {
   deviceStatistic,
   KeyValueGradientCheck,
   QueryGradientCheck,
+  rowLengths,
   type RowStatistic,
   RowStatisticCheck,
   storingError,
@@ -180,8 +181,8 @@ async function sequenceGradients(
   for (const range of chunks(0, slots[slots.length - 1] + 1)) {
     signal?.throwIfAborted();
     const [k, v] = await Promise.all([sequence.read("k", range), sequence.read("v", range)]);
-    const chunk = { ...range, k, v };
-    for (const check of queryChecks.values()) check.take(chunk);
+    const lengths = { k: rowLengths(k, sequence.dim), v: rowLengths(v, sequence.dim) };
+    for (const check of queryChecks.values()) check.take({ ...range, k, v, lengths });
   }
 
   const pairChecks = new Map(slots.map((slot) => {
@@ -198,6 +199,10 @@ async function sequenceGradients(
       ...range,
       q,
       outputGradient,
+      lengths: {
+        q: rowLengths(q, sequence.dim),
+        outputGradient: rowLengths(outputGradient, sequence.dim),
+      },
       statistics: await chunkStatistics(sequence, { range, outputGradient, statistics, exactFrom }),
     };
     for (const check of pairChecks.values()) check.take(chunk);

@@ -188,6 +188,17 @@ function halfRounding(value: number, halfProducts: number | undefined): number {
   return halfProducts ? Math.max(HALF_ULP.f16 * Math.abs(value), halfProducts) : 0;
 }
 
+/** Euclidean lengths of rows: one pass over a chunk serves every check that takes it. */
+export function rowLengths(rows: ArrayLike<number>, dim: number): Float64Array {
+  const lengths = new Float64Array(rows.length / dim);
+  for (let row = 0; row < lengths.length; row++) {
+    let squares = 0;
+    for (let c = row * dim; c < (row + 1) * dim; c++) squares += rows[c] * rows[c];
+    lengths[row] = Math.sqrt(squares);
+  }
+  return lengths;
+}
+
 /** Terms of one pair of a query row and a key row. */
 function pairOf(
   at: {
@@ -197,6 +208,10 @@ function pairOf(
     k: ArrayLike<number>;
     v: ArrayLike<number>;
     column: number;
+    /** |q|·|k|. */
+    scoreSize: number;
+    /** |dO|·|v|. */
+    productSize: number;
   },
   { statistic, dim, halfProducts }: {
     statistic: RowStatistic;
@@ -204,29 +219,19 @@ function pairOf(
     halfProducts?: number;
   },
 ) {
-  const { q, outputGradient, row, k, v, column } = at;
+  const { q, outputGradient, row, k, v, column, scoreSize, productSize } = at;
   let dot = 0;
-  let querySize = 0;
-  let keySize = 0;
   let product = 0;
-  let gradientSize = 0;
-  let valueSize = 0;
   for (let c = 0; c < dim; c++) {
-    const [a, b] = [q[row + c], k[column + c]];
-    const [g, x] = [outputGradient[row + c], v[column + c]];
-    dot += a * b;
-    querySize += a * a;
-    keySize += b * b;
-    product += g * x;
-    gradientSize += g * g;
-    valueSize += x * x;
+    dot += q[row + c] * k[column + c];
+    product += outputGradient[row + c] * v[column + c];
   }
   const scale = 1 / Math.sqrt(dim);
   const gamma = Math.sqrt(dim) * UNIT;
   const logit = dot * scale;
   const x = logit - statistic.lse;
   const weight = Math.exp(x);
-  const independent = gamma * scale * Math.sqrt(querySize * keySize) + 2 * UNIT * Math.abs(logit);
+  const independent = gamma * scale * scoreSize + 2 * UNIT * Math.abs(logit);
   // Two units are one in the last place; the log-sum-exp is stored in f32 and changes base.
   const shared = 2 * UNIT * (3 + 2 * Math.abs(x)) + 4 * UNIT * (1 + Math.abs(statistic.lse));
   const difference = product - statistic.delta;
@@ -240,7 +245,7 @@ function pairOf(
     scoreGradient: weight * difference,
     scoreGradientErrors: {
       independent: Math.hypot(
-        weight * (independent * size + gamma * Math.sqrt(gradientSize * valueSize)),
+        weight * (independent * size + gamma * productSize),
         halfRounding(weight * difference, halfProducts),
       ),
       shared: weight * (shared * size + statistic.deltaError),
@@ -273,19 +278,29 @@ export class QueryGradientCheck {
   }
 
   /** Takes the keys of a chunk that the row sees. */
-  take(chunk: RowChunk & { k: ArrayLike<number>; v: ArrayLike<number> }): void {
+  take(
+    chunk: RowChunk & {
+      k: ArrayLike<number>;
+      v: ArrayLike<number>;
+      /** {@linkcode rowLengths} of `k` and of `v`. */
+      lengths: { k: ArrayLike<number>; v: ArrayLike<number> };
+    },
+  ): void {
     const { query, outputGradient } = this.#row;
     const { last, statistic, halfProducts } = this.#options;
-    const { k, v } = chunk;
+    const { k, v, lengths } = chunk;
     const dim = query.length;
+    const [queryLength] = rowLengths(query, dim);
+    const [gradientLength] = rowLengths(outputGradient, dim);
     const count = Math.min(chunk.count, last + 1 - chunk.first);
     for (let j = 0; j < count; j++) {
       const column = j * dim;
-      const pair = pairOf({ q: query, outputGradient, row: 0, k, v, column }, {
-        statistic,
-        dim,
-        halfProducts,
-      });
+      const scoreSize = queryLength * lengths.k[j];
+      const productSize = gradientLength * lengths.v[j];
+      const pair = pairOf(
+        { q: query, outputGradient, row: 0, k, v, column, scoreSize, productSize },
+        { statistic, dim, halfProducts },
+      );
       this.#sum.add(pair.scoreGradient, { values: k, at: column, ...pair.scoreGradientErrors });
     }
   }
@@ -328,19 +343,25 @@ export class KeyValueGradientCheck {
     chunk: RowChunk & {
       q: ArrayLike<number>;
       outputGradient: ArrayLike<number>;
+      /** {@linkcode rowLengths} of `q` and of `outputGradient`. */
+      lengths: { q: ArrayLike<number>; outputGradient: ArrayLike<number> };
       statistics: readonly RowStatistic[];
     },
   ): void {
     const { key: k, value: v } = this.#row;
-    const { q, outputGradient, statistics } = chunk;
+    const { q, outputGradient, lengths, statistics } = chunk;
+    const { halfProducts } = this.#options;
     const dim = k.length;
+    const [keyLength] = rowLengths(k, dim);
+    const [valueLength] = rowLengths(v, dim);
     for (let i = Math.max(0, this.first - chunk.first); i < chunk.count; i++) {
       const row = i * dim;
-      const pair = pairOf({ q, outputGradient, row, k, v, column: 0 }, {
-        statistic: statistics[i],
-        dim,
-        halfProducts: this.#options.halfProducts,
-      });
+      const scoreSize = lengths.q[i] * keyLength;
+      const productSize = lengths.outputGradient[i] * valueLength;
+      const pair = pairOf(
+        { q, outputGradient, row, k, v, column: 0, scoreSize, productSize },
+        { statistic: statistics[i], dim, halfProducts },
+      );
       this.#key.add(pair.scoreGradient, { values: q, at: row, ...pair.scoreGradientErrors });
       this.#value.add(pair.weight, { values: outputGradient, at: row, ...pair.weightErrors });
     }

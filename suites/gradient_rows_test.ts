@@ -9,6 +9,7 @@ import {
   deviceStatistic,
   KeyValueGradientCheck,
   QueryGradientCheck,
+  rowLengths,
   RowStatisticCheck,
   storingError,
 } from "./gradient_rows.ts";
@@ -25,15 +26,11 @@ function chunks() {
     const first = 7 * n;
     const count = Math.min(7, rows - first);
     const part = (data: Float64Array) => data.subarray(first * d, (first + count) * d);
-    const { q, k, v, outputGradient } = inputs;
-    return {
-      first,
-      count,
-      q: part(q),
-      k: part(k),
-      v: part(v),
-      outputGradient: part(outputGradient),
-    };
+    const [q, k, v, outputGradient] = [inputs.q, inputs.k, inputs.v, inputs.outputGradient]
+      .map(part);
+    const [ql, kl, vl, gl] = [q, k, v, outputGradient].map((rows) => rowLengths(rows, d));
+    const lengths = { q: ql, k: kl, v: vl, outputGradient: gl };
+    return { first, count, q, k, v, outputGradient, lengths };
   });
 }
 
@@ -89,6 +86,10 @@ Deno.test("gradient rows agree with the kernels' reference, in chunks and with t
 Deno.test("deviceStatistic takes delta from the output that it is given", () => {
   const { delta, lse } = deviceStatistic({ lse: 2, output: [1, 2, 3], outputGradient: [4, 5, -6] });
   assert.deepEqual([delta, lse], [-4, 2]);
+});
+
+Deno.test("rowLengths gives the length of each row", () => {
+  assert.deepEqual([...rowLengths([3, 4, 0, 0, -5, 12], 2)], [5, 0, 13]);
 });
 
 Deno.test("storingError is a unit in the last place, or one step where f16 is subnormal", () => {
