@@ -635,7 +635,7 @@ class Run {
       ratios: [],
       ...(this.#peers && { peers: [...this.#peers.records] }),
       ...(this.#tuning && { tuning: this.#tuning }),
-      notes: [...notes, ...this.#strangers()],
+      notes: [...notes, ...this.#peers?.notes ?? [], ...this.#strangers()],
     };
   }
 

@@ -27,6 +27,8 @@ import { peerImplementation } from "./peer_plan.ts";
 export interface OrtPeer {
   readonly registration: Registration;
   readonly versions: Record<string, string>;
+  /** What a reader of the result should know: why its kernels for subgroups are out. */
+  readonly notes: readonly string[];
   readonly close: () => Promise<void>;
 }
 
@@ -59,13 +61,15 @@ const TRIAL_TOLERANCE = 0.01;
  */
 export async function openOrtPeer(gpu: Gpu): Promise<OrtPeer> {
   const ort = await loadRuntime();
-  const subgroups = gpu.capabilities.subgroups && await subgroupsWork(gpu, ort);
+  const why = await whyNoSubgroups(gpu, ort);
+  const subgroups = why === undefined;
   const versions = {
     "onnxruntime-web": VERSION,
     kernels: subgroups ? "with subgroups" : "without subgroups",
   };
   return {
     versions,
+    notes: why === undefined ? [] : [`peer:ort-web runs without its kernels for subgroups: ${why}`],
     registration: {
       implementation: peerImplementation({
         name: "ort-web",
@@ -83,8 +87,9 @@ export async function openOrtPeer(gpu: Gpu): Promise<OrtPeer> {
   };
 }
 
-/** Whether a small layer comes out alike with subgroups and without. */
-async function subgroupsWork(gpu: Gpu, ort: Runtime): Promise<boolean> {
+/** Why a small layer does not come out alike with subgroups and without; undefined when it does. */
+async function whyNoSubgroups(gpu: Gpu, ort: Runtime): Promise<string | undefined> {
+  if (!gpu.capabilities.subgroups) return "the device has none";
   const dtype = gpu.capabilities.f16 ? "f16" : "f32";
   const outputs: Float32Array[] = [];
   for (const subgroups of [true, false]) {
@@ -97,10 +102,13 @@ async function subgroupsWork(gpu: Gpu, ort: Runtime): Promise<boolean> {
       await layer.destroy();
     } catch (error) {
       if (!subgroups) throw new UnavailableError(errorLine(error), { cause: error });
-      return false;
+      return `a small layer failed: ${errorLine(error)}`;
     }
   }
-  return maxDifference(outputs[0], outputs[1]) <= TRIAL_TOLERANCE;
+  const difference = maxDifference(outputs[0], outputs[1]);
+  return difference <= TRIAL_TOLERANCE
+    ? undefined
+    : `a small layer is off by ${difference.toPrecision(2)} with them`;
 }
 
 /** The parts of the package that are used. */

@@ -72,6 +72,11 @@ Deno.test("ort-web computes causal attention on our device, and passes our check
     if (!(error instanceof UnavailableError)) throw error;
     return console.warn(`skipped: ${t.name}: ${error.message}`);
   }
+  // Who runs without its faster kernels says why.
+  assert.deepEqual(
+    peer.notes.map((note) => / subgroups: ./.test(note)),
+    peer.versions.kernels === "with subgroups" ? [] : [true],
+  );
   const dtype = gpu.capabilities.f16 ? "f16" as const : "f32" as const;
   const shape = { heads: 2, context: 200, headDim: 64, dtype };
   const tensors = await Promise.all([0, 1, 2].map(async (i) => {

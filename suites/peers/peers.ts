@@ -25,6 +25,8 @@ export interface OpenPeers {
   readonly registrations: readonly Registration[];
   /** For the result. */
   readonly records: readonly PeerRecord[];
+  /** For the result: what a reader should know of them. */
+  readonly notes: readonly string[];
   readonly close: () => Promise<void>;
 }
 
@@ -79,6 +81,7 @@ export async function openPeers(
   return {
     registrations: opened.map(({ registration }) => registration),
     records: opened.map(({ record }) => record),
+    notes: opened.flatMap(({ notes = [] }) => notes),
     close,
   };
 }
@@ -86,6 +89,7 @@ export async function openPeers(
 interface OpenPeer {
   readonly registration: Registration;
   readonly record: PeerRecord;
+  readonly notes?: readonly string[];
   readonly close: () => Promise<void>;
 }
 
@@ -129,7 +133,7 @@ async function openOrtWeb(asked: string, { gpu }: OpenPeersOptions): Promise<Ope
   try {
     // Thirty megabytes of WebAssembly: loaded for this alone.
     const { openOrtPeer } = await import("./ort_web.ts");
-    const { registration, versions, close } = await openOrtPeer(gpu);
+    const { registration, versions, notes, close } = await openOrtPeer(gpu);
     const record: PeerRecord = {
       asked,
       implementation: registration.implementation.name,
@@ -138,7 +142,7 @@ async function openOrtWeb(asked: string, { gpu }: OpenPeersOptions): Promise<Ope
       device: gpu.adapter.description || null,
       timing: gpu.capabilities.timestamps ? "GPU timestamps" : "host clock",
     };
-    return { registration, record, close };
+    return { registration, record, notes, close };
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
     return unavailable(asked, { name: asked, reason: errorLine(error) });
