@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../kernels/gpu/_test_gpu.ts";
 import type { Gpu } from "../kernels/gpu/device.ts";
+import { CALIBRATION } from "./_calibration.ts";
 import { Budget } from "./budget.ts";
 import { ClockWatch } from "./clock.ts";
 import { IMPLEMENTATIONS } from "./implementations.ts";
@@ -31,7 +32,7 @@ function planOf(gpu: Gpu, suite: "latency" | "throughput") {
 /** A session as if the device were so slow that a single execution overran the budget by far. */
 function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planRun>) {
   const records = new Map<string, CaseRecord>();
-  const canary = { referenceSeconds: 1e-4, probe: () => Promise.resolve(1), destroy: () => {} };
+  const { canary } = CALIBRATION;
   const record = { clock: "wall" as const, fmaF32: summarize([1e5]) };
   const steps: string[] = [];
   const session: Session = {
