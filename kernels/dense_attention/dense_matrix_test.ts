@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import MEASURED from "../../fixtures/tuning/h100-dawn.json" with { type: "json" };
 import { DESK } from "../gpu/_desk_device.ts";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import { createTensor, readTensor, type Tensor, writeTensor } from "../gpu/buffers.ts";
@@ -13,6 +14,8 @@ import { createDenseBackward, planDenseBackward } from "./dense_attention_backwa
 import { denseBackwardReference, type GradientRow } from "./dense_attention_backward_reference.ts";
 import { denseAttentionRow, worstRatio } from "./dense_attention_reference.ts";
 import {
+  chooseMatrixBackward,
+  chooseMatrixTiling,
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
   matrixTilingName,
@@ -595,4 +598,15 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
     }
   }
   gpu.destroy();
+});
+
+Deno.test("without a tuning, sequences get the tilings that were fastest on an H100", () => {
+  const { capabilities } = DESK;
+  assert.equal(MEASURED.entries.length, 9);
+  for (const { pass, rows, headDim, tiling } of MEASURED.entries) {
+    const { query, keyValue } = chooseMatrixBackward(capabilities, { rows, headDim });
+    const forward = chooseMatrixTiling(capabilities, { rows, headDim });
+    const chosen = new Map(Object.entries({ forward, query, "key-value": keyValue }));
+    assert.deepEqual(chosen.get(pass), tiling, `${pass} of ${rows} rows`);
+  }
 });
