@@ -39,6 +39,7 @@ import {
   matrixWorkgroupBytes,
 } from "./dense_matrix_codegen.ts";
 import { layOut, type Tiling } from "./tile_codegen.ts";
+import { type InputAccess, ringAccess } from "./matrix_text.ts";
 import { splitTiles, type TileRange } from "./tile_ranges.ts";
 import { tilingName, tunedTiling } from "./tuning.ts";
 
@@ -195,16 +196,18 @@ function planMatrix(
     );
   }
   const flops = denseForwardFlops({ heads, rows, headDim });
+  const access = ringAccess(tiling);
+  const source = (inputs: InputAccess): PipelineSource => ({
+    label: `dense attention ${result} on matrix units d=${headDim}`,
+    code: generateDenseMatrix(tiling, { headDim, rowStride, result, inputs }),
+    bindings: ["uniform", inputs, inputs, inputs, ...resultBindings(result), "read-write"],
+  });
   return {
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     kernel: "matrix",
     variant: `matrix units ${matrixTilingName(tiling)}`,
-    pipeline: {
-      label: `dense attention ${result} on matrix units d=${headDim}`,
-      code: generateDenseMatrix(tiling, { headDim, rowStride, result }),
-      bindings: ["uniform", "read", "read", "read", ...resultBindings(result), "read-write"],
-    },
+    pipeline: access === "read" ? source("read") : { ...source(access), shared: source("read") },
     ranges: splitTiles({
       tiles: Math.ceil(rows / matrixTileRows(tiling)),
       flops,

@@ -31,11 +31,11 @@ const MATRIX_ROWS = 16;
 
 /** The declared space: every tiling that is ever chosen, the widest first. */
 export const MATRIX_TILINGS: readonly MatrixTiling[] = [
-  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
   { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 },
-  { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2 },
+  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
   { subgroups: 4, tileColumns: 32, stages: 1, blocks: 2 },
-  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
+  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
+  { subgroups: 4, tileColumns: 32, stages: 2, blocks: 1 },
   { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
 ];
 
@@ -119,8 +119,10 @@ export function chooseMatrixTiling(
       `choose a tiling of matrix units: none fits ${capabilities.maxWorkgroupBytes} bytes`,
     );
   }
-  // Up to here an H100 has too few workgroups of the widest tiling.
-  const narrow = rows <= 6144 ? found.find(({ blocks }) => blocks === 1) : undefined;
+  // Up to here an H100 has too few workgroups of the wider ones.
+  const narrow = found.find(({ subgroups, blocks }) =>
+    rows <= 6144 && blocks === 1 && (rows > 3072 || subgroups === 4)
+  );
   return narrow ?? found[0];
 }
 
@@ -130,12 +132,10 @@ export const MATRIX_BACKWARD_TILINGS: Readonly<
 > = {
   query: [
     { subgroups: 4, tileColumns: 64, stages: 1, blocks: 2 },
-    { subgroups: 8, tileColumns: 64, stages: 2, blocks: 2 },
     { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
     { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
   ],
   "key-value": [
-    { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
     { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
     { subgroups: 8, tileColumns: 32, stages: 1, blocks: 1 },
     { subgroups: 4, tileColumns: 64, stages: 1, blocks: 1 },
@@ -181,7 +181,7 @@ function firstFit(
     matrixFits(capabilities, { pass, tiling, headDim })
   );
   // Up to here an H100 has too few workgroups of the wider ones.
-  const narrow = rows <= 4096 ? found.find(({ subgroups }) => subgroups === 4) : undefined;
+  const narrow = rows <= 3072 ? found.find(({ subgroups }) => subgroups === 4) : undefined;
   return narrow ?? found[0];
 }
 

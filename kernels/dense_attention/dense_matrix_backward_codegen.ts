@@ -25,9 +25,8 @@
  * Queries after a workgroup's last key need no mask: they have a loop of their own, without branches.
  * Queries past the end get a log-sum-exp without bound: their weights are zero.
  *
- * Workgroup memory, with tiles of `stages * tileColumns` rows in it: (2 * rows * (d/8 + 1) +
- * subgroups * 96) * 16 bytes and 8 bytes a row for log-sum-exp and delta; of the queries' pass,
- * (rows * (d/8 + 1) + subgroups * 96) * 16.
+ * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes and 8 bytes a row of a
+ * tile for log-sum-exp and delta; of the queries' pass, (tileColumns * (d/8 + 1) + subgroups * 96) * 16.
  *
  * @module
  */
@@ -38,6 +37,7 @@ import {
   LEFT,
   MATRIX_DIRECTIVES,
   packWeights,
+  type PassingRows,
   type PassingTiling,
   passTiles,
   readResults,
@@ -54,6 +54,8 @@ import { range } from "./tile_codegen.ts";
 
 /** How a backward pass is tiled; every choice computes the same function. */
 export interface MatrixBackwardTiling extends PassingTiling {
+  /** A ring was no faster here, and registers are short. */
+  readonly stages: 1;
   /** Subgroups of 32 threads in a workgroup. */
   readonly subgroups: number;
   /** Blocks of 16 rows that a subgroup owns; the pass over keys and values has room for one. */
@@ -74,12 +76,11 @@ export function matrixBackwardBytes(
   tiling: MatrixBackwardTiling,
   headDim: number,
 ): number {
-  const { subgroups, tileColumns, stages } = tiling;
-  const rows = stages * tileColumns;
-  const stage = rows * stageStride(headDim);
+  const { subgroups, tileColumns } = tiling;
+  const stage = tileColumns * stageStride(headDim);
   return pass === "query"
     ? (stage + subgroups * SCRATCH) * 16
-    : (2 * stage + subgroups * SCRATCH) * 16 + 8 * rows + 8;
+    : (2 * stage + subgroups * SCRATCH) * 16 + 8 * tileColumns + 8;
 }
 
 /** Both kernels' parameters: the rectangle, and what of it a dispatch computes. */
@@ -185,7 +186,7 @@ function emitEnd(
  * keyGradients, valueGradients, scoreGradients, exponents, partials, params.
  */
 export function generateMatrixKeyValue(tiling: MatrixBackwardTiling, headDim: number): string {
-  const { subgroups, tileColumns, stages, blocks } = tiling;
+  const { subgroups, tileColumns, blocks } = tiling;
   if (blocks !== 1) throw new RangeError("generate the pass over keys and values: blocks is not 1");
   const vectors = headDim / 8; // 16-byte vectors of a row
   const stride = stageStride(headDim);
@@ -212,9 +213,9 @@ export function generateMatrixKeyValue(tiling: MatrixBackwardTiling, headDim: nu
 ${PARAMS}
 ${declareBindings(bindings)}
 
-var<workgroup> queryStage: array<vec4u, ${stages * tileColumns * stride}>;
-var<workgroup> gradientStage: array<vec4u, ${stages * tileColumns * stride}>;
-var<workgroup> statistics: array<vec2f, ${stages * tileColumns}>; // log-sum-exp in base 2, delta
+var<workgroup> queryStage: array<vec4u, ${tileColumns * stride}>;
+var<workgroup> gradientStage: array<vec4u, ${tileColumns * stride}>;
+var<workgroup> statistics: array<vec2f, ${tileColumns}>; // log-sum-exp in base 2, delta
 var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
 var<workgroup> largest: atomic<u32>; // of |dS| times its factor, as bits
 var<workgroup> overflow: f32; // the same, if it was too large
@@ -270,7 +271,7 @@ ${entryPoint(threads)}
     `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, ${row} * ${stride}u + ${
       2 * c
     }u, ${stride}u)`;
-  const step = (row: string, firstRow: string, masked: boolean) => {
+  const step = ({ row, firstRow }: PassingRows, masked: boolean) => {
     emit(`var s = ${RESULT}();`, `var d = ${RESULT}();`);
     for (const c of depth) {
       emit(
@@ -336,33 +337,26 @@ ${entryPoint(threads)}
   };
   const tiles = passTiles(emit, {
     counter: "t0",
-    end: "params.endQuery",
-    tiling,
+    tileColumns,
     tensors: [["queries", "queryStage"], ["outputGradients", "gradientStage"]],
     vectors,
     threads,
     row: (row) => `headRow + min(${row}, params.rows - 1u)`,
-    prepare: (row0, to) => [
+    prepare: [
       `if (local < ${tileColumns}u) {`,
-      `let query = ${row0} + local;`,
+      "let query = t0 + local;",
       "let at = headRow + min(query, params.rows - 1u);",
       "let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);",
-      `statistics[${to} + local] = select(vec2f(PAST_END, 0.0), known, query < params.rows);`,
+      "statistics[local] = select(vec2f(PAST_END, 0.0), known, query < params.rows);",
       "}",
     ],
   });
-  const walk = (condition: string, masked: boolean) => {
-    emit(`for (; ${condition}; t0 += ${tileColumns}u) {`);
-    tiles.tile(({ row, firstRow }) => step(row, firstRow, masked));
-    emit("}");
-  };
   emit(
     `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`,
     `let ownEnd = min(own0 + ${ownRows}u, params.endQuery);`,
   );
-  tiles.begin();
-  walk("t0 < ownEnd", true);
-  walk("t0 < params.endQuery", false);
+  tiles.walk("t0 < ownEnd", (rows) => step(rows, true));
+  tiles.walk("t0 < params.endQuery", (rows) => step(rows, false));
   emit(
     "workgroupBarrier();",
     "atomicMax(&largest, bitcast<u32>(peak));",
@@ -407,7 +401,7 @@ export function generateMatrixQuery(
   options: { readonly headDim: number; readonly keyRows: number },
 ): string {
   const { headDim, keyRows } = options;
-  const { subgroups, tileColumns, stages, blocks: blockCount } = tiling;
+  const { subgroups, tileColumns, blocks: blockCount } = tiling;
   if (keyRows % tileColumns !== 0) {
     throw new RangeError(
       `generate the pass over queries: tiles of ${tileColumns} keys do not divide ${keyRows}`,
@@ -435,7 +429,7 @@ export function generateMatrixQuery(
 ${PARAMS}
 ${declareBindings(bindings)}
 
-var<workgroup> keyStage: array<vec4u, ${stages * tileColumns * stride}>;
+var<workgroup> keyStage: array<vec4u, ${tileColumns * stride}>;
 var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
 
 ${CONSTANTS}
@@ -486,27 +480,24 @@ ${entryPoint(threads)}
   );
   const tiles = passTiles(emit, {
     counter: "k0",
-    end: "end",
-    tiling,
+    tileColumns,
     tensors: [["keys", "keyStage"]],
     vectors,
     threads,
     row: (row) => `headRow + min(${row}, params.rows - 1u)`,
+    open: [
+      `let known = exponents[factors + (k0 - params.firstKey) / ${keyRows}u];`,
+      "if (known != exponent) {",
+      "let change = exp2(known - exponent);",
+      "exponent = known;",
+      ...blocks.flatMap(sums).map((name) =>
+        `${name} = subgroupMatrixScalarMultiply(${name}, change);`
+      ),
+      "}",
+    ],
     unrolled: true,
   });
-  tiles.begin();
-  emit(
-    `for (; k0 < end; k0 += ${tileColumns}u) {`,
-    `let known = exponents[factors + (k0 - params.firstKey) / ${keyRows}u];`,
-    "if (known != exponent) {",
-    "let change = exp2(known - exponent);",
-    "exponent = known;",
-  );
-  for (const b of blocks) {
-    for (const name of sums(b)) emit(`${name} = subgroupMatrixScalarMultiply(${name}, change);`);
-  }
-  emit("}");
-  tiles.tile(({ row, at }) => {
+  tiles.walk("k0 < end", ({ row, at }) => {
     for (const b of blocks) {
       // 16 keys × 16 queries, two lanes to a key. What the queries do not see, the other pass may not
       // have written.
@@ -538,7 +529,6 @@ ${entryPoint(threads)}
       emit("}");
     }
   });
-  emit("}");
   for (const b of blocks) {
     emit("{", `let row = first + ${16 * b}u + row16;`);
     emitEnd(emit, {

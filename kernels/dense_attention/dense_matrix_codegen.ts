@@ -8,8 +8,8 @@
  *
  * Per 16 keys a subgroup multiplies Q·Kᵀ, stores the scores to a scratch of its own, lets each lane
  * take 8 of them through the exponential, writes the weights back as f16 and loads them as left
- * matrices for P·V. A matrix has no element access, so the scratch is the only way. Its blocks
- * take turns.
+ * matrices for P·V. A matrix has no element access, so the scratch is the only way. The scores of its
+ * blocks take turns there, and their weights lie beside each other.
  *
  * **Optimistic reference.** Softmax needs any reference m, not the running maximum: weights are
  * 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16 keys of its own
@@ -32,16 +32,20 @@ import { NEAREST_HALF } from "../gpu/half.ts";
 import type { DenseResult } from "./dense_attention_codegen.ts";
 import {
   columnsOfHalves,
+  type InputAccess,
   LANE_PLACES,
   LEFT,
   MATRIX_DIRECTIVES,
   packWeights,
+  type PassingRows,
   type PassingTiling,
+  passRing,
   passTiles,
   readResults,
   readScores,
   RESULT,
   RIGHT,
+  ringAccess,
   ROUNDED_RESULTS,
   SCORE_STRIDE,
   SCRATCH,
@@ -84,9 +88,12 @@ export function generateDenseMatrix(
     readonly rowStride?: number;
     /** Default `rows`. */
     readonly result?: DenseResult;
+    /** How queries, keys and values are bound. Default: as is fastest. */
+    readonly inputs?: InputAccess;
   },
 ): string {
-  const { headDim, rowStride = 1, result = "rows" } = options;
+  const { headDim, rowStride = 1, result = "rows", inputs = ringAccess(tiling) } = options;
+  const input = `var<storage, ${inputs === "read" ? "read" : "read_write"}>`;
   const { subgroups, blocks: blockCount, tileColumns, stages } = tiling;
   const vectors = headDim / 8; // 16-byte vectors of a row
   const stride = stageStride(headDim);
@@ -121,9 +128,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [heads, N * ROW_STRIDE, d] f16
-@group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // the same
-@group(0) @binding(3) var<storage, read> values: array<vec4u>;  // the same
+@group(0) @binding(1) ${input} queries: array<vec4u>; // [heads, N * ROW_STRIDE, d] f16
+@group(0) @binding(2) ${input} keys: array<vec4u>;    // the same
+@group(0) @binding(3) ${input} values: array<vec4u>;  // the same
 ${bindings}
 
 var<workgroup> keyStage: array<vec4u, ${stageSize}>;
@@ -170,7 +177,7 @@ ${LANE_PLACES}
   }
   for (const b of blocks) {
     for (const c of depth) emit(`  var o${b}_${c} = ${RESULT}();`);
-    emit(`  var m${b}: f32; // reference, base 2`, `  var l${b} = vec4f(); // sums of weights`);
+    emit(`  var m${b}: f32; // reference, base 2`, `  var l${b} = 0.0; // sum of weights`);
   }
 
   const storeScores = (scores: string) =>
@@ -224,20 +231,35 @@ ${LANE_PLACES}
       emit("}");
     }
   };
-  const weights = (firstKey: string) => {
+  const weights = (firstKey: string, move: PassingRows["move"]) => {
+    for (const b of blocks) {
+      storeScores(`s${b}`);
+      emit(...readScores("scratch0", `x${b}`));
+    }
+    for (const b of blocks) {
+      maskScores(b, `x${b}`, firstKey);
+      // The products are over, and their registers free.
+      if (b === 0) move("x0a.x");
+    }
+    const place = (b: number) => `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
     for (const b of blocks) {
       const x = `x${b}`;
-      storeScores(`s${b}`);
-      emit(...readScores("scratch0", x));
-      maskScores(b, x, firstKey);
       emit(
         `${x}a = exp2(fma(${x}a, vec4f(scale), vec4f(-m${b})));`,
         `${x}b = exp2(fma(${x}b, vec4f(scale), vec4f(-m${b})));`,
-        `l${b} += ${x}a + ${x}b;`,
         ...packWeights(x),
-        `scratch[scratch0 + weight0] = ${x}w;`,
-        `let w${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, scratch0, ${WEIGHT_STRIDE}u);`,
+        `scratch[${place(b)} + weight0] = ${x}w;`,
       );
+    }
+    for (const b of blocks) {
+      emit(
+        `let w${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ${
+          place(b)
+        }, ${WEIGHT_STRIDE}u);`,
+      );
+    }
+    for (const b of blocks) {
+      emit(`{ let sum = x${b}a + x${b}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`);
     }
   };
   const outputs = (row: string) => {
@@ -259,30 +281,26 @@ ${LANE_PLACES}
   );
   for (const b of blocks) {
     for (const c of depth) emit(`o${b}_${c} = ${RESULT}();`);
-    emit(`l${b} = vec4f();`);
+    emit(`l${b} = 0.0;`);
   }
-  const tiles = passTiles(emit, {
+  emit("var k0 = 0u;");
+  const tiles = (stages === 1 ? passTiles : passRing)(emit, {
     counter: "k0",
-    end: "end",
-    tiling,
+    tileColumns,
     tensors: [["keys", "keyStage"], ["values", "valueStage"]],
     vectors,
     threads,
     // Rows past the end are masked: any row will do in their place.
     row: (row) => `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
   });
-  emit("var k0 = 0u;");
   tiles.begin();
-  emit(`for (; k0 < end; k0 += ${tileColumns}u) {`);
-  tiles.tile(({ row, firstRow }) => {
+  tiles.walk("k0 < end", ({ row, firstRow, move }) => {
     scores(row);
-    weights(firstRow);
+    weights(firstRow, move);
     outputs(row);
   });
-  emit("}");
   emit("if (local == 0u) { startOver = 0u; }", "workgroupBarrier();");
-  const total = (b: number) =>
-    `var l = (l${b}.x + l${b}.y) + (l${b}.z + l${b}.w); l += subgroupShuffleXor(l, 16u);`;
+  const total = (b: number) => `var l = l${b} + subgroupShuffleXor(l${b}, 16u);`;
   for (const b of blocks) {
     emit(
       `{ ${total(b)}`,

@@ -26,6 +26,7 @@ import {
   generateMatrixKeyValue,
   generateMatrixQuery,
   matrixBackwardRows,
+  type MatrixBackwardTiling,
 } from "./dense_matrix_backward_codegen.ts";
 import type { MatrixTiling } from "./dense_matrix_codegen.ts";
 import { createSquaredNorms, planSquaredNorms } from "./dense_squared_norms.ts";
@@ -90,10 +91,14 @@ function planFor(
 }
 
 function emulatePipeline(
-  pipeline: PipelineSource,
-  { matrixTiling }: { matrixTiling?: { readonly subgroups: number } },
+  { shared, ...pipeline }: PipelineSource,
+  options: { matrixTiling?: { readonly subgroups: number } },
 ): PipelineSource {
-  return { ...pipeline, code: emulateMatrices(pipeline.code, matrixTiling!.subgroups) };
+  return {
+    ...pipeline,
+    code: emulateMatrices(pipeline.code, options.matrixTiling!.subgroups),
+    shared: shared && emulatePipeline(shared, options),
+  };
 }
 
 /** A device with matrix units, or a line that says why the test is skipped. */
@@ -126,6 +131,8 @@ interface Case {
   /** All rows alike. */
   readonly equal?: boolean;
   readonly startsOver?: boolean;
+  /** Keys are values, in one buffer. */
+  readonly shared?: boolean;
 }
 
 const CASES: readonly Case[] = [
@@ -133,6 +140,7 @@ const CASES: readonly Case[] = [
     [64, 128].map((headDim) => ({ rows, headDim, startsOver: false }))
   ),
   ...MATRIX_TILINGS.map((tiling) => ({ rows: 777, headDim: 128, tiling, startsOver: false })),
+  { rows: 777, headDim: 128, tiling: MATRIX_TILINGS[0], shared: true },
   { rows: 1001, headDim: 128, size: 8 },
   { rows: 1001, headDim: 64, size: 64, startsOver: true },
   { rows: 40_000, headDim: 64, equal: true, startsOver: false },
@@ -140,12 +148,12 @@ const CASES: readonly Case[] = [
 ];
 
 /** Small enough, emulated, for the workgroup memory of any adapter. */
-const SMALLEST: MatrixTiling = {
+const SMALLEST = {
   subgroups: 1,
   blocks: 1,
   tileColumns: 16,
   stages: 1,
-};
+} as const satisfies MatrixTiling & MatrixBackwardTiling;
 
 const EMULATED: readonly Case[] = [
   { rows: 61, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32, stages: 2 } },
@@ -153,6 +161,7 @@ const EMULATED: readonly Case[] = [
     { rows, headDim: 64, tiling: SMALLEST },
     { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32 } as const },
     { rows, headDim: 64, tiling: { ...SMALLEST, subgroups: 2, stages: 2 } as const },
+    { rows, headDim: 64, tiling: { ...SMALLEST, stages: 2 } as const, shared: true },
     { rows, headDim: 128, tiling: SMALLEST },
   ]),
   { rows: 150, headDim: 64, tiling: { ...SMALLEST, tileColumns: 48 } },
@@ -176,12 +185,13 @@ async function checkForward(t: Deno.TestContext, bench: Bench, cases: readonly C
   const { gpu } = bench;
   const timer = new Timer(gpu);
   for (const entry of cases) {
-    const { rows, headDim, tiling, size = 1, equal = false } = entry;
+    const { rows, headDim, tiling, size = 1, equal = false, shared = false } = entry;
     const name = `N ${rows} d ${headDim} ${tiling ? matrixTilingName(tiling) : ""} × ${size}` +
-      (equal ? " equal rows" : "");
+      (equal ? " equal rows" : "") + (shared ? " keys are values" : "");
     await t.step(name, async () => {
       const heads = 2;
-      const inputs = await createInputs(gpu, { heads, rows, headDim, size, equal });
+      const made = await createInputs(gpu, { heads, rows, headDim, size, equal });
+      const inputs = shared ? { ...made, v: made.k } : made;
       const o = await createTensor(gpu, { heads, rows, dim: headDim, dtype: "f16" });
       const lse = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
       const kernel = await createDenseAttention(
@@ -216,7 +226,7 @@ async function checkForward(t: Deno.TestContext, bench: Bench, cases: readonly C
         assert.ok(lseError <= want.lseTolerance, `log-sum-exp of row ${row}: ${lseError}`);
       }
       kernel.destroy();
-      [inputs.q, inputs.k, inputs.v, o, lse].forEach((tensor) => tensor.destroy());
+      [made.q, made.k, made.v, o, lse].forEach((tensor) => tensor.destroy());
     });
   }
   timer.destroy();
@@ -346,8 +356,8 @@ const EMULATED_BACKWARD: readonly BackwardCase[] = [
   ...[61, 16, 17].map((rows) => ({ rows, headDim: 64, tilings: SMALLEST_BACKWARD })),
   ...[61, 150].flatMap((rows) => {
     const query = { ...SMALLEST, blocks: 2 } as const;
-    const keyValue = { ...SMALLEST, tileColumns: 32, stages: 2 } as const;
-    const two = { ...SMALLEST, subgroups: 2, stages: 2 } as const;
+    const keyValue = { ...SMALLEST, tileColumns: 32 } as const;
+    const two = { ...SMALLEST, subgroups: 2 } as const;
     return [
       { rows, headDim: 64, tilings: { query, keyValue: SMALLEST } },
       { rows, headDim: 64, tilings: { query, keyValue }, cut: 32 },
@@ -580,9 +590,10 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
           result,
           rowStride,
         });
-        const module = gpu.device.createShaderModule({ code: pipeline.code });
-        const { messages } = await module.getCompilationInfo();
-        assert.deepEqual(messages.map(({ message }) => message), []);
+        for (const { code } of [pipeline, ...pipeline.shared ? [pipeline.shared] : []]) {
+          const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
+          assert.deepEqual(messages.map(({ message }) => message), []);
+        }
       }
     }
     const keyValue = MATRIX_BACKWARD_TILINGS["key-value"];
@@ -602,7 +613,7 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
 
 Deno.test("without a tuning, sequences get the tilings that were fastest on an H100", () => {
   const { capabilities } = DESK;
-  assert.equal(MEASURED.entries.length, 9);
+  assert.equal(MEASURED.entries.length, 12);
   for (const { pass, rows, headDim, tiling } of MEASURED.entries) {
     const { query, keyValue } = chooseMatrixBackward(capabilities, { rows, headDim });
     const forward = chooseMatrixTiling(capabilities, { rows, headDim });

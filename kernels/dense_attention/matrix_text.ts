@@ -13,6 +13,7 @@
  *
  * @module
  */
+import type { PipelineSource } from "../gpu/pipeline.ts";
 import { range } from "./tile_codegen.ts";
 
 /** What every shader on subgroup matrices begins with. */
@@ -91,110 +92,180 @@ export const ROUNDED_RESULTS =
   "let x = nearestHalf(a); let y = nearestHalf(z); let rounded = vec4u(pack2x16float(x.xy), " +
   "pack2x16float(x.zw), pack2x16float(y.xy), pack2x16float(y.zw));";
 
-/** How tiles pass through workgroup memory. */
+/** How rows pass through workgroup memory. */
 export interface PassingTiling {
   /** Rows of one tile; a multiple of 16. */
   readonly tileColumns: number;
   /**
-   * Tiles in workgroup memory. One: all threads load it between two barriers. Two, with one barrier a
-   * tile: every subgroup loads its part of the next while the others compute, half of them before
-   * their first step, half in the middle, so that of two that share a scheduler one has work.
+   * Tiles in workgroup memory. One: all threads load it between two barriers ({@linkcode passTiles}).
+   * Two, with one barrier a tile: a ring that takes 16 rows at every step ({@linkcode passRing}).
    */
   readonly stages: 1 | 2;
 }
 
-/** Work on rows that pass by: see {@linkcode passTiles}. */
+/** The rows of one step: see {@linkcode TilePassage}. */
+export interface PassingRows {
+  /** WGSL of the stages' row where they begin. */
+  readonly row: string;
+  /** WGSL of the sequence's row where they begin. */
+  readonly firstRow: string;
+  /** The number of the step in its tile, where steps are unrolled. */
+  readonly at: number;
+  /**
+   * Emits the way of later rows into a ring, once a step; where there is none, nothing.
+   *
+   * @param known WGSL of an f32 that is not known before this place: so that no compiler fetches
+   * earlier, when registers are short.
+   */
+  readonly move: (known: string) => void;
+}
+
+/** Rows that pass by, 16 a step. */
 export interface TilePassage {
-  /** Emits the loads of the first tile, if they come before the loop over tiles. */
+  /** Emits what comes before the first walk. The counter is where it begins. */
   readonly begin: () => void;
   /**
-   * Emits the work on one tile: the body of the loop over tiles.
-   *
-   * @param step emits the work on 16 rows, the stages' rows from `row` on; `firstRow` is the row of
-   * the sequence, `at` the number of the step where steps are unrolled.
+   * Emits a loop: `step` on the next 16 rows as long as WGSL `condition` holds. A further walk goes on
+   * where the one before it ended.
    */
-  readonly tile: (
-    step: (place: { readonly row: string; readonly firstRow: string; readonly at: number }) => void,
-  ) => void;
+  readonly walk: (condition: string, step: (rows: PassingRows) => void) => void;
+}
+
+/** What passes by. */
+export interface Passing {
+  /** A variable: the sequence's row where the walk is. */
+  readonly counter: string;
+  /** Rows of one tile; a multiple of 16. */
+  readonly tileColumns: number;
+  /** Pairs of a tensor and its stage. */
+  readonly tensors: readonly (readonly [tensor: string, stage: string])[];
+  /** 16-byte vectors of a row. */
+  readonly vectors: number;
+  /** Of a workgroup. */
+  readonly threads: number;
+  /** WGSL of the tensors' row for a row of the sequence. */
+  readonly row: (row: string) => string;
+}
+
+/** A thread's parts of `count` rows of all tensors: their names, and WGSL of their two ways. */
+function moves({ tensors, vectors, threads, row }: Passing, count: number) {
+  const units = count * vectors;
+  return tensors.flatMap(([tensor, stage]) =>
+    range(Math.ceil(units / threads)).map((i) => {
+      const unit = `(local + ${i * threads}u)`;
+      const [unitRow, column] = [`${unit} / ${vectors}u`, `${unit} % ${vectors}u`];
+      const name = `${tensor}Next${i}`;
+      return {
+        name,
+        fetch: (from: string, plus = "") =>
+          `${tensor}[(${row(`${from} + ${unitRow}${plus}`)}) * ${vectors}u + ${column}]`,
+        put: (to: string) => {
+          const put = `${stage}[(${to} + ${unitRow}) * ${vectors + 1}u + ${column}] = ${name};`;
+          return (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put;
+        },
+      };
+    })
+  );
 }
 
 /**
- * The way of tiles through workgroup memory.
+ * The way of tiles through workgroup memory, one at a time: between two barriers everybody loads it
+ * and waits for it.
  *
  * The end of the loop over steps is not a constant on purpose. NVIDIA's compiler unrolls a loop whose
  * end it knows, here into more registers than there are: a third of the speed is lost then.
  *
- * @param options `counter`: WGSL of the tile's first row. `end`: WGSL past the last row of the walk.
- * `tensors`: pairs of a tensor and its stage. `vectors`: 16-byte vectors of a row. `row`: WGSL of the
- * tensors' row for a row of the sequence. `prepare`: WGSL beside the loads of the tile that begins at
- * `row0` into the stages' rows from `to` on. `unrolled`: steps in the place of a loop.
+ * @param options `open`: WGSL that opens a tile. `prepare`: WGSL beside its loads. `unrolled`: steps in
+ * the place of a loop.
  */
 export function passTiles(
   emit: (...lines: string[]) => void,
-  options: {
-    readonly counter: string;
-    readonly end: string;
-    readonly tiling: PassingTiling;
-    readonly tensors: readonly (readonly [tensor: string, stage: string])[];
-    readonly vectors: number;
-    readonly threads: number;
-    readonly row: (row: string) => string;
-    readonly prepare?: (row0: string, to: string) => readonly string[];
+  options: Passing & {
+    readonly open?: readonly string[];
+    readonly prepare?: readonly string[];
     readonly unrolled?: boolean;
   },
 ): TilePassage {
-  const { counter, end, tiling: { tileColumns, stages }, tensors, vectors, threads } = options;
-  const units = tileColumns * vectors;
-  const load = (row0: string, to: string) => {
-    const moves = tensors.flatMap(([tensor, stage]) =>
-      range(Math.ceil(units / threads)).map((i) => {
-        const name = `${tensor}_${i}`;
-        const unit = `(local + ${i * threads}u)`;
-        const [unitRow, column] = [`${unit} / ${vectors}u`, `${unit} % ${vectors}u`];
-        const row = options.row(`${row0} + ${unitRow}`);
-        const put = `${stage}[(${to} + ${unitRow}) * ${vectors + 1}u + ${column}] = ${name};`;
-        return {
-          fetch: `let ${name} = ${tensor}[(${row}) * ${vectors}u + ${column}];`,
-          put: (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put,
-        };
-      })
-    );
-    // All loads before all stores: so they are under way together.
-    emit("{", ...moves.map(({ fetch }) => fetch), ...options.prepare?.(row0, to) ?? []);
-    emit(...moves.map(({ put }) => put), "}");
-  };
-  const stageOf = (row0: string) =>
-    stages === 1 ? "0u" : `((${row0} / ${tileColumns}u) & 1u) * ${tileColumns}u`;
-  const half = Math.floor(tileColumns / 32); // steps until the second half of the subgroups loads
-  const loadNext = (step: string) => {
-    if (stages === 1) return;
-    const turn = half === 0 ? "0u" : `((subgroup >> 2u) & 1u) * ${half}u`;
-    emit(`if (${step} == ${turn} && ${counter} + ${tileColumns}u < ${end}) {`);
-    load(`${counter} + ${tileColumns}u`, `(${tileColumns}u - staged)`);
-    emit("}");
-  };
+  const { counter, tileColumns, open = [], prepare = [], unrolled } = options;
+  const parts = moves(options, tileColumns);
+  const move = () => {};
   return {
-    begin: () => {
-      if (stages === 2) load(counter, stageOf(counter));
-    },
-    tile: (step) => {
-      emit("workgroupBarrier();");
-      if (stages === 1) {
-        load(counter, "0u");
-        emit("workgroupBarrier();");
-      } else emit(`let staged = ${stageOf(counter)}; // first row of the stage in use`);
-      const rowAt = (c0: string) => stages === 1 ? c0 : `(staged + ${c0})`;
-      if (options.unrolled) {
+    begin: () => {},
+    walk: (condition, step) => {
+      emit(`for (; ${condition}; ${counter} += ${tileColumns}u) {`, ...open);
+      // All fetches before all stores: so they are under way together.
+      emit("workgroupBarrier();", "{");
+      emit(...parts.map(({ name, fetch }) => `let ${name} = ${fetch(counter)};`), ...prepare);
+      emit(...parts.map(({ put }) => put("0u")), "}", "workgroupBarrier();");
+      if (unrolled) {
         for (const at of range(tileColumns / 16)) {
-          loadNext(`${at}u`);
-          step({ row: rowAt(`${16 * at}u`), firstRow: `(${counter} + ${16 * at}u)`, at });
+          step({ row: `${16 * at}u`, firstRow: `(${counter} + ${16 * at}u)`, at, move });
         }
-        return;
+      } else {
+        emit(`for (var c0 = 0u; c0 < min(${tileColumns}u, params.rows); c0 += 16u) {`);
+        step({ row: "c0", firstRow: `(${counter} + c0)`, at: 0, move });
+        emit("}");
       }
-      emit(`for (var c0 = 0u; c0 < min(${tileColumns}u, params.rows); c0 += 16u) {`);
-      loadNext("(c0 >> 4u)");
-      step({ row: rowAt("c0"), firstRow: `(${counter} + c0)`, at: 0 });
       emit("}");
     },
   };
+}
+
+/**
+ * The way of rows through a ring of two tiles in workgroup memory. While a tile is in use, the next
+ * one moves in, 16 rows a step, which were fetched a step before and waited in registers: 8 of them
+ * with 256 threads and two tensors of d = 128. So nobody waits for device memory.
+ *
+ * NVIDIA's compiler must not undo that. Loads through a read-only binding it moves down to the store
+ * of their value, where everybody waits again; so the tensors are bound read-write
+ * ({@linkcode ringAccess}), though nobody writes them. And where in a step they move decides whether
+ * registers suffice: `TUNING.md` has what was measured.
+ */
+export function passRing(emit: (...lines: string[]) => void, options: Passing): TilePassage {
+  const { counter, tileColumns } = options;
+  const ring = 2 * tileColumns;
+  const parts = moves(options, 16);
+  const fetchNext = (declare: "let " | "var " | "", ahead: number, plus?: string) => {
+    const from = `${counter} + ${ahead}u`;
+    emit(...parts.map(({ name, fetch }) => `${declare}${name} = ${fetch(from, plus)};`));
+  };
+  const put = (ahead: number) =>
+    emit(...parts.map(({ put }) => put(`(${counter} + ${ahead}u) % ${ring}u`)));
+  return {
+    begin: () => {
+      for (const step of range(tileColumns / 16)) {
+        emit("{");
+        fetchNext("let ", 16 * step);
+        put(16 * step);
+        emit("}");
+      }
+      fetchNext("var ", tileColumns);
+    },
+    walk: (condition, step) => {
+      const barrier = "workgroupBarrier();";
+      emit(
+        `for (; ${condition}; ${counter} += 16u) {`,
+        tileColumns === 16 ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`,
+        `let staged = ${counter} % ${ring}u; // where these 16 rows are in the ring`,
+      );
+      const move = (known: string) => {
+        put(tileColumns);
+        // Always + 0: no arithmetic gives the NaN whose bits are all ones.
+        fetchNext("", tileColumns + 16, ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`);
+      };
+      step({ row: "staged", firstRow: counter, at: 0, move });
+      emit("}");
+    },
+  };
+}
+
+/** How a shader binds its inputs. */
+export type InputAccess = "read" | "read-write";
+
+/**
+ * How a shader of this tiling binds its inputs: see {@linkcode passRing}. All of them alike, since a
+ * buffer may not be bound for reading and for writing at once.
+ */
+export function ringAccess({ stages }: PassingTiling): InputAccess {
+  return stages === 2 ? "read-write" : "read";
 }

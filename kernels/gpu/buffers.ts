@@ -8,7 +8,7 @@
  * @module
  */
 import type { Gpu } from "./device.ts";
-import type { Pipeline } from "./pipeline.ts";
+import type { BindingKind, Pipeline } from "./pipeline.ts";
 
 /** Element type in memory. Arithmetic is always accumulated in f32. */
 export type DType = "f16" | "f32";
@@ -219,12 +219,14 @@ export function bindDispatch(
       throw new RangeError(`dispatch ${label}: ${count} workgroups exceed the limit of ${limit}`);
     }
   }
+  const { shared, source } = pipeline;
+  const bound = shared && bindsTwice(source.bindings, options.slices) ? shared() : pipeline;
   return {
     label,
-    pipeline: pipeline.pipeline,
+    pipeline: bound.pipeline,
     bindGroup: gpu.device.createBindGroup({
       label,
-      layout: pipeline.layout,
+      layout: bound.layout,
       entries: options.slices.map(({ buffer, offset, size }, binding) => ({
         binding,
         resource: { buffer, offset, size },
@@ -233,6 +235,20 @@ export function bindDispatch(
     workgroups: options.workgroups,
     flops: options.flops ?? 0,
   };
+}
+
+/**
+ * Whether a buffer is bound in a way that WebGPU forbids in one dispatch: for writing and otherwise,
+ * or for writing with ranges that overlap.
+ */
+function bindsTwice(bindings: readonly BindingKind[], slices: readonly BufferSlice[]): boolean {
+  return slices.some((one, i) =>
+    slices.slice(0, i).some((other, j) =>
+      one.buffer === other.buffer && [bindings[i], bindings[j]].includes("read-write") &&
+      (bindings[i] !== bindings[j] ||
+        one.offset < other.offset + other.size && other.offset < one.offset + one.size)
+    )
+  );
 }
 
 /** Records dispatches into a compute pass, in order. */

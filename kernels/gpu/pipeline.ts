@@ -20,6 +20,11 @@ export interface PipelineSource {
   readonly bindings: readonly BindingKind[];
   /** Values of `override` declarations. */
   readonly constants?: Readonly<Record<string, number>>;
+  /**
+   * What to run instead where a buffer is bound twice and once of them for writing, which WebGPU
+   * forbids: the same shader, with bindings for reading only. Compiled when it is needed.
+   */
+  readonly shared?: PipelineSource;
 }
 
 /** A compiled pipeline and the layout of its group 0. */
@@ -30,6 +35,8 @@ export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   /** Of group 0. */
   readonly layout: GPUBindGroupLayout;
+  /** Compiles {@linkcode PipelineSource.shared}, once. */
+  readonly shared?: () => Pipeline;
 }
 
 /** A shader that did not compile, with the line, column and source text of the first error. */
@@ -63,9 +70,9 @@ export function createPipeline(gpu: Gpu, source: PipelineSource): Promise<Pipeli
   return pipeline;
 }
 
-async function compile(device: GPUDevice, source: PipelineSource): Promise<Pipeline> {
+/** A pipeline's descriptor and what it is made of. */
+function describe(device: GPUDevice, source: PipelineSource) {
   const { label, code, bindings } = source;
-  device.pushErrorScope("validation");
   const module = device.createShaderModule({ label, code });
   const layout = device.createBindGroupLayout({
     label,
@@ -77,21 +84,41 @@ async function compile(device: GPUDevice, source: PipelineSource): Promise<Pipel
       },
     })),
   });
+  const descriptor = {
+    label,
+    layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+    compute: {
+      module,
+      entryPoint: source.entryPoint ?? "main",
+      constants: source.constants as Record<string, number> | undefined,
+    },
+  };
+  return { module, layout, descriptor };
+}
+
+function compileShared(device: GPUDevice, source: PipelineSource | undefined) {
+  if (!source) return undefined;
+  let made: Pipeline | undefined;
+  return () => {
+    if (!made) {
+      const { layout, descriptor } = describe(device, source);
+      made = { source, layout, pipeline: device.createComputePipeline(descriptor) };
+    }
+    return made;
+  };
+}
+
+async function compile(device: GPUDevice, source: PipelineSource): Promise<Pipeline> {
+  const { label, code } = source;
+  device.pushErrorScope("validation");
+  const { module, layout, descriptor } = describe(device, source);
   const info = await module.getCompilationInfo();
   const first = info.messages.find((message) => message.type === "error");
   let pipeline: GPUComputePipeline | undefined;
   let refusal: unknown;
   if (!first) {
     try {
-      pipeline = await device.createComputePipelineAsync({
-        label,
-        layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
-        compute: {
-          module,
-          entryPoint: source.entryPoint ?? "main",
-          constants: source.constants as Record<string, number> | undefined,
-        },
-      });
+      pipeline = await device.createComputePipelineAsync(descriptor);
     } catch (error) {
       refusal = error;
     }
@@ -107,7 +134,7 @@ async function compile(device: GPUDevice, source: PipelineSource): Promise<Pipel
     const text = validation?.message ?? (refusal instanceof Error ? refusal.message : refusal);
     throw new ShaderError(`compile ${label}: ${text}`, { cause: refusal });
   }
-  return { source, pipeline, layout };
+  return { source, pipeline, layout, shared: compileShared(device, source.shared) };
 }
 
 // Values of the WebGPU flag constants, which a browser or Deno defines globally and Node's Dawn does not.
