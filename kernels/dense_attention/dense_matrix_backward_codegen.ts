@@ -335,13 +335,13 @@ ${entryPoint(threads)}
       );
     }
   };
-  const tiles = passTiles(emit, {
+  const queries = {
     counter: "t0",
     tileColumns,
     tensors: [["queries", "queryStage"], ["outputGradients", "gradientStage"]],
     vectors,
     threads,
-    row: (row) => `headRow + min(${row}, params.rows - 1u)`,
+    row: (row: string) => `headRow + min(${row}, params.rows - 1u)`,
     prepare: [
       `if (local < ${tileColumns}u) {`,
       "let query = t0 + local;",
@@ -350,13 +350,17 @@ ${entryPoint(threads)}
       "statistics[local] = select(vec2f(PAST_END, 0.0), known, query < params.rows);",
       "}",
     ],
-  });
+  } as const;
   emit(
     `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`,
     `let ownEnd = min(own0 + ${ownRows}u, params.endQuery);`,
   );
-  tiles.walk("t0 < ownEnd", (rows) => step(rows, true));
-  tiles.walk("t0 < params.endQuery", (rows) => step(rows, false));
+  passTiles(emit, { ...queries, condition: "t0 < ownEnd", step: (rows) => step(rows, true) });
+  passTiles(emit, {
+    ...queries,
+    condition: "t0 < params.endQuery",
+    step: (rows) => step(rows, false),
+  });
   emit(
     "workgroupBarrier();",
     "atomicMax(&largest, bitcast<u32>(peak));",
@@ -478,7 +482,7 @@ ${entryPoint(threads)}
     `let end = min(q0 + ${ownRows}u, params.endKey);`,
     "var k0 = params.firstKey;",
   );
-  const tiles = passTiles(emit, {
+  passTiles(emit, {
     counter: "k0",
     tileColumns,
     tensors: [["keys", "keyStage"]],
@@ -496,38 +500,39 @@ ${entryPoint(threads)}
       "}",
     ],
     unrolled: true,
-  });
-  tiles.walk("k0 < end", ({ row, at }) => {
-    for (const b of blocks) {
-      // 16 keys × 16 queries, two lanes to a key. What the queries do not see, the other pass may not
-      // have written.
-      const seen = `k0 + ${16 * at}u <= first + ${16 * b + 15}u`;
-      emit(
-        `scratch[scratch0 + ${b * 16 * WEIGHT_STRIDE}u + (lane >> 1u) * ${WEIGHT_STRIDE}u + ` +
-          `(lane & 1u)] = select(vec4u(), e${at}_${b}, ${seen});`,
-      );
-    }
-    fetch(at, `k0 + ${tileColumns + 16 * at}u`);
-    for (const b of blocks) {
-      emit(
-        `let ds${at}_${b} = subgroupMatrixLoad<${LEFT}, col_major>(&scratch, scratch0 + ${
-          b * 16 * WEIGHT_STRIDE
-        }u, ${WEIGHT_STRIDE}u);`,
-      );
-    }
-    for (const c of depth) {
-      emit(
-        `{ let k = subgroupMatrixLoad<${RIGHT}, row_major>(&keyStage, ${row} * ${stride}u + ${
-          2 * c
-        }u, ${stride}u);`,
-      );
+    condition: "k0 < end",
+    step: ({ row, at }) => {
       for (const b of blocks) {
+        // 16 keys × 16 queries, two lanes to a key. What the queries do not see, the other pass may not
+        // have written.
+        const seen = `k0 + ${16 * at}u <= first + ${16 * b + 15}u`;
         emit(
-          `dq${b}_${c} = subgroupMatrixMultiplyAccumulate(ds${at}_${b}, k, dq${b}_${c});`,
+          `scratch[scratch0 + ${b * 16 * WEIGHT_STRIDE}u + (lane >> 1u) * ${WEIGHT_STRIDE}u + ` +
+            `(lane & 1u)] = select(vec4u(), e${at}_${b}, ${seen});`,
         );
       }
-      emit("}");
-    }
+      fetch(at, `k0 + ${tileColumns + 16 * at}u`);
+      for (const b of blocks) {
+        emit(
+          `let ds${at}_${b} = subgroupMatrixLoad<${LEFT}, col_major>(&scratch, scratch0 + ${
+            b * 16 * WEIGHT_STRIDE
+          }u, ${WEIGHT_STRIDE}u);`,
+        );
+      }
+      for (const c of depth) {
+        emit(
+          `{ let k = subgroupMatrixLoad<${RIGHT}, row_major>(&keyStage, ${row} * ${stride}u + ${
+            2 * c
+          }u, ${stride}u);`,
+        );
+        for (const b of blocks) {
+          emit(
+            `dq${b}_${c} = subgroupMatrixMultiplyAccumulate(ds${at}_${b}, k, dq${b}_${c});`,
+          );
+        }
+        emit("}");
+      }
+    },
   });
   for (const b of blocks) {
     emit("{", `let row = first + ${16 * b}u + row16;`);

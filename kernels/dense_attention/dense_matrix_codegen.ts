@@ -284,7 +284,7 @@ ${LANE_PLACES}
     emit(`l${b} = 0.0;`);
   }
   emit("var k0 = 0u;");
-  const tiles = (stages === 1 ? passTiles : passRing)(emit, {
+  (stages === 1 ? passTiles : passRing)(emit, {
     counter: "k0",
     tileColumns,
     tensors: [["keys", "keyStage"], ["values", "valueStage"]],
@@ -292,12 +292,12 @@ ${LANE_PLACES}
     threads,
     // Rows past the end are masked: any row will do in their place.
     row: (row) => `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
-  });
-  tiles.begin();
-  tiles.walk("k0 < end", ({ row, firstRow, move }) => {
-    scores(row);
-    weights(firstRow, move);
-    outputs(row);
+    condition: "k0 < end",
+    step: ({ row, firstRow, move }) => {
+      scores(row);
+      weights(firstRow, move);
+      outputs(row);
+    },
   });
   emit("if (local == 0u) { startOver = 0u; }", "workgroupBarrier();");
   const total = (b: number) => `var l = l${b} + subgroupShuffleXor(l${b}, 16u);`;

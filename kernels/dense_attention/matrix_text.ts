@@ -103,7 +103,7 @@ export interface PassingTiling {
   readonly stages: 1 | 2;
 }
 
-/** The rows of one step: see {@linkcode TilePassage}. */
+/** The 16 rows of one step. */
 export interface PassingRows {
   /** WGSL of the stages' row where they begin. */
   readonly row: string;
@@ -120,17 +120,6 @@ export interface PassingRows {
   readonly move: (known: string) => void;
 }
 
-/** Rows that pass by, 16 a step. */
-export interface TilePassage {
-  /** Emits what comes before the first walk. The counter is where it begins. */
-  readonly begin: () => void;
-  /**
-   * Emits a loop: `step` on the next 16 rows as long as WGSL `condition` holds. A further walk goes on
-   * where the one before it ended.
-   */
-  readonly walk: (condition: string, step: (rows: PassingRows) => void) => void;
-}
-
 /** What passes by. */
 export interface Passing {
   /** A variable: the sequence's row where the walk is. */
@@ -145,6 +134,10 @@ export interface Passing {
   readonly threads: number;
   /** WGSL of the tensors' row for a row of the sequence. */
   readonly row: (row: string) => string;
+  /** WGSL that is true as long as there are rows: the condition of the loop. */
+  readonly condition: string;
+  /** Emits the work on the next 16 rows. */
+  readonly step: (rows: PassingRows) => void;
 }
 
 /** A thread's parts of `count` rows of all tensors: their names, and WGSL of their two ways. */
@@ -169,8 +162,8 @@ function moves({ tensors, vectors, threads, row }: Passing, count: number) {
 }
 
 /**
- * The way of tiles through workgroup memory, one at a time: between two barriers everybody loads it
- * and waits for it.
+ * Emits the loop over rows that pass through workgroup memory a tile at a time: between two barriers
+ * everybody loads it and waits for it.
  *
  * The end of the loop over steps is not a constant on purpose. NVIDIA's compiler unrolls a loop whose
  * end it knows, here into more registers than there are: a third of the speed is lost then.
@@ -185,78 +178,67 @@ export function passTiles(
     readonly prepare?: readonly string[];
     readonly unrolled?: boolean;
   },
-): TilePassage {
-  const { counter, tileColumns, open = [], prepare = [], unrolled } = options;
+) {
+  const { counter, tileColumns, condition, step, open = [], prepare = [], unrolled } = options;
   const parts = moves(options, tileColumns);
   const move = () => {};
-  return {
-    begin: () => {},
-    walk: (condition, step) => {
-      emit(`for (; ${condition}; ${counter} += ${tileColumns}u) {`, ...open);
-      // All fetches before all stores: so they are under way together.
-      emit("workgroupBarrier();", "{");
-      emit(...parts.map(({ name, fetch }) => `let ${name} = ${fetch(counter)};`), ...prepare);
-      emit(...parts.map(({ put }) => put("0u")), "}", "workgroupBarrier();");
-      if (unrolled) {
-        for (const at of range(tileColumns / 16)) {
-          step({ row: `${16 * at}u`, firstRow: `(${counter} + ${16 * at}u)`, at, move });
-        }
-      } else {
-        emit(`for (var c0 = 0u; c0 < min(${tileColumns}u, params.rows); c0 += 16u) {`);
-        step({ row: "c0", firstRow: `(${counter} + c0)`, at: 0, move });
-        emit("}");
-      }
-      emit("}");
-    },
-  };
+  emit(`for (; ${condition}; ${counter} += ${tileColumns}u) {`, ...open);
+  // All fetches before all stores: so they are under way together.
+  emit("workgroupBarrier();", "{");
+  emit(...parts.map(({ name, fetch }) => `let ${name} = ${fetch(counter)};`), ...prepare);
+  emit(...parts.map(({ put }) => put("0u")), "}", "workgroupBarrier();");
+  if (unrolled) {
+    for (const at of range(tileColumns / 16)) {
+      step({ row: `${16 * at}u`, firstRow: `(${counter} + ${16 * at}u)`, at, move });
+    }
+  } else {
+    emit(`for (var c0 = 0u; c0 < min(${tileColumns}u, params.rows); c0 += 16u) {`);
+    step({ row: "c0", firstRow: `(${counter} + c0)`, at: 0, move });
+    emit("}");
+  }
+  emit("}");
 }
 
 /**
- * The way of rows through a ring of two tiles in workgroup memory. While a tile is in use, the next
- * one moves in, 16 rows a step, which were fetched a step before and waited in registers: 8 of them
- * with 256 threads and two tensors of d = 128. So nobody waits for device memory.
+ * Emits the loop over rows that pass through a ring of two tiles in workgroup memory. While one is in
+ * use, the next moves in, 16 rows a step, which were fetched a step before and waited in registers: 8
+ * of them with 256 threads and two tensors of d = 128. So nobody waits for device memory.
  *
  * NVIDIA's compiler must not undo that. Loads through a read-only binding it moves down to the store
  * of their value, where everybody waits again; so the tensors are bound read-write
  * ({@linkcode ringAccess}), though nobody writes them. And where in a step they move decides whether
  * registers suffice: `TUNING.md` has what was measured.
  */
-export function passRing(emit: (...lines: string[]) => void, options: Passing): TilePassage {
-  const { counter, tileColumns } = options;
+export function passRing(emit: (...lines: string[]) => void, options: Passing) {
+  const { counter, tileColumns, condition, step } = options;
   const ring = 2 * tileColumns;
   const parts = moves(options, 16);
-  const fetchNext = (declare: "let " | "var " | "", ahead: number, plus?: string) => {
+  const fetch = (declare: "let " | "var " | "", ahead: number, plus?: string) => {
     const from = `${counter} + ${ahead}u`;
     emit(...parts.map(({ name, fetch }) => `${declare}${name} = ${fetch(from, plus)};`));
   };
   const put = (ahead: number) =>
     emit(...parts.map(({ put }) => put(`(${counter} + ${ahead}u) % ${ring}u`)));
-  return {
-    begin: () => {
-      for (const step of range(tileColumns / 16)) {
-        emit("{");
-        fetchNext("let ", 16 * step);
-        put(16 * step);
-        emit("}");
-      }
-      fetchNext("var ", tileColumns);
-    },
-    walk: (condition, step) => {
-      const barrier = "workgroupBarrier();";
-      emit(
-        `for (; ${condition}; ${counter} += 16u) {`,
-        tileColumns === 16 ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`,
-        `let staged = ${counter} % ${ring}u; // where these 16 rows are in the ring`,
-      );
-      const move = (known: string) => {
-        put(tileColumns);
-        // Always + 0: no arithmetic gives the NaN whose bits are all ones.
-        fetchNext("", tileColumns + 16, ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`);
-      };
-      step({ row: "staged", firstRow: counter, at: 0, move });
-      emit("}");
-    },
+  for (const first of range(tileColumns / 16)) {
+    emit("{");
+    fetch("let ", 16 * first);
+    put(16 * first);
+    emit("}");
+  }
+  fetch("var ", tileColumns);
+  const barrier = "workgroupBarrier();";
+  emit(
+    `for (; ${condition}; ${counter} += 16u) {`,
+    tileColumns === 16 ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`,
+    `let staged = ${counter} % ${ring}u; // where these 16 rows are in the ring`,
+  );
+  const move = (known: string) => {
+    put(tileColumns);
+    // Always + 0: no arithmetic gives the NaN whose bits are all ones.
+    fetch("", tileColumns + 16, ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`);
   };
+  step({ row: "staged", firstRow: counter, at: 0, move });
+  emit("}");
 }
 
 /** How a shader binds its inputs. */
