@@ -29,7 +29,10 @@ export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
 /** Rows of one matrix: shorter sequences have no place in it. */
 const MATRIX_ROWS = 16;
 
-/** The declared space: every tiling that is ever chosen, the widest first. */
+/**
+ * The declared space: every tiling that is ever chosen, the widest first. Scores are f32 in all of
+ * them: as f16 they would be accumulated in f16 too, and overflow where this kernel is exact.
+ */
 export const MATRIX_TILINGS: readonly MatrixTiling[] = [
   { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 },
   { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
