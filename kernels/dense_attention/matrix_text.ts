@@ -13,7 +13,6 @@
  *
  * @module
  */
-import type { PipelineSource } from "../gpu/pipeline.ts";
 import { range } from "./tile_codegen.ts";
 
 /** What every shader on subgroup matrices begins with. */
