@@ -1,6 +1,7 @@
 /**
  * Keeping a device's clock up while a run goes on, by means that change no setting: a CUDA context
- * that does nothing, and `nvidia-smi` asking for the clock once a second. METHOD.md says why.
+ * that does nothing, and `nvidia-smi` asking for the clock and the power once a second. METHOD.md says
+ * why.
  *
  * @module
  */
@@ -12,6 +13,12 @@ import type { KeepWarmRecord } from "./result_schema.ts";
 
 /** Milliseconds between two questions. */
 const POLL_MILLISECONDS = 1000;
+
+/**
+ * Of its power limit, what a device must draw for a reading to count as at the limit: it lowers its
+ * clock to stay there, and the reading is a mean over a part of a second.
+ */
+const AT_LIMIT = 0.95;
 
 /** Longest wait for the context, seconds. */
 const CONTEXT_SECONDS = 20;
@@ -39,7 +46,8 @@ export async function startKeepWarm(
   { python = "python3", smi = "nvidia-smi" }: KeepWarmOptions = {},
 ): Promise<KeepWarm> {
   const means: string[] = [];
-  const clocks = new Map<string, { readings: number[]; limit: number | null }>();
+  const clocks = new Map<string, Readings>();
+  const powers = new Map<string, Readings>();
   const children: Deno.ChildProcess[] = [];
   const readers: Promise<void>[] = [];
   const failures: string[] = [];
@@ -56,7 +64,7 @@ export async function startKeepWarm(
   }
   try {
     const child = spawn(smi, [
-      "--query-gpu=name,clocks.sm,clocks.max.sm",
+      "--query-gpu=name,clocks.sm,clocks.max.sm,power.draw,enforced.power.limit",
       "--format=csv,noheader,nounits",
       `--loop-ms=${POLL_MILLISECONDS}`,
     ]);
@@ -64,12 +72,9 @@ export async function startKeepWarm(
     means.push(`${smi} asked every ${POLL_MILLISECONDS} ms`);
     readers.push(
       eachLine(child.stdout, (line) => {
-        const [name, now, most] = line.split(",").map((cell) => cell.trim());
-        if (!(Number(now) > 0)) return;
-        const clock = clocks.get(name) ?? { readings: [], limit: null };
-        clocks.set(name, clock);
-        clock.readings.push(Number(now));
-        if (Number(most) > 0) clock.limit = Number(most);
+        const [name, clock, mostClock, power, mostPower] = line.split(",").map((x) => x.trim());
+        take(clocks, name, clock, mostClock);
+        take(powers, name, power, mostPower);
       }),
       child.stderr.cancel(),
     );
@@ -79,18 +84,19 @@ export async function startKeepWarm(
   const done = means.length > 0 ? means : ["nothing was done"];
   const record = (): KeepWarmRecord => {
     // A stack may call its adapter otherwise; of one device there is no doubt.
-    const [, clock] = [...clocks].find(([name]) => device.includes(name)) ??
-      (clocks.size === 1 ? [...clocks][0] : []);
-    if (!clock) return { means: [...done, ...failures] };
-    const { readings, limit } = clock;
+    const own = (all: Map<string, Readings>) =>
+      ([...all].find(([name]) => device.includes(name)) ?? (all.size === 1 ? [...all][0] : []))[1];
+    const [clock, power] = [own(clocks), own(powers)];
     return {
       means: [...done, ...failures],
-      clockMHz: {
-        count: readings.length,
-        lowest: Math.min(...readings),
-        median: median(readings),
-        highest: Math.max(...readings),
-        limit,
+      ...clock && { clockMHz: { lowest: Math.min(...clock.values), ...summary(clock) } },
+      ...power && {
+        powerWatts: {
+          ...summary(power),
+          atLimit: power.limit === null
+            ? 0
+            : power.values.filter((watts) => watts >= AT_LIMIT * power.limit!).length,
+        },
       },
     };
   };
@@ -109,6 +115,35 @@ export async function startKeepWarm(
       await Promise.all(readers.map((reader) => reader.catch(() => {})));
     },
   };
+}
+
+/** What may be done about a clock that was down in a run, or why it was. */
+export function clockAdvice(warm: KeepWarmRecord | undefined): string {
+  if (warm === undefined) return "--keep-warm may help";
+  const { powerWatts } = warm;
+  return powerWatts && powerWatts.atLimit > 0
+    ? `the device drew all of its ${powerWatts.limit} W in ${powerWatts.atLimit} of ` +
+      `${powerWatts.count} readings, and lowers its clock then`
+    : "--keep-warm could not help";
+}
+
+/** What was read of one device, and the highest that it may be. */
+interface Readings {
+  readonly values: number[];
+  limit: number | null;
+}
+
+/** Takes a cell of `nvidia-smi`, which says `[N/A]` of what a device does not tell. */
+function take(all: Map<string, Readings>, name: string, value = "", limit = "") {
+  if (!(Number(value) > 0)) return;
+  const own = all.get(name) ?? { values: [], limit: null };
+  all.set(name, own);
+  own.values.push(Number(value));
+  if (Number(limit) > 0) own.limit = Number(limit);
+}
+
+function summary({ values, limit }: Readings) {
+  return { count: values.length, median: median(values), highest: Math.max(...values), limit };
 }
 
 /** The first line that a helper prints, and the end of reading all that follows. */

@@ -374,6 +374,17 @@ export interface KeepWarmRecord extends OpenRecord {
     limit: number | null;
     [unknown: string]: unknown;
   };
+  /** Readings of the power that the device draws, W. */
+  powerWatts?: {
+    count: number;
+    median: number;
+    highest: number;
+    /** What it may draw: it lowers its clock to stay below. */
+    limit: number | null;
+    /** How many of the readings were at the limit, or within 5 % of it. */
+    atLimit: number;
+    [unknown: string]: unknown;
+  };
 }
 
 /** A tiling of dense attention that was measured to be the fastest for a kernel at a length. */

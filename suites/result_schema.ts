@@ -264,6 +264,13 @@ export const keepWarmSchema: z.ZodType<KeepWarmRecord> = declares<KeepWarmRecord
     highest: z.number(),
     limit: z.number().nullable(),
   }).optional(),
+  powerWatts: z.looseObject({
+    count: z.int().positive(),
+    median: z.number(),
+    highest: z.number(),
+    limit: z.number().nullable(),
+    atLimit: z.int().nonnegative(),
+  }).optional(),
 }));
 
 /** A tiling that was measured to be the fastest for a kernel at a length. */

@@ -142,16 +142,33 @@ export function environmentSection(result: Result, prefix: string): Section {
   };
 }
 
-/** What was done to keep the clock up, and what was read of it. */
-function keepWarmText({ means, clockMHz }: KeepWarmRecord): string {
-  const done = `${means.join("; ")}.`;
-  if (!clockMHz) return capital(done);
-  const { lowest, median, highest, count, limit } = clockMHz;
-  return `${capital(done)} ${formatCount(count)} readings of the clock: median ` +
-    `${formatCount(median)} MHz, from ${formatCount(lowest)} to ${formatCount(highest)} MHz` +
-    `${
-      limit === null ? "" : ` of at most ${formatCount(limit)} MHz`
-    }; idle moments are among them.`;
+/** What was done to keep the clock up, and what was read meanwhile. */
+function keepWarmText({ means, clockMHz, powerWatts }: KeepWarmRecord): string {
+  const sentences = [`${means.join("; ")}.`];
+  if (clockMHz) {
+    const { lowest, median, highest, count, limit } = clockMHz;
+    const most = limit === null ? "" : ` of at most ${formatCount(limit)} MHz`;
+    sentences.push(
+      `${formatCount(count)} readings of the clock: median ${formatCount(median)} MHz, from ` +
+        `${formatCount(lowest)} to ${
+          formatCount(highest)
+        } MHz${most}; idle moments are among them.`,
+    );
+  }
+  if (powerWatts) {
+    const { median, highest, count, limit, atLimit } = powerWatts;
+    const most = limit === null ? "" : ` of at most ${formatCount(limit)} W`;
+    sentences.push(
+      `Power: median ${formatCount(median)} W, up to ${formatCount(highest)} W${most}` +
+        (atLimit === 0
+          ? "."
+          : `; at the limit in ${atLimit} of ${
+            formatCount(count)
+          } readings, where the device lowers ` +
+            "its clock."),
+    );
+  }
+  return sentences.map(capital).join(" ");
 }
 
 function Pairs({ pairs }: { pairs: [string, string][] }): JSX.Element {

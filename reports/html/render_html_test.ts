@@ -337,6 +337,15 @@ Deno.test("peers: a figure against context, versions, and why one could not run"
   assert.match(html, /Forward: their time over ours against context/);
   assert.match(html, /there is no &lt;python3>|there is no &lt;python3&gt;/);
   assert.match(html, /Keeping the clock up[^]*Nothing was done\./);
+  result.keepWarm = {
+    means: ["a context"],
+    clockMHz: { count: 9, lowest: 1200, median: 1980, highest: 1980, limit: 1980 },
+    powerWatts: { count: 9, median: 321.4, highest: 709.2, limit: 700, atLimit: 4 },
+  };
+  assert.match(
+    renderHtml([result]),
+    /A context\. 9 readings of the clock[^]*up to 709 W of at most 700 W; at the limit in 4 of 9/,
+  );
 });
 
 Deno.test("renderHtml refuses an empty list", () => {

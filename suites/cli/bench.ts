@@ -9,6 +9,7 @@ import { renderTerminal } from "../../reports/terminal.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
 import { PROFILE_NAMES, type SuiteName, SUITES } from "../profile.ts";
 import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
+import { clockAdvice } from "../keep_warm.ts";
 import { PEER_NAMES, requirePeer } from "../peers/peers.ts";
 import { ensureDriver } from "../install_driver.ts";
 import { provideRuntimeDir } from "../runtime_dir.ts";
@@ -165,7 +166,7 @@ function explainExit(code: number, result: Awaited<ReturnType<typeof runSuite>>)
   }
   const unclear = result.cases.find((record) => record.status === "inconclusive");
   if (code === EXIT.inconclusive && unclear && result.finishedAt !== null) {
-    return `inconclusive: ${unclear.id}: ${unclear.reason}; --keep-warm may help`;
+    return `inconclusive: ${unclear.id}: ${unclear.reason}; ${clockAdvice(result.keepWarm)}`;
   }
   if (code === EXIT.inconclusive) {
     return "the run was stopped; continue it with the same options and --resume";
