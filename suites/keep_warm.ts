@@ -122,8 +122,8 @@ export function clockAdvice(warm: KeepWarmRecord | undefined): string {
   if (warm === undefined) return "--keep-warm may help";
   const { powerWatts } = warm;
   return powerWatts && powerWatts.atLimit > 0
-    ? `the device drew all of its ${powerWatts.limit} W in ${powerWatts.atLimit} of ` +
-      `${powerWatts.count} readings, and lowers its clock then`
+    ? `the device was within 5 % of its power limit of ${powerWatts.limit} W in ` +
+      `${powerWatts.atLimit} of ${powerWatts.count} readings, and lowers its clock there`
     : "--keep-warm could not help";
 }
 

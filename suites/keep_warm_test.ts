@@ -11,25 +11,43 @@ Deno.test("startKeepWarm says that nothing was done where nothing can be", async
   await warm.stop();
 });
 
-Deno.test("startKeepWarm reads the clock of the right device, and ends what it started", async (t) => {
+/** Runs a stand-in for nvidia-smi that says these lines, and one for the holder of a context. */
+async function withStandIns(
+  t: Deno.TestContext,
+  lines: readonly string[],
+  use: (programs: { python: string; smi: string }) => Promise<void>,
+) {
   if (Deno.build.os === "windows") return console.warn(`skipped: ${t.name}: needs a shell`);
   const folder = await Deno.makeTempDir();
+  const program = async (name: string, text: string) => {
+    const path = `${folder}/${name}`;
+    await Deno.writeTextFile(path, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    return path;
+  };
   try {
-    const smi = `${folder}/smi`;
-    const holder = `${folder}/python`;
-    await Deno.writeTextFile(
-      smi,
-      "#!/bin/sh\necho 'Fast GPU, 345, 1980, 70.5, 700.00'\necho 'Other GPU, 10, 20, 650, 700'\n" +
-        "echo 'Fast GPU, 1980, 1980, 697.5, 700.00'\necho 'Fast GPU, [N/A], 1980, 660, 700'\n" +
-        "exec sleep 60\n",
-    );
-    await Deno.writeTextFile(holder, "#!/bin/sh\necho holding Fast GPU\ncat >/dev/null\n");
-    await Deno.chmod(smi, 0o755);
-    await Deno.chmod(holder, 0o755);
-    const warm = await startKeepWarm("NVIDIA Fast GPU 80GB", { python: holder, smi });
-    for (let i = 0; i < 100 && (warm.record().powerWatts?.count ?? 0) < 3; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await use({
+      python: await program("python", "echo holding Fast GPU\ncat >/dev/null"),
+      smi: await program("smi", `printf '%s\\n' '${lines.join("' '")}'\nexec sleep 60`),
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Waits until something was read. */
+async function until(read: () => boolean) {
+  for (let i = 0; i < 100 && !read(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+Deno.test("startKeepWarm reads the clock of the right device, and ends what it started", async (t) => {
+  await withStandIns(t, [
+    "Fast GPU, 345, 1980, 70.5, 700.00",
+    "Other GPU, 10, 20, 650, 700",
+    "Fast GPU, 1980, 1980, 697.5, 700.00",
+    "Fast GPU, [N/A], 1980, 660, 700",
+  ], async (programs) => {
+    const warm = await startKeepWarm("NVIDIA Fast GPU 80GB", programs);
+    await until(() => warm.record().powerWatts?.count === 3);
     const { means, clockMHz, powerWatts } = warm.record();
     assert.match(means.join("; "), /an idle CUDA context on Fast GPU; .*asked every 1000 ms/);
     assert.deepEqual(clockMHz, {
@@ -41,31 +59,17 @@ Deno.test("startKeepWarm reads the clock of the right device, and ends what it s
     });
     assert.deepEqual(powerWatts, { count: 3, median: 660, highest: 697.5, limit: 700, atLimit: 1 });
     await warm.stop();
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });
 
 Deno.test("startKeepWarm: a device that tells no power has none in the record", async (t) => {
-  if (Deno.build.os === "windows") return console.warn(`skipped: ${t.name}: needs a shell`);
-  const folder = await Deno.makeTempDir();
-  try {
-    const smi = `${folder}/smi`;
-    await Deno.writeTextFile(
-      smi,
-      "#!/bin/sh\necho 'A GPU, 500, 900, [N/A], [N/A]'\nexec sleep 60\n",
-    );
-    await Deno.chmod(smi, 0o755);
-    const warm = await startKeepWarm("A GPU", { python: "no-such-python", smi });
-    for (let i = 0; i < 100 && warm.record().clockMHz === undefined; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+  await withStandIns(t, ["Fast GPU, 500, 900, [N/A], [N/A]"], async (programs) => {
+    const warm = await startKeepWarm("Fast GPU", programs);
+    await until(() => warm.record().clockMHz !== undefined);
     assert.equal(warm.record().clockMHz?.highest, 500);
     assert.ok(!("powerWatts" in warm.record()));
     await warm.stop();
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });
 
 Deno.test("clockAdvice: what helps, what does not, and why", () => {
@@ -73,7 +77,8 @@ Deno.test("clockAdvice: what helps, what does not, and why", () => {
   assert.equal(clockAdvice(undefined), "--keep-warm may help");
   assert.equal(
     clockAdvice({ means: [], powerWatts: power }),
-    "the device drew all of its 700 W in 12 of 161 readings, and lowers its clock then",
+    "the device was within 5 % of its power limit of 700 W in 12 of 161 readings, and lowers its " +
+      "clock there",
   );
   for (
     const powerWatts of [undefined, { ...power, atLimit: 0 }, { ...power, limit: null, atLimit: 0 }]

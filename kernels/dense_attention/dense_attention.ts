@@ -38,8 +38,8 @@ import {
   type MatrixTiling,
   matrixWorkgroupBytes,
 } from "./dense_matrix_codegen.ts";
-import { layOut, type Tiling } from "./tile_codegen.ts";
 import { type InputAccess, ringAccess } from "./matrix_text.ts";
+import { layOut, type Tiling } from "./tile_codegen.ts";
 import { splitTiles, type TileRange } from "./tile_ranges.ts";
 import { tilingName, tunedTiling } from "./tuning.ts";
 

@@ -45,7 +45,6 @@ import {
   readScores,
   RESULT,
   RIGHT,
-  ringAccess,
   ROUNDED_RESULTS,
   SCORE_STRIDE,
   SCRATCH,
@@ -88,11 +87,11 @@ export function generateDenseMatrix(
     readonly rowStride?: number;
     /** Default `rows`. */
     readonly result?: DenseResult;
-    /** How queries, keys and values are bound. Default: as is fastest. */
-    readonly inputs?: InputAccess;
+    /** How queries, keys and values are bound. */
+    readonly inputs: InputAccess;
   },
 ): string {
-  const { headDim, rowStride = 1, result = "rows", inputs = ringAccess(tiling) } = options;
+  const { headDim, rowStride = 1, result = "rows", inputs } = options;
   const input = `var<storage, ${inputs === "read" ? "read" : "read_write"}>`;
   const { subgroups, blocks: blockCount, tileColumns, stages } = tiling;
   const vectors = headDim / 8; // 16-byte vectors of a row

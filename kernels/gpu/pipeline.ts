@@ -60,6 +60,7 @@ export function createPipeline(gpu: Gpu, source: PipelineSource): Promise<Pipeli
     source.entryPoint,
     source.bindings,
     source.constants,
+    source.shared,
   ]);
   let pipeline = cache.get(key);
   if (!pipeline) {
@@ -96,6 +97,7 @@ function describe(device: GPUDevice, source: PipelineSource) {
   return { module, layout, descriptor };
 }
 
+/** What compiles a source when it is first asked for, on the spot: binding cannot wait. */
 function compileShared(device: GPUDevice, source: PipelineSource | undefined) {
   if (!source) return undefined;
   let made: Pipeline | undefined;

@@ -32,6 +32,7 @@ Deno.test("where a buffer is bound twice, the shader that only reads runs instea
   const sums = slice(await createStorageBuffer(gpu, BYTES, { label: "sums" }));
   gpu.device.queue.writeBuffer(inputs, 0, Uint32Array.from({ length: 2 * COUNT }, (_, i) => i));
   const part = (i: number): BufferSlice => ({ buffer: inputs, offset: i * BYTES, size: BYTES });
+  assert.equal((await createPipeline(gpu, source("read_write"))).shared, undefined);
   const pipeline = await createPipeline(gpu, { ...source("read_write"), shared: source("read") });
   const shared = pipeline.shared!();
   assert.equal(pipeline.shared!(), shared, "it is compiled once");

@@ -158,14 +158,10 @@ function keepWarmText({ means, clockMHz, powerWatts }: KeepWarmRecord): string {
   if (powerWatts) {
     const { median, highest, count, limit, atLimit } = powerWatts;
     const most = limit === null ? "" : ` of at most ${formatCount(limit)} W`;
+    const readings = `${formatCount(atLimit)} of ${formatCount(count)} readings`;
+    const there = atLimit === 0 ? "" : `; at the limit in ${readings}, where it lowers its clock`;
     sentences.push(
-      `Power: median ${formatCount(median)} W, up to ${formatCount(highest)} W${most}` +
-        (atLimit === 0
-          ? "."
-          : `; at the limit in ${atLimit} of ${
-            formatCount(count)
-          } readings, where the device lowers ` +
-            "its clock."),
+      `Power: median ${formatCount(median)} W, up to ${formatCount(highest)} W${most}${there}.`,
     );
   }
   return sentences.map(capital).join(" ");
