@@ -181,12 +181,19 @@ export function hardwareNotice(result: Result): HardwareNotice {
   };
 }
 
-/** The device's name, from the most telling of the adapter's fields. */
-export function deviceName(result: Result): string {
-  const { description, device, architecture, vendor } = result.environment.adapter;
-  const name = [description, device, `${vendor} ${architecture}`].map((text) =>
-    plainText(text).trim()
-  );
+/**
+ * The device's name, from the most telling of the adapter's fields: its description, unless that tells
+ * the driver's version, as Dawn's does, and another field a name.
+ */
+export function deviceName({ environment: { adapter, driver } }: Result): string {
+  const { description, device, architecture, vendor } = adapter;
+  const versions = driver?.match(/\d+(\.\d+)+/g) ?? [];
+  const ofDriver = versions.some((version) => description.includes(version));
+  const name = [
+    ...ofDriver ? [device, description] : [description, device],
+    `${vendor} ${architecture}`,
+  ]
+    .map((text) => plainText(text).trim());
   return name.find((text) => text !== "" && !/^(0x)?[0-9a-f]{1,5}$/i.test(text)) ??
     "unnamed adapter";
 }

@@ -26,7 +26,7 @@ import {
   rethrowFatal,
   type Session,
 } from "./latency.ts";
-import { type OpenPeers, openPeers } from "./peers/peers.ts";
+import { hasName, type OpenPeers, openPeers } from "./peers/peers.ts";
 import {
   memoryLimit,
   planIdentity,
@@ -643,7 +643,7 @@ class Run {
   #strangers(): string[] {
     const { description } = this.#gpu.adapter;
     return (this.#peers?.records ?? []).flatMap(({ implementation, device }) =>
-      device === null || description.includes(device) ? [] : [
+      device === null || hasName(this.#gpu.adapter, device) ? [] : [
         `${implementation} computes on ${device}, this run on ${description || "no named device"}`,
       ]
     );
