@@ -9,7 +9,8 @@
  * Per 16 keys a subgroup multiplies Q·Kᵀ, stores the scores to a scratch of its own, lets each lane
  * take 8 of them through the exponential, writes the weights back as f16 and loads them as left
  * matrices for P·V. A matrix has no element access, so the scratch is the only way. The scores of its
- * blocks take turns there, and their weights lie beside each other.
+ * blocks take turns there, and their weights lie beside each other. Of two blocks the first is a few
+ * products ahead, and the second one's exponentials are computed beside those.
  *
  * **Optimistic reference.** Softmax needs any reference m, not the running maximum: weights are
  * 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16 keys of its own
@@ -71,6 +72,9 @@ export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): num
   const staged = 2 * tiling.stages * tiling.tileColumns * stageStride(headDim);
   return (staged + tiling.subgroups * SCRATCH) * 16 + 4;
 }
+
+/** Products P·V by which the first of two blocks is ahead of the second. */
+const BLOCK_AHEAD = 3;
 
 /** Least sum of weights for each key that a row sees. */
 const LEAST_SUM = "0.00006103515625"; // 2^-14
@@ -218,19 +222,20 @@ ${LANE_PLACES}
     );
   }
 
-  // The work on 16 keys.
+  // The work on 16 keys: scores, weights and outputs of all blocks. The order of the text is what
+  // was fastest: `TUNING.md`.
   const scores = (row: string) => {
     for (const b of blocks) emit(`var s${b} = ${RESULT}();`);
     for (const c of depth) {
       const at = `(${row}) * ${stride}u + ${2 * c}u`;
       emit(`{ let k = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at}, ${stride}u);`);
-      for (const b of blocks) {
+      for (const b of blocks.toReversed()) {
         emit(`s${b} = subgroupMatrixMultiplyAccumulate(q${b}_${c}, k, s${b});`);
       }
       emit("}");
     }
   };
-  const weights = (firstKey: string, move: PassingRows["move"]) => {
+  const exchangeScores = (firstKey: string, move: PassingRows["move"]) => {
     for (const b of blocks) {
       storeScores(`s${b}`);
       emit(...readScores("scratch0", `x${b}`));
@@ -238,37 +243,46 @@ ${LANE_PLACES}
     for (const b of blocks) {
       maskScores(b, `x${b}`, firstKey);
       // The products are over, and their registers free.
-      if (b === 0) move("x0a.x");
-    }
-    const place = (b: number) => `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
-    for (const b of blocks) {
-      const x = `x${b}`;
-      emit(
-        `${x}a = exp2(fma(${x}a, vec4f(scale), vec4f(-m${b})));`,
-        `${x}b = exp2(fma(${x}b, vec4f(scale), vec4f(-m${b})));`,
-        ...packWeights(x),
-        `scratch[${place(b)} + weight0] = ${x}w;`,
-      );
-    }
-    for (const b of blocks) {
-      emit(
-        `let w${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ${
-          place(b)
-        }, ${WEIGHT_STRIDE}u);`,
-      );
-    }
-    for (const b of blocks) {
-      emit(`{ let sum = x${b}a + x${b}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`);
+      if (b === 0) move(blockCount === 1 ? "x0a.x" : undefined);
     }
   };
+  const exponentials = (b: number) =>
+    ["a.x", "a.y", "a.z", "a.w", "b.x", "b.y", "b.z", "b.w"].map((part) =>
+      `x${b}${part} = exp2(fma(x${b}${part}, scale, -m${b}));`
+    );
+  const exchangeWeights = (b: number) => {
+    const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
+    emit(
+      ...packWeights(`x${b}`),
+      `scratch[${place} + weight0] = x${b}w;`,
+      `let w${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ${place}, ${WEIGHT_STRIDE}u);`,
+    );
+  };
   const outputs = (row: string) => {
-    for (const c of depth) {
+    const loadValues = (c: number) => {
       const at = `(${row}) * ${stride}u + ${2 * c}u`;
-      emit(`{ let v = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${at}, ${stride}u);`);
-      for (const b of blocks) {
-        emit(`o${b}_${c} = subgroupMatrixMultiplyAccumulate(w${b}, v, o${b}_${c});`);
-      }
-      emit("}");
+      emit(`let v${c} = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${at}, ${stride}u);`);
+    };
+    const multiply = (b: number, c: number) =>
+      emit(`o${b}_${c} = subgroupMatrixMultiplyAccumulate(w${b}, v${c}, o${b}_${c});`);
+    emit(...exponentials(0));
+    exchangeWeights(0);
+    // Among the first block's products stand the second one's exponentials.
+    const alone = depth.slice(0, blockCount === 2 ? BLOCK_AHEAD : 0);
+    const waiting = blockCount === 2 ? exponentials(1) : [];
+    for (const c of alone) {
+      loadValues(c);
+      multiply(0, c);
+      emit(...waiting.splice(0, Math.ceil(8 / BLOCK_AHEAD)));
+    }
+    if (blockCount === 2) exchangeWeights(1);
+    for (const c of depth.slice(alone.length)) {
+      loadValues(c);
+      for (const b of blocks) multiply(b, c);
+    }
+    for (const c of alone) multiply(1, c);
+    for (const b of blocks) {
+      emit(`{ let sum = x${b}a + x${b}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`);
     }
   };
 
@@ -294,7 +308,7 @@ ${LANE_PLACES}
     condition: "k0 < end",
     step: ({ row, firstRow, move }) => {
       scores(row);
-      weights(firstRow, move);
+      exchangeScores(firstRow, move);
       outputs(row);
     },
   });

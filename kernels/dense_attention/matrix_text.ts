@@ -114,9 +114,9 @@ export interface PassingRows {
    * Emits the way of later rows into a ring, once a step; where there is none, nothing.
    *
    * @param known WGSL of an f32 that is not known before this place: so that no compiler fetches
-   * earlier, when registers are short.
+   * earlier, when registers are short. Without it the fetch depends on nothing.
    */
-  readonly move: (known: string) => void;
+  readonly move: (known?: string) => void;
 }
 
 /** What passes by. */
@@ -231,10 +231,11 @@ export function passRing(emit: (...lines: string[]) => void, options: Passing) {
     tileColumns === 16 ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`,
     `let staged = ${counter} % ${ring}u; // where these 16 rows are in the ring`,
   );
-  const move = (known: string) => {
+  const move = (known?: string) => {
     put(tileColumns);
     // Always + 0: no arithmetic gives the NaN whose bits are all ones.
-    fetch("", tileColumns + 16, ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`);
+    const plus = known && ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`;
+    fetch("", tileColumns + 16, plus);
   };
   step({ row: "staged", firstRow: counter, at: 0, move });
   emit("}");
