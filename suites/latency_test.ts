@@ -29,11 +29,11 @@ function planOf(gpu: Gpu, suite: "latency" | "throughput") {
   );
 }
 
-/** A session as if the device were so slow that a single execution overran the budget by far. */
-function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planRun>) {
+/** A session as if the device were as slow as told: by default a single execution overruns the budget. */
+function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planRun>, flopsPerSecond = 1e5) {
   const records = new Map<string, CaseRecord>();
   const { canary } = CALIBRATION;
-  const record = { clock: "wall" as const, fmaF32: summarize([1e5]) };
+  const record = { clock: "wall" as const, fmaF32: summarize([flopsPerSecond]) };
   const steps: string[] = [];
   const session: Session = {
     gpu,
@@ -67,6 +67,25 @@ Deno.test("measureGroup: what resembles nothing seen is tried at a shorter conte
     await measureGroup(session, plan.groups[0], { allowance: 100 });
     assert.deepEqual(statuses(), ["ok", "ok"]);
     assert.equal(tries(), 2);
+  } finally {
+    gpu.destroy();
+  }
+});
+
+Deno.test("measureGroup: no guess decides how a case is cut into dispatches", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const plan = planOf(gpu, "latency");
+    const baseline = plan.groups[0].baseline!;
+    const second = slowSession(gpu, plan, 1).session.budget.predict(baseline);
+    // The prediction is in proportion to the rate: half a second is two dispatches and a bit.
+    for (const [seconds, tried] of [[0.5, 1], [0.1, 0]]) {
+      const { session, tries } = slowSession(gpu, plan, second / seconds);
+      assert.ok(Math.abs(session.budget.predict(baseline) - seconds) < 0.05 * seconds);
+      await measureGroup(session, { ...plan.groups[0], candidates: [] }, { allowance: 100 });
+      assert.equal(tries(), tried, `${seconds} s`);
+    }
   } finally {
     gpu.destroy();
   }
