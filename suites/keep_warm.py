@@ -1,4 +1,4 @@
-"""Holds an idle CUDA context until its standard input ends: python3 keep_warm.py DEVICE_NAME
+"""Holds an idle CUDA context until its standard input ends: python3 keep_warm.py ADAPTER_NAMES
 
 A GPU with a CUDA context keeps its clocks up between pieces of work. Nothing is launched on it and no
 setting is touched. Only the driver's own library is needed.
@@ -8,6 +8,11 @@ import ctypes
 import os
 import signal
 import sys
+
+
+def letters(text):
+    """Stacks part the words of a name differently."""
+    return "".join(c for c in text.lower() if c.isascii() and c.isalnum())
 
 
 def main():
@@ -42,7 +47,7 @@ def main():
             call("cuDeviceGetName", text, 256, device)
             name = text.value.decode(errors="replace")
             found.append((device, name))
-            if chosen is None and (name in wanted or wanted in name):
+            if chosen is None and (not wanted or letters(name) in letters(wanted)):
                 chosen = found[-1]
         # A stack may call its adapter otherwise; of one device there is no doubt.
         if chosen is None and len(found) == 1:

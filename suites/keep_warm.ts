@@ -7,6 +7,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { median } from "simple-statistics";
+import { hasName, type NamedAdapter } from "./adapter_name.ts";
 import { errorLine } from "./errors.ts";
 import { spawn } from "./peers/python_process.ts";
 import type { KeepWarmRecord } from "./result_schema.ts";
@@ -39,10 +40,10 @@ export interface KeepWarmOptions {
 /**
  * Starts what can be started. Nothing is fatal: what could not be done is a line of the record.
  *
- * @param device name of the adapter, to choose among several devices.
+ * @param adapter whose device it is, to choose among several.
  */
 export async function startKeepWarm(
-  device: string,
+  adapter: NamedAdapter,
   { python = "python3", smi = "nvidia-smi" }: KeepWarmOptions = {},
 ): Promise<KeepWarm> {
   const means: string[] = [];
@@ -53,7 +54,7 @@ export async function startKeepWarm(
   const failures: string[] = [];
   try {
     const helper = fileURLToPath(new URL("./keep_warm.py", import.meta.url));
-    const child = spawn(python, ["-u", helper, device]);
+    const child = spawn(python, ["-u", helper, `${adapter.description} ${adapter.device}`.trim()]);
     children.push(child);
     const { line, rest } = await firstLine(child, CONTEXT_SECONDS);
     readers.push(rest);
@@ -85,7 +86,7 @@ export async function startKeepWarm(
   const record = (): KeepWarmRecord => {
     // A stack may call its adapter otherwise; of one device there is no doubt.
     const own = (all: Map<string, Readings>) =>
-      ([...all].find(([name]) => device.includes(name)) ?? (all.size === 1 ? [...all][0] : []))[1];
+      ([...all].find(([name]) => hasName(adapter, name)) ?? (all.size === 1 ? [...all][0] : []))[1];
     const [clock, power] = [own(clocks), own(powers)];
     return {
       means: [...done, ...failures],

@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { clockAdvice, startKeepWarm } from "./keep_warm.ts";
 
+const named = (description: string, device = "") => ({ description, device });
+
 Deno.test("startKeepWarm says that nothing was done where nothing can be", async () => {
-  const warm = await startKeepWarm("a device", { python: "no-such-python", smi: "no-such-smi" });
+  const warm = await startKeepWarm(named("a device"), {
+    python: "no-such-python",
+    smi: "no-such-smi",
+  });
   assert.deepEqual(warm.record().means, [
     "nothing was done",
     "no CUDA context: there is no no-such-python",
@@ -46,7 +51,7 @@ Deno.test("startKeepWarm reads the clock of the right device, and ends what it s
     "Fast GPU, 1980, 1980, 697.5, 700.00",
     "Fast GPU, [N/A], 1980, 660, 700",
   ], async (programs) => {
-    const warm = await startKeepWarm("NVIDIA Fast GPU 80GB", programs);
+    const warm = await startKeepWarm(named("driver 1.2", "nvidia-fast-gpu-80gb"), programs);
     await until(() => warm.record().powerWatts?.count === 3);
     const { means, clockMHz, powerWatts } = warm.record();
     assert.match(means.join("; "), /an idle CUDA context on Fast GPU; .*asked every 1000 ms/);
@@ -64,7 +69,7 @@ Deno.test("startKeepWarm reads the clock of the right device, and ends what it s
 
 Deno.test("startKeepWarm: a device that tells no power has none in the record", async (t) => {
   await withStandIns(t, ["Fast GPU, 500, 900, [N/A], [N/A]"], async (programs) => {
-    const warm = await startKeepWarm("Fast GPU", programs);
+    const warm = await startKeepWarm(named("Fast GPU"), programs);
     await until(() => warm.record().clockMHz !== undefined);
     assert.equal(warm.record().clockMHz?.highest, 500);
     assert.ok(!("powerWatts" in warm.record()));

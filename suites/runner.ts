@@ -7,6 +7,7 @@
 import { DeviceError, type Gpu } from "../kernels/gpu/device.ts";
 import { openDevice } from "../kernels/gpu/open_device.ts";
 import { DeviceLostError, Timer } from "../kernels/gpu/timing.ts";
+import { hasName } from "./adapter_name.ts";
 import { Budget } from "./budget.ts";
 import { calibrate, type Calibration } from "./calibrate.ts";
 import { caseRecord, withSamples } from "./case_record.ts";
@@ -26,7 +27,7 @@ import {
   rethrowFatal,
   type Session,
 } from "./latency.ts";
-import { hasName, type OpenPeers, openPeers } from "./peers/peers.ts";
+import { type OpenPeers, openPeers } from "./peers/peers.ts";
 import {
   memoryLimit,
   planIdentity,
@@ -235,7 +236,7 @@ class Run {
   async execute(): Promise<Result> {
     const { peers, keepWarm } = this.#options;
     try {
-      if (keepWarm) this.#keepWarm = await startKeepWarm(this.#gpu.adapter.description);
+      if (keepWarm) this.#keepWarm = await startKeepWarm(this.#gpu.adapter);
       if (peers?.length) {
         const { signal } = this.#hooks;
         this.#peers = await openPeers(peers, { gpu: this.#gpu, signal });

@@ -82,7 +82,7 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     const device = describeTunedDevice(gpu, driver);
     const path = given.out ?? await cachedTuningPath(device, cache!);
     const earlier = given.out === undefined ? await readEarlier(path, { device, say }) : [];
-    const warm = given.keepWarm ? await startKeepWarm(gpu.adapter.description) : undefined;
+    const warm = given.keepWarm ? await startKeepWarm(gpu.adapter) : undefined;
     const found: TuningEntry[] = [];
     let failure: unknown;
     try {

@@ -177,12 +177,3 @@ function unavailable(asked: string, options: { name: string; reason: string }): 
     close: () => Promise.resolve(),
   };
 }
-
-/** Whether an adapter has a device's name: Dawn puts hyphens between its words, in small letters. */
-export function hasName(
-  { description, device }: Pick<Gpu["adapter"], "description" | "device">,
-  name: string,
-): boolean {
-  const letters = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
-  return [description, device].some((own) => letters(own).includes(letters(name)));
-}

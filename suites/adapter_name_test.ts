@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { hasName } from "./peers.ts";
+import { hasName } from "./adapter_name.ts";
 
 Deno.test("hasName: a device is known by either field of the adapter, however its words are parted", () => {
   const deno = { description: "NVIDIA H100 80GB HBM3", device: "9008" };
