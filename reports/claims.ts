@@ -27,6 +27,7 @@ import {
   formatSignificant,
   plainText,
 } from "./format.ts";
+import { peerRows } from "./peer_data.ts";
 
 /** A ratio claim counts as reproduced from this share of the paper's value on. */
 export const REPRODUCED_FROM = 0.8;
@@ -205,7 +206,10 @@ export function verdictLine(result: Result): string {
   const claimed = formatRatio(PAPER_SPEEDUP.forward).replace(".0×", "×");
   if (nearest === null) {
     if (result.cases.some(isMeasured)) {
-      const pair = speedupPoints(result).length > 0
+      const paired = speedupPoints(result).length > 0;
+      const peer = paired ? null : peerLine(result);
+      if (peer) return `The ${claimed} at 512K was not run. ${peer}`;
+      const pair = paired
         ? "no pair of dense attention and the norm scorer was measured with its forward pass."
         : "no dense and Lighthouse pair was measured in interleaved rounds.";
       return `The ${claimed} at 512K was not run: ${pair}`;
@@ -228,19 +232,45 @@ export function verdictLine(result: Result): string {
       ? `The ${claimed} was not run forward. The ${row.paper.text} ${verb} ${where}: ${measured}.`
       : `The ${claimed} ${verb} ${where}: ${measured}.`;
   }
-  const { context, ratio, low, high } = nearest;
-  const speed = low > 1
-    ? `Lighthouse is ${formatRatio(ratio)} (${formatInterval([low, high], formatRatio)}) ` +
-      `as fast as dense attention`
-    : high < 1
-    ? `Lighthouse takes ${formatRatio(1 / ratio)} (${
-      formatInterval([1 / high, 1 / low], formatRatio)
-    }) as long as dense attention`
-    : "no difference in speed between Lighthouse and dense attention shows";
+  const { context } = nearest;
+  const speed = compareSpeeds("Lighthouse", "dense attention", nearest);
   return forward === null
     ? `The ${claimed} at 512K was not run, nor the ${row.paper.text} forward and backward. At ` +
       `${formatContext(context)}, forward and backward, ${speed} ${where}.`
     : `The ${claimed} at 512K was not run. At ${formatContext(context)}, ${speed} ${where}.`;
+}
+
+/** Of a run without Lighthouse: ours against a peer at the longest context that tells. */
+function peerLine(result: Result): string | null {
+  const told = peerRows(result).filter(({ ratio }) => ratio?.interval);
+  const forward = told.filter(({ record }) => record.direction === "forward");
+  const rows = forward.length > 0 ? forward : told;
+  const longest = rows.toSorted((a, b) => b.record.shape.context - a.record.shape.context)[0];
+  if (!longest) return null;
+  const { peer, record: { shape, direction, lighthouse }, ratio } = longest;
+  const ours = lighthouse ? `Lighthouse (${lighthouse.scorer})` : "dense attention";
+  const [low, high] = ratio!.interval!;
+  const speed = compareSpeeds(ours, peer, { ratio: ratio!.ratio, low, high });
+  const where = result.environment.adapter.software ? "on this software adapter" : "here";
+  const passes = direction === "forward-backward" ? ` ${directionName(direction)},` : "";
+  return `At ${formatContext(shape.context)},${passes} ${speed} ${where}.`;
+}
+
+/** Which of two is faster, by the ratio of their times: above 1 the first. */
+function compareSpeeds(
+  ours: string,
+  theirs: string,
+  { ratio, low, high }: { ratio: number; low: number; high: number },
+): string {
+  if (low > 1) {
+    const interval = formatInterval([low, high], formatRatio);
+    return `${ours} is ${formatRatio(ratio)} (${interval}) as fast as ${theirs}`;
+  }
+  if (high < 1) {
+    const interval = formatInterval([1 / high, 1 / low], formatRatio);
+    return `${ours} takes ${formatRatio(1 / ratio)} (${interval}) as long as ${theirs}`;
+  }
+  return `no difference in speed between ${ours} and ${theirs} shows`;
 }
 
 /** A quantity as text, without its interval. */

@@ -221,6 +221,36 @@ Deno.test("the verdict line says which pair is missing", () => {
   assert.match(line(() => true, false), rounds);
 });
 
+Deno.test("the verdict line of a run without Lighthouse tells how its peer compares", () => {
+  const line = (ratio: number, low: number, high: number, timed = true) => {
+    const result = sampleResult({ contexts: [8192, 16_384], extras: true });
+    result.cases = result.cases.filter(({ implementation }) =>
+      implementation === "dense" || implementation.startsWith("peer:")
+    );
+    const peer = result.cases.find(({ id }) => id.startsWith("latency/peer:"))!;
+    const numerator = peer.id;
+    const denominator = peer.id.replace(peer.implementation, "dense");
+    result.ratios = timed
+      ? [{ ...result.ratios[0], numerator, denominator, ratio, low, high }]
+      : [];
+    return claims.verdictLine(result).replaceAll(peer.implementation.slice(5), "PEER");
+  };
+  const start = "The 21× at 512K was not run. At 8K, ";
+  assert.equal(
+    line(1.5, 1.4, 1.6),
+    `${start}dense attention is 1.50× (1.40–1.60×) as fast as PEER here.`,
+  );
+  assert.equal(
+    line(0.5, 0.4, 0.8),
+    `${start}dense attention takes 2.00× (1.25–2.50×) as long as PEER here.`,
+  );
+  assert.equal(
+    line(1, 0.9, 1.1),
+    `${start}no difference in speed between dense attention and PEER shows here.`,
+  );
+  assert.match(line(1, 1, 1, false), /no dense and Lighthouse pair was measured/);
+});
+
 Deno.test("a run of needles alone leads with its trials and its instrument", () => {
   const cell = { trials: 200 };
   const check = { passed: true };
