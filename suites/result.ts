@@ -399,6 +399,8 @@ export interface TunedTilingRecord extends OpenRecord {
   dtype: "f16" | "f32";
   /** N that it was measured at, a power of two. */
   rows: number;
+  /** H that it was measured with; older results do not tell. */
+  heads?: number;
   /** Fields of the tiling by name. */
   tiling: Record<string, number>;
 }

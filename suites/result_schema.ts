@@ -281,6 +281,7 @@ export const tunedTilingSchema: z.ZodType<TunedTilingRecord> = declares<TunedTil
     headDim: z.int().positive(),
     dtype: z.enum(["f16", "f32"]),
     rows: z.int().positive(),
+    heads: z.int().positive().optional(),
     tiling: z.record(z.string(), z.number()),
   }),
 );

@@ -117,7 +117,7 @@ const LONG_SECONDS = 0.25;
 /** Share of a ceiling that a kernel is expected to reach before one was measured. */
 const EXPECTED_SHARE = 0.3;
 
-type Key = Omit<TunedTiling, "tiling">;
+type Key = Omit<TunedTiling, "tiling" | "heads">;
 
 interface Session {
   readonly gpu: Gpu;
@@ -374,16 +374,26 @@ function expectedSpeed({ record }: Calibration, { kernel }: Key): number {
   return EXPECTED_SHARE * (kernel === "matrix" ? Math.max(portable, ...rates) : portable);
 }
 
+/** Heads that a kernel is measured with: those of one block. */
+function headsOf(
+  { gpu, heads }: Pick<Session, "gpu" | "heads">,
+  { rows, headDim, dtype }: Pick<Key, "rows" | "headDim" | "dtype">,
+): number {
+  return headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
+}
+
 /** The tiling that a kernel takes by itself. */
-function defaultTiling(gpu: Gpu, { kernel, pass, headDim, rows }: Key): object {
-  const { capabilities } = gpu;
+function defaultTiling(session: Session, key: Key): object {
+  const { gpu, gpu: { capabilities } } = session;
+  const { kernel, pass, headDim, rows } = key;
+  const shape = { heads: headsOf(session, key), rows, headDim };
   if (pass === "forward") {
     return kernel === "matrix"
-      ? chooseMatrixTiling(capabilities, { rows, headDim })
+      ? chooseMatrixTiling(capabilities, shape)
       : chooseTiling(gpu, headDim);
   }
   const { query, keyValue } = kernel === "matrix"
-    ? chooseMatrixBackward(capabilities, { rows, headDim })
+    ? chooseMatrixBackward(capabilities, shape)
     : chooseBackwardTilings(gpu, headDim);
   return pass === "query" ? query : keyValue;
 }
@@ -397,7 +407,7 @@ async function checkTilings(session: Session, key: Key): Promise<readonly Checke
   const { kernel, pass, headDim, dtype } = key;
   const direction = pass === "forward" ? pass : "backward";
   const name = `${kernel} ${direction} d=${headDim} ${dtype}`;
-  const own = defaultTiling(gpu, key);
+  const own = defaultTiling(session, key);
   const space = tilingSpace(gpu.capabilities, key).filter((tiling) =>
     session.among(tiling) || sameTiling(tiling, own)
   );
@@ -469,7 +479,7 @@ async function allocate(
   const { gpu, seed, timer, hooks: { signal } } = session;
   const { kernel, pass, rows, headDim, dtype } = key;
   const { flopsPerSecond } = options;
-  const heads = headsPerBlock(gpu, [{ heads: options.heads, rows, dim: headDim, dtype }]);
+  const heads = headsOf({ gpu, heads: options.heads }, key);
   const owned: { destroy: () => void }[] = [];
   const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
   const own = <T extends { destroy: () => void }>(thing: T): T => {

@@ -236,8 +236,8 @@ async function readFor(device: TunedDevice, path: string): Promise<TuningRecord>
 
 /** An entry without its times. */
 export function tunedTilingOf(entry: TunedTiling): TuningRecord["tilings"][number] {
-  const { kernel, pass, headDim, dtype, rows, tiling } = entry;
-  return { kernel, pass, headDim, dtype, rows, tiling: { ...tiling } };
+  const { kernel, pass, headDim, dtype, rows, heads, tiling } = entry;
+  return { kernel, pass, headDim, dtype, rows, ...heads && { heads }, tiling: { ...tiling } };
 }
 
 function admit(gpu: Gpu, { digest, measuredAt, tilings: all }: TuningRecord): AppliedTuning {

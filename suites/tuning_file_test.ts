@@ -83,6 +83,7 @@ Deno.test("a tuning file comes back from the disk as it was, and a device takes 
           headDim: 64,
           dtype: "f16",
           rows: 4096,
+          heads: 8,
           tiling: { ...PORTABLE_TILINGS[1] },
         },
       ],

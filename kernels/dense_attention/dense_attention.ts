@@ -184,7 +184,15 @@ function planMatrix(
   { result, rowStride }: { readonly result: DenseResult; readonly rowStride: number },
 ): DenseAttentionPlan {
   const { heads, rows, headDim, dtype } = options;
-  const key = { kernel: "matrix", pass: "forward", headDim, dtype, rows } as const;
+  const sequences = heads * rowStride;
+  const key = {
+    kernel: "matrix",
+    pass: "forward",
+    headDim,
+    dtype,
+    rows,
+    heads: sequences,
+  } as const;
   const tiling = options.matrixTiling ?? tunedTiling(capabilities, key) ??
     chooseMatrixTiling(capabilities, key);
   const workgroupBytes = matrixWorkgroupBytes(tiling, headDim);
@@ -245,7 +253,14 @@ export function planPortable(
   }
   const { capabilities } = gpu;
   const tiling = options.tiling ??
-    tunedTiling(capabilities, { kernel: "portable", pass: "forward", headDim, dtype, rows }) ??
+    tunedTiling(capabilities, {
+      kernel: "portable",
+      pass: "forward",
+      headDim,
+      dtype,
+      rows,
+      heads: heads * rowStride,
+    }) ??
     chooseTiling(gpu, headDim);
   const { workgroupBytes } = layOut(tiling, headDim);
   // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.

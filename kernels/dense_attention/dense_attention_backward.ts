@@ -245,9 +245,9 @@ function portablePasses(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseBackwardOptions,
 ): Passes {
-  const { headDim, dtype, rows } = options;
+  const { heads, headDim, dtype, rows } = options;
   const tuned = (pass: "query" | "key-value") =>
-    tunedTiling(gpu.capabilities, { kernel: "portable", pass, headDim, dtype, rows });
+    tunedTiling(gpu.capabilities, { kernel: "portable", pass, headDim, dtype, rows, heads });
   const preferred = () => {
     const chosen = chooseBackwardTilings(gpu, headDim);
     return {
@@ -299,9 +299,9 @@ function matrixPasses(
 ): Passes {
   const { heads, headDim, dtype, rows, matrixTilings } = options;
   const tuned = (pass: "query" | "key-value") =>
-    tunedTiling(capabilities, { kernel: "matrix", pass, headDim, dtype, rows });
+    tunedTiling(capabilities, { kernel: "matrix", pass, headDim, dtype, rows, heads });
   const preferred = () => {
-    const chosen = chooseMatrixBackward(capabilities, { rows, headDim });
+    const chosen = chooseMatrixBackward(capabilities, { heads, rows, headDim });
     return {
       query: tuned("query") ?? chosen.query,
       keyValue: tuned("key-value") ?? chosen.keyValue,

@@ -104,15 +104,31 @@ export function matrixTilingName(
   return [subgroups, tileColumns, stages, blocks].join("/");
 }
 
+/** Sequences, and what they are made of. */
+interface MatrixShape {
+  /** Sequences: heads, or heads times residue classes. */
+  readonly heads: number;
+  /** Of one sequence. */
+  readonly rows: number;
+  /** d. */
+  readonly headDim: number;
+}
+
+/** Up to so many queries in all sequences, an H100 has too few workgroups of the widest tilings. */
+const FEW_QUERIES = 8 * 6144;
+
+/** Up to so many, of all but the narrowest. */
+const FEWEST_QUERIES = 8 * 3072;
+
 /**
- * The tiling for a sequence. Short ones want more, smaller workgroups; long ones more reuse of each
- * staged key. Measured on an H100: `TUNING.md`.
+ * The tiling for some sequences. Few queries want more, smaller workgroups; many want more reuse of
+ * each staged key. Measured on an H100: `TUNING.md`.
  *
  * @throws {RangeError} when none fits the device.
  */
 export function chooseMatrixTiling(
   capabilities: Capabilities,
-  { rows, headDim }: { rows: number; headDim: number },
+  { heads, rows, headDim }: MatrixShape,
 ): MatrixTiling {
   const found = MATRIX_TILINGS.filter((tiling) =>
     matrixFits(capabilities, { pass: "forward", tiling, headDim })
@@ -122,9 +138,9 @@ export function chooseMatrixTiling(
       `choose a tiling of matrix units: none fits ${capabilities.maxWorkgroupBytes} bytes`,
     );
   }
-  // Up to here an H100 has too few workgroups of the wider ones.
+  const queries = heads * rows;
   const narrow = found.find(({ subgroups, blocks }) =>
-    rows <= 6144 && blocks === 1 && (rows > 3072 || subgroups === 4)
+    queries <= FEW_QUERIES && blocks === 1 && (queries > FEWEST_QUERIES || subgroups === 4)
   );
   return narrow ?? found[0];
 }
@@ -169,33 +185,45 @@ export function whyNoMatrixBackward(
   if (maxStorageBuffers < BACKWARD_BINDINGS) {
     return `${BACKWARD_BINDINGS} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
   }
-  return firstFit(capabilities, "query", shape) && firstFit(capabilities, "key-value", shape)
+  const { headDim } = shape;
+  return (["query", "key-value"] as const).every((pass) =>
+      fitting(capabilities, { pass, headDim }).length > 0
+    )
     ? undefined
     : `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
 }
 
-/** The first tiling that fits; for short sequences, the first of those with fewer subgroups. */
+/** The declared tilings of a pass that fit. */
+function fitting(
+  capabilities: Capabilities,
+  { pass, headDim }: { readonly pass: MatrixBackwardPass; readonly headDim: number },
+): readonly MatrixBackwardTiling[] {
+  return MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
+    matrixFits(capabilities, { pass, tiling, headDim })
+  );
+}
+
+/** The first tiling that fits; for few queries, the first of those with fewer subgroups. */
 function firstFit(
   capabilities: Capabilities,
   pass: MatrixBackwardPass,
-  { rows, headDim }: { readonly rows: number; readonly headDim: number },
+  { heads, rows, headDim }: MatrixShape,
 ): MatrixBackwardTiling | undefined {
-  const found = MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
-    matrixFits(capabilities, { pass, tiling, headDim })
-  );
-  // Up to here an H100 has too few workgroups of the wider ones.
-  const narrow = rows <= 3072 ? found.find(({ subgroups }) => subgroups === 4) : undefined;
+  const found = fitting(capabilities, { pass, headDim });
+  const narrow = heads * rows <= FEWEST_QUERIES
+    ? found.find(({ subgroups }) => subgroups === 4)
+    : undefined;
   return narrow ?? found[0];
 }
 
 /**
- * Tilings of the backward passes for a sequence. Measured on an H100: `TUNING.md`.
+ * Tilings of the backward passes for some sequences. Measured on an H100: `TUNING.md`.
  *
  * @throws {RangeError} when none fits the device.
  */
 export function chooseMatrixBackward(
   capabilities: Capabilities,
-  shape: { readonly rows: number; readonly headDim: number },
+  shape: MatrixShape,
 ): MatrixBackwardTilings {
   const query = firstFit(capabilities, "query", shape);
   const keyValue = firstFit(capabilities, "key-value", shape);

@@ -619,9 +619,10 @@ Deno.test("without a tuning, sequences get the tilings that were fastest on an H
     const passes = MEASURED.entries.filter((entry) => entry.rows === rows).map(({ pass }) => pass);
     assert.deepEqual(passes.toSorted(), ["forward", "key-value", "query"]);
   }
-  for (const { pass, rows, headDim, tiling } of MEASURED.entries) {
-    const { query, keyValue } = chooseMatrixBackward(capabilities, { rows, headDim });
-    const forward = chooseMatrixTiling(capabilities, { rows, headDim });
+  for (const { pass, heads, rows, headDim, tiling } of MEASURED.entries) {
+    const shape = { heads, rows, headDim };
+    const { query, keyValue } = chooseMatrixBackward(capabilities, shape);
+    const forward = chooseMatrixTiling(capabilities, shape);
     const chosen = new Map(Object.entries({ forward, query, "key-value": keyValue }));
     assert.deepEqual(chosen.get(pass), tiling, `${pass} of ${rows} rows`);
   }

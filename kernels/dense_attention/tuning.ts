@@ -107,22 +107,25 @@ function portableFits(
 }
 
 /**
- * Binary orders of magnitude between a sequence and the one whose tiling it takes. What is fastest at
- * 2,048 rows, where a device has too few workgroups, was half as fast at 65,536 on an H100.
+ * Binary orders of magnitude between a shape's queries and those of the one whose tiling it takes. What
+ * is fastest at 8 × 2,048, where a device has too few workgroups, was half as fast at 8 × 65,536 on an
+ * H100.
  */
 const FARTHEST = 3;
 
 /**
- * The tiling that was measured to be the fastest for a sequence: that of the nearest measured length,
- * by ratio. Undefined where nothing within eight times that length, up or down, was measured, or where
- * what was is no tiling for this device.
+ * The tiling that was measured to be the fastest for so many queries, heads times rows: that of the
+ * nearest measured number, by ratio. How many workgroups there are depends on it, and so which tiling
+ * is the fastest. Undefined where nothing within eight times as many, up or down, was measured, or
+ * where what was is no tiling for this device.
  */
 export function tunedTiling<K extends Kernel, P extends Pass>(
   capabilities: Capabilities,
-  wanted: TiledKernel<K, P> & Pick<TunedTiling, "dtype" | "rows">,
+  wanted: TiledKernel<K, P> & Pick<TunedTiling, "dtype" | "rows"> & { readonly heads: number },
 ): TilingOf<K, P> | undefined {
-  const { kernel, pass, headDim, dtype, rows } = wanted;
-  const distance = (entry: TunedTiling) => Math.abs(Math.log2(entry.rows / rows));
+  const { kernel, pass, headDim, dtype, rows, heads } = wanted;
+  const distance = (entry: TunedTiling) =>
+    Math.abs(Math.log2(entry.rows * (entry.heads ?? heads) / (rows * heads)));
   const nearest = capabilities.tuning?.filter((entry) =>
     entry.kernel === kernel && entry.pass === pass && entry.headDim === headDim &&
     entry.dtype === dtype && distance(entry) <= FARTHEST

@@ -5,6 +5,7 @@ import { lighthouseNorm } from "../lighthouse/lighthouse_attention.ts";
 import { HEAD_DIMS, planDenseAttention, planPortable } from "./dense_attention.ts";
 import { chooseBackwardTilings, planDenseBackward } from "./dense_attention_backward.ts";
 import { dense } from "./dense_layer.ts";
+import { planSquaredNorms } from "./dense_squared_norms.ts";
 import {
   chooseMatrixBackward,
   chooseMatrixTiling,
@@ -63,12 +64,12 @@ Deno.test("the declared space holds every tiling that a device gets by itself, a
   }
   for (const headDim of [64, 128]) {
     for (const rows of [1024, 65536]) {
-      const chosen = chooseMatrixTiling(UNITS, { rows, headDim });
+      const chosen = chooseMatrixTiling(UNITS, { heads: 8, rows, headDim });
       const space = tilingSpace(UNITS, { kernel: "matrix", pass: "forward", headDim });
       assert.ok(space.includes(chosen));
     }
     const space = tilingSpace(UNITS, { kernel: "matrix", pass: "query", headDim });
-    assert.ok(space.includes(chooseMatrixBackward(UNITS, { rows: SHAPE.rows, headDim }).query));
+    assert.ok(space.includes(chooseMatrixBackward(UNITS, { ...SHAPE, headDim }).query));
   }
 });
 
@@ -92,6 +93,31 @@ Deno.test("a tuned device's plans take the tiling of the nearest measured length
   assert.equal(variant({ headDim: 128 }), untuned);
   assert.equal(variant({ dtype: "f32" }), planDenseAttention(DESK, SHAPE).variant);
   assert.equal(variant({ tiling: PORTABLE_TILINGS[1] }), "portable 128/64/16/16/16");
+});
+
+Deno.test("what was measured with more or fewer heads speaks for as many queries in all", () => {
+  const [few, many] = [entry(PORTABLE_TILINGS[6], { heads: 2, rows: 4096 }), PORTABLE_TILINGS[0]];
+  const tuned = withTuning(DESK, [few, entry(many, { heads: 8, rows: 8192 })]);
+  const variant = (heads: number, rows: number) =>
+    planDenseAttention(tuned, { ...SHAPE, heads, rows }).variant;
+  assert.equal(variant(2, 4096), "portable 64/64/16/16/16");
+  assert.equal(variant(16, 4096), "portable 128/128/16/16/16");
+  assert.equal(variant(1, 8192), "portable 64/64/16/16/16");
+  // A residue class is a sequence of its own: 8 heads and δ = 4 fill a device like 32 heads.
+  const norms = (dilation: number) =>
+    planSquaredNorms(tuned, { ...SHAPE, heads: 8, rows: 2048 * dilation, dilation }).launch.variant;
+  assert.equal(norms(4), "portable 128/128/16/16/16");
+  assert.equal(norms(1), "portable 64/64/16/16/16");
+});
+
+Deno.test("without a tuning, residue classes fill a device like heads", () => {
+  const variant = (heads: number, dilation: number) =>
+    planSquaredNorms(WITH_UNITS, { ...SHAPE, heads, rows: 2048 * dilation, dilation }).launch
+      .variant;
+  assert.equal(variant(8, 1), "matrix units 4/32/2/1");
+  assert.equal(variant(8, 2), "matrix units 8/32/2/1");
+  assert.equal(variant(8, 4), variant(32, 1));
+  assert.equal(variant(8, 4), "matrix units 8/32/2/2");
 });
 
 Deno.test("layers, alone and inside of Lighthouse, forward and backward, run what was measured", () => {
@@ -124,7 +150,7 @@ Deno.test("plans for matrix units take measured tilings of each pass", () => {
     entry(backward, { kernel: "matrix", pass: "key-value" }),
   ]);
   assert.equal(planDenseAttention(gpu, SHAPE).variant, `matrix units ${tilingName(forward)}`);
-  const { query } = chooseMatrixBackward(UNITS, { rows: SHAPE.rows, headDim: 64 });
+  const { query } = chooseMatrixBackward(UNITS, SHAPE);
   assert.equal(
     planDenseBackward(gpu, { ...SHAPE, kernel: "matrix" }).variant,
     `matrix units ${tilingName(query)} and ${tilingName(backward)}`,

@@ -54,8 +54,13 @@ export interface TunedTiling {
   readonly headDim: number;
   /** Storage type of Q, K and V. */
   readonly dtype: "f16" | "f32";
-  /** N that it was measured at, a power of two; plans take the nearest one by ratio, if it is within eight times theirs. */
+  /** N that it was measured at, a power of two. */
   readonly rows: number;
+  /**
+   * H that it was measured with. Plans take the entry whose `heads * rows`, which says how many
+   * workgroups there are, is nearest theirs by ratio, if it is within eight times. Default: the plan's.
+   */
+  readonly heads?: number;
   /** Fields of the tiling by name. */
   readonly tiling: Readonly<Record<string, number>>;
 }
