@@ -6,6 +6,8 @@
 import type { CaseRecord } from "../../suites/result_schema.ts";
 import type { ExactDifference, ExactPart } from "./gate_report.ts";
 
+type Check = NonNullable<CaseRecord["check"]>;
+
 /** What decides which fields may be compared. */
 export interface ExactOptions {
   /** Same adapter, driver and stack: outputs must have the same bits. */
@@ -121,24 +123,37 @@ export function compareExact(
     fields++;
     if (!after) return report("error", "check", ["checked", "not checked"]);
     if (before.passed && !after.passed) report("error", "check", ["passed", "failed"]);
-    const parts = [{ name: "", was: before, is: after }];
+    type Bound = Pick<typeof before, "maxError" | "tolerance">;
+    const parts: { name: string; was: Bound; is: Bound; places: [unknown, unknown] }[] = [
+      { name: "", was: before, is: after, places: [worstPlace(before), worstPlace(after)] },
+    ];
     for (const part of before.parts ?? []) {
       const is = after.parts?.find(({ name }) => name === part.name);
-      if (is) parts.push({ name: `${part.name}.`, was: part as never, is: is as never });
-      else if (after.parts) report("error", `check.${part.name}`, ["checked", "not checked"]);
+      if (is) {
+        parts.push({ name: `${part.name}.`, was: part, is, places: [part.detail, is.detail] });
+      } else if (after.parts) report("error", `check.${part.name}`, ["checked", "not checked"]);
     }
-    for (const { name, was, is } of parts) {
+    for (const { name, was, is, places } of parts) {
       fields++;
       if (is.maxError !== null && is.tolerance !== null && is.maxError > is.tolerance) {
         report("error", `check.${name}maxError`, [`at most ${is.tolerance}`, is.maxError]);
       }
-      const comparable = options.sameAdapter && options.sameInputs;
+      // Each row has a tolerance of its own. The one told is that of the row closest to its own, which
+      // may be another where outputs have other bits.
+      const samePlace = places.includes(undefined) || places[0] === places[1];
+      const comparable = options.sameAdapter && options.sameInputs && samePlace;
       if (!comparable || was.tolerance === null || is.tolerance === null) continue;
       if (is.tolerance > was.tolerance * (1 + TOLERANCE_SLACK)) {
         report("error", `check.${name}tolerance`, [was.tolerance, is.tolerance]);
       }
     }
   }
+}
+
+/** Where the error is that a whole check tells; undefined where no part has it. */
+function worstPlace({ maxError, tolerance, parts }: Check): string | undefined {
+  const worst = parts?.find((part) => part.maxError === maxError && part.tolerance === tolerance);
+  return worst && `${worst.name}: ${worst.detail}`;
 }
 
 /** Whether a case was skipped because the run's budget had no room for it. */

@@ -191,6 +191,22 @@ Deno.test("compareResults: each exact difference fails and is named", () => {
   }
 });
 
+Deno.test("compareResults: tolerances are compared where they are of the same row", () => {
+  const at = (detail: string, tolerance: number) => (result: Result) => {
+    const { check } = result.cases[0];
+    Object.assign(check!.parts![0], { detail, tolerance });
+    check!.tolerance = tolerance;
+  };
+  const near = run("2026-01-01T00:00:00Z", at("closest to its tolerance: row 1", 1e-3));
+  const judge = (change: (result: Result) => void) =>
+    compareResults(near, run("2026-01-02T00:00:00Z", change));
+  assert.equal(judge(at("closest to its tolerance: row 7", 2e-3)).exitCode, 0);
+  const looser = judge(at("closest to its tolerance: row 1", 2e-3));
+  assert.equal(looser.exitCode, 1);
+  const fields = looser.cases.flatMap(({ differences }) => differences.map(({ field }) => field));
+  assert.deepEqual(fields, ["check.tolerance", "check.output.tolerance"]);
+});
+
 Deno.test("compareResults: a vanished case fails, a new one does not", () => {
   const vanished = compare((result) => result.cases.splice(0, 1));
   assert.deepEqual([vanished.exitCode, caseOf(vanished, DENSE).verdict], [1, "missing"]);
