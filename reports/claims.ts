@@ -27,7 +27,7 @@ import {
   formatSignificant,
   plainText,
 } from "./format.ts";
-import { peerRows } from "./peer_data.ts";
+import { isPeer, peerRows } from "./peer_data.ts";
 
 /** A ratio claim counts as reproduced from this share of the paper's value on. */
 export const REPRODUCED_FROM = 0.8;
@@ -207,7 +207,10 @@ export function verdictLine(result: Result): string {
   if (nearest === null) {
     if (result.cases.some(isMeasured)) {
       const paired = speedupPoints(result).length > 0;
-      const peer = paired ? null : peerLine(result);
+      const ours = result.cases.some((record) =>
+        record.suite !== "correctness" && record.lighthouse !== undefined && !isPeer(record)
+      );
+      const peer = ours ? null : peerLine(result);
       if (peer) return `The ${claimed} at 512K was not run. ${peer}`;
       const pair = paired
         ? "no pair of dense attention and the norm scorer was measured with its forward pass."
@@ -240,19 +243,22 @@ export function verdictLine(result: Result): string {
     : `The ${claimed} at 512K was not run. At ${formatContext(context)}, ${speed} ${where}.`;
 }
 
-/** Of a run without Lighthouse: ours against a peer at the longest context that tells. */
+/** Of a run without our Lighthouse: dense attention against a peer at the longest context that tells. */
 function peerLine(result: Result): string | null {
   const told = peerRows(result).filter(({ ratio }) => ratio?.interval);
   const forward = told.filter(({ record }) => record.direction === "forward");
   const rows = forward.length > 0 ? forward : told;
   const longest = rows.toSorted((a, b) => b.record.shape.context - a.record.shape.context)[0];
   if (!longest) return null;
-  const { peer, record: { shape, direction, lighthouse }, ratio } = longest;
-  const ours = lighthouse ? `Lighthouse (${lighthouse.scorer})` : "dense attention";
+  const { peer, record: { shape, direction }, ratio } = longest;
   const [low, high] = ratio!.interval!;
-  const speed = compareSpeeds(ours, peer, { ratio: ratio!.ratio, low, high });
+  const speed = compareSpeeds("dense attention", peer, { ratio: ratio!.ratio, low, high });
   const where = result.environment.adapter.software ? "on this software adapter" : "here";
-  const passes = direction === "forward-backward" ? ` ${directionName(direction)},` : "";
+  const passes = direction === "forward-backward"
+    ? ` ${directionName(direction)},`
+    : direction === "backward"
+    ? " backward alone,"
+    : "";
   return `At ${formatContext(shape.context)},${passes} ${speed} ${where}.`;
 }
 

@@ -251,6 +251,34 @@ Deno.test("the verdict line of a run without Lighthouse tells how its peer compa
   assert.match(line(1, 1, 1, false), /no dense and Lighthouse pair was measured/);
 });
 
+Deno.test("of several peers' ratios the verdict line takes the longest forward one, and hides no failure", () => {
+  const line = (ratios: [string, number][], failed = false) => {
+    const result = sampleResult({ contexts: [8192, 16_384], extras: true });
+    const lost = result.cases.find(({ implementation }) => implementation === "lighthouse-norm")!;
+    result.cases = result.cases.filter(({ implementation }) =>
+      implementation === "dense" || implementation.startsWith("peer:")
+    );
+    for (const record of result.cases.filter(({ suite }) => suite === "latency")) {
+      const id = record.id.replace("/forward/", "/forward-backward/");
+      result.cases.push({ ...structuredClone(record), id, direction: "forward-backward" });
+    }
+    if (failed) result.cases.push({ ...lost, status: "failed" });
+    const peers = result.cases.filter(({ id }) => id.startsWith("latency/peer:"));
+    result.ratios = ratios.map(([where, ratio]) => {
+      const { id, implementation } = peers.find(({ id }) => id.includes(where))!;
+      const denominator = id.replace(implementation, "dense");
+      const interval = { ratio, low: 0.9 * ratio, high: 1.1 * ratio };
+      return { ...result.ratios[0], numerator: id, denominator, ...interval };
+    });
+    return claims.verdictLine(result);
+  };
+  const both: [string, number] = ["/forward-backward/N16384", 3];
+  const forward: [string, number][] = [["/forward/N8192", 1.5], ["/forward/N16384", 2]];
+  assert.match(line([both, ...forward]), /At 16K, dense attention is 2\.00×/);
+  assert.match(line([both]), /At 16K, forward and backward, dense attention is 3\.00×/);
+  assert.match(line(forward, true), /no dense and Lighthouse pair was measured/);
+});
+
 Deno.test("a run of needles alone leads with its trials and its instrument", () => {
   const cell = { trials: 200 };
   const check = { passed: true };

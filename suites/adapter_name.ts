@@ -11,5 +11,6 @@ export type NamedAdapter = Pick<Gpu["adapter"], "description" | "device">;
 /** Whether an adapter has a device's name: Dawn puts hyphens between its words, in small letters. */
 export function hasName({ description, device }: NamedAdapter, name: string): boolean {
   const letters = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
-  return [description, device].some((own) => letters(own).includes(letters(name)));
+  const wanted = letters(name);
+  return wanted !== "" && [description, device].some((own) => letters(own).includes(wanted));
 }

@@ -1,4 +1,6 @@
-"""Holds an idle CUDA context until its standard input ends: python3 keep_warm.py ADAPTER_NAMES
+"""Holds an idle CUDA context until its standard input ends: python3 keep_warm.py NAME [NAME]
+
+The names are the fields of the adapter that may hold its device's.
 
 A GPU with a CUDA context keeps its clocks up between pieces of work. Nothing is launched on it and no
 setting is touched. Only the driver's own library is needed.
@@ -11,8 +13,12 @@ import sys
 
 
 def letters(text):
-    """Stacks part the words of a name differently."""
     return "".join(c for c in text.lower() if c.isascii() and c.isalnum())
+
+
+def has_name(fields, name):
+    """Whether one of an adapter's fields has a device's name: stacks part its words differently."""
+    return letters(name) != "" and any(letters(name) in letters(field) for field in fields)
 
 
 def main():
@@ -22,7 +28,7 @@ def main():
         os.execv(sys.executable, [sys.executable, "-u"] + sys.argv)
     # A terminal's Ctrl-C reaches this process too, and the clock has to stay up until the benchmark stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    wanted = [field for field in sys.argv[1:] if field]
     try:
         cuda = ctypes.CDLL("libcuda.so.1" if os.name != "nt" else "nvcuda.dll")
     except OSError:
@@ -47,13 +53,13 @@ def main():
             call("cuDeviceGetName", text, 256, device)
             name = text.value.decode(errors="replace")
             found.append((device, name))
-            if chosen is None and (not wanted or letters(name) in letters(wanted)):
+            if chosen is None and (not wanted or has_name(wanted, name)):
                 chosen = found[-1]
         # A stack may call its adapter otherwise; of one device there is no doubt.
         if chosen is None and len(found) == 1:
             chosen = found[0]
         if chosen is None:
-            print("no CUDA device is the adapter %s" % (wanted or "of this run"), flush=True)
+            print("no CUDA device is the adapter %s" % (", ".join(wanted) or "of this run"), flush=True)
             return
         device, name = chosen
         context = ctypes.c_void_p()

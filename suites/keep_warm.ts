@@ -54,7 +54,7 @@ export async function startKeepWarm(
   const failures: string[] = [];
   try {
     const helper = fileURLToPath(new URL("./keep_warm.py", import.meta.url));
-    const child = spawn(python, ["-u", helper, `${adapter.description} ${adapter.device}`.trim()]);
+    const child = spawn(python, ["-u", helper, adapter.description, adapter.device]);
     children.push(child);
     const { line, rest } = await firstLine(child, CONTEXT_SECONDS);
     readers.push(rest);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { hasName } from "./adapter_name.ts";
 import { clockAdvice, startKeepWarm } from "./keep_warm.ts";
 
 const named = (description: string, device = "") => ({ description, device });
@@ -31,7 +32,11 @@ async function withStandIns(
   };
   try {
     await use({
-      python: await program("python", "echo holding Fast GPU\ncat >/dev/null"),
+      // Its arguments are -u, the helper, and the adapter's description and device.
+      python: await program(
+        "python",
+        'case "$3/$4" in *[Ff]ast*) echo holding Fast GPU;; *) echo no;; esac\ncat >/dev/null',
+      ),
       smi: await program("smi", `printf '%s\\n' '${lines.join("' '")}'\nexec sleep 60`),
     });
   } finally {
@@ -75,6 +80,32 @@ Deno.test("startKeepWarm: a device that tells no power has none in the record", 
     assert.ok(!("powerWatts" in warm.record()));
     await warm.stop();
   });
+});
+
+Deno.test("the holder of a context knows a device as the suite does", async (t) => {
+  const folder = new URL(".", import.meta.url);
+  const fields = ["NVIDIA: 580.1 580.1.4.0", "nvidia-h100-80gb-hbm3"];
+  const code = "import sys, json, keep_warm\n" +
+    "print(json.dumps([keep_warm.has_name(sys.argv[1:], name) for name in " +
+    "('NVIDIA H100 80GB HBM3', 'NVIDIA L4', '')]))";
+  try {
+    const { stdout, stderr } = await new Deno.Command("python3", {
+      args: ["-B", "-c", code, ...fields],
+      cwd: folder,
+    }).output();
+    const [description, device] = fields;
+    const expected = ["NVIDIA H100 80GB HBM3", "NVIDIA L4", ""]
+      .map((name) => hasName(named(description, device), name));
+    assert.deepEqual(expected, [true, false, false]);
+    assert.equal(
+      new TextDecoder().decode(stdout).trim(),
+      JSON.stringify(expected).replaceAll(",", ", "),
+      new TextDecoder().decode(stderr),
+    );
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    console.warn(`skipped: ${t.name}: there is no python3`);
+  }
 });
 
 Deno.test("clockAdvice: what helps, what does not, and why", () => {

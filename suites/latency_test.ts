@@ -29,7 +29,7 @@ function planOf(gpu: Gpu, suite: "latency" | "throughput") {
   );
 }
 
-/** A session as if the device were as slow as told: by default a single execution overruns the budget. */
+/** A session as if the device were as slow as told; by default one execution overruns the budget. */
 function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planRun>, flopsPerSecond = 1e5) {
   const records = new Map<string, CaseRecord>();
   const { canary } = CALIBRATION;
@@ -72,7 +72,7 @@ Deno.test("measureGroup: what resembles nothing seen is tried at a shorter conte
   }
 });
 
-Deno.test("measureGroup: no guess decides how a case is cut into dispatches", async (t) => {
+Deno.test("measureGroup: what would be cut into dispatches by a guess is tried first", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {

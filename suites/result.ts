@@ -387,7 +387,7 @@ export interface KeepWarmRecord extends OpenRecord {
   };
 }
 
-/** A tiling of dense attention that was measured to be the fastest for a kernel at a length. */
+/** A tiling of dense attention that was measured to be the fastest for a kernel at a length and H. */
 export interface TunedTilingRecord extends OpenRecord {
   /** Which of the two texts of the kernel. */
   kernel: "portable" | "matrix";

@@ -273,7 +273,7 @@ export const keepWarmSchema: z.ZodType<KeepWarmRecord> = declares<KeepWarmRecord
   }).optional(),
 }));
 
-/** A tiling that was measured to be the fastest for a kernel at a length. */
+/** A tiling that was measured to be the fastest for a kernel at a length and H. */
 export const tunedTilingSchema: z.ZodType<TunedTilingRecord> = declares<TunedTilingRecord>()(
   z.looseObject({
     kernel: z.enum(["portable", "matrix"]),

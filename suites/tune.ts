@@ -1,6 +1,6 @@
 /**
  * The autotuner of dense attention: measures every declared tiling that fits a device, and says which
- * one to take at each length. METHOD.md says how; nothing but time depends on what it finds.
+ * one to take for each number of queries. METHOD.md says how; nothing but time depends on what it finds.
  *
  * @module
  */
@@ -117,7 +117,8 @@ const LONG_SECONDS = 0.25;
 /** Share of a ceiling that a kernel is expected to reach before one was measured. */
 const EXPECTED_SHARE = 0.3;
 
-type Key = Omit<TunedTiling, "tiling" | "heads">;
+/** A kernel at one size; heads are those of one block. */
+type Key = Omit<TunedTiling, "tiling"> & { readonly heads: number };
 
 interface Session {
   readonly gpu: Gpu;
@@ -125,7 +126,6 @@ interface Session {
   readonly calibration: Calibration;
   readonly clock: ClockWatch;
   readonly hooks: TuneHooks;
-  readonly heads: number;
   readonly seed: number;
   readonly rounds: number;
   readonly among: (tiling: object) => boolean;
@@ -176,7 +176,6 @@ export async function tune(
       }),
       rebases: 0,
       hooks,
-      heads: options.heads ?? (gpu.adapter.software ? 1 : 8),
       seed: options.seed ?? 1010,
       rounds: Math.max(LEAST_ROUNDS, options.rounds ?? 8),
       among: options.among ?? (() => true),
@@ -214,6 +213,7 @@ function planKeys(gpu: Gpu, options: TuneOptions): Key[] {
   const headDims = options.headDims ?? (gpu.adapter.software ? [64] : [64, 128]);
   const dtypes = options.dtypes ?? [f16 ? "f16" as const : "f32" as const];
   const directions = options.directions ?? ["forward", "backward"];
+  const most = options.heads ?? (gpu.adapter.software ? 1 : 8);
   for (const rows of contexts) {
     if (!Number.isInteger(Math.log2(rows))) {
       throw new UsageError(`tune: context ${rows} is not a power of two`);
@@ -232,21 +232,35 @@ function planKeys(gpu: Gpu, options: TuneOptions): Key[] {
   );
   const keys = contexts.toSorted((a, b) => a - b).flatMap((rows) =>
     headDims.flatMap((headDim) =>
-      dtypes.flatMap((dtype) =>
-        passes.flatMap((pass) =>
+      dtypes.flatMap((dtype) => {
+        const heads = headsOfBlock(gpu, { heads: most, rows, dim: headDim, dtype });
+        return passes.flatMap((pass) =>
           kernelsOf(gpu, { ...options, pass, rows, headDim, dtype })
-            .map((kernel): Key => ({ kernel, pass, headDim, dtype, rows }))
-        )
-      )
+            .map((kernel): Key => ({ kernel, pass, headDim, dtype, rows, heads }))
+        );
+      })
     )
   );
-  const known = new Set(options.known?.map(describeKernel));
-  return keys.filter((key) => !known.has(describeKernel(key)));
+  const isKnown = (key: Key) =>
+    options.known?.some((one) =>
+      describeKernel({ ...one, heads: one.heads ?? key.heads }) === describeKernel(key)
+    );
+  return keys.filter((key) => !isKnown(key));
+}
+
+/** As many heads as fit a binding; all where not even one does, which allocating it will say. */
+function headsOfBlock(gpu: Gpu, shape: TensorShape): number {
+  try {
+    return headsPerBlock(gpu, [shape]);
+  } catch (error) {
+    if (error instanceof RangeError) return shape.heads;
+    throw error;
+  }
 }
 
 function kernelsOf(
   gpu: Gpu,
-  options: TuneOptions & Omit<Key, "kernel">,
+  options: TuneOptions & Omit<Key, "kernel" | "heads">,
 ): readonly DenseKernel[] {
   if (options.kernels) return options.kernels;
   const { pass, rows, headDim, dtype } = options;
@@ -283,7 +297,7 @@ async function tuneKernel(
   const end = now() + share * (deadline - now());
   const speedKey = `${key.kernel} ${key.pass}`;
   const flopsPerSecond = speeds.get(speedKey) ?? expectedSpeed(calibration, key);
-  const layer = await allocate(session, key, { heads: session.heads, flopsPerSecond });
+  const layer = await allocate(session, key, { flopsPerSecond });
   try {
     const bound: Bound[] = [];
     for (const tiling of tilings) bound.push(await layer.bind(tiling));
@@ -331,7 +345,6 @@ async function tuneKernel(
     return {
       ...key,
       tiling: { ...tilings[ratio.high < 1 - MARGIN ? fastest : 0] },
-      heads: layer.heads,
       clock: calibration.record.clock,
       default: { ...tilings[0] },
       ratio: { ...ratio },
@@ -374,19 +387,10 @@ function expectedSpeed({ record }: Calibration, { kernel }: Key): number {
   return EXPECTED_SHARE * (kernel === "matrix" ? Math.max(portable, ...rates) : portable);
 }
 
-/** Heads that a kernel is measured with: those of one block. */
-function headsOf(
-  { gpu, heads }: Pick<Session, "gpu" | "heads">,
-  { rows, headDim, dtype }: Pick<Key, "rows" | "headDim" | "dtype">,
-): number {
-  return headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-}
-
 /** The tiling that a kernel takes by itself. */
-function defaultTiling(session: Session, key: Key): object {
-  const { gpu, gpu: { capabilities } } = session;
-  const { kernel, pass, headDim, rows } = key;
-  const shape = { heads: headsOf(session, key), rows, headDim };
+function defaultTiling(gpu: Gpu, shape: Key): object {
+  const { capabilities } = gpu;
+  const { kernel, pass, headDim } = shape;
   if (pass === "forward") {
     return kernel === "matrix"
       ? chooseMatrixTiling(capabilities, shape)
@@ -407,7 +411,7 @@ async function checkTilings(session: Session, key: Key): Promise<readonly Checke
   const { kernel, pass, headDim, dtype } = key;
   const direction = pass === "forward" ? pass : "backward";
   const name = `${kernel} ${direction} d=${headDim} ${dtype}`;
-  const own = defaultTiling(session, key);
+  const own = defaultTiling(gpu, key);
   const space = tilingSpace(gpu.capabilities, key).filter((tiling) =>
     session.among(tiling) || sameTiling(tiling, own)
   );
@@ -418,7 +422,7 @@ async function checkTilings(session: Session, key: Key): Promise<readonly Checke
   if (open.length > 0) {
     requireTime(session, CHECK_SECONDS);
     const end = now() + CHECKING_SHARE * (session.deadline - now());
-    const layer = await allocate(session, { ...key, rows: CHECK_ROWS }, { heads: 2 });
+    const layer = await allocate(session, { ...key, rows: CHECK_ROWS, heads: 2 });
     try {
       // Dawn compiles on threads of its own. What does not compile says so when it is checked.
       if (gpu.stack === "dawn") await Promise.allSettled(open.map((one) => layer.compile(one)));
@@ -474,12 +478,11 @@ interface TiledLayer {
 async function allocate(
   session: Session,
   key: Key,
-  options: { heads: number; flopsPerSecond?: number },
+  options: { flopsPerSecond?: number } = {},
 ): Promise<TiledLayer> {
   const { gpu, seed, timer, hooks: { signal } } = session;
-  const { kernel, pass, rows, headDim, dtype } = key;
+  const { kernel, pass, rows, headDim, dtype, heads } = key;
   const { flopsPerSecond } = options;
-  const heads = headsOf({ gpu, heads: options.heads }, key);
   const owned: { destroy: () => void }[] = [];
   const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
   const own = <T extends { destroy: () => void }>(thing: T): T => {

@@ -59,11 +59,20 @@ Deno.test("tune measures the tilings that compute what they should; others are o
     const query = { kernel: "portable", pass: "query", headDim: 32, dtype, rows: 256 } as const;
     const entries = [
       ...await tune(gpu, { ...TINY, directions: ["forward"], among: both }, hooks),
-      ...await tune(gpu, { ...TINY, directions: ["backward"], known: [query] }, hooks),
+      ...await tune(
+        gpu,
+        // Known with this H, or with one that is not told; with another it is no longer known.
+        {
+          ...TINY,
+          directions: ["backward"],
+          known: [query, { ...query, pass: "key-value", heads: 2 }],
+        },
+        hooks,
+      ),
     ];
     assert.deepEqual(steps.filter((step) => !step.includes("calibrating")), [
-      `0/1 portable forward d=32 ${dtype} N=256`,
-      `0/1 portable dK and dV d=32 ${dtype} N=256`,
+      `0/1 portable forward d=32 ${dtype} N=256 H=1`,
+      `0/1 portable dK and dV d=32 ${dtype} N=256 H=1`,
     ]);
     assert.equal(notes.length, 1);
     assert.match(

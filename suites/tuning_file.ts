@@ -29,7 +29,7 @@ const deviceSchema = z.strictObject({
   description: z.string(),
 });
 
-/** A measured kernel at one length: the tiling to take, and every time that was taken. */
+/** A measured kernel at one length and H: the tiling to take, and every time that was taken. */
 export const tuningEntrySchema = z.intersection(
   tunedTilingSchema,
   z.looseObject({
@@ -66,7 +66,7 @@ export const tuningFileSchema = z.looseObject({
 
 /** The device that a file is of. */
 export type TunedDevice = z.infer<typeof deviceSchema>;
-/** A measured kernel at one length. */
+/** A measured kernel at one length and H. */
 export type TuningEntry = z.infer<typeof tuningEntrySchema>;
 /** A tuning file as read. */
 export type TuningFile = z.infer<typeof tuningFileSchema>;
@@ -263,10 +263,11 @@ function admit(gpu: Gpu, { digest, measuredAt, tilings: all }: TuningRecord): Ap
   };
 }
 
-/** `portable forward d=64 f16 N=4096`. */
+/** `portable forward d=64 f16 N=4096 H=8`; an entry that does not tell its H has none. */
 export function describeKernel(entry: Omit<TunedTiling, "tiling">): string {
-  const { kernel, pass, headDim, dtype, rows } = entry;
-  return `${kernel} ${PASS_NAMES[pass]} d=${headDim} ${dtype} N=${rows}`;
+  const { kernel, pass, headDim, dtype, rows, heads } = entry;
+  const text = `${kernel} ${PASS_NAMES[pass]} d=${headDim} ${dtype} N=${rows}`;
+  return heads === undefined ? text : `${text} H=${heads}`;
 }
 
 /** What people call the passes. */

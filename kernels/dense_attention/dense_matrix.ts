@@ -21,7 +21,7 @@ import {
   matrixBackwardRows,
   type MatrixBackwardTiling,
 } from "./dense_matrix_backward_codegen.ts";
-import { type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
+import { matrixTileRows, type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
 
 /** Head dimensions that the kernel supports. */
 export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
@@ -139,13 +139,17 @@ export function chooseMatrixTiling(
     );
   }
   const queries = heads * rows;
-  const narrow = found.find(({ subgroups, blocks }) =>
-    queries <= FEW_QUERIES && blocks === 1 && (queries > FEWEST_QUERIES || subgroups === 4)
-  );
-  return narrow ?? found[0];
+  // A tile's rows beyond the sequence are work for nothing.
+  const filled = found.filter((tiling) => matrixTileRows(tiling) <= rows);
+  const chosen = filled.length === 0 || queries <= FEWEST_QUERIES
+    ? found.find(({ subgroups, blocks }) => subgroups === 4 && blocks === 1)
+    : queries <= FEW_QUERIES
+    ? filled.find(({ blocks }) => blocks === 1)
+    : filled[0];
+  return chosen ?? found[0];
 }
 
-/** The declared space of each backward pass: for long sequences the first that fits. */
+/** The declared space of each backward pass: for many queries the first that fits. */
 export const MATRIX_BACKWARD_TILINGS: Readonly<
   Record<MatrixBackwardPass, readonly MatrixBackwardTiling[]>
 > = {
@@ -203,17 +207,18 @@ function fitting(
   );
 }
 
-/** The first tiling that fits; for few queries, the first of those with fewer subgroups. */
+/** The first tiling that fits; for few queries or short sequences, the first with fewer subgroups. */
 function firstFit(
   capabilities: Capabilities,
   pass: MatrixBackwardPass,
   { heads, rows, headDim }: MatrixShape,
 ): MatrixBackwardTiling | undefined {
   const found = fitting(capabilities, { pass, headDim });
-  const narrow = heads * rows <= FEWEST_QUERIES
+  const filled = found.filter((tiling) => matrixBackwardRows(tiling) <= rows);
+  const chosen = filled.length === 0 || heads * rows <= FEWEST_QUERIES
     ? found.find(({ subgroups }) => subgroups === 4)
-    : undefined;
-  return narrow ?? found[0];
+    : filled[0];
+  return chosen ?? found[0];
 }
 
 /**

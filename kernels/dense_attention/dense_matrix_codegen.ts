@@ -269,13 +269,16 @@ ${LANE_PLACES}
     exchangeWeights(0);
     // Among the first block's products stand the second one's exponentials.
     const alone = depth.slice(0, blockCount === 2 ? BLOCK_AHEAD : 0);
-    const waiting = blockCount === 2 ? exponentials(1) : [];
-    for (const c of alone) {
-      loadValues(c);
-      multiply(0, c);
-      emit(...waiting.splice(0, Math.ceil(8 / BLOCK_AHEAD)));
+    if (blockCount === 2) {
+      const waiting = exponentials(1);
+      const each = Math.ceil(waiting.length / alone.length);
+      for (const c of alone) {
+        loadValues(c);
+        multiply(0, c);
+        emit(...waiting.splice(0, each));
+      }
+      exchangeWeights(1);
     }
-    if (blockCount === 2) exchangeWeights(1);
     for (const c of depth.slice(alone.length)) {
       loadValues(c);
       for (const b of blocks) multiply(b, c);

@@ -612,7 +612,7 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
   gpu.destroy();
 });
 
-Deno.test("without a tuning, sequences get the tilings that were fastest on an H100", () => {
+Deno.test("without a tuning, shapes get the tilings that were fastest on an H100", () => {
   const { capabilities } = DESK;
   // The shortest length and one where long sequences begin, of every pass.
   for (const rows of [2048, 8192]) {

@@ -115,24 +115,23 @@ const FARTHEST = 3;
 
 /**
  * The tiling that was measured to be the fastest for so many queries, heads times rows: that of the
- * nearest measured number, by ratio. How many workgroups there are depends on it, and so which tiling
- * is the fastest. Undefined where nothing within eight times as many, up or down, was measured, or
- * where what was is no tiling for this device.
+ * nearest measured number, by ratio, and among equals of the nearest length. How many workgroups there
+ * are depends on it, and so which tiling is the fastest. Undefined where nothing within eight times as
+ * many and as long, up or down, was measured, or where what was is no tiling for this device.
  */
 export function tunedTiling<K extends Kernel, P extends Pass>(
   capabilities: Capabilities,
   wanted: TiledKernel<K, P> & Pick<TunedTiling, "dtype" | "rows"> & { readonly heads: number },
 ): TilingOf<K, P> | undefined {
   const { kernel, pass, headDim, dtype, rows, heads } = wanted;
-  const distance = (entry: TunedTiling) =>
+  const longer = (entry: TunedTiling) => Math.abs(Math.log2(entry.rows / rows));
+  const more = (entry: TunedTiling) =>
     Math.abs(Math.log2(entry.rows * (entry.heads ?? heads) / (rows * heads)));
-  const nearest = capabilities.tuning?.filter((entry) =>
-    entry.kernel === kernel && entry.pass === pass && entry.headDim === headDim &&
-    entry.dtype === dtype && distance(entry) <= FARTHEST
-  ).reduce<TunedTiling | undefined>(
-    (best, entry) => best && distance(best) <= distance(entry) ? best : entry,
-    undefined,
-  );
+  const [nearest] =
+    capabilities.tuning?.filter((entry) =>
+      entry.kernel === kernel && entry.pass === pass && entry.headDim === headDim &&
+      entry.dtype === dtype && more(entry) <= FARTHEST && longer(entry) <= FARTHEST
+    ).toSorted((a, b) => more(a) - more(b) || longer(a) - longer(b)) ?? [];
   return nearest &&
     tilingSpace(capabilities, wanted).find((tiling) => sameTiling(tiling, nearest.tiling));
 }

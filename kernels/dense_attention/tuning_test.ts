@@ -73,7 +73,7 @@ Deno.test("the declared space holds every tiling that a device gets by itself, a
   }
 });
 
-Deno.test("a tuned device's plans take the tiling of the nearest measured length, of their own kind", () => {
+Deno.test("a tuned device's plans take the nearest measured tiling of their own kind", () => {
   const [wide, middle] = [PORTABLE_TILINGS[0], PORTABLE_TILINGS[6]];
   const tuned = withTuning(DESK, [entry(middle), entry(wide, { rows: 65536 })]);
   const variant = (options: Partial<typeof SHAPE> | object = {}) =>
@@ -103,11 +103,57 @@ Deno.test("what was measured with more or fewer heads speaks for as many queries
   assert.equal(variant(2, 4096), "portable 64/64/16/16/16");
   assert.equal(variant(16, 4096), "portable 128/128/16/16/16");
   assert.equal(variant(1, 8192), "portable 64/64/16/16/16");
+  // Of as many queries, the nearest length; nothing of a length more than eight times apart.
+  const long = entry(PORTABLE_TILINGS[1], { heads: 1, rows: 65536 });
+  const both = withTuning(DESK, [entry(many, { heads: 8, rows: 8192 }), long]);
+  const nearest = (heads: number, rows: number) =>
+    planDenseAttention(both, { ...SHAPE, heads, rows }).variant;
+  assert.equal(nearest(1, 65536), "portable 128/64/16/16/16");
+  assert.equal(nearest(8, 8192), "portable 128/128/16/16/16");
+  assert.equal(nearest(512, 128), planDenseAttention(DESK, { ...SHAPE, rows: 128 }).variant);
   // A residue class is a sequence of its own: 8 heads and δ = 4 fill a device like 32 heads.
   const norms = (dilation: number) =>
     planSquaredNorms(tuned, { ...SHAPE, heads: 8, rows: 2048 * dilation, dilation }).launch.variant;
   assert.equal(norms(4), "portable 128/128/16/16/16");
   assert.equal(norms(1), "portable 64/64/16/16/16");
+});
+
+Deno.test("backward passes count queries too, tuned or not", () => {
+  const narrow = (heads: number, gpu: typeof WITH_UNITS = WITH_UNITS) =>
+    planDenseBackward(gpu, { ...SHAPE, kernel: "matrix", heads, rows: 2048 }).variant;
+  assert.equal(narrow(8), "matrix units 4/64/1/2 and 4/64/1/1");
+  assert.equal(narrow(32), "matrix units 4/64/1/2 and 8/64/1/1");
+  const [wide, last] = [MATRIX_BACKWARD_TILINGS.query[1], MATRIX_BACKWARD_TILINGS.query[2]];
+  const of = (tiling: object, heads: number) =>
+    entry(tiling, { kernel: "matrix", pass: "query", rows: 2048, heads });
+  const tuned = withTuning(WITH_UNITS, [of(wide, 8), of(last, 32)]);
+  assert.match(narrow(8, tuned), /^matrix units 8\/64\/1\/2 and/);
+  assert.match(narrow(32, tuned), /^matrix units 4\/32\/1\/1 and/);
+  const portable = (heads: number) =>
+    planDenseBackward(
+      withTuning(DESK, [
+        entry(PORTABLE_BACKWARD_TILINGS[4], { pass: "query", rows: 2048, heads: 8 }),
+        entry(PORTABLE_BACKWARD_TILINGS[5], { pass: "query", rows: 2048, heads: 32 }),
+      ]),
+      { ...SHAPE, heads, rows: 2048 },
+    ).variant;
+  assert.match(portable(8), /^portable 64\/128\/16\/16\/32 and/);
+  assert.match(portable(32), /^portable 64\/64\/16\/16\/16 and/);
+});
+
+Deno.test("many short sequences get no tile that is longer than they are, where one is not", () => {
+  for (const [heads, rows, most] of [[512, 128, 128], [3072, 17, 64], [64, 1024, 256]]) {
+    const { variant } = planDenseAttention(WITH_UNITS, { ...SHAPE, heads, rows });
+    const [subgroups, , , blocks] = variant.match(/\d+/g)!.map(Number);
+    assert.equal(16 * subgroups * blocks, most, variant);
+  }
+  const { variant } = planDenseBackward(WITH_UNITS, {
+    ...SHAPE,
+    kernel: "matrix",
+    heads: 512,
+    rows: 64,
+  });
+  assert.match(variant, / and 4\/64\/1\/1$/);
 });
 
 Deno.test("without a tuning, residue classes fill a device like heads", () => {

@@ -57,8 +57,9 @@ export interface TunedTiling {
   /** N that it was measured at, a power of two. */
   readonly rows: number;
   /**
-   * H that it was measured with. Plans take the entry whose `heads * rows`, which says how many
-   * workgroups there are, is nearest theirs by ratio, if it is within eight times. Default: the plan's.
+   * H that it was measured with. Plans take the entry whose `heads * rows`, on which the number of
+   * workgroups depends, is nearest theirs by ratio, if both it and `rows` are within eight times.
+   * Default: the plan's.
    */
   readonly heads?: number;
   /** Fields of the tiling by name. */

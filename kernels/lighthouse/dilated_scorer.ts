@@ -44,8 +44,11 @@ export const dilatedScorer: Scorer = {
   pass: {
     plan: (gpu, problem) => {
       const { heads } = problem.shape;
-      const { flops, bytes, launch } = planSquaredNorms(gpu, normsOptions(problem, { heads }));
-      return { flops: 2 * flops, bytes: 2 * bytes, buffers: [], variant: launch.variant };
+      const { flops, bytes } = planSquaredNorms(gpu, normsOptions(problem, { heads }));
+      // What runs is planned for a block of heads.
+      const block = { heads: Math.min(heads, problem.headsPerBlock) };
+      const { variant } = planSquaredNorms(gpu, normsOptions(problem, block)).launch;
+      return { flops: 2 * flops, bytes: 2 * bytes, buffers: [], variant };
     },
     create: async (gpu, problem, options) => {
       const norms = await createSquaredNorms(

@@ -7,6 +7,7 @@ import type { CaseRecord } from "../../suites/result_schema.ts";
 import type { ExactDifference, ExactPart } from "./gate_report.ts";
 
 type Check = NonNullable<CaseRecord["check"]>;
+type Bound = Pick<Check, "maxError" | "tolerance">;
 
 /** What decides which fields may be compared. */
 export interface ExactOptions {
@@ -30,6 +31,9 @@ export interface ExactOutcome {
 
 /** Relative difference of two derived tolerances that rounding in their sums may leave. */
 const TOLERANCE_SLACK = 1e-6;
+
+/** How far apart the tolerances of two rows of a check may be before a looser one is a failure. */
+const TOLERANCE_SPREAD = 2;
 
 /**
  * Compares statuses, digests, costs and error bounds of one case.
@@ -123,8 +127,7 @@ export function compareExact(
     fields++;
     if (!after) return report("error", "check", ["checked", "not checked"]);
     if (before.passed && !after.passed) report("error", "check", ["passed", "failed"]);
-    type Bound = Pick<typeof before, "maxError" | "tolerance">;
-    const parts: { name: string; was: Bound; is: Bound; places: [unknown, unknown] }[] = [
+    const parts: { name: string; was: Bound; is: Bound; places: (string | undefined)[] }[] = [
       { name: "", was: before, is: after, places: [worstPlace(before), worstPlace(after)] },
     ];
     for (const part of before.parts ?? []) {
@@ -138,13 +141,15 @@ export function compareExact(
       if (is.maxError !== null && is.tolerance !== null && is.maxError > is.tolerance) {
         report("error", `check.${name}maxError`, [`at most ${is.tolerance}`, is.maxError]);
       }
+      const comparable = options.sameAdapter && options.sameInputs;
+      if (!comparable || was.tolerance === null || is.tolerance === null) continue;
       // Each row has a tolerance of its own. The one told is that of the row closest to its own, which
       // may be another where outputs have other bits.
-      const samePlace = places.includes(undefined) || places[0] === places[1];
-      const comparable = options.sameAdapter && options.sameInputs && samePlace;
-      if (!comparable || was.tolerance === null || is.tolerance === null) continue;
+      const moved = !places.includes(undefined) && places[0] !== places[1];
       if (is.tolerance > was.tolerance * (1 + TOLERANCE_SLACK)) {
-        report("error", `check.${name}tolerance`, [was.tolerance, is.tolerance]);
+        const small = moved && is.tolerance <= was.tolerance * TOLERANCE_SPREAD;
+        const note = small ? "it is another row's" : undefined;
+        report("error", `check.${name}tolerance`, [was.tolerance, is.tolerance], note);
       }
     }
   }
@@ -153,7 +158,7 @@ export function compareExact(
 /** Where the error is that a whole check tells; undefined where no part has it. */
 function worstPlace({ maxError, tolerance, parts }: Check): string | undefined {
   const worst = parts?.find((part) => part.maxError === maxError && part.tolerance === tolerance);
-  return worst && `${worst.name}: ${worst.detail}`;
+  return worst?.detail && `${worst.name}: ${worst.detail}`;
 }
 
 /** Whether a case was skipped because the run's budget had no room for it. */

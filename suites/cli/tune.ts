@@ -171,7 +171,7 @@ export function describeTuning(entries: readonly TuningEntry[]): string {
     shouldDisableColors: true,
   });
   for (const entry of sortEntries(entries)) {
-    const { kernel, pass, headDim, dtype, rows, tiling, measured, ratio } = entry;
+    const { kernel, pass, headDim, dtype, heads, rows, tiling, measured, ratio } = entry;
     const timed = measured.filter(({ seconds }) => seconds.length > 0)
       .map(({ tiling, seconds }) => ({ tiling, time: summarize(seconds) }));
     const [own] = timed;
@@ -180,7 +180,7 @@ export function describeTuning(entries: readonly TuningEntry[]): string {
       `${formatSeconds(median)} (${formatInterval([low, high], formatSeconds)})`;
     const same = fastest === own;
     table.addRow({
-      kernel: `${kernel} ${PASS_NAMES[pass]}, d = ${headDim}, ${dtype}`,
+      kernel: `${kernel} ${PASS_NAMES[pass]}, d = ${headDim}, ${dtype}, H = ${heads}`,
       context: formatContext(rows),
       own: tilingName(own.tiling),
       ownTime: time(own.time),
@@ -237,7 +237,7 @@ export function describeTilings(entries: readonly TuningEntry[]): string {
 function sortEntries(entries: readonly TuningEntry[]): TuningEntry[] {
   return entries.toSorted((a, b) =>
     a.kernel.localeCompare(b.kernel) || a.pass.localeCompare(b.pass) || a.headDim - b.headDim ||
-    a.dtype.localeCompare(b.dtype) || a.rows - b.rows
+    a.dtype.localeCompare(b.dtype) || a.heads - b.heads || a.rows - b.rows
   );
 }
 

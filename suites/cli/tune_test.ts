@@ -74,7 +74,7 @@ Deno.test("describeTuning: a row says what a kernel takes by itself, what is fas
   const cells = (row: TuningEntry) =>
     describeTuning([row]).split("\n")[3].split("│").map((cell) => cell.trim()).filter(Boolean);
   assert.deepEqual(cells(entry), [
-    "portable dQ, d = 128, f16",
+    "portable dQ, d = 128, f16, H = 8",
     "16K",
     "128/128/16/16/16",
     "20.0 ms (20.0 ms)",
