@@ -219,7 +219,6 @@ export function verdictLine(result: Result): string {
     }
     return result.retrieval ? retrievalLine(result.retrieval) : "Nothing was measured.";
   }
-  const where = result.environment.adapter.software ? "on this software adapter" : "here";
   const direction = forward === null ? "forward-backward" : "forward";
   const row = speedupClaim(result, direction);
   if (row.ours !== null) {
@@ -231,16 +230,15 @@ export function verdictLine(result: Result): string {
       : row.verdict === "partly"
       ? "holds only in part"
       : "does not hold";
+    const where = deviceKind(result);
     return forward === null
       ? `The ${claimed} was not run forward. The ${row.paper.text} ${verb} ${where}: ${measured}.`
       : `The ${claimed} ${verb} ${where}: ${measured}.`;
   }
-  const { context } = nearest;
+  const neither = forward === null ? `, nor the ${row.paper.text} forward and backward` : "";
   const speed = compareSpeeds("Lighthouse", "dense attention", nearest);
-  return forward === null
-    ? `The ${claimed} at 512K was not run, nor the ${row.paper.text} forward and backward. At ` +
-      `${formatContext(context)}, forward and backward, ${speed} ${where}.`
-    : `The ${claimed} at 512K was not run. At ${formatContext(context)}, ${speed} ${where}.`;
+  const at = sayWhere(result, { context: nearest.context, direction }, speed);
+  return `The ${claimed} at 512K was not run${neither}. ${at}`;
 }
 
 /** Of a run without our Lighthouse: dense attention against a peer at the longest context that tells. */
@@ -250,16 +248,29 @@ function peerLine(result: Result): string | null {
   const rows = forward.length > 0 ? forward : told;
   const longest = rows.toSorted((a, b) => b.record.shape.context - a.record.shape.context)[0];
   if (!longest) return null;
-  const { peer, record: { shape, direction }, ratio } = longest;
+  const { peer, record: { shape: { context }, direction }, ratio } = longest;
   const [low, high] = ratio!.interval!;
   const speed = compareSpeeds("dense attention", peer, { ratio: ratio!.ratio, low, high });
-  const where = result.environment.adapter.software ? "on this software adapter" : "here";
+  return sayWhere(result, { context, direction }, speed);
+}
+
+/** What was found, with the context, the direction where it is not forward, and the device's kind. */
+function sayWhere(
+  result: Result,
+  { context, direction }: { context: number; direction: CaseRecord["direction"] },
+  what: string,
+): string {
   const passes = direction === "forward-backward"
     ? ` ${directionName(direction)},`
     : direction === "backward"
     ? " backward alone,"
     : "";
-  return `At ${formatContext(shape.context)},${passes} ${speed} ${where}.`;
+  return `At ${formatContext(context)},${passes} ${what} ${deviceKind(result)}.`;
+}
+
+/** Where something was found, as a sentence ends. */
+function deviceKind({ environment }: Result): string {
+  return environment.adapter.software ? "on this software adapter" : "here";
 }
 
 /** Which of two is faster, by the ratio of their times: above 1 the first. */

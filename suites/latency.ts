@@ -225,31 +225,24 @@ export async function startCase(
   return undefined;
 }
 
-/**
- * From this prediction on a case that resembles nothing seen is tried at a shorter context first: it
- * would be cut into dispatches by a guess. Four instead of one cost dense attention at 64K 17 %.
- */
-const TRY_FROM_SECONDS = DISPATCH_SECONDS;
-
-/** What that is predicted to take at most, if any context is so short: one dispatch. */
-const TRY_SECONDS = DISPATCH_SECONDS;
-
 /** The shortest context to try at. */
 const TRY_CONTEXT = 256;
 
 /**
- * Runs a layer at a shorter context, to learn how fast it is: predictions assume little of a device,
- * and on matrix units are twenty times too long, so that a long context that is all that was asked
- * for would seem not to fit the budget.
+ * Runs a layer that resembles nothing seen at a shorter context, to learn how fast it is: where it is
+ * predicted to take more than one dispatch, at one where it takes no more, if any is so short.
+ * Predictions assume little of a device, and on matrix units are twenty times too long. By them a long
+ * context that is all that was asked for would seem not to fit the budget, and a shorter one would be
+ * cut into dispatches: four instead of one cost dense attention at 64K 17 %.
  */
 export async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
   const { gpu, budget, seed, signal, calibration } = session;
-  if (budget.knows(entry) || budget.predict(entry) < TRY_FROM_SECONDS) return;
+  if (budget.knows(entry) || budget.predict(entry) < DISPATCH_SECONDS) return;
   const { implementation } = session.registry.find((known) =>
     known.implementation.name === entry.implementation
   )!;
   const shorter = shorterCases(entry, (problem) => implementation.plan(gpu, problem));
-  const chosen = shorter.find((one) => budget.predict(one) <= TRY_SECONDS) ?? shorter.at(-1);
+  const chosen = shorter.find((one) => budget.predict(one) <= DISPATCH_SECONDS) ?? shorter.at(-1);
   if (!chosen) return;
   session.step(`${entry.id}: trying how fast it is`);
   try {

@@ -184,14 +184,13 @@ function planMatrix(
   { result, rowStride }: { readonly result: DenseResult; readonly rowStride: number },
 ): DenseAttentionPlan {
   const { heads, rows, headDim, dtype } = options;
-  const sequences = heads * rowStride;
   const key = {
     kernel: "matrix",
     pass: "forward",
     headDim,
     dtype,
     rows,
-    heads: sequences,
+    heads: heads * rowStride,
   } as const;
   const tiling = options.matrixTiling ?? tunedTiling(capabilities, key) ??
     chooseMatrixTiling(capabilities, key);

@@ -189,22 +189,11 @@ export function whyNoMatrixBackward(
   if (maxStorageBuffers < BACKWARD_BINDINGS) {
     return `${BACKWARD_BINDINGS} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
   }
-  const { headDim } = shape;
-  return (["query", "key-value"] as const).every((pass) =>
-      fitting(capabilities, { pass, headDim }).length > 0
-    )
+  // How many heads there are decides which one fits best, not whether one does.
+  const head = { ...shape, heads: 1 };
+  return firstFit(capabilities, "query", head) && firstFit(capabilities, "key-value", head)
     ? undefined
     : `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
-}
-
-/** The declared tilings of a pass that fit. */
-function fitting(
-  capabilities: Capabilities,
-  { pass, headDim }: { readonly pass: MatrixBackwardPass; readonly headDim: number },
-): readonly MatrixBackwardTiling[] {
-  return MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
-    matrixFits(capabilities, { pass, tiling, headDim })
-  );
 }
 
 /** The first tiling that fits; for few queries or short sequences, the first with fewer subgroups. */
@@ -213,7 +202,9 @@ function firstFit(
   pass: MatrixBackwardPass,
   { heads, rows, headDim }: MatrixShape,
 ): MatrixBackwardTiling | undefined {
-  const found = fitting(capabilities, { pass, headDim });
+  const found = MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
+    matrixFits(capabilities, { pass, tiling, headDim })
+  );
   const filled = found.filter((tiling) => matrixBackwardRows(tiling) <= rows);
   const chosen = filled.length === 0 || heads * rows <= FEWEST_QUERIES
     ? found.find(({ subgroups }) => subgroups === 4)

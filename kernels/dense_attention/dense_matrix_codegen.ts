@@ -258,7 +258,7 @@ ${LANE_PLACES}
       `let w${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ${place}, ${WEIGHT_STRIDE}u);`,
     );
   };
-  const outputs = (row: string) => {
+  const weightsAndOutputs = (row: string) => {
     const loadValues = (c: number) => {
       const at = `(${row}) * ${stride}u + ${2 * c}u`;
       emit(`let v${c} = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${at}, ${stride}u);`);
@@ -312,7 +312,7 @@ ${LANE_PLACES}
     step: ({ row, firstRow, move }) => {
       scores(row);
       exchangeScores(firstRow, move);
-      outputs(row);
+      weightsAndOutputs(row);
     },
   });
   emit("if (local == 0u) { startOver = 0u; }", "workgroupBarrier();");

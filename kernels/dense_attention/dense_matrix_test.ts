@@ -614,11 +614,7 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
 
 Deno.test("without a tuning, shapes get the tilings that were fastest on an H100", () => {
   const { capabilities } = DESK;
-  // The shortest length and one where long sequences begin, of every pass.
-  for (const rows of [2048, 8192]) {
-    const passes = MEASURED.entries.filter((entry) => entry.rows === rows).map(({ pass }) => pass);
-    assert.deepEqual(passes.toSorted(), ["forward", "key-value", "query"]);
-  }
+  assert.equal(MEASURED.entries.length, 11);
   for (const { pass, heads, rows, headDim, tiling } of MEASURED.entries) {
     const shape = { heads, rows, headDim };
     const { query, keyValue } = chooseMatrixBackward(capabilities, shape);

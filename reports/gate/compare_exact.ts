@@ -6,9 +6,6 @@
 import type { CaseRecord } from "../../suites/result_schema.ts";
 import type { ExactDifference, ExactPart } from "./gate_report.ts";
 
-type Check = NonNullable<CaseRecord["check"]>;
-type Bound = Pick<Check, "maxError" | "tolerance">;
-
 /** What decides which fields may be compared. */
 export interface ExactOptions {
   /** Same adapter, driver and stack: outputs must have the same bits. */
@@ -31,9 +28,6 @@ export interface ExactOutcome {
 
 /** Relative difference of two derived tolerances that rounding in their sums may leave. */
 const TOLERANCE_SLACK = 1e-6;
-
-/** How far apart the tolerances of two rows of a check may be before a looser one is a failure. */
-const TOLERANCE_SPREAD = 2;
 
 /**
  * Compares statuses, digests, costs and error bounds of one case.
@@ -127,38 +121,26 @@ export function compareExact(
     fields++;
     if (!after) return report("error", "check", ["checked", "not checked"]);
     if (before.passed && !after.passed) report("error", "check", ["passed", "failed"]);
-    const parts: { name: string; was: Bound; is: Bound; places: (string | undefined)[] }[] = [
-      { name: "", was: before, is: after, places: [worstPlace(before), worstPlace(after)] },
-    ];
+    const parts = [{ name: "", was: before, is: after }];
     for (const part of before.parts ?? []) {
       const is = after.parts?.find(({ name }) => name === part.name);
-      if (is) {
-        parts.push({ name: `${part.name}.`, was: part, is, places: [part.detail, is.detail] });
-      } else if (after.parts) report("error", `check.${part.name}`, ["checked", "not checked"]);
+      if (is) parts.push({ name: `${part.name}.`, was: part as never, is: is as never });
+      else if (after.parts) report("error", `check.${part.name}`, ["checked", "not checked"]);
     }
-    for (const { name, was, is, places } of parts) {
+    // Each row has a tolerance of its own, and the one told is that of the row closest to its own.
+    const elsewhere = options.peer ? "another of a peer's rows may be the closest" : undefined;
+    for (const { name, was, is } of parts) {
       fields++;
       if (is.maxError !== null && is.tolerance !== null && is.maxError > is.tolerance) {
         report("error", `check.${name}maxError`, [`at most ${is.tolerance}`, is.maxError]);
       }
       const comparable = options.sameAdapter && options.sameInputs;
       if (!comparable || was.tolerance === null || is.tolerance === null) continue;
-      // Each row has a tolerance of its own. The one told is that of the row closest to its own, which
-      // may be another where outputs have other bits.
-      const moved = !places.includes(undefined) && places[0] !== places[1];
       if (is.tolerance > was.tolerance * (1 + TOLERANCE_SLACK)) {
-        const small = moved && is.tolerance <= was.tolerance * TOLERANCE_SPREAD;
-        const note = small ? "it is another row's" : undefined;
-        report("error", `check.${name}tolerance`, [was.tolerance, is.tolerance], note);
+        report("error", `check.${name}tolerance`, [was.tolerance, is.tolerance], elsewhere);
       }
     }
   }
-}
-
-/** Where the error is that a whole check tells; undefined where no part has it. */
-function worstPlace({ maxError, tolerance, parts }: Check): string | undefined {
-  const worst = parts?.find((part) => part.maxError === maxError && part.tolerance === tolerance);
-  return worst?.detail && `${worst.name}: ${worst.detail}`;
 }
 
 /** Whether a case was skipped because the run's budget had no room for it. */
