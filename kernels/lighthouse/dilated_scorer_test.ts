@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { denseAttentionReference } from "../dense_attention/dense_attention_reference.ts";
+import { planSquaredNorms } from "../dense_attention/dense_squared_norms.ts";
+import { DESK } from "../gpu/_desk_device.ts";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import {
   createStorageBuffer,
@@ -179,4 +181,21 @@ Deno.test("the dilated scorer costs what the specification says and refuses a ba
   );
   assert.equal(planGeometry(2048, lighthouse).gathered, 1152);
   gpu.destroy();
+});
+
+Deno.test("the plan names what the dilated scorer runs in a block of heads", () => {
+  const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+  const capabilities = {
+    ...DESK.capabilities,
+    subgroupMatrix: [config],
+    maxBindingBytes: 2 ** 22,
+  };
+  const gpu = { ...DESK, capabilities };
+  const shape = { heads: 8, context: 8192, headDim: 64, dtype: "f16" } as const;
+  const lighthouse = { levels: 3, pooling: 4, k: 128, scorer: "dilated", dilation: 4 } as const;
+  const { stages, headsPerBlock } = lighthouseDilated.plan(gpu, { shape, lighthouse });
+  const variantOf = (heads: number) =>
+    planSquaredNorms(gpu, { ...shape, heads, rows: shape.context, dilation: 4 }).launch.variant;
+  assert.equal(stages.find(({ name }) => name === "score")!.variant, variantOf(headsPerBlock));
+  assert.notEqual(variantOf(headsPerBlock), variantOf(shape.heads));
 });
