@@ -236,8 +236,8 @@ export function verdictLine(result: Result): string {
       : `The ${claimed} ${verb} ${where}: ${measured}.`;
   }
   const neither = forward === null ? `, nor the ${row.paper.text} forward and backward` : "";
-  const speed = compareSpeeds("Lighthouse", "dense attention", nearest);
-  const at = sayWhere(result, { context: nearest.context, direction }, speed);
+  const what = compareSpeeds("Lighthouse", "dense attention", nearest);
+  const at = sayWhere(result, { context: nearest.context, direction, what });
   return `The ${claimed} at 512K was not run${neither}. ${at}`;
 }
 
@@ -250,16 +250,16 @@ function peerLine(result: Result): string | null {
   if (!longest) return null;
   const { peer, record: { shape: { context }, direction }, ratio } = longest;
   const [low, high] = ratio!.interval!;
-  const speed = compareSpeeds("dense attention", peer, { ratio: ratio!.ratio, low, high });
-  return sayWhere(result, { context, direction }, speed);
+  const what = compareSpeeds("dense attention", peer, { ratio: ratio!.ratio, low, high });
+  return sayWhere(result, { context, direction, what });
 }
 
 /** What was found, with the context, the direction where it is not forward, and the device's kind. */
 function sayWhere(
   result: Result,
-  { context, direction }: { context: number; direction: CaseRecord["direction"] },
-  what: string,
+  options: { context: number; direction: CaseRecord["direction"]; what: string },
 ): string {
+  const { context, direction, what } = options;
   const passes = direction === "forward-backward"
     ? ` ${directionName(direction)},`
     : direction === "backward"
