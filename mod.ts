@@ -91,12 +91,12 @@ export {
   runSuite,
   type SuiteHooks,
   type SuiteOptions,
-} from "./suites/runner.ts";
-export type { PlanOptions } from "./suites/plan.ts";
-export type { KRule, SuiteName } from "./suites/profile.ts";
+} from "./suites/run/runner.ts";
+export type { PlanOptions } from "./suites/run/plan.ts";
+export type { KRule, SuiteName } from "./suites/run/profile.ts";
 export type { NeedleOptions } from "./suites/retrieval/measure_retrieval.ts";
-export type { Shard } from "./suites/shard.ts";
-export { IMPLEMENTATIONS, type Registration } from "./suites/implementations.ts";
+export type { Shard } from "./suites/run/shard.ts";
+export { IMPLEMENTATIONS, type Registration } from "./suites/run/implementations.ts";
 export type {
   Layer,
   Measurable,
@@ -106,14 +106,14 @@ export type {
   RemoteTensor,
   RowRange,
   Rows,
-} from "./suites/measurable.ts";
+} from "./suites/run/measurable.ts";
 export {
   formatCheck,
   verify,
   type VerifyCheck,
   type VerifyOptions,
   type VerifySummary,
-} from "./suites/verify.ts";
+} from "./suites/correctness/verify.ts";
 export {
   type ForwardCase,
   type Golden,
@@ -121,21 +121,25 @@ export {
   type GoldenShape,
   readGolden,
   type SelectionCase,
-} from "./suites/golden.ts";
-export { type AppliedTuning, applyTuning, type ApplyTuningOptions } from "./suites/tuning_file.ts";
-export { diagnoseStack, type StackDiagnosis } from "./suites/doctor.ts";
+} from "./suites/check/golden.ts";
+export {
+  type AppliedTuning,
+  applyTuning,
+  type ApplyTuningOptions,
+} from "./suites/run/tuning_file.ts";
+export { diagnoseStack, type StackDiagnosis } from "./suites/run/doctor.ts";
 
 // Result files
-export { SCHEMA_VERSION } from "./suites/result_schema.ts";
-export * from "./suites/schemas.ts";
-export type * from "./suites/result.ts";
+export { SCHEMA_VERSION } from "./suites/result/result_schema.ts";
+export * from "./suites/result/schemas.ts";
+export type * from "./suites/result/result.ts";
 export type * from "./suites/retrieval/retrieval_record.ts";
-export type { OpenRecord } from "./suites/open_record.ts";
+export type { OpenRecord } from "./suites/result/open_record.ts";
 
 // Reports
-export { parseResult, readResult, ResultFileError } from "./reports/read_result.ts";
+export { parseResult, readResult, ResultFileError } from "./suites/result/read_result.ts";
 export { renderReport, type ReportOptions } from "./reports/render_report.ts";
-export { renderTerminal, type TerminalOptions } from "./reports/terminal.ts";
-export { renderMarkdown } from "./reports/markdown.ts";
+export { renderTerminal, type TerminalOptions } from "./reports/text/terminal.ts";
+export { renderMarkdown } from "./reports/text/markdown.ts";
 export { type HtmlOptions, renderHtml, type ReportSite } from "./reports/html/render_html.tsx";
 export type { SiteLink } from "./reports/html/page.tsx";

@@ -20,7 +20,7 @@ import type {
   Prepared,
   Problem,
 } from "./implementation.ts";
-import { glaScorer } from "./lighthouse/gla_scorer.ts";
+import { glaScorer } from "./lighthouse/scorers/gla/gla_scorer.ts";
 import {
   lighthouseDilated,
   lighthouseImplementation,

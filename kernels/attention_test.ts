@@ -17,8 +17,8 @@ import { testGpu } from "./gpu/_test_gpu.ts";
 import { createTensor, readTensor, writeTensor } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 import { fillSeeded, seededRows } from "./gpu/random.ts";
-import { seededGates } from "./lighthouse/gla_gates.ts";
-import { glaScoresReference } from "./lighthouse/gla_scores_reference.ts";
+import { seededGates } from "./lighthouse/scorers/gla/gla_gates.ts";
+import { glaScoresReference } from "./lighthouse/scorers/gla/gla_scores_reference.ts";
 import { lighthouseBackwardReference } from "./lighthouse/lighthouse_backward_reference.ts";
 import { planGeometry } from "./lighthouse/lighthouse_geometry.ts";
 import {

@@ -39,7 +39,7 @@ export * from "./gpu/timing.ts";
 // Implementations, all with one signature
 export * from "./implementation.ts";
 export { dense } from "./dense_attention/dense_layer.ts";
-export { denseNaive } from "./dense_attention/dense_attention_naive.ts";
+export { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
 export {
   lighthouseDilated,
   lighthouseGla,
@@ -58,10 +58,10 @@ export {
   type ScorerPlan,
   type ScorerProblem,
   type ScoringPass,
-} from "./lighthouse/scorer.ts";
-export { DEFAULT_DILATION, dilatedScorer } from "./lighthouse/dilated_scorer.ts";
-export { glaScorer, type GlaScorerOptions } from "./lighthouse/gla_scorer.ts";
-export { requireGates } from "./lighthouse/gla_gates.ts";
+} from "./lighthouse/scorers/scorer.ts";
+export { DEFAULT_DILATION, dilatedScorer } from "./lighthouse/scorers/dilated/dilated_scorer.ts";
+export { glaScorer, type GlaScorerOptions } from "./lighthouse/scorers/gla/gla_scorer.ts";
+export { requireGates } from "./lighthouse/scorers/gla/gla_gates.ts";
 
 // Single kernels and plans
 export {
@@ -91,12 +91,12 @@ export {
   type MatrixBackwardScratch,
   type MatrixBackwardTilings,
   type ScoreRectangle,
-} from "./dense_attention/dense_matrix_backward.ts";
-export type { MatrixTiling } from "./dense_attention/dense_matrix_codegen.ts";
-export type { MatrixBackwardTiling } from "./dense_attention/dense_matrix_backward_codegen.ts";
-export type { PassingTiling } from "./dense_attention/matrix_text.ts";
-export type { Tiling } from "./dense_attention/tile_codegen.ts";
-export type { TileRange } from "./dense_attention/tile_ranges.ts";
+} from "./dense_attention/matrix/dense_matrix_backward.ts";
+export type { MatrixTiling } from "./dense_attention/matrix/dense_matrix_codegen.ts";
+export type { MatrixBackwardTiling } from "./dense_attention/matrix/dense_matrix_backward_codegen.ts";
+export type { PassingTiling } from "./dense_attention/matrix/matrix_text.ts";
+export type { Tiling } from "./dense_attention/portable/tile_codegen.ts";
+export type { TileRange } from "./dense_attention/portable/tile_ranges.ts";
 export {
   createSelection,
   NOT_SELECTED,
@@ -104,7 +104,7 @@ export {
   type Selection,
   type SelectionBindings,
   type SelectionPlan,
-} from "./lighthouse/select.ts";
+} from "./lighthouse/passes/select.ts";
 export { digestSelection } from "./lighthouse/selection_digest.ts";
 export { type LighthouseGeometry, planGeometry } from "./lighthouse/lighthouse_geometry.ts";
 
@@ -134,4 +134,7 @@ export {
   scatterReference,
   selectReference,
 } from "./lighthouse/lighthouse_reference.ts";
-export { type GlaReferenceOptions, glaScoresReference } from "./lighthouse/gla_scores_reference.ts";
+export {
+  type GlaReferenceOptions,
+  glaScoresReference,
+} from "./lighthouse/scorers/gla/gla_scores_reference.ts";

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Result } from "../suites/result_schema.ts";
+import type { Result } from "../suites/result/result_schema.ts";
 import { renderHtml } from "./html/render_html.tsx";
-import { renderMarkdown } from "./markdown.ts";
-import { renderTerminal } from "./terminal.ts";
+import { renderMarkdown } from "./text/markdown.ts";
+import { renderTerminal } from "./text/terminal.ts";
 
 /** Options of {@linkcode renderReport}. */
 export interface ReportOptions {
@@ -27,7 +27,7 @@ export interface ReportOptions {
  *
  * @example
  * ```ts
- * import { readResult } from "./read_result.ts";
+ * import { readResult } from "../suites/result/read_result.ts";
  * import { renderReport } from "./render_report.ts";
  * import assert from "node:assert/strict";
  *

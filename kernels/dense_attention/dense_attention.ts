@@ -14,7 +14,7 @@
  *
  * @module
  */
-import code from "./dense_attention.wgsl" with { type: "text" };
+import code from "./portable/dense_attention.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
@@ -29,18 +29,22 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
-import { type DenseResult, generateDense } from "./dense_attention_codegen.ts";
+import { type DenseResult, generateDense } from "./portable/dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
-import { chooseMatrixTiling, matrixTilingName, whyNotOnMatrixUnits } from "./dense_matrix.ts";
+import {
+  chooseMatrixTiling,
+  matrixTilingName,
+  whyNotOnMatrixUnits,
+} from "./matrix/dense_matrix.ts";
 import {
   generateDenseMatrix,
   matrixTileRows,
   type MatrixTiling,
   matrixWorkgroupBytes,
-} from "./dense_matrix_codegen.ts";
-import { type InputAccess, ringAccess } from "./matrix_text.ts";
-import { layOut, type Tiling } from "./tile_codegen.ts";
-import { splitTiles, type TileRange } from "./tile_ranges.ts";
+} from "./matrix/dense_matrix_codegen.ts";
+import { type InputAccess, ringAccess } from "./matrix/matrix_text.ts";
+import { layOut, type Tiling } from "./portable/tile_codegen.ts";
+import { splitTiles, type TileRange } from "./portable/tile_ranges.ts";
 import { tilingName, tunedTiling } from "./tuning.ts";
 
 /** Head dimensions that the kernel supports. */

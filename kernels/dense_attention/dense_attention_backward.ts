@@ -13,9 +13,9 @@
  *
  * @module
  */
-import deltaCode from "./dense_attention_backward_delta.wgsl" with { type: "text" };
-import keyValueCode from "./dense_attention_backward_key_value.wgsl" with { type: "text" };
-import queryCode from "./dense_attention_backward_query.wgsl" with { type: "text" };
+import deltaCode from "./portable/dense_attention_backward_delta.wgsl" with { type: "text" };
+import keyValueCode from "./portable/dense_attention_backward_key_value.wgsl" with { type: "text" };
+import queryCode from "./portable/dense_attention_backward_query.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
@@ -31,13 +31,13 @@ import { type DenseAttentionOptions, type DenseKernel, HEAD_DIMS } from "./dense
 import {
   generateKeyValueBackward,
   generateQueryBackward,
-} from "./dense_attention_backward_codegen.ts";
+} from "./portable/dense_attention_backward_codegen.ts";
 import {
   denseBackwardBytes,
   denseBackwardFlops,
   denseForwardFlops,
 } from "./dense_attention_cost.ts";
-import { chooseMatrixBackward, whyNoMatrixBackward } from "./dense_matrix.ts";
+import { chooseMatrixBackward, whyNoMatrixBackward } from "./matrix/dense_matrix.ts";
 import {
   createMatrixBinding,
   createMatrixScratch,
@@ -45,14 +45,14 @@ import {
   type MatrixBackwardScratch,
   type MatrixBackwardTilings,
   planMatrixSchedule,
-} from "./dense_matrix_backward.ts";
+} from "./matrix/dense_matrix_backward.ts";
 import {
   generateMatrixKeyValue,
   generateMatrixQuery,
   matrixBackwardRows,
-} from "./dense_matrix_backward_codegen.ts";
-import { layOut, type Tiling } from "./tile_codegen.ts";
-import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
+} from "./matrix/dense_matrix_backward_codegen.ts";
+import { layOut, type Tiling } from "./portable/tile_codegen.ts";
+import { splitTiles, splitTilesMirrored, type TileRange } from "./portable/tile_ranges.ts";
 import { tilingName, tunedTiling } from "./tuning.ts";
 
 /** Tilings of the two tiled passes. */

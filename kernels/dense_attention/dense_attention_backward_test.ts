@@ -11,7 +11,7 @@ import {
 } from "./dense_attention_backward.ts";
 import { denseBackwardReference } from "./dense_attention_backward_reference.ts";
 import { denseAttentionReference, worstRatio } from "./dense_attention_reference.ts";
-import { splitTiles, splitTilesMirrored } from "./tile_ranges.ts";
+import { splitTiles, splitTilesMirrored } from "./portable/tile_ranges.ts";
 
 function draw(count: number, salt: number): Float32Array {
   return Float32Array.from(

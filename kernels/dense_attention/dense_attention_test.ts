@@ -22,7 +22,7 @@ import {
 } from "./dense_attention.ts";
 import { planDenseBackward } from "./dense_attention_backward.ts";
 import { dense } from "./dense_layer.ts";
-import { denseNaive } from "./dense_attention_naive.ts";
+import { denseNaive } from "./naive/dense_attention_naive.ts";
 import { denseAttentionReference, worstRatio } from "./dense_attention_reference.ts";
 
 Deno.test("denseAttentionReference computes a case done by hand", () => {

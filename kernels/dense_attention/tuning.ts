@@ -16,10 +16,10 @@ import {
   matrixFits,
   matrixTilingName,
   whyNoMatrixUnits,
-} from "./dense_matrix.ts";
-import type { MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
-import type { MatrixTiling } from "./dense_matrix_codegen.ts";
-import { layOut, type Tiling } from "./tile_codegen.ts";
+} from "./matrix/dense_matrix.ts";
+import type { MatrixBackwardTiling } from "./matrix/dense_matrix_backward_codegen.ts";
+import type { MatrixTiling } from "./matrix/dense_matrix_codegen.ts";
+import { layOut, type Tiling } from "./portable/tile_codegen.ts";
 
 /** The declared space of the portable forward kernel. */
 export const PORTABLE_TILINGS: readonly Tiling[] = [

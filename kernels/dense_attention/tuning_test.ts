@@ -11,7 +11,7 @@ import {
   chooseMatrixTiling,
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
-} from "./dense_matrix.ts";
+} from "./matrix/dense_matrix.ts";
 import {
   PORTABLE_BACKWARD_TILINGS,
   PORTABLE_TILINGS,

@@ -8,12 +8,12 @@
 import { openDawn } from "../gpu/dawn.ts";
 import { openDevice } from "../gpu/device.ts";
 import { submit, uploadGarbage } from "./_device.ts";
-import { createGather, planGather } from "./gather.ts";
-import { createGatherGradient, planGatherGradient } from "./gather_gradient.ts";
+import { createGather, planGather } from "./passes/gather.ts";
+import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
-import { createPyramid, planPyramid } from "./pyramid.ts";
-import { createScatter, planScatter } from "./scatter.ts";
-import { createSelection, planSelection } from "./select.ts";
+import { createPyramid, planPyramid } from "./passes/pyramid.ts";
+import { createScatter, planScatter } from "./passes/scatter.ts";
+import { createSelection, planSelection } from "./passes/select.ts";
 
 const shapes = [
   { context: 2048, levels: 3, pooling: 4, k: 128 },

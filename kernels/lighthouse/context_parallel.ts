@@ -27,7 +27,7 @@ import {
   type RingAttention,
   type RingPiece,
   type RowRun,
-} from "../dense_attention/ring_attention.ts";
+} from "../dense_attention/ring/ring_attention.ts";
 import {
   type BufferSlice,
   bytesPerElement,
@@ -41,7 +41,7 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { type RunOptions, type Stage, Timer, type Timing } from "../gpu/timing.ts";
 import type { LayerInputs, LighthouseOptions, Problem } from "../implementation.ts";
-import { createGather, planGather } from "./gather.ts";
+import { createGather, planGather } from "./passes/gather.ts";
 import {
   type LighthouseGeometry,
   locateEntry,
@@ -49,9 +49,9 @@ import {
   planGeometry,
   requireLayerShape,
 } from "./lighthouse_geometry.ts";
-import { createPyramid, planPyramid } from "./pyramid.ts";
-import type { Scorer } from "./scorer.ts";
-import { createSelection, planSelection } from "./select.ts";
+import { createPyramid, planPyramid } from "./passes/pyramid.ts";
+import type { Scorer } from "./scorers/scorer.ts";
+import { createSelection, planSelection } from "./passes/select.ts";
 
 /** How a context is cut. */
 export interface ShardOptions {

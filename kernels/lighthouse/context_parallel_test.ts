@@ -10,7 +10,7 @@ import {
   type ShardOptions,
   wholeSelection,
 } from "./context_parallel.ts";
-import { dilatedScorer } from "./dilated_scorer.ts";
+import { dilatedScorer } from "./scorers/dilated/dilated_scorer.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
 import {
   attendReference,
@@ -19,7 +19,7 @@ import {
   poolReference,
   selectReference,
 } from "./lighthouse_reference.ts";
-import { normScorer, type Scorer } from "./scorer.ts";
+import { normScorer, type Scorer } from "./scorers/scorer.ts";
 
 const OPTIONS = { levels: 2, pooling: 2, k: 512 };
 

@@ -30,15 +30,15 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
 import type { Implementation, LayerInputs, Prepared, Problem } from "../implementation.ts";
-import { createGather, planGather } from "./gather.ts";
+import { createGather, planGather } from "./passes/gather.ts";
 import { bindLighthouseBackward, type ForwardState } from "./lighthouse_backward.ts";
 import { type LighthousePlan, planLighthouse } from "./lighthouse_plan.ts";
-import { dilatedScorer } from "./dilated_scorer.ts";
-import { glaScorer } from "./gla_scorer.ts";
-import { createPyramid, planPyramid } from "./pyramid.ts";
-import { createScatter, planScatter } from "./scatter.ts";
-import { normScorer, type Scorer } from "./scorer.ts";
-import { createSelection, planSelection } from "./select.ts";
+import { dilatedScorer } from "./scorers/dilated/dilated_scorer.ts";
+import { glaScorer } from "./scorers/gla/gla_scorer.ts";
+import { createPyramid, planPyramid } from "./passes/pyramid.ts";
+import { createScatter, planScatter } from "./passes/scatter.ts";
+import { normScorer, type Scorer } from "./scorers/scorer.ts";
+import { createSelection, planSelection } from "./passes/select.ts";
 
 /** How the memory-bound passes are cut into threads. Results are the same for all. */
 export interface LighthouseTuning {

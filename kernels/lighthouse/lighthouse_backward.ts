@@ -14,11 +14,11 @@ import { bindDenseBackwardTensors } from "../dense_attention/dense_layer.ts";
 import type { BufferSlice, Dispatch, Tensor } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Stage } from "../gpu/timing.ts";
-import { createGatherGradient, planGatherGradient } from "./gather_gradient.ts";
+import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
 import { BACKWARD_STAGES } from "./lighthouse_cost.ts";
 import type { LighthouseGeometry } from "./lighthouse_geometry.ts";
-import type { ScatterOptions } from "./scatter.ts";
-import { createScatter, planScatter } from "./scatter.ts";
+import type { ScatterOptions } from "./passes/scatter.ts";
+import { createScatter, planScatter } from "./passes/scatter.ts";
 
 /** One tensor each for Q, K and V. */
 export interface Triple {

@@ -11,7 +11,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { ImplementationPlan, LighthouseOptions, Problem } from "../implementation.ts";
 import { lighthouseBackwardCost, lighthouseForwardCost } from "./lighthouse_cost.ts";
 import { type LighthouseGeometry, planGeometry, requireLayerShape } from "./lighthouse_geometry.ts";
-import type { Scorer } from "./scorer.ts";
+import type { Scorer } from "./scorers/scorer.ts";
 
 /** A layer, planned. */
 export interface LighthousePlan {

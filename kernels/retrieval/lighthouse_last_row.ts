@@ -23,16 +23,16 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { Timer } from "../gpu/timing.ts";
 import type { AttentionShape, LighthouseOptions } from "../implementation.ts";
-import { dilatedScorer } from "../lighthouse/dilated_scorer.ts";
-import { glaScorer } from "../lighthouse/gla_scorer.ts";
+import { dilatedScorer } from "../lighthouse/scorers/dilated/dilated_scorer.ts";
+import { glaScorer } from "../lighthouse/scorers/gla/gla_scorer.ts";
 import {
   type LighthouseGeometry,
   planGeometry,
   requireLayerShape,
 } from "../lighthouse/lighthouse_geometry.ts";
-import { createPyramid, planPyramid } from "../lighthouse/pyramid.ts";
-import { normScorer, type Scorer } from "../lighthouse/scorer.ts";
-import { createSelection, NOT_SELECTED, planSelection } from "../lighthouse/select.ts";
+import { createPyramid, planPyramid } from "../lighthouse/passes/pyramid.ts";
+import { normScorer, type Scorer } from "../lighthouse/scorers/scorer.ts";
+import { createSelection, NOT_SELECTED, planSelection } from "../lighthouse/passes/select.ts";
 import {
   type AttendedRow,
   createLastRow,

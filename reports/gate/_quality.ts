@@ -5,8 +5,8 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { sampleResult } from "../_sample_result.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { createRandom, normalQuantile } from "./bootstrap.ts";
 import { compareResults } from "./compare_results.ts";
 import { countVerdicts } from "./gate_report.ts";

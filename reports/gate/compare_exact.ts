@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { CaseRecord } from "../../suites/result_schema.ts";
+import type { CaseRecord } from "../../suites/result/result_schema.ts";
 import type { ExactDifference, ExactPart } from "./gate_report.ts";
 
 /** What decides which fields may be compared. */

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { formatPlural, plainText } from "../format.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { formatPlural, plainText } from "../text/format.ts";
 import { withCells } from "./compare_cells.ts";
 import { compareExact, ranOut } from "./compare_exact.ts";
 import {

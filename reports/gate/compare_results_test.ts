@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { Result } from "../../suites/result_schema.ts";
-import { sampleResult } from "../_sample_result.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { compareResults } from "./compare_results.ts";
 import { GateInputError, matchesPattern, parseGateConfig } from "./gate_config.ts";
 import type { GateCase, GateReport } from "./gate_report.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import {
   bootstrapLogRatio,
   medianOf,

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import { plainText } from "../format.ts";
+import { plainText } from "../text/format.ts";
 import { EXACT_PARTS } from "./gate_report.ts";
 
 /** A bad input of the gate: one line, exit code 2. */

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { ABSENT, formatInterval, formatPercent, formatRatio, formatSeconds } from "../format.ts";
+import {
+  ABSENT,
+  formatInterval,
+  formatPercent,
+  formatRatio,
+  formatSeconds,
+} from "../text/format.ts";
 import type { GateCase, GateReport } from "./gate_report.ts";
 
 /** Titles of the columns of {@linkcode caseRow}. */

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { plainText } from "../format.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { plainText } from "../text/format.ts";
 import type { GateReport, TimeComparison } from "./gate_report.ts";
 
 /** Longest name of a benchmark that Bencher takes. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { Table } from "console-table-printer";
-import { plainText } from "../format.ts";
+import { plainText } from "../text/format.ts";
 import type { GateReport, GateSide } from "./gate_report.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "./gate_table.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { sampleResult } from "../_sample_result.ts";
+import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { compareResults } from "./compare_results.ts";
 import { renderBmf } from "./render_bmf.ts";
 import { renderGateJson, renderGateText } from "./render_gate.ts";

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { formatCount, formatPlural, plainText } from "../format.ts";
-import { escapeMarkdown } from "../markdown.ts";
+import { formatCount, formatPlural, plainText } from "../text/format.ts";
+import { escapeMarkdown } from "../text/markdown.ts";
 import { countVerdicts, type GateReport, type GateSide } from "./gate_report.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "./gate_table.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { Result } from "../../suites/result_schema.ts";
-import { achievedOf, ceilingsOf, contextSeries, copyFloors } from "../analysis.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { achievedOf, ceilingsOf, contextSeries, copyFloors } from "../data/analysis.ts";
 import {
   ABSENT,
   formatByteRate,
@@ -15,12 +15,12 @@ import {
   formatRatio,
   formatSeconds,
   formatSignificant,
-} from "../format.ts";
-import { shortSeriesNames } from "../summary_tables.ts";
-import { finite } from "./chart_data.ts";
-import { Figure } from "./figure.tsx";
-import { logDomain, LogPlot, type PlotGuide, type PlotSeries } from "./log_plot.tsx";
-import { plotStyles, seriesStyles, stageColor } from "./palette.ts";
+} from "../text/format.ts";
+import { shortSeriesNames } from "../text/summary_tables.ts";
+import { finite } from "../charts/chart_data.ts";
+import { Figure } from "../charts/figure.tsx";
+import { logDomain, LogPlot, type PlotGuide, type PlotSeries } from "../charts/log_plot.tsx";
+import { plotStyles, seriesStyles, stageColor } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

@@ -4,9 +4,9 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { Result } from "../../suites/result_schema.ts";
-import { ceilingsOf, contextSeries } from "../analysis.ts";
-import { deviceName, formatQuantity, judgeClaims } from "../claims.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { ceilingsOf, contextSeries } from "../data/analysis.ts";
+import { deviceName, formatQuantity, judgeClaims } from "../claims/claims.ts";
 import {
   ABSENT,
   formatByteRate,
@@ -17,12 +17,12 @@ import {
   formatPlural,
   formatRatio,
   formatSeconds,
-} from "../format.ts";
-import { plotData } from "./chart_data.ts";
-import { Figure, Table } from "./figure.tsx";
+} from "../text/format.ts";
+import { plotData } from "../charts/chart_data.ts";
+import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
-import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
-import { seriesStyles } from "./palette.ts";
+import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { seriesStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick } from "./section.tsx";
 import { longestCommonContext, normSpeedups } from "./speedup_section.tsx";
 

@@ -3,8 +3,13 @@
  *
  * @module
  */
-import type { Result } from "../../suites/result_schema.ts";
-import { imbalance, type ShardedCase, shardedCases, workRatio } from "../context_parallel_data.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import {
+  imbalance,
+  type ShardedCase,
+  shardedCases,
+  workRatio,
+} from "../data/context_parallel_data.ts";
 import {
   ABSENT,
   formatBytes,
@@ -13,11 +18,11 @@ import {
   formatRatio,
   formatSeconds,
   formatSignificant,
-} from "../format.ts";
-import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
-import { finite } from "./chart_data.ts";
-import { Figure, Table } from "./figure.tsx";
-import { seriesStyles } from "./palette.ts";
+} from "../text/format.ts";
+import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
+import { finite } from "../charts/chart_data.ts";
+import { Figure, Table } from "../charts/figure.tsx";
+import { seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

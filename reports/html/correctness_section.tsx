@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { ABSENT, formatCount, formatPlural, formatSignificant } from "../format.ts";
-import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
-import { dotData } from "./chart_data.ts";
-import { Figure, Table } from "./figure.tsx";
-import { seriesStyles } from "./palette.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { ABSENT, formatCount, formatPlural, formatSignificant } from "../text/format.ts";
+import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
+import { dotData } from "../charts/chart_data.ts";
+import { Figure, Table } from "../charts/figure.tsx";
+import { seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
 
 /** Most rows of the figure; its table has all. */

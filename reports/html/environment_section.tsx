@@ -4,8 +4,8 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { KeepWarmRecord, Result, Statistic } from "../../suites/result_schema.ts";
-import { deviceName } from "../claims.ts";
+import type { KeepWarmRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
+import { deviceName } from "../claims/claims.ts";
 import {
   ABSENT,
   formatByteRate,
@@ -16,8 +16,8 @@ import {
   formatInterval,
   formatPlural,
   formatSeconds,
-} from "../format.ts";
-import { Table } from "./figure.tsx";
+} from "../text/format.ts";
+import { Table } from "../charts/figure.tsx";
 import { capital, type Section } from "./section.tsx";
 
 /** The section. */

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Result } from "../../suites/result_schema.ts";
-import { findings } from "../findings.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { findings } from "../claims/findings.ts";
 import { type Section, unbroken } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

@@ -6,8 +6,8 @@
 import type { ComponentChildren, JSX } from "preact";
 // @ts-types="npm:@types/d3-scale@4.0.9"
 import { scaleLog } from "d3-scale";
-import type { Result } from "../../suites/result_schema.ts";
-import { isMeasured } from "../analysis.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { isMeasured } from "../data/analysis.ts";
 import {
   type ClaimRow,
   deviceName,
@@ -20,9 +20,9 @@ import {
   type Verdict,
   VERDICT_RULE,
   verdictLine,
-} from "../claims.ts";
-import { ABSENT, formatInstant, formatPlural } from "../format.ts";
-import { coordinate } from "./figure.tsx";
+} from "../claims/claims.ts";
+import { ABSENT, formatInstant, formatPlural } from "../text/format.ts";
+import { coordinate } from "../charts/figure.tsx";
 
 /** The verdict in one line, what ran, and how the hardware differs. */
 export function Masthead({ result, level }: { result: Result; level: 1 | 2 }): JSX.Element {

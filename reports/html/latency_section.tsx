@@ -4,20 +4,25 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { Result } from "../../suites/result_schema.ts";
-import { byDirection, type ContextSeries, contextSeries, DIRECTION_NAMES } from "../analysis.ts";
-import { FLOP_RATIO } from "../claims.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import {
+  byDirection,
+  type ContextSeries,
+  contextSeries,
+  DIRECTION_NAMES,
+} from "../data/analysis.ts";
+import { FLOP_RATIO } from "../claims/claims.ts";
 import {
   formatContext,
   formatCount,
   formatInterval,
   formatPlural,
   formatSeconds,
-} from "../format.ts";
-import { shortSeriesNames } from "../summary_tables.ts";
-import { plotData } from "./chart_data.ts";
-import { Figure } from "./figure.tsx";
-import { type LogAxis, logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
+} from "../text/format.ts";
+import { shortSeriesNames } from "../text/summary_tables.ts";
+import { plotData } from "../charts/chart_data.ts";
+import { Figure } from "../charts/figure.tsx";
+import { type LogAxis, logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import {
   capital,
   contextAxis,

@@ -4,14 +4,14 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { DIRECTION_NAMES, DIRECTION_ORDER, isContextCase } from "../analysis.ts";
-import { ABSENT, formatBytes, formatContext, formatRatio } from "../format.ts";
-import { isPeer } from "../peer_data.ts";
-import { finite } from "./chart_data.ts";
-import { Figure } from "./figure.tsx";
-import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
-import { plotStyles } from "./palette.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { DIRECTION_NAMES, DIRECTION_ORDER, isContextCase } from "../data/analysis.ts";
+import { ABSENT, formatBytes, formatContext, formatRatio } from "../text/format.ts";
+import { isPeer } from "../data/peer_data.ts";
+import { finite } from "../charts/chart_data.ts";
+import { Figure } from "../charts/figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { plotStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

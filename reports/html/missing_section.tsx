@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Result } from "../../suites/result_schema.ts";
-import { ABSENT, formatBytes, formatSeconds } from "../format.ts";
-import { Table } from "./figure.tsx";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { ABSENT, formatBytes, formatSeconds } from "../text/format.ts";
+import { Table } from "../charts/figure.tsx";
 import type { Section } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

@@ -4,8 +4,8 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { DIRECTION_NAMES, DIRECTION_ORDER, isMeasured } from "../analysis.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { DIRECTION_NAMES, DIRECTION_ORDER, isMeasured } from "../data/analysis.ts";
 import {
   ABSENT,
   formatContext,
@@ -13,12 +13,12 @@ import {
   formatInterval,
   formatRatio,
   formatSeconds,
-} from "../format.ts";
-import { peerLabel, type PeerRow, peerRows } from "../peer_data.ts";
-import { plotData } from "./chart_data.ts";
-import { Figure, Table } from "./figure.tsx";
-import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
-import { plotStyles } from "./palette.ts";
+} from "../text/format.ts";
+import { peerLabel, type PeerRow, peerRows } from "../data/peer_data.ts";
+import { plotData } from "../charts/chart_data.ts";
+import { Figure, Table } from "../charts/figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { plotStyles } from "../charts/palette.ts";
 import { capital, contextAxis, describe, formatTick, type Section } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

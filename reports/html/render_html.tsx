@@ -4,10 +4,10 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { Result } from "../../suites/result_schema.ts";
-import { deviceName, verdictLine } from "../claims.ts";
-import { plainText } from "../format.ts";
-import { harmless } from "../harmless.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { deviceName, verdictLine } from "../claims/claims.ts";
+import { plainText } from "../text/format.ts";
+import { harmless } from "../text/harmless.ts";
 import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
 import { ClaimsTable, Masthead } from "./first_screen.tsx";
 import { contextParallelSection } from "./context_parallel_section.tsx";

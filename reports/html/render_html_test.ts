@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import type { CaseRecord } from "../../suites/result_schema.ts";
-import { ATTACK, hostileResult } from "../_hostile_result.ts";
-import { sampleRetrieval } from "../_sample_retrieval.ts";
-import { sampleCase, sampleResult } from "../_sample_result.ts";
+import type { CaseRecord } from "../../suites/result/result_schema.ts";
+import { ATTACK, hostileResult } from "../../suites/result/_hostile_result.ts";
+import { sampleRetrieval } from "../../suites/result/_sample_retrieval.ts";
+import { sampleCase, sampleResult } from "../../suites/result/_sample_result.ts";
 import { saveAll } from "./_page_script.ts";
 import { renderHtml } from "./render_html.tsx";
 

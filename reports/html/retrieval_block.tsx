@@ -5,9 +5,9 @@
  */
 import type { ComponentChildren, JSX } from "preact";
 import type { RetrievalCell, RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
-import { ABSENT, formatCount, formatSignificant } from "../format.ts";
-import { ascending } from "../retrieval_data.ts";
-import type { LinearAxis } from "./retrieval_drawings.tsx";
+import { ABSENT, formatCount, formatSignificant } from "../text/format.ts";
+import { ascending } from "../data/retrieval_data.ts";
+import type { LinearAxis } from "../charts/retrieval_drawings.tsx";
 import { unbroken } from "./section.tsx";
 
 /** The axis of a rate. */

@@ -12,12 +12,12 @@ import {
   formatPercent,
   formatPlural,
   formatSignificant,
-} from "../format.ts";
-import { ascending, spreadOut } from "../retrieval_data.ts";
-import { Figure } from "./figure.tsx";
-import { cycledStyles } from "./palette.ts";
+} from "../text/format.ts";
+import { ascending, spreadOut } from "../data/retrieval_data.ts";
+import { Figure } from "../charts/figure.tsx";
+import { cycledStyles } from "../charts/palette.ts";
 import { Block, type BlockProps, decades, marginAxis, RATE } from "./retrieval_block.tsx";
-import { type Curve, CurvePlot } from "./retrieval_drawings.tsx";
+import { type Curve, CurvePlot } from "../charts/retrieval_drawings.tsx";
 import { instrumentData } from "./retrieval_export.ts";
 import { unbroken } from "./section.tsx";
 

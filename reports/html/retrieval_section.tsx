@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Result } from "../../suites/result_schema.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
 import type { RetrievalCell, RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
 import {
   formatContext,
@@ -11,12 +11,12 @@ import {
   formatInterval,
   formatPlural,
   formatSignificant,
-} from "../format.ts";
-import { ascending, sweepCurves } from "../retrieval_data.ts";
-import { Table } from "./figure.tsx";
-import { SalienceBlock, TransitionBlock } from "./retrieval_curves.tsx";
+} from "../text/format.ts";
+import { ascending, sweepCurves } from "../data/retrieval_data.ts";
+import { Table } from "../charts/figure.tsx";
+import { SalienceBlock, TransitionBlock } from "../charts/retrieval_curves.tsx";
 import { InstrumentBlock } from "./retrieval_instrument.tsx";
-import { LayerBlock, MapBlock, PaperBlock, StressBlock } from "./retrieval_maps.tsx";
+import { LayerBlock, MapBlock, PaperBlock, StressBlock } from "../charts/retrieval_maps.tsx";
 import { type Section, unbroken } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

@@ -4,12 +4,12 @@
  * @module
  */
 import type { ComponentChildren, JSX } from "preact";
-import type { Result } from "../../suites/result_schema.ts";
-import type { ContextSeries } from "../analysis.ts";
-import { formatContext } from "../format.ts";
-import { shortSeriesNames } from "../summary_tables.ts";
-import { type LogAxis, logDomain, type PlotSeries } from "./log_plot.tsx";
-import { plotStyles } from "./palette.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import type { ContextSeries } from "../data/analysis.ts";
+import { formatContext } from "../text/format.ts";
+import { shortSeriesNames } from "../text/summary_tables.ts";
+import { type LogAxis, logDomain, type PlotSeries } from "../charts/log_plot.tsx";
+import { plotStyles } from "../charts/palette.ts";
 
 /** A section of the report: its anchor, its entry in the navigation, its content. */
 export interface Section {

@@ -5,8 +5,8 @@
  */
 // @ts-types="npm:@types/d3-shape@3.1.7"
 import { symbolSquare } from "d3-shape";
-import type { Result } from "../../suites/result_schema.ts";
-import { type QualityCase, qualityCases } from "../selection_data.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { type QualityCase, qualityCases } from "../data/selection_data.ts";
 import {
   ABSENT,
   formatContext,
@@ -14,17 +14,17 @@ import {
   formatPercent,
   formatPlural,
   formatSignificant,
-} from "../format.ts";
+} from "../text/format.ts";
 import {
   DotPlot,
   dotPlotHeight,
   type DotRow,
   StackedBars,
   stackedBarsHeight,
-} from "./bar_plot.tsx";
-import { type ChartData, finite } from "./chart_data.ts";
-import { Figure, Table } from "./figure.tsx";
-import { seriesStyles } from "./palette.ts";
+} from "../charts/bar_plot.tsx";
+import { type ChartData, finite } from "../charts/chart_data.ts";
+import { Figure, Table } from "../charts/figure.tsx";
+import { seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
 
 /** From light to dark: more contributors, coarser levels. */

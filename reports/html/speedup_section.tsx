@@ -4,7 +4,7 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { Result } from "../../suites/result_schema.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
 import {
   byDirection,
   type Crossover,
@@ -13,14 +13,14 @@ import {
   type SpeedupPoint,
   type SpeedupSeries,
   speedupSeries,
-} from "../analysis.ts";
-import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims.ts";
-import { formatContext, formatCount, formatInterval, formatRatio } from "../format.ts";
-import { shortSeriesNames } from "../summary_tables.ts";
-import { plotData } from "./chart_data.ts";
-import { Figure } from "./figure.tsx";
-import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
-import { plotStyles } from "./palette.ts";
+} from "../data/analysis.ts";
+import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims/claims.ts";
+import { formatContext, formatCount, formatInterval, formatRatio } from "../text/format.ts";
+import { shortSeriesNames } from "../text/summary_tables.ts";
+import { plotData } from "../charts/chart_data.ts";
+import { Figure } from "../charts/figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { plotStyles } from "../charts/palette.ts";
 import { capital, contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

@@ -4,14 +4,14 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { CaseRecord, Result } from "../../suites/result_schema.ts";
-import { type ContextPoint, contextSeries, stageSeconds } from "../analysis.ts";
-import { formatContext, formatPercent, formatPlural, formatSeconds } from "../format.ts";
-import { shortSeriesNames } from "../summary_tables.ts";
-import { StackedBars, stackedBarsHeight } from "./bar_plot.tsx";
-import { finite } from "./chart_data.ts";
-import { Figure, Table } from "./figure.tsx";
-import { stageColor } from "./palette.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { type ContextPoint, contextSeries, stageSeconds } from "../data/analysis.ts";
+import { formatContext, formatPercent, formatPlural, formatSeconds } from "../text/format.ts";
+import { shortSeriesNames } from "../text/summary_tables.ts";
+import { StackedBars, stackedBarsHeight } from "../charts/bar_plot.tsx";
+import { finite } from "../charts/chart_data.ts";
+import { Figure, Table } from "../charts/figure.tsx";
+import { stageColor } from "../charts/palette.ts";
 // @ts-types="npm:@types/d3-shape@3.1.7"
 import { symbolSquare } from "d3-shape";
 import { type Section, Spread } from "./section.tsx";

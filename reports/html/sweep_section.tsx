@@ -4,8 +4,8 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { CaseRecord, Result, Statistic } from "../../suites/result_schema.ts";
-import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../analysis.ts";
+import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
+import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../data/analysis.ts";
 import {
   ABSENT,
   formatContext,
@@ -13,11 +13,11 @@ import {
   formatInterval,
   formatRatio,
   formatSeconds,
-} from "../format.ts";
-import { DotPlot, dotPlotHeight, type DotRow } from "./bar_plot.tsx";
-import { finite } from "./chart_data.ts";
-import { Figure, Table } from "./figure.tsx";
-import { seriesStyles } from "./palette.ts";
+} from "../text/format.ts";
+import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
+import { finite } from "../charts/chart_data.ts";
+import { Figure, Table } from "../charts/figure.tsx";
+import { seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, timeLabel } from "./section.tsx";
 
 const SWEEP_TITLES: Record<string, string> = {

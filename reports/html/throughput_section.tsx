@@ -4,20 +4,20 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { Result } from "../../suites/result_schema.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
 import {
   byDirection,
   type ContextSeries,
   contextSeries,
   DIRECTION_NAMES,
   isMeasured,
-} from "../analysis.ts";
-import { formatContext, formatInterval, formatTokenRate } from "../format.ts";
-import { shortSeriesNames } from "../summary_tables.ts";
-import { plotData } from "./chart_data.ts";
-import { Figure } from "./figure.tsx";
-import { logDomain, LogPlot, type PlotSeries } from "./log_plot.tsx";
-import { plotStyles } from "./palette.ts";
+} from "../data/analysis.ts";
+import { formatContext, formatInterval, formatTokenRate } from "../text/format.ts";
+import { shortSeriesNames } from "../text/summary_tables.ts";
+import { plotData } from "../charts/chart_data.ts";
+import { Figure } from "../charts/figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { plotStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

@@ -1,8 +1,8 @@
 /** Synthetic sites for tests: every time comes from a formula, none was measured. */
-import type { Result } from "../../suites/result_schema.ts";
-import { hostileResult } from "../_hostile_result.ts";
-import { sampleRetrieval } from "../_sample_retrieval.ts";
-import { type SampleOptions, sampleResult } from "../_sample_result.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { hostileResult } from "../../suites/result/_hostile_result.ts";
+import { sampleRetrieval } from "../../suites/result/_sample_retrieval.ts";
+import { type SampleOptions, sampleResult } from "../../suites/result/_sample_result.ts";
 import type { NamedResult } from "./runs.ts";
 
 /** Runs of one GPU, of which dense attention becomes 20 % slower at the sixth, and of a processor. */

@@ -12,13 +12,13 @@ import {
   type Quantity,
   type Verdict,
   VERDICT_RULE,
-} from "../claims.ts";
-import { ABSENT, formatContext, formatPlural, formatRatio } from "../format.ts";
-import { DotPlot, dotPlotHeight, type DotRow } from "../html/bar_plot.tsx";
-import { finite } from "../html/chart_data.ts";
-import { Figure, Table } from "../html/figure.tsx";
+} from "../claims/claims.ts";
+import { ABSENT, formatContext, formatPlural, formatRatio } from "../text/format.ts";
+import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
+import { finite } from "../charts/chart_data.ts";
+import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "../html/first_screen.tsx";
-import { cycledStyles } from "../html/palette.ts";
+import { cycledStyles } from "../charts/palette.ts";
 import { formatTick } from "../html/section.tsx";
 import { shorten, type Site, type SiteDevice, type SiteRun } from "./runs.ts";
 import { relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";

@@ -4,20 +4,26 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { CaseRecord } from "../../suites/result_schema.ts";
-import { casesById, isMeasured } from "../analysis.ts";
-import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims.ts";
-import { ABSENT, formatContext, formatInterval, formatRatio, formatSeconds } from "../format.ts";
+import type { CaseRecord } from "../../suites/result/result_schema.ts";
+import { casesById, isMeasured } from "../data/analysis.ts";
+import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims/claims.ts";
+import {
+  ABSENT,
+  formatContext,
+  formatInterval,
+  formatRatio,
+  formatSeconds,
+} from "../text/format.ts";
 import { compareResults } from "../gate/compare_results.ts";
 import { GateInputError } from "../gate/gate_config.ts";
 import type { CaseVerdict, GateReport } from "../gate/gate_report.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "../gate/gate_table.ts";
-import { DotPlot, dotPlotHeight, type DotRow } from "../html/bar_plot.tsx";
-import { finite, plotData } from "../html/chart_data.ts";
+import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
+import { finite, plotData } from "../charts/chart_data.ts";
 import { Comparison, comparisonLine, runName } from "../html/comparison_section.tsx";
-import { Figure, Table } from "../html/figure.tsx";
-import { logDomain, LogPlot, type PlotSeries } from "../html/log_plot.tsx";
-import { cycledStyles } from "../html/palette.ts";
+import { Figure, Table } from "../charts/figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { cycledStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick } from "../html/section.tsx";
 import { longestCommonContext, normSpeedups } from "../html/speedup_section.tsx";
 import { leadRun, shorten, type Site, type SiteRun } from "./runs.ts";

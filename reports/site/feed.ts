@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { verdictLine } from "../claims.ts";
-import { formatSeconds } from "../format.ts";
+import { verdictLine } from "../claims/claims.ts";
+import { formatSeconds } from "../text/format.ts";
 import type { RunPair } from "./compare_pages.tsx";
 import { shorten, type Site } from "./runs.ts";
 import { reportPath, type SiteFile } from "./site_page.tsx";
-import { formatChange } from "./trend_plot.tsx";
+import { formatChange } from "../charts/trend_plot.tsx";
 import { trendPath } from "./trend_pages.tsx";
 import { type DeviceTrends, stepsOf } from "./trends.ts";
 

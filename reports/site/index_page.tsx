@@ -4,9 +4,9 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { CaseRecord } from "../../suites/result_schema.ts";
-import { judgeClaims, verdictLine } from "../claims.ts";
-import { ABSENT, formatPlural } from "../format.ts";
+import type { CaseRecord } from "../../suites/result/result_schema.ts";
+import { judgeClaims, verdictLine } from "../claims/claims.ts";
+import { ABSENT, formatPlural } from "../text/format.ts";
 import { VerdictMark } from "../html/first_screen.tsx";
 import { type ClaimEvidence, claimLine, ClaimMatrix } from "./claim_pages.tsx";
 import { pairWord, type RunPair, SpeedupComparison } from "./compare_pages.tsx";

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import type { Result } from "../../suites/result_schema.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
 import { UsageError } from "../../suites/errors.ts";
-import { speedupSeries } from "../analysis.ts";
-import { deviceName } from "../claims.ts";
-import { formatInstant, plainText } from "../format.ts";
+import { speedupSeries } from "../data/analysis.ts";
+import { deviceName } from "../claims/claims.ts";
+import { formatInstant, plainText } from "../text/format.ts";
 import { isSameRun } from "../gate/compare_results.ts";
-import { harmless } from "../harmless.ts";
+import { harmless } from "../text/harmless.ts";
 
 /** Most runs of one site; all are held in memory. */
 export const MOST_RUNS = 200;

@@ -5,11 +5,11 @@
  */
 import type { JSX } from "preact";
 import { z } from "zod";
-import { resultSchema } from "../../suites/result_schema.ts";
+import { resultSchema } from "../../suites/result/result_schema.ts";
 import { retrievalSchema } from "../../suites/retrieval/retrieval_schema.ts";
-import { formatPlural } from "../format.ts";
+import { formatPlural } from "../text/format.ts";
 import { gateConfigSchema } from "../gate/gate_config.ts";
-import { Table } from "../html/figure.tsx";
+import { Table } from "../charts/figure.tsx";
 import { type SiteFile, sitePage } from "./site_page.tsx";
 
 /** A format with a page of its own. */

@@ -5,8 +5,8 @@
  */
 import type { ComponentChildren, JSX } from "preact";
 import { renderPage, SiteBar, type SiteLink } from "../html/page.tsx";
-import { formatPlural } from "../format.ts";
-import { type DataTable, Table } from "../html/figure.tsx";
+import { formatPlural } from "../text/format.ts";
+import { type DataTable, Table } from "../charts/figure.tsx";
 import type { SiteRun } from "./runs.ts";
 
 /** One file of the site. */

@@ -4,13 +4,13 @@
  * @module
  */
 import type { JSX } from "preact";
-import { formatPlural, formatSeconds } from "../format.ts";
-import { finite } from "../html/chart_data.ts";
-import { Export, Figure, Table } from "../html/figure.tsx";
+import { formatPlural, formatSeconds } from "../text/format.ts";
+import { finite } from "../charts/chart_data.ts";
+import { Export, Figure, Table } from "../charts/figure.tsx";
 import type { Site, SiteDevice } from "./runs.ts";
 import { relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";
 import { STEP_METHOD } from "./steps.ts";
-import { formatChange, Sparkline, TrendPlot } from "./trend_plot.tsx";
+import { formatChange, Sparkline, TrendPlot } from "../charts/trend_plot.tsx";
 import { canStep, type CaseTrend, type DeviceTrends, stepsOf, type TrendStep } from "./trends.ts";
 
 /** Cases that have a figure of their own; every case has its line in the table. */

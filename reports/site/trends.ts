@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isMeasured } from "../analysis.ts";
+import { isMeasured } from "../data/analysis.ts";
 import type { SiteDevice, SiteRun } from "./runs.ts";
 import { findSteps, LEAST_POINTS, type Step } from "./steps.ts";
 

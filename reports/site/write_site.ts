@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { errorLine, OutputError } from "../../suites/errors.ts";
-import { plainText } from "../format.ts";
+import { plainText } from "../text/format.ts";
 import type { SiteFile } from "./site_page.tsx";
 
 /**

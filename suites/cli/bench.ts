@@ -4,16 +4,16 @@
  * @module
  */
 import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
-import { writeReport } from "../../reports/report_command.ts";
-import { renderTerminal } from "../../reports/terminal.ts";
+import { writeReport } from "./report_command.ts";
+import { renderTerminal } from "../../reports/text/terminal.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
-import { PROFILE_NAMES, type SuiteName, SUITES } from "../profile.ts";
-import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../runner.ts";
-import { clockAdvice } from "../keep_warm.ts";
+import { PROFILE_NAMES, type SuiteName, SUITES } from "../run/profile.ts";
+import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../run/runner.ts";
+import { clockAdvice } from "../run/keep_warm.ts";
 import { PEER_NAMES, requirePeer } from "../peers/peers.ts";
-import { ensureDriver } from "../install_driver.ts";
-import { provideRuntimeDir } from "../runtime_dir.ts";
-import { parseShard } from "../shard.ts";
+import { ensureDriver } from "../run/install_driver.ts";
+import { provideRuntimeDir } from "../run/runtime_dir.ts";
+import { parseShard } from "../run/shard.ts";
 import { runCommand } from "./errors.ts";
 import {
   addLayerOptions,

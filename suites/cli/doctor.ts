@@ -6,18 +6,23 @@
 import { cpus } from "node:os";
 import { Command, Option } from "@commander-js/extra-typings";
 import { DeviceError, type Gpu, openDevice } from "../../kernels/gpu/device.ts";
-import { formatBytes, formatSeconds } from "../../reports/format.ts";
+import { formatBytes, formatSeconds } from "../../reports/text/format.ts";
 import manifest from "../../deno.json" with { type: "json" };
-import { describeDiagnosis, diagnoseStack } from "../doctor.ts";
-import { describeEnvironment } from "../environment.ts";
+import { describeDiagnosis, diagnoseStack } from "../run/doctor.ts";
+import { describeEnvironment } from "../run/environment.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS } from "../implementations.ts";
-import { DriverError, ensureDriver } from "../install_driver.ts";
-import { ASSUMED_DEVICE, describeMemory, type MemoryDevice, planMemory } from "../memory_plan.ts";
-import type { PlanOptions } from "../plan.ts";
-import { PROFILE_NAMES } from "../profile.ts";
-import { provideRuntimeDir } from "../runtime_dir.ts";
-import { readTuning } from "../tuning_file.ts";
+import { IMPLEMENTATIONS } from "../run/implementations.ts";
+import { DriverError, ensureDriver } from "../run/install_driver.ts";
+import {
+  ASSUMED_DEVICE,
+  describeMemory,
+  type MemoryDevice,
+  planMemory,
+} from "../run/memory_plan.ts";
+import type { PlanOptions } from "../run/plan.ts";
+import { PROFILE_NAMES } from "../run/profile.ts";
+import { provideRuntimeDir } from "../run/runtime_dir.ts";
+import { readTuning } from "../run/tuning_file.ts";
 import { runCommand } from "./errors.ts";
 import { addLayerOptions, chosenLayers, TUNING_HELP } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";

@@ -11,7 +11,7 @@ import type { GateReport } from "../../reports/gate/gate_report.ts";
 import { renderBmf } from "../../reports/gate/render_bmf.ts";
 import { renderGateJson, renderGateText } from "../../reports/gate/render_gate.ts";
 import { renderAnnotations, renderGateMarkdown } from "../../reports/gate/render_github.ts";
-import { readResult } from "../../reports/read_result.ts";
+import { readResult } from "../result/read_result.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import {
   DEFAULT_BENCH,
@@ -19,9 +19,9 @@ import {
   runPaired,
   withCheckout,
   withProcesses,
-} from "../gate/run_paired.ts";
-import type { Result } from "../result_schema.ts";
-import { refuseOutput, writeOutput } from "../write_output.ts";
+} from "./gate/run_paired.ts";
+import type { Result } from "../result/result_schema.ts";
+import { refuseOutput, writeOutput } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseSeconds } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";

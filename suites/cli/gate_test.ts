@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { sampleResult } from "../../reports/_sample_result.ts";
+import { sampleResult } from "../result/_sample_result.ts";
 import { GateInputError } from "../../reports/gate/gate_config.ts";
-import { ResultFileError } from "../../reports/read_result.ts";
+import { ResultFileError } from "../result/read_result.ts";
 import { OutputError, UsageError } from "../errors.ts";
 import { exitCodeFor } from "./errors.ts";
 import { gate } from "./gate.ts";

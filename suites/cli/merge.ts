@@ -4,12 +4,12 @@
  * @module
  */
 import { Command } from "@commander-js/extra-typings";
-import { formatPlural, plainText } from "../../reports/format.ts";
-import { readResult } from "../../reports/read_result.ts";
+import { formatPlural, plainText } from "../../reports/text/format.ts";
+import { readResult } from "../result/read_result.ts";
 import { EXIT } from "../errors.ts";
-import { mergeResults, type NamedResult } from "../merge.ts";
-import { resultSchema } from "../result_schema.ts";
-import { refuseOutput, writeOutput } from "../write_output.ts";
+import { mergeResults, type NamedResult } from "../run/merge.ts";
+import { resultSchema } from "../result/result_schema.ts";
+import { refuseOutput, writeOutput } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 

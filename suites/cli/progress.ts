@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { formatSeconds } from "../../reports/format.ts";
-import type { ProgressEvent } from "../runner.ts";
+import { formatSeconds } from "../../reports/text/format.ts";
+import type { ProgressEvent } from "../run/runner.ts";
 
 /** Where progress is written. */
 export interface ProgressStream {

@@ -4,19 +4,19 @@
  * @module
  */
 import { Command } from "@commander-js/extra-typings";
-import { plainText } from "../../reports/format.ts";
+import { plainText } from "../../reports/text/format.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
 import { renderGateText } from "../../reports/gate/render_gate.ts";
-import { readResult } from "../../reports/read_result.ts";
+import { readResult } from "../result/read_result.ts";
 import { EXIT, UsageError } from "../errors.ts";
-import { ensureDriver } from "../install_driver.ts";
-import { compareEnvironments, replayArguments, withoutPeers } from "../replay.ts";
-import type { CaseRecord, Result } from "../result_schema.ts";
-import { runSuite } from "../runner.ts";
-import { provideRuntimeDir } from "../runtime_dir.ts";
+import { ensureDriver } from "../run/install_driver.ts";
+import { compareEnvironments, replayArguments, withoutPeers } from "../run/replay.ts";
+import type { CaseRecord, Result } from "../result/result_schema.ts";
+import { runSuite } from "../run/runner.ts";
+import { provideRuntimeDir } from "../run/runtime_dir.ts";
 import { parseBench } from "./bench.ts";
-import { refuseOverwrite } from "../write_output.ts";
+import { refuseOverwrite } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";

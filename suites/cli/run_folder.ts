@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { refuseOverwrite } from "../write_output.ts";
+import { refuseOverwrite } from "../result/write_output.ts";
 
 /** Folder of the first run where `--out` names none. */
 export const DEFAULT_OUT = "out";

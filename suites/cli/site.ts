@@ -4,8 +4,8 @@
  * @module
  */
 import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
-import { formatBytes, formatPlural } from "../../reports/format.ts";
-import { readResult } from "../../reports/read_result.ts";
+import { formatBytes, formatPlural } from "../../reports/text/format.ts";
+import { readResult } from "../result/read_result.ts";
 import { MOST_RUNS, type NamedResult, planSite } from "../../reports/site/runs.ts";
 import { siteFiles } from "../../reports/site/site_files.tsx";
 import { refuseFolder, writeSite } from "../../reports/site/write_site.ts";

@@ -14,14 +14,14 @@ import {
   formatPlural,
   formatRatio,
   formatSeconds,
-} from "../../reports/format.ts";
-import { describeEnvironment } from "../environment.ts";
+} from "../../reports/text/format.ts";
+import { describeEnvironment } from "../run/environment.ts";
 import { EXIT, UsageError } from "../errors.ts";
-import { ensureDriver } from "../install_driver.ts";
-import { startKeepWarm } from "../keep_warm.ts";
-import { provideRuntimeDir } from "../runtime_dir.ts";
-import { summarize } from "../statistics.ts";
-import { tune } from "../tune.ts";
+import { ensureDriver } from "../run/install_driver.ts";
+import { startKeepWarm } from "../run/keep_warm.ts";
+import { provideRuntimeDir } from "../run/runtime_dir.ts";
+import { summarize } from "../statistics/statistics.ts";
+import { tune } from "../run/tune.ts";
 import {
   cachedTuningPath,
   cacheFolder,
@@ -33,8 +33,8 @@ import {
   type TunedDevice,
   type TuningEntry,
   writeTuning,
-} from "../tuning_file.ts";
-import { refuseOutput } from "../write_output.ts";
+} from "../run/tuning_file.ts";
+import { refuseOutput } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { joined, parseCount, parseCounts, parseSeconds } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";

@@ -15,11 +15,11 @@ import { inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type { Timing } from "../../kernels/gpu/timing.ts";
 import type { Problem } from "../../kernels/implementation.ts";
-import { maxDifference } from "../attention_rows.ts";
-import { sha256 } from "../environment.ts";
+import { maxDifference } from "../check/attention_rows.ts";
+import { sha256 } from "../run/environment.ts";
 import { errorLine } from "../errors.ts";
-import type { Registration } from "../implementations.ts";
-import { type Layer, type RemoteTensor, UnavailableError } from "../measurable.ts";
+import type { Registration } from "../run/implementations.ts";
+import { type Layer, type RemoteTensor, UnavailableError } from "../run/measurable.ts";
 import { onnxModel } from "./onnx_model.ts";
 import { peerImplementation } from "./peer_plan.ts";
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { createTensor } from "../../kernels/gpu/buffers.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
-import { checkOutputs, failureOf } from "../check.ts";
-import { UnavailableError } from "../measurable.ts";
+import { checkOutputs, failureOf } from "../check/check.ts";
+import { UnavailableError } from "../run/measurable.ts";
 import { onnxModel } from "./onnx_model.ts";
 import { openOrtPeer } from "./ort_web.ts";
 

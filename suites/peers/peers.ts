@@ -8,9 +8,9 @@ import { fileURLToPath } from "node:url";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Direction } from "../../kernels/implementation.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import type { Registration } from "../implementations.ts";
-import { UnavailableError } from "../measurable.ts";
-import type { PeerRecord } from "../result_schema.ts";
+import type { Registration } from "../run/implementations.ts";
+import { UnavailableError } from "../run/measurable.ts";
+import type { PeerRecord } from "../result/result_schema.ts";
 import { PEER_PREFIX, peerImplementation } from "./peer_plan.ts";
 import { PythonPeer } from "./python_peer.ts";
 

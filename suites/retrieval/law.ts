@@ -20,7 +20,7 @@ import {
   normalQuantile,
   normalTail,
   positiveMean,
-} from "./normal.ts";
+} from "../statistics/normal.ts";
 
 /** Digits that a needle may encode. */
 export const DIGITS = 10;

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { pcg, pcgSum4 } from "../../kernels/gpu/random.ts";
-import { mcNemar, wilsonInterval } from "./intervals.ts";
+import { mcNemar, wilsonInterval } from "../statistics/intervals.ts";
 import { accuracyLaw, denseLaw, largestLogitLaw, massLaw, oracleLaw, salienceLaw } from "./law.ts";
-import { binomialBelow, logGamma, normalMean, normalQuantile, normalTail } from "./normal.ts";
+import {
+  binomialBelow,
+  logGamma,
+  normalMean,
+  normalQuantile,
+  normalTail,
+} from "../statistics/normal.ts";
 
 /** Unit normals by Box and Muller from a counter. */
 function normals(seed: number): () => number {

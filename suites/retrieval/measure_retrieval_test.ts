@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { UsageError } from "../errors.ts";
-import { mergeResults } from "../merge.ts";
-import type { Profile } from "../profile.ts";
-import { loadProfile } from "../profile.ts";
-import { replayArguments } from "../replay.ts";
-import type { Result } from "../result_schema.ts";
-import { exitCodeOf, runSuite, type SuiteOptions } from "../runner.ts";
+import { mergeResults } from "../run/merge.ts";
+import type { Profile } from "../run/profile.ts";
+import { loadProfile } from "../run/profile.ts";
+import { replayArguments } from "../run/replay.ts";
+import type { Result } from "../result/result_schema.ts";
+import { exitCodeOf, runSuite, type SuiteOptions } from "../run/runner.ts";
 import { checkRetrievalOptions, planRunRetrieval } from "./measure_retrieval.ts";
 
 const QUICK: SuiteOptions = {

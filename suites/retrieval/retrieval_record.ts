@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { OpenRecord } from "../open_record.ts";
+import type { OpenRecord } from "../result/open_record.ts";
 
 /** One arm at one setting. */
 export interface RetrievalCell extends OpenRecord {

@@ -6,7 +6,7 @@
  * @module
  */
 import { z } from "zod";
-import { declares } from "../typed_schema.ts";
+import { declares } from "../result/typed_schema.ts";
 import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "./retrieval_record.ts";
 
 export type * from "./retrieval_record.ts";

@@ -9,8 +9,8 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type { AttendedRow, RowAdmission } from "../../kernels/retrieval/last_row.ts";
 import type { LayerRows, Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
-import { resolveK } from "../profile.ts";
-import { acceptanceBand, mcNemar, wilsonInterval } from "./intervals.ts";
+import { resolveK } from "../run/profile.ts";
+import { acceptanceBand, mcNemar, wilsonInterval } from "../statistics/intervals.ts";
 import {
   accuracyLaw,
   DIGITS,
@@ -21,7 +21,7 @@ import {
   oracleLaw,
   salienceLaw,
 } from "./law.ts";
-import { normalQuantile } from "./normal.ts";
+import { normalQuantile } from "../statistics/normal.ts";
 import { decodeDigit, type PlantedRow } from "./planting.ts";
 import { TopLogits } from "./top_logits.ts";
 import type { Arm, PartPlan, Setting } from "./retrieval_plan.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { pcg, pcgSum4 } from "../../kernels/gpu/random.ts";
 import { UsageError } from "../errors.ts";
-import { acceptanceBand } from "./intervals.ts";
+import { acceptanceBand } from "../statistics/intervals.ts";
 import { logitMoments, massGivenLogit } from "./law.ts";
 import { plantQuery } from "./planting.ts";
 import { planRetrieval } from "./retrieval_plan.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { normalQuantile } from "./normal.ts";
+import { normalQuantile } from "../statistics/normal.ts";
 
 /** Edits that a trial may have: needles, decoys, a window. */
 const MOST_EDITS = 64;

@@ -1,0 +1,232 @@
+/**
+ * When dense causal attention runs on subgroup matrices (tensor cores on NVIDIA, matrix units
+ * elsewhere), and how it is tiled there. `dense_attention.ts` says what is computed and plans both
+ * kernels; `dense_matrix_codegen.ts` writes this one.
+ *
+ * Shapes and results are those of the portable kernel; f16 storage only, d = 64 or 128, 16 rows at
+ * least.
+ *
+ * Numerics: products of f16 with f32 accumulation. Softmax weights are rounded to f16 before the
+ * second product, which the portable kernel does not do: each weight is off by half a unit in the
+ * last place of f16 more.
+ *
+ * @module
+ */
+import type { DType } from "../../gpu/buffers.ts";
+import type { Capabilities } from "../../gpu/device.ts";
+import type { MatrixBackwardTilings } from "./dense_matrix_backward.ts";
+import {
+  matrixBackwardBytes,
+  type MatrixBackwardPass,
+  matrixBackwardRows,
+  type MatrixBackwardTiling,
+} from "./dense_matrix_backward_codegen.ts";
+import { matrixTileRows, type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
+
+/** Head dimensions that the kernel supports. */
+export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
+
+/** Rows of one matrix: shorter sequences have no place in it. */
+const MATRIX_ROWS = 16;
+
+/**
+ * The declared space: every tiling that is ever chosen, the widest first. Scores are f32 in all of
+ * them: as f16 they would be accumulated in f16 too, and overflow where this kernel is exact.
+ */
+export const MATRIX_TILINGS: readonly MatrixTiling[] = [
+  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 },
+  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
+  { subgroups: 4, tileColumns: 32, stages: 1, blocks: 2 },
+  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
+  { subgroups: 4, tileColumns: 32, stages: 2, blocks: 1 },
+  { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+];
+
+/**
+ * Why the device cannot run the kernel; undefined when it can. The configuration is read from the
+ * device's own table: f16 × f16 → f32 at 16 × 16 × 16, in subgroups of 32.
+ */
+export function whyNoMatrixUnits(capabilities: Capabilities): string | undefined {
+  const { subgroupMatrix, subgroupMinSize, subgroupMaxSize } = capabilities;
+  if (subgroupMatrix.length === 0) return "the device has no subgroup matrices";
+  const found = subgroupMatrix.some((c) =>
+    c.componentType === "f16" && c.resultComponentType === "f32" &&
+    c.M === MATRIX_ROWS && c.N === MATRIX_ROWS && c.K === MATRIX_ROWS
+  );
+  if (!found) return "the device has no f16 × f16 → f32 subgroup matrices of 16 × 16 × 16";
+  if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) {
+    return `subgroups of ${subgroupMinSize} to ${subgroupMaxSize} threads are not of 32`;
+  }
+  return undefined;
+}
+
+/** Why matrix units cannot take this sequence on this device; undefined when they can. */
+export function whyNotOnMatrixUnits(
+  capabilities: Capabilities,
+  shape: { readonly rows: number; readonly headDim: number; readonly dtype: DType },
+): string | undefined {
+  const { rows, headDim, dtype } = shape;
+  const missing = whyNoMatrixUnits(capabilities);
+  if (missing) return missing;
+  if (dtype !== "f16") return `storage ${dtype} is not f16`;
+  if (!MATRIX_HEAD_DIMS.includes(headDim)) {
+    return `head dimension ${headDim} is not one of ${MATRIX_HEAD_DIMS.join(", ")}`;
+  }
+  if (rows < MATRIX_ROWS) return `${rows} rows are fewer than a matrix has, ${MATRIX_ROWS}`;
+  if (
+    !MATRIX_TILINGS.some((tiling) => matrixFits(capabilities, { pass: "forward", tiling, headDim }))
+  ) {
+    return `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
+  }
+  return undefined;
+}
+
+/** Whether a device has the workgroup memory and threads for a tiling of a pass. */
+export function matrixFits(
+  { maxWorkgroupBytes, maxInvocations }: Capabilities,
+  { pass, headDim, tiling }: MatrixPassTiling & { readonly headDim: number },
+): boolean {
+  const bytes = pass === "forward"
+    ? matrixWorkgroupBytes(tiling, headDim)
+    : matrixBackwardBytes(pass, tiling, headDim);
+  return bytes <= maxWorkgroupBytes && 32 * tiling.subgroups <= maxInvocations;
+}
+
+/** A tiling and the pass that it is for. */
+export type MatrixPassTiling =
+  | { readonly pass: "forward"; readonly tiling: MatrixTiling }
+  | { readonly pass: MatrixBackwardPass; readonly tiling: MatrixBackwardTiling };
+
+/** The name of a tiling in results: subgroups / rows of a passing tile / stages / blocks of own rows. */
+export function matrixTilingName(
+  { subgroups, tileColumns, stages, blocks }: MatrixTiling | MatrixBackwardTiling,
+): string {
+  return [subgroups, tileColumns, stages, blocks].join("/");
+}
+
+/** Sequences, and what they are made of. */
+interface MatrixShape {
+  /** Sequences: heads, or heads times residue classes. */
+  readonly heads: number;
+  /** Of one sequence. */
+  readonly rows: number;
+  /** d. */
+  readonly headDim: number;
+}
+
+/** Up to so many queries in all sequences, an H100 has too few workgroups of the widest tilings. */
+const FEW_QUERIES = 8 * 6144;
+
+/** Up to so many, of all but the narrowest. */
+const FEWEST_QUERIES = 8 * 3072;
+
+/**
+ * The tiling for some sequences. Few queries want more, smaller workgroups; many want more reuse of
+ * each staged key. Measured on an H100: `TUNING.md`.
+ *
+ * @throws {RangeError} when none fits the device.
+ */
+export function chooseMatrixTiling(
+  capabilities: Capabilities,
+  { heads, rows, headDim }: MatrixShape,
+): MatrixTiling {
+  const found = MATRIX_TILINGS.filter((tiling) =>
+    matrixFits(capabilities, { pass: "forward", tiling, headDim })
+  );
+  if (found.length === 0) {
+    throw new RangeError(
+      `choose a tiling of matrix units: none fits ${capabilities.maxWorkgroupBytes} bytes`,
+    );
+  }
+  const queries = heads * rows;
+  // A tile's rows beyond the sequence are work for nothing.
+  const filled = found.filter((tiling) => matrixTileRows(tiling) <= rows);
+  const chosen = filled.length === 0 || queries <= FEWEST_QUERIES
+    ? found.find(({ subgroups, blocks }) => subgroups === 4 && blocks === 1)
+    : queries <= FEW_QUERIES
+    ? filled.find(({ blocks }) => blocks === 1)
+    : filled[0];
+  return chosen ?? found[0];
+}
+
+/** The declared space of each backward pass: for many queries the first that fits. */
+export const MATRIX_BACKWARD_TILINGS: Readonly<
+  Record<MatrixBackwardPass, readonly MatrixBackwardTiling[]>
+> = {
+  query: [
+    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 2 },
+    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
+    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+  ],
+  "key-value": [
+    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
+    { subgroups: 8, tileColumns: 32, stages: 1, blocks: 1 },
+    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 1 },
+    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+  ],
+};
+
+/** Rows of the widest of them, to a multiple of which sequences are padded. */
+const MOST_TILE_ROWS = Math.max(
+  ...Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixBackwardRows),
+);
+
+/** Storage buffers that the pass over keys and values binds. */
+const BACKWARD_BINDINGS = 11;
+
+/** Why the device cannot run the backward passes on matrix units; undefined when it can. */
+export function whyNoMatrixBackward(
+  capabilities: Capabilities,
+  shape: { readonly rows: number; readonly headDim: number; readonly dtype: DType },
+): string | undefined {
+  const unfit = whyNotOnMatrixUnits(capabilities, shape);
+  if (unfit) return unfit;
+  const { maxStorageBuffers, maxBindingBytes, maxBufferBytes } = capabilities;
+  const partialBytes = Math.ceil(shape.rows / MOST_TILE_ROWS) * MOST_TILE_ROWS * shape.headDim * 4;
+  if (partialBytes > Math.min(maxBindingBytes, maxBufferBytes)) {
+    return `partial sums of one head, ${partialBytes} bytes, do not fit a binding here`;
+  }
+  if (maxStorageBuffers < BACKWARD_BINDINGS) {
+    return `${BACKWARD_BINDINGS} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
+  }
+  // How many heads there are decides which one fits best, not whether one does.
+  const head = { ...shape, heads: 1 };
+  return firstFit(capabilities, "query", head) && firstFit(capabilities, "key-value", head)
+    ? undefined
+    : `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
+}
+
+/** The first tiling that fits; for few queries or short sequences, the first with fewer subgroups. */
+function firstFit(
+  capabilities: Capabilities,
+  pass: MatrixBackwardPass,
+  { heads, rows, headDim }: MatrixShape,
+): MatrixBackwardTiling | undefined {
+  const found = MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
+    matrixFits(capabilities, { pass, tiling, headDim })
+  );
+  const filled = found.filter((tiling) => matrixBackwardRows(tiling) <= rows);
+  const chosen = filled.length === 0 || heads * rows <= FEWEST_QUERIES
+    ? found.find(({ subgroups }) => subgroups === 4)
+    : filled[0];
+  return chosen ?? found[0];
+}
+
+/**
+ * Tilings of the backward passes for some sequences. Measured on an H100: `TUNING.md`.
+ *
+ * @throws {RangeError} when none fits the device.
+ */
+export function chooseMatrixBackward(
+  capabilities: Capabilities,
+  shape: MatrixShape,
+): MatrixBackwardTilings {
+  const query = firstFit(capabilities, "query", shape);
+  const keyValue = firstFit(capabilities, "key-value", shape);
+  if (!query || !keyValue) {
+    throw new RangeError(
+      `choose tilings of matrix units, backward: none fits ${capabilities.maxWorkgroupBytes} bytes`,
+    );
+  }
+  return { query, keyValue };
+}

@@ -1,0 +1,331 @@
+/**
+ * The order of work of the backward passes on matrix units (`dense_matrix_backward_codegen.ts`).
+ *
+ * The gradients of scores (dS) are computed once and pass through a buffer, which holds a rectangle of
+ * them: so many queries times so many keys, of all heads of a group. Rectangles follow each other by
+ * key, then by query. Sums of dK and dV go on from one to the next of the same keys, sums of dQ over
+ * all of them, in f32. Sequences that are shorter than a rectangle need none of these partial sums.
+ *
+ * Two dispatches to a rectangle, keys and values first. Large rectangles keep the device busy and the
+ * partial sums rare: at 8,192 × 8,192 these add a tenth to the bytes of dS.
+ *
+ * @module
+ */
+import {
+  bindDispatch,
+  type BufferSlice,
+  createStorageBuffer,
+  createUniform,
+  type Dispatch,
+  floatBits,
+  slice,
+} from "../../gpu/buffers.ts";
+import type { Capabilities, Gpu } from "../../gpu/device.ts";
+import type { Pipeline } from "../../gpu/pipeline.ts";
+import type { DenseBackwardBuffers } from "../dense_attention_backward.ts";
+import { matrixBackwardRows, type MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
+
+/** Most bytes of dS: more would not be faster, on an H100. */
+const MOST_SCORE_BYTES = 2 ** 30;
+
+/** Bytes of one f32 matrix, the least that may be bound where a shader loads one. */
+const LEAST_BYTES = 16 * 16 * 4;
+
+/** Tilings of the two passes on matrix units. */
+export interface MatrixBackwardTilings {
+  /** Of the pass that gives dQ. */
+  readonly query: MatrixBackwardTiling;
+  /** Of the pass that gives dK and dV. */
+  readonly keyValue: MatrixBackwardTiling;
+}
+
+/** Queries and keys whose dS are in the buffer at a time; ends are exclusive. */
+export interface ScoreRectangle {
+  /** The first key. */
+  readonly firstKey: number;
+  /** Past the last key. */
+  readonly endKey: number;
+  /** The first query. */
+  readonly firstQuery: number;
+  /** Past the last query. */
+  readonly endQuery: number;
+  /** Pairs of a query and a key that it sees. */
+  readonly pairs: number;
+}
+
+/** What is computed in which order, and what it takes. */
+export interface MatrixBackwardSchedule {
+  /** Of the kernels that it is for. */
+  readonly tilings: MatrixBackwardTilings;
+  /** Heads that share a rectangle. */
+  readonly groupHeads: number;
+  /** Keys of a whole rectangle. */
+  readonly keys: number;
+  /** Queries of a whole rectangle. */
+  readonly queries: number;
+  /** N, rounded up to whole tiles of both passes. */
+  readonly paddedRows: number;
+  /** In their order, for each group of heads. */
+  readonly rectangles: readonly ScoreRectangle[];
+  /** Bytes of buffers between the passes. */
+  readonly bytes: {
+    readonly scoreGradients: number;
+    readonly exponents: number;
+    readonly keyPartials: number;
+    readonly queryPartials: number;
+  };
+}
+
+/**
+ * Cuts a shape into rectangles.
+ *
+ * @param options `pairsAtMost`: pairs of a query and a key in one dispatch of one head; a rectangle has
+ * at least one tile of each.
+ * @throws {RangeError} when one head's partial sums do not fit one binding.
+ */
+export function planMatrixSchedule(
+  { maxBindingBytes, maxBufferBytes }: Pick<Capabilities, "maxBindingBytes" | "maxBufferBytes">,
+  options: {
+    readonly heads: number;
+    readonly rows: number;
+    readonly headDim: number;
+    readonly tilings: MatrixBackwardTilings;
+    readonly pairsAtMost?: number;
+  },
+): MatrixBackwardSchedule {
+  const { heads, rows, headDim, tilings, pairsAtMost = Infinity } = options;
+  const limit = Math.min(maxBindingBytes, maxBufferBytes);
+  const unit = [tilings.query, tilings.keyValue].flatMap((tiling) => [
+    matrixBackwardRows(tiling),
+    tiling.tileColumns,
+  ]).reduce(leastCommonMultiple);
+  const padded = Math.ceil(rows / unit) * unit;
+  const cut = (groupHeads: number) => {
+    const scores = Math.min(
+      Math.floor(Math.min(limit, MOST_SCORE_BYTES) / 2 / groupHeads),
+      pairsAtMost,
+    );
+    const down = (count: number) => Math.max(unit, Math.floor(count / unit) * unit);
+    const keys = Math.min(padded, down(Math.sqrt(scores)));
+    return { groupHeads, keys, queries: Math.min(padded, down(scores / keys)) };
+  };
+  let { groupHeads, keys, queries } = cut(heads);
+  const partialBytes = padded * headDim * 4;
+  if (keys < padded) {
+    const most = Math.floor(limit / partialBytes);
+    if (most < 1) {
+      throw new RangeError(
+        `plan dense attention backward on matrix units: partial sums of one head take ` +
+          `${partialBytes} bytes, the device binds at most ${limit}`,
+      );
+    }
+    ({ groupHeads, keys, queries } = cut(Math.ceil(heads / Math.ceil(heads / most))));
+  }
+  const rectangles: ScoreRectangle[] = [];
+  for (let firstKey = 0; firstKey < rows; firstKey += keys) {
+    const endKey = Math.min(firstKey + keys, rows);
+    // The queries before the first key see none of them.
+    for (let firstQuery = firstKey; firstQuery < rows;) {
+      const endQuery = Math.min(firstQuery + queries, rows);
+      rectangles.push({
+        firstKey,
+        endKey,
+        firstQuery,
+        endQuery,
+        pairs: causalPairs({ firstKey, endKey, firstQuery, endQuery }),
+      });
+      firstQuery = endQuery;
+    }
+  }
+  const whole = rectangles.length === 1;
+  return {
+    tilings,
+    groupHeads,
+    keys,
+    queries,
+    paddedRows: padded,
+    rectangles,
+    bytes: {
+      scoreGradients: groupHeads * keys * queries * 2,
+      exponents: Math.max(16, groupHeads * keys / 16 * 4),
+      keyPartials: whole ? LEAST_BYTES : 2 * groupHeads * keys * headDim * 4,
+      queryPartials: whole ? LEAST_BYTES : groupHeads * partialBytes,
+    },
+  };
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  const divisor = (x: number, y: number): number => y === 0 ? x : divisor(y, x % y);
+  return a / divisor(a, b) * b;
+}
+
+function causalPairs(
+  { firstKey, endKey, firstQuery, endQuery }: Omit<ScoreRectangle, "pairs">,
+): number {
+  const whole = Math.max(0, Math.min(endKey, firstQuery) - firstKey);
+  const from = Math.max(firstKey, firstQuery);
+  const rest = Math.max(0, endKey - from); // keys from, …, endKey - 1: endQuery - key queries each
+  return whole * (endQuery - firstQuery) + rest * (endQuery - from) - rest * (rest - 1) / 2;
+}
+
+/** Buffers between the passes of one schedule. Kernels that do not run at once may share them. */
+export interface MatrixBackwardScratch {
+  /** dS; f16 `[group heads, keys / 16, queries / 16, 16, 16]`. */
+  readonly scoreGradients: BufferSlice;
+  /** Exponents of what dS is multiplied by; f32 `[group heads, workgroups of keys]`. */
+  readonly exponents: BufferSlice;
+  /** f32 `[2, group heads, keys, d]`. */
+  readonly keyPartials: BufferSlice;
+  /** f32 `[group heads, N, d]`, N rounded up. */
+  readonly queryPartials: BufferSlice;
+  /** Frees them. */
+  readonly destroy: () => void;
+}
+
+/**
+ * Allocates the buffers between the passes.
+ *
+ * @throws {MemoryError} when the device has no room; nothing stays allocated then.
+ */
+export async function createMatrixScratch(
+  gpu: Gpu,
+  { bytes }: MatrixBackwardSchedule,
+): Promise<MatrixBackwardScratch> {
+  const made: GPUBuffer[] = [];
+  const destroy = () => made.splice(0).forEach((buffer) => buffer.destroy());
+  const create = async (label: string, size: number) => {
+    const buffer = await createStorageBuffer(gpu, size, { label });
+    made.push(buffer);
+    return slice(buffer);
+  };
+  try {
+    return {
+      scoreGradients: await create("gradients of scores", bytes.scoreGradients),
+      exponents: await create("their exponents", bytes.exponents),
+      keyPartials: await create("partial sums of keys and values", bytes.keyPartials),
+      queryPartials: await create("partial sums of queries", bytes.queryPartials),
+      destroy,
+    };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+}
+
+/** Whether buffers that were made for one schedule will do for another. */
+export function hasRoom(
+  scratch: MatrixBackwardScratch,
+  { bytes }: Pick<MatrixBackwardSchedule, "bytes">,
+): boolean {
+  return Object.entries(bytes).every(([name, size]) =>
+    scratch[name as keyof typeof bytes].size >= size
+  );
+}
+
+/** One dispatch of a pass: its parameters and its size. */
+interface Turn {
+  readonly uniform: GPUBuffer;
+  readonly workgroups: readonly [number, number, number];
+}
+
+/** Dispatches of a schedule, by pass: rectangle i of both passes before rectangle i + 1 of any. */
+export function createMatrixBinding(
+  gpu: Gpu,
+  options: {
+    readonly heads: number;
+    readonly rows: number;
+    readonly scale: number;
+    /** FLOP of one product over all heads. */
+    readonly productFlops: number;
+    readonly schedule: MatrixBackwardSchedule;
+    readonly pipelines: { readonly query: Pipeline; readonly keyValue: Pipeline };
+    readonly scratch: MatrixBackwardScratch;
+  },
+): {
+  bind: (buffers: Omit<DenseBackwardBuffers, "o">) => { query: Dispatch[]; keyValue: Dispatch[] };
+  destroy: () => void;
+} {
+  const { heads, rows, scale, productFlops, schedule, pipelines, scratch } = options;
+  const { tilings, groupHeads, keys, queries, paddedRows, rectangles } = schedule;
+  const allPairs = rectangles.reduce((sum, { pairs }) => sum + pairs, 0);
+  const turns: {
+    readonly flops: number;
+    readonly keyValue: Turn;
+    readonly query: Turn;
+  }[] = [];
+  for (let firstHead = 0; firstHead < heads; firstHead += groupHeads) {
+    const count = Math.min(groupHeads, heads - firstHead);
+    for (const rectangle of rectangles) {
+      const { firstKey, endKey, firstQuery, endQuery, pairs } = rectangle;
+      const uniform = (partialRows: number) =>
+        createUniform(gpu, [
+          rows,
+          floatBits(scale * Math.LOG2E),
+          firstKey,
+          endKey,
+          firstQuery,
+          endQuery,
+          keys / 16,
+          queries / 16,
+          partialRows,
+          firstHead,
+        ]);
+      const groups = (count: number, tiling: MatrixBackwardTiling) =>
+        Math.ceil(count / matrixBackwardRows(tiling));
+      turns.push({
+        flops: productFlops * (count / heads) * (pairs / allPairs),
+        keyValue: {
+          uniform: uniform(keys),
+          workgroups: [count, groups(endKey - firstKey, tilings.keyValue), 1] as const,
+        },
+        query: {
+          uniform: uniform(paddedRows),
+          workgroups: [count, groups(endQuery - firstQuery, tilings.query), 1] as const,
+        },
+      });
+    }
+  }
+  return {
+    bind: (t) => ({
+      keyValue: turns.map(({ flops, keyValue: { uniform, workgroups } }) =>
+        bindDispatch(gpu, pipelines.keyValue, {
+          slices: [
+            t.q,
+            t.k,
+            t.v,
+            t.outputGradient,
+            t.lse,
+            t.delta,
+            t.keyGradient,
+            t.valueGradient,
+            scratch.scoreGradients,
+            scratch.exponents,
+            scratch.keyPartials,
+            slice(uniform),
+          ],
+          workgroups,
+          flops: 4 * flops,
+        })
+      ),
+      query: turns.map(({ flops, query: { uniform, workgroups } }) =>
+        bindDispatch(gpu, pipelines.query, {
+          slices: [
+            t.k,
+            scratch.scoreGradients,
+            scratch.exponents,
+            t.queryGradient,
+            scratch.queryPartials,
+            slice(uniform),
+          ],
+          workgroups,
+          flops,
+        })
+      ),
+    }),
+    destroy: () =>
+      turns.forEach(({ query, keyValue }) => {
+        query.uniform.destroy();
+        keyValue.uniform.destroy();
+      }),
+  };
+}

@@ -1,0 +1,625 @@
+import assert from "node:assert/strict";
+import MEASURED from "../../../fixtures/tuning/h100-dawn.json" with { type: "json" };
+import { DESK } from "../../gpu/_desk_device.ts";
+import { testGpu } from "../../gpu/_test_gpu.ts";
+import { createTensor, readTensor, type Tensor, writeTensor } from "../../gpu/buffers.ts";
+import { openDawn } from "../../gpu/dawn.ts";
+import { type Capabilities, DeviceError, type Gpu, openDevice } from "../../gpu/device.ts";
+import { inspectTensor } from "../../gpu/inspect.ts";
+import type { PipelineSource } from "../../gpu/pipeline.ts";
+import { Timer } from "../../gpu/timing.ts";
+import { emulateMatrices } from "./_matrix_emulation.ts";
+import { createDenseAttention, planDenseAttention, planVariant } from "../dense_attention.ts";
+import { createDenseBackward, planDenseBackward } from "../dense_attention_backward.ts";
+import { denseBackwardReference, type GradientRow } from "../dense_attention_backward_reference.ts";
+import { denseAttentionRow, worstRatio } from "../dense_attention_reference.ts";
+import {
+  chooseMatrixBackward,
+  chooseMatrixTiling,
+  MATRIX_BACKWARD_TILINGS,
+  MATRIX_TILINGS,
+  matrixTilingName,
+  whyNoMatrixUnits,
+} from "./dense_matrix.ts";
+import { type MatrixBackwardTilings, planMatrixSchedule } from "./dense_matrix_backward.ts";
+import {
+  generateMatrixKeyValue,
+  generateMatrixQuery,
+  matrixBackwardRows,
+  type MatrixBackwardTiling,
+} from "./dense_matrix_backward_codegen.ts";
+import type { MatrixTiling } from "./dense_matrix_codegen.ts";
+import { createSquaredNorms, planSquaredNorms } from "../dense_squared_norms.ts";
+
+const MATRIX_UNITS: Capabilities = {
+  ...DESK.capabilities,
+  subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
+  subgroupsDirective: "enable subgroups;",
+};
+const DEVICE = { ...DESK, capabilities: MATRIX_UNITS };
+const SHAPE = { heads: 1, rows: 1000, headDim: 128, dtype: "f16" } as const;
+
+Deno.test("dense attention takes matrix units where device and shape allow, else the portable kernel", () => {
+  const plan = (capabilities: Partial<Capabilities> = {}, options = {}) =>
+    planDenseAttention({
+      capabilities: { ...MATRIX_UNITS, ...capabilities },
+      adapter: DESK.adapter,
+    }, {
+      ...SHAPE,
+      ...options,
+    });
+  assert.equal(whyNoMatrixUnits(MATRIX_UNITS), undefined);
+  assert.equal(plan().kernel, "matrix");
+  assert.equal(plan({}, { kernel: "portable" }).kernel, "portable");
+  for (
+    const [capabilities, options, reason] of [
+      [{ subgroupMatrix: [] }, {}, /the device has no subgroup matrices/],
+      [{ subgroupMinSize: 8 }, {}, /subgroups of 8 to 32 threads are not of 32/],
+      [{ maxWorkgroupBytes: 16384 }, {}, /no tiling fits 16384 bytes of workgroup memory/],
+      [{}, { dtype: "f32" }, /storage f32 is not f16/],
+      [{}, { headDim: 96 }, /head dimension 96 is not one of 64, 128/],
+      [{}, { rows: 15 }, /15 rows are fewer than a matrix has, 16/],
+    ] as const
+  ) {
+    assert.equal(plan(capabilities, options).kernel, "portable");
+    assert.throws(() => plan(capabilities, { ...options, kernel: "matrix" }), reason);
+  }
+});
+
+/** Where a kernel runs: on matrix units, or emulated on any adapter. */
+interface Bench {
+  readonly gpu: Gpu;
+  readonly emulated: boolean;
+}
+
+/**
+ * Compiling the emulation takes a software adapter ten seconds for each kernel: one of each sort,
+ * unless all are asked for.
+ */
+const EMULATE_ALL = Deno.env.get("LIGHTHOUSE_EMULATE_MATRIX_UNITS") === "1";
+const asked = <T>(cases: readonly T[]) => EMULATE_ALL ? cases : cases.slice(0, 1);
+const SOME = EMULATE_ALL ? "" : " (one case; LIGHTHOUSE_EMULATE_MATRIX_UNITS=1 asks for all)";
+
+/** A plan for matrix units, or for their emulation. */
+function planFor(
+  { gpu, emulated }: Bench,
+  options: Omit<Parameters<typeof planDenseAttention>[1], "dtype" | "kernel">,
+) {
+  const device = emulated ? DEVICE : gpu;
+  const plan = planDenseAttention(device, { ...options, dtype: "f16", kernel: "matrix" });
+  return emulated ? { ...plan, pipeline: emulatePipeline(plan.pipeline, options) } : plan;
+}
+
+function emulatePipeline(
+  { shared, ...pipeline }: PipelineSource,
+  options: { matrixTiling?: { readonly subgroups: number } },
+): PipelineSource {
+  return {
+    ...pipeline,
+    code: emulateMatrices(pipeline.code, options.matrixTiling!.subgroups),
+    shared: shared && emulatePipeline(shared, options),
+  };
+}
+
+/** A device with matrix units, or a line that says why the test is skipped. */
+async function matrixGpu(): Promise<Gpu | undefined> {
+  let gpu: Gpu;
+  try {
+    gpu = await openDevice({ stack: "dawn", gpu: await openDawn() });
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    console.warn(`skipped: ${error.message}`);
+    return undefined;
+  }
+  // While Dawn compiles on a thread of its own, `deno test` may spin for minutes instead of waiting.
+  const { device } = gpu;
+  device.createComputePipelineAsync = (descriptor) =>
+    Promise.resolve(device.createComputePipeline(descriptor));
+  const missing = whyNoMatrixUnits(gpu.capabilities);
+  if (missing === undefined) return gpu;
+  console.warn(`skipped: ${missing}`);
+  gpu.destroy();
+  return undefined;
+}
+
+interface Case {
+  readonly rows: number;
+  readonly headDim: number;
+  readonly tiling?: MatrixTiling;
+  /** Factor of Q: large ones make extreme logits. */
+  readonly size?: number;
+  /** All rows alike. */
+  readonly equal?: boolean;
+  readonly startsOver?: boolean;
+  /** Keys are values, in one buffer. */
+  readonly shared?: boolean;
+}
+
+const CASES: readonly Case[] = [
+  ...[16, 17, 100, 257, 1001].flatMap((rows) =>
+    [64, 128].map((headDim) => ({ rows, headDim, startsOver: false }))
+  ),
+  ...MATRIX_TILINGS.map((tiling) => ({ rows: 777, headDim: 128, tiling, startsOver: false })),
+  { rows: 777, headDim: 128, tiling: MATRIX_TILINGS[0], shared: true },
+  { rows: 1001, headDim: 128, size: 8 },
+  { rows: 1001, headDim: 64, size: 64, startsOver: true },
+  { rows: 40_000, headDim: 64, equal: true, startsOver: false },
+  { rows: 20_000, headDim: 128, size: 30, startsOver: true },
+];
+
+/** Small enough, emulated, for the workgroup memory of any adapter. */
+const SMALLEST = {
+  subgroups: 1,
+  blocks: 1,
+  tileColumns: 16,
+  stages: 1,
+} as const satisfies MatrixTiling & MatrixBackwardTiling;
+
+const EMULATED: readonly Case[] = [
+  { rows: 61, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32, stages: 2 } },
+  ...[16, 17, 61].flatMap((rows) => [
+    { rows, headDim: 64, tiling: SMALLEST },
+    { rows, headDim: 64, tiling: { ...SMALLEST, blocks: 2, tileColumns: 32 } as const },
+    { rows, headDim: 64, tiling: { ...SMALLEST, subgroups: 2, stages: 2 } as const },
+    { rows, headDim: 64, tiling: { ...SMALLEST, stages: 2 } as const, shared: true },
+    { rows, headDim: 128, tiling: SMALLEST },
+  ]),
+  { rows: 150, headDim: 64, tiling: { ...SMALLEST, tileColumns: 48 } },
+  { rows: 90, headDim: 64, size: 64, startsOver: true, tiling: SMALLEST },
+];
+
+Deno.test("dense attention on matrix units is as near to float64 as f16 weights allow", async (t) => {
+  const gpu = await matrixGpu();
+  if (gpu) await checkForward(t, { gpu, emulated: false }, CASES);
+});
+
+Deno.test({
+  name: `dense attention on emulated matrix units is as near to float64${SOME}`,
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (gpu) await checkForward(t, { gpu, emulated: true }, asked(EMULATED));
+  },
+});
+
+async function checkForward(t: Deno.TestContext, bench: Bench, cases: readonly Case[]) {
+  const { gpu } = bench;
+  const timer = new Timer(gpu);
+  for (const entry of cases) {
+    const { rows, headDim, tiling, size = 1, equal = false, shared = false } = entry;
+    const name = `N ${rows} d ${headDim} ${tiling ? matrixTilingName(tiling) : ""} × ${size}` +
+      (equal ? " equal rows" : "") + (shared ? " keys are values" : "");
+    await t.step(name, async () => {
+      const heads = 2;
+      const made = await createInputs(gpu, { heads, rows, headDim, size, equal });
+      const inputs = shared ? { ...made, v: made.k } : made;
+      const o = await createTensor(gpu, { heads, rows, dim: headDim, dtype: "f16" });
+      const lse = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
+      const kernel = await createDenseAttention(
+        gpu,
+        planFor(bench, { heads, rows, headDim, matrixTiling: tiling }),
+      );
+      const at = (tensor: Tensor) => tensor.blocks[0].data;
+      const dispatches = kernel.bind({
+        q: at(inputs.q),
+        k: at(inputs.k),
+        v: at(inputs.v),
+        o: at(o),
+        lse: at(lse),
+      });
+      await timer.run([{ name: "attention", dispatches }]);
+      const restarts = await kernel.readRestarts!();
+      if (entry.startsOver !== undefined) assert.equal(restarts > 0, entry.startsOver);
+      const [q, k, v, output, sums] = await Promise.all(
+        [inputs.q, inputs.k, inputs.v, o, lse].map((tensor) => readTensor(gpu, tensor)),
+      );
+      const head = heads - 1;
+      const part = (data: Float32Array | Float16Array, dim: number) =>
+        Float64Array.from(data.subarray(head * rows * dim, (head + 1) * rows * dim));
+      const own = { q: part(q, headDim), k: part(k, headDim), v: part(v, headDim), headDim };
+      const step = Math.max(1, Math.floor(rows / 60));
+      for (let row = 0; row < rows; row += row < 40 || row > rows - 20 ? 1 : step) {
+        const want = denseAttentionRow(own, row, { dtype: "f16", weights: "f16" });
+        const have = part(output, headDim).subarray(row * headDim, (row + 1) * headDim);
+        const ratio = worstRatio(have, want.output, want.tolerance);
+        assert.ok(ratio <= 1, `row ${row}: ${ratio} of the tolerance`);
+        const lseError = Math.abs(part(sums, 1)[row] - want.lse);
+        assert.ok(lseError <= want.lseTolerance, `log-sum-exp of row ${row}: ${lseError}`);
+      }
+      kernel.destroy();
+      [made.q, made.k, made.v, o, lse].forEach((tensor) => tensor.destroy());
+    });
+  }
+  timer.destroy();
+  gpu.destroy();
+}
+
+Deno.test("squared norms on matrix units are those of the attention of each residue class", async () => {
+  const gpu = await matrixGpu();
+  if (gpu) await checkNorms({ gpu, emulated: false }, { rows: 1200, headDim: 128 });
+});
+
+Deno.test({
+  name: `squared norms on emulated matrix units are those of each residue class${SOME}`,
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    const matrixTiling = SMALLEST;
+    if (gpu) await checkNorms({ gpu, emulated: true }, { rows: 132, headDim: 64, matrixTiling });
+  },
+});
+
+async function checkNorms(
+  bench: Bench,
+  { rows, headDim, matrixTiling }: { rows: number; headDim: number; matrixTiling?: MatrixTiling },
+) {
+  const { gpu, emulated } = bench;
+  const [heads, dilation] = [2, 4];
+  const inputs = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
+  const norms = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
+  const device = emulated ? DEVICE : gpu;
+  const plan = planSquaredNorms(device, {
+    heads,
+    rows,
+    headDim,
+    dtype: "f16",
+    dilation,
+    kernel: "matrix",
+    matrixTiling,
+  });
+  assert.equal(plan.launch.kernel, "matrix");
+  const { launch } = plan;
+  const pipeline = emulated ? emulatePipeline(launch.pipeline, { matrixTiling }) : launch.pipeline;
+  const kernel = await createSquaredNorms(gpu, { ...plan, launch: { ...launch, pipeline } });
+  const timer = new Timer(gpu);
+  const at = (tensor: Tensor) => tensor.blocks[0].data;
+  const dispatches = kernel.bind({
+    q: at(inputs.q),
+    k: at(inputs.k),
+    v: at(inputs.v),
+    squaredNorms: at(norms),
+  });
+  await timer.run([{ name: "scores", dispatches }]);
+  const [q, k, v, have] = await Promise.all(
+    [inputs.q, inputs.k, inputs.v, norms].map((tensor) => readTensor(gpu, tensor)),
+  );
+  const head = heads - 1;
+  for (const residue of [0, 3]) {
+    const sequence = (data: Float32Array | Float16Array) =>
+      Float64Array.from({ length: rows / dilation * headDim }, (_, i) => {
+        const row = Math.floor(i / headDim) * dilation + residue;
+        return data[(head * rows + row) * headDim + i % headDim];
+      });
+    const own = { q: sequence(q), k: sequence(k), v: sequence(v), headDim };
+    for (let row = 0; row < rows / dilation; row += 7) {
+      const { output, tolerance } = denseAttentionRow(own, row, { weights: "f16" });
+      const want = output.reduce((sum, x) => sum + x * x, 0);
+      const allowed = output.reduce(
+        (sum, x, c) => sum + 2 * Math.abs(x) * tolerance[c] + tolerance[c] ** 2,
+        want * 2 ** -20,
+      );
+      const error = Math.abs(have[head * rows + row * dilation + residue] - want);
+      assert.ok(error <= allowed, `residue ${residue}, row ${row}: ${error} exceeds ${allowed}`);
+    }
+  }
+  kernel.destroy();
+  [inputs.q, inputs.k, inputs.v, norms].forEach((tensor) => tensor.destroy());
+  timer.destroy();
+  gpu.destroy();
+}
+
+interface BackwardCase {
+  readonly rows: number;
+  readonly headDim: number;
+  readonly tilings?: MatrixBackwardTilings;
+  /** Factor of dO: large ones overflow f16 unless the kernel scales them down. */
+  readonly size?: number;
+  /** Rows of the rectangles that dS is cut into. Default: as many as fit. */
+  readonly cut?: number;
+  /** Heads that the partial sums have room for. Default: as many as fit. */
+  readonly heads?: number;
+}
+
+const [WIDEST_QUERY, WIDEST_KEY] = [
+  MATRIX_BACKWARD_TILINGS.query[0],
+  MATRIX_BACKWARD_TILINGS["key-value"][0],
+];
+
+const BACKWARD_CASES: readonly BackwardCase[] = [
+  ...[16, 17, 100, 257, 401].flatMap((rows) => [64, 128].map((headDim) => ({ rows, headDim }))),
+  ...MATRIX_BACKWARD_TILINGS.query.map((query) => ({ query, keyValue: WIDEST_KEY })).map((
+    tilings,
+  ) => ({
+    rows: 333,
+    headDim: 128,
+    tilings,
+  })),
+  ...MATRIX_BACKWARD_TILINGS["key-value"].map((keyValue) => ({
+    rows: 333,
+    headDim: 128,
+    tilings: { query: WIDEST_QUERY, keyValue },
+  })),
+  { rows: 300, headDim: 128, size: 2000 },
+  { rows: 1001, headDim: 128, cut: 256 },
+  { rows: 900, headDim: 64, cut: 512, heads: 1, size: 2000 },
+];
+
+const SMALLEST_BACKWARD: MatrixBackwardTilings = { query: SMALLEST, keyValue: SMALLEST };
+
+const EMULATED_BACKWARD: readonly BackwardCase[] = [
+  // Some of the queries of a workgroup do not see its last keys.
+  {
+    rows: 61,
+    headDim: 64,
+    tilings: { query: { ...SMALLEST, subgroups: 2 }, keyValue: SMALLEST },
+    cut: 32,
+  },
+  { rows: 61, headDim: 64, tilings: SMALLEST_BACKWARD, cut: 32 },
+  ...[61, 16, 17].map((rows) => ({ rows, headDim: 64, tilings: SMALLEST_BACKWARD })),
+  ...[61, 150].flatMap((rows) => {
+    const query = { ...SMALLEST, blocks: 2 } as const;
+    const keyValue = { ...SMALLEST, tileColumns: 32 } as const;
+    const two = { ...SMALLEST, subgroups: 2 } as const;
+    return [
+      { rows, headDim: 64, tilings: { query, keyValue: SMALLEST } },
+      { rows, headDim: 64, tilings: { query, keyValue }, cut: 32 },
+      {
+        rows,
+        headDim: 64,
+        tilings: { query: { ...two, tileColumns: 32 }, keyValue: two },
+        cut: 32,
+      },
+    ];
+  }),
+  // Rows that, rounded up to the widest declared tiling, are about their own number.
+  { rows: 250, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000, cut: 128, heads: 1 },
+  { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
+];
+
+Deno.test("rectangles hold every pair of a query and a key that it sees once", () => {
+  const tilings = SMALLEST_BACKWARD;
+  for (const [rows, pairsAtMost] of [[16, 1], [61, 300], [61, 16 * 32], [150, 5000], [150, 1e9]]) {
+    const limits = { maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 28 };
+    const { rectangles, keys, queries, bytes } = planMatrixSchedule(limits, {
+      heads: 2,
+      rows,
+      headDim: 64,
+      tilings,
+      pairsAtMost,
+    });
+    const seen = new Uint8Array(rows * rows);
+    for (const { firstKey, endKey, firstQuery, endQuery, pairs } of rectangles) {
+      assert.ok(endKey - firstKey <= keys && endQuery - firstQuery <= queries);
+      assert.ok(keys * queries <= Math.max(256, pairsAtMost));
+      let count = 0;
+      for (let query = firstQuery; query < endQuery; query++) {
+        for (let key = firstKey; key < Math.min(endKey, query + 1); key++) {
+          seen[query * rows + key]++;
+          count++;
+        }
+      }
+      assert.equal(pairs, count);
+    }
+    for (let query = 0; query < rows; query++) {
+      for (let key = 0; key < rows; key++) {
+        assert.equal(seen[query * rows + key], key <= query ? 1 : 0, `${rows}: ${query}, ${key}`);
+      }
+    }
+    assert.equal(bytes.queryPartials === 1024, rectangles.length === 1);
+  }
+});
+
+Deno.test("heads share rectangles as long as their partial sums fit a binding", () => {
+  const plan = (maxBindingBytes: number) =>
+    planMatrixSchedule({ maxBindingBytes, maxBufferBytes: 2 ** 32 }, {
+      heads: 8,
+      rows: 524_288,
+      headDim: 128,
+      tilings: { query: WIDEST_QUERY, keyValue: WIDEST_KEY },
+    });
+  assert.equal(plan(2 ** 31).groupHeads, 8);
+  assert.equal(plan(2 ** 31 - 4).groupHeads, 4);
+  assert.equal(plan(2 ** 30).groupHeads, 4);
+  for (const bytes of Object.values(plan(2 ** 30).bytes)) assert.ok(bytes <= 2 ** 30);
+  assert.throws(() => plan(2 ** 27), /partial sums of one head take 268435456 bytes/);
+  const kernelFor = (rows: number) =>
+    planDenseBackward({
+      ...DEVICE,
+      capabilities: { ...MATRIX_UNITS, maxBindingBytes: 2 ** 27 },
+    }, { ...SHAPE, rows }).kernel;
+  assert.equal(kernelFor(262_144), "matrix");
+  assert.equal(kernelFor(262_145), "portable");
+  const widest = Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixBackwardRows);
+  assert.equal(Math.max(...widest), 256);
+});
+
+Deno.test("gradients on matrix units are as near to float64 as f16 products allow, twice the same", async (t) => {
+  const gpu = await matrixGpu();
+  if (gpu) await checkBackward(t, { gpu, emulated: false }, BACKWARD_CASES);
+});
+
+Deno.test({
+  name: `gradients on emulated matrix units are as near to float64, twice the same${SOME}`,
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (gpu) await checkBackward(t, { gpu, emulated: true }, asked(EMULATED_BACKWARD));
+  },
+});
+
+async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly BackwardCase[]) {
+  const { gpu, emulated } = bench;
+  const timer = new Timer(gpu);
+  for (const { rows, headDim, tilings, size = 1, cut, heads: together } of cases) {
+    const name = tilings
+      ? `${matrixTilingName(tilings.query)} and ${matrixTilingName(tilings.keyValue)}`
+      : "";
+    const parts = cut ? `, in rectangles of ${cut}` : "";
+    await t.step(`N ${rows} d ${headDim} ${name} × ${size}${parts}`, async () => {
+      const heads = 2;
+      const shape = { heads, rows, dim: headDim, dtype: "f16" } as const;
+      const { q, k, v } = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
+      const others = await createInputs(gpu, { heads, rows, headDim, size, equal: false });
+      const outputGradient = others.q;
+      const statistic = { heads, rows, dim: 1, dtype: "f32" } as const;
+      const [o, dq, dk, dv] = [
+        await createTensor(gpu, shape),
+        await createTensor(gpu, shape),
+        await createTensor(gpu, shape),
+        await createTensor(gpu, shape),
+      ];
+      const [lse, delta] = [await createTensor(gpu, statistic), await createTensor(gpu, statistic)];
+      const problem = { heads, rows, headDim };
+      const matrixTiling = emulated ? SMALLEST : undefined;
+      const forward = await createDenseAttention(gpu, planFor(bench, { ...problem, matrixTiling }));
+      const device = emulated ? DEVICE : gpu;
+      const { capabilities } = device;
+      const maxBindingBytes = together
+        ? together * rows * headDim * 4 * 1.5
+        : capabilities.maxBindingBytes;
+      const plan = planDenseBackward({
+        ...device,
+        capabilities: { ...capabilities, maxBindingBytes },
+      }, {
+        ...problem,
+        dtype: "f16",
+        kernel: "matrix",
+        matrixTilings: tilings,
+        flopsPerDispatch: cut && cut * cut * 8 * headDim * heads,
+      });
+      assert.equal(plan.schedule!.rectangles.length > 1, cut !== undefined);
+      if (together) assert.equal(plan.schedule!.groupHeads, together);
+      const { query, keyValue } = plan.pipelines;
+      const emulate = (pass: PipelineSource, matrixTiling?: { readonly subgroups: number }) =>
+        emulatePipeline(pass, { matrixTiling });
+      const pipelines = emulated
+        ? {
+          ...plan.pipelines,
+          query: emulate(query, tilings?.query),
+          keyValue: emulate(keyValue, tilings?.keyValue),
+        }
+        : plan.pipelines;
+      const backward = await createDenseBackward(gpu, { ...plan, pipelines });
+      const at = (tensor: Tensor) => tensor.blocks[0].data;
+      const given = { q: at(q), k: at(k), v: at(v), o: at(o), lse: at(lse) };
+      const dispatches = [
+        ...forward.bind(given),
+        ...backward.bind({
+          ...given,
+          outputGradient: at(outputGradient),
+          delta: at(delta),
+          queryGradient: at(dq),
+          keyGradient: at(dk),
+          valueGradient: at(dv),
+        }),
+      ];
+      const digests: string[][] = [];
+      for (let run = 0; run < 2; run++) {
+        await timer.run([{ name: "attention", dispatches }]);
+        digests.push(
+          await Promise.all([dq, dk, dv].map(async (x) => (await inspectTensor(gpu, x)).digest)),
+        );
+      }
+      assert.deepEqual(digests[0], digests[1]);
+      const read = await Promise.all(
+        [q, k, v, outputGradient, dq, dk, dv].map((x) => readTensor(gpu, x)),
+      );
+      const [q1, k1, v1, gradient1, dq1, dk1, dv1] = read.map((data) =>
+        Float64Array.from(data.subarray(rows * headDim))
+      );
+      const want = denseBackwardReference(
+        { q: q1, k: k1, v: v1, outputGradient: gradient1, headDim },
+        { dtype: "f16", weights: "f16" },
+      );
+      for (
+        const [name, have, row] of [["q", dq1, want.q], ["k", dk1, want.k], ["v", dv1, want.v]]
+      ) {
+        const { gradient, tolerance } = row as GradientRow;
+        const ratio = worstRatio(have as Float64Array, gradient, tolerance);
+        assert.ok(ratio <= 1, `d${name}: ${ratio} of the tolerance`);
+      }
+      forward.destroy();
+      backward.destroy();
+      [q, k, v, others.q, others.k, others.v, o, dq, dk, dv, lse, delta].forEach((x) =>
+        x.destroy()
+      );
+    });
+  }
+  timer.destroy();
+  gpu.destroy();
+}
+
+async function createInputs(
+  gpu: Gpu,
+  options: { heads: number; rows: number; headDim: number; size: number; equal: boolean },
+): Promise<{ q: Tensor; k: Tensor; v: Tensor }> {
+  const { heads, rows, headDim, size, equal } = options;
+  const tensors: Tensor[] = [];
+  for (const [i, factor] of [size, 1, 1].entries()) {
+    const tensor = await createTensor(gpu, { heads, rows, dim: headDim, dtype: "f16" });
+    let state = 12345 + i;
+    const draw = () => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return state / 2 ** 31 - 1;
+    };
+    const row = Float32Array.from({ length: headDim }, () => 1.7 * draw());
+    writeTensor(
+      gpu,
+      tensor,
+      Float32Array.from(
+        { length: heads * rows * headDim },
+        (_, at) => factor * (equal ? row[at % headDim] : 1.7 * draw()),
+      ),
+    );
+    tensors.push(tensor);
+  }
+  const [q, k, v] = tensors;
+  return { q, k, v };
+}
+
+Deno.test("every tiling of matrix units compiles in Dawn's front end, for every result", async () => {
+  let gpu: Gpu;
+  try {
+    gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    console.warn(`skipped: ${error.message}`);
+    return;
+  }
+  for (const headDim of [64, 128]) {
+    for (const matrixTiling of MATRIX_TILINGS) {
+      for (const result of ["rows", "squared-norms"] as const) {
+        const rowStride = result === "rows" ? 1 : 4;
+        const { pipeline } = planVariant(DEVICE, { ...SHAPE, headDim, matrixTiling }, {
+          result,
+          rowStride,
+        });
+        for (const { code } of [pipeline, ...pipeline.shared ? [pipeline.shared] : []]) {
+          const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
+          assert.deepEqual(messages.map(({ message }) => message), []);
+        }
+      }
+    }
+    const keyValue = MATRIX_BACKWARD_TILINGS["key-value"];
+    const texts = [
+      ...keyValue.map((tiling) => generateMatrixKeyValue(tiling, headDim)),
+      ...MATRIX_BACKWARD_TILINGS.query.map((tiling) =>
+        generateMatrixQuery(tiling, { headDim, keyRows: matrixBackwardRows(keyValue[0]) })
+      ),
+    ];
+    for (const code of texts) {
+      const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
+      assert.deepEqual(messages.map(({ message }) => message), []);
+    }
+  }
+  gpu.destroy();
+});
+
+Deno.test("without a tuning, shapes get the tilings that were fastest on an H100", () => {
+  const { capabilities } = DESK;
+  assert.equal(MEASURED.entries.length, 11);
+  for (const { pass, heads, rows, headDim, tiling } of MEASURED.entries) {
+    const shape = { heads, rows, headDim };
+    const { query, keyValue } = chooseMatrixBackward(capabilities, shape);
+    const forward = chooseMatrixTiling(capabilities, shape);
+    const chosen = new Map(Object.entries({ forward, query, "key-value": keyValue }));
+    assert.deepEqual(chosen.get(pass), tiling, `${pass} of ${rows} rows`);
+  }
+});

@@ -1,0 +1,65 @@
+/**
+ * The naive variant of dense causal attention, with the signature of the tuned one: see
+ * `dense_attention.ts` for shapes, numerics and units.
+ *
+ * @module
+ */
+import code from "./dense_attention_naive.wgsl" with { type: "text" };
+import { bindDispatch, createUniform, type DType, floatBits, slice } from "../../gpu/buffers.ts";
+import { NEAREST_HALF } from "../../gpu/half.ts";
+import { createPipeline } from "../../gpu/pipeline.ts";
+import type { Implementation } from "../../implementation.ts";
+import { planPortable } from "../dense_attention.ts";
+import { denseImplementation } from "../dense_layer.ts";
+
+/** Element access by type: a pair is one word of f16 or two of f32. */
+function accessors(headDim: number, dtype: DType): string {
+  const load = (name: string, buffer: string) =>
+    dtype === "f16"
+      ? `fn ${name}(i: u32) -> vec2f { return unpack2x16float(${buffer}[i]); }`
+      : `fn ${name}(i: u32) -> vec2f { return bitcast<vec2f>(vec2u(${buffer}[2u * i], ${buffer}[2u * i + 1u])); }`;
+  return [
+    `const PAIRS = ${headDim / 2}u;`,
+    load("loadQuery", "queries"),
+    load("loadKey", "keys"),
+    load("loadValue", "values"),
+    dtype === "f16"
+      ? `${NEAREST_HALF}fn storeOutput(i: u32, x: vec2f) { output[i] = pack2x16float(nearestHalf(x.xyxy).xy); }`
+      : "fn storeOutput(i: u32, x: vec2f) { let b = bitcast<vec2u>(x); output[2u * i] = b.x; output[2u * i + 1u] = b.y; }",
+  ].join("\n");
+}
+
+/** One thread per query row; never split finer than 64 rows a dispatch. */
+export const denseNaive: Implementation = denseImplementation({
+  name: "dense-naive",
+  title: "dense causal attention, naive",
+  variant: "one thread per row",
+  create: async (gpu, size) => {
+    const { heads, rows, headDim, dtype } = size;
+    const plan = planPortable(gpu, size);
+    const pipeline = await createPipeline(gpu, {
+      label: `naive dense attention d=${headDim} ${dtype}`,
+      code: `${code}${accessors(headDim, dtype)}\n`,
+      bindings: plan.pipeline.bindings,
+    });
+    const { tileRows } = plan.tiling;
+    const ranges = plan.ranges.map((range) => {
+      const first = range.firstTile * tileRows;
+      const count = Math.min(rows, first + range.tileCount * tileRows) - first;
+      const uniform = createUniform(gpu, [rows, first, count, floatBits(plan.scale)]);
+      return { count, uniform, flops: range.flops };
+    });
+    return {
+      plan,
+      bind: ({ q, k, v, o, lse }) =>
+        ranges.map(({ count, uniform, flops }) =>
+          bindDispatch(gpu, pipeline, {
+            slices: [slice(uniform), q, k, v, o, lse],
+            workgroups: [Math.ceil(count / 64), heads, 1],
+            flops,
+          })
+        ),
+      destroy: () => ranges.forEach(({ uniform }) => uniform.destroy()),
+    };
+  },
+});

@@ -1,0 +1,168 @@
+/**
+ * Ring attention: dense causal attention of one sequence in pieces, a run of queries against a run
+ * of keys at a time, merged by their log-sum-exp. It is what each device of a ring computes when the
+ * keys of another one have arrived.
+ *
+ * Shapes: Q, K, V `[heads, S, d]`, f16 or f32; result f32 `[heads, S, d]` and log-sum-exp
+ * `[heads, S]`, natural. A query row must meet the run that holds its own key, in whatever step,
+ * and no run of which it sees nothing.
+ *
+ * Numerics: as `dense_attention.ts`, and each merge rounds the row once more in f32.
+ *
+ * @module
+ */
+import code from "./ring_attention.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  createUniform,
+  type Dispatch,
+  floatBits,
+  slice,
+} from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
+import {
+  type DenseAttentionBuffers,
+  type DenseAttentionOptions,
+  planPortable,
+} from "../dense_attention.ts";
+import { generateRing } from "./ring_attention_codegen.ts";
+import type { Tiling } from "../portable/tile_codegen.ts";
+
+/** Rows `first … end - 1`. */
+export interface RowRun {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** One piece of work: some queries against some keys, all heads. */
+export interface RingPiece {
+  readonly queries: RowRun;
+  /** Either the same run as `queries` or one that lies wholly before it. */
+  readonly keys: RowRun;
+  /** Whether the rows hold nothing to merge with yet. */
+  readonly fresh: boolean;
+}
+
+/** A planned kernel. */
+export interface RingAttentionPlan extends DenseAttentionOptions {
+  readonly scale: number;
+  readonly tiling: Tiling;
+  readonly pipeline: PipelineSource;
+}
+
+/**
+ * Plans the kernel for one block of heads.
+ *
+ * @throws {RangeError} naming the value and the limit, when the kernel cannot run the shape.
+ */
+export function planRingAttention(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  options: DenseAttentionOptions,
+): RingAttentionPlan {
+  const { tiling, scale } = planPortable(gpu, options);
+  const { headDim, dtype } = options;
+  const { capabilities } = gpu;
+  const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
+  const generated = generateRing({ tiling, headDim, dtype }, { subgroups });
+  return {
+    ...options,
+    scale,
+    tiling,
+    pipeline: {
+      label: `ring attention d=${headDim} ${dtype}`,
+      code: `${subgroups ? capabilities.subgroupsDirective : ""}${code}${generated}`,
+      bindings: ["uniform", "read", "read", "read", "read-write", "read-write"],
+    },
+  };
+}
+
+/**
+ * Query-key pairs of a piece in one head, of a run with itself by the convention N²/2.
+ *
+ * @throws {RangeError} when the runs overlap only in part, or the keys come after the queries.
+ *
+ * @example
+ * ```ts
+ * import { piecePairs } from "./ring_attention.ts";
+ * import assert from "node:assert/strict";
+ * const [early, late] = [{ first: 0, end: 4 }, { first: 4, end: 8 }];
+ * assert.equal(piecePairs({ queries: late, keys: early, fresh: false }), 16);
+ * assert.equal(piecePairs({ queries: late, keys: late, fresh: true }), 8);
+ * ```
+ */
+export function piecePairs({ queries, keys }: RingPiece): number {
+  const count = (queries.end - queries.first) * (keys.end - keys.first);
+  if (queries.first === keys.first && queries.end === keys.end) return count / 2;
+  if (keys.end <= queries.first) return count;
+  throw new RangeError(
+    `plan ring attention: keys ${keys.first}…${keys.end - 1} neither are nor precede queries ` +
+      `${queries.first}…${queries.end - 1}`,
+  );
+}
+
+/** A compiled kernel. */
+export interface RingAttention {
+  readonly plan: RingAttentionPlan;
+  /** `o` is f32 whatever the storage type. */
+  readonly bind: (buffers: DenseAttentionBuffers, piece: RingPiece) => Dispatch[];
+  readonly destroy: () => void;
+}
+
+/**
+ * Compiles the planned kernel.
+ *
+ * @throws {ShaderError} when the device refuses the shader.
+ */
+export async function createRingAttention(
+  gpu: Gpu,
+  plan: RingAttentionPlan,
+): Promise<RingAttention> {
+  const pipeline = await createPipeline(gpu, plan.pipeline);
+  const { heads, rows, headDim, scale, flopsPerDispatch = Infinity } = plan;
+  const { tileRows } = plan.tiling;
+  const limit = gpu.capabilities.maxWorkgroupsPerDimension;
+  const z = Math.ceil(heads / limit);
+  const x = Math.ceil(heads / z);
+  const uniforms: GPUBuffer[] = [];
+  return {
+    plan,
+    bind({ q, k, v, o, lse }, piece) {
+      const { queries, keys, fresh } = piece;
+      if (queries.end > rows) {
+        throw new RangeError(`bind ring attention: query row ${queries.end - 1} exceeds ${rows}`);
+      }
+      const flops = 4 * headDim * heads * piecePairs(piece);
+      const tiles = Math.ceil((queries.end - queries.first) / tileRows);
+      // The last tile of a run with itself costs at most twice the mean.
+      const each = Math.max(1, Math.min(limit, Math.floor(flopsPerDispatch / (2 * flops / tiles))));
+      const dispatches: Dispatch[] = [];
+      for (let firstTile = 0; firstTile < tiles; firstTile += each) {
+        const tileCount = Math.min(each, tiles - firstTile);
+        const uniform = createUniform(gpu, [
+          rows,
+          tileCount,
+          firstTile,
+          floatBits(scale * Math.LOG2E),
+          heads,
+          x,
+          queries.first,
+          queries.end,
+          keys.first,
+          keys.end,
+          fresh ? 1 : 0,
+        ]);
+        uniforms.push(uniform);
+        const slices: BufferSlice[] = [slice(uniform), q, k, v, o, lse];
+        dispatches.push(bindDispatch(gpu, pipeline, {
+          slices,
+          workgroups: [x, tileCount, z],
+          flops: flops * tileCount / tiles,
+        }));
+      }
+      return dispatches;
+    },
+    destroy: () => uniforms.splice(0).forEach((uniform) => uniform.destroy()),
+  };
+}

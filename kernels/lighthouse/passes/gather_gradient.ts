@@ -1,0 +1,155 @@
+/**
+ * Gradient of the forward scatter: for each gathered row, the sum of the output gradients of the
+ * base rows that its entry reaches.
+ *
+ * Shapes: outputGradient `[heads, N, d]`, indices u32 `[heads, S]` (pyramid indices in gathered
+ * order), gathered `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, in an order that follows from
+ * the shape alone, rounded once to the storage type; an entry that reaches one row copies it.
+ *
+ * @module
+ */
+import code from "./gather_gradient.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerElement,
+  createUniform,
+  type Dispatch,
+  type DType,
+} from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { createPipeline } from "../../gpu/pipeline.ts";
+import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
+import { cellCode, requireBytes, requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+
+/** Options of {@linkcode planGatherGradient}. */
+export interface GatherGradientOptions {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly dtype: DType;
+  /** Rows a thread loads before it uses the first, a power of two. Default 8; results are equal. */
+  readonly rowsInFlight?: number;
+  /** Threads of a workgroup, a power of two of at least the lanes of an entry. Default 256. */
+  readonly threads?: number;
+}
+
+/** A gather of gradients, planned. */
+export interface GatherGradientPlan {
+  readonly code: string;
+  readonly params: readonly number[];
+  readonly workgroups: readonly [number, number, number];
+  readonly outputGradientBytes: number;
+  readonly indexBytes: number;
+  readonly gatheredBytes: number;
+}
+
+/** Buffers of one block of heads. */
+export interface GatherGradientBindings {
+  readonly outputGradient: BufferSlice;
+  readonly indices: BufferSlice;
+  readonly gathered: BufferSlice;
+}
+
+/** A compiled gather of gradients. */
+export interface GatherGradient {
+  readonly bind: (slices: GatherGradientBindings) => Dispatch[];
+  readonly destroy: () => void;
+}
+
+/**
+ * Threads that share the rows of one entry: at least 128 rows for each of the longest window, and no
+ * more than a workgroup of 256 threads holds, whatever size is chosen.
+ */
+function lanesOf(geometry: LighthouseGeometry, columns: number): number {
+  return Math.max(1, Math.min(geometry.windowRows / 128, 256 / columns));
+}
+
+/** `joinLanes()`: the first lane gets the sum of all. */
+function joinCode(lanes: number): string {
+  if (lanes === 1) {
+    return "fn joinLanes(sum: Cell, local: u32, lane: u32) -> Cell { return sum; }\n";
+  }
+  return `
+var<workgroup> partials: array<Cell, threads>;
+fn joinLanes(own: Cell, local: u32, lane: u32) -> Cell {
+  partials[local] = own;
+  workgroupBarrier();
+  var sum = own;
+  if (lane == 0u) {
+    for (var other = 1u; other < lanes; other++) { sum = sum + partials[local + other * columns]; }
+  }
+  return sum;
+}
+`;
+}
+
+/** Plans the pass over a block of heads. */
+export function planGatherGradient(
+  geometry: LighthouseGeometry,
+  options: GatherGradientOptions,
+): GatherGradientPlan {
+  const { heads, headDim, dtype } = options;
+  const threads = options.threads ?? 256;
+  const rowsInFlight = Math.min(options.rowsInFlight ?? 8, geometry.windowRows);
+  const columns = wordsPerRow(headDim, dtype);
+  const lanes = lanesOf(geometry, columns);
+  requirePowerOfTwo("gather gradient threads", threads, { least: columns * lanes, most: 1024 });
+  requirePowerOfTwo("gather gradient rowsInFlight", rowsInFlight, { least: 1, most: 64 });
+  const [x, y] = foldGrid(Math.ceil(geometry.gathered / (threads / columns / lanes)));
+  const elements = heads * headDim * bytesPerElement(dtype);
+  const rows = Array.from({ length: rowsInFlight }, (_, r) => r);
+  return {
+    code: [
+      code,
+      `const threads = ${threads}u;`,
+      `const columns = ${columns}u;`,
+      `const levels = ${geometry.levels}u;`,
+      `const logPooling = ${Math.log2(geometry.pooling)}u;`,
+      `const rowsInFlight = ${rowsInFlight}u;`,
+      `const lanes = ${lanes}u;`,
+      cellCode(dtype),
+      "fn addRows(before: Cell, head: u32, row: u32, end: u32, column: u32) -> Cell {",
+      ...rows.map((r) => `  let word${r} = rowAt(head, row + ${r * lanes}u, end, column);`),
+      "  var sum = before;",
+      ...rows.map((r) => `  sum = sum + unpackCell(word${r});`),
+      "  return sum;",
+      "}",
+      joinCode(lanes),
+    ].join("\n"),
+    params: [geometry.context, geometry.gathered, x],
+    workgroups: [x, y, heads],
+    outputGradientBytes: geometry.context * elements,
+    indexBytes: heads * geometry.gathered * 4,
+    gatheredBytes: geometry.gathered * elements,
+  };
+}
+
+/** Compiles the pass. */
+export async function createGatherGradient(
+  gpu: Gpu,
+  plan: GatherGradientPlan,
+): Promise<GatherGradient> {
+  const pipeline = await createPipeline(gpu, {
+    label: "lighthouse gather gradient",
+    code: plan.code,
+    bindings: ["read", "read", "read-write", "uniform"],
+  });
+  const uniform = createUniform(gpu, plan.params);
+  return {
+    bind({ outputGradient, indices, gathered }) {
+      requireBytes("gather gradient: output gradient", outputGradient, plan.outputGradientBytes);
+      requireBytes("gather gradient: indices", indices, plan.indexBytes);
+      requireBytes("gather gradient: gathered rows", gathered, plan.gatheredBytes);
+      return [bindDispatch(gpu, pipeline, {
+        slices: [
+          outputGradient,
+          indices,
+          gathered,
+          { buffer: uniform, offset: 0, size: uniform.size },
+        ],
+        workgroups: plan.workgroups,
+      })];
+    },
+    destroy: () => uniform.destroy(),
+  };
+}

@@ -1,0 +1,151 @@
+/**
+ * Scatter: gathered rows back to the base rows that their entries cover. One kernel serves both
+ * directions: forward, an entry's attended row goes to the rows that it reaches; as the gradient of
+ * gather and pyramid, an entry's gradient goes to the rows that it is the mean of, divided by their
+ * number (specification, sections 5 and 6).
+ *
+ * Shapes: gathered `[heads, S, d]`, slots u32 `[heads, P]` (as `select.ts` writes them), output
+ * `[heads, N, d]`. Sums of at most L rows in f32, rounded once to the storage type; rows that no
+ * entry covers are exactly zero.
+ *
+ * @module
+ */
+import code from "./scatter.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerElement,
+  createUniform,
+  type Dispatch,
+  type DType,
+} from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { createPipeline } from "../../gpu/pipeline.ts";
+import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
+import { cellCode, requireBytes, requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+
+/** Options of {@linkcode planScatter}. */
+export interface ScatterOptions {
+  readonly heads: number;
+  readonly headDim: number;
+  readonly dtype: DType;
+  /** True: the gradient of gather and pyramid. Default false: the forward scatter. */
+  readonly gradient?: boolean;
+  /** Base rows a thread writes, a power of two, at most p. Default 4, or p when that is smaller. */
+  readonly rowsPerThread?: number;
+  /** Threads of a workgroup, a power of two of at least the words of a row. Default 256. */
+  readonly threads?: number;
+}
+
+/** A scatter, planned. */
+export interface ScatterPlan {
+  readonly code: string;
+  readonly params: readonly number[];
+  readonly workgroups: readonly [number, number, number];
+  readonly gatheredBytes: number;
+  readonly slotBytes: number;
+  readonly outputBytes: number;
+}
+
+/** Buffers of one block of heads. */
+export interface ScatterBindings {
+  readonly gathered: BufferSlice;
+  readonly slots: BufferSlice;
+  readonly output: BufferSlice;
+}
+
+/** A compiled scatter. */
+export interface Scatter {
+  readonly bind: (slices: ScatterBindings) => Dispatch[];
+  readonly destroy: () => void;
+}
+
+/** Plans the scatter of a block of heads. */
+export function planScatter(geometry: LighthouseGeometry, options: ScatterOptions): ScatterPlan {
+  const { heads, headDim, dtype } = options;
+  const threads = options.threads ?? 256;
+  const rowsPerThread = Math.min(options.rowsPerThread ?? 4, geometry.pooling);
+  const columns = wordsPerRow(headDim, dtype);
+  requirePowerOfTwo("scatter threads", threads, { least: columns, most: 1024 });
+  requirePowerOfTwo("scatter rowsPerThread", rowsPerThread, { least: 1, most: 64 });
+  const shift = options.gradient ? 0 : 1;
+  const units = geometry.context / rowsPerThread + shift;
+  const [x, y] = foldGrid(Math.ceil(units / (threads / columns)));
+  const elements = heads * headDim * bytesPerElement(dtype);
+  return {
+    code: [
+      code,
+      `const threads = ${threads}u;`,
+      `const columns = ${columns}u;`,
+      `const rowsPerThread = ${rowsPerThread}u;`,
+      `const shift = ${shift}u;`,
+      cellCode(dtype),
+      sumCode(geometry, { rowsPerThread, mean: options.gradient ?? false }),
+    ].join("\n"),
+    params: [geometry.context, geometry.entries, geometry.gathered, units, x],
+    workgroups: [x, y, heads],
+    gatheredBytes: geometry.gathered * elements,
+    slotBytes: heads * geometry.entries * 4,
+    outputBytes: geometry.context * elements,
+  };
+}
+
+/** `sumRows()`: all slots are looked up before the first row is read. */
+function sumCode(
+  geometry: LighthouseGeometry,
+  options: { rowsPerThread: number; mean: boolean },
+): string {
+  const { pooling, levels } = geometry;
+  const logPooling = Math.log2(pooling);
+  const upper = Array.from({ length: levels - 1 }, (_, n) => n + 1);
+  const rows = Array.from({ length: options.rowsPerThread }, (_, r) => r);
+  const offset = (level: number) =>
+    Array.from({ length: level }, (_, m) => `(params.context >> ${m * logPooling}u)`).join(" + ");
+  const share = (level: number) => {
+    const row = `rowAt(head, slot${level}, column)`;
+    return options.mean ? `${row} * ${pooling ** -level}f` : row;
+  };
+  return [
+    "fn sumRows(head: u32, unit: u32, column: u32) {",
+    "  let next = unit * rowsPerThread;",
+    ...upper.map((level) =>
+      `  let slot${level} = slotAt(head, ${offset(level)}, next >> ${level * logPooling}u);`
+    ),
+    // Past the last row only the first position of the unit has one.
+    ...rows.map((r) =>
+      `  let own${r} = slotAt(head, 0u, select(0u, next + ${r}u, next + ${r}u < params.context + shift));`
+    ),
+    "  let coarse = " + upper.map(share).join(" + ") + ";",
+    ...rows.map((r) => `  let cell${r} = rowAt(head, own${r}, column) + coarse;`),
+    ...rows.map((r) => `  store(head, next + ${r}u, column, cell${r});`),
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** Compiles a scatter. */
+export async function createScatter(gpu: Gpu, plan: ScatterPlan): Promise<Scatter> {
+  const pipeline = await createPipeline(gpu, {
+    label: "lighthouse scatter",
+    code: plan.code,
+    bindings: ["read", "read", "read-write", "uniform"],
+  });
+  const uniform = createUniform(gpu, plan.params);
+  return {
+    bind({ gathered, slots, output }) {
+      requireBytes("scatter: gathered rows", gathered, plan.gatheredBytes);
+      requireBytes("scatter: slots", slots, plan.slotBytes);
+      requireBytes("scatter: output", output, plan.outputBytes);
+      return [bindDispatch(gpu, pipeline, {
+        slices: [
+          gathered,
+          slots,
+          output,
+          { buffer: uniform, offset: 0, size: uniform.size },
+        ],
+        workgroups: plan.workgroups,
+      })];
+    },
+    destroy: () => uniform.destroy(),
+  };
+}

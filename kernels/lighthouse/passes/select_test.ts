@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { testGpu } from "../../gpu/_test_gpu.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { pcgSum4 } from "../../gpu/random.ts";
+import { readWords, submit, upload, uploadGarbage } from "../_device.ts";
+import { geometryOf, golden, readIndices, selectionScores, sha256 } from "../_golden.ts";
+import { type LighthouseGeometry, planGeometry } from "../lighthouse_geometry.ts";
+import { selectReference } from "../lighthouse_reference.ts";
+import { createSelection, NOT_SELECTED, planSelection } from "./select.ts";
+
+async function selectOnDevice(
+  gpu: Gpu,
+  geometry: LighthouseGeometry,
+  scores: { query: Float32Array; key: Float32Array },
+) {
+  const heads = scores.query.length / geometry.entries;
+  const plan = planSelection(geometry, heads);
+  const kernel = await createSelection(gpu, plan);
+  const slices = {
+    queryScores: await upload(gpu, scores.query),
+    keyScores: await upload(gpu, scores.key),
+    indices: await uploadGarbage(gpu, plan.indexBytes),
+    slots: await uploadGarbage(gpu, plan.slotBytes),
+  };
+  submit(gpu, kernel.bind(slices));
+  const indices = await readWords(gpu, slices.indices, heads * geometry.gathered);
+  const slots = await readWords(gpu, slices.slots, heads * geometry.entries);
+  kernel.destroy();
+  Object.values(slices).forEach(({ buffer }) => buffer.destroy());
+  return { indices: new Int32Array(indices.buffer), slots };
+}
+
+/** Compares with the reference and checks that slots and indices are each other's inverse. */
+async function checkSelection(
+  gpu: Gpu,
+  geometry: LighthouseGeometry,
+  scores: { query: Float32Array; key: Float32Array },
+) {
+  const { indices, slots } = await selectOnDevice(gpu, geometry, scores);
+  const heads = scores.query.length / geometry.entries;
+  for (let head = 0; head < heads; head++) {
+    const range = [head * geometry.entries, (head + 1) * geometry.entries] as const;
+    const want = selectReference(
+      scores.query.subarray(...range),
+      scores.key.subarray(...range),
+      geometry,
+    );
+    const got = indices.subarray(head * geometry.gathered, (head + 1) * geometry.gathered);
+    const wrong = want.findIndex((entry, s) => entry !== got[s]);
+    assert.equal(wrong, -1, `head ${head}, position ${wrong}: ${got[wrong]}, not ${want[wrong]}`);
+    const slotsOfHead = new Uint32Array(geometry.entries).fill(NOT_SELECTED);
+    want.forEach((entry, s) => slotsOfHead[entry] = s);
+    assert.deepEqual(slots.subarray(...range), slotsOfHead);
+  }
+}
+
+Deno.test("planSelection folds tiles into two dimensions", () => {
+  const geometry = planGeometry(2 ** 24, { levels: 2, pooling: 2, k: 2 ** 23 });
+  assert.equal(geometry.tiles, 65536);
+  assert.deepEqual(planSelection(geometry, 3).workgroups, [32768, 2, 3]);
+});
+
+Deno.test("select refuses buffers that are too small", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const plan = planSelection(planGeometry(256, { levels: 2, pooling: 2, k: 128 }), 1);
+  const kernel = await createSelection(gpu, plan);
+  const small = await upload(gpu, new Uint32Array(16));
+  assert.throws(
+    () => kernel.bind({ queryScores: small, keyScores: small, indices: small, slots: small }),
+    /select: query scores: 64 bytes given, 1536 needed/,
+  );
+  gpu.destroy();
+});
+
+for (const entry of golden.selection) {
+  Deno.test(`select matches golden ${entry.case}`, async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const geometry = geometryOf(entry);
+    const count = entry.H * geometry.entries;
+    const { indices, slots } = await selectOnDevice(gpu, geometry, {
+      query: selectionScores(entry.seed, count),
+      key: selectionScores(entry.seed + 1, count),
+    });
+    if (entry.indices) assert.deepEqual(indices, readIndices(entry.indices));
+    assert.equal(sha256(indices), entry.sha256);
+    const marked = slots.reduce((sum, slot) => sum + Number(slot !== NOT_SELECTED), 0);
+    assert.equal(marked, indices.length);
+    gpu.destroy();
+  });
+}
+
+const shapes = [
+  { context: 256, levels: 2, pooling: 2, k: 128, heads: 1 },
+  { context: 129 * 2 * 3, levels: 2, pooling: 2, k: 384, heads: 2 },
+  { context: 16 * 131, levels: 3, pooling: 4, k: 128, heads: 3 },
+  { context: 8192, levels: 5, pooling: 2, k: 256, heads: 2 },
+  { context: 256 * 128, levels: 5, pooling: 4, k: 128, heads: 1 },
+  { context: 64 * 300, levels: 3, pooling: 8, k: 256, heads: 2 },
+  { context: 256 * 130, levels: 3, pooling: 16, k: 128, heads: 1 },
+  { context: 2 ** 15, levels: 9, pooling: 2, k: 128, heads: 1 },
+];
+
+const patterns: Record<string, (i: number) => number> = {
+  "random": (i) => pcgSum4(11, i),
+  "few values": (i) => Math.floor(pcgSum4(12, i) * 2) / 2,
+  "equal": () => 0.25,
+  "zeros of both signs": (i) => (i % 3 === 0 ? -0 : 0),
+  "with NaN and infinities": (i) =>
+    i % 5 === 0 ? NaN : i % 31 === 0 ? -Infinity : i % 37 === 0 ? Infinity : pcgSum4(13, i),
+  "all NaN": () => NaN,
+  "negative and tiny": (i) => -Math.abs(pcgSum4(14, i)) * 1e-42,
+};
+
+for (const { heads, context, ...options } of shapes) {
+  const { levels, pooling, k } = options;
+  Deno.test(`select matches the reference, N ${context} L ${levels} p ${pooling} k ${k}`, async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const geometry = planGeometry(context, options);
+    const count = heads * geometry.entries;
+    for (const [name, pattern] of Object.entries(patterns)) {
+      const query = Float32Array.from({ length: count }, (_, i) => pattern(i));
+      const key = Float32Array.from({ length: count }, (_, i) => pattern(i + 7 * count));
+      await t.step(name, () => checkSelection(gpu, geometry, { query, key }));
+    }
+    gpu.destroy();
+  });
+}
+
+Deno.test("select matches the reference for random shapes and repeated scores", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const cases = fc.record({
+    logPooling: fc.integer({ min: 1, max: 3 }),
+    levels: fc.integer({ min: 2, max: 4 }),
+    tiles: fc.integer({ min: 1, max: 3 }),
+    tileEntries: fc.integer({ min: 128, max: 300 }),
+    heads: fc.integer({ min: 1, max: 2 }),
+    distinct: fc.integer({ min: 1, max: 500 }),
+    seed: fc.integer({ min: 0, max: 2 ** 31 }),
+  });
+  const property = fc.asyncProperty(cases, async (c) => {
+    const pooling = 2 ** c.logPooling;
+    const context = c.tileEntries * c.tiles * pooling ** (c.levels - 1);
+    const geometry = planGeometry(context, { levels: c.levels, pooling, k: 128 * c.tiles });
+    const scores = (seed: number) =>
+      Float32Array.from(
+        { length: c.heads * geometry.entries },
+        (_, i) => Math.floor(pcgSum4(seed, i) * c.distinct / 8),
+      );
+    await checkSelection(gpu, geometry, { query: scores(c.seed), key: scores(c.seed + 1) });
+  });
+  await fc.assert(property, { numRuns: 15, seed: 20260506 });
+  gpu.destroy();
+});
+
+Deno.test("select streams a coarsest level of 262,144 candidates", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const geometry = planGeometry(524288, { levels: 2, pooling: 2, k: 128 });
+  assert.equal(geometry.tileEntries, 262144);
+  for (const name of ["random", "few values", "equal"]) {
+    const pattern = patterns[name];
+    const query = Float32Array.from({ length: geometry.entries }, (_, i) => pattern(i));
+    const key = Float32Array.from({ length: geometry.entries }, (_, i) => pattern(i + 5));
+    await checkSelection(gpu, geometry, { query, key });
+  }
+  gpu.destroy();
+});

@@ -1,0 +1,76 @@
+/**
+ * The dilated scorer (specification, section 3): norms of causal softmax attention run inside each
+ * residue class of positions modulo δ, in both directions: queries score by A(Q, K, V), keys by
+ * A(K, Q, V).
+ *
+ * Shapes: Q, K, V `[heads, N, d]`; scores f32 `[heads, P]`, SQUARED norms like the norm scorer's.
+ * Only norms are written: the attention's rows never leave registers, and residue classes are read
+ * in place.
+ *
+ * Cost: 4·N²·d·H/δ FLOP, quadratic in N.
+ *
+ * @module
+ */
+import {
+  createSquaredNorms,
+  planSquaredNorms,
+} from "../../../dense_attention/dense_squared_norms.ts";
+import type { LighthouseOptions } from "../../../implementation.ts";
+import { createScoreMaxima, planScoreMaxima } from "../../passes/score_maxima.ts";
+import type { Scorer, ScorerProblem } from "../scorer.ts";
+
+/** δ where the options name none: the paper's. */
+export const DEFAULT_DILATION = 4;
+
+/** δ of a Lighthouse layer. */
+export function dilationOf(options: Pick<LighthouseOptions, "dilation">): number {
+  return options.dilation ?? DEFAULT_DILATION;
+}
+
+function normsOptions(
+  { shape, lighthouse, geometry }: ScorerProblem,
+  options: { heads: number; flopsPerDispatch?: number },
+) {
+  return {
+    ...options,
+    rows: shape.context,
+    headDim: shape.headDim,
+    dtype: shape.dtype,
+    dilation: dilationOf(lighthouse),
+    resultRows: geometry.entries,
+  };
+}
+
+/** Norms of attention within residue classes. */
+export const dilatedScorer: Scorer = {
+  name: "dilated",
+  pass: {
+    plan: (gpu, problem) => {
+      const { heads } = problem.shape;
+      const { flops, bytes } = planSquaredNorms(gpu, normsOptions(problem, { heads }));
+      // What runs is planned for a block of heads.
+      const block = { heads: Math.min(heads, problem.headsPerBlock) };
+      const { variant } = planSquaredNorms(gpu, normsOptions(problem, block)).launch;
+      return { flops: 2 * flops, bytes: 2 * bytes, buffers: [], variant };
+    },
+    create: async (gpu, problem, options) => {
+      const norms = await createSquaredNorms(
+        gpu,
+        planSquaredNorms(gpu, normsOptions(problem, options)),
+      );
+      const maxima = await createScoreMaxima(gpu, planScoreMaxima(problem.geometry, options.heads));
+      return {
+        bind: ({ q, k, v, queryScores, keyScores }) => [
+          ...norms.bind({ q, k, v, squaredNorms: queryScores }),
+          ...norms.bind({ q: k, k: q, v, squaredNorms: keyScores }),
+          ...maxima.bind(queryScores),
+          ...maxima.bind(keyScores),
+        ],
+        destroy: () => {
+          norms.destroy();
+          maxima.destroy();
+        },
+      };
+    },
+  },
+};

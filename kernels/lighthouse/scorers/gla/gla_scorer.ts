@@ -1,0 +1,182 @@
+/**
+ * The gla scorer of a Lighthouse layer: gated linear attention scores of base rows, then their maxima
+ * over the windows of the pyramid.
+ *
+ * @module
+ */
+import {
+  createStorageBuffer,
+  createTensor,
+  slice,
+  type Tensor,
+  writeTensor,
+} from "../../../gpu/buffers.ts";
+import type { Gpu } from "../../../gpu/device.ts";
+import { dilationOf } from "../dilated/dilated_scorer.ts";
+import { fillGates } from "./gla_gates.ts";
+import {
+  createGlaScores,
+  type GlaScoresPlan,
+  type GlaScratch,
+  planGlaScores,
+} from "./gla_scores.ts";
+import { createScoreMaxima, planScoreMaxima } from "../../passes/score_maxima.ts";
+import type { BlockScorer, Scorer, ScorerBindings, ScorerProblem } from "../scorer.ts";
+
+/** Options of {@linkcode glaScorer}. */
+export interface GlaScorerOptions {
+  /** Seed of the gates. Default 4. */
+  readonly seed?: number;
+  /** Log gates f32 `[H, N]`, at most 0, instead of seeded ones. */
+  readonly gates?: Float32Array;
+  /** Most bytes for the states of a segment; no more than one binding. Default 128 MiB. */
+  readonly scratchBytes?: number;
+}
+
+/**
+ * A scorer by gated linear attention.
+ *
+ * @example
+ * ```ts
+ * import { glaScorer } from "./gla_scorer.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(glaScorer({ seed: 7 }).name, "gla");
+ * ```
+ */
+export function glaScorer(options: GlaScorerOptions = {}): Scorer {
+  return {
+    name: "gla",
+    pass: {
+      plan(gpu, problem) {
+        if (options.gates) requireHostGates(options.gates, problem);
+        const blocks = blockSizes(problem).map((heads) =>
+          planBlock(gpu, problem, { ...options, heads })
+        );
+        const [first] = blocks;
+        const { heads } = problem.shape;
+        return {
+          flops: first.flops / first.heads * heads,
+          bytes: first.bytes / first.heads * heads,
+          buffers: blocks.flatMap(({ scratch, gateBytes, heads: each }) => [
+            { name: `gates of blocks of ${each} heads`, bytes: gateBytes / each * heads },
+            { name: `gla states of blocks of ${each} heads`, bytes: scratch.states },
+            {
+              name: `gla decays and carry of blocks of ${each} heads`,
+              bytes: scratch.decays + scratch.carry,
+            },
+          ]),
+        };
+      },
+      async create(gpu, problem, { heads, flopsPerDispatch }) {
+        if (options.gates) requireHostGates(options.gates, problem);
+        const plan = planBlock(gpu, problem, { ...options, heads, flopsPerDispatch });
+        const owned: { destroy: () => void }[] = [];
+        const own = <T extends { destroy: () => void }>(object: T): T => {
+          owned.push(object);
+          return object;
+        };
+        const destroy = () => owned.forEach((object) => object.destroy());
+        try {
+          const gates = own(
+            await createTensor(gpu, {
+              heads: problem.shape.heads,
+              rows: problem.shape.context,
+              dim: 1,
+              dtype: "f32",
+            }, { label: "gla gates", headsPerBlock: problem.headsPerBlock }),
+          );
+          if (options.gates) writeTensor(gpu, gates, options.gates);
+          else await fillGates(gpu, gates, options.seed ?? GATE_SEED);
+          const scratchBuffer = async (name: keyof GlaScratch) =>
+            slice(own(
+              await createStorageBuffer(gpu, plan.scratch[name], { label: `gla ${name}` }),
+            ));
+          const scratch = {
+            states: await scratchBuffer("states"),
+            decays: await scratchBuffer("decays"),
+            carry: await scratchBuffer("carry"),
+          };
+          const scores = own(await createGlaScores(gpu, plan));
+          const maxima = own(
+            await createScoreMaxima(gpu, planScoreMaxima(problem.geometry, heads)),
+          );
+          return {
+            bind: (slices: ScorerBindings) => [
+              ...scores.bind({
+                ...slices,
+                ...scratch,
+                gates: gatesOf(gates, { heads, firstHead: slices.firstHead }),
+              }),
+              ...maxima.bind(slices.queryScores),
+              ...maxima.bind(slices.keyScores),
+            ],
+            destroy,
+          } satisfies BlockScorer;
+        } catch (error) {
+          destroy();
+          throw error;
+        }
+      },
+    },
+  };
+}
+
+const SCRATCH_BYTES = 128 * 2 ** 20;
+
+/** Seed of the gates unless one is given. */
+const GATE_SEED = 4;
+
+/** Heads of the blocks of a layer, each number once. */
+function blockSizes({ shape, headsPerBlock }: ScorerProblem): number[] {
+  const most = Math.min(headsPerBlock, shape.heads);
+  const rest = shape.heads % most;
+  return rest > 0 ? [most, rest] : [most];
+}
+
+function planBlock(
+  { capabilities }: Pick<Gpu, "capabilities">,
+  problem: ScorerProblem,
+  options: { heads: number; scratchBytes?: number; flopsPerDispatch?: number },
+): GlaScoresPlan {
+  const { heads, scratchBytes = SCRATCH_BYTES, flopsPerDispatch } = options;
+  const { headDim, dtype } = problem.shape;
+  return planGlaScores(problem.geometry, {
+    heads,
+    headDim,
+    dtype,
+    dilation: dilationOf(problem.lighthouse),
+    scratchBytes: Math.min(scratchBytes, capabilities.maxBindingBytes),
+    maxWorkgroupBytes: capabilities.maxWorkgroupBytes,
+    flopsPerDispatch,
+  });
+}
+
+/** The gates of one block of heads. */
+function gatesOf(gates: Tensor, block: { heads: number; firstHead: number }) {
+  const { firstHead } = block;
+  const found = gates.blocks.find((b) => b.firstHead === firstHead && b.heads === block.heads);
+  if (!found) {
+    throw new RangeError(
+      `bind gla scorer: no block of ${block.heads} heads begins at head ${firstHead}`,
+    );
+  }
+  return found.data;
+}
+
+function requireHostGates(gates: Float32Array, { shape }: ScorerProblem): void {
+  const { heads, context } = shape;
+  if (gates.length !== heads * context) {
+    throw new RangeError(
+      `plan gla scorer: ${gates.length} gates given, [${heads}, ${context}] needs ${
+        heads * context
+      }`,
+    );
+  }
+  let bad = 0;
+  for (const gate of gates) if (!(gate <= 0)) bad++;
+  if (bad > 0) {
+    throw new RangeError(
+      `plan gla scorer: ${bad} of ${gates.length} log gates are NaN or above 0, the largest allowed`,
+    );
+  }
+}

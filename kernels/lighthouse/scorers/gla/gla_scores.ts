@@ -1,0 +1,347 @@
+/**
+ * gla scores: squared norms of gated linear attention in both directions, linear in the context.
+ *
+ * Shapes: Q, K, V `[heads, N, d]`; log gates f32 `[heads, N]`, at most 0; scores f32 `[heads, P]`, of
+ * which the first N of each head are written (`score_maxima.ts` adds the rest). In each residue class
+ * modulo the dilation: S_t = exp(g_t) S_{t-1} + k_t v_tᵀ, o_t = q_t S_t / √d. A query score is
+ * ‖o(Q,K,V)‖², a key score ‖o(K,Q,V)‖²: squares order as norms do, without a rounding square root.
+ *
+ * Three passes for each direction, over chunks of C rows of a sequence: what each chunk adds to the
+ * state (gla_states.wgsl), the state before each chunk (gla_scan.wgsl), squared norms of the outputs
+ * (gla_scores.wgsl). Outputs are never stored. States take d² floats a chunk: a segment of chunks
+ * is held at a time, within `scratchBytes`, and the state is carried from segment to segment.
+ * Scores do not depend on how chunks are cut into segments.
+ *
+ * Numerics: f16 or f32 storage, all arithmetic in f32, no atomics. Decays are exponentials of
+ * differences of cumulative log gates within one chunk, never positive; a gate below -104 counts as
+ * -104, whose exponential is 0 in f32. The rounding of those sums makes decays uncertain by at most
+ * 2^-20 times the sum of |g| over the chunk. A row that is not finite reaches the scores of its
+ * chunk and of all later rows of its sequence. Gates above zero are bad input that the kernels do
+ * not look for: `requireGates` of gla_gates.ts does.
+ *
+ * @module
+ */
+import chunkCode from "./gla_chunk.wgsl" with { type: "text" };
+import scanCode from "./gla_scan.wgsl" with { type: "text" };
+import scoresCode from "./gla_scores.wgsl" with { type: "text" };
+import statesCode from "./gla_states.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerElement,
+  createUniform,
+  type Dispatch,
+  type DType,
+  slice,
+} from "../../../gpu/buffers.ts";
+import type { Gpu } from "../../../gpu/device.ts";
+import { createPipeline, type PipelineSource } from "../../../gpu/pipeline.ts";
+import {
+  generateScan,
+  generateScores,
+  generateStates,
+  type GlaTiling,
+  stageVectors,
+} from "./gla_scores_codegen.ts";
+import type { LighthouseGeometry } from "../../lighthouse_geometry.ts";
+import { requireBytes } from "../../rows.ts";
+
+/** Head dimensions that the kernels support. */
+export const GLA_HEAD_DIMS: readonly number[] = [32, 64, 128];
+
+/** Options of {@linkcode planGlaScores}. */
+export interface GlaScoresOptions {
+  /** Heads in one binding. */
+  readonly heads: number;
+  /** d, one of {@linkcode GLA_HEAD_DIMS}. */
+  readonly headDim: number;
+  readonly dtype: DType;
+  /** δ; divides N. */
+  readonly dilation: number;
+  /** C, 64 or 128 (64 alone for d = 32). Default 64. */
+  readonly chunkRows?: number;
+  /** Most bytes for the states of a segment. Default 128 MiB, one binding of any device. */
+  readonly scratchBytes?: number;
+  /**
+   * Workgroup memory of the device. Default 16 KiB, which every device has; more allows more to be
+   * staged at a time, and chunks of 128 rows.
+   */
+  readonly maxWorkgroupBytes?: number;
+  /** Most FLOP of one dispatch; longer work gets shorter segments. Default: no limit. */
+  readonly flopsPerDispatch?: number;
+}
+
+/** Chunks `firstChunk …` of sequences `firstLane …`, processed together. */
+export interface GlaSegment {
+  readonly firstLane: number;
+  readonly lanes: number;
+  readonly firstChunk: number;
+  readonly chunks: number;
+}
+
+/** gla scores, planned for a block of heads. */
+export interface GlaScoresPlan extends GlaScoresOptions {
+  readonly chunkRows: number;
+  readonly pipelines: {
+    readonly states: PipelineSource;
+    readonly scan: PipelineSource;
+    readonly scores: PipelineSource;
+  };
+  /** In order: segments of the same sequences follow each other from the first chunk to the last. */
+  readonly segments: readonly GlaSegment[];
+  /** N, P. */
+  readonly context: number;
+  readonly entries: number;
+  readonly rowBytes: number;
+  readonly gateBytes: number;
+  readonly scoreBytes: number;
+  /** Bytes of the buffers that one direction of one block needs at a time; shared by all. */
+  readonly scratch: { readonly states: number; readonly decays: number; readonly carry: number };
+  readonly workgroupBytes: number;
+  /** Both directions: {@linkcode glaFlops}. */
+  readonly flops: number;
+  /** Least bytes: Q, K, V and gates once, scores of base rows once. States are not counted. */
+  readonly bytes: number;
+}
+
+/** Scratch of {@linkcode GlaScoresPlan}; contents are undefined before and after. */
+export interface GlaScratch {
+  readonly states: BufferSlice;
+  readonly decays: BufferSlice;
+  readonly carry: BufferSlice;
+}
+
+/** Buffers of one block of heads. */
+export interface GlaBindings extends GlaScratch {
+  /** `[heads, N, d]`. */
+  readonly q: BufferSlice;
+  /** `[heads, N, d]`. */
+  readonly k: BufferSlice;
+  /** `[heads, N, d]`. */
+  readonly v: BufferSlice;
+  /** f32 `[heads, N]`, log gates, at most 0. */
+  readonly gates: BufferSlice;
+  /** f32 `[heads, P]`; the first N of each head are written. */
+  readonly queryScores: BufferSlice;
+  /** f32 `[heads, P]`; the first N of each head are written. */
+  readonly keyScores: BufferSlice;
+}
+
+/** Compiled gla scores. */
+export interface GlaScores {
+  readonly plan: GlaScoresPlan;
+  readonly bind: (buffers: GlaBindings) => Dispatch[];
+  readonly destroy: () => void;
+}
+
+/**
+ * FLOP of both directions in chunked form: per row and direction 2·d² for the state, 2·d² for reading
+ * it and 2·C·d within the chunk, where causality leaves half of two C by d products.
+ */
+export function glaFlops(
+  shape: { heads: number; context: number; headDim: number; chunkRows: number },
+): number {
+  const { heads, context, headDim, chunkRows } = shape;
+  return 2 * heads * context * (4 * headDim ** 2 + 2 * chunkRows * headDim);
+}
+
+/**
+ * Plans the scores of a block of heads.
+ *
+ * @throws {RangeError} one line with the value and the limit, when the kernels cannot run the shape.
+ *
+ * @example
+ * ```ts
+ * import { planGeometry } from "../../lighthouse_geometry.ts";
+ * import { planGlaScores } from "./gla_scores.ts";
+ * import assert from "node:assert/strict";
+ * const geometry = planGeometry(524288, { levels: 3, pooling: 4, k: 8192 });
+ * const plan = planGlaScores(geometry, { heads: 8, headDim: 128, dtype: "f16", dilation: 4 });
+ * assert.ok(plan.scratch.states <= 128 * 2 ** 20);
+ * ```
+ */
+export function planGlaScores(
+  geometry: LighthouseGeometry,
+  options: GlaScoresOptions,
+): GlaScoresPlan {
+  const { heads, headDim, dtype, dilation } = options;
+  const { context, entries } = geometry;
+  if (!GLA_HEAD_DIMS.includes(headDim)) {
+    fail(`head dimension ${headDim} is not one of ${GLA_HEAD_DIMS.join(", ")}`);
+  }
+  if (!Number.isInteger(dilation) || dilation < 1 || context % dilation !== 0) {
+    fail(`dilation ${dilation} does not divide context ${context}`);
+  }
+  const threads = headDim < 64 ? 8 : 16;
+  const chunkRows = options.chunkRows ?? 64;
+  const allowed = headDim < 64 ? [64] : [64, 128];
+  if (!allowed.includes(chunkRows)) {
+    fail(`chunkRows ${chunkRows} is not ${allowed.join(" or ")} (head dimension ${headDim})`);
+  }
+  const candidates = [16, 8].map((depth): GlaTiling => (
+    { headDim, dtype, chunkRows, threadsX: threads, threadsY: threads, depth }
+  ));
+  const maxWorkgroupBytes = options.maxWorkgroupBytes ?? 16384;
+  const tiling = candidates.find((tiling) => workgroupBytesOf(tiling) <= maxWorkgroupBytes);
+  if (!tiling) {
+    fail(
+      `head dimension ${headDim} and chunkRows ${chunkRows} need ${
+        workgroupBytesOf(candidates[1])
+      } bytes of workgroup memory, the limit is ${maxWorkgroupBytes}`,
+    );
+  }
+  const rows = context / dilation;
+  const chunks = Math.ceil(rows / chunkRows);
+  const stateBytes = headDim ** 2 * 4;
+  const scratchBytes = options.scratchBytes ?? 128 * 2 ** 20;
+  if (scratchBytes < stateBytes) {
+    fail(`scratchBytes ${scratchBytes} is below the ${stateBytes} bytes of one state`);
+  }
+  const flops = glaFlops({ heads, context, headDim, chunkRows });
+  // The scores pass is the longest dispatch; a chunk of it does less than a chunk of everything.
+  const chunkFlops = flops / (2 * heads * context) * chunkRows;
+  const most = Math.max(
+    1,
+    Math.floor(
+      Math.min(scratchBytes / stateBytes, (options.flopsPerDispatch ?? Infinity) / chunkFlops),
+    ),
+  );
+  const sequences = heads * dilation;
+  const lanesAtOnce = Math.min(sequences, most, MAX_GRID);
+  const chunksAtOnce = Math.min(chunks, Math.floor(most / lanesAtOnce), MAX_GRID);
+  const segments: GlaSegment[] = [];
+  for (let firstLane = 0; firstLane < sequences; firstLane += lanesAtOnce) {
+    const lanes = Math.min(lanesAtOnce, sequences - firstLane);
+    for (let firstChunk = 0; firstChunk < chunks; firstChunk += chunksAtOnce) {
+      const count = Math.min(chunksAtOnce, chunks - firstChunk);
+      segments.push({ firstLane, lanes, firstChunk, chunks: count });
+    }
+  }
+  const elements = heads * context * headDim * bytesPerElement(dtype);
+  const name = `d=${headDim} ${dtype}`;
+  return {
+    ...options,
+    chunkRows,
+    pipelines: {
+      states: {
+        label: `gla states ${name}`,
+        code: [statesCode, chunkCode, generateStates(tiling)].join("\n"),
+        bindings: ["uniform", "read", "read", "read", "read-write", "read-write"],
+      },
+      scan: {
+        label: `gla scan d=${headDim}`,
+        code: [
+          scanCode,
+          generateScan({ headDim, threads: SCAN_THREADS, inFlight: SCAN_IN_FLIGHT }),
+        ].join("\n"),
+        bindings: ["uniform", "read", "read-write", "read-write"],
+      },
+      scores: {
+        label: `gla scores ${name}`,
+        code: [scoresCode, chunkCode, generateScores(tiling)].join("\n"),
+        bindings: ["uniform", "read", "read", "read", "read", "read", "read-write"],
+      },
+    },
+    segments,
+    context,
+    entries,
+    rowBytes: elements,
+    gateBytes: heads * context * 4,
+    scoreBytes: heads * entries * 4,
+    scratch: {
+      states: lanesAtOnce * chunksAtOnce * stateBytes,
+      decays: lanesAtOnce * chunksAtOnce * 4,
+      carry: lanesAtOnce * stateBytes,
+    },
+    workgroupBytes: workgroupBytesOf(tiling),
+    flops,
+    bytes: 3 * elements + 3 * heads * context * 4,
+  };
+}
+
+function workgroupBytesOf(tiling: GlaTiling): number {
+  const { states, scores } = stageVectors(tiling);
+  return 16 * Math.max(states, scores) + 4 * tiling.chunkRows;
+}
+
+/** Workgroups of one grid dimension that every device allows. */
+const MAX_GRID = 65535;
+const SCAN_THREADS = 256;
+/** States that a thread loads before it uses the first. */
+const SCAN_IN_FLIGHT = 8;
+
+function fail(reason: string): never {
+  throw new RangeError(`plan gla scores: ${reason}`);
+}
+
+/**
+ * Compiles the three passes.
+ *
+ * @throws {ShaderError} when the device refuses a shader.
+ */
+export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<GlaScores> {
+  const [states, scan, scores] = await Promise.all([
+    createPipeline(gpu, plan.pipelines.states),
+    createPipeline(gpu, plan.pipelines.scan),
+    createPipeline(gpu, plan.pipelines.scores),
+  ]);
+  const { dilation, context, entries, headDim, chunkRows } = plan;
+  const uniforms = plan.segments.map((segment) =>
+    createUniform(gpu, [
+      context / dilation,
+      dilation,
+      context,
+      entries,
+      segment.firstLane,
+      segment.firstChunk,
+      segment.chunks,
+    ])
+  );
+  return {
+    plan,
+    bind(buffers) {
+      requireBuffers(plan, buffers);
+      const { q, k, v, gates } = buffers;
+      const dispatches: Dispatch[] = [];
+      const direct = (readers: BufferSlice, writers: BufferSlice, target: BufferSlice) => {
+        for (const [i, { lanes, chunks }] of plan.segments.entries()) {
+          const params = slice(uniforms[i]);
+          const rows = lanes * chunks * chunkRows;
+          const product = 2 * rows * headDim ** 2;
+          dispatches.push(
+            bindDispatch(gpu, states, {
+              slices: [params, gates, writers, v, buffers.states, buffers.decays],
+              workgroups: [chunks, lanes, 1],
+              flops: product,
+            }),
+            bindDispatch(gpu, scan, {
+              slices: [params, buffers.decays, buffers.states, buffers.carry],
+              workgroups: [headDim ** 2 / SCAN_THREADS, lanes, 1],
+            }),
+            bindDispatch(gpu, scores, {
+              slices: [params, gates, readers, writers, v, buffers.states, target],
+              workgroups: [chunks, lanes, 1],
+              flops: product + 2 * rows * chunkRows * headDim,
+            }),
+          );
+        }
+      };
+      direct(q, k, buffers.queryScores);
+      direct(k, q, buffers.keyScores);
+      return dispatches;
+    },
+    destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
+  };
+}
+
+function requireBuffers(plan: GlaScoresPlan, buffers: GlaBindings): void {
+  for (const name of ["q", "k", "v"] as const) {
+    requireBytes(`gla scores: ${name}`, buffers[name], plan.rowBytes);
+  }
+  requireBytes("gla scores: gates", buffers.gates, plan.gateBytes);
+  requireBytes("gla scores: query scores", buffers.queryScores, plan.scoreBytes);
+  requireBytes("gla scores: key scores", buffers.keyScores, plan.scoreBytes);
+  for (const name of ["states", "decays", "carry"] as const) {
+    requireBytes(`gla scores: ${name}`, buffers[name], plan.scratch[name]);
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Scorers: the exchangeable step of a Lighthouse layer. A scorer gives every pyramid entry of every
+ * head a query score and a key score; selection ranks by them, and nothing else looks at them. No
+ * gradient flows through scores, so the backward pass is the same for all scorers.
+ *
+ * @module
+ */
+import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import type { AttentionShape, LighthouseOptions } from "../../implementation.ts";
+import type { LighthouseGeometry } from "../lighthouse_geometry.ts";
+
+/** What is to be scored. */
+export interface ScorerProblem {
+  /** Sizes of the layer. */
+  readonly shape: AttentionShape;
+  /** Options of the layer. */
+  readonly lighthouse: LighthouseOptions;
+  /** What follows from both. */
+  readonly geometry: LighthouseGeometry;
+  /** Heads of a block; the last block may have fewer. */
+  readonly headsPerBlock: number;
+}
+
+/** Cost of scoring all heads, and what it holds while the layer runs. */
+export interface ScorerPlan {
+  /** FLOP of scoring all heads. */
+  readonly flops: number;
+  /** Least bytes that scoring must move. */
+  readonly bytes: number;
+  /** Scratch, all block sizes together. */
+  readonly buffers: readonly { readonly name: string; readonly bytes: number }[];
+  /** Which of several kernels runs, where that depends on the device. */
+  readonly variant?: string;
+}
+
+/** Buffers of one block of heads. */
+export interface ScorerBindings {
+  /** First head of the block in the layer: a scorer may hold tensors of its own by head. */
+  readonly firstHead: number;
+  /** Queries `[heads, N, d]`. */
+  readonly q: BufferSlice;
+  /** Keys `[heads, N, d]`. */
+  readonly k: BufferSlice;
+  /** Values `[heads, N, d]`. */
+  readonly v: BufferSlice;
+  /** Of the entries as queries: f32 `[heads, P]`, all levels written. */
+  readonly queryScores: BufferSlice;
+  /** Of the entries as keys: f32 `[heads, P]`, all levels written. */
+  readonly keyScores: BufferSlice;
+}
+
+/**
+ * A compiled scorer for blocks of one number of heads. Blocks are scored one after another, so they
+ * may share scratch.
+ */
+export interface BlockScorer {
+  /** The dispatches that score one block. */
+  readonly bind: (slices: ScorerBindings) => Dispatch[];
+  /** Frees what scoring holds. */
+  readonly destroy: () => void;
+}
+
+/** A scorer with passes of its own, timed as the stage `score`. */
+export interface ScoringPass {
+  /**
+   * Cost of scoring all heads; pure.
+   *
+   * @throws {RangeError} when the scorer cannot run the problem; one line that names the value and
+   * the limit.
+   */
+  readonly plan: (gpu: Pick<Gpu, "capabilities" | "adapter">, problem: ScorerProblem) => ScorerPlan;
+  /** Compiles the pass for blocks of `heads` heads. */
+  readonly create: (
+    gpu: Gpu,
+    problem: ScorerProblem,
+    options: { heads: number; flopsPerDispatch?: number },
+  ) => Promise<BlockScorer>;
+}
+
+/** How a layer scores. */
+export interface Scorer {
+  /** As the options of a layer name it. */
+  readonly name: LighthouseOptions["scorer"];
+  /** Absent for norm scores, which the pyramid pass writes on its way over Q and K. */
+  readonly pass?: ScoringPass;
+}
+
+/** Norms of the rows of Q and K (specification, section 3). */
+export const normScorer: Scorer = { name: "norm" };

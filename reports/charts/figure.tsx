@@ -1,0 +1,217 @@
+/**
+ * What all figures share: title, text alternative, legend, two drawings (one for a narrow screen),
+ * the data table beside them, and the numbers to save.
+ *
+ * @module
+ */
+import type { ComponentChildren, JSX } from "preact";
+import { render } from "preact-render-to-string";
+import { ABSENT } from "../text/format.ts";
+import { type ChartCell, type ChartData, embedChartData } from "./chart_data.ts";
+import type { SeriesStyle } from "./palette.ts";
+import { markerPath } from "./palette.ts";
+import { MARKED_COLUMNS } from "../html/style.ts";
+
+/** Size of a drawing in SVG units, which are pixels at full size. */
+export interface DrawingSize {
+  width: number;
+  height: number;
+  /** Narrow screen: fewer ticks, no labels beside lines. */
+  compact: boolean;
+}
+
+/** A table of text with a caption. */
+export interface DataTable {
+  caption: string;
+  columns: { title: string; numeric?: boolean }[];
+  rows: ComponentChildren[][];
+}
+
+interface FigureProps {
+  /** Unique in the document. */
+  id: string;
+  title: string;
+  /** What the drawing shows, in sentences, for those who do not see it. */
+  description: string;
+  draw: (size: DrawingSize) => JSX.Element;
+  /** Width of the column on a wide screen, 760 by default. */
+  width?: number;
+  height?: number;
+  compactHeight?: number;
+  legend?: { label: string; style: SeriesStyle; hollow?: boolean; faint?: boolean }[];
+  table: DataTable;
+  /** The numbers for export, unrounded; by default what the table says. */
+  data?: ChartData;
+  /** Source and caveats, under the drawing. */
+  note?: ComponentChildren;
+}
+
+const EXPORTS = [["csv", "CSV"], ["json", "JSON"]];
+
+/** A figure with its drawings and its data. */
+export function Figure(props: FigureProps): JSX.Element {
+  const { id, title, description, draw, legend, table, note } = props;
+  const named = legend?.filter(({ faint }) => !faint) ?? [];
+  const { width = 760, height = 430, compactHeight = 330 } = props;
+  // A drawing that is narrow anyway serves every screen.
+  const sizes: DrawingSize[] = width <= 400 ? [{ width, height, compact: false }] : [
+    { width, height, compact: false },
+    { width: 350, height: compactHeight, compact: true },
+  ];
+  return (
+    <figure id={id} class="figure">
+      <figcaption id={`${id}-title`}>{title}</figcaption>
+      <p id={`${id}-text`} hidden>{description}</p>
+      {named.length > 1 && (
+        <ul class="legend" aria-hidden="true">
+          {named.map(({ label, style, hollow }) => (
+            <li>
+              <Swatch style={style} hollow={hollow} />
+              {label}
+            </li>
+          ))}
+          {legend!.length > named.length && (
+            <li>grey: {legend!.length - named.length} further settings, in the table</li>
+          )}
+        </ul>
+      )}
+      {sizes.map((size) => (
+        <svg
+          class={size.compact ? "drawing compact" : sizes.length > 1 ? "drawing wide" : "drawing"}
+          viewBox={`0 0 ${size.width} ${size.height}`}
+          role="img"
+          aria-labelledby={`${id}-title ${id}-text`}
+        >
+          {draw(size)}
+        </svg>
+      ))}
+      {note !== undefined && <p class="source">{note}</p>}
+      <details class="data">
+        <summary>The numbers of this figure</summary>
+        <Table {...table} />
+      </details>
+      <Export title={title} data={props.data ?? tableData(table)} />
+    </figure>
+  );
+}
+
+/** The buttons that save the numbers of the `<figure>` around them, and the numbers. */
+export function Export({ title, data }: { title: string; data: ChartData }): JSX.Element {
+  return (
+    <>
+      <p class="export">
+        {EXPORTS.map(([format, name]) => (
+          <button
+            type="button"
+            hidden
+            data-export={format}
+            aria-label={`Save as ${name}: ${title}`}
+          >
+            Save as {name}
+          </button>
+        ))}
+      </p>
+      <script
+        type="application/json"
+        class="chart-data"
+        dangerouslySetInnerHTML={{ __html: embedChartData(data) }}
+      />
+    </>
+  );
+}
+
+/** A table that scrolls sideways in its own box when it has to. */
+export function Table({ caption, columns, rows }: DataTable): JSX.Element {
+  // Said once for a column: a long table would say it thousands of times.
+  const marks = columns.flatMap(({ numeric }, i) =>
+    i === 0 ? numeric ? ["n"] : [] : !numeric && i < MARKED_COLUMNS ? [`t${i + 1}`] : []
+  );
+  return (
+    <div class="scroll" tabIndex={0} role="group" aria-label={caption}>
+      <table class={marks.length > 0 ? marks.join(" ") : undefined}>
+        <caption>{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map(({ title, numeric }) => (
+              <th scope="col" class={number(numeric)}>{title}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr>
+              {row.map((cell, i) =>
+                i === 0
+                  ? (
+                    <th
+                      scope="row"
+                      class={!columns[i]?.numeric && isLong(cell) ? "long" : undefined}
+                    >
+                      {cell}
+                    </th>
+                  )
+                  // Most cells are numbers, so text is what is marked.
+                  : (
+                    <td class={!columns[i]?.numeric && i >= MARKED_COLUMNS ? "t" : undefined}>
+                      {cell}
+                    </td>
+                  )
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** The marker of a series, as a small picture for legends. */
+export function Swatch(
+  { style, hollow = false }: { style: SeriesStyle; hollow?: boolean },
+): JSX.Element {
+  return (
+    <svg class="swatch" viewBox="-8 -8 16 16" width="14" height="14" aria-hidden="true">
+      <path
+        class={hollow ? "marker hollow" : "marker"}
+        d={markerPath(style.marker, 80)}
+        style={{ color: style.color }}
+      />
+    </svg>
+  );
+}
+
+/** A coordinate with one decimal, which is enough for a drawing and keeps files small. */
+export function coordinate(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+/** A table's own cells as data: plain numbers as numbers, anything with a unit as it reads. */
+function tableData({ columns, rows }: DataTable): ChartData {
+  return {
+    columns: columns.map(({ title }) => title),
+    rows: rows.map((row) =>
+      row.map((cell, i): ChartCell => {
+        const text = typeof cell === "string" ? cell : textOf(cell);
+        if (text === ABSENT) return null;
+        const plain = text.replace(/,(?=\d{3})/g, "").replace(/^−/, "-");
+        return columns[i]?.numeric && /^-?\d+(\.\d+)?$/.test(plain) ? Number(plain) : text;
+      })
+    ),
+  };
+}
+
+function textOf(cell: ComponentChildren): string {
+  return render(<>{cell}</>).replace(/<[^>]*>/g, " ").replace(/\s+/g, " ").trim()
+    .replace(/&(lt|gt|quot|amp|#39);/g, (_, name: string) => ENTITIES[name]);
+}
+
+const ENTITIES: Record<string, string> = { lt: "<", gt: ">", quot: '"', amp: "&", "#39": "'" };
+
+function number(numeric: boolean | undefined): string | undefined {
+  return numeric ? "number" : undefined;
+}
+
+/** Whether a row's name is long enough to need room kept for it. */
+function isLong(cell: ComponentChildren): boolean {
+  return typeof cell === "string" && cell.length > 24;
+}

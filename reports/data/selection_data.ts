@@ -1,0 +1,52 @@
+/**
+ * The selections of a result whose quality was recorded.
+ *
+ * @module
+ */
+import type { Result, SelectionQualityRecord } from "../../suites/result/result_schema.ts";
+import { isContextCase } from "./analysis.ts";
+
+/** One recorded selection. */
+export interface QualityCase {
+  id: string;
+  implementation: string;
+  context: number;
+  heads: number;
+  /** `L = 3, p = 4, k = 1536, δ = 4`. */
+  setting: string;
+  /** What tells it from others of its implementation and context: `δ = 4`, or nothing. */
+  distinction: string;
+  /** Whether the case belongs to the sweep over contexts. */
+  inContexts: boolean;
+  quality: SelectionQualityRecord;
+}
+
+/** Recorded selections, by implementation as they come, contexts ascending. */
+export function qualityCases(result: Result): QualityCase[] {
+  const cases = result.cases.flatMap((record): QualityCase[] => {
+    const { selectionQuality: quality, lighthouse, shape, implementation, id } = record;
+    if (quality === undefined || lighthouse === undefined || quality.rows === 0) return [];
+    const { levels, pooling, k, dilation } = lighthouse;
+    const setting = [`L = ${levels}`, `p = ${pooling}`, `k = ${k}`];
+    if (dilation !== undefined) setting.push(`δ = ${dilation}`);
+    return [{
+      id,
+      implementation,
+      context: shape.context,
+      heads: shape.heads,
+      setting: setting.join(", "),
+      distinction: "",
+      inContexts: isContextCase(record),
+      quality,
+    }];
+  });
+  for (const one of cases) {
+    const others = cases.filter(({ implementation, context, inContexts }) =>
+      implementation === one.implementation && context === one.context &&
+      inContexts === one.inContexts
+    ).map(({ setting }) => setting.split(", "));
+    one.distinction = one.setting.split(", ")
+      .filter((part) => !others.every((parts) => parts.includes(part))).join(", ");
+  }
+  return cases.sort((a, b) => a.context - b.context);
+}

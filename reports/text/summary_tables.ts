@@ -1,0 +1,271 @@
+/**
+ * The tables that the terminal and the markdown summary share, as titles and cells of text.
+ *
+ * @module
+ */
+import type { Result } from "../../suites/result/result_schema.ts";
+import {
+  achievedOf,
+  ceilingsOf,
+  type ContextSeries,
+  contextSeries,
+  copyFloors,
+  isMeasured,
+  type SpeedupSeries,
+  speedupSeries,
+} from "../data/analysis.ts";
+import { peerLabel, peerRows } from "../data/peer_data.ts";
+import {
+  type ClaimRow,
+  formatQuantity,
+  formatQuantityInterval,
+  judgeClaims,
+} from "../claims/claims.ts";
+import {
+  ABSENT,
+  formatByteRate,
+  formatContext,
+  formatFlopRate,
+  formatInterval,
+  formatPercent,
+  formatRatio,
+  formatSeconds,
+  formatTokenRate,
+} from "./format.ts";
+
+/** A table of text. */
+export interface SummaryTable {
+  title: string;
+  columns: {
+    title: string;
+    /** Whether to align the column to the right. */
+    numeric?: boolean;
+    /** Characters from which on a terminal wraps the cell. */
+    width?: number;
+  }[];
+  rows: string[][];
+  /** One sentence under the table. */
+  note?: string;
+}
+
+/**
+ * Claims, latency, ceilings and what is missing, in the order of a summary; `elsewhere` says whether
+ * the claims that are not the paper's are listed too.
+ */
+export function summaryTables(
+  result: Result,
+  { elsewhere = true }: { elsewhere?: boolean } = {},
+): SummaryTable[] {
+  return [
+    claimsTable(result, elsewhere),
+    latencyTable(result),
+    peerTable(result),
+    ceilingsTable(result),
+    missingTable(result),
+  ].filter(({ rows }) => rows.length > 0);
+}
+
+/** A series in words: `lighthouse-norm, H = 8, d = 128, f16, L = 3, p = 4, k = N/64`. */
+export function seriesName(series: SeriesIdentity): string {
+  return [series.implementation, ...seriesParts(series)].join(", ");
+}
+
+/**
+ * Names for several series that leave out what all of them share, and the shared part in words.
+ * Lighthouse's own options count as shared when all Lighthouse series have them, a dilation when all
+ * series that have one have that.
+ */
+export function shortSeriesNames(
+  series: readonly SeriesIdentity[],
+): { names: string[]; shared: string } {
+  const all = series.map(seriesParts);
+  const sparse = all.filter((_, i) => series[i].k !== null);
+  const dilated = all.filter((_, i) => series[i].dilation !== null);
+  const isShared = (part: string) => {
+    const owners = part.startsWith("δ") ? dilated : /^[Lpk] = /.test(part) ? sparse : all;
+    return owners.every((parts) => parts.includes(part));
+  };
+  const shared = [...new Set(all.flat())].filter(isShared);
+  return {
+    names: series.map(({ implementation }, i) =>
+      [implementation, ...all[i].filter((part) => !isShared(part))].join(", ")
+    ),
+    shared: shared.join(", "),
+  };
+}
+
+/** Our value of a claim in one cell: value with interval, or the nearest point in words. */
+export function claimCell({ ours, nearest }: ClaimRow): string {
+  if (ours === null) return nearest === null ? ABSENT : `nearest: ${nearest}`;
+  const interval = formatQuantityInterval(ours);
+  return interval === null ? formatQuantity(ours) : `${formatQuantity(ours)} (${interval})`;
+}
+
+type SeriesIdentity = Omit<ContextSeries, "points" | "fit"> | SpeedupSeries;
+
+function seriesParts(series: SeriesIdentity): string[] {
+  const parts = [`H = ${series.heads}`, `d = ${series.headDim}`, series.dtype];
+  if (series.direction !== "forward") parts.unshift(series.direction);
+  if (series.k !== null) {
+    parts.push(`L = ${series.levels}`, `p = ${series.pooling}`, `k = ${series.k}`);
+  }
+  if (series.dilation !== null) parts.push(`δ = ${series.dilation}`);
+  return parts;
+}
+
+function claimsTable(result: Result, elsewhere: boolean): SummaryTable {
+  const rows = judgeClaims(result).filter(({ verdict }) =>
+    elsewhere || verdict !== "not the paper's claim"
+  );
+  return {
+    title: "Claims",
+    columns: [
+      { title: "Claim", width: 44 },
+      { title: "Paper", width: 22 },
+      { title: rows.some(({ software }) => software) ? "Here (software)" : "Here", width: 30 },
+      { title: "Here ÷ paper", numeric: true },
+      { title: "Verdict" },
+    ],
+    rows: rows.map((row) => [
+      row.claim,
+      row.paper.text,
+      claimCell(row),
+      row.ratio === null ? ABSENT : row.ratio.toFixed(2),
+      row.verdict,
+    ]),
+  };
+}
+
+function latencyTable(result: Result): SummaryTable {
+  const speedups = new Map(
+    speedupSeries(result).flatMap(({ points }) =>
+      points.map((point) => [point.denominator.id, point] as const)
+    ),
+  );
+  const series = contextSeries(result);
+  const { names, shared } = shortSeriesNames(series);
+  const slopes = series.flatMap(({ fit }, i) =>
+    fit === null ? [] : [`${names[i]} N^${fit.exponent.toFixed(2)}`]
+  );
+  return {
+    title: `Latency of one layer${shared === "" ? "" : ` (${shared})`}`,
+    columns: [
+      { title: "Context", numeric: true },
+      { title: "Implementation", width: 48 },
+      { title: "Median", numeric: true },
+      { title: "95 % interval", numeric: true },
+      { title: "Against dense", numeric: true },
+      { title: "Tokens/s", numeric: true },
+    ],
+    rows: series
+      .flatMap((one, order) => one.points.map((point) => ({ one, order, point })))
+      .sort((a, b) => a.point.context - b.point.context || a.order - b.order)
+      .map(({ order, point }) => {
+        const speedup = speedups.get(point.case.id);
+        return [
+          formatContext(point.context),
+          names[order],
+          formatSeconds(point.median),
+          formatInterval([point.low, point.high], formatSeconds),
+          speedup === undefined
+            ? ABSENT
+            : `${formatRatio(speedup.ratio)} (${
+              formatInterval([speedup.low, speedup.high], formatRatio)
+            })`,
+          formatTokenRate(point.context / point.median),
+        ];
+      }),
+    ...(slopes.length > 0
+      ? { note: `Slopes in log-log, by least squares: ${slopes.join(", ")}.` }
+      : {}),
+  };
+}
+
+function peerTable(result: Result): SummaryTable {
+  const rows = peerRows(result).filter(({ record }) => isMeasured(record));
+  return {
+    title: "Peers: other implementations on the same device",
+    columns: [
+      { title: "Context", numeric: true },
+      { title: "Peer", width: 56 },
+      { title: "Direction" },
+      { title: "Its median", numeric: true },
+      { title: "Ours" },
+      { title: "Its time ÷ ours", numeric: true },
+    ],
+    rows: rows.map(({ peer, record, ours, ratio }) => [
+      formatContext(record.shape.context),
+      peerLabel(result, peer) + (record.lighthouse ? `, k = ${record.lighthouse.k}` : ""),
+      record.direction,
+      formatSeconds(record.statistic?.median ?? NaN),
+      ours?.implementation ?? ABSENT,
+      ratio === null
+        ? ABSENT
+        : ratio.interval === null
+        ? `${formatRatio(ratio.ratio)} (not interleaved)`
+        : `${formatRatio(ratio.ratio)} (${formatInterval([...ratio.interval], formatRatio)})`,
+    ]),
+    note: "Above 1 ours is faster.",
+  };
+}
+
+function ceilingsTable(result: Result): SummaryTable {
+  const ceilings = ceilingsOf(result.calibration);
+  const cases = result.cases.filter(isMeasured).filter((record) => record.suite === "latency");
+  const longest = new Map<string, typeof cases[number]>();
+  for (const record of cases) {
+    const other = longest.get(record.implementation);
+    if (other === undefined || record.shape.context > other.shape.context) {
+      longest.set(record.implementation, record);
+    }
+  }
+  const percent = (fraction: number | null) => fraction === null ? ABSENT : formatPercent(fraction);
+  return {
+    title: "Against the ceilings of this device, longest context each",
+    columns: [
+      { title: "Implementation", width: 40 },
+      { title: "Context", numeric: true },
+      { title: "Achieved", numeric: true },
+      { title: "Of f32 FMA", numeric: true },
+      { title: "Of the roofline", numeric: true },
+      { title: "Other stages ÷ copy", numeric: true },
+    ],
+    rows: [...longest.values()].map((record) => {
+      const achieved = achievedOf({
+        flops: record.flops,
+        bytes: record.bytes,
+        seconds: record.statistic.median,
+      }, ceilings);
+      const floor = copyFloors(record, ceilings.copy).find(({ stage }) => stage === "all");
+      return [
+        record.implementation,
+        formatContext(record.shape.context),
+        formatFlopRate(achieved.flopsPerSecond),
+        percent(achieved.ofFmaF32),
+        percent(achieved.ofRoof),
+        floor === undefined ? ABSENT : formatRatio(floor.multiple),
+      ];
+    }),
+    ...(ceilings.fmaF32 === null && ceilings.copy === null ? {} : {
+      note: `Measured ceilings: f32 FMA ${formatFlopRate(ceilings.fmaF32 ?? NaN)}, copy ${
+        formatByteRate(ceilings.copy ?? NaN)
+      }.`,
+    }),
+  };
+}
+
+function missingTable(result: Result): SummaryTable {
+  const failed = (record: Result["cases"][number]) =>
+    record.status === "failed" || record.check?.passed === false;
+  return {
+    title: "Skipped and failed",
+    columns: [{ title: "Case", width: 64 }, { title: "State" }, { title: "Reason", width: 48 }],
+    rows: result.cases
+      .filter((record) => record.status !== "ok" || failed(record))
+      .map((record) => [
+        record.id,
+        failed(record) ? "failed" : record.status,
+        record.reason ?? "no reason recorded",
+      ]),
+  };
+}

@@ -1,0 +1,308 @@
+/**
+ * Golden vectors: a folder with a manifest of cases whose inputs anyone can regenerate, and what the
+ * published implementation answered. `fixtures/golden` is one such folder; any other of the same
+ * format can be checked against.
+ *
+ * @module
+ */
+import { gunzipSync } from "node:zlib";
+import { z } from "zod";
+import {
+  type LighthouseGeometry,
+  planGeometry,
+} from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { errorLine, UsageError } from "../errors.ts";
+import type { OpenRecord } from "../result/open_record.ts";
+import { declares } from "../result/typed_schema.ts";
+
+/** A golden folder that cannot be used; one line that names the file. Exit code 2. */
+export class GoldenError extends UsageError {
+  override readonly name = "GoldenError";
+}
+
+const count = z.int().positive();
+const seed = z.int().min(0).max(2 ** 32 - 4);
+const digest = z.string().regex(/^[0-9a-f]{64}$/, "is not a SHA-256 in lower-case hexadecimal");
+/** A plain name: a manifest must not reach outside its folder. */
+const fileName = z.string().regex(/^\w[\w.-]*$/, "is not a plain file name");
+
+const shapeFields = {
+  case: z.string().regex(/^[\w.-]+$/, "is not a plain name"),
+  N: count,
+  L: count,
+  p: count,
+  k: count,
+  H: count,
+  S: count,
+  seed,
+};
+
+/** Sizes and seed of a case, by the letters of the specification. */
+export interface GoldenShape extends OpenRecord {
+  /** Name of the case. */
+  case: string;
+  /** Context. */
+  N: number;
+  /** Levels. */
+  L: number;
+  /** Pooling factor. */
+  p: number;
+  /** Selection budget. */
+  k: number;
+  /** Heads. */
+  H: number;
+  /** Gathered rows of each head. */
+  S: number;
+  /** Of the first input; the others have those after it. */
+  seed: number;
+}
+
+/** One selection case: scores in, gathered order out. */
+export interface SelectionCase extends GoldenShape {
+  /** Of the little-endian int32 indices `[H, S]`. */
+  sha256: string;
+  /** File with the indices themselves. */
+  indices?: string;
+}
+
+/** A file of little-endian numbers and the shape of what it holds. */
+export interface GoldenArray extends OpenRecord {
+  /** Name in the folder of the manifest. */
+  file: string;
+  /** Sizes, outermost first. */
+  shape: number[];
+}
+
+/** One layer case: Q, K and V in, the layer's output (and gradients) out. */
+export interface ForwardCase extends GoldenShape {
+  /** Head dimension. */
+  D: number;
+  /** What ranked the entries of the pyramid. */
+  scorer: "norm" | "dilated" | "gla";
+  /** δ of the dilated and gla scorers. */
+  dilation?: number | null;
+  /** SHA-256 of the little-endian int32 indices `[H, S]`. */
+  idx_sha256: string;
+  /** Rows that nothing reaches. */
+  zero_rows: number;
+  /** Indices and output; other arrays, for example gradients, by name. */
+  files: { idx: GoldenArray; out: GoldenArray; [name: string]: GoldenArray };
+}
+
+/** Scores in, gathered order out. */
+export const selectionCaseSchema: z.ZodType<SelectionCase> = declares<SelectionCase>()(
+  z.looseObject({ ...shapeFields, sha256: digest, indices: fileName.optional() }),
+);
+
+const arraySchema = z.looseObject({ file: fileName, shape: z.array(count).min(1) });
+
+/** Q, K and V in, the layer's output (and gradients) out. */
+export const forwardCaseSchema: z.ZodType<ForwardCase> = declares<ForwardCase>()(z.looseObject({
+  ...shapeFields,
+  D: count,
+  scorer: z.enum(["norm", "dilated", "gla"]),
+  dilation: count.nullable().optional(),
+  idx_sha256: digest,
+  zero_rows: z.int().nonnegative(),
+  files: z.looseObject({ idx: arraySchema, out: arraySchema }).catchall(arraySchema),
+}));
+
+/** A whole manifest. */
+export const manifestSchema = z.looseObject({
+  generator: z.looseObject({ name: z.literal("pcg-sum4") }),
+  selection: z.array(selectionCaseSchema),
+  forward: z.array(forwardCaseSchema),
+});
+
+/** The golden vectors that come with the project. */
+export const DEFAULT_GOLDEN = new URL("../../fixtures/golden/", import.meta.url);
+
+/** A manifest that was read and checked, and access to its files. */
+export class Golden {
+  readonly #folder: URL;
+  readonly #shown: string;
+  /** Cases with given scores. */
+  readonly selection: readonly SelectionCase[];
+  /** Cases of whole layers. */
+  readonly forward: readonly ForwardCase[];
+
+  /** Use {@linkcode readGolden}. */
+  constructor(
+    source: { folder: URL; shown: string },
+    cases: { selection: readonly SelectionCase[]; forward: readonly ForwardCase[] },
+  ) {
+    this.#folder = source.folder;
+    this.#shown = source.shown;
+    this.selection = cases.selection;
+    this.forward = cases.forward;
+  }
+
+  /**
+   * Little-endian int32 values of a file.
+   *
+   * @throws {GoldenError} when the file cannot be read or holds another number of values.
+   */
+  async readIndices(file: string, length: number): Promise<Int32Array> {
+    return new Int32Array(await this.#read(file, length));
+  }
+
+  /**
+   * Little-endian float32 values of a file.
+   *
+   * @throws {GoldenError} when the file cannot be read or holds another number of values.
+   */
+  async readFloats(file: string, length: number): Promise<Float32Array> {
+    return new Float32Array(await this.#read(file, length));
+  }
+
+  async #read(file: string, length: number): Promise<ArrayBuffer> {
+    const path = `${this.#shown}${file}`;
+    const packed = await readBytes(new URL(file, this.#folder), path);
+    const wanted = length * 4;
+    let bytes: Uint8Array;
+    try {
+      // One byte of room, so that a longer file is told from one that is right.
+      bytes = file.endsWith(".gz") ? gunzipSync(packed, { maxOutputLength: wanted + 1 }) : packed;
+    } catch (error) {
+      const long = error instanceof RangeError;
+      throw new GoldenError(
+        `read ${path}: ${
+          long ? `more than ${wanted} bytes, the limit by its shape` : errorLine(error)
+        }`,
+      );
+    }
+    if (bytes.length !== wanted) {
+      throw new GoldenError(`read ${path}: ${bytes.length} bytes, its shape needs ${wanted}`);
+    }
+    return new Uint8Array(bytes).buffer;
+  }
+
+  /** Fails for the first file of the manifest that is not there. */
+  async requireFiles(): Promise<void> {
+    const files = [
+      ...this.selection.flatMap((entry) => entry.indices ?? []),
+      ...this.forward.flatMap((entry) => Object.values(entry.files).map(({ file }) => file)),
+    ];
+    for (const file of files) {
+      try {
+        const url = new URL(file, this.#folder);
+        await (url.protocol === "file:" ? Deno.stat(url) : download(url, { method: "HEAD" }));
+      } catch (error) {
+        throw new GoldenError(`read ${this.#shown}${file}: ${fileFailure(error)}`);
+      }
+    }
+  }
+}
+
+/**
+ * Reads and checks a golden folder.
+ *
+ * @param folder path, or URL that ends with a slash. Default: {@linkcode DEFAULT_GOLDEN}.
+ * @throws {GoldenError} one line: not readable, not JSON, not of the format (naming the field), a
+ * shape that no Lighthouse layer can have, or a listed file that is missing.
+ *
+ * @example
+ * ```ts
+ * import { readGolden } from "./golden.ts";
+ * import assert from "node:assert/strict";
+ * const golden = await readGolden();
+ * assert.equal(golden.selection[0].S, 1152);
+ * ```
+ */
+export async function readGolden(folder: string | URL = DEFAULT_GOLDEN): Promise<Golden> {
+  const url = typeof folder === "string" ? folderUrl(folder) : folder;
+  const shown = typeof folder === "string"
+    ? (folder.endsWith("/") ? folder : `${folder}/`)
+    : "fixtures/golden/";
+  const path = `${shown}manifest.json`;
+  const text = new TextDecoder().decode(await readBytes(new URL("manifest.json", url), path));
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new GoldenError(`read ${path}: not JSON: ${errorLine(error)}`);
+  }
+  const parsed = manifestSchema.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const field = issue.path.join(".") || "the manifest";
+    throw new GoldenError(`read ${path}: ${field}: ${issue.message}`);
+  }
+  const { selection, forward } = parsed.data;
+  if (selection.length + forward.length === 0) {
+    throw new GoldenError(`read ${path}: the manifest lists no case`);
+  }
+  for (const entry of [...selection, ...forward]) requireGeometry(entry, path);
+  for (const entry of forward) requireShapes(entry, path);
+  const golden = new Golden({ folder: url, shown }, { selection, forward });
+  await golden.requireFiles();
+  return golden;
+}
+
+/** Sizes of a case's layer. */
+export function goldenGeometry(
+  entry: Pick<SelectionCase, "N" | "L" | "p" | "k">,
+): LighthouseGeometry {
+  return planGeometry(entry.N, { levels: entry.L, pooling: entry.p, k: entry.k });
+}
+
+function requireGeometry(entry: SelectionCase | ForwardCase, path: string): void {
+  let geometry;
+  try {
+    geometry = goldenGeometry(entry);
+  } catch (error) {
+    throw new GoldenError(`read ${path}: case ${entry.case}: ${errorLine(error)}`);
+  }
+  if (geometry.gathered !== entry.S) {
+    throw new GoldenError(
+      `read ${path}: case ${entry.case}: S is ${entry.S}, its options give ${geometry.gathered}`,
+    );
+  }
+}
+
+function requireShapes(entry: ForwardCase, path: string): void {
+  const { H, S, N, D, files } = entry;
+  for (const [name, want] of [["idx", [H, S]], ["out", [H, N, D]]] as const) {
+    const have = files[name].shape;
+    if (have.join() !== want.join()) {
+      throw new GoldenError(
+        `read ${path}: case ${entry.case}: shape of ${name} is [${have.join(", ")}], ` +
+          `its options give [${want.join(", ")}]`,
+      );
+    }
+  }
+}
+
+function folderUrl(path: string): URL {
+  const absolute = path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;
+  const escaped = absolute.split("/").map(encodeURIComponent).join("/");
+  return new URL(`file://${escaped.endsWith("/") ? escaped : `${escaped}/`}`);
+}
+
+async function readBytes(url: URL, shown: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await (url.protocol === "file:" ? Deno.readFile(url) : download(url));
+  } catch (error) {
+    throw new GoldenError(`read ${shown}: ${fileFailure(error)}`);
+  }
+}
+
+/** Where the package comes from a registry, so do its vectors. */
+async function download(url: URL, init?: RequestInit): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetch(url, init);
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw new Error(`the server answers ${response.status}`);
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+function fileFailure(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "no such file";
+  if (error instanceof Deno.errors.NotADirectory) return "a part of the path is a file";
+  if (error instanceof Deno.errors.IsADirectory) return "a folder, not a file";
+  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
+    return "no permission to read it";
+  }
+  return errorLine(error);
+}

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import {
+  denseBackwardReference,
+  rowStatistics,
+} from "../../kernels/dense_attention/dense_attention_backward_reference.ts";
+import { pcgSum4 } from "../../kernels/gpu/random.ts";
+import { maxDifference } from "./attention_rows.ts";
+import {
+  deviceStatistic,
+  KeyValueGradientCheck,
+  QueryGradientCheck,
+  rowLengths,
+  RowStatisticCheck,
+  storingError,
+} from "./gradient_rows.ts";
+
+const [rows, d] = [37, 8];
+const tensor = (seed: number) =>
+  Float64Array.from({ length: rows * d }, (_, i) => pcgSum4(seed, i));
+const inputs = { q: tensor(1), k: tensor(2), v: tensor(3), outputGradient: tensor(4), headDim: d };
+const rowOf = (data: Float64Array, row: number) => data.subarray(row * d, (row + 1) * d);
+
+/** The tensors in chunks of seven rows, which divides nothing. */
+function chunks() {
+  return Array.from({ length: Math.ceil(rows / 7) }, (_, n) => {
+    const first = 7 * n;
+    const count = Math.min(7, rows - first);
+    const part = (data: Float64Array) => data.subarray(first * d, (first + count) * d);
+    const [q, k, v, outputGradient] = [inputs.q, inputs.k, inputs.v, inputs.outputGradient]
+      .map(part);
+    const [ql, kl, vl, gl] = [q, k, v, outputGradient].map((rows) => rowLengths(rows, d));
+    const lengths = { q: ql, k: kl, v: vl, outputGradient: gl };
+    return { first, count, q, k, v, outputGradient, lengths };
+  });
+}
+
+function statisticOf(row: number) {
+  const check = new RowStatisticCheck({
+    query: rowOf(inputs.q, row),
+    outputGradient: rowOf(inputs.outputGradient, row),
+  }, { last: row, dtype: "f32" });
+  chunks().forEach((chunk) => check.take(chunk));
+  return check.finish();
+}
+
+Deno.test("RowStatisticCheck gives log-sum-exp and delta as the kernels' reference does", () => {
+  const want = rowStatistics(inputs);
+  for (const row of [0, 6, 7, 36]) {
+    const have = statisticOf(row);
+    assert.ok(Math.abs(have.lse - want.lse[row]) < 1e-12);
+    assert.ok(Math.abs(have.delta - want.delta[row]) < 1e-12);
+    assert.ok(have.deltaError > 0 && have.deltaError < 1e-5);
+  }
+});
+
+Deno.test("gradient rows agree with the kernels' reference, in chunks and with tight tolerances", () => {
+  const want = denseBackwardReference(inputs);
+  const statistics = Array.from({ length: rows }, (_, row) => statisticOf(row));
+  for (const row of [0, 5, 7, 20, 36]) {
+    const query = new QueryGradientCheck({
+      query: rowOf(inputs.q, row),
+      outputGradient: rowOf(inputs.outputGradient, row),
+    }, { last: row, dtype: "f32", statistic: statistics[row] });
+    const pair = new KeyValueGradientCheck({
+      key: rowOf(inputs.k, row),
+      value: rowOf(inputs.v, row),
+    }, { first: row, dtype: "f32" });
+    for (const chunk of chunks()) {
+      query.take(chunk);
+      pair.take({ ...chunk, statistics: statistics.slice(chunk.first, chunk.first + chunk.count) });
+    }
+    const { key, value } = pair.finish();
+    for (
+      const [have, reference] of [
+        [query.finish(), want.q],
+        [key, want.k],
+        [value, want.v],
+      ] as const
+    ) {
+      assert.ok(maxDifference(have.gradient, rowOf(reference.gradient, row)) < 1e-12);
+      assert.ok(have.tolerance > 0 && have.tolerance < 1e-4, `${have.tolerance}`);
+    }
+  }
+});
+
+Deno.test("deviceStatistic takes delta from the output that it is given", () => {
+  const { delta, lse } = deviceStatistic({ lse: 2, output: [1, 2, 3], outputGradient: [4, 5, -6] });
+  assert.deepEqual([delta, lse], [-4, 2]);
+});
+
+Deno.test("rowLengths gives the length of each row", () => {
+  assert.deepEqual([...rowLengths([3, 4, 0, 0, -5, 12], 2)], [5, 0, 13]);
+});
+
+Deno.test("storingError is a unit in the last place, or one step where f16 is subnormal", () => {
+  assert.equal(storingError(1, "f16"), 2 ** -10);
+  assert.equal(storingError(1e-7, "f16"), 2 ** -24);
+  assert.equal(storingError(1, "f32"), 2 ** -23);
+});

@@ -1,0 +1,195 @@
+/**
+ * Scores of chosen base rows against float64, for the scorers whose scores take more than the row
+ * itself. Scores are squared norms, as the kernels keep them.
+ *
+ * @module
+ */
+import type { Tensor } from "../../kernels/gpu/buffers.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
+import { planSquaredNorms } from "../../kernels/dense_attention/dense_squared_norms.ts";
+import { dilationOf } from "../../kernels/lighthouse/scorers/dilated/dilated_scorer.ts";
+import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
+import { AttentionRowCheck, maxDifference } from "./attention_rows.ts";
+import { readResultRows } from "../run/measurable.ts";
+
+/** Scores of one base row in float64, and how far those of an f32 kernel may be. */
+export interface CheckedScores {
+  readonly row: number;
+  readonly query: { readonly score: number; readonly tolerance: number };
+  readonly key: { readonly score: number; readonly tolerance: number };
+}
+
+/** Which rows of which head. */
+export interface ScoreCheckOptions {
+  readonly problem: Problem;
+  readonly inputs: LayerInputs;
+  readonly head: number;
+  readonly rows: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+const CHUNK_ROWS = 32768;
+const UNIT = 2 ** -24;
+
+/** Seed of the gates of a layer that was given none. */
+export const GATE_SEED = 4;
+
+/** Where gates have closed this far, nothing is left in float64. */
+const CLOSED = -45;
+
+/** Scores of some rows by the dilated scorer: norms of attention inside each residue class. */
+export async function dilatedScores(
+  gpu: Gpu,
+  options: ScoreCheckOptions,
+): Promise<CheckedScores[]> {
+  const { problem, inputs, head, rows, signal } = options;
+  const { headDim: dim } = problem.shape;
+  const dilation = dilationOf(problem.lighthouse!);
+  const { launch } = planSquaredNorms(gpu, {
+    ...problem.shape,
+    rows: problem.shape.context,
+    dilation,
+  });
+  const checks = [];
+  for (const row of rows) {
+    const make = async (tensor: Tensor) =>
+      new AttentionRowCheck(await readResultRows(gpu, tensor, { head, first: row, count: 1 }), {
+        last: Math.floor(row / dilation),
+        dtype: "f32",
+        weights: launch.kernel === "matrix" ? "f16" : "f32",
+      });
+    checks.push({
+      row,
+      residue: row % dilation,
+      query: await make(inputs.q),
+      key: await make(inputs.k),
+    });
+  }
+  const end = Math.max(...rows) + 1;
+  const step = Math.ceil(CHUNK_ROWS / dilation) * dilation;
+  for (let first = 0; first < end; first += step) {
+    signal?.throwIfAborted();
+    const range = { head, first, count: Math.min(step, end - first) };
+    const q = await readResultRows(gpu, inputs.q, range);
+    const k = await readResultRows(gpu, inputs.k, range);
+    const v = await readResultRows(gpu, inputs.v, range);
+    for (const residue of new Set(checks.map((check) => check.residue))) {
+      const every = (data: Float32Array) => everyRow(data, { dim, residue, dilation });
+      const values = every(v);
+      const chunk = { first: first / dilation, count: values.length / dim, v: values };
+      const [queries, keys] = [every(q), every(k)];
+      for (const check of checks.filter((check) => check.residue === residue)) {
+        check.query.take({ ...chunk, k: keys });
+        check.key.take({ ...chunk, k: queries });
+      }
+    }
+  }
+  const finish = (check: AttentionRowCheck) => {
+    const { output, plainOutput, outputFloor } = check.finish();
+    const error = 2 * maxDifference(plainOutput, output) + outputFloor;
+    return squaredNorm(output, { error: Math.sqrt(dim) * error });
+  };
+  return checks.map(({ row, query, key }) => ({ row, query: finish(query), key: finish(key) }));
+}
+
+/** Scores of some rows by the gla scorer with its seeded gates. */
+export async function glaScores(gpu: Gpu, options: ScoreCheckOptions): Promise<CheckedScores[]> {
+  const { problem, inputs, head, rows, signal } = options;
+  const { heads, context } = problem.shape;
+  const gates = seededGates(GATE_SEED, { head, heads, context });
+  const found: CheckedScores[] = [];
+  for (const row of rows) {
+    signal?.throwIfAborted();
+    const past = await readPast(gpu, { ...options, row, gates });
+    const { q, k } = inputs;
+    const reader = async (tensor: Tensor) =>
+      await readResultRows(gpu, tensor, { head, first: row, count: 1 });
+    found.push({
+      row,
+      query: glaScore(await reader(q), { ...past, writers: past.k }),
+      key: glaScore(await reader(k), { ...past, writers: past.q }),
+    });
+  }
+  return found;
+}
+
+/** Rows of a residue class up to one row, latest first, as far back as gates let them through. */
+async function readPast(
+  gpu: Gpu,
+  options: ScoreCheckOptions & { row: number; gates: Float32Array },
+) {
+  const { problem, inputs, head, row, gates } = options;
+  const { headDim: dim } = problem.shape;
+  const dilation = dilationOf(problem.lighthouse!);
+  const closing: number[] = [];
+  let closed = 0;
+  for (let at = row; at >= 0 && closed > CLOSED; at -= dilation) {
+    closing.push(closed);
+    closed += gates[at];
+  }
+  const first = row - (closing.length - 1) * dilation;
+  const range = { head, first, count: row - first + 1 };
+  const read = async (tensor: Tensor) =>
+    everyRow(await readResultRows(gpu, tensor, range), { dim, residue: 0, dilation });
+  return { closing, q: await read(inputs.q), k: await read(inputs.k), v: await read(inputs.v) };
+}
+
+/**
+ * ‖Σ_j exp(g)·(r·w_j)·v_j/√d‖² over the rows of a class. Its products and sums round independently of
+ * each other, as in gradient_rows.ts; exponentials and the sums of gates that they are of err by units
+ * in the last place of the sums.
+ */
+function glaScore(
+  reader: Float32Array,
+  past: { closing: readonly number[]; writers: Float32Array; v: Float32Array },
+): { score: number; tolerance: number } {
+  const { closing, writers, v } = past;
+  const dim = reader.length;
+  const output = new Float64Array(dim);
+  const readerNorm = Math.sqrt(reader.reduce((sum, x) => sum + x * x, 0));
+  let independent = 0;
+  let shared = 0;
+  for (const [back, gate] of closing.entries()) {
+    const at = (closing.length - 1 - back) * dim;
+    let dot = 0;
+    let writerSquares = 0;
+    let valueSquares = 0;
+    for (let c = 0; c < dim; c++) {
+      dot += reader[c] * writers[at + c];
+      writerSquares += writers[at + c] ** 2;
+      valueSquares += v[at + c] ** 2;
+    }
+    const decay = Math.exp(gate);
+    for (let c = 0; c < dim; c++) output[c] += decay * dot * v[at + c];
+    independent += decay * decay * dim * readerNorm ** 2 * writerSquares * valueSquares;
+    // Two exponentials at most, of sums of up to 64 gates each in a tree or a row.
+    shared += decay * Math.abs(dot) * Math.sqrt(valueSquares) * (12 + 32 * Math.abs(gate));
+  }
+  const scale = 1 / Math.sqrt(dim);
+  return squaredNorm(output.map((x) => x * scale), {
+    error: scale * UNIT * (4 * Math.sqrt(independent) + shared),
+  });
+}
+
+/** A squared norm and how far it may be when the row is off by `error` in norm. */
+function squaredNorm(row: Float64Array, { error }: { error: number }) {
+  const score = row.reduce((sum, x) => sum + x * x, 0);
+  const summing = (row.length + 2) * UNIT * score;
+  return { score, tolerance: 2 * Math.sqrt(score) * error + error * error + summing };
+}
+
+/** Rows `residue`, `residue + dilation`, … of `[rows, dim]`. */
+function everyRow(
+  data: Float32Array,
+  { dim, residue, dilation }: { dim: number; residue: number; dilation: number },
+): Float32Array {
+  const rows = data.length / dim;
+  const count = Math.max(0, Math.ceil((rows - residue) / dilation));
+  const picked = new Float32Array(count * dim);
+  for (let i = 0; i < count; i++) {
+    const at = (residue + i * dilation) * dim;
+    picked.set(data.subarray(at, at + dim), i * dim);
+  }
+  return picked;
+}

@@ -1,0 +1,37 @@
+/**
+ * What the selection kernel chooses from scores that are the same on every device. Scores of a real
+ * layer are sums that devices may round apart; these are seeded numbers, and selection is integer
+ * arithmetic on their bits, so that the digest must be the same wherever it is taken.
+ *
+ * @module
+ */
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { pcgSum4 } from "../../kernels/gpu/random.ts";
+import type { Problem } from "../../kernels/implementation.ts";
+import {
+  type LighthouseGeometry,
+  planGeometry,
+} from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { sha256 } from "../run/environment.ts";
+import { selectOnDevice } from "../correctness/golden_checks.ts";
+
+/** Scores of one head, `[P]` each: |pcg-sum4| of the seed and of the one after it. */
+export function seededScores(
+  { entries }: LighthouseGeometry,
+  seed: number,
+): { query: Float32Array; key: Float32Array } {
+  const draw = (seed: number) =>
+    Float32Array.from({ length: entries }, (_, i) => Math.abs(pcgSum4(seed, i)));
+  return { query: draw(seed), key: draw(seed + 1) };
+}
+
+/** SHA-256 of the int32 indices that the device selects for one head of a Lighthouse problem. */
+export async function digestSeededSelection(
+  gpu: Gpu,
+  { shape, lighthouse }: Pick<Problem, "shape" | "lighthouse">,
+  options: { seed: number },
+): Promise<string> {
+  if (!lighthouse) throw new TypeError("seeded selection: dense attention selects nothing");
+  const geometry = planGeometry(shape.context, lighthouse);
+  return await sha256(await selectOnDevice(gpu, geometry, seededScores(geometry, options.seed)));
+}

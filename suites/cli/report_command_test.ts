@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { sampleResult } from "../result/_sample_result.ts";
+import { runReportCommand } from "./report_command.ts";
+
+async function run(...args: string[]) {
+  const out: string[] = [];
+  const err: string[] = [];
+  const code = await runReportCommand(args, {
+    out: (text) => out.push(text),
+    err: (text) => err.push(text),
+  });
+  return { code, out: out.join("\n"), err: err.join("\n") };
+}
+
+async function inFolder(test: (folder: string) => Promise<void>) {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(
+      `${folder}/a.json`,
+      JSON.stringify(sampleResult({ contexts: [8192] })),
+    );
+    await Deno.writeTextFile(
+      `${folder}/b.json`,
+      JSON.stringify(sampleResult({ contexts: [8192], software: true, description: "other" })),
+    );
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("report writes the page and the summary and says where", () =>
+  inFolder(async (folder) => {
+    const { code, out, err } = await run(`${folder}/a.json`, "--out", `${folder}/new/deep`);
+    assert.deepEqual({ code, err }, { code: 0, err: "" });
+    assert.equal(out, `Wrote ${folder}/new/deep/report.html\nWrote ${folder}/new/deep/summary.md`);
+    assert.match(await Deno.readTextFile(`${folder}/new/deep/report.html`), /^<!doctype html>/);
+    assert.match(
+      await Deno.readTextFile(`${folder}/new/deep/summary.md`),
+      /^# The 21× at 512K was not run/,
+    );
+  }));
+
+Deno.test("report of several files is a comparison, and overwrites a report only with --force", () =>
+  inFolder(async (folder) => {
+    await run(`${folder}/a.json`, "-o", `${folder}/out`);
+    const line = [`${folder}/a.json`, `${folder}/b.json`, "-o", `${folder}/out`];
+    const before = await Deno.readTextFile(`${folder}/out/report.html`);
+    for (const name of ["report.html", "summary.md"]) {
+      const { code, out, err } = await run(...line);
+      assert.deepEqual({ code, out }, { code: 2, out: "" });
+      assert.equal(err, `error: write ${folder}/out/${name}: it exists; --force overwrites it`);
+      if (name === "report.html") {
+        assert.equal(await Deno.readTextFile(`${folder}/out/report.html`), before);
+        await Deno.remove(`${folder}/out/report.html`);
+      }
+    }
+    assert.equal((await run(...line, "--force")).code, 0);
+    assert.match(await Deno.readTextFile(`${folder}/out/report.html`), /id="comparison"/);
+    assert.match(await Deno.readTextFile(`${folder}/out/summary.md`), /^# .*2 runs/);
+  }));
+
+Deno.test("report refuses a bad file with one line and writes nothing", () =>
+  inFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/bad.json`, '{"schemaVersion": 7}');
+    const { code, out, err } = await run(
+      `${folder}/a.json`,
+      `${folder}/bad.json`,
+      "-o",
+      `${folder}/out`,
+    );
+    assert.deepEqual({ code, out }, { code: 2, out: "" });
+    assert.match(
+      err,
+      /^error: cannot use result file .*bad\.json: written by a newer version[^\n]*$/,
+    );
+    await assert.rejects(Deno.stat(`${folder}/out`));
+  }));
+
+Deno.test("report refuses an output folder that is a file, or lies under one", () =>
+  inFolder(async (folder) => {
+    for (const out of [`${folder}/a.json`, `${folder}/a.json/x`]) {
+      const { code, err } = await run(`${folder}/b.json`, "-o", out);
+      assert.equal(code, 2);
+      assert.match(err, /^error: cannot write .*a\.json(\/x)?: [^\n]+$/);
+    }
+    await Deno.mkdir(`${folder}/out/report.html`, { recursive: true });
+    assert.match(
+      (await run(`${folder}/b.json`, "-o", `${folder}/out`, "--force")).err,
+      /write .*report\.html: a folder of that name/,
+    );
+  }));
+
+Deno.test("report explains bad usage and exits with 2", async () => {
+  const none = await run();
+  assert.equal(none.code, 2);
+  assert.match(none.err, /^error: missing required argument 'result'$/);
+  const unknown = await run("a.json", "--ouch", "x");
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.err, /unknown option '--ouch'/);
+  const help = await run("--help");
+  assert.equal(help.code, 0);
+  assert.match(help.out, /--out <dir>/);
+});

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
+import { CALIBRATION } from "../run/_calibration.ts";
+import { planCuts, planRunCuts } from "./context_parallel.ts";
+import { UsageError } from "../errors.ts";
+import { ASSUMED_DEVICE } from "../run/memory_plan.ts";
+import { loadProfile, PROFILE_NAMES } from "../run/profile.ts";
+import { resultSchema } from "../result/result_schema.ts";
+import { runCalibrated } from "../run/runner.ts";
+
+Deno.test("planRunCuts: every cut of every profile can select", () => {
+  for (const name of PROFILE_NAMES) {
+    const profile = loadProfile(name);
+    const cuts = planRunCuts({ profile, dtype: "f16" }, {}, ASSUMED_DEVICE);
+    assert.ok(cuts.length >= 2 * profile.contextParallel!.shards.length, name);
+    assert.deepEqual(cuts.flatMap(({ entry }) => entry.skip ?? []), [], name);
+    assert.equal(new Set(cuts.map(({ entry }) => entry.id)).size, cuts.length);
+  }
+});
+
+Deno.test("planRunCuts: a grid of the user's own leaves the suite out, unless it is asked for", () => {
+  const profile = loadProfile("paper");
+  const plan = { profile, dtype: "f16" as const };
+  assert.deepEqual(planRunCuts(plan, { contexts: [8192] }, ASSUMED_DEVICE), []);
+  const suites = ["context-parallel" as const];
+  const asked = planRunCuts(
+    plan,
+    { suites, contexts: [8192, 16384], k: [1024], dilations: [8] },
+    ASSUMED_DEVICE,
+  );
+  assert.ok(asked.every(({ entry }) => entry.problem.shape.context === 16384));
+  assert.ok(asked.every(({ entry }) => entry.problem.lighthouse!.k === 1024));
+  const dilations = asked.map(({ entry }) => entry.problem.lighthouse!.dilation);
+  assert.deepEqual([...new Set(dilations)], [undefined, 8]);
+  const without = { profile: { ...profile, suites: ["latency" as const] }, dtype: "f16" as const };
+  assert.deepEqual(planRunCuts(without, {}, ASSUMED_DEVICE), []);
+  // At 2,048 no part is left with 128 coarsest entries, whatever the cut.
+  assert.throws(
+    () => planRunCuts(plan, { suites, contexts: [2048], k: [128] }, ASSUMED_DEVICE),
+    (error) =>
+      error instanceof UsageError &&
+      error.message === "plan context parallel: k 128 is not a multiple of 128 for each of 2 parts",
+  );
+});
+
+Deno.test("planCuts: what does not fit the memory is skipped, what one binding cannot hold is cut into blocks", () => {
+  const setting = { context: 2 ** 20, levels: 3, pooling: 4, k: 2 ** 14, shards: [8] };
+  const options = { setting, heads: 8, headDim: 128, dtype: "f16" } as const;
+  const cuts = (deviceMemoryBytes: number) =>
+    planCuts({
+      ...options,
+      implementations: ["lighthouse-dilated"],
+      device: { ...ASSUMED_DEVICE, deviceMemoryBytes },
+    });
+  const [{ entry: { plan, skip } }] = cuts(2 ** 36);
+  assert.equal(skip, undefined);
+  // Eight heads are 2^31 bytes, a binding holds 2^31 - 4.
+  assert.equal(plan!.headsPerBlock, 7);
+  const small = cuts(2 ** 33);
+  assert.ok(small.every(({ cut }) => cut === undefined));
+  assert.equal(
+    small[0].entry.skip,
+    `needs ${plan!.peakBytes} bytes of device memory, 7730941132 may be used`,
+  );
+});
+
+Deno.test("planCuts: a cut that cannot select is a case with the reason, the others stay", () => {
+  const cuts = planCuts({
+    setting: { context: 4096, levels: 3, pooling: 2, k: 512, shards: [2, 4] },
+    heads: 2,
+    headDim: 32,
+    dtype: "f32",
+    implementations: ["dense", "lighthouse-norm"],
+    device: ASSUMED_DEVICE,
+  });
+  assert.deepEqual(cuts.map(({ entry }) => entry.skip), [
+    undefined,
+    undefined,
+    undefined,
+    "plan context parallel: k 512 is not a multiple of 128 for each of 8 parts",
+  ]);
+  const [{ entry: { plan } }] = cuts;
+  const { gathered } = plan!;
+  assert.equal(plan!.flops, 2 * gathered! ** 2 * 32 * 2, "the steps add up to causal attention");
+  assert.equal(plan!.stages.length, 2);
+});
+
+Deno.test("the suite checks, times and describes every cut", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const result = resultSchema.parse(
+      await runCalibrated({
+        profile: "smoke",
+        suites: ["context-parallel"],
+        contexts: [1024],
+        headDims: [32],
+        levels: [2],
+        pooling: [2],
+        k: [512],
+        scorers: ["norm"],
+        seed: 11,
+        gpu,
+      }, { calibration: CALIBRATION }),
+    );
+    assert.deepEqual(
+      result.cases.map(({ contextParallel }) => contextParallel?.partition),
+      ["contiguous", "head-tail"],
+    );
+    for (const record of result.cases) {
+      assert.equal(record.status, "ok", record.reason);
+      const { steps, selection, uncoveredRows, unshardedUncoveredRows } = record.contextParallel!;
+      const pairs = steps.flatMap(({ shardPairs }) => shardPairs).reduce((sum, n) => sum + n);
+      assert.equal(pairs, record.gathered! ** 2 / 2 * record.shape.heads);
+      // Tiles never see each other, so the norm scorer chooses alike whatever the cut.
+      assert.equal(selection.jaccard, 1);
+      assert.ok(uncoveredRows >= unshardedUncoveredRows);
+      assert.deepEqual(steps.map(({ bytes }) => bytes > 0), [true, false]);
+      assert.ok(record.statistic!.median > 0 && record.check!.passed);
+      // What is created beside the plan: uniforms and the buffers of timestamps.
+      const unplanned = record.measuredPeakBytes! - record.peakBytes;
+      assert.ok(unplanned >= 0 && unplanned < 2 ** 16, `${unplanned} bytes beside the plan`);
+      assert.deepEqual(record.check!.parts!.map(({ name }) => name), [
+        "output",
+        "log-sum-exp",
+        "in one piece",
+        "finite",
+        "determinism",
+      ]);
+    }
+  } finally {
+    gpu.destroy();
+  }
+});

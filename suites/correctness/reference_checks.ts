@@ -1,0 +1,268 @@
+/**
+ * Checks against the float64 references on seeded and on deliberately awkward inputs.
+ *
+ * @module
+ */
+import { HEAD_DIMS } from "../../kernels/dense_attention/dense_attention.ts";
+import { denseAttentionReference } from "../../kernels/dense_attention/dense_attention_reference.ts";
+import type { DType } from "../../kernels/gpu/buffers.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { pcg, pcgSum4 } from "../../kernels/gpu/random.ts";
+import type {
+  AttentionShape,
+  Implementation,
+  LighthouseOptions,
+  Problem,
+} from "../../kernels/implementation.ts";
+import {
+  type LighthouseGeometry,
+  planGeometry,
+} from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { checkTile, tieTolerance, tileRows } from "../check/selection_check.ts";
+import { exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
+import { layerReference } from "./layer_reference.ts";
+import { checkScored } from "./scorer_checks.ts";
+import { type Elements, exactHead, headOf, type LayerSource, runLayer } from "./layer_run.ts";
+
+/** Kinds of inputs, each awkward in its own way. */
+export type InputKind = "seeded" | "extreme" | "equal rows" | "repeated keys" | "tiny";
+
+/** One shape and the kind of numbers in it. */
+export interface DenseCase {
+  readonly shape: AttentionShape;
+  readonly kind: InputKind;
+  readonly seed: number;
+}
+
+/** Storage types that the device has. */
+export function dtypesOf(gpu: Pick<Gpu, "capabilities">): DType[] {
+  return gpu.capabilities.f16 ? ["f32", "f16"] : ["f32"];
+}
+
+/** Fixed and seeded random cases for a dense implementation. */
+export function denseCases(
+  gpu: Pick<Gpu, "capabilities">,
+  options: { seed: number; quick: boolean },
+): DenseCase[] {
+  const { seed, quick } = options;
+  const cases: DenseCase[] = [];
+  const add = (shape: AttentionShape, kind: InputKind = "seeded") =>
+    cases.push({ shape, kind, seed: (seed + 10 * cases.length) >>> 0 });
+  for (const dtype of dtypesOf(gpu)) {
+    for (const headDim of quick ? [64] : HEAD_DIMS) {
+      add({ heads: 2, context: 141, headDim, dtype }); // no multiple of any tile
+    }
+  }
+  add({ heads: 1, context: 1, headDim: 64, dtype: "f32" });
+  add({ heads: 1, context: 5, headDim: 64, dtype: "f32" }); // smaller than a tile
+  for (const kind of ["extreme", "equal rows", "repeated keys", "tiny"] as const) {
+    add({ heads: 1, context: 133, headDim: 32, dtype: "f32" }, kind);
+  }
+  const random = drawer(seed);
+  for (let i = 0; i < (quick ? 2 : 8); i++) {
+    const dtypes = dtypesOf(gpu);
+    add({
+      heads: 1 + random(3),
+      context: 1 + random(400),
+      headDim: HEAD_DIMS[random(HEAD_DIMS.length)],
+      dtype: dtypes[random(dtypes.length)],
+    });
+  }
+  return cases;
+}
+
+/** A dense implementation's output and log-sum-exp against float64. */
+export async function checkDense(
+  gpu: Gpu,
+  implementation: Implementation,
+  { shape, kind, seed }: DenseCase,
+): Promise<VerifyCheck> {
+  const run = await runLayer(gpu, implementation, {
+    problem: { shape },
+    source: kind === "seeded" ? { seed } : { data: awkwardInputs(shape, { kind, seed }) },
+  });
+  const comparisons = [];
+  for (let head = 0; head < shape.heads; head++) {
+    const of = { head, heads: shape.heads };
+    const part = (data: Elements) => headOf(data, of);
+    const { q, k, v } = run.inputs;
+    const want = denseAttentionReference({
+      q: exactHead(q, of),
+      k: exactHead(k, of),
+      v: exactHead(v, of),
+      headDim: shape.headDim,
+    }, { dtype: shape.dtype });
+    comparisons.push(
+      { got: part(run.output), want: want.output, tolerance: want.tolerance },
+      { got: part(run.lse), want: want.lse, tolerance: want.lseTolerance },
+    );
+  }
+  return judge(`${implementation.name} ${describeShape(shape)} ${kind}`, comparisons);
+}
+
+/** One Lighthouse layer to check. */
+export interface LighthouseCase {
+  readonly problem: Problem & { readonly lighthouse: LighthouseOptions };
+  readonly seed: number;
+}
+
+/** Fixed and seeded random cases for a Lighthouse implementation. */
+export function lighthouseCases(
+  gpu: Pick<Gpu, "capabilities">,
+  options: { seed: number; quick: boolean; scorer: LighthouseOptions["scorer"] },
+): LighthouseCase[] {
+  const { seed, quick, scorer } = options;
+  const cases: LighthouseCase[] = [];
+  const add = (shape: AttentionShape, sizes: { levels: number; pooling: number; k: number }) =>
+    cases.push({
+      problem: {
+        shape,
+        // 4 is the paper's dilation, and divides every context here.
+        lighthouse: { ...sizes, scorer, dilation: scorer === "norm" ? undefined : 4 },
+      },
+      seed: (seed + 1000 + 10 * cases.length) >>> 0,
+    });
+  for (const dtype of dtypesOf(gpu)) {
+    add({ heads: 2, context: 2064, headDim: 64, dtype }, { levels: 3, pooling: 4, k: 128 });
+  }
+  if (!quick) {
+    const [last] = dtypesOf(gpu).slice(-1);
+    add({ heads: 1, context: 2048, headDim: 128, dtype: last }, { levels: 5, pooling: 2, k: 128 });
+    add({ heads: 1, context: 2048, headDim: 32, dtype: "f32" }, { levels: 2, pooling: 16, k: 128 });
+    add({ heads: 1, context: 8192, headDim: 32, dtype: last }, { levels: 3, pooling: 8, k: 128 });
+  }
+  const random = drawer(seed + 1);
+  for (let i = 0; i < (quick ? 1 : 4); i++) {
+    // S stays near 1,000 rows, which keeps the float64 reference to about a second.
+    const levels = 2 + random(3);
+    const pooling = levels === 2 ? 4 : 2;
+    const tiles = 1 + random(2);
+    const dtypes = dtypesOf(gpu);
+    add({
+      heads: 1 + random(2),
+      context: (128 + random(30)) * tiles * pooling ** (levels - 1),
+      headDim: 2 ** (5 + random(2)),
+      dtype: dtypes[random(dtypes.length)],
+    }, { levels, pooling, k: 128 * tiles });
+  }
+  return cases;
+}
+
+/**
+ * A Lighthouse layer: the selection from Q and K against float64 scores of the same stored inputs
+ * (norm scorer), or scores by an error bound and the selection by these and by recall (other
+ * scorers); and the output and log-sum-exp against float64 for that selection.
+ */
+export async function checkLighthouse(
+  gpu: Gpu,
+  implementation: Implementation,
+  { problem, seed }: LighthouseCase,
+): Promise<VerifyCheck[]> {
+  const { shape, lighthouse } = problem;
+  const { levels, pooling, k: budget } = lighthouse;
+  const { heads, headDim, dtype, context } = shape;
+  const geometry = planGeometry(context, lighthouse);
+  const source: LayerSource = { seed };
+  const run = await runLayer(gpu, implementation, { problem, source, scores: true });
+  const name = `${implementation.name} ${
+    describeShape(shape)
+  } L=${levels} p=${pooling} k=${budget}`;
+  const comparisons = [];
+  const scoring: VerifyCheck[] = [];
+  let ties = 0;
+  for (let head = 0; head < heads; head++) {
+    const of = { head, heads };
+    const inputs = {
+      q: exactHead(run.inputs.q, of),
+      k: exactHead(run.inputs.k, of),
+      v: exactHead(run.inputs.v, of),
+    };
+    const selection = headOf(run.selection!, of);
+    if (lighthouse.scorer === "norm") {
+      const verdict = checkNormSelection(inputs, { geometry, selection, headDim });
+      if (!verdict.passed) {
+        return [exact(`${name} selection`, false, `head ${head}, ${verdict.detail}`)];
+      }
+      ties += verdict.ties;
+    } else if (run.scored?.head === head) {
+      const { scored } = run;
+      scoring.push(...checkScored(name, { problem, geometry, scored, selection, inputs }));
+    }
+    const want = layerReference(inputs, { geometry, selection, headDim, dtype });
+    comparisons.push(
+      { got: headOf(run.output, of), want: want.output, tolerance: want.tolerance },
+      { got: headOf(run.lse, of), want: want.lse, tolerance: want.lseTolerance },
+    );
+  }
+  const count = heads * geometry.gathered;
+  const tied = ties === 0 ? "none differ" : `${ties} differ, each a tie within rounding`;
+  return [
+    ...lighthouse.scorer === "norm"
+      ? [exact(`${name} selection`, true, `${count} entries against float64 scores, ${tied}`)]
+      : run.scored
+      ? scoring
+      : [skipped(`${name} selection`, `the implementation tells no ${lighthouse.scorer} scores`)],
+    judge(`${name} output`, comparisons),
+  ];
+}
+
+function checkNormSelection(
+  { q, k }: { q: Float64Array; k: Float64Array },
+  options: { geometry: LighthouseGeometry; selection: Int32Array; headDim: number },
+): { passed: boolean; ties: number; detail?: string } {
+  const { geometry, selection, headDim } = options;
+  const query = squaredNorms(q, headDim);
+  const key = squaredNorms(k, headDim);
+  const { gatheredPerTile: each } = geometry;
+  let ties = 0;
+  for (let tile = 0; tile < geometry.tiles; tile++) {
+    const { first, rows } = tileRows(geometry, tile);
+    const verdict = checkTile(selection.subarray(tile * each, (tile + 1) * each), {
+      geometry,
+      tile,
+      scores: {
+        query: query.subarray(first, first + rows),
+        key: key.subarray(first, first + rows),
+      },
+      tolerance: tieTolerance(headDim),
+    });
+    if (!verdict.passed) return { ...verdict, detail: `tile ${tile}: ${verdict.detail}` };
+    ties += verdict.ties;
+  }
+  return { passed: true, ties };
+}
+
+/** `f16 d=64 N=141 H=2`. */
+export function describeShape({ heads, context, headDim, dtype }: AttentionShape): string {
+  return `${dtype} d=${headDim} N=${context} H=${heads}`;
+}
+
+function squaredNorms(rows: Float64Array, dim: number): Float64Array {
+  const norms = new Float64Array(rows.length / dim);
+  for (let r = 0; r < norms.length; r++) {
+    for (let c = r * dim; c < (r + 1) * dim; c++) norms[r] += rows[c] * rows[c];
+  }
+  return norms;
+}
+
+function awkwardInputs(
+  shape: AttentionShape,
+  options: { kind: Exclude<InputKind, "seeded">; seed: number },
+): [Float32Array, Float32Array, Float32Array] {
+  const { kind, seed } = options;
+  const size = shape.heads * shape.context * shape.headDim;
+  // pcg-sum4 reaches ±4: 2500 times that is the ±1e4 that softmax must survive in f32.
+  const scale = kind === "extreme" ? 2500 : kind === "tiny" ? 1e-20 : 1;
+  const draw = (offset: number) =>
+    Float32Array.from({ length: size }, (_, i) => pcgSum4(seed + offset, i) * scale);
+  const same = (offset: number) =>
+    Float32Array.from({ length: size }, (_, i) => pcgSum4(seed + offset, i % shape.headDim));
+  if (kind === "equal rows") return [same(0), same(1), same(2)];
+  return [draw(0), kind === "repeated keys" ? same(1) : draw(1), draw(2)];
+}
+
+/** Seeded whole numbers below a limit. */
+function drawer(seed: number): (limit: number) => number {
+  let drawn = 0;
+  return (limit) => pcg((seed + 7919 * ++drawn) >>> 0) % limit;
+}

@@ -1,0 +1,128 @@
+/**
+ * Checks of the scorers whose scores are sums over a context, dilated and gla. Float order decides
+ * their last bits, so a selection cannot be held against float64 scores entry by entry. Instead
+ * sampled scores are compared with float64 by an error bound, the selection must be exactly what the
+ * device's own scores choose, and its recall of what float64 scores choose is told.
+ *
+ * @module
+ */
+import { denseAttentionReference } from "../../kernels/dense_attention/dense_attention_reference.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { pcg } from "../../kernels/gpu/random.ts";
+import type { LayerInputs, Prepared, Problem } from "../../kernels/implementation.ts";
+import { dilationOf } from "../../kernels/lighthouse/scorers/dilated/dilated_scorer.ts";
+import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
+import { glaScoresReference } from "../../kernels/lighthouse/scorers/gla/gla_scores_reference.ts";
+import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { maximaReference, selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
+import { type CheckedScores, dilatedScores, GATE_SEED, glaScores } from "../check/score_check.ts";
+import { exact, judge, type VerifyCheck } from "./check_line.ts";
+
+/** Scores of the last head: all that the device ranked by, and some rows of them in float64. */
+export interface ScoredHead {
+  readonly head: number;
+  /** Of base rows, `[N]`. */
+  readonly query: Float32Array;
+  /** Of base rows, `[N]`. */
+  readonly key: Float32Array;
+  readonly checked: readonly CheckedScores[];
+}
+
+/** Rows whose scores are computed in float64 apart from the kernels' references. */
+const SAMPLED_ROWS = 24;
+
+/** Least recall of what float64 scores choose: below, it is no matter of rounding. */
+const LEAST_RECALL = 0.95;
+
+/** Reads the scores of a layer that has run; undefined for the norm scorer, which needs none of this. */
+export async function readScored(
+  gpu: Gpu,
+  prepared: Prepared,
+  { problem, inputs }: { problem: Problem; inputs: LayerInputs },
+): Promise<ScoredHead | undefined> {
+  const { shape: { heads, context }, lighthouse } = problem;
+  const { readScores } = prepared.outputs;
+  if (!lighthouse || lighthouse.scorer === "norm" || !readScores) return undefined;
+  const head = heads - 1;
+  const random = Array.from({ length: SAMPLED_ROWS }, (_, i) => pcg(i) % context);
+  const rows = [...new Set([0, 1, context - 1, ...random])].sort((a, b) => a - b);
+  const references = { dilated: dilatedScores, gla: glaScores };
+  const checked = await references[lighthouse.scorer](gpu, { problem, inputs, head, rows });
+  return { head, ...await readScores(head), checked };
+}
+
+/** The scores against float64, and the selection against both. */
+export function checkScored(
+  name: string,
+  options: {
+    problem: Problem;
+    geometry: LighthouseGeometry;
+    scored: ScoredHead;
+    /** Of the scored head. */
+    selection: Int32Array;
+    /** Of the scored head. */
+    inputs: { q: Float64Array; k: Float64Array; v: Float64Array };
+  },
+): VerifyCheck[] {
+  const { geometry, scored, selection } = options;
+  const { query, key, checked, head } = scored;
+  const scores = judge(
+    `${name} scores`,
+    (["query", "key"] as const).map((which) => ({
+      got: checked.map(({ row }) => scored[which][row]),
+      want: checked.map((one) => one[which].score),
+      tolerance: checked.map((one) => one[which].tolerance),
+    })),
+    `${checked.length} rows of head ${head}`,
+  );
+  const select = (base: { query: ArrayLike<number>; key: ArrayLike<number> }) =>
+    selectReference(
+      maximaReference(base.query, geometry),
+      maximaReference(base.key, geometry),
+      geometry,
+    );
+  const own = select({ query, key });
+  const differ = own.reduce((sum, entry, i) => sum + Number(entry !== selection[i]), 0);
+  const chosen = new Set(selection);
+  const found = select(referenceScores(options)).filter((entry) => chosen.has(entry)).length;
+  const recall = found / selection.length;
+  const detail = differ === 0
+    ? `${selection.length} entries of head ${head} as its own scores choose, recall ${
+      recall.toFixed(4)
+    } of what float64 scores choose`
+    : `head ${head}: ${differ} of ${selection.length} entries are not what its own scores choose`;
+  return [scores, exact(`${name} selection`, differ === 0 && recall >= LEAST_RECALL, detail)];
+}
+
+/** Both scores of every base row of a head in float64. */
+function referenceScores(
+  { problem, inputs, scored }: {
+    problem: Problem;
+    inputs: { q: Float64Array; k: Float64Array; v: Float64Array };
+    scored: ScoredHead;
+  },
+): { query: Float64Array; key: Float64Array } {
+  const { heads, context, headDim } = problem.shape;
+  const dilation = dilationOf(problem.lighthouse!);
+  if (problem.lighthouse!.scorer === "gla") {
+    const gates = seededGates(GATE_SEED, { head: scored.head, heads, context });
+    const found = glaScoresReference({ ...inputs, gates }, { headDim, dilation });
+    return { query: found.queryScores, key: found.keyScores };
+  }
+  const norms = (q: Float64Array, k: Float64Array) => {
+    const scores = new Float64Array(context);
+    for (let residue = 0; residue < dilation; residue++) {
+      const every = (rows: Float64Array) =>
+        Float64Array.from(
+          { length: rows.length / dilation },
+          (_, i) => rows[(Math.floor(i / headDim) * dilation + residue) * headDim + i % headDim],
+        );
+      const part = { q: every(q), k: every(k), v: every(inputs.v), headDim };
+      denseAttentionReference(part).output.forEach((x, i) =>
+        scores[Math.floor(i / headDim) * dilation + residue] += x * x
+      );
+    }
+    return scores;
+  };
+  return { query: norms(inputs.q, inputs.k), key: norms(inputs.k, inputs.q) };
+}

@@ -1,0 +1,202 @@
+/**
+ * Correctness only: golden vectors, float64 references, determinism, causality. Nothing is timed.
+ *
+ * @module
+ */
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { Direction, Implementation, Problem } from "../../kernels/implementation.ts";
+import { DeviceLostError } from "../../kernels/gpu/timing.ts";
+import { errorLine, EXIT } from "../errors.ts";
+import { type Golden, readGolden } from "../check/golden.ts";
+import { IMPLEMENTATIONS, type Registration } from "../run/implementations.ts";
+import { skipped, type VerifyCheck } from "./check_line.ts";
+import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
+import { checkGradients } from "./gradient_checks.ts";
+import {
+  checkCausality,
+  checkDeterminism,
+  checkInputs,
+  checkNotFinite,
+} from "./property_checks.ts";
+import {
+  checkDense,
+  checkLighthouse,
+  denseCases,
+  dtypesOf,
+  lighthouseCases,
+} from "./reference_checks.ts";
+
+export { formatCheck, type VerifyCheck } from "./check_line.ts";
+
+/** Longest context of a golden selection that a quick run still checks. */
+export const QUICK_CONTEXT = 32768;
+
+/** Default seed of random shapes and inputs. */
+export const DEFAULT_VERIFY_SEED = 2024;
+
+/** Options of {@linkcode verify}. */
+export interface VerifyOptions {
+  /** Default: the golden vectors that come with the project. */
+  golden?: Golden;
+  /** Fewer shapes and golden cases: some seconds on a software adapter. Default false. */
+  quick?: boolean;
+  /** Seed of random shapes and inputs, at most 2^31. Default {@linkcode DEFAULT_VERIFY_SEED}. */
+  seed?: number;
+  /** Default: all implementations. */
+  registry?: readonly Registration<Implementation>[];
+  /** Called with each check as it finishes. */
+  onCheck?: (check: VerifyCheck) => void;
+  /** Stops between two checks. */
+  signal?: AbortSignal;
+}
+
+/** All checks of a run. */
+export interface VerifySummary {
+  /** In the order in which they ran. */
+  readonly checks: readonly VerifyCheck[];
+  /** Number of checks that passed. */
+  readonly passed: number;
+  /** Number of checks that failed. */
+  readonly failed: number;
+  /** Number of checks that could not run. */
+  readonly skipped: number;
+  /** 0 when everything passed, 1 when anything failed, 5 when nothing was checked. */
+  readonly exitCode: number;
+}
+
+/**
+ * Runs every check on an open device.
+ *
+ * A check that throws counts as failed with the error's line; the others still run.
+ *
+ * @throws {GoldenError} when a golden file cannot be used.
+ * @throws {DeviceLostError} when the device went away.
+ *
+ * @example
+ * ```ts
+ * import { DeviceError, openDevice } from "../../kernels/gpu/device.ts";
+ * import { formatCheck, verify } from "./verify.ts";
+ * try {
+ *   const gpu = await openDevice();
+ *   const { failed } = await verify(gpu, {
+ *     quick: true,
+ *     registry: [], // leave out to check all implementations
+ *     onCheck: (check) => console.log(formatCheck(check)),
+ *   });
+ *   console.log(`${failed} failed`);
+ *   gpu.destroy();
+ * } catch (error) {
+ *   if (!(error instanceof DeviceError)) throw error;
+ * }
+ * ```
+ */
+export async function verify(gpu: Gpu, options: VerifyOptions = {}): Promise<VerifySummary> {
+  const golden = options.golden ?? await readGolden();
+  const checks: VerifyCheck[] = [];
+  const report = (check: VerifyCheck) => {
+    checks.push(check);
+    options.onCheck?.(check);
+  };
+  for (const { name, run } of planChecks(gpu, golden, options)) {
+    options.signal?.throwIfAborted();
+    try {
+      const found = await run();
+      (Array.isArray(found) ? found : [found]).forEach(report);
+    } catch (error) {
+      const lost = gpu.lost();
+      if (lost) throw new DeviceLostError(lost, { cause: error });
+      if (error instanceof Error && "exitCode" in error) throw error;
+      report({ name, status: "failed", detail: errorLine(error) });
+    }
+  }
+  const count = (status: VerifyCheck["status"]) =>
+    checks.filter((check) => check.status === status).length;
+  const passed = count("passed");
+  const failed = count("failed");
+  return {
+    checks,
+    passed,
+    failed,
+    skipped: count("skipped"),
+    exitCode: failed > 0 ? EXIT.failed : passed > 0 ? EXIT.fine : EXIT.nothingMeasured,
+  };
+}
+
+interface PlannedCheck {
+  readonly name: string;
+  readonly run: () => Promise<VerifyCheck | VerifyCheck[]>;
+}
+
+function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCheck[] {
+  const { quick = false, seed = DEFAULT_VERIFY_SEED, registry = IMPLEMENTATIONS } = options;
+  const planned: PlannedCheck[] = [];
+  const plan = (name: string, run: PlannedCheck["run"]) => planned.push({ name, run });
+  const skip = (name: string, reason: string) =>
+    plan(name, () => Promise.resolve(skipped(name, reason)));
+
+  plan("seeded inputs", () => checkInputs(gpu, { seed }));
+  plan("not finite inputs", () => checkNotFinite(gpu, { seed }));
+  for (const entry of golden.selection) {
+    const name = `golden selection ${entry.case}`;
+    if (quick && entry.N > QUICK_CONTEXT) {
+      skip(name, `N ${entry.N} exceeds the ${QUICK_CONTEXT} of a quick run`);
+    } else plan(name, () => checkGoldenSelection(gpu, golden, entry));
+  }
+  for (const entry of golden.forward) {
+    const run = () => checkGoldenLayer(gpu, golden, { entry, registry });
+    plan(`golden layer ${entry.case}`, run);
+  }
+  if (!gpu.capabilities.f16) skip("f16", "the device has no shader-f16");
+  for (const { implementation, kind, scorer, directions } of registry) {
+    if (!directions.includes("forward")) continue;
+    const { name } = implementation;
+    if (kind === "dense") {
+      for (const entry of denseCases(gpu, { seed, quick })) {
+        plan(`${name} against float64`, () => checkDense(gpu, implementation, entry));
+      }
+      for (const dtype of dtypesOf(gpu)) {
+        const problem: Problem = {
+          direction: fullest(directions),
+          shape: { heads: 3, context: 300, headDim: 64, dtype },
+        };
+        plan(`${name} determinism`, () => checkDeterminism(gpu, implementation, { problem, seed }));
+      }
+      plan(`${name} causality`, () => checkCausality(gpu, implementation, { seed }));
+      if (!directions.includes("forward-backward")) continue;
+      for (const [i, dtype] of dtypesOf(gpu).entries()) {
+        const headDim = quick ? 64 : 128;
+        const problem = { shape: { heads: 2, context: 141, headDim, dtype } };
+        plan(
+          `${name} gradients`,
+          () => checkGradients(gpu, implementation, { problem, seed: seed + 500 + 10 * i }),
+        );
+      }
+      continue;
+    }
+    const cases = lighthouseCases(gpu, { seed, quick, scorer: scorer ?? "norm" });
+    for (const entry of cases) {
+      plan(`${name} against float64`, () => checkLighthouse(gpu, implementation, entry));
+    }
+    const { problem } = cases[0];
+    // No gradient flows through scores, so a quick run takes one scorer's for all.
+    if (directions.includes("forward-backward") && !(quick && scorer !== "norm")) {
+      for (const entry of quick ? cases.slice(0, 1) : cases.slice(0, 4)) {
+        plan(`${name} gradients`, () => checkGradients(gpu, implementation, entry));
+      }
+    }
+    plan(
+      `${name} determinism`,
+      () =>
+        checkDeterminism(gpu, implementation, {
+          problem: { ...problem, direction: fullest(directions) },
+          seed,
+        }),
+    );
+  }
+  return planned;
+}
+
+/** The direction that computes the most of those that an implementation has. */
+function fullest(directions: readonly Direction[]): Direction {
+  return directions.includes("forward-backward") ? "forward-backward" : "forward";
+}

@@ -1,0 +1,723 @@
+/**
+ * Latency: how long one execution of a layer takes, and how much faster one implementation is than
+ * another, from interleaved A/B/B/A rounds. METHOD.md explains why.
+ *
+ * @module
+ */
+import { watchAllocations } from "../../kernels/gpu/accounting.ts";
+import { createTensor, MemoryError, type Tensor } from "../../kernels/gpu/buffers.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { requireFinite } from "../../kernels/gpu/inspect.ts";
+import { fillSeeded } from "../../kernels/gpu/random.ts";
+import type { Timing } from "../../kernels/gpu/timing.ts";
+import type { LayerInputs } from "../../kernels/implementation.ts";
+import type { Budget } from "../run/budget.ts";
+import type { Calibration } from "../run/calibrate.ts";
+import { caseRecord, failedRecord, stageRecords, withSamples } from "../result/case_record.ts";
+import {
+  type CheckOutcome,
+  checkOutputs,
+  digestOutputs,
+  failureOf,
+  withDeterminism,
+} from "../check/check.ts";
+import { type ClockWatch, inconclusiveReason } from "../run/clock.ts";
+import { errorLine } from "../errors.ts";
+import type { Registration } from "../run/implementations.ts";
+import { isOurs, type Layer, UnavailableError } from "../run/measurable.ts";
+import type { PlannedCase, PlannedGroup } from "../run/plan.ts";
+import type {
+  CaseRecord,
+  RatioRecord,
+  Sample,
+  SelectionQualityRecord,
+} from "../result/result_schema.ts";
+import { probeSelection } from "./selection_quality_probe.ts";
+import { bootstrapRatio, type PairedRound } from "../statistics/statistics.ts";
+
+/** What measuring needs, and where its findings go. */
+export interface Session {
+  readonly gpu: Gpu;
+  readonly registry: readonly Registration[];
+  readonly calibration: Calibration;
+  readonly clock: ClockWatch;
+  /** Cases whose samples are being taken, in case the clock has to be judged anew. */
+  readonly live: Set<{ samples: Sample[] }>;
+  readonly budget: Budget;
+  readonly seed: number;
+  /** Device memory that cases may hold together; null where it is not known. */
+  readonly memoryBytes: number | null;
+  readonly signal?: AbortSignal;
+  /** Takes a finished case; a later record of the same id replaces the earlier one. */
+  readonly record: (record: CaseRecord) => Promise<void>;
+  readonly recordRatio: (ratio: RatioRecord) => Promise<void>;
+  /** The record of a case that an earlier, interrupted run finished. */
+  readonly finished: (id: string) => CaseRecord | undefined;
+  readonly note: (line: string) => void;
+  /** Says what is under way, for a progress display. */
+  readonly step: (text: string) => void;
+}
+
+/** Rounds that are taken again for a clock that was down, beyond as many as were asked for. */
+const MORE_ROUNDS = 4;
+
+/**
+ * Longest dispatch: just below the longest submission. Shorter ones leave a large device idle at
+ * their ends: at 512K tokens one workgroup of dense attention takes tens of milliseconds.
+ */
+export const DISPATCH_SECONDS = 0.24;
+
+/** An execution this long has warmed itself up: it counts as a sample. */
+const OWN_WARM_UP_SECONDS = 5;
+
+/** From this length on, passes of their own for each stage add nothing that could be measured. */
+const STAGED_SECONDS = 0.25;
+
+/** What the cases of a group may hold together where the device's memory is not known. */
+const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;
+
+/** A case with its buffers, warmed up and checked. */
+export interface Running {
+  readonly entry: PlannedCase;
+  readonly prepared: Layer;
+  readonly outcome: CheckOutcome;
+  readonly selectionQuality?: SelectionQualityRecord;
+  readonly samples: Sample[];
+  readonly stageSamples: number[][];
+  /** Most bytes of buffers that lived at once for this case, its inputs included. */
+  readonly measuredPeakBytes: number;
+  /** Workgroups of the first execution that started over, on matrix units. */
+  readonly restarts?: number;
+  /** The first execution, where it was long enough to count as a sample. */
+  first?: FirstRun;
+  /** How a peer ended that failed while its samples were taken. */
+  failure?: ReturnType<typeof outcomeOf>;
+}
+
+interface FirstRun {
+  readonly timing: Timing;
+  /** The worst canary around it. */
+  readonly canary: number;
+}
+
+/** Creates the seeded inputs that all cases of a group share. */
+export async function createInputs(
+  session: Session,
+  members: readonly PlannedCase[],
+): Promise<LayerInputs & { destroy: () => void }> {
+  const { gpu, seed } = session;
+  const { heads, context: rows, headDim: dim, dtype } = members[0].problem.shape;
+  const headsPerBlock = Math.min(heads, ...members.map((entry) => entry.plan!.headsPerBlock));
+  const tensors: Tensor[] = [];
+  const destroy = () => tensors.forEach((tensor) => tensor.destroy());
+  try {
+    const labels = ["queries", "keys", "values"];
+    const { direction = "forward" } = members[0].problem;
+    if (direction !== "forward") labels.push("output gradient");
+    for (const [i, label] of labels.entries()) {
+      const tensor = await createTensor(gpu, { heads, rows, dim, dtype }, { label, headsPerBlock });
+      tensors.push(tensor);
+      await fillSeeded(gpu, tensor, seed + i);
+    }
+    await requireFinite(gpu, tensors);
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+  const [q, k, v, outputGradient] = tensors;
+  return { q, k, v, ...(outputGradient && { outputGradient }), destroy };
+}
+
+/**
+ * Prepares a case, runs it once and checks what it left.
+ *
+ * An `untimed` layer takes no timestamps, whose read-back ends every execution, so that executions can
+ * be submitted before the one before has ended. The budget learns nothing from its first one.
+ *
+ * @returns undefined when it cannot run or its output is wrong; that is recorded then.
+ * @throws {MemoryError} with `crowded`, when there is no room for it beside the others.
+ */
+export async function startCase(
+  session: Session,
+  entry: PlannedCase,
+  options: {
+    inputs: LayerInputs;
+    extent: "whole" | "sampled";
+    crowded?: boolean;
+    untimed?: boolean;
+  },
+): Promise<Running | undefined> {
+  const { gpu, budget, clock, seed, signal } = session;
+  const { implementation } = session.registry.find((known) =>
+    known.implementation.name === entry.implementation
+  )!;
+  const flopsPerSecond = budget.flopsPerSecond(entry);
+  let prepared: Layer | undefined;
+  try {
+    session.step(`${entry.id}: first run`);
+    const allocations = watchAllocations(gpu.device);
+    allocations.restart();
+    const heldBefore = allocations.bytes;
+    const device = options.untimed
+      ? { ...gpu, capabilities: { ...gpu.capabilities, timestamps: false } }
+      : gpu;
+    prepared = await implementation.prepare(device, entry.problem, {
+      inputs: options.inputs,
+      flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
+      seed,
+      signal,
+    });
+    const layer = prepared;
+    const long = budget.predict(entry) >= OWN_WARM_UP_SECONDS;
+    const before = await clock.settle({ signal });
+    const { result: timing, canary } = await clock.around(
+      before,
+      (between) => layer.execute({ flopsPerSecond, signal, stages: long, between }),
+    );
+    const restarts = await prepared.readRestarts?.();
+    const measuredPeakBytes = prepared.peer?.peakBytes?.() ??
+      allocations.peakBytes - heldBefore + bytesOf(options.inputs);
+    const first = long ? { timing, canary } : undefined;
+    if (options.extent === "sampled" && !options.untimed && !clock.isOff(canary)) {
+      budget.learn(entry, {
+        seconds: session.calibration.secondsOf(timing),
+        wallSeconds: timing.wallSeconds,
+      });
+    }
+    session.step(`${entry.id}: checking`);
+    const started = performance.now();
+    const { inputs, extent } = options;
+    const outcome = await checkOutputs(gpu, prepared, {
+      problem: entry.problem,
+      inputs,
+      seed,
+      extent,
+      signal,
+    });
+    if (extent === "sampled") budget.learnCheck(entry, (performance.now() - started) / 1e3);
+    const failure = failureOf(outcome.check);
+    if (failure === undefined) {
+      const stageSamples = prepared.stages.map(() => []);
+      const selectionQuality = isOurs(prepared)
+        ? await probeSelection(session, entry, { prepared, inputs })
+        : undefined;
+      const running: Running = {
+        entry,
+        prepared,
+        outcome,
+        selectionQuality,
+        samples: [],
+        stageSamples,
+        measuredPeakBytes,
+        restarts,
+        first,
+      };
+      session.live.add(running);
+      return running;
+    }
+    await session.record({
+      ...failedRecord(entry, { reason: failure, check: outcome.check }),
+      digest: { ...outcome.digest },
+    });
+  } catch (error) {
+    await prepared?.destroy();
+    rethrowFatal(session, error);
+    if (options.crowded && error instanceof MemoryError) throw error;
+    await session.record(caseRecord(entry, outcomeOf(error)));
+    return undefined;
+  }
+  await prepared.destroy();
+  return undefined;
+}
+
+/** The shortest context to try at. */
+const TRY_CONTEXT = 256;
+
+/**
+ * Runs a layer that resembles nothing seen at a shorter context, to learn how fast it is: where it is
+ * predicted to take more than one dispatch, at one where it takes no more, if any is so short.
+ * Predictions assume little of a device, and on matrix units are twenty times too long. By them a long
+ * context that is all that was asked for would seem not to fit the budget, and a shorter one would be
+ * cut into dispatches: four instead of one cost dense attention at 64K 17 %.
+ */
+export async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
+  const { gpu, budget, seed, signal, calibration } = session;
+  if (budget.knows(entry) || budget.predict(entry) < DISPATCH_SECONDS) return;
+  const { implementation } = session.registry.find((known) =>
+    known.implementation.name === entry.implementation
+  )!;
+  const shorter = shorterCases(entry, (problem) => implementation.plan(gpu, problem));
+  const chosen = shorter.find((one) => budget.predict(one) <= DISPATCH_SECONDS) ?? shorter.at(-1);
+  if (!chosen) return;
+  session.step(`${entry.id}: trying how fast it is`);
+  try {
+    const inputs = await createInputs(session, [chosen]);
+    try {
+      const layer = await implementation.prepare(gpu, chosen.problem, { inputs, seed, signal });
+      try {
+        // The first one compiles and allocates.
+        await layer.execute({ signal });
+        const timing = await layer.execute({ signal });
+        const { wallSeconds } = timing;
+        budget.learn(chosen, { seconds: calibration.secondsOf(timing), wallSeconds });
+      } finally {
+        await layer.destroy();
+      }
+    } finally {
+      inputs.destroy();
+    }
+  } catch (error) {
+    // Why it does not run is for the case itself to find out and to record.
+    rethrowFatal(session, error);
+  }
+}
+
+/** The same layer at half its context, a quarter and so on, as far as it can be planned. */
+function shorterCases(
+  entry: PlannedCase,
+  plan: (problem: PlannedCase["problem"]) => NonNullable<PlannedCase["plan"]>,
+): PlannedCase[] {
+  const { shape, lighthouse } = entry.problem;
+  const found: PlannedCase[] = [];
+  for (let factor = 2; shape.context / factor >= TRY_CONTEXT; factor *= 2) {
+    const context = Math.floor(shape.context / factor);
+    const k = lighthouse && Math.max(128, 128 * Math.round(lighthouse.k / factor / 128));
+    const problem = {
+      ...entry.problem,
+      shape: { ...shape, context },
+      ...(lighthouse && { lighthouse: { ...lighthouse, k: k! } }),
+    };
+    try {
+      found.push({ ...entry, problem, plan: plan(problem) });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
+  }
+  return found;
+}
+
+/** How a case ends that could not be prepared or run. */
+export function outcomeOf(error: unknown): { status: "skipped" | "failed"; reason: string } {
+  const skipped = error instanceof MemoryError || error instanceof UnavailableError;
+  return { status: skipped ? "skipped" : "failed", reason: errorLine(error) };
+}
+
+/** Bytes of a layer's inputs, which its measured peak holds too. */
+export function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
+  return [q, k, v, outputGradient].reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
+}
+
+/** Errors that end the run: the device is gone, or the user stopped it. */
+export function rethrowFatal(session: Session, error: unknown): void {
+  if (session.signal?.aborted || session.gpu.lost() !== undefined) throw error;
+  if (error instanceof Error && ["DeviceLostError", "OutputError"].includes(error.name)) {
+    throw error;
+  }
+}
+
+/** Runs a case once between two canaries, or takes the first execution where that counts. */
+async function takeSample(
+  session: Session,
+  running: Running,
+  options: { round: number; place: number; before: number },
+): Promise<number> {
+  const { calibration, budget, clock, signal } = session;
+  const { prepared, entry, first } = running;
+  const { round, place } = options;
+  if (first) {
+    running.first = undefined;
+    addSample(session, running, { ...first, round, place });
+    return options.before;
+  }
+  const before = clock.isOff(options.before) ? await clock.settle({ signal }) : options.before;
+  const { result: timing, canary, after } = await clock.around(
+    before,
+    (between) =>
+      prepared.execute({
+        flopsPerSecond: budget.flopsPerSecond(entry),
+        // With one stage the staged run is the same run, and its stage time comes for free.
+        stages: prepared.stages.length === 1 || budget.predict(entry) >= STAGED_SECONDS,
+        signal,
+        between,
+      }),
+  );
+  // A time at a wrong clock teaches nothing.
+  if (!clock.isOff(canary)) {
+    budget.learn(entry, {
+      seconds: calibration.secondsOf(timing),
+      wallSeconds: timing.wallSeconds,
+    });
+  }
+  addSample(session, running, { timing, canary, round, place });
+  return after;
+}
+
+function addSample(
+  session: Session,
+  running: Running,
+  { timing, canary, round, place }: FirstRun & { round: number; place: number },
+): void {
+  const { calibration, clock } = session;
+  const { samples, stageSamples } = running;
+  const seconds = calibration.secondsOf(timing);
+  const flagged = clock.isOff(canary);
+  samples.push({
+    seconds,
+    wallSeconds: timing.wallSeconds,
+    round,
+    place,
+    canary,
+    ...(flagged && { flag: "clock" as const }),
+  });
+  if (flagged) return;
+  if (stageSamples.length === 1) stageSamples[0].push(seconds);
+  else addStages(session, running, timing);
+}
+
+/** Keeps the stages of a timing. Without GPU timestamps stages cannot be told apart. */
+function addStages(session: Session, { stageSamples }: Running, timing: Timing): void {
+  if (session.calibration.record.clock === "wall") return;
+  timing.stages?.forEach((seconds, stage) => stageSamples[stage].push(seconds));
+}
+
+/** Times the stages of a case in passes of their own, where its samples did not. */
+async function takeStages(session: Session, running: Running, count: number): Promise<void> {
+  const { prepared, entry, stageSamples } = running;
+  if (session.calibration.record.clock === "wall") return;
+  if (stageSamples.length === 1 || stageSamples[0].length > 0) return;
+  for (let i = 0; i < count; i++) {
+    const timing = await prepared.execute({
+      flopsPerSecond: session.budget.flopsPerSecond(entry),
+      stages: true,
+      signal: session.signal,
+    });
+    addStages(session, running, timing);
+  }
+}
+
+/**
+ * Rounds A B C … C B A of a baseline and any number of candidates: every ratio to the baseline is
+ * interleaved, and the baseline runs twice a round however many candidates there are. One case
+ * alone runs A A.
+ */
+async function takeRounds(
+  session: Session,
+  members: { a?: Running; candidates: readonly Running[] },
+  options: { rounds: number; firstRound: number; deadline: number },
+): Promise<number[]> {
+  const { a, candidates } = members;
+  const { firstRound, rounds, deadline } = options;
+  const taken: number[] = [];
+  const clean = new Map<Running, number>();
+  const lacking = (running: Running) => !running.failure && (clean.get(running) ?? 0) < rounds;
+  let before = await session.clock.settle({ signal: session.signal });
+  let longest = 0;
+  // Rounds with a clock that was down are taken again while there is time.
+  for (let i = 0; i < 2 * rounds + MORE_ROUNDS; i++) {
+    const lack = candidates.length > 0 ? candidates.filter(lacking) : [a!].filter(lacking);
+    if (lack.length === 0) break;
+    const started = performance.now() / 1e3;
+    if (i >= session.budget.rounds.least && started + longest > deadline) break;
+    const round = firstRound + i;
+    const order = a && candidates.length > 0 ? [a, ...lack] : lack;
+    session.step(`${order[order.length - 1].entry.id}: round ${i + 1} of ${rounds}`);
+    for (const [place, running] of [...order, ...order.toReversed()].entries()) {
+      if (running.failure) continue;
+      try {
+        before = await takeSample(session, running, { round, place, before });
+      } catch (error) {
+        rethrowFatal(session, error);
+        // Somebody else's code may fail at any time; ours must not.
+        if (!running.prepared.peer) throw error;
+        running.failure = outcomeOf(error);
+        before = await session.clock.settle({ signal: session.signal });
+      }
+    }
+    taken.push(round);
+    const good = (running: Running | undefined) =>
+      !running?.samples.some((sample) => sample.round === round && sample.flag);
+    for (const running of lack) {
+      if (good(a) && good(running)) clean.set(running, (clean.get(running) ?? 0) + 1);
+    }
+    longest = Math.max(longest, performance.now() / 1e3 - started);
+  }
+  return taken;
+}
+
+/** Checks determinism and records the case with all that was measured so far. */
+async function finishCase(session: Session, running: Running): Promise<void> {
+  const { entry, prepared, outcome, samples, stageSamples } = running;
+  const last = await digestOutputs(session.gpu, prepared);
+  const check = withDeterminism(outcome.check, {
+    first: outcome.digest,
+    last,
+    required: prepared.peer === undefined,
+  });
+  const failure = failureOf(check);
+  if (failure !== undefined) {
+    return await session.record(failedRecord(entry, { reason: failure, check }));
+  }
+  const reason = inconclusiveReason(samples);
+  const record: CaseRecord = {
+    ...caseRecord(entry, { status: reason === undefined ? "ok" : "inconclusive", reason }),
+    predictedSeconds: session.budget.predict(entry),
+    measuredPeakBytes: running.measuredPeakBytes,
+    ...(running.restarts !== undefined && { restarts: running.restarts }),
+    stages: stageRecords(entry.plan!, stageSamples),
+    check,
+    digest: { ...outcome.digest },
+    ...(outcome.zeroRows !== undefined && { zeroRows: outcome.zeroRows }),
+    ...(running.selectionQuality && { selectionQuality: running.selectionQuality }),
+  };
+  await session.record(withSamples(record, { samples, seed: session.seed }));
+}
+
+/** Records a case and frees it, whatever a peer does in its last moments. */
+async function finishCandidate(session: Session, running: Running): Promise<void> {
+  try {
+    if (running.failure) await session.record(caseRecord(running.entry, running.failure));
+    else await finishCase(session, running);
+  } catch (error) {
+    rethrowFatal(session, error);
+    if (!running.prepared.peer) throw error;
+    await session.record(caseRecord(running.entry, outcomeOf(error)));
+  } finally {
+    session.live.delete(running);
+    await running.prepared.destroy();
+  }
+}
+
+async function recordRatio(
+  session: Session,
+  pair: { a: Running; b: Running },
+): Promise<void> {
+  const timed = ({ entry, samples }: Running) => ({ id: entry.id, samples });
+  const ratio = pairedRatio({ a: timed(pair.a), b: timed(pair.b) }, { seed: session.seed });
+  if (ratio) await session.recordRatio(ratio);
+}
+
+/**
+ * The ratio of two cases over the rounds that hold both, those with the clock down left out;
+ * undefined where nothing is left.
+ */
+export function pairedRatio(
+  { a, b }: Record<"a" | "b", Pick<CaseRecord, "id" | "samples">>,
+  options: { seed: number },
+): RatioRecord | undefined {
+  const used: PairedRound[] = [];
+  for (const round of new Set(b.samples.map((sample) => sample.round))) {
+    const [numerator, denominator] = [a, b].map(({ samples }) =>
+      samples.filter((sample) => sample.round === round)
+    );
+    const clean = [...numerator, ...denominator].every(({ flag }) => flag === undefined);
+    if (!clean || numerator.length === 0) continue;
+    used.push({
+      numerator: numerator.map(({ seconds }) => seconds),
+      denominator: denominator.map(({ seconds }) => seconds),
+    });
+  }
+  // A clock too coarse for the work gives zeros, of which no ratio can be made.
+  if (used.length === 0) return undefined;
+  if (used.some((round) => round.denominator.some((seconds) => !(seconds > 0)))) return undefined;
+  const { estimate, low, high } = bootstrapRatio(used, options);
+  return {
+    numerator: a.id,
+    denominator: b.id,
+    method: "abba",
+    rounds: used.length,
+    ratio: estimate,
+    low,
+    high,
+  };
+}
+
+/** Our Lighthouse layer that computes what a peer's does, among those of the same rounds. */
+function counterpartOf(session: Session, b: Running, batch: readonly Running[]) {
+  const registered = ({ entry }: Running) =>
+    session.registry.find(({ implementation }) => implementation.name === entry.implementation)!;
+  const own = registered(b);
+  if (!own.peer || own.kind !== "lighthouse") return undefined;
+  const geometry = ({ entry: { problem, direction } }: Running) =>
+    JSON.stringify([direction, problem.shape, problem.lighthouse]);
+  return batch.find((other) => !registered(other).peer && geometry(other) === geometry(b));
+}
+
+/**
+ * Measures a group: the baseline stays prepared, and as many candidates as fit the memory together
+ * share its rounds. Cases that no longer fit the budget are skipped with the prediction.
+ *
+ * @param options `allowance`: seconds for the group; `reserve`: seconds of the budget that belong to
+ * what comes after all groups.
+ */
+export async function measureGroup(
+  session: Session,
+  group: PlannedGroup,
+  options: { allowance: number; reserve?: number },
+): Promise<void> {
+  const { budget } = session;
+  const { reserve = 0 } = options;
+  // The allowance counts all cases, also those that will turn out not to fit what is left.
+  const seconds = Math.min(options.allowance, budget.left - reserve);
+  const deadline = performance.now() / 1e3 + seconds;
+  const open = (entry: PlannedCase | undefined) =>
+    entry?.plan && !entry.skip && !entry.predictedOnly ? entry : undefined;
+  for (const entry of [group.baseline, ...group.candidates]) {
+    if (!entry?.predictedOnly || entry.skip || session.finished(entry.id)) continue;
+    await recordPrediction(session, entry);
+  }
+  const waiting = group.candidates.filter((entry) =>
+    open(entry) && session.finished(entry.id) === undefined
+  );
+  const wanted = open(group.baseline);
+  const earlier = wanted && session.finished(wanted.id);
+  if (waiting.length === 0 && (!wanted || earlier)) return;
+  const members = [...wanted ? [wanted] : [], ...waiting];
+  let inputs: Awaited<ReturnType<typeof createInputs>>;
+  try {
+    inputs = await createInputs(session, members);
+  } catch (error) {
+    rethrowFatal(session, error);
+    for (const entry of members) {
+      if (session.finished(entry.id)) continue;
+      await session.record(caseRecord(entry, outcomeOf(error)));
+    }
+    return;
+  }
+  let a: Running | undefined;
+  let batch: Running[] = [];
+  const memory = session.memoryBytes ?? UNKNOWN_MEMORY_BYTES;
+  const inputBytes = bytesOf(inputs);
+  const ownBytes = (entry: PlannedCase) => entry.plan!.peakBytes - inputBytes;
+  try {
+    if (wanted && await affordable(wanted)) {
+      a = await startCase(session, wanted, { inputs, extent: "sampled" });
+      a?.samples.push(...earlier?.samples ?? []);
+      earlier?.stages.forEach((stage, i) => a?.stageSamples[i]?.push(...stage.samples));
+    }
+    while (waiting.length > 0) {
+      const all = waiting.length;
+      batch = await startBatch();
+      if (batch.length === 0) continue;
+      const share = batch.length / Math.max(batch.length, all);
+      const now = performance.now() / 1e3;
+      const left = Math.max(budget.trifle, (deadline - now) * share);
+      const taken = await takeRounds(session, { a, candidates: batch }, {
+        rounds: affordableRounds(session, [...a ? [a] : [], ...batch], left),
+        firstRound: nextRound(a),
+        deadline: Math.max(deadline, now + left),
+      });
+      for (const running of [...batch, ...a ? [a] : []]) {
+        if (running.failure) continue;
+        await takeStages(session, running, Math.min(5, 2 * taken.length));
+      }
+      for (const b of batch) {
+        if (b.failure) continue;
+        const ours = counterpartOf(session, b, batch);
+        if (a) await recordRatio(session, { a, b });
+        if (ours) await recordRatio(session, { a: ours, b });
+      }
+      while (batch.length > 0) await finishCandidate(session, batch.shift()!);
+      if (a) await finishCase(session, a);
+    }
+    if (a && (a.samples.length === 0 || a.first)) {
+      const now = performance.now() / 1e3;
+      const left = Math.max(budget.trifle, deadline - now);
+      const taken = await takeRounds(session, { a, candidates: [] }, {
+        rounds: affordableRounds(session, [a], left),
+        firstRound: nextRound(a),
+        deadline: now + left,
+      });
+      await takeStages(session, a, Math.min(5, 2 * taken.length));
+      await finishCase(session, a);
+    }
+  } finally {
+    if (a) session.live.delete(a);
+    await a?.prepared.destroy();
+    for (const { prepared } of batch) await prepared.destroy();
+    inputs.destroy();
+  }
+
+  /** Takes candidates from the front of those that wait while they fit beside each other. */
+  async function startBatch(): Promise<Running[]> {
+    const started: Running[] = [];
+    let held = inputBytes + (a ? ownBytes(a.entry) : 0);
+    try {
+      while (waiting.length > 0) {
+        const [entry] = waiting;
+        if (started.length > 0 && held + ownBytes(entry) > memory) break;
+        if (!await affordable(entry)) {
+          waiting.shift();
+          continue;
+        }
+        const crowded = started.length > 0;
+        const running = await startCase(session, entry, { inputs, extent: "sampled", crowded });
+        waiting.shift();
+        if (!running) continue;
+        started.push(running);
+        held += ownBytes(entry);
+      }
+    } catch (error) {
+      // No room beside the others: it is first in the next batch.
+      if (error instanceof MemoryError && started.length > 0) return started;
+      for (const { prepared } of started) await prepared.destroy();
+      throw error;
+    }
+    return started;
+  }
+
+  /** False, and recorded as skipped, when the least number of samples would overrun the budget. */
+  async function affordable(entry: PlannedCase): Promise<boolean> {
+    await tryShorter(session, entry);
+    const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
+    const registered = session.registry.find(({ implementation }) =>
+      implementation.name === entry.implementation
+    )!;
+    const { longestSeconds = Infinity, peer = false } = registered;
+    if (budget.predict(entry) > longestSeconds) {
+      const predictedSeconds = budget.predict(entry);
+      const reason = `predicted ${predictedSeconds.toPrecision(3)} s in one submission that ` +
+        `cannot be cut; ${longestSeconds} s are asked of a driver at most`;
+      await session.record({
+        ...caseRecord(entry, { status: "skipped", reason }),
+        predictedSeconds,
+      });
+      return false;
+    }
+    if (budget.affords(entry, { reserve, peer })) return true;
+    if (session.finished(entry.id)) return false;
+    const one = budget.predict(entry);
+    const reason = `predicted ${one.toPrecision(3)} s for one execution and ` +
+      `${needed.toPrecision(3)} s for the case; ` +
+      `${Math.max(0, budget.left - reserve).toPrecision(3)} s of the budget are left` +
+      (peer ? ", of which a case of a peer may take half" : "");
+    const record = caseRecord(entry, { status: "skipped", reason });
+    await session.record({ ...record, predictedSeconds: one });
+    return false;
+  }
+}
+
+/** Records a case that is not run, with what it would have taken by what was seen so far. */
+async function recordPrediction(session: Session, entry: PlannedCase): Promise<void> {
+  const predictedSeconds = session.budget.predict(entry);
+  const reason = `not run: predicted ${predictedSeconds.toPrecision(3)} s for one execution`;
+  const record = caseRecord(entry, { status: "skipped", reason });
+  await session.record({ ...record, predictedSeconds });
+}
+
+function nextRound(running: Running | undefined): number {
+  return Math.max(-1, ...running?.samples.map((sample) => sample.round) ?? []) + 1;
+}
+
+/** Rounds that fit some seconds, between the least and the most. */
+function affordableRounds(
+  { budget, clock }: Session,
+  members: readonly Running[],
+  seconds: number,
+): number {
+  const { least, most } = budget.rounds;
+  let round = 0;
+  for (const { entry } of members) {
+    round += 2 * (budget.executionSeconds(entry) + clock.referenceSeconds);
+  }
+  return Math.max(least, Math.min(most, Math.floor(seconds / Math.max(round, 1e-9))));
+}

@@ -1,0 +1,101 @@
+/**
+ * Selection quality of a case that runs: read its selection, compare it with what other scorers
+ * selected from the same inputs, and with what it selects itself once the inputs carry a little
+ * noise.
+ *
+ * Noise: every element of Q and K is multiplied by 1 + ε, ε seeded with standard deviation
+ * {@linkcode NOISE}, the largest relative rounding error of bf16; V stays. The inputs are restored
+ * from their seeds.
+ *
+ * @module
+ */
+import { perturbTensor } from "../../kernels/gpu/noise.ts";
+import { fillSeeded } from "../../kernels/gpu/random.ts";
+import type { LayerInputs, Prepared } from "../../kernels/implementation.ts";
+import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import type { Session } from "./latency.ts";
+import type { PlannedCase } from "../run/plan.ts";
+import type { SelectionQualityRecord } from "../result/result_schema.ts";
+import { compareSelections, describeSelection } from "./selection_quality.ts";
+
+/** Standard deviation of the relative noise on Q and K. */
+export const NOISE = 2 ** -8;
+
+/** Seeds of the noise lie this far above those of the inputs. */
+const NOISE_SEED_STEP = 0x10000;
+
+/** Share of the budget still left that the execution on noisy inputs may take. */
+const PROBE_SHARE = 0.02;
+
+/** What a scorer selected; without a dilation the scorer has none. */
+interface Archived {
+  readonly implementation: string;
+  readonly dilation?: number;
+  readonly selection: Int32Array;
+}
+
+/** Selections of a session by what they were made from, for comparing scorers. */
+const archives = new WeakMap<Session, Map<string, Archived[]>>();
+
+/**
+ * The quality of what the last execution selected; undefined for what selects nothing, and where
+ * another direction of the same layer has told it before.
+ *
+ * Executes the layer once more; the outputs it leaves are those of the noisy inputs.
+ */
+export async function probeSelection(
+  session: Session,
+  entry: PlannedCase,
+  options: { prepared: Prepared; inputs: LayerInputs },
+): Promise<SelectionQualityRecord | undefined> {
+  const { prepared, inputs } = options;
+  const { shape, lighthouse } = entry.problem;
+  const { readSelection } = prepared.outputs;
+  if (entry.suite !== "latency" || !lighthouse || !readSelection) return undefined;
+  let archive = archives.get(session);
+  if (!archive) archives.set(session, archive = new Map());
+  const { implementation } = entry;
+  const { levels, pooling, k, dilation } = lighthouse;
+  const { heads, context, headDim, dtype } = shape;
+  const key = [heads, context, headDim, dtype, levels, pooling, k].join();
+  let others = archive.get(key);
+  if (!others) archive.set(key, others = []);
+  const seen = (other: Archived) =>
+    other.implementation === implementation && other.dilation === dilation;
+  if (others.some(seen)) return undefined;
+  // Of other scorers those with the same dilation, or without any.
+  const comparable = others.filter((other) =>
+    other.implementation !== implementation &&
+    (other.dilation === dilation || other.dilation === undefined || dilation === undefined)
+  );
+  const geometry = planGeometry(context, lighthouse);
+  const selection = await readSelection();
+  const quality: SelectionQualityRecord = {
+    ...describeSelection(selection, geometry),
+    overlaps: comparable.map((other) => ({
+      implementation: other.implementation,
+      ...compareSelections(other.selection, selection, geometry),
+    })),
+  };
+  others.push({ implementation, dilation, selection });
+  const { budget, seed, gpu, signal } = session;
+  // A backward pass alone does not select again.
+  const affordable = budget.predict(entry) <= PROBE_SHARE * budget.left;
+  if (entry.direction === "backward" || !affordable) return quality;
+  session.step(`${entry.id}: selecting from noisy inputs`);
+  const perturbed = [inputs.q, inputs.k];
+  try {
+    for (const [i, tensor] of perturbed.entries()) {
+      await perturbTensor(gpu, tensor, {
+        seed: (seed + NOISE_SEED_STEP + i) >>> 0,
+        deviation: NOISE,
+      });
+    }
+    await prepared.execute({ flopsPerSecond: budget.flopsPerSecond(entry), signal });
+    const noisy = await readSelection();
+    quality.stability = { noise: NOISE, ...compareSelections(selection, noisy, geometry) };
+  } finally {
+    for (const [i, tensor] of perturbed.entries()) await fillSeeded(gpu, tensor, seed + i);
+  }
+  return quality;
+}

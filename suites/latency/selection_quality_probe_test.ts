@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
+import { CALIBRATION } from "../run/_calibration.ts";
+import { runCalibrated } from "../run/runner.ts";
+import { NOISE } from "./selection_quality_probe.ts";
+
+Deno.test("a timed Lighthouse case tells its selection's quality, and noise leaves no trace", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const result = await runCalibrated({
+      profile: "smoke",
+      suites: ["latency"],
+      contexts: [1024],
+      implementations: ["dense", "lighthouse-norm", "lighthouse-dilated", "lighthouse-gla"],
+      directions: ["forward"],
+      dilations: [2, 8],
+      headDims: [32],
+      pooling: [2],
+      k: [128],
+      samples: 2,
+      seed: 5,
+      gpu,
+    }, { calibration: CALIBRATION });
+    const record = result.cases.find((c) => c.suite === "latency" && c.lighthouse)!;
+    // Determinism compares outputs from before the noise with those of the last round: inputs that
+    // were not restored would show.
+    assert.equal(record.status, "ok", record.reason);
+    assert.ok(record.check!.parts!.some(({ name, passed }) => name === "determinism" && passed));
+    const { rows, fanIn, uncoveredRows, levelShares, stability } = record.selectionQuality!;
+    assert.equal(rows, record.shape.heads * 1024);
+    assert.equal(fanIn.reduce((sum, count) => sum + count), rows);
+    assert.equal(uncoveredRows, record.zeroRows);
+    assert.ok(Math.abs(levelShares.reduce((sum, share) => sum + share) - 1) < 1e-12);
+    assert.equal(stability!.noise, NOISE);
+    // A little noise moves some choices and far from all.
+    assert.ok(stability!.jaccard > 0.5 && stability!.jaccard < 1, `${stability!.jaccard}`);
+    assert.equal(stability!.levels.at(-1), 1);
+    const quality = (scorer: string, dilation?: number) =>
+      result.cases.find(({ suite, lighthouse }) =>
+        suite === "latency" && lighthouse?.scorer === scorer && lighthouse.dilation === dilation
+      )!.selectionQuality!;
+    const overlaps = (...which: Parameters<typeof quality>) =>
+      quality(...which).overlaps!.map(({ implementation }) => implementation);
+    // Each dilation is a selection of its own, compared with scorers of the same one.
+    for (const dilation of [2, 8]) {
+      assert.deepEqual(overlaps("dilated", dilation), ["lighthouse-norm"]);
+      assert.deepEqual(overlaps("gla", dilation), ["lighthouse-norm", "lighthouse-dilated"]);
+    }
+    assert.notDeepEqual(quality("gla", 2).overlaps, quality("gla", 8).overlaps);
+    const dense = result.cases.find((c) => c.suite === "latency" && !c.lighthouse)!;
+    assert.equal(dense.selectionQuality, undefined);
+  } finally {
+    gpu.destroy();
+  }
+});

@@ -1,0 +1,109 @@
+/**
+ * Records of cases, from the plan and from what was measured.
+ *
+ * @module
+ */
+import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
+import type { ImplementationPlan, Problem } from "../../kernels/implementation.ts";
+import type { PlannedCase } from "../run/plan.ts";
+import type { CaseRecord, CheckRecord, Sample, StageRecord } from "./result_schema.ts";
+import { invertStatistic, summarize } from "../statistics/statistics.ts";
+
+/** The record of a case before anything ran: its identity and its cost. */
+export function caseRecord(
+  entry: PlannedCase,
+  outcome: { status: CaseRecord["status"]; reason?: string },
+): CaseRecord {
+  const { plan, problem } = entry;
+  return {
+    id: entry.id,
+    suite: entry.suite,
+    implementation: entry.implementation,
+    direction: entry.direction,
+    shape: { batch: 1, ...problem.shape },
+    ...(problem.lighthouse && {
+      lighthouse: {
+        ...problem.lighthouse,
+        ...(entry.kRule !== undefined && { kRule: entry.kRule }),
+      },
+    }),
+    ...(plan?.gathered !== undefined && { gathered: plan.gathered }),
+    ...(entry.sweeps.length > 0 && { sweeps: [...entry.sweeps] }),
+    status: outcome.status,
+    ...(outcome.reason !== undefined && { reason: outcome.reason }),
+    flops: plan?.flops ?? 0,
+    bytes: plan?.bytes ?? 0,
+    peakBytes: plan?.peakBytes ?? 0,
+    leastBytes: leastBytes(problem),
+    stages: plan ? stageRecords(plan) : [],
+    samples: [],
+  };
+}
+
+/** Bytes of inputs and outputs alone: no way of computing the layer holds less. */
+export function leastBytes({ shape, direction = "forward" }: Problem): number {
+  const { heads, context, headDim, dtype } = shape;
+  // Q, K, V and the output; dO and three gradients besides.
+  const tensors = direction === "forward" ? 4 : 8;
+  return tensors * heads * context * headDim * bytesPerElement(dtype);
+}
+
+/** The stages of a plan with the samples of each, one list for each stage. */
+export function stageRecords(
+  plan: ImplementationPlan,
+  samples: readonly (readonly number[])[] = [],
+): StageRecord[] {
+  return plan.stages.map((stage, i) => ({
+    name: stage.name,
+    flops: stage.flops,
+    bytes: stage.bytes,
+    ...(stage.variant !== undefined && { variant: stage.variant }),
+    samples: [...samples[i] ?? []].map(shorten),
+    ...(samples[i]?.length && { statistic: summarize(samples[i]) }),
+  }));
+}
+
+/** Nine significant digits: finer than any clock, and half the text of a double. */
+function shorten(value: number): number {
+  return Number(value.toPrecision(9));
+}
+
+/**
+ * Times and everything derived from them. Samples with a flag are kept and not counted; an
+ * inconclusive case has samples and no statistic.
+ */
+export function withSamples(
+  record: CaseRecord,
+  measured: { samples: readonly Sample[]; seed: number },
+): CaseRecord {
+  const samples = measured.samples.map((sample) => ({
+    ...sample,
+    seconds: shorten(sample.seconds),
+    wallSeconds: shorten(sample.wallSeconds),
+    ...(sample.canary !== undefined && { canary: shorten(sample.canary) }),
+  }));
+  const counted = samples.filter((sample) => sample.flag === undefined);
+  const seconds = counted.map((sample) => sample.seconds);
+  if (seconds.length === 0 || record.status === "inconclusive") return { ...record, samples };
+  const positive = seconds.every((value) => value > 0);
+  return {
+    ...record,
+    samples,
+    statistic: summarize(seconds, { seed: measured.seed }),
+    ...(positive && {
+      throughput: invertStatistic(seconds, {
+        scale: record.shape.context,
+        seed: measured.seed,
+      }),
+    }),
+  };
+}
+
+/** A case whose output is wrong: the check is kept, every time is dropped. */
+export function failedRecord(
+  entry: PlannedCase,
+  options: { reason: string; check?: CheckRecord },
+): CaseRecord {
+  const record = caseRecord(entry, { status: "failed", reason: options.reason });
+  return options.check ? { ...record, check: options.check } : record;
+}

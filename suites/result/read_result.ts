@@ -1,0 +1,157 @@
+/**
+ * Reads a result file and checks it against the schema; everything that can be wrong with the file
+ * comes out as one line.
+ *
+ * @module
+ */
+import { type Result, resultSchema, SCHEMA_VERSION } from "./result_schema.ts";
+import { formatBytes, plainText } from "../../reports/text/format.ts";
+
+/** Largest result file that is read. A paper-profile run with all samples stays below 2 MiB. */
+export const RESULT_FILE_LIMIT_BYTES = 64 * 2 ** 20;
+
+/** Deepest nesting of a result file; what the bench writes stays below ten. */
+const DEPTH_LIMIT = 100;
+
+/** Most objects and arrays of a result file. A paper-profile run with all samples has some 6,000. */
+const CONTAINER_LIMIT = 2_000_000;
+
+/** A result file that cannot be used, in one line that names the file and the reason. */
+export class ResultFileError extends Error {
+  /** Tells this error by name. */
+  override name = "ResultFileError";
+  /** What a command line tool exits with: bad usage or bad file. */
+  readonly exitCode = 2;
+
+  /** Says that the file at `path` cannot be used, and why, in one line. */
+  constructor(path: string, reason: string, options?: ErrorOptions) {
+    super(`cannot use result file ${plainText(path)}: ${plainText(reason)}`, options);
+  }
+}
+
+/**
+ * The validated result in the file at `path`.
+ *
+ * @throws {ResultFileError} when the file is missing, larger than 64 MiB, no JSON, cut off, of
+ * another schema version, or not as the schema says.
+ */
+export async function readResult(path: string): Promise<Result> {
+  let text: string;
+  try {
+    const info = await Deno.stat(path);
+    if (info.isDirectory) throw new ResultFileError(path, "it is a folder, expected a JSON file");
+    if (info.size > RESULT_FILE_LIMIT_BYTES) {
+      throw new ResultFileError(
+        path,
+        `it has ${formatBytes(info.size)}, the limit is ${formatBytes(RESULT_FILE_LIMIT_BYTES)}`,
+      );
+    }
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof ResultFileError) throw error;
+    throw new ResultFileError(path, readFailure(error), { cause: error });
+  }
+  return parseResult(text, path);
+}
+
+/**
+ * The validated result in `text`; `path` only names the file in errors.
+ *
+ * @throws {ResultFileError} as {@linkcode readResult}.
+ */
+export function parseResult(text: string, path: string): Result {
+  if (text.trim() === "") throw new ResultFileError(path, "it is empty");
+  // Before parsing: unknown fields are kept, and what walks through them would run out of stack.
+  const { depth, count } = measureNesting(text);
+  if (depth > DEPTH_LIMIT) {
+    throw new ResultFileError(path, `it is nested deeper than ${DEPTH_LIMIT} levels`);
+  }
+  if (count > CONTAINER_LIMIT) {
+    throw new ResultFileError(
+      path,
+      `it has ${count} objects and arrays, the limit is ${CONTAINER_LIMIT}`,
+    );
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const message = (error as Error).message;
+    const cut = /end of JSON|Unterminated|Expected .* at position (\d+)/.exec(message);
+    const atEnd = cut !== null && (cut[1] === undefined || Number(cut[1]) >= text.trimEnd().length);
+    throw new ResultFileError(
+      path,
+      atEnd ? `the JSON is cut off after ${text.length} characters` : `no JSON (${message})`,
+      { cause: error },
+    );
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new ResultFileError(path, `expected a JSON object, found ${kindOf(value)}`);
+  }
+  checkVersion((value as Record<string, unknown>).schemaVersion, path);
+  const parsed = resultSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const reason = issue.message.replace(/^Invalid (?:input|option): /, "");
+  const more = parsed.error.issues.length - 1;
+  throw new ResultFileError(
+    path,
+    `${formatPath(issue.path)}: ${reason}${more > 0 ? ` (and ${more} more)` : ""}`,
+  );
+}
+
+function checkVersion(version: unknown, path: string): void {
+  if (version === SCHEMA_VERSION) return;
+  if (typeof version === "number" && version > SCHEMA_VERSION) {
+    throw new ResultFileError(
+      path,
+      `written by a newer version: schemaVersion ${version}, this tool reads up to ${SCHEMA_VERSION}`,
+    );
+  }
+  if (version === undefined) {
+    throw new ResultFileError(
+      path,
+      `no schemaVersion, expected ${SCHEMA_VERSION}; is it a result file?`,
+    );
+  }
+  const shown = JSON.stringify(version).slice(0, 40);
+  throw new ResultFileError(path, `unknown schemaVersion ${shown}, expected ${SCHEMA_VERSION}`);
+}
+
+/** Deepest nesting of a JSON text, and its objects and arrays in all; brackets in strings are text. */
+function measureNesting(text: string): { depth: number; count: number } {
+  let [level, depth, count] = [0, 0, 0];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x22) {
+      for (i++; i < text.length && text.charCodeAt(i) !== 0x22; i++) {
+        if (text.charCodeAt(i) === 0x5c) i++;
+      }
+    } else if (code === 0x5b || code === 0x7b) {
+      count++;
+      level++;
+      if (level > depth) depth = level;
+    } else if (code === 0x5d || code === 0x7d) level--;
+  }
+  return { depth, count };
+}
+
+function readFailure(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "the file does not exist";
+  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
+    return "no permission to read it";
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+function formatPath(path: readonly PropertyKey[]): string {
+  const text = path.map((part, i) =>
+    typeof part === "number" ? `[${part}]` : `${i === 0 ? "" : "."}${String(part)}`
+  ).join("");
+  return text === "" ? "the whole file" : text.slice(0, 200);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "an array" : `a ${typeof value}`;
+}

@@ -1,0 +1,471 @@
+/**
+ * What a result file says, as types; `result_schema.ts` has the schema that a file is held against.
+ *
+ * Units are SI and live in the field's name or doc: seconds, bytes, FLOP, bytes per second.
+ * Unknown fields are kept, so that a newer minor version's file survives a round trip through an
+ * older tool.
+ *
+ * @module
+ */
+import type { OpenRecord } from "./open_record.ts";
+import type { RetrievalRecord } from "../retrieval/retrieval_record.ts";
+
+/** A median with a seeded bootstrap 95 % interval over its samples. */
+export interface Statistic extends OpenRecord {
+  /** Samples that entered the statistic (flagged ones are kept in `samples`, not counted here). */
+  count: number;
+  /** Middle sample, in the unit of the samples. */
+  median: number;
+  /** Lower end of the 95 % bootstrap interval of the median. */
+  low: number;
+  /** Upper end of the 95 % bootstrap interval of the median. */
+  high: number;
+  /** Smallest sample. */
+  min: number;
+  /** Largest sample. */
+  max: number;
+  /** Mean of the samples. */
+  mean: number;
+  /** Samples outside Tukey's outer fences; they are counted in, and shown. */
+  outliers: number;
+}
+
+/** One execution of a case. */
+export interface Sample extends OpenRecord {
+  /** GPU time in seconds: sum over submissions of last pass end minus first pass begin. */
+  seconds: number;
+  /** Wall clock in seconds, from submit to the queue being idle. */
+  wallSeconds: number;
+  /** Round of the A/B/B/A interleaving. */
+  round: number;
+  /** Place in the round: together they give the order of samples. */
+  place: number;
+  /** The canary's worst time around this sample, over its reference time: 1 is an undisturbed clock. */
+  canary?: number;
+  /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
+  flag?: "clock" | "interrupted";
+}
+
+/** One named part of a case, in the order of execution. */
+export interface StageRecord extends OpenRecord {
+  /** `attention`, `score-and-pool`, `select`, … */
+  name: string;
+  /** FLOP of one execution. */
+  flops: number;
+  /** Least bytes that the stage must move. */
+  bytes: number;
+  /** Which of several kernels ran, and its tiling, where that depends on the device. */
+  variant?: string;
+  /** GPU seconds of each staged execution. */
+  samples: number[];
+  /** Over `samples`. */
+  statistic?: Statistic;
+}
+
+/** Shape of an attention problem. Layout of tensors is [heads, context, headDim]. */
+export interface ShapeRecord extends OpenRecord {
+  /** More sequences are more heads. */
+  batch: 1;
+  /** H. */
+  heads: number;
+  /** N. */
+  context: number;
+  /** d. */
+  headDim: number;
+  /** Type that tensors are stored in. */
+  dtype: "f16" | "f32";
+}
+
+/** Options of a Lighthouse implementation; absent for dense attention. */
+export interface LighthouseRecord extends OpenRecord {
+  /** L. */
+  levels: number;
+  /** p. */
+  pooling: number;
+  /** Selection budget. */
+  k: number;
+  /** What ranked the entries of the pyramid. */
+  scorer: "norm" | "dilated" | "gla";
+  /** δ of the dilated and gla scorers. */
+  dilation?: number;
+}
+
+/** What the correctness check of a case found. */
+export interface CheckRecord extends OpenRecord {
+  /** Whether every part passed. */
+  passed: boolean;
+  /** What was compared with what, in one sentence. */
+  method: string;
+  /** Largest error found, in units of the tolerance's norm. */
+  maxError: number | null;
+  /** The derived tolerance. */
+  tolerance: number | null;
+  /** One entry for each part compared. */
+  parts?: {
+    /** What was compared. */
+    name: string;
+    /** Whether it is within its tolerance. */
+    passed: boolean;
+    /** As of the whole check. */
+    maxError: number | null;
+    /** As of the whole check. */
+    tolerance: number | null;
+    /** What was found, in words. */
+    detail?: string;
+    [unknown: string]: unknown;
+  }[];
+}
+
+/**
+ * Digests: `selection` is SHA-256 of int32 indices, all others are pcg-sum 128-bit digests; gradients
+ * only where the direction has them.
+ */
+export interface DigestRecord extends OpenRecord {
+  /** Of the output. */
+  output?: string;
+  /** Of the log-sum-exp. */
+  lse?: string;
+  /** Of the selection: SHA-256 of its indices. */
+  selection?: string;
+  /** In correctness cases: SHA-256 of the selection from seeded scores, the same on every device. */
+  seededSelection?: string;
+  /** Of dQ. */
+  queryGradient?: string;
+  /** Of dK. */
+  keyGradient?: string;
+  /** Of dV. */
+  valueGradient?: string;
+}
+
+/** How far two selections agree: Jaccard indices over all heads. */
+export interface OverlapRecord extends OpenRecord {
+  /** Over all levels but the coarsest, which is always gathered whole. */
+  jaccard: number;
+  /** Of each level, finest first. */
+  levels: number[];
+}
+
+/** What a selection does to its context, and how far it agrees with others. */
+export interface SelectionQualityRecord extends OpenRecord {
+  /** Base rows of all heads. */
+  rows: number;
+  /** Rows that no selected entry reaches. */
+  uncoveredRows: number;
+  /** Rows that 0, 1, … L entries contribute to. */
+  fanIn: number[];
+  /** Share of each level in the gathered sequence, finest first. */
+  levelShares: number[];
+  /** With what other implementations selected from the same inputs. */
+  overlaps?: (OverlapRecord & {
+    implementation: string;
+  })[];
+  /** With what the same implementation selects when Q and K carry relative noise. */
+  stability?: OverlapRecord & {
+    /** Standard deviation of the noise, relative to each element. */
+    noise: number;
+  };
+}
+
+/** A layer whose context is cut into shards, simulated on one device. */
+export interface ContextParallelRecord extends OpenRecord {
+  /** W. */
+  shards: number;
+  /** `contiguous`: shard w holds part w of W. `head-tail`: parts w and 2W - 1 - w of 2W. */
+  partition: "contiguous" | "head-tail";
+  /** Parts that select on their own, in all. */
+  parts: number;
+  /** The budget of each part. */
+  partK: number;
+  /** With the selection of the same inputs without shards. */
+  selection: OverlapRecord;
+  /** Rows that nothing reaches, of all heads. */
+  uncoveredRows: number;
+  /** The same without shards. */
+  unshardedUncoveredRows: number;
+  /** Seconds of the inner attention over the same gathered rows in one piece. */
+  unshardedAttention?: Statistic;
+  /** The ring steps in order. */
+  steps: {
+    /** Median GPU seconds of each shard's share of the step; 0 where it has nothing to do. */
+    shardSeconds: number[];
+    /** Query-key pairs that each shard computes, causal mask counted, times heads. */
+    shardPairs: number[];
+    /** Bytes of K and V that each shard passes on after the step; 0 after the last. */
+    bytes: number;
+    [unknown: string]: unknown;
+  }[];
+}
+
+/** One measured (or skipped, or failed) case. */
+export interface CaseRecord extends OpenRecord {
+  /** Stable identity, for example `latency/dense/forward/N8192-H8-d128-f16`. */
+  id: string;
+  /** The suite that the case belongs to. */
+  suite: "correctness" | "latency" | "throughput" | "retrieval" | "context-parallel";
+  /** `dense`, `dense-naive`, `lighthouse-norm`, …, or `peer:NAME`. */
+  implementation: string;
+  /** What was computed and timed. */
+  direction: "forward" | "backward" | "forward-backward";
+  /** Sizes of the layer. */
+  shape: ShapeRecord;
+  /** Options of the layer, for Lighthouse. */
+  lighthouse?: LighthouseRecord;
+  /** Length of the gathered sub-sequence, for Lighthouse. */
+  gathered?: number;
+  /** Which sweep of the profile the case belongs to: `context`, `k`, `pooling`, `levels`, `scorer`. */
+  sweeps?: string[];
+  /** `inconclusive`: it ran, and too few of its samples were taken at a right clock. */
+  status: "ok" | "skipped" | "failed" | "inconclusive";
+  /** Why the case has no time: one line. */
+  reason?: string;
+  /** FLOP of one execution by the convention of the specification (causal half counted). */
+  flops: number;
+  /** Least bytes of one execution. */
+  bytes: number;
+  /** Bytes of all buffers held while the case runs. */
+  peakBytes: number;
+  /** Most bytes of buffers that lived at once for the case, counted as the device created them. */
+  measuredPeakBytes?: number;
+  /** Bytes of the inputs and outputs alone. */
+  leastBytes?: number;
+  /** Predicted seconds for one execution, from calibration; what the budget decided on. */
+  predictedSeconds?: number;
+  /** In the order of execution. */
+  stages: StageRecord[];
+  /** Every execution that was timed, flagged ones too. */
+  samples: Sample[];
+  /** Over `samples[].seconds`. */
+  statistic?: Statistic;
+  /** Tokens per second of the layer: context / median seconds, with its interval. */
+  throughput?: Statistic;
+  /** What the check found; a case is timed only after it passed. */
+  check?: CheckRecord;
+  /** Of what the last execution left. */
+  digest?: DigestRecord;
+  /** On matrix units: workgroups of one execution that started over with a better reference. */
+  restarts?: number;
+  /** Rows of the output that nothing covers, for Lighthouse. */
+  zeroRows?: number;
+  /** For Lighthouse, once for each selection: not repeated where only the direction differs. */
+  selectionQuality?: SelectionQualityRecord;
+  /** In the suite `context-parallel`; its stages are the ring steps. */
+  contextParallel?: ContextParallelRecord;
+}
+
+/** Ratio of two cases measured in the same interleaved rounds. */
+export interface RatioRecord extends OpenRecord {
+  /** Case id of the slower one, the baseline. */
+  numerator: string;
+  /** Case id of the other. */
+  denominator: string;
+  /** How the samples were interleaved. */
+  method: "abba";
+  /** Rounds that both were measured in. */
+  rounds: number;
+  /** numerator seconds / denominator seconds: above 1 means the denominator is faster. */
+  ratio: number;
+  /** Lower end of the 95 % bootstrap interval. */
+  low: number;
+  /** Upper end of the 95 % bootstrap interval. */
+  high: number;
+}
+
+/** Ceilings of this device, measured at the start of the run. Absent parts were not measurable. */
+export interface CalibrationRecord extends OpenRecord {
+  /** FLOP per second of register-only fused multiply-adds. */
+  fmaF32?: Statistic;
+  /** The same in f16. */
+  fmaF16?: Statistic;
+  /** FLOP per second of a register-only subgroup-matrix chain (Dawn only). */
+  matrix?: {
+    /** Types and sizes, as the device lists them. */
+    config: string;
+    /** Of a chain of dependent products. */
+    flopsPerSecond: Statistic;
+    [unknown: string]: unknown;
+  }[];
+  /** Bytes per second of a large buffer copy, bytes read plus bytes written. */
+  copy?: Statistic;
+  /** Seconds of a compute pass that does nothing. */
+  emptyPass?: Statistic;
+  /** Smallest non-zero step seen between timestamps, in seconds. */
+  timestampGranularity?: number;
+  /** Seconds of the canary kernel on the undisturbed device. */
+  canary?: Statistic;
+  /** `gpu` when timestamps work, `wall` when times are wall clock. */
+  clock: "gpu" | "wall";
+  /** What could not be measured, one line each. */
+  notes?: string[];
+}
+
+/** The machine that measured. */
+export interface EnvironmentRecord extends OpenRecord {
+  /** As WebGPU describes it. */
+  adapter: {
+    vendor: string;
+    architecture: string;
+    device: string;
+    description: string;
+    isFallbackAdapter: boolean;
+    /** True for CPU implementations of Vulkan (llvmpipe, SwiftShader, WARP). */
+    software: boolean;
+    [unknown: string]: unknown;
+  };
+  /** Driver name and version, where it can be found out. */
+  driver: string | null;
+  /** Memory of the device, where it can be found out. */
+  deviceMemoryBytes: number | null;
+  /** Features that were granted, sorted. */
+  features: string[];
+  /** Limits of the device by name. */
+  limits: Record<string, number>;
+  /** Name and release of the system. */
+  os: string;
+  /** Model of the processor. */
+  cpu: string;
+  /** Logical processors. */
+  cores: number;
+  /** Memory of the machine. */
+  memoryBytes: number;
+  /** Versions of Deno and what it is made of. */
+  runtime: {
+    deno: string;
+    v8: string;
+    typescript: string;
+    [unknown: string]: unknown;
+  };
+  /** Versions of the npm packages, by name. */
+  packages: Record<string, string>;
+  /** Same fingerprint: absolute times may be compared. */
+  fingerprint: string;
+}
+
+/** An implementation of somebody else's that the run measured beside ours, or wanted to. */
+export interface PeerRecord extends OpenRecord {
+  /** As asked for: `torch-fa2`, `python:FILE`, `ort-web`. */
+  asked: string;
+  /** The implementation of its cases: `peer:torch-fa2`. */
+  implementation: string;
+  /** What it computes. */
+  computes: "dense" | "lighthouse";
+  /** The scorer, for Lighthouse. */
+  scorer?: "norm" | "dilated" | "gla";
+  /** Of everything that it says it rests on: `{ torch: "2.11.0", CUDA: "13.0" }`. */
+  versions: Record<string, string>;
+  /** The device that it computes on, as it calls it. */
+  device: string | null;
+  /** What its times are: `CUDA events`, `GPU timestamps`, `host clock`. */
+  timing: string;
+  /** Why it could not run. */
+  unavailable?: string;
+}
+
+/** What was done to keep the device's clock up, and what was read of it meanwhile. */
+export interface KeepWarmRecord extends OpenRecord {
+  /** One line each; one that says that nothing was done, where nothing could be. */
+  means: string[];
+  /** Readings of the clock of the multiprocessors, MHz. */
+  clockMHz?: {
+    count: number;
+    lowest: number;
+    median: number;
+    highest: number;
+    /** The highest that the device says it can do. */
+    limit: number | null;
+    [unknown: string]: unknown;
+  };
+  /** Readings of the power that the device draws, W. */
+  powerWatts?: {
+    count: number;
+    median: number;
+    highest: number;
+    /** What it may draw: it lowers its clock to stay below. */
+    limit: number | null;
+    /** How many of the readings were at the limit, or within 5 % of it. */
+    atLimit: number;
+    [unknown: string]: unknown;
+  };
+}
+
+/** A tiling of dense attention that was measured to be the fastest for a kernel at a length and H. */
+export interface TunedTilingRecord extends OpenRecord {
+  /** Which of the two texts of the kernel. */
+  kernel: "portable" | "matrix";
+  /** The forward pass, the pass that gives dQ, or the one that gives dK and dV. */
+  pass: "forward" | "query" | "key-value";
+  /** d. */
+  headDim: number;
+  /** Storage of Q, K and V. */
+  dtype: "f16" | "f32";
+  /** N that it was measured at, a power of two. */
+  rows: number;
+  /** H that it was measured with; older results do not tell. */
+  heads?: number;
+  /** Fields of the tiling by name. */
+  tiling: Record<string, number>;
+}
+
+/** Tilings that the plans of a run preferred to those that the kernels choose by themselves. */
+export interface TuningRecord extends OpenRecord {
+  /** SHA-256 that the tuning file has of itself. */
+  digest: string;
+  /** When they were measured, ISO 8601, UTC. */
+  measuredAt: string;
+  /** Those that the run's device could take; the `variant` of each stage says which one ran. */
+  tilings: TunedTilingRecord[];
+}
+
+/** A whole result file. */
+export interface Result extends OpenRecord {
+  /** Version of this format. */
+  schemaVersion: 1;
+  /** What wrote the file. */
+  tool: {
+    name: "lighthouse-attention-bench";
+    version: string;
+    /** Git commit of the working tree, or null outside a repository. */
+    commit: string | null;
+    /** Whether the tree had uncommitted changes; null outside a repository. */
+    dirty: boolean | null;
+    [unknown: string]: unknown;
+  };
+  /** ISO 8601, UTC. */
+  startedAt: string;
+  /** Null while the run goes on or was cut short. */
+  finishedAt: string | null;
+  /** The command line to run again, first word `deno`. */
+  command: string[];
+  /** `smoke`, `standard` or `paper`. */
+  profile: string;
+  /** The WebGPU implementation that ran the kernels. */
+  stack: "deno" | "dawn";
+  /** Of Q; K, V and dO have the three after it. */
+  seed: number;
+  /** Everything that decides which cases run, as given and defaulted. */
+  configuration: Record<string, unknown>;
+  /** SHA-256 of what decides times and results: equal hashes, equal work. */
+  hashes: {
+    wgsl: string;
+    configuration: string;
+    plan: string;
+    [unknown: string]: unknown;
+  };
+  /** The machine. */
+  environment: EnvironmentRecord;
+  /** Null before it was calibrated. */
+  calibration: CalibrationRecord | null;
+  /** In the order of the plan. */
+  cases: CaseRecord[];
+  /** Pairs that were interleaved. */
+  ratios: RatioRecord[];
+  /** Of the suite `retrieval`. */
+  retrieval?: RetrievalRecord;
+  /** Other people's implementations that were asked for. */
+  peers?: PeerRecord[];
+  /** Where the run was asked to keep the clock up. */
+  keepWarm?: KeepWarmRecord;
+  /** Where the run took measured tilings; `replay` takes these again. */
+  tuning?: TuningRecord;
+  /** One line each: things that the reader should know of the run as a whole. */
+  notes: string[];
+}

@@ -1,0 +1,16 @@
+/**
+ * Which of a machine's devices a stack's adapter is.
+ *
+ * @module
+ */
+import type { Gpu } from "../../kernels/gpu/device.ts";
+
+/** The fields of an adapter that may hold its device's name. */
+export type NamedAdapter = Pick<Gpu["adapter"], "description" | "device">;
+
+/** Whether an adapter has a device's name: Dawn puts hyphens between its words, in small letters. */
+export function hasName({ description, device }: NamedAdapter, name: string): boolean {
+  const letters = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
+  const wanted = letters(name);
+  return wanted !== "" && [description, device].some((own) => letters(own).includes(wanted));
+}

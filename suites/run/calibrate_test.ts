@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
+import { openDawn } from "../../kernels/gpu/dawn.ts";
+import { DeviceError, openDevice } from "../../kernels/gpu/device.ts";
+import { createPipeline } from "../../kernels/gpu/pipeline.ts";
+import { Timer } from "../../kernels/gpu/timing.ts";
+import { calibrate, matrixShader, smallestStep } from "./calibrate.ts";
+import { calibrationSchema } from "../result/result_schema.ts";
+
+Deno.test("smallestStep finds the tick that durations are multiples of", () => {
+  assert.equal(smallestStep([64e-9, 96e-9, 96e-9, 160e-9]), 32e-9);
+  assert.equal(smallestStep([1024e-9, 1024e-9]), 1024e-9);
+  assert.equal(smallestStep([0, 0]), null);
+});
+
+Deno.test("calibrate measures plausible ceilings within its time", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const timer = new Timer(gpu);
+  const started = performance.now();
+  const { record, canary, secondsOf } = await calibrate(gpu, timer, {});
+  const took = (performance.now() - started) / 1e3;
+  calibrationSchema.parse(record);
+  assert.ok(took < 20, `calibration took ${took} s`);
+  assert.ok(record.fmaF32!.median > 1e8, `${record.fmaF32!.median} FLOP/s`);
+  assert.ok(record.copy!.median > 1e8, `${record.copy!.median} B/s`);
+  assert.ok(record.emptyPass!.median >= 0);
+  assert.ok(canary.referenceSeconds > 0);
+  assert.ok(await canary.probe() > 0);
+  assert.equal(secondsOf({ gpuSeconds: null, wallSeconds: 2, stages: null }), 2);
+  canary.destroy();
+  timer.destroy();
+  gpu.destroy();
+});
+
+Deno.test("matrixShader validates on Dawn", async (t) => {
+  let gpu;
+  try {
+    gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    return console.warn(`skipped: ${t.name}: ${error.message}`);
+  }
+  // The null backend grants the feature without listing configurations.
+  const configs = ["f32", "f16"].map((resultComponentType) => ({
+    componentType: "f16",
+    resultComponentType,
+    M: 16,
+    N: 16,
+    K: 16,
+  }));
+  assert.ok(gpu.features.includes("chromium-experimental-subgroup-matrix"));
+  for (const config of configs) {
+    await createPipeline(gpu, {
+      label: "matrix units",
+      code: matrixShader(config),
+      bindings: ["read", "read-write", "uniform"],
+    });
+  }
+  gpu.destroy();
+});

@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { Budget } from "./budget.ts";
+import type { Canary } from "./calibrate.ts";
+import { ClockWatch, inconclusiveReason, rejudge } from "./clock.ts";
+import { IMPLEMENTATIONS } from "./implementations.ts";
+import { measureGroup, pairedRatio, type Session } from "../latency/latency.ts";
+import { planRun } from "./plan.ts";
+import type { CaseRecord, RatioRecord, Sample } from "../result/result_schema.ts";
+
+/** A canary that says what it is told to; the last reading stays. */
+function scripted(readings: readonly number[]): Canary & { exercised: number } {
+  let at = 0;
+  const canary = {
+    referenceSeconds: 1e-4,
+    exercised: 0,
+    probe: () => Promise.resolve(readings[Math.min(at++, readings.length - 1)]),
+    exercise: () => Promise.resolve(canary.exercised++),
+    destroy: () => {},
+  };
+  return canary;
+}
+
+const sample = (canary: number, more: Partial<Sample> = {}): Sample => ({
+  seconds: 1,
+  wallSeconds: 1,
+  round: 0,
+  place: 0,
+  canary,
+  ...more,
+});
+
+Deno.test("ClockWatch sees a clock that fell while an execution went on, though it came back", async () => {
+  let time = 0;
+  const clock = new ClockWatch(scripted([1.01, 5.74, 1.02]), { judged: true, now: () => time });
+  const before = await clock.read();
+  const { canary, after } = await clock.around(before, async (between) => {
+    time += 0.6;
+    await between();
+    // Readings cost time: not one between any two submissions.
+    time += 0.1;
+    await between();
+  });
+  assert.deepEqual([canary, after], [5.74, 1.02]);
+  assert.ok(clock.isOff(canary) && !clock.isOff(after));
+});
+
+Deno.test("ClockWatch waits for a clock to come back with work, and not for ever", async () => {
+  const back = scripted([3, 2, 1.1]);
+  const clock = new ClockWatch(back, { judged: true });
+  assert.equal(await clock.settle(), 1.1);
+  assert.equal(back.exercised, 2);
+  let time = 0;
+  const down = scripted([5.74]);
+  const hopeless = new ClockWatch(down, { judged: true, now: () => time++ });
+  assert.equal(await hopeless.settle(), 5.74);
+  assert.ok(down.exercised < 10);
+});
+
+Deno.test("ClockWatch: readings far below 1 prove that the calibration saw a slow clock", async () => {
+  const factors: number[] = [];
+  const watch = (readings: number[]) =>
+    new ClockWatch(scripted(readings), {
+      judged: true,
+      onRebase: (factor) => factors.push(factor),
+    });
+  const slow = watch([0.2, 0.21, 0.2, 0.19, 0.2, 1]);
+  assert.ok(Math.abs(await slow.read() - 0.2 / 0.21) < 1e-12);
+  assert.ok(Math.abs(factors[0] - 1 / 0.21) < 1e-12);
+  // What calibration saw is a slow clock now.
+  assert.ok(slow.isOff(await slow.read()));
+  // One fast reading among slower ones is chance.
+  assert.equal(await watch([0.5, 1, 1, 1, 1]).read(), 0.5);
+  assert.equal(factors.length, 1);
+  const again = rejudge([sample(1), sample(0.22), sample(1, { flag: "clock" })], factors[0]);
+  assert.deepEqual(again.map(({ flag }) => flag), ["clock", undefined, "clock"]);
+});
+
+Deno.test("ClockWatch reads the canary of a processor and never judges it", async () => {
+  const clock = new ClockWatch(scripted([9, 0.1]), { judged: false });
+  assert.equal(await clock.settle(), 9);
+  assert.ok(!clock.isOff(9));
+  assert.equal(await clock.read(), 0.1);
+});
+
+Deno.test("inconclusiveReason asks for two samples at a right clock where any was flagged", () => {
+  const off = sample(5.74, { flag: "clock" });
+  assert.equal(inconclusiveReason([]), undefined);
+  assert.equal(inconclusiveReason([sample(1)]), undefined);
+  assert.equal(inconclusiveReason([sample(1), sample(1), off]), undefined);
+  assert.match(inconclusiveReason([sample(1), off])!, /1 of 2 samples.*5\.74 times/);
+  assert.match(inconclusiveReason([off, sample(2, { flag: "clock" })])!, /2\.00 to 5\.74/);
+});
+
+Deno.test("pairedRatio leaves out rounds in which either clock was down", () => {
+  const a = [sample(1, { seconds: 4 }), sample(1, { seconds: 40, round: 1 })];
+  const b = [sample(1, { seconds: 2 }), sample(5, { seconds: 2, round: 1, flag: "clock" })];
+  const found = pairedRatio({ a: { id: "a", samples: a }, b: { id: "b", samples: b } }, {
+    seed: 1,
+  });
+  assert.deepEqual([found?.ratio, found?.rounds], [2, 1]);
+  const none = pairedRatio({ a: { id: "a", samples: a }, b: { id: "b", samples: [b[1]] } }, {
+    seed: 1,
+  });
+  assert.equal(none, undefined);
+});
+
+/** Measures one group of two cases with a canary that is told what to say. */
+async function measure(gpu: Gpu, canary: Canary, now?: () => number) {
+  const plan = planRun(
+    {
+      profile: "smoke",
+      suites: ["latency"],
+      contexts: [512],
+      headDims: [32],
+      pooling: [2],
+      k: [128],
+      samples: 2,
+    },
+    { ...gpu, deviceMemoryBytes: null },
+    IMPLEMENTATIONS,
+  );
+  const records = new Map<string, CaseRecord>();
+  const ratios: RatioRecord[] = [];
+  const calibration = {
+    record: { clock: "gpu" as const },
+    canary,
+    secondsOf: ({ wallSeconds }: { wallSeconds: number }) => wallSeconds,
+  };
+  const session: Session = {
+    gpu,
+    registry: IMPLEMENTATIONS,
+    calibration,
+    clock: new ClockWatch(canary, { judged: true, ...(now && { now }) }),
+    live: new Set(),
+    budget: new Budget({
+      calibration: calibration.record,
+      samples: plan.profile.samples,
+      seconds: 100,
+    }),
+    seed: 1,
+    memoryBytes: null,
+    record: (record) => Promise.resolve(void records.set(record.id, record)),
+    recordRatio: (ratio) => Promise.resolve(void ratios.push(ratio)),
+    finished: (id) => records.get(id),
+    note: () => {},
+    step: () => {},
+  };
+  await measureGroup(session, plan.groups[0], { allowance: 100 });
+  assert.equal(session.live.size, 0);
+  return { records: [...records.values()], ratios };
+}
+
+Deno.test("measureGroup: a clock that drops in the middle costs a round, not the result", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    // First runs, then the second sample of the first round falls into the drop.
+    const drop = await measure(gpu, scripted([1, 1, 1, 1, 1, 1, 5.74, 1]));
+    for (const record of drop.records) {
+      assert.equal(record.status, "ok");
+      const flagged = record.samples.filter(({ flag }) => flag === "clock");
+      assert.equal(record.statistic!.count, record.samples.length - flagged.length);
+      assert.ok(flagged.every(({ canary }) => canary === 5.74));
+    }
+    const flags = drop.records.flatMap(({ samples }) => samples).filter(({ flag }) => flag);
+    assert.ok(flags.length > 0 && flags.length <= 2, `${flags.length} flags`);
+    assert.deepEqual(drop.ratios.map(({ rounds }) => rounds), [1]);
+  } finally {
+    gpu.destroy();
+  }
+});
+
+Deno.test("measureGroup: a clock that stays down makes a case inconclusive, samples kept", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    let time = 0;
+    const { records, ratios } = await measure(gpu, scripted([5.74]), () => time += 2);
+    assert.equal(records.length, 2);
+    for (const record of records) {
+      assert.equal(record.status, "inconclusive");
+      assert.match(record.reason!, /the clock was down in \d+ of \d+ samples.*5\.74/);
+      assert.ok(record.samples.length > 0 && record.statistic === undefined);
+      assert.equal(record.check!.passed, true);
+    }
+    assert.deepEqual(ratios, []);
+  } finally {
+    gpu.destroy();
+  }
+});

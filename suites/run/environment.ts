@@ -1,0 +1,243 @@
+/**
+ * The machine, the tool and the code that measured: everything that a reader needs to judge whether
+ * two runs may be compared. Nothing here fails for want of a permission or a program; what cannot be
+ * found out is null.
+ *
+ * @module
+ */
+import { cpus } from "node:os";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import manifest from "../../deno.json" with { type: "json" };
+import type { EnvironmentRecord, Result } from "../result/result_schema.ts";
+
+/** Name, version and git state of this tool. */
+export async function describeTool(): Promise<Result["tool"]> {
+  const { version } = manifest;
+  const name = "lighthouse-attention-bench";
+  // A machine that was given the files of a commit can be told which: a repository that happens to
+  // lie around them says nothing about them.
+  const told = allowed(() => Deno.env.get("LIGHTHOUSE_COMMIT"));
+  if (told) return { name, version, commit: told, dirty: null };
+  const root = new URL("../..", import.meta.url);
+  const found = await runTool("git", ["rev-parse", "HEAD"], root);
+  const status = found === null
+    ? null
+    : await runTool("git", ["status", "--porcelain", "--untracked-files=no"], root);
+  return { name, version, commit: found, dirty: status === null ? null : status !== "" };
+}
+
+/** Everything about the machine that decides or explains its times. */
+export async function describeEnvironment(gpu: Gpu): Promise<EnvironmentRecord> {
+  const memoryBytes = systemMemory();
+  const driver = await findDriver(gpu);
+  const cpu = allowed(() => cpus()[0]?.model.trim()) || "unknown";
+  const record = {
+    adapter: { ...gpu.adapter },
+    driver: driver.name,
+    deviceMemoryBytes: gpu.adapter.software ? memoryBytes || null : driver.memoryBytes,
+    features: [...gpu.features],
+    limits: { ...gpu.limits },
+    os: `${Deno.build.os} ${allowed(() => Deno.osRelease()) ?? ""} ${Deno.build.arch}`
+      .replace(/\s+/g, " "),
+    cpu,
+    cores: Math.max(1, navigator.hardwareConcurrency),
+    memoryBytes,
+    runtime: { ...Deno.version },
+    packages: packageVersions(),
+  };
+  return { ...record, fingerprint: await fingerprintOf(record, gpu.stack) };
+}
+
+/** What a fingerprint is made of. */
+export type FingerprintParts = Pick<
+  EnvironmentRecord,
+  "adapter" | "driver" | "runtime" | "cpu" | "cores" | "packages"
+>;
+
+/**
+ * SHA-256 over the parts that decide absolute times: adapter, driver, stack and Deno's version, and
+ * for adapters that compute on the processor its model and core count. Of the packages only Dawn
+ * counts, and only where it ran.
+ */
+export function fingerprintOf(
+  environment: FingerprintParts,
+  stack: Gpu["stack"],
+): Promise<string> {
+  const { adapter, driver, runtime, cpu, cores, packages } = environment;
+  const { vendor, architecture, device, description, software } = adapter;
+  return sha256(JSON.stringify([
+    { vendor, architecture, device, description },
+    driver,
+    stack,
+    runtime.deno,
+    stack === "dawn" ? packages.webgpu ?? null : null,
+    software ? [cpu, cores] : null,
+  ]));
+}
+
+/**
+ * SHA-256 over every shader and generator: all `.wgsl` and `.ts` files under `kernels/` that are no
+ * tests, in order of their paths. A shader's comments and blank lines do not count. Null where they
+ * cannot be read.
+ */
+export async function hashKernels(): Promise<string | null> {
+  const root = new URL("../../kernels/", import.meta.url);
+  try {
+    const files = await listFiles(root, "");
+    const parts: string[] = [];
+    for (const file of files.filter(isKernelSource).sort()) {
+      const text = await Deno.readTextFile(new URL(file, root));
+      parts.push(file, await sha256(file.endsWith(".wgsl") ? shaderCode(text) : text));
+    }
+    return parts.length === 0 ? null : await sha256(parts.join("\n"));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A shader without its comments, the spaces at the ends of its lines and its blank lines.
+ *
+ * @example
+ * ```ts
+ * import { shaderCode } from "./environment.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(shaderCode("// one\n  a(); // b\n\nc();\n"), "  a();\nc();");
+ * ```
+ */
+export function shaderCode(wgsl: string): string {
+  let code = "";
+  for (let i = 0, depth = 0; i < wgsl.length; i++) {
+    const two = wgsl.slice(i, i + 2);
+    if (depth === 0 && two === "//") {
+      const end = wgsl.indexOf("\n", i);
+      i = (end < 0 ? wgsl.length : end) - 1;
+    } else if (two === "/*" || depth > 0 && two === "*/") {
+      depth += two === "/*" ? 1 : -1;
+      // A comment separates words as a space does.
+      if (depth === 0) code += " ";
+      i++;
+    } else if (depth === 0) code += wgsl[i];
+  }
+  return code.split("\n").map((line) => line.trimEnd()).filter(Boolean).join("\n");
+}
+
+/** SHA-256 of a JSON value, with the keys of every object in alphabetical order. */
+export function hashJson(value: unknown): Promise<string> {
+  return sha256(
+    JSON.stringify(
+      value,
+      (_key, inner) =>
+        inner !== null && typeof inner === "object" && !Array.isArray(inner)
+          ? Object.fromEntries(
+            Object.entries(inner).sort(([a], [b]) => a < b ? -1 : 1),
+          )
+          : inner,
+    ),
+  );
+}
+
+/** SHA-256 of a text in UTF-8 or of bytes, in hexadecimal. */
+export async function sha256(data: string | BufferSource): Promise<string> {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Versions of the npm packages in deno.json.
+ *
+ * @example
+ * ```ts
+ * import { packageVersions } from "./environment.ts";
+ * import assert from "node:assert/strict";
+ * assert.match(packageVersions().zod, /^4\./);
+ * ```
+ */
+export function packageVersions(): Record<string, string> {
+  const versions: Record<string, string> = {};
+  for (const specifier of Object.values(manifest.imports)) {
+    const found = /^npm:((?:@[^/]+\/)?[^@/]+)@([^/]+)/.exec(specifier);
+    if (found) versions[found[1]] = found[2];
+  }
+  return versions;
+}
+
+/** Driver and memory of the GPU, as far as the machine's own tools tell. */
+async function findDriver(gpu: Gpu): Promise<{ name: string | null; memoryBytes: number | null }> {
+  if (/nvidia/i.test(`${gpu.adapter.vendor} ${gpu.adapter.description}`) || isNvidia(gpu)) {
+    const text = await runTool("nvidia-smi", [
+      "--query-gpu=driver_version,memory.total,name",
+      "--format=csv,noheader,nounits",
+    ]);
+    const rows = (text ?? "").split("\n").map((row) => row.split(",").map((cell) => cell.trim()))
+      .filter((cells) => cells.length >= 3 && Number(cells[1]) > 0);
+    const row = rows.find(([, , name]) => gpu.adapter.description.includes(name)) ?? rows[0];
+    if (row) return { name: `NVIDIA ${row[0]}`, memoryBytes: Number(row[1]) * 2 ** 20 };
+  }
+  const summary = await runTool("vulkaninfo", ["--summary"]);
+  const name = summary === null ? null : vulkanDriver(summary, gpu.adapter.description);
+  // llvmpipe says its LLVM and nothing of Mesa; it is still the better half of a name.
+  return { name: name ?? (gpu.adapter.description || null), memoryBytes: null };
+}
+
+/** PCI vendor 0x10de, as the `deno` stack gives it, or Dawn's name for it. */
+function isNvidia(gpu: Gpu): boolean {
+  return gpu.adapter.vendor === String(0x10de) || gpu.adapter.vendor.toLowerCase() === "nvidia";
+}
+
+/** Name and version of the driver of one device in the output of `vulkaninfo --summary`. */
+export function vulkanDriver(summary: string, description: string): string | null {
+  for (const device of summary.split(/^GPU\d+:/m).slice(1)) {
+    const field = (name: string) =>
+      new RegExp(`^\\s*${name}\\s*=\\s*(.+?)\\s*$`, "m").exec(device)?.[1];
+    if (field("deviceName") !== description) continue;
+    const name = [field("driverName"), field("driverInfo")].filter(Boolean).join(" ");
+    return name || null;
+  }
+  return null;
+}
+
+/** Output of a program, trimmed; null when it is missing, fails, or may not be run. */
+async function runTool(name: string, args: string[], cwd?: URL): Promise<string | null> {
+  const attempt = async (environment: Pick<Deno.CommandOptions, "clearEnv" | "env">) => {
+    const options = { args, cwd, stdout: "piped", stderr: "null", ...environment } as const;
+    const { success, stdout } = await new Deno.Command(name, options).output();
+    return success ? new TextDecoder().decode(stdout).trim() : null;
+  };
+  try {
+    return await attempt({});
+  } catch (error) {
+    // Deno refuses to pass LD_LIBRARY_PATH on without the right to run everything.
+    if (!(error instanceof Deno.errors.NotCapable)) return null;
+    const path = allowed(() => Deno.env.get("PATH"));
+    return await attempt({ clearEnv: true, env: path ? { PATH: path } : {} }).catch(() => null);
+  }
+}
+
+function systemMemory(): number {
+  return allowed(() => Deno.systemMemoryInfo().total) ?? 0;
+}
+
+/** The value, or undefined where the permission for it was not given. */
+function allowed<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+function isKernelSource(path: string): boolean {
+  return path.endsWith(".wgsl") || path.endsWith(".ts") && !path.endsWith("_test.ts");
+}
+
+async function listFiles(root: URL, folder: string): Promise<string[]> {
+  const files: string[] = [];
+  for await (const entry of Deno.readDir(new URL(folder || ".", root))) {
+    const path = folder + entry.name;
+    if (entry.isDirectory) files.push(...await listFiles(root, `${path}/`));
+    else files.push(path);
+  }
+  return files;
+}

@@ -1,0 +1,119 @@
+/**
+ * What the suites measure: an implementation whose results can be read row by row, wherever they
+ * live. Those of `kernels/` leave tensors on the WebGPU device; a peer may compute in another process.
+ *
+ * @module
+ */
+import { readRows, type Tensor, type TensorShape } from "../../kernels/gpu/buffers.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { type Inspection, inspectTensor } from "../../kernels/gpu/inspect.ts";
+import type { RunOptions, Timing } from "../../kernels/gpu/timing.ts";
+import type {
+  Implementation,
+  LayerInputs,
+  Prepared,
+  Problem,
+} from "../../kernels/implementation.ts";
+
+/** Rows of one head. */
+export interface RowRange {
+  /** The head. */
+  readonly head: number;
+  /** The first row. */
+  readonly first: number;
+  /** How many rows. */
+  readonly count: number;
+}
+
+/** A tensor `[heads, rows, dim]` that is not on the WebGPU device, or not in its layout. */
+export interface RemoteTensor extends TensorShape {
+  /** Names the tensor in errors. */
+  readonly label: string;
+  /** Rows `first … first + count - 1` of one head, as `[count, dim]`. */
+  readonly readRows: (range: RowRange) => Promise<Float32Array>;
+  /** Digest and count of non-finite elements, as `inspectTensor` has them for the same elements. */
+  readonly inspect: () => Promise<Inspection>;
+}
+
+/** A result of an execution. */
+export type Rows = Tensor | RemoteTensor;
+
+/** Results of an execution, as `Prepared` has them; a peer may not tell all of them. */
+export interface Outputs {
+  /** `[heads, context, headDim]`. */
+  readonly output: Rows;
+  /** Natural log-sum-exp of the scaled logits. */
+  readonly lse?: Rows;
+  /** Pyramid indices in gathered order, `[heads, S]`. */
+  readonly readSelection?: () => Promise<Int32Array>;
+  /** Squared scores of the base rows of one head. */
+  readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
+  /** Attention over the gathered rows, `[heads, S, headDim]`. */
+  readonly gathered?: Rows;
+  /** dQ, dK, dV. */
+  readonly gradients?: { readonly q: Rows; readonly k: Rows; readonly v: Rows };
+}
+
+/** A layer that is ready to run any number of times. */
+export interface Layer {
+  /** Names of the stages that a staged execution times. */
+  readonly stages: readonly string[];
+  /** Runs the layer once. */
+  readonly execute: (options?: RunOptions) => Promise<Timing>;
+  /** Results of the last execution. */
+  readonly outputs: Outputs;
+  /** As `Prepared` has it. */
+  readonly readRestarts?: () => Promise<number>;
+  /** Present for a peer. */
+  readonly peer?: PeerTraits;
+  /** Frees everything but the inputs. */
+  readonly destroy: () => void | Promise<void>;
+}
+
+/** What the checks have to know of a peer. */
+export interface PeerTraits {
+  /** Its own copy of the inputs, for comparison with ours; absent where it reads ours. */
+  readonly inputs?: Readonly<Partial<Record<keyof LayerInputs, RemoteTensor>>>;
+  /** It adds up in f16: its error grows with the root of the number of keys. Default false. */
+  readonly halfSums?: boolean;
+  /** Most bytes of device memory that it has held; undefined where it does not tell. */
+  readonly peakBytes?: () => number | undefined;
+}
+
+/** What a layer is prepared with. */
+export interface PrepareOptions {
+  /** Q, K, V and, for gradients, dO. */
+  readonly inputs: LayerInputs;
+  /** Most FLOP of one dispatch. Default: never cut. */
+  readonly flopsPerDispatch?: number;
+  /** Seed of Q; K, V and dO have the three after it. A peer makes its own inputs from it. */
+  readonly seed?: number;
+  /** Stops what takes long. */
+  readonly signal?: AbortSignal;
+}
+
+/** One way of computing a layer, ours or a peer's. */
+export type Measurable = Omit<Implementation, "prepare"> & {
+  readonly prepare: (gpu: Gpu, problem: Problem, options: PrepareOptions) => Promise<Layer>;
+};
+
+/** A layer that cannot be had on this machine. The message is one line and says why. */
+export class UnavailableError extends Error {
+  override readonly name = "UnavailableError";
+}
+
+/** Whether a layer is one of ours, with all its tensors on the device. */
+export function isOurs(layer: Layer): layer is Prepared {
+  return layer.peer === undefined;
+}
+
+/** Rows of a result as numbers. */
+export async function readResultRows(gpu: Gpu, rows: Rows, range: RowRange): Promise<Float32Array> {
+  const data = await ("blocks" in rows ? readRows(gpu, rows, range) : rows.readRows(range));
+  return data instanceof Float32Array ? data : Float32Array.from(data);
+}
+
+/** Digest and count of non-finite elements of a result. */
+export function inspectRows(gpu: Gpu, rows: Rows): Promise<Inspection> {
+  return "blocks" in rows ? inspectTensor(gpu, rows) : rows.inspect();
+}

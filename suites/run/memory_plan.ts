@@ -1,0 +1,140 @@
+/**
+ * The memory plan of cases, without running or allocating anything: every buffer with its bytes, the
+ * peak, the least that inputs and outputs take, and whether it fits.
+ *
+ * @module
+ */
+import type { Capabilities } from "../../kernels/gpu/device.ts";
+import type { ImplementationPlan } from "../../kernels/implementation.ts";
+import { leastBytes } from "../result/case_record.ts";
+import type { Registration } from "./implementations.ts";
+import { memoryLimit, type PlannedDevice, type PlanOptions, planRun } from "./plan.ts";
+
+/** The device that a memory plan is for. */
+export interface MemoryDevice extends PlannedDevice {
+  /** For people: which device, and whether it was assumed. */
+  readonly description: string;
+}
+
+/** The memory plan of one case. */
+export interface CaseMemory {
+  /** Without its suite: `lighthouse-norm/forward/N8192-…`. */
+  readonly name: string;
+  /** Absent when the case cannot be computed; then `reason` says why. */
+  readonly buffers?: ImplementationPlan["buffers"];
+  readonly peakBytes: number;
+  readonly leastBytes: number;
+  readonly headsPerBlock: number;
+  readonly fits: boolean;
+  readonly reason?: string;
+}
+
+/** Limits that Deno's stack gives on an H100 of 80 GB, for machines without a GPU. */
+export const ASSUMED_DEVICE: MemoryDevice = {
+  description: "an NVIDIA H100 of 80 GB, assumed",
+  deviceMemoryBytes: 81559 * 2 ** 20,
+  adapter: {
+    vendor: "4318",
+    architecture: "",
+    device: "",
+    description: "NVIDIA H100",
+    isFallbackAdapter: false,
+    software: false,
+  },
+  capabilities: {
+    f16: true,
+    subgroups: true,
+    subgroupMinSize: 32,
+    subgroupMaxSize: 32,
+    timestamps: true,
+    subgroupMatrix: [],
+    subgroupsDirective: "",
+    maxBindingBytes: 2 ** 31 - 4,
+    maxBufferBytes: 2 ** 48,
+    maxWorkgroupBytes: 49152,
+    maxInvocations: 1024,
+    maxWorkgroupsPerDimension: 65535,
+    maxStorageBuffers: 16,
+    storageAlignment: 32,
+  } satisfies Capabilities,
+};
+
+/**
+ * Plans the cases that `bench` would run in its latency suite with these options.
+ *
+ * @throws {UsageError} one line, when nothing that was asked for can be computed.
+ *
+ * @example
+ * ```ts
+ * import { IMPLEMENTATIONS } from "./implementations.ts";
+ * import { ASSUMED_DEVICE, planMemory } from "./memory_plan.ts";
+ * import assert from "node:assert/strict";
+ * const [dense] = planMemory({ profile: "paper", contexts: [524288] }, ASSUMED_DEVICE, IMPLEMENTATIONS);
+ * // Q, K, V and the output in f16, and the log-sum-exp of 8 heads.
+ * assert.equal(dense.peakBytes, 4 * 524288 * 8 * 128 * 2 + 524288 * 8 * 4);
+ * ```
+ */
+export function planMemory(
+  options: PlanOptions,
+  device: MemoryDevice,
+  registry: readonly Registration[],
+): CaseMemory[] {
+  // What does not fit is shown too, so that one sees by how much.
+  const unlimited = { ...device, deviceMemoryBytes: null };
+  const { groups } = planRun({ ...options, suites: ["latency"] }, unlimited, registry);
+  const limit = memoryLimit(device.deviceMemoryBytes) ?? Infinity;
+  const cases = groups.flatMap(({ baseline, candidates }) => [
+    ...baseline ? [baseline] : [],
+    ...candidates,
+  ]);
+  return [...new Map(cases.map((entry) => [entry.id, entry])).values()].map((entry) => {
+    const { id, plan, problem, skip } = entry;
+    const peakBytes = plan?.peakBytes ?? 0;
+    return {
+      name: id.slice(id.indexOf("/") + 1),
+      ...(plan && { buffers: plan.buffers }),
+      peakBytes,
+      leastBytes: leastBytes(problem),
+      headsPerBlock: plan?.headsPerBlock ?? 0,
+      fits: plan !== undefined && peakBytes <= limit,
+      ...(skip !== undefined && { reason: skip }),
+    };
+  });
+}
+
+/** Lines for a terminal. */
+export function describeMemory(
+  cases: readonly CaseMemory[],
+  options: { device: MemoryDevice; bytes: (bytes: number) => string },
+): string[] {
+  const { device, bytes } = options;
+  const limit = memoryLimit(device.deviceMemoryBytes);
+  const binding = bytes(device.capabilities.maxBindingBytes);
+  const lines = [
+    `planned for ${device.description}: bindings to ${binding}, ` +
+    (limit === null ? "memory unknown" : `${bytes(limit)} of its memory may be used`),
+  ];
+  for (const entry of cases) {
+    const { name, buffers, peakBytes, leastBytes, headsPerBlock, fits, reason } = entry;
+    lines.push("", name);
+    if (!buffers) {
+      lines.push(`  cannot be computed: ${reason}`);
+      continue;
+    }
+    const width = Math.max(...buffers.map((buffer) => buffer.name.length), 12);
+    const line = (label: string, value: number) =>
+      `  ${label.padEnd(width)}  ${bytes(value).padStart(9)}`;
+    for (const buffer of buffers) {
+      lines.push(`${line(buffer.name, buffer.bytes)}  ${buffer.bytes}`);
+    }
+    const share = (peakBytes / leastBytes).toFixed(2);
+    lines.push(
+      `${line("peak", peakBytes)}  ${peakBytes}, ${share} times the least`,
+      `${line("least", leastBytes)}  ${leastBytes}, inputs and outputs alone`,
+      `  in blocks of ${headsPerBlock} heads; ${
+        fits ? "fits" : `does not fit: ${bytes(peakBytes - (limit ?? 0))} too much`
+      }`,
+    );
+  }
+  return lines;
+}

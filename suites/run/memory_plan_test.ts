@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { UsageError } from "../errors.ts";
+import { IMPLEMENTATIONS } from "./implementations.ts";
+import { ASSUMED_DEVICE, describeMemory, planMemory } from "./memory_plan.ts";
+import type { PlanOptions } from "./plan.ts";
+
+const plan = (options: Partial<PlanOptions>, device = ASSUMED_DEVICE) =>
+  planMemory({ profile: "paper", ...options }, device, IMPLEMENTATIONS);
+
+Deno.test("both directions of every implementation fit an H100 at 512K in f16", () => {
+  const cases = plan({ contexts: [524288], directions: ["forward", "forward-backward"] });
+  assert.equal(cases.length, 8);
+  for (const { name, buffers, peakBytes, leastBytes, fits } of cases) {
+    assert.ok(fits, name);
+    assert.equal(buffers!.reduce((sum, { bytes }) => sum + bytes, 0), peakBytes);
+    const tensors = name.includes("backward") ? 8 : 4;
+    assert.equal(leastBytes, tensors * 524288 * 8 * 128 * 2);
+    assert.ok(peakBytes > leastBytes);
+  }
+});
+
+Deno.test("what does not fit is planned all the same, with what is too much", () => {
+  const small = { ...ASSUMED_DEVICE, deviceMemoryBytes: 2 ** 30 };
+  const [dense] = plan(
+    { contexts: [524288], implementations: ["dense"], directions: ["forward"] },
+    small,
+  );
+  assert.equal(dense.fits, false);
+  const lines = describeMemory([dense], { device: small, bytes: (bytes) => `${bytes} B` });
+  assert.ok(
+    lines.some((line) => line.includes(`does not fit: ${dense.peakBytes - 966367641} B too`)),
+  );
+  assert.ok(
+    lines.some((line) => /^ {2}log-sum-exp +16777216 B {2}16777216$/.test(line)),
+    lines.join("\n"),
+  );
+});
+
+Deno.test("a layer that cannot be computed is one line", () => {
+  assert.throws(
+    () => plan({ contexts: [8192], scorers: ["norm"], k: [200] }),
+    (error) => error instanceof UsageError && /k 200 is not a multiple of 128/.test(error.message),
+  );
+  const some = plan({
+    contexts: [8192],
+    scorers: ["norm"],
+    k: [128, 200],
+    directions: ["forward"],
+  });
+  const lines = describeMemory(some, { device: ASSUMED_DEVICE, bytes: String });
+  assert.ok(lines.some((line) => line.startsWith("  cannot be computed: plan lighthouse: k 200")));
+});

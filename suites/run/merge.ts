@@ -1,0 +1,187 @@
+/**
+ * Joins the results of a plan's shards into one result.
+ *
+ * @module
+ */
+import { NotComparableError, UsageError } from "../errors.ts";
+import { sha256 } from "./environment.ts";
+import type { CaseRecord, Result } from "../result/result_schema.ts";
+import { joinRetrieval } from "../retrieval/join_retrieval.ts";
+import { type ShardRecord, shardRecordSchema } from "./shard.ts";
+
+/** Of two records of one case the one with the higher rank stays. */
+const RANK: Record<CaseRecord["status"], number> = {
+  skipped: 0,
+  ok: 1,
+  inconclusive: 2,
+  failed: 3,
+};
+
+/** A result with the name that errors call it by. */
+export interface NamedResult {
+  readonly name: string;
+  readonly result: Result;
+}
+
+/** A merged result, and the cases of the plan that no shard brought. */
+export interface Merged {
+  readonly result: Result;
+  readonly missing: readonly string[];
+}
+
+/**
+ * Merges shards of one plan.
+ *
+ * Times of different machines do not belong into one table, so the shards must have one device
+ * fingerprint. With `mixedMachines` they may differ: ratios stay within one machine all the same,
+ * each case names its machine, and the merged fingerprint is one of its own.
+ *
+ * @throws {UsageError} when a result is no shard, or a shard is given twice.
+ * @throws {NotComparableError} when plan, code, configuration, seed, stack or machine differ.
+ */
+export async function mergeResults(
+  shards: readonly NamedResult[],
+  options: { mixedMachines?: boolean } = {},
+): Promise<Merged> {
+  if (shards.length === 0) throw new UsageError("merge: 0 results given, 1 needed");
+  const parts = shards.map(({ name, result }) => ({ name, result, shard: shardOf(name, result) }));
+  parts.sort((a, b) => a.shard.index - b.shard.index);
+  const [first] = parts;
+  for (const [i, part] of parts.entries()) {
+    const differs = [
+      ["plan", part.shard.plan, first.shard.plan],
+      ["number of shards", part.shard.count, first.shard.count],
+      ["commit", part.result.tool.commit, first.result.tool.commit],
+      ["shader code", part.result.hashes.wgsl, first.result.hashes.wgsl],
+      ["configuration", part.result.hashes.configuration, first.result.hashes.configuration],
+      ["seed", part.result.seed, first.result.seed],
+      ["stack", part.result.stack, first.result.stack],
+      ["version of a peer", ...peerVersions(part.result, first.result)],
+      ...(options.mixedMachines ? [] : [
+        [
+          "machine (--mixed-machines allows it)",
+          part.result.environment.fingerprint,
+          first.result.environment.fingerprint,
+        ],
+      ]),
+    ].filter(([, is, was]) => is !== was).map(([name]) => name);
+    if (differs.length > 0) {
+      throw new NotComparableError(
+        `merge ${part.name}: it has another ${differs.join(", ")} than ${first.name}`,
+      );
+    }
+    if (i > 0 && part.shard.index === parts[i - 1].shard.index) {
+      throw new UsageError(
+        `merge: ${parts[i - 1].name} and ${part.name} are both shard ` +
+          `${part.shard.index}/${part.shard.count}`,
+      );
+    }
+  }
+  const fingerprints = new Set(parts.map(({ result }) => result.environment.fingerprint));
+  const mixed = fingerprints.size > 1;
+  const cases = new Map<string, CaseRecord>();
+  const unlike = new Set<string>();
+  for (const { result } of parts) {
+    for (const record of result.cases) {
+      const known = cases.get(record.id);
+      if (!mixed && known && digestsDiffer(known, record)) unlike.add(record.id);
+      const own = mixed ? { ...record, machine: result.environment.fingerprint } : record;
+      // A check that several shards needed counts once, and a failure of it anywhere is a failure.
+      if (!known || RANK[own.status] > RANK[known.status]) cases.set(record.id, own);
+    }
+  }
+  const { cases: order } = first.shard;
+  const missing = order.filter((id) => !cases.has(id));
+  const notes = [
+    ...new Set(parts.flatMap(({ result }) => result.notes)),
+    ...[...unlike].map((id) => `shards found different digests of ${id}`),
+    `joined from ${parts.length} of ${first.shard.count} shards`,
+    ...(mixed
+      ? [`measured on ${fingerprints.size} machines: compare ratios, not times, between cases`]
+      : []),
+    ...(missing.length > 0 ? [`${missing.length} cases of the plan are missing`] : []),
+  ];
+  const finished = parts.map(({ result }) => result.finishedAt);
+  const complete = missing.length === 0 && !finished.includes(null);
+  const retrieval = joinRetrieval(parts.map(({ result }) => result.retrieval));
+  const peers = joinPeers(parts.map(({ result }) => result));
+  // What the clock did belongs to one run: the shards' samples say by themselves which count.
+  const { shard: _, keepWarm: __, peers: ___, ...rest } = first.result as Result & {
+    shard?: unknown;
+  };
+  const result: Result = {
+    ...rest,
+    startedAt: parts.map(({ result }) => result.startedAt).sort()[0],
+    finishedAt: complete ? finished.toSorted().at(-1)! : null,
+    command: withoutShard(first.result.command),
+    tool: { ...rest.tool, dirty: parts.some(({ result }) => result.tool.dirty === true) },
+    hashes: { ...rest.hashes, plan: first.shard.plan },
+    environment: mixed
+      ? {
+        ...rest.environment,
+        fingerprint: await sha256([...fingerprints].sort().join("\n")),
+        machines: parts.map(({ shard, result }) => ({
+          shard: shard.index,
+          fingerprint: result.environment.fingerprint,
+          adapter: result.environment.adapter.description,
+          cpu: result.environment.cpu,
+        })),
+      }
+      : rest.environment,
+    cases: [
+      ...order.flatMap((id) => cases.get(id) ?? []),
+      ...[...cases.values()].filter(({ id }) => !order.includes(id)),
+    ],
+    ratios: parts.flatMap(({ result }) => result.ratios),
+    notes,
+    ...(retrieval && { retrieval }),
+    ...(peers.length > 0 && { peers }),
+  };
+  return { result, missing };
+}
+
+/** Whether a check that ran on two shards of one machine left different bits. */
+function digestsDiffer({ digest: one }: CaseRecord, { digest: other }: CaseRecord): boolean {
+  return Object.entries(one ?? {}).some(([name, value]) =>
+    other?.[name] !== undefined && other[name] !== value
+  );
+}
+
+/** Versions of the peers that both results could run, of each. */
+function peerVersions(...results: [Result, Result]): [string, string] {
+  const there = results.map(({ peers }) =>
+    new Map(
+      (peers ?? []).filter(({ unavailable }) => unavailable === undefined)
+        .map(({ implementation, versions }) => [implementation, versions]),
+    )
+  );
+  const both = [...there[0].keys()].filter((name) => there[1].has(name)).sort();
+  const [one, other] = there.map((peers) =>
+    JSON.stringify(
+      both.map((name) => Object.entries(peers.get(name)!).sort(([a], [b]) => a < b ? -1 : 1)),
+    )
+  );
+  return [one, other];
+}
+
+/** Each peer once, as a machine that could run it describes it. */
+function joinPeers(results: readonly Result[]): NonNullable<Result["peers"]> {
+  const peers = new Map<string, NonNullable<Result["peers"]>[number]>();
+  for (const peer of results.flatMap(({ peers }) => peers ?? [])) {
+    const known = peers.get(peer.implementation);
+    if (!known || known.unavailable !== undefined) peers.set(peer.implementation, peer);
+  }
+  return [...peers.values()];
+}
+
+function shardOf(name: string, result: Result): ShardRecord {
+  const found = shardRecordSchema.safeParse((result as { shard?: unknown }).shard);
+  if (found.success && found.data.index <= found.data.count) return found.data;
+  throw new UsageError(`merge ${name}: it is no shard; run the bench with --shard i/n`);
+}
+
+function withoutShard(command: readonly string[]): string[] {
+  return command.filter((word, i) =>
+    word !== "--shard" && command[i - 1] !== "--shard" && !word.startsWith("--shard=")
+  );
+}

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { sampleResult } from "../result/_sample_result.ts";
+import { NotComparableError, UsageError } from "../errors.ts";
+import { mergeResults } from "./merge.ts";
+import { type Result, resultSchema } from "../result/result_schema.ts";
+
+const WHOLE = sampleResult({ contexts: [8192, 16_384, 32_768] });
+const IDS = WHOLE.cases.map(({ id }) => id);
+
+/** Shard `index` of three: the pair of one context. */
+function shard(index: number, change: (result: Result) => void = () => {}) {
+  const mine = new Set(IDS.slice(2 * index - 2, 2 * index));
+  const result: Result = {
+    ...structuredClone(WHOLE),
+    startedAt: `2026-01-0${index}T00:00:00Z`,
+    command: ["deno", "task", "bench", "--shard", `${index}/3`, "--seed", "1"],
+    cases: structuredClone(WHOLE.cases.filter(({ id }) => mine.has(id))),
+    ratios: WHOLE.ratios.filter(({ denominator }) => mine.has(denominator)),
+    shard: { index, count: 3, plan: "whole", cases: IDS },
+  };
+  change(result);
+  return { name: `${index}.json`, result };
+}
+
+Deno.test("mergeResults joins shards in any order into the whole plan's result", async () => {
+  const { result, missing } = await mergeResults([shard(3), shard(1), shard(2)]);
+  assert.deepEqual(missing, []);
+  assert.deepEqual(result.cases, WHOLE.cases);
+  assert.deepEqual(result.ratios, WHOLE.ratios);
+  assert.equal(result.hashes.plan, "whole");
+  assert.equal(result.startedAt, "2026-01-01T00:00:00Z");
+  assert.deepEqual(result.command, ["deno", "task", "bench", "--seed", "1"]);
+  assert.equal((result as { shard?: unknown }).shard, undefined);
+  assert.equal(result.finishedAt, WHOLE.finishedAt);
+  resultSchema.parse(result);
+});
+
+Deno.test("mergeResults names missing cases and leaves the result unfinished", async () => {
+  const { result, missing } = await mergeResults([shard(1), shard(3)]);
+  assert.deepEqual(missing, IDS.slice(2, 4));
+  assert.equal(result.finishedAt, null);
+  assert.match(result.notes.join(), /2 of 3 shards.*2 cases of the plan are missing/);
+});
+
+Deno.test("mergeResults refuses mixed plans, machines, code, and a shard given twice", async () => {
+  const refused: [(result: Result) => void, RegExp][] = [
+    [(r) => (r as { shard?: { plan: string } }).shard!.plan = "other", /another plan/],
+    [(r) => r.hashes.wgsl = "other", /another shader code/],
+    [(r) => r.tool.commit = "f".repeat(40), /another commit/],
+    [(r) => r.seed = 9, /another seed/],
+    [(r) => r.environment.fingerprint = "other", /another machine/],
+  ];
+  for (const [change, message] of refused) {
+    await assert.rejects(
+      mergeResults([shard(1), shard(2, change)]),
+      (error) => error instanceof NotComparableError && message.test(error.message),
+    );
+  }
+  await assert.rejects(mergeResults([shard(1), shard(1)]), /are both shard 1\/3/);
+  await assert.rejects(mergeResults([]), UsageError);
+  await assert.rejects(mergeResults([{ name: "x", result: WHOLE }]), /x: it is no shard/);
+});
+
+Deno.test("mergeResults of mixed machines says so in every case and in the fingerprint", async () => {
+  const elsewhere = shard(2, (r) => r.environment.fingerprint = "other");
+  const { result } = await mergeResults([shard(1), elsewhere, shard(3)], { mixedMachines: true });
+  const machines = new Set(result.cases.map((record) => (record as { machine?: string }).machine));
+  assert.equal(machines.size, 2);
+  assert.ok(!machines.has(result.environment.fingerprint));
+  assert.match(result.notes.join(), /measured on 2 machines/);
+});
+
+Deno.test("mergeResults: a shared check that failed anywhere has failed", async () => {
+  const check = (status: "ok" | "failed") => (result: Result) => {
+    result.cases.push({ ...structuredClone(WHOLE.cases[0]), id: IDS[0], status });
+    result.cases = result.cases.filter((record, i, all) =>
+      all.findLastIndex(({ id }) => id === record.id) === i
+    );
+  };
+  const { result } = await mergeResults([shard(1), shard(2, check("failed")), shard(3)]);
+  assert.equal(result.cases[0].status, "failed");
+});
+
+Deno.test("mergeResults: of a shared check a failure stays, whatever the others say", async () => {
+  const check = (status: "ok" | "failed" | "skipped" | "inconclusive") => (result: Result) => {
+    result.cases = result.cases.filter(({ id }) => id !== IDS[0]);
+    result.cases.push({ ...structuredClone(WHOLE.cases[0]), id: IDS[0], status });
+  };
+  const status = async (...all: Parameters<typeof check>[0][]) => {
+    const shards = all.map((status, i) => shard(i + 1, check(status)));
+    return (await mergeResults(shards)).result.cases[0].status;
+  };
+  assert.equal(await status("skipped", "failed", "ok"), "failed");
+  assert.equal(await status("failed", "skipped", "ok"), "failed");
+  assert.equal(await status("skipped", "ok", "skipped"), "ok");
+  assert.equal(await status("inconclusive", "ok", "ok"), "inconclusive");
+  const unlike = shard(2, (result) => {
+    check("ok")(result);
+    result.cases.at(-1)!.digest = { output: "f".repeat(32) };
+  });
+  const { result } = await mergeResults([shard(1), unlike, shard(3)]);
+  assert.match(result.notes.join(), /shards found different digests of latency/);
+});
+
+Deno.test("mergeResults joins what shards say of peers, and refuses two versions of one", async () => {
+  const peer = (versions: Record<string, string>, unavailable?: string) => (result: Result) => {
+    const own = { implementation: "peer:torch", asked: "torch", computes: "dense", versions };
+    const more = { device: null, timing: "host clock", ...(unavailable && { unavailable }) };
+    result.peers = [{ ...own, ...more }] as Result["peers"];
+  };
+  const there = shard(2, peer({ torch: "2.11.0" }));
+  const lacking = shard(1, peer({}, "no torch"));
+  const { result } = await mergeResults([lacking, there, shard(3)]);
+  assert.deepEqual(result.peers?.map(({ versions }) => versions), [{ torch: "2.11.0" }]);
+  resultSchema.parse(result);
+  await assert.rejects(
+    mergeResults([shard(1, peer({ torch: "2.10.0" })), there]),
+    (error) =>
+      error instanceof NotComparableError && /another version of a peer/.test(error.message),
+  );
+});

@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { UsageError } from "../errors.ts";
+import { IMPLEMENTATIONS } from "./implementations.ts";
+import { ASSUMED_DEVICE } from "./memory_plan.ts";
+import {
+  checkProblem,
+  planIdentity,
+  type PlannedDevice,
+  type PlanOptions,
+  planRun,
+  predictSeconds,
+} from "./plan.ts";
+import { peerImplementation } from "../peers/peer_plan.ts";
+import { loadProfile, PROFILE_NAMES, resolveK } from "./profile.ts";
+
+const h100: PlannedDevice = { ...ASSUMED_DEVICE, deviceMemoryBytes: 80 * 2 ** 30 };
+
+const plan = (options: PlanOptions, device = h100) => planRun(options, device, IMPLEMENTATIONS);
+
+Deno.test("peers join every context, stand beside their like, and are never throughput", () => {
+  const peer = (name: string, computes: "dense" | "lighthouse", unavailable?: string) => ({
+    implementation: peerImplementation({
+      name,
+      title: name,
+      computes,
+      scorer: "norm",
+      unavailable,
+    }),
+    kind: computes,
+    ...(computes === "lighthouse" && { scorer: "norm" as const }),
+    directions: ["forward" as const],
+    peer: true,
+  });
+  const registry = [
+    ...IMPLEMENTATIONS,
+    peer("torch-fa2", "dense"),
+    peer("theirs", "lighthouse"),
+    peer("absent", "dense", "there is no python3"),
+  ];
+  const peerNames = ["peer:torch-fa2", "peer:theirs", "peer:absent"];
+  const { groups, throughput, checks } = planRun({ profile: "paper", peerNames }, h100, registry);
+  const forward = groups.filter(({ baseline }) => baseline?.direction === "forward");
+  for (const context of loadProfile("paper").contexts) {
+    const group = forward.find(({ baseline }) => baseline!.problem.shape.context === context)!;
+    const names = group.candidates.map(({ implementation }) => implementation);
+    assert.ok(names.includes("peer:torch-fa2"));
+    const at = names.indexOf("peer:theirs");
+    const [ours, theirs] = group.candidates.slice(at - 1, at + 1);
+    assert.equal(ours.implementation, "lighthouse-norm");
+    assert.deepEqual(ours.problem, theirs.problem);
+    assert.equal(theirs.plan!.flops, ours.plan!.flops);
+    const absent = group.candidates.find(({ implementation }) => implementation === "peer:absent")!;
+    assert.equal(absent.skip, "there is no python3");
+  }
+  const all = groups.flatMap(({ candidates }) => candidates);
+  assert.ok(
+    all.every(({ implementation, direction }) =>
+      !implementation.startsWith("peer:") || direction === "forward"
+    ),
+  );
+  assert.ok(throughput.every(({ implementation }) => !implementation.startsWith("peer:")));
+  assert.ok(checks.some(({ id }) => id.startsWith("correctness/peer:torch-fa2/forward/N193")));
+  assert.ok(!checks.some(({ id }) => id.includes("peer:absent")));
+});
+
+Deno.test("every profile plans on a large device; only impossible grid points are skipped", () => {
+  for (const profile of PROFILE_NAMES) {
+    const { groups, checks, throughput } = plan({ profile });
+    assert.ok(groups.length >= loadProfile(profile).contexts.length);
+    assert.ok(checks.length >= 3 && throughput.length >= 2);
+    const ids = groups.flatMap((g) => [g.baseline!, ...g.candidates]).map((entry) => entry.id);
+    assert.equal(new Set(ids).size, ids.length);
+    for (const group of groups) {
+      assert.equal(group.baseline!.skip, undefined);
+      for (const entry of group.candidates) {
+        assert.ok(checks.some((check) => check.id === entry.gate) || entry.skip, entry.id);
+      }
+    }
+  }
+});
+
+Deno.test("the paper profile covers its figure in both directions, the grid, and 1M", () => {
+  const { groups, checks } = plan({ profile: "paper" });
+  const contexts = (direction: string) =>
+    groups.filter(({ baseline }) => baseline!.direction === direction)
+      .map(({ baseline }) => baseline!.problem.shape.context);
+  // The forward figure comes before everything else, whatever the budget.
+  // Two contexts more below it: where Lighthouse begins to win must not lie outside of the curve.
+  const figure = [2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288];
+  assert.deepEqual(contexts("forward"), [...figure, 98304, 1048576]);
+  assert.deepEqual(
+    groups.slice(0, figure.length).map(({ baseline }) => baseline!.direction),
+    figure.map(() => "forward"),
+  );
+  assert.deepEqual(contexts("forward-backward"), [...figure, 98304].sort((a, b) => a - b));
+  const find = (context: number, direction = "forward") =>
+    groups.find(({ baseline }) =>
+      baseline!.problem.shape.context === context && baseline!.direction === direction
+    )!;
+  const longest = find(524288).candidates;
+  assert.deepEqual(longest.map(({ implementation }) => implementation), [
+    "lighthouse-norm",
+    "lighthouse-dilated",
+    "lighthouse-gla",
+  ]);
+  assert.deepEqual(longest.map(({ problem }) => problem.lighthouse!.k), [8192, 8192, 8192]);
+  assert.deepEqual(longest.map(({ problem }) => problem.lighthouse!.dilation), [undefined, 4, 4]);
+  assert.equal(longest[0].plan!.gathered, 98304);
+  // Dense attention at 1M is predicted, not run.
+  const million = find(1048576);
+  assert.equal(million.baseline!.predictedOnly, true);
+  assert.deepEqual(million.candidates.map(({ skip }) => skip), [undefined]);
+  const grid = find(98304).candidates;
+  const shared = grid.find(({ id }) => id.endsWith("L3-p2-k1536"))!;
+  assert.deepEqual(shared.sweeps, ["k", "pooling", "levels", "grid"]);
+  const impossible = grid.filter(({ skip }) => skip);
+  assert.ok(impossible.length > 0 && impossible.length < grid.length / 2);
+  assert.ok(
+    impossible.every(({ skip, sweeps }) => skip!.startsWith("plan lighthouse: ") && sweeps),
+  );
+  assert.ok(find(98304, "forward-backward").candidates.length > 8);
+  // What is checked in both directions is not checked forward once more.
+  assert.equal(longest[0].gate, checks.find(({ id }) => id.includes("lighthouse-norm"))!.id);
+  assert.ok(longest[0].gate!.includes("forward-backward"));
+});
+
+Deno.test("the scorers, directions and dilations of options are combined", () => {
+  const options: PlanOptions = {
+    profile: "smoke",
+    contexts: [8192],
+    scorers: ["norm", "dilated"],
+    directions: ["backward"],
+    dilations: [2, 8],
+  };
+  const [{ candidates, baseline }] = plan(options).groups;
+  assert.equal(baseline!.id, "latency/dense/backward/N8192-H1-d64-f16");
+  assert.deepEqual(candidates.map(({ id }) => id), [
+    "latency/lighthouse-norm/backward/N8192-H1-d64-f16-L3-p4-k128",
+    "latency/lighthouse-dilated/backward/N8192-H1-d64-f16-L3-p4-k128-δ2",
+    "latency/lighthouse-dilated/backward/N8192-H1-d64-f16-L3-p4-k128-δ8",
+  ]);
+});
+
+Deno.test("throughput is measured at every context that was asked for, else at the profile's", () => {
+  const contexts = (asked?: number[]) => {
+    const suites = ["throughput" as const];
+    const { throughput } = plan({ profile: "smoke", suites, ...(asked && { contexts: asked }) });
+    return throughput.map(({ implementation, problem }) => [implementation, problem.shape.context]);
+  };
+  assert.deepEqual(contexts([2048, 8192, 2048]), [
+    ["dense", 2048],
+    ["lighthouse-norm", 2048],
+    ["dense", 8192],
+    ["lighthouse-norm", 8192],
+  ]);
+  assert.deepEqual(contexts(), [["dense", 4096], ["lighthouse-norm", 4096]]);
+});
+
+Deno.test("a grid point that cannot be computed is skipped with its reason", () => {
+  const scorers = ["norm"];
+  const { groups } = plan({ profile: "smoke", contexts: [8192], k: [128, 1536], scorers });
+  const [small, large] = groups[0].candidates;
+  assert.equal(small.skip, undefined);
+  assert.match(large.skip!, /plan lighthouse: /);
+});
+
+Deno.test("options that leave only the impossible are a usage error in one line", () => {
+  const cases: [PlanOptions, RegExp][] = [
+    [{ profile: "smoke", contexts: [8192], k: [1536] }, /plan lighthouse: /],
+    [{ profile: "smoke", k: [100] }, /k 100 is not a whole number from 128|k 100 is not/],
+    [{ profile: "smoke", k: [200] }, /k 200 is not a multiple of 128/],
+    [{ profile: "smoke", contexts: [1024] }, /leaves 64 coarsest entries/],
+    [{ profile: "smoke", scorers: ["dilated"], dilations: [3] }, /dilation 3 does not divide/],
+    [{ profile: "smoke", headDims: [7] }, /head dimension 7 is not one of/],
+    [{ profile: "smoke", pooling: [3] }, /pooling 3 is not a power of two/],
+    [{ profile: "nope" }, /profile nope is not one of smoke, standard, paper/],
+    [{ profile: "smoke", scorers: ["nope"] }, /scorer nope is not one of norm, dilated, gla/],
+    [{ profile: "smoke", implementations: ["nope"] }, /implementation nope is not one of dense/],
+  ];
+  for (const [options, message] of cases) {
+    assert.throws(
+      () => plan(options),
+      (error) =>
+        error instanceof UsageError && message.test(error.message) && !error.message.includes("\n"),
+    );
+  }
+});
+
+Deno.test("memory: what cannot fit is skipped with the bytes, pairs that cannot are split", () => {
+  const small = { ...h100, deviceMemoryBytes: 5 * 2 ** 30 };
+  const directions = ["forward" as const];
+  const options = { profile: "paper", contexts: [8192, 524288], scorers: ["norm"], directions };
+  const { groups, notes } = plan(options, { ...small, deviceMemoryBytes: 2 * 2 ** 30 });
+  const last = groups.find((group) => group.baseline?.problem.shape.context === 524288)!;
+  assert.match(last.baseline!.skip!, /^needs 4311744512 bytes of device memory, 1932735283 may/);
+  assert.equal(groups[0].baseline!.skip, undefined);
+  assert.deepEqual(notes, []);
+  const dense = last.baseline!.plan!.peakBytes;
+  const lighthouse = last.candidates[0].plan!.peakBytes;
+  const both = Math.max(dense, lighthouse) / 0.9 + 2 ** 20;
+  const split = plan(options, { ...small, deviceMemoryBytes: both });
+  assert.equal(split.notes.length, 1);
+  assert.equal(split.groups.filter((group) => group.baseline === undefined).length, 1);
+});
+
+Deno.test("memory: a shape that does not fit and is all that was asked for is a usage error", () => {
+  const small = { ...h100, deviceMemoryBytes: 2 ** 30 };
+  assert.throws(
+    () => plan({ profile: "paper", contexts: [524288] }, small),
+    (error) =>
+      error instanceof UsageError &&
+      /^latency\/dense\/forward\/N524288.* needs \d+ bytes of device memory, \d+ may be used$/
+        .test(error.message),
+  );
+});
+
+Deno.test("dtype auto follows the device, and the identity ignores predictions and memory", () => {
+  const without = { ...h100, capabilities: { ...h100.capabilities, f16: false } };
+  assert.equal(plan({ profile: "smoke" }).dtype, "f16");
+  assert.equal(plan({ profile: "smoke" }, without).dtype, "f32");
+  assert.deepEqual(
+    planIdentity(plan({ profile: "paper" })),
+    planIdentity(plan({ profile: "paper" }, { ...h100, deviceMemoryBytes: 2 ** 30 })),
+  );
+  assert.notDeepEqual(
+    planIdentity(plan({ profile: "paper" })),
+    planIdentity(plan({ profile: "paper", samples: 4 })),
+  );
+});
+
+Deno.test("checkProblem stays affordable and keeps what decides the code", () => {
+  const shape = { heads: 8, context: 98304, headDim: 128, dtype: "f16" as const };
+  assert.equal(checkProblem({ shape }).shape.context, 193);
+  const small = checkProblem({
+    shape,
+    lighthouse: { levels: 3, pooling: 8, k: 1536, scorer: "norm" },
+  });
+  assert.deepEqual(small.lighthouse, { levels: 3, pooling: 8, k: 128, scorer: "norm" });
+  assert.equal(small.shape.context, 8192);
+});
+
+Deno.test("predictSeconds grows with the work and scales with what was seen", () => {
+  const statistic = { count: 1, median: 1e12, low: 1e12, high: 1e12, min: 1, max: 1, mean: 1 };
+  const calibration = { clock: "gpu" as const, fmaF32: { ...statistic, outliers: 0 } };
+  const stages = [{ name: "attention", flops: 15e10, bytes: 0 }];
+  const one = predictSeconds({ stages }, { calibration });
+  assert.ok(Math.abs(one - 1) < 1e-9);
+  assert.equal(predictSeconds({ stages }, { calibration, scale: 3 }), 3 * one);
+});
+
+Deno.test("resolveK rounds a rule up to a multiple of 128", () => {
+  assert.deepEqual([resolveK("N/64", 8192), resolveK("N/64", 12288), resolveK("N/8", 4096)], [
+    128,
+    256,
+    512,
+  ]);
+});

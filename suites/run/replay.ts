@@ -1,0 +1,141 @@
+/**
+ * Runs a result again: same options, same seed. Pure parts: which options a result stands for, and
+ * what differs between two environments.
+ *
+ * @module
+ */
+import { UsageError } from "../errors.ts";
+import { PEER_PREFIX } from "../peers/peer_plan.ts";
+import type { Result } from "../result/result_schema.ts";
+
+/** Options that a replay decides for itself; the second ones take a value. */
+const OWN_FLAGS = ["--resume", "--force", "--quiet", "--no-install", "--keep-warm"];
+// A result may name any file as its checkpoint, tuning or peer: none is opened or run on its word.
+const OWN_OPTIONS = [
+  "--out",
+  "--profile",
+  "--seed",
+  "--stack",
+  "--dtype",
+  "--checkpoint",
+  "--peer",
+  "--tuning",
+];
+
+/** Longest command line that is read from a result. */
+const MOST_WORDS = 200;
+
+/**
+ * Arguments of the bench that run a result again. What the first run chose for itself (profile,
+ * element type) is spelled out, so that another machine does not choose otherwise. The words are
+ * only ever parsed as options of the bench; none reaches a shell. Peers are left out: a result file
+ * must not be able to name a program that is run.
+ *
+ * @throws {UsageError} when the command is not the bench's.
+ *
+ * @example
+ * ```ts
+ * import { replayArguments } from "./replay.ts";
+ * import assert from "node:assert/strict";
+ * const args = replayArguments({
+ *   command: ["deno", "task", "bench", "latency", "--out", "x"],
+ *   profile: "smoke",
+ *   seed: 7,
+ *   stack: "deno",
+ *   configuration: { dtype: "f32" },
+ * });
+ * assert.equal(args.join(" "), "latency --profile smoke --seed 7 --stack deno --dtype f32");
+ * ```
+ */
+export function replayArguments(
+  result: Pick<Result, "command" | "profile" | "seed" | "stack" | "configuration">,
+): string[] {
+  const [program, task, name, ...words] = result.command;
+  if (program !== "deno" || task !== "task" || name !== "bench") {
+    const shown = result.command.slice(0, 4).join(" ").slice(0, 100);
+    throw new UsageError(`replay: the result's command "${shown}" is not deno task bench`);
+  }
+  if (words.length > MOST_WORDS) {
+    throw new UsageError(
+      `replay: the command has ${words.length} words, the limit is ${MOST_WORDS}`,
+    );
+  }
+  const kept = words.filter((word, i) => {
+    if (OWN_FLAGS.includes(word) || OWN_OPTIONS.includes(word)) return false;
+    if (OWN_OPTIONS.some((option) => word.startsWith(`${option}=`))) return false;
+    return !OWN_OPTIONS.includes(words[i - 1]);
+  });
+  const { dtype } = result.configuration;
+  return [
+    ...kept,
+    "--profile",
+    result.profile,
+    "--seed",
+    String(result.seed),
+    "--stack",
+    result.stack,
+    ...(dtype === "f16" || dtype === "f32" ? ["--dtype", dtype] : []),
+  ];
+}
+
+/** A result without the cases of peers, which a replay does not run. */
+export function withoutPeers(result: Result): Result {
+  const isPeer = (implementation: string) => implementation.startsWith(PEER_PREFIX);
+  const peers = new Set(
+    result.cases.filter(({ implementation }) => isPeer(implementation)).map(({ id }) => id),
+  );
+  return {
+    ...result,
+    cases: result.cases.filter(({ id }) => !peers.has(id)),
+    ratios: result.ratios.filter(({ numerator, denominator }) =>
+      !peers.has(numerator) && !peers.has(denominator)
+    ),
+  };
+}
+
+/** One thing that differs between two runs' surroundings. */
+export interface EnvironmentDifference {
+  readonly name: string;
+  readonly before: string;
+  readonly now: string;
+}
+
+/** What differs in code, machine and software between two results. */
+export function compareEnvironments(before: Result, now: Result): EnvironmentDifference[] {
+  const describe = ({ environment, tool, hashes, stack, calibration, tuning }: Result) =>
+    new Map<string, unknown>([
+      ["version", tool.version],
+      ["commit", tool.commit],
+      ["uncommitted changes", tool.dirty],
+      ["shader code", hashes.wgsl],
+      ["configuration", hashes.configuration],
+      ["plan", hashes.plan],
+      ["stack", stack],
+      ["clock", calibration?.clock],
+      ["tuning", tuning?.digest ?? "none"],
+      ["adapter", environment.adapter.description || environment.adapter.device],
+      ["vendor", environment.adapter.vendor],
+      ["driver", environment.driver],
+      ["device memory", environment.deviceMemoryBytes],
+      ["features", [...environment.features].sort().join(" ")],
+      ["operating system", environment.os],
+      ["processor", environment.cpu],
+      ["cores", environment.cores],
+      ["memory", environment.memoryBytes],
+      ["Deno", environment.runtime.deno],
+      ["V8", environment.runtime.v8],
+      ...Object.entries(environment.packages).map(([name, version]) =>
+        [`package ${name}`, version] as const
+      ),
+      ...Object.entries(environment.limits).map(([name, value]) =>
+        [`limit ${name}`, value] as const
+      ),
+    ]);
+  const [old, current] = [describe(before), describe(now)];
+  return [...new Set([...old.keys(), ...current.keys()])].flatMap((name) => {
+    const [was, is] = [old.get(name), current.get(name)].map((value) =>
+      value === undefined || value === null ? "unknown" : String(value).slice(0, 200)
+    );
+    return was === is ? [] : [{ name, before: was, now: is }];
+  });
+}

@@ -1,0 +1,248 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { DeviceLostError } from "../../kernels/gpu/timing.ts";
+import type { Implementation } from "../../kernels/implementation.ts";
+import { CALIBRATION } from "./_calibration.ts";
+import { NotComparableError, UsageError } from "../errors.ts";
+import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
+import { type Result, resultSchema } from "../result/result_schema.ts";
+import { RESULT_FILE } from "../result/result_store.ts";
+import {
+  exitCodeOf,
+  runCalibrated,
+  runSuite,
+  type SuiteHooks,
+  type SuiteOptions,
+} from "./runner.ts";
+
+/** The smallest layers that the kernels compute, so that a run takes a few seconds. */
+const TINY: SuiteOptions = {
+  profile: "smoke",
+  contexts: [512, 1024],
+  headDims: [32],
+  pooling: [2],
+  k: [128],
+  samples: 2,
+  seed: 3,
+};
+
+/** Without throughput, which takes seconds a case whatever its size. */
+const SHORT: SuiteOptions = { ...TINY, suites: ["correctness", "latency"] };
+
+/** Without calibrating the device, which takes seconds. */
+function run(options: SuiteOptions, hooks?: SuiteHooks): Promise<Result> {
+  return runCalibrated(options, { hooks, calibration: CALIBRATION });
+}
+
+async function withFolder(
+  t: Deno.TestContext,
+  use: (gpu: Gpu, out: string) => Promise<void>,
+): Promise<void> {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const out = await Deno.makeTempDir();
+  try {
+    await use(gpu, out);
+  } finally {
+    await Deno.remove(out, { recursive: true });
+    gpu.destroy();
+  }
+}
+
+async function readOut(out: string): Promise<Result> {
+  return resultSchema.parse(JSON.parse(await Deno.readTextFile(`${out}/${RESULT_FILE}`)));
+}
+
+/** The registry with one implementation changed. */
+function tamper(name: string, change: (original: Implementation) => Partial<Implementation>) {
+  return IMPLEMENTATIONS.map((entry): Registration =>
+    entry.implementation.name === name
+      ? { ...entry, implementation: { ...entry.implementation, ...change(entry.implementation) } }
+      : entry
+  );
+}
+
+Deno.test("runSuite measures, writes after every case, and its result is complete", async (t) => {
+  await withFolder(t, async (gpu, out) => {
+    const seen: number[] = [];
+    const result = await runSuite({ ...SHORT, out, gpu }, {
+      onProgress: (event) => {
+        if (event.kind !== "case") return;
+        const file = JSON.parse(Deno.readTextFileSync(`${out}/${RESULT_FILE}`));
+        seen.push(resultSchema.parse(file).cases.length);
+      },
+    });
+    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+    assert.deepEqual(await readOut(out), result);
+    assert.equal(seen.at(-1), result.cases.length);
+    assert.ok(new Set(seen).size === result.cases.length);
+    const timed = result.cases.filter(({ suite }) => suite === "latency");
+    assert.equal(timed.length, 4);
+    for (const record of timed) {
+      assert.equal(record.samples.length, 2);
+      assert.ok(record.statistic!.median > 0 && record.check!.passed);
+      assert.ok(record.samples.every(({ canary }) => canary! > 0));
+      // Beside what is planned there are uniforms and the timer's buffers.
+      const unplanned = record.measuredPeakBytes! - record.peakBytes;
+      assert.ok(unplanned >= 0 && unplanned < 2 ** 17, `${record.id}: ${unplanned} bytes`);
+      assert.ok(record.leastBytes! < record.peakBytes);
+    }
+    const lighthouse = timed.filter((record) => record.lighthouse);
+    assert.ok(lighthouse.every(({ zeroRows, digest }) => zeroRows! >= 0 && digest!.selection));
+    // Stages are told apart by timestamps alone.
+    const staged = result.calibration!.clock === "gpu" ? 2 : 0;
+    assert.ok(lighthouse[0].stages.every(({ samples }) => samples.length === staged));
+    assert.deepEqual(result.ratios.map(({ rounds }) => rounds), [1, 1]);
+    // Samples of a pair are taken in the order A, B, B, A.
+    const [a, b] = ["dense", "lighthouse-norm"].map((name) =>
+      timed.find((record) => record.implementation === name)!.samples.map(({ place }) => place)
+    );
+    assert.deepEqual([a, b], [[0, 3], [1, 2]]);
+  });
+});
+
+Deno.test("runSuite: a run of all suites measures throughput after the rest", async (t) => {
+  await withFolder(t, async (gpu) => {
+    let [inFlight, most] = [0, 0];
+    const registry = tamper("dense", (original) => ({
+      prepare: async (...given) => {
+        const prepared = await original.prepare(...given);
+        const execute: typeof prepared.execute = async (options) => {
+          most = Math.max(most, ++inFlight);
+          try {
+            return await prepared.execute(options);
+          } finally {
+            inFlight--;
+          }
+        };
+        return { ...prepared, execute };
+      },
+    }));
+    const result = await run({ ...TINY, contexts: [512], gpu, registry });
+    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+    // All executions of a sample are submitted before one is waited for.
+    const dense = result.cases.find(({ id }) => id.startsWith("throughput/dense"))!;
+    const [executions] = new Set(dense.samples.map((sample) => sample.executions as number));
+    assert.ok(executions > 1 && most >= executions, `${executions} executions, ${most} in flight`);
+    const throughput = result.cases.filter(({ suite }) => suite === "throughput");
+    assert.deepEqual(throughput, result.cases.slice(-2));
+    assert.ok(throughput.every((record) => record.throughput!.median > 0));
+  });
+});
+
+Deno.test("runSuite: settings at one context share the rounds of one baseline", async (t) => {
+  await withFolder(t, async (gpu) => {
+    const options = { ...TINY, suites: ["latency" as const], contexts: [1024], levels: [2, 3] };
+    const result = await run({ ...options, gpu });
+    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+    const places = result.cases.filter(({ suite }) => suite === "latency")
+      .map(({ samples }) => samples.map(({ round, place }) => [round, place]));
+    assert.deepEqual(places.map((place) => place.join(" ")).sort(), [
+      "0,0 0,5",
+      "0,1 0,4",
+      "0,2 0,3",
+    ]);
+    assert.equal(result.ratios.length, 2);
+  });
+});
+
+Deno.test("runSuite: an abort keeps what is finished, and resume completes it", async (t) => {
+  await withFolder(t, async (gpu, out) => {
+    const stop = new AbortController();
+    const partial = await run({ ...SHORT, out, gpu }, {
+      signal: stop.signal,
+      onProgress: ({ kind, case: record }) => {
+        if (kind === "case" && record!.suite === "latency") stop.abort();
+      },
+    });
+    assert.equal(partial.finishedAt, null);
+    assert.equal(exitCodeOf(partial), 3);
+    const kept = (await readOut(out)).cases;
+    assert.ok(kept.length >= 2 && kept.length < 7);
+    const whole = await run({ ...SHORT, out, gpu, resume: true });
+    assert.equal(exitCodeOf(whole), 0);
+    assert.equal(whole.startedAt, partial.startedAt);
+    for (const record of kept.filter(({ implementation }) => implementation !== "dense")) {
+      assert.deepEqual(whole.cases.find(({ id }) => id === record.id), record);
+    }
+    assert.equal(new Set(whole.cases.map(({ id }) => id)).size, whole.cases.length);
+    assert.equal(whole.ratios.length, 2);
+    await assert.rejects(
+      run({ ...SHORT, out, gpu, resume: true, seed: 4 }),
+      (error) => error instanceof NotComparableError && /another .*seed/.test(error.message),
+    );
+    await Deno.writeTextFile(`${out}/${RESULT_FILE}`, "{");
+    await assert.rejects(run({ ...SHORT, out, gpu, resume: true }), UsageError);
+    await assert.rejects(run({ ...SHORT, out, gpu }), /exists|there already/);
+    assert.equal(await Deno.readTextFile(`${out}/${RESULT_FILE}`), "{");
+  });
+});
+
+Deno.test("runSuite: a wrong output is a failure and never a time", async (t) => {
+  await withFolder(t, async (gpu, out) => {
+    // Computes attention of keys that are the queries.
+    const registry = tamper("lighthouse-norm", (original) => ({
+      prepare: (device, problem, { inputs, ...rest }) =>
+        original.prepare(device, problem, { ...rest, inputs: { ...inputs, k: inputs.q } }),
+    }));
+    const result = await run({ ...SHORT, contexts: [512], out, gpu, registry });
+    assert.equal(exitCodeOf(result), 1);
+    for (const record of result.cases.filter((c) => c.implementation === "lighthouse-norm")) {
+      assert.equal(record.status, "failed");
+      assert.deepEqual([record.samples, record.statistic], [[], undefined]);
+      assert.match(record.reason!, /check of|did not pass/);
+    }
+    assert.ok(result.cases.some((c) => c.suite === "latency" && c.status === "ok"));
+    assert.deepEqual(result.ratios, []);
+  });
+});
+
+Deno.test("runSuite: a lost device fails what is left in one line and keeps the rest", async (t) => {
+  await withFolder(t, async (gpu, out) => {
+    const registry = tamper("lighthouse-norm", (original) => ({
+      prepare: async (device, problem, options) => {
+        const prepared = await original.prepare(device, problem, options);
+        if (problem.shape.context < 1024) return prepared;
+        return {
+          ...prepared,
+          execute: () => Promise.reject(new DeviceLostError("device lost: unplugged")),
+        };
+      },
+    }));
+    const result = await run({ ...SHORT, out, gpu, registry });
+    assert.equal(exitCodeOf(result), 1);
+    const finished = result.cases.filter(({ status }) => status === "ok");
+    const failed = result.cases.filter(({ status }) => status === "failed");
+    assert.ok(finished.length >= 4 && failed.length >= 2);
+    assert.ok(failed.every(({ reason }) => reason === "device lost: unplugged"));
+    assert.deepEqual(await readOut(out), result);
+  });
+});
+
+Deno.test("runSuite: what does not fit the budget is skipped with the prediction", async (t) => {
+  await withFolder(t, async (gpu) => {
+    const result = await run({ ...TINY, suites: ["latency"], budgetSeconds: 1e-6, gpu });
+    assert.equal(exitCodeOf(result), 5);
+    const timed = result.cases.filter(({ suite }) => suite === "latency");
+    assert.ok(timed.every(({ reason }) => /^predicted .* of the budget are left$/.test(reason!)));
+  });
+});
+
+Deno.test("runSuite refuses bad options before anything is measured", async (t) => {
+  await withFolder(t, async (gpu, out) => {
+    const rejects = (options: SuiteOptions, message: RegExp) =>
+      assert.rejects(
+        runSuite({ ...TINY, gpu, ...options }),
+        (error) => error instanceof UsageError && message.test(error.message),
+      );
+    await rejects({ seed: -1 }, /seed -1 is not a whole number/);
+    await rejects({ resume: true }, /resume needs an output folder/);
+    await rejects({ out, resume: true }, /result.json: there is no such file/);
+    await Deno.writeTextFile(`${out}/file`, "");
+    await rejects({ out: `${out}/file` }, /^write to .*file: it is not a folder$/);
+    await rejects({ out, k: [100] }, /k 100 is not/);
+    await rejects({ gpu: { ...gpu, stack: "browser" } }, /stack browser is not deno or dawn/);
+    assert.deepEqual([...Deno.readDirSync(out)].map(({ name }) => name), ["file"]);
+  });
+});

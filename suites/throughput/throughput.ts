@@ -1,0 +1,152 @@
+/**
+ * Throughput: tokens per second of a layer that runs again and again, by the wall clock, so that
+ * what the host and the queue cost is in it.
+ *
+ * @module
+ */
+import type { Prepared } from "../../kernels/implementation.ts";
+import { caseRecord, failedRecord, withSamples } from "../result/case_record.ts";
+import { digestOutputs, failureOf, withDeterminism } from "../check/check.ts";
+import { inconclusiveReason } from "../run/clock.ts";
+import {
+  createInputs,
+  outcomeOf,
+  rethrowFatal,
+  type Session,
+  startCase,
+  tryShorter,
+} from "../latency/latency.ts";
+import type { PlannedCase } from "../run/plan.ts";
+
+/** A sample is a run of executions of about this length. */
+const SAMPLE_SECONDS = 0.5;
+const MOST_EXECUTIONS = 500;
+const SAMPLES = 5;
+
+/** From this length on an execution is more than one submission, and only one may be in flight. */
+const LONG_SECONDS = 0.25;
+
+/** Runs in which the number of executions of a sample is found, if one is not as long as this. */
+const MOST_TRIALS = 4;
+const UNTRIED_SECONDS = 5;
+
+/**
+ * Measures one case. A sample is a number of executions back to back; its seconds are the wall
+ * clock divided by that number, which the sample carries as `executions`.
+ */
+export async function measureThroughput(session: Session, entry: PlannedCase): Promise<void> {
+  const { budget, signal } = session;
+  if (!entry.plan || entry.skip || session.finished(entry.id)) return;
+  await tryShorter(session, entry);
+  const predicted = budget.predict(entry);
+  const needed = budget.caseSeconds(entry, 0) + executionsOf(predicted) * predicted;
+  if (needed > budget.left) {
+    const reason = `predicted ${predicted.toPrecision(3)} s for one execution; ` +
+      `${Math.max(0, budget.left).toPrecision(3)} s of the budget are left`;
+    const record = caseRecord(entry, { status: "skipped", reason });
+    return await session.record({ ...record, predictedSeconds: predicted });
+  }
+  let inputs: Awaited<ReturnType<typeof createInputs>>;
+  try {
+    inputs = await createInputs(session, [entry]);
+  } catch (error) {
+    rethrowFatal(session, error);
+    return await session.record(caseRecord(entry, outcomeOf(error)));
+  }
+  const running = await startCase(session, entry, { inputs, extent: "sampled", untimed: true })
+    .catch((error) => {
+      inputs.destroy();
+      throw error;
+    });
+  if (!running) return inputs.destroy();
+  const { prepared, outcome, measuredPeakBytes, samples, first } = running;
+  /** Wall-clock seconds of one of so many executions, each of which takes about `one`. */
+  const run = async (executions: number, one: number) => {
+    const started = performance.now();
+    await runBackToBack(prepared, { executions, one, flops: entry.plan!.flops, signal });
+    return (performance.now() - started) / 1e3 / executions;
+  };
+  try {
+    const { clock } = session;
+    let before = await clock.settle({ signal });
+    // Predictions may be many times too short or too long.
+    let one = first?.timing.wallSeconds ?? predicted;
+    let executions = 1;
+    for (let trial = 0; trial < MOST_TRIALS && one < UNTRIED_SECONDS; trial++) {
+      session.step(`${entry.id}: trying how often it runs in a sample`);
+      const seconds = await run(executions, one);
+      const settled = executionsOf(seconds) <= 2 * executions && one <= 2 * seconds;
+      one = seconds;
+      executions = executionsOf(one);
+      if (settled) break;
+    }
+    const affordable = Math.max(1, Math.floor(budget.left / (executions * one)));
+    let clean = 0;
+    // Samples with the clock down are taken again, at most as many more.
+    for (let round = 0; round < Math.min(2 * SAMPLES, affordable) && clean < SAMPLES; round++) {
+      session.step(`${entry.id}: sample ${round + 1}`);
+      if (clock.isOff(before)) before = await clock.settle({ signal });
+      const { result: seconds, canary, after } = await clock.around(
+        before,
+        () => run(executions, one),
+      );
+      before = after;
+      const flagged = clock.isOff(canary);
+      if (!flagged) {
+        clean++;
+        budget.learn(entry, { seconds });
+      }
+      samples.push({
+        seconds,
+        wallSeconds: seconds,
+        round,
+        place: 0,
+        canary,
+        executions,
+        ...(flagged && { flag: "clock" as const }),
+      });
+    }
+    const last = await digestOutputs(session.gpu, prepared);
+    const check = withDeterminism(outcome.check, { first: outcome.digest, last });
+    const failure = failureOf(check);
+    if (failure !== undefined) {
+      return await session.record(failedRecord(entry, { reason: failure, check }));
+    }
+    const reason = inconclusiveReason(samples);
+    const record = {
+      ...caseRecord(entry, { status: reason === undefined ? "ok" : "inconclusive", reason }),
+      predictedSeconds: predicted,
+      measuredPeakBytes,
+      check,
+      digest: { ...outcome.digest },
+      ...(outcome.zeroRows !== undefined && { zeroRows: outcome.zeroRows }),
+    };
+    await session.record(withSamples(record, { samples, seed: session.seed }));
+  } finally {
+    session.live.delete(running);
+    await prepared.destroy();
+    inputs.destroy();
+  }
+}
+
+/**
+ * Runs a layer a number of times in a row. Executions short enough for one submission are all
+ * submitted before any is waited for, longer ones one by one.
+ *
+ * @param layer an untimed one: reading timestamps back waits for the device.
+ */
+export async function runBackToBack(
+  layer: Pick<Prepared, "execute">,
+  options: { executions: number; one: number; flops: number; signal?: AbortSignal },
+): Promise<void> {
+  const { executions, one, flops, signal } = options;
+  if (one < LONG_SECONDS) {
+    await Promise.all(Array.from({ length: executions }, () => layer.execute({ signal })));
+    return;
+  }
+  for (let i = 0; i < executions; i++) await layer.execute({ flopsPerSecond: flops / one, signal });
+}
+
+function executionsOf(seconds: number): number {
+  return Math.min(MOST_EXECUTIONS, Math.max(1, Math.round(SAMPLE_SECONDS / seconds)));
+}
