@@ -92,11 +92,11 @@ export {
   type SuiteHooks,
   type SuiteOptions,
 } from "./suites/run/runner.ts";
-export type { PlanOptions } from "./suites/run/plan.ts";
-export type { KRule, SuiteName } from "./suites/run/profile.ts";
+export type { PlanOptions } from "./suites/plan/plan.ts";
+export type { KRule, SuiteName } from "./suites/plan/profile.ts";
 export type { NeedleOptions } from "./suites/retrieval/measure_retrieval.ts";
-export type { Shard } from "./suites/run/shard.ts";
-export { IMPLEMENTATIONS, type Registration } from "./suites/run/implementations.ts";
+export type { Shard } from "./suites/plan/shard.ts";
+export { IMPLEMENTATIONS, type Registration } from "./suites/plan/implementations.ts";
 export type {
   Layer,
   Measurable,
@@ -106,7 +106,7 @@ export type {
   RemoteTensor,
   RowRange,
   Rows,
-} from "./suites/run/measurable.ts";
+} from "./suites/plan/measurable.ts";
 export {
   formatCheck,
   verify,
@@ -126,7 +126,7 @@ export {
   type AppliedTuning,
   applyTuning,
   type ApplyTuningOptions,
-} from "./suites/run/tuning_file.ts";
+} from "./suites/device/tuning_file.ts";
 export { diagnoseStack, type StackDiagnosis } from "./suites/run/doctor.ts";
 
 // Result files

@@ -26,7 +26,7 @@ import {
   maxDifference,
   maxMagnitude,
 } from "./attention_rows.ts";
-import { sha256 } from "../run/environment.ts";
+import { sha256 } from "../device/environment.ts";
 import { compareGradients } from "./gradient_check.ts";
 import {
   inspectRows,
@@ -34,7 +34,7 @@ import {
   type PeerTraits,
   readResultRows,
   type Rows,
-} from "../run/measurable.ts";
+} from "../plan/measurable.ts";
 import type { CheckRecord } from "../result/result_schema.ts";
 import {
   type CheckedScores,

@@ -11,7 +11,7 @@ import {
   failureOf,
   withDeterminism,
 } from "./check.ts";
-import { IMPLEMENTATIONS } from "../run/implementations.ts";
+import { IMPLEMENTATIONS } from "../plan/implementations.ts";
 
 async function seededInputs(gpu: Gpu, problem: Problem, seed: number): Promise<LayerInputs> {
   const { heads, context: rows, headDim: dim, dtype } = problem.shape;

@@ -26,7 +26,7 @@ import {
   RowStatisticCheck,
   storingError,
 } from "./gradient_rows.ts";
-import { type Layer, readResultRows } from "../run/measurable.ts";
+import { type Layer, readResultRows } from "../plan/measurable.ts";
 
 /** One of dQ, dK, dV. */
 export type GradientName = "q" | "k" | "v";

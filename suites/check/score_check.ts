@@ -11,7 +11,7 @@ import { planSquaredNorms } from "../../kernels/dense_attention/dense_squared_no
 import { dilationOf } from "../../kernels/lighthouse/scorers/dilated/dilated_scorer.ts";
 import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
 import { AttentionRowCheck, maxDifference } from "./attention_rows.ts";
-import { readResultRows } from "../run/measurable.ts";
+import { readResultRows } from "../plan/measurable.ts";
 
 /** Scores of one base row in float64, and how far those of an f32 kernel may be. */
 export interface CheckedScores {

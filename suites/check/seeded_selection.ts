@@ -12,7 +12,7 @@ import {
   type LighthouseGeometry,
   planGeometry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
-import { sha256 } from "../run/environment.ts";
+import { sha256 } from "../device/environment.ts";
 import { selectOnDevice } from "../correctness/golden_checks.ts";
 
 /** Scores of one head, `[P]` each: |pcg-sum4| of the seed and of the one after it. */

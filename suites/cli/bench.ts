@@ -7,13 +7,13 @@ import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typin
 import { writeReport } from "./report_command.ts";
 import { renderTerminal } from "../../reports/text/terminal.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
-import { PROFILE_NAMES, type SuiteName, SUITES } from "../run/profile.ts";
+import { PROFILE_NAMES, type SuiteName, SUITES } from "../plan/profile.ts";
 import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../run/runner.ts";
-import { clockAdvice } from "../run/keep_warm.ts";
+import { clockAdvice } from "../device/keep_warm.ts";
 import { PEER_NAMES, requirePeer } from "../peers/peers.ts";
-import { ensureDriver } from "../run/install_driver.ts";
-import { provideRuntimeDir } from "../run/runtime_dir.ts";
-import { parseShard } from "../run/shard.ts";
+import { ensureDriver } from "../device/install_driver.ts";
+import { provideRuntimeDir } from "../device/runtime_dir.ts";
+import { parseShard } from "../plan/shard.ts";
 import { runCommand } from "./errors.ts";
 import {
   addLayerOptions,

@@ -9,20 +9,20 @@ import { DeviceError, type Gpu, openDevice } from "../../kernels/gpu/device.ts";
 import { formatBytes, formatSeconds } from "../../reports/text/format.ts";
 import manifest from "../../deno.json" with { type: "json" };
 import { describeDiagnosis, diagnoseStack } from "../run/doctor.ts";
-import { describeEnvironment } from "../run/environment.ts";
+import { describeEnvironment } from "../device/environment.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS } from "../run/implementations.ts";
-import { DriverError, ensureDriver } from "../run/install_driver.ts";
+import { IMPLEMENTATIONS } from "../plan/implementations.ts";
+import { DriverError, ensureDriver } from "../device/install_driver.ts";
 import {
   ASSUMED_DEVICE,
   describeMemory,
   type MemoryDevice,
   planMemory,
-} from "../run/memory_plan.ts";
-import type { PlanOptions } from "../run/plan.ts";
-import { PROFILE_NAMES } from "../run/profile.ts";
-import { provideRuntimeDir } from "../run/runtime_dir.ts";
-import { readTuning } from "../run/tuning_file.ts";
+} from "../plan/memory_plan.ts";
+import type { PlanOptions } from "../plan/plan.ts";
+import { PROFILE_NAMES } from "../plan/profile.ts";
+import { provideRuntimeDir } from "../device/runtime_dir.ts";
+import { readTuning } from "../device/tuning_file.ts";
 import { runCommand } from "./errors.ts";
 import { addLayerOptions, chosenLayers, TUNING_HELP } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";

@@ -5,8 +5,8 @@
  * @module
  */
 import { errorLine, EXIT } from "../errors.ts";
-import { DriverError, ensureDriver } from "../run/install_driver.ts";
-import { provideRuntimeDir } from "../run/runtime_dir.ts";
+import { DriverError, ensureDriver } from "../device/install_driver.ts";
+import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { runCommand } from "./errors.ts";
 
 if (import.meta.main) {

@@ -5,7 +5,7 @@
  */
 import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import type { Direction } from "../../kernels/implementation.ts";
-import { DIRECTIONS, type KRule, kRuleSchema } from "../run/profile.ts";
+import { DIRECTIONS, type KRule, kRuleSchema } from "../plan/profile.ts";
 
 /** A command, as far as options are added to it: its own type grows too large for the compiler. */
 interface TakesOptions {

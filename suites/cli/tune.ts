@@ -15,11 +15,11 @@ import {
   formatRatio,
   formatSeconds,
 } from "../../reports/text/format.ts";
-import { describeEnvironment } from "../run/environment.ts";
+import { describeEnvironment } from "../device/environment.ts";
 import { EXIT, UsageError } from "../errors.ts";
-import { ensureDriver } from "../run/install_driver.ts";
-import { startKeepWarm } from "../run/keep_warm.ts";
-import { provideRuntimeDir } from "../run/runtime_dir.ts";
+import { ensureDriver } from "../device/install_driver.ts";
+import { startKeepWarm } from "../device/keep_warm.ts";
+import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { summarize } from "../statistics/statistics.ts";
 import { tune } from "../run/tune.ts";
 import {
@@ -33,7 +33,7 @@ import {
   type TunedDevice,
   type TuningEntry,
   writeTuning,
-} from "../run/tuning_file.ts";
+} from "../device/tuning_file.ts";
 import { refuseOutput } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { joined, parseCount, parseCounts, parseSeconds } from "./layer_options.ts";

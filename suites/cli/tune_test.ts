@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../errors.ts";
-import type { TuningEntry } from "../run/tuning_file.ts";
+import type { TuningEntry } from "../device/tuning_file.ts";
 import { describeTilings, describeTuning, tuneCommand } from "./tune.ts";
 
 Deno.test("tuneCommand refuses what cannot be used in one line with code 2", async () => {

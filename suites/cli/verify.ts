@@ -7,9 +7,9 @@ import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typin
 import { openDevice } from "../../kernels/gpu/open_device.ts";
 import { EXIT } from "../errors.ts";
 import { readGolden } from "../check/golden.ts";
-import { ensureDriver } from "../run/install_driver.ts";
-import { provideRuntimeDir } from "../run/runtime_dir.ts";
-import { applyTuning } from "../run/tuning_file.ts";
+import { ensureDriver } from "../device/install_driver.ts";
+import { provideRuntimeDir } from "../device/runtime_dir.ts";
+import { applyTuning } from "../device/tuning_file.ts";
 import { DEFAULT_VERIFY_SEED, formatCheck, verify } from "../correctness/verify.ts";
 import { runCommand } from "./errors.ts";
 import { TUNING_HELP } from "./layer_options.ts";

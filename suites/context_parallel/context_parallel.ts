@@ -30,9 +30,9 @@ import {
   maxDifference,
   maxMagnitude,
 } from "../check/attention_rows.ts";
-import { caseRecord, failedRecord, withSamples } from "../result/case_record.ts";
+import { caseRecord, failedRecord, withSamples } from "../plan/case_record.ts";
 import { failureOf } from "../check/check.ts";
-import { inconclusiveReason } from "../run/clock.ts";
+import { inconclusiveReason } from "../device/clock.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import {
   bytesOf,
@@ -47,8 +47,8 @@ import {
   type PlannedDevice,
   type PlanOptions,
   type RunPlan,
-} from "../run/plan.ts";
-import { type ContextParallelSetting, resolveK } from "../run/profile.ts";
+} from "../plan/plan.ts";
+import { type ContextParallelSetting, resolveK } from "../plan/profile.ts";
 import type { CheckRecord, ContextParallelRecord, Sample } from "../result/result_schema.ts";
 import { compareSelections, describeSelection } from "../latency/selection_quality.ts";
 import { summarize } from "../statistics/statistics.ts";

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
-import { CALIBRATION } from "../run/_calibration.ts";
+import { CALIBRATION } from "../device/_calibration.ts";
 import { planCuts, planRunCuts } from "./context_parallel.ts";
 import { UsageError } from "../errors.ts";
-import { ASSUMED_DEVICE } from "../run/memory_plan.ts";
-import { loadProfile, PROFILE_NAMES } from "../run/profile.ts";
+import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
+import { loadProfile, PROFILE_NAMES } from "../plan/profile.ts";
 import { resultSchema } from "../result/result_schema.ts";
 import { runCalibrated } from "../run/runner.ts";
 

@@ -16,7 +16,7 @@ import type { Implementation, Problem } from "../../kernels/implementation.ts";
 import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
 import { createSelection, planSelection } from "../../kernels/lighthouse/passes/select.ts";
-import { sha256 } from "../run/environment.ts";
+import { sha256 } from "../device/environment.ts";
 import { errorLine } from "../errors.ts";
 import {
   type ForwardCase,
@@ -24,7 +24,7 @@ import {
   goldenGeometry,
   type SelectionCase,
 } from "../check/golden.ts";
-import type { Registration } from "../run/implementations.ts";
+import type { Registration } from "../plan/implementations.ts";
 import { exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
 import { judgeGoldenGradients } from "./gradient_checks.ts";
 import { EXACT_WINDOW_ROWS, layerReference } from "./layer_reference.ts";

@@ -8,7 +8,7 @@ import type { Direction, Implementation, Problem } from "../../kernels/implement
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { errorLine, EXIT } from "../errors.ts";
 import { type Golden, readGolden } from "../check/golden.ts";
-import { IMPLEMENTATIONS, type Registration } from "../run/implementations.ts";
+import { IMPLEMENTATIONS, type Registration } from "../plan/implementations.ts";
 import { skipped, type VerifyCheck } from "./check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
 import { checkGradients } from "./gradient_checks.ts";

@@ -4,7 +4,7 @@ import { readTensor, writeTensor } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Implementation } from "../../kernels/implementation.ts";
 import { Golden, readGolden, type SelectionCase } from "../check/golden.ts";
-import { IMPLEMENTATIONS } from "../run/implementations.ts";
+import { IMPLEMENTATIONS } from "../plan/implementations.ts";
 import { verify } from "./verify.ts";
 import { judge } from "./check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";

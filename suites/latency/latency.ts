@@ -11,9 +11,9 @@ import { requireFinite } from "../../kernels/gpu/inspect.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type { Timing } from "../../kernels/gpu/timing.ts";
 import type { LayerInputs } from "../../kernels/implementation.ts";
-import type { Budget } from "../run/budget.ts";
-import type { Calibration } from "../run/calibrate.ts";
-import { caseRecord, failedRecord, stageRecords, withSamples } from "../result/case_record.ts";
+import type { Budget } from "../plan/budget.ts";
+import type { Calibration } from "../device/calibrate.ts";
+import { caseRecord, failedRecord, stageRecords, withSamples } from "../plan/case_record.ts";
 import {
   type CheckOutcome,
   checkOutputs,
@@ -21,11 +21,11 @@ import {
   failureOf,
   withDeterminism,
 } from "../check/check.ts";
-import { type ClockWatch, inconclusiveReason } from "../run/clock.ts";
+import { type ClockWatch, inconclusiveReason } from "../device/clock.ts";
 import { errorLine } from "../errors.ts";
-import type { Registration } from "../run/implementations.ts";
-import { isOurs, type Layer, UnavailableError } from "../run/measurable.ts";
-import type { PlannedCase, PlannedGroup } from "../run/plan.ts";
+import type { Registration } from "../plan/implementations.ts";
+import { isOurs, type Layer, UnavailableError } from "../plan/measurable.ts";
+import type { PlannedCase, PlannedGroup } from "../plan/plan.ts";
 import type {
   CaseRecord,
   RatioRecord,

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { CALIBRATION } from "../run/_calibration.ts";
-import { Budget } from "../run/budget.ts";
-import { ClockWatch } from "../run/clock.ts";
-import { IMPLEMENTATIONS } from "../run/implementations.ts";
+import { CALIBRATION } from "../device/_calibration.ts";
+import { Budget } from "../plan/budget.ts";
+import { ClockWatch } from "../device/clock.ts";
+import { IMPLEMENTATIONS } from "../plan/implementations.ts";
 import { measureGroup, type Session } from "./latency.ts";
-import { planRun } from "../run/plan.ts";
+import { planRun } from "../plan/plan.ts";
 import type { CaseRecord } from "../result/result_schema.ts";
 import { summarize } from "../statistics/statistics.ts";
 import { measureThroughput } from "../throughput/throughput.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
-import { CALIBRATION } from "../run/_calibration.ts";
+import { CALIBRATION } from "../device/_calibration.ts";
 import { runCalibrated } from "../run/runner.ts";
 import { NOISE } from "./selection_quality_probe.ts";
 

@@ -16,10 +16,10 @@ import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type { Timing } from "../../kernels/gpu/timing.ts";
 import type { Problem } from "../../kernels/implementation.ts";
 import { maxDifference } from "../check/attention_rows.ts";
-import { sha256 } from "../run/environment.ts";
+import { sha256 } from "../device/environment.ts";
 import { errorLine } from "../errors.ts";
-import type { Registration } from "../run/implementations.ts";
-import { type Layer, type RemoteTensor, UnavailableError } from "../run/measurable.ts";
+import type { Registration } from "../plan/implementations.ts";
+import { type Layer, type RemoteTensor, UnavailableError } from "../plan/measurable.ts";
 import { onnxModel } from "./onnx_model.ts";
 import { peerImplementation } from "./peer_plan.ts";
 

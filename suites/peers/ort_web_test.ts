@@ -3,7 +3,7 @@ import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { createTensor } from "../../kernels/gpu/buffers.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
 import { checkOutputs, failureOf } from "../check/check.ts";
-import { UnavailableError } from "../run/measurable.ts";
+import { UnavailableError } from "../plan/measurable.ts";
 import { onnxModel } from "./onnx_model.ts";
 import { openOrtPeer } from "./ort_web.ts";
 

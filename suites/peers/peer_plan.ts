@@ -12,7 +12,7 @@ import {
   lighthouseGla,
   lighthouseNorm,
 } from "../../kernels/lighthouse/lighthouse_attention.ts";
-import type { Layer, Measurable } from "../run/measurable.ts";
+import type { Layer, Measurable } from "../plan/measurable.ts";
 
 /** Names of peers in results start with this. */
 export const PEER_PREFIX = "peer:";

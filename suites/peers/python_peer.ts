@@ -8,8 +8,8 @@ import type { TensorShape } from "../../kernels/gpu/buffers.ts";
 import type { Timing } from "../../kernels/gpu/timing.ts";
 import type { Problem } from "../../kernels/implementation.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
-import type { Registration } from "../run/implementations.ts";
-import { type Layer, type RemoteTensor, UnavailableError } from "../run/measurable.ts";
+import type { Registration } from "../plan/implementations.ts";
+import { type Layer, type RemoteTensor, UnavailableError } from "../plan/measurable.ts";
 import { peerImplementation } from "./peer_plan.ts";
 import { PeerError, PythonProcess, type PythonProcessOptions } from "./python_process.ts";
 

@@ -6,7 +6,7 @@ import { inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { fillSeeded, seededRows } from "../../kernels/gpu/random.ts";
 import type { Direction } from "../../kernels/implementation.ts";
 import { checkOutputs, failureOf } from "../check/check.ts";
-import { UnavailableError } from "../run/measurable.ts";
+import { UnavailableError } from "../plan/measurable.ts";
 import { openPeers } from "./peers.ts";
 import { PythonPeer } from "./python_peer.ts";
 import { PeerError, PythonProcess } from "./python_process.ts";

@@ -6,7 +6,7 @@
  */
 import { MemoryError } from "../../kernels/gpu/buffers.ts";
 import { errorLine } from "../errors.ts";
-import { UnavailableError } from "../run/measurable.ts";
+import { UnavailableError } from "../plan/measurable.ts";
 
 /** A peer's own code failed, or its process ended. The message is one line. */
 export class PeerError extends Error {

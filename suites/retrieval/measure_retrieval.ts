@@ -7,14 +7,14 @@
  */
 import { MemoryError } from "../../kernels/gpu/buffers.ts";
 import type { Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
-import { caseRecord } from "../result/case_record.ts";
-import { hashJson } from "../run/environment.ts";
+import { caseRecord } from "../plan/case_record.ts";
+import { hashJson } from "../device/environment.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import { rethrowFatal, type Session } from "../latency/latency.ts";
-import type { PlannedCase, PlanOptions, RunPlan } from "../run/plan.ts";
-import { loadProfile, resolveK } from "../run/profile.ts";
+import type { PlannedCase, PlanOptions, RunPlan } from "../plan/plan.ts";
+import { loadProfile, resolveK } from "../plan/profile.ts";
 import type { CaseRecord, CheckRecord, Result } from "../result/result_schema.ts";
-import type { Shard } from "../run/shard.ts";
+import type { Shard } from "../plan/shard.ts";
 import { evaluateNeedles, type NeedleModel, PAPER_PROTOCOL } from "./needle_model.ts";
 import { type PartPlan, planRetrieval } from "./retrieval_plan.ts";
 import {

@@ -5,7 +5,7 @@
  */
 import type { LighthouseOptions } from "../../kernels/implementation.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
-import { resolveK } from "../run/profile.ts";
+import { resolveK } from "../plan/profile.ts";
 import { DIGITS } from "./law.ts";
 import type { RowEdit } from "./planting.ts";
 import type { LayerRule, RetrievalProfile, ScorerName } from "./retrieval_profile.ts";

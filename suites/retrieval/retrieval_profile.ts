@@ -6,7 +6,7 @@
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import type { LighthouseOptions } from "../../kernels/implementation.ts";
 import { UsageError } from "../errors.ts";
-import { type KRule, resolveK } from "../run/profile.ts";
+import { type KRule, resolveK } from "../plan/profile.ts";
 
 /** A scorer of a Lighthouse layer. */
 export type ScorerName = LighthouseOptions["scorer"];

@@ -9,7 +9,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type { AttendedRow, RowAdmission } from "../../kernels/retrieval/last_row.ts";
 import type { LayerRows, Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
-import { resolveK } from "../run/profile.ts";
+import { resolveK } from "../plan/profile.ts";
 import { acceptanceBand, mcNemar, wilsonInterval } from "../statistics/intervals.ts";
 import {
   accuracyLaw,

@@ -7,12 +7,12 @@
 import type { Capabilities, Gpu, Stack } from "../../kernels/gpu/device.ts";
 import { openDevice } from "../../kernels/gpu/open_device.ts";
 import type { Problem } from "../../kernels/implementation.ts";
-import { describeEnvironment } from "./environment.ts";
+import { describeEnvironment } from "../device/environment.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
-import { loadProfile, resolveK } from "./profile.ts";
+import { IMPLEMENTATIONS, type Registration } from "../plan/implementations.ts";
+import { loadProfile, resolveK } from "../plan/profile.ts";
 import type { EnvironmentRecord, TuningRecord } from "../result/result_schema.ts";
-import { applyTuning } from "./tuning_file.ts";
+import { applyTuning } from "../device/tuning_file.ts";
 import { judge } from "../correctness/check_line.ts";
 import { runLayer, withLayer } from "../correctness/layer_run.ts";
 import { denseAttentionReference } from "../../kernels/dense_attention/dense_attention_reference.ts";

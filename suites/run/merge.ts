@@ -4,10 +4,10 @@
  * @module
  */
 import { NotComparableError, UsageError } from "../errors.ts";
-import { sha256 } from "./environment.ts";
+import { sha256 } from "../device/environment.ts";
 import type { CaseRecord, Result } from "../result/result_schema.ts";
 import { joinRetrieval } from "../retrieval/join_retrieval.ts";
-import { type ShardRecord, shardRecordSchema } from "./shard.ts";
+import { type ShardRecord, shardRecordSchema } from "../plan/shard.ts";
 
 /** Of two records of one case the one with the higher rank stays. */
 const RANK: Record<CaseRecord["status"], number> = {

@@ -7,22 +7,22 @@
 import { DeviceError, type Gpu } from "../../kernels/gpu/device.ts";
 import { openDevice } from "../../kernels/gpu/open_device.ts";
 import { DeviceLostError, Timer } from "../../kernels/gpu/timing.ts";
-import { hasName } from "./adapter_name.ts";
-import { Budget } from "./budget.ts";
-import { calibrate, type Calibration } from "./calibrate.ts";
-import { caseRecord, withSamples } from "../result/case_record.ts";
+import { hasName } from "../device/adapter_name.ts";
+import { Budget } from "../plan/budget.ts";
+import { calibrate, type Calibration } from "../device/calibrate.ts";
+import { caseRecord, withSamples } from "../plan/case_record.ts";
 import { withDeterminism } from "../check/check.ts";
 import { checkOutputs, digestOutputs, failureOf } from "../check/check.ts";
-import { ClockWatch, inconclusiveReason, rejudge } from "./clock.ts";
-import { describeEnvironment, describeTool, hashJson, hashKernels } from "./environment.ts";
+import { ClockWatch, inconclusiveReason, rejudge } from "../device/clock.ts";
+import { describeEnvironment, describeTool, hashJson, hashKernels } from "../device/environment.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
 import {
   measureContextParallel,
   type PlannedCut,
   planRunCuts,
 } from "../context_parallel/context_parallel.ts";
-import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
-import { type KeepWarm, startKeepWarm } from "./keep_warm.ts";
+import { IMPLEMENTATIONS, type Registration } from "../plan/implementations.ts";
+import { type KeepWarm, startKeepWarm } from "../device/keep_warm.ts";
 import {
   createInputs,
   measureGroup,
@@ -40,7 +40,7 @@ import {
   type PlanOptions,
   planRun,
   type RunPlan,
-} from "./plan.ts";
+} from "../plan/plan.ts";
 import {
   type CaseRecord,
   type RatioRecord,
@@ -60,13 +60,13 @@ import {
   shardRetrieval,
 } from "../retrieval/measure_retrieval.ts";
 import type { NeedleModel } from "../retrieval/needle_model.ts";
-import { notesOnPortableKernels } from "./portable_notes.ts";
+import { notesOnPortableKernels } from "../plan/portable_notes.ts";
 import { RESULT_FILE, ResultStore } from "../result/result_store.ts";
-import { provideRuntimeDir } from "./runtime_dir.ts";
+import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { digestSeededSelection } from "../check/seeded_selection.ts";
-import { caseIds, type Shard, shardCuts, shardPlan } from "./shard.ts";
+import { caseIds, type Shard, shardCuts, shardPlan } from "../plan/shard.ts";
 import { measureThroughput } from "../throughput/throughput.ts";
-import { applyTuning } from "./tuning_file.ts";
+import { applyTuning } from "../device/tuning_file.ts";
 import { refuseOverwrite } from "../result/write_output.ts";
 
 /** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */

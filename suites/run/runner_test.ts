@@ -3,9 +3,9 @@ import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import type { Implementation } from "../../kernels/implementation.ts";
-import { CALIBRATION } from "./_calibration.ts";
+import { CALIBRATION } from "../device/_calibration.ts";
 import { NotComparableError, UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS, type Registration } from "./implementations.ts";
+import { IMPLEMENTATIONS, type Registration } from "../plan/implementations.ts";
 import { type Result, resultSchema } from "../result/result_schema.ts";
 import { RESULT_FILE } from "../result/result_store.ts";
 import {

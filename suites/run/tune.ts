@@ -43,14 +43,14 @@ import type { Gpu, TunedTiling } from "../../kernels/gpu/device.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
 import { Timer } from "../../kernels/gpu/timing.ts";
 import type { LayerInputs } from "../../kernels/implementation.ts";
-import { calibrate, type Calibration } from "./calibrate.ts";
+import { calibrate, type Calibration } from "../device/calibrate.ts";
 import { checkOutputs, digestOutputs, failureOf, withDeterminism } from "../check/check.ts";
-import { ClockWatch } from "./clock.ts";
+import { ClockWatch } from "../device/clock.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import { DISPATCH_SECONDS } from "../latency/latency.ts";
-import type { Layer } from "./measurable.ts";
+import type { Layer } from "../plan/measurable.ts";
 import { bootstrapRatio, type Interval, summarize } from "../statistics/statistics.ts";
-import { describeKernel, type TuningEntry } from "./tuning_file.ts";
+import { describeKernel, type TuningEntry } from "../device/tuning_file.ts";
 
 /** Options of {@linkcode tune}. */
 export interface TuneOptions {

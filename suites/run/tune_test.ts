@@ -4,7 +4,7 @@ import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { DESK } from "../../kernels/gpu/_desk_device.ts";
 import { openDawn } from "../../kernels/gpu/dawn.ts";
 import { DeviceError, type Gpu, openDevice } from "../../kernels/gpu/device.ts";
-import { CALIBRATION } from "./_calibration.ts";
+import { CALIBRATION } from "../device/_calibration.ts";
 import { parseBench } from "../cli/bench.ts";
 import { replay } from "../cli/replay.ts";
 import { UsageError } from "../errors.ts";
@@ -12,7 +12,7 @@ import { resultSchema } from "../result/result_schema.ts";
 import { RESULT_FILE } from "../result/result_store.ts";
 import { runSuite } from "./runner.ts";
 import { fastestTiling, tune, type TuneOptions } from "./tune.ts";
-import { tuningEntrySchema } from "./tuning_file.ts";
+import { tuningEntrySchema } from "../device/tuning_file.ts";
 
 /** Small enough to compile at once on a software adapter. */
 const SMALL = { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 };

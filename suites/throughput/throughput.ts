@@ -5,9 +5,9 @@
  * @module
  */
 import type { Prepared } from "../../kernels/implementation.ts";
-import { caseRecord, failedRecord, withSamples } from "../result/case_record.ts";
+import { caseRecord, failedRecord, withSamples } from "../plan/case_record.ts";
 import { digestOutputs, failureOf, withDeterminism } from "../check/check.ts";
-import { inconclusiveReason } from "../run/clock.ts";
+import { inconclusiveReason } from "../device/clock.ts";
 import {
   createInputs,
   outcomeOf,
@@ -16,7 +16,7 @@ import {
   startCase,
   tryShorter,
 } from "../latency/latency.ts";
-import type { PlannedCase } from "../run/plan.ts";
+import type { PlannedCase } from "../plan/plan.ts";
 
 /** A sample is a run of executions of about this length. */
 const SAMPLE_SECONDS = 0.5;

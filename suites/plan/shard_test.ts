@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 import { IMPLEMENTATIONS } from "./implementations.ts";
 import { planRun } from "./plan.ts";
 import { sampleResult } from "../result/_sample_result.ts";
-import { exitCodeOf } from "./runner.ts";
+import { exitCodeOf } from "../run/runner.ts";
 import { caseIds, parseShard, shardCuts, shardPlan } from "./shard.ts";
 
 const DEVICE = {

@@ -5,8 +5,8 @@
  */
 import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
 import type { ImplementationPlan, Problem } from "../../kernels/implementation.ts";
-import type { PlannedCase } from "../run/plan.ts";
-import type { CaseRecord, CheckRecord, Sample, StageRecord } from "./result_schema.ts";
+import type { PlannedCase } from "./plan.ts";
+import type { CaseRecord, CheckRecord, Sample, StageRecord } from "../result/result_schema.ts";
 import { invertStatistic, summarize } from "../statistics/statistics.ts";
 
 /** The record of a case before anything ran: its identity and its cost. */

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { Budget } from "./budget.ts";
+import { Budget } from "../plan/budget.ts";
 import type { Canary } from "./calibrate.ts";
 import { ClockWatch, inconclusiveReason, rejudge } from "./clock.ts";
-import { IMPLEMENTATIONS } from "./implementations.ts";
+import { IMPLEMENTATIONS } from "../plan/implementations.ts";
 import { measureGroup, pairedRatio, type Session } from "../latency/latency.ts";
-import { planRun } from "./plan.ts";
+import { planRun } from "../plan/plan.ts";
 import type { CaseRecord, RatioRecord, Sample } from "../result/result_schema.ts";
 
 /** A canary that says what it is told to; the last reading stays. */

@@ -6,7 +6,7 @@
  */
 import type { Capabilities } from "../../kernels/gpu/device.ts";
 import type { ImplementationPlan } from "../../kernels/implementation.ts";
-import { leastBytes } from "../result/case_record.ts";
+import { leastBytes } from "./case_record.ts";
 import type { Registration } from "./implementations.ts";
 import { memoryLimit, type PlannedDevice, type PlanOptions, planRun } from "./plan.ts";
 
