@@ -3,7 +3,18 @@
  *
  * @module
  */
+import manifest from "../../deno.json" with { type: "json" };
 import { DeviceError } from "./device.ts";
+import { within } from "./within.ts";
+
+/**
+ * The package. It is no literal in the `import` below, because Deno fetches a literal one, 130 MB,
+ * before the program's first line, whether it is then used or not.
+ */
+const PACKAGE = manifest.imports.webgpu;
+
+/** Longest wait for the package, seconds: its first use on a machine downloads it. */
+const LOAD_SECONDS = 60;
 
 /**
  * Toggles, each for a reason: unsafe APIs hold the subgroup matrices; NVIDIA shows f16 on Vulkan
@@ -22,18 +33,40 @@ const instances: GPU[] = [];
  * Creates Dawn's `GPU` object. It lives as long as the process.
  *
  * @param extra further Dawn options, for example `backend=null` to validate shaders without a GPU.
- * @throws {DeviceError} when the package or its native library cannot be loaded.
+ * @throws {DeviceError} one line, when the package or its native library cannot be loaded, or not
+ * within a minute.
  */
-export async function openDawn(...extra: string[]): Promise<GPU> {
+export function openDawn(...extra: string[]): Promise<GPU> {
+  return createDawn({ flags: extra, load: () => import(PACKAGE), seconds: LOAD_SECONDS });
+}
+
+/** {@linkcode openDawn} with another way to import the package, for tests. */
+export async function createDawn(
+  { flags, load, seconds }: {
+    flags: readonly string[];
+    load: () => Promise<{ create: (flags: string[]) => unknown }>;
+    seconds: number;
+  },
+): Promise<GPU> {
   try {
-    const { create } = await import("webgpu");
-    const gpu = create([...TOGGLES, ...extra]) as GPU;
+    const { create } = await within(load(), { seconds, doing: "loading it" });
+    const gpu = create([...TOGGLES, ...flags]) as GPU;
     instances.push(gpu);
     return gpu;
   } catch (error) {
-    const text = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0];
-    throw new DeviceError("no-webgpu", `openDevice: the dawn stack could not be loaded: ${text}`, {
+    throw new DeviceError("no-webgpu", `Dawn's add-on could not be loaded (${explain(error)})`, {
       cause: error,
     });
   }
+}
+
+/** One line for people, without the folders of this machine. */
+function explain(error: unknown): string {
+  const text = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0].trim();
+  if (/^Requires ffi access/.test(text)) return "Deno was given no ffi permission for it";
+  if (/^Failed caching npm package/.test(text)) {
+    return "it is not in Deno's cache and could not be downloaded";
+  }
+  // Absolute paths, of which the file's own name is enough.
+  return text.replace(/(?:[A-Za-z]:)?(?:[\\/][^\\/\s:'"]+)*[\\/](?=[^\\/\s:'"]+\.\w)/g, "");
 }

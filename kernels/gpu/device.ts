@@ -255,7 +255,8 @@ function entryPoint(stack: Stack): GPU {
   return gpu;
 }
 
-function describeAdapter(adapter: GPUAdapter): AdapterRecord {
+/** What a stack says of an adapter. */
+export function describeAdapter(adapter: GPUAdapter): AdapterRecord {
   const info = adapter.info as GPUAdapterInfo & { isFallbackAdapter?: boolean };
   const fallback = info.isFallbackAdapter === true;
   const text = [info.vendor, info.architecture, info.device, info.description].join(" ");

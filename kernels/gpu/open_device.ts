@@ -3,12 +3,20 @@
  *
  * @module
  */
+import { chooseStack } from "./choose_stack.ts";
 import { openDawn } from "./dawn.ts";
-import { type Gpu, openDevice as openOwnDevice, type OpenDeviceOptions } from "./device.ts";
+import {
+  type Gpu,
+  openDevice as openOwnDevice,
+  type OpenDeviceOptions,
+  type Stack,
+} from "./device.ts";
 
 /**
- * Opens a device with every optional feature that the kernels know how to use; for the stack `dawn`
- * it loads the npm package `webgpu`.
+ * Opens a device with every optional feature that the kernels know how to use.
+ *
+ * The stack `dawn` loads the npm package `webgpu`; `auto` takes it where it works on a real GPU, and
+ * Deno's own elsewhere.
  *
  * @throws {DeviceError} without WebGPU, without an adapter, or when a required feature is missing.
  *
@@ -17,7 +25,7 @@ import { type Gpu, openDevice as openOwnDevice, type OpenDeviceOptions } from ".
  * import { openDevice } from "./open_device.ts";
  * import { DeviceError } from "./device.ts";
  * try {
- *   const gpu = await openDevice();
+ *   const gpu = await openDevice({ stack: "auto" });
  *   console.log(gpu.stack, gpu.adapter.description, gpu.capabilities.f16);
  *   gpu.destroy();
  * } catch (error) {
@@ -25,7 +33,10 @@ import { type Gpu, openDevice as openOwnDevice, type OpenDeviceOptions } from ".
  * }
  * ```
  */
-export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
-  const gpu = options.gpu ?? (options.stack === "dawn" ? await openDawn() : undefined);
-  return await openOwnDevice({ ...options, gpu });
+export async function openDevice(
+  { stack, ...options }: Omit<OpenDeviceOptions, "stack"> & { stack?: Stack | "auto" } = {},
+): Promise<Gpu> {
+  if (stack === "auto") return (await chooseStack(options)).gpu;
+  const gpu = options.gpu ?? (stack === "dawn" ? await openDawn() : undefined);
+  return await openOwnDevice({ ...options, stack, gpu });
 }

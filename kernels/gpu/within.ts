@@ -1,0 +1,28 @@
+/**
+ * Waiting no longer than is reasonable.
+ *
+ * @module
+ */
+
+/**
+ * The value of a promise that settles in time.
+ *
+ * @throws {Error} one line, when it does not.
+ */
+export async function within<T>(
+  promise: Promise<T>,
+  { seconds, doing }: { seconds: number; doing: string },
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`${doing} took more than ${seconds} s`)),
+      1e3 * seconds,
+    );
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
