@@ -22,7 +22,7 @@ import { capital, type Section } from "./section.tsx";
 
 /** The section. */
 export function environmentSection(result: Result, prefix: string): Section {
-  const { environment, tool, hashes, calibration } = result;
+  const { environment, tool, hashes, calibration, stackChoice } = result;
   const { adapter, runtime } = environment;
   const run: [string, string][] = [
     ["Command", result.command.join(" ")],
@@ -46,7 +46,7 @@ export function environmentSection(result: Result, prefix: string): Section {
         ? "not known"
         : formatBytes(environment.deviceMemoryBytes),
     ],
-    ["Stack", result.stack],
+    ["Stack", `${result.stack}${stackChoice ? ` (${stackChoice.reason})` : ""}`],
     ["Processor", `${environment.cpu}, ${formatPlural(environment.cores, "core")}`],
     ["Memory", formatBytes(environment.memoryBytes)],
     ["System", environment.os],

@@ -331,6 +331,9 @@ Deno.test("peers: a figure against context, versions, and why one could not run"
       unavailable: "there is no <python3>",
     },
   ];
+  assert.match(renderHtml([result]), /<dt>Stack<\/dt><dd>deno<\/dd>/);
+  result.stackChoice = { asked: "auto", reason: "a <software> adapter" };
+  assert.match(renderHtml([result]), /<dt>Stack<\/dt><dd>deno \(a &lt;software(>|&gt;) adapter\)</);
   result.keepWarm = { means: ["nothing was done"] };
   const html = renderHtml([result]);
   assert.match(html, /onnxruntime-web \(onnxruntime-web 9\.8\.7\)/);

@@ -23,6 +23,7 @@ import {
   TUNING_HELP,
 } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
+import { keepWarmOption, noKeepWarmOption, stackOption } from "./device_options.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
 import { chooseFolder, DEFAULT_OUT } from "./run_folder.ts";
 
@@ -67,7 +68,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       ...(given.out !== undefined && { out: given.out }),
       resume: given.resume === true,
       ...(given.peer && { peers: given.peer }),
-      ...(given.keepWarm && { keepWarm: true }),
+      ...(given.keepWarm !== undefined && { keepWarm: given.keepWarm }),
       tuning: given.tuning,
       ...(given.shard && { shard: given.shard }),
       ...(given.depth && { depths: given.depth }),
@@ -87,10 +88,7 @@ function benchCommand() {
       new Option("--profile <name>", "how much to cover; default: smoke on a software adapter")
         .choices(PROFILE_NAMES),
     )
-    .addOption(
-      new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
-        .choices(["deno", "dawn"] as const).default("deno" as const),
-    );
+    .addOption(stackOption());
   addLayerOptions(command, { verb: "time" });
   return command
     .option(
@@ -98,7 +96,8 @@ function benchCommand() {
       `measure this one beside ours: ${PEER_NAMES.join(", ")}, python:FILE; may be repeated`,
       collectPeers,
     )
-    .option("--keep-warm", "keep the device's clock up meanwhile, without changing a setting")
+    .addOption(keepWarmOption())
+    .addOption(noKeepWarmOption())
     .option("--tuning <file>", TUNING_HELP, "auto")
     .option("--seed <number>", `seed of inputs and intervals; default: ${DEFAULT_SEED}`, parseSeed)
     .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
@@ -150,7 +149,7 @@ export async function bench(args: readonly string[]): Promise<number> {
       console.log(`\nWrote ${path}, ${written.html}, ${written.markdown}`);
     }
     const code = exitCodeOf(result);
-    if (code !== EXIT.fine) console.error(`bench: ${explainExit(code, result)}`);
+    if (code !== EXIT.fine) console.error(`bench: ${explainExit(code, result, suite)}`);
     return code;
   } finally {
     Deno.removeSignalListener("SIGINT", interrupt);
@@ -158,7 +157,11 @@ export async function bench(args: readonly string[]): Promise<number> {
 }
 
 /** One line for an exit code that is not 0. */
-function explainExit(code: number, result: Awaited<ReturnType<typeof runSuite>>): string {
+function explainExit(
+  code: number,
+  result: Awaited<ReturnType<typeof runSuite>>,
+  { keepWarm }: SuiteOptions,
+): string {
   const failed = result.cases.filter((record) => record.status === "failed");
   if (code === EXIT.failed) {
     const more = failed.length > 1 ? ` (and ${failed.length - 1} more)` : "";
@@ -166,7 +169,9 @@ function explainExit(code: number, result: Awaited<ReturnType<typeof runSuite>>)
   }
   const unclear = result.cases.find((record) => record.status === "inconclusive");
   if (code === EXIT.inconclusive && unclear && result.finishedAt !== null) {
-    return `inconclusive: ${unclear.id}: ${unclear.reason}; ${clockAdvice(result.keepWarm)}`;
+    return `inconclusive: ${unclear.id}: ${unclear.reason}; ${
+      clockAdvice(result.keepWarm, keepWarm)
+    }`;
   }
   if (code === EXIT.inconclusive) {
     return "the run was stopped; continue it with the same options and --resume";

@@ -44,6 +44,18 @@ Deno.test("parseBench reads every option", () => {
   });
 });
 
+Deno.test("parseBench: stack and clock are left to the run, asked for, or refused", () => {
+  const cases: [string, string, boolean | undefined][] = [
+    ["", "auto", undefined],
+    ["--stack deno --keep-warm", "deno", true],
+    ["--stack auto --no-keep-warm", "auto", false],
+  ];
+  for (const [line, stack, keepWarm] of cases) {
+    const { suite } = parseBench(line.split(" ").filter(Boolean))!;
+    assert.deepEqual([suite.stack, suite.keepWarm], [stack, keepWarm], line);
+  }
+});
+
 Deno.test("parseBench: each bad input is one line that names it", () => {
   const cases: [string, RegExp][] = [
     ["--frobnicate", /unknown option '--frobnicate'/],
@@ -57,7 +69,7 @@ Deno.test("parseBench: each bad input is one line that names it", () => {
     ["--direction sideways", /"sideways" is not one of forward, backward/],
     ["--peer torch-fa9", /peer torch-fa9 is not one of torch-cudnn, .*, python:FILE/],
     ["--peer python:", /peer python: is not one of/],
-    ["--stack cuda", /Allowed choices are deno, dawn/],
+    ["--stack cuda", /Allowed choices are auto, deno, dawn/],
     ["--profile huge", /Allowed choices are smoke, standard, paper/],
   ];
   for (const [line, message] of cases) {

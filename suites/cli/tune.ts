@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
 import { Table } from "console-table-printer";
 import { tilingName } from "../../kernels/dense_attention/tuning.ts";
-import { openDevice } from "../../kernels/gpu/open_device.ts";
 import {
   formatContext,
   formatFlopRate,
@@ -18,6 +17,7 @@ import {
 import { describeEnvironment } from "../device/environment.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { ensureDriver } from "../device/install_driver.ts";
+import { openStack } from "../device/open_stack.ts";
 import { startKeepWarm } from "../device/keep_warm.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { summarize } from "../statistics/statistics.ts";
@@ -38,15 +38,13 @@ import { refuseOutput } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { joined, parseCount, parseCounts, parseSeconds } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
+import { keepWarmOption, noKeepWarmOption, stackOption } from "./device_options.ts";
 
 /** Runs the command and returns its exit code. */
 export async function tuneCommand(args: readonly string[]): Promise<number> {
   const command = new Command("tune")
     .description("Measure which tilings of dense attention are the fastest on this device.")
-    .addOption(
-      new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
-        .choices(["deno", "dawn"] as const).default("deno" as const),
-    )
+    .addOption(stackOption())
     .option("--context <list>", "context lengths N, powers of two", joined(parseCounts))
     .option("--head-dim <list>", "head dimensions d", joined(parseCounts))
     .option("--dtype <list>", "f16, f32; default: f16 where the device has it", joined(parseDtypes))
@@ -54,7 +52,8 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     .option("--kernel <list>", "portable, matrix; default: the one that runs", joined(parseKernels))
     .option("--heads <number>", "heads H", parseCount)
     .option("--budget <seconds>", "seconds for everything; default: 120", parseSeconds)
-    .option("--keep-warm", "keep the device's clock up meanwhile, without changing a setting")
+    .addOption(keepWarmOption())
+    .addOption(noKeepWarmOption())
     .option("--all", "also print what every tiling reached, as Markdown")
     .option("--out <file>", "write there instead of into the cache that bench reads")
     .option("--force", "overwrite that file; measure again what the cache has")
@@ -70,7 +69,8 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
   const say = (line: string) => console.error(line);
   provideRuntimeDir();
   if (given.stack !== "dawn") await ensureDriver({ install: given.install, say });
-  const gpu = await openDevice({ stack: given.stack });
+  const { gpu, line } = await openStack({ stack: given.stack, say });
+  if (line) say(line);
   const stop = new AbortController();
   const interrupt = () => {
     if (stop.signal.aborted) Deno.exit(EXIT.inconclusive);
@@ -82,11 +82,11 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     const device = describeTunedDevice(gpu, driver);
     const path = given.out ?? await cachedTuningPath(device, cache!);
     const earlier = given.out === undefined ? await readEarlier(path, { device, say }) : [];
-    const warm = given.keepWarm ? await startKeepWarm(gpu.adapter) : undefined;
+    const warm = await startKeepWarm(gpu.adapter, { asked: given.keepWarm });
     const found: TuningEntry[] = [];
     let failure: unknown;
     try {
-      warm?.record().means.forEach((line) => say(`keep warm: ${line}`));
+      warm?.lines.forEach(say);
       await tune(gpu, {
         contexts: given.context,
         headDims: given.headDim,

@@ -3,17 +3,18 @@
  *
  * @module
  */
-import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
-import { openDevice } from "../../kernels/gpu/open_device.ts";
+import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
 import { EXIT } from "../errors.ts";
 import { readGolden } from "../check/golden.ts";
 import { ensureDriver } from "../device/install_driver.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
+import { openStack } from "../device/open_stack.ts";
 import { applyTuning } from "../device/tuning_file.ts";
 import { DEFAULT_VERIFY_SEED, formatCheck, verify } from "../correctness/verify.ts";
 import { runCommand } from "./errors.ts";
 import { TUNING_HELP } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
+import { stackOption } from "./device_options.ts";
 
 /** Largest seed: inputs and random shapes take seeds from there on. */
 const MAX_SEED = 2 ** 31;
@@ -23,10 +24,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
   const command = new Command("verify")
     .description("Check every kernel on this machine: golden vectors, float64, determinism.")
     .option("--golden <dir>", "another folder of golden vectors; default: fixtures/golden")
-    .addOption(
-      new Option("--stack <name>", "WebGPU implementation: Deno's own, or Dawn")
-        .choices(["deno", "dawn"] as const).default("deno" as const),
-    )
+    .addOption(stackOption())
     .option("--tuning <file>", TUNING_HELP, "auto")
     .option("--quick", "fewer shapes and golden cases")
     .option("--seed <number>", "seed of random shapes and inputs", parseSeed, DEFAULT_VERIFY_SEED)
@@ -36,13 +34,17 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
   // A folder that cannot be used is found out before anything is installed or opened.
   const golden = await readGolden(given.golden);
   provideRuntimeDir();
-  await ensureDriver({ install: given.install, say: (line) => console.error(line) });
-  const { gpu, lines } = await applyTuning(await openDevice({ stack: given.stack }), given);
+  if (given.stack !== "dawn") {
+    await ensureDriver({ install: given.install, say: (line) => console.error(line) });
+  }
+  const say = (line: string) => console.error(line);
+  const opened = await openStack({ stack: given.stack, say });
+  const { gpu, lines } = await applyTuning(opened.gpu, given);
   console.log(
     `Verifying on ${gpu.adapter.description || gpu.adapter.vendor} (stack ${gpu.stack}, ` +
       `seed ${given.seed})`,
   );
-  lines.forEach((line) => console.log(line));
+  for (const line of [opened.line ?? [], lines].flat()) console.log(line);
   const started = performance.now();
   const { passed, failed, skipped, exitCode } = await verify(gpu, {
     golden,

@@ -4,7 +4,7 @@ import { verifyCommand } from "./verify.ts";
 
 const refused: [string[], RegExp][] = [
   [["--bogus"], /^unknown option '--bogus'$/],
-  [["--stack", "metal"], /'metal' is invalid\. Allowed choices are deno, dawn/],
+  [["--stack", "metal"], /'metal' is invalid\. Allowed choices are auto, deno, dawn/],
   [["--seed", "1.5"], /'1\.5' is invalid\. It is not a whole number from 0 to 2147483648/],
   [["extra"], /too many arguments/],
   [["--golden", "/nonexistent"], /^read \/nonexistent\/manifest\.json: no such file$/],

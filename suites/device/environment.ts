@@ -8,6 +8,8 @@
 import { cpus } from "node:os";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import manifest from "../../deno.json" with { type: "json" };
+import { cardOf, isNvidia, listNvidiaCards } from "./nvidia.ts";
+import { runTool } from "./run_tool.ts";
 import type { EnvironmentRecord, Result } from "../result/result_schema.ts";
 
 /** Name, version and git state of this tool. */
@@ -165,25 +167,15 @@ export function packageVersions(): Record<string, string> {
 
 /** Driver and memory of the GPU, as far as the machine's own tools tell. */
 async function findDriver(gpu: Gpu): Promise<{ name: string | null; memoryBytes: number | null }> {
-  if (/nvidia/i.test(`${gpu.adapter.vendor} ${gpu.adapter.description}`) || isNvidia(gpu)) {
-    const text = await runTool("nvidia-smi", [
-      "--query-gpu=driver_version,memory.total,name",
-      "--format=csv,noheader,nounits",
-    ]);
-    const rows = (text ?? "").split("\n").map((row) => row.split(",").map((cell) => cell.trim()))
-      .filter((cells) => cells.length >= 3 && Number(cells[1]) > 0);
-    const row = rows.find(([, , name]) => gpu.adapter.description.includes(name)) ?? rows[0];
-    if (row) return { name: `NVIDIA ${row[0]}`, memoryBytes: Number(row[1]) * 2 ** 20 };
+  if (isNvidia(gpu.adapter)) {
+    const cards = await listNvidiaCards();
+    const card = cardOf(gpu.adapter, cards) ?? cards[0];
+    if (card) return { name: `NVIDIA ${card.driver}`, memoryBytes: card.memoryBytes };
   }
   const summary = await runTool("vulkaninfo", ["--summary"]);
   const name = summary === null ? null : vulkanDriver(summary, gpu.adapter.description);
   // llvmpipe says its LLVM and nothing of Mesa; it is still the better half of a name.
   return { name: name ?? (gpu.adapter.description || null), memoryBytes: null };
-}
-
-/** PCI vendor 0x10de, as the `deno` stack gives it, or Dawn's name for it. */
-function isNvidia(gpu: Gpu): boolean {
-  return gpu.adapter.vendor === String(0x10de) || gpu.adapter.vendor.toLowerCase() === "nvidia";
 }
 
 /** Name and version of the driver of one device in the output of `vulkaninfo --summary`. */
@@ -196,23 +188,6 @@ export function vulkanDriver(summary: string, description: string): string | nul
     return name || null;
   }
   return null;
-}
-
-/** Output of a program, trimmed; null when it is missing, fails, or may not be run. */
-async function runTool(name: string, args: string[], cwd?: URL): Promise<string | null> {
-  const attempt = async (environment: Pick<Deno.CommandOptions, "clearEnv" | "env">) => {
-    const options = { args, cwd, stdout: "piped", stderr: "null", ...environment } as const;
-    const { success, stdout } = await new Deno.Command(name, options).output();
-    return success ? new TextDecoder().decode(stdout).trim() : null;
-  };
-  try {
-    return await attempt({});
-  } catch (error) {
-    // Deno refuses to pass LD_LIBRARY_PATH on without the right to run everything.
-    if (!(error instanceof Deno.errors.NotCapable)) return null;
-    const path = allowed(() => Deno.env.get("PATH"));
-    return await attempt({ clearEnv: true, env: path ? { PATH: path } : {} }).catch(() => null);
-  }
 }
 
 function systemMemory(): number {

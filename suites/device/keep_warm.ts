@@ -1,16 +1,17 @@
 /**
  * Keeping a device's clock up while a run goes on, by means that change no setting: a CUDA context
- * that does nothing, and `nvidia-smi` asking for the clock and the power once a second. METHOD.md says
- * why.
+ * that does nothing, `nvidia-smi` asking for the clock and the power once a second, and, where there
+ * is no such context, a little work in the queue while the host works. METHOD.md says why.
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
 import { median } from "simple-statistics";
-import { hasName, type NamedAdapter } from "./adapter_name.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
 import { errorLine } from "../errors.ts";
 import { spawn } from "../peers/python_process.ts";
 import type { KeepWarmRecord } from "../result/result_schema.ts";
+import { type CudaContext, holdCudaContext } from "./cuda_context.ts";
+import { cardOf, isNvidia, listNvidiaCards, type NvidiaCard } from "./nvidia.ts";
 
 /** Milliseconds between two questions. */
 const POLL_MILLISECONDS = 1000;
@@ -21,19 +22,27 @@ const POLL_MILLISECONDS = 1000;
  */
 const AT_LIMIT = 0.95;
 
-/** Longest wait for the context, seconds. */
-const CONTEXT_SECONDS = 20;
-
 /** What goes on beside a run. */
 export interface KeepWarm {
   /** What was done so far, for the result. */
   readonly record: () => KeepWarmRecord;
+  /** Whether the queue should get a little work while the host works, since nothing better could be done. */
+  readonly wantsWork: boolean;
+  /** One line each for a person: all that was done and was not; unasked, why there is no context. */
+  readonly lines: readonly string[];
+  /** Ends all of it. */
   readonly stop: () => Promise<void>;
 }
 
-/** Programs to run; for tests. */
+/** Options of {@linkcode startKeepWarm}. */
 export interface KeepWarmOptions {
-  readonly python?: string;
+  /** True: whatever the device is. False: never. Default: on NVIDIA's, where it is known to help. */
+  readonly asked?: boolean;
+  /** Which of the means to use; for experiments. Default: all. */
+  readonly means?: readonly ("context" | "poll")[];
+  /** Makes a context; for tests. */
+  readonly hold?: typeof holdCudaContext;
+  /** The program that is asked; for tests. */
   readonly smi?: string;
 }
 
@@ -41,57 +50,93 @@ export interface KeepWarmOptions {
  * Starts what can be started. Nothing is fatal: what could not be done is a line of the record.
  *
  * @param adapter whose device it is, to choose among several.
+ * @returns undefined where nothing has to be done.
  */
 export async function startKeepWarm(
-  adapter: NamedAdapter,
-  { python = "python3", smi = "nvidia-smi" }: KeepWarmOptions = {},
-): Promise<KeepWarm> {
-  const means: string[] = [];
-  const clocks = new Map<string, Readings>();
-  const powers = new Map<string, Readings>();
-  const children: Deno.ChildProcess[] = [];
-  const readers: Promise<void>[] = [];
+  adapter: Gpu["adapter"],
+  options: KeepWarmOptions = {},
+): Promise<KeepWarm | undefined> {
+  const { asked, means = ["context", "poll"], hold = holdCudaContext, smi = "nvidia-smi" } =
+    options;
+  if (asked === false || asked === undefined && (adapter.software || !isNvidia(adapter))) {
+    return undefined;
+  }
+  if (adapter.software) {
+    return idle("nothing was done: a software adapter has no clock of its own");
+  }
+  const card = cardOf(adapter, await listNvidiaCards(smi));
+  const done: string[] = [];
   const failures: string[] = [];
-  try {
-    const helper = fileURLToPath(new URL("./keep_warm.py", import.meta.url));
-    const child = spawn(python, ["-u", helper, adapter.description, adapter.device]);
-    children.push(child);
-    const { line, rest } = await firstLine(child, CONTEXT_SECONDS);
-    readers.push(rest);
-    if (line.startsWith("holding ")) means.push(`an idle CUDA context on ${line.slice(8)}`);
-    else failures.push(`no CUDA context: ${line || "python3 said nothing"}`);
-  } catch (error) {
-    failures.push(`no CUDA context: ${explain(error, python)}`);
+  let context: CudaContext | undefined;
+  if (means.includes("context")) {
+    try {
+      context = await hold({ adapter, busId: card?.busId });
+      done.push(`an idle CUDA context on ${context.card}`);
+    } catch (error) {
+      failures.push(`no CUDA context: ${errorLine(error)}`);
+    }
   }
-  try {
-    const child = spawn(smi, [
-      "--query-gpu=name,clocks.sm,clocks.max.sm,power.draw,enforced.power.limit",
-      "--format=csv,noheader,nounits",
-      `--loop-ms=${POLL_MILLISECONDS}`,
-    ]);
-    children.push(child);
-    means.push(`${smi} asked every ${POLL_MILLISECONDS} ms`);
-    readers.push(
-      eachLine(child.stdout, (line) => {
-        const [name, clock, mostClock, power, mostPower] = line.split(",").map((x) => x.trim());
-        take(clocks, name, clock, mostClock);
-        take(powers, name, power, mostPower);
-      }),
-      child.stderr.cancel(),
-    );
-  } catch (error) {
-    failures.push(`no poll: ${explain(error, smi)}`);
+  let poll: Poll | undefined;
+  if (means.includes("poll")) {
+    try {
+      if (!card) throw new Error(`${smi} is not there, or lists no card of the adapter's name`);
+      poll = startPoll(smi, card);
+      done.push(`${smi} asked every ${POLL_MILLISECONDS} ms`);
+    } catch (error) {
+      failures.push(`no poll: ${errorLine(error)}`);
+    }
   }
-  const done = means.length > 0 ? means : ["nothing was done"];
-  const record = (): KeepWarmRecord => {
-    // A stack may call its adapter otherwise; of one device there is no doubt.
-    const own = (all: Map<string, Readings>) =>
-      ([...all].find(([name]) => hasName(adapter, name)) ?? (all.size === 1 ? [...all][0] : []))[1];
-    const [clock, power] = [own(clocks), own(powers)];
-    return {
-      means: [...done, ...failures],
-      ...clock && { clockMHz: { lowest: Math.min(...clock.values), ...summary(clock) } },
-      ...power && {
+  const wantsWork = means.includes("context") && context === undefined;
+  if (wantsWork) done.push("a little work in the queue while the host checks results");
+  return {
+    record: () => ({ means: [...done, ...failures], ...poll?.readings() }),
+    wantsWork,
+    lines: (asked ? [...done, ...failures] : context ? [] : failures)
+      .map((line) => `keep warm: ${line}`),
+    stop: async () => {
+      await Promise.all([context?.release(), poll?.stop()]);
+    },
+  };
+}
+
+function idle(line: string): KeepWarm {
+  return {
+    record: () => ({ means: [line] }),
+    wantsWork: false,
+    lines: [`keep warm: ${line}`],
+    stop: () => Promise.resolve(),
+  };
+}
+
+interface Poll {
+  readonly readings: () => Pick<KeepWarmRecord, "clockMHz" | "powerWatts">;
+  readonly stop: () => Promise<void>;
+}
+
+/** Asks for the clock and the power of a card again and again. */
+function startPoll(program: string, card: NvidiaCard): Poll {
+  const clock: Readings = { values: [], limit: null };
+  const power: Readings = { values: [], limit: null };
+  const child = spawn(program, [
+    "--query-gpu=clocks.sm,clocks.max.sm,power.draw,enforced.power.limit",
+    "--format=csv,noheader,nounits",
+    `--loop-ms=${POLL_MILLISECONDS}`,
+    `--id=${card.uuid}`,
+  ]);
+  const readers = [
+    eachLine(child.stdout, (line) => {
+      const [now, mostClock, watts, mostPower] = line.split(",").map((x) => x.trim());
+      take(clock, now, mostClock);
+      take(power, watts, mostPower);
+    }),
+    child.stderr.cancel(),
+  ];
+  return {
+    readings: () => ({
+      ...clock.values.length > 0 && {
+        clockMHz: { lowest: Math.min(...clock.values), ...summary(clock) },
+      },
+      ...power.values.length > 0 && {
         powerWatts: {
           ...summary(power),
           atLimit: power.limit === null
@@ -99,33 +144,33 @@ export async function startKeepWarm(
             : power.values.filter((watts) => watts >= AT_LIMIT * power.limit!).length,
         },
       },
-    };
-  };
-  return {
-    record,
+    }),
     stop: async () => {
-      for (const child of children) {
-        await child.stdin.close().catch(() => {});
-        try {
-          child.kill("SIGTERM");
-        } catch {
-          // It had ended.
-        }
-        await child.status;
+      await child.stdin.close().catch(() => {});
+      try {
+        child.kill("SIGTERM");
+      } catch {
+        // It had ended.
       }
+      await child.status;
       await Promise.all(readers.map((reader) => reader.catch(() => {})));
     },
   };
 }
 
 /** What may be done about a clock that was down in a run, or why it was. */
-export function clockAdvice(warm: KeepWarmRecord | undefined): string {
+export function clockAdvice(warm: KeepWarmRecord | undefined, asked?: boolean): string {
+  if (asked === false) return "the clock is kept up without --no-keep-warm";
   if (warm === undefined) return "--keep-warm may help";
-  const { powerWatts } = warm;
-  return powerWatts && powerWatts.atLimit > 0
-    ? `the device was within 5 % of its power limit of ${powerWatts.limit} W in ` +
-      `${powerWatts.atLimit} of ${powerWatts.count} readings, and lowers its clock there`
-    : "--keep-warm could not help";
+  const { powerWatts, means } = warm;
+  if (powerWatts && powerWatts.atLimit > 0) {
+    return `the device was within 5 % of its power limit of ${powerWatts.limit} W in ` +
+      `${powerWatts.atLimit} of ${powerWatts.count} readings, and lowers its clock there`;
+  }
+  const missing = means.find((line) => line.startsWith("no CUDA context"));
+  return missing === undefined
+    ? "keeping the clock up did not help"
+    : `the clock could not be kept up well: ${missing}`;
 }
 
 /** What was read of one device, and the highest that it may be. */
@@ -135,35 +180,14 @@ interface Readings {
 }
 
 /** Takes a cell of `nvidia-smi`, which says `[N/A]` of what a device does not tell. */
-function take(all: Map<string, Readings>, name: string, value = "", limit = "") {
+function take(own: Readings, value = "", limit = "") {
   if (!(Number(value) > 0)) return;
-  const own = all.get(name) ?? { values: [], limit: null };
-  all.set(name, own);
   own.values.push(Number(value));
   if (Number(limit) > 0) own.limit = Number(limit);
 }
 
 function summary({ values, limit }: Readings) {
   return { count: values.length, median: median(values), highest: Math.max(...values), limit };
-}
-
-/** The first line that a helper prints, and the end of reading all that follows. */
-async function firstLine(
-  child: Deno.ChildProcess,
-  seconds: number,
-): Promise<{ line: string; rest: Promise<void> }> {
-  let said: (line: string) => void;
-  const line = new Promise<string>((resolve) => said = resolve);
-  const rest = Promise.all([
-    eachLine(child.stdout, (text) => said(text)),
-    child.stderr.cancel(),
-  ]).then(() => said(""));
-  const timer = setTimeout(() => said(`no answer in ${seconds} s`), seconds * 1e3);
-  try {
-    return { line: await line, rest };
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 async function eachLine(
@@ -176,10 +200,4 @@ async function eachLine(
     rest = lines.pop()!;
     lines.forEach(take);
   }
-}
-
-function explain(error: unknown, program: string): string {
-  if (error instanceof Deno.errors.NotFound) return `there is no ${program}`;
-  if (error instanceof Deno.errors.NotCapable) return `Deno may not run ${program}`;
-  return errorLine(error);
 }

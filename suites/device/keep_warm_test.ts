@@ -1,44 +1,86 @@
 import assert from "node:assert/strict";
-import { hasName } from "./adapter_name.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
 import { clockAdvice, startKeepWarm } from "./keep_warm.ts";
 
-const named = (description: string, device = "") => ({ description, device });
+type Adapter = Gpu["adapter"];
 
-Deno.test("startKeepWarm says that nothing was done where nothing can be", async () => {
-  const warm = await startKeepWarm(named("a device"), {
-    python: "no-such-python",
-    smi: "no-such-smi",
-  });
-  assert.deepEqual(warm.record().means, [
-    "nothing was done",
-    "no CUDA context: there is no no-such-python",
-    "no poll: there is no no-such-smi",
-  ]);
+const named = (description: string, other: Partial<Adapter> = {}): Adapter => ({
+  vendor: "4318",
+  architecture: "",
+  device: "",
+  description,
+  isFallbackAdapter: false,
+  software: false,
+  ...other,
+});
+
+const without = (reason: string) => () => Promise.reject(new Error(reason));
+
+Deno.test("startKeepWarm: by itself it does something on NVIDIA's devices only", async () => {
+  const refused = { hold: without("no"), smi: "no-such-smi" };
+  const others = [
+    named("AMD Radeon", { vendor: "4098" }),
+    named("Apple M4", { vendor: "apple" }),
+    named("llvmpipe", { vendor: "65541", software: true }),
+    named("llvmpipe beside an NVIDIA driver", { software: true }),
+  ];
+  for (const adapter of others) {
+    assert.equal(await startKeepWarm(adapter, refused), undefined, adapter.description);
+  }
+  assert.equal(await startKeepWarm(named("Fast GPU"), { ...refused, asked: false }), undefined);
+  for (const adapter of [named("Fast GPU"), named("NVIDIA: 580.1", { vendor: "nvidia" })]) {
+    assert.ok(await startKeepWarm(adapter, refused));
+  }
+});
+
+Deno.test("startKeepWarm keeps the queue busy where there is no context, and says why", async () => {
+  const refused = { hold: without("there is no CUDA driver library"), smi: "no-such-smi" };
+  const means = [
+    "a little work in the queue while the host checks results",
+    "no CUDA context: there is no CUDA driver library",
+    "no poll: no-such-smi is not there, or lists no card of the adapter's name",
+  ];
+  for (const [vendor, asked] of [["4318", undefined], ["4318", true], ["4098", true]] as const) {
+    const warm = (await startKeepWarm(named("Fast GPU", { vendor }), { ...refused, asked }))!;
+    assert.deepEqual(warm.record(), { means });
+    assert.equal(warm.wantsWork, true);
+    // What was not asked for is no news; what it lacks is.
+    const lines = (asked ? means : means.slice(1)).map((line) => `keep warm: ${line}`);
+    assert.deepEqual(warm.lines, lines);
+    await warm.stop();
+  }
+});
+
+Deno.test("startKeepWarm: a software adapter is told that it has no clock", async () => {
+  const warm = (await startKeepWarm(named("llvmpipe", { software: true }), { asked: true }))!;
+  assert.match(warm.lines.join(), /^keep warm: nothing was done: a software adapter/);
+  assert.equal(warm.wantsWork, false);
   await warm.stop();
 });
 
-/** Runs a stand-in for nvidia-smi that says these lines, and one for the holder of a context. */
-async function withStandIns(
+/** Runs a stand-in for nvidia-smi: lists these cards, and answers a poll of `GPU-1` with lines. */
+async function withStandIn(
   t: Deno.TestContext,
-  lines: readonly string[],
-  use: (programs: { python: string; smi: string }) => Promise<void>,
+  { cards, lines }: { cards: readonly string[]; lines: readonly string[] },
+  use: (smi: string) => Promise<void>,
 ) {
   if (Deno.build.os === "windows") return console.warn(`skipped: ${t.name}: needs a shell`);
   const folder = await Deno.makeTempDir();
-  const program = async (name: string, text: string) => {
-    const path = `${folder}/${name}`;
-    await Deno.writeTextFile(path, `#!/bin/sh\n${text}\n`, { mode: 0o755 });
-    return path;
-  };
   try {
-    await use({
-      // Its arguments are -u, the helper, and the adapter's description and device.
-      python: await program(
-        "python",
-        'case "$3/$4" in *[Ff]ast*) echo holding Fast GPU;; *) echo no;; esac\ncat >/dev/null',
-      ),
-      smi: await program("smi", `printf '%s\\n' '${lines.join("' '")}'\nexec sleep 60`),
-    });
+    const smi = `${folder}/smi`;
+    const print = (all: readonly string[]) => `printf '%s\\n' '${all.join("' '")}'`;
+    await Deno.writeTextFile(
+      smi,
+      `#!/bin/sh
+case "$*" in
+  *--loop-ms=1000*--id=GPU-1*) ${print(lines)}; exec sleep 60;;
+  *--loop*) exit 1;;
+  *) ${print(cards)};;
+esac
+`,
+      { mode: 0o755 },
+    );
+    await use(smi);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -46,20 +88,36 @@ async function withStandIns(
 
 /** Waits until something was read. */
 async function until(read: () => boolean) {
-  for (let i = 0; i < 100 && !read(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (let i = 0; i < 200 && !read(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-Deno.test("startKeepWarm reads the clock of the right device, and ends what it started", async (t) => {
-  await withStandIns(t, [
-    "Fast GPU, 345, 1980, 70.5, 700.00",
-    "Other GPU, 10, 20, 650, 700",
-    "Fast GPU, 1980, 1980, 697.5, 700.00",
-    "Fast GPU, [N/A], 1980, 660, 700",
-  ], async (programs) => {
-    const warm = await startKeepWarm(named("driver 1.2", "nvidia-fast-gpu-80gb"), programs);
+/** Cards as nvidia-smi has them: by index, which need not be the order of the bus. */
+const CARDS = [
+  "Fast GPU, GPU-2, 00000000:9B:00.0, 81559, 580.1",
+  "Other GPU, GPU-0, 00000000:01:00.0, 8192, 580.1",
+  "Fast GPU, GPU-1, 00000000:17:00.0, 81559, 580.1",
+];
+
+Deno.test("startKeepWarm asks for the card that Vulkan takes, and ends what it started", async (t) => {
+  const lines = ["345, 1980, 70.5, 700.00", "1980, 1980, 697.5, 700.00", "[N/A], 1980, 660, 700"];
+  await withStandIn(t, { cards: CARDS, lines }, async (smi) => {
+    let released = 0;
+    const warm = (await startKeepWarm(named("driver 1.2", { device: "nvidia-fast-gpu-80gb" }), {
+      smi,
+      hold: ({ busId }) =>
+        Promise.resolve({
+          card: `Fast GPU at ${busId}`,
+          release: () => Promise.resolve(void released++),
+        }),
+    }))!;
     await until(() => warm.record().powerWatts?.count === 3);
     const { means, clockMHz, powerWatts } = warm.record();
-    assert.match(means.join("; "), /an idle CUDA context on Fast GPU; .*asked every 1000 ms/);
+    assert.deepEqual(means, [
+      "an idle CUDA context on Fast GPU at 00000000:17:00.0",
+      `${smi} asked every 1000 ms`,
+    ]);
+    assert.deepEqual(warm.lines, []);
+    assert.equal(warm.wantsWork, false);
     assert.deepEqual(clockMHz, {
       count: 2,
       lowest: 345,
@@ -69,12 +127,14 @@ Deno.test("startKeepWarm reads the clock of the right device, and ends what it s
     });
     assert.deepEqual(powerWatts, { count: 3, median: 660, highest: 697.5, limit: 700, atLimit: 1 });
     await warm.stop();
+    assert.equal(released, 1);
   });
 });
 
 Deno.test("startKeepWarm: a device that tells no power has none in the record", async (t) => {
-  await withStandIns(t, ["Fast GPU, 500, 900, [N/A], [N/A]"], async (programs) => {
-    const warm = await startKeepWarm(named("Fast GPU"), programs);
+  const lines = ["500, 900, [N/A], [N/A]"];
+  await withStandIn(t, { cards: CARDS, lines }, async (smi) => {
+    const warm = (await startKeepWarm(named("Fast GPU"), { smi, hold: without("no") }))!;
     await until(() => warm.record().clockMHz !== undefined);
     assert.equal(warm.record().clockMHz?.highest, 500);
     assert.ok(!("powerWatts" in warm.record()));
@@ -82,35 +142,18 @@ Deno.test("startKeepWarm: a device that tells no power has none in the record", 
   });
 });
 
-Deno.test("the holder of a context knows a device as the suite does", async (t) => {
-  const folder = new URL(".", import.meta.url);
-  const fields = ["NVIDIA: 580.1 580.1.4.0", "nvidia-h100-80gb-hbm3"];
-  const code = "import sys, json, keep_warm\n" +
-    "print(json.dumps([keep_warm.has_name(sys.argv[1:], name) for name in " +
-    "('NVIDIA H100 80GB HBM3', 'NVIDIA L4', '')]))";
-  try {
-    const { stdout, stderr } = await new Deno.Command("python3", {
-      args: ["-B", "-c", code, ...fields],
-      cwd: folder,
-    }).output();
-    const [description, device] = fields;
-    const expected = ["NVIDIA H100 80GB HBM3", "NVIDIA L4", ""]
-      .map((name) => hasName(named(description, device), name));
-    assert.deepEqual(expected, [true, false, false]);
-    assert.equal(
-      new TextDecoder().decode(stdout).trim(),
-      JSON.stringify(expected).replaceAll(",", ", "),
-      new TextDecoder().decode(stderr),
-    );
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    console.warn(`skipped: ${t.name}: there is no python3`);
-  }
+Deno.test("startKeepWarm polls no card of another name", async (t) => {
+  await withStandIn(t, { cards: CARDS, lines: ["1, 1, 1, 1"] }, async (smi) => {
+    const warm = (await startKeepWarm(named("NVIDIA B200"), { smi, hold: without("no") }))!;
+    assert.match(warm.record().means.join("; "), /no poll: .* lists no card of the adapter's name/);
+    await warm.stop();
+  });
 });
 
 Deno.test("clockAdvice: what helps, what does not, and why", () => {
   const power = { count: 161, median: 300, highest: 709, limit: 700, atLimit: 12 };
   assert.equal(clockAdvice(undefined), "--keep-warm may help");
+  assert.equal(clockAdvice(undefined, false), "the clock is kept up without --no-keep-warm");
   assert.equal(
     clockAdvice({ means: [], powerWatts: power }),
     "the device was within 5 % of its power limit of 700 W in 12 of 161 readings, and lowers its " +
@@ -119,6 +162,10 @@ Deno.test("clockAdvice: what helps, what does not, and why", () => {
   for (
     const powerWatts of [undefined, { ...power, atLimit: 0 }, { ...power, limit: null, atLimit: 0 }]
   ) {
-    assert.equal(clockAdvice({ means: [], powerWatts }), "--keep-warm could not help");
+    assert.equal(clockAdvice({ means: [], powerWatts }), "keeping the clock up did not help");
   }
+  assert.equal(
+    clockAdvice({ means: ["smi asked every 1000 ms", "no CUDA context: Deno may not load x"] }),
+    "the clock could not be kept up well: no CUDA context: Deno may not load x",
+  );
 });

@@ -187,13 +187,9 @@ export async function startCase(
     session.step(`${entry.id}: checking`);
     const started = performance.now();
     const { inputs, extent } = options;
-    const outcome = await checkOutputs(gpu, prepared, {
-      problem: entry.problem,
-      inputs,
-      seed,
-      extent,
-      signal,
-    });
+    const outcome = await clock.duringHostWork(
+      checkOutputs(gpu, prepared, { problem: entry.problem, inputs, seed, extent, signal }),
+    );
     if (extent === "sampled") budget.learnCheck(entry, (performance.now() - started) / 1e3);
     const failure = failureOf(outcome.check);
     if (failure === undefined) {

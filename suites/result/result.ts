@@ -360,6 +360,14 @@ export interface PeerRecord extends OpenRecord {
   unavailable?: string;
 }
 
+/** How the stack of a run was chosen. */
+export interface StackChoiceRecord extends OpenRecord {
+  /** `auto`: the fastest that works. */
+  asked: "auto" | "deno" | "dawn";
+  /** What decided, one line: `matrix units on NVIDIA H200`. */
+  reason: string;
+}
+
 /** What was done to keep the device's clock up, and what was read of it meanwhile. */
 export interface KeepWarmRecord extends OpenRecord {
   /** One line each; one that says that nothing was done, where nothing could be. */
@@ -439,6 +447,8 @@ export interface Result extends OpenRecord {
   profile: string;
   /** The WebGPU implementation that ran the kernels. */
   stack: "deno" | "dawn";
+  /** Why that one; older results do not tell. */
+  stackChoice?: StackChoiceRecord;
   /** Of Q; K, V and dO have the three after it. */
   seed: number;
   /** Everything that decides which cases run, as given and defaulted. */
@@ -462,7 +472,7 @@ export interface Result extends OpenRecord {
   retrieval?: RetrievalRecord;
   /** Other people's implementations that were asked for. */
   peers?: PeerRecord[];
-  /** Where the run was asked to keep the clock up. */
+  /** Where the run kept the clock up, or was asked to. */
   keepWarm?: KeepWarmRecord;
   /** Where the run took measured tilings; `replay` takes these again. */
   tuning?: TuningRecord;

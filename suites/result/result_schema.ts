@@ -24,6 +24,7 @@ import type {
   Sample,
   SelectionQualityRecord,
   ShapeRecord,
+  StackChoiceRecord,
   StageRecord,
   Statistic,
   TunedTilingRecord,
@@ -254,6 +255,11 @@ export const peerSchema: z.ZodType<PeerRecord> = declares<PeerRecord>()(z.looseO
   unavailable: z.string().optional(),
 }));
 
+/** How the stack of a run was chosen. */
+export const stackChoiceSchema: z.ZodType<StackChoiceRecord> = declares<StackChoiceRecord>()(
+  z.looseObject({ asked: z.enum(["auto", "deno", "dawn"]), reason: z.string() }),
+);
+
 /** What was done to keep the device's clock up, and what was read of it meanwhile. */
 export const keepWarmSchema: z.ZodType<KeepWarmRecord> = declares<KeepWarmRecord>()(z.looseObject({
   means: z.array(z.string()),
@@ -307,6 +313,7 @@ export const resultSchema: z.ZodType<Result> = declares<Result>()(z.looseObject(
   command: z.array(z.string()),
   profile: z.string(),
   stack: z.enum(["deno", "dawn"]),
+  stackChoice: stackChoiceSchema.optional(),
   seed: z.int().nonnegative(),
   configuration: z.record(z.string(), z.unknown()),
   hashes: z.looseObject({ wgsl: z.string(), configuration: z.string(), plan: z.string() }),

@@ -76,26 +76,7 @@ export class ResultStore {
     seed: number;
     tuning?: string;
   }): Promise<Result> {
-    let text: string;
-    try {
-      text = await Deno.readTextFile(this.path);
-    } catch (error) {
-      throw new UsageError(`resume ${this.path}: ${readable(error)}`);
-    }
-    let result: Result;
-    try {
-      const value = JSON.parse(text);
-      if (value?.schemaVersion > SCHEMA_VERSION) {
-        throw new Error(
-          `schema version ${value.schemaVersion} is newer than ${SCHEMA_VERSION}, which this tool knows`,
-        );
-      }
-      result = resultSchema.parse(value);
-    } catch (error) {
-      const zod = error instanceof Error && error.name === "ZodError";
-      const reason = zod ? "not a result file of this schema" : errorLine(error);
-      throw new UsageError(`resume ${this.path}: ${reason}`);
-    }
+    const result = await this.#read();
     const differs = [
       ["plan", result.hashes.plan, expected.plan],
       ["shader code", result.hashes.wgsl, expected.wgsl],
@@ -109,6 +90,37 @@ export class ResultStore {
       );
     }
     return result;
+  }
+
+  /**
+   * The stack of the partial result in this folder.
+   *
+   * @throws {UsageError} when there is none or it is no result file.
+   */
+  async recordedStack(): Promise<Result["stack"]> {
+    return (await this.#read()).stack;
+  }
+
+  async #read(): Promise<Result> {
+    let text: string;
+    try {
+      text = await Deno.readTextFile(this.path);
+    } catch (error) {
+      throw new UsageError(`resume ${this.path}: ${readable(error)}`);
+    }
+    try {
+      const value = JSON.parse(text);
+      if (value?.schemaVersion > SCHEMA_VERSION) {
+        throw new Error(
+          `schema version ${value.schemaVersion} is newer than ${SCHEMA_VERSION}, which this tool knows`,
+        );
+      }
+      return resultSchema.parse(value);
+    } catch (error) {
+      const zod = error instanceof Error && error.name === "ZodError";
+      const reason = zod ? "not a result file of this schema" : errorLine(error);
+      throw new UsageError(`resume ${this.path}: ${reason}`);
+    }
   }
 
   async #attempt(write: () => Promise<void>): Promise<void> {

@@ -106,7 +106,7 @@ export async function mergeResults(
   const retrieval = joinRetrieval(parts.map(({ result }) => result.retrieval));
   const peers = joinPeers(parts.map(({ result }) => result));
   // What the clock did belongs to one run: the shards' samples say by themselves which count.
-  const { shard: _, keepWarm: __, peers: ___, ...rest } = first.result as Result & {
+  const { shard: _, keepWarm: __, peers: ___, stackChoice, ...rest } = first.result as Result & {
     shard?: unknown;
   };
   const result: Result = {
@@ -116,6 +116,8 @@ export async function mergeResults(
     command: withoutShard(first.result.command),
     tool: { ...rest.tool, dirty: parts.some(({ result }) => result.tool.dirty === true) },
     hashes: { ...rest.hashes, plan: first.shard.plan },
+    // Of several machines each had its own reason.
+    ...(stackChoice && !mixed && { stackChoice }),
     environment: mixed
       ? {
         ...rest.environment,

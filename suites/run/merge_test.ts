@@ -63,11 +63,25 @@ Deno.test("mergeResults refuses mixed plans, machines, code, and a shard given t
 
 Deno.test("mergeResults of mixed machines says so in every case and in the fingerprint", async () => {
   const elsewhere = shard(2, (r) => r.environment.fingerprint = "other");
-  const { result } = await mergeResults([shard(1), elsewhere, shard(3)], { mixedMachines: true });
+  const reason = "matrix units on the first machine's adapter";
+  const first = shard(1, (r) => r.stackChoice = { asked: "auto", reason });
+  const { result } = await mergeResults([first, elsewhere, shard(3)], { mixedMachines: true });
+  assert.equal(result.stackChoice, undefined);
   const machines = new Set(result.cases.map((record) => (record as { machine?: string }).machine));
   assert.equal(machines.size, 2);
   assert.ok(!machines.has(result.environment.fingerprint));
   assert.match(result.notes.join(), /measured on 2 machines/);
+});
+
+Deno.test("mergeResults keeps why the stack was chosen, and refuses shards of two stacks", async () => {
+  const stackChoice = { asked: "auto", reason: "matrix units on NVIDIA H200" } as const;
+  const dawn = (r: Result) => Object.assign(r, { stack: "dawn", stackChoice });
+  const { result } = await mergeResults([1, 2, 3].map((i) => shard(i, dawn)));
+  assert.deepEqual([result.stack, result.stackChoice], ["dawn", stackChoice]);
+  await assert.rejects(
+    mergeResults([shard(1, dawn), shard(2)]),
+    (error) => error instanceof NotComparableError && /another stack/.test(error.message),
+  );
 });
 
 Deno.test("mergeResults: a shared check that failed anywhere has failed", async () => {

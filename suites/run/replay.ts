@@ -9,7 +9,14 @@ import { PEER_PREFIX } from "../peers/peer_plan.ts";
 import type { Result } from "../result/result_schema.ts";
 
 /** Options that a replay decides for itself; the second ones take a value. */
-const OWN_FLAGS = ["--resume", "--force", "--quiet", "--no-install", "--keep-warm"];
+const OWN_FLAGS = [
+  "--resume",
+  "--force",
+  "--quiet",
+  "--no-install",
+  "--keep-warm",
+  "--no-keep-warm",
+];
 // A result may name any file as its checkpoint, tuning or peer: none is opened or run on its word.
 const OWN_OPTIONS = [
   "--out",

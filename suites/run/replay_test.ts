@@ -31,6 +31,16 @@ Deno.test("replayArguments: same suites and grid, seed and choices spelled out, 
   assert.equal(parsed.force, false);
 });
 
+Deno.test("replayArguments: the stack is the one that ran, whatever was asked for", () => {
+  for (const stack of ["deno", "dawn"] as const) {
+    for (const asked of [[], ["--stack", "auto"], ["--stack=auto", "--no-keep-warm"]]) {
+      const command = ["deno", "task", "bench", "latency", ...asked];
+      const { suite } = parseBench(replayArguments({ ...sampleResult(), command, stack }))!;
+      assert.deepEqual([suite.stack, suite.keepWarm], [stack, undefined], asked.join(" "));
+    }
+  }
+});
+
 Deno.test("a replay runs no peer on a result's word, and does not miss its cases", () => {
   const before = sampleResult({ contexts: [8192], extras: true });
   before.command = ["deno", "task", "bench", "--peer", "python:/tmp/evil.py", "--peer=torch-fa2"];

@@ -5,7 +5,6 @@
  * @module
  */
 import { DeviceError, type Gpu } from "../../kernels/gpu/device.ts";
-import { openDevice } from "../../kernels/gpu/open_device.ts";
 import { DeviceLostError, Timer } from "../../kernels/gpu/timing.ts";
 import { hasName } from "../device/adapter_name.ts";
 import { Budget } from "../plan/budget.ts";
@@ -14,6 +13,7 @@ import { caseRecord, withSamples } from "../plan/case_record.ts";
 import { withDeterminism } from "../check/check.ts";
 import { checkOutputs, digestOutputs, failureOf } from "../check/check.ts";
 import { ClockWatch, inconclusiveReason, rejudge } from "../device/clock.ts";
+import { openStack } from "../device/open_stack.ts";
 import { describeEnvironment, describeTool, hashJson, hashKernels } from "../device/environment.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
 import {
@@ -47,6 +47,7 @@ import {
   type Result,
   type Sample,
   SCHEMA_VERSION,
+  type StackChoiceRecord,
   type TuningRecord,
 } from "../result/result_schema.ts";
 import { loadCheckpoint } from "../retrieval/checkpoint.ts";
@@ -73,8 +74,11 @@ import { refuseOverwrite } from "../result/write_output.ts";
 export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">, NeedleOptions {
   /** Default: `smoke` on a software adapter, else `standard`. */
   profile?: string;
-  /** Default `deno`. */
-  stack?: Result["stack"];
+  /**
+   * The WebGPU implementation. `auto` is Dawn on a real GPU where it works, else Deno's own; a resumed
+   * run goes on with the one that it began on. Default `auto`.
+   */
+  stack?: "auto" | Result["stack"];
   /** Seed of the inputs and of every bootstrap; at most {@linkcode MAX_SEED}. Default 1010. */
   seed?: number;
   /** Folder for `result.json`. Default: nothing is written. */
@@ -93,7 +97,10 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   shard?: Shard;
   /** Other people's implementations to measure beside ours: `torch-fa2`, `python:FILE`, … */
   peers?: readonly string[];
-  /** Keeps the device's clock up while the run goes on. Default false. */
+  /**
+   * Keeps the device's clock up while the run goes on, without changing a setting: true, by whatever
+   * means there are; false, by none. Default: on NVIDIA's devices.
+   */
   keepWarm?: boolean;
   /**
    * Measured tilings of dense attention that plans prefer: `auto` takes the cached ones of this
@@ -168,15 +175,27 @@ export async function runCalibrated(
     : await loadCheckpoint(options.checkpoint);
   const store = out === undefined ? undefined : await ResultStore.open(out);
   provideRuntimeDir();
-  const gpu = options.gpu ?? await openDevice({
-    stack: options.stack,
+  const opened = options.gpu ? undefined : await openStack({
+    stack: (options.stack ?? "auto") === "auto" && resume
+      ? await store!.recordedStack()
+      : options.stack,
     require: options.dtype === "f16" ? ["shader-f16"] : [],
+    say: (text) => hooks.onProgress?.({ kind: "step", text, ...NOTHING_DONE }),
   });
+  if (opened?.line) hooks.onProgress?.({ kind: "note", text: opened.line, ...NOTHING_DONE });
+  const gpu = options.gpu ?? opened!.gpu;
   try {
     if (options.dtype === "f16" && !gpu.capabilities.f16) {
       throw new DeviceError("feature", "dtype f16: the device does not grant shader-f16");
     }
-    return await new Run({ ...options, seed }, { hooks, gpu, store, model, calibration }).execute();
+    return await new Run({ ...options, seed }, {
+      hooks,
+      gpu,
+      stackChoice: opened?.choice,
+      store,
+      model,
+      calibration,
+    }).execute();
   } finally {
     if (!options.gpu) gpu.destroy();
   }
@@ -197,11 +216,15 @@ export function exitCodeOf(result: Result): number {
   return result.finishedAt === null || has("inconclusive") ? EXIT.inconclusive : EXIT.fine;
 }
 
+/** Of a run that has not planned anything yet. */
+const NOTHING_DONE = { done: 0, total: 0, remainingSeconds: null } as const;
+
 class Run {
   readonly #options: SuiteOptions & { seed: number };
   readonly #hooks: SuiteHooks;
   readonly #calibration?: Calibration;
   #gpu: Gpu;
+  readonly #stackChoice?: StackChoiceRecord;
   #tuning?: TuningRecord;
   readonly #store?: ResultStore;
   #registry: readonly Registration[];
@@ -223,6 +246,7 @@ class Run {
     parts: {
       hooks: SuiteHooks;
       gpu: Gpu;
+      stackChoice?: StackChoiceRecord;
       store?: ResultStore;
       model?: NeedleModel;
       calibration?: Calibration;
@@ -232,6 +256,7 @@ class Run {
     this.#hooks = parts.hooks;
     this.#calibration = parts.calibration;
     this.#gpu = parts.gpu;
+    this.#stackChoice = parts.stackChoice;
     this.#store = parts.store;
     this.#model = parts.model;
     this.#registry = options.registry ?? IMPLEMENTATIONS;
@@ -240,7 +265,10 @@ class Run {
   async execute(): Promise<Result> {
     const { peers, keepWarm } = this.#options;
     try {
-      if (keepWarm) this.#keepWarm = await startKeepWarm(this.#gpu.adapter);
+      this.#keepWarm = await startKeepWarm(this.#gpu.adapter, { asked: keepWarm });
+      for (const text of this.#keepWarm?.lines ?? []) {
+        this.#hooks.onProgress?.({ kind: "note", text, ...NOTHING_DONE });
+      }
       if (peers?.length) {
         const { signal } = this.#hooks;
         this.#peers = await openPeers(peers, { gpu: this.#gpu, signal });
@@ -322,6 +350,7 @@ class Run {
       calibration,
       clock: new ClockWatch(calibration.canary, {
         judged: !this.#gpu.adapter.software,
+        busy: this.#keepWarm?.wantsWork,
         onRebase: (factor) => this.#rejudge(factor),
       }),
       live: this.#live,
@@ -429,13 +458,10 @@ class Run {
           await prepared.execute({ signal });
           const first = await digestOutputs(gpu, prepared);
           await prepared.execute({ signal });
-          const found = await checkOutputs(gpu, prepared, {
-            problem: entry.problem,
-            inputs,
-            seed: session.seed,
-            extent: "whole",
-            signal,
-          });
+          const { problem } = entry;
+          const found = await session.clock.duringHostWork(
+            checkOutputs(gpu, prepared, { problem, inputs, seed, extent: "whole", signal }),
+          );
           const check = withDeterminism(found.check, {
             first,
             last: found.digest,
@@ -627,6 +653,7 @@ class Run {
       command: [...this.#options.command ?? ["deno", "task", "bench"]],
       profile: profile.name,
       stack,
+      ...(this.#stackChoice && { stackChoice: this.#stackChoice }),
       seed: this.#options.seed,
       configuration,
       hashes: {

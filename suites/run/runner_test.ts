@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
-import type { Gpu } from "../../kernels/gpu/device.ts";
+import { DeviceError, type Gpu } from "../../kernels/gpu/device.ts";
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import type { Implementation } from "../../kernels/implementation.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
@@ -176,6 +176,29 @@ Deno.test("runSuite: an abort keeps what is finished, and resume completes it", 
     await assert.rejects(run({ ...SHORT, out, gpu, resume: true }), UsageError);
     await assert.rejects(run({ ...SHORT, out, gpu }), /exists|there already/);
     assert.equal(await Deno.readTextFile(`${out}/${RESULT_FILE}`), "{");
+  });
+});
+
+Deno.test("runSuite chooses a stack and records why, and a resumed run stays on its own", async (t) => {
+  await withFolder(t, async ({ adapter }, out) => {
+    const said: string[] = [];
+    const options: SuiteOptions = { ...TINY, suites: ["correctness"], contexts: [512], out };
+    const result = await runSuite(options, { onProgress: ({ text }) => said.push(text) });
+    assert.equal(result.stackChoice!.asked, "auto");
+    assert.ok(said.includes(`stack ${result.stack}: ${result.stackChoice!.reason}`));
+    if (adapter.software) {
+      assert.equal(result.stack, "deno");
+      assert.match(result.stackChoice!.reason, /is a software adapter$/);
+    }
+    // A run that began on the other stack: it is that one or none.
+    const other = result.stack === "deno" ? "dawn" : "deno";
+    await Deno.writeTextFile(`${out}/${RESULT_FILE}`, JSON.stringify({ ...result, stack: other }));
+    await assert.rejects(
+      runSuite({ ...options, resume: true }),
+      (error) =>
+        error instanceof DeviceError && /dawn/i.test(error.message) ||
+        error instanceof NotComparableError,
+    );
   });
 });
 

@@ -53,7 +53,7 @@ Deno.test("runPaired: a bench of each side, then blocks until every case has a v
   const { bench, sides } = createBench();
   const { turns, calls } = createTurns();
   const { report } = await runPaired({ ...common, bench, turns });
-  assert.deepEqual(sides, ["baseline", "candidate"]);
+  assert.deepEqual(sides, ["candidate", "baseline"]);
   assert.deepEqual([report.outcome, report.method], ["passed", "paired"]);
   assert.ok((LOOKS as readonly number[]).includes(calls.length));
   assert.equal(calls[0].length, 12);
@@ -64,6 +64,22 @@ Deno.test("runPaired: a bench of each side, then blocks until every case has a v
     assert.ok(intervals!.baseline[1] > baselineSeconds);
     assert.ok(intervals!.candidate[0] < candidateSeconds);
     assert.ok(intervals!.candidate[1] > candidateSeconds);
+  }
+});
+
+Deno.test("runPaired benches the baseline on the stack that the candidate ran on", async () => {
+  for (const stack of ["deno", "dawn"] as const) {
+    const asked: [string, string | undefined][] = [];
+    const { bench } = createBench();
+    await runPaired({
+      ...common,
+      ...createTurns(),
+      bench: async (side, wanted) => {
+        asked.push([side, wanted]);
+        return { ...await bench(side), stack: wanted ?? stack };
+      },
+    });
+    assert.deepEqual(asked, [["candidate", undefined], ["baseline", stack]]);
   }
 });
 

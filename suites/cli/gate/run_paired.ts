@@ -10,9 +10,10 @@ import { settingsOf } from "../../../reports/gate/gate_config.ts";
 import type { GateReport } from "../../../reports/gate/gate_report.ts";
 import { formatPlural } from "../../../reports/text/format.ts";
 import { readResult } from "../../result/read_result.ts";
+import { type KeepWarm, startKeepWarm } from "../../device/keep_warm.ts";
 import { errorLine, EXIT, UsageError } from "../../errors.ts";
 import { PEER_PREFIX } from "../../peers/peer_plan.ts";
-import type { CaseRecord, Result } from "../../result/result_schema.ts";
+import type { CaseRecord, EnvironmentRecord, Result } from "../../result/result_schema.ts";
 import {
   type Block,
   compareExactly,
@@ -40,13 +41,16 @@ export const DEFAULT_BENCH = [
   "20",
 ] as const;
 
-/** One run of a side's bench. */
-export type MeasureSide = (side: keyof Sides<unknown>) => Promise<Result>;
+/** One run of a side's bench, on a stack or on the one that it chooses itself. */
+export type MeasureSide = (
+  side: keyof Sides<unknown>,
+  stack?: Result["stack"],
+) => Promise<Result>;
 
 /** One block of turns of some cases. */
 export type MeasureTurns = (
   cases: readonly TimedProblem[],
-  options: { stack: string; clock: Clock },
+  options: { stack: string; clock: Clock; adapter: EnvironmentRecord["adapter"] },
 ) => Promise<Block>;
 
 /** Options of {@linkcode runPaired}. */
@@ -76,15 +80,16 @@ export async function runPaired(
   const config: GateConfig = options.config ?? { cases: [] };
   const now = options.now ?? (() => performance.now() / 1e3);
   const deadline = now() + budgetSeconds;
-  const side = async (name: keyof Sides<unknown>) => {
+  const side = async (...which: Parameters<MeasureSide>) => {
     options.signal?.throwIfAborted();
-    const result = await bench(name);
+    const result = await bench(...which);
     // An interrupted bench leaves a result as well.
     options.signal?.throwIfAborted();
     return result;
   };
-  const results = { baseline: await side("baseline"), candidate: await side("candidate") };
-  const { candidate: result } = results;
+  const result = await side("candidate");
+  // Left to itself, another revision may choose another stack, and nothing could be compared.
+  const results = { baseline: await side("baseline", result.stack), candidate: result };
   const exact = compareExactly(results, { names, config });
   const different = exact.cases.some(({ fails, verdict }) => fails && verdict !== "slower");
   const judge = (blocks: PairedRuns["blocks"]) =>
@@ -92,7 +97,8 @@ export async function runPaired(
   if (different || exact.identicalCode) return { report: judge(new Map()), result };
   const timed = timedProblems(results);
   const blocks = new Map(timed.map(({ id }) => [id, [] as Block[string][]]));
-  const where = { stack: result.stack, clock: result.calibration?.clock ?? "wall" };
+  const { stack, calibration, environment: { adapter } } = result;
+  const where = { stack, clock: calibration?.clock ?? "wall", adapter };
   let open = timed;
   let longest = 0;
   for (let count = 1; open.length > 0 && count <= LOOKS.at(-1)!; count++) {
@@ -232,11 +238,12 @@ export async function withProcesses<T>(
   run: (measure: { bench: MeasureSide; turns: MeasureTurns }) => Promise<T>,
 ): Promise<T> {
   const out = await Deno.makeTempDir({ prefix: "lighthouse-gate-" });
-  const bench: MeasureSide = async (side) => {
+  const bench: MeasureSide = async (side, stack) => {
     const target = `${out}/${side}`;
     const line = ["task", "--quiet", "bench", ...options.bench, "--quiet", "--no-install"];
     // Turns take the kernels' own tilings. An older revision has no others, and no such option.
     if (await exists(`${folders[side]}/suites/cli/tune.ts`)) line.push("--tuning", "none");
+    if (stack !== undefined) line.push("--stack", stack);
     const { code, stderr } = await runProgram("deno", [...line, "--out", target], folders[side]);
     // Failed and inconclusive cases are the comparison's to judge.
     const judged: number[] = [EXIT.fine, EXIT.failed, EXIT.inconclusive];
@@ -247,11 +254,15 @@ export async function withProcesses<T>(
       throw new SideError(side, { code, line: lastLine(stderr) || errorLine(error) });
     }
   };
-  const turns: MeasureTurns = (cases, where) =>
-    takeBlock(folders, cases, { ...where, names: options.names });
+  let warm: Promise<KeepWarm | undefined> | undefined;
+  const turns: MeasureTurns = async (cases, { adapter, ...where }) => {
+    await (warm ??= startKeepWarm(adapter));
+    return await takeBlock(folders, cases, { ...where, names: options.names });
+  };
   try {
     return await run({ bench, turns });
   } finally {
+    await (await warm)?.stop();
     await Deno.remove(out, { recursive: true }).catch(() => {});
   }
 }

@@ -224,6 +224,7 @@ function packageFolders(): string[] {
   };
   return [
     ...at("HOME", ".cache/deno/npm"),
+    ...at("XDG_CACHE_HOME", "deno/npm"),
     ...at("HOME", "Library/Caches/deno/npm"),
     ...at("LOCALAPPDATA", "deno/npm"),
     ...at("DENO_DIR", "npm"),
