@@ -5,7 +5,7 @@
  */
 import { cpus } from "node:os";
 import { Command, Option } from "@commander-js/extra-typings";
-import { DeviceError, type Gpu, openDevice } from "../../kernels/gpu/device.ts";
+import { DeviceError, type Gpu } from "../../kernels/gpu/device.ts";
 import { formatBytes, formatSeconds } from "../../reports/text/format.ts";
 import manifest from "../../deno.json" with { type: "json" };
 import { describeDiagnosis, diagnoseStack } from "../run/doctor.ts";
@@ -22,9 +22,14 @@ import {
 import type { PlanOptions } from "../plan/plan.ts";
 import { PROFILE_NAMES } from "../plan/profile.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
+import type { NamedAdapter } from "../device/adapter_name.ts";
+import { describeGpus, type FoundAdapter } from "../device/list_gpus.ts";
+import { cardOf, listNvidiaCards } from "../device/nvidia.ts";
+import { openStack, type OpenStackOptions } from "../device/open_stack.ts";
 import { readTuning } from "../device/tuning_file.ts";
 import { runCommand } from "./errors.ts";
 import { addLayerOptions, chosenLayers, TUNING_HELP } from "./layer_options.ts";
+import { stackOption } from "./device_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** The Deno version that the project is tested with. */
@@ -34,6 +39,7 @@ const TESTED_DENO = "2.9.6";
 export async function doctorCommand(args: readonly string[]): Promise<number> {
   const command = new Command("doctor")
     .description("Explain this machine: adapters, features, what will run, what to install.")
+    .addOption(stackOption())
     .option("--tuning <file>", TUNING_HELP, "auto")
     .option("--plan", "print the memory plan of the layers that the options below choose")
     .addOption(
@@ -48,9 +54,10 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   if (!parseCommand(command, args)) return EXIT.fine;
   const given = command.opts();
   if (given.plan) {
-    return await printPlan({ profile: given.profile, ...chosenLayers(command) }, given.device);
+    const { stack, profile, device } = given;
+    return await printPlan({ profile, ...chosenLayers(command) }, { device, stack });
   }
-  const alone = Object.keys(given).find((name) => name !== "profile" && name !== "tuning");
+  const alone = Object.keys(given).find((name) => !["profile", "tuning", "stack"].includes(name));
   if (alone !== undefined) throw new UsageError(`option --${kebab(alone)} is for --plan only`);
   const named = given.tuning !== "auto" && given.tuning !== "none";
   if (named) await readTuning(given.tuning);
@@ -78,11 +85,20 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   const format = { bytes: formatBytes, seconds: formatSeconds };
   let usable = 0;
   let taken = false;
-  for (const stack of ["deno", "dawn"] as const) {
+  const adapters: (FoundAdapter & NamedAdapter)[] = [];
+  for (const stack of given.stack === "auto" ? ["deno", "dawn"] as const : [given.stack]) {
     const diagnosis = await diagnoseStack(stack, { tuning: given.tuning });
+    const adapter = diagnosis.environment?.adapter;
+    if (adapter) adapters.push({ ...adapter, stack, name: adapter.description || adapter.device });
     if (diagnosis.tuning?.record) taken = true;
     if (!diagnosis.problem && diagnosis.correct) usable++;
     console.log(describeDiagnosis(diagnosis, format).join("\n"));
+  }
+  const cards = await listNvidiaCards();
+  const first = cards.find((card) => adapters.some((one) => cardOf(one, cards) === card));
+  console.log(describeGpus(cards, { adapters, taken: first, bytes: formatBytes }).join("\n"));
+  if (usable > 0 && given.stack === "auto") {
+    console.log(`Chosen by --stack auto: ${await chosen()}`);
   }
   console.log();
   if (named && usable > 0 && !taken) {
@@ -96,9 +112,26 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   return EXIT.nothingMeasured;
 }
 
+/** Which stack a run would take and why; or why it would take none. */
+async function chosen(): Promise<string> {
+  try {
+    const { gpu, line } = await openStack();
+    gpu.destroy();
+    return line!;
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    return errorLine(error);
+  }
+}
+
 /** Prints the memory plan of a few layers; 1 when one of them does not fit. */
-async function printPlan(options: PlanOptions, device?: "here" | "h100"): Promise<number> {
-  const { found, note } = device === "h100" ? { found: ASSUMED_DEVICE } : await findDevice(device);
+async function printPlan(
+  options: PlanOptions,
+  { device, stack }: { device?: "here" | "h100"; stack: OpenStackOptions["stack"] },
+): Promise<number> {
+  const { found, note } = device === "h100"
+    ? { found: ASSUMED_DEVICE }
+    : await findDevice(device, stack);
   const cases = planMemory(options, found, IMPLEMENTATIONS);
   if (note) console.log(note);
   console.log(describeMemory(cases, { device: found, bytes: formatBytes }).join("\n"));
@@ -108,11 +141,12 @@ async function printPlan(options: PlanOptions, device?: "here" | "h100"): Promis
 /** The adapter of this machine; unless it was asked for, an H100 stands in for a software one. */
 async function findDevice(
   wanted: "here" | undefined,
+  stack: OpenStackOptions["stack"],
 ): Promise<{ found: MemoryDevice; note?: string }> {
   provideRuntimeDir();
   let gpu: Gpu | undefined;
   try {
-    gpu = await openDevice();
+    gpu = (await openStack({ stack })).gpu;
     const { capabilities, adapter } = gpu;
     if (adapter.software && !wanted) {
       const note =
