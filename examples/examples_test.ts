@@ -78,6 +78,48 @@ Deno.test("examples: every script is one that bash can read", async () => {
   assert.equal(count, 13);
 });
 
+Deno.test("examples: a shard runs only where its job sees one GPU", async () => {
+  const script = await Deno.readTextFile(new URL("slurm/paper.sbatch", FOLDER));
+  const folder = await Deno.makeTempDir();
+  try {
+    const program = (name: string, text: string) =>
+      Deno.writeTextFile(`${folder}/${name}`, `#!/bin/bash\n${text}\n`, { mode: 0o755 });
+    await program("deno", 'echo "$@"');
+    const gpu = (i: number) => `GPU ${i}: NVIDIA H200 (UUID: GPU-${i})`;
+    // What nvidia-smi --list-gpus prints, and the exit code of the script; undefined: there is none.
+    const cases: [string | undefined, number][] = [
+      [undefined, 0],
+      [gpu(0), 0],
+      [`${gpu(0)}\n  MIG 1g.18gb Device 0: (UUID: MIG-1)`, 0],
+      [`${gpu(0)}\n${gpu(1)}`, 2],
+      ["No devices were found", 2],
+    ];
+    for (const [listed, expected] of cases) {
+      if (listed !== undefined) await program("nvidia-smi", `cat <<END\n${listed}\nEND`);
+      const { code, stdout, stderr } = await new Deno.Command("bash", {
+        args: ["-c", script],
+        clearEnv: true,
+        env: {
+          PATH: `${folder}:${Deno.env.get("PATH")}`,
+          SLURM_SUBMIT_DIR: folder,
+          SLURM_ARRAY_JOB_ID: "7",
+          SLURM_ARRAY_TASK_ID: "2",
+          SLURM_ARRAY_TASK_COUNT: "8",
+        },
+      }).output();
+      const [said, complaint] = [stdout, stderr].map((text) => new TextDecoder().decode(text));
+      assert.equal(code, expected, complaint);
+      if (expected === 0) assert.match(said, /--shard 2\/8 --out out\/slurm\/7\/shard-2$/m);
+      else {assert.match(
+          complaint,
+          /^this job sees \d GPUs and must see 1: is ConstrainDevices=yes/,
+        );}
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("examples: the gate's step passes what no change is to blame for, and nothing else", async () => {
   const text = await Deno.readTextFile(new URL("github_actions/gate.yml", FOLDER));
   const script = scriptsOf(text).find((one) => one.includes("deno task gate"))!;
