@@ -49,6 +49,8 @@ export interface CalibrateOptions {
 export interface Canary {
   /** Seconds on the undisturbed device: the median of the calibration. */
   readonly referenceSeconds: number;
+  /** FLOP of one run, from which its rate follows. */
+  readonly flops?: number;
   /** Runs it once and returns its time divided by the reference. */
   readonly probe: () => Promise<number>;
   /** Keeps the device busy for some ten milliseconds: work brings a clock up. */
@@ -454,6 +456,7 @@ async function createCanary(
   const referenceSeconds = record.canary.median;
   return {
     referenceSeconds,
+    flops: dispatch.flops,
     probe: async () => (await seconds(dispatch)) / referenceSeconds,
     exercise: () => seconds(busy),
     destroy: work.destroy,
