@@ -1,0 +1,149 @@
+/**
+ * Holds the drawing of the rooms in ARCHITECTURE.md against the code: which room may import from
+ * which, and that no files import each other in a circle. `deno task check` runs it.
+ *
+ * A room is a folder, or a single file that stands between folders. Each entry of {@linkcode ROOMS}
+ * says what a room may import besides itself; a file belongs to the entry with the longest matching
+ * path. Tests and files whose name starts with `_` may import anything.
+ *
+ * @module
+ */
+import { basename, dirname, join, normalize } from "node:path/posix";
+import { fileURLToPath } from "node:url";
+
+const BASE = ["suites/errors.ts", "suites/statistics", "suites/result"];
+
+const SUITE = [...BASE, "suites/plan", "suites/device", "suites/check", "suites/peers"];
+
+/** What each room may import besides itself, lowest rooms first. `X/*` is any room below X. */
+export const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  "kernels/gpu": [],
+  "kernels/implementation.ts": ["kernels/gpu"],
+  "kernels/dense_attention": ["kernels/gpu", "kernels/implementation.ts"],
+  "kernels/lighthouse": ["kernels/gpu", "kernels/implementation.ts", "kernels/dense_attention"],
+  "kernels/retrieval": [
+    "kernels/gpu",
+    "kernels/implementation.ts",
+    "kernels/dense_attention",
+    "kernels/lighthouse",
+  ],
+  "kernels": ["kernels/*"],
+
+  "suites/errors.ts": ["kernels/*"],
+  "suites/statistics": [],
+  "suites/result": ["suites/errors.ts", "suites/statistics"],
+  "suites/plan": ["kernels/*", "kernels", ...BASE],
+  "suites/device": ["kernels/*", "kernels", ...BASE, "suites/plan"],
+  "suites/check": ["kernels/*", "kernels", ...BASE, "suites/plan"],
+  "suites/peers": ["kernels/*", "kernels", ...BASE, "suites/plan", "suites/device"],
+  "suites/latency": ["kernels/*", ...SUITE],
+  "suites/throughput": ["kernels/*", ...SUITE],
+  "suites/context_parallel": ["kernels/*", ...SUITE],
+  "suites/correctness": ["kernels/*", ...SUITE],
+  "suites/retrieval": ["kernels/*", ...SUITE],
+  "suites/run": ["kernels/*", "kernels", "suites/*"],
+
+  "reports": ["suites/errors.ts", "suites/statistics", "suites/result"],
+  "suites/cli": ["kernels/*", "kernels", "suites/*", "reports"],
+};
+
+/** A source file of the repository and what it imports, as paths from the root. */
+export interface Source {
+  /** For example `kernels/gpu/device.ts`. */
+  readonly path: string;
+  /** Files of the repository, types included, each once. */
+  readonly imports: readonly string[];
+}
+
+/** The entry of `rooms` that a file belongs to; undefined where none matches. */
+export function roomOf(path: string, rooms: Readonly<Record<string, unknown>>): string | undefined {
+  for (let place = path; place !== "."; place = dirname(place)) {
+    if (Object.hasOwn(rooms, place)) return place;
+  }
+  return undefined;
+}
+
+/** One line for each import that no rule allows. */
+export function findForbidden(
+  sources: readonly Source[],
+  rooms: Readonly<Record<string, readonly string[]>> = ROOMS,
+): string[] {
+  const allows = (rule: string, room: string) =>
+    rule === room || (rule.endsWith("/*") && room.startsWith(rule.slice(0, -1)));
+  return sources.filter(({ path }) => !isFree(path)).flatMap(({ path, imports }) => {
+    const from = roomOf(path, rooms);
+    if (from === undefined) return [`${path} belongs to no room`];
+    return imports.flatMap((target) => {
+      const to = roomOf(target, rooms);
+      if (to === undefined || to === from || rooms[from].some((rule) => allows(rule, to))) {
+        return [];
+      }
+      return [`${path} (${from}) imports ${target} (${to})`];
+    });
+  });
+}
+
+/** Circles of imports, each as one line; of files that share a circle only one line is printed. */
+export function findCircles(sources: readonly Source[]): string[] {
+  const imports = new Map(sources.map((source) => [source.path, source.imports]));
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (path: string, way: readonly string[]) => {
+    const start = way.indexOf(path);
+    if (start >= 0) {
+      circles.push([...way.slice(start), path].join(" -> "));
+      return;
+    }
+    if (done.has(path)) return;
+    for (const next of imports.get(path) ?? []) visit(next, [...way, path]);
+    done.add(path);
+  };
+  for (const { path } of sources) visit(path, []);
+  return circles;
+}
+
+/** Every TypeScript file below the given folders of the repository. */
+export async function readSources(root: URL, folders: readonly string[]): Promise<Source[]> {
+  const paths: string[] = [];
+  for (const folder of folders) {
+    for await (const path of listFiles(root, folder)) {
+      if (/\.tsx?$/.test(path)) paths.push(path);
+    }
+  }
+  return await Promise.all(
+    paths.sort().map(async (path) => {
+      const text = await Deno.readTextFile(new URL(path, root));
+      // Comments hold examples with imports of their own.
+      const code = text.replace(/^\s*(\/\*\*?[\s\S]*?\*\/|\/\/.*)/gm, "");
+      const found = code.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}\/[^"]+)"/g);
+      const imports = [...found].map(([, target]) => normalize(join(dirname(path), target)));
+      return { path, imports: [...new Set(imports)] };
+    }),
+  );
+}
+
+async function* listFiles(root: URL, folder: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(new URL(`${folder}/`, root))) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) yield* listFiles(root, path);
+    else yield path;
+  }
+}
+
+/** Tests, and helpers of tests. */
+function isFree(path: string): boolean {
+  return /_test\.tsx?$/.test(path) || basename(path).startsWith("_");
+}
+
+if (import.meta.main) {
+  const root = new URL("..", import.meta.url);
+  const sources = await readSources(root, ["kernels", "suites", "reports"]);
+  const faults = [...findForbidden(sources), ...findCircles(sources).map((c) => `circle: ${c}`)];
+  for (const fault of faults) console.error(fault);
+  if (faults.length > 0) {
+    console.error(
+      `check: ${faults.length} imports break the rules in ${fileURLToPath(import.meta.url)}`,
+    );
+    Deno.exit(1);
+  }
+}
