@@ -96,7 +96,6 @@ export type { PlanOptions } from "./suites/plan/plan.ts";
 export type { KRule, SuiteName } from "./suites/plan/profile.ts";
 export type { NeedleOptions } from "./suites/retrieval/measure_retrieval.ts";
 export type { Shard } from "./suites/plan/shard.ts";
-export { IMPLEMENTATIONS, type Registration } from "./suites/plan/implementations.ts";
 export type {
   Layer,
   Measurable,

@@ -20,12 +20,8 @@ import type {
   Prepared,
   Problem,
 } from "./implementation.ts";
-import { glaScorer } from "./lighthouse/scorers/gla/gla_scorer.ts";
-import {
-  lighthouseDilated,
-  lighthouseImplementation,
-  lighthouseNorm,
-} from "./lighthouse/lighthouse_attention.ts";
+import { lighthouseImplementation } from "./lighthouse/lighthouse_attention.ts";
+import { findScorer, SCORERS } from "./lighthouse/scorers/scorers.ts";
 
 /** A tensor on the device, which stays the caller's, or its elements on the host. */
 export type AttentionInput = Tensor | ArrayLike<number>;
@@ -73,8 +69,8 @@ export interface LighthouseAttentionOptions
   /** k, a multiple of 128; at most context / p^(L-1). */
   readonly k: number;
   /** What ranks the entries of the pyramid. Default `norm`. */
-  readonly scorer?: LighthouseOptions["scorer"];
-  /** Log gates `[heads, context]`, at most 0, of the gla scorer. Default: seeded ones. */
+  readonly scorer?: string;
+  /** Log gates `[heads, context]`, at most 0, for a scorer that has gates. Default: seeded ones. */
   readonly gates?: Float32Array;
 }
 
@@ -210,7 +206,7 @@ export async function lighthouseAttention(
   return await runLayer(gpu, inputs, {
     ...options,
     implementation: withScorer(scorer, gates),
-    lighthouse: { levels, pooling, k, scorer, dilation },
+    layer: { levels, pooling, k, dilation },
     read: async (layer, timing) => ({
       ...await readResult(gpu, layer, timing),
       selection: await layer.outputs.readSelection!(),
@@ -219,24 +215,17 @@ export async function lighthouseAttention(
   });
 }
 
-function withScorer(scorer: LighthouseOptions["scorer"], gates?: Float32Array): Implementation {
-  if (gates && scorer !== "gla") {
-    throw new RangeError(`attention: gates are for the scorer gla, not ${scorer}`);
+/** The layer of a scorer; given gates make a scorer of their own. */
+function withScorer(name: string, gates?: Float32Array): Implementation {
+  const scorer = findScorer(name);
+  if (!gates) return lighthouseImplementation({ scorer });
+  if (!scorer.withGates) {
+    const takers = SCORERS.filter(({ withGates }) => withGates).map(({ name }) => name);
+    throw new RangeError(
+      `attention: gates are for the scorer ${takers.join(", ")}, not ${name}`,
+    );
   }
-  switch (scorer) {
-    case "norm":
-      return lighthouseNorm;
-    case "dilated":
-      return lighthouseDilated;
-    case "gla":
-      return lighthouseImplementation({
-        name: "lighthouse-gla",
-        title: "Lighthouse attention, gla scorer",
-        scorer: glaScorer({ gates }),
-      });
-    default:
-      throw new RangeError(`attention: scorer ${scorer} is not norm, dilated or gla`);
-  }
+  return lighthouseImplementation({ scorer: scorer.withGates(gates) });
 }
 
 interface GivenInputs extends AttentionInputs {
@@ -245,7 +234,7 @@ interface GivenInputs extends AttentionInputs {
 
 interface RunOptions<Result> extends AttentionOptions {
   readonly implementation: Implementation;
-  readonly lighthouse?: LighthouseOptions;
+  readonly layer?: LighthouseOptions;
   readonly read: (layer: Prepared, timing: Timing) => Promise<Result>;
 }
 
@@ -260,7 +249,7 @@ async function runLayer<Result>(
   given: GivenInputs,
   options: RunOptions<Result>,
 ): Promise<Result> {
-  const { implementation, lighthouse, signal, read } = options;
+  const { implementation, layer: layerOptions, signal, read } = options;
   const { flopsPerSecond = CAUTIOUS_FLOPS_PER_SECOND } = options;
   const inputs = Object.entries({
     q: given.q,
@@ -274,7 +263,7 @@ async function runLayer<Result>(
   }
   const problem: Problem = {
     shape,
-    lighthouse,
+    options: layerOptions,
     direction: given.outputGradient ? "forward-backward" : "forward",
   };
   const plan = implementation.plan(gpu, problem);

@@ -26,22 +26,72 @@ export interface AttentionShape {
   readonly dtype: DType;
 }
 
+/** Options of a layer by name, for example `{ levels: 3, pooling: 4, k: 1536 }`. */
+export type LayerOptions = Readonly<Record<string, number | undefined>>;
+
 /** Options of a Lighthouse layer (specification, sections 1 to 4). */
-export interface LighthouseOptions {
+export type LighthouseOptions = {
   /** L, at least 2. */
   readonly levels: number;
   /** p, a power of two, at least 2. */
   readonly pooling: number;
   /** k, a multiple of 128. */
   readonly k: number;
-  /** What ranks the entries of the pyramid. */
-  readonly scorer: "norm" | "dilated" | "gla";
-  /** δ of the dilated and gla scorers; divides N. */
+  /** δ of scorers that work in residue classes; divides N. */
   readonly dilation?: number;
+};
+
+/** One option of an implementation: everything that is derived from it, from the flag to the label. */
+export interface OptionDescriptor {
+  /** Key in {@linkcode Problem.options}, in profiles and in result files: `levels`. */
+  readonly name: string;
+  /** Written before the value in case ids and labels: `L`. */
+  readonly letter: string;
+  /** Name of the command line's flag, without the dashes. */
+  readonly flag: string;
+  /** Smallest value. */
+  readonly least: number;
+  /** The value is a multiple of this. Default 1. */
+  readonly multipleOf?: number;
+  /** The value is a power of two. Default false. */
+  readonly powerOfTwo?: boolean;
+  /** A rule such as `N/64` may stand for the value; it is rounded up to `multipleOf`. Default false. */
+  readonly rule?: boolean;
+  /** A layer may leave it out. Default false. */
+  readonly optional?: boolean;
+  /** What a layer takes where nothing else is said: a value, or a rule. */
+  readonly initial: number | string;
+  /** For people: what it is, a short phrase. */
+  readonly help: string;
+  /** Heading of a section that varies this option alone. */
+  readonly sweep?: string;
+}
+
+/** How an implementation is drawn: the same in every figure of every page. */
+export interface ImplementationStyle {
+  /** CSS colours on a light and on a dark page, apart from those of other implementations. */
+  readonly color: { readonly light: string; readonly dark: string };
+  /** Shape of its marks, so that colour alone carries no meaning. */
+  readonly mark: "circle" | "square" | "triangle" | "diamond" | "cross" | "wye" | "star";
+}
+
+/** Rows `first … end - 1`. */
+export interface RowSpan {
+  /** The first row. */
+  readonly first: number;
+  /** One past the last row. */
+  readonly end: number;
 }
 
 /** What is computed and timed: the layer, its gradients, or both in one. */
 export type Direction = "forward" | "backward" | "forward-backward";
+
+/** All directions. */
+export const DIRECTIONS = [
+  "forward",
+  "backward",
+  "forward-backward",
+] as const satisfies readonly Direction[];
 
 /** What is to be computed. */
 export interface Problem {
@@ -49,8 +99,8 @@ export interface Problem {
   readonly shape: AttentionShape;
   /** Default `forward`. `backward` runs the forward pass once, untimed, when it is prepared. */
   readonly direction?: Direction;
-  /** For Lighthouse implementations; absent for dense attention. */
-  readonly lighthouse?: LighthouseOptions;
+  /** Values of the implementation's options; absent where it has none. */
+  readonly options?: LayerOptions;
 }
 
 /** Cost of one stage of an implementation. */
@@ -133,12 +183,48 @@ export interface Prepared {
   readonly destroy: () => void;
 }
 
-/** One way of computing an attention layer. */
+/** What the suites need to know of a scorer. */
+export interface ScorerDescriptor {
+  /** `norm`, `dilated`, …; the name that results and the command line carry. */
+  readonly name: string;
+  /**
+   * Whether every device ranks alike: scores are exact, or round so little that only ties differ. The
+   * selection must then be the one that float64 scores choose.
+   */
+  readonly exactSelection: boolean;
+}
+
+/** One way of computing an attention layer, and everything that is derived from it. */
 export interface Implementation {
   /** `dense`, `dense-naive`, `lighthouse-norm`, …; the name that results carry. */
   readonly name: string;
   /** For people: one short phrase. */
   readonly title: string;
+  /** What it is one of: `dense`, `lighthouse`, `sparse`. Reports group by it. */
+  readonly family: string;
+  /** What it computes. */
+  readonly directions: readonly Direction[];
+  /** Its options, in the order of case ids. */
+  readonly options: readonly OptionDescriptor[];
+  /** How it is drawn. Default: the next free colour and mark. */
+  readonly style?: ImplementationStyle;
+  /** What ranks the entries of the pyramid, for Lighthouse. */
+  readonly scorer?: ScorerDescriptor;
+  /**
+   * `second-opinion`: checked beside the rest, timed only by name. `control`: runs only by name.
+   * Default: checked and timed wherever a profile asks for all implementations.
+   */
+  readonly role?: "second-opinion" | "control";
+  /**
+   * Key rows that a query row attends to, as ascending spans that do not touch. Forward and gradient
+   * checks follow it. Default: all rows up to the query's own.
+   */
+  readonly visible?: (row: number, problem: Problem) => readonly RowSpan[];
+  /**
+   * The smallest problem that runs the same code as `problem`, where float64 for every row is
+   * affordable. Default: 193 rows of 2 heads, an odd length past every tile size.
+   */
+  readonly smallest?: (problem: Problem) => Problem;
   /**
    * What computing the problem takes; pure.
    *

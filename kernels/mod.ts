@@ -40,6 +40,7 @@ export * from "./gpu/timing.ts";
 export * from "./implementation.ts";
 export { dense } from "./dense_attention/dense_layer.ts";
 export { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
+export { IMPLEMENTATIONS } from "./implementations.ts";
 export {
   lighthouseDilated,
   lighthouseGla,
@@ -52,14 +53,17 @@ export {
 // Scorers
 export {
   type BlockScorer,
-  normScorer,
   type Scorer,
   type ScorerBindings,
   type ScorerPlan,
   type ScorerProblem,
   type ScoringPass,
 } from "./lighthouse/scorers/scorer.ts";
-export { DEFAULT_DILATION, dilatedScorer } from "./lighthouse/scorers/dilated/dilated_scorer.ts";
+export { findScorer, SCORERS } from "./lighthouse/scorers/scorers.ts";
+export { DEFAULT_DILATION } from "./lighthouse/scorers/dilation.ts";
+export { normScorer } from "./lighthouse/scorers/norm/norm_scorer.ts";
+export { dilatedScorer } from "./lighthouse/scorers/dilated/dilated_scorer.ts";
+export { randomScorer } from "./lighthouse/scorers/random/random_scorer.ts";
 export { glaScorer, type GlaScorerOptions } from "./lighthouse/scorers/gla/gla_scorer.ts";
 export { requireGates } from "./lighthouse/scorers/gla/gla_gates.ts";
 

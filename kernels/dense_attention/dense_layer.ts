@@ -12,16 +12,19 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
-import type {
-  AttentionShape,
-  Direction,
-  Implementation,
-  ImplementationPlan,
-  LayerInputs,
-  Prepared,
-  Problem,
-  StagePlan,
+import {
+  type AttentionShape,
+  type Direction,
+  DIRECTIONS,
+  type Implementation,
+  type ImplementationPlan,
+  type ImplementationStyle,
+  type LayerInputs,
+  type Prepared,
+  type Problem,
+  type StagePlan,
 } from "../implementation.ts";
+import { requireOptions } from "../options.ts";
 import {
   bindDenseTensors,
   createDenseAttention,
@@ -176,6 +179,10 @@ export function denseImplementation(
   options: {
     name: string;
     title: string;
+    /** Default: all. */
+    directions?: readonly Direction[];
+    style?: ImplementationStyle;
+    role?: Implementation["role"];
     /** Name of the forward kernel, where it is not the one that the device would get. */
     variant?: string;
     create: (gpu: Gpu, size: DenseAttentionOptions) => Promise<DenseAttention>;
@@ -184,7 +191,13 @@ export function denseImplementation(
   return {
     name: options.name,
     title: options.title,
+    family: "dense",
+    directions: options.directions ?? DIRECTIONS,
+    options: [],
+    style: options.style,
+    role: options.role,
     plan: (gpu, problem) => {
+      requireOptions([], problem.options ?? {}, `plan ${options.name}`);
       const plan = planDenseLayer(gpu, problem.shape, problem.direction);
       return options.variant ? withVariant(plan, options.variant) : plan;
     },
@@ -292,5 +305,6 @@ async function prepareDense(
 export const dense: Implementation = denseImplementation({
   name: "dense",
   title: "dense causal attention",
+  style: { color: { light: "#d55e00", dark: "#f28b3c" }, mark: "circle" },
   create: (gpu, size) => createDenseAttention(gpu, planDenseAttention(gpu, size)),
 });

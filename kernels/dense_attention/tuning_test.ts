@@ -175,8 +175,10 @@ Deno.test("layers, alone and inside of Lighthouse, forward and backward, run wha
     entry(keyValue, { pass: "key-value" }),
   ]);
   const shape = { heads: 2, context: 8192, headDim: 64, dtype: "f16" } as const;
-  const lighthouse = { levels: 3, pooling: 4, k: 128, scorer: "norm" } as const;
-  for (const [layer, problem] of [[dense, {}], [lighthouseNorm, { lighthouse }]] as const) {
+  const lighthouse = { levels: 3, pooling: 4, k: 128 } as const;
+  for (
+    const [layer, problem] of [[dense, {}], [lighthouseNorm, { options: lighthouse }]] as const
+  ) {
     const { stages } = layer.plan(gpu, { shape, direction: "forward-backward", ...problem });
     const variants = stages.flatMap(({ name, variant }) => variant ? [[name, variant]] : []);
     assert.deepEqual(variants, [

@@ -41,6 +41,7 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { type RunOptions, type Stage, Timer, type Timing } from "../gpu/timing.ts";
 import type { LayerInputs, LighthouseOptions, Problem } from "../implementation.ts";
+import { lighthouseOptions } from "./lighthouse_options.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import {
   type LighthouseGeometry,
@@ -101,7 +102,7 @@ export interface ContextParallelPlan extends ShardOptions {
  */
 export function planContextParallel(
   context: number,
-  options: Omit<LighthouseOptions, "scorer"> & { readonly scorer?: LighthouseOptions["scorer"] },
+  options: LighthouseOptions,
   { shards, partition }: ShardOptions,
 ): ContextParallelPlan {
   const fail = (reason: string): never => {
@@ -217,13 +218,13 @@ export async function createContextParallel(
   },
 ): Promise<ContextParallel> {
   const { inputs, scorer, sharding, flopsPerDispatch } = options;
-  const { shape, lighthouse } = problem;
-  if (!lighthouse) throw new RangeError("plan context parallel: levels, pooling and k are missing");
-  if (scorer.name === "gla") {
-    throw new RangeError("plan context parallel: scorer gla has gates of whole heads");
+  const { shape } = problem;
+  const layer = lighthouseOptions(problem);
+  if (scorer.wholeHeads !== undefined) {
+    throw new RangeError(`plan context parallel: scorer ${scorer.name} ${scorer.wholeHeads}`);
   }
   requireLayerShape(shape);
-  const plan = planContextParallel(shape.context, lighthouse, sharding);
+  const plan = planContextParallel(shape.context, layer, sharding);
   const { geometry, part, parts } = plan;
   const owned: { destroy: () => void }[] = [];
   const own = <T extends { destroy: () => void }>(thing: T): T => {
@@ -274,7 +275,7 @@ export async function createContextParallel(
         const scored = own(
           await scorer.pass.create(gpu, {
             shape: view,
-            lighthouse: { ...lighthouse, k: part.k },
+            options: { ...layer, k: part.k },
             geometry: part,
             headsPerBlock: viewed.heads,
           }, { heads: viewed.heads, flopsPerDispatch }),

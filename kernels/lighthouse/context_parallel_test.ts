@@ -19,7 +19,8 @@ import {
   poolReference,
   selectReference,
 } from "./lighthouse_reference.ts";
-import { normScorer, type Scorer } from "./scorers/scorer.ts";
+import { normScorer } from "./scorers/norm/norm_scorer.ts";
+import type { Scorer } from "./scorers/scorer.ts";
 
 const OPTIONS = { levels: 2, pooling: 2, k: 512 };
 
@@ -89,7 +90,7 @@ for (const partition of ["contiguous", "head-tail"] as const) {
   Deno.test(`context parallel, ${partition}: the ring is the unsharded attention on the rows it gathered`, async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
-    const problem: Problem = { shape: SHAPE, lighthouse: { ...OPTIONS, scorer: "norm" } };
+    const problem: Problem = { shape: SHAPE, options: { ...OPTIONS } };
     const sharding = { shards: 2, partition };
     await withInputs(gpu, SHAPE, async (inputs) => {
       const sharded = await createContextParallel(gpu, problem, {
@@ -151,8 +152,7 @@ Deno.test("context parallel: scores that look beyond a part choose otherwise, no
   const shape = { ...SHAPE, context: 2048 };
   await withInputs(gpu, shape, async (inputs) => {
     const select = async (scorer: Scorer, shards: number) => {
-      const lighthouse = { ...OPTIONS, scorer: scorer.name };
-      const sharded = await createContextParallel(gpu, { shape, lighthouse }, {
+      const sharded = await createContextParallel(gpu, { shape, options: OPTIONS }, {
         inputs,
         scorer,
         sharding: { shards, partition: "contiguous" },

@@ -29,7 +29,13 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
-import type { Implementation, LayerInputs, Prepared, Problem } from "../implementation.ts";
+import {
+  DIRECTIONS,
+  type Implementation,
+  type LayerInputs,
+  type Prepared,
+  type Problem,
+} from "../implementation.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import { bindLighthouseBackward, type ForwardState } from "./lighthouse_backward.ts";
 import { type LighthousePlan, planLighthouse } from "./lighthouse_plan.ts";
@@ -37,7 +43,10 @@ import { dilatedScorer } from "./scorers/dilated/dilated_scorer.ts";
 import { glaScorer } from "./scorers/gla/gla_scorer.ts";
 import { createPyramid, planPyramid } from "./passes/pyramid.ts";
 import { createScatter, planScatter } from "./passes/scatter.ts";
-import { normScorer, type Scorer } from "./scorers/scorer.ts";
+import { normScorer } from "./scorers/norm/norm_scorer.ts";
+import type { Scorer } from "./scorers/scorer.ts";
+import { SCORERS } from "./scorers/scorers.ts";
+import { layerOptions, smallestProblem } from "./lighthouse_options.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
 
 /** How the memory-bound passes are cut into threads. Results are the same for all. */
@@ -54,22 +63,29 @@ export interface LighthouseTuning {
 
 /** Options of {@linkcode lighthouseImplementation}. */
 export interface LighthouseImplementationOptions {
-  /** The name that results carry. */
-  readonly name: string;
-  /** For people: one short phrase. */
-  readonly title: string;
-  /** Default: {@linkcode normScorer}. */
+  /** What ranks the entries of the pyramid. Default: {@linkcode normScorer}. */
   readonly scorer?: Scorer;
+  /** The name that results carry. Default: `lighthouse-` and the scorer's name. */
+  readonly name?: string;
+  /** For people: one short phrase. Default: the scorer's name in one. */
+  readonly title?: string;
   /** Default: each pass's own. */
   readonly tuning?: LighthouseTuning;
 }
 
 /** Makes an implementation from a scorer. */
 export function lighthouseImplementation(options: LighthouseImplementationOptions): Implementation {
-  const { name, title, scorer = normScorer, tuning = {} } = options;
+  const { scorer = normScorer, tuning = {} } = options;
   return {
-    name,
-    title,
+    name: options.name ?? `lighthouse-${scorer.name}`,
+    title: options.title ?? `Lighthouse attention, ${scorer.name} scorer`,
+    family: "lighthouse",
+    scorer,
+    options: layerOptions(scorer),
+    directions: DIRECTIONS,
+    style: scorer.style,
+    role: scorer.role,
+    smallest: smallestProblem,
     plan: (gpu, problem) => planLighthouse(gpu, problem, { scorer }).plan,
     prepare: (gpu, problem, given) => prepareLayer(gpu, problem, { ...given, scorer, tuning }),
   };
@@ -87,24 +103,20 @@ export function lighthouseImplementation(options: LighthouseImplementationOption
  * assert.equal(planGeometry(8192, { levels: 3, pooling: 4, k: 128 }).gathered, 1536);
  * ```
  */
-export const lighthouseNorm: Implementation = lighthouseImplementation({
-  name: "lighthouse-norm",
-  title: "Lighthouse attention, norm scorer",
-});
+export const lighthouseNorm: Implementation = lighthouseImplementation({ scorer: normScorer });
 
 /** Lighthouse with the dilated scorer; δ is 4 unless the options say otherwise. */
 export const lighthouseDilated: Implementation = lighthouseImplementation({
-  name: "lighthouse-dilated",
-  title: "Lighthouse attention, dilated scorer",
   scorer: dilatedScorer,
 });
 
 /** Lighthouse with the gla scorer and seeded gates; δ is 4 unless the options say otherwise. */
-export const lighthouseGla: Implementation = lighthouseImplementation({
-  name: "lighthouse-gla",
-  title: "Lighthouse attention, gla scorer",
-  scorer: glaScorer(),
-});
+export const lighthouseGla: Implementation = lighthouseImplementation({ scorer: glaScorer() });
+
+/** Every Lighthouse layer, one a scorer. */
+export const LIGHTHOUSE: readonly Implementation[] = SCORERS.map((scorer) =>
+  lighthouseImplementation({ scorer })
+);
 
 interface LayerOptions {
   readonly inputs: LayerInputs;
@@ -215,7 +227,7 @@ interface Forward extends ForwardState {
 /** Allocates every buffer, compiles every pass and binds them, block of heads after block. */
 async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Promise<Forward> {
   const { inputs, tuning, scorer, planned, own, tensor, flopsPerDispatch } = options;
-  const { geometry, lighthouse, pooledRows } = planned;
+  const { geometry, options: layer, pooledRows } = planned;
   const { headDim, dtype } = problem.shape;
   const { blocks } = inputs.q;
   const rows = geometry.gathered;
@@ -234,7 +246,7 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
   };
   const scoring = {
     shape: problem.shape,
-    lighthouse,
+    options: layer,
     geometry,
     headsPerBlock: blocks[0].heads,
   };

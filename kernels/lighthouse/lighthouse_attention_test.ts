@@ -72,7 +72,7 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm")) {
     const shape = { heads: entry.H, context: entry.N, headDim: entry.D, dtype: "f32" } as const;
     const problem: Problem = {
       shape,
-      lighthouse: { levels: entry.L, pooling: entry.p, k: entry.k, scorer: "norm" },
+      options: { levels: entry.L, pooling: entry.p, k: entry.k },
     };
     const inputs = await seededInputs(gpu, shape, { seed: entry.seed });
     const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
@@ -108,7 +108,7 @@ for (const { levels, pooling, k, each, ...shape } of cases) {
     const gpu = await testGpu(t);
     if (!gpu) return;
     const geometry = planGeometry(shape.context, { levels, pooling, k });
-    const problem: Problem = { shape, lighthouse: { levels, pooling, k, scorer: "norm" } };
+    const problem: Problem = { shape, options: { levels, pooling, k } };
     const inputs = await seededInputs(gpu, shape, { seed: 900, headsPerBlock: each });
     const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
     assert.equal(layer.outputs.output.blocks.length, Math.ceil(shape.heads / each));
@@ -173,7 +173,7 @@ Deno.test("lighthouseNorm selects by index where all rows are equal", async (t) 
   const row = seededRows(8, { head: 0, heads: 1, first: 0, count: 1, dim: 32, dtype: "f16" });
   const rows = Float32Array.from({ length: 4096 * 32 }, (_, i) => row[i % 32]);
   for (const tensor of [inputs.q, inputs.k, inputs.v]) writeTensor(gpu, tensor, rows);
-  const problem: Problem = { shape, lighthouse: { ...options, scorer: "norm" } };
+  const problem: Problem = { shape, options: { ...options } };
   const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
   await layer.execute();
   const geometry = planGeometry(shape.context, options);
@@ -193,7 +193,7 @@ Deno.test("lighthouseNorm leaves rows before a changed value row untouched", asy
   const shape = { heads: 1, context: 2048, headDim: 32, dtype: "f32" } as const;
   const problem: Problem = {
     shape,
-    lighthouse: { levels: 3, pooling: 4, k: 128, scorer: "norm" },
+    options: { levels: 3, pooling: 4, k: 128 },
   };
   const inputs = await seededInputs(gpu, shape, { seed: 61 });
   const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
@@ -217,17 +217,17 @@ Deno.test("lighthouseNorm plans bytes and refuses what it cannot run, in one lin
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { heads: 2, context: 2048, headDim: 32, dtype: "f32" } as const;
-  const lighthouse = { levels: 3, pooling: 4, k: 128, scorer: "norm" } as const;
-  const plan = lighthouseNorm.plan(gpu, { shape, lighthouse });
+  const lighthouse = { levels: 3, pooling: 4, k: 128 } as const;
+  const plan = lighthouseNorm.plan(gpu, { shape, options: lighthouse });
   assert.equal(plan.gathered, 1152);
   assert.deepEqual(plan.stages.map(({ name }) => name), [...STAGES]);
   assert.equal(plan.peakBytes, plan.buffers.reduce((sum, { bytes }) => sum + bytes, 0));
   const refusals: [Problem, RegExp][] = [
-    [{ shape }, /levels, pooling and k are missing/],
-    [{ shape, lighthouse: { ...lighthouse, scorer: "gla" } }, /scorer gla/],
-    [{ shape, lighthouse: { ...lighthouse, k: 256 } }, /k 256 leaves 64/],
-    [{ shape: { ...shape, headDim: 96 }, lighthouse }, /headDim 96/],
-    [{ shape: { ...shape, headDim: 256 }, lighthouse }, /head dimension 256/],
+    [{ shape }, /option levels is missing/],
+    [{ shape, options: { ...lighthouse, window: 4 } }, /window is not an option/],
+    [{ shape, options: { ...lighthouse, k: 256 } }, /k 256 leaves 64/],
+    [{ shape: { ...shape, headDim: 96 }, options: lighthouse }, /headDim 96/],
+    [{ shape: { ...shape, headDim: 256 }, options: lighthouse }, /head dimension 256/],
   ];
   for (const [problem, message] of refusals) {
     assert.throws(() => lighthouseNorm.plan(gpu, problem), (error) => {
@@ -238,7 +238,7 @@ Deno.test("lighthouseNorm plans bytes and refuses what it cannot run, in one lin
   }
   const inputs = await seededInputs(gpu, { ...shape, dtype: "f16" }, { seed: 1 });
   await assert.rejects(
-    lighthouseNorm.prepare(gpu, { shape, lighthouse }, { inputs }),
+    lighthouseNorm.prepare(gpu, { shape, options: lighthouse }, { inputs }),
     /q is f16 \[2, 2048, 32\] in 1 blocks, the layer needs f32/,
   );
   gpu.destroy();

@@ -138,7 +138,7 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm").sli
     const problem: Problem = {
       shape,
       direction: "forward-backward",
-      lighthouse: { levels: entry.L, pooling: entry.p, k: entry.k, scorer: "norm" },
+      options: { levels: entry.L, pooling: entry.p, k: entry.k },
     };
     const inputs = await seededInputs(gpu, shape, { seed: entry.seed });
     const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
@@ -178,7 +178,7 @@ for (const { levels, pooling, k, each, ...shape } of cases) {
     const problem = (direction: Direction): Problem => ({
       shape,
       direction,
-      lighthouse: { levels, pooling, k, scorer: "norm" },
+      options: { levels, pooling, k },
     });
     const inputs = await seededInputs(gpu, shape, { seed: 300, headsPerBlock: each });
     const layer = await lighthouseNorm.prepare(gpu, problem("forward-backward"), { inputs });
@@ -229,12 +229,13 @@ for (const layerOf of [lighthouseDilated, lighthouseGla]) {
     const gpu = await testGpu(t);
     if (!gpu) return;
     const shape = { heads: 1, context: 768, headDim: 32, dtype: "f32" } as const;
-    const scorer = layerOf === lighthouseGla ? "gla" : "dilated";
-    const lighthouse = { levels: 2, pooling: 2, k: 128, scorer, dilation: 3 } as const;
+    const lighthouse = { levels: 2, pooling: 2, k: 128, dilation: 3 } as const;
     const geometry = planGeometry(shape.context, lighthouse);
     const inputs = await seededInputs(gpu, shape, { seed: 70 });
     const run = async (direction: Direction) => {
-      const layer = await layerOf.prepare(gpu, { shape, direction, lighthouse }, { inputs });
+      const layer = await layerOf.prepare(gpu, { shape, direction, options: lighthouse }, {
+        inputs,
+      });
       await layer.execute();
       const selection = await layer.outputs.readSelection!();
       const gradients = await readGradients(gpu, layer);
@@ -257,9 +258,9 @@ Deno.test("lighthouseNorm's backward pass follows a new output gradient and noth
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { heads: 1, context: 512, headDim: 32, dtype: "f32" } as const;
-  const lighthouse = { levels: 2, pooling: 2, k: 128, scorer: "norm" } as const;
+  const lighthouse = { levels: 2, pooling: 2, k: 128 } as const;
   const inputs = await seededInputs(gpu, shape, { seed: 41 });
-  const problem: Problem = { shape, direction: "backward", lighthouse };
+  const problem: Problem = { shape, direction: "backward", options: lighthouse };
   const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
   await layer.execute();
   const [q, k, v] = await readGradients(gpu, layer);
@@ -281,9 +282,10 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
   const big = { ...gpu, capabilities: { ...gpu.capabilities, maxBindingBytes: 2 ** 31 - 4 } };
   big.capabilities.maxBufferBytes = 2 ** 40;
   const shape = { heads: 8, context: 524288, headDim: 128, dtype: "f16" } as const;
-  const lighthouse = { levels: 3, pooling: 4, k: 8192, scorer: "norm" } as const;
+  const lighthouse = { levels: 3, pooling: 4, k: 8192 } as const;
   const geometry = planGeometry(shape.context, lighthouse);
-  const plan = (direction: Direction) => lighthouseNorm.plan(big, { shape, direction, lighthouse });
+  const plan = (direction: Direction) =>
+    lighthouseNorm.plan(big, { shape, direction, options: lighthouse });
   const [forward, backward, both] = (["forward", "backward", "forward-backward"] as const).map(
     plan,
   );
@@ -304,11 +306,11 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
   assert.ok(both.peakBytes < 12 * 2 ** 30);
   // Where more rows are gathered than pooled, their place grows.
   const narrow = { ...shape, heads: 1, context: 512 };
-  const small = { levels: 2, pooling: 2, k: 128, scorer: "norm" } as const;
+  const small = { levels: 2, pooling: 2, k: 128 } as const;
   const many = lighthouseNorm.plan(gpu, {
     shape: narrow,
     direction: "backward",
-    lighthouse: small,
+    options: small,
   });
   const place = many.buffers.find(({ name }) => name === "pooled q, gathered q gradient")!;
   assert.equal(place.bytes, many.gathered! * 128 * 2);
@@ -317,7 +319,7 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
     lighthouseNorm.prepare(gpu, {
       shape: narrow,
       direction: "backward",
-      lighthouse: small,
+      options: small,
     }, { inputs: { ...inputs, outputGradient: undefined } }),
     /prepare lighthouse backward: outputGradient is missing/,
   );

@@ -62,7 +62,7 @@ export interface LighthouseGeometry {
  */
 export function planGeometry(
   context: number,
-  options: Omit<LighthouseOptions, "scorer"> & { readonly scorer?: LighthouseOptions["scorer"] },
+  options: LighthouseOptions,
 ): LighthouseGeometry {
   const { levels, pooling, k, dilation } = options;
   requireInteger("context", context, { least: 1, most: MAX_CONTEXT });

@@ -11,13 +11,15 @@ import type { Gpu } from "../gpu/device.ts";
 import type { ImplementationPlan, LighthouseOptions, Problem } from "../implementation.ts";
 import { lighthouseBackwardCost, lighthouseForwardCost } from "./lighthouse_cost.ts";
 import { type LighthouseGeometry, planGeometry, requireLayerShape } from "./lighthouse_geometry.ts";
+import { requireOptions } from "../options.ts";
+import { layerOptions, lighthouseOptions } from "./lighthouse_options.ts";
 import type { Scorer } from "./scorers/scorer.ts";
 
 /** A layer, planned. */
 export interface LighthousePlan {
   readonly plan: ImplementationPlan;
   readonly geometry: LighthouseGeometry;
-  readonly lighthouse: LighthouseOptions;
+  readonly options: LighthouseOptions;
   /** Rows of the tensors that hold pooled rows. */
   readonly pooledRows: number;
 }
@@ -40,17 +42,13 @@ export function planLighthouse(
   problem: Problem,
   options: { scorer: Scorer },
 ): LighthousePlan {
-  const { shape, lighthouse } = problem;
+  const { shape } = problem;
   const { scorer } = options;
-  if (!lighthouse) throw new RangeError("plan lighthouse: levels, pooling and k are missing");
-  if (lighthouse.scorer !== scorer.name) {
-    throw new RangeError(
-      `plan lighthouse: scorer ${lighthouse.scorer} is not ${scorer.name}, the one this layer has`,
-    );
-  }
+  requireOptions(layerOptions(scorer), problem.options ?? {}, "plan lighthouse");
+  const layer = lighthouseOptions(problem);
   requireLayerShape(shape);
   const parts = directionParts(problem.direction);
-  const geometry = planGeometry(shape.context, lighthouse);
+  const geometry = planGeometry(shape.context, layer);
   const { heads, headDim: dim, dtype } = shape;
   const { context, entries, gathered } = geometry;
   const perBlock = headsPerBlock(gpu, [
@@ -62,7 +60,12 @@ export function planLighthouse(
   const block = { heads: perBlock, rows: gathered, headDim: dim, dtype };
   const { variant } = planDenseAttention(gpu, block);
   const backward = parts.backward ? planDenseBackward(gpu, block) : undefined;
-  const scores = scorer.pass?.plan(gpu, { shape, lighthouse, geometry, headsPerBlock: perBlock });
+  const scores = scorer.pass?.plan(gpu, {
+    shape,
+    options: layer,
+    geometry,
+    headsPerBlock: perBlock,
+  });
   const variants: Record<string, string | undefined> = {
     attention: variant,
     score: scores?.variant,
@@ -103,7 +106,7 @@ export function planLighthouse(
     records.reduce((sum, { bytes }) => sum + bytes, 0);
   return {
     geometry,
-    lighthouse,
+    options: layer,
     pooledRows: pooled,
     plan: {
       stages,

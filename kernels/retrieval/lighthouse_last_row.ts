@@ -22,16 +22,15 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Timer } from "../gpu/timing.ts";
-import type { AttentionShape, LighthouseOptions } from "../implementation.ts";
-import { dilatedScorer } from "../lighthouse/scorers/dilated/dilated_scorer.ts";
-import { glaScorer } from "../lighthouse/scorers/gla/gla_scorer.ts";
+import type { AttentionShape, LayerOptions, LighthouseOptions } from "../implementation.ts";
 import {
   type LighthouseGeometry,
   planGeometry,
   requireLayerShape,
 } from "../lighthouse/lighthouse_geometry.ts";
 import { createPyramid, planPyramid } from "../lighthouse/passes/pyramid.ts";
-import { normScorer, type Scorer } from "../lighthouse/scorers/scorer.ts";
+import { normScorer } from "../lighthouse/scorers/norm/norm_scorer.ts";
+import { findScorer } from "../lighthouse/scorers/scorers.ts";
 import { createSelection, NOT_SELECTED, planSelection } from "../lighthouse/passes/select.ts";
 import {
   type AttendedRow,
@@ -41,12 +40,6 @@ import {
   planLastRow,
 } from "./last_row.ts";
 import { Readback } from "./readback.ts";
-
-const SCORERS: Readonly<Record<LighthouseOptions["scorer"], Scorer>> = {
-  norm: normScorer,
-  dilated: dilatedScorer,
-  gla: glaScorer(),
-};
 
 /** FLOP of one dispatch of a scorer: a quarter of a second on a device of 0.4 TFLOP/s. */
 const DISPATCH_FLOPS = 1e11;
@@ -80,6 +73,9 @@ export interface LayerRows {
   readonly selected: boolean[][][];
 }
 
+/** Options of a layer, and the name of its scorer. */
+export type LighthouseLayer = LighthouseOptions & { readonly scorer: string };
+
 /** Last rows of any Lighthouse layers over the same inputs. */
 export interface LighthouseRows {
   /**
@@ -91,7 +87,7 @@ export interface LighthouseRows {
    * @throws {RangeError} one line, when a layer cannot run the problem.
    */
   readonly start: (
-    layers: readonly LighthouseOptions[],
+    layers: readonly LighthouseLayer[],
     watched: readonly (readonly number[])[],
     options?: { signal?: AbortSignal },
   ) => Promise<() => Promise<LayerRows[]>>;
@@ -201,7 +197,7 @@ export function createLighthouseRows(
           ...scored.bind({ rows: k, pooled: pooledK, scores: norms.keyScores }),
           ...plain.bind({ rows: v, pooled: pooledV }),
         ],
-        scores: new Map([[JSON.stringify(["norm", null]), norms]]),
+        scores: new Map([[JSON.stringify([normScorer.name]), norms]]),
         layers: new Map(),
         own,
         destroy,
@@ -218,14 +214,17 @@ export function createLighthouseRows(
     return slice(own(await createStorageBuffer(gpu, heads * entries * 4, { label: "scores" })));
   }
 
-  async function sharedScores(pyramid: SharedPyramid, lighthouse: LighthouseOptions) {
-    const { scorer: name, dilation } = lighthouse;
-    const key = JSON.stringify([name, name === "norm" ? null : dilation ?? null]);
+  async function sharedScores(pyramid: SharedPyramid, layer: LighthouseLayer) {
+    const scorer = findScorer(layer.scorer);
+    const plain: LighthouseOptions = layer;
+    const options: LayerOptions = plain;
+    const values = scorer.options?.map(({ name }) => options[name] ?? null) ?? [];
+    const key = JSON.stringify([scorer.name, ...values]);
     let scores = pyramid.scores.get(key);
     if (!scores) {
       const { geometry, own } = pyramid;
-      const pass = SCORERS[name].pass!;
-      const scoring = { shape, lighthouse, geometry, headsPerBlock: heads };
+      const pass = scorer.pass!;
+      const scoring = { shape, options: layer, geometry, headsPerBlock: heads };
       pass.plan(gpu, scoring);
       const created = own(
         await pass.create(gpu, scoring, { heads, flopsPerDispatch: DISPATCH_FLOPS }),
@@ -238,13 +237,13 @@ export function createLighthouseRows(
     return scores;
   }
 
-  async function preparedLayer(pyramid: SharedPyramid, lighthouse: LighthouseOptions) {
-    const key = JSON.stringify(lighthouse);
+  async function preparedLayer(pyramid: SharedPyramid, options: LighthouseLayer) {
+    const key = JSON.stringify(options);
     let layer = pyramid.layers.get(key);
     if (!layer) {
       const { own, pooledK, pooledV } = pyramid;
-      const geometry = planGeometry(context, lighthouse);
-      const { queryScores, keyScores } = await sharedScores(pyramid, lighthouse);
+      const geometry = planGeometry(context, options);
+      const { queryScores, keyScores } = await sharedScores(pyramid, options);
       const words = async (label: string, count: number) =>
         slice(own(await createStorageBuffer(gpu, heads * count * 4, { label })));
       const selection = own(await createSelection(gpu, planSelection(geometry, heads)));

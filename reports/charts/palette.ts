@@ -1,7 +1,7 @@
 /**
  * Colours and marker shapes. The colours are those of Okabe and Ito, which stay apart under the
  * common colour vision deficiencies; each comes with its own shape, so that none carries meaning
- * alone. The values live in the style sheet as custom properties, once for light, once for dark.
+ * alone. An implementation brings its own in its descriptor.
  *
  * @module
  */
@@ -17,6 +17,7 @@ import {
   symbolWye,
   // @ts-types="npm:@types/d3-shape@3.1.7"
 } from "d3-shape";
+import type { Result } from "../../suites/result/result_schema.ts";
 
 /** How one series is drawn. */
 export interface SeriesStyle {
@@ -25,18 +26,65 @@ export interface SeriesStyle {
   marker: SymbolType;
 }
 
-const KNOWN: Record<string, SeriesStyle> = {
-  "dense": { color: "var(--dense)", marker: symbolCircle },
-  "lighthouse-norm": { color: "var(--norm)", marker: symbolSquare },
-  "lighthouse-dilated": { color: "var(--dilated)", marker: symbolTriangle },
-  "lighthouse-gla": { color: "var(--gla)", marker: symbolDiamond },
+/** Marks by the name that descriptors give them. */
+const MARKS: Record<string, SymbolType> = {
+  circle: symbolCircle,
+  square: symbolSquare,
+  triangle: symbolTriangle,
+  diamond: symbolDiamond,
+  cross: symbolCross,
+  wye: symbolWye,
+  star: symbolStar,
 };
 
-const OTHERS: SeriesStyle[] = [
-  { color: "var(--other-1)", marker: symbolCross },
-  { color: "var(--other-2)", marker: symbolWye },
-  { color: "var(--other-3)", marker: symbolStar },
-];
+/** Colours for what has none of its own: the style sheet has them for light and dark. */
+const OTHER_COLORS = Array.from({ length: 6 }, (_, i) => `var(--other-${i + 1})`);
+const OTHER_MARKS = [symbolCross, symbolWye, symbolStar];
+
+/** Descriptors of implementations, as a result has them. */
+export type Described = Pick<Result, "implementations">;
+
+/** Descriptors of several results, as one. */
+export function describedBy(results: readonly Described[]): Described {
+  return { implementations: results.flatMap(({ implementations }) => implementations) };
+}
+
+/**
+ * Custom properties with the colours of implementations, for a style sheet. The schema lets nothing but
+ * hexadecimal colours pass.
+ */
+export function implementationColors({ implementations }: Described): string {
+  const rules = new Map<string, string>();
+  for (const { name, style } of implementations) {
+    if (!style) continue;
+    const { light, dark } = style.color;
+    rules.set(colorProperty(name), `light-dark(${light},${dark})`);
+  }
+  if (rules.size === 0) return "";
+  return `:root{${[...rules].sort().map(([name, value]) => `${name}:${value}`).join(";")}}`;
+}
+
+function colorProperty(name: string): string {
+  return `--series-${name.toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 60)}`;
+}
+
+/**
+ * How an implementation is drawn: as its descriptor says, else by a number that its name gives. The
+ * same name looks the same in every figure of every page.
+ */
+export function styleOf(name: string, { implementations }: Described): SeriesStyle {
+  const own = implementations.find((one) => one.name === name)?.style;
+  if (own) {
+    const marker = Object.hasOwn(MARKS, own.mark) ? MARKS[own.mark] : symbolCircle;
+    return { color: `var(${colorProperty(name)})`, marker };
+  }
+  let hash = 0;
+  for (const letter of name) hash = (Math.imul(hash, 31) + letter.codePointAt(0)!) >>> 0;
+  return {
+    color: OTHER_COLORS[hash % OTHER_COLORS.length],
+    marker: OTHER_MARKS[hash % OTHER_MARKS.length],
+  };
+}
 
 /** Colours of the stages of a layer, in the order of execution. */
 const STAGES: Record<string, string> = {
@@ -52,18 +100,12 @@ const STAGES: Record<string, string> = {
   "scatter-gradient": "var(--stage-9)",
 };
 
-/** Styles for the given implementations, the same for the same list. */
-export function seriesStyles(implementations: readonly string[]): Map<string, SeriesStyle> {
-  const styles = new Map<string, SeriesStyle>();
-  let others = 0;
-  for (const name of implementations) {
-    if (styles.has(name)) continue;
-    styles.set(
-      name,
-      Object.hasOwn(KNOWN, name) ? KNOWN[name] : OTHERS[others++ % OTHERS.length],
-    );
-  }
-  return styles;
+/** Styles of implementations by name. */
+export function seriesStyles(
+  names: readonly string[],
+  described: Described,
+): Map<string, SeriesStyle> {
+  return new Map(names.map((name) => [name, styleOf(name, described)]));
 }
 
 /** Most series that a plot names; the others are faint lines without a name. */
@@ -76,9 +118,10 @@ export const MOST_NAMED = 6;
  */
 export function plotStyles(
   implementations: readonly string[],
+  described: Described,
 ): { style: SeriesStyle; dash?: string; faint: boolean }[] {
-  const colors = seriesStyles(implementations);
-  const shapes = [...Object.values(KNOWN), ...OTHERS].map(({ marker }) => marker);
+  const colors = seriesStyles(implementations, described);
+  const shapes = Object.values(MARKS);
   const seen = new Map<string, number>();
   let named = new Set(implementations).size;
   return implementations.map((implementation) => {
@@ -95,10 +138,15 @@ const VARIANT_DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
 
 /** Styles for things that are no implementations, such as devices: apart as far as there are any. */
 export function cycledStyles(count: number): SeriesStyle[] {
-  const all = [KNOWN["lighthouse-norm"], KNOWN.dense, KNOWN["lighthouse-dilated"]];
-  all.push(KNOWN["lighthouse-gla"], ...OTHERS);
-  return Array.from({ length: count }, (_, i) => all[i % all.length]);
+  const marks = Object.values(MARKS);
+  return Array.from({ length: count }, (_, i) => ({
+    color: `var(--cycle-${i % CYCLE + 1})`,
+    marker: marks[i % marks.length],
+  }));
 }
+
+/** Colours of the style sheet for things that are no implementations. */
+const CYCLE = 7;
 
 /** The colour of a stage; grey for one that this version does not know. */
 export function stageColor(name: string): string {

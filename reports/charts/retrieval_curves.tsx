@@ -26,7 +26,7 @@ import {
 } from "../data/retrieval_data.ts";
 import { Figure } from "./figure.tsx";
 import { finite } from "./chart_data.ts";
-import { cycledStyles, seriesStyles } from "./palette.ts";
+import { cycledStyles, type Described, seriesStyles } from "./palette.ts";
 import {
   armName,
   Block,
@@ -42,7 +42,7 @@ import { cellData } from "../html/retrieval_export.ts";
 import { capital } from "../html/section.tsx";
 
 /** The decoded share against the margin, at the shortest and the longest context. */
-export function TransitionBlock({ record, prefix }: BlockProps): JSX.Element | null {
+export function TransitionBlock({ record, prefix, described }: BlockProps): JSX.Element | null {
   const contexts = ascending(
     record.cells.filter(({ sweep, arm }) => sweep === "transition" && arm !== "absent")
       .map(({ context }) => context),
@@ -59,7 +59,10 @@ export function TransitionBlock({ record, prefix }: BlockProps): JSX.Element | n
     <Block title="How well must a needle match?" text={text}>
       <div class="grid-of-figures">
         {ends.map((context, i) => (
-          <TransitionFigure id={`${prefix}transition-figure-${i + 1}`} {...{ record, context }} />
+          <TransitionFigure
+            id={`${prefix}transition-figure-${i + 1}`}
+            {...{ record, context, described }}
+          />
         ))}
       </div>
     </Block>
@@ -67,10 +70,15 @@ export function TransitionBlock({ record, prefix }: BlockProps): JSX.Element | n
 }
 
 function TransitionFigure(
-  { id, record, context }: { id: string; record: RetrievalRecord; context: number },
+  { id, record, context, described }: {
+    id: string;
+    record: RetrievalRecord;
+    context: number;
+    described: Described;
+  },
 ) {
   const groups = sweepCurves(record, { sweep: "transition", context });
-  const styles = seriesStyles(groups.map(({ arm }) => arm));
+  const styles = seriesStyles(groups.map(({ arm }) => arm), described);
   const laws = record.laws.filter((law) => law.context === context);
   const ink = { color: "var(--soft)", marker: symbolCircle };
   const curves: Curve[] = [
@@ -151,7 +159,7 @@ function lawText({ instrument }: RetrievalRecord, { context, margin, arm }: Retr
 }
 
 /** What a needle needs to survive. */
-export function SalienceBlock({ record, prefix }: BlockProps): JSX.Element | null {
+export function SalienceBlock({ record, prefix, described }: BlockProps): JSX.Element | null {
   const points = survivalPoints(record);
   if (points.length === 0) return null;
   const norm = points.filter(({ scorer }) => scorer === "norm");
@@ -170,6 +178,7 @@ export function SalienceBlock({ record, prefix }: BlockProps): JSX.Element | nul
             title="Salience at which half of the needles survive: norm scorer"
             note="Survive: selected at full resolution. Thin line: a needle must be among the K/(2N) keys of largest norm. Dashed: the paper’s budgets and what its models then retrieved."
             points={norm}
+            described={described}
           />
         )}
         <SurvivalFigure
@@ -177,6 +186,7 @@ export function SalienceBlock({ record, prefix }: BlockProps): JSX.Element | nul
           title="The same for all scorers, logarithmic"
           note="Scorers without a point never cross one half within the sweep; the table says on which side they stay."
           points={points}
+          described={described}
           log
         />
       </div>
@@ -312,17 +322,18 @@ const FIGURE_CONTEXT = 98304;
 
 /** Salience against the budget: of the norm scorer beside its law, or of all scorers over decades. */
 function SurvivalFigure(
-  { id, title, note, points, log = false }: {
+  { id, title, note, points, described, log = false }: {
     id: string;
     title: string;
     note: string;
     points: readonly SurvivalPoint[];
+    described: Described;
     log?: boolean;
   },
 ) {
   const scale = (salience: number) => log ? Math.log2(salience) : salience;
   const scorers = [...new Set(points.map(({ scorer }) => scorer))];
-  const styles = seriesStyles(scorers.map((scorer) => `lighthouse-${scorer}`));
+  const styles = seriesStyles(scorers.map((scorer) => `lighthouse-${scorer}`), described);
   const ratios = [...new Set(points.map(({ ratio }) => ratio))].sort((a, b) => a - b);
   const theory = ratios.flatMap((ratio) => {
     const law = points.find((point) => point.ratio === ratio)?.law ?? null;

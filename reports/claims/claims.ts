@@ -208,7 +208,7 @@ export function verdictLine(result: Result): string {
     if (result.cases.some(isMeasured)) {
       const paired = speedupPoints(result).length > 0;
       const ours = result.cases.some((record) =>
-        record.suite !== "correctness" && record.lighthouse !== undefined && !isPeer(record)
+        record.suite !== "correctness" && record.family === "lighthouse" && !isPeer(record)
       );
       const peer = ours ? null : peerLine(result);
       if (peer) return `The ${claimed} at 512K was not run. ${peer}`;
@@ -524,8 +524,8 @@ function flopClaim(result: Result): ClaimRow {
     nearest: null,
   };
   const pairs = result.cases.flatMap((record) => {
-    if (record.direction !== "forward" || record.lighthouse?.scorer !== "norm") return [];
-    const { levels, pooling, k } = record.lighthouse;
+    if (record.direction !== "forward" || record.scorer !== "norm") return [];
+    const { levels, pooling, k } = record.options!;
     const { kDivisor } = PAPER_SETTING;
     if (levels !== PAPER_SETTING.levels || pooling !== PAPER_SETTING.pooling) return [];
     if (k * kDivisor !== record.shape.context) return [];
@@ -571,7 +571,7 @@ function flopClaim(result: Result): ClaimRow {
 
 function coverageClaim(result: Result): ClaimRow {
   const counted = result.cases.filter((record) =>
-    record.zeroRows !== undefined && record.lighthouse !== undefined && record.status === "ok"
+    record.zeroRows !== undefined && record.family === "lighthouse" && record.status === "ok"
   );
   const base = {
     id: "coverage",
@@ -615,8 +615,8 @@ function coverageClaim(result: Result): ClaimRow {
   };
 }
 
-function coverageBound({ lighthouse, shape }: CaseRecord): number {
-  return shape.heads * (lighthouse!.pooling ** (lighthouse!.levels - 1) - 1);
+function coverageBound({ options, shape }: CaseRecord): number {
+  return shape.heads * (options!.pooling ** (options!.levels - 1) - 1);
 }
 
 function trainingThroughputClaim(): ClaimRow {
@@ -760,7 +760,7 @@ function nearestPoint(result: Result, direction: Direction): SpeedupPoint | null
 
 function describePoint({ context, ratio, low, high, denominator }: SpeedupPoint): string {
   const { heads, headDim } = denominator.shape;
-  const { levels, pooling, k } = denominator.lighthouse!;
+  const { levels, pooling, k } = denominator.options!;
   const shape = hasSetting(denominator, PAPER_SETTING)
     ? ""
     : ` with H = ${heads}, d = ${headDim}, L = ${levels}, p = ${pooling}, k = ${formatCount(k)}`;

@@ -106,8 +106,10 @@ Deno.test("the context of equal cost is interpolated and judged by the advantage
   assert.equal(judged.verdict, "reproduced");
   // At 2K the rule N/64 is rounded up to 128: the series goes on.
   const short = sampleResult({ contexts: [2048] }).cases;
-  for (const { lighthouse } of [...result.cases, ...short]) {
-    if (lighthouse) Object.assign(lighthouse, { k: Math.max(128, lighthouse.k), kRule: "N/64" });
+  for (const record of [...result.cases, ...short]) {
+    if (!record.options) continue;
+    record.options.k = Math.max(128, record.options.k);
+    record.rules = { k: "N/64" };
   }
   assert.equal(
     row({ ...result, cases: [...short, ...result.cases] }, "equal-cost-forward").verdict,
@@ -128,9 +130,7 @@ Deno.test("the FLOP ratio is exact or it is not reproduced", () => {
   assert.ok(Math.abs(claims.FLOP_RATIO - (16 / 3) ** 2) < 1e-12);
   const result = sampleResult();
   assert.equal(row(result, "flop-ratio").verdict, "reproduced");
-  result.cases.find(({ lighthouse }) => lighthouse)!.stages.find(({ name }) =>
-    name === "attention"
-  )!
+  result.cases.find(({ options }) => options)!.stages.find(({ name }) => name === "attention")!
     .flops *= 1.001;
   assert.equal(row(result, "flop-ratio").verdict, "not reproduced");
 });
@@ -138,7 +138,7 @@ Deno.test("the FLOP ratio is exact or it is not reproduced", () => {
 Deno.test("coverage counts empty rows and knows how many the method allows", () => {
   const result = sampleResult();
   assert.equal(row(result, "coverage").verdict, "reproduced");
-  const record = result.cases.find(({ lighthouse }) => lighthouse)!;
+  const record = result.cases.find(({ options }) => options)!;
   record.zeroRows = 15;
   assert.equal(row(result, "coverage").verdict, "not reproduced");
   assert.match(row(result, "coverage").why, /^1 of 7 cases have empty rows/);

@@ -111,7 +111,7 @@ function dilatedFinding(result: Result): Finding | null {
     `Scoring takes ${formatPercent(last.seconds / total)} of the dilated layer at ${at}` +
     (fit !== null && fit.count > 2 ? ` and grows as N^${fit.exponent.toFixed(2)}.` : "."),
   ];
-  const { dilation } = last.point.case.lighthouse!;
+  const { dilation } = last.point.case.options!;
   const whole = dense?.points.find(({ context }) => context === last.point.context);
   const denseFlops = 2 * last.point.context ** 2 * dilated.heads * dilated.headDim;
   if (last.flops > 0) {
@@ -294,7 +294,7 @@ function scoreStage({ case: record }: ContextPoint): { seconds: number; flops: n
   return seconds === null || seconds <= 0 ? null : { seconds, flops: stage!.flops };
 }
 
-function setting({ lighthouse }: CaseRecord): string {
-  const { levels, pooling, k } = lighthouse!;
+function setting({ options }: CaseRecord): string {
+  const { levels, pooling, k } = options!;
   return `L = ${levels}, p = ${pooling}, k = ${formatCount(k)}`;
 }

@@ -7,7 +7,6 @@
 import type {
   CalibrationRecord,
   CaseRecord,
-  LighthouseRecord,
   Result,
   StageRecord,
   Statistic,
@@ -210,7 +209,7 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
     const denominator = byId.get(below);
     if (numerator === undefined || denominator === undefined || !(ratio > 0)) continue;
     if (!isMeasured(numerator) || !isMeasured(denominator)) continue;
-    if (numerator.implementation !== "dense" || denominator.lighthouse === undefined) continue;
+    if (numerator.implementation !== "dense" || denominator.family === "dense") continue;
     // Somebody else's layer over our dense attention is no speed-up of either.
     if (denominator.implementation.startsWith("peer:")) continue;
     if (numerator.direction !== denominator.direction) continue;
@@ -232,7 +231,7 @@ export function casesById(result: Result): Map<string, CaseRecord> {
 export function hasSetting(record: CaseRecord, setting: LatencySetting): boolean {
   const { heads, headDim, context } = record.shape;
   if (heads !== setting.heads || headDim !== setting.headDim) return false;
-  const options = record.lighthouse;
+  const { options } = record;
   return options === undefined ||
     options.levels === setting.levels && options.pooling === setting.pooling &&
       options.k * setting.kDivisor === context;
@@ -334,7 +333,7 @@ export function achievedOf(
  * under the name `all`. Empty where bytes, samples or the ceiling are missing.
  */
 export function copyFloors(record: CaseRecord, copyBytesPerSecond: number | null): CopyFloor[] {
-  if (copyBytesPerSecond === null || record.lighthouse === undefined) return [];
+  if (copyBytesPerSecond === null || record.family !== "lighthouse") return [];
   const floors: CopyFloor[] = [];
   let seconds = 0;
   let floorSeconds = 0;
@@ -364,8 +363,8 @@ type SeriesIdentity = Omit<ContextSeries, "points" | "fit">;
 
 function seriesIdentity(record: CaseRecord): SeriesIdentity {
   const { heads, headDim, dtype, context } = record.shape;
-  const options = record.lighthouse;
-  const k = options === undefined ? null : kRule(options, context);
+  const { options } = record;
+  const k = options === undefined ? null : ruleOfK(record);
   const parts = [record.implementation, record.direction, `H${heads}`, `d${headDim}`, dtype];
   if (options !== undefined) parts.push(`L${options.levels}`, `p${options.pooling}`, `k${k}`);
   const dilation = options?.dilation ?? null;
@@ -385,12 +384,12 @@ function seriesIdentity(record: CaseRecord): SeriesIdentity {
 }
 
 /**
- * The rule behind k. Runs record it as `kRule`, since k is rounded up to a multiple of 128 and so
+ * The rule behind k. Runs record it in `rules`, since k is rounded up to a multiple of 128 and so
  * differs from N/64 at short contexts; without it, k = N/64 is the paper's rule and any other k is held.
  */
-function kRule(options: LighthouseRecord, context: number): string {
-  const { kRule, k } = options;
-  if (typeof kRule === "string" || typeof kRule === "number") return String(kRule);
+function ruleOfK({ options, rules, shape: { context } }: CaseRecord): string {
+  const { k } = options!;
+  if (rules?.k !== undefined) return String(rules.k);
   return k * 64 === context ? "N/64" : String(k);
 }
 

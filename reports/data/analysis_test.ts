@@ -61,8 +61,10 @@ Deno.test("contextSeries groups by implementation and leaves sweeps and failures
 
 Deno.test("contextSeries keeps one rule for k in one series where k is rounded up", () => {
   const result = sampleResult({ contexts: [2048, 4096, 8192] });
-  for (const { lighthouse } of result.cases) {
-    if (lighthouse) Object.assign(lighthouse, { k: 128, kRule: "N/64" });
+  for (const record of result.cases) {
+    if (!record.options) continue;
+    record.options.k = 128;
+    record.rules = { k: "N/64" };
   }
   const series = analysis.contextSeries(result);
   assert.deepEqual(series.map(({ k, points }) => [k, points.length]), [[null, 3], ["N/64", 3]]);
@@ -70,10 +72,10 @@ Deno.test("contextSeries keeps one rule for k in one series where k is rounded u
 
 Deno.test("series of several dilations stand beside each other, the paper's first", () => {
   const result = sampleResult({ variants: true, contexts: [8192, 16_384] });
-  const others = result.cases.filter(({ lighthouse }) => lighthouse?.scorer === "dilated")
+  const others = result.cases.filter(({ scorer }) => scorer === "dilated")
     .map((record) => structuredClone(record));
   for (const record of others) {
-    record.lighthouse!.dilation = 2;
+    record.options!.dilation = 2;
     record.id += "-δ2";
   }
   result.cases.push(...others);

@@ -66,14 +66,13 @@ export function peerRows(result: Result): PeerRow[] {
 
 /** Our implementation of what a peer computes: dense attention, or the layer with its scorer. */
 function isOurs(other: CaseRecord, peer: CaseRecord): boolean {
-  const name = peer.lighthouse ? `lighthouse-${peer.lighthouse.scorer}` : "dense";
-  if (other.implementation !== name || other.suite !== peer.suite) return false;
+  if (isPeer(other) || other.suite !== peer.suite) return false;
+  if (other.family !== peer.family || other.scorer !== peer.scorer) return false;
   if (other.direction !== peer.direction) return false;
   const same = (["heads", "context", "headDim", "dtype"] as const)
     .every((key) => other.shape[key] === peer.shape[key]);
-  if (!same || !peer.lighthouse) return same;
-  return (["levels", "pooling", "k", "dilation"] as const)
-    .every((key) => other.lighthouse?.[key] === peer.lighthouse![key]);
+  const names = new Set([...Object.keys(other.options ?? {}), ...Object.keys(peer.options ?? {})]);
+  return same && [...names].every((name) => other.options?.[name] === peer.options?.[name]);
 }
 
 /** From interleaved rounds, whichever of the two was the numerator; else from the medians. */

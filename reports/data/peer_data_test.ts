@@ -6,8 +6,8 @@ import { peerRows } from "./peer_data.ts";
 
 Deno.test("peerRows: a Lighthouse peer is compared with ours of the same scorer and geometry", () => {
   const result = sampleResult({ contexts: [8192], sweeps: true });
-  const own = result.cases.find(({ id, lighthouse }) =>
-    id.startsWith("latency/lighthouse-norm/forward/N98304") && lighthouse?.k === 2048
+  const own = result.cases.find(({ id, options }) =>
+    id.startsWith("latency/lighthouse-norm/forward/N98304") && options?.k === 2048
   )!;
   const theirs: CaseRecord = {
     ...own,

@@ -24,9 +24,9 @@ export interface QualityCase {
 /** Recorded selections, by implementation as they come, contexts ascending. */
 export function qualityCases(result: Result): QualityCase[] {
   const cases = result.cases.flatMap((record): QualityCase[] => {
-    const { selectionQuality: quality, lighthouse, shape, implementation, id } = record;
-    if (quality === undefined || lighthouse === undefined || quality.rows === 0) return [];
-    const { levels, pooling, k, dilation } = lighthouse;
+    const { selectionQuality: quality, options, shape, implementation, id } = record;
+    if (quality === undefined || options === undefined || quality.rows === 0) return [];
+    const { levels, pooling, k, dilation } = options;
     const setting = [`L = ${levels}`, `p = ${pooling}`, `k = ${k}`];
     if (dilation !== undefined) setting.push(`δ = ${dilation}`);
     return [{

@@ -75,7 +75,7 @@ export function synthesizeRun(model: NoiseModel, seed: number): Result {
   const random = createRandom(seed);
   const normal = () => normalQuantile(1e-12 + random() * (1 - 2e-12));
   const result = sampleResult({ contexts: [4096, 8192, 16_384, 32_768], samples: 20 });
-  const third = result.cases.filter(({ lighthouse }) => lighthouse).map((record): CaseRecord => ({
+  const third = result.cases.filter(({ options }) => options).map((record): CaseRecord => ({
     ...structuredClone(record),
     implementation: "lighthouse-dilated",
     id: record.id.replace("lighthouse-norm", "lighthouse-dilated"),

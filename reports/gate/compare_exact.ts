@@ -93,7 +93,7 @@ export function compareExact(
     ]);
     const sameBits = options.sameAdapter && !options.tunedApart;
     const sameScores = options.sameAdapter &&
-      (!options.tunedApart || baseline.lighthouse?.scorer === "norm");
+      (!options.tunedApart || baseline.scorer === "norm");
     for (const name of [...names].sort()) {
       const isScored = name === "selection";
       // What is selected from seeded scores is integer arithmetic alone: the same on every adapter.

@@ -109,8 +109,8 @@ Deno.test("compareResults: a peer's time, bits and absence fail nothing, its che
 
 Deno.test("compareResults: what is selected from seeded scores is the same on every adapter", () => {
   const baseline = run("2026-01-01T00:00:00Z", ({ cases }) => {
-    for (const { digest, lighthouse } of cases) {
-      if (lighthouse) digest!.seededSelection = "1".repeat(64);
+    for (const { digest, options } of cases) {
+      if (options) digest!.seededSelection = "1".repeat(64);
     }
   });
   const elsewhere = (digest: string) =>
@@ -120,7 +120,7 @@ Deno.test("compareResults: what is selected from seeded scores is the same on ev
         result.environment.fingerprint = "other";
         result.environment.adapter.description = "Another adapter";
         for (const record of result.cases) {
-          if (record.lighthouse) record.digest!.seededSelection = digest;
+          if (record.options) record.digest!.seededSelection = digest;
         }
       }),
     ).exitCode;
@@ -172,12 +172,12 @@ Deno.test("compareResults: a disturbed canary widens every threshold", () => {
 
 Deno.test("compareResults: each exact difference fails and is named", () => {
   const changes: [string, (result: Result) => void, string][] = [
-    ["selection", (r) => r.cases.find((c) => c.lighthouse)!.digest!.selection = "5".repeat(64), ""],
+    ["selection", (r) => r.cases.find((c) => c.options)!.digest!.selection = "5".repeat(64), ""],
     ["output", (r) => r.cases[0].digest!.output = "f".repeat(32), "digest.output"],
     ["S", (r) => r.cases.find((c) => c.gathered)!.gathered! += 1, "S"],
     ["flops", (r) => r.cases[0].flops += 1, "flops"],
     ["bytes", (r) => r.cases[0].bytes += 1, "bytes"],
-    ["zeroRows", (r) => r.cases.find((c) => c.lighthouse)!.zeroRows = 3, "zeroRows"],
+    ["zeroRows", (r) => r.cases.find((c) => c.options)!.zeroRows = 3, "zeroRows"],
     ["passed", (r) => r.cases[0].check!.passed = false, "check"],
     ["unchecked", (r) => delete r.cases[0].check, "check"],
     ["error", (r) => r.cases[0].check!.maxError = 1, "check.maxError"],
@@ -222,7 +222,7 @@ Deno.test("compareResults: other machines compare exactly and not by time, exit 
   assert.equal(wrong.exitCode, 1);
   const selection = compare((result) => {
     elsewhere(result);
-    result.cases.find((record) => record.lighthouse)!.digest!.selection = "5".repeat(64);
+    result.cases.find((record) => record.options)!.digest!.selection = "5".repeat(64);
   });
   assert.equal(selection.exitCode, 4);
   const [note] = selection.cases.flatMap(({ differences }) => differences);
@@ -239,7 +239,7 @@ Deno.test("compareResults: with other tilings bits may differ, selections by nor
   assert.ok(report.notes.includes("tunings differ: digests of outputs were not compared"));
   const selected = compare((result) => {
     tuned(result);
-    const norm = result.cases.find(({ lighthouse }) => lighthouse?.scorer === "norm")!;
+    const norm = result.cases.find(({ scorer }) => scorer === "norm")!;
     norm.digest!.selection = "5".repeat(64);
   });
   assert.equal(selected.exitCode, 1);

@@ -20,7 +20,7 @@ import { shortSeriesNames } from "../text/summary_tables.ts";
 import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotGuide, type PlotSeries } from "../charts/log_plot.tsx";
-import { plotStyles, seriesStyles, stageColor } from "../charts/palette.ts";
+import { cycledStyles, plotStyles, seriesStyles, stageColor } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
@@ -30,7 +30,7 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
   const series = contextSeries(result);
   if (series.length === 0 || compute === 0 || ceilings.copy === null) return null;
   const copy = ceilings.copy;
-  const styles = plotStyles(series.map(({ implementation }) => implementation));
+  const styles = plotStyles(series.map(({ implementation }) => implementation), result);
   const { names } = shortSeriesNames(series);
   const work = series.flatMap(({ implementation, points }, i) =>
     points.filter((point) => point.case.flops > 0 && point.case.bytes > 0).map((point) => ({
@@ -224,10 +224,7 @@ function floorFigure(result: Result, prefix: string, copy: number): JSX.Element 
   const stages = [...new Set(points.map(({ stage }) => stage))].filter((stage) =>
     stage !== "select"
   );
-  const shapes = [
-    ...seriesStyles(["dense", "lighthouse-norm", "lighthouse-dilated", "lighthouse-gla"])
-      .values(),
-  ].map(({ marker }) => marker);
+  const shapes = cycledStyles(4).map(({ marker }) => marker);
   const plot: PlotSeries[] = stages.map((stage, i) => ({
     label: stage === "all" ? "all of them" : stage,
     style: {

@@ -22,7 +22,7 @@ import { plotData } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
-import { seriesStyles } from "../charts/palette.ts";
+import { describedBy, seriesStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick } from "./section.tsx";
 import { longestCommonContext, normSpeedups } from "./speedup_section.tsx";
 
@@ -62,7 +62,10 @@ export function Comparison({ results, hrefs }: {
       direction === "forward" && !implementation.startsWith("peer:")
     ).map((one) => ({ ...one, run }))
   );
-  const styles = seriesStyles(series.map(({ implementation }) => implementation));
+  const styles = seriesStyles(
+    series.map(({ implementation }) => implementation),
+    describedBy(results),
+  );
   const plot: PlotSeries[] = series.map(({ implementation, run, points }) => ({
     label: `${implementation} · ${runName(run)}`,
     style: styles.get(implementation)!,

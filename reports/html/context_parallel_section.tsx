@@ -22,7 +22,7 @@ import {
 import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
 import { finite } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
-import { seriesStyles } from "../charts/palette.ts";
+import { cycledStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
@@ -30,8 +30,8 @@ export function contextParallelSection(result: Result, prefix: string): Section 
   const cases = shardedCases(result);
   if (cases.length === 0) return null;
   const partitions = [...new Set(cases.map(({ sharded }) => sharded.partition))];
-  const styles = seriesStyles(["dense", "lighthouse-norm"]);
-  const marks = new Map(partitions.map((partition, i) => [partition, [...styles.values()][i % 2]]));
+  const styles = cycledStyles(2);
+  const marks = new Map(partitions.map((partition, i) => [partition, styles[i % 2]]));
   const scorers = new Set(cases.map(({ record }) => record.implementation)).size;
   const name = ({ record, sharded }: ShardedCase) =>
     `${scorers > 1 ? `${record.implementation.replace(/^lighthouse-/, "")}, ` : ""}` +

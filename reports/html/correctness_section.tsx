@@ -29,7 +29,10 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
       if (share > (worst.get(key)?.share ?? -1)) worst.set(key, { share, record });
     }
   }
-  const styles = seriesStyles([...worst.values()].map(({ record }) => record.implementation));
+  const styles = seriesStyles(
+    [...worst.values()].map(({ record }) => record.implementation),
+    result,
+  );
   const rows = [...worst].map(([label, { share, record }]): DotRow => ({
     label: label.replace(/^peer:/, ""),
     value: share,

@@ -39,7 +39,7 @@ import {
 /** The section, or null where the result has nothing for it. */
 export function latencySection(result: Result, prefix: string): Section | null {
   const directions = byDirection(contextSeries(result)).map(({ direction, series }) => {
-    const plot = latencyPlot(series);
+    const plot = latencyPlot(series, result);
     const fits = series.flatMap(({ fit }, i) =>
       fit === null || plot[i].faint ? [] : [{ fit, name: plot[i].label }]
     );

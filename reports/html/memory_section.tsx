@@ -34,7 +34,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
   }
   const series = [...groups.values()];
   const several = new Set(series.map(([{ direction }]) => direction)).size > 1;
-  const styles = plotStyles(series.map(([{ implementation }]) => implementation));
+  const styles = plotStyles(series.map(([{ implementation }]) => implementation), result);
   const plot = series.map((records, i): PlotSeries => ({
     ...styles[i],
     label: records[0].implementation.replace(/^peer:/, "") +

@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import type { JSX } from "preact";
 import { render } from "preact-render-to-string";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
+import { type Described, implementationColors } from "../charts/palette.ts";
 import script from "./page_script.js" with { type: "text" };
 import { STYLE } from "./style.ts";
 
@@ -25,6 +26,8 @@ export interface SiteLink {
 export interface PageOptions {
   title: string;
   body: JSX.Element;
+  /** The implementations that the page draws. Default: none. */
+  described?: Described;
   /** Markup after the body's content, such as embedded data. */
   tail?: readonly string[];
   /** Colours whatever the reader's system says; by default the system decides. */
@@ -32,7 +35,9 @@ export interface PageOptions {
 }
 
 /** A whole HTML document, the same bytes for the same content. */
-export function renderPage({ title, body, tail = [], theme }: PageOptions): string {
+export function renderPage(
+  { title, body, described = { implementations: [] }, tail = [], theme }: PageOptions,
+): string {
   const policy = [
     "default-src 'none'",
     "style-src 'unsafe-inline'",
@@ -49,7 +54,7 @@ export function renderPage({ title, body, tail = [], theme }: PageOptions): stri
       <meta name="color-scheme" content={theme ?? "light dark"} />
       <meta name="referrer" content="no-referrer" />
       <title>{title}</title>
-      <style dangerouslySetInnerHTML={{ __html: STYLE }} />
+      <style dangerouslySetInnerHTML={{ __html: STYLE + implementationColors(described) }} />
     </head>,
   );
   const { markup, data } = compact(render(body));

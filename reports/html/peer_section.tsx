@@ -95,10 +95,10 @@ export function ratioText({ ratio }: PeerRow): string {
     : `${formatRatio(ratio.ratio)} (${formatInterval([...ratio.interval], formatRatio)})`;
 }
 
-function layerText({ direction, shape, lighthouse }: CaseRecord): string {
+function layerText({ direction, shape, options }: CaseRecord): string {
   const parts = [direction, `H = ${shape.heads}`, `d = ${shape.headDim}`, shape.dtype];
-  if (lighthouse) {
-    parts.push(`L = ${lighthouse.levels}`, `p = ${lighthouse.pooling}`, `k = ${lighthouse.k}`);
+  if (options) {
+    parts.push(`L = ${options.levels}`, `p = ${options.pooling}`, `k = ${options.k}`);
   }
   return parts.join(", ");
 }
@@ -115,7 +115,7 @@ function PeerFigure(
   const peers = [...new Set(timed.map(({ peer }) => peer))];
   const contexts = timed.map(({ record }) => record.shape.context);
   if (new Set(contexts).size < 2) return null;
-  const styles = plotStyles(peers);
+  const styles = plotStyles(peers, result);
   const plot: PlotSeries[] = peers.map((peer, i) => {
     const own = new Map<number, PeerRow>();
     for (const row of timed) {

@@ -26,6 +26,7 @@ import { correctnessSection } from "./correctness_section.tsx";
 import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
+import { describedBy } from "../charts/palette.ts";
 import { renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
 import { sampleSection } from "./sample_section.tsx";
@@ -170,7 +171,13 @@ export function renderHtml(
         packJson(JSON.stringify(result))
       }</script>`
     );
-  return renderPage({ title: `${heading} Lighthouse Attention Bench`, body, tail: data, theme });
+  return renderPage({
+    title: `${heading} Lighthouse Attention Bench`,
+    body,
+    described: describedBy(results),
+    tail: data,
+    theme,
+  });
 }
 
 function Navigation(

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Described } from "../charts/palette.ts";
 import type { ComponentChildren, JSX } from "preact";
 import type { RetrievalCell, RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
 import { ABSENT, formatCount, formatSignificant } from "../text/format.ts";
@@ -21,6 +22,8 @@ export const RATE: Omit<LinearAxis, "label"> = {
 export interface BlockProps {
   record: RetrievalRecord;
   prefix: string;
+  /** The result that the record is of. */
+  described: Described;
 }
 
 /** A question, its answer in words, and the figures that show it. */

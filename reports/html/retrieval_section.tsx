@@ -42,7 +42,7 @@ export function retrievalSection(result: Result, prefix: string): Section | null
         <p class="lead">
           {leadText(record)}
         </p>
-        {blocks.map((Part) => <Part record={record} prefix={prefix} />)}
+        {blocks.map((Part) => <Part record={record} prefix={prefix} described={result} />)}
         <Details record={record} />
       </>
     ),

@@ -9,7 +9,7 @@ import type { ContextSeries } from "../data/analysis.ts";
 import { formatContext } from "../text/format.ts";
 import { shortSeriesNames } from "../text/summary_tables.ts";
 import { type LogAxis, logDomain, type PlotSeries } from "../charts/log_plot.tsx";
-import { plotStyles } from "../charts/palette.ts";
+import { type Described, plotStyles } from "../charts/palette.ts";
 
 /** A section of the report: its anchor, its entry in the navigation, its content. */
 export interface Section {
@@ -74,8 +74,11 @@ export function timeLabel({ calibration }: Result): string {
 }
 
 /** Latency series as plot series, named apart. */
-export function latencyPlot(series: readonly ContextSeries[]): PlotSeries[] {
-  const styles = plotStyles(series.map(({ implementation }) => implementation));
+export function latencyPlot(
+  series: readonly ContextSeries[],
+  described: Described,
+): PlotSeries[] {
+  const styles = plotStyles(series.map(({ implementation }) => implementation), described);
   const { names } = shortSeriesNames(series);
   return series.map(({ points, fit }, i) => ({
     ...styles[i],

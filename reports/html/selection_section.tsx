@@ -24,7 +24,7 @@ import {
 } from "../charts/bar_plot.tsx";
 import { type ChartData, finite } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
-import { seriesStyles } from "../charts/palette.ts";
+import { type Described, seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
 
 /** From light to dark: more contributors, coarser levels. */
@@ -44,7 +44,7 @@ export function selectionSection(result: Result, prefix: string): Section | null
   const own = cases.filter(({ inContexts }) => inContexts);
   const shown = own.length > 0 ? own : cases;
   const implementations = [...new Set(shown.map(({ implementation }) => implementation))];
-  const agreement = agreementRows(shown);
+  const agreement = agreementRows(shown, result);
   const uncovered = Math.max(...cases.map(({ quality, heads }) => quality.uncoveredRows / heads));
   return {
     id: `${prefix}selection`,
@@ -196,8 +196,8 @@ function labelOf({ context, distinction }: QualityCase): string {
 }
 
 /** Overlap and stability of each implementation at its longest context that has them. */
-function agreementRows(cases: readonly QualityCase[]): DotRow[] {
-  const styles = seriesStyles(cases.map(({ implementation }) => implementation));
+function agreementRows(cases: readonly QualityCase[], described: Described): DotRow[] {
+  const styles = seriesStyles(cases.map(({ implementation }) => implementation), described);
   const rows = new Map<string, DotRow>();
   const add = (one: QualityCase, label: string, jaccard: number) =>
     rows.set(`${label} ${one.distinction}`, {

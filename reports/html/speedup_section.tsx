@@ -20,7 +20,7 @@ import { shortSeriesNames } from "../text/summary_tables.ts";
 import { plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
-import { plotStyles } from "../charts/palette.ts";
+import { type Described, plotStyles } from "../charts/palette.ts";
 import { capital, contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
@@ -36,6 +36,7 @@ export function speedupSection(result: Result, prefix: string): Section | null {
         title={speedupTitle(leads[0].lead)}
         figure={directions.map((one, i) => (
           <SpeedupFigure
+            described={result}
             id={`${prefix}speed-up-figure${i === 0 ? "" : `-${one.direction}`}`}
             several={directions.length > 1}
             {...one}
@@ -87,15 +88,16 @@ function crossoverSentence(crossover: Crossover): string {
 }
 
 function SpeedupFigure(
-  { id, direction, series, several }: {
+  { id, direction, series, several, described }: {
     id: string;
     direction: SpeedupSeries["direction"];
     series: SpeedupSeries[];
     /** Whether other directions have figures of their own. */
     several: boolean;
+    described: Described;
   },
 ): JSX.Element {
-  const styles = plotStyles(series.map(({ implementation }) => implementation));
+  const styles = plotStyles(series.map(({ implementation }) => implementation), described);
   const { names } = shortSeriesNames(series);
   const plot: PlotSeries[] = series.map(({ points }, i) => ({
     ...styles[i],

@@ -8,7 +8,8 @@ export const STYLE = `
 :root{
   --paper:#fcfbf8;--card:#ffffff;--ink:#1d1c1a;--soft:#5d5a54;--faint:#8a867e;--rule:#e3dfd6;--rule-strong:#bdb8ac;
   --tint:#f3f0e9;--link:#0b5c94;
-  --dense:#d55e00;--norm:#0072b2;--dilated:#009e73;--gla:#b8578e;--other-1:#8a6d00;--other-2:#555555;--other-3:#5a4fa2;
+  --accent:#0072b2;--other-1:#8a6d00;--other-2:#555555;--other-3:#5a4fa2;--other-4:#007a87;--other-5:#a03b2a;--other-6:#4f6d00;
+  --cycle-1:#0072b2;--cycle-2:#d55e00;--cycle-3:#009e73;--cycle-4:#b8578e;--cycle-5:#8a6d00;--cycle-6:#555555;--cycle-7:#5a4fa2;
   --stage-1:#e69f00;--stage-2:#cc79a7;--stage-3:#33b48d;--stage-4:#0072b2;--stage-5:#56b4e9;--stage-6:#b8577f;--stage-7:#9ad3bd;--stage-8:#4a5fa8;--stage-9:#a8d8f0;--stage-other:#9a9a9a;
   --good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fdf3dc;--notice-edge:#e0a100;--bad-tint:#fbeae3;
   --serif:"Iowan Old Style","Charter","Bitstream Charter","Source Serif 4","Palatino Linotype",Palatino,Georgia,"Times New Roman",serif;
@@ -144,8 +145,8 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px sol
 .share svg{display:block;margin-top:.1rem}
 .share .rail{stroke:var(--rule-strong);stroke-width:1}
 .share .paper{stroke:var(--ink);stroke-width:2}
-.share .interval{stroke:var(--norm);stroke-width:3}
-.share .ours{fill:var(--norm);stroke:var(--paper);stroke-width:1.2}
+.share .interval{stroke:var(--accent);stroke-width:3}
+.share .ours{fill:var(--accent);stroke:var(--paper);stroke-width:1.2}
 .verdict-mark{display:inline-flex;align-items:center;gap:.45rem;font-weight:600}
 .verdict-mark svg{flex:none}
 .verdict-mark .filled{fill:currentColor}
@@ -170,7 +171,7 @@ footer p{max-width:48rem}
 .slower{color:var(--bad)}
 .faster{color:var(--good)}
 .spark{display:block}
-.spark path{fill:none;stroke:var(--norm);stroke-width:1.6;stroke-linejoin:round}
+.spark path{fill:none;stroke:var(--accent);stroke-width:1.6;stroke-linejoin:round}
 .spark circle{fill:var(--ink)}
 .level{stroke:currentColor;stroke-width:5;opacity:.28;fill:none}
 .said dt{font-weight:620;margin-top:1.1rem}
@@ -249,8 +250,10 @@ button[hidden]{display:none}
 `.replaceAll(
   "DARK",
   "--paper:#15171a;--card:#1d2024;--ink:#eceae5;--soft:#aeaaa2;--faint:#7f7c76;--rule:#2c2f34;--rule-strong:#4b4f56;" +
-    "--tint:#202328;--link:#79bdf0;--dense:#f28b3c;--norm:#56b4e9;--dilated:#2fc79c;--gla:#e39cc5;--other-1:#e0c04a;" +
-    "--other-2:#b8b8b8;--other-3:#a79df0;--stage-4:#1c86c7;--good:#4cc9a4;--warn:#e8b454;--bad:#ff8f66;" +
+    "--tint:#202328;--link:#79bdf0;--accent:#56b4e9;--other-1:#e0c04a;" +
+    "--other-2:#b8b8b8;--other-3:#a79df0;--other-4:#4fc3d0;--other-5:#f0897a;--other-6:#a8c94f;" +
+    "--cycle-1:#56b4e9;--cycle-2:#f28b3c;--cycle-3:#2fc79c;--cycle-4:#e39cc5;--cycle-5:#e0c04a;" +
+    "--cycle-6:#b8b8b8;--cycle-7:#a79df0;--stage-4:#1c86c7;--good:#4cc9a4;--warn:#e8b454;--bad:#ff8f66;" +
     "--notice:#2b2618;--notice-edge:#c99310;--bad-tint:#33201a;color-scheme:dark",
 ).replaceAll(
   "TEXT_COLUMNS",
@@ -259,7 +262,9 @@ button[hidden]{display:none}
 ).replaceAll(
   "LIGHT",
   "--paper:#fff;--card:#fff;--ink:#111;--soft:#444;--faint:#777;--rule:#ddd;--rule-strong:#999;--tint:#f5f5f5;" +
-    "--link:#111;--dense:#d55e00;--norm:#0072b2;--dilated:#009e73;--gla:#b8578e;--other-1:#8a6d00;--other-2:#555;" +
-    "--other-3:#5a4fa2;--stage-4:#0072b2;--good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fff;--bad-tint:#fff;" +
+    "--link:#111;--accent:#0072b2;--other-1:#8a6d00;--other-2:#555;" +
+    "--other-3:#5a4fa2;--other-4:#007a87;--other-5:#a03b2a;--other-6:#4f6d00;" +
+    "--cycle-1:#0072b2;--cycle-2:#d55e00;--cycle-3:#009e73;--cycle-4:#b8578e;--cycle-5:#8a6d00;" +
+    "--cycle-6:#555;--cycle-7:#5a4fa2;--stage-4:#0072b2;--good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fff;--bad-tint:#fff;" +
     "color-scheme:light",
 );

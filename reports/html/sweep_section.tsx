@@ -39,7 +39,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   const groups = new Map<string, { sweep: string; cases: typeof measured }>();
   for (const record of measured) {
     for (const sweep of record.sweeps ?? []) {
-      if (sweep === "context" || record.lighthouse === undefined) continue;
+      if (sweep === "context" || record.options === undefined) continue;
       const { context, heads, headDim, dtype } = record.shape;
       const key = [sweep, record.direction, context, heads, headDim, dtype].join(" ");
       const group = groups.get(key) ?? { sweep, cases: [] };
@@ -54,8 +54,9 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   const speedups = new Map(
     speedupPoints(result).map((point) => [point.denominator.id, point] as const),
   );
+  const scorers = [...new Set(measured.map(({ scorer }) => scorer))];
   const several = new Set(all.map(({ cases }) => cases[0].direction)).size > 1;
-  const styles = seriesStyles(measured.map(({ implementation }) => implementation));
+  const styles = seriesStyles(measured.map(({ implementation }) => implementation), result);
   return {
     id: `${prefix}sweeps`,
     nav: "Sweeps",
@@ -70,7 +71,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
               record.shape.context === shape.context && record.shape.heads === shape.heads &&
               record.shape.headDim === shape.headDim && record.shape.dtype === shape.dtype
             );
-            const sorted = [...cases].sort((a, b) => sweepOrder(a, b, sweep));
+            const sorted = [...cases].sort((a, b) => sweepOrder(a, b, { sweep, scorers }));
             const labels = sweepLabels(sorted, sweep);
             const rows = sorted.map((record, i): DotRow => ({
               label: labels[i],
@@ -158,7 +159,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
           <GridTable
             title={`${sweepTitle(sweep)} at ${formatContext(cases[0].shape.context)}` +
               (several ? `, ${DIRECTION_NAMES[cases[0].direction]}` : "")}
-            cases={[...cases].sort((a, b) => sweepOrder(a, b, sweep))}
+            cases={[...cases].sort((a, b) => sweepOrder(a, b, { sweep, scorers }))}
             speedups={speedups}
           />
         ))}
@@ -175,11 +176,12 @@ function GridTable(
     speedups: ReadonlyMap<string, SpeedupPoint>;
   },
 ): JSX.Element {
-  const budgets = [...new Set(cases.map(({ lighthouse }) => lighthouse!.k))].sort((a, b) => a - b);
-  const scorers = new Set(cases.map(({ lighthouse }) => lighthouse!.scorer)).size;
+  const budgets = [...new Set(cases.map(({ options }) => options!.k))].sort((a, b) => a - b);
+  const scorers = new Set(cases.map(({ scorer }) => scorer)).size;
   const rows = new Map<string, Map<number, MeasuredCase>>();
   for (const record of cases) {
-    const { levels, pooling, k, scorer } = record.lighthouse!;
+    const { scorer, options } = record;
+    const { levels, pooling, k } = options!;
     const name = `${scorers > 1 ? `${scorer}, ` : ""}L = ${levels}, p = ${pooling}`;
     const row = rows.get(name) ?? new Map<number, MeasuredCase>();
     rows.set(name, row);
@@ -195,7 +197,7 @@ function GridTable(
       <span
         class="cell"
         style={{
-          background: `color-mix(in srgb,var(--norm) ${Math.round(6 + 40 * share)}%,transparent)`,
+          background: `color-mix(in srgb,var(--accent) ${Math.round(6 + 40 * share)}%,transparent)`,
         }}
       >
         {formatSeconds(record.statistic.median)}
@@ -229,25 +231,26 @@ function ratioText(point: SpeedupPoint | undefined): string {
 }
 
 /** Scorers of one sweep stand together, unless they are what it varies. */
-function sweepOrder(a: CaseRecord, b: CaseRecord, sweep: string): number {
-  const keys = ({ lighthouse }: CaseRecord) => {
-    const { levels, pooling, k } = lighthouse!;
-    const scorer = SCORERS.indexOf(lighthouse!.scorer);
-    const options = [levels, pooling, k];
-    return sweep === "scorer" ? [...options, scorer] : [scorer, ...options];
+function sweepOrder(
+  a: CaseRecord,
+  b: CaseRecord,
+  { sweep, scorers }: { sweep: string; scorers: readonly (string | undefined)[] },
+): number {
+  const keys = ({ scorer, options }: CaseRecord) => {
+    const { levels, pooling, k } = options!;
+    const place = scorers.indexOf(scorer);
+    return sweep === "scorer" ? [levels, pooling, k, place] : [place, levels, pooling, k];
   };
   const other = keys(b);
   return keys(a).map((value, i) => value - other[i]).find((difference) => difference !== 0) ?? 0;
 }
 
-const SCORERS = ["norm", "dilated", "gla"];
-
 /** The options of a case in which the cases of its sweep differ, the swept one always. */
 function sweepLabels(cases: readonly CaseRecord[], sweep: string): string[] {
-  const parts = cases.map(({ lighthouse }) => {
-    const { levels, pooling, k, scorer } = lighthouse!;
+  const parts = cases.map(({ scorer, options }) => {
+    const { levels, pooling, k } = options!;
     return {
-      scorer: scorer as string,
+      scorer: scorer ?? "",
       levels: `L = ${levels}`,
       pooling: `p = ${pooling}`,
       k: `k = ${formatCount(k)}`,

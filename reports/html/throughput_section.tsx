@@ -17,7 +17,7 @@ import { shortSeriesNames } from "../text/summary_tables.ts";
 import { plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
-import { plotStyles } from "../charts/palette.ts";
+import { type Described, plotStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
@@ -46,6 +46,7 @@ export function throughputSection(result: Result, prefix: string): Section | nul
         title="Tokens per second of one layer"
         figure={directions.map((one, i) => (
           <ThroughputFigure
+            described={result}
             id={`${prefix}throughput-figure${i === 0 ? "" : `-${one.direction}`}`}
             several={directions.length > 1}
             {...one}
@@ -62,15 +63,16 @@ export function throughputSection(result: Result, prefix: string): Section | nul
 }
 
 function ThroughputFigure(
-  { id, direction, series, several }: {
+  { id, direction, series, several, described }: {
     id: string;
     direction: ContextSeries["direction"];
     series: ContextSeries[];
     /** Whether other directions have figures of their own. */
     several: boolean;
+    described: Described;
   },
 ): JSX.Element {
-  const styles = plotStyles(series.map(({ implementation }) => implementation));
+  const styles = plotStyles(series.map(({ implementation }) => implementation), described);
   const { names } = shortSeriesNames(series);
   const plot: PlotSeries[] = series.map(({ points }, i) => ({
     ...styles[i],

@@ -195,7 +195,8 @@ function peerTable(result: Result): SummaryTable {
     ],
     rows: rows.map(({ peer, record, ours, ratio }) => [
       formatContext(record.shape.context),
-      peerLabel(result, peer) + (record.lighthouse ? `, k = ${record.lighthouse.k}` : ""),
+      peerLabel(result, peer) +
+      (record.options?.k !== undefined ? `, k = ${record.options.k}` : ""),
       record.direction,
       formatSeconds(record.statistic?.median ?? NaN),
       ours?.implementation ?? ABSENT,

@@ -13,7 +13,7 @@ import { planDenseBackward } from "../../kernels/dense_attention/dense_attention
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { type Inspection, inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { pcg, seededRows } from "../../kernels/gpu/random.ts";
-import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
+import type { LayerInputs, Problem, ScorerDescriptor } from "../../kernels/implementation.ts";
 import {
   type LighthouseGeometry,
   locateEntry,
@@ -28,25 +28,24 @@ import {
 } from "./attention_rows.ts";
 import { sha256 } from "../device/environment.ts";
 import { compareGradients } from "./gradient_check.ts";
+import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import {
   inspectRows,
   type Layer,
+  type Measurable,
   type PeerTraits,
   readResultRows,
   type Rows,
 } from "../plan/measurable.ts";
 import type { CheckRecord } from "../result/result_schema.ts";
-import {
-  type CheckedScores,
-  dilatedScores,
-  glaScores,
-  type ScoreCheckOptions,
-} from "./score_check.ts";
+import { type CheckedScores, SCORE_CHECKS, type ScoreCheckOptions } from "./score_check.ts";
 import { checkTile, tieTolerance, tileRows, uncoveredRows } from "./selection_check.ts";
 
 /** What is compared. */
 export interface CheckOptions {
   readonly problem: Problem;
+  /** What computed it: how selections and rows are compared follows from it. */
+  readonly implementation: Pick<Measurable, "scorer" | "visible">;
   readonly inputs: LayerInputs;
   /** Seed of Q; K and V have the two after it. */
   readonly seed: number;
@@ -98,7 +97,7 @@ export async function checkOutputs(
   prepared: Layer,
   options: CheckOptions,
 ): Promise<CheckOutcome> {
-  const { problem } = options;
+  const { problem, implementation } = options;
   const parts: Part[] = [
     await checkInputs(gpu, options),
     ...await checkPeerInputs(gpu, prepared, options),
@@ -120,7 +119,7 @@ export async function checkOutputs(
     } are NaN or infinite`,
   });
   const digest = digestsOf(inspected);
-  if (!problem.lighthouse) {
+  if (!implementation.scorer) {
     // At once: each spends most of its time waiting for the device to map a buffer.
     const found = await Promise.all(
       sampleHeads(options, undefined).flatMap((sample) => [
@@ -131,7 +130,7 @@ export async function checkOutputs(
     parts.push(...found.flat());
     return { check: summarizeParts(parts, { ...options, prepared }), digest };
   }
-  const geometry = planGeometry(problem.shape.context, problem.lighthouse);
+  const geometry = planGeometry(problem.shape.context, lighthouseOptions(problem));
   const { readSelection } = prepared.outputs;
   if (!readSelection) throw new TypeError("check outputs: the implementation tells no selection");
   const selection = await readSelection();
@@ -231,7 +230,7 @@ function summarizeParts(
   parts: readonly Part[],
   options: CheckOptions & { prepared: Layer },
 ): CheckRecord {
-  const { problem, extent, prepared } = options;
+  const { implementation, extent, prepared } = options;
   const merged = mergeParts(parts);
   const gradients = merged.filter((part) => part.name.startsWith("gradient"));
   const worst = worstOf([
@@ -243,7 +242,7 @@ function summarizeParts(
       ? "all rows of the last head's output, and some of the first's"
       : "sampled rows of the output",
     ...prepared.outputs.lse ? ["its log-sum-exp"] : [],
-    ...problem.lighthouse ? [selectionMethod(problem)] : [],
+    ...implementation.scorer ? [selectionMethod(implementation.scorer)] : [],
   ]);
   return {
     passed: merged.every((part) => part.passed),
@@ -257,19 +256,19 @@ function summarizeParts(
 }
 
 /** Selection by scores that round differently cannot be told from float64 scores alone. */
-function selectionMethod({ lighthouse }: Problem): string {
-  return lighthouse!.scorer === "norm"
+function selectionMethod({ exactSelection }: ScorerDescriptor): string {
+  return exactSelection
     ? "selection"
     : "sampled scores, with the selection as the device's own scores choose it,";
 }
 
 /** Gradients do not depend on the scorer once the selection is known. */
-function wholeGradients({ lighthouse }: Problem): boolean {
-  return lighthouse === undefined || lighthouse.scorer === "norm";
+function wholeGradients({ scorer }: CheckOptions["implementation"]): boolean {
+  return scorer === undefined || scorer.exactSelection;
 }
 
-function gradientMethod({ extent, problem }: CheckOptions): string {
-  return extent === "whole" && wholeGradients(problem)
+function gradientMethod({ extent, implementation }: CheckOptions): string {
+  return extent === "whole" && wholeGradients(implementation)
     ? "all rows of dQ, dK and dV of the last head, and some of the others, against float64"
     : "sampled rows of dQ, dK and dV against float64, for dK and dV of rows before the last few " +
       "with the device's own log-sum-exp, and delta from its own output";
@@ -543,7 +542,7 @@ async function checkGradients(
   // A window's rows all get the same share of its gradient; a tail and a random row see each level.
   const chosen = head === heads - 1 ? [...GRADIENT_EDGES, ...inner, ...last] : last;
   // Heads run the same code, and so do scorers: one whole one is enough where each takes seconds.
-  const whole = extent === "whole" && head === heads - 1 && wholeGradients(problem);
+  const whole = extent === "whole" && head === heads - 1 && wholeGradients(options.implementation);
   // Without a device's log-sum-exp, dK and dV are affordable for the last rows alone.
   const { lse, gathered } = prepared.outputs;
   const told = lse !== undefined && (geometry === undefined || gathered !== undefined);
@@ -592,7 +591,8 @@ async function checkSelection(
   const { head } = sample;
   const { headDim, context } = problem.shape;
   // A peer's norms may be rounded to f16, so it is judged by its own; they are checked below.
-  const exact = problem.lighthouse!.scorer === "norm" &&
+  const { exactSelection, name } = options.implementation.scorer!;
+  const exact = exactSelection && name === "norm" &&
     !(prepared.peer && prepared.outputs.readScores);
   const device = exact ? undefined : await readDeviceScores(prepared, head);
   let ties = 0;
@@ -656,13 +656,14 @@ async function readDeviceScores({ outputs }: Layer, head: number) {
 async function checkScores(
   gpu: Gpu,
   options: ScoreCheckOptions & {
+    implementation: CheckOptions["implementation"];
     device: { query: Float32Array; key: Float32Array };
     peer?: PeerTraits;
   },
 ): Promise<Part> {
   const { problem, head, device, peer } = options;
-  const references = { norm: normScores, dilated: dilatedScores, gla: glaScores };
-  const found = await references[problem.lighthouse!.scorer](gpu, options);
+  const { name } = options.implementation.scorer!;
+  const found = await (name === "norm" ? normScores : SCORE_CHECKS[name])(gpu, options);
   // A peer may keep scores, and the rows they are norms of, in the storage type.
   const rounding = peer ? 4 * PEER_LEEWAY * HALF_ULP[problem.shape.dtype] : 0;
   return partOf(

@@ -11,7 +11,7 @@ import {
   failureOf,
   withDeterminism,
 } from "./check.ts";
-import { IMPLEMENTATIONS } from "../plan/implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 
 async function seededInputs(gpu: Gpu, problem: Problem, seed: number): Promise<LayerInputs> {
   const { heads, context: rows, headDim: dim, dtype } = problem.shape;
@@ -37,13 +37,12 @@ async function withPrepared(
   const inputs = await seededInputs(gpu, problem, 5);
   const prepared = await implementation.prepare(gpu, problem, { inputs });
   await prepared.execute();
-  await use(prepared, { problem, inputs, seed: 5, extent });
+  await use(prepared, { problem, implementation, inputs, seed: 5, extent });
   prepared.destroy();
   for (const tensor of Object.values(inputs)) tensor.destroy();
 }
 
-const find = (name: string) =>
-  IMPLEMENTATIONS.find((entry) => entry.implementation.name === name)?.implementation;
+const find = (name: string) => IMPLEMENTATIONS.find((known) => known.name === name);
 
 for (const dtype of ["f32", "f16"] as DType[]) {
   for (const extent of ["whole", "sampled"] as const) {
@@ -124,7 +123,7 @@ Deno.test("checkOutputs passes Lighthouse, and fails on a shifted scatter or sel
   if (!gpu) return;
   const problem = {
     shape: { heads: 2, context: 512, headDim: 32, dtype: "f16" as const },
-    lighthouse: { levels: 2, pooling: 2, k: 128, scorer: "norm" as const },
+    options: { levels: 2, pooling: 2, k: 128 },
   };
   const implementation = find("lighthouse-norm")!;
   for (const extent of ["whole", "sampled"] as const) {
@@ -165,7 +164,7 @@ const gradientProblems: [string, Problem][] = [
   ["dense", { shape: { heads: 2, context: 201, headDim: 32, dtype: "f16" } }],
   ["lighthouse-norm", {
     shape: { heads: 2, context: 512, headDim: 32, dtype: "f32" },
-    lighthouse: { levels: 2, pooling: 2, k: 128, scorer: "norm" },
+    options: { levels: 2, pooling: 2, k: 128 },
   }],
 ];
 
@@ -220,7 +219,7 @@ for (const scorer of ["dilated", "gla"] as const) {
     if (!gpu) return;
     const problem = {
       shape: { heads: 2, context: 1024, headDim: 32, dtype: "f16" as const },
-      lighthouse: { levels: 2, pooling: 2, k: 128, scorer, dilation: 4 },
+      options: { levels: 2, pooling: 2, k: 128, dilation: 4 },
     };
     const implementation = find(`lighthouse-${scorer}`)!;
     const use = { implementation, problem, extent: "sampled" as const };

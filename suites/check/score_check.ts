@@ -8,8 +8,9 @@ import type { Tensor } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
 import { planSquaredNorms } from "../../kernels/dense_attention/dense_squared_norms.ts";
-import { dilationOf } from "../../kernels/lighthouse/scorers/dilated/dilated_scorer.ts";
+import { dilationOf } from "../../kernels/lighthouse/scorers/dilation.ts";
 import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
+import { randomScores } from "../../kernels/lighthouse/scorers/random/random_scorer.ts";
 import { AttentionRowCheck, maxDifference } from "./attention_rows.ts";
 import { readResultRows } from "../plan/measurable.ts";
 
@@ -45,7 +46,7 @@ export async function dilatedScores(
 ): Promise<CheckedScores[]> {
   const { problem, inputs, head, rows, signal } = options;
   const { headDim: dim } = problem.shape;
-  const dilation = dilationOf(problem.lighthouse!);
+  const dilation = dilationOf(problem.options!);
   const { launch } = planSquaredNorms(gpu, {
     ...problem.shape,
     rows: problem.shape.context,
@@ -121,7 +122,7 @@ async function readPast(
 ) {
   const { problem, inputs, head, row, gates } = options;
   const { headDim: dim } = problem.shape;
-  const dilation = dilationOf(problem.lighthouse!);
+  const dilation = dilationOf(problem.options!);
   const closing: number[] = [];
   let closed = 0;
   for (let at = row; at >= 0 && closed > CLOSED; at -= dilation) {
@@ -193,3 +194,20 @@ function everyRow(
   }
   return picked;
 }
+
+/** Scores by the random scorer, exact. */
+function seededScores(_gpu: Gpu, options: ScoreCheckOptions): Promise<CheckedScores[]> {
+  const { problem: { shape: { heads, context } }, head, rows } = options;
+  const { query, key } = randomScores({ head, heads, context });
+  const exact = (score: number) => ({ score, tolerance: 0 });
+  return Promise.resolve(rows.map((row) => ({
+    row,
+    query: exact(query[row]),
+    key: exact(key[row]),
+  })));
+}
+
+/** How the scores of chosen rows are checked, by scorer. */
+export const SCORE_CHECKS: Readonly<
+  Record<string, (gpu: Gpu, options: ScoreCheckOptions) => Promise<CheckedScores[]>>
+> = { dilated: dilatedScores, gla: glaScores, random: seededScores };

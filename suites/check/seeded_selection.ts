@@ -12,6 +12,7 @@ import {
   type LighthouseGeometry,
   planGeometry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import { sha256 } from "../device/environment.ts";
 import { selectOnDevice } from "../correctness/golden_checks.ts";
 
@@ -28,10 +29,9 @@ export function seededScores(
 /** SHA-256 of the int32 indices that the device selects for one head of a Lighthouse problem. */
 export async function digestSeededSelection(
   gpu: Gpu,
-  { shape, lighthouse }: Pick<Problem, "shape" | "lighthouse">,
+  problem: Pick<Problem, "shape" | "options">,
   options: { seed: number },
 ): Promise<string> {
-  if (!lighthouse) throw new TypeError("seeded selection: dense attention selects nothing");
-  const geometry = planGeometry(shape.context, lighthouse);
+  const geometry = planGeometry(problem.shape.context, lighthouseOptions(problem));
   return await sha256(await selectOnDevice(gpu, geometry, seededScores(geometry, options.seed)));
 }

@@ -8,7 +8,7 @@ import {
 } from "../../kernels/lighthouse/lighthouse_reference.ts";
 import { checkTile, tileRows, uncoveredRows } from "./selection_check.ts";
 
-const geometry = planGeometry(8192, { levels: 3, pooling: 4, k: 256, scorer: "norm" });
+const geometry = planGeometry(8192, { levels: 3, pooling: 4, k: 256 });
 const query = Float64Array.from({ length: 8192 }, (_, i) => pcgSum4(1, i) ** 2);
 const key = Float64Array.from({ length: 8192 }, (_, i) => pcgSum4(2, i) ** 2);
 const selection = selectReference(
@@ -91,7 +91,7 @@ Deno.test("checkTile finds parents that are simply wrong", () => {
 
 Deno.test("uncoveredRows agrees with the reference", () => {
   assert.deepEqual(uncoveredRows(selection, geometry), uncoveredReference(selection, geometry));
-  const deep = planGeometry(4096, { levels: 5, pooling: 2, k: 128, scorer: "norm" });
+  const deep = planGeometry(4096, { levels: 5, pooling: 2, k: 128 });
   const scores = Float64Array.from({ length: 4096 }, (_, i) => i);
   const late = selectReference(
     maximaReference(scores, deep),

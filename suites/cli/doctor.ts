@@ -11,7 +11,7 @@ import manifest from "../../deno.json" with { type: "json" };
 import { describeDiagnosis, diagnoseStack } from "../run/doctor.ts";
 import { describeEnvironment } from "../device/environment.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS } from "../plan/implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { DriverError, ensureDriver } from "../device/install_driver.ts";
 import {
   ASSUMED_DEVICE,

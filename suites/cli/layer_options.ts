@@ -4,8 +4,9 @@
  * @module
  */
 import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
-import type { Direction } from "../../kernels/implementation.ts";
-import { DIRECTIONS, type KRule, kRuleSchema } from "../plan/profile.ts";
+import { type Direction, DIRECTIONS, type OptionDescriptor } from "../../kernels/implementation.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { type KRule, kRuleSchema } from "../plan/profile.ts";
 
 /** A command, as far as options are added to it: its own type grows too large for the compiler. */
 interface TakesOptions {
@@ -22,10 +23,6 @@ interface LayerValues {
   readonly context?: number[];
   readonly heads?: number[];
   readonly headDim?: number[];
-  readonly levels?: number[];
-  readonly pooling?: number[];
-  readonly k?: KRule[];
-  readonly dilation?: number[];
   readonly scorer?: string[];
   readonly implementation?: string[];
   readonly direction?: Direction[];
@@ -43,10 +40,6 @@ export function addLayerOptions(command: unknown, { verb }: { verb: string }): v
     .option("--context <list>", "context lengths N, for example 8192,16K", joined(parseCounts))
     .option("--heads <list>", "numbers of heads H", joined(parseCounts))
     .option("--head-dim <list>", "head dimensions d", joined(parseCounts))
-    .option("--levels <list>", "pyramid levels L", joined(parseCounts))
-    .option("--pooling <list>", "pooling factors p", joined(parseCounts))
-    .option("--k <list>", "selection budgets: numbers or N/64 and the like", joined(parseKRules))
-    .option("--dilation <list>", "dilations of the dilated and gla scorers", joined(parseCounts))
     .option("--scorer <list>", "Lighthouse scorers", joined(parseNames))
     .option("--implementation <list>", `implementations to ${verb}`, joined(parseNames))
     .option("--direction <list>", DIRECTIONS.join(", "), joined(parseDirections))
@@ -54,6 +47,29 @@ export function addLayerOptions(command: unknown, { verb }: { verb: string }): v
       new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
         .choices(["auto", "f16", "f32"] as const),
     );
+  for (const { flag, help, rule, takers } of layerFlags()) {
+    (command as TakesOptions).option(
+      `--${flag} <list>`,
+      `${help}${rule ? "; numbers or rules like N/64" : ""} (${takers.join(", ")})`,
+      joined(rule ? parseKRules : parseCounts),
+    );
+  }
+}
+
+/** Options of all implementations, each once, with the names of those that take it. */
+export function layerFlags(): (OptionDescriptor & { takers: string[] })[] {
+  const flags = new Map<string, OptionDescriptor & { takers: string[] }>();
+  for (const { family, scorer, options } of IMPLEMENTATIONS) {
+    for (const option of options) {
+      const known = flags.get(option.name) ?? { ...option, takers: [] };
+      const everyone = IMPLEMENTATIONS.filter((one) => one.family === family)
+        .every((one) => one.options.some(({ name }) => name === option.name));
+      const taker = everyone || !scorer ? family : scorer.name;
+      if (!known.takers.includes(taker)) known.takers.push(taker);
+      flags.set(option.name, known);
+    }
+  }
+  return [...flags.values()];
 }
 
 /** An option given twice means both: the last one alone would leave out unasked. */
@@ -71,15 +87,23 @@ export function chosenLayers(command: { opts: () => unknown }) {
     contexts: given.context,
     heads: given.heads,
     headDims: given.headDim,
-    levels: given.levels,
-    pooling: given.pooling,
-    k: given.k,
-    dilations: given.dilation,
+    options: chosenValues(given),
     implementations: given.implementation,
     scorers: given.scorer,
     directions: given.direction,
     dtype: given.dtype,
   };
+}
+
+/** Values of the options of implementations, by name; undefined where none was given. */
+function chosenValues(given: LayerValues): Record<string, KRule[]> | undefined {
+  const values = given as Readonly<Record<string, KRule[] | undefined>>;
+  const found = layerFlags().flatMap(({ name, flag }) => {
+    // Commander names an option in camel case.
+    const list = values[flag.replace(/-(\w)/g, (_, letter) => letter.toUpperCase())];
+    return list ? [[name, list]] : [];
+  });
+  return found.length > 0 ? Object.fromEntries(found) : undefined;
 }
 
 /** A whole number, or with K a multiple of 1,024. */

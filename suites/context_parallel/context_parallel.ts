@@ -22,14 +22,17 @@ import {
   type ShardOptions,
   wholeSelection,
 } from "../../kernels/lighthouse/context_parallel.ts";
-import { dilatedScorer } from "../../kernels/lighthouse/scorers/dilated/dilated_scorer.ts";
-import { normScorer, type Scorer } from "../../kernels/lighthouse/scorers/scorer.ts";
+import { layerOptions, lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
+import type { Scorer } from "../../kernels/lighthouse/scorers/scorer.ts";
+import { SCORERS } from "../../kernels/lighthouse/scorers/scorers.ts";
 import {
   AttentionRowCheck,
   HALF_ULP,
   maxDifference,
   maxMagnitude,
 } from "../check/attention_rows.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { expandNames } from "../plan/measurable.ts";
 import { caseRecord, failedRecord, withSamples } from "../plan/case_record.ts";
 import { failureOf } from "../check/check.ts";
 import { inconclusiveReason } from "../device/clock.ts";
@@ -46,9 +49,10 @@ import {
   type PlannedCase,
   type PlannedDevice,
   type PlanOptions,
+  problemId,
   type RunPlan,
 } from "../plan/plan.ts";
-import { type ContextParallelSetting, resolveK } from "../plan/profile.ts";
+import { type ContextParallelSetting, type KRule, resolveBudget } from "../plan/profile.ts";
 import type { CheckRecord, ContextParallelRecord, Sample } from "../result/result_schema.ts";
 import { compareSelections, describeSelection } from "../latency/selection_quality.ts";
 import { summarize } from "../statistics/statistics.ts";
@@ -60,8 +64,6 @@ const ROUNDS = 3;
 const RANDOM_ROWS = 4;
 
 const CHUNK_ROWS = 8192;
-
-const SCORERS: readonly Scorer[] = [normScorer, dilatedScorer];
 
 type Part = NonNullable<CheckRecord["parts"]>[number];
 
@@ -86,9 +88,10 @@ export function planRunCuts(
   options: Partial<PlanOptions>,
   device: CutDevice,
 ): PlannedCut[] {
-  const { contexts, levels, pooling, k, dilations } = options;
+  const { contexts, options: values = {} } = options;
+  const { levels, pooling, k, dilation } = values;
   const asked = options.suites?.includes("context-parallel") ?? false;
-  const shaped = [contexts, levels, pooling, k, options.heads, options.headDims, dilations]
+  const shaped = [contexts, options.options, options.heads, options.headDims]
     .some(Boolean);
   const { contextParallel: setting } = profile;
   if (!setting || !profile.suites.includes("context-parallel") || shaped && !asked) return [];
@@ -97,11 +100,11 @@ export function planRunCuts(
     setting: {
       ...setting,
       context,
-      levels: levels?.[0] ?? setting.levels,
-      pooling: pooling?.[0] ?? setting.pooling,
-      k: k ? resolveK(k[0], context) : setting.k,
+      levels: numberOf(levels) ?? setting.levels,
+      pooling: numberOf(pooling) ?? setting.pooling,
+      k: k ? resolveBudget(k[0], context) : setting.k,
     },
-    dilation: dilations?.[0],
+    dilation: numberOf(dilation),
     heads: profile.heads[0],
     headDim: profile.headDims[0],
     dtype,
@@ -112,6 +115,11 @@ export function planRunCuts(
     throw new UsageError(cuts[0].entry.skip!);
   }
   return cuts;
+}
+
+/** The first value of an option that takes no rules. */
+function numberOf(values: readonly KRule[] | undefined): number | undefined {
+  return values && Number(values[0]);
 }
 
 /** What planning cuts has to know of a device. */
@@ -134,39 +142,36 @@ export interface CutOptions {
 export function planCuts(options: CutOptions): PlannedCut[] {
   const { setting, heads, headDim, dtype, implementations, device } = options;
   const { context, levels, pooling, k } = setting;
-  const scorers = SCORERS.filter(({ name }) => implementations.includes(`lighthouse-${name}`));
+  const names = expandNames(implementations, IMPLEMENTATIONS);
+  const scorers = SCORERS.filter(({ name, wholeHeads }) =>
+    wholeHeads === undefined && names.includes(`lighthouse-${name}`)
+  );
   return scorers.flatMap((scorer) =>
     (["contiguous", "head-tail"] as const).flatMap((partition) =>
       setting.shards.map((shards): PlannedCut => {
         const sharding = { shards, partition };
         const shape = { heads, context, headDim, dtype };
-        const dilation = scorer.name === "dilated" ? options.dilation : undefined;
+        const takes = layerOptions(scorer);
+        const dilation = takes.some(({ name }) => name === "dilation")
+          ? options.dilation
+          : undefined;
         const problem: Problem = {
           shape,
-          lighthouse: { levels, pooling, k, scorer: scorer.name, ...(dilation && { dilation }) },
+          options: { levels, pooling, k, ...(dilation && { dilation }) },
         };
-        const parts = [
-          `N${context}`,
-          `H${heads}`,
-          `d${headDim}`,
-          dtype,
-          `L${levels}`,
-          `p${pooling}`,
-          `k${k}`,
-          ...dilation ? [`δ${dilation}`] : [],
-          `W${shards}`,
-          partition,
-        ];
+        const parts = [problemId(problem, takes), `W${shards}`, partition];
         const base = {
           id: `context-parallel/lighthouse-${scorer.name}/forward/${parts.join("-")}`,
           suite: "context-parallel" as const,
           implementation: `lighthouse-${scorer.name}`,
+          family: "lighthouse",
+          scorer: scorer.name,
           direction: "forward" as const,
           problem,
           sweeps: [],
         };
         try {
-          const cut = planContextParallel(context, problem.lighthouse!, sharding);
+          const cut = planContextParallel(context, lighthouseOptions(problem), sharding);
           const plan = planBuffers(cut, { shape, device });
           const skip = lackOfMemory(plan, device);
           if (skip !== undefined) return { entry: { ...base, plan, skip }, scorer, sharding };

@@ -25,18 +25,18 @@ Deno.test("planRunCuts: a grid of the user's own leaves the suite out, unless it
   const suites = ["context-parallel" as const];
   const asked = planRunCuts(
     plan,
-    { suites, contexts: [8192, 16384], k: [1024], dilations: [8] },
+    { suites, contexts: [8192, 16384], options: { k: [1024], dilation: [8] } },
     ASSUMED_DEVICE,
   );
   assert.ok(asked.every(({ entry }) => entry.problem.shape.context === 16384));
-  assert.ok(asked.every(({ entry }) => entry.problem.lighthouse!.k === 1024));
-  const dilations = asked.map(({ entry }) => entry.problem.lighthouse!.dilation);
+  assert.ok(asked.every(({ entry }) => entry.problem.options!.k === 1024));
+  const dilations = asked.map(({ entry }) => entry.problem.options!.dilation);
   assert.deepEqual([...new Set(dilations)], [undefined, 8]);
   const without = { profile: { ...profile, suites: ["latency" as const] }, dtype: "f16" as const };
   assert.deepEqual(planRunCuts(without, {}, ASSUMED_DEVICE), []);
   // At 2,048 no part is left with 128 coarsest entries, whatever the cut.
   assert.throws(
-    () => planRunCuts(plan, { suites, contexts: [2048], k: [128] }, ASSUMED_DEVICE),
+    () => planRunCuts(plan, { suites, contexts: [2048], options: { k: [128] } }, ASSUMED_DEVICE),
     (error) =>
       error instanceof UsageError &&
       error.message === "plan context parallel: k 128 is not a multiple of 128 for each of 2 parts",
@@ -95,9 +95,7 @@ Deno.test("the suite checks, times and describes every cut", async (t) => {
         suites: ["context-parallel"],
         contexts: [1024],
         headDims: [32],
-        levels: [2],
-        pooling: [2],
-        k: [512],
+        options: { levels: [2], pooling: [2], k: [512] },
         scorers: ["norm"],
         seed: 11,
         gpu,

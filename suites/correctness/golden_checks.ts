@@ -24,7 +24,6 @@ import {
   goldenGeometry,
   type SelectionCase,
 } from "../check/golden.ts";
-import type { Registration } from "../plan/implementations.ts";
 import { exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
 import { judgeGoldenGradients } from "./gradient_checks.ts";
 import { EXACT_WINDOW_ROWS, layerReference } from "./layer_reference.ts";
@@ -123,30 +122,28 @@ export async function checkGoldenSelection(
 export async function checkGoldenLayer(
   gpu: Gpu,
   golden: Golden,
-  options: { entry: ForwardCase; registry: readonly Registration<Implementation>[] },
+  options: { entry: ForwardCase; registry: readonly Implementation[] },
 ): Promise<VerifyCheck[]> {
   const { entry, registry } = options;
   const name = `golden layer ${describe(entry)} d=${entry.D}`;
-  const registered = registry.find(({ kind, scorer, directions }) =>
-    kind === "lighthouse" && scorer === entry.scorer && directions.includes("forward")
+  const implementation = registry.find(({ scorer, directions }) =>
+    scorer?.name === entry.scorer && directions.includes("forward")
   );
-  if (!registered) return [skipped(name, `no implementation with the ${entry.scorer} scorer`)];
+  if (!implementation) return [skipped(name, `no implementation with the ${entry.scorer} scorer`)];
   const geometry = goldenGeometry(entry);
   if (geometry.windowRows > EXACT_WINDOW_ROWS) {
     return [skipped(name, `windows of ${geometry.windowRows} rows have no derived tolerance`)];
   }
-  const { implementation } = registered;
   const files: Readonly<Record<string, { file: string }>> = entry.files;
-  const backward = registered.directions.includes("forward-backward") &&
+  const backward = implementation.directions.includes("forward-backward") &&
     ["dq", "dk", "dv"].every((gradient) => gradient in files);
   const problem: Problem = {
     direction: backward ? "forward-backward" : "forward",
     shape: { heads: entry.H, context: entry.N, headDim: entry.D, dtype: "f32" },
-    lighthouse: {
+    options: {
       levels: entry.L,
       pooling: entry.p,
       k: entry.k,
-      scorer: entry.scorer,
       dilation: entry.dilation ?? undefined,
     },
   };
@@ -162,7 +159,7 @@ export async function checkGoldenLayer(
   const run = await runLayer(gpu, implementation, { problem, source: { seed: entry.seed } });
   const selection = run.selection!;
   const difference = firstDifference(selection, wantIndices, geometry);
-  if (difference && entry.scorer !== "norm") {
+  if (difference && !implementation.scorer!.exactSelection) {
     // These scores are sums whose order differs between implementations: near-ties may fall either
     // way, and with another selection the golden output says nothing.
     const recall = recallOf(selection, wantIndices, geometry);

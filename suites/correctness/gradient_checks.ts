@@ -11,9 +11,10 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Implementation, Problem } from "../../kernels/implementation.ts";
 import { lighthouseBackwardReference } from "../../kernels/lighthouse/lighthouse_backward_reference.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import { type Comparison, judge, skipped, type VerifyCheck } from "./check_line.ts";
 import { exactHead, headOf, type LayerRun, runLayer } from "./layer_run.ts";
-import { describeShape } from "./reference_checks.ts";
+import { describeLayer } from "./reference_checks.ts";
 
 /** Rows under one coarsest entry up to which seeded gradients sum exactly in f32. */
 export const EXACT_GRADIENT_ROWS = 64;
@@ -34,10 +35,10 @@ function headReference(
     v: exactHead(run.inputs.v, of),
     outputGradient: exactHead(run.inputs.outputGradient!, of),
   };
-  if (!problem.lighthouse) return denseBackwardReference({ ...tensors, headDim }, { dtype });
-  return lighthouseBackwardReference(tensors, planGeometry(context, problem.lighthouse), {
+  if (!run.selection) return denseBackwardReference({ ...tensors, headDim }, { dtype });
+  return lighthouseBackwardReference(tensors, planGeometry(context, lighthouseOptions(problem)), {
     headDim,
-    selection: headOf(run.selection!, of),
+    selection: headOf(run.selection, of),
     store: dtype === "f16" ? Math.f16round : Math.fround,
     dtype,
   });
@@ -50,11 +51,10 @@ export async function checkGradients(
   options: { problem: Problem; seed: number },
 ): Promise<VerifyCheck> {
   const problem: Problem = { ...options.problem, direction: "forward-backward" };
-  const { shape, lighthouse } = problem;
-  const sizes = lighthouse && ` L=${lighthouse.levels} p=${lighthouse.pooling} k=${lighthouse.k}`;
-  const name = `${implementation.name} ${describeShape(shape)}${sizes ?? ""} gradients`;
-  if (lighthouse) {
-    const { windowRows } = planGeometry(shape.context, lighthouse);
+  const { shape } = problem;
+  const name = `${implementation.name} ${describeLayer(problem, implementation)} gradients`;
+  if (implementation.scorer) {
+    const { windowRows } = planGeometry(shape.context, lighthouseOptions(problem));
     if (windowRows > EXACT_GRADIENT_ROWS) {
       return skipped(name, `windows of ${windowRows} rows have no derived tolerance`);
     }

@@ -128,7 +128,11 @@ export function runLayer(
         lse: await readTensor(gpu, lse),
         selection: await readSelection?.(),
         scored: options.scores
-          ? await readScored(gpu, prepared, { problem: options.problem, inputs })
+          ? await readScored(gpu, prepared, {
+            problem: options.problem,
+            inputs,
+            scorer: implementation.scorer,
+          })
           : undefined,
         gradients: gradients && {
           q: await readTensor(gpu, gradients.q),

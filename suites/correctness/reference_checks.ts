@@ -8,16 +8,12 @@ import { denseAttentionReference } from "../../kernels/dense_attention/dense_att
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg, pcgSum4 } from "../../kernels/gpu/random.ts";
-import type {
-  AttentionShape,
-  Implementation,
-  LighthouseOptions,
-  Problem,
-} from "../../kernels/implementation.ts";
+import type { AttentionShape, Implementation, Problem } from "../../kernels/implementation.ts";
 import {
   type LighthouseGeometry,
   planGeometry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import { checkTile, tieTolerance, tileRows } from "../check/selection_check.ts";
 import { exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
 import { layerReference } from "./layer_reference.ts";
@@ -102,23 +98,27 @@ export async function checkDense(
 
 /** One Lighthouse layer to check. */
 export interface LighthouseCase {
-  readonly problem: Problem & { readonly lighthouse: LighthouseOptions };
+  readonly problem: Problem;
   readonly seed: number;
 }
 
 /** Fixed and seeded random cases for a Lighthouse implementation. */
 export function lighthouseCases(
   gpu: Pick<Gpu, "capabilities">,
-  options: { seed: number; quick: boolean; scorer: LighthouseOptions["scorer"] },
+  options: { seed: number; quick: boolean; implementation: Pick<Implementation, "options"> },
 ): LighthouseCase[] {
-  const { seed, quick, scorer } = options;
+  const { seed, quick, implementation } = options;
+  // Options beside the sizes take their defaults; the paper's dilation divides every context here.
+  const rest = Object.fromEntries(
+    implementation.options.filter(({ initial }) => typeof initial === "number")
+      .map(({ name, initial }) => [name, initial as number]),
+  );
   const cases: LighthouseCase[] = [];
   const add = (shape: AttentionShape, sizes: { levels: number; pooling: number; k: number }) =>
     cases.push({
       problem: {
         shape,
-        // 4 is the paper's dilation, and divides every context here.
-        lighthouse: { ...sizes, scorer, dilation: scorer === "norm" ? undefined : 4 },
+        options: { ...rest, ...sizes },
       },
       seed: (seed + 1000 + 10 * cases.length) >>> 0,
     });
@@ -158,15 +158,13 @@ export async function checkLighthouse(
   implementation: Implementation,
   { problem, seed }: LighthouseCase,
 ): Promise<VerifyCheck[]> {
-  const { shape, lighthouse } = problem;
-  const { levels, pooling, k: budget } = lighthouse;
+  const { shape } = problem;
   const { heads, headDim, dtype, context } = shape;
-  const geometry = planGeometry(context, lighthouse);
+  const scorer = implementation.scorer!;
+  const geometry = planGeometry(context, lighthouseOptions(problem));
   const source: LayerSource = { seed };
   const run = await runLayer(gpu, implementation, { problem, source, scores: true });
-  const name = `${implementation.name} ${
-    describeShape(shape)
-  } L=${levels} p=${pooling} k=${budget}`;
+  const name = `${implementation.name} ${describeLayer(problem, implementation)}`;
   const comparisons = [];
   const scoring: VerifyCheck[] = [];
   let ties = 0;
@@ -178,7 +176,7 @@ export async function checkLighthouse(
       v: exactHead(run.inputs.v, of),
     };
     const selection = headOf(run.selection!, of);
-    if (lighthouse.scorer === "norm") {
+    if (scorer.name === "norm") {
       const verdict = checkNormSelection(inputs, { geometry, selection, headDim });
       if (!verdict.passed) {
         return [exact(`${name} selection`, false, `head ${head}, ${verdict.detail}`)];
@@ -197,11 +195,11 @@ export async function checkLighthouse(
   const count = heads * geometry.gathered;
   const tied = ties === 0 ? "none differ" : `${ties} differ, each a tie within rounding`;
   return [
-    ...lighthouse.scorer === "norm"
+    ...scorer.name === "norm"
       ? [exact(`${name} selection`, true, `${count} entries against float64 scores, ${tied}`)]
       : run.scored
       ? scoring
-      : [skipped(`${name} selection`, `the implementation tells no ${lighthouse.scorer} scores`)],
+      : [skipped(`${name} selection`, `the implementation tells no ${scorer.name} scores`)],
     judge(`${name} output`, comparisons),
   ];
 }
@@ -235,6 +233,16 @@ function checkNormSelection(
 /** `f16 d=64 N=141 H=2`. */
 export function describeShape({ heads, context, headDim, dtype }: AttentionShape): string {
   return `${dtype} d=${headDim} N=${context} H=${heads}`;
+}
+
+/** `f16 d=64 N=2064 H=2 L=3 p=4 k=128`: a layer with its options, those left out aside. */
+export function describeLayer(
+  { shape, options = {} }: Problem,
+  implementation: Pick<Implementation, "options">,
+): string {
+  const own = implementation.options.filter(({ name }) => options[name] !== undefined)
+    .map(({ name, letter }) => `${letter}=${options[name]}`);
+  return [describeShape(shape), ...own].join(" ");
 }
 
 function squaredNorms(rows: Float64Array, dim: number): Float64Array {

@@ -9,18 +9,25 @@
 import { denseAttentionReference } from "../../kernels/dense_attention/dense_attention_reference.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
-import type { LayerInputs, Prepared, Problem } from "../../kernels/implementation.ts";
-import { dilationOf } from "../../kernels/lighthouse/scorers/dilated/dilated_scorer.ts";
+import type {
+  LayerInputs,
+  Prepared,
+  Problem,
+  ScorerDescriptor,
+} from "../../kernels/implementation.ts";
+import { randomScores } from "../../kernels/lighthouse/scorers/random/random_scorer.ts";
+import { dilationOf } from "../../kernels/lighthouse/scorers/dilation.ts";
 import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
 import { glaScoresReference } from "../../kernels/lighthouse/scorers/gla/gla_scores_reference.ts";
 import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { maximaReference, selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
-import { type CheckedScores, dilatedScores, GATE_SEED, glaScores } from "../check/score_check.ts";
+import { type CheckedScores, GATE_SEED, SCORE_CHECKS } from "../check/score_check.ts";
 import { exact, judge, type VerifyCheck } from "./check_line.ts";
 
 /** Scores of the last head: all that the device ranked by, and some rows of them in float64. */
 export interface ScoredHead {
   readonly head: number;
+  readonly scorer: string;
   /** Of base rows, `[N]`. */
   readonly query: Float32Array;
   /** Of base rows, `[N]`. */
@@ -38,17 +45,20 @@ const LEAST_RECALL = 0.95;
 export async function readScored(
   gpu: Gpu,
   prepared: Prepared,
-  { problem, inputs }: { problem: Problem; inputs: LayerInputs },
+  { problem, inputs, scorer }: {
+    problem: Problem;
+    inputs: LayerInputs;
+    scorer: ScorerDescriptor | undefined;
+  },
 ): Promise<ScoredHead | undefined> {
-  const { shape: { heads, context }, lighthouse } = problem;
+  const { shape: { heads, context } } = problem;
   const { readScores } = prepared.outputs;
-  if (!lighthouse || lighthouse.scorer === "norm" || !readScores) return undefined;
+  if (!scorer || scorer.name === "norm" || !readScores) return undefined;
   const head = heads - 1;
   const random = Array.from({ length: SAMPLED_ROWS }, (_, i) => pcg(i) % context);
   const rows = [...new Set([0, 1, context - 1, ...random])].sort((a, b) => a - b);
-  const references = { dilated: dilatedScores, gla: glaScores };
-  const checked = await references[lighthouse.scorer](gpu, { problem, inputs, head, rows });
-  return { head, ...await readScores(head), checked };
+  const checked = await SCORE_CHECKS[scorer.name](gpu, { problem, inputs, head, rows });
+  return { head, scorer: scorer.name, ...await readScores(head), checked };
 }
 
 /** The scores against float64, and the selection against both. */
@@ -103,8 +113,9 @@ function referenceScores(
   },
 ): { query: Float64Array; key: Float64Array } {
   const { heads, context, headDim } = problem.shape;
-  const dilation = dilationOf(problem.lighthouse!);
-  if (problem.lighthouse!.scorer === "gla") {
+  const dilation = dilationOf(problem.options!);
+  if (scored.scorer === "random") return randomScores({ head: scored.head, heads, context });
+  if (scored.scorer === "gla") {
     const gates = seededGates(GATE_SEED, { head: scored.head, heads, context });
     const found = glaScoresReference({ ...inputs, gates }, { headDim, dilation });
     return { query: found.queryScores, key: found.keyScores };

@@ -8,7 +8,7 @@ import type { Direction, Implementation, Problem } from "../../kernels/implement
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { errorLine, EXIT } from "../errors.ts";
 import { type Golden, readGolden } from "../check/golden.ts";
-import { IMPLEMENTATIONS, type Registration } from "../plan/implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { skipped, type VerifyCheck } from "./check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
 import { checkGradients } from "./gradient_checks.ts";
@@ -43,7 +43,7 @@ export interface VerifyOptions {
   /** Seed of random shapes and inputs, at most 2^31. Default {@linkcode DEFAULT_VERIFY_SEED}. */
   seed?: number;
   /** Default: all implementations. */
-  registry?: readonly Registration<Implementation>[];
+  registry?: readonly Implementation[];
   /** Called with each check as it finishes. */
   onCheck?: (check: VerifyCheck) => void;
   /** Stops between two checks. */
@@ -134,6 +134,7 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
   const skip = (name: string, reason: string) =>
     plan(name, () => Promise.resolve(skipped(name, reason)));
 
+  const first = registry.find(({ scorer }) => scorer);
   plan("seeded inputs", () => checkInputs(gpu, { seed }));
   plan("not finite inputs", () => checkNotFinite(gpu, { seed }));
   for (const entry of golden.selection) {
@@ -147,10 +148,10 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
     plan(`golden layer ${entry.case}`, run);
   }
   if (!gpu.capabilities.f16) skip("f16", "the device has no shader-f16");
-  for (const { implementation, kind, scorer, directions } of registry) {
+  for (const implementation of registry) {
+    const { name, scorer, directions } = implementation;
     if (!directions.includes("forward")) continue;
-    const { name } = implementation;
-    if (kind === "dense") {
+    if (!scorer) {
       for (const entry of denseCases(gpu, { seed, quick })) {
         plan(`${name} against float64`, () => checkDense(gpu, implementation, entry));
       }
@@ -173,13 +174,13 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
       }
       continue;
     }
-    const cases = lighthouseCases(gpu, { seed, quick, scorer: scorer ?? "norm" });
+    const cases = lighthouseCases(gpu, { seed, quick, implementation });
     for (const entry of cases) {
       plan(`${name} against float64`, () => checkLighthouse(gpu, implementation, entry));
     }
     const { problem } = cases[0];
     // No gradient flows through scores, so a quick run takes one scorer's for all.
-    if (directions.includes("forward-backward") && !(quick && scorer !== "norm")) {
+    if (directions.includes("forward-backward") && !(quick && implementation !== first)) {
       for (const entry of quick ? cases.slice(0, 1) : cases.slice(0, 4)) {
         plan(`${name} gradients`, () => checkGradients(gpu, implementation, entry));
       }

@@ -4,15 +4,14 @@ import { readTensor, writeTensor } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Implementation } from "../../kernels/implementation.ts";
 import { Golden, readGolden, type SelectionCase } from "../check/golden.ts";
-import { IMPLEMENTATIONS } from "../plan/implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { verify } from "./verify.ts";
 import { judge } from "./check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
 import { checkCausality, checkDeterminism, checkNotFinite } from "./property_checks.ts";
 import { checkDense, checkLighthouse, lighthouseCases } from "./reference_checks.ts";
 
-const find = (name: string) =>
-  IMPLEMENTATIONS.find(({ implementation }) => implementation.name === name)!;
+const find = (name: string) => IMPLEMENTATIONS.find((known) => known.name === name)!;
 
 /** An implementation whose output is tampered with after each execution. */
 function tampered(
@@ -20,7 +19,7 @@ function tampered(
   name: string,
   change: (data: Float32Array | Float16Array, execution: number) => void,
 ): Implementation {
-  const { implementation } = find(name);
+  const implementation = find(name);
   return {
     ...implementation,
     prepare: async (device, problem, options) => {
@@ -57,7 +56,7 @@ Deno.test("checkDense passes the kernel and fails one that is a little off in on
   const gpu = await testGpu(t);
   if (!gpu) return;
   const entry = { shape, kind: "seeded", seed: 3 } as const;
-  assert.equal((await checkDense(gpu, find("dense").implementation, entry)).status, "passed");
+  assert.equal((await checkDense(gpu, find("dense"), entry)).status, "passed");
   const wrong = tampered(gpu, "dense", (data) => data[5000] += 1e-4);
   assert.equal((await checkDense(gpu, wrong, entry)).status, "failed");
   gpu.destroy();
@@ -71,7 +70,7 @@ Deno.test("checkCausality and checkDeterminism fail implementations without the 
   const fickle = tampered(gpu, "dense", (data, execution) => data[7] += execution);
   const options = { problem: { shape }, seed: 3 };
   assert.equal((await checkDeterminism(gpu, fickle, options)).status, "failed");
-  const { implementation } = find("dense");
+  const implementation = find("dense");
   assert.equal((await checkCausality(gpu, implementation, { seed: 3 })).status, "passed");
   assert.equal((await checkDeterminism(gpu, implementation, options)).status, "passed");
   gpu.destroy();
@@ -89,8 +88,12 @@ Deno.test("checkNotFinite sees NaN and both infinities", async (t) => {
 Deno.test("checkLighthouse passes the layer and fails a wrong output", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
-  const [, entry] = lighthouseCases(gpu, { seed: 3, quick: true, scorer: "norm" }).slice(-2);
-  const { implementation } = find("lighthouse-norm");
+  const [, entry] = lighthouseCases(gpu, {
+    seed: 3,
+    quick: true,
+    implementation: find("lighthouse-norm"),
+  }).slice(-2);
+  const implementation = find("lighthouse-norm");
   const right = await checkLighthouse(gpu, implementation, entry);
   assert.deepEqual(right.map(({ status }) => status), ["passed", "passed"]);
   const wrong = tampered(gpu, "lighthouse-norm", (data) => data[data.length - 1] += 0.01);
@@ -105,9 +108,9 @@ for (const scorer of ["dilated", "gla"] as const) {
     if (!gpu) return;
     const problem = {
       shape: { heads: 2, context: 384, headDim: 32, dtype: "f32" as const },
-      lighthouse: { levels: 2, pooling: 2, k: 128, scorer, dilation: 3 },
+      options: { levels: 2, pooling: 2, k: 128, dilation: 3 },
     };
-    const { implementation } = find(`lighthouse-${scorer}`);
+    const implementation = find(`lighthouse-${scorer}`);
     type Scores = { query: Float32Array; key: Float32Array };
     const statuses = async (change: (scores: Scores) => void) => {
       const changed: Implementation = {

@@ -4,7 +4,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { Budget } from "../plan/budget.ts";
 import type { Canary } from "./calibrate.ts";
 import { ClockWatch, inconclusiveReason, rejudge } from "./clock.ts";
-import { IMPLEMENTATIONS } from "../plan/implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { measureGroup, pairedRatio, type Session } from "../latency/latency.ts";
 import { planRun } from "../plan/plan.ts";
 import type { CaseRecord, RatioRecord, Sample } from "../result/result_schema.ts";
@@ -114,8 +114,7 @@ async function measure(gpu: Gpu, canary: Canary, now?: () => number) {
       suites: ["latency"],
       contexts: [512],
       headDims: [32],
-      pooling: [2],
-      k: [128],
+      options: { pooling: [2], k: [128] },
       samples: 2,
     },
     { ...gpu, deviceMemoryBytes: null },

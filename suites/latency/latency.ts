@@ -10,7 +10,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { requireFinite } from "../../kernels/gpu/inspect.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type { Timing } from "../../kernels/gpu/timing.ts";
-import type { LayerInputs } from "../../kernels/implementation.ts";
+import type { LayerInputs, OptionDescriptor } from "../../kernels/implementation.ts";
 import type { Budget } from "../plan/budget.ts";
 import type { Calibration } from "../device/calibrate.ts";
 import { caseRecord, failedRecord, stageRecords, withSamples } from "../plan/case_record.ts";
@@ -23,7 +23,7 @@ import {
 } from "../check/check.ts";
 import { type ClockWatch, inconclusiveReason } from "../device/clock.ts";
 import { errorLine } from "../errors.ts";
-import type { Registration } from "../plan/implementations.ts";
+import { findImplementation, type Measurable } from "../plan/measurable.ts";
 import { isOurs, type Layer, UnavailableError } from "../plan/measurable.ts";
 import type { PlannedCase, PlannedGroup } from "../plan/plan.ts";
 import type {
@@ -38,7 +38,7 @@ import { bootstrapRatio, type PairedRound } from "../statistics/statistics.ts";
 /** What measuring needs, and where its findings go. */
 export interface Session {
   readonly gpu: Gpu;
-  readonly registry: readonly Registration[];
+  readonly registry: readonly Measurable[];
   readonly calibration: Calibration;
   readonly clock: ClockWatch;
   /** Cases whose samples are being taken, in case the clock has to be judged anew. */
@@ -148,9 +148,7 @@ export async function startCase(
   },
 ): Promise<Running | undefined> {
   const { gpu, budget, clock, seed, signal } = session;
-  const { implementation } = session.registry.find((known) =>
-    known.implementation.name === entry.implementation
-  )!;
+  const implementation = findImplementation(session.registry, entry.implementation);
   const flopsPerSecond = budget.flopsPerSecond(entry);
   let prepared: Layer | undefined;
   try {
@@ -187,8 +185,9 @@ export async function startCase(
     session.step(`${entry.id}: checking`);
     const started = performance.now();
     const { inputs, extent } = options;
+    const { problem } = entry;
     const outcome = await clock.duringHostWork(
-      checkOutputs(gpu, prepared, { problem: entry.problem, inputs, seed, extent, signal }),
+      checkOutputs(gpu, prepared, { problem, implementation, inputs, seed, extent, signal }),
     );
     if (extent === "sampled") budget.learnCheck(entry, (performance.now() - started) / 1e3);
     const failure = failureOf(outcome.check);
@@ -239,10 +238,11 @@ const TRY_CONTEXT = 256;
 export async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
   const { gpu, budget, seed, signal, calibration } = session;
   if (budget.knows(entry) || budget.predict(entry) < DISPATCH_SECONDS) return;
-  const { implementation } = session.registry.find((known) =>
-    known.implementation.name === entry.implementation
-  )!;
-  const shorter = shorterCases(entry, (problem) => implementation.plan(gpu, problem));
+  const implementation = findImplementation(session.registry, entry.implementation);
+  const shorter = shorterCases(entry, {
+    plan: (problem) => implementation.plan(gpu, problem),
+    options: implementation.options,
+  });
   const chosen = shorter.find((one) => budget.predict(one) <= DISPATCH_SECONDS) ?? shorter.at(-1);
   if (!chosen) return;
   session.step(`${entry.id}: trying how fast it is`);
@@ -271,17 +271,24 @@ export async function tryShorter(session: Session, entry: PlannedCase): Promise<
 /** The same layer at half its context, a quarter and so on, as far as it can be planned. */
 function shorterCases(
   entry: PlannedCase,
-  plan: (problem: PlannedCase["problem"]) => NonNullable<PlannedCase["plan"]>,
+  { plan, options: descriptors }: {
+    plan: (problem: PlannedCase["problem"]) => NonNullable<PlannedCase["plan"]>;
+    options: readonly OptionDescriptor[];
+  },
 ): PlannedCase[] {
-  const { shape, lighthouse } = entry.problem;
+  const { shape, options } = entry.problem;
   const found: PlannedCase[] = [];
   for (let factor = 2; shape.context / factor >= TRY_CONTEXT; factor *= 2) {
     const context = Math.floor(shape.context / factor);
-    const k = lighthouse && Math.max(128, 128 * Math.round(lighthouse.k / factor / 128));
+    // Options that follow the context by a rule shrink with it.
+    const scaled = descriptors.filter(({ rule }) => rule).map(({ name, multipleOf = 1 }) => [
+      name,
+      multipleOf * Math.max(1, Math.round((options?.[name] ?? 0) / factor / multipleOf)),
+    ]);
     const problem = {
       ...entry.problem,
       shape: { ...shape, context },
-      ...(lighthouse && { lighthouse: { ...lighthouse, k: k! } }),
+      ...(options && { options: { ...options, ...Object.fromEntries(scaled) } }),
     };
     try {
       found.push({ ...entry, problem, plan: plan(problem) });
@@ -527,15 +534,15 @@ export function pairedRatio(
   };
 }
 
-/** Our Lighthouse layer that computes what a peer's does, among those of the same rounds. */
+/** Our layer that computes what a peer's with options does, among those of the same rounds. */
 function counterpartOf(session: Session, b: Running, batch: readonly Running[]) {
   const registered = ({ entry }: Running) =>
-    session.registry.find(({ implementation }) => implementation.name === entry.implementation)!;
+    findImplementation(session.registry, entry.implementation);
   const own = registered(b);
-  if (!own.peer || own.kind !== "lighthouse") return undefined;
-  const geometry = ({ entry: { problem, direction } }: Running) =>
-    JSON.stringify([direction, problem.shape, problem.lighthouse]);
-  return batch.find((other) => !registered(other).peer && geometry(other) === geometry(b));
+  if (!own.peer || own.options.length === 0) return undefined;
+  const layerOf = ({ entry: { family, scorer, problem, direction } }: Running) =>
+    JSON.stringify([family, scorer, direction, problem.shape, problem.options]);
+  return batch.find((other) => !registered(other).peer && layerOf(other) === layerOf(b));
 }
 
 /**
@@ -665,9 +672,7 @@ export async function measureGroup(
   async function affordable(entry: PlannedCase): Promise<boolean> {
     await tryShorter(session, entry);
     const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
-    const registered = session.registry.find(({ implementation }) =>
-      implementation.name === entry.implementation
-    )!;
+    const registered = findImplementation(session.registry, entry.implementation);
     const { longestSeconds = Infinity, peer = false } = registered;
     if (budget.predict(entry) > longestSeconds) {
       const predictedSeconds = budget.predict(entry);

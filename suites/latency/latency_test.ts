@@ -4,7 +4,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
 import { Budget } from "../plan/budget.ts";
 import { ClockWatch } from "../device/clock.ts";
-import { IMPLEMENTATIONS } from "../plan/implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { measureGroup, type Session } from "./latency.ts";
 import { planRun } from "../plan/plan.ts";
 import type { CaseRecord } from "../result/result_schema.ts";
@@ -19,8 +19,7 @@ function planOf(gpu: Gpu, suite: "latency" | "throughput") {
       implementations: ["dense", "lighthouse-norm"],
       contexts: [1024],
       headDims: [32],
-      pooling: [2],
-      k: [128],
+      options: { pooling: [2], k: [128] },
       directions: ["forward"],
       samples: 2,
     },

@@ -11,8 +11,9 @@
  */
 import { perturbTensor } from "../../kernels/gpu/noise.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
-import type { LayerInputs, Prepared } from "../../kernels/implementation.ts";
+import type { LayerInputs, LayerOptions, Prepared } from "../../kernels/implementation.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import type { Session } from "./latency.ts";
 import type { PlannedCase } from "../plan/plan.ts";
 import type { SelectionQualityRecord } from "../result/result_schema.ts";
@@ -30,7 +31,7 @@ const PROBE_SHARE = 0.02;
 /** What a scorer selected; without a dilation the scorer has none. */
 interface Archived {
   readonly implementation: string;
-  readonly dilation?: number;
+  readonly options: LayerOptions;
   readonly selection: Int32Array;
 }
 
@@ -49,26 +50,29 @@ export async function probeSelection(
   options: { prepared: Prepared; inputs: LayerInputs },
 ): Promise<SelectionQualityRecord | undefined> {
   const { prepared, inputs } = options;
-  const { shape, lighthouse } = entry.problem;
+  const { shape, options: layer } = entry.problem;
   const { readSelection } = prepared.outputs;
-  if (entry.suite !== "latency" || !lighthouse || !readSelection) return undefined;
+  if (entry.suite !== "latency" || !layer || !readSelection) return undefined;
   let archive = archives.get(session);
   if (!archive) archives.set(session, archive = new Map());
   const { implementation } = entry;
-  const { levels, pooling, k, dilation } = lighthouse;
   const { heads, context, headDim, dtype } = shape;
+  const geometry = planGeometry(context, lighthouseOptions(entry.problem));
+  const { levels, pooling, k, ...own } = layer;
   const key = [heads, context, headDim, dtype, levels, pooling, k].join();
   let others = archive.get(key);
   if (!others) archive.set(key, others = []);
-  const seen = (other: Archived) =>
-    other.implementation === implementation && other.dilation === dilation;
-  if (others.some(seen)) return undefined;
-  // Of other scorers those with the same dilation, or without any.
+  const agrees = (other: Archived) =>
+    Object.entries(own).every(([name, value]) =>
+      value === undefined || other.options[name] === undefined || other.options[name] === value
+    );
+  if (others.some((other) => other.implementation === implementation && agrees(other))) {
+    return undefined;
+  }
+  // Of other scorers those that agree in the options that both have.
   const comparable = others.filter((other) =>
-    other.implementation !== implementation &&
-    (other.dilation === dilation || other.dilation === undefined || dilation === undefined)
+    other.implementation !== implementation && agrees(other)
   );
-  const geometry = planGeometry(context, lighthouse);
   const selection = await readSelection();
   const quality: SelectionQualityRecord = {
     ...describeSelection(selection, geometry),
@@ -77,7 +81,7 @@ export async function probeSelection(
       ...compareSelections(other.selection, selection, geometry),
     })),
   };
-  others.push({ implementation, dilation, selection });
+  others.push({ implementation, options: own, selection });
   const { budget, seed, gpu, signal } = session;
   // A backward pass alone does not select again.
   const affordable = budget.predict(entry) <= PROBE_SHARE * budget.left;

@@ -14,15 +14,13 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
       contexts: [1024],
       implementations: ["dense", "lighthouse-norm", "lighthouse-dilated", "lighthouse-gla"],
       directions: ["forward"],
-      dilations: [2, 8],
       headDims: [32],
-      pooling: [2],
-      k: [128],
+      options: { dilation: [2, 8], pooling: [2], k: [128] },
       samples: 2,
       seed: 5,
       gpu,
     }, { calibration: CALIBRATION });
-    const record = result.cases.find((c) => c.suite === "latency" && c.lighthouse)!;
+    const record = result.cases.find((c) => c.suite === "latency" && c.options)!;
     // Determinism compares outputs from before the noise with those of the last round: inputs that
     // were not restored would show.
     assert.equal(record.status, "ok", record.reason);
@@ -37,8 +35,8 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
     assert.ok(stability!.jaccard > 0.5 && stability!.jaccard < 1, `${stability!.jaccard}`);
     assert.equal(stability!.levels.at(-1), 1);
     const quality = (scorer: string, dilation?: number) =>
-      result.cases.find(({ suite, lighthouse }) =>
-        suite === "latency" && lighthouse?.scorer === scorer && lighthouse.dilation === dilation
+      result.cases.find(({ suite, scorer: own, options }) =>
+        suite === "latency" && own === scorer && options!.dilation === dilation
       )!.selectionQuality!;
     const overlaps = (...which: Parameters<typeof quality>) =>
       quality(...which).overlaps!.map(({ implementation }) => implementation);
@@ -48,7 +46,7 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
       assert.deepEqual(overlaps("gla", dilation), ["lighthouse-norm", "lighthouse-dilated"]);
     }
     assert.notDeepEqual(quality("gla", 2).overlaps, quality("gla", 8).overlaps);
-    const dense = result.cases.find((c) => c.suite === "latency" && !c.lighthouse)!;
+    const dense = result.cases.find((c) => c.suite === "latency" && !c.options)!;
     assert.equal(dense.selectionQuality, undefined);
   } finally {
     gpu.destroy();

@@ -18,14 +18,18 @@ import type { Problem } from "../../kernels/implementation.ts";
 import { maxDifference } from "../check/attention_rows.ts";
 import { sha256 } from "../device/environment.ts";
 import { errorLine } from "../errors.ts";
-import type { Registration } from "../plan/implementations.ts";
-import { type Layer, type RemoteTensor, UnavailableError } from "../plan/measurable.ts";
+import {
+  type Layer,
+  type Measurable,
+  type RemoteTensor,
+  UnavailableError,
+} from "../plan/measurable.ts";
 import { onnxModel } from "./onnx_model.ts";
 import { peerImplementation } from "./peer_plan.ts";
 
 /** An open runtime. */
 export interface OrtPeer {
-  readonly registration: Registration;
+  readonly implementation: Measurable;
   readonly versions: Record<string, string>;
   /** What a reader of the result should know: why its kernels for subgroups are out. */
   readonly notes: readonly string[];
@@ -70,19 +74,14 @@ export async function openOrtPeer(gpu: Gpu): Promise<OrtPeer> {
   return {
     versions,
     notes: why === undefined ? [] : [`peer:ort-web runs without its kernels for subgroups: ${why}`],
-    registration: {
-      implementation: peerImplementation({
-        name: "ort-web",
-        title: `ONNX Runtime Web ${VERSION}, MultiHeadAttention`,
-        computes: "dense",
-        scorer: "norm",
-        prepare: (problem, seed) => prepare(gpu, problem, { ort, seed, subgroups }),
-      }),
-      kind: "dense",
+    implementation: peerImplementation({
+      name: "ort-web",
+      title: `ONNX Runtime Web ${VERSION}, MultiHeadAttention`,
+      computes: "dense",
       directions: ["forward"],
-      peer: true,
       longestSeconds: LONGEST_SECONDS,
-    },
+      prepare: (problem, seed) => prepare(gpu, problem, { ort, seed, subgroups }),
+    }),
     close: () => Promise.resolve(),
   };
 }

@@ -86,14 +86,20 @@ Deno.test("ort-web computes causal attention on our device, and passes our check
   }));
   const [q, k, v] = tensors;
   const inputs = { q, k, v };
-  const { implementation } = peer.registration;
+  const { implementation } = peer;
   const layer = await implementation.prepare(gpu, { shape }, { inputs, seed: 11 });
   const timing = await layer.execute();
   assert.ok(timing.wallSeconds > 0);
   if (gpu.capabilities.timestamps) {
     assert.ok(timing.gpuSeconds! > 0 && timing.gpuSeconds! <= timing.wallSeconds);
   }
-  const options = { problem: { shape }, inputs, seed: 11, extent: "whole" as const };
+  const options = {
+    problem: { shape },
+    implementation,
+    inputs,
+    seed: 11,
+    extent: "whole" as const,
+  };
   assert.equal(failureOf((await checkOutputs(gpu, layer, options)).check), undefined);
   // The methods that were wrapped are the prototype's again.
   assert.ok(!Object.hasOwn(gpu.device, "createShaderModule"));

@@ -5,19 +5,12 @@
  * @module
  */
 import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
-import { dense } from "../../kernels/dense_attention/dense_layer.ts";
-import type { LighthouseOptions, Problem } from "../../kernels/implementation.ts";
-import {
-  lighthouseDilated,
-  lighthouseGla,
-  lighthouseNorm,
-} from "../../kernels/lighthouse/lighthouse_attention.ts";
+import { type Direction, DIRECTIONS, type Problem } from "../../kernels/implementation.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import type { Layer, Measurable } from "../plan/measurable.ts";
 
 /** Names of peers in results start with this. */
 export const PEER_PREFIX = "peer:";
-
-const LIGHTHOUSE = { norm: lighthouseNorm, dilated: lighthouseDilated, gla: lighthouseGla };
 
 /**
  * Bytes that a peer may hold, by which cases share a device's memory: its own inputs, which are not
@@ -29,24 +22,47 @@ function estimatePeak(ours: number, { shape, direction = "forward" }: Problem): 
   return Math.ceil(1.5 * ours) + inputs * heads * context * headDim * bytesPerElement(dtype);
 }
 
+/** The implementation of ours that computes what a peer says it does: the first of the family. */
+export function counterpartOf(family: string, scorer?: string) {
+  return IMPLEMENTATIONS.find((ours) =>
+    ours.family === family && (ours.scorer === undefined || ours.scorer.name === scorer)
+  );
+}
+
 /** A peer as an implementation. */
 export function peerImplementation(
   options: {
     /** Without the prefix. */
     name: string;
     title: string;
-    computes: "dense" | "lighthouse";
-    scorer: LighthouseOptions["scorer"];
+    /** The family of ours that computes the same. */
+    computes: string;
+    /** The scorer of ours, for Lighthouse. */
+    scorer?: string;
+    /** Default: all. */
+    directions?: readonly Direction[];
+    longestSeconds?: number;
     /** Why it cannot run at all: the reason of all its cases. */
     unavailable?: string;
     prepare?: (problem: Problem, seed: number, signal?: AbortSignal) => Promise<Layer>;
   },
 ): Measurable {
   const { name, title, computes, scorer, unavailable, prepare } = options;
-  const ours = computes === "dense" ? dense : LIGHTHOUSE[scorer];
+  const ours = counterpartOf(computes, scorer);
+  if (!ours) {
+    throw new TypeError(`peer ${name} computes ${computes} ${scorer}, and none of ours does`);
+  }
   return {
     name: `${PEER_PREFIX}${name}`,
     title,
+    family: ours.family,
+    scorer: ours.scorer,
+    options: ours.options,
+    smallest: ours.smallest,
+    visible: ours.visible,
+    directions: options.directions ?? DIRECTIONS,
+    peer: true,
+    longestSeconds: options.longestSeconds,
     plan: (gpu, problem) => {
       const plan = ours.plan(gpu, problem);
       if (unavailable !== undefined) throw new RangeError(unavailable);

@@ -6,10 +6,8 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import type { Direction } from "../../kernels/implementation.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import type { Registration } from "../plan/implementations.ts";
-import { UnavailableError } from "../plan/measurable.ts";
+import { type Measurable, UnavailableError } from "../plan/measurable.ts";
 import type { PeerRecord } from "../result/result_schema.ts";
 import { PEER_PREFIX, peerImplementation } from "./peer_plan.ts";
 import { PythonPeer } from "./python_peer.ts";
@@ -22,7 +20,7 @@ export const PYTHON_PREFIX = "python:";
 
 /** Peers of a run. */
 export interface OpenPeers {
-  readonly registrations: readonly Registration[];
+  readonly implementations: readonly Measurable[];
   /** For the result. */
   readonly records: readonly PeerRecord[];
   /** For the result: what a reader should know of them. */
@@ -79,7 +77,7 @@ export async function openPeers(
     throw new UsageError(`two peers go by the name ${twice}: ${wanted.join(", ")}`);
   }
   return {
-    registrations: opened.map(({ registration }) => registration),
+    implementations: opened.map(({ implementation }) => implementation),
     records: opened.map(({ record }) => record),
     notes: opened.flatMap(({ notes = [] }) => notes),
     close,
@@ -87,7 +85,7 @@ export async function openPeers(
 }
 
 interface OpenPeer {
-  readonly registration: Registration;
+  readonly implementation: Measurable;
   readonly record: PeerRecord;
   readonly notes?: readonly string[];
   readonly close: () => Promise<void>;
@@ -109,17 +107,17 @@ async function openPython(asked: string, options: OpenPeersOptions): Promise<Ope
   try {
     const hello = await peer.hello(options.signal);
     const { computes, scorer, versions, device } = hello;
-    const registration = peer.register(hello);
+    const implementation = peer.register(hello);
     const record: PeerRecord = {
       asked,
-      implementation: registration.implementation.name,
+      implementation: implementation.name,
       computes,
-      ...(computes === "lighthouse" && { scorer }),
+      ...(implementation.scorer && { scorer }),
       versions,
       device: device === "host" ? null : device,
       timing: device === "host" ? "host clock" : "CUDA events",
     };
-    return { registration, record, close: () => peer.close() };
+    return { implementation, record, close: () => peer.close() };
   } catch (error) {
     await peer.close();
     options.signal?.throwIfAborted();
@@ -133,16 +131,16 @@ async function openOrtWeb(asked: string, { gpu }: OpenPeersOptions): Promise<Ope
   try {
     // Thirty megabytes of WebAssembly: loaded for this alone.
     const { openOrtPeer } = await import("./ort_web.ts");
-    const { registration, versions, notes, close } = await openOrtPeer(gpu);
+    const { implementation, versions, notes, close } = await openOrtPeer(gpu);
     const record: PeerRecord = {
       asked,
-      implementation: registration.implementation.name,
+      implementation: implementation.name,
       computes: "dense",
       versions,
       device: gpu.adapter.description || null,
       timing: gpu.capabilities.timestamps ? "GPU timestamps" : "host clock",
     };
-    return { registration, record, notes, close };
+    return { implementation, record, notes, close };
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
     return unavailable(asked, { name: asked, reason: errorLine(error) });
@@ -151,20 +149,13 @@ async function openOrtWeb(asked: string, { gpu }: OpenPeersOptions): Promise<Ope
 
 function unavailable(asked: string, options: { name: string; reason: string }): OpenPeer {
   const { name, reason } = options;
-  const directions: readonly Direction[] = ["forward", "backward", "forward-backward"];
   return {
-    registration: {
-      implementation: peerImplementation({
-        name,
-        title: name,
-        computes: "dense",
-        scorer: "norm",
-        unavailable: reason,
-      }),
-      kind: "dense",
-      directions,
-      peer: true,
-    },
+    implementation: peerImplementation({
+      name,
+      title: name,
+      computes: "dense",
+      unavailable: reason,
+    }),
     record: {
       asked,
       implementation: `${PEER_PREFIX}${name}`,

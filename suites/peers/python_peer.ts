@@ -8,19 +8,27 @@ import type { TensorShape } from "../../kernels/gpu/buffers.ts";
 import type { Timing } from "../../kernels/gpu/timing.ts";
 import type { Problem } from "../../kernels/implementation.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
-import type { Registration } from "../plan/implementations.ts";
-import { type Layer, type RemoteTensor, UnavailableError } from "../plan/measurable.ts";
-import { peerImplementation } from "./peer_plan.ts";
+import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
+import {
+  type Layer,
+  type Measurable,
+  type RemoteTensor,
+  UnavailableError,
+} from "../plan/measurable.ts";
+import { counterpartOf, peerImplementation } from "./peer_plan.ts";
 import { PeerError, PythonProcess, type PythonProcessOptions } from "./python_process.ts";
 
 /** What an implementation in Python says of itself. */
 const helloSchema = z.object({
   name: z.string().regex(/^[\w.+-]{1,64}$/),
-  computes: z.enum(["dense", "lighthouse"]),
-  scorer: z.enum(["norm", "dilated", "gla"]),
+  computes: z.string(),
+  scorer: z.string(),
   directions: z.array(z.enum(["forward", "backward", "forward-backward"])).min(1),
   versions: z.record(z.string(), z.string()),
   device: z.string(),
+}).refine(({ computes, scorer }) => counterpartOf(computes, scorer) !== undefined, {
+  path: ["computes"],
+  message: "it is neither dense attention nor a Lighthouse layer with a scorer of ours",
 });
 
 /** What an implementation in Python says of itself. */
@@ -60,22 +68,17 @@ export class PythonPeer {
   }
 
   /** The module as an entry of the registry. */
-  register(hello: PythonHello): Registration {
-    const { name, computes, scorer, versions } = hello;
+  register(hello: PythonHello): Measurable {
+    const { name, computes, scorer, versions, directions } = hello;
     const said = Object.entries(versions).map(([what, version]) => `${what} ${version}`);
-    return {
-      implementation: peerImplementation({
-        name,
-        title: [name, said.join(", ")].filter(Boolean).join(", "),
-        computes,
-        scorer,
-        prepare: (problem, seed, signal) => this.#prepare(problem, seed, signal),
-      }),
-      kind: computes,
-      ...(computes === "lighthouse" && { scorer }),
-      directions: hello.directions,
-      peer: true,
-    };
+    return peerImplementation({
+      name,
+      title: [name, said.join(", ")].filter(Boolean).join(", "),
+      computes,
+      scorer,
+      directions,
+      prepare: (problem, seed, signal) => this.#prepare(problem, scorer, seed, signal),
+    });
   }
 
   /** Ends the process. */
@@ -91,7 +94,12 @@ export class PythonPeer {
     return this.#process = PythonProcess.start(this.#options);
   }
 
-  async #prepare(problem: Problem, seed: number, signal?: AbortSignal): Promise<Layer> {
+  async #prepare(
+    problem: Problem,
+    scorer: string,
+    seed: number,
+    signal?: AbortSignal,
+  ): Promise<Layer> {
     const process = this.#running();
     const layer = ++this.#layers;
     const ask = (op: string, more: Record<string, unknown> = {}, seconds = ANSWER_SECONDS) =>
@@ -99,13 +107,13 @@ export class PythonPeer {
     const release = async () => {
       if (process.ended === undefined) await ask("release").catch(() => {});
     };
-    const { shape, direction = "forward", lighthouse } = problem;
+    const { shape, direction = "forward", options } = problem;
     let told: Told;
     try {
       const { reply } = await ask("prepare", {
         ...shape,
         direction,
-        lighthouse: lighthouse ?? null,
+        lighthouse: options ? { ...options, scorer } : null,
         seed,
       }, WORK_SECONDS);
       told = toldSchema.parse(reply);
@@ -134,7 +142,8 @@ export class PythonPeer {
         },
       };
     };
-    const gathered = lighthouse && planGeometry(shape.context, lighthouse).gathered;
+    const gathered = options &&
+      planGeometry(shape.context, lighthouseOptions(problem)).gathered;
     const rows = gathered ?? shape.context;
     let peakBytes: number | undefined;
     return {

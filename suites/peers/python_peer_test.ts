@@ -44,7 +44,7 @@ for (const dtype of ["f16", "f32"] as const) {
     if (!gpu) return;
     const peer = new PythonPeer({ args: [HELPER, MODULE] });
     try {
-      const { implementation } = peer.register(await peer.hello());
+      const implementation = peer.register(await peer.hello());
       const shape = { heads: 2, context: 9, headDim: 32, dtype };
       // A seed at the top of the range: K, V and dO wrap around in neither language.
       const seed = 2 ** 32 - 4;
@@ -91,11 +91,17 @@ pythonTest(
       const peer = new PythonPeer({ args: [HELPER, module] });
       try {
         const problem = { shape, direction };
-        const { implementation } = peer.register(await peer.hello());
+        const implementation = peer.register(await peer.hello());
         const layer = await implementation.prepare(gpu, problem, { inputs, seed: 5 });
         const timing = await layer.execute();
         assert.ok(timing.wallSeconds > 0 && timing.gpuSeconds === null);
-        const { check } = await checkOutputs(gpu, layer, { problem, inputs, seed: 5, extent });
+        const { check } = await checkOutputs(gpu, layer, {
+          problem,
+          implementation,
+          inputs,
+          seed: 5,
+          extent,
+        });
         await layer.destroy();
         return check;
       } finally {
@@ -129,7 +135,7 @@ pythonTest(
     const prepare = async (file: string) => {
       const peer = new PythonPeer({ args: [HELPER, file] });
       try {
-        const { implementation } = peer.register(await peer.hello());
+        const implementation = peer.register(await peer.hello());
         const tensor = await createTensor(gpu, { heads: 1, rows: 4, dim: 32, dtype: "f32" });
         const inputs = { q: tensor, k: tensor, v: tensor };
         try {
@@ -263,7 +269,7 @@ Deno.test("openPeers: a missing interpreter and a missing file are rows with a r
     const missing = await openPeers(["torch-fa2"], { gpu, python: "no-such-python" });
     assert.equal(missing.records[0].unavailable, "there is no no-such-python");
     const problem = { shape: { heads: 1, context: 64, headDim: 64, dtype: "f32" as const } };
-    const [{ implementation }] = missing.registrations;
+    const [implementation] = missing.implementations;
     assert.equal(implementation.name, "peer:torch-fa2");
     assert.throws(() => implementation.plan(gpu, problem), /there is no no-such-python/);
     await missing.close();

@@ -19,6 +19,7 @@ function fakeCase(id: string, seconds: number): PlannedCase {
     id,
     suite: "latency",
     implementation: "dense",
+    family: "dense",
     direction: "forward",
     problem: { shape: { heads: 1, context: 1, headDim: 32, dtype: "f32" } },
     sweeps: [],

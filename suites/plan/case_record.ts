@@ -4,7 +4,7 @@
  * @module
  */
 import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
-import type { ImplementationPlan, Problem } from "../../kernels/implementation.ts";
+import type { ImplementationPlan, LayerOptions, Problem } from "../../kernels/implementation.ts";
 import type { PlannedCase } from "./plan.ts";
 import type { CaseRecord, CheckRecord, Sample, StageRecord } from "../result/result_schema.ts";
 import { invertStatistic, summarize } from "../statistics/statistics.ts";
@@ -19,14 +19,12 @@ export function caseRecord(
     id: entry.id,
     suite: entry.suite,
     implementation: entry.implementation,
+    family: entry.family,
+    ...(entry.scorer !== undefined && { scorer: entry.scorer }),
     direction: entry.direction,
     shape: { batch: 1, ...problem.shape },
-    ...(problem.lighthouse && {
-      lighthouse: {
-        ...problem.lighthouse,
-        ...(entry.kRule !== undefined && { kRule: entry.kRule }),
-      },
-    }),
+    ...(problem.options && { options: definedOptions(problem.options) }),
+    ...(entry.rules && { rules: { ...entry.rules } }),
     ...(plan?.gathered !== undefined && { gathered: plan.gathered }),
     ...(entry.sweeps.length > 0 && { sweeps: [...entry.sweeps] }),
     status: outcome.status,
@@ -38,6 +36,12 @@ export function caseRecord(
     stages: plan ? stageRecords(plan) : [],
     samples: [],
   };
+}
+
+/** Options without those that were left out. */
+function definedOptions(options: LayerOptions): Record<string, number> {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as Record<string, number>;
 }
 
 /** Bytes of inputs and outputs alone: no way of computing the layer holds less. */

@@ -95,7 +95,22 @@ export interface PrepareOptions {
 /** One way of computing a layer, ours or a peer's. */
 export type Measurable = Omit<Implementation, "prepare"> & {
   readonly prepare: (gpu: Gpu, problem: Problem, options: PrepareOptions) => Promise<Layer>;
+  /** Somebody else's, measured beside ours. Default false. */
+  readonly peer?: boolean;
+  /** Longest execution, seconds, for what cannot be cut into submissions. Default: any. */
+  readonly longestSeconds?: number;
 };
+
+/**
+ * The implementation of that name.
+ *
+ * @throws {TypeError} when there is none: names are checked where a plan is made.
+ */
+export function findImplementation<T extends Measurable>(registry: readonly T[], name: string): T {
+  const found = registry.find((known) => known.name === name);
+  if (!found) throw new TypeError(`implementation ${name} is not registered`);
+  return found;
+}
 
 /** A layer that cannot be had on this machine. The message is one line and says why. */
 export class UnavailableError extends Error {
@@ -116,4 +131,13 @@ export async function readResultRows(gpu: Gpu, rows: Rows, range: RowRange): Pro
 /** Digest and count of non-finite elements of a result. */
 export function inspectRows(gpu: Gpu, rows: Rows): Promise<Inspection> {
   return "blocks" in rows ? inspectTensor(gpu, rows) : rows.inspect();
+}
+
+/** Names with `*` replaced by all implementations of ours without a role. */
+export function expandNames(
+  names: readonly string[],
+  registry: readonly Measurable[],
+): string[] {
+  const all = registry.filter(({ peer, role }) => !peer && !role).map(({ name }) => name);
+  return [...new Set(names.flatMap((name) => name === "*" ? all : [name]))];
 }

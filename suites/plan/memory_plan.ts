@@ -7,7 +7,7 @@
 import type { Capabilities } from "../../kernels/gpu/device.ts";
 import type { ImplementationPlan } from "../../kernels/implementation.ts";
 import { leastBytes } from "./case_record.ts";
-import type { Registration } from "./implementations.ts";
+import type { Measurable } from "./measurable.ts";
 import { memoryLimit, type PlannedDevice, type PlanOptions, planRun } from "./plan.ts";
 
 /** The device that a memory plan is for. */
@@ -66,7 +66,7 @@ export const ASSUMED_DEVICE: MemoryDevice = {
  *
  * @example
  * ```ts
- * import { IMPLEMENTATIONS } from "./implementations.ts";
+ * import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
  * import { ASSUMED_DEVICE, planMemory } from "./memory_plan.ts";
  * import assert from "node:assert/strict";
  * const [dense] = planMemory({ profile: "paper", contexts: [524288] }, ASSUMED_DEVICE, IMPLEMENTATIONS);
@@ -77,7 +77,7 @@ export const ASSUMED_DEVICE: MemoryDevice = {
 export function planMemory(
   options: PlanOptions,
   device: MemoryDevice,
-  registry: readonly Registration[],
+  registry: readonly Measurable[],
 ): CaseMemory[] {
   // What does not fit is shown too, so that one sees by how much.
   const unlimited = { ...device, deviceMemoryBytes: null };

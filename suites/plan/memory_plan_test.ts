@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS } from "./implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { ASSUMED_DEVICE, describeMemory, planMemory } from "./memory_plan.ts";
 import type { PlanOptions } from "./plan.ts";
 
@@ -38,13 +38,13 @@ Deno.test("what does not fit is planned all the same, with what is too much", ()
 
 Deno.test("a layer that cannot be computed is one line", () => {
   assert.throws(
-    () => plan({ contexts: [8192], scorers: ["norm"], k: [200] }),
+    () => plan({ contexts: [8192], scorers: ["norm"], options: { k: [200] } }),
     (error) => error instanceof UsageError && /k 200 is not a multiple of 128/.test(error.message),
   );
   const some = plan({
     contexts: [8192],
     scorers: ["norm"],
-    k: [128, 200],
+    options: { k: [128, 200] },
     directions: ["forward"],
   });
   const lines = describeMemory(some, { device: ASSUMED_DEVICE, bytes: String });

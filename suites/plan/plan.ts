@@ -6,11 +6,23 @@
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import type { Direction, ImplementationPlan, Problem } from "../../kernels/implementation.ts";
+import type {
+  Direction,
+  ImplementationPlan,
+  OptionDescriptor,
+  Problem,
+} from "../../kernels/implementation.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import type { Registration } from "./implementations.ts";
+import { expandNames, findImplementation, type Measurable } from "./measurable.ts";
 import { PEER_PREFIX } from "../peers/peer_plan.ts";
-import { type KRule, loadProfile, type Profile, resolveK, type SuiteName } from "./profile.ts";
+import {
+  type KRule,
+  loadProfile,
+  type OptionGrid,
+  type Profile,
+  resolveRule,
+  type SuiteName,
+} from "./profile.ts";
 import type { CalibrationRecord } from "../result/result_schema.ts";
 
 /** The baseline of every ratio. */
@@ -36,14 +48,8 @@ export interface PlanOptions {
   headDims?: readonly number[];
   /** Storage; `auto` is f16 where the device has it, else f32. */
   dtype?: "auto" | DType;
-  /** L. */
-  levels?: readonly number[];
-  /** p. */
-  pooling?: readonly number[];
-  /** k, or rules that give it. */
-  k?: readonly KRule[];
-  /** δ of the dilated and gla scorers. */
-  dilations?: readonly number[];
+  /** Values of options by the option's name, for example `{ levels: [3], k: [1536, "N/64"] }`. */
+  options?: Readonly<Record<string, readonly KRule[]>>;
   /** Samples of each case, instead of the profile's range. */
   samples?: number;
   /** Seconds that checking and measuring may take. */
@@ -65,8 +71,12 @@ export interface PlannedCase {
   readonly implementation: string;
   readonly direction: Direction;
   readonly problem: Problem;
-  /** The rule that gave k, for Lighthouse. */
-  readonly kRule?: KRule;
+  /** Rules that gave values of options, by the option's name. */
+  readonly rules?: Readonly<Record<string, KRule>>;
+  /** What the implementation is one of. */
+  readonly family: string;
+  /** What ranks entries, for Lighthouse. */
+  readonly scorer?: string;
   readonly sweeps: readonly string[];
   /** Absent when the problem is not one that the implementation can compute. */
   readonly plan?: ImplementationPlan;
@@ -109,22 +119,22 @@ export interface RunPlan {
 export function planRun(
   options: PlanOptions,
   device: PlannedDevice,
-  registry: readonly Registration[],
+  registry: readonly Measurable[],
 ): RunPlan {
   const profile = applyOptions(loadProfile(options.profile), options, registry);
   const dtype = chooseDtype(profile.dtype, device);
-  const context: Planning = { profile, dtype, device, registry };
+  const named = options.implementations !== undefined || options.scorers !== undefined;
+  const context: Planning = { profile, dtype, device, registry, named };
   const explicit = SHAPE_OPTIONS.some((name) => options[name] !== undefined);
   const found = latencyCases(context);
-  const thorough = throughoutChecked([
+  const thorough = attachCheckGates([
     ...found,
     ...profile.suites.includes("throughput") ? throughputCases(context) : [],
-  ]);
+  ], registry);
   const timed = thorough.filter(({ suite }) => suite === "latency");
-  const named = options.implementations !== undefined || options.scorers !== undefined;
   // Needles are planted without any of these cases.
   const needlesOnly = profile.suites.every((suite) => suite === "retrieval");
-  if (!needlesOnly) refuseImpossible(timed, { registry, explicit, named });
+  if (!needlesOnly) refuseImpossible(timed, { explicit, named });
   const throughput = thorough.filter(({ suite }) => suite === "throughput");
   const latency = profile.suites.includes("latency") ? timed : [];
   const needed = [...latency, ...throughput].filter((entry) => !entry.skip);
@@ -142,13 +152,10 @@ export function planRun(
 
 /** The part of a plan that decides what is measured: equal for runs that may be joined. */
 export function planIdentity(plan: RunPlan): unknown {
-  const identity = ({ id, implementation, direction, problem, sweeps }: PlannedCase) => ({
-    id,
-    implementation,
-    direction,
-    problem,
-    sweeps,
-  });
+  const identity = (entry: PlannedCase) => {
+    const { id, implementation, family, scorer, direction, problem, sweeps } = entry;
+    return { id, implementation, family, scorer, direction, problem, sweeps };
+  };
   return {
     checks: plan.checks.map(identity),
     // How cases share a device's memory does not matter.
@@ -191,33 +198,26 @@ const ASSUMED_SHARE = 0.15;
 /** Share of the device's memory that a case may take: the rest is the system's and the driver's. */
 const MEMORY_SHARE = 0.9;
 
-const SHAPE_OPTIONS = [
-  "contexts",
-  "heads",
-  "headDims",
-  "levels",
-  "pooling",
-  "k",
-  "dilations",
-] as const;
+const SHAPE_OPTIONS = ["contexts", "heads", "headDims", "options"] as const;
 
-/** Lighthouse options to be combined, and what they are combined for. */
-type Grid = Pick<Profile, "levels" | "pooling" | "k" | "dilations">;
+/** Options to be combined, and what they are combined for. */
 type Sweep =
-  & Grid
+  & { readonly options: OptionGrid }
   & Partial<Pick<Profile["sweeps"][number], "implementations" | "directions" | "predictedOnly">>;
 
 interface Planning {
   readonly profile: Profile;
   readonly dtype: DType;
   readonly device: PlannedDevice;
-  readonly registry: readonly Registration[];
+  readonly registry: readonly Measurable[];
+  /** Whether implementations were asked for by name. */
+  readonly named: boolean;
 }
 
 function applyOptions(
   profile: Profile,
   options: PlanOptions,
-  registry: readonly Registration[],
+  registry: readonly Measurable[],
 ): Profile {
   const implementations = [
     ...chooseImplementations(profile, options, registry),
@@ -246,16 +246,12 @@ function applyOptions(
     ...rest,
     suites: [...options.suites?.length ? options.suites : profile.suites],
     implementations,
-    checkedOnly: options.implementations || options.scorers ? [] : profile.checkedOnly,
     directions,
     contexts,
     heads: [...options.heads ?? profile.heads],
     headDims: [...options.headDims ?? profile.headDims],
     dtype: options.dtype ?? profile.dtype,
-    levels: [...options.levels ?? profile.levels],
-    pooling: [...options.pooling ?? profile.pooling],
-    k: [...options.k ?? profile.k],
-    dilations: [...options.dilations ?? profile.dilations],
+    options: { ...profile.options, ...chosenOptions(options, registry) },
     ...(longest && !options.contexts && { longest }),
     // Options that shape the grid replace the sweeps: the user's grid is the sweep then.
     sweeps: grid
@@ -264,7 +260,12 @@ function applyOptions(
       ? profile.sweeps.flatMap((sweep) => narrow(sweep, { ...options, implementations }))
       : profile.sweeps.flatMap((sweep) =>
         narrow(sweep, { ...options, implementations: sweep.implementations ?? [] })
-      ),
+      ).map((sweep) => ({
+        ...sweep,
+        ...(sweep.implementations && {
+          implementations: expandNames(sweep.implementations, registry),
+        }),
+      })),
     throughput: {
       contexts: options.contexts ? [...new Set(contexts)] : profile.throughput.contexts,
       ...(!options.directions && profile.throughput.directions && {
@@ -296,26 +297,45 @@ function narrow(
 function chooseImplementations(
   profile: Profile,
   options: PlanOptions,
-  registry: readonly Registration[],
+  registry: readonly Measurable[],
 ): string[] {
-  const known = registry.map((entry) => entry.implementation.name);
+  const known = registry.map(({ name }) => name);
   for (const name of options.implementations ?? []) {
     if (!known.includes(name)) {
       throw new UsageError(`implementation ${name} is not one of ${known.join(", ")}`);
     }
   }
-  const chosen = [...options.implementations ?? profile.implementations];
+  const chosen = options.implementations
+    ? [...options.implementations]
+    : expandNames(profile.implementations, registry);
   if (!options.scorers) return chosen;
-  const scorers = registry.flatMap((entry) => entry.scorer ? [entry.scorer as string] : []);
-  const kindOf = (name: string) =>
-    registry.find((entry) => entry.implementation.name === name)?.kind;
-  const others = chosen.filter((name) => kindOf(name) !== "lighthouse");
+  const ours = registry.filter(({ peer, scorer }) => !peer && scorer);
+  const others = chosen.filter((name) => !ours.some((entry) => entry.name === name));
   const wanted = options.scorers.map((scorer) => {
-    const entry = registry.find((entry) => entry.scorer === scorer);
-    if (!entry) throw new UsageError(`scorer ${scorer} is not one of ${scorers.join(", ")}`);
-    return entry.implementation.name;
+    const entry = ours.find((entry) => entry.scorer!.name === scorer);
+    if (entry) return entry.name;
+    const names = ours.map((entry) => entry.scorer!.name).join(", ");
+    throw new UsageError(`scorer ${scorer} is not one of ${names}`);
   });
   return [...others, ...wanted];
+}
+
+/** Values that were asked for, each of an option that an implementation has. */
+function chosenOptions(options: PlanOptions, registry: readonly Measurable[]): OptionGrid {
+  const known = new Map(registry.flatMap((entry) => entry.options).map((one) => [one.name, one]));
+  const grid: OptionGrid = {};
+  for (const [name, values] of Object.entries(options.options ?? {})) {
+    const option = known.get(name);
+    if (!option) {
+      throw new UsageError(`option ${name} is not one of ${[...known.keys()].join(", ")}`);
+    }
+    const rule = values.find((value) => typeof value === "string");
+    if (rule !== undefined && !option.rule) {
+      throw new UsageError(`${name} ${rule} is a rule, and ${name} takes numbers alone`);
+    }
+    grid[name] = [...values];
+  }
+  return grid;
 }
 
 function chooseDtype(dtype: Profile["dtype"], device: PlannedDevice): DType {
@@ -329,7 +349,8 @@ function latencyCases(planning: Planning): PlannedCase[] {
   const add = (entry: PlannedCase) => {
     const seen = cases.get(entry.id);
     const sweeps = [...new Set([...seen?.sweeps ?? [], ...entry.sweeps])];
-    cases.set(entry.id, { ...seen ?? entry, kRule: seen?.kRule ?? entry.kRule, sweeps });
+    const rules = seen?.rules ?? entry.rules;
+    cases.set(entry.id, { ...seen ?? entry, ...(rules && { rules }), sweeps });
   };
   const each = (context: number, sweep: string, grid: Sweep) => {
     for (const direction of grid.directions ?? profile.directions) {
@@ -338,7 +359,8 @@ function latencyCases(planning: Planning): PlannedCase[] {
         for (const headDim of profile.headDims) {
           const shape = { heads, context, headDim, dtype: planning.dtype };
           for (const name of [...grid.implementations ?? profile.implementations]) {
-            const options = { name, direction, shape, grid, suite: "latency" as const };
+            const { options: values } = grid;
+            const options = { name, direction, shape, grid: values, suite: "latency" as const };
             for (const entry of planImplementation(planning, options)) {
               const predictedOnly = grid.predictedOnly?.includes(name);
               add({ ...entry, sweeps: [sweep], ...(predictedOnly && { predictedOnly }) });
@@ -352,23 +374,22 @@ function latencyCases(planning: Planning): PlannedCase[] {
     each(context, "context", { ...profile, directions: undefined, implementations: undefined });
   }
   for (const sweep of profile.sweeps) {
-    each(sweep.context, sweep.name, { dilations: profile.dilations, ...sweep });
+    each(sweep.context, sweep.name, {
+      ...sweep,
+      options: { ...profile.options, ...sweep.options },
+    });
   }
   return [...cases.values()];
 }
 
 function throughputCases(planning: Planning): PlannedCase[] {
   const { profile } = planning;
-  const grid = {
-    levels: profile.levels.slice(0, 1),
-    pooling: profile.pooling.slice(0, 1),
-    k: profile.k.slice(0, 1),
-    dilations: profile.dilations.slice(0, 1),
-  };
+  const first = Object.entries(profile.options).map(([name, values]) => [name, [values[0]]]);
+  const grid: OptionGrid = Object.fromEntries(first);
   const { contexts, directions = profile.directions } = profile.throughput;
   // Its samples are wall clock, which for a peer holds the way to its process.
   const own = profile.implementations.filter((name) =>
-    !planning.registry.some((entry) => entry.peer && entry.implementation.name === name)
+    !planning.registry.some((entry) => entry.peer && entry.name === name)
   );
   const chosen = directions.filter((direction) => profile.directions.includes(direction));
   return contexts.flatMap((context) =>
@@ -391,37 +412,32 @@ function throughputCases(planning: Planning): PlannedCase[] {
   );
 }
 
-/** The cases of one implementation at one shape: one for dense, a grid for Lighthouse. */
+/** The cases of one implementation at one shape: all combinations of the values of its options. */
 function planImplementation(
   planning: Planning,
   options: {
     name: string;
     direction: Direction;
     shape: Problem["shape"];
-    grid: Grid;
+    grid: OptionGrid;
     suite: SuiteName;
   },
 ): PlannedCase[] {
   const { name, direction, shape, grid, suite } = options;
-  const entry = planning.registry.find((entry) => entry.implementation.name === name);
+  const entry = planning.registry.find((entry) => entry.name === name);
   if (!entry || !entry.directions.includes(direction)) return [];
-  const build = (work: Omit<Problem, "direction">, kRule?: KRule) => {
-    return planCase(planning, { suite, name, direction, problem: turn(work, direction), kRule });
-  };
-  if (entry.kind === "dense") return [build({ shape })];
-  const scorer = entry.scorer ?? "norm";
-  const dilations = scorer === "norm" ? [undefined] : grid.dilations;
-  return grid.levels.flatMap((levels) =>
-    grid.pooling.flatMap((pooling) =>
-      grid.k.flatMap((rule) =>
-        dilations.map((dilation) => {
-          const k = resolveK(rule, shape.context);
-          const lighthouse = { levels, pooling, k, scorer, ...(dilation && { dilation }) };
-          return build({ shape, lighthouse }, rule);
-        })
-      )
-    )
-  );
+  let chosen: Record<string, KRule>[] = [{}];
+  for (const option of entry.options) {
+    const values = grid[option.name] ?? [option.initial as KRule];
+    chosen = chosen.flatMap((one) => values.map((value) => ({ ...one, [option.name]: value })));
+  }
+  return chosen.map((rules) => {
+    const options = entry.options.length === 0 ? undefined : Object.fromEntries(
+      entry.options.map((one) => [one.name, resolveRule(rules[one.name], shape.context, one)]),
+    );
+    const problem = withDirection({ shape, ...(options && { options }) }, direction);
+    return planCase(planning, { suite, name, direction, problem, rules });
+  });
 }
 
 function planCase(
@@ -431,21 +447,24 @@ function planCase(
     name: string;
     direction: Direction;
     problem: Problem;
-    kRule?: KRule;
+    rules?: Readonly<Record<string, KRule>>;
   },
 ): PlannedCase {
   const { device, registry } = planning;
-  const { suite, name, direction, problem, kRule } = options;
+  const { suite, name, direction, problem, rules = {} } = options;
+  const implementation = findImplementation(registry, name);
+  const own = Object.entries(rules).filter(([, rule]) => typeof rule === "string");
   const base = {
-    id: caseId(options),
+    id: caseId({ suite, implementation, direction, problem }),
     suite,
     implementation: name,
+    family: implementation.family,
+    ...(implementation.scorer && { scorer: implementation.scorer.name }),
     direction,
     problem,
-    kRule,
+    ...(own.length > 0 && { rules: Object.fromEntries(own) }),
     sweeps: [],
   };
-  const { implementation } = registry.find((entry) => entry.implementation.name === name)!;
   try {
     const plan = implementation.plan(device, problem);
     const skip = lackOfMemory(plan, device);
@@ -458,53 +477,59 @@ function planCase(
 
 /** Stable identity of a case: `latency/dense/forward/N8192-H8-d128-f16`. */
 export function caseId(
-  options: { suite: SuiteName; name: string; direction: Direction; problem: Problem },
+  entry: {
+    suite: SuiteName;
+    implementation: Pick<Measurable, "name" | "options">;
+    direction: Direction;
+    problem: Problem;
+  },
 ): string {
-  const { suite, name, direction, problem } = options;
-  const { context, heads, headDim, dtype } = problem.shape;
-  const parts = [`N${context}`, `H${heads}`, `d${headDim}`, dtype];
-  if (problem.lighthouse) {
-    const { levels, pooling, k, dilation } = problem.lighthouse;
-    parts.push(`L${levels}`, `p${pooling}`, `k${k}`);
-    if (dilation !== undefined) parts.push(`δ${dilation}`);
-  }
-  return `${suite}/${name}/${direction}/${parts.join("-")}`;
+  const { suite, implementation, direction, problem } = entry;
+  return `${suite}/${implementation.name}/${direction}/${
+    problemId(problem, implementation.options)
+  }`;
+}
+
+/** The part of a case id that says what the layer is: `N8192-H8-d128-f16-L3-p4-k128`. */
+export function problemId(
+  { shape, options = {} }: Problem,
+  descriptors: readonly OptionDescriptor[],
+): string {
+  const { context, heads, headDim, dtype } = shape;
+  const own = descriptors.filter(({ name }) => options[name] !== undefined)
+    .map(({ name, letter }) => `${letter}${options[name]}`);
+  return [`N${context}`, `H${heads}`, `d${headDim}`, dtype, ...own].join("-");
 }
 
 /**
  * The smallest problem that exercises the same code as `problem`, where a float64 reference of the
- * whole output is affordable: for dense attention an odd length past every tile size, for
- * Lighthouse one selection tile with its least number of coarsest entries.
+ * whole output is affordable.
  */
-export function checkProblem(problem: Problem): Problem {
-  const { shape, lighthouse } = problem;
-  if (!lighthouse) return { ...problem, shape: { ...shape, heads: 2, context: 193 } };
-  const windows = 128 * lighthouse.pooling ** (lighthouse.levels - 1);
-  const { dilation = 1 } = lighthouse;
-  const context = windows * dilation / greatestCommonDivisor(windows, dilation);
-  const heads = context <= 2048 ? 2 : 1;
-  return { ...problem, shape: { ...shape, heads, context }, lighthouse: { ...lighthouse, k: 128 } };
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+export function checkProblem(
+  problem: Problem,
+  { smallest }: Pick<Measurable, "smallest">,
+): Problem {
+  if (smallest) return smallest(problem);
+  // An odd length past every tile size.
+  return { ...problem, shape: { ...problem.shape, heads: 2, context: 193 } };
 }
 
 /** The same work in another direction. */
-function turn({ shape, lighthouse }: Problem, direction: Direction): Problem {
-  const work = { shape, ...(lighthouse && { lighthouse }) };
+function withDirection({ shape, options }: Problem, direction: Direction): Problem {
+  const work = { shape, ...(options && { options }) };
   return direction === "forward" ? work : { ...work, direction };
 }
 
 /** Cases with their gates: where both passes are checked anyway, the forward pass alone is not. */
-function throughoutChecked(cases: readonly PlannedCase[]): PlannedCase[] {
-  const gateOf = ({ implementation: name, problem }: PlannedCase, direction: Direction) =>
-    caseId({
-      suite: "correctness",
-      name,
-      direction,
-      problem: checkProblem(turn(problem, direction)),
-    });
+function attachCheckGates(
+  cases: readonly PlannedCase[],
+  registry: readonly Measurable[],
+): PlannedCase[] {
+  const gateOf = ({ implementation: name, problem }: PlannedCase, direction: Direction) => {
+    const implementation = findImplementation(registry, name);
+    const small = checkProblem(withDirection(problem, direction), implementation);
+    return caseId({ suite: "correctness", implementation, direction, problem: small });
+  };
   const both = "forward-backward";
   const planned = new Set(
     cases.filter((entry) => entry.plan && entry.direction === both)
@@ -525,15 +550,15 @@ function checkCases(planning: Planning, timed: readonly PlannedCase[]): PlannedC
   };
   for (const { plan, implementation, gateDirection, problem } of timed) {
     if (!plan || !gateDirection) continue;
-    add(implementation, gateDirection, checkProblem(turn(problem, gateDirection)));
+    const own = findImplementation(registry, implementation);
+    add(implementation, gateDirection, checkProblem(withDirection(problem, gateDirection), own));
   }
-  if (!profile.suites.includes("correctness")) return [...checks.values()];
-  for (const name of profile.checkedOnly) {
-    const entry = registry.find((entry) => entry.implementation.name === name);
-    if (entry?.kind !== "dense") continue;
+  if (!profile.suites.includes("correctness") || planning.named) return [...checks.values()];
+  for (const entry of registry.filter(({ role }) => role === "second-opinion")) {
     for (const direction of profile.directions.filter((d) => entry.directions.includes(d))) {
       for (const headDim of profile.headDims) {
-        add(name, direction, checkProblem({ shape: { heads: 1, context: 1, headDim, dtype } }));
+        const shape = { heads: 1, context: 1, headDim, dtype };
+        add(entry.name, direction, checkProblem(withDirection({ shape }, direction), entry));
       }
     }
   }
@@ -557,7 +582,7 @@ function groupCases(
   const groups: PlannedGroup[] = [];
   for (const members of byShape.values()) {
     const baseline = members.find((entry) => entry.implementation === BASELINE);
-    const candidates = besideTheirLike(members.filter((entry) => entry !== baseline));
+    const candidates = placePeersAfterCounterparts(members.filter((entry) => entry !== baseline));
     const together = candidates.filter((entry) => fitTogether(baseline, entry, options.device));
     const alone = candidates.filter((entry) => !together.includes(entry));
     groups.push({ baseline, candidates: together });
@@ -582,14 +607,15 @@ function groupCases(
   return groups.sort((a, b) => Number(leads(b)) - Number(leads(a)) || work(a) - work(b));
 }
 
-/** Peers of a Lighthouse layer right after ours of the same geometry, to share its rounds. */
-function besideTheirLike(cases: readonly PlannedCase[]): PlannedCase[] {
+/** Peers of a layer with options right after ours of the same layer, to share its rounds. */
+function placePeersAfterCounterparts(cases: readonly PlannedCase[]): PlannedCase[] {
   const moves = (entry: PlannedCase) =>
-    entry.problem.lighthouse !== undefined && entry.implementation.startsWith(PEER_PREFIX);
-  const geometry = ({ problem }: PlannedCase) => JSON.stringify(problem.lighthouse);
+    entry.problem.options !== undefined && entry.implementation.startsWith(PEER_PREFIX);
+  const layerOf = ({ family, scorer, problem }: PlannedCase) =>
+    JSON.stringify([family, scorer, problem.options]);
   const ordered = cases.filter((entry) => !moves(entry));
   for (const entry of cases.filter(moves)) {
-    const at = ordered.findLastIndex((other) => geometry(other) === geometry(entry));
+    const at = ordered.findLastIndex((other) => layerOf(other) === layerOf(entry));
     ordered.splice(at < 0 ? ordered.length : at + 1, 0, entry);
   }
   return ordered;
@@ -629,19 +655,16 @@ export function lackOfMemory(
 /** Throws when options ask for a combination that cannot be computed, and for nothing else. */
 function refuseImpossible(
   cases: readonly PlannedCase[],
-  options: { registry: readonly Registration[]; explicit: boolean; named: boolean },
+  options: { explicit: boolean; named: boolean },
 ): void {
-  const { registry, explicit, named } = options;
+  const { explicit, named } = options;
   if (cases.length === 0) {
     throw new UsageError("the options leave nothing to measure: no implementation matches");
   }
   if (!explicit && !named) return;
   const own = cases.filter(({ implementation }) => !implementation.startsWith(PEER_PREFIX));
-  // What was named must run; of what the profile brings, one of each kind is enough.
-  const groupOf = ({ implementation }: PlannedCase) =>
-    named
-      ? implementation
-      : registry.find((entry) => entry.implementation.name === implementation)!.kind;
+  // What was named must run; of what the profile brings, one of each family is enough.
+  const groupOf = ({ implementation, family }: PlannedCase) => named ? implementation : family;
   for (const group of new Set(own.map(groupOf))) {
     const entries = own.filter((entry) => groupOf(entry) === group);
     if (!entries.every((entry) => entry.skip)) continue;

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS } from "./implementations.ts";
+import { dense } from "../../kernels/dense_attention/dense_layer.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { lighthouseNorm } from "../../kernels/lighthouse/lighthouse_attention.ts";
 import { ASSUMED_DEVICE } from "./memory_plan.ts";
 import {
   checkProblem,
@@ -11,26 +13,22 @@ import {
   predictSeconds,
 } from "./plan.ts";
 import { peerImplementation } from "../peers/peer_plan.ts";
-import { loadProfile, PROFILE_NAMES, resolveK } from "./profile.ts";
+import { loadProfile, PROFILE_NAMES, resolveBudget } from "./profile.ts";
 
 const h100: PlannedDevice = { ...ASSUMED_DEVICE, deviceMemoryBytes: 80 * 2 ** 30 };
 
 const plan = (options: PlanOptions, device = h100) => planRun(options, device, IMPLEMENTATIONS);
 
 Deno.test("peers join every context, stand beside their like, and are never throughput", () => {
-  const peer = (name: string, computes: "dense" | "lighthouse", unavailable?: string) => ({
-    implementation: peerImplementation({
+  const peer = (name: string, computes: "dense" | "lighthouse", unavailable?: string) =>
+    peerImplementation({
       name,
       title: name,
       computes,
       scorer: "norm",
+      directions: ["forward"],
       unavailable,
-    }),
-    kind: computes,
-    ...(computes === "lighthouse" && { scorer: "norm" as const }),
-    directions: ["forward" as const],
-    peer: true,
-  });
+    });
   const registry = [
     ...IMPLEMENTATIONS,
     peer("torch-fa2", "dense"),
@@ -103,8 +101,8 @@ Deno.test("the paper profile covers its figure in both directions, the grid, and
     "lighthouse-dilated",
     "lighthouse-gla",
   ]);
-  assert.deepEqual(longest.map(({ problem }) => problem.lighthouse!.k), [8192, 8192, 8192]);
-  assert.deepEqual(longest.map(({ problem }) => problem.lighthouse!.dilation), [undefined, 4, 4]);
+  assert.deepEqual(longest.map(({ problem }) => problem.options!.k), [8192, 8192, 8192]);
+  assert.deepEqual(longest.map(({ problem }) => problem.options!.dilation), [undefined, 4, 4]);
   assert.equal(longest[0].plan!.gathered, 98304);
   // Dense attention at 1M is predicted, not run.
   const million = find(1048576);
@@ -130,7 +128,7 @@ Deno.test("the scorers, directions and dilations of options are combined", () =>
     contexts: [8192],
     scorers: ["norm", "dilated"],
     directions: ["backward"],
-    dilations: [2, 8],
+    options: { dilation: [2, 8] },
   };
   const [{ candidates, baseline }] = plan(options).groups;
   assert.equal(baseline!.id, "latency/dense/backward/N8192-H1-d64-f16");
@@ -158,7 +156,12 @@ Deno.test("throughput is measured at every context that was asked for, else at t
 
 Deno.test("a grid point that cannot be computed is skipped with its reason", () => {
   const scorers = ["norm"];
-  const { groups } = plan({ profile: "smoke", contexts: [8192], k: [128, 1536], scorers });
+  const { groups } = plan({
+    profile: "smoke",
+    contexts: [8192],
+    options: { k: [128, 1536] },
+    scorers,
+  });
   const [small, large] = groups[0].candidates;
   assert.equal(small.skip, undefined);
   assert.match(large.skip!, /plan lighthouse: /);
@@ -166,15 +169,24 @@ Deno.test("a grid point that cannot be computed is skipped with its reason", () 
 
 Deno.test("options that leave only the impossible are a usage error in one line", () => {
   const cases: [PlanOptions, RegExp][] = [
-    [{ profile: "smoke", contexts: [8192], k: [1536] }, /plan lighthouse: /],
-    [{ profile: "smoke", k: [100] }, /k 100 is not a whole number from 128|k 100 is not/],
-    [{ profile: "smoke", k: [200] }, /k 200 is not a multiple of 128/],
+    [{ profile: "smoke", contexts: [8192], options: { k: [1536] } }, /plan lighthouse: /],
+    [
+      { profile: "smoke", options: { k: [100] } },
+      /k 100 is not a whole number from 128|k 100 is not/,
+    ],
+    [{ profile: "smoke", options: { k: [200] } }, /k 200 is not a multiple of 128/],
     [{ profile: "smoke", contexts: [1024] }, /leaves 64 coarsest entries/],
-    [{ profile: "smoke", scorers: ["dilated"], dilations: [3] }, /dilation 3 does not divide/],
+    [
+      { profile: "smoke", scorers: ["dilated"], options: { dilation: [3] } },
+      /dilation 3 does not divide/,
+    ],
     [{ profile: "smoke", headDims: [7] }, /head dimension 7 is not one of/],
-    [{ profile: "smoke", pooling: [3] }, /pooling 3 is not a power of two/],
+    [{ profile: "smoke", options: { pooling: [3] } }, /pooling 3 is not a power of two/],
     [{ profile: "nope" }, /profile nope is not one of smoke, standard, paper/],
-    [{ profile: "smoke", scorers: ["nope"] }, /scorer nope is not one of norm, dilated, gla/],
+    [
+      { profile: "smoke", scorers: ["nope"] },
+      /scorer nope is not one of norm, dilated, gla, random/,
+    ],
     [{ profile: "smoke", implementations: ["nope"] }, /implementation nope is not one of dense/],
   ];
   for (const [options, message] of cases) {
@@ -230,12 +242,10 @@ Deno.test("dtype auto follows the device, and the identity ignores predictions a
 
 Deno.test("checkProblem stays affordable and keeps what decides the code", () => {
   const shape = { heads: 8, context: 98304, headDim: 128, dtype: "f16" as const };
-  assert.equal(checkProblem({ shape }).shape.context, 193);
-  const small = checkProblem({
-    shape,
-    lighthouse: { levels: 3, pooling: 8, k: 1536, scorer: "norm" },
-  });
-  assert.deepEqual(small.lighthouse, { levels: 3, pooling: 8, k: 128, scorer: "norm" });
+  assert.equal(checkProblem({ shape }, dense).shape.context, 193);
+  const layer = { shape, options: { levels: 3, pooling: 8, k: 1536 } };
+  const small = checkProblem(layer, lighthouseNorm);
+  assert.deepEqual(small.options, { levels: 3, pooling: 8, k: 128 });
   assert.equal(small.shape.context, 8192);
 });
 
@@ -248,8 +258,12 @@ Deno.test("predictSeconds grows with the work and scales with what was seen", ()
   assert.equal(predictSeconds({ stages }, { calibration, scale: 3 }), 3 * one);
 });
 
-Deno.test("resolveK rounds a rule up to a multiple of 128", () => {
-  assert.deepEqual([resolveK("N/64", 8192), resolveK("N/64", 12288), resolveK("N/8", 4096)], [
+Deno.test("resolveBudget rounds a rule up to a multiple of 128", () => {
+  assert.deepEqual([
+    resolveBudget("N/64", 8192),
+    resolveBudget("N/64", 12288),
+    resolveBudget("N/8", 4096),
+  ], [
     128,
     256,
     512,

@@ -7,7 +7,8 @@ import { z } from "zod";
 import paper from "../../fixtures/profiles/paper.json" with { type: "json" };
 import smoke from "../../fixtures/profiles/smoke.json" with { type: "json" };
 import standard from "../../fixtures/profiles/standard.json" with { type: "json" };
-import type { Direction } from "../../kernels/implementation.ts";
+import { DIRECTIONS, type OptionDescriptor } from "../../kernels/implementation.ts";
+import { PARENTS } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { UsageError } from "../errors.ts";
 
 /** Suites that can be asked for. */
@@ -27,36 +28,30 @@ export type SuiteName =
   | "context-parallel"
   | "retrieval";
 
-/** Directions of a layer that the result schema knows. */
-export const DIRECTIONS = [
-  "forward",
-  "backward",
-  "forward-backward",
-] as const satisfies Direction[];
-
 const count = z.int().positive();
 const list = <T extends z.ZodType>(item: T) => z.array(item).min(1);
 
-/**
- * How k is chosen: a number, or `N/64` and the like. A rule is rounded up to a multiple of 128,
- * the least that selection can do.
- */
+/** How an option is chosen: a number, or a rule such as `N/64` where the option takes rules. */
 export const kRuleSchema: z.ZodType<KRule> = z.union([count, z.string().regex(/^N\/[1-9]\d*$/)]);
 
-/** A selection budget or the rule that gives it. */
+/** The value of an option, or the rule that gives it. */
 export type KRule = number | string;
 
+/** Values of options by the option's name; those that an implementation lacks do not concern it. */
+export const optionGridSchema: z.ZodType<OptionGrid> = z.record(z.string(), list(kRuleSchema));
+
+/** Values of options to be combined, by the option's name. */
+export type OptionGrid = Record<string, KRule[]>;
+
 /**
- * A grid of Lighthouse options at one context, measured against dense attention there. What is left
- * out comes from the profile.
+ * A grid of options at one context, measured against dense attention there. What is left out comes
+ * from the profile.
  */
 export const sweepSchema = z.strictObject({
-  name: z.enum(["context", "k", "pooling", "levels", "scorer", "grid"]),
+  /** What is varied: `context`, an option's name, `scorer`, or `grid` for several. */
+  name: z.string(),
   context: count,
-  levels: list(count),
-  pooling: list(count),
-  k: list(kRuleSchema),
-  dilations: list(count).optional(),
+  options: optionGridSchema.optional(),
   implementations: list(z.string()).optional(),
   directions: list(z.enum(DIRECTIONS)).optional(),
   /** Implementations whose time is predicted and not measured. */
@@ -81,10 +76,8 @@ export const profileSchema = z.strictObject({
   name: z.string(),
   description: z.string(),
   suites: list(z.enum(SUITES)),
-  /** Implementations that are timed; `dense` is the baseline of every ratio. */
+  /** Implementations that are timed; `dense` is the baseline of every ratio, `*` all without a role. */
   implementations: list(z.string()),
-  /** Implementations that are checked and not timed: second opinions. */
-  checkedOnly: z.array(z.string()),
   directions: list(z.enum(DIRECTIONS)),
   contexts: list(count),
   /** The longest context of a direction, where that is not the longest of all. */
@@ -93,11 +86,8 @@ export const profileSchema = z.strictObject({
   headDims: list(count),
   /** `auto`: f16 where the device has it, else f32. */
   dtype: z.enum(["auto", "f16", "f32"]),
-  levels: list(count),
-  pooling: list(count),
-  k: list(kRuleSchema),
-  /** δ of the scorers that work in residue classes. */
-  dilations: list(count),
+  /** Values of options; an implementation takes its own default for what is left out. */
+  options: optionGridSchema,
   sweeps: z.array(sweepSchema),
   /** Without directions: those of the profile. */
   throughput: z.strictObject({
@@ -139,16 +129,30 @@ export function loadProfile(name: string): Profile {
 }
 
 /**
- * k of a rule at a context.
+ * The value that a rule gives at a context: N over the rule's number, rounded up to a multiple of what
+ * the option is a multiple of.
  *
  * @example
  * ```ts
- * import { resolveK } from "./profile.ts";
+ * import { resolveRule } from "./profile.ts";
  * import assert from "node:assert/strict";
- * assert.deepEqual([resolveK("N/64", 524288), resolveK("N/64", 2048), resolveK(1536, 98304)], [8192, 128, 1536]);
+ * const k = { multipleOf: 128 };
+ * assert.deepEqual(
+ *   [resolveRule("N/64", 524288, k), resolveRule("N/64", 2048, k), resolveRule(1536, 98304, k)],
+ *   [8192, 128, 1536],
+ * );
  * ```
  */
-export function resolveK(rule: KRule, context: number): number {
+export function resolveRule(
+  rule: KRule,
+  context: number,
+  { multipleOf = 1 }: Pick<OptionDescriptor, "multipleOf">,
+): number {
   if (typeof rule === "number") return rule;
-  return Math.max(1, Math.ceil(context / Number(rule.slice(2)) / 128)) * 128;
+  return Math.max(1, Math.ceil(context / Number(rule.slice(2)) / multipleOf)) * multipleOf;
+}
+
+/** {@linkcode resolveRule} for the selection budget of a Lighthouse layer. */
+export function resolveBudget(rule: KRule, context: number): number {
+  return resolveRule(rule, context, { multipleOf: PARENTS });
 }

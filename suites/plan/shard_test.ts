@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS } from "./implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { planRun } from "./plan.ts";
 import { sampleResult } from "../result/_sample_result.ts";
 import { exitCodeOf } from "../run/runner.ts";

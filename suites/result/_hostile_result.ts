@@ -16,7 +16,6 @@ const FIXED = new Set([
   "status",
   "suite",
   "direction",
-  "scorer",
   "flag",
   "clock",
   "method",
@@ -24,6 +23,8 @@ const FIXED = new Set([
   "stack",
   "sweep",
   "quantity",
+  "light",
+  "dark",
 ]);
 
 /** A valid result with {@linkcode ATTACK} in every string and in the keys of open records. */
@@ -39,7 +40,10 @@ export function hostileResult(options: SampleOptions = {}): Result {
   // Implementations and stages keep a valid start, so that every chart draws them.
   for (const [i, record] of spoiled.cases.entries()) {
     record.sweeps = [...clean.cases[i].sweeps ?? [], ATTACK];
-    if (i % 2 === 0) record.implementation = clean.cases[i].implementation;
+    if (i % 2 === 0) {
+      const { implementation, family, scorer } = clean.cases[i];
+      Object.assign(record, { implementation, family, ...(scorer && { scorer }) });
+    }
     record.stages.forEach((stage, j) =>
       stage.name = clean.cases[i].stages[j].name + (j === 1 ? ATTACK : "")
     );

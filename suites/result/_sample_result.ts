@@ -2,6 +2,8 @@
  * Synthetic results for tests of the renderers. Every time in here comes from a formula, none was
  * measured; the adapter's name and a note of the result say so.
  */
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { implementationRecords } from "./implementation_record.ts";
 import type {
   CaseRecord,
   RatioRecord,
@@ -131,9 +133,7 @@ export function sampleResult(options: SampleOptions = {}): Result {
       });
     }
     for (
-      const record of cases.filter((record) =>
-        record.lighthouse && record.sweeps?.[0] === "context"
-      )
+      const record of cases.filter((record) => record.options && record.sweeps?.[0] === "context")
     ) {
       cases.push({
         ...record,
@@ -195,13 +195,29 @@ export function sampleResult(options: SampleOptions = {}): Result {
       clock: software ? "wall" : "gpu",
       notes: ["Every number of this result comes from a formula."],
     },
+    implementations: implementationRecords(
+      IMPLEMENTATIONS.filter(({ name }) => cases.some((record) => record.implementation === name)),
+    ),
     cases,
     ratios,
     notes: ["Synthetic: every time in this file comes from a formula, none was measured."],
   };
 }
 
-type Lighthouse = NonNullable<CaseRecord["lighthouse"]>;
+/** Options of a layer, and its scorer. */
+interface Lighthouse {
+  levels: number;
+  pooling: number;
+  k: number;
+  scorer: string;
+  dilation?: number;
+}
+
+function layerOf(
+  { scorer, dilation, ...sizes }: Lighthouse,
+): Pick<CaseRecord, "scorer" | "options"> {
+  return { scorer, options: { ...sizes, ...(dilation !== undefined && { dilation }) } };
+}
 
 /** One synthetic measured case. */
 export function sampleCase(
@@ -260,7 +276,8 @@ export function sampleCase(
     implementation: name,
     direction: "forward",
     shape: { batch: 1, heads, context, headDim, dtype },
-    ...(lighthouse === undefined ? {} : { lighthouse, gathered, zeroRows: 0 }),
+    family: lighthouse === undefined ? "dense" : "lighthouse",
+    ...(lighthouse === undefined ? {} : { ...layerOf(lighthouse), gathered, zeroRows: 0 }),
     sweeps: [...(options.sweeps ?? ["context"])],
     status: "ok",
     flops: stages.reduce((sum, [, flops]) => sum + flops, 0),
@@ -324,7 +341,7 @@ function addQuality(record: CaseRecord): void {
   const { context, heads } = record.shape;
   record.measuredPeakBytes = record.peakBytes;
   record.leastBytes = record.peakBytes * 2 / 3;
-  if (record.lighthouse === undefined || record.direction !== "forward") return;
+  if (record.options === undefined || record.direction !== "forward") return;
   const rows = heads * context;
   const overlap = { jaccard: 0.4, levels: [0.3, 0.5, 1] };
   record.selectionQuality = {
@@ -332,9 +349,7 @@ function addQuality(record: CaseRecord): void {
     uncoveredRows: 3 * heads,
     fanIn: [3 * heads, rows / 2, rows / 4, rows / 4 - 3 * heads],
     levelShares: [0.4, 0.4, 0.2],
-    overlaps: record.lighthouse.scorer === "norm"
-      ? []
-      : [{ implementation: "lighthouse-norm", ...overlap }],
+    overlaps: record.scorer === "norm" ? [] : [{ implementation: "lighthouse-norm", ...overlap }],
     stability: { noise: 2 ** -8, jaccard: 0.9, levels: [0.85, 0.95, 1] },
   };
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import { type Result, resultSchema, SCHEMA_VERSION } from "./result_schema.ts";
+import { upgradeResult } from "./upgrade.ts";
 import { formatBytes, plainText } from "../../reports/text/format.ts";
 
 /** Largest result file that is read. A paper-profile run with all samples stays below 2 MiB. */
@@ -88,8 +89,9 @@ export function parseResult(text: string, path: string): Result {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new ResultFileError(path, `expected a JSON object, found ${kindOf(value)}`);
   }
-  checkVersion((value as Record<string, unknown>).schemaVersion, path);
-  const parsed = resultSchema.safeParse(value);
+  const upgraded = upgradeResult(value) as Record<string, unknown>;
+  checkVersion(upgraded.schemaVersion, path);
+  const parsed = resultSchema.safeParse(upgraded);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const reason = issue.message.replace(/^Invalid (?:input|option): /, "");

@@ -76,20 +76,6 @@ export interface ShapeRecord extends OpenRecord {
   dtype: "f16" | "f32";
 }
 
-/** Options of a Lighthouse implementation; absent for dense attention. */
-export interface LighthouseRecord extends OpenRecord {
-  /** L. */
-  levels: number;
-  /** p. */
-  pooling: number;
-  /** Selection budget. */
-  k: number;
-  /** What ranked the entries of the pyramid. */
-  scorer: "norm" | "dilated" | "gla";
-  /** δ of the dilated and gla scorers. */
-  dilation?: number;
-}
-
 /** What the correctness check of a case found. */
 export interface CheckRecord extends OpenRecord {
   /** Whether every part passed. */
@@ -208,8 +194,14 @@ export interface CaseRecord extends OpenRecord {
   direction: "forward" | "backward" | "forward-backward";
   /** Sizes of the layer. */
   shape: ShapeRecord;
-  /** Options of the layer, for Lighthouse. */
-  lighthouse?: LighthouseRecord;
+  /** What the implementation is one of: `dense`, `lighthouse`, … */
+  family: string;
+  /** What ranked the entries of the pyramid, for Lighthouse. */
+  scorer?: string;
+  /** Options of the layer by name: `levels`, `pooling`, `k`, `dilation`, … */
+  options?: Record<string, number>;
+  /** Rules that gave values of options, by the option's name: `{ k: "N/64" }`. */
+  rules?: Record<string, number | string>;
   /** Length of the gathered sub-sequence, for Lighthouse. */
   gathered?: number;
   /** Which sweep of the profile the case belongs to: `context`, `k`, `pooling`, `levels`, `scorer`. */
@@ -347,9 +339,9 @@ export interface PeerRecord extends OpenRecord {
   /** The implementation of its cases: `peer:torch-fa2`. */
   implementation: string;
   /** What it computes. */
-  computes: "dense" | "lighthouse";
+  computes: string;
   /** The scorer, for Lighthouse. */
-  scorer?: "norm" | "dilated" | "gla";
+  scorer?: string;
   /** Of everything that it says it rests on: `{ torch: "2.11.0", CUDA: "13.0" }`. */
   versions: Record<string, string>;
   /** The device that it computes on, as it calls it. */
@@ -423,10 +415,44 @@ export interface TuningRecord extends OpenRecord {
   tilings: TunedTilingRecord[];
 }
 
+/** What a reader has to know of an implementation: the descriptor, as far as reports need it. */
+export interface ImplementationRecord extends OpenRecord {
+  /** As the cases name it. */
+  name: string;
+  /** For people: one short phrase. */
+  title: string;
+  /** `dense`, `lighthouse`, … */
+  family: string;
+  /** What ranks the entries of the pyramid, for Lighthouse. */
+  scorer?: string;
+  /** `second-opinion` or `control`, where it is no candidate like the others. */
+  role?: string;
+  /** Somebody else's, measured beside ours. */
+  peer?: boolean;
+  /** Its options, in the order of case ids. */
+  options: {
+    /** As `options` of a case names it. */
+    name: string;
+    /** Written before the value: `k`. */
+    letter: string;
+    /** What it is, a short phrase. */
+    help: string;
+    /** Heading of a section that varies this option alone. */
+    sweep?: string;
+    [unknown: string]: unknown;
+  }[];
+  /** Colours and mark in figures. */
+  style?: {
+    color: { light: string; dark: string; [unknown: string]: unknown };
+    mark: string;
+    [unknown: string]: unknown;
+  };
+}
+
 /** A whole result file. */
 export interface Result extends OpenRecord {
   /** Version of this format. */
-  schemaVersion: 1;
+  schemaVersion: 2;
   /** What wrote the file. */
   tool: {
     name: "lighthouse-attention-bench";
@@ -464,6 +490,8 @@ export interface Result extends OpenRecord {
   environment: EnvironmentRecord;
   /** Null before it was calibrated. */
   calibration: CalibrationRecord | null;
+  /** Those that the run plans, ours in the order of the registry, then peers. */
+  implementations: ImplementationRecord[];
   /** In the order of the plan. */
   cases: CaseRecord[];
   /** Pairs that were interleaved. */

@@ -15,8 +15,8 @@ import type {
   ContextParallelRecord,
   DigestRecord,
   EnvironmentRecord,
+  ImplementationRecord,
   KeepWarmRecord,
-  LighthouseRecord,
   OverlapRecord,
   PeerRecord,
   RatioRecord,
@@ -36,7 +36,10 @@ import { declares } from "./typed_schema.ts";
 export type * from "./result.ts";
 
 /** The version that this code writes. A file with a larger one is refused with a clear error. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
+
+/** A colour in hexadecimal: it goes into style sheets as it is. */
+const colorSchema = z.string().regex(/^#[0-9a-f]{6}$/i);
 
 /** A median with a seeded bootstrap 95 % interval over its samples. */
 export const statisticSchema: z.ZodType<Statistic> = declares<Statistic>()(z.looseObject({
@@ -78,17 +81,6 @@ export const shapeSchema: z.ZodType<ShapeRecord> = declares<ShapeRecord>()(z.loo
   headDim: z.int().positive(),
   dtype: z.enum(["f16", "f32"]),
 }));
-
-/** Options of a Lighthouse implementation; absent for dense attention. */
-export const lighthouseOptionsSchema: z.ZodType<LighthouseRecord> = declares<LighthouseRecord>()(
-  z.looseObject({
-    levels: z.int(),
-    pooling: z.int(),
-    k: z.int(),
-    scorer: z.enum(["norm", "dilated", "gla"]),
-    dilation: z.int().optional(),
-  }),
-);
 
 /** What the correctness check of a case found. */
 export const checkSchema: z.ZodType<CheckRecord> = declares<CheckRecord>()(z.looseObject({
@@ -168,7 +160,10 @@ export const caseSchema: z.ZodType<CaseRecord> = declares<CaseRecord>()(z.looseO
   implementation: z.string(),
   direction: z.enum(["forward", "backward", "forward-backward"]),
   shape: shapeSchema,
-  lighthouse: lighthouseOptionsSchema.optional(),
+  family: z.string(),
+  scorer: z.string().optional(),
+  options: z.record(z.string(), z.number()).optional(),
+  rules: z.record(z.string(), z.union([z.number(), z.string()])).optional(),
   gathered: z.int().optional(),
   sweeps: z.array(z.string()).optional(),
   status: z.enum(["ok", "skipped", "failed", "inconclusive"]),
@@ -247,8 +242,8 @@ export const environmentSchema: z.ZodType<EnvironmentRecord> = declares<Environm
 export const peerSchema: z.ZodType<PeerRecord> = declares<PeerRecord>()(z.looseObject({
   asked: z.string(),
   implementation: z.string(),
-  computes: z.enum(["dense", "lighthouse"]),
-  scorer: z.enum(["norm", "dilated", "gla"]).optional(),
+  computes: z.string(),
+  scorer: z.string().optional(),
   versions: z.record(z.string(), z.string()),
   device: z.string().nullable(),
   timing: z.string(),
@@ -299,6 +294,28 @@ export const tuningSchema: z.ZodType<TuningRecord> = declares<TuningRecord>()(z.
   tilings: z.array(tunedTilingSchema),
 }));
 
+/** What a reader has to know of an implementation. */
+export const implementationSchema: z.ZodType<ImplementationRecord> = declares<
+  ImplementationRecord
+>()(z.looseObject({
+  name: z.string(),
+  title: z.string(),
+  family: z.string(),
+  scorer: z.string().optional(),
+  role: z.string().optional(),
+  peer: z.boolean().optional(),
+  options: z.array(z.looseObject({
+    name: z.string(),
+    letter: z.string(),
+    help: z.string(),
+    sweep: z.string().optional(),
+  })),
+  style: z.looseObject({
+    color: z.looseObject({ light: colorSchema, dark: colorSchema }),
+    mark: z.string(),
+  }).optional(),
+}));
+
 /** A whole result file. */
 export const resultSchema: z.ZodType<Result> = declares<Result>()(z.looseObject({
   schemaVersion: z.literal(SCHEMA_VERSION),
@@ -319,6 +336,7 @@ export const resultSchema: z.ZodType<Result> = declares<Result>()(z.looseObject(
   hashes: z.looseObject({ wgsl: z.string(), configuration: z.string(), plan: z.string() }),
   environment: environmentSchema,
   calibration: calibrationSchema.nullable(),
+  implementations: z.array(implementationSchema),
   cases: z.array(caseSchema),
   ratios: z.array(ratioSchema),
   retrieval: retrievalSchema.optional(),

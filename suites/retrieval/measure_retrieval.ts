@@ -6,13 +6,14 @@
  * @module
  */
 import { MemoryError } from "../../kernels/gpu/buffers.ts";
+import { findScorer } from "../../kernels/lighthouse/scorers/scorers.ts";
 import type { Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
 import { caseRecord } from "../plan/case_record.ts";
 import { hashJson } from "../device/environment.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import { rethrowFatal, type Session } from "../latency/latency.ts";
 import type { PlannedCase, PlanOptions, RunPlan } from "../plan/plan.ts";
-import { loadProfile, resolveK } from "../plan/profile.ts";
+import { loadProfile, resolveBudget } from "../plan/profile.ts";
 import type { CaseRecord, CheckRecord, Result } from "../result/result_schema.ts";
 import type { Shard } from "../plan/shard.ts";
 import { evaluateNeedles, type NeedleModel, PAPER_PROTOCOL } from "./needle_model.ts";
@@ -99,8 +100,8 @@ export function planRunRetrieval(
 ): PlannedRetrieval | undefined {
   if (!run.suites.includes("retrieval")) return undefined;
   const asked = options.suites?.includes("retrieval") ?? false;
-  const { contexts, levels, pooling, k, heads, headDims } = options;
-  if (!asked && [contexts, levels, pooling, k, heads, headDims].some(Boolean)) return undefined;
+  const { contexts, options: values, heads, headDims } = options;
+  if (!asked && [contexts, values, heads, headDims].some(Boolean)) return undefined;
   const given = retrievalOptions({ ...options, profile: run.name });
   const own = retrievalProfile({ ...given, budgetSeconds: undefined });
   const share = run.suites.length === 1
@@ -145,7 +146,7 @@ export function shardRetrieval(planned: PlannedRetrieval, shard: Shard): Planned
 function weightOf({ context, settings }: PartPlan): number {
   return settings.reduce((sum, { arms }) =>
     sum + arms.reduce((rows, { lighthouse }) => {
-      const quadratic = lighthouse?.scorer === "dilated";
+      const quadratic = lighthouse !== undefined && findScorer(lighthouse.scorer).quadratic;
       return rows + context * (quadratic ? 1 + context / 1024 : 1);
     }, 0), 0);
 }
@@ -220,6 +221,7 @@ export async function measureRetrieval(
 
 function retrievalOptions(options: RetrievalRunOptions): RetrievalOptions {
   const { profile, contexts, depths, margins, trials, scorers, headDims, budgetSeconds } = options;
+  const { options: values = {} } = options;
   return {
     profile,
     contexts,
@@ -228,9 +230,9 @@ function retrievalOptions(options: RetrievalRunOptions): RetrievalOptions {
     trials,
     scorers,
     headDim: headDims?.[0],
-    levels: options.levels?.[0],
-    pooling: options.pooling?.[0],
-    k: options.k?.[0],
+    ...(values.levels && { levels: Number(values.levels[0]) }),
+    ...(values.pooling && { pooling: Number(values.pooling[0]) }),
+    k: values.k?.[0],
     budgetSeconds,
   };
 }
@@ -242,11 +244,12 @@ function plannedCase(
   const { profile: { headDim, trials, layer }, dtype } = options;
   const { levels, pooling } = layer;
   const shape = [`N${context}`, `H${trials}`, `d${headDim}`, dtype];
-  const layerName = [`L${levels}`, `p${pooling}`, `k${resolveK(layer.k, context)}`];
+  const layerName = [`L${levels}`, `p${pooling}`, `k${resolveBudget(layer.k, context)}`];
   return {
     id: `retrieval/${name}/forward/${[...shape, ...layerName].join("-")}`,
     suite: "retrieval",
     implementation: `needle-${name}`,
+    family: "needle",
     direction: "forward",
     // One head is one trial.
     problem: { shape: { heads: trials, context, headDim, dtype } },

@@ -28,7 +28,7 @@ Deno.test("checkRetrievalOptions: each bad input is one line that names it, with
     [{ margins: [Infinity] }, /margin Infinity is not a finite number from -40 to 40/],
     [{ contexts: [5000] }, /context 5000: .*not a multiple of/],
     [{ contexts: [1024] }, /context 1024: .*at least 128/],
-    [{ k: [200] }, /k 200 is not a multiple of 128/],
+    [{ options: { k: [200] } }, /k 200 is not a multiple of 128/],
     [{ profile: "huge" }, /profile huge is not one of smoke/],
     [{ seed: 2 ** 32 - 5 }, /seed 4294967291 is above/],
     [{ suites: ["latency"], depths: [4] }, /depths is for the suite retrieval/],

@@ -3,18 +3,19 @@
  *
  * @module
  */
-import type { LighthouseOptions } from "../../kernels/implementation.ts";
+import type { LighthouseLayer } from "../../kernels/retrieval/lighthouse_last_row.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
-import { resolveK } from "../plan/profile.ts";
+import { findScorer, SCORERS } from "../../kernels/lighthouse/scorers/scorers.ts";
+import { resolveBudget } from "../plan/profile.ts";
 import { DIGITS } from "./law.ts";
 import type { RowEdit } from "./planting.ts";
-import type { LayerRule, RetrievalProfile, ScorerName } from "./retrieval_profile.ts";
+import type { LayerRule, RetrievalProfile } from "./retrieval_profile.ts";
 import type { RetrievalCell } from "./retrieval_schema.ts";
 
 /** One arm: a way of choosing the rows that the last query attends to. */
 export interface Arm {
   readonly name: string;
-  readonly lighthouse?: LighthouseOptions;
+  readonly lighthouse?: LighthouseLayer;
   /** Runs to be compared with; its cell is another part's. */
   readonly reference?: true;
 }
@@ -58,6 +59,9 @@ export interface RetrievalPlan {
   readonly skipped: readonly string[];
 }
 
+/** The scorer that others are compared with. */
+export const REFERENCE_SCORER = SCORERS[0].name;
+
 /** Grids up to this context come before the other sweeps, longer ones after them. */
 const SHORT_CONTEXT = 32768;
 
@@ -88,11 +92,11 @@ export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
     layerArms(profile, { context, rule, skipped });
   const further = (arms: readonly Arm[]) =>
     arms.filter(({ lighthouse }) =>
-      !lighthouse || lighthouse.scorer === "norm" || !profile.gridOnly
+      !lighthouse || !findScorer(lighthouse.scorer).pass || !profile.gridOnly
     );
   const part = (name: PartPlan["name"], context: number, settings: Setting[]): PartPlan[] => {
     if (settings.length === 0) return [];
-    const rule = { ...layer, k: resolveK(layer.k, context) };
+    const rule = { ...layer, k: resolveBudget(layer.k, context) };
     try {
       return [{ name, context, attended: planGeometry(context, rule).gathered, settings }];
     } catch (error) {
@@ -145,20 +149,24 @@ export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
     ]);
   };
   const quadratic = (context: number): PartPlan[] => {
-    const { dilatedContext, dilatedGridContext, scorers } = profile;
-    const late = context > dilatedContext && context <= dilatedGridContext;
-    if (!late || !scorers.includes("dilated")) return [];
+    const { quadraticContext, quadraticGridContext, scorers } = profile;
+    const late = context > quadraticContext && context <= quadraticGridContext;
+    const slow = scorers.filter((name) => findScorer(name).quadratic);
+    if (!late || slow.length === 0) return [];
     const { levels, pooling } = layer;
-    const k = resolveK(layer.k, context);
+    const k = resolveBudget(layer.k, context);
     const arms: Arm[] = [
       { name: "dense", reference: true },
       { name: "random", reference: true },
       {
-        name: "lighthouse-norm",
-        lighthouse: { levels, pooling, k, scorer: "norm" },
+        name: `lighthouse-${REFERENCE_SCORER}`,
+        lighthouse: { levels, pooling, k, scorer: REFERENCE_SCORER },
         reference: true,
       },
-      { name: "lighthouse-dilated", lighthouse: { levels, pooling, k, scorer: "dilated" } },
+      ...slow.map((scorer): Arm => ({
+        name: `lighthouse-${scorer}`,
+        lighthouse: { levels, pooling, k, scorer },
+      })),
     ];
     const margins = [Math.max(...profile.margins)];
     return part("quadratic", context, gridSettings(profile, { context, margins, arms }));
@@ -192,7 +200,7 @@ function layerArms(
 ): Arm[] {
   const { context, rule, skipped } = options;
   const { levels, pooling } = rule;
-  const k = resolveK(rule.k, context);
+  const k = resolveBudget(rule.k, context);
   try {
     planGeometry(context, { levels, pooling, k });
   } catch (error) {
@@ -200,12 +208,12 @@ function layerArms(
     skipped.push(`L = ${levels}, p = ${pooling}, k = ${k} at ${context}: ${error.message}`);
     return [];
   }
-  const { dilatedContext, dilatedGridContext, glaContext, name } = profile;
-  const longest: Partial<Record<ScorerName, number>> = { dilated: dilatedContext, gla: glaContext };
+  const { quadraticContext, quadraticGridContext, passContext, name } = profile;
   return profile.scorers.flatMap((scorer) => {
-    const most = longest[scorer] ?? Infinity;
+    const { quadratic, pass } = findScorer(scorer);
+    const most = quadratic ? quadraticContext : pass ? passContext : Infinity;
     if (context > most) {
-      const scope = scorer === "dilated" && context <= dilatedGridContext
+      const scope = quadratic && context <= quadraticGridContext
         ? `profile ${name} has it in the grid at its largest margin alone, for its cost`
         : `profile ${name} ends before it for its cost`;
       skipped.push(`${scorer} at ${context}: ${scope}`);
@@ -234,7 +242,7 @@ function stressSettings(
   const { context, margin, layer, arms } = options;
   let geometry;
   try {
-    geometry = planGeometry(context, { ...layer, k: resolveK(layer.k, context) });
+    geometry = planGeometry(context, { ...layer, k: resolveBudget(layer.k, context) });
   } catch {
     return [];
   }

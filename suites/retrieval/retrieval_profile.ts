@@ -4,12 +4,9 @@
  * @module
  */
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
-import type { LighthouseOptions } from "../../kernels/implementation.ts";
+import { SCORERS } from "../../kernels/lighthouse/scorers/scorers.ts";
 import { UsageError } from "../errors.ts";
-import { type KRule, resolveK } from "../plan/profile.ts";
-
-/** A scorer of a Lighthouse layer. */
-export type ScorerName = LighthouseOptions["scorer"];
+import { type KRule, resolveBudget } from "../plan/profile.ts";
 
 /** Size of a Lighthouse layer by its rule for k. */
 export interface LayerRule {
@@ -41,24 +38,27 @@ export interface RetrievalProfile {
   readonly margins: readonly number[];
   /** Margins at depth 50 %, through the transition, at every context. */
   readonly transition: readonly number[];
-  readonly scorers: readonly ScorerName[];
+  readonly scorers: readonly string[];
   /** The layer of the grid and of all arms that keep as many rows as it. */
   readonly layer: LayerRule;
   /** Further layers, at one context, depth 50 % and the first margin of the grid. */
   readonly options: { readonly context: number; readonly layers: readonly LayerRule[] };
   readonly keys: KeySweep;
   readonly stress: { readonly context: number; readonly margin: number };
-  /** Longest context for the dilated scorer, whose cost is quadratic. */
-  readonly dilatedContext: number;
-  /** Longest context for it in the grid at the largest margin, which runs after everything else. */
-  readonly dilatedGridContext: number;
-  /** Longest context for the gla scorer. */
-  readonly glaContext: number;
+  /** Longest context for scorers whose cost grows with the square of it. */
+  readonly quadraticContext: number;
+  /** Longest context for them in the grid at the largest margin, which runs after everything else. */
+  readonly quadraticGridContext: number;
+  /** Longest context for other scorers with passes of their own. */
+  readonly passContext: number;
   /** Whether scorers with passes of their own run in the grid and the key sweeps alone, for slow devices. */
   readonly gridOnly: boolean;
   /** Cells that would start later than this are left out. */
   readonly budgetSeconds: number;
 }
+
+/** All scorers but controls, which run by name. */
+const TIMED_SCORERS = SCORERS.filter(({ role }) => !role).map(({ name }) => name);
 
 const LAYER: LayerRule = { levels: 3, pooling: 4, k: "N/64" };
 const DEPTHS = [0, 15, 30, 50, 70, 85, 100];
@@ -92,7 +92,7 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     depths: [0, 50, 100],
     margins: [4],
     transition: [2, 3, 4, 5],
-    scorers: ["norm", "dilated", "gla"],
+    scorers: TIMED_SCORERS,
     layer: LAYER,
     options: {
       context: 2048,
@@ -106,9 +106,9 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
       margins: [4],
     },
     stress: { context: 2048, margin: 5 },
-    dilatedContext: 2048,
-    dilatedGridContext: 2048,
-    glaContext: 2048,
+    quadraticContext: 2048,
+    quadraticGridContext: 2048,
+    passContext: 2048,
     gridOnly: true,
     budgetSeconds: 50,
   },
@@ -120,7 +120,7 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     depths: DEPTHS,
     margins: [4, 6],
     transition: [0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7],
-    scorers: ["norm", "dilated", "gla"],
+    scorers: TIMED_SCORERS,
     layer: LAYER,
     options: { context: 8192, layers: layerGrid(8192) },
     keys: {
@@ -131,9 +131,9 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
       margins: [0, 2, 3, 4, 5, 6, 8],
     },
     stress: { context: 16384, margin: 5 },
-    dilatedContext: 16384,
-    dilatedGridContext: 32768,
-    glaContext: 65536,
+    quadraticContext: 16384,
+    quadraticGridContext: 32768,
+    passContext: 65536,
     gridOnly: false,
     budgetSeconds: 240,
   },
@@ -145,7 +145,7 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
     depths: DEPTHS,
     margins: [4, 6],
     transition: [0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8],
-    scorers: ["norm", "dilated", "gla"],
+    scorers: TIMED_SCORERS,
     layer: LAYER,
     options: { context: 16384, layers: layerGrid(16384) },
     keys: {
@@ -156,9 +156,9 @@ const PROFILES: Readonly<Record<string, RetrievalProfile>> = {
       margins: [0, 2, 3, 4, 5, 6, 8],
     },
     stress: { context: 16384, margin: 5 },
-    dilatedContext: 16384,
-    dilatedGridContext: 98304,
-    glaContext: 524288,
+    quadraticContext: 16384,
+    quadraticGridContext: 98304,
+    passContext: 524288,
     gridOnly: false,
     budgetSeconds: 420,
   },
@@ -178,8 +178,6 @@ export interface RetrievalOptions {
   readonly k?: KRule;
   readonly budgetSeconds?: number;
 }
-
-const SCORERS: readonly ScorerName[] = ["norm", "dilated", "gla"];
 
 /**
  * The profile of that name with the given changes, every value checked.
@@ -213,7 +211,7 @@ export function retrievalProfile(options: RetrievalOptions): RetrievalProfile {
     depths: options.depths ?? base.depths,
     margins: options.margins ?? base.margins,
     transition: options.margins ?? base.transition,
-    scorers: (options.scorers ?? base.scorers) as ScorerName[],
+    scorers: options.scorers ?? base.scorers,
     budgetSeconds: options.budgetSeconds ?? base.budgetSeconds,
   };
   for (const depth of profile.depths) {
@@ -228,8 +226,9 @@ export function retrievalProfile(options: RetrievalOptions): RetrievalProfile {
     }
   }
   for (const scorer of profile.scorers) {
-    if (!SCORERS.includes(scorer)) {
-      throw new UsageError(`retrieval: scorer ${scorer} is not one of ${SCORERS.join(", ")}`);
+    const known = SCORERS.map(({ name }) => name);
+    if (!known.includes(scorer)) {
+      throw new UsageError(`retrieval: scorer ${scorer} is not one of ${known.join(", ")}`);
     }
   }
   if (!Number.isInteger(profile.trials) || profile.trials < 10 || profile.trials > 100_000) {
@@ -246,7 +245,7 @@ export function retrievalProfile(options: RetrievalOptions): RetrievalProfile {
   }
   for (const context of profile.contexts) {
     try {
-      planGeometry(context, { ...layer, k: resolveK(layer.k, context) });
+      planGeometry(context, { ...layer, k: resolveBudget(layer.k, context) });
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw new UsageError(`retrieval: context ${context}: ${error.message}`);

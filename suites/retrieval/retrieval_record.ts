@@ -34,7 +34,7 @@ export interface RetrievalCell extends OpenRecord {
     levels: number;
     pooling: number;
     k: number;
-    scorer: "norm" | "dilated" | "gla";
+    scorer: string;
     dilation?: number;
     [unknown: string]: unknown;
   };

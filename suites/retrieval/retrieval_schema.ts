@@ -28,7 +28,7 @@ export const retrievalCellSchema: z.ZodType<RetrievalCell> = declares<RetrievalC
       levels: z.int(),
       pooling: z.int(),
       k: z.int(),
-      scorer: z.enum(["norm", "dilated", "gla"]),
+      scorer: z.string(),
       dilation: z.int().optional(),
     }).optional(),
     attended: z.int().positive(),

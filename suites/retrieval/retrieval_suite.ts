@@ -9,7 +9,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type { AttendedRow, RowAdmission } from "../../kernels/retrieval/last_row.ts";
 import type { LayerRows, Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
-import { resolveK } from "../plan/profile.ts";
+import { resolveBudget } from "../plan/profile.ts";
 import { acceptanceBand, mcNemar, wilsonInterval } from "../statistics/intervals.ts";
 import {
   accuracyLaw,
@@ -24,7 +24,7 @@ import {
 import { normalQuantile } from "../statistics/normal.ts";
 import { decodeDigit, type PlantedRow } from "./planting.ts";
 import { TopLogits } from "./top_logits.ts";
-import type { Arm, PartPlan, Setting } from "./retrieval_plan.ts";
+import { type Arm, type PartPlan, REFERENCE_SCORER, type Setting } from "./retrieval_plan.ts";
 import type { RetrievalProfile } from "./retrieval_profile.ts";
 import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "./retrieval_schema.ts";
 import { batchHeads, TrialBatch } from "./trial_batch.ts";
@@ -93,7 +93,7 @@ export function emptyRecord(
     instrument: [],
     laws: [],
     survivalLaws: keys.layers.map(({ k: rule }) => {
-      const k = resolveK(rule, keys.context);
+      const k = resolveBudget(rule, keys.context);
       return {
         context: keys.context,
         k,
@@ -406,7 +406,7 @@ function cellsOf(plan: PartPlan, counts: ReadonlyMap<string, CellCounts>): Retri
       // Between scorers: the layer that differs in the scorer alone.
       if (lighthouse) {
         const norm = setting.arms.find(({ lighthouse: other }) =>
-          other && other.scorer === "norm" && other.levels === lighthouse.levels &&
+          other && other.scorer === REFERENCE_SCORER && other.levels === lighthouse.levels &&
           other.pooling === lighthouse.pooling && other.k === lighthouse.k
         );
         if (norm) rivals.push(norm);

@@ -25,9 +25,9 @@ const TINY: RetrievalProfile = {
   options: { context: 1024, layers: [{ levels: 3, pooling: 2, k: 128 }] },
   keys: { context: 1024, layers: [LAYER], margin: 3, saliences: [0.8, 2], margins: [3] },
   stress: { context: 1024, margin: 5 },
-  dilatedContext: 0,
-  dilatedGridContext: 0,
-  glaContext: 0,
+  quadraticContext: 0,
+  quadraticGridContext: 0,
+  passContext: 0,
 };
 
 Deno.test("retrievalProfile: each bad input is one line that names value and limit", () => {

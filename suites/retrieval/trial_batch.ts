@@ -16,7 +16,7 @@ import {
 } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
-import type { AttentionShape, LighthouseOptions } from "../../kernels/implementation.ts";
+import type { AttentionShape } from "../../kernels/implementation.ts";
 import {
   type AttendedRow,
   createLastRow,
@@ -29,6 +29,7 @@ import {
 import {
   createLighthouseRows,
   type LayerRows,
+  type LighthouseLayer,
   type LighthouseRows,
   type Pace,
 } from "../../kernels/retrieval/lighthouse_last_row.ts";
@@ -62,7 +63,7 @@ export function batchHeads(gpu: Pick<Gpu, "capabilities">, shape: AttentionShape
 export interface AttendRequest {
   /** One pass over all rows each: what each head admits. */
   readonly plain: readonly (readonly RowAdmission[])[];
-  readonly layers?: readonly LighthouseOptions[];
+  readonly layers?: readonly LighthouseLayer[];
   /** Base rows of each head whose selection is asked for, the same number for all. */
   readonly watched?: readonly (readonly number[])[];
   readonly signal?: AbortSignal;

@@ -128,11 +128,12 @@ Deno.test("last rows are those of the whole layers", async (t) => {
           ["gla", lighthouseGla],
         ] as const
       ) {
-        const lighthouse = { levels: 3, pooling: 2, k: 128, scorer };
-        const whole = await implementation.prepare(gpu, { shape, lighthouse }, { inputs });
+        const options = { levels: 3, pooling: 2, k: 128 };
+        const lighthouse = { ...options, scorer };
+        const whole = await implementation.prepare(gpu, { shape, options }, { inputs });
         await whole.execute();
         const selection = await whole.outputs.readSelection!();
-        const geometry = planGeometry(1024, lighthouse);
+        const geometry = planGeometry(1024, options);
         const watched = [0, 1, 2].map((head) => [300 + head, 900, 5]);
         // In one request with a layer of another scorer and one of another pyramid.
         const others = [{ ...lighthouse, scorer: "norm" as const }, { ...lighthouse, levels: 2 }];

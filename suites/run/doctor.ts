@@ -9,8 +9,9 @@ import { openDevice } from "../../kernels/gpu/open_device.ts";
 import type { Problem } from "../../kernels/implementation.ts";
 import { describeEnvironment } from "../device/environment.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS, type Registration } from "../plan/implementations.ts";
-import { loadProfile, resolveK } from "../plan/profile.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import type { Measurable } from "../plan/measurable.ts";
+import { loadProfile, resolveRule } from "../plan/profile.ts";
 import type { EnvironmentRecord, TuningRecord } from "../result/result_schema.ts";
 import { applyTuning } from "../device/tuning_file.ts";
 import { judge } from "../correctness/check_line.ts";
@@ -54,7 +55,7 @@ export interface StackDiagnosis {
 /** Opens a stack, runs a tiny layer on it and plans the largest contexts. Never throws. */
 export async function diagnoseStack(
   stack: Stack,
-  options: { registry?: readonly Registration[]; gpu?: Gpu; tuning?: string } = {},
+  options: { registry?: readonly Measurable[]; gpu?: Gpu; tuning?: string } = {},
 ): Promise<StackDiagnosis> {
   let gpu: Gpu | undefined;
   try {
@@ -99,7 +100,7 @@ async function findTuning(
 
 /** A layer small enough for any device: is its output right, and does the GPU's clock run? */
 async function runTiny(gpu: Gpu): Promise<{ correct: boolean; gpuSeconds: number | null }> {
-  const { implementation } = IMPLEMENTATIONS[0];
+  const [implementation] = IMPLEMENTATIONS;
   const headDim = 64;
   const shape = { heads: 1, context: 300, headDim, dtype: "f32" as const };
   const options = { problem: { shape }, source: { seed: 7 } };
@@ -118,7 +119,7 @@ async function runTiny(gpu: Gpu): Promise<{ correct: boolean; gpuSeconds: number
 
 function largestContext(
   gpu: Gpu,
-  { entry, memory }: { entry: Registration; memory: number | null },
+  { entry, memory }: { entry: Measurable; memory: number | null },
 ): NonNullable<StackDiagnosis["largest"]>[number] {
   const paper = loadProfile("paper");
   const available = memory === null ? Infinity : memory * 0.9;
@@ -132,17 +133,15 @@ function largestContext(
         headDim: paper.headDims[0],
         dtype: gpu.capabilities.f16 ? "f16" : "f32",
       },
-      lighthouse: entry.kind === "lighthouse"
-        ? {
-          levels: paper.levels[0],
-          pooling: paper.pooling[0],
-          k: resolveK(paper.k[0], context),
-          scorer: entry.scorer ?? "norm",
-        }
-        : undefined,
+      ...(entry.options.length > 0 && {
+        options: Object.fromEntries(entry.options.map((option) => {
+          const [value] = paper.options[option.name] ?? [option.initial];
+          return [option.name, resolveRule(value, context, option)];
+        })),
+      }),
     };
     try {
-      const { peakBytes } = entry.implementation.plan(gpu, problem);
+      const { peakBytes } = entry.plan(gpu, problem);
       if (peakBytes > available) {
         limit = "memory";
         break;
@@ -157,7 +156,7 @@ function largestContext(
     }
     limit = undefined;
   }
-  return { implementation: entry.implementation.name, ...fitting, limit };
+  return { implementation: entry.name, ...fitting, limit };
 }
 
 /** Lines for a terminal. */

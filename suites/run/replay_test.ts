@@ -88,8 +88,8 @@ Deno.test("a replay names what differs in the environment and in the digests", (
 
 Deno.test("a replay on another adapter compares selections, and says what could not run there", () => {
   const before = sampleResult({ contexts: [8192, 16_384] });
-  for (const { digest, lighthouse } of before.cases) {
-    if (lighthouse) digest!.seededSelection = "1".repeat(64);
+  for (const { digest, options } of before.cases) {
+    if (options) digest!.seededSelection = "1".repeat(64);
   }
   const replayed = (change: (result: typeof before) => void) => {
     const now = structuredClone(before);
@@ -107,7 +107,7 @@ Deno.test("a replay on another adapter compares selections, and says what could 
     Object.assign(record, { status: "skipped", reason: "no room", samples: [], digest: undefined });
   const fewer = replayed(({ cases }) => {
     skip(cases[0]);
-    const lighthouse = cases.filter((record) => record.lighthouse);
+    const lighthouse = cases.filter((record) => record.options);
     lighthouse[0].digest!.selection = "5".repeat(64);
   });
   assert.equal(fewer.code, 0);
@@ -115,7 +115,7 @@ Deno.test("a replay on another adapter compares selections, and says what could 
   assert.match(fewer.text, /from the device's scores: 1 of 2 have the same digest/);
   assert.match(fewer.text, /from seeded scores: 2 of 2 have the same digest/);
   const wrong = replayed(({ cases }) => {
-    cases.find(({ lighthouse }) => lighthouse)!.digest!.seededSelection = "2".repeat(64);
+    cases.find(({ options }) => options)!.digest!.seededSelection = "2".repeat(64);
   });
   assert.equal(wrong.code, 1);
   const nothing = replayed(({ cases }) => cases.forEach(skip));

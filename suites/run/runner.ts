@@ -21,7 +21,8 @@ import {
   type PlannedCut,
   planRunCuts,
 } from "../context_parallel/context_parallel.ts";
-import { IMPLEMENTATIONS, type Registration } from "../plan/implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { findImplementation, type Measurable } from "../plan/measurable.ts";
 import { type KeepWarm, startKeepWarm } from "../device/keep_warm.ts";
 import {
   createInputs,
@@ -62,6 +63,7 @@ import {
 } from "../retrieval/measure_retrieval.ts";
 import type { NeedleModel } from "../retrieval/needle_model.ts";
 import { notesOnPortableKernels } from "../plan/portable_notes.ts";
+import { implementationRecords } from "../result/implementation_record.ts";
 import { RESULT_FILE, ResultStore } from "../result/result_store.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { digestSeededSelection } from "../check/seeded_selection.ts";
@@ -92,7 +94,7 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   /** An open device, for example one for tests; it stays open. */
   gpu?: Gpu;
   /** Default: all implementations. */
-  registry?: readonly Registration[];
+  registry?: readonly Measurable[];
   /** Runs only this part of the plan. */
   shard?: Shard;
   /** Other people's implementations to measure beside ours: `torch-fa2`, `python:FILE`, … */
@@ -227,7 +229,7 @@ class Run {
   readonly #stackChoice?: StackChoiceRecord;
   #tuning?: TuningRecord;
   readonly #store?: ResultStore;
-  #registry: readonly Registration[];
+  #registry: readonly Measurable[];
   #peers?: OpenPeers;
   #keepWarm?: KeepWarm;
   readonly #live = new Set<{ samples: Sample[] }>();
@@ -272,7 +274,7 @@ class Run {
       if (peers?.length) {
         const { signal } = this.#hooks;
         this.#peers = await openPeers(peers, { gpu: this.#gpu, signal });
-        this.#registry = [...this.#registry, ...this.#peers.registrations];
+        this.#registry = [...this.#registry, ...this.#peers.implementations];
       }
       return await this.#run();
     } finally {
@@ -289,7 +291,7 @@ class Run {
     this.#gpu = gpu;
     this.#tuning = tuned.record;
     const profile = this.#options.profile ?? (gpu.adapter.software ? "smoke" : "standard");
-    const peerNames = this.#peers?.registrations.map(({ implementation }) => implementation.name);
+    const peerNames = this.#peers?.implementations.map(({ name }) => name);
     const { capabilities, adapter } = gpu;
     const device = { capabilities, adapter, deviceMemoryBytes: environment.deviceMemoryBytes };
     this.#plan = planRun({ ...this.#options, profile, peerNames }, device, this.#registry);
@@ -441,9 +443,7 @@ class Run {
   async #check(session: Session, entry: PlannedCase): Promise<void> {
     if (entry.skip || session.finished(entry.id)) return;
     const { gpu, signal } = session;
-    const { implementation } = this.#registry.find((known) =>
-      known.implementation.name === entry.implementation
-    )!;
+    const implementation = findImplementation(this.#registry, entry.implementation);
     session.step(`${entry.id}: checking against float64`);
     try {
       const inputs = await createInputs(session, [entry]);
@@ -460,7 +460,14 @@ class Run {
           await prepared.execute({ signal });
           const { problem } = entry;
           const found = await session.clock.duringHostWork(
-            checkOutputs(gpu, prepared, { problem, inputs, seed, extent: "whole", signal }),
+            checkOutputs(gpu, prepared, {
+              problem,
+              implementation,
+              inputs,
+              seed,
+              extent: "whole",
+              signal,
+            }),
           );
           const check = withDeterminism(found.check, {
             first,
@@ -473,7 +480,7 @@ class Run {
             check,
             digest: {
               ...found.digest,
-              ...(entry.problem.lighthouse && {
+              ...(implementation.scorer && {
                 seededSelection: await digestSeededSelection(gpu, entry.problem, {
                   seed: session.seed,
                 }),
@@ -663,6 +670,11 @@ class Run {
       },
       environment,
       calibration: null,
+      implementations: implementationRecords(
+        this.#registry.filter((one) =>
+          profile.implementations.includes(one.name) || one.role === "second-opinion"
+        ),
+      ),
       cases: [],
       ratios: [],
       ...(this.#peers && { peers: [...this.#peers.records] }),

@@ -5,7 +5,7 @@ import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import type { Implementation } from "../../kernels/implementation.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
 import { NotComparableError, UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS, type Registration } from "../plan/implementations.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { type Result, resultSchema } from "../result/result_schema.ts";
 import { RESULT_FILE } from "../result/result_store.ts";
 import {
@@ -21,8 +21,7 @@ const TINY: SuiteOptions = {
   profile: "smoke",
   contexts: [512, 1024],
   headDims: [32],
-  pooling: [2],
-  k: [128],
+  options: { pooling: [2], k: [128] },
   samples: 2,
   seed: 3,
 };
@@ -56,10 +55,8 @@ async function readOut(out: string): Promise<Result> {
 
 /** The registry with one implementation changed. */
 function tamper(name: string, change: (original: Implementation) => Partial<Implementation>) {
-  return IMPLEMENTATIONS.map((entry): Registration =>
-    entry.implementation.name === name
-      ? { ...entry, implementation: { ...entry.implementation, ...change(entry.implementation) } }
-      : entry
+  return IMPLEMENTATIONS.map((entry) =>
+    entry.name === name ? { ...entry, ...change(entry) } : entry
   );
 }
 
@@ -88,7 +85,7 @@ Deno.test("runSuite measures, writes after every case, and its result is complet
       assert.ok(unplanned >= 0 && unplanned < 2 ** 17, `${record.id}: ${unplanned} bytes`);
       assert.ok(record.leastBytes! < record.peakBytes);
     }
-    const lighthouse = timed.filter((record) => record.lighthouse);
+    const lighthouse = timed.filter((record) => record.options);
     assert.ok(lighthouse.every(({ zeroRows, digest }) => zeroRows! >= 0 && digest!.selection));
     // Stages are told apart by timestamps alone.
     const staged = result.calibration!.clock === "gpu" ? 2 : 0;
@@ -133,7 +130,12 @@ Deno.test("runSuite: a run of all suites measures throughput after the rest", as
 
 Deno.test("runSuite: settings at one context share the rounds of one baseline", async (t) => {
   await withFolder(t, async (gpu) => {
-    const options = { ...TINY, suites: ["latency" as const], contexts: [1024], levels: [2, 3] };
+    const options = {
+      ...TINY,
+      suites: ["latency" as const],
+      contexts: [1024],
+      options: { ...TINY.options, levels: [2, 3] },
+    };
     const result = await run({ ...options, gpu });
     assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
     const places = result.cases.filter(({ suite }) => suite === "latency")
@@ -264,7 +266,7 @@ Deno.test("runSuite refuses bad options before anything is measured", async (t) 
     await rejects({ out, resume: true }, /result.json: there is no such file/);
     await Deno.writeTextFile(`${out}/file`, "");
     await rejects({ out: `${out}/file` }, /^write to .*file: it is not a folder$/);
-    await rejects({ out, k: [100] }, /k 100 is not/);
+    await rejects({ out, options: { k: [100] } }, /k 100 is not/);
     await rejects({ gpu: { ...gpu, stack: "browser" } }, /stack browser is not deno or dawn/);
     assert.deepEqual([...Deno.readDirSync(out)].map(({ name }) => name), ["file"]);
   });

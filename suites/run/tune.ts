@@ -42,6 +42,7 @@ import {
 import type { Gpu, TunedTiling } from "../../kernels/gpu/device.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
 import { Timer } from "../../kernels/gpu/timing.ts";
+import { dense } from "../../kernels/dense_attention/dense_layer.ts";
 import type { LayerInputs } from "../../kernels/implementation.ts";
 import { calibrate, type Calibration } from "../device/calibrate.ts";
 import { checkOutputs, digestOutputs, failureOf, withDeterminism } from "../check/check.ts";
@@ -539,6 +540,7 @@ async function allocate(
       const shape = { heads, context: rows, headDim, dtype };
       const found = await checkOutputs(gpu, layer, {
         problem: { shape, direction },
+        implementation: dense,
         inputs: parts.inputs,
         seed,
         extent: "whole",

@@ -33,6 +33,8 @@ function accessors(headDim: number, dtype: DType): string {
 export const denseNaive: Implementation = denseImplementation({
   name: "dense-naive",
   title: "dense causal attention, naive",
+  directions: ["forward"],
+  role: "second-opinion",
   variant: "one thread per row",
   create: async (gpu, size) => {
     const { heads, rows, headDim, dtype } = size;

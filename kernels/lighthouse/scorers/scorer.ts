@@ -7,7 +7,13 @@
  */
 import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import type { AttentionShape, LighthouseOptions } from "../../implementation.ts";
+import type {
+  AttentionShape,
+  ImplementationStyle,
+  LighthouseOptions,
+  OptionDescriptor,
+  ScorerDescriptor,
+} from "../../implementation.ts";
 import type { LighthouseGeometry } from "../lighthouse_geometry.ts";
 
 /** What is to be scored. */
@@ -15,7 +21,7 @@ export interface ScorerProblem {
   /** Sizes of the layer. */
   readonly shape: AttentionShape;
   /** Options of the layer. */
-  readonly lighthouse: LighthouseOptions;
+  readonly options: LighthouseOptions;
   /** What follows from both. */
   readonly geometry: LighthouseGeometry;
   /** Heads of a block; the last block may have fewer. */
@@ -78,13 +84,20 @@ export interface ScoringPass {
   ) => Promise<BlockScorer>;
 }
 
-/** How a layer scores. */
-export interface Scorer {
-  /** As the options of a layer name it. */
-  readonly name: LighthouseOptions["scorer"];
+/** How a layer scores: a descriptor, and the pass that it describes. */
+export interface Scorer extends ScorerDescriptor {
+  /** `control`: its layer runs only by name. */
+  readonly role?: "control";
+  /** Its cost grows with the square of N: measurements stop at shorter contexts. Default false. */
+  readonly quadratic?: boolean;
+  /** Options beside L, p and k, in the order of case ids. Default: none. */
+  readonly options?: readonly OptionDescriptor[];
+  /** How the layer is drawn. Default: the next free colour and mark. */
+  readonly style?: ImplementationStyle;
+  /** The same scorer with log gates f32 `[H, N]`, at most 0; absent where it has no gates. */
+  readonly withGates?: (gates: Float32Array) => Scorer;
+  /** Why a context cannot be cut into shards that score apart; absent where it can. */
+  readonly wholeHeads?: string;
   /** Absent for norm scores, which the pyramid pass writes on its way over Q and K. */
   readonly pass?: ScoringPass;
 }
-
-/** Norms of the rows of Q and K (specification, section 3). */
-export const normScorer: Scorer = { name: "norm" };

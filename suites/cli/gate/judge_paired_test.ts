@@ -182,7 +182,7 @@ Deno.test("timedProblems: layers that both sides timed, as their records describ
   assert.equal(problems.length, 12 - 3);
   const one = problems.find(({ implementation }) => implementation === "lighthouse-norm")!;
   const record = candidate.cases.find(({ id }) => id === one.id)!;
-  assert.deepEqual(one.problem.lighthouse, record.lighthouse);
+  assert.deepEqual(one.problem.options, record.options);
   assert.equal(one.problem.shape.context, record.shape.context);
   assert.ok(one.flopsPerSecond! > 0 && one.seconds > 0);
 });

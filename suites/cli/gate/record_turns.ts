@@ -27,17 +27,17 @@ const HEAD_DIM = 64;
 function problem(
   implementation: string,
   context: number,
-  options: { direction?: Direction; lighthouse?: LighthouseOptions; seconds: number },
+  options: { direction?: Direction; layer?: LighthouseOptions; seconds: number },
 ): TimedProblem {
-  const { direction = "forward", lighthouse, seconds } = options;
-  const layer = lighthouse ? `-L${lighthouse.levels}-p${lighthouse.pooling}-k${lighthouse.k}` : "";
+  const { direction = "forward", layer, seconds } = options;
+  const suffix = layer ? `-L${layer.levels}-p${layer.pooling}-k${layer.k}` : "";
   return {
-    id: `latency/${implementation}/${direction}/N${context}-H${HEADS}-d${HEAD_DIM}-f32${layer}`,
+    id: `latency/${implementation}/${direction}/N${context}-H${HEADS}-d${HEAD_DIM}-f32${suffix}`,
     implementation,
     problem: {
       shape: { heads: HEADS, context, headDim: HEAD_DIM, dtype: "f32" },
       direction,
-      ...(lighthouse && { lighthouse }),
+      ...(layer && { options: layer }),
     },
     seed: 1,
     seconds,
@@ -51,7 +51,7 @@ const PROBLEMS: readonly TimedProblem[] = [
   problem("dense", 256, { direction: "forward-backward", seconds: 0.04 }),
   problem("dense-naive", 256, { seconds: 0.03 }),
   problem("lighthouse-norm", 1024, {
-    lighthouse: { levels: 2, pooling: 4, k: 128, scorer: "norm" },
+    layer: { levels: 2, pooling: 4, k: 128 },
     seconds: 0.05,
   }),
 ];

@@ -127,7 +127,7 @@ export function timedProblems({ baseline, candidate }: Sides<Result>): TimedProb
     const known = before.get(record.id);
     const times = [known, record].map((one) => one && wasTimed(one) ? seconds(one) : undefined);
     if (!times[0] || !times[1]) return [];
-    const { implementation, direction, shape, lighthouse, flops } = record;
+    const { implementation, direction, shape, options, flops } = record;
     const { heads, context, headDim, dtype } = shape;
     const slower = Math.max(times[0], times[1]);
     return [{
@@ -136,7 +136,7 @@ export function timedProblems({ baseline, candidate }: Sides<Result>): TimedProb
       problem: {
         shape: { heads, context, headDim, dtype },
         direction,
-        ...(lighthouse && { lighthouse }),
+        ...(options && { options }),
       },
       seed: candidate.seed,
       // Half of what was seen: submissions stay short enough where the clock goes down.

@@ -11,7 +11,7 @@
  * @module
  */
 import type { Gpu } from "../../../kernels/gpu/device.ts";
-import type { Problem } from "../../../kernels/implementation.ts";
+import type { Implementation, Problem } from "../../../kernels/implementation.ts";
 
 /** What a side may be asked. */
 export type Request =
@@ -53,6 +53,26 @@ interface Ready {
   readonly destroy: () => void;
 }
 
+/**
+ * The implementations of a checkout. One from before options had descriptors wraps each in an object,
+ * and takes them under another name together with the scorer's.
+ */
+function implementationsOf(registered: readonly unknown[]): readonly Implementation[] {
+  return registered.map((entry) => {
+    const { implementation } = entry as { implementation?: Implementation };
+    if (!implementation) return entry as Implementation;
+    const before = ({ options, ...rest }: Problem): Problem => {
+      const scorer = implementation.name.replace(/^lighthouse-/, "");
+      return { ...rest, ...(options && { lighthouse: { ...options, scorer } }) };
+    };
+    return {
+      ...implementation,
+      plan: (gpu, problem) => implementation.plan(gpu, before(problem)),
+      prepare: (gpu, problem, given) => implementation.prepare(gpu, before(problem), given),
+    };
+  });
+}
+
 /** The modules of one checkout, on a device that they opened. */
 class Checkout {
   readonly #gpu: Gpu;
@@ -80,10 +100,10 @@ class Checkout {
     const { implementation: name, problem, seed, flopsPerSecond } = options;
     const { createTensor, fillSeeded, IMPLEMENTATIONS } = this.#modules;
     const gpu = this.#gpu;
-    const found = IMPLEMENTATIONS.find(({ implementation }) => implementation.name === name);
+    const found = implementationsOf(IMPLEMENTATIONS).find((one) => one.name === name);
     if (!found) throw new Error(`it has no implementation ${name}`);
     const { heads, context: rows, headDim: dim, dtype } = problem.shape;
-    const { headsPerBlock } = found.implementation.plan(gpu, problem);
+    const { headsPerBlock } = found.plan(gpu, problem);
     const labels = ["q", "k", "v"];
     if ((problem.direction ?? "forward") !== "forward") labels.push("outputGradient");
     const tensors: Awaited<ReturnType<typeof createTensor>>[] = [];
@@ -94,7 +114,7 @@ class Checkout {
       await fillSeeded(gpu, tensors[i], seed + i);
     }
     const [q, k, v, outputGradient] = tensors;
-    const prepared = await found.implementation.prepare(gpu, problem, {
+    const prepared = await found.prepare(gpu, problem, {
       inputs: { q, k, v, ...(outputGradient && { outputGradient }) },
       flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
     });

@@ -15,20 +15,12 @@ import {
   createSquaredNorms,
   planSquaredNorms,
 } from "../../../dense_attention/dense_squared_norms.ts";
-import type { LighthouseOptions } from "../../../implementation.ts";
 import { createScoreMaxima, planScoreMaxima } from "../../passes/score_maxima.ts";
+import { DILATION_OPTION, dilationOf } from "../dilation.ts";
 import type { Scorer, ScorerProblem } from "../scorer.ts";
 
-/** δ where the options name none: the paper's. */
-export const DEFAULT_DILATION = 4;
-
-/** δ of a Lighthouse layer. */
-export function dilationOf(options: Pick<LighthouseOptions, "dilation">): number {
-  return options.dilation ?? DEFAULT_DILATION;
-}
-
 function normsOptions(
-  { shape, lighthouse, geometry }: ScorerProblem,
+  { shape, options: layer, geometry }: ScorerProblem,
   options: { heads: number; flopsPerDispatch?: number },
 ) {
   return {
@@ -36,7 +28,7 @@ function normsOptions(
     rows: shape.context,
     headDim: shape.headDim,
     dtype: shape.dtype,
-    dilation: dilationOf(lighthouse),
+    dilation: dilationOf(layer),
     resultRows: geometry.entries,
   };
 }
@@ -44,6 +36,10 @@ function normsOptions(
 /** Norms of attention within residue classes. */
 export const dilatedScorer: Scorer = {
   name: "dilated",
+  exactSelection: false,
+  quadratic: true,
+  options: [DILATION_OPTION],
+  style: { color: { light: "#009e73", dark: "#2fc79c" }, mark: "triangle" },
   pass: {
     plan: (gpu, problem) => {
       const { heads } = problem.shape;

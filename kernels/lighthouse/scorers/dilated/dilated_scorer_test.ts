@@ -29,7 +29,6 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "dilated"))
       levels: entry.L,
       pooling: entry.p,
       k: entry.k,
-      scorer: "dilated",
       dilation,
     } as const;
     const tensors = [];
@@ -40,7 +39,7 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "dilated"))
       tensors.push(tensor);
     }
     const [q, k, v] = tensors;
-    const problem = { shape, lighthouse, geometry, headsPerBlock: shape.heads };
+    const problem = { shape, options: lighthouse, geometry, headsPerBlock: shape.heads };
     const scorer = await dilatedScorer.pass!.create(gpu, problem, { heads: shape.heads });
     const scoreBytes = shape.heads * geometry.entries * 4;
     const queryScores = slice(await createStorageBuffer(gpu, scoreBytes));
@@ -75,7 +74,7 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "dilated"))
       }
     }
     // Selection: exact from these scores; recall of the golden one, whose scores round differently.
-    const layer = await lighthouseDilated.prepare(gpu, { shape, lighthouse }, {
+    const layer = await lighthouseDilated.prepare(gpu, { shape, options: lighthouse }, {
       inputs: { q, k, v },
     });
     await layer.execute();
@@ -168,15 +167,15 @@ Deno.test("the dilated scorer costs what the specification says and refuses a ba
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { heads: 2, context: 2048, headDim: 64, dtype: "f16" } as const;
-  const lighthouse = { levels: 3, pooling: 4, k: 128, scorer: "dilated", dilation: 4 } as const;
-  const { stages } = lighthouseDilated.plan(gpu, { shape, lighthouse });
+  const lighthouse = { levels: 3, pooling: 4, k: 128, dilation: 4 } as const;
+  const { stages } = lighthouseDilated.plan(gpu, { shape, options: lighthouse });
   const score = stages.find(({ name }) => name === "score")!;
   assert.equal(score.flops, 4 * 2048 ** 2 * 64 * 2 / 4);
   // The paper's dilation is the one that is meant where none is named.
   const unnamed = { ...lighthouse, dilation: undefined };
-  assert.deepEqual(lighthouseDilated.plan(gpu, { shape, lighthouse: unnamed }).stages, stages);
+  assert.deepEqual(lighthouseDilated.plan(gpu, { shape, options: unnamed }).stages, stages);
   assert.throws(
-    () => lighthouseDilated.plan(gpu, { shape, lighthouse: { ...lighthouse, dilation: 3 } }),
+    () => lighthouseDilated.plan(gpu, { shape, options: { ...lighthouse, dilation: 3 } }),
     /dilation 3 does not divide context 2048/,
   );
   assert.equal(planGeometry(2048, lighthouse).gathered, 1152);
@@ -192,8 +191,8 @@ Deno.test("the plan names what the dilated scorer runs in a block of heads", () 
   };
   const gpu = { ...DESK, capabilities };
   const shape = { heads: 8, context: 8192, headDim: 64, dtype: "f16" } as const;
-  const lighthouse = { levels: 3, pooling: 4, k: 128, scorer: "dilated", dilation: 4 } as const;
-  const { stages, headsPerBlock } = lighthouseDilated.plan(gpu, { shape, lighthouse });
+  const lighthouse = { levels: 3, pooling: 4, k: 128, dilation: 4 } as const;
+  const { stages, headsPerBlock } = lighthouseDilated.plan(gpu, { shape, options: lighthouse });
   const variantOf = (heads: number) =>
     planSquaredNorms(gpu, { ...shape, heads, rows: shape.context, dilation: 4 }).launch.variant;
   assert.equal(stages.find(({ name }) => name === "score")!.variant, variantOf(headsPerBlock));

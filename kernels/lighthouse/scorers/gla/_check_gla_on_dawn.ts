@@ -14,7 +14,7 @@ import { GLA_HEAD_DIMS } from "./gla_scores.ts";
 import { planGeometry } from "../../lighthouse_geometry.ts";
 
 const gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
-const lighthouse = { levels: 3, pooling: 4, k: 128, scorer: "gla", dilation: 2 } as const;
+const lighthouse = { levels: 3, pooling: 4, k: 128, dilation: 2 } as const;
 const geometry = planGeometry(2048, lighthouse);
 let kernels = 0;
 for (const headDim of GLA_HEAD_DIMS) {
@@ -29,7 +29,7 @@ for (const headDim of GLA_HEAD_DIMS) {
       keyScores: await uploadGarbage(gpu, 2 * geometry.entries * 4),
     };
     gpu.device.pushErrorScope("validation");
-    const problem = { shape, lighthouse, geometry, headsPerBlock: 2 };
+    const problem = { shape, options: lighthouse, geometry, headsPerBlock: 2 };
     const scorer = await glaScorer().pass!.create(gpu, problem, { heads: 2 });
     const dispatches = scorer.bind({ firstHead: 0, ...slices });
     submit(gpu, dispatches);

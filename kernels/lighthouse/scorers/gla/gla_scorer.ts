@@ -12,7 +12,6 @@ import {
   writeTensor,
 } from "../../../gpu/buffers.ts";
 import type { Gpu } from "../../../gpu/device.ts";
-import { dilationOf } from "../dilated/dilated_scorer.ts";
 import { fillGates } from "./gla_gates.ts";
 import {
   createGlaScores,
@@ -21,6 +20,7 @@ import {
   planGlaScores,
 } from "./gla_scores.ts";
 import { createScoreMaxima, planScoreMaxima } from "../../passes/score_maxima.ts";
+import { DILATION_OPTION, dilationOf } from "../dilation.ts";
 import type { BlockScorer, Scorer, ScorerBindings, ScorerProblem } from "../scorer.ts";
 
 /** Options of {@linkcode glaScorer}. */
@@ -46,6 +46,11 @@ export interface GlaScorerOptions {
 export function glaScorer(options: GlaScorerOptions = {}): Scorer {
   return {
     name: "gla",
+    exactSelection: false,
+    withGates: (gates) => glaScorer({ ...options, gates }),
+    wholeHeads: "has gates of whole heads",
+    options: [DILATION_OPTION],
+    style: { color: { light: "#b8578e", dark: "#e39cc5" }, mark: "diamond" },
     pass: {
       plan(gpu, problem) {
         if (options.gates) requireHostGates(options.gates, problem);
@@ -144,7 +149,7 @@ function planBlock(
     heads,
     headDim,
     dtype,
-    dilation: dilationOf(problem.lighthouse),
+    dilation: dilationOf(problem.options),
     scratchBytes: Math.min(scratchBytes, capabilities.maxBindingBytes),
     maxWorkgroupBytes: capabilities.maxWorkgroupBytes,
     flopsPerDispatch,

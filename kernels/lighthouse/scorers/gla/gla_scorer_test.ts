@@ -14,10 +14,10 @@ import { maximaReference, selectReference } from "../../lighthouse_reference.ts"
 import type { ScorerProblem } from "../scorer.ts";
 
 const shape = { heads: 3, context: 512, headDim: 32, dtype: "f32" } as const;
-const lighthouse = { levels: 3, pooling: 2, k: 128, scorer: "gla", dilation: 2 } as const;
+const lighthouse = { levels: 3, pooling: 2, k: 128, dilation: 2 } as const;
 const problem: ScorerProblem = {
   shape,
-  lighthouse,
+  options: lighthouse,
   geometry: planGeometry(shape.context, lighthouse),
   headsPerBlock: 2,
 };
@@ -98,7 +98,7 @@ Deno.test("a layer with glaScorer selects by its scores and times them as a stag
     return tensor;
   };
   const inputs = { q: await seeded(1), k: await seeded(2), v: await seeded(3) };
-  const prepared = await layer.prepare(gpu, { shape, lighthouse }, { inputs });
+  const prepared = await layer.prepare(gpu, { shape, options: lighthouse }, { inputs });
   assert.equal(prepared.stages[0], "score");
   const score = prepared.plan.stages.find(({ name }) => name === "score")!;
   assert.ok(score.flops >= glaFlops({ heads, context: rows, headDim: dim, chunkRows: 64 }));

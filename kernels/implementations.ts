@@ -1,0 +1,13 @@
+/**
+ * Every implementation. A new one is a folder with its kernel and descriptor, and one line here; its
+ * flags, cases, checks, labels and colours follow.
+ *
+ * @module
+ */
+import { dense } from "./dense_attention/dense_layer.ts";
+import { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
+import type { Implementation } from "./implementation.ts";
+import { LIGHTHOUSE } from "./lighthouse/lighthouse_attention.ts";
+
+/** All implementations, the baseline of every ratio first. */
+export const IMPLEMENTATIONS: readonly Implementation[] = [dense, denseNaive, ...LIGHTHOUSE];

@@ -1,0 +1,25 @@
+/**
+ * The dilation δ of scorers that work inside residue classes of positions modulo δ.
+ *
+ * @module
+ */
+import type { LighthouseOptions, OptionDescriptor } from "../../implementation.ts";
+
+/** δ where the options name none: the paper's. */
+export const DEFAULT_DILATION = 4;
+
+/** The option, for scorers that take it. */
+export const DILATION_OPTION: OptionDescriptor = {
+  name: "dilation",
+  letter: "δ",
+  flag: "dilation",
+  least: 1,
+  optional: true,
+  initial: DEFAULT_DILATION,
+  help: "residue classes of positions that are scored apart; divides N",
+};
+
+/** δ of a Lighthouse layer. */
+export function dilationOf(options: Pick<LighthouseOptions, "dilation">): number {
+  return options.dilation ?? DEFAULT_DILATION;
+}

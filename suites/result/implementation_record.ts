@@ -1,0 +1,33 @@
+/**
+ * Descriptors of implementations as result files keep them, so that a report needs no registry.
+ *
+ * @module
+ */
+import type { Implementation } from "../../kernels/implementation.ts";
+import type { ImplementationRecord } from "./result_schema.ts";
+
+/** What is recorded of an implementation. */
+type Described =
+  & Pick<Implementation, "name" | "title" | "family" | "scorer" | "role" | "options" | "style">
+  & { readonly peer?: boolean };
+
+/** Records of implementations, in their order. */
+export function implementationRecords(
+  implementations: readonly Described[],
+): ImplementationRecord[] {
+  return implementations.map(({ name, title, family, scorer, role, peer, options, style }) => ({
+    name,
+    title,
+    family,
+    ...(scorer && { scorer: scorer.name }),
+    ...(role && { role }),
+    ...(peer && { peer }),
+    options: options.map(({ name, letter, help, sweep }) => ({
+      name,
+      letter,
+      help,
+      ...(sweep !== undefined && { sweep }),
+    })),
+    ...(style && { style: { color: { ...style.color }, mark: style.mark } }),
+  }));
+}

@@ -1,0 +1,70 @@
+/**
+ * Result files of earlier versions of the format, brought to the present one when they are read.
+ *
+ * Version 2 replaced `lighthouse: { levels, pooling, k, scorer, dilation, kRule }` of a case by
+ * `family`, `scorer`, `options` and `rules`, which hold for every kind of implementation, and added the
+ * descriptors of all implementations of a run.
+ *
+ * @module
+ */
+
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { implementationRecords } from "./implementation_record.ts";
+import type { ImplementationRecord } from "./result_schema.ts";
+
+type Json = Record<string, unknown>;
+
+/** A parsed file of any known version as one of the present version; others come back as they are. */
+export function upgradeResult(file: unknown): unknown {
+  if (!isObject(file) || file.schemaVersion !== 1) return file;
+  const cases = Array.isArray(file.cases) ? file.cases.map(upgradeCase) : file.cases;
+  const implementations = Array.isArray(cases) ? describe(cases) : [];
+  return { ...file, schemaVersion: 2, implementations, cases };
+}
+
+/** Descriptors of what the cases name: those of this version, and what a peer's cases tell of it. */
+function describe(cases: readonly unknown[]): ImplementationRecord[] {
+  const found = new Map<string, ImplementationRecord>();
+  for (const record of cases.filter(isObject)) {
+    const { implementation: name, family, scorer, suite } = record;
+    if (typeof name !== "string" || typeof family !== "string" || suite === "retrieval") continue;
+    if (found.has(name)) continue;
+    const known = IMPLEMENTATIONS.find((one) => one.name === name);
+    const like = IMPLEMENTATIONS.find((one) =>
+      one.family === family && (one.scorer === undefined || one.scorer.name === scorer)
+    );
+    const [own] = implementationRecords([
+      known ?? {
+        name,
+        title: name.replace(/^peer:/, ""),
+        family,
+        ...(like?.scorer && { scorer: like.scorer }),
+        options: like?.options ?? [],
+        peer: true,
+      },
+    ]);
+    found.set(name, own);
+  }
+  return [...found.values()];
+}
+
+function upgradeCase(record: unknown): unknown {
+  if (!isObject(record)) return record;
+  const { lighthouse, ...rest } = record;
+  if (!isObject(lighthouse)) {
+    const needle = rest.suite === "retrieval";
+    return { ...rest, family: needle ? "needle" : "dense" };
+  }
+  const { scorer, kRule, ...options } = lighthouse;
+  return {
+    ...rest,
+    family: "lighthouse",
+    scorer,
+    options,
+    ...(typeof kRule === "string" && { rules: { k: kRule } }),
+  };
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
