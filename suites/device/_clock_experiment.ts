@@ -6,7 +6,7 @@
  *     deno run -A suites/device/_clock_experiment.ts [--idle 0.2,1,3,8] [--rounds 2] [--stack auto]
  *         [--only nothing,context+poll]
  *
- * Six means, about 40 seconds each with the defaults.
+ * Five means, about 40 seconds each with the defaults.
  *
  * @module
  */
@@ -14,7 +14,6 @@ import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { Timer } from "../../kernels/gpu/timing.ts";
 import { calibrate, type Canary } from "./calibrate.ts";
-import { ClockWatch } from "./clock.ts";
 import { describeEnvironment } from "./environment.ts";
 import { startKeepWarm } from "./keep_warm.ts";
 import { cardOf, listNvidiaCards } from "./nvidia.ts";
@@ -28,8 +27,7 @@ const MEANS = {
   poll: "`nvidia-smi` once a second",
   context: "idle CUDA context",
   "context+poll": "context and `nvidia-smi`",
-  busy: "busy queue: the canary (0.1 ms) every 10 ms",
-  busier: "busy queue: 10 ms of work every 50 ms",
+  busy: "busy queue: 10 ms of work every 50 ms",
 } as const;
 
 type MeansName = keyof typeof MEANS;
@@ -153,10 +151,8 @@ async function measure(
     ? await startKeepWarm(gpu.adapter, { asked: true, means: parts })
     : undefined;
   const sleep = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1e3));
-  const clock = new ClockWatch(canary, { judged: true, busy: true });
   const wait = async (seconds: number) => {
-    if (means === "busy") return await clock.duringHostWork(sleep(seconds));
-    if (means !== "busier") return await sleep(seconds);
+    if (means !== "busy") return await sleep(seconds);
     const end = performance.now() + seconds * 1e3;
     while (performance.now() < end) {
       await canary.exercise!();

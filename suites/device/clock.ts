@@ -22,9 +22,6 @@ const SETTLE_SECONDS = 3;
 /** Readings that must agree before a calibration is held to have been too slow. */
 const CONFIRMATIONS = 4;
 
-/** Milliseconds between two bits of work that keep the queue from running dry. */
-const WORK_MILLISECONDS = 10;
-
 /** Seconds between readings while a long execution goes on. */
 const BETWEEN_SECONDS = 0.5;
 
@@ -32,8 +29,6 @@ const BETWEEN_SECONDS = 0.5;
 export interface ClockWatchOptions {
   /** A processor's canary sees the scheduler and not a clock: it is read and never judged. */
   readonly judged: boolean;
-  /** Whether the queue gets a little work while the host works. Default false. */
-  readonly busy?: boolean;
   /** Told when readings prove that the calibration saw a slow clock: factor by which it was slower. */
   readonly onRebase?: (factor: number) => void;
   /** Seconds; for tests. */
@@ -102,28 +97,6 @@ export class ClockWatch {
     }
     this.#patience = this.isOff(reading) ? this.#patience / 2 : SETTLE_SECONDS;
     return reading;
-  }
-
-  /**
-   * Waits for work of the host. Where the queue is to be kept busy, the canary runs now and then
-   * meanwhile, unread: nothing may be timed until this returns.
-   */
-  async duringHostWork<T>(work: Promise<T>): Promise<T> {
-    if (!this.#options.busy) return await work;
-    let over = false;
-    const settled = work.then(() => {}, () => {}).then(() => over = true);
-    while (!over) {
-      try {
-        await this.#canary.probe();
-      } catch {
-        break; // The device is gone; the work says so.
-      }
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const pause = new Promise<void>((resolve) => timer = setTimeout(resolve, WORK_MILLISECONDS));
-      await Promise.race([settled, pause]);
-      clearTimeout(timer);
-    }
-    return await work;
   }
 
   /** The worst reading around and during one piece of work, and the one after it. */

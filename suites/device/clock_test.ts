@@ -203,36 +203,3 @@ function countingCanary(probe = () => Promise.resolve(1)) {
   };
   return { canary, count: () => count };
 }
-
-Deno.test("duringHostWork runs the canary while the host works, if the queue is to be busy", async () => {
-  for (const busy of [true, false]) {
-    const { canary, count } = countingCanary();
-    const clock = new ClockWatch(canary, { judged: true, busy });
-    const work = new Promise<string>((resolve) => setTimeout(() => resolve("done"), 100));
-    assert.equal(await clock.duringHostWork(work), "done");
-    const during = count();
-    assert.ok(busy ? during >= 3 : during === 0, `${during} runs`);
-    // Nothing goes on that could disturb what is timed next.
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    assert.equal(count(), during);
-  }
-});
-
-Deno.test("duringHostWork waits for a canary that is under way, and passes faults on", async () => {
-  let running = 0;
-  const { canary } = countingCanary(async () => {
-    running++;
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    running--;
-    return 1;
-  });
-  const clock = new ClockWatch(canary, { judged: true, busy: true });
-  await clock.duringHostWork(new Promise((resolve) => setTimeout(resolve, 10)));
-  assert.equal(running, 0);
-  const fault = Promise.reject(new Error("wrong output"));
-  await assert.rejects(clock.duringHostWork(fault), /wrong output/);
-  assert.equal(running, 0);
-  const lost = countingCanary(() => Promise.reject(new Error("device lost")));
-  const after = new ClockWatch(lost.canary, { judged: true, busy: true });
-  assert.equal(await after.duringHostWork(Promise.resolve(1)), 1);
-});

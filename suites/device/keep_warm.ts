@@ -26,8 +26,6 @@ const AT_LIMIT = 0.95;
 export interface KeepWarm {
   /** What was done so far, for the result. */
   readonly record: () => KeepWarmRecord;
-  /** Whether the queue should get a little work while the host works, since nothing better could be done. */
-  readonly wantsWork: boolean;
   /** One line each for a person: all that was done and was not; unasked, why there is no context. */
   readonly lines: readonly string[];
   /** Ends all of it. */
@@ -86,11 +84,9 @@ export async function startKeepWarm(
       failures.push(`no poll: ${errorLine(error)}`);
     }
   }
-  const wantsWork = means.includes("context") && context === undefined;
-  if (wantsWork) done.push("a little work in the queue while the host checks results");
+  if (done.length === 0) done.push("nothing was done");
   return {
     record: () => ({ means: [...done, ...failures], ...poll?.readings() }),
-    wantsWork,
     lines: (asked ? [...done, ...failures] : context ? [] : failures)
       .map((line) => `keep warm: ${line}`),
     stop: async () => {
@@ -102,7 +98,6 @@ export async function startKeepWarm(
 function idle(line: string): KeepWarm {
   return {
     record: () => ({ means: [line] }),
-    wantsWork: false,
     lines: [`keep warm: ${line}`],
     stop: () => Promise.resolve(),
   };

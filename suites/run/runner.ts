@@ -352,7 +352,6 @@ class Run {
       calibration,
       clock: new ClockWatch(calibration.canary, {
         judged: !this.#gpu.adapter.software,
-        busy: this.#keepWarm?.wantsWork,
         onRebase: (factor) => this.#rejudge(factor),
       }),
       live: this.#live,
@@ -459,16 +458,14 @@ class Run {
           const first = await digestOutputs(gpu, prepared);
           await prepared.execute({ signal });
           const { problem } = entry;
-          const found = await session.clock.duringHostWork(
-            checkOutputs(gpu, prepared, {
-              problem,
-              implementation,
-              inputs,
-              seed,
-              extent: "whole",
-              signal,
-            }),
-          );
+          const found = await checkOutputs(gpu, prepared, {
+            problem,
+            implementation,
+            inputs,
+            seed,
+            extent: "whole",
+            signal,
+          });
           const check = withDeterminism(found.check, {
             first,
             last: found.digest,
