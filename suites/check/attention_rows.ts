@@ -42,143 +42,183 @@ export interface AttentionRow {
 /** Half a unit in the last place, relative, of a storage type. */
 export const HALF_ULP = { f16: 2 ** -11, f32: 2 ** -24 } as const;
 
-/** One query row that keys and values stream past. */
-export class AttentionRowCheck {
-  readonly #query: Float64Array;
-  readonly #storedQuery: Float32Array;
-  readonly #last: number;
-  readonly #scale: number;
-  readonly #dtype: DType;
-  readonly #weights: DType;
-  readonly #sums: Float64Array;
-  readonly #plainSums: Float32Array;
-  #max = -Infinity;
-  #total = 0;
-  #spread = 0;
-  #squares = 0;
-  #largest = 0;
-  #plainMax = -Infinity;
-  #plainTotal = 0;
-
-  /**
-   * @param query the row of Q, exact.
-   * @param options `last`: the last key that the row sees; `stored`: the row as the device stores
-   * it; `dtype` of the output; `weights`: what softmax weights may be rounded to, default `dtype`.
-   */
-  constructor(
-    query: ArrayLike<number>,
-    options: { last: number; dtype: DType; stored?: ArrayLike<number>; weights?: DType },
-  ) {
-    const dim = query.length;
-    this.#weights = options.weights ?? options.dtype;
-    this.#query = Float64Array.from(query);
-    this.#storedQuery = Float32Array.from(options.stored ?? query);
-    this.#last = options.last;
-    this.#scale = 1 / Math.sqrt(dim);
-    this.#dtype = options.dtype;
-    this.#sums = new Float64Array(dim);
-    this.#plainSums = new Float32Array(dim);
-  }
-
+/** A query row that keys and values stream past: plain data, which a worker may continue. */
+export interface AttentionRowState {
+  readonly query: Float64Array;
+  readonly storedQuery: Float32Array;
   /** The last key that the row sees. */
-  get last(): number {
-    return this.#last;
-  }
+  readonly last: number;
+  readonly dtype: DType;
+  readonly weights: DType;
+  readonly sums: Float64Array;
+  readonly plainSums: Float32Array;
+  max: number;
+  total: number;
+  spread: number;
+  squares: number;
+  largest: number;
+  plainMax: number;
+  plainTotal: number;
+}
 
-  /** Takes the keys of a chunk that the row sees. Chunks come in ascending order. */
-  take(chunk: KeyChunk): void {
-    const count = Math.min(chunk.count, this.#last + 1 - chunk.first);
-    if (count <= 0) return;
-    this.#takeExact(chunk, count);
-    this.#takePlain(chunk, count);
-  }
+/**
+ * Starts a row that has seen no key.
+ *
+ * @param query the row of Q, exact.
+ * @param options `last`: the last key that the row sees; `stored`: the row as the device stores it;
+ * `dtype` of the output; `weights`: what softmax weights may be rounded to, default `dtype`.
+ */
+export function startAttentionRow(
+  query: ArrayLike<number>,
+  options: { last: number; dtype: DType; stored?: ArrayLike<number>; weights?: DType },
+): AttentionRowState {
+  const { last, dtype, weights = dtype, stored = query } = options;
+  return {
+    query: Float64Array.from(query),
+    storedQuery: Float32Array.from(stored),
+    last,
+    dtype,
+    weights,
+    sums: new Float64Array(query.length),
+    plainSums: new Float32Array(query.length),
+    max: -Infinity,
+    total: 0,
+    spread: 0,
+    squares: 0,
+    largest: 0,
+    plainMax: -Infinity,
+    plainTotal: 0,
+  };
+}
 
-  #takeExact({ k, v }: KeyChunk, count: number): void {
-    const query = this.#query;
-    const sums = this.#sums;
-    const dim = query.length;
-    for (let j = 0; j < count; j++) {
-      const at = j * dim;
-      let dot = 0;
-      for (let c = 0; c < dim; c++) dot += query[c] * k[at + c];
-      const logit = dot * this.#scale;
-      if (logit > this.#max) {
-        const shrink = Math.exp(this.#max - logit);
-        // Terms already taken move away from the maximum by the difference.
-        const moved = this.#total === 0 ? 0 : 2 * (logit - this.#max) * this.#total;
-        this.#spread = (this.#spread + moved) * shrink;
-        this.#total *= shrink;
-        this.#squares *= shrink * shrink;
-        for (let c = 0; c < dim; c++) sums[c] *= shrink;
-        this.#max = logit;
-      }
-      const x = this.#max - logit;
-      const weight = Math.exp(-x);
-      this.#total += weight;
-      this.#squares += weight * weight;
-      // An exponential: 3 + 2x ulp; its argument, a difference of f32 logits, |logit| ulp at most.
-      this.#spread += weight * (3 + 2 * x + Math.abs(logit));
-      for (let c = 0; c < dim; c++) {
-        const value = v[at + c];
-        sums[c] += weight * value;
-        if (value > this.#largest) this.#largest = value;
-        else if (-value > this.#largest) this.#largest = -value;
-      }
+/** How many keys of a chunk a row sees; below 0 where the row comes before it. */
+export function keysSeen(
+  { last }: { last: number },
+  { first, count }: { first: number; count: number },
+): number {
+  return Math.min(count, last + 1 - first);
+}
+
+/** Takes the keys of a chunk that the row sees. Chunks come in ascending order. */
+export function takeKeys(row: AttentionRowState, chunk: KeyChunk): void {
+  const count = keysSeen(row, chunk);
+  if (count <= 0) return;
+  takeExact(row, chunk, count);
+  takePlain(row, chunk, count);
+}
+
+function takeExact(row: AttentionRowState, { k, v }: KeyChunk, count: number): void {
+  const { query, sums } = row;
+  let { max, total, spread, squares, largest } = row;
+  const dim = query.length;
+  const scale = 1 / Math.sqrt(dim);
+  for (let j = 0; j < count; j++) {
+    const at = j * dim;
+    let dot = 0;
+    for (let c = 0; c < dim; c++) dot += query[c] * k[at + c];
+    const logit = dot * scale;
+    if (logit > max) {
+      const shrink = Math.exp(max - logit);
+      // Terms already taken move away from the maximum by the difference.
+      const moved = total === 0 ? 0 : 2 * (logit - max) * total;
+      spread = (spread + moved) * shrink;
+      total *= shrink;
+      squares *= shrink * shrink;
+      for (let c = 0; c < dim; c++) sums[c] *= shrink;
+      max = logit;
+    }
+    const x = max - logit;
+    const weight = Math.exp(-x);
+    total += weight;
+    squares += weight * weight;
+    // An exponential: 3 + 2x ulp; its argument, a difference of f32 logits, |logit| ulp at most.
+    spread += weight * (3 + 2 * x + Math.abs(logit));
+    for (let c = 0; c < dim; c++) {
+      const value = v[at + c];
+      sums[c] += weight * value;
+      if (value > largest) largest = value;
+      else if (-value > largest) largest = -value;
     }
   }
+  Object.assign(row, { max, total, spread, squares, largest });
+}
 
-  #takePlain(chunk: KeyChunk, count: number): void {
-    const k = chunk.storedK ?? chunk.k;
-    const v = chunk.storedV ?? chunk.v;
-    const query = this.#storedQuery;
-    const sums = this.#plainSums;
-    const dim = query.length;
-    const { fround } = Math;
-    const scale = fround(this.#scale);
-    const half = this.#weights === "f16";
-    for (let j = 0; j < count; j++) {
-      const at = j * dim;
-      let dot = fround(0);
-      for (let c = 0; c < dim; c++) dot = fround(dot + fround(query[c] * fround(k[at + c])));
-      const logit = fround(dot * scale);
-      if (logit > this.#plainMax) {
-        const shrink = fround(Math.exp(this.#plainMax - logit));
-        this.#plainTotal = fround(this.#plainTotal * shrink);
-        for (let c = 0; c < dim; c++) sums[c] *= shrink;
-        this.#plainMax = logit;
-      }
-      const exact = fround(Math.exp(fround(logit - this.#plainMax)));
-      this.#plainTotal = fround(this.#plainTotal + exact);
-      // Matrix units take the weights in the storage type.
-      const weight = half ? Math.f16round(exact) : exact;
-      for (let c = 0; c < dim; c++) sums[c] += fround(weight * fround(v[at + c]));
+function takePlain(row: AttentionRowState, chunk: KeyChunk, count: number): void {
+  const k = chunk.storedK ?? chunk.k;
+  const v = chunk.storedV ?? chunk.v;
+  const { storedQuery: query, plainSums: sums } = row;
+  let { plainMax, plainTotal } = row;
+  const dim = query.length;
+  const { fround } = Math;
+  const scale = fround(1 / Math.sqrt(dim));
+  const half = row.weights === "f16";
+  for (let j = 0; j < count; j++) {
+    const at = j * dim;
+    let dot = fround(0);
+    for (let c = 0; c < dim; c++) dot = fround(dot + fround(query[c] * fround(k[at + c])));
+    const logit = fround(dot * scale);
+    if (logit > plainMax) {
+      const shrink = fround(Math.exp(plainMax - logit));
+      plainTotal = fround(plainTotal * shrink);
+      for (let c = 0; c < dim; c++) sums[c] *= shrink;
+      plainMax = logit;
     }
+    const exact = fround(Math.exp(fround(logit - plainMax)));
+    plainTotal = fround(plainTotal + exact);
+    // Matrix units take the weights in the storage type.
+    const weight = half ? Math.f16round(exact) : exact;
+    for (let c = 0; c < dim; c++) sums[c] += fround(weight * fround(v[at + c]));
   }
+  Object.assign(row, { plainMax, plainTotal });
+}
 
-  /** The finished row. */
-  finish(): AttentionRow {
-    const output = this.#sums.map((sum) => sum / this.#total);
-    const round = this.#dtype === "f16" ? Math.f16round : Math.fround;
-    const plainOutput = this.#plainSums.map((sum) => round(Math.fround(sum / this.#plainTotal)));
-    const relative = this.#spread / this.#total * 2 ** -23;
-    const lse = this.#max + Math.log(this.#total);
-    // A sum of n terms in f32, in whatever blocks, errs like a random walk of n half ulps.
-    const walk = 4 * Math.sqrt(this.#last + 1) * 2 ** -24;
-    // So do weights that are rounded, and not in the plain computation alone: it rounds them beside the
-    // maximum so far, a kernel beside any other reference.
-    const steps = Math.min(1, 4 * Math.sqrt(this.#squares) / this.#total);
-    const rounded = this.#weights === "f16" ? HALF_ULP.f16 * steps : 0;
-    return {
-      output,
-      lse,
-      plainOutput,
-      plainLse: Math.fround(this.#plainMax + Math.fround(Math.log(this.#plainTotal))),
-      // Σ p·δ·(v - o) with |v - o| ≤ 2·max|v|.
-      outputFloor: this.#largest * (2 * relative + walk + rounded),
-      // A kernel may keep it in base 2: a logarithm, a product and a sum, rounded each.
-      lseFloor: relative + walk + 2 ** -22 * Math.max(1, Math.abs(lse)),
-    };
-  }
+/** A row that attends within its residue class, to keys, or a key row that attends to queries. */
+export interface ClassRowState {
+  readonly row: AttentionRowState;
+  readonly residue: number;
+  /** What it attends to. */
+  readonly side: "q" | "k";
+}
+
+/** Rows of all residue classes that hold a checked row, from class row `first` on. */
+export interface ClassChunk {
+  readonly first: number;
+  /** By residue, `[count, dim]` each. */
+  readonly classes: Readonly<
+    Record<number, { readonly count: number } & Readonly<Record<"q" | "k" | "v", Float32Array>>>
+  >;
+}
+
+/** Takes the rows of a chunk that are of the row's class. */
+export function takeClassKeys({ row, residue, side }: ClassRowState, chunk: ClassChunk): void {
+  const { count, v, [side]: k } = chunk.classes[residue];
+  takeKeys(row, { first: chunk.first, count, k, v });
+}
+
+/** What a row has come to after its last key. */
+export function finishAttentionRow(row: AttentionRowState): AttentionRow {
+  const { max, total, dtype, largest, plainMax, plainTotal } = row;
+  const output = row.sums.map((sum) => sum / total);
+  const round = dtype === "f16" ? Math.f16round : Math.fround;
+  const plainOutput = row.plainSums.map((sum) => round(Math.fround(sum / plainTotal)));
+  const relative = row.spread / total * 2 ** -23;
+  const lse = max + Math.log(total);
+  // A sum of n terms in f32, in whatever blocks, errs like a random walk of n half ulps.
+  const walk = 4 * Math.sqrt(row.last + 1) * 2 ** -24;
+  // So do weights that are rounded, and not in the plain computation alone: it rounds them beside the
+  // maximum so far, a kernel beside any other reference.
+  const steps = Math.min(1, 4 * Math.sqrt(row.squares) / total);
+  const rounded = row.weights === "f16" ? HALF_ULP.f16 * steps : 0;
+  return {
+    output,
+    lse,
+    plainOutput,
+    plainLse: Math.fround(plainMax + Math.fround(Math.log(plainTotal))),
+    // Σ p·δ·(v - o) with |v - o| ≤ 2·max|v|.
+    outputFloor: largest * (2 * relative + walk + rounded),
+    // A kernel may keep it in base 2: a logarithm, a product and a sum, rounded each.
+    lseFloor: relative + walk + 2 ** -22 * Math.max(1, Math.abs(lse)),
+  };
 }
 
 /** Largest absolute difference between two rows. */

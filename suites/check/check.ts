@@ -21,10 +21,13 @@ import {
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import {
   type AttentionRow,
-  AttentionRowCheck,
+  type AttentionRowState,
+  finishAttentionRow,
   HALF_ULP,
+  keysSeen,
   maxDifference,
   maxMagnitude,
+  startAttentionRow,
 } from "./attention_rows.ts";
 import { sha256 } from "../device/environment.ts";
 import { compareGradients } from "./gradient_check.ts";
@@ -35,11 +38,16 @@ import {
   type Measurable,
   type PeerTraits,
   readResultRows,
+  readStoredRows,
   type Rows,
 } from "../plan/measurable.ts";
 import type { CheckRecord } from "../result/result_schema.ts";
+import { poolRows } from "./pooled_rows.ts";
 import { type CheckedScores, SCORE_CHECKS, type ScoreCheckOptions } from "./score_check.ts";
 import { checkTile, tieTolerance, tileRows, uncoveredRows } from "./selection_check.ts";
+import { SharedArrays } from "./shared_arrays.ts";
+import { allDone, chunksOf, eachRow, streamPast } from "./stream.ts";
+import { holdWorkers } from "./worker_pool.ts";
 
 /** What is compared. */
 export interface CheckOptions {
@@ -98,6 +106,7 @@ export async function checkOutputs(
   options: CheckOptions,
 ): Promise<CheckOutcome> {
   const { problem, implementation } = options;
+  using _workers = holdWorkers();
   const parts: Part[] = [
     await checkInputs(gpu, options),
     ...await checkPeerInputs(gpu, prepared, options),
@@ -121,7 +130,7 @@ export async function checkOutputs(
   const digest = digestsOf(inspected);
   if (!implementation.scorer) {
     // At once: each spends most of its time waiting for the device to map a buffer.
-    const found = await Promise.all(
+    const found = await allDone(
       sampleHeads(options, undefined).flatMap((sample) => [
         checkDense(gpu, prepared, { ...options, sample }),
         ...gradients ? [checkGradients(gpu, prepared, { ...options, sample })] : [],
@@ -140,7 +149,7 @@ export async function checkOutputs(
     zeroRows += bare.length;
     if (bare.length > 0) parts.push(await checkBare(gpu, output, { head, rows: bare }));
   }
-  const found = await Promise.all(
+  const found = await allDone(
     sampleHeads(options, geometry).flatMap((sample) => {
       const own = headSelection(selection, { head: sample.head, geometry });
       const more = { ...options, sample, geometry, selection: own };
@@ -381,17 +390,24 @@ async function checkDense(
   const { dtype } = problem.shape;
   const { head, rows } = sample;
   const queries = await readSampled(gpu, inputs.q, { head, rows });
-  const checks = queries.map((query, i) => new AttentionRowCheck(query, { last: rows[i], dtype }));
-  const end = rows[rows.length - 1] + 1;
-  for (let first = 0; first < end; first += CHUNK_ROWS) {
-    signal?.throwIfAborted();
-    const count = Math.min(CHUNK_ROWS, end - first);
-    const [k, v] = await Promise.all(
-      [inputs.k, inputs.v].map((tensor) => readResultRows(gpu, tensor, { head, first, count })),
-    );
-    for (const check of checks) check.take({ first, count, k, v });
-  }
-  const finished = checks.map((check) => check.finish());
+  const passed = await streamPast(
+    "attentionRows",
+    queries.map((query, i) => startAttentionRow(query, { last: rows[i], dtype })),
+    {
+      ranges: chunksOf(0, rows[rows.length - 1] + 1, CHUNK_ROWS),
+      workOf: keysSeen,
+      signal,
+      read: async (range, shared) => {
+        const [k, v] = await Promise.all(
+          [inputs.k, inputs.v].map(async (tensor) =>
+            shared.float32(await readStoredRows(gpu, tensor, { head, ...range }))
+          ),
+        );
+        return { ...range, k, v };
+      },
+    },
+  );
+  const finished = passed.map(finishAttentionRow);
   const { output, lse } = prepared.outputs;
   const leeway = leewayOf(prepared);
   const [have, haveLse] = await Promise.all([
@@ -605,8 +621,8 @@ async function checkSelection(
         key: Float64Array.from(device.key.subarray(first, first + rows)),
       }
       : {
-        query: await squaredNorms(gpu, inputs.q, { head, first, rows }),
-        key: await squaredNorms(gpu, inputs.k, { head, first, rows }),
+        query: await squaredNorms(gpu, inputs.q, { head, first, rows, signal }),
+        key: await squaredNorms(gpu, inputs.k, { head, first, rows, signal }),
       };
     const { gatheredPerTile: each } = geometry;
     const verdict = checkTile(selection.subarray(tile * each, (tile + 1) * each), {
@@ -693,17 +709,25 @@ async function normScores(gpu: Gpu, options: ScoreCheckOptions): Promise<Checked
 async function squaredNorms(
   gpu: Gpu,
   tensor: Tensor,
-  { head, first, rows }: { head: number; first: number; rows: number },
+  { head, first, rows, signal }: {
+    head: number;
+    first: number;
+    rows: number;
+    signal?: AbortSignal;
+  },
 ): Promise<Float64Array> {
+  const { dim } = tensor;
   const norms = new Float64Array(rows);
-  for (let done = 0; done < rows; done += CHUNK_ROWS) {
-    const count = Math.min(CHUNK_ROWS, rows - done);
-    const data = await readResultRows(gpu, tensor, { head, first: first + done, count });
-    for (let i = 0; i < count; i++) {
-      let sum = 0;
-      for (let c = i * tensor.dim; c < (i + 1) * tensor.dim; c++) sum += data[c] * data[c];
-      norms[done + i] = sum;
-    }
+  for (const range of chunksOf(0, rows, CHUNK_ROWS)) {
+    using shared = new SharedArrays();
+    const at = { head, first: first + range.first, count: range.count };
+    const data = shared.float32(await readStoredRows(gpu, tensor, at));
+    const slice = (from: number, to: number) => ({
+      rows: data.subarray(from * dim, to * dim),
+      dim,
+    });
+    const found = await eachRow("squaredNorms", range.count, { slice, signal });
+    norms.set(found.norms, range.first);
   }
   return norms;
 }
@@ -719,33 +743,13 @@ async function gatherRows(
   tensor: Tensor,
   options: LighthouseCheck & { first: number; count: number },
 ): Promise<GatheredChunk> {
-  const { geometry, selection, first, count, sample } = options;
-  const { dim } = tensor;
-  const entries = Array.from(selection.subarray(first, first + count), (entry) => {
+  const { geometry, selection, first, count, sample, signal } = options;
+  const windows = Array.from(selection.subarray(first, first + count), (entry) => {
     const { level, index } = locateEntry(geometry, entry);
     const window = geometry.pooling ** level;
-    return { start: window * index, window };
+    return { first: window * index, end: window * (index + 1) };
   });
-  const low = Math.min(...entries.map(({ start }) => start));
-  const high = Math.max(...entries.map(({ start, window }) => start + window));
-  const base = await readResultRows(gpu, tensor, {
-    head: sample.head,
-    first: low,
-    count: high - low,
-  });
-  const exact = new Float64Array(count * dim);
-  for (const [m, { start, window }] of entries.entries()) {
-    const at = m * dim;
-    for (let r = start - low; r < start - low + window; r++) {
-      for (let c = 0; c < dim; c++) exact[at + c] += base[r * dim + c];
-    }
-    for (let c = 0; c < dim; c++) exact[at + c] /= window;
-  }
-  const stored = new Float32Array(exact);
-  if (tensor.dtype === "f16") {
-    for (let i = 0; i < stored.length; i++) stored[i] = Math.f16round(exact[i]);
-  }
-  return { exact, stored };
+  return await poolRows(gpu, tensor, { head: sample.head, windows, mean: true, signal });
 }
 
 async function checkLighthouse(
@@ -763,39 +767,34 @@ async function checkLighthouse(
   const parts: Part[] = [];
   const bySlot = new Map<number, AttentionRow>();
   if (slots.length > 0) {
-    const checks = new Map<number, AttentionRowCheck>();
+    const starting: AttentionRowState[] = [];
     for (const run of chunksHolding(slots)) {
       const queries = await gatherRows(gpu, inputs.q, { ...options, ...run });
       for (const slot of slots.filter((s) => s >= run.first && s < run.first + run.count)) {
         const at = (slot - run.first) * headDim;
-        checks.set(
-          slot,
-          new AttentionRowCheck(queries.exact.subarray(at, at + headDim), {
-            last: slot,
-            dtype,
-            stored: queries.stored.subarray(at, at + headDim),
-          }),
-        );
+        const stored = queries.stored.subarray(at, at + headDim);
+        const exact = queries.exact.subarray(at, at + headDim);
+        starting.push(startAttentionRow(exact, { last: slot, dtype, stored }));
       }
     }
-    const end = slots[slots.length - 1] + 1;
-    for (let first = 0; first < end; first += CHUNK_ROWS) {
-      signal?.throwIfAborted();
-      const count = Math.min(CHUNK_ROWS, end - first);
-      const [keys, values] = await Promise.all(
-        [inputs.k, inputs.v].map((tensor) => gatherRows(gpu, tensor, { ...options, first, count })),
-      );
-      const chunk = {
-        first,
-        count,
-        k: keys.exact,
-        v: values.exact,
-        storedK: keys.stored,
-        storedV: values.stored,
-      };
-      for (const check of checks.values()) check.take(chunk);
-    }
-    for (const [slot, check] of checks) bySlot.set(slot, check.finish());
+    const passed = await streamPast("attentionRows", starting, {
+      ranges: chunksOf(0, slots[slots.length - 1] + 1, CHUNK_ROWS),
+      workOf: keysSeen,
+      signal,
+      read: async (range, shared) => {
+        const [keys, values] = await allDone(
+          [inputs.k, inputs.v].map((tensor) => gatherRows(gpu, tensor, { ...options, ...range })),
+        );
+        return {
+          ...range,
+          k: shared.float64(keys.exact),
+          v: shared.float64(values.exact),
+          storedK: shared.float32(keys.stored),
+          storedV: shared.float32(values.stored),
+        };
+      },
+    });
+    passed.forEach((row) => bySlot.set(row.last, finishAttentionRow(row)));
     const { lse } = prepared.outputs;
     if (lse) {
       const haveLse = await readSampled(gpu, lse, { head, rows: slots });

@@ -8,25 +8,29 @@
  *
  * @module
  */
-import type { Tensor } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
 import {
   type LighthouseGeometry,
   locateEntry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
-import { HALF_ULP, maxDifference, maxMagnitude } from "./attention_rows.ts";
+import { HALF_ULP, keysSeen, maxDifference, maxMagnitude } from "./attention_rows.ts";
 import {
   type CheckedGradient,
-  deviceStatistic,
-  KeyValueGradientCheck,
-  QueryGradientCheck,
-  rowLengths,
+  finishKeyValueGradient,
+  finishQueryGradient,
+  finishRowStatistic,
   type RowStatistic,
-  RowStatisticCheck,
+  startKeyValueGradient,
+  startQueryGradient,
+  startRowStatistic,
   storingError,
 } from "./gradient_rows.ts";
-import { type Layer, readResultRows } from "../plan/measurable.ts";
+import { poolRows } from "./pooled_rows.ts";
+import type { SharedArrays } from "./shared_arrays.ts";
+import { chunksOf, eachRow, type RowRange, streamPast } from "./stream.ts";
+import { holdWorkers } from "./worker_pool.ts";
+import { type Layer, readResultRows, readStoredRows } from "../plan/measurable.ts";
 
 /** One of dQ, dK, dV. */
 export type GradientName = "q" | "k" | "v";
@@ -68,12 +72,7 @@ const PEER_ROUNDINGS = 8;
 /** Every read waits for the device once, so chunks are as long as the host has room for. */
 const CHUNK_ROWS = 32768;
 
-type Rows = Float32Array;
-
-interface RowRange {
-  readonly first: number;
-  readonly count: number;
-}
+type Rows = Float32Array | Float16Array;
 
 /** The rows that attention runs over: those of the context, or gathered ones. */
 interface Sequence {
@@ -133,87 +132,113 @@ async function sequenceGradients(
 ): Promise<SequenceGradients> {
   const { slots, problem, signal, names: wanted = ["k", "v"], halfProducts } = options;
   const { dtype } = problem.shape;
+  const { dim } = sequence;
   if (slots.length === 0) return new Map();
-  const chunks = (first: number, end: number) =>
-    Array.from({ length: Math.ceil((end - first) / CHUNK_ROWS) }, (_, i) => {
-      const start = first + i * CHUNK_ROWS;
-      return { first: start, count: Math.min(CHUNK_ROWS, end - start) };
-    });
+  using _held = holdWorkers();
   const exactFrom = Math.max(0, Math.min(sequence.rows, options.exactFrom(sequence.rows)));
   const exact = [
     ...slots.filter((slot) => slot < exactFrom),
     ...Array.from({ length: sequence.rows - exactFrom }, (_, i) => exactFrom + i),
   ];
-  const statisticChecks = new Map<number, RowStatisticCheck>();
-  const rowOf = new Map<number, Record<GradientName | "outputGradient", Rows>>();
   const names = ["q", "k", "v", "outputGradient"] as const;
   const given = await Promise.all(names.map((name) => {
     const read = (range: RowRange) => sequence.read(name, range);
-    return readEach(exact, { read, dim: sequence.dim });
+    return readEach(exact, { read, dim });
   }));
-  for (const [i, slot] of exact.entries()) {
-    const [q, k, v, outputGradient] = given.map((rows) => rows[i]);
-    rowOf.set(slot, { q, k, v, outputGradient });
-    statisticChecks.set(
-      slot,
-      new RowStatisticCheck({ query: q, outputGradient }, { last: slot, dtype }),
-    );
-  }
-  const end = exact[exact.length - 1] + 1;
-  for (const range of chunks(0, end)) {
-    signal?.throwIfAborted();
-    const [k, v] = await Promise.all([sequence.read("k", range), sequence.read("v", range)]);
-    const chunk = { ...range, k, v };
-    for (const check of statisticChecks.values()) check.take(chunk);
-  }
-  const statistics = new Map([...statisticChecks].map(([slot, check]) => [slot, check.finish()]));
-
-  const queryChecks = new Map(slots.map((slot) => {
-    const row = rowOf.get(slot)!;
-    const statistic = statistics.get(slot)!;
-    return [
-      slot,
-      new QueryGradientCheck({ query: row.q, ...row }, {
-        last: slot,
-        dtype,
-        statistic,
-        halfProducts,
-      }),
-    ];
+  const rowOf = new Map(exact.map((slot, i) => {
+    const [query, key, value, outputGradient] = given.map((rows) => rows[i]);
+    return [slot, { query, key, value, outputGradient }];
   }));
-  for (const range of chunks(0, slots[slots.length - 1] + 1)) {
-    signal?.throwIfAborted();
-    const [k, v] = await Promise.all([sequence.read("k", range), sequence.read("v", range)]);
-    const lengths = { k: rowLengths(k, sequence.dim), v: rowLengths(v, sequence.dim) };
-    for (const check of queryChecks.values()) check.take({ ...range, k, v, lengths });
-  }
-
-  const pairChecks = new Map(slots.map((slot) => {
-    const { k: key, v: value } = rowOf.get(slot)!;
-    return [slot, new KeyValueGradientCheck({ key, value }, { first: slot, dtype, halfProducts })];
-  }));
-  const pairs = wanted.includes("k") || wanted.includes("v");
-  for (const range of pairs ? chunks(slots[0], sequence.rows) : []) {
-    signal?.throwIfAborted();
-    const [outputGradient, q] = await Promise.all(
-      [sequence.read("outputGradient", range), sequence.read("q", range)],
-    );
-    const chunk = {
-      ...range,
-      q,
-      outputGradient,
-      lengths: {
-        q: rowLengths(q, sequence.dim),
-        outputGradient: rowLengths(outputGradient, sequence.dim),
+  const passed = await streamPast(
+    "rowStatistics",
+    exact.map((slot) => startRowStatistic(rowOf.get(slot)!, { last: slot, dtype })),
+    {
+      ranges: chunksOf(0, exact[exact.length - 1] + 1, CHUNK_ROWS),
+      workOf: keysSeen,
+      signal,
+      read: async (range, shared) => {
+        const [k, v] = await readShared(sequence, ["k", "v"], { range, shared });
+        return { ...range, k, v };
       },
-      statistics: await chunkStatistics(sequence, { range, outputGradient, statistics, exactFrom }),
-    };
-    for (const check of pairChecks.values()) check.take(chunk);
-  }
-  return new Map(slots.map((slot) => {
-    const { key, value } = pairChecks.get(slot)!.finish();
-    return [slot, { q: queryChecks.get(slot)!.finish(), k: key, v: value }];
+    },
+  );
+  const statistics = new Map(exact.map((slot, i) => [slot, finishRowStatistic(passed[i])]));
+
+  const queries = await streamPast(
+    "queryGradients",
+    slots.map((slot) => {
+      const statistic = statistics.get(slot)!;
+      return startQueryGradient(rowOf.get(slot)!, { last: slot, dtype, statistic, halfProducts });
+    }),
+    {
+      ranges: chunksOf(0, slots[slots.length - 1] + 1, CHUNK_ROWS),
+      workOf: keysSeen,
+      signal,
+      read: async (range, shared) => {
+        const [k, v] = await readShared(sequence, ["k", "v"], { range, shared });
+        const lengths = {
+          k: await lengthsOf(k, { dim, shared, signal }),
+          v: await lengthsOf(v, { dim, shared, signal }),
+        };
+        return { ...range, k, v, lengths };
+      },
+    },
+  );
+
+  const pairs = await streamPast(
+    "keyValueGradients",
+    slots.map((slot) =>
+      startKeyValueGradient(rowOf.get(slot)!, { first: slot, dtype, halfProducts })
+    ),
+    {
+      ranges: wanted.includes("k") || wanted.includes("v")
+        ? chunksOf(slots[0], sequence.rows, CHUNK_ROWS)
+        : [],
+      workOf: ({ first }, range) => Math.min(range.count, range.first + range.count - first),
+      signal,
+      read: async (range, shared) => {
+        const names = ["outputGradient", "q"] as const;
+        const [outputGradient, q] = await readShared(sequence, names, { range, shared });
+        const lengths = {
+          q: await lengthsOf(q, { dim, shared, signal }),
+          outputGradient: await lengthsOf(outputGradient, { dim, shared, signal }),
+        };
+        const given = { range, outputGradient, statistics, exactFrom, shared, signal };
+        return {
+          ...range,
+          q,
+          outputGradient,
+          lengths,
+          statistics: await chunkStatistics(sequence, given),
+        };
+      },
+    },
+  );
+  return new Map(slots.map((slot, i) => {
+    const { key, value } = finishKeyValueGradient(pairs[i]);
+    return [slot, { q: finishQueryGradient(queries[i]), k: key, v: value }];
   }));
+}
+
+async function readShared(
+  sequence: Sequence,
+  names: readonly Parameters<Sequence["read"]>[0][],
+  { range, shared }: { range: RowRange; shared: SharedArrays },
+): Promise<Float32Array[]> {
+  const read = await Promise.all(names.map((name) => sequence.read(name, range)));
+  return read.map((rows) => shared.float32(rows));
+}
+
+async function lengthsOf(
+  rows: Float32Array,
+  { dim, shared, signal }: { dim: number; shared: SharedArrays; signal?: AbortSignal },
+): Promise<Float64Array> {
+  const slice = (first: number, end: number) => ({
+    rows: rows.subarray(first * dim, end * dim),
+    dim,
+  });
+  const { norms } = await eachRow("squaredNorms", rows.length / dim, { slice, signal });
+  return shared.float64(norms.map(Math.sqrt));
 }
 
 /** Statistics of the rows of a chunk: float64 from `exactFrom` on, the device's before. */
@@ -221,27 +246,42 @@ async function chunkStatistics(
   sequence: Sequence,
   options: {
     range: RowRange;
-    outputGradient: Rows;
+    outputGradient: Float32Array;
     statistics: ReadonlyMap<number, RowStatistic>;
     exactFrom: number;
+    shared: SharedArrays;
+    signal?: AbortSignal;
   },
-): Promise<RowStatistic[]> {
-  const { range, outputGradient, statistics, exactFrom } = options;
+): Promise<Record<keyof RowStatistic, Float64Array>> {
+  const { range, outputGradient, statistics, exactFrom, shared, signal } = options;
   const { dim } = sequence;
-  const device = Math.max(0, Math.min(range.count, exactFrom - range.first));
-  const part = { first: range.first, count: device };
-  const [output, lse] = device > 0
-    ? await Promise.all([sequence.read("output", part), sequence.read("lse", part)])
-    : [];
-  return Array.from({ length: range.count }, (_, i) => {
-    if (i >= device) return statistics.get(range.first + i)!;
-    const row = (data: Rows) => data.subarray(i * dim, (i + 1) * dim);
-    return deviceStatistic({
-      lse: lse![i],
-      output: row(output!),
-      outputGradient: row(outputGradient),
+  const { first, count } = range;
+  const found = {
+    lse: shared.float64(new Float64Array(count)),
+    delta: shared.float64(new Float64Array(count)),
+    deltaError: shared.float64(new Float64Array(count)),
+  };
+  const device = Math.max(0, Math.min(count, exactFrom - first));
+  if (device > 0) {
+    const own = { range: { first, count: device }, shared };
+    const [output, lse] = await readShared(sequence, ["output", "lse"], own);
+    const slice = (from: number, to: number) => ({
+      output: output.subarray(from * dim, to * dim),
+      outputGradient: outputGradient.subarray(from * dim, to * dim),
+      dim,
     });
-  });
+    found.lse.set(lse);
+    const { delta, deltaError } = await eachRow("deviceStatistics", device, { slice, signal });
+    found.delta.set(delta);
+    found.deltaError.set(deltaError);
+  }
+  for (let i = device; i < count; i++) {
+    const { lse, delta, deltaError } = statistics.get(first + i)!;
+    found.lse[i] = lse;
+    found.delta[i] = delta;
+    found.deltaError[i] = deltaError;
+  }
+  return found;
 }
 
 function baseSequence(gpu: Gpu, prepared: Layer, options: GradientCheckOptions): Sequence {
@@ -251,7 +291,7 @@ function baseSequence(gpu: Gpu, prepared: Layer, options: GradientCheckOptions):
   return {
     rows: problem.shape.context,
     dim: problem.shape.headDim,
-    read: (name, range) => readResultRows(gpu, told(tensors[name], name), { head, ...range }),
+    read: (name, range) => readStoredRows(gpu, told(tensors[name], name), { head, ...range }),
   };
 }
 
@@ -261,7 +301,7 @@ function gatheredSequence(
   prepared: Layer,
   options: GradientCheckOptions & { gathered: NonNullable<GradientCheckOptions["gathered"]> },
 ): Sequence {
-  const { inputs, problem, head, gathered } = options;
+  const { inputs, problem, head, gathered, signal } = options;
   const { selection, geometry } = gathered;
   const { lse, gathered: attended } = prepared.outputs;
   return {
@@ -277,13 +317,13 @@ function gatheredSequence(
         const { level, index } = locateEntry(geometry, entry);
         const window = geometry.pooling ** level;
         // An entry is the mean of its window, and is added to the rows from its last one on.
-        if (name !== "outputGradient") {
-          return { first: window * index, end: window * (index + 1), factor: 1 / window };
-        }
+        if (name !== "outputGradient") return { first: window * index, end: window * (index + 1) };
         const first = window * index + window - 1;
-        return { first, end: Math.min(first + window, geometry.context), factor: 1 };
+        return { first, end: Math.min(first + window, geometry.context) };
       });
-      return await sumWindows(gpu, inputs[name]!, { head, windows });
+      const mean = name !== "outputGradient";
+      const { stored } = await poolRows(gpu, inputs[name]!, { head, windows, mean, signal });
+      return stored;
     },
   };
 }
@@ -291,32 +331,6 @@ function gatheredSequence(
 function told<T>(rows: T | undefined, name: string): T {
   if (!rows) throw new TypeError(`check gradients: the implementation tells no ${name}`);
   return rows;
-}
-
-async function sumWindows(
-  gpu: Gpu,
-  tensor: Tensor,
-  options: {
-    head: number;
-    windows: readonly { first: number; end: number; factor: number }[];
-  },
-): Promise<Rows> {
-  const { head, windows } = options;
-  const { dim, dtype } = tensor;
-  const low = Math.min(...windows.map(({ first }) => first));
-  const high = Math.max(...windows.map(({ end }) => end));
-  const base = await readResultRows(gpu, tensor, { head, first: low, count: high - low });
-  const sums = new Float32Array(windows.length * dim);
-  const round = dtype === "f16" ? Math.f16round : Math.fround;
-  const sum = new Float64Array(dim);
-  for (const [m, { first, end, factor }] of windows.entries()) {
-    sum.fill(0);
-    for (let row = first - low; row < end - low; row++) {
-      for (let c = 0; c < dim; c++) sum[c] += base[row * dim + c];
-    }
-    for (let c = 0; c < dim; c++) sums[m * dim + c] = round(sum[c] * factor);
-  }
-  return sums;
 }
 
 interface Contribution {

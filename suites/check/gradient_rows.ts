@@ -44,74 +44,93 @@ const UNIT = 2 ** -24;
 /** Allowed deviations of errors that are independent of each other. */
 const DEVIATIONS = 4;
 
-/** Log-sum-exp and delta of one row, over a stream of keys and values. */
-export class RowStatisticCheck {
-  readonly #query: Float64Array;
-  readonly #gradient: Float64Array;
-  readonly #last: number;
-  readonly #dtype: DType;
-  readonly #sums: Float64Array;
-  #max = -Infinity;
-  #total = 0;
-
-  /** @param options `last`: the last key that the row sees. */
-  constructor(
-    row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
-    options: { last: number; dtype: DType },
-  ) {
-    this.#query = Float64Array.from(row.query);
-    this.#gradient = Float64Array.from(row.outputGradient);
-    this.#last = options.last;
-    this.#dtype = options.dtype;
-    this.#sums = new Float64Array(row.query.length);
-  }
-
-  /** Takes the keys of a chunk that the row sees. Chunks come in ascending order. */
-  take(chunk: RowChunk & { k: ArrayLike<number>; v: ArrayLike<number> }): void {
-    const { k, v } = chunk;
-    const query = this.#query;
-    const sums = this.#sums;
-    const dim = query.length;
-    const scale = 1 / Math.sqrt(dim);
-    const count = Math.min(chunk.count, this.#last + 1 - chunk.first);
-    for (let j = 0; j < count; j++) {
-      const at = j * dim;
-      let dot = 0;
-      for (let c = 0; c < dim; c++) dot += query[c] * k[at + c];
-      const logit = dot * scale;
-      if (logit > this.#max) {
-        const shrink = Math.exp(this.#max - logit);
-        this.#total *= shrink;
-        for (let c = 0; c < dim; c++) sums[c] *= shrink;
-        this.#max = logit;
-      }
-      const weight = Math.exp(logit - this.#max);
-      this.#total += weight;
-      for (let c = 0; c < dim; c++) sums[c] += weight * v[at + c];
-    }
-  }
-
-  /** The finished statistic. */
-  finish(): RowStatistic {
-    const output = this.#sums.map((sum) => sum / this.#total);
-    // The kernel takes the output as stored.
-    const statistic = deltaOf(output, this.#gradient);
-    const rounding = HALF_ULP[this.#dtype] * statistic.deviation;
-    return {
-      lse: this.#max + Math.log(this.#total),
-      delta: statistic.delta,
-      deltaError: DEVIATIONS * (statistic.deviation * UNIT * Math.sqrt(output.length) + rounding),
-    };
-  }
+/** A row whose log-sum-exp and delta are computed while keys and values stream past. */
+export interface RowStatisticState {
+  readonly query: Float64Array;
+  readonly outputGradient: Float64Array;
+  /** The last key that the row sees. */
+  readonly last: number;
+  readonly dtype: DType;
+  readonly sums: Float64Array;
+  max: number;
+  total: number;
 }
 
-/** The statistic of a row from a device's own log-sum-exp and output. */
-export function deviceStatistic(
-  row: { lse: number; output: ArrayLike<number>; outputGradient: ArrayLike<number> },
-): RowStatistic {
-  const { delta, deviation } = deltaOf(row.output, row.outputGradient);
-  const rounding = UNIT * Math.sqrt(row.output.length);
-  return { lse: row.lse, delta, deltaError: DEVIATIONS * rounding * deviation };
+/** Starts a row that has seen no key. `last`: the last key that it sees. */
+export function startRowStatistic(
+  row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
+  options: { last: number; dtype: DType },
+): RowStatisticState {
+  return {
+    ...options,
+    query: Float64Array.from(row.query),
+    outputGradient: Float64Array.from(row.outputGradient),
+    sums: new Float64Array(row.query.length),
+    max: -Infinity,
+    total: 0,
+  };
+}
+
+/** Takes the keys of a chunk that the row sees. Chunks come in ascending order. */
+export function takeStatisticKeys(
+  row: RowStatisticState,
+  chunk: RowChunk & { k: ArrayLike<number>; v: ArrayLike<number> },
+): void {
+  const { k, v } = chunk;
+  const { query, sums, last } = row;
+  let { max, total } = row;
+  const dim = query.length;
+  const scale = 1 / Math.sqrt(dim);
+  const count = Math.min(chunk.count, last + 1 - chunk.first);
+  for (let j = 0; j < count; j++) {
+    const at = j * dim;
+    let dot = 0;
+    for (let c = 0; c < dim; c++) dot += query[c] * k[at + c];
+    const logit = dot * scale;
+    if (logit > max) {
+      const shrink = Math.exp(max - logit);
+      total *= shrink;
+      for (let c = 0; c < dim; c++) sums[c] *= shrink;
+      max = logit;
+    }
+    const weight = Math.exp(logit - max);
+    total += weight;
+    for (let c = 0; c < dim; c++) sums[c] += weight * v[at + c];
+  }
+  Object.assign(row, { max, total });
+}
+
+/** The statistic of a row after its last key. */
+export function finishRowStatistic(row: RowStatisticState): RowStatistic {
+  const output = row.sums.map((sum) => sum / row.total);
+  // The kernel takes the output as stored.
+  const statistic = deltaOf(output, row.outputGradient);
+  const rounding = HALF_ULP[row.dtype] * statistic.deviation;
+  return {
+    lse: row.max + Math.log(row.total),
+    delta: statistic.delta,
+    deltaError: DEVIATIONS * (statistic.deviation * UNIT * Math.sqrt(output.length) + rounding),
+  };
+}
+
+/** Delta and its error, `[rows]` each, of rows `[rows, d]` from a device's own output. */
+export function deviceStatistics(
+  { output, outputGradient, dim }: {
+    output: Float32Array;
+    outputGradient: Float32Array;
+    dim: number;
+  },
+): { delta: Float64Array; deltaError: Float64Array } {
+  const rows = output.length / dim;
+  const found = { delta: new Float64Array(rows), deltaError: new Float64Array(rows) };
+  const rounding = UNIT * Math.sqrt(dim);
+  for (let row = 0; row < rows; row++) {
+    const rowOf = (data: Float32Array) => data.subarray(row * dim, (row + 1) * dim);
+    const { delta, deviation } = deltaOf(rowOf(output), rowOf(outputGradient));
+    found.delta[row] = delta;
+    found.deltaError[row] = DEVIATIONS * rounding * deviation;
+  }
+  return found;
 }
 
 function deltaOf(output: ArrayLike<number>, gradient: ArrayLike<number>) {
@@ -126,55 +145,66 @@ function deltaOf(output: ArrayLike<number>, gradient: ArrayLike<number>) {
 }
 
 /** A weighted sum of rows and what limits how well f32 can compute it. */
-class WeightedSum {
-  readonly #sums: Float64Array;
-  #squares = 0;
-  #independent = 0;
-  #shared = 0;
-  #largest = 0;
-  #partial = 0;
-  #count = 0;
+interface WeightedSum {
+  readonly sums: Float64Array;
+  squares: number;
+  independent: number;
+  shared: number;
+  largest: number;
+  partial: number;
+  count: number;
+}
 
-  constructor(dim: number) {
-    this.#sums = new Float64Array(dim);
-  }
+function startSum(dim: number): WeightedSum {
+  return {
+    sums: new Float64Array(dim),
+    squares: 0,
+    independent: 0,
+    shared: 0,
+    largest: 0,
+    partial: 0,
+    count: 0,
+  };
+}
 
-  /** Adds `weight` times the row of `values` at `at`; errors are absolute, of the weight. */
-  add(
-    weight: number,
-    term: { values: ArrayLike<number>; at: number; independent: number; shared: number },
-  ): void {
-    const { values, at, independent, shared } = term;
-    const sums = this.#sums;
-    for (let c = 0; c < sums.length; c++) {
-      const value = values[at + c];
-      sums[c] += weight * value;
-      if (value > this.#largest) this.#largest = value;
-      else if (-value > this.#largest) this.#largest = -value;
-    }
-    this.#squares += weight * weight;
-    this.#independent += independent * independent;
-    this.#shared += shared;
-    if (this.#count++ % 64 === 0) this.#watch();
+/** Adds `weight` times the row of `values` at `at`; errors are absolute, of the weight. */
+function addTerm(
+  sum: WeightedSum,
+  weight: number,
+  term: { values: ArrayLike<number>; at: number; independent: number; shared: number },
+): void {
+  const { values, at, independent, shared } = term;
+  const { sums } = sum;
+  let { largest } = sum;
+  for (let c = 0; c < sums.length; c++) {
+    const value = values[at + c];
+    sums[c] += weight * value;
+    if (value > largest) largest = value;
+    else if (-value > largest) largest = -value;
   }
+  sum.largest = largest;
+  sum.squares += weight * weight;
+  sum.independent += independent * independent;
+  sum.shared += shared;
+  if (sum.count++ % 64 === 0) watchPartial(sum);
+}
 
-  #watch(): void {
-    for (const sum of this.#sums) this.#partial = Math.max(this.#partial, Math.abs(sum));
-  }
+function watchPartial(sum: WeightedSum): void {
+  for (const value of sum.sums) sum.partial = Math.max(sum.partial, Math.abs(value));
+}
 
-  finish(factor: number, dtype: DType): CheckedGradient {
-    this.#watch();
-    const gradient = this.#sums.map((sum) => sum * factor);
-    const partial = this.#partial + DEVIATIONS * Math.sqrt(this.#squares) * this.#largest;
-    const walk = DEVIATIONS * Math.sqrt(this.#count) * UNIT * partial;
-    const errors = DEVIATIONS * Math.sqrt(this.#independent) + this.#shared;
-    let most = 0;
-    for (const value of gradient) most = Math.max(most, Math.abs(value));
-    return {
-      gradient,
-      tolerance: factor * (errors * this.#largest + walk) + storingError(most, dtype),
-    };
-  }
+function finishSum(sum: WeightedSum, factor: number, dtype: DType): CheckedGradient {
+  watchPartial(sum);
+  const gradient = sum.sums.map((value) => value * factor);
+  const partial = sum.partial + DEVIATIONS * Math.sqrt(sum.squares) * sum.largest;
+  const walk = DEVIATIONS * Math.sqrt(sum.count) * UNIT * partial;
+  const errors = DEVIATIONS * Math.sqrt(sum.independent) + sum.shared;
+  let most = 0;
+  for (const value of gradient) most = Math.max(most, Math.abs(value));
+  return {
+    gradient,
+    tolerance: factor * (errors * sum.largest + walk) + storingError(most, dtype),
+  };
 }
 
 /** What storing a row of values up to `most` may change: one unit in the last place, or one step. */
@@ -188,15 +218,22 @@ function halfRounding(value: number, halfProducts: number | undefined): number {
   return halfProducts ? Math.max(HALF_ULP.f16 * Math.abs(value), halfProducts) : 0;
 }
 
-/** Euclidean lengths of rows: one pass over a chunk serves every check that takes it. */
-export function rowLengths(rows: ArrayLike<number>, dim: number): Float64Array {
-  const lengths = new Float64Array(rows.length / dim);
-  for (let row = 0; row < lengths.length; row++) {
+/** Squared Euclidean lengths of rows `[rows, d]`. */
+export function squaredNorms(
+  { rows, dim }: { rows: ArrayLike<number>; dim: number },
+): { norms: Float64Array } {
+  const norms = new Float64Array(rows.length / dim);
+  for (let row = 0; row < norms.length; row++) {
     let squares = 0;
     for (let c = row * dim; c < (row + 1) * dim; c++) squares += rows[c] * rows[c];
-    lengths[row] = Math.sqrt(squares);
+    norms[row] = squares;
   }
-  return lengths;
+  return { norms };
+}
+
+/** Euclidean lengths of rows: one pass over a chunk serves every row that takes it. */
+export function rowLengths(rows: ArrayLike<number>, dim: number): Float64Array {
+  return squaredNorms({ rows, dim }).norms.map(Math.sqrt);
 }
 
 /** Terms of one pair of a query row and a key row. */
@@ -253,127 +290,142 @@ function pairOf(
   };
 }
 
-/** dQ of one row, over a stream of keys and values. */
-export class QueryGradientCheck {
-  readonly #row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> };
-  readonly #options: {
-    last: number;
-    dtype: DType;
-    statistic: RowStatistic;
-    halfProducts?: number;
+/** A row whose dQ is computed while keys and values stream past. */
+export interface QueryGradientState {
+  readonly query: Float64Array;
+  readonly outputGradient: Float64Array;
+  /** The last key that the row sees. */
+  readonly last: number;
+  readonly dtype: DType;
+  readonly statistic: RowStatistic;
+  readonly halfProducts?: number;
+  readonly sum: WeightedSum;
+}
+
+/**
+ * Starts a row that has seen no key.
+ *
+ * @param options `last`: the last key that the row sees; `halfProducts`: half of the smallest step
+ * of score gradients that are rounded to f16 before they are multiplied with keys.
+ */
+export function startQueryGradient(
+  row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
+  options: { last: number; dtype: DType; statistic: RowStatistic; halfProducts?: number },
+): QueryGradientState {
+  return {
+    ...options,
+    query: Float64Array.from(row.query),
+    outputGradient: Float64Array.from(row.outputGradient),
+    sum: startSum(row.query.length),
   };
-  readonly #sum: WeightedSum;
+}
 
-  /**
-   * @param options `last`: the last key that the row sees; `halfProducts`: half of the smallest step
-   * of score gradients that are rounded to f16 before they are multiplied with keys.
-   */
-  constructor(
-    row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
-    options: { last: number; dtype: DType; statistic: RowStatistic; halfProducts?: number },
-  ) {
-    this.#row = row;
-    this.#options = options;
-    this.#sum = new WeightedSum(row.query.length);
-  }
-
-  /** Takes the keys of a chunk that the row sees. */
-  take(
-    chunk: RowChunk & {
-      k: ArrayLike<number>;
-      v: ArrayLike<number>;
-      /** {@linkcode rowLengths} of `k` and of `v`. */
-      lengths: { k: ArrayLike<number>; v: ArrayLike<number> };
-    },
-  ): void {
-    const { query, outputGradient } = this.#row;
-    const { last, statistic, halfProducts } = this.#options;
-    const { k, v, lengths } = chunk;
-    const dim = query.length;
-    const [queryLength] = rowLengths(query, dim);
-    const [gradientLength] = rowLengths(outputGradient, dim);
-    const count = Math.min(chunk.count, last + 1 - chunk.first);
-    for (let j = 0; j < count; j++) {
-      const column = j * dim;
-      const scoreSize = queryLength * lengths.k[j];
-      const productSize = gradientLength * lengths.v[j];
-      const pair = pairOf(
-        { q: query, outputGradient, row: 0, k, v, column, scoreSize, productSize },
-        { statistic, dim, halfProducts },
-      );
-      this.#sum.add(pair.scoreGradient, { values: k, at: column, ...pair.scoreGradientErrors });
-    }
-  }
-
-  /** The finished row. */
-  finish(): CheckedGradient {
-    const { query } = this.#row;
-    return this.#sum.finish(1 / Math.sqrt(query.length), this.#options.dtype);
+/** Takes the keys of a chunk that the row sees. */
+export function takeQueryKeys(
+  state: QueryGradientState,
+  chunk: RowChunk & {
+    k: ArrayLike<number>;
+    v: ArrayLike<number>;
+    /** {@linkcode rowLengths} of `k` and of `v`. */
+    lengths: { k: ArrayLike<number>; v: ArrayLike<number> };
+  },
+): void {
+  const { query, outputGradient, last, statistic, halfProducts, sum } = state;
+  const { k, v, lengths } = chunk;
+  const dim = query.length;
+  const [queryLength] = rowLengths(query, dim);
+  const [gradientLength] = rowLengths(outputGradient, dim);
+  const count = Math.min(chunk.count, last + 1 - chunk.first);
+  for (let j = 0; j < count; j++) {
+    const column = j * dim;
+    const scoreSize = queryLength * lengths.k[j];
+    const productSize = gradientLength * lengths.v[j];
+    const pair = pairOf(
+      { q: query, outputGradient, row: 0, k, v, column, scoreSize, productSize },
+      { statistic, dim, halfProducts },
+    );
+    addTerm(sum, pair.scoreGradient, { values: k, at: column, ...pair.scoreGradientErrors });
   }
 }
 
-/** dK and dV of one row, over a stream of queries and output gradients. */
-export class KeyValueGradientCheck {
-  readonly #row: { key: ArrayLike<number>; value: ArrayLike<number> };
-  readonly #options: { first: number; dtype: DType; halfProducts?: number };
-  readonly #key: WeightedSum;
-  readonly #value: WeightedSum;
+/** dQ of a row after its last key. */
+export function finishQueryGradient({ query, sum, dtype }: QueryGradientState): CheckedGradient {
+  return finishSum(sum, 1 / Math.sqrt(query.length), dtype);
+}
 
-  /**
-   * @param options `first`: the first query that sees the row; `halfProducts`: half of the smallest
-   * step of weights and score gradients that are rounded to f16 before they are multiplied with rows.
-   */
-  constructor(
-    row: { key: ArrayLike<number>; value: ArrayLike<number> },
-    options: { first: number; dtype: DType; halfProducts?: number },
-  ) {
-    this.#row = row;
-    this.#options = options;
-    this.#key = new WeightedSum(row.key.length);
-    this.#value = new WeightedSum(row.key.length);
-  }
-
+/** A row whose dK and dV are computed while queries and output gradients stream past. */
+export interface KeyValueGradientState {
+  readonly key: Float64Array;
+  readonly value: Float64Array;
   /** The first query that sees the row. */
-  get first(): number {
-    return this.#options.first;
-  }
+  readonly first: number;
+  readonly dtype: DType;
+  readonly halfProducts?: number;
+  readonly keySum: WeightedSum;
+  readonly valueSum: WeightedSum;
+}
 
-  /** Takes the queries of a chunk that see the row, with the statistics of the chunk's rows. */
-  take(
-    chunk: RowChunk & {
-      q: ArrayLike<number>;
-      outputGradient: ArrayLike<number>;
-      /** {@linkcode rowLengths} of `q` and of `outputGradient`. */
-      lengths: { q: ArrayLike<number>; outputGradient: ArrayLike<number> };
-      statistics: readonly RowStatistic[];
-    },
-  ): void {
-    const { key: k, value: v } = this.#row;
-    const { q, outputGradient, lengths, statistics } = chunk;
-    const { halfProducts } = this.#options;
-    const dim = k.length;
-    const [keyLength] = rowLengths(k, dim);
-    const [valueLength] = rowLengths(v, dim);
-    for (let i = Math.max(0, this.first - chunk.first); i < chunk.count; i++) {
-      const row = i * dim;
-      const scoreSize = lengths.q[i] * keyLength;
-      const productSize = lengths.outputGradient[i] * valueLength;
-      const pair = pairOf(
-        { q, outputGradient, row, k, v, column: 0, scoreSize, productSize },
-        { statistic: statistics[i], dim, halfProducts },
-      );
-      this.#key.add(pair.scoreGradient, { values: q, at: row, ...pair.scoreGradientErrors });
-      this.#value.add(pair.weight, { values: outputGradient, at: row, ...pair.weightErrors });
-    }
-  }
+/**
+ * Starts a row that no query has seen.
+ *
+ * @param options `first`: the first query that sees the row; `halfProducts`: half of the smallest
+ * step of weights and score gradients that are rounded to f16 before they are multiplied with rows.
+ */
+export function startKeyValueGradient(
+  row: { key: ArrayLike<number>; value: ArrayLike<number> },
+  options: { first: number; dtype: DType; halfProducts?: number },
+): KeyValueGradientState {
+  const dim = row.key.length;
+  return {
+    ...options,
+    key: Float64Array.from(row.key),
+    value: Float64Array.from(row.value),
+    keySum: startSum(dim),
+    valueSum: startSum(dim),
+  };
+}
 
-  /** The finished rows. */
-  finish(): { key: CheckedGradient; value: CheckedGradient } {
-    const { key } = this.#row;
-    const { dtype } = this.#options;
-    return {
-      key: this.#key.finish(1 / Math.sqrt(key.length), dtype),
-      value: this.#value.finish(1, dtype),
+/** Takes the queries of a chunk that see the row, with the statistics of the chunk's rows. */
+export function takePairQueries(
+  state: KeyValueGradientState,
+  chunk: RowChunk & {
+    q: ArrayLike<number>;
+    outputGradient: ArrayLike<number>;
+    /** {@linkcode rowLengths} of `q` and of `outputGradient`. */
+    lengths: { q: ArrayLike<number>; outputGradient: ArrayLike<number> };
+    /** {@linkcode RowStatistic}s of the chunk's rows, `[count]` each. */
+    statistics: Record<keyof RowStatistic, ArrayLike<number>>;
+  },
+): void {
+  const { key: k, value: v, first, halfProducts, keySum, valueSum } = state;
+  const { q, outputGradient, lengths, statistics } = chunk;
+  const dim = k.length;
+  const [keyLength] = rowLengths(k, dim);
+  const [valueLength] = rowLengths(v, dim);
+  for (let i = Math.max(0, first - chunk.first); i < chunk.count; i++) {
+    const row = i * dim;
+    const scoreSize = lengths.q[i] * keyLength;
+    const productSize = lengths.outputGradient[i] * valueLength;
+    const statistic = {
+      lse: statistics.lse[i],
+      delta: statistics.delta[i],
+      deltaError: statistics.deltaError[i],
     };
+    const pair = pairOf(
+      { q, outputGradient, row, k, v, column: 0, scoreSize, productSize },
+      { statistic, dim, halfProducts },
+    );
+    addTerm(keySum, pair.scoreGradient, { values: q, at: row, ...pair.scoreGradientErrors });
+    addTerm(valueSum, pair.weight, { values: outputGradient, at: row, ...pair.weightErrors });
   }
+}
+
+/** dK and dV of a row after its last query. */
+export function finishKeyValueGradient(
+  { key, dtype, keySum, valueSum }: KeyValueGradientState,
+): { key: CheckedGradient; value: CheckedGradient } {
+  return {
+    key: finishSum(keySum, 1 / Math.sqrt(key.length), dtype),
+    value: finishSum(valueSum, 1, dtype),
+  };
 }

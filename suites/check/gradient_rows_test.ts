@@ -6,12 +6,18 @@ import {
 import { pcgSum4 } from "../../kernels/gpu/random.ts";
 import { maxDifference } from "./attention_rows.ts";
 import {
-  deviceStatistic,
-  KeyValueGradientCheck,
-  QueryGradientCheck,
+  deviceStatistics,
+  finishKeyValueGradient,
+  finishQueryGradient,
+  finishRowStatistic,
   rowLengths,
-  RowStatisticCheck,
+  startKeyValueGradient,
+  startQueryGradient,
+  startRowStatistic,
   storingError,
+  takePairQueries,
+  takeQueryKeys,
+  takeStatisticKeys,
 } from "./gradient_rows.ts";
 
 const [rows, d] = [37, 8];
@@ -35,15 +41,15 @@ function chunks() {
 }
 
 function statisticOf(row: number) {
-  const check = new RowStatisticCheck({
+  const state = startRowStatistic({
     query: rowOf(inputs.q, row),
     outputGradient: rowOf(inputs.outputGradient, row),
   }, { last: row, dtype: "f32" });
-  chunks().forEach((chunk) => check.take(chunk));
-  return check.finish();
+  chunks().forEach((chunk) => takeStatisticKeys(state, chunk));
+  return finishRowStatistic(state);
 }
 
-Deno.test("RowStatisticCheck gives log-sum-exp and delta as the kernels' reference does", () => {
+Deno.test("a row statistic gives log-sum-exp and delta as the kernels' reference does", () => {
   const want = rowStatistics(inputs);
   for (const row of [0, 6, 7, 36]) {
     const have = statisticOf(row);
@@ -57,22 +63,30 @@ Deno.test("gradient rows agree with the kernels' reference, in chunks and with t
   const want = denseBackwardReference(inputs);
   const statistics = Array.from({ length: rows }, (_, row) => statisticOf(row));
   for (const row of [0, 5, 7, 20, 36]) {
-    const query = new QueryGradientCheck({
+    const query = startQueryGradient({
       query: rowOf(inputs.q, row),
       outputGradient: rowOf(inputs.outputGradient, row),
     }, { last: row, dtype: "f32", statistic: statistics[row] });
-    const pair = new KeyValueGradientCheck({
+    const pair = startKeyValueGradient({
       key: rowOf(inputs.k, row),
       value: rowOf(inputs.v, row),
     }, { first: row, dtype: "f32" });
     for (const chunk of chunks()) {
-      query.take(chunk);
-      pair.take({ ...chunk, statistics: statistics.slice(chunk.first, chunk.first + chunk.count) });
+      const own = statistics.slice(chunk.first, chunk.first + chunk.count);
+      takeQueryKeys(query, chunk);
+      takePairQueries(pair, {
+        ...chunk,
+        statistics: {
+          lse: own.map(({ lse }) => lse),
+          delta: own.map(({ delta }) => delta),
+          deltaError: own.map(({ deltaError }) => deltaError),
+        },
+      });
     }
-    const { key, value } = pair.finish();
+    const { key, value } = finishKeyValueGradient(pair);
     for (
       const [have, reference] of [
-        [query.finish(), want.q],
+        [finishQueryGradient(query), want.q],
         [key, want.k],
         [value, want.v],
       ] as const
@@ -83,9 +97,11 @@ Deno.test("gradient rows agree with the kernels' reference, in chunks and with t
   }
 });
 
-Deno.test("deviceStatistic takes delta from the output that it is given", () => {
-  const { delta, lse } = deviceStatistic({ lse: 2, output: [1, 2, 3], outputGradient: [4, 5, -6] });
-  assert.deepEqual([delta, lse], [-4, 2]);
+Deno.test("deviceStatistics takes delta from the output that it is given", () => {
+  const output = Float32Array.of(1, 2, 3, 0, 1, 0);
+  const outputGradient = Float32Array.of(4, 5, -6, 2, 7, 2);
+  const { delta } = deviceStatistics({ output, outputGradient, dim: 3 });
+  assert.deepEqual([...delta], [-4, 7]);
 });
 
 Deno.test("rowLengths gives the length of each row", () => {

@@ -11,8 +11,14 @@ import { planSquaredNorms } from "../../kernels/dense_attention/dense_squared_no
 import { dilationOf } from "../../kernels/lighthouse/scorers/dilation.ts";
 import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
 import { randomScores } from "../../kernels/lighthouse/scorers/random/random_scorer.ts";
-import { AttentionRowCheck, maxDifference } from "./attention_rows.ts";
+import {
+  type ClassRowState,
+  finishAttentionRow,
+  maxDifference,
+  startAttentionRow,
+} from "./attention_rows.ts";
 import { readResultRows } from "../plan/measurable.ts";
+import { chunksOf, streamPast } from "./stream.ts";
 
 /** Scores of one base row in float64, and how far those of an f32 kernel may be. */
 export interface CheckedScores {
@@ -52,46 +58,51 @@ export async function dilatedScores(
     rows: problem.shape.context,
     dilation,
   });
-  const checks = [];
+  const weights = launch.kernel === "matrix" ? "f16" : "f32";
+  const starting: ClassRowState[] = [];
   for (const row of rows) {
-    const make = async (tensor: Tensor) =>
-      new AttentionRowCheck(await readResultRows(gpu, tensor, { head, first: row, count: 1 }), {
-        last: Math.floor(row / dilation),
-        dtype: "f32",
-        weights: launch.kernel === "matrix" ? "f16" : "f32",
+    for (const [tensor, side] of [[inputs.q, "k"], [inputs.k, "q"]] as const) {
+      const reader = await readResultRows(gpu, tensor, { head, first: row, count: 1 });
+      const last = Math.floor(row / dilation);
+      starting.push({
+        row: startAttentionRow(reader, { last, dtype: "f32", weights }),
+        residue: row % dilation,
+        side,
       });
-    checks.push({
-      row,
-      residue: row % dilation,
-      query: await make(inputs.q),
-      key: await make(inputs.k),
-    });
-  }
-  const end = Math.max(...rows) + 1;
-  const step = Math.ceil(CHUNK_ROWS / dilation) * dilation;
-  for (let first = 0; first < end; first += step) {
-    signal?.throwIfAborted();
-    const range = { head, first, count: Math.min(step, end - first) };
-    const q = await readResultRows(gpu, inputs.q, range);
-    const k = await readResultRows(gpu, inputs.k, range);
-    const v = await readResultRows(gpu, inputs.v, range);
-    for (const residue of new Set(checks.map((check) => check.residue))) {
-      const every = (data: Float32Array) => everyRow(data, { dim, residue, dilation });
-      const values = every(v);
-      const chunk = { first: first / dilation, count: values.length / dim, v: values };
-      const [queries, keys] = [every(q), every(k)];
-      for (const check of checks.filter((check) => check.residue === residue)) {
-        check.query.take({ ...chunk, k: keys });
-        check.key.take({ ...chunk, k: queries });
-      }
     }
   }
-  const finish = (check: AttentionRowCheck) => {
-    const { output, plainOutput, outputFloor } = check.finish();
+  const residues = new Set(starting.map(({ residue }) => residue));
+  const step = Math.ceil(CHUNK_ROWS / dilation) * dilation;
+  const finished = await streamPast("classRows", starting, {
+    ranges: chunksOf(0, Math.max(...rows) + 1, step),
+    workOf: ({ row }, { first, count }) =>
+      Math.max(0, Math.min(count / dilation, row.last + 1 - first / dilation)),
+    signal,
+    read: async ({ first, count }, shared) => {
+      const range = { head, first, count };
+      const [q, k, v] = await Promise.all(
+        [inputs.q, inputs.k, inputs.v].map((tensor) => readResultRows(gpu, tensor, range)),
+      );
+      const classes = Object.fromEntries([...residues].map((residue) => {
+        const every = (data: Float32Array) =>
+          shared.float32(everyRow(data, { dim, residue, dilation }));
+        const values = every(v);
+        const own = { q: every(q), k: every(k), v: values, count: values.length / dim };
+        return [residue, own];
+      }));
+      return { first: first / dilation, classes };
+    },
+  });
+  const scoreOf = ({ row }: ClassRowState) => {
+    const { output, plainOutput, outputFloor } = finishAttentionRow(row);
     const error = 2 * maxDifference(plainOutput, output) + outputFloor;
     return squaredNorm(output, { error: Math.sqrt(dim) * error });
   };
-  return checks.map(({ row, query, key }) => ({ row, query: finish(query), key: finish(key) }));
+  return rows.map((row, i) => ({
+    row,
+    query: scoreOf(finished[2 * i]),
+    key: scoreOf(finished[2 * i + 1]),
+  }));
 }
 
 /** Scores of some rows by the gla scorer with its seeded gates. */

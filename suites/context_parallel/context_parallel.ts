@@ -26,15 +26,19 @@ import { layerOptions, lighthouseOptions } from "../../kernels/lighthouse/lighth
 import type { Scorer } from "../../kernels/lighthouse/scorers/scorer.ts";
 import { SCORERS } from "../../kernels/lighthouse/scorers/scorers.ts";
 import {
-  AttentionRowCheck,
+  type AttentionRowState,
+  finishAttentionRow,
   HALF_ULP,
+  keysSeen,
   maxDifference,
   maxMagnitude,
+  startAttentionRow,
 } from "../check/attention_rows.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { expandNames } from "../plan/measurable.ts";
 import { caseRecord, failedRecord, withSamples } from "../plan/case_record.ts";
 import { failureOf } from "../check/check.ts";
+import { chunksOf, streamPast } from "../check/stream.ts";
 import { inconclusiveReason } from "../device/clock.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import {
@@ -323,7 +327,7 @@ async function measureCut(
     const local = await sharded.readSelection();
     const first = await inspectTensor(gpu, sharded.output);
     session.step(`${entry.id}: checking`);
-    const parts = await checkRing(gpu, sharded, { problem, seed });
+    const parts = await checkRing(gpu, sharded, { problem, seed, signal });
     const { samples, pieces, shares } = await takeTimes(session, sharded, run);
     const last = await inspectTensor(gpu, sharded.output);
     parts.push({
@@ -442,7 +446,7 @@ async function takeTimes(
 async function checkRing(
   gpu: Gpu,
   sharded: ContextParallel,
-  { problem, seed }: { problem: Problem; seed: number },
+  { problem, seed, signal }: { problem: Problem; seed: number; signal?: AbortSignal },
 ): Promise<Part[]> {
   const { plan, gathered } = sharded;
   const { heads, headDim, dtype } = problem.shape;
@@ -456,21 +460,26 @@ async function checkRing(
   const sampled = [...new Set([...ends, ...random])].sort((a, b) => a - b);
   const read = async (tensor: Tensor, first: number, count = 1) =>
     Float32Array.from(await readRows(gpu, tensor, { head, first, count }));
-  const checks: AttentionRowCheck[] = [];
+  const starting: AttentionRowState[] = [];
   for (const row of sampled) {
-    checks.push(new AttentionRowCheck(await read(gathered.q, row), { last: row, dtype }));
+    starting.push(startAttentionRow(await read(gathered.q, row), { last: row, dtype }));
   }
-  for (let first = 0; first < rows; first += CHUNK_ROWS) {
-    const count = Math.min(CHUNK_ROWS, rows - first);
-    const k = await read(gathered.k, first, count);
-    const v = await read(gathered.v, first, count);
-    for (const check of checks) check.take({ first, count, k, v });
-  }
+  const passed = await streamPast("attentionRows", starting, {
+    ranges: chunksOf(0, rows, CHUNK_ROWS),
+    workOf: keysSeen,
+    signal,
+    read: async ({ first, count }, shared) => ({
+      first,
+      count,
+      k: shared.float32(await read(gathered.k, first, count)),
+      v: shared.float32(await read(gathered.v, first, count)),
+    }),
+  });
   const output: Compared[] = [];
   const statistic: Compared[] = [];
   const piece: Compared[] = [];
   for (const [i, row] of sampled.entries()) {
-    const want = checks[i].finish();
+    const want = finishAttentionRow(passed[i]);
     const ring = await read(sharded.output, row);
     const dense = await read(sharded.wholeOutput, row);
     const [lse] = await read(sharded.lse, row);

@@ -122,9 +122,18 @@ export function isOurs(layer: Layer): layer is Prepared {
   return layer.peer === undefined;
 }
 
-/** Rows of a result as numbers. */
+/** Rows of a result as they are stored. */
+export function readStoredRows(
+  gpu: Gpu,
+  rows: Rows,
+  range: RowRange,
+): Promise<Float32Array | Float16Array> {
+  return "blocks" in rows ? readRows(gpu, rows, range) : rows.readRows(range);
+}
+
+/** Rows of a result in f32. */
 export async function readResultRows(gpu: Gpu, rows: Rows, range: RowRange): Promise<Float32Array> {
-  const data = await ("blocks" in rows ? readRows(gpu, rows, range) : rows.readRows(range));
+  const data = await readStoredRows(gpu, rows, range);
   return data instanceof Float32Array ? data : Float32Array.from(data);
 }
 

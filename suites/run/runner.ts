@@ -12,6 +12,7 @@ import { calibrate, type Calibration } from "../device/calibrate.ts";
 import { caseRecord, withSamples } from "../plan/case_record.ts";
 import { withDeterminism } from "../check/check.ts";
 import { checkOutputs, digestOutputs, failureOf } from "../check/check.ts";
+import { holdWorkers } from "../check/worker_pool.ts";
 import { ClockWatch, inconclusiveReason, rejudge } from "../device/clock.ts";
 import { openStack } from "../device/open_stack.ts";
 import { describeEnvironment, describeTool, hashJson, hashKernels } from "../device/environment.ts";
@@ -186,6 +187,7 @@ export async function runCalibrated(
   });
   if (opened?.line) hooks.onProgress?.({ kind: "note", text: opened.line, ...NOTHING_DONE });
   const gpu = options.gpu ?? opened!.gpu;
+  using _workers = holdWorkers();
   try {
     if (options.dtype === "f16" && !gpu.capabilities.f16) {
       throw new DeviceError("feature", "dtype f16: the device does not grant shader-f16");

@@ -46,6 +46,7 @@ import { dense } from "../../kernels/dense_attention/dense_layer.ts";
 import type { LayerInputs } from "../../kernels/implementation.ts";
 import { calibrate, type Calibration } from "../device/calibrate.ts";
 import { checkOutputs, digestOutputs, failureOf, withDeterminism } from "../check/check.ts";
+import { holdWorkers } from "../check/worker_pool.ts";
 import { ClockWatch } from "../device/clock.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import { DISPATCH_SECONDS } from "../latency/latency.ts";
@@ -156,6 +157,7 @@ export async function tune(
   options: TuneOptions = {},
   hooks: TuneHooks = {},
 ): Promise<TuningEntry[]> {
+  using _workers = holdWorkers();
   // Tilings that the device was given are no defaults.
   gpu = withTuning(gpu, []);
   const keys = planKeys(gpu, options);
