@@ -41,10 +41,18 @@ export interface GradientRow {
 
 const UNIT = 2 ** -24;
 
-/** Log-sum-exp and delta of rows `first … last` of one head in float64. */
+/**
+ * Log-sum-exp and delta of rows `first … last` of one head in float64.
+ *
+ * @param options.forward the forward reference of all rows, where it is known: `[rows, d]` and `[rows]`.
+ */
 export function rowStatistics(
   inputs: DenseBackwardReferenceInputs,
-  options: { first?: number; last?: number } = {},
+  options: {
+    first?: number;
+    last?: number;
+    forward?: { readonly output: Float64Array; readonly lse: Float64Array };
+  } = {},
 ): { lse: Float64Array; delta: Float64Array; deltaSize: Float64Array } {
   const d = inputs.headDim;
   const rows = inputs.q.length / d;
@@ -54,7 +62,10 @@ export function rowStatistics(
     deltaSize: new Float64Array(rows),
   };
   for (let i = options.first ?? 0; i <= (options.last ?? rows - 1); i++) {
-    const { output, lse } = denseAttentionRow(inputs, i);
+    const { forward } = options;
+    const { output, lse } = forward
+      ? { output: forward.output.subarray(i * d, (i + 1) * d), lse: forward.lse[i] }
+      : denseAttentionRow(inputs, i);
     statistics.lse[i] = lse;
     for (let c = 0; c < d; c++) {
       const product = inputs.outputGradient[i * d + c] * output[c];

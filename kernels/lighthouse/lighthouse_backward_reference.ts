@@ -108,6 +108,15 @@ export function lighthouseBackwardReference(
     outputGradient: stored(gatherGradientReference(tensors.outputGradient, selection, geometry)),
     headDim,
   }, { dtype });
+  return joinGatheredGradients(gathered, geometry, { selection, dtype });
+}
+
+/** dQ, dK, dV `[N, d]` from those of the gathered rows, `[S, d]`, both with their tolerances. */
+export function joinGatheredGradients(
+  gathered: { q: GradientRow; k: GradientRow; v: GradientRow },
+  geometry: LighthouseGeometry,
+  { selection, dtype }: { selection: Int32Array; dtype: DType },
+): { q: GradientRow; k: GradientRow; v: GradientRow } {
   const scatter = (rows: Float64Array) => scatterGradientReference(rows, selection, geometry);
   const finish = (row: GradientRow): GradientRow => {
     const gradient = scatter(row.gradient);

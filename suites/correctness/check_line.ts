@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { AttentionShape } from "../../kernels/implementation.ts";
+
 /** Result of one check. */
 export interface VerifyCheck {
   /** What was checked, for example `dense f16 d=64 N=141 H=2`. */
@@ -16,6 +18,11 @@ export interface VerifyCheck {
   readonly tolerance?: number;
   /** What was found or why nothing was: one phrase. */
   readonly detail?: string;
+}
+
+/** `f16 d=64 N=141 H=2`: what names of checks say of a shape. */
+export function describeShape({ heads, context, headDim, dtype }: AttentionShape): string {
+  return `${dtype} d=${headDim} N=${context} H=${heads}`;
 }
 
 /** Elements that are compared, each with its own tolerance. */

@@ -26,8 +26,13 @@ import {
 } from "../check/golden.ts";
 import { exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
 import { judgeGoldenGradients } from "./gradient_checks.ts";
-import { EXACT_WINDOW_ROWS, layerReference } from "./layer_reference.ts";
-import { exactHead, headOf, type LayerRun, runLayer } from "./layer_run.ts";
+import {
+  EXACT_WINDOW_ROWS,
+  gradientHeads,
+  layerHeads,
+  type LayerReference,
+} from "./layer_reference.ts";
+import { headOf, type LayerRun, runLayer } from "./layer_run.ts";
 
 /** Scores of one head, `[P]` each. */
 interface Scores {
@@ -182,16 +187,16 @@ export async function checkGoldenLayer(
       `sha256 is ${digest}, the manifest says ${entry.idx_sha256}; every index is as in ${idx.file}`,
     )];
   }
+  const layers = await layerHeads(run, problem);
   const checks = [
     exact(`${name} selection`, true, `${selection.length} indices from Q and K`),
-    judgeGoldenOutput(`${name} output`, { entry, geometry, run, wantOutput }),
+    judgeGoldenOutput(`${name} output`, { entry, geometry, run, wantOutput, layers }),
   ];
   if (!backward) return checks;
   const read = (file: string) => golden.readFloats(files[file].file, wantOutput.length);
   const gradients = { q: await read("dq"), k: await read("dk"), v: await read("dv") };
-  checks.push(
-    judgeGoldenGradients(`${name} gradients`, { run, problem, golden: gradients }),
-  );
+  const references = await gradientHeads(run, problem, layers);
+  checks.push(judgeGoldenGradients(`${name} gradients`, { run, references, golden: gradients }));
   return checks;
 }
 
@@ -202,24 +207,15 @@ function judgeGoldenOutput(
     geometry: LighthouseGeometry;
     run: LayerRun;
     wantOutput: Float32Array;
+    layers: readonly LayerReference[];
   },
 ): VerifyCheck {
-  const { entry, geometry, run, wantOutput } = options;
-  const { q, k, v } = run.inputs;
+  const { entry, geometry, run, wantOutput, layers } = options;
   const comparisons = [];
   let zeroRows = 0;
   for (let head = 0; head < entry.H; head++) {
     const of = { head, heads: entry.H };
-    const reference = layerReference({
-      q: exactHead(q, of),
-      k: exactHead(k, of),
-      v: exactHead(v, of),
-    }, {
-      geometry,
-      selection: headOf(run.selection!, of),
-      headDim: entry.D,
-      dtype: "f32",
-    });
+    const reference = layers[head];
     const got = headOf(run.output, of);
     comparisons.push({
       got,

@@ -12,17 +12,31 @@
  *
  * @module
  */
+import { storageRounding } from "../../kernels/dense_attention/dense_attention_reference.ts";
 import {
-  denseAttentionReference,
-  storageRounding,
-} from "../../kernels/dense_attention/dense_attention_reference.ts";
+  gatherGradientReference,
+  joinGatheredGradients,
+} from "../../kernels/lighthouse/lighthouse_backward_reference.ts";
 import type { DType } from "../../kernels/gpu/buffers.ts";
-import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import type { Problem } from "../../kernels/implementation.ts";
+import {
+  type LighthouseGeometry,
+  planGeometry,
+} from "../../kernels/lighthouse/lighthouse_geometry.ts";
+import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import {
   gatherReference,
   poolReference,
   scatterReference,
 } from "../../kernels/lighthouse/lighthouse_reference.ts";
+import type { ReferenceGradients, ReferenceRows } from "../check/reference_rows.ts";
+import { exactHead, headOf, type LayerRun } from "./layer_run.ts";
+import {
+  attentionOutputs,
+  attentionReference,
+  gradientReference,
+  type HeadTensors,
+} from "./references.ts";
 
 /** Rows under one coarsest entry up to which seeded inputs pool exactly in f32. */
 export const EXACT_WINDOW_ROWS = 128;
@@ -40,6 +54,18 @@ export interface LayerReference {
   readonly lseTolerance: Float64Array;
   /** Σ |Õ| over the rows that a base row adds up, `[N, d]`. */
   readonly magnitude: Float64Array;
+  /** The rows that attention runs over as stored, `[S, d]`, and attention over them. */
+  readonly gathered: HeadTensors;
+  readonly attended: ReferenceRows;
+}
+
+/** Options of {@linkcode layerReference}. */
+export interface LayerReferenceOptions {
+  readonly geometry: LighthouseGeometry;
+  /** Pyramid indices in gathered order, `[S]`. */
+  readonly selection: Int32Array;
+  readonly headDim: number;
+  readonly dtype: DType;
 }
 
 /**
@@ -47,15 +73,10 @@ export interface LayerReference {
  *
  * @throws {RangeError} when windows are too long for pooled rows to be exact.
  */
-export function layerReference(
-  inputs: { readonly q: Float64Array; readonly k: Float64Array; readonly v: Float64Array },
-  options: {
-    geometry: LighthouseGeometry;
-    selection: Int32Array;
-    headDim: number;
-    dtype: DType;
-  },
-): LayerReference {
+export async function layerReference(
+  inputs: HeadTensors,
+  options: LayerReferenceOptions,
+): Promise<LayerReference> {
   const { geometry, selection, headDim, dtype } = options;
   const { windowRows, context, levels } = geometry;
   if (windowRows > EXACT_WINDOW_ROWS) {
@@ -63,7 +84,7 @@ export function layerReference(
       `reference: windows of ${windowRows} rows exceed the ${EXACT_WINDOW_ROWS} that pool exactly`,
     );
   }
-  const store = dtype === "f16" ? Math.f16round : Math.fround;
+  const store = storeAs(dtype);
   const gather = (rows: ArrayLike<number>) =>
     gatherReference(selection, {
       rows,
@@ -71,19 +92,20 @@ export function layerReference(
       context,
       headDim,
     });
-  const gathered = { q: gather(inputs.q), k: gather(inputs.k), v: gather(inputs.v), headDim };
-  const attended = denseAttentionReference(gathered, { dtype });
+  const gathered = { q: gather(inputs.q), k: gather(inputs.k), v: gather(inputs.v) };
+  const small = dtype === "f16" &&
+    [gathered.q, gathered.k, gathered.v].some((rows) => rows.some(isSmall));
+  const flush = (rows: Float64Array) => rows.map((x) => isSmall(x) ? 0 : x);
+  const [attended, [flushed]] = await Promise.all([
+    attentionReference(gathered, { headDim, dtype }),
+    attentionOutputs(
+      small ? [{ q: flush(gathered.q), k: flush(gathered.k), v: flush(gathered.v) }] : [],
+      { headDim },
+    ),
+  ]);
   const { lse } = attended;
-  let tolerance = attended.tolerance;
-  let lseTolerance = attended.lseTolerance;
-  if (dtype === "f16" && [gathered.q, gathered.k, gathered.v].some((rows) => rows.some(isSmall))) {
-    const flush = (rows: Float64Array) => rows.map((x) => isSmall(x) ? 0 : x);
-    const flushed = denseAttentionReference({
-      q: flush(gathered.q),
-      k: flush(gathered.k),
-      v: flush(gathered.v),
-      headDim,
-    }, { dtype });
+  let { tolerance, lseTolerance } = attended;
+  if (flushed) {
     tolerance = tolerance.map((x, i) => x + Math.abs(attended.output[i] - flushed.output[i]));
     lseTolerance = lseTolerance.map((x, s) => x + Math.abs(lse[s] - flushed.lse[s]));
   }
@@ -105,7 +127,61 @@ export function layerReference(
     lse,
     lseTolerance,
     magnitude,
+    gathered,
+    attended,
   };
+}
+
+/** dQ, dK and dV of one head of the layer, whose forward pass is known. */
+export async function layerGradients(
+  { gathered, attended }: LayerReference,
+  outputGradient: Float64Array,
+  { geometry, selection, headDim, dtype }: LayerReferenceOptions,
+): Promise<ReferenceGradients> {
+  const reached = gatherGradientReference(outputGradient, selection, geometry).map(storeAs(dtype));
+  const found = await gradientReference(
+    { ...gathered, outputGradient: reached },
+    { forward: attended, headDim, dtype },
+  );
+  return joinGatheredGradients(found, geometry, { selection, dtype });
+}
+
+/** The forward pass of all heads of a run, each for the selection that the device made. */
+export function layerHeads(run: LayerRun, problem: Problem): Promise<LayerReference[]> {
+  return Promise.all(
+    Array.from({ length: problem.shape.heads }, (_, head) => {
+      const of = { head, heads: problem.shape.heads };
+      const { q, k, v } = run.inputs;
+      const inputs = { q: exactHead(q, of), k: exactHead(k, of), v: exactHead(v, of) };
+      return layerReference(inputs, headOptions(run, problem, head));
+    }),
+  );
+}
+
+/** The gradients of all heads of a run whose forward pass is known. */
+export function gradientHeads(
+  run: LayerRun,
+  problem: Problem,
+  layers: readonly LayerReference[],
+): Promise<ReferenceGradients[]> {
+  return Promise.all(layers.map((layer, head) => {
+    const outputGradient = exactHead(run.inputs.outputGradient!, { head, heads: layers.length });
+    return layerGradients(layer, outputGradient, headOptions(run, problem, head));
+  }));
+}
+
+function headOptions(run: LayerRun, problem: Problem, head: number): LayerReferenceOptions {
+  const { heads, context, headDim, dtype } = problem.shape;
+  return {
+    geometry: planGeometry(context, lighthouseOptions(problem)),
+    selection: headOf(run.selection!, { head, heads }),
+    headDim,
+    dtype,
+  };
+}
+
+function storeAs(dtype: DType): (value: number) => number {
+  return dtype === "f16" ? Math.f16round : Math.fround;
 }
 
 function isSmall(x: number): boolean {

@@ -149,12 +149,10 @@ export function runLayer(
  * faster where they only ever see one type of array.
  */
 export function exactHead(
-  data: ArrayLike<number>,
+  data: Elements,
   options: { head: number; heads: number },
 ): Float64Array {
-  const each = data.length / options.heads;
-  const first = options.head * each;
-  return Float64Array.from({ length: each }, (_, i) => data[first + i]);
+  return new Float64Array(headOf(data, options));
 }
 
 /** The part of a tensor that belongs to one head. */

@@ -15,9 +15,9 @@ import {
 import { seededRows } from "../../kernels/gpu/random.ts";
 import type { AttentionShape, Implementation, Problem } from "../../kernels/implementation.ts";
 import { errorLine } from "../errors.ts";
-import { exact, type VerifyCheck } from "./check_line.ts";
+import { describeShape, exact, type VerifyCheck } from "./check_line.ts";
 import { createLayerInputs, destroyInputs, withLayer } from "./layer_run.ts";
-import { describeShape, dtypesOf } from "./reference_checks.ts";
+import { dtypesOf } from "./reference_checks.ts";
 
 /** Two executions and a third, freshly prepared one leave the same bits. */
 export async function checkDeterminism(

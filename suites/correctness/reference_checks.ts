@@ -4,7 +4,6 @@
  * @module
  */
 import { HEAD_DIMS } from "../../kernels/dense_attention/dense_attention.ts";
-import { denseAttentionReference } from "../../kernels/dense_attention/dense_attention_reference.ts";
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg, pcgSum4 } from "../../kernels/gpu/random.ts";
@@ -15,10 +14,20 @@ import {
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import { checkTile, tieTolerance, tileRows } from "../check/selection_check.ts";
-import { exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
-import { layerReference } from "./layer_reference.ts";
+import { describeShape, exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
+import type { ReferenceRows } from "../check/reference_rows.ts";
+import { judgeGradients } from "./gradient_checks.ts";
+import { gradientHeads, layerHeads } from "./layer_reference.ts";
+import {
+  type Elements,
+  exactHead,
+  headOf,
+  type HostInputs,
+  type LayerSource,
+  runLayer,
+} from "./layer_run.ts";
+import { attentionReference } from "./references.ts";
 import { checkScored } from "./scorer_checks.ts";
-import { type Elements, exactHead, headOf, type LayerSource, runLayer } from "./layer_run.ts";
 
 /** Kinds of inputs, each awkward in its own way. */
 export type InputKind = "seeded" | "extreme" | "equal rows" | "repeated keys" | "tiny";
@@ -67,33 +76,51 @@ export function denseCases(
   return cases;
 }
 
-/** A dense implementation's output and log-sum-exp against float64. */
+/** Float64 of cases that one implementation was checked by, for the next one. */
+export type DenseReferences = Map<
+  DenseCase,
+  { readonly inputs: HostInputs; readonly heads: readonly ReferenceRows[] }
+>;
+
+/**
+ * A dense implementation's output and log-sum-exp against float64.
+ *
+ * @param references computed for other implementations; taken where the inputs are the same.
+ */
 export async function checkDense(
   gpu: Gpu,
   implementation: Implementation,
-  { shape, kind, seed }: DenseCase,
+  { entry, references }: { entry: DenseCase; references: DenseReferences },
 ): Promise<VerifyCheck> {
-  const run = await runLayer(gpu, implementation, {
+  const { shape, kind, seed } = entry;
+  const { heads, headDim, dtype } = shape;
+  const { inputs, output, lse } = await runLayer(gpu, implementation, {
     problem: { shape },
     source: kind === "seeded" ? { seed } : { data: awkwardInputs(shape, { kind, seed }) },
   });
-  const comparisons = [];
-  for (let head = 0; head < shape.heads; head++) {
-    const of = { head, heads: shape.heads };
-    const part = (data: Elements) => headOf(data, of);
-    const { q, k, v } = run.inputs;
-    const want = denseAttentionReference({
-      q: exactHead(q, of),
-      k: exactHead(k, of),
-      v: exactHead(v, of),
-      headDim: shape.headDim,
-    }, { dtype: shape.dtype });
-    comparisons.push(
-      { got: part(run.output), want: want.output, tolerance: want.tolerance },
-      { got: part(run.lse), want: want.lse, tolerance: want.lseTolerance },
-    );
+  let known = references.get(entry);
+  if (!known || !sameInputs(known.inputs, inputs)) {
+    known = {
+      inputs,
+      heads: await Promise.all(Array.from({ length: heads }, (_, head) => {
+        const part = (data: Elements) => exactHead(data, { head, heads });
+        const tensors = { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v) };
+        return attentionReference(tensors, { headDim, dtype });
+      })),
+    };
+    references.set(entry, known);
   }
+  const comparisons = known.heads.flatMap((want, head) => [
+    { got: headOf(output, { head, heads }), want: want.output, tolerance: want.tolerance },
+    { got: headOf(lse, { head, heads }), want: want.lse, tolerance: want.lseTolerance },
+  ]);
   return judge(`${implementation.name} ${describeShape(shape)} ${kind}`, comparisons);
+}
+
+function sameInputs(a: HostInputs, b: HostInputs): boolean {
+  return (["q", "k", "v"] as const).every((name) =>
+    (a[name] as Float32Array).every((value, i) => Object.is(value, b[name][i]))
+  );
 }
 
 /** One Lighthouse layer to check. */
@@ -148,24 +175,31 @@ export function lighthouseCases(
   return cases;
 }
 
+/** Rows under one coarsest entry up to which seeded gradients sum exactly in f32. */
+export const EXACT_GRADIENT_ROWS = 64;
+
 /**
  * A Lighthouse layer: the selection from Q and K against float64 scores of the same stored inputs
  * (norm scorer), or scores by an error bound and the selection by these and by recall (other
- * scorers); and the output and log-sum-exp against float64 for that selection.
+ * scorers); the output and log-sum-exp against float64 for that selection, and the gradients where
+ * they are asked for.
  */
 export async function checkLighthouse(
   gpu: Gpu,
   implementation: Implementation,
-  { problem, seed }: LighthouseCase,
+  { entry, gradients = false }: { entry: LighthouseCase; gradients?: boolean },
 ): Promise<VerifyCheck[]> {
-  const { shape } = problem;
-  const { heads, headDim, dtype, context } = shape;
+  const { shape } = entry.problem;
+  const { heads, headDim, context } = shape;
   const scorer = implementation.scorer!;
-  const geometry = planGeometry(context, lighthouseOptions(problem));
-  const source: LayerSource = { seed };
+  const geometry = planGeometry(context, lighthouseOptions(entry.problem));
+  const derived = geometry.windowRows <= EXACT_GRADIENT_ROWS;
+  const problem: Problem = gradients && derived
+    ? { ...entry.problem, direction: "forward-backward" }
+    : entry.problem;
+  const source: LayerSource = { seed: entry.seed };
   const run = await runLayer(gpu, implementation, { problem, source, scores: true });
   const name = `${implementation.name} ${describeLayer(problem, implementation)}`;
-  const comparisons = [];
   const scoring: VerifyCheck[] = [];
   let ties = 0;
   for (let head = 0; head < heads; head++) {
@@ -184,24 +218,34 @@ export async function checkLighthouse(
       ties += verdict.ties;
     } else if (run.scored?.head === head) {
       const { scored } = run;
-      scoring.push(...checkScored(name, { problem, geometry, scored, selection, inputs }));
+      scoring.push(...await checkScored(name, { problem, geometry, scored, selection, inputs }));
     }
-    const want = layerReference(inputs, { geometry, selection, headDim, dtype });
-    comparisons.push(
-      { got: headOf(run.output, of), want: want.output, tolerance: want.tolerance },
-      { got: headOf(run.lse, of), want: want.lse, tolerance: want.lseTolerance },
-    );
   }
+  const layers = await layerHeads(run, problem);
   const count = heads * geometry.gathered;
   const tied = ties === 0 ? "none differ" : `${ties} differ, each a tie within rounding`;
-  return [
+  const checks = [
     ...scorer.name === "norm"
       ? [exact(`${name} selection`, true, `${count} entries against float64 scores, ${tied}`)]
       : run.scored
       ? scoring
       : [skipped(`${name} selection`, `the implementation tells no ${scorer.name} scores`)],
-    judge(`${name} output`, comparisons),
+    judge(
+      `${name} output`,
+      layers.flatMap((want, head) => [
+        { got: headOf(run.output, { head, heads }), want: want.output, tolerance: want.tolerance },
+        { got: headOf(run.lse, { head, heads }), want: want.lse, tolerance: want.lseTolerance },
+      ]),
+    ),
   ];
+  if (gradients && !derived) {
+    const reason = `windows of ${geometry.windowRows} rows have no derived tolerance`;
+    checks.push(skipped(`${name} gradients`, reason));
+  } else if (gradients) {
+    const references = await gradientHeads(run, problem, layers);
+    checks.push(judgeGradients(`${name} gradients`, { run, references }));
+  }
+  return checks;
 }
 
 function checkNormSelection(
@@ -228,11 +272,6 @@ function checkNormSelection(
     ties += verdict.ties;
   }
   return { passed: true, ties };
-}
-
-/** `f16 d=64 N=141 H=2`. */
-export function describeShape({ heads, context, headDim, dtype }: AttentionShape): string {
-  return `${dtype} d=${headDim} N=${context} H=${heads}`;
 }
 
 /** `f16 d=64 N=2064 H=2 L=3 p=4 k=128`: a layer with its options, those left out aside. */

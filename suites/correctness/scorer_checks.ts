@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { denseAttentionReference } from "../../kernels/dense_attention/dense_attention_reference.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type {
@@ -23,6 +22,7 @@ import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geo
 import { maximaReference, selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
 import { type CheckedScores, GATE_SEED, SCORE_CHECKS } from "../check/score_check.ts";
 import { exact, judge, type VerifyCheck } from "./check_line.ts";
+import { attentionOutputs } from "./references.ts";
 
 /** Scores of the last head: all that the device ranked by, and some rows of them in float64. */
 export interface ScoredHead {
@@ -62,7 +62,7 @@ export async function readScored(
 }
 
 /** The scores against float64, and the selection against both. */
-export function checkScored(
+export async function checkScored(
   name: string,
   options: {
     problem: Problem;
@@ -73,7 +73,7 @@ export function checkScored(
     /** Of the scored head. */
     inputs: { q: Float64Array; k: Float64Array; v: Float64Array };
   },
-): VerifyCheck[] {
+): Promise<VerifyCheck[]> {
   const { geometry, scored, selection } = options;
   const { query, key, checked, head } = scored;
   const scores = judge(
@@ -94,7 +94,7 @@ export function checkScored(
   const own = select({ query, key });
   const differ = own.reduce((sum, entry, i) => sum + Number(entry !== selection[i]), 0);
   const chosen = new Set(selection);
-  const found = select(referenceScores(options)).filter((entry) => chosen.has(entry)).length;
+  const found = select(await referenceScores(options)).filter((entry) => chosen.has(entry)).length;
   const recall = found / selection.length;
   const detail = differ === 0
     ? `${selection.length} entries of head ${head} as its own scores choose, recall ${
@@ -105,13 +105,13 @@ export function checkScored(
 }
 
 /** Both scores of every base row of a head in float64. */
-function referenceScores(
+async function referenceScores(
   { problem, inputs, scored }: {
     problem: Problem;
     inputs: { q: Float64Array; k: Float64Array; v: Float64Array };
     scored: ScoredHead;
   },
-): { query: Float64Array; key: Float64Array } {
+): Promise<{ query: Float64Array; key: Float64Array }> {
   const { heads, context, headDim } = problem.shape;
   const dilation = dilationOf(problem.options!);
   if (scored.scorer === "random") return randomScores({ head: scored.head, heads, context });
@@ -120,20 +120,25 @@ function referenceScores(
     const found = glaScoresReference({ ...inputs, gates }, { headDim, dilation });
     return { query: found.queryScores, key: found.keyScores };
   }
-  const norms = (q: Float64Array, k: Float64Array) => {
+  const residues = Array.from({ length: dilation }, (_, residue) => residue);
+  const classes = residues.map((residue) => {
+    const every = (rows: Float64Array) =>
+      Float64Array.from(
+        { length: rows.length / dilation },
+        (_, i) => rows[(Math.floor(i / headDim) * dilation + residue) * headDim + i % headDim],
+      );
+    return { q: every(inputs.q), k: every(inputs.k), v: every(inputs.v) };
+  });
+  const sequences = [...classes, ...classes.map(({ q, k, v }) => ({ q: k, k: q, v }))];
+  const outputs = await attentionOutputs(sequences, { headDim });
+  const norms = (first: number) => {
     const scores = new Float64Array(context);
-    for (let residue = 0; residue < dilation; residue++) {
-      const every = (rows: Float64Array) =>
-        Float64Array.from(
-          { length: rows.length / dilation },
-          (_, i) => rows[(Math.floor(i / headDim) * dilation + residue) * headDim + i % headDim],
-        );
-      const part = { q: every(q), k: every(k), v: every(inputs.v), headDim };
-      denseAttentionReference(part).output.forEach((x, i) =>
+    for (const residue of residues) {
+      outputs[first + residue].output.forEach((x, i) =>
         scores[Math.floor(i / headDim) * dilation + residue] += x * x
       );
     }
     return scores;
   };
-  return { query: norms(inputs.q, inputs.k), key: norms(inputs.k, inputs.q) };
+  return { query: norms(0), key: norms(dilation) };
 }

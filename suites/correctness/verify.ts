@@ -8,10 +8,11 @@ import type { Direction, Implementation, Problem } from "../../kernels/implement
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { errorLine, EXIT } from "../errors.ts";
 import { type Golden, readGolden } from "../check/golden.ts";
+import { holdWorkers } from "../check/worker_pool.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { skipped, type VerifyCheck } from "./check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
-import { checkGradients } from "./gradient_checks.ts";
+import { checkDenseGradients } from "./gradient_checks.ts";
 import {
   checkCausality,
   checkDeterminism,
@@ -22,6 +23,7 @@ import {
   checkDense,
   checkLighthouse,
   denseCases,
+  type DenseReferences,
   dtypesOf,
   lighthouseCases,
 } from "./reference_checks.ts";
@@ -92,6 +94,7 @@ export interface VerifySummary {
  */
 export async function verify(gpu: Gpu, options: VerifyOptions = {}): Promise<VerifySummary> {
   const golden = options.golden ?? await readGolden();
+  using _workers = holdWorkers();
   const checks: VerifyCheck[] = [];
   const report = (check: VerifyCheck) => {
     checks.push(check);
@@ -147,13 +150,16 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
     const run = () => checkGoldenLayer(gpu, golden, { entry, registry });
     plan(`golden layer ${entry.case}`, run);
   }
+  const denseEntries = denseCases(gpu, { seed, quick });
+  const references: DenseReferences = new Map();
   if (!gpu.capabilities.f16) skip("f16", "the device has no shader-f16");
   for (const implementation of registry) {
     const { name, scorer, directions } = implementation;
     if (!directions.includes("forward")) continue;
     if (!scorer) {
-      for (const entry of denseCases(gpu, { seed, quick })) {
-        plan(`${name} against float64`, () => checkDense(gpu, implementation, entry));
+      for (const entry of denseEntries) {
+        const run = () => checkDense(gpu, implementation, { entry, references });
+        plan(`${name} against float64`, run);
       }
       for (const dtype of dtypesOf(gpu)) {
         const problem: Problem = {
@@ -169,27 +175,27 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
         const problem = { shape: { heads: 2, context: 141, headDim, dtype } };
         plan(
           `${name} gradients`,
-          () => checkGradients(gpu, implementation, { problem, seed: seed + 500 + 10 * i }),
+          () => checkDenseGradients(gpu, implementation, { problem, seed: seed + 500 + 10 * i }),
         );
       }
       continue;
     }
     const cases = lighthouseCases(gpu, { seed, quick, implementation });
-    for (const entry of cases) {
-      plan(`${name} against float64`, () => checkLighthouse(gpu, implementation, entry));
+    // No gradient flows through scores, so a quick run takes one scorer's for all.
+    const backward = directions.includes("forward-backward") &&
+      !(quick && implementation !== first);
+    const withGradients = backward ? quick ? 1 : 4 : 0;
+    for (const [i, entry] of cases.entries()) {
+      const gradients = i < withGradients;
+      const run = () => checkLighthouse(gpu, implementation, { entry, gradients });
+      plan(`${name} against float64`, run);
     }
     const { problem } = cases[0];
-    // No gradient flows through scores, so a quick run takes one scorer's for all.
-    if (directions.includes("forward-backward") && !(quick && implementation !== first)) {
-      for (const entry of quick ? cases.slice(0, 1) : cases.slice(0, 4)) {
-        plan(`${name} gradients`, () => checkGradients(gpu, implementation, entry));
-      }
-    }
     plan(
       `${name} determinism`,
       () =>
         checkDeterminism(gpu, implementation, {
-          problem: { ...problem, direction: fullest(directions) },
+          problem: { ...problem, direction: backward ? fullest(directions) : "forward" },
           seed,
         }),
     );

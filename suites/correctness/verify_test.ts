@@ -9,7 +9,12 @@ import { verify } from "./verify.ts";
 import { judge } from "./check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
 import { checkCausality, checkDeterminism, checkNotFinite } from "./property_checks.ts";
-import { checkDense, checkLighthouse, lighthouseCases } from "./reference_checks.ts";
+import {
+  checkDense,
+  checkLighthouse,
+  type DenseReferences,
+  lighthouseCases,
+} from "./reference_checks.ts";
 
 const find = (name: string) => IMPLEMENTATIONS.find((known) => known.name === name)!;
 
@@ -56,9 +61,22 @@ Deno.test("checkDense passes the kernel and fails one that is a little off in on
   const gpu = await testGpu(t);
   if (!gpu) return;
   const entry = { shape, kind: "seeded", seed: 3 } as const;
-  assert.equal((await checkDense(gpu, find("dense"), entry)).status, "passed");
+  const references: DenseReferences = new Map();
+  const right = await checkDense(gpu, find("dense"), { entry, references });
+  assert.equal(right.status, "passed");
   const wrong = tampered(gpu, "dense", (data) => data[5000] += 1e-4);
-  assert.equal((await checkDense(gpu, wrong, entry)).status, "failed");
+  assert.equal((await checkDense(gpu, wrong, { entry, references })).status, "failed");
+  // What was computed once serves the next implementation, but only of the same inputs.
+  const known = references.get(entry)!;
+  await checkDense(gpu, find("dense-naive"), { entry, references });
+  assert.equal(references.get(entry), known);
+  references.set(entry, {
+    ...known,
+    inputs: { ...known.inputs, v: known.inputs.v.map((x: number) => -x) },
+  });
+  const anew = await checkDense(gpu, find("dense"), { entry, references });
+  assert.equal(anew.status, "passed");
+  assert.notEqual(references.get(entry), known);
   gpu.destroy();
 });
 
@@ -94,10 +112,10 @@ Deno.test("checkLighthouse passes the layer and fails a wrong output", async (t)
     implementation: find("lighthouse-norm"),
   }).slice(-2);
   const implementation = find("lighthouse-norm");
-  const right = await checkLighthouse(gpu, implementation, entry);
+  const right = await checkLighthouse(gpu, implementation, { entry });
   assert.deepEqual(right.map(({ status }) => status), ["passed", "passed"]);
   const wrong = tampered(gpu, "lighthouse-norm", (data) => data[data.length - 1] += 0.01);
-  const found = await checkLighthouse(gpu, wrong, entry);
+  const found = await checkLighthouse(gpu, wrong, { entry });
   assert.deepEqual(found.map(({ status }) => status), ["passed", "failed"]);
   gpu.destroy();
 });
@@ -125,7 +143,7 @@ for (const scorer of ["dilated", "gla"] as const) {
           return { ...prepared, outputs: { ...prepared.outputs, readScores } };
         },
       };
-      const checks = await checkLighthouse(gpu, changed, { problem, seed: 3 });
+      const checks = await checkLighthouse(gpu, changed, { entry: { problem, seed: 3 } });
       return checks.map(({ name, status }) => `${name.split(" ").at(-1)} ${status}`);
     };
     assert.deepEqual(await statuses(() => {}), [

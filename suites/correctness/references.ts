@@ -1,0 +1,101 @@
+/**
+ * The kernels' float64 references of one head, their rows dealt out to the cores. The numbers are
+ * those of `denseAttentionReference` and `denseBackwardReference`, bit for bit.
+ *
+ * @module
+ */
+import { rowStatistics } from "../../kernels/dense_attention/dense_attention_backward_reference.ts";
+import type { DType } from "../../kernels/gpu/buffers.ts";
+import type { ReferenceGradients, ReferenceRows } from "../check/reference_rows.ts";
+import { SharedArrays } from "../check/shared_arrays.ts";
+import { deal, onCores } from "../check/worker_pool.ts";
+
+/** Pairs of rows below which a worker costs more than it saves. */
+const FEW_PAIRS = 4096;
+
+/** Q, K and V of one head, `[rows, d]`. */
+export type HeadTensors = Record<"q" | "k" | "v", Float64Array>;
+
+/** Causal attention of one head with the tolerances of an f32 kernel. */
+export async function attentionReference(
+  tensors: HeadTensors,
+  { headDim, dtype }: { headDim: number; dtype: DType },
+): Promise<ReferenceRows> {
+  const rows = tensors.q.length / headDim;
+  using shared = new SharedArrays();
+  const inputs = { ...share(shared, tensors), headDim };
+  const slices = deal([...Array(rows).keys()], (row) => row + 1);
+  const parts = await onCores(
+    "referenceRows",
+    slices.map((rows) => ({ inputs, rows, dtype })),
+    { here: rows * rows < FEW_PAIRS },
+  );
+  const join = (name: keyof ReferenceRows) => joinRows(slices, parts.map((part) => part[name]));
+  return {
+    output: join("output"),
+    tolerance: join("tolerance"),
+    lse: join("lse"),
+    lseTolerance: join("lseTolerance"),
+  };
+}
+
+/** Causal attention of some sequences, without tolerances. */
+export async function attentionOutputs(
+  sequences: readonly HeadTensors[],
+  { headDim }: { headDim: number },
+): Promise<{ output: Float64Array; lse: Float64Array }[]> {
+  using shared = new SharedArrays();
+  const inputs = sequences.map((tensors) => ({ ...share(shared, tensors), headDim }));
+  const few = sequences.every(({ q }) => (q.length / headDim) ** 2 < FEW_PAIRS);
+  return await onCores("attendReference", inputs, { here: few });
+}
+
+/**
+ * Gradients of causal attention of one head with the tolerances of an f32 kernel.
+ *
+ * @param options `forward`: what {@linkcode attentionReference} has of the same tensors.
+ */
+export async function gradientReference(
+  tensors: HeadTensors & { outputGradient: Float64Array },
+  options: { forward: ReferenceRows; headDim: number; dtype: DType },
+): Promise<ReferenceGradients> {
+  const { forward, headDim, dtype } = options;
+  const rows = tensors.q.length / headDim;
+  const { lse, delta, deltaSize } = rowStatistics({ ...tensors, headDim }, { forward });
+  using shared = new SharedArrays();
+  const inputs = { ...share(shared, tensors), headDim };
+  const statistics = share(shared, { lse, delta, deltaSize });
+  const slices = deal([...Array(rows).keys()], () => 1);
+  const parts = await onCores(
+    "referenceGradients",
+    slices.map((rows) => ({ inputs, statistics, rows, dtype })),
+    { here: rows * rows < FEW_PAIRS },
+  );
+  const join = (name: keyof ReferenceGradients) => ({
+    gradient: joinRows(slices, parts.map((part) => part[name].gradient)),
+    tolerance: joinRows(slices, parts.map((part) => part[name].tolerance)),
+  });
+  return { q: join("q"), k: join("k"), v: join("v") };
+}
+
+function share<N extends string>(
+  shared: SharedArrays,
+  tensors: Record<N, Float64Array>,
+): Record<N, Float64Array> {
+  const entries = Object.entries<Float64Array>(tensors);
+  return Object.fromEntries(entries.map(([name, data]) => [name, shared.float64(data)])) as Record<
+    N,
+    Float64Array
+  >;
+}
+
+/** Puts the rows of each slice back in their places. */
+function joinRows(slices: readonly number[][], parts: readonly Float64Array[]): Float64Array {
+  const rows = slices.reduce((sum, slice) => sum + slice.length, 0);
+  const dim = parts[0].length / slices[0].length;
+  const joined = new Float64Array(rows * dim);
+  for (const [s, slice] of slices.entries()) {
+    slice.forEach((row, n) => joined.set(parts[s].subarray(n * dim, (n + 1) * dim), row * dim));
+  }
+  return joined;
+}
