@@ -76,12 +76,10 @@ const STAGED_SECONDS = 0.25;
 /** What the cases of a group may hold together where the device's memory is not known. */
 const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;
 
-/** A case with its buffers, warmed up and checked. */
-export interface Running {
+/** A case with its buffers, that ran once. */
+export interface Started {
   readonly entry: PlannedCase;
   readonly prepared: Layer;
-  readonly outcome: CheckOutcome;
-  readonly selectionQuality?: SelectionQualityRecord;
   readonly samples: Sample[];
   readonly stageSamples: number[][];
   /** Most bytes of buffers that lived at once for this case, its inputs included. */
@@ -90,6 +88,12 @@ export interface Running {
   readonly restarts?: number;
   /** The first execution, where it was long enough to count as a sample. */
   first?: FirstRun;
+}
+
+/** A case that ran once, and what it left was right. */
+export interface Running extends Started {
+  readonly outcome: CheckOutcome;
+  readonly selectionQuality?: SelectionQualityRecord;
   /** How a peer ended that failed while its samples were taken. */
   failure?: ReturnType<typeof outcomeOf>;
 }
@@ -129,12 +133,12 @@ export async function createInputs(
 }
 
 /**
- * Prepares a case, runs it once and checks what it left.
+ * Prepares a case and runs it once. What it left is for {@linkcode checkCases} to check.
  *
  * An `untimed` layer takes no timestamps, whose read-back ends every execution, so that executions can
  * be submitted before the one before has ended. The budget learns nothing from its first one.
  *
- * @returns undefined when it cannot run or its output is wrong; that is recorded then.
+ * @returns undefined when it cannot run; that is recorded then.
  * @throws {MemoryError} with `crowded`, when there is no room for it beside the others.
  */
 export async function startCase(
@@ -146,7 +150,7 @@ export async function startCase(
     crowded?: boolean;
     untimed?: boolean;
   },
-): Promise<Running | undefined> {
+): Promise<Started | undefined> {
   const { gpu, budget, clock, seed, signal } = session;
   const implementation = findImplementation(session.registry, entry.implementation);
   const flopsPerSecond = budget.flopsPerSecond(entry);
@@ -182,43 +186,15 @@ export async function startCase(
         wallSeconds: timing.wallSeconds,
       });
     }
-    session.step(`${entry.id}: checking`);
-    const started = performance.now();
-    const { inputs, extent } = options;
-    const { problem } = entry;
-    const outcome = await checkOutputs(gpu, prepared, {
-      problem,
-      implementation,
-      inputs,
-      seed,
-      extent,
-      signal,
-    });
-    if (extent === "sampled") budget.learnCheck(entry, (performance.now() - started) / 1e3);
-    const failure = failureOf(outcome.check);
-    if (failure === undefined) {
-      const stageSamples = prepared.stages.map(() => []);
-      const selectionQuality = isOurs(prepared)
-        ? await probeSelection(session, entry, { prepared, inputs })
-        : undefined;
-      const running: Running = {
-        entry,
-        prepared,
-        outcome,
-        selectionQuality,
-        samples: [],
-        stageSamples,
-        measuredPeakBytes,
-        restarts,
-        first,
-      };
-      session.live.add(running);
-      return running;
-    }
-    await session.record({
-      ...failedRecord(entry, { reason: failure, check: outcome.check }),
-      digest: { ...outcome.digest },
-    });
+    return {
+      entry,
+      prepared,
+      samples: [],
+      stageSamples: prepared.stages.map(() => []),
+      measuredPeakBytes,
+      restarts,
+      first,
+    };
   } catch (error) {
     await prepared?.destroy();
     rethrowFatal(session, error);
@@ -226,8 +202,82 @@ export async function startCase(
     await session.record(caseRecord(entry, outcomeOf(error)));
     return undefined;
   }
-  await prepared.destroy();
-  return undefined;
+}
+
+/**
+ * Checks what the first executions of some cases left, all at once, so that their rows fill the
+ * processor's cores. Nothing is timed meanwhile, and no case is timed again before its check passed.
+ *
+ * @param started cases of the same inputs. They are destroyed unless they are returned.
+ * @returns those that passed, in their order; the others are recorded.
+ */
+export async function checkCases(
+  session: Session,
+  started: readonly Started[],
+  { inputs }: { inputs: LayerInputs },
+): Promise<Running[]> {
+  const { gpu, budget, seed, signal } = session;
+  const waiting = new Set(started);
+  const passed: Running[] = [];
+  if (started.length === 0) return passed;
+  try {
+    const more = started.length > 1 ? ` and ${started.length - 1} more` : "";
+    session.step(`${started[0].entry.id}${more}: checking`);
+    const from = performance.now();
+    const outcomes = await Promise.allSettled(
+      started.map(({ entry: { problem, implementation: name }, prepared }) => {
+        const implementation = findImplementation(session.registry, name);
+        const options = { problem, implementation, inputs, seed, signal };
+        return checkOutputs(gpu, prepared, { ...options, extent: "sampled" });
+      }),
+    );
+    const seconds = (performance.now() - from) / 1e3 / started.length;
+    for (const outcome of outcomes) {
+      if (outcome.status === "rejected") rethrowFatal(session, outcome.reason);
+    }
+    for (const [i, one] of started.entries()) {
+      const { entry, prepared } = one;
+      const running = await judge(one, outcomes[i]);
+      waiting.delete(one);
+      if (!running) {
+        await prepared.destroy();
+        continue;
+      }
+      budget.learnCheck(entry, seconds);
+      passed.push(running);
+      session.live.add(running);
+    }
+    return passed;
+  } catch (error) {
+    for (const { prepared } of [...waiting, ...passed]) await prepared.destroy();
+    throw error;
+  }
+
+  async function judge(
+    one: Started,
+    settled: PromiseSettledResult<CheckOutcome>,
+  ): Promise<Running | undefined> {
+    const { entry, prepared } = one;
+    try {
+      if (settled.status === "rejected") throw settled.reason;
+      const outcome = settled.value;
+      const failure = failureOf(outcome.check);
+      if (failure === undefined) {
+        const selectionQuality = isOurs(prepared)
+          ? await probeSelection(session, entry, { prepared, inputs })
+          : undefined;
+        return { ...one, outcome, selectionQuality };
+      }
+      await session.record({
+        ...failedRecord(entry, { reason: failure, check: outcome.check }),
+        digest: { ...outcome.digest },
+      });
+    } catch (error) {
+      rethrowFatal(session, error);
+      await session.record(caseRecord(entry, outcomeOf(error)));
+    }
+    return undefined;
+  }
 }
 
 /** The shortest context to try at. */
@@ -591,6 +641,7 @@ export async function measureGroup(
     }
     return;
   }
+  let unchecked: Started | undefined;
   let a: Running | undefined;
   let batch: Running[] = [];
   const memory = session.memoryBytes ?? UNKNOWN_MEMORY_BYTES;
@@ -598,13 +649,16 @@ export async function measureGroup(
   const ownBytes = (entry: PlannedCase) => entry.plan!.peakBytes - inputBytes;
   try {
     if (wanted && await affordable(wanted)) {
-      a = await startCase(session, wanted, { inputs, extent: "sampled" });
-      a?.samples.push(...earlier?.samples ?? []);
-      earlier?.stages.forEach((stage, i) => a?.stageSamples[i]?.push(...stage.samples));
+      unchecked = await startCase(session, wanted, { inputs, extent: "sampled" });
+      unchecked?.samples.push(...earlier?.samples ?? []);
+      earlier?.stages.forEach((stage, i) => unchecked?.stageSamples[i]?.push(...stage.samples));
     }
-    while (waiting.length > 0) {
+    while (waiting.length > 0 || unchecked) {
       const all = waiting.length;
-      batch = await startBatch();
+      const started = [...await startBatch(), ...unchecked ? [unchecked] : []];
+      unchecked = undefined;
+      batch = await checkCases(session, started, { inputs });
+      if (wanted && batch.at(-1)?.entry === wanted) a = batch.pop();
       if (batch.length === 0) continue;
       const share = batch.length / Math.max(batch.length, all);
       const now = performance.now() / 1e3;
@@ -640,15 +694,16 @@ export async function measureGroup(
     }
   } finally {
     if (a) session.live.delete(a);
-    await a?.prepared.destroy();
+    await (a ?? unchecked)?.prepared.destroy();
     for (const { prepared } of batch) await prepared.destroy();
     inputs.destroy();
   }
 
   /** Takes candidates from the front of those that wait while they fit beside each other. */
-  async function startBatch(): Promise<Running[]> {
-    const started: Running[] = [];
-    let held = inputBytes + (a ? ownBytes(a.entry) : 0);
+  async function startBatch(): Promise<Started[]> {
+    const started: Started[] = [];
+    const beside = (a ?? unchecked)?.entry;
+    let held = inputBytes + (beside ? ownBytes(beside) : 0);
     try {
       while (waiting.length > 0) {
         const [entry] = waiting;

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
+import { watchAllocations } from "../../kernels/gpu/accounting.ts";
+import { readTensor, writeTensor } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { Implementation } from "../../kernels/implementation.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
 import { Budget } from "../plan/budget.ts";
 import { ClockWatch } from "../device/clock.ts";
@@ -51,6 +54,7 @@ function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planRun>, flopsPer
   };
   return {
     session,
+    records: () => [...records.values()],
     statuses: () => [...records.values()].map(({ status }) => status),
     tries: () => steps.filter((text) => text.endsWith("trying how fast it is")).length,
   };
@@ -101,6 +105,94 @@ Deno.test("measureThroughput tries a shorter context in the same way", async (t)
     await measureThroughput(session, entry);
     assert.deepEqual(statuses(), ["ok"]);
     assert.equal(tries(), 1);
+  } finally {
+    gpu.destroy();
+  }
+});
+
+/** Implementations that tell when they run and when their output is read; some change it. */
+function traced(changes: Record<string, (data: Float32Array | Float16Array) => void> = {}) {
+  const trace: string[] = [];
+  const registry = IMPLEMENTATIONS.map((original): Implementation => ({
+    ...original,
+    prepare: async (gpu, problem, options) => {
+      const prepared = await original.prepare(gpu, problem, options);
+      return {
+        ...prepared,
+        execute: async (run) => {
+          trace.push("run");
+          const timing = await prepared.execute(run);
+          const { output } = prepared.outputs;
+          const data = await readTensor(gpu, output);
+          changes[original.name]?.(data);
+          writeTensor(gpu, output, data);
+          return timing;
+        },
+        get outputs() {
+          if (trace.at(-1) !== "read") trace.push("read");
+          return prepared.outputs;
+        },
+      };
+    },
+  }));
+  return { registry, trace };
+}
+
+Deno.test("measureGroup checks all cases of a batch between their first runs and their rounds", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const plan = planOf(gpu, "latency");
+    const { session, statuses } = slowSession(gpu, plan, 1e12);
+    const { registry, trace } = traced();
+    await measureGroup({ ...session, registry }, plan.groups[0], { allowance: 100 });
+    assert.deepEqual(statuses(), ["ok", "ok"]);
+    // Dense and Lighthouse run once each, both are checked, and nothing is read between samples; the
+    // run after the check is that of the selection probe.
+    assert.match(trace.join(" "), /^run run read( run)+( read)?( run)+ read$/);
+  } finally {
+    gpu.destroy();
+  }
+});
+
+Deno.test("measureGroup: a wrong case has no time, and the others of its batch have", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const plan = planOf(gpu, "latency");
+    for (const wrong of ["dense", "lighthouse-norm"]) {
+      const { session, records } = slowSession(gpu, plan, 1e12);
+      const { registry } = traced({ [wrong]: (data) => data[data.length - 1] += 1 });
+      await measureGroup({ ...session, registry }, plan.groups[0], { allowance: 100 });
+      assert.equal(records().length, 2);
+      for (const { implementation, status, samples, reason } of records()) {
+        assert.equal(status, implementation === wrong ? "failed" : "ok");
+        assert.equal(samples.length > 0, implementation !== wrong);
+        if (implementation === wrong) assert.match(reason!, /^check of output failed/);
+      }
+      assert.equal(session.live.size, 0);
+    }
+  } finally {
+    gpu.destroy();
+  }
+});
+
+Deno.test("measureGroup: stopped while it checks, it frees the layers and throws the reason", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const plan = planOf(gpu, "latency");
+    const { session, records } = slowSession(gpu, plan, 1e12);
+    const stop = new AbortController();
+    const step = (text: string) => text.endsWith("checking") && stop.abort(new Error("stopped"));
+    const allocations = watchAllocations(gpu.device);
+    const before = allocations.bytes;
+    await assert.rejects(
+      measureGroup({ ...session, step, signal: stop.signal }, plan.groups[0], { allowance: 100 }),
+      /^Error: stopped$/,
+    );
+    assert.deepEqual(records(), []);
+    assert.equal(allocations.bytes, before);
   } finally {
     gpu.destroy();
   }

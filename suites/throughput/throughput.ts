@@ -9,6 +9,7 @@ import { caseRecord, failedRecord, withSamples } from "../plan/case_record.ts";
 import { digestOutputs, failureOf, withDeterminism } from "../check/check.ts";
 import { inconclusiveReason } from "../device/clock.ts";
 import {
+  checkCases,
   createInputs,
   outcomeOf,
   rethrowFatal,
@@ -53,11 +54,15 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
     rethrowFatal(session, error);
     return await session.record(caseRecord(entry, outcomeOf(error)));
   }
-  const running = await startCase(session, entry, { inputs, extent: "sampled", untimed: true })
-    .catch((error) => {
-      inputs.destroy();
-      throw error;
-    });
+  const start = async () => {
+    const options = { inputs, extent: "sampled", untimed: true } as const;
+    const started = await startCase(session, entry, options);
+    return started && (await checkCases(session, [started], { inputs })).at(0);
+  };
+  const running = await start().catch((error) => {
+    inputs.destroy();
+    throw error;
+  });
   if (!running) return inputs.destroy();
   const { prepared, outcome, measuredPeakBytes, samples, first } = running;
   /** Wall-clock seconds of one of so many executions, each of which takes about `one`. */
