@@ -224,7 +224,9 @@ export function verdictLine(result: Result): string {
   if (row.ours !== null) {
     const measured = `${formatRatio(row.ours.value)} (${
       formatQuantityInterval(row.ours)
-    }) at 512K tokens, ${directionName(direction)}`;
+    }) at 512K tokens, ${directionName(direction)}, over this suite's own dense kernel on ${
+      STACK_NAMES[result.stack]
+    }`;
     const verb = row.verdict === "reproduced"
       ? "holds"
       : row.verdict === "partly"
@@ -235,10 +237,25 @@ export function verdictLine(result: Result): string {
       ? `The ${claimed} was not run forward. The ${row.paper.text} ${verb} ${where}: ${measured}.`
       : `The ${claimed} ${verb} ${where}: ${measured}.`;
   }
-  const neither = forward === null ? `, nor the ${row.paper.text} forward and backward` : "";
   const what = compareSpeeds("Lighthouse", "dense attention", nearest);
   const at = sayWhere(result, { context: nearest.context, direction, what });
+  if (headlineCases(result, "forward").some(({ status }) => status === "inconclusive")) {
+    return `The ${claimed} at 512K is inconclusive: the device's clock was down. ${at}`;
+  }
+  const neither = forward === null ? `, nor the ${row.paper.text} forward and backward` : "";
   return `The ${claimed} at 512K was not run${neither}. ${at}`;
+}
+
+/** The stacks as a sentence names them. */
+const STACK_NAMES: Record<Result["stack"], string> = { dawn: "Dawn", deno: "Deno's own WebGPU" };
+
+/** Dense attention and the norm scorer at 512K with the paper's setting, measured or not. */
+function headlineCases(result: Result, direction: Direction): CaseRecord[] {
+  return result.cases.filter((record) =>
+    record.direction === direction && record.shape.context === HEADLINE_CONTEXT &&
+    hasSetting(record, PAPER_SETTING) &&
+    (record.implementation === "dense" || record.implementation === "lighthouse-norm")
+  );
 }
 
 /** Of a run without our Lighthouse: dense attention against a peer at the longest context that tells. */
@@ -772,10 +789,7 @@ function describePoint({ context, ratio, low, high, denominator }: SpeedupPoint)
 function whyNotReached(result: Result, direction: Direction): string {
   const inDirection = result.cases.filter((record) => record.direction === direction);
   if (inDirection.length === 0) return `No ${directionName(direction)} case was part of this run.`;
-  const there = inDirection.filter((record) =>
-    record.shape.context === HEADLINE_CONTEXT && hasSetting(record, PAPER_SETTING) &&
-    (record.implementation === "dense" || record.implementation === "lighthouse-norm")
-  );
+  const there = headlineCases(result, direction);
   const missing = there.find((record) => !isMeasured(record));
   if (missing !== undefined) {
     const state = { skipped: "was skipped", inconclusive: "is inconclusive", failed: "failed" };

@@ -37,6 +37,12 @@ Deno.test("the headline claim is judged on the upper end of the interleaved rati
     claims.verdictLine(withHeadline(3)),
     /^The 21× does not hold here: 3\.00× \(2\.97–3\.03×\) at 512K/,
   );
+  for (const [stack, name] of [["dawn", "Dawn"], ["deno", "Deno's own WebGPU"]] as const) {
+    assert.match(
+      claims.verdictLine({ ...withHeadline(28.6), stack }),
+      new RegExp(` forward, over this suite's own dense kernel on ${name}\\.$`),
+    );
+  }
 });
 
 Deno.test("a run that stops earlier shows its nearest point and is not run", () => {
@@ -202,6 +208,21 @@ Deno.test("the verdict line of a run of both passes alone speaks of both passes"
   assert.match(
     claims.verdictLine(both([8192])),
     /^The 21× at 512K was not run, nor the 17\.3× forward and backward\. At 8K, forward and backward, /,
+  );
+});
+
+Deno.test("the verdict line does not say of an inconclusive 512K that it was not run", () => {
+  const result = sampleResult({ contexts: [8192, 524_288] });
+  const long = result.cases.filter(({ shape }) => shape.context === 524_288);
+  assert.ok(long.length >= 2);
+  for (const record of long) {
+    record.status = "inconclusive";
+    delete record.statistic;
+  }
+  result.ratios = result.ratios.filter(({ denominator }) => !denominator.includes("N524288"));
+  assert.match(
+    claims.verdictLine(result),
+    /^The 21× at 512K is inconclusive: the device's clock was down\. At 8K, Lighthouse /,
   );
 });
 
