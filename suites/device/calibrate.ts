@@ -32,6 +32,9 @@ const FLOPS_PER_FMA = 8;
 const MATRIX_PER_TRIP = 16;
 const MATRIX_GROUP = 128;
 
+/** Length of an exercise, in timed runs: far longer than a stack takes to notice the end of one. */
+const EXERCISE = 10;
+
 /** A canary that reaches less of the arithmetic ceiling is measured again, this often at most. */
 const CANARY_SHARE = 0.4;
 const CANARY_ATTEMPTS = 5;
@@ -53,7 +56,7 @@ export interface Canary {
   readonly flops?: number;
   /** Runs it once and returns its time divided by the reference. */
   readonly probe: () => Promise<number>;
-  /** Keeps the device busy for some ten milliseconds: work brings a clock up. */
+  /** Keeps the device busy for a tenth of a second, in one piece: gaps let a clock fall. */
   readonly exercise?: () => Promise<unknown>;
   readonly destroy: () => void;
 }
@@ -442,7 +445,7 @@ async function createCanary(
   const { seconds, effort, record } = options;
   const target = Math.max(effort.canary, 200 * (record.timestampGranularity ?? 0));
   const dispatch = work.create(await sizeWork(work, { seconds, target }));
-  const busy = work.create(await sizeWork(work, { seconds, target: effort.target }));
+  const busy = work.create(await sizeWork(work, { seconds, target: EXERCISE * effort.target }));
   let times: number[] = [];
   for (let attempt = 0; attempt < CANARY_ATTEMPTS; attempt++) {
     await repeat(3, () => seconds(dispatch));

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { mean } from "simple-statistics";
 import type { Canary } from "./calibrate.ts";
 import type { Sample } from "../result/result_schema.ts";
 
@@ -21,6 +22,9 @@ const SETTLE_SECONDS = 3;
 
 /** Readings that must agree before a calibration is held to have been too slow. */
 const CONFIRMATIONS = 4;
+
+/** Readings of one piece of work from which on their mean says more than the worst of them. */
+const MANY_READINGS = 4;
 
 /** Seconds between readings while a long execution goes on. */
 const BETWEEN_SECONDS = 0.5;
@@ -85,9 +89,13 @@ export class ClockWatch {
     return this.#options.judged && reading > CLOCK_LIMIT;
   }
 
-  /** Reads until the clock is right, for a few seconds at most, and returns the last reading. */
-  async settle(options: { signal?: AbortSignal } = {}): Promise<number> {
-    const end = this.#now() + this.#patience;
+  /**
+   * Reads until the clock is right, for a few seconds at most, and returns the last reading.
+   *
+   * @param options `patience`: seconds to wait, whatever earlier waits came to.
+   */
+  async settle(options: { signal?: AbortSignal; patience?: number } = {}): Promise<number> {
+    const end = this.#now() + (options.patience ?? this.#patience);
     let reading = await this.read();
     while (this.isOff(reading) && this.#now() < end) {
       options.signal?.throwIfAborted();
@@ -99,21 +107,26 @@ export class ClockWatch {
     return reading;
   }
 
-  /** The worst reading around and during one piece of work, and the one after it. */
+  /**
+   * What the readings around and during one piece of work say of it, and the one after it: the worst
+   * of a few, the mean of many, which is how much longer the work took.
+   */
   async around<T>(
     before: number,
     work: (between: () => Promise<void>) => Promise<T>,
   ): Promise<{ result: T; canary: number; after: number }> {
-    let canary = before;
+    const readings = [before];
     let last = this.#now();
     const between = async () => {
       if (this.#now() - last < BETWEEN_SECONDS) return;
-      canary = Math.max(canary, await this.read());
+      readings.push(await this.read());
       last = this.#now();
     };
     const result = await work(between);
     const after = await this.read();
-    return { result, canary: Math.max(canary, after), after };
+    readings.push(after);
+    const canary = readings.length < MANY_READINGS ? Math.max(...readings) : mean(readings);
+    return { result, canary, after };
   }
 }
 

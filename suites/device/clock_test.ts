@@ -46,6 +46,41 @@ Deno.test("ClockWatch sees a clock that fell while an execution went on, though 
   assert.ok(clock.isOff(canary) && !clock.isOff(after));
 });
 
+Deno.test("ClockWatch judges long work by the mean of its readings: a short dip is no slow clock", async () => {
+  /** Readings during work, one every 0.6 s, then one after it. */
+  const around = async (readings: readonly number[]) => {
+    let time = 0;
+    const clock = new ClockWatch(scripted(readings), { judged: true, now: () => time });
+    const { canary, after } = await clock.around(1, async (between) => {
+      for (let i = 1; i < readings.length; i++) {
+        time += 0.6;
+        await between();
+      }
+    });
+    assert.equal(after, readings.at(-1));
+    return { canary, off: clock.isOff(canary) };
+  };
+  const dip = await around([1.2, 1, 1, 1]);
+  assert.ok(Math.abs(dip.canary - 1.04) < 1e-12 && !dip.off);
+  assert.deepEqual(await around([1.2, 1]), { canary: 1.2, off: true });
+  // A fall to a sixth of the clock makes itself felt however short it was.
+  assert.ok((await around([5.74, 1, 1, 1, 1, 1, 1, 1])).off);
+  assert.ok((await around([1.2, 1.2, 1.2, 1.2])).off);
+});
+
+Deno.test("ClockWatch: patience is asked for, or halves", async () => {
+  let time = 0;
+  const canary = scripted([5.74]);
+  const clock = new ClockWatch(canary, { judged: true, now: () => time++ });
+  await clock.settle();
+  const first = canary.exercised;
+  await clock.settle({ patience: 20 });
+  const asked = canary.exercised - first;
+  await clock.settle();
+  const halved = canary.exercised - first - asked;
+  assert.ok(first <= 3 && asked >= 18 && halved <= first, `${first}, ${asked}, ${halved} times`);
+});
+
 Deno.test("ClockWatch waits for a clock to come back with work, and not for ever", async () => {
   const back = scripted([3, 2, 1.1]);
   const clock = new ClockWatch(back, { judged: true });
