@@ -45,6 +45,7 @@ import {
   bytesOf,
   createInputs,
   DISPATCH_SECONDS,
+  nextRound,
   rethrowFatal,
   type Session,
 } from "../latency/latency.ts";
@@ -236,12 +237,19 @@ function planBuffers(
   };
 }
 
-/** Measures every cut; a cut that fails or does not fit is recorded with its reason. */
+/**
+ * Measures every cut; a cut that fails or does not fit is recorded with its reason.
+ *
+ * @param options `again`: ids of cuts that are measured though they have a record, whose samples stay.
+ */
 export async function measureContextParallel(
   session: Session,
   cuts: readonly PlannedCut[],
+  { again }: { again?: ReadonlySet<string> } = {},
 ): Promise<void> {
-  const open = cuts.filter(({ entry }) => session.finished(entry.id) === undefined);
+  const open = cuts.filter(({ entry: { id } }) =>
+    again?.has(id) || session.finished(id) === undefined
+  );
   for (const { entry } of open.filter(({ entry }) => entry.skip)) {
     await session.record(caseRecord(entry, { status: "skipped", reason: entry.skip }));
   }
@@ -288,10 +296,13 @@ async function measureCut(
   const cut = planned.cut!;
   const one = budget.predict(entry);
   const needed = one * (2 + 4 * ROUNDS + ROUNDS);
+  const earlier = session.finished(entry.id);
   if (needed > budget.left) {
+    if (earlier) return;
     const reason = `predicted ${needed.toPrecision(3)} s; ` +
       `${Math.max(0, budget.left).toPrecision(3)} s of the budget are left`;
-    return await session.record(caseRecord(entry, { status: "skipped", reason }));
+    const record = caseRecord(entry, { status: "skipped", reason });
+    return await session.record({ ...record, predictedSeconds: one });
   }
   const { problem } = entry;
   const flopsPerSecond = budget.flopsPerSecond(entry);
@@ -328,7 +339,14 @@ async function measureCut(
     const first = await inspectTensor(gpu, sharded.output);
     session.step(`${entry.id}: checking`);
     const parts = await checkRing(gpu, sharded, { problem, seed, signal });
-    const { samples, pieces, shares } = await takeTimes(session, sharded, run);
+    const taken = await takeTimes(session, sharded, run);
+    const { pieces, shares } = taken;
+    const before = earlier?.samples ?? [];
+    const firstRound = nextRound(before);
+    const samples = [
+      ...before,
+      ...taken.samples.map((sample) => ({ ...sample, round: firstRound + sample.round })),
+    ];
     const last = await inspectTensor(gpu, sharded.output);
     parts.push({
       name: "finite",

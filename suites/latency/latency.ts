@@ -19,6 +19,7 @@ import {
   checkOutputs,
   digestOutputs,
   failureOf,
+  type OutputDigest,
   withDeterminism,
 } from "../check/check.ts";
 import { type ClockWatch, inconclusiveReason } from "../device/clock.ts";
@@ -35,14 +36,27 @@ import type {
 import { probeSelection } from "./selection_quality_probe.ts";
 import { bootstrapRatio, type PairedRound } from "../statistics/statistics.ts";
 
+/**
+ * What a session has the device do beside the executions of a layer. Tests put a model of a device in
+ * its place.
+ */
+export interface DeviceAccess {
+  readonly createInputs: typeof createInputs;
+  readonly checkOutputs: typeof checkOutputs;
+  readonly digestOutputs: typeof digestOutputs;
+  readonly probeSelection: typeof probeSelection;
+}
+
 /** What measuring needs, and where its findings go. */
 export interface Session {
   readonly gpu: Gpu;
+  /** Default: the device's own. */
+  readonly access?: DeviceAccess;
   readonly registry: readonly Measurable[];
   readonly calibration: Calibration;
   readonly clock: ClockWatch;
   /** Cases whose samples are being taken, in case the clock has to be judged anew. */
-  readonly live: Set<{ samples: Sample[] }>;
+  readonly live: Set<Pick<Started, "samples" | "first">>;
   readonly budget: Budget;
   readonly seed: number;
   /** Device memory that cases may hold together; null where it is not known. */
@@ -56,6 +70,11 @@ export interface Session {
   readonly note: (line: string) => void;
   /** Says what is under way, for a progress display. */
   readonly step: (text: string) => void;
+}
+
+/** How a session reaches its device. */
+export function accessOf({ access }: Session): DeviceAccess {
+  return access ?? { createInputs, checkOutputs, digestOutputs, probeSelection };
 }
 
 /** Rounds that are taken again for a clock that was down, beyond as many as were asked for. */
@@ -82,8 +101,12 @@ export interface Started {
   readonly prepared: Layer;
   readonly samples: Sample[];
   readonly stageSamples: number[][];
+  /** Its record so far, where it is measured again; `samples` hold those of it too. */
+  readonly earlier?: CaseRecord;
   /** Most bytes of buffers that lived at once for this case, its inputs included. */
   readonly measuredPeakBytes: number;
+  /** What it took to prepare and run it, less the execution. */
+  readonly setupSeconds: number;
   /** Workgroups of the first execution that started over, on matrix units. */
   readonly restarts?: number;
   /** The first execution, where it was long enough to count as a sample. */
@@ -133,12 +156,14 @@ export async function createInputs(
 }
 
 /**
- * Prepares a case and runs it once. What it left is for {@linkcode checkCases} to check.
+ * Prepares a case and runs it once. What it left is for {@linkcode checkCases} to check. Its samples
+ * join those of an `earlier` record.
  *
  * An `untimed` layer takes no timestamps, whose read-back ends every execution, so that executions can
  * be submitted before the one before has ended. The budget learns nothing from its first one.
  *
- * @returns undefined when it cannot run; that is recorded then.
+ * @returns undefined when it cannot run, or its first execution shows that the budget does not have
+ * the time for it; that is recorded then.
  * @throws {MemoryError} with `crowded`, when there is no room for it beside the others.
  */
 export async function startCase(
@@ -149,11 +174,14 @@ export async function startCase(
     extent: "whole" | "sampled";
     crowded?: boolean;
     untimed?: boolean;
+    earlier?: CaseRecord;
   },
 ): Promise<Started | undefined> {
   const { gpu, budget, clock, seed, signal } = session;
+  const { earlier } = options;
   const implementation = findImplementation(session.registry, entry.implementation);
   const flopsPerSecond = budget.flopsPerSecond(entry);
+  const started = budget.now();
   let prepared: Layer | undefined;
   try {
     session.step(`${entry.id}: first run`);
@@ -180,26 +208,38 @@ export async function startCase(
     const measuredPeakBytes = prepared.peer?.peakBytes?.() ??
       allocations.peakBytes - heldBefore + bytesOf(options.inputs);
     const first = long ? { timing, canary } : undefined;
-    if (options.extent === "sampled" && !options.untimed && !clock.isOff(canary)) {
-      budget.learn(entry, {
-        seconds: session.calibration.secondsOf(timing),
-        wallSeconds: timing.wallSeconds,
-      });
+    if (options.extent === "sampled" && !options.untimed) {
+      learnTime(session, entry, { timing, canary });
     }
-    return {
+    if (!options.untimed && !earlier && !budget.canFinish(entry)) {
+      await prepared.destroy();
+      const predictedSeconds = budget.predict(entry);
+      const reason = `one execution takes ${predictedSeconds.toPrecision(3)} s; ` +
+        `${Math.max(0, budget.left).toPrecision(3)} s of the budget are left`;
+      const record = caseRecord(entry, { status: "skipped", reason });
+      await session.record({ ...record, predictedSeconds });
+      return undefined;
+    }
+    const running: Started = {
       entry,
       prepared,
-      samples: [],
-      stageSamples: prepared.stages.map(() => []),
+      earlier,
+      samples: [...earlier?.samples ?? []],
+      stageSamples: prepared.stages.map((_, i) => [...earlier?.stages[i]?.samples ?? []]),
       measuredPeakBytes,
+      setupSeconds: Math.max(0, budget.now() - started - timing.wallSeconds),
       restarts,
       first,
     };
+    session.live.add(running);
+    return running;
   } catch (error) {
     await prepared?.destroy();
     rethrowFatal(session, error);
     if (options.crowded && error instanceof MemoryError) throw error;
-    await session.record(caseRecord(entry, outcomeOf(error)));
+    const outcome = outcomeOf(error);
+    // What was measured before stays where there is no room to measure it again.
+    if (!earlier || outcome.status === "failed") await session.record(caseRecord(entry, outcome));
     return undefined;
   }
 }
@@ -207,6 +247,7 @@ export async function startCase(
 /**
  * Checks what the first executions of some cases left, all at once, so that their rows fill the
  * processor's cores. Nothing is timed meanwhile, and no case is timed again before its check passed.
+ * The check of an earlier record stands if the execution left the same bits.
  *
  * @param started cases of the same inputs. They are destroyed unless they are returned.
  * @returns those that passed, in their order; the others are recorded.
@@ -217,55 +258,69 @@ export async function checkCases(
   { inputs }: { inputs: LayerInputs },
 ): Promise<Running[]> {
   const { gpu, budget, seed, signal } = session;
+  const access = accessOf(session);
   const waiting = new Set(started);
   const passed: Running[] = [];
-  if (started.length === 0) return passed;
   try {
-    const more = started.length > 1 ? ` and ${started.length - 1} more` : "";
-    session.step(`${started[0].entry.id}${more}: checking`);
-    const from = performance.now();
+    const known = new Map<Started, CheckOutcome>();
+    for (const one of started) {
+      const outcome = await knownOutcome(session, one);
+      if (outcome) known.set(one, outcome);
+    }
+    const open = started.filter((one) => !known.has(one));
+    if (open.length > 0) {
+      const more = open.length > 1 ? ` and ${open.length - 1} more` : "";
+      session.step(`${open[0].entry.id}${more}: checking`);
+    }
+    const from = budget.now();
     const outcomes = await Promise.allSettled(
-      started.map(({ entry: { problem, implementation: name }, prepared }) => {
-        const implementation = findImplementation(session.registry, name);
-        const options = { problem, implementation, inputs, seed, signal };
-        return checkOutputs(gpu, prepared, { ...options, extent: "sampled" });
-      }),
+      started.map((one) => known.get(one) ?? checkOne(one)),
     );
-    const seconds = (performance.now() - from) / 1e3 / started.length;
+    const seconds = (budget.now() - from) / Math.max(1, open.length);
     for (const outcome of outcomes) {
       if (outcome.status === "rejected") rethrowFatal(session, outcome.reason);
     }
     for (const [i, one] of started.entries()) {
-      const { entry, prepared } = one;
       const running = await judge(one, outcomes[i]);
       waiting.delete(one);
+      session.live.delete(one);
       if (!running) {
-        await prepared.destroy();
+        await one.prepared.destroy();
         continue;
       }
-      budget.learnCheck(entry, seconds);
+      if (!known.has(one)) budget.learnSetup(one.entry, one.setupSeconds + seconds);
       passed.push(running);
       session.live.add(running);
     }
     return passed;
   } catch (error) {
-    for (const { prepared } of [...waiting, ...passed]) await prepared.destroy();
+    for (const one of [...waiting, ...passed]) {
+      session.live.delete(one);
+      await one.prepared.destroy();
+    }
     throw error;
+  }
+
+  function checkOne({ entry: { problem, implementation: name }, prepared }: Started) {
+    const implementation = findImplementation(session.registry, name);
+    const options = { problem, implementation, inputs, seed, signal };
+    return access.checkOutputs(gpu, prepared, { ...options, extent: "sampled" });
   }
 
   async function judge(
     one: Started,
     settled: PromiseSettledResult<CheckOutcome>,
   ): Promise<Running | undefined> {
-    const { entry, prepared } = one;
+    const { entry, prepared, earlier } = one;
     try {
       if (settled.status === "rejected") throw settled.reason;
       const outcome = settled.value;
       const failure = failureOf(outcome.check);
       if (failure === undefined) {
-        const selectionQuality = isOurs(prepared)
-          ? await probeSelection(session, entry, { prepared, inputs })
-          : undefined;
+        const selectionQuality = earlier?.selectionQuality ??
+          (isOurs(prepared)
+            ? await access.probeSelection(session, entry, { prepared, inputs })
+            : undefined);
         return { ...one, outcome, selectionQuality };
       }
       await session.record({
@@ -280,6 +335,24 @@ export async function checkCases(
   }
 }
 
+/** The outcome of an earlier check, where the execution left the very bits that it was made of. */
+async function knownOutcome(
+  session: Session,
+  { prepared, earlier }: Started,
+): Promise<CheckOutcome | undefined> {
+  const { check, digest, zeroRows } = earlier ?? {};
+  if (!check?.passed || !digest) return undefined;
+  const found = await accessOf(session).digestOutputs(session.gpu, prepared);
+  const names = new Set([...Object.keys(found), ...Object.keys(digest)]) as Set<keyof OutputDigest>;
+  if ([...names].some((name) => found[name] !== digest[name])) return undefined;
+  const parts = check.parts?.filter(({ name }) => name !== "determinism");
+  return {
+    check: { ...check, ...(parts && { parts }) },
+    digest: found,
+    ...(zeroRows !== undefined && { zeroRows }),
+  };
+}
+
 /** The shortest context to try at. */
 const TRY_CONTEXT = 256;
 
@@ -291,8 +364,8 @@ const TRY_CONTEXT = 256;
  * cut into dispatches: four instead of one cost dense attention at 64K 17 %.
  */
 export async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
-  const { gpu, budget, seed, signal, calibration } = session;
-  if (budget.knows(entry) || budget.predict(entry) < DISPATCH_SECONDS) return;
+  const { gpu, budget, clock, seed, signal } = session;
+  if (budget.knows(entry) || budget.predict(entry) < DISPATCH_SECONDS || budget.left <= 0) return;
   const implementation = findImplementation(session.registry, entry.implementation);
   const shorter = shorterCases(entry, {
     plan: (problem) => implementation.plan(gpu, problem),
@@ -302,15 +375,18 @@ export async function tryShorter(session: Session, entry: PlannedCase): Promise<
   if (!chosen) return;
   session.step(`${entry.id}: trying how fast it is`);
   try {
-    const inputs = await createInputs(session, [chosen]);
+    const inputs = await accessOf(session).createInputs(session, [chosen]);
     try {
       const layer = await implementation.prepare(gpu, chosen.problem, { inputs, seed, signal });
       try {
         // The first one compiles and allocates.
         await layer.execute({ signal });
-        const timing = await layer.execute({ signal });
-        const { wallSeconds } = timing;
-        budget.learn(chosen, { seconds: calibration.secondsOf(timing), wallSeconds });
+        const before = await clock.settle({ signal });
+        const { result: timing, canary } = await clock.around(
+          before,
+          () => layer.execute({ signal }),
+        );
+        learnTime(session, chosen, { timing, canary });
       } finally {
         await layer.destroy();
       }
@@ -379,7 +455,7 @@ async function takeSample(
   running: Running,
   options: { round: number; place: number; before: number },
 ): Promise<number> {
-  const { calibration, budget, clock, signal } = session;
+  const { budget, clock, signal } = session;
   const { prepared, entry, first } = running;
   const { round, place } = options;
   if (first) {
@@ -399,15 +475,20 @@ async function takeSample(
         between,
       }),
   );
-  // A time at a wrong clock teaches nothing.
-  if (!clock.isOff(canary)) {
-    budget.learn(entry, {
-      seconds: calibration.secondsOf(timing),
-      wallSeconds: timing.wallSeconds,
-    });
-  }
+  learnTime(session, entry, { timing, canary });
   addSample(session, running, { timing, canary, round, place });
   return after;
+}
+
+/** The budget learns what an execution took; at a slow clock, what it takes at most. */
+function learnTime(
+  { budget, calibration, clock }: Session,
+  entry: PlannedCase,
+  { timing, canary }: FirstRun,
+): void {
+  const seconds = calibration.secondsOf(timing);
+  if (clock.isOff(canary)) budget.learnAtMost(entry, seconds);
+  else budget.learn(entry, { seconds, wallSeconds: timing.wallSeconds });
 }
 
 function addSample(
@@ -438,44 +519,68 @@ function addStages(session: Session, { stageSamples }: Running, timing: Timing):
   timing.stages?.forEach((seconds, stage) => stageSamples[stage].push(seconds));
 }
 
-/** Times the stages of a case in passes of their own, where its samples did not. */
+/**
+ * Times the stages of a case in passes of their own, where its samples did not. Those taken at a wrong
+ * clock are dropped: stages carry no flag.
+ */
 async function takeStages(session: Session, running: Running, count: number): Promise<void> {
   const { prepared, entry, stageSamples } = running;
-  if (session.calibration.record.clock === "wall") return;
+  const { budget, calibration, clock, signal } = session;
+  if (calibration.record.clock === "wall") return;
   if (stageSamples.length === 1 || stageSamples[0].length > 0) return;
-  for (let i = 0; i < count; i++) {
-    const timing = await prepared.execute({
-      flopsPerSecond: session.budget.flopsPerSecond(entry),
-      stages: true,
-      signal: session.signal,
-    });
-    addStages(session, running, timing);
-  }
+  const timings: Timing[] = [];
+  const before = await clock.settle({ signal });
+  const { canary } = await clock.around(before, async (between) => {
+    for (let i = 0; i < count; i++) {
+      if (i > 0) await between();
+      const flopsPerSecond = budget.flopsPerSecond(entry);
+      timings.push(await prepared.execute({ flopsPerSecond, stages: true, signal }));
+    }
+  });
+  if (clock.isOff(canary)) return;
+  for (const timing of timings) addStages(session, running, timing);
 }
 
 /**
  * Rounds A B C … C B A of a baseline and any number of candidates: every ratio to the baseline is
  * interleaved, and the baseline runs twice a round however many candidates there are. One case
  * alone runs A A.
+ *
+ * @param options `allowance`: seconds for all but the least rounds, by what is known when it is called;
+ * `promised`: rounds that are taken beyond it as well, as far as the budget has them and `kept` seconds besides.
  */
 async function takeRounds(
   session: Session,
   members: { a?: Running; candidates: readonly Running[] },
-  options: { rounds: number; firstRound: number; deadline: number },
+  options: { allowance: () => number; promised: number; kept: number },
 ): Promise<number[]> {
   const { a, candidates } = members;
-  const { firstRound, rounds, deadline } = options;
+  const { allowance, promised, kept } = options;
+  const { budget } = session;
+  const { least, most } = budget.rounds;
+  const all = [...a ? [a] : [], ...candidates];
+  const firstRound = nextRound(all.flatMap(({ samples }) => samples));
   const taken: number[] = [];
   const clean = new Map<Running, number>();
-  const lacking = (running: Running) => !running.failure && (clean.get(running) ?? 0) < rounds;
   let before = await session.clock.settle({ signal: session.signal });
-  let longest = 0;
+  const begun = budget.now();
+  let deadline = Infinity;
+  let last = 0;
+  let lastWasGood = true;
   // Rounds with a clock that was down are taken again while there is time.
-  for (let i = 0; i < 2 * rounds + MORE_ROUNDS; i++) {
+  for (let i = 0; i < 2 * most + MORE_ROUNDS; i++) {
+    const started = budget.now();
+    // Rounds teach what rounds take: until the first one that may be a guess.
+    deadline = Math.min(deadline, begun + allowance());
+    const one = Math.max(last, roundSeconds(session, all));
+    const room = (promised - i) * one <= budget.left - kept;
+    const owed = i < promised && room && lastWasGood ? promised : 0;
+    if (i >= Math.max(least, owed) && started + last > deadline) break;
+    const affordable = i + Math.floor((deadline - started) / Math.max(one, 1e-9));
+    const rounds = Math.max(least, owed, Math.min(most, affordable));
+    const lacking = (running: Running) => !running.failure && (clean.get(running) ?? 0) < rounds;
     const lack = candidates.length > 0 ? candidates.filter(lacking) : [a!].filter(lacking);
     if (lack.length === 0) break;
-    const started = performance.now() / 1e3;
-    if (i >= session.budget.rounds.least && started + longest > deadline) break;
     const round = firstRound + i;
     const order = a && candidates.length > 0 ? [a, ...lack] : lack;
     session.step(`${order[order.length - 1].entry.id}: round ${i + 1} of ${rounds}`);
@@ -497,7 +602,9 @@ async function takeRounds(
     for (const running of lack) {
       if (good(a) && good(running)) clean.set(running, (clean.get(running) ?? 0) + 1);
     }
-    longest = Math.max(longest, performance.now() / 1e3 - started);
+    lastWasGood = order.every(good);
+    // Not the longest one: a host that stalls once has not become slow.
+    last = budget.now() - started;
   }
   return taken;
 }
@@ -505,7 +612,7 @@ async function takeRounds(
 /** Checks determinism and records the case with all that was measured so far. */
 async function finishCase(session: Session, running: Running): Promise<void> {
   const { entry, prepared, outcome, samples, stageSamples } = running;
-  const last = await digestOutputs(session.gpu, prepared);
+  const last = await accessOf(session).digestOutputs(session.gpu, prepared);
   const check = withDeterminism(outcome.check, {
     first: outcome.digest,
     last,
@@ -602,37 +709,45 @@ function counterpartOf(session: Session, b: Running, batch: readonly Running[]) 
 
 /**
  * Measures a group: the baseline stays prepared, and as many candidates as fit the memory together
- * share its rounds. Cases that no longer fit the budget are skipped with the prediction.
+ * share its rounds. Cases that no longer fit the budget are skipped with the prediction, before
+ * anything is allocated.
  *
- * @param options `allowance`: seconds for the group; `reserve`: seconds of the budget that belong to
- * what comes after all groups.
+ * @param options `later` and `after`: groups, and cases besides, that the budget has to last for
+ * as well; `again`: ids of cases that are measured though they have a record, whose samples stay.
  */
 export async function measureGroup(
   session: Session,
   group: PlannedGroup,
-  options: { allowance: number; reserve?: number },
+  options: {
+    later?: readonly PlannedGroup[];
+    after?: readonly PlannedCase[];
+    again?: ReadonlySet<string>;
+  } = {},
 ): Promise<void> {
   const { budget } = session;
-  const { reserve = 0 } = options;
-  // The allowance counts all cases, also those that will turn out not to fit what is left.
-  const seconds = Math.min(options.allowance, budget.left - reserve);
-  const deadline = performance.now() / 1e3 + seconds;
+  const { later = [], after = [], again } = options;
+  const promised = budget.promisedRounds(group);
   const open = (entry: PlannedCase | undefined) =>
     entry?.plan && !entry.skip && !entry.predictedOnly ? entry : undefined;
   for (const entry of [group.baseline, ...group.candidates]) {
     if (!entry?.predictedOnly || entry.skip || session.finished(entry.id)) continue;
     await recordPrediction(session, entry);
   }
-  const waiting = group.candidates.filter((entry) =>
-    open(entry) && session.finished(entry.id) === undefined
-  );
+  const due = ({ id }: PlannedCase) => again?.has(id) || session.finished(id) === undefined;
+  const waiting = group.candidates.filter((entry) => open(entry) && due(entry));
   const wanted = open(group.baseline);
+  if (waiting.length === 0 && (!wanted || !due(wanted))) return;
   const earlier = wanted && session.finished(wanted.id);
-  if (waiting.length === 0 && (!wanted || earlier)) return;
-  const members = [...wanted ? [wanted] : [], ...waiting];
+  const startsWith = wanted && await affordable(wanted) ? wanted : undefined;
+  for (const entry of [...waiting]) {
+    if (!await affordable(entry)) waiting.splice(waiting.indexOf(entry), 1);
+  }
+  if (!startsWith && waiting.length === 0) return;
+  const kept = budget.reserve(after);
+  const members = [...startsWith ? [startsWith] : [], ...waiting];
   let inputs: Awaited<ReturnType<typeof createInputs>>;
   try {
-    inputs = await createInputs(session, members);
+    inputs = await accessOf(session).createInputs(session, members);
   } catch (error) {
     rethrowFatal(session, error);
     for (const entry of members) {
@@ -644,30 +759,26 @@ export async function measureGroup(
   let unchecked: Started | undefined;
   let a: Running | undefined;
   let batch: Running[] = [];
+  let rounds = 0;
   const memory = session.memoryBytes ?? UNKNOWN_MEMORY_BYTES;
   const inputBytes = bytesOf(inputs);
   const ownBytes = (entry: PlannedCase) => entry.plan!.peakBytes - inputBytes;
   try {
-    if (wanted && await affordable(wanted)) {
-      unchecked = await startCase(session, wanted, { inputs, extent: "sampled" });
-      unchecked?.samples.push(...earlier?.samples ?? []);
-      earlier?.stages.forEach((stage, i) => unchecked?.stageSamples[i]?.push(...stage.samples));
+    if (startsWith) {
+      unchecked = await startCase(session, startsWith, { inputs, extent: "sampled", earlier });
     }
     while (waiting.length > 0 || unchecked) {
-      const all = waiting.length;
       const started = [...await startBatch(), ...unchecked ? [unchecked] : []];
       unchecked = undefined;
       batch = await checkCases(session, started, { inputs });
-      if (wanted && batch.at(-1)?.entry === wanted) a = batch.pop();
+      if (startsWith && batch.at(-1)?.entry === startsWith) a = batch.pop();
       if (batch.length === 0) continue;
-      const share = batch.length / Math.max(batch.length, all);
-      const now = performance.now() / 1e3;
-      const left = Math.max(budget.trifle, (deadline - now) * share);
       const taken = await takeRounds(session, { a, candidates: batch }, {
-        rounds: affordableRounds(session, [...a ? [a] : [], ...batch], left),
-        firstRound: nextRound(a),
-        deadline: Math.max(deadline, now + left),
+        allowance: () => allowanceOf([...a ? [a] : [], ...batch]),
+        promised,
+        kept,
       });
+      rounds += taken.length;
       for (const running of [...batch, ...a ? [a] : []]) {
         if (running.failure) continue;
         await takeStages(session, running, Math.min(5, 2 * taken.length));
@@ -681,22 +792,30 @@ export async function measureGroup(
       while (batch.length > 0) await finishCandidate(session, batch.shift()!);
       if (a) await finishCase(session, a);
     }
-    if (a && (a.samples.length === 0 || a.first)) {
-      const now = performance.now() / 1e3;
-      const left = Math.max(budget.trifle, deadline - now);
+    // Alone, if no candidate ran beside it.
+    if (a && rounds === 0 && due(a.entry)) {
       const taken = await takeRounds(session, { a, candidates: [] }, {
-        rounds: affordableRounds(session, [a], left),
-        firstRound: nextRound(a),
-        deadline: now + left,
+        allowance: () => allowanceOf([a!]),
+        promised,
+        kept,
       });
       await takeStages(session, a, Math.min(5, 2 * taken.length));
       await finishCase(session, a);
     }
   } finally {
-    if (a) session.live.delete(a);
-    await (a ?? unchecked)?.prepared.destroy();
-    for (const { prepared } of batch) await prepared.destroy();
+    const beside = a ?? unchecked;
+    for (const one of [...beside ? [beside] : [], ...batch]) {
+      session.live.delete(one);
+      await one.prepared.destroy();
+    }
     inputs.destroy();
+  }
+
+  /** Seconds that the rounds of prepared cases may take. */
+  function allowanceOf(running: readonly Running[]): number {
+    const own = { candidates: running.map(({ entry }) => entry) };
+    const others = [...waiting.length > 0 ? [{ candidates: waiting }] : [], ...later];
+    return Math.max(budget.trifle, budget.allowance(own, others, kept));
   }
 
   /** Takes candidates from the front of those that wait while they fit beside each other. */
@@ -713,7 +832,9 @@ export async function measureGroup(
           continue;
         }
         const crowded = started.length > 0;
-        const running = await startCase(session, entry, { inputs, extent: "sampled", crowded });
+        const earlier = session.finished(entry.id);
+        const how = { inputs, extent: "sampled", crowded, earlier } as const;
+        const running = await startCase(session, entry, how);
         waiting.shift();
         if (!running) continue;
         started.push(running);
@@ -722,7 +843,10 @@ export async function measureGroup(
     } catch (error) {
       // No room beside the others: it is first in the next batch.
       if (error instanceof MemoryError && started.length > 0) return started;
-      for (const { prepared } of started) await prepared.destroy();
+      for (const one of started) {
+        session.live.delete(one);
+        await one.prepared.destroy();
+      }
       throw error;
     }
     return started;
@@ -731,10 +855,10 @@ export async function measureGroup(
   /** False, and recorded as skipped, when the least number of samples would overrun the budget. */
   async function affordable(entry: PlannedCase): Promise<boolean> {
     await tryShorter(session, entry);
-    const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
     const registered = findImplementation(session.registry, entry.implementation);
     const { longestSeconds = Infinity, peer = false } = registered;
     if (budget.predict(entry) > longestSeconds) {
+      if (session.finished(entry.id)) return false;
       const predictedSeconds = budget.predict(entry);
       const reason = `predicted ${predictedSeconds.toPrecision(3)} s in one submission that ` +
         `cannot be cut; ${longestSeconds} s are asked of a driver at most`;
@@ -744,13 +868,18 @@ export async function measureGroup(
       });
       return false;
     }
+    const reserve = budget.reserveFor(entry, { later, after });
     if (budget.affords(entry, { reserve, peer })) return true;
     if (session.finished(entry.id)) return false;
     const one = budget.predict(entry);
+    const needed = budget.caseSeconds(entry, 2 * budget.rounds.least);
     const reason = `predicted ${one.toPrecision(3)} s for one execution and ` +
       `${needed.toPrecision(3)} s for the case; ` +
       `${Math.max(0, budget.left - reserve).toPrecision(3)} s of the budget are left` +
-      (peer ? ", of which a case of a peer may take half" : "");
+      (peer ? ", of which a case of a peer may take half" : "") +
+      (needed > budget.limitOf(entry)
+        ? `, of which one case may take ${budget.limitOf(entry).toPrecision(3)} s`
+        : "");
     const record = caseRecord(entry, { status: "skipped", reason });
     await session.record({ ...record, predictedSeconds: one });
     return false;
@@ -765,20 +894,15 @@ async function recordPrediction(session: Session, entry: PlannedCase): Promise<v
   await session.record({ ...record, predictedSeconds });
 }
 
-function nextRound(running: Running | undefined): number {
-  return Math.max(-1, ...running?.samples.map((sample) => sample.round) ?? []) + 1;
+/** The first round after all that samples were taken in. */
+export function nextRound(samples: readonly Sample[]): number {
+  return samples.reduce((most, { round }) => Math.max(most, round), -1) + 1;
 }
 
-/** Rounds that fit some seconds, between the least and the most. */
-function affordableRounds(
-  { budget, clock }: Session,
-  members: readonly Running[],
-  seconds: number,
-): number {
-  const { least, most } = budget.rounds;
-  let round = 0;
-  for (const { entry } of members) {
-    round += 2 * (budget.executionSeconds(entry) + clock.referenceSeconds);
-  }
-  return Math.max(least, Math.min(most, Math.floor(seconds / Math.max(round, 1e-9))));
+/** Predicted seconds of a round: two samples of each member, with the canary around them. */
+function roundSeconds({ budget, clock }: Session, members: readonly Running[]): number {
+  return members.reduce(
+    (sum, { entry }) => sum + 2 * (budget.executionSeconds(entry) + clock.referenceSeconds),
+    0,
+  );
 }

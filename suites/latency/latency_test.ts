@@ -67,7 +67,7 @@ Deno.test("measureGroup: what resembles nothing seen is tried at a shorter conte
     const plan = planOf(gpu, "latency");
     const { session, statuses, tries } = slowSession(gpu, plan);
     assert.ok(session.budget.predict(plan.groups[0].baseline!) > 1e3);
-    await measureGroup(session, plan.groups[0], { allowance: 100 });
+    await measureGroup(session, plan.groups[0]);
     assert.deepEqual(statuses(), ["ok", "ok"]);
     assert.equal(tries(), 2);
   } finally {
@@ -86,7 +86,7 @@ Deno.test("measureGroup: what would be cut into dispatches by a guess is tried f
     for (const [seconds, tried] of [[0.5, 1], [0.1, 0]]) {
       const { session, tries } = slowSession(gpu, plan, second / seconds);
       assert.ok(Math.abs(session.budget.predict(baseline) - seconds) < 0.05 * seconds);
-      await measureGroup(session, { ...plan.groups[0], candidates: [] }, { allowance: 100 });
+      await measureGroup(session, { ...plan.groups[0], candidates: [] });
       assert.equal(tries(), tried, `${seconds} s`);
     }
   } finally {
@@ -145,7 +145,7 @@ Deno.test("measureGroup checks all cases of a batch between their first runs and
     const plan = planOf(gpu, "latency");
     const { session, statuses } = slowSession(gpu, plan, 1e12);
     const { registry, trace } = traced();
-    await measureGroup({ ...session, registry }, plan.groups[0], { allowance: 100 });
+    await measureGroup({ ...session, registry }, plan.groups[0]);
     assert.deepEqual(statuses(), ["ok", "ok"]);
     // Dense and Lighthouse run once each, both are checked, and nothing is read between samples; the
     // run after the check is that of the selection probe.
@@ -163,7 +163,7 @@ Deno.test("measureGroup: a wrong case has no time, and the others of its batch h
     for (const wrong of ["dense", "lighthouse-norm"]) {
       const { session, records } = slowSession(gpu, plan, 1e12);
       const { registry } = traced({ [wrong]: (data) => data[data.length - 1] += 1 });
-      await measureGroup({ ...session, registry }, plan.groups[0], { allowance: 100 });
+      await measureGroup({ ...session, registry }, plan.groups[0]);
       assert.equal(records().length, 2);
       for (const { implementation, status, samples, reason } of records()) {
         assert.equal(status, implementation === wrong ? "failed" : "ok");
@@ -188,7 +188,7 @@ Deno.test("measureGroup: stopped while it checks, it frees the layers and throws
     const allocations = watchAllocations(gpu.device);
     const before = allocations.bytes;
     await assert.rejects(
-      measureGroup({ ...session, step, signal: stop.signal }, plan.groups[0], { allowance: 100 }),
+      measureGroup({ ...session, step, signal: stop.signal }, plan.groups[0]),
       /^Error: stopped$/,
     );
     assert.deepEqual(records(), []);

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { ImplementationPlan } from "../../kernels/implementation.ts";
 import { predictSeconds } from "./plan.ts";
 import type { PlannedCase, PlannedGroup } from "./plan.ts";
 import type { CalibrationRecord } from "../result/result_schema.ts";
@@ -21,14 +22,34 @@ const SUBMISSION_SECONDS = 0.25;
 /** Share of a budget that is kept back for what comes after the groups. */
 const RESERVED_SHARE = 0.15;
 
-/** Share of a budget that the rounds of any group may take, however tight it looks. */
+/** Share of a budget up to which a case or a group is light: many of them fit. */
+const LIGHT_SHARE = 0.05;
+
+/** Share of a budget that the rounds of any group may take, however tight it looks, and seconds. */
 const TRIFLING_SHARE = 0.005;
+const TRIFLING_SECONDS = 1;
 
 /** Share of what is left that one case of a peer may take: others' code may be slow without bound. */
 const PEER_SHARE = 0.5;
 
-/** Seconds of a check for each element of K, before any was seen. */
-const CHECK_SECONDS_PER_ELEMENT = 4e-8;
+/**
+ * Share of a budget that a group may take for the samples that it is promised, see
+ * {@linkcode PlannedCase.promisedSamples}: the rest of the run keeps the other half.
+ */
+const PROMISED_SHARE = 0.5;
+
+/** Seconds of a check for each element of K, before two were seen; gradients cost more. */
+const CHECK_SECONDS_PER_ELEMENT = { forward: 4e-8, gradients: 1e-7 };
+
+/** How many times slower than expected a host may turn out to be for each element. */
+const SLOW_HOST = 4;
+
+/** Seconds of wall clock in the samples of a throughput case, and executions to find their number. */
+const THROUGHPUT_SECONDS = 3.5;
+const THROUGHPUT_EXECUTIONS = 7;
+
+/** Executions of a context-parallel case: two to warm up, three rounds of four, three in shares. */
+const CUT_EXECUTIONS = 17;
 
 /** Tracks time spent and what executions were found to cost. */
 export class Budget {
@@ -38,10 +59,15 @@ export class Budget {
   readonly #now: () => number;
   readonly #seconds: number;
   readonly #scales = new Map<string, number>();
-  /** Wall-clock seconds of a submission beyond its work: submitting, polling. Learned. */
-  #overhead: number | undefined;
-  /** Seconds that checking on the host takes for each element of K; learned. */
-  readonly #checks = new Map<string, number>();
+  /** How many times slower the device was when it was calibrated than it is. */
+  #slowness = 1;
+  /**
+   * Wall-clock seconds of a submission beyond its work: submitting, polling. Learned, and apart for
+   * executions of several submissions, each of which a host waits for.
+   */
+  readonly #overheads: { single?: number; several?: number } = {};
+  /** What the first and the last case of each kind took beside its executions. */
+  readonly #setups = new Map<string, { first: Setup; last: Setup }>();
 
   /** @param options `seconds` from now on; `now` in seconds, for tests. */
   constructor(options: {
@@ -57,6 +83,11 @@ export class Budget {
     this.#deadline = this.#now() + options.seconds;
   }
 
+  /** The clock of the budget, seconds. */
+  now(): number {
+    return this.#now();
+  }
+
   /** Seconds left; negative when overspent. */
   get left(): number {
     return this.#deadline - this.#now();
@@ -68,13 +99,38 @@ export class Budget {
    * samples must not depend on that.
    */
   get trifle(): number {
-    return Math.max(0, Math.min(TRIFLING_SHARE * this.#seconds, this.left));
+    const trifle = Math.max(TRIFLING_SECONDS, TRIFLING_SHARE * this.#seconds);
+    return Math.max(0, Math.min(trifle, this.left));
   }
 
-  /** Whether the least number of samples of a case fits, `reserve` seconds kept back. */
+  /**
+   * Whether the least number of samples of a case fits, `reserve` seconds kept back. A case that is
+   * promised samples may take half of the budget at most: the longest of all must not be the only one.
+   */
   affords(entry: PlannedCase, options: { reserve: number; peer: boolean }): boolean {
     const left = this.left - options.reserve;
-    return this.caseSeconds(entry, 2 * this.rounds.least) <= (options.peer ? PEER_SHARE : 1) * left;
+    const needed = this.caseSeconds(entry, 2 * this.rounds.least);
+    if (needed > this.limitOf(entry)) return false;
+    return needed <= (options.peer ? PEER_SHARE : 1) * left;
+  }
+
+  /** Seconds of the budget that a case may take, however much is left. */
+  limitOf(entry: PlannedCase): number {
+    return entry.promisedSamples ? PROMISED_SHARE * this.#seconds : Infinity;
+  }
+
+  /**
+   * Whether the device has the time for the rest of a case that ran once, by what that one execution
+   * took. What a host added to it does not count: a host can stall.
+   */
+  canFinish(entry: PlannedCase): boolean {
+    return this.predict(entry) * 2 * this.rounds.least <= Math.max(0, this.left);
+  }
+
+  /** Rounds that a group is promised, and gets before other groups get more than their least. */
+  promisedRounds({ baseline, candidates }: PlannedGroup): number {
+    const samples = [baseline, ...candidates].map((entry) => entry?.promisedSamples ?? 0);
+    return Math.min(this.rounds.most, Math.ceil(Math.max(0, ...samples) / 2));
   }
 
   /** Rounds of two samples for each side: the least and the most. */
@@ -91,14 +147,29 @@ export class Budget {
   /** Predicted seconds of one execution. */
   predict(entry: PlannedCase): number {
     if (!entry.plan) return 0;
-    const scale = this.#scales.get(keyOf(entry)) ?? this.#scales.get(entry.implementation);
-    return predictSeconds(entry.plan, { calibration: this.#calibration, scale });
+    const scale = this.#scales.get(keyOf(entry)) ?? this.#scales.get(entry.implementation) ?? 1;
+    return this.#plainSeconds(entry.plan) * scale;
+  }
+
+  #plainSeconds(plan: ImplementationPlan): number {
+    return predictSeconds(plan, { calibration: this.#calibration }) / this.#slowness;
+  }
+
+  /**
+   * Takes back what was expected of a device whose clock was down while it was calibrated.
+   *
+   * @param factor how many times slower it was.
+   */
+  rebase(factor: number): void {
+    this.#slowness *= factor;
   }
 
   /** Predicted wall-clock seconds of one execution: its own, and what each submission costs. */
   executionSeconds(entry: PlannedCase): number {
     const seconds = this.predict(entry);
-    return seconds + (this.#overhead ?? 0) * submissions(seconds);
+    const count = submissions(seconds);
+    const { single = 0, several = single } = this.#overheads;
+    return seconds + (count > 1 ? several : single) * count;
   }
 
   /**
@@ -107,26 +178,40 @@ export class Budget {
    * Without `wallSeconds` nothing is learned of what submissions cost.
    */
   learn(entry: PlannedCase, times: { seconds: number; wallSeconds?: number }): void {
-    if (!entry.plan) return;
-    const plain = predictSeconds(entry.plan, { calibration: this.#calibration });
-    if (plain > 0 && times.seconds > 0) {
-      const seen = times.seconds / plain;
-      const known = this.#scales.get(keyOf(entry));
-      const scale = Math.min(seen, 2 * (known ?? Infinity));
-      // Also what is expected of the implementation's other directions until they were seen.
-      this.#scales.set(keyOf(entry), scale);
-      this.#scales.set(entry.implementation, scale);
+    const seen = this.#scaleOf(entry, times.seconds);
+    if (seen !== undefined) {
+      this.#setScale(entry, Math.min(seen, 2 * (this.#scales.get(keyOf(entry)) ?? Infinity)));
     }
     if (times.wallSeconds === undefined) return;
     const spent = Math.max(0, times.wallSeconds - times.seconds);
-    const overhead = spent / submissions(times.seconds);
-    this.#overhead = Math.min(overhead, 2 * (this.#overhead ?? Infinity));
+    const count = submissions(times.seconds);
+    const kind = count > 1 ? "several" : "single";
+    this.#overheads[kind] = Math.min(spent / count, 2 * (this.#overheads[kind] ?? Infinity));
   }
 
-  /** Learns from a check of sampled rows what it costs. */
-  learnCheck(entry: PlannedCase, seconds: number): void {
-    // The last one counts: short contexts pay for fixed costs that longer ones do not multiply.
-    this.#checks.set(keyOf(entry), seconds / elementsOf(entry));
+  /** Learns from an execution at a slow clock that the implementation takes no longer than that. */
+  learnAtMost(entry: PlannedCase, seconds: number): void {
+    const seen = this.#scaleOf(entry, seconds);
+    const expected = this.#scales.get(keyOf(entry)) ?? this.#scales.get(entry.implementation) ?? 1;
+    if (seen !== undefined && seen < expected) this.#setScale(entry, seen);
+  }
+
+  /** What an execution took over its plain prediction. */
+  #scaleOf({ plan }: PlannedCase, seconds: number): number | undefined {
+    const plain = plan ? this.#plainSeconds(plan) : 0;
+    return plain > 0 && seconds > 0 ? seconds / plain : undefined;
+  }
+
+  #setScale(entry: PlannedCase, scale: number): void {
+    this.#scales.set(keyOf(entry), scale);
+    // Also what is expected of the implementation's other directions until they were seen.
+    this.#scales.set(entry.implementation, scale);
+  }
+
+  /** Learns what preparing and checking a case took. */
+  learnSetup(entry: PlannedCase, seconds: number): void {
+    const last = { elements: elementsOf(entry), seconds };
+    this.#setups.set(keyOf(entry), { first: this.#setups.get(keyOf(entry))?.first ?? last, last });
   }
 
   /** FLOP per second to cut submissions by: what is predicted of the implementation. */
@@ -135,19 +220,43 @@ export class Budget {
     return entry.plan && seconds > 0 ? entry.plan.flops / seconds : undefined;
   }
 
-  /** Seconds of one case with a number of samples, its check included. */
+  /** Seconds of one case with a number of samples, what it takes beside them included. */
   caseSeconds(entry: PlannedCase, samples: number): number {
     if (!entry.plan || entry.skip || entry.predictedOnly) return 0;
     const seconds = this.predict(entry);
+    if (entry.suite === "throughput") {
+      const back = Math.max(THROUGHPUT_SECONDS, THROUGHPUT_EXECUTIONS * seconds);
+      return back + this.setupSeconds(entry);
+    }
+    if (entry.suite === "context-parallel") {
+      return CUT_EXECUTIONS * this.executionSeconds(entry) + this.setupSeconds(entry);
+    }
     const warmUp = seconds < LONG_SECONDS ? 1 : 0;
     const staged = entry.plan.stages.length > 1 && seconds < STAGED_SECONDS ? 1 : 0;
     return this.executionSeconds(entry) * (samples + warmUp + staged) +
-      this.checkSeconds(entry);
+      this.setupSeconds(entry);
   }
 
-  /** Predicted seconds of checking sampled rows of a case on the host. */
-  checkSeconds(entry: PlannedCase): number {
-    return (this.#checks.get(keyOf(entry)) ?? CHECK_SECONDS_PER_ELEMENT) * elementsOf(entry);
+  /**
+   * Predicted seconds of preparing and checking a case: what the last one of its kind took, and for
+   * each element of K more or less what elements were seen to cost. Of a kind that was not seen the
+   * fixed part is the least that any other had.
+   */
+  setupSeconds(entry: PlannedCase): number {
+    const { forward, gradients } = CHECK_SECONDS_PER_ELEMENT;
+    const expected = entry.direction === "forward" ? forward : gradients;
+    const elements = elementsOf(entry);
+    const seen = this.#setups.get(keyOf(entry));
+    if (!seen) {
+      const others = [...this.#setups.values()].map(({ first }) => first.seconds);
+      return (others.length > 0 ? Math.min(...others) : 0) + expected * elements;
+    }
+    const { first, last } = seen;
+    const grown = last.elements - first.elements;
+    const slope = grown > 0 ? (last.seconds - first.seconds) / grown : expected;
+    // A host that was busy with something else once must not make long contexts look impossible.
+    const each = Math.max(0, Math.min(slope, SLOW_HOST * expected));
+    return Math.max(0, last.seconds + each * (elements - last.elements));
   }
 
   /** Seconds of a group with a number of rounds, which all of its cases share. */
@@ -168,25 +277,76 @@ export class Budget {
   }
 
   /**
-   * Seconds that a group may take, given the groups after it: its least, and at most half of what
-   * is spare once all later groups that still fit have their least too.
+   * Seconds that a case must leave to others if it is to run at all. A light one leaves none. One that
+   * is promised samples leaves the light groups after it theirs, and any other what all groups after it
+   * need that are lighter than it, and what is kept back for the cases `after` all groups: one long
+   * context must not take the place of many short ones.
    */
-  allowance(group: PlannedGroup, later: readonly PlannedGroup[]): number {
+  reserveFor(
+    entry: PlannedCase,
+    { later, after }: { later: readonly PlannedGroup[]; after: readonly PlannedCase[] },
+  ): number {
+    const light = LIGHT_SHARE * this.#seconds;
+    const own = this.caseSeconds(entry, 2 * this.rounds.least);
+    if (own <= light) return 0;
+    const below = entry.promisedSamples ? light : own;
+    const lighter = later.map((group) => this.groupSeconds(group, this.rounds.least))
+      .filter((seconds) => seconds <= below)
+      .reduce((sum, seconds) => sum + seconds, 0);
+    return lighter + (entry.promisedSamples ? 0 : this.reserve(after));
+  }
+
+  #wasSeen({ baseline, candidates }: PlannedGroup): boolean {
+    return [...baseline ? [baseline] : [], ...candidates].every((entry) => this.knows(entry));
+  }
+
+  /** What a group needs: for the samples that it is promised where these fit, else for the least. */
+  #floorSeconds(group: PlannedGroup, within: number): number {
+    const { least } = this.rounds;
+    const promised = this.groupSeconds(group, Math.max(least, this.promisedRounds(group)));
+    return promised <= Math.min(within, PROMISED_SHARE * this.#seconds)
+      ? promised
+      : this.groupSeconds(group, least);
+  }
+
+  /** Seconds of rounds of a group whose cases are prepared: two samples of each in every round. */
+  #roundsSeconds({ baseline, candidates }: PlannedGroup, rounds: number): number {
+    const members = [...baseline ? [baseline] : [], ...candidates];
+    return members.reduce((sum, entry) => sum + 2 * rounds * this.executionSeconds(entry), 0);
+  }
+
+  /**
+   * Seconds that the rounds of a group may take whose cases are prepared: the least, or what it is
+   * promised if that fits, and at most a fifth of what is spare once all later groups that still fit
+   * have what they need too, and `kept` seconds are kept back.
+   */
+  allowance(group: PlannedGroup, later: readonly PlannedGroup[], kept = 0): number {
     const { least, most } = this.rounds;
-    const own = this.groupSeconds(group, least);
-    let spare = this.left - own;
+    const left = this.left - kept;
+    const promised = this.#roundsSeconds(group, Math.max(least, this.promisedRounds(group)));
+    const own = promised <= left ? promised : this.#roundsSeconds(group, least);
+    let spare = left - own;
     let waiting = 0;
     for (const next of later) {
-      const needed = this.groupSeconds(next, least);
+      // What is kept back is kept from everything but a promise.
+      const within = spare + (this.promisedRounds(next) > 0 ? kept : 0);
+      const needed = this.#floorSeconds(next, within);
       // A group that no longer fits will be skipped: it reserves nothing.
-      if (needed > spare) continue;
-      spare -= needed;
-      waiting++;
+      const fits = needed <= within;
+      if (fits) spare -= needed;
+      // Before anything like it was seen, it may yet turn out to fit.
+      if (fits || !this.#wasSeen(next)) waiting++;
     }
-    const wish = this.groupSeconds(group, most) - own;
+    const wish = this.#roundsSeconds(group, most) - own;
     const share = waiting === 0 ? 1 : SPARE_SHARE;
     return own + Math.max(0, Math.min(wish, share * spare));
   }
+}
+
+/** What preparing and checking a case took. */
+interface Setup {
+  readonly elements: number;
+  readonly seconds: number;
 }
 
 /** What an implementation does in one direction runs at one rate. */

@@ -60,8 +60,13 @@ export interface PlanOptions {
 
 /** What the planner needs to know of a device. */
 export type PlannedDevice = Pick<Gpu, "capabilities" | "adapter"> & {
-  /** Null: unknown, nothing is skipped for want of memory. */
+  /** Null: unknown. */
   readonly deviceMemoryBytes: number | null;
+  /**
+   * Memory of the machine, of which cases may take half where that of the device is not known: it may
+   * be the same. Default: nothing is skipped for want of memory then.
+   */
+  readonly systemMemoryBytes?: number;
 };
 
 /** One case. */
@@ -84,6 +89,8 @@ export interface PlannedCase {
   readonly skip?: string;
   /** Its time is predicted and not measured. */
   readonly predictedOnly?: boolean;
+  /** Samples that it gets before other cases get more than their least, where the budget has room. */
+  readonly promisedSamples?: number;
   /** Id of the correctness case that has to pass first; absent for correctness cases. */
   readonly gate?: string;
   /** Direction of that case: one that runs both passes checks the forward pass too. */
@@ -198,12 +205,20 @@ const ASSUMED_SHARE = 0.15;
 /** Share of the device's memory that a case may take: the rest is the system's and the driver's. */
 const MEMORY_SHARE = 0.9;
 
+/** Share of the machine's memory that a case may take of a device that may have none of its own. */
+const SYSTEM_MEMORY_SHARE = 0.5;
+
 const SHAPE_OPTIONS = ["contexts", "heads", "headDims", "options"] as const;
 
 /** Options to be combined, and what they are combined for. */
 type Sweep =
   & { readonly options: OptionGrid }
-  & Partial<Pick<Profile["sweeps"][number], "implementations" | "directions" | "predictedOnly">>;
+  & Partial<
+    Pick<
+      Profile["sweeps"][number],
+      "implementations" | "directions" | "predictedOnly" | "promisedSamples"
+    >
+  >;
 
 interface Planning {
   readonly profile: Profile;
@@ -354,7 +369,6 @@ function latencyCases(planning: Planning): PlannedCase[] {
   };
   const each = (context: number, sweep: string, grid: Sweep) => {
     for (const direction of grid.directions ?? profile.directions) {
-      if (sweep === "context" && context > (profile.longest?.[direction] ?? Infinity)) continue;
       for (const heads of profile.heads) {
         for (const headDim of profile.headDims) {
           const shape = { heads, context, headDim, dtype: planning.dtype };
@@ -363,7 +377,13 @@ function latencyCases(planning: Planning): PlannedCase[] {
             const options = { name, direction, shape, grid: values, suite: "latency" as const };
             for (const entry of planImplementation(planning, options)) {
               const predictedOnly = grid.predictedOnly?.includes(name);
-              add({ ...entry, sweeps: [sweep], ...(predictedOnly && { predictedOnly }) });
+              const { promisedSamples } = grid;
+              add({
+                ...entry,
+                sweeps: [sweep],
+                ...(predictedOnly && { predictedOnly }),
+                ...(promisedSamples && { promisedSamples }),
+              });
             }
           }
         }
@@ -371,7 +391,10 @@ function latencyCases(planning: Planning): PlannedCase[] {
     }
   };
   for (const context of profile.contexts) {
-    each(context, "context", { ...profile, directions: undefined, implementations: undefined });
+    const directions = profile.directions.filter((direction) =>
+      context <= (profile.longest?.[direction] ?? Infinity)
+    );
+    each(context, "context", { ...profile, directions, implementations: undefined });
   }
   for (const sweep of profile.sweeps) {
     each(sweep.context, sweep.name, {
@@ -638,18 +661,24 @@ export function memoryLimit(deviceMemoryBytes: number | null): number | null {
   return deviceMemoryBytes === null ? null : Math.floor(deviceMemoryBytes * MEMORY_SHARE);
 }
 
-function usableMemory({ deviceMemoryBytes }: PlannedDevice): number {
-  return memoryLimit(deviceMemoryBytes) ?? Infinity;
+function usableMemory({ deviceMemoryBytes, systemMemoryBytes }: DeviceMemory): number {
+  return memoryLimit(deviceMemoryBytes) ??
+    (systemMemoryBytes ? Math.floor(systemMemoryBytes * SYSTEM_MEMORY_SHARE) : Infinity);
 }
+
+type DeviceMemory = Pick<PlannedDevice, "deviceMemoryBytes" | "systemMemoryBytes">;
 
 /** Why a plan does not fit the device's memory; undefined where it does, or where that is not known. */
 export function lackOfMemory(
   { peakBytes }: Pick<ImplementationPlan, "peakBytes">,
-  device: Pick<PlannedDevice, "deviceMemoryBytes">,
+  device: DeviceMemory,
 ): string | undefined {
-  const limit = memoryLimit(device.deviceMemoryBytes) ?? Infinity;
+  const limit = usableMemory(device);
   if (peakBytes <= limit) return undefined;
-  return `needs ${peakBytes} bytes of device memory, ${limit} may be used`;
+  const unknown = device.deviceMemoryBytes === null
+    ? ": the device does not tell its memory, so half of the machine's counts"
+    : "";
+  return `needs ${peakBytes} bytes of device memory, ${limit} may be used${unknown}`;
 }
 
 /** Throws when options ask for a combination that cannot be computed, and for nothing else. */

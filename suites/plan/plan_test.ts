@@ -215,6 +215,49 @@ Deno.test("memory: what cannot fit is skipped with the bytes, pairs that cannot 
   assert.equal(split.groups.filter((group) => group.baseline === undefined).length, 1);
 });
 
+Deno.test("memory: of a device that does not tell, a case may take half of the machine's", () => {
+  const directions = ["forward" as const];
+  const options = { profile: "paper", contexts: [8192, 524288], scorers: ["norm"], directions };
+  const skips = (systemMemoryBytes?: number) =>
+    plan(options, { ...h100, deviceMemoryBytes: null, systemMemoryBytes })
+      .groups.flatMap(({ baseline, candidates }) => [baseline!, ...candidates])
+      .filter(({ problem }) => problem.shape.context === 524288)
+      .map(({ skip }) => skip);
+  assert.deepEqual(skips(16 * 2 ** 30), [undefined, undefined]);
+  assert.deepEqual(skips(), [undefined, undefined]);
+  const [dense, lighthouse] = skips(10 * 2 ** 30);
+  assert.equal(dense, undefined);
+  assert.match(
+    lighthouse!,
+    /^needs \d+ bytes of device memory, 5368709120 may be used: .* half of the machine's counts$/,
+  );
+  // What the device tells goes first.
+  const told = { ...h100, deviceMemoryBytes: 80 * 2 ** 30, systemMemoryBytes: 2 ** 30 };
+  assert.ok(plan(options, told).groups.every(({ baseline }) => baseline?.skip === undefined));
+});
+
+Deno.test("the standard profile promises samples to the headline's contexts in both directions", () => {
+  const { groups } = plan({ profile: "standard" });
+  const promised = groups.filter(({ baseline }) => baseline?.promisedSamples);
+  assert.deepEqual(
+    promised.map(({ baseline, candidates }) => [
+      baseline!.direction,
+      baseline!.problem.shape.context,
+      candidates.map(({ implementation }) => implementation).join(),
+    ]),
+    [
+      ["forward", 131072, "lighthouse-norm"],
+      ["forward", 524288, "lighthouse-norm"],
+      ["forward-backward", 131072, "lighthouse-norm"],
+      ["forward-backward", 524288, "lighthouse-norm"],
+    ],
+  );
+  // The longest context of a direction is that of the profile's own contexts.
+  const both = groups.filter(({ baseline }) => baseline?.direction === "forward-backward");
+  const contexts = both.map(({ baseline }) => baseline!.problem.shape.context);
+  assert.deepEqual(contexts, [4096, 8192, 16384, 32768, 131072, 524288]);
+});
+
 Deno.test("memory: a shape that does not fit and is all that was asked for is a usage error", () => {
   const small = { ...h100, deviceMemoryBytes: 2 ** 30 };
   assert.throws(

@@ -56,6 +56,11 @@ export const sweepSchema = z.strictObject({
   directions: list(z.enum(DIRECTIONS)).optional(),
   /** Implementations whose time is predicted and not measured. */
   predictedOnly: list(z.string()).optional(),
+  /**
+   * Samples that each of its cases gets before other cases get more than their least, where half of
+   * the budget affords them. Default: no promise.
+   */
+  promisedSamples: count.optional(),
 });
 
 /** One layer whose context is cut into shards; for every Lighthouse implementation of the profile. */
@@ -80,7 +85,7 @@ export const profileSchema = z.strictObject({
   implementations: list(z.string()),
   directions: list(z.enum(DIRECTIONS)),
   contexts: list(count),
-  /** The longest context of a direction, where that is not the longest of all. */
+  /** The longest of these contexts in a direction, where that is not the longest of all. */
   longest: z.partialRecord(z.enum(DIRECTIONS), count).optional(),
   heads: list(count),
   headDims: list(count),

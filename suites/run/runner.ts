@@ -9,11 +9,11 @@ import { DeviceLostError, Timer } from "../../kernels/gpu/timing.ts";
 import { hasName } from "../device/adapter_name.ts";
 import { Budget } from "../plan/budget.ts";
 import { calibrate, type Calibration } from "../device/calibrate.ts";
-import { caseRecord, withSamples } from "../plan/case_record.ts";
+import { caseRecord } from "../plan/case_record.ts";
 import { withDeterminism } from "../check/check.ts";
 import { checkOutputs, digestOutputs, failureOf } from "../check/check.ts";
 import { holdWorkers } from "../check/worker_pool.ts";
-import { ClockWatch, inconclusiveReason, rejudge } from "../device/clock.ts";
+import { ClockWatch } from "../device/clock.ts";
 import { openStack } from "../device/open_stack.ts";
 import { describeEnvironment, describeTool, hashJson, hashKernels } from "../device/environment.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
@@ -29,7 +29,6 @@ import {
   createInputs,
   measureGroup,
   outcomeOf,
-  pairedRatio,
   rethrowFatal,
   type Session,
 } from "../latency/latency.ts";
@@ -47,7 +46,6 @@ import {
   type CaseRecord,
   type RatioRecord,
   type Result,
-  type Sample,
   SCHEMA_VERSION,
   type StackChoiceRecord,
   type TuningRecord,
@@ -68,6 +66,8 @@ import { implementationRecords } from "../result/implementation_record.ts";
 import { RESULT_FILE, ResultStore } from "../result/result_store.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { digestSeededSelection } from "../check/seeded_selection.ts";
+import { rejudgeLive, rejudgeResult } from "./rejudge.ts";
+import { plannedCases, runSchedule } from "./schedule.ts";
 import { caseIds, type Shard, shardCuts, shardPlan } from "../plan/shard.ts";
 import { measureThroughput } from "../throughput/throughput.ts";
 import { applyTuning } from "../device/tuning_file.ts";
@@ -234,7 +234,7 @@ class Run {
   #registry: readonly Measurable[];
   #peers?: OpenPeers;
   #keepWarm?: KeepWarm;
-  readonly #live = new Set<{ samples: Sample[] }>();
+  readonly #live: Session["live"] = new Set();
   #result!: Result;
   #plan!: RunPlan;
   #budget?: Budget;
@@ -243,7 +243,7 @@ class Run {
   #cuts: readonly PlannedCut[] = [];
   #retrieval?: PlannedRetrieval;
   readonly #model?: NeedleModel;
-  #pending: PlannedGroup[] = [];
+  #pending: readonly PlannedGroup[] = [];
 
   constructor(
     options: SuiteOptions & { seed: number },
@@ -295,7 +295,12 @@ class Run {
     const profile = this.#options.profile ?? (gpu.adapter.software ? "smoke" : "standard");
     const peerNames = this.#peers?.implementations.map(({ name }) => name);
     const { capabilities, adapter } = gpu;
-    const device = { capabilities, adapter, deviceMemoryBytes: environment.deviceMemoryBytes };
+    const device = {
+      capabilities,
+      adapter,
+      deviceMemoryBytes: environment.deviceMemoryBytes,
+      systemMemoryBytes: environment.memoryBytes,
+    };
     this.#plan = planRun({ ...this.#options, profile, peerNames }, device, this.#registry);
     this.#retrieval = planRunRetrieval(this.#plan, this.#options);
     this.#cuts = planRunCuts(this.#plan, this.#options, device);
@@ -309,7 +314,7 @@ class Run {
         tuning: fresh.tuning?.digest,
       })
       : fresh;
-    const planned = this.#allCases();
+    const planned = plannedCases(this.#plan);
     this.#total = planned.length + this.#cuts.length + (this.#retrieval?.parts.length ?? 0);
     const lines = [...tuned.lines, ...notesOnPortableKernels(gpu, planned)];
     for (const line of lines) this.#note(line);
@@ -367,53 +372,16 @@ class Run {
       note: (line) => this.#note(line),
       step: (text) => this.#step(text),
     };
-    for (const entry of this.#allCases()) {
-      if (!entry.skip || session.finished(entry.id)) continue;
-      await session.record(caseRecord(entry, { status: "skipped", reason: entry.skip }));
-    }
-    this.#pending = [...groups, ...throughput.map((entry) => ({ candidates: [entry] }))];
-    for (const entry of checks) {
-      this.#hooks.signal?.throwIfAborted();
-      await this.#check(session, entry);
-    }
-    const refused = (entry: PlannedCase) =>
-      entry.gate !== undefined && session.finished(entry.gate)?.status !== "ok";
-    for (const entry of this.#allCases()) {
-      if (entry.skip || !refused(entry) || session.finished(entry.id)) continue;
-      const gate = session.finished(entry.gate!);
-      await session.record(caseRecord(
-        entry,
-        gate?.status === "skipped"
-          ? { status: "skipped", reason: gate.reason }
-          : { status: "failed", reason: `not timed: ${entry.gate} did not pass` },
-      ));
-    }
-    const passing = (group: PlannedGroup): PlannedGroup => ({
-      baseline: group.baseline && !refused(group.baseline) ? group.baseline : undefined,
-      candidates: group.candidates.filter((entry) => !refused(entry)),
+    await runSchedule(session, {
+      plan: { checks, groups, throughput },
+      cuts: this.#cuts.map(({ entry }) => entry),
+      check: (entry) => this.#check(session, entry),
+      measureGroup: (group, options) => measureGroup(session, group, options),
+      measureThroughput: (entry, options) => measureThroughput(session, entry, options),
+      measureCuts: (again) => measureContextParallel(session, this.#cuts, { again }),
+      ratios: () => this.#result.ratios,
+      pending: (groups) => this.#pending = groups,
     });
-    const after = [
-      ...throughput.filter((entry) => !refused(entry)),
-      ...this.#cuts.map(({ entry }) => entry),
-    ];
-    for (const [i, group] of groups.entries()) {
-      this.#hooks.signal?.throwIfAborted();
-      const own = passing(group);
-      const alone = throughput.map((entry) => passing({ candidates: [entry] }));
-      const later = [...groups.slice(i + 1).map(passing), ...alone];
-      this.#pending = [own, ...later];
-      await measureGroup(session, own, {
-        allowance: this.#budget.allowance(own, later),
-        reserve: this.#budget.reserve(after),
-      });
-    }
-    for (const [i, entry] of throughput.entries()) {
-      this.#hooks.signal?.throwIfAborted();
-      this.#pending = throughput.slice(i).map((later) => ({ candidates: [later] }));
-      if (!refused(entry)) await measureThroughput(session, entry);
-    }
-    this.#pending = [];
-    await measureContextParallel(session, this.#cuts);
   }
 
   async #plantNeedles(): Promise<void> {
@@ -506,7 +474,7 @@ class Run {
       const reason = lost ?? errorLine(error);
       const done = new Set(this.#result.cases.map((record) => record.id));
       const needles = this.#retrieval?.parts.map(({ entry }) => entry) ?? [];
-      const all = [...this.#allCases(), ...needles];
+      const all = [...plannedCases(this.#plan), ...needles];
       for (const entry of all.filter(({ id }) => !done.has(id))) {
         this.#result.cases.push(caseRecord(entry, { status: "failed", reason }));
       }
@@ -520,15 +488,6 @@ class Run {
       return;
     }
     throw error;
-  }
-
-  #allCases(): PlannedCase[] {
-    const { checks, groups, throughput } = this.#plan;
-    const grouped = groups.flatMap(({ baseline, candidates }) => [
-      ...baseline ? [baseline] : [],
-      ...candidates,
-    ]);
-    return [...checks, ...grouped, ...throughput];
   }
 
   async #record(record: CaseRecord): Promise<void> {
@@ -553,33 +512,15 @@ class Run {
   /** The calibration saw a slow clock: what was measured since is judged by the right one. */
   #rejudge(factor: number): void {
     const result = this.#result;
-    for (const { samples } of this.#live) {
-      samples.splice(0, samples.length, ...rejudge(samples, factor));
-    }
+    this.#budget?.rebase(factor);
+    rejudgeLive(this.#live, factor);
     this.#note(
       `the clock was down during calibration: the canary's time is ${
         factor.toPrecision(3)
       } times ` +
         "shorter than that, and earlier samples were judged again",
     );
-    result.cases = result.cases.map((record) => {
-      if (record.samples.length === 0) return record;
-      const samples = rejudge(record.samples, factor);
-      const { statistic: _, throughput: __, ...rest } = record;
-      const reason = record.status === "ok" ? inconclusiveReason(samples) : record.reason;
-      const status = record.status === "ok" && reason !== undefined
-        ? "inconclusive"
-        : record.status;
-      return withSamples({ ...rest, status, ...(reason !== undefined && { reason }) }, {
-        samples,
-        seed: this.#options.seed,
-      });
-    });
-    const byId = new Map(result.cases.map((record) => [record.id, record]));
-    result.ratios = result.ratios.flatMap((ratio) => {
-      const [a, b] = [byId.get(ratio.numerator), byId.get(ratio.denominator)];
-      return (a && b && pairedRatio({ a, b }, { seed: this.#options.seed })) ?? [];
-    });
+    Object.assign(result, rejudgeResult(result, { factor, seed: this.#options.seed }));
   }
 
   #note(line: string): void {

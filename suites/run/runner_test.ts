@@ -271,3 +271,47 @@ Deno.test("runSuite refuses bad options before anything is measured", async (t) 
     assert.deepEqual([...Deno.readDirSync(out)].map(({ name }) => name), ["file"]);
   });
 });
+
+Deno.test("runSuite: what a clock spoilt is measured again before the end, beside what was flagged", async (t) => {
+  await withFolder(t, async (gpu, out) => {
+    let down = true;
+    let [probes, falls] = [0, 0];
+    // Right before every sample and down after it, until the run brings the clock up.
+    const probe = () => Promise.resolve(down && probes++ % 2 === 1 ? 5.7 : 1);
+    const calibration = { ...CALIBRATION, canary: { ...CALIBRATION.canary, probe } };
+    const statuses: string[] = [];
+    const result = await runCalibrated({
+      ...TINY,
+      suites: ["latency", "context-parallel"],
+      contexts: [1024],
+      options: { levels: [2], pooling: [2], k: [512] },
+      // A processor's canary is not judged.
+      gpu: { ...gpu, adapter: { ...gpu.adapter, software: false } },
+      out,
+    }, {
+      calibration,
+      hooks: {
+        onProgress: ({ kind, text, case: record }) => {
+          if (kind === "step" && text.startsWith("bringing the clock up")) down = false;
+          // It falls again for what comes after all groups.
+          if (kind === "step" && /context-parallel.*selecting/.test(text)) down = ++falls === 1;
+          if (record && record.suite !== "correctness") statuses.push(record.status);
+        },
+      },
+    });
+    const timed = result.cases.filter(({ suite }) => suite !== "correctness");
+    assert.ok(timed.length >= 4);
+    assert.ok(statuses.filter((status) => status === "inconclusive").length >= timed.length);
+    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+    for (const { id, status, samples, statistic } of timed) {
+      assert.equal(status, "ok", id);
+      const flagged = samples.filter(({ flag }) => flag === "clock");
+      assert.ok(flagged.length > 0 && flagged.every(({ canary }) => canary === 5.7), id);
+      assert.equal(statistic!.count, samples.length - flagged.length);
+      const places = samples.map(({ round, place }) => `${round}/${place}`);
+      assert.equal(new Set(places).size, places.length, id);
+    }
+    assert.equal(result.ratios.length, 1);
+    assert.deepEqual(await readOut(out), result);
+  });
+});

@@ -6,11 +6,13 @@
  */
 import type { Prepared } from "../../kernels/implementation.ts";
 import { caseRecord, failedRecord, withSamples } from "../plan/case_record.ts";
-import { digestOutputs, failureOf, withDeterminism } from "../check/check.ts";
+import { failureOf, withDeterminism } from "../check/check.ts";
 import { inconclusiveReason } from "../device/clock.ts";
 import {
+  accessOf,
   checkCases,
-  createInputs,
+  type createInputs,
+  nextRound,
   outcomeOf,
   rethrowFatal,
   type Session,
@@ -34,14 +36,23 @@ const UNTRIED_SECONDS = 5;
 /**
  * Measures one case. A sample is a number of executions back to back; its seconds are the wall
  * clock divided by that number, which the sample carries as `executions`.
+ *
+ * @param options `again`: also where it has a record, whose samples stay.
  */
-export async function measureThroughput(session: Session, entry: PlannedCase): Promise<void> {
+export async function measureThroughput(
+  session: Session,
+  entry: PlannedCase,
+  { again = false }: { again?: boolean } = {},
+): Promise<void> {
   const { budget, signal } = session;
-  if (!entry.plan || entry.skip || session.finished(entry.id)) return;
+  const earlier = session.finished(entry.id);
+  if (!entry.plan || entry.skip || earlier && !again) return;
   await tryShorter(session, entry);
   const predicted = budget.predict(entry);
-  const needed = budget.caseSeconds(entry, 0) + executionsOf(predicted) * predicted;
+  const needed = budget.executionSeconds(entry) + budget.setupSeconds(entry) +
+    executionsOf(predicted) * predicted;
   if (needed > budget.left) {
+    if (earlier) return;
     const reason = `predicted ${predicted.toPrecision(3)} s for one execution; ` +
       `${Math.max(0, budget.left).toPrecision(3)} s of the budget are left`;
     const record = caseRecord(entry, { status: "skipped", reason });
@@ -49,13 +60,13 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
   }
   let inputs: Awaited<ReturnType<typeof createInputs>>;
   try {
-    inputs = await createInputs(session, [entry]);
+    inputs = await accessOf(session).createInputs(session, [entry]);
   } catch (error) {
     rethrowFatal(session, error);
     return await session.record(caseRecord(entry, outcomeOf(error)));
   }
   const start = async () => {
-    const options = { inputs, extent: "sampled", untimed: true } as const;
+    const options = { inputs, extent: "sampled", untimed: true, earlier } as const;
     const started = await startCase(session, entry, options);
     return started && (await checkCases(session, [started], { inputs })).at(0);
   };
@@ -64,18 +75,18 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
     throw error;
   });
   if (!running) return inputs.destroy();
-  const { prepared, outcome, measuredPeakBytes, samples, first } = running;
+  const { prepared, outcome, measuredPeakBytes, samples, first: firstRun } = running;
   /** Wall-clock seconds of one of so many executions, each of which takes about `one`. */
   const run = async (executions: number, one: number) => {
-    const started = performance.now();
+    const started = budget.now();
     await runBackToBack(prepared, { executions, one, flops: entry.plan!.flops, signal });
-    return (performance.now() - started) / 1e3 / executions;
+    return (budget.now() - started) / executions;
   };
   try {
     const { clock } = session;
     let before = await clock.settle({ signal });
     // Predictions may be many times too short or too long.
-    let one = first?.timing.wallSeconds ?? predicted;
+    let one = firstRun?.timing.wallSeconds ?? predicted;
     let executions = 1;
     for (let trial = 0; trial < MOST_TRIALS && one < UNTRIED_SECONDS; trial++) {
       session.step(`${entry.id}: trying how often it runs in a sample`);
@@ -86,6 +97,7 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
       if (settled) break;
     }
     const affordable = Math.max(1, Math.floor(budget.left / (executions * one)));
+    const firstRound = nextRound(samples);
     let clean = 0;
     // Samples with the clock down are taken again, at most as many more.
     for (let round = 0; round < Math.min(2 * SAMPLES, affordable) && clean < SAMPLES; round++) {
@@ -104,14 +116,14 @@ export async function measureThroughput(session: Session, entry: PlannedCase): P
       samples.push({
         seconds,
         wallSeconds: seconds,
-        round,
+        round: firstRound + round,
         place: 0,
         canary,
         executions,
         ...(flagged && { flag: "clock" as const }),
       });
     }
-    const last = await digestOutputs(session.gpu, prepared);
+    const last = await accessOf(session).digestOutputs(session.gpu, prepared);
     const check = withDeterminism(outcome.check, { first: outcome.digest, last });
     const failure = failureOf(check);
     if (failure !== undefined) {

@@ -1,0 +1,359 @@
+/**
+ * A model of a device and its host, with a clock of its own: a whole run is scheduled on it in
+ * milliseconds. Kernels take what they took on a real device; nothing is computed.
+ *
+ * @module
+ */
+import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { planRunCuts } from "../context_parallel/context_parallel.ts";
+import type { Calibration, Canary } from "../device/calibrate.ts";
+import { ClockWatch, inconclusiveReason } from "../device/clock.ts";
+import { type DeviceAccess, measureGroup, type Session } from "../latency/latency.ts";
+import { Budget } from "../plan/budget.ts";
+import { caseRecord, withSamples } from "../plan/case_record.ts";
+import type { Layer, Measurable } from "../plan/measurable.ts";
+import {
+  memoryLimit,
+  type PlannedCase,
+  type PlannedDevice,
+  type PlanOptions,
+  planRun,
+} from "../plan/plan.ts";
+import type {
+  CalibrationRecord,
+  CaseRecord,
+  CheckRecord,
+  RatioRecord,
+} from "../result/result_schema.ts";
+import { measureThroughput } from "../throughput/throughput.ts";
+import { rejudgeLive, rejudgeResult } from "./rejudge.ts";
+import { runSchedule } from "./schedule.ts";
+
+/** A device and its host, as far as a schedule depends on them. */
+export interface DeviceModel {
+  readonly device: PlannedDevice;
+  /** At a right clock. */
+  readonly calibration: CalibrationRecord;
+  /** Seconds of one execution at a right clock. */
+  readonly seconds: (implementation: string, problem: Problem) => number;
+  readonly host: HostModel;
+}
+
+/** Seconds that the host adds. */
+export interface HostModel {
+  /** From the end of a submission to when the host knows of it. */
+  readonly wait: number;
+  /** The same where an execution is several submissions. */
+  readonly waitOfSeveral: number;
+  /** To compile and allocate a layer; inputs take half of it. */
+  readonly prepare: number;
+  /** Of a check of sampled rows: the least, and for each element of K. */
+  readonly check: { readonly least: number; readonly forward: number; readonly gradients: number };
+  /** Of a check of all rows of a small layer. */
+  readonly wholeCheck: number;
+  readonly digest: number;
+  /** Of a context-parallel case, beside its executions. */
+  readonly cut: number;
+}
+
+/**
+ * How fast the device is, 1 at its right clock. `idle`: seconds since it last worked; `busy`: seconds
+ * that it had worked by then without a gap.
+ */
+export type Speed = (now: number, work: { idle: number; busy: number }) => number;
+
+/** What a run on a model came to. */
+export interface ModelledRun {
+  readonly cases: readonly CaseRecord[];
+  readonly ratios: readonly RatioRecord[];
+  readonly notes: readonly string[];
+  /** Order in which cases were first recorded, by id, with the seconds of the clock. */
+  readonly recordedAt: ReadonlyMap<string, number>;
+  /** Contexts for which inputs were allocated. */
+  readonly allocated: ReadonlySet<number>;
+  /** Full checks on the host. */
+  readonly checks: number;
+  /** Seconds of the whole schedule. */
+  readonly seconds: number;
+}
+
+const SEED = 1;
+
+/** What the canary takes at a right clock, seconds, and an exercise. */
+const CANARY_SECONDS = 1e-4;
+const EXERCISE_SECONDS = 0.1;
+
+/** Longest predicted submission, seconds. */
+const SUBMISSION_SECONDS = 0.25;
+
+/** Gaps up to this long are none, seconds. */
+const GAP_SECONDS = 0.03;
+
+/** Executions of a context-parallel case. */
+const CUT_EXECUTIONS = 17;
+
+const CHECK: CheckRecord = { passed: true, method: "modelled", maxError: 0, tolerance: 1 };
+const DIGEST = { output: "the same bits" };
+
+/**
+ * Runs a plan on a model.
+ *
+ * @param options those of the plan; `speed` of the device (default: its clock is always right);
+ * `calibratedAt`: how fast it was when it was calibrated (default 1).
+ */
+export async function runOnModel(
+  model: DeviceModel,
+  options: PlanOptions & { speed?: Speed; calibratedAt?: number },
+): Promise<ModelledRun> {
+  const { speed = () => 1, calibratedAt = 1, ...planOptions } = options;
+  const plan = planRun(planOptions, model.device, IMPLEMENTATIONS);
+  const cuts = planRunCuts(plan, planOptions, model.device).map(({ entry }) => entry);
+  const time = new ModelTime(speed);
+  const calibration = calibrationOf(model, { time, calibratedAt });
+  const found = new Findings(time);
+  const budget = new Budget({
+    calibration: calibration.record,
+    samples: plan.profile.samples,
+    seconds: plan.profile.budgetSeconds,
+    now: () => time.now,
+  });
+  const live: Session["live"] = new Set();
+  const session: Session = {
+    gpu: {
+      ...model.device,
+      stack: "deno",
+      device: { createBuffer: () => {} } as unknown as GPUDevice,
+      features: [],
+      limits: {},
+      lost: () => undefined,
+      destroy: () => {},
+    },
+    access: accessOf(model, { time, found }),
+    registry: IMPLEMENTATIONS.map((known) => modelled(known, { model, time })),
+    calibration,
+    clock: new ClockWatch(calibration.canary, {
+      judged: !model.device.adapter.software,
+      onRebase: (factor) => {
+        budget.rebase(factor);
+        rejudgeLive(live, factor);
+        Object.assign(found, rejudgeResult(found, { factor, seed: SEED }));
+      },
+      now: () => time.now,
+    }),
+    live,
+    budget,
+    seed: SEED,
+    memoryBytes: memoryLimit(model.device.deviceMemoryBytes),
+    record: (record) => found.record(record),
+    recordRatio: (ratio) => found.recordRatio(ratio),
+    finished: (id) => found.cases.find((record) => record.id === id),
+    note: (line) => void found.notes.push(line),
+    step: () => {},
+  };
+  await runSchedule(session, {
+    plan,
+    cuts,
+    check: async (entry) => {
+      time.rest(model.host.prepare + model.host.wholeCheck);
+      await session.record({ ...caseRecord(entry, { status: "ok" }), check: CHECK });
+    },
+    measureGroup: (group, given) => measureGroup(session, group, given),
+    measureThroughput: (entry, given) => measureThroughput(session, entry, given),
+    measureCuts: async (again) => {
+      for (const entry of cuts) {
+        const due = again?.has(entry.id) || !session.finished(entry.id);
+        if (due) await measureCut(session, entry, { model, time });
+      }
+    },
+    ratios: () => found.ratios,
+    pending: () => {},
+  });
+  return { ...found, seconds: time.now };
+}
+
+/** A clock that goes on as the device works and the host waits. */
+class ModelTime {
+  now = 0;
+  readonly #speed: Speed;
+  #idleSince = 0;
+  #busySince = 0;
+
+  constructor(speed: Speed) {
+    this.#speed = speed;
+  }
+
+  /** The device works for so many seconds of a right clock; returns what it took. */
+  work(seconds: number): number {
+    const idle = this.now - this.#idleSince;
+    if (idle > GAP_SECONDS) this.#busySince = this.now;
+    const busy = this.#idleSince - this.#busySince;
+    const took = seconds / this.#speed(this.now, { idle, busy: Math.max(0, busy) });
+    this.now += took;
+    this.#idleSince = this.now;
+    return took;
+  }
+
+  /** The host works or waits, the device does nothing. */
+  rest(seconds: number): void {
+    this.now += seconds;
+  }
+}
+
+/** What was recorded. */
+class Findings {
+  cases: CaseRecord[] = [];
+  ratios: RatioRecord[] = [];
+  readonly notes: string[] = [];
+  readonly recordedAt = new Map<string, number>();
+  readonly allocated = new Set<number>();
+  checks = 0;
+  readonly #time: ModelTime;
+
+  constructor(time: ModelTime) {
+    this.#time = time;
+  }
+
+  record(record: CaseRecord): Promise<void> {
+    if (!this.recordedAt.has(record.id)) this.recordedAt.set(record.id, this.#time.now);
+    this.cases = [...this.cases.filter(({ id }) => id !== record.id), record];
+    return Promise.resolve();
+  }
+
+  recordRatio(ratio: RatioRecord): Promise<void> {
+    const others = this.ratios.filter(({ numerator, denominator }) =>
+      numerator !== ratio.numerator || denominator !== ratio.denominator
+    );
+    this.ratios = [...others, ratio];
+    return Promise.resolve();
+  }
+}
+
+interface Parts {
+  readonly model: DeviceModel;
+  readonly time: ModelTime;
+}
+
+function calibrationOf(
+  { calibration, host }: DeviceModel,
+  { time, calibratedAt }: { time: ModelTime; calibratedAt: number },
+): Calibration {
+  const referenceSeconds = CANARY_SECONDS / calibratedAt;
+  const timed = (seconds: number) => {
+    const took = time.work(seconds);
+    // One wait for the end, one for the timestamps.
+    time.rest(2 * host.wait);
+    return took;
+  };
+  const canary: Canary = {
+    referenceSeconds,
+    probe: () => Promise.resolve(timed(CANARY_SECONDS) / referenceSeconds),
+    exercise: () => Promise.resolve(timed(EXERCISE_SECONDS)),
+    destroy: () => {},
+  };
+  const { fmaF32, ...rest } = calibration;
+  return {
+    record: {
+      ...rest,
+      ...(fmaF32 && { fmaF32: { ...fmaF32, median: fmaF32.median * calibratedAt } }),
+    },
+    canary,
+    secondsOf: ({ gpuSeconds, wallSeconds }) => gpuSeconds ?? wallSeconds,
+  };
+}
+
+function accessOf(
+  { host }: DeviceModel,
+  { time, found }: { time: ModelTime; found: Findings },
+): DeviceAccess {
+  return {
+    createInputs: (_session, [{ problem: { shape } }]) => {
+      time.rest(host.prepare / 2);
+      found.allocated.add(shape.context);
+      const { heads, context, headDim, dtype } = shape;
+      const bytes = heads * context * headDim * (dtype === "f16" ? 2 : 4);
+      const tensors = { q: { bytes }, k: { bytes }, v: { bytes } } as unknown as LayerInputs;
+      return Promise.resolve({ ...tensors, destroy: () => {} });
+    },
+    checkOutputs: (_gpu, _layer, { problem: { shape, direction = "forward" } }) => {
+      const { least, forward, gradients } = host.check;
+      const each = direction === "forward" ? forward : gradients;
+      time.rest(least + each * shape.context * shape.headDim);
+      found.checks++;
+      return Promise.resolve({ check: CHECK, digest: DIGEST });
+    },
+    digestOutputs: () => {
+      time.rest(host.digest);
+      return Promise.resolve(DIGEST);
+    },
+    probeSelection: () => Promise.resolve(undefined),
+  };
+}
+
+/** An implementation whose layers take their time and do nothing else. */
+function modelled(implementation: Measurable, { model, time }: Parts): Measurable {
+  const { host } = model;
+  const prepare: Measurable["prepare"] = (gpu, problem) => {
+    time.rest(host.prepare);
+    const plan = implementation.plan(gpu, problem);
+    const seconds = model.seconds(implementation.name, problem);
+    const { timestamps } = gpu.capabilities;
+    const execute: Layer["execute"] = async ({ flopsPerSecond, between, stages } = {}) => {
+      const predicted = flopsPerSecond ? plan.flops / flopsPerSecond : 0;
+      const submissions = Math.max(1, Math.ceil(predicted / SUBMISSION_SECONDS));
+      const wait = submissions > 1 ? host.waitOfSeveral : timestamps ? host.wait : 0;
+      let gpuSeconds = 0;
+      for (let i = 0; i < submissions; i++) {
+        if (i > 0) await between?.();
+        gpuSeconds += time.work(seconds / submissions);
+        time.rest(wait);
+      }
+      if (timestamps) time.rest(host.wait);
+      return {
+        gpuSeconds,
+        wallSeconds: gpuSeconds + submissions * wait,
+        stages: stages ? plan.stages.map(() => gpuSeconds / plan.stages.length) : null,
+      };
+    };
+    return Promise.resolve({
+      stages: plan.stages.map(({ name }) => name),
+      execute,
+      outputs: {} as Layer["outputs"],
+      destroy: () => {},
+    });
+  };
+  return { ...implementation, prepare };
+}
+
+/** A context-parallel case: as long as the real one, and judged by the same clock. */
+async function measureCut(
+  session: Session,
+  entry: PlannedCase,
+  { model, time }: Parts,
+): Promise<void> {
+  const { budget, clock } = session;
+  const predictedSeconds = budget.predict(entry);
+  if (CUT_EXECUTIONS * predictedSeconds > budget.left) {
+    const skipped = caseRecord(entry, { status: "skipped", reason: "over the budget" });
+    return await session.record({ ...skipped, predictedSeconds });
+  }
+  time.rest(model.host.cut);
+  const before = await clock.settle();
+  const { result: seconds, canary } = await clock.around(before, () => {
+    const all = CUT_EXECUTIONS * model.seconds(entry.implementation, entry.problem);
+    return Promise.resolve(time.work(all) / CUT_EXECUTIONS);
+  });
+  const flag = clock.isOff(canary) && { flag: "clock" as const };
+  const earlier = session.finished(entry.id)?.samples ?? [];
+  const samples = [
+    ...earlier,
+    ...[0, 1].map((place) => (
+      { seconds, wallSeconds: seconds, round: earlier.length, place, canary, ...flag }
+    )),
+  ];
+  const reason = inconclusiveReason(samples);
+  const status = reason === undefined ? "ok" : "inconclusive";
+  await session.record(
+    withSamples(caseRecord(entry, { status, reason }), { samples, seed: SEED }),
+  );
+}
