@@ -38,6 +38,7 @@ export * from "./gpu/timing.ts";
 
 // Implementations, all with one signature
 export * from "./implementation.ts";
+export { requireOptions } from "./options.ts";
 export { dense } from "./dense_attention/dense_layer.ts";
 export { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
 export { IMPLEMENTATIONS } from "./implementations.ts";

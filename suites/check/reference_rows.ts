@@ -31,9 +31,14 @@ export type ReferenceGradients = Record<
 
 /** Some rows of causal attention. */
 export function referenceRows(
-  { inputs, rows, dtype }: { inputs: DenseReferenceInputs; rows: readonly number[]; dtype: DType },
+  { inputs, rows, dtype, weights }: {
+    inputs: DenseReferenceInputs;
+    rows: readonly number[];
+    dtype: DType;
+    weights: DType;
+  },
 ): ReferenceRows {
-  const found = rows.map((row) => denseAttentionRow(inputs, row, { dtype }));
+  const found = rows.map((row) => denseAttentionRow(inputs, row, { dtype, weights }));
   return {
     output: joinRows(found.map(({ output }) => output)),
     tolerance: joinRows(found.map(({ tolerance }) => tolerance)),
@@ -44,16 +49,17 @@ export function referenceRows(
 
 /** Some rows of the gradients. */
 export function referenceGradients(
-  { inputs, statistics, rows, dtype }: {
+  { inputs, statistics, rows, dtype, weights }: {
     inputs: DenseBackwardReferenceInputs;
     statistics: RowStatistics;
     rows: readonly number[];
     dtype: DType;
+    weights: DType;
   },
 ): ReferenceGradients {
   const found = rows.map((row) => {
-    const { key, value } = keyValueGradientRow(inputs, statistics, { row, dtype });
-    return { q: queryGradientRow(inputs, statistics, { row, dtype }), k: key, v: value };
+    const { key, value } = keyValueGradientRow(inputs, statistics, { row, dtype, weights });
+    return { q: queryGradientRow(inputs, statistics, { row, dtype, weights }), k: key, v: value };
   });
   const join = (name: "q" | "k" | "v") => ({
     gradient: joinRows(found.map((row) => row[name].gradient)),

@@ -66,6 +66,8 @@ export interface LayerReferenceOptions {
   readonly selection: Int32Array;
   readonly headDim: number;
   readonly dtype: DType;
+  /** What softmax weights are rounded to: f16 on matrix units. */
+  readonly weights: DType;
 }
 
 /**
@@ -77,7 +79,7 @@ export async function layerReference(
   inputs: HeadTensors,
   options: LayerReferenceOptions,
 ): Promise<LayerReference> {
-  const { geometry, selection, headDim, dtype } = options;
+  const { geometry, selection, headDim, dtype, weights } = options;
   const { windowRows, context, levels } = geometry;
   if (windowRows > EXACT_WINDOW_ROWS) {
     throw new RangeError(
@@ -97,7 +99,7 @@ export async function layerReference(
     [gathered.q, gathered.k, gathered.v].some((rows) => rows.some(isSmall));
   const flush = (rows: Float64Array) => rows.map((x) => isSmall(x) ? 0 : x);
   const [attended, [flushed]] = await Promise.all([
-    attentionReference(gathered, { headDim, dtype }),
+    attentionReference(gathered, { headDim, dtype, weights }),
     attentionOutputs(
       small ? [{ q: flush(gathered.q), k: flush(gathered.k), v: flush(gathered.v) }] : [],
       { headDim },
@@ -136,12 +138,12 @@ export async function layerReference(
 export async function layerGradients(
   { gathered, attended }: LayerReference,
   outputGradient: Float64Array,
-  { geometry, selection, headDim, dtype }: LayerReferenceOptions,
+  { geometry, selection, headDim, dtype, weights }: LayerReferenceOptions,
 ): Promise<ReferenceGradients> {
   const reached = gatherGradientReference(outputGradient, selection, geometry).map(storeAs(dtype));
   const found = await gradientReference(
     { ...gathered, outputGradient: reached },
-    { forward: attended, headDim, dtype },
+    { forward: attended, headDim, dtype, weights },
   );
   return joinGatheredGradients(found, geometry, { selection, dtype });
 }
@@ -177,6 +179,7 @@ function headOptions(run: LayerRun, problem: Problem, head: number): LayerRefere
     selection: headOf(run.selection!, { head, heads }),
     headDim,
     dtype,
+    weights: run.weights,
   };
 }
 

@@ -3,12 +3,20 @@
  *
  * @module
  */
-import { createTensor, readTensor, type Tensor, writeTensor } from "../../kernels/gpu/buffers.ts";
+import { planDenseAttention } from "../../kernels/dense_attention/dense_attention.ts";
+import {
+  createTensor,
+  type DType,
+  readTensor,
+  type Tensor,
+  writeTensor,
+} from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type {
   AttentionShape,
   Implementation,
+  ImplementationPlan,
   LayerInputs,
   Prepared,
   Problem,
@@ -31,6 +39,8 @@ export interface LayerRun {
   readonly inputs: HostInputs;
   readonly output: Elements;
   readonly lse: Elements;
+  /** What softmax weights were rounded to: f16 on matrix units. */
+  readonly weights: DType;
   /** `[heads, S]`, for Lighthouse. */
   readonly selection?: Int32Array;
   /** Of the last head, where scores are sums over the context and were asked for. */
@@ -102,6 +112,16 @@ export async function withLayer<T>(
   }
 }
 
+/** What the kernel of a layer rounds softmax weights to. */
+function weightsOf(gpu: Gpu, plan: ImplementationPlan, { shape }: Problem): DType {
+  const { context, headDim, dtype } = shape;
+  if (dtype === "f32") return "f32";
+  const rows = plan.gathered ?? context;
+  const dense = planDenseAttention(gpu, { heads: plan.headsPerBlock, rows, headDim, dtype });
+  const stage = plan.stages.find(({ name }) => name === "attention");
+  return dense.kernel === "matrix" && stage?.variant === dense.variant ? "f16" : "f32";
+}
+
 /** Runs a layer once on outputs filled with NaN, so that an element nobody writes is seen. */
 export function runLayer(
   gpu: Gpu,
@@ -125,6 +145,7 @@ export function runLayer(
           outputGradient: inputs.outputGradient && await readTensor(gpu, inputs.outputGradient),
         },
         output: await readTensor(gpu, output),
+        weights: weightsOf(gpu, prepared.plan, options.problem),
         lse: await readTensor(gpu, lse),
         selection: await readSelection?.(),
         scored: options.scores

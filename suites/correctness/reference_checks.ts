@@ -79,7 +79,7 @@ export function denseCases(
 /** Float64 of cases that one implementation was checked by, for the next one. */
 export type DenseReferences = Map<
   DenseCase,
-  { readonly inputs: HostInputs; readonly heads: readonly ReferenceRows[] }
+  { readonly inputs: HostInputs; readonly weights: DType; readonly heads: readonly ReferenceRows[] }
 >;
 
 /**
@@ -94,18 +94,19 @@ export async function checkDense(
 ): Promise<VerifyCheck> {
   const { shape, kind, seed } = entry;
   const { heads, headDim, dtype } = shape;
-  const { inputs, output, lse } = await runLayer(gpu, implementation, {
+  const { inputs, output, lse, weights } = await runLayer(gpu, implementation, {
     problem: { shape },
     source: kind === "seeded" ? { seed } : { data: awkwardInputs(shape, { kind, seed }) },
   });
   let known = references.get(entry);
-  if (!known || !sameInputs(known.inputs, inputs)) {
+  if (!known || known.weights !== weights || !sameInputs(known.inputs, inputs)) {
     known = {
       inputs,
+      weights,
       heads: await Promise.all(Array.from({ length: heads }, (_, head) => {
         const part = (data: Elements) => exactHead(data, { head, heads });
         const tensors = { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v) };
-        return attentionReference(tensors, { headDim, dtype });
+        return attentionReference(tensors, { headDim, dtype, weights });
       })),
     };
     references.set(entry, known);

@@ -16,10 +16,14 @@ const FEW_PAIRS = 4096;
 /** Q, K and V of one head, `[rows, d]`. */
 export type HeadTensors = Record<"q" | "k" | "v", Float64Array>;
 
-/** Causal attention of one head with the tolerances of an f32 kernel. */
+/**
+ * Causal attention of one head with the tolerances of an f32 kernel.
+ *
+ * @param options `weights`: what softmax weights are rounded to, f16 on matrix units.
+ */
 export async function attentionReference(
   tensors: HeadTensors,
-  { headDim, dtype }: { headDim: number; dtype: DType },
+  { headDim, dtype, weights }: { headDim: number; dtype: DType; weights: DType },
 ): Promise<ReferenceRows> {
   const rows = tensors.q.length / headDim;
   using shared = new SharedArrays();
@@ -27,7 +31,7 @@ export async function attentionReference(
   const slices = deal([...Array(rows).keys()], (row) => row + 1);
   const parts = await onCores(
     "referenceRows",
-    slices.map((rows) => ({ inputs, rows, dtype })),
+    slices.map((rows) => ({ inputs, rows, dtype, weights })),
     { here: rows * rows < FEW_PAIRS },
   );
   const join = (name: keyof ReferenceRows) => joinRows(slices, parts.map((part) => part[name]));
@@ -53,13 +57,14 @@ export async function attentionOutputs(
 /**
  * Gradients of causal attention of one head with the tolerances of an f32 kernel.
  *
- * @param options `forward`: what {@linkcode attentionReference} has of the same tensors.
+ * @param options `forward`: what {@linkcode attentionReference} has of the same tensors; `weights` as
+ * there.
  */
 export async function gradientReference(
   tensors: HeadTensors & { outputGradient: Float64Array },
-  options: { forward: ReferenceRows; headDim: number; dtype: DType },
+  options: { forward: ReferenceRows; headDim: number; dtype: DType; weights: DType },
 ): Promise<ReferenceGradients> {
-  const { forward, headDim, dtype } = options;
+  const { forward, headDim, dtype, weights } = options;
   const rows = tensors.q.length / headDim;
   const { lse, delta, deltaSize } = rowStatistics({ ...tensors, headDim }, { forward });
   using shared = new SharedArrays();
@@ -68,7 +73,7 @@ export async function gradientReference(
   const slices = deal([...Array(rows).keys()], () => 1);
   const parts = await onCores(
     "referenceGradients",
-    slices.map((rows) => ({ inputs, statistics, rows, dtype })),
+    slices.map((rows) => ({ inputs, statistics, rows, dtype, weights })),
     { here: rows * rows < FEW_PAIRS },
   );
   const join = (name: keyof ReferenceGradients) => ({

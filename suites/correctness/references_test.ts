@@ -28,15 +28,17 @@ for (const workers of [0, 3]) {
         using _workers = holdWorkers(workers);
         const given = inputs(rows, dtype);
         const outputGradient = tensor(4, rows, dtype);
-        const forward = await attentionReference(given, { headDim, dtype });
-        const want = denseAttentionReference({ ...given, headDim }, { dtype });
+        // As on matrix units, and as everywhere else.
+        const weights = rows > 5 ? dtype : "f32";
+        const forward = await attentionReference(given, { headDim, dtype, weights });
+        const want = denseAttentionReference({ ...given, headDim }, { dtype, weights });
         assert.deepEqual(forward, want);
         const [{ output, lse }] = await attentionOutputs([given], { headDim });
         assert.deepEqual({ output, lse }, { output: want.output, lse: want.lse });
         const all = { ...given, outputGradient };
         assert.deepEqual(
-          await gradientReference(all, { forward, headDim, dtype }),
-          denseBackwardReference({ ...all, headDim }, { dtype }),
+          await gradientReference(all, { forward, headDim, dtype, weights }),
+          denseBackwardReference({ ...all, headDim }, { dtype, weights }),
         );
       });
     }
@@ -51,7 +53,7 @@ Deno.test("gradients of a layer whose forward pass is known are the kernels' ref
     const given = inputs(256, dtype);
     const outputGradient = tensor(4, 256, dtype);
     const { selection } = lighthouseReference(given, geometry, { headDim });
-    const options = { geometry, selection, headDim, dtype };
+    const options = { geometry, selection, headDim, dtype, weights: "f32" as const };
     const layer = await layerReference(given, options);
     assert.deepEqual(
       await layerGradients(layer, outputGradient, options),
