@@ -235,6 +235,11 @@ export interface Implementation {
     gpu: Pick<Gpu, "capabilities" | "adapter">,
     problem: Problem,
   ) => ImplementationPlan;
+  /**
+   * Compiles ahead what {@linkcode prepare} would compile and takes long, nothing else. Drivers take
+   * seconds for a large kernel and compile several at once. Default: nothing is compiled ahead.
+   */
+  readonly compile?: (gpu: Gpu, problem: Problem) => Promise<unknown>;
   /** Allocates, compiles and binds; the inputs stay the caller's. */
   readonly prepare: (
     gpu: Gpu,

@@ -11,6 +11,7 @@ import {
   type TensorShape,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { createPipeline } from "../gpu/pipeline.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
 import {
   type AttentionShape,
@@ -174,6 +175,23 @@ export function backwardScratch(
   return [{ name: "gradients of scores, partial sums", bytes: scratchBytes + last }];
 }
 
+/** Compiles the kernels of attention over blocks of heads ahead; `rows` are those attended to. */
+export function compileDense(
+  gpu: Gpu,
+  size: DenseAttentionOptions,
+  direction: Direction = "forward",
+): Promise<unknown> {
+  const { backward } = directionParts(direction);
+  return Promise.all([
+    createPipeline(gpu, planDenseAttention(gpu, size).pipeline),
+    ...(backward
+      ? Object.values(planDenseBackward(gpu, size).pipelines).map((source) =>
+        createPipeline(gpu, source)
+      )
+      : []),
+  ]);
+}
+
 /** Makes a dense implementation from a forward kernel. */
 export function denseImplementation(
   options: {
@@ -201,6 +219,13 @@ export function denseImplementation(
       const plan = planDenseLayer(gpu, problem.shape, problem.direction);
       return options.variant ? withVariant(plan, options.variant) : plan;
     },
+    ...(!options.variant && {
+      compile: (gpu: Gpu, { shape, direction }: Problem) => {
+        const { context: rows, headDim, dtype } = shape;
+        const { headsPerBlock: heads } = planDenseLayer(gpu, shape, direction);
+        return compileDense(gpu, { heads, rows, headDim, dtype }, direction);
+      },
+    }),
     prepare: (gpu, problem, given) =>
       prepareDense(gpu, problem, {
         ...given,

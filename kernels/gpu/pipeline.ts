@@ -45,6 +45,30 @@ export class ShaderError extends Error {
   override readonly name = "ShaderError";
 }
 
+const compiling = new WeakMap<GPUDevice, { running: number; since: number; seconds: number }>();
+
+/**
+ * Seconds in which at least one pipeline of a device was being compiled so far: what a first run of a
+ * layer took longer than any later one.
+ */
+export function compileSeconds(gpu: Pick<Gpu, "device">): number {
+  const state = compiling.get(gpu.device);
+  if (!state) return 0;
+  return state.seconds + (state.running > 0 ? performance.now() / 1e3 - state.since : 0);
+}
+
+/** Counts the time until a compilation has ended. */
+async function counted<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
+  const state = compiling.get(device) ?? { running: 0, since: 0, seconds: 0 };
+  compiling.set(device, state);
+  if (state.running++ === 0) state.since = performance.now() / 1e3;
+  try {
+    return await work;
+  } finally {
+    if (--state.running === 0) state.seconds += performance.now() / 1e3 - state.since;
+  }
+}
+
 const caches = new WeakMap<GPUDevice, Map<string, Promise<Pipeline>>>();
 
 /**
@@ -64,7 +88,7 @@ export function createPipeline(gpu: Gpu, source: PipelineSource): Promise<Pipeli
   ]);
   let pipeline = cache.get(key);
   if (!pipeline) {
-    pipeline = compile(gpu.device, source);
+    pipeline = counted(gpu.device, compile(gpu.device, source));
     cache.set(key, pipeline);
     pipeline.catch(() => cache.delete(key));
   }

@@ -16,7 +16,7 @@
  * @module
  */
 import { bindDenseTensors } from "../dense_attention/dense_attention.ts";
-import { directionParts } from "../dense_attention/dense_layer.ts";
+import { compileDense, directionParts } from "../dense_attention/dense_layer.ts";
 import {
   type BufferSlice,
   createStorageBuffer,
@@ -87,6 +87,16 @@ export function lighthouseImplementation(options: LighthouseImplementationOption
     role: scorer.role,
     smallest: smallestProblem,
     plan: (gpu, problem) => planLighthouse(gpu, problem, { scorer }).plan,
+    compile: (gpu, problem) => {
+      const { plan, geometry, options: layer } = planLighthouse(gpu, problem, { scorer });
+      const { shape, direction } = problem;
+      const { headDim, dtype } = shape;
+      const heads = plan.headsPerBlock;
+      return Promise.all([
+        compileDense(gpu, { heads, rows: geometry.gathered, headDim, dtype }, direction),
+        scorer.pass?.compile?.(gpu, { shape, options: layer, geometry, headsPerBlock: heads }),
+      ]);
+    },
     prepare: (gpu, problem, given) => prepareLayer(gpu, problem, { ...given, scorer, tuning }),
   };
 }

@@ -8,6 +8,7 @@ import { DeviceError, type Gpu } from "../../kernels/gpu/device.ts";
 import { DeviceLostError, Timer } from "../../kernels/gpu/timing.ts";
 import { hasName } from "../device/adapter_name.ts";
 import { Budget } from "../plan/budget.ts";
+import { compileAhead } from "./compile_ahead.ts";
 import { calibrate, type Calibration } from "../device/calibrate.ts";
 import { caseRecord } from "../plan/case_record.ts";
 import { withDeterminism } from "../check/check.ts";
@@ -324,6 +325,7 @@ class Run {
     try {
       // Needles alone need no ceilings.
       if (planned.length + this.#cuts.length > 0) {
+        const compiled = compileAhead(this.#gpu, this.#registry, planned);
         this.#step("calibrating the device");
         calibration = this.#calibration ?? await calibrate(gpu, timer, {
           deviceMemoryBytes: environment.deviceMemoryBytes,
@@ -332,6 +334,8 @@ class Run {
         });
         if (this.#result.calibration) this.#note("resumed: the clock's canary was measured anew");
         else this.#result.calibration = calibration.record;
+        this.#step("compiling the kernels");
+        await compiled;
         await this.#measure(calibration);
       }
       await this.#plantNeedles();

@@ -76,6 +76,8 @@ export interface ScoringPass {
    * the limit.
    */
   readonly plan: (gpu: Pick<Gpu, "capabilities" | "adapter">, problem: ScorerProblem) => ScorerPlan;
+  /** Compiles ahead what takes long. Default: nothing. */
+  readonly compile?: (gpu: Gpu, problem: ScorerProblem) => Promise<unknown>;
   /** Compiles the pass for blocks of `heads` heads. */
   readonly create: (
     gpu: Gpu,

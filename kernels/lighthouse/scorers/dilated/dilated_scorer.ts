@@ -15,6 +15,7 @@ import {
   createSquaredNorms,
   planSquaredNorms,
 } from "../../../dense_attention/dense_squared_norms.ts";
+import { createPipeline } from "../../../gpu/pipeline.ts";
 import { createScoreMaxima, planScoreMaxima } from "../../passes/score_maxima.ts";
 import { DILATION_OPTION, dilationOf } from "../dilation.ts";
 import type { Scorer, ScorerProblem } from "../scorer.ts";
@@ -48,6 +49,11 @@ export const dilatedScorer: Scorer = {
       const block = { heads: Math.min(heads, problem.headsPerBlock) };
       const { variant } = planSquaredNorms(gpu, normsOptions(problem, block)).launch;
       return { flops: 2 * flops, bytes: 2 * bytes, buffers: [], variant };
+    },
+    compile: (gpu, problem) => {
+      const heads = Math.min(problem.shape.heads, problem.headsPerBlock);
+      const { launch } = planSquaredNorms(gpu, normsOptions(problem, { heads }));
+      return createPipeline(gpu, launch.pipeline);
     },
     create: async (gpu, problem, options) => {
       const norms = await createSquaredNorms(

@@ -1,0 +1,27 @@
+/**
+ * Compiling ahead: drivers take up to fifteen seconds for one large kernel and compile several at once,
+ * while a run that compiles each where it is first needed waits for one after the other.
+ *
+ * @module
+ */
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import { findImplementation, type Measurable } from "../plan/measurable.ts";
+import type { PlannedCase } from "../plan/plan.ts";
+
+/**
+ * Begins to compile the kernels of all cases. A software adapter compiles on the cores that it computes
+ * on, so nothing is done there.
+ *
+ * @returns when all of it has ended; a shader that does not compile is for its own case to report.
+ */
+export async function compileAhead(
+  gpu: Gpu,
+  registry: readonly Measurable[],
+  cases: readonly PlannedCase[],
+): Promise<void> {
+  if (gpu.adapter.software) return;
+  const open = cases.filter(({ plan, skip, predictedOnly }) => plan && !skip && !predictedOnly);
+  await Promise.allSettled(open.map(async ({ implementation, problem }) => {
+    await findImplementation(registry, implementation).compile?.(gpu, problem);
+  }));
+}
