@@ -69,8 +69,8 @@ export interface GradientCheckOptions {
 /** Units in the last place by which a peer may round on its way to a gradient: it may sum in f16. */
 const PEER_ROUNDINGS = 8;
 
-/** Every read waits for the device once, so chunks are as long as the host has room for. */
-const CHUNK_ROWS = 32768;
+/** Rows of a chunk: a read waits for the device once, and two chunks are held at a time. */
+const CHUNK_ROWS = 16384;
 
 type Rows = Float32Array | Float16Array;
 

@@ -10,7 +10,7 @@
 import { freeSharedArrays } from "./shared_arrays.ts";
 import { runTask, type TaskInput, type TaskName, type TaskOutput } from "./tasks.ts";
 
-/** Memory per worker is some 15 MB, and no check has more long rows than this. */
+/** A worker takes about 15 MB, and few checks have more long rows than this. */
 const MOST_WORKERS = 32;
 
 /** What a worker is asked. */
@@ -47,8 +47,8 @@ let pool: Pool | undefined;
  * }
  * ```
  */
-export function holdWorkers(workers: number = defaultWorkers()): Disposable {
-  if (holders++ === 0) pool = new Pool(workers);
+export function holdWorkers(workers?: number): Disposable {
+  if (holders++ === 0) pool = new Pool(workers ?? defaultWorkers());
   let held = true;
   return {
     [Symbol.dispose]() {
@@ -96,10 +96,11 @@ export async function onCores<T extends TaskName>(
 
 /** Deals items out into at most {@linkcode sliceCount} slices of nearly the same cost. */
 export function deal<I>(items: readonly I[], costOf: (item: I) => number): I[][] {
+  const most = sliceCount();
   const slices: { items: I[]; cost: number }[] = [];
   const priced = items.map((item) => ({ item, cost: costOf(item) }));
   for (const { item, cost } of priced.sort((a, b) => b.cost - a.cost)) {
-    const least = slices.length < sliceCount()
+    const least = slices.length < most
       ? undefined
       : slices.reduce((a, b) => b.cost < a.cost ? b : a);
     if (least) {
