@@ -362,7 +362,7 @@ export function copyFloors(record: CaseRecord, copyBytesPerSecond: number | null
 type SeriesIdentity = Omit<ContextSeries, "points" | "fit">;
 
 function seriesIdentity(record: CaseRecord): SeriesIdentity {
-  const { heads, headDim, dtype, context } = record.shape;
+  const { heads, headDim, dtype } = record.shape;
   const { options } = record;
   const k = options === undefined ? null : ruleOfK(record);
   const parts = [record.implementation, record.direction, `H${heads}`, `d${headDim}`, dtype];

@@ -20,7 +20,7 @@ import { shortSeriesNames } from "../text/summary_tables.ts";
 import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotGuide, type PlotSeries } from "../charts/log_plot.tsx";
-import { cycledStyles, plotStyles, seriesStyles, stageColor } from "../charts/palette.ts";
+import { cycledStyles, plotStyles, stageColor } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
