@@ -204,6 +204,8 @@ export function denseImplementation(
     /** Name of the forward kernel, where it is not the one that the device would get. */
     variant?: string;
     create: (gpu: Gpu, size: DenseAttentionOptions) => Promise<DenseAttention>;
+    /** Compiles the forward kernel ahead. Default: that of the device. */
+    compile?: (gpu: Gpu, size: DenseAttentionOptions) => Promise<unknown>;
   },
 ): Implementation {
   return {
@@ -219,13 +221,12 @@ export function denseImplementation(
       const plan = planDenseLayer(gpu, problem.shape, problem.direction);
       return options.variant ? withVariant(plan, options.variant) : plan;
     },
-    ...(!options.variant && {
-      compile: (gpu: Gpu, { shape, direction }: Problem) => {
-        const { context: rows, headDim, dtype } = shape;
-        const { headsPerBlock: heads } = planDenseLayer(gpu, shape, direction);
-        return compileDense(gpu, { heads, rows, headDim, dtype }, direction);
-      },
-    }),
+    compile: (gpu, { shape, direction }) => {
+      const { context: rows, headDim, dtype } = shape;
+      const { headsPerBlock: heads } = planDenseLayer(gpu, shape, direction);
+      const size = { heads, rows, headDim, dtype };
+      return options.compile ? options.compile(gpu, size) : compileDense(gpu, size, direction);
+    },
     prepare: (gpu, problem, given) =>
       prepareDense(gpu, problem, {
         ...given,

@@ -151,6 +151,14 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
     plan(`golden layer ${entry.case}`, run);
   }
   const denseEntries = denseCases(gpu, { seed, quick });
+  // Drivers compile several kernels at once; one that fails is for its own check to report.
+  const compile = async (implementation: Implementation, problem: Problem) => {
+    try {
+      if (!gpu.adapter.software) await implementation.compile?.(gpu, problem);
+    } catch {
+      // As said.
+    }
+  };
   const references: DenseReferences = new Map();
   if (!gpu.capabilities.f16) skip("f16", "the device has no shader-f16");
   for (const implementation of registry) {
@@ -158,6 +166,7 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
     if (!directions.includes("forward")) continue;
     if (!scorer) {
       for (const entry of denseEntries) {
+        compile(implementation, { shape: entry.shape });
         const run = () => checkDense(gpu, implementation, { entry, references });
         plan(`${name} against float64`, run);
       }
@@ -166,6 +175,7 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
           direction: fullest(directions),
           shape: { heads: 3, context: 300, headDim: 64, dtype },
         };
+        compile(implementation, problem);
         plan(`${name} determinism`, () => checkDeterminism(gpu, implementation, { problem, seed }));
       }
       plan(`${name} causality`, () => checkCausality(gpu, implementation, { seed }));
@@ -173,6 +183,7 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
       for (const [i, dtype] of dtypesOf(gpu).entries()) {
         const headDim = quick ? 64 : 128;
         const problem = { shape: { heads: 2, context: 141, headDim, dtype } };
+        compile(implementation, { ...problem, direction: "forward-backward" });
         plan(
           `${name} gradients`,
           () => checkDenseGradients(gpu, implementation, { problem, seed: seed + 500 + 10 * i }),
@@ -187,6 +198,10 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
     const withGradients = backward ? quick ? 1 : 4 : 0;
     for (const [i, entry] of cases.entries()) {
       const gradients = i < withGradients;
+      compile(implementation, {
+        ...entry.problem,
+        ...(gradients && { direction: "forward-backward" }),
+      });
       const run = () => checkLighthouse(gpu, implementation, { entry, gradients });
       plan(`${name} against float64`, run);
     }

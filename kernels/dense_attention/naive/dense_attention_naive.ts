@@ -9,7 +9,8 @@ import { bindDispatch, createUniform, type DType, floatBits, slice } from "../..
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import type { Implementation } from "../../implementation.ts";
-import { planPortable } from "../dense_attention.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { type DenseAttentionOptions, planPortable } from "../dense_attention.ts";
 import { denseImplementation } from "../dense_layer.ts";
 
 /** Element access by type: a pair is one word of f16 or two of f32. */
@@ -29,6 +30,16 @@ function accessors(headDim: number, dtype: DType): string {
   ].join("\n");
 }
 
+/** What is compiled for a head dimension and a storage type. */
+function pipelineOf(gpu: Pick<Gpu, "capabilities" | "adapter">, size: DenseAttentionOptions) {
+  const { headDim, dtype } = size;
+  return {
+    label: `naive dense attention d=${headDim} ${dtype}`,
+    code: `${code}${accessors(headDim, dtype)}\n`,
+    bindings: planPortable(gpu, size).pipeline.bindings,
+  };
+}
+
 /** One thread per query row; never split finer than 64 rows a dispatch. */
 export const denseNaive: Implementation = denseImplementation({
   name: "dense-naive",
@@ -36,14 +47,11 @@ export const denseNaive: Implementation = denseImplementation({
   directions: ["forward"],
   role: "second-opinion",
   variant: "one thread per row",
+  compile: (gpu, size) => createPipeline(gpu, pipelineOf(gpu, size)),
   create: async (gpu, size) => {
-    const { heads, rows, headDim, dtype } = size;
+    const { heads, rows } = size;
     const plan = planPortable(gpu, size);
-    const pipeline = await createPipeline(gpu, {
-      label: `naive dense attention d=${headDim} ${dtype}`,
-      code: `${code}${accessors(headDim, dtype)}\n`,
-      bindings: plan.pipeline.bindings,
-    });
+    const pipeline = await createPipeline(gpu, pipelineOf(gpu, size));
     const { tileRows } = plan.tiling;
     const ranges = plan.ranges.map((range) => {
       const first = range.firstTile * tileRows;
