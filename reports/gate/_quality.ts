@@ -1,79 +1,177 @@
 /**
- * How good the gate is: false alarms between runs of the same code, and how many injected slowdowns
- * it finds, on synthetic noise and on recorded runs. `deno task gate-quality` writes the outcome to
- * `fixtures/gate/quality.json`; the tests recompute parts of it.
+ * How good the gate is between two files: false alarms between runs of the same code, and how many
+ * injected slowdowns it finds, on synthetic noise and on recorded runs. `deno task gate-quality`
+ * writes the outcome to `fixtures/gate/quality.json`; the tests measure parts of it again.
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
-import { createRandom, normalQuantile } from "./bootstrap.ts";
-import { compareResults } from "./compare_results.ts";
-import { countVerdicts } from "./gate_report.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { createNormal, createRandom, medianOf } from "./bootstrap.ts";
+import { judgePair, levelsOf, pairTimes, type TimedPair, weighNoise } from "./compare_times.ts";
+import { DEFAULTS } from "./gate_config.ts";
+import type { CaseVerdict } from "./gate_report.ts";
+import { type TimedCase, timesOf } from "./timed_case.ts";
 
-/** Injected slowdowns, as factors on the time of one kind of cases. */
-export const SLOWDOWNS = [1.05, 1.1, 1.2] as const;
-
-/** Standard deviations of a machine's noise, in logarithms of seconds. */
-export interface NoiseModel {
-  readonly description: string;
-  /** Shift of a whole run, which the canary shares. */
-  readonly run: number;
+/** Noise of a machine, as standard deviations of logarithms of seconds unless said otherwise. */
+export interface MachineNoise {
+  /** Of each sample on its own, and of each reading of the canary. */
+  readonly within: number;
   /** Shift of one case in one run: placement in memory, caches. */
-  readonly caseInRun: number;
-  /** Slow drift from round to round, first-order autoregressive with 0.8. */
+  readonly between: number;
+  /** Largest departure of the clock during a run, which the canary shows. */
   readonly drift: number;
-  /** Each sample on its own. */
-  readonly sample: number;
-  /** Share of samples that were interrupted, and by how much on average. */
-  readonly tail: { readonly share: number; readonly mean: number };
+  /** Shift of a whole run that the canary does not show. */
+  readonly unseen: number;
 }
 
-/** Machines that the gate meets. The software adapter's numbers follow the recorded runs. */
-export const MODELS: Record<string, NoiseModel> = {
-  "quiet GPU": {
-    description: "a data-centre GPU with fixed clocks",
-    run: 0.003,
-    caseInRun: 0.004,
-    drift: 0.002,
-    sample: 0.004,
-    tail: { share: 0.01, mean: 0.1 },
-  },
-  "desktop GPU": {
-    description: "boost clocks, a compositor, warm-up",
-    run: 0.01,
-    caseInRun: 0.01,
-    drift: 0.01,
-    sample: 0.015,
-    tail: { share: 0.03, mean: 0.2 },
-  },
-  "busy software adapter": {
-    description: "two shared processor cores",
-    run: 0.12,
-    caseInRun: 0.12,
-    drift: 0.1,
-    sample: 0.2,
-    tail: { share: 0.05, mean: 0.6 },
-  },
-};
+/** A comparison of two runs of one machine. */
+export interface Setting extends MachineNoise {
+  readonly contexts: number;
+  /** Implementations: cases are contexts times kinds. */
+  readonly kinds: number;
+  /** Earlier runs of the baseline's code. */
+  readonly history: number;
+}
+
+/** Injected slowdowns, as shares of the time. */
+export const SLOWDOWNS = [0.02, 0.05, 0.1, 0.2, 0.5] as const;
+
+/** What is slowed: the dense case at the longest context, or all cases. */
+export const TARGETS = ["one", "all"] as const;
+
+/** Contexts that the quality is measured for. */
+export const CONTEXTS = [2, 3, 4, 7] as const;
+
+/** Earlier runs of the settings that have them. */
+export const HISTORY = 5;
+
+/** Noise that the stated bound of false alarms holds for. */
+export const NOISES: readonly MachineNoise[] = [0.005, 0.02].flatMap((within) =>
+  [0, 0.005, 0.02].flatMap((between) =>
+    [0, 0.05].map((drift) => ({ within, between, drift, unseen: between > 0 ? 0.005 : 0 }))
+  )
+);
+
+/** Noise beyond it, so that its edges are known. */
+export const NOISES_BEYOND: readonly MachineNoise[] = [
+  { within: 0.005, between: 0.03, drift: 0, unseen: 0.005 },
+  { within: 0.005, between: 0.05, drift: 0, unseen: 0.005 },
+  { within: 0.005, between: 0.005, drift: 0, unseen: 0.01 },
+  { within: 0.005, between: 0.005, drift: 0, unseen: 0.02 },
+];
+
+function settings(
+  noises: readonly MachineNoise[],
+  { kinds, contexts = CONTEXTS }: { kinds: number; contexts?: readonly number[] },
+): Setting[] {
+  return [0, HISTORY].flatMap((history) =>
+    contexts.flatMap((count) =>
+      noises.map((noise) => ({ contexts: count, kinds, history, ...noise }))
+    )
+  );
+}
+
+/** Settings that the stated bound of false alarms holds for: two kinds of cases. */
+export const GRID: readonly Setting[] = settings(NOISES, { kinds: 2 });
+
+/** Settings beyond the bound. */
+export const BEYOND: readonly Setting[] = settings(NOISES_BEYOND, {
+  kinds: 2,
+  contexts: [2, 7],
+});
+
+/** One kind alone: behind two of its cases there is nothing but what is assumed. */
+export const ONE_KIND: readonly Setting[] = settings(
+  NOISES.filter(({ within, between, drift }) => within < 0.01 && between > 0.01 && drift === 0),
+  { kinds: 1 },
+);
+
+/** How often each slowdown was found. */
+export type Detection = Record<typeof TARGETS[number], Record<string, number>>;
 
 /** Outcome of many comparisons. */
 export interface QualityRow {
-  readonly comparisons: number;
-  /** `slower` or `faster` between runs of the same code. */
+  /** Comparisons of two runs. */
+  readonly runs: number;
+  /** Cases in all of them. */
+  readonly cases: number;
+  /** Comparisons of the same code in which any case was `slower` or `faster`. */
   readonly falseAlarms: number;
-  readonly falseAlarmRate: number;
+  /** Cases that were. */
+  readonly falseCases: number;
+  /** Comparisons of the same code that had no alarm and an open case. */
   readonly inconclusive: number;
   /** Median of the shown noise thresholds. */
   readonly medianThreshold: number;
-  /** Of the cases slowed by each factor, how many were called slower. */
-  readonly detection: Record<string, { injected: number; detected: number; rate: number }>;
+  /**
+   * Of `one`, the share of comparisons in which that case was `slower`; of `all`, in which any was.
+   * By the size of the slowdown.
+   */
+  readonly detection: Detection;
 }
 
-/** One run of 4 contexts and 3 kinds, 20 samples in 10 rounds each, with a model's noise. */
-export function synthesizeRun(model: NoiseModel, seed: number): Result {
+const IMPLEMENTATIONS = ["dense", "lighthouse-norm", "lighthouse-dilated"] as const;
+
+/**
+ * How far a kernel follows the clock that the canary shows. On the H100 of `fixtures/baselines`,
+ * where the canary moved at all, kernels followed it by 0.3 to 1.05.
+ */
+const FOLLOWS = [1, 0.5, 0.75] as const;
+
+/** Share of samples that were interrupted, and by how much on average. */
+const INTERRUPTED = { share: 0.01, mean: 0.1 };
+
+/** Rounds of a case, with two samples each. */
+const ROUNDS = 10;
+
+/** What a run needs to be compared by time. */
+type TimedRecord = Pick<
+  CaseRecord,
+  "id" | "suite" | "implementation" | "direction" | "status" | "samples"
+>;
+
+/** The cases of one run: contexts one after the other, the kinds of a context in the same rounds. */
+export function synthesizeCases(setting: Setting, seed: number): TimedRecord[] {
   const random = createRandom(seed);
-  const normal = () => normalQuantile(1e-12 + random() * (1 - 2e-12));
+  const normal = createNormal(random);
+  const { contexts, kinds, within, between, drift, unseen } = setting;
+  const run = unseen * normal();
+  const [cycles, phase] = [0.25 + 0.75 * random(), random()];
+  const clock = (time: number) => drift * Math.sin(2 * Math.PI * (cycles * time + phase));
+  return Array.from(
+    { length: contexts },
+    (_, context) =>
+      IMPLEMENTATIONS.slice(0, kinds).map((implementation, kind): TimedRecord => {
+        const shift = run + between * normal();
+        const seconds = 1e-3 * 4 ** context / (1 + 3 * kind);
+        return {
+          id: `latency/${implementation}/forward/N${4096 * 2 ** context}`,
+          suite: "latency",
+          implementation,
+          direction: "forward",
+          status: "ok",
+          samples: Array.from({ length: 2 * ROUNDS }, (_, i) => {
+            const at = clock((context + i / (2 * ROUNDS)) / contexts);
+            const late = random() < INTERRUPTED.share
+              ? -INTERRUPTED.mean * Math.log1p(-random())
+              : 0;
+            const log = shift + FOLLOWS[kind] * at + within * normal() + late;
+            return {
+              seconds: seconds * Math.exp(log),
+              wallSeconds: seconds * Math.exp(log),
+              round: i >> 1,
+              place: i % 2,
+              canary: Math.exp(at + within * normal()),
+            };
+          }),
+        };
+      }),
+  ).flat();
+}
+
+/** A whole result of 12 cases, three kinds at four contexts, with a machine's noise. */
+export function synthesizeRun(noise: MachineNoise, seed: number): Result {
   const result = sampleResult({ contexts: [4096, 8192, 16_384, 32_768], samples: 20 });
   const third = result.cases.filter(({ options }) => options).map((record): CaseRecord => ({
     ...structuredClone(record),
@@ -83,53 +181,57 @@ export function synthesizeRun(model: NoiseModel, seed: number): Result {
   result.cases.push(...third);
   result.startedAt = new Date(Date.UTC(2026, 0, 1) + seed * 1000).toISOString();
   result.hashes.wgsl = seed.toString(16).padStart(64, "0");
-  const runShift = model.run * normal();
-  for (const record of result.cases) {
-    const shift = runShift + model.caseInRun * normal();
-    const median = record.statistic!.median;
-    let drift = model.drift * normal();
-    record.samples = Array.from({ length: 20 }, (_, i) => {
-      if (i % 2 === 0) drift = 0.8 * drift + 0.6 * model.drift * normal();
-      const interrupted = random() < model.tail.share
-        ? -model.tail.mean * Math.log(1 - random())
-        : 0;
-      const seconds = median *
-        Math.exp(shift + drift + model.sample * normal() + interrupted);
-      const canary = Math.exp(runShift + drift + model.sample * normal());
-      return { seconds, wallSeconds: seconds, round: i >> 1, place: i % 2, canary };
-    });
+  const setting = { ...noise, contexts: 4, kinds: 3, history: 0 };
+  for (const { id, samples } of synthesizeCases(setting, seed)) {
+    result.cases.find((record) => record.id.startsWith(`${id}-`))!.samples = samples;
   }
   return result;
 }
 
-/** The recorded runs of `fixtures/gate/software_runs.json` as results. */
-export function recordedRuns(recorded: RecordedRuns): Result[] {
-  return recorded.runs.map((run, index) => {
-    const result = sampleResult({ contexts: [8192], software: true });
-    const [template] = result.cases;
-    result.startedAt = run.startedAt;
-    result.hashes.wgsl = (index + 1).toString(16).padStart(64, "0");
-    result.calibration!.canary = {
-      ...template.statistic!,
-      median: run.canarySeconds,
-    };
-    result.cases = recorded.cases.map((id, at) => ({
-      ...structuredClone(template),
-      id,
-      implementation: id.split("/")[1],
-      samples: run.samples[at].map((seconds, i) => ({
-        seconds,
-        wallSeconds: seconds,
-        round: run.rounds[at][i],
-        place: 0,
-        canary: run.canary[at][i],
-      })),
-    }));
-    return result;
-  });
+/** Machines of named kinds, for tests. */
+export const MACHINES = {
+  quiet: { within: 0.004, between: 0.004, drift: 0, unseen: 0 },
+} satisfies Record<string, MachineNoise>;
+
+/** A pair of runs of the same code, with earlier runs of the baseline. */
+export interface RunPair {
+  readonly baseline: readonly TimedCase[];
+  readonly candidate: readonly TimedCase[];
+  readonly history: readonly (readonly TimedCase[])[];
 }
 
-/** Shape of the recorded runs. */
+/** A number that differs from setting to setting (FNV-1a), so that settings share no noise. */
+export function seedOf(setting: object): number {
+  let hash = 0x811c9dc5;
+  for (const letter of JSON.stringify(setting)) {
+    hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193) >>> 0;
+  }
+  return hash;
+}
+
+function pairOf(setting: Setting, index: number): RunPair {
+  const first = seedOf(setting) + (2 + setting.history) * index;
+  const run = (which: number) =>
+    synthesizeCases(setting, first + which).map((record) =>
+      timesOf(record as CaseRecord, { canarySeconds: 1e-3 })!
+    );
+  return {
+    baseline: run(0),
+    candidate: run(1),
+    history: Array.from({ length: setting.history }, (_, i) => run(2 + i)),
+  };
+}
+
+/** Measures one setting; the same seeds give the same row. */
+export function measureSetting(
+  setting: Setting,
+  options: { runs: number; first?: number },
+): QualityRow {
+  const { runs, first = 0 } = options;
+  return measureQuality(Array.from({ length: runs }, (_, i) => () => pairOf(setting, first + i)));
+}
+
+/** The recorded runs of `fixtures/gate/software_runs.json`. */
 export interface RecordedRuns {
   readonly cases: readonly string[];
   readonly runs: readonly {
@@ -141,82 +243,99 @@ export interface RecordedRuns {
   }[];
 }
 
-/** A pair of runs of the same code, with earlier runs of the baseline. */
-export interface RunPair {
-  readonly baseline: Result;
-  readonly candidate: Result;
-  readonly history?: readonly Result[];
-}
-
-/** Pairs of synthetic runs. */
-export function synthesizePairs(
-  model: NoiseModel,
-  options: { pairs: number; history: number },
-): RunPair[] {
-  return Array.from({ length: options.pairs }, (_, i) => ({
-    baseline: synthesizeRun(model, 1000 * i + 1),
-    candidate: synthesizeRun(model, 1000 * i + 2),
-    history: Array.from(
-      { length: options.history },
-      (_, j) => synthesizeRun(model, 1000 * i + 10 + j),
-    ),
-  }));
-}
-
 /** Every pair of recorded runs; with `history`, the other runs tell the noise. */
-export function pairUp(runs: readonly Result[], options: { history: boolean }): RunPair[] {
+export function recordedPairs(
+  recorded: RecordedRuns,
+  options: { history: boolean },
+): (() => RunPair)[] {
+  const runs = recorded.runs.map((run) =>
+    recorded.cases.map((id, at) => {
+      const [suite, implementation, direction] = id.split("/");
+      const samples = run.samples[at].map((seconds, i) => ({
+        seconds,
+        wallSeconds: seconds,
+        round: run.rounds[at][i],
+        place: 0,
+        canary: run.canary[at][i],
+      }));
+      const record = { id, suite, implementation, direction, status: "ok", samples };
+      return timesOf(record as unknown as CaseRecord, { canarySeconds: run.canarySeconds })!;
+    })
+  );
   return runs.flatMap((baseline, i) =>
-    runs.slice(i + 1).map((candidate) => ({
+    runs.slice(i + 1).map((candidate) => () => ({
       baseline,
       candidate,
-      history: options.history
-        ? runs.filter((run) => run !== baseline && run !== candidate)
-        : undefined,
+      history: options.history ? runs.filter((run) => run !== baseline && run !== candidate) : [],
     }))
   );
 }
 
-/** Compares every pair as it is, and with each slowdown of the cases of one implementation. */
-export function measureQuality(
-  pairs: readonly RunPair[],
-  options: { slowed: string },
-): QualityRow {
-  let [comparisons, falseAlarms, inconclusive] = [0, 0, 0];
+/** Compares every pair as it is, and with each slowdown of each target. */
+export function measureQuality(pairs: readonly (() => RunPair)[]): QualityRow {
+  const counts = { cases: 0, falseAlarms: 0, falseCases: 0, inconclusive: 0 };
   const thresholds: number[] = [];
-  const detection: QualityRow["detection"] = {};
-  for (const { baseline, candidate, history } of pairs) {
-    const { cases } = compareResults(baseline, candidate, { history });
-    const counts = countVerdicts(cases);
-    comparisons += cases.length;
-    falseAlarms += counts.slower + counts.faster;
-    inconclusive += counts.inconclusive;
-    for (const { time } of cases) if (time) thresholds.push(time.threshold);
-  }
-  for (const factor of SLOWDOWNS) {
-    let [injected, detected] = [0, 0];
-    for (const { baseline, candidate, history } of pairs) {
-      const slowed = structuredClone(candidate);
-      const mine = slowed.cases.filter(({ implementation }) => implementation === options.slowed);
-      for (const { samples } of mine) samples.forEach((sample) => sample.seconds *= factor);
-      const ids = new Set(mine.map(({ id }) => id));
-      const { cases } = compareResults(baseline, slowed, { history });
-      injected += ids.size;
-      detected += cases.filter(({ id, verdict }) => ids.has(id) && verdict === "slower").length;
+  const found = TARGETS.map(() => SLOWDOWNS.map(() => 0));
+  for (const create of pairs) {
+    const { baseline, candidate, history } = create();
+    const timed = pairTimes(baseline.map((times, i) => ({
+      baseline: times,
+      candidate: candidate[i],
+    })));
+    const earlier = [baseline, ...history];
+    const still = judgeAll(timed, earlier);
+    const moved = still.filter(({ verdict }) => verdict === "slower" || verdict === "faster");
+    counts.cases += still.length;
+    counts.falseCases += moved.length;
+    if (moved.length > 0) counts.falseAlarms++;
+    else if (still.some(({ verdict }) => verdict === "inconclusive")) counts.inconclusive++;
+    thresholds.push(...still.map(({ threshold }) => threshold));
+    const one = timed.findLastIndex(({ kind }) => kind === "latency/dense/forward");
+    for (const [at, slowdown] of SLOWDOWNS.entries()) {
+      const slowed = (which: (index: number) => boolean) =>
+        judgeAll(timed.map((pair, i) => which(i) ? slow(pair, 1 + slowdown) : pair), earlier);
+      if (slowed((i) => i === one)[one].verdict === "slower") found[0][at]++;
+      if (slowed(() => true).some(({ verdict }) => verdict === "slower")) found[1][at]++;
     }
-    detection[`${Math.round((factor - 1) * 100)} %`] = {
-      injected,
-      detected,
-      rate: round(detected / injected),
-    };
   }
-  thresholds.sort((a, b) => a - b);
   return {
-    comparisons,
-    falseAlarms,
-    falseAlarmRate: round(falseAlarms / comparisons),
-    inconclusive,
-    medianThreshold: round(thresholds[thresholds.length >> 1]),
-    detection,
+    runs: pairs.length,
+    ...counts,
+    medianThreshold: round(medianOf(thresholds)),
+    detection: Object.fromEntries(TARGETS.map((target, i) => [
+      target,
+      Object.fromEntries(
+        SLOWDOWNS.map((slowdown, at) => [
+          `${Math.round(100 * slowdown)} %`,
+          round(found[i][at] / pairs.length),
+        ]),
+      ),
+    ])) as Detection,
+  };
+}
+
+/** Verdicts with the gate's own settings. */
+function judgeAll(
+  pairs: readonly TimedPair[],
+  earlier: readonly (readonly TimedCase[])[],
+): { verdict: CaseVerdict; threshold: number }[] {
+  const evidence = weighNoise(pairs, { earlier });
+  const settings = { ...DEFAULTS, times: "gate" as const, accept: [], mayVanish: false };
+  const levels = levelsOf(DEFAULTS.confidence, pairs.length);
+  return pairs.map((pair, i) => {
+    const options = { evidence: evidence[i], settings, levels, step: 0 };
+    const { verdict, time } = judgePair(pair, options);
+    return { verdict, threshold: time.threshold };
+  });
+}
+
+/** The pair with every sample of the candidate taking so many times as long. */
+export function slow(pair: TimedPair, factor: number): TimedPair {
+  const { candidate, shifts } = pair;
+  return {
+    ...pair,
+    candidate: { ...candidate, seconds: candidate.seconds * factor },
+    shifts: shifts.map((shift) => ({ ...shift, log: shift.log + Math.log(factor) })),
   };
 }
 

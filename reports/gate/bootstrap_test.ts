@@ -1,49 +1,57 @@
 import assert from "node:assert/strict";
-import {
-  bootstrapLogRatio,
-  createRandom,
-  normalQuantile,
-  robustDeviation,
-  studentQuantile,
-} from "./bootstrap.ts";
+import { bootstrapError, createNormal, createRandom, robustDeviation } from "./bootstrap.ts";
 
-Deno.test("normalQuantile and studentQuantile agree with tables", () => {
-  for (const [p, z] of [[0.975, 1.959964], [0.995, 2.575829], [0.01, -2.326348]]) {
-    assert.ok(Math.abs(normalQuantile(p) - z) < 1e-5);
-  }
-  const table = [[0.99, 1, 63.657], [0.99, 2, 9.925], [0.99, 4, 4.604], [0.99, 10, 3.169], [
-    0.95,
-    18,
-    2.101,
-  ]];
-  for (const [confidence, freedom, t] of table) {
-    const found = studentQuantile(confidence, freedom);
-    assert.ok(Math.abs(found / t - 1) < 0.02, `${confidence} ${freedom}: ${found}`);
-  }
+Deno.test("bootstrapError: seeded, and about what theory says", () => {
+  const normal = createNormal(createRandom(3));
+  const samples = Array.from({ length: 100 }, () => [Math.exp(0.1 * normal())]);
+  const found = bootstrapError(samples);
+  assert.equal(bootstrapError(samples), found);
+  const theory = 1.2533 * 0.1 / Math.sqrt(100);
+  assert.ok(found > 0.6 * theory && found < 1.6 * theory, `${found} against ${theory}`);
 });
 
-Deno.test("bootstrapLogRatio: seeded, inside its interval, and about as wide as theory says", () => {
-  const random = createRandom(3);
-  const normal = () => normalQuantile(1e-9 + random() * (1 - 2e-9));
-  const side = () => Array.from({ length: 100 }, () => [Math.exp(0.1 * normal())]);
-  const [a, b] = [side(), side()];
-  const found = bootstrapLogRatio(a, b, { confidence: 0.95 });
-  assert.deepEqual(bootstrapLogRatio(a, b, { confidence: 0.95 }), found);
-  assert.ok(found.low <= found.estimate && found.estimate <= found.high);
-  const theory = 2 * 1.96 * 1.2533 * 0.1 * Math.sqrt(2 / 100);
-  const width = found.high - found.low;
-  assert.ok(width > 0.6 * theory && width < 1.6 * theory, `${width} against ${theory}`);
+Deno.test("bootstrapError draws whole blocks: samples that belong together count as fewer", () => {
+  const normal = createNormal(createRandom(4));
+  const blocks = Array.from({ length: 20 }, () => {
+    const shared = 0.1 * normal();
+    return Array.from({ length: 20 }, () => Math.exp(shared + 0.001 * normal()));
+  });
+  const apart = blocks.flat().map((value) => [value]);
+  assert.ok(bootstrapError(blocks) > 2 * bootstrapError(apart));
 });
 
-Deno.test("bootstrapLogRatio refuses sides without positive samples", () => {
+Deno.test("bootstrapError is the deviation of medians of sorted resamples, blocks of any size", () => {
+  const blocks = [[3, 1], [2], [7, 5, 4], [6], [9, 8]];
+  const random = createRandom(1);
+  const logs = Array.from({ length: 400 }, () => {
+    const drawn = blocks.flatMap(() => blocks[Math.floor(random() * blocks.length)])
+      .sort((a, b) => a - b);
+    return Math.log((drawn[(drawn.length - 1) >> 1] + drawn[drawn.length >> 1]) / 2);
+  });
+  const mean = logs.reduce((sum, log) => sum + log, 0) / logs.length;
+  const deviation = Math.sqrt(
+    logs.reduce((sum, log) => sum + (log - mean) ** 2, 0) / logs.length,
+  );
+  assert.ok(Math.abs(bootstrapError(blocks) - deviation) < 1e-12);
+});
+
+Deno.test("bootstrapError refuses samples that are not positive", () => {
   for (const bad of [[], [[0]], [[NaN]], [[Infinity]]]) {
-    assert.throws(() => bootstrapLogRatio(bad, [[1]], { confidence: 0.99 }), RangeError);
+    assert.throws(() => bootstrapError(bad), RangeError);
   }
+});
+
+Deno.test("createNormal: mean 0, deviation 1, tails of a normal distribution", () => {
+  const normal = createNormal(createRandom(6));
+  const values = Array.from({ length: 100_000 }, normal);
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const beyond = values.filter((value) => Math.abs(value) > 2.5758).length / values.length;
+  assert.ok(Math.abs(mean) < 0.01 && Math.abs(robustDeviation(values) - 1) < 0.01);
+  assert.ok(Math.abs(beyond - 0.01) < 0.0015, String(beyond));
 });
 
 Deno.test("robustDeviation is the standard deviation of normal samples, whatever one outlier is", () => {
-  const random = createRandom(5);
-  const samples = Array.from({ length: 2001 }, () => normalQuantile(1e-9 + random() * 0.999999));
+  const samples = Array.from({ length: 2001 }, createNormal(createRandom(5)));
   assert.ok(Math.abs(robustDeviation(samples) - 1) < 0.06);
   samples[7] = 1e9;
   assert.ok(Math.abs(robustDeviation(samples) - 1) < 0.06);

@@ -103,6 +103,8 @@ export function compareExact(
         ? "a peer's bits are its own"
         : isScored && !sameScores
         ? "scores may round apart on two adapters, and with other tilings"
+        : values[1] === undefined && !options.sameAdapter
+        ? "the candidate's version writes none"
         : undefined;
       // A digest that the older tool did not write is no difference.
       if (values[0] === undefined) continue;

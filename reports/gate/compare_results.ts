@@ -5,25 +5,11 @@
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { formatPlural, plainText } from "../text/format.ts";
+import { describeLeftOut, planObstacle, Requests, timeObstacles } from "./comparability.ts";
 import { withCells } from "./compare_cells.ts";
 import { compareExact, ranOut } from "./compare_exact.ts";
-import {
-  canarySeconds,
-  caseSpread,
-  historySpread,
-  judgePair,
-  pairTimes,
-  sampleSpread,
-  type TimedCase,
-  timesOf,
-} from "./compare_times.ts";
-import {
-  type CaseSettings,
-  DEFAULTS,
-  type GateConfig,
-  GateInputError,
-  settingsOf,
-} from "./gate_config.ts";
+import { judgePair, levelsOf, pairTimes, sampleSpread, weighNoise } from "./compare_times.ts";
+import { DEFAULTS, type GateConfig, GateInputError, settingsOf } from "./gate_config.ts";
 import {
   countVerdicts,
   type GateCase,
@@ -32,6 +18,8 @@ import {
   type NoiseEstimate,
 } from "./gate_report.ts";
 import { formatThreshold } from "./gate_table.ts";
+import { ENOUGH_RUNS, spreadOfCases, spreadsAmongRuns } from "./run_noise.ts";
+import { canarySeconds, clockStep, timesOfRun } from "./timed_case.ts";
 
 /** Cases beyond this number are refused: no plan has them. */
 export const MOST_CASES = 5000;
@@ -79,21 +67,26 @@ export function compareResults(
         `${status}: ${plainText(reason ?? "no reason given")}`.slice(0, 500),
     );
   }
-  const timesNotComparable = timeObstacles(baseline, candidate);
+  const otherDevice = timeObstacles(baseline, candidate);
+  const nothingShared = planObstacle(baseline, candidate);
+  const obstacles = [...otherDevice, ...nothingShared === undefined ? [] : [nothingShared]];
   const identicalCode = hasIdenticalCode(baseline, candidate);
-  const peersDiffer = peerVersions(baseline) !== peerVersions(candidate);
+  const peersDiffer = peersOfBothDiffer(baseline, candidate);
   const confidence = config.confidence ?? DEFAULTS.confidence;
-  const timed = timesNotComparable.length > 0 ? [] : [...before].flatMap(([id, record]) => {
-    const other = after.get(id);
-    const times = [timesOf(record), other && timesOf(other)];
-    return times[0] && times[1] ? [{ baseline: times[0], candidate: times[1] }] : [];
+  const history = usableHistory(options.history ?? [], { baseline, candidate });
+  const times = judgeTimes({ baseline, candidate, history: history.runs }, {
+    config,
+    comparable: obstacles.length === 0,
   });
-  const pairs = new Map(pairTimes(timed, { confidence }).map((pair) => [pair.id, pair]));
-  const noise = estimateNoise();
   const exactOptions = {
     sameAdapter: sameAdapter(baseline, candidate),
     tunedApart: baseline.tuning?.digest !== candidate.tuning?.digest,
     sameInputs: baseline.seed === candidate.seed,
+  };
+  const unasked = { baseline: [] as CaseRecord[], candidate: [] as CaseRecord[] };
+  const requested = {
+    ofCandidate: new Requests(baseline, candidate),
+    ofBaseline: new Requests(candidate, baseline),
   };
   let exactFields = 0;
   const cases: GateCase[] = [];
@@ -102,11 +95,20 @@ export function compareResults(
     const other = after.get(id);
     const base = { id, minimum: settings.minimum, tolerance: settings.tolerance };
     if (!other) {
+      if (!requested.ofCandidate.has(record)) {
+        unasked.candidate.push(record);
+        continue;
+      }
+      const allowed = settings.mayVanish
+        ? "may vanish; "
+        : otherDevice.length > 0
+        ? "another device may not plan it; "
+        : "";
       cases.push({
         ...base,
         verdict: "missing",
-        fails: !settings.mayVanish,
-        reason: `${settings.mayVanish ? "may vanish; " : ""}was ${record.status} in the baseline`,
+        fails: allowed === "",
+        reason: `${allowed}was ${record.status} in the baseline`,
         differences: [],
       });
       continue;
@@ -121,7 +123,7 @@ export function compareResults(
     );
     exactFields += exact.fields;
     const differs = exact.differences.some(({ severity }) => severity === "failure");
-    const judged = judgeTime(id, settings, [record, other]);
+    const judged = describeTime(id, [record, other]);
     cases.push({
       ...base,
       ...judged,
@@ -131,6 +133,10 @@ export function compareResults(
   }
   for (const [id, record] of after) {
     if (before.has(id)) continue;
+    if (!requested.ofBaseline.has(record)) {
+      unasked.baseline.push(record);
+      continue;
+    }
     const { minimum, tolerance } = settingsOf(id, config);
     const reason = `${record.status}, not in the baseline`;
     cases.push({ id, verdict: "new", fails: false, reason, minimum, tolerance, differences: [] });
@@ -142,29 +148,31 @@ export function compareResults(
     baseline: describeSide(baseline, names.baseline),
     candidate: describeSide(candidate, names.candidate),
     identicalCode,
-    timesNotComparable,
+    timesNotComparable: obstacles,
     confidence,
-    noise,
+    noise: times.noise,
     cases,
+    leftOut: { baseline: unasked.candidate.length, candidate: unasked.baseline.length },
     exactFields,
     notes: collectNotes(),
   }, { ignored: (id) => settingsOf(id, config).times === "ignore" });
 
-  function judgeTime(
+  function describeTime(
     id: string,
-    settings: CaseSettings,
     [record, other]: [CaseRecord, CaseRecord],
   ): Pick<GateCase, "verdict" | "time" | "reason"> {
-    const pair = pairs.get(id);
-    if (pair) {
-      const { verdict, time } = judgePair(pair, { noise, settings, confidence });
-      if (identicalCode && verdict !== "same" && !(isPeer(record) && peersDiffer)) {
+    const judged = times.of.get(id);
+    if (judged) {
+      if (identicalCode && judged.verdict !== "same" && !(isPeer(record) && peersDiffer)) {
         const reason = "code, configuration, adapter and packages hash the same: noise";
-        return { verdict: "same", time, reason };
+        return { verdict: "same", time: judged.time, reason };
       }
-      return { verdict, time };
+      return judged;
     }
-    if (timesNotComparable.length > 0) return { verdict: "same", reason: "time not compared" };
+    if (obstacles.length > 0) return { verdict: "same", reason: "time not compared" };
+    if (machineOf(record) !== machineOf(other)) {
+      return { verdict: "same", reason: "time not compared: measured on another machine" };
+    }
     if (ranOut(other) && record.samples.length > 0 && !identicalCode) {
       return { verdict: "inconclusive", reason: "the candidate's budget had no room for it" };
     }
@@ -173,32 +181,14 @@ export function compareResults(
     return { verdict: "inconclusive", reason: "the clock was too coarse, or every sample flagged" };
   }
 
-  function estimateNoise(): NoiseEstimate {
-    const canaries = [canarySeconds(baseline), canarySeconds(candidate)];
-    const comparable = timesNotComparable.length === 0;
-    const earlier = (options.history ?? []).filter((result) =>
-      result.environment.fingerprint === baseline.environment.fingerprint &&
-      result.calibration?.clock === baseline.calibration?.clock
-    );
-    const runs = [baseline, ...earlier].map((result) =>
-      result.cases.map(timesOf).filter((times): times is TimedCase => times !== undefined)
-    );
-    const all = [...pairs.values()];
-    return {
-      canaryShift: comparable && canaries[0] && canaries[1]
-        ? Math.log(canaries[1] / canaries[0])
-        : null,
-      caseSpread: caseSpread(all),
-      sampleSpread: sampleSpread(all),
-      historySpread: comparable && runs.length > 1 ? historySpread(runs) : null,
-      historyRuns: runs.length,
-    };
-  }
-
   function collectNotes(): string[] {
     const notes: string[] = [];
     if (baseline.finishedAt === null) notes.push("the baseline's run was cut short");
     if (candidate.finishedAt === null) notes.push("the candidate's run was cut short");
+    for (const lacking of ["candidate", "baseline"] as const) {
+      const line = describeLeftOut(unasked[lacking], { lacking });
+      if (line !== undefined && nothingShared === undefined) notes.push(line);
+    }
     if (baseline.seed !== candidate.seed) {
       notes.push(
         `seeds differ (${baseline.seed} and ${candidate.seed}): digests were not compared`,
@@ -211,15 +201,105 @@ export function compareResults(
     }
     if (peersDiffer) notes.push("peers or their versions differ");
     if (candidate.tool.dirty) notes.push("the candidate's tree had uncommitted changes");
-    const unused =
-      (options.history ?? []).filter((result) =>
-        result.environment.fingerprint !== baseline.environment.fingerprint
-      ).length;
-    if (unused > 0) {
-      notes.push(`${formatPlural(unused, "earlier run")} of another machine left out of the noise`);
-    }
-    return notes;
+    return [...notes, ...history.notes];
   }
+}
+
+/** Verdicts on the times of all cases that both runs timed. */
+function judgeTimes(
+  runs: { baseline: Result; candidate: Result; history: readonly Result[] },
+  { config, comparable }: { config: GateConfig; comparable: boolean },
+): { of: Map<string, Pick<GateCase, "verdict" | "time">>; noise: NoiseEstimate } {
+  const { baseline, candidate, history } = runs;
+  const records = new Map(candidate.cases.map((record) => [record.id, record]));
+  const unlike = new Set(
+    baseline.cases.filter((record) => {
+      const other = records.get(record.id);
+      return other && machineOf(record) !== machineOf(other);
+    }).map(({ id }) => id),
+  );
+  const before = timesOfRun(baseline);
+  const after = new Map(timesOfRun(candidate).map((times) => [times.id, times]));
+  const pairs = pairTimes(
+    comparable
+      ? before.flatMap((times) => {
+        const other = after.get(times.id);
+        return other && !unlike.has(times.id) ? [{ baseline: times, candidate: other }] : [];
+      })
+      : [],
+  );
+  const earlier = [before, ...history.map(timesOfRun)];
+  const evidence = weighNoise(pairs, { earlier });
+  const settings = pairs.map(({ id }) => settingsOf(id, config));
+  const confidence = config.confidence ?? DEFAULTS.confidence;
+  const levels = levelsOf(confidence, settings.filter(({ times }) => times === "gate").length);
+  const step = Math.max(clockStep(baseline), clockStep(candidate));
+  const canaries = [canarySeconds(baseline), canarySeconds(candidate)];
+  return {
+    of: new Map(
+      pairs.map((pair, i) => [
+        pair.id,
+        judgePair(pair, { evidence: evidence[i], settings: settings[i], levels, step }),
+      ]),
+    ),
+    noise: {
+      canaryShift: comparable && canaries[0] && canaries[1]
+        ? Math.log(canaries[1] / canaries[0])
+        : null,
+      caseSpread: spreadOfCases(pairs.map(({ shifts }) => shifts[0])),
+      sampleSpread: sampleSpread(pairs),
+      historySpread: comparable
+        ? spreadsAmongRuns(earlier, { byCanary: false })?.pooled ?? null
+        : null,
+      historyRuns: earlier.length,
+      clockStep: step,
+    },
+  };
+}
+
+/** The machine of a case in a result that was joined from several; undefined elsewhere. */
+function machineOf(record: CaseRecord): unknown {
+  return (record as { machine?: unknown }).machine;
+}
+
+/**
+ * Earlier runs that tell the noise between runs: of the same device and clock, each of them once, and
+ * neither of the two that are compared, which would make the noise look small or hide a change.
+ */
+function usableHistory(
+  history: readonly Result[],
+  { baseline, candidate }: { baseline: Result; candidate: Result },
+): { runs: Result[]; notes: string[] } {
+  const notes: string[] = [];
+  const like = history.filter((run) => timeObstacles(baseline, run).length === 0);
+  const runs: Result[] = [];
+  for (const run of like) {
+    if (![baseline, candidate, ...runs].some((known) => isSameRun(known, run))) runs.push(run);
+  }
+  const unlike = history.length - like.length;
+  const repeated = like.length - runs.length;
+  if (unlike > 0) {
+    notes.push(
+      `${
+        formatPlural(unlike, "earlier run")
+      } of another device, stack or clock left out of the noise`,
+    );
+  }
+  if (repeated > 0) {
+    notes.push(
+      `${
+        formatPlural(repeated, "earlier run")
+      } left out of the noise: given twice, or compared here`,
+    );
+  }
+  if (history.length > 0 && runs.length + 1 < ENOUGH_RUNS) {
+    notes.push(
+      `${formatPlural(runs.length, "earlier run")} to learn the noise from, ${
+        ENOUGH_RUNS - 1
+      } are needed`,
+    );
+  }
+  return { runs, notes };
 }
 
 /** Adds outcome, exit code and sentence to what was found. */
@@ -248,8 +328,8 @@ export function finishReport(
     return { ...found, outcome: "failed", exitCode: 1, sentence: `Failed: ${faults}.` };
   }
   if (timesNotComparable.length > 0) {
-    const sentence = `Times are not comparable (${timesNotComparable.join("; ")}); ` +
-      `no exact difference in ${formatPlural(found.exactFields, "field")}.`;
+    const sentence = `Not comparable: ${timesNotComparable.join("; ")}.` +
+      (found.exactFields > 0 ? ` ${exactPart}.` : "");
     return { ...found, outcome: "not comparable", exitCode: 4, sentence };
   }
   if (open.length > 0) {
@@ -259,7 +339,9 @@ export function finishReport(
     const why = noisy.length > 0
       ? `noise of ${formatThreshold(widest, "up to ")} hides what ${count} must show`
       : `${count} without a verdict: ${open[0].reason}`;
-    const sentence = `Inconclusive: ${why}; ${exactPart} or accepted.`;
+    const unlearned = found.method === "absolute" && found.noise.historyRuns < ENOUGH_RUNS;
+    const remedy = noisy.length > 0 && unlearned ? " --history or --against shows less noise." : "";
+    const sentence = `Inconclusive: ${why}; ${exactPart} or accepted.${remedy}`;
     return { ...found, outcome: "inconclusive", exitCode: 3, sentence };
   }
   const sentence = found.identicalCode
@@ -302,13 +384,15 @@ export function isPeer({ implementation }: Pick<CaseRecord, "implementation">): 
   return implementation.startsWith("peer:");
 }
 
-function peerVersions({ peers }: Result): string {
-  return JSON.stringify(
-    (peers ?? []).map(({ implementation, versions }) => [
+/** Whether a peer that both runs asked for has other versions in them. */
+function peersOfBothDiffer(...results: [Result, Result]): boolean {
+  const [before, after] = results.map(({ peers }) =>
+    new Map((peers ?? []).map(({ implementation, versions }) => [
       implementation,
-      Object.entries(versions).sort(([a], [b]) => a < b ? -1 : 1),
-    ]).sort(([a], [b]) => a < b ? -1 : 1),
+      JSON.stringify(Object.entries(versions).sort(([a], [b]) => a < b ? -1 : 1)),
+    ]))
   );
+  return [...before].some(([name, versions]) => after.has(name) && after.get(name) !== versions);
 }
 
 /** Whether nothing that decides times differs: LLVM's test suite skips such programs likewise. */
@@ -322,18 +406,6 @@ function hasIdenticalCode(baseline: Result, candidate: Result): boolean {
     ]);
   const known = /^[0-9a-f]{64}$/.test(baseline.hashes.wgsl);
   return known && sameAdapter(baseline, candidate) && key(baseline) === key(candidate);
-}
-
-function timeObstacles(baseline: Result, candidate: Result): string[] {
-  const obstacles: string[] = [];
-  if (baseline.environment.fingerprint !== candidate.environment.fingerprint) {
-    obstacles.push("the device fingerprints differ");
-  }
-  const clocks = [baseline.calibration?.clock, candidate.calibration?.clock];
-  if (clocks[0] && clocks[1] && clocks[0] !== clocks[1]) {
-    obstacles.push(`the clocks differ, ${clocks[0]} and ${clocks[1]}`);
-  }
-  return obstacles;
 }
 
 /** Whether two files hold the same run, finished in one of them or not. */

@@ -4,231 +4,250 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
-import {
-  bootstrapLogRatio,
-  medianOf,
-  normalQuantile,
-  robustDeviation,
-  studentQuantile,
-  thin,
-} from "./bootstrap.ts";
+import { twoSidedStudent } from "../../suites/statistics/quantiles.ts";
+import { bootstrapError, medianOf } from "./bootstrap.ts";
 import type { CaseSettings } from "./gate_config.ts";
-import type { CaseVerdict, NoiseEstimate, TimeComparison } from "./gate_report.ts";
+import type { CaseVerdict, TimeComparison } from "./gate_report.ts";
+import {
+  type EarlierRuns,
+  type Evidence,
+  halfWidth,
+  type NoiseSource,
+  SAMPLE_SHARE,
+  type Shift,
+  spreadsAmongCases,
+  spreadsAmongRuns,
+} from "./run_noise.ts";
+import type { Reading, TimedCase } from "./timed_case.ts";
 
 /** Below this number of samples a side's own spread is not trusted: the run's is used if larger. */
 const TRUSTED_SAMPLES = 10;
 
-/**
- * Deviation between runs, as a share of the deviation within one, where no earlier runs tell. Noise
- * of a machine is correlated over time, so the medians of two runs differ by far more than their
- * samples' 1/√n says. On a busy software adapter the share was found to be 0.8 (GATE.md).
- */
-const RUN_SHARE = 0.75;
-
-/** Earlier runs, the baseline included, from which on they alone tell the noise between runs. */
-export const ENOUGH_RUNS = 3;
-
-/** Cases of one kind that a spread needs. */
-const LEAST_CASES = 3;
-
-/** Times of one case on one side. */
-export interface TimedCase {
-  readonly id: string;
-  /** Cases of one kind are slowed alike by a change, and apart by noise. */
-  readonly kind: string;
-  /** Samples that count, in rounds. */
-  readonly blocks: readonly (readonly number[])[];
-  readonly samples: readonly number[];
-  /** Robust standard deviation of the samples' logarithms. */
-  readonly deviation: number;
-}
-
-/** The same case on both sides, before noise between runs is known. */
+/** A case that both sides timed. */
 export interface TimedPair {
   readonly id: string;
   readonly kind: string;
   readonly baseline: TimedCase;
   readonly candidate: TimedCase;
-  readonly logRatio: number;
-  /** Distance of the interval's ends from the ratio, from the samples alone. */
-  readonly below: number;
-  readonly above: number;
-  /** Standard error of `logRatio` from the samples alone. */
-  readonly error: number;
+  /** The ratio as measured and, where both sides have a canary, by the canary. */
+  readonly shifts: readonly Shift[];
 }
 
-/** The times of a case; undefined where it has none that a ratio could be made of. */
-export function timesOf(record: CaseRecord): TimedCase | undefined {
-  if (record.status !== "ok" || record.check?.passed === false) return undefined;
-  const counted = thin(record.samples.filter((sample) => sample.flag === undefined));
-  if (counted.length === 0 || counted.some(({ seconds }) => !(seconds > 0))) return undefined;
-  const rounds = new Map<number, number[]>();
-  for (const { round, seconds } of counted) {
-    rounds.set(round, [...rounds.get(round) ?? [], seconds]);
-  }
-  const samples = counted.map(({ seconds }) => seconds);
-  return {
-    id: record.id,
-    kind: `${record.suite}/${record.implementation}/${record.direction}`,
-    blocks: [...rounds.values()],
-    samples,
-    deviation: robustDeviation(samples.map(Math.log)),
-  };
+/** Probabilities with which the intervals of one case may leave out its true ratio. */
+export interface Levels {
+  /** Of the interval that decides whether it moved. */
+  readonly alarm: number;
+  /** Of the interval that decides whether a change of `tolerance` is ruled out. */
+  readonly pass: number;
 }
 
-/** Ratios of cases that both sides timed. */
+/**
+ * Level of the interval that a case passes by: one that moved by `tolerance` is called the same with
+ * half of this probability, since only one end of the interval can be wrong.
+ */
+const PASS_LEVEL = 0.05;
+
+/** The interval of a log ratio. */
+export interface Interval {
+  readonly estimate: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Ratios of cases that both sides timed, in the order given. */
 export function pairTimes(
   pairs: readonly { baseline: TimedCase; candidate: TimedCase }[],
-  options: { confidence: number },
 ): TimedPair[] {
-  const deviations = pairs.flatMap(({ baseline, candidate }) => [
-    baseline.deviation,
-    candidate.deviation,
-  ]);
-  const pooled = deviations.length > 0 ? medianOf(deviations) : 0;
-  return pairs.map(({ baseline, candidate }) => {
-    const drawn = bootstrapLogRatio(candidate.blocks, baseline.blocks, options);
-    const variance = [baseline, candidate].map(({ samples, deviation }) => {
-      const own = samples.length < TRUSTED_SAMPLES ? Math.max(deviation, pooled) : deviation;
-      // The median of normal samples has a standard error of 1.2533 σ / √n.
-      return (1.2533 * own) ** 2 / samples.length;
-    });
-    const error = Math.sqrt(variance[0] + variance[1]);
-    const freedom = baseline.samples.length + candidate.samples.length - 2;
-    // Few blocks make a percentile bootstrap too narrow; the wider of the two intervals counts.
-    const normal = studentQuantile(options.confidence, freedom) * error;
+  const measured = shiftsOf(pairs, ({ measured }) => measured);
+  const byCanary = shiftsOf(pairs, ({ byCanary }) => byCanary);
+  return pairs.map(({ baseline, candidate }, i) => ({
+    id: candidate.id,
+    kind: candidate.kind,
+    baseline,
+    candidate,
+    shifts: [measured[i]!, ...byCanary[i] ? [byCanary[i]] : []],
+  }));
+}
+
+function shiftsOf(
+  pairs: readonly { baseline: TimedCase; candidate: TimedCase }[],
+  readingOf: (times: TimedCase) => Reading | null,
+): (Shift | null)[] {
+  const read = pairs.map(({ baseline, candidate }) => [baseline, candidate].map(readingOf));
+  const there = read.flat().filter((reading) => reading !== null);
+  if (there.length === 0) return pairs.map(() => null);
+  const pooled = medianOf(there.map(({ deviation }) => deviation));
+  const all = there.reduce((sum, { blocks }) => sum + countSamples(blocks) - 1, 0);
+  return read.map(([before, after], i) => {
+    if (!before || !after) return null;
+    const { baseline, candidate } = pairs[i];
+    const trusted = Math.min(baseline.count, candidate.count) >= TRUSTED_SAMPLES;
+    const own = baseline.count + candidate.count - 2;
     return {
-      id: candidate.id,
       kind: candidate.kind,
-      baseline,
-      candidate,
-      logRatio: drawn.estimate,
-      below: Math.max(normal, drawn.estimate - drawn.low),
-      above: Math.max(normal, drawn.high - drawn.estimate),
-      error,
+      log: after.log - before.log,
+      error: Math.hypot(...[before, after].map((reading) => medianError(reading, pooled))),
+      freedom: Math.max(1, trusted ? own : all),
+      sampled: SAMPLE_SHARE * Math.hypot(...[baseline, candidate].map(ownDeviation)),
     };
   });
 }
 
-/** Median of the canary's seconds over all samples of a run; null without a canary. */
-export function canarySeconds({ calibration, cases }: Result): number | null {
-  const reference = calibration?.canary?.median;
-  if (reference === undefined || !(reference > 0)) return null;
-  const seen = thin(
-    cases.flatMap(({ samples }) => samples.flatMap(({ canary }) => canary ? [canary] : [])),
-  );
-  return seen.length > 0 ? reference * medianOf(seen) : null;
+/** The larger of the bootstrap's error and that of a median of normal samples, 1.2533 σ / √n. */
+function medianError({ blocks, deviation }: Reading, pooled: number): number {
+  const count = countSamples(blocks);
+  const own = count < TRUSTED_SAMPLES ? Math.max(deviation, pooled) : deviation;
+  return Math.max(bootstrapError(blocks), 1.2533 * own / Math.sqrt(count));
+}
+
+/** Of two readings the one with less noise: the canary adds its own, and takes a drift out. */
+function ownDeviation({ measured, byCanary }: TimedCase): number {
+  return Math.min(measured.deviation, byCanary?.deviation ?? Infinity);
+}
+
+function countSamples(blocks: Reading["blocks"]): number {
+  return blocks.reduce((sum, block) => sum + block.length, 0);
 }
 
 /**
- * Standard deviation, in logarithms, of differences between two runs that samples do not explain:
- * the spread of ratios among cases of one kind, beyond their standard errors. A change of one kernel
- * moves all cases of its kind about alike; noise between runs does not. Null with too few cases.
+ * What is known of the noise of every pair, in each of its readings, in the order of the pairs.
+ *
+ * @param options.earlier Runs of the baseline's code, the baseline included.
  */
-export function caseSpread(pairs: readonly TimedPair[]): number | null {
-  const kinds = new Map<string, TimedPair[]>();
-  for (const pair of pairs) kinds.set(pair.kind, [...kinds.get(pair.kind) ?? [], pair]);
-  let squares = 0;
-  let expected = 0;
-  let freedom = 0;
-  for (const members of kinds.values()) {
-    if (members.length < LEAST_CASES) continue;
-    const spread = robustDeviation(members.map(({ logRatio }) => logRatio));
-    squares += spread ** 2 * (members.length - 1);
-    expected += medianOf(members.map(({ error }) => error ** 2)) * (members.length - 1);
-    freedom += members.length - 1;
-  }
-  if (freedom === 0) return null;
-  return Math.sqrt(Math.max(0, squares - expected) / freedom);
-}
-
-/**
- * Standard deviation, in logarithms, of the medians of one case among runs of the same code, pooled
- * over all cases with two runs or more. Null without any.
- */
-export function historySpread(runs: readonly (readonly TimedCase[])[]): number | null {
-  const medians = new Map<string, number[]>();
-  for (const run of runs) {
-    for (const { id, samples } of run) {
-      medians.set(id, [...medians.get(id) ?? [], Math.log(medianOf(samples))]);
+export function weighNoise(
+  pairs: readonly TimedPair[],
+  options: { earlier: readonly (readonly TimedCase[])[] },
+): Evidence[][] {
+  const evidence: Evidence[][] = pairs.map(() => []);
+  for (const [reading, byCanary] of [false, true].entries()) {
+    const read = pairs.flatMap(({ id, shifts }, at) =>
+      shifts[reading] ? [{ id, at, shift: shifts[reading] }] : []
+    );
+    const runs: EarlierRuns | null = spreadsAmongRuns(options.earlier, { byCanary });
+    const spreads = spreadsAmongCases(read.map(({ shift }) => shift));
+    for (const [i, { id, at, shift: { error, freedom, sampled } }] of read.entries()) {
+      const earlier = runs?.of(id) ?? null;
+      evidence[at].push({ error, freedom, sampled, ...spreads[i], earlier });
     }
   }
-  let squares = 0;
-  let freedom = 0;
-  for (const values of medians.values()) {
-    if (values.length < 2) continue;
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    squares += values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-    freedom += values.length - 1;
-  }
-  return freedom === 0 ? null : Math.sqrt(squares / freedom);
+  return evidence;
 }
 
-/** The interval of a pair with the noise between runs in it, and the verdict on it. */
+/**
+ * The interval that a pair's log ratio leaves with probability `level` when nothing changed.
+ *
+ * A kernel follows the clock wholly, as the canary does, or partly, or not at all. The ratio as
+ * measured and the ratio by the canary are the two ends, so the interval holds those of both. One
+ * step of the clock is added in full: an error that every sample shares is no noise.
+ */
+export function intervalOf(
+  { shifts, baseline, candidate }: TimedPair,
+  options: {
+    evidence: readonly Evidence[];
+    level: number;
+    /** Seconds of one step of the clock. */
+    step: number;
+    /** Noise between runs that the configuration names, in place of every estimate. */
+    noise?: number;
+  },
+): Interval & { readonly betweenRuns: number; readonly source: NoiseSource } {
+  const { level, noise } = options;
+  const step = stepNoise(options.step, Math.min(baseline.seconds, candidate.seconds));
+  const read = noise === undefined ? shifts : shifts.slice(0, 1);
+  const widths = read.map(({ error, freedom }, i) =>
+    noise === undefined
+      ? halfWidth(options.evidence[i], level)
+      : fixedWidth(twoSidedStudent(level, freedom) * error, noise)
+  );
+  // Earlier runs tell which reading the case follows: the one in which they spread least.
+  const spreads = options.evidence.slice(0, read.length).map(({ earlier }) => earlier?.spread);
+  const told = spreads.every((spread) => spread !== undefined);
+  const followed = told ? spreads.indexOf(Math.min(...spreads as number[])) : undefined;
+  const halves = read.map(({ log }, i) => ({ log, ...widths[followed ?? i] }));
+  const [{ log, betweenRuns, source }] = halves;
+  return {
+    estimate: log,
+    low: Math.min(...halves.map(({ log, half }) => log - half)) - step,
+    high: Math.max(...halves.map(({ log, half }) => log + half)) + step,
+    betweenRuns,
+    source,
+  };
+}
+
+/** A share of a step that the rounding of recorded seconds may add to it. */
+const ROUNDING = 1e-6;
+
+/** One step of the clock as a change of the logarithm of so many seconds. */
+export function stepNoise(step: number, seconds: number): number {
+  return Math.log1p(step * (1 + ROUNDING) / seconds);
+}
+
+function fixedWidth(sampling: number, noise: number): ReturnType<typeof halfWidth> {
+  const betweenRuns = Math.log1p(noise);
+  return { half: Math.hypot(sampling, betweenRuns), betweenRuns, source: "configuration" };
+}
+
+/** The verdict on a pair, with its ratio. */
 export function judgePair(
   pair: TimedPair,
-  options: { noise: NoiseEstimate; settings: CaseSettings; confidence: number },
+  options: {
+    evidence: readonly Evidence[];
+    settings: CaseSettings;
+    levels: Levels;
+    step: number;
+  },
 ): { verdict: CaseVerdict; time: TimeComparison } {
-  const { settings } = options;
-  const { noise, confidence } = options;
-  const fixed = settings.noise !== undefined;
-  const runNoise = fixed ? Math.log1p(settings.noise!) : runNoiseOf(noise, confidence);
-  const canary = fixed ? 0 : Math.abs(noise.canaryShift ?? 0);
-  // Earlier runs have the usual shifts in them: only what goes beyond counts again.
-  const shift = hasHistory(noise) ? Math.max(0, canary - runNoise) : canary;
-  // Independent causes add as squares; a shift of the canary is a bias and adds in full.
-  const widen = (half: number) => Math.hypot(half, runNoise) + shift;
-  const [below, above] = [widen(pair.below), widen(pair.above)];
-  const [low, high] = [pair.logRatio - below, pair.logRatio + above];
-  const time: TimeComparison = {
-    ratio: Math.exp(pair.logRatio),
-    low: Math.exp(low),
-    high: Math.exp(high),
-    baselineSeconds: medianOf(pair.baseline.samples),
-    candidateSeconds: medianOf(pair.candidate.samples),
-    baselineSamples: pair.baseline.samples.length,
-    candidateSamples: pair.candidate.samples.length,
-    threshold: Math.expm1(Math.max(below, above)),
-    runNoise: Math.expm1(runNoise + shift),
+  const { evidence, settings, levels, step } = options;
+  const width = { evidence, step, noise: settings.noise };
+  const alarm = intervalOf(pair, { ...width, level: levels.alarm });
+  const pass = intervalOf(pair, { ...width, level: levels.pass });
+  const { estimate, low, high } = alarm;
+  return {
+    verdict: verdictOf({ alarm, pass }, settings),
+    time: {
+      ratio: Math.exp(estimate),
+      low: Math.exp(low),
+      high: Math.exp(high),
+      baselineSeconds: pair.baseline.seconds,
+      candidateSeconds: pair.candidate.seconds,
+      baselineSamples: pair.baseline.count,
+      candidateSamples: pair.candidate.count,
+      threshold: Math.expm1(Math.max(estimate - low, high - estimate)),
+      runNoise: Math.expm1(alarm.betweenRuns),
+      noiseSource: alarm.source,
+    },
   };
-  return { verdict: verdictOf({ estimate: pair.logRatio, low, high }, settings), time };
 }
 
-/** The verdict that an interval of a log ratio stands for. */
+/**
+ * Levels for one of a number of cases. A false alarm anywhere in a comparison is one too many, so all
+ * cases share what `confidence` leaves. A case that moved passes only if that very case is misjudged,
+ * so nothing is shared there.
+ */
+export function levelsOf(confidence: number, cases: number): Levels {
+  return { alarm: (1 - confidence) / Math.max(1, cases), pass: PASS_LEVEL };
+}
+
+/**
+ * The verdict that two intervals of a log ratio stand for: `alarm` decides whether it moved, `pass`
+ * whether a change of `tolerance` is ruled out.
+ */
 export function verdictOf(
-  interval: { estimate: number; low: number; high: number },
+  { alarm, pass }: { alarm: Interval; pass: Interval },
   settings: Pick<CaseSettings, "minimum" | "tolerance">,
 ): CaseVerdict {
   const minimum = Math.log1p(settings.minimum);
   const tolerance = Math.log1p(Math.max(settings.tolerance, settings.minimum));
-  const { estimate, low, high } = interval;
-  if (low > 0 && estimate > minimum) return "slower";
-  if (high < 0 && estimate < -minimum) return "faster";
-  return high <= tolerance && low >= -tolerance ? "same" : "inconclusive";
+  if (alarm.low > 0 && alarm.estimate > minimum) return "slower";
+  if (alarm.high < 0 && alarm.estimate < -minimum) return "faster";
+  return pass.high <= tolerance && pass.low >= -tolerance ? "same" : "inconclusive";
 }
 
 /** Typical deviation of single samples within a run, in logarithms; null without pairs. */
 export function sampleSpread(pairs: readonly TimedPair[]): number | null {
   if (pairs.length === 0) return null;
   return medianOf(pairs.flatMap(({ baseline, candidate }) => [
-    baseline.deviation,
-    candidate.deviation,
+    baseline.measured.deviation,
+    candidate.measured.deviation,
   ]));
-}
-
-function hasHistory({ historySpread, historyRuns }: NoiseEstimate): boolean {
-  return historySpread !== null && historyRuns >= ENOUGH_RUNS;
-}
-
-/** Half width, in logarithms, that stands for differences between whole runs. */
-function runNoiseOf(noise: NoiseEstimate, confidence: number): number {
-  const { historySpread, historyRuns } = noise;
-  if (hasHistory(noise)) {
-    // Two runs differ by √2 times what one deviates.
-    return Math.SQRT2 * historySpread! * studentQuantile(confidence, 2 * (historyRuns - 1));
-  }
-  const cases = (noise.caseSpread ?? 0) * studentQuantile(confidence, 8);
-  const runs = RUN_SHARE * (noise.sampleSpread ?? 0) * normalQuantile((1 + confidence) / 2);
-  return Math.max(runs, cases);
 }

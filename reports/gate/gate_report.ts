@@ -49,6 +49,8 @@ export interface TimeComparison {
   readonly threshold: number;
   /** Part of the threshold that stands for differences between whole runs. */
   readonly runNoise: number;
+  /** Where `runNoise` was taken from, of two files. */
+  readonly noiseSource?: "assumed" | "cases" | "earlier runs" | "configuration";
 }
 
 /** One case. */
@@ -82,7 +84,7 @@ export interface GateSide {
 export interface NoiseEstimate {
   /** Shift of the canary between the runs; null where it was not measured. */
   readonly canaryShift: number | null;
-  /** Spread of the cases' own ratios beyond what their samples explain, one standard deviation. */
+  /** Spread of the ratios about the mean of their kind, one standard deviation; null with too few. */
   readonly caseSpread: number | null;
   /** Typical deviation of single samples within a run. */
   readonly sampleSpread: number | null;
@@ -90,6 +92,8 @@ export interface NoiseEstimate {
   readonly historySpread: number | null;
   /** Runs that went into `historySpread`, the baseline included. */
   readonly historyRuns: number;
+  /** Seconds of one step of the clock, which every interval is wider by. */
+  readonly clockStep: number;
 }
 
 /** A whole comparison. */
@@ -107,12 +111,14 @@ export interface GateReport {
   readonly candidate: GateSide;
   /** Code, configuration, adapter and packages hash the same: timing differences are noise. */
   readonly identicalCode: boolean;
-  /** Why times were not compared; empty when they were. */
+  /** Why the runs cannot be compared by time; empty when they were. */
   readonly timesNotComparable: readonly string[];
-  /** Confidence of every interval, for example 0.99. */
+  /** Confidence that no interval of the comparison leaves out its true ratio, for example 0.99. */
   readonly confidence: number;
   readonly noise: NoiseEstimate;
   readonly cases: readonly GateCase[];
+  /** Cases of one run that the other was not asked for: they are no part of `cases`. */
+  readonly leftOut: { readonly baseline: number; readonly candidate: number };
   /** Exact fields that were compared, over all cases. */
   readonly exactFields: number;
   readonly notes: readonly string[];

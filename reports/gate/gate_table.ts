@@ -7,10 +7,11 @@ import {
   ABSENT,
   formatInterval,
   formatPercent,
+  formatPlural,
   formatRatio,
   formatSeconds,
 } from "../text/format.ts";
-import type { GateCase, GateReport } from "./gate_report.ts";
+import type { GateCase, GateReport, TimeComparison } from "./gate_report.ts";
 
 /** Titles of the columns of {@linkcode caseRow}. */
 export const CASE_COLUMNS = [
@@ -80,13 +81,26 @@ function explainVerdict({ verdict, fails, time, reason, tolerance }: GateCase): 
 }
 
 /** How the thresholds came about, in one line. */
-export function explainNoise({ noise, confidence, method }: GateReport): string {
+export function explainNoise({ noise, confidence, method, cases }: GateReport): string {
   const percent = (value: number | null) =>
     value === null ? "not known" : formatPercent(Math.expm1(Math.abs(value)));
   const canary = method === "paired" ? "control case" : "canary between the runs";
+  const runs = noise.historySpread === null ? "" : ` (${noise.historyRuns} runs)`;
+  const sources = Object.entries(SOURCES).flatMap(([source, words]) => {
+    const count = cases.filter(({ time }) => time?.noiseSource === source).length;
+    return count === 0 ? [] : [`${words} (${formatPlural(count, "case")})`];
+  });
+  const from = sources.length === 0 ? "" : `; noise between runs ${sources.join(", ")}`;
+  const step = noise.clockStep > 0 ? `, clock step ${formatSeconds(noise.clockStep)}` : "";
   return `Noise: ${canary} ${percent(noise.canaryShift)}, single samples ` +
     `${percent(noise.sampleSpread)}, cases against each other ${percent(noise.caseSpread)}, ` +
-    `earlier runs ${percent(noise.historySpread)}${
-      noise.historySpread === null ? "" : ` (${noise.historyRuns} runs)`
-    }; intervals at ${formatPercent(confidence)}.`;
+    `earlier runs ${percent(noise.historySpread)}${runs}${step}${from}; ` +
+    `intervals at ${formatPercent(confidence)} for all cases together.`;
 }
+
+const SOURCES: Record<NonNullable<TimeComparison["noiseSource"]>, string> = {
+  "assumed": "as assumed without earlier runs",
+  "cases": "from the other cases",
+  "earlier runs": "from earlier runs",
+  "configuration": "from the configuration",
+};

@@ -8,8 +8,21 @@ import { plainText } from "../text/format.ts";
 import type { GateReport, GateSide } from "./gate_report.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "./gate_table.ts";
 
+/** Lines on single cases that a report without a table of them shows. */
+const MOST_LINES = 10;
+
 /** The report as text, ending in a line break. */
 export function renderGateText(report: GateReport): string {
+  const sides = [side("Baseline ", report.baseline), side("Candidate", report.candidate)];
+  const explained = explainCases(report).map(({ case: { id }, text }) => `- ${id}: ${text}`);
+  const notes = report.notes.map((note) => `Note: ${note}`);
+  // Where nothing is compared there is nothing to tabulate.
+  if (report.timesNotComparable.length > 0) {
+    const left = explained.length - MOST_LINES;
+    const more = left > 0 ? [`- and ${left} more, in the JSON of the gate`] : [];
+    const lines = [report.sentence, "", ...sides, ...explained.slice(0, MOST_LINES), ...more];
+    return [...lines, ...notes].map(harmless).join("\n") + "\n";
+  }
   const table = new Table({
     columns: CASE_COLUMNS.map((title, i) => ({
       name: String(i),
@@ -24,13 +37,11 @@ export function renderGateText(report: GateReport): string {
   return [
     harmless(report.sentence),
     "",
-    harmless(side("Baseline ", report.baseline)),
-    harmless(side("Candidate", report.candidate)),
+    ...sides.map(harmless),
     harmless(explainNoise(report)),
     "",
     table.render(),
-    ...explainCases(report).map(({ case: { id }, text }) => harmless(`- ${id}: ${text}`)),
-    ...report.notes.map((note) => harmless(`Note: ${note}`)),
+    ...[...explained, ...notes].map(harmless),
   ].join("\n").trimEnd() + "\n";
 }
 

@@ -37,6 +37,14 @@ export function renderGateMarkdown(report: GateReport): string {
     if (left > 0) shown.push(`- and ${formatCount(left)} more, in the JSON of the gate`);
     blocks.push(shown.join("\n"));
   }
+  const about = [
+    side("Baseline", report.baseline),
+    side("Candidate", report.candidate),
+    ...report.timesNotComparable.length > 0 ? [] : [`- ${escapeMarkdown(explainNoise(report))}`],
+    ...report.notes.map((note) => `- ${escapeMarkdown(short(note))}`),
+  ].join("\n");
+  // Where nothing is compared there is nothing to tabulate.
+  if (report.timesNotComparable.length > 0) return [...blocks, about].join("\n\n") + "\n";
   const counts = Object.entries(countVerdicts(report.cases)).filter(([, count]) => count > 0);
   const title = counts.map(([verdict, count]) => `${formatCount(count)} ${verdict}`).join(", ");
   const rows = report.cases.slice(0, MOST_ROWS);
@@ -52,13 +60,7 @@ export function renderGateMarkdown(report: GateReport): string {
   ];
   const hidden = report.cases.length - rows.length;
   if (hidden > 0) details.push(`${formatPlural(hidden, "more case")} in the JSON of the gate.`);
-  details.push([
-    side("Baseline", report.baseline),
-    side("Candidate", report.candidate),
-    `- ${escapeMarkdown(explainNoise(report))}`,
-    ...report.notes.map((note) => `- ${escapeMarkdown(short(note))}`),
-  ].join("\n"));
-  details.push("</details>");
+  details.push(about, "</details>");
   return [...blocks, ...details].join("\n\n") + "\n";
 }
 

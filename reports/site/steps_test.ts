@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
-import { createRandom, normalQuantile } from "../gate/bootstrap.ts";
+import { createNormal, createRandom } from "../gate/bootstrap.ts";
 import { findSteps, LEAST_POINTS, MOST_POINTS } from "./steps.ts";
 
 /** Log-normal noise around the levels. */
 function series(levels: readonly number[], { noise, seed }: { noise: number; seed: number }) {
-  const random = createRandom(seed);
-  return levels.map((level) =>
-    level * Math.exp(noise * normalQuantile(Math.min(Math.max(random(), 1e-9), 1 - 1e-9)))
-  );
+  const normal = createNormal(createRandom(seed));
+  return levels.map((level) => level * Math.exp(noise * normal()));
 }
 
 const flat = (length: number, level = 1) => Array<number>(length).fill(level);

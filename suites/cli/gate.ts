@@ -75,7 +75,10 @@ function gateCommand() {
         .choices(FORMATS).default("text" as const),
     )
     .option("--config <file>", "thresholds and accepted changes, for all or for some cases")
-    .option("--history <file...>", "earlier results of the baseline; they tell its noise")
+    .option(
+      "--history <file...>",
+      "earlier results of the baseline, two or more: they tell the noise between runs",
+    )
     .option("--against <revision>", "run this revision and the working tree interleaved")
     .option("--baseline-dir <folder>", "the same with another checkout instead of a revision")
     .option("--budget <seconds>", "for --against: no further block starts after it", parseSeconds)

@@ -7,13 +7,21 @@
  *
  * @module
  */
+import { mean, sampleStandardDeviation } from "simple-statistics";
 import { compareResults, finishReport } from "../../../reports/gate/compare_results.ts";
-import { createRandom, medianOf, studentQuantile } from "../../../reports/gate/bootstrap.ts";
-import { verdictOf } from "../../../reports/gate/compare_times.ts";
+import { createRandom, medianOf } from "../../../reports/gate/bootstrap.ts";
+import {
+  type Interval,
+  levelsOf,
+  stepNoise,
+  verdictOf,
+} from "../../../reports/gate/compare_times.ts";
 import { DEFAULTS, type GateConfig, settingsOf } from "../../../reports/gate/gate_config.ts";
 import type { GateCase, GateReport, TimeComparison } from "../../../reports/gate/gate_report.ts";
 import { formatPercent, formatPlural } from "../../../reports/text/format.ts";
+import { clockStep } from "../../../reports/gate/timed_case.ts";
 import type { Result } from "../../result/result_schema.ts";
+import { twoSidedStudent } from "../../statistics/quantiles.ts";
 
 /** Something of each side. */
 export interface Sides<T> {
@@ -39,70 +47,51 @@ export interface TurnCase {
 }
 
 /**
- * Numbers of blocks after which verdicts are taken. Each look gets an equal share of what the
- * confidence leaves, so that looking often does not make false alarms more likely.
+ * Numbers of blocks after which verdicts are taken. Each look at each case gets an equal share of
+ * what the confidence leaves, so that neither looking often nor many cases make false alarms more
+ * likely.
  */
 export const LOOKS = [6, 12, 24, 48, 96] as const;
 
-/** Enough for the ends of an interval that Student's is compared with anyway. */
-const RESAMPLES = 1000;
-
-/** Logarithm of a ratio over blocks, with the ends of its interval. */
-export interface BlockRatio {
-  readonly estimate: number;
-  readonly low: number;
-  readonly high: number;
-}
+/** Enough for the ends of an interval that Student's, which is nearly always wider, is held against. */
+const RESAMPLES = 400;
 
 /** ln(candidate / baseline) of one quad. */
 export function ratioOfQuad({ baseline, candidate }: Quad): number {
-  const mean = (values: readonly number[]) =>
-    values.reduce((sum, value) => sum + Math.log(value), 0) / values.length;
-  return mean(candidate) - mean(baseline);
+  return mean(candidate.map(Math.log)) - mean(baseline.map(Math.log));
 }
 
 /**
- * Mean over blocks of the median logarithm of their quads' ratios, with an interval: the wider of a
- * bootstrap that draws blocks, and quads within them, and of Student's over the blocks.
+ * Mean over blocks of the median logarithm of their quads' ratios, with intervals: the wider of a
+ * bootstrap that draws blocks and of Student's over the blocks.
  *
+ * @returns an interval for each level, the probability with which it leaves out the true ratio.
  * @throws {RangeError} without blocks.
  */
 export function ratioOfBlocks(
   blocks: readonly (readonly Quad[])[],
-  options: { confidence: number; seed?: number },
-): BlockRatio {
-  if (blocks.length === 0) throw new RangeError("ratio of blocks: 0 blocks given, 1 needed");
+  options: { levels: readonly number[]; seed?: number },
+): Interval[] {
+  const count = blocks.length;
+  if (count === 0) throw new RangeError("ratio of blocks: 0 blocks given, 1 needed");
   const random = createRandom(options.seed ?? 1);
-  const below = (count: number) => Math.floor(random() * count);
-  const mean = (values: readonly number[]) =>
-    values.reduce((sum, value) => sum + value, 0) / values.length;
-  const logs = blocks.map((quads) => quads.map(ratioOfQuad));
-  const medians = logs.map(medianOf);
+  const medians = blocks.map((quads) => medianOf(quads.map(ratioOfQuad)));
   const estimate = mean(medians);
-  // Typed arrays sort as numbers and in place: this loop is nearly all of a verdict's time.
-  const buffer = new Float64Array(Math.max(...logs.map(({ length }) => length)));
-  const drawMedian = (quads: readonly number[]) => {
-    const drawn = buffer.subarray(0, quads.length);
-    for (let i = 0; i < drawn.length; i++) drawn[i] = quads[below(quads.length)];
-    drawn.sort();
-    return (drawn[(drawn.length - 1) >> 1] + drawn[drawn.length >> 1]) / 2;
-  };
-  const drawn = Array.from({ length: RESAMPLES }, () => {
+  const drawn = Float64Array.from({ length: RESAMPLES }, () => {
     let sum = 0;
-    for (let i = 0; i < logs.length; i++) sum += drawMedian(logs[below(logs.length)]);
-    return sum / logs.length;
-  }).sort((a, b) => a - b);
-  const tail = (1 - options.confidence) / 2;
+    for (let i = 0; i < count; i++) sum += medians[Math.floor(random() * count)];
+    return sum / count;
+  }).sort();
   const at = (p: number) => drawn[Math.min(RESAMPLES - 1, Math.floor(p * RESAMPLES))];
-  const variance = medians.reduce((sum, value) => sum + (value - estimate) ** 2, 0) /
-    Math.max(1, medians.length - 1);
-  const half = medians.length < 2 ? 0 : studentQuantile(options.confidence, medians.length - 1) *
-    Math.sqrt(variance / medians.length);
-  return {
-    estimate,
-    low: Math.min(at(tail), estimate - half),
-    high: Math.max(at(1 - tail), estimate + half),
-  };
+  const error = count < 2 ? 0 : sampleStandardDeviation(medians) / Math.sqrt(count);
+  return options.levels.map((level) => {
+    const half = count < 2 ? 0 : twoSidedStudent(level, count - 1) * error;
+    return {
+      estimate,
+      low: Math.min(at(level / 2), estimate - half),
+      high: Math.max(at(1 - level / 2), estimate + half),
+    };
+  });
 }
 
 /** Resamples of a time's own interval, which no verdict depends on. */
@@ -127,46 +116,96 @@ function intervalOfTurns(
   return [at(0.025), at(0.975)];
 }
 
-/** Confidence of one look, so that all of them together have the one asked for. */
-export function confidenceOfLook(confidence: number): number {
-  return 1 - (1 - confidence) / LOOKS.length;
+/** What a verdict on one of several cases depends on. */
+export interface TurnOptions {
+  readonly id: string;
+  readonly config?: GateConfig;
+  /** Cases that are measured in turns and can fail, this one included. */
+  readonly cases: number;
+  /** Seconds of one step of the clock. Default 0. */
+  readonly step?: number;
+}
+
+/** What the blocks of one case say, before a verdict. */
+export interface WeighedTurns {
+  /** Decides whether the case moved. */
+  readonly alarm: Interval;
+  /** Decides whether a change of the tolerance is ruled out. */
+  readonly pass: Interval;
+  readonly control: Interval;
+  /** Why there is no verdict, where there is none. */
+  readonly reason?: string;
+}
+
+/**
+ * The intervals of one case from its blocks.
+ *
+ * @param blocks those that have quads, at least one.
+ */
+export function weighTurns(
+  blocks: readonly Block[string][],
+  options: TurnOptions,
+): WeighedTurns {
+  const config: GateConfig = options.config ?? { cases: [] };
+  const settings = settingsOf(options.id, config);
+  const levels = levelsOf(config.confidence ?? DEFAULTS.confidence, options.cases);
+  const look = { alarm: levels.alarm / LOOKS.length, pass: levels.pass / LOOKS.length };
+  // A noise that the configuration names is the least that is allowed for, and one step of the
+  // clock is an error that turns may share.
+  const noise = settings.noise === undefined ? 0 : Math.log1p(settings.noise);
+  const widen = ({ estimate, low, high }: Interval, step: number, least: number): Interval => ({
+    estimate,
+    low: Math.min(low, estimate - least) - step,
+    high: Math.max(high, estimate + least) + step,
+  });
+  const stepFor = (of: "quads" | "control") => {
+    if (!options.step) return 0;
+    const seconds = SIDES.map((side) => medianOf(turnsOf(blocks, { of, side })));
+    return stepNoise(options.step, Math.min(...seconds));
+  };
+  const intervals = (of: "quads" | "control", wanted: readonly number[], least: number) => {
+    const step = stepFor(of);
+    return ratioOfBlocks(blocks.map((block) => block[of]), { levels: wanted })
+      .map((interval) => widen(interval, step, least));
+  };
+  const [alarm, pass] = intervals("quads", [look.alarm, look.pass], noise);
+  const [control] = intervals("control", [look.alarm], 0);
+  const disturbed = (control.low > 0 || control.high < 0) &&
+    Math.abs(control.estimate) > Math.log1p(settings.minimum);
+  const reason = blocks.length < LOOKS[0]
+    ? `${formatPlural(blocks.length, "block")} of turns fit the budget, ${LOOKS[0]} are needed; ` +
+      "raise --budget"
+    : disturbed
+    ? `the control case took ${Math.exp(control.estimate).toFixed(3)} times as long beside the ` +
+      "candidate: the machine was disturbed"
+    : undefined;
+  return { alarm, pass, control, ...(reason !== undefined && { reason }) };
+}
+
+const SIDES = ["baseline", "candidate"] as const satisfies readonly (keyof Quad)[];
+
+function turnsOf(
+  blocks: readonly Block[string][],
+  { of, side }: { of: "quads" | "control"; side: keyof Quad },
+): number[] {
+  return blocks.flatMap((block) => block[of].flatMap((quad) => [...quad[side]]));
 }
 
 /** The verdict on one case from its blocks. */
 export function judgeTurns(
   blocks: readonly Block[string][],
-  options: { id: string; config?: GateConfig },
-): Pick<GateCase, "verdict" | "time" | "reason"> & { readonly control?: BlockRatio } {
-  const config: GateConfig = options.config ?? { cases: [] };
-  const settings = settingsOf(options.id, config);
-  const confidence = confidenceOfLook(config.confidence ?? DEFAULTS.confidence);
+  options: TurnOptions,
+): Pick<GateCase, "verdict" | "time" | "reason"> & { readonly control?: Interval } {
   const measured = blocks.filter(({ quads }) => quads.length > 0);
   if (measured.length === 0) {
     const reason = blocks.find((block) => block.reason !== undefined)?.reason ??
       "never run in turns";
     return { verdict: "inconclusive", reason };
   }
-  const ratio = ratioOfBlocks(measured.map(({ quads }) => quads), { confidence });
-  const control = ratioOfBlocks(measured.map((block) => block.control), { confidence });
-  // A noise that the configuration names is the least that is allowed for.
-  const noise = settings.noise === undefined ? 0 : Math.log1p(settings.noise);
-  const low = Math.min(ratio.low, ratio.estimate - noise);
-  const high = Math.max(ratio.high, ratio.estimate + noise);
-  const { estimate } = ratio;
-  const disturbed = (control.low > 0 || control.high < 0) &&
-    Math.abs(control.estimate) > Math.log1p(settings.minimum);
-  const reason = disturbed
-    ? `the control case took ${Math.exp(control.estimate).toFixed(3)} times as long beside the ` +
-      "candidate: the machine was disturbed"
-    : measured.length < LOOKS[0]
-    ? `${formatPlural(measured.length, "block")} of turns fit the budget, ${
-      LOOKS[0]
-    } are needed; ` +
-      "raise --budget"
-    : undefined;
-  const turns = (side: keyof Quad) =>
-    measured.flatMap(({ quads }) => quads.flatMap((quad) => [...quad[side]]));
-  const [before, after] = [turns("baseline"), turns("candidate")];
+  const weighed = weighTurns(measured, options);
+  const { control, reason } = weighed;
+  const [before, after] = SIDES.map((side) => turnsOf(measured, { of: "quads", side }));
+  const { estimate, low, high } = weighed.alarm;
   const time: TimeComparison = {
     ratio: Math.exp(estimate),
     low: Math.exp(low),
@@ -178,12 +217,23 @@ export function judgeTurns(
     threshold: Math.expm1(Math.min(Math.max(estimate - low, high - estimate), 20)),
     runNoise: 0,
   };
+  const settings = settingsOf(options.id, options.config ?? { cases: [] });
   return {
-    verdict: reason === undefined ? verdictOf({ estimate, low, high }, settings) : "inconclusive",
+    verdict: reason === undefined ? verdictOf(weighed, settings) : "inconclusive",
     ...(reason !== undefined && { reason }),
     time,
     control,
   };
+}
+
+/** Cases that are measured in turns and can fail: those that a false alarm may come from. */
+export function countGated(ids: Iterable<string>, config: GateConfig): number {
+  return [...ids].filter((id) => settingsOf(id, config).times === "gate").length;
+}
+
+/** Seconds of one step of the clock of either side. */
+export function clockStepOf({ baseline, candidate }: Sides<Result>): number {
+  return Math.max(clockStep(baseline), clockStep(candidate));
 }
 
 /** What a pair of revisions gave. */
@@ -211,6 +261,8 @@ export function judgePaired(
   const config: GateConfig = options.config ?? { cases: [] };
   const exact = compareExactly(results, options);
   if (exact.identicalCode) return exact;
+  const gated = countGated(blocks.keys(), config);
+  const step = clockStepOf(results);
   const controls: number[] = [];
   const spreads: number[] = [];
   const cases = exact.cases.map((one): GateCase => {
@@ -228,7 +280,7 @@ export function judgePaired(
         reason: timed ? "its time is not measured in turns" : reason,
       };
     }
-    const { control, ...judged } = judgeTurns(taken, { id: one.id, config });
+    const { control, ...judged } = judgeTurns(taken, { id: one.id, config, cases: gated, step });
     if (control) controls.push(control.estimate);
     for (const { quads } of taken) {
       spreads.push(
@@ -254,11 +306,9 @@ export function judgePaired(
     counts.length === 0
       ? "no case was run in turns"
       : `${formatPlural(Math.max(...counts), "block")} of turns A/B/B/A, each in a pair of fresh ` +
-        "processes, with a control case in every turn; " +
-        `intervals at ${
-          formatPercent(confidenceOfLook(config.confidence ?? DEFAULTS.confidence))
-        } ` +
-        `for each of ${LOOKS.length} looks`,
+        "processes, with a control case in every turn; what " +
+        `${formatPercent(config.confidence ?? DEFAULTS.confidence)} leave is shared by ` +
+        `${formatPlural(gated, "case")} and ${LOOKS.length} looks`,
   ];
   return finishReport({
     ...exact,
@@ -268,6 +318,7 @@ export function judgePaired(
       sampleSpread: spreads.length > 0 ? medianOf(spreads) : null,
       historySpread: null,
       historyRuns: Math.max(0, ...counts),
+      clockStep: step,
     },
     cases,
     notes,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { MODELS, synthesizeRun } from "../../../reports/gate/_quality.ts";
-import { createRandom, normalQuantile } from "../../../reports/gate/bootstrap.ts";
+import { MACHINES, synthesizeRun } from "../../../reports/gate/_quality.ts";
+import { createNormal, createRandom } from "../../../reports/gate/bootstrap.ts";
 import { renderGateText } from "../../../reports/gate/render_gate.ts";
 import { parseGateConfig } from "../../../reports/gate/gate_config.ts";
 import type { Result } from "../../result/result_schema.ts";
@@ -12,8 +12,7 @@ const NAMES = { baseline: "main", candidate: "the working tree" };
 /** Quads with noise that both sides share and noise of each turn and each pair of processes. */
 function createTurns(options: { slow?: number; disturbed?: number; noise?: number } = {}) {
   const { slow = 1, disturbed = 1, noise = 0.05 } = options;
-  const random = createRandom(7);
-  const normal = () => normalQuantile(1e-12 + random() * (1 - 2e-12));
+  const normal = createNormal(createRandom(7));
   const calls: string[][] = [];
   const quad = (factor: number): Quad => {
     const shared = 0.01 * Math.exp(normal());
@@ -40,7 +39,7 @@ function createBench(change: (result: Result, side: string) => void = () => {}) 
   const sides: string[] = [];
   const bench = (side: "baseline" | "candidate") => {
     sides.push(side);
-    const result = synthesizeRun(MODELS["quiet GPU"], sides.length);
+    const result = synthesizeRun(MACHINES.quiet, sides.length);
     change(result, side);
     return Promise.resolve(result);
   };
@@ -104,8 +103,11 @@ Deno.test("runPaired: where the control moves as well, the machine was disturbed
     now: () => clock++ * 10,
   });
   assert.deepEqual([report.outcome, report.exitCode], ["inconclusive", 3]);
-  assert.match(report.cases[0].reason!, /control case took 1\.3.* disturbed/);
-  assert.match(renderGateText(report), /: inconclusive: the control case took 1\.3.* disturbed/);
+  assert.match(report.cases[0].reason!, /control case took 1\.\d+ times.* disturbed/);
+  assert.match(
+    renderGateText(report),
+    /: inconclusive: the control case took 1\.\d+ times.* disturbed/,
+  );
 });
 
 Deno.test("runPaired takes more blocks of open cases alone, up to its budget, then exit code 3", async () => {
@@ -173,8 +175,8 @@ Deno.test("runPaired: what cannot be prepared is inconclusive with its reason, o
 });
 
 Deno.test("timedProblems: layers that both sides timed, as their records describe them", () => {
-  const baseline = synthesizeRun(MODELS["quiet GPU"], 1);
-  const candidate = synthesizeRun(MODELS["quiet GPU"], 2);
+  const baseline = synthesizeRun(MACHINES.quiet, 1);
+  const candidate = synthesizeRun(MACHINES.quiet, 2);
   baseline.cases.shift();
   candidate.cases[2].status = "failed";
   candidate.cases[3].implementation = "peer:other";
@@ -192,7 +194,7 @@ Deno.test("ratioOfBlocks: linear drift cancels, and what a whole pair of process
     const at = (place: number) => Math.exp(0.05 * (4 * block + place));
     return [{ baseline: [at(0), at(3)], candidate: [at(1), at(2)] }];
   });
-  const { estimate, low, high } = ratioOfBlocks(drifting, { confidence: 0.99 });
+  const [{ estimate, low, high }] = ratioOfBlocks(drifting, { levels: [0.01] });
   assert.ok(Math.abs(estimate) < 1e-12 && low <= 1e-12 && high >= -1e-12);
   const placed = [-0.1, 0.1, -0.1, 0.1, -0.1, 0.1].map((shift): Quad[] =>
     Array.from({ length: 50 }, () => ({
@@ -200,16 +202,53 @@ Deno.test("ratioOfBlocks: linear drift cancels, and what a whole pair of process
       candidate: [Math.exp(shift), Math.exp(shift)],
     }))
   );
-  const wide = ratioOfBlocks(placed, { confidence: 0.99 });
+  const [wide] = ratioOfBlocks(placed, { levels: [0.01] });
   assert.ok(wide.low < -0.1 && wide.high > 0.1);
-  assert.throws(() => ratioOfBlocks([], { confidence: 0.99 }), RangeError);
+  assert.throws(() => ratioOfBlocks([], { levels: [0.01] }), RangeError);
 });
 
 Deno.test("judgeTurns: a configured noise is the least that is allowed for", () => {
   const quad: Quad = { baseline: [1, 1.01], candidate: [1.2, 1.21] };
   const still: Quad = { baseline: [1, 1], candidate: [1, 1] };
   const blocks = Array.from({ length: 6 }, () => ({ quads: [quad, quad], control: [still] }));
-  assert.equal(judgeTurns(blocks, { id: "x" }).verdict, "slower");
+  assert.equal(judgeTurns(blocks, { id: "x", cases: 1 }).verdict, "slower");
   const config = parseGateConfig('{"noise": 0.3}', "c.json");
-  assert.equal(judgeTurns(blocks, { id: "x", config }).verdict, "inconclusive");
+  assert.equal(judgeTurns(blocks, { id: "x", config, cases: 1 }).verdict, "inconclusive");
+});
+
+Deno.test("judgeTurns: one step of the clock is noise, in the case and in its control", () => {
+  const step = 1e-4;
+  const quad = (own: number): Quad => ({ baseline: [3e-4, 3e-4], candidate: [own, own] });
+  const judge = (own: number, control: number, at?: number) => {
+    const block = { quads: [quad(own), quad(own)], control: [quad(control)] };
+    return judgeTurns(Array.from({ length: 6 }, () => block), { id: "x", cases: 1, step: at });
+  };
+  assert.equal(judge(4e-4, 3e-4).verdict, "slower");
+  const coarse = judge(4e-4, 3e-4, step);
+  assert.deepEqual([coarse.verdict, coarse.time!.low < 1], ["inconclusive", true]);
+  assert.equal(judge(9e-4, 3e-4, step).verdict, "slower");
+  assert.match(judge(9e-4, 4e-4).reason!, /disturbed/);
+  assert.equal(judge(9e-4, 4e-4, step).reason, undefined);
+});
+
+Deno.test("judgeTurns: cases share what the confidence leaves", () => {
+  const quads = (
+    shift: number,
+  ): Quad[] => [{ baseline: [1, 1], candidate: [1 + shift, 1 + shift] }];
+  const blocks = [0.04, 0.05, 0.06, 0.04, 0.05, 0.06].map((shift) => ({
+    quads: quads(shift),
+    control: quads(0),
+  }));
+  const widths = [1, 4, 40].map((cases) => judgeTurns(blocks, { id: "x", cases }).time!.threshold);
+  assert.ok(widths[0] < widths[1] && widths[1] < widths[2], String(widths));
+});
+
+Deno.test("runPaired: benches that cannot be compared take no turns: exit code 4", async () => {
+  const { turns, calls } = createTurns();
+  const benches = createBench((result, side) => {
+    if (side === "baseline") result.environment.driver = "another";
+  });
+  const { report } = await runPaired({ ...common, ...benches, turns });
+  assert.deepEqual([report.exitCode, calls.length], [4, 0]);
+  assert.match(report.sentence, /^Not comparable: different drivers/);
 });

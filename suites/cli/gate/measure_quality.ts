@@ -1,35 +1,27 @@
 /**
- * `deno task gate-quality`: measures the gate's own quality and writes `fixtures/gate/quality.json`
- * (two files) and `fixtures/gate/paired_quality.json` (two revisions in turns). With
- * `--record SECONDS` turns of this checkout against itself are recorded on this machine first. All of
- * them are there already, so that it takes `--force`.
+ * `deno task gate-quality`: measures the gate's own quality, writes `fixtures/gate/quality.json` (two
+ * files) and `fixtures/gate/paired_quality.json` (two revisions in turns), and puts the tables of both
+ * into `reports/gate/GATE.md`. With `--record SECONDS` turns of this checkout against itself are
+ * recorded on this machine first. All of them are there already, so that it takes `--force`.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { allRows } from "../../../reports/gate/measure_quality.ts";
+import { measureAll, type Quality, renderQuality } from "../../../reports/gate/measure_quality.ts";
 import { UsageError } from "../../errors.ts";
 import { runCommand } from "../errors.ts";
 import { refuseOverwrite } from "../../result/write_output.ts";
-import { allPairedRows, type NamedPairedRow } from "./paired_quality.ts";
+import {
+  measurePairedSetting,
+  measureRecordedTurns,
+  PAIRED_GRID,
+  type PairedQuality,
+} from "./paired_quality.ts";
+import { renderPairedQuality } from "./render_paired_quality.ts";
 import { type RecordedTurns, recordTurns } from "./record_turns.ts";
 
-/** What `fixtures/gate/paired_quality.json` holds. */
-export interface PairedQuality {
-  readonly recordedAt: string;
-  readonly device: string;
-  readonly cases: readonly string[];
-  readonly blocks: number;
-  readonly rows: readonly NamedPairedRow[];
-  /** A few studies that the tests repeat. */
-  readonly repeated: readonly NamedPairedRow[];
-}
-
-/** Studies of each case. */
-const STUDIES = 50;
-
-/** What the tests repeat: enough to notice a change of the method. */
-export const REPEATED = { studies: 3, most: 6 } as const;
+/** Studies of each setting, and of the recorded turns. */
+const STUDIES = 200;
 
 const FOLDER = new URL("../../../fixtures/gate/", import.meta.url);
 
@@ -53,21 +45,50 @@ async function main(): Promise<number> {
     });
   }
   const recorded: RecordedTurns = JSON.parse(await Deno.readTextFile(turns));
-  const { recordedAt, device, cases, blocks } = recorded;
-  const quality: PairedQuality = {
+  const say = (line: string) => console.error(line);
+  const { recordedAt, device, cases } = recorded;
+  const paired: PairedQuality = {
     recordedAt,
     device,
     cases,
-    blocks: blocks.length,
-    rows: allPairedRows(recorded, { studies: STUDIES }),
-    repeated: allPairedRows(recorded, REPEATED),
+    grid: PAIRED_GRID.flatMap((setting) =>
+      measurePairedSetting(setting, { studies: STUDIES }).map((row) => ({ ...setting, ...row }))
+    ),
+    recorded: measureRecordedTurns(recorded, { studies: STUDIES }),
   };
-  const write = (name: string, value: unknown) =>
-    Deno.writeTextFile(new URL(name, FOLDER), `${JSON.stringify(value, null, 1)}\n`);
-  await write("paired_quality.json", quality);
-  console.table(quality.rows.map(({ detection, ...row }) => ({ ...row, ...detection })));
-  await write("quality.json", allRows());
-  return 0;
+  await Deno.writeTextFile(new URL("paired_quality.json", FOLDER), inLines(paired));
+  const quality = measureAll(say);
+  await Deno.writeTextFile(new URL("quality.json", FOLDER), inLines(quality));
+  const page = new URL("../../../reports/gate/GATE.md", import.meta.url);
+  await Deno.writeTextFile(page, withTables(await Deno.readTextFile(page), { quality, paired }));
+  const formatted = await new Deno.Command("deno", {
+    args: ["fmt", "--quiet", fileURLToPath(page)],
+  }).output();
+  return formatted.success ? 0 : 1;
+}
+
+/** JSON with a line for each row. */
+function inLines(parts: object): string {
+  const fields = Object.entries(parts).map(([name, value]) => {
+    const rows = Array.isArray(value)
+      ? `[\n${value.map((row) => `  ${JSON.stringify(row)}`).join(",\n")}\n ]`
+      : JSON.stringify(value);
+    return ` ${JSON.stringify(name)}: ${rows}`;
+  });
+  return `{\n${fields.join(",\n")}\n}\n`;
+}
+
+/** The page with the tables between its marks. */
+export function withTables(
+  page: string,
+  { quality, paired }: { quality: Quality; paired: PairedQuality },
+): string {
+  const put = (text: string, mark: string, tables: string) => {
+    const parts = text.split(`<!-- ${mark} -->`);
+    if (parts.length !== 3) throw new Error(`GATE.md has ${parts.length - 1} marks ${mark}, not 2`);
+    return [parts[0], `\n\n${tables}\n\n`, parts[2]].join(`<!-- ${mark} -->`);
+  };
+  return put(put(page, "quality", renderQuality(quality)), "paired", renderPairedQuality(paired));
 }
 
 if (import.meta.main) await runCommand("gate-quality", main);

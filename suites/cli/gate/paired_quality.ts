@@ -1,175 +1,218 @@
 /**
- * How good the paired gate is, from recorded turns of the same code: how often it sees a change where
- * there is none, and how many injected slowdowns it finds.
+ * How good the paired gate is: how often it sees a change where there is none, and how many injected
+ * slowdowns it finds, on synthetic turns and on recorded ones of the same code.
  *
- * A study draws blocks without replacement and swaps the sides of each by chance, which changes
- * nothing where both are the same code. Then it goes on as the gate does: a verdict at each look, more
- * blocks where there is none. A slowdown multiplies the candidate's times. Studies share blocks, so
- * they are not independent.
+ * A study is one run of the gate: it draws blocks of every case, goes on as the gate does, a verdict
+ * at each look and more blocks where there is none, and has a false alarm if any case has one. Of
+ * recorded turns it draws blocks without replacement and swaps the sides of each by chance, which
+ * changes nothing where both are the same code; such studies share blocks and are not independent.
  *
  * @module
  */
-import { SLOWDOWNS } from "../../../reports/gate/_quality.ts";
-import { createRandom, normalQuantile } from "../../../reports/gate/bootstrap.ts";
+import { seedOf, SLOWDOWNS, TARGETS } from "../../../reports/gate/_quality.ts";
+import { createNormal, createRandom } from "../../../reports/gate/bootstrap.ts";
+import { type Interval, verdictOf } from "../../../reports/gate/compare_times.ts";
+import { DEFAULTS } from "../../../reports/gate/gate_config.ts";
 import type { CaseVerdict } from "../../../reports/gate/gate_report.ts";
-import { type Block, judgeTurns, LOOKS, type Quad } from "./judge_paired.ts";
+import { type Block, LOOKS, type Quad, type WeighedTurns, weighTurns } from "./judge_paired.ts";
 import type { RecordedTurns } from "./record_turns.ts";
 
-/** Standard deviations, in logarithms of seconds, of turns that no machine took. */
+/** Noise of turns, as standard deviations of logarithms of seconds unless said otherwise. */
 export interface TurnNoise {
   /** Of each turn. */
   readonly turn: number;
   /** What a pair of processes shares: placement in memory, caches. */
   readonly process: number;
+  /** Largest departure of the clock within a pair of processes, of both sides alike. */
+  readonly drift: number;
 }
 
-/** Machines that the gate meets. */
-export const TURN_NOISE: Record<string, TurnNoise> = {
-  "quiet GPU": { turn: 0.01, process: 0.003 },
-  "desktop GPU": { turn: 0.04, process: 0.01 },
-};
-
-/** Turns of the same code with the noise of a model. */
-export function synthesizeTurns(
-  noise: TurnNoise,
-  options: { cases: number; blocks: number; quads: number },
-): RecordedTurns {
-  const random = createRandom(2);
-  const normal = () => normalQuantile(1e-12 + random() * (1 - 2e-12));
-  const quads = (shift: number) =>
-    Array.from(
-      { length: options.quads },
-      () => [0, 0, shift, shift].map((own) => 0.01 * Math.exp(own + noise.turn * normal())),
-    );
-  return {
-    recordedAt: "",
-    device: "synthetic",
-    cases: Array.from({ length: options.cases }, (_, i) => `case ${i}`),
-    blocks: Array.from(
-      { length: options.blocks },
-      () =>
-        Array.from({ length: options.cases }, () => ({
-          quads: quads(noise.process * normal()),
-          control: quads(noise.process * normal()),
-        })),
-    ),
-  };
+/** What a synthetic study is of. */
+export interface PairedSetting extends TurnNoise {
+  /** Cases are two kinds at so many contexts. */
+  readonly contexts: number;
 }
+
+/** Settings that the stated bound of false alarms holds for. */
+export const PAIRED_GRID: readonly PairedSetting[] = [2, 3, 4, 7].flatMap((contexts) =>
+  [0.01, 0.04].flatMap((turn) =>
+    [0.003, 0.02].flatMap((process) =>
+      [0, 0.05].map((drift) => ({ contexts, turn, process, drift }))
+    )
+  )
+);
+
+/** Most pairs of processes of a study. */
+export const MOST_BLOCKS = 24;
+
+/** Quads of a case in a pair of processes. */
+const QUADS = 12;
 
 /** What a number of studies found with at most so many blocks. */
 export interface PairedQualityRow {
   readonly blocks: number;
-  readonly comparisons: number;
-  /** `slower` or `faster` between runs of the same code. */
+  readonly studies: number;
+  readonly cases: number;
+  /** Studies of the same code in which any case was `slower` or `faster`. */
   readonly falseAlarms: number;
-  readonly falseAlarmRate: number;
+  /** Cases that were. */
+  readonly falseCases: number;
+  /** Studies of the same code that had no alarm and an open case. */
   readonly inconclusive: number;
-  /** Share of the injected slowdowns that were called slower. */
-  readonly detection: Record<string, number>;
+  /**
+   * Of `one`, the share of studies in which the first case was `slower`; of `all`, in which any was.
+   * By the size of the slowdown.
+   */
+  readonly detection: Record<typeof TARGETS[number], Record<string, number>>;
 }
 
-/** A row with the name of its noise. */
-export interface NamedPairedRow extends PairedQualityRow {
-  readonly noise: string;
+/** What `fixtures/gate/paired_quality.json` holds. */
+export interface PairedQuality {
+  readonly recordedAt: string;
+  readonly device: string;
+  readonly cases: readonly string[];
+  /** Synthetic turns, a row for each number of blocks. */
+  readonly grid: readonly (PairedSetting & PairedQualityRow)[];
+  /** Recorded turns. */
+  readonly recorded: readonly PairedQualityRow[];
 }
 
-/** Rows of all models and of recorded turns, in the order of the table in GATE.md. */
-export function allPairedRows(
-  recorded: RecordedTurns,
-  options: { studies: number; most?: number },
-): NamedPairedRow[] {
-  const named = (noise: string, turns: RecordedTurns) =>
-    measurePairedQuality(turns, options).map((row) => ({ noise, ...row }));
-  const shape = { cases: recorded.cases.length, blocks: 24, quads: 12 };
-  return [
-    ...Object.entries(TURN_NOISE).flatMap(([name, noise]) =>
-      named(`synthetic: ${name}`, synthesizeTurns(noise, shape))
-    ),
-    ...named("recorded: busy software adapter", recorded),
-  ];
-}
+/** Blocks of each case of a study, in order. */
+type Study = readonly (readonly Block[string][])[];
 
-/** The blocks of one case, in the order and with the sides of a study. */
-function drawBlocks(
-  recorded: RecordedTurns,
-  options: { caseIndex: number; random: () => number },
-): Block[string][] {
-  const { caseIndex, random } = options;
-  const order = recorded.blocks.map((block) => ({ block: block[caseIndex], key: random() }))
-    .sort((a, b) => a.key - b.key);
-  return order.map(({ block }) => {
-    const swap = random() < 0.5;
-    const quad = ([a1, a2, b1, b2]: readonly number[]): Quad => ({
-      baseline: swap ? [b1, b2] : [a1, a2],
-      candidate: swap ? [a1, a2] : [b1, b2],
+/** Turns of the same code with the noise of a setting. */
+function synthesizeStudy(setting: PairedSetting, seed: number): Study {
+  const random = createRandom(seed);
+  const normal = createNormal(random);
+  const { contexts, turn, process, drift } = setting;
+  const quads = (shift: number) => {
+    const [cycles, phase] = [0.25 + 0.75 * random(), random()];
+    const clock = (time: number) => drift * Math.sin(2 * Math.PI * (cycles * time + phase));
+    return Array.from({ length: QUADS }, (_, i): Quad => {
+      const seconds = (own: number, place: number) =>
+        0.01 * Math.exp(own + clock((i + place / 4) / QUADS) + turn * normal());
+      const [outer, inner] = [[0, 3], [1, 2]];
+      const [first, second] = i % 2 === 0 ? [outer, inner] : [inner, outer];
+      return {
+        baseline: first.map((place) => seconds(0, place)),
+        candidate: second.map((place) => seconds(shift, place)),
+      };
     });
-    return { quads: block.quads.map(quad), control: block.control.map(quad) };
+  };
+  return Array.from({ length: 2 * contexts }, () =>
+    Array.from({ length: MOST_BLOCKS }, () => ({
+      quads: quads(process * normal()),
+      control: quads(process * normal()),
+    })));
+}
+
+/** Recorded blocks in the order and with the sides of a study. */
+function drawStudy(recorded: RecordedTurns, random: () => number): Study {
+  return recorded.cases.map((_, caseIndex) =>
+    recorded.blocks.map((block) => ({ block: block[caseIndex], key: random() }))
+      .sort((a, b) => a.key - b.key)
+      .map(({ block }) => {
+        const swap = random() < 0.5;
+        const quad = ([a1, a2, b1, b2]: readonly number[]): Quad => ({
+          baseline: swap ? [b1, b2] : [a1, a2],
+          candidate: swap ? [a1, a2] : [b1, b2],
+        });
+        return { quads: block.quads.map(quad), control: block.control.map(quad) };
+      })
+  );
+}
+
+/** The verdict where every turn of the candidate took e^shift times as long. */
+function verdictAt({ alarm, pass, reason }: WeighedTurns, shift: number): CaseVerdict {
+  if (reason !== undefined) return "inconclusive";
+  const moved = ({ estimate, low, high }: Interval) => ({
+    estimate: estimate + shift,
+    low: low + shift,
+    high: high + shift,
   });
+  return verdictOf({ alarm: moved(alarm), pass: moved(pass) }, DEFAULTS);
 }
 
 /** Verdicts at each look, the first one that is none kept for all later ones. */
-function verdictsOf(blocks: readonly Block[string][], looks: readonly number[]): CaseVerdict[] {
+function verdictsOf(looks: readonly WeighedTurns[], shift: number): CaseVerdict[] {
   let decided: CaseVerdict = "inconclusive";
-  return looks.map((count) => {
-    if (decided === "inconclusive") {
-      decided = judgeTurns(blocks.slice(0, count), { id: "study" }).verdict;
-    }
+  return looks.map((weighed) => {
+    if (decided === "inconclusive") decided = verdictAt(weighed, shift);
     return decided;
   });
 }
 
-function slow(blocks: readonly Block[string][], factor: number): Block[string][] {
-  return blocks.map(({ quads, control }) => ({
-    quads: quads.map(({ baseline, candidate }) => ({
-      baseline,
-      candidate: candidate.map((seconds) => seconds * factor),
-    })),
-    control,
+/** A row for each look that the blocks suffice for. */
+function measureStudies(
+  studies: number,
+  options: { most: number; create: (index: number) => Study },
+): PairedQualityRow[] {
+  const looks = LOOKS.filter((count) => count <= options.most);
+  const rows = looks.map(() => ({
+    cases: 0,
+    falseAlarms: 0,
+    falseCases: 0,
+    inconclusive: 0,
+    found: TARGETS.map(() => SLOWDOWNS.map(() => 0)),
+  }));
+  for (let index = 0; index < studies; index++) {
+    const study = options.create(index);
+    const weighed = study.map((blocks) =>
+      looks.map((count) => weighTurns(blocks.slice(0, count), { id: "study", cases: study.length }))
+    );
+    const still = weighed.map((one) => verdictsOf(one, 0));
+    const slowed = SLOWDOWNS.map((slowdown) =>
+      weighed.map((one) => verdictsOf(one, Math.log1p(slowdown)))
+    );
+    rows.forEach((row, look) => {
+      const verdicts = still.map((one) => one[look]);
+      const moved = verdicts.filter((verdict) => verdict === "slower" || verdict === "faster");
+      row.cases += verdicts.length;
+      row.falseCases += moved.length;
+      if (moved.length > 0) row.falseAlarms++;
+      else if (verdicts.includes("inconclusive")) row.inconclusive++;
+      slowed.forEach((cases, at) => {
+        if (cases[0][look] === "slower") row.found[0][at]++;
+        if (cases.some((one) => one[look] === "slower")) row.found[1][at]++;
+      });
+    });
+  }
+  return rows.map(({ found, ...counts }, look) => ({
+    blocks: looks[look],
+    studies,
+    ...counts,
+    detection: Object.fromEntries(TARGETS.map((target, i) => [
+      target,
+      Object.fromEntries(
+        SLOWDOWNS.map((slowdown, at) => [
+          `${Math.round(100 * slowdown)} %`,
+          Number((found[i][at] / studies).toFixed(4)),
+        ]),
+      ),
+    ])) as PairedQualityRow["detection"],
   }));
 }
 
-/** A row for each look that the recorded blocks suffice for. */
-export function measurePairedQuality(
-  recorded: RecordedTurns,
-  options: { studies: number; most?: number },
+/** Measures one setting; the same seeds give the same rows. */
+export function measurePairedSetting(
+  setting: PairedSetting,
+  options: { studies: number; first?: number },
 ): PairedQualityRow[] {
-  const most = Math.min(options.most ?? Infinity, recorded.blocks.length);
-  const looks = LOOKS.filter((count) => count <= most);
+  const { first = 0 } = options;
+  return measureStudies(options.studies, {
+    most: MOST_BLOCKS,
+    create: (index) => synthesizeStudy(setting, seedOf(setting) + first + index),
+  });
+}
+
+/** Measures recorded turns. */
+export function measureRecordedTurns(
+  recorded: RecordedTurns,
+  options: { studies: number },
+): PairedQualityRow[] {
   const random = createRandom(1);
-  const rows = looks.map((blocks) => ({
-    blocks,
-    comparisons: 0,
-    falseAlarms: 0,
-    inconclusive: 0,
-    found: SLOWDOWNS.map(() => 0),
-  }));
-  for (let study = 0; study < options.studies; study++) {
-    for (const caseIndex of recorded.cases.keys()) {
-      const blocks = drawBlocks(recorded, { caseIndex, random });
-      verdictsOf(blocks, looks).forEach((verdict, i) => {
-        rows[i].comparisons++;
-        if (verdict === "inconclusive") rows[i].inconclusive++;
-        else if (verdict !== "same") rows[i].falseAlarms++;
-      });
-      for (const [at, factor] of SLOWDOWNS.entries()) {
-        verdictsOf(slow(blocks, factor), looks).forEach((verdict, i) => {
-          if (verdict === "slower") rows[i].found[at]++;
-        });
-      }
-    }
-  }
-  const rate = (count: number, of: number) => Number((count / of).toFixed(4));
-  return rows.map(({ blocks, comparisons, falseAlarms, inconclusive, found }) => ({
-    blocks,
-    comparisons,
-    falseAlarms,
-    falseAlarmRate: rate(falseAlarms, comparisons),
-    inconclusive,
-    detection: Object.fromEntries(
-      SLOWDOWNS.map((
-        factor,
-        at,
-      ) => [`${Math.round((factor - 1) * 100)} %`, rate(found[at], comparisons)]),
-    ),
-  }));
+  return measureStudies(options.studies, {
+    most: recorded.blocks.length,
+    create: () => drawStudy(recorded, random),
+  });
 }

@@ -16,7 +16,9 @@ import { PEER_PREFIX } from "../../peers/peer_plan.ts";
 import type { CaseRecord, EnvironmentRecord, Result } from "../../result/result_schema.ts";
 import {
   type Block,
+  clockStepOf,
   compareExactly,
+  countGated,
   judgePaired,
   judgeTurns,
   LOOKS,
@@ -91,6 +93,7 @@ export async function runPaired(
   // Left to itself, another revision may choose another stack, and nothing could be compared.
   const results = { baseline: await side("baseline", result.stack), candidate: result };
   const exact = compareExactly(results, { names, config });
+  if (exact.timesNotComparable.length > 0) return { report: exact, result };
   const different = exact.cases.some(({ fails, verdict }) => fails && verdict !== "slower");
   const judge = (blocks: PairedRuns["blocks"]) =>
     judgePaired({ results, blocks }, { names, config });
@@ -99,6 +102,7 @@ export async function runPaired(
   const blocks = new Map(timed.map(({ id }) => [id, [] as Block[string][]]));
   const { stack, calibration, environment: { adapter } } = result;
   const where = { stack, clock: calibration?.clock ?? "wall", adapter };
+  const shared = { cases: countGated(blocks.keys(), config), step: clockStepOf(results) };
   let open = timed;
   let longest = 0;
   for (let count = 1; open.length > 0 && count <= LOOKS.at(-1)!; count++) {
@@ -110,7 +114,7 @@ export async function runPaired(
     longest = Math.max(longest, now() - started);
     if (!(LOOKS as readonly number[]).includes(count)) continue;
     open = open.filter(({ id }) => {
-      const { verdict } = judgeTurns(blocks.get(id)!, { id, config });
+      const { verdict } = judgeTurns(blocks.get(id)!, { id, config, ...shared });
       return verdict === "inconclusive" && settingsOf(id, config).times === "gate";
     });
     const left = open.length === 0 ? "none" : formatPlural(open.length, "case");

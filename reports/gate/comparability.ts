@@ -1,0 +1,221 @@
+/**
+ * Whether two results may be compared, and what of them: obstacles to comparing times, and cases that
+ * one of the runs was not asked for.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { formatPlural } from "../text/format.ts";
+
+/** Why times of two results say nothing of each other: one short reason each, the first tells most. */
+export function timeObstacles(baseline: Result, candidate: Result): string[] {
+  const obstacles: string[] = [];
+  const [before, after] = [baseline.environment, candidate.environment];
+  const differ = (what: string, values: readonly [unknown, unknown]) => {
+    if (values[0] !== values[1]) {
+      obstacles.push(`${what}: ${show(values[0])} and ${show(values[1])}`);
+    }
+  };
+  differ("different adapters", [nameOf(before.adapter), nameOf(after.adapter)]);
+  differ("different stacks", [baseline.stack, candidate.stack]);
+  differ("different drivers", [before.driver, after.driver]);
+  differ("different versions of Deno", [before.runtime.deno, after.runtime.deno]);
+  if (baseline.stack === "dawn" && candidate.stack === "dawn") {
+    differ("different versions of Dawn", [before.packages.webgpu, after.packages.webgpu]);
+  }
+  if (before.adapter.software && after.adapter.software) {
+    differ("different processors", [
+      `${before.cpu}, ${before.cores} cores`,
+      `${after.cpu}, ${after.cores} cores`,
+    ]);
+  }
+  if (obstacles.length === 0 && before.fingerprint !== after.fingerprint) {
+    obstacles.push("different device fingerprints");
+  }
+  const clocks = [baseline.calibration?.clock, candidate.calibration?.clock];
+  if (clocks[0] && clocks[1]) differ("different clocks", [clocks[0], clocks[1]]);
+  return obstacles;
+}
+
+function nameOf({ description, device, vendor }: Result["environment"]["adapter"]): string {
+  return description || device || vendor;
+}
+
+function show(value: unknown): string {
+  return value === null || value === undefined ? "unknown" : String(value).slice(0, 100);
+}
+
+/** Suites whose cases a run measured, beyond the checks that every run begins with. */
+export function measuredSuites({ cases }: Result): string[] {
+  return [...new Set(cases.filter(isMeasured).map(({ suite }) => suite))];
+}
+
+/**
+ * Why two results have nothing to compare although the device is the same; undefined where they have.
+ */
+export function planObstacle(baseline: Result, candidate: Result): string | undefined {
+  const there = new Set(candidate.cases.map(({ id }) => id));
+  const common = baseline.cases.filter(({ id }) => there.has(id));
+  const [before, after] = [baseline, candidate].map((result) => measuredSuites(result).join(", "));
+  const kinds = before === after ? "" : `: ${before || "checks"} and ${after || "checks"}`;
+  if (common.length === 0) return `no case in common${kinds}`;
+  if (before === "" || after === "" || common.some(isMeasured)) return undefined;
+  return `nothing but checks in common${kinds}`;
+}
+
+function isMeasured({ suite, status }: CaseRecord): boolean {
+  return suite !== "correctness" && (status === "ok" || status === "inconclusive");
+}
+
+const numbers = z.array(z.number()).optional().catch(undefined);
+const strings = z.array(z.string()).optional().catch(undefined);
+const grid = z.record(z.string(), z.array(z.union([z.number(), z.string()]))).optional()
+  .catch(undefined);
+
+/** What a configuration asks for; a part that is missing or strange decides nothing. */
+const requestSchema = z.looseObject({
+  suites: strings,
+  implementations: strings,
+  directions: strings,
+  contexts: numbers,
+  longest: z.record(z.string(), z.number()).optional().catch(undefined),
+  heads: numbers,
+  headDims: numbers,
+  dtype: z.string().optional().catch(undefined),
+  options: grid,
+  sweeps: z.array(z.looseObject({
+    context: z.number().optional().catch(undefined),
+    implementations: strings,
+    options: grid,
+  })).optional().catch(undefined),
+});
+
+type Request = z.infer<typeof requestSchema>;
+
+/** Options of the first version's profiles, which stood beside the other parts. */
+const OLD_OPTIONS = { levels: "levels", pooling: "pooling", k: "k", dilations: "dilation" };
+
+/** A configuration as a request, one of the first version in the present form. */
+function requestOf(configuration: Result["configuration"]): Request {
+  const renew = (part: Record<string, unknown>): Record<string, unknown> => {
+    const options = Object.entries(OLD_OPTIONS).filter(([old]) => part[old] !== undefined)
+      .map(([old, name]) => [name, part[old]]);
+    if (part.options !== undefined || options.length === 0) return part;
+    const rest = Object.entries(part).filter(([name]) => !Object.hasOwn(OLD_OPTIONS, name));
+    return { ...Object.fromEntries(rest), options: Object.fromEntries(options) };
+  };
+  const { checkedOnly: _, sweeps, ...rest } = renew(configuration);
+  return requestSchema.parse({
+    ...rest,
+    ...(Array.isArray(sweeps) && { sweeps: sweeps.map((sweep) => renew({ ...sweep })) }),
+  });
+}
+
+/** What a case of a suite depends on, beside its implementation; of other suites, everything. */
+const PLANNED_BY: Partial<Record<string, readonly string[]>> = {
+  latency: [],
+  correctness: ["suites", "directions", "headDims", "dtype", "options", "sweeps"],
+  throughput: ["directions", "heads", "headDims", "dtype", "options", "throughput"],
+  "context-parallel": ["heads", "headDims", "dtype", "contextParallel"],
+};
+
+/** Parts of a configuration that decide no case by themselves. */
+const EXECUTION = [
+  "name",
+  "description",
+  "samples",
+  "budgetSeconds",
+  "seed",
+  "stack",
+  "tuning",
+  "implementations",
+];
+
+/** Tells of a case that one run has and the other lacks whether the other was asked for it. */
+export class Requests {
+  readonly #requests: readonly [Request, Request];
+  readonly #isPart: boolean;
+
+  /** Whether `other` was asked for the cases of `result`. */
+  constructor(result: Result, other: Result) {
+    this.#requests = [requestOf(result.configuration), requestOf(other.configuration)];
+    const [own, its] = [result, other].map(shardOf);
+    this.#isPart = its !== undefined &&
+      (own?.plan !== its.plan || own.index !== its.index || own.count !== its.count);
+  }
+
+  /** False where the other run was not asked for the case: its absence says nothing of the code. */
+  has(record: CaseRecord): boolean {
+    if (this.#isPart || this.#excludes(record)) return false;
+    const keys = PLANNED_BY[record.suite] ??
+      [...new Set(this.#requests.flatMap(Object.keys))].filter((key) => !EXECUTION.includes(key));
+    const [own, other] = this.#requests;
+    return keys.every((key) => JSON.stringify(own[key]) === JSON.stringify(other[key]));
+  }
+
+  /** Whether an axis of the plan had the case's value in its own run and lacks it in the other. */
+  #excludes(record: CaseRecord): boolean {
+    const { suite, implementation, direction, shape, options = {}, rules = {} } = record;
+    const lacks = (has: (request: Request) => boolean | undefined) => {
+      const [own, other] = this.#requests.map(has);
+      return own === true && other !== true;
+    };
+    // Checks are planned for whatever is timed.
+    if (suite !== "correctness" && lacks(({ suites }) => suites?.includes(suite))) return true;
+    if (lacks((request) => namesImplementation(request, implementation))) return true;
+    if (suite !== "latency") return false;
+    const { context, heads, headDim, dtype } = shape;
+    return lacks(({ directions }) => directions?.includes(direction)) ||
+      lacks(({ contexts = [], longest, sweeps = [] }) =>
+        contexts.includes(context) && context <= (longest?.[direction] ?? Infinity) ||
+        sweeps.some((sweep) => sweep.context === context)
+      ) ||
+      lacks((request) => request.heads?.includes(heads)) ||
+      lacks((request) => request.headDims?.includes(headDim)) ||
+      lacks((request) => request.dtype === dtype) ||
+      Object.entries(options).some(([name, value]) =>
+        lacks(({ options, sweeps = [] }) =>
+          [options, ...sweeps.map((sweep) => sweep.options)].some((grid) =>
+            grid?.[name]?.includes(rules[name] ?? value)
+          )
+        )
+      );
+  }
+}
+
+/** Whether a request names an implementation, by itself or among all of ours. */
+function namesImplementation({ implementations, sweeps = [] }: Request, name: string): boolean {
+  return [implementations, ...sweeps.map((sweep) => sweep.implementations)].some((names) =>
+    names?.includes(name) || names?.includes("*") && !name.startsWith("peer:")
+  );
+}
+
+/** Which part of a plan a shard's result is; the runner writes more of it. */
+const shardSchema = z.looseObject({
+  index: z.int().positive(),
+  count: z.int().positive(),
+  plan: z.string(),
+});
+
+function shardOf(result: Result): z.infer<typeof shardSchema> | undefined {
+  return shardSchema.safeParse((result as { shard?: unknown }).shard).data;
+}
+
+/** One line on cases that one run has and the other was not asked for; undefined without any. */
+export function describeLeftOut(
+  records: readonly CaseRecord[],
+  options: { lacking: string },
+): string | undefined {
+  if (records.length === 0) return undefined;
+  const groups = [
+    ...Map.groupBy(records, ({ suite, implementation }) => `${suite}/${implementation}`),
+  ]
+    .sort(([, a], [, b]) => b.length - a.length)
+    .map(([name, { length }]) => `${length} of ${name}`);
+  const shown = groups.slice(0, 4).join(", ");
+  const more = groups.length > 4 ? `, and ${groups.length - 4} other kinds` : "";
+  return `left out, since the ${options.lacking} was not asked for them: ${
+    formatPlural(records.length, "case")
+  } (${shown}${more})`;
+}

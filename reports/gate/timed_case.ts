@@ -1,0 +1,116 @@
+/**
+ * The times of one case in one run, as a comparison reads them.
+ *
+ * @module
+ */
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { type Blocks, medianOf, robustDeviation, thin } from "./bootstrap.ts";
+
+/** Samples of a case, read in one way. */
+export interface Reading {
+  /** In rounds. */
+  readonly blocks: Blocks;
+  /** ln of the samples' median. */
+  readonly log: number;
+  /** Robust standard deviation of the samples' logarithms. */
+  readonly deviation: number;
+}
+
+/** Times of one case on one side. */
+export interface TimedCase {
+  readonly id: string;
+  /** Suite, implementation and direction. */
+  readonly kind: string;
+  /** Median of the samples that count. */
+  readonly seconds: number;
+  /** Samples that count. */
+  readonly count: number;
+  /** Seconds as measured. */
+  readonly measured: Reading;
+  /**
+   * Seconds over the canary's seconds around each sample: what a clock does to both cancels. Null
+   * without a canary.
+   */
+  readonly byCanary: Reading | null;
+}
+
+/** A sample that counts, with its round. */
+interface Timed {
+  readonly round: number;
+  readonly seconds: number;
+  readonly canary?: number;
+}
+
+/**
+ * The times of a case; undefined where it has none that a ratio could be made of.
+ *
+ * @param options.canarySeconds Seconds of the canary on the undisturbed device of the same run.
+ */
+export function timesOf(
+  record: CaseRecord,
+  options: { canarySeconds?: number } = {},
+): TimedCase | undefined {
+  if (record.status !== "ok" || record.check?.passed === false) return undefined;
+  const counted = thin(record.samples.filter((sample) => sample.flag === undefined));
+  if (counted.length === 0 || counted.some(({ seconds }) => !(seconds > 0))) return undefined;
+  const { canarySeconds = 0 } = options;
+  const hasCanary = canarySeconds > 0 &&
+    counted.every(({ canary }) => canary !== undefined && canary > 0);
+  return {
+    id: record.id,
+    kind: `${record.suite}/${record.implementation}/${record.direction}`,
+    seconds: medianOf(counted.map(({ seconds }) => seconds)),
+    count: counted.length,
+    measured: read(counted, ({ seconds }) => seconds),
+    byCanary: hasCanary
+      ? read(counted, ({ seconds, canary }) => seconds / (canarySeconds * canary!))
+      : null,
+  };
+}
+
+/** The times of all cases of a run. */
+export function timesOfRun({ cases, calibration }: Result): TimedCase[] {
+  const options = { canarySeconds: calibration?.canary?.median };
+  return cases.flatMap((record) => timesOf(record, options) ?? []);
+}
+
+function read(samples: readonly Timed[], value: (sample: Timed) => number): Reading {
+  const rounds = new Map<number, number[]>();
+  for (const sample of samples) {
+    const round = rounds.get(sample.round);
+    if (round) round.push(value(sample));
+    else rounds.set(sample.round, [value(sample)]);
+  }
+  const values = samples.map(value);
+  return {
+    blocks: [...rounds.values()],
+    log: Math.log(medianOf(values)),
+    deviation: robustDeviation(values.map(Math.log)),
+  };
+}
+
+/** Median of the canary's seconds over all samples of a run; null without a canary. */
+export function canarySeconds({ calibration, cases }: Result): number | null {
+  const reference = calibration?.canary?.median;
+  if (reference === undefined || !(reference > 0)) return null;
+  const seen = thin(
+    cases.flatMap(({ samples }) => samples.flatMap(({ canary }) => canary ? [canary] : [])),
+  );
+  return seen.length > 0 ? reference * medianOf(seen) : null;
+}
+
+/**
+ * Seconds of one step of the clock that timed a run: as the run recorded it, else the smallest
+ * difference between samples of a case that repeat each other. 0 where neither is known.
+ */
+export function clockStep({ calibration, cases }: Result): number {
+  const recorded = calibration?.clock === "gpu" ? calibration.timestampGranularity : undefined;
+  if (recorded !== undefined) return recorded;
+  let least = Infinity;
+  for (const { samples } of cases) {
+    const values = [...new Set(samples.map(({ seconds }) => seconds))].sort((a, b) => a - b);
+    if (2 * values.length > samples.length) continue;
+    for (let i = 1; i < values.length; i++) least = Math.min(least, values[i] - values[i - 1]);
+  }
+  return least < Infinity ? least : 0;
+}

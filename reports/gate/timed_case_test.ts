@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { sampleResult } from "../../suites/result/_sample_result.ts";
+import { canarySeconds, clockStep, timesOf, timesOfRun } from "./timed_case.ts";
+
+Deno.test("timesOf: what counts, as measured and by the canary around each sample", () => {
+  const [record] = sampleResult({ contexts: [8192], samples: 4 }).cases;
+  record.samples.forEach((sample, i) => {
+    sample.canary = 1 + 0.1 * i;
+    sample.seconds = 2 * sample.canary;
+    delete sample.flag;
+  });
+  record.samples[3].flag = "clock";
+  const times = timesOf(record, { canarySeconds: 0.5 })!;
+  assert.deepEqual([times.count, times.kind], [3, "latency/dense/forward"]);
+  assert.ok(Math.abs(times.measured.log - Math.log(2.2)) < 1e-12);
+  assert.ok(times.measured.deviation > 0.05);
+  // Samples that follow the canary do not scatter by it.
+  assert.ok(Math.abs(times.byCanary!.log - Math.log(4)) < 1e-12);
+  assert.ok(times.byCanary!.deviation < 1e-12);
+});
+
+Deno.test("timesOf: no canary, no reading by it; nothing to count, no times", () => {
+  const [record] = sampleResult({ contexts: [8192] }).cases;
+  assert.equal(timesOf(record)!.byCanary, null);
+  delete record.samples[0].canary;
+  assert.equal(timesOf(record, { canarySeconds: 1 })!.byCanary, null);
+  for (const sample of record.samples) sample.flag = "clock";
+  assert.equal(timesOf(record), undefined);
+  record.samples = [];
+  assert.equal(timesOf(record), undefined);
+});
+
+Deno.test("clockStep: as recorded, else the least step between samples that repeat", () => {
+  const result = sampleResult({ contexts: [8192, 16_384], samples: 6 });
+  assert.equal(clockStep(result), result.calibration!.timestampGranularity);
+  result.calibration!.clock = "wall";
+  assert.equal(clockStep(result), 0, "no two samples are alike");
+  result.cases[0].samples.forEach((sample, i) => sample.seconds = 0.02 + (i % 2) * 1e-4);
+  assert.ok(Math.abs(clockStep(result) - 1e-4) < 1e-12);
+});
+
+Deno.test("canarySeconds and timesOfRun take a whole run", () => {
+  const result = sampleResult({ contexts: [8192] });
+  assert.equal(canarySeconds(result), 1e-3);
+  assert.equal(timesOfRun(result).length, result.cases.length);
+  result.calibration = null;
+  assert.equal(canarySeconds(result), null);
+  assert.equal(timesOfRun(result)[0].byCanary, null);
+});
