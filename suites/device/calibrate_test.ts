@@ -21,7 +21,8 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
   const { record, canary, secondsOf } = await calibrate(gpu, timer, {});
   const took = (performance.now() - started) / 1e3;
   calibrationSchema.parse(record);
-  assert.ok(took < 20, `calibration took ${took} s`);
+  // Two and a half on two idle processors; a busy machine has room.
+  assert.ok(took < 60, `calibration took ${took} s`);
   assert.ok(record.fmaF32!.median > 1e8, `${record.fmaF32!.median} FLOP/s`);
   assert.ok(record.copy!.median > 1e8, `${record.copy!.median} B/s`);
   assert.ok(record.emptyPass!.median >= 0);

@@ -84,9 +84,9 @@ esac
   }
 }
 
-/** Waits until something was read. */
+/** Waits until something was read, a minute at most: a busy machine starts processes late. */
 async function until(read: () => boolean) {
-  for (let i = 0; i < 200 && !read(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (let i = 0; i < 3000 && !read(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** Cards as nvidia-smi has them: by index, which need not be the order of the bus. */

@@ -9,13 +9,16 @@
  * Products wait in a queue until a result is stored or a barrier is met: compilers of software
  * adapters put the text of every call in its place and take minutes over a hundred of them.
  *
+ * Parameters come as storage, bound for reading: lavapipe compiles a shader anew for every dispatch
+ * whose loops end at a uniform, with the value in its place and the loops unrolled.
+ *
  * For text of the generators beside this file only.
  *
  * @module
  */
 
 /** Left operand of a queued entry that sets a result to zero. */
-const CLEAR = "0xffffu";
+const CLEAR = 0xffff;
 
 /** Results to and from a buffer of f32. */
 const PARTIALS = `
@@ -46,14 +49,18 @@ interface Right {
 export function emulateMatrices(code: string, subgroups: number): string {
   const [lefts, results] = [new Map<string, number>(), new Map<string, number>()];
   const [leftBuffers, rightBuffers] = [new Map<string, number>(), new Map<string, number>()];
-  const slot = (slots: Map<string, number>, name: string) => {
+  const indexOf = (slots: Map<string, number>, name: string) => {
     if (!slots.has(name)) slots.set(name, slots.size);
-    return `${slots.get(name)}u`;
+    return slots.get(name)!;
   };
+  const slot = (slots: Map<string, number>, name: string) => `${indexOf(slots, name)}u`;
   const rights = new Map<string, Right>();
   let waiting = false;
+  // Entries since the queue was last run, in the text, and the most of them.
+  let [run, longestRun] = [0, 0];
   const flush = () => {
     waiting = false;
+    run = 0;
     return "runQueue(); ";
   };
   const parseLoad = (text: string) => {
@@ -79,28 +86,31 @@ export function emulateMatrices(code: string, subgroups: number): string {
     rights.set(name, { ...place, offset, stride });
     return `let ${offset} = ${place.offset}; let ${stride} = ${place.stride};`;
   };
-  // Left and result, and of the right matrix its buffer, order, place and stride.
-  const wait = (entries: readonly string[]) => {
+  /** Queues a product: its left matrix, its result, and of its right matrix where it lies. */
+  const wait = (
+    left: number,
+    result: string,
+    right?: { buffer: number; transposed: boolean; offset: string; stride: string },
+  ) => {
     waiting = true;
-    return `queue[queued] = array(${entries.join(", ")}); queued++;`;
+    longestRun = Math.max(longestRun, ++run);
+    const { buffer, transposed, offset, stride } = right ??
+      { buffer: 0, transposed: false, offset: "0u", stride: "0u" };
+    const operands = left * 2 ** 16 + indexOf(results, result) * 2 ** 8 + buffer * 2 +
+      Number(transposed);
+    return `queue[queued] = vec3u(${operands}u, ${offset}, ${stride}); queued++;`;
   };
   const multiply = (left: string, right: string, sum: string) => {
-    const { buffer, transposed, offset, stride } = rights.get(right) ?? parseLoad(right);
-    return wait([
-      slot(lefts, left),
-      slot(results, sum),
-      slot(rightBuffers, buffer),
-      transposed ? "1u" : "0u",
-      offset,
-      stride,
-    ]);
+    const { buffer, ...place } = rights.get(right) ?? parseLoad(right);
+    return wait(indexOf(lefts, left), sum, { ...place, buffer: indexOf(rightBuffers, buffer) });
   };
-  const clear = (sum: string) => wait([CLEAR, slot(results, sum), "0u", "0u", "0u", "0u"]);
+  const clear = (sum: string) => wait(CLEAR, sum);
   // Beyond the loops nothing waits but what was queued since.
   let inLoops = true;
   const hasPartials = code.includes("> partials:");
   const statements = code
     .replace(/^(enable|diagnostic).*$/gm, "")
+    .replace(/var<uniform>/g, "var<storage, read>")
     .replace(/subgroupShuffleXor\((\w+), 16u\)/g, "otherHalf($1)")
     .replace(/pack2x16float/g, "packNearest")
     // In lockstep all lanes have read the scratch before any writes over it.
@@ -154,13 +164,13 @@ fn left_${buffer}(slot: u32, offset: u32, stride: u32, transposed: bool) {
   }
 }`;
   const right = ([buffer, index]: [string, number]) =>
-    `if (entry[2] == ${index}u) { value = half_${buffer}(at, column); }`;
+    `if (buffer == ${index}u) { value = half_${buffer}(at, column); }`;
   return `${rewritten}
-const CLEAR = ${CLEAR};
 var<workgroup> halves: array<f32, ${32 * subgroups}>;
 var<private> lefts: array<f32, ${lefts.size * 16}>;
 var<private> results: array<f32, ${results.size * 8}>;
-var<private> queue: array<array<u32, 6>, 128>;
+// Between two runs of the queue lie at most the end of a loop, its beginning and what precedes it.
+var<private> queue: array<vec3u, ${3 * longestRun}>;
 var<private> queued: u32;
 var<private> emulatedLane: u32;
 var<private> emulatedSubgroup: u32;
@@ -169,18 +179,21 @@ var<private> sixteen: u32;
 fn runQueue() {
   for (var q = 0u; q < queued; q++) {
     let entry = queue[q];
+    let left = entry.x >> 16u;
+    let result = (entry.x >> 8u) & 255u;
+    let buffer = (entry.x >> 1u) & 127u;
+    let transposed = (entry.x & 1u) == 1u;
     for (var i = 0u; i < eight; i++) {
       let mine = emulatedLane % 2u * 8u + i;
-      let sum = entry[1] * 8u + i;
-      if (entry[0] == CLEAR) { results[sum] = 0.0; continue; }
+      let sum = result * 8u + i;
+      if (left == ${CLEAR}u) { results[sum] = 0.0; continue; }
       var total = results[sum];
       for (var k = 0u; k < sixteen; k++) {
-        let transposed = entry[3] == 1u;
-        let at = entry[4] + select(k, mine, transposed) * entry[5];
+        let at = entry.y + select(k, mine, transposed) * entry.z;
         let column = select(mine, k, transposed);
         var value = 0.0;
         ${[...rightBuffers].map(right).join("\n")}
-        total += lefts[entry[0] * 16u + k] * value;
+        total += lefts[left * 16u + k] * value;
       }
       results[sum] = total;
     }

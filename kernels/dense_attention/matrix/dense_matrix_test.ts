@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import MEASURED from "../../../fixtures/tuning/h100-dawn.json" with { type: "json" };
+import { chooseCases } from "../../../tools/_cases.ts";
 import { DESK } from "../../gpu/_desk_device.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
-import { createTensor, readTensor, type Tensor, writeTensor } from "../../gpu/buffers.ts";
+import { createTensor, readTensor, type Tensor, USAGE, writeTensor } from "../../gpu/buffers.ts";
 import { openDawn } from "../../gpu/dawn.ts";
 import { type Capabilities, DeviceError, type Gpu, openDevice } from "../../gpu/device.ts";
 import { inspectTensor } from "../../gpu/inspect.ts";
@@ -72,14 +73,6 @@ interface Bench {
   readonly emulated: boolean;
 }
 
-/**
- * Compiling the emulation takes a software adapter ten seconds for each kernel: one of each sort,
- * unless all are asked for.
- */
-const EMULATE_ALL = Deno.env.get("LIGHTHOUSE_EMULATE_MATRIX_UNITS") === "1";
-const asked = <T>(cases: readonly T[]) => EMULATE_ALL ? cases : cases.slice(0, 1);
-const SOME = EMULATE_ALL ? "" : " (one case; LIGHTHOUSE_EMULATE_MATRIX_UNITS=1 asks for all)";
-
 /** A plan for matrix units, or for their emulation. */
 function planFor(
   { gpu, emulated }: Bench,
@@ -96,9 +89,25 @@ function emulatePipeline(
 ): PipelineSource {
   return {
     ...pipeline,
+    bindings: pipeline.bindings.map((kind) => kind === "uniform" ? "read" : kind),
     code: emulateMatrices(pipeline.code, options.matrixTiling!.subgroups),
     shared: shared && emulatePipeline(shared, options),
   };
+}
+
+/** Any device, whose uniform buffers can be bound as an emulated kernel expects them. */
+async function emulatingGpu(t: Deno.TestContext): Promise<Gpu | undefined> {
+  const gpu = await testGpu(t);
+  if (!gpu) return undefined;
+  const { device } = gpu;
+  const create = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) =>
+    create(
+      descriptor.usage & USAGE.uniform
+        ? { ...descriptor, usage: descriptor.usage | USAGE.storage }
+        : descriptor,
+    );
+  return gpu;
 }
 
 /** A device with matrix units, or a line that says why the test is skipped. */
@@ -168,16 +177,19 @@ const EMULATED: readonly Case[] = [
   { rows: 90, headDim: 64, size: 64, startsOver: true, tiling: SMALLEST },
 ];
 
+/** Compiling the emulation takes a software adapter seconds for each kernel. */
+const FORWARD = chooseCases(EMULATED, (_, i) => i === 0);
+
 Deno.test("dense attention on matrix units is as near to float64 as f16 weights allow", async (t) => {
   const gpu = await matrixGpu();
   if (gpu) await checkForward(t, { gpu, emulated: false }, CASES);
 });
 
 Deno.test({
-  name: `dense attention on emulated matrix units is as near to float64${SOME}`,
+  name: `dense attention on emulated matrix units is as near to float64${FORWARD.note}`,
   fn: async (t) => {
-    const gpu = await testGpu(t);
-    if (gpu) await checkForward(t, { gpu, emulated: true }, asked(EMULATED));
+    const gpu = await emulatingGpu(t);
+    if (gpu) await checkForward(t, { gpu, emulated: true }, FORWARD.cases);
   },
 });
 
@@ -239,9 +251,9 @@ Deno.test("squared norms on matrix units are those of the attention of each resi
 });
 
 Deno.test({
-  name: `squared norms on emulated matrix units are those of each residue class${SOME}`,
+  name: "squared norms on emulated matrix units are those of each residue class",
   fn: async (t) => {
-    const gpu = await testGpu(t);
+    const gpu = await emulatingGpu(t);
     const matrixTiling = SMALLEST;
     if (gpu) await checkNorms({ gpu, emulated: true }, { rows: 132, headDim: 64, matrixTiling });
   },
@@ -431,16 +443,18 @@ Deno.test("heads share rectangles as long as their partial sums fit a binding", 
   assert.equal(Math.max(...widest), 256);
 });
 
+const BACKWARD = chooseCases(EMULATED_BACKWARD, (_, i) => i === 0);
+
 Deno.test("gradients on matrix units are as near to float64 as f16 products allow, twice the same", async (t) => {
   const gpu = await matrixGpu();
   if (gpu) await checkBackward(t, { gpu, emulated: false }, BACKWARD_CASES);
 });
 
 Deno.test({
-  name: `gradients on emulated matrix units are as near to float64, twice the same${SOME}`,
+  name: `gradients on emulated matrix units are as near to float64, twice the same${BACKWARD.note}`,
   fn: async (t) => {
-    const gpu = await testGpu(t);
-    if (gpu) await checkBackward(t, { gpu, emulated: true }, asked(EMULATED_BACKWARD));
+    const gpu = await emulatingGpu(t);
+    if (gpu) await checkBackward(t, { gpu, emulated: true }, BACKWARD.cases);
   },
 });
 

@@ -1,0 +1,34 @@
+/**
+ * Which cases a test takes: `deno task test` those that tell most, `deno task test:all` every one.
+ *
+ * @module
+ */
+
+/** Whether `deno task test:all` runs. */
+export const ALL_CASES: boolean = Deno.env.get("LIGHTHOUSE_TEST_ALL") === "1";
+
+/**
+ * Chooses cases of a table whose whole takes too long for every day.
+ *
+ * @param everyday whether `deno task test` keeps a case. Keep each value of each axis at least once.
+ * @returns the cases to run, and words for the test's name that say how many these are.
+ */
+export function chooseCases<T>(
+  cases: readonly T[],
+  everyday: (entry: T, i: number) => boolean,
+): { readonly cases: readonly T[]; readonly note: string } {
+  const kept = ALL_CASES ? cases : cases.filter(everyday);
+  const note = kept.length === cases.length
+    ? ""
+    : ` (${kept.length} of ${cases.length} cases; deno task test:all takes all)`;
+  return { cases: kept, note };
+}
+
+/**
+ * Name and switch of a test that only `deno task test:all` runs:
+ *
+ *     Deno.test({ ...slow("every shape"), fn: async (t) => {} });
+ */
+export function slow(name: string): { readonly name: string; readonly ignore: boolean } {
+  return { name: ALL_CASES ? name : `${name} (deno task test:all)`, ignore: !ALL_CASES };
+}

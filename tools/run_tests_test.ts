@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import manifest from "../deno.json" with { type: "json" };
+import { closingLines, jobsFor, readJunit, skipLines } from "./run_tests.ts";
+
+/** Runs `deno test` through run_tests.ts on one file, as the task does. */
+async function runTests(file: string, env: Record<string, string> = {}) {
+  const folder = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(`${folder}/x_test.ts`, file);
+    const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+    const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "--quiet", "--no-config", "--allow-all", path("run_tests.ts")],
+        ...[Deno.execPath(), "test", "--quiet", "--no-check", "--no-config", "--allow-env"],
+        ...["--allow-read", "--allow-write", "--", "x_test.ts"],
+      ],
+      cwd: folder,
+      env: { NO_COLOR: "1", LIGHTHOUSE_TEST_ALL: "", ...env },
+    }).output();
+    return { code, text: new TextDecoder().decode(stdout) };
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const CASES = `
+import { chooseCases, slow } from ${JSON.stringify(new URL("_cases.ts", import.meta.url).href)};
+const { cases, note } = chooseCases([1, 2, 3], (n) => n > 1);
+Deno.test("some" + note, () => {});
+Deno.test("takes " + cases.join(), () => console.warn("skipped: for a reason"));
+Deno.test({ ...slow("slow"), fn: () => {} });
+`;
+
+Deno.test("run_tests: slow cases are left out and named, and LIGHTHOUSE_TEST_ALL runs them", async () => {
+  const some = await runTests(CASES);
+  assert.equal(some.code, 0, some.text);
+  assert.match(some.text, /^\.\/x_test\.ts => takes 2,3 \.\.\. ok/m);
+  assert.match(some.text, /^ok \| 2 passed \| 0 failed \| 1 ignored/m);
+  assert.match(some.text, /^skipped: for a reason\n/m);
+  const end = some.text.slice(some.text.indexOf("deno task test:all also runs what these 2"));
+  assert.match(end, /x_test\.ts: some \(2 of 3 cases; deno task test:all takes all\)\n/);
+  assert.match(end, /x_test\.ts: slow \(deno task test:all\)\n/);
+  const all = await runTests(CASES, { LIGHTHOUSE_TEST_ALL: "1" });
+  assert.equal(all.code, 0, all.text);
+  assert.match(all.text, /=> takes 1,2,3 \.\.\. ok/);
+  assert.match(all.text, /=> slow \.\.\. ok/);
+  assert.match(all.text, /^ok \| 3 passed \| 0 failed/m);
+  assert.doesNotMatch(all.text, /test:all/);
+  assert.match(manifest.tasks["test:all"], /^LIGHTHOUSE_TEST_ALL=1 deno task --quiet test$/);
+});
+
+Deno.test("run_tests: a failed test is exit code 1", async () => {
+  const { code, text } = await runTests(`Deno.test("x", () => { throw new Error("no"); });`);
+  assert.equal(code, 1);
+  assert.match(text, /^FAILED \| 0 passed \| 1 failed/m);
+});
+
+Deno.test("skipLines: the first reasons in full", () => {
+  const notes = Array.from({ length: 12 }, (_, i) => `skipped: ${i}`);
+  assert.deepEqual(skipLines(notes.slice(0, 10).join("\n") + "\n"), notes.slice(0, 10));
+  assert.deepEqual(skipLines(notes.join("\n")).slice(9), [notes[9], "… and 2 more were skipped"]);
+  assert.deepEqual(skipLines(""), []);
+});
+
+Deno.test("jobsFor: one more than processors, since all share one adapter not too many", () => {
+  assert.deepEqual([1, 2, 4, 128].map(jobsFor), [2, 3, 5, 6]);
+});
+
+Deno.test("closingLines: files that took long, steps counted once", () => {
+  const tests = readJunit(`
+    <testcase name="a &lt; b" classname="./x_test.ts" time="6.000" line="1" col="6">
+    <testcase name="a &lt; b &gt; step" classname="./x_test.ts" time="5.000" line="1" col="6">
+    <testcase name="c" classname="./x_test.ts" time="4.500" line="1" col="6">
+    <testcase name="d" classname="./y_test.ts" time="9.000" line="1" col="6">
+    <testcase name="e" classname="./z_test.ts" time="20.000" line="1" col="6">`);
+  assert.equal(tests[0].name, "a < b");
+  assert.deepEqual(closingLines(tests), [
+    "files that took over 10 s: z_test.ts 20 s, x_test.ts 11 s",
+  ]);
+  assert.deepEqual(closingLines(tests.slice(1, 2)), []);
+});
