@@ -4,6 +4,7 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { isSameRun } from "../../suites/result/same_run.ts";
 import { formatPlural, plainText } from "../text/format.ts";
 import { describeLeftOut, planObstacle, Requests, timeObstacles } from "./comparability.ts";
 import { withCells } from "./compare_cells.ts";
@@ -406,14 +407,6 @@ function hasIdenticalCode(baseline: Result, candidate: Result): boolean {
     ]);
   const known = /^[0-9a-f]{64}$/.test(baseline.hashes.wgsl);
   return known && sameAdapter(baseline, candidate) && key(baseline) === key(candidate);
-}
-
-/** Whether two files hold the same run, finished in one of them or not. */
-export function isSameRun(baseline: Result, candidate: Result): boolean {
-  return baseline.startedAt === candidate.startedAt &&
-    baseline.environment.fingerprint === candidate.environment.fingerprint &&
-    baseline.hashes.plan === candidate.hashes.plan &&
-    JSON.stringify(baseline.calibration) === JSON.stringify(candidate.calibration);
 }
 
 function indexCases(result: Result, name: string): Map<string, CaseRecord> {

@@ -4,6 +4,8 @@
  * @module
  */
 import { z } from "zod";
+import { errorLine } from "../../suites/errors.ts";
+import { readInput } from "../../suites/result/read_input.ts";
 import { plainText } from "../text/format.ts";
 import { EXACT_PARTS } from "./gate_report.ts";
 
@@ -134,18 +136,10 @@ export function parseGateConfig(text: string, path: string): GateConfig {
 export async function readGateConfig(path: string): Promise<GateConfig> {
   let text: string;
   try {
-    const { size, isDirectory } = await Deno.stat(path);
-    if (isDirectory) throw new Error("it is a folder");
-    if (size > CONFIG_LIMIT_BYTES) {
-      throw new Error(`it has ${size} bytes, the limit is ${CONFIG_LIMIT_BYTES}`);
-    }
-    text = await Deno.readTextFile(path);
+    text = await readInput(path, { limitBytes: CONFIG_LIMIT_BYTES });
   } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound
-      ? "the file does not exist"
-      : (error as Error).message.split("\n")[0];
     throw new GateInputError(
-      `cannot use gate configuration ${plainText(path)}: ${plainText(reason)}`,
+      `cannot use gate configuration ${plainText(path)}: ${plainText(errorLine(error))}`,
     );
   }
   return parseGateConfig(text, path);

@@ -9,8 +9,11 @@ import type { JSX } from "preact";
 import { render } from "preact-render-to-string";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
 import { type Described, implementationColors } from "../charts/palette.ts";
-import script from "./page_script.js" with { type: "text" };
+import scriptFile from "./page_script.js" with { type: "text" };
 import { STYLE } from "./style.ts";
+
+/** A browser hashes a script after it made all line ends alike. */
+const script = scriptFile.replaceAll("\r\n", "\n");
 
 /** A link of the bar that joins the pages of a site. */
 export interface SiteLink {

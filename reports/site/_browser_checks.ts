@@ -9,7 +9,8 @@ import assert from "node:assert/strict";
 import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
-import { type NamedResult, planSite } from "./runs.ts";
+import type { NamedResult } from "../data/twins.ts";
+import { planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
 import { writeSite } from "./write_site.ts";
 

@@ -3,7 +3,7 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import { hostileResult } from "../../suites/result/_hostile_result.ts";
 import { sampleRetrieval } from "../../suites/result/_sample_retrieval.ts";
 import { type SampleOptions, sampleResult } from "../../suites/result/_sample_result.ts";
-import type { NamedResult } from "./runs.ts";
+import type { NamedResult } from "../data/twins.ts";
 
 /** Runs of one GPU, of which dense attention becomes 20 % slower at the sixth, and of a processor. */
 export function sampleRuns(count = 10): NamedResult[] {

@@ -41,8 +41,7 @@ export function feedFile(
   const base = url === undefined ? undefined : url.replace(/\/*$/, "/");
   const link = (path: string) => base === undefined ? {} : { url: base + path };
   const id = (path: string) => base === undefined ? path : base + path;
-  const date = (time: number | null) =>
-    time === null ? {} : { date_published: new Date(time).toISOString() };
+  const date = (time: number) => ({ date_published: new Date(time).toISOString() });
   const runs = site.runs.map((run): FeedItem & { time: number } => {
     const { device, result, commit } = run;
     const against = pairs.find(({ after, kind }) => after === run && kind === "consecutive");
@@ -61,7 +60,7 @@ export function feedFile(
       ].join("\n"),
       ...date(run.time),
       tags: ["run", device.name],
-      time: run.time ?? 0,
+      time: run.time,
     };
   });
   const steps = trends.flatMap((one) =>
@@ -78,7 +77,7 @@ export function feedFile(
           `(${step.to.date}) on.`,
         ...date(step.to.time),
         tags: ["step", slower ? "slower" : "faster", one.device.name],
-        time: step.to.time ?? 0,
+        time: step.to.time,
       };
     })
   );

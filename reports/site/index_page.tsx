@@ -34,7 +34,7 @@ export function indexPage({ site, pairs, trends, claims }: {
   const path = "index.html";
   const steps = trends.flatMap((one) =>
     stepsOf(one).map((step) => ({ device: one.device, ...step }))
-  ).sort((a, b) => (b.step.to.time ?? 0) - (a.step.to.time ?? 0));
+  ).sort((a, b) => b.step.to.time - a.step.to.time);
   const dated = site.runs.filter(({ time }) => time !== null);
   const days = [dated[0], dated[dated.length - 1]].filter(Boolean).map(({ date }) =>
     date.slice(0, 10)

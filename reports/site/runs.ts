@@ -7,18 +7,12 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import { UsageError } from "../../suites/errors.ts";
 import { speedupSeries } from "../data/analysis.ts";
 import { deviceName } from "../claims/claims.ts";
-import { formatInstant, plainText } from "../text/format.ts";
-import { isSameRun } from "../gate/compare_results.ts";
+import { formatInstant } from "../text/format.ts";
+import { type NamedResult, refuseTwins } from "../data/twins.ts";
 import { harmless } from "../text/harmless.ts";
 
 /** Most runs of one site; all are held in memory. */
 export const MOST_RUNS = 200;
-
-/** A result with the name of its file. */
-export interface NamedResult {
-  readonly name: string;
-  readonly result: Result;
-}
 
 /** One run. */
 export interface SiteRun {
@@ -29,8 +23,8 @@ export interface SiteRun {
   /** The result as it was read. */
   readonly whole: Result;
   readonly device: SiteDevice;
-  /** Milliseconds since 1970, or null where the file has no date. */
-  readonly time: number | null;
+  /** Milliseconds since 1970. */
+  readonly time: number;
   /** `2026-11-22 03:14 UTC`. */
   readonly date: string;
   /** Short commit, or `no commit`. */
@@ -67,31 +61,31 @@ export function planSite(results: readonly NamedResult[]): Site {
     throw new UsageError(`${results.length} results given, the limit is ${MOST_RUNS}`);
   }
   refuseTwins(results);
-  const sorted = results.map(({ result }) => ({ result, time: timeOf(result) }))
-    .sort((a, b) => (a.time ?? -Infinity) - (b.time ?? -Infinity) || 0);
+  const sorted = results.map(({ result }) => ({ result, time: Date.parse(result.startedAt) }))
+    .sort((a, b) => a.time - b.time);
   const devices = new Map<string, SiteDevice>();
   const slugs = new Set<string>();
   const runs = sorted.map(({ result: whole, time }): SiteRun => {
     const result = harmless(whole);
     const device = deviceOf(result, devices);
     const commit = commitOf(result);
-    const day = time === null ? "undated" : new Date(time).toISOString().slice(0, 10);
+    const day = new Date(time).toISOString().slice(0, 10);
     const run: SiteRun = {
       slug: uniqueSlug(`${day}-${device.slug}-${commit}`, slugs),
       result,
       whole,
       device,
       time,
-      date: time === null ? "no date" : formatInstant(new Date(time).toISOString()),
+      date: formatInstant(new Date(time).toISOString()),
       commit,
     };
     device.runs.push(run);
     return run;
   });
-  const newest = ({ runs }: SiteDevice) => runs[runs.length - 1].time ?? -Infinity;
+  const newest = ({ runs }: SiteDevice) => runs[runs.length - 1].time;
   return {
     runs,
-    devices: [...devices.values()].sort((a, b) => newest(b) - newest(a) || 0),
+    devices: [...devices.values()].sort((a, b) => newest(b) - newest(a)),
   };
 }
 
@@ -116,17 +110,6 @@ function normContexts(result: Result): number {
   return speedupSeries(result).find(({ implementation, direction }) =>
     implementation === "lighthouse-norm" && direction === "forward"
   )?.points.length ?? 0;
-}
-
-function refuseTwins(results: readonly NamedResult[]): void {
-  for (const [i, { name, result }] of results.entries()) {
-    const twin = results.slice(0, i).find((other) => isSameRun(other.result, result));
-    if (twin === undefined) continue;
-    throw new UsageError(
-      `${plainText(twin.name)} and ${plainText(name)} are results of one run, started ` +
-        `${plainText(result.startedAt).slice(0, 40)}: give one of them`,
-    );
-  }
 }
 
 function deviceOf(result: Result, devices: Map<string, SiteDevice>): SiteDevice {
@@ -159,13 +142,6 @@ function commitOf({ tool: { commit, dirty } }: Result): string {
   if (commit === null || commit.trim() === "") return "no commit";
   const short = /^[0-9a-f]{7,}$/i.test(commit) ? commit.slice(0, 7) : shorten(commit, 12);
   return dirty === true ? `${short}+` : short;
-}
-
-function timeOf({ startedAt }: Result): number | null {
-  // Only the form that runs write: Date.parse takes much else for a date.
-  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.test(startedAt)) return null;
-  const time = Date.parse(startedAt);
-  return Number.isFinite(time) ? time : null;
 }
 
 /** A file name of lower-case letters, digits and hyphens that is not yet in `taken`. */

@@ -10,7 +10,8 @@ import { renderHtml } from "../html/render_html.tsx";
 import { readResult } from "../../suites/result/read_result.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
 import { collectEvidence, deviceEvidence } from "./claim_pages.tsx";
-import { leadRun, MOST_RUNS, type NamedResult, planSite } from "./runs.ts";
+import type { NamedResult } from "../data/twins.ts";
+import { leadRun, MOST_RUNS, planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
 
 function filesOf(...args: Parameters<typeof sampleRuns>): Map<string, string> {

@@ -5,7 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { errorLine, OutputError } from "../../suites/errors.ts";
+import { OutputError } from "../../suites/errors.ts";
+import { asOutputError, FOLDER_LOCK, replaceFile } from "../../suites/result/write_output.ts";
 import { plainText } from "../text/format.ts";
 import type { SiteFile } from "./site_page.tsx";
 
@@ -19,14 +20,15 @@ export async function refuseFolder(folder: string, force: boolean): Promise<void
     const info = await Deno.stat(folder);
     if (!info.isDirectory) throw new OutputError(`write ${plainText(folder)}: it is no folder`);
     if (force) return;
-    for await (const _ of Deno.readDir(folder)) {
+    for await (const { name } of Deno.readDir(folder)) {
+      if (name === FOLDER_LOCK) continue;
       throw new OutputError(
         `write ${plainText(folder)}: the folder is not empty; --force writes over what is there`,
       );
     }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    throw asOutputError(folder, error);
+    throw asOutputError(plainText(folder), error);
   }
 }
 
@@ -54,7 +56,7 @@ export interface WrittenSite {
 }
 
 /**
- * Writes the files, folders made where missing, and removes the pages of an earlier build that this
+ * Writes the files into a folder that the caller has claimed, folders made where missing, and removes the pages of an earlier build that this
  * one has not. Anything else in the folder is left alone, pages that were changed since as well.
  *
  * @throws {OutputError} one line.
@@ -77,11 +79,11 @@ export async function writeSite(files: Iterable<SiteFile>, folder: string): Prom
         if (!made.has(parent)) await Deno.mkdir(parent, { recursive: true });
         made.add(parent);
         const bytes = encoder.encode(text);
-        await Deno.writeFile(target, bytes);
+        await replaceFile(target, bytes);
         written.set(path, digestOf(bytes));
         total += bytes.length;
       } catch (error) {
-        throw asOutputError(target, error);
+        throw asOutputError(plainText(target), error);
       }
     }
     for (const [path, digest] of earlier) {
@@ -116,11 +118,7 @@ async function writeManifest(folder: string, files: ReadonlyMap<string, string>)
     files: Object.fromEntries(sorted),
   };
   const path = `${folder}/${MANIFEST}`;
-  try {
-    await Deno.writeTextFile(path, `${JSON.stringify(manifest, null, 1)}\n`);
-  } catch (error) {
-    throw asOutputError(path, error);
-  }
+  await replaceFile(path, `${JSON.stringify(manifest, null, 1)}\n`);
 }
 
 /** Removes a page that is still as it was written, and its folder where that is empty then. */
@@ -134,23 +132,10 @@ async function removePage(path: string, digest: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
-    throw asOutputError(path, error);
+    throw asOutputError(plainText(path), error);
   }
 }
 
 function digestOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-function asOutputError(path: string, error: unknown): OutputError {
-  if (error instanceof OutputError) return error;
-  const { PermissionDenied, NotCapable, NotADirectory, AlreadyExists, IsADirectory } = Deno.errors;
-  const reason = error instanceof PermissionDenied || error instanceof NotCapable
-    ? "no permission"
-    : error instanceof NotADirectory || error instanceof AlreadyExists
-    ? "a part of the path is a file"
-    : error instanceof IsADirectory
-    ? "a folder of that name is in the way"
-    : errorLine(error);
-  return new OutputError(`write ${plainText(path)}: ${reason}`, { cause: error });
 }

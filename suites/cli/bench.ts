@@ -8,12 +8,24 @@ import { writeReport } from "./report_command.ts";
 import { renderTerminal } from "../../reports/text/terminal.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
 import { PROFILE_NAMES, type SuiteName, SUITES } from "../plan/profile.ts";
-import { DEFAULT_SEED, exitCodeOf, MAX_SEED, runSuite, type SuiteOptions } from "../run/runner.ts";
+import {
+  DEFAULT_SEED,
+  exitCodeOf,
+  MAX_SEED,
+  type ProgressEvent,
+  runCalibrated,
+  type SuiteOptions,
+} from "../run/runner.ts";
 import { clockAdvice } from "../device/keep_warm.ts";
 import { PEER_NAMES, requirePeer } from "../peers/peers.ts";
 import { ensureDriver } from "../device/install_driver.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { parseShard } from "../plan/shard.ts";
+import type { Result } from "../result/result_schema.ts";
+import { readPartial, RESULT_FILE } from "../result/result_store.ts";
+import { benchWords } from "../run/replay.ts";
+import type { FolderClaim } from "../result/write_output.ts";
+import { useColor } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import {
   addLayerOptions,
@@ -25,7 +37,9 @@ import {
 import { parseCommand } from "./parse_command.ts";
 import { keepWarmOption, noKeepWarmOption, stackOption } from "./device_options.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
+import { joinOptions } from "./resume.ts";
 import { chooseFolder, DEFAULT_OUT } from "./run_folder.ts";
+import { untilStopped } from "./stop.ts";
 
 /** What the command line asks for. */
 export interface BenchCommand {
@@ -37,6 +51,9 @@ export interface BenchCommand {
   readonly install: boolean;
 }
 
+/** A parsed command line of the bench. */
+export type ParsedBench = ReturnType<typeof benchCommand>;
+
 /**
  * Reads the arguments after the command's name.
  *
@@ -44,8 +61,22 @@ export interface BenchCommand {
  * @throws {UsageError} one line, for anything that cannot be used.
  */
 export function parseBench(args: readonly string[]): BenchCommand | undefined {
+  const command = readBench(args);
+  return command && describeBench(command, ["deno", "task", "bench", ...args]);
+}
+
+/** {@linkcode parseBench} up to the options as they were given. */
+export function readBench(args: readonly string[]): ParsedBench | undefined {
   const command = benchCommand();
-  if (!parseCommand(command, args)) return undefined;
+  return parseCommand(command, args) ? command : undefined;
+}
+
+/**
+ * What a parsed command line asks for.
+ *
+ * @param line the command line that a result names.
+ */
+export function describeBench(command: ParsedBench, line: readonly string[]): BenchCommand {
   const given = command.opts();
   const suites = command.processedArgs[0].map((name) => {
     if (!(SUITES as readonly string[]).includes(name)) {
@@ -75,7 +106,7 @@ export function parseBench(args: readonly string[]): BenchCommand | undefined {
       ...(given.margin && { margins: given.margin }),
       ...(given.trials && { trials: given.trials }),
       ...(given.checkpoint !== undefined && { checkpoint: given.checkpoint }),
-      command: ["deno", "task", "bench", ...args],
+      command: line,
     },
   };
 }
@@ -113,54 +144,89 @@ function benchCommand() {
     )
     .option("--force", "overwrite the files of an earlier run in that folder")
     .option("--shard <i/n>", "run one of n parts of the plan; merge joins them", parseShard)
-    .option("--resume", "continue the partial result in the output folder, or in the newest one")
+    .option(
+      "--resume",
+      "continue the partial result in the output folder, or in the newest one, with its options",
+    )
     .option("--no-install", "never install a driver, only say which")
     .option("--quiet", "print nothing but errors");
 }
 
 /** Runs the command and returns its exit code. */
 export async function bench(args: readonly string[]): Promise<number> {
-  const parsed = parseBench(args);
-  if (!parsed) return EXIT.fine;
-  const { quiet, suite, install, force } = parsed;
-  const out = await chooseFolder({ ...suite, force });
+  const asked = readBench(args);
+  if (!asked) return EXIT.fine;
+  const { quiet, suite, force, install } = describeBench(asked, ["deno", "task", "bench", ...args]);
+  const claimed = await chooseFolder({ ...suite, force });
+  try {
+    const own = suite.resume ? await resumedSuite(asked, claimed.folder) : suite;
+    return await untilStopped(
+      (signal) => benchInto(claimed, { suite: own, quiet, force, install, signal }),
+      {
+        say: () => {
+          if (!quiet) console.error("\nstopping after the work in flight; finished cases are kept");
+        },
+      },
+    );
+  } finally {
+    await claimed.release();
+  }
+}
+
+/** What the run in a folder goes on with. */
+async function resumedSuite(now: ParsedBench, folder: string): Promise<SuiteOptions> {
+  const result = await readPartial(`${folder}/${RESULT_FILE}`);
+  const verb = `resume ${folder}`;
+  const then = readRecorded(benchWords(result, verb), verb);
+  joinOptions(then, { now, result, folder });
+  const { suite } = describeBench(then, result.command);
+  // The tilings of the result itself, whatever is cached by now, unless a file is named.
+  const tuning = now.getOptionValueSource("tuning") === "cli"
+    ? now.opts().tuning
+    : result.tuning ?? "none";
+  return { ...suite, resume: true, tuning };
+}
+
+function readRecorded(words: readonly string[], verb: string): ParsedBench {
+  try {
+    const then = readBench(words);
+    if (then) return then;
+    throw new UsageError("it only asks for help");
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`${verb}: the run's command cannot be used: ${error.message}`);
+  }
+}
+
+/** Measures, writes the result and its report, prints, and returns the exit code. */
+async function benchInto(
+  claimed: FolderClaim,
+  { suite, quiet, install, force, signal }: BenchCommand & { signal: AbortSignal },
+): Promise<number> {
+  const out = claimed.folder;
   provideRuntimeDir();
   // Dawn takes no software driver, so there is nothing to install for it.
   if (suite.stack !== "dawn") await ensureDriver({ install, say: (line) => console.error(line) });
-  const stop = new AbortController();
   const display = quiet ? undefined : new ProgressDisplay(stderrStream());
-  const interrupt = () => {
-    // A second Ctrl-C does not wait for the submission in flight.
-    if (stop.signal.aborted) Deno.exit(EXIT.inconclusive);
-    stop.abort();
-    if (!quiet) console.error("\nstopping after the work in flight; finished cases are kept");
-  };
-  Deno.addSignalListener("SIGINT", interrupt);
-  try {
-    const result = await runSuite({ ...suite, out, force }, {
-      signal: stop.signal,
-      onProgress: (event) => display?.show(event),
-    });
-    display?.finish();
-    const written = await writeReport([result], out);
-    const path = `${out}/result.json`;
-    if (!quiet) {
-      console.log(renderTerminal(result, { color: Deno.stdout.isTerminal() && !Deno.noColor }));
-      console.log(`\nWrote ${path}, ${written.html}, ${written.markdown}`);
-    }
-    const code = exitCodeOf(result);
-    if (code !== EXIT.fine) console.error(`bench: ${explainExit(code, result, suite)}`);
-    return code;
-  } finally {
-    Deno.removeSignalListener("SIGINT", interrupt);
+  const hooks = { signal, onProgress: (event: ProgressEvent) => display?.show(event) };
+  const result = await runCalibrated({ ...suite, out, force }, { hooks, claimed });
+  display?.finish();
+  const written = await writeReport([result], out);
+  if (!quiet) {
+    console.log(renderTerminal(result, { color: useColor(Deno.stdout) }));
+    console.log(`\nWrote ${out}/result.json, ${written.html}, ${written.markdown}`);
   }
+  const code = exitCodeOf(result);
+  if (code !== EXIT.fine) {
+    console.error(`bench: ${explainExit(code, { result, out, keepWarm: suite.keepWarm })}`);
+  }
+  return code;
 }
 
 /** One line for an exit code that is not 0. */
 function explainExit(
   code: number,
-  result: Awaited<ReturnType<typeof runSuite>>,
-  { keepWarm }: SuiteOptions,
+  { result, out, keepWarm }: { result: Result; out: string; keepWarm?: boolean },
 ): string {
   const failed = result.cases.filter((record) => record.status === "failed");
   if (code === EXIT.failed) {
@@ -174,7 +240,7 @@ function explainExit(
     }`;
   }
   if (code === EXIT.inconclusive) {
-    return "the run was stopped; continue it with the same options and --resume";
+    return `the run was stopped; continue it with deno task bench --resume --out ${out}`;
   }
   const skipped = result.cases.find((record) => record.status === "skipped");
   return skipped

@@ -6,6 +6,8 @@
 import { DeviceError } from "../../kernels/gpu/device.ts";
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { errorLine, EXIT } from "../errors.ts";
+import { guardConsole, standardOutput } from "./streams.ts";
+import { enterUserFolder } from "./user_folder.ts";
 
 /** The exit code that an error stands for; undefined for a fault of the program itself. */
 export function exitCodeFor(error: unknown): number | undefined {
@@ -22,9 +24,12 @@ export function exitCodeFor(error: unknown): number | undefined {
 
 /**
  * Runs a command and ends the process with its exit code. Errors that a person can act on come out
- * as one line; anything else is a fault of this program and comes out with its stack, code 1.
+ * as one line; anything else is a fault of this program and comes out with its stack, code 1. A
+ * standard output that could not be written is an error as well; one that nobody reads is none.
  */
 export async function runCommand(name: string, main: () => Promise<number>): Promise<never> {
+  guardConsole();
+  enterUserFolder();
   let code: number;
   try {
     code = await main();
@@ -37,6 +42,11 @@ export async function runCommand(name: string, main: () => Promise<number>): Pro
     // Some lines name the command by themselves.
     const named = text.startsWith(`${name} `) || text.startsWith(`${name}:`);
     console.error(named ? text : `${name}: ${text}`);
+  }
+  const unwritten = standardOutput.failure();
+  if (unwritten !== undefined) {
+    console.error(`${name}: write to standard output: ${unwritten}`);
+    if (code === EXIT.fine) code = EXIT.usage;
   }
   Deno.exit(code);
 }

@@ -8,9 +8,11 @@ import { Command, Option } from "@commander-js/extra-typings";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { type GateConfig, readGateConfig } from "../../reports/gate/gate_config.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
+import type { NamedResult } from "../../reports/data/twins.ts";
 import { renderBmf } from "../../reports/gate/render_bmf.ts";
 import { renderGateJson, renderGateText } from "../../reports/gate/render_gate.ts";
 import { renderAnnotations, renderGateMarkdown } from "../../reports/gate/render_github.ts";
+import { plainText } from "../../reports/text/format.ts";
 import { readResult } from "../result/read_result.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import {
@@ -21,10 +23,12 @@ import {
   withProcesses,
 } from "./gate/run_paired.ts";
 import type { Result } from "../result/result_schema.ts";
-import { refuseOutput, writeOutput } from "../result/write_output.ts";
+import { claimFile, type FileClaim } from "../result/write_output.ts";
+import { isSameRun } from "../result/same_run.ts";
 import { runCommand } from "./errors.ts";
 import { parseSeconds } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
+import { untilStopped } from "./stop.ts";
 
 /** Formats of the gate's report. */
 export const FORMATS = ["text", "github", "json", "bmf"] as const;
@@ -54,16 +58,20 @@ export async function gate(args: readonly string[], streams: Streams = CONSOLE):
   if (baseline === undefined || candidate === undefined) {
     throw new UsageError("two result files are needed, a baseline and a candidate");
   }
-  if (given.out !== undefined) await refuseOutput(given.out, given.force === true);
-  const config = given.config === undefined ? undefined : await readGateConfig(given.config);
-  const { report, result } = await compareFiles({
-    baseline,
-    candidate,
-    history: given.history ?? [],
-    config,
-  });
-  await printReport(report, result, { ...given, streams });
-  return report.exitCode;
+  const out = given.out === undefined
+    ? undefined
+    : await claimFile(given.out, { force: given.force });
+  try {
+    const config = given.config === undefined ? undefined : await readGateConfig(given.config);
+    const { report, result } = await compareFiles(
+      { baseline, candidate, history: given.history ?? [], config },
+      { say: streams.err },
+    );
+    await printReport(report, result, { format: given.format, out, streams });
+    return report.exitCode;
+  } finally {
+    await out?.release();
+  }
 }
 
 function gateCommand() {
@@ -115,48 +123,46 @@ async function gatePaired(
     throw new UsageError("--tuning given beside --against: both sides take their own tilings");
   }
   if (baselineDir !== undefined) await requireCheckout(baselineDir);
-  if (options.out !== undefined) await refuseOutput(options.out, options.force === true);
   const config = options.config === undefined ? undefined : await readGateConfig(options.config);
   const candidate = fileURLToPath(new URL("../..", import.meta.url));
   const names = { baseline: against ?? baselineDir!, candidate: "the working tree" };
-  const stop = new AbortController();
-  const run = async (baseline: string) => {
+  const out = options.out === undefined
+    ? undefined
+    : await claimFile(options.out, { force: options.force });
+  const run = async (baseline: string, signal: AbortSignal) => {
     await requireBuild(baseline, against === undefined ? baseline : `revision ${against}`);
     await requireBuild(candidate, names.candidate);
     const line = bench.length > 0 ? bench : DEFAULT_BENCH;
     const folders = { baseline, candidate };
-    return await withProcesses(folders, { bench: line, names }, (measure) =>
+    return await withProcesses(folders, { bench: line, names, signal }, (measure) =>
       runPaired({
         names,
         config,
         budgetSeconds: options.budget ?? DEFAULT_BUDGET,
         ...measure,
-        signal: stop.signal,
+        signal,
         say: (text) => streams.err(text),
       }));
   };
-  // Checkouts and folders of results go away even when the user stops the run.
-  const interrupt = () => {
-    if (stop.signal.aborted) Deno.exit(EXIT.inconclusive);
-    stop.abort(new DOMException("stopped before a verdict", "AbortError"));
-  };
-  const signals: Deno.Signal[] = [
-    "SIGINT",
-    ...Deno.build.os === "windows" ? [] : ["SIGTERM"] as const,
-  ];
-  for (const name of signals) Deno.addSignalListener(name, interrupt);
   try {
-    const { report, result } = against !== undefined
-      ? await withCheckout(against, run)
-      : await run(await Deno.realPath(baselineDir!));
-    await printReport(report, result, options);
-    return report.exitCode;
-  } catch (error) {
-    // Processes that the same signal reached ended for it, whatever they said.
-    stop.signal.throwIfAborted();
-    throw error;
+    // Checkouts and folders of results go away even when the user stops the run.
+    return await untilStopped(async (signal) => {
+      try {
+        const { report, result } = against !== undefined
+          ? await withCheckout(against, (folder) => run(folder, signal))
+          : await run(await Deno.realPath(baselineDir!), signal);
+        await printReport(report, result, { format: options.format, out, streams });
+        if (!signal.aborted) return report.exitCode;
+        streams.err("gate: stopped before its end; cases that were still open are inconclusive");
+        return report.exitCode === EXIT.fine ? EXIT.inconclusive : report.exitCode;
+      } catch (error) {
+        // Processes that the same signal reached ended for it, whatever they said.
+        signal.throwIfAborted();
+        throw error;
+      }
+    });
   } finally {
-    for (const name of signals) Deno.removeSignalListener(name, interrupt);
+    await out?.release();
   }
 }
 
@@ -165,7 +171,10 @@ async function requireCheckout(folder: string): Promise<void> {
   if (!found) throw new UsageError(`--baseline-dir ${folder} is no checkout of this project`);
 }
 
-/** Reads and compares two files. */
+/**
+ * Reads and compares two files. A run that the history holds twice, or that is one of the two itself,
+ * would make the noise between runs look smaller than it is: it is left out, and said so.
+ */
 async function compareFiles(
   files: {
     baseline: string;
@@ -173,12 +182,26 @@ async function compareFiles(
     history: readonly string[];
     config: GateConfig | undefined;
   },
+  { say }: { say: (line: string) => void },
 ): Promise<{ report: GateReport; result: Result }> {
   const { baseline, candidate, config } = files;
   const before = await readResult(baseline);
   const result = await readResult(candidate);
+  const known: NamedResult[] = [
+    { name: baseline, result: before },
+    { name: candidate, result },
+  ];
   const history: Result[] = [];
-  for (const path of files.history) history.push(await readResult(path));
+  for (const name of files.history) {
+    const earlier = await readResult(name);
+    const twin = known.find((other) => isSameRun(other.result, earlier));
+    known.push({ name, result: earlier });
+    if (twin === undefined) history.push(earlier);
+    else {
+      const [left, like] = [plainText(name), plainText(twin.name)];
+      say(`gate: ${left} of the history is left out: it is the same run as ${like}`);
+    }
+  }
   const names = { baseline, candidate };
   return { report: compareResults(before, result, { config, history, names }), result };
 }
@@ -187,7 +210,7 @@ async function compareFiles(
 export async function printReport(
   report: GateReport,
   result: Result,
-  options: { format: typeof FORMATS[number]; out?: string; force?: true; streams: Streams },
+  options: { format: typeof FORMATS[number]; out?: FileClaim; streams: Streams },
 ): Promise<void> {
   const { format, out, streams } = options;
   const render = {
@@ -198,7 +221,7 @@ export async function printReport(
   };
   const text = render[format]();
   if (out === undefined) streams.out(text.trimEnd());
-  else await writeOutput(out, text, { force: options.force === true });
+  else await out.write(text);
   if (format === "github") streams.err(renderAnnotations(report).trimEnd());
   else if (out !== undefined || format === "bmf") streams.err(`gate: ${report.sentence}`);
 }

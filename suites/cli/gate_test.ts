@@ -51,6 +51,26 @@ Deno.test("gate passes, fails, and prints every format", () =>
     assert.equal(Object.keys(JSON.parse(bmf.out)).length, 4);
   }));
 
+Deno.test("gate leaves out what a history holds twice, and says so", () =>
+  inFolder(async (folder) => {
+    const later = {
+      ...sampleResult({ contexts: [8192, 16_384] }),
+      startedAt: "2026-06-01T00:00:00Z",
+    };
+    for (const name of ["c", "d"]) {
+      await Deno.writeTextFile(`${folder}/${name}.json`, JSON.stringify(later));
+    }
+    const line = ["a", "b"].map((name) => `${folder}/${name}.json`);
+    const history = ["a", "c", "d", "b"].map((name) => `${folder}/${name}.json`);
+    const { code, err } = await run(...line, "--history", ...history);
+    assert.equal(code, 0);
+    const said = (left: string, like: string) =>
+      `gate: ${folder}/${left}.json of the history is left out: it is the same run as ` +
+      `${folder}/${like}.json`;
+    assert.deepEqual(err.split("\n"), [said("a", "a"), said("d", "c"), said("b", "b")]);
+    assert.equal((await run(...line, "--history", `${folder}/c.json`)).err, "");
+  }));
+
 Deno.test("gate --out writes once, and again only with --force", () =>
   inFolder(async (folder) => {
     const line = [`${folder}/a.json`, `${folder}/b.json`, "--out", `${folder}/gate.md`];
@@ -82,7 +102,7 @@ Deno.test("gate: each bad input is one line and exit code 2", () =>
       [[good, `${folder}/newer.json`], /newer version/, ResultFileError],
       [[good, `${folder}/cut.json`], /cut off after 5000/, ResultFileError],
       [[good, `${folder}/huge.json`], /100 MiB, the limit is 64/, ResultFileError],
-      [[`${folder}/none.json`, good], /does not exist/, ResultFileError],
+      [[`${folder}/none.json`, good], /there is no such file/, ResultFileError],
       [
         [good, `${folder}/b.json`, "--config", good],
         /cannot use gate configuration/,

@@ -7,9 +7,9 @@ import { Command } from "@commander-js/extra-typings";
 import { formatPlural, plainText } from "../../reports/text/format.ts";
 import { readResult } from "../result/read_result.ts";
 import { EXIT } from "../errors.ts";
-import { mergeResults, type NamedResult } from "../run/merge.ts";
+import { type Merged, mergeResults, type NamedResult } from "../run/merge.ts";
 import { resultSchema } from "../result/result_schema.ts";
-import { refuseOutput, writeOutput } from "../result/write_output.ts";
+import { claimFile } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 
@@ -26,14 +26,19 @@ export async function merge(args: readonly string[]): Promise<number> {
     .option("--force", "overwrite the file that --out names");
   if (!parseCommand(command, args)) return EXIT.fine;
   const { out, force, mixedMachines } = command.opts();
-  await refuseOutput(out, force === true);
+  const claim = await claimFile(out, { force });
   const shards: NamedResult[] = [];
-  for (const name of command.processedArgs[0]) {
-    shards.push({ name: plainText(name), result: await readResult(name) });
+  let merged: Merged;
+  try {
+    for (const name of command.processedArgs[0]) {
+      shards.push({ name: plainText(name), result: await readResult(name) });
+    }
+    merged = await mergeResults(shards, { mixedMachines });
+    await claim.write(`${JSON.stringify(resultSchema.parse(merged.result), null, 1)}\n`);
+  } finally {
+    await claim.release();
   }
-  const { result, missing } = await mergeResults(shards, { mixedMachines });
-  const text = `${JSON.stringify(resultSchema.parse(result), null, 1)}\n`;
-  await writeOutput(out, text, { force: force === true });
+  const { result, missing } = merged;
   const what = formatPlural(result.cases.length, "case");
   console.log(`Wrote ${out}: ${what} of ${formatPlural(shards.length, "shard")}`);
   for (const id of missing.slice(0, MOST_NAMED)) console.error(`missing: ${plainText(id)}`);

@@ -6,6 +6,7 @@
  */
 import { formatSeconds } from "../../reports/text/format.ts";
 import type { ProgressEvent } from "../run/runner.ts";
+import { standardError } from "./streams.ts";
 
 /** Where progress is written. */
 export interface ProgressStream {
@@ -17,15 +18,17 @@ export interface ProgressStream {
 
 /** This process's own stderr. */
 export function stderrStream(): ProgressStream {
-  const encoder = new TextEncoder();
   const isTerminal = Deno.stderr.isTerminal();
-  return {
-    isTerminal,
-    columns: (isTerminal && Deno.consoleSize().columns) || 80,
-    write: (text: string) => {
-      Deno.stderr.writeSync(encoder.encode(text));
-    },
-  };
+  return { isTerminal, columns: (isTerminal && columns()) || 80, write: standardError.write };
+}
+
+/** Columns of the terminal; 0 where it does not tell, or was closed. */
+function columns(): number {
+  try {
+    return Deno.consoleSize().columns;
+  } catch {
+    return 0;
+  }
 }
 
 /** Turns progress events into lines. */

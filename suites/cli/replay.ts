@@ -13,13 +13,14 @@ import { EXIT, UsageError } from "../errors.ts";
 import { ensureDriver } from "../device/install_driver.ts";
 import { compareEnvironments, replayArguments, withoutPeers } from "../run/replay.ts";
 import type { CaseRecord, Result } from "../result/result_schema.ts";
-import { runSuite } from "../run/runner.ts";
+import { type ProgressEvent, runCalibrated } from "../run/runner.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { parseBench } from "./bench.ts";
-import { refuseOverwrite } from "../result/write_output.ts";
+import { claimFolder, refuseOverwrite } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
+import { untilStopped } from "./stop.ts";
 
 /** Runs the command and returns its exit code. */
 export async function replay(args: readonly string[]): Promise<number> {
@@ -40,28 +41,66 @@ export async function replay(args: readonly string[]): Promise<number> {
   if (before.cases.length === 0) {
     throw new UsageError(`replay ${plainText(path)}: it has no cases to compare with`);
   }
-  if (out !== undefined) await refuseOverwrite([`${out}/result.json`], force === true);
   const line = replayArguments(before);
   const parsed = parseBench(line);
   if (!parsed) throw new UsageError(`replay: the command only asks for help: ${line.join(" ")}`);
-  provideRuntimeDir();
-  if (before.stack !== "dawn") {
-    await ensureDriver({ install, say: (text) => console.error(text) });
-  }
-  console.error(`replay: deno task bench ${plainText(line.join(" "))}`);
-  const display = new ProgressDisplay(stderrStream());
   // The tilings of the result itself, whatever this machine has in its cache by now.
   const tuning = before.tuning ?? "none";
   const again = { ...parsed.suite, out, force, resume: false, patient: true, tuning };
-  const now = await runSuite(again as typeof parsed.suite, {
-    onProgress: (event) => display.show(event),
+  const claimed = out === undefined ? undefined : await claimFolder(out, {
+    check: () => refuseOverwrite([`${out}/result.json`], force === true),
   });
-  display.finish();
-  const names = { baseline: path, candidate: "replay" };
-  const report = compareResults(before, now, { names });
-  console.log(describeReplay(before, now, report));
+  try {
+    provideRuntimeDir();
+    if (before.stack !== "dawn") {
+      await ensureDriver({ install, say: (text) => console.error(text) });
+    }
+    console.error(`replay: deno task bench ${plainText(line.join(" "))}`);
+    const display = new ProgressDisplay(stderrStream());
+    const hooks = { onProgress: (event: ProgressEvent) => display.show(event) };
+    const { now, stopped } = await untilStopped(async (signal) => ({
+      now: await runCalibrated(again as typeof parsed.suite, {
+        hooks: { ...hooks, signal },
+        claimed,
+      }),
+      stopped: signal.aborted,
+    }), { say: () => console.error("\nstopping after the work in flight") });
+    display.finish();
+    return showReplay({ before, now, stopped }, { path, out });
+  } finally {
+    await claimed?.release();
+  }
+}
+
+/** Prints what came out; of a replay that was stopped, of the cases that it finished. */
+function showReplay(
+  { before: whole, now, stopped }: { before: Result; now: Result; stopped: boolean },
+  { path, out }: { path: string; out?: string },
+): number {
+  const before = stopped ? onlyCasesOf(whole, now) : whole;
+  const { then: ran } = countRuns(before, before);
+  let code: number = EXIT.inconclusive;
+  if (ran > 0 || !stopped) {
+    const report = compareResults(before, now, { names: { baseline: path, candidate: "replay" } });
+    console.log(describeReplay(before, now, report));
+    code = replayExit(report, countRuns(before, now));
+  }
   if (out !== undefined) console.log(`\nWrote ${out}/result.json`);
-  return replayExit(report, countRuns(before, now));
+  if (!stopped) return code;
+  console.error(`replay: stopped after ${before.cases.length} of ${whole.cases.length} cases`);
+  return code === EXIT.failed ? code : EXIT.inconclusive;
+}
+
+/** A result without the cases that another one has not. */
+export function onlyCasesOf(result: Result, other: Result): Result {
+  const there = new Set(other.cases.map(({ id }) => id));
+  return {
+    ...result,
+    cases: result.cases.filter(({ id }) => there.has(id)),
+    ratios: result.ratios.filter(({ numerator, denominator }) =>
+      there.has(numerator) && there.has(denominator)
+    ),
+  };
 }
 
 /**

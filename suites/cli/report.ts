@@ -3,6 +3,7 @@
  *
  * @module
  */
-import { runReportCommand } from "./report_command.ts";
+import { runCommand } from "./errors.ts";
+import { report } from "./report_command.ts";
 
-if (import.meta.main) Deno.exit(await runReportCommand(Deno.args));
+if (import.meta.main) await runCommand("report", () => report(Deno.args));

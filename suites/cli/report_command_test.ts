@@ -1,15 +1,19 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../result/_sample_result.ts";
-import { runReportCommand } from "./report_command.ts";
+import { errorLine } from "../errors.ts";
+import { exitCodeFor } from "./errors.ts";
+import { claimFolder } from "../result/write_output.ts";
+import { report } from "./report_command.ts";
+import { site } from "./site.ts";
 
 async function run(...args: string[]) {
   const out: string[] = [];
-  const err: string[] = [];
-  const code = await runReportCommand(args, {
-    out: (text) => out.push(text),
-    err: (text) => err.push(text),
-  });
-  return { code, out: out.join("\n"), err: err.join("\n") };
+  try {
+    const code = await report(args, (text) => out.push(text));
+    return { code, out: out.join("\n"), err: "" };
+  } catch (error) {
+    return { code: exitCodeFor(error), out: out.join("\n"), err: errorLine(error) };
+  }
 }
 
 async function inFolder(test: (folder: string) => Promise<void>) {
@@ -49,7 +53,7 @@ Deno.test("report of several files is a comparison, and overwrites a report only
     for (const name of ["report.html", "summary.md"]) {
       const { code, out, err } = await run(...line);
       assert.deepEqual({ code, out }, { code: 2, out: "" });
-      assert.equal(err, `error: write ${folder}/out/${name}: it exists; --force overwrites it`);
+      assert.equal(err, `write ${folder}/out/${name}: it exists; --force overwrites it`);
       if (name === "report.html") {
         assert.equal(await Deno.readTextFile(`${folder}/out/report.html`), before);
         await Deno.remove(`${folder}/out/report.html`);
@@ -72,7 +76,7 @@ Deno.test("report refuses a bad file with one line and writes nothing", () =>
     assert.deepEqual({ code, out }, { code: 2, out: "" });
     assert.match(
       err,
-      /^error: cannot use result file .*bad\.json: written by a newer version[^\n]*$/,
+      /^cannot use result file .*bad\.json: written by a newer version[^\n]*$/,
     );
     await assert.rejects(Deno.stat(`${folder}/out`));
   }));
@@ -82,7 +86,7 @@ Deno.test("report refuses an output folder that is a file, or lies under one", (
     for (const out of [`${folder}/a.json`, `${folder}/a.json/x`]) {
       const { code, err } = await run(`${folder}/b.json`, "-o", out);
       assert.equal(code, 2);
-      assert.match(err, /^error: cannot write .*a\.json(\/x)?: [^\n]+$/);
+      assert.match(err, /^write to .*a\.json(\/x)?: [^\n]+$/);
     }
     await Deno.mkdir(`${folder}/out/report.html`, { recursive: true });
     assert.match(
@@ -91,14 +95,41 @@ Deno.test("report refuses an output folder that is a file, or lies under one", (
     );
   }));
 
+Deno.test("report and site refuse a folder that another process writes to", () =>
+  inFolder(async (folder) => {
+    const claim = await claimFolder(`${folder}/out`);
+    const { code, err } = await run(`${folder}/a.json`, "-o", `${folder}/out`, "--force");
+    assert.equal(code, 2);
+    assert.match(err, /^write to .*\/out: another process is writing there/);
+    await assert.rejects(
+      site([`${folder}/a.json`, "-o", `${folder}/out`], () => {}),
+      /^OutputError: write to .*\/out: another process is writing there/,
+    );
+    await claim.release();
+    assert.equal(await site([`${folder}/a.json`, "-o", `${folder}/out`], () => {}), 0);
+    assert.equal((await run(`${folder}/a.json`, "-o", `${folder}/out`)).code, 0);
+  }));
+
 Deno.test("report explains bad usage and exits with 2", async () => {
   const none = await run();
   assert.equal(none.code, 2);
-  assert.match(none.err, /^error: missing required argument 'result'$/);
+  assert.match(none.err, /^missing required argument 'result'$/);
   const unknown = await run("a.json", "--ouch", "x");
   assert.equal(unknown.code, 2);
   assert.match(unknown.err, /unknown option '--ouch'/);
-  const help = await run("--help");
-  assert.equal(help.code, 0);
-  assert.match(help.out, /--out <dir>/);
+  assert.equal((await run("--help")).code, 0);
 });
+
+Deno.test("report compares no run with itself", () =>
+  inFolder(async (folder) => {
+    await Deno.copyFile(`${folder}/a.json`, `${folder}/again.json`);
+    const line = [`${folder}/a.json`, `${folder}/b.json`, `${folder}/again.json`];
+    const { code, err } = await run(...line, "-o", `${folder}/out`);
+    assert.equal(code, 2);
+    assert.equal(
+      err,
+      `${folder}/a.json and ${folder}/again.json are results of one run, started ` +
+        "2000-01-01T00:00:00.000Z: give one of them",
+    );
+    await assert.rejects(Deno.stat(`${folder}/out`));
+  }));

@@ -3,7 +3,12 @@
  *
  * @module
  */
-import { refuseOverwrite } from "../result/write_output.ts";
+import {
+  claimFolder,
+  type FolderClaim,
+  refuseOverwrite,
+  tryClaimFolder,
+} from "../result/write_output.ts";
 
 /** Folder of the first run where `--out` names none. */
 export const DEFAULT_OUT = "out";
@@ -22,30 +27,40 @@ export interface FolderOptions {
 }
 
 /**
- * Decides before anything is measured where a run goes. A folder that `--out` names is taken as it
- * is. Without one the first run goes to `out`, later ones to `out/run-2`, `out/run-3`, …, so that
- * the same command can be given again and again; `resume` takes the newest of them, `force` `out`.
+ * Decides before anything is measured where a run goes, and claims that folder. A folder that `--out`
+ * names is taken as it is. Without one the first run goes to `out`, later ones to `out/run-2`,
+ * `out/run-3`, …, so that the same command can be given again and again, also while another is at
+ * work; `resume` takes the newest of them, `force` `out`.
  *
  * @param options.home Where `out` lies. Default: the current folder.
- * @throws {OutputError} when a named folder has files of an earlier run, without `force`.
+ * @throws {OutputError} when another process writes to the folder that has to be taken, or a named
+ * one has files of an earlier run, without `force`.
  */
 export async function chooseFolder(
   { out, force = false, resume = false }: FolderOptions,
   { home }: { home?: string } = {},
-): Promise<string> {
-  if (out !== undefined) {
-    await refuseOverwrite(RUN_FILES.map((name) => `${out}/${name}`), force || resume, {
-      remedy: "--force overwrites it, --resume goes on with a partial result",
-    });
-    return out;
-  }
+): Promise<FolderClaim> {
   const first = home === undefined ? DEFAULT_OUT : `${home}/${DEFAULT_OUT}`;
-  if (force && !resume) return first;
+  const named = out ?? (force && !resume ? first : undefined);
+  if (named !== undefined) {
+    const check = () =>
+      refuseOverwrite(RUN_FILES.map((name) => `${named}/${name}`), force || resume, {
+        remedy: "--force overwrites it, --resume goes on with a partial result",
+      });
+    return await claimFolder(named, { check });
+  }
   let newest = first;
   for (let run = 1;; run++) {
     const folder = run === 1 ? first : `${first}/run-${run}`;
-    if (!await hasRun(folder)) return resume ? newest : folder;
-    newest = folder;
+    if (await hasRun(folder)) {
+      newest = folder;
+      continue;
+    }
+    if (resume) return await claimFolder(newest);
+    const claim = await tryClaimFolder(folder);
+    // Since it was looked at, a run may have begun there, and even ended.
+    if (claim && !await hasRun(folder)) return claim;
+    await claim?.release();
   }
 }
 

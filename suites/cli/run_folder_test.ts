@@ -19,7 +19,11 @@ async function leave(folder: string, ...names: string[]) {
 
 Deno.test("chooseFolder: the same command again gets a fresh folder, resume the newest", () =>
   inFolder(async (home) => {
-    const choose = (options = {}) => chooseFolder(options, { home });
+    const choose = async (options = {}) => {
+      const claim = await chooseFolder(options, { home });
+      await claim.release();
+      return claim.folder;
+    };
     // What other commands keep there is no run.
     await leave(`${home}/out`, "notes.txt");
     assert.equal(await choose(), `${home}/out`);
@@ -51,7 +55,29 @@ Deno.test("bench refuses files of an earlier run before it looks for a device", 
       assert.deepEqual(left, [name]);
       assert.equal(await Deno.readTextFile(`${out}/${name}`), "earlier");
       for (const how of [{ force: true }, { resume: true }]) {
-        assert.equal(await chooseFolder({ out, ...how }), out);
+        const claim = await chooseFolder({ out, ...how });
+        await claim.release();
+        assert.equal(claim.folder, out);
       }
     }
+  }));
+
+Deno.test("bench refuses a folder that another process writes to, and takes the next by itself", () =>
+  inFolder(async (home) => {
+    const first = await chooseFolder({}, { home });
+    const second = await chooseFolder({}, { home });
+    assert.deepEqual([first.folder, second.folder], [`${home}/out`, `${home}/out/run-2`]);
+    for (const how of [[], ["--force"], ["--resume"]]) {
+      await assert.rejects(
+        bench(["--out", first.folder, "--quiet", ...how]),
+        (error) =>
+          error instanceof OutputError &&
+          error.message ===
+            `write to ${home}/out: another process is writing there; take another ` +
+              "folder, or wait for it",
+      );
+    }
+    await second.release();
+    await first.release();
+    assert.deepEqual([...Deno.readDirSync(home)], []);
   }));

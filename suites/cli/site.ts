@@ -6,10 +6,12 @@
 import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
 import { formatBytes, formatPlural } from "../../reports/text/format.ts";
 import { readResult } from "../result/read_result.ts";
-import { MOST_RUNS, type NamedResult, planSite } from "../../reports/site/runs.ts";
+import type { NamedResult } from "../../reports/data/twins.ts";
+import { MOST_RUNS, planSite } from "../../reports/site/runs.ts";
 import { siteFiles } from "../../reports/site/site_files.tsx";
 import { refuseFolder, writeSite } from "../../reports/site/write_site.ts";
 import { EXIT, UsageError } from "../errors.ts";
+import { claimFolder } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 
@@ -37,19 +39,23 @@ export async function site(
   if (paths.length > MOST_RUNS) {
     throw new UsageError(`${paths.length} results given, the limit is ${MOST_RUNS}`);
   }
-  await refuseFolder(out, force === true);
-  const results: NamedResult[] = [];
-  // One after the other: the first bad file is the one that is named.
-  for (const name of paths) results.push({ name, result: await readResult(name) });
-  const plan = planSite(results);
-  const { files, bytes, removed } = await writeSite(siteFiles(plan, { url }), out);
-  say(
-    `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
-      `${formatPlural(plan.devices.length, "device")}, ${formatPlural(files, "file")}, ` +
-      formatBytes(bytes) +
-      (removed > 0 ? `; removed ${formatPlural(removed, "page")} of an earlier build` : ""),
-  );
-  return EXIT.fine;
+  const claim = await claimFolder(out, { check: () => refuseFolder(out, force === true) });
+  try {
+    const results: NamedResult[] = [];
+    // One after the other: the first bad file is the one that is named.
+    for (const name of paths) results.push({ name, result: await readResult(name) });
+    const plan = planSite(results);
+    const { files, bytes, removed } = await writeSite(siteFiles(plan, { url }), out);
+    say(
+      `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
+        `${formatPlural(plan.devices.length, "device")}, ${formatPlural(files, "file")}, ` +
+        formatBytes(bytes) +
+        (removed > 0 ? `; removed ${formatPlural(removed, "page")} of an earlier build` : ""),
+    );
+    return EXIT.fine;
+  } finally {
+    await claim.release();
+  }
 }
 
 function parseUrl(text: string): string {

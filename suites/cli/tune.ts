@@ -32,17 +32,36 @@ import {
   sealTuning,
   type TunedDevice,
   type TuningEntry,
+  tuningText,
   writeTuning,
 } from "../device/tuning_file.ts";
-import { refuseOutput } from "../result/write_output.ts";
+import { claimFile, type FileClaim } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
 import { joined, parseCount, parseCounts, parseSeconds } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 import { keepWarmOption, noKeepWarmOption, stackOption } from "./device_options.ts";
+import { untilStopped } from "./stop.ts";
 
 /** Runs the command and returns its exit code. */
 export async function tuneCommand(args: readonly string[]): Promise<number> {
-  const command = new Command("tune")
+  const command = tuneOptions();
+  if (!parseCommand(command, args)) return EXIT.fine;
+  const given = command.opts();
+  const force = given.force === true;
+  const cache = cacheFolder();
+  if (given.out === undefined && cache === undefined) {
+    throw new UsageError("no cache folder is known (HOME and the like): name a file with --out");
+  }
+  const out = given.out === undefined ? undefined : await claimFile(given.out, { force });
+  try {
+    return await untilStopped((signal) => tuneDevice(given, { cache, out, signal }));
+  } finally {
+    await out?.release();
+  }
+}
+
+function tuneOptions() {
+  return new Command("tune")
     .description("Measure which tilings of dense attention are the fastest on this device.")
     .addOption(stackOption())
     .option("--context <list>", "context lengths N, powers of two", joined(parseCounts))
@@ -58,25 +77,19 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     .option("--out <file>", "write there instead of into the cache that bench reads")
     .option("--force", "overwrite that file; measure again what the cache has")
     .option("--no-install", "never install a driver, only say which");
-  if (!parseCommand(command, args)) return EXIT.fine;
-  const given = command.opts();
+}
+
+/** Measures, writes and prints; returns the exit code. */
+async function tuneDevice(
+  given: ReturnType<ReturnType<typeof tuneOptions>["opts"]>,
+  { cache, out, signal }: { cache?: string; out?: FileClaim; signal: AbortSignal },
+): Promise<number> {
   const force = given.force === true;
-  if (given.out !== undefined) await refuseOutput(given.out, force);
-  const cache = cacheFolder();
-  if (given.out === undefined && cache === undefined) {
-    throw new UsageError("no cache folder is known (HOME and the like): name a file with --out");
-  }
   const say = (line: string) => console.error(line);
   provideRuntimeDir();
   if (given.stack !== "dawn") await ensureDriver({ install: given.install, say });
   const { gpu, line } = await openStack({ stack: given.stack, say });
   if (line) say(line);
-  const stop = new AbortController();
-  const interrupt = () => {
-    if (stop.signal.aborted) Deno.exit(EXIT.inconclusive);
-    stop.abort();
-  };
-  Deno.addSignalListener("SIGINT", interrupt);
   try {
     const { driver } = await describeEnvironment(gpu);
     const device = describeTunedDevice(gpu, driver);
@@ -97,7 +110,7 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
         budgetSeconds: given.budget,
         known: force ? [] : earlier,
       }, {
-        signal: stop.signal,
+        signal,
         onNote: say,
         onStep: ({ text, done, total }) => say(`[${done}/${total}] ${text}`),
         onEntry: (entry) => found.push(entry),
@@ -109,14 +122,19 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
     } finally {
       await warm?.stop();
     }
-    const again = new Set(found.map(describeKernel));
-    const kept = earlier.filter((entry) => !again.has(describeKernel(entry)));
-    const entries = [...kept, ...found];
+    let entries = joinEntries(earlier, found);
     if (entries.length === 0) {
-      if (!stop.signal.aborted) say("tune: nothing was measured");
-      return stop.signal.aborted ? EXIT.inconclusive : EXIT.nothingMeasured;
+      if (!signal.aborted) say("tune: nothing was measured");
+      return signal.aborted ? EXIT.inconclusive : EXIT.nothingMeasured;
     }
-    if (found.length > 0) await writeTuning(path, await sealTuning({ device, entries }));
+    if (found.length > 0 && out) await out.write(tuningText(await sealTuning({ device, entries })));
+    else if (found.length > 0) {
+      await writeTuning(path, async () => {
+        // Another run may have measured other kernels meanwhile.
+        entries = joinEntries(await readEarlier(path, { device, say }), found);
+        return await sealTuning({ device, entries });
+      });
+    }
     console.log(describeTuning(entries));
     if (given.all) console.log(describeTilings(entries));
     console.log(
@@ -126,11 +144,19 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
           "which --force measures again",
     );
     if (failure !== undefined) throw failure;
-    return stop.signal.aborted ? EXIT.inconclusive : EXIT.fine;
+    return signal.aborted ? EXIT.inconclusive : EXIT.fine;
   } finally {
-    Deno.removeSignalListener("SIGINT", interrupt);
     gpu.destroy();
   }
+}
+
+/** What was measured before and was not measured again, and what was. */
+function joinEntries(
+  earlier: readonly TuningEntry[],
+  found: readonly TuningEntry[],
+): TuningEntry[] {
+  const again = new Set(found.map(describeKernel));
+  return [...earlier.filter((entry) => !again.has(describeKernel(entry))), ...found];
 }
 
 /** What the cache has of this device; a file that cannot be used is measured anew. */

@@ -15,6 +15,7 @@ import { runCommand } from "./errors.ts";
 import { TUNING_HELP } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
 import { stackOption } from "./device_options.ts";
+import { untilStopped } from "./stop.ts";
 
 /** Largest seed: inputs and random shapes take seeds from there on. */
 const MAX_SEED = 2 ** 31;
@@ -46,13 +47,28 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
   );
   for (const line of [opened.line ?? [], lines].flat()) console.log(line);
   const started = performance.now();
-  const { passed, failed, skipped, exitCode } = await verify(gpu, {
-    golden,
-    quick: given.quick === true,
-    seed: given.seed,
-    onCheck: (check) => console.log(formatCheck(check)),
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  const exitCode = await untilStopped(async (signal) => {
+    try {
+      const summary = await verify(gpu, {
+        golden,
+        quick: given.quick === true,
+        seed: given.seed,
+        onCheck: (check) => {
+          counts[check.status]++;
+          console.log(formatCheck(check));
+        },
+        signal,
+      });
+      return summary.exitCode;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      console.error("verify: stopped before its end");
+      return counts.failed > 0 ? EXIT.failed : EXIT.inconclusive;
+    }
   });
   const seconds = ((performance.now() - started) / 1e3).toFixed(1);
+  const { passed, failed, skipped } = counts;
   console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s`);
   return exitCode;
 }

@@ -45,6 +45,11 @@ export interface CalibrateOptions {
   deviceMemoryBytes?: number | null;
   /** Seed of the bootstrap. Default 1. */
   seed?: number;
+  /**
+   * The calibration of the run that this one goes on with, on the same device: times are of the same
+   * clock, and the canary is the same work, judged by the same time.
+   */
+  earlier?: CalibrationRecord;
   signal?: AbortSignal;
 }
 
@@ -102,7 +107,7 @@ export async function calibrate(
     timer.run([{ name: "calibrate", dispatches: [dispatch] }], { signal: options.signal });
 
   const f32 = await createFma(gpu, "f32", effort.workgroups);
-  const clock = await findClock(f32, { run, effort, gpu, notes });
+  const clock = options.earlier?.clock ?? await findClock(f32, { run, effort, gpu, notes });
   const secondsOf = (timing: Timing) =>
     clock === "gpu" && timing.gpuSeconds !== null ? timing.gpuSeconds : timing.wallSeconds;
   const seconds = async (dispatch: Dispatch) => secondsOf(await run(dispatch));
@@ -146,7 +151,8 @@ export async function calibrate(
     record.emptyPass = found.emptyPass;
     if (found.granularity !== null) record.timestampGranularity = found.granularity;
   });
-  const canary = await createCanary(f32, { ...tools, fmaF32, record });
+  const { earlier } = options;
+  const canary = await createCanary(f32, { ...tools, fmaF32, record, earlier });
   return { record, canary, secondsOf };
 }
 
@@ -440,12 +446,30 @@ export function smallestStep(durations: readonly number[]): number | null {
 
 async function createCanary(
   work: Work,
-  options: Tools & { fmaF32: Statistic; record: CalibrationRecord },
+  options: Tools & {
+    fmaF32: Statistic;
+    record: CalibrationRecord;
+    earlier?: CalibrationRecord;
+  },
 ): Promise<Canary> {
-  const { seconds, effort, record } = options;
+  const { seconds, effort, record, earlier } = options;
   const target = Math.max(effort.canary, 200 * (record.timestampGranularity ?? 0));
-  const dispatch = work.create(await sizeWork(work, { seconds, target }));
+  const known = earlier?.canary && earlier.canaryTrips ? earlier : undefined;
+  const trips = known?.canaryTrips ?? await sizeWork(work, { seconds, target });
+  const dispatch = work.create(trips);
   const busy = work.create(await sizeWork(work, { seconds, target: EXERCISE * effort.target }));
+  const canaryOf = (referenceSeconds: number): Canary => ({
+    referenceSeconds,
+    flops: dispatch.flops,
+    probe: async () => (await seconds(dispatch)) / referenceSeconds,
+    exercise: () => seconds(busy),
+    destroy: work.destroy,
+  });
+  record.canaryTrips = trips;
+  if (known) {
+    record.canary = known.canary;
+    return canaryOf(known.canary!.median);
+  }
   let times: number[] = [];
   for (let attempt = 0; attempt < CANARY_ATTEMPTS; attempt++) {
     await repeat(3, () => seconds(dispatch));
@@ -456,14 +480,7 @@ async function createCanary(
     await seconds(busy);
   }
   record.canary = summarize(times, { seed: options.seed });
-  const referenceSeconds = record.canary.median;
-  return {
-    referenceSeconds,
-    flops: dispatch.flops,
-    probe: async () => (await seconds(dispatch)) / referenceSeconds,
-    exercise: () => seconds(busy),
-    destroy: work.destroy,
-  };
+  return canaryOf(record.canary.median);
 }
 
 async function repeat<T>(count: number, measure: () => Promise<T>): Promise<T[]> {

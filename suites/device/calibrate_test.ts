@@ -29,6 +29,20 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
   assert.ok(canary.referenceSeconds > 0);
   assert.ok(await canary.probe() > 0);
   assert.equal(secondsOf({ gpuSeconds: null, wallSeconds: 2, stages: null }), 2);
+  // A run that goes on keeps its clock, whatever would be found now, and its canary.
+  const earlier = { ...record, clock: "wall" as const, canary: { ...record.canary!, median: 0.5 } };
+  const again = await calibrate(gpu, timer, { earlier });
+  assert.equal(again.record.clock, "wall");
+  assert.equal(again.secondsOf({ gpuSeconds: 1, wallSeconds: 2, stages: null }), 2);
+  assert.deepEqual(again.record.canary, earlier.canary);
+  assert.equal(again.record.canaryTrips, record.canaryTrips);
+  assert.equal(again.canary.referenceSeconds, 0.5);
+  const [was, is] = [
+    await canary.probe() * canary.referenceSeconds,
+    await again.canary.probe() / 2,
+  ];
+  assert.ok(is > was / 20 && is < was * 20, `${was} s and ${is} s for the same work`);
+  again.canary.destroy();
   canary.destroy();
   timer.destroy();
   gpu.destroy();

@@ -20,12 +20,24 @@ export async function describeTool(): Promise<Result["tool"]> {
   // lie around them says nothing about them.
   const told = allowed(() => Deno.env.get("LIGHTHOUSE_COMMIT"));
   if (told) return { name, version, commit: told, dirty: null };
-  const root = new URL("../..", import.meta.url);
-  const found = await runTool("git", ["rev-parse", "HEAD"], root);
-  const status = found === null
+  return { name, version, ...await describeRepository(new URL("../..", import.meta.url)) };
+}
+
+/**
+ * Commit of a project's own repository and whether its files were changed; null where it has none: a
+ * repository that the project's folder lies in is another one's.
+ */
+export async function describeRepository(
+  root: URL,
+): Promise<Pick<Result["tool"], "commit" | "dirty">> {
+  // Named, git looks for none further up, nor for the one of a hook that runs this.
+  const git = (...args: string[]) =>
+    runTool("git", ["--git-dir=.git", "--work-tree=.", ...args], root);
+  const commit = await git("rev-parse", "--verify", "HEAD");
+  const status = commit === null
     ? null
-    : await runTool("git", ["status", "--porcelain", "--untracked-files=no"], root);
-  return { name, version, commit: found, dirty: status === null ? null : status !== "" };
+    : await git("status", "--porcelain", "--untracked-files=no");
+  return { commit, dirty: status === null ? null : status !== "" };
 }
 
 /** Everything about the machine that decides or explains its times. */
@@ -79,16 +91,20 @@ export function fingerprintOf(
 
 /**
  * SHA-256 over every shader and generator: all `.wgsl` and `.ts` files under `kernels/` that are no
- * tests, in order of their paths. A shader's comments and blank lines do not count. Null where they
- * cannot be read.
+ * tests, in order of their paths. A shader's comments and blank lines do not count, nor do the kinds
+ * of line ends. Null where they cannot be read.
+ *
+ * @param root the folder, ending with a slash. Default: the project's kernels.
  */
-export async function hashKernels(): Promise<string | null> {
-  const root = new URL("../../kernels/", import.meta.url);
+export async function hashKernels(
+  root: URL = new URL("../../kernels/", import.meta.url),
+): Promise<string | null> {
   try {
     const files = await listFiles(root, "");
     const parts: string[] = [];
     for (const file of files.filter(isKernelSource).sort()) {
-      const text = await Deno.readTextFile(new URL(file, root));
+      // As git checks them out on Windows, texts have other line ends and the same code.
+      const text = (await Deno.readTextFile(new URL(file, root))).replaceAll("\r\n", "\n");
       parts.push(file, await sha256(file.endsWith(".wgsl") ? shaderCode(text) : text));
     }
     return parts.length === 0 ? null : await sha256(parts.join("\n"));

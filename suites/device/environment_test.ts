@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { pathToFileURL } from "node:url";
 import {
+  describeRepository,
   fingerprintOf,
   type FingerprintParts,
   hashJson,
@@ -82,3 +84,51 @@ Deno.test("shaderCode: comments and blank lines do not count, everything else do
   assert.notEqual(shaderCode(code.replace("b / c", "b * c")), shaderCode(code));
   assert.equal(shaderCode("a/**/b"), "a b");
 });
+
+async function inRepository(test: (folder: string) => Promise<void>) {
+  const folder = await Deno.realPath(await Deno.makeTempDir());
+  try {
+    await git(folder, "init", "--quiet");
+    await Deno.writeTextFile(`${folder}/file`, "one");
+    await git(folder, "add", ".");
+    await git(folder, "commit", "--quiet", "-m", "first");
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function git(cwd: string, ...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command("git", {
+    args: ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args],
+    cwd,
+    clearEnv: true,
+    env: { PATH: Deno.env.get("PATH")! },
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout).trim();
+}
+
+Deno.test("describeRepository tells the project's own repository and no other's", () =>
+  inRepository(async (folder) => {
+    const commit = await git(folder, "rev-parse", "HEAD");
+    const found = (path: string) => describeRepository(pathToFileURL(`${path}/`));
+    assert.deepEqual(await found(folder), { commit, dirty: false });
+    // A copy inside of it, whether that repository knows its files or not.
+    await Deno.mkdir(`${folder}/copy`);
+    await Deno.copyFile(`${folder}/file`, `${folder}/copy/file`);
+    assert.deepEqual(await found(`${folder}/copy`), { commit: null, dirty: null });
+    await git(folder, "add", ".");
+    await git(folder, "commit", "--quiet", "-m", "second");
+    assert.deepEqual(await found(`${folder}/copy`), { commit: null, dirty: null });
+    await git(folder, "worktree", "add", "--quiet", `${folder}/tree`, commit);
+    await Deno.writeTextFile(`${folder}/tree/file`, "two");
+    assert.deepEqual(await found(`${folder}/tree`), { commit, dirty: true });
+    // What runs inside a hook of another repository is told that one.
+    Deno.env.set("GIT_DIR", `${folder}/.git`);
+    try {
+      assert.deepEqual(await found(`${folder}/copy`), { commit: null, dirty: null });
+    } finally {
+      Deno.env.delete("GIT_DIR");
+    }
+  }));

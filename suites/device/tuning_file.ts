@@ -9,8 +9,10 @@ import { z } from "zod";
 import { whyNotTuned, withTuning } from "../../kernels/dense_attention/tuning.ts";
 import type { Gpu, TunedTiling } from "../../kernels/gpu/device.ts";
 import { describeEnvironment, hashJson } from "./environment.ts";
-import { errorLine, OutputError, UsageError } from "../errors.ts";
+import { OutputError, UsageError } from "../errors.ts";
 import { tunedTilingSchema, type TuningRecord } from "../result/result_schema.ts";
+import { InputError, readInput } from "../result/read_input.ts";
+import { asOutputError, tryClaimFile } from "../result/write_output.ts";
 
 const FORMAT = "lighthouse-attention-bench/tuning";
 
@@ -97,14 +99,10 @@ export async function readTuning(path: string): Promise<TuningFile> {
   };
   let value: unknown;
   try {
-    const { size, isFile } = await Deno.stat(path);
-    if (!isFile) return fail("it is no file");
-    if (size > LIMIT_BYTES) return fail(`it has ${size} bytes, the limit is ${LIMIT_BYTES}`);
-    value = JSON.parse(await Deno.readTextFile(path));
+    value = JSON.parse(await readInput(path, { limitBytes: LIMIT_BYTES }));
   } catch (error) {
-    if (error instanceof UsageError) throw error;
-    if (error instanceof Deno.errors.NotFound) return fail("there is no such file", error);
-    return fail(error instanceof SyntaxError ? "it is not JSON" : "it is unreadable", error);
+    if (error instanceof InputError) return fail(error.message, error.cause);
+    return fail("it is not JSON", error);
   }
   const parsed = tuningFileSchema.safeParse(value);
   if (!parsed.success) {
@@ -119,22 +117,44 @@ export async function readTuning(path: string): Promise<TuningFile> {
   return parsed.data;
 }
 
+/** Longest wait for another process that writes the same file, and between two looks. */
+const WAIT_MILLISECONDS = 10_000;
+const LOOK_MILLISECONDS = 20;
+
 /**
  * Writes a tuning file, all or nothing, into a folder that is made where it is missing.
  *
+ * @param content The file, or what makes it once no other process can change what is there: what it
+ * reads then is what it replaces.
  * @throws {OutputError} when it cannot be written.
  */
-export async function writeTuning(path: string, file: TuningFile): Promise<void> {
-  const temporary = `${path}.${Deno.pid}.tmp`;
-  try {
-    const folder = path.replace(/[^/\\]*$/, "");
-    if (folder !== "") await Deno.mkdir(folder, { recursive: true });
-    await Deno.writeTextFile(temporary, `${JSON.stringify(file, null, 1)}\n`);
-    await Deno.rename(temporary, path);
-  } catch (error) {
-    await Deno.remove(temporary).catch(() => {});
-    throw new OutputError(`write ${path}: ${errorLine(error)}`, { cause: error });
+export async function writeTuning(
+  path: string,
+  content: TuningFile | (() => Promise<TuningFile>),
+): Promise<void> {
+  const folder = path.replace(/[^/\\]*$/, "");
+  if (folder !== "") {
+    await Deno.mkdir(folder, { recursive: true }).catch((error) => {
+      throw asOutputError(path, error);
+    });
   }
+  const deadline = performance.now() + WAIT_MILLISECONDS;
+  let claim = await tryClaimFile(path, { force: true });
+  while (claim === undefined && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
+    claim = await tryClaimFile(path, { force: true });
+  }
+  if (claim === undefined) throw new OutputError(`write ${path}: another process is writing it`);
+  try {
+    await claim.write(tuningText(typeof content === "function" ? await content() : content));
+  } finally {
+    await claim.release();
+  }
+}
+
+/** A tuning file as text. */
+export function tuningText(file: TuningFile): string {
+  return `${JSON.stringify(file, null, 1)}\n`;
 }
 
 /**

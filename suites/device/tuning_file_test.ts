@@ -100,6 +100,24 @@ Deno.test("a tuning file comes back from the disk as it was, and a device takes 
   });
 });
 
+Deno.test("runs that tune one device at once all keep what they measured", async () => {
+  await withFolder(async (cache) => {
+    const path = await cachedTuningPath(DEVICE, cache);
+    await writeTuning(path, await sealTuning({ device: DEVICE, entries: [] }));
+    const lengths = [1024, 2048, 4096, 8192];
+    await Promise.all(lengths.map((rows) =>
+      writeTuning(path, async () => {
+        const { entries } = await readTuning(path);
+        const own = { ...entry(PORTABLE_TILINGS[1]), rows };
+        return await sealTuning({ device: DEVICE, entries: [...entries, own] });
+      })
+    ));
+    const { entries } = await readTuning(path);
+    assert.deepEqual(entries.map(({ rows }) => rows).sort((a, b) => a - b), lengths);
+    assert.equal([...Deno.readDirSync(`${cache}/lighthouse-attention-bench`)].length, 1);
+  });
+});
+
 Deno.test("a file of another device is refused where it is named, and left aside where it is not", async () => {
   await withFolder(async (cache) => {
     const file = await sealTuning({ device: DEVICE, entries: [entry(PORTABLE_TILINGS[1])] });
@@ -142,13 +160,13 @@ Deno.test("a file that is no tuning file, or was edited, is refused in one line"
         JSON.stringify(edited),
         /its digest [0-9a-f]{12} is not that of its content: it was edited$/,
       ],
-      [" ".repeat(2 ** 20 + 1), /it has 1048577 bytes, the limit is 1048576$/],
+      [" ".repeat(2 ** 20 + 1), /it has 1\.00 MiB, the limit is 1\.00 MiB$/],
     ];
     for (const [text, words] of bad) {
       await Deno.writeTextFile(path, text);
       await assert.rejects(applyTuning(GPU, { tuning: path, driver: DRIVER }), refusal(words));
     }
-    await assert.rejects(readTuning(folder), refusal(/it is no file$/));
+    await assert.rejects(readTuning(folder), refusal(/it is a folder, a file was expected$/));
     await assert.rejects(readTuning(`${folder}/none.json`), refusal(/there is no such file$/));
     // A cache is no reason to stop.
     const place = await cachedTuningPath(DEVICE, folder);

@@ -10,8 +10,10 @@ export const ATTACK =
   `<a href="javascript:globalThis.pwned=1">x</a>{{x}}\${x}<!--]]>\u202e\u0000\u001b[31m` +
   `../../../../etc/passwd\\..\\..\\con.%2e%2e%2f://example.org/?a=b&lt;script&gt;=cmd|'/C calc'!A0`;
 
-// Enumerations must stay valid for the file to be read at all.
+// Enumerations and dates must stay valid for the file to be read at all.
 const FIXED = new Set([
+  "startedAt",
+  "finishedAt",
   "dtype",
   "status",
   "suite",

@@ -6,7 +6,8 @@
  */
 import { type Result, resultSchema, SCHEMA_VERSION } from "./result_schema.ts";
 import { upgradeResult } from "./upgrade.ts";
-import { formatBytes, plainText } from "../../reports/text/format.ts";
+import { plainText } from "../../reports/text/format.ts";
+import { InputError, readInput, STANDARD_INPUT } from "./read_input.ts";
 
 /** Largest result file that is read. A paper-profile run with all samples stays below 2 MiB. */
 export const RESULT_FILE_LIMIT_BYTES = 64 * 2 ** 20;
@@ -24,35 +25,30 @@ export class ResultFileError extends Error {
   /** What a command line tool exits with: bad usage or bad file. */
   readonly exitCode = 2;
 
+  /** Why, without the file. */
+  readonly reason: string;
+
   /** Says that the file at `path` cannot be used, and why, in one line. */
   constructor(path: string, reason: string, options?: ErrorOptions) {
-    super(`cannot use result file ${plainText(path)}: ${plainText(reason)}`, options);
+    const name = path === STANDARD_INPUT ? "on standard input" : plainText(path);
+    super(`cannot use result file ${name}: ${plainText(reason)}`, options);
+    this.reason = plainText(reason);
   }
 }
 
 /**
- * The validated result in the file at `path`.
+ * The validated result in the file at `path`; `-` is standard input.
  *
  * @throws {ResultFileError} when the file is missing, larger than 64 MiB, no JSON, cut off, of
  * another schema version, or not as the schema says.
  */
 export async function readResult(path: string): Promise<Result> {
-  let text: string;
   try {
-    const info = await Deno.stat(path);
-    if (info.isDirectory) throw new ResultFileError(path, "it is a folder, expected a JSON file");
-    if (info.size > RESULT_FILE_LIMIT_BYTES) {
-      throw new ResultFileError(
-        path,
-        `it has ${formatBytes(info.size)}, the limit is ${formatBytes(RESULT_FILE_LIMIT_BYTES)}`,
-      );
-    }
-    text = await Deno.readTextFile(path);
+    return parseResult(await readInput(path, { limitBytes: RESULT_FILE_LIMIT_BYTES }), path);
   } catch (error) {
-    if (error instanceof ResultFileError) throw error;
-    throw new ResultFileError(path, readFailure(error), { cause: error });
+    if (!(error instanceof InputError)) throw error;
+    throw new ResultFileError(path, error.message, { cause: error.cause });
   }
-  return parseResult(text, path);
 }
 
 /**
@@ -136,14 +132,6 @@ function measureNesting(text: string): { depth: number; count: number } {
     } else if (code === 0x5d || code === 0x7d) level--;
   }
   return { depth, count };
-}
-
-function readFailure(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "the file does not exist";
-  if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return "no permission to read it";
-  }
-  return error instanceof Error ? error.message : String(error);
 }
 
 function formatPath(path: readonly PropertyKey[]): string {

@@ -284,6 +284,8 @@ export interface CalibrationRecord extends OpenRecord {
   timestampGranularity?: number;
   /** Seconds of the canary kernel on the undisturbed device. */
   canary?: Statistic;
+  /** Trips of the canary's loop: its length, which each calibration chooses. */
+  canaryTrips?: number;
   /** `gpu` when timestamps work, `wall` when times are wall clock. */
   clock: "gpu" | "wall";
   /** What could not be measured, one line each. */

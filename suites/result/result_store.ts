@@ -4,34 +4,44 @@
  *
  * @module
  */
-import { errorLine, NotComparableError, OutputError, UsageError } from "../errors.ts";
-import { type Result, resultSchema, SCHEMA_VERSION } from "./result_schema.ts";
+import { NotComparableError, UsageError } from "../errors.ts";
+import { readResult, ResultFileError } from "./read_result.ts";
+import { type Result, resultSchema } from "./result_schema.ts";
+import { claimFolder, type FolderClaim, replaceFile } from "./write_output.ts";
 
 /** Name of the result file in the output folder. */
 export const RESULT_FILE = "result.json";
 
-/** Writes results into a folder. */
+/** Writes results into a folder that nobody else writes to meanwhile. */
 export class ResultStore {
   readonly #folder: string;
+  /** Undefined where the caller has claimed the folder. */
+  readonly #own: FolderClaim | undefined;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, own: FolderClaim | undefined) {
     this.#folder = folder;
+    this.#own = own;
   }
 
   /**
-   * Creates the folder if need be and proves that a file can be written there.
+   * Claims the folder, which is made if need be.
    *
-   * @throws {OutputError} when it cannot.
+   * @param options.claimed The caller's claim on it, which the caller gives up as well.
+   * @param options.check As of {@linkcode claimFolder}.
+   * @throws {OutputError} when it cannot be written to, or another process has it.
    */
-  static async open(folder: string): Promise<ResultStore> {
-    const store = new ResultStore(folder);
-    await store.#attempt(async () => {
-      await Deno.mkdir(folder, { recursive: true });
-      const probe = `${folder}/.${RESULT_FILE}.${Deno.pid}.probe`;
-      await Deno.writeTextFile(probe, "{}");
-      await Deno.remove(probe);
-    });
-    return store;
+  static async open(
+    folder: string,
+    { claimed, check }: { claimed?: FolderClaim; check?: () => Promise<void> } = {},
+  ): Promise<ResultStore> {
+    if (claimed === undefined) return new ResultStore(folder, await claimFolder(folder, { check }));
+    await check?.();
+    return new ResultStore(folder, undefined);
+  }
+
+  /** Gives the folder up. */
+  async close(): Promise<void> {
+    await this.#own?.release();
   }
 
   /** Path of the result file. */
@@ -45,22 +55,7 @@ export class ResultStore {
    * @throws {OutputError} when the disk is full or the folder went away; the old file stays.
    */
   async save(result: Result): Promise<void> {
-    const text = `${JSON.stringify(resultSchema.parse(result), null, 1)}\n`;
-    const temporary = `${this.#folder}/.${RESULT_FILE}.${Deno.pid}.tmp`;
-    await this.#attempt(async () => {
-      try {
-        await Deno.writeTextFile(temporary, text);
-        await Deno.rename(temporary, this.path);
-      } catch (error) {
-        await Deno.remove(temporary).catch(() => {});
-        throw error;
-      }
-    });
-  }
-
-  /** Writes another file of the run beside the result. */
-  async saveText(name: string, text: string): Promise<void> {
-    await this.#attempt(() => Deno.writeTextFile(`${this.#folder}/${name}`, text));
+    await replaceFile(this.path, `${JSON.stringify(resultSchema.parse(result), null, 1)}\n`);
   }
 
   /**
@@ -76,7 +71,7 @@ export class ResultStore {
     seed: number;
     tuning?: string;
   }): Promise<Result> {
-    const result = await this.#read();
+    const result = await readPartial(this.path);
     const differs = [
       ["plan", result.hashes.plan, expected.plan],
       ["shader code", result.hashes.wgsl, expected.wgsl],
@@ -98,53 +93,20 @@ export class ResultStore {
    * @throws {UsageError} when there is none or it is no result file.
    */
   async recordedStack(): Promise<Result["stack"]> {
-    return (await this.#read()).stack;
-  }
-
-  async #read(): Promise<Result> {
-    let text: string;
-    try {
-      text = await Deno.readTextFile(this.path);
-    } catch (error) {
-      throw new UsageError(`resume ${this.path}: ${readable(error)}`);
-    }
-    try {
-      const value = JSON.parse(text);
-      if (value?.schemaVersion > SCHEMA_VERSION) {
-        throw new Error(
-          `schema version ${value.schemaVersion} is newer than ${SCHEMA_VERSION}, which this tool knows`,
-        );
-      }
-      return resultSchema.parse(value);
-    } catch (error) {
-      const zod = error instanceof Error && error.name === "ZodError";
-      const reason = zod ? "not a result file of this schema" : errorLine(error);
-      throw new UsageError(`resume ${this.path}: ${reason}`);
-    }
-  }
-
-  async #attempt(write: () => Promise<void>): Promise<void> {
-    try {
-      await write();
-    } catch (error) {
-      if (error instanceof OutputError) throw error;
-      throw new OutputError(`write to ${this.#folder}: ${readable(error)}`, { cause: error });
-    }
+    return (await readPartial(this.path)).stack;
   }
 }
 
-/** What an error of the file system means, without its path and code. */
-function readable(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "there is no such file or folder";
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  if (error instanceof Deno.errors.NotCapable) {
-    return "Deno was not given permission for it";
+/**
+ * The result of an earlier run.
+ *
+ * @throws {UsageError} one line, when there is none or it is no result file.
+ */
+export async function readPartial(path: string): Promise<Result> {
+  try {
+    return await readResult(path);
+  } catch (error) {
+    if (!(error instanceof ResultFileError)) throw error;
+    throw new UsageError(`resume ${path}: ${error.reason}`);
   }
-  const text = errorLine(error);
-  if (/os error 28|ENOSPC|no space left/i.test(text)) return "no space left on the device";
-  if (/os error 30|EROFS|read-only/i.test(text)) return "the file system is read-only";
-  if (/os error (17|20)|ENOTDIR|EEXIST|not a directory|file exists/i.test(text)) {
-    return "it is not a folder";
-  }
-  return text;
 }

@@ -1,9 +1,41 @@
 /**
- * Writing what a command's `--out` names; what is there already only when told to.
+ * Writing what a command's `--out` names: all of a file or nothing of it, never into what another
+ * process is writing, and over what is there already only when told to.
  *
  * @module
  */
 import { errorLine, OutputError } from "../errors.ts";
+
+/** Name of the file whose lock says that a process writes into a folder. */
+export const FOLDER_LOCK = ".lighthouse-attention-bench.lock";
+
+/** What keeps other processes out of a file or a folder until it is released. */
+export interface Claim {
+  /** Gives it up. What was not finished is removed, so are folders that were made and are empty. */
+  release(): Promise<void>;
+}
+
+/** A claim on a file that does not exist yet, or is to be replaced. */
+export interface FileClaim extends Claim {
+  /**
+   * Writes the whole file, and then gives the claim up.
+   *
+   * @throws {OutputError} when it cannot be written, or somebody else made it meanwhile and `force`
+   * was not given. What was there before stays as it was.
+   */
+  write(text: string): Promise<void>;
+}
+
+/** A claim on a folder. */
+export interface FolderClaim extends Claim {
+  readonly folder: string;
+}
+
+/** For tests: the lock of an open file. */
+export interface ClaimOptions {
+  /** False when another process has the lock; throws where the file system knows no locks. */
+  readonly tryLock?: (file: Deno.FsFile) => Promise<boolean>;
+}
 
 /**
  * Finds out before any work whether a file is in the way. A dangling link is one too, and a folder
@@ -27,43 +59,352 @@ export async function refuseOverwrite(
 }
 
 /**
- * Finds out before any work whether a file can be written: nothing is in the way, and its folder
- * takes files.
+ * Takes a file for this process before any work: nothing is in the way, its folder takes files, and
+ * nobody else is about to write it.
  *
- * @throws {OutputError} one line, when it cannot.
+ * @throws {OutputError} one line, when it cannot be had.
  */
-export async function refuseOutput(path: string, force: boolean): Promise<void> {
-  await refuseOverwrite([path], force);
-  const probe = `${path}.${Deno.pid}.probe`;
-  await writeOutput(probe, "", { name: path });
-  await Deno.remove(probe);
+export async function claimFile(
+  path: string,
+  options: { force?: boolean } & ClaimOptions = {},
+): Promise<FileClaim> {
+  const claim = await tryClaimFile(path, options);
+  if (claim === undefined) throw new OutputError(`write ${path}: another process is writing it`);
+  return claim;
 }
 
 /**
- * Writes a text file.
+ * {@linkcode claimFile}, undefined when another process has it.
  *
- * @param options.name What errors call it. Default: its path.
- * @throws {OutputError} when it exists and `force` is false, or cannot be written.
+ * @throws {OutputError} one line, when it cannot be had for another reason.
  */
-export async function writeOutput(
+export async function tryClaimFile(
   path: string,
-  text: string,
-  { force = false, name = path }: { force?: boolean; name?: string } = {},
-): Promise<void> {
+  { force = false, ...options }: { force?: boolean } & ClaimOptions = {},
+): Promise<FileClaim | undefined> {
+  await refuseOverwrite([path], force);
+  const found = await Deno.stat(path).catch(() => undefined);
+  // A device or a pipe takes text as it comes.
+  if (found && !found.isFile) return writeThrough(path);
+  const target = found ? await Deno.realPath(path) : path;
+  const temporary = temporaryOf(target);
+  const file = await lockFile(temporary, { name: path, options });
+  if (file === undefined) return undefined;
+  const claim = holdFile({ path, target, temporary, file, force });
   try {
-    await Deno.writeTextFile(path, text, { createNew: !force });
+    // Since it was looked at, another process may have written it and ended.
+    await refuseOverwrite([path], force);
+    return claim;
   } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) {
-      throw new OutputError(`write ${name}: it exists; --force overwrites it`);
+    await claim.release();
+    throw error;
+  }
+}
+
+/**
+ * Takes a folder for this process, and makes it where it is missing. Whoever writes into a folder
+ * over some time holds it, so that two runs never share one.
+ *
+ * @returns undefined when another process has it.
+ * @throws {OutputError} one line, when it cannot be made or written to.
+ */
+export async function tryClaimFolder(
+  folder: string,
+  options: ClaimOptions = {},
+): Promise<FolderClaim | undefined> {
+  // A folder that another process made for nothing may go away between two steps.
+  for (let attempt = 0;; attempt++) {
+    const made = await makeFolder(folder);
+    const path = `${folder}/${FOLDER_LOCK}`;
+    try {
+      const file = await lockFile(path, { name: folder, options });
+      if (file === undefined) return undefined;
+      return holdFolder({ folder, path, file, made });
+    } catch (error) {
+      const cause = error instanceof OutputError ? error.cause : error;
+      if (!(cause instanceof Deno.errors.NotFound) || attempt >= 10) throw error;
     }
-    const { NotFound, NotADirectory, PermissionDenied, NotCapable } = Deno.errors;
-    const reason = error instanceof NotFound
+  }
+}
+
+/**
+ * {@linkcode tryClaimFolder} for a folder that the user named.
+ *
+ * @param options.check Throws when what is in the folder forbids to write there. It is asked before,
+ * and again with the folder claimed: another process may just have ended there.
+ * @throws {OutputError} also when another process has it.
+ */
+export async function claimFolder(
+  folder: string,
+  { check = async () => {} }: { check?: () => Promise<void> } = {},
+): Promise<FolderClaim> {
+  await check();
+  const claim = await tryClaimFolder(folder);
+  if (claim === undefined) {
+    throw new OutputError(
+      `write to ${folder}: another process is writing there; take another folder, or wait for it`,
+    );
+  }
+  try {
+    await check();
+    return claim;
+  } catch (error) {
+    await claim.release();
+    throw error;
+  }
+}
+
+/**
+ * Replaces a file in a folder that this process has claimed, all or nothing.
+ *
+ * @throws {OutputError} when it cannot be written; the old file stays.
+ */
+export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
+  const temporary = temporaryOf(path);
+  temporaries.add(temporary);
+  try {
+    const file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+    try {
+      await writeAll(file, data);
+    } finally {
+      file.close();
+    }
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {});
+    throw asOutputError(path, error);
+  } finally {
+    temporaries.delete(temporary);
+  }
+}
+
+/**
+ * What went wrong with a file or a folder, without its path and the number of the error.
+ *
+ * @example
+ * ```ts
+ * import { describeFileError } from "./write_output.ts";
+ * import assert from "node:assert/strict";
+ * const error = await Deno.readTextFile("/no/such/file").catch((error) => error);
+ * assert.equal(describeFileError(error), "there is no such file or folder");
+ * ```
+ */
+export function describeFileError(error: unknown): string {
+  const { NotFound, PermissionDenied, NotCapable, NotADirectory, IsADirectory, AlreadyExists } =
+    Deno.errors;
+  if (error instanceof NotFound) return "there is no such file or folder";
+  if (error instanceof NotCapable) return "Deno was not given permission for it";
+  const text = errorLine(error);
+  if (/os error 30\b|EROFS|read-only file system/i.test(text)) {
+    return "the file system is read-only";
+  }
+  if (error instanceof PermissionDenied) return "no permission";
+  if (/os error (28|112)\b|ENOSPC|no space left/i.test(text)) return "no space left on the device";
+  if (/os error 122\b|EDQUOT|quota exceeded/i.test(text)) return "the disk quota is used up";
+  if (error instanceof IsADirectory) return "a folder of that name is in the way";
+  if (error instanceof AlreadyExists) return "a file of that name is in the way";
+  if (error instanceof NotADirectory || /os error 20\b|ENOTDIR/.test(text)) {
+    return "a part of the path is a file";
+  }
+  return text.replace(/:? [a-z]+ '.*'( -> '.*')?$/, "");
+}
+
+/** An error of the file system as one line about the file at `path`. */
+export function asOutputError(path: string, error: unknown): OutputError {
+  if (error instanceof OutputError) return error;
+  return new OutputError(`write ${path}: ${describeFileError(error)}`, { cause: error });
+}
+
+/** Files of this process that are of no use to anybody once it is gone. */
+const temporaries = new Set<string>();
+
+/** Removes unfinished files and locks at once, for a process that ends without unwinding. */
+function removeTemporaries(): void {
+  for (const path of temporaries) {
+    try {
+      Deno.removeSync(path);
+    } catch {
+      // It was not there yet, or is no longer.
+    }
+  }
+  temporaries.clear();
+}
+
+// Also when `Deno.exit` is called: by a second Ctrl-C, for example.
+globalThis.addEventListener?.("unload", removeTemporaries);
+
+/** Where a file grows until it is whole; one that a killed process left is taken over. */
+function temporaryOf(path: string): string {
+  const at = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
+  return `${path.slice(0, at)}.${path.slice(at)}.part`;
+}
+
+/** Opens a file that this process alone has; undefined where another one has it. */
+async function lockFile(
+  path: string,
+  { name, options }: { name: string; options: ClaimOptions },
+): Promise<Deno.FsFile | undefined> {
+  const { tryLock = (file) => file.tryLock(true) } = options;
+  try {
+    for (;;) {
+      const { file, fresh } = await openOrCreate(path);
+      let mine = false;
+      try {
+        // Without locks a file of that name is one.
+        const locked = await tryLock(file).catch(() => fresh ? true : "unknown" as const);
+        if (locked === "unknown") {
+          throw new OutputError(
+            `write ${name}: another process is writing there, or was killed; ` +
+              `if none is, remove ${path}`,
+          );
+        }
+        if (!locked) return undefined;
+        // The one that had it may have removed it since it was opened here.
+        mine = await isStillAt(path, file);
+        if (!mine) continue;
+        temporaries.add(path);
+        await file.truncate();
+        return file;
+      } finally {
+        if (!mine) file.close();
+      }
+    }
+  } catch (error) {
+    if (error instanceof OutputError) throw error;
+    const reason = error instanceof Deno.errors.NotFound
       ? "its folder does not exist"
-      : error instanceof NotADirectory
-      ? "a part of the path is a file"
-      : error instanceof PermissionDenied || error instanceof NotCapable
-      ? "no permission"
-      : errorLine(error).replace(/:? writefile '.*'$/, "");
+      : describeFileError(error);
     throw new OutputError(`write ${name}: ${reason}`, { cause: error });
   }
+}
+
+async function openOrCreate(path: string): Promise<{ file: Deno.FsFile; fresh: boolean }> {
+  try {
+    const file = await Deno.open(path, { read: true, write: true, createNew: true });
+    return { file, fresh: true };
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
+  if ((await Deno.lstat(path)).isSymlink) {
+    throw new OutputError(`write ${path}: a link of that name is in the way`);
+  }
+  return { file: await Deno.open(path, { read: true, write: true, create: true }), fresh: false };
+}
+
+async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {
+  const [opened, named] = [await file.stat(), await Deno.lstat(path).catch(() => undefined)];
+  return named !== undefined && named.ino === opened.ino && named.dev === opened.dev;
+}
+
+/** Makes a folder, and returns those that were missing, the deepest first. */
+async function makeFolder(folder: string): Promise<string[]> {
+  const missing: string[] = [];
+  const parts = folder.replace(/[/\\]+$/, "").split(/(?<=[^/\\])[/\\]+/);
+  for (let length = parts.length; length > 0; length--) {
+    const path = parts.slice(0, length).join("/");
+    if (await Deno.lstat(path).then(() => true, () => false)) break;
+    missing.push(path);
+  }
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+  } catch (error) {
+    const reason = error instanceof Deno.errors.AlreadyExists
+      ? "it is not a folder"
+      : describeFileError(error);
+    throw new OutputError(`write to ${folder}: ${reason}`, { cause: error });
+  }
+  return missing;
+}
+
+async function writeAll(file: Deno.FsFile, data: string | Uint8Array): Promise<void> {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+  // Over a network a full disk shows only now; a pipe has nothing to wait for.
+  if ((await file.stat()).isFile) await file.syncData();
+}
+
+/** A claim on a file that grows under another name. */
+function holdFile(
+  { path, target, temporary, file, force }: {
+    path: string;
+    target: string;
+    temporary: string;
+    file: Deno.FsFile;
+    force: boolean;
+  },
+): FileClaim {
+  let held = true;
+  const release = async () => {
+    if (!held) return;
+    held = false;
+    // While the lock is held: what stands there afterwards is another process's.
+    if (await isStillAt(temporary, file)) await Deno.remove(temporary).catch(() => {});
+    temporaries.delete(temporary);
+    file.close();
+  };
+  const write = async (text: string) => {
+    try {
+      await writeAll(file, text);
+      if (force) await Deno.rename(temporary, target);
+      else await giveName(temporary, target);
+    } catch (error) {
+      throw error instanceof Deno.errors.AlreadyExists
+        ? new OutputError(`write ${path}: it exists; --force overwrites it`)
+        : asOutputError(path, error);
+    } finally {
+      await release();
+    }
+  };
+  return { write, release };
+}
+
+/** Gives a finished file its name, unless there is one of that name. */
+async function giveName(temporary: string, target: string): Promise<void> {
+  try {
+    await Deno.link(temporary, target);
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) throw error;
+    // Not every file system has links.
+    (await Deno.open(target, { write: true, createNew: true })).close();
+    await Deno.rename(temporary, target);
+  }
+}
+
+/** A device or a pipe, which nobody can claim. */
+function writeThrough(path: string): FileClaim {
+  const write = async (text: string) => {
+    try {
+      const file = await Deno.open(path, { write: true });
+      try {
+        await writeAll(file, text);
+      } finally {
+        file.close();
+      }
+    } catch (error) {
+      throw asOutputError(path, error);
+    }
+  };
+  return { write, release: () => Promise.resolve() };
+}
+
+/** A claim on a folder by a lock in it. */
+function holdFolder(
+  { folder, path, file, made }: {
+    folder: string;
+    path: string;
+    file: Deno.FsFile;
+    made: readonly string[];
+  },
+): FolderClaim {
+  let held = true;
+  const release = async () => {
+    if (!held) return;
+    held = false;
+    await Deno.remove(path).catch(() => {});
+    temporaries.delete(path);
+    file.close();
+    // Of a folder that is not empty this is refused.
+    for (const empty of made) await Deno.remove(empty).catch(() => {});
+  };
+  return { folder, release };
 }

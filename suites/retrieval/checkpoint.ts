@@ -10,8 +10,12 @@
  * @module
  */
 import { z } from "zod";
-import { UsageError } from "../errors.ts";
+import { errorLine, UsageError } from "../errors.ts";
+import { readInput } from "../result/read_input.ts";
 import type { NeedleModel } from "./needle_model.ts";
+
+/** Largest file that is read: its text must fit a string. */
+const LIMIT_BYTES = 500 * 2 ** 20;
 
 const matrix = z.array(z.number());
 const size = z.int().positive().max(1 << 20);
@@ -80,12 +84,9 @@ export function parseCheckpoint(text: string, path: string): Checkpoint {
 export async function loadCheckpoint(path: string): Promise<NeedleModel> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readInput(path, { limitBytes: LIMIT_BYTES });
   } catch (error) {
-    const reason = error instanceof Deno.errors.NotFound
-      ? "there is no such file"
-      : "it is unreadable";
-    throw new UsageError(`checkpoint ${path}: ${reason}`);
+    throw new UsageError(`checkpoint ${path}: ${errorLine(error)}`);
   }
   return checkpointModel(parseCheckpoint(text, path));
 }

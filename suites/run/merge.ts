@@ -3,11 +3,15 @@
  *
  * @module
  */
+import { CLOCK_LIMIT } from "../device/clock.ts";
 import { NotComparableError, UsageError } from "../errors.ts";
 import { sha256 } from "../device/environment.ts";
 import type { CaseRecord, Result } from "../result/result_schema.ts";
 import { joinRetrieval } from "../retrieval/join_retrieval.ts";
 import { type ShardRecord, shardRecordSchema } from "../plan/shard.ts";
+
+/** What people call the clocks of a calibration. */
+export const CLOCK_NAMES = { gpu: "GPU timestamps", wall: "wall clock" } as const;
 
 /** Of two records of one case the one with the higher rank stays. */
 const RANK: Record<CaseRecord["status"], number> = {
@@ -37,7 +41,11 @@ export interface Merged {
  * each case names its machine, and the merged fingerprint is one of its own.
  *
  * @throws {UsageError} when a result is no shard, or a shard is given twice.
- * @throws {NotComparableError} when plan, code, configuration, seed, stack or machine differ.
+ * Times of one clock belong into one result, so that no option allows two. Shards that timed nothing
+ * have none. Of the calibrations the first one stays; where the shards' devices were not equally fast,
+ * a note says so.
+ *
+ * @throws {NotComparableError} when plan, code, configuration, seed, stack, clock or machine differ.
  */
 export async function mergeResults(
   shards: readonly NamedResult[],
@@ -47,7 +55,17 @@ export async function mergeResults(
   const parts = shards.map(({ name, result }) => ({ name, result, shard: shardOf(name, result) }));
   parts.sort((a, b) => a.shard.index - b.shard.index);
   const [first] = parts;
+  const timed = parts.find(({ result }) => result.calibration !== null);
   for (const [i, part] of parts.entries()) {
+    const { calibration } = part.result;
+    const clocks = calibration && timed &&
+      [calibration.clock, timed.result.calibration!.clock] as const;
+    if (clocks && clocks[0] !== clocks[1]) {
+      throw new NotComparableError(
+        `merge ${part.name}: its times are ${CLOCK_NAMES[clocks[0]]}, those of ${timed.name} ` +
+          CLOCK_NAMES[clocks[1]],
+      );
+    }
     const differs = [
       ["plan", part.shard.plan, first.shard.plan],
       ["number of shards", part.shard.count, first.shard.count],
@@ -98,7 +116,7 @@ export async function mergeResults(
     `joined from ${parts.length} of ${first.shard.count} shards`,
     ...(mixed
       ? [`measured on ${fingerprints.size} machines: compare ratios, not times, between cases`]
-      : []),
+      : describeRates(parts)),
     ...(missing.length > 0 ? [`${missing.length} cases of the plan are missing`] : []),
   ];
   const finished = parts.map(({ result }) => result.finishedAt);
@@ -114,7 +132,8 @@ export async function mergeResults(
     startedAt: parts.map(({ result }) => result.startedAt).sort()[0],
     finishedAt: complete ? finished.toSorted().at(-1)! : null,
     command: withoutShard(first.result.command),
-    tool: { ...rest.tool, dirty: parts.some(({ result }) => result.tool.dirty === true) },
+    tool: { ...rest.tool, dirty: joinDirty(parts.map(({ result }) => result.tool.dirty)) },
+    calibration: joinCalibration(parts.map(({ result }) => result.calibration)),
     hashes: { ...rest.hashes, plan: first.shard.plan },
     // Of several machines each had its own reason.
     ...(stackChoice && !mixed && { stackChoice }),
@@ -142,6 +161,38 @@ export async function mergeResults(
   return { result, missing };
 }
 
+/** Changed where any shard's tree was; unknown where one is and none was changed. */
+function joinDirty(all: readonly (boolean | null)[]): boolean | null {
+  return all.includes(true) ? true : all.includes(null) ? null : false;
+}
+
+/** The first calibration, with the coarsest step of the timestamps: that one holds for all samples. */
+export function joinCalibration(all: readonly Result["calibration"][]): Result["calibration"] {
+  const found = all.filter((one) => one !== null);
+  if (found.length === 0) return null;
+  const steps = found.flatMap(({ timestampGranularity }) => timestampGranularity ?? []);
+  return { ...found[0], ...(steps.length > 0 && { timestampGranularity: Math.max(...steps) }) };
+}
+
+/** A line where one machine was not equally fast when its shards were calibrated. */
+function describeRates(
+  parts: readonly { result: Result; shard: ShardRecord }[],
+): string[] {
+  const rates = parts.flatMap(({ result: { calibration, environment }, shard }) => {
+    const rate = calibration?.fmaF32?.median;
+    return rate === undefined || environment.adapter.software ? [] : [{ rate, index: shard.index }];
+  }).sort((a, b) => a.rate - b.rate);
+  const [slowest, fastest] = [rates[0], rates.at(-1)];
+  if (!slowest || !fastest || fastest.rate <= CLOCK_LIMIT * slowest.rate) return [];
+  return [
+    `the device reached ${
+      (slowest.rate / fastest.rate).toPrecision(2)
+    } of the arithmetic in shard ` +
+    `${slowest.index} that it reached in shard ${fastest.index}: compare ratios, not times, ` +
+    "between shards",
+  ];
+}
+
 /** Whether a check that ran on two shards of one machine left different bits. */
 function digestsDiffer({ digest: one }: CaseRecord, { digest: other }: CaseRecord): boolean {
   return Object.entries(one ?? {}).some(([name, value]) =>
@@ -150,7 +201,7 @@ function digestsDiffer({ digest: one }: CaseRecord, { digest: other }: CaseRecor
 }
 
 /** Versions of the peers that both results could run, of each. */
-function peerVersions(...results: [Result, Result]): [string, string] {
+export function peerVersions(...results: [Result, Result]): [string, string] {
   const there = results.map(({ peers }) =>
     new Map(
       (peers ?? []).filter(({ unavailable }) => unavailable === undefined)

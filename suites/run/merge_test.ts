@@ -133,3 +133,40 @@ Deno.test("mergeResults joins what shards say of peers, and refuses two versions
       error instanceof NotComparableError && /another version of a peer/.test(error.message),
   );
 });
+
+Deno.test("mergeResults joins times of one clock alone, also those of mixed machines", async () => {
+  const wall = shard(2, (result) => result.calibration!.clock = "wall");
+  for (const options of [{}, { mixedMachines: true }]) {
+    await assert.rejects(
+      mergeResults([shard(1), wall, shard(3)], options),
+      (error) =>
+        error instanceof NotComparableError &&
+        error.message === "merge 2.json: its times are wall clock, those of 1.json GPU timestamps",
+    );
+  }
+  // A shard without times has no clock, and the others' calibration stays.
+  const idle = shard(1, (result) => result.calibration = null);
+  await assert.rejects(mergeResults([idle, wall, shard(3)]), NotComparableError);
+  const { result } = await mergeResults([idle, shard(2), shard(3)]);
+  assert.deepEqual(result.calibration, WHOLE.calibration);
+});
+
+Deno.test("mergeResults keeps the coarsest clock step, and says where a device was slower", async () => {
+  const coarse = shard(2, ({ calibration }) => calibration!.timestampGranularity = 1e-3);
+  const one = (await mergeResults([shard(1), coarse])).result;
+  assert.equal(one.calibration!.timestampGranularity, 1e-3);
+  assert.ok(!one.notes.some((note) => /arithmetic/.test(note)));
+  const slow = shard(3, ({ calibration }) => calibration!.fmaF32!.median /= 2);
+  const { notes } = (await mergeResults([shard(1), slow])).result;
+  assert.match(notes.join(), /the device reached 0\.50 of the arithmetic in shard 3/);
+});
+
+Deno.test("mergeResults: where nobody knows of uncommitted changes, the result does not either", async () => {
+  const dirty = async (...values: (boolean | null)[]) => {
+    const parts = values.map((value, i) => shard(i + 1, ({ tool }) => tool.dirty = value));
+    return (await mergeResults(parts)).result.tool.dirty;
+  };
+  assert.equal(await dirty(false, false), false);
+  assert.equal(await dirty(null, false), null);
+  assert.equal(await dirty(null, true), true);
+});

@@ -57,16 +57,7 @@ const MOST_WORDS = 200;
 export function replayArguments(
   result: Pick<Result, "command" | "profile" | "seed" | "stack" | "configuration">,
 ): string[] {
-  const [program, task, name, ...words] = result.command;
-  if (program !== "deno" || task !== "task" || name !== "bench") {
-    const shown = result.command.slice(0, 4).join(" ").slice(0, 100);
-    throw new UsageError(`replay: the result's command "${shown}" is not deno task bench`);
-  }
-  if (words.length > MOST_WORDS) {
-    throw new UsageError(
-      `replay: the command has ${words.length} words, the limit is ${MOST_WORDS}`,
-    );
-  }
+  const words = benchWords(result, "replay");
   const kept = words.filter((word, i) => {
     if (OWN_FLAGS.includes(word) || OWN_OPTIONS.includes(word)) return false;
     if (OWN_OPTIONS.some((option) => word.startsWith(`${option}=`))) return false;
@@ -83,6 +74,26 @@ export function replayArguments(
     result.stack,
     ...(dtype === "f16" || dtype === "f32" ? ["--dtype", dtype] : []),
   ];
+}
+
+/**
+ * The arguments of the bench that a result names, to be parsed and for nothing else.
+ *
+ * @param verb what they are wanted for; errors begin with it.
+ * @throws {UsageError} when the command is not the bench's.
+ */
+export function benchWords({ command }: Pick<Result, "command">, verb: string): string[] {
+  const [program, task, name, ...words] = command;
+  if (program !== "deno" || task !== "task" || name !== "bench") {
+    const shown = command.slice(0, 4).join(" ").slice(0, 100);
+    throw new UsageError(`${verb}: the result's command "${shown}" is not deno task bench`);
+  }
+  if (words.length > MOST_WORDS) {
+    throw new UsageError(
+      `${verb}: the command has ${words.length} words, the limit is ${MOST_WORDS}`,
+    );
+  }
+  return words;
 }
 
 /** A result without the cases of peers, which a replay does not run. */

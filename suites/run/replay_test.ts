@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../result/_sample_result.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
-import { countRuns, describeReplay, replayExit } from "../cli/replay.ts";
+import { countRuns, describeReplay, onlyCasesOf, replayExit } from "../cli/replay.ts";
 import { parseBench } from "../cli/bench.ts";
 import { UsageError } from "../errors.ts";
 import { compareEnvironments, replayArguments, withoutPeers } from "./replay.ts";
@@ -121,4 +121,16 @@ Deno.test("a replay on another adapter compares selections, and says what could 
   const nothing = replayed(({ cases }) => cases.forEach(skip));
   assert.equal(nothing.code, 5);
   assert.match(nothing.text, /^Nothing to compare/);
+});
+
+Deno.test("a replay that was stopped compares what it finished", () => {
+  const before = sampleResult({ contexts: [8192, 16_384] });
+  const now = structuredClone(before);
+  now.startedAt = "2027-01-01T00:00:00Z";
+  now.cases = now.cases.slice(0, 2);
+  now.ratios = now.ratios.slice(0, 1);
+  assert.equal(replayExit(compareResults(before, now), countRuns(before, now)), 1);
+  const part = onlyCasesOf(before, now);
+  assert.deepEqual([part.cases, part.ratios], [now.cases, now.ratios]);
+  assert.equal(replayExit(compareResults(part, now), countRuns(part, now)), 0);
 });

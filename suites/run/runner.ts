@@ -68,11 +68,13 @@ import { RESULT_FILE, ResultStore } from "../result/result_store.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { digestSeededSelection } from "../check/seeded_selection.ts";
 import { rejudgeLive, rejudgeResult } from "./rejudge.ts";
+import { joinCalibrations, lostNote, STOPPED_NOTE, takeUp } from "./resume.ts";
 import { plannedCases, runSchedule } from "./schedule.ts";
 import { caseIds, type Shard, shardCuts, shardPlan } from "../plan/shard.ts";
+import { scaleStatistic } from "../statistics/statistics.ts";
 import { measureThroughput } from "../throughput/throughput.ts";
 import { applyTuning } from "../device/tuning_file.ts";
-import { refuseOverwrite } from "../result/write_output.ts";
+import { type FolderClaim, refuseOverwrite } from "../result/write_output.ts";
 
 /** Options of {@linkcode runSuite}. Whatever is left out comes from the profile. */
 export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">, NeedleOptions {
@@ -161,10 +163,17 @@ export function runSuite(options: SuiteOptions = {}, hooks: SuiteHooks = {}): Pr
   return runCalibrated(options, { hooks });
 }
 
-/** {@linkcode runSuite} on a device that may be calibrated already; that canary stays. */
+/**
+ * {@linkcode runSuite} on a device that may be calibrated already, whose canary stays, and into a
+ * folder that the caller may have claimed already.
+ */
 export async function runCalibrated(
   options: SuiteOptions,
-  { hooks = {}, calibration }: { hooks?: SuiteHooks; calibration?: Calibration } = {},
+  { hooks = {}, calibration, claimed }: {
+    hooks?: SuiteHooks;
+    calibration?: Calibration;
+    claimed?: FolderClaim;
+  } = {},
 ): Promise<Result> {
   const seed = options.seed ?? DEFAULT_SEED;
   if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED) {
@@ -172,24 +181,28 @@ export async function runCalibrated(
   }
   if (options.resume && !options.out) throw new UsageError("resume needs an output folder");
   const { out, resume, force = false } = options;
-  if (out !== undefined && !resume) await refuseOverwrite([`${out}/${RESULT_FILE}`], force);
+  const check = async () => {
+    if (out !== undefined && !resume) await refuseOverwrite([`${out}/${RESULT_FILE}`], force);
+  };
+  await check();
   checkRetrievalOptions({ ...options, seed });
   const model = options.checkpoint === undefined
     ? undefined
     : await loadCheckpoint(options.checkpoint);
-  const store = out === undefined ? undefined : await ResultStore.open(out);
-  provideRuntimeDir();
-  const opened = options.gpu ? undefined : await openStack({
-    stack: (options.stack ?? "auto") === "auto" && resume
-      ? await store!.recordedStack()
-      : options.stack,
-    require: options.dtype === "f16" ? ["shader-f16"] : [],
-    say: (text) => hooks.onProgress?.({ kind: "step", text, ...NOTHING_DONE }),
-  });
-  if (opened?.line) hooks.onProgress?.({ kind: "note", text: opened.line, ...NOTHING_DONE });
-  const gpu = options.gpu ?? opened!.gpu;
+  const store = out === undefined ? undefined : await ResultStore.open(out, { claimed, check });
+  let gpu = options.gpu;
   using _workers = holdWorkers();
   try {
+    provideRuntimeDir();
+    const opened = gpu ? undefined : await openStack({
+      stack: (options.stack ?? "auto") === "auto" && resume
+        ? await store!.recordedStack()
+        : options.stack,
+      require: options.dtype === "f16" ? ["shader-f16"] : [],
+      say: (text) => hooks.onProgress?.({ kind: "step", text, ...NOTHING_DONE }),
+    });
+    if (opened?.line) hooks.onProgress?.({ kind: "note", text: opened.line, ...NOTHING_DONE });
+    gpu ??= opened!.gpu;
     if (options.dtype === "f16" && !gpu.capabilities.f16) {
       throw new DeviceError("feature", "dtype f16: the device does not grant shader-f16");
     }
@@ -202,7 +215,8 @@ export async function runCalibrated(
       calibration,
     }).execute();
   } finally {
-    if (!options.gpu) gpu.destroy();
+    if (!options.gpu) gpu?.destroy();
+    await store?.close();
   }
 }
 
@@ -306,18 +320,14 @@ class Run {
     this.#retrieval = planRunRetrieval(this.#plan, this.#options);
     this.#cuts = planRunCuts(this.#plan, this.#options, device);
     const fresh = await this.#applyShard(environment);
-    this.#result = this.#options.resume
-      ? await this.#store!.resume({
-        plan: fresh.hashes.plan,
-        wgsl: fresh.hashes.wgsl,
-        fingerprint: environment.fingerprint,
-        seed: fresh.seed,
-        tuning: fresh.tuning?.digest,
-      })
-      : fresh;
+    this.#result = this.#options.resume ? await this.#takeUp(fresh) : fresh;
     const planned = plannedCases(this.#plan);
     this.#total = planned.length + this.#cuts.length + (this.#retrieval?.parts.length ?? 0);
     const lines = [...tuned.lines, ...notesOnPortableKernels(gpu, planned)];
+    if (this.#result.finishedAt !== null) {
+      this.#say({ kind: "note", text: "the run is at its end: there is nothing to go on with" });
+      return this.#result;
+    }
     for (const line of lines) this.#note(line);
     await this.#save();
     const timer = new Timer(gpu);
@@ -330,10 +340,16 @@ class Run {
         calibration = this.#calibration ?? await calibrate(gpu, timer, {
           deviceMemoryBytes: environment.deviceMemoryBytes,
           seed: this.#options.seed,
+          earlier: this.#result.calibration ?? undefined,
           signal: this.#hooks.signal,
         });
-        if (this.#result.calibration) this.#note("resumed: the clock's canary was measured anew");
-        else this.#result.calibration = calibration.record;
+        const { calibration: earlier } = this.#result;
+        this.#result.calibration = earlier
+          ? joinCalibrations(earlier, calibration.record)
+          : calibration.record;
+        if (earlier && !earlier.canaryTrips) {
+          this.#note("resumed: the clock's canary was measured anew");
+        }
         this.#step("compiling the kernels");
         await compiled;
         await this.#measure(calibration);
@@ -482,16 +498,31 @@ class Run {
       for (const entry of all.filter(({ id }) => !done.has(id))) {
         this.#result.cases.push(caseRecord(entry, { status: "failed", reason }));
       }
-      this.#note(`${reason}: the cases after it were not measured`);
+      this.#note(lostNote(reason));
       await this.#save();
       return;
     }
     if (this.#hooks.signal?.aborted) {
-      this.#note("the run was stopped before its end");
+      this.#note(STOPPED_NOTE);
       await this.#save();
       return;
     }
     throw error;
+  }
+
+  /** The partial result in the folder, if this run can go on with it. */
+  async #takeUp(fresh: Result): Promise<Result> {
+    const store = this.#store!;
+    const result = await store.resume({
+      plan: fresh.hashes.plan,
+      wgsl: fresh.hashes.wgsl,
+      fingerprint: fresh.environment.fingerprint,
+      seed: fresh.seed,
+      tuning: fresh.tuning?.digest,
+    });
+    if (result.finishedAt !== null) return result;
+    const keepsWarm = this.#keepWarm !== undefined;
+    return takeUp(result, { fresh, gpu: this.#gpu, keepsWarm, name: store.path });
   }
 
   async #record(record: CaseRecord): Promise<void> {

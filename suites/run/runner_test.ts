@@ -7,7 +7,9 @@ import { CALIBRATION } from "../device/_calibration.ts";
 import { NotComparableError, UsageError } from "../errors.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { type Result, resultSchema } from "../result/result_schema.ts";
+import { sampleStatistic } from "../result/_sample_result.ts";
 import { RESULT_FILE } from "../result/result_store.ts";
+import { STOPPED_NOTE } from "./resume.ts";
 import {
   exitCodeOf,
   runCalibrated,
@@ -162,14 +164,28 @@ Deno.test("runSuite: an abort keeps what is finished, and resume completes it", 
     assert.equal(exitCodeOf(partial), 3);
     const kept = (await readOut(out)).cases;
     assert.ok(kept.length >= 2 && kept.length < 7);
+    assert.ok(partial.notes.includes(STOPPED_NOTE));
+    const file = await Deno.readTextFile(`${out}/${RESULT_FILE}`);
+    const wall = { ...CALIBRATION, record: { clock: "wall" as const } };
+    await assert.rejects(
+      runCalibrated({ ...SHORT, out, gpu, resume: true }, { calibration: wall }),
+      (error) =>
+        error instanceof NotComparableError &&
+        /its times are GPU timestamps, those of this run would be wall clock$/.test(error.message),
+    );
+    await Deno.writeTextFile(`${out}/${RESULT_FILE}`, `\ufeff${file}`);
     const whole = await run({ ...SHORT, out, gpu, resume: true });
     assert.equal(exitCodeOf(whole), 0);
+    assert.ok(!whole.notes.includes(STOPPED_NOTE));
+    assert.equal(whole.notes.filter((note) => note.startsWith("resumed at 20")).length, 1);
     assert.equal(whole.startedAt, partial.startedAt);
     for (const record of kept.filter(({ implementation }) => implementation !== "dense")) {
       assert.deepEqual(whole.cases.find(({ id }) => id === record.id), record);
     }
     assert.equal(new Set(whole.cases.map(({ id }) => id)).size, whole.cases.length);
     assert.equal(whole.ratios.length, 2);
+    // There is nothing left to do, so that it stays as it is.
+    assert.deepEqual(await run({ ...SHORT, out, gpu, resume: true }), whole);
     await assert.rejects(
       run({ ...SHORT, out, gpu, resume: true, seed: 4 }),
       (error) => error instanceof NotComparableError && /another .*seed/.test(error.message),
@@ -242,6 +258,33 @@ Deno.test("runSuite: a lost device fails what is left in one line and keeps the 
     assert.ok(finished.length >= 4 && failed.length >= 2);
     assert.ok(failed.every(({ reason }) => reason === "device lost: unplugged"));
     assert.deepEqual(await readOut(out), result);
+    // With the device back, what it kept from being measured is measured.
+    const again = await run({ ...SHORT, out, gpu, resume: true });
+    assert.equal(exitCodeOf(again), 0, JSON.stringify(again.cases.map((c) => c.reason)));
+    assert.ok(!again.notes.some((note) => note.includes("unplugged")));
+    for (const record of finished.filter(({ implementation }) => implementation !== "dense")) {
+      assert.deepEqual(again.cases.find(({ id }) => id === record.id), record);
+    }
+  });
+});
+
+Deno.test("runSuite: a canary that was slow at first is recorded as long as it is", async (t) => {
+  await withFolder(t, async (gpu) => {
+    let readings = 0;
+    const calibration = {
+      ...CALIBRATION,
+      record: { clock: "gpu" as const, canary: sampleStatistic(1e-3), canaryTrips: 100 },
+      // The clock comes up after some readings: the same work takes half of its time.
+      canary: { ...CALIBRATION.canary, probe: () => Promise.resolve(readings++ < 4 ? 1 : 0.5) },
+    };
+    // A processor's canary is not judged.
+    const hardware = { ...gpu, adapter: { ...gpu.adapter, software: false } };
+    const options = { ...SHORT, contexts: [512], gpu: hardware };
+    const result = await runCalibrated(options, { calibration });
+    assert.match(result.notes.join(), /the clock was down during calibration/);
+    assert.equal(result.calibration!.canary!.median, 5e-4);
+    const samples = result.cases.flatMap(({ samples }) => samples);
+    assert.ok(samples.length > 0 && samples.every(({ canary }) => canary! >= 1));
   });
 });
 

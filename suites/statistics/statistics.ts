@@ -129,6 +129,20 @@ export function relativeSpread(samples: readonly number[]): number {
   return medianAbsoluteDeviation([...samples]) / Math.abs(median([...samples]));
 }
 
+/** A statistic in another unit: every value times `factor`, which is positive. */
+export function scaleStatistic(statistic: Statistic, factor: number): Statistic {
+  const { median, low, high, min, max, mean } = statistic;
+  return {
+    ...statistic,
+    median: median * factor,
+    low: low * factor,
+    high: high * factor,
+    min: min * factor,
+    max: max * factor,
+    mean: mean * factor,
+  };
+}
+
 /** The statistic of `scale` / seconds: a rate from times. */
 export function invertStatistic(
   times: readonly number[],

@@ -252,3 +252,24 @@ Deno.test("runPaired: benches that cannot be compared take no turns: exit code 4
   assert.deepEqual([report.exitCode, calls.length], [4, 0]);
   assert.match(report.sentence, /^Not comparable: different drivers/);
 });
+
+Deno.test("runPaired that is stopped judges the blocks that it has; before one there is nothing", async () => {
+  const stopAt = async (last: number) => {
+    const stop = new AbortController();
+    const { turns, calls } = createTurns({ noise: 0.5 });
+    const stopping = async (cases: Parameters<typeof turns>[0]) => {
+      if (calls.length === last) {
+        stop.abort(new DOMException("stopped", "AbortError"));
+        throw new Error("a process that the signal reached has ended");
+      }
+      return await turns(cases);
+    };
+    const { bench } = createBench();
+    return await runPaired({ ...common, bench, turns: stopping, signal: stop.signal });
+  };
+  const { report } = await stopAt(1);
+  assert.equal(report.cases.length, 12);
+  assert.ok(report.cases.some(({ verdict }) => verdict === "inconclusive"));
+  assert.equal(report.exitCode, 3);
+  await assert.rejects(stopAt(0), /has ended/);
+});

@@ -108,8 +108,15 @@ export async function runPaired(
   for (let count = 1; open.length > 0 && count <= LOOKS.at(-1)!; count++) {
     const started = now();
     if (count > 1 && started + longest > deadline) break;
-    options.signal?.throwIfAborted();
-    const block = await turns(open, where);
+    let block: Block;
+    try {
+      options.signal?.throwIfAborted();
+      block = await turns(open, where);
+    } catch (error) {
+      // What is measured is judged; cases that are still open stay inconclusive.
+      if (!options.signal?.aborted || count === 1) throw error;
+      break;
+    }
     for (const { id } of open) blocks.get(id)!.push(block[id]);
     longest = Math.max(longest, now() - started);
     if (!(LOOKS as readonly number[]).includes(count)) continue;
@@ -160,11 +167,12 @@ function wasTimed({ suite, status, implementation, samples }: CaseRecord): boole
 async function runProgram(
   name: string,
   args: readonly string[],
-  cwd: string | URL,
+  { cwd, signal }: { cwd: string | URL; signal?: AbortSignal },
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const { code, stdout, stderr } = await new Deno.Command(name, {
     args: [...args],
     cwd,
+    signal,
     clearEnv: true,
     env: { ...passedEnvironment(), NO_COLOR: "1" },
     stdout: "piped",
@@ -188,9 +196,18 @@ export async function withCheckout<T>(
   options: { repository?: string | URL } = {},
 ): Promise<T> {
   const repository = options.repository ?? ROOT;
+  const inside = await runProgram("git", ["rev-parse", "--show-prefix"], { cwd: repository });
+  // A copy of the project may lie in a repository of something else.
+  if (inside.code !== 0 || inside.stdout.trim() !== "") {
+    throw new UsageError(
+      `revision ${revision} cannot be checked out: the project has no git repository of its own`,
+    );
+  }
   const commit = revision.startsWith("-")
     ? undefined
-    : await runProgram("git", ["rev-parse", "--verify", `${revision}^{commit}`], repository);
+    : await runProgram("git", ["rev-parse", "--verify", `${revision}^{commit}`], {
+      cwd: repository,
+    });
   if (commit?.code !== 0) {
     throw new UsageError(`revision ${revision} is not one that this repository knows`);
   }
@@ -198,13 +215,13 @@ export async function withCheckout<T>(
   const folder = `${parent}/revision`;
   try {
     const add = ["worktree", "add", "--quiet", "--detach", folder, commit.stdout.trim()];
-    const added = await runProgram("git", add, repository);
+    const added = await runProgram("git", add, { cwd: repository });
     if (added.code !== 0) {
       throw new UsageError(`revision ${revision} cannot be checked out: ${lastLine(added.stderr)}`);
     }
     return await run(folder);
   } finally {
-    await runProgram("git", ["worktree", "remove", "--force", folder], repository);
+    await runProgram("git", ["worktree", "remove", "--force", folder], { cwd: repository });
     await Deno.remove(parent, { recursive: true }).catch(() => {});
   }
 }
@@ -217,7 +234,7 @@ export async function withCheckout<T>(
  */
 export async function requireBuild(folder: string, name: string): Promise<void> {
   const args = ["check", "--quiet", "suites/cli/bench.ts"];
-  const { code, stderr } = await runProgram("deno", args, folder);
+  const { code, stderr } = await runProgram("deno", args, { cwd: folder });
   if (code === 0) return;
   const lines = stderr.split("\n");
   const at = lines.findIndex((text) => /\bTS\d+|error/i.test(text));
@@ -238,7 +255,7 @@ async function exists(path: string): Promise<boolean> {
 /** The bench and the turns of two checkouts; results go to a temporary folder. */
 export async function withProcesses<T>(
   folders: Sides<string>,
-  options: { bench: readonly string[]; names: Sides<string> },
+  options: { bench: readonly string[]; names: Sides<string>; signal?: AbortSignal },
   run: (measure: { bench: MeasureSide; turns: MeasureTurns }) => Promise<T>,
 ): Promise<T> {
   const out = await Deno.makeTempDir({ prefix: "lighthouse-gate-" });
@@ -248,7 +265,10 @@ export async function withProcesses<T>(
     // Turns take the kernels' own tilings. An older revision has no others, and no such option.
     if (await exists(`${folders[side]}/suites/cli/tune.ts`)) line.push("--tuning", "none");
     if (stack !== undefined) line.push("--stack", stack);
-    const { code, stderr } = await runProgram("deno", [...line, "--out", target], folders[side]);
+    const { code, stderr } = await runProgram("deno", [...line, "--out", target], {
+      cwd: folders[side],
+      signal: options.signal,
+    });
     // Failed and inconclusive cases are the comparison's to judge.
     const judged: number[] = [EXIT.fine, EXIT.failed, EXIT.inconclusive];
     if (!judged.includes(code)) throw new SideError(side, { code, line: lastLine(stderr) });
@@ -261,7 +281,8 @@ export async function withProcesses<T>(
   let warm: Promise<KeepWarm | undefined> | undefined;
   const turns: MeasureTurns = async (cases, { adapter, ...where }) => {
     await (warm ??= startKeepWarm(adapter));
-    return await takeBlock(folders, cases, { ...where, names: options.names });
+    const { names, signal } = options;
+    return await takeBlock(folders, cases, { ...where, names, signal });
   };
   try {
     return await run({ bench, turns });

@@ -56,7 +56,13 @@ type Side = typeof SIDES[number];
 export async function takeBlock(
   checkouts: Checkouts,
   cases: readonly TimedProblem[],
-  options: { stack: string; clock: Clock; names: Checkouts; quads?: number },
+  options: {
+    stack: string;
+    clock: Clock;
+    names: Checkouts;
+    quads?: number;
+    signal?: AbortSignal;
+  },
 ): Promise<Block> {
   const processes = SIDES.map((side) =>
     new TurnsProcess(checkouts[side], {
@@ -82,7 +88,7 @@ export async function takeBlock(
 async function takeCase(
   processes: Record<Side, TurnsProcess>,
   entry: TimedProblem,
-  options: { quads?: number },
+  options: { quads?: number; signal?: AbortSignal },
 ): Promise<Block[string]> {
   const { implementation, problem, seed, flopsPerSecond, seconds } = entry;
   for (const side of SIDES) {
@@ -103,6 +109,7 @@ async function takeCase(
   const count = options.quads ?? Math.max(LEAST_QUADS, Math.min(MOST_QUADS, wanted));
   const [quads, control]: [Quad[], Quad[]] = [[], []];
   for (let i = 0; i < count; i++) {
+    options.signal?.throwIfAborted();
     const order: Side[] = i % 2 === 0
       ? ["baseline", "candidate", "candidate", "baseline"]
       : ["candidate", "baseline", "baseline", "candidate"];

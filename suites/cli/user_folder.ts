@@ -1,0 +1,22 @@
+/**
+ * The folder that the user typed a command in.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+
+/**
+ * Goes back to the folder in which `deno task` was typed, which it leaves for the project's root, so
+ * that every relative path of a command line means what the user meant. A process that was started
+ * in another way stays where it is.
+ */
+export function enterUserFolder(): void {
+  try {
+    const typed = Deno.env.get("INIT_CWD");
+    const root = fileURLToPath(new URL("../..", import.meta.url));
+    // The variable reaches whatever a task starts, in whichever folder.
+    if (typed && Deno.realPathSync(Deno.cwd()) === Deno.realPathSync(root)) Deno.chdir(typed);
+  } catch {
+    // No permission for the variable, or the folder is gone.
+  }
+}

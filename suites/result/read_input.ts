@@ -1,0 +1,95 @@
+/**
+ * Reading what a user names: a file, or standard input where the name is `-`.
+ *
+ * @module
+ */
+import { formatBytes } from "../../reports/text/format.ts";
+import { describeFileError } from "./write_output.ts";
+
+/** Name that stands for standard input. A file of that name is `./-`. */
+export const STANDARD_INPUT = "-";
+
+/** Why an input cannot be used, without its name: whoever reads it says what it is for. */
+export class InputError extends Error {
+  override readonly name = "InputError";
+}
+
+let inputTaken = false;
+
+/**
+ * The text of an input: UTF-8, or UTF-16 where a byte order mark says so. The mark is not part of it.
+ *
+ * @param options.limitBytes larger inputs are refused.
+ * @throws {InputError} one line.
+ */
+export async function readInput(
+  path: string,
+  { limitBytes }: { limitBytes: number },
+): Promise<string> {
+  try {
+    if (path === STANDARD_INPUT) {
+      if (inputTaken) throw new InputError("standard input can be given once");
+      inputTaken = true;
+      return decodeText(await readStream(Deno.stdin.readable, limitBytes));
+    }
+    const { isDirectory, size } = await Deno.stat(path);
+    if (isDirectory) throw new InputError("it is a folder, a file was expected");
+    if (size > limitBytes) throw tooLarge(size, limitBytes);
+    const file = await Deno.open(path);
+    return decodeText(await readStream(file.readable, limitBytes));
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new InputError(
+      error instanceof Deno.errors.NotFound
+        ? "there is no such file"
+        : error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable
+        ? "no permission to read it"
+        : describeFileError(error),
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * Text of bytes, by their byte order mark if they have one.
+ *
+ * @example
+ * ```ts
+ * import { decodeText } from "./read_input.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(decodeText(Uint8Array.of(0xef, 0xbb, 0xbf, 0x7b, 0x7d)), "{}");
+ * assert.equal(decodeText(Uint8Array.of(0xff, 0xfe, 0x7b, 0, 0x7d, 0)), "{}");
+ * ```
+ */
+export function decodeText(bytes: Uint8Array): string {
+  const encoding = bytes[0] === 0xff && bytes[1] === 0xfe
+    ? "utf-16le"
+    : bytes[0] === 0xfe && bytes[1] === 0xff
+    ? "utf-16be"
+    : "utf-8";
+  return new TextDecoder(encoding).decode(bytes);
+}
+
+async function readStream(
+  stream: ReadableStream<Uint8Array>,
+  limitBytes: number,
+): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of stream) {
+    parts.push(part);
+    size += part.length;
+    if (size > limitBytes) throw tooLarge(size, limitBytes);
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+function tooLarge(bytes: number, limitBytes: number): InputError {
+  return new InputError(`it has ${formatBytes(bytes)}, the limit is ${formatBytes(limitBytes)}`);
+}
