@@ -11,6 +11,7 @@ import { stack } from "d3-shape";
 import { coordinate, type DrawingSize } from "./figure.tsx";
 import { formatPercent } from "../text/format.ts";
 import { markerPath, type SeriesStyle, stageColor } from "./palette.ts";
+import { largest, smallest } from "../data/extremes.ts";
 
 /** One bar: parts in order, and what stands before and after it. */
 export interface StackedBar {
@@ -122,11 +123,14 @@ export function DotPlot(
   },
 ): JSX.Element {
   const { width, compact } = size;
-  const longest = Math.max(...rows.map(({ label }) => label.length));
+  const longest = largest(rows.map(({ label }) => label.length));
   const left = Math.min(compact ? 130 : 240, 24 + 7.4 * longest);
   const right = width - (compact ? 66 : 90);
-  const most = Math.max(...rows.map(({ value, high }) => high ?? value), guide?.value ?? origin);
-  const least = origin === 0 ? 0 : Math.min(...rows.map(({ value, low }) => low ?? value));
+  const most = Math.max(
+    largest(rows.map(({ value, high }) => high ?? value)),
+    guide?.value ?? origin,
+  );
+  const least = origin === 0 ? 0 : smallest(rows.map(({ value, low }) => low ?? value));
   // Around an origin a tenth to either side is always seen, or noise would fill the drawing.
   const domain = origin === 0
     ? [0, most > 0 ? most : 1]

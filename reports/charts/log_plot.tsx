@@ -10,6 +10,7 @@ import { scaleLog } from "d3-scale";
 import { line } from "d3-shape";
 import { coordinate, type DrawingSize } from "./figure.tsx";
 import { markerPath, type SeriesStyle } from "./palette.ts";
+import { largest, smallest } from "../data/extremes.ts";
 
 /** One axis. */
 export interface LogAxis {
@@ -78,8 +79,8 @@ export function logDomain(values: readonly number[], margin = 1.3): [number, num
   const usable = values.filter((value) => Number.isFinite(value) && value > 0);
   if (usable.length === 0) return [1, 10];
   return [
-    usable.reduce((a, b) => Math.min(a, b)) / margin,
-    usable.reduce((a, b) => Math.max(a, b)) * margin,
+    Math.max(smallest(usable) / margin, Number.MIN_VALUE),
+    Math.min(largest(usable) * margin, Number.MAX_VALUE),
   ];
 }
 
@@ -98,9 +99,16 @@ export function logTicks([low, high]: [number, number], base: 2 | 10, most: numb
   return coarse.filter((_, i) => (coarse.length - 1 - i) % stride === 0);
 }
 
+/** Lines that are named in the drawing. */
+const MOST_NAMED = 40;
+
 /** The drawing. */
 export function LogPlot(props: LogPlotProps): JSX.Element {
-  const { size, series, guides = [], marks = [] } = props;
+  const { size, series, marks = [] } = props;
+  // A ceiling that nobody could reach has no place on the axes.
+  const guides = (props.guides ?? []).filter(({ points }) =>
+    points.flat().every((value) => Number.isFinite(value) && value > 0)
+  );
   const { width, height, compact } = size;
   const yTicks = logTicks(props.y.domain, props.y.base, compact ? 7 : 9);
   const longestTick = Math.max(0, ...yTicks.map((tick) => props.y.format(tick).length));
@@ -121,8 +129,8 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
   // Lines that end at the right edge and marks there are named in the margin, all others in place.
   const atEdge = (value: number) => x(value) > right - 0.12 * (right - margin.left);
   const vivid = series.filter(({ faint }) => !faint);
-  // A long name would run out of the drawing: the legend has it.
-  const named = compact
+  // A long name would run out of the drawing, and many would cover each other: the legend has them.
+  const named = compact || vivid.length > MOST_NAMED
     ? []
     : vivid.filter(({ points, scatter, label }) =>
       points.length > 0 && !scatter && label.length <= 22
@@ -366,7 +374,7 @@ function freePlace(
       a > place.start - 3 && a < place.start + wide + 3 && b > place.y - 15 && b < place.y + 7
     ).length + (place.start + wide > right || place.start < 0 ? 1000 : 0)
   );
-  return places[covered.indexOf(Math.min(...covered))];
+  return places[covered.indexOf(smallest(covered))];
 }
 
 /** Points on the way from `a` (left out) to `b`, four units apart. */

@@ -320,6 +320,9 @@ function RecallFigure(
 /** Context of the paper's models, by which their budgets become K/N. */
 const FIGURE_CONTEXT = 98304;
 
+/** Steps of the linear axis of salience. */
+const MOST_STEPS = 20;
+
 /** Salience against the budget: of the norm scorer beside its law, or of all scorers over decades. */
 function SurvivalFigure(
   { id, title, note, points, described, log = false }: {
@@ -358,12 +361,13 @@ function SurvivalFigure(
   ];
   const values = curves.flatMap(({ points }) => points.map(({ y }) => y));
   const top = Math.ceil(10 * Math.max(1.2, ...values) + 0.2) / 10;
+  const steps = Math.min(MOST_STEPS, Math.round(10 * (top - 1)));
   const y: LinearAxis = {
     label: "norm of the needle’s key, others 1",
     ...(log ? salienceAxis(values.map((value) => 2 ** value)) : {
       domain: [1, top] as [number, number],
-      ticks: Array.from({ length: Math.round(10 * (top - 1)) + 1 }, (_, i) => 1 + i / 10),
-      format: (value: number) => value.toFixed(1),
+      ticks: Array.from({ length: steps + 1 }, (_, i) => 1 + (top - 1) * i / steps),
+      format: (value: number) => value < 100 ? value.toFixed(1) : formatSignificant(value),
     }),
   };
   const [first, last] = [Math.log2(ratios[0]), Math.log2(ratios[ratios.length - 1])];

@@ -8,6 +8,7 @@ import { formatContext } from "../text/format.ts";
 import { type HeatMap, rateOf } from "../data/retrieval_data.ts";
 import { coordinate, type DrawingSize } from "./figure.tsx";
 import { markerPath, type SeriesStyle } from "./palette.ts";
+import { largest } from "../data/extremes.ts";
 
 /**
  * Stops of cividis, a scale made to look alike with and without colour vision deficiency; its
@@ -65,7 +66,7 @@ export function RateMap({ size, grid }: { size: DrawingSize; grid: RateGrid }): 
   const [left, top, bottom] = [grid.left ?? 40, 22, 44];
   const wide = (width - left - 2) / columns.length;
   const high = (height - top - bottom) / rows.length;
-  const longest = Math.max(...columns.map((name) => name.length));
+  const longest = largest(columns.map((name) => name.length));
   // Names that would touch are left out, the last one never.
   const every = Math.max(1, Math.ceil((7.6 * longest + 4) / wide));
   return (
@@ -170,7 +171,7 @@ export function CurvePlot(
   },
 ): JSX.Element {
   const { width, height } = size;
-  const longest = Math.max(...y.ticks.map((tick) => y.format(tick).length));
+  const longest = largest(y.ticks.map((tick) => y.format(tick).length));
   const box = {
     left: Math.max(52, 12 + 7.2 * longest),
     right: width - 14,

@@ -36,12 +36,13 @@ import {
 import { depthGrid, type RateGrid, RateMap, RateScale } from "./retrieval_drawings.tsx";
 import { cellData } from "../html/retrieval_export.ts";
 import { capital } from "../html/section.tsx";
+import { largest } from "../data/extremes.ts";
 
 /** Contexts × depths, one map for each arm. */
 export function MapBlock({ record, prefix }: BlockProps): JSX.Element | null {
   const maps = heatMaps(record);
   if (maps.length === 0) return null;
-  const margin = Math.max(...maps.map((map) => map.margin));
+  const margin = largest(maps.map((map) => map.margin));
   const shown = maps.filter((map) => map.margin === margin);
   const losses = lossCounts(record, { margin });
   return (
@@ -174,7 +175,7 @@ function MapFigure({ id, map, maps }: { id: string; map: HeatMap; maps: readonly
 
 /** Needles in awkward places. */
 export function StressBlock({ record, prefix }: BlockProps): JSX.Element | null {
-  const cells = record.cells.filter(({ sweep }) => sweep === "stress");
+  const cells = record.cells.filter(({ sweep, stress }) => sweep === "stress" && stress);
   if (cells.length === 0) return null;
   const names = [...new Set(cells.map(({ stress }) => stress!))];
   const arms = orderArms(cells.map(({ arm }) => arm));

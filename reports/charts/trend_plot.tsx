@@ -11,6 +11,7 @@ import { coordinate, type DrawingSize } from "./figure.tsx";
 import { cycledStyles, markerPath } from "./palette.ts";
 import { formatTick } from "../html/section.tsx";
 import type { TrendLine } from "../site/trends.ts";
+import { largest, smallest } from "../data/extremes.ts";
 
 /** The drawing. `labels` name the runs. */
 export function TrendPlot(
@@ -22,7 +23,7 @@ export function TrendPlot(
 ): JSX.Element {
   const { width, height, compact } = size;
   const values = lines.flatMap(({ points }) => points.flatMap(({ low, high }) => [low, high]));
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = [smallest(values), largest(values)];
   const room = Math.max(0.25 * (most - least), 0.06 * most);
   const margin = { top: 34, right: compact ? 14 : 24, bottom: 52, left: compact ? 62 : 72 };
   const [right, bottom] = [width - margin.right, height - margin.bottom];
@@ -115,7 +116,7 @@ export function Sparkline(
   { lines, count }: { lines: readonly TrendLine[]; count: number },
 ): JSX.Element {
   const values = lines.flatMap(({ points }) => points.map(({ median }) => median));
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = [smallest(values), largest(values)];
   // A flat series stays flat: at least ten percent fill the height.
   const span = Math.max(most - least, 0.1 * most);
   const middle = (least + most) / 2;

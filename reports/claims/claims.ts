@@ -28,6 +28,7 @@ import {
   plainText,
 } from "../text/format.ts";
 import { isPeer, peerRows } from "../data/peer_data.ts";
+import { largest, smallest } from "../data/extremes.ts";
 
 /** A ratio claim counts as reproduced from this share of the paper's value on. */
 export const REPRODUCED_FROM = 0.8;
@@ -540,18 +541,22 @@ function flopClaim(result: Result): ClaimRow {
     software: false,
     nearest: null,
   };
+  const shapeOf = ({ shape: { context, heads, headDim } }: CaseRecord) =>
+    `${context} ${heads} ${headDim}`;
+  const whole = new Map<string, CaseRecord>();
+  for (const record of result.cases) {
+    if (record.implementation !== "dense" || record.direction !== "forward") continue;
+    if (!whole.has(shapeOf(record))) whole.set(shapeOf(record), record);
+  }
   const pairs = result.cases.flatMap((record) => {
-    if (record.direction !== "forward" || record.scorer !== "norm") return [];
-    const { levels, pooling, k } = record.options!;
+    const { options } = record;
+    if (record.direction !== "forward" || record.scorer !== "norm" || !options) return [];
+    const { levels, pooling, k } = options;
     const { kDivisor } = PAPER_SETTING;
     if (levels !== PAPER_SETTING.levels || pooling !== PAPER_SETTING.pooling) return [];
     if (k * kDivisor !== record.shape.context) return [];
     const inner = record.stages.find(({ name }) => name === "attention");
-    const dense = result.cases.find((other) =>
-      other.implementation === "dense" && other.direction === "forward" &&
-      other.shape.context === record.shape.context && other.shape.heads === record.shape.heads &&
-      other.shape.headDim === record.shape.headDim
-    );
+    const dense = whole.get(shapeOf(record));
     return inner === undefined || inner.flops === 0 || dense === undefined
       ? []
       : [dense.flops / inner.flops];
@@ -610,7 +615,7 @@ function coverageClaim(result: Result): ClaimRow {
     };
   }
   const empty = counted.filter(({ zeroRows }) => zeroRows! > 0);
-  const most = Math.max(...counted.map(({ zeroRows }) => zeroRows!));
+  const most = largest(counted.map(({ zeroRows }) => zeroRows!));
   const beyond = counted.some((record) => record.zeroRows! > coverageBound(record));
   return {
     ...base,
@@ -643,7 +648,7 @@ function trainingThroughputClaim(): ClaimRow {
   return notRunnable({
     id: "training-throughput",
     claim: "Training tokens per second relative to SDPA, Tables 1 and 2 (98,304 tokens)",
-    paper: `${formatInterval([Math.min(...relatives), Math.max(...relatives)], formatRatio)}`,
+    paper: `${formatInterval([smallest(relatives), largest(relatives)], formatRatio)}`,
     why: `${NO_TRAINING}.`,
     details: rows.map(({ label, relative }) => ({ label, paper: formatRatio(relative) })),
   });
@@ -667,7 +672,7 @@ function lossClaim(): ClaimRow {
   return notRunnable({
     id: "final-loss",
     claim: `Final loss at or below SDPA's ${baseline}`,
-    paper: `${Math.min(...losses)}–${Math.max(...losses)}`,
+    paper: `${smallest(losses)}–${largest(losses)}`,
     why: "A loss takes the training itself.",
     details: rows.map(({ label, loss }) => ({ label, paper: loss.toFixed(4) })),
   });
@@ -694,7 +699,7 @@ function retrievalClaim({ retrieval }: Result): ClaimRow {
   return notRunnable({
     id: "retrieval",
     claim: "Needle retrieval after the dense resume, mean accuracy (Fig. 4)",
-    paper: formatInterval([Math.min(...values), Math.max(...values)], (value) => value.toFixed(2)),
+    paper: formatInterval([smallest(values), largest(values)], (value) => value.toFixed(2)),
     why: "The accuracies belong to the paper's trained models, which were not " +
       `published; chance is ${protocol.chance}.${tested}`,
     details: mean.map(({ scorer, k, mean }) => ({
@@ -802,7 +807,7 @@ function whyNotReached(result: Result, direction: Direction): string {
     return "Dense and Lighthouse were both timed at 512K, but not in interleaved rounds, so no ratio " +
       "is given.";
   }
-  const longest = Math.max(...inDirection.map((record) => record.shape.context));
+  const longest = largest(inDirection.map((record) => record.shape.context));
   return longest >= HEADLINE_CONTEXT
     ? "512K was not run at the paper's setting (H = 8, d = 128, L = 3, p = 4, k = N/64)."
     : `The run was planned to ${formatContext(longest)} only.`;

@@ -32,6 +32,7 @@ import {
   formatSignificant,
 } from "../text/format.ts";
 import { qualityCases } from "../data/selection_data.ts";
+import { largest, smallest } from "../data/extremes.ts";
 
 type Direction = CaseRecord["direction"];
 
@@ -171,9 +172,9 @@ function cudaSentence(): string {
   const gains = rows.map(({ sdpa_cudnn_fwd, dilated_fwd }) => sdpa_cudnn_fwd / dilated_fwd);
   const contexts = rows.map(({ N }) => N);
   return `The published CUDA code gains ${
-    formatInterval([Math.min(...gains), Math.max(...gains)], formatRatio)
+    formatInterval([smallest(gains), largest(gains)], formatRatio)
   } over cuDNN attention at ${
-    formatInterval([Math.min(...contexts), Math.max(...contexts)], formatContext)
+    formatInterval([smallest(contexts), largest(contexts)], formatContext)
   }, forward (${anchor.device}, ${anchor.date}; no measurement of this run).`;
 }
 
@@ -224,7 +225,7 @@ function selectionFinding(result: Result): Finding | null {
       `With relative noise of ${
         formatPercent(stable[0].noise)
       } on Q and K, selections keep a Jaccard index of ${
-        formatInterval([Math.min(...values), Math.max(...values)], formatSignificant)
+        formatInterval([smallest(values), largest(values)], formatSignificant)
       }.`,
     );
   }
@@ -257,7 +258,7 @@ function shardFinding(result: Result): Finding | null {
         [...new Set(cases.map(({ sharded }) => sharded.shards))].join(", ")
       } shards, every selection is the one made without shards.`
       : `Selections made in shards agree with those made without to a Jaccard index of ${
-        formatInterval([Math.min(...values), Math.max(...values)], formatSignificant)
+        formatInterval([smallest(values), largest(values)], formatSignificant)
       }.`,
   ];
   for (const partition of ["contiguous", "head-tail"] as const) {

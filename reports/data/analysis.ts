@@ -11,6 +11,7 @@ import type {
   StageRecord,
   Statistic,
 } from "../../suites/result/result_schema.ts";
+import { largest } from "./extremes.ts";
 
 /** The setting of the paper's latency figure. */
 export interface LatencySetting {
@@ -169,6 +170,7 @@ export function isContextCase(record: CaseRecord): boolean {
 /** Latency curves of a result, dense first, then by name; points ascend in context. */
 export function contextSeries(result: Result): ContextSeries[] {
   const groups = new Map<string, ContextSeries>();
+  const taken = new Set<string>();
   for (const record of result.cases) {
     if (!isMeasured(record) || !isContextCase(record)) continue;
     const identity = seriesIdentity(record);
@@ -176,7 +178,10 @@ export function contextSeries(result: Result): ContextSeries[] {
     groups.set(identity.key, series);
     const { median, low, high } = record.statistic;
     const context = record.shape.context;
-    if (series.points.some((point) => point.context === context)) continue;
+    // Of two cases at one context the first counts.
+    const place = `${identity.key} ${context}`;
+    if (taken.has(place)) continue;
+    taken.add(place);
     series.points.push({ context, median, low, high, case: record });
   }
   for (const series of groups.values()) {
@@ -189,12 +194,15 @@ export function contextSeries(result: Result): ContextSeries[] {
 /** Speed-ups of Lighthouse over dense attention from the interleaved ratios of a result. */
 export function speedupSeries(result: Result): SpeedupSeries[] {
   const groups = new Map<string, SpeedupSeries>();
+  const taken = new Set<string>();
   for (const point of speedupPoints(result)) {
     if (!isContextCase(point.denominator)) continue;
     const identity = seriesIdentity(point.denominator);
     const series = groups.get(identity.key) ?? { ...identity, points: [] };
     groups.set(identity.key, series);
-    if (!series.points.some((other) => other.context === point.context)) series.points.push(point);
+    const place = `${identity.key} ${point.context}`;
+    if (!taken.has(place)) series.points.push(point);
+    taken.add(place);
   }
   for (const series of groups.values()) series.points.sort((a, b) => a.context - b.context);
   return [...groups.values()].sort(bySeries);
@@ -299,7 +307,7 @@ export function ceilingsOf(calibration: CalibrationRecord | null): Ceilings {
   return {
     fmaF32: positive(calibration?.fmaF32?.median),
     fmaF16: positive(calibration?.fmaF16?.median),
-    matrix: positive(matrix.length === 0 ? undefined : Math.max(...matrix)),
+    matrix: positive(matrix.length === 0 ? undefined : largest(matrix)),
     copy: positive(calibration?.copy?.median),
   };
 }

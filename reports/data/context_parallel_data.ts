@@ -10,6 +10,7 @@ import type {
   Statistic,
 } from "../../suites/result/result_schema.ts";
 import { isMeasured } from "./analysis.ts";
+import { largest } from "./extremes.ts";
 
 /** One measured partition. */
 export interface ShardedCase {
@@ -60,7 +61,7 @@ export function imbalance({ steps }: ContextParallelRecord): number {
     1,
     ...steps.map(({ shardPairs }) => {
       const mean = shardPairs.reduce((total, pairs) => total + pairs, 0) / shardPairs.length;
-      return mean > 0 ? Math.max(...shardPairs) / mean : 1;
+      return mean > 0 ? largest(shardPairs) / mean : 1;
     }),
   );
 }

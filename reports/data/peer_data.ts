@@ -46,14 +46,24 @@ export function peerLabel(result: Result, peer: string): string {
 
 /** The timed cases of all peers, by peer, direction and context. */
 export function peerRows(result: Result): PeerRow[] {
+  const own = new Map<string, CaseRecord>();
+  for (const record of result.cases) {
+    const work = workOf(record);
+    if (!isPeer(record) && !own.has(work)) own.set(work, record);
+  }
+  const ratios = new Map<string, RatioRecord>();
+  for (const ratio of result.ratios) {
+    const pair = pairOf(ratio.numerator, ratio.denominator);
+    if (!ratios.has(pair)) ratios.set(pair, ratio);
+  }
   const rows = result.cases.filter((record) => isPeer(record) && record.suite !== "correctness")
     .map((record): PeerRow => {
-      const ours = result.cases.find((other) => isOurs(other, record));
+      const ours = own.get(workOf(record));
       return {
         peer: record.implementation.slice(PREFIX.length),
         record,
         ...(ours && { ours }),
-        ratio: ours ? ratioOf(result, record, ours) : null,
+        ratio: ours ? ratioOf(ratios.get(pairOf(record.id, ours.id)), record, ours) : null,
       };
     });
   const order = (a: string | number, b: string | number) => a < b ? -1 : a > b ? 1 : 0;
@@ -64,24 +74,27 @@ export function peerRows(result: Result): PeerRow[] {
   );
 }
 
-/** Our implementation of what a peer computes: dense attention, or the layer with its scorer. */
-function isOurs(other: CaseRecord, peer: CaseRecord): boolean {
-  if (isPeer(other) || other.suite !== peer.suite) return false;
-  if (other.family !== peer.family || other.scorer !== peer.scorer) return false;
-  if (other.direction !== peer.direction) return false;
-  const same = (["heads", "context", "headDim", "dtype"] as const)
-    .every((key) => other.shape[key] === peer.shape[key]);
-  const names = new Set([...Object.keys(other.options ?? {}), ...Object.keys(peer.options ?? {})]);
-  return same && [...names].every((name) => other.options?.[name] === peer.options?.[name]);
+/** What a case computes: dense attention, or the layer with its scorer; the same for a peer's. */
+function workOf(
+  { suite, family, scorer, direction, shape, options }: CaseRecord,
+): string {
+  const { heads, context, headDim, dtype } = shape;
+  const set = Object.entries(options ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
+  return JSON.stringify([suite, family, scorer, direction, heads, context, headDim, dtype, set]);
+}
+
+/** Two cases in whichever order. */
+function pairOf(...ids: [string, string]): string {
+  return JSON.stringify(ids.sort());
 }
 
 /** From interleaved rounds, whichever of the two was the numerator; else from the medians. */
-function ratioOf(result: Result, peer: CaseRecord, ours: CaseRecord): PeerRatio | null {
+function ratioOf(
+  found: RatioRecord | undefined,
+  peer: CaseRecord,
+  ours: CaseRecord,
+): PeerRatio | null {
   if (!isMeasured(peer) || !isMeasured(ours)) return null;
-  const between = ({ numerator, denominator }: RatioRecord) =>
-    numerator === peer.id && denominator === ours.id ||
-    numerator === ours.id && denominator === peer.id;
-  const found = result.ratios.find(between);
   if (!found) {
     return { ratio: peer.statistic.median / ours.statistic.median, interval: null, rounds: 0 };
   }

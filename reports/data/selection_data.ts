@@ -40,13 +40,22 @@ export function qualityCases(result: Result): QualityCase[] {
       quality,
     }];
   });
+  // How many cases of an implementation and context have a part of a setting, and how many there are.
+  const keyOf = ({ implementation, context, inContexts }: QualityCase) =>
+    JSON.stringify([implementation, context, inContexts]);
+  const counts = new Map<string, Map<string, number>>();
+  const totals = new Map<string, number>();
   for (const one of cases) {
-    const others = cases.filter(({ implementation, context, inContexts }) =>
-      implementation === one.implementation && context === one.context &&
-      inContexts === one.inContexts
-    ).map(({ setting }) => setting.split(", "));
+    const key = keyOf(one);
+    const parts = counts.get(key) ?? new Map<string, number>();
+    counts.set(key, parts);
+    totals.set(key, (totals.get(key) ?? 0) + 1);
+    for (const part of one.setting.split(", ")) parts.set(part, (parts.get(part) ?? 0) + 1);
+  }
+  for (const one of cases) {
+    const key = keyOf(one);
     one.distinction = one.setting.split(", ")
-      .filter((part) => !others.every((parts) => parts.includes(part))).join(", ");
+      .filter((part) => counts.get(key)!.get(part) !== totals.get(key)).join(", ");
   }
   return cases.sort((a, b) => a.context - b.context);
 }

@@ -36,6 +36,7 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
     points.filter((point) => point.case.flops > 0 && point.case.bytes > 0).map((point) => ({
       implementation,
       name: names[i],
+      at: i,
       context: point.context,
       achieved: achievedOf({
         flops: point.case.flops,
@@ -52,11 +53,12 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
       anchor: "end",
       strong: rate === compute,
     }];
+  const bySeries = Map.groupBy(work, ({ at }) => at);
   const plot: PlotSeries[] = series.map((_, i) => ({
     ...styles[i],
     label: names[i].replace(/^peer:/, ""),
     scatter: true,
-    points: work.filter(({ name }) => name === names[i]).map(({ achieved }) => ({
+    points: (bySeries.get(i) ?? []).map(({ achieved }) => ({
       x: achieved.intensity,
       y: achieved.flopsPerSecond,
     })),
@@ -84,7 +86,7 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
             <Figure
               id={`${prefix}roofline-figure`}
               title="Roofline: achieved FLOP/s against arithmetic intensity"
-              description={work.filter(({ name }) => !styles[names.indexOf(name)].faint).map((
+              description={work.filter(({ at }) => !styles[at].faint).map((
                 { name, context, achieved },
               ) =>
                 `${name} at ${formatContext(context)}: ${formatFlopRate(achieved.flopsPerSecond)}`

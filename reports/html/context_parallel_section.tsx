@@ -24,6 +24,7 @@ import { finite } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { cycledStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
+import { largest } from "../data/extremes.ts";
 
 /** The section, or null where the result has nothing for it. */
 export function contextParallelSection(result: Result, prefix: string): Section | null {
@@ -156,7 +157,7 @@ export function contextParallelSection(result: Result, prefix: string): Section 
                     String(step),
                     shardSeconds.map((seconds) => seconds === 0 ? "idle" : formatSeconds(seconds))
                       .join(", "),
-                    shardSeconds.length === 0 ? ABSENT : formatSeconds(Math.max(...shardSeconds)),
+                    shardSeconds.length === 0 ? ABSENT : formatSeconds(largest(shardSeconds)),
                     formatBytes(bytes),
                   ])
                 )}

@@ -24,13 +24,16 @@ export function memorySection(result: Result, prefix: string): Section | null {
   const byContext = planned.filter(isContextCase);
   if (byContext.length === 0) return null;
   const groups = new Map<string, CaseRecord[]>();
+  const taken = new Set<string>();
   const order = (record: CaseRecord) => DIRECTION_ORDER.indexOf(record.direction);
   for (const record of [...byContext].sort((a, b) => order(a) - order(b))) {
     const key = `${record.implementation} ${record.direction}`;
     const group = groups.get(key) ?? [];
     groups.set(key, group);
     // Of several settings at one context the first stands for all; the table has them.
-    if (!group.some(({ shape }) => shape.context === record.shape.context)) group.push(record);
+    const place = `${key} ${record.shape.context}`;
+    if (!taken.has(place)) group.push(record);
+    taken.add(place);
   }
   const series = [...groups.values()];
   const several = new Set(series.map(([{ direction }]) => direction)).size > 1;
@@ -50,7 +53,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
   const largest = (ours.length > 0 ? ours : byContext)
     .reduce((a, b) => heldBytes(b) > heldBytes(a) ? b : a);
   const measured = planned.filter((record) =>
-    !isPeer(record) && bytesOf(record, "measuredPeakBytes") !== null
+    !isPeer(record) && record.peakBytes > 0 && bytesOf(record, "measuredPeakBytes") !== null
   );
   const worst = measured.reduce(
     (most, record) =>

@@ -10,6 +10,7 @@ import { ABSENT, formatCount, formatSignificant } from "../text/format.ts";
 import { ascending } from "../data/retrieval_data.ts";
 import type { LinearAxis } from "../charts/retrieval_drawings.tsx";
 import { unbroken } from "./section.tsx";
+import { smallest } from "../data/extremes.ts";
 
 /** The axis of a rate. */
 export const RATE: Omit<LinearAxis, "label"> = {
@@ -55,7 +56,7 @@ export function marginAxis(values: readonly number[]): LinearAxis {
 
 /** A logarithmic axis over all decades of some shares, whose values are powers of ten. */
 export function decades(shares: readonly number[]): LinearAxis {
-  const least = Math.min(...shares.filter((share) => share > 0), 0.1);
+  const least = Math.min(smallest(shares.filter((share) => share > 0)), 0.1);
   const first = Math.floor(Math.log10(least));
   return {
     label: "share, logarithmic",

@@ -20,6 +20,7 @@ import { Block, type BlockProps, decades, marginAxis, RATE } from "./retrieval_b
 import { type Curve, CurvePlot } from "../charts/retrieval_drawings.tsx";
 import { instrumentData } from "./retrieval_export.ts";
 import { unbroken } from "./section.tsx";
+import { largest } from "../data/extremes.ts";
 
 /** Contexts that a drawing shows; the table has all. */
 const MOST_CONTEXTS = 4;
@@ -36,7 +37,7 @@ export function InstrumentBlock({ record, prefix }: BlockProps): JSX.Element | n
   if (record.cells.length === 0) return null;
   const failed = instrument.filter(({ passed }) => !passed).length;
   const mass = instrument.filter(({ quantity }) => quantity === "mass");
-  const worst = Math.max(...mass.map(({ measured, law }) => Math.abs(measured / law - 1)));
+  const worst = largest(mass.map(({ measured, law }) => Math.abs(measured / law - 1)));
   const found =
     `${formatCount(instrument.length - failed)} of ${
       formatPlural(instrument.length, "measurement")

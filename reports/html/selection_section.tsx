@@ -26,6 +26,7 @@ import { type ChartData, finite } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { type Described, seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
+import { largest } from "../data/extremes.ts";
 
 /** From light to dark: more contributors, coarser levels. */
 const SHADES = [
@@ -45,7 +46,7 @@ export function selectionSection(result: Result, prefix: string): Section | null
   const shown = own.length > 0 ? own : cases;
   const implementations = [...new Set(shown.map(({ implementation }) => implementation))];
   const agreement = agreementRows(shown, result);
-  const uncovered = Math.max(...cases.map(({ quality, heads }) => quality.uncoveredRows / heads));
+  const uncovered = largest(cases.map(({ quality, heads }) => quality.uncoveredRows / heads));
   return {
     id: `${prefix}selection`,
     nav: "Selection",
@@ -124,7 +125,7 @@ export function selectionSection(result: Result, prefix: string): Section | null
 function FanInFigure(
   { id, implementation, cases }: { id: string; implementation: string; cases: QualityCase[] },
 ) {
-  const most = Math.max(...cases.map(({ quality }) => quality.fanIn.length));
+  const most = largest(cases.map(({ quality }) => quality.fanIn.length));
   const names = Array.from({ length: most }, (_, count) => String(count));
   const color = (name: string) => SHADES[Number(name) % SHADES.length];
   const height = stackedBarsHeight(cases.length);

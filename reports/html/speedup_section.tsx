@@ -22,6 +22,7 @@ import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { type Described, plotStyles } from "../charts/palette.ts";
 import { capital, contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
+import { largest } from "../data/extremes.ts";
 
 /** The section, or null where the result has nothing for it. */
 export function speedupSection(result: Result, prefix: string): Section | null {
@@ -197,5 +198,5 @@ export function normSpeedups(result: Result): SpeedupPoint[] {
 export function longestCommonContext(results: readonly Result[]): number | null {
   const sets = results.map((result) => new Set(normSpeedups(result).map(({ context }) => context)));
   const common = [...(sets[0] ?? [])].filter((context) => sets.every((set) => set.has(context)));
-  return common.length === 0 ? null : Math.max(...common);
+  return common.length === 0 ? null : largest(common);
 }

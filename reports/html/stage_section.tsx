@@ -24,15 +24,18 @@ export function stageSection(result: Result, prefix: string): Section | null {
   if (series.length === 0) return null;
   const { names } = shortSeriesNames(series);
   // One figure for each implementation and direction, at its first setting; a table for the others.
-  const drawn = series.map((one, i) =>
-    series.findIndex((other) =>
-      other.implementation === one.implementation && other.direction === one.direction
-    ) === i
-  );
+  const seen = new Set<string>();
+  const drawn = series.map(({ implementation, direction }) => {
+    const key = `${implementation} ${direction}`;
+    const first = !seen.has(key);
+    seen.add(key);
+    return first;
+  });
   const others = series.flatMap((one, i) =>
     drawn[i] ? [] : [{ name: names[i], points: one.points }]
   );
-  const lead = series[0].points[series[0].points.length - 1];
+  // The longest context whose stages were told apart: a long one may have a time and no more.
+  const lead = series[0].points.findLast((point) => stagesOf(point.case).length > 1)!;
   const parts = stagesOf(lead.case);
   const largest = parts.reduce((a, b) => b.seconds > a.seconds ? b : a);
   return {

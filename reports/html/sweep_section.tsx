@@ -19,6 +19,7 @@ import { finite } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, timeLabel } from "./section.tsx";
+import { largest, smallest } from "../data/extremes.ts";
 
 const SWEEP_TITLES: Record<string, string> = {
   k: "Selection budget k",
@@ -37,14 +38,17 @@ type MeasuredCase = CaseRecord & { statistic: Statistic };
 export function sweepSection(result: Result, prefix: string): Section | null {
   const measured = result.cases.filter(isMeasured).filter(({ suite }) => suite === "latency");
   const groups = new Map<string, { sweep: string; cases: typeof measured }>();
+  const taken = new Set<string>();
   for (const record of measured) {
-    for (const sweep of record.sweeps ?? []) {
+    for (const sweep of new Set(record.sweeps)) {
       if (sweep === "context" || record.options === undefined) continue;
       const { context, heads, headDim, dtype } = record.shape;
       const key = [sweep, record.direction, context, heads, headDim, dtype].join(" ");
       const group = groups.get(key) ?? { sweep, cases: [] };
       groups.set(key, group);
-      if (!group.cases.some(({ id }) => id === record.id)) group.cases.push(record);
+      const place = `${key} ${record.id}`;
+      if (!taken.has(place)) group.cases.push(record);
+      taken.add(place);
     }
   }
   const all = [...groups.values()].filter(({ cases }) => cases.length > 1);
@@ -57,6 +61,12 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   const scorers = [...new Set(measured.map(({ scorer }) => scorer))];
   const several = new Set(all.map(({ cases }) => cases[0].direction)).size > 1;
   const styles = seriesStyles(measured.map(({ implementation }) => implementation), result);
+  const shapeOf = ({ direction, shape }: CaseRecord) =>
+    [direction, shape.context, shape.heads, shape.headDim, shape.dtype].join(" ");
+  const whole = new Map(
+    measured.filter(({ implementation }) => implementation === "dense").toReversed()
+      .map((record) => [shapeOf(record), record]),
+  );
   return {
     id: `${prefix}sweeps`,
     nav: "Sweeps",
@@ -66,11 +76,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
         <div class="grid-of-figures">
           {shown.map(({ sweep, cases }, i) => {
             const { shape, direction } = cases[0];
-            const dense = measured.find((record) =>
-              record.implementation === "dense" && record.direction === direction &&
-              record.shape.context === shape.context && record.shape.heads === shape.heads &&
-              record.shape.headDim === shape.headDim && record.shape.dtype === shape.dtype
-            );
+            const dense = whole.get(shapeOf(cases[0]));
             const sorted = [...cases].sort((a, b) => sweepOrder(a, b, { sweep, scorers }));
             const labels = sweepLabels(sorted, sweep);
             const rows = sorted.map((record, i): DotRow => ({
@@ -81,7 +87,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
               text: formatSeconds(record.statistic.median),
               style: styles.get(record.implementation)!,
             }));
-            const most = Math.max(...rows.map(({ value }) => value));
+            const most = largest(rows.map(({ value }) => value));
             const guide = dense !== undefined && dense.statistic.median < 2.5 * most
               ? {
                 value: dense.statistic.median,
@@ -188,7 +194,7 @@ function GridTable(
     row.set(k, record);
   }
   const times = cases.map(({ statistic }) => Math.log(statistic.median));
-  const [least, most] = [Math.min(...times), Math.max(...times)];
+  const [least, most] = [smallest(times), largest(times)];
   const cell = (record: MeasuredCase | undefined) => {
     if (record === undefined) return <span class="absent">{ABSENT}</span>;
     const share = most > least ? (Math.log(record.statistic.median) - least) / (most - least) : 0;

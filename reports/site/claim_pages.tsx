@@ -22,6 +22,7 @@ import { cycledStyles } from "../charts/palette.ts";
 import { formatTick } from "../html/section.tsx";
 import { shorten, type Site, type SiteDevice, type SiteRun } from "./runs.ts";
 import { relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";
+import { largest } from "../data/extremes.ts";
 
 /** Devices that have a column of their own in the table of claims. */
 const MOST_COLUMNS = 5;
@@ -64,7 +65,7 @@ export function deviceEvidence(
   const judged = own.filter(({ row }) => row.extent !== null);
   const whole = judged.filter(({ row }) => row.extent!.whole);
   const candidates = whole.length > 0 ? whole : judged;
-  const most = Math.max(...candidates.map(({ row }) => row.extent!.points));
+  const most = largest(candidates.map(({ row }) => row.extent!.points));
   return candidates.find(({ row }) => 2 * row.extent!.points >= most) ?? own[0];
 }
 

@@ -10,6 +10,7 @@ import { deviceName } from "../claims/claims.ts";
 import { formatInstant } from "../text/format.ts";
 import { type NamedResult, refuseTwins } from "../data/twins.ts";
 import { harmless } from "../text/harmless.ts";
+import { largest } from "../data/extremes.ts";
 
 /** Most runs of one site; all are held in memory. */
 export const MOST_RUNS = 200;
@@ -96,7 +97,7 @@ export function planSite(results: readonly NamedResult[]): Site {
 export function leadRun({ runs }: SiteDevice): SiteRun {
   const newestFirst = runs.toReversed();
   const contexts = newestFirst.map(({ result }) => normContexts(result));
-  const most = Math.max(...contexts);
+  const most = largest(contexts);
   const lead = contexts.findIndex((count) => count > 0 && 2 * count >= most);
   return newestFirst[Math.max(0, lead)];
 }

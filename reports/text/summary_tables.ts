@@ -79,11 +79,15 @@ export function shortSeriesNames(
   series: readonly SeriesIdentity[],
 ): { names: string[]; shared: string } {
   const all = series.map(seriesParts);
-  const sparse = all.filter((_, i) => series[i].k !== null);
-  const dilated = all.filter((_, i) => series[i].dilation !== null);
+  const sparse = series.filter(({ k }) => k !== null).length;
+  const dilated = series.filter(({ dilation }) => dilation !== null).length;
+  const owners = new Map<string, number>();
+  for (const parts of all) {
+    for (const part of new Set(parts)) owners.set(part, (owners.get(part) ?? 0) + 1);
+  }
   const isShared = (part: string) => {
-    const owners = part.startsWith("δ") ? dilated : /^[Lpk] = /.test(part) ? sparse : all;
-    return owners.every((parts) => parts.includes(part));
+    const most = part.startsWith("δ") ? dilated : /^[Lpk] = /.test(part) ? sparse : all.length;
+    return owners.get(part) === most;
   };
   const shared = [...new Set(all.flat())].filter(isShared);
   return {

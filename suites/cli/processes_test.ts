@@ -136,6 +136,24 @@ Deno.test("bench stopped by any signal keeps what it has, and --resume alone com
   });
 });
 
+Deno.test("verify stopped by a signal says what it found so far", async (t) => {
+  if (Deno.build.os === "windows" || !await hasGpu(t)) return;
+  await inFolder(async (folder) => {
+    const child = start("verify --quick --stack deno --no-install", { cwd: folder });
+    await child.stdin.close();
+    const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    let said = "";
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      if (!/^ok/m.test(said) && /^ok/m.test(said + part.value)) child.kill("SIGTERM");
+      said += part.value;
+    }
+    const complaint = await new Response(child.stderr).text();
+    assert.equal((await child.status).code, 3, said + complaint);
+    assert.match(said, /\n\n[1-9]\d* passed, 0 failed, \d+ skipped in [\d.]+ s\n$/);
+    assert.match(complaint, /verify: stopped before its end\n$/);
+  });
+});
+
 Deno.test("commands take paths as typed, byte order marks, and standard input", () =>
   inFolder(async (folder) => {
     const one = JSON.stringify(sampleResult({ contexts: [8192] }));

@@ -75,7 +75,9 @@ function joinFiles(then: Options, { now, folder }: { now: Options; folder: strin
   if (given.length === 0 && file !== undefined) throw again("--peer", file);
   if (given.length === 0) return;
   const kinds = (peers: readonly string[]) => peers.map((name) => isFile(name) ? "python:" : name);
-  if (!alike(kinds(given), kinds(known))) refuseOther("--peer", given, known, folder);
+  if (!alike(kinds(given), kinds(known))) {
+    refuseOther("--peer", given, known.length > 0 ? known : undefined, folder);
+  }
   then.setOptionValue("peer", given);
 }
 

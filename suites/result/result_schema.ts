@@ -153,38 +153,47 @@ export const contextParallelSchema: z.ZodType<ContextParallelRecord> = declares<
   })),
 }));
 
+/** Options that every Lighthouse layer has, ours and a peer's. */
+const LAYER_OPTIONS = ["levels", "pooling", "k"];
+
 /** One measured (or skipped, or failed) case. */
-export const caseSchema: z.ZodType<CaseRecord> = declares<CaseRecord>()(z.looseObject({
-  id: z.string(),
-  suite: z.enum(["correctness", "latency", "throughput", "retrieval", "context-parallel"]),
-  implementation: z.string(),
-  direction: z.enum(["forward", "backward", "forward-backward"]),
-  shape: shapeSchema,
-  family: z.string(),
-  scorer: z.string().optional(),
-  options: z.record(z.string(), z.number()).optional(),
-  rules: z.record(z.string(), z.union([z.number(), z.string()])).optional(),
-  gathered: z.int().optional(),
-  sweeps: z.array(z.string()).optional(),
-  status: z.enum(["ok", "skipped", "failed", "inconclusive"]),
-  reason: z.string().optional(),
-  flops: z.number().nonnegative(),
-  bytes: z.number().nonnegative(),
-  peakBytes: z.number().nonnegative(),
-  measuredPeakBytes: z.number().nonnegative().optional(),
-  leastBytes: z.number().nonnegative().optional(),
-  predictedSeconds: z.number().nonnegative().optional(),
-  stages: z.array(stageSchema),
-  samples: z.array(sampleSchema),
-  statistic: statisticSchema.optional(),
-  throughput: statisticSchema.optional(),
-  check: checkSchema.optional(),
-  digest: digestSchema.optional(),
-  restarts: z.int().nonnegative().optional(),
-  zeroRows: z.int().optional(),
-  selectionQuality: selectionQualitySchema.optional(),
-  contextParallel: contextParallelSchema.optional(),
-}));
+export const caseSchema: z.ZodType<CaseRecord> = declares<CaseRecord>()(
+  z.looseObject({
+    id: z.string(),
+    suite: z.enum(["correctness", "latency", "throughput", "retrieval", "context-parallel"]),
+    implementation: z.string(),
+    direction: z.enum(["forward", "backward", "forward-backward"]),
+    shape: shapeSchema,
+    family: z.string(),
+    scorer: z.string().optional(),
+    options: z.record(z.string(), z.number()).optional(),
+    rules: z.record(z.string(), z.union([z.number(), z.string()])).optional(),
+    gathered: z.int().optional(),
+    sweeps: z.array(z.string()).optional(),
+    status: z.enum(["ok", "skipped", "failed", "inconclusive"]),
+    reason: z.string().optional(),
+    flops: z.number().nonnegative(),
+    bytes: z.number().nonnegative(),
+    peakBytes: z.number().nonnegative(),
+    measuredPeakBytes: z.number().nonnegative().optional(),
+    leastBytes: z.number().nonnegative().optional(),
+    predictedSeconds: z.number().nonnegative().optional(),
+    stages: z.array(stageSchema),
+    samples: z.array(sampleSchema),
+    statistic: statisticSchema.optional(),
+    throughput: statisticSchema.optional(),
+    check: checkSchema.optional(),
+    digest: digestSchema.optional(),
+    restarts: z.int().nonnegative().optional(),
+    zeroRows: z.int().optional(),
+    selectionQuality: selectionQualitySchema.optional(),
+    contextParallel: contextParallelSchema.optional(),
+  }).refine(
+    ({ family, options }) =>
+      family !== "lighthouse" || LAYER_OPTIONS.every((name) => options?.[name] !== undefined),
+    { message: `a Lighthouse layer has ${LAYER_OPTIONS.join(", ")}`, path: ["options"] },
+  ),
+);
 
 /** Ratio of two cases measured in the same interleaved rounds. */
 export const ratioSchema: z.ZodType<RatioRecord> = declares<RatioRecord>()(z.looseObject({
