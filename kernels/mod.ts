@@ -29,12 +29,48 @@
 export * from "./attention.ts";
 
 // Devices, memory, inputs, timing
-export * from "./gpu/device.ts";
-export * from "./gpu/buffers.ts";
+export {
+  type AdapterRecord,
+  type Capabilities,
+  DeviceError,
+  DeviceLostError,
+  type Gpu,
+  openDevice,
+  type OpenDeviceOptions,
+  type Stack,
+  type SubgroupMatrixConfig,
+  type TunedTiling,
+} from "./gpu/device.ts";
+export {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerElement,
+  bytesPerHead,
+  createStorageBuffer,
+  createTensor,
+  createUniform,
+  type Dispatch,
+  type DType,
+  encodeDispatches,
+  floatBits,
+  headsPerBlock,
+  readBuffer,
+  readRows,
+  readTensor,
+  runDispatches,
+  slice,
+  type Tensor,
+  type TensorBlock,
+  type TensorShape,
+  USAGE,
+  writeBuffer,
+  writeTensor,
+} from "./gpu/buffers.ts";
 export * from "./gpu/pipeline.ts";
 export * from "./gpu/random.ts";
 export * from "./gpu/inspect.ts";
-export * from "./gpu/timing.ts";
+export { type RunOptions, type Stage, Timer, type Timing } from "./gpu/timing.ts";
+export { MemoryError, RefusedError } from "./gpu/submit.ts";
 
 // Implementations, all with one signature
 export * from "./implementation.ts";

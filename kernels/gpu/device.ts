@@ -114,9 +114,12 @@ export interface Gpu {
   readonly features: readonly string[];
   /** Limits of the device by name. */
   readonly limits: Readonly<Record<string, number>>;
-  /** Undefined while the device works; then one line that says why it was lost. */
+  /** Undefined while the device works; then one line that says why it does not, destroyed included. */
   readonly lost: () => string | undefined;
-  /** Destroys the device and with it everything made on it. */
+  /**
+   * Destroys the device and with it everything made on it. What is asked of it later throws a
+   * {@linkcode DeviceLostError}.
+   */
   readonly destroy: () => void;
 }
 
@@ -145,6 +148,23 @@ export class DeviceError extends Error {
   }
 }
 
+/** The device went away, by itself or because it was destroyed. The message is one line. */
+export class DeviceLostError extends Error {
+  /** Tells this error by name. */
+  override readonly name = "DeviceLostError";
+}
+
+/**
+ * Checks that a device still works, before it is given anything to do.
+ *
+ * @param action what was asked for, as the error names it.
+ * @throws {DeviceLostError} when it was lost or destroyed.
+ */
+export function requireDevice(gpu: Pick<Gpu, "lost">, action: string): void {
+  const lost = gpu.lost();
+  if (lost !== undefined) throw new DeviceLostError(`${action}: ${lost}`);
+}
+
 const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
 const OPTIONAL_FEATURES = ["shader-f16", "timestamp-query", "subgroups", MATRIX_FEATURE];
 const RAISED_LIMITS = [
@@ -157,11 +177,17 @@ const RAISED_LIMITS = [
   "maxStorageBuffersPerShaderStage",
 ] as const;
 
+const STACKS: readonly Stack[] = ["deno", "dawn", "browser"];
+
+/** Why a destroyed device does not work. Deno's stack itself says nothing of it. */
+const DESTROYED = "the device was destroyed";
+
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|basic render|warp/i;
 
 /**
  * Opens a device with every optional feature that the kernels know how to use.
  *
+ * @throws {TypeError} naming the stacks, when the one asked for is none of them.
  * @throws {DeviceError} without WebGPU, without an adapter, or when a required feature is missing.
  *
  * @example
@@ -178,6 +204,9 @@ const SOFTWARE = /llvmpipe|lavapipe|swiftshader|basic render|warp/i;
  */
 export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> {
   const stack = options.stack ?? ownStack();
+  if (!STACKS.includes(stack)) {
+    throw new TypeError(`openDevice: stack ${stack} is not one of ${STACKS.join(", ")}`);
+  }
   const entry = options.gpu ?? entryPoint(stack);
   const adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
@@ -225,7 +254,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   }
   let lost: string | undefined;
   device.lost.then((info) => {
-    if (info.reason !== "destroyed") lost = `device lost: ${firstLine(info.message)}`;
+    lost ??= info.reason === "destroyed" ? DESTROYED : `device lost: ${firstLine(info.message)}`;
   });
   const opened = device;
   const record = describeAdapter(adapter);
@@ -240,6 +269,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
     lost: () => lost,
     destroy: () => {
       clearInterval(awake);
+      lost ??= DESTROYED;
       opened.destroy();
     },
   };

@@ -12,15 +12,19 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerHead,
+  createSmallBuffer,
   createUniform,
-  encodeDispatches,
+  type Dispatch,
   readBuffer,
+  requireTensor,
+  runDispatches,
   type Tensor,
   USAGE,
 } from "./buffers.ts";
 import type { Gpu } from "./device.ts";
 import { createPipeline } from "./pipeline.ts";
 import { pcg } from "./random.ts";
+import { requireWhole, show } from "./require.ts";
 
 /** What one pass over a tensor found. */
 export interface Inspection {
@@ -39,56 +43,78 @@ export class NotFiniteError extends RangeError {
 /** Element kinds that {@linkcode inspectSlices} tells apart. */
 export type InspectKind = "f16" | "f32" | "integer";
 
-/** Digest and count of non-finite elements of a tensor `[heads, rows, dim]`. */
-export function inspectTensor(gpu: Gpu, tensor: Tensor): Promise<Inspection> {
+/**
+ * Digest and count of non-finite elements of a tensor `[heads, rows, dim]`.
+ *
+ * @throws {RangeError} when the tensor is another device's or was destroyed, or one of its blocks is an
+ * odd number of f16.
+ * @throws {RefusedError} when the device refused the work, or a write before it.
+ * @throws {DeviceLostError} when the device was lost or destroyed.
+ */
+export async function inspectTensor(gpu: Gpu, tensor: Tensor): Promise<Inspection> {
+  requireTensor(gpu, `inspect ${tensor?.label ?? "tensor"}`, tensor);
   const slices = tensor.blocks.map((block) => ({
     ...block.data,
     size: block.heads * bytesPerHead(tensor),
   }));
-  return inspectSlices(gpu, slices, tensor.dtype);
+  return await inspectSlices(gpu, slices, tensor.dtype);
 }
 
-/** Digest and count of non-finite elements of slices, hashed as one run of words. */
+const KINDS: readonly InspectKind[] = ["f32", "f16", "integer"];
+
+/**
+ * Digest and count of non-finite elements of slices, hashed as one run of words.
+ *
+ * @throws {TypeError} when the kind of elements is unknown.
+ * @throws {RangeError} when a slice is no whole number of 4-byte words, or is not the device's.
+ * @throws {RefusedError} when the device refused the work, or a write before it.
+ * @throws {DeviceLostError} when the device was lost or destroyed.
+ */
 export async function inspectSlices(
   gpu: Gpu,
   slices: readonly BufferSlice[],
   kind: InspectKind,
 ): Promise<Inspection> {
+  if (!KINDS.includes(kind)) {
+    throw new TypeError(`inspect: kind ${show(kind)} is not one of ${KINDS.join(", ")}`);
+  }
+  for (const { size } of slices) requireWhole("inspect", "4-byte words", size / 4);
   const pipeline = await createPipeline(gpu, {
     label: "inspect",
     code,
     bindings: ["read", "read-write", "uniform"],
   });
-  const totals = gpu.device.createBuffer({
+  const totals = createSmallBuffer(gpu, {
     label: "inspect totals",
     size: 32,
     usage: USAGE.storage | USAGE.copySrc,
   });
-  const encoder = gpu.device.createCommandEncoder({ label: "inspect" });
+  const dispatches: Dispatch[] = [];
   const uniforms: GPUBuffer[] = [];
   let first = 0;
   for (const part of slices) {
     const words = part.size / 4;
     const groups = Math.min(4096, Math.ceil(words / 256));
-    const code = kind === "f32" ? 0 : kind === "f16" ? 1 : 2;
-    const uniform = createUniform(gpu, [words, groups * 256, code, first]);
+    const uniform = createUniform(gpu, [words, groups * 256, KINDS.indexOf(kind), first]);
     uniforms.push(uniform);
     first += words;
-    const pass = encoder.beginComputePass();
-    encodeDispatches(pass, [bindDispatch(gpu, pipeline, {
+    dispatches.push(bindDispatch(gpu, pipeline, {
       slices: [
         part,
         { buffer: totals, offset: 0, size: 32 },
         { buffer: uniform, offset: 0, size: 16 },
       ],
       workgroups: [groups, 1, 1],
-    })]);
-    pass.end();
+    }));
   }
-  gpu.device.queue.submit([encoder.finish()]);
-  const bytes = await readBuffer(gpu, { buffer: totals, offset: 0, size: 32 });
-  totals.destroy();
-  uniforms.forEach((uniform) => uniform.destroy());
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    await runDispatches(gpu, "inspect", dispatches);
+    bytes = await readBuffer(gpu, { buffer: totals, offset: 0, size: 32 });
+  } finally {
+    totals.destroy();
+    uniforms.forEach((uniform) => uniform.destroy());
+  }
   const words = new Uint32Array(bytes.buffer);
   return { digest: formatDigest(words), notFinite: words[4] };
 }

@@ -10,8 +10,9 @@ import {
   bytesPerElement,
   bytesPerHead,
   createUniform,
-  encodeDispatches,
   floatBits,
+  requireTensor,
+  runDispatches,
   slice,
   type Tensor,
 } from "./buffers.ts";
@@ -32,6 +33,8 @@ export async function perturbTensor(
   tensor: Tensor,
   options: { seed: number; deviation: number },
 ): Promise<void> {
+  const action = `perturb ${tensor?.label ?? "tensor"}`;
+  requireTensor(gpu, action, tensor);
   const half = tensor.dtype === "f16";
   const pipeline = await createPipeline(gpu, {
     label: "relative noise",
@@ -39,7 +42,7 @@ export async function perturbTensor(
     bindings: ["read-write", "uniform"],
   });
   for (const block of tensor.blocks) {
-    const words = block.heads * bytesPerHead(tensor) / 4;
+    const words = Math.ceil(block.heads * bytesPerHead(tensor) / 4);
     const groups = Math.ceil(words / 256);
     const x = Math.min(groups, 32768);
     const first = block.firstHead * bytesPerHead(tensor) / bytesPerElement(tensor.dtype);
@@ -55,11 +58,10 @@ export async function perturbTensor(
       slices: [block.data, slice(uniform)],
       workgroups: [x, Math.ceil(groups / x), 1],
     });
-    const encoder = gpu.device.createCommandEncoder({ label: "relative noise" });
-    const pass = encoder.beginComputePass();
-    encodeDispatches(pass, [dispatch]);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
-    uniform.destroy();
+    try {
+      await runDispatches(gpu, action, [dispatch]);
+    } finally {
+      uniform.destroy();
+    }
   }
 }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Gpu } from "./device.ts";
+import { type Gpu, requireDevice } from "./device.ts";
+import { guard, MemoryError } from "./submit.ts";
 
 /** How a shader uses the binding at the same index. */
 export type BindingKind = "read" | "read-write" | "uniform";
@@ -75,8 +76,10 @@ const caches = new WeakMap<GPUDevice, Map<string, Promise<Pipeline>>>();
  * Compiles a pipeline, or returns the one already compiled for this device.
  *
  * @throws {ShaderError} when the shader or the pipeline is invalid.
+ * @throws {DeviceLostError} when the device was lost or destroyed.
  */
-export function createPipeline(gpu: Gpu, source: PipelineSource): Promise<Pipeline> {
+export async function createPipeline(gpu: Gpu, source: PipelineSource): Promise<Pipeline> {
+  requireDevice(gpu, `compile ${source?.label}`);
   let cache = caches.get(gpu.device);
   if (!cache) caches.set(gpu.device, cache = new Map());
   const key = JSON.stringify([
@@ -88,11 +91,11 @@ export function createPipeline(gpu: Gpu, source: PipelineSource): Promise<Pipeli
   ]);
   let pipeline = cache.get(key);
   if (!pipeline) {
-    pipeline = counted(gpu.device, compile(gpu.device, source));
+    pipeline = counted(gpu.device, compile(gpu, source));
     cache.set(key, pipeline);
     pipeline.catch(() => cache.delete(key));
   }
-  return pipeline;
+  return await pipeline;
 }
 
 /** A pipeline's descriptor and what it is made of. */
@@ -122,45 +125,46 @@ function describe(device: GPUDevice, source: PipelineSource) {
 }
 
 /** What compiles a source when it is first asked for, on the spot: binding cannot wait. */
-function compileShared(device: GPUDevice, source: PipelineSource | undefined) {
+function compileShared(gpu: Gpu, source: PipelineSource | undefined) {
   if (!source) return undefined;
   let made: Pipeline | undefined;
   return () => {
-    if (!made) {
-      const { layout, descriptor } = describe(device, source);
-      made = { source, layout, pipeline: device.createComputePipeline(descriptor) };
-    }
+    // One that the device refuses makes it refuse the work that it is part of.
+    made ??= guard(gpu, `compile ${source.label}`, () => {
+      const { layout, descriptor } = describe(gpu.device, source);
+      return { source, layout, pipeline: gpu.device.createComputePipeline(descriptor) };
+    }).value;
     return made;
   };
 }
 
-async function compile(device: GPUDevice, source: PipelineSource): Promise<Pipeline> {
+async function compile(gpu: Gpu, source: PipelineSource): Promise<Pipeline> {
   const { label, code } = source;
-  device.pushErrorScope("validation");
-  const { module, layout, descriptor } = describe(device, source);
-  const info = await module.getCompilationInfo();
+  const { value, settled } = guard(gpu, `compile ${label}`, () => {
+    const { module, layout, descriptor } = describe(gpu.device, source);
+    const pipeline = gpu.device.createComputePipelineAsync(descriptor);
+    pipeline.catch(() => {});
+    return { info: module.getCompilationInfo(), layout, pipeline };
+  });
+  const info = await value.info;
   const first = info.messages.find((message) => message.type === "error");
-  let pipeline: GPUComputePipeline | undefined;
-  let refusal: unknown;
-  if (!first) {
-    try {
-      pipeline = await device.createComputePipelineAsync(descriptor);
-    } catch (error) {
-      refusal = error;
-    }
-  }
-  const validation = await device.popErrorScope();
   if (first) {
     const line = code.split("\n")[first.lineNum - 1] ?? "";
     throw new ShaderError(
       `compile ${label}: line ${first.lineNum}:${first.linePos}: ${first.message.trim()}\n  ${line.trim()}`,
     );
   }
-  if (!pipeline || validation) {
-    const text = validation?.message ?? (refusal instanceof Error ? refusal.message : refusal);
-    throw new ShaderError(`compile ${label}: ${text}`, { cause: refusal });
+  try {
+    await settled;
+    const pipeline = await value.pipeline;
+    return { source, pipeline, layout: value.layout, shared: compileShared(gpu, source.shared) };
+  } catch (error) {
+    requireDevice(gpu, `compile ${label}`);
+    if (error instanceof MemoryError) throw error;
+    const text = error instanceof Error ? error.message : `${error}`;
+    const named = text.startsWith(`compile ${label}: `) ? text : `compile ${label}: ${text}`;
+    throw new ShaderError(named, { cause: error });
   }
-  return { source, pipeline, layout, shared: compileShared(device, source.shared) };
 }
 
 // Values of the WebGPU flag constants, which a browser or Deno defines globally and Node's Dawn does not.

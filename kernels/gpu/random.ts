@@ -13,11 +13,13 @@ import {
   bindDispatch,
   bytesPerHead,
   createUniform,
-  encodeDispatches,
+  requireTensor,
+  runDispatches,
   type Tensor,
 } from "./buffers.ts";
 import type { Gpu } from "./device.ts";
 import { createPipeline } from "./pipeline.ts";
+import { requireDType, requireWhole } from "./require.ts";
 
 /** The PCG output permutation of a 32-bit counter. Returns an unsigned 32-bit integer. */
 export function pcg(x: number): number {
@@ -45,6 +47,9 @@ export function pcgSum4(seed: number, i: number): number {
 
 /**
  * Elements `[rows, dim]` of one head of a seeded tensor, rounded as a tensor of that type holds them.
+ *
+ * @throws {TypeError} when the element type is unknown.
+ * @throws {RangeError} naming the number that is no count, index or seed.
  */
 export function seededRows(
   seed: number,
@@ -58,6 +63,13 @@ export function seededRows(
   },
 ): Float32Array | Float16Array {
   const { head, heads, first, count, dim } = options;
+  const action = "generate rows";
+  requireSeed(action, seed);
+  requireDType(action, options.dtype);
+  for (const [name, value] of Object.entries({ heads, dim })) requireWhole(action, name, value);
+  requireWhole(action, "head", head, { least: 0, most: heads - 1 });
+  requireWhole(action, "first", first, { least: 0 });
+  requireWhole(action, "count", count, { least: 0 });
   const data = options.dtype === "f16"
     ? new Float16Array(count * dim)
     : new Float32Array(count * dim);
@@ -69,15 +81,31 @@ export function seededRows(
   return data;
 }
 
-/** Fills a tensor on the device with `pcg-sum4` values of a seed. */
+/** Seeds are taken modulo 2^32. */
+function requireSeed(action: string, seed: unknown): void {
+  requireWhole(action, "seed", seed, { least: -Number.MAX_SAFE_INTEGER });
+}
+
+/**
+ * Fills a tensor on the device with `pcg-sum4` values of a seed.
+ *
+ * @throws {RangeError} when the seed is no whole number, or the tensor is another device's or was
+ * destroyed.
+ * @throws {RefusedError} when the device refused the work.
+ * @throws {DeviceLostError} when the device was lost or destroyed.
+ */
 export async function fillSeeded(gpu: Gpu, tensor: Tensor, seed: number): Promise<void> {
+  const action = `fill ${tensor?.label ?? "tensor"}`;
+  requireTensor(gpu, action, tensor);
+  requireSeed(action, seed);
   const pipeline = await createPipeline(gpu, {
     label: "seeded random",
     code,
     bindings: ["read-write", "uniform"],
   });
   for (const block of tensor.blocks) {
-    const words = block.heads * bytesPerHead(tensor) / 4;
+    // An odd number of f16 ends within a word, whose other half is padding.
+    const words = Math.ceil(block.heads * bytesPerHead(tensor) / 4);
     const groups = Math.ceil(words / 256);
     const x = Math.min(groups, 32768);
     const uniform = createUniform(gpu, [
@@ -94,11 +122,10 @@ export async function fillSeeded(gpu: Gpu, tensor: Tensor, seed: number): Promis
       slices: [block.data, { buffer: uniform, offset: 0, size: 32 }],
       workgroups: [x, Math.ceil(groups / x), 1],
     });
-    const encoder = gpu.device.createCommandEncoder({ label: "seeded random" });
-    const pass = encoder.beginComputePass();
-    encodeDispatches(pass, [dispatch]);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
-    uniform.destroy();
+    try {
+      await runDispatches(gpu, action, [dispatch]);
+    } finally {
+      uniform.destroy();
+    }
   }
 }

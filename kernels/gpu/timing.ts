@@ -6,8 +6,18 @@
  *
  * @module
  */
-import { type Dispatch, encodeDispatches, USAGE } from "./buffers.ts";
+import {
+  createSmallBuffer,
+  type Dispatch,
+  encodeDispatches,
+  requireDispatches,
+  USAGE,
+} from "./buffers.ts";
 import type { Gpu } from "./device.ts";
+import { requirePositive } from "./require.ts";
+import { guard, RefusedError, submit, waitFor } from "./submit.ts";
+
+export { DeviceLostError } from "./device.ts";
 
 /** A group of dispatches that is timed as one. */
 export interface Stage {
@@ -41,12 +51,6 @@ export interface RunOptions {
   between?: () => Promise<void>;
 }
 
-/** The device was lost while work was under way. */
-export class DeviceLostError extends Error {
-  /** Tells this error by name. */
-  override readonly name = "DeviceLostError";
-}
-
 const MAX_PASSES = 1024;
 
 /** Runs stages and reads their timestamps. Owns a query set and two buffers. */
@@ -55,19 +59,21 @@ export class Timer {
   readonly #queries?: GPUQuerySet;
   readonly #resolved?: GPUBuffer;
   readonly #staging?: GPUBuffer;
+  #destroyed = false;
 
   /** Without `timestamp-query` the timer still runs work and reports the wall clock. */
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
     if (!gpu.capabilities.timestamps) return;
     const count = 2 * MAX_PASSES;
-    this.#queries = gpu.device.createQuerySet({ type: "timestamp", count });
-    this.#resolved = gpu.device.createBuffer({
+    const queries = () => gpu.device.createQuerySet({ type: "timestamp", count });
+    this.#queries = guard(gpu, "create timestamps", queries).value;
+    this.#resolved = createSmallBuffer(gpu, {
       label: "timestamps",
       size: count * 8,
       usage: USAGE.queryResolve | USAGE.copySrc,
     });
-    this.#staging = gpu.device.createBuffer({
+    this.#staging = createSmallBuffer(gpu, {
       label: "timestamps readback",
       size: count * 8,
       usage: USAGE.mapRead | USAGE.copyDst,
@@ -77,18 +83,29 @@ export class Timer {
   /**
    * Runs all dispatches in order and waits for them.
    *
-   * @throws {DeviceLostError} when the device went away.
+   * @throws {RangeError} when a buffer that they need was destroyed; nothing runs then.
+   * @throws {RefusedError} when the device refused a submission, or failed at it.
+   * @throws {MemoryError} when it ran out of memory.
+   * @throws {DeviceLostError} when the device was lost or destroyed.
    * @throws {DOMException} `AbortError` when the signal fired between two submissions.
    */
   async run(stages: readonly Stage[], options: RunOptions = {}): Promise<Timing> {
+    const action = `run ${stages.map(({ name }) => name).join(", ") || "nothing"}`;
+    requirePositive(action, "flopsPerSecond", options.flopsPerSecond);
+    requirePositive(action, "maxSubmissionSeconds", options.maxSubmissionSeconds);
+    if (this.#destroyed) throw new RangeError(`${action}: the layer's timer was destroyed`);
+    for (const { dispatches } of stages) requireDispatches(this.#gpu, action, dispatches);
     const submissions = cut(stages, options);
     const { device } = this.#gpu;
+    const submitted: Promise<void>[] = [];
+    let refused = false;
     const passCount = submissions.reduce((sum, passes) => sum + passes.length, 0);
     const timed = this.#queries !== undefined && passCount <= MAX_PASSES;
     const started = performance.now();
     let query = 0;
     let away = 0;
     for (const [i, passes] of submissions.entries()) {
+      if (refused) break;
       options.signal?.throwIfAborted();
       if (i > 0 && options.between) {
         const left = performance.now();
@@ -111,14 +128,18 @@ export class Timer {
         encodeDispatches(pass, dispatches);
         pass.end();
       }
-      device.queue.submit([encoder.finish()]);
+      const taken = submit(this.#gpu, encoder, action);
+      taken.catch(() => refused = true);
+      submitted.push(taken);
       // One submission in flight: keeps cutting honest, since a driver watches the whole queue.
-      if (submissions.length > 1) await this.#idle();
+      if (submissions.length > 1) await this.#idle(action);
     }
-    if (submissions.length === 1) await this.#idle();
+    if (submissions.length === 1) await this.#idle(action);
     const wallSeconds = (performance.now() - started - away) / 1e3;
+    // Known since before the device was idle: no clock sees this.
+    await Promise.all(submitted);
     if (!timed || query === 0) return { gpuSeconds: null, wallSeconds, stages: null };
-    const stamps = await this.#readStamps(query);
+    const stamps = await this.#readStamps(query, action);
     let gpuSeconds = 0;
     let at = 0;
     const perStage = stages.map(() => 0);
@@ -133,29 +154,48 @@ export class Timer {
     return { gpuSeconds, wallSeconds, stages: options.stages ? perStage : null };
   }
 
-  async #idle(): Promise<void> {
-    await this.#gpu.device.queue.onSubmittedWorkDone();
-    const lost = this.#gpu.lost();
-    if (lost) throw new DeviceLostError(lost);
+  async #idle(action: string): Promise<void> {
+    await waitFor(this.#gpu, this.#gpu.device.queue.onSubmittedWorkDone(), action);
   }
 
-  async #readStamps(count: number): Promise<BigUint64Array> {
+  async #readStamps(count: number, action: string): Promise<BigUint64Array> {
     const { device } = this.#gpu;
     const encoder = device.createCommandEncoder({ label: "timestamps" });
     encoder.resolveQuerySet(this.#queries!, 0, count, this.#resolved!, 0);
     encoder.copyBufferToBuffer(this.#resolved!, 0, this.#staging!, 0, count * 8);
-    device.queue.submit([encoder.finish()]);
-    await this.#staging!.mapAsync(1, 0, count * 8);
+    const submitted = submit(this.#gpu, encoder, action);
+    const mapped = guard(this.#gpu, action, () => this.#staging!.mapAsync(1, 0, count * 8));
+    mapped.value.catch(() => {});
+    await submitted;
+    await mapped.settled;
+    await waitFor(this.#gpu, mapped.value, action);
     const stamps = new BigUint64Array(this.#staging!.getMappedRange(0, count * 8).slice(0));
     this.#staging!.unmap();
+    requireStamps(stamps, action);
     return stamps;
   }
 
   /** Frees the query set and its buffers. */
   destroy(): void {
+    this.#destroyed = true;
     this.#queries?.destroy();
     this.#resolved?.destroy();
     this.#staging?.destroy();
+  }
+}
+
+/**
+ * Checks that the device wrote both timestamps of every pass, and in order.
+ *
+ * @throws {RefusedError} when it did not: no time can be told then.
+ */
+export function requireStamps(stamps: BigUint64Array, action: string): void {
+  for (let i = 0; i < stamps.length; i += 2) {
+    const [begin, end] = [stamps[i], stamps[i + 1]];
+    if (begin > 0n && begin <= end) continue;
+    throw new RefusedError(
+      `${action}: the device's timestamps of pass ${i / 2} are ${begin} and ${end} ns, in no order`,
+    );
   }
 }
 

@@ -48,7 +48,6 @@ for (const shape of shapes) {
     const indices = await garbage(select.indexBytes);
     const slots = await garbage(select.slotBytes);
     const gathered = await garbage(gather.gatheredBytes);
-    gpu.device.pushErrorScope("validation");
     const dispatches = [
       ...(await createPyramid(gpu, plans[0])).bind({ rows, pooled, scores: queryScores }),
       ...(await createPyramid(gpu, plans[1])).bind({ rows, pooled }),
@@ -67,9 +66,7 @@ for (const shape of shapes) {
       }),
       ...(await createScatter(gpu, scatterGradient)).bind({ gathered, slots, output: rows }),
     ];
-    submit(gpu, dispatches);
-    const error = await gpu.device.popErrorScope();
-    if (error) throw new Error(error.message);
+    await submit(gpu, dispatches);
     kernels += dispatches.length;
     for (const { buffer } of [rows, pooled, queryScores, indices, slots, gathered]) {
       buffer.destroy();

@@ -7,8 +7,8 @@ import {
   type BufferSlice,
   createStorageBuffer,
   type Dispatch,
-  encodeDispatches,
   readBuffer,
+  runDispatches,
   slice,
   writeBuffer,
 } from "../gpu/buffers.ts";
@@ -32,12 +32,8 @@ export function uploadGarbage(gpu: Gpu, bytes: number): Promise<BufferSlice> {
 }
 
 /** Runs dispatches in one pass. */
-export function submit(gpu: Gpu, dispatches: readonly Dispatch[]): void {
-  const encoder = gpu.device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  encodeDispatches(pass, dispatches);
-  pass.end();
-  gpu.device.queue.submit([encoder.finish()]);
+export function submit(gpu: Gpu, dispatches: readonly Dispatch[]): Promise<void> {
+  return runDispatches(gpu, "test", dispatches);
 }
 
 /** The first `count` 32-bit words of a slice. */

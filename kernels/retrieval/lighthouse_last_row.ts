@@ -347,7 +347,7 @@ export function createLighthouseRows(
           const slots = takeSlots(layer, { readback, encoder, bases });
           return { partials, slots };
         });
-        gpu.device.queue.submit([encoder.finish()]);
+        readback.submit(encoder, "last rows");
         const read = readback.read();
         // Waited for later; a loss of the device is told there.
         read.catch(() => {});

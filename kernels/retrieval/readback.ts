@@ -5,19 +5,23 @@
  *
  * @module
  */
-import { type BufferSlice, USAGE } from "../gpu/buffers.ts";
+import { type BufferSlice, createSmallBuffer, USAGE } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { guard, submit, waitFor } from "../gpu/submit.ts";
 
 /** One buffer that the host reads, filled by copies. */
 export class Readback {
+  readonly #gpu: Gpu;
   readonly #buffer: GPUBuffer;
   readonly #size: number;
+  readonly #submitted: Promise<void>[] = [];
   #used = 0;
 
   /** Room for `bytes`, all of which must be taken before reading. */
   constructor(gpu: Gpu, bytes: number) {
     this.#size = Math.max(4, bytes);
-    this.#buffer = gpu.device.createBuffer({
+    this.#gpu = gpu;
+    this.#buffer = createSmallBuffer(gpu, {
       label: "readback",
       size: this.#size,
       usage: USAGE.mapRead | USAGE.copyDst,
@@ -39,10 +43,25 @@ export class Readback {
     return place;
   }
 
-  /** Waits for the copies, which must have been submitted; frees the buffer. */
+  /** Submits what an encoder recorded, copies into this buffer among it. */
+  submit(encoder: GPUCommandEncoder, action: string): void {
+    this.#submitted.push(submit(this.#gpu, encoder, action));
+  }
+
+  /**
+   * Waits for the copies, all of which must have been submitted; frees the buffer.
+   *
+   * @throws {RefusedError} when the device refused a submission, or a write before it.
+   * @throws {DeviceLostError} when the device was lost or destroyed.
+   */
   async read(): Promise<ArrayBuffer> {
+    const action = "read back";
     try {
-      await this.#buffer.mapAsync(1, 0, this.#size);
+      const mapped = guard(this.#gpu, action, () => this.#buffer.mapAsync(1, 0, this.#size));
+      mapped.value.catch(() => {});
+      await Promise.all(this.#submitted);
+      await mapped.settled;
+      await waitFor(this.#gpu, mapped.value, action);
       return this.#buffer.getMappedRange(0, this.#size).slice(0);
     } finally {
       this.#buffer.destroy();

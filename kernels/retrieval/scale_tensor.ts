@@ -8,8 +8,9 @@ import {
   bindDispatch,
   bytesPerHead,
   createUniform,
-  encodeDispatches,
   floatBits,
+  requireTensor,
+  runDispatches,
   slice,
   type Tensor,
 } from "../gpu/buffers.ts";
@@ -24,8 +25,10 @@ import { foldGrid } from "../lighthouse/lighthouse_geometry.ts";
  * @throws {RangeError} when the factor is no power of two.
  */
 export async function scaleTensor(gpu: Gpu, tensor: Tensor, factor: number): Promise<void> {
+  const action = `scale ${tensor?.label ?? "tensor"}`;
+  requireTensor(gpu, action, tensor);
   if (!Number.isInteger(Math.log2(factor))) {
-    throw new RangeError(`scale ${tensor.label}: ${factor} is not a power of two`);
+    throw new RangeError(`${action}: ${factor} is not a power of two`);
   }
   const pipeline = await createPipeline(gpu, {
     label: "scale tensor",
@@ -33,7 +36,7 @@ export async function scaleTensor(gpu: Gpu, tensor: Tensor, factor: number): Pro
     bindings: ["read-write", "uniform"],
   });
   for (const block of tensor.blocks) {
-    const words = block.heads * bytesPerHead(tensor) / 4;
+    const words = Math.ceil(block.heads * bytesPerHead(tensor) / 4);
     const [x, y] = foldGrid(Math.ceil(words / 256));
     const uniform = createUniform(gpu, [
       words,
@@ -45,11 +48,10 @@ export async function scaleTensor(gpu: Gpu, tensor: Tensor, factor: number): Pro
       slices: [block.data, slice(uniform)],
       workgroups: [x, y, 1],
     });
-    const encoder = gpu.device.createCommandEncoder({ label: "scale tensor" });
-    const pass = encoder.beginComputePass();
-    encodeDispatches(pass, [dispatch]);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
-    uniform.destroy();
+    try {
+      await runDispatches(gpu, action, [dispatch]);
+    } finally {
+      uniform.destroy();
+    }
   }
 }

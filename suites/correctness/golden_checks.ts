@@ -5,8 +5,8 @@
  */
 import {
   createStorageBuffer,
-  encodeDispatches,
   readBuffer,
+  runDispatches,
   slice,
   writeBuffer,
 } from "../../kernels/gpu/buffers.ts";
@@ -61,11 +61,7 @@ export async function selectOnDevice(
     const slots = await allocate("slots", plan.slotBytes);
     writeBuffer(gpu, queryScores, scores.query);
     writeBuffer(gpu, keyScores, scores.key);
-    const encoder = gpu.device.createCommandEncoder({ label: "select" });
-    const pass = encoder.beginComputePass();
-    encodeDispatches(pass, kernel.bind({ queryScores, keyScores, indices, slots }));
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
+    await runDispatches(gpu, "select", kernel.bind({ queryScores, keyScores, indices, slots }));
     const bytes = await readBuffer(gpu, { ...indices, size: geometry.gathered * 4 });
     return new Int32Array(bytes.buffer);
   } finally {

@@ -13,7 +13,8 @@ import { createTensor, readRows, type Tensor, USAGE } from "../../kernels/gpu/bu
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
-import type { Timing } from "../../kernels/gpu/timing.ts";
+import { guard, waitFor } from "../../kernels/gpu/submit.ts";
+import { requireStamps, type Timing } from "../../kernels/gpu/timing.ts";
 import type { Problem } from "../../kernels/implementation.ts";
 import { maxDifference } from "../check/attention_rows.ts";
 import { sha256 } from "../device/environment.ts";
@@ -303,15 +304,23 @@ function createClock(gpu: Gpu) {
   const createShaderModule = device.createShaderModule.bind(device);
   return {
     time: async (work: () => Promise<unknown>): Promise<Timing> => {
+      const action = "run ONNX Runtime";
       let submissions = 0;
+      const taken: Promise<void>[] = [];
       queue.submit = (buffers: Iterable<GPUCommandBuffer>) => {
         const i = 2 * submissions++;
-        if (!queries || submissions > MAX_SUBMISSIONS) return submit([...buffers]);
-        submit([
-          stamp({ beginningOfPassWriteIndex: i }),
-          ...buffers,
-          stamp({ endOfPassWriteIndex: i + 1 }),
-        ]);
+        const timed = queries && submissions <= MAX_SUBMISSIONS;
+        const { settled } = guard(gpu, action, () =>
+          submit(
+            timed
+              ? [
+                stamp({ beginningOfPassWriteIndex: i }),
+                ...buffers,
+                stamp({ endOfPassWriteIndex: i + 1 }),
+              ]
+              : [...buffers],
+          ));
+        taken.push(settled);
       };
       if (gpu.stack === "deno") {
         device.createShaderModule = (descriptor) =>
@@ -330,6 +339,7 @@ function createClock(gpu: Gpu) {
         Reflect.deleteProperty(device, "createShaderModule");
       }
       const wallSeconds = (performance.now() - started) / 1e3;
+      await Promise.all(taken);
       if (!queries || submissions === 0 || submissions > MAX_SUBMISSIONS) {
         return { gpuSeconds: null, wallSeconds, stages: null };
       }
@@ -337,10 +347,11 @@ function createClock(gpu: Gpu) {
       const encoder = device.createCommandEncoder({ label: "timestamps" });
       encoder.resolveQuerySet(queries, 0, 2 * submissions, resolved, 0);
       encoder.copyBufferToBuffer(resolved, 0, staging, 0, bytes);
-      submit([encoder.finish()]);
-      await staging.mapAsync(1, 0, bytes);
+      await guard(gpu, action, () => submit([encoder.finish()])).settled;
+      await waitFor(gpu, staging.mapAsync(1, 0, bytes), action);
       const stamps = new BigUint64Array(staging.getMappedRange(0, bytes).slice(0));
       staging.unmap();
+      requireStamps(stamps, action);
       let gpuSeconds = 0;
       for (let i = 0; i < stamps.length; i += 2) {
         gpuSeconds += Number(stamps[i + 1] - stamps[i]) / 1e9;

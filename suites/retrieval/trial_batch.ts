@@ -213,7 +213,7 @@ export class TrialBatch {
       encodeDispatches(pass, [this.#dispatch]);
       pass.end();
       const place = readback.take(encoder, partials);
-      this.#gpu.device.queue.submit([encoder.finish()]);
+      readback.submit(encoder, "last row");
       return place;
     });
     const read = readback.read();

@@ -50,7 +50,7 @@ for (const { heads, headDim, dtype, rowsInFlight, threads, ...shape } of cases) 
       indices: await upload(gpu, indices),
       gathered: await uploadGarbage(gpu, plan.gatheredBytes),
     };
-    submit(gpu, kernel.bind(slices));
+    await submit(gpu, kernel.bind(slices));
     const bytes = await readBuffer(gpu, { ...slices.gathered, size: plan.gatheredBytes });
     const got = dtype === "f16" ? new Float16Array(bytes.buffer) : new Float32Array(bytes.buffer);
     for (let head = 0; head < heads; head++) {

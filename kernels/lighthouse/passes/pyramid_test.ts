@@ -18,7 +18,7 @@ async function poolOnDevice(
   const rows = await upload(gpu, options.data);
   const pooled = await uploadGarbage(gpu, plan.pooledBytes);
   const scores = options.scored ? await uploadGarbage(gpu, plan.scoreBytes) : undefined;
-  submit(gpu, kernel.bind({ rows, pooled, scores }));
+  await submit(gpu, kernel.bind({ rows, pooled, scores }));
   const bytes = await readBuffer(gpu, { ...pooled, size: plan.pooledBytes });
   const values = options.dtype === "f16"
     ? new Float16Array(bytes.buffer)

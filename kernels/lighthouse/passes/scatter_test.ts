@@ -52,7 +52,7 @@ for (const { context, rowsPerThread, ...options } of shapes) {
           slots: await upload(gpu, slotsOfAll),
           output: await uploadGarbage(gpu, plan.outputBytes),
         };
-        submit(gpu, kernel.bind(slices));
+        await submit(gpu, kernel.bind(slices));
         const bytes = await readBuffer(gpu, { ...slices.output, size: plan.outputBytes });
         const got = dtype === "f16"
           ? new Float16Array(bytes.buffer)
@@ -110,7 +110,7 @@ Deno.test("scatter clips the last windows and adds every level", async (t) => {
     slots: await upload(gpu, slots),
     output: await uploadGarbage(gpu, plan.outputBytes),
   };
-  submit(gpu, kernel.bind(slices));
+  await submit(gpu, kernel.bind(slices));
   const got = new Float32Array((await readBuffer(gpu, slices.output)).buffer);
   const want = new Float32Array(512 * 32);
   want.fill(111, 511 * 32);
@@ -120,7 +120,7 @@ Deno.test("scatter clips the last windows and adds every level", async (t) => {
   // The same slots as means: entry 255 of level 1 covers rows 510 and 511, entry 127 of level 2 rows
   // 508 to 511, and rows under no selected entry are zero.
   const mean = planScatter(geometry, { heads: 1, headDim: 32, dtype: "f32", gradient: true });
-  submit(gpu, (await createScatter(gpu, mean)).bind(slices));
+  await submit(gpu, (await createScatter(gpu, mean)).bind(slices));
   const gradient = new Float32Array((await readBuffer(gpu, slices.output)).buffer);
   want.fill(0);
   want.fill(25, 508 * 32);

@@ -12,7 +12,7 @@ async function maximaOnDevice(gpu: Gpu, geometry: LighthouseGeometry, scores: Fl
   const plan = planScoreMaxima(geometry, heads);
   const kernel = await createScoreMaxima(gpu, plan);
   const slice = await upload(gpu, scores);
-  submit(gpu, kernel.bind(slice));
+  await submit(gpu, kernel.bind(slice));
   const words = await readWords(gpu, slice, scores.length);
   kernel.destroy();
   slice.buffer.destroy();

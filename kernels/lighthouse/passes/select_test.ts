@@ -23,7 +23,7 @@ async function selectOnDevice(
     indices: await uploadGarbage(gpu, plan.indexBytes),
     slots: await uploadGarbage(gpu, plan.slotBytes),
   };
-  submit(gpu, kernel.bind(slices));
+  await submit(gpu, kernel.bind(slices));
   const indices = await readWords(gpu, slices.indices, heads * geometry.gathered);
   const slots = await readWords(gpu, slices.slots, heads * geometry.entries);
   kernel.destroy();

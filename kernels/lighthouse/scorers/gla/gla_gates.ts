@@ -16,8 +16,9 @@ import {
   type BufferSlice,
   createStorageBuffer,
   createUniform,
-  encodeDispatches,
+  type Dispatch,
   readBuffer,
+  runDispatches,
   slice,
   type Tensor,
   writeBuffer,
@@ -116,19 +117,20 @@ async function runGates(
     entryPoint,
     bindings: ["uniform", "read-write", entryPoint === "fill" ? "read" : "read-write"],
   });
-  const encoder = gpu.device.createCommandEncoder({ label: "gla gates" });
-  const pass = encoder.beginComputePass();
+  const dispatches: Dispatch[] = [];
   const uniforms: GPUBuffer[] = [];
   for (const gates of slices.gates) {
     const [x, y] = foldGrid(Math.ceil(gates.size / 4 / 256));
     const uniform = createUniform(gpu, [gates.size / 4, x]);
     uniforms.push(uniform);
-    encodeDispatches(pass, [bindDispatch(gpu, pipeline, {
+    dispatches.push(bindDispatch(gpu, pipeline, {
       slices: [slice(uniform), gates, slices.other],
       workgroups: [x, y, 1],
-    })]);
+    }));
   }
-  pass.end();
-  gpu.device.queue.submit([encoder.finish()]);
-  uniforms.forEach((uniform) => uniform.destroy());
+  try {
+    await runDispatches(gpu, `gla gates ${entryPoint}`, dispatches);
+  } finally {
+    uniforms.forEach((uniform) => uniform.destroy());
+  }
 }

@@ -49,7 +49,7 @@ Deno.test("glaScorer scores every pyramid entry of every block as the reference 
       () => scorer.bind({ ...slices, firstHead: firstHead + 1 }),
       /no block of . heads begins at head ./,
     );
-    submit(gpu, scorer.bind({ ...slices, firstHead }));
+    await submit(gpu, scorer.bind({ ...slices, firstHead }));
     for (const [n, head] of block.entries()) {
       const want = glaScoresReference({
         q: rowsOf(1, head),

@@ -64,7 +64,7 @@ async function scoresOnDevice(
     decays: await uploadGarbage(gpu, plan.scratch.decays),
     carry: await uploadGarbage(gpu, plan.scratch.carry),
   };
-  submit(gpu, kernel.bind(buffers));
+  await submit(gpu, kernel.bind(buffers));
   const read = async (name: "queryScores" | "keyScores") => {
     const words = await readWords(gpu, buffers[name], heads * geometry.entries);
     const base = new Uint32Array(heads * context);
