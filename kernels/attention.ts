@@ -9,8 +9,23 @@
  * @module
  */
 import { dense } from "./dense_attention/dense_layer.ts";
-import { createTensor, type DType, readTensor, type Tensor, writeTensor } from "./gpu/buffers.ts";
-import type { Gpu } from "./gpu/device.ts";
+import {
+  createTensor,
+  type DType,
+  readTensor,
+  requireTensor,
+  type Tensor,
+  writeTensor,
+} from "./gpu/buffers.ts";
+import { type Gpu, requireDevice } from "./gpu/device.ts";
+import {
+  requireDType,
+  requireNumbers,
+  requirePositive,
+  requireRecord,
+  requireWhole,
+  show,
+} from "./gpu/require.ts";
 import type { Timing } from "./gpu/timing.ts";
 import type {
   AttentionShape,
@@ -48,7 +63,11 @@ export interface AttentionOptions {
   readonly heads?: number;
   /** d; needed where no input is a tensor. The context follows from the number of elements. */
   readonly headDim?: number;
-  /** Storage on the device. Default: that of the tensors, f16 for a `Float16Array`, else f32. */
+  /**
+   * Storage on the device, to which elements on the host are rounded. Default: that of the inputs, f16
+   * for a `Float16Array` and f32 for other arrays. Where some inputs are f16 and some f32 it must be
+   * given.
+   */
   readonly dtype?: DType;
   /**
    * Work is cut into submissions of a quarter of a second at this speed, since display drivers reset
@@ -105,9 +124,17 @@ export interface LighthouseAttentionResult extends AttentionResult {
 /**
  * Dense causal attention, softmax(Q·Kᵀ/√d)·V, and with dO its gradients.
  *
+ * Inputs must be finite. A NaN or an infinity in row j of K or V reaches rows from j on, as it should,
+ * and may also reach up to a tile of rows (at most 256) before it, whose weight for it is 0: 0·NaN is
+ * NaN. The same holds for gradients and dO. `requireFinite` checks tensors.
+ *
+ * @throws {TypeError} when an input is missing or no numbers, the element type unknown, or inputs are
+ * f16 and f32 without a `dtype` that says how to store them.
  * @throws {RangeError} when shapes do not fit together or the device cannot run them; one line that
  * names the value and the limit.
  * @throws {MemoryError} when the device has no room.
+ * @throws {RefusedError} when the device refused the work.
+ * @throws {DeviceLostError} when the device was lost or destroyed.
  *
  * @example Forward and backward
  * ```ts
@@ -146,6 +173,7 @@ export async function denseAttention(
   inputs: GivenInputs,
   options: AttentionOptions = {},
 ): Promise<AttentionResult> {
+  requireRecord(ACTION, "the options", options);
   return await runLayer(gpu, inputs, {
     ...options,
     implementation: dense,
@@ -157,9 +185,16 @@ export async function denseAttention(
  * Lighthouse attention: attention over the S rows that each head selects from its pyramid, scattered
  * back to the context, and with dO its gradients.
  *
+ * Inputs must be finite, as for {@linkcode denseAttention}: here a NaN or an infinity also reaches
+ * the rows that share a window of the pyramid with it.
+ *
+ * @throws {TypeError} when an input is missing or no numbers, the element type unknown, or inputs are
+ * f16 and f32 without a `dtype` that says how to store them.
  * @throws {RangeError} when shapes or options do not fit together or the device cannot run them; one
  * line that names the value and the limit.
  * @throws {MemoryError} when the device has no room.
+ * @throws {RefusedError} when the device refused the work.
+ * @throws {DeviceLostError} when the device was lost or destroyed.
  *
  * @example Forward and backward
  * ```ts
@@ -202,6 +237,7 @@ export async function lighthouseAttention(
   inputs: GivenInputs,
   options: LighthouseAttentionOptions,
 ): Promise<LighthouseAttentionResult> {
+  requireRecord(ACTION, "the options", options);
   const { levels = 3, pooling = 4, k, scorer = "norm", dilation, gates } = options;
   return await runLayer(gpu, inputs, {
     ...options,
@@ -218,7 +254,8 @@ export async function lighthouseAttention(
 /** The layer of a scorer; given gates make a scorer of their own. */
 function withScorer(name: string, gates?: Float32Array): Implementation {
   const scorer = findScorer(name);
-  if (!gates) return lighthouseImplementation({ scorer });
+  if (gates === undefined) return lighthouseImplementation({ scorer });
+  requireNumbers(ACTION, "gates", gates);
   if (!scorer.withGates) {
     const takers = SCORERS.filter(({ withGates }) => withGates).map(({ name }) => name);
     throw new RangeError(
@@ -241,6 +278,9 @@ interface RunOptions<Result> extends AttentionOptions {
 /** Speed that submissions are cut by unless another is given: slow enough for an integrated GPU. */
 const CAUTIOUS_FLOPS_PER_SECOND = 2e11;
 
+/** What errors of a call say was done. */
+const ACTION = "attention";
+
 /** Share of a second that a single dispatch may take at that speed. */
 const DISPATCH_SECONDS = 0.1;
 
@@ -251,11 +291,13 @@ async function runLayer<Result>(
 ): Promise<Result> {
   const { implementation, layer: layerOptions, signal, read } = options;
   const { flopsPerSecond = CAUTIOUS_FLOPS_PER_SECOND } = options;
+  requireRecord(ACTION, "inputs", given);
+  requirePositive(ACTION, "flopsPerSecond", flopsPerSecond);
   const inputs = Object.entries({
     q: given.q,
     k: given.k,
     v: given.v,
-    ...given.outputGradient && { outputGradient: given.outputGradient },
+    ...given.outputGradient !== undefined && { outputGradient: given.outputGradient },
   });
   const shape = shapeOf(inputs, options);
   if (shape.dtype === "f16" && !gpu.capabilities.f16) {
@@ -264,11 +306,15 @@ async function runLayer<Result>(
   const problem: Problem = {
     shape,
     options: layerOptions,
-    direction: given.outputGradient ? "forward-backward" : "forward",
+    direction: given.outputGradient === undefined ? "forward" : "forward-backward",
   };
   const plan = implementation.plan(gpu, problem);
+  requireDevice(gpu, ACTION);
   const tensors = inputs.map(([, input]) => input).filter(isTensor);
   const headsPerBlock = tensors[0]?.blocks[0].heads ?? plan.headsPerBlock;
+  for (const [name, input] of inputs) {
+    if (isTensor(input)) requireTensor(gpu, `attention: ${name}`, input);
+  }
   const owned: { destroy: () => void }[] = [];
   try {
     const uploaded: [string, Tensor][] = [];
@@ -323,22 +369,30 @@ function isTensor(input: AttentionInput): input is Tensor {
   return "blocks" in input;
 }
 
+/** The storage type that an input has by itself; plain arrays and integers have none. */
+function dtypeOf(input: AttentionInput): DType | undefined {
+  if (isTensor(input)) return input.dtype;
+  if (input instanceof Float16Array) return "f16";
+  return input instanceof Float32Array || input instanceof Float64Array ? "f32" : undefined;
+}
+
 /** The shape that options and inputs agree on. */
 function shapeOf(
   inputs: readonly (readonly [string, AttentionInput])[],
   options: AttentionOptions,
 ): AttentionShape {
+  for (const [name, input] of inputs) {
+    requireRecord(ACTION, name, input);
+    if (!isTensor(input)) requireNumbers(ACTION, name, input);
+  }
   const tensor = inputs.map(([, input]) => input).find(isTensor);
   const heads = options.heads ?? tensor?.heads ?? 1;
   const headDim = options.headDim ?? tensor?.dim;
   if (headDim === undefined) throw new RangeError("attention: headDim is missing");
-  for (const [name, value] of [["heads", heads], ["headDim", headDim]] as const) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new RangeError(`attention: ${name} ${value} is not a whole number from 1`);
-    }
-  }
-  const half = inputs.some(([, input]) => input instanceof Float16Array);
-  const dtype = options.dtype ?? tensor?.dtype ?? (half ? "f16" : "f32");
+  requireWhole(ACTION, "heads", heads);
+  requireWhole(ACTION, "headDim", headDim);
+  const dtype = options.dtype ?? commonDType(inputs);
+  requireDType(ACTION, dtype);
   const elements = (input: AttentionInput) =>
     isTensor(input) ? input.heads * input.rows * input.dim : input.length;
   const [[, first]] = inputs;
@@ -364,4 +418,23 @@ function shapeOf(
     );
   }
   return { heads, context, headDim, dtype };
+}
+
+/**
+ * The storage type of inputs that name none by an option.
+ *
+ * @throws {TypeError} where some are f16 and some f32: which of the two is meant is not for us to say.
+ */
+function commonDType(inputs: readonly (readonly [string, AttentionInput])[]): DType {
+  const typed = inputs.map(([name, input]) => ({ name, dtype: dtypeOf(input) }))
+    .filter(({ dtype }) => dtype !== undefined);
+  const other = typed.find(({ dtype }) => dtype !== typed[0].dtype);
+  if (other) {
+    const [first] = typed;
+    throw new TypeError(
+      `attention: ${first.name} is ${first.dtype} and ${other.name} is ${other.dtype}: ` +
+        "the option dtype, f16 or f32, says how to store all of them",
+    );
+  }
+  return typed[0]?.dtype ?? "f32";
 }

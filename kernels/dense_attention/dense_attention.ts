@@ -18,17 +18,27 @@ import code from "./portable/dense_attention.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
+  bytesPerElement,
   createStorageBuffer,
   createUniform,
   type Dispatch,
   type DType,
   floatBits,
+  headsPerBlock,
   readBuffer,
+  requireBytes,
   slice,
   type Tensor,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
+import {
+  requireDType,
+  requirePositive,
+  requireRecord,
+  requireWhole,
+  show,
+} from "../gpu/require.ts";
 import { type DenseResult, generateDense } from "./portable/dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
 import {
@@ -169,8 +179,7 @@ export function planVariant(
   options: DenseAttentionOptions,
   variant: { readonly result: DenseResult; readonly rowStride: number },
 ): DenseAttentionPlan {
-  requireCount("heads", options.heads);
-  requireCount("rows", options.rows);
+  requireDenseOptions("plan dense attention", gpu, options);
   const unfit = whyNotOnMatrixUnits(gpu.capabilities, options);
   if (options.kernel === "matrix" || options.matrixTiling) {
     if (unfit) throw new RangeError(`plan dense attention on matrix units: ${unfit}`);
@@ -248,12 +257,8 @@ export function planPortable(
   variant: { readonly result: DenseResult; readonly rowStride: number } = ROWS,
 ): DensePortablePlan {
   const { result, rowStride } = variant;
+  requireDenseOptions("plan dense attention", gpu, options);
   const { heads, rows, headDim, dtype } = options;
-  if (!HEAD_DIMS.includes(headDim)) {
-    throw new RangeError(
-      `plan dense attention: head dimension ${headDim} is not one of ${HEAD_DIMS.join(", ")}`,
-    );
-  }
   const { capabilities } = gpu;
   const tiling = options.tiling ??
     tunedTiling(capabilities, {
@@ -300,9 +305,45 @@ export function planPortable(
   };
 }
 
-function requireCount(name: string, value: number) {
-  if (!Number.isInteger(value) || value < 1) {
-    throw new RangeError(`plan dense attention: ${name} = ${value} is not a positive integer`);
+/** Softmax scales between which no masked score can matter and no score overflows. */
+const SCALES = { least: 2 ** -32, most: 2 ** 32 } as const;
+
+const KERNELS: readonly unknown[] = ["matrix", "portable"];
+
+/**
+ * Checks what forward and backward kernels are planned for.
+ *
+ * @throws {TypeError} when the element type or the kernel is unknown.
+ * @throws {RangeError} naming the value and the limit.
+ */
+export function requireDenseOptions(
+  action: string,
+  gpu: Pick<Gpu, "capabilities">,
+  options: Pick<
+    DenseAttentionOptions,
+    "heads" | "rows" | "headDim" | "dtype" | "scale" | "flopsPerDispatch" | "kernel"
+  >,
+): void {
+  requireRecord(action, "the options", options);
+  const { heads, rows, headDim, dtype, scale = 1, kernel = "portable" } = options;
+  requireWhole(action, "heads", heads);
+  requireWhole(action, "rows", rows);
+  requireDType(action, dtype);
+  if (!HEAD_DIMS.includes(headDim)) {
+    throw new RangeError(
+      `${action}: head dimension ${show(headDim)} is not one of ${HEAD_DIMS.join(", ")}`,
+    );
+  }
+  // Also keeps what is cut into tiles below countable.
+  headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
+  if (!(scale >= SCALES.least && scale <= SCALES.most)) {
+    throw new RangeError(
+      `${action}: scale ${show(scale)} is not a number from ${SCALES.least} to ${SCALES.most}`,
+    );
+  }
+  requirePositive(action, "flopsPerDispatch", options.flopsPerDispatch);
+  if (!KERNELS.includes(kernel)) {
+    throw new TypeError(`${action}: kernel ${show(kernel)} is not one of ${KERNELS.join(", ")}`);
   }
 }
 
@@ -327,7 +368,11 @@ export async function createDenseAttention(
   gpu: Gpu,
   plan: DenseAttentionPlan,
 ): Promise<DenseAttention> {
-  const launch = await createLaunch(gpu, plan, { resultRows: plan.rows, rowStride: 1 });
+  const launch = await createLaunch(gpu, plan, {
+    resultRows: plan.rows,
+    rowStride: 1,
+    results: ["o", "log-sum-exp"],
+  });
   return {
     plan,
     bind: ({ q, k, v, o, lse }) => launch.bind([q, k, v, o, lse]),
@@ -347,7 +392,11 @@ export interface DenseLaunch {
 export async function createLaunch(
   gpu: Gpu,
   plan: DenseAttentionPlan,
-  layout: { readonly resultRows: number; readonly rowStride: number },
+  layout: {
+    readonly resultRows: number;
+    readonly rowStride: number;
+    readonly results: readonly ("o" | "log-sum-exp" | "squared norms")[];
+  },
 ): Promise<DenseLaunch> {
   const pipeline = await createPipeline(gpu, plan.pipeline);
   const restarts = plan.kernel === "matrix"
@@ -366,15 +415,23 @@ export async function createLaunch(
       layout.resultRows,
     ])
   );
+  const names = ["q", "k", "v", ...layout.results];
+  const inputBytes = sequences * plan.rows * plan.headDim * bytesPerElement(plan.dtype);
+  const wordBytes = plan.heads * layout.resultRows * 4;
   return {
-    bind: (slices) =>
-      plan.ranges.map((range, i) =>
+    bind: (slices) => {
+      for (const [i, name] of names.entries()) {
+        const bytes = i < 3 || name === "o" ? inputBytes : wordBytes;
+        requireBytes(`dense attention: ${name}`, slices[i], bytes);
+      }
+      return plan.ranges.map((range, i) =>
         bindDispatch(gpu, pipeline, {
           slices: [slice(uniforms[i]), ...slices, ...restarts ? [slice(restarts)] : []],
           workgroups: [x, range.tileCount, z],
           flops: range.flops,
         })
-      ),
+      );
+    },
     readRestarts: restarts &&
       (async () => new Uint32Array((await readBuffer(gpu, slice(restarts))).buffer)[0]),
     destroy: () =>

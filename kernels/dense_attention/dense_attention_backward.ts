@@ -27,7 +27,11 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline, type Pipeline, type PipelineSource } from "../gpu/pipeline.ts";
-import { type DenseAttentionOptions, type DenseKernel, HEAD_DIMS } from "./dense_attention.ts";
+import {
+  type DenseAttentionOptions,
+  type DenseKernel,
+  requireDenseOptions,
+} from "./dense_attention.ts";
 import {
   generateKeyValueBackward,
   generateQueryBackward,
@@ -177,21 +181,8 @@ export function planDenseBackward(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseBackwardOptions,
 ): DenseBackwardPlan {
+  requireDenseOptions("plan dense attention backward", gpu, options);
   const { heads, rows, headDim, dtype } = options;
-  for (const [name, value] of Object.entries({ heads, rows })) {
-    if (!Number.isInteger(value) || value < 1) {
-      throw new RangeError(
-        `plan dense attention backward: ${name} = ${value} is not a positive integer`,
-      );
-    }
-  }
-  if (!HEAD_DIMS.includes(headDim)) {
-    throw new RangeError(
-      `plan dense attention backward: head dimension ${headDim} is not one of ${
-        HEAD_DIMS.join(", ")
-      }`,
-    );
-  }
   const unfit = whyNoMatrixBackward(gpu.capabilities, options);
   const asked = options.kernel === "matrix" || options.matrixTilings !== undefined;
   if (unfit && asked) {

@@ -9,9 +9,11 @@
  * @module
  */
 import type { DType } from "../gpu/buffers.ts";
+import { requireRecord } from "../gpu/require.ts";
 import {
-  denseAttentionRow,
   type DenseReferenceInputs,
+  denseRow,
+  requireHead,
   storageRounding,
   widen,
 } from "./dense_attention_reference.ts";
@@ -65,7 +67,7 @@ export function rowStatistics(
     const { forward } = options;
     const { output, lse } = forward
       ? { output: forward.output.subarray(i * d, (i + 1) * d), lse: forward.lse[i] }
-      : denseAttentionRow(inputs, i);
+      : denseRow(inputs, i);
     statistics.lse[i] = lse;
     for (let c = 0; c < d; c++) {
       const product = inputs.outputGradient[i * d + c] * output[c];
@@ -204,11 +206,20 @@ export function keyValueGradientRow(
   };
 }
 
-/** All gradients of one head, `[rows, d]` each, with their tolerances. */
+/**
+ * All gradients of one head, `[rows, d]` each, with their tolerances.
+ *
+ * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
+ * @throws {RangeError} when tensors do not fit together.
+ */
 export function denseBackwardReference(
   given: DenseBackwardReferenceInputs,
   options: { dtype?: DType; weights?: DType } = {},
 ): { q: GradientRow; k: GradientRow; v: GradientRow } {
+  const action = "dense backward reference";
+  requireRecord(action, "inputs", given);
+  const { q, k, v, outputGradient, headDim, scale } = given;
+  requireHead(action, { q, k, v, outputGradient }, { ...options, headDim, scale });
   const inputs = widen(given);
   const d = inputs.headDim;
   const rows = inputs.q.length / d;

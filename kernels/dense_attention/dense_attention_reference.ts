@@ -20,6 +20,13 @@
  * @module
  */
 import type { DType } from "../gpu/buffers.ts";
+import {
+  requireDType,
+  requireNumbers,
+  requirePositive,
+  requireRecord,
+  requireWhole,
+} from "../gpu/require.ts";
 
 /** Elements of Q, K, V as stored, each `[rows, d]` of one head. */
 export interface DenseReferenceInputs {
@@ -49,6 +56,41 @@ export interface DenseReferenceRow {
 
 const UNIT = 2 ** -24;
 
+/**
+ * Checks the tensors of one head, and what their storage is said to be.
+ *
+ * @param options `rows`: of every tensor. Default: those of the first, which need not be all of Q.
+ * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
+ * @throws {RangeError} when tensors are no rows of d, or not as many as the others.
+ */
+export function requireHead(
+  action: string,
+  tensors: Readonly<Record<string, ArrayLike<number>>>,
+  options: {
+    headDim: number;
+    rows?: number;
+    scale?: number;
+    dtype?: DType;
+    weights?: DType;
+  },
+): void {
+  const { headDim, scale, dtype, weights } = options;
+  requireWhole(action, "headDim", headDim);
+  requirePositive(action, "scale", scale);
+  if (dtype !== undefined) requireDType(action, dtype);
+  if (weights !== undefined) requireDType(`${action}: weights`, weights);
+  for (const [name, tensor] of Object.entries(tensors)) {
+    requireNumbers(action, name, tensor);
+    const rows = options.rows ?? Object.values(tensors)[0].length / headDim;
+    if (!Number.isInteger(rows) || rows < 1) {
+      throw new RangeError(
+        `${action}: ${tensor.length} elements of ${name} are not rows of ${headDim}`,
+      );
+    }
+    requireNumbers(action, name, tensor, { count: rows * headDim, shape: `[${rows}, ${headDim}]` });
+  }
+}
+
 /** One unit in the last place of a stored value: relative part and smallest step. */
 export function storageRounding(dtype: DType, value: number): number {
   return dtype === "f16"
@@ -61,8 +103,36 @@ export function storageRounding(dtype: DType, value: number): number {
  *
  * @param options.dtype storage type of the output that is to be judged. Default f32.
  * @param options.weights type that softmax weights are rounded to: f16 on matrix units. Default f32.
+ * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
+ * @throws {RangeError} when tensors do not fit together, or there is no such row.
  */
 export function denseAttentionRow(
+  inputs: DenseReferenceInputs,
+  row: number,
+  options: { queryOffset?: number; dtype?: DType; weights?: DType } = {},
+): DenseReferenceRow {
+  requireRow(inputs, row, options);
+  return denseRow(inputs, row, options);
+}
+
+function requireRow(
+  inputs: DenseReferenceInputs,
+  row: number,
+  options: { queryOffset?: number; dtype?: DType; weights?: DType },
+): void {
+  const action = "dense attention row";
+  requireRecord(action, "inputs", inputs);
+  const { q, k, v, headDim } = inputs;
+  requireHead(action, { k, v }, { ...options, headDim, scale: inputs.scale });
+  requireHead(action, { q }, { headDim });
+  const first = options.queryOffset ?? 0;
+  requireWhole(action, "queryOffset", first, { least: 0 });
+  const most = Math.min(k.length, q.length + first * headDim) / headDim - 1;
+  requireWhole(action, "row", row, { least: first, most });
+}
+
+/** {@linkcode denseAttentionRow} of inputs that were checked. */
+export function denseRow(
   inputs: DenseReferenceInputs,
   row: number,
   options: { queryOffset?: number; dtype?: DType; weights?: DType } = {},
@@ -152,7 +222,12 @@ export function widen<T extends DenseReferenceInputs>(inputs: T): T {
   return wide as unknown as T;
 }
 
-/** Causal attention of one head: `[rows, d]` and `[rows]`, each with its tolerance. */
+/**
+ * Causal attention of one head: `[rows, d]` and `[rows]`, each with its tolerance.
+ *
+ * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
+ * @throws {RangeError} when tensors do not fit together.
+ */
 export function denseAttentionReference(
   given: DenseReferenceInputs,
   options: { dtype?: DType; weights?: DType } = {},
@@ -162,6 +237,10 @@ export function denseAttentionReference(
   tolerance: Float64Array;
   lseTolerance: Float64Array;
 } {
+  const action = "dense attention reference";
+  requireRecord(action, "inputs", given);
+  const { q, k, v, headDim, scale } = given;
+  requireHead(action, { q, k, v }, { ...options, headDim, scale });
   const inputs = widen(given);
   const d = inputs.headDim;
   const rows = inputs.q.length / d;
@@ -170,7 +249,7 @@ export function denseAttentionReference(
   const lse = new Float64Array(rows);
   const lseTolerance = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
-    const result = denseAttentionRow(inputs, row, options);
+    const result = denseRow(inputs, row, options);
     output.set(result.output, row * d);
     tolerance.set(result.tolerance, row * d);
     lse[row] = result.lse;
@@ -182,12 +261,18 @@ export function denseAttentionReference(
 /**
  * Largest |got - want| / tolerance over all elements: at most 1 when every element is explained by
  * rounding. NaN anywhere gives Infinity.
+ *
+ * @throws {RangeError} when they are not equally many.
  */
 export function worstRatio(
   got: ArrayLike<number>,
   want: ArrayLike<number>,
   tolerance: ArrayLike<number>,
 ): number {
+  const action = "worst ratio";
+  requireNumbers(action, "want", want);
+  requireNumbers(action, "got", got, { count: want.length });
+  requireNumbers(action, "tolerance", tolerance, { count: want.length });
   let worst = 0;
   for (let i = 0; i < want.length; i++) {
     const ratio = Math.abs(got[i] - want[i]) / tolerance[i];

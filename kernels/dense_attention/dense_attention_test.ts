@@ -43,8 +43,8 @@ Deno.test("planDenseAttention refuses what the kernel cannot run, naming value a
   const plan = (options: Partial<Parameters<typeof planDenseAttention>[1]>) => () =>
     planDenseAttention(DESK, { heads: 1, rows: 8, headDim: 64, dtype: "f16", ...options });
   assert.throws(plan({ headDim: 40 }), /head dimension 40 is not one of 32, 64, 96, 128/);
-  assert.throws(plan({ rows: 0 }), /rows = 0 is not a positive integer/);
-  assert.throws(plan({ heads: 1.5 }), /heads = 1.5 is not a positive integer/);
+  assert.throws(plan({ rows: 0 }), /rows 0 is not a whole number from 1/);
+  assert.throws(plan({ heads: 1.5 }), /heads 1.5 is not a whole number from 1/);
 });
 
 Deno.test("planDenseAttention splits by query range into dispatches of bounded work", () => {

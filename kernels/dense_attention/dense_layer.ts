@@ -12,6 +12,7 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
+import { requirePositive } from "../gpu/require.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
 import {
   type AttentionShape,
@@ -25,6 +26,7 @@ import {
   type Problem,
   type StagePlan,
 } from "../implementation.ts";
+import { directionParts, requireLayerInputs, requireProblem } from "../layer_inputs.ts";
 import { requireOptions } from "../options.ts";
 import {
   bindDenseTensors,
@@ -96,20 +98,13 @@ export async function bindDenseBackwardTensors(
   return { dispatches, destroy: () => kernels.forEach((kernel) => kernel.destroy()) };
 }
 
-/** Whether a direction computes gradients, and whether it times the forward pass. */
-export function directionParts(direction: Direction | undefined) {
-  return {
-    forward: direction !== "backward",
-    backward: direction === "backward" || direction === "forward-backward",
-  };
-}
-
 /** The plan of a whole layer: all heads, inputs and outputs included. */
 export function planDenseLayer(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   shape: AttentionShape,
   direction: Direction = "forward",
 ): ImplementationPlan {
+  requireProblem("plan dense attention", { shape, direction });
   const { heads, context: rows, headDim, dtype } = shape;
   const headBlock = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
   const { variant } = planDenseAttention(gpu, { heads: headBlock, rows, headDim, dtype });
@@ -217,6 +212,7 @@ export function denseImplementation(
     style: options.style,
     role: options.role,
     plan: (gpu, problem) => {
+      requireProblem(`plan ${options.name}`, problem);
       requireOptions([], problem.options ?? {}, `plan ${options.name}`);
       const plan = planDenseLayer(gpu, problem.shape, problem.direction);
       return options.variant ? withVariant(plan, options.variant) : plan;
@@ -230,6 +226,7 @@ export function denseImplementation(
     prepare: (gpu, problem, given) =>
       prepareDense(gpu, problem, {
         ...given,
+        name: options.name,
         create: (heads) => {
           const { context: rows, headDim, dtype } = problem.shape;
           const { flopsPerDispatch } = given;
@@ -250,12 +247,16 @@ async function prepareDense(
   gpu: Gpu,
   problem: Problem,
   options: {
+    name: string;
     inputs: LayerInputs;
     flopsPerDispatch?: number;
     create: (heads: number) => Promise<DenseAttention>;
   },
 ): Promise<Prepared> {
   const { inputs, flopsPerDispatch } = options;
+  const action = `prepare ${options.name}`;
+  requireLayerInputs(gpu, action, { problem, inputs });
+  requirePositive(action, "flopsPerDispatch", flopsPerDispatch);
   const { heads, context: rows, headDim: dim, dtype } = problem.shape;
   const plan = planDenseLayer(gpu, problem.shape, problem.direction);
   const parts = directionParts(problem.direction);
@@ -293,8 +294,7 @@ async function prepareDense(
         destroy,
       };
     }
-    const { outputGradient } = inputs;
-    if (!outputGradient) throw new RangeError("prepare dense backward: outputGradient is missing");
+    const outputGradient = inputs.outputGradient!;
     const gradients = {
       q: await allocate("q gradient"),
       k: await allocate("k gradient"),

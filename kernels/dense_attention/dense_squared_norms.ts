@@ -9,11 +9,13 @@
  */
 import type { BufferSlice, Dispatch } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { requireWhole } from "../gpu/require.ts";
 import {
   createLaunch,
   type DenseAttentionOptions,
   type DenseAttentionPlan,
   planVariant,
+  requireDenseOptions,
 } from "./dense_attention.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
 
@@ -45,10 +47,13 @@ export function planSquaredNorms(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: SquaredNormsOptions,
 ): SquaredNormsPlan {
+  const action = "plan squared norms";
+  requireDenseOptions(action, gpu, options);
   const { heads, rows, headDim, dtype, flopsPerDispatch } = options;
   const dilation = options.dilation ?? 1;
+  requireWhole(action, "resultRows", options.resultRows ?? rows, { least: rows });
   if (!Number.isInteger(dilation) || dilation < 1 || rows % dilation !== 0) {
-    throw new RangeError(`plan squared norms: dilation ${dilation} does not divide ${rows} rows`);
+    throw new RangeError(`${action}: dilation ${dilation} does not divide ${rows} rows`);
   }
   const launch = planVariant(gpu, {
     ...options,
@@ -85,6 +90,7 @@ export async function createSquaredNorms(gpu: Gpu, plan: SquaredNormsPlan): Prom
   const launch = await createLaunch(gpu, plan.launch, {
     resultRows: plan.options.resultRows ?? rows,
     rowStride: plan.options.dilation ?? 1,
+    results: ["squared norms"],
   });
   return {
     plan,

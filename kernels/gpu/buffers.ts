@@ -107,6 +107,19 @@ function requireSlice(gpu: Gpu, action: string, part: BufferSlice): void {
 }
 
 /**
+ * Checks that a slice holds what a kernel will address.
+ *
+ * @throws {TypeError} when it is missing.
+ * @throws {RangeError} naming the slice, its bytes and the bytes needed.
+ */
+export function requireBytes(what: string, slice: BufferSlice, bytes: number): void {
+  requireRecord(`bind ${what}`, "the slice", slice);
+  if (!(slice.size >= bytes)) {
+    throw new RangeError(`bind ${what}: ${slice.size} bytes given, ${bytes} needed`);
+  }
+}
+
+/**
  * Allocates a storage buffer that can also be copied from and to.
  *
  * @throws {RangeError} when the device does not allow a buffer of that size.

@@ -119,8 +119,15 @@ export async function inspectSlices(
   return { digest: formatDigest(words), notFinite: words[4] };
 }
 
-/** The same digest computed on the host, for tests and for checking a file. */
+/**
+ * The same digest computed on the host, for tests and for checking a file.
+ *
+ * @throws {TypeError} when the words are of another type.
+ */
 export function digestWords(words: Uint32Array): string {
+  if (!(words instanceof Uint32Array)) {
+    throw new TypeError(`digest words: ${show(words)} is not a Uint32Array`);
+  }
   const lanes = new Uint32Array(4);
   for (let i = 0; i < words.length; i++) {
     const index = pcg(i);

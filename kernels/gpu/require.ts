@@ -8,9 +8,11 @@
 /** Element types, as errors list them. */
 const DTYPES: readonly unknown[] = ["f16", "f32"];
 
-/** A value as an error shows it: short, whatever it is. */
+/** A value as an error shows it: short, whatever it is; words are themselves, other text is quoted. */
 export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 40));
+  if (typeof value === "string") {
+    return /^[a-z][\w-]{0,39}$/i.test(value) ? value : JSON.stringify(value.slice(0, 40));
+  }
   if (typeof value === "function") return "a function";
   if (typeof value !== "object" || value === null) return String(value);
   return Array.isArray(value) ? "an array" : `a ${value.constructor?.name ?? "object"}`;

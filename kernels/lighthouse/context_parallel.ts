@@ -39,8 +39,10 @@ import {
   type Tensor,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { requirePositive, requireWhole, show } from "../gpu/require.ts";
 import { type RunOptions, type Stage, Timer, type Timing } from "../gpu/timing.ts";
 import type { LayerInputs, LighthouseOptions, Problem } from "../implementation.ts";
+import { requireLayerInputs } from "../layer_inputs.ts";
 import { lighthouseOptions } from "./lighthouse_options.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import {
@@ -54,11 +56,13 @@ import { createPyramid, planPyramid } from "./passes/pyramid.ts";
 import type { Scorer } from "./scorers/scorer.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
 
+const PARTITIONS = ["contiguous", "head-tail"] as const;
+
 /** How a context is cut. */
 export interface ShardOptions {
   /** W, at least 1. */
   readonly shards: number;
-  readonly partition: "contiguous" | "head-tail";
+  readonly partition: typeof PARTITIONS[number];
 }
 
 /** Work of one shard in one ring step; no pieces where it has nothing to do. */
@@ -108,7 +112,10 @@ export function planContextParallel(
   const fail = (reason: string): never => {
     throw new RangeError(`plan context parallel: ${reason}`);
   };
-  if (!Number.isInteger(shards) || shards < 1) fail(`shards ${shards} is not a whole number`);
+  requireWhole("plan context parallel", "shards", shards, { most: PARENTS * PARENTS });
+  if (!PARTITIONS.includes(partition)) {
+    fail(`partition ${show(partition)} is not one of ${PARTITIONS.join(", ")}`);
+  }
   const geometry = planGeometry(context, options);
   const parts = partition === "contiguous" ? shards : 2 * shards;
   if (context % parts !== 0) fail(`context ${context} does not divide into ${parts} parts`);
@@ -218,6 +225,8 @@ export async function createContextParallel(
   },
 ): Promise<ContextParallel> {
   const { inputs, scorer, sharding, flopsPerDispatch } = options;
+  requireLayerInputs(gpu, "prepare context parallel", { problem, inputs });
+  requirePositive("prepare context parallel", "flopsPerDispatch", flopsPerDispatch);
   const { shape } = problem;
   const layer = lighthouseOptions(problem);
   if (scorer.wholeHeads !== undefined) {

@@ -16,7 +16,7 @@
  * @module
  */
 import { bindDenseTensors } from "../dense_attention/dense_attention.ts";
-import { compileDense, directionParts } from "../dense_attention/dense_layer.ts";
+import { compileDense } from "../dense_attention/dense_layer.ts";
 import {
   type BufferSlice,
   createStorageBuffer,
@@ -28,6 +28,7 @@ import {
   type TensorShape,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { requirePositive, requireWhole } from "../gpu/require.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
 import {
   DIRECTIONS,
@@ -36,6 +37,7 @@ import {
   type Prepared,
   type Problem,
 } from "../implementation.ts";
+import { directionParts, requireLayerInputs } from "../layer_inputs.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import { bindLighthouseBackward, type ForwardState } from "./lighthouse_backward.ts";
 import { type LighthousePlan, planLighthouse } from "./lighthouse_plan.ts";
@@ -76,8 +78,9 @@ export interface LighthouseImplementationOptions {
 /** Makes an implementation from a scorer. */
 export function lighthouseImplementation(options: LighthouseImplementationOptions): Implementation {
   const { scorer = normScorer, tuning = {} } = options;
+  const name = options.name ?? `lighthouse-${scorer.name}`;
   return {
-    name: options.name ?? `lighthouse-${scorer.name}`,
+    name,
     title: options.title ?? `Lighthouse attention, ${scorer.name} scorer`,
     family: "lighthouse",
     scorer,
@@ -97,7 +100,8 @@ export function lighthouseImplementation(options: LighthouseImplementationOption
         scorer.pass?.compile?.(gpu, { shape, options: layer, geometry, headsPerBlock: heads }),
       ]);
     },
-    prepare: (gpu, problem, given) => prepareLayer(gpu, problem, { ...given, scorer, tuning }),
+    prepare: (gpu, problem, given) =>
+      prepareLayer(gpu, problem, { ...given, name, scorer, tuning }),
   };
 }
 
@@ -129,6 +133,7 @@ export const LIGHTHOUSE: readonly Implementation[] = SCORERS.map((scorer) =>
 );
 
 interface LayerOptions {
+  readonly name: string;
   readonly inputs: LayerInputs;
   readonly flopsPerDispatch?: number;
   readonly scorer: Scorer;
@@ -143,11 +148,13 @@ interface Allocation extends LayerOptions {
 }
 
 async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): Promise<Prepared> {
-  const { inputs, flopsPerDispatch } = options;
+  const { inputs, flopsPerDispatch, name } = options;
+  const action = `prepare ${name}`;
+  requireLayerInputs(gpu, action, { problem, inputs });
+  requirePositive(action, "flopsPerDispatch", flopsPerDispatch);
   const planned = planLighthouse(gpu, problem, options);
   const { plan, geometry } = planned;
   const parts = directionParts(problem.direction);
-  requireInputs(problem, inputs);
   const owned: { destroy: () => void }[] = [];
   const own = <T extends { destroy: () => void }>(thing: T): T => {
     owned.push(thing);
@@ -192,6 +199,7 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
       return all;
     };
     const readScores = async (head: number) => {
+      requireWhole("read scores", "head", head, { least: 0, most: heads - 1 });
       const b = inputs.q.blocks.findIndex((block) => head < block.firstHead + block.heads);
       const first = head - inputs.q.blocks[b].firstHead;
       const size = geometry.context * 4;
@@ -356,27 +364,4 @@ async function bindBackward(gpu: Gpu, forward: Forward, options: Allocation) {
     }, { geometry, flopsPerDispatch, tuning }),
   );
   return { stages: backward.stages, gradients };
-}
-
-function requireInputs(problem: Problem, inputs: LayerInputs): void {
-  const { heads, context, headDim, dtype } = problem.shape;
-  const tensors = [inputs.q, inputs.k, inputs.v];
-  if (directionParts(problem.direction).backward) {
-    if (!inputs.outputGradient) {
-      throw new RangeError("prepare lighthouse backward: outputGradient is missing");
-    }
-    tensors.push(inputs.outputGradient);
-  }
-  for (const tensor of tensors) {
-    const fits = tensor.heads === heads && tensor.rows === context && tensor.dim === headDim &&
-      tensor.dtype === dtype && tensor.blocks.length === inputs.q.blocks.length &&
-      tensor.blocks.every((block, b) => block.heads === inputs.q.blocks[b].heads);
-    if (!fits) {
-      throw new RangeError(
-        `prepare lighthouse: ${tensor.label} is ${tensor.dtype} [${tensor.heads}, ${tensor.rows}, ` +
-          `${tensor.dim}] in ${tensor.blocks.length} blocks, the layer needs ${dtype} ` +
-          `[${heads}, ${context}, ${headDim}] in ${inputs.q.blocks.length}`,
-      );
-    }
-  }
 }

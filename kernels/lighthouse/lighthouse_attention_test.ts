@@ -239,7 +239,7 @@ Deno.test("lighthouseNorm plans bytes and refuses what it cannot run, in one lin
   const inputs = await seededInputs(gpu, { ...shape, dtype: "f16" }, { seed: 1 });
   await assert.rejects(
     lighthouseNorm.prepare(gpu, { shape, options: lighthouse }, { inputs }),
-    /q is f16 \[2, 2048, 32\] in 1 blocks, the layer needs f32/,
+    /q is f16 \[2, 2048, 32\] in 1 block, the layer needs f32/,
   );
   gpu.destroy();
 });

@@ -12,10 +12,16 @@ import {
   denseBackwardReference,
   type GradientRow,
 } from "../dense_attention/dense_attention_backward_reference.ts";
-import { storageRounding } from "../dense_attention/dense_attention_reference.ts";
+import { requireHead, storageRounding } from "../dense_attention/dense_attention_reference.ts";
 import type { DType } from "../gpu/buffers.ts";
+import { requireRecord } from "../gpu/require.ts";
 import { type LighthouseGeometry, locateEntry } from "./lighthouse_geometry.ts";
-import { gatherReference, type Numbers, poolReference } from "./lighthouse_reference.ts";
+import {
+  gatherReference,
+  type Numbers,
+  poolReference,
+  requireSelection,
+} from "./lighthouse_reference.ts";
 
 /** Gradient of the forward scatter: sums of the rows that each selected entry reaches, `[S, d]`. */
 export function gatherGradientReference(
@@ -85,14 +91,23 @@ export interface LighthouseBackwardReferenceOptions {
  * storing. Sums of pooled rows and of output gradients must be exact in f32, as they are for
  * `pcg-sum4` inputs (multiples of 2^-15 below 4) and windows up to 64 rows: their rounding is not
  * allowed for.
+ *
+ * @throws {TypeError} when a tensor is missing or no numbers, or the element type unknown.
+ * @throws {RangeError} when tensors or the selection do not fit the geometry.
  */
 export function lighthouseBackwardReference(
   tensors: { q: Numbers; k: Numbers; v: Numbers; outputGradient: Numbers },
   geometry: LighthouseGeometry,
   options: LighthouseBackwardReferenceOptions,
 ): { q: GradientRow; k: GradientRow; v: GradientRow } {
+  const action = "lighthouse backward reference";
+  requireRecord(action, "tensors", tensors);
+  requireRecord(action, "the options", options);
   const { headDim, selection, store } = options;
   const dtype = options.dtype ?? "f32";
+  const { q, k, v, outputGradient } = tensors;
+  requireHead(action, { q, k, v, outputGradient }, { headDim, rows: geometry.context, dtype });
+  requireSelection(action, selection, geometry);
   const stored = (rows: Float64Array) => store ? rows.map(store) : rows;
   const gather = (rows: Numbers) =>
     gatherReference(selection, {

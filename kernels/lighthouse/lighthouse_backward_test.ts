@@ -321,7 +321,7 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
       direction: "backward",
       options: small,
     }, { inputs: { ...inputs, outputGradient: undefined } }),
-    /prepare lighthouse backward: outputGradient is missing/,
+    /prepare lighthouse-norm: outputGradient is missing/,
   );
   gpu.destroy();
 });

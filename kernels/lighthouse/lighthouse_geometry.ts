@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { requireDType, requireRecord, requireWhole } from "../gpu/require.ts";
 import type { AttentionShape, LighthouseOptions } from "../implementation.ts";
 
 /** Parents of one tile and level: 64 by query score and 64 by key score. */
@@ -64,6 +65,7 @@ export function planGeometry(
   context: number,
   options: LighthouseOptions,
 ): LighthouseGeometry {
+  requireRecord("plan lighthouse", "the options", options);
   const { levels, pooling, k, dilation } = options;
   requireInteger("context", context, { least: 1, most: MAX_CONTEXT });
   requireInteger("levels", levels, { least: 2, most: MAX_LEVELS });
@@ -126,9 +128,11 @@ export function planGeometry(
  * Checks the shape of a layer against what the row kernels can address: rows are read in 16-byte
  * words, so a row must be a power-of-two number of them.
  *
+ * @throws {TypeError} when the element type is unknown.
  * @throws {RangeError} one line with the value and the limit.
  */
 export function requireLayerShape(shape: AttentionShape): void {
+  requireDType("plan lighthouse", shape.dtype);
   requireInteger("heads", shape.heads, { least: 1, most: 65535 });
   const least = shape.dtype === "f16" ? 16 : 8;
   requireInteger("headDim", shape.headDim, { least, most: 256 });
@@ -166,9 +170,7 @@ function isPowerOfTwo(value: number): boolean {
 }
 
 function requireInteger(name: string, value: number, range: { least: number; most: number }): void {
-  if (!Number.isInteger(value) || value < range.least || value > range.most) {
-    fail(`${name} ${value} is not a whole number from ${range.least} to ${range.most}`);
-  }
+  requireWhole("plan lighthouse", name, value, range);
 }
 
 function fail(reason: string): never {

@@ -5,10 +5,11 @@
  */
 import { planDenseAttention } from "../dense_attention/dense_attention.ts";
 import { planDenseBackward } from "../dense_attention/dense_attention_backward.ts";
-import { backwardScratch, directionParts } from "../dense_attention/dense_layer.ts";
+import { backwardScratch } from "../dense_attention/dense_layer.ts";
 import { bytesPerElement, headsPerBlock } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { ImplementationPlan, LighthouseOptions, Problem } from "../implementation.ts";
+import { directionParts, requireProblem } from "../layer_inputs.ts";
 import { lighthouseBackwardCost, lighthouseForwardCost } from "./lighthouse_cost.ts";
 import { type LighthouseGeometry, planGeometry, requireLayerShape } from "./lighthouse_geometry.ts";
 import { requireOptions } from "../options.ts";
@@ -42,6 +43,7 @@ export function planLighthouse(
   problem: Problem,
   options: { scorer: Scorer },
 ): LighthousePlan {
+  requireProblem("plan lighthouse", problem);
   const { shape } = problem;
   const { scorer } = options;
   requireOptions(layerOptions(scorer), problem.options ?? {}, "plan lighthouse");

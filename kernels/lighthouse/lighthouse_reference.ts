@@ -8,11 +8,31 @@
  *
  * @module
  */
+import { requireHead } from "../dense_attention/dense_attention_reference.ts";
+import { requireNumbers, requireRecord, requireWhole } from "../gpu/require.ts";
 import type { LighthouseGeometry } from "./lighthouse_geometry.ts";
 import { locateEntry, RANKED } from "./lighthouse_geometry.ts";
 
 /** Elements of one head on the host. */
 export type Numbers = ArrayLike<number>;
+
+/**
+ * Checks pyramid indices.
+ *
+ * @throws {TypeError} when they are no numbers.
+ * @throws {RangeError} when there are none, or one of them is no index of the pyramid.
+ */
+export function requireSelection(
+  action: string,
+  selection: Numbers,
+  { entries }: LighthouseGeometry,
+): void {
+  requireNumbers(action, "the selection", selection);
+  requireWhole(action, "entries of the selection", selection.length);
+  for (let i = 0; i < selection.length; i++) {
+    requireWhole(action, "pyramid index", selection[i], { least: 0, most: entries - 1 });
+  }
+}
 
 /** Means of the base rows under every entry of levels 1 … L-1: `[P - N, d]`. */
 export function poolReference(
@@ -53,8 +73,17 @@ export function normScoresReference(
   return maximaReference(scores, geometry);
 }
 
-/** Extends base scores `[N]` (or `[P]`, whose coarser part is overwritten) by window maxima: `[P]`. */
+/**
+ * Extends base scores `[N]` (or `[P]`, whose coarser part is overwritten) by window maxima: `[P]`.
+ *
+ * @throws {RangeError} when there are neither N nor P scores.
+ */
 export function maximaReference(base: Numbers, geometry: LighthouseGeometry): Float64Array {
+  const { context, entries } = geometry;
+  requireNumbers("maxima reference", "scores", base, {
+    count: base?.length === entries ? entries : context,
+    shape: `[${context}] or [${entries}]`,
+  });
   const scores = new Float64Array(geometry.entries);
   for (let r = 0; r < geometry.context; r++) scores[r] = base[r];
   for (let level = 1; level < geometry.levels; level++) {
@@ -72,6 +101,7 @@ export function maximaReference(base: Numbers, geometry: LighthouseGeometry): Fl
  * The stratified cascade of section 4 on given scores `[P]`.
  *
  * @returns pyramid indices in gathered order, `[S]`.
+ * @throws {RangeError} when there are not P scores of each.
  */
 export function selectReference(
   queryScores: Numbers,
@@ -79,6 +109,12 @@ export function selectReference(
   geometry: LighthouseGeometry,
 ): Int32Array {
   const { levels, pooling, levelOffsets, tileEntries } = geometry;
+  for (const [name, scores] of Object.entries({ queryScores, keyScores })) {
+    requireNumbers("select reference", name, scores, {
+      count: geometry.entries,
+      shape: `[${geometry.entries}]`,
+    });
+  }
   const emitted: { entry: number; key: number }[] = [];
   // Keys c·(i+1) - 2^-ℓ times 2^(L-1) are integers far below 2^53.
   const unit = 2 ** (levels - 1);
@@ -165,12 +201,20 @@ export function attendReference(
   return { output, lse };
 }
 
-/** Adds each gathered row to the base rows that its entry reaches (section 5): `[N, d]`. */
+/**
+ * Adds each gathered row to the base rows that its entry reaches (section 5): `[N, d]`.
+ *
+ * @throws {RangeError} when gathered elements are no rows of the selection, or an index is none.
+ */
 export function scatterReference(
   gathered: Numbers,
   selection: Numbers,
   geometry: LighthouseGeometry,
 ): Float64Array {
+  const action = "scatter reference";
+  requireSelection(action, selection, geometry);
+  requireNumbers(action, "gathered rows", gathered);
+  requireWhole(action, "elements of a gathered row", gathered.length / selection.length);
   const headDim = gathered.length / selection.length;
   const output = new Float64Array(geometry.context * headDim);
   for (let s = 0; s < selection.length; s++) {
@@ -223,13 +267,24 @@ export interface LighthouseReferenceOptions {
   readonly store?: (value: number) => number;
 }
 
-/** The norm-scorer layer for one head. */
+/**
+ * The norm-scorer layer for one head.
+ *
+ * @throws {TypeError} when a tensor is missing or no numbers.
+ * @throws {RangeError} when tensors or the selection do not fit the geometry.
+ */
 export function lighthouseReference(
   tensors: { q: Numbers; k: Numbers; v: Numbers },
   geometry: LighthouseGeometry,
   options: LighthouseReferenceOptions,
 ): LighthouseReference {
+  const action = "lighthouse reference";
+  requireRecord(action, "tensors", tensors);
+  requireRecord(action, "the options", options);
   const { headDim, store } = options;
+  const { q, k, v } = tensors;
+  requireHead(action, { q, k, v }, { headDim, rows: geometry.context });
+  if (options.selection !== undefined) requireSelection(action, options.selection, geometry);
   const queryScores = normScoresReference(tensors.q, geometry, headDim);
   const keyScores = normScoresReference(tensors.k, geometry, headDim);
   const selection = options.selection ?? selectReference(queryScores, keyScores, geometry);

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type BufferSlice, bytesPerElement, type DType } from "../gpu/buffers.ts";
+import { bytesPerElement, type DType } from "../gpu/buffers.ts";
 import { NEAREST_HALF } from "../gpu/half.ts";
 
 /** 16-byte words of one row. */
@@ -54,17 +54,6 @@ fn squaredNorm(cell: Cell) -> f32 {
   return fma(b.w, b.w, fma(b.z, b.z, fma(b.y, b.y, fma(b.x, b.x, first))));
 }
 `;
-}
-
-/**
- * Checks that a slice holds what a kernel will address.
- *
- * @throws {RangeError} naming the slice, its bytes and the bytes needed.
- */
-export function requireBytes(what: string, slice: BufferSlice, bytes: number): void {
-  if (slice.size < bytes) {
-    throw new RangeError(`bind ${what}: ${slice.size} bytes given, ${bytes} needed`);
-  }
 }
 
 /**

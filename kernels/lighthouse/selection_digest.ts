@@ -3,10 +3,13 @@
  *
  * @module
  */
+import { show } from "../gpu/require.ts";
 
 /**
  * SHA-256, in hexadecimal, of the little-endian int32 pyramid indices `[heads, S]`: what result files
  * and golden vectors call the selection's digest.
+ *
+ * @throws {TypeError} when the selection is of another type.
  *
  * @example
  * ```ts
@@ -17,6 +20,9 @@
  * ```
  */
 export async function digestSelection(selection: Int32Array): Promise<string> {
+  if (!(selection instanceof Int32Array)) {
+    throw new TypeError(`digest selection: ${show(selection)} is not an Int32Array`);
+  }
   const bytes = new DataView(new ArrayBuffer(selection.length * 4));
   selection.forEach((entry, i) => bytes.setInt32(4 * i, entry, true));
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

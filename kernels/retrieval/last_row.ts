@@ -18,14 +18,17 @@ import code from "./last_row.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
+  bytesPerElement,
   createStorageBuffer,
   createUniform,
   type Dispatch,
   type DType,
+  requireBytes,
   slice,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BindingKind, createPipeline } from "../gpu/pipeline.ts";
+import { requireDType, requireWhole } from "../gpu/require.ts";
 import type { LighthouseGeometry } from "../lighthouse/lighthouse_geometry.ts";
 import { cellCode, wordsPerRow } from "../lighthouse/rows.ts";
 
@@ -75,10 +78,15 @@ const WORKGROUPS = 4096;
 /** Plans the kernel. */
 export function planLastRow(options: LastRowOptions): LastRowPlan {
   const { heads, context, headDim, dtype, geometry } = options;
+  const action = "plan last row";
+  for (const [name, value] of Object.entries({ heads, context, headDim })) {
+    requireWhole(action, name, value);
+  }
+  requireDType(action, dtype);
   const quads = wordsPerRow(headDim, dtype);
   if (!Number.isInteger(Math.log2(quads)) || quads > 64) {
     throw new RangeError(
-      `plan last row: headDim ${headDim} in ${dtype} is ${quads} 16-byte words, ` +
+      `${action}: headDim ${headDim} in ${dtype} is ${quads} 16-byte words, ` +
         `a power of two up to 64 is needed`,
     );
   }
@@ -249,6 +257,15 @@ export async function createLastRow(gpu: Gpu, plan: LastRowPlan): Promise<LastRo
       bind: ({ k, v, gathered }) => {
         if ((geometry === undefined) !== (gathered === undefined)) {
           throw new TypeError("bind last row: gathered rows are planned or given, not both");
+        }
+        const rowBytes = heads * headDim * bytesPerElement(dtype);
+        requireBytes("last row: k", k, rowBytes * context);
+        requireBytes("last row: v", v, rowBytes * context);
+        if (geometry && gathered) {
+          requireBytes("last row: pooled k", gathered.pooledK, rowBytes * geometry.pooledEntries);
+          requireBytes("last row: pooled v", gathered.pooledV, rowBytes * geometry.pooledEntries);
+          requireBytes("last row: indices", gathered.indices, heads * geometry.gathered * 4);
+          requireBytes("last row: slots", gathered.slots, heads * geometry.entries * 4);
         }
         return bindDispatch(gpu, pipeline, {
           slices: gathered

@@ -23,6 +23,7 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { Timer } from "../gpu/timing.ts";
 import type { AttentionShape, LayerOptions, LighthouseOptions } from "../implementation.ts";
+import { requireLayerInputs } from "../layer_inputs.ts";
 import {
   type LighthouseGeometry,
   planGeometry,
@@ -133,6 +134,7 @@ export function createLighthouseRows(
   options: { pace?: Pace } = {},
 ): LighthouseRows {
   const { shape } = inputs;
+  requireLayerInputs(gpu, "prepare last rows", { problem: { shape }, inputs });
   requireLayerShape(shape);
   if (inputs.q.blocks.length !== 1) {
     throw new RangeError(

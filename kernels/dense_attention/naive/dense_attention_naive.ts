@@ -5,7 +5,15 @@
  * @module
  */
 import code from "./dense_attention_naive.wgsl" with { type: "text" };
-import { bindDispatch, createUniform, type DType, floatBits, slice } from "../../gpu/buffers.ts";
+import {
+  bindDispatch,
+  bytesPerElement,
+  createUniform,
+  type DType,
+  floatBits,
+  requireBytes,
+  slice,
+} from "../../gpu/buffers.ts";
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import type { Implementation } from "../../implementation.ts";
@@ -61,14 +69,20 @@ export const denseNaive: Implementation = denseImplementation({
     });
     return {
       plan,
-      bind: ({ q, k, v, o, lse }) =>
-        ranges.map(({ count, uniform, flops }) =>
+      bind: ({ q, k, v, o, lse }) => {
+        const bytes = heads * rows * headDim * bytesPerElement(dtype);
+        for (const [name, part] of Object.entries({ q, k, v, o })) {
+          requireBytes(`dense attention: ${name}`, part, bytes);
+        }
+        requireBytes("dense attention: log-sum-exp", lse, heads * rows * 4);
+        return ranges.map(({ count, uniform, flops }) =>
           bindDispatch(gpu, pipeline, {
             slices: [slice(uniform), q, k, v, o, lse],
             workgroups: [Math.ceil(count / 64), heads, 1],
             flops,
           })
-        ),
+        );
+      },
       destroy: () => ranges.forEach(({ uniform }) => uniform.destroy()),
     };
   },

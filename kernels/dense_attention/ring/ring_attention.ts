@@ -15,13 +15,16 @@ import code from "./ring_attention.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
+  bytesPerElement,
   createUniform,
   type Dispatch,
   floatBits,
+  requireBytes,
   slice,
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
+import { requireWhole } from "../../gpu/require.ts";
 import {
   type DenseAttentionBuffers,
   type DenseAttentionOptions,
@@ -130,6 +133,16 @@ export async function createRingAttention(
     plan,
     bind({ q, k, v, o, lse }, piece) {
       const { queries, keys, fresh } = piece;
+      const elements = heads * rows * headDim;
+      for (const [name, part] of Object.entries({ q, k, v })) {
+        requireBytes(`ring attention: ${name}`, part, elements * bytesPerElement(plan.dtype));
+      }
+      requireBytes("ring attention: o", o, elements * 4);
+      requireBytes("ring attention: log-sum-exp", lse, heads * rows * 4);
+      for (const [name, run] of Object.entries({ queries, keys })) {
+        requireWhole(`bind ring attention: ${name}`, "first", run.first, { least: 0 });
+        requireWhole(`bind ring attention: ${name}`, "end", run.end, { least: run.first + 1 });
+      }
       if (queries.end > rows) {
         throw new RangeError(`bind ring attention: query row ${queries.end - 1} exceeds ${rows}`);
       }

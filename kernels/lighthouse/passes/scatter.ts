@@ -18,11 +18,12 @@ import {
   createUniform,
   type Dispatch,
   type DType,
+  requireBytes,
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
-import { cellCode, requireBytes, requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+import { cellCode, requirePowerOfTwo, wordsPerRow } from "../rows.ts";
 
 /** Options of {@linkcode planScatter}. */
 export interface ScatterOptions {

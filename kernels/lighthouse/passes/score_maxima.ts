@@ -9,11 +9,16 @@
  * @module
  */
 import code from "./score_maxima.wgsl" with { type: "text" };
-import { bindDispatch, type BufferSlice, createUniform, type Dispatch } from "../../gpu/buffers.ts";
+import {
+  bindDispatch,
+  type BufferSlice,
+  createUniform,
+  type Dispatch,
+  requireBytes,
+} from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
-import { requireBytes } from "../rows.ts";
 
 /** Score maxima, planned for a block of heads. */
 export interface ScoreMaximaPlan {

@@ -9,11 +9,17 @@
  * @module
  */
 import code from "./select.wgsl" with { type: "text" };
-import { bindDispatch, type BufferSlice, createUniform, type Dispatch } from "../../gpu/buffers.ts";
+import {
+  bindDispatch,
+  type BufferSlice,
+  createUniform,
+  type Dispatch,
+  requireBytes,
+} from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
+import { requireWhole } from "../../gpu/require.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
-import { requireBytes } from "../rows.ts";
 
 /** The slot of a pyramid entry that was not selected. */
 export const NOT_SELECTED = 0xffffffff;
@@ -56,8 +62,13 @@ export interface Selection {
   readonly destroy: () => void;
 }
 
-/** Plans the selection of a block of heads. */
+/**
+ * Plans the selection of a block of heads.
+ *
+ * @throws {RangeError} when the number of heads is not a whole number from 1 to 65,535.
+ */
 export function planSelection(geometry: LighthouseGeometry, heads: number): SelectionPlan {
+  requireWhole("plan selection", "heads", heads, { most: 65535 });
   const [x, y] = foldGrid(geometry.tiles);
   return {
     heads,

@@ -12,6 +12,7 @@ import {
   writeTensor,
 } from "../../../gpu/buffers.ts";
 import type { Gpu } from "../../../gpu/device.ts";
+import { requireNumbers } from "../../../gpu/require.ts";
 import { fillGates } from "./gla_gates.ts";
 import {
   createGlaScores,
@@ -170,6 +171,7 @@ function gatesOf(gates: Tensor, block: { heads: number; firstHead: number }) {
 
 function requireHostGates(gates: Float32Array, { shape }: ScorerProblem): void {
   const { heads, context } = shape;
+  requireNumbers("plan gla scorer", "gates", gates);
   if (gates.length !== heads * context) {
     throw new RangeError(
       `plan gla scorer: ${gates.length} gates given, [${heads}, ${context}] needs ${

@@ -32,9 +32,11 @@ import {
   createUniform,
   type Dispatch,
   type DType,
+  requireBytes,
   slice,
 } from "../../../gpu/buffers.ts";
 import type { Gpu } from "../../../gpu/device.ts";
+import { requireDType, requirePositive, requireWhole } from "../../../gpu/require.ts";
 import { createPipeline, type PipelineSource } from "../../../gpu/pipeline.ts";
 import {
   generateScan,
@@ -44,7 +46,6 @@ import {
   stageVectors,
 } from "./gla_scores_codegen.ts";
 import type { LighthouseGeometry } from "../../lighthouse_geometry.ts";
-import { requireBytes } from "../../rows.ts";
 
 /** Head dimensions that the kernels support. */
 export const GLA_HEAD_DIMS: readonly number[] = [32, 64, 128];
@@ -166,6 +167,10 @@ export function planGlaScores(
 ): GlaScoresPlan {
   const { heads, headDim, dtype, dilation } = options;
   const { context, entries } = geometry;
+  requireWhole("plan gla scores", "heads", heads);
+  requireDType("plan gla scores", dtype);
+  requirePositive("plan gla scores", "flopsPerDispatch", options.flopsPerDispatch);
+  requirePositive("plan gla scores", "scratchBytes", options.scratchBytes);
   if (!GLA_HEAD_DIMS.includes(headDim)) {
     fail(`head dimension ${headDim} is not one of ${GLA_HEAD_DIMS.join(", ")}`);
   }

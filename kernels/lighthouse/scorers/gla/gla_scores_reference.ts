@@ -7,6 +7,8 @@
  *
  * @module
  */
+import { requireHead } from "../../../dense_attention/dense_attention_reference.ts";
+import { requireNumbers, requireRecord, requireWhole } from "../../../gpu/require.ts";
 import type { Numbers } from "../../lighthouse_reference.ts";
 
 /** Options of the reference. */
@@ -60,12 +62,23 @@ export function glaOutputReference(
   return output;
 }
 
-/** Squared norms of the outputs in both directions, `[N]` each. */
+/**
+ * Squared norms of the outputs in both directions, `[N]` each.
+ *
+ * @throws {TypeError} when a tensor is missing or no numbers.
+ * @throws {RangeError} when tensors do not fit together, or δ is not a whole number from 1.
+ */
 export function glaScoresReference(
   tensors: { q: Numbers; k: Numbers; v: Numbers; gates: Numbers },
   options: GlaReferenceOptions,
 ): { queryScores: Float64Array; keyScores: Float64Array } {
+  const action = "gla scores reference";
+  requireRecord(action, "tensors", tensors);
+  requireRecord(action, "the options", options);
   const { q, k, v: values, gates } = tensors;
+  requireWhole(action, "dilation", options.dilation);
+  requireNumbers(action, "gates", gates);
+  requireHead(action, { q, k, v: values }, { headDim: options.headDim, rows: gates.length });
   const score = (readers: Numbers, writers: Numbers) => {
     const output = glaOutputReference({ readers, writers, values, gates }, options);
     return Float64Array.from({ length: gates.length }, (_, t) => {
