@@ -310,11 +310,11 @@ async function runLayer<Result>(
   };
   const plan = implementation.plan(gpu, problem);
   requireDevice(gpu, ACTION);
-  const tensors = inputs.map(([, input]) => input).filter(isTensor);
-  const headsPerBlock = tensors[0]?.blocks[0].heads ?? plan.headsPerBlock;
   for (const [name, input] of inputs) {
     if (isTensor(input)) requireTensor(gpu, `attention: ${name}`, input);
   }
+  const tensors = inputs.map(([, input]) => input).filter(isTensor);
+  const headsPerBlock = tensors[0]?.blocks[0].heads ?? plan.headsPerBlock;
   const owned: { destroy: () => void }[] = [];
   try {
     const uploaded: [string, Tensor][] = [];

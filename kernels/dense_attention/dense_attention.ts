@@ -336,7 +336,7 @@ export function requireDenseOptions(
   }
   // Also keeps what is cut into tiles below countable.
   headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  if (!(scale >= SCALES.least && scale <= SCALES.most)) {
+  if (typeof scale !== "number" || !(scale >= SCALES.least && scale <= SCALES.most)) {
     throw new RangeError(
       `${action}: scale ${show(scale)} is not a number from ${SCALES.least} to ${SCALES.most}`,
     );

@@ -19,10 +19,12 @@ import queryCode from "./portable/dense_attention_backward_query.wgsl" with { ty
 import {
   bindDispatch,
   type BufferSlice,
+  bytesPerElement,
   createUniform,
   type Dispatch,
   type DType,
   floatBits,
+  requireBytes,
   slice,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -45,6 +47,7 @@ import { chooseMatrixBackward, whyNoMatrixBackward } from "./matrix/dense_matrix
 import {
   createMatrixBinding,
   createMatrixScratch,
+  hasRoom,
   type MatrixBackwardSchedule,
   type MatrixBackwardScratch,
   type MatrixBackwardTilings,
@@ -382,13 +385,16 @@ export async function createDenseBackward(
   const tiled = plan.schedule
     ? await bindMatrix(gpu, { plan, schedule: plan.schedule, pipelines, ...options })
     : bindPortable(gpu, { plan, pipelines });
-  const bindPasses = (b: DenseBackwardBuffers) => ({
-    delta: bindDispatch(gpu, delta, {
-      slices: [b.o, b.outputGradient, b.delta, slice(deltaUniform)],
-      workgroups: [x, Math.ceil(groups / x), 1],
-    }),
-    ...tiled.bind(b),
-  });
+  const bindPasses = (b: DenseBackwardBuffers) => {
+    requireBuffers(plan, b);
+    return {
+      delta: bindDispatch(gpu, delta, {
+        slices: [b.o, b.outputGradient, b.delta, slice(deltaUniform)],
+        workgroups: [x, Math.ceil(groups / x), 1],
+      }),
+      ...tiled.bind(b),
+    };
+  };
   return {
     plan,
     bindPasses,
@@ -403,6 +409,21 @@ export async function createDenseBackward(
       tiled.destroy();
     },
   };
+}
+
+const ROWS = ["q", "k", "v", "o", "outputGradient"] as const;
+const GRADIENTS = ["queryGradient", "keyGradient", "valueGradient"] as const;
+
+/** Checks that buffers hold what the passes will address. */
+function requireBuffers(plan: DenseBackwardPlan, buffers: DenseBackwardBuffers): void {
+  const { heads, rows, headDim, dtype } = plan;
+  const require = (name: keyof DenseBackwardBuffers, bytes: number) =>
+    requireBytes(`dense attention backward: ${name}`, buffers[name], bytes);
+  for (const name of [...ROWS, ...GRADIENTS]) {
+    require(name, heads * rows * headDim * bytesPerElement(dtype));
+  }
+  require("lse", heads * rows * 4);
+  require("delta", heads * rows * 4);
 }
 
 interface TiledPasses {
@@ -425,6 +446,11 @@ async function bindMatrix(
   },
 ): Promise<TiledPasses> {
   const { plan, schedule, pipelines } = options;
+  if (options.scratch && !hasRoom(options.scratch, schedule)) {
+    throw new RangeError(
+      "create dense attention backward: the scratch is smaller than the plan's schedule needs",
+    );
+  }
   const scratch = options.scratch ?? await createMatrixScratch(gpu, schedule);
   const { bind, destroy } = createMatrixBinding(gpu, {
     ...plan,

@@ -10,6 +10,7 @@
  * @module
  */
 import type { Capabilities, Gpu, TunedTiling } from "../gpu/device.ts";
+import { show } from "../gpu/require.ts";
 import {
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
@@ -174,6 +175,8 @@ export function whyNotTuned(
 /**
  * The same device with tilings that its plans prefer to those that they would choose.
  *
+ * @throws {TypeError} when the tilings are no array.
+ *
  * @example
  * ```ts
  * import { DESK } from "../gpu/_desk_device.ts";
@@ -191,5 +194,8 @@ export function withTuning<T extends Pick<Gpu, "capabilities">>(
   gpu: T,
   tuning: readonly TunedTiling[],
 ): T {
+  if (!Array.isArray(tuning)) {
+    throw new TypeError(`apply tuning: ${show(tuning)} is not an array of tilings`);
+  }
   return { ...gpu, capabilities: { ...gpu.capabilities, tuning } };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { type Gpu, requireDevice } from "./device.ts";
+import { requireRecord, show } from "./require.ts";
 import { guard, MemoryError } from "./submit.ts";
 
 /** How a shader uses the binding at the same index. */
@@ -75,11 +76,13 @@ const caches = new WeakMap<GPUDevice, Map<string, Promise<Pipeline>>>();
 /**
  * Compiles a pipeline, or returns the one already compiled for this device.
  *
+ * @throws {TypeError} when the source is no text and bindings.
  * @throws {ShaderError} when the shader or the pipeline is invalid.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function createPipeline(gpu: Gpu, source: PipelineSource): Promise<Pipeline> {
-  requireDevice(gpu, `compile ${source?.label}`);
+  requireSource(source);
+  requireDevice(gpu, `compile ${source.label}`);
   let cache = caches.get(gpu.device);
   if (!cache) caches.set(gpu.device, cache = new Map());
   const key = JSON.stringify([
@@ -96,6 +99,23 @@ export async function createPipeline(gpu: Gpu, source: PipelineSource): Promise<
     pipeline.catch(() => cache.delete(key));
   }
   return await pipeline;
+}
+
+const KINDS: readonly unknown[] = ["read", "read-write", "uniform"];
+
+function requireSource(source: PipelineSource): void {
+  requireRecord("compile", "the source", source);
+  const action = `compile ${source.label}`;
+  if (typeof source.code !== "string") {
+    throw new TypeError(`${action}: the code is ${show(source.code)}, not text`);
+  }
+  if (!Array.isArray(source.bindings)) {
+    throw new TypeError(`${action}: the bindings are ${show(source.bindings)}, not an array`);
+  }
+  for (const kind of source.bindings) {
+    if (KINDS.includes(kind)) continue;
+    throw new TypeError(`${action}: binding ${show(kind)} is not one of ${KINDS.join(", ")}`);
+  }
 }
 
 /** A pipeline's descriptor and what it is made of. */

@@ -25,6 +25,7 @@ import {
 } from "../../../gpu/buffers.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import { createPipeline } from "../../../gpu/pipeline.ts";
+import { requireRecord } from "../../../gpu/require.ts";
 import { fillSeeded, pcgSum4 } from "../../../gpu/random.ts";
 import { foldGrid } from "../../lighthouse_geometry.ts";
 
@@ -91,13 +92,19 @@ export async function fillGates(gpu: Gpu, tensor: Tensor, seed: number): Promise
 /**
  * Checks gates before they are used: none may be above zero or NaN; minus infinity forgets all.
  *
- * @throws {RangeError} one line with how many break the limit.
+ * @throws {TypeError} when a slice is missing.
+ * @throws {RangeError} one line with how many break the limit, or with what is wrong with a slice.
  */
 export async function requireGates(gpu: Gpu, gates: readonly BufferSlice[]): Promise<void> {
+  for (const part of gates) requireRecord("check gates", "the slice", part);
   const total = slice(await createStorageBuffer(gpu, 16, { label: "gla bad gates" }));
-  await runGates(gpu, "count", { gates, other: total });
-  const [bad] = new Uint32Array((await readBuffer(gpu, total)).buffer);
-  total.buffer.destroy();
+  let bad: number;
+  try {
+    await runGates(gpu, "count", { gates, other: total });
+    [bad] = new Uint32Array((await readBuffer(gpu, total)).buffer);
+  } finally {
+    total.buffer.destroy();
+  }
   if (bad > 0) {
     const count = gates.reduce((sum, { size }) => sum + size / 4, 0);
     throw new RangeError(

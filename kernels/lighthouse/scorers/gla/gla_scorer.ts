@@ -54,7 +54,7 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
     style: { color: { light: "#b8578e", dark: "#e39cc5" }, mark: "diamond" },
     pass: {
       plan(gpu, problem) {
-        if (options.gates) requireHostGates(options.gates, problem);
+        if (options.gates !== undefined) requireHostGates(options.gates, problem);
         const blocks = blockSizes(problem).map((heads) =>
           planBlock(gpu, problem, { ...options, heads })
         );
@@ -74,7 +74,7 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
         };
       },
       async create(gpu, problem, { heads, flopsPerDispatch }) {
-        if (options.gates) requireHostGates(options.gates, problem);
+        if (options.gates !== undefined) requireHostGates(options.gates, problem);
         const plan = planBlock(gpu, problem, { ...options, heads, flopsPerDispatch });
         const owned: { destroy: () => void }[] = [];
         const own = <T extends { destroy: () => void }>(object: T): T => {
