@@ -13,7 +13,8 @@ import type { Gpu } from "./gpu/device.ts";
 import { perturbTensor } from "./gpu/noise.ts";
 import { planSquaredNorms } from "./dense_attention/dense_squared_norms.ts";
 import { createRingAttention, planRingAttention } from "./dense_attention/ring/ring_attention.ts";
-import type { Implementation, Problem } from "./implementation.ts";
+import type { Problem } from "./implementation.ts";
+import { IMPLEMENTATIONS } from "./implementations.ts";
 import { createContextParallel, planContextParallel } from "./lighthouse/context_parallel.ts";
 import * as kernels from "./mod.ts";
 import { createLastRow, planLastRow } from "./retrieval/last_row.ts";
@@ -213,34 +214,30 @@ async function attentionEntries(world: World, shape: Shape): Promise<Entry[]> {
 async function implementationEntries(world: World, shape: Shape): Promise<Entry[]> {
   const { gpu } = world;
   const wide = { heads: 2, rows: 256, dim: 32, dtype: shape.dtype };
-  const { dense, denseNaive, lighthouseNorm, lighthouseDilated, lighthouseGla } = kernels;
-  const all: [string, Implementation, Shape, Problem["lighthouse"]][] = [
-    ["dense", dense, shape, undefined],
-    ["denseNaive", denseNaive, shape, undefined],
-    ["lighthouseNorm", lighthouseNorm, wide, { ...LIGHTHOUSE, scorer: "norm" }],
-    ["lighthouseDilated", lighthouseDilated, wide, { ...LIGHTHOUSE, scorer: "dilated" }],
-    ["lighthouseGla", lighthouseGla, wide, { ...LIGHTHOUSE, scorer: "gla" }],
-  ];
   const problemOf = (given: Given): Problem => {
-    const { heads, context, headDim, dtype, direction, lighthouse } = given;
-    const { levels, pooling, budget: k, scorer } = given;
+    const { heads, context, headDim, dtype, direction, levels, pooling, budget: k } = given;
     return {
       shape: { heads, context, headDim, dtype },
       direction,
-      lighthouse: lighthouse && { ...lighthouse, levels, pooling, k, scorer },
+      options: "levels" in given ? { levels, pooling, k } : undefined,
     };
   };
   const entries: Entry[] = [];
-  for (const [name, implementation, of, lighthouse] of all) {
+  for (const implementation of IMPLEMENTATIONS) {
+    const lighthouse = implementation.family === "lighthouse";
+    const of = lighthouse ? wide : shape;
+    const { name, directions } = implementation;
+    const exported = Object.entries(kernels).filter(([, value]) =>
+      (value as { name?: unknown }).name === name
+    ).map(([name]) => name);
     const { heads, rows, dim, dtype } = of;
     const layer = {
       heads,
       context: rows,
       headDim: dim,
       dtype,
-      direction: "forward-backward",
-      lighthouse,
-      ...lighthouse && { ...GOOD_LIGHTHOUSE, scorer: lighthouse.scorer },
+      direction: directions[directions.length - 1],
+      ...lighthouse && GOOD_LIGHTHOUSE,
     };
     const bad = {
       heads: NO_COUNT,
@@ -248,18 +245,19 @@ async function implementationEntries(world: World, shape: Shape): Promise<Entry[
       headDim: [...NO_COUNT, 24, 512],
       dtype: NO_DTYPE,
       direction: NO_WORD,
-      ...lighthouse && { lighthouse: [undefined], ...BAD_LIGHTHOUSE, scorer: NO_WORD },
+      ...lighthouse && BAD_LIGHTHOUSE,
     };
     const tensors = await world.badTensors(of);
     entries.push({
       name,
+      covers: exported,
       good: layer,
       bad,
       call: (given) => implementation.plan(gpu, problemOf(given)),
       pure: true,
     }, {
       name,
-      covers: [name, "lighthouseImplementation"],
+      covers: [...exported, "lighthouseImplementation"],
       good: {
         ...layer,
         q: await world.tensor(of),
@@ -277,7 +275,7 @@ async function implementationEntries(world: World, shape: Shape): Promise<Entry[
         q: [...tensors, undefined],
         k: [...tensors, undefined],
         v: [...tensors, undefined],
-        outputGradient: [...tensors, undefined],
+        ...directions.length > 1 && { outputGradient: [...tensors, undefined] },
         flopsPerDispatch: NO_QUANTITY,
       },
       call: async ({ q, k, v, outputGradient, flopsPerDispatch, ...given }) => {
@@ -327,7 +325,7 @@ async function implementationEntries(world: World, shape: Shape): Promise<Entry[
       const { levels, pooling, budget, heads, context, headDim, dtype } = given;
       const made = await createContextParallel(gpu, {
         shape: { heads, context, headDim, dtype },
-        lighthouse: { levels, pooling, k: budget, scorer: "norm" },
+        options: { levels, pooling, k: budget },
       }, {
         inputs: { q, k, v },
         scorer: kernels.normScorer,
@@ -514,10 +512,17 @@ async function kernelEntries(world: World, shape: Shape): Promise<Entry[]> {
       call: ({ gates }) =>
         kernels.glaScorer({ gates }).pass!.plan(gpu, {
           shape: { heads: 1, context: 256, headDim, dtype },
-          lighthouse: { ...LIGHTHOUSE, scorer: "gla" },
+          options: LIGHTHOUSE,
           geometry,
           headsPerBlock: 1,
         }),
+      pure: true,
+    },
+    {
+      name: "findScorer",
+      good: { name: "norm" },
+      bad: { name: [...NO_WORD, undefined] },
+      call: ({ name }) => kernels.findScorer(name),
       pure: true,
     },
     {
@@ -969,8 +974,9 @@ Deno.test("every public function of the kernels is in the table of bad layers", 
   const world = new World(gpu, (await testGpu(t))!);
   const entries = await allEntries(world, denseShape(2, 20, "f32"));
   const covered = new Set(entries.flatMap(({ name, covers }) => covers ?? [name]));
-  // Arithmetic on 32-bit numbers, which has no wrong arguments that a kernel would not have.
-  const exempt = ["pcg", "pcgSum4"];
+  // Arithmetic on 32-bit numbers, which has no wrong arguments that a kernel would not have; a reading
+  // of a clock; and the check of options itself, which layers go through.
+  const exempt = ["pcg", "pcgSum4", "compileSeconds", "requireOptions"];
   const functions = Object.entries(kernels).filter(([name, value]) =>
     typeof value === "function" && !name.endsWith("Error") ||
     typeof value === "object" && "prepare" in (value as object)

@@ -258,7 +258,6 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   });
   const opened = device;
   const record = describeAdapter(adapter);
-  const awake = stack === "dawn" ? keepAwake() : undefined;
   return {
     stack,
     device: opened,
@@ -268,24 +267,10 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
     limits: readLimits(opened),
     lost: () => lost,
     destroy: () => {
-      clearInterval(awake);
       lost ??= DESTROYED;
       opened.destroy();
     },
   };
-}
-
-/**
- * Fires every millisecond. Dawn's add-on tells of finished work when the event loop turns, and Deno's
- * rests until something wakes it: on an H200 work of a quarter of a second was seen to end up to ten
- * seconds late.
- */
-function keepAwake(): ReturnType<typeof setInterval> {
-  const timer = setInterval(() => {}, 1);
-  // It alone keeps no process alive.
-  const { Deno } = globalThis as { Deno?: { unrefTimer: (id: unknown) => void } };
-  Deno?.unrefTimer(timer);
-  return timer;
 }
 
 function ownStack(): Stack {

@@ -57,7 +57,7 @@ export const denseNaive: Implementation = denseImplementation({
   variant: "one thread per row",
   compile: (gpu, size) => createPipeline(gpu, pipelineOf(gpu, size)),
   create: async (gpu, size) => {
-    const { heads, rows } = size;
+    const { heads, rows, headDim, dtype } = size;
     const plan = planPortable(gpu, size);
     const pipeline = await createPipeline(gpu, pipelineOf(gpu, size));
     const { tileRows } = plan.tiling;
