@@ -24,7 +24,6 @@ import {
   requirePositive,
   requireRecord,
   requireWhole,
-  show,
 } from "./gpu/require.ts";
 import type { Timing } from "./gpu/timing.ts";
 import type {

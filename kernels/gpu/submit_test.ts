@@ -195,10 +195,10 @@ Deno.test("unattended work that was refused is remembered, attended work is not"
 });
 
 Deno.test("a device that goes away is told as such, whatever its promises say", async () => {
-  let lost: string | undefined;
-  const { gpu, count } = fake({}, () => lost);
+  const state: { lost?: string } = {};
+  const { gpu, count } = fake({}, () => state.lost);
   const rejected = waitFor(gpu, Promise.reject(new Error("mapping aborted")), "read");
-  lost = "device lost: unplugged";
+  state.lost = "device lost: unplugged";
   await assert.rejects(rejected, {
     name: "DeviceLostError",
     message: "read: device lost: unplugged",

@@ -71,7 +71,6 @@ import { rejudgeLive, rejudgeResult } from "./rejudge.ts";
 import { joinCalibrations, lostNote, STOPPED_NOTE, takeUp } from "./resume.ts";
 import { plannedCases, runSchedule } from "./schedule.ts";
 import { caseIds, type Shard, shardCuts, shardPlan } from "../plan/shard.ts";
-import { scaleStatistic } from "../statistics/statistics.ts";
 import { measureThroughput } from "../throughput/throughput.ts";
 import { applyTuning } from "../device/tuning_file.ts";
 import { type FolderClaim, refuseOverwrite } from "../result/write_output.ts";
