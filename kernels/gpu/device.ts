@@ -273,8 +273,13 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   };
 }
 
+/** What a host has of `navigator`; its type is not the same in a page and in a worker. */
+interface Host {
+  readonly navigator?: { readonly userAgent?: string; readonly gpu?: GPU };
+}
+
 function ownStack(): Stack {
-  const { userAgent = "" } = (globalThis.navigator as Navigator | undefined) ?? {};
+  const { userAgent = "" } = (globalThis as Host).navigator ?? {};
   return userAgent.startsWith("Deno/") ? "deno" : "browser";
 }
 
@@ -282,7 +287,7 @@ function entryPoint(stack: Stack): GPU {
   if (stack === "dawn") {
     throw new DeviceError("no-webgpu", "openDevice: the dawn stack needs Dawn's `GPU` object");
   }
-  const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
+  const gpu = (globalThis as Host).navigator?.gpu;
   if (!gpu) throw new DeviceError("no-webgpu", "openDevice: this runtime has no navigator.gpu");
   return gpu;
 }

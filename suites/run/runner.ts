@@ -71,6 +71,7 @@ import { rejudgeLive, rejudgeResult } from "./rejudge.ts";
 import { joinCalibrations, lostNote, STOPPED_NOTE, takeUp } from "./resume.ts";
 import { plannedCases, runSchedule } from "./schedule.ts";
 import { caseIds, type Shard, shardCuts, shardPlan } from "../plan/shard.ts";
+import { scaleStatistic } from "../statistics/statistics.ts";
 import { measureThroughput } from "../throughput/throughput.ts";
 import { applyTuning } from "../device/tuning_file.ts";
 import { type FolderClaim, refuseOverwrite } from "../result/write_output.ts";
@@ -554,6 +555,8 @@ class Run {
       } times ` +
         "shorter than that, and earlier samples were judged again",
     );
+    const { canary } = result.calibration ?? {};
+    if (canary) result.calibration!.canary = scaleStatistic(canary, 1 / factor);
     Object.assign(result, rejudgeResult(result, { factor, seed: this.#options.seed }));
   }
 
