@@ -31,7 +31,7 @@ Deno.test("renderReport: stages that only shorter contexts tell apart are shown 
       delete stage.statistic;
     });
   }
-  assert.match(renderReport(result), /<h2[^>]*>At 8K, attention takes [\d.]+ %/);
+  assert.match(renderReport(result), /<h2[^>]*>At 8K, attention takes [\d.]+\s%/);
   for (const record of result.cases) record.stages = [];
   assert.doesNotMatch(renderReport(result), /id="stages"/);
 });
