@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { sampleResult } from "../suites/result/_sample_result.ts";
 import type { CaseRecord, RatioRecord, Result } from "../suites/result/result_schema.ts";
+import { ALL_CASES, slow } from "../tools/_cases.ts";
 import { spoiledResult } from "./_spoil_result.ts";
 import { saveAll } from "./html/_page_script.ts";
 import { renderReport } from "./render_report.ts";
@@ -19,7 +20,7 @@ Deno.test("renderReport: every valid result has a page, exports, a summary and a
       renderReport(result, { format: "terminal" });
       renderReport([result, { ...result, startedAt: LATER }]);
     }),
-    { numRuns: 40, seed: 1 },
+    { numRuns: ALL_CASES ? 400 : 25, seed: 1 },
   );
 });
 
@@ -31,7 +32,7 @@ Deno.test("renderReport: stages that only shorter contexts tell apart are shown 
       delete stage.statistic;
     });
   }
-  assert.match(renderReport(result), /<h2[^>]*>At 8K, attention takes [\d.]+\s%/);
+  assert.match(renderReport(result), /<h2>At 8K, attention takes [\d.]+\s%/);
   for (const record of result.cases) record.stages = [];
   assert.doesNotMatch(renderReport(result), /id="stages"/);
 });
@@ -41,7 +42,6 @@ const SHAPES: Record<string, (count: number) => Result> = {
   contexts: (count) =>
     sampleResult({ contexts: Array.from({ length: count / 2 }, (_, i) => 512 * (i + 1)) }),
   settings: (count) => manyOf(count, (record, i) => record.options && (record.options.k += i)),
-  heads: (count) => manyOf(count, (record, i) => record.shape.heads = i + 1),
   implementations: (count) => manyOf(count, (record, i) => record.implementation = `other-${i}`),
   peers: (count) =>
     manyOf(count, (record, i) => {
@@ -52,11 +52,6 @@ const SHAPES: Record<string, (count: number) => Result> = {
     }),
   "selection quality": (count) =>
     manyOf(count, (record, i) => record.shape.heads = i + 1, { variants: true }),
-  sweeps: (count) =>
-    manyOf(count, (record, i) => {
-      record.options!.k += i;
-      record.sweeps = ["k"];
-    }),
 };
 
 /** Copies of one Lighthouse case with its dense one, each changed by its number. */
@@ -83,8 +78,13 @@ function manyOf(
   return { ...result, cases, ratios };
 }
 
+/** Every day these two: all that was found to grow with a square shows in one of them. */
+const EVERYDAY = ["implementations", "selection quality"];
+
 for (const [name, make] of Object.entries(SHAPES)) {
-  Deno.test(`renderReport: its time grows with the number of ${name}, not with the square`, () => {
+  const title = `renderReport: its time grows with the number of ${name}, not with the square`;
+  const named = EVERYDAY.includes(name) ? { name: title } : slow(title);
+  const fn = () => {
     const seconds = (result: Result) => {
       const started = performance.now();
       for (const format of ["html", "markdown", "terminal"] as const) {
@@ -92,10 +92,14 @@ for (const [name, make] of Object.entries(SHAPES)) {
       }
       return performance.now() - started;
     };
-    seconds(make(200));
-    // The better of two: a busy machine only adds. Four times the cases, sixteen times the square.
-    const best = (result: Result) => Math.min(seconds(result), seconds(result));
-    const [few, many] = [best(make(500)), best(make(2000))];
-    assert.ok(many < 9 * few, `${few.toFixed(0)} ms for 500, ${many.toFixed(0)} ms for 2,000`);
-  });
+    const [few, many] = [make(250), make(1500)];
+    // The first one compiles.
+    seconds(few);
+    const base = Math.min(seconds(few), seconds(few));
+    let ratio = Infinity;
+    // A busy machine only adds. Linear is below six, the square thirty-six.
+    for (let i = 0; i < 3 && ratio > 9; i++) ratio = Math.min(ratio, seconds(many) / base);
+    assert.ok(ratio <= 9, `six times the cases take ${ratio.toFixed(1)} times as long`);
+  };
+  Deno.test({ ...named, fn });
 }
