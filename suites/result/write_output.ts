@@ -38,6 +38,20 @@ export interface ClaimOptions {
 }
 
 /**
+ * Where a file system knows no locks, a file stands for one: its time is renewed this often, and one
+ * that is older than this is of a process that was killed.
+ */
+const RENEW_MILLISECONDS = 10_000;
+const DEAD_MILLISECONDS = 120_000;
+
+/** A file that this process alone has open. */
+interface Held {
+  readonly file: Deno.FsFile;
+  /** Closes it, and with it gives up its lock. */
+  readonly close: () => void;
+}
+
+/**
  * Finds out before any work whether a file is in the way. A dangling link is one too, and a folder
  * is in the way even of `force`.
  *
@@ -88,9 +102,9 @@ export async function tryClaimFile(
   if (found && !found.isFile) return writeThrough(path);
   const target = found ? await Deno.realPath(path) : path;
   const temporary = temporaryOf(target);
-  const file = await lockFile(temporary, { name: path, options });
-  if (file === undefined) return undefined;
-  const claim = holdFile({ path, target, temporary, file, force });
+  const held = await lockFile(temporary, { name: path, options });
+  if (held === undefined) return undefined;
+  const claim = holdFile({ path, target, temporary, held, force });
   try {
     // Since it was looked at, another process may have written it and ended.
     await refuseOverwrite([path], force);
@@ -117,9 +131,8 @@ export async function tryClaimFolder(
     const made = await makeFolder(folder);
     const path = `${folder}/${FOLDER_LOCK}`;
     try {
-      const file = await lockFile(path, { name: folder, options });
-      if (file === undefined) return undefined;
-      return holdFolder({ folder, path, file, made });
+      const held = await lockFile(path, { name: folder, options });
+      return held && holdFolder({ folder, path, held, made });
     } catch (error) {
       const cause = error instanceof OutputError ? error.cause : error;
       if (!(cause instanceof Deno.errors.NotFound) || attempt >= 10) throw error;
@@ -243,30 +256,28 @@ function temporaryOf(path: string): string {
 async function lockFile(
   path: string,
   { name, options }: { name: string; options: ClaimOptions },
-): Promise<Deno.FsFile | undefined> {
+): Promise<Held | undefined> {
   const { tryLock = (file) => file.tryLock(true) } = options;
   try {
     for (;;) {
       const { file, fresh } = await openOrCreate(path);
-      let mine = false;
+      let held: Held | undefined;
       try {
-        // Without locks a file of that name is one.
-        const locked = await tryLock(file).catch(() => fresh ? true : "unknown" as const);
-        if (locked === "unknown") {
-          throw new OutputError(
-            `write ${name}: another process is writing there, or was killed; ` +
-              `if none is, remove ${path}`,
-          );
+        const locked = await tryLock(file).catch(() => "unknown" as const);
+        if (locked === "unknown" && !fresh) {
+          const { mtime } = await file.stat();
+          if (Date.now() - (mtime?.getTime() ?? 0) < DEAD_MILLISECONDS) return undefined;
+          await Deno.remove(path).catch(() => {});
+          continue;
         }
         if (!locked) return undefined;
         // The one that had it may have removed it since it was opened here.
-        mine = await isStillAt(path, file);
-        if (!mine) continue;
+        if (!await isStillAt(path, file)) continue;
         temporaries.add(path);
         await file.truncate();
-        return file;
+        return held = locked === "unknown" ? renewed(file) : { file, close: () => file.close() };
       } finally {
-        if (!mine) file.close();
+        if (!held) file.close();
       }
     }
   } catch (error) {
@@ -276,6 +287,20 @@ async function lockFile(
       : describeFileError(error);
     throw new OutputError(`write ${name}: ${reason}`, { cause: error });
   }
+}
+
+/** Keeps the time of an open file new. */
+function renewed(file: Deno.FsFile): Held {
+  const timer = setInterval(() => {
+    const now = new Date();
+    file.utime(now, now).catch(() => {});
+  }, RENEW_MILLISECONDS);
+  Deno.unrefTimer(timer);
+  const close = () => {
+    clearInterval(timer);
+    file.close();
+  };
+  return { file, close };
 }
 
 async function openOrCreate(path: string): Promise<{ file: Deno.FsFile; fresh: boolean }> {
@@ -325,11 +350,11 @@ async function writeAll(file: Deno.FsFile, data: string | Uint8Array): Promise<v
 
 /** A claim on a file that grows under another name. */
 function holdFile(
-  { path, target, temporary, file, force }: {
+  { path, target, temporary, held: { file, close }, force }: {
     path: string;
     target: string;
     temporary: string;
-    file: Deno.FsFile;
+    held: Held;
     force: boolean;
   },
 ): FileClaim {
@@ -340,7 +365,7 @@ function holdFile(
     // While the lock is held: what stands there afterwards is another process's.
     if (await isStillAt(temporary, file)) await Deno.remove(temporary).catch(() => {});
     temporaries.delete(temporary);
-    file.close();
+    close();
   };
   const write = async (text: string) => {
     try {
@@ -389,10 +414,10 @@ function writeThrough(path: string): FileClaim {
 
 /** A claim on a folder by a lock in it. */
 function holdFolder(
-  { folder, path, file, made }: {
+  { folder, path, held: { file, close }, made }: {
     folder: string;
     path: string;
-    file: Deno.FsFile;
+    held: Held;
     made: readonly string[];
   },
 ): FolderClaim {
@@ -400,9 +425,9 @@ function holdFolder(
   const release = async () => {
     if (!held) return;
     held = false;
-    await Deno.remove(path).catch(() => {});
+    if (await isStillAt(path, file)) await Deno.remove(path).catch(() => {});
     temporaries.delete(path);
-    file.close();
+    close();
     // Of a folder that is not empty this is refused.
     for (const empty of made) await Deno.remove(empty).catch(() => {});
   };
