@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { measureAll, type Quality, renderQuality } from "../../../reports/gate/measure_quality.ts";
 import { UsageError } from "../../errors.ts";
 import { runCommand } from "../errors.ts";
-import { refuseOverwrite } from "../../result/write_output.ts";
+import { refuseOverwrite, replaceFile } from "../../result/write_output.ts";
 import {
   measurePairedSetting,
   measureRecordedTurns,
@@ -41,7 +41,7 @@ async function main(): Promise<number> {
   if (option !== undefined) {
     await recordTurns({
       seconds: Number(seconds),
-      save: (recorded) => Deno.writeTextFile(turns, `${JSON.stringify(recorded)}\n`),
+      save: (recorded) => replaceFile(fileURLToPath(turns), `${JSON.stringify(recorded)}\n`),
     });
   }
   const recorded: RecordedTurns = JSON.parse(await Deno.readTextFile(turns));
