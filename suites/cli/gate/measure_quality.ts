@@ -56,14 +56,12 @@ async function main(): Promise<number> {
     ),
     recorded: measureRecordedTurns(recorded, { studies: STUDIES }),
   };
-  await Deno.writeTextFile(new URL("paired_quality.json", FOLDER), inLines(paired));
+  await replaceFile(fileURLToPath(new URL("paired_quality.json", FOLDER)), inLines(paired));
   const quality = measureAll(say);
-  await Deno.writeTextFile(new URL("quality.json", FOLDER), inLines(quality));
-  const page = new URL("../../../reports/gate/GATE.md", import.meta.url);
-  await Deno.writeTextFile(page, withTables(await Deno.readTextFile(page), { quality, paired }));
-  const formatted = await new Deno.Command("deno", {
-    args: ["fmt", "--quiet", fileURLToPath(page)],
-  }).output();
+  await replaceFile(fileURLToPath(new URL("quality.json", FOLDER)), inLines(quality));
+  const page = fileURLToPath(new URL("../../../reports/gate/GATE.md", import.meta.url));
+  await replaceFile(page, withTables(await Deno.readTextFile(page), { quality, paired }));
+  const formatted = await new Deno.Command("deno", { args: ["fmt", "--quiet", page] }).output();
   return formatted.success ? 0 : 1;
 }
 
