@@ -117,7 +117,6 @@ export {
   type ForwardCase,
   type Golden,
   type GoldenArray,
-  type GoldenShape,
   readGolden,
   type SelectionCase,
 } from "./suites/check/golden.ts";
@@ -132,7 +131,6 @@ export { diagnoseStack, type StackDiagnosis } from "./suites/run/doctor.ts";
 export { SCHEMA_VERSION } from "./suites/result/result_schema.ts";
 export * from "./suites/result/schemas.ts";
 export type * from "./suites/result/result.ts";
-export type * from "./suites/retrieval/retrieval_record.ts";
 export type { OpenRecord } from "./suites/result/open_record.ts";
 
 // Reports

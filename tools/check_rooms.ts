@@ -11,7 +11,9 @@
 import { basename, dirname, join, normalize } from "node:path/posix";
 import { fileURLToPath } from "node:url";
 
-const BASE = ["suites/errors.ts", "suites/statistics", "suites/result"];
+const RECORD = ["suites/result/result.ts", "suites/result/common_schema.ts"];
+
+const BASE = ["suites/errors.ts", "suites/statistics", "suites/result", ...RECORD];
 
 const SUITE = [...BASE, "suites/plan", "suites/device", "suites/check", "suites/peers"];
 
@@ -30,8 +32,19 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "kernels": ["kernels/*"],
 
   "suites/errors.ts": ["kernels/*"],
-  "suites/statistics": [],
-  "suites/result": ["suites/errors.ts", "suites/statistics"],
+  "suites/statistics": ["suites/result/result.ts"],
+  // A suite's record is its part of the format; the format is made of them.
+  "suites/result/result.ts": ["suites/result"],
+  "suites/result/common_schema.ts": ["suites/result/result.ts"],
+  "suites/context_parallel/record.ts": RECORD,
+  "suites/retrieval/record.ts": RECORD,
+  "suites/result": [
+    "suites/errors.ts",
+    "suites/statistics",
+    ...RECORD,
+    "suites/context_parallel/record.ts",
+    "suites/retrieval/record.ts",
+  ],
   "suites/plan": ["kernels/*", "kernels", ...BASE],
   "suites/device": ["kernels/*", "kernels", ...BASE, "suites/plan"],
   "suites/check": ["kernels/*", "kernels", ...BASE, "suites/plan"],
@@ -43,7 +56,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "suites/retrieval": ["kernels/*", ...SUITE],
   "suites/run": ["kernels/*", "kernels", "suites/*"],
 
-  "reports": ["suites/errors.ts", "suites/statistics", "suites/result"],
+  "reports": BASE,
   "suites/cli": ["kernels/*", "kernels", "suites/*", "reports"],
 };
 

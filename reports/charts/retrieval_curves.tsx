@@ -7,7 +7,7 @@ import type { JSX } from "preact";
 // @ts-types="npm:@types/d3-shape@3.1.7"
 import { symbolCircle } from "d3-shape";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
-import type { RetrievalCell, RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
+import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
 import {
   ABSENT,
   formatContext,

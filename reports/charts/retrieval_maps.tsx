@@ -5,7 +5,7 @@
  */
 import type { JSX } from "preact";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
-import type { RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
+import type { RetrievalRecord } from "../../suites/result/result_schema.ts";
 import {
   ABSENT,
   formatContext,

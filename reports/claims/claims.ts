@@ -5,8 +5,7 @@
  * @module
  */
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
-import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
-import type { RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
+import type { CaseRecord, Result, RetrievalRecord } from "../../suites/result/result_schema.ts";
 import {
   contextSeries,
   findCrossover,
@@ -183,21 +182,9 @@ export function hardwareNotice(result: Result): HardwareNotice {
   };
 }
 
-/**
- * The device's name, from the most telling of the adapter's fields: its description, unless that tells
- * the driver's version, as Dawn's does, and another field a name.
- */
-export function deviceName({ environment: { adapter, driver } }: Result): string {
-  const { description, device, architecture, vendor } = adapter;
-  const versions = driver?.match(/\d+(\.\d+)+/g) ?? [];
-  const ofDriver = versions.some((version) => description.includes(version));
-  const name = [
-    ...ofDriver ? [device, description] : [description, device],
-    `${vendor} ${architecture}`,
-  ]
-    .map((text) => plainText(text).trim());
-  return name.find((text) => text !== "" && !/^(0x)?[0-9a-f]{1,5}$/i.test(text)) ??
-    "unnamed adapter";
+/** The device's name, as plain text. */
+export function deviceName({ environment: { device } }: Result): string {
+  return plainText(device.name).trim() || "unnamed device";
 }
 
 /** The one line that a report opens with: of the forward pass, or of both where only they have a ratio. */

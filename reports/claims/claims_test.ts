@@ -322,23 +322,3 @@ Deno.test("an empty run says that nothing was measured", () => {
   assert.equal(claims.verdictLine(result), "Nothing was measured.");
   assert.ok(claims.judgeClaims(result).every(({ ours }) => ours === null));
 });
-
-Deno.test("deviceName: a description that tells the driver gives way to a field with a name", () => {
-  const result = sampleResult();
-  const name = (driver: string | null, fields: Partial<Result["environment"]["adapter"]>) => {
-    const environment = { ...result.environment, driver };
-    environment.adapter = { ...environment.adapter, architecture: "", ...fields };
-    return claims.deviceName({ ...result, environment });
-  };
-  const dawn = { vendor: "nvidia", description: "NVIDIA: 580.159.04 580.159.4.0" };
-  assert.equal(name("NVIDIA 580.159.04", { ...dawn, device: "nvidia-h100" }), "nvidia-h100");
-  assert.equal(name("NVIDIA 580.159.04", { ...dawn, device: "" }), dawn.description);
-  const own = { vendor: "4318", device: "9008", description: "NVIDIA H100 80GB HBM3" };
-  assert.equal(name("NVIDIA 580.159.04", own), own.description);
-  assert.equal(name(null, { ...dawn, device: "nvidia-h100" }), dawn.description);
-  const llvmpipe = "llvmpipe (LLVM 15.0.6, 256 bits)";
-  assert.equal(
-    name("llvmpipe LLVM 15.0.6", { ...own, device: "0", description: llvmpipe }),
-    llvmpipe,
-  );
-});

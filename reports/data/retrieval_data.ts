@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RetrievalCell, RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
+import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
 
 /** The cells of one arm in the grid of contexts and depths, at one margin. */
 export interface HeatMap {

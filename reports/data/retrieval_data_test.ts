@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { retrievalSchema } from "../../suites/retrieval/retrieval_schema.ts";
+import { retrievalSchema } from "../../suites/retrieval/record.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { renderHtml } from "../html/render_html.tsx";
 import { rateColor } from "../charts/retrieval_drawings.tsx";

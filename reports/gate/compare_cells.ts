@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { Result } from "../../suites/result/result_schema.ts";
-import type { RetrievalCell } from "../../suites/retrieval/retrieval_schema.ts";
+import type { Result, RetrievalCell } from "../../suites/result/result_schema.ts";
 import type { ExactOutcome } from "./compare_exact.ts";
 
 /** Cells that are named; the rest are counted. */

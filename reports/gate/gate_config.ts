@@ -21,31 +21,34 @@ export const CONFIG_LIMIT_BYTES = 2 ** 20;
 const fraction = z.number().min(0).max(10);
 
 const thresholds = {
-  /** Slowdowns below this are of no interest, for example 0.02 for 2 %. */
-  minimum: fraction.optional(),
-  /** The least slowdown that must not pass unseen: where noise could hide it, the case is inconclusive. */
-  tolerance: fraction.optional(),
-  /** Relative noise between runs, in place of the estimate from the data. */
-  noise: fraction.optional(),
+  minimum: fraction.optional().describe(
+    "Slowdowns below this are of no interest, for example 0.02 for 2 %.",
+  ),
+  tolerance: fraction.optional().describe(
+    "The least slowdown that must not pass unseen: where noise could hide it, the case is " +
+      "inconclusive.",
+  ),
+  noise: fraction.optional().describe(
+    "Relative noise between runs, in place of the estimate from the data.",
+  ),
 };
 
 /** A configuration file. */
 export const gateConfigSchema = z.strictObject({
-  $schema: z.string().optional(),
-  /** Confidence of the intervals. */
-  confidence: z.number().min(0.5).max(0.9999).optional(),
+  $schema: z.string().optional().describe("Address of this schema, for editors."),
+  confidence: z.number().min(0.5).max(0.9999).optional().describe("Confidence of the intervals."),
   ...thresholds,
-  /** Settings of cases whose id matches; `*` stands for any text. Later entries win. */
   cases: z.array(z.strictObject({
-    match: z.string().min(1).max(500),
+    match: z.string().min(1).max(500).describe("Ids of cases; `*` stands for any text."),
     ...thresholds,
-    /** `ignore`: the verdict on the time is shown and fails nothing. */
-    times: z.enum(["gate", "ignore"]).optional(),
-    /** Parts whose change is meant: shown, fails nothing. */
-    accept: z.array(z.enum(EXACT_PARTS)).optional(),
-    /** The case may vanish. */
-    mayVanish: z.boolean().optional(),
-  })).max(1000).default([]),
+    times: z.enum(["gate", "ignore"]).optional().describe(
+      "`ignore`: the verdict on the time is shown and fails nothing.",
+    ),
+    accept: z.array(z.enum(EXACT_PARTS)).optional().describe(
+      "Parts whose change is meant: shown, fails nothing.",
+    ),
+    mayVanish: z.boolean().optional().describe("The case may vanish."),
+  })).max(1000).default([]).describe("Settings of cases whose id matches. Later entries win."),
 });
 
 /** A configuration as read. */

@@ -5,7 +5,7 @@
  */
 import type { Described } from "../charts/palette.ts";
 import type { ComponentChildren, JSX } from "preact";
-import type { RetrievalCell, RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
+import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
 import { ABSENT, formatCount, formatSignificant } from "../text/format.ts";
 import { ascending } from "../data/retrieval_data.ts";
 import type { LinearAxis } from "../charts/retrieval_drawings.tsx";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { InstrumentRecord, RetrievalCell } from "../../suites/retrieval/retrieval_schema.ts";
+import type { InstrumentRecord, RetrievalCell } from "../../suites/result/result_schema.ts";
 import { type ChartCell, type ChartData, finite } from "../charts/chart_data.ts";
 
 /** One row for each cell, with its setting and all its counts; columns that no cell has are left out. */

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { Result } from "../../suites/result/result_schema.ts";
-import type { RetrievalCell, RetrievalRecord } from "../../suites/retrieval/retrieval_schema.ts";
+import type { Result, RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
 import {
   formatContext,
   formatCount,

@@ -5,8 +5,7 @@
  */
 import type { JSX } from "preact";
 import { z } from "zod";
-import { resultSchema } from "../../suites/result/result_schema.ts";
-import { retrievalSchema } from "../../suites/retrieval/retrieval_schema.ts";
+import { resultSchema, retrievalSchema } from "../../suites/result/result_schema.ts";
 import { formatPlural } from "../text/format.ts";
 import { gateConfigSchema } from "../gate/gate_config.ts";
 import { Table } from "../charts/figure.tsx";
@@ -61,6 +60,8 @@ interface Field {
   path: string;
   type: string;
   required: boolean;
+  /** What it means, in words; backticks mark code. */
+  description: string;
 }
 
 /** The schemas and their pages. */
@@ -121,11 +122,17 @@ function schemaPage({ slug, title, what }: Format, schema: JsonSchema): SiteFile
         <h2>Fields</h2>
         <Table
           caption="Brackets stand for each entry of a list, an asterisk for any name"
-          columns={[{ title: "Field" }, { title: "Type" }, { title: "Required" }]}
-          rows={fields.map(({ path, type, required }) => [
+          columns={[
+            { title: "Field" },
+            { title: "Type" },
+            { title: "Required" },
+            { title: "What it is" },
+          ]}
+          rows={fields.map(({ path, type, required, description }) => [
             <code>{path}</code>,
             type,
             required ? "yes" : "no",
+            <Prose text={description} />,
           ])}
         />
       </section>
@@ -141,7 +148,7 @@ function Prose({ text }: { text: string }): JSX.Element {
 /** Every field of a schema, parents before their children. */
 function fieldsOf(schema: JsonSchema): Field[] {
   const fields: Field[] = [];
-  visit(schema, "");
+  visit(resolve(schema), "");
   return fields;
 
   function visit(node: JsonSchema, path: string): void {
@@ -152,12 +159,20 @@ function fieldsOf(schema: JsonSchema): Field[] {
         path: own,
         type: typeName(child),
         required: node.required?.includes(name) ?? false,
+        description: child.description ?? "",
       });
       enter(child, own);
     }
   }
 
-  function enter(node: JsonSchema, path: string): void {
+  /** The record that a reference names. */
+  function resolve(node: JsonSchema): JsonSchema {
+    const name = node.$ref?.replace("#/$defs/", "");
+    return name === undefined ? node : schema.$defs![name];
+  }
+
+  function enter(given: JsonSchema, path: string): void {
+    const node = resolve(given);
     for (const option of node.anyOf ?? []) if (typeof option === "object") enter(option, path);
     visit(node, path);
     const { items, additionalProperties } = node;
@@ -170,6 +185,8 @@ function fieldsOf(schema: JsonSchema): Field[] {
 }
 
 function typeName(node: JsonSchema): string {
+  // Only objects have a name that they are referred to by.
+  if (node.$ref !== undefined) return "object";
   if (node.const !== undefined) return JSON.stringify(node.const);
   if (node.enum !== undefined) return node.enum.map((one) => JSON.stringify(one)).join(", ");
   if (node.anyOf !== undefined) {

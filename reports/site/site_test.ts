@@ -220,6 +220,20 @@ Deno.test("site: the exported JSON Schema accepts results and refuses what is no
   assert.ok(resultSchema.safeParse(result).success);
 });
 
+Deno.test("site: the schema pages say what each field is", () => {
+  for (const format of ["result", "retrieval", "gate-config"]) {
+    const rows = sample.get(`schema/${format}.html`)!.split("<tr>")
+      .filter((row) => row.includes('<th scope="row"'));
+    assert.ok(rows.length >= 10, `${format}: ${rows.length} fields`);
+    const silent = rows.filter((row) => /<td[^>]*>(\s|<[^>]*>)*<\/td>/.test(row));
+    assert.deepEqual(silent, [], format);
+  }
+  assert.match(
+    sample.get("schema/result.html")!,
+    /<code>cases\[\]\.samples\[\]\.seconds<\/code>.*?GPU time in seconds: sum over submissions/,
+  );
+});
+
 Deno.test("site: the same results give the same bytes, in whatever order they are given", () => {
   const runs = sampleRuns(3);
   const once = [...siteFiles(planSite(runs))];

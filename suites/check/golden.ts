@@ -12,8 +12,9 @@ import {
   planGeometry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import type { OpenRecord } from "../result/open_record.ts";
-import { declares } from "../result/typed_schema.ts";
+import type { ForwardCase, GoldenArray, SelectionCase } from "./golden_types.ts";
+
+export type * from "./golden_types.ts";
 
 /** A golden folder that cannot be used; one line that names the file. Exit code 2. */
 export class GoldenError extends UsageError {
@@ -27,85 +28,47 @@ const digest = z.string().regex(/^[0-9a-f]{64}$/, "is not a SHA-256 in lower-cas
 const fileName = z.string().regex(/^\w[\w.-]*$/, "is not a plain file name");
 
 const shapeFields = {
-  case: z.string().regex(/^[\w.-]+$/, "is not a plain name"),
-  N: count,
-  L: count,
-  p: count,
-  k: count,
-  H: count,
-  S: count,
-  seed,
+  case: z.string().regex(/^[\w.-]+$/, "is not a plain name").describe("Name of the case."),
+  N: count.describe("Context."),
+  L: count.describe("Levels."),
+  p: count.describe("Pooling factor."),
+  k: count.describe("Selection budget."),
+  H: count.describe("Heads."),
+  S: count.describe("Gathered rows of each head."),
+  seed: seed.describe("Of the first input; the others have those after it."),
 };
 
-/** Sizes and seed of a case, by the letters of the specification. */
-export interface GoldenShape extends OpenRecord {
-  /** Name of the case. */
-  case: string;
-  /** Context. */
-  N: number;
-  /** Levels. */
-  L: number;
-  /** Pooling factor. */
-  p: number;
-  /** Selection budget. */
-  k: number;
-  /** Heads. */
-  H: number;
-  /** Gathered rows of each head. */
-  S: number;
-  /** Of the first input; the others have those after it. */
-  seed: number;
-}
-
-/** One selection case: scores in, gathered order out. */
-export interface SelectionCase extends GoldenShape {
-  /** Of the little-endian int32 indices `[H, S]`. */
-  sha256: string;
-  /** File with the indices themselves. */
-  indices?: string;
-}
-
-/** A file of little-endian numbers and the shape of what it holds. */
-export interface GoldenArray extends OpenRecord {
-  /** Name in the folder of the manifest. */
-  file: string;
-  /** Sizes, outermost first. */
-  shape: number[];
-}
-
-/** One layer case: Q, K and V in, the layer's output (and gradients) out. */
-export interface ForwardCase extends GoldenShape {
-  /** Head dimension. */
-  D: number;
-  /** What ranked the entries of the pyramid. */
-  scorer: "norm" | "dilated" | "gla";
-  /** δ of the dilated and gla scorers. */
-  dilation?: number | null;
-  /** SHA-256 of the little-endian int32 indices `[H, S]`. */
-  idx_sha256: string;
-  /** Rows that nothing reaches. */
-  zero_rows: number;
-  /** Indices and output; other arrays, for example gradients, by name. */
-  files: { idx: GoldenArray; out: GoldenArray; [name: string]: GoldenArray };
-}
-
-/** Scores in, gathered order out. */
-export const selectionCaseSchema: z.ZodType<SelectionCase> = declares<SelectionCase>()(
-  z.looseObject({ ...shapeFields, sha256: digest, indices: fileName.optional() }),
-);
-
-const arraySchema = z.looseObject({ file: fileName, shape: z.array(count).min(1) });
-
-/** Q, K and V in, the layer's output (and gradients) out. */
-export const forwardCaseSchema: z.ZodType<ForwardCase> = declares<ForwardCase>()(z.looseObject({
+export const selectionCaseSchema: z.ZodType<SelectionCase> = z.looseObject({
   ...shapeFields,
-  D: count,
-  scorer: z.enum(["norm", "dilated", "gla"]),
-  dilation: count.nullable().optional(),
-  idx_sha256: digest,
-  zero_rows: z.int().nonnegative(),
-  files: z.looseObject({ idx: arraySchema, out: arraySchema }).catchall(arraySchema),
-}));
+  sha256: digest.describe("Of the little-endian int32 indices `[H, S]`."),
+  indices: fileName.optional().describe("File with the indices themselves."),
+}).meta({ id: "SelectionCase", description: "One selection case: scores in, gathered order out." });
+
+const arraySchema: z.ZodType<GoldenArray> = z.looseObject({
+  file: fileName.describe("Name in the folder of the manifest."),
+  shape: z.array(count).min(1).describe("Sizes, outermost first."),
+}).meta({
+  id: "GoldenArray",
+  description: "A file of little-endian numbers and the shape of what it holds.",
+});
+
+export const forwardCaseSchema: z.ZodType<ForwardCase> = z.looseObject({
+  ...shapeFields,
+  D: count.describe("Head dimension."),
+  scorer: z.enum(["norm", "dilated", "gla"]).describe("What ranked the entries of the pyramid."),
+  dilation: count.nullable().optional().describe("δ of the dilated and gla scorers."),
+  idx_sha256: digest.describe("SHA-256 of the little-endian int32 indices `[H, S]`."),
+  zero_rows: z.int().nonnegative().describe("Rows that nothing reaches."),
+  files: z.looseObject({
+    idx: arraySchema.describe("Pyramid indices in gathered order, `[H, S]`."),
+    out: arraySchema.describe("Output, `[H, N, D]`."),
+  }).catchall(arraySchema).describe(
+    "Indices and output; other arrays, for example gradients, by name.",
+  ),
+}).meta({
+  id: "ForwardCase",
+  description: "One layer case: Q, K and V in, the layer's output (and gradients) out.",
+});
 
 /** A whole manifest. */
 export const manifestSchema = z.looseObject({

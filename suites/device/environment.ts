@@ -8,8 +8,9 @@
 import { cpus } from "node:os";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import manifest from "../../deno.json" with { type: "json" };
-import { cardOf, isNvidia, listNvidiaCards } from "./nvidia.ts";
+import { cardOf, isNvidia, listNvidiaCards, type NvidiaCard } from "./nvidia.ts";
 import { runTool } from "./run_tool.ts";
+import { deviceRecord } from "../result/device_record.ts";
 import type { EnvironmentRecord, Result } from "../result/result_schema.ts";
 
 /** Name, version and git state of this tool. */
@@ -43,12 +44,13 @@ export async function describeRepository(
 /** Everything about the machine that decides or explains its times. */
 export async function describeEnvironment(gpu: Gpu): Promise<EnvironmentRecord> {
   const memoryBytes = systemMemory();
-  const driver = await findDriver(gpu);
+  const { driver, device, deviceMemoryBytes } = await findDevice(gpu);
   const cpu = allowed(() => cpus()[0]?.model.trim()) || "unknown";
   const record = {
     adapter: { ...gpu.adapter },
-    driver: driver.name,
-    deviceMemoryBytes: gpu.adapter.software ? memoryBytes || null : driver.memoryBytes,
+    device,
+    driver,
+    deviceMemoryBytes: gpu.adapter.software ? memoryBytes || null : deviceMemoryBytes,
     features: [...gpu.features],
     limits: { ...gpu.limits },
     os: `${Deno.build.os} ${allowed(() => Deno.osRelease()) ?? ""} ${Deno.build.arch}`
@@ -181,17 +183,35 @@ export function packageVersions(): Record<string, string> {
   return versions;
 }
 
-/** Driver and memory of the GPU, as far as the machine's own tools tell. */
-async function findDriver(gpu: Gpu): Promise<{ name: string | null; memoryBytes: number | null }> {
-  if (isNvidia(gpu.adapter)) {
+/** The GPU, its driver and its memory, as far as the machine's own tools tell. */
+async function findDevice(
+  { adapter }: Pick<Gpu, "adapter">,
+): Promise<Pick<EnvironmentRecord, "device" | "driver" | "deviceMemoryBytes">> {
+  if (isNvidia(adapter)) {
     const cards = await listNvidiaCards();
-    const card = cardOf(gpu.adapter, cards) ?? cards[0];
-    if (card) return { name: `NVIDIA ${card.driver}`, memoryBytes: card.memoryBytes };
+    if (cards.length > 0) return nvidiaDevice(adapter, cards);
   }
   const summary = await runTool("vulkaninfo", ["--summary"]);
-  const name = summary === null ? null : vulkanDriver(summary, gpu.adapter.description);
+  const name = summary === null ? null : vulkanDriver(summary, adapter.description);
   // llvmpipe says its LLVM and nothing of Mesa; it is still the better half of a name.
-  return { name: name ?? (gpu.adapter.description || null), memoryBytes: null };
+  const driver = name ?? (adapter.description || null);
+  return { device: deviceRecord({ adapter, driver }), driver, deviceMemoryBytes: null };
+}
+
+/** What the driver's own tool tells of the card that an adapter is. */
+export function nvidiaDevice(
+  adapter: Gpu["adapter"],
+  cards: readonly NvidiaCard[],
+): Pick<EnvironmentRecord, "device" | "driver" | "deviceMemoryBytes"> {
+  const card = cardOf(adapter, cards);
+  const driver = `NVIDIA ${cards[0].driver}`;
+  // Vulkan takes one of several equal cards and does not tell which.
+  const only = cards.filter(({ name }) => name === card?.name).length === 1;
+  return {
+    device: deviceRecord({ adapter, driver }, { card, only }),
+    driver,
+    deviceMemoryBytes: (card ?? cards[0]).memoryBytes,
+  };
 }
 
 /** Name and version of the driver of one device in the output of `vulkaninfo --summary`. */

@@ -6,6 +6,7 @@ import {
   type FingerprintParts,
   hashJson,
   hashKernels,
+  nvidiaDevice,
   packageVersions,
   sha256,
   shaderCode,
@@ -50,6 +51,29 @@ Deno.test("fingerprintOf changes with the driver, not with the processor of a GP
     await fingerprintOf(software, "deno"),
     await fingerprintOf({ ...software, cpu: "other" }, "deno"),
   );
+});
+
+Deno.test("nvidiaDevice: the card's name under every stack, its ids where no other is like it", () => {
+  const card = (name: string, at: number) => ({
+    name,
+    uuid: `GPU-${at}`,
+    busId: `0000000${at}:17:00.0`,
+    memoryBytes: at * 2 ** 30,
+    driver: "580.1",
+  });
+  const { adapter } = machine;
+  const dawn = { ...adapter, device: "nvidia-h200", description: "NVIDIA: 580.1" };
+  const deno = { ...adapter, description: "NVIDIA H200" };
+  const cards = [card("NVIDIA A2", 1), card("NVIDIA H200", 2)];
+  for (const own of [dawn, deno]) {
+    const found = nvidiaDevice(own, cards);
+    const { name, uuid, busId } = cards[1];
+    assert.deepEqual(found.device, { name, uuid, busId });
+    assert.deepEqual([found.driver, found.deviceMemoryBytes], ["NVIDIA 580.1", 2 * 2 ** 30]);
+    const equal = nvidiaDevice(own, [...cards, card("NVIDIA H200", 3)]);
+    assert.deepEqual(equal.device, { name });
+  }
+  assert.deepEqual(nvidiaDevice({ ...deno, description: "else" }, cards).device, { name: "else" });
 });
 
 Deno.test("hashKernels and packageVersions read what is here", async () => {

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { z } from "zod";
 import { UsageError } from "../errors.ts";
 import type { PlannedCase, PlannedGroup, RunPlan } from "./plan.ts";
 
@@ -17,19 +16,6 @@ export interface Shard {
 
 /** Most shards of a plan. */
 export const MOST_SHARDS = 1000;
-
-/** What the result of a shard says of the whole plan, in its field `shard`. */
-export const shardRecordSchema = z.looseObject({
-  index: z.int().positive(),
-  count: z.int().positive(),
-  /** Hash of the whole plan. */
-  plan: z.string(),
-  /** Ids of all cases of the whole plan, in order. */
-  cases: z.array(z.string()),
-});
-
-/** A shard's record. */
-export type ShardRecord = z.infer<typeof shardRecordSchema>;
 
 /**
  * Reads `2/8`.

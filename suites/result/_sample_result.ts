@@ -3,6 +3,7 @@
  * measured; the adapter's name and a note of the result say so.
  */
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { deviceRecord } from "./device_record.ts";
 import { implementationRecords } from "./implementation_record.ts";
 import type {
   CaseRecord,
@@ -148,6 +149,15 @@ export function sampleResult(options: SampleOptions = {}): Result {
     );
   }
   const gpu = software ? 40e9 : 61.7e12;
+  const adapter = {
+    vendor: "0",
+    architecture: "",
+    device: "synthetic",
+    description,
+    isFallbackAdapter: software,
+    software,
+  };
+  const driver = "formula 1.0";
   return {
     schemaVersion: SCHEMA_VERSION,
     tool: {
@@ -165,15 +175,9 @@ export function sampleResult(options: SampleOptions = {}): Result {
     configuration: { contexts, heads: options.heads ?? 8, headDim: options.headDim ?? 128, seed },
     hashes: { wgsl: "1".repeat(64), configuration: "2".repeat(64), plan: "3".repeat(64) },
     environment: {
-      adapter: {
-        vendor: "0",
-        architecture: "",
-        device: "synthetic",
-        description,
-        isFallbackAdapter: software,
-        software,
-      },
-      driver: "formula 1.0",
+      adapter,
+      device: deviceRecord({ adapter, driver }),
+      driver,
       deviceMemoryBytes: software ? null : 80 * 2 ** 30,
       features: ["shader-f16", "timestamp-query"],
       limits: { maxStorageBufferBindingSize: 2 ** 31 - 4, maxComputeWorkgroupStorageSize: 32_768 },

@@ -2,11 +2,8 @@
  * A synthetic retrieval record for tests of the renderers: every count comes from a formula, none
  * was measured.
  */
-import {
-  type RetrievalCell,
-  type RetrievalRecord,
-  retrievalSchema,
-} from "../retrieval/retrieval_schema.ts";
+import { retrievalSchema } from "../retrieval/record.ts";
+import type { RetrievalCell, RetrievalRecord } from "./result.ts";
 
 /** How large a record to make. */
 interface SampleRetrievalOptions {

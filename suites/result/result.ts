@@ -1,14 +1,205 @@
 /**
- * What a result file says, as types; `result_schema.ts` has the schema that a file is held against.
+ * What a result file says, as types. Units are SI and stand in a field's name or description.
+ * Unknown fields are kept, so that a newer version's file survives a round trip through an older
+ * tool.
  *
- * Units are SI and live in the field's name or doc: seconds, bytes, FLOP, bytes per second.
- * Unknown fields are kept, so that a newer minor version's file survives a round trip through an
- * older tool.
+ * `deno task generate` writes this file from the schemas: edit them instead.
  *
  * @module
  */
 import type { OpenRecord } from "./open_record.ts";
-import type { RetrievalRecord } from "../retrieval/retrieval_record.ts";
+
+/** A whole result file. */
+export interface Result extends OpenRecord {
+  /** Version of this format. */
+  schemaVersion: 2;
+  /** What wrote the file. */
+  tool: {
+    /** This project. */
+    name: "lighthouse-attention-bench";
+    /** Of the package. */
+    version: string;
+    /** Git commit of the working tree, or null outside a repository. */
+    commit: string | null;
+    /** Whether the tree had uncommitted changes; null outside a repository. */
+    dirty: boolean | null;
+    [unknown: string]: unknown;
+  };
+  /** ISO 8601, UTC. */
+  startedAt: string;
+  /** ISO 8601, UTC; null while the run goes on or was cut short. */
+  finishedAt: string | null;
+  /** The command line to run again, first word `deno`. */
+  command: string[];
+  /** `smoke`, `standard` or `paper`. */
+  profile: string;
+  /** The WebGPU implementation that ran the kernels. */
+  stack: "deno" | "dawn";
+  /** Why that one; older results do not tell. */
+  stackChoice?: StackChoiceRecord;
+  /** Of Q; K, V and dO have the three after it. */
+  seed: number;
+  /** Everything that decides which cases run, as given and defaulted. */
+  configuration: Record<string, unknown>;
+  /** SHA-256 of what decides times and results: equal hashes, equal work. */
+  hashes: {
+    /** Of all shaders and the code that generates them. */
+    wgsl: string;
+    /** Of `configuration`. */
+    configuration: string;
+    /** Of the cases that were planned, in order. */
+    plan: string;
+    [unknown: string]: unknown;
+  };
+  /** Where this is a part of a run. */
+  shard?: ShardRecord;
+  /** The machine. */
+  environment: EnvironmentRecord;
+  /** Null before it was calibrated. */
+  calibration: CalibrationRecord | null;
+  /** Those that the run plans, ours in the order of the registry, then peers. */
+  implementations: ImplementationRecord[];
+  /** In the order of the plan. */
+  cases: CaseRecord[];
+  /** Pairs that were interleaved. */
+  ratios: RatioRecord[];
+  /** Of the suite `retrieval`. */
+  retrieval?: RetrievalRecord;
+  /** Other people's implementations that were asked for. */
+  peers?: PeerRecord[];
+  /** Where the run kept the clock up, or was asked to. */
+  keepWarm?: KeepWarmRecord;
+  /** Where the run took measured tilings; `replay` takes these again. */
+  tuning?: TuningRecord;
+  /** One line each: things that the reader should know of the run as a whole. */
+  notes: string[];
+}
+
+/** How the stack of a run was chosen. */
+export interface StackChoiceRecord extends OpenRecord {
+  /** `auto`: the fastest that works. */
+  asked: "auto" | "deno" | "dawn";
+  /** What decided, one line: `matrix units on NVIDIA H200`. */
+  reason: string;
+}
+
+/** What the result of a shard says of the whole plan. */
+export interface ShardRecord extends OpenRecord {
+  /** Which one; the first is 1. */
+  index: number;
+  /** Of how many. */
+  count: number;
+  /** Hash of the whole plan. */
+  plan: string;
+  /** Ids of all cases of the whole plan, in order. */
+  cases: string[];
+}
+
+/** What computes, apart from the stack that it was reached by. */
+export interface DeviceRecord extends OpenRecord {
+  /** As the machine's own tool calls it, else as the adapter does: `NVIDIA H100 80GB HBM3`. */
+  name: string;
+  /** Of the card, where the machine's tool tells which it is. */
+  uuid?: string;
+  /** PCI domain, bus and device of the same card. */
+  busId?: string;
+}
+
+/** One of the machines that shared a run. */
+export interface MachineRecord extends OpenRecord {
+  /** Index of the shard that it ran. */
+  shard: number;
+  /** As `machine` of its cases names it. */
+  fingerprint: string;
+  /** As WebGPU describes it. */
+  adapter: string;
+  /** Model of the processor. */
+  cpu: string;
+}
+
+/** The machine that measured. */
+export interface EnvironmentRecord extends OpenRecord {
+  /** As WebGPU describes it. */
+  adapter: {
+    /** `nvidia`, or the number that the stack has for it. */
+    vendor: string;
+    /** Family of the device; may be empty. */
+    architecture: string;
+    /** Name or number of the device; may be empty. */
+    device: string;
+    /** Name of the device or of its driver. */
+    description: string;
+    /** Whether the stack calls it a fallback. */
+    isFallbackAdapter: boolean;
+    /** True for CPU implementations of Vulkan (llvmpipe, SwiftShader, WARP). */
+    software: boolean;
+    [unknown: string]: unknown;
+  };
+  /** What the adapter computes on. */
+  device: DeviceRecord;
+  /** Driver name and version, where it can be found out. */
+  driver: string | null;
+  /** Memory of the device, where it can be found out. */
+  deviceMemoryBytes: number | null;
+  /** Features that were granted, sorted. */
+  features: string[];
+  /** Limits of the device by name. */
+  limits: Record<string, number>;
+  /** Name and release of the system. */
+  os: string;
+  /** Model of the processor. */
+  cpu: string;
+  /** Logical processors. */
+  cores: number;
+  /** Memory of the machine. */
+  memoryBytes: number;
+  /** Versions of Deno and what it is made of. */
+  runtime: {
+    /** The runtime. */
+    deno: string;
+    /** Its JavaScript engine. */
+    v8: string;
+    /** Its compiler. */
+    typescript: string;
+    [unknown: string]: unknown;
+  };
+  /** Versions of the npm packages, by name. */
+  packages: Record<string, string>;
+  /** Same fingerprint: absolute times may be compared. */
+  fingerprint: string;
+  /** Where shards of several machines were joined; everything else here is of the first one's. */
+  machines?: MachineRecord[];
+}
+
+/** Ceilings of this device, measured at the start of the run. Absent parts were not measurable. */
+export interface CalibrationRecord extends OpenRecord {
+  /** FLOP per second of register-only fused multiply-adds. */
+  fmaF32?: Statistic;
+  /** The same in f16. */
+  fmaF16?: Statistic;
+  /** FLOP per second of a register-only subgroup-matrix chain (Dawn only). */
+  matrix?: {
+    /** Types and sizes, as the device lists them. */
+    config: string;
+    /** Of a chain of dependent products. */
+    flopsPerSecond: Statistic;
+    [unknown: string]: unknown;
+  }[];
+  /** Bytes per second of a large buffer copy, bytes read plus bytes written. */
+  copy?: Statistic;
+  /** Seconds of a compute pass that does nothing. */
+  emptyPass?: Statistic;
+  /** Smallest non-zero step seen between timestamps, in seconds. */
+  timestampGranularity?: number;
+  /** Seconds of the canary kernel on the undisturbed device. */
+  canary?: Statistic;
+  /** Trips of the canary's loop: its length, which each calibration chooses. */
+  canaryTrips?: number;
+  /** `gpu` when timestamps work, `wall` when times are wall clock. */
+  clock: "gpu" | "wall";
+  /** What could not be measured, one line each. */
+  notes?: string[];
+}
 
 /** A median with a seeded bootstrap 95 % interval over its samples. */
 export interface Statistic extends OpenRecord {
@@ -30,156 +221,46 @@ export interface Statistic extends OpenRecord {
   outliers: number;
 }
 
-/** One execution of a case. */
-export interface Sample extends OpenRecord {
-  /** GPU time in seconds: sum over submissions of last pass end minus first pass begin. */
-  seconds: number;
-  /** Wall clock in seconds, from submit to the queue being idle. */
-  wallSeconds: number;
-  /** Round of the A/B/B/A interleaving. */
-  round: number;
-  /** Place in the round: together they give the order of samples. */
-  place: number;
-  /** The canary's worst time around this sample, over its reference time: 1 is an undisturbed clock. */
-  canary?: number;
-  /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
-  flag?: "clock" | "interrupted";
-}
-
-/** One named part of a case, in the order of execution. */
-export interface StageRecord extends OpenRecord {
-  /** `attention`, `score-and-pool`, `select`, … */
+/** What a reader has to know of an implementation: the descriptor, as far as reports need it. */
+export interface ImplementationRecord extends OpenRecord {
+  /** As the cases name it. */
   name: string;
-  /** FLOP of one execution. */
-  flops: number;
-  /** Least bytes that the stage must move. */
-  bytes: number;
-  /** Which of several kernels ran, and its tiling, where that depends on the device. */
-  variant?: string;
-  /** GPU seconds of each staged execution. */
-  samples: number[];
-  /** Over `samples`. */
-  statistic?: Statistic;
-}
-
-/** Shape of an attention problem. Layout of tensors is [heads, context, headDim]. */
-export interface ShapeRecord extends OpenRecord {
-  /** More sequences are more heads. */
-  batch: 1;
-  /** H. */
-  heads: number;
-  /** N. */
-  context: number;
-  /** d. */
-  headDim: number;
-  /** Type that tensors are stored in. */
-  dtype: "f16" | "f32";
-}
-
-/** What the correctness check of a case found. */
-export interface CheckRecord extends OpenRecord {
-  /** Whether every part passed. */
-  passed: boolean;
-  /** What was compared with what, in one sentence. */
-  method: string;
-  /** Largest error found, in units of the tolerance's norm. */
-  maxError: number | null;
-  /** The derived tolerance. */
-  tolerance: number | null;
-  /** One entry for each part compared. */
-  parts?: {
-    /** What was compared. */
+  /** For people: one short phrase. */
+  title: string;
+  /** `dense`, `lighthouse`, … */
+  family: string;
+  /** What ranks the entries of the pyramid, for Lighthouse. */
+  scorer?: string;
+  /** `second-opinion` or `control`, where it is no candidate like the others. */
+  role?: string;
+  /** Somebody else's, measured beside ours. */
+  peer?: boolean;
+  /** Its options, in the order of case ids. */
+  options: {
+    /** As `options` of a case names it. */
     name: string;
-    /** Whether it is within its tolerance. */
-    passed: boolean;
-    /** As of the whole check. */
-    maxError: number | null;
-    /** As of the whole check. */
-    tolerance: number | null;
-    /** What was found, in words. */
-    detail?: string;
+    /** Written before the value: `k`. */
+    letter: string;
+    /** What it is, a short phrase. */
+    help: string;
+    /** Heading of a section that varies this option alone. */
+    sweep?: string;
     [unknown: string]: unknown;
   }[];
-}
-
-/**
- * Digests: `selection` is SHA-256 of int32 indices, all others are pcg-sum 128-bit digests; gradients
- * only where the direction has them.
- */
-export interface DigestRecord extends OpenRecord {
-  /** Of the output. */
-  output?: string;
-  /** Of the log-sum-exp. */
-  lse?: string;
-  /** Of the selection: SHA-256 of its indices. */
-  selection?: string;
-  /** In correctness cases: SHA-256 of the selection from seeded scores, the same on every device. */
-  seededSelection?: string;
-  /** Of dQ. */
-  queryGradient?: string;
-  /** Of dK. */
-  keyGradient?: string;
-  /** Of dV. */
-  valueGradient?: string;
-}
-
-/** How far two selections agree: Jaccard indices over all heads. */
-export interface OverlapRecord extends OpenRecord {
-  /** Over all levels but the coarsest, which is always gathered whole. */
-  jaccard: number;
-  /** Of each level, finest first. */
-  levels: number[];
-}
-
-/** What a selection does to its context, and how far it agrees with others. */
-export interface SelectionQualityRecord extends OpenRecord {
-  /** Base rows of all heads. */
-  rows: number;
-  /** Rows that no selected entry reaches. */
-  uncoveredRows: number;
-  /** Rows that 0, 1, … L entries contribute to. */
-  fanIn: number[];
-  /** Share of each level in the gathered sequence, finest first. */
-  levelShares: number[];
-  /** With what other implementations selected from the same inputs. */
-  overlaps?: (OverlapRecord & {
-    implementation: string;
-  })[];
-  /** With what the same implementation selects when Q and K carry relative noise. */
-  stability?: OverlapRecord & {
-    /** Standard deviation of the noise, relative to each element. */
-    noise: number;
+  /** Colours and mark in figures. */
+  style?: {
+    /** In hexadecimal: `#2a78d6`. */
+    color: {
+      /** On a light page. */
+      light: string;
+      /** On a dark page. */
+      dark: string;
+      [unknown: string]: unknown;
+    };
+    /** Shape of its marks: `circle`, `square`, … */
+    mark: string;
+    [unknown: string]: unknown;
   };
-}
-
-/** A layer whose context is cut into shards, simulated on one device. */
-export interface ContextParallelRecord extends OpenRecord {
-  /** W. */
-  shards: number;
-  /** `contiguous`: shard w holds part w of W. `head-tail`: parts w and 2W - 1 - w of 2W. */
-  partition: "contiguous" | "head-tail";
-  /** Parts that select on their own, in all. */
-  parts: number;
-  /** The budget of each part. */
-  partK: number;
-  /** With the selection of the same inputs without shards. */
-  selection: OverlapRecord;
-  /** Rows that nothing reaches, of all heads. */
-  uncoveredRows: number;
-  /** The same without shards. */
-  unshardedUncoveredRows: number;
-  /** Seconds of the inner attention over the same gathered rows in one piece. */
-  unshardedAttention?: Statistic;
-  /** The ring steps in order. */
-  steps: {
-    /** Median GPU seconds of each shard's share of the step; 0 where it has nothing to do. */
-    shardSeconds: number[];
-    /** Query-key pairs that each shard computes, causal mask counted, times heads. */
-    shardPairs: number[];
-    /** Bytes of K and V that each shard passes on after the step; 0 after the last. */
-    bytes: number;
-    [unknown: string]: unknown;
-  }[];
 }
 
 /** One measured (or skipped, or failed) case. */
@@ -204,7 +285,9 @@ export interface CaseRecord extends OpenRecord {
   rules?: Record<string, number | string>;
   /** Length of the gathered sub-sequence, for Lighthouse. */
   gathered?: number;
-  /** Which sweep of the profile the case belongs to: `context`, `k`, `pooling`, `levels`, `scorer`. */
+  /**
+   * Which sweep of the profile the case belongs to: `context`, `k`, `pooling`, `levels`, `scorer`.
+   */
   sweeps?: string[];
   /** `inconclusive`: it ran, and too few of its samples were taken at a right clock. */
   status: "ok" | "skipped" | "failed" | "inconclusive";
@@ -240,8 +323,177 @@ export interface CaseRecord extends OpenRecord {
   zeroRows?: number;
   /** For Lighthouse, once for each selection: not repeated where only the direction differs. */
   selectionQuality?: SelectionQualityRecord;
+  /** Fingerprint of the machine that measured it, where shards of several were joined. */
+  machine?: string;
   /** In the suite `context-parallel`; its stages are the ring steps. */
   contextParallel?: ContextParallelRecord;
+}
+
+/** Shape of an attention problem. Layout of tensors is [heads, context, headDim]. */
+export interface ShapeRecord extends OpenRecord {
+  /** More sequences are more heads. */
+  batch: 1;
+  /** H. */
+  heads: number;
+  /** N. */
+  context: number;
+  /** d. */
+  headDim: number;
+  /** Type that tensors are stored in. */
+  dtype: "f16" | "f32";
+}
+
+/** One named part of a case, in the order of execution. */
+export interface StageRecord extends OpenRecord {
+  /** `attention`, `score-and-pool`, `select`, … */
+  name: string;
+  /** FLOP of one execution. */
+  flops: number;
+  /** Least bytes that the stage must move. */
+  bytes: number;
+  /** Which of several kernels ran, and its tiling, where that depends on the device. */
+  variant?: string;
+  /** GPU seconds of each staged execution. */
+  samples: number[];
+  /** Over `samples`. */
+  statistic?: Statistic;
+}
+
+/** One execution of a case. */
+export interface Sample extends OpenRecord {
+  /** GPU time in seconds: sum over submissions of last pass end minus first pass begin. */
+  seconds: number;
+  /** Wall clock in seconds, from submit to the queue being idle. */
+  wallSeconds: number;
+  /** Round of the A/B/B/A interleaving. */
+  round: number;
+  /** Place in the round: together they give the order of samples. */
+  place: number;
+  /**
+   * The canary's worst time around this sample, over its reference time: 1 is an undisturbed clock.
+   */
+  canary?: number;
+  /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
+  flag?: "clock" | "interrupted";
+}
+
+/** What the correctness check of a case found. */
+export interface CheckRecord extends OpenRecord {
+  /** Whether every part passed. */
+  passed: boolean;
+  /** What was compared with what, in one sentence. */
+  method: string;
+  /** Largest error found, in units of the tolerance's norm. */
+  maxError: number | null;
+  /** The derived tolerance. */
+  tolerance: number | null;
+  /** One entry for each part compared. */
+  parts?: {
+    /** What was compared. */
+    name: string;
+    /** Whether it is within its tolerance. */
+    passed: boolean;
+    /** As of the whole check. */
+    maxError: number | null;
+    /** As of the whole check. */
+    tolerance: number | null;
+    /** What was found, in words. */
+    detail?: string;
+    [unknown: string]: unknown;
+  }[];
+}
+
+/**
+ * Digests: `selection` is SHA-256 of int32 indices, all others are pcg-sum 128-bit digests;
+ * gradients only where the direction has them.
+ */
+export interface DigestRecord extends OpenRecord {
+  /** Of the output. */
+  output?: string;
+  /** Of the log-sum-exp. */
+  lse?: string;
+  /** Of the selection: SHA-256 of its indices. */
+  selection?: string;
+  /**
+   * In correctness cases: SHA-256 of the selection from seeded scores, the same on every device.
+   */
+  seededSelection?: string;
+  /** Of dQ. */
+  queryGradient?: string;
+  /** Of dK. */
+  keyGradient?: string;
+  /** Of dV. */
+  valueGradient?: string;
+}
+
+/** What a selection does to its context, and how far it agrees with others. */
+export interface SelectionQualityRecord extends OpenRecord {
+  /** Base rows of all heads. */
+  rows: number;
+  /** Rows that no selected entry reaches. */
+  uncoveredRows: number;
+  /** Rows that 0, 1, … L entries contribute to. */
+  fanIn: number[];
+  /** Share of each level in the gathered sequence, finest first. */
+  levelShares: number[];
+  /** With what other implementations selected from the same inputs. */
+  overlaps?: {
+    /** Over all levels but the coarsest, which is always gathered whole. */
+    jaccard: number;
+    /** Of each level, finest first. */
+    levels: number[];
+    /** The other. */
+    implementation: string;
+    [unknown: string]: unknown;
+  }[];
+  /** With what the same implementation selects when Q and K carry relative noise. */
+  stability?: {
+    /** Over all levels but the coarsest, which is always gathered whole. */
+    jaccard: number;
+    /** Of each level, finest first. */
+    levels: number[];
+    /** Standard deviation of the noise, relative to each element. */
+    noise: number;
+    [unknown: string]: unknown;
+  };
+}
+
+/** A layer whose context is cut into shards, simulated on one device. */
+export interface ContextParallelRecord extends OpenRecord {
+  /** W. */
+  shards: number;
+  /** `contiguous`: shard w holds part w of W. `head-tail`: parts w and 2W - 1 - w of 2W. */
+  partition: "contiguous" | "head-tail";
+  /** Parts that select on their own, in all. */
+  parts: number;
+  /** The budget of each part. */
+  partK: number;
+  /** With the selection of the same inputs without shards. */
+  selection: OverlapRecord;
+  /** Rows that nothing reaches, of all heads. */
+  uncoveredRows: number;
+  /** The same without shards. */
+  unshardedUncoveredRows: number;
+  /** Seconds of the inner attention over the same gathered rows in one piece. */
+  unshardedAttention?: Statistic;
+  /** The ring steps in order. */
+  steps: {
+    /** Median GPU seconds of each shard's share of the step; 0 where it has nothing to do. */
+    shardSeconds: number[];
+    /** Query-key pairs that each shard computes, causal mask counted, times heads. */
+    shardPairs: number[];
+    /** Bytes of K and V that each shard passes on after the step; 0 after the last. */
+    bytes: number;
+    [unknown: string]: unknown;
+  }[];
+}
+
+/** How far two selections agree: Jaccard indices over all heads. */
+export interface OverlapRecord extends OpenRecord {
+  /** Over all levels but the coarsest, which is always gathered whole. */
+  jaccard: number;
+  /** Of each level, finest first. */
+  levels: number[];
 }
 
 /** Ratio of two cases measured in the same interleaved rounds. */
@@ -262,76 +514,186 @@ export interface RatioRecord extends OpenRecord {
   high: number;
 }
 
-/** Ceilings of this device, measured at the start of the run. Absent parts were not measurable. */
-export interface CalibrationRecord extends OpenRecord {
-  /** FLOP per second of register-only fused multiply-adds. */
-  fmaF32?: Statistic;
-  /** The same in f16. */
-  fmaF16?: Statistic;
-  /** FLOP per second of a register-only subgroup-matrix chain (Dawn only). */
-  matrix?: {
-    /** Types and sizes, as the device lists them. */
-    config: string;
-    /** Of a chain of dependent products. */
-    flopsPerSecond: Statistic;
+/** The part of a result file. */
+export interface RetrievalRecord extends OpenRecord {
+  /** Profile of the run. */
+  profile: string;
+  /** d. */
+  headDim: number;
+  /** Type that tensors are stored in. */
+  dtype: "f16" | "f32";
+  /** Of the first trial. */
+  seed: number;
+  /** Trials asked for in each cell. */
+  trials: number;
+  /** Chance of all bands of `instrument` holding together, were the laws exact. */
+  confidence: number;
+  /** One for each arm at each setting. */
+  cells: RetrievalCell[];
+  /** Measurements held against the laws of dense attention. */
+  instrument: InstrumentRecord[];
+  /** Laws of dense attention at settings between the measured ones, for the figures. */
+  laws: {
+    /** N. */
+    context: number;
+    /** μ. */
+    margin: number;
+    /** P(the needle's logit is the largest). */
+    largest: number;
+    /** Mean attention mass of the needle. */
+    mass: number;
+    /** P(the digit is decoded). */
+    accuracy: number;
+    /** P(the oracle keeps the needle), at its S. */
+    oracle?: number;
     [unknown: string]: unknown;
   }[];
-  /** Bytes per second of a large buffer copy, bytes read plus bytes written. */
-  copy?: Statistic;
-  /** Seconds of a compute pass that does nothing. */
-  emptyPass?: Statistic;
-  /** Smallest non-zero step seen between timestamps, in seconds. */
-  timestampGranularity?: number;
-  /** Seconds of the canary kernel on the undisturbed device. */
-  canary?: Statistic;
-  /** Trips of the canary's loop: its length, which each calibration chooses. */
-  canaryTrips?: number;
-  /** `gpu` when timestamps work, `wall` when times are wall clock. */
-  clock: "gpu" | "wall";
-  /** What could not be measured, one line each. */
-  notes?: string[];
+  /** The salience that half of the needles need under the norm scorer, by its law. */
+  survivalLaws: {
+    /** N. */
+    context: number;
+    /** Selection budget. */
+    k: number;
+    /** Norm of the needle, in units of the other keys'. */
+    salience: number;
+    [unknown: string]: unknown;
+  }[];
+  /** What a trained checkpoint did in the digit passkey test; apart from the mechanism's cells. */
+  checkpoint?: {
+    /** Of the checkpoint. */
+    name: string;
+    /** One for each context and depth. */
+    cells: {
+      /** N. */
+      context: number;
+      /** Percent of the context before the needle. */
+      depth: number;
+      /** Trials whose passkey was found. */
+      correct: number;
+      /** Trials of the cell. */
+      trials: number;
+      [unknown: string]: unknown;
+    }[];
+    [unknown: string]: unknown;
+  };
+  /** What was left out, one line each. */
+  skipped: string[];
+  /** Wall-clock seconds of the suite. */
+  seconds: number;
 }
 
-/** The machine that measured. */
-export interface EnvironmentRecord extends OpenRecord {
-  /** As WebGPU describes it. */
-  adapter: {
-    vendor: string;
-    architecture: string;
-    device: string;
-    description: string;
-    isFallbackAdapter: boolean;
-    /** True for CPU implementations of Vulkan (llvmpipe, SwiftShader, WARP). */
-    software: boolean;
+/** One arm at one setting. */
+export interface RetrievalCell extends OpenRecord {
+  /**
+   * `grid`: context × depth × margin. `transition`: many margins, one depth. `options`: L, p, k.
+   * `salience`: the needle's norm at a fixed margin. `alignment`: the margin at a fixed norm.
+   * `stress`: named cases.
+   */
+  sweep: "grid" | "transition" | "options" | "salience" | "alignment" | "stress";
+  /** `dense`, `oracle`, `random`, `window`, `absent`, or `lighthouse-SCORER`. */
+  arm: string;
+  /** Id of the case that the cell belongs to. */
+  case?: string;
+  /** N. */
+  context: number;
+  /** Percent of the context before the needle; absent where a stress case places it. */
+  depth?: number;
+  /** μ: what planting adds to the needle's logit. */
+  margin: number;
+  /**
+   * The needle's norm asked for, in units of the other keys'; absent: what the margin adds to it.
+   */
+  salience?: number;
+  /** Name of the stress case. */
+  stress?: string;
+  /** Options of the layer, for Lighthouse. */
+  lighthouse?: {
+    /** L. */
+    levels: number;
+    /** p. */
+    pooling: number;
+    /** k. */
+    k: number;
+    /** What ranked the entries of the pyramid. */
+    scorer: string;
+    /** δ, of scorers that have one. */
+    dilation?: number;
     [unknown: string]: unknown;
   };
-  /** Driver name and version, where it can be found out. */
-  driver: string | null;
-  /** Memory of the device, where it can be found out. */
-  deviceMemoryBytes: number | null;
-  /** Features that were granted, sorted. */
-  features: string[];
-  /** Limits of the device by name. */
-  limits: Record<string, number>;
-  /** Name and release of the system. */
-  os: string;
-  /** Model of the processor. */
-  cpu: string;
-  /** Logical processors. */
-  cores: number;
-  /** Memory of the machine. */
-  memoryBytes: number;
-  /** Versions of Deno and what it is made of. */
-  runtime: {
-    deno: string;
-    v8: string;
-    typescript: string;
+  /** S, rows attended to. */
+  attended: number;
+  /** Needles planted in each trial. */
+  needles: number;
+  /** Trials of the cell. */
+  trials: number;
+  /** Trials whose digit was decoded. */
+  correct: number;
+  /** Lower end of the 95 % Wilson interval of their share. */
+  low: number;
+  /** Upper end of the 95 % Wilson interval of their share. */
+  high: number;
+  /** Trials in which a needle was attended to at full resolution. */
+  needleSelected: number;
+  /** Trials in which the last query was selected at full resolution. */
+  querySelected: number;
+  /** For Lighthouse: trials by the finest level at which a needle's entry was selected. */
+  finestLevels?: number[];
+  /**
+   * Wrong trials, by cause: the needle not selected; the last query not; both there, and diluted.
+   */
+  lost: {
+    /** The needle was not selected. */
+    needle: number;
+    /** The needle was, the last query was not. */
+    query: number;
+    /** Both were, and the digit was wrong all the same. */
+    diluted: number;
     [unknown: string]: unknown;
   };
-  /** Versions of the npm packages, by name. */
-  packages: Record<string, string>;
-  /** Same fingerprint: absolute times may be compared. */
-  fingerprint: string;
+  /** Trials in which the needle's logit (the first needle's) was the largest of all. */
+  largest: number;
+  /** Mean over trials of the needles' attention mass in the last query's own row. */
+  mass: number;
+  /** Mean norm of the needle's key, in units of the other keys' root mean square. */
+  norm: number | null;
+  /** Mean over trials of ‖o - o_dense‖ / ‖o_dense‖ of the last output row. */
+  outputError: number;
+  /** On the same trials: where exactly one of the two arms was right, with McNemar's exact test. */
+  paired: {
+    /** The other arm. */
+    with: string;
+    /** Trials in which this arm alone was right. */
+    onlyThis: number;
+    /** Trials in which the other alone was. */
+    onlyOther: number;
+    /** Of a split as uneven as this, were the arms alike. */
+    probability: number;
+    [unknown: string]: unknown;
+  }[];
+}
+
+/** One comparison of a measurement with the law that it must follow. */
+export interface InstrumentRecord extends OpenRecord {
+  /** What was measured. */
+  quantity: "largest" | "oracle" | "mass" | "accuracy" | "absent";
+  /** N. */
+  context: number;
+  /** μ. */
+  margin: number;
+  /** Trials that it was measured in. */
+  trials: number;
+  /** What was found. */
+  measured: number;
+  /** What the law says. */
+  law: number;
+  /** For the mass: e^μ / (e^μ + (N-1)·e^½), what a needle of exactly that logit gets. */
+  atMargin?: number;
+  /** Lower end of the band in which the measurement must lie. */
+  low: number;
+  /** Upper end of the band in which the measurement must lie. */
+  high: number;
+  /** Whether it lies there. */
+  passed: boolean;
 }
 
 /** An implementation of somebody else's that the run measured beside ours, or wanted to. */
@@ -354,23 +716,19 @@ export interface PeerRecord extends OpenRecord {
   unavailable?: string;
 }
 
-/** How the stack of a run was chosen. */
-export interface StackChoiceRecord extends OpenRecord {
-  /** `auto`: the fastest that works. */
-  asked: "auto" | "deno" | "dawn";
-  /** What decided, one line: `matrix units on NVIDIA H200`. */
-  reason: string;
-}
-
 /** What was done to keep the device's clock up, and what was read of it meanwhile. */
 export interface KeepWarmRecord extends OpenRecord {
   /** One line each; one that says that nothing was done, where nothing could be. */
   means: string[];
   /** Readings of the clock of the multiprocessors, MHz. */
   clockMHz?: {
+    /** Readings. */
     count: number;
+    /** MHz. */
     lowest: number;
+    /** MHz. */
     median: number;
+    /** MHz. */
     highest: number;
     /** The highest that the device says it can do. */
     limit: number | null;
@@ -378,8 +736,11 @@ export interface KeepWarmRecord extends OpenRecord {
   };
   /** Readings of the power that the device draws, W. */
   powerWatts?: {
+    /** Readings. */
     count: number;
+    /** W. */
     median: number;
+    /** W. */
     highest: number;
     /** What it may draw: it lowers its clock to stay below. */
     limit: number | null;
@@ -389,7 +750,19 @@ export interface KeepWarmRecord extends OpenRecord {
   };
 }
 
-/** A tiling of dense attention that was measured to be the fastest for a kernel at a length and H. */
+/** Tilings that the plans of a run preferred to those that the kernels choose by themselves. */
+export interface TuningRecord extends OpenRecord {
+  /** SHA-256 that the tuning file has of itself. */
+  digest: string;
+  /** When they were measured, ISO 8601, UTC. */
+  measuredAt: string;
+  /** Those that the run's device could take; the `variant` of each stage says which one ran. */
+  tilings: TunedTilingRecord[];
+}
+
+/**
+ * A tiling of dense attention that was measured to be the fastest for a kernel at a length and H.
+ */
 export interface TunedTilingRecord extends OpenRecord {
   /** Which of the two texts of the kernel. */
   kernel: "portable" | "matrix";
@@ -405,107 +778,4 @@ export interface TunedTilingRecord extends OpenRecord {
   heads?: number;
   /** Fields of the tiling by name. */
   tiling: Record<string, number>;
-}
-
-/** Tilings that the plans of a run preferred to those that the kernels choose by themselves. */
-export interface TuningRecord extends OpenRecord {
-  /** SHA-256 that the tuning file has of itself. */
-  digest: string;
-  /** When they were measured, ISO 8601, UTC. */
-  measuredAt: string;
-  /** Those that the run's device could take; the `variant` of each stage says which one ran. */
-  tilings: TunedTilingRecord[];
-}
-
-/** What a reader has to know of an implementation: the descriptor, as far as reports need it. */
-export interface ImplementationRecord extends OpenRecord {
-  /** As the cases name it. */
-  name: string;
-  /** For people: one short phrase. */
-  title: string;
-  /** `dense`, `lighthouse`, … */
-  family: string;
-  /** What ranks the entries of the pyramid, for Lighthouse. */
-  scorer?: string;
-  /** `second-opinion` or `control`, where it is no candidate like the others. */
-  role?: string;
-  /** Somebody else's, measured beside ours. */
-  peer?: boolean;
-  /** Its options, in the order of case ids. */
-  options: {
-    /** As `options` of a case names it. */
-    name: string;
-    /** Written before the value: `k`. */
-    letter: string;
-    /** What it is, a short phrase. */
-    help: string;
-    /** Heading of a section that varies this option alone. */
-    sweep?: string;
-    [unknown: string]: unknown;
-  }[];
-  /** Colours and mark in figures. */
-  style?: {
-    color: { light: string; dark: string; [unknown: string]: unknown };
-    mark: string;
-    [unknown: string]: unknown;
-  };
-}
-
-/** A whole result file. */
-export interface Result extends OpenRecord {
-  /** Version of this format. */
-  schemaVersion: 2;
-  /** What wrote the file. */
-  tool: {
-    name: "lighthouse-attention-bench";
-    version: string;
-    /** Git commit of the working tree, or null outside a repository. */
-    commit: string | null;
-    /** Whether the tree had uncommitted changes; null outside a repository. */
-    dirty: boolean | null;
-    [unknown: string]: unknown;
-  };
-  /** ISO 8601, UTC. */
-  startedAt: string;
-  /** Null while the run goes on or was cut short. */
-  finishedAt: string | null;
-  /** The command line to run again, first word `deno`. */
-  command: string[];
-  /** `smoke`, `standard` or `paper`. */
-  profile: string;
-  /** The WebGPU implementation that ran the kernels. */
-  stack: "deno" | "dawn";
-  /** Why that one; older results do not tell. */
-  stackChoice?: StackChoiceRecord;
-  /** Of Q; K, V and dO have the three after it. */
-  seed: number;
-  /** Everything that decides which cases run, as given and defaulted. */
-  configuration: Record<string, unknown>;
-  /** SHA-256 of what decides times and results: equal hashes, equal work. */
-  hashes: {
-    wgsl: string;
-    configuration: string;
-    plan: string;
-    [unknown: string]: unknown;
-  };
-  /** The machine. */
-  environment: EnvironmentRecord;
-  /** Null before it was calibrated. */
-  calibration: CalibrationRecord | null;
-  /** Those that the run plans, ours in the order of the registry, then peers. */
-  implementations: ImplementationRecord[];
-  /** In the order of the plan. */
-  cases: CaseRecord[];
-  /** Pairs that were interleaved. */
-  ratios: RatioRecord[];
-  /** Of the suite `retrieval`. */
-  retrieval?: RetrievalRecord;
-  /** Other people's implementations that were asked for. */
-  peers?: PeerRecord[];
-  /** Where the run kept the clock up, or was asked to. */
-  keepWarm?: KeepWarmRecord;
-  /** Where the run took measured tilings; `replay` takes these again. */
-  tuning?: TuningRecord;
-  /** One line each: things that the reader should know of the run as a whole. */
-  notes: string[];
 }

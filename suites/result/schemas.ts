@@ -10,10 +10,10 @@ import type {
   EnvironmentRecord,
   RatioRecord,
   Result,
+  RetrievalRecord,
 } from "./result.ts";
 import * as result from "./result_schema.ts";
-import type { RetrievalRecord } from "../retrieval/retrieval_record.ts";
-import * as retrieval from "../retrieval/retrieval_schema.ts";
+import { retrievalSchema as retrieval } from "../retrieval/record.ts";
 
 /** Why a value does not fit a schema. */
 export interface SchemaError {
@@ -47,7 +47,7 @@ export interface Schema<T> {
  * import assert from "node:assert/strict";
  * const read = resultSchema.safeParse({ schemaVersion: 1 });
  * assert.ok(!read.success && read.error.issues.some(({ path }) => path[0] === "cases"));
- * assert.ok("properties" in resultSchema.toJSONSchema());
+ * assert.ok("$defs" in resultSchema.toJSONSchema());
  * ```
  */
 export const resultSchema: Schema<Result> = result.resultSchema;
@@ -65,4 +65,4 @@ export const calibrationSchema: Schema<CalibrationRecord> = result.calibrationSc
 export const environmentSchema: Schema<EnvironmentRecord> = result.environmentSchema;
 
 /** What the retrieval suite adds to a result. */
-export const retrievalSchema: Schema<RetrievalRecord> = retrieval.retrievalSchema;
+export const retrievalSchema: Schema<RetrievalRecord> = retrieval;

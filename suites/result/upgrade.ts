@@ -3,23 +3,38 @@
  *
  * Version 2 replaced `lighthouse: { levels, pooling, k, scorer, dilation, kRule }` of a case by
  * `family`, `scorer`, `options` and `rules`, which hold for every kind of implementation, and added the
- * descriptors of all implementations of a run.
+ * descriptors of all implementations of a run and the device apart from its stack.
  *
  * @module
  */
 
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { deviceRecord } from "./device_record.ts";
 import { implementationRecords } from "./implementation_record.ts";
-import type { ImplementationRecord } from "./result_schema.ts";
+import { environmentSchema, type ImplementationRecord } from "./result_schema.ts";
 
 type Json = Record<string, unknown>;
 
 /** A parsed file of any known version as one of the present version; others come back as they are. */
 export function upgradeResult(file: unknown): unknown {
-  if (!isObject(file) || file.schemaVersion !== 1) return file;
+  if (!isObject(file)) return file;
+  // Some files of version 2 were written before it named the device.
+  if (file.schemaVersion === 2 && isObject(file.environment) && !("device" in file.environment)) {
+    return { ...file, environment: withDevice(file.environment) };
+  }
+  if (file.schemaVersion !== 1) return file;
   const cases = Array.isArray(file.cases) ? file.cases.map(upgradeCase) : file.cases;
   const implementations = Array.isArray(cases) ? describe(cases) : [];
-  return { ...file, schemaVersion: 2, implementations, cases };
+  const environment = withDevice(file.environment);
+  return { ...file, schemaVersion: 2, implementations, environment, cases };
+}
+
+/** An environment with its device, as far as the adapter tells it. */
+function withDevice(environment: unknown): unknown {
+  const parsed = environmentSchema.safeParse(
+    isObject(environment) ? { ...environment, device: { name: "" } } : environment,
+  );
+  return parsed.success ? { ...parsed.data, device: deviceRecord(parsed.data) } : environment;
 }
 
 /** Descriptors of what the cases name: those of this version, and what a peer's cases tell of it. */

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { readResult } from "./read_result.ts";
+import type { Result } from "./result.ts";
+import { sampleResult } from "./_sample_result.ts";
 import { upgradeResult } from "./upgrade.ts";
 
 const FOLDER = new URL("../../fixtures/baselines/", import.meta.url);
@@ -27,6 +29,17 @@ Deno.test("every committed baseline keeps its digests, samples and medians when 
     }
     assert.deepEqual(read.ratios, raw.ratios);
   }
+});
+
+Deno.test("upgradeResult names the device of files that do not", () => {
+  const { device, ...environment } = sampleResult().environment;
+  for (const schemaVersion of [1, 2]) {
+    const upgraded = upgradeResult({ schemaVersion, environment, cases: [] });
+    assert.deepEqual((upgraded as Result).environment, { ...environment, device });
+  }
+  const spoiled = { ...environment, adapter: 1 };
+  const kept = upgradeResult({ schemaVersion: 1, environment: spoiled, cases: [] }) as Result;
+  assert.equal(kept.environment, spoiled as unknown);
 });
 
 Deno.test("upgradeResult moves the options of a Lighthouse layer, its scorer and its rule", () => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { RetrievalRecord } from "./retrieval_schema.ts";
+import type { RetrievalRecord } from "../result/result_schema.ts";
 
 /** Joins what shards measured: cells of all, and what was left out by each of them. */
 export function joinRetrieval(

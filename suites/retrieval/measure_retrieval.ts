@@ -14,7 +14,13 @@ import { errorLine, UsageError } from "../errors.ts";
 import { rethrowFatal, type Session } from "../latency/latency.ts";
 import type { PlannedCase, PlanOptions, RunPlan } from "../plan/plan.ts";
 import { loadProfile, resolveBudget } from "../plan/profile.ts";
-import type { CaseRecord, CheckRecord, Result } from "../result/result_schema.ts";
+import type {
+  CaseRecord,
+  CheckRecord,
+  InstrumentRecord,
+  Result,
+  RetrievalRecord,
+} from "../result/result_schema.ts";
 import type { Shard } from "../plan/shard.ts";
 import { evaluateNeedles, type NeedleModel, PAPER_PROTOCOL } from "./needle_model.ts";
 import { type PartPlan, planRetrieval } from "./retrieval_plan.ts";
@@ -23,7 +29,6 @@ import {
   type RetrievalProfile,
   retrievalProfile,
 } from "./retrieval_profile.ts";
-import type { InstrumentRecord, RetrievalRecord } from "./retrieval_schema.ts";
 import { countChecks, emptyRecord, measurePart, type PartResult } from "./retrieval_suite.ts";
 
 /** What a user may set for this suite alone. */

@@ -10,7 +10,7 @@ import { resolveBudget } from "../plan/profile.ts";
 import { DIGITS } from "./law.ts";
 import type { RowEdit } from "./planting.ts";
 import type { LayerRule, RetrievalProfile } from "./retrieval_profile.ts";
-import type { RetrievalCell } from "./retrieval_schema.ts";
+import type { RetrievalCell } from "../result/result_schema.ts";
 
 /** One arm: a way of choosing the rows that the last query attends to. */
 export interface Arm {

@@ -26,7 +26,7 @@ import { decodeDigit, type PlantedRow } from "./planting.ts";
 import { TopLogits } from "./top_logits.ts";
 import { type Arm, type PartPlan, REFERENCE_SCORER, type Setting } from "./retrieval_plan.ts";
 import type { RetrievalProfile } from "./retrieval_profile.ts";
-import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "./retrieval_schema.ts";
+import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "../result/result_schema.ts";
 import { batchHeads, TrialBatch } from "./trial_batch.ts";
 
 /** Seeds of Q, K and V of one batch, and room for more. */

@@ -7,7 +7,7 @@ import { logitMoments, massGivenLogit } from "./law.ts";
 import { plantQuery } from "./planting.ts";
 import { planRetrieval } from "./retrieval_plan.ts";
 import { type RetrievalProfile, retrievalProfile } from "./retrieval_profile.ts";
-import { retrievalCellSchema } from "./retrieval_schema.ts";
+import { retrievalCellSchema } from "./record.ts";
 import { countChecks, finestLevel, measurePart, smallestHash } from "./retrieval_suite.ts";
 import { TopLogits } from "./top_logits.ts";
 

@@ -6,9 +6,8 @@
 import { CLOCK_LIMIT } from "../device/clock.ts";
 import { NotComparableError, UsageError } from "../errors.ts";
 import { sha256 } from "../device/environment.ts";
-import type { CaseRecord, Result } from "../result/result_schema.ts";
+import type { CaseRecord, Result, ShardRecord } from "../result/result_schema.ts";
 import { joinRetrieval } from "../retrieval/join_retrieval.ts";
-import { type ShardRecord, shardRecordSchema } from "../plan/shard.ts";
 
 /** What people call the clocks of a calibration. */
 export const CLOCK_NAMES = { gpu: "GPU timestamps", wall: "wall clock" } as const;
@@ -124,9 +123,7 @@ export async function mergeResults(
   const retrieval = joinRetrieval(parts.map(({ result }) => result.retrieval));
   const peers = joinPeers(parts.map(({ result }) => result));
   // What the clock did belongs to one run: the shards' samples say by themselves which count.
-  const { shard: _, keepWarm: __, peers: ___, stackChoice, ...rest } = first.result as Result & {
-    shard?: unknown;
-  };
+  const { shard: _, keepWarm: __, peers: ___, stackChoice, ...rest } = first.result;
   const result: Result = {
     ...rest,
     startedAt: parts.map(({ result }) => result.startedAt).sort()[0],
@@ -227,9 +224,8 @@ function joinPeers(results: readonly Result[]): NonNullable<Result["peers"]> {
   return [...peers.values()];
 }
 
-function shardOf(name: string, result: Result): ShardRecord {
-  const found = shardRecordSchema.safeParse((result as { shard?: unknown }).shard);
-  if (found.success && found.data.index <= found.data.count) return found.data;
+function shardOf(name: string, { shard }: Result): ShardRecord {
+  if (shard !== undefined && shard.index <= shard.count) return shard;
   throw new UsageError(`merge ${name}: it is no shard; run the bench with --shard i/n`);
 }
 

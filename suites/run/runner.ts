@@ -230,7 +230,8 @@ export function exitCodeOf(result: Result): number {
   const found = relevant.some((record) => record.status === "ok") ||
     (result.retrieval?.cells.length ?? 0) > 0;
   // Of more shards than pieces some have nothing to do: the plan is measured all the same.
-  const idle = "shard" in result && result.cases.length === 0 && result.finishedAt !== null;
+  const idle = result.shard !== undefined && result.cases.length === 0 &&
+    result.finishedAt !== null;
   if (!found) return idle ? EXIT.fine : EXIT.nothingMeasured;
   return result.finishedAt === null || has("inconclusive") ? EXIT.inconclusive : EXIT.fine;
 }

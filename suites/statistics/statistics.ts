@@ -5,7 +5,7 @@
  */
 import { max, mean, median, medianAbsoluteDeviation, min, quantileSorted } from "simple-statistics";
 import { pcg } from "../../kernels/gpu/random.ts";
-import type { Statistic } from "../result/result_schema.ts";
+import type { Statistic } from "../result/result.ts";
 
 /** Resamples of every bootstrap. */
 export const RESAMPLES = 2000;

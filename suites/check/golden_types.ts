@@ -1,0 +1,78 @@
+/**
+ * Cases of golden vectors, as types.
+ *
+ * `deno task generate` writes this file from the schemas: edit them instead.
+ *
+ * @module
+ */
+import type { OpenRecord } from "../result/open_record.ts";
+
+/** One selection case: scores in, gathered order out. */
+export interface SelectionCase extends OpenRecord {
+  /** Name of the case. */
+  case: string;
+  /** Context. */
+  N: number;
+  /** Levels. */
+  L: number;
+  /** Pooling factor. */
+  p: number;
+  /** Selection budget. */
+  k: number;
+  /** Heads. */
+  H: number;
+  /** Gathered rows of each head. */
+  S: number;
+  /** Of the first input; the others have those after it. */
+  seed: number;
+  /** Of the little-endian int32 indices `[H, S]`. */
+  sha256: string;
+  /** File with the indices themselves. */
+  indices?: string;
+}
+
+/** One layer case: Q, K and V in, the layer's output (and gradients) out. */
+export interface ForwardCase extends OpenRecord {
+  /** Name of the case. */
+  case: string;
+  /** Context. */
+  N: number;
+  /** Levels. */
+  L: number;
+  /** Pooling factor. */
+  p: number;
+  /** Selection budget. */
+  k: number;
+  /** Heads. */
+  H: number;
+  /** Gathered rows of each head. */
+  S: number;
+  /** Of the first input; the others have those after it. */
+  seed: number;
+  /** Head dimension. */
+  D: number;
+  /** What ranked the entries of the pyramid. */
+  scorer: "norm" | "dilated" | "gla";
+  /** δ of the dilated and gla scorers. */
+  dilation?: number | null;
+  /** SHA-256 of the little-endian int32 indices `[H, S]`. */
+  idx_sha256: string;
+  /** Rows that nothing reaches. */
+  zero_rows: number;
+  /** Indices and output; other arrays, for example gradients, by name. */
+  files: {
+    /** Pyramid indices in gathered order, `[H, S]`. */
+    idx: GoldenArray;
+    /** Output, `[H, N, D]`. */
+    out: GoldenArray;
+    [name: string]: GoldenArray;
+  };
+}
+
+/** A file of little-endian numbers and the shape of what it holds. */
+export interface GoldenArray extends OpenRecord {
+  /** Name in the folder of the manifest. */
+  file: string;
+  /** Sizes, outermost first. */
+  shape: number[];
+}

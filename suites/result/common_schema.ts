@@ -1,0 +1,37 @@
+/**
+ * Parts of the format that records of several suites have.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { OverlapRecord, Statistic } from "./result.ts";
+
+export const statisticSchema: z.ZodType<Statistic> = z.looseObject({
+  count: z.int().nonnegative().describe(
+    "Samples that entered the statistic (flagged ones are kept in `samples`, not " +
+      "counted here).",
+  ),
+  median: z.number().describe("Middle sample, in the unit of the samples."),
+  low: z.number().describe("Lower end of the 95 % bootstrap interval of the median."),
+  high: z.number().describe("Upper end of the 95 % bootstrap interval of the median."),
+  min: z.number().describe("Smallest sample."),
+  max: z.number().describe("Largest sample."),
+  mean: z.number().describe("Mean of the samples."),
+  outliers: z.int().nonnegative().describe(
+    "Samples outside Tukey's outer fences; they are counted in, and shown.",
+  ),
+}).meta({
+  id: "Statistic",
+  description: "A median with a seeded bootstrap 95 % interval over its samples.",
+});
+
+/** As {@linkcode overlapSchema}, for records that add fields. */
+export const overlap = z.looseObject({
+  jaccard: z.number().describe("Over all levels but the coarsest, which is always gathered whole."),
+  levels: z.array(z.number()).describe("Of each level, finest first."),
+});
+
+export const overlapSchema: z.ZodType<OverlapRecord> = overlap.meta({
+  id: "OverlapRecord",
+  description: "How far two selections agree: Jaccard indices over all heads.",
+});

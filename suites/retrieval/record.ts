@@ -1,0 +1,142 @@
+/**
+ * What the retrieval suite records: the part `retrieval` of a result file.
+ *
+ * Counts are trials. One trial is one seed of Q, K and V; all arms of a cell see the same trials.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "../result/result.ts";
+
+const count = z.int().nonnegative();
+
+export const retrievalCellSchema: z.ZodType<RetrievalCell> = z.looseObject({
+  sweep: z.enum(["grid", "transition", "options", "salience", "alignment", "stress"]).describe(
+    "`grid`: context × depth × margin. `transition`: many margins, one depth. " +
+      "`options`: L, p, k. `salience`: the needle's norm at a fixed margin. " +
+      "`alignment`: the margin at a fixed norm. `stress`: named cases.",
+  ),
+  arm: z.string().describe(
+    "`dense`, `oracle`, `random`, `window`, `absent`, or `lighthouse-SCORER`.",
+  ),
+  case: z.string().optional().describe("Id of the case that the cell belongs to."),
+  context: z.int().positive().describe("N."),
+  depth: z.number().min(0).max(100).optional().describe(
+    "Percent of the context before the needle; absent where a stress case places it.",
+  ),
+  margin: z.number().describe("μ: what planting adds to the needle's logit."),
+  salience: z.number().nonnegative().optional().describe(
+    "The needle's norm asked for, in units of the other keys'; absent: what the " +
+      "margin adds to it.",
+  ),
+  stress: z.string().optional().describe("Name of the stress case."),
+  lighthouse: z.looseObject({
+    levels: z.int().describe("L."),
+    pooling: z.int().describe("p."),
+    k: z.int().describe("k."),
+    scorer: z.string().describe("What ranked the entries of the pyramid."),
+    dilation: z.int().optional().describe("δ, of scorers that have one."),
+  }).optional().describe("Options of the layer, for Lighthouse."),
+  attended: z.int().positive().describe("S, rows attended to."),
+  needles: count.describe("Needles planted in each trial."),
+  trials: z.int().positive().describe("Trials of the cell."),
+  correct: count.describe("Trials whose digit was decoded."),
+  low: z.number().describe("Lower end of the 95 % Wilson interval of their share."),
+  high: z.number().describe("Upper end of the 95 % Wilson interval of their share."),
+  needleSelected: count.describe("Trials in which a needle was attended to at full resolution."),
+  querySelected: count.describe("Trials in which the last query was selected at full resolution."),
+  finestLevels: z.array(count).optional().describe(
+    "For Lighthouse: trials by the finest level at which a needle's entry was selected.",
+  ),
+  lost: z.looseObject({
+    needle: count.describe("The needle was not selected."),
+    query: count.describe("The needle was, the last query was not."),
+    diluted: count.describe("Both were, and the digit was wrong all the same."),
+  }).describe(
+    "Wrong trials, by cause: the needle not selected; the last query not; both there, " +
+      "and diluted.",
+  ),
+  largest: count.describe(
+    "Trials in which the needle's logit (the first needle's) was the largest of all.",
+  ),
+  mass: z.number().describe(
+    "Mean over trials of the needles' attention mass in the last query's own row.",
+  ),
+  norm: z.number().nullable().describe(
+    "Mean norm of the needle's key, in units of the other keys' root mean square.",
+  ),
+  outputError: z.number().describe(
+    "Mean over trials of ‖o - o_dense‖ / ‖o_dense‖ of the last output row.",
+  ),
+  paired: z.array(z.looseObject({
+    with: z.string().describe("The other arm."),
+    onlyThis: count.describe("Trials in which this arm alone was right."),
+    onlyOther: count.describe("Trials in which the other alone was."),
+    probability: z.number().describe("Of a split as uneven as this, were the arms alike."),
+  })).describe(
+    "On the same trials: where exactly one of the two arms was right, with McNemar's " +
+      "exact test.",
+  ),
+}).meta({ id: "RetrievalCell", description: "One arm at one setting." });
+
+export const instrumentSchema: z.ZodType<InstrumentRecord> = z.looseObject({
+  quantity: z.enum(["largest", "oracle", "mass", "accuracy", "absent"]).describe(
+    "What was measured.",
+  ),
+  context: z.int().positive().describe("N."),
+  margin: z.number().describe("μ."),
+  trials: z.int().positive().describe("Trials that it was measured in."),
+  measured: z.number().describe("What was found."),
+  law: z.number().describe("What the law says."),
+  atMargin: z.number().optional().describe(
+    "For the mass: e^μ / (e^μ + (N-1)·e^½), what a needle of exactly that logit gets.",
+  ),
+  low: z.number().describe("Lower end of the band in which the measurement must lie."),
+  high: z.number().describe("Upper end of the band in which the measurement must lie."),
+  passed: z.boolean().describe("Whether it lies there."),
+}).meta({
+  id: "InstrumentRecord",
+  description: "One comparison of a measurement with the law that it must follow.",
+});
+
+export const retrievalSchema: z.ZodType<RetrievalRecord> = z.looseObject({
+  profile: z.string().describe("Profile of the run."),
+  headDim: z.int().positive().describe("d."),
+  dtype: z.enum(["f16", "f32"]).describe("Type that tensors are stored in."),
+  seed: count.describe("Of the first trial."),
+  trials: z.int().positive().describe("Trials asked for in each cell."),
+  confidence: z.number().describe(
+    "Chance of all bands of `instrument` holding together, were the laws exact.",
+  ),
+  cells: z.array(retrievalCellSchema).describe("One for each arm at each setting."),
+  instrument: z.array(instrumentSchema).describe(
+    "Measurements held against the laws of dense attention.",
+  ),
+  laws: z.array(z.looseObject({
+    context: z.int().positive().describe("N."),
+    margin: z.number().describe("μ."),
+    largest: z.number().describe("P(the needle's logit is the largest)."),
+    mass: z.number().describe("Mean attention mass of the needle."),
+    accuracy: z.number().describe("P(the digit is decoded)."),
+    oracle: z.number().optional().describe("P(the oracle keeps the needle), at its S."),
+  })).describe("Laws of dense attention at settings between the measured ones, for the figures."),
+  survivalLaws: z.array(z.looseObject({
+    context: z.int().positive().describe("N."),
+    k: z.int().positive().describe("Selection budget."),
+    salience: z.number().describe("Norm of the needle, in units of the other keys'."),
+  })).describe("The salience that half of the needles need under the norm scorer, by its law."),
+  checkpoint: z.looseObject({
+    name: z.string().describe("Of the checkpoint."),
+    cells: z.array(z.looseObject({
+      context: z.int().positive().describe("N."),
+      depth: z.number().min(0).max(100).describe("Percent of the context before the needle."),
+      correct: count.describe("Trials whose passkey was found."),
+      trials: z.int().positive().describe("Trials of the cell."),
+    })).describe("One for each context and depth."),
+  }).optional().describe(
+    "What a trained checkpoint did in the digit passkey test; apart from the " +
+      "mechanism's cells.",
+  ),
+  skipped: z.array(z.string()).describe("What was left out, one line each."),
+  seconds: z.number().nonnegative().describe("Wall-clock seconds of the suite."),
+}).meta({ id: "RetrievalRecord", description: "The part of a result file." });
