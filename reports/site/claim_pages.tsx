@@ -20,7 +20,7 @@ import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "../html/first_screen.tsx";
 import { cycledStyles } from "../charts/palette.ts";
 import { formatTick } from "../html/section.tsx";
-import { shorten, type Site, type SiteDevice, type SiteRun } from "./runs.ts";
+import { countDevices, shorten, type Site, type SiteDevice, type SiteRun } from "./runs.ts";
 import { relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";
 import { largest } from "../data/extremes.ts";
 
@@ -71,21 +71,28 @@ export function deviceEvidence(
 
 /** How many devices reproduce a claim, in a sentence. */
 export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]): string {
-  const verdicts = devices.map((device) => deviceEvidence(claim, device)?.row)
-    .filter((row) => row !== undefined && row.verdict !== "not run")
-    .map((row) => row!.verdict);
-  if (verdicts.length === 0) return "Not run on any device.";
+  const ran = devices.flatMap((device) => {
+    const verdict = deviceEvidence(claim, device)?.row.verdict;
+    return verdict === undefined || verdict === "not run" ? [] : [{ device, verdict }];
+  });
+  if (ran.length === 0) return "Not run on any device.";
+  // A device reproduces what it reproduces under any of its stacks.
+  const best = (verdicts: readonly Verdict[]) =>
+    (["reproduced", "partly"] as const).find((one) => verdicts.includes(one)) ?? verdicts[0];
+  const verdicts = [...Map.groupBy(ran, ({ device }) => device.identity).values()]
+    .map((stacks) => best(stacks.map(({ verdict }) => verdict)));
   const of = (verdict: Verdict) => verdicts.filter((one) => one === verdict).length;
   const [full, part] = [of("reproduced"), of("partly")];
   const on = `of ${formatPlural(verdicts.length, "device")}`;
-  if (full === 0 && part === 0) {
-    return verdicts.length === 1
-      ? "Not reproduced on the one device that ran it."
-      : `Not reproduced on any ${on}.`;
-  }
   if (verdicts.length === 1) {
-    return `${full === 1 ? "Reproduced" : "Partly reproduced"} on the one device that ran it.`;
+    const word = full === 1 ? "Reproduced" : part === 1 ? "Partly reproduced" : "Not reproduced";
+    const alike = ran.filter(({ verdict }) => verdict === verdicts[0]).length;
+    const stacks = ran.length === 1
+      ? ""
+      : `, under ${alike === ran.length ? alike : `${alike} of ${ran.length}`} stacks`;
+    return `${word} on the one device that ran it${stacks}.`;
   }
+  if (full === 0 && part === 0) return `Not reproduced on any ${on}.`;
   const parts = [
     ...(full > 0 ? [`Reproduced on ${full}`] : []),
     ...(part > 0 ? [full > 0 ? `in part on ${part}` : `Partly reproduced on ${part}`] : []),
@@ -173,7 +180,7 @@ function overview(site: Site, claims: readonly ClaimEvidence[]): SiteFile {
       formatPlural(own.length, "claim")
     } reproduced on at least one device.`,
     title: "Claims of the paper",
-    facts: [formatPlural(site.runs.length, "run"), formatPlural(site.devices.length, "device")],
+    facts: [formatPlural(site.runs.length, "run"), countDevices(site.devices)],
     children: (
       <>
         <section id="claims">
@@ -296,7 +303,7 @@ function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.
   const format = unit === "ratio" ? formatRatio : unit === "context" ? formatContext : String;
   const axis = { ratio: "ratio", context: "tokens", rows: "rows" }[unit];
   const rows = found.map(({ device, ours }): DotRow => ({
-    label: shorten(device.name, 29),
+    label: shorten(device.label, 29),
     value: ours.value,
     low: ours.low ?? undefined,
     high: ours.high ?? undefined,

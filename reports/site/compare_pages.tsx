@@ -26,7 +26,7 @@ import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { cycledStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick } from "../html/section.tsx";
 import { longestCommonContext, normSpeedups } from "../html/speedup_section.tsx";
-import { leadRun, shorten, type Site, type SiteRun } from "./runs.ts";
+import { countDevices, leadRun, shorten, type Site, type SiteRun } from "./runs.ts";
 import {
   FoldedTable,
   relative,
@@ -219,7 +219,7 @@ function devicesPage(site: Site, pairs: readonly RunPair[]): SiteFile {
     heading: devices.length === 1
       ? `One device so far: ${devices[0].name}.`
       : longestCommonContext(results) === null
-      ? `${devices.length} devices side by side.`
+      ? `${countDevices(devices)} side by side.`
       : comparisonLine(results),
     title: "Devices and runs compared",
     facts: devices.map(({ name, stack }, i) => `${runName(i)}: ${name}, ${stack}`),
@@ -234,7 +234,7 @@ function devicesPage(site: Site, pairs: readonly RunPair[]): SiteFile {
           <div class="comparison-figure">
             <SpeedupComparison
               id="device-speedup-figure"
-              runs={leads.map((run, i) => ({ label: `${runName(i)}: ${run.device.name}`, run }))}
+              runs={leads.map((run, i) => ({ label: `${runName(i)}: ${run.device.label}`, run }))}
             />
           </div>
         </section>
@@ -273,8 +273,8 @@ function PairTable(
           <>
             <a href={relative(path, pair.path)}>
               {pair.kind === "devices"
-                ? `${shorten(pair.after.device.name, 30)} and ${
-                  shorten(pair.before.device.name, 30)
+                ? `${shorten(pair.after.device.label, 30)} and ${
+                  shorten(pair.before.device.label, 30)
                 }`
                 : `${pair.after.commit} against ${pair.before.commit}`}
             </a>
@@ -303,8 +303,8 @@ function pairPage(pair: RunPair): SiteFile {
     entry: "Devices",
     kicker: kind === "devices" ? "Device against device" : "Run against run",
     heading: report?.sentence ?? (refusal === null ? comparisonLine(results) : `${refusal}.`),
-    title: `${after.device.name} ${after.date} against ${
-      kind === "devices" ? before.device.name : before.date
+    title: `${after.device.label} ${after.date} against ${
+      kind === "devices" ? before.device.label : before.date
     }`,
     facts: runs.map(({ device, date, commit }, i) =>
       `${runName(i)}: ${device.name}, ${device.stack}, ${date}, ${commit}`

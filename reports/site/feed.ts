@@ -71,7 +71,7 @@ export function feedFile(
         id: `${id(path)}-${step.to.slug}-${name}`,
         ...link(path),
         title: `${shorten(name, 100)} ${slower ? "slower" : "faster"} by ` +
-          `${formatChange(slower ? step.ratio : 1 / step.ratio).slice(1)} on ${one.device.name}`,
+          `${formatChange(slower ? step.ratio : 1 / step.ratio).slice(1)} on ${one.device.label}`,
         content_text: `${name}: ${formatSeconds(step.before)} up to ${step.from.commit} ` +
           `(${step.from.date}), ${formatSeconds(step.after)} from ${step.to.commit} ` +
           `(${step.to.date}) on.`,

@@ -10,7 +10,7 @@ import { ABSENT, formatPlural } from "../text/format.ts";
 import { VerdictMark } from "../html/first_screen.tsx";
 import { type ClaimEvidence, claimLine, ClaimMatrix } from "./claim_pages.tsx";
 import { pairWord, type RunPair, SpeedupComparison } from "./compare_pages.tsx";
-import { leadRun, type Site, type SiteRun } from "./runs.ts";
+import { countDevices, leadRun, type Site, type SiteRun } from "./runs.ts";
 import { FoldedTable, relative, reportPath, type SiteFile, sitePage } from "./site_page.tsx";
 import { StepTable } from "./trend_pages.tsx";
 import { canStep, type DeviceTrends, stepsOf } from "./trends.ts";
@@ -46,7 +46,7 @@ export function indexPage({ site, pairs, trends, claims }: {
     title: "Runs",
     facts: [
       formatPlural(site.runs.length, "run"),
-      formatPlural(site.devices.length, "device"),
+      countDevices(site.devices),
       ...(days.length === 0 ? [] : [days[0] === days[1] ? days[0] : `${days[0]} to ${days[1]}`]),
       steps.length > 0
         ? formatPlural(steps.length, "step")
@@ -156,7 +156,7 @@ function Curves({ site }: { site: Site }): JSX.Element | null {
   const runs = site.devices.slice(0, MOST_CURVES).map(leadRun);
   const figure = SpeedupComparison({
     id: "speedup-figure",
-    runs: runs.map((run) => ({ label: run.device.name, run })),
+    runs: runs.map((run) => ({ label: run.device.label, run })),
   });
   if (figure === null) return null;
   return (

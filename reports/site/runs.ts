@@ -4,10 +4,15 @@
  * @module
  */
 import type { Result } from "../../suites/result/result_schema.ts";
+import {
+  deviceIdentity,
+  processorName,
+  withoutBrackets,
+} from "../../suites/result/device_record.ts";
 import { UsageError } from "../../suites/errors.ts";
 import { speedupSeries } from "../data/analysis.ts";
 import { deviceName } from "../claims/claims.ts";
-import { formatInstant } from "../text/format.ts";
+import { formatInstant, formatPlural } from "../text/format.ts";
 import { type NamedResult, refuseTwins } from "../data/twins.ts";
 import { harmless } from "../text/harmless.ts";
 import { largest } from "../data/extremes.ts";
@@ -32,11 +37,15 @@ export interface SiteRun {
   readonly commit: string;
 }
 
-/** Runs on one adapter and stack, whatever driver or runtime. */
+/** Runs on one device under one stack, whatever driver or runtime. */
 export interface SiteDevice {
   readonly slug: string;
-  /** At most 60 characters. */
+  /** The same for a device under every stack. */
+  readonly identity: string;
+  /** At most 60 characters; the same for a device under every stack. */
   readonly name: string;
+  /** The name, with the stack where the site has the device under several. */
+  readonly label: string;
   readonly stack: Result["stack"];
   readonly software: boolean;
   /** Oldest first. */
@@ -65,10 +74,11 @@ export function planSite(results: readonly NamedResult[]): Site {
   const sorted = results.map(({ result }) => ({ result, time: Date.parse(result.startedAt) }))
     .sort((a, b) => a.time - b.time);
   const devices = new Map<string, SiteDevice>();
+  const known = collectDevices(results);
   const slugs = new Set<string>();
   const runs = sorted.map(({ result: whole, time }): SiteRun => {
     const result = harmless(whole);
-    const device = deviceOf(result, devices);
+    const device = deviceOf(result, { devices, known });
     const commit = commitOf(result);
     const day = new Date(time).toISOString().slice(0, 10);
     const run: SiteRun = {
@@ -113,30 +123,61 @@ function normContexts(result: Result): number {
   )?.points.length ?? 0;
 }
 
-function deviceOf(result: Result, devices: Map<string, SiteDevice>): SiteDevice {
-  const { environment: { adapter, cpu }, stack } = result;
-  const full = adapter.software
-    ? `${withoutBrackets(deviceName(result))} on ${processorName(cpu)}`
-    : deviceName(result);
-  const key = JSON.stringify([full, stack]);
-  const known = devices.get(key);
-  if (known !== undefined) return known;
+/** How many devices there are, and under how many stacks where a device has several. */
+export function countDevices(devices: readonly SiteDevice[]): string {
+  const own = new Set(devices.map(({ identity }) => identity)).size;
+  const stacks = new Set(devices.map(({ stack }) => stack)).size;
+  return formatPlural(own, "device") + (own < devices.length ? `, ${stacks} stacks` : "");
+}
+
+/** Name and stacks of every device, by its identity. */
+type KnownDevices = ReadonlyMap<string, { name: string; stacks: readonly Result["stack"][] }>;
+
+function collectDevices(results: readonly NamedResult[]): KnownDevices {
+  const known = new Map<string, { name: string; stacks: readonly Result["stack"][] }>();
+  for (const { result: whole } of results) {
+    const result = harmless(whole);
+    const identity = deviceIdentity(result.environment);
+    const { name = "", stacks = [] } = known.get(identity) ?? {};
+    // In small letters where only the adapter told it; the same in whatever order results come.
+    known.set(identity, {
+      name: [name, fullName(result)].filter(Boolean).sort()[0],
+      stacks: [...stacks, result.stack],
+    });
+  }
+  return known;
+}
+
+function fullName(result: Result): string {
+  const { adapter, cpu } = result.environment;
+  const name = deviceName(result);
+  return adapter.software ? `${withoutBrackets(name)} on ${processorName(cpu)}` : name;
+}
+
+function deviceOf(
+  result: Result,
+  { devices, known }: { devices: Map<string, SiteDevice>; known: KnownDevices },
+): SiteDevice {
+  const { environment, stack } = result;
+  const identity = deviceIdentity(environment);
+  const key = JSON.stringify([identity, stack]);
+  const found = devices.get(key);
+  if (found !== undefined) return found;
+  const { name: full, stacks } = known.get(identity)!;
   const taken = new Set([...devices.values()].map(({ slug }) => slug));
   const name = shorten(full, 60);
-  const slug = uniqueSlug(`${full.slice(0, 36)}-${stack}`, taken);
-  const device = { slug, name, stack, software: adapter.software, runs: [] };
+  const { software } = environment.adapter;
+  const device = {
+    slug: uniqueSlug(`${full.slice(0, 36)}-${stack}`, taken),
+    identity,
+    name,
+    label: new Set(stacks).size > 1 ? `${name}, ${stack}` : name,
+    stack,
+    software,
+    runs: [],
+  };
   devices.set(key, device);
   return device;
-}
-
-/** `Intel(R) Xeon(R) Processor @ 2.50GHz` without what tells nothing apart. */
-function processorName(cpu: string): string {
-  return withoutBrackets(cpu).replace(/\b(CPU|Processor)\b|@ [\d.]+ ?GHz/g, "")
-    .replace(/\s+/g, " ").trim() || "an unnamed processor";
-}
-
-function withoutBrackets(text: string): string {
-  return text.replace(/\([^)]*\)/g, "").replace(/\s+/g, " ").trim() || text;
 }
 
 function commitOf({ tool: { commit, dirty } }: Result): string {

@@ -9,9 +9,9 @@ import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { renderHtml } from "../html/render_html.tsx";
 import { readResult } from "../../suites/result/read_result.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
-import { collectEvidence, deviceEvidence } from "./claim_pages.tsx";
+import { claimLine, collectEvidence, deviceEvidence } from "./claim_pages.tsx";
 import type { NamedResult } from "../data/twins.ts";
-import { leadRun, MOST_RUNS, planSite } from "./runs.ts";
+import { countDevices, leadRun, MOST_RUNS, planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
 
 function filesOf(...args: Parameters<typeof sampleRuns>): Map<string, string> {
@@ -218,6 +218,36 @@ Deno.test("site: the exported JSON Schema accepts results and refuses what is no
     assert.ok(page.includes(`<code>${field}`), field);
   }
   assert.ok(resultSchema.safeParse(result).success);
+});
+
+Deno.test("site: a device under two stacks is one device", async () => {
+  const folder = new URL("../../fixtures/baselines/", import.meta.url);
+  const read = async (name: string): Promise<NamedResult> => ({
+    name,
+    result: await readResult(new URL(name, folder).pathname),
+  });
+  const runs = [await read("h100-dawn-512k.json"), await read("h100-deno-paper.json")];
+  for (const given of [runs, runs.toReversed()]) {
+    const site = planSite(given);
+    assert.equal(countDevices(site.devices), "1 device, 2 stacks");
+    assert.deepEqual(
+      site.devices.map(({ label }) => label).sort(),
+      ["NVIDIA H100 80GB HBM3, dawn", "NVIDIA H100 80GB HBM3, deno"],
+    );
+    const claim = collectEvidence(site).find((one) => one.claim.id === "speedup-forward")!;
+    assert.match(claimLine(claim, site.devices), / on the one device that ran it\b.*\.$/);
+    // The verdicts of the two stacks need not be alike.
+    const stacks = site.devices.map((one) => deviceEvidence(claim, one)!.row.verdict);
+    assert.ok(stacks.every((verdict) => verdict !== "not run"), String(stacks));
+  }
+  // Another model is another device.
+  const other = structuredClone(runs[0]);
+  other.result.environment.device.name = "NVIDIA H200";
+  other.result.startedAt = "2000-01-01T00:00:00.000Z";
+  const three = planSite([...runs, other]);
+  assert.equal(countDevices(three.devices), "2 devices, 2 stacks");
+  const claim = collectEvidence(three).find((one) => one.claim.id === "speedup-forward")!;
+  assert.match(claimLine(claim, three.devices), / of 2 devices\.$/);
 });
 
 Deno.test("site: the schema pages say what each field is", () => {

@@ -7,7 +7,7 @@ import type { JSX } from "preact";
 import { formatPlural, formatSeconds } from "../text/format.ts";
 import { finite } from "../charts/chart_data.ts";
 import { Export, Figure, Table } from "../charts/figure.tsx";
-import type { Site, SiteDevice } from "./runs.ts";
+import { countDevices, type Site, type SiteDevice } from "./runs.ts";
 import { relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";
 import { STEP_METHOD } from "./steps.ts";
 import { formatChange, Sparkline, TrendPlot } from "../charts/trend_plot.tsx";
@@ -51,7 +51,7 @@ export function StepTable(
       ]}
       rows={steps.map(({ device, id, step }) => [
         id,
-        ...(several ? [device === undefined ? "" : device.name] : []),
+        ...(several ? [device === undefined ? "" : device.label] : []),
         <RunLink run={step.from} path={path} />,
         <RunLink run={step.to} path={path} />,
         formatSeconds(step.before),
@@ -86,7 +86,7 @@ function trendIndex(site: Site, trends: readonly DeviceTrends[]): SiteFile {
     title: "Trends",
     facts: [
       formatPlural(site.runs.length, "run"),
-      formatPlural(site.devices.length, "device"),
+      countDevices(site.devices),
     ],
     children: (
       <>

@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
 import { formatBytes, formatPlural } from "../../reports/text/format.ts";
 import { readResult } from "../result/read_result.ts";
 import type { NamedResult } from "../../reports/data/twins.ts";
-import { MOST_RUNS, planSite } from "../../reports/site/runs.ts";
+import { countDevices, MOST_RUNS, planSite } from "../../reports/site/runs.ts";
 import { siteFiles } from "../../reports/site/site_files.tsx";
 import { refuseFolder, writeSite } from "../../reports/site/write_site.ts";
 import { EXIT, UsageError } from "../errors.ts";
@@ -48,7 +48,7 @@ export async function site(
     const { files, bytes, removed } = await writeSite(siteFiles(plan, { url }), out);
     say(
       `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
-        `${formatPlural(plan.devices.length, "device")}, ${formatPlural(files, "file")}, ` +
+        `${countDevices(plan.devices)}, ${formatPlural(files, "file")}, ` +
         formatBytes(bytes) +
         (removed > 0 ? `; removed ${formatPlural(removed, "page")} of an earlier build` : ""),
     );

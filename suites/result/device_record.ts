@@ -52,9 +52,17 @@ export function deviceRecord(
  * compute on the processor, so that it is a part of theirs.
  */
 export function deviceIdentity({ device, adapter, cpu }: EnvironmentRecord): string {
-  const name = adapter.software ? `${withoutBrackets(device.name)} on ${cpu}` : device.name;
+  const name = adapter.software
+    ? `${withoutBrackets(device.name)} on ${processorName(cpu)}`
+    : device.name;
   // Dawn puts hyphens between words and writes them small.
   return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "") || name;
+}
+
+/** `Intel(R) Xeon(R) Processor @ 2.50GHz` without what tells nothing apart. */
+export function processorName(cpu: string): string {
+  return withoutBrackets(cpu).replace(/\b(CPU|Processor)\b|@ [\d.]+ ?GHz/g, "")
+    .replace(/\s+/g, " ").trim() || "an unnamed processor";
 }
 
 /** A text without what stands in brackets, unless that is all of it. */
