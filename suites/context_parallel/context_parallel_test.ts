@@ -6,6 +6,7 @@ import { UsageError } from "../errors.ts";
 import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
 import { loadProfile, PROFILE_NAMES } from "../plan/profile.ts";
 import { resultSchema } from "../result/result_schema.ts";
+import { unknownFields } from "../result/_strict_schema.ts";
 import { runCalibrated } from "../run/runner.ts";
 
 Deno.test("planRunCuts: every cut of every profile can select", () => {
@@ -101,6 +102,7 @@ Deno.test("the suite checks, times and describes every cut", async (t) => {
         gpu,
       }, { calibration: CALIBRATION }),
     );
+    assert.deepEqual(unknownFields(result), []);
     assert.deepEqual(
       result.cases.map(({ contextParallel }) => contextParallel?.partition),
       ["contiguous", "head-tail"],

@@ -373,6 +373,8 @@ export interface Sample extends OpenRecord {
    * The canary's worst time around this sample, over its reference time: 1 is an undisturbed clock.
    */
   canary?: number;
+  /** In the suite `throughput`: executions back to back, of which `seconds` are those of one. */
+  executions?: number;
   /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
   flag?: "clock" | "interrupted";
 }

@@ -59,6 +59,9 @@ export const sampleSchema: z.ZodType<Sample> = z.looseObject({
     "The canary's worst time around this sample, over its reference time: 1 is an " +
       "undisturbed clock.",
   ),
+  executions: z.int().positive().optional().describe(
+    "In the suite `throughput`: executions back to back, of which `seconds` are those of one.",
+  ),
   flag: z.enum(["clock", "interrupted"]).optional().describe(
     "Why the sample is left out of the statistic, where it is: `clock` means the " +
       "canary was off.",

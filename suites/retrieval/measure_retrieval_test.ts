@@ -7,6 +7,7 @@ import type { Profile } from "../plan/profile.ts";
 import { loadProfile } from "../plan/profile.ts";
 import { replayArguments } from "../run/replay.ts";
 import type { Result } from "../result/result_schema.ts";
+import { unknownFields } from "../result/_strict_schema.ts";
 import { exitCodeOf, runSuite, type SuiteOptions } from "../run/runner.ts";
 import { checkRetrievalOptions, planRunRetrieval } from "./measure_retrieval.ts";
 
@@ -92,6 +93,7 @@ Deno.test("retrieval in a run: resumed, in shards, merged and gated, with the sa
     const whole = await runSuite({ ...QUICK, gpu });
     assert.equal(exitCodeOf(whole), 0);
     assert.equal(whole.calibration, null);
+    assert.deepEqual(unknownFields(whole), []);
     const digests = ({ cases }: Result) => cases.map(({ id, digest }) => [id, digest?.output]);
     assert.ok(digests(whole).every(([, digest]) => /^[0-9a-f]{64}$/.test(digest!)));
     const { cells } = whole.retrieval!;

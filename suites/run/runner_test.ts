@@ -8,7 +8,9 @@ import { NotComparableError, UsageError } from "../errors.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { type Result, resultSchema } from "../result/result_schema.ts";
 import { sampleStatistic } from "../result/_sample_result.ts";
+import { unknownFields } from "../result/_strict_schema.ts";
 import { RESULT_FILE } from "../result/result_store.ts";
+import { mergeResults } from "./merge.ts";
 import { STOPPED_NOTE } from "./resume.ts";
 import {
   exitCodeOf,
@@ -31,9 +33,11 @@ const TINY: SuiteOptions = {
 /** Without throughput, which takes seconds a case whatever its size. */
 const SHORT: SuiteOptions = { ...TINY, suites: ["correctness", "latency"] };
 
-/** Without calibrating the device, which takes seconds. */
-function run(options: SuiteOptions, hooks?: SuiteHooks): Promise<Result> {
-  return runCalibrated(options, { hooks, calibration: CALIBRATION });
+/** Without calibrating the device, which takes seconds. The schema must know all that is recorded. */
+async function run(options: SuiteOptions, hooks?: SuiteHooks): Promise<Result> {
+  const result = await runCalibrated(options, { hooks, calibration: CALIBRATION });
+  assert.deepEqual(unknownFields(result), []);
+  return result;
 }
 
 async function withFolder(
@@ -74,6 +78,7 @@ Deno.test("runSuite measures, writes after every case, and its result is complet
     });
     assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
     assert.deepEqual(await readOut(out), result);
+    assert.deepEqual(unknownFields(result), []);
     assert.equal(seen.at(-1), result.cases.length);
     assert.ok(new Set(seen).size === result.cases.length);
     const timed = result.cases.filter(({ suite }) => suite === "latency");
@@ -194,6 +199,25 @@ Deno.test("runSuite: an abort keeps what is finished, and resume completes it", 
     await assert.rejects(run({ ...SHORT, out, gpu, resume: true }), UsageError);
     await assert.rejects(run({ ...SHORT, out, gpu }), /exists|there already/);
     assert.equal(await Deno.readTextFile(`${out}/${RESULT_FILE}`), "{");
+  });
+});
+
+Deno.test("runSuite: shards of a run merge into a result of the schema's fields alone", async (t) => {
+  await withFolder(t, async (gpu) => {
+    const shards = [];
+    for (const index of [1, 2]) {
+      const result = await run({ ...SHORT, gpu, shard: { index, count: 2 } });
+      assert.equal(result.shard!.index, index);
+      shards.push({ name: `${index}.json`, result });
+    }
+    const merged = await mergeResults(shards);
+    assert.deepEqual(merged.missing, []);
+    assert.deepEqual(unknownFields(merged.result), []);
+    shards[1].result.environment.fingerprint = "another machine";
+    const { result } = await mergeResults(shards, { mixedMachines: true });
+    assert.deepEqual(result.environment.machines!.map(({ shard }) => shard), [1, 2]);
+    assert.ok(result.cases.every(({ machine }) => machine !== undefined));
+    assert.deepEqual(unknownFields(result), []);
   });
 });
 
