@@ -80,3 +80,29 @@ Deno.test("closingLines: files that took long, steps counted once", () => {
   ]);
   assert.deepEqual(closingLines(tests.slice(1, 2)), []);
 });
+
+/** Test files below a folder. */
+function* testFiles(folder: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    const path = `${folder}/${name}`;
+    if (isDirectory && !/^\.|^node_modules$/.test(name)) yield* testFiles(path);
+    else if (name.endsWith("_test.ts")) yield path;
+  }
+}
+
+Deno.test("no test changes what all files share that run at the same time", async () => {
+  const root = fileURLToPath(new URL("..", import.meta.url)).slice(0, -1);
+  const shared = /\bDeno\.(chdir|umask)\(|\bDeno\.env\.(set|delete)\(|\bprocess\.chdir\(/;
+  const found: string[] = [];
+  let files = 0;
+  for (const path of testFiles(root)) {
+    files++;
+    for (const [i, line] of (await Deno.readTextFile(path)).split("\n").entries()) {
+      if (shared.test(line.replace(/^ *const shared = .*/, ""))) {
+        found.push(`${path}:${i + 1}: ${line}`);
+      }
+    }
+  }
+  assert.ok(files > 50);
+  assert.deepEqual(found, []);
+});

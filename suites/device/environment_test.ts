@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import {
   describeRepository,
   fingerprintOf,
@@ -122,6 +122,9 @@ async function inRepository(test: (folder: string) => Promise<void>) {
   }
 }
 
+const ENVIRONMENT = new URL("environment.ts", import.meta.url).href;
+const CONFIG = new URL("../../deno.json", import.meta.url);
+
 async function git(cwd: string, ...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command("git", {
     args: ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args],
@@ -149,10 +152,13 @@ Deno.test("describeRepository tells the project's own repository and no other's"
     await Deno.writeTextFile(`${folder}/tree/file`, "two");
     assert.deepEqual(await found(`${folder}/tree`), { commit, dirty: true });
     // What runs inside a hook of another repository is told that one.
-    Deno.env.set("GIT_DIR", `${folder}/.git`);
-    try {
-      assert.deepEqual(await found(`${folder}/copy`), { commit: null, dirty: null });
-    } finally {
-      Deno.env.delete("GIT_DIR");
-    }
+    const code = `
+      import { describeRepository } from ${JSON.stringify(ENVIRONMENT)};
+      console.log(JSON.stringify(await describeRepository(new URL(Deno.args[0]))));`;
+    const copy = `${pathToFileURL(`${folder}/copy`)}/`;
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--config", fileURLToPath(CONFIG), code, copy],
+      env: { GIT_DIR: `${folder}/.git` },
+    }).output();
+    assert.equal(new TextDecoder().decode(stdout), `{"commit":null,"dirty":null}\n`);
   }));
