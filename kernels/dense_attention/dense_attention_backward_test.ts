@@ -153,7 +153,8 @@ Deno.test(`dense backward matches float64 at every head dimension and type${STOR
 Deno.test("dense backward gives the same bits twice and when split by range", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
-  const shape = { heads: 2, rows: 200, headDim: 64, dtype: "f16" } as const;
+  // The shape of a case above, whose kernels are compiled.
+  const shape = { heads: 2, rows: 141, headDim: 32, dtype: "f16" } as const;
   const once = await backward(gpu, shape);
   const twice = await backward(gpu, shape);
   const split = await backward(gpu, { ...shape, flopsPerDispatch: 1e6 });
