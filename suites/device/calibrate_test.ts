@@ -4,7 +4,7 @@ import { openDawn } from "../../kernels/gpu/dawn.ts";
 import { DeviceError, openDevice } from "../../kernels/gpu/device.ts";
 import { createPipeline } from "../../kernels/gpu/pipeline.ts";
 import { Timer } from "../../kernels/gpu/timing.ts";
-import { calibrate, matrixShader, smallestStep } from "./calibrate.ts";
+import { calibrate, type Canary, matrixShader, smallestStep } from "./calibrate.ts";
 import { calibrationSchema } from "../result/result_schema.ts";
 
 Deno.test("smallestStep finds the tick that durations are multiples of", () => {
@@ -37,10 +37,15 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
   assert.deepEqual(again.record.canary, earlier.canary);
   assert.equal(again.record.canaryTrips, record.canaryTrips);
   assert.equal(again.canary.referenceSeconds, 0.5);
-  const [was, is] = [
-    await canary.probe() * canary.referenceSeconds,
-    await again.canary.probe() / 2,
-  ];
+  // The least of some: a busy machine only adds.
+  const least = async (of: Canary) => {
+    let seconds = Infinity;
+    for (let i = 0; i < 8; i++) {
+      seconds = Math.min(seconds, await of.probe() * of.referenceSeconds);
+    }
+    return seconds;
+  };
+  const [was, is] = [await least(canary), await least(again.canary)];
   assert.ok(is > was / 20 && is < was * 20, `${was} s and ${is} s for the same work`);
   again.canary.destroy();
   canary.destroy();
