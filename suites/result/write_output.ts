@@ -304,16 +304,22 @@ function renewed(file: Deno.FsFile): Held {
 }
 
 async function openOrCreate(path: string): Promise<{ file: Deno.FsFile; fresh: boolean }> {
-  try {
-    const file = await Deno.open(path, { read: true, write: true, createNew: true });
-    return { file, fresh: true };
-  } catch (error) {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  for (;;) {
+    try {
+      const file = await Deno.open(path, { read: true, write: true, createNew: true });
+      return { file, fresh: true };
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    }
+    try {
+      const { isSymlink } = await Deno.lstat(path);
+      if (isSymlink) throw new OutputError(`write ${path}: a link of that name is in the way`);
+      return { file: await Deno.open(path, { read: true, write: true }), fresh: false };
+    } catch (error) {
+      // Whoever had it may have removed it since.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
-  if ((await Deno.lstat(path)).isSymlink) {
-    throw new OutputError(`write ${path}: a link of that name is in the way`);
-  }
-  return { file: await Deno.open(path, { read: true, write: true, create: true }), fresh: false };
 }
 
 async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {

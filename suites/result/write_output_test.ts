@@ -59,6 +59,30 @@ Deno.test("claimFile: one of two writers gets a file, whatever is there stays", 
     assert.deepEqual([await Deno.readTextFile(path), names(folder)], ["two", ["a.json"]]);
   }));
 
+Deno.test("claimFile: a writer that ends while another one looks is not in its way", () =>
+  inFolder(async (folder) => {
+    const { lstat } = Deno;
+    for (const step of ["lstat", "open"]) {
+      const path = `${folder}/${step}.json`;
+      const temporary = `${folder}/.${step}.json.part`;
+      await Deno.writeTextFile(temporary, "theirs");
+      Deno.lstat = async (given) => {
+        const looks = given === temporary;
+        if (looks) Deno.lstat = lstat;
+        if (looks && step === "lstat") await Deno.remove(temporary);
+        const found = await lstat(given);
+        if (looks && step === "open") await Deno.remove(temporary);
+        return found;
+      };
+      try {
+        await (await claimFile(path)).write("ours");
+      } finally {
+        Deno.lstat = lstat;
+      }
+      assert.equal(await Deno.readTextFile(path), "ours");
+    }
+  }));
+
 Deno.test("claimFile: a file that somebody else made meanwhile is not overwritten", () =>
   inFolder(async (folder) => {
     const path = `${folder}/a.json`;
