@@ -155,9 +155,11 @@ export {
   denseAttentionRow,
   type DenseReferenceInputs,
   type DenseReferenceRow,
+  type ReferenceOptions,
   worstRatio,
 } from "./dense_attention/dense_attention_reference.ts";
 export {
+  type BackwardReferenceOptions,
   denseBackwardReference,
   type DenseBackwardReferenceInputs,
   type GradientRow,

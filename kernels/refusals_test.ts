@@ -256,6 +256,12 @@ async function implementationEntries(world: World, shape: Shape): Promise<Entry[
       call: (given) => implementation.plan(gpu, problemOf(given)),
       pure: true,
     }, {
+      name: `${name} compile`,
+      covers: [],
+      good: layer,
+      bad,
+      call: async (given) => await implementation.compile?.(gpu, problemOf(given)),
+    }, {
       name,
       covers: [...exported, "lighthouseImplementation"],
       good: {

@@ -8,6 +8,9 @@
  * same stored inputs the error is that of f32 dot products of length d, of one exponential per
  * score and of one rounding to the storage type.
  *
+ * A NaN or an infinity in a row of K or V reaches the rows from it on, and may reach those of its tile
+ * before it, at most 256, whose weight of 0 times NaN is NaN.
+ *
  * Variants: `dense` is tiled and tuned, on matrix units where the device has them (dense_matrix.ts
  * says when, and what that does to the numerics) and portable elsewhere; `dense-naive`
  * (dense_attention_naive.ts) is one thread per row and exists as a second opinion in tests.

@@ -9,13 +9,16 @@
  * first and leave the gradients of scores to dQ: `dense_matrix_backward.ts`.
  *
  * Numerics: as in the forward kernel, every product and sum in f32, one rounding on storing; on matrix
- * units products of f16, as `dense_matrix_backward_codegen.ts` says.
+ * units products of f16, as `dense_matrix_backward_codegen.ts` says. Weights are recomputed from the
+ * log-sum-exp, which is f32: where it is beyond 2^20 a weight is off by 6 % and more, and from 2^28 on
+ * it may be anything from 0 to 1. It never exceeds 1.
  *
  * @module
  */
 import deltaCode from "./portable/dense_attention_backward_delta.wgsl" with { type: "text" };
 import keyValueCode from "./portable/dense_attention_backward_key_value.wgsl" with { type: "text" };
 import queryCode from "./portable/dense_attention_backward_query.wgsl" with { type: "text" };
+import scalesCode from "./matrix/dense_matrix_gradient_scales.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
@@ -28,7 +31,9 @@ import {
   slice,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { NEAREST_HALF } from "../gpu/half.ts";
 import { createPipeline, type Pipeline, type PipelineSource } from "../gpu/pipeline.ts";
+import { requireDType } from "../gpu/require.ts";
 import {
   type DenseAttentionOptions,
   type DenseKernel,
@@ -52,6 +57,7 @@ import {
   type MatrixBackwardScratch,
   type MatrixBackwardTilings,
   planMatrixSchedule,
+  scaledOf,
 } from "./matrix/dense_matrix_backward.ts";
 import {
   generateMatrixKeyValue,
@@ -74,6 +80,11 @@ export interface BackwardTilings {
 export interface DenseBackwardOptions
   extends Omit<DenseAttentionOptions, "tiling" | "matrixTiling"> {
   /**
+   * Storage of dO, dQ, dK and dV. f32 beside f16 of all others, for gradients that are summed or
+   * divided further and may not fit f16 by themselves. Default: `dtype`.
+   */
+  readonly gradientType?: DType;
+  /**
    * Of the portable kernels. Default: tuned, else chosen for the adapter; given, they ask for
    * `portable`.
    */
@@ -87,6 +98,8 @@ export interface DenseBackwardOptions
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseBackwardPlan extends DenseBackwardOptions {
+  /** Storage of dO, dQ, dK and dV. */
+  readonly gradientType: DType;
   /** The kernels that were chosen. */
   readonly kernel: DenseKernel;
   /** The kernels and their tilings, in a few words. */
@@ -124,7 +137,10 @@ export interface DenseBackwardBuffers {
   readonly v: BufferSlice;
   /** `[heads, N, d]`, from the forward kernel. */
   readonly o: BufferSlice;
-  /** `[heads, N, d]`. */
+  /**
+   * `[heads, N, d]`. On matrix units, where it is f32, the first pass alone reads it: then it may be the
+   * buffer of `queryGradient`, and is lost.
+   */
   readonly outputGradient: BufferSlice;
   /** `[heads, N]` f32, from the forward kernel. */
   readonly lse: BufferSlice;
@@ -186,6 +202,13 @@ export function planDenseBackward(
 ): DenseBackwardPlan {
   requireDenseOptions("plan dense attention backward", gpu, options);
   const { heads, rows, headDim, dtype } = options;
+  const { gradientType = dtype } = options;
+  requireDType("plan dense attention backward: gradients", gradientType);
+  if (dtype === "f32" && gradientType === "f16") {
+    throw new RangeError(
+      "plan dense attention backward: gradients of f32 tensors are f32, not f16",
+    );
+  }
   const unfit = whyNoMatrixBackward(gpu.capabilities, options);
   const asked = options.kernel === "matrix" || options.matrixTilings !== undefined;
   if (unfit && asked) {
@@ -193,36 +216,72 @@ export function planDenseBackward(
   }
   const refused = unfit || options.kernel === "portable" || options.tilings;
   const passes = refused ? portablePasses(gpu, options) : matrixPasses(gpu, options);
-  const rowVectors = headDim / (dtype === "f16" ? 8 : 4);
-  const dot = dtype === "f16"
-    ? [0, 1, 2, 3].map((w) => {
-      const c = "xyzw"[w];
-      return `dot(unpack2x16float(a.${c}), unpack2x16float(b.${c}))`;
-    }).join(" + ")
-    : "dot(bitcast<vec4f>(a), bitcast<vec4f>(b))";
   return {
     ...options,
+    gradientType,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     ...passes,
     pipelines: {
-      delta: {
-        label: labelOf("delta", options),
-        code: `${deltaCode}
-const LANES = ${deltaLanes(headDim, dtype)}u;
-const ROW_VECTORS = ${rowVectors}u;
-fn dotVector(a: vec4u, b: vec4u) -> f32 { return ${dot}; }
-`,
-        bindings: ["read", "read", "read-write", "uniform"],
-      },
+      delta: passes.schedule?.bytes.scaledGradients === undefined
+        ? deltaSource({ ...options, gradientType })
+        : scalesSource(options),
       ...passes.pipelines,
     },
     flops: denseBackwardFlops({ heads, rows, headDim }),
-    bytes: denseBackwardBytes({ heads, rows, headDim, dtype }),
+    bytes: denseBackwardBytes({ heads, rows, headDim, dtype, gradientType }),
   };
 }
 
-function labelOf(pass: string, { headDim, dtype }: DenseBackwardOptions): string {
-  return `dense attention backward, ${pass}, d=${headDim} ${dtype}`;
+/** The dot product of two vectors of 8 halves, `a` and `b`. */
+const DOT_HALVES = [..."xyzw"].map((c) => `dot(unpack2x16float(a.${c}), unpack2x16float(b.${c}))`)
+  .join(" + ");
+
+/** The pass that gives delta. */
+function deltaSource(
+  options: DenseBackwardOptions & { readonly gradientType: DType },
+): PipelineSource {
+  const { headDim, dtype, gradientType } = options;
+  const dot = dtype === "f32"
+    ? "let b = outputGradients[at]; return dot(bitcast<vec4f>(a), bitcast<vec4f>(b));"
+    : gradientType === "f16"
+    ? `let b = outputGradients[at]; return ${DOT_HALVES};`
+    : `let low = bitcast<vec4f>(outputGradients[2u * at]);
+  let high = bitcast<vec4f>(outputGradients[2u * at + 1u]);
+  return dot(vec4f(unpack2x16float(a.x), unpack2x16float(a.y)), low) +
+    dot(vec4f(unpack2x16float(a.z), unpack2x16float(a.w)), high);`;
+  return {
+    label: labelOf("delta", options),
+    code: `${deltaCode}
+const LANES = ${deltaLanes(headDim, dtype)}u;
+const ROW_VECTORS = ${headDim / (dtype === "f16" ? 8 : 4)}u;
+// Of 16 bytes of O and the elements of dO beside them.
+fn dotAt(at: u32) -> f32 {
+  let a = outputs[at];
+  ${dot}
+}
+`,
+    bindings: ["read", "read", "read-write", "uniform"],
+  };
+}
+
+/** The same on matrix units, where dO is f32: it also makes the f16 that they multiply. */
+function scalesSource(options: DenseBackwardOptions): PipelineSource {
+  return {
+    label: labelOf("delta and scaled output gradients", options),
+    code: `${scalesCode}
+const ROW_VECTORS = ${options.headDim / 8}u;
+fn dotVector(a: vec4u, b: vec4u) -> f32 { return ${DOT_HALVES}; }
+${NEAREST_HALF}`,
+    bindings: ["read", "read", "read-write", "read-write", "read-write", "uniform"],
+  };
+}
+
+function labelOf(
+  pass: string,
+  { headDim, dtype, gradientType = dtype }: DenseBackwardOptions,
+): string {
+  const types = gradientType === dtype ? dtype : `${dtype}, gradients ${gradientType}`;
+  return `dense attention backward, ${pass}, d=${headDim} ${types}`;
 }
 
 /** What the two sorts of kernels plan for themselves. */
@@ -239,7 +298,7 @@ function portablePasses(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseBackwardOptions,
 ): Passes {
-  const { heads, headDim, dtype, rows } = options;
+  const { heads, headDim, dtype, rows, gradientType: stored } = options;
   const tuned = (pass: "query" | "key-value") =>
     tunedTiling(gpu.capabilities, { kernel: "portable", pass, headDim, dtype, rows, heads });
   const preferred = () => {
@@ -261,12 +320,12 @@ function portablePasses(
     pipelines: {
       query: {
         label: labelOf("queries", options),
-        code: queryCode + generateQueryBackward({ tiling: query, headDim, dtype }),
+        code: queryCode + generateQueryBackward({ tiling: query, headDim, dtype, stored }),
         bindings: [...inputs, "read-write", "uniform"],
       },
       keyValue: {
         label: labelOf("keys and values", options),
-        code: keyValueCode + generateKeyValueBackward({ tiling: keyValue, headDim, dtype }),
+        code: keyValueCode + generateKeyValueBackward({ tiling: keyValue, headDim, dtype, stored }),
         bindings: [...inputs, "read-write", "read-write", "uniform"],
       },
     },
@@ -291,7 +350,7 @@ function matrixPasses(
   { capabilities }: Pick<Gpu, "capabilities">,
   options: DenseBackwardOptions,
 ): Passes {
-  const { heads, headDim, dtype, rows, matrixTilings } = options;
+  const { heads, headDim, dtype, rows, matrixTilings, gradientType = dtype } = options;
   const tuned = (pass: "query" | "key-value") =>
     tunedTiling(capabilities, { kernel: "matrix", pass, headDim, dtype, rows, heads });
   const preferred = () => {
@@ -308,6 +367,7 @@ function matrixPasses(
     rows,
     headDim,
     tilings,
+    gradientType,
     // Four products in the longer of the two dispatches, 2·d FLOP a pair each.
     pairsAtMost: options.flopsPerDispatch && options.flopsPerDispatch / (8 * headDim * heads),
   });
@@ -320,14 +380,23 @@ function matrixPasses(
     pipelines: {
       query: {
         label: labelOf("queries on matrix units", options),
-        code: generateMatrixQuery(query, { headDim, keyRows: matrixBackwardRows(keyValue) }),
-        bindings: ["read", "read", "read", "read-write", "read-write", "uniform"],
+        code: generateMatrixQuery(query, {
+          headDim,
+          keyRows: matrixBackwardRows(keyValue),
+          gradientType,
+        }),
+        bindings: [
+          ...Array<"read">(gradientType === "f32" ? 4 : 3).fill("read"),
+          "read-write",
+          "read-write",
+          "uniform",
+        ],
       },
       keyValue: {
         label: labelOf("keys and values on matrix units", options),
-        code: generateMatrixKeyValue(keyValue, headDim),
+        code: generateMatrixKeyValue(keyValue, { headDim, gradientType }),
         bindings: [
-          ...Array<"read">(6).fill("read"),
+          ...Array<"read">(gradientType === "f32" ? 7 : 6).fill("read"),
           ...Array<"read-write">(5).fill("read-write"),
           "uniform",
         ],
@@ -376,24 +445,14 @@ export async function createDenseBackward(
     createPipeline(gpu, plan.pipelines.query),
     createPipeline(gpu, plan.pipelines.keyValue),
   ]);
-  const allRows = plan.heads * plan.rows;
-  const lanes = deltaLanes(plan.headDim, plan.dtype);
-  const groups = Math.ceil(allRows / (256 / lanes));
-  const x = Math.min(groups, 32768);
-  const deltaUniform = createUniform(gpu, [allRows, x * (256 / lanes)]);
   const pipelines = { query, keyValue };
   const tiled = plan.schedule
     ? await bindMatrix(gpu, { plan, schedule: plan.schedule, pipelines, ...options })
     : bindPortable(gpu, { plan, pipelines });
+  const first = bindDelta(gpu, { plan, delta, scratch: tiled.scratch });
   const bindPasses = (b: DenseBackwardBuffers) => {
     requireBuffers(plan, b);
-    return {
-      delta: bindDispatch(gpu, delta, {
-        slices: [b.o, b.outputGradient, b.delta, slice(deltaUniform)],
-        workgroups: [x, Math.ceil(groups / x), 1],
-      }),
-      ...tiled.bind(b),
-    };
+    return { delta: first.bind(b), ...tiled.bind(b) };
   };
   return {
     plan,
@@ -405,28 +464,59 @@ export async function createDenseBackward(
         : [delta, ...query, ...keyValue];
     },
     destroy: () => {
-      deltaUniform.destroy();
+      first.destroy();
       tiled.destroy();
     },
   };
 }
 
-const ROWS = ["q", "k", "v", "o", "outputGradient"] as const;
-const GRADIENTS = ["queryGradient", "keyGradient", "valueGradient"] as const;
+const ROWS = ["q", "k", "v", "o"] as const;
+const GRADIENTS = ["outputGradient", "queryGradient", "keyGradient", "valueGradient"] as const;
+
+/** The dispatch of the first pass. */
+function bindDelta(
+  gpu: Gpu,
+  { plan, delta, scratch }: {
+    plan: DenseBackwardPlan;
+    delta: Pipeline;
+    scratch?: MatrixBackwardScratch;
+  },
+): { bind: (buffers: DenseBackwardBuffers) => Dispatch; destroy: () => void } {
+  const { heads, rows, headDim, dtype } = plan;
+  const found = scratch && plan.schedule && scaledOf(scratch, plan.schedule);
+  const scaled = found ? [found.gradients, found.scales] : [];
+  const lanes = deltaLanes(headDim, dtype);
+  const blocks = Math.ceil(rows / 16);
+  const groups = scaled.length > 0 ? blocks : Math.ceil(heads * rows / (256 / lanes));
+  const x = Math.min(groups, 32768);
+  const uniform = createUniform(
+    gpu,
+    scaled.length > 0 ? [rows, blocks, x] : [heads * rows, x * (256 / lanes)],
+  );
+  return {
+    bind: (b) =>
+      bindDispatch(gpu, delta, {
+        slices: [b.o, b.outputGradient, b.delta, ...scaled, slice(uniform)],
+        workgroups: [x, Math.ceil(groups / x), scaled.length > 0 ? heads : 1],
+      }),
+    destroy: () => uniform.destroy(),
+  };
+}
 
 /** Checks that buffers hold what the passes will address. */
 function requireBuffers(plan: DenseBackwardPlan, buffers: DenseBackwardBuffers): void {
-  const { heads, rows, headDim, dtype } = plan;
+  const { heads, rows, headDim, dtype, gradientType } = plan;
+  const elements = heads * rows * headDim;
   const require = (name: keyof DenseBackwardBuffers, bytes: number) =>
     requireBytes(`dense attention backward: ${name}`, buffers[name], bytes);
-  for (const name of [...ROWS, ...GRADIENTS]) {
-    require(name, heads * rows * headDim * bytesPerElement(dtype));
-  }
+  for (const name of ROWS) require(name, elements * bytesPerElement(dtype));
+  for (const name of GRADIENTS) require(name, elements * bytesPerElement(gradientType));
   require("lse", heads * rows * 4);
   require("delta", heads * rows * 4);
 }
 
 interface TiledPasses {
+  readonly scratch?: MatrixBackwardScratch;
   readonly bind: (buffers: DenseBackwardBuffers) => Omit<BackwardPasses, "delta">;
   readonly destroy: () => void;
 }
@@ -460,6 +550,7 @@ async function bindMatrix(
     productFlops: productFlops(plan),
   });
   return {
+    scratch,
     bind,
     destroy: () => {
       destroy();

@@ -3,16 +3,19 @@
  *
  * Tolerances propagate the errors of the forward reference (see dense_attention_reference.ts):
  * a weight P_ij is off by a factor within e^±ε_ij, dP_ij = dO_i·v_j by γ·Σ|dO·v|, and delta_i by
- * γ·Σ|dO·o| plus what storing O rounded; then the sums over rows and the rounding on storing. With
+ * γ·Σ|dO·o| plus what storing O rounded; then the sums over rows and the rounding on storing. Each
+ * weight, score gradient and product may be flushed to zero below 2^-126. With
  * `weights` f16, as on matrix units, P and dS are off by half a unit in the last place of f16 more.
  *
  * @module
  */
 import type { DType } from "../gpu/buffers.ts";
-import { requireRecord } from "../gpu/require.ts";
+import { SMALLEST_NORMAL } from "../gpu/half.ts";
+import { requireDType, requireRecord } from "../gpu/require.ts";
 import {
   type DenseReferenceInputs,
   denseRow,
+  type ReferenceOptions,
   requireHead,
   storageRounding,
   widen,
@@ -22,6 +25,12 @@ import {
 export interface DenseBackwardReferenceInputs extends DenseReferenceInputs {
   /** dO. */
   readonly outputGradient: ArrayLike<number>;
+}
+
+/** What a kernel stores and rounds, for its tolerance; `dtype` is the storage of O. */
+export interface BackwardReferenceOptions extends ReferenceOptions {
+  /** Storage of the gradients. Default: `dtype`. */
+  readonly gradientType?: DType;
 }
 
 /** What the backward pass needs of every row: `[rows]` each. */
@@ -42,6 +51,9 @@ export interface GradientRow {
 }
 
 const UNIT = 2 ** -24;
+
+/** Below it a device may flush a result to zero. */
+const FLUSHED = SMALLEST_NORMAL.f32;
 
 /**
  * Log-sum-exp and delta of rows `first … last` of one head in float64.
@@ -118,14 +130,14 @@ function pair(
   const half = at.weights === "f16" ? 2 ** -11 : 0;
   const weightError = weight * (Math.expm1(Math.min(slack, 100)) + half);
   const difference = gradient - statistics.delta[row];
-  const differenceError = gamma * (gradientSize + statistics.deltaSize[row]) +
+  const differenceError = 2 * d * FLUSHED + gamma * (gradientSize + statistics.deltaSize[row]) +
     (storageRounding(at.dtype, 1) + 4 * half) * statistics.deltaSize[row];
   return {
     weight,
-    weightError,
+    weightError: weightError + FLUSHED,
     scoreGradient: weight * difference,
-    scoreGradientError: weightError * (Math.abs(difference) + differenceError) +
-      weight * (differenceError + half * Math.abs(difference)),
+    scoreGradientError: (weightError + FLUSHED) * (Math.abs(difference) + differenceError) +
+      weight * (differenceError + half * Math.abs(difference)) + FLUSHED,
   };
 }
 
@@ -146,18 +158,18 @@ class Accumulator {
     for (let c = 0; c < this.gradient.length; c++) {
       const value = values[at + c];
       this.gradient[c] += weight * value;
-      this.#error[c] += error * Math.abs(value);
+      this.#error[c] += error * Math.abs(value) + FLUSHED;
       this.#size[c] += Math.abs(weight * value);
     }
   }
 
-  finish(factor: number, dtype: DType): GradientRow {
+  finish(factor: number, dtype: DType, options: BackwardReferenceOptions): GradientRow {
     const walk = 4 * Math.sqrt(this.#count) * UNIT;
     const tolerance = new Float64Array(this.gradient.length);
     for (let c = 0; c < tolerance.length; c++) {
       this.gradient[c] *= factor;
       tolerance[c] = (this.#error[c] + walk * this.#size[c]) * factor +
-        storageRounding(dtype, this.gradient[c]);
+        storageRounding(dtype, this.gradient[c], options);
     }
     return { gradient: this.gradient, tolerance };
   }
@@ -167,10 +179,10 @@ class Accumulator {
 export function queryGradientRow(
   inputs: DenseBackwardReferenceInputs,
   statistics: RowStatistics,
-  options: { row: number; dtype?: DType; weights?: DType },
+  options: { row: number } & BackwardReferenceOptions,
 ): GradientRow {
   const d = inputs.headDim;
-  const dtype = options.dtype ?? "f32";
+  const { dtype = "f32", gradientType = dtype } = options;
   const sum = new Accumulator(d);
   for (let column = 0; column <= options.row; column++) {
     const { scoreGradient, scoreGradientError } = pair(inputs, statistics, {
@@ -181,17 +193,17 @@ export function queryGradientRow(
     });
     sum.add(scoreGradient, scoreGradientError, inputs.k, column * d);
   }
-  return sum.finish(inputs.scale ?? 1 / Math.sqrt(d), dtype);
+  return sum.finish(inputs.scale ?? 1 / Math.sqrt(d), gradientType, options);
 }
 
 /** dK and dV of one row. Needs the statistics of that row and all later ones. */
 export function keyValueGradientRow(
   inputs: DenseBackwardReferenceInputs,
   statistics: RowStatistics,
-  options: { row: number; dtype?: DType; weights?: DType },
+  options: { row: number } & BackwardReferenceOptions,
 ): { key: GradientRow; value: GradientRow } {
   const d = inputs.headDim;
-  const dtype = options.dtype ?? "f32";
+  const { dtype = "f32", gradientType = dtype } = options;
   const rows = inputs.q.length / d;
   const key = new Accumulator(d);
   const value = new Accumulator(d);
@@ -201,8 +213,8 @@ export function keyValueGradientRow(
     value.add(found.weight, found.weightError, inputs.outputGradient, row * d);
   }
   return {
-    key: key.finish(inputs.scale ?? 1 / Math.sqrt(d), dtype),
-    value: value.finish(1, dtype),
+    key: key.finish(inputs.scale ?? 1 / Math.sqrt(d), gradientType, options),
+    value: value.finish(1, gradientType, options),
   };
 }
 
@@ -214,12 +226,13 @@ export function keyValueGradientRow(
  */
 export function denseBackwardReference(
   given: DenseBackwardReferenceInputs,
-  options: { dtype?: DType; weights?: DType } = {},
+  options: BackwardReferenceOptions = {},
 ): { q: GradientRow; k: GradientRow; v: GradientRow } {
   const action = "dense backward reference";
   requireRecord(action, "inputs", given);
   const { q, k, v, outputGradient, headDim, scale } = given;
   requireHead(action, { q, k, v, outputGradient }, { ...options, headDim, scale });
+  if (options.gradientType !== undefined) requireDType(action, options.gradientType);
   const inputs = widen(given);
   const d = inputs.headDim;
   const rows = inputs.q.length / d;

@@ -76,18 +76,26 @@ async function backward(
     dtype: "f16" | "f32";
     flopsPerDispatch?: number;
     tilings?: BackwardTilings;
+    /** Of dO and the gradients. */
+    gradientType?: "f32";
+    /** Q, K, V and dO, each `[heads, rows, d]`. Default: drawn. */
+    data?: readonly ArrayLike<number>[];
   },
 ) {
-  const { heads, rows, headDim, dtype } = options;
+  const { heads, rows, headDim, dtype, gradientType = dtype } = options;
   const shape = { heads, rows, dim: headDim, dtype };
   const size = heads * rows * headDim;
   const tensors: Tensor[] = [];
-  for (let i = 0; i < 8; i++) tensors.push(await createTensor(gpu, shape));
+  for (let i = 0; i < 8; i++) {
+    const type = i === 3 || i > 4 ? gradientType : dtype;
+    tensors.push(await createTensor(gpu, { ...shape, dtype: type }));
+  }
   const [q, k, v, outputGradient, o, queryGradient, keyGradient, valueGradient] = tensors;
   const statistic = { heads, rows, dim: 1, dtype: "f32" } as const;
   const lse = await createTensor(gpu, statistic);
   const delta = await createTensor(gpu, statistic);
-  for (let i = 0; i < 4; i++) writeTensor(gpu, tensors[i], draw(size, i));
+  const { data: drawn = [0, 1, 2, 3].map((i) => draw(size, i)) } = options;
+  for (let i = 0; i < 4; i++) writeTensor(gpu, tensors[i], drawn[i]);
   for (let i = 5; i < 8; i++) writeTensor(gpu, tensors[i], new Float32Array(size).fill(NaN));
   const data = (tensor: Tensor) => tensor.blocks[0].data;
   const forward = await createDenseAttention(
@@ -120,6 +128,7 @@ async function backward(
     const [hq, hk, hv, hg] = inputs.map(part);
     const want = denseBackwardReference({ q: hq, k: hk, v: hv, outputGradient: hg, headDim }, {
       dtype,
+      gradientType,
     });
     for (const [i, row] of [want.q, want.k, want.v].entries()) {
       ratio = Math.max(ratio, worstRatio(part(got[i]), row.gradient, row.tolerance));
@@ -129,7 +138,7 @@ async function backward(
   kernels.destroy();
   forward.destroy();
   [...tensors, lse, delta].forEach((tensor) => tensor.destroy());
-  return { ratio, gradients: got };
+  return { ratio, inputs, gradients: got };
 }
 
 const STORAGE = chooseCases(
@@ -161,6 +170,124 @@ Deno.test("dense backward gives the same bits twice and when split by range", as
   for (const other of [twice, split]) {
     for (const [i, gradient] of once.gradients.entries()) {
       assert.deepEqual([...other.gradients[i]], [...gradient]);
+    }
+  }
+  gpu.destroy();
+});
+
+Deno.test("dense backward takes gradients of f32 beside tensors of f16", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  for (const headDim of [64, 96]) {
+    const size = { heads: 2, rows: 141, headDim };
+    const count = size.heads * size.rows * headDim;
+    // Far beyond f16, and far below it.
+    for (const factor of [2 ** 40, 2 ** -60]) {
+      const data = [0, 1, 2].map((i) => draw(count, i));
+      const gradient = draw(count, 3).map((x) => Math.fround(x * factor));
+      const { ratio, gradients } = await backward(gpu, {
+        ...size,
+        dtype: "f16",
+        gradientType: "f32",
+        data: [...data, gradient],
+      });
+      assert.ok(gradients.every((rows) => rows instanceof Float32Array));
+      assert.ok(ratio <= 1, `d=${headDim} × ${factor}: error is ${ratio} of the tolerance`);
+    }
+  }
+  assert.throws(
+    () =>
+      planDenseBackward(gpu, {
+        heads: 1,
+        rows: 9,
+        headDim: 32,
+        dtype: "f32",
+        gradientType: "f16",
+      }),
+    /gradients of f32 tensors are f32, not f16/,
+  );
+  gpu.destroy();
+});
+
+/** Q, K, V and dO whose logits are all of one size, of both signs. */
+function extremeLogits(options: { rows: number; headDim: number; logit: number }) {
+  const { rows, headDim, logit } = options;
+  const count = rows * headDim;
+  // Σ q·k / √d = logit where signs agree.
+  const size = Math.sqrt(logit / Math.sqrt(headDim));
+  const signed = (seed: number) =>
+    Float32Array.from({ length: count }, (_, i) => {
+      const row = Math.floor(i / headDim);
+      return size * ((row * 7 + seed) % 3 === 0 ? -1 : 1);
+    });
+  return [signed(1), signed(2), draw(count, 2), draw(count, 3)];
+}
+
+Deno.test("no weight of the backward pass exceeds 1, however large the logits are", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const [heads, headDim] = [1, 32];
+  for (const dtype of ["f32", "f16"] as const) {
+    for (const rows of [1, 2, 37]) {
+      for (const logit of [2 ** 20, 5e8, 5.1e8, 3e9, 9.9e9]) {
+        // f16 has no numbers for more than 2^16² √32.
+        if (dtype === "f16" && logit > 1e10) continue;
+        const data = extremeLogits({ rows, headDim, logit });
+        // Small enough that f16 holds whatever weights of up to 1 make of it.
+        data[3] = data[3].map((x) => x * 2 ** -10);
+        const { ratio, gradients, inputs } = await backward(gpu, {
+          heads,
+          rows,
+          headDim,
+          dtype,
+          data,
+        });
+        const what = `${dtype}, ${rows} rows, logits ${logit}`;
+        assert.ok(ratio <= 1, `${what}: ${ratio} of the tolerance`);
+        const [, , v, outputGradient] = inputs;
+        const [dq, dk, dv] = gradients;
+        // |dV| ≤ Σ |dO|, since 0 ≤ P ≤ 1; |dS| ≤ |dO|·|v| + |delta| in sums of that many terms.
+        const sum = (data: ArrayLike<number>) =>
+          Array.from(data).reduce((all, x) => all + Math.abs(x), 0);
+        for (let c = 0; c < headDim; c++) {
+          let most = 0;
+          for (let row = 0; row < rows; row++) {
+            most += Math.abs(outputGradient[row * headDim + c]);
+          }
+          for (let row = 0; row < rows; row++) {
+            assert.ok(Math.abs(dv[row * headDim + c]) <= most * 1.001, `${what}: dV too large`);
+          }
+        }
+        const steps = 2 * sum(outputGradient) * Math.max(...Array.from(v, Math.abs)) * headDim;
+        const largest = Math.max(...Array.from(inputs[0], Math.abs));
+        for (const gradient of [dq, dk]) {
+          for (const x of gradient) {
+            assert.ok(Math.abs(x) <= rows * steps * largest, `${what}: dQ or dK too large: ${x}`);
+          }
+        }
+      }
+    }
+  }
+  gpu.destroy();
+});
+
+Deno.test("weights that a device flushes to zero are within the tolerance", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const [heads, headDim, rows] = [1, 32, 24];
+  // Row n's own key is `gap` below the first one's: weights from 2^-115 down to nothing.
+  for (const gap of [80, 86, 87, 88, 90, 95, 103, 104, 120]) {
+    const count = rows * headDim;
+    const q = new Float32Array(count).fill(1);
+    const k = Float32Array.from(
+      { length: count },
+      (_, i) => (Math.floor(i / headDim) === 0 ? gap : 0) / Math.sqrt(headDim),
+    );
+    for (const size of [1, 2 ** 20, 2 ** -100]) {
+      const gradient = draw(count, 3).map((x) => Math.fround(x * size));
+      const data = [q, k, draw(count, 2), gradient];
+      const { ratio } = await backward(gpu, { heads, rows, headDim, dtype: "f32", data });
+      assert.ok(ratio <= 1, `${gap} apart, dO × ${size}: ${ratio} of the tolerance`);
     }
   }
   gpu.destroy();

@@ -27,8 +27,15 @@ export function denseBackwardFlops(size: DenseSize): number {
   return 2.5 * denseForwardFlops(size);
 }
 
-/** Least bytes of the backward pass: Q, K, V, O, dO and two statistics read, dQ, dK, dV written. */
-export function denseBackwardBytes(size: DenseSize & { dtype: DType }): number {
-  const tensor = size.heads * size.rows * size.headDim * bytesPerElement(size.dtype);
-  return 8 * tensor + 2 * 4 * size.heads * size.rows;
+/**
+ * Least bytes of the backward pass: Q, K, V, O, dO and two statistics read, dQ, dK, dV written.
+ *
+ * @param size `gradientType`: of dO, dQ, dK and dV. Default: `dtype`.
+ */
+export function denseBackwardBytes(
+  size: DenseSize & { dtype: DType; gradientType?: DType },
+): number {
+  const { heads, rows, headDim, dtype, gradientType = dtype } = size;
+  const bytes = 4 * bytesPerElement(dtype) + 4 * bytesPerElement(gradientType);
+  return heads * rows * headDim * bytes + 2 * 4 * heads * rows;
 }

@@ -16,10 +16,13 @@
  *   dense_matrix_codegen.ts), which adds 2^-11·mean|v_j|.
  * - Storing rounds once, to nearest; one unit in the last place is allowed, so that a value near a
  *   tie may fall either way.
+ * - A device may flush results below 2^-126 to zero: of each weight, of each product, and on storing;
+ *   below 2^-14 where it stores f16 and is known to flush them.
  *
  * @module
  */
 import type { DType } from "../gpu/buffers.ts";
+import { SMALLEST_NORMAL } from "../gpu/half.ts";
 import {
   requireDType,
   requireNumbers,
@@ -42,6 +45,16 @@ export interface DenseReferenceInputs {
   readonly scale?: number;
 }
 
+/** What a kernel stores and rounds, for its tolerance. */
+export interface ReferenceOptions {
+  /** Storage of the output that is to be judged. Default f32. */
+  readonly dtype?: DType;
+  /** What softmax weights are rounded to: f16 on matrix units. Default f32. */
+  readonly weights?: DType;
+  /** Whether the device flushes subnormals of f16 to zero. Default false. */
+  readonly flushes?: boolean;
+}
+
 /** One row of the result with the tolerance of an f32 kernel. */
 export interface DenseReferenceRow {
   /** `[d]`. */
@@ -55,6 +68,9 @@ export interface DenseReferenceRow {
 }
 
 const UNIT = 2 ** -24;
+
+/** Below it a device may flush a result to zero. */
+const FLUSHED = SMALLEST_NORMAL.f32;
 
 /**
  * Checks the tensors of one head, and what their storage is said to be.
@@ -91,25 +107,33 @@ export function requireHead(
   }
 }
 
-/** One unit in the last place of a stored value: relative part and smallest step. */
-export function storageRounding(dtype: DType, value: number): number {
-  return dtype === "f16"
-    ? Math.max(Math.abs(value) * 2 ** -10, 2 ** -24)
-    : Math.max(Math.abs(value) * 2 ** -23, 2 ** -149);
+/**
+ * One unit in the last place of a stored value: relative part and smallest step, which is all of a
+ * number that the device may flush to zero.
+ *
+ * @param options `flushes`: the device flushes subnormals of f16. Default false. Of f32 any may.
+ */
+export function storageRounding(
+  dtype: DType,
+  value: number,
+  { flushes = false }: { flushes?: boolean } = {},
+): number {
+  const size = Math.abs(value);
+  if (dtype === "f32") return Math.max(size * 2 ** -23, SMALLEST_NORMAL.f32);
+  const smallest = flushes && size < 2 * SMALLEST_NORMAL.f16 ? SMALLEST_NORMAL.f16 : 2 ** -24;
+  return Math.max(size * 2 ** -10, smallest);
 }
 
 /**
  * Row `row` of causal attention of one head. `q` may hold only rows from `queryOffset` on.
  *
- * @param options.dtype storage type of the output that is to be judged. Default f32.
- * @param options.weights type that softmax weights are rounded to: f16 on matrix units. Default f32.
  * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
  * @throws {RangeError} when tensors do not fit together, or there is no such row.
  */
 export function denseAttentionRow(
   inputs: DenseReferenceInputs,
   row: number,
-  options: { queryOffset?: number; dtype?: DType; weights?: DType } = {},
+  options: { queryOffset?: number } & ReferenceOptions = {},
 ): DenseReferenceRow {
   requireRow(inputs, row, options);
   return denseRow(inputs, row, options);
@@ -118,7 +142,7 @@ export function denseAttentionRow(
 function requireRow(
   inputs: DenseReferenceInputs,
   row: number,
-  options: { queryOffset?: number; dtype?: DType; weights?: DType },
+  options: { queryOffset?: number } & ReferenceOptions,
 ): void {
   const action = "dense attention row";
   requireRecord(action, "inputs", inputs);
@@ -135,7 +159,7 @@ function requireRow(
 export function denseRow(
   inputs: DenseReferenceInputs,
   row: number,
-  options: { queryOffset?: number; dtype?: DType; weights?: DType } = {},
+  options: { queryOffset?: number } & ReferenceOptions = {},
 ): DenseReferenceRow {
   const { q, k, v, headDim: d } = inputs;
   const scale = inputs.scale ?? 1 / Math.sqrt(d);
@@ -159,6 +183,7 @@ export function denseRow(
   }
   const output = new Float64Array(d);
   const absolute = new Float64Array(d);
+  const lost = new Float64Array(d);
   let sum = 0;
   let least = 0;
   let lseSlack = 0;
@@ -173,7 +198,9 @@ export function denseRow(
     lseSlack += weight * slack[j];
     if (slack[j] > widest) widest = slack[j];
     if (weight === 0) continue;
+    const flushed = weight < 2 * FLUSHED ? weight : 0;
     for (let c = 0, i = j * d; c < d; c++, i++) {
+      lost[c] += flushed * Math.abs(v[i]) + FLUSHED;
       output[c] += weight * v[i];
       absolute[c] += weight * Math.abs(v[i]);
     }
@@ -204,7 +231,8 @@ export function denseRow(
   };
   for (let c = 0; c < d; c++) {
     tolerance[c] = Math.min(least > 0 ? moved[c] / least : Infinity, farthest[c]) +
-      walk * absolute[c] + storageRounding(options.dtype ?? "f32", output[c]);
+      walk * absolute[c] + lost[c] / sum +
+      storageRounding(options.dtype ?? "f32", output[c], options);
     if (options.weights === "f16") tolerance[c] += 2 ** -11 * (absolute[c] + meanSize(c));
   }
   const lse = max + Math.log(sum);
@@ -230,7 +258,7 @@ export function widen<T extends DenseReferenceInputs>(inputs: T): T {
  */
 export function denseAttentionReference(
   given: DenseReferenceInputs,
-  options: { dtype?: DType; weights?: DType } = {},
+  options: ReferenceOptions = {},
 ): {
   output: Float64Array;
   lse: Float64Array;

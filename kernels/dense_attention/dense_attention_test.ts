@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { DESK } from "../gpu/_desk_device.ts";
+import { denseAttention } from "../attention.ts";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import {
   createTensor,
@@ -283,6 +284,37 @@ Deno.test("dense compiles in Dawn's front end for every variant", async () => {
             assert.deepEqual(messages.map((m) => m.message), []);
           }
         }
+      }
+    }
+  }
+  gpu.destroy();
+});
+
+Deno.test("a NaN reaches all rows that see it, and no row further before them than a tile", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const [context, headDim, bad] = [700, 32, 600];
+  const count = context * headDim;
+  const [q, k, v] = [1, 2, 3].map((seed) =>
+    Float32Array.from({ length: count }, (_, i) => Math.sin(seed * 77 + 1.3 * i))
+  );
+  const run = (inputs: { q: Float32Array; k: Float32Array; v: Float32Array }) =>
+    denseAttention(gpu, inputs, { headDim });
+  const clean = await run({ q, k, v });
+  for (const name of ["k", "v"] as const) {
+    for (const value of [NaN, Infinity]) {
+      const given = { q, k, v };
+      given[name] = given[name].slice();
+      given[name][bad * headDim] = value;
+      const { output } = await run(given);
+      // The docs say 256 rows.
+      const before = (bad - 256) * headDim;
+      assert.deepEqual(output.subarray(0, before), clean.output.subarray(0, before));
+      // A logit of minus infinity is a key that a row does not attend to.
+      if (name === "k" && value === Infinity) continue;
+      for (let row = bad; row < context; row++) {
+        const own = output.subarray(row * headDim, (row + 1) * headDim);
+        assert.ok(own.some((x) => !Number.isFinite(x)), `${name} ${value}: row ${row}`);
       }
     }
   }

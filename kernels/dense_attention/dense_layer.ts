@@ -38,6 +38,7 @@ import {
 import {
   createDenseBackward,
   type DenseBackward,
+  type DenseBackwardOptions,
   type DenseBackwardPlan,
   planDenseBackward,
 } from "./dense_attention_backward.ts";
@@ -50,6 +51,7 @@ import {
 
 /** Tensors of a backward pass over blocks of heads, beside those of the forward pass. */
 export interface DenseBackwardTensors {
+  /** Of the type of the gradients; where the kernel allows, `gradients.q` itself, which is lost. */
   readonly outputGradient: Tensor;
   /** f32 `[heads, N, 1]`, scratch. */
   readonly delta: Tensor;
@@ -76,6 +78,7 @@ export async function bindDenseBackwardTensors(
           rows: q.rows,
           headDim: q.dim,
           dtype: q.dtype,
+          gradientType: gradients.q.dtype,
           ...options,
         }),
       );
@@ -159,21 +162,24 @@ export function planDenseLayer(
  */
 export function backwardScratch(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
-  { scratchBytes, heads: headBlock, rows, headDim, dtype }: DenseBackwardPlan,
+  { scratchBytes, heads: headBlock, rows, headDim, dtype, gradientType }: DenseBackwardPlan,
   heads: number,
 ): readonly { readonly name: string; readonly bytes: number }[] {
   if (scratchBytes === 0) return [];
   const rest = heads % headBlock;
   const last = rest > 0
-    ? planDenseBackward(gpu, { heads: rest, rows, headDim, dtype }).scratchBytes
+    ? planDenseBackward(gpu, { heads: rest, rows, headDim, dtype, gradientType }).scratchBytes
     : 0;
-  return [{ name: "gradients of scores, partial sums", bytes: scratchBytes + last }];
+  const name = gradientType === dtype
+    ? "gradients of scores, partial sums"
+    : "gradients of scores, partial sums, scaled output gradient";
+  return [{ name, bytes: scratchBytes + last }];
 }
 
 /** Compiles the kernels of attention over blocks of heads ahead; `rows` are those attended to. */
 export function compileDense(
   gpu: Gpu,
-  size: DenseAttentionOptions,
+  size: DenseAttentionOptions & Pick<DenseBackwardOptions, "gradientType">,
   direction: Direction = "forward",
 ): Promise<unknown> {
   const { backward } = directionParts(direction);

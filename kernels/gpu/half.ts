@@ -1,5 +1,5 @@
 /**
- * WGSL that rounds f32 to f16 alike on every device.
+ * Rounding to f16: WGSL that does so alike on every device, and what of it is left to the device.
  *
  * WGSL leaves the rounding of conversions and of `pack2x16float` to the device (llvmpipe rounds
  * toward zero). These functions round to nearest even in integer arithmetic first, after which
@@ -7,6 +7,20 @@
  *
  * @module
  */
+
+/**
+ * The smallest number of a storage type that no device flushes to zero. Below it WGSL lets a device
+ * flush the result of any operation. Those of f32 are taken to be flushed anywhere; of f16 a device can
+ * be asked (`subnormals.ts`).
+ */
+export const SMALLEST_NORMAL = { f16: 2 ** -14, f32: 2 ** -126 } as const;
+
+/** The nearest number of 11 significant bits, ties to even: an f16 without an end to its exponents. */
+export function roundToHalf(value: number): number {
+  if (value === 0 || !Number.isFinite(value)) return value;
+  const scale = 2 ** Math.floor(Math.log2(Math.abs(value)));
+  return Math.f16round(value / scale) * scale;
+}
 
 /** `fn nearestHalf(vec4f) -> vec4f`: rounded to nearest even, still f32; NaN and infinity stay. */
 export const NEAREST_HALF = `

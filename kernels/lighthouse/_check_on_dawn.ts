@@ -48,6 +48,7 @@ for (const shape of shapes) {
     const indices = await garbage(select.indexBytes);
     const slots = await garbage(select.slotBytes);
     const gathered = await garbage(gather.gatheredBytes);
+    const gradients = await garbage(gatherGradient.gatheredBytes);
     const dispatches = [
       ...(await createPyramid(gpu, plans[0])).bind({ rows, pooled, scores: queryScores }),
       ...(await createPyramid(gpu, plans[1])).bind({ rows, pooled }),
@@ -62,13 +63,17 @@ for (const shape of shapes) {
       ...(await createGatherGradient(gpu, gatherGradient)).bind({
         outputGradient: rows,
         indices,
-        gathered,
+        gathered: gradients,
       }),
-      ...(await createScatter(gpu, scatterGradient)).bind({ gathered, slots, output: rows }),
+      ...(await createScatter(gpu, scatterGradient)).bind({
+        gathered: gradients,
+        slots,
+        output: rows,
+      }),
     ];
     await submit(gpu, dispatches);
     kernels += dispatches.length;
-    for (const { buffer } of [rows, pooled, queryScores, indices, slots, gathered]) {
+    for (const { buffer } of [rows, pooled, queryScores, indices, slots, gathered, gradients]) {
       buffer.destroy();
     }
   }

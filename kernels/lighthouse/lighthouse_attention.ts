@@ -9,8 +9,8 @@
  * Shapes: shape letters as in `implementation.ts`. N, L, p and k as `planGeometry` allows; d a power
  * of two that the dense kernel supports too.
  *
- * Numerics: storage f16 or f32; pooled rows, attended rows and the output are each rounded to it
- * once, everything between is f32. Selection is integer arithmetic on the scores' bits. Two runs give
+ * Numerics: storage f16 or f32; pooled rows, attended rows, the output and gradients are each rounded to
+ * it once, everything between is f32. Selection is integer arithmetic on the scores' bits. Two runs give
  * the same bits.
  *
  * @module
@@ -96,7 +96,11 @@ export function lighthouseImplementation(options: LighthouseImplementationOption
       const { headDim, dtype } = shape;
       const heads = plan.headsPerBlock;
       return Promise.all([
-        compileDense(gpu, { heads, rows: geometry.gathered, headDim, dtype }, direction),
+        compileDense(
+          gpu,
+          { heads, rows: geometry.gathered, headDim, dtype, gradientType: "f32" },
+          direction,
+        ),
         scorer.pass?.compile?.(gpu, { shape, options: layer, geometry, headsPerBlock: heads }),
       ]);
     },
@@ -342,6 +346,11 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
   return { stages, readRestarts, output, lse, attended, pooled, gathered, selections, scores };
 }
 
+/** A tensor's buffers with rows of f32 in them; the tensor remains their owner. */
+function asFloats(tensor: Tensor, rows: number): Tensor {
+  return { ...tensor, rows, dtype: "f32", destroy: () => {} };
+}
+
 /** Allocates and binds what the backward pass adds. */
 async function bindBackward(gpu: Gpu, forward: Forward, options: Allocation) {
   const { inputs, planned, own, tensor, flopsPerDispatch, tuning } = options;
@@ -352,13 +361,20 @@ async function bindBackward(gpu: Gpu, forward: Forward, options: Allocation) {
     k: await tensor("k gradient", {}),
     v: await tensor("v gradient", {}),
   };
+  // Each forward pass writes its pooled rows anew before it reads them.
+  const gatheredGradients = {
+    q: asFloats(forward.pooled.q, rows),
+    k: asFloats(forward.pooled.k, rows),
+    v: asFloats(forward.pooled.v, rows),
+  };
   const backward = own(
     await bindLighthouseBackward(gpu, {
       forward,
       outputGradient: inputs.outputGradient!,
-      gatheredOutputGradient: await tensor("gathered output gradient", { rows }),
-      // Each forward pass writes its pooled rows anew before it reads them.
-      gatheredGradients: forward.pooled,
+      gatheredOutputGradient: planned.backwardKernel === "matrix"
+        ? gatheredGradients.q
+        : await tensor("gathered output gradient", { rows, dtype: "f32" }),
+      gatheredGradients,
       delta: await tensor("delta", { rows, dim: 1, dtype: "f32" }),
       gradients,
     }, { geometry, flopsPerDispatch, tuning }),

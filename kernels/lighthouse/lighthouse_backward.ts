@@ -5,8 +5,10 @@
  * gathered rows) → scatter-gradient → dQ, dK, dV `[H, N, d]`. What the forward pass left is read
  * again: gathered rows, attended rows, log-sum-exp, indices and slots. The scorer has no part in it.
  *
- * Numerics: gathered gradients and the results are each rounded to storage once, sums are f32 in one
- * fixed order. Two runs give the same bits.
+ * Numerics: gathered gradients are f32, since they may not fit f16 where the results do: dÕ sums up to
+ * p^(L-1) rows of dO, and the results divide gathered gradients by as much. Results are rounded to storage
+ * once, sums are f32 in one fixed order. Two runs give the same bits. On matrix units dÕ is multiplied as
+ * f16 times powers of two (`dense_matrix_gradient_scales.wgsl`).
  *
  * @module
  */
@@ -43,9 +45,9 @@ export interface ForwardState {
 export interface BackwardTensors {
   /** dO, `[heads, N, d]`. */
   readonly outputGradient: Tensor;
-  /** dÕ, `[heads, S, d]`, scratch. */
+  /** dÕ, f32 `[heads, S, d]`, scratch; on matrix units that of dQ̃. */
   readonly gatheredOutputGradient: Tensor;
-  /** dQ̃, dK̃, dṼ, at least `[heads, S, d]` each, scratch. */
+  /** dQ̃, dK̃, dṼ, at least f32 `[heads, S, d]` each, scratch. */
   readonly gatheredGradients: Triple;
   /** f32 `[heads, S, 1]`, scratch. */
   readonly delta: Tensor;

@@ -75,10 +75,16 @@ export interface LighthouseBackwardReferenceOptions {
   /** Pyramid indices in gathered order, `[S]`. */
   readonly selection: Int32Array;
   /**
-   * Rounds pooled rows and gathered output gradients as storage does, for example `Math.f16round`,
-   * so that what is left to compare is arithmetic. Default: no rounding.
+   * Rounds pooled rows as storage does, for example `Math.f16round`, so that what is left to compare is
+   * arithmetic. Default: no rounding.
    */
   readonly store?: (value: number) => number;
+  /** Rounds gathered output gradients, as matrix units' operands are. Default: no rounding. */
+  readonly storeGradient?: (value: number) => number;
+  /** What weights and gradients of scores are rounded to: f16 on matrix units. Default f32. */
+  readonly weights?: DType;
+  /** Whether the device flushes subnormals of f16 to zero. Default false. */
+  readonly flushes?: boolean;
   /** Storage that tolerances allow for. Default f32. */
   readonly dtype?: DType;
 }
@@ -103,7 +109,7 @@ export function lighthouseBackwardReference(
   const action = "lighthouse backward reference";
   requireRecord(action, "tensors", tensors);
   requireRecord(action, "the options", options);
-  const { headDim, selection, store } = options;
+  const { headDim, selection, store, storeGradient, weights } = options;
   const dtype = options.dtype ?? "f32";
   const { q, k, v, outputGradient } = tensors;
   requireHead(action, { q, k, v, outputGradient }, { headDim, rows: geometry.context, dtype });
@@ -116,21 +122,22 @@ export function lighthouseBackwardReference(
       context: geometry.context,
       headDim,
     });
+  const gradients = gatherGradientReference(outputGradient, selection, geometry);
   const gathered = denseBackwardReference({
     q: gather(tensors.q),
     k: gather(tensors.k),
     v: gather(tensors.v),
-    outputGradient: stored(gatherGradientReference(tensors.outputGradient, selection, geometry)),
+    outputGradient: storeGradient ? gradients.map(storeGradient) : gradients,
     headDim,
-  }, { dtype });
-  return joinGatheredGradients(gathered, geometry, { selection, dtype });
+  }, { dtype, weights, gradientType: "f32" });
+  return joinGatheredGradients(gathered, geometry, { selection, dtype, flushes: options.flushes });
 }
 
 /** dQ, dK, dV `[N, d]` from those of the gathered rows, `[S, d]`, both with their tolerances. */
 export function joinGatheredGradients(
   gathered: { q: GradientRow; k: GradientRow; v: GradientRow },
   geometry: LighthouseGeometry,
-  { selection, dtype }: { selection: Int32Array; dtype: DType },
+  { selection, dtype, flushes }: { selection: Int32Array; dtype: DType; flushes?: boolean },
 ): { q: GradientRow; k: GradientRow; v: GradientRow } {
   const scatter = (rows: Float64Array) => scatterGradientReference(rows, selection, geometry);
   const finish = (row: GradientRow): GradientRow => {
@@ -139,7 +146,7 @@ export function joinGatheredGradients(
     const sizes = scatter(row.gradient.map(Math.abs));
     const tolerance = gradient.map((value, i) =>
       carried[i] + geometry.levels * 2 ** -24 * (sizes[i] + carried[i]) +
-      storageRounding(dtype, value)
+      storageRounding(dtype, value, { flushes })
     );
     return { gradient, tolerance };
   };

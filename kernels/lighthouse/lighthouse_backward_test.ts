@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { chooseCases } from "../../tools/_cases.ts";
+import { planDenseBackward } from "../dense_attention/dense_attention_backward.ts";
 import { worstRatio } from "../dense_attention/dense_attention_reference.ts";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import { createTensor, readTensor, type Tensor, writeTensor } from "../gpu/buffers.ts";
@@ -19,7 +21,10 @@ import {
   lighthouseImplementation,
   lighthouseNorm,
 } from "./lighthouse_attention.ts";
-import { lighthouseBackwardReference } from "./lighthouse_backward_reference.ts";
+import {
+  gatherGradientReference,
+  lighthouseBackwardReference,
+} from "./lighthouse_backward_reference.ts";
 import { BACKWARD_STAGES, lighthouseBackwardCost, STAGES } from "./lighthouse_cost.ts";
 import { type LighthouseGeometry, planGeometry } from "./lighthouse_geometry.ts";
 import { lighthouseReference } from "./lighthouse_reference.ts";
@@ -298,11 +303,44 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
   assert.equal(both.flops, 3.5 * forward.flops);
   const [gather, , scatter] = backward.stages;
   const row = 8 * 128 * 2;
-  assert.equal(gather.bytes, (524288 + 98304) * row);
-  assert.equal(scatter.bytes, 3 * (524288 + 98304) * row);
-  // Four more tensors of N rows, one of S rows and one word a gathered row; the gathered gradients
-  // take the place of the pooled rows.
-  assert.equal(both.peakBytes - forward.peakBytes, (4 * 524288 + 98304) * row + 8 * 98304 * 4);
+  assert.equal(gather.bytes, (524288 + 2 * 98304) * row);
+  assert.equal(scatter.bytes, 3 * (524288 + 2 * 98304) * row);
+  // Four more tensors of N rows, one of S rows of f32 and one word a gathered row; the gathered
+  // gradients, f32, take the place of the pooled rows.
+  const more = 2 * 98304 - geometry.pooledEntries;
+  assert.equal(
+    both.peakBytes - forward.peakBytes,
+    (4 * 524288 + 2 * 98304 + 3 * more) * row + 8 * 98304 * 4,
+  );
+  // On matrix units the gathered output gradient has the place of q's gathered gradient, and is
+  // multiplied as f16, with a factor for each 16 rows.
+  const matrixUnits = {
+    ...big,
+    capabilities: {
+      ...big.capabilities,
+      maxWorkgroupBytes: 49152,
+      subgroupMinSize: 32,
+      subgroupMaxSize: 32,
+      maxStorageBuffers: 16,
+      subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
+    },
+  };
+  const onMatrixUnits = lighthouseNorm.plan(matrixUnits, {
+    shape,
+    direction: "backward",
+    options: lighthouse,
+  });
+  assert.equal(onMatrixUnits.stages[1].variant?.split(" ")[0], "matrix");
+  const names = onMatrixUnits.buffers.map(({ name }) => name);
+  assert.ok(!names.includes("gathered output gradient"));
+  const { scratchBytes } = planDenseBackward(matrixUnits, {
+    heads: 8,
+    rows: 98304,
+    headDim: 128,
+    dtype: "f16",
+  });
+  const scratch = onMatrixUnits.buffers.find(({ name }) => name.startsWith("gradients of scores"))!;
+  assert.equal(scratch.bytes - scratchBytes, 98304 * row + 8 * 98304 / 16 * 4);
   assert.ok(both.peakBytes < 12 * 2 ** 30);
   // Where more rows are gathered than pooled, their place grows.
   const narrow = { ...shape, heads: 1, context: 512 };
@@ -313,7 +351,7 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
     options: small,
   });
   const place = many.buffers.find(({ name }) => name === "pooled q, gathered q gradient")!;
-  assert.equal(place.bytes, many.gathered! * 128 * 2);
+  assert.equal(place.bytes, many.gathered! * 128 * 4);
   const inputs = await seededInputs(gpu, narrow, { seed: 1 });
   await assert.rejects(
     lighthouseNorm.prepare(gpu, {
@@ -325,3 +363,94 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
   );
   gpu.destroy();
 });
+
+/** Layers of every shape of window, the first of them the one at which this was found. */
+const WINDOWS = chooseCases([
+  { context: 2048, levels: 3, pooling: 4 },
+  { context: 512, levels: 3, pooling: 2 },
+  { context: 512, levels: 2, pooling: 4 },
+  { context: 1024, levels: 2, pooling: 8 },
+  { context: 1024, levels: 4, pooling: 2 },
+], (_, n) => [0, 3, 4].includes(n));
+
+/** Output gradients of the sizes that scaled losses have: `[N, d]`, in f16. */
+const LARGE_GRADIENTS: Record<string, (row: number, size: { windowRows: number }) => number> = {
+  "5000 in the rows of one window": (row, { windowRows }) =>
+    Math.floor((row + 1) / windowRows) === 7 ? 5000 : 0,
+  "a loss scaled by 2^13": () => 2 ** 13,
+  "the largest f16 in a few rows": (row) => row % 97 === 5 ? 65504 : 2 ** -3,
+  "one window 2^15 above the others": (row, { windowRows }) =>
+    Math.floor(row / windowRows) === 11 ? 2 ** 14 : 0.5,
+};
+
+for (const [n, { context, levels, pooling }] of WINDOWS.cases.entries()) {
+  const name = `N ${context} L ${levels} p ${pooling}${WINDOWS.note}`;
+  Deno.test(`gradients that fit f16 are finite and right, however large dO is: ${name}`, async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const headDim = 32;
+    const shape = { heads: 1, context, headDim, dtype: "f16" } as const;
+    const geometry = planGeometry(context, { levels, pooling, k: 128 });
+    const inputs = await seededInputs(gpu, shape, { seed: 900 + n });
+    const names = ["q", "k", "v"] as const;
+    const [q, k, v] = await Promise.all(names.map((one) => readTensor(gpu, inputs[one])));
+    // Each scorer with the pass that it shares with the others, at its own selection.
+    const layers = [lighthouseNorm, lighthouseDilated, lighthouseGla];
+    const all = Object.entries(LARGE_GRADIENTS);
+    for (const [g, [what, sizeOf]] of all.entries()) {
+      // All of them at the first; float64 takes a second for each.
+      if (n > 0 && (n + g) % 2 === 1) continue;
+      const layerOf = layers[(n + g) % layers.length];
+      const scorer = layerOf.scorer!.name;
+      const dilation = scorer === "norm" ? undefined : 2;
+      const options = { levels, pooling, k: 128, ...dilation && { dilation } };
+      let gradient = Float16Array.from(
+        { length: context * headDim },
+        (_, i) => {
+          const size = sizeOf(Math.floor(i / headDim), geometry);
+          return size === 5000 ? size : Math.max(-1, Math.min(1, pcgSum4(31, i))) * size;
+        },
+      );
+      const layer = await layerOf.prepare(gpu, {
+        shape,
+        direction: "forward-backward",
+        options,
+      }, { inputs });
+      writeTensor(gpu, inputs.outputGradient!, gradient);
+      await layer.execute();
+      const selection = await layer.outputs.readSelection!();
+      const referenceOf = () =>
+        lighthouseBackwardReference({ q, k, v, outputGradient: gradient }, geometry, {
+          headDim,
+          selection,
+          dtype: "f16",
+          store: Math.f16round,
+        });
+      let want = referenceOf();
+      const most = Math.max(
+        ...names.map((one) => want[one].gradient.reduce((a, x) => Math.max(a, Math.abs(x)), 0)),
+      );
+      if (most > 60000) {
+        // Exact gradients beyond f16 are rightly infinite: as large as fits, then.
+        const less = 2 ** -Math.ceil(Math.log2(most / 60000));
+        gradient = gradient.map((x) => x * less);
+        writeTensor(gpu, inputs.outputGradient!, gradient);
+        await layer.execute();
+        want = referenceOf();
+      }
+      // The intermediate sums are beyond f16: this is what they are for.
+      const sums = gatherGradientReference(gradient, selection, geometry);
+      const largest = sums.reduce((a, x) => Math.max(a, Math.abs(x)), 0);
+      if (g < 2 && context === 2048) assert.ok(largest > 65504, `${what}: sums up to ${largest}`);
+      const got = await readGradients(gpu, layer);
+      for (const [i, one] of names.entries()) {
+        const lost = got[i].findIndex((x) => !Number.isFinite(x));
+        assert.equal(lost, -1, `${what}, ${scorer}: element ${lost} of d${one} is ${got[i][lost]}`);
+        const ratio = worstRatio(got[i], want[one].gradient, want[one].tolerance);
+        assert.ok(ratio <= 1, `${what}, ${scorer}: d${one} is ${ratio} of its tolerance off`);
+      }
+      layer.destroy();
+    }
+    gpu.destroy();
+  });
+}

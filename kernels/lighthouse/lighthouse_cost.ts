@@ -67,15 +67,17 @@ export function lighthouseBackwardCost(
   const { heads, headDim, dtype } = shape;
   const { context, gathered } = geometry;
   const row = heads * headDim * bytesPerElement(dtype);
+  // Gathered gradients are f32.
+  const wide = heads * headDim * 4;
   const size = { heads, rows: gathered, headDim };
   const [gather, attention, scatter] = BACKWARD_STAGES;
   return [
-    { name: gather, flops: 0, bytes: (context + gathered) * row },
+    { name: gather, flops: 0, bytes: context * row + gathered * wide },
     {
       name: attention,
       flops: denseBackwardFlops(size),
-      bytes: denseBackwardBytes({ ...size, dtype }),
+      bytes: denseBackwardBytes({ ...size, dtype, gradientType: "f32" }),
     },
-    { name: scatter, flops: 0, bytes: 3 * (gathered + context) * row },
+    { name: scatter, flops: 0, bytes: 3 * (gathered * wide + context * row) },
   ];
 }

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { planDenseAttention } from "../dense_attention/dense_attention.ts";
+import { type DenseKernel, planDenseAttention } from "../dense_attention/dense_attention.ts";
 import { planDenseBackward } from "../dense_attention/dense_attention_backward.ts";
 import { backwardScratch } from "../dense_attention/dense_layer.ts";
-import { bytesPerElement, headsPerBlock } from "../gpu/buffers.ts";
+import { bytesPerElement, type DType, headsPerBlock } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { ImplementationPlan, LighthouseOptions, Problem } from "../implementation.ts";
 import { directionParts, requireProblem } from "../layer_inputs.ts";
@@ -23,14 +23,20 @@ export interface LighthousePlan {
   readonly options: LighthouseOptions;
   /** Rows of the tensors that hold pooled rows. */
   readonly pooledRows: number;
+  /** Which text of the backward kernels runs, if any. */
+  readonly backwardKernel?: DenseKernel;
 }
 
 /**
  * Rows of a tensor of pooled rows. Nothing reads them after the gather, so that the backward pass
- * keeps the gathered gradient of the same tensor in their place, which may need more rows.
+ * keeps the gathered gradient of the same tensor in their place, which is f32 and may need more rows.
  */
-function pooledRows(geometry: LighthouseGeometry, backward: boolean): number {
-  return backward ? Math.max(geometry.pooledEntries, geometry.gathered) : geometry.pooledEntries;
+function pooledRows(
+  geometry: LighthouseGeometry,
+  { backward, dtype }: { backward: boolean; dtype: DType },
+): number {
+  if (!backward) return geometry.pooledEntries;
+  return Math.max(geometry.pooledEntries, geometry.gathered * 4 / bytesPerElement(dtype));
 }
 
 /**
@@ -53,15 +59,19 @@ export function planLighthouse(
   const geometry = planGeometry(shape.context, layer);
   const { heads, headDim: dim, dtype } = shape;
   const { context, entries, gathered } = geometry;
+  const pooled = pooledRows(geometry, { backward: parts.backward, dtype });
   const perBlock = headsPerBlock(gpu, [
     { heads, rows: context, dim, dtype },
     { heads, rows: gathered, dim, dtype },
+    { heads, rows: pooled, dim, dtype },
     { heads, rows: entries, dim: 1, dtype: "f32" },
   ]);
   // These refuse what their kernels cannot run.
   const block = { heads: perBlock, rows: gathered, headDim: dim, dtype };
   const { variant } = planDenseAttention(gpu, block);
-  const backward = parts.backward ? planDenseBackward(gpu, block) : undefined;
+  const backward = parts.backward
+    ? planDenseBackward(gpu, { ...block, gradientType: "f32" })
+    : undefined;
   const scores = scorer.pass?.plan(gpu, {
     shape,
     options: layer,
@@ -85,7 +95,6 @@ export function planLighthouse(
     names.map((name) => ({ name, bytes: count * row }));
   const words = (count: number, ...names: string[]) =>
     names.map((name) => ({ name, bytes: heads * count * 4 }));
-  const pooled = pooledRows(geometry, parts.backward);
   const buffers = [
     ...rows(context, "q", "k", "v", "output"),
     ...["q", "k", "v"].flatMap((name) =>
@@ -97,7 +106,8 @@ export function planLighthouse(
     ...(backward
       ? [
         ...rows(context, "output gradient", "q gradient", "k gradient", "v gradient"),
-        ...rows(gathered, "gathered output gradient"),
+        // On matrix units its place is that of the gathered gradient of q.
+        ...(backward.kernel === "matrix" ? [] : words(gathered * dim, "gathered output gradient")),
         ...words(gathered, "delta"),
         ...backwardScratch(gpu, backward, heads),
       ]
@@ -110,6 +120,7 @@ export function planLighthouse(
     geometry,
     options: layer,
     pooledRows: pooled,
+    backwardKernel: backward?.kernel,
     plan: {
       stages,
       flops: stages.reduce((sum, { flops }) => sum + flops, 0),

@@ -57,6 +57,32 @@ fn squaredNorm(cell: Cell) -> f32 {
 }
 
 /**
+ * WGSL of `loadCell` and `storeCell`: the cell at an index of a buffer of f32 rows, two words of it where
+ * a cell is one word of f16.
+ */
+export function wideCellCode(dtype: DType, buffer: string): { load: string; store: string } {
+  if (dtype === "f32") {
+    return {
+      load: `fn loadCell(at: u32) -> Cell { return unpackCell(${buffer}[at]); }\n`,
+      store: `fn storeCell(at: u32, cell: Cell) { ${buffer}[at] = packCell(cell); }\n`,
+    };
+  }
+  return {
+    load: `
+fn loadCell(at: u32) -> Cell {
+  return Cell(bitcast<vec4f>(${buffer}[2u * at]), bitcast<vec4f>(${buffer}[2u * at + 1u]));
+}
+`,
+    store: `
+fn storeCell(at: u32, cell: Cell) {
+  ${buffer}[2u * at] = bitcast<vec4u>(cell[0]);
+  ${buffer}[2u * at + 1u] = bitcast<vec4u>(cell[1]);
+}
+`,
+  };
+}
+
+/**
  * Checks a tuning option.
  *
  * @throws {RangeError} naming the option, its value and the limits.

@@ -171,13 +171,19 @@ const MOST_TILE_ROWS = Math.max(
   ...Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixBackwardRows),
 );
 
-/** Storage buffers that the pass over keys and values binds. */
+/** Storage buffers that the pass over keys and values binds, and one more where dO is f32. */
 const BACKWARD_BINDINGS = 11;
 
 /** Why the device cannot run the backward passes on matrix units; undefined when it can. */
 export function whyNoMatrixBackward(
   capabilities: Capabilities,
-  shape: { readonly rows: number; readonly headDim: number; readonly dtype: DType },
+  shape: {
+    readonly rows: number;
+    readonly headDim: number;
+    readonly dtype: DType;
+    /** Of dO and the gradients. Default: `dtype`. */
+    readonly gradientType?: DType;
+  },
 ): string | undefined {
   const unfit = whyNotOnMatrixUnits(capabilities, shape);
   if (unfit) return unfit;
@@ -186,8 +192,9 @@ export function whyNoMatrixBackward(
   if (partialBytes > Math.min(maxBindingBytes, maxBufferBytes)) {
     return `partial sums of one head, ${partialBytes} bytes, do not fit a binding here`;
   }
-  if (maxStorageBuffers < BACKWARD_BINDINGS) {
-    return `${BACKWARD_BINDINGS} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
+  const bindings = shape.gradientType === "f32" ? BACKWARD_BINDINGS + 1 : BACKWARD_BINDINGS;
+  if (maxStorageBuffers < bindings) {
+    return `${bindings} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
   }
   // How many heads there are decides which one fits best, not whether one does.
   const head = { ...shape, heads: 1 };

@@ -17,6 +17,7 @@ import {
   createStorageBuffer,
   createUniform,
   type Dispatch,
+  type DType,
   floatBits,
   slice,
 } from "../../gpu/buffers.ts";
@@ -73,6 +74,9 @@ export interface MatrixBackwardSchedule {
     readonly exponents: number;
     readonly keyPartials: number;
     readonly queryPartials: number;
+    /** dO as matrix units multiply it, and its factors; where dO is f32. */
+    readonly scaledGradients?: number;
+    readonly gradientScales?: number;
   };
 }
 
@@ -80,7 +84,7 @@ export interface MatrixBackwardSchedule {
  * Cuts a shape into rectangles.
  *
  * @param options `pairsAtMost`: pairs of a query and a key in one dispatch of one head; a rectangle has
- * at least one tile of each.
+ * at least one tile of each. `gradientType`: of dO and the results, f16 unless given.
  * @throws {RangeError} when one head's partial sums do not fit one binding.
  */
 export function planMatrixSchedule(
@@ -91,9 +95,10 @@ export function planMatrixSchedule(
     readonly headDim: number;
     readonly tilings: MatrixBackwardTilings;
     readonly pairsAtMost?: number;
+    readonly gradientType?: DType;
   },
 ): MatrixBackwardSchedule {
-  const { heads, rows, headDim, tilings, pairsAtMost = Infinity } = options;
+  const { heads, rows, headDim, tilings, pairsAtMost = Infinity, gradientType } = options;
   const limit = Math.min(maxBindingBytes, maxBufferBytes);
   const unit = [tilings.query, tilings.keyValue].flatMap((tiling) => [
     matrixBackwardRows(tiling),
@@ -150,6 +155,10 @@ export function planMatrixSchedule(
       exponents: Math.max(16, groupHeads * keys / 16 * 4),
       keyPartials: whole ? LEAST_BYTES : 2 * groupHeads * keys * headDim * 4,
       queryPartials: whole ? LEAST_BYTES : groupHeads * partialBytes,
+      ...gradientType === "f32" && {
+        scaledGradients: heads * rows * headDim * 2,
+        gradientScales: heads * Math.ceil(rows / 16) * 4,
+      },
     },
   };
 }
@@ -178,6 +187,10 @@ export interface MatrixBackwardScratch {
   readonly keyPartials: BufferSlice;
   /** f32 `[group heads, N, d]`, N rounded up. */
   readonly queryPartials: BufferSlice;
+  /** dO over its factors, f16 `[heads, N, d]`; where dO is f32. */
+  readonly scaledGradients?: BufferSlice;
+  /** The factors, powers of two, f32 `[heads, N / 16]`, rounded up. */
+  readonly gradientScales?: BufferSlice;
   /** Frees them. */
   readonly destroy: () => void;
 }
@@ -204,6 +217,10 @@ export async function createMatrixScratch(
       exponents: await create("their exponents", bytes.exponents),
       keyPartials: await create("partial sums of keys and values", bytes.keyPartials),
       queryPartials: await create("partial sums of queries", bytes.queryPartials),
+      ...bytes.scaledGradients !== undefined && bytes.gradientScales !== undefined && {
+        scaledGradients: await create("scaled output gradients", bytes.scaledGradients),
+        gradientScales: await create("their scales", bytes.gradientScales),
+      },
       destroy,
     };
   } catch (error) {
@@ -218,8 +235,17 @@ export function hasRoom(
   { bytes }: Pick<MatrixBackwardSchedule, "bytes">,
 ): boolean {
   return Object.entries(bytes).every(([name, size]) =>
-    scratch[name as keyof typeof bytes].size >= size
+    (scratch[name as keyof typeof bytes]?.size ?? 0) >= size
   );
+}
+
+/** dO as matrix units multiply it, and its factors, of a schedule whose dO is f32. */
+export function scaledOf(
+  { scaledGradients, gradientScales }: MatrixBackwardScratch,
+  { bytes }: MatrixBackwardSchedule,
+): { readonly gradients: BufferSlice; readonly scales: BufferSlice } | undefined {
+  if (bytes.scaledGradients === undefined || !scaledGradients || !gradientScales) return undefined;
+  return { gradients: scaledGradients, scales: gradientScales };
 }
 
 /** One dispatch of a pass: its parameters and its size. */
@@ -247,6 +273,7 @@ export function createMatrixBinding(
 } {
   const { heads, rows, scale, productFlops, schedule, pipelines, scratch } = options;
   const { tilings, groupHeads, keys, queries, paddedRows, rectangles } = schedule;
+  const scaled = scaledOf(scratch, schedule);
   const allPairs = rectangles.reduce((sum, { pairs }) => sum + pairs, 0);
   const turns: {
     readonly flops: number;
@@ -293,9 +320,10 @@ export function createMatrixBinding(
             t.q,
             t.k,
             t.v,
-            t.outputGradient,
+            scaled ? scaled.gradients : t.outputGradient,
             t.lse,
             t.delta,
+            ...scaled ? [scaled.scales] : [],
             t.keyGradient,
             t.valueGradient,
             scratch.scoreGradients,
@@ -313,6 +341,7 @@ export function createMatrixBinding(
             t.k,
             scratch.scoreGradients,
             scratch.exponents,
+            ...scaled ? [scaled.scales] : [],
             t.queryGradient,
             scratch.queryPartials,
             slice(uniform),

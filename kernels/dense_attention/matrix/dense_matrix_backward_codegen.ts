@@ -20,16 +20,23 @@
  * **Rounding.** P and dS become f16 for their second product. At long contexts P is about 1/N, far
  * below the normal numbers of f16, so P is kept times 2^14, which cannot overflow, and dS times 2^8,
  * which can: the largest is watched, and a workgroup that saw one beyond 60,000 starts over with a
- * smaller factor, which it tells the queries' pass.
+ * smaller factor, which it tells the queries' pass. Both exponentials are those of weights of at most 1,
+ * whatever the rounded log-sum-exp says.
+ *
+ * **dO of f32** comes as f16 times a power of two of its own for each 16 queries
+ * (`dense_matrix_gradient_scales.wgsl`), and dS is over that power too: so neither overflows or vanishes
+ * beside rows of another size. Sums of dK and dV are kept over the power of the latest 16 queries and
+ * change with it, exactly; dQ is multiplied by that of its own. Results are then f32 too.
  *
  * Queries after a workgroup's last key need no mask: they have a loop of their own, without branches.
  * Queries past the end get a log-sum-exp without bound: their weights are zero.
  *
  * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes and 8 bytes a row of a
- * tile for log-sum-exp and delta; of the queries' pass, (tileColumns * (d/8 + 1) + subgroups * 96) * 16.
+ * tile for log-sum-exp and delta, and 4 for each 16 rows of an f32 dO; of the queries' pass, (tileColumns * (d/8 + 1) + subgroups * 96) * 16.
  *
  * @module
  */
+import type { DType } from "../../gpu/buffers.ts";
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import {
   columnsOfHalves,
@@ -80,7 +87,7 @@ export function matrixBackwardBytes(
   const stage = tileColumns * stageStride(headDim);
   return pass === "query"
     ? (stage + subgroups * SCRATCH) * 16
-    : (2 * stage + subgroups * SCRATCH) * 16 + 8 * tileColumns + 8;
+    : (2 * stage + subgroups * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;
 }
 
 /** Both kernels' parameters: the rectangle, and what of it a dispatch computes. */
@@ -102,6 +109,13 @@ const LN2 = 0.6931471805599453;
 const WEIGHT_EXPONENT = 14.0;
 const GRADIENT_EXPONENT = 8.0; // unless that overflows
 const PAST_END = 1.0e30; // a log-sum-exp that leaves no weight`;
+
+/** A weight, times 2^14, from its exponent; NaN stays NaN. */
+const WEIGHT_OF = `
+fn weightOf(exponent: vec4f) -> vec4f {
+  let most = vec4f(WEIGHT_EXPONENT);
+  return exp2(select(exponent, most, exponent > most));
+}`;
 
 /** Both kernels' entry point, as far as they share it. */
 const entryPoint = (threads: number) =>
@@ -156,10 +170,17 @@ function emitEnd(
     readonly row: string;
     readonly scale: string;
     readonly tensor: string;
+    readonly gradientType: DType;
   },
 ): void {
-  const { names, at, headDim, factor, live, row, scale, tensor } = options;
+  const { names, at, headDim, factor, live, row, scale, tensor, gradientType } = options;
   const vectors = headDim / 8;
+  const store = (c: number) => {
+    const place = `(headRow + ${row}) * ${vectors}u + ${2 * c}u + side`;
+    return gradientType === "f16"
+      ? [ROUNDED_RESULTS, `if (${live}) { ${tensor}[${place}] = rounded; }`]
+      : [`if (${live}) { let to = 2u * (${place}); ${tensor}[to] = a; ${tensor}[to + 1u] = z; }`];
+  };
   emit("if (later) {");
   for (const [c, name] of names.entries()) {
     emit(
@@ -173,19 +194,35 @@ function emitEnd(
       `subgroupMatrixStore<row_major>(&scratch, scratch0, ${name}, ${SCORE_STRIDE}u);`,
       "{",
       ...readResults("scratch0", `(${factor} * ${scale})`),
-      ROUNDED_RESULTS,
-      `if (${live}) { ${tensor}[(headRow + ${row}) * ${vectors}u + ${2 * c}u + side] = rounded; }`,
+      ...store(c),
       "}",
     );
   }
   emit("}");
 }
 
+const SCALES_BINDING =
+  "var<storage, read> gradientScales: array<f32>; // [heads, N / 16], of outputGradients";
+
+/** A binding that results are written to, by their type. */
+function resultBinding(name: string, gradientType: DType, comment: string): string {
+  const element = gradientType === "f16" ? "vec4u" : "vec4f";
+  return `var<storage, read_write> ${name}: array<${element}>; // ${comment}`;
+}
+
 /**
  * The pass over keys and values. Bindings: queries, keys, values, outputGradients, logSumExp, deltas,
- * keyGradients, valueGradients, scoreGradients, exponents, partials, params.
+ * with results of f32 gradientScales, keyGradients, valueGradients, scoreGradients, exponents, partials,
+ * params.
+ *
+ * @param options `gradientType`: of the results; f32 with scaled dO.
  */
-export function generateMatrixKeyValue(tiling: MatrixBackwardTiling, headDim: number): string {
+export function generateMatrixKeyValue(
+  tiling: MatrixBackwardTiling,
+  options: { readonly headDim: number; readonly gradientType: DType },
+): string {
+  const { headDim, gradientType } = options;
+  const scaled = gradientType === "f32";
   const { subgroups, tileColumns, blocks } = tiling;
   if (blocks !== 1) throw new RangeError("generate the pass over keys and values: blocks is not 1");
   const vectors = headDim / 8; // 16-byte vectors of a row
@@ -201,8 +238,9 @@ export function generateMatrixKeyValue(tiling: MatrixBackwardTiling, headDim: nu
     ),
     "var<storage, read> logSumExp: array<f32>; // [heads, N], natural logarithm",
     "var<storage, read> deltas: array<f32>; // [heads, N]",
-    "var<storage, read_write> keyGradients: array<vec4u>; // [heads, N, d] f16",
-    "var<storage, read_write> valueGradients: array<vec4u>; // the same",
+    ...scaled ? [SCALES_BINDING] : [],
+    resultBinding("keyGradients", gradientType, `[heads, N, d] ${gradientType}`),
+    resultBinding("valueGradients", gradientType, "the same"),
     "var<storage, read_write> scoreGradients: array<vec4u>; // [heads, keyBlocks, queryBlocks, 16, 16] f16",
     "var<storage, read_write> exponents: array<f32>; // [heads, workgroups of keys], of what multiplies dS",
     "var<storage, read_write> partials: array<f32>; // [keys and values, heads, partialRows, d]",
@@ -216,7 +254,11 @@ ${declareBindings(bindings)}
 var<workgroup> queryStage: array<vec4u, ${tileColumns * stride}>;
 var<workgroup> gradientStage: array<vec4u, ${tileColumns * stride}>;
 var<workgroup> statistics: array<vec2f, ${tileColumns}>; // log-sum-exp in base 2, delta
-var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
+${
+      scaled
+        ? `var<workgroup> stageScales: array<f32, ${tileColumns / 16}>; // of dO, by 16 rows\n`
+        : ""
+    }var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
 var<workgroup> largest: atomic<u32>; // of |dS| times its factor, as bits
 var<workgroup> overflow: f32; // the same, if it was too large
 
@@ -255,11 +297,13 @@ ${entryPoint(threads)}
   for (const name of [...keySums, ...valueSums]) emit(`  var ${name} = ${RESULT}();`);
   emit(
     "  var exponent = GRADIENT_EXPONENT;",
+    ...scaled ? ["  var gradientScale = 1.0; // of the sums"] : [],
     // A number of attempts that no compiler can know, and so unroll.
     "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {",
   );
   const keyParts = { names: keySums, at: "partial", headDim };
   const valueParts = { names: valueSums, at: "valuePartial", headDim };
+  if (scaled) emit("gradientScale = 1.0;");
   emitBegin(emit, { ...keyParts, factor: "exp2(exponent)" });
   emitBegin(emit, { ...valueParts, factor: "exp2(WEIGHT_EXPONENT)" });
   emit(
@@ -272,6 +316,18 @@ ${entryPoint(threads)}
       2 * c
     }u, ${stride}u)`;
   const step = ({ row, firstRow }: PassingRows, masked: boolean) => {
+    if (scaled) {
+      emit(
+        `let known = stageScales[(${row}) / 16u];`,
+        "if (known != gradientScale) {",
+        "let change = gradientScale / known;",
+        "gradientScale = known;",
+        ...[...keySums, ...valueSums].map((name) =>
+          `${name} = subgroupMatrixScalarMultiply(${name}, change);`
+        ),
+        "}",
+      );
+    }
     emit(`var s = ${RESULT}();`, `var d = ${RESULT}();`);
     for (const c of depth) {
       emit(
@@ -296,7 +352,7 @@ ${entryPoint(threads)}
         `vec4f(${range(4).map((j) => `${t}${j}.${name}`).join(", ")})`;
       emit(
         ...range(4).map(at),
-        `x${half} = exp2(fma(x${half}, vec4f(scale), vec4f(WEIGHT_EXPONENT) - ${field("x")}));`,
+        `x${half} = weightOf(fma(x${half}, vec4f(scale), vec4f(WEIGHT_EXPONENT) - ${field("x")}));`,
         `y${half} = (y${half} - ${field("y")}) * factor;`,
       );
     }
@@ -349,6 +405,15 @@ ${entryPoint(threads)}
       "let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);",
       "statistics[local] = select(vec2f(PAST_END, 0.0), known, query < params.rows);",
       "}",
+      ...scaled
+        ? [
+          `if (local < ${tileColumns / 16}u) {`,
+          "let blocks = (params.rows + 15u) / 16u;",
+          "let block = min(t0 / 16u + local, blocks - 1u);",
+          "stageScales[local] = gradientScales[(params.firstHead + group.x) * blocks + block];",
+          "}",
+        ]
+        : [],
     ],
   } as const;
   emit(
@@ -374,37 +439,42 @@ ${entryPoint(threads)}
     "if (local == 0u) { exponents[group.x * groups.y + group.y] = exponent; }",
     "let mine = live && row < params.rows;",
   );
-  const end = { live: "mine", row: "row" };
+  const end = { live: "mine", row: "row", gradientType };
   emitEnd(emit, {
     ...keyParts,
     ...end,
-    factor: "exp2(-exponent)",
+    factor: scaled ? "(exp2(-exponent) * gradientScale)" : "exp2(-exponent)",
     scale: "(scale * LN2)",
     tensor: "keyGradients",
   });
   emitEnd(emit, {
     ...valueParts,
     ...end,
-    factor: "exp2(-WEIGHT_EXPONENT)",
+    factor: scaled ? "(exp2(-WEIGHT_EXPONENT) * gradientScale)" : "exp2(-WEIGHT_EXPONENT)",
     scale: "1.0",
     tensor: "valueGradients",
   });
-  emit("}", NEAREST_HALF);
+  emit("}", WEIGHT_OF, scaled ? "" : NEAREST_HALF);
   return out.join("\n");
 }
 
 /**
- * The pass over queries: dS·K. Bindings: keys, scoreGradients, exponents, queryGradients, partials,
- * params.
+ * The pass over queries: dS·K. Bindings: keys, scoreGradients, exponents, with results of f32
+ * gradientScales, queryGradients, partials, params.
  *
  * @param keyRows rows that a workgroup of the pass over keys and values owns: so many keys share a
  * factor of dS.
  */
 export function generateMatrixQuery(
   tiling: MatrixBackwardTiling,
-  options: { readonly headDim: number; readonly keyRows: number },
+  options: {
+    readonly headDim: number;
+    readonly keyRows: number;
+    readonly gradientType: DType;
+  },
 ): string {
-  const { headDim, keyRows } = options;
+  const { headDim, keyRows, gradientType } = options;
+  const scaled = gradientType === "f32";
   const { subgroups, tileColumns, blocks: blockCount } = tiling;
   if (keyRows % tileColumns !== 0) {
     throw new RangeError(
@@ -424,7 +494,8 @@ export function generateMatrixQuery(
     "var<storage, read> keys: array<vec4u>; // [heads, N, d] f16",
     "var<storage, read> scoreGradients: array<vec4u>; // [heads, keyBlocks, queryBlocks, 16, 16] f16",
     "var<storage, read> exponents: array<f32>; // [heads, workgroups of keys]",
-    "var<storage, read_write> queryGradients: array<vec4u>; // [heads, N, d] f16",
+    ...scaled ? [SCALES_BINDING] : [],
+    resultBinding("queryGradients", gradientType, `[heads, N, d] ${gradientType}`),
     "var<storage, read_write> partials: array<f32>; // [heads, partialRows, d]",
     "var<uniform> params: Params;",
   ];
@@ -453,6 +524,16 @@ ${entryPoint(threads)}
   let factors = group.x * ((params.endKey - params.firstKey + ${keyRows - 1}u) / ${keyRows}u);
   var exponent = GRADIENT_EXPONENT;`,
   );
+  if (scaled) {
+    emit(
+      "let scaleBlocks = (params.rows + 15u) / 16u;",
+      "let scale0 = (params.firstHead + group.x) * scaleBlocks;",
+      ...blocks.map((b) =>
+        `let gradientScale${b} = ` +
+        `gradientScales[scale0 + min(first / 16u + ${b}u, scaleBlocks - 1u)];`
+      ),
+    );
+  }
   const sums = (b: number) => depth.map((c) => `dq${b}_${c}`);
   for (const b of blocks) {
     for (const name of sums(b)) emit(`var ${name} = ${RESULT}();`);
@@ -462,7 +543,10 @@ ${entryPoint(threads)}
     at: `partial + ${b * 16 * headDim}u`,
     headDim,
   });
-  for (const b of blocks) emitBegin(emit, { ...parts(b), factor: "exp2(exponent)" });
+  for (const b of blocks) {
+    const factor = scaled ? `(exp2(exponent) / gradientScale${b})` : "exp2(exponent)";
+    emitBegin(emit, { ...parts(b), factor });
+  }
   // Each lane's part of the gradients of scores is under way for a whole tile before it is used. So
   // nothing may depend on it until then: no branch around the load, no choice after it.
   for (const s of steps) {
@@ -540,12 +624,13 @@ ${entryPoint(threads)}
       ...parts(b),
       live: "row < params.rows",
       row: "row",
-      factor: "exp2(-exponent)",
+      factor: scaled ? `(exp2(-exponent) * gradientScale${b})` : "exp2(-exponent)",
       scale: "(scale * LN2)",
       tensor: "queryGradients",
+      gradientType,
     });
     emit("}");
   }
-  emit("}", NEAREST_HALF);
+  emit("}", gradientType === "f16" ? NEAREST_HALF : "");
   return out.join("\n");
 }

@@ -2,18 +2,22 @@ import assert from "node:assert/strict";
 import MEASURED from "../../../fixtures/tuning/h100-dawn.json" with { type: "json" };
 import { chooseCases } from "../../../tools/_cases.ts";
 import { DESK } from "../../gpu/_desk_device.ts";
-import { testGpu } from "../../gpu/_test_gpu.ts";
-import { createTensor, readTensor, type Tensor, USAGE, writeTensor } from "../../gpu/buffers.ts";
+import { createTensor, readTensor, type Tensor, writeTensor } from "../../gpu/buffers.ts";
 import { openDawn } from "../../gpu/dawn.ts";
 import { type Capabilities, DeviceError, type Gpu, openDevice } from "../../gpu/device.ts";
 import { inspectTensor } from "../../gpu/inspect.ts";
 import type { PipelineSource } from "../../gpu/pipeline.ts";
 import { Timer } from "../../gpu/timing.ts";
 import { emulateMatrices } from "./_matrix_emulation.ts";
+import { emulatingGpu, MATRIX_UNITS, matrixGpu } from "./_matrix_gpu.ts";
 import { createDenseAttention, planDenseAttention, planVariant } from "../dense_attention.ts";
 import { createDenseBackward, planDenseBackward } from "../dense_attention_backward.ts";
 import { denseBackwardReference, type GradientRow } from "../dense_attention_backward_reference.ts";
-import { denseAttentionRow, worstRatio } from "../dense_attention_reference.ts";
+import {
+  denseAttentionReference,
+  denseAttentionRow,
+  worstRatio,
+} from "../dense_attention_reference.ts";
 import {
   chooseMatrixBackward,
   chooseMatrixTiling,
@@ -32,11 +36,6 @@ import {
 import type { MatrixTiling } from "./dense_matrix_codegen.ts";
 import { createSquaredNorms, planSquaredNorms } from "../dense_squared_norms.ts";
 
-const MATRIX_UNITS: Capabilities = {
-  ...DESK.capabilities,
-  subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
-  subgroupsDirective: "enable subgroups;",
-};
 const DEVICE = { ...DESK, capabilities: MATRIX_UNITS };
 const SHAPE = { heads: 1, rows: 1000, headDim: 128, dtype: "f16" } as const;
 
@@ -93,42 +92,6 @@ function emulatePipeline(
     code: emulateMatrices(pipeline.code, options.matrixTiling!.subgroups),
     shared: shared && emulatePipeline(shared, options),
   };
-}
-
-/** Any device, whose uniform buffers can be bound as an emulated kernel expects them. */
-async function emulatingGpu(t: Deno.TestContext): Promise<Gpu | undefined> {
-  const gpu = await testGpu(t);
-  if (!gpu) return undefined;
-  const { device } = gpu;
-  const create = device.createBuffer.bind(device);
-  device.createBuffer = (descriptor) =>
-    create(
-      descriptor.usage & USAGE.uniform
-        ? { ...descriptor, usage: descriptor.usage | USAGE.storage }
-        : descriptor,
-    );
-  return gpu;
-}
-
-/** A device with matrix units, or a line that says why the test is skipped. */
-async function matrixGpu(): Promise<Gpu | undefined> {
-  let gpu: Gpu;
-  try {
-    gpu = await openDevice({ stack: "dawn", gpu: await openDawn() });
-  } catch (error) {
-    if (!(error instanceof DeviceError)) throw error;
-    console.warn(`skipped: ${error.message}`);
-    return undefined;
-  }
-  // While Dawn compiles on a thread of its own, `deno test` may spin for minutes instead of waiting.
-  const { device } = gpu;
-  device.createComputePipelineAsync = (descriptor) =>
-    Promise.resolve(device.createComputePipeline(descriptor));
-  const missing = whyNoMatrixUnits(gpu.capabilities);
-  if (missing === undefined) return gpu;
-  console.warn(`skipped: ${missing}`);
-  gpu.destroy();
-  return undefined;
 }
 
 interface Case {
@@ -328,6 +291,10 @@ interface BackwardCase {
   readonly cut?: number;
   /** Heads that the partial sums have room for. Default: as many as fit. */
   readonly heads?: number;
+  /** dO and the gradients are f32, dO far beyond f16 in some rows and far below it in others. */
+  readonly wide?: boolean;
+  /** Of every pair, up to its sign; O and log-sum-exp are the reference's then. */
+  readonly logit?: number;
 }
 
 const [WIDEST_QUERY, WIDEST_KEY] = [
@@ -352,11 +319,30 @@ const BACKWARD_CASES: readonly BackwardCase[] = [
   { rows: 300, headDim: 128, size: 2000 },
   { rows: 1001, headDim: 128, cut: 256 },
   { rows: 900, headDim: 64, cut: 512, heads: 1, size: 2000 },
+  ...[16, 100, 257, 401].flatMap((rows) =>
+    [64, 128].map((headDim) => ({ rows, headDim, wide: true }))
+  ),
+  ...MATRIX_BACKWARD_TILINGS["key-value"].map((keyValue) => ({
+    rows: 333,
+    headDim: 128,
+    tilings: { query: WIDEST_QUERY, keyValue },
+    wide: true,
+  })),
+  { rows: 900, headDim: 64, cut: 512, heads: 1, wide: true },
+  ...[64, 128].map((headDim) => ({ rows: 100, headDim, logit: 750365176 })),
 ];
 
 const SMALLEST_BACKWARD: MatrixBackwardTilings = { query: SMALLEST, keyValue: SMALLEST };
 
 const EMULATED_BACKWARD: readonly BackwardCase[] = [
+  // A Lighthouse layer's: all that the others have, and more.
+  {
+    rows: 61,
+    headDim: 64,
+    tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32 } },
+    cut: 32,
+    wide: true,
+  },
   // Some of the queries of a workgroup do not see its last keys.
   {
     rows: 61,
@@ -365,6 +351,9 @@ const EMULATED_BACKWARD: readonly BackwardCase[] = [
     cut: 32,
   },
   { rows: 61, headDim: 64, tilings: SMALLEST_BACKWARD, cut: 32 },
+  { rows: 61, headDim: 128, tilings: SMALLEST_BACKWARD, wide: true },
+  { rows: 61, headDim: 64, tilings: SMALLEST_BACKWARD, logit: 750365176 },
+  { rows: 17, headDim: 64, tilings: SMALLEST_BACKWARD, wide: true },
   ...[61, 16, 17].map((rows) => ({ rows, headDim: 64, tilings: SMALLEST_BACKWARD })),
   ...[61, 150].flatMap((rows) => {
     const query = { ...SMALLEST, blocks: 2 } as const;
@@ -461,23 +450,47 @@ Deno.test({
 async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly BackwardCase[]) {
   const { gpu, emulated } = bench;
   const timer = new Timer(gpu);
-  for (const { rows, headDim, tilings, size = 1, cut, heads: together } of cases) {
+  for (const entry of cases) {
+    const { rows, headDim, tilings, size = 1, cut, heads: together, wide = false, logit } = entry;
     const name = tilings
       ? `${matrixTilingName(tilings.query)} and ${matrixTilingName(tilings.keyValue)}`
       : "";
     const parts = cut ? `, in rectangles of ${cut}` : "";
-    await t.step(`N ${rows} d ${headDim} ${name} × ${size}${parts}`, async () => {
+    const types = (wide ? ", f32 gradients" : "") + (logit ? `, logits ${logit}` : "");
+    await t.step(`N ${rows} d ${headDim} ${name} × ${size}${parts}${types}`, async () => {
       const heads = 2;
       const shape = { heads, rows, dim: headDim, dtype: "f16" } as const;
       const { q, k, v } = await createInputs(gpu, { heads, rows, headDim, size: 1, equal: false });
       const others = await createInputs(gpu, { heads, rows, headDim, size, equal: false });
-      const outputGradient = others.q;
+      if (logit) {
+        const drawn = await readTensor(gpu, others.q);
+        writeTensor(gpu, others.q, drawn.map((x) => x * 2 ** -10));
+        const signs = [1, 2].map((seed) =>
+          Array.from(drawn, (_, i) => (Math.floor(i / headDim) * 7 + seed) % 3 === 0 ? -1 : 1)
+        );
+        const large = Math.sqrt(logit / Math.sqrt(headDim));
+        for (const [i, tensor] of [q, k].entries()) {
+          writeTensor(gpu, tensor, signs[i].map((sign) => sign * large));
+        }
+      }
+      const gradientType = wide ? "f32" : "f16";
+      const gradients = { ...shape, dtype: gradientType } as const;
+      // As in a Lighthouse layer, dO lies where dQ will be.
+      const dq = await createTensor(gpu, gradients);
+      const outputGradient = wide ? dq : others.q;
+      const drawn = await readTensor(gpu, others.q);
+      const fill = () =>
+        wide &&
+        writeTensor(
+          gpu,
+          dq,
+          Array.from(drawn, (x, i) => x * wideFactor(Math.floor(i / headDim) % rows)),
+        );
       const statistic = { heads, rows, dim: 1, dtype: "f32" } as const;
-      const [o, dq, dk, dv] = [
+      const [o, dk, dv] = [
         await createTensor(gpu, shape),
-        await createTensor(gpu, shape),
-        await createTensor(gpu, shape),
-        await createTensor(gpu, shape),
+        await createTensor(gpu, gradients),
+        await createTensor(gpu, gradients),
       ];
       const [lse, delta] = [await createTensor(gpu, statistic), await createTensor(gpu, statistic)];
       const problem = { heads, rows, headDim };
@@ -494,6 +507,7 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
       }, {
         ...problem,
         dtype: "f16",
+        gradientType,
         kernel: "matrix",
         matrixTilings: tilings,
         flopsPerDispatch: cut && cut * cut * 8 * headDim * heads,
@@ -514,7 +528,7 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
       const at = (tensor: Tensor) => tensor.blocks[0].data;
       const given = { q: at(q), k: at(k), v: at(v), o: at(o), lse: at(lse) };
       const dispatches = [
-        ...forward.bind(given),
+        ...logit ? [] : forward.bind(given),
         ...backward.bind({
           ...given,
           outputGradient: at(outputGradient),
@@ -524,8 +538,26 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
           valueGradient: at(dv),
         }),
       ];
+      if (logit) {
+        const [all, keys, values] = await Promise.all([q, k, v].map((x) => readTensor(gpu, x)));
+        const found = Array.from({ length: heads }, (_, head) => {
+          const part = (data: Float32Array | Float16Array) =>
+            data.subarray(head * rows * headDim, (head + 1) * rows * headDim);
+          return denseAttentionReference({
+            q: part(all),
+            k: part(keys),
+            v: part(values),
+            headDim,
+          });
+        });
+        writeTensor(gpu, o, found.flatMap(({ output }) => Array.from(output)));
+        writeTensor(gpu, lse, found.flatMap(({ lse }) => Array.from(lse)));
+      }
       const digests: string[][] = [];
+      fill();
+      const given1 = await readTensor(gpu, outputGradient);
       for (let run = 0; run < 2; run++) {
+        fill();
         await timer.run([{ name: "attention", dispatches }]);
         digests.push(
           await Promise.all([dq, dk, dv].map(async (x) => (await inspectTensor(gpu, x)).digest)),
@@ -533,14 +565,14 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
       }
       assert.deepEqual(digests[0], digests[1]);
       const read = await Promise.all(
-        [q, k, v, outputGradient, dq, dk, dv].map((x) => readTensor(gpu, x)),
+        [q, k, v, dq, dk, dv].map((x) => readTensor(gpu, x)),
       );
-      const [q1, k1, v1, gradient1, dq1, dk1, dv1] = read.map((data) =>
+      const [q1, k1, v1, dq1, dk1, dv1, gradient1] = [...read, given1].map((data) =>
         Float64Array.from(data.subarray(rows * headDim))
       );
       const want = denseBackwardReference(
         { q: q1, k: k1, v: v1, outputGradient: gradient1, headDim },
-        { dtype: "f16", weights: "f16" },
+        { dtype: "f16", weights: "f16", gradientType },
       );
       for (
         const [name, have, row] of [["q", dq1, want.q], ["k", dk1, want.k], ["v", dv1, want.v]]
@@ -548,6 +580,15 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
         const { gradient, tolerance } = row as GradientRow;
         const ratio = worstRatio(have as Float64Array, gradient, tolerance);
         assert.ok(ratio <= 1, `d${name}: ${ratio} of the tolerance`);
+      }
+      if (logit) {
+        // No weight exceeds 1.
+        for (let c = 0; c < headDim; c++) {
+          const column = (data: Float64Array) =>
+            Array.from({ length: rows }, (_, row) => Math.abs(data[row * headDim + c]));
+          const most = column(gradient1).reduce((all, x) => all + x);
+          assert.ok(column(dv1).every((x) => x <= 1.001 * most), `dV, column ${c}`);
+        }
       }
       forward.destroy();
       backward.destroy();
@@ -558,6 +599,11 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
   }
   timer.destroy();
   gpu.destroy();
+}
+
+/** Powers of two by which runs of rows of dO differ; 16 rows share one, as far as f16 has room. */
+function wideFactor(row: number): number {
+  return 2 ** [0, 20, -8, 15, 0, 40][Math.floor(row / 16) % 6];
 }
 
 async function createInputs(
@@ -612,12 +658,17 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
       }
     }
     const keyValue = MATRIX_BACKWARD_TILINGS["key-value"];
-    const texts = [
-      ...keyValue.map((tiling) => generateMatrixKeyValue(tiling, headDim)),
+    const texts = (["f16", "f32"] as const).flatMap((gradientType) => [
+      ...keyValue.map((tiling) => generateMatrixKeyValue(tiling, { headDim, gradientType })),
       ...MATRIX_BACKWARD_TILINGS.query.map((tiling) =>
-        generateMatrixQuery(tiling, { headDim, keyRows: matrixBackwardRows(keyValue[0]) })
+        generateMatrixQuery(tiling, {
+          headDim,
+          keyRows: matrixBackwardRows(keyValue[0]),
+          gradientType,
+        })
       ),
-    ];
+      planDenseBackward(DEVICE, { ...SHAPE, headDim, gradientType }).pipelines.delta.code,
+    ]);
     for (const code of texts) {
       const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
       assert.deepEqual(messages.map(({ message }) => message), []);

@@ -13,13 +13,27 @@ import {
   type TileProgram,
 } from "./tile_codegen.ts";
 
-/** Generated text to append to `dense_attention_backward_query.wgsl`. */
+/**
+ * A weight from its exponent in base 2. No weight is above 1; but the log-sum-exp is rounded, by 16 at
+ * 2^28, and so is the score. NaN stays NaN.
+ */
+const WEIGHT_OF = `
+fn weightOf(exponent: vec4f) -> vec4f {
+  return exp2(select(exponent, vec4f(), exponent > vec4f()));
+}`;
+
+/**
+ * Generated text to append to `dense_attention_backward_query.wgsl`. The program's `stored` is the type
+ * of dO too.
+ */
 export function generateQueryBackward(program: TileProgram): string {
+  const gradientType = program.stored ?? program.dtype;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const rows = range(rowsPerThread);
   const groups = columnGroups(program);
   const out: string[] = [
     generateConstants(program),
+    WEIGHT_OF,
     generateFirstProduct(program, {
       name: "Scores",
       rows: "queries",
@@ -30,6 +44,7 @@ export function generateQueryBackward(program: TileProgram): string {
     generateFirstProduct(program, {
       name: "WeightGradients",
       rows: "outputGradients",
+      rowsType: gradientType,
       columns: "values",
       into: "p",
     }),
@@ -58,7 +73,7 @@ export function generateQueryBackward(program: TileProgram): string {
   for (const r of rows) {
     for (const g of groups) {
       out.push(
-        `  p${r}_${g} = select(exp2(s${r}_${g} - m${r}) * (p${r}_${g} - d${r}), vec4f(), ` +
+        `  p${r}_${g} = select(weightOf(s${r}_${g} - m${r}) * (p${r}_${g} - d${r}), vec4f(), ` +
           `column${g} > vec4u(row + ${r}u));`,
       );
     }
@@ -75,14 +90,16 @@ export function generateQueryBackward(program: TileProgram): string {
   return out.join("\n");
 }
 
-/** Generated text to append to `dense_attention_backward_key_value.wgsl`. */
+/** Generated text to append to `dense_attention_backward_key_value.wgsl`, alike. */
 export function generateKeyValueBackward(program: TileProgram): string {
+  const gradientType = program.stored ?? program.dtype;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const rows = range(rowsPerThread);
   const groups = columnGroups(program);
   const { threadsX } = program.tiling;
   const out: string[] = [
     generateConstants(program),
+    WEIGHT_OF,
     generateFirstProduct(program, {
       name: "Scores",
       rows: "keys",
@@ -94,12 +111,14 @@ export function generateKeyValueBackward(program: TileProgram): string {
       name: "WeightGradients",
       rows: "values",
       columns: "outputGradients",
+      columnsType: gradientType,
       into: "p",
     }),
     generateSecondProduct(program, {
       name: "ValueGradient",
       weights: "s",
       values: "outputGradients",
+      valuesType: gradientType,
       into: "ov",
     }),
     generateSecondProduct(program, {
@@ -123,7 +142,7 @@ export function generateKeyValueBackward(program: TileProgram): string {
   for (const r of rows) {
     for (const g of groups) {
       out.push(
-        `  s${r}_${g} = select(exp2(s${r}_${g} - m${g} * LOG2E), vec4f(), ` +
+        `  s${r}_${g} = select(weightOf(s${r}_${g} - m${g} * LOG2E), vec4f(), ` +
           `(column${g} < vec4u(row + ${r}u)) | (column${g} >= vec4u(params.rows)));`,
       );
     }

@@ -1,5 +1,5 @@
 // First backward pass: delta_i = Σ_c dO_ic · O_ic for every row, in f32.
-// LANES threads share a row, 16 bytes of it at a time; 256 / LANES rows a workgroup.
+// LANES threads share a row, 16 bytes of O at a time; 256 / LANES rows a workgroup.
 // Workgroup memory: 256 * 4 = 1,024 bytes.
 
 struct Params {
@@ -21,7 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var sum = 0.0;
   if (row < params.rows) {
     for (var c = lane; c < ROW_VECTORS; c += LANES) {
-      sum += dotVector(outputs[row * ROW_VECTORS + c], outputGradients[row * ROW_VECTORS + c]);
+      sum += dotAt(row * ROW_VECTORS + c);
     }
   }
   partial[index] = sum;

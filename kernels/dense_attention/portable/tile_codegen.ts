@@ -42,6 +42,8 @@ export interface TileProgram {
   readonly tiling: Tiling;
   readonly headDim: number;
   readonly dtype: DType;
+  /** Type that rows are stored in by `generateStoreRows`. Default: that of what is read. */
+  readonly stored?: DType;
   /** Distance between consecutive rows of a sequence in the tensors, in rows. Default 1. */
   readonly rowStride?: number;
 }
@@ -95,7 +97,9 @@ export function layOut(tiling: Tiling, headDim: number): TileLayout {
 }
 
 /** Constants that the kernel text uses, and the permutation of staged columns. */
-export function generateConstants({ tiling, headDim, dtype, rowStride }: TileProgram): string {
+export function generateConstants(
+  { tiling, headDim, dtype, stored = dtype, rowStride }: TileProgram,
+): string {
   const { tileRows, tileColumns, threadsX, threadsY } = tiling;
   const { chunks, columnsPerThread, stageVectors } = layOut(tiling, headDim);
   return `
@@ -107,11 +111,11 @@ const CHUNKS = ${chunks}u;
 const COLUMNS_PER_THREAD = ${columnsPerThread}u;
 const STAGE_VECTORS = ${stageVectors}u;
 const ROW_STRIDE = ${rowStride ?? 1}u;
-alias FourElements = ${dtype === "f16" ? "vec2u" : "vec4f"};
-${dtype === "f16" ? NEAREST_HALF : ""}
+alias FourElements = ${stored === "f16" ? "vec2u" : "vec4f"};
+${stored === "f16" ? NEAREST_HALF : ""}
 fn fourElements(x: vec4f) -> FourElements {
   ${
-    dtype === "f16"
+    stored === "f16"
       ? "let y = nearestHalf(x); return vec2u(pack2x16float(y.xy), pack2x16float(y.zw));"
       : "return x;"
   }
@@ -134,6 +138,16 @@ export interface FirstProduct {
   readonly into: string;
   /** WGSL factor of the staged rows, for example `params.scale`. */
   readonly scale?: string;
+  /** Storage types of the two buffers. Default: the program's. */
+  readonly rowsType?: DType;
+  readonly columnsType?: DType;
+}
+
+/** How a buffer of rows is read 16 bytes at a time. */
+function vectorsOf(dtype: DType, { headDim, chunk }: { headDim: number; chunk: number }) {
+  const perVector = elementsPerVector(dtype);
+  // 16-byte vectors of one row, and of its chunk.
+  return { dtype, perVector, rowVectors: headDim / perVector, pieces: chunk / perVector };
 }
 
 /** Registers and functions of a first product. */
@@ -142,15 +156,14 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
   const { tileRows, tileColumns, threadsX, chunk } = tiling;
   const layout = layOut(tiling, headDim);
   const { name, into } = product;
-  const perVector = elementsPerVector(dtype);
-  const pieces = chunk / perVector; // 16-byte vectors of one row's chunk
-  const rowVectors = headDim / perVector;
+  const rowsOf = vectorsOf(product.rowsType ?? dtype, { headDim, chunk });
+  const columnsOf = vectorsOf(product.columnsType ?? dtype, { headDim, chunk });
   const stageRow = (tileRows + tileColumns) / 4; // vectors of one staged d index
   const out: string[] = [];
   const rows = range(layout.rowsPerThread);
   const groups = range(layout.columnsPerThread / 4);
-  const rowUnits = split(tileRows * pieces, layout.threads);
-  const columnUnits = split(tileColumns * pieces, layout.threads);
+  const rowUnits = split(tileRows * rowsOf.pieces, layout.threads);
+  const columnUnits = split(tileColumns * columnsOf.pieces, layout.threads);
   const rowRegister = (i: number) => `${into}FetchRow${i}`;
   const columnRegister = (i: number) => `${into}FetchColumn${i}`;
 
@@ -166,10 +179,12 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
 
   out.push(`fn fetch${name}(c0: u32, c: u32) {`);
   for (const [i, unit] of rowUnits.entries()) {
+    const { pieces, rowVectors } = rowsOf;
     const at = { row: `row0 + u % ${tileRows}u`, column: `c * ${pieces}u + u / ${tileRows}u` };
     out.push(guard(unit, fetchVector(rowRegister(i), product.rows, { ...at, rowVectors })));
   }
   for (const [i, unit] of columnUnits.entries()) {
+    const { pieces, rowVectors } = columnsOf;
     const at = {
       row: `c0 + columnOfSlot(u % ${tileColumns}u)`,
       column: `c * ${pieces}u + u / ${tileColumns}u`,
@@ -178,12 +193,21 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
   }
   out.push("}");
 
-  const scatter = (register: string, first: number, modulus: number, scale: string) => {
+  const scatter = (
+    register: string,
+    { of, first, modulus, scale }: {
+      of: typeof rowsOf;
+      first: number;
+      modulus: number;
+      scale: string;
+    },
+  ) => {
+    const { perVector } = of;
     const lines = [
       `    let slot = u % ${modulus}u; let lane = slot & 3u;`,
       `    let at = base + (u / ${modulus}u) * ${perVector * stageRow}u + ${first}u + slot / 4u;`,
     ];
-    if (dtype === "f16") {
+    if (of.dtype === "f16") {
       for (const w of range(4)) {
         lines.push(
           `    let p${w} = unpack2x16float(${register}.${XYZW[w]})${scale};`,
@@ -202,10 +226,12 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
   out.push(`fn store${name}(base: u32) {`);
   const scale = product.scale ? ` * ${product.scale}` : "";
   for (const [i, unit] of rowUnits.entries()) {
-    out.push(guard(unit, scatter(rowRegister(i), 0, tileRows, scale)));
+    const place = { of: rowsOf, first: 0, modulus: tileRows, scale };
+    out.push(guard(unit, scatter(rowRegister(i), place)));
   }
   for (const [i, unit] of columnUnits.entries()) {
-    out.push(guard(unit, scatter(columnRegister(i), tileRows / 4, tileColumns, "")));
+    const place = { of: columnsOf, first: tileRows / 4, modulus: tileColumns, scale: "" };
+    out.push(guard(unit, scatter(columnRegister(i), place)));
   }
   out.push("}");
 
@@ -258,14 +284,16 @@ export interface SecondProduct {
   readonly values: string;
   /** Prefix of the output registers. */
   readonly into: string;
+  /** Storage type of the values. Default: the program's. */
+  readonly valuesType?: DType;
 }
 
 /** Registers and functions of a second product. */
 export function generateSecondProduct(program: TileProgram, product: SecondProduct): string {
-  const { tiling, headDim, dtype } = program;
+  const { tiling, headDim } = program;
   const { tileRows, threadsX } = tiling;
   const layout = layOut(tiling, headDim);
-  const { name, weights, into } = product;
+  const { name, weights, into, valuesType: dtype = program.dtype } = product;
   const perVector = elementsPerVector(dtype);
   const rowVectors = headDim / perVector;
   const units = split(threadsX * rowVectors, layout.threads);

@@ -3,8 +3,9 @@
  * base rows that its entry reaches.
  *
  * Shapes: outputGradient `[heads, N, d]`, indices u32 `[heads, S]` (pyramid indices in gathered
- * order), gathered `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, in an order that follows from
- * the shape alone, rounded once to the storage type; an entry that reaches one row copies it.
+ * order), gathered f32 `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, in an order that follows
+ * from the shape alone: f32 whatever the storage type, since a sum may not fit f16 where the gradients
+ * that it leads to do. An entry that reaches one row copies it.
  *
  * @module
  */
@@ -21,7 +22,7 @@ import {
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
-import { cellCode, requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+import { cellCode, requirePowerOfTwo, wideCellCode, wordsPerRow } from "../rows.ts";
 
 /** Options of {@linkcode planGatherGradient}. */
 export interface GatherGradientOptions {
@@ -109,6 +110,7 @@ export function planGatherGradient(
       `const rowsInFlight = ${rowsInFlight}u;`,
       `const lanes = ${lanes}u;`,
       cellCode(dtype),
+      wideCellCode(dtype, "rows").store,
       "fn addRows(before: Cell, head: u32, row: u32, end: u32, column: u32) -> Cell {",
       ...rows.map((r) => `  let word${r} = rowAt(head, row + ${r * lanes}u, end, column);`),
       "  var sum = before;",
@@ -121,7 +123,7 @@ export function planGatherGradient(
     workgroups: [x, y, heads],
     outputGradientBytes: geometry.context * elements,
     indexBytes: heads * geometry.gathered * 4,
-    gatheredBytes: geometry.gathered * elements,
+    gatheredBytes: geometry.gathered * heads * headDim * 4,
   };
 }
 

@@ -9,7 +9,7 @@
 // still in a cache.
 //
 // Appended by gather_gradient.ts: constants (threads, columns, levels, logPooling, rowsInFlight,
-// lanes), the element type's Cell functions, addRows(), unrolled so that several rows of a thread are
+// lanes), the element type's Cell functions, storeCell(), addRows(), unrolled so that several rows of a thread are
 // under way at once, and joinLanes().
 // Workgroup memory: threads * 32 bytes (8 KiB for 256 threads) with several lanes, else none.
 
@@ -21,7 +21,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> outputGradient: array<vec4u>; // [heads, N, columns]
 @group(0) @binding(1) var<storage, read> indices: array<u32>;          // [heads, S]
-@group(0) @binding(2) var<storage, read_write> rows: array<vec4u>;     // [heads, S, columns]
+@group(0) @binding(2) var<storage, read_write> rows: array<vec4u>;     // [heads, S, columns], of f32
 @group(0) @binding(3) var<uniform> params: Params;
 
 // Base rows first … end - 1.
@@ -65,5 +65,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     }
   }
   sum = joinLanes(sum, local, lane);
-  if (live && lane == 0u) { rows[at * columns + column] = packCell(sum); }
+  if (live && lane == 0u) { storeCell(at * columns + column, sum); }
 }

@@ -4,8 +4,8 @@
  * gather and pyramid, an entry's gradient goes to the rows that it is the mean of, divided by their
  * number (specification, sections 5 and 6).
  *
- * Shapes: gathered `[heads, S, d]`, slots u32 `[heads, P]` (as `select.ts` writes them), output
- * `[heads, N, d]`. Sums of at most L rows in f32, rounded once to the storage type; rows that no
+ * Shapes: gathered `[heads, S, d]`, as a gradient f32 whatever the storage type; slots u32 `[heads, P]`
+ * (as `select.ts` writes them), output `[heads, N, d]`. Sums of at most L rows in f32, rounded once to the storage type; rows that no
  * entry covers are exactly zero.
  *
  * @module
@@ -23,7 +23,7 @@ import {
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
-import { cellCode, requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+import { cellCode, requirePowerOfTwo, wideCellCode, wordsPerRow } from "../rows.ts";
 
 /** Options of {@linkcode planScatter}. */
 export interface ScatterOptions {
@@ -81,11 +81,16 @@ export function planScatter(geometry: LighthouseGeometry, options: ScatterOption
       `const rowsPerThread = ${rowsPerThread}u;`,
       `const shift = ${shift}u;`,
       cellCode(dtype),
+      options.gradient
+        ? wideCellCode(dtype, "gathered").load
+        : "fn loadCell(at: u32) -> Cell { return unpackCell(gathered[at]); }\n",
       sumCode(geometry, { rowsPerThread, mean: options.gradient ?? false }),
     ].join("\n"),
     params: [geometry.context, geometry.entries, geometry.gathered, units, x],
     workgroups: [x, y, heads],
-    gatheredBytes: geometry.gathered * elements,
+    gatheredBytes: options.gradient
+      ? geometry.gathered * heads * headDim * 4
+      : geometry.gathered * elements,
     slotBytes: heads * geometry.entries * 4,
     outputBytes: geometry.context * elements,
   };

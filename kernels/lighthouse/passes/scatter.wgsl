@@ -11,7 +11,7 @@
 // Sum of a row: level 0 + (level 1 + level 2 + …), in f32, rounded once; 0 where nothing covers.
 //
 // Appended by scatter.ts: constants (threads, columns, rowsPerThread, shift), the element type's Cell
-// functions, and sumRows(), unrolled over levels and rows. No workgroup memory.
+// functions, loadCell(), and sumRows(), unrolled over levels and rows. No workgroup memory.
 
 struct Params {
   context: u32,    // N
@@ -22,7 +22,7 @@ struct Params {
   gridWidth: u32,  // workgroups in x
 }
 
-@group(0) @binding(0) var<storage, read> gathered: array<vec4u>;     // [heads, S, columns]
+@group(0) @binding(0) var<storage, read> gathered: array<vec4u>;     // [heads, S, columns], gradients f32
 @group(0) @binding(1) var<storage, read> slots: array<u32>;          // [heads, P]
 @group(0) @binding(2) var<storage, read_write> output: array<vec4u>; // [heads, N, columns]
 @group(0) @binding(3) var<uniform> params: Params;
@@ -37,7 +37,7 @@ fn slotAt(head: u32, offset: u32, next: u32) -> u32 {
 
 fn rowAt(head: u32, slot: u32, column: u32) -> Cell {
   if (slot == notSelected) { return Cell(); }
-  return unpackCell(gathered[(head * params.gathered + slot) * columns + column]);
+  return loadCell((head * params.gathered + slot) * columns + column);
 }
 
 // Of position `next`; only the unit past the last row has positions without one.

@@ -10,7 +10,7 @@
  * @module
  */
 import code from "./random_scores.wgsl" with { type: "text" };
-import { bindDispatch, createUniform, slice } from "../../../gpu/buffers.ts";
+import { bindDispatch, createUniform, requireBytes, slice } from "../../../gpu/buffers.ts";
 import { createPipeline } from "../../../gpu/pipeline.ts";
 import { pcg } from "../../../gpu/random.ts";
 import { foldGrid } from "../../lighthouse_geometry.ts";
@@ -42,6 +42,9 @@ export const randomScorer: Scorer = {
       const uniforms: GPUBuffer[] = [];
       return {
         bind({ firstHead, queryScores, keyScores }) {
+          const bytes = heads * geometry.entries * 4;
+          requireBytes("random scores: query scores", queryScores, bytes);
+          requireBytes("random scores: key scores", keyScores, bytes);
           const uniform = createUniform(gpu, [
             pcg(RANDOM_SCORER_SEED),
             firstHead,

@@ -1,0 +1,88 @@
+/**
+ * Devices with matrix units for tests: real ones, or any adapter that emulates them.
+ *
+ * @module
+ */
+import { DESK } from "../../gpu/_desk_device.ts";
+import { testGpu } from "../../gpu/_test_gpu.ts";
+import { USAGE } from "../../gpu/buffers.ts";
+import { openDawn } from "../../gpu/dawn.ts";
+import { type Capabilities, DeviceError, type Gpu, openDevice } from "../../gpu/device.ts";
+import { emulateMatrices } from "./_matrix_emulation.ts";
+import { whyNoMatrixUnits } from "./dense_matrix.ts";
+
+/** A desktop GPU with matrix units. */
+export const MATRIX_UNITS: Capabilities = {
+  ...DESK.capabilities,
+  subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
+  subgroupsDirective: "enable subgroups;",
+};
+
+/** A device with matrix units, or a line that says why the test is skipped. */
+export async function matrixGpu(): Promise<Gpu | undefined> {
+  let gpu: Gpu;
+  try {
+    gpu = await openDevice({ stack: "dawn", gpu: await openDawn() });
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    console.warn(`skipped: ${error.message}`);
+    return undefined;
+  }
+  // While Dawn compiles on a thread of its own, `deno test` may spin for minutes instead of waiting.
+  const { device } = gpu;
+  device.createComputePipelineAsync = (descriptor) =>
+    Promise.resolve(device.createComputePipeline(descriptor));
+  const missing = whyNoMatrixUnits(gpu.capabilities);
+  if (missing === undefined) return gpu;
+  console.warn(`skipped: ${missing}`);
+  gpu.destroy();
+  return undefined;
+}
+
+/** Any device, whose uniform buffers can be bound as an emulated kernel expects them. */
+export async function emulatingGpu(t: Deno.TestContext): Promise<Gpu | undefined> {
+  const gpu = await testGpu(t);
+  if (!gpu) return undefined;
+  const { device } = gpu;
+  const create = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) =>
+    create(
+      descriptor.usage & USAGE.uniform
+        ? { ...descriptor, usage: descriptor.usage | USAGE.storage }
+        : descriptor,
+    );
+  return gpu;
+}
+
+/**
+ * The same device with matrix units that are emulated: whole layers take the kernels that they would
+ * take on real ones. Sequences must be short: a software adapter ends an invocation after 65,536 turns
+ * of its loops, which the emulation reaches at some 400 rows.
+ */
+export function withEmulatedMatrices(gpu: Gpu): Gpu {
+  const { device } = gpu;
+  const createModule = device.createShaderModule.bind(device);
+  const createLayout = device.createBindGroupLayout.bind(device);
+  // Pipelines create their module first, then the layout.
+  let emulated = false;
+  device.createShaderModule = (descriptor) => {
+    const { code } = descriptor;
+    emulated = code.includes("subgroup_matrix_result");
+    if (!emulated) return createModule(descriptor);
+    const threads = Number(code.match(/@workgroup_size\((\d+)\)/)?.[1]);
+    return createModule({ ...descriptor, code: emulateMatrices(code, threads / 32) });
+  };
+  device.createBindGroupLayout = (descriptor) => {
+    const entries = [...descriptor.entries].map((entry) =>
+      emulated && entry.buffer?.type === "uniform"
+        ? { ...entry, buffer: { type: "read-only-storage" as const } }
+        : entry
+    );
+    return createLayout({ ...descriptor, entries });
+  };
+  const { subgroupMatrix, subgroupMinSize, subgroupMaxSize } = MATRIX_UNITS;
+  return {
+    ...gpu,
+    capabilities: { ...gpu.capabilities, subgroupMatrix, subgroupMinSize, subgroupMaxSize },
+  };
+}
