@@ -8,6 +8,7 @@
  * @module
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
+import { SMALLEST_NORMAL } from "../../kernels/gpu/half.ts";
 
 /** Rows of keys and values `first … first + count - 1`, each `[count, dim]`. */
 export interface KeyChunk {
@@ -41,6 +42,21 @@ export interface AttentionRow {
 
 /** Half a unit in the last place, relative, of a storage type. */
 export const HALF_ULP = { f16: 2 ** -11, f32: 2 ** -24 } as const;
+
+/**
+ * What storing a row of values up to `most` may change: one unit in the last place, or one step, which
+ * is all of a number that the device may flush to zero.
+ *
+ * @param options `flushes`: the device flushes subnormals of f16. Default false. Of f32 any may.
+ */
+export function storingError(
+  most: number,
+  dtype: DType,
+  { flushes = false }: { flushes?: boolean } = {},
+): number {
+  const smallest = dtype === "f32" || flushes ? SMALLEST_NORMAL[dtype] : 2 ** -24;
+  return Math.max(2 * HALF_ULP[dtype] * most, smallest);
+}
 
 /** A query row that keys and values stream past: plain data, which a worker may continue. */
 export interface AttentionRowState {
@@ -215,7 +231,9 @@ export function finishAttentionRow(row: AttentionRowState): AttentionRow {
     plainOutput,
     plainLse: Math.fround(plainMax + Math.fround(Math.log(plainTotal))),
     // Σ p·δ·(v - o) with |v - o| ≤ 2·max|v|.
-    outputFloor: largest * (2 * relative + walk + rounded),
+    // Each weight and each product may be flushed to zero.
+    outputFloor: largest * (2 * relative + walk + rounded) +
+      (row.last + 1) * SMALLEST_NORMAL.f32 * (1 + largest),
     // A kernel may keep it in base 2: a logarithm, a product and a sum, rounded each.
     lseFloor: relative + walk + 2 ** -22 * Math.max(1, Math.abs(lse)),
   };

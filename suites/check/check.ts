@@ -13,6 +13,7 @@ import { planDenseBackward } from "../../kernels/dense_attention/dense_attention
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { type Inspection, inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { pcg, seededRows } from "../../kernels/gpu/random.ts";
+import { flushesHalves } from "../../kernels/gpu/subnormals.ts";
 import type { LayerInputs, Problem, ScorerDescriptor } from "../../kernels/implementation.ts";
 import {
   type LighthouseGeometry,
@@ -28,6 +29,7 @@ import {
   maxDifference,
   maxMagnitude,
   startAttentionRow,
+  storingError,
 } from "./attention_rows.ts";
 import { sha256 } from "../device/environment.ts";
 import { compareGradients } from "./gradient_check.ts";
@@ -44,7 +46,13 @@ import {
 import type { CheckRecord } from "../result/result_schema.ts";
 import { poolRows } from "./pooled_rows.ts";
 import { type CheckedScores, SCORE_CHECKS, type ScoreCheckOptions } from "./score_check.ts";
-import { checkTile, tieTolerance, tileRows, uncoveredRows } from "./selection_check.ts";
+import {
+  checkTile,
+  LEAST_SCORE,
+  tieTolerance,
+  tileRows,
+  uncoveredRows,
+} from "./selection_check.ts";
 import { SharedArrays } from "./shared_arrays.ts";
 import { allDone, chunksOf, eachRow, streamPast } from "./stream.ts";
 import { holdWorkers } from "./worker_pool.ts";
@@ -61,6 +69,8 @@ export interface CheckOptions {
   readonly extent: "whole" | "sampled";
   /** Which text of the backward kernels ran. Default: the one that the device gets. */
   readonly kernel?: DenseKernel;
+  /** Whether the device flushes subnormals of f16 to zero. Default: it is asked. */
+  readonly flushes?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -103,9 +113,11 @@ const CHUNK_ROWS = 8192;
 export async function checkOutputs(
   gpu: Gpu,
   prepared: Layer,
-  options: CheckOptions,
+  given: CheckOptions,
 ): Promise<CheckOutcome> {
-  const { problem, implementation } = options;
+  const { problem, implementation } = given;
+  const flushes = problem.shape.dtype === "f16" && await flushesHalves(gpu);
+  const options = { ...given, flushes };
   using _workers = holdWorkers();
   const parts: Part[] = [
     await checkInputs(gpu, options),
@@ -419,8 +431,8 @@ async function checkDense(
     ...compareOutput(have[i], {
       want: row.output,
       plain: row.plainOutput,
-      floor: row.outputFloor +
-        2 * (HALF_ULP[dtype] + halfWalk(prepared, rows[i] + 1)) * maxMagnitude(row.output),
+      floor: row.outputFloor + storingError(maxMagnitude(row.output), dtype, options) +
+        2 * halfWalk(prepared, rows[i] + 1) * maxMagnitude(row.output),
       leeway,
     }),
   }));
@@ -575,6 +587,7 @@ async function checkGradients(
     exactFrom: (all) => whole ? 0 : head === heads - 1 || !told ? all - EXACT_ROWS : all,
     gathered: geometry && selection ? { geometry, selection } : undefined,
     leeway: leewayOf(prepared),
+    gatheredType: prepared.peer ? problem.shape.dtype : "f32",
     halfProducts: halfProductsOf(gpu, {
       prepared,
       problem,
@@ -700,7 +713,7 @@ async function normScores(gpu: Gpu, options: ScoreCheckOptions): Promise<Checked
   return await Promise.all(rows.map(async (row) => {
     const [query, key] = await Promise.all([inputs.q, inputs.k].map(async (tensor) => {
       const [score] = await squaredNorms(gpu, tensor, { head, first: row, rows: 1 });
-      return { score, tolerance: tieTolerance(tensor.dim) * score };
+      return { score, tolerance: tieTolerance(tensor.dim) * Math.max(score, LEAST_SCORE) };
     }));
     return { row, query, key };
   }));
@@ -809,7 +822,11 @@ async function checkLighthouse(
     ...compareOutput(
       have[i],
       {
-        ...scatterRow(covering[i].map((slot) => bySlot.get(slot)!), { headDim, dtype }),
+        ...scatterRow(covering[i].map((slot) => bySlot.get(slot)!), {
+          ...options,
+          headDim,
+          dtype,
+        }),
         leeway: leewayOf(prepared),
       },
     ),
@@ -834,7 +851,11 @@ function coveringSlots(
 
 function scatterRow(
   contributions: readonly AttentionRow[],
-  { headDim, dtype }: { headDim: number; dtype: Problem["shape"]["dtype"] },
+  { headDim, dtype, flushes }: {
+    headDim: number;
+    dtype: Problem["shape"]["dtype"];
+    flushes?: boolean;
+  },
 ): { want: Float64Array; plain: Float32Array; floor: number } {
   const want = new Float64Array(headDim);
   const plain = new Float32Array(headDim);
@@ -844,9 +865,9 @@ function scatterRow(
       want[c] += output[c];
       plain[c] += plainOutput[c];
     }
-    floor += outputFloor + 2 * HALF_ULP[dtype] * maxMagnitude(output);
+    floor += outputFloor + storingError(maxMagnitude(output), dtype, { flushes });
   }
-  floor += 2 * HALF_ULP[dtype] * maxMagnitude(want);
+  if (contributions.length > 0) floor += storingError(maxMagnitude(want), dtype, { flushes });
   const round = dtype === "f16" ? Math.f16round : Math.fround;
   return { want, plain: plain.map((value) => round(value)), floor };
 }

@@ -8,13 +8,15 @@
  *
  * @module
  */
+import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
+import { roundToHalf } from "../../kernels/gpu/half.ts";
 import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
 import {
   type LighthouseGeometry,
   locateEntry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
-import { HALF_ULP, keysSeen, maxDifference, maxMagnitude } from "./attention_rows.ts";
+import { HALF_ULP, keysSeen, maxDifference, maxMagnitude, storingError } from "./attention_rows.ts";
 import {
   type CheckedGradient,
   finishKeyValueGradient,
@@ -24,7 +26,6 @@ import {
   startKeyValueGradient,
   startQueryGradient,
   startRowStatistic,
-  storingError,
 } from "./gradient_rows.ts";
 import { poolRows } from "./pooled_rows.ts";
 import type { SharedArrays } from "./shared_arrays.ts";
@@ -63,6 +64,10 @@ export interface GradientCheckOptions {
    * smallest step between two of them, seen from the numbers before any scaling. Default: they are not.
    */
   readonly halfProducts?: number;
+  /** Storage of gathered gradients. Default f32, as ours. */
+  readonly gatheredType?: DType;
+  /** Whether the device flushes subnormals of f16 to zero. Default false. */
+  readonly flushes?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -111,7 +116,7 @@ export async function compareGradients(
     for (const [i, row] of rows.entries()) {
       const have = found[which][i];
       const want = gathered
-        ? joinLevels(contributions[i], { name, bySlot, problem })
+        ? joinLevels(contributions[i], { ...options, name, bySlot })
         : bySlot.get(row)![name];
       const error = maxDifference(have, want.gradient);
       const rounding = leeway === 1
@@ -130,8 +135,10 @@ async function sequenceGradients(
   sequence: Sequence,
   options: GradientCheckOptions & { slots: readonly number[] },
 ): Promise<SequenceGradients> {
-  const { slots, problem, signal, names: wanted = ["k", "v"], halfProducts } = options;
+  const { slots, problem, signal, names: wanted = ["k", "v"], halfProducts, flushes } = options;
+  const { gatheredType = "f32" } = options;
   const { dtype } = problem.shape;
+  const stored = options.gathered ? gatheredType : dtype;
   const { dim } = sequence;
   if (slots.length === 0) return new Map();
   using _held = holdWorkers();
@@ -168,7 +175,13 @@ async function sequenceGradients(
     "queryGradients",
     slots.map((slot) => {
       const statistic = statistics.get(slot)!;
-      return startQueryGradient(rowOf.get(slot)!, { last: slot, dtype, statistic, halfProducts });
+      return startQueryGradient(rowOf.get(slot)!, {
+        last: slot,
+        dtype: stored,
+        statistic,
+        halfProducts,
+        flushes,
+      });
     }),
     {
       ranges: chunksOf(0, slots[slots.length - 1] + 1, CHUNK_ROWS),
@@ -188,7 +201,12 @@ async function sequenceGradients(
   const pairs = await streamPast(
     "keyValueGradients",
     slots.map((slot) =>
-      startKeyValueGradient(rowOf.get(slot)!, { first: slot, dtype, halfProducts })
+      startKeyValueGradient(rowOf.get(slot)!, {
+        first: slot,
+        dtype: stored,
+        halfProducts,
+        flushes,
+      })
     ),
     {
       ranges: wanted.includes("k") || wanted.includes("v")
@@ -301,7 +319,7 @@ function gatheredSequence(
   prepared: Layer,
   options: GradientCheckOptions & { gathered: NonNullable<GradientCheckOptions["gathered"]> },
 ): Sequence {
-  const { inputs, problem, head, gathered, signal } = options;
+  const { inputs, problem, head, gathered, signal, halfProducts } = options;
   const { selection, geometry } = gathered;
   const { lse, gathered: attended } = prepared.outputs;
   return {
@@ -322,8 +340,11 @@ function gatheredSequence(
         return { first, end: Math.min(first + window, geometry.context) };
       });
       const mean = name !== "outputGradient";
-      const { stored } = await poolRows(gpu, inputs[name]!, { head, windows, mean, signal });
-      return stored;
+      const pooled = await poolRows(gpu, inputs[name]!, { head, windows, mean, signal });
+      if (mean) return pooled.stored;
+      // Sums are f32; those that are operands of f16 products are rounded as f16 is, where there is no
+      // end to its exponents.
+      return Float32Array.from(halfProducts ? pooled.exact.map(roundToHalf) : pooled.exact);
     },
   };
 }
@@ -354,9 +375,12 @@ function windowSlots(
 
 function joinLevels(
   contributions: readonly Contribution[],
-  options: { name: GradientName; bySlot: SequenceGradients; problem: Problem },
+  options: Pick<GradientCheckOptions, "problem" | "flushes"> & {
+    name: GradientName;
+    bySlot: SequenceGradients;
+  },
 ): CheckedGradient {
-  const { name, bySlot, problem } = options;
+  const { name, bySlot, problem, flushes } = options;
   const { headDim, dtype } = problem.shape;
   const gradient = new Float64Array(headDim);
   let tolerance = 0;
@@ -367,7 +391,10 @@ function joinLevels(
   }
   // No level selected it: exactly zero.
   if (contributions.length === 0) return { gradient, tolerance: 0 };
-  return { gradient, tolerance: tolerance + storingError(maxMagnitude(gradient), dtype) };
+  return {
+    gradient,
+    tolerance: tolerance + storingError(maxMagnitude(gradient), dtype, { flushes }),
+  };
 }
 
 /** Rows of ascending numbers, each on its own; neighbours are read at once. */

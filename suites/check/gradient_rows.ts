@@ -9,14 +9,16 @@
  * the two norms; over the many terms of a gradient these roundings are independent, so they add as
  * the root of their squares, and four such deviations are allowed. What all terms share adds up
  * linearly: the exponential's 3 + 2|x| units in the last place and the row's own statistics. A sum of
- * n terms adds 4·√n·u of its largest partial sum. Storing may round either way.
+ * n terms adds 4·√n·u of its largest partial sum. Storing may round either way. Below 2^-126 a device
+ * may flush each weight and each product to zero.
  *
  * Independent of the references under `kernels/`, on purpose: two opinions.
  *
  * @module
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
-import { HALF_ULP } from "./attention_rows.ts";
+import { SMALLEST_NORMAL } from "../../kernels/gpu/half.ts";
+import { HALF_ULP, storingError } from "./attention_rows.ts";
 
 /** Rows `first … first + count - 1`, each tensor `[count, d]`. */
 export interface RowChunk {
@@ -193,24 +195,24 @@ function watchPartial(sum: WeightedSum): void {
   for (const value of sum.sums) sum.partial = Math.max(sum.partial, Math.abs(value));
 }
 
-function finishSum(sum: WeightedSum, factor: number, dtype: DType): CheckedGradient {
+function finishSum(
+  sum: WeightedSum,
+  factor: number,
+  { dtype, flushes }: { dtype: DType; flushes?: boolean },
+): CheckedGradient {
   watchPartial(sum);
   const gradient = sum.sums.map((value) => value * factor);
   const partial = sum.partial + DEVIATIONS * Math.sqrt(sum.squares) * sum.largest;
   const walk = DEVIATIONS * Math.sqrt(sum.count) * UNIT * partial;
   const errors = DEVIATIONS * Math.sqrt(sum.independent) + sum.shared;
+  const flushed = sum.count * SMALLEST_NORMAL.f32;
   let most = 0;
   for (const value of gradient) most = Math.max(most, Math.abs(value));
   return {
     gradient,
-    tolerance: factor * (errors * sum.largest + walk) + storingError(most, dtype),
+    tolerance: factor * (errors * sum.largest + walk + flushed) +
+      storingError(most, dtype, { flushes }),
   };
-}
-
-/** What storing a row of values up to `most` may change: one unit in the last place, or one step. */
-export function storingError(most: number, dtype: DType): number {
-  const smallest = dtype === "f16" ? 2 ** -24 : 2 ** -149;
-  return Math.max(2 * HALF_ULP[dtype] * most, smallest);
 }
 
 /** What rounding to f16 may change, subnormals included; zero where nothing is rounded. */
@@ -277,7 +279,7 @@ function pairOf(
     weight,
     weightErrors: {
       independent: Math.hypot(weight * independent, halfRounding(weight, halfProducts)),
-      shared: weight * shared,
+      shared: weight * shared + SMALLEST_NORMAL.f32,
     },
     scoreGradient: weight * difference,
     scoreGradientErrors: {
@@ -285,7 +287,8 @@ function pairOf(
         weight * (independent * size + gamma * productSize),
         halfRounding(weight * difference, halfProducts),
       ),
-      shared: weight * (shared * size + statistic.deltaError),
+      shared: weight * (shared * size + statistic.deltaError) +
+        SMALLEST_NORMAL.f32 * (1 + size + 2 * dim),
     },
   };
 }
@@ -299,6 +302,7 @@ export interface QueryGradientState {
   readonly dtype: DType;
   readonly statistic: RowStatistic;
   readonly halfProducts?: number;
+  readonly flushes?: boolean;
   readonly sum: WeightedSum;
 }
 
@@ -310,7 +314,13 @@ export interface QueryGradientState {
  */
 export function startQueryGradient(
   row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
-  options: { last: number; dtype: DType; statistic: RowStatistic; halfProducts?: number },
+  options: {
+    last: number;
+    dtype: DType;
+    statistic: RowStatistic;
+    halfProducts?: number;
+    flushes?: boolean;
+  },
 ): QueryGradientState {
   return {
     ...options,
@@ -349,8 +359,10 @@ export function takeQueryKeys(
 }
 
 /** dQ of a row after its last key. */
-export function finishQueryGradient({ query, sum, dtype }: QueryGradientState): CheckedGradient {
-  return finishSum(sum, 1 / Math.sqrt(query.length), dtype);
+export function finishQueryGradient(
+  { query, sum, dtype, flushes }: QueryGradientState,
+): CheckedGradient {
+  return finishSum(sum, 1 / Math.sqrt(query.length), { dtype, flushes });
 }
 
 /** A row whose dK and dV are computed while queries and output gradients stream past. */
@@ -361,6 +373,7 @@ export interface KeyValueGradientState {
   readonly first: number;
   readonly dtype: DType;
   readonly halfProducts?: number;
+  readonly flushes?: boolean;
   readonly keySum: WeightedSum;
   readonly valueSum: WeightedSum;
 }
@@ -373,7 +386,7 @@ export interface KeyValueGradientState {
  */
 export function startKeyValueGradient(
   row: { key: ArrayLike<number>; value: ArrayLike<number> },
-  options: { first: number; dtype: DType; halfProducts?: number },
+  options: { first: number; dtype: DType; halfProducts?: number; flushes?: boolean },
 ): KeyValueGradientState {
   const dim = row.key.length;
   return {
@@ -422,10 +435,10 @@ export function takePairQueries(
 
 /** dK and dV of a row after its last query. */
 export function finishKeyValueGradient(
-  { key, dtype, keySum, valueSum }: KeyValueGradientState,
+  { key, dtype, flushes, keySum, valueSum }: KeyValueGradientState,
 ): { key: CheckedGradient; value: CheckedGradient } {
   return {
-    key: finishSum(keySum, 1 / Math.sqrt(key.length), dtype),
-    value: finishSum(valueSum, 1, dtype),
+    key: finishSum(keySum, 1 / Math.sqrt(key.length), { dtype, flushes }),
+    value: finishSum(valueSum, 1, { dtype, flushes }),
   };
 }

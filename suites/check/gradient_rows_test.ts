@@ -4,7 +4,7 @@ import {
   rowStatistics,
 } from "../../kernels/dense_attention/dense_attention_backward_reference.ts";
 import { pcgSum4 } from "../../kernels/gpu/random.ts";
-import { maxDifference } from "./attention_rows.ts";
+import { maxDifference, storingError } from "./attention_rows.ts";
 import {
   deviceStatistics,
   finishKeyValueGradient,
@@ -14,7 +14,6 @@ import {
   startKeyValueGradient,
   startQueryGradient,
   startRowStatistic,
-  storingError,
   takePairQueries,
   takeQueryKeys,
   takeStatisticKeys,
@@ -108,8 +107,10 @@ Deno.test("rowLengths gives the length of each row", () => {
   assert.deepEqual([...rowLengths([3, 4, 0, 0, -5, 12], 2)], [5, 0, 13]);
 });
 
-Deno.test("storingError is a unit in the last place, or one step where f16 is subnormal", () => {
+Deno.test("storingError is a unit in the last place, or one step, or what a device may flush", () => {
   assert.equal(storingError(1, "f16"), 2 ** -10);
   assert.equal(storingError(1e-7, "f16"), 2 ** -24);
+  assert.equal(storingError(1e-7, "f16", { flushes: true }), 2 ** -14);
   assert.equal(storingError(1, "f32"), 2 ** -23);
+  assert.equal(storingError(1e-40, "f32"), 2 ** -126);
 });

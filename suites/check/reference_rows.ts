@@ -31,14 +31,15 @@ export type ReferenceGradients = Record<
 
 /** Some rows of causal attention. */
 export function referenceRows(
-  { inputs, rows, dtype, weights }: {
+  { inputs, rows, ...storage }: {
     inputs: DenseReferenceInputs;
     rows: readonly number[];
     dtype: DType;
     weights: DType;
+    flushes?: boolean;
   },
 ): ReferenceRows {
-  const found = rows.map((row) => denseAttentionRow(inputs, row, { dtype, weights }));
+  const found = rows.map((row) => denseAttentionRow(inputs, row, storage));
   return {
     output: joinRows(found.map(({ output }) => output)),
     tolerance: joinRows(found.map(({ tolerance }) => tolerance)),
@@ -49,17 +50,19 @@ export function referenceRows(
 
 /** Some rows of the gradients. */
 export function referenceGradients(
-  { inputs, statistics, rows, dtype, weights }: {
+  { inputs, statistics, rows, ...storage }: {
     inputs: DenseBackwardReferenceInputs;
     statistics: RowStatistics;
     rows: readonly number[];
     dtype: DType;
     weights: DType;
+    gradientType?: DType;
+    flushes?: boolean;
   },
 ): ReferenceGradients {
   const found = rows.map((row) => {
-    const { key, value } = keyValueGradientRow(inputs, statistics, { row, dtype, weights });
-    return { q: queryGradientRow(inputs, statistics, { row, dtype, weights }), k: key, v: value };
+    const { key, value } = keyValueGradientRow(inputs, statistics, { row, ...storage });
+    return { q: queryGradientRow(inputs, statistics, { row, ...storage }), k: key, v: value };
   });
   const join = (name: "q" | "k" | "v") => ({
     gradient: joinRows(found.map((row) => row[name].gradient)),

@@ -6,6 +6,7 @@
  */
 import type { Tensor } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
+import { SMALLEST_NORMAL } from "../../kernels/gpu/half.ts";
 import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
 import { planSquaredNorms } from "../../kernels/dense_attention/dense_squared_norms.ts";
 import { dilationOf } from "../../kernels/lighthouse/scorers/dilation.ts";
@@ -17,6 +18,7 @@ import {
   maxDifference,
   startAttentionRow,
 } from "./attention_rows.ts";
+import { LEAST_SCORE } from "./selection_check.ts";
 import { readResultRows } from "../plan/measurable.ts";
 import { chunksOf, streamPast } from "./stream.ts";
 
@@ -162,6 +164,7 @@ function glaScore(
   const readerNorm = Math.sqrt(reader.reduce((sum, x) => sum + x * x, 0));
   let independent = 0;
   let shared = 0;
+  let largest = 0;
   for (const [back, gate] of closing.entries()) {
     const at = (closing.length - 1 - back) * dim;
     let dot = 0;
@@ -171,6 +174,7 @@ function glaScore(
       dot += reader[c] * writers[at + c];
       writerSquares += writers[at + c] ** 2;
       valueSquares += v[at + c] ** 2;
+      largest = Math.max(largest, Math.abs(v[at + c]));
     }
     const decay = Math.exp(gate);
     for (let c = 0; c < dim; c++) output[c] += decay * dot * v[at + c];
@@ -179,15 +183,17 @@ function glaScore(
     shared += decay * Math.abs(dot) * Math.sqrt(valueSquares) * (12 + 32 * Math.abs(gate));
   }
   const scale = 1 / Math.sqrt(dim);
+  // Every product may be flushed to zero.
+  const flushed = closing.length * dim * (1 + largest) * SMALLEST_NORMAL.f32;
   return squaredNorm(output.map((x) => x * scale), {
-    error: scale * UNIT * (4 * Math.sqrt(independent) + shared),
+    error: scale * (UNIT * (4 * Math.sqrt(independent) + shared) + flushed),
   });
 }
 
 /** A squared norm and how far it may be when the row is off by `error` in norm. */
 function squaredNorm(row: Float64Array, { error }: { error: number }) {
   const score = row.reduce((sum, x) => sum + x * x, 0);
-  const summing = (row.length + 2) * UNIT * score;
+  const summing = (row.length + 2) * UNIT * Math.max(score, LEAST_SCORE);
   return { score, tolerance: 2 * Math.sqrt(score) * error + error * error + summing };
 }
 

@@ -35,6 +35,12 @@ export function tieTolerance(headDim: number): number {
   return 2 * headDim * 2 ** -24;
 }
 
+/**
+ * Scores below this one are as uncertain as it is: 2^-24 of it is what a device may flush to zero of each
+ * of the products that they are sums of.
+ */
+export const LEAST_SCORE = 2 ** -102;
+
 /** Base rows under one tile: `first … first + rows - 1`. */
 export function tileRows(geometry: LighthouseGeometry, tile: number) {
   const rows = geometry.tileEntries * geometry.windowRows;
@@ -145,7 +151,7 @@ function checkParents(
   const differing = [...want].filter((index) => !have.has(index))
     .concat(chosen.filter((index) => !want.has(index)));
   const near = (value: number, threshold: number) =>
-    Math.abs(value - threshold) <= tolerance * Math.abs(threshold);
+    Math.abs(value - threshold) <= tolerance * Math.max(Math.abs(threshold), LEAST_SCORE);
   const queryThreshold = byQuery[RANKED - 1].score;
   const keyThreshold = byKey[RANKED - 1].score;
   // An entry that a query tie moves from one ranking to the other moves the key threshold by a rank.

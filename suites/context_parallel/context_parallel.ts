@@ -9,6 +9,7 @@ import { median } from "simple-statistics";
 import { headsPerBlock, MemoryError, readRows, type Tensor } from "../../kernels/gpu/buffers.ts";
 import { watchAllocations } from "../../kernels/gpu/accounting.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
+import { flushesHalves } from "../../kernels/gpu/subnormals.ts";
 import { inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
@@ -28,11 +29,11 @@ import { SCORERS } from "../../kernels/lighthouse/scorers/scorers.ts";
 import {
   type AttentionRowState,
   finishAttentionRow,
-  HALF_ULP,
   keysSeen,
   maxDifference,
   maxMagnitude,
   startAttentionRow,
+  storingError,
 } from "../check/attention_rows.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { expandNames } from "../plan/measurable.ts";
@@ -469,6 +470,7 @@ async function checkRing(
   const { plan, gathered } = sharded;
   const { heads, headDim, dtype } = problem.shape;
   const head = heads - 1;
+  const flushes = dtype === "f16" && await flushesHalves(gpu);
   const rows = plan.geometry.gathered;
   const ends = Array.from({ length: plan.parts }, (_, part) => [
     part * plan.part.gathered,
@@ -513,7 +515,7 @@ async function checkRing(
     piece.push({
       row,
       error: maxDifference(ring, dense),
-      tolerance: 2 * tolerance + HALF_ULP[dtype] * maxMagnitude(want.output),
+      tolerance: 2 * tolerance + storingError(maxMagnitude(want.output), dtype, { flushes }),
     });
   }
   const part = (name: string, compared: readonly Compared[]): Part => {

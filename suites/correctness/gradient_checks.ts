@@ -21,7 +21,7 @@ export async function checkDenseGradients(
   const problem: Problem = { ...options.problem, direction: "forward-backward" };
   const { heads, headDim, dtype } = problem.shape;
   const run = await runLayer(gpu, implementation, { problem, source: { seed: options.seed } });
-  const { weights } = run;
+  const { weights, flushes } = run;
   const references = await Promise.all(
     Array.from({ length: heads }, async (_, head) => {
       const of = { head, heads };
@@ -31,10 +31,10 @@ export async function checkDenseGradients(
         v: exactHead(run.inputs.v, of),
       };
       const outputGradient = exactHead(run.inputs.outputGradient!, of);
-      const forward = await attentionReference(tensors, { headDim, dtype, weights });
+      const forward = await attentionReference(tensors, { headDim, dtype, weights, flushes });
       return await gradientReference(
         { ...tensors, outputGradient },
-        { forward, headDim, dtype, weights },
+        { forward, headDim, dtype, weights, flushes },
       );
     }),
   );

@@ -18,6 +18,7 @@ import {
   joinGatheredGradients,
 } from "../../kernels/lighthouse/lighthouse_backward_reference.ts";
 import type { DType } from "../../kernels/gpu/buffers.ts";
+import { roundToHalf } from "../../kernels/gpu/half.ts";
 import type { Problem } from "../../kernels/implementation.ts";
 import {
   type LighthouseGeometry,
@@ -68,6 +69,8 @@ export interface LayerReferenceOptions {
   readonly dtype: DType;
   /** What softmax weights are rounded to: f16 on matrix units. */
   readonly weights: DType;
+  /** Whether the device flushes subnormals of f16 to zero. */
+  readonly flushes?: boolean;
 }
 
 /**
@@ -79,7 +82,7 @@ export async function layerReference(
   inputs: HeadTensors,
   options: LayerReferenceOptions,
 ): Promise<LayerReference> {
-  const { geometry, selection, headDim, dtype, weights } = options;
+  const { geometry, selection, headDim, dtype, weights, flushes } = options;
   const { windowRows, context, levels } = geometry;
   if (windowRows > EXACT_WINDOW_ROWS) {
     throw new RangeError(
@@ -99,7 +102,7 @@ export async function layerReference(
     [gathered.q, gathered.k, gathered.v].some((rows) => rows.some(isSmall));
   const flush = (rows: Float64Array) => rows.map((x) => isSmall(x) ? 0 : x);
   const [attended, [flushed]] = await Promise.all([
-    attentionReference(gathered, { headDim, dtype, weights }),
+    attentionReference(gathered, { headDim, dtype, weights, flushes }),
     attentionOutputs(
       small ? [{ q: flush(gathered.q), k: flush(gathered.k), v: flush(gathered.v) }] : [],
       { headDim },
@@ -138,14 +141,15 @@ export async function layerReference(
 export async function layerGradients(
   { gathered, attended }: LayerReference,
   outputGradient: Float64Array,
-  { geometry, selection, headDim, dtype, weights }: LayerReferenceOptions,
+  { geometry, selection, headDim, dtype, weights, flushes }: LayerReferenceOptions,
 ): Promise<ReferenceGradients> {
-  const reached = gatherGradientReference(outputGradient, selection, geometry).map(storeAs(dtype));
+  const reached = gatherGradientReference(outputGradient, selection, geometry);
   const found = await gradientReference(
-    { ...gathered, outputGradient: reached },
-    { forward: attended, headDim, dtype, weights },
+    // Matrix units multiply f16, with exponents of their own.
+    { ...gathered, outputGradient: weights === "f16" ? reached.map(roundToHalf) : reached },
+    { forward: attended, headDim, dtype, weights, gradientType: "f32" },
   );
-  return joinGatheredGradients(found, geometry, { selection, dtype });
+  return joinGatheredGradients(found, geometry, { selection, dtype, flushes });
 }
 
 /** The forward pass of all heads of a run, each for the selection that the device made. */
@@ -180,6 +184,7 @@ function headOptions(run: LayerRun, problem: Problem, head: number): LayerRefere
     headDim,
     dtype,
     weights: run.weights,
+    flushes: run.flushes,
   };
 }
 

@@ -13,6 +13,7 @@ import {
 } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
+import { flushesHalves } from "../../kernels/gpu/subnormals.ts";
 import type {
   AttentionShape,
   Implementation,
@@ -41,6 +42,8 @@ export interface LayerRun {
   readonly lse: Elements;
   /** What softmax weights were rounded to: f16 on matrix units. */
   readonly weights: DType;
+  /** Whether the device flushes subnormals of the storage type to zero: f16 alone can. */
+  readonly flushes: boolean;
   /** `[heads, S]`, for Lighthouse. */
   readonly selection?: Int32Array;
   /** Of the last head, where scores are sums over the context and were asked for. */
@@ -146,6 +149,7 @@ export function runLayer(
         },
         output: await readTensor(gpu, output),
         weights: weightsOf(gpu, prepared.plan, options.problem),
+        flushes: output.dtype === "f16" && await flushesHalves(gpu),
         lse: await readTensor(gpu, lse),
         selection: await readSelection?.(),
         scored: options.scores

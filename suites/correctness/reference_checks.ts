@@ -94,7 +94,7 @@ export async function checkDense(
 ): Promise<VerifyCheck> {
   const { shape, kind, seed } = entry;
   const { heads, headDim, dtype } = shape;
-  const { inputs, output, lse, weights } = await runLayer(gpu, implementation, {
+  const { inputs, output, lse, weights, flushes } = await runLayer(gpu, implementation, {
     problem: { shape },
     source: kind === "seeded" ? { seed } : { data: awkwardInputs(shape, { kind, seed }) },
   });
@@ -106,7 +106,7 @@ export async function checkDense(
       heads: await Promise.all(Array.from({ length: heads }, (_, head) => {
         const part = (data: Elements) => exactHead(data, { head, heads });
         const tensors = { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v) };
-        return attentionReference(tensors, { headDim, dtype, weights });
+        return attentionReference(tensors, { headDim, dtype, weights, flushes });
       })),
     };
     references.set(entry, known);

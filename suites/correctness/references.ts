@@ -19,11 +19,17 @@ export type HeadTensors = Record<"q" | "k" | "v", Float64Array>;
 /**
  * Causal attention of one head with the tolerances of an f32 kernel.
  *
- * @param options `weights`: what softmax weights are rounded to, f16 on matrix units.
+ * @param options `weights`: what softmax weights are rounded to, f16 on matrix units; `flushes`: the
+ * device flushes subnormals of f16 to zero.
  */
 export async function attentionReference(
   tensors: HeadTensors,
-  { headDim, dtype, weights }: { headDim: number; dtype: DType; weights: DType },
+  { headDim, dtype, weights, flushes }: {
+    headDim: number;
+    dtype: DType;
+    weights: DType;
+    flushes?: boolean;
+  },
 ): Promise<ReferenceRows> {
   const rows = tensors.q.length / headDim;
   using shared = new SharedArrays();
@@ -31,7 +37,7 @@ export async function attentionReference(
   const slices = deal([...Array(rows).keys()], (row) => row + 1);
   const parts = await onCores(
     "referenceRows",
-    slices.map((rows) => ({ inputs, rows, dtype, weights })),
+    slices.map((rows) => ({ inputs, rows, dtype, weights, flushes })),
     { here: rows * rows < FEW_PAIRS },
   );
   const join = (name: keyof ReferenceRows) => joinRows(slices, parts.map((part) => part[name]));
@@ -62,9 +68,17 @@ export async function attentionOutputs(
  */
 export async function gradientReference(
   tensors: HeadTensors & { outputGradient: Float64Array },
-  options: { forward: ReferenceRows; headDim: number; dtype: DType; weights: DType },
+  options: {
+    forward: ReferenceRows;
+    headDim: number;
+    dtype: DType;
+    weights: DType;
+    /** Storage of the gradients. Default: `dtype`. */
+    gradientType?: DType;
+    flushes?: boolean;
+  },
 ): Promise<ReferenceGradients> {
-  const { forward, headDim, dtype, weights } = options;
+  const { forward, headDim, ...storage } = options;
   const rows = tensors.q.length / headDim;
   const { lse, delta, deltaSize } = rowStatistics({ ...tensors, headDim }, { forward });
   using shared = new SharedArrays();
@@ -73,7 +87,7 @@ export async function gradientReference(
   const slices = deal([...Array(rows).keys()], () => 1);
   const parts = await onCores(
     "referenceGradients",
-    slices.map((rows) => ({ inputs, statistics, rows, dtype, weights })),
+    slices.map((rows) => ({ inputs, statistics, rows, ...storage })),
     { here: rows * rows < FEW_PAIRS },
   );
   const join = (name: keyof ReferenceGradients) => ({
