@@ -97,9 +97,9 @@ for (const [name, make] of Object.entries(SHAPES)) {
     seconds(few);
     const base = Math.min(seconds(few), seconds(few));
     let ratio = Infinity;
-    // A busy machine only adds. Linear is below six, the square thirty-six.
-    for (let i = 0; i < 3 && ratio > 9; i++) ratio = Math.min(ratio, seconds(many) / base);
-    assert.ok(ratio <= 9, `six times the cases take ${ratio.toFixed(1)} times as long`);
+    // A busy machine only adds, at times a lot. Linear is below six, the square thirty-six.
+    for (let i = 0; i < 3 && ratio > 18; i++) ratio = Math.min(ratio, seconds(many) / base);
+    assert.ok(ratio <= 18, `six times the cases take ${ratio.toFixed(1)} times as long`);
   };
   Deno.test({ ...named, fn });
 }
