@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { digestShaders, expectDigests } from "../../kernels/_shader_fixtures.ts";
+import { openRecordingDevice } from "../../kernels/gpu/_recording_device.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { openDawn } from "../../kernels/gpu/dawn.ts";
 import { DeviceError, openDevice } from "../../kernels/gpu/device.ts";
@@ -78,4 +80,21 @@ Deno.test("matrixShader validates on Dawn", async (t) => {
     });
   }
   gpu.destroy();
+});
+
+Deno.test("every shader of the calibration is the same to the byte as its digest says", async () => {
+  const config = { componentType: "f16", M: 16, N: 16, K: 16 };
+  const { gpu, shaders } = openRecordingDevice({
+    software: true, // the shortest effort
+    capabilities: {
+      subgroupMatrix: ["f32", "f16"].map((resultComponentType) => ({
+        ...config,
+        resultComponentType,
+      })),
+    },
+  });
+  const timer = new Timer(gpu);
+  (await calibrate(gpu, timer)).canary.destroy();
+  assert.equal(new Set(shaders.map(({ code }) => code)).size, 5);
+  expectDigests("calibration.json", digestShaders("calibrate", shaders));
 });

@@ -1,0 +1,60 @@
+/**
+ * What tests compare shaders with: a digest of every one, and a few to read.
+ *
+ * `deno task test kernels/shaders_test.ts suites/run/calibrate_test.ts -- --update` writes both anew
+ * from the code as it is.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import type { RecordedShader } from "./gpu/_recording_device.ts";
+
+const FOLDER = new URL("../fixtures/shaders/", import.meta.url);
+const UPDATE = Deno.args.includes("--update");
+const HOW = "If that is meant, run the test with `-- --update` and commit what it writes.";
+
+/** SHA-256 of the exact text of each shader of an entry of the catalog, by the shader's label. */
+export function digestShaders(
+  entry: string,
+  shaders: readonly RecordedShader[],
+): Record<string, string> {
+  const digests: Record<string, string> = {};
+  for (const { label, code, entryPoint } of shaders) {
+    const digest = createHash("sha256").update(`${entryPoint}\n${code}`).digest("hex");
+    if (Object.values(digests).includes(digest)) continue;
+    let name = `${entry}: ${label}`;
+    // The variant for a buffer that is bound twice has the same label.
+    while (name in digests) name += " again";
+    digests[name] = digest;
+  }
+  return digests;
+}
+
+/** Compares digests with a file of `fixtures/shaders/`, or writes the file. */
+export function expectDigests(file: string, digests: Readonly<Record<string, string>>): void {
+  const url = new URL(file, FOLDER);
+  const names = Object.keys(digests).sort();
+  if (UPDATE) {
+    const sorted = Object.fromEntries(names.map((name) => [name, digests[name]]));
+    Deno.mkdirSync(FOLDER, { recursive: true });
+    Deno.writeTextFileSync(url, `${JSON.stringify(sorted, null, 1)}\n`);
+    return;
+  }
+  const known: Record<string, string> = JSON.parse(Deno.readTextFileSync(url));
+  const changed = names.filter((name) => name in known && known[name] !== digests[name]);
+  const added = names.filter((name) => !(name in known));
+  const gone = Object.keys(known).filter((name) => !(name in digests));
+  const list = (what: string, those: readonly string[]) =>
+    those.length === 0 ? [] : [
+      `${those.length} ${what}:`,
+      ...those.slice(0, 10).map((name) => `  ${name}`),
+      ...those.length > 10 ? ["  …"] : [],
+    ];
+  const lines = [
+    ...list("shaders changed", changed),
+    ...list("shaders are new", added),
+    ...list("shaders are gone", gone),
+  ];
+  assert.ok(lines.length === 0, [`fixtures/shaders/${file}`, ...lines, HOW].join("\n"));
+}
