@@ -1,7 +1,8 @@
 /**
- * What tests compare shaders with: a digest of every one, and a few to read.
+ * What tests compare shaders with: a digest of the exact text of each, and snapshots of a few,
+ * indented to be read.
  *
- * `deno task test kernels/shaders_test.ts suites/run/calibrate_test.ts -- --update` writes both anew
+ * `deno task test kernels/shaders_test.ts suites/device/calibrate_test.ts -- --update` writes both anew
  * from the code as it is.
  *
  * @module
@@ -57,4 +58,33 @@ export function expectDigests(file: string, digests: Readonly<Record<string, str
     ...list("shaders are gone", gone),
   ];
   assert.ok(lines.length === 0, [`fixtures/shaders/${file}`, ...lines, HOW].join("\n"));
+}
+
+/**
+ * A shader with each line indented by the brackets that are open before it. Kernels compile the text
+ * as the generators write it; only snapshots are indented.
+ */
+export function indentShader(code: string): string {
+  let depth = 0;
+  const lines = code.split("\n").map((line) => line.trim()).map((line) => {
+    const text = line.replace(/\/\/.*/, "");
+    const leading = text.match(/^[\s)}\]]*/)![0].replace(/\s/g, "").length;
+    const indent = "  ".repeat(Math.max(0, depth - leading));
+    depth += (text.match(/[({[]/g)?.length ?? 0) - (text.match(/[)}\]]/g)?.length ?? 0);
+    return line && indent + line;
+  });
+  return `${lines.join("\n").replace(/\n{3,}/g, "\n\n").trim()}\n`;
+}
+
+/** Compares a shader with a snapshot in `fixtures/shaders/`, or writes the snapshot. */
+export function expectSnapshot(
+  file: string,
+  { name, code }: { readonly name: string; readonly code: string },
+): void {
+  const url = new URL(file, FOLDER);
+  const text =
+    `// ${name}\n// Indented to be read; kernels/shaders_test.ts writes it when given --update.\n\n` +
+    indentShader(code);
+  if (UPDATE) Deno.writeTextFileSync(url, text);
+  else assert.equal(text, Deno.readTextFileSync(url), `fixtures/shaders/${file} differs. ${HOW}`);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { KERNEL_CATALOG, recordEntry } from "./_kernel_catalog.ts";
-import { digestShaders, expectDigests } from "./_shader_fixtures.ts";
+import { digestShaders, expectDigests, expectSnapshot, indentShader } from "./_shader_fixtures.ts";
 import type { RecordedShader } from "./gpu/_recording_device.ts";
 
 const recorded = new Map<string, readonly RecordedShader[]>();
@@ -15,6 +15,115 @@ Deno.test("every shader is the same to the byte as its digest in fixtures/shader
   expectDigests("kernels.json", digests);
 });
 
+/** Snapshots: an entry of the catalog, and which of its shaders. */
+const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]>> = {
+  dense_forward_portable: [
+    "dense forward portable 32/32/8/8/16 d=32 f16 subgroups",
+    "dense attention rows d=32 f16",
+  ],
+  dense_squared_norms_portable: [
+    "dense squared norms portable 32/32/8/8/16 d=32 f16 no subgroups",
+    "dense attention squared-norms d=32 f16",
+  ],
+  dense_backward_delta: [
+    "dense backward portable query 32/32/8/8/16 d=32 f16",
+    "dense attention backward, delta, d=32 f16",
+  ],
+  dense_backward_query_portable: [
+    "dense backward portable query 32/32/8/8/16 d=32 f16",
+    "dense attention backward, queries, d=32 f16",
+  ],
+  dense_backward_key_value_portable: [
+    "dense backward portable key-value 32/32/8/8/16 d=32 f16",
+    "dense attention backward, keys and values, d=32 f16",
+  ],
+  dense_naive: ["dense naive d=32 f16", "naive dense attention d=32 f16"],
+  ring_attention: [
+    "ring attention 32/32/8/8/16 d=32 f16 subgroups",
+    "ring attention d=32 f16",
+  ],
+  dense_forward_matrix_two_stages: [
+    "dense forward matrix 8/32/2/2 d=64",
+    "dense attention rows on matrix units d=64",
+  ],
+  dense_forward_matrix_one_stage: [
+    "dense forward matrix 4/32/1/1 d=64",
+    "dense attention rows on matrix units d=64",
+  ],
+  dense_squared_norms_matrix: [
+    "dense squared norms matrix 4/32/1/1 d=64 δ=4",
+    "dense attention squared-norms on matrix units d=64",
+  ],
+  dense_backward_query_matrix: [
+    "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f16",
+    "dense attention backward, queries on matrix units, d=64 f16",
+  ],
+  dense_backward_key_value_matrix: [
+    "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f16",
+    "dense attention backward, keys and values on matrix units, d=64 f16",
+  ],
+  dense_backward_key_value_matrix_f32_gradients: [
+    "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f32",
+    "dense attention backward, keys and values on matrix units, d=64 f16, gradients f32",
+  ],
+  dense_backward_gradient_scales: [
+    "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f32",
+    "dense attention backward, delta and scaled output gradients, d=64 f16, gradients f32",
+  ],
+  pyramid: ["pyramid scored N=2048 L=3 p=4 d=32 f16", "lighthouse pyramid"],
+  gather: ["gather N=2048 L=3 p=4 d=32 f16", "lighthouse gather"],
+  gather_gradient: ["gather gradient N=2048 L=3 p=4 d=32 f16", "lighthouse gather gradient"],
+  scatter_forward: ["scatter forward N=2048 L=3 p=4 d=32 f16", "lighthouse scatter"],
+  scatter_gradient: ["scatter gradient N=2048 L=3 p=4 d=32 f16", "lighthouse scatter"],
+  score_maxima: ["score maxima N=2048 L=3 p=4", "lighthouse score maxima"],
+  gla_states: ["gla scores d=32 f16 C=64 16384 bytes", "gla states d=32 f16"],
+  gla_scan: ["gla scores d=32 f16 C=64 16384 bytes", "gla scan d=32"],
+  gla_scores: ["gla scores d=32 f16 C=64 16384 bytes", "gla scores d=32 f16"],
+  last_row_all_rows: ["last row all rows N=2048 L=3 p=4 d=32 f16", "last row"],
+  last_row_gathered: ["last row gathered N=2048 L=3 p=4 d=32 f16", "last row"],
+  relative_noise: ["relative noise", "relative noise"],
+  subnormals: ["subnormals", "subnormals"],
+};
+
+for (const [file, [entry, label]] of Object.entries(SNAPSHOTS)) {
+  Deno.test(`fixtures/shaders/${file}.wgsl shows what its generator writes`, () => {
+    const shader = recorded.get(entry)?.find((shader) => shader.label === label);
+    assert.ok(shader, `${entry} compiles no shader "${label}"`);
+    expectSnapshot(`${file}.wgsl`, { name: `${label}: ${entry}`, code: shader.code });
+  });
+}
+
+Deno.test("every file that generates shaders has a snapshot", () => {
+  const files = [...sourceFiles()].filter((path) => path.endsWith(".wgsl"));
+  const plain = new Set(files.map(readSource));
+  const generators = [...recorded.values()].flat().filter(({ code }) => !plain.has(code));
+  const shown = new Set(
+    Object.values(SNAPSHOTS).map(([entry, label]) =>
+      recorded.get(entry)!.find((shader) => shader.label === label)!.caller
+    ),
+  );
+  // What another file compiles ahead is shown by the file that generates it.
+  const labels = new Set(generators.filter((s) => shown.has(s.caller)).map(({ label }) => label));
+  const missing = generators.filter(({ caller, label }) =>
+    !shown.has(caller) && !labels.has(label)
+  );
+  assert.deepEqual([...new Set(missing.map(({ caller }) => caller))], []);
+});
+
+Deno.test("indentShader changes nothing but the spaces around lines", () => {
+  assert.equal(
+    indentShader("fn f(\na: u32,\n) {\nif (a > 1u) { // {\n  g();\n} else {\n\n\n\nh(); } }\n"),
+    "fn f(\n  a: u32,\n) {\n  if (a > 1u) { // {\n    g();\n  } else {\n\n    h(); } }\n",
+  );
+  const words = (code: string) => code.split(/\s+/).join(" ").trim();
+  for (const [entry, label] of Object.values(SNAPSHOTS)) {
+    const { code } = recorded.get(entry)!.find((shader) => shader.label === label)!;
+    const indented = indentShader(code);
+    assert.ok(words(indented) === words(code));
+    assert.doesNotMatch(indented, /^ +(fn|struct|@group|@compute)\b/m, "brackets are balanced");
+  }
+});
+
 /** Files under a folder, by their path from `kernels/`. */
 function* sourceFiles(folder = ""): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(new URL(folder || ".", import.meta.url))) {
@@ -24,15 +133,19 @@ function* sourceFiles(folder = ""): Generator<string> {
   }
 }
 
+function readSource(path: string): string {
+  return Deno.readTextFileSync(new URL(path, import.meta.url));
+}
+
 Deno.test("the catalog holds every kernel: all files that compile a pipeline, all .wgsl files", () => {
-  const read = (path: string) => Deno.readTextFileSync(new URL(path, import.meta.url));
   const shaders = [...recorded.values()].flat();
   const callers = new Set(shaders.map(({ caller }) => caller.replace(/^kernels\//, "")));
   const codes = [...new Set(shaders.map(({ code }) => code))];
   const missing = [...sourceFiles()].filter((path) =>
     path.endsWith(".wgsl")
-      ? !codes.some((code) => code.includes(read(path)))
-      : path !== "gpu/pipeline.ts" && /\bcreatePipeline\(/.test(read(path)) && !callers.has(path)
+      ? !codes.some((code) => code.includes(readSource(path)))
+      : path !== "gpu/pipeline.ts" && /\bcreatePipeline\(/.test(readSource(path)) &&
+        !callers.has(path)
   );
   assert.deepEqual(missing, [], "add these to kernels/_kernel_catalog.ts");
 });
