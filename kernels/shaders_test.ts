@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { KERNEL_CATALOG, recordEntry } from "./_kernel_catalog.ts";
 import { digestShaders, expectDigests, expectSnapshot, indentShader } from "./_shader_fixtures.ts";
+import { expectUniforms } from "./_uniform_layouts.ts";
 import type { RecordedShader } from "./gpu/_recording_device.ts";
 
 const recorded = new Map<string, readonly RecordedShader[]>();
@@ -13,6 +14,15 @@ Deno.test("every shader is the same to the byte as its digest in fixtures/shader
   const digests: Record<string, string> = {};
   for (const [name, shaders] of recorded) Object.assign(digests, digestShaders(name, shaders));
   expectDigests("kernels.json", digests);
+});
+
+Deno.test("every uniform has the fields of its shader's struct, in their order", () => {
+  const without = [...recorded].filter(([name, shaders]) =>
+    expectUniforms(name, shaders) === 0 && shaders.some(({ code }) => code.includes("<uniform>"))
+  );
+  // Entries that only compile, and bind nothing.
+  const compiling = /^(compiled ahead, |dense backward portable (query|key-value) )/;
+  assert.deepEqual(without.map(([name]) => name).filter((name) => !compiling.test(name)), []);
 });
 
 /** Snapshots: an entry of the catalog, and which of its shaders. */

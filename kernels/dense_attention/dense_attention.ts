@@ -23,10 +23,8 @@ import {
   type BufferSlice,
   bytesPerElement,
   createStorageBuffer,
-  createUniform,
   type Dispatch,
   type DType,
-  floatBits,
   headsPerBlock,
   readBuffer,
   requireBytes,
@@ -42,6 +40,7 @@ import {
   requireWhole,
   show,
 } from "../gpu/require.ts";
+import { createParams } from "../gpu/uniform.ts";
 import { type DenseResult, generateDense } from "./portable/dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
 import {
@@ -59,6 +58,17 @@ import { type InputAccess, ringAccess } from "./matrix/matrix_text.ts";
 import { layOut, type Tiling } from "./portable/tile_codegen.ts";
 import { splitTiles, type TileRange } from "./portable/tile_ranges.ts";
 import { tilingName, tunedTiling } from "./tuning.ts";
+
+/** Of both kernels. */
+const PARAMS = {
+  rows: "u32",
+  tileCount: "u32",
+  firstTile: "u32",
+  scale: "f32",
+  sequences: "u32",
+  gridWidth: "u32",
+  resultRows: "u32",
+} as const;
 
 /** Head dimensions that the kernel supports. */
 export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
@@ -408,15 +418,15 @@ export async function createLaunch(
   const sequences = plan.heads * layout.rowStride;
   const [x, z] = foldSequences(sequences, gpu.capabilities.maxWorkgroupsPerDimension);
   const uniforms = plan.ranges.map(({ firstTile, tileCount }) =>
-    createUniform(gpu, [
-      plan.rows,
+    createParams(gpu, PARAMS, {
+      rows: plan.rows,
       tileCount,
       firstTile,
-      floatBits(plan.scale * Math.LOG2E),
+      scale: plan.scale * Math.LOG2E,
       sequences,
-      x,
-      layout.resultRows,
-    ])
+      gridWidth: x,
+      resultRows: layout.resultRows,
+    })
   );
   const names = ["q", "k", "v", ...layout.results];
   const inputBytes = sequences * plan.rows * plan.headDim * bytesPerElement(plan.dtype);

@@ -23,10 +23,8 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerElement,
-  createUniform,
   type Dispatch,
   type DType,
-  floatBits,
   requireBytes,
   slice,
 } from "../gpu/buffers.ts";
@@ -39,6 +37,7 @@ import {
   type DenseKernel,
   requireDenseOptions,
 } from "./dense_attention.ts";
+import { createParams } from "../gpu/uniform.ts";
 import {
   generateKeyValueBackward,
   generateQueryBackward,
@@ -67,6 +66,13 @@ import {
 import { layOut, type Tiling } from "./portable/tile_codegen.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./portable/tile_ranges.ts";
 import { tilingName, tunedTiling } from "./tuning.ts";
+
+const DELTA_PARAMS = { rows: "u32", stride: "u32" } as const;
+/** Of the pass that also scales dO. */
+const SCALES_PARAMS = { rows: "u32", blocks: "u32", gridWidth: "u32" } as const;
+
+/** Of the portable passes. */
+const PARAMS = { rows: "u32", tileCount: "u32", firstTile: "u32", scale: "f32" } as const;
 
 /** Tilings of the two tiled passes. */
 export interface BackwardTilings {
@@ -489,10 +495,9 @@ function bindDelta(
   const blocks = Math.ceil(rows / 16);
   const groups = scaled.length > 0 ? blocks : Math.ceil(heads * rows / (256 / lanes));
   const x = Math.min(groups, 32768);
-  const uniform = createUniform(
-    gpu,
-    scaled.length > 0 ? [rows, blocks, x] : [heads * rows, x * (256 / lanes)],
-  );
+  const uniform = scaled.length > 0
+    ? createParams(gpu, SCALES_PARAMS, { rows, blocks, gridWidth: x })
+    : createParams(gpu, DELTA_PARAMS, { rows: heads * rows, stride: x * (256 / lanes) });
   return {
     bind: (b) =>
       bindDispatch(gpu, delta, {
@@ -563,13 +568,13 @@ function bindPortable(
   gpu: Gpu,
   { plan, pipelines }: { plan: DenseBackwardPlan; pipelines: TiledPipelines },
 ): TiledPasses {
-  const uniform = (range: TileRange) =>
-    createUniform(gpu, [
-      plan.rows,
-      range.tileCount,
-      range.firstTile,
-      floatBits(plan.scale * Math.LOG2E),
-    ]);
+  const uniform = ({ tileCount, firstTile }: TileRange) =>
+    createParams(gpu, PARAMS, {
+      rows: plan.rows,
+      tileCount,
+      firstTile,
+      scale: plan.scale * Math.LOG2E,
+    });
   const bindRanges = (ranges: readonly TileRange[], pipeline: Pipeline) => {
     const uniforms = ranges.map(uniform);
     return {

@@ -320,14 +320,18 @@ export interface Dispatch {
  *
  * @throws {RangeError} when a word is not a whole number from 0 to 2^32 - 1.
  */
-export function createUniform(gpu: Gpu, words: ArrayLike<number> | Uint32Array): GPUBuffer {
+export function createUniform(
+  gpu: Gpu,
+  words: ArrayLike<number> | Uint32Array,
+  options: { label?: string } = {},
+): GPUBuffer {
   const data = words instanceof Uint32Array ? words : Uint32Array.from(words);
   for (let i = 0; i < words.length; i++) {
     requireWhole("create uniform", `word ${i}`, words[i], { least: 0, most: 2 ** 32 - 1 });
   }
   return guardUnattended(gpu, "create uniform", () => {
     const buffer = createBuffer(gpu, {
-      label: "uniform",
+      label: options.label ?? "uniform",
       size: Math.max(16, Math.ceil(data.byteLength / 16) * 16),
       usage: USAGE.uniform | USAGE.copyDst,
     });

@@ -13,7 +13,6 @@ import {
   type BufferSlice,
   bytesPerHead,
   createSmallBuffer,
-  createUniform,
   type Dispatch,
   readBuffer,
   requireTensor,
@@ -25,6 +24,9 @@ import type { Gpu } from "./device.ts";
 import { createPipeline } from "./pipeline.ts";
 import { pcg } from "./random.ts";
 import { requireWhole, show } from "./require.ts";
+import { createParams } from "./uniform.ts";
+
+const PARAMS = { words: "u32", stride: "u32", kind: "u32", first: "u32" } as const;
 
 /** What one pass over a tensor found. */
 export interface Inspection {
@@ -95,7 +97,12 @@ export async function inspectSlices(
   for (const part of slices) {
     const words = part.size / 4;
     const groups = Math.min(4096, Math.ceil(words / 256));
-    const uniform = createUniform(gpu, [words, groups * 256, KINDS.indexOf(kind), first]);
+    const uniform = createParams(gpu, PARAMS, {
+      words,
+      stride: groups * 256,
+      kind: KINDS.indexOf(kind),
+      first,
+    });
     uniforms.push(uniform);
     first += words;
     dispatches.push(bindDispatch(gpu, pipeline, {

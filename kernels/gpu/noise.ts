@@ -9,8 +9,6 @@ import {
   bindDispatch,
   bytesPerElement,
   bytesPerHead,
-  createUniform,
-  floatBits,
   requireTensor,
   runDispatches,
   slice,
@@ -20,6 +18,16 @@ import type { Gpu } from "./device.ts";
 import { NEAREST_HALF } from "./half.ts";
 import { createPipeline } from "./pipeline.ts";
 import { pcg } from "./random.ts";
+import { createParams } from "./uniform.ts";
+
+const PARAMS = {
+  seedHash: "u32",
+  firstElement: "u32",
+  words: "u32",
+  stride: "u32",
+  half: "u32",
+  amplitude: "f32",
+} as const;
 
 /** Standard deviation of a value of `pcg-sum4`: four uniform numbers of variance 1/3. */
 const DEVIATION = 2 / Math.sqrt(3);
@@ -46,14 +54,14 @@ export async function perturbTensor(
     const groups = Math.ceil(words / 256);
     const x = Math.min(groups, 32768);
     const first = block.firstHead * bytesPerHead(tensor) / bytesPerElement(tensor.dtype);
-    const uniform = createUniform(gpu, [
-      pcg(options.seed >>> 0),
-      first >>> 0,
+    const uniform = createParams(gpu, PARAMS, {
+      seedHash: pcg(options.seed >>> 0),
+      firstElement: first >>> 0,
       words,
-      x * 256,
-      half ? 1 : 0,
-      floatBits(options.deviation / DEVIATION),
-    ]);
+      stride: x * 256,
+      half: half ? 1 : 0,
+      amplitude: options.deviation / DEVIATION,
+    });
     const dispatch = bindDispatch(gpu, pipeline, {
       slices: [block.data, slice(uniform)],
       workgroups: [x, Math.ceil(groups / x), 1],

@@ -12,7 +12,6 @@ import code from "./random.wgsl" with { type: "text" };
 import {
   bindDispatch,
   bytesPerHead,
-  createUniform,
   requireTensor,
   runDispatches,
   type Tensor,
@@ -20,6 +19,18 @@ import {
 import type { Gpu } from "./device.ts";
 import { createPipeline } from "./pipeline.ts";
 import { requireDType, requireWhole } from "./require.ts";
+import { createParams } from "./uniform.ts";
+
+const PARAMS = {
+  seedHash: "u32",
+  firstHead: "u32",
+  allHeads: "u32",
+  rows: "u32",
+  dim: "u32",
+  words: "u32",
+  stride: "u32",
+  half: "u32",
+} as const;
 
 /** The PCG output permutation of a 32-bit counter. Returns an unsigned 32-bit integer. */
 export function pcg(x: number): number {
@@ -108,16 +119,16 @@ export async function fillSeeded(gpu: Gpu, tensor: Tensor, seed: number): Promis
     const words = Math.ceil(block.heads * bytesPerHead(tensor) / 4);
     const groups = Math.ceil(words / 256);
     const x = Math.min(groups, 32768);
-    const uniform = createUniform(gpu, [
-      pcg(seed >>> 0),
-      block.firstHead,
-      tensor.heads,
-      tensor.rows,
-      tensor.dim,
+    const uniform = createParams(gpu, PARAMS, {
+      seedHash: pcg(seed >>> 0),
+      firstHead: block.firstHead,
+      allHeads: tensor.heads,
+      rows: tensor.rows,
+      dim: tensor.dim,
       words,
-      x * 256,
-      tensor.dtype === "f16" ? 1 : 0,
-    ]);
+      stride: x * 256,
+      half: tensor.dtype === "f16" ? 1 : 0,
+    });
     const dispatch = bindDispatch(gpu, pipeline, {
       slices: [block.data, { buffer: uniform, offset: 0, size: 32 }],
       workgroups: [x, Math.ceil(groups / x), 1],

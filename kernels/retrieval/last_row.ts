@@ -20,7 +20,6 @@ import {
   type BufferSlice,
   bytesPerElement,
   createStorageBuffer,
-  createUniform,
   type Dispatch,
   type DType,
   requireBytes,
@@ -29,8 +28,20 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { type BindingKind, createPipeline } from "../gpu/pipeline.ts";
 import { requireDType, requireWhole } from "../gpu/require.ts";
+import { createParams, type UniformValues } from "../gpu/uniform.ts";
 import type { LighthouseGeometry } from "../lighthouse/lighthouse_geometry.ts";
 import { cellCode, wordsPerRow } from "../lighthouse/rows.ts";
+
+const PARAMS = {
+  context: "u32",
+  rows: "u32",
+  queries: "u32",
+  chunks: "u32",
+  chunkRows: "u32",
+  pooledEntries: "u32",
+  entries: "u32",
+  logPooling: "u32",
+} as const;
 
 /** What the last row attends to. */
 export interface LastRowOptions {
@@ -46,7 +57,7 @@ export interface LastRowOptions {
 export interface LastRowPlan extends LastRowOptions {
   readonly code: string;
   readonly bindings: readonly BindingKind[];
-  readonly params: readonly number[];
+  readonly params: UniformValues<typeof PARAMS>;
   readonly workgroups: readonly [number, number, number];
   /** Query rows of a head: 1, or one for each level. */
   readonly queries: number;
@@ -101,16 +112,16 @@ export function planLastRow(options: LastRowOptions): LastRowPlan {
     bindings: geometry
       ? ["read", "read", "read", "read", "read", "read", "read", "read-write", "uniform"]
       : ["read", "read", "read", "read", "read-write", "read-write", "uniform"],
-    params: [
+    params: {
       context,
       rows,
       queries,
       chunks,
       chunkRows,
-      geometry?.pooledEntries ?? 0,
-      geometry?.entries ?? 0,
-      geometry ? Math.log2(geometry.pooling) : 0,
-    ],
+      pooledEntries: geometry?.pooledEntries ?? 0,
+      entries: geometry?.entries ?? 0,
+      logPooling: geometry ? Math.log2(geometry.pooling) : 0,
+    },
     workgroups: [chunks, queries, heads],
     queries,
     chunks,
@@ -247,7 +258,7 @@ export async function createLastRow(gpu: Gpu, plan: LastRowPlan): Promise<LastRo
     const filters = await buffer("filters", heads * 16);
     const logits = await buffer("logits", geometry ? 16 : heads * context * 4);
     const partials = await buffer("partials", plan.partialBytes);
-    const uniform = own(createUniform(gpu, plan.params));
+    const uniform = own(createParams(gpu, PARAMS, plan.params));
     return {
       plan,
       queries,
@@ -282,7 +293,7 @@ export async function createLastRow(gpu: Gpu, plan: LastRowPlan): Promise<LastRo
             ]
             : [queries, k, v, filters, partials, logits, uniform],
           workgroups: plan.workgroups,
-          flops: 4 * heads * plan.queries * plan.params[1] * headDim,
+          flops: 4 * heads * plan.queries * plan.params.rows * headDim,
         });
       },
       destroy,

@@ -7,8 +7,6 @@ import code from "./scale_tensor.wgsl" with { type: "text" };
 import {
   bindDispatch,
   bytesPerHead,
-  createUniform,
-  floatBits,
   requireTensor,
   runDispatches,
   slice,
@@ -16,7 +14,10 @@ import {
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
+import { createParams } from "../gpu/uniform.ts";
 import { foldGrid } from "../lighthouse/lighthouse_geometry.ts";
+
+const PARAMS = { words: "u32", stride: "u32", half: "u32", factor: "f32" } as const;
 
 /**
  * Multiplies every element of a tensor in place by a power of two, which is exact but where an f16
@@ -38,12 +39,12 @@ export async function scaleTensor(gpu: Gpu, tensor: Tensor, factor: number): Pro
   for (const block of tensor.blocks) {
     const words = Math.ceil(block.heads * bytesPerHead(tensor) / 4);
     const [x, y] = foldGrid(Math.ceil(words / 256));
-    const uniform = createUniform(gpu, [
+    const uniform = createParams(gpu, PARAMS, {
       words,
-      x * 256,
-      tensor.dtype === "f16" ? 1 : 0,
-      floatBits(factor),
-    ]);
+      stride: x * 256,
+      half: tensor.dtype === "f16" ? 1 : 0,
+      factor,
+    });
     const dispatch = bindDispatch(gpu, pipeline, {
       slices: [block.data, slice(uniform)],
       workgroups: [x, y, 1],

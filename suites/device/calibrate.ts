@@ -11,18 +11,21 @@ import nothingCode from "./calibrate/nothing.wgsl" with { type: "text" };
 import {
   bindDispatch,
   createStorageBuffer,
-  createUniform,
   type Dispatch,
-  floatBits,
   slice,
   writeBuffer,
 } from "../../kernels/gpu/buffers.ts";
 import type { Gpu, SubgroupMatrixConfig } from "../../kernels/gpu/device.ts";
 import { createPipeline } from "../../kernels/gpu/pipeline.ts";
 import type { Timer, Timing } from "../../kernels/gpu/timing.ts";
+import { createParams } from "../../kernels/gpu/uniform.ts";
 import { errorLine } from "../errors.ts";
 import type { CalibrationRecord, Statistic } from "../result/result_schema.ts";
 import { invertStatistic, summarize } from "../statistics/statistics.ts";
+
+const FMA_PARAMS = { trips: "u32", factor: "f32", term: "f32", pad: "u32" } as const;
+const COPY_PARAMS = { words: "u32", rowStride: "u32", pad0: "u32", pad1: "u32" } as const;
+const MATRIX_PARAMS = { trips: "u32", subgroups: "u32", pad0: "u32", pad1: "u32" } as const;
 
 /** vec4 fused multiply-adds of one trip of the FMA loop: 8 chains, 8 times each. */
 const FMAS_PER_TRIP = 64;
@@ -276,7 +279,7 @@ async function createFma(gpu: Gpu, real: "f16" | "f32", workgroups: number): Pro
   const uniforms: GPUBuffer[] = [];
   return {
     create: (trips) => {
-      const uniform = createUniform(gpu, [trips, floatBits(0.75), floatBits(0.5), 0]);
+      const uniform = createParams(gpu, FMA_PARAMS, { trips, factor: 0.75, term: 0.5, pad: 0 });
       uniforms.push(uniform);
       return bindDispatch(gpu, pipeline, {
         slices: [slice(sink), slice(uniform)],
@@ -307,7 +310,8 @@ async function measureCopy(gpu: Gpu, { seconds, effort, seed }: Tools): Promise<
   try {
     buffers.push(await createStorageBuffer(gpu, bytes, { label: "copy source" }));
     buffers.push(await createStorageBuffer(gpu, bytes, { label: "copy target" }));
-    buffers.push(createUniform(gpu, [bytes / 16, x * 1024, 0, 0]));
+    const params = { words: bytes / 16, rowStride: x * 1024, pad0: 0, pad1: 0 };
+    buffers.push(createParams(gpu, COPY_PARAMS, params));
     const dispatch = bindDispatch(gpu, pipeline, {
       slices: buffers.map(slice),
       workgroups: [x, Math.ceil(groups / x), 1],
@@ -381,7 +385,12 @@ async function measureMatrix(
     buffers.push(sink);
     const work: Work = {
       create: (trips) => {
-        const uniform = createUniform(gpu, [trips, slots, 0, 0]);
+        const uniform = createParams(gpu, MATRIX_PARAMS, {
+          trips,
+          subgroups: slots,
+          pad0: 0,
+          pad1: 0,
+        });
         buffers.push(uniform);
         return bindDispatch(gpu, pipeline, {
           slices: [slice(tiles), slice(sink), slice(uniform)],

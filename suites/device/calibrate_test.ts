@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { digestShaders, expectDigests } from "../../kernels/_shader_fixtures.ts";
+import { expectUniforms } from "../../kernels/_uniform_layouts.ts";
 import { openRecordingDevice } from "../../kernels/gpu/_recording_device.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { openDawn } from "../../kernels/gpu/dawn.ts";
@@ -82,7 +83,7 @@ Deno.test("matrixShader validates on Dawn", async (t) => {
   gpu.destroy();
 });
 
-Deno.test("every shader of the calibration is the same to the byte as its digest says", async () => {
+Deno.test("every shader of the calibration is the same to the byte as its digest says, and its uniforms fit", async () => {
   const config = { componentType: "f16", M: 16, N: 16, K: 16 };
   const { gpu, shaders } = openRecordingDevice({
     software: true, // the shortest effort
@@ -97,4 +98,5 @@ Deno.test("every shader of the calibration is the same to the byte as its digest
   (await calibrate(gpu, timer)).canary.destroy();
   assert.equal(new Set(shaders.map(({ code }) => code)).size, 5);
   expectDigests("calibration.json", digestShaders("calibrate", shaders));
+  assert.ok(expectUniforms("calibrate", shaders) > 4);
 });

@@ -15,16 +15,29 @@ import {
   bindDispatch,
   type BufferSlice,
   createStorageBuffer,
-  createUniform,
   type Dispatch,
   type DType,
-  floatBits,
   slice,
 } from "../../gpu/buffers.ts";
 import type { Capabilities, Gpu } from "../../gpu/device.ts";
 import type { Pipeline } from "../../gpu/pipeline.ts";
+import { createParams } from "../../gpu/uniform.ts";
 import type { DenseBackwardBuffers } from "../dense_attention_backward.ts";
 import { matrixBackwardRows, type MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
+
+/** Of both passes. */
+const PARAMS = {
+  rows: "u32",
+  scale: "f32",
+  firstKey: "u32",
+  endKey: "u32",
+  firstQuery: "u32",
+  endQuery: "u32",
+  keyBlocks: "u32",
+  queryBlocks: "u32",
+  partialRows: "u32",
+  firstHead: "u32",
+} as const;
 
 /** Most bytes of dS: more would not be faster, on an H100. */
 const MOST_SCORE_BYTES = 2 ** 30;
@@ -285,18 +298,18 @@ export function createMatrixBinding(
     for (const rectangle of rectangles) {
       const { firstKey, endKey, firstQuery, endQuery, pairs } = rectangle;
       const uniform = (partialRows: number) =>
-        createUniform(gpu, [
+        createParams(gpu, PARAMS, {
           rows,
-          floatBits(scale * Math.LOG2E),
+          scale: scale * Math.LOG2E,
           firstKey,
           endKey,
           firstQuery,
           endQuery,
-          keys / 16,
-          queries / 16,
+          keyBlocks: keys / 16,
+          queryBlocks: queries / 16,
           partialRows,
           firstHead,
-        ]);
+        });
       const groups = (count: number, tiling: MatrixBackwardTiling) =>
         Math.ceil(count / matrixBackwardRows(tiling));
       turns.push({

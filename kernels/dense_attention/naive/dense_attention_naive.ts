@@ -8,18 +8,19 @@ import code from "./dense_attention_naive.wgsl" with { type: "text" };
 import {
   bindDispatch,
   bytesPerElement,
-  createUniform,
   type DType,
-  floatBits,
   requireBytes,
   slice,
 } from "../../gpu/buffers.ts";
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
+import { createParams } from "../../gpu/uniform.ts";
 import type { Implementation } from "../../implementation.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { type DenseAttentionOptions, planPortable } from "../dense_attention.ts";
 import { denseImplementation } from "../dense_layer.ts";
+
+const PARAMS = { rows: "u32", firstRow: "u32", rowCount: "u32", scale: "f32" } as const;
 
 /** Element access by type: a pair is one word of f16 or two of f32. */
 function accessors(headDim: number, dtype: DType): string {
@@ -62,10 +63,10 @@ export const denseNaive: Implementation = denseImplementation({
     const pipeline = await createPipeline(gpu, pipelineOf(gpu, size));
     const { tileRows } = plan.tiling;
     const ranges = plan.ranges.map((range) => {
-      const first = range.firstTile * tileRows;
-      const count = Math.min(rows, first + range.tileCount * tileRows) - first;
-      const uniform = createUniform(gpu, [rows, first, count, floatBits(plan.scale)]);
-      return { count, uniform, flops: range.flops };
+      const firstRow = range.firstTile * tileRows;
+      const rowCount = Math.min(rows, firstRow + range.tileCount * tileRows) - firstRow;
+      const uniform = createParams(gpu, PARAMS, { rows, firstRow, rowCount, scale: plan.scale });
+      return { rowCount, uniform, flops: range.flops };
     });
     return {
       plan,
@@ -75,10 +76,10 @@ export const denseNaive: Implementation = denseImplementation({
           requireBytes(`dense attention: ${name}`, part, bytes);
         }
         requireBytes("dense attention: log-sum-exp", lse, heads * rows * 4);
-        return ranges.map(({ count, uniform, flops }) =>
+        return ranges.map(({ rowCount, uniform, flops }) =>
           bindDispatch(gpu, pipeline, {
             slices: [slice(uniform), q, k, v, o, lse],
-            workgroups: [Math.ceil(count / 64), heads, 1],
+            workgroups: [Math.ceil(rowCount / 64), heads, 1],
             flops,
           })
         );

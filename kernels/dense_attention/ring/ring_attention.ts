@@ -16,15 +16,14 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerElement,
-  createUniform,
   type Dispatch,
-  floatBits,
   requireBytes,
   slice,
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { requireWhole } from "../../gpu/require.ts";
+import { createParams } from "../../gpu/uniform.ts";
 import {
   type DenseAttentionBuffers,
   type DenseAttentionOptions,
@@ -32,6 +31,20 @@ import {
 } from "../dense_attention.ts";
 import { generateRing } from "./ring_attention_codegen.ts";
 import type { Tiling } from "../portable/tile_codegen.ts";
+
+const PARAMS = {
+  rows: "u32",
+  tileCount: "u32",
+  firstTile: "u32",
+  scale: "f32",
+  heads: "u32",
+  gridWidth: "u32",
+  queryFirst: "u32",
+  queryEnd: "u32",
+  keyFirst: "u32",
+  keyEnd: "u32",
+  fresh: "u32",
+} as const;
 
 /** Rows `first … end - 1`. */
 export interface RowRun {
@@ -153,19 +166,19 @@ export async function createRingAttention(
       const dispatches: Dispatch[] = [];
       for (let firstTile = 0; firstTile < tiles; firstTile += each) {
         const tileCount = Math.min(each, tiles - firstTile);
-        const uniform = createUniform(gpu, [
+        const uniform = createParams(gpu, PARAMS, {
           rows,
           tileCount,
           firstTile,
-          floatBits(scale * Math.LOG2E),
+          scale: scale * Math.LOG2E,
           heads,
-          x,
-          queries.first,
-          queries.end,
-          keys.first,
-          keys.end,
-          fresh ? 1 : 0,
-        ]);
+          gridWidth: x,
+          queryFirst: queries.first,
+          queryEnd: queries.end,
+          keyFirst: keys.first,
+          keyEnd: keys.end,
+          fresh: fresh ? 1 : 0,
+        });
         uniforms.push(uniform);
         const slices: BufferSlice[] = [slice(uniform), q, k, v, o, lse];
         dispatches.push(bindDispatch(gpu, pipeline, {

@@ -11,15 +11,22 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerElement,
-  createUniform,
   type Dispatch,
   type DType,
   requireBytes,
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
+import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+
+const PARAMS = {
+  context: "u32",
+  pooledEntries: "u32",
+  gathered: "u32",
+  gridWidth: "u32",
+} as const;
 
 /** Options of {@linkcode planGather}. */
 export interface GatherOptions {
@@ -35,7 +42,7 @@ export interface GatherOptions {
 /** A gather, planned. */
 export interface GatherPlan {
   readonly code: string;
-  readonly params: readonly number[];
+  readonly params: UniformValues<typeof PARAMS>;
   readonly workgroups: readonly [number, number, number];
   readonly rowBytes: number;
   readonly pooledBytes: number;
@@ -81,7 +88,12 @@ export function planGather(geometry: LighthouseGeometry, options: GatherOptions)
       "}",
       "",
     ].join("\n"),
-    params: [geometry.context, geometry.pooledEntries, geometry.gathered, x],
+    params: {
+      context: geometry.context,
+      pooledEntries: geometry.pooledEntries,
+      gathered: geometry.gathered,
+      gridWidth: x,
+    },
     workgroups: [x, y, heads],
     rowBytes: geometry.context * elements,
     pooledBytes: geometry.pooledEntries * elements,
@@ -97,7 +109,7 @@ export async function createGather(gpu: Gpu, plan: GatherPlan): Promise<Gather> 
     code: plan.code,
     bindings: ["read", "read", "read", "read-write", "uniform"],
   });
-  const uniform = createUniform(gpu, plan.params);
+  const uniform = createParams(gpu, PARAMS, plan.params);
   return {
     bind({ rows, pooled, indices, gathered }) {
       requireBytes("gather: rows", rows, plan.rowBytes);

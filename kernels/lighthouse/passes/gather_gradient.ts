@@ -14,15 +14,21 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerElement,
-  createUniform,
   type Dispatch,
   type DType,
   requireBytes,
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
+import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { cellCode, requirePowerOfTwo, wideCellCode, wordsPerRow } from "../rows.ts";
+
+const PARAMS = {
+  context: "u32",
+  gathered: "u32",
+  gridWidth: "u32",
+} as const;
 
 /** Options of {@linkcode planGatherGradient}. */
 export interface GatherGradientOptions {
@@ -38,7 +44,7 @@ export interface GatherGradientOptions {
 /** A gather of gradients, planned. */
 export interface GatherGradientPlan {
   readonly code: string;
-  readonly params: readonly number[];
+  readonly params: UniformValues<typeof PARAMS>;
   readonly workgroups: readonly [number, number, number];
   readonly outputGradientBytes: number;
   readonly indexBytes: number;
@@ -119,7 +125,7 @@ export function planGatherGradient(
       "}",
       joinCode(lanes),
     ].join("\n"),
-    params: [geometry.context, geometry.gathered, x],
+    params: { context: geometry.context, gathered: geometry.gathered, gridWidth: x },
     workgroups: [x, y, heads],
     outputGradientBytes: geometry.context * elements,
     indexBytes: heads * geometry.gathered * 4,
@@ -137,7 +143,7 @@ export async function createGatherGradient(
     code: plan.code,
     bindings: ["read", "read", "read-write", "uniform"],
   });
-  const uniform = createUniform(gpu, plan.params);
+  const uniform = createParams(gpu, PARAMS, plan.params);
   return {
     bind({ outputGradient, indices, gathered }) {
       requireBytes("gather gradient: output gradient", outputGradient, plan.outputGradientBytes);

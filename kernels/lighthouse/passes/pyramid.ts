@@ -18,15 +18,23 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerElement,
-  createUniform,
   type Dispatch,
   type DType,
   requireBytes,
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { type BindingKind, createPipeline } from "../../gpu/pipeline.ts";
+import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { cellCode, requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+
+const PARAMS = {
+  context: "u32",
+  windows: "u32",
+  entries: "u32",
+  pooledEntries: "u32",
+  gridWidth: "u32",
+} as const;
 
 /** Options of {@linkcode planPyramid}. */
 export interface PyramidOptions {
@@ -46,7 +54,7 @@ export interface PyramidPlan {
   readonly scored: boolean;
   readonly code: string;
   readonly bindings: readonly BindingKind[];
-  readonly params: readonly number[];
+  readonly params: UniformValues<typeof PARAMS>;
   readonly workgroups: readonly [number, number, number];
   readonly rowBytes: number;
   readonly pooledBytes: number;
@@ -94,7 +102,13 @@ export function planPyramid(geometry: LighthouseGeometry, options: PyramidOption
       walkCode(geometry, { rowsInFlight, columns, scored }),
     ].join("\n"),
     bindings: ["read", "read-write", "uniform", ...(scored ? ["read-write" as const] : [])],
-    params: [geometry.context, windows, geometry.entries, geometry.pooledEntries, x],
+    params: {
+      context: geometry.context,
+      windows,
+      entries: geometry.entries,
+      pooledEntries: geometry.pooledEntries,
+      gridWidth: x,
+    },
     workgroups: [x, y, heads],
     rowBytes: geometry.context * elements,
     pooledBytes: geometry.pooledEntries * elements,
@@ -248,7 +262,7 @@ export async function createPyramid(gpu: Gpu, plan: PyramidPlan): Promise<Pyrami
     code: plan.code,
     bindings: plan.bindings,
   });
-  const uniform = createUniform(gpu, plan.params);
+  const uniform = createParams(gpu, PARAMS, plan.params);
   return {
     bind({ rows, pooled, scores }) {
       requireBytes("pyramid: rows", rows, plan.rowBytes);

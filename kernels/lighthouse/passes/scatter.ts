@@ -15,15 +15,23 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerElement,
-  createUniform,
   type Dispatch,
   type DType,
   requireBytes,
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
+import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { cellCode, requirePowerOfTwo, wideCellCode, wordsPerRow } from "../rows.ts";
+
+const PARAMS = {
+  context: "u32",
+  entries: "u32",
+  gathered: "u32",
+  units: "u32",
+  gridWidth: "u32",
+} as const;
 
 /** Options of {@linkcode planScatter}. */
 export interface ScatterOptions {
@@ -41,7 +49,7 @@ export interface ScatterOptions {
 /** A scatter, planned. */
 export interface ScatterPlan {
   readonly code: string;
-  readonly params: readonly number[];
+  readonly params: UniformValues<typeof PARAMS>;
   readonly workgroups: readonly [number, number, number];
   readonly gatheredBytes: number;
   readonly slotBytes: number;
@@ -86,7 +94,13 @@ export function planScatter(geometry: LighthouseGeometry, options: ScatterOption
         : "fn loadCell(at: u32) -> Cell { return unpackCell(gathered[at]); }\n",
       sumCode(geometry, { rowsPerThread, mean: options.gradient ?? false }),
     ].join("\n"),
-    params: [geometry.context, geometry.entries, geometry.gathered, units, x],
+    params: {
+      context: geometry.context,
+      entries: geometry.entries,
+      gathered: geometry.gathered,
+      units,
+      gridWidth: x,
+    },
     workgroups: [x, y, heads],
     gatheredBytes: options.gradient
       ? geometry.gathered * heads * headDim * 4
@@ -136,7 +150,7 @@ export async function createScatter(gpu: Gpu, plan: ScatterPlan): Promise<Scatte
     code: plan.code,
     bindings: ["read", "read", "read-write", "uniform"],
   });
-  const uniform = createUniform(gpu, plan.params);
+  const uniform = createParams(gpu, PARAMS, plan.params);
   return {
     bind({ gathered, slots, output }) {
       requireBytes("scatter: gathered rows", gathered, plan.gatheredBytes);

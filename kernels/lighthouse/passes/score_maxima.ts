@@ -9,23 +9,26 @@
  * @module
  */
 import code from "./score_maxima.wgsl" with { type: "text" };
-import {
-  bindDispatch,
-  type BufferSlice,
-  createUniform,
-  type Dispatch,
-  requireBytes,
-} from "../../gpu/buffers.ts";
+import { bindDispatch, type BufferSlice, type Dispatch, requireBytes } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
+import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
+
+const PARAMS = {
+  entries: "u32",
+  below: "u32",
+  offset: "u32",
+  count: "u32",
+  gridWidth: "u32",
+} as const;
 
 /** Score maxima, planned for a block of heads. */
 export interface ScoreMaximaPlan {
   readonly code: string;
   /** One dispatch a level, finest first. */
   readonly levels: readonly {
-    readonly params: readonly number[];
+    readonly params: UniformValues<typeof PARAMS>;
     readonly workgroups: readonly [number, number, number];
   }[];
   readonly scoreBytes: number;
@@ -68,7 +71,13 @@ export function planScoreMaxima(geometry: LighthouseGeometry, heads: number): Sc
       const count = levelEntries[n + 1];
       const [x, y] = foldGrid(Math.ceil(count / 256));
       return {
-        params: [entries, levelOffsets[n], levelOffsets[n + 1], count, x],
+        params: {
+          entries,
+          below: levelOffsets[n],
+          offset: levelOffsets[n + 1],
+          count,
+          gridWidth: x,
+        },
         workgroups: [x, y, heads] as const,
       };
     }),
@@ -83,7 +92,7 @@ export async function createScoreMaxima(gpu: Gpu, plan: ScoreMaximaPlan): Promis
     code: plan.code,
     bindings: ["read-write", "uniform"],
   });
-  const uniforms = plan.levels.map(({ params }) => createUniform(gpu, params));
+  const uniforms = plan.levels.map(({ params }) => createParams(gpu, PARAMS, params));
   return {
     bind(scores) {
       requireBytes("score maxima: scores", scores, plan.scoreBytes);

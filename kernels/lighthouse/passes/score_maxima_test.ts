@@ -83,5 +83,11 @@ Deno.test("planScoreMaxima folds long levels into two grid dimensions", () => {
   const geometry = planGeometry(2 ** 24, { levels: 2, pooling: 2, k: 128 });
   const [level] = planScoreMaxima(geometry, 4).levels;
   assert.deepEqual(level.workgroups, [32768, 1, 4]);
-  assert.deepEqual(level.params, [geometry.entries, 0, 2 ** 24, 2 ** 23, 32768]);
+  assert.deepEqual(level.params, {
+    entries: geometry.entries,
+    below: 0,
+    offset: 2 ** 24,
+    count: 2 ** 23,
+    gridWidth: 32768,
+  });
 });

@@ -9,20 +9,27 @@
  * @module
  */
 import code from "./select.wgsl" with { type: "text" };
-import {
-  bindDispatch,
-  type BufferSlice,
-  createUniform,
-  type Dispatch,
-  requireBytes,
-} from "../../gpu/buffers.ts";
+import { bindDispatch, type BufferSlice, type Dispatch, requireBytes } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { requireWhole } from "../../gpu/require.ts";
+import { createParams } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 
 /** The slot of a pyramid entry that was not selected. */
 export const NOT_SELECTED = 0xffffffff;
+
+const PARAMS = {
+  context: "u32",
+  logPooling: "u32",
+  levels: "u32",
+  tiles: "u32",
+  tileEntries: "u32",
+  entries: "u32",
+  gathered: "u32",
+  gatheredPerTile: "u32",
+  gridWidth: "u32",
+} as const;
 
 /** What a selection needs to know before a device is there. */
 export interface SelectionPlan {
@@ -30,8 +37,6 @@ export interface SelectionPlan {
   readonly heads: number;
   /** Sizes of the layer. */
   readonly geometry: LighthouseGeometry;
-  /** Words of the uniform, in the order of the shader's `Params`. */
-  readonly params: readonly number[];
   /** One for each tile of each head. */
   readonly workgroups: readonly [number, number, number];
   /** Of either buffer of scores. */
@@ -73,17 +78,6 @@ export function planSelection(geometry: LighthouseGeometry, heads: number): Sele
   return {
     heads,
     geometry,
-    params: [
-      geometry.context,
-      Math.log2(geometry.pooling),
-      geometry.levels,
-      geometry.tiles,
-      geometry.tileEntries,
-      geometry.entries,
-      geometry.gathered,
-      geometry.gatheredPerTile,
-      x,
-    ],
     workgroups: [x, y, heads],
     scoreBytes: heads * geometry.entries * 4,
     indexBytes: heads * geometry.gathered * 4,
@@ -98,7 +92,18 @@ export async function createSelection(gpu: Gpu, plan: SelectionPlan): Promise<Se
     code,
     bindings: ["read", "read", "read-write", "read-write", "uniform"],
   });
-  const uniform = createUniform(gpu, plan.params);
+  const { geometry, workgroups: [gridWidth] } = plan;
+  const uniform = createParams(gpu, PARAMS, {
+    context: geometry.context,
+    logPooling: Math.log2(geometry.pooling),
+    levels: geometry.levels,
+    tiles: geometry.tiles,
+    tileEntries: geometry.tileEntries,
+    entries: geometry.entries,
+    gathered: geometry.gathered,
+    gatheredPerTile: geometry.gatheredPerTile,
+    gridWidth,
+  });
   return {
     bind({ queryScores, keyScores, indices, slots }) {
       requireBytes("select: query scores", queryScores, plan.scoreBytes);

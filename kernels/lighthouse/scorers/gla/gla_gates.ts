@@ -15,7 +15,6 @@ import {
   bindDispatch,
   type BufferSlice,
   createStorageBuffer,
-  createUniform,
   type Dispatch,
   readBuffer,
   runDispatches,
@@ -27,10 +26,13 @@ import type { Gpu } from "../../../gpu/device.ts";
 import { createPipeline } from "../../../gpu/pipeline.ts";
 import { requireRecord } from "../../../gpu/require.ts";
 import { fillSeeded, pcgSum4 } from "../../../gpu/random.ts";
+import { createParams } from "../../../gpu/uniform.ts";
 import { foldGrid } from "../../lighthouse_geometry.ts";
 
 /** Divides logsigmoid, so that gates forget slowly. */
 export const GATE_NORMALIZER = 16;
+
+const PARAMS = { gates: "u32", gridWidth: "u32" } as const;
 
 /** Largest value of the generator, in units of 2^-15. */
 const MOST = 131070;
@@ -128,7 +130,7 @@ async function runGates(
   const uniforms: GPUBuffer[] = [];
   for (const gates of slices.gates) {
     const [x, y] = foldGrid(Math.ceil(gates.size / 4 / 256));
-    const uniform = createUniform(gpu, [gates.size / 4, x]);
+    const uniform = createParams(gpu, PARAMS, { gates: gates.size / 4, gridWidth: x });
     uniforms.push(uniform);
     dispatches.push(bindDispatch(gpu, pipeline, {
       slices: [slice(uniform), gates, slices.other],

@@ -29,7 +29,6 @@ import {
   bindDispatch,
   type BufferSlice,
   bytesPerElement,
-  createUniform,
   type Dispatch,
   type DType,
   requireBytes,
@@ -38,6 +37,7 @@ import {
 import type { Gpu } from "../../../gpu/device.ts";
 import { requireDType, requirePositive, requireWhole } from "../../../gpu/require.ts";
 import { createPipeline, type PipelineSource } from "../../../gpu/pipeline.ts";
+import { createParams } from "../../../gpu/uniform.ts";
 import {
   generateScan,
   generateScores,
@@ -49,6 +49,17 @@ import type { LighthouseGeometry } from "../../lighthouse_geometry.ts";
 
 /** Head dimensions that the kernels support. */
 export const GLA_HEAD_DIMS: readonly number[] = [32, 64, 128];
+
+/** Of all three passes. */
+const PARAMS = {
+  rows: "u32",
+  dilation: "u32",
+  context: "u32",
+  entries: "u32",
+  firstLane: "u32",
+  firstChunk: "u32",
+  chunks: "u32",
+} as const;
 
 /** Options of {@linkcode planGlaScores}. */
 export interface GlaScoresOptions {
@@ -291,16 +302,16 @@ export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<Gl
     createPipeline(gpu, plan.pipelines.scores),
   ]);
   const { dilation, context, entries, headDim, chunkRows } = plan;
-  const uniforms = plan.segments.map((segment) =>
-    createUniform(gpu, [
-      context / dilation,
+  const uniforms = plan.segments.map(({ firstLane, firstChunk, chunks }) =>
+    createParams(gpu, PARAMS, {
+      rows: context / dilation,
       dilation,
       context,
       entries,
-      segment.firstLane,
-      segment.firstChunk,
-      segment.chunks,
-    ])
+      firstLane,
+      firstChunk,
+      chunks,
+    })
   );
   return {
     plan,

@@ -10,15 +10,25 @@
  * @module
  */
 import code from "./random_scores.wgsl" with { type: "text" };
-import { bindDispatch, createUniform, requireBytes, slice } from "../../../gpu/buffers.ts";
+import { bindDispatch, requireBytes, slice } from "../../../gpu/buffers.ts";
 import { createPipeline } from "../../../gpu/pipeline.ts";
 import { pcg } from "../../../gpu/random.ts";
 import { foldGrid } from "../../lighthouse_geometry.ts";
 import { createScoreMaxima, planScoreMaxima } from "../../passes/score_maxima.ts";
 import type { Scorer } from "../scorer.ts";
+import { createParams } from "../../../gpu/uniform.ts";
 
 /** Seed of the scores. */
 export const RANDOM_SCORER_SEED = 20260511;
+
+const PARAMS = {
+  seedHash: "u32",
+  firstHead: "u32",
+  allHeads: "u32",
+  rows: "u32",
+  entries: "u32",
+  gridWidth: "u32",
+} as const;
 
 /** A scorer that ranks entries at random. */
 export const randomScorer: Scorer = {
@@ -45,14 +55,14 @@ export const randomScorer: Scorer = {
           const bytes = heads * geometry.entries * 4;
           requireBytes("random scores: query scores", queryScores, bytes);
           requireBytes("random scores: key scores", keyScores, bytes);
-          const uniform = createUniform(gpu, [
-            pcg(RANDOM_SCORER_SEED),
+          const uniform = createParams(gpu, PARAMS, {
+            seedHash: pcg(RANDOM_SCORER_SEED),
             firstHead,
-            shape.heads,
-            shape.context,
-            geometry.entries,
-            x,
-          ]);
+            allHeads: shape.heads,
+            rows: shape.context,
+            entries: geometry.entries,
+            gridWidth: x,
+          });
           uniforms.push(uniform);
           return [
             bindDispatch(gpu, pipeline, {
