@@ -4,25 +4,19 @@
  *
  * @module
  */
-import {
-  createDenseAttention,
-  HEAD_DIMS,
-  planDenseAttention,
-} from "./dense_attention/dense_attention.ts";
+import { createDenseAttention, planDenseAttention } from "./dense_attention/dense_attention.ts";
+import { HEAD_DIMS } from "./dense_attention/types.ts";
 import {
   createDenseBackward,
   planDenseBackward,
 } from "./dense_attention/dense_attention_backward.ts";
 import { compileDense } from "./dense_attention/dense_layer.ts";
 import { createSquaredNorms, planSquaredNorms } from "./dense_attention/dense_squared_norms.ts";
-import {
-  MATRIX_BACKWARD_TILINGS,
-  MATRIX_HEAD_DIMS,
-  MATRIX_TILINGS,
-} from "./dense_attention/matrix/dense_matrix.ts";
+import { MATRIX_BACKWARD_TILINGS, MATRIX_TILINGS, tilingName } from "./dense_attention/tilings.ts";
+import { MATRIX_HEAD_DIMS } from "./dense_attention/matrix/dense_matrix.ts";
 import { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
 import { createRingAttention, planRingAttention } from "./dense_attention/ring/ring_attention.ts";
-import { tilingName, tilingSpace } from "./dense_attention/tuning.ts";
+import { tilingSpace } from "./dense_attention/tuning.ts";
 import { DESK } from "./gpu/_desk_device.ts";
 import { openRecordingDevice, type RecordedShader } from "./gpu/_recording_device.ts";
 import {

@@ -108,20 +108,28 @@ export { requireGates } from "./lighthouse/scorers/gla/gla_gates.ts";
 export {
   createDenseAttention,
   type DenseAttention,
-  type DenseAttentionBuffers,
-  type DenseAttentionOptions,
   type DenseAttentionPlan,
-  type DenseKernel,
-  HEAD_DIMS,
   planDenseAttention,
 } from "./dense_attention/dense_attention.ts";
 export {
-  type BackwardPasses,
-  type BackwardTilings,
-  createDenseBackward,
-  type DenseBackward,
+  type DenseAttentionBuffers,
+  type DenseAttentionOptions,
   type DenseBackwardBuffers,
   type DenseBackwardOptions,
+  type DenseKernel,
+  HEAD_DIMS,
+} from "./dense_attention/types.ts";
+export type {
+  BackwardTilings,
+  MatrixBackwardTiling,
+  MatrixBackwardTilings,
+  MatrixTiling,
+  Tiling,
+} from "./dense_attention/tilings.ts";
+export {
+  type BackwardPasses,
+  createDenseBackward,
+  type DenseBackward,
   type DenseBackwardPlan,
   planDenseBackward,
 } from "./dense_attention/dense_attention_backward.ts";
@@ -130,13 +138,8 @@ export {
   createMatrixScratch,
   type MatrixBackwardSchedule,
   type MatrixBackwardScratch,
-  type MatrixBackwardTilings,
   type ScoreRectangle,
 } from "./dense_attention/matrix/dense_matrix_backward.ts";
-export type { MatrixTiling } from "./dense_attention/matrix/dense_matrix_codegen.ts";
-export type { MatrixBackwardTiling } from "./dense_attention/matrix/dense_matrix_backward_codegen.ts";
-export type { PassingTiling } from "./dense_attention/matrix/matrix_text.ts";
-export type { Tiling } from "./dense_attention/portable/tile_codegen.ts";
 export type { TileRange } from "./dense_attention/portable/tile_ranges.ts";
 export {
   createSelection,

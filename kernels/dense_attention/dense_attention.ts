@@ -24,7 +24,6 @@ import {
   bytesPerElement,
   createStorageBuffer,
   type Dispatch,
-  type DType,
   headsPerBlock,
   readBuffer,
   requireBytes,
@@ -41,23 +40,23 @@ import {
   show,
 } from "../gpu/require.ts";
 import { createParams } from "../gpu/uniform.ts";
-import { type DenseResult, generateDense } from "./portable/dense_attention_codegen.ts";
+import {
+  type DenseAttentionBuffers,
+  type DenseAttentionOptions,
+  type DenseKernel,
+  type DenseResult,
+  HEAD_DIMS,
+} from "./types.ts";
+import { generateDense } from "./portable/dense_attention_codegen.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
-import {
-  chooseMatrixTiling,
-  matrixTilingName,
-  whyNotOnMatrixUnits,
-} from "./matrix/dense_matrix.ts";
-import {
-  generateDenseMatrix,
-  matrixTileRows,
-  type MatrixTiling,
-  matrixWorkgroupBytes,
-} from "./matrix/dense_matrix_codegen.ts";
+import { chooseMatrixTiling, whyNotOnMatrixUnits } from "./matrix/dense_matrix.ts";
+import { type Tiling, tilingName } from "./tilings.ts";
+import { generateDenseMatrix } from "./matrix/dense_matrix_codegen.ts";
+import { matrixTileRows, matrixWorkgroupBytes } from "./matrix/matrix_layout.ts";
 import { type InputAccess, ringAccess } from "./matrix/matrix_text.ts";
-import { layOut, type Tiling } from "./portable/tile_codegen.ts";
+import { layOut } from "./portable/tile_codegen.ts";
 import { splitTiles, type TileRange } from "./portable/tile_ranges.ts";
-import { tilingName, tunedTiling } from "./tuning.ts";
+import { tunedTiling } from "./tuning.ts";
 
 /** Of both kernels. */
 const PARAMS = {
@@ -69,43 +68,6 @@ const PARAMS = {
   gridWidth: "u32",
   resultRows: "u32",
 } as const;
-
-/** Head dimensions that the kernel supports. */
-export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
-
-/** What to plan for: one block of heads. */
-export interface DenseAttentionOptions {
-  /** Heads in one binding. */
-  readonly heads: number;
-  /** N, at least 1; any value. */
-  readonly rows: number;
-  /** d, one of {@linkcode HEAD_DIMS}. */
-  readonly headDim: number;
-  /** Type that tensors are stored in. */
-  readonly dtype: DType;
-  /** Softmax scale. Default 1/√d. */
-  readonly scale?: number;
-  /** Most FLOP of one dispatch; longer work is split by query range. Default: never split. */
-  readonly flopsPerDispatch?: number;
-  /**
-   * `matrix`: on matrix units, which take f16 and d = 64 or 128; `portable`: anywhere. Default: on
-   * matrix units where the device and the shape allow. Results agree within rounding.
-   */
-  readonly kernel?: DenseKernel;
-  /**
-   * Tiling of the portable kernel. Default: tuned, else chosen for the adapter; given, it asks for
-   * `portable`.
-   */
-  readonly tiling?: Tiling;
-  /**
-   * Tiling of the kernel on matrix units. Default: tuned, else chosen for the shape; given, it asks
-   * for `matrix`.
-   */
-  readonly matrixTiling?: MatrixTiling;
-}
-
-/** The two texts of the kernel. */
-export type DenseKernel = "portable" | "matrix";
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseAttentionPlan extends DenseAttentionOptions {
@@ -125,20 +87,6 @@ export interface DenseAttentionPlan extends DenseAttentionOptions {
   readonly flops: number;
   /** Least bytes that must move. */
   readonly bytes: number;
-}
-
-/** The bindings of one block of heads. */
-export interface DenseAttentionBuffers {
-  /** `[heads, N, d]`. */
-  readonly q: BufferSlice;
-  /** `[heads, N, d]`. */
-  readonly k: BufferSlice;
-  /** `[heads, N, d]`. */
-  readonly v: BufferSlice;
-  /** `[heads, N, d]`, written. */
-  readonly o: BufferSlice;
-  /** `[heads, N]` f32, written. */
-  readonly lse: BufferSlice;
 }
 
 /**
@@ -224,7 +172,7 @@ function planMatrix(
   const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
   if (workgroupBytes > maxWorkgroupBytes) {
     throw new RangeError(
-      `plan dense attention on matrix units: tiling ${matrixTilingName(tiling)} needs ` +
+      `plan dense attention on matrix units: tiling ${tilingName(tiling)} needs ` +
         `${workgroupBytes} bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
     );
   }
@@ -239,7 +187,7 @@ function planMatrix(
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     kernel: "matrix",
-    variant: `matrix units ${matrixTilingName(tiling)}`,
+    variant: `matrix units ${tilingName(tiling)}`,
     pipeline: access === "read" ? source("read") : { ...source(access), shared: source("read") },
     ranges: splitTiles({
       tiles: Math.ceil(rows / matrixTileRows(tiling)),

@@ -32,12 +32,9 @@ import type { Gpu } from "../gpu/device.ts";
 import { NEAREST_HALF } from "../gpu/half.ts";
 import { createPipeline, type Pipeline, type PipelineSource } from "../gpu/pipeline.ts";
 import { requireDType } from "../gpu/require.ts";
-import {
-  type DenseAttentionOptions,
-  type DenseKernel,
-  requireDenseOptions,
-} from "./dense_attention.ts";
+import { requireDenseOptions } from "./dense_attention.ts";
 import { createParams } from "../gpu/uniform.ts";
+import type { DenseBackwardBuffers, DenseBackwardOptions, DenseKernel } from "./types.ts";
 import {
   generateKeyValueBackward,
   generateQueryBackward,
@@ -54,18 +51,18 @@ import {
   hasRoom,
   type MatrixBackwardSchedule,
   type MatrixBackwardScratch,
-  type MatrixBackwardTilings,
   planMatrixSchedule,
   scaledOf,
 } from "./matrix/dense_matrix_backward.ts";
+import { type BackwardTilings, type Tiling, tilingName } from "./tilings.ts";
 import {
   generateMatrixKeyValue,
   generateMatrixQuery,
-  matrixBackwardRows,
 } from "./matrix/dense_matrix_backward_codegen.ts";
-import { layOut, type Tiling } from "./portable/tile_codegen.ts";
+import { matrixTileRows } from "./matrix/matrix_layout.ts";
+import { layOut } from "./portable/tile_codegen.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./portable/tile_ranges.ts";
-import { tilingName, tunedTiling } from "./tuning.ts";
+import { tunedTiling } from "./tuning.ts";
 
 const DELTA_PARAMS = { rows: "u32", stride: "u32" } as const;
 /** Of the pass that also scales dO. */
@@ -73,34 +70,6 @@ const SCALES_PARAMS = { rows: "u32", blocks: "u32", gridWidth: "u32" } as const;
 
 /** Of the portable passes. */
 const PARAMS = { rows: "u32", tileCount: "u32", firstTile: "u32", scale: "f32" } as const;
-
-/** Tilings of the two tiled passes. */
-export interface BackwardTilings {
-  /** Of the pass that gives dQ. */
-  readonly query: Tiling;
-  /** Of the pass that gives dK and dV. */
-  readonly keyValue: Tiling;
-}
-
-/** What to plan for: one block of heads. */
-export interface DenseBackwardOptions
-  extends Omit<DenseAttentionOptions, "tiling" | "matrixTiling"> {
-  /**
-   * Storage of dO, dQ, dK and dV. f32 beside f16 of all others, for gradients that are summed or
-   * divided further and may not fit f16 by themselves. Default: `dtype`.
-   */
-  readonly gradientType?: DType;
-  /**
-   * Of the portable kernels. Default: tuned, else chosen for the adapter; given, they ask for
-   * `portable`.
-   */
-  readonly tilings?: BackwardTilings;
-  /**
-   * Of the kernels on matrix units. Default: tuned, else chosen for the device; given, they ask for
-   * `matrix`.
-   */
-  readonly matrixTilings?: MatrixBackwardTilings;
-}
 
 /** Everything about the launch that can be known without a device. */
 export interface DenseBackwardPlan extends DenseBackwardOptions {
@@ -131,33 +100,6 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
   readonly flops: number;
   /** Least bytes that must move. */
   readonly bytes: number;
-}
-
-/** The bindings of one block of heads. */
-export interface DenseBackwardBuffers {
-  /** `[heads, N, d]`. */
-  readonly q: BufferSlice;
-  /** `[heads, N, d]`. */
-  readonly k: BufferSlice;
-  /** `[heads, N, d]`. */
-  readonly v: BufferSlice;
-  /** `[heads, N, d]`, from the forward kernel. */
-  readonly o: BufferSlice;
-  /**
-   * `[heads, N, d]`. On matrix units, where it is f32, the first pass alone reads it: then it may be the
-   * buffer of `queryGradient`, and is lost.
-   */
-  readonly outputGradient: BufferSlice;
-  /** `[heads, N]` f32, from the forward kernel. */
-  readonly lse: BufferSlice;
-  /** `[heads, N]` f32, scratch: written by the first pass. */
-  readonly delta: BufferSlice;
-  /** `[heads, N, d]`, written. */
-  readonly queryGradient: BufferSlice;
-  /** `[heads, N, d]`, written. */
-  readonly keyGradient: BufferSlice;
-  /** `[heads, N, d]`, written. */
-  readonly valueGradient: BufferSlice;
 }
 
 /** Threads that share a row in the delta pass: a power of two, so that they divide a workgroup. */
@@ -388,7 +330,7 @@ function matrixPasses(
         label: labelOf("queries on matrix units", options),
         code: generateMatrixQuery(query, {
           headDim,
-          keyRows: matrixBackwardRows(keyValue),
+          keyRows: matrixTileRows(keyValue),
           gradientType,
         }),
         bindings: [

@@ -5,11 +5,8 @@ import { createTensor, readTensor, type Tensor, writeTensor } from "../gpu/buffe
 import type { Gpu } from "../gpu/device.ts";
 import { Timer } from "../gpu/timing.ts";
 import { createDenseAttention, planDenseAttention } from "./dense_attention.ts";
-import {
-  type BackwardTilings,
-  createDenseBackward,
-  planDenseBackward,
-} from "./dense_attention_backward.ts";
+import type { BackwardTilings } from "./tilings.ts";
+import { createDenseBackward, planDenseBackward } from "./dense_attention_backward.ts";
 import { denseBackwardReference } from "./dense_attention_backward_reference.ts";
 import { denseAttentionReference, worstRatio } from "./dense_attention_reference.ts";
 import { splitTiles, splitTilesMirrored } from "./portable/tile_ranges.ts";

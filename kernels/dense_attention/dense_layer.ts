@@ -32,13 +32,12 @@ import {
   bindDenseTensors,
   createDenseAttention,
   type DenseAttention,
-  type DenseAttentionOptions,
   planDenseAttention,
 } from "./dense_attention.ts";
+import type { DenseAttentionOptions, DenseBackwardOptions } from "./types.ts";
 import {
   createDenseBackward,
   type DenseBackward,
-  type DenseBackwardOptions,
   type DenseBackwardPlan,
   planDenseBackward,
 } from "./dense_attention_backward.ts";

@@ -12,11 +12,11 @@ import type { Gpu } from "../gpu/device.ts";
 import { requireWhole } from "../gpu/require.ts";
 import {
   createLaunch,
-  type DenseAttentionOptions,
   type DenseAttentionPlan,
   planVariant,
   requireDenseOptions,
 } from "./dense_attention.ts";
+import type { DenseAttentionOptions } from "./types.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
 
 /** What to plan for: one block of heads. */

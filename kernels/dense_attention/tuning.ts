@@ -1,11 +1,9 @@
 /**
- * Which tilings dense attention may take, and which of them were measured to be the fastest.
+ * Which tilings fit a device, and which of them were measured to be the fastest.
  *
- * The declared space is small: tilings that compile fast everywhere and that a measurement on some
- * device has favoured (`TUNING.md`). `deno task tune` measures all of it that fits a device. What it
- * found travels with the device's capabilities, so that every plan of dense attention sees it, used
- * alone or inside of Lighthouse. A tiling decides the time of a result and the order of its sums,
- * nothing else: what is unknown, undeclared or does not fit is passed over.
+ * `deno task tune` measures all declared tilings that fit a device. What it found travels with the
+ * device's capabilities, so that every plan of dense attention sees it, alone or inside of Lighthouse.
+ * A measured tiling that is unknown, undeclared or does not fit is ignored.
  *
  * @module
  */
@@ -14,38 +12,16 @@ import { show } from "../gpu/require.ts";
 import {
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
-  matrixFits,
-  matrixTilingName,
-  whyNoMatrixUnits,
-} from "./matrix/dense_matrix.ts";
-import type { MatrixBackwardTiling } from "./matrix/dense_matrix_backward_codegen.ts";
-import type { MatrixTiling } from "./matrix/dense_matrix_codegen.ts";
-import { layOut, type Tiling } from "./portable/tile_codegen.ts";
-
-/** The declared space of the portable forward kernel. */
-export const PORTABLE_TILINGS: readonly Tiling[] = [
-  { tileRows: 128, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 16 },
-  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
-  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 32 },
-  { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
-  { tileRows: 128, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
-  { tileRows: 64, tileColumns: 128, threadsX: 16, threadsY: 8, chunk: 16 },
-  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
-  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 8, chunk: 16 },
-  { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
-];
-
-/** The declared space of each portable backward pass. */
-export const PORTABLE_BACKWARD_TILINGS: readonly Tiling[] = [
-  { tileRows: 128, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 16 },
-  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
-  { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
-  { tileRows: 128, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
-  { tileRows: 64, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 32 },
-  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
-  { tileRows: 64, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
-  { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
-];
+  type MatrixBackwardTiling,
+  type MatrixTiling,
+  PORTABLE_BACKWARD_TILINGS,
+  PORTABLE_TILINGS,
+  sameTiling,
+  type Tiling,
+  tilingName,
+} from "./tilings.ts";
+import { matrixFits, whyNoMatrixUnits } from "./matrix/dense_matrix.ts";
+import { layOut } from "./portable/tile_codegen.ts";
 
 type Kernel = TunedTiling["kernel"];
 type Pass = TunedTiling["pass"];
@@ -135,22 +111,6 @@ export function tunedTiling<K extends Kernel, P extends Pass>(
     ).toSorted((a, b) => more(a) - more(b) || longer(a) - longer(b)) ?? [];
   return nearest &&
     tilingSpace(capabilities, wanted).find((tiling) => sameTiling(tiling, nearest.tiling));
-}
-
-/** Whether two tilings have the same fields with the same values, in whatever order. */
-export function sameTiling(one: object, other: object): boolean {
-  const text = (tiling: object) => JSON.stringify(Object.entries(tiling).sort());
-  return text(one) === text(other);
-}
-
-/**
- * The name of a tiling in results, its numbers: rows / columns / threads in x / threads in y / chunk
- * of the portable kernels; on matrix units as `matrixTilingName` has them.
- */
-export function tilingName(tiling: object): string {
-  return "blocks" in tiling
-    ? matrixTilingName(tiling as MatrixTiling)
-    : Object.values(tiling).join("/");
 }
 
 /** Why a plan on this device passes a measured tiling over; undefined when it may be taken. */

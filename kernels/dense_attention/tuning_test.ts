@@ -2,25 +2,21 @@ import assert from "node:assert/strict";
 import { DESK } from "../gpu/_desk_device.ts";
 import type { Capabilities, TunedTiling } from "../gpu/device.ts";
 import { lighthouseNorm } from "../lighthouse/lighthouse_attention.ts";
-import { HEAD_DIMS, planDenseAttention, planPortable } from "./dense_attention.ts";
+import { HEAD_DIMS } from "./types.ts";
+import { planDenseAttention, planPortable } from "./dense_attention.ts";
 import { chooseBackwardTilings, planDenseBackward } from "./dense_attention_backward.ts";
 import { dense } from "./dense_layer.ts";
 import { planSquaredNorms } from "./dense_squared_norms.ts";
+import { chooseMatrixBackward, chooseMatrixTiling } from "./matrix/dense_matrix.ts";
 import {
-  chooseMatrixBackward,
-  chooseMatrixTiling,
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
-} from "./matrix/dense_matrix.ts";
-import {
   PORTABLE_BACKWARD_TILINGS,
   PORTABLE_TILINGS,
   sameTiling,
   tilingName,
-  tilingSpace,
-  whyNotTuned,
-  withTuning,
-} from "./tuning.ts";
+} from "./tilings.ts";
+import { tilingSpace, whyNotTuned, withTuning } from "./tuning.ts";
 
 const UNITS: Capabilities = {
   ...DESK.capabilities,

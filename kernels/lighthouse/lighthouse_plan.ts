@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type DenseKernel, planDenseAttention } from "../dense_attention/dense_attention.ts";
+import { planDenseAttention } from "../dense_attention/dense_attention.ts";
 import { planDenseBackward } from "../dense_attention/dense_attention_backward.ts";
 import { backwardScratch } from "../dense_attention/dense_layer.ts";
 import { bytesPerElement, type DType, headsPerBlock } from "../gpu/buffers.ts";
@@ -15,6 +15,7 @@ import { type LighthouseGeometry, planGeometry, requireLayerShape } from "./ligh
 import { requireOptions } from "../options.ts";
 import { layerOptions, lighthouseOptions } from "./lighthouse_options.ts";
 import type { Scorer } from "./scorers/scorer.ts";
+import type { DenseKernel } from "../dense_attention/types.ts";
 
 /** A layer, planned. */
 export interface LighthousePlan {

@@ -8,7 +8,7 @@
  * @module
  */
 import type { Tensor } from "../../kernels/gpu/buffers.ts";
-import type { DenseKernel } from "../../kernels/dense_attention/dense_attention.ts";
+import type { DenseKernel } from "../../kernels/dense_attention/types.ts";
 import { planDenseBackward } from "../../kernels/dense_attention/dense_attention_backward.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { type Inspection, inspectTensor } from "../../kernels/gpu/inspect.ts";

@@ -5,7 +5,7 @@
  */
 import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
 import { Table } from "console-table-printer";
-import { tilingName } from "../../kernels/dense_attention/tuning.ts";
+import { tilingName } from "../../kernels/dense_attention/tilings.ts";
 import {
   formatContext,
   formatFlopRate,

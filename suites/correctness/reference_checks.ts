@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { HEAD_DIMS } from "../../kernels/dense_attention/dense_attention.ts";
+import { HEAD_DIMS } from "../../kernels/dense_attention/types.ts";
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg, pcgSum4 } from "../../kernels/gpu/random.ts";

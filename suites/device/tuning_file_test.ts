@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PORTABLE_TILINGS } from "../../kernels/dense_attention/tuning.ts";
+import { PORTABLE_TILINGS } from "../../kernels/dense_attention/tilings.ts";
 import { planDenseAttention } from "../../kernels/dense_attention/dense_attention.ts";
 import { DESK } from "../../kernels/gpu/_desk_device.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";

@@ -7,10 +7,9 @@
 import {
   chooseTiling,
   createDenseAttention,
-  type DenseKernel,
-  HEAD_DIMS,
   planDenseAttention,
 } from "../../kernels/dense_attention/dense_attention.ts";
+import { type DenseKernel, HEAD_DIMS } from "../../kernels/dense_attention/types.ts";
 import {
   chooseBackwardTilings,
   createDenseBackward,
@@ -25,12 +24,8 @@ import {
   chooseMatrixBackward,
   chooseMatrixTiling,
 } from "../../kernels/dense_attention/matrix/dense_matrix.ts";
-import {
-  sameTiling,
-  tilingName,
-  tilingSpace,
-  withTuning,
-} from "../../kernels/dense_attention/tuning.ts";
+import { sameTiling, tilingName } from "../../kernels/dense_attention/tilings.ts";
+import { tilingSpace, withTuning } from "../../kernels/dense_attention/tuning.ts";
 import {
   createTensor,
   type Dispatch,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { sameTiling } from "../../kernels/dense_attention/tuning.ts";
+import { sameTiling } from "../../kernels/dense_attention/tilings.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { DESK } from "../../kernels/gpu/_desk_device.ts";
 import { openDawn } from "../../kernels/gpu/dawn.ts";

@@ -14,33 +14,21 @@
  */
 import type { DType } from "../../gpu/buffers.ts";
 import type { Capabilities } from "../../gpu/device.ts";
-import type { MatrixBackwardTilings } from "./dense_matrix_backward.ts";
 import {
-  matrixBackwardBytes,
+  MATRIX_BACKWARD_TILINGS,
+  MATRIX_TILINGS,
   type MatrixBackwardPass,
-  matrixBackwardRows,
   type MatrixBackwardTiling,
-} from "./dense_matrix_backward_codegen.ts";
-import { matrixTileRows, type MatrixTiling, matrixWorkgroupBytes } from "./dense_matrix_codegen.ts";
+  type MatrixBackwardTilings,
+  type MatrixTiling,
+} from "../tilings.ts";
+import { matrixBackwardBytes, matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 
 /** Head dimensions that the kernel supports. */
 export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
 
 /** Rows of one matrix: shorter sequences have no place in it. */
 const MATRIX_ROWS = 16;
-
-/**
- * The declared space: every tiling that is ever chosen, the widest first. Scores are f32 in all of
- * them: as f16 they would be accumulated in f16 too, and overflow where this kernel is exact.
- */
-export const MATRIX_TILINGS: readonly MatrixTiling[] = [
-  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 },
-  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
-  { subgroups: 4, tileColumns: 32, stages: 1, blocks: 2 },
-  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
-  { subgroups: 4, tileColumns: 32, stages: 2, blocks: 1 },
-  { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
-];
 
 /**
  * Why the device cannot run the kernel; undefined when it can. The configuration is read from the
@@ -97,13 +85,6 @@ export type MatrixPassTiling =
   | { readonly pass: "forward"; readonly tiling: MatrixTiling }
   | { readonly pass: MatrixBackwardPass; readonly tiling: MatrixBackwardTiling };
 
-/** The name of a tiling in results: subgroups / rows of a passing tile / stages / blocks of own rows. */
-export function matrixTilingName(
-  { subgroups, tileColumns, stages, blocks }: MatrixTiling | MatrixBackwardTiling,
-): string {
-  return [subgroups, tileColumns, stages, blocks].join("/");
-}
-
 /** Sequences, and what they are made of. */
 interface MatrixShape {
   /** Sequences: heads, or heads times residue classes. */
@@ -149,26 +130,9 @@ export function chooseMatrixTiling(
   return chosen ?? found[0];
 }
 
-/** The declared space of each backward pass: for many queries the first that fits. */
-export const MATRIX_BACKWARD_TILINGS: Readonly<
-  Record<MatrixBackwardPass, readonly MatrixBackwardTiling[]>
-> = {
-  query: [
-    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 2 },
-    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
-    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
-  ],
-  "key-value": [
-    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
-    { subgroups: 8, tileColumns: 32, stages: 1, blocks: 1 },
-    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 1 },
-    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
-  ],
-};
-
 /** Rows of the widest of them, to a multiple of which sequences are padded. */
 const MOST_TILE_ROWS = Math.max(
-  ...Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixBackwardRows),
+  ...Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixTileRows),
 );
 
 /** Storage buffers that the pass over keys and values binds, and one more where dO is f32. */
@@ -212,7 +176,7 @@ function firstFit(
   const found = MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
     matrixFits(capabilities, { pass, tiling, headDim })
   );
-  const filled = found.filter((tiling) => matrixBackwardRows(tiling) <= rows);
+  const filled = found.filter((tiling) => matrixTileRows(tiling) <= rows);
   const chosen = filled.length === 0 || heads * rows <= FEWEST_QUERIES
     ? found.find(({ subgroups }) => subgroups === 4)
     : filled[0];

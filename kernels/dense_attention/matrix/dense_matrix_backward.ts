@@ -22,8 +22,9 @@ import {
 import type { Capabilities, Gpu } from "../../gpu/device.ts";
 import type { Pipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
-import type { DenseBackwardBuffers } from "../dense_attention_backward.ts";
-import { matrixBackwardRows, type MatrixBackwardTiling } from "./dense_matrix_backward_codegen.ts";
+import type { DenseBackwardBuffers } from "../types.ts";
+import { matrixTileRows } from "./matrix_layout.ts";
+import type { MatrixBackwardTiling, MatrixBackwardTilings } from "../tilings.ts";
 
 /** Of both passes. */
 const PARAMS = {
@@ -44,14 +45,6 @@ const MOST_SCORE_BYTES = 2 ** 30;
 
 /** Bytes of one f32 matrix, the least that may be bound where a shader loads one. */
 const LEAST_BYTES = 16 * 16 * 4;
-
-/** Tilings of the two passes on matrix units. */
-export interface MatrixBackwardTilings {
-  /** Of the pass that gives dQ. */
-  readonly query: MatrixBackwardTiling;
-  /** Of the pass that gives dK and dV. */
-  readonly keyValue: MatrixBackwardTiling;
-}
 
 /** Queries and keys whose dS are in the buffer at a time; ends are exclusive. */
 export interface ScoreRectangle {
@@ -114,7 +107,7 @@ export function planMatrixSchedule(
   const { heads, rows, headDim, tilings, pairsAtMost = Infinity, gradientType } = options;
   const limit = Math.min(maxBindingBytes, maxBufferBytes);
   const unit = [tilings.query, tilings.keyValue].flatMap((tiling) => [
-    matrixBackwardRows(tiling),
+    matrixTileRows(tiling),
     tiling.tileColumns,
   ]).reduce(leastCommonMultiple);
   const padded = Math.ceil(rows / unit) * unit;
@@ -311,7 +304,7 @@ export function createMatrixBinding(
           firstHead,
         });
       const groups = (count: number, tiling: MatrixBackwardTiling) =>
-        Math.ceil(count / matrixBackwardRows(tiling));
+        Math.ceil(count / matrixTileRows(tiling));
       turns.push({
         flops: productFlops * (count / heads) * (pairs / allPairs),
         keyValue: {

@@ -45,50 +45,22 @@ import {
   MATRIX_DIRECTIVES,
   packWeights,
   type PassingRows,
-  type PassingTiling,
   passTiles,
   readResults,
   readScores,
   RESULT,
   RIGHT,
   ROUNDED_RESULTS,
+} from "./matrix_text.ts";
+import {
+  matrixTileRows,
   SCORE_STRIDE,
   SCRATCH,
   stageStride,
   WEIGHT_STRIDE,
-} from "./matrix_text.ts";
+} from "./matrix_layout.ts";
 import { range } from "../portable/tile_codegen.ts";
-
-/** How a backward pass is tiled; every choice computes the same function. */
-export interface MatrixBackwardTiling extends PassingTiling {
-  /** A ring was no faster here, and registers are short. */
-  readonly stages: 1;
-  /** Subgroups of 32 threads in a workgroup. */
-  readonly subgroups: number;
-  /** Blocks of 16 rows that a subgroup owns; the pass over keys and values has room for one. */
-  readonly blocks: 1 | 2;
-}
-
-/** The two passes. */
-export type MatrixBackwardPass = "query" | "key-value";
-
-/** Rows that a workgroup owns. */
-export function matrixBackwardRows({ subgroups, blocks }: MatrixBackwardTiling): number {
-  return 16 * blocks * subgroups;
-}
-
-/** Bytes of workgroup memory. */
-export function matrixBackwardBytes(
-  pass: MatrixBackwardPass,
-  tiling: MatrixBackwardTiling,
-  headDim: number,
-): number {
-  const { subgroups, tileColumns } = tiling;
-  const stage = tileColumns * stageStride(headDim);
-  return pass === "query"
-    ? (stage + subgroups * SCRATCH) * 16
-    : (2 * stage + subgroups * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;
-}
+import type { MatrixBackwardTiling } from "../tilings.ts";
 
 /** Both kernels' parameters: the rectangle, and what of it a dispatch computes. */
 const PARAMS = `struct Params {
@@ -228,7 +200,7 @@ export function generateMatrixKeyValue(
   const vectors = headDim / 8; // 16-byte vectors of a row
   const stride = stageStride(headDim);
   const threads = 32 * subgroups;
-  const ownRows = matrixBackwardRows(tiling);
+  const ownRows = matrixTileRows(tiling);
   const depth = range(headDim / 16);
   const out: string[] = [];
   const emit: Emit = (...lines) => out.push(...lines);
@@ -484,7 +456,7 @@ export function generateMatrixQuery(
   const vectors = headDim / 8;
   const stride = stageStride(headDim);
   const threads = 32 * subgroups;
-  const ownRows = matrixBackwardRows(tiling);
+  const ownRows = matrixTileRows(tiling);
   const depth = range(headDim / 16);
   const blocks = range(blockCount);
   const steps = range(tileColumns / 16);

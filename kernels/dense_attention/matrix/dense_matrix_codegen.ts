@@ -30,7 +30,7 @@
  */
 
 import { NEAREST_HALF } from "../../gpu/half.ts";
-import type { DenseResult } from "../portable/dense_attention_codegen.ts";
+import type { DenseResult } from "../types.ts";
 import {
   columnsOfHalves,
   type InputAccess,
@@ -39,7 +39,6 @@ import {
   MATRIX_DIRECTIVES,
   packWeights,
   type PassingRows,
-  type PassingTiling,
   passRing,
   passTiles,
   readResults,
@@ -47,31 +46,16 @@ import {
   RESULT,
   RIGHT,
   ROUNDED_RESULTS,
+} from "./matrix_text.ts";
+import {
+  matrixTileRows,
   SCORE_STRIDE,
   SCRATCH,
   stageStride,
   WEIGHT_STRIDE,
-} from "./matrix_text.ts";
+} from "./matrix_layout.ts";
 import { range } from "../portable/tile_codegen.ts";
-
-/** How the kernel is tiled; every choice computes the same function. */
-export interface MatrixTiling extends PassingTiling {
-  /** Subgroups of 32 threads in a workgroup. */
-  readonly subgroups: number;
-  /** Blocks of 16 query rows that a subgroup owns. */
-  readonly blocks: 1 | 2;
-}
-
-/** Query rows of one workgroup. */
-export function matrixTileRows({ subgroups, blocks }: MatrixTiling): number {
-  return subgroups * blocks * 16;
-}
-
-/** Bytes of workgroup memory. */
-export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): number {
-  const staged = 2 * tiling.stages * tiling.tileColumns * stageStride(headDim);
-  return (staged + tiling.subgroups * SCRATCH) * 16 + 4;
-}
+import type { MatrixTiling } from "../tilings.ts";
 
 /** Products P·V by which the first of two blocks is ahead of the second. */
 const BLOCK_AHEAD = 3;

@@ -18,22 +18,18 @@ import {
   denseAttentionRow,
   worstRatio,
 } from "../dense_attention_reference.ts";
+import { chooseMatrixBackward, chooseMatrixTiling, whyNoMatrixUnits } from "./dense_matrix.ts";
 import {
-  chooseMatrixBackward,
-  chooseMatrixTiling,
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
-  matrixTilingName,
-  whyNoMatrixUnits,
-} from "./dense_matrix.ts";
-import { type MatrixBackwardTilings, planMatrixSchedule } from "./dense_matrix_backward.ts";
-import {
-  generateMatrixKeyValue,
-  generateMatrixQuery,
-  matrixBackwardRows,
   type MatrixBackwardTiling,
-} from "./dense_matrix_backward_codegen.ts";
-import type { MatrixTiling } from "./dense_matrix_codegen.ts";
+  type MatrixBackwardTilings,
+  type MatrixTiling,
+  tilingName,
+} from "../tilings.ts";
+import { planMatrixSchedule } from "./dense_matrix_backward.ts";
+import { generateMatrixKeyValue, generateMatrixQuery } from "./dense_matrix_backward_codegen.ts";
+import { matrixTileRows } from "./matrix_layout.ts";
 import { createSquaredNorms, planSquaredNorms } from "../dense_squared_norms.ts";
 
 const DEVICE = { ...DESK, capabilities: MATRIX_UNITS };
@@ -161,7 +157,7 @@ async function checkForward(t: Deno.TestContext, bench: Bench, cases: readonly C
   const timer = new Timer(gpu);
   for (const entry of cases) {
     const { rows, headDim, tiling, size = 1, equal = false, shared = false } = entry;
-    const name = `N ${rows} d ${headDim} ${tiling ? matrixTilingName(tiling) : ""} × ${size}` +
+    const name = `N ${rows} d ${headDim} ${tiling ? tilingName(tiling) : ""} × ${size}` +
       (equal ? " equal rows" : "") + (shared ? " keys are values" : "");
     await t.step(name, async () => {
       const heads = 2;
@@ -428,7 +424,7 @@ Deno.test("heads share rectangles as long as their partial sums fit a binding", 
     }, { ...SHAPE, rows }).kernel;
   assert.equal(kernelFor(262_144), "matrix");
   assert.equal(kernelFor(262_145), "portable");
-  const widest = Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixBackwardRows);
+  const widest = Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixTileRows);
   assert.equal(Math.max(...widest), 256);
 });
 
@@ -452,9 +448,7 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
   const timer = new Timer(gpu);
   for (const entry of cases) {
     const { rows, headDim, tilings, size = 1, cut, heads: together, wide = false, logit } = entry;
-    const name = tilings
-      ? `${matrixTilingName(tilings.query)} and ${matrixTilingName(tilings.keyValue)}`
-      : "";
+    const name = tilings ? `${tilingName(tilings.query)} and ${tilingName(tilings.keyValue)}` : "";
     const parts = cut ? `, in rectangles of ${cut}` : "";
     const types = (wide ? ", f32 gradients" : "") + (logit ? `, logits ${logit}` : "");
     await t.step(`N ${rows} d ${headDim} ${name} × ${size}${parts}${types}`, async () => {
@@ -663,7 +657,7 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
       ...MATRIX_BACKWARD_TILINGS.query.map((tiling) =>
         generateMatrixQuery(tiling, {
           headDim,
-          keyRows: matrixBackwardRows(keyValue[0]),
+          keyRows: matrixTileRows(keyValue[0]),
           gradientType,
         })
       ),

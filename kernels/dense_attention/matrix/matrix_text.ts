@@ -14,6 +14,8 @@
  * @module
  */
 import { range } from "../portable/tile_codegen.ts";
+import { SCORE_STRIDE, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import type { MatrixTiling } from "../tilings.ts";
 
 /** What every shader on subgroup matrices begins with. */
 export const MATRIX_DIRECTIVES = `enable f16;
@@ -28,18 +30,6 @@ diagnostic(off, subgroup_uniformity);
 export const LEFT = "subgroup_matrix_left<f16, 16, 16>";
 export const RIGHT = "subgroup_matrix_right<f16, 16, 16>";
 export const RESULT = "subgroup_matrix_result<f32, 16, 16>";
-
-/** 16-byte vectors from one row of scores in a scratch to the next. */
-export const SCORE_STRIDE = 6;
-/** 16-byte vectors from one row of weights in a scratch to the next. */
-export const WEIGHT_STRIDE = 3;
-/** 16-byte vectors of a scratch. */
-export const SCRATCH = 16 * SCORE_STRIDE;
-
-/** 16-byte vectors from one staged row to the next: unpadded, loads meet in the same banks. */
-export function stageStride(headDim: number): number {
-  return headDim / 8 + 1;
-}
 
 /** A lane's places in a scratch. Expects `local` and `group`, the builtins. */
 export const LANE_PLACES = `  let subgroup = local >> 5u;
@@ -90,17 +80,6 @@ export function readResults(scratch: string, factor: string): readonly string[] 
 export const ROUNDED_RESULTS =
   "let x = nearestHalf(a); let y = nearestHalf(z); let rounded = vec4u(pack2x16float(x.xy), " +
   "pack2x16float(x.zw), pack2x16float(y.xy), pack2x16float(y.zw));";
-
-/** How rows pass through workgroup memory. */
-export interface PassingTiling {
-  /** Rows of one tile; a multiple of 16. */
-  readonly tileColumns: number;
-  /**
-   * Tiles in workgroup memory. One: all threads load it between two barriers ({@linkcode passTiles}).
-   * Two, with one barrier a tile: a ring that takes 16 rows at every step ({@linkcode passRing}).
-   */
-  readonly stages: 1 | 2;
-}
 
 /** The 16 rows of one step. */
 export interface PassingRows {
@@ -248,6 +227,6 @@ export type InputAccess = "read" | "read-write";
  * How a shader of this tiling binds its inputs: see {@linkcode passRing}. All of them alike, since a
  * buffer may not be bound for reading and for writing at once.
  */
-export function ringAccess({ stages }: PassingTiling): InputAccess {
+export function ringAccess({ stages }: MatrixTiling): InputAccess {
   return stages === 2 ? "read-write" : "read";
 }

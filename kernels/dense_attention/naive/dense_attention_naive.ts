@@ -17,7 +17,8 @@ import { createPipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import type { Implementation } from "../../implementation.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { type DenseAttentionOptions, planPortable } from "../dense_attention.ts";
+import { planPortable } from "../dense_attention.ts";
+import type { DenseAttentionOptions } from "../types.ts";
 import { denseImplementation } from "../dense_layer.ts";
 
 const PARAMS = { rows: "u32", firstRow: "u32", rowCount: "u32", scale: "f32" } as const;

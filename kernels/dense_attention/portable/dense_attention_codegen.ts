@@ -13,9 +13,7 @@ import {
   range,
   type TileProgram,
 } from "./tile_codegen.ts";
-
-/** What the kernel writes of each output row. */
-export type DenseResult = "rows" | "squared-norms";
+import type { DenseResult } from "../types.ts";
 
 const add = (a: string, b: string) => `(${a} + ${b})`;
 

@@ -22,20 +22,7 @@
  */
 import type { DType } from "../../gpu/buffers.ts";
 import { NEAREST_HALF } from "../../gpu/half.ts";
-
-/** How a kernel is tiled; a plan chooses it, every choice computes the same function. */
-export interface Tiling {
-  /** Rows of one workgroup; a multiple of 4 * threadsY. */
-  readonly tileRows: number;
-  /** Columns of one tile; a multiple of 4 * threadsX. */
-  readonly tileColumns: number;
-  /** Threads side by side along columns. */
-  readonly threadsX: number;
-  /** Threads one above the other along rows. */
-  readonly threadsY: number;
-  /** Elements of d staged at a time for a first product; a multiple of 8, an even part of d. */
-  readonly chunk: number;
-}
+import type { Tiling } from "../tilings.ts";
 
 /** A tiling with what it is applied to. */
 export interface TileProgram {

@@ -24,13 +24,10 @@ import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { requireWhole } from "../../gpu/require.ts";
 import { createParams } from "../../gpu/uniform.ts";
-import {
-  type DenseAttentionBuffers,
-  type DenseAttentionOptions,
-  planPortable,
-} from "../dense_attention.ts";
+import type { DenseAttentionBuffers, DenseAttentionOptions } from "../types.ts";
+import { planPortable } from "../dense_attention.ts";
 import { generateRing } from "./ring_attention_codegen.ts";
-import type { Tiling } from "../portable/tile_codegen.ts";
+import type { Tiling } from "../tilings.ts";
 
 const PARAMS = {
   rows: "u32",

@@ -1,0 +1,44 @@
+/**
+ * Sizes that follow from a tiling of the kernels on matrix units: rows of a workgroup, and where things
+ * lie in its memory. Matrices have 16 rows and 16 columns.
+ *
+ * @module
+ */
+import type { MatrixBackwardPass, MatrixBackwardTiling, MatrixTiling } from "../tilings.ts";
+
+/** 16-byte vectors from one row of scores in a scratch to the next. */
+export const SCORE_STRIDE = 6;
+/** 16-byte vectors from one row of weights in a scratch to the next. */
+export const WEIGHT_STRIDE = 3;
+/** 16-byte vectors of a scratch: 16 rows of scores. */
+export const SCRATCH = 16 * SCORE_STRIDE;
+
+/** 16-byte vectors from one staged row to the next: without padding, loads conflict in their banks. */
+export function stageStride(headDim: number): number {
+  return headDim / 8 + 1;
+}
+
+/** Rows that a workgroup owns: queries, or keys in the pass that gives dK and dV. */
+export function matrixTileRows({ subgroups, blocks }: MatrixTiling): number {
+  return 16 * blocks * subgroups;
+}
+
+/** Bytes of workgroup memory of the forward kernel. */
+export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): number {
+  const { subgroups, tileColumns, stages } = tiling;
+  const staged = 2 * stages * tileColumns * stageStride(headDim);
+  return (staged + subgroups * SCRATCH) * 16 + 4;
+}
+
+/** Bytes of workgroup memory of a backward pass. */
+export function matrixBackwardBytes(
+  pass: MatrixBackwardPass,
+  tiling: MatrixBackwardTiling,
+  headDim: number,
+): number {
+  const { subgroups, tileColumns } = tiling;
+  const stage = tileColumns * stageStride(headDim);
+  return pass === "query"
+    ? (stage + subgroups * SCRATCH) * 16
+    : (2 * stage + subgroups * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;
+}

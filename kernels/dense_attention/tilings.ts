@@ -1,0 +1,134 @@
+/**
+ * The tilings of dense attention: what they are, which are declared, and their names in results.
+ *
+ * The declared space is small: tilings that compile fast everywhere and that were the fastest on some
+ * device for some shape (`TUNING.md`). A tiling decides the time of a result and the order of its
+ * sums, nothing else.
+ *
+ * @module
+ */
+
+/** Tiling of a portable kernel. */
+export interface Tiling {
+  /** Rows of one workgroup; a multiple of 4 * threadsY. */
+  readonly tileRows: number;
+  /** Columns of one tile; a multiple of 4 * threadsX. */
+  readonly tileColumns: number;
+  /** Threads side by side along columns. */
+  readonly threadsX: number;
+  /** Threads one above the other along rows. */
+  readonly threadsY: number;
+  /** Elements of d staged at a time for a first product; a multiple of 8, an even part of d. */
+  readonly chunk: number;
+}
+
+/** Tilings of the two tiled passes of the portable backward kernels. */
+export interface BackwardTilings {
+  /** Of the pass that gives dQ. */
+  readonly query: Tiling;
+  /** Of the pass that gives dK and dV. */
+  readonly keyValue: Tiling;
+}
+
+/** Tiling of a kernel on matrix units. */
+export interface MatrixTiling {
+  /** Subgroups of 32 threads in a workgroup. */
+  readonly subgroups: number;
+  /** Rows of a tile that is streamed through workgroup memory; a multiple of 16. */
+  readonly tileColumns: number;
+  /**
+   * Tiles in workgroup memory. One: all threads load it between two barriers. Two, with one barrier a
+   * tile: a ring that is refilled 16 rows at every step.
+   */
+  readonly stages: 1 | 2;
+  /** Blocks of 16 rows that a subgroup owns. */
+  readonly blocks: 1 | 2;
+}
+
+/** Tiling of a backward pass on matrix units. */
+export interface MatrixBackwardTiling extends MatrixTiling {
+  /** A ring was no faster here, and registers are short. */
+  readonly stages: 1;
+}
+
+/** The two backward passes. */
+export type MatrixBackwardPass = "query" | "key-value";
+
+/** Tilings of the two backward passes on matrix units. */
+export interface MatrixBackwardTilings {
+  /** Of the pass that gives dQ. */
+  readonly query: MatrixBackwardTiling;
+  /** Of the pass that gives dK and dV: blocks is 1, registers have room for no more. */
+  readonly keyValue: MatrixBackwardTiling;
+}
+
+/** The declared space of the portable forward kernel. */
+export const PORTABLE_TILINGS: readonly Tiling[] = [
+  { tileRows: 128, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 32 },
+  { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 64, tileColumns: 128, threadsX: 16, threadsY: 8, chunk: 16 },
+  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 8, chunk: 16 },
+  { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
+];
+
+/** The declared space of each portable backward pass. */
+export const PORTABLE_BACKWARD_TILINGS: readonly Tiling[] = [
+  { tileRows: 128, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 128, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 64, tileColumns: 128, threadsX: 16, threadsY: 16, chunk: 32 },
+  { tileRows: 64, tileColumns: 64, threadsX: 16, threadsY: 16, chunk: 16 },
+  { tileRows: 64, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 },
+  { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
+];
+
+/**
+ * The declared space of the forward kernel on matrix units, the widest first. Scores are f32 in all of
+ * them: f16 scores would be accumulated in f16 too, and overflow where this kernel is exact.
+ */
+export const MATRIX_TILINGS: readonly MatrixTiling[] = [
+  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 },
+  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
+  { subgroups: 4, tileColumns: 32, stages: 1, blocks: 2 },
+  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 },
+  { subgroups: 4, tileColumns: 32, stages: 2, blocks: 1 },
+  { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+];
+
+/** The declared space of each backward pass on matrix units: for many queries the first that fits. */
+export const MATRIX_BACKWARD_TILINGS: Readonly<
+  Record<MatrixBackwardPass, readonly MatrixBackwardTiling[]>
+> = {
+  query: [
+    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 2 },
+    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
+    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+  ],
+  "key-value": [
+    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
+    { subgroups: 8, tileColumns: 32, stages: 1, blocks: 1 },
+    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 1 },
+    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+  ],
+};
+
+/** Whether two tilings have the same fields with the same values, in whatever order. */
+export function sameTiling(one: object, other: object): boolean {
+  const text = (tiling: object) => JSON.stringify(Object.entries(tiling).sort());
+  return text(one) === text(other);
+}
+
+/**
+ * The name of a tiling in results: its numbers. Portable: rows / columns / threads in x / threads in y
+ * / chunk. On matrix units: subgroups / rows of a streamed tile / stages / blocks of own rows.
+ */
+export function tilingName(tiling: object): string {
+  if (!("blocks" in tiling)) return Object.values(tiling).join("/");
+  const { subgroups, tileColumns, stages, blocks } = tiling as MatrixTiling;
+  return [subgroups, tileColumns, stages, blocks].join("/");
+}

@@ -1,0 +1,109 @@
+/**
+ * What dense attention is planned for and bound to: options, buffers, variants. `dense_attention.ts`
+ * says what is computed.
+ *
+ * @module
+ */
+import type { BufferSlice, DType } from "../gpu/buffers.ts";
+import type { BackwardTilings, MatrixBackwardTilings, MatrixTiling, Tiling } from "./tilings.ts";
+
+/** Head dimensions that the kernel supports. */
+export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
+
+/** The two variants of the kernels: anywhere, or on matrix units. */
+export type DenseKernel = "portable" | "matrix";
+
+/** What the kernel writes of each output row. */
+export type DenseResult = "rows" | "squared-norms";
+
+/** What to plan for: one block of heads. */
+export interface DenseAttentionOptions {
+  /** Heads in one binding. */
+  readonly heads: number;
+  /** N, at least 1; any value. */
+  readonly rows: number;
+  /** d, one of {@linkcode HEAD_DIMS}. */
+  readonly headDim: number;
+  /** Type that tensors are stored in. */
+  readonly dtype: DType;
+  /** Softmax scale. Default 1/√d. */
+  readonly scale?: number;
+  /** Most FLOP of one dispatch; longer work is split by query range. Default: never split. */
+  readonly flopsPerDispatch?: number;
+  /**
+   * `matrix`: on matrix units, which take f16 and d = 64 or 128; `portable`: anywhere. Default: on
+   * matrix units where the device and the shape allow. Results agree within rounding.
+   */
+  readonly kernel?: DenseKernel;
+  /**
+   * Tiling of the portable kernel. Default: tuned, else chosen for the adapter; given, it asks for
+   * `portable`.
+   */
+  readonly tiling?: Tiling;
+  /**
+   * Tiling of the kernel on matrix units. Default: tuned, else chosen for the shape; given, it asks
+   * for `matrix`.
+   */
+  readonly matrixTiling?: MatrixTiling;
+}
+
+/** What to plan for: one block of heads. */
+export interface DenseBackwardOptions
+  extends Omit<DenseAttentionOptions, "tiling" | "matrixTiling"> {
+  /**
+   * Storage of dO, dQ, dK and dV. f32 beside f16 of all others, for gradients that are summed or
+   * divided further and may not fit f16 by themselves. Default: `dtype`.
+   */
+  readonly gradientType?: DType;
+  /**
+   * Of the portable kernels. Default: tuned, else chosen for the adapter; given, they ask for
+   * `portable`.
+   */
+  readonly tilings?: BackwardTilings;
+  /**
+   * Of the kernels on matrix units. Default: tuned, else chosen for the device; given, they ask for
+   * `matrix`.
+   */
+  readonly matrixTilings?: MatrixBackwardTilings;
+}
+
+/** The bindings of one block of heads. */
+export interface DenseAttentionBuffers {
+  /** `[heads, N, d]`. */
+  readonly q: BufferSlice;
+  /** `[heads, N, d]`. */
+  readonly k: BufferSlice;
+  /** `[heads, N, d]`. */
+  readonly v: BufferSlice;
+  /** `[heads, N, d]`, written. */
+  readonly o: BufferSlice;
+  /** `[heads, N]` f32, written. */
+  readonly lse: BufferSlice;
+}
+
+/** The bindings of one block of heads. */
+export interface DenseBackwardBuffers {
+  /** `[heads, N, d]`. */
+  readonly q: BufferSlice;
+  /** `[heads, N, d]`. */
+  readonly k: BufferSlice;
+  /** `[heads, N, d]`. */
+  readonly v: BufferSlice;
+  /** `[heads, N, d]`, from the forward kernel. */
+  readonly o: BufferSlice;
+  /**
+   * `[heads, N, d]`. On matrix units, where it is f32, the first pass alone reads it: then it may be the
+   * buffer of `queryGradient`, and is lost.
+   */
+  readonly outputGradient: BufferSlice;
+  /** `[heads, N]` f32, from the forward kernel. */
+  readonly lse: BufferSlice;
+  /** `[heads, N]` f32, scratch: written by the first pass. */
+  readonly delta: BufferSlice;
+  /** `[heads, N, d]`, written. */
+  readonly queryGradient: BufferSlice;
+  /** `[heads, N, d]`, written. */
+  readonly keyGradient: BufferSlice;
+  /** `[heads, N, d]`, written. */
+  readonly valueGradient: BufferSlice;
+}
