@@ -79,10 +79,10 @@ async function bufferOf(gpu: Gpu, bytes: number): Promise<BufferSlice> {
 /** Buffers by name, each of its own. */
 async function buffersOf<Name extends string>(
   gpu: Gpu,
-  sizes: Readonly<Record<Name, number>>,
+  sizes: { readonly [_ in Name]?: number },
 ): Promise<Record<Name, BufferSlice>> {
   const made: Partial<Record<Name, BufferSlice>> = {};
-  for (const name in sizes) made[name] = await bufferOf(gpu, sizes[name]);
+  for (const name in sizes) made[name] = await bufferOf(gpu, sizes[name]!);
   return made as Record<Name, BufferSlice>;
 }
 
@@ -289,49 +289,28 @@ function lighthousePasses(): CatalogEntry[] {
               name: `pyramid ${scored ? "scored" : "plain"} ${name}`,
               run: async (gpu) => {
                 const plan = planPyramid(geometry, { ...size, scored });
-                const { rowBytes, pooledBytes, scoreBytes } = plan;
-                const sizes = { rows: rowBytes, pooled: pooledBytes, scores: scoreBytes };
-                (await createPyramid(gpu, plan)).bind(await buffersOf(gpu, sizes));
+                (await createPyramid(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
               },
             })),
             {
               name: `gather ${name}`,
               run: async (gpu) => {
                 const plan = planGather(geometry, size);
-                (await createGather(gpu, plan)).bind(
-                  await buffersOf(gpu, {
-                    rows: plan.rowBytes,
-                    pooled: plan.pooledBytes,
-                    indices: plan.indexBytes,
-                    gathered: plan.gatheredBytes,
-                  }),
-                );
+                (await createGather(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
               },
             },
             {
               name: `gather gradient ${name}`,
               run: async (gpu) => {
                 const plan = planGatherGradient(geometry, size);
-                (await createGatherGradient(gpu, plan)).bind(
-                  await buffersOf(gpu, {
-                    outputGradient: plan.outputGradientBytes,
-                    indices: plan.indexBytes,
-                    gathered: plan.gatheredBytes,
-                  }),
-                );
+                (await createGatherGradient(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
               },
             },
             ...[false, true].map((gradient): CatalogEntry => ({
               name: `scatter ${gradient ? "gradient" : "forward"} ${name}`,
               run: async (gpu) => {
                 const plan = planScatter(geometry, { ...size, gradient });
-                (await createScatter(gpu, plan)).bind(
-                  await buffersOf(gpu, {
-                    gathered: plan.gatheredBytes,
-                    slots: plan.slotBytes,
-                    output: plan.outputBytes,
-                  }),
-                );
+                (await createScatter(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
               },
             })),
           ];

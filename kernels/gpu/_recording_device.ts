@@ -40,7 +40,7 @@ interface FakeLayout {
 
 const ROOT = new URL("../../", import.meta.url).href;
 
-/** The file that called `createPipeline`; where binding compiles, the one that binds. */
+/** The file that called `createPipeline` or `createPass`; where binding compiles, the one that binds. */
 function callerFile(): string {
   const files = (new Error().stack ?? "").split("\n").flatMap((frame) => {
     const [, name, file] = frame.match(/at (?:async )?(?:(\S+) \()?(file:\S+?\.ts):\d/) ?? [];

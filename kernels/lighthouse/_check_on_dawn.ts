@@ -42,13 +42,13 @@ for (const shape of shapes) {
     const gatherGradient = planGatherGradient(geometry, size);
     const scatterGradient = planScatter(geometry, { ...size, gradient: true });
     const garbage = (bytes: number) => uploadGarbage(gpu, bytes);
-    const rows = await garbage(gather.rowBytes);
-    const pooled = await garbage(gather.pooledBytes);
+    const rows = await garbage(gather.bytes.rows);
+    const pooled = await garbage(gather.bytes.pooled);
     const queryScores = await garbage(select.scoreBytes);
     const indices = await garbage(select.indexBytes);
     const slots = await garbage(select.slotBytes);
-    const gathered = await garbage(gather.gatheredBytes);
-    const gradients = await garbage(gatherGradient.gatheredBytes);
+    const gathered = await garbage(gather.bytes.gathered);
+    const gradients = await garbage(gatherGradient.bytes.gathered);
     const dispatches = [
       ...(await createPyramid(gpu, plans[0])).bind({ rows, pooled, scores: queryScores }),
       ...(await createPyramid(gpu, plans[1])).bind({ rows, pooled }),

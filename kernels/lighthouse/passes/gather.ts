@@ -7,19 +7,11 @@
  * @module
  */
 import code from "./gather.wgsl" with { type: "text" };
-import {
-  bindDispatch,
-  type BufferSlice,
-  bytesPerElement,
-  type Dispatch,
-  type DType,
-  requireBytes,
-} from "../../gpu/buffers.ts";
+import { type BufferSlice, bytesPerElement, type DType } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { createPipeline } from "../../gpu/pipeline.ts";
-import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+import { createPass, type Pass, type PassPlan } from "./pass.ts";
 
 const PARAMS = {
   context: "u32",
@@ -40,15 +32,7 @@ export interface GatherOptions {
 }
 
 /** A gather, planned. */
-export interface GatherPlan {
-  readonly code: string;
-  readonly params: UniformValues<typeof PARAMS>;
-  readonly workgroups: readonly [number, number, number];
-  readonly rowBytes: number;
-  readonly pooledBytes: number;
-  readonly indexBytes: number;
-  readonly gatheredBytes: number;
-}
+export type GatherPlan = PassPlan<GatherBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */
 export interface GatherBindings {
@@ -56,12 +40,6 @@ export interface GatherBindings {
   readonly pooled: BufferSlice;
   readonly indices: BufferSlice;
   readonly gathered: BufferSlice;
-}
-
-/** A compiled gather. */
-export interface Gather {
-  readonly bind: (slices: GatherBindings) => Dispatch[];
-  readonly destroy: () => void;
 }
 
 /** Plans the gather of one tensor for a block of heads. */
@@ -76,18 +54,23 @@ export function planGather(geometry: LighthouseGeometry, options: GatherOptions)
   const elements = heads * headDim * bytesPerElement(dtype);
   const rows = Array.from({ length: rowsPerThread }, (_, r) => r);
   return {
-    code: [
-      code,
-      `const threads = ${threads}u;`,
-      `const columns = ${columns}u;`,
-      `const rowsPerThread = ${rowsPerThread}u;`,
-      "fn copyRows(head: u32, first: u32, column: u32) {",
-      ...rows.map((r) => `  let entry${r} = entryOf(head, first + ${r}u * rowsPerStep);`),
-      ...rows.map((r) => `  let word${r} = readRow(head, entry${r}, column);`),
-      ...rows.map((r) => `  writeRow(head, first + ${r}u * rowsPerStep, column, word${r});`),
-      "}",
-      "",
-    ].join("\n"),
+    pipeline: {
+      label: "lighthouse gather",
+      bindings: ["read", "read", "read", "read-write", "uniform"],
+      code: [
+        code,
+        `const threads = ${threads}u;`,
+        `const columns = ${columns}u;`,
+        `const rowsPerThread = ${rowsPerThread}u;`,
+        "fn copyRows(head: u32, first: u32, column: u32) {",
+        ...rows.map((r) => `  let entry${r} = entryOf(head, first + ${r}u * rowsPerStep);`),
+        ...rows.map((r) => `  let word${r} = readRow(head, entry${r}, column);`),
+        ...rows.map((r) => `  writeRow(head, first + ${r}u * rowsPerStep, column, word${r});`),
+        "}",
+        "",
+      ].join("\n"),
+    },
+    layout: PARAMS,
     params: {
       context: geometry.context,
       pooledEntries: geometry.pooledEntries,
@@ -95,38 +78,16 @@ export function planGather(geometry: LighthouseGeometry, options: GatherOptions)
       gridWidth: x,
     },
     workgroups: [x, y, heads],
-    rowBytes: geometry.context * elements,
-    pooledBytes: geometry.pooledEntries * elements,
-    indexBytes: heads * geometry.gathered * 4,
-    gatheredBytes: geometry.gathered * elements,
+    bytes: {
+      rows: geometry.context * elements,
+      pooled: geometry.pooledEntries * elements,
+      indices: heads * geometry.gathered * 4,
+      gathered: geometry.gathered * elements,
+    },
   };
 }
 
-/** Compiles a gather. */
-export async function createGather(gpu: Gpu, plan: GatherPlan): Promise<Gather> {
-  const pipeline = await createPipeline(gpu, {
-    label: "lighthouse gather",
-    code: plan.code,
-    bindings: ["read", "read", "read", "read-write", "uniform"],
-  });
-  const uniform = createParams(gpu, PARAMS, plan.params);
-  return {
-    bind({ rows, pooled, indices, gathered }) {
-      requireBytes("gather: rows", rows, plan.rowBytes);
-      requireBytes("gather: pooled rows", pooled, plan.pooledBytes);
-      requireBytes("gather: indices", indices, plan.indexBytes);
-      requireBytes("gather: gathered rows", gathered, plan.gatheredBytes);
-      return [bindDispatch(gpu, pipeline, {
-        slices: [
-          rows,
-          pooled,
-          indices,
-          gathered,
-          { buffer: uniform, offset: 0, size: uniform.size },
-        ],
-        workgroups: plan.workgroups,
-      })];
-    },
-    destroy: () => uniform.destroy(),
-  };
+/** Compiles the pass. */
+export function createGather(gpu: Gpu, plan: GatherPlan): Promise<Pass<GatherBindings>> {
+  return createPass<GatherBindings>(gpu, plan);
 }

@@ -10,19 +10,11 @@
  * @module
  */
 import code from "./gather_gradient.wgsl" with { type: "text" };
-import {
-  bindDispatch,
-  type BufferSlice,
-  bytesPerElement,
-  type Dispatch,
-  type DType,
-  requireBytes,
-} from "../../gpu/buffers.ts";
+import { type BufferSlice, bytesPerElement, type DType } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { createPipeline } from "../../gpu/pipeline.ts";
-import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { cellCode, requirePowerOfTwo, wideCellCode, wordsPerRow } from "../rows.ts";
+import { createPass, type Pass, type PassPlan } from "./pass.ts";
 
 const PARAMS = {
   context: "u32",
@@ -42,26 +34,13 @@ export interface GatherGradientOptions {
 }
 
 /** A gather of gradients, planned. */
-export interface GatherGradientPlan {
-  readonly code: string;
-  readonly params: UniformValues<typeof PARAMS>;
-  readonly workgroups: readonly [number, number, number];
-  readonly outputGradientBytes: number;
-  readonly indexBytes: number;
-  readonly gatheredBytes: number;
-}
+export type GatherGradientPlan = PassPlan<GatherGradientBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */
 export interface GatherGradientBindings {
   readonly outputGradient: BufferSlice;
   readonly indices: BufferSlice;
   readonly gathered: BufferSlice;
-}
-
-/** A compiled gather of gradients. */
-export interface GatherGradient {
-  readonly bind: (slices: GatherGradientBindings) => Dispatch[];
-  readonly destroy: () => void;
 }
 
 /**
@@ -107,58 +86,43 @@ export function planGatherGradient(
   const elements = heads * headDim * bytesPerElement(dtype);
   const rows = Array.from({ length: rowsInFlight }, (_, r) => r);
   return {
-    code: [
-      code,
-      `const threads = ${threads}u;`,
-      `const columns = ${columns}u;`,
-      `const levels = ${geometry.levels}u;`,
-      `const logPooling = ${Math.log2(geometry.pooling)}u;`,
-      `const rowsInFlight = ${rowsInFlight}u;`,
-      `const lanes = ${lanes}u;`,
-      cellCode(dtype),
-      wideCellCode(dtype, "rows").store,
-      "fn addRows(before: Cell, head: u32, row: u32, end: u32, column: u32) -> Cell {",
-      ...rows.map((r) => `  let word${r} = rowAt(head, row + ${r * lanes}u, end, column);`),
-      "  var sum = before;",
-      ...rows.map((r) => `  sum = sum + unpackCell(word${r});`),
-      "  return sum;",
-      "}",
-      joinCode(lanes),
-    ].join("\n"),
+    pipeline: {
+      label: "lighthouse gather gradient",
+      bindings: ["read", "read", "read-write", "uniform"],
+      code: [
+        code,
+        `const threads = ${threads}u;`,
+        `const columns = ${columns}u;`,
+        `const levels = ${geometry.levels}u;`,
+        `const logPooling = ${Math.log2(geometry.pooling)}u;`,
+        `const rowsInFlight = ${rowsInFlight}u;`,
+        `const lanes = ${lanes}u;`,
+        cellCode(dtype),
+        wideCellCode(dtype, "rows").store,
+        "fn addRows(before: Cell, head: u32, row: u32, end: u32, column: u32) -> Cell {",
+        ...rows.map((r) => `  let word${r} = rowAt(head, row + ${r * lanes}u, end, column);`),
+        "  var sum = before;",
+        ...rows.map((r) => `  sum = sum + unpackCell(word${r});`),
+        "  return sum;",
+        "}",
+        joinCode(lanes),
+      ].join("\n"),
+    },
+    layout: PARAMS,
     params: { context: geometry.context, gathered: geometry.gathered, gridWidth: x },
     workgroups: [x, y, heads],
-    outputGradientBytes: geometry.context * elements,
-    indexBytes: heads * geometry.gathered * 4,
-    gatheredBytes: geometry.gathered * heads * headDim * 4,
+    bytes: {
+      outputGradient: geometry.context * elements,
+      indices: heads * geometry.gathered * 4,
+      gathered: geometry.gathered * heads * headDim * 4,
+    },
   };
 }
 
 /** Compiles the pass. */
-export async function createGatherGradient(
+export function createGatherGradient(
   gpu: Gpu,
   plan: GatherGradientPlan,
-): Promise<GatherGradient> {
-  const pipeline = await createPipeline(gpu, {
-    label: "lighthouse gather gradient",
-    code: plan.code,
-    bindings: ["read", "read", "read-write", "uniform"],
-  });
-  const uniform = createParams(gpu, PARAMS, plan.params);
-  return {
-    bind({ outputGradient, indices, gathered }) {
-      requireBytes("gather gradient: output gradient", outputGradient, plan.outputGradientBytes);
-      requireBytes("gather gradient: indices", indices, plan.indexBytes);
-      requireBytes("gather gradient: gathered rows", gathered, plan.gatheredBytes);
-      return [bindDispatch(gpu, pipeline, {
-        slices: [
-          outputGradient,
-          indices,
-          gathered,
-          { buffer: uniform, offset: 0, size: uniform.size },
-        ],
-        workgroups: plan.workgroups,
-      })];
-    },
-    destroy: () => uniform.destroy(),
-  };
+): Promise<Pass<GatherGradientBindings>> {
+  return createPass<GatherGradientBindings>(gpu, plan);
 }

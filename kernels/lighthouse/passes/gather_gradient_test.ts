@@ -49,10 +49,10 @@ for (const { heads, headDim, dtype, rowsInFlight, threads, ...shape } of cases) 
     const slices = {
       outputGradient: await upload(gpu, rows),
       indices: await upload(gpu, indices),
-      gathered: await uploadGarbage(gpu, plan.gatheredBytes),
+      gathered: await uploadGarbage(gpu, plan.bytes.gathered),
     };
     await submit(gpu, kernel.bind(slices));
-    const bytes = await readBuffer(gpu, { ...slices.gathered, size: plan.gatheredBytes });
+    const bytes = await readBuffer(gpu, { ...slices.gathered, size: plan.bytes.gathered });
     const got = new Float32Array(bytes.buffer);
     for (let head = 0; head < heads; head++) {
       const part = rows.subarray(head * context * headDim, (head + 1) * context * headDim);

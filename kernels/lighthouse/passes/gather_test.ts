@@ -35,10 +35,10 @@ for (const dtype of ["f16", "f32"] as const) {
         rows: await upload(gpu, rows),
         pooled: await upload(gpu, pooled),
         indices: await upload(gpu, indices),
-        gathered: await uploadGarbage(gpu, plan.gatheredBytes),
+        gathered: await uploadGarbage(gpu, plan.bytes.gathered),
       };
       await submit(gpu, kernel.bind(slices));
-      const bytes = await readBuffer(gpu, { ...slices.gathered, size: plan.gatheredBytes });
+      const bytes = await readBuffer(gpu, { ...slices.gathered, size: plan.bytes.gathered });
       const got = dtype === "f16" ? new Float16Array(bytes.buffer) : new Float32Array(bytes.buffer);
       for (let head = 0; head < heads; head++) {
         const part = <T extends Float16Array | Float32Array | Uint32Array>(data: T) =>

@@ -14,19 +14,11 @@
  */
 import normScores from "../scorers/norm/norm_scores.wgsl" with { type: "text" };
 import code from "./pyramid.wgsl" with { type: "text" };
-import {
-  bindDispatch,
-  type BufferSlice,
-  bytesPerElement,
-  type Dispatch,
-  type DType,
-  requireBytes,
-} from "../../gpu/buffers.ts";
+import { type BufferSlice, bytesPerElement, type DType } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { type BindingKind, createPipeline } from "../../gpu/pipeline.ts";
-import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { cellCode, requirePowerOfTwo, wordsPerRow } from "../rows.ts";
+import { createPass, type Pass, type PassPlan } from "./pass.ts";
 
 const PARAMS = {
   context: "u32",
@@ -49,18 +41,8 @@ export interface PyramidOptions {
   readonly threads?: number;
 }
 
-/** A pyramid pass, planned. */
-export interface PyramidPlan {
-  readonly scored: boolean;
-  readonly code: string;
-  readonly bindings: readonly BindingKind[];
-  readonly params: UniformValues<typeof PARAMS>;
-  readonly workgroups: readonly [number, number, number];
-  readonly rowBytes: number;
-  readonly pooledBytes: number;
-  /** 0 without scores. */
-  readonly scoreBytes: number;
-}
+/** A pyramid pass, planned; without scores there is no buffer for them. */
+export type PyramidPlan = PassPlan<PyramidBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */
 export interface PyramidBindings {
@@ -68,12 +50,6 @@ export interface PyramidBindings {
   readonly pooled: BufferSlice;
   /** Needed when the plan is scored. */
   readonly scores?: BufferSlice;
-}
-
-/** A compiled pyramid pass. */
-export interface Pyramid {
-  readonly bind: (slices: PyramidBindings) => Dispatch[];
-  readonly destroy: () => void;
 }
 
 /** Plans one pass over a block of heads. */
@@ -89,19 +65,22 @@ export function planPyramid(geometry: LighthouseGeometry, options: PyramidOption
   const [x, y] = foldGrid(Math.ceil(windows / (threads / columns)));
   const elements = heads * headDim * bytesPerElement(dtype);
   return {
-    scored,
-    code: [
-      code,
-      scored ? normScores : "",
-      `const threads = ${threads}u;`,
-      `const columns = ${columns}u;`,
-      `const windowRows = ${geometry.windowRows}u;`,
-      `const rowsInFlight = ${rowsInFlight}u;`,
-      cellCode(dtype),
-      scored ? scoreCode(columns, { rowsInFlight, windows: maxima }) : "",
-      walkCode(geometry, { rowsInFlight, columns, scored }),
-    ].join("\n"),
-    bindings: ["read", "read-write", "uniform", ...(scored ? ["read-write" as const] : [])],
+    pipeline: {
+      label: "lighthouse pyramid",
+      bindings: ["read", "read-write", "uniform", ...(scored ? ["read-write" as const] : [])],
+      code: [
+        code,
+        scored ? normScores : "",
+        `const threads = ${threads}u;`,
+        `const columns = ${columns}u;`,
+        `const windowRows = ${geometry.windowRows}u;`,
+        `const rowsInFlight = ${rowsInFlight}u;`,
+        cellCode(dtype),
+        scored ? scoreCode(columns, { rowsInFlight, windows: maxima }) : "",
+        walkCode(geometry, { rowsInFlight, columns, scored }),
+      ].join("\n"),
+    },
+    layout: PARAMS,
     params: {
       context: geometry.context,
       windows,
@@ -110,9 +89,11 @@ export function planPyramid(geometry: LighthouseGeometry, options: PyramidOption
       gridWidth: x,
     },
     workgroups: [x, y, heads],
-    rowBytes: geometry.context * elements,
-    pooledBytes: geometry.pooledEntries * elements,
-    scoreBytes: scored ? heads * geometry.entries * 4 : 0,
+    bytes: {
+      rows: geometry.context * elements,
+      pooled: geometry.pooledEntries * elements,
+      ...scored && { scores: heads * geometry.entries * 4 },
+    },
   };
 }
 
@@ -255,26 +236,7 @@ function walkCode(
   return ["fn walk(place: Place, at: u32) {", ...head, ...body, "}", ""].join("\n");
 }
 
-/** Compiles one pass. */
-export async function createPyramid(gpu: Gpu, plan: PyramidPlan): Promise<Pyramid> {
-  const pipeline = await createPipeline(gpu, {
-    label: "lighthouse pyramid",
-    code: plan.code,
-    bindings: plan.bindings,
-  });
-  const uniform = createParams(gpu, PARAMS, plan.params);
-  return {
-    bind({ rows, pooled, scores }) {
-      requireBytes("pyramid: rows", rows, plan.rowBytes);
-      requireBytes("pyramid: pooled rows", pooled, plan.pooledBytes);
-      const slices = [rows, pooled, { buffer: uniform, offset: 0, size: uniform.size }];
-      if (plan.scored) {
-        if (!scores) throw new TypeError("bind pyramid: a scored pass needs a scores buffer");
-        requireBytes("pyramid: scores", scores, plan.scoreBytes);
-        slices.push(scores);
-      }
-      return [bindDispatch(gpu, pipeline, { slices, workgroups: plan.workgroups })];
-    },
-    destroy: () => uniform.destroy(),
-  };
+/** Compiles the pass. */
+export function createPyramid(gpu: Gpu, plan: PyramidPlan): Promise<Pass<PyramidBindings>> {
+  return createPass<PyramidBindings>(gpu, plan);
 }

@@ -16,14 +16,14 @@ async function poolOnDevice(
   const plan = planPyramid(geometry, options);
   const kernel = await createPyramid(gpu, plan);
   const rows = await upload(gpu, options.data);
-  const pooled = await uploadGarbage(gpu, plan.pooledBytes);
-  const scores = options.scored ? await uploadGarbage(gpu, plan.scoreBytes) : undefined;
+  const pooled = await uploadGarbage(gpu, plan.bytes.pooled);
+  const scores = options.scored ? await uploadGarbage(gpu, plan.bytes.scores!) : undefined;
   await submit(gpu, kernel.bind({ rows, pooled, scores }));
-  const bytes = await readBuffer(gpu, { ...pooled, size: plan.pooledBytes });
+  const bytes = await readBuffer(gpu, { ...pooled, size: plan.bytes.pooled });
   const values = options.dtype === "f16"
     ? new Float16Array(bytes.buffer)
     : new Float32Array(bytes.buffer);
-  const bits = scores && await readWords(gpu, scores, plan.scoreBytes / 4);
+  const bits = scores && await readWords(gpu, scores, plan.bytes.scores! / 4);
   kernel.destroy();
   for (const { buffer } of scores ? [rows, pooled, scores] : [rows, pooled]) buffer.destroy();
   return { pooled: values, scores: bits && new Float32Array(bits.buffer) };
@@ -157,7 +157,10 @@ Deno.test("pyramid refuses missing and small buffers", async (t) => {
   const plan = planPyramid(geometry, { heads: 1, headDim: 32, dtype: "f32", scored: true });
   const kernel = await createPyramid(gpu, plan);
   const rows = await upload(gpu, new Float32Array(256 * 32));
-  assert.throws(() => kernel.bind({ rows, pooled: rows }), /needs a scores buffer/);
+  assert.throws(
+    () => kernel.bind({ rows, pooled: rows }),
+    /bind lighthouse pyramid: scores: the slice is missing/,
+  );
   const small = await upload(gpu, new Float32Array(16));
   assert.throws(() => kernel.bind({ rows: small, pooled: rows }), /rows: 64 bytes given, 32768/);
   gpu.destroy();
@@ -169,14 +172,17 @@ Deno.test("planPyramid needs no device and keeps its code small", () => {
   const scored = planPyramid(geometry, { ...options, scored: true });
   // 8,192 windows a head, 16 at a time.
   assert.deepEqual(scored.workgroups, [512, 1, 8]);
-  assert.equal(scored.rowBytes, 8 * 131072 * 256);
-  assert.equal(scored.pooledBytes, 8 * (32768 + 8192) * 256);
-  assert.equal(scored.scoreBytes, 8 * 172032 * 4);
-  assert.equal(scored.bindings.length, 4);
-  assert.ok(scored.code.length < 16384, `${scored.code.length} characters`);
+  assert.deepEqual(scored.bytes, {
+    rows: 8 * 131072 * 256,
+    pooled: 8 * (32768 + 8192) * 256,
+    scores: 8 * 172032 * 4,
+  });
+  const { code, bindings } = scored.pipeline;
+  assert.equal(bindings.length, 4);
+  assert.ok(code.length < 16384, `${code.length} characters`);
   const plain = planPyramid(geometry, { ...options, scored: false });
-  assert.equal(plain.scoreBytes, 0);
-  assert.equal(plain.bindings.length, 3);
+  assert.equal(plain.bytes.scores, undefined);
+  assert.equal(plain.pipeline.bindings.length, 3);
 });
 
 Deno.test("planPyramid refuses tuning options that its code cannot have", () => {

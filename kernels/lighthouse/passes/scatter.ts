@@ -11,19 +11,11 @@
  * @module
  */
 import code from "./scatter.wgsl" with { type: "text" };
-import {
-  bindDispatch,
-  type BufferSlice,
-  bytesPerElement,
-  type Dispatch,
-  type DType,
-  requireBytes,
-} from "../../gpu/buffers.ts";
+import { type BufferSlice, bytesPerElement, type DType } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { createPipeline } from "../../gpu/pipeline.ts";
-import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { cellCode, requirePowerOfTwo, wideCellCode, wordsPerRow } from "../rows.ts";
+import { createPass, type Pass, type PassPlan } from "./pass.ts";
 
 const PARAMS = {
   context: "u32",
@@ -47,26 +39,13 @@ export interface ScatterOptions {
 }
 
 /** A scatter, planned. */
-export interface ScatterPlan {
-  readonly code: string;
-  readonly params: UniformValues<typeof PARAMS>;
-  readonly workgroups: readonly [number, number, number];
-  readonly gatheredBytes: number;
-  readonly slotBytes: number;
-  readonly outputBytes: number;
-}
+export type ScatterPlan = PassPlan<ScatterBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */
 export interface ScatterBindings {
   readonly gathered: BufferSlice;
   readonly slots: BufferSlice;
   readonly output: BufferSlice;
-}
-
-/** A compiled scatter. */
-export interface Scatter {
-  readonly bind: (slices: ScatterBindings) => Dispatch[];
-  readonly destroy: () => void;
 }
 
 /** Plans the scatter of a block of heads. */
@@ -82,18 +61,23 @@ export function planScatter(geometry: LighthouseGeometry, options: ScatterOption
   const [x, y] = foldGrid(Math.ceil(units / (threads / columns)));
   const elements = heads * headDim * bytesPerElement(dtype);
   return {
-    code: [
-      code,
-      `const threads = ${threads}u;`,
-      `const columns = ${columns}u;`,
-      `const rowsPerThread = ${rowsPerThread}u;`,
-      `const shift = ${shift}u;`,
-      cellCode(dtype),
-      options.gradient
-        ? wideCellCode(dtype, "gathered").load
-        : "fn loadCell(at: u32) -> Cell { return unpackCell(gathered[at]); }\n",
-      sumCode(geometry, { rowsPerThread, mean: options.gradient ?? false }),
-    ].join("\n"),
+    pipeline: {
+      label: "lighthouse scatter",
+      bindings: ["read", "read", "read-write", "uniform"],
+      code: [
+        code,
+        `const threads = ${threads}u;`,
+        `const columns = ${columns}u;`,
+        `const rowsPerThread = ${rowsPerThread}u;`,
+        `const shift = ${shift}u;`,
+        cellCode(dtype),
+        options.gradient
+          ? wideCellCode(dtype, "gathered").load
+          : "fn loadCell(at: u32) -> Cell { return unpackCell(gathered[at]); }\n",
+        sumCode(geometry, { rowsPerThread, mean: options.gradient ?? false }),
+      ].join("\n"),
+    },
+    layout: PARAMS,
     params: {
       context: geometry.context,
       entries: geometry.entries,
@@ -102,11 +86,13 @@ export function planScatter(geometry: LighthouseGeometry, options: ScatterOption
       gridWidth: x,
     },
     workgroups: [x, y, heads],
-    gatheredBytes: options.gradient
-      ? geometry.gathered * heads * headDim * 4
-      : geometry.gathered * elements,
-    slotBytes: heads * geometry.entries * 4,
-    outputBytes: geometry.context * elements,
+    bytes: {
+      gathered: options.gradient
+        ? geometry.gathered * heads * headDim * 4
+        : geometry.gathered * elements,
+      slots: heads * geometry.entries * 4,
+      output: geometry.context * elements,
+    },
   };
 }
 
@@ -143,29 +129,7 @@ function sumCode(
   ].join("\n");
 }
 
-/** Compiles a scatter. */
-export async function createScatter(gpu: Gpu, plan: ScatterPlan): Promise<Scatter> {
-  const pipeline = await createPipeline(gpu, {
-    label: "lighthouse scatter",
-    code: plan.code,
-    bindings: ["read", "read", "read-write", "uniform"],
-  });
-  const uniform = createParams(gpu, PARAMS, plan.params);
-  return {
-    bind({ gathered, slots, output }) {
-      requireBytes("scatter: gathered rows", gathered, plan.gatheredBytes);
-      requireBytes("scatter: slots", slots, plan.slotBytes);
-      requireBytes("scatter: output", output, plan.outputBytes);
-      return [bindDispatch(gpu, pipeline, {
-        slices: [
-          gathered,
-          slots,
-          output,
-          { buffer: uniform, offset: 0, size: uniform.size },
-        ],
-        workgroups: plan.workgroups,
-      })];
-    },
-    destroy: () => uniform.destroy(),
-  };
+/** Compiles the pass. */
+export function createScatter(gpu: Gpu, plan: ScatterPlan): Promise<Pass<ScatterBindings>> {
+  return createPass<ScatterBindings>(gpu, plan);
 }

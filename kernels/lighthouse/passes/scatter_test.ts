@@ -53,10 +53,10 @@ for (const { context, rowsPerThread, ...options } of shapes) {
         const slices = {
           gathered: await upload(gpu, rows),
           slots: await upload(gpu, slotsOfAll),
-          output: await uploadGarbage(gpu, plan.outputBytes),
+          output: await uploadGarbage(gpu, plan.bytes.output),
         };
         await submit(gpu, kernel.bind(slices));
-        const bytes = await readBuffer(gpu, { ...slices.output, size: plan.outputBytes });
+        const bytes = await readBuffer(gpu, { ...slices.output, size: plan.bytes.output });
         const got = dtype === "f16"
           ? new Float16Array(bytes.buffer)
           : new Float32Array(bytes.buffer);
@@ -111,7 +111,7 @@ Deno.test("scatter clips the last windows and adds every level", async (t) => {
   const slices = {
     gathered: await upload(gpu, rows),
     slots: await upload(gpu, slots),
-    output: await uploadGarbage(gpu, plan.outputBytes),
+    output: await uploadGarbage(gpu, plan.bytes.output),
   };
   await submit(gpu, kernel.bind(slices));
   const got = new Float32Array((await readBuffer(gpu, slices.output)).buffer);

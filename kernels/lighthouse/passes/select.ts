@@ -9,12 +9,11 @@
  * @module
  */
 import code from "./select.wgsl" with { type: "text" };
-import { bindDispatch, type BufferSlice, type Dispatch, requireBytes } from "../../gpu/buffers.ts";
+import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { createPipeline } from "../../gpu/pipeline.ts";
 import { requireWhole } from "../../gpu/require.ts";
-import { createParams } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
+import { createPass } from "./pass.ts";
 
 /** The slot of a pyramid entry that was not selected. */
 export const NOT_SELECTED = 0xffffffff;
@@ -86,41 +85,32 @@ export function planSelection(geometry: LighthouseGeometry, heads: number): Sele
 }
 
 /** Compiles the selection kernel. */
-export async function createSelection(gpu: Gpu, plan: SelectionPlan): Promise<Selection> {
-  const pipeline = await createPipeline(gpu, {
-    label: "lighthouse select",
-    code,
-    bindings: ["read", "read", "read-write", "read-write", "uniform"],
-  });
-  const { geometry, workgroups: [gridWidth] } = plan;
-  const uniform = createParams(gpu, PARAMS, {
-    context: geometry.context,
-    logPooling: Math.log2(geometry.pooling),
-    levels: geometry.levels,
-    tiles: geometry.tiles,
-    tileEntries: geometry.tileEntries,
-    entries: geometry.entries,
-    gathered: geometry.gathered,
-    gatheredPerTile: geometry.gatheredPerTile,
-    gridWidth,
-  });
-  return {
-    bind({ queryScores, keyScores, indices, slots }) {
-      requireBytes("select: query scores", queryScores, plan.scoreBytes);
-      requireBytes("select: key scores", keyScores, plan.scoreBytes);
-      requireBytes("select: indices", indices, plan.indexBytes);
-      requireBytes("select: slots", slots, plan.slotBytes);
-      return [bindDispatch(gpu, pipeline, {
-        slices: [
-          queryScores,
-          keyScores,
-          indices,
-          slots,
-          { buffer: uniform, offset: 0, size: uniform.size },
-        ],
-        workgroups: plan.workgroups,
-      })];
+export function createSelection(gpu: Gpu, plan: SelectionPlan): Promise<Selection> {
+  const { geometry, workgroups, scoreBytes, indexBytes, slotBytes } = plan;
+  return createPass<SelectionBindings>(gpu, {
+    pipeline: {
+      label: "lighthouse select",
+      code,
+      bindings: ["read", "read", "read-write", "read-write", "uniform"],
     },
-    destroy: () => uniform.destroy(),
-  };
+    layout: PARAMS,
+    params: {
+      context: geometry.context,
+      logPooling: Math.log2(geometry.pooling),
+      levels: geometry.levels,
+      tiles: geometry.tiles,
+      tileEntries: geometry.tileEntries,
+      entries: geometry.entries,
+      gathered: geometry.gathered,
+      gatheredPerTile: geometry.gatheredPerTile,
+      gridWidth: workgroups[0],
+    },
+    workgroups,
+    bytes: {
+      queryScores: scoreBytes,
+      keyScores: scoreBytes,
+      indices: indexBytes,
+      slots: slotBytes,
+    },
+  });
 }
