@@ -54,7 +54,7 @@ import { type Tiling, tilingName } from "./tilings.ts";
 import { generateDenseMatrix } from "./matrix/dense_matrix_codegen.ts";
 import { matrixTileRows, matrixWorkgroupBytes } from "./matrix/matrix_layout.ts";
 import { type InputAccess, ringAccess } from "./matrix/matrix_text.ts";
-import { layOut } from "./portable/tile_codegen.ts";
+import { layOut } from "./portable/tile_layout.ts";
 import { splitTiles, type TileRange } from "./portable/tile_ranges.ts";
 import { tunedTiling } from "./tuning.ts";
 

@@ -60,7 +60,7 @@ import {
   generateMatrixQuery,
 } from "./matrix/dense_matrix_backward_codegen.ts";
 import { matrixTileRows } from "./matrix/matrix_layout.ts";
-import { layOut } from "./portable/tile_codegen.ts";
+import { layOut } from "./portable/tile_layout.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./portable/tile_ranges.ts";
 import { tunedTiling } from "./tuning.ts";
 

@@ -21,7 +21,7 @@ import {
   tilingName,
 } from "./tilings.ts";
 import { matrixFits, whyNoMatrixUnits } from "./matrix/dense_matrix.ts";
-import { layOut } from "./portable/tile_codegen.ts";
+import { layOut } from "./portable/tile_layout.ts";
 
 type Kernel = TunedTiling["kernel"];
 type Pass = TunedTiling["pass"];

@@ -59,7 +59,7 @@ import {
   stageStride,
   WEIGHT_STRIDE,
 } from "./matrix_layout.ts";
-import { range } from "../portable/tile_codegen.ts";
+import { range } from "../../gpu/wgsl.ts";
 import type { MatrixBackwardTiling } from "../tilings.ts";
 
 /** Both kernels' parameters: the rectangle, and what of it a dispatch computes. */

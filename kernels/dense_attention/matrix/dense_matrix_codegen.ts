@@ -54,7 +54,7 @@ import {
   stageStride,
   WEIGHT_STRIDE,
 } from "./matrix_layout.ts";
-import { range } from "../portable/tile_codegen.ts";
+import { range } from "../../gpu/wgsl.ts";
 import type { MatrixTiling } from "../tilings.ts";
 
 /** Products P·V by which the first of two blocks is ahead of the second. */

@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { range } from "../portable/tile_codegen.ts";
+import { range } from "../../gpu/wgsl.ts";
 import { SCORE_STRIDE, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import type { MatrixTiling } from "../tilings.ts";
 

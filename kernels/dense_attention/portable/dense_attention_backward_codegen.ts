@@ -3,15 +3,14 @@
  *
  * @module
  */
-import {
-  generateConstants,
-  generateFirstProduct,
-  generateSecondProduct,
-  generateStoreRows,
-  layOut,
-  range,
-  type TileProgram,
-} from "./tile_codegen.ts";
+import { range, wgsl } from "../../gpu/wgsl.ts";
+import { generateFirstProduct } from "./first_product_codegen.ts";
+import { generateSecondProduct } from "./second_product_codegen.ts";
+import { generateConstants, generateStoreRows } from "./tile_codegen.ts";
+import { layOut, type TileProgram } from "./tile_layout.ts";
+
+/** Undoes the base 2 of the staged rows' scale. */
+const SCALE = "params.scale * (1.0 / LOG2E)";
 
 /**
  * A weight from its exponent in base 2. No weight is above 1; but the log-sum-exp is rounded, by 16 at
@@ -23,17 +22,14 @@ fn weightOf(exponent: vec4f) -> vec4f {
 }`;
 
 /**
- * Generated text to append to `dense_attention_backward_query.wgsl`. The program's `stored` is the type
- * of dO too.
+ * Generated text to append to `dense_attention_backward_query.wgsl`. The program's `stored` is also the
+ * type of dO.
  */
 export function generateQueryBackward(program: TileProgram): string {
   const gradientType = program.stored ?? program.dtype;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const rows = range(rowsPerThread);
-  const groups = columnGroups(program);
-  const out: string[] = [
-    generateConstants(program),
-    WEIGHT_OF,
+  const products = [
     generateFirstProduct(program, {
       name: "Scores",
       rows: "queries",
@@ -55,51 +51,45 @@ export function generateQueryBackward(program: TileProgram): string {
       into: "o",
     }),
   ];
+  const storeRows = generateStoreRows(program, {
+    name: "Rows",
+    from: "o",
+    to: "queryGradients",
+    factor: () => SCALE,
+  });
+  const loadRow = (r: number) =>
+    wgsl`
+    { let at = headRow + min(row + ${r}u, params.rows - 1u);
+      m${r} = logSumExp[at] * LOG2E; d${r} = delta[at]; }
+  `;
+  const scoreGradient = (r: number, g: number) =>
+    `p${r}_${g} = select(weightOf(s${r}_${g} - m${r}) * (p${r}_${g} - d${r}), vec4f(), ` +
+    `column${g} > vec4u(row + ${r}u));`;
   // m: log-sum-exp of the row in base 2; d: its delta.
-  for (const r of rows) out.push(`var<private> m${r}: f32;`, `var<private> d${r}: f32;`);
-  out.push("fn loadRowStatistics() {", `  let row = row0 + ty * ${rowsPerThread}u;`);
-  for (const r of rows) {
-    out.push(
-      `  { let at = headRow + min(row + ${r}u, params.rows - 1u);`,
-      `    m${r} = logSumExp[at] * LOG2E; d${r} = delta[at]; }`,
-    );
-  }
-  out.push(
-    "}",
-    "fn scoreGradients(c0: u32) {",
-    `  let row = row0 + ty * ${rowsPerThread}u;`,
-    ...columnIndices(program),
-  );
-  for (const r of rows) {
-    for (const g of groups) {
-      out.push(
-        `  p${r}_${g} = select(weightOf(s${r}_${g} - m${r}) * (p${r}_${g} - d${r}), vec4f(), ` +
-          `column${g} > vec4u(row + ${r}u));`,
-      );
+  return wgsl`
+    ${generateConstants(program)}
+    ${WEIGHT_OF}
+    ${products}
+    ${rows.flatMap((r) => [`var<private> m${r}: f32;`, `var<private> d${r}: f32;`])}
+    fn loadRowStatistics() {
+      let row = row0 + ty * ${rowsPerThread}u;
+      ${rows.map(loadRow)}
     }
-  }
-  out.push(
-    "}",
-    generateStoreRows(program, {
-      name: "Rows",
-      from: "o",
-      to: "queryGradients",
-      factor: () => "params.scale * (1.0 / LOG2E)",
-    }),
-  );
-  return out.join("\n");
+    fn scoreGradients(c0: u32) {
+      let row = row0 + ty * ${rowsPerThread}u;
+      ${columnIndices(program)}
+      ${forEachScore(program, scoreGradient)}
+    }
+    ${storeRows}
+  `;
 }
 
-/** Generated text to append to `dense_attention_backward_key_value.wgsl`, alike. */
+/** The same for `dense_attention_backward_key_value.wgsl`. */
 export function generateKeyValueBackward(program: TileProgram): string {
   const gradientType = program.stored ?? program.dtype;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
-  const rows = range(rowsPerThread);
   const groups = columnGroups(program);
-  const { threadsX } = program.tiling;
-  const out: string[] = [
-    generateConstants(program),
-    WEIGHT_OF,
+  const products = [
     generateFirstProduct(program, {
       name: "Scores",
       rows: "keys",
@@ -128,37 +118,12 @@ export function generateKeyValueBackward(program: TileProgram): string {
       into: "ok",
     }),
   ];
-  const load = (name: string, buffer: string, g: number) => {
-    const element = (e: number) =>
-      `${buffer}[headRow + min(c0 + tx + ${(4 * g + e) * threadsX}u, params.rows - 1u)]`;
-    return `  let ${name}${g} = vec4f(${range(4).map(element).join(", ")});`;
-  };
-  out.push(
-    "fn weights(c0: u32) {",
-    `  let row = row0 + ty * ${rowsPerThread}u;`,
-    ...columnIndices(program),
-  );
-  for (const g of groups) out.push(load("m", "logSumExp", g));
-  for (const r of rows) {
-    for (const g of groups) {
-      out.push(
-        `  s${r}_${g} = select(weightOf(s${r}_${g} - m${g} * LOG2E), vec4f(), ` +
-          `(column${g} < vec4u(row + ${r}u)) | (column${g} >= vec4u(params.rows)));`,
-      );
-    }
-  }
-  out.push("}", "fn scoreGradients(c0: u32) {");
-  for (const g of groups) out.push(load("d", "delta", g));
-  for (const r of rows) {
-    for (const g of groups) out.push(`  p${r}_${g} = s${r}_${g} * (p${r}_${g} - d${g});`);
-  }
-  out.push(
-    "}",
+  const stores = [
     generateStoreRows(program, {
       name: "KeyRows",
       from: "ok",
       to: "keyGradients",
-      factor: () => "params.scale * (1.0 / LOG2E)",
+      factor: () => SCALE,
     }),
     generateStoreRows(program, {
       name: "ValueRows",
@@ -166,19 +131,62 @@ export function generateKeyValueBackward(program: TileProgram): string {
       to: "valueGradients",
       factor: () => "1.0",
     }),
-  );
-  return out.join("\n");
+  ];
+  const weight = (r: number, g: number) =>
+    `s${r}_${g} = select(weightOf(s${r}_${g} - m${g} * LOG2E), vec4f(), ` +
+    `(column${g} < vec4u(row + ${r}u)) | (column${g} >= vec4u(params.rows)));`;
+  const scoreGradient = (r: number, g: number) => `p${r}_${g} = s${r}_${g} * (p${r}_${g} - d${g});`;
+  return wgsl`
+    ${generateConstants(program)}
+    ${WEIGHT_OF}
+    ${products}
+    fn weights(c0: u32) {
+      let row = row0 + ty * ${rowsPerThread}u;
+      ${columnIndices(program)}
+      ${groups.map((g) => loadColumns(program, { name: "m", buffer: "logSumExp", g }))}
+      ${forEachScore(program, weight)}
+    }
+    fn scoreGradients(c0: u32) {
+      ${groups.map((g) => loadColumns(program, { name: "d", buffer: "delta", g }))}
+      ${forEachScore(program, scoreGradient)}
+    }
+    ${stores}
+  `;
 }
 
-function columnGroups(program: TileProgram): number[] {
-  return range(layOut(program.tiling, program.headDim).columnsPerThread / 4);
+/** Groups of four of a thread's columns. */
+function columnGroups({ tiling, headDim }: TileProgram): number[] {
+  return range(layOut(tiling, headDim).columnsPerThread / 4);
+}
+
+/** A statement for each vector of scores of a thread. */
+function forEachScore(
+  program: TileProgram,
+  statement: (r: number, g: number) => string,
+): string[] {
+  const rows = range(layOut(program.tiling, program.headDim).rowsPerThread);
+  return rows.flatMap((r) => columnGroups(program).map((g) => statement(r, g)));
+}
+
+/** The distances of a group's columns from the thread's first column. */
+function columnOffsets({ tiling: { threadsX } }: TileProgram, g: number): string[] {
+  return range(4).map((e) => `${(4 * g + e) * threadsX}u`);
 }
 
 /** Variables `column0`, `column1`, …: the thread's columns of a tile, four at a time. */
 function columnIndices(program: TileProgram): string[] {
-  const { threadsX } = program.tiling;
-  return columnGroups(program).map((g) => {
-    const offsets = range(4).map((e) => `${(4 * g + e) * threadsX}u`).join(", ");
-    return `  let column${g} = vec4u(c0 + tx) + vec4u(${offsets});`;
-  });
+  return columnGroups(program).map((g) =>
+    `let column${g} = vec4u(c0 + tx) + vec4u(${columnOffsets(program, g).join(", ")});`
+  );
+}
+
+/** The variable `<name><g>`: what a buffer holds for a group's columns, or for the last row. */
+function loadColumns(
+  program: TileProgram,
+  { name, buffer, g }: { readonly name: string; readonly buffer: string; readonly g: number },
+): string {
+  const elements = columnOffsets(program, g).map((offset) =>
+    `${buffer}[headRow + min(c0 + tx + ${offset}, params.rows - 1u)]`
+  );
+  return `let ${name}${g} = vec4f(${elements.join(", ")});`;
 }

@@ -1,56 +1,64 @@
 /**
- * The generated half of `ring_attention.wgsl`: dense attention's, with another end.
+ * The generated half of `ring_attention.wgsl`: dense attention's, and the merge with earlier steps.
  *
  * @module
  */
+import { range, wgsl } from "../../gpu/wgsl.ts";
 import { generateAttention } from "../portable/dense_attention_codegen.ts";
-import { layOut, range, type TileProgram } from "../portable/tile_codegen.ts";
+import { layOut, type TileProgram } from "../portable/tile_layout.ts";
 
 /** Generated text to append to `ring_attention.wgsl`. */
-export function generateRing(program: TileProgram, options: { subgroups: boolean }): string {
-  const { tiling, headDim } = program;
-  const { rowsPerThread, depthGroups } = layOut(tiling, headDim);
-  const out = [
-    generateAttention(program, { ...options, keyEnd: "params.keyEnd" }),
-    "fn mergeRows() {",
-    `  let row = row0 + ty * ${rowsPerThread}u;`,
-    "  let fresh = params.fresh == 1u;",
-  ];
+export function generateRing(
+  program: TileProgram,
+  options: { readonly subgroups: boolean },
+): string {
+  const { rowsPerThread } = layOut(program.tiling, program.headDim);
+  const rows = range(rowsPerThread);
   // A row's old log-sum-exp is read by every thread that holds a part of it, so all read it before
-  // one of them writes: the barrier below.
-  for (const r of range(rowsPerThread)) {
-    out.push(
-      `  var before${r} = MASKED;`,
-      `  if (!fresh && row + ${r}u < params.queryEnd) {`,
-      `    before${r} = logSumExp[headRow + row + ${r}u] * LOG2E;`,
-      "  }",
-    );
-  }
-  out.push("  storageBarrier();");
-  for (const r of range(rowsPerThread)) {
-    out.push(
-      `  if (row + ${r}u < params.queryEnd) {`,
-      `    let now = m${r} + log2(l${r});`,
-      `    let most = max(before${r}, now);`,
-      `    let kept = exp2(before${r} - most);`,
-      "    let added = exp2(now - most);",
-      "    let total = kept + added;",
-      `    let keep = kept / total; let take = added / (total * l${r});`,
-      `    let at = (headRow + row + ${r}u) * ${headDim / 4}u + tx;`,
-    );
-    for (const g of range(depthGroups)) {
-      const cell = `merged[at + ${g * tiling.threadsX}u]`;
-      // What was never written may be anything, NaN included: it is not read.
-      out.push(
-        `    if (fresh) { ${cell} = o${r}_${g} * take; } ` +
-          `else { ${cell} = fma(${cell}, vec4f(keep), o${r}_${g} * take); }`,
-      );
+  // one of them writes: the barrier.
+  return wgsl`
+    ${generateAttention(program, { ...options, keyEnd: "params.keyEnd" })}
+    fn mergeRows() {
+      let row = row0 + ty * ${rowsPerThread}u;
+      let fresh = params.fresh == 1u;
+      ${rows.map(readBefore)}
+      storageBarrier();
+      ${rows.map((r) => mergeRow(program, r))}
     }
-    out.push(
-      `    if (tx == 0u) { logSumExp[headRow + row + ${r}u] = (most + log2(total)) * LN2; }`,
-      "  }",
-    );
-  }
-  out.push("}");
-  return out.join("\n") + "\n";
+
+  `;
+}
+
+/** The log-sum-exp that earlier steps left for a row, in base 2. */
+function readBefore(r: number): string {
+  return wgsl`
+    var before${r} = MASKED;
+    if (!fresh && row + ${r}u < params.queryEnd) {
+      before${r} = logSumExp[headRow + row + ${r}u] * LOG2E;
+    }
+  `;
+}
+
+/** Merges a row by the log-sum-exp of both parts. */
+function mergeRow({ tiling, headDim }: TileProgram, r: number): string {
+  const { depthGroups } = layOut(tiling, headDim);
+  // What was never written may be anything, NaN included: it is not read.
+  const mergeVector = (g: number) => {
+    const cell = `merged[at + ${g * tiling.threadsX}u]`;
+    return `if (fresh) { ${cell} = o${r}_${g} * take; } ` +
+      `else { ${cell} = fma(${cell}, vec4f(keep), o${r}_${g} * take); }`;
+  };
+  return wgsl`
+    if (row + ${r}u < params.queryEnd) {
+      let now = m${r} + log2(l${r});
+      let most = max(before${r}, now);
+      let kept = exp2(before${r} - most);
+      let added = exp2(now - most);
+      let total = kept + added;
+      let keep = kept / total; let take = added / (total * l${r});
+      let at = (headRow + row + ${r}u) * ${headDim / 4}u + tx;
+      ${range(depthGroups).map(mergeVector)}
+      if (tx == 0u) { logSumExp[headRow + row + ${r}u] = (most + log2(total)) * LN2; }
+    }
+  `;
 }

@@ -1,0 +1,72 @@
+/**
+ * Numbers that follow from the tiling of a portable kernel.
+ *
+ * @module
+ */
+import type { DType } from "../../gpu/buffers.ts";
+import type { Tiling } from "../tilings.ts";
+
+/** A tiling with what it is applied to. */
+export interface TileProgram {
+  readonly tiling: Tiling;
+  readonly headDim: number;
+  /** Type that rows are read in. */
+  readonly dtype: DType;
+  /** Type that `generateStoreRows` stores rows in. Default: `dtype`. */
+  readonly stored?: DType;
+  /** Distance between consecutive rows of a sequence in the tensors, in rows. Default 1. */
+  readonly rowStride?: number;
+}
+
+/** Numbers that follow from a tiling and a head dimension. */
+export interface TileLayout {
+  readonly threads: number;
+  readonly rowsPerThread: number;
+  readonly columnsPerThread: number;
+  /** Groups of four columns of d that a thread owns. */
+  readonly depthGroups: number;
+  readonly chunks: number;
+  /** Vectors of four f32 in one of the two stages. */
+  readonly stageVectors: number;
+  readonly workgroupBytes: number;
+}
+
+/**
+ * Lays a tiling out.
+ *
+ * @throws {RangeError} when the tiling does not divide evenly.
+ */
+export function layOut(tiling: Tiling, headDim: number): TileLayout {
+  const { tileRows, tileColumns, threadsX, threadsY, chunk } = tiling;
+  const whole = (name: string, value: number) => {
+    if (!Number.isInteger(value) || value < 1) {
+      throw new RangeError(`lay out tiles: ${name} = ${value} is not a whole number`);
+    }
+    return value;
+  };
+  const rowsPerThread = 4 * whole("tileRows / (4 * threadsY)", tileRows / (4 * threadsY));
+  const columnsPerThread = 4 *
+    whole("tileColumns / (4 * threadsX)", tileColumns / (4 * threadsX));
+  const depthGroups = whole("headDim / (4 * threadsX)", headDim / (4 * threadsX));
+  const chunks = whole("headDim / chunk", headDim / chunk);
+  whole("chunk / 8", chunk / 8);
+  whole("chunks / 2", chunks / 2); // stages alternate: every product must begin with stage 0
+  const first = chunk * (tileRows + tileColumns) / 4;
+  const second = threadsX * headDim / 4 + threadsX * (tileRows / 4 + 1);
+  const reduction = tileRows * threadsX / 4;
+  const stageVectors = Math.max(first, second, reduction);
+  return {
+    threads: threadsX * threadsY,
+    rowsPerThread,
+    columnsPerThread,
+    depthGroups,
+    chunks,
+    stageVectors,
+    workgroupBytes: 2 * 16 * stageVectors,
+  };
+}
+
+/** Elements of a row in 16 bytes. */
+export function elementsPerVector(dtype: DType): number {
+  return dtype === "f16" ? 8 : 4;
+}

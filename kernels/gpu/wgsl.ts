@@ -1,0 +1,118 @@
+/**
+ * Template literals for generated WGSL, indented in the source as the code around them is.
+ *
+ * @module
+ */
+
+/** What a template takes: a piece of text, or lines. */
+export type WgslValue = string | number | readonly string[];
+
+/** A line of a template: its indentation, and the text between the values on it. */
+interface TemplateLine {
+  readonly indent: string;
+  readonly texts: readonly string[];
+  /** Index of the first value on the line. */
+  readonly first: number;
+}
+
+const parsed = new WeakMap<TemplateStringsArray, readonly TemplateLine[]>();
+
+/**
+ * WGSL without the indentation that all lines of the template share. A value that stands alone on its
+ * line may be several lines, all of which get the line's indentation; an empty array removes the line.
+ *
+ * @example
+ * ```ts
+ * import { wgsl } from "./wgsl.ts";
+ * import assert from "node:assert/strict";
+ *
+ * const body = ["let x = 1u;", "let y = 2u;"];
+ * const code = wgsl`
+ *   fn f() {
+ *     ${body}
+ *     ${[]}
+ *     g(${2}u);
+ *   }
+ * `;
+ * assert.equal(code, "fn f() {\n  let x = 1u;\n  let y = 2u;\n  g(2u);\n}");
+ * ```
+ */
+export function wgsl(template: TemplateStringsArray, ...values: readonly WgslValue[]): string {
+  return fill(template, values, true);
+}
+
+/**
+ * The same without any indentation of its own, however the template is indented; values stay as they
+ * are. The kernels on matrix units are written so: their text must stay the same to the byte, and
+ * `fixtures/shaders/` shows them indented.
+ */
+export function flatWgsl(template: TemplateStringsArray, ...values: readonly WgslValue[]): string {
+  return fill(template, values, false);
+}
+
+/** 0 … count - 1, to unroll by. */
+export function range(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
+/** Names of the elements of a vector. */
+export const XYZW = ["x", "y", "z", "w"] as const;
+
+function fill(
+  template: TemplateStringsArray,
+  values: readonly WgslValue[],
+  indented: boolean,
+): string {
+  const lines: string[] = [];
+  for (const { indent, texts, first } of parse(template)) {
+    const prefix = indented ? indent : "";
+    if (texts.length === 2 && texts[0] === "" && texts[1] === "") {
+      const value = values[first];
+      const inner = typeof value === "object" ? value : [String(value)];
+      for (const piece of inner) {
+        if (prefix === "") lines.push(piece);
+        else for (const line of piece.split("\n")) lines.push(line && prefix + line);
+      }
+      continue;
+    }
+    let line = texts[0];
+    for (let i = 1; i < texts.length; i++) {
+      const value = values[first + i - 1];
+      if (typeof value === "object") throw new TypeError(`lines within a line: ${line}…`);
+      line += value + texts[i];
+    }
+    lines.push(line && prefix + line);
+  }
+  return lines.join("\n");
+}
+
+function parse(template: TemplateStringsArray): readonly TemplateLine[] {
+  const known = parsed.get(template);
+  if (known) return known;
+  const lines: { texts: string[]; first: number }[] = [{ texts: [""], first: 0 }];
+  for (const [i, text] of template.entries()) {
+    const [head, ...rest] = text.split("\n");
+    const { texts } = lines[lines.length - 1];
+    if (i === 0) texts[0] = head;
+    else texts.push(head);
+    lines.push(...rest.map((line) => ({ texts: [line], first: i })));
+  }
+  // The line of the opening quote and that of the closing one.
+  const inner = lines.slice(lines[0].texts.join("") === "" && lines[0].texts.length === 1 ? 1 : 0);
+  const last = inner[inner.length - 1];
+  if (inner.length > 1 && last.texts.length === 1 && last.texts[0].trim() === "") inner.pop();
+  const indentOf = ({ texts }: { texts: string[] }) => texts[0].match(/^ */)![0].length;
+  const filled = inner.filter(({ texts }) => texts.length > 1 || texts[0].trim() !== "");
+  const shared = Math.min(...filled.map(indentOf));
+  const result = inner.map((line) => {
+    const { texts: [head, ...others], first } = line;
+    const indent = indentOf(line);
+    return {
+      indent: " ".repeat(Math.max(0, indent - shared)),
+      texts: [head.slice(indent), ...others],
+      first,
+    };
+  });
+  parsed.set(template, result);
+  return result;
+}
