@@ -53,7 +53,7 @@ import { chooseMatrixTiling, whyNotOnMatrixUnits } from "./matrix/dense_matrix.t
 import { type Tiling, tilingName } from "./tilings.ts";
 import { generateDenseMatrix } from "./matrix/dense_matrix_codegen.ts";
 import { matrixTileRows, matrixWorkgroupBytes } from "./matrix/matrix_layout.ts";
-import { type InputAccess, ringAccess } from "./matrix/matrix_text.ts";
+import { type InputAccess, ringAccess } from "./matrix/row_staging_codegen.ts";
 import { layOut } from "./portable/tile_layout.ts";
 import { splitTiles, type TileRange } from "./portable/tile_ranges.ts";
 import { tunedTiling } from "./tuning.ts";

@@ -55,10 +55,8 @@ import {
   scaledOf,
 } from "./matrix/dense_matrix_backward.ts";
 import { type BackwardTilings, type Tiling, tilingName } from "./tilings.ts";
-import {
-  generateMatrixKeyValue,
-  generateMatrixQuery,
-} from "./matrix/dense_matrix_backward_codegen.ts";
+import { generateMatrixKeyValue } from "./matrix/dense_matrix_key_value_codegen.ts";
+import { generateMatrixQuery } from "./matrix/dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix/matrix_layout.ts";
 import { layOut } from "./portable/tile_layout.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./portable/tile_ranges.ts";

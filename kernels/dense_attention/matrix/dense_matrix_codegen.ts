@@ -1,16 +1,16 @@
 /**
  * WGSL of dense causal attention on subgroup matrices (tensor cores on NVIDIA), generated whole:
- * matrix values cannot be passed to functions, so the unrolled text is one function.
+ * matrix values cannot be passed to functions, so the unrolled shader is one function.
  *
  * One workgroup computes `subgroups * 16 * blocks` query rows of one head. A subgroup owns `blocks`
  * blocks of 16 rows and keeps their queries (left matrices) and outputs (f32 result matrices) in
- * registers. Keys and values pass through workgroup memory in tiles of `tileColumns` rows.
+ * registers. Keys and values are streamed through workgroup memory in tiles of `tileColumns` rows.
  *
  * Per 16 keys a subgroup multiplies Q·Kᵀ, stores the scores to a scratch of its own, lets each lane
  * take 8 of them through the exponential, writes the weights back as f16 and loads them as left
  * matrices for P·V. A matrix has no element access, so the scratch is the only way. The scores of its
- * blocks take turns there, and their weights lie beside each other. Of two blocks the first is a few
- * products ahead, and the second one's exponentials are computed beside those.
+ * blocks use the scratch one after the other, and their weights lie beside each other. Of two blocks
+ * the first is a few products ahead, and the second one's exponentials are computed between those.
  *
  * **Optimistic reference.** Softmax needs any reference m, not the running maximum: weights are
  * 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16 keys of its own
@@ -30,32 +30,31 @@
  */
 
 import { NEAREST_HALF } from "../../gpu/half.ts";
+import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
+import type { MatrixTiling } from "../tilings.ts";
 import type { DenseResult } from "../types.ts";
 import {
   columnsOfHalves,
-  type InputAccess,
   LANE_PLACES,
   LEFT,
+  loadWeights,
   MATRIX_DIRECTIVES,
+  multiplyAdd,
   packWeights,
-  type PassingRows,
-  passRing,
-  passTiles,
   readResults,
   readScores,
   RESULT,
   RIGHT,
   ROUNDED_RESULTS,
-} from "./matrix_text.ts";
+  storeResult,
+} from "./matrix_exchange_codegen.ts";
+import { matrixTileRows, SCRATCH, stageStride, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import {
-  matrixTileRows,
-  SCORE_STRIDE,
-  SCRATCH,
-  stageStride,
-  WEIGHT_STRIDE,
-} from "./matrix_layout.ts";
-import { range } from "../../gpu/wgsl.ts";
-import type { MatrixTiling } from "../tilings.ts";
+  type InputAccess,
+  type StagedRows,
+  streamRing,
+  streamTiles,
+} from "./row_staging_codegen.ts";
 
 /** Products P·V by which the first of two blocks is ahead of the second. */
 const BLOCK_AHEAD = 3;
@@ -63,293 +62,424 @@ const BLOCK_AHEAD = 3;
 /** Least sum of weights for each key that a row sees. */
 const LEAST_SUM = "0.00006103515625"; // 2^-14
 
+/** Options of {@linkcode generateDenseMatrix}. */
+export interface DenseMatrixOptions {
+  readonly headDim: number;
+  /** δ: each residue class of rows is a sequence of its own. Default 1. */
+  readonly rowStride?: number;
+  /** Default `rows`. */
+  readonly result?: DenseResult;
+  /** How queries, keys and values are bound. */
+  readonly inputs: InputAccess;
+}
+
+/** A tiling, what it is applied to, and what follows from both. */
+interface Kernel extends MatrixTiling, Required<Omit<DenseMatrixOptions, "result">> {
+  readonly result: DenseResult;
+  /** 16-byte vectors of a row. */
+  readonly vectors: number;
+  /** 16-byte vectors from one staged row to the next. */
+  readonly stride: number;
+  readonly threads: number;
+  /** Numbers of a subgroup's blocks of 16 rows. */
+  readonly blockNumbers: readonly number[];
+  /** Numbers of the matrices that 16 rows consist of. */
+  readonly depth: readonly number[];
+}
+
 /**
  * The whole shader. Bindings: params, queries, keys, values, then output and logSumExp or
  * squaredNorms, then restarts. Parameters are those of `dense_attention.wgsl`.
  */
-export function generateDenseMatrix(
-  tiling: MatrixTiling,
-  options: {
-    readonly headDim: number;
-    /** δ: each residue class of rows is a sequence of its own. Default 1. */
-    readonly rowStride?: number;
-    /** Default `rows`. */
-    readonly result?: DenseResult;
-    /** How queries, keys and values are bound. */
-    readonly inputs: InputAccess;
-  },
-): string {
+export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
   const { headDim, rowStride = 1, result = "rows", inputs } = options;
+  const kernel: Kernel = {
+    ...tiling,
+    headDim,
+    rowStride,
+    result,
+    inputs,
+    vectors: headDim / 8,
+    stride: stageStride(headDim),
+    threads: 32 * tiling.subgroups,
+    blockNumbers: range(tiling.blocks),
+    depth: range(headDim / 16),
+  };
+  return [
+    declarations(kernel),
+    openMain(kernel),
+    references(kernel),
+    attempts(kernel),
+    ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
+    "}",
+    result === "rows" ? NEAREST_HALF : "",
+  ].join("\n");
+}
+
+// ---- Declarations, and what a subgroup holds in registers ----
+
+function declarations(kernel: Kernel): string {
+  const { inputs, result, rowStride, stages, subgroups, tileColumns, stride } = kernel;
   const input = `var<storage, ${inputs === "read" ? "read" : "read_write"}>`;
-  const { subgroups, blocks: blockCount, tileColumns, stages } = tiling;
-  const vectors = headDim / 8; // 16-byte vectors of a row
-  const stride = stageStride(headDim);
   const stageSize = stages * tileColumns * stride;
-  const threads = 32 * subgroups;
-  const tileRows = matrixTileRows(tiling);
-  const rowsPerSubgroup = 16 * blockCount;
-  const blocks = range(blockCount);
-  const depth = range(headDim / 16);
-  const out: string[] = [];
-  const emit = (...lines: string[]) => out.push(...lines);
   const results = result === "rows"
     ? [
       "var<storage, read_write> output: array<vec4u>; // [heads, N, d] f16",
       "var<storage, read_write> logSumExp: array<f32>; // [heads, N], natural logarithm",
     ]
     : ["var<storage, read_write> squaredNorms: array<f32>; // [heads, resultRows]"];
-  const bindings = [
+  const written = [
     ...results,
     "var<storage, read_write> restarts: atomic<u32>; // workgroups that started over",
-  ].map((line, i) => `@group(0) @binding(${4 + i}) ${line}`).join("\n");
+  ];
+  return wgsl`
+    ${MATRIX_DIRECTIVES}
+    struct Params {
+      rows: u32,       // N
+      tileCount: u32,  // query tiles in this dispatch
+      firstTile: u32,  // index of the first of them
+      scale: f32,      // softmax scale times log2(e): scores live in base 2
+      sequences: u32,  // heads * ROW_STRIDE
+      gridWidth: u32,  // sequences in one layer of the grid
+      resultRows: u32, // rows of one head in the result
+    }
 
-  emit(`${MATRIX_DIRECTIVES}
-struct Params {
-  rows: u32,       // N
-  tileCount: u32,  // query tiles in this dispatch
-  firstTile: u32,  // index of the first of them
-  scale: f32,      // softmax scale times log2(e): scores live in base 2
-  sequences: u32,  // heads * ROW_STRIDE
-  gridWidth: u32,  // sequences in one layer of the grid
-  resultRows: u32, // rows of one head in the result
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) ${input} queries: array<vec4u>; // [heads, N * ROW_STRIDE, d] f16
+    @group(0) @binding(2) ${input} keys: array<vec4u>;    // the same
+    @group(0) @binding(3) ${input} values: array<vec4u>;  // the same
+    ${written.map((line, i) => `@group(0) @binding(${4 + i}) ${line}`)}
+
+    var<workgroup> keyStage: array<vec4u, ${stageSize}>;
+    var<workgroup> valueStage: array<vec4u, ${stageSize}>;
+    var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
+    var<workgroup> startOver: u32;
+
+    const ROW_STRIDE = ${rowStride}u;
+    const MASKED = -1.0e30;
+    const LN2 = 0.6931471805599453;
+
+  `;
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) ${input} queries: array<vec4u>; // [heads, N * ROW_STRIDE, d] f16
-@group(0) @binding(2) ${input} keys: array<vec4u>;    // the same
-@group(0) @binding(3) ${input} values: array<vec4u>;  // the same
-${bindings}
-
-var<workgroup> keyStage: array<vec4u, ${stageSize}>;
-var<workgroup> valueStage: array<vec4u, ${stageSize}>;
-var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
-var<workgroup> startOver: u32;
-
-const ROW_STRIDE = ${rowStride}u;
-const MASKED = -1.0e30;
-const LN2 = 0.6931471805599453;
-
-@compute @workgroup_size(${threads})
-fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
-${LANE_PLACES}
-  let sequence = group.z * params.gridWidth + group.x;
-  if (sequence >= params.sequences) { return; }
-  let head = sequence / ROW_STRIDE;
-  let residue = sequence % ROW_STRIDE;
-  let headRow = head * params.rows * ROW_STRIDE + residue; // first row of this sequence
-  let result0 = head * params.resultRows + residue;        // where the result of that row goes
-  // The heaviest tiles go first: they attend to the most keys.
-  let tile = params.firstTile + params.tileCount - 1u - group.y;
-  let q0 = tile * ${tileRows}u;
-  let first = q0 + subgroup * ${rowsPerSubgroup}u;
-  let scale = params.scale;
-  let scratch0 = subgroup * ${SCRATCH}u;`);
+/** Where the workgroup, the subgroup and the lane are; queries and accumulators of each block. */
+function openMain(kernel: Kernel): string {
+  const { threads, blocks, blockNumbers, depth } = kernel;
   // The last rows may be fewer than a block: then it begins earlier and stores only its own rows.
-  for (const b of blocks) {
-    emit(
-      `  let own${b} = first + ${16 * b}u;`,
-      `  let block${b} = min(own${b}, params.rows - 16u);`,
-    );
-  }
-  const matrixAt = (row: string, c: number) =>
-    `(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
-  for (const b of blocks) {
-    for (const c of depth) {
-      emit(
-        `  let q${b}_${c} = subgroupMatrixLoad<${LEFT}, row_major>(&queries, ${
-          matrixAt(`block${b}`, c)
-        });`,
-      );
-    }
-  }
-  for (const b of blocks) {
-    for (const c of depth) emit(`  var o${b}_${c} = ${RESULT}();`);
-    emit(`  var m${b}: f32; // reference, base 2`, `  var l${b} = 0.0; // sum of weights`);
-  }
+  const placeBlock = (b: number) =>
+    wgsl`
+    let own${b} = first + ${16 * b}u;
+    let block${b} = min(own${b}, params.rows - 16u);
+  `;
+  const loadQueries = (b: number) =>
+    depth.map((c) => {
+      const at = matrixInTensor(kernel, `block${b}`, c);
+      return `let q${b}_${c} = subgroupMatrixLoad<${LEFT}, row_major>(&queries, ${at});`;
+    });
+  const declareOutputs = (b: number) =>
+    wgsl`
+    ${depth.map((c) => `var o${b}_${c} = ${RESULT}();`)}
+    var m${b}: f32; // reference, base 2
+    var l${b} = 0.0; // sum of weights
+  `;
+  return wgsl`
+    @compute @workgroup_size(${threads})
+    fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
+      ${LANE_PLACES}
+      let sequence = group.z * params.gridWidth + group.x;
+      if (sequence >= params.sequences) { return; }
+      let head = sequence / ROW_STRIDE;
+      let residue = sequence % ROW_STRIDE;
+      let headRow = head * params.rows * ROW_STRIDE + residue; // first row of this sequence
+      let result0 = head * params.resultRows + residue;        // where the result of that row goes
+      // The heaviest tiles go first: they attend to the most keys.
+      let tile = params.firstTile + params.tileCount - 1u - group.y;
+      let q0 = tile * ${matrixTileRows(kernel)}u;
+      let first = q0 + subgroup * ${16 * blocks}u;
+      let scale = params.scale;
+      let scratch0 = subgroup * ${SCRATCH}u;
+      ${blockNumbers.map(placeBlock)}
+      ${blockNumbers.flatMap(loadQueries)}
+      ${blockNumbers.map(declareOutputs)}
+  `;
+}
 
-  const storeScores = (scores: string) =>
-    emit(`subgroupMatrixStore<row_major>(&scratch, scratch0, ${scores}, ${SCORE_STRIDE}u);`);
-  const maskScores = (b: number, x: string, firstKey: string) =>
-    emit(
-      `if (${firstKey} + 15u > block${b}) {`,
-      ...columnsOfHalves(firstKey),
-      `  let row = vec4u(block${b} + row16);`,
-      `  ${x}a = select(vec4f(MASKED), ${x}a, keyA <= row);`,
-      `  ${x}b = select(vec4f(MASKED), ${x}b, keyB <= row);`,
-      "}",
-    );
+/** Offset and stride, in 16-byte vectors, of the c-th matrix of 16 rows of a tensor. */
+function matrixInTensor({ vectors }: Kernel, row: string, c: number): string {
+  return `(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
+}
 
-  emit("", "// References: the first keys and those of a block's own rows stand for all.");
-  for (const b of blocks) {
-    emit("{", "var t = MASKED;");
-    for (const firstKey of ["0u", `block${b}`]) {
-      emit("{", `var s = ${RESULT}();`);
-      for (const c of depth) {
-        emit(
-          `s = subgroupMatrixMultiplyAccumulate(q${b}_${c}, ` +
-            `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${matrixAt(firstKey, c)}), s);`,
-        );
-      }
-      storeScores("s");
-      emit(...readScores("scratch0", "x"));
-      maskScores(b, "x", firstKey);
-      emit(
-        "let y = max(xa, xb);",
-        "t = max(t, max(max(y.x, y.y), max(y.z, y.w)));",
-        "}",
-      );
-    }
-    emit(
-      "t = max(t, subgroupShuffleXor(t, 16u)) * scale;",
-      `m${b} = t + max(log2(f32(block${b} + row16 + 1u)) - 13.0, 0.0);`,
-      "}",
-    );
-  }
+/** Loads the c-th right matrix of 16 staged rows. */
+function loadStaged(
+  { stride }: Kernel,
+  { stage, order, row, c }: {
+    readonly stage: string;
+    readonly order: "row_major" | "col_major";
+    readonly row: string;
+    readonly c: number;
+  },
+): string {
+  const at = `(${row}) * ${stride}u + ${2 * c}u`;
+  return `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, ${at}, ${stride}u)`;
+}
 
-  // The work on 16 keys: scores, weights and outputs of all blocks. The order of the text is what
-  // was fastest: `TUNING.md`.
-  const scores = (row: string) => {
-    for (const b of blocks) emit(`var s${b} = ${RESULT}();`);
-    for (const c of depth) {
-      const at = `(${row}) * ${stride}u + ${2 * c}u`;
-      emit(`{ let k = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at}, ${stride}u);`);
-      for (const b of blocks.toReversed()) {
-        emit(`s${b} = subgroupMatrixMultiplyAccumulate(q${b}_${c}, k, s${b});`);
-      }
-      emit("}");
-    }
-  };
-  const exchangeScores = (firstKey: string, move: PassingRows["move"]) => {
-    for (const b of blocks) {
-      storeScores(`s${b}`);
-      emit(...readScores("scratch0", `x${b}`));
-    }
-    for (const b of blocks) {
-      maskScores(b, `x${b}`, firstKey);
-      // The products are over, and their registers free.
-      if (b === 0) move(blockCount === 1 ? "x0a.x" : undefined);
-    }
-  };
-  const exponentials = (b: number) =>
-    ["a.x", "a.y", "a.z", "a.w", "b.x", "b.y", "b.z", "b.w"].map((part) =>
-      `x${b}${part} = exp2(fma(x${b}${part}, scale, -m${b}));`
-    );
-  const exchangeWeights = (b: number) => {
-    const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
-    emit(
-      ...packWeights(`x${b}`),
-      `scratch[${place} + weight0] = x${b}w;`,
-      `let w${b} = subgroupMatrixLoad<${LEFT}, row_major>(&scratch, ${place}, ${WEIGHT_STRIDE}u);`,
-    );
-  };
-  const weightsAndOutputs = (row: string) => {
-    const loadValues = (c: number) => {
-      const at = `(${row}) * ${stride}u + ${2 * c}u`;
-      emit(`let v${c} = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${at}, ${stride}u);`);
+// ---- References ----
+
+/** Estimates of the rows' maxima: the first keys and those of a block's own rows stand for all. */
+function references(kernel: Kernel): string {
+  return flatWgsl`
+
+    // References: the first keys and those of a block's own rows stand for all.
+    ${kernel.blockNumbers.map((b) => estimateReference(kernel, b))}
+  `;
+}
+
+function estimateReference(kernel: Kernel, b: number): string {
+  const maximumOver = (firstKey: string) => {
+    const multiply = (c: number) => {
+      const at = matrixInTensor(kernel, firstKey, c);
+      const key = `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${at})`;
+      return multiplyAdd("s", `q${b}_${c}`, key);
     };
-    const multiply = (b: number, c: number) =>
-      emit(`o${b}_${c} = subgroupMatrixMultiplyAccumulate(w${b}, v${c}, o${b}_${c});`);
-    emit(...exponentials(0));
-    exchangeWeights(0);
-    // Among the first block's products stand the second one's exponentials.
-    const alone = depth.slice(0, blockCount === 2 ? BLOCK_AHEAD : 0);
-    if (blockCount === 2) {
-      const waiting = exponentials(1);
-      const each = Math.ceil(waiting.length / alone.length);
-      for (const c of alone) {
-        loadValues(c);
-        multiply(0, c);
-        emit(...waiting.splice(0, each));
+    return flatWgsl`
+      {
+        var s = ${RESULT}();
+        ${kernel.depth.map(multiply)}
+        ${storeResult("scratch0", "s")}
+        ${readScores("scratch0", "x")}
+        ${maskScores({ b, x: "x", firstKey })}
+        let y = max(xa, xb);
+        t = max(t, max(max(y.x, y.y), max(y.z, y.w)));
       }
-      exchangeWeights(1);
-    }
-    for (const c of depth.slice(alone.length)) {
-      loadValues(c);
-      for (const b of blocks) multiply(b, c);
-    }
-    for (const c of alone) multiply(1, c);
-    for (const b of blocks) {
-      emit(`{ let sum = x${b}a + x${b}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`);
-    }
+    `;
   };
+  return flatWgsl`
+    {
+      var t = MASKED;
+      ${["0u", `block${b}`].map(maximumOver)}
+      t = max(t, subgroupShuffleXor(t, 16u)) * scale;
+      m${b} = t + max(log2(f32(block${b} + row16 + 1u)) - 13.0, 0.0);
+    }
+  `;
+}
 
-  emit(
-    "",
-    `let end = min(q0 + ${tileRows}u, params.rows);`,
-    // A number of attempts that no compiler can know, and so unroll.
-    "for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {",
-  );
-  for (const b of blocks) {
-    for (const c of depth) emit(`o${b}_${c} = ${RESULT}();`);
-    emit(`l${b} = 0.0;`);
-  }
-  emit("var k0 = 0u;");
-  (stages === 1 ? passTiles : passRing)(emit, {
+/** Masks a lane's scores `<x>a` and `<x>b` of block b against 16 keys, where some come after a row. */
+function maskScores(
+  { b, x, firstKey }: { readonly b: number; readonly x: string; readonly firstKey: string },
+): string {
+  return wgsl`
+    if (${firstKey} + 15u > block${b}) {
+    ${columnsOfHalves(firstKey)}
+      let row = vec4u(block${b} + row16);
+      ${x}a = select(vec4f(MASKED), ${x}a, keyA <= row);
+      ${x}b = select(vec4f(MASKED), ${x}b, keyB <= row);
+    }
+  `;
+}
+
+// ---- The loop over keys, tried again with better references ----
+
+function attempts(kernel: Kernel): string {
+  const { blockNumbers, depth, stages, tileColumns, vectors, threads } = kernel;
+  const clearBlock = (b: number) =>
+    flatWgsl`
+    ${depth.map((c) => `o${b}_${c} = ${RESULT}();`)}
+    l${b} = 0.0;
+  `;
+  const stream = stages === 1 ? streamTiles : streamRing;
+  const loop = stream({
     counter: "k0",
+    condition: "k0 < end",
     tileColumns,
     tensors: [["keys", "keyStage"], ["values", "valueStage"]],
     vectors,
     threads,
     // Rows past the end are masked: any row will do in their place.
     row: (row) => `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
-    condition: "k0 < end",
-    step: ({ row, firstRow, move }) => {
-      scores(row);
-      exchangeScores(firstRow, move);
-      weightsAndOutputs(row);
-    },
+    step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });
-  emit("if (local == 0u) { startOver = 0u; }", "workgroupBarrier();");
-  const total = (b: number) => `var l = l${b} + subgroupShuffleXor(l${b}, 16u);`;
-  for (const b of blocks) {
-    emit(
-      `{ ${total(b)}`,
-      `let least = f32(block${b} + row16 + 1u) * ${LEAST_SUM};`,
-      "if (!(l < 60000.0) || l < least) {",
-      `startOver = 1u; m${b} += clamp(log2(l), -100.0, 100.0) - 10.0;`,
-      "} }",
-    );
-  }
-  emit(
-    "if (workgroupUniformLoad(&startOver) == 0u) { break; }",
-    "if (local == 0u) { atomicAdd(&restarts, 1u); }",
-    "}",
+  // A number of attempts that no compiler can know, and so unroll.
+  return flatWgsl`
+
+    let end = min(q0 + ${matrixTileRows(kernel)}u, params.rows);
+    for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {
+      ${blockNumbers.map(clearBlock)}
+      var k0 = 0u;
+      ${loop}
+      if (local == 0u) { startOver = 0u; }
+      workgroupBarrier();
+      ${blockNumbers.map(judgeReference)}
+      if (workgroupUniformLoad(&startOver) == 0u) { break; }
+      if (local == 0u) { atomicAdd(&restarts, 1u); }
+    }
+  `;
+}
+
+/** The variable `l`: the sum of all weights of a row of block b. */
+function totalOf(b: number): string {
+  return `var l = l${b} + subgroupShuffleXor(l${b}, 16u);`;
+}
+
+/** Moves the references of block b and starts over where a sum is outside of its window. */
+function judgeReference(b: number): string {
+  return flatWgsl`
+    { ${totalOf(b)}
+      let least = f32(block${b} + row16 + 1u) * ${LEAST_SUM};
+      if (!(l < 60000.0) || l < least) {
+        startOver = 1u; m${b} += clamp(log2(l), -100.0, 100.0) - 10.0;
+    } }
+  `;
+}
+
+// ---- One step: 16 keys. First the order of work, then the statements. ----
+
+/** The work on 16 staged keys, in the order that was fastest: `TUNING.md`. */
+function scheduleStep(kernel: Kernel, { row, firstRow, prefetch }: StagedRows): string[] {
+  const { blocks, blockNumbers } = kernel;
+  const mask = (b: number) => maskScores({ b, x: `x${b}`, firstKey: firstRow });
+  return [
+    ...multiplyScores(kernel, row),
+    ...blockNumbers.flatMap((
+      b,
+    ) => [storeResult("scratch0", `s${b}`), readScores("scratch0", `x${b}`)]),
+    // After the first mask the products are over, and their registers free.
+    mask(0),
+    ...prefetch(blocks === 1 ? "x0a.x" : undefined),
+    ...blockNumbers.slice(1).map(mask),
+    ...blocks === 1 ? scheduleOneBlock(kernel, row) : scheduleTwoBlocks(kernel, row),
+    ...blockNumbers.map(addWeights),
+  ];
+}
+
+/** Weights and outputs of a single block. */
+function scheduleOneBlock(kernel: Kernel, row: string): string[] {
+  return [
+    ...exponentials(0),
+    exchangeWeights(0),
+    ...kernel.depth.flatMap((c) => [loadValues(kernel, row, c), multiplyOutput(0, c)]),
+  ];
+}
+
+/** Weights and outputs of two blocks: the second one's exponentials hide among the first's products. */
+function scheduleTwoBlocks(kernel: Kernel, row: string): string[] {
+  const { depth } = kernel;
+  const ahead = depth.slice(0, BLOCK_AHEAD);
+  const waiting = exponentials(1);
+  const share = Math.ceil(waiting.length / ahead.length);
+  return [
+    ...exponentials(0),
+    exchangeWeights(0),
+    ...ahead.flatMap((c, i) => [
+      loadValues(kernel, row, c),
+      multiplyOutput(0, c),
+      ...waiting.slice(i * share, (i + 1) * share),
+    ]),
+    exchangeWeights(1),
+    ...depth.slice(ahead.length).flatMap((c) => [
+      loadValues(kernel, row, c),
+      multiplyOutput(0, c),
+      multiplyOutput(1, c),
+    ]),
+    ...ahead.map((c) => multiplyOutput(1, c)),
+  ];
+}
+
+/** Scores `s<b>` of all blocks. */
+function multiplyScores(kernel: Kernel, row: string): string[] {
+  const { blockNumbers, depth } = kernel;
+  const multiply = (c: number) =>
+    flatWgsl`
+    { let k = ${loadStaged(kernel, { stage: "keyStage", order: "col_major", row, c })};
+      ${blockNumbers.toReversed().map((b) => multiplyAdd(`s${b}`, `q${b}_${c}`, "k"))}
+    }
+  `;
+  return [...blockNumbers.map((b) => `var s${b} = ${RESULT}();`), ...depth.map(multiply)];
+}
+
+/** The 8 weights of a lane from its scores `x<b>a` and `x<b>b`, in place. */
+function exponentials(b: number): string[] {
+  return ["a.x", "a.y", "a.z", "a.w", "b.x", "b.y", "b.z", "b.w"].map((part) =>
+    `x${b}${part} = exp2(fma(x${b}${part}, scale, -m${b}));`
   );
-  for (const b of blocks) {
-    emit(
-      `{ ${total(b)}`,
-      `let inverse = 1.0 / l; let row = block${b} + row16;`,
-      `let live = row >= own${b} && row < params.rows;`,
-    );
-    if (result === "rows") {
-      emit(
-        `if (live && side == 0u) { logSumExp[result0 + row] = (m${b} + log2(l)) * LN2; }`,
-      );
-    } else emit("var norm = 0.0;");
-    for (const c of depth) {
-      emit(
-        "workgroupBarrier();",
-        `subgroupMatrixStore<row_major>(&scratch, scratch0, o${b}_${c}, ${SCORE_STRIDE}u);`,
-        "workgroupBarrier();",
-        "{",
-        ...readResults("scratch0", "inverse"),
-      );
-      if (result === "rows") {
-        emit(
-          ROUNDED_RESULTS,
-          `if (live) { output[(result0 + row) * ${vectors}u + ${2 * c}u + side] = rounded; }`,
-        );
-      } else emit("norm += dot(a, a) + dot(z, z);");
-      emit("}");
+}
+
+/** The left matrix `w<b>` of the weights of block b. */
+function exchangeWeights(b: number): string {
+  const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
+  return flatWgsl`
+    ${packWeights(`x${b}`)}
+    scratch[${place} + weight0] = x${b}w;
+    ${loadWeights(`w${b}`, place)}
+  `;
+}
+
+/** The right matrix `v<c>` of staged values. */
+function loadValues(kernel: Kernel, row: string, c: number): string {
+  return `let v${c} = ${loadStaged(kernel, { stage: "valueStage", order: "row_major", row, c })};`;
+}
+
+function multiplyOutput(b: number, c: number): string {
+  return multiplyAdd(`o${b}_${c}`, `w${b}`, `v${c}`);
+}
+
+/** Adds a lane's weights to its part of the sum of block b. */
+function addWeights(b: number): string {
+  return `{ let sum = x${b}a + x${b}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`;
+}
+
+// ---- Results ----
+
+/** Normalises the outputs of block b and stores what the kernel is asked for. */
+function storeBlock(kernel: Kernel, b: number): string {
+  return kernel.result === "rows" ? storeRows(kernel, b) : storeSquaredNorms(kernel, b);
+}
+
+/** What both results begin with: the row, whether it is the block's own, and 1 / its sum. */
+function openResults(b: number): string {
+  return flatWgsl`
+    { ${totalOf(b)}
+      let inverse = 1.0 / l; let row = block${b} + row16;
+      let live = row >= own${b} && row < params.rows;
+  `;
+}
+
+/** Reads the c-th matrix of outputs of block b back, 8 elements of a row a lane, for `use`. */
+function readOutput(
+  { b, c, use }: { readonly b: number; readonly c: number; readonly use: string },
+) {
+  return flatWgsl`
+    workgroupBarrier();
+    ${storeResult("scratch0", `o${b}_${c}`)}
+    workgroupBarrier();
+    {
+      ${readResults("scratch0", "inverse")}
+      ${use}
     }
-    if (result === "squared-norms") {
-      emit(
-        "norm += subgroupShuffleXor(norm, 16u);",
-        "if (live && side == 0u) { squaredNorms[result0 + row * ROW_STRIDE] = norm; }",
-      );
+  `;
+}
+
+function storeRows({ depth, vectors }: Kernel, b: number): string {
+  const store = (c: number) =>
+    flatWgsl`
+    ${ROUNDED_RESULTS}
+    if (live) { output[(result0 + row) * ${vectors}u + ${2 * c}u + side] = rounded; }
+  `;
+  return flatWgsl`
+    ${openResults(b)}
+      if (live && side == 0u) { logSumExp[result0 + row] = (m${b} + log2(l)) * LN2; }
+      ${depth.map((c) => readOutput({ b, c, use: store(c) }))}
     }
-    emit("}");
-  }
-  emit("}", result === "rows" ? NEAREST_HALF : "");
-  return out.join("\n");
+  `;
+}
+
+function storeSquaredNorms({ depth }: Kernel, b: number): string {
+  const use = "norm += dot(a, a) + dot(z, z);";
+  return flatWgsl`
+    ${openResults(b)}
+      var norm = 0.0;
+      ${depth.map((c) => readOutput({ b, c, use }))}
+      norm += subgroupShuffleXor(norm, 16u);
+      if (live && side == 0u) { squaredNorms[result0 + row * ROW_STRIDE] = norm; }
+    }
+  `;
 }

@@ -28,7 +28,8 @@ import {
   tilingName,
 } from "../tilings.ts";
 import { planMatrixSchedule } from "./dense_matrix_backward.ts";
-import { generateMatrixKeyValue, generateMatrixQuery } from "./dense_matrix_backward_codegen.ts";
+import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
+import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import { createSquaredNorms, planSquaredNorms } from "../dense_squared_norms.ts";
 

@@ -1,0 +1,375 @@
+/**
+ * WGSL of the backward pass over keys and values on subgroup matrices: dK, dV and dS. See
+ * `dense_matrix_backward_codegen.ts`.
+ *
+ * @module
+ */
+import { NEAREST_HALF } from "../../gpu/half.ts";
+import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
+import type { MatrixBackwardTiling } from "../tilings.ts";
+import {
+  BACKWARD_CONSTANTS,
+  BACKWARD_PARAMS,
+  type BackwardKernel,
+  beginSums,
+  declareBindings,
+  declareResult,
+  declareScales,
+  describeBackward,
+  endSums,
+  entryPoint,
+  isScaled,
+  type MatrixBackwardOptions,
+  type PartialSums,
+  scaleResult,
+} from "./dense_matrix_backward_codegen.ts";
+import {
+  columnsOfHalves,
+  LEFT,
+  loadWeights,
+  MATRIX_DIRECTIVES,
+  multiplyAdd,
+  packWeights,
+  readScores,
+  RESULT,
+  RIGHT,
+  storeResult,
+} from "./matrix_exchange_codegen.ts";
+import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
+
+/** Names of the sums of dK or dV, one a matrix. */
+function sumsOf({ depth }: BackwardKernel, name: "dk" | "dv"): string[] {
+  return depth.map((c) => `${name}${c}`);
+}
+
+/** A weight, times 2^14, from its exponent; NaN stays NaN. */
+const WEIGHT_OF = `
+fn weightOf(exponent: vec4f) -> vec4f {
+  let most = vec4f(WEIGHT_EXPONENT);
+  return exp2(select(exponent, most, exponent > most));
+}`;
+
+/**
+ * The whole shader. Bindings: queries, keys, values, outputGradients, logSumExp, deltas, with results of
+ * f32 gradientScales, keyGradients, valueGradients, scoreGradients, exponents, partials, params.
+ */
+export function generateMatrixKeyValue(
+  tiling: MatrixBackwardTiling,
+  options: MatrixBackwardOptions,
+): string {
+  if (tiling.blocks !== 1) {
+    throw new RangeError("generate the pass over keys and values: blocks is not 1");
+  }
+  const kernel = describeBackward(tiling, options);
+  const { headDim } = options;
+  const keySums = { names: sumsOf(kernel, "dk"), at: "partial", headDim };
+  const valueSums = { names: sumsOf(kernel, "dv"), at: "valuePartial", headDim };
+  return [
+    declarations(kernel),
+    openMain(kernel),
+    attempts(kernel, { keySums, valueSums }),
+    storeSums(kernel, { keySums, valueSums }),
+    "}",
+    WEIGHT_OF,
+    isScaled(kernel) ? "" : NEAREST_HALF,
+  ].join("\n");
+}
+
+// ---- Declarations, and what a subgroup holds in registers ----
+
+function declarations(kernel: BackwardKernel): string {
+  const { tileColumns, stride, subgroups, gradientType } = kernel;
+  const inputs = ["queries", "keys", "values", "outputGradients"];
+  const bindings = [
+    ...inputs.map((name) => `var<storage, read> ${name}: array<vec4u>; // [heads, N, d] f16`),
+    "var<storage, read> logSumExp: array<f32>; // [heads, N], natural logarithm",
+    "var<storage, read> deltas: array<f32>; // [heads, N]",
+    ...declareScales(kernel),
+    declareResult("keyGradients", gradientType, `[heads, N, d] ${gradientType}`),
+    declareResult("valueGradients", gradientType, "the same"),
+    "var<storage, read_write> scoreGradients: array<vec4u>; // [heads, keyBlocks, queryBlocks, 16, 16] f16",
+    "var<storage, read_write> exponents: array<f32>; // [heads, workgroups of keys], of what multiplies dS",
+    "var<storage, read_write> partials: array<f32>; // [keys and values, heads, partialRows, d]",
+    "var<uniform> params: Params;",
+  ];
+  const scales = `var<workgroup> stageScales: array<f32, ${
+    tileColumns / 16
+  }>; // of dO, by 16 rows`;
+  return wgsl`
+    ${MATRIX_DIRECTIVES}
+    ${BACKWARD_PARAMS}
+    ${declareBindings(bindings)}
+
+    var<workgroup> queryStage: array<vec4u, ${tileColumns * stride}>;
+    var<workgroup> gradientStage: array<vec4u, ${tileColumns * stride}>;
+    var<workgroup> statistics: array<vec2f, ${tileColumns}>; // log-sum-exp in base 2, delta
+    ${isScaled(kernel) ? [scales] : []}
+    var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
+    var<workgroup> largest: atomic<u32>; // of |dS| times its factor, as bits
+    var<workgroup> overflow: f32; // the same, if it was too large
+
+    ${BACKWARD_CONSTANTS}
+
+  `;
+}
+
+/** Where the workgroup, the subgroup and the lane are; a subgroup's keys and values, and its sums. */
+function openMain(kernel: BackwardKernel): string {
+  const { ownRows, headDim, vectors, depth } = kernel;
+  const loadOwn = ([name, tensor]: readonly [string, string]) =>
+    depth.map((c) => {
+      const at = `(headRow + block) * ${vectors}u + ${2 * c}u, ${vectors}u`;
+      return `let ${name}${c} = subgroupMatrixLoad<${LEFT}, row_major>(&${tensor}, ${at});`;
+    });
+  const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
+  return wgsl`
+    ${entryPoint(kernel)}
+      let headRow = (params.firstHead + group.x) * params.rows;
+      let earlier = params.firstQuery > params.firstKey;
+      let later = params.endQuery < params.rows;
+      // The heaviest go first: the first keys, which most queries see.
+      let own0 = params.firstKey + group.y * ${ownRows}u;
+      let own = own0 + subgroup * 16u;
+      // The last rows may be fewer than a matrix: then it begins earlier and stores only its own rows.
+      let block = min(own, params.rows - 16u);
+      let row = block + row16;
+      let live = row >= own;
+      // Where the row lies in its own block of dS. Rows that are not its own make room for those past the end.
+      let scoreRow = ((row16 - (own - block)) & 15u) * 2u + side;
+      let scoreBlock = (group.x * params.keyBlocks + (own - params.firstKey) / 16u) * params.queryBlocks;
+      let partial = (group.x * params.partialRows + own - params.firstKey) * ${headDim}u;
+      let valuePartial = partial + groups.x * params.partialRows * ${headDim}u;
+      let scale = params.scale;
+      let scratch0 = subgroup * ${SCRATCH}u;
+      let scratch1 = scratch0 + ${16 * WEIGHT_STRIDE}u;
+      ${([["a", "keys"], ["b", "values"]] as const).flatMap(loadOwn)}
+      ${sums.map((name) => `var ${name} = ${RESULT}();`)}
+      var exponent = GRADIENT_EXPONENT;
+      ${isScaled(kernel) ? ["var gradientScale = 1.0; // of the sums"] : []}
+  `;
+}
+
+interface Sums {
+  readonly keySums: PartialSums;
+  readonly valueSums: PartialSums;
+}
+
+// ---- The loops over queries, tried again with a smaller factor ----
+
+function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string {
+  const { tileColumns, vectors, threads, ownRows } = kernel;
+  const queries = {
+    counter: "t0",
+    tileColumns,
+    tensors: [["queries", "queryStage"], ["outputGradients", "gradientStage"]],
+    vectors,
+    threads,
+    row: (row: string) => `headRow + min(${row}, params.rows - 1u)`,
+    prepare: [stageStatistics(kernel), ...isScaled(kernel) ? [stageScales(kernel)] : []],
+  } as const;
+  const masked = streamTiles({
+    ...queries,
+    condition: "t0 < ownEnd",
+    step: (rows) => scheduleStep(kernel, rows, { masked: true }).join("\n"),
+  });
+  const unmasked = streamTiles({
+    ...queries,
+    condition: "t0 < params.endQuery",
+    step: (rows) => scheduleStep(kernel, rows, { masked: false }).join("\n"),
+  });
+  // A number of attempts that no compiler can know, and so unroll.
+  const open = "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {";
+  return flatWgsl`
+    ${open}
+      ${isScaled(kernel) ? ["gradientScale = 1.0;"] : []}
+      ${beginSums(keySums, "exp2(exponent)")}
+      ${beginSums(valueSums, "exp2(WEIGHT_EXPONENT)")}
+      let factor = exp2(exponent - WEIGHT_EXPONENT);
+      var peak = 0.0;
+      if (local == 0u) { atomicStore(&largest, 0u); overflow = 0.0; }
+      var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);
+      let ownEnd = min(own0 + ${ownRows}u, params.endQuery);
+      ${masked}
+      ${unmasked}
+      workgroupBarrier();
+      atomicMax(&largest, bitcast<u32>(peak));
+      workgroupBarrier();
+      let worst = bitcast<f32>(atomicLoad(&largest));
+      if (local == 0u && !(worst < 60000.0)) { overflow = worst; }
+      let excess = workgroupUniformLoad(&overflow);
+      if (excess == 0.0) { break; }
+      exponent -= clamp(log2(excess) - 14.0, 1.0, 60.0);
+    }
+  `;
+}
+
+/** Stages log-sum-exp and delta of a tile of queries. */
+function stageStatistics({ tileColumns }: BackwardKernel): string {
+  return flatWgsl`
+    if (local < ${tileColumns}u) {
+      let query = t0 + local;
+      let at = headRow + min(query, params.rows - 1u);
+      let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);
+      statistics[local] = select(vec2f(PAST_END, 0.0), known, query < params.rows);
+    }
+  `;
+}
+
+/** Stages the scales of dO of a tile of queries. */
+function stageScales({ tileColumns }: BackwardKernel): string {
+  return flatWgsl`
+    if (local < ${tileColumns / 16}u) {
+      let blocks = (params.rows + 15u) / 16u;
+      let block = min(t0 / 16u + local, blocks - 1u);
+      stageScales[local] = gradientScales[(params.firstHead + group.x) * blocks + block];
+    }
+  `;
+}
+
+// ---- One step: 16 queries. First the order of work, then the statements. ----
+
+/** The work on 16 staged queries. Scores are `x`, then P; gradients of weights are `y`, then dS. */
+function scheduleStep(
+  kernel: BackwardKernel,
+  { row, firstRow }: StagedRows,
+  { masked }: { readonly masked: boolean },
+): string[] {
+  return [
+    ...isScaled(kernel) ? [adoptScale(kernel, row)] : [],
+    multiplyScores(kernel, row),
+    storeResult("scratch0", "s"),
+    readScores("scratch0", "x"),
+    storeResult("scratch0", "d"),
+    readScores("scratch0", "y"),
+    weights({ half: "a", column: "column0", row }),
+    weights({ half: "b", column: "(column0 ^ 4u)", row }),
+    ...masked ? [maskWeights(firstRow)] : [],
+    exchangeWeights(),
+    leaveScoreGradients(firstRow),
+    ...kernel.depth.map((c) => multiplyGradients(kernel, row, c)),
+  ];
+}
+
+/** Takes on the scale of 16 queries of dO, and brings the sums to it. */
+function adoptScale(kernel: BackwardKernel, row: string): string {
+  const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
+  return flatWgsl`
+    let known = stageScales[(${row}) / 16u];
+    if (known != gradientScale) {
+      let change = gradientScale / known;
+      gradientScale = known;
+      ${sums.map((name) => scaleResult(name, "change"))}
+    }
+  `;
+}
+
+/** The c-th right matrix of 16 staged rows. */
+function loadStaged(
+  { stride }: BackwardKernel,
+  { stage, order, row, c }: {
+    readonly stage: string;
+    readonly order: "row_major" | "col_major";
+    readonly row: string;
+    readonly c: number;
+  },
+): string {
+  const at = `${row} * ${stride}u + ${2 * c}u`;
+  return `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, ${at}, ${stride}u)`;
+}
+
+/** The results `s` = K·Qᵀ and `d` = V·dOᵀ. */
+function multiplyScores(kernel: BackwardKernel, row: string): string {
+  const multiply = (c: number) => {
+    const load = (stage: string) => loadStaged(kernel, { stage, order: "col_major", row, c });
+    return flatWgsl`
+      ${multiplyAdd("s", `a${c}`, load("queryStage"))}
+      ${multiplyAdd("d", `b${c}`, load("gradientStage"))}
+    `;
+  };
+  return flatWgsl`
+    var s = ${RESULT}();
+    var d = ${RESULT}();
+    ${kernel.depth.map(multiply)}
+  `;
+}
+
+/** One half of a lane's P and of its gradient, less delta, times the factor. */
+function weights(
+  { half, column, row }: { readonly half: string; readonly column: string; readonly row: string },
+): string {
+  const t = `t${half}`;
+  const field = (name: string) => `vec4f(${range(4).map((j) => `${t}${j}.${name}`).join(", ")})`;
+  const exponent = `vec4f(WEIGHT_EXPONENT) - ${field("x")}`;
+  return flatWgsl`
+    ${range(4).map((j) => `let ${t}${j} = statistics[${row} + ${column} + ${j}u];`)}
+    x${half} = weightOf(fma(x${half}, vec4f(scale), ${exponent}));
+    y${half} = (y${half} - ${field("y")}) * factor;
+  `;
+}
+
+/** Masks queries before a lane's key. */
+function maskWeights(firstRow: string): string {
+  return wgsl`
+    if (${firstRow} < block + 16u) {
+    ${columnsOfHalves(firstRow)}
+      xa = select(vec4f(), xa, keyA >= vec4u(row));
+      xb = select(vec4f(), xb, keyB >= vec4u(row));
+    }
+  `;
+}
+
+/** dS from P and its gradient; both as the left matrices `p` and `ds`. */
+function exchangeWeights(): string {
+  return flatWgsl`
+    ya *= xa; yb *= xb;
+    let most = max(abs(ya), abs(yb));
+    peak = max(peak, max(max(most.x, most.y), max(most.z, most.w)));
+    ${packWeights("x")}
+    ${packWeights("y")}
+    scratch[scratch0 + weight0] = xw;
+    scratch[scratch1 + weight0] = yw;
+    ${loadWeights("p", "scratch0")}
+    ${loadWeights("ds", "scratch1")}
+  `;
+}
+
+/** Leaves a lane's part of dS for the pass over queries. */
+function leaveScoreGradients(firstRow: string): string {
+  const block = `scoreBlock + (${firstRow} - params.firstQuery) / 16u`;
+  return `scoreGradients[(${block}) * 32u + scoreRow] = select(vec4u(), yw, live);`;
+}
+
+/** Adds to the c-th matrices of dK and dV. */
+function multiplyGradients(kernel: BackwardKernel, row: string, c: number): string {
+  const load = (stage: string) => loadStaged(kernel, { stage, order: "row_major", row, c });
+  return flatWgsl`
+    ${multiplyAdd(`dk${c}`, "ds", load("queryStage"))}
+    ${multiplyAdd(`dv${c}`, "p", load("gradientStage"))}
+  `;
+}
+
+// ---- Results ----
+
+function storeSums(kernel: BackwardKernel, { keySums, valueSums }: Sums): string {
+  const place = { live: "mine", row: "row", gradientType: kernel.gradientType };
+  const unscaled = (factor: string) => isScaled(kernel) ? `(${factor} * gradientScale)` : factor;
+  const keys = endSums(keySums, {
+    ...place,
+    factor: unscaled("exp2(-exponent)"),
+    scale: "(scale * LN2)",
+    tensor: "keyGradients",
+  });
+  const values = endSums(valueSums, {
+    ...place,
+    factor: unscaled("exp2(-WEIGHT_EXPONENT)"),
+    scale: "1.0",
+    tensor: "valueGradients",
+  });
+  return flatWgsl`
+    if (local == 0u) { exponents[group.x * groups.y + group.y] = exponent; }
+    let mine = live && row < params.rows;
+    ${keys}
+    ${values}
+  `;
+}

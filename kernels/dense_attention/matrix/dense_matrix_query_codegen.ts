@@ -1,0 +1,277 @@
+/**
+ * WGSL of the backward pass over queries on subgroup matrices: dQ = dS·K. See
+ * `dense_matrix_backward_codegen.ts`.
+ *
+ * @module
+ */
+import { NEAREST_HALF } from "../../gpu/half.ts";
+import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
+import type { MatrixBackwardTiling } from "../tilings.ts";
+import {
+  BACKWARD_CONSTANTS,
+  BACKWARD_PARAMS,
+  type BackwardKernel,
+  beginSums,
+  declareBindings,
+  declareResult,
+  declareScales,
+  describeBackward,
+  endSums,
+  entryPoint,
+  isScaled,
+  type MatrixBackwardOptions,
+  type PartialSums,
+  scaleResult,
+} from "./dense_matrix_backward_codegen.ts";
+import {
+  loadWeights,
+  MATRIX_DIRECTIVES,
+  multiplyAdd,
+  RESULT,
+  RIGHT,
+} from "./matrix_exchange_codegen.ts";
+import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
+
+/** A backward kernel, and what the pass over keys and values decides for it. */
+interface Kernel extends BackwardKernel {
+  /** Rows that a workgroup of the pass over keys and values owns: their keys share a factor of dS. */
+  readonly keyRows: number;
+  /** Numbers of a subgroup's blocks of 16 queries. */
+  readonly blockNumbers: readonly number[];
+  /** Numbers of the steps of a tile, which are unrolled. */
+  readonly steps: readonly number[];
+}
+
+/**
+ * The whole shader. Bindings: keys, scoreGradients, exponents, with results of f32 gradientScales,
+ * queryGradients, partials, params.
+ *
+ * @param options `keyRows`: rows that a workgroup of the pass over keys and values owns, a multiple of
+ * `tileColumns`.
+ */
+export function generateMatrixQuery(
+  tiling: MatrixBackwardTiling,
+  options: MatrixBackwardOptions & { readonly keyRows: number },
+): string {
+  const { keyRows, gradientType } = options;
+  const { tileColumns, blocks } = tiling;
+  if (keyRows % tileColumns !== 0) {
+    throw new RangeError(
+      `generate the pass over queries: tiles of ${tileColumns} keys do not divide ${keyRows}`,
+    );
+  }
+  const kernel: Kernel = {
+    ...describeBackward(tiling, options),
+    keyRows,
+    blockNumbers: range(blocks),
+    steps: range(tileColumns / 16),
+  };
+  return [
+    declarations(kernel),
+    openMain(kernel),
+    beginBlocks(kernel),
+    walkKeys(kernel),
+    ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
+    "}",
+    gradientType === "f16" ? NEAREST_HALF : "",
+  ].join("\n");
+}
+
+// ---- Declarations, and what a subgroup holds in registers ----
+
+function declarations(kernel: Kernel): string {
+  const { tileColumns, stride, subgroups, gradientType } = kernel;
+  const bindings = [
+    "var<storage, read> keys: array<vec4u>; // [heads, N, d] f16",
+    "var<storage, read> scoreGradients: array<vec4u>; // [heads, keyBlocks, queryBlocks, 16, 16] f16",
+    "var<storage, read> exponents: array<f32>; // [heads, workgroups of keys]",
+    ...declareScales(kernel),
+    declareResult("queryGradients", gradientType, `[heads, N, d] ${gradientType}`),
+    "var<storage, read_write> partials: array<f32>; // [heads, partialRows, d]",
+    "var<uniform> params: Params;",
+  ];
+  return wgsl`
+    ${MATRIX_DIRECTIVES}
+    ${BACKWARD_PARAMS}
+    ${declareBindings(bindings)}
+
+    var<workgroup> keyStage: array<vec4u, ${tileColumns * stride}>;
+    var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
+
+    ${BACKWARD_CONSTANTS}
+
+  `;
+}
+
+/** Where the workgroup, the subgroup and the lane are. */
+function openMain(kernel: Kernel): string {
+  const { ownRows, blocks, headDim, keyRows } = kernel;
+  const keyGroups = `(params.endKey - params.firstKey + ${keyRows - 1}u) / ${keyRows}u`;
+  const firstBlocks = "group.x * params.keyBlocks * params.queryBlocks";
+  return wgsl`
+    ${entryPoint(kernel)}
+      let lane = local & 31u;
+      let headRow = (params.firstHead + group.x) * params.rows;
+      // The heaviest go first: the last queries, which see most keys.
+      let q0 = params.firstQuery + (groups.y - 1u - group.y) * ${ownRows}u;
+      let earlier = params.firstKey > 0u;
+      let later = q0 >= params.endKey;
+      let first = q0 + subgroup * ${16 * blocks}u;
+      let partial = (group.x * params.partialRows + first) * ${headDim}u;
+      let scale = params.scale;
+      let scratch0 = subgroup * ${SCRATCH}u;
+      let scoreBlock = ${firstBlocks} + (first - params.firstQuery) / 16u;
+      let factors = group.x * (${keyGroups});
+      var exponent = GRADIENT_EXPONENT;
+  `;
+}
+
+/** The sums of a block of queries. */
+function sumsOf({ depth, headDim }: Kernel, b: number): PartialSums {
+  return {
+    names: depth.map((c) => `dq${b}_${c}`),
+    at: `partial + ${b * 16 * headDim}u`,
+    headDim,
+  };
+}
+
+/** Where the weights of block b lie in the scratches. */
+function scratchOf(b: number): string {
+  return `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
+}
+
+/** The scales of dO that a subgroup's own queries have. */
+function readScales(kernel: Kernel): string[] {
+  if (!isScaled(kernel)) return [];
+  const scaleOf = (b: number) =>
+    `gradientScales[scale0 + min(first / 16u + ${b}u, scaleBlocks - 1u)]`;
+  return [
+    "let scaleBlocks = (params.rows + 15u) / 16u;",
+    "let scale0 = (params.firstHead + group.x) * scaleBlocks;",
+    ...kernel.blockNumbers.map((b) => `let gradientScale${b} = ${scaleOf(b)};`),
+  ];
+}
+
+/**
+ * Sums of all blocks as they begin, and the first tile's gradients of scores.
+ *
+ * Each lane's part of these is in flight for a whole tile before it is used. So nothing may depend on
+ * it until then: no branch around the load, no choice after it.
+ */
+function beginBlocks(kernel: Kernel): string {
+  const { blockNumbers, steps } = kernel;
+  const sums = blockNumbers.map((b) => sumsOf(kernel, b));
+  const begin = (block: PartialSums, b: number) =>
+    beginSums(block, isScaled(kernel) ? `(exp2(exponent) / gradientScale${b})` : "exp2(exponent)");
+  const registers = steps.flatMap((s) => blockNumbers.map((b) => `var e${s}_${b}: vec4u;`));
+  return flatWgsl`
+    ${readScales(kernel)}
+    ${sums.flatMap(({ names }) => names).map((name) => `var ${name} = ${RESULT}();`)}
+    ${sums.map(begin)}
+    ${registers}
+    ${steps.map((s) => fetchScoreGradients(kernel, s, `params.firstKey + ${16 * s}u`))}
+  `;
+}
+
+/** Fetches a lane's part of the gradients of scores from a key on, for step s of a tile. */
+function fetchScoreGradients({ blockNumbers }: Kernel, s: number, key: string): string {
+  return flatWgsl`
+    {
+      let block = min((${key} - params.firstKey) / 16u, params.keyBlocks - 1u);
+      let at = (scoreBlock + block * params.queryBlocks) * 32u + lane;
+      ${blockNumbers.map((b) => `e${s}_${b} = scoreGradients[at + ${32 * b}u];`)}
+    }
+  `;
+}
+
+// ---- The loop over keys ----
+
+function walkKeys(kernel: Kernel): string {
+  const { ownRows, tileColumns, vectors, threads } = kernel;
+  const loop = streamTiles({
+    counter: "k0",
+    condition: "k0 < end",
+    tileColumns,
+    tensors: [["keys", "keyStage"]],
+    vectors,
+    threads,
+    row: (row) => `headRow + min(${row}, params.rows - 1u)`,
+    open: [adoptExponent(kernel)],
+    unrolled: true,
+    step: (rows) => scheduleStep(kernel, rows).join("\n"),
+  });
+  return flatWgsl`
+    let end = min(q0 + ${ownRows}u, params.endKey);
+    var k0 = params.firstKey;
+    ${loop}
+  `;
+}
+
+/** Takes on the exponent of the factor of a tile's dS, and brings the sums to it. */
+function adoptExponent(kernel: Kernel): string {
+  const names = kernel.blockNumbers.flatMap((b) => sumsOf(kernel, b).names);
+  return flatWgsl`
+    let known = exponents[factors + (k0 - params.firstKey) / ${kernel.keyRows}u];
+    if (known != exponent) {
+      let change = exp2(known - exponent);
+      exponent = known;
+      ${names.map((name) => scaleResult(name, "change"))}
+    }
+  `;
+}
+
+// ---- One step: 16 keys. First the order of work, then the statements. ----
+
+/** The work on 16 staged keys, the `at`-th of a tile. */
+function scheduleStep(kernel: Kernel, { row, at }: StagedRows): string[] {
+  const { blockNumbers, depth, tileColumns } = kernel;
+  return [
+    ...blockNumbers.map((b) => putScoreGradients(at, b)),
+    fetchScoreGradients(kernel, at, `k0 + ${tileColumns + 16 * at}u`),
+    ...blockNumbers.map((b) => loadWeights(`ds${at}_${b}`, scratchOf(b), "col_major")),
+    ...depth.map((c) => multiplyGradients(kernel, { row, at, c })),
+  ];
+}
+
+/**
+ * Puts a lane's part of dS into the scratch: 16 keys × 16 queries, two lanes to a key. What the queries
+ * do not see, the other pass may not have written.
+ */
+function putScoreGradients(at: number, b: number): string {
+  const place = `${scratchOf(b)} + (lane >> 1u) * ${WEIGHT_STRIDE}u + (lane & 1u)`;
+  const seen = `k0 + ${16 * at}u <= first + ${16 * b + 15}u`;
+  return `scratch[${place}] = select(vec4u(), e${at}_${b}, ${seen});`;
+}
+
+/** Adds to the c-th matrices of dQ of all blocks. */
+function multiplyGradients(
+  { stride, blockNumbers }: Kernel,
+  { row, at, c }: { readonly row: string; readonly at: number; readonly c: number },
+): string {
+  const place = `${row} * ${stride}u + ${2 * c}u, ${stride}u`;
+  return flatWgsl`
+    { let k = subgroupMatrixLoad<${RIGHT}, row_major>(&keyStage, ${place});
+      ${blockNumbers.map((b) => multiplyAdd(`dq${b}_${c}`, `ds${at}_${b}`, "k"))}
+    }
+  `;
+}
+
+// ---- Results ----
+
+function storeBlock(kernel: Kernel, b: number): string {
+  const sums = endSums(sumsOf(kernel, b), {
+    live: "row < params.rows",
+    row: "row",
+    factor: isScaled(kernel) ? `(exp2(-exponent) * gradientScale${b})` : "exp2(-exponent)",
+    scale: "(scale * LN2)",
+    tensor: "queryGradients",
+    gradientType: kernel.gradientType,
+  });
+  return flatWgsl`
+    {
+      let row = first + ${16 * b}u + row16;
+      ${sums}
+    }
+  `;
+}

@@ -1,0 +1,172 @@
+/**
+ * WGSL that streams rows of tensors through workgroup memory for the kernels on matrix units.
+ *
+ * @module
+ */
+import { flatWgsl, range } from "../../gpu/wgsl.ts";
+import type { MatrixTiling } from "../tilings.ts";
+
+/** The 16 staged rows of one step. */
+export interface StagedRows {
+  /** WGSL of the stages' row where they begin. */
+  readonly row: string;
+  /** WGSL of the sequence's row where they begin. */
+  readonly firstRow: string;
+  /** The number of the step in its tile, where steps are unrolled. */
+  readonly at: number;
+  /**
+   * Statements that stage the 16 rows fetched a step before and fetch the next 16, to be placed once a
+   * step; none without a ring.
+   *
+   * @param known WGSL of an f32 that is computed just before: the fetch is made to depend on it, so
+   * that no compiler moves it up to where registers are short. Default: the fetch depends on nothing.
+   */
+  readonly prefetch: (known?: string) => readonly string[];
+}
+
+/** Rows that are streamed, and the work on them. */
+export interface RowStream {
+  /** A variable: the sequence's row where the loop is. */
+  readonly counter: string;
+  /** WGSL that is true as long as there are rows: the condition of the loop. */
+  readonly condition: string;
+  /** Rows of one tile; a multiple of 16. */
+  readonly tileColumns: number;
+  /** Pairs of a tensor and its stage. */
+  readonly tensors: readonly (readonly [tensor: string, stage: string])[];
+  /** 16-byte vectors of a row. */
+  readonly vectors: number;
+  /** Threads of a workgroup. */
+  readonly threads: number;
+  /** WGSL of the tensors' row for a row of the sequence. */
+  readonly row: (row: string) => string;
+  /** The work on 16 rows. */
+  readonly step: (rows: StagedRows) => string;
+}
+
+/** A 16-byte vector that a thread fetches from a tensor and puts into its stage. */
+interface StagedVector {
+  /** The variable that holds it. */
+  readonly name: string;
+  /** WGSL of the vector in the tensor, for rows from `from` on. */
+  readonly fetch: (from: string, plus?: string) => string;
+  /** The statement that stores it, for stage rows from `to` on. */
+  readonly put: (to: string) => string;
+}
+
+/** A thread's share of `count` rows of all tensors. */
+function stagedVectors(stream: RowStream, count: number): StagedVector[] {
+  const { tensors, vectors, threads, row } = stream;
+  const units = count * vectors;
+  const vectorOf = ([tensor, stage]: readonly [string, string], i: number): StagedVector => {
+    const unit = `(local + ${i * threads}u)`;
+    const [unitRow, column] = [`${unit} / ${vectors}u`, `${unit} % ${vectors}u`];
+    const name = `${tensor}Next${i}`;
+    return {
+      name,
+      fetch: (from, plus = "") =>
+        `${tensor}[(${row(`${from} + ${unitRow}${plus}`)}) * ${vectors}u + ${column}]`,
+      put: (to) => {
+        const put = `${stage}[(${to} + ${unitRow}) * ${vectors + 1}u + ${column}] = ${name};`;
+        return (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put;
+      },
+    };
+  };
+  return tensors.flatMap((pair) => range(Math.ceil(units / threads)).map((i) => vectorOf(pair, i)));
+}
+
+/**
+ * The loop over rows that are staged a tile at a time: between two barriers all threads load it.
+ *
+ * The end of the loop over steps is deliberately not a constant. NVIDIA's compiler unrolls a loop
+ * whose end it knows, here into more registers than there are, which costs a third of the speed.
+ *
+ * @param options `open`: WGSL at the begin of a tile. `prepare`: WGSL beside its loads. `unrolled`:
+ * steps one after the other instead of a loop.
+ */
+export function streamTiles(
+  options: RowStream & {
+    readonly open?: readonly string[];
+    readonly prepare?: readonly string[];
+    readonly unrolled?: boolean;
+  },
+): string {
+  const { counter, tileColumns, condition, step, open = [], prepare = [], unrolled } = options;
+  const parts = stagedVectors(options, tileColumns);
+  const stepAt = (row: string, at: number) =>
+    step({ row, firstRow: `(${counter} + ${row})`, at, prefetch: () => [] });
+  const steps = unrolled
+    ? range(tileColumns / 16).map((at) => stepAt(`${16 * at}u`, at))
+    : flatWgsl`
+      for (var c0 = 0u; c0 < min(${tileColumns}u, params.rows); c0 += 16u) {
+        ${stepAt("c0", 0)}
+      }
+    `;
+  // All fetches come before all stores, so that they are in flight together.
+  return flatWgsl`
+    for (; ${condition}; ${counter} += ${tileColumns}u) {
+      ${open}
+      workgroupBarrier();
+      {
+        ${parts.map(({ name, fetch }) => `let ${name} = ${fetch(counter)};`)}
+        ${prepare}
+        ${parts.map(({ put }) => put("0u"))}
+      }
+      workgroupBarrier();
+      ${steps}
+    }
+  `;
+}
+
+/**
+ * The loop over rows that are staged in a ring of two tiles. While one tile is in use, the next is
+ * filled, 16 rows a step, which were fetched a step before and waited in registers: 8 of them with 256
+ * threads and two tensors of d = 128. So no thread waits for device memory.
+ *
+ * NVIDIA's compiler must not undo that. It moves loads through a read-only binding down to the store
+ * of their value, where all threads wait again; so the tensors are bound read-write
+ * ({@linkcode ringAccess}), though nothing writes them. And where in a step the prefetch stands
+ * decides whether registers suffice: `TUNING.md` has what was measured.
+ */
+export function streamRing(stream: RowStream): string {
+  const { counter, tileColumns, condition, step } = stream;
+  const ring = 2 * tileColumns;
+  const parts = stagedVectors(stream, 16);
+  const fetch = (declare: "let " | "var " | "", ahead: number, plus?: string) =>
+    parts.map(({ name, fetch }) => `${declare}${name} = ${fetch(`${counter} + ${ahead}u`, plus)};`);
+  const put = (ahead: number) => parts.map(({ put }) => put(`(${counter} + ${ahead}u) % ${ring}u`));
+  const fillFirstTile = range(tileColumns / 16).map((i) =>
+    flatWgsl`
+      {
+        ${fetch("let ", 16 * i)}
+        ${put(16 * i)}
+      }
+    `
+  );
+  const barrier = "workgroupBarrier();";
+  const prefetch = (known?: string) => {
+    // Always + 0: no arithmetic gives the NaN whose bits are all ones.
+    const plus = known && ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`;
+    return [...put(tileColumns), ...fetch("", tileColumns + 16, plus)];
+  };
+  return flatWgsl`
+    ${fillFirstTile}
+    ${fetch("var ", tileColumns)}
+    for (; ${condition}; ${counter} += 16u) {
+      ${tileColumns === 16 ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`}
+      let staged = ${counter} % ${ring}u; // where these 16 rows are in the ring
+      ${step({ row: "staged", firstRow: counter, at: 0, prefetch })}
+    }
+  `;
+}
+
+/** How a shader binds its inputs. */
+export type InputAccess = "read" | "read-write";
+
+/**
+ * How a shader of this tiling binds its inputs: see {@linkcode streamRing}. All of them alike, since a
+ * buffer may not be bound for reading and for writing at once.
+ */
+export function ringAccess({ stages }: MatrixTiling): InputAccess {
+  return stages === 2 ? "read-write" : "read";
+}
