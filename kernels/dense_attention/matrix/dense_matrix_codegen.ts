@@ -32,15 +32,11 @@
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixTiling } from "../tilings.ts";
-import type { DenseResult } from "../types.ts";
 import {
-  columnsOfHalves,
   LANE_PLACES,
   LEFT,
-  loadWeights,
   MATRIX_DIRECTIVES,
   multiplyAdd,
-  packWeights,
   readResults,
   readScores,
   RESULT,
@@ -48,44 +44,17 @@ import {
   ROUNDED_RESULTS,
   storeResult,
 } from "./matrix_exchange_codegen.ts";
-import { matrixTileRows, SCRATCH, stageStride, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { matrixTileRows, SCRATCH, stageStride } from "./matrix_layout.ts";
+import { streamRing, streamTiles } from "./row_staging_codegen.ts";
 import {
-  type InputAccess,
-  type StagedRows,
-  streamRing,
-  streamTiles,
-} from "./row_staging_codegen.ts";
-
-/** Products P·V by which the first of two blocks is ahead of the second. */
-const BLOCK_AHEAD = 3;
+  type DenseMatrixOptions,
+  type ForwardKernel,
+  maskScores,
+  scheduleStep,
+} from "./dense_matrix_step_codegen.ts";
 
 /** Least sum of weights for each key that a row sees. */
 const LEAST_SUM = "0.00006103515625"; // 2^-14
-
-/** Options of {@linkcode generateDenseMatrix}. */
-export interface DenseMatrixOptions {
-  readonly headDim: number;
-  /** δ: each residue class of rows is a sequence of its own. Default 1. */
-  readonly rowStride?: number;
-  /** Default `rows`. */
-  readonly result?: DenseResult;
-  /** How queries, keys and values are bound. */
-  readonly inputs: InputAccess;
-}
-
-/** A tiling, what it is applied to, and what follows from both. */
-interface Kernel extends MatrixTiling, Required<Omit<DenseMatrixOptions, "result">> {
-  readonly result: DenseResult;
-  /** 16-byte vectors of a row. */
-  readonly vectors: number;
-  /** 16-byte vectors from one staged row to the next. */
-  readonly stride: number;
-  readonly threads: number;
-  /** Numbers of a subgroup's blocks of 16 rows. */
-  readonly blockNumbers: readonly number[];
-  /** Numbers of the matrices that 16 rows consist of. */
-  readonly depth: readonly number[];
-}
 
 /**
  * The whole shader. Bindings: params, queries, keys, values, then output and logSumExp or
@@ -93,7 +62,7 @@ interface Kernel extends MatrixTiling, Required<Omit<DenseMatrixOptions, "result
  */
 export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
   const { headDim, rowStride = 1, result = "rows", inputs } = options;
-  const kernel: Kernel = {
+  const kernel: ForwardKernel = {
     ...tiling,
     headDim,
     rowStride,
@@ -118,7 +87,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
 
 // ---- Declarations, and what a subgroup holds in registers ----
 
-function declarations(kernel: Kernel): string {
+function declarations(kernel: ForwardKernel): string {
   const { inputs, result, rowStride, stages, subgroups, tileColumns, stride } = kernel;
   const input = `var<storage, ${inputs === "read" ? "read" : "read_write"}>`;
   const stageSize = stages * tileColumns * stride;
@@ -163,7 +132,7 @@ function declarations(kernel: Kernel): string {
 }
 
 /** Where the workgroup, the subgroup and the lane are; queries and accumulators of each block. */
-function openMain(kernel: Kernel): string {
+function openMain(kernel: ForwardKernel): string {
   const { threads, blocks, blockNumbers, depth } = kernel;
   // The last rows may be fewer than a block: then it begins earlier and stores only its own rows.
   const placeBlock = (b: number) =>
@@ -205,28 +174,14 @@ function openMain(kernel: Kernel): string {
 }
 
 /** Offset and stride, in 16-byte vectors, of the c-th matrix of 16 rows of a tensor. */
-function matrixInTensor({ vectors }: Kernel, row: string, c: number): string {
+function matrixInTensor({ vectors }: ForwardKernel, row: string, c: number): string {
   return `(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
-}
-
-/** Loads the c-th right matrix of 16 staged rows. */
-function loadStaged(
-  { stride }: Kernel,
-  { stage, order, row, c }: {
-    readonly stage: string;
-    readonly order: "row_major" | "col_major";
-    readonly row: string;
-    readonly c: number;
-  },
-): string {
-  const at = `(${row}) * ${stride}u + ${2 * c}u`;
-  return `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, ${at}, ${stride}u)`;
 }
 
 // ---- References ----
 
 /** Estimates of the rows' maxima: the first keys and those of a block's own rows stand for all. */
-function references(kernel: Kernel): string {
+function references(kernel: ForwardKernel): string {
   return flatWgsl`
 
     // References: the first keys and those of a block's own rows stand for all.
@@ -234,7 +189,7 @@ function references(kernel: Kernel): string {
   `;
 }
 
-function estimateReference(kernel: Kernel, b: number): string {
+function estimateReference(kernel: ForwardKernel, b: number): string {
   const maximumOver = (firstKey: string) => {
     const multiply = (c: number) => {
       const at = matrixInTensor(kernel, firstKey, c);
@@ -263,23 +218,9 @@ function estimateReference(kernel: Kernel, b: number): string {
   `;
 }
 
-/** Masks a lane's scores `<x>a` and `<x>b` of block b against 16 keys, where some come after a row. */
-function maskScores(
-  { b, x, firstKey }: { readonly b: number; readonly x: string; readonly firstKey: string },
-): string {
-  return wgsl`
-    if (${firstKey} + 15u > block${b}) {
-    ${columnsOfHalves(firstKey)}
-      let row = vec4u(block${b} + row16);
-      ${x}a = select(vec4f(MASKED), ${x}a, keyA <= row);
-      ${x}b = select(vec4f(MASKED), ${x}b, keyB <= row);
-    }
-  `;
-}
-
 // ---- The loop over keys, tried again with better references ----
 
-function attempts(kernel: Kernel): string {
+function attempts(kernel: ForwardKernel): string {
   const { blockNumbers, depth, stages, tileColumns, vectors, threads } = kernel;
   const clearBlock = (b: number) =>
     flatWgsl`
@@ -331,106 +272,10 @@ function judgeReference(b: number): string {
   `;
 }
 
-// ---- One step: 16 keys. First the order of work, then the statements. ----
-
-/** The work on 16 staged keys, in the order that was fastest: `TUNING.md`. */
-function scheduleStep(kernel: Kernel, { row, firstRow, prefetch }: StagedRows): string[] {
-  const { blocks, blockNumbers } = kernel;
-  const mask = (b: number) => maskScores({ b, x: `x${b}`, firstKey: firstRow });
-  return [
-    ...multiplyScores(kernel, row),
-    ...blockNumbers.flatMap((
-      b,
-    ) => [storeResult("scratch0", `s${b}`), readScores("scratch0", `x${b}`)]),
-    // After the first mask the products are over, and their registers free.
-    mask(0),
-    ...prefetch(blocks === 1 ? "x0a.x" : undefined),
-    ...blockNumbers.slice(1).map(mask),
-    ...blocks === 1 ? scheduleOneBlock(kernel, row) : scheduleTwoBlocks(kernel, row),
-    ...blockNumbers.map(addWeights),
-  ];
-}
-
-/** Weights and outputs of a single block. */
-function scheduleOneBlock(kernel: Kernel, row: string): string[] {
-  return [
-    ...exponentials(0),
-    exchangeWeights(0),
-    ...kernel.depth.flatMap((c) => [loadValues(kernel, row, c), multiplyOutput(0, c)]),
-  ];
-}
-
-/** Weights and outputs of two blocks: the second one's exponentials hide among the first's products. */
-function scheduleTwoBlocks(kernel: Kernel, row: string): string[] {
-  const { depth } = kernel;
-  const ahead = depth.slice(0, BLOCK_AHEAD);
-  const waiting = exponentials(1);
-  const share = Math.ceil(waiting.length / ahead.length);
-  return [
-    ...exponentials(0),
-    exchangeWeights(0),
-    ...ahead.flatMap((c, i) => [
-      loadValues(kernel, row, c),
-      multiplyOutput(0, c),
-      ...waiting.slice(i * share, (i + 1) * share),
-    ]),
-    exchangeWeights(1),
-    ...depth.slice(ahead.length).flatMap((c) => [
-      loadValues(kernel, row, c),
-      multiplyOutput(0, c),
-      multiplyOutput(1, c),
-    ]),
-    ...ahead.map((c) => multiplyOutput(1, c)),
-  ];
-}
-
-/** Scores `s<b>` of all blocks. */
-function multiplyScores(kernel: Kernel, row: string): string[] {
-  const { blockNumbers, depth } = kernel;
-  const multiply = (c: number) =>
-    flatWgsl`
-    { let k = ${loadStaged(kernel, { stage: "keyStage", order: "col_major", row, c })};
-      ${blockNumbers.toReversed().map((b) => multiplyAdd(`s${b}`, `q${b}_${c}`, "k"))}
-    }
-  `;
-  return [...blockNumbers.map((b) => `var s${b} = ${RESULT}();`), ...depth.map(multiply)];
-}
-
-/** The 8 weights of a lane from its scores `x<b>a` and `x<b>b`, in place. */
-function exponentials(b: number): string[] {
-  return ["a.x", "a.y", "a.z", "a.w", "b.x", "b.y", "b.z", "b.w"].map((part) =>
-    `x${b}${part} = exp2(fma(x${b}${part}, scale, -m${b}));`
-  );
-}
-
-/** The left matrix `w<b>` of the weights of block b. */
-function exchangeWeights(b: number): string {
-  const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
-  return flatWgsl`
-    ${packWeights(`x${b}`)}
-    scratch[${place} + weight0] = x${b}w;
-    ${loadWeights(`w${b}`, place)}
-  `;
-}
-
-/** The right matrix `v<c>` of staged values. */
-function loadValues(kernel: Kernel, row: string, c: number): string {
-  return `let v${c} = ${loadStaged(kernel, { stage: "valueStage", order: "row_major", row, c })};`;
-}
-
-function multiplyOutput(b: number, c: number): string {
-  return multiplyAdd(`o${b}_${c}`, `w${b}`, `v${c}`);
-}
-
-/** Adds a lane's weights to its part of the sum of block b. */
-function addWeights(b: number): string {
-  return `{ let sum = x${b}a + x${b}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`;
-}
-
 // ---- Results ----
 
 /** Normalises the outputs of block b and stores what the kernel is asked for. */
-function storeBlock(kernel: Kernel, b: number): string {
+function storeBlock(kernel: ForwardKernel, b: number): string {
   return kernel.result === "rows" ? storeRows(kernel, b) : storeSquaredNorms(kernel, b);
 }
 
@@ -458,7 +303,7 @@ function readOutput(
   `;
 }
 
-function storeRows({ depth, vectors }: Kernel, b: number): string {
+function storeRows({ depth, vectors }: ForwardKernel, b: number): string {
   const store = (c: number) =>
     flatWgsl`
     ${ROUNDED_RESULTS}
@@ -472,7 +317,7 @@ function storeRows({ depth, vectors }: Kernel, b: number): string {
   `;
 }
 
-function storeSquaredNorms({ depth }: Kernel, b: number): string {
+function storeSquaredNorms({ depth }: ForwardKernel, b: number): string {
   const use = "norm += dot(a, a) + dot(z, z);";
   return flatWgsl`
     ${openResults(b)}

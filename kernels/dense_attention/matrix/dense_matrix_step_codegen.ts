@@ -1,0 +1,175 @@
+/**
+ * WGSL of one step of the forward kernel on subgroup matrices, the work on 16 staged keys: first the
+ * order of work, then the statements. See `dense_matrix_codegen.ts`.
+ *
+ * @module
+ */
+import { flatWgsl, wgsl } from "../../gpu/wgsl.ts";
+import type { MatrixTiling } from "../tilings.ts";
+import type { DenseResult } from "../types.ts";
+import {
+  columnsOfHalves,
+  loadWeights,
+  multiplyAdd,
+  packWeights,
+  readScores,
+  RESULT,
+  RIGHT,
+  storeResult,
+} from "./matrix_exchange_codegen.ts";
+import { WEIGHT_STRIDE } from "./matrix_layout.ts";
+import type { InputAccess, StagedRows } from "./row_staging_codegen.ts";
+
+/** Products P·V by which the first of two blocks is ahead of the second. */
+const BLOCK_AHEAD = 3;
+
+/** What the kernel is generated for. */
+export interface DenseMatrixOptions {
+  readonly headDim: number;
+  /** δ: each residue class of rows is a sequence of its own. Default 1. */
+  readonly rowStride?: number;
+  /** Default `rows`. */
+  readonly result?: DenseResult;
+  /** How queries, keys and values are bound. */
+  readonly inputs: InputAccess;
+}
+
+/** A tiling, what it is applied to, and what follows from both. */
+export interface ForwardKernel extends MatrixTiling, Required<DenseMatrixOptions> {
+  /** 16-byte vectors of a row. */
+  readonly vectors: number;
+  /** 16-byte vectors from one staged row to the next. */
+  readonly stride: number;
+  readonly threads: number;
+  /** Numbers of a subgroup's blocks of 16 rows. */
+  readonly blockNumbers: readonly number[];
+  /** Numbers of the matrices that 16 rows consist of. */
+  readonly depth: readonly number[];
+}
+
+/** The work on 16 staged keys, in the order that was fastest: `TUNING.md`. */
+export function scheduleStep(
+  kernel: ForwardKernel,
+  { row, firstRow, prefetch }: StagedRows,
+): string[] {
+  const { blocks, blockNumbers } = kernel;
+  const exchangeScores = (b: number) => [
+    storeResult("scratch0", `s${b}`),
+    readScores("scratch0", `x${b}`),
+  ];
+  const mask = (b: number) => maskScores({ b, x: `x${b}`, firstKey: firstRow });
+  return [
+    ...multiplyScores(kernel, row),
+    ...blockNumbers.flatMap(exchangeScores),
+    // After the first mask the products are over, and their registers free.
+    mask(0),
+    ...prefetch(blocks === 1 ? "x0a.x" : undefined),
+    ...blockNumbers.slice(1).map(mask),
+    ...blocks === 1 ? scheduleOneBlock(kernel, row) : scheduleTwoBlocks(kernel, row),
+    ...blockNumbers.map(addWeights),
+  ];
+}
+
+/** Weights and outputs of a single block. */
+function scheduleOneBlock(kernel: ForwardKernel, row: string): string[] {
+  return [
+    ...exponentials(0),
+    exchangeWeights(0),
+    ...kernel.depth.flatMap((c) => [loadValues(kernel, row, c), multiplyOutput(0, c)]),
+  ];
+}
+
+/** Weights and outputs of two blocks: the second one's exponentials hide among the first's products. */
+function scheduleTwoBlocks(kernel: ForwardKernel, row: string): string[] {
+  const { depth } = kernel;
+  const ahead = depth.slice(0, BLOCK_AHEAD);
+  const waiting = exponentials(1);
+  const share = Math.ceil(waiting.length / ahead.length);
+  return [
+    ...exponentials(0),
+    exchangeWeights(0),
+    ...ahead.flatMap((c, i) => [
+      loadValues(kernel, row, c),
+      multiplyOutput(0, c),
+      ...waiting.slice(i * share, (i + 1) * share),
+    ]),
+    exchangeWeights(1),
+    ...depth.slice(ahead.length).flatMap((c) => [
+      loadValues(kernel, row, c),
+      multiplyOutput(0, c),
+      multiplyOutput(1, c),
+    ]),
+    ...ahead.map((c) => multiplyOutput(1, c)),
+  ];
+}
+
+/** Scores `s<b>` of all blocks. */
+function multiplyScores(kernel: ForwardKernel, row: string): string[] {
+  const { blockNumbers, depth } = kernel;
+  const multiply = (c: number) =>
+    flatWgsl`
+    { let k = ${loadStaged(kernel, { stage: "keyStage", order: "col_major", row, c })};
+      ${blockNumbers.toReversed().map((b) => multiplyAdd(`s${b}`, `q${b}_${c}`, "k"))}
+    }
+  `;
+  return [...blockNumbers.map((b) => `var s${b} = ${RESULT}();`), ...depth.map(multiply)];
+}
+
+/** The 8 weights of a lane from its scores `x<b>a` and `x<b>b`, in place. */
+function exponentials(b: number): string[] {
+  return ["a.x", "a.y", "a.z", "a.w", "b.x", "b.y", "b.z", "b.w"].map((part) =>
+    `x${b}${part} = exp2(fma(x${b}${part}, scale, -m${b}));`
+  );
+}
+
+/** The left matrix `w<b>` of the weights of block b. */
+function exchangeWeights(b: number): string {
+  const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
+  return flatWgsl`
+    ${packWeights(`x${b}`)}
+    scratch[${place} + weight0] = x${b}w;
+    ${loadWeights(`w${b}`, place)}
+  `;
+}
+
+/** The right matrix `v<c>` of staged values. */
+function loadValues(kernel: ForwardKernel, row: string, c: number): string {
+  return `let v${c} = ${loadStaged(kernel, { stage: "valueStage", order: "row_major", row, c })};`;
+}
+
+function multiplyOutput(b: number, c: number): string {
+  return multiplyAdd(`o${b}_${c}`, `w${b}`, `v${c}`);
+}
+
+/** Adds a lane's weights to its part of the sum of block b. */
+function addWeights(b: number): string {
+  return `{ let sum = x${b}a + x${b}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`;
+}
+
+/** Loads the c-th right matrix of 16 staged rows. */
+function loadStaged(
+  { stride }: ForwardKernel,
+  { stage, order, row, c }: {
+    readonly stage: string;
+    readonly order: "row_major" | "col_major";
+    readonly row: string;
+    readonly c: number;
+  },
+): string {
+  const at = `(${row}) * ${stride}u + ${2 * c}u`;
+  return `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, ${at}, ${stride}u)`;
+}
+
+/** Masks a lane's scores `<x>a` and `<x>b` of block b against 16 keys, where some come after a row. */
+export function maskScores(
+  { b, x, firstKey }: { readonly b: number; readonly x: string; readonly firstKey: string },
+): string {
+  return wgsl`
+    if (${firstKey} + 15u > block${b}) {
+    ${columnsOfHalves(firstKey)}
+      let row = vec4u(block${b} + row16);
+      ${x}a = select(vec4f(MASKED), ${x}a, keyA <= row);
+      ${x}b = select(vec4f(MASKED), ${x}b, keyB <= row);
+    }
+  `;
+}
