@@ -43,7 +43,7 @@ export function wgsl(template: TemplateStringsArray, ...values: readonly WgslVal
 
 /**
  * The same without any indentation of its own, however the template is indented; values stay as they
- * are. The kernels on matrix units are written so: their text must stay the same to the byte, and
+ * are. The kernels on matrix units are written so: the text of shaders stays the same to the byte, and
  * `fixtures/shaders/` shows them indented.
  */
 export function flatWgsl(template: TemplateStringsArray, ...values: readonly WgslValue[]): string {

@@ -38,13 +38,8 @@ import type { Gpu } from "../../../gpu/device.ts";
 import { requireDType, requirePositive, requireWhole } from "../../../gpu/require.ts";
 import { createPipeline, type PipelineSource } from "../../../gpu/pipeline.ts";
 import { createParams } from "../../../gpu/uniform.ts";
-import {
-  generateScan,
-  generateScores,
-  generateStates,
-  type GlaTiling,
-  stageVectors,
-} from "./gla_scores_codegen.ts";
+import { generateScan, generateScores, generateStates } from "./gla_scores_codegen.ts";
+import { type GlaTiling, stageVectors } from "./gla_staging_codegen.ts";
 import type { LighthouseGeometry } from "../../lighthouse_geometry.ts";
 
 /** Head dimensions that the kernels support. */
