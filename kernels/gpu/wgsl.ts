@@ -52,7 +52,9 @@ export function flatWgsl(template: TemplateStringsArray, ...values: readonly Wgs
 
 /** 0 … count - 1, to unroll by. */
 export function range(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
+  const numbers: number[] = [];
+  for (let i = 0; i < count; i++) numbers.push(i);
+  return numbers;
 }
 
 /** Names of the elements of a vector. */
@@ -68,11 +70,8 @@ function fill(
     const prefix = indented ? indent : "";
     if (texts.length === 2 && texts[0] === "" && texts[1] === "") {
       const value = values[first];
-      const inner = typeof value === "object" ? value : [String(value)];
-      for (const piece of inner) {
-        if (prefix === "") lines.push(piece);
-        else for (const line of piece.split("\n")) lines.push(line && prefix + line);
-      }
+      const pieces = typeof value === "object" ? value : [String(value)];
+      for (const piece of pieces) lines.push(prefix === "" ? piece : indentLines(piece, prefix));
       continue;
     }
     let line = texts[0];
@@ -84,6 +83,14 @@ function fill(
     lines.push(line && prefix + line);
   }
   return lines.join("\n");
+}
+
+/** Empty lines stay empty. */
+function indentLines(text: string, prefix: string): string {
+  const indented = prefix + text.replaceAll("\n", `\n${prefix}`);
+  const hasEmpty = text === "" || text.startsWith("\n") || text.endsWith("\n") ||
+    text.includes("\n\n");
+  return hasEmpty ? indented.replaceAll(/^ +$/gm, "") : indented;
 }
 
 function parse(template: TemplateStringsArray): readonly TemplateLine[] {
