@@ -31,6 +31,7 @@ import { requireDType, requireWhole } from "../gpu/require.ts";
 import { createParams, type UniformValues } from "../gpu/uniform.ts";
 import type { LighthouseGeometry } from "../lighthouse/lighthouse_geometry.ts";
 import { cellCode, wordsPerRow } from "../lighthouse/rows.ts";
+import { wgsl } from "../gpu/wgsl.ts";
 
 const PARAMS = {
   context: "u32",
@@ -108,7 +109,7 @@ export function planLastRow(options: LastRowOptions): LastRowPlan {
   const chunks = Math.ceil(rows / chunkRows);
   return {
     ...options,
-    code: `${code}${cellCode(dtype)}${kernelCode({ ...options, quads })}`,
+    code: `${code}${cellCode(dtype)}${generateSource({ ...options, quads })}`,
     bindings: geometry
       ? ["read", "read", "read", "read", "read", "read", "read", "read-write", "uniform"]
       : ["read", "read", "read", "read", "read-write", "read-write", "uniform"],
@@ -129,55 +130,81 @@ export function planLastRow(options: LastRowOptions): LastRowPlan {
   };
 }
 
-function kernelCode(
+/** Declarations and functions of `last_row.wgsl` that depend on the source of the rows. */
+function generateSource(
   { headDim, dtype, geometry, quads }: LastRowOptions & { quads: number },
 ): string {
-  const names = geometry
-    ? ["queries", "keys", "pooledKeys", "values", "pooledValues", "indices", "slots"]
-    : ["queries", "keys", "values", "filters"];
-  const words = (name: string) => ["indices", "slots"].includes(name) ? "u32" : "vec4u";
-  const declared = names.map((name, i) =>
-    `@group(0) @binding(${i}) var<storage, read> ${name}: array<${words(name)}>;`
-  );
-  const written = geometry ? ["partials"] : ["partials", "logits"];
-  for (const [i, name] of written.entries()) {
-    declared.push(
-      `@group(0) @binding(${names.length + i}) var<storage, read_write> ${name}: array<f32>;`,
-    );
-  }
-  const last = names.length + written.length;
-  const rowWord = (name: string, pooled: string) =>
-    `  let index = indices[head * params.rows + row];
-  if (index < params.context) { return ${name}[(head * params.context + index) * QUADS + c]; }
-  return ${pooled}[(head * params.pooledEntries + index - params.context) * QUADS + c];`;
-  const plain = (name: string) => `  return ${name}[(head * params.context + row) * QUADS + c];`;
-  return `
-${declared.join("\n")}
-@group(0) @binding(${last}) var<uniform> params: Params;
-const QUADS = ${quads}u;
-const ELEMENTS = ${headDim / quads}u;
-const SCALE = ${1 / Math.sqrt(headDim)};
-${
-    dtype === "f16"
-      ? `fn dotCell(a: Cell, b: Cell) -> f32 { return dot(a[0], b[0]) + dot(a[1], b[1]); }`
-      : `fn dotCell(a: Cell, b: Cell) -> f32 { return dot(a, b); }`
-  }
-fn storeFour(at: u32, x: vec4f) {
-  partials[at] = x.x;
-  partials[at + 1u] = x.y;
-  partials[at + 2u] = x.z;
-  partials[at + 3u] = x.w;
+  const half = dtype === "f16";
+  const dotCell = half ? "dot(a[0], b[0]) + dot(a[1], b[1])" : "dot(a, b)";
+  const storeCell = half
+    ? ["storeFour(at, x[0]);", "storeFour(at + 4u, x[1]);"]
+    : ["storeFour(at, x);"];
+  return wgsl`
+
+    ${geometry ? declareGathered() : declareAll()}
+    const QUADS = ${quads}u;
+    const ELEMENTS = ${headDim / quads}u;
+    const SCALE = ${1 / Math.sqrt(headDim)};
+    fn dotCell(a: Cell, b: Cell) -> f32 { return ${dotCell}; }
+    fn storeFour(at: u32, x: vec4f) {
+      partials[at] = x.x;
+      partials[at + 1u] = x.y;
+      partials[at + 2u] = x.z;
+      partials[at + 3u] = x.w;
+    }
+    fn storeCell(at: u32, x: Cell) {
+      ${storeCell}
+    }
+    fn keyWord(head: u32, row: u32, c: u32) -> vec4u {
+      ${geometry ? readGathered("keys", "pooledKeys") : readPlain("keys")}
+    }
+    fn valueWord(head: u32, row: u32, c: u32) -> vec4u {
+      ${geometry ? readGathered("values", "pooledValues") : readPlain("values")}
+    }
+    ${geometry ? GATHERED : ADMITTED}
+  `;
 }
-fn storeCell(at: u32, x: Cell) {
-${dtype === "f16" ? "  storeFour(at, x[0]);\n  storeFour(at + 4u, x[1]);" : "  storeFour(at, x);"}
+
+function declareAll(): string[] {
+  return declareBindings([
+    "var<storage, read> queries: array<vec4u>;",
+    "var<storage, read> keys: array<vec4u>;",
+    "var<storage, read> values: array<vec4u>;",
+    "var<storage, read> filters: array<vec4u>;",
+    "var<storage, read_write> partials: array<f32>;",
+    "var<storage, read_write> logits: array<f32>;",
+    "var<uniform> params: Params;",
+  ]);
 }
-fn keyWord(head: u32, row: u32, c: u32) -> vec4u {
-${geometry ? rowWord("keys", "pooledKeys") : plain("keys")}
+
+function declareGathered(): string[] {
+  return declareBindings([
+    "var<storage, read> queries: array<vec4u>;",
+    "var<storage, read> keys: array<vec4u>;",
+    "var<storage, read> pooledKeys: array<vec4u>;",
+    "var<storage, read> values: array<vec4u>;",
+    "var<storage, read> pooledValues: array<vec4u>;",
+    "var<storage, read> indices: array<u32>;",
+    "var<storage, read> slots: array<u32>;",
+    "var<storage, read_write> partials: array<f32>;",
+    "var<uniform> params: Params;",
+  ]);
 }
-fn valueWord(head: u32, row: u32, c: u32) -> vec4u {
-${geometry ? rowWord("values", "pooledValues") : plain("values")}
+
+function declareBindings(bindings: readonly string[]): string[] {
+  return bindings.map((binding, i) => `@group(0) @binding(${i}) ${binding}`);
 }
-${geometry ? GATHERED : ADMITTED}`;
+
+function readPlain(name: string): string {
+  return `return ${name}[(head * params.context + row) * QUADS + c];`;
+}
+
+function readGathered(name: string, pooled: string): string {
+  return wgsl`
+    let index = indices[head * params.rows + row];
+    if (index < params.context) { return ${name}[(head * params.context + index) * QUADS + c]; }
+    return ${pooled}[(head * params.pooledEntries + index - params.context) * QUADS + c];
+  `;
 }
 
 const GATHERED = `

@@ -20,24 +20,34 @@ import type { Gpu } from "../../gpu/device.ts";
 import { planPortable } from "../dense_attention.ts";
 import type { DenseAttentionOptions } from "../types.ts";
 import { denseImplementation } from "../dense_layer.ts";
+import { wgsl } from "../../gpu/wgsl.ts";
 
 const PARAMS = { rows: "u32", firstRow: "u32", rowCount: "u32", scale: "f32" } as const;
 
-/** Element access by type: a pair is one word of f16 or two of f32. */
-function accessors(headDim: number, dtype: DType): string {
-  const load = (name: string, buffer: string) =>
-    dtype === "f16"
-      ? `fn ${name}(i: u32) -> vec2f { return unpack2x16float(${buffer}[i]); }`
-      : `fn ${name}(i: u32) -> vec2f { return bitcast<vec2f>(vec2u(${buffer}[2u * i], ${buffer}[2u * i + 1u])); }`;
-  return [
-    `const PAIRS = ${headDim / 2}u;`,
-    load("loadQuery", "queries"),
-    load("loadKey", "keys"),
-    load("loadValue", "values"),
-    dtype === "f16"
-      ? `${NEAREST_HALF}fn storeOutput(i: u32, x: vec2f) { output[i] = pack2x16float(nearestHalf(x.xyxy).xy); }`
-      : "fn storeOutput(i: u32, x: vec2f) { let b = bitcast<vec2u>(x); output[2u * i] = b.x; output[2u * i + 1u] = b.y; }",
-  ].join("\n");
+/** Functions that read and write pairs of elements: a pair is one word of f16 or two of f32. */
+function generateAccess(headDim: number, dtype: DType): string {
+  const pairs = `const PAIRS = ${headDim / 2}u;`;
+  const inputs = [["Query", "queries"], ["Key", "keys"], ["Value", "values"]] as const;
+  if (dtype === "f16") {
+    const load = ([name, buffer]: readonly [string, string]) =>
+      `fn load${name}(i: u32) -> vec2f { return unpack2x16float(${buffer}[i]); }`;
+    const stored = "pack2x16float(nearestHalf(x.xyxy).xy)";
+    return wgsl`
+      ${pairs}
+      ${inputs.map(load)}
+      ${NEAREST_HALF}fn storeOutput(i: u32, x: vec2f) { output[i] = ${stored}; }
+    `;
+  }
+  const load = ([name, buffer]: readonly [string, string]) => {
+    const words = `vec2u(${buffer}[2u * i], ${buffer}[2u * i + 1u])`;
+    return `fn load${name}(i: u32) -> vec2f { return bitcast<vec2f>(${words}); }`;
+  };
+  const store = "let b = bitcast<vec2u>(x); output[2u * i] = b.x; output[2u * i + 1u] = b.y;";
+  return wgsl`
+    ${pairs}
+    ${inputs.map(load)}
+    fn storeOutput(i: u32, x: vec2f) { ${store} }
+  `;
 }
 
 /** What is compiled for a head dimension and a storage type. */
@@ -45,7 +55,7 @@ function pipelineOf(gpu: Pick<Gpu, "capabilities" | "adapter">, size: DenseAtten
   const { headDim, dtype } = size;
   return {
     label: `naive dense attention d=${headDim} ${dtype}`,
-    code: `${code}${accessors(headDim, dtype)}\n`,
+    code: `${code}${generateAccess(headDim, dtype)}\n`,
     bindings: planPortable(gpu, size).pipeline.bindings,
   };
 }

@@ -12,6 +12,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { requirePowerOfTwo, wordsPerRow } from "../rows.ts";
 import { createPass, type Pass, type PassPlan } from "./pass.ts";
+import { range, wgsl } from "../../gpu/wgsl.ts";
 
 const PARAMS = {
   context: "u32",
@@ -52,7 +53,6 @@ export function planGather(geometry: LighthouseGeometry, options: GatherOptions)
   requirePowerOfTwo("gather rowsPerThread", rowsPerThread, { least: 1, most: 64 });
   const [x, y] = foldGrid(Math.ceil(geometry.gathered / (threads / columns * rowsPerThread)));
   const elements = heads * headDim * bytesPerElement(dtype);
-  const rows = Array.from({ length: rowsPerThread }, (_, r) => r);
   return {
     pipeline: {
       label: "lighthouse gather",
@@ -62,12 +62,7 @@ export function planGather(geometry: LighthouseGeometry, options: GatherOptions)
         `const threads = ${threads}u;`,
         `const columns = ${columns}u;`,
         `const rowsPerThread = ${rowsPerThread}u;`,
-        "fn copyRows(head: u32, first: u32, column: u32) {",
-        ...rows.map((r) => `  let entry${r} = entryOf(head, first + ${r}u * rowsPerStep);`),
-        ...rows.map((r) => `  let word${r} = readRow(head, entry${r}, column);`),
-        ...rows.map((r) => `  writeRow(head, first + ${r}u * rowsPerStep, column, word${r});`),
-        "}",
-        "",
+        generateCopyRows(rowsPerThread),
       ].join("\n"),
     },
     layout: PARAMS,
@@ -85,6 +80,19 @@ export function planGather(geometry: LighthouseGeometry, options: GatherOptions)
       gathered: geometry.gathered * elements,
     },
   };
+}
+
+/** The function `copyRows()`: all loads come before the first store, so that they overlap. */
+function generateCopyRows(rowsPerThread: number): string {
+  const rows = range(rowsPerThread);
+  return wgsl`
+    fn copyRows(head: u32, first: u32, column: u32) {
+      ${rows.map((r) => `let entry${r} = entryOf(head, first + ${r}u * rowsPerStep);`)}
+      ${rows.map((r) => `let word${r} = readRow(head, entry${r}, column);`)}
+      ${rows.map((r) => `writeRow(head, first + ${r}u * rowsPerStep, column, word${r});`)}
+    }
+
+  `;
 }
 
 /** Compiles the pass. */

@@ -15,6 +15,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { cellCode, requirePowerOfTwo, wideCellCode, wordsPerRow } from "../rows.ts";
 import { createPass, type Pass, type PassPlan } from "./pass.ts";
+import { range, wgsl } from "../../gpu/wgsl.ts";
 
 const PARAMS = {
   context: "u32",
@@ -51,23 +52,38 @@ function lanesOf(geometry: LighthouseGeometry, columns: number): number {
   return Math.max(1, Math.min(geometry.windowRows / 128, 256 / columns));
 }
 
-/** `joinLanes()`: the first lane gets the sum of all. */
-function joinCode(lanes: number): string {
+/** The function `joinLanes()`: the first lane gets the sum of all. */
+function generateJoinLanes(lanes: number): string {
   if (lanes === 1) {
     return "fn joinLanes(sum: Cell, local: u32, lane: u32) -> Cell { return sum; }\n";
   }
-  return `
-var<workgroup> partials: array<Cell, threads>;
-fn joinLanes(own: Cell, local: u32, lane: u32) -> Cell {
-  partials[local] = own;
-  workgroupBarrier();
-  var sum = own;
-  if (lane == 0u) {
-    for (var other = 1u; other < lanes; other++) { sum = sum + partials[local + other * columns]; }
-  }
-  return sum;
+  return wgsl`
+
+    var<workgroup> partials: array<Cell, threads>;
+    fn joinLanes(own: Cell, local: u32, lane: u32) -> Cell {
+      partials[local] = own;
+      workgroupBarrier();
+      var sum = own;
+      if (lane == 0u) {
+        for (var other = 1u; other < lanes; other++) { sum = sum + partials[local + other * columns]; }
+      }
+      return sum;
+    }
+
+  `;
 }
-`;
+
+/** The function `addRows()`: all loads come before the first use, so that they overlap. */
+function generateAddRows({ rowsInFlight, lanes }: { rowsInFlight: number; lanes: number }): string {
+  const rows = range(rowsInFlight);
+  return wgsl`
+    fn addRows(before: Cell, head: u32, row: u32, end: u32, column: u32) -> Cell {
+      ${rows.map((r) => `let word${r} = rowAt(head, row + ${r * lanes}u, end, column);`)}
+      var sum = before;
+      ${rows.map((r) => `sum = sum + unpackCell(word${r});`)}
+      return sum;
+    }
+  `;
 }
 
 /** Plans the pass over a block of heads. */
@@ -84,7 +100,6 @@ export function planGatherGradient(
   requirePowerOfTwo("gather gradient rowsInFlight", rowsInFlight, { least: 1, most: 64 });
   const [x, y] = foldGrid(Math.ceil(geometry.gathered / (threads / columns / lanes)));
   const elements = heads * headDim * bytesPerElement(dtype);
-  const rows = Array.from({ length: rowsInFlight }, (_, r) => r);
   return {
     pipeline: {
       label: "lighthouse gather gradient",
@@ -99,13 +114,8 @@ export function planGatherGradient(
         `const lanes = ${lanes}u;`,
         cellCode(dtype),
         wideCellCode(dtype, "rows").store,
-        "fn addRows(before: Cell, head: u32, row: u32, end: u32, column: u32) -> Cell {",
-        ...rows.map((r) => `  let word${r} = rowAt(head, row + ${r * lanes}u, end, column);`),
-        "  var sum = before;",
-        ...rows.map((r) => `  sum = sum + unpackCell(word${r});`),
-        "  return sum;",
-        "}",
-        joinCode(lanes),
+        generateAddRows({ rowsInFlight, lanes }),
+        generateJoinLanes(lanes),
       ].join("\n"),
     },
     layout: PARAMS,

@@ -16,6 +16,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
 import { cellCode, requirePowerOfTwo, wideCellCode, wordsPerRow } from "../rows.ts";
 import { createPass, type Pass, type PassPlan } from "./pass.ts";
+import { range, wgsl } from "../../gpu/wgsl.ts";
 
 const PARAMS = {
   context: "u32",
@@ -74,7 +75,7 @@ export function planScatter(geometry: LighthouseGeometry, options: ScatterOption
         options.gradient
           ? wideCellCode(dtype, "gathered").load
           : "fn loadCell(at: u32) -> Cell { return unpackCell(gathered[at]); }\n",
-        sumCode(geometry, { rowsPerThread, mean: options.gradient ?? false }),
+        generateSumRows(geometry, { rowsPerThread, mean: options.gradient ?? false }),
       ].join("\n"),
     },
     layout: PARAMS,
@@ -96,37 +97,38 @@ export function planScatter(geometry: LighthouseGeometry, options: ScatterOption
   };
 }
 
-/** `sumRows()`: all slots are looked up before the first row is read. */
-function sumCode(
+/** The function `sumRows()`: all slots are looked up before the first row is read. */
+function generateSumRows(
   geometry: LighthouseGeometry,
   options: { rowsPerThread: number; mean: boolean },
 ): string {
   const { pooling, levels } = geometry;
   const logPooling = Math.log2(pooling);
-  const upper = Array.from({ length: levels - 1 }, (_, n) => n + 1);
-  const rows = Array.from({ length: options.rowsPerThread }, (_, r) => r);
+  const upper = range(levels).slice(1);
+  const rows = range(options.rowsPerThread);
   const offset = (level: number) =>
-    Array.from({ length: level }, (_, m) => `(params.context >> ${m * logPooling}u)`).join(" + ");
+    range(level).map((m) => `(params.context >> ${m * logPooling}u)`).join(" + ");
+  const lookUp = (level: number) =>
+    `let slot${level} = slotAt(head, ${offset(level)}, next >> ${level * logPooling}u);`;
+  // Past the last row only the first position of the unit has one.
+  const lookUpOwn = (r: number) =>
+    `let own${r} = slotAt(head, 0u, ` +
+    `select(0u, next + ${r}u, next + ${r}u < params.context + shift));`;
   const share = (level: number) => {
     const row = `rowAt(head, slot${level}, column)`;
     return options.mean ? `${row} * ${pooling ** -level}f` : row;
   };
-  return [
-    "fn sumRows(head: u32, unit: u32, column: u32) {",
-    "  let next = unit * rowsPerThread;",
-    ...upper.map((level) =>
-      `  let slot${level} = slotAt(head, ${offset(level)}, next >> ${level * logPooling}u);`
-    ),
-    // Past the last row only the first position of the unit has one.
-    ...rows.map((r) =>
-      `  let own${r} = slotAt(head, 0u, select(0u, next + ${r}u, next + ${r}u < params.context + shift));`
-    ),
-    "  let coarse = " + upper.map(share).join(" + ") + ";",
-    ...rows.map((r) => `  let cell${r} = rowAt(head, own${r}, column) + coarse;`),
-    ...rows.map((r) => `  store(head, next + ${r}u, column, cell${r});`),
-    "}",
-    "",
-  ].join("\n");
+  return wgsl`
+    fn sumRows(head: u32, unit: u32, column: u32) {
+      let next = unit * rowsPerThread;
+      ${upper.map(lookUp)}
+      ${rows.map(lookUpOwn)}
+      let coarse = ${upper.map(share).join(" + ")};
+      ${rows.map((r) => `let cell${r} = rowAt(head, own${r}, column) + coarse;`)}
+      ${rows.map((r) => `store(head, next + ${r}u, column, cell${r});`)}
+    }
+
+  `;
 }
 
 /** Compiles the pass. */

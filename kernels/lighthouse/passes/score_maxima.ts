@@ -14,6 +14,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { createParams, type UniformValues } from "../../gpu/uniform.ts";
 import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
+import { range, wgsl } from "../../gpu/wgsl.ts";
 
 const PARAMS = {
   entries: "u32",
@@ -55,19 +56,18 @@ export interface ScoreMaxima {
  */
 export function planScoreMaxima(geometry: LighthouseGeometry, heads: number): ScoreMaximaPlan {
   const { levels, pooling, entries, levelOffsets, levelEntries } = geometry;
-  const children = Array.from({ length: pooling }, (_, child) => child);
   return {
-    code: [
-      code,
-      `const pooling = ${pooling}u;`,
-      "fn most(first: u32) -> u32 {",
-      "  var bits = 0u;",
-      ...children.map((child) => `  bits = max(bits, scores[first + ${child}u]);`),
-      "  return bits;",
-      "}",
-      "",
-    ].join("\n"),
-    levels: Array.from({ length: levels - 1 }, (_, n) => {
+    code: wgsl`
+      ${code}
+      const pooling = ${pooling}u;
+      fn most(first: u32) -> u32 {
+        var bits = 0u;
+        ${range(pooling).map((child) => `bits = max(bits, scores[first + ${child}u]);`)}
+        return bits;
+      }
+
+    `,
+    levels: range(levels - 1).map((n) => {
       const count = levelEntries[n + 1];
       const [x, y] = foldGrid(Math.ceil(count / 256));
       return {
