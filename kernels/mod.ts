@@ -108,12 +108,12 @@ export { requireGates } from "./lighthouse/scorers/gla/gla_gates.ts";
 export {
   createDenseAttention,
   type DenseAttention,
-  type DenseAttentionPlan,
   planDenseAttention,
 } from "./dense_attention/dense_attention.ts";
 export {
   type DenseAttentionBuffers,
   type DenseAttentionOptions,
+  type DenseAttentionPlan,
   type DenseBackwardBuffers,
   type DenseBackwardOptions,
   type DenseKernel,
@@ -126,11 +126,10 @@ export type {
   MatrixTiling,
   Tiling,
 } from "./dense_attention/tilings.ts";
+export type { BackwardPasses, DenseBackwardPlan } from "./dense_attention/backward_plan.ts";
 export {
-  type BackwardPasses,
   createDenseBackward,
   type DenseBackward,
-  type DenseBackwardPlan,
   planDenseBackward,
 } from "./dense_attention/dense_attention_backward.ts";
 export { withTuning } from "./dense_attention/tuning.ts";

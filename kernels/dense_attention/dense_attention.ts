@@ -17,110 +17,21 @@
  *
  * @module
  */
-import code from "./portable/dense_attention.wgsl" with { type: "text" };
-import {
-  bindDispatch,
-  type BufferSlice,
-  bytesPerElement,
-  createStorageBuffer,
-  type Dispatch,
-  headsPerBlock,
-  readBuffer,
-  requireBytes,
-  slice,
-  type Tensor,
-} from "../gpu/buffers.ts";
+import type { Dispatch, Tensor } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { createPipeline, type PipelineSource } from "../gpu/pipeline.ts";
-import {
-  requireDType,
-  requirePositive,
-  requireRecord,
-  requireWhole,
-  show,
-} from "../gpu/require.ts";
-import { createParams } from "../gpu/uniform.ts";
+import { createLaunch } from "./dense_launch.ts";
+import { requireDenseOptions } from "./dense_options.ts";
+import { whyNotOnMatrixUnits } from "./matrix/dense_matrix.ts";
+import { planMatrix } from "./matrix/matrix_plan.ts";
+import { planPortable } from "./portable/portable_plan.ts";
 import {
   type DenseAttentionBuffers,
   type DenseAttentionOptions,
+  type DenseAttentionPlan,
   type DenseKernel,
-  type DenseResult,
-  HEAD_DIMS,
+  type DenseVariant,
+  WHOLE_ROWS,
 } from "./types.ts";
-import { generateDense } from "./portable/dense_attention_codegen.ts";
-import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
-import { chooseMatrixTiling, whyNotOnMatrixUnits } from "./matrix/dense_matrix.ts";
-import { type Tiling, tilingName } from "./tilings.ts";
-import { generateDenseMatrix } from "./matrix/dense_matrix_codegen.ts";
-import { matrixTileRows, matrixWorkgroupBytes } from "./matrix/matrix_layout.ts";
-import { type InputAccess, ringAccess } from "./matrix/row_staging_codegen.ts";
-import { layOut } from "./portable/tile_layout.ts";
-import { splitTiles, type TileRange } from "./portable/tile_ranges.ts";
-import { tunedTiling } from "./tuning.ts";
-
-/** Of both kernels. */
-const PARAMS = {
-  rows: "u32",
-  tileCount: "u32",
-  firstTile: "u32",
-  scale: "f32",
-  sequences: "u32",
-  gridWidth: "u32",
-  resultRows: "u32",
-} as const;
-
-/** Everything about the launch that can be known without a device. */
-export interface DenseAttentionPlan extends DenseAttentionOptions {
-  /** Softmax scale. */
-  readonly scale: number;
-  /** Which of the two texts. */
-  readonly kernel: DenseKernel;
-  /** The kernel and its tiling, in a few words. */
-  readonly variant: string;
-  /** What will be compiled. */
-  readonly pipeline: PipelineSource;
-  /** Query-tile ranges, one per dispatch, heaviest first. */
-  readonly ranges: readonly TileRange[];
-  /** Bytes of workgroup memory. */
-  readonly workgroupBytes: number;
-  /** FLOP of all ranges together. */
-  readonly flops: number;
-  /** Least bytes that must move. */
-  readonly bytes: number;
-}
-
-/**
- * Tile sizes by adapter: a GPU wants registers full of independent products, a CPU driver wants
- * little code and few threads.
- */
-export function chooseTiling(
-  gpu: Pick<Gpu, "capabilities" | "adapter">,
-  headDim: number,
-): Tiling {
-  const threadsX = headDim % 64 === 0 ? 16 : 8;
-  const { maxWorkgroupBytes, maxInvocations } = gpu.capabilities;
-  const candidates: Tiling[] = [
-    // The fastest of 18 tilings measured on an H100: 8 × 8 scores and outputs a thread.
-    { tileRows: 128, tileColumns: 8 * threadsX, threadsX, threadsY: 16, chunk: 16 },
-    // Fits 32 KiB of workgroup memory, and is the fastest measured on llvmpipe.
-    { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
-    // Fits the least that WebGPU promises: 16 KiB of workgroup memory, 256 invocations.
-    { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
-  ].slice(gpu.adapter.software ? 1 : 0);
-  for (const tiling of candidates) {
-    const fits = layOut(tiling, headDim).workgroupBytes <= maxWorkgroupBytes &&
-      tiling.threadsX * tiling.threadsY <= maxInvocations;
-    if (fits) return tiling;
-  }
-  const last = candidates[candidates.length - 1];
-  throw new RangeError(
-    `plan dense attention: head dimension ${headDim} needs ${
-      layOut(last, headDim).workgroupBytes
-    } bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
-  );
-}
-
-const ROWS = { result: "rows", rowStride: 1 } as const;
 
 /**
  * Plans a launch.
@@ -131,14 +42,14 @@ export function planDenseAttention(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseAttentionOptions,
 ): DenseAttentionPlan {
-  return planVariant(gpu, options, ROWS);
+  return planVariant(gpu, options, WHOLE_ROWS);
 }
 
 /** Plans the kernel for what it reads and writes: see {@linkcode DenseResult}. */
 export function planVariant(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseAttentionOptions,
-  variant: { readonly result: DenseResult; readonly rowStride: number },
+  variant: DenseVariant,
 ): DenseAttentionPlan {
   requireDenseOptions("plan dense attention", gpu, options);
   const unfit = whyNotOnMatrixUnits(gpu.capabilities, options);
@@ -150,162 +61,6 @@ export function planVariant(
     return planPortable(gpu, options, variant);
   }
   return planMatrix(gpu, options, variant);
-}
-
-function planMatrix(
-  { capabilities }: Pick<Gpu, "capabilities">,
-  options: DenseAttentionOptions,
-  { result, rowStride }: { readonly result: DenseResult; readonly rowStride: number },
-): DenseAttentionPlan {
-  const { heads, rows, headDim, dtype } = options;
-  const key = {
-    kernel: "matrix",
-    pass: "forward",
-    headDim,
-    dtype,
-    rows,
-    heads: heads * rowStride,
-  } as const;
-  const tiling = options.matrixTiling ?? tunedTiling(capabilities, key) ??
-    chooseMatrixTiling(capabilities, key);
-  const workgroupBytes = matrixWorkgroupBytes(tiling, headDim);
-  const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
-  if (workgroupBytes > maxWorkgroupBytes) {
-    throw new RangeError(
-      `plan dense attention on matrix units: tiling ${tilingName(tiling)} needs ` +
-        `${workgroupBytes} bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
-    );
-  }
-  const flops = denseForwardFlops({ heads, rows, headDim });
-  const access = ringAccess(tiling);
-  const source = (inputs: InputAccess): PipelineSource => ({
-    label: `dense attention ${result} on matrix units d=${headDim}`,
-    code: generateDenseMatrix(tiling, { headDim, rowStride, result, inputs }),
-    bindings: ["uniform", inputs, inputs, inputs, ...resultBindings(result), "read-write"],
-  });
-  return {
-    ...options,
-    scale: options.scale ?? 1 / Math.sqrt(headDim),
-    kernel: "matrix",
-    variant: `matrix units ${tilingName(tiling)}`,
-    pipeline: access === "read" ? source("read") : { ...source(access), shared: source("read") },
-    ranges: splitTiles({
-      tiles: Math.ceil(rows / matrixTileRows(tiling)),
-      flops,
-      limit: options.flopsPerDispatch,
-      most: maxWorkgroupsPerDimension,
-    }),
-    workgroupBytes,
-    flops,
-    bytes: denseForwardBytes({ heads, rows, headDim, dtype }),
-  };
-}
-
-function resultBindings(result: DenseResult): "read-write"[] {
-  return Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
-}
-
-/** The plan of the portable kernel. */
-export interface DensePortablePlan extends DenseAttentionPlan {
-  readonly kernel: "portable";
-  readonly tiling: Tiling;
-}
-
-/** Plans the portable kernel, whatever the device has. */
-export function planPortable(
-  gpu: Pick<Gpu, "capabilities" | "adapter">,
-  options: DenseAttentionOptions,
-  variant: { readonly result: DenseResult; readonly rowStride: number } = ROWS,
-): DensePortablePlan {
-  const { result, rowStride } = variant;
-  requireDenseOptions("plan dense attention", gpu, options);
-  const { heads, rows, headDim, dtype } = options;
-  const { capabilities } = gpu;
-  const tiling = options.tiling ??
-    tunedTiling(capabilities, {
-      kernel: "portable",
-      pass: "forward",
-      headDim,
-      dtype,
-      rows,
-      heads: heads * rowStride,
-    }) ??
-    chooseTiling(gpu, headDim);
-  const { workgroupBytes } = layOut(tiling, headDim);
-  // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.
-  const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
-  const generated = generateDense({ tiling, headDim, dtype, rowStride }, { subgroups, result });
-  const tiles = Math.ceil(rows / tiling.tileRows);
-  const flops = denseForwardFlops({ heads, rows, headDim });
-  return {
-    ...options,
-    scale: options.scale ?? 1 / Math.sqrt(headDim),
-    kernel: "portable",
-    tiling,
-    variant: `portable ${tilingName(tiling)}`,
-    pipeline: {
-      label: `dense attention ${result} d=${headDim} ${dtype}`,
-      code: `${subgroups ? capabilities.subgroupsDirective : ""}${code}${generated}`,
-      bindings: [
-        "uniform",
-        "read",
-        "read",
-        "read",
-        ...resultBindings(result),
-      ],
-    },
-    ranges: splitTiles({
-      tiles,
-      flops,
-      limit: options.flopsPerDispatch,
-      most: capabilities.maxWorkgroupsPerDimension,
-    }),
-    workgroupBytes,
-    flops,
-    bytes: denseForwardBytes({ heads, rows, headDim, dtype }),
-  };
-}
-
-/** Softmax scales between which no masked score can matter and no score overflows. */
-const SCALES = { least: 2 ** -32, most: 2 ** 32 } as const;
-
-const KERNELS: readonly unknown[] = ["matrix", "portable"];
-
-/**
- * Checks what forward and backward kernels are planned for.
- *
- * @throws {TypeError} when the element type or the kernel is unknown.
- * @throws {RangeError} naming the value and the limit.
- */
-export function requireDenseOptions(
-  action: string,
-  gpu: Pick<Gpu, "capabilities">,
-  options: Pick<
-    DenseAttentionOptions,
-    "heads" | "rows" | "headDim" | "dtype" | "scale" | "flopsPerDispatch" | "kernel"
-  >,
-): void {
-  requireRecord(action, "the options", options);
-  const { heads, rows, headDim, dtype, scale = 1, kernel = "portable" } = options;
-  requireWhole(action, "heads", heads);
-  requireWhole(action, "rows", rows);
-  requireDType(action, dtype);
-  if (!HEAD_DIMS.includes(headDim)) {
-    throw new RangeError(
-      `${action}: head dimension ${show(headDim)} is not one of ${HEAD_DIMS.join(", ")}`,
-    );
-  }
-  // Also keeps what is cut into tiles below countable.
-  headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  if (typeof scale !== "number" || !(scale >= SCALES.least && scale <= SCALES.most)) {
-    throw new RangeError(
-      `${action}: scale ${show(scale)} is not a number from ${SCALES.least} to ${SCALES.most}`,
-    );
-  }
-  requirePositive(action, "flopsPerDispatch", options.flopsPerDispatch);
-  if (!KERNELS.includes(kernel)) {
-    throw new TypeError(`${action}: kernel ${show(kernel)} is not one of ${KERNELS.join(", ")}`);
-  }
 }
 
 /** A compiled kernel. `bind` may be called for any number of head blocks of the planned size. */
@@ -340,69 +95,6 @@ export async function createDenseAttention(
     readRestarts: launch.readRestarts,
     destroy: launch.destroy,
   };
-}
-
-/** A compiled variant; `bind` takes its storage bindings in order. */
-export interface DenseLaunch {
-  readonly bind: (slices: readonly BufferSlice[]) => Dispatch[];
-  readonly readRestarts?: () => Promise<number>;
-  readonly destroy: () => void;
-}
-
-/** Compiles a planned variant. */
-export async function createLaunch(
-  gpu: Gpu,
-  plan: DenseAttentionPlan,
-  layout: {
-    readonly resultRows: number;
-    readonly rowStride: number;
-    readonly results: readonly ("o" | "log-sum-exp" | "squared norms")[];
-  },
-): Promise<DenseLaunch> {
-  const pipeline = await createPipeline(gpu, plan.pipeline);
-  const restarts = plan.kernel === "matrix"
-    ? await createStorageBuffer(gpu, 16, { label: "restarts" })
-    : undefined;
-  const sequences = plan.heads * layout.rowStride;
-  const [x, z] = foldSequences(sequences, gpu.capabilities.maxWorkgroupsPerDimension);
-  const uniforms = plan.ranges.map(({ firstTile, tileCount }) =>
-    createParams(gpu, PARAMS, {
-      rows: plan.rows,
-      tileCount,
-      firstTile,
-      scale: plan.scale * Math.LOG2E,
-      sequences,
-      gridWidth: x,
-      resultRows: layout.resultRows,
-    })
-  );
-  const names = ["q", "k", "v", ...layout.results];
-  const inputBytes = sequences * plan.rows * plan.headDim * bytesPerElement(plan.dtype);
-  const wordBytes = plan.heads * layout.resultRows * 4;
-  return {
-    bind: (slices) => {
-      for (const [i, name] of names.entries()) {
-        const bytes = i < 3 || name === "o" ? inputBytes : wordBytes;
-        requireBytes(`dense attention: ${name}`, slices[i], bytes);
-      }
-      return plan.ranges.map((range, i) =>
-        bindDispatch(gpu, pipeline, {
-          slices: [slice(uniforms[i]), ...slices, ...restarts ? [slice(restarts)] : []],
-          workgroups: [x, range.tileCount, z],
-          flops: range.flops,
-        })
-      );
-    },
-    readRestarts: restarts &&
-      (async () => new Uint32Array((await readBuffer(gpu, slice(restarts))).buffer)[0]),
-    destroy: () =>
-      [...uniforms, ...restarts ? [restarts] : []].forEach((buffer) => buffer.destroy()),
-  };
-}
-
-function foldSequences(count: number, limit: number): [number, number] {
-  const z = Math.ceil(count / limit);
-  return [Math.ceil(count / z), z];
 }
 
 /** Dense attention bound to blocks of heads. */

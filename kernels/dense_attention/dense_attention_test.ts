@@ -15,12 +15,8 @@ import { openDawn } from "../gpu/dawn.ts";
 import { DeviceError, type Gpu, openDevice } from "../gpu/device.ts";
 import { fillSeeded } from "../gpu/random.ts";
 import type { Implementation } from "../implementation.ts";
-import {
-  chooseTiling,
-  createDenseAttention,
-  planDenseAttention,
-  planPortable,
-} from "./dense_attention.ts";
+import { chooseTiling, planPortable } from "./portable/portable_plan.ts";
+import { createDenseAttention, planDenseAttention } from "./dense_attention.ts";
 import { planDenseBackward } from "./dense_attention_backward.ts";
 import { dense } from "./dense_layer.ts";
 import { denseNaive } from "./naive/dense_attention_naive.ts";

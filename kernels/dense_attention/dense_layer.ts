@@ -38,9 +38,9 @@ import type { DenseAttentionOptions, DenseBackwardOptions } from "./types.ts";
 import {
   createDenseBackward,
   type DenseBackward,
-  type DenseBackwardPlan,
   planDenseBackward,
 } from "./dense_attention_backward.ts";
+import type { DenseBackwardPlan } from "./backward_plan.ts";
 import {
   denseBackwardBytes,
   denseBackwardFlops,

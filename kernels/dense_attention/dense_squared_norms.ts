@@ -10,14 +10,11 @@
 import type { BufferSlice, Dispatch } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { requireWhole } from "../gpu/require.ts";
-import {
-  createLaunch,
-  type DenseAttentionPlan,
-  planVariant,
-  requireDenseOptions,
-} from "./dense_attention.ts";
-import type { DenseAttentionOptions } from "./types.ts";
+import { planVariant } from "./dense_attention.ts";
 import { denseForwardBytes, denseForwardFlops } from "./dense_attention_cost.ts";
+import { createLaunch } from "./dense_launch.ts";
+import { requireDenseOptions } from "./dense_options.ts";
+import type { DenseAttentionOptions, DenseAttentionPlan } from "./types.ts";
 
 /** What to plan for: one block of heads. */
 export interface SquaredNormsOptions extends DenseAttentionOptions {

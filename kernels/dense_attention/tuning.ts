@@ -9,6 +9,8 @@
  */
 import type { Capabilities, Gpu, TunedTiling } from "../gpu/device.ts";
 import { show } from "../gpu/require.ts";
+import { matrixFits, whyNoMatrixUnits } from "./matrix/dense_matrix.ts";
+import { layOut } from "./portable/tile_layout.ts";
 import {
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
@@ -20,8 +22,6 @@ import {
   type Tiling,
   tilingName,
 } from "./tilings.ts";
-import { matrixFits, whyNoMatrixUnits } from "./matrix/dense_matrix.ts";
-import { layOut } from "./portable/tile_layout.ts";
 
 type Kernel = TunedTiling["kernel"];
 type Pass = TunedTiling["pass"];

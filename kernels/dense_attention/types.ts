@@ -5,6 +5,8 @@
  * @module
  */
 import type { BufferSlice, DType } from "../gpu/buffers.ts";
+import type { PipelineSource } from "../gpu/pipeline.ts";
+import type { TileRange } from "./portable/tile_ranges.ts";
 import type { BackwardTilings, MatrixBackwardTilings, MatrixTiling, Tiling } from "./tilings.ts";
 
 /** Head dimensions that the kernel supports. */
@@ -15,6 +17,16 @@ export type DenseKernel = "portable" | "matrix";
 
 /** What the kernel writes of each output row. */
 export type DenseResult = "rows" | "squared-norms";
+
+/** What the forward kernel reads and writes. */
+export interface DenseVariant {
+  readonly result: DenseResult;
+  /** Distance of consecutive rows of a sequence in the tensors: δ where residue classes are read. */
+  readonly rowStride: number;
+}
+
+/** Dense attention of whole heads. */
+export const WHOLE_ROWS: DenseVariant = { result: "rows", rowStride: 1 };
 
 /** What to plan for: one block of heads. */
 export interface DenseAttentionOptions {
@@ -65,6 +77,26 @@ export interface DenseBackwardOptions
    * `matrix`.
    */
   readonly matrixTilings?: MatrixBackwardTilings;
+}
+
+/** Everything about the launch that can be known without a device. */
+export interface DenseAttentionPlan extends DenseAttentionOptions {
+  /** Softmax scale. */
+  readonly scale: number;
+  /** Which of the two variants. */
+  readonly kernel: DenseKernel;
+  /** The kernel and its tiling, in a few words. */
+  readonly variant: string;
+  /** What will be compiled. */
+  readonly pipeline: PipelineSource;
+  /** Query-tile ranges, one per dispatch, heaviest first. */
+  readonly ranges: readonly TileRange[];
+  /** Bytes of workgroup memory. */
+  readonly workgroupBytes: number;
+  /** FLOP of all ranges together. */
+  readonly flops: number;
+  /** Least bytes that must move. */
+  readonly bytes: number;
 }
 
 /** The bindings of one block of heads. */

@@ -4,14 +4,14 @@
  *
  * @module
  */
+import { chooseTiling } from "../../kernels/dense_attention/portable/portable_plan.ts";
 import {
-  chooseTiling,
   createDenseAttention,
   planDenseAttention,
 } from "../../kernels/dense_attention/dense_attention.ts";
 import { type DenseKernel, HEAD_DIMS } from "../../kernels/dense_attention/types.ts";
+import { chooseBackwardTilings } from "../../kernels/dense_attention/portable/portable_backward.ts";
 import {
-  chooseBackwardTilings,
   createDenseBackward,
   planDenseBackward,
 } from "../../kernels/dense_attention/dense_attention_backward.ts";

@@ -22,9 +22,9 @@ import {
 import type { Capabilities, Gpu } from "../../gpu/device.ts";
 import type { Pipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
+import type { MatrixBackwardTiling, MatrixBackwardTilings } from "../tilings.ts";
 import type { DenseBackwardBuffers } from "../types.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
-import type { MatrixBackwardTiling, MatrixBackwardTilings } from "../tilings.ts";
 
 /** Of both passes. */
 const PARAMS = {

@@ -33,6 +33,12 @@ import { NEAREST_HALF } from "../../gpu/half.ts";
 import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixTiling } from "../tilings.ts";
 import {
+  type DenseMatrixOptions,
+  type ForwardKernel,
+  maskScores,
+  scheduleStep,
+} from "./dense_matrix_step_codegen.ts";
+import {
   LANE_PLACES,
   LEFT,
   MATRIX_DIRECTIVES,
@@ -46,12 +52,6 @@ import {
 } from "./matrix_exchange_codegen.ts";
 import { matrixTileRows, SCRATCH, stageStride } from "./matrix_layout.ts";
 import { streamRing, streamTiles } from "./row_staging_codegen.ts";
-import {
-  type DenseMatrixOptions,
-  type ForwardKernel,
-  maskScores,
-  scheduleStep,
-} from "./dense_matrix_step_codegen.ts";
 
 /** Least sum of weights for each key that a row sees. */
 const LEAST_SUM = "0.00006103515625"; // 2^-14

@@ -15,12 +15,12 @@ import {
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
-import type { Implementation } from "../../implementation.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { planPortable } from "../dense_attention.ts";
 import type { DenseAttentionOptions } from "../types.ts";
-import { denseImplementation } from "../dense_layer.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
+import type { Implementation } from "../../implementation.ts";
+import { denseImplementation } from "../dense_layer.ts";
+import { planPortable } from "../portable/portable_plan.ts";
 
 const PARAMS = { rows: "u32", firstRow: "u32", rowCount: "u32", scale: "f32" } as const;
 

@@ -24,10 +24,10 @@ import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { requireWhole } from "../../gpu/require.ts";
 import { createParams } from "../../gpu/uniform.ts";
-import type { DenseAttentionBuffers, DenseAttentionOptions } from "../types.ts";
-import { planPortable } from "../dense_attention.ts";
-import { generateRing } from "./ring_attention_codegen.ts";
+import { planPortable } from "../portable/portable_plan.ts";
 import type { Tiling } from "../tilings.ts";
+import type { DenseAttentionBuffers, DenseAttentionOptions } from "../types.ts";
+import { generateRing } from "./ring_attention_codegen.ts";
 
 const PARAMS = {
   rows: "u32",

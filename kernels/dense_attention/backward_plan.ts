@@ -1,0 +1,88 @@
+/**
+ * The plan of the backward passes of dense attention, and what its parts share.
+ * `dense_attention_backward.ts` says what is computed.
+ *
+ * @module
+ */
+import type { Dispatch, DType } from "../gpu/buffers.ts";
+import type { Pipeline, PipelineSource } from "../gpu/pipeline.ts";
+import { denseForwardFlops } from "./dense_attention_cost.ts";
+import type {
+  MatrixBackwardSchedule,
+  MatrixBackwardScratch,
+} from "./matrix/dense_matrix_backward.ts";
+import type { TileRange } from "./portable/tile_ranges.ts";
+import type { DenseBackwardBuffers, DenseBackwardOptions, DenseKernel } from "./types.ts";
+
+/** Everything about the launch that can be known without a device. */
+export interface DenseBackwardPlan extends DenseBackwardOptions {
+  /** Storage of dO, dQ, dK and dV. */
+  readonly gradientType: DType;
+  /** The kernels that were chosen. */
+  readonly kernel: DenseKernel;
+  /** The kernels and their tilings, in a few words. */
+  readonly variant: string;
+  /** Softmax scale. */
+  readonly scale: number;
+  /** What will be compiled, by pass. */
+  readonly pipelines: {
+    readonly delta: PipelineSource;
+    readonly query: PipelineSource;
+    readonly keyValue: PipelineSource;
+  };
+  /** Of the portable kernels: tile ranges, one per dispatch, heaviest first. */
+  readonly ranges: {
+    readonly query: readonly TileRange[];
+    readonly keyValue: readonly TileRange[];
+  };
+  /** Of the kernels on matrix units: the order of the two passes. */
+  readonly schedule?: MatrixBackwardSchedule;
+  /** Bytes of buffers of its own that the kernel allocates, whatever the number of bindings. */
+  readonly scratchBytes: number;
+  /** By convention: 2.5 times the forward FLOP. */
+  readonly flops: number;
+  /** Least bytes that must move. */
+  readonly bytes: number;
+}
+
+/** Dispatches of the passes over one block of heads. */
+export interface BackwardPasses {
+  /** The first of all. */
+  readonly delta: Dispatch;
+  /** dQ. */
+  readonly query: readonly Dispatch[];
+  /** dK and dV. */
+  readonly keyValue: readonly Dispatch[];
+}
+
+/** What the portable kernels and those on matrix units each plan. */
+export type TiledPlan =
+  & Pick<DenseBackwardPlan, "kernel" | "variant" | "ranges" | "schedule" | "scratchBytes">
+  & { readonly pipelines: Omit<DenseBackwardPlan["pipelines"], "delta"> };
+
+/** The two tiled passes, bound. */
+export interface TiledPasses {
+  readonly scratch?: MatrixBackwardScratch;
+  readonly bind: (buffers: DenseBackwardBuffers) => Omit<BackwardPasses, "delta">;
+  readonly destroy: () => void;
+}
+
+/** The two tiled passes, compiled. */
+export interface TiledPipelines {
+  readonly query: Pipeline;
+  readonly keyValue: Pipeline;
+}
+
+/** Names a pass in errors. */
+export function labelOf(
+  pass: string,
+  { headDim, dtype, gradientType = dtype }: DenseBackwardOptions,
+): string {
+  const types = gradientType === dtype ? dtype : `${dtype}, gradients ${gradientType}`;
+  return `dense attention backward, ${pass}, d=${headDim} ${types}`;
+}
+
+/** FLOP of one product. */
+export function productFlops(options: { heads: number; rows: number; headDim: number }): number {
+  return denseForwardFlops(options) / 2;
+}

@@ -1,0 +1,94 @@
+/**
+ * The forward kernel of dense attention, compiled and bound: portable or on matrix units, for rows or
+ * for their squared norms.
+ *
+ * @module
+ */
+import {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerElement,
+  createStorageBuffer,
+  type Dispatch,
+  readBuffer,
+  requireBytes,
+  slice,
+} from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { createPipeline } from "../gpu/pipeline.ts";
+import { createParams } from "../gpu/uniform.ts";
+import type { DenseAttentionPlan } from "./types.ts";
+
+/** Of the portable kernel and of that on matrix units. */
+const PARAMS = {
+  rows: "u32",
+  tileCount: "u32",
+  firstTile: "u32",
+  scale: "f32",
+  sequences: "u32",
+  gridWidth: "u32",
+  resultRows: "u32",
+} as const;
+
+/** A compiled variant; `bind` takes its storage bindings in order. */
+export interface DenseLaunch {
+  readonly bind: (slices: readonly BufferSlice[]) => Dispatch[];
+  readonly readRestarts?: () => Promise<number>;
+  readonly destroy: () => void;
+}
+
+/** Compiles a planned variant. */
+export async function createLaunch(
+  gpu: Gpu,
+  plan: DenseAttentionPlan,
+  layout: {
+    readonly resultRows: number;
+    readonly rowStride: number;
+    readonly results: readonly ("o" | "log-sum-exp" | "squared norms")[];
+  },
+): Promise<DenseLaunch> {
+  const pipeline = await createPipeline(gpu, plan.pipeline);
+  const restarts = plan.kernel === "matrix"
+    ? await createStorageBuffer(gpu, 16, { label: "restarts" })
+    : undefined;
+  const sequences = plan.heads * layout.rowStride;
+  const [x, z] = foldSequences(sequences, gpu.capabilities.maxWorkgroupsPerDimension);
+  const uniforms = plan.ranges.map(({ firstTile, tileCount }) =>
+    createParams(gpu, PARAMS, {
+      rows: plan.rows,
+      tileCount,
+      firstTile,
+      scale: plan.scale * Math.LOG2E,
+      sequences,
+      gridWidth: x,
+      resultRows: layout.resultRows,
+    })
+  );
+  const names = ["q", "k", "v", ...layout.results];
+  const inputBytes = sequences * plan.rows * plan.headDim * bytesPerElement(plan.dtype);
+  const wordBytes = plan.heads * layout.resultRows * 4;
+  return {
+    bind: (slices) => {
+      for (const [i, name] of names.entries()) {
+        const bytes = i < 3 || name === "o" ? inputBytes : wordBytes;
+        requireBytes(`dense attention: ${name}`, slices[i], bytes);
+      }
+      return plan.ranges.map((range, i) =>
+        bindDispatch(gpu, pipeline, {
+          slices: [slice(uniforms[i]), ...slices, ...restarts ? [slice(restarts)] : []],
+          workgroups: [x, range.tileCount, z],
+          flops: range.flops,
+        })
+      );
+    },
+    readRestarts: restarts &&
+      (async () => new Uint32Array((await readBuffer(gpu, slice(restarts))).buffer)[0]),
+    destroy: () =>
+      [...uniforms, ...restarts ? [restarts] : []].forEach((buffer) => buffer.destroy()),
+  };
+}
+
+function foldSequences(count: number, limit: number): [number, number] {
+  const z = Math.ceil(count / limit);
+  return [Math.ceil(count / z), z];
+}

@@ -1,0 +1,130 @@
+/**
+ * The backward passes of dense attention on matrix units: plan and binding.
+ * `dense_attention_backward.ts` says what is computed, `dense_matrix_backward.ts` in which order.
+ *
+ * @module
+ */
+import type { Gpu } from "../../gpu/device.ts";
+import {
+  type DenseBackwardPlan,
+  labelOf,
+  productFlops,
+  type TiledPasses,
+  type TiledPipelines,
+  type TiledPlan,
+} from "../backward_plan.ts";
+import { tilingName } from "../tilings.ts";
+import { tunedTiling } from "../tuning.ts";
+import type { DenseBackwardOptions } from "../types.ts";
+import { chooseMatrixBackward } from "./dense_matrix.ts";
+import {
+  createMatrixBinding,
+  createMatrixScratch,
+  hasRoom,
+  type MatrixBackwardSchedule,
+  type MatrixBackwardScratch,
+  planMatrixSchedule,
+} from "./dense_matrix_backward.ts";
+import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
+import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
+import { matrixTileRows } from "./matrix_layout.ts";
+
+/** Plans the two tiled passes, for a shape that matrix units can take. */
+export function planMatrixPasses(
+  { capabilities }: Pick<Gpu, "capabilities">,
+  options: DenseBackwardOptions,
+): TiledPlan {
+  const { heads, headDim, dtype, rows, matrixTilings, gradientType = dtype } = options;
+  const tuned = (pass: "query" | "key-value") =>
+    tunedTiling(capabilities, { kernel: "matrix", pass, headDim, dtype, rows, heads });
+  const preferred = () => {
+    const chosen = chooseMatrixBackward(capabilities, { heads, rows, headDim });
+    return {
+      query: tuned("query") ?? chosen.query,
+      keyValue: tuned("key-value") ?? chosen.keyValue,
+    };
+  };
+  const tilings = matrixTilings ?? preferred();
+  const { query, keyValue } = tilings;
+  const schedule = planMatrixSchedule(capabilities, {
+    heads,
+    rows,
+    headDim,
+    tilings,
+    gradientType,
+    // Four products in the longer of the two dispatches, 2·d FLOP a pair each.
+    pairsAtMost: options.flopsPerDispatch && options.flopsPerDispatch / (8 * headDim * heads),
+  });
+  return {
+    kernel: "matrix",
+    variant: `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`,
+    ranges: { query: [], keyValue: [] },
+    schedule,
+    scratchBytes: Object.values(schedule.bytes).reduce((a, b) => a + b),
+    pipelines: {
+      query: {
+        label: labelOf("queries on matrix units", options),
+        code: generateMatrixQuery(query, {
+          headDim,
+          keyRows: matrixTileRows(keyValue),
+          gradientType,
+        }),
+        bindings: [
+          ...Array<"read">(gradientType === "f32" ? 4 : 3).fill("read"),
+          "read-write",
+          "read-write",
+          "uniform",
+        ],
+      },
+      keyValue: {
+        label: labelOf("keys and values on matrix units", options),
+        code: generateMatrixKeyValue(keyValue, { headDim, gradientType }),
+        bindings: [
+          ...Array<"read">(gradientType === "f32" ? 7 : 6).fill("read"),
+          ...Array<"read-write">(5).fill("read-write"),
+          "uniform",
+        ],
+      },
+    },
+  };
+}
+
+/**
+ * Binds the two tiled passes.
+ *
+ * @param options `scratch`: buffers between the passes that another kernel may use at another time.
+ * @throws {RangeError} when the scratch is too small.
+ * @throws {MemoryError} when the device has no room for a scratch.
+ */
+export async function bindMatrixPasses(
+  gpu: Gpu,
+  options: {
+    plan: DenseBackwardPlan;
+    schedule: MatrixBackwardSchedule;
+    pipelines: TiledPipelines;
+    scratch?: MatrixBackwardScratch;
+  },
+): Promise<TiledPasses> {
+  const { plan, schedule, pipelines } = options;
+  if (options.scratch && !hasRoom(options.scratch, schedule)) {
+    throw new RangeError(
+      "create dense attention backward: the scratch is smaller than the plan's schedule needs",
+    );
+  }
+  const scratch = options.scratch ?? await createMatrixScratch(gpu, schedule);
+  const { bind, destroy } = createMatrixBinding(gpu, {
+    ...plan,
+    schedule,
+    pipelines,
+    scratch,
+    productFlops: productFlops(plan),
+  });
+  return {
+    scratch,
+    bind,
+    destroy: () => {
+      destroy();
+      if (!options.scratch) scratch.destroy();
+    },
+  };
+}

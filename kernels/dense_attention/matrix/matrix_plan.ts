@@ -1,0 +1,72 @@
+/**
+ * The plan of the forward kernel of dense attention on matrix units. `dense_attention.ts` says what is
+ * computed.
+ *
+ * @module
+ */
+import type { Gpu } from "../../gpu/device.ts";
+import type { PipelineSource } from "../../gpu/pipeline.ts";
+import { denseForwardBytes, denseForwardFlops } from "../dense_attention_cost.ts";
+import { splitTiles } from "../portable/tile_ranges.ts";
+import { tilingName } from "../tilings.ts";
+import { tunedTiling } from "../tuning.ts";
+import type { DenseAttentionOptions, DenseAttentionPlan, DenseVariant } from "../types.ts";
+import { chooseMatrixTiling } from "./dense_matrix.ts";
+import { generateDenseMatrix } from "./dense_matrix_codegen.ts";
+import { matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
+import { type InputAccess, ringAccess } from "./row_staging_codegen.ts";
+
+/**
+ * Plans the kernel on matrix units, for a shape that they can take.
+ *
+ * @throws {RangeError} when the tiling does not fit the device.
+ */
+export function planMatrix(
+  { capabilities }: Pick<Gpu, "capabilities">,
+  options: DenseAttentionOptions,
+  { result, rowStride }: DenseVariant,
+): DenseAttentionPlan {
+  const { heads, rows, headDim, dtype } = options;
+  const key = {
+    kernel: "matrix",
+    pass: "forward",
+    headDim,
+    dtype,
+    rows,
+    heads: heads * rowStride,
+  } as const;
+  const tiling = options.matrixTiling ?? tunedTiling(capabilities, key) ??
+    chooseMatrixTiling(capabilities, key);
+  const workgroupBytes = matrixWorkgroupBytes(tiling, headDim);
+  const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
+  if (workgroupBytes > maxWorkgroupBytes) {
+    throw new RangeError(
+      `plan dense attention on matrix units: tiling ${tilingName(tiling)} needs ` +
+        `${workgroupBytes} bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
+    );
+  }
+  const flops = denseForwardFlops({ heads, rows, headDim });
+  const access = ringAccess(tiling);
+  const results = Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
+  const source = (inputs: InputAccess): PipelineSource => ({
+    label: `dense attention ${result} on matrix units d=${headDim}`,
+    code: generateDenseMatrix(tiling, { headDim, rowStride, result, inputs }),
+    bindings: ["uniform", inputs, inputs, inputs, ...results, "read-write"],
+  });
+  return {
+    ...options,
+    scale: options.scale ?? 1 / Math.sqrt(headDim),
+    kernel: "matrix",
+    variant: `matrix units ${tilingName(tiling)}`,
+    pipeline: access === "read" ? source("read") : { ...source(access), shared: source("read") },
+    ranges: splitTiles({
+      tiles: Math.ceil(rows / matrixTileRows(tiling)),
+      flops,
+      limit: options.flopsPerDispatch,
+      most: maxWorkgroupsPerDimension,
+    }),
+    workgroupBytes,
+    flops,
+    bytes: denseForwardBytes({ heads, rows, headDim, dtype }),
+  };
+}

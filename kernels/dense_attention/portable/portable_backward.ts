@@ -1,0 +1,158 @@
+/**
+ * The portable backward passes of dense attention: tilings, plan, binding. `dense_attention_backward.ts`
+ * says what is computed.
+ *
+ * @module
+ */
+import keyValueCode from "./dense_attention_backward_key_value.wgsl" with { type: "text" };
+import queryCode from "./dense_attention_backward_query.wgsl" with { type: "text" };
+import { bindDispatch, type BufferSlice, slice } from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import type { Pipeline } from "../../gpu/pipeline.ts";
+import { createParams } from "../../gpu/uniform.ts";
+import {
+  type DenseBackwardPlan,
+  labelOf,
+  productFlops,
+  type TiledPasses,
+  type TiledPipelines,
+  type TiledPlan,
+} from "../backward_plan.ts";
+import { type BackwardTilings, type Tiling, tilingName } from "../tilings.ts";
+import { tunedTiling } from "../tuning.ts";
+import type { DenseBackwardOptions } from "../types.ts";
+import {
+  generateKeyValueBackward,
+  generateQueryBackward,
+} from "./dense_attention_backward_codegen.ts";
+import { layOut } from "./tile_layout.ts";
+import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
+
+const PARAMS = { rows: "u32", tileCount: "u32", firstTile: "u32", scale: "f32" } as const;
+
+/**
+ * Tile sizes by adapter. The tiled passes hold two score tiles and one or two gradients in
+ * registers, so their tiles are smaller than the forward kernel's.
+ */
+export function chooseBackwardTilings(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  headDim: number,
+): BackwardTilings {
+  const threadsX = headDim % 64 === 0 ? 16 : 8;
+  const { maxWorkgroupBytes, maxInvocations } = gpu.capabilities;
+  const small: Tiling = { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 };
+  const fits = (tiling: Tiling) =>
+    layOut(tiling, headDim).workgroupBytes <= maxWorkgroupBytes &&
+    tiling.threadsX * tiling.threadsY <= maxInvocations;
+  const first = (...tilings: Tiling[]) => [...tilings, small].find(fits);
+  const middle: Tiling = { tileRows: 64, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 };
+  // The fastest of nine tilings measured for each pass on an H100.
+  const wide = (tileColumns: number): Tiling[] =>
+    gpu.adapter.software ? [] : [{ tileRows: 128, tileColumns, threadsX, threadsY: 16, chunk: 16 }];
+  const query = first(...wide(8 * threadsX), middle);
+  const keyValue = first(...wide(4 * threadsX), middle);
+  if (!query || !keyValue) {
+    throw new RangeError(
+      `plan dense attention backward: head dimension ${headDim} needs ${
+        layOut(small, headDim).workgroupBytes
+      } bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
+    );
+  }
+  return { query, keyValue };
+}
+
+/** Plans the two tiled passes. */
+export function planPortablePasses(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  options: DenseBackwardOptions,
+): TiledPlan {
+  const { heads, headDim, dtype, rows, gradientType: stored } = options;
+  const tuned = (pass: "query" | "key-value") =>
+    tunedTiling(gpu.capabilities, { kernel: "portable", pass, headDim, dtype, rows, heads });
+  const preferred = () => {
+    const chosen = chooseBackwardTilings(gpu, headDim);
+    return {
+      query: tuned("query") ?? chosen.query,
+      keyValue: tuned("key-value") ?? chosen.keyValue,
+    };
+  };
+  const { query, keyValue } = options.tilings ?? preferred();
+  const product = productFlops(options);
+  const most = gpu.capabilities.maxWorkgroupsPerDimension;
+  const limit = options.flopsPerDispatch;
+  const inputs = Array<"read">(6).fill("read");
+  return {
+    kernel: "portable",
+    variant: `portable ${tilingName(query)} and ${tilingName(keyValue)}`,
+    scratchBytes: 0,
+    pipelines: {
+      query: {
+        label: labelOf("queries", options),
+        code: queryCode + generateQueryBackward({ tiling: query, headDim, dtype, stored }),
+        bindings: [...inputs, "read-write", "uniform"],
+      },
+      keyValue: {
+        label: labelOf("keys and values", options),
+        code: keyValueCode + generateKeyValueBackward({ tiling: keyValue, headDim, dtype, stored }),
+        bindings: [...inputs, "read-write", "read-write", "uniform"],
+      },
+    },
+    ranges: {
+      query: splitTiles({
+        tiles: Math.ceil(rows / query.tileRows),
+        flops: 3 * product,
+        limit,
+        most,
+      }),
+      keyValue: splitTilesMirrored({
+        tiles: Math.ceil(rows / keyValue.tileRows),
+        flops: 4 * product,
+        limit,
+        most,
+      }),
+    },
+  };
+}
+
+/** Binds the two tiled passes. */
+export function bindPortablePasses(
+  gpu: Gpu,
+  { plan, pipelines }: { plan: DenseBackwardPlan; pipelines: TiledPipelines },
+): TiledPasses {
+  const uniform = ({ tileCount, firstTile }: TileRange) =>
+    createParams(gpu, PARAMS, {
+      rows: plan.rows,
+      tileCount,
+      firstTile,
+      scale: plan.scale * Math.LOG2E,
+    });
+  const bindRanges = (ranges: readonly TileRange[], pipeline: Pipeline) => {
+    const uniforms = ranges.map(uniform);
+    return {
+      bind: (slices: readonly BufferSlice[]) =>
+        ranges.map((range, i) =>
+          bindDispatch(gpu, pipeline, {
+            slices: [...slices, slice(uniforms[i])],
+            workgroups: [plan.heads, range.tileCount, 1],
+            flops: range.flops,
+          })
+        ),
+      destroy: () => uniforms.forEach((buffer) => buffer.destroy()),
+    };
+  };
+  const query = bindRanges(plan.ranges.query, pipelines.query);
+  const keyValue = bindRanges(plan.ranges.keyValue, pipelines.keyValue);
+  return {
+    bind: (b) => {
+      const shared = [b.q, b.k, b.v, b.outputGradient, b.lse, b.delta];
+      return {
+        query: query.bind([...shared, b.queryGradient]),
+        keyValue: keyValue.bind([...shared, b.keyGradient, b.valueGradient]),
+      };
+    },
+    destroy: () => {
+      query.destroy();
+      keyValue.destroy();
+    },
+  };
+}
