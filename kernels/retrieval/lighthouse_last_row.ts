@@ -32,15 +32,10 @@ import {
 import { createPyramid, planPyramid } from "../lighthouse/passes/pyramid.ts";
 import { normScorer } from "../lighthouse/scorers/norm/norm_scorer.ts";
 import { findScorer } from "../lighthouse/scorers/scorers.ts";
-import { createSelection, NOT_SELECTED, planSelection } from "../lighthouse/passes/select.ts";
-import {
-  type AttendedRow,
-  createLastRow,
-  type LastRow,
-  mergePartials,
-  planLastRow,
-} from "./last_row.ts";
+import { createSelection, planSelection } from "../lighthouse/passes/select.ts";
+import { createLastRow, type LastRow, planLastRow } from "./last_row.ts";
 import { Readback } from "./readback.ts";
+import { type LayerRows, readLayer, takeSlots } from "./layer_rows.ts";
 
 /** FLOP of one dispatch of a scorer: a quarter of a second on a device of 0.4 TFLOP/s. */
 const DISPATCH_FLOPS = 1e11;
@@ -54,24 +49,6 @@ const MAX_PYRAMIDS = 3;
 /** FLOP per second that a device is known to reach; grows as work is timed. */
 export interface Pace {
   flopsPerSecond: number;
-}
-
-/** What became of the last row of one head. */
-export interface LighthouseRow {
-  /** Attention of the last entry of each level, finest first; null where it was not selected. */
-  readonly levels: readonly (AttendedRow | null)[];
-  /** `[d]`, their sum. */
-  readonly output: Float64Array;
-}
-
-/** What one layer did. */
-export interface LayerRows {
-  /** S. */
-  readonly gathered: number;
-  /** By head. */
-  readonly rows: readonly LighthouseRow[];
-  /** For every watched row of a head whether its entry at each level was selected, finest first. */
-  readonly selected: boolean[][][];
 }
 
 /** Options of a layer, and the name of its scorer. */
@@ -357,7 +334,7 @@ export function createLighthouseRows(
           const { geometry, lastRow } = prepared[i];
           results.set(
             lighthouse,
-            async () => describe(await read, { geometry, lastRow, bases, at: places[i] }),
+            async () => readLayer(await read, { geometry, lastRow, bases, at: places[i] }),
           );
         }
       }
@@ -372,65 +349,5 @@ export function createLighthouseRows(
       pyramids.clear();
       timer.destroy();
     },
-  };
-}
-
-/** Copies the slots of all levels of the given base rows of every head. */
-function takeSlots(
-  { geometry, slots }: PreparedLayer,
-  options: { readback: Readback; encoder: GPUCommandEncoder; bases: readonly number[][] },
-): number {
-  const { readback, encoder, bases } = options;
-  const { levels, levelOffsets, entries, pooling } = geometry;
-  let first: number | undefined;
-  for (const [head, own] of bases.entries()) {
-    for (const base of own) {
-      for (let level = 0; level < levels; level++) {
-        const entry = levelOffsets[level] + Math.floor(base / pooling ** level);
-        const place = readback.take(encoder, {
-          buffer: slots.buffer,
-          offset: slots.offset + (head * entries + entry) * 4,
-          size: 4,
-        });
-        first ??= place;
-      }
-    }
-  }
-  return first!;
-}
-
-/** What a layer's results say; `bases` are the last row and the watched ones. */
-function describe(
-  bytes: ArrayBuffer,
-  options: {
-    geometry: LighthouseGeometry;
-    lastRow: LastRow;
-    bases: readonly number[][];
-    at: { partials: number; slots: number };
-  },
-): LayerRows {
-  const { geometry: { levels, gathered }, lastRow: { plan }, bases, at } = options;
-  const attended = mergePartials(
-    plan,
-    new Float32Array(bytes, at.partials, plan.partialBytes / 4),
-  );
-  const perHead = bases[0].length * levels;
-  const found = new Uint32Array(bytes, at.slots, bases.length * perHead);
-  const chosen = (head: number, i: number) =>
-    Array.from(
-      { length: levels },
-      (_, level) => found[head * perHead + i * levels + level] !== NOT_SELECTED,
-    );
-  return {
-    gathered,
-    rows: attended.map((parts, head) => {
-      const present = chosen(head, 0);
-      const output = new Float64Array(plan.headDim);
-      for (const [level, part] of parts.entries()) {
-        if (present[level]) part.output.forEach((x, c) => output[c] += x);
-      }
-      return { levels: parts.map((part, l) => present[l] ? part : null), output };
-    }),
-    selected: bases.map((own, head) => own.slice(1).map((_, i) => chosen(head, i + 1))),
   };
 }

@@ -8,7 +8,8 @@ import { type DType, MemoryError } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type { AttendedRow, RowAdmission } from "../../kernels/retrieval/last_row.ts";
-import type { LayerRows, Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
+import type { LayerRows } from "../../kernels/retrieval/layer_rows.ts";
+import type { Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
 import { resolveBudget } from "../plan/profile.ts";
 import { acceptanceBand, mcNemar, wilsonInterval } from "../statistics/intervals.ts";
 import {

@@ -28,11 +28,11 @@ import {
 } from "../../kernels/retrieval/last_row.ts";
 import {
   createLighthouseRows,
-  type LayerRows,
   type LighthouseLayer,
   type LighthouseRows,
   type Pace,
 } from "../../kernels/retrieval/lighthouse_last_row.ts";
+import type { LayerRows } from "../../kernels/retrieval/layer_rows.ts";
 import { Readback } from "../../kernels/retrieval/readback.ts";
 import { scaleTensor } from "../../kernels/retrieval/scale_tensor.ts";
 import {
