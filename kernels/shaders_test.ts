@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { KERNEL_CATALOG, recordEntry } from "./_kernel_catalog.ts";
+import { KERNEL_CATALOG } from "./_kernel_catalog.ts";
+import { recordEntry } from "./gpu/_catalog_entry.ts";
 import { digestShaders, expectDigests, expectSnapshot, indentShader } from "./_shader_fixtures.ts";
 import { expectUniforms } from "./_uniform_layouts.ts";
 import type { RecordedShader } from "./gpu/_recording_device.ts";
