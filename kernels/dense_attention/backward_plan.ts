@@ -30,14 +30,14 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
     readonly query: PipelineSource;
     readonly keyValue: PipelineSource;
   };
-  /** Of the portable kernels: tile ranges, one per dispatch, heaviest first. */
+  /** Portable kernels only: tile ranges, one per dispatch, heaviest first. */
   readonly ranges: {
     readonly query: readonly TileRange[];
     readonly keyValue: readonly TileRange[];
   };
-  /** Of the kernels on matrix units: the order of the two passes. */
+  /** Matrix units only: the order of the two passes. */
   readonly schedule?: MatrixBackwardSchedule;
-  /** Bytes of buffers of its own that the kernel allocates, whatever the number of bindings. */
+  /** Bytes of buffers that the kernel allocates for itself, however often it is bound. */
   readonly scratchBytes: number;
   /** By convention: 2.5 times the forward FLOP. */
   readonly flops: number;
@@ -47,7 +47,7 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
 
 /** Dispatches of the passes over one block of heads. */
 export interface BackwardPasses {
-  /** The first of all. */
+  /** The first pass. */
   readonly delta: Dispatch;
   /** dQ. */
   readonly query: readonly Dispatch[];

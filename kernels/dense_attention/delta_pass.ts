@@ -1,6 +1,6 @@
 /**
  * The first backward pass of dense attention: delta = Σ dO ∘ O per row. On matrix units, where dO is f32,
- * it also makes the scaled f16 that they multiply.
+ * it also writes the scaled f16 that matrix units multiply.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import type { DenseBackwardBuffers, DenseBackwardOptions } from "./types.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 
 const DELTA_PARAMS = { rows: "u32", stride: "u32" } as const;
-/** Of the pass that also scales dO. */
+/** Parameters of the pass that also scales dO. */
 const SCALES_PARAMS = { rows: "u32", blocks: "u32", gridWidth: "u32" } as const;
 
 /** Threads that share a row in the delta pass: a power of two, so that they divide a workgroup. */

@@ -8,12 +8,12 @@
  * same stored inputs the error is that of f32 dot products of length d, of one exponential per
  * score and of one rounding to the storage type.
  *
- * A NaN or an infinity in a row of K or V reaches the rows from it on, and may reach those of its tile
- * before it, at most 256, whose weight of 0 times NaN is NaN.
+ * A NaN or an infinity in a row of K or V reaches that row and all later ones. It may also reach earlier
+ * rows of its tile, at most 256, whose weight of 0 times NaN is NaN.
  *
- * Variants: `dense` is tiled and tuned, on matrix units where the device has them (dense_matrix.ts
- * says when, and what that does to the numerics) and portable elsewhere; `dense-naive`
- * (dense_attention_naive.ts) is one thread per row and exists as a second opinion in tests.
+ * Variants: `dense` is tiled and tuned. It runs on matrix units where the device has them (dense_matrix.ts
+ * says when, and how that changes the numerics) and on the portable kernel elsewhere. `dense-naive`
+ * (dense_attention_naive.ts) uses one thread per row and serves as a second reference in tests.
  *
  * @module
  */
@@ -45,7 +45,7 @@ export function planDenseAttention(
   return planVariant(gpu, options, WHOLE_ROWS);
 }
 
-/** Plans the kernel for what it reads and writes: see {@linkcode DenseResult}. */
+/** Plans a variant of the kernel: see {@linkcode DenseVariant}. */
 export function planVariant(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseAttentionOptions,

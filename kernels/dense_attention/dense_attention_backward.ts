@@ -5,13 +5,13 @@
  *
  * Three passes, each deterministic without atomics: delta = Σ dO ∘ O per row, then dQ by query
  * tile, then dK and dV by key tile. The portable kernels recompute the scores in both of the last
- * two, so seven products are done where the convention counts five. On matrix units dK and dV come
- * first and leave the gradients of scores to dQ: `dense_matrix_backward.ts`.
+ * two, so they do seven products where the convention counts five. On matrix units dK and dV come first
+ * and pass the gradients of scores on to dQ: `dense_matrix_backward.ts`.
  *
  * Numerics: as in the forward kernel, every product and sum in f32, one rounding on storing; on matrix
  * units products of f16, as `dense_matrix_backward_codegen.ts` says. Weights are recomputed from the
- * log-sum-exp, which is f32: where it is beyond 2^20 a weight is off by 6 % and more, and from 2^28 on
- * it may be anything from 0 to 1. It never exceeds 1.
+ * log-sum-exp, which is f32: where that exceeds 2^20, a weight is off by 6 % and more, and from 2^28 on
+ * it may be anything from 0 to 1. A weight never exceeds 1.
  *
  * @module
  */
@@ -76,7 +76,7 @@ export interface DenseBackward {
   readonly plan: DenseBackwardPlan;
   /** The dispatches for one block of heads, in their order. */
   readonly bind: (buffers: DenseBackwardBuffers) => Dispatch[];
-  /** The same by pass, to time one by itself. */
+  /** The same by pass, to time each pass. */
   readonly bindPasses: (buffers: DenseBackwardBuffers) => BackwardPasses;
   /** Frees what the kernels hold. */
   readonly destroy: () => void;

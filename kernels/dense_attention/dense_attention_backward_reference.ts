@@ -221,7 +221,7 @@ export function keyValueGradientRow(
 /**
  * All gradients of one head, `[rows, d]` each, with their tolerances.
  *
- * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
+ * @throws {TypeError} when a tensor is missing or not numbers, or a type is unknown.
  * @throws {RangeError} when tensors do not fit together.
  */
 export function denseBackwardReference(

@@ -1,5 +1,5 @@
 /**
- * Dense causal attention in float64, plain loops, and how far an f32 kernel may be from it.
+ * Dense causal attention in float64 with plain loops, and how far an f32 kernel may differ from it.
  *
  * The tolerance is derived, per row and column, from the row's own numbers (u = 2^-24):
  *
@@ -9,7 +9,7 @@
  *   weight of key j is off by a factor within e^±ε_j.
  * - Weights off by such factors move the weighted mean by at most
  *   Σ p_j·(e^ε_j - 1)·|v_j - o| / Σ p_j·e^-ε_j, and never beyond the farthest value whose weight
- *   could matter. With extreme logits this is the honest bound: f32 cannot tell near-ties apart.
+ *   could matter. With extreme logits no tighter bound holds: f32 cannot distinguish near-ties.
  * - Summing n products in f32 in any blocked order errs like a random walk: 4·√n·u·Σ p_j·|v_j|.
  * - Weights rounded to f16 are off by half a unit in the last place each, which moves the mean by at
  *   most 2^-11·Σ p_j·|v_j|; those that f16 rounds away together weigh at most 2^-11 of the sum (see
@@ -73,11 +73,11 @@ const UNIT = 2 ** -24;
 const FLUSHED = SMALLEST_NORMAL.f32;
 
 /**
- * Checks the tensors of one head, and what their storage is said to be.
+ * Checks the tensors of one head and the named storage types.
  *
  * @param options `rows`: of every tensor. Default: those of the first, which need not be all of Q.
- * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
- * @throws {RangeError} when tensors are no rows of d, or not as many as the others.
+ * @throws {TypeError} when a tensor is missing or not numbers, or a type is unknown.
+ * @throws {RangeError} when tensors are not rows of d, or differ in their number of rows.
  */
 export function requireHead(
   action: string,
@@ -127,7 +127,7 @@ export function storageRounding(
 /**
  * Row `row` of causal attention of one head. `q` may hold only rows from `queryOffset` on.
  *
- * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
+ * @throws {TypeError} when a tensor is missing or not numbers, or a type is unknown.
  * @throws {RangeError} when tensors do not fit together, or there is no such row.
  */
 export function denseAttentionRow(
@@ -253,7 +253,7 @@ export function widen<T extends DenseReferenceInputs>(inputs: T): T {
 /**
  * Causal attention of one head: `[rows, d]` and `[rows]`, each with its tolerance.
  *
- * @throws {TypeError} when a tensor is missing or no numbers, or a type unknown.
+ * @throws {TypeError} when a tensor is missing or not numbers, or a type is unknown.
  * @throws {RangeError} when tensors do not fit together.
  */
 export function denseAttentionReference(

@@ -19,7 +19,7 @@ import { createPipeline } from "../gpu/pipeline.ts";
 import { createParams } from "../gpu/uniform.ts";
 import type { DenseAttentionPlan } from "./types.ts";
 
-/** Of the portable kernel and of that on matrix units. */
+/** Parameters of the portable kernel and of the kernel on matrix units. */
 const PARAMS = {
   rows: "u32",
   tileCount: "u32",

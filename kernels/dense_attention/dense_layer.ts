@@ -50,7 +50,7 @@ import {
 
 /** Tensors of a backward pass over blocks of heads, beside those of the forward pass. */
 export interface DenseBackwardTensors {
-  /** Of the type of the gradients; where the kernel allows, `gradients.q` itself, which is lost. */
+  /** In the type of the gradients. Where the kernel allows, it may be `gradients.q`, which overwrites it. */
   readonly outputGradient: Tensor;
   /** f32 `[heads, N, 1]`, scratch. */
   readonly delta: Tensor;
@@ -155,9 +155,9 @@ export function planDenseLayer(
 }
 
 /**
- * What backward kernels over blocks of heads allocate for themselves, as a buffer of a plan.
+ * The buffers that backward kernels over blocks of heads allocate for themselves, for a plan.
  *
- * @param plan of a whole block; the last one may have fewer heads and kernels of its own.
+ * @param plan of a whole block; the last block may have fewer heads, and kernels of its own.
  */
 export function backwardScratch(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
@@ -201,7 +201,7 @@ export function denseImplementation(
     directions?: readonly Direction[];
     style?: ImplementationStyle;
     role?: Implementation["role"];
-    /** Name of the forward kernel, where it is not the one that the device would get. */
+    /** Name of the forward kernel, where it is not the one that the device gets by default. */
     variant?: string;
     create: (gpu: Gpu, size: DenseAttentionOptions) => Promise<DenseAttention>;
     /** Compiles the forward kernel ahead. Default: that of the device. */

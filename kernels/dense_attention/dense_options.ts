@@ -1,5 +1,5 @@
 /**
- * Checks of what dense attention is planned for, in either direction.
+ * Checks the options of dense attention in either direction.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import {
 } from "../gpu/require.ts";
 import { type DenseAttentionOptions, HEAD_DIMS } from "./types.ts";
 
-/** Softmax scales between which no masked score can matter and no score overflows. */
+/** Softmax scales for which no masked score matters and no score overflows. */
 const SCALES = { least: 2 ** -32, most: 2 ** 32 } as const;
 
 const KERNELS: readonly unknown[] = ["matrix", "portable"];
 
 /**
- * Checks what forward and backward kernels are planned for.
+ * Checks options that forward and backward kernels share.
  *
  * @throws {TypeError} when the element type or the kernel is unknown.
  * @throws {RangeError} naming the value and the limit.
@@ -43,7 +43,7 @@ export function requireDenseOptions(
       `${action}: head dimension ${show(headDim)} is not one of ${HEAD_DIMS.join(", ")}`,
     );
   }
-  // Also keeps what is cut into tiles below countable.
+  // This also keeps the number of tiles below within exact numbers.
   headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
   if (typeof scale !== "number" || !(scale >= SCALES.least && scale <= SCALES.most)) {
     throw new RangeError(

@@ -24,7 +24,7 @@ export interface SquaredNormsOptions extends DenseAttentionOptions {
   readonly resultRows?: number;
 }
 
-/** A planned launch. `rows` counts all rows of a head. */
+/** A planned launch; `rows` of its options counts all rows of a head. */
 export interface SquaredNormsPlan {
   readonly options: SquaredNormsOptions;
   /** The attention over one residue class, as many heads as there are sequences. */

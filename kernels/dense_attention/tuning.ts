@@ -48,7 +48,7 @@ const DECLARED: { [K in Kernel]: Record<Pass, readonly TilingOf<K>[]> } = {
 
 /** A kernel at one head dimension. */
 export interface TiledKernel<K extends Kernel = Kernel, P extends Pass = Pass> {
-  /** The text. */
+  /** The variant. */
   readonly kernel: K;
   /** The pass. */
   readonly pass: P;
@@ -84,17 +84,17 @@ function portableFits(
 }
 
 /**
- * Binary orders of magnitude between a shape's queries and those of the one whose tiling it takes. What
- * is fastest at 8 × 2,048, where a device has too few workgroups, was half as fast at 8 × 65,536 on an
- * H100.
+ * Largest distance of a shape from the measured shape whose tiling it takes, as a power of two. The
+ * fastest tiling at 8 × 2,048, where a device has too few workgroups, ran at half the best speed at
+ * 8 × 65,536 on an H100.
  */
 const FARTHEST = 3;
 
 /**
- * The tiling that was measured to be the fastest for so many queries, heads times rows: that of the
- * nearest measured number, by ratio, and among equals of the nearest length. How many workgroups there
- * are depends on it, and so which tiling is the fastest. Undefined where nothing within eight times as
- * many and as long, up or down, was measured, or where what was is no tiling for this device.
+ * The fastest measured tiling for a number of queries, heads times rows, which decides the number of
+ * workgroups: the tiling of the measured number that is nearest by ratio and, among equals, of the
+ * nearest length. Undefined where nothing was measured within a factor of eight in queries and in length,
+ * or where that tiling does not fit this device.
  */
 export function tunedTiling<K extends Kernel, P extends Pass>(
   capabilities: Capabilities,
@@ -113,7 +113,7 @@ export function tunedTiling<K extends Kernel, P extends Pass>(
     tilingSpace(capabilities, wanted).find((tiling) => sameTiling(tiling, nearest.tiling));
 }
 
-/** Why a plan on this device passes a measured tiling over; undefined when it may be taken. */
+/** Why a plan on this device ignores a measured tiling; undefined when it may take it. */
 export function whyNotTuned(
   capabilities: Capabilities,
   entry: TunedTiling,
@@ -121,7 +121,7 @@ export function whyNotTuned(
   const { kernel, pass, headDim, tiling } = entry;
   const name = tilingName(tiling);
   if (!DECLARED[kernel][pass].some((known) => sameTiling(known, tiling))) {
-    return `${name} is no declared tiling of it`;
+    return `${name} is not one of its declared tilings`;
   }
   const missing = kernel === "matrix" ? whyNoMatrixUnits(capabilities) : undefined;
   if (missing) return missing;
@@ -133,9 +133,9 @@ export function whyNotTuned(
 }
 
 /**
- * The same device with tilings that its plans prefer to those that they would choose.
+ * The same device with measured tilings, which its plans prefer to their own choice.
  *
- * @throws {TypeError} when the tilings are no array.
+ * @throws {TypeError} when the tilings are not an array.
  *
  * @example
  * ```ts

@@ -12,7 +12,7 @@ import type { BackwardTilings, MatrixBackwardTilings, MatrixTiling, Tiling } fro
 /** Head dimensions that the kernel supports. */
 export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
 
-/** The two variants of the kernels: anywhere, or on matrix units. */
+/** The two variants of the kernels: for any device, or on matrix units. */
 export type DenseKernel = "portable" | "matrix";
 
 /** What the kernel writes of each output row. */
@@ -32,7 +32,7 @@ export const WHOLE_ROWS: DenseVariant = { result: "rows", rowStride: 1 };
 export interface DenseAttentionOptions {
   /** Heads in one binding. */
   readonly heads: number;
-  /** N, at least 1; any value. */
+  /** N, any whole number from 1. */
   readonly rows: number;
   /** d, one of {@linkcode HEAD_DIMS}. */
   readonly headDim: number;
@@ -43,18 +43,18 @@ export interface DenseAttentionOptions {
   /** Most FLOP of one dispatch; longer work is split by query range. Default: never split. */
   readonly flopsPerDispatch?: number;
   /**
-   * `matrix`: on matrix units, which take f16 and d = 64 or 128; `portable`: anywhere. Default: on
-   * matrix units where the device and the shape allow. Results agree within rounding.
+   * `matrix`: on matrix units, for f16 and d = 64 or 128; `portable`: on any device. Default: on matrix
+   * units where the device and the shape allow. Results agree within rounding.
    */
   readonly kernel?: DenseKernel;
   /**
-   * Tiling of the portable kernel. Default: tuned, else chosen for the adapter; given, it asks for
-   * `portable`.
+   * Tiling of the portable kernel, which it selects. Default: the measured one, else one chosen for the
+   * adapter.
    */
   readonly tiling?: Tiling;
   /**
-   * Tiling of the kernel on matrix units. Default: tuned, else chosen for the shape; given, it asks
-   * for `matrix`.
+   * Tiling of the kernel on matrix units, which it selects. Default: the measured one, else one chosen
+   * for the shape.
    */
   readonly matrixTiling?: MatrixTiling;
 }
@@ -63,18 +63,18 @@ export interface DenseAttentionOptions {
 export interface DenseBackwardOptions
   extends Omit<DenseAttentionOptions, "tiling" | "matrixTiling"> {
   /**
-   * Storage of dO, dQ, dK and dV. f32 beside f16 of all others, for gradients that are summed or
-   * divided further and may not fit f16 by themselves. Default: `dtype`.
+   * Storage of dO, dQ, dK and dV. May be f32 where everything else is f16, for gradients that are summed
+   * or divided further and may not fit f16 themselves. Default: `dtype`.
    */
   readonly gradientType?: DType;
   /**
-   * Of the portable kernels. Default: tuned, else chosen for the adapter; given, they ask for
-   * `portable`.
+   * Tilings of the portable kernels, which they select. Default: the measured ones, else chosen for the
+   * adapter.
    */
   readonly tilings?: BackwardTilings;
   /**
-   * Of the kernels on matrix units. Default: tuned, else chosen for the device; given, they ask for
-   * `matrix`.
+   * Tilings of the kernels on matrix units, which they select. Default: the measured ones, else chosen
+   * for the shape.
    */
   readonly matrixTilings?: MatrixBackwardTilings;
 }
@@ -124,8 +124,8 @@ export interface DenseBackwardBuffers {
   /** `[heads, N, d]`, from the forward kernel. */
   readonly o: BufferSlice;
   /**
-   * `[heads, N, d]`. On matrix units, where it is f32, the first pass alone reads it: then it may be the
-   * buffer of `queryGradient`, and is lost.
+   * `[heads, N, d]`. On matrix units an f32 dO is read by the first pass alone: it may then be the buffer
+   * of `queryGradient`, which overwrites it.
    */
   readonly outputGradient: BufferSlice;
   /** `[heads, N]` f32, from the forward kernel. */

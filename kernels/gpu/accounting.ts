@@ -1,20 +1,20 @@
 /**
- * Counting the bytes of buffers that a device really allocated, to hold plans against.
+ * Counts the bytes of buffers that a device allocates, to check plans against them.
  *
  * @module
  */
 
-/** Bytes of the buffers that live on a device, from when it is first watched. */
+/** Bytes of the live buffers of a device, from when it is first watched. */
 export class Allocations {
   #bytes = 0;
   #peak = 0;
 
-  /** Bytes of the buffers that live now. */
+  /** Bytes of the buffers that are alive now. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** The most bytes that lived at once since the last {@linkcode restart}. */
+  /** The most bytes that were alive at once since the last {@linkcode restart}. */
   get peakBytes(): number {
     return this.#peak;
   }
@@ -44,13 +44,13 @@ const watched = new WeakMap<GPUDevice, Allocations>();
 /**
  * Watches every buffer that a device creates from now on; the same counter for the same device.
  *
- * A buffer that is dropped without `destroy` counts as alive, which is what a plan must allow for.
+ * A buffer that is dropped without `destroy` counts as alive, as a plan must count it.
  *
  * @example
  * ```ts
  * import { watchAllocations } from "./accounting.ts";
  * import assert from "node:assert/strict";
- * // Any object with createBuffer will do here.
+ * // Any object with createBuffer works here.
  * const device = { createBuffer: ({ size }: { size: number }) => ({ size, destroy() {} }) };
  * const allocations = watchAllocations(device as unknown as GPUDevice);
  * const buffer = device.createBuffer({ size: 64 });

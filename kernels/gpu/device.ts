@@ -1,6 +1,6 @@
 /**
- * Opening a WebGPU device, and the plain record of what it can do. Runs in Deno and in browsers;
- * `open_device.ts` adds Dawn as a package, which browsers could not load.
+ * Opens a WebGPU device and describes what it can do as a plain record. Runs in Deno and in browsers;
+ * `open_device.ts` adds Dawn as a package, which browsers cannot load.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export interface SubgroupMatrixConfig {
 
 /** Plain description of the adapter behind a device. */
 export interface AdapterRecord {
-  /** Maker of the device, as the stack calls it. */
+  /** Maker of the device, as the stack names it. */
   readonly vendor: string;
   /** Family of the device; empty where the stack does not say. */
   readonly architecture: string;
@@ -42,11 +42,11 @@ export interface AdapterRecord {
 }
 
 /**
- * A tiling of dense attention that was measured to be the fastest on a device. Plans take it where it
- * is one that the kernel declares and that fits; nothing depends on it but time.
+ * A tiling of dense attention that was measured to be the fastest on a device. Plans take it where the
+ * kernel declares it and it fits; it changes nothing but time.
  */
 export interface TunedTiling {
-  /** Which of the two texts of the kernel: anywhere, or on matrix units. */
+  /** Which variant of the kernel: for any device, or on matrix units. */
   readonly kernel: "portable" | "matrix";
   /** The forward pass, the pass that gives dQ, or the one that gives dK and dV. */
   readonly pass: "forward" | "query" | "key-value";
@@ -57,9 +57,9 @@ export interface TunedTiling {
   /** N that it was measured at, a power of two. */
   readonly rows: number;
   /**
-   * H that it was measured with. Plans take the entry whose `heads * rows`, on which the number of
-   * workgroups depends, is nearest theirs by ratio, if both it and `rows` are within eight times.
-   * Default: the plan's.
+   * H that it was measured with. The number of workgroups depends on `heads * rows`; a plan takes the
+   * entry whose product is nearest to its own by ratio, if product and `rows` are both within a factor
+   * of eight. Default: the plan's.
    */
   readonly heads?: number;
   /** Fields of the tiling by name. */
@@ -76,7 +76,7 @@ export interface Capabilities {
   readonly subgroupMinSize: number;
   /** The largest, 0 where the stack does not say. */
   readonly subgroupMaxSize: number;
-  /** `timestamp-query` was granted: GPU times can be had. */
+  /** `timestamp-query` was granted: GPU times can be measured. */
   readonly timestamps: boolean;
   /** What matrix units can multiply; empty without them. */
   readonly subgroupMatrix: readonly SubgroupMatrixConfig[];
@@ -96,7 +96,7 @@ export interface Capabilities {
   readonly maxStorageBuffers: number;
   /** Alignment of the offset of a storage binding, bytes. */
   readonly storageAlignment: number;
-  /** Tilings to prefer, see `withTuning`. Default: those that the kernels choose by themselves. */
+  /** Tilings to prefer, see `withTuning`. Default: none, the kernels choose. */
   readonly tuning?: readonly TunedTiling[];
 }
 
@@ -131,7 +131,7 @@ export interface OpenDeviceOptions {
   gpu?: GPU;
   /** Features that must be granted; an adapter without one is an error. */
   require?: readonly string[];
-  /** Features not to ask for, for example `subgroups` to test the fallback. */
+  /** Features not to request, for example `subgroups` to test the fallback. */
   without?: readonly string[];
 }
 
@@ -185,7 +185,7 @@ const DESTROYED = "the device was destroyed";
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|basic render|warp/i;
 
 /**
- * Opens a device with every optional feature that the kernels know how to use.
+ * Opens a device with every optional feature that the kernels can use.
  *
  * @throws {TypeError} naming the stacks, when the one asked for is none of them.
  * @throws {DeviceError} without WebGPU, without an adapter, or when a required feature is missing.
@@ -214,7 +214,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   }
   const required = options.require ?? [];
   const excluded = options.without ?? [];
-  // Deno's wgpu grants `subgroups` without listing it, so it is asked for on trust first.
+  // Deno's wgpu grants `subgroups` without listing it, so the first request includes it unseen.
   const listed = (name: string) => adapter.features.has(name as GPUFeatureName);
   const trusted = stack === "deno" ? ["subgroups"] : [];
   const wanted = OPTIONAL_FEATURES.filter((name) => !excluded.includes(name) && listed(name));
@@ -292,7 +292,7 @@ function entryPoint(stack: Stack): GPU {
   return gpu;
 }
 
-/** What a stack says of an adapter. */
+/** What a stack says about an adapter. */
 export function describeAdapter(adapter: GPUAdapter): AdapterRecord {
   const info = adapter.info as GPUAdapterInfo & { isFallbackAdapter?: boolean };
   const fallback = info.isFallbackAdapter === true;

@@ -1,5 +1,5 @@
 /**
- * Rounding to f16: WGSL that does so alike on every device, and what of it is left to the device.
+ * Rounding to f16: WGSL that rounds the same way on every device, and what is left to the device.
  *
  * WGSL leaves the rounding of conversions and of `pack2x16float` to the device (llvmpipe rounds
  * toward zero). These functions round to nearest even in integer arithmetic first, after which

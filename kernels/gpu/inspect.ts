@@ -1,9 +1,9 @@
 /**
  * Digest and finiteness of device data without reading it back.
  *
- * The digest is for telling results apart, not for security: each 32-bit word is hashed with its
- * index by PCG, hashes are summed modulo 2^32 in four lanes. It depends on every bit and every
- * position and not on the order of reading, so it is the same on every device for the same bytes.
+ * The digest distinguishes results; it is not for security. Each 32-bit word is hashed with its index by
+ * PCG, and hashes are summed modulo 2^32 in four lanes. The digest depends on every bit and every
+ * position but not on the order of reading, so it is the same on every device for the same bytes.
  *
  * @module
  */
@@ -42,7 +42,7 @@ export class NotFiniteError extends RangeError {
   override readonly name = "NotFiniteError";
 }
 
-/** Element kinds that {@linkcode inspectSlices} tells apart. */
+/** Element kinds that {@linkcode inspectSlices} distinguishes. */
 export type InspectKind = "f16" | "f32" | "integer";
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Seeded relative noise on data that is on the device: what input rounding of another storage type,
- * or another kernel upstream, would change.
+ * Adds seeded relative noise to data on the device, to see what another input rounding or another
+ * kernel upstream would change.
  *
  * @module
  */

@@ -23,8 +23,8 @@ export interface PipelineSource {
   /** Values of `override` declarations. */
   readonly constants?: Readonly<Record<string, number>>;
   /**
-   * What to run instead where a buffer is bound twice and once of them for writing, which WebGPU
-   * forbids: the same shader, with bindings for reading only. Compiled when it is needed.
+   * What runs instead where a buffer is bound twice, at least once for writing, which WebGPU forbids:
+   * the same shader with read-only bindings. Compiled when it is needed.
    */
   readonly shared?: PipelineSource;
 }
@@ -144,7 +144,7 @@ function describe(device: GPUDevice, source: PipelineSource) {
   return { module, layout, descriptor };
 }
 
-/** What compiles a source when it is first asked for, on the spot: binding cannot wait. */
+/** Returns a function that compiles a source at its first call, synchronously: binding cannot wait. */
 function compileShared(gpu: Gpu, source: PipelineSource | undefined) {
   if (!source) return undefined;
   let made: Pipeline | undefined;

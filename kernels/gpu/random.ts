@@ -1,5 +1,5 @@
 /**
- * Seeded inputs: the counter-based generator `pcg-sum4`, bit-identical in TypeScript and on every
+ * Seeded inputs by the counter-based generator `pcg-sum4`, bit-identical in TypeScript and on every
  * device, so that 512K tokens need no upload.
  *
  * The value at counter i is a centred sum of four uniform 16-bit numbers: close to normal with

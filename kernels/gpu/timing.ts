@@ -1,8 +1,8 @@
 /**
- * Running dispatches and timing them with GPU timestamps and the wall clock.
+ * Runs dispatches and times them with GPU timestamps and the wall clock.
  *
- * Long work is cut into submissions, so that no single one is predicted to run past a limit:
- * display drivers reset a device that is silent for about two seconds.
+ * Long work is cut into submissions, so that each is predicted to stay below a time limit: display
+ * drivers reset a device that does not answer for about two seconds.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export interface Timing {
 
 /** Options of {@linkcode Timer.run}. */
 export interface RunOptions {
-  /** True: each stage in passes of its own, timed apart. False (default): as few passes as possible. */
+  /** True: each stage has passes of its own and is timed. False (default): as few passes as possible. */
   stages?: boolean;
   /** Predicted FLOP per second of the device, to cut submissions by. Default: never cut. */
   flopsPerSecond?: number;

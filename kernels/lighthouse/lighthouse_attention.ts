@@ -51,15 +51,15 @@ import { SCORERS } from "./scorers/scorers.ts";
 import { layerOptions, smallestProblem } from "./lighthouse_options.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
 
-/** How the memory-bound passes are cut into threads. Results are the same for all. */
+/** How the memory-bound passes are divided among threads. Results do not depend on it. */
 export interface LighthouseTuning {
-  /** Of the pass that scores and pools. */
+  /** The pass that scores and pools. */
   readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
-  /** Of the gather. */
+  /** The gather. */
   readonly gather?: { readonly rowsPerThread?: number; readonly threads?: number };
-  /** Also of the scatter of gradients. */
+  /** The scatter, and the scatter of gradients. */
   readonly scatter?: { readonly rowsPerThread?: number; readonly threads?: number };
-  /** Of the gather of output gradients. */
+  /** The gather of output gradients. */
   readonly gatherGradient?: { readonly rowsInFlight?: number; readonly threads?: number };
 }
 
@@ -69,7 +69,7 @@ export interface LighthouseImplementationOptions {
   readonly scorer?: Scorer;
   /** The name that results carry. Default: `lighthouse-` and the scorer's name. */
   readonly name?: string;
-  /** For people: one short phrase. Default: the scorer's name in one. */
+  /** One short phrase for people. Default: a phrase with the scorer's name. */
   readonly title?: string;
   /** Default: each pass's own. */
   readonly tuning?: LighthouseTuning;
@@ -131,7 +131,7 @@ export const lighthouseDilated: Implementation = lighthouseImplementation({
 /** Lighthouse with the gla scorer and seeded gates; δ is 4 unless the options say otherwise. */
 export const lighthouseGla: Implementation = lighthouseImplementation({ scorer: glaScorer() });
 
-/** Every Lighthouse layer, one a scorer. */
+/** The layer of every scorer. */
 export const LIGHTHOUSE: readonly Implementation[] = SCORERS.map((scorer) =>
   lighthouseImplementation({ scorer })
 );
@@ -144,7 +144,7 @@ interface LayerOptions {
   readonly tuning: LighthouseTuning;
 }
 
-/** What a layer allocates with: its plan, and where things register to be destroyed with it. */
+/** What a layer is allocated from: its plan, and where owned objects are registered. */
 interface Allocation extends LayerOptions {
   readonly planned: LighthousePlan;
   readonly own: <T extends { destroy: () => void }>(thing: T) => T;
@@ -186,7 +186,7 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
       gradients = backward.gradients;
     }
     if (!parts.forward) {
-      // Cut as finely as the dispatches were: nothing is known of the device's speed here.
+      // Cut as finely as the dispatches are: the speed of the device is not known here.
       await timer.run(forward.stages, {
         flopsPerSecond: flopsPerDispatch,
         maxSubmissionSeconds: 1,

@@ -1,9 +1,9 @@
 /**
- * The backward pass of a Lighthouse layer, joined from its passes (specification, section 6).
+ * The backward pass of a Lighthouse layer, composed of its passes (specification, section 6).
  *
  * dO `[H, N, d]` → gather-gradient (dÕ `[H, S, d]`) → attention-backward (the dense kernels over the
- * gathered rows) → scatter-gradient → dQ, dK, dV `[H, N, d]`. What the forward pass left is read
- * again: gathered rows, attended rows, log-sum-exp, indices and slots. The scorer has no part in it.
+ * gathered rows) → scatter-gradient → dQ, dK, dV `[H, N, d]`. It reads what the forward pass left:
+ * gathered rows, attended rows, log-sum-exp, indices and slots. The scorer is not involved.
  *
  * Numerics: gathered gradients are f32, since they may not fit f16 where the results do: dÕ sums up to
  * p^(L-1) rows of dO, and the results divide gathered gradients by as much. Results are rounded to storage
@@ -37,7 +37,7 @@ export interface ForwardState {
   readonly attended: Tensor;
   /** f32 `[heads, S, 1]`. */
   readonly lse: Tensor;
-  /** Of each block: indices u32 `[heads, S]`, slots u32 `[heads, P]`. */
+  /** For each block: indices u32 `[heads, S]`, slots u32 `[heads, P]`. */
   readonly selections: readonly { readonly indices: BufferSlice; readonly slots: BufferSlice }[];
 }
 
@@ -45,7 +45,7 @@ export interface ForwardState {
 export interface BackwardTensors {
   /** dO, `[heads, N, d]`. */
   readonly outputGradient: Tensor;
-  /** dÕ, f32 `[heads, S, d]`, scratch; on matrix units that of dQ̃. */
+  /** dÕ, f32 `[heads, S, d]`, scratch; on matrix units it shares the buffer of dQ̃. */
   readonly gatheredOutputGradient: Tensor;
   /** dQ̃, dK̃, dṼ, at least f32 `[heads, S, d]` each, scratch. */
   readonly gatheredGradients: Triple;

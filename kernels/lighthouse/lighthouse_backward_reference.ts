@@ -75,8 +75,8 @@ export interface LighthouseBackwardReferenceOptions {
   /** Pyramid indices in gathered order, `[S]`. */
   readonly selection: Int32Array;
   /**
-   * Rounds pooled rows as storage does, for example `Math.f16round`, so that what is left to compare is
-   * arithmetic. Default: no rounding.
+   * Rounds pooled rows as storage does, for example `Math.f16round`, so that only arithmetic is compared.
+   * Default: no rounding.
    */
   readonly store?: (value: number) => number;
   /** Rounds gathered output gradients, as matrix units' operands are. Default: no rounding. */
@@ -98,7 +98,7 @@ export interface LighthouseBackwardReferenceOptions {
  * `pcg-sum4` inputs (multiples of 2^-15 below 4) and windows up to 64 rows: their rounding is not
  * allowed for.
  *
- * @throws {TypeError} when a tensor is missing or no numbers, or the element type unknown.
+ * @throws {TypeError} when a tensor is missing or not numbers, or the element type is unknown.
  * @throws {RangeError} when tensors or the selection do not fit the geometry.
  */
 export function lighthouseBackwardReference(

@@ -40,7 +40,7 @@ export function lighthouseForwardCost(
   const { context, entries, pooledEntries, gathered } = geometry;
   const row = heads * headDim * bytesPerElement(dtype);
   const size = { heads, rows: gathered, headDim };
-  // Selection never looks at the scores of level 0.
+  // Selection does not read the scores of level 0.
   const ranked = gathered - geometry.pooling * geometry.k;
   const pooling = 3 * (context + pooledEntries) * row;
   const moving = (name: string, bytes: number): StagePlan => ({ name, flops: 0, bytes });

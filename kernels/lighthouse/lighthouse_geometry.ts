@@ -15,7 +15,7 @@ export const RANKED = 64;
 /** Deepest pyramid that the selection kernel keeps parent lists for. */
 export const MAX_LEVELS = 16;
 
-/** Longest context: pyramid indices and element offsets stay well inside 32 bits. */
+/** Longest context: pyramid indices and element offsets fit 32 bits with room to spare. */
 export const MAX_CONTEXT = 2 ** 24;
 
 /** What follows from N, L, p and k. Counts are per head. */

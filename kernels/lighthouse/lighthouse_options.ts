@@ -1,5 +1,5 @@
 /**
- * What is derived from the options of a Lighthouse layer: flags, case ids, sweeps, and the smallest
+ * Options of a Lighthouse layer, from which flags, case ids and sweeps are derived, and the smallest
  * layer that runs the same code.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * The plan of a Lighthouse layer: everything about it that is known without a device.
+ * The plan of a Lighthouse layer: everything that is known without a device.
  *
  * @module
  */
@@ -24,13 +24,13 @@ export interface LighthousePlan {
   readonly options: LighthouseOptions;
   /** Rows of the tensors that hold pooled rows. */
   readonly pooledRows: number;
-  /** Which text of the backward kernels runs, if any. */
+  /** Which variant of the backward kernels runs, if any. */
   readonly backwardKernel?: DenseKernel;
 }
 
 /**
- * Rows of a tensor of pooled rows. Nothing reads them after the gather, so that the backward pass
- * keeps the gathered gradient of the same tensor in their place, which is f32 and may need more rows.
+ * Rows of a tensor of pooled rows. Nothing reads them after the gather, so the backward pass stores the
+ * gathered gradient of the same tensor in their place, which is f32 and may need more rows.
  */
 function pooledRows(
   geometry: LighthouseGeometry,

@@ -1,7 +1,7 @@
 /**
- * The whole layer in float64 with plain loops, for one head at a time: the yardstick for tests and
- * for `verify`. Written from the specification, not from the kernels: selection sorts, placement
- * sorts by position key, scatter scatters.
+ * The whole layer in float64 with plain loops, for one head at a time: the reference of tests and of
+ * `verify`. Written from the specification, not from the kernels: selection sorts, placement sorts by
+ * position key, scatter scatters.
  *
  * Shapes: base rows `[N, d]`, pooled rows `[P - N, d]` (levels 1 … L-1, finest first), scores `[P]`,
  * selection `[S]` pyramid indices in gathered order.
@@ -19,8 +19,8 @@ export type Numbers = ArrayLike<number>;
 /**
  * Checks pyramid indices.
  *
- * @throws {TypeError} when they are no numbers.
- * @throws {RangeError} when there are none, or one of them is no index of the pyramid.
+ * @throws {TypeError} when they are not numbers.
+ * @throws {RangeError} when there are none, or one of them is not an index of the pyramid.
  */
 export function requireSelection(
   action: string,
@@ -204,7 +204,7 @@ export function attendReference(
 /**
  * Adds each gathered row to the base rows that its entry reaches (section 5): `[N, d]`.
  *
- * @throws {RangeError} when gathered elements are no rows of the selection, or an index is none.
+ * @throws {RangeError} when the gathered elements do not match the selection, or an index is invalid.
  */
 export function scatterReference(
   gathered: Numbers,
@@ -258,11 +258,11 @@ export interface LighthouseReference {
 export interface LighthouseReferenceOptions {
   /** d. */
   readonly headDim: number;
-  /** Takes the place of the computed selection, to compare outputs where scores tie by rounding. */
+  /** Replaces the computed selection, to compare outputs where rounding makes scores tie. */
   readonly selection?: Int32Array;
   /**
-   * Rounds pooled and attended rows as storage does, for example `Math.f16round`, so that what is
-   * left to compare is arithmetic. Default: no rounding.
+   * Rounds pooled and attended rows as storage does, for example `Math.f16round`, so that only arithmetic
+   * is compared. Default: no rounding.
    */
   readonly store?: (value: number) => number;
 }
@@ -270,7 +270,7 @@ export interface LighthouseReferenceOptions {
 /**
  * The norm-scorer layer for one head.
  *
- * @throws {TypeError} when a tensor is missing or no numbers.
+ * @throws {TypeError} when a tensor is missing or not numbers.
  * @throws {RangeError} when tensors or the selection do not fit the geometry.
  */
 export function lighthouseReference(

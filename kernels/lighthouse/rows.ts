@@ -1,6 +1,6 @@
 /**
  * Rows of tensors as 16-byte words, the unit in which the pyramid, gather and scatter kernels read
- * and write: the WGSL both storage types share, generated so that one kernel serves both.
+ * and write: WGSL for either storage type, so that one kernel serves both.
  *
  * @module
  */
@@ -17,8 +17,7 @@ export function wordsPerRow(headDim: number, dtype: DType): number {
  * `unpackCell`, `packCell` and `squaredNorm`.
  *
  * f16 needs only core WGSL, so f16 storage works without `shader-f16`. `packCell` rounds to nearest
- * even (see `gpu/half.ts`). `squaredNorm`
- * is a chain of fma in element order: squares of f16 values are exact in f32, so that fused and
+ * even (see `gpu/half.ts`). `squaredNorm` is a chain of fma in element order: squares of f16 values are exact in f32, so that fused and
  * unfused devices agree bit for bit.
  */
 export function cellCode(dtype: DType): string {

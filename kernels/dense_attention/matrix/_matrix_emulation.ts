@@ -1,18 +1,17 @@
 /**
- * Runs shaders for subgroup matrices where there are none: slow, and exact about what the shader
- * says: which rows, which masks, which sums. It tells nothing about the order in which a real
- * device's lanes see a scratch: subgroups are taken to run in lockstep, and tests on such devices say
- * whether that holds.
+ * Runs shaders for subgroup matrices on devices without them. It is slow, and exact about what the shader
+ * computes: which rows, which masks, which sums. It does not show in which order the lanes of a real
+ * device see a scratch: subgroups are assumed to run in lockstep, and tests on such devices check that.
  *
- * A lane computes 8 elements of a result matrix, all in one row, so results are 8 floats of its own
- * and left matrices 16, one row. Right matrices are read where they lie when they are multiplied.
- * Products wait in a queue until a result is stored or a barrier is met: compilers of software
- * adapters put the text of every call in its place and take minutes over a hundred of them.
+ * A lane computes 8 elements of a result matrix, all in one row: it holds 8 floats of a result, and 16
+ * of a left matrix, one row. Right matrices are read from memory when they are multiplied. Products are
+ * queued until a result is stored or a barrier is reached: compilers of software adapters inline every
+ * call and take minutes for a hundred of them.
  *
- * Parameters come as storage, bound for reading: lavapipe compiles a shader anew for every dispatch
- * whose loops end at a uniform, with the value in its place and the loops unrolled.
+ * Parameters are a storage buffer, bound for reading: lavapipe compiles a shader anew for every dispatch
+ * whose loops end at a uniform, with its value inlined and the loops unrolled.
  *
- * For text of the generators beside this file only.
+ * Only for shaders of the generators beside this file.
  *
  * @module
  */
@@ -37,7 +36,7 @@ fn storePartial(slot: u32, offset: u32, stride: u32) {
   }
 }`;
 
-/** A right matrix that was loaded: where it lies, in WGSL. */
+/** A right matrix that was loaded: its place in memory, in WGSL. */
 interface Right {
   readonly buffer: string;
   readonly transposed: boolean;
@@ -45,7 +44,7 @@ interface Right {
   readonly stride: string;
 }
 
-/** Rewrites a shader of the generators into plain WGSL. */
+/** Rewrites a shader of the generators as plain WGSL. */
 export function emulateMatrices(code: string, subgroups: number): string {
   const [lefts, results] = [new Map<string, number>(), new Map<string, number>()];
   const [leftBuffers, rightBuffers] = [new Map<string, number>(), new Map<string, number>()];
@@ -105,7 +104,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     return wait(indexOf(lefts, left), sum, { ...place, buffer: indexOf(rightBuffers, buffer) });
   };
   const clear = (sum: string) => wait(CLEAR, sum);
-  // Beyond the loops nothing waits but what was queued since.
+  // After the loops only what was queued since is waiting.
   let inLoops = true;
   const hasPartials = code.includes("> partials:");
   const statements = code
@@ -122,7 +121,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
         inLoops = false;
         return text;
       }
-      // Nothing may wait where one branch sees to it and the other does not.
+      // The queue must be empty where only one of two branches would run it.
       if (text.startsWith("if (")) return `${flush()}${text}`;
       if (text === "workgroupBarrier();") return `${inLoops || waiting ? flush() : ""}${text}`;
       const store = text.match(

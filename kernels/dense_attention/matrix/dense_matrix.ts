@@ -1,14 +1,14 @@
 /**
- * When dense causal attention runs on subgroup matrices (tensor cores on NVIDIA, matrix units
- * elsewhere), and how it is tiled there. `dense_attention.ts` says what is computed and plans both
- * kernels; `dense_matrix_codegen.ts` writes this one.
+ * When dense causal attention runs on subgroup matrices (tensor cores on NVIDIA, matrix units elsewhere),
+ * and which tiling it gets. `dense_attention.ts` says what is computed; `dense_matrix_codegen.ts` writes
+ * the shader.
  *
  * Shapes and results are those of the portable kernel; f16 storage only, d = 64 or 128, 16 rows at
  * least.
  *
  * Numerics: products of f16 with f32 accumulation. Softmax weights are rounded to f16 before the
- * second product, which the portable kernel does not do: each weight is off by half a unit in the
- * last place of f16 more.
+ * second product, which the portable kernel does not do: that adds an error of half a unit in the last
+ * place of f16 to each weight.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import { matrixBackwardBytes, matrixTileRows, matrixWorkgroupBytes } from "./mat
 /** Head dimensions that the kernel supports. */
 export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
 
-/** Rows of one matrix: shorter sequences have no place in it. */
+/** Rows of one matrix; a sequence must have as many. */
 const MATRIX_ROWS = 16;
 
 /**
@@ -85,25 +85,25 @@ export type MatrixPassTiling =
   | { readonly pass: "forward"; readonly tiling: MatrixTiling }
   | { readonly pass: MatrixBackwardPass; readonly tiling: MatrixBackwardTiling };
 
-/** Sequences, and what they are made of. */
+/** Sizes of some sequences. */
 interface MatrixShape {
   /** Sequences: heads, or heads times residue classes. */
   readonly heads: number;
-  /** Of one sequence. */
+  /** Rows of one sequence. */
   readonly rows: number;
   /** d. */
   readonly headDim: number;
 }
 
-/** Up to so many queries in all sequences, an H100 has too few workgroups of the widest tilings. */
+/** With this many queries or fewer, an H100 has too few workgroups of the widest tilings. */
 const FEW_QUERIES = 8 * 6144;
 
-/** Up to so many, of all but the narrowest. */
+/** With this many or fewer, of all but the narrowest. */
 const FEWEST_QUERIES = 8 * 3072;
 
 /**
- * The tiling for some sequences. Few queries want more, smaller workgroups; many want more reuse of
- * each staged key. Measured on an H100: `TUNING.md`.
+ * Chooses the tiling for some sequences. Few queries need more, smaller workgroups; with many, each
+ * staged key should be reused more. Measured on an H100: `TUNING.md`.
  *
  * @throws {RangeError} when none fits the device.
  */
@@ -120,7 +120,7 @@ export function chooseMatrixTiling(
     );
   }
   const queries = heads * rows;
-  // A tile's rows beyond the sequence are work for nothing.
+  // A tile's rows beyond the sequence are wasted work.
   const filled = found.filter((tiling) => matrixTileRows(tiling) <= rows);
   const chosen = filled.length === 0 || queries <= FEWEST_QUERIES
     ? found.find(({ subgroups, blocks }) => subgroups === 4 && blocks === 1)
@@ -130,12 +130,12 @@ export function chooseMatrixTiling(
   return chosen ?? found[0];
 }
 
-/** Rows of the widest of them, to a multiple of which sequences are padded. */
+/** Rows of the widest backward tiling: partial sums are padded to a multiple of it. */
 const MOST_TILE_ROWS = Math.max(
   ...Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixTileRows),
 );
 
-/** Storage buffers that the pass over keys and values binds, and one more where dO is f32. */
+/** Storage buffers that the pass over keys and values binds; one more where dO is f32. */
 const BACKWARD_BINDINGS = 11;
 
 /** Why the device cannot run the backward passes on matrix units; undefined when it can. */
@@ -145,7 +145,7 @@ export function whyNoMatrixBackward(
     readonly rows: number;
     readonly headDim: number;
     readonly dtype: DType;
-    /** Of dO and the gradients. Default: `dtype`. */
+    /** Storage of dO and the gradients. Default: `dtype`. */
     readonly gradientType?: DType;
   },
 ): string | undefined {
@@ -160,7 +160,7 @@ export function whyNoMatrixBackward(
   if (maxStorageBuffers < bindings) {
     return `${bindings} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
   }
-  // How many heads there are decides which one fits best, not whether one does.
+  // The number of heads decides which tiling is best, not whether one fits.
   const head = { ...shape, heads: 1 };
   return firstFit(capabilities, "query", head) && firstFit(capabilities, "key-value", head)
     ? undefined
@@ -184,7 +184,7 @@ function firstFit(
 }
 
 /**
- * Tilings of the backward passes for some sequences. Measured on an H100: `TUNING.md`.
+ * Chooses the tilings of the backward passes for some sequences. Measured on an H100: `TUNING.md`.
  *
  * @throws {RangeError} when none fits the device.
  */

@@ -1,13 +1,13 @@
 /**
  * The order of work of the backward passes on matrix units (`dense_matrix_backward_codegen.ts`).
  *
- * The gradients of scores (dS) are computed once and pass through a buffer, which holds a rectangle of
- * them: so many queries times so many keys, of all heads of a group. Rectangles follow each other by
- * key, then by query. Sums of dK and dV go on from one to the next of the same keys, sums of dQ over
- * all of them, in f32. Sequences that are shorter than a rectangle need none of these partial sums.
+ * The gradients of scores (dS) are computed once and passed on in a buffer, which holds a rectangle of
+ * them: some queries times some keys, of all heads of a group. Rectangles are ordered by key, then by
+ * query. Sums of dK and dV continue from one rectangle to the next of the same keys, sums of dQ over all
+ * rectangles, in f32. Sequences that fit one rectangle need none of these partial sums.
  *
- * Two dispatches to a rectangle, keys and values first. Large rectangles keep the device busy and the
- * partial sums rare: at 8,192 × 8,192 these add a tenth to the bytes of dS.
+ * Each rectangle takes two dispatches, keys and values first. Large rectangles keep the device busy and
+ * the partial sums rare: at 8,192 × 8,192 these add a tenth to the bytes of dS.
  *
  * @module
  */
@@ -26,7 +26,7 @@ import type { MatrixBackwardTiling, MatrixBackwardTilings } from "../tilings.ts"
 import type { DenseBackwardBuffers } from "../types.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 
-/** Of both passes. */
+/** Parameters of both passes. */
 const PARAMS = {
   rows: "u32",
   scale: "f32",
@@ -40,7 +40,7 @@ const PARAMS = {
   firstHead: "u32",
 } as const;
 
-/** Most bytes of dS: more would not be faster, on an H100. */
+/** Most bytes of dS: more was not faster on an H100. */
 const MOST_SCORE_BYTES = 2 ** 30;
 
 /** Bytes of one f32 matrix, the least that may be bound where a shader loads one. */
@@ -60,9 +60,9 @@ export interface ScoreRectangle {
   readonly pairs: number;
 }
 
-/** What is computed in which order, and what it takes. */
+/** The order of work, and the memory that it takes. */
 export interface MatrixBackwardSchedule {
-  /** Of the kernels that it is for. */
+  /** Tilings of the two kernels. */
   readonly tilings: MatrixBackwardTilings;
   /** Heads that share a rectangle. */
   readonly groupHeads: number;
@@ -72,7 +72,7 @@ export interface MatrixBackwardSchedule {
   readonly queries: number;
   /** N, rounded up to whole tiles of both passes. */
   readonly paddedRows: number;
-  /** In their order, for each group of heads. */
+  /** In order, for each group of heads. */
   readonly rectangles: readonly ScoreRectangle[];
   /** Bytes of buffers between the passes. */
   readonly bytes: {
@@ -80,7 +80,7 @@ export interface MatrixBackwardSchedule {
     readonly exponents: number;
     readonly keyPartials: number;
     readonly queryPartials: number;
-    /** dO as matrix units multiply it, and its factors; where dO is f32. */
+    /** dO as matrix units multiply it, and its scales; where dO is f32. */
     readonly scaledGradients?: number;
     readonly gradientScales?: number;
   };
@@ -193,9 +193,9 @@ export interface MatrixBackwardScratch {
   readonly keyPartials: BufferSlice;
   /** f32 `[group heads, N, d]`, N rounded up. */
   readonly queryPartials: BufferSlice;
-  /** dO over its factors, f16 `[heads, N, d]`; where dO is f32. */
+  /** dO divided by its scales, f16 `[heads, N, d]`; where dO is f32. */
   readonly scaledGradients?: BufferSlice;
-  /** The factors, powers of two, f32 `[heads, N / 16]`, rounded up. */
+  /** The scales, powers of two, f32 `[heads, N / 16]`, rounded up. */
   readonly gradientScales?: BufferSlice;
   /** Frees them. */
   readonly destroy: () => void;
@@ -220,12 +220,12 @@ export async function createMatrixScratch(
   try {
     return {
       scoreGradients: await create("gradients of scores", bytes.scoreGradients),
-      exponents: await create("their exponents", bytes.exponents),
+      exponents: await create("exponents of gradients of scores", bytes.exponents),
       keyPartials: await create("partial sums of keys and values", bytes.keyPartials),
       queryPartials: await create("partial sums of queries", bytes.queryPartials),
       ...bytes.scaledGradients !== undefined && bytes.gradientScales !== undefined && {
         scaledGradients: await create("scaled output gradients", bytes.scaledGradients),
-        gradientScales: await create("their scales", bytes.gradientScales),
+        gradientScales: await create("scales of output gradients", bytes.gradientScales),
       },
       destroy,
     };
@@ -235,7 +235,7 @@ export async function createMatrixScratch(
   }
 }
 
-/** Whether buffers that were made for one schedule will do for another. */
+/** Whether buffers that were made for one schedule are large enough for another. */
 export function hasRoom(
   scratch: MatrixBackwardScratch,
   { bytes }: Pick<MatrixBackwardSchedule, "bytes">,
@@ -245,7 +245,7 @@ export function hasRoom(
   );
 }
 
-/** dO as matrix units multiply it, and its factors, of a schedule whose dO is f32. */
+/** dO as matrix units multiply it, and its scales, for a schedule whose dO is f32. */
 export function scaledOf(
   { scaledGradients, gradientScales }: MatrixBackwardScratch,
   { bytes }: MatrixBackwardSchedule,
@@ -255,7 +255,7 @@ export function scaledOf(
 }
 
 /** One dispatch of a pass: its parameters and its size. */
-interface Turn {
+interface PassLaunch {
   readonly uniform: GPUBuffer;
   readonly workgroups: readonly [number, number, number];
 }
@@ -281,10 +281,10 @@ export function createMatrixBinding(
   const { tilings, groupHeads, keys, queries, paddedRows, rectangles } = schedule;
   const scaled = scaledOf(scratch, schedule);
   const allPairs = rectangles.reduce((sum, { pairs }) => sum + pairs, 0);
-  const turns: {
+  const launches: {
     readonly flops: number;
-    readonly keyValue: Turn;
-    readonly query: Turn;
+    readonly keyValue: PassLaunch;
+    readonly query: PassLaunch;
   }[] = [];
   for (let firstHead = 0; firstHead < heads; firstHead += groupHeads) {
     const count = Math.min(groupHeads, heads - firstHead);
@@ -305,7 +305,7 @@ export function createMatrixBinding(
         });
       const groups = (count: number, tiling: MatrixBackwardTiling) =>
         Math.ceil(count / matrixTileRows(tiling));
-      turns.push({
+      launches.push({
         flops: productFlops * (count / heads) * (pairs / allPairs),
         keyValue: {
           uniform: uniform(keys),
@@ -320,7 +320,7 @@ export function createMatrixBinding(
   }
   return {
     bind: (t) => ({
-      keyValue: turns.map(({ flops, keyValue: { uniform, workgroups } }) =>
+      keyValue: launches.map(({ flops, keyValue: { uniform, workgroups } }) =>
         bindDispatch(gpu, pipelines.keyValue, {
           slices: [
             t.q,
@@ -341,7 +341,7 @@ export function createMatrixBinding(
           flops: 4 * flops,
         })
       ),
-      query: turns.map(({ flops, query: { uniform, workgroups } }) =>
+      query: launches.map(({ flops, query: { uniform, workgroups } }) =>
         bindDispatch(gpu, pipelines.query, {
           slices: [
             t.k,
@@ -358,7 +358,7 @@ export function createMatrixBinding(
       ),
     }),
     destroy: () =>
-      turns.forEach(({ query, keyValue }) => {
+      launches.forEach(({ query, keyValue }) => {
         query.uniform.destroy();
         keyValue.uniform.destroy();
       }),

@@ -29,7 +29,7 @@ import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 
-/** Plans the two tiled passes, for a shape that matrix units can take. */
+/** Plans the two tiled passes, for a shape that matrix units support. */
 export function planMatrixPasses(
   { capabilities }: Pick<Gpu, "capabilities">,
   options: DenseBackwardOptions,

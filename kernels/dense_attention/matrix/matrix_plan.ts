@@ -17,7 +17,7 @@ import { matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 import { type InputAccess, ringAccess } from "./row_staging_codegen.ts";
 
 /**
- * Plans the kernel on matrix units, for a shape that they can take.
+ * Plans the kernel on matrix units, for a shape that they support.
  *
  * @throws {RangeError} when the tiling does not fit the device.
  */

@@ -31,7 +31,7 @@ import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts
 const PARAMS = { rows: "u32", tileCount: "u32", firstTile: "u32", scale: "f32" } as const;
 
 /**
- * Tile sizes by adapter. The tiled passes hold two score tiles and one or two gradients in
+ * Chooses tile sizes for an adapter. The tiled passes hold two score tiles and one or two gradients in
  * registers, so their tiles are smaller than the forward kernel's.
  */
 export function chooseBackwardTilings(

@@ -20,7 +20,7 @@ import { layOut } from "./tile_layout.ts";
 import { splitTiles } from "./tile_ranges.ts";
 
 /**
- * Tile sizes by adapter: a GPU wants registers full of independent products, a CPU driver wants
+ * Chooses tile sizes for an adapter: a GPU needs registers full of independent products, a CPU driver
  * little code and few threads.
  */
 export function chooseTiling(
@@ -34,7 +34,7 @@ export function chooseTiling(
     { tileRows: 128, tileColumns: 8 * threadsX, threadsX, threadsY: 16, chunk: 16 },
     // Fits 32 KiB of workgroup memory, and is the fastest measured on llvmpipe.
     { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
-    // Fits the least that WebGPU promises: 16 KiB of workgroup memory, 256 invocations.
+    // Fits the least that WebGPU guarantees: 16 KiB of workgroup memory, 256 invocations.
     { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
   ].slice(gpu.adapter.software ? 1 : 0);
   for (const tiling of candidates) {
@@ -56,7 +56,7 @@ export interface DensePortablePlan extends DenseAttentionPlan {
   readonly tiling: Tiling;
 }
 
-/** Plans the portable kernel, whatever the device has. */
+/** Plans the portable kernel, even where the device has matrix units. */
 export function planPortable(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseAttentionOptions,

@@ -1,5 +1,5 @@
 /**
- * Numbers that follow from the tiling of a portable kernel.
+ * Sizes that follow from the tiling of a portable kernel.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export interface TileProgram {
   readonly rowStride?: number;
 }
 
-/** Numbers that follow from a tiling and a head dimension. */
+/** Sizes that follow from a tiling and a head dimension. */
 export interface TileLayout {
   readonly threads: number;
   readonly rowsPerThread: number;

@@ -1,5 +1,5 @@
 /**
- * Cutting causal work into dispatches of bounded cost.
+ * Cuts causal work into dispatches of bounded cost.
  *
  * @module
  */

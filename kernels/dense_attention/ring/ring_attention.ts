@@ -1,11 +1,11 @@
 /**
- * Ring attention: dense causal attention of one sequence in pieces, a run of queries against a run
- * of keys at a time, merged by their log-sum-exp. It is what each device of a ring computes when the
- * keys of another one have arrived.
+ * Ring attention: dense causal attention of one sequence in pieces, one run of queries with one run of
+ * keys at a time, merged by their log-sum-exp. Each device of a ring computes this when the keys of
+ * another device have arrived.
  *
  * Shapes: Q, K, V `[heads, S, d]`, f16 or f32; result f32 `[heads, S, d]` and log-sum-exp
- * `[heads, S]`, natural. A query row must meet the run that holds its own key, in whatever step,
- * and no run of which it sees nothing.
+ * `[heads, S]`, natural. Each query row must be paired once with the run that holds its own key, in any
+ * step, and never with a run of which it sees no key.
  *
  * Numerics: as `dense_attention.ts`, and each merge rounds the row once more in f32.
  *
@@ -54,7 +54,7 @@ export interface RingPiece {
   readonly queries: RowRun;
   /** Either the same run as `queries` or one that lies wholly before it. */
   readonly keys: RowRun;
-  /** Whether the rows hold nothing to merge with yet. */
+  /** Whether there is no earlier result to merge with. */
   readonly fresh: boolean;
 }
 

@@ -3,9 +3,9 @@
  * base rows that its entry reaches.
  *
  * Shapes: outputGradient `[heads, N, d]`, indices u32 `[heads, S]` (pyramid indices in gathered
- * order), gathered f32 `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, in an order that follows
- * from the shape alone: f32 whatever the storage type, since a sum may not fit f16 where the gradients
- * that it leads to do. An entry that reaches one row copies it.
+ * order), gathered f32 `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, in an order that depends on
+ * the shape alone. They are stored as f32 for every storage type: a sum may exceed f16 where the final
+ * gradients do not. An entry that reaches one row copies it.
  *
  * @module
  */
@@ -45,8 +45,8 @@ export interface GatherGradientBindings {
 }
 
 /**
- * Threads that share the rows of one entry: at least 128 rows for each of the longest window, and no
- * more than a workgroup of 256 threads holds, whatever size is chosen.
+ * Threads that share the rows of one entry: each takes at least 128 rows of the longest window, and there
+ * are no more than a workgroup of 256 threads holds, for every size of a workgroup.
  */
 function lanesOf(geometry: LighthouseGeometry, columns: number): number {
   return Math.max(1, Math.min(geometry.windowRows / 128, 256 / columns));

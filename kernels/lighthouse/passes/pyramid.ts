@@ -7,8 +7,8 @@
  *
  * Numerics: sums in f32 in a fixed order that does not depend on the tuning options, one rounding to
  * the storage type; scores are SQUARED norms (see `norm_scores.wgsl`), which overflow to infinity
- * for f32 rows of norms above 1.8e19. With f16 storage scores
- * are the same on every device, and so are pooled values of magnitudes from 2^-14 on.
+ * for f32 rows of norms above 1.8e19. With f16 storage scores are the same on every device, and so are
+ * pooled values of magnitudes from 2^-14 on.
  *
  * @module
  */

@@ -4,9 +4,9 @@
  * gather and pyramid, an entry's gradient goes to the rows that it is the mean of, divided by their
  * number (specification, sections 5 and 6).
  *
- * Shapes: gathered `[heads, S, d]`, as a gradient f32 whatever the storage type; slots u32 `[heads, P]`
- * (as `select.ts` writes them), output `[heads, N, d]`. Sums of at most L rows in f32, rounded once to the storage type; rows that no
- * entry covers are exactly zero.
+ * Shapes: gathered `[heads, S, d]`, f32 for gradients of every storage type; slots u32 `[heads, P]` (as
+ * `select.ts` writes them), output `[heads, N, d]`. Sums of at most L rows in f32, rounded once to the
+ * storage type; rows that no entry covers are exactly zero.
  *
  * @module
  */

@@ -2,9 +2,9 @@
  * Score maxima: extends base scores to all pyramid entries by the maximum over each window.
  *
  * Shape: scores f32 `[heads, P]`; the first N of each head are given, levels 1 … L-1 are written.
- * For scorers that write one score a base row; norm scores get their maxima in the pyramid pass.
+ * For scorers that write one score a base row; the pyramid pass computes the maxima of norm scores.
  *
- * Numerics: exact. Scores must not be negative (squared norms are not); NaN is above all numbers.
+ * Numerics: exact. Scores must not be negative (squared norms are not); NaN exceeds all numbers.
  *
  * @module
  */

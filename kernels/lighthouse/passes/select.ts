@@ -1,5 +1,5 @@
 /**
- * Selection: scores in, gathered order out.
+ * Selection: from scores to the selected entries in gathered order.
  *
  * Shapes: scores f32 `[heads, P]`, indices u32 `[heads, S]` (pyramid indices in gathered order),
  * slots u32 `[heads, P]` (gathered position of each pyramid entry, {@linkcode NOT_SELECTED} for the
@@ -30,7 +30,7 @@ const PARAMS = {
   gridWidth: "u32",
 } as const;
 
-/** What a selection needs to know before a device is there. */
+/** A selection, planned. */
 export interface SelectionPlan {
   /** Heads of the block. */
   readonly heads: number;
@@ -38,11 +38,11 @@ export interface SelectionPlan {
   readonly geometry: LighthouseGeometry;
   /** One for each tile of each head. */
   readonly workgroups: readonly [number, number, number];
-  /** Of either buffer of scores. */
+  /** Bytes of either buffer of scores. */
   readonly scoreBytes: number;
-  /** Of the indices. */
+  /** Bytes of the indices. */
   readonly indexBytes: number;
-  /** Of the slots. */
+  /** Bytes of the slots. */
   readonly slotBytes: number;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Scorers: the exchangeable step of a Lighthouse layer. A scorer gives every pyramid entry of every
- * head a query score and a key score; selection ranks by them, and nothing else looks at them. No
- * gradient flows through scores, so the backward pass is the same for all scorers.
+ * head a query score and a key score; selection ranks by them, and nothing else reads them. No gradient
+ * flows through scores, so the backward pass is the same for all scorers.
  *
  * @module
  */
@@ -50,9 +50,9 @@ export interface ScorerBindings {
   readonly k: BufferSlice;
   /** Values `[heads, N, d]`. */
   readonly v: BufferSlice;
-  /** Of the entries as queries: f32 `[heads, P]`, all levels written. */
+  /** Scores of the entries as queries: f32 `[heads, P]`, all levels written. */
   readonly queryScores: BufferSlice;
-  /** Of the entries as keys: f32 `[heads, P]`, all levels written. */
+  /** Scores of the entries as keys: f32 `[heads, P]`, all levels written. */
   readonly keyScores: BufferSlice;
 }
 

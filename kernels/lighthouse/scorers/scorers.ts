@@ -16,7 +16,7 @@ export const SCORERS: readonly Scorer[] = [normScorer, dilatedScorer, glaScorer(
 /**
  * The scorer of that name.
  *
- * @throws {RangeError} one line that names those that there are.
+ * @throws {RangeError} one line that lists all scorers.
  */
 export function findScorer(name: string): Scorer {
   const found = SCORERS.find((scorer) => scorer.name === name);

@@ -92,7 +92,7 @@ export async function fillGates(gpu: Gpu, tensor: Tensor, seed: number): Promise
 }
 
 /**
- * Checks gates before they are used: none may be above zero or NaN; minus infinity forgets all.
+ * Checks gates before they are used: none may be above zero or NaN; minus infinity clears the state.
  *
  * @throws {TypeError} when a slice is missing.
  * @throws {RangeError} one line with how many break the limit, or with what is wrong with a slice.

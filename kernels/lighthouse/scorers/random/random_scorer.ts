@@ -1,6 +1,6 @@
 /**
- * The random scorer: seeded scores that do not depend on the inputs. A control: whatever a layer with
- * it still does, Lighthouse's selection is not the cause of.
+ * The random scorer: seeded scores that do not depend on the inputs. It is a control: what a layer with
+ * random scores still achieves is not due to the selection of Lighthouse attention.
  *
  * Scores f32 in [0, 1), exact and the same on every device. The seed is fixed, so that a layer selects
  * the same entries at every step.
