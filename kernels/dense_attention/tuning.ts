@@ -22,6 +22,7 @@ import {
   type Tiling,
   tilingName,
 } from "./tilings.ts";
+import { showBytes } from "../gpu/bytes.ts";
 
 type Kernel = TunedTiling["kernel"];
 type Pass = TunedTiling["pass"];
@@ -121,15 +122,15 @@ export function whyNotTuned(
   const { kernel, pass, headDim, tiling } = entry;
   const name = tilingName(tiling);
   if (!DECLARED[kernel][pass].some((known) => sameTiling(known, tiling))) {
-    return `${name} is not one of its declared tilings`;
+    return `${name} is not one of the kernel's tilings`;
   }
   const missing = kernel === "matrix" ? whyNoMatrixUnits(capabilities) : undefined;
   if (missing) return missing;
   const { maxWorkgroupBytes, maxInvocations } = capabilities;
   return tilingSpace(capabilities, entry).some((known) => sameTiling(known, tiling))
     ? undefined
-    : `${name} does not fit head dimension ${headDim}, ${maxWorkgroupBytes} bytes of workgroup ` +
-      `memory and ${maxInvocations} threads`;
+    : `${name} does not fit head dimension ${headDim}, ${showBytes(maxWorkgroupBytes)} of ` +
+      `workgroup memory and ${maxInvocations} threads`;
 }
 
 /**

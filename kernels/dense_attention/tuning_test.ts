@@ -211,10 +211,14 @@ Deno.test("plans for matrix units take measured tilings of each pass", () => {
 Deno.test("what is undeclared or does not fit is passed over, with the reason", () => {
   const small = { ...DESK.capabilities, maxWorkgroupBytes: 16384 };
   const refused: [Capabilities, TunedTiling, RegExp][] = [
-    [small, entry({ ...PORTABLE_TILINGS[0], tileRows: 1024 }), /^1024\/.* is no declared tiling/],
-    [small, entry({ ...PORTABLE_TILINGS[0], more: 1 }), /is no declared tiling/],
-    [small, entry({}), /is no declared tiling/],
-    [small, entry(PORTABLE_TILINGS[0]), /does not fit head dimension 64, 16384 bytes of/],
+    [
+      small,
+      entry({ ...PORTABLE_TILINGS[0], tileRows: 1024 }),
+      /^1024\/.* is not one of the kernel's tilings/,
+    ],
+    [small, entry({ ...PORTABLE_TILINGS[0], more: 1 }), /is not one of the kernel's tilings/],
+    [small, entry({}), /is not one of the kernel's tilings/],
+    [small, entry(PORTABLE_TILINGS[0]), /does not fit head dimension 64, 16 KiB of/],
     [DESK.capabilities, entry(PORTABLE_TILINGS[0], { headDim: 96 }), /does not fit head dim/],
     [DESK.capabilities, entry(MATRIX_TILINGS[0], { kernel: "matrix" }), /no subgroup matrices/],
     [

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { showBytes, showExcess } from "./bytes.ts";
 import { type Gpu, requireDevice } from "./device.ts";
 import type { BindingKind, Pipeline } from "./pipeline.ts";
 import { requireDType, requireNumbers, requireRecord, requireWhole, show } from "./require.ts";
@@ -137,11 +138,12 @@ export async function createStorageBuffer(
   const size = Math.max(16, Math.ceil(bytes / 16) * 16);
   const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
   if (bytes > limit) {
-    throw new RangeError(`${action}: ${bytes} bytes exceed the device's limit of ${limit}`);
+    const sizes = showExcess(bytes, limit);
+    throw new RangeError(`${action}: needs ${sizes.bytes}; the device's limit is ${sizes.limit}`);
   }
   const { value: buffer, settled } = guard(
     gpu,
-    `${action}: ${bytes} bytes`,
+    `${action} of ${showBytes(bytes)}`,
     () =>
       createBuffer(gpu, {
         label: what,
@@ -219,8 +221,9 @@ export function headsPerBlock(
   const largest = Math.max(...shapes.map(bytesPerHead));
   const heads = Math.min(Math.floor(limit / largest), ...shapes.map((shape) => shape.heads));
   if (heads < 1) {
+    const sizes = showExcess(largest, limit);
     throw new RangeError(
-      `plan tensor: one head takes ${largest} bytes, the device binds at most ${limit}`,
+      `plan tensor: one head needs a binding of ${sizes.bytes}; the limit is ${sizes.limit}`,
     );
   }
   return heads;

@@ -199,9 +199,9 @@ Deno.test("tilings that are undeclared or do not fit are left aside with a line 
     assert.equal(gpu, GPU);
     assert.equal(record, undefined);
     assert.deepEqual(lines.map((line) => line.replace(/ fit .*;/, " fit …;")), [
-      "tuning: portable forward d=64 f16 N=4096 H=8: 4096/64/16/16/16 is no declared tiling of it; " +
+      "tuning: portable forward d=64 f16 N=4096 H=8: 4096/64/16/16/16 is not one of the kernel's tilings; " +
       "it is left aside",
-      "tuning: matrix dQ d=64 f16 N=4096 H=8: 64/32 is no declared tiling of it; it is left aside",
+      "tuning: matrix dQ d=64 f16 N=4096 H=8: 64/32 is not one of the kernel's tilings; it is left aside",
       "tuning: portable forward d=96 f16 N=4096 H=8: 128/128/16/16/16 does not fit …; it is left aside",
       "tuning: no measured tiling is for this device",
     ]);

@@ -185,7 +185,7 @@ Deno.test("a result records the tilings that it took, and a replay takes them ag
     assert.equal(result.configuration.tuning, tuning.digest);
     assert.deepEqual(result.notes.filter((note) => note.startsWith("tuning")), [
       "tuning: 1 tiling measured on 2026-11-22, digest 555555555555",
-      "tuning: portable forward d=32 f32 N=65536: 4096/32/8/8/16 is no declared tiling of it; " +
+      "tuning: portable forward d=32 f32 N=65536: 4096/32/8/8/16 is not one of the kernel's tilings; " +
       "it is left aside",
     ]);
     const [before] = result.cases;

@@ -23,6 +23,7 @@ import {
   type MatrixTiling,
 } from "../tilings.ts";
 import { matrixBackwardBytes, matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
+import { showBytes, showExcess } from "../../gpu/bytes.ts";
 
 /** Head dimensions that the kernel supports. */
 export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
@@ -64,7 +65,7 @@ export function whyNotOnMatrixUnits(
   if (
     !MATRIX_TILINGS.some((tiling) => matrixFits(capabilities, { pass: "forward", tiling, headDim }))
   ) {
-    return `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
+    return `no tiling fits ${showBytes(capabilities.maxWorkgroupBytes)} of workgroup memory`;
   }
   return undefined;
 }
@@ -116,7 +117,8 @@ export function chooseMatrixTiling(
   );
   if (found.length === 0) {
     throw new RangeError(
-      `choose a tiling of matrix units: none fits ${capabilities.maxWorkgroupBytes} bytes`,
+      `choose a tiling of matrix units: none fits ` +
+        `${showBytes(capabilities.maxWorkgroupBytes)} of workgroup memory`,
     );
   }
   const queries = heads * rows;
@@ -153,8 +155,10 @@ export function whyNoMatrixBackward(
   if (unfit) return unfit;
   const { maxStorageBuffers, maxBindingBytes, maxBufferBytes } = capabilities;
   const partialBytes = Math.ceil(shape.rows / MOST_TILE_ROWS) * MOST_TILE_ROWS * shape.headDim * 4;
-  if (partialBytes > Math.min(maxBindingBytes, maxBufferBytes)) {
-    return `partial sums of one head, ${partialBytes} bytes, do not fit a binding here`;
+  const most = Math.min(maxBindingBytes, maxBufferBytes);
+  if (partialBytes > most) {
+    const { bytes, limit } = showExcess(partialBytes, most);
+    return `partial sums of one head need a binding of ${bytes}; the limit is ${limit}`;
   }
   const bindings = shape.gradientType === "f32" ? BACKWARD_BINDINGS + 1 : BACKWARD_BINDINGS;
   if (maxStorageBuffers < bindings) {
@@ -164,7 +168,7 @@ export function whyNoMatrixBackward(
   const head = { ...shape, heads: 1 };
   return firstFit(capabilities, "query", head) && firstFit(capabilities, "key-value", head)
     ? undefined
-    : `no tiling fits ${capabilities.maxWorkgroupBytes} bytes of workgroup memory`;
+    : `no tiling fits ${showBytes(capabilities.maxWorkgroupBytes)} of workgroup memory`;
 }
 
 /** The first tiling that fits; for few queries or short sequences, the first with fewer subgroups. */
@@ -196,7 +200,8 @@ export function chooseMatrixBackward(
   const keyValue = firstFit(capabilities, "key-value", shape);
   if (!query || !keyValue) {
     throw new RangeError(
-      `choose tilings of matrix units, backward: none fits ${capabilities.maxWorkgroupBytes} bytes`,
+      `choose tilings of matrix units, backward: none fits ` +
+        `${showBytes(capabilities.maxWorkgroupBytes)} of workgroup memory`,
     );
   }
   return { query, keyValue };

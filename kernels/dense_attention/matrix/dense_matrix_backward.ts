@@ -25,6 +25,7 @@ import { createParams } from "../../gpu/uniform.ts";
 import type { MatrixBackwardTiling, MatrixBackwardTilings } from "../tilings.ts";
 import type { DenseBackwardBuffers } from "../types.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
+import { showExcess } from "../../gpu/bytes.ts";
 
 /** Parameters of both passes. */
 const PARAMS = {
@@ -125,9 +126,10 @@ export function planMatrixSchedule(
   if (keys < padded) {
     const most = Math.floor(limit / partialBytes);
     if (most < 1) {
+      const sizes = showExcess(partialBytes, limit);
       throw new RangeError(
-        `plan dense attention backward on matrix units: partial sums of one head take ` +
-          `${partialBytes} bytes, the device binds at most ${limit}`,
+        `plan dense attention backward on matrix units: partial sums of one head need a binding ` +
+          `of ${sizes.bytes}; the limit is ${sizes.limit}`,
       );
     }
     ({ groupHeads, keys, queries } = cut(Math.ceil(heads / Math.ceil(heads / most))));

@@ -15,6 +15,7 @@ import { chooseMatrixTiling } from "./dense_matrix.ts";
 import { generateDenseMatrix } from "./dense_matrix_codegen.ts";
 import { matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 import { type InputAccess, ringAccess } from "./row_staging_codegen.ts";
+import { showExcess } from "../../gpu/bytes.ts";
 
 /**
  * Plans the kernel on matrix units, for a shape that they support.
@@ -40,9 +41,10 @@ export function planMatrix(
   const workgroupBytes = matrixWorkgroupBytes(tiling, headDim);
   const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
   if (workgroupBytes > maxWorkgroupBytes) {
+    const { bytes, limit } = showExcess(workgroupBytes, maxWorkgroupBytes);
     throw new RangeError(
-      `plan dense attention on matrix units: tiling ${tilingName(tiling)} needs ` +
-        `${workgroupBytes} bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
+      `plan dense attention on matrix units: tiling ${tilingName(tiling)} needs ${bytes} of ` +
+        `workgroup memory; the device's limit is ${limit}`,
     );
   }
   const flops = denseForwardFlops({ heads, rows, headDim });

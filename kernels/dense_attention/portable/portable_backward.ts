@@ -27,6 +27,7 @@ import {
 } from "./dense_attention_backward_codegen.ts";
 import { layOut } from "./tile_layout.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
+import { showExcess } from "../../gpu/bytes.ts";
 
 const PARAMS = { rows: "u32", tileCount: "u32", firstTile: "u32", scale: "f32" } as const;
 
@@ -52,10 +53,10 @@ export function chooseBackwardTilings(
   const query = first(...wide(8 * threadsX), middle);
   const keyValue = first(...wide(4 * threadsX), middle);
   if (!query || !keyValue) {
+    const sizes = showExcess(layOut(small, headDim).workgroupBytes, maxWorkgroupBytes);
     throw new RangeError(
-      `plan dense attention backward: head dimension ${headDim} needs ${
-        layOut(small, headDim).workgroupBytes
-      } bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
+      `plan dense attention backward: head dimension ${headDim} needs ${sizes.bytes} of workgroup ` +
+        `memory; the device's limit is ${sizes.limit}`,
     );
   }
   return { query, keyValue };

@@ -18,6 +18,7 @@ import {
 import { generateDense } from "./dense_attention_codegen.ts";
 import { layOut } from "./tile_layout.ts";
 import { splitTiles } from "./tile_ranges.ts";
+import { showExcess } from "../../gpu/bytes.ts";
 
 /**
  * Chooses tile sizes for an adapter: a GPU needs registers full of independent products, a CPU driver
@@ -43,10 +44,10 @@ export function chooseTiling(
     if (fits) return tiling;
   }
   const last = candidates[candidates.length - 1];
+  const sizes = showExcess(layOut(last, headDim).workgroupBytes, maxWorkgroupBytes);
   throw new RangeError(
-    `plan dense attention: head dimension ${headDim} needs ${
-      layOut(last, headDim).workgroupBytes
-    } bytes of workgroup memory, the device has ${maxWorkgroupBytes}`,
+    `plan dense attention: head dimension ${headDim} needs ${sizes.bytes} of workgroup memory; ` +
+      `the device's limit is ${sizes.limit}`,
   );
 }
 

@@ -41,6 +41,7 @@ import { createParams } from "../../../gpu/uniform.ts";
 import { generateScan, generateScores, generateStates } from "./gla_scores_codegen.ts";
 import { type GlaTiling, stageVectors } from "./gla_staging_codegen.ts";
 import type { LighthouseGeometry } from "../../lighthouse_geometry.ts";
+import { showExcess } from "../../../gpu/bytes.ts";
 
 /** Head dimensions that the kernels support. */
 export const GLA_HEAD_DIMS: readonly number[] = [32, 64, 128];
@@ -195,10 +196,10 @@ export function planGlaScores(
   const maxWorkgroupBytes = options.maxWorkgroupBytes ?? 16384;
   const tiling = candidates.find((tiling) => workgroupBytesOf(tiling) <= maxWorkgroupBytes);
   if (!tiling) {
+    const { bytes, limit } = showExcess(workgroupBytesOf(candidates[1]), maxWorkgroupBytes);
     fail(
-      `head dimension ${headDim} and chunkRows ${chunkRows} need ${
-        workgroupBytesOf(candidates[1])
-      } bytes of workgroup memory, the limit is ${maxWorkgroupBytes}`,
+      `head dimension ${headDim} and chunkRows ${chunkRows} need ${bytes} of workgroup memory; ` +
+        `the limit is ${limit}`,
     );
   }
   const rows = context / dilation;

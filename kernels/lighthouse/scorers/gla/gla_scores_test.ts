@@ -318,7 +318,7 @@ Deno.test("planGlaScores refuses what the kernels cannot run, in one line", () =
   assert.throws(plan({ headDim: 32, chunkRows: 128 }), /chunkRows 128 is not 64 \(/);
   assert.throws(
     plan({ headDim: 128, chunkRows: 128 }),
-    /chunkRows 128 need 17152 bytes of workgroup memory, the limit is 16384/,
+    /chunkRows 128 need 16.8 KiB of workgroup memory; the limit is 16 KiB$/,
   );
   assert.throws(plan({ scratchBytes: 100 }), /scratchBytes 100 is below the 16384 bytes/);
 });
