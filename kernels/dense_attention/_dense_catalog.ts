@@ -5,7 +5,7 @@
  */
 import { DESK } from "../gpu/_desk_device.ts";
 import { createDenseAttention, planDenseAttention } from "./dense_attention.ts";
-import type { Capabilities, Gpu } from "../gpu/device.ts";
+import type { Gpu } from "../gpu/device.ts";
 import { createRingAttention, planRingAttention } from "./ring/ring_attention.ts";
 import { MATRIX_BACKWARD_TILINGS, MATRIX_TILINGS, tilingName } from "./tilings.ts";
 import { buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
@@ -14,6 +14,7 @@ import { compileDense } from "./dense_layer.ts";
 import { createSquaredNorms, planSquaredNorms } from "./dense_squared_norms.ts";
 import { createTensor } from "../gpu/buffers.ts";
 import { denseNaive } from "./naive/dense_attention_naive.ts";
+import { MATRIX_UNITS } from "./matrix/_matrix_gpu.ts";
 import { MATRIX_HEAD_DIMS } from "./matrix/dense_matrix.ts";
 import { createDenseBackward, planDenseBackward } from "./dense_attention_backward.ts";
 import { tilingSpace } from "./tuning.ts";
@@ -21,11 +22,6 @@ import { tilingSpace } from "./tuning.ts";
 const ROWS = 300;
 /** δ of the kernels that read residue classes in place. */
 const DILATION = 4;
-
-const MATRIX_UNITS: Partial<Capabilities> = {
-  subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
-  subgroupsDirective: "enable subgroups;",
-};
 
 /** The buffers of dense attention in either direction. */
 async function denseBuffers(gpu: Gpu, headDim: number) {

@@ -175,7 +175,10 @@ export function backwardScratch(
   return [{ name, bytes: scratchBytes + last }];
 }
 
-/** Compiles the kernels of attention over blocks of heads ahead; `rows` are those attended to. */
+/**
+ * Compiles the kernels of attention over blocks of heads ahead; `rows` are those attended to, and
+ * `gradientType` stores dO and the gradients (default: `dtype`).
+ */
 export function compileDense(
   gpu: Gpu,
   size: DenseAttentionOptions & Pick<DenseBackwardOptions, "gradientType">,

@@ -143,7 +143,7 @@ export function openRecordingDevice(
     stack: "deno",
     device: device as unknown as GPUDevice,
     adapter: { ...DESK.adapter, software: options.software ?? false },
-    capabilities: { ...DESK.capabilities, timestamps: false, ...options.capabilities },
+    capabilities: { ...DESK.capabilities, ...options.capabilities, timestamps: false },
     features: [],
     limits: {},
     lost: () => undefined,
