@@ -127,7 +127,7 @@ Deno.test("lighthouseAttention: numbers in, selection, output and gradients out"
   gpu.destroy();
 });
 
-Deno.test("denseAttention: tensors give what their numbers give, and stay", async (t) => {
+Deno.test("denseAttention: tensors give the same results as numbers, and stay allocated", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const tensors = await Promise.all([1, 2, 3].map(async (seed) => {
@@ -172,7 +172,7 @@ Deno.test("denseAttention: Float16Array is stored as f16, cut work gives the sam
   gpu.destroy();
 });
 
-Deno.test("attention in one call: what does not fit is named before the device is asked", async () => {
+Deno.test("attention in one call names what does not fit before it uses the device", async () => {
   const gpu = {
     capabilities: { f16: true, maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 27 },
     adapter: { software: true },

@@ -1,6 +1,6 @@
 /**
- * What every implementation of a layer is given, checked alike before anything is planned, allocated
- * or dispatched: the shape, the direction, and tensors that fit the shape and each other.
+ * Checks of what every implementation of a layer is given, before anything is planned, allocated or
+ * dispatched: the shape, the direction, and tensors that fit the shape and each other.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export function requireShape(action: string, shape: AttentionShape): void {
   try {
     requireTensorShape(action, { heads, rows, dim, dtype });
   } catch (error) {
-    // The layer's words for the sizes of its tensors.
+    // Call the sizes what layers call them.
     const { name, message } = error as Error;
     const own = message.replace(": rows ", ": context ").replace(": dim ", ": headDim ");
     throw name === "TypeError" ? new TypeError(own) : new RangeError(own);
@@ -60,10 +60,10 @@ export function directionParts(direction: Direction | undefined) {
 }
 
 /**
- * Checks the tensors of a layer: all that its direction needs are there, are tensors of this device
- * that were not destroyed, and have the layer's shape, in the same blocks of heads.
+ * Checks the tensors of a layer: those that its direction needs are given, belong to this device, are
+ * not destroyed, and have the layer's shape, in the same blocks of heads.
  *
- * @throws {TypeError} naming the tensor that is missing or is none.
+ * @throws {TypeError} naming what is missing or not a tensor.
  * @throws {RangeError} naming the tensor that does not fit, what it is and what is needed.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */

@@ -1,13 +1,13 @@
 /**
- * Options of layers, held against the descriptors of an implementation.
+ * Checks options of layers against the descriptors of an implementation.
  *
  * @module
  */
 import type { LayerOptions, OptionDescriptor } from "./implementation.ts";
 
 /**
- * Checks the options of a layer: no name that the implementation lacks, none missing, every value a
- * whole number within its limits.
+ * Checks the options of a layer: the implementation has them all, none is missing, and every value is
+ * a whole number within its limits.
  *
  * @param action what is being done, the first words of an error.
  * @throws {RangeError} one line that names the option, its value and the limit.

@@ -50,7 +50,7 @@ Deno.test("denseBackwardReference agrees with finite differences of the forward 
   }
 });
 
-Deno.test("splitTiles and its mirror cover every tile once, within the limit", () => {
+Deno.test("splitTiles and splitTilesMirrored cover every tile once, within the limit", () => {
   for (const split of [splitTiles, splitTilesMirrored]) {
     const ranges = split({ tiles: 37, flops: 1000, limit: 90, most: 12 });
     const seen = new Array(37).fill(0);

@@ -39,7 +39,7 @@ function entry(tiling: object, rest: Partial<TunedTiling> = {}): TunedTiling {
   };
 }
 
-Deno.test("the declared space holds every tiling that a device gets by itself, and fits", () => {
+Deno.test("every default tiling is in the declared space, and every tiling of the space fits", () => {
   for (const maxWorkgroupBytes of [16384, 32768, 49152]) {
     for (const software of [false, true]) {
       const gpu = {
@@ -93,7 +93,7 @@ Deno.test("a tuned device's plans take the nearest measured tiling of their own 
   assert.equal(variant({ tiling: PORTABLE_TILINGS[1] }), "portable 128/64/16/16/16");
 });
 
-Deno.test("what was measured with more or fewer heads speaks for as many queries in all", () => {
+Deno.test("a tiling measured with other heads is used for the same number of queries in all", () => {
   const [few, many] = [entry(PORTABLE_TILINGS[6], { heads: 2, rows: 4096 }), PORTABLE_TILINGS[0]];
   const tuned = withTuning(DESK, [few, entry(many, { heads: 8, rows: 8192 })]);
   const variant = (heads: number, rows: number) =>
@@ -116,7 +116,7 @@ Deno.test("what was measured with more or fewer heads speaks for as many queries
   assert.equal(norms(1), "portable 64/64/16/16/16");
 });
 
-Deno.test("backward passes count queries too, tuned or not", () => {
+Deno.test("backward passes are chosen by the number of queries too, tuned or not", () => {
   const narrow = (heads: number, gpu: typeof WITH_UNITS = WITH_UNITS) =>
     planDenseBackward(gpu, { ...SHAPE, kernel: "matrix", heads, rows: 2048 }).variant;
   assert.equal(narrow(8), "matrix units 4/64/1/2 and 4/64/1/1");
@@ -139,7 +139,7 @@ Deno.test("backward passes count queries too, tuned or not", () => {
   assert.match(portable(32), /^portable 64\/64\/16\/16\/16 and/);
 });
 
-Deno.test("many short sequences get no tile that is longer than they are, where one is not", () => {
+Deno.test("many short sequences get a tile that is no longer than they are, where there is one", () => {
   for (const [heads, rows, most] of [[512, 128, 128], [3072, 17, 64], [64, 1024, 256]]) {
     const { variant } = planDenseAttention(WITH_UNITS, { ...SHAPE, heads, rows });
     const [subgroups, , , blocks] = variant.match(/\d+/g)!.map(Number);
@@ -164,7 +164,7 @@ Deno.test("without a tuning, residue classes fill a device like heads", () => {
   assert.equal(variant(8, 4), "matrix units 8/32/2/2");
 });
 
-Deno.test("layers, alone and inside of Lighthouse, forward and backward, run what was measured", () => {
+Deno.test("dense and Lighthouse layers, forward and backward, run the measured tilings", () => {
   const forward = PORTABLE_TILINGS[1];
   const [query, keyValue] = [PORTABLE_BACKWARD_TILINGS[4], PORTABLE_BACKWARD_TILINGS[5]];
   const gpu = withTuning(DESK, [
@@ -208,7 +208,7 @@ Deno.test("plans for matrix units take measured tilings of each pass", () => {
   );
 });
 
-Deno.test("what is undeclared or does not fit is passed over, with the reason", () => {
+Deno.test("a tiling that is undeclared or does not fit is ignored, with the reason", () => {
   const small = { ...DESK.capabilities, maxWorkgroupBytes: 16384 };
   const refused: [Capabilities, TunedTiling, RegExp][] = [
     [

@@ -8,8 +8,8 @@ import { DeviceError } from "./device.ts";
 import { within } from "./within.ts";
 
 /**
- * The package. It is no literal in the `import` below, because Deno fetches a literal one, 130 MB,
- * before the program's first line, whether it is then used or not.
+ * The package. The `import` below does not name it literally: Deno would then fetch its 130 MB when
+ * the program starts, whether it is used or not.
  */
 const PACKAGE = manifest.imports.webgpu;
 
@@ -17,9 +17,9 @@ const PACKAGE = manifest.imports.webgpu;
 const LOAD_SECONDS = 60;
 
 /**
- * Toggles, each for a reason: unsafe APIs hold the subgroup matrices; NVIDIA shows f16 on Vulkan
- * only when told to; robustness checks and zero-filled workgroup memory cost time that the
- * kernels' own bounds make unnecessary; unquantised timestamps are what a benchmark needs.
+ * Toggles: unsafe APIs include the subgroup matrices; Dawn offers f16 on NVIDIA's Vulkan only when
+ * told to; robustness checks and zero-filled workgroup memory cost time and are unnecessary, since the
+ * kernels check bounds themselves; a benchmark needs unquantised timestamps.
  */
 const TOGGLES = [
   "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness,disable_workgroup_init",
@@ -33,7 +33,7 @@ const instances: GPU[] = [];
  * Creates Dawn's `GPU` object. It lives as long as the process.
  *
  * @param extra further Dawn options, for example `backend=null` to validate shaders without a GPU.
- * @throws {DeviceError} one line, when the package or its native library cannot be loaded, or not
+ * @throws {DeviceError} one line, when the package or its native library cannot be loaded
  * within a minute.
  */
 export function openDawn(...extra: string[]): Promise<GPU> {

@@ -28,7 +28,7 @@ import { createParams } from "./uniform.ts";
 
 const PARAMS = { words: "u32", stride: "u32", kind: "u32", first: "u32" } as const;
 
-/** What one pass over a tensor found. */
+/** The result of one pass over a tensor. */
 export interface Inspection {
   /** 32 hexadecimal digits. */
   readonly digest: string;

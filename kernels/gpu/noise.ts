@@ -1,6 +1,6 @@
 /**
- * Adds seeded relative noise to data on the device, to see what another input rounding or another
- * kernel upstream would change.
+ * Adds seeded relative noise to data on the device: the effect of another rounding of the inputs, or of
+ * another kernel upstream.
  *
  * @module
  */

@@ -1,10 +1,10 @@
 /**
- * The way to the device: every submission, and everything else that a device may refuse later than
- * the call, stands between error scopes. Nothing that a refused piece of work left is handed out.
+ * Submits work to a device. Every submission, and every other call that a device may refuse after it
+ * returns, is made between error scopes; no result of refused work is returned.
  *
- * A refusal is known a moment after the call. Who waits for the device anyway waits for
- * {@linkcode Guarded.settled} too, which is then known already: a scope costs the host microseconds
- * and no further wait. What nobody can wait for (`unattended`: a write that is not part of any
+ * A refusal is known a moment after the call. Callers that wait for the device anyway also await
+ * {@linkcode Guarded.settled}, which has settled by then: a scope costs the host microseconds and no
+ * further wait. A refusal that nobody can wait for (`unattended`: a write that is not part of any
  * submission) is remembered, and later submissions on the same device fail with it.
  *
  * @module
@@ -18,15 +18,15 @@ export class MemoryError extends Error {
 }
 
 /**
- * The device refused a piece of work, or failed at it: what that was to compute was not computed. The
- * message is one line with the device's own words.
+ * The device refused a piece of work, or failed at it: its results were not computed. The message is
+ * one line with the device's own words.
  */
 export class RefusedError extends Error {
   /** Tells this error by name. */
   override readonly name = "RefusedError";
 }
 
-/** What a guarded call gave, and when it is known whether the device took it. */
+/** The value of a guarded call, and a promise of whether the device accepted it. */
 export interface Guarded<T> {
   readonly value: T;
   /** Rejects with a {@linkcode RefusedError} or a {@linkcode MemoryError}; may be left alone. */
@@ -39,8 +39,8 @@ const spoilt = new WeakMap<GPUDevice, Promise<void>>();
 const FILTERS = ["validation", "out-of-memory", "internal"] as const;
 
 /**
- * Makes calls of the device between error scopes. They must all be made before `work` returns:
- * scopes are the device's, and what happens meanwhile elsewhere must not fall into these.
+ * Calls `work` between error scopes. It must make all its calls before it returns: scopes belong to
+ * the device, and calls made elsewhere meanwhile must not fall into them.
  *
  * @param action what is done, as errors name it.
  * @throws {DeviceLostError} when the device was lost or destroyed.
@@ -67,7 +67,7 @@ export function guard<T>(gpu: Gpu, action: string, work: () => T): Guarded<T> {
   }
 }
 
-/** The same, of work that nobody waits for: refused, it spoils what the device computes later. */
+/** The same for work that nobody waits for: if it is refused, later submissions fail with its reason. */
 export function guardUnattended<T>(gpu: Gpu, action: string, work: () => T): T {
   const { value, settled } = guard(gpu, action, work);
   const before = spoilt.get(gpu.device);
@@ -78,7 +78,7 @@ export function guardUnattended<T>(gpu: Gpu, action: string, work: () => T): T {
 /**
  * Submits what an encoder recorded.
  *
- * @returns a promise that is settled when the device has taken or refused it, which is before the work
+ * @returns a promise that settles when the device has accepted or refused it, which is before the work
  * is done. It rejects with a {@linkcode RefusedError} or a {@linkcode MemoryError}.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
@@ -102,7 +102,7 @@ export async function waitFor<T>(gpu: Gpu, promise: Promise<T>, action: string):
   try {
     value = await promise;
   } catch (error) {
-    // A loss is told by promises of its own, maybe after this one.
+    // A loss has its own promise, which may settle after this one.
     await new Promise((resolve) => setTimeout(resolve));
     requireDevice(gpu, action);
     throw new RefusedError(`${action}: ${textOf(error)}`, { cause: error });
@@ -111,7 +111,7 @@ export async function waitFor<T>(gpu: Gpu, promise: Promise<T>, action: string):
   return value;
 }
 
-/** A promise that may be left alone: whoever waits for it is told, and nobody else. */
+/** A promise whose rejection is ignored unless somebody awaits it. */
 function attended<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;

@@ -1,5 +1,5 @@
 /**
- * Uniforms packed by field name, so that no array has to follow the order of a shader's `Params`.
+ * Packs uniforms by field name, so that no array has to follow the order of a shader's `Params`.
  *
  * A layout repeats the fields of the shader's struct. A test creates and binds every kernel and
  * compares the layout of each uniform with the struct of the shader that it is bound to.

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** What a template takes: a piece of text, or lines. */
+/** A value in a template: a piece of text, or lines. */
 export type WgslValue = string | number | readonly string[];
 
 /** A line of a template: its indentation, and the text between the values on it. */
@@ -42,9 +42,8 @@ export function wgsl(template: TemplateStringsArray, ...values: readonly WgslVal
 }
 
 /**
- * The same without any indentation of its own, however the template is indented; values stay as they
- * are. The kernels on matrix units are written so: the text of shaders stays the same to the byte, and
- * `fixtures/shaders/` shows them indented.
+ * The same with no indentation at all, however the template is indented; values stay as they are. The
+ * kernels on matrix units emit their text so; `fixtures/shaders/` shows it indented.
  */
 export function flatWgsl(template: TemplateStringsArray, ...values: readonly WgslValue[]): string {
   return fill(template, values, false);

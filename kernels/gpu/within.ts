@@ -1,5 +1,5 @@
 /**
- * Waiting no longer than is reasonable.
+ * Waits with a time limit.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Small device steps that this folder's tests share.
+ * Helpers of this folder's tests that use a device.
  *
  * @module
  */

@@ -29,7 +29,7 @@ export const LAYERS = [
   { context: 32768, levels: 2, pooling: 256, k: 128 },
 ];
 
-/** How the passes of a layer are cut into threads: by themselves, and otherwise. */
+/** How the passes of a layer are divided among threads: by default, and otherwise. */
 const CUTS = [
   { name: "", tuning: {} },
   { name: " 64 threads", tuning: { threads: 64, rowsPerThread: 2, rowsInFlight: 4 } },

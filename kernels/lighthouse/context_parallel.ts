@@ -6,16 +6,16 @@
  * rows of all parts, in the order of the context, form the sequence that ring attention attends
  * over in W steps: in step t shard w holds the keys of shard w - t modulo W.
  *
- * Partitions: `contiguous`, as the paper's text has it: W parts, shard w holds part w. `head-tail`,
- * as the published code has it: 2W parts, shard w holds parts w and 2W - 1 - w, which balances the
- * causal work; the code gives each half k / 2W, so the budget of all shards is k.
+ * Partitions: `contiguous`, as in the paper's text: W parts, shard w holds part w. `head-tail`, as in
+ * the published code: 2W parts, shard w holds parts w and 2W - 1 - w, which balances the causal work;
+ * each part selects k / 2W, so the budget of all shards is k.
  *
  * Since a head's rows are contiguous, a tensor `[H, N, d]` read as `[H·parts, N/parts, d]` is the
- * same memory with every part a head of its own: parts select by running the layer's own passes on
- * that view, and what they gather is `[H, S, d]` in the order of the context.
+ * same memory with each part as a head. Parts select by running the layer's own passes on that view;
+ * the rows that they gather are `[H, S, d]` in the order of the context.
  *
- * Nothing is exchanged between devices here. Scorers: norm and dilated; gates of gla belong to rows
- * of a whole head and do not follow such a view.
+ * The simulation exchanges nothing between devices. It supports the scorers norm and dilated, but not
+ * gla, whose gates belong to rows of a whole head and do not follow such a view.
  *
  * @module
  */
@@ -73,11 +73,11 @@ export interface RingShare {
   readonly pairs: number;
 }
 
-/** A cut context, planned. */
+/** The plan of a context that is cut into shards. */
 export interface ContextParallelPlan extends ShardOptions {
-  /** Of the whole context without shards. */
+  /** Sizes of the layer over the whole context, without shards. */
   readonly geometry: LighthouseGeometry;
-  /** Of one part. */
+  /** Sizes of the layer over one part. */
   readonly part: LighthouseGeometry;
   readonly parts: number;
   /** Parts of each shard, ascending. */
@@ -187,22 +187,22 @@ export function viewAsParts(tensor: Tensor, parts: number): Tensor {
 /** A simulation, ready to run. */
 export interface ContextParallel {
   readonly plan: ContextParallelPlan;
-  /** Pools, scores, selects and gathers in every part. Comes before the two below. */
+  /** Pools, scores, selects and gathers in every part. Runs before the two below. */
   readonly select: (options?: RunOptions) => Promise<Timing>;
   /** One stage for each share that has work, step after step: see `ringShares`. */
   readonly attend: (options?: RunOptions) => Promise<Timing>;
-  /** Which share each stage of `attend` is. */
+  /** The share that each stage of `attend` computes. */
   readonly ringShares: readonly { readonly step: number; readonly shard: number }[];
   /** Dense attention over the same gathered rows in one piece. */
   readonly attendWhole: (options?: RunOptions) => Promise<Timing>;
-  /** What each part selected: indices of its own pyramid, `[H·parts, S/parts]`. */
+  /** The selection of each part: indices of its own pyramid, `[H·parts, S/parts]`. */
   readonly readSelection: () => Promise<Int32Array>;
   /** `[H, S, d]` each. */
   readonly gathered: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
-  /** Of the ring: f32 `[H, S, d]`, and its log-sum-exp `[H, S, 1]`. */
+  /** Results of the ring: f32 `[H, S, d]`, and log-sum-exp `[H, S, 1]`. */
   readonly output: Tensor;
   readonly lse: Tensor;
-  /** Of the attention in one piece, in the storage type. */
+  /** Results of the attention in one piece, in the storage type. */
   readonly wholeOutput: Tensor;
   readonly wholeLse: Tensor;
   readonly destroy: () => void;
@@ -211,7 +211,7 @@ export interface ContextParallel {
 /**
  * Prepares a simulation: allocates, compiles and binds.
  *
- * @throws {RangeError} when the cut, the shape or the scorer is not one that can be simulated.
+ * @throws {RangeError} when the cut, the shape or the scorer cannot be simulated.
  * @throws {MemoryError} when the device has no room for it; nothing stays allocated then.
  */
 export async function createContextParallel(
@@ -344,7 +344,7 @@ export async function createContextParallel(
     const whole = own(
       await bindDenseTensors(gpu, { ...gathered, o: wholeOutput, lse: wholeLse }, {
         flopsPerDispatch,
-        // As the ring, so that what steps cost compares like with like.
+        // Cut as the ring is, so that the costs of steps can be compared.
         kernel: "portable",
       }),
     );

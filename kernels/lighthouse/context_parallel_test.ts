@@ -146,7 +146,7 @@ for (const partition of ["contiguous", "head-tail"] as const) {
   });
 }
 
-Deno.test("context parallel: scores that look beyond a part choose otherwise, norms do not", async (t) => {
+Deno.test("context parallel: scores that depend on other parts change the selection, norms do not", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { ...SHAPE, context: 2048 };

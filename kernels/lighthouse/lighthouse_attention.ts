@@ -144,7 +144,7 @@ interface LayerOptions {
   readonly tuning: LighthouseTuning;
 }
 
-/** What a layer is allocated from: its plan, and where owned objects are registered. */
+/** What a layer is allocated from: its plan, and the list that owned objects are added to. */
 interface Allocation extends LayerOptions {
   readonly planned: LighthousePlan;
   readonly own: <T extends { destroy: () => void }>(thing: T) => T;
@@ -186,7 +186,7 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
       gradients = backward.gradients;
     }
     if (!parts.forward) {
-      // Cut as finely as the dispatches are: the speed of the device is not known here.
+      // Submissions are cut as finely as dispatches: the speed of the device is not known here.
       await timer.run(forward.stages, {
         flopsPerSecond: flopsPerDispatch,
         maxSubmissionSeconds: 1,
@@ -235,7 +235,7 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
   }
 }
 
-/** What the forward pass leaves, and its stages. */
+/** Results of the forward pass, and its stages. */
 interface Forward extends ForwardState {
   readonly stages: readonly Stage[];
   readonly readRestarts?: () => Promise<number>;
@@ -281,7 +281,7 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     const plain = await pyramid(false);
     return {
       plain,
-      // The pyramid pass over Q and K writes norm scores on its way.
+      // The pyramid pass over Q and K writes norm scores too.
       ranked: scorer.pass ? plain : await pyramid(true),
       scorer: scorer.pass &&
         own(await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch })),

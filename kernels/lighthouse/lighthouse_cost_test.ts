@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { lighthouseForwardCost, STAGES } from "./lighthouse_cost.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
 
-Deno.test("lighthouseForwardCost gives the specification's counts", () => {
+Deno.test("lighthouseForwardCost matches the specification's counts", () => {
   const shape = { heads: 8, context: 524288, headDim: 128, dtype: "f16" } as const;
   const geometry = planGeometry(524288, { levels: 3, pooling: 4, k: 8192 });
   const cost = lighthouseForwardCost(shape, geometry);

@@ -17,7 +17,7 @@ import { layerOptions, lighthouseOptions } from "./lighthouse_options.ts";
 import type { Scorer } from "./scorers/scorer.ts";
 import type { DenseKernel } from "../dense_attention/types.ts";
 
-/** A layer, planned. */
+/** The plan of a layer. */
 export interface LighthousePlan {
   readonly plan: ImplementationPlan;
   readonly geometry: LighthouseGeometry;
@@ -67,7 +67,7 @@ export function planLighthouse(
     { heads, rows: pooled, dim, dtype },
     { heads, rows: entries, dim: 1, dtype: "f32" },
   ]);
-  // These refuse what their kernels cannot run.
+  // These throw for shapes that their kernels cannot run.
   const block = { heads: perBlock, rows: gathered, headDim: dim, dtype };
   const { variant } = planDenseAttention(gpu, block);
   const backward = parts.backward

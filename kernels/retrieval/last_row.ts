@@ -1,9 +1,9 @@
 /**
- * The last row of an attention layer, and nothing else of it: what a needle test reads. Costs O(N·d)
- * for dense attention, where the whole layer costs O(N²·d).
+ * The last row of an attention layer alone, which is what a needle test reads. It costs O(N·d) for
+ * dense attention; the whole layer costs O(N²·d).
  *
  * Two sources of rows: all N rows of a head, of which a filter admits some (dense attention, and
- * selections that look at the logits, at nothing, or at the position); or the S rows that a
+ * selections by logit, at random or by position); or the S rows that a
  * Lighthouse layer gathers, where the last output row is the sum of the attention rows of the last
  * entry of each level that was selected.
  *
@@ -44,7 +44,7 @@ const PARAMS = {
   logPooling: "u32",
 } as const;
 
-/** What the last row attends to. */
+/** Options of {@linkcode planLastRow}. */
 export interface LastRowOptions {
   readonly heads: number;
   readonly context: number;
@@ -54,7 +54,7 @@ export interface LastRowOptions {
   readonly geometry?: LighthouseGeometry;
 }
 
-/** Everything about the kernel that is known before a device is there. */
+/** The plan of the kernel, which needs no device. */
 export interface LastRowPlan extends LastRowOptions {
   readonly code: string;
   readonly bindings: readonly BindingKind[];
@@ -84,7 +84,7 @@ export interface AttendedRow {
   readonly output: Float64Array;
 }
 
-/** Workgroups of a dispatch that keep a large device busy; more would only add partial results. */
+/** Workgroups of a dispatch: they keep a large device busy, and more would only add partial results. */
 const WORKGROUPS = 4096;
 
 /** Plans the kernel. */
@@ -256,7 +256,7 @@ export interface LastRow {
       readonly slots: BufferSlice;
     };
   }) => Dispatch;
-  /** What the chunks left, for {@linkcode mergePartials}. */
+  /** The partial results of the chunks, for {@linkcode mergePartials}. */
   readonly partials: BufferSlice;
   readonly destroy: () => void;
 }

@@ -1,5 +1,5 @@
 /**
- * What is read back of Lighthouse layers whose last row alone is computed, and what it says.
+ * Copies the results of Lighthouse layers whose last row alone is computed, and decodes them.
  *
  * @module
  */

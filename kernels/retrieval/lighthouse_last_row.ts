@@ -5,8 +5,8 @@
  * Base row N - 1 gets a contribution from the last entry of each level that was selected
  * (specification, section 5); the layer's output there is their sum.
  *
- * Many layers over the same inputs share what is the same: pooled rows by L and p, scores by scorer
- * besides. Only selection and the attention of the last row are each layer's own.
+ * Layers over the same inputs share pooled rows where L and p are equal, and scores where the scorer is
+ * equal too. Only selection and the attention of the last row run for each layer.
  *
  * @module
  */
@@ -46,7 +46,7 @@ const MAX_SUBMISSION_SECONDS = 0.25;
 /** Pyramids kept ready at a time: each holds pooled rows and scores of all heads. */
 const MAX_PYRAMIDS = 3;
 
-/** FLOP per second that a device is known to reach; grows as work is timed. */
+/** FLOP per second that a device was seen to reach; grows as work is timed. */
 export interface Pace {
   flopsPerSecond: number;
 }
@@ -54,12 +54,12 @@ export interface Pace {
 /** Options of a layer, and the name of its scorer. */
 export type LighthouseLayer = LighthouseOptions & { readonly scorer: string };
 
-/** Last rows of any Lighthouse layers over the same inputs. */
+/** Computes last rows of Lighthouse layers over the same inputs. */
 export interface LighthouseRows {
   /**
-   * Submits layers, all of them up to the last row. `watched` are base rows of each head,
+   * Submits layers, each up to its last row. `watched` are base rows of each head,
    * `[heads][…]`, the same number for all. Work submitted later may change the inputs: the results
-   * are those of the inputs now.
+   * are those of the inputs at the time of the call.
    *
    * @returns a function that waits for the results, one for each layer.
    * @throws {RangeError} one line, when a layer cannot run the problem.
@@ -103,7 +103,7 @@ interface PreparedLayer {
 /**
  * Last rows over inputs of one block.
  *
- * @throws {RangeError} one line, for inputs that no layer can run.
+ * @throws {RangeError} one line, when no layer can run the inputs.
  */
 export function createLighthouseRows(
   gpu: Gpu,
@@ -244,7 +244,7 @@ export function createLighthouseRows(
     return layer;
   }
 
-  /** Runs what ends in the selections of layers that share a pyramid. */
+  /** Runs the passes up to the selections of layers that share a pyramid. */
   async function select(
     dispatches: readonly Dispatch[],
     { encoder, signal }: { encoder: GPUCommandEncoder; signal?: AbortSignal },
@@ -261,7 +261,7 @@ export function createLighthouseRows(
       flopsPerSecond: pace.flopsPerSecond,
       maxSubmissionSeconds: MAX_SUBMISSION_SECONDS,
     });
-    // Half of what was seen, since other shapes may run slower.
+    // Half of the measured rate, since other shapes may run slower.
     const seen = 0.5 * flops / Math.max(gpuSeconds ?? wallSeconds, 1e-4);
     pace.flopsPerSecond = Math.max(pace.flopsPerSecond, seen);
   }
@@ -328,7 +328,7 @@ export function createLighthouseRows(
         });
         readback.submit(encoder, "last rows");
         const read = readback.read();
-        // Waited for later; a loss of the device is told there.
+        // Awaited later, where a loss of the device is reported.
         read.catch(() => {});
         for (const [i, lighthouse] of group.entries()) {
           const { geometry, lastRow } = prepared[i];

@@ -1,7 +1,7 @@
 /**
- * Reading many small results at once. A wait for a buffer costs milliseconds on some stacks whatever
- * its size, so results are collected by copies on the device and mapped together; several may be
- * under way.
+ * Reads many small results at once. Waiting for a buffer costs milliseconds on some stacks, whatever its
+ * size, so results are collected by copies on the device and mapped together; several reads may be in
+ * flight.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export class Readback {
   readonly #submitted: Promise<void>[] = [];
   #used = 0;
 
-  /** Room for `bytes`, all of which must be taken before reading. */
+  /** Allocates `bytes`, all of which must be taken before reading. */
   constructor(gpu: Gpu, bytes: number) {
     this.#size = Math.max(4, bytes);
     this.#gpu = gpu;
@@ -29,7 +29,7 @@ export class Readback {
   }
 
   /**
-   * Records a copy and returns its place in what {@linkcode Readback.read} gives.
+   * Records a copy and returns its place in the bytes that {@linkcode Readback.read} returns.
    *
    * @throws {RangeError} when there is no room left.
    */
@@ -43,7 +43,7 @@ export class Readback {
     return place;
   }
 
-  /** Submits what an encoder recorded, copies into this buffer among it. */
+  /** Submits what an encoder recorded, copies into this buffer included. */
   submit(encoder: GPUCommandEncoder, action: string): void {
     this.#submitted.push(submit(this.#gpu, encoder, action));
   }

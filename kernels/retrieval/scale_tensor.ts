@@ -1,5 +1,5 @@
 /**
- * Scaling of data that is on the device.
+ * Scales a tensor on the device.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { foldGrid } from "../lighthouse/lighthouse_geometry.ts";
 const PARAMS = { words: "u32", stride: "u32", half: "u32", factor: "f32" } as const;
 
 /**
- * Multiplies every element of a tensor in place by a power of two, which is exact but where an f16
+ * Multiplies every element of a tensor in place by a power of two, which is exact unless an f16
  * becomes subnormal.
  *
  * @throws {RangeError} when the factor is no power of two.

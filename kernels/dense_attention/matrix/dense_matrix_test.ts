@@ -140,13 +140,13 @@ const EMULATED: readonly Case[] = [
 /** Compiling the emulation takes a software adapter seconds for each kernel. */
 const FORWARD = chooseCases(EMULATED, (_, i) => i === 0);
 
-Deno.test("dense attention on matrix units is as near to float64 as f16 weights allow", async (t) => {
+Deno.test("dense attention on matrix units matches float64 within the rounding of f16 weights", async (t) => {
   const gpu = await matrixGpu();
   if (gpu) await checkForward(t, { gpu, emulated: false }, CASES);
 });
 
 Deno.test({
-  name: `dense attention on emulated matrix units is as near to float64${FORWARD.note}`,
+  name: `dense attention on emulated matrix units matches float64${FORWARD.note}`,
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     if (gpu) await checkForward(t, { gpu, emulated: true }, FORWARD.cases);
@@ -205,13 +205,13 @@ async function checkForward(t: Deno.TestContext, bench: Bench, cases: readonly C
   gpu.destroy();
 }
 
-Deno.test("squared norms on matrix units are those of the attention of each residue class", async () => {
+Deno.test("squared norms on matrix units match the attention of each residue class", async () => {
   const gpu = await matrixGpu();
   if (gpu) await checkNorms({ gpu, emulated: false }, { rows: 1200, headDim: 128 });
 });
 
 Deno.test({
-  name: "squared norms on emulated matrix units are those of each residue class",
+  name: "squared norms on emulated matrix units match each residue class",
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     const matrixTiling = SMALLEST;
@@ -372,7 +372,7 @@ const EMULATED_BACKWARD: readonly BackwardCase[] = [
   { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
 ];
 
-Deno.test("rectangles hold every pair of a query and a key that it sees once", () => {
+Deno.test("rectangles hold every causal pair of a query and a key once", () => {
   const tilings = SMALLEST_BACKWARD;
   for (const [rows, pairsAtMost] of [[16, 1], [61, 300], [61, 16 * 32], [150, 5000], [150, 1e9]]) {
     const limits = { maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 28 };
@@ -405,7 +405,7 @@ Deno.test("rectangles hold every pair of a query and a key that it sees once", (
   }
 });
 
-Deno.test("heads share rectangles as long as their partial sums fit a binding", () => {
+Deno.test("heads share rectangles while their partial sums fit a binding", () => {
   const plan = (maxBindingBytes: number) =>
     planMatrixSchedule({ maxBindingBytes, maxBufferBytes: 2 ** 32 }, {
       heads: 8,
@@ -434,13 +434,13 @@ Deno.test("heads share rectangles as long as their partial sums fit a binding", 
 
 const BACKWARD = chooseCases(EMULATED_BACKWARD, (_, i) => i === 0);
 
-Deno.test("gradients on matrix units are as near to float64 as f16 products allow, twice the same", async (t) => {
+Deno.test("gradients on matrix units match float64 within the rounding of f16 products, twice the same", async (t) => {
   const gpu = await matrixGpu();
   if (gpu) await checkBackward(t, { gpu, emulated: false }, BACKWARD_CASES);
 });
 
 Deno.test({
-  name: `gradients on emulated matrix units are as near to float64, twice the same${BACKWARD.note}`,
+  name: `gradients on emulated matrix units match float64, twice the same${BACKWARD.note}`,
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     if (gpu) await checkBackward(t, { gpu, emulated: true }, BACKWARD.cases);
@@ -675,7 +675,7 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
   gpu.destroy();
 });
 
-Deno.test("without a tuning, shapes get the tilings that were fastest on an H100", () => {
+Deno.test("without a tuning file, shapes get the tilings that were fastest on an H100", () => {
   const { capabilities } = DESK;
   assert.equal(MEASURED.entries.length, 11);
   for (const { pass, heads, rows, headDim, tiling } of MEASURED.entries) {

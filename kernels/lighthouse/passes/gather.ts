@@ -32,7 +32,7 @@ export interface GatherOptions {
   readonly threads?: number;
 }
 
-/** A gather, planned. */
+/** The plan of a gather. */
 export type GatherPlan = PassPlan<GatherBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */

@@ -34,7 +34,7 @@ export interface GatherGradientOptions {
   readonly threads?: number;
 }
 
-/** A gather of gradients, planned. */
+/** The plan of a gather of gradients. */
 export type GatherGradientPlan = PassPlan<GatherGradientBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */

@@ -15,7 +15,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams, type UniformLayout, type UniformValues } from "../../gpu/uniform.ts";
 
-/** A pass, planned for a block of heads. */
+/** The plan of a pass over a block of heads. */
 export interface PassPlan<Buffers, Layout extends UniformLayout = UniformLayout> {
   /** What will be compiled. */
   readonly pipeline: PipelineSource;

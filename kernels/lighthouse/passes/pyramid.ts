@@ -42,7 +42,7 @@ export interface PyramidOptions {
   readonly threads?: number;
 }
 
-/** A pyramid pass, planned; without scores there is no buffer for them. */
+/** The plan of a pyramid pass; without scores there is no buffer for them. */
 export type PyramidPlan = PassPlan<PyramidBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */

@@ -185,7 +185,7 @@ Deno.test("planPyramid needs no device and keeps its code small", () => {
   assert.equal(plain.pipeline.bindings.length, 3);
 });
 
-Deno.test("planPyramid refuses tuning options that its code cannot have", () => {
+Deno.test("planPyramid refuses tuning options that the kernel does not support", () => {
   const geometry = planGeometry(2048, { levels: 3, pooling: 4, k: 128 });
   const options = { heads: 1, headDim: 128, dtype: "f32", scored: true } as const;
   assert.throws(

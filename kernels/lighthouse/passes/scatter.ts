@@ -39,7 +39,7 @@ export interface ScatterOptions {
   readonly threads?: number;
 }
 
-/** A scatter, planned. */
+/** The plan of a scatter. */
 export type ScatterPlan = PassPlan<ScatterBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */

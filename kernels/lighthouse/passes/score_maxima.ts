@@ -24,7 +24,7 @@ const PARAMS = {
   gridWidth: "u32",
 } as const;
 
-/** Score maxima, planned for a block of heads. */
+/** The plan of score maxima for a block of heads. */
 export interface ScoreMaximaPlan {
   readonly code: string;
   /** One dispatch a level, finest first. */

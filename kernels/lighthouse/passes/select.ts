@@ -30,7 +30,7 @@ const PARAMS = {
   gridWidth: "u32",
 } as const;
 
-/** A selection, planned. */
+/** The plan of a selection. */
 export interface SelectionPlan {
   /** Heads of the block. */
   readonly heads: number;

@@ -100,6 +100,6 @@ export interface Scorer extends ScorerDescriptor {
   readonly withGates?: (gates: Float32Array) => Scorer;
   /** Why a context cannot be cut into shards that score apart; absent where it can. */
   readonly wholeHeads?: string;
-  /** Absent for norm scores, which the pyramid pass writes on its way over Q and K. */
+  /** Absent for norm scores, which the pyramid pass over Q and K writes. */
   readonly pass?: ScoringPass;
 }

@@ -19,7 +19,7 @@ import { planGeometry } from "../../lighthouse_geometry.ts";
 import { gatherReference, poolReference, selectReference } from "../../lighthouse_reference.ts";
 
 for (const entry of golden.forward.filter(({ scorer }) => scorer === "dilated")) {
-  Deno.test(`the dilated scorer gives golden scores and selection, ${entry.case}`, async (t) => {
+  Deno.test(`the dilated scorer matches golden scores and selection, ${entry.case}`, async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
     const dilation = (entry as unknown as { dilation: number }).dilation;
@@ -182,7 +182,7 @@ Deno.test("the dilated scorer costs what the specification says and refuses a ba
   gpu.destroy();
 });
 
-Deno.test("the plan names what the dilated scorer runs in a block of heads", () => {
+Deno.test("the plan names the kernel variant that scores a block of heads", () => {
   const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
   const capabilities = {
     ...DESK.capabilities,

@@ -1,5 +1,5 @@
 /**
- * Log gates of the gla scorer: seeded ones, and the check of given ones.
+ * Log gates of the gla scorer: seeded gates, and a check of given ones.
  *
  * A layer would compute gates from its input by a learned projection; this suite has no such input,
  * so a seeded value x from `pcg-sum4` stands for the projection, and the gate is
@@ -95,7 +95,7 @@ export async function fillGates(gpu: Gpu, tensor: Tensor, seed: number): Promise
  * Checks gates before they are used: none may be above zero or NaN; minus infinity clears the state.
  *
  * @throws {TypeError} when a slice is missing.
- * @throws {RangeError} one line with how many break the limit, or with what is wrong with a slice.
+ * @throws {RangeError} in one line: how many gates exceed the limit, or what is wrong with a slice.
  */
 export async function requireGates(gpu: Gpu, gates: readonly BufferSlice[]): Promise<void> {
   for (const part of gates) requireRecord("check gates", "the slice", part);

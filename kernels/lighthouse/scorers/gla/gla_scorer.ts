@@ -129,10 +129,10 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
 
 const SCRATCH_BYTES = 128 * 2 ** 20;
 
-/** Seed of the gates unless one is given. */
+/** Default seed of the gates. */
 const GATE_SEED = 4;
 
-/** Heads of the blocks of a layer, each number once. */
+/** The different numbers of heads that blocks of a layer have. */
 function blockSizes({ shape, headsPerBlock }: ScorerProblem): number[] {
   const most = Math.min(headsPerBlock, shape.heads);
   const rest = shape.heads % most;

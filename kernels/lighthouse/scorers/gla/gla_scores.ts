@@ -16,8 +16,8 @@
  * differences of cumulative log gates within one chunk, never positive; a gate below -104 counts as
  * -104, whose exponential is 0 in f32. The rounding of those sums makes decays uncertain by at most
  * 2^-20 times the sum of |g| over the chunk. A row that is not finite reaches the scores of its
- * chunk and of all later rows of its sequence. Gates above zero are bad input that the kernels do
- * not look for: `requireGates` of gla_gates.ts does.
+ * chunk and of all later rows of its sequence. Gates above zero are bad input; the kernels do
+ * not check for them, `requireGates` of gla_gates.ts does.
  *
  * @module
  */
@@ -46,7 +46,7 @@ import { showExcess } from "../../../gpu/bytes.ts";
 /** Head dimensions that the kernels support. */
 export const GLA_HEAD_DIMS: readonly number[] = [32, 64, 128];
 
-/** Of all three passes. */
+/** Fields of the uniform of all three passes. */
 const PARAMS = {
   rows: "u32",
   dilation: "u32",
@@ -71,8 +71,8 @@ export interface GlaScoresOptions {
   /** Most bytes for the states of a segment. Default 128 MiB, one binding of any device. */
   readonly scratchBytes?: number;
   /**
-   * Workgroup memory of the device. Default 16 KiB, which every device has; more allows more to be
-   * staged at a time, and chunks of 128 rows.
+   * Workgroup memory of the device, bytes. Default 16 KiB, which every device has; with more, more is
+   * staged at a time, and chunks may have 128 rows.
    */
   readonly maxWorkgroupBytes?: number;
   /** Most FLOP of one dispatch; longer work gets shorter segments. Default: no limit. */
@@ -87,7 +87,7 @@ export interface GlaSegment {
   readonly chunks: number;
 }
 
-/** gla scores, planned for a block of heads. */
+/** The plan of gla scores for a block of heads. */
 export interface GlaScoresPlan extends GlaScoresOptions {
   readonly chunkRows: number;
   readonly pipelines: {
@@ -106,7 +106,7 @@ export interface GlaScoresPlan extends GlaScoresOptions {
   /** Bytes of the buffers that one direction of one block needs at a time; shared by all. */
   readonly scratch: { readonly states: number; readonly decays: number; readonly carry: number };
   readonly workgroupBytes: number;
-  /** Both directions: {@linkcode glaFlops}. */
+  /** FLOP of both directions: {@linkcode glaFlops}. */
   readonly flops: number;
   /** Least bytes: Q, K, V and gates once, scores of base rows once. States are not counted. */
   readonly bytes: number;
@@ -276,7 +276,7 @@ function workgroupBytesOf(tiling: GlaTiling): number {
   return 16 * Math.max(states, scores) + 4 * tiling.chunkRows;
 }
 
-/** Workgroups of one grid dimension that every device allows. */
+/** Workgroups that every device allows in one dimension of the grid. */
 const MAX_GRID = 65535;
 const SCAN_THREADS = 256;
 /** States that a thread loads before it uses the first. */

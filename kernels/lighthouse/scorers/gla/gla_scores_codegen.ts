@@ -1,6 +1,6 @@
 /**
  * Unrolled WGSL of the gla kernels: register-blocked products of staged rows. Registers are named
- * private scalars, not arrays, so that no driver is tempted to put them in memory.
+ * private scalars, not arrays, so that no driver puts them in memory.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
   stageVectors,
 } from "./gla_staging_codegen.ts";
 
-// ---- What all tiled kernels share ----
+// ---- Shared by all tiled kernels ----
 
 function constants(tiling: GlaTiling, vectors: number): string {
   return wgsl`
@@ -37,7 +37,7 @@ interface Registers {
   readonly groups: number;
 }
 
-/** Something for each register of row r and group g. */
+/** Calls a function for each register, of row r and group g. */
 function forEachRegister<T>(
   { rows, groups }: Registers,
   one: (r: number, g: number) => T,

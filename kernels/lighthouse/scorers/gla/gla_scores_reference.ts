@@ -1,6 +1,6 @@
 /**
- * Gated linear attention scores in float64 with plain loops over the recurrence, for one head: the
- * yardstick for tests and for `verify`.
+ * Gated linear attention scores in float64 with plain loops over the recurrence, for one head:
+ * tests and `verify` compare with it.
  *
  * Shapes: rows `[N, d]`, log gates `[N]`, outputs `[N, d]`, scores `[N]` (`maximaReference` extends them
  * to `[P]`).
@@ -65,7 +65,7 @@ export function glaOutputReference(
 /**
  * Squared norms of the outputs in both directions, `[N]` each.
  *
- * @throws {TypeError} when a tensor is missing or no numbers.
+ * @throws {TypeError} when a tensor is missing or does not hold numbers.
  * @throws {RangeError} when tensors do not fit together, or δ is not a whole number from 1.
  */
 export function glaScoresReference(

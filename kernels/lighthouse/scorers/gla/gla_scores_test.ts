@@ -167,7 +167,7 @@ Deno.test("glaOutputReference without decay is unnormalised linear attention", (
   }
 });
 
-Deno.test("glaScoresReference that forgets everything sees each row alone, either way round", () => {
+Deno.test("glaScoresReference scores each row alone where gates clear the state, in both directions", () => {
   // o_t = (q_t · k_t) v_t / √d, so the score is (q_t · k_t)² ‖v_t‖² / d in both directions.
   const q = [1, 2, 3, -1];
   const k = [2, 0, 1, 1];
@@ -180,7 +180,7 @@ Deno.test("glaScoresReference that forgets everything sees each row alone, eithe
   }
 });
 
-Deno.test("glaScoresReference tells the directions apart", () => {
+Deno.test("glaScoresReference gives different scores to queries and keys", () => {
   // The second row's query reads the first row's key (direct), or its key the first row's query.
   const tensors = { q: [5, 1], k: [2, 3], v: [1, 0], gates: [0, 0] };
   const got = glaScoresReference(tensors, { headDim: 1, dilation: 1 });
@@ -235,7 +235,7 @@ Deno.test("gla scores do not depend on the segments, nor on the run", async (t) 
   gpu.destroy();
 });
 
-Deno.test("gla scores do not depend on how much is staged at a time", async (t) => {
+Deno.test("gla scores do not depend on the depth of the stage", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   // 16 elements of d at a time take 16.25 KiB here, so 16 KiB leaves 8.
