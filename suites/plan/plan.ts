@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { showExcess } from "../../kernels/gpu/bytes.ts";
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type {
@@ -676,9 +677,10 @@ export function lackOfMemory(
   const limit = usableMemory(device);
   if (peakBytes <= limit) return undefined;
   const unknown = device.deviceMemoryBytes === null
-    ? ": the device does not tell its memory, so half of the machine's counts"
+    ? ", half of the machine's: the device does not report its memory"
     : "";
-  return `needs ${peakBytes} bytes of device memory, ${limit} may be used${unknown}`;
+  const sizes = showExcess(peakBytes, limit);
+  return `needs ${sizes.bytes} of device memory; the limit is ${sizes.limit}${unknown}`;
 }
 
 /** Throws when options ask for a combination that cannot be computed, and for nothing else. */
