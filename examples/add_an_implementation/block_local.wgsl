@@ -24,16 +24,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var largest = -3.0e38;
   var total = 0.0;
   for (var key = row / params.block * params.block; key <= row; key++) {
-    let from = (head + key) * DIM;
+    let start = (head + key) * DIM;
     var dot = 0.0;
-    for (var c = 0u; c < DIM; c++) { dot = fma(f32(queries[at + c]), f32(keys[from + c]), dot); }
+    for (var c = 0u; c < DIM; c++) { dot = fma(f32(queries[at + c]), f32(keys[start + c]), dot); }
     let logit = dot * params.scale;
     let raised = max(largest, logit);
     let old = exp(largest - raised);
     let weight = exp(logit - raised);
     largest = raised;
     total = total * old + weight;
-    for (var c = 0u; c < DIM; c++) { o[c] = o[c] * old + weight * f32(values[from + c]); }
+    for (var c = 0u; c < DIM; c++) { o[c] = o[c] * old + weight * f32(values[start + c]); }
   }
   for (var c = 0u; c < DIM; c++) { output[at + c] = element(o[c] / total); }
   logSumExp[head + row] = largest + log(total);

@@ -1,5 +1,5 @@
 /**
- * Causal attention of chosen rows, twice over the same stream of keys and values: once in float64,
+ * Attention of chosen rows, twice over the same stream of keys and values: once in float64,
  * the reference, and once plainly in f32 with storage rounding, which is what the error of a kernel
  * is judged by. Keys and values pass by in chunks, so a context of 512K needs little memory.
  *
@@ -9,6 +9,8 @@
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import { SMALLEST_NORMAL } from "../../kernels/gpu/half.ts";
+import type { RowSpan } from "../../kernels/implementation.ts";
+import { causal, countRows, spansWithin } from "./row_spans.ts";
 
 /** Rows of keys and values `first … first + count - 1`, each `[count, dim]`. */
 export interface KeyChunk {
@@ -62,8 +64,8 @@ export function storingError(
 export interface AttentionRowState {
   readonly query: Float64Array;
   readonly storedQuery: Float32Array;
-  /** The last key that the row sees. */
-  readonly last: number;
+  /** The keys that the row sees. */
+  readonly spans: readonly RowSpan[];
   readonly dtype: DType;
   readonly weights: DType;
   readonly sums: Float64Array;
@@ -81,18 +83,23 @@ export interface AttentionRowState {
  * Starts a row that has seen no key.
  *
  * @param query the row of Q, exact.
- * @param options `last`: the last key that the row sees; `stored`: the row as the device stores it;
+ * @param options `last`: the last key that the row sees, or `spans` of keys that it sees; `stored`: the row as the device stores it;
  * `dtype` of the output; `weights`: what softmax weights may be rounded to, default `dtype`.
  */
 export function startAttentionRow(
   query: ArrayLike<number>,
-  options: { last: number; dtype: DType; stored?: ArrayLike<number>; weights?: DType },
+  options:
+    & { dtype: DType; stored?: ArrayLike<number>; weights?: DType }
+    & (
+      | { last: number }
+      | { spans: readonly RowSpan[] }
+    ),
 ): AttentionRowState {
-  const { last, dtype, weights = dtype, stored = query } = options;
+  const { dtype, weights = dtype, stored = query } = options;
   return {
     query: Float64Array.from(query),
     storedQuery: Float32Array.from(stored),
-    last,
+    spans: "spans" in options ? options.spans : causal(options.last),
     dtype,
     weights,
     sums: new Float64Array(query.length),
@@ -107,28 +114,28 @@ export function startAttentionRow(
   };
 }
 
-/** How many keys of a chunk a row sees; below 0 where the row comes before it. */
+/** How many keys of a chunk a row sees. */
 export function keysSeen(
-  { last }: { last: number },
-  { first, count }: { first: number; count: number },
+  { spans }: { spans: readonly RowSpan[] },
+  chunk: { first: number; count: number },
 ): number {
-  return Math.min(count, last + 1 - first);
+  return countRows(spans, chunk);
 }
 
 /** Takes the keys of a chunk that the row sees. Chunks come in ascending order. */
 export function takeKeys(row: AttentionRowState, chunk: KeyChunk): void {
-  const count = keysSeen(row, chunk);
-  if (count <= 0) return;
-  takeExact(row, chunk, count);
-  takePlain(row, chunk, count);
+  for (const span of spansWithin(row.spans, chunk)) {
+    takeExact(row, chunk, span);
+    takePlain(row, chunk, span);
+  }
 }
 
-function takeExact(row: AttentionRowState, { k, v }: KeyChunk, count: number): void {
+function takeExact(row: AttentionRowState, { k, v }: KeyChunk, { first, end }: RowSpan): void {
   const { query, sums } = row;
   let { max, total, spread, squares, largest } = row;
   const dim = query.length;
   const scale = 1 / Math.sqrt(dim);
-  for (let j = 0; j < count; j++) {
+  for (let j = first; j < end; j++) {
     const at = j * dim;
     let dot = 0;
     for (let c = 0; c < dim; c++) dot += query[c] * k[at + c];
@@ -159,7 +166,7 @@ function takeExact(row: AttentionRowState, { k, v }: KeyChunk, count: number): v
   Object.assign(row, { max, total, spread, squares, largest });
 }
 
-function takePlain(row: AttentionRowState, chunk: KeyChunk, count: number): void {
+function takePlain(row: AttentionRowState, chunk: KeyChunk, { first, end }: RowSpan): void {
   const k = chunk.storedK ?? chunk.k;
   const v = chunk.storedV ?? chunk.v;
   const { storedQuery: query, plainSums: sums } = row;
@@ -168,7 +175,7 @@ function takePlain(row: AttentionRowState, chunk: KeyChunk, count: number): void
   const { fround } = Math;
   const scale = fround(1 / Math.sqrt(dim));
   const half = row.weights === "f16";
-  for (let j = 0; j < count; j++) {
+  for (let j = first; j < end; j++) {
     const at = j * dim;
     let dot = fround(0);
     for (let c = 0; c < dim; c++) dot = fround(dot + fround(query[c] * fround(k[at + c])));
@@ -220,7 +227,8 @@ export function finishAttentionRow(row: AttentionRowState): AttentionRow {
   const relative = row.spread / total * 2 ** -23;
   const lse = max + Math.log(total);
   // A sum of n terms in f32, in whatever blocks, errs like a random walk of n half ulps.
-  const walk = 4 * Math.sqrt(row.last + 1) * 2 ** -24;
+  const terms = countRows(row.spans);
+  const walk = 4 * Math.sqrt(terms) * 2 ** -24;
   // So do weights that are rounded, and not in the plain computation alone: it rounds them beside the
   // maximum so far, a kernel beside any other reference.
   const steps = Math.min(1, 4 * Math.sqrt(row.squares) / total);
@@ -233,7 +241,7 @@ export function finishAttentionRow(row: AttentionRowState): AttentionRow {
     // Σ p·δ·(v - o) with |v - o| ≤ 2·max|v|.
     // Each weight and each product may be flushed to zero.
     outputFloor: largest * (2 * relative + walk + rounded) +
-      (row.last + 1) * SMALLEST_NORMAL.f32 * (1 + largest),
+      terms * SMALLEST_NORMAL.f32 * (1 + largest),
     // A kernel may keep it in base 2: a logarithm, a product and a sum, rounded each.
     lseFloor: relative + walk + 2 ** -22 * Math.max(1, Math.abs(lse)),
   };

@@ -53,6 +53,7 @@ import {
   tileRows,
   uncoveredRows,
 } from "./selection_check.ts";
+import { causal, countRows, endOf, type Visible } from "./row_spans.ts";
 import { SharedArrays } from "./shared_arrays.ts";
 import { allDone, chunksOf, eachRow, streamPast } from "./stream.ts";
 import { holdWorkers } from "./worker_pool.ts";
@@ -393,6 +394,12 @@ function sampleHeads(
   return [{ head: 0, rows: within(edges), tiles: tiles > 1 ? [random(tiles)] : [0] }, last];
 }
 
+/** Keys that a row sees, as the implementation says. */
+function visibleOf({ implementation, problem }: CheckOptions): Visible {
+  const { visible } = implementation;
+  return visible ? (row) => visible(row, problem) : causal;
+}
+
 async function checkDense(
   gpu: Gpu,
   prepared: Layer,
@@ -401,12 +408,13 @@ async function checkDense(
   const { inputs, problem, sample, signal } = options;
   const { dtype } = problem.shape;
   const { head, rows } = sample;
+  const seen = rows.map(visibleOf(options));
   const queries = await readSampled(gpu, inputs.q, { head, rows });
   const passed = await streamPast(
     "attentionRows",
-    queries.map((query, i) => startAttentionRow(query, { last: rows[i], dtype })),
+    queries.map((query, i) => startAttentionRow(query, { spans: seen[i], dtype })),
     {
-      ranges: chunksOf(0, rows[rows.length - 1] + 1, CHUNK_ROWS),
+      ranges: chunksOf(0, endOf(seen), CHUNK_ROWS),
       workOf: keysSeen,
       signal,
       read: async (range, shared) => {
@@ -432,7 +440,7 @@ async function checkDense(
       want: row.output,
       plain: row.plainOutput,
       floor: row.outputFloor + storingError(maxMagnitude(row.output), dtype, options) +
-        2 * halfWalk(prepared, rows[i] + 1) * maxMagnitude(row.output),
+        2 * halfWalk(prepared, countRows(seen[i])) * maxMagnitude(row.output),
       leeway,
     }),
   }));
@@ -586,6 +594,7 @@ async function checkGradients(
     names,
     exactFrom: (all) => whole ? 0 : head === heads - 1 || !told ? all - EXACT_ROWS : all,
     gathered: geometry && selection ? { geometry, selection } : undefined,
+    visible: geometry ? undefined : visibleOf(options),
     leeway: leewayOf(prepared),
     gatheredType: prepared.peer ? problem.shape.dtype : "f32",
     halfProducts: halfProductsOf(gpu, {
@@ -807,7 +816,7 @@ async function checkLighthouse(
         };
       },
     });
-    passed.forEach((row) => bySlot.set(row.last, finishAttentionRow(row)));
+    passed.forEach((row, i) => bySlot.set(slots[i], finishAttentionRow(row)));
     const { lse } = prepared.outputs;
     if (lse) {
       const haveLse = await readSampled(gpu, lse, { head, rows: slots });

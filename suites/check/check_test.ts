@@ -66,6 +66,48 @@ for (const dtype of ["f32", "f16"] as DType[]) {
   }
 }
 
+Deno.test("checkOutputs follows what a row sees, forward and backward", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const shape = { heads: 2, context: 97, headDim: 32, dtype: "f32" as const };
+  const problem = { shape, direction: "forward-backward" as const };
+  const dense = find("dense")!;
+  // Said in other words, the same rows; and one row that is said to see one key less.
+  const same = { ...dense, visible: (row: number) => [{ first: 0, end: row + 1 }] };
+  const less = {
+    ...dense,
+    visible: (row: number) => [{ first: row === 90 ? 1 : 0, end: row + 1 }],
+  };
+  for (const extent of ["whole", "sampled"] as const) {
+    await withPrepared(
+      gpu,
+      { implementation: dense, problem, extent },
+      async (prepared, options) => {
+        const { check } = await checkOutputs(gpu, prepared, options);
+        const { check: said } = await checkOutputs(gpu, prepared, {
+          ...options,
+          implementation: same,
+        });
+        assert.deepEqual(said, check);
+        if (extent === "sampled") return;
+        const { check: wrong } = await checkOutputs(gpu, prepared, {
+          ...options,
+          implementation: less,
+        });
+        const failed = wrong.parts!.filter(({ passed }) => !passed).map(({ name }) => name);
+        assert.deepEqual(failed, [
+          "output",
+          "log-sum-exp",
+          "gradient of queries",
+          "gradient of keys",
+          "gradient of values",
+        ]);
+      },
+    );
+  }
+  gpu.destroy();
+});
+
 Deno.test("checkOutputs fails on one wrong element, on NaN and on foreign inputs", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;

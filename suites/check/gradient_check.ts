@@ -28,6 +28,7 @@ import {
   startRowStatistic,
 } from "./gradient_rows.ts";
 import { poolRows } from "./pooled_rows.ts";
+import { causal, endOf, seenBy, type Visible } from "./row_spans.ts";
 import type { SharedArrays } from "./shared_arrays.ts";
 import { chunksOf, eachRow, type RowRange, streamPast } from "./stream.ts";
 import { holdWorkers } from "./worker_pool.ts";
@@ -53,6 +54,8 @@ export interface GradientCheckOptions {
   readonly rows: readonly number[];
   /** Sequence rows from here on take float64 statistics; earlier ones the device's. */
   readonly exactFrom: (sequenceRows: number) => number;
+  /** Keys that a row of the sequence sees. Default: causal. */
+  readonly visible?: Visible;
   /** Lighthouse: geometry and the selection of the head. */
   readonly gathered?: { readonly geometry: LighthouseGeometry; readonly selection: Int32Array };
   /** Which gradients. Default: all three. */
@@ -136,7 +139,7 @@ async function sequenceGradients(
   options: GradientCheckOptions & { slots: readonly number[] },
 ): Promise<SequenceGradients> {
   const { slots, problem, signal, names: wanted = ["k", "v"], halfProducts, flushes } = options;
-  const { gatheredType = "f32" } = options;
+  const { gatheredType = "f32", visible = causal } = options;
   const { dtype } = problem.shape;
   const stored = options.gathered ? gatheredType : dtype;
   const { dim } = sequence;
@@ -147,6 +150,9 @@ async function sequenceGradients(
     ...slots.filter((slot) => slot < exactFrom),
     ...Array.from({ length: sequence.rows - exactFrom }, (_, i) => exactFrom + i),
   ];
+  const seen = exact.map((slot) => visible(slot));
+  const keysOf = new Map(exact.map((slot, i) => [slot, seen[i]]));
+  const readers = seenBy(slots, { visible, rows: sequence.rows });
   const names = ["q", "k", "v", "outputGradient"] as const;
   const given = await Promise.all(names.map((name) => {
     const read = (range: RowRange) => sequence.read(name, range);
@@ -158,9 +164,9 @@ async function sequenceGradients(
   }));
   const passed = await streamPast(
     "rowStatistics",
-    exact.map((slot) => startRowStatistic(rowOf.get(slot)!, { last: slot, dtype })),
+    exact.map((slot) => startRowStatistic(rowOf.get(slot)!, { spans: keysOf.get(slot)!, dtype })),
     {
-      ranges: chunksOf(0, exact[exact.length - 1] + 1, CHUNK_ROWS),
+      ranges: chunksOf(0, endOf(seen), CHUNK_ROWS),
       workOf: keysSeen,
       signal,
       read: async (range, shared) => {
@@ -176,7 +182,7 @@ async function sequenceGradients(
     slots.map((slot) => {
       const statistic = statistics.get(slot)!;
       return startQueryGradient(rowOf.get(slot)!, {
-        last: slot,
+        spans: keysOf.get(slot)!,
         dtype: stored,
         statistic,
         halfProducts,
@@ -184,7 +190,7 @@ async function sequenceGradients(
       });
     }),
     {
-      ranges: chunksOf(0, slots[slots.length - 1] + 1, CHUNK_ROWS),
+      ranges: chunksOf(0, endOf(slots.map((slot) => keysOf.get(slot)!)), CHUNK_ROWS),
       workOf: keysSeen,
       signal,
       read: async (range, shared) => {
@@ -200,9 +206,9 @@ async function sequenceGradients(
 
   const pairs = await streamPast(
     "keyValueGradients",
-    slots.map((slot) =>
+    slots.map((slot, i) =>
       startKeyValueGradient(rowOf.get(slot)!, {
-        first: slot,
+        spans: readers[i],
         dtype: stored,
         halfProducts,
         flushes,
@@ -210,9 +216,9 @@ async function sequenceGradients(
     ),
     {
       ranges: wanted.includes("k") || wanted.includes("v")
-        ? chunksOf(slots[0], sequence.rows, CHUNK_ROWS)
+        ? chunksOf(0, endOf(readers), CHUNK_ROWS)
         : [],
-      workOf: ({ first }, range) => Math.min(range.count, range.first + range.count - first),
+      workOf: keysSeen,
       signal,
       read: async (range, shared) => {
         const names = ["outputGradient", "q"] as const;

@@ -1,5 +1,5 @@
 /**
- * Gradients of causal attention for chosen rows in float64, over streams of the other rows, each
+ * Gradients of attention for chosen rows in float64, over streams of the other rows, each
  * with a tolerance for a kernel that computes in f32 and rounds once on storing.
  *
  * P_ij = exp(q_i·k_j/√d - lse_i), dS_ij = P_ij·(dO_i·v_j - delta_i), dQ_i = Σ_j dS_ij·k_j/√d,
@@ -18,7 +18,9 @@
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import { SMALLEST_NORMAL } from "../../kernels/gpu/half.ts";
+import type { RowSpan } from "../../kernels/implementation.ts";
 import { HALF_ULP, storingError } from "./attention_rows.ts";
+import { placesOf } from "./row_spans.ts";
 
 /** Rows `first … first + count - 1`, each tensor `[count, d]`. */
 export interface RowChunk {
@@ -50,18 +52,18 @@ const DEVIATIONS = 4;
 export interface RowStatisticState {
   readonly query: Float64Array;
   readonly outputGradient: Float64Array;
-  /** The last key that the row sees. */
-  readonly last: number;
+  /** The keys that the row sees. */
+  readonly spans: readonly RowSpan[];
   readonly dtype: DType;
   readonly sums: Float64Array;
   max: number;
   total: number;
 }
 
-/** Starts a row that has seen no key. `last`: the last key that it sees. */
+/** Starts a row that has seen no key. `spans`: the keys that it sees. */
 export function startRowStatistic(
   row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
-  options: { last: number; dtype: DType },
+  options: { spans: readonly RowSpan[]; dtype: DType },
 ): RowStatisticState {
   return {
     ...options,
@@ -79,12 +81,11 @@ export function takeStatisticKeys(
   chunk: RowChunk & { k: ArrayLike<number>; v: ArrayLike<number> },
 ): void {
   const { k, v } = chunk;
-  const { query, sums, last } = row;
+  const { query, sums, spans } = row;
   let { max, total } = row;
   const dim = query.length;
   const scale = 1 / Math.sqrt(dim);
-  const count = Math.min(chunk.count, last + 1 - chunk.first);
-  for (let j = 0; j < count; j++) {
+  for (const j of placesOf(spans, chunk)) {
     const at = j * dim;
     let dot = 0;
     for (let c = 0; c < dim; c++) dot += query[c] * k[at + c];
@@ -297,8 +298,8 @@ function pairOf(
 export interface QueryGradientState {
   readonly query: Float64Array;
   readonly outputGradient: Float64Array;
-  /** The last key that the row sees. */
-  readonly last: number;
+  /** The keys that the row sees. */
+  readonly spans: readonly RowSpan[];
   readonly dtype: DType;
   readonly statistic: RowStatistic;
   readonly halfProducts?: number;
@@ -309,13 +310,13 @@ export interface QueryGradientState {
 /**
  * Starts a row that has seen no key.
  *
- * @param options `last`: the last key that the row sees; `halfProducts`: half of the smallest step
+ * @param options `spans`: the keys that the row sees; `halfProducts`: half of the smallest step
  * of score gradients that are rounded to f16 before they are multiplied with keys.
  */
 export function startQueryGradient(
   row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
   options: {
-    last: number;
+    spans: readonly RowSpan[];
     dtype: DType;
     statistic: RowStatistic;
     halfProducts?: number;
@@ -340,13 +341,12 @@ export function takeQueryKeys(
     lengths: { k: ArrayLike<number>; v: ArrayLike<number> };
   },
 ): void {
-  const { query, outputGradient, last, statistic, halfProducts, sum } = state;
+  const { query, outputGradient, spans, statistic, halfProducts, sum } = state;
   const { k, v, lengths } = chunk;
   const dim = query.length;
   const [queryLength] = rowLengths(query, dim);
   const [gradientLength] = rowLengths(outputGradient, dim);
-  const count = Math.min(chunk.count, last + 1 - chunk.first);
-  for (let j = 0; j < count; j++) {
+  for (const j of placesOf(spans, chunk)) {
     const column = j * dim;
     const scoreSize = queryLength * lengths.k[j];
     const productSize = gradientLength * lengths.v[j];
@@ -369,8 +369,8 @@ export function finishQueryGradient(
 export interface KeyValueGradientState {
   readonly key: Float64Array;
   readonly value: Float64Array;
-  /** The first query that sees the row. */
-  readonly first: number;
+  /** The queries that see the row. */
+  readonly spans: readonly RowSpan[];
   readonly dtype: DType;
   readonly halfProducts?: number;
   readonly flushes?: boolean;
@@ -381,12 +381,17 @@ export interface KeyValueGradientState {
 /**
  * Starts a row that no query has seen.
  *
- * @param options `first`: the first query that sees the row; `halfProducts`: half of the smallest
+ * @param options `spans`: the queries that see the row; `halfProducts`: half of the smallest
  * step of weights and score gradients that are rounded to f16 before they are multiplied with rows.
  */
 export function startKeyValueGradient(
   row: { key: ArrayLike<number>; value: ArrayLike<number> },
-  options: { first: number; dtype: DType; halfProducts?: number; flushes?: boolean },
+  options: {
+    spans: readonly RowSpan[];
+    dtype: DType;
+    halfProducts?: number;
+    flushes?: boolean;
+  },
 ): KeyValueGradientState {
   const dim = row.key.length;
   return {
@@ -410,12 +415,12 @@ export function takePairQueries(
     statistics: Record<keyof RowStatistic, ArrayLike<number>>;
   },
 ): void {
-  const { key: k, value: v, first, halfProducts, keySum, valueSum } = state;
+  const { key: k, value: v, spans, halfProducts, keySum, valueSum } = state;
   const { q, outputGradient, lengths, statistics } = chunk;
   const dim = k.length;
   const [keyLength] = rowLengths(k, dim);
   const [valueLength] = rowLengths(v, dim);
-  for (let i = Math.max(0, first - chunk.first); i < chunk.count; i++) {
+  for (const i of placesOf(spans, chunk)) {
     const row = i * dim;
     const scoreSize = lengths.q[i] * keyLength;
     const productSize = lengths.outputGradient[i] * valueLength;

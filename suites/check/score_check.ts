@@ -15,6 +15,7 @@ import { randomScores } from "../../kernels/lighthouse/scorers/random/random_sco
 import {
   type ClassRowState,
   finishAttentionRow,
+  keysSeen,
   maxDifference,
   startAttentionRow,
 } from "./attention_rows.ts";
@@ -78,7 +79,7 @@ export async function dilatedScores(
   const finished = await streamPast("classRows", starting, {
     ranges: chunksOf(0, Math.max(...rows) + 1, step),
     workOf: ({ row }, { first, count }) =>
-      Math.max(0, Math.min(count / dilation, row.last + 1 - first / dilation)),
+      keysSeen(row, { first: first / dilation, count: count / dilation }),
     signal,
     read: async ({ first, count }, shared) => {
       const range = { head, first, count };

@@ -51,7 +51,9 @@ export async function streamPast<T extends StreamTask>(
     signal?: AbortSignal;
   },
 ): Promise<StateOf<T>[]> {
-  const { ranges, workOf, signal } = options;
+  const { workOf, signal } = options;
+  // Nothing is read for nobody.
+  const ranges = options.ranges.filter((range) => rows.some((row) => workOf(row, range) > 0));
   using _held = holdWorkers();
   const states = [...rows];
   const read = (range: RowRange | undefined) => {

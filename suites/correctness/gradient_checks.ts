@@ -6,8 +6,9 @@
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Implementation, Problem } from "../../kernels/implementation.ts";
 import type { ReferenceGradients } from "../check/reference_rows.ts";
-import { type Comparison, describeShape, judge, type VerifyCheck } from "./check_line.ts";
-import { exactHead, headOf, type LayerRun, runLayer } from "./layer_run.ts";
+import { checkOutputs, failureOf } from "../check/check.ts";
+import { type Comparison, describeShape, exact, judge, type VerifyCheck } from "./check_line.ts";
+import { exactHead, headOf, type LayerRun, runLayer, withLayer } from "./layer_run.ts";
 import { attentionReference, gradientReference } from "./references.ts";
 
 const NAMES = ["q", "k", "v"] as const;
@@ -20,6 +21,11 @@ export async function checkDenseGradients(
 ): Promise<VerifyCheck> {
   const problem: Problem = { ...options.problem, direction: "forward-backward" };
   const { heads, headDim, dtype } = problem.shape;
+  const name = `${implementation.name} ${describeShape(problem.shape)} gradients`;
+  // The references are causal; the checks beside each measurement follow what a row sees.
+  if (implementation.visible) {
+    return await checkVisible(gpu, implementation, { problem, seed: options.seed, name });
+  }
   const run = await runLayer(gpu, implementation, { problem, source: { seed: options.seed } });
   const { weights, flushes } = run;
   const references = await Promise.all(
@@ -38,8 +44,24 @@ export async function checkDenseGradients(
       );
     }),
   );
-  const name = `${implementation.name} ${describeShape(problem.shape)} gradients`;
   return judgeGradients(name, { run, references });
+}
+
+async function checkVisible(
+  gpu: Gpu,
+  implementation: Implementation,
+  { problem, seed, name }: { problem: Problem; seed: number; name: string },
+): Promise<VerifyCheck> {
+  const { check } = await withLayer(gpu, implementation, {
+    problem,
+    source: { seed },
+    use: async (prepared, inputs) => {
+      await prepared.execute();
+      const options = { problem, implementation, inputs, seed, extent: "whole" } as const;
+      return await checkOutputs(gpu, prepared, options);
+    },
+  });
+  return exact(name, check.passed, failureOf(check) ?? check.method);
 }
 
 /** Gradients of a run against those of each head in float64. */

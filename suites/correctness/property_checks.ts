@@ -17,7 +17,7 @@ import type { AttentionShape, Implementation, Problem } from "../../kernels/impl
 import { errorLine } from "../errors.ts";
 import { describeShape, exact, type VerifyCheck } from "./check_line.ts";
 import { createLayerInputs, destroyInputs, withLayer } from "./layer_run.ts";
-import { dtypesOf } from "./reference_checks.ts";
+import { dtypesOf, withDefaults } from "./reference_checks.ts";
 
 /** Two executions and a third, freshly prepared one leave the same bits. */
 export async function checkDeterminism(
@@ -66,7 +66,7 @@ export async function checkCausality(
   const j = 131;
   const name = `${implementation.name} ${describeShape(shape)} causality`;
   const { before, after } = await withLayer(gpu, implementation, {
-    problem: { shape },
+    problem: withDefaults(implementation, { shape }),
     source: options,
     use: async ({ execute, outputs }, inputs) => {
       await execute();

@@ -26,7 +26,7 @@ import {
   type LayerSource,
   runLayer,
 } from "./layer_run.ts";
-import { attentionReference } from "./references.ts";
+import { attentionReference, maskedReference } from "./references.ts";
 import { checkScored } from "./scorer_checks.ts";
 
 /** Kinds of inputs, each awkward in its own way. */
@@ -76,6 +76,24 @@ export function denseCases(
   return cases;
 }
 
+/** Options that an implementation takes where nothing is said, as far as they are numbers. */
+function defaultOptions({ options }: Pick<Implementation, "options">): Record<string, number> {
+  return Object.fromEntries(
+    options.filter(({ initial }) => typeof initial === "number")
+      .map(({ name, initial }) => [name, initial as number]),
+  );
+}
+
+/** A problem with the options that an implementation takes where nothing is said. */
+export function withDefaults(
+  implementation: Pick<Implementation, "options">,
+  problem: Problem,
+): Problem {
+  return implementation.options.length === 0
+    ? problem
+    : { ...problem, options: { ...defaultOptions(implementation), ...problem.options } };
+}
+
 /** Float64 of cases that one implementation was checked by, for the next one. */
 export type DenseReferences = Map<
   DenseCase,
@@ -94,11 +112,13 @@ export async function checkDense(
 ): Promise<VerifyCheck> {
   const { shape, kind, seed } = entry;
   const { heads, headDim, dtype } = shape;
+  const problem = withDefaults(implementation, { shape });
   const { inputs, output, lse, weights, flushes } = await runLayer(gpu, implementation, {
-    problem: { shape },
+    problem,
     source: kind === "seeded" ? { seed } : { data: awkwardInputs(shape, { kind, seed }) },
   });
-  let known = references.get(entry);
+  const { visible } = implementation;
+  let known = visible ? undefined : references.get(entry);
   if (!known || known.weights !== weights || !sameInputs(known.inputs, inputs)) {
     known = {
       inputs,
@@ -106,10 +126,13 @@ export async function checkDense(
       heads: await Promise.all(Array.from({ length: heads }, (_, head) => {
         const part = (data: Elements) => exactHead(data, { head, heads });
         const tensors = { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v) };
-        return attentionReference(tensors, { headDim, dtype, weights, flushes });
+        const options = { headDim, dtype, weights, flushes };
+        return visible
+          ? maskedReference(tensors, { ...options, visible: (row) => visible(row, problem) })
+          : attentionReference(tensors, options);
       })),
     };
-    references.set(entry, known);
+    if (!visible) references.set(entry, known);
   }
   const comparisons = known.heads.flatMap((want, head) => [
     { got: headOf(output, { head, heads }), want: want.output, tolerance: want.tolerance },
@@ -137,10 +160,7 @@ export function lighthouseCases(
 ): LighthouseCase[] {
   const { seed, quick, implementation } = options;
   // Options beside the sizes take their defaults; the paper's dilation divides every context here.
-  const rest = Object.fromEntries(
-    implementation.options.filter(({ initial }) => typeof initial === "number")
-      .map(({ name, initial }) => [name, initial as number]),
-  );
+  const rest = defaultOptions(implementation);
   const cases: LighthouseCase[] = [];
   const add = (shape: AttentionShape, sizes: { levels: number; pooling: number; k: number }) =>
     cases.push({

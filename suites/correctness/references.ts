@@ -5,8 +5,10 @@
  * @module
  */
 import { rowStatistics } from "../../kernels/dense_attention/dense_attention_backward_reference.ts";
+import { denseAttentionRow } from "../../kernels/dense_attention/dense_attention_reference.ts";
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { ReferenceGradients, ReferenceRows } from "../check/reference_rows.ts";
+import { countRows, type Visible } from "../check/row_spans.ts";
 import { SharedArrays } from "../check/shared_arrays.ts";
 import { deal, onCores } from "../check/worker_pool.ts";
 
@@ -46,6 +48,49 @@ export async function attentionReference(
     tolerance: join("tolerance"),
     lse: join("lse"),
     lseTolerance: join("lseTolerance"),
+  };
+}
+
+/**
+ * Attention of one head whose rows see some of the keys, with the tolerances of an f32 kernel: each
+ * row is the last one of a causal sequence of the keys that it sees.
+ *
+ * @param options as {@linkcode attentionReference} has; `visible`: keys that a row sees.
+ */
+export function maskedReference(
+  tensors: HeadTensors,
+  { headDim, visible, ...storage }: {
+    headDim: number;
+    visible: Visible;
+    dtype: DType;
+    weights: DType;
+    flushes?: boolean;
+  },
+): ReferenceRows {
+  const rows = tensors.q.length / headDim;
+  const found = Array.from({ length: rows }, (_, row) => {
+    const spans = visible(row);
+    const pick = (data: Float64Array) =>
+      Float64Array.from(
+        spans.flatMap(({ first, end }) => [...data.subarray(first * headDim, end * headDim)]),
+      );
+    const last = countRows(spans) - 1;
+    return denseAttentionRow(
+      {
+        q: tensors.q.subarray(row * headDim, (row + 1) * headDim),
+        k: pick(tensors.k),
+        v: pick(tensors.v),
+        headDim,
+      },
+      last,
+      { ...storage, queryOffset: last },
+    );
+  });
+  return {
+    output: Float64Array.from(found.flatMap(({ output }) => [...output])),
+    tolerance: Float64Array.from(found.flatMap(({ tolerance }) => [...tolerance])),
+    lse: Float64Array.from(found, ({ lse }) => lse),
+    lseTolerance: Float64Array.from(found, ({ lseTolerance }) => lseTolerance),
   };
 }
 

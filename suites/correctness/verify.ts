@@ -26,6 +26,7 @@ import {
   type DenseReferences,
   dtypesOf,
   lighthouseCases,
+  withDefaults,
 } from "./reference_checks.ts";
 
 export { formatCheck, type VerifyCheck } from "./check_line.ts";
@@ -166,15 +167,15 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
     if (!directions.includes("forward")) continue;
     if (!scorer) {
       for (const entry of denseEntries) {
-        compile(implementation, { shape: entry.shape });
+        compile(implementation, withDefaults(implementation, { shape: entry.shape }));
         const run = () => checkDense(gpu, implementation, { entry, references });
         plan(`${name} against float64`, run);
       }
       for (const dtype of dtypesOf(gpu)) {
-        const problem: Problem = {
+        const problem = withDefaults(implementation, {
           direction: fullest(directions),
           shape: { heads: 3, context: 300, headDim: 64, dtype },
-        };
+        });
         compile(implementation, problem);
         plan(`${name} determinism`, () => checkDeterminism(gpu, implementation, { problem, seed }));
       }
@@ -182,7 +183,8 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
       if (!directions.includes("forward-backward")) continue;
       for (const [i, dtype] of dtypesOf(gpu).entries()) {
         const headDim = quick ? 64 : 128;
-        const problem = { shape: { heads: 2, context: 141, headDim, dtype } };
+        const shape = { heads: 2, context: 141, headDim, dtype };
+        const problem = withDefaults(implementation, { shape });
         compile(implementation, { ...problem, direction: "forward-backward" });
         plan(
           `${name} gradients`,

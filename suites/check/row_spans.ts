@@ -1,0 +1,68 @@
+/**
+ * Which rows see which: spans of rows, and the parts of them that lie within a chunk.
+ *
+ * @module
+ */
+import type { RowSpan } from "../../kernels/implementation.ts";
+
+/** Key rows that a query row sees: those of an implementation, or of causal attention. */
+export type Visible = (row: number) => readonly RowSpan[];
+
+/** Causal attention: all rows up to the own one. */
+export const causal: Visible = (row) => [{ first: 0, end: row + 1 }];
+
+/** Places of a chunk's rows that spans cover, ascending. */
+export function spansWithin(
+  spans: readonly RowSpan[],
+  { first, count }: { first: number; count: number },
+): RowSpan[] {
+  return spans.flatMap((span) => {
+    const within = {
+      first: Math.max(0, span.first - first),
+      end: Math.min(count, span.end - first),
+    };
+    return within.first < within.end ? [within] : [];
+  });
+}
+
+/** {@linkcode spansWithin}, each place by itself. */
+export function* placesOf(
+  spans: readonly RowSpan[],
+  chunk: { first: number; count: number },
+): Generator<number> {
+  for (const { first, end } of spansWithin(spans, chunk)) {
+    for (let i = first; i < end; i++) yield i;
+  }
+}
+
+/** How many rows spans cover; of a chunk alone where one is given. */
+export function countRows(
+  spans: readonly RowSpan[],
+  chunk: { first: number; count: number } = { first: 0, count: Infinity },
+): number {
+  return spansWithin(spans, chunk).reduce((sum, { first, end }) => sum + end - first, 0);
+}
+
+/** One past the last row of any of some spans. */
+export function endOf(spans: readonly (readonly RowSpan[])[]): number {
+  return spans.reduce((most, some) => Math.max(most, some.at(-1)?.end ?? 0), 0);
+}
+
+/** Query rows that see each of some key rows, as spans, of a sequence of `rows`. */
+export function seenBy(
+  keys: readonly number[],
+  { visible, rows }: { visible: Visible; rows: number },
+): RowSpan[][] {
+  if (visible === causal) return keys.map((key) => [{ first: key, end: rows }]);
+  const found = keys.map((): { first: number; end: number }[] => []);
+  for (let row = 0; row < rows; row++) {
+    const spans = visible(row);
+    keys.forEach((key, i) => {
+      if (!spans.some(({ first, end }) => first <= key && key < end)) return;
+      const last = found[i].at(-1);
+      if (last?.end === row) last.end++;
+      else found[i].push({ first: row, end: row + 1 });
+    });
+  }
+  return found;
+}
