@@ -28,7 +28,7 @@ import {
   startRowStatistic,
 } from "./gradient_rows.ts";
 import { poolRows } from "./pooled_rows.ts";
-import { causal, endOf, seenBy, type Visible } from "./row_spans.ts";
+import { causal, endOf, seenBy, startOf, type Visible } from "./row_spans.ts";
 import type { SharedArrays } from "./shared_arrays.ts";
 import { chunksOf, eachRow, type RowRange, streamPast } from "./stream.ts";
 import { holdWorkers } from "./worker_pool.ts";
@@ -216,7 +216,7 @@ async function sequenceGradients(
     ),
     {
       ranges: wanted.includes("k") || wanted.includes("v")
-        ? chunksOf(0, endOf(readers), CHUNK_ROWS)
+        ? chunksOf(startOf(readers), endOf(readers), CHUNK_ROWS)
         : [],
       workOf: keysSeen,
       signal,

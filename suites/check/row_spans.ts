@@ -48,6 +48,11 @@ export function endOf(spans: readonly (readonly RowSpan[])[]): number {
   return spans.reduce((most, some) => Math.max(most, some.at(-1)?.end ?? 0), 0);
 }
 
+/** The first row of any of some spans. */
+export function startOf(spans: readonly (readonly RowSpan[])[]): number {
+  return spans.reduce((least, some) => Math.min(least, some[0]?.first ?? Infinity), Infinity);
+}
+
 /** Query rows that see each of some key rows, as spans, of a sequence of `rows`. */
 export function seenBy(
   keys: readonly number[],

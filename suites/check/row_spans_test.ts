@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { causal, countRows, endOf, placesOf, seenBy, spansWithin } from "./row_spans.ts";
+import { causal, countRows, endOf, placesOf, seenBy, spansWithin, startOf } from "./row_spans.ts";
 
 const spans = [{ first: 2, end: 5 }, { first: 9, end: 12 }];
 
@@ -12,11 +12,12 @@ Deno.test("spansWithin and placesOf count from a chunk's first row", () => {
   assert.deepEqual(spansWithin(spans, { first: 5, count: 4 }), []);
 });
 
-Deno.test("countRows and endOf", () => {
+Deno.test("countRows, startOf and endOf", () => {
   assert.equal(countRows(spans), 6);
   assert.equal(countRows(spans, { first: 4, count: 6 }), 2);
   assert.equal(endOf([spans, causal(3)]), 12);
   assert.equal(endOf([]), 0);
+  assert.equal(startOf([spans, [{ first: 1, end: 2 }]]), 1);
 });
 
 Deno.test("seenBy turns what rows see around", () => {
