@@ -142,7 +142,8 @@ export function whyNotTuned(
  * ```ts
  * import { DESK } from "../gpu/_desk_device.ts";
  * import { planDenseAttention } from "./dense_attention.ts";
- * import { PORTABLE_TILINGS, withTuning } from "./tuning.ts";
+ * import { PORTABLE_TILINGS } from "./tilings.ts";
+ * import { withTuning } from "./tuning.ts";
  * import assert from "node:assert/strict";
  *
  * const measured = { kernel: "portable", pass: "forward", headDim: 64, dtype: "f16" } as const;
