@@ -11,53 +11,64 @@
 import { basename, dirname, join, normalize } from "node:path/posix";
 import { fileURLToPath } from "node:url";
 
+/** What a layer is, besides its kernels. */
+const LAYER = [
+  "kernels/gpu",
+  "kernels/implementation.ts",
+  "kernels/options.ts",
+  "kernels/layer_inputs.ts",
+];
+
 const RECORD = ["suites/result/result.ts", "suites/result/common_schema.ts"];
 
 const BASE = ["suites/errors.ts", "suites/statistics", "suites/result", ...RECORD];
 
-const SUITE = [...BASE, "suites/plan", "suites/device", "suites/check", "suites/peers"];
+const KERNELS = ["kernels", "kernels/*"];
+
+const CHECKED = [...KERNELS, ...BASE, "suites/plan", "suites/device", "suites/check"];
+
+const SUITE = [...CHECKED, "suites/measure"];
 
 /** What each room may import besides itself, lowest rooms first. `X/*` is any room below X. */
 export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "kernels/gpu": [],
   "kernels/implementation.ts": ["kernels/gpu"],
-  "kernels/dense_attention": ["kernels/gpu", "kernels/implementation.ts"],
-  "kernels/lighthouse": ["kernels/gpu", "kernels/implementation.ts", "kernels/dense_attention"],
-  "kernels/retrieval": [
-    "kernels/gpu",
-    "kernels/implementation.ts",
-    "kernels/dense_attention",
-    "kernels/lighthouse",
-  ],
+  "kernels/options.ts": LAYER,
+  "kernels/layer_inputs.ts": LAYER,
+  "kernels/dense_attention": LAYER,
+  "kernels/lighthouse": [...LAYER, "kernels/dense_attention"],
+  "kernels/retrieval": [...LAYER, "kernels/dense_attention", "kernels/lighthouse"],
   "kernels": ["kernels/*"],
 
-  "suites/errors.ts": ["kernels/*"],
-  "suites/statistics": ["suites/result/result.ts"],
+  "suites/errors.ts": KERNELS,
+  "suites/statistics": [...KERNELS, "suites/result/result.ts"],
   // A suite's record is its part of the format; the format is made of them.
   "suites/result/result.ts": ["suites/result"],
   "suites/result/common_schema.ts": ["suites/result/result.ts"],
   "suites/context_parallel/record.ts": RECORD,
   "suites/retrieval/record.ts": RECORD,
   "suites/result": [
+    ...KERNELS,
     "suites/errors.ts",
     "suites/statistics",
     ...RECORD,
     "suites/context_parallel/record.ts",
     "suites/retrieval/record.ts",
   ],
-  "suites/plan": ["kernels/*", "kernels", ...BASE],
-  "suites/device": ["kernels/*", "kernels", ...BASE, "suites/plan"],
-  "suites/check": ["kernels/*", "kernels", ...BASE, "suites/plan"],
-  "suites/peers": ["kernels/*", "kernels", ...BASE, "suites/plan", "suites/device"],
-  "suites/latency": ["kernels/*", ...SUITE],
-  "suites/throughput": ["kernels/*", ...SUITE],
-  "suites/context_parallel": ["kernels/*", ...SUITE],
-  "suites/correctness": ["kernels/*", ...SUITE],
-  "suites/retrieval": ["kernels/*", ...SUITE],
-  "suites/run": ["kernels/*", "kernels", "suites/*"],
+  "suites/plan": [...KERNELS, ...BASE],
+  "suites/device": [...KERNELS, ...BASE, "suites/plan"],
+  "suites/check": [...KERNELS, ...BASE, "suites/plan"],
+  "suites/peers": CHECKED,
+  "suites/measure": CHECKED,
+  "suites/latency": SUITE,
+  "suites/throughput": SUITE,
+  "suites/context_parallel": SUITE,
+  "suites/correctness": SUITE,
+  "suites/retrieval": SUITE,
+  "suites/run": [...KERNELS, "suites/*"],
 
   "reports": BASE,
-  "suites/cli": ["kernels/*", "kernels", "suites/*", "reports"],
+  "suites/cli": [...KERNELS, "suites/*", "reports"],
 };
 
 /** A source file of the repository and what it imports, as paths from the root. */

@@ -8,7 +8,7 @@ import type { JSX } from "preact";
 import { scaleLinear } from "d3-scale";
 // @ts-types="npm:@types/d3-shape@3.1.7"
 import { stack } from "d3-shape";
-import { coordinate, type DrawingSize } from "./figure.tsx";
+import { coordinate, type DrawingSize } from "./drawing.ts";
 import { formatPercent } from "../text/format.ts";
 import { markerPath, type SeriesStyle, stageColor } from "./palette.ts";
 import { largest, smallest } from "../data/extremes.ts";

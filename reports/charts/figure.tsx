@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { DrawingSize } from "./drawing.ts";
 import type { ComponentChildren, JSX } from "preact";
 import { render } from "preact-render-to-string";
 import { ABSENT } from "../text/format.ts";
@@ -11,14 +12,6 @@ import { type ChartCell, type ChartData, embedChartData } from "./chart_data.ts"
 import type { SeriesStyle } from "./palette.ts";
 import { markerPath } from "./palette.ts";
 import { MARKED_COLUMNS } from "../html/style.ts";
-
-/** Size of a drawing in SVG units, which are pixels at full size. */
-export interface DrawingSize {
-  width: number;
-  height: number;
-  /** Narrow screen: fewer ticks, no labels beside lines. */
-  compact: boolean;
-}
 
 /** A table of text with a caption. */
 export interface DataTable {
@@ -178,11 +171,6 @@ export function Swatch(
       />
     </svg>
   );
-}
-
-/** A coordinate with one decimal, which is enough for a drawing and keeps files small. */
-export function coordinate(value: number): number {
-  return Math.round(value * 10) / 10;
 }
 
 /** A table's own cells as data: plain numbers as numbers, anything with a unit as it reads. */

@@ -8,7 +8,7 @@ import type { JSX } from "preact";
 import { scaleLog } from "d3-scale";
 // @ts-types="npm:@types/d3-shape@3.1.7"
 import { line } from "d3-shape";
-import { coordinate, type DrawingSize } from "./figure.tsx";
+import { coordinate, type DrawingSize } from "./drawing.ts";
 import { markerPath, type SeriesStyle } from "./palette.ts";
 import { largest, smallest } from "../data/extremes.ts";
 

@@ -6,7 +6,7 @@
 import type { JSX } from "preact";
 import { formatContext } from "../text/format.ts";
 import { type HeatMap, rateOf } from "../data/retrieval_data.ts";
-import { coordinate, type DrawingSize } from "./figure.tsx";
+import { coordinate, type DrawingSize } from "./drawing.ts";
 import { markerPath, type SeriesStyle } from "./palette.ts";
 import { largest } from "../data/extremes.ts";
 

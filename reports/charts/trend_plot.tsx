@@ -7,7 +7,7 @@ import type { JSX } from "preact";
 // @ts-types="npm:@types/d3-scale@4.0.9"
 import { scaleLinear } from "d3-scale";
 import { formatPercent, formatSeconds } from "../text/format.ts";
-import { coordinate, type DrawingSize } from "./figure.tsx";
+import { coordinate, type DrawingSize } from "./drawing.ts";
 import { cycledStyles, markerPath } from "./palette.ts";
 import { formatTick } from "../html/section.tsx";
 import type { TrendLine } from "../site/trends.ts";

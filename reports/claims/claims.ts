@@ -24,8 +24,8 @@ import {
   formatPlural,
   formatRatio,
   formatSignificant,
-  plainText,
 } from "../text/format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 import { isPeer, peerRows } from "../data/peer_data.ts";
 import { largest, smallest } from "../data/extremes.ts";
 

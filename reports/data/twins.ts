@@ -6,7 +6,7 @@
 import { UsageError } from "../../suites/errors.ts";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { isSameRun } from "../../suites/result/same_run.ts";
-import { plainText } from "../text/format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 
 /** A result with the name of its file. */
 export interface NamedResult {

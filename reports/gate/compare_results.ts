@@ -5,7 +5,8 @@
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { isSameRun } from "../../suites/result/same_run.ts";
-import { formatPlural, plainText } from "../text/format.ts";
+import { formatPlural } from "../text/format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 import { describeLeftOut, planObstacle, Requests, timeObstacles } from "./comparability.ts";
 import { withCells } from "./compare_cells.ts";
 import { compareExact, ranOut } from "./compare_exact.ts";

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { errorLine } from "../../suites/errors.ts";
 import { readInput } from "../../suites/result/read_input.ts";
-import { plainText } from "../text/format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 import { EXACT_PARTS } from "./gate_report.ts";
 
 /** A bad input of the gate: one line, exit code 2. */

@@ -5,7 +5,7 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
-import { plainText } from "../text/format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 import type { GateReport, TimeComparison } from "./gate_report.ts";
 
 /** Longest name of a benchmark that Bencher takes. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { Table } from "console-table-printer";
-import { plainText } from "../text/format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 import type { GateReport, GateSide } from "./gate_report.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "./gate_table.ts";
 

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { formatCount, formatPlural, plainText } from "../text/format.ts";
+import { formatCount, formatPlural } from "../text/format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 import { escapeMarkdown } from "../text/markdown.ts";
 import { countVerdicts, type GateReport, type GateSide } from "./gate_report.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "./gate_table.ts";

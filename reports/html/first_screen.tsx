@@ -22,7 +22,7 @@ import {
   verdictLine,
 } from "../claims/claims.ts";
 import { ABSENT, formatInstant, formatPlural } from "../text/format.ts";
-import { coordinate } from "../charts/figure.tsx";
+import { coordinate } from "../charts/drawing.ts";
 
 /** The verdict in one line, what ran, and how the hardware differs. */
 export function Masthead({ result, level }: { result: Result; level: 1 | 2 }): JSX.Element {

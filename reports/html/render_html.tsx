@@ -6,7 +6,7 @@
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { deviceName, verdictLine } from "../claims/claims.ts";
-import { plainText } from "../text/format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 import { harmless } from "../text/harmless.ts";
 import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
 import { ClaimsTable, Masthead } from "./first_screen.tsx";

@@ -146,17 +146,6 @@ export function formatPlural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/**
- * Text from a result file made harmless for any output: control characters (terminal escapes, line
- * breaks) become spaces and characters that reorder or hide text are dropped.
- */
-export function plainText(text: string): string {
-  return text
-    // deno-lint-ignore no-control-regex
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ")
-    .replace(/[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, "");
-}
-
 function scaled(value: number, units: [number, string][]): string {
   if (!Number.isFinite(value)) return ABSENT;
   if (value === 0) return `0 ${units.find(([factor]) => factor <= 1)?.[1] ?? units[0][1]}`;

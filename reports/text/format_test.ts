@@ -66,7 +66,3 @@ Deno.test("formatInstant leaves what is no instant alone", () => {
   assert.equal(format.formatInstant("2026-11-22T01:11:05.123Z"), "2026-11-22 01:11 UTC");
   assert.equal(format.formatInstant("yesterday"), "yesterday");
 });
-
-Deno.test("plainText drops terminal escapes, line breaks and text-order marks", () => {
-  assert.equal(format.plainText("a\u001b[31mb\r\nc\u202ed\u200be"), "a [31mb cde");
-});

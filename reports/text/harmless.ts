@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { plainText } from "./format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 
 /** Longest text of a result file that a page shows; the embedded JSON keeps all of it. */
 const TEXT_LIMIT = 2000;

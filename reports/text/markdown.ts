@@ -6,7 +6,8 @@
 import type { Result } from "../../suites/result/result_schema.ts";
 import { deviceName, hardwareNotice, VERDICT_RULE, verdictLine } from "../claims/claims.ts";
 import { findings } from "../claims/findings.ts";
-import { formatInstant, formatPlural, plainText } from "./format.ts";
+import { formatInstant, formatPlural } from "./format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 import { summaryTables } from "./summary_tables.ts";
 
 /** The summary of one or several results as markdown, ending in a line break. */

@@ -8,7 +8,7 @@ import { Table } from "console-table-printer";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { summaryTables } from "./summary_tables.ts";
 import { hardwareNotice, VERDICT_RULE, verdictLine } from "../claims/claims.ts";
-import { plainText } from "./format.ts";
+import { plainText } from "../../suites/result/plain_text.ts";
 
 /** Options of {@linkcode renderTerminal}. */
 export interface TerminalOptions {

@@ -31,7 +31,7 @@ import {
   startAttentionRow,
   storingError,
 } from "./attention_rows.ts";
-import { sha256 } from "../device/environment.ts";
+import { sha256 } from "../result/digest.ts";
 import { compareGradients } from "./gradient_check.ts";
 import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import {

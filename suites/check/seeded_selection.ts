@@ -13,8 +13,8 @@ import {
   planGeometry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
-import { sha256 } from "../device/environment.ts";
-import { selectOnDevice } from "../correctness/golden_checks.ts";
+import { sha256 } from "../result/digest.ts";
+import { selectOnDevice } from "./select_on_device.ts";
 
 /** Scores of one head, `[P]` each: |pcg-sum4| of the seed and of the one after it. */
 export function seededScores(

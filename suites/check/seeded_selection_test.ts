@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
-import { sha256 } from "../device/environment.ts";
+import { sha256 } from "../result/digest.ts";
 import { digestSeededSelection, seededScores } from "./seeded_selection.ts";
 
 Deno.test("digestSeededSelection: the device's digest is the host's, whatever the device", async (t) => {

@@ -12,7 +12,7 @@ import type { NamedResult } from "../../reports/data/twins.ts";
 import { renderBmf } from "../../reports/gate/render_bmf.ts";
 import { renderGateJson, renderGateText } from "../../reports/gate/render_gate.ts";
 import { renderAnnotations, renderGateMarkdown } from "../../reports/gate/render_github.ts";
-import { plainText } from "../../reports/text/format.ts";
+import { plainText } from "../result/plain_text.ts";
 import { readResult } from "../result/read_result.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import {

@@ -4,7 +4,8 @@
  * @module
  */
 import { Command } from "@commander-js/extra-typings";
-import { formatPlural, plainText } from "../../reports/text/format.ts";
+import { formatPlural } from "../../reports/text/format.ts";
+import { plainText } from "../result/plain_text.ts";
 import { readResult } from "../result/read_result.ts";
 import { EXIT } from "../errors.ts";
 import { type Merged, mergeResults, type NamedResult } from "../run/merge.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { Command } from "@commander-js/extra-typings";
-import { plainText } from "../../reports/text/format.ts";
+import { plainText } from "../result/plain_text.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
 import { renderGateText } from "../../reports/gate/render_gate.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { UsageError } from "../errors.ts";
-import { plainText } from "../../reports/text/format.ts";
+import { plainText } from "../result/plain_text.ts";
 import type { Result } from "../result/result_schema.ts";
 
 /** A parsed command line of the bench, as far as its options are read and set. */

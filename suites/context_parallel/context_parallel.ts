@@ -42,14 +42,14 @@ import { failureOf } from "../check/check.ts";
 import { chunksOf, streamPast } from "../check/stream.ts";
 import { inconclusiveReason } from "../device/clock.ts";
 import { errorLine, UsageError } from "../errors.ts";
+import { createInputs } from "../measure/start_case.ts";
 import {
   bytesOf,
-  createInputs,
   DISPATCH_SECONDS,
   nextRound,
   rethrowFatal,
   type Session,
-} from "../latency/latency.ts";
+} from "../measure/session.ts";
 import {
   lackOfMemory,
   type PlannedCase,
@@ -60,7 +60,7 @@ import {
 } from "../plan/plan.ts";
 import { type ContextParallelSetting, type KRule, resolveBudget } from "../plan/profile.ts";
 import type { CheckRecord, ContextParallelRecord, Sample } from "../result/result_schema.ts";
-import { compareSelections, describeSelection } from "../latency/selection_quality.ts";
+import { compareSelections, describeSelection } from "../measure/selection_quality.ts";
 import { summarize } from "../statistics/statistics.ts";
 
 /** Rounds of the ring and the attention in one piece, and of shares timed apart. */

@@ -3,20 +3,13 @@
  *
  * @module
  */
-import {
-  createStorageBuffer,
-  readBuffer,
-  runDispatches,
-  slice,
-  writeBuffer,
-} from "../../kernels/gpu/buffers.ts";
+import { type Scores, selectOnDevice } from "../check/select_on_device.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcgSum4 } from "../../kernels/gpu/random.ts";
 import type { Implementation, Problem } from "../../kernels/implementation.ts";
 import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
-import { createSelection, planSelection } from "../../kernels/lighthouse/passes/select.ts";
-import { sha256 } from "../device/environment.ts";
+import { sha256 } from "../result/digest.ts";
 import { errorLine } from "../errors.ts";
 import {
   type ForwardCase,
@@ -35,41 +28,6 @@ import {
 import { headOf, type LayerRun, runLayer } from "./layer_run.ts";
 
 /** Scores of one head, `[P]` each. */
-interface Scores {
-  readonly query: Float32Array;
-  readonly key: Float32Array;
-}
-
-/** Runs the selection kernel on given scores of one head: pyramid indices in gathered order. */
-export async function selectOnDevice(
-  gpu: Gpu,
-  geometry: LighthouseGeometry,
-  scores: Scores,
-): Promise<Int32Array<ArrayBuffer>> {
-  const plan = planSelection(geometry, 1);
-  const kernel = await createSelection(gpu, plan);
-  const buffers: GPUBuffer[] = [];
-  const allocate = async (label: string, bytes: number) => {
-    const buffer = await createStorageBuffer(gpu, bytes, { label });
-    buffers.push(buffer);
-    return slice(buffer);
-  };
-  try {
-    const queryScores = await allocate("query scores", plan.scoreBytes);
-    const keyScores = await allocate("key scores", plan.scoreBytes);
-    const indices = await allocate("indices", plan.indexBytes);
-    const slots = await allocate("slots", plan.slotBytes);
-    writeBuffer(gpu, queryScores, scores.query);
-    writeBuffer(gpu, keyScores, scores.key);
-    await runDispatches(gpu, "select", kernel.bind({ queryScores, keyScores, indices, slots }));
-    const bytes = await readBuffer(gpu, { ...indices, size: geometry.gathered * 4 });
-    return new Int32Array(bytes.buffer);
-  } finally {
-    kernel.destroy();
-    for (const buffer of buffers) buffer.destroy();
-  }
-}
-
 /** Scores of one head of a selection case: |pcg-sum4| of the case's seed and the one after it. */
 export function goldenScores(
   entry: SelectionCase,

@@ -5,7 +5,8 @@ import { Budget } from "../plan/budget.ts";
 import type { Canary } from "./calibrate.ts";
 import { ClockWatch, inconclusiveReason, rejudge } from "./clock.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
-import { measureGroup, pairedRatio, type Session } from "../latency/latency.ts";
+import { measureGroup, pairedRatio } from "../latency/latency.ts";
+import type { Session } from "../measure/session.ts";
 import { planRun } from "../plan/plan.ts";
 import type { CaseRecord, RatioRecord, Sample } from "../result/result_schema.ts";
 

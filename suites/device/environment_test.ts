@@ -4,14 +4,13 @@ import {
   describeRepository,
   fingerprintOf,
   type FingerprintParts,
-  hashJson,
   hashKernels,
   nvidiaDevice,
   packageVersions,
-  sha256,
   shaderCode,
   vulkanDriver,
 } from "./environment.ts";
+import { hashJson, sha256 } from "../result/digest.ts";
 
 const machine: FingerprintParts = {
   adapter: {

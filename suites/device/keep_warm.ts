@@ -8,7 +8,7 @@
 import { median } from "simple-statistics";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { errorLine } from "../errors.ts";
-import { spawn } from "../peers/python_process.ts";
+import { startProcess } from "./start_process.ts";
 import type { KeepWarmRecord } from "../result/result_schema.ts";
 import { type CudaContext, holdCudaContext } from "./cuda_context.ts";
 import { cardOf, isNvidia, listNvidiaCards, type NvidiaCard } from "./nvidia.ts";
@@ -112,7 +112,7 @@ interface Poll {
 function startPoll(program: string, card: NvidiaCard): Poll {
   const clock: Readings = { values: [], limit: null };
   const power: Readings = { values: [], limit: null };
-  const child = spawn(program, [
+  const child = startProcess(program, [
     "--query-gpu=clocks.sm,clocks.max.sm,power.draw,enforced.power.limit",
     "--format=csv,noheader,nounits",
     `--loop-ms=${POLL_MILLISECONDS}`,

@@ -8,7 +8,8 @@
 import { z } from "zod";
 import { whyNotTuned, withTuning } from "../../kernels/dense_attention/tuning.ts";
 import type { Gpu, TunedTiling } from "../../kernels/gpu/device.ts";
-import { describeEnvironment, hashJson } from "./environment.ts";
+import { describeEnvironment } from "./environment.ts";
+import { hashJson } from "../result/digest.ts";
 import { OutputError, UsageError } from "../errors.ts";
 import { tunedTilingSchema, type TuningRecord } from "../result/result_schema.ts";
 import { InputError, readInput } from "../result/read_input.ts";

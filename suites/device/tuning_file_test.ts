@@ -160,7 +160,7 @@ Deno.test("a file that is no tuning file, or was edited, is refused in one line"
         JSON.stringify(edited),
         /its digest [0-9a-f]{12} is not that of its content: it was edited$/,
       ],
-      [" ".repeat(2 ** 20 + 1), /it has 1\.00 MiB, the limit is 1\.00 MiB$/],
+      [" ".repeat(2 ** 20 + 1), /it has 1,[\d,]+ bytes, the limit is 1,048,576 bytes$/],
     ];
     for (const [text, words] of bad) {
       await Deno.writeTextFile(path, text);

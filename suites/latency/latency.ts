@@ -4,456 +4,42 @@
  *
  * @module
  */
-import { compileSeconds } from "../../kernels/gpu/pipeline.ts";
-import { watchAllocations } from "../../kernels/gpu/accounting.ts";
-import { createTensor, MemoryError, type Tensor } from "../../kernels/gpu/buffers.ts";
-import type { Gpu } from "../../kernels/gpu/device.ts";
-import { requireFinite } from "../../kernels/gpu/inspect.ts";
-import { fillSeeded } from "../../kernels/gpu/random.ts";
-import type { Timing } from "../../kernels/gpu/timing.ts";
-import type { LayerInputs, OptionDescriptor } from "../../kernels/implementation.ts";
-import type { Budget } from "../plan/budget.ts";
-import type { Calibration } from "../device/calibrate.ts";
-import { caseRecord, failedRecord, stageRecords, withSamples } from "../plan/case_record.ts";
 import {
-  type CheckOutcome,
-  checkOutputs,
-  digestOutputs,
-  failureOf,
-  type OutputDigest,
-  withDeterminism,
-} from "../check/check.ts";
-import { type ClockWatch, inconclusiveReason } from "../device/clock.ts";
-import { errorLine } from "../errors.ts";
-import { findImplementation, type Measurable } from "../plan/measurable.ts";
-import { isOurs, type Layer, UnavailableError } from "../plan/measurable.ts";
+  bytesOf,
+  type FirstRun,
+  nextRound,
+  outcomeOf,
+  rethrowFatal,
+  type Running,
+  type Session,
+  type Started,
+} from "../measure/session.ts";
+import {
+  accessOf,
+  checkCases,
+  type createInputs,
+  learnTime,
+  startCase,
+  tryShorter,
+} from "../measure/start_case.ts";
+import { MemoryError } from "../../kernels/gpu/buffers.ts";
+import type { Timing } from "../../kernels/gpu/timing.ts";
+import { caseRecord, failedRecord, stageRecords, withSamples } from "../plan/case_record.ts";
+import { failureOf, withDeterminism } from "../check/check.ts";
+import { inconclusiveReason } from "../device/clock.ts";
+import { findImplementation } from "../plan/measurable.ts";
 import type { PlannedCase, PlannedGroup } from "../plan/plan.ts";
-import type {
-  CaseRecord,
-  RatioRecord,
-  Sample,
-  SelectionQualityRecord,
-} from "../result/result_schema.ts";
-import { probeSelection } from "./selection_quality_probe.ts";
+import type { CaseRecord, RatioRecord } from "../result/result_schema.ts";
 import { bootstrapRatio, type PairedRound } from "../statistics/statistics.ts";
-
-/**
- * What a session has the device do beside the executions of a layer. Tests put a model of a device in
- * its place.
- */
-export interface DeviceAccess {
-  readonly createInputs: typeof createInputs;
-  readonly checkOutputs: typeof checkOutputs;
-  readonly digestOutputs: typeof digestOutputs;
-  readonly probeSelection: typeof probeSelection;
-}
-
-/** What measuring needs, and where its findings go. */
-export interface Session {
-  readonly gpu: Gpu;
-  /** Default: the device's own. */
-  readonly access?: DeviceAccess;
-  readonly registry: readonly Measurable[];
-  readonly calibration: Calibration;
-  readonly clock: ClockWatch;
-  /** Cases whose samples are being taken, in case the clock has to be judged anew. */
-  readonly live: Set<Pick<Started, "samples" | "first">>;
-  readonly budget: Budget;
-  readonly seed: number;
-  /** Device memory that cases may hold together; null where it is not known. */
-  readonly memoryBytes: number | null;
-  readonly signal?: AbortSignal;
-  /** Takes a finished case; a later record of the same id replaces the earlier one. */
-  readonly record: (record: CaseRecord) => Promise<void>;
-  readonly recordRatio: (ratio: RatioRecord) => Promise<void>;
-  /** The record of a case that an earlier, interrupted run finished. */
-  readonly finished: (id: string) => CaseRecord | undefined;
-  readonly note: (line: string) => void;
-  /** Says what is under way, for a progress display. */
-  readonly step: (text: string) => void;
-}
-
-/** How a session reaches its device. */
-export function accessOf({ access }: Session): DeviceAccess {
-  return access ?? { createInputs, checkOutputs, digestOutputs, probeSelection };
-}
 
 /** Rounds that are taken again for a clock that was down, beyond as many as were asked for. */
 const MORE_ROUNDS = 4;
-
-/**
- * Longest dispatch: just below the longest submission. Shorter ones leave a large device idle at
- * their ends: at 512K tokens one workgroup of dense attention takes tens of milliseconds.
- */
-export const DISPATCH_SECONDS = 0.24;
-
-/** An execution this long has warmed itself up: it counts as a sample. */
-const OWN_WARM_UP_SECONDS = 5;
 
 /** From this length on, passes of their own for each stage add nothing that could be measured. */
 const STAGED_SECONDS = 0.25;
 
 /** What the cases of a group may hold together where the device's memory is not known. */
 const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;
-
-/** A case with its buffers, that ran once. */
-export interface Started {
-  readonly entry: PlannedCase;
-  readonly prepared: Layer;
-  readonly samples: Sample[];
-  readonly stageSamples: number[][];
-  /** Its record so far, where it is measured again; `samples` hold those of it too. */
-  readonly earlier?: CaseRecord;
-  /** Most bytes of buffers that lived at once for this case, its inputs included. */
-  readonly measuredPeakBytes: number;
-  /** What it took to prepare and run it, less the execution. */
-  readonly setupSeconds: number;
-  /** Workgroups of the first execution that started over, on matrix units. */
-  readonly restarts?: number;
-  /** The first execution, where it was long enough to count as a sample. */
-  first?: FirstRun;
-}
-
-/** A case that ran once, and what it left was right. */
-export interface Running extends Started {
-  readonly outcome: CheckOutcome;
-  readonly selectionQuality?: SelectionQualityRecord;
-  /** How a peer ended that failed while its samples were taken. */
-  failure?: ReturnType<typeof outcomeOf>;
-}
-
-interface FirstRun {
-  readonly timing: Timing;
-  /** The worst canary around it. */
-  readonly canary: number;
-}
-
-/** Creates the seeded inputs that all cases of a group share. */
-export async function createInputs(
-  session: Session,
-  members: readonly PlannedCase[],
-): Promise<LayerInputs & { destroy: () => void }> {
-  const { gpu, seed } = session;
-  const { heads, context: rows, headDim: dim, dtype } = members[0].problem.shape;
-  const headsPerBlock = Math.min(heads, ...members.map((entry) => entry.plan!.headsPerBlock));
-  const tensors: Tensor[] = [];
-  const destroy = () => tensors.forEach((tensor) => tensor.destroy());
-  try {
-    const labels = ["queries", "keys", "values"];
-    const { direction = "forward" } = members[0].problem;
-    if (direction !== "forward") labels.push("output gradient");
-    for (const [i, label] of labels.entries()) {
-      const tensor = await createTensor(gpu, { heads, rows, dim, dtype }, { label, headsPerBlock });
-      tensors.push(tensor);
-      await fillSeeded(gpu, tensor, seed + i);
-    }
-    await requireFinite(gpu, tensors);
-  } catch (error) {
-    destroy();
-    throw error;
-  }
-  const [q, k, v, outputGradient] = tensors;
-  return { q, k, v, ...(outputGradient && { outputGradient }), destroy };
-}
-
-/**
- * Prepares a case and runs it once. What it left is for {@linkcode checkCases} to check. Its samples
- * join those of an `earlier` record.
- *
- * An `untimed` layer takes no timestamps, whose read-back ends every execution, so that executions can
- * be submitted before the one before has ended. The budget learns nothing from its first one.
- *
- * @returns undefined when it cannot run, or its first execution shows that the budget does not have
- * the time for it; that is recorded then.
- * @throws {MemoryError} with `crowded`, when there is no room for it beside the others.
- */
-export async function startCase(
-  session: Session,
-  entry: PlannedCase,
-  options: {
-    inputs: LayerInputs;
-    extent: "whole" | "sampled";
-    crowded?: boolean;
-    untimed?: boolean;
-    earlier?: CaseRecord;
-  },
-): Promise<Started | undefined> {
-  const { gpu, budget, clock, seed, signal } = session;
-  const { earlier } = options;
-  const implementation = findImplementation(session.registry, entry.implementation);
-  const flopsPerSecond = budget.flopsPerSecond(entry);
-  const started = budget.now();
-  const compiledBefore = compileSeconds(gpu);
-  let prepared: Layer | undefined;
-  try {
-    session.step(`${entry.id}: first run`);
-    const allocations = watchAllocations(gpu.device);
-    allocations.restart();
-    const heldBefore = allocations.bytes;
-    const device = options.untimed
-      ? { ...gpu, capabilities: { ...gpu.capabilities, timestamps: false } }
-      : gpu;
-    prepared = await implementation.prepare(device, entry.problem, {
-      inputs: options.inputs,
-      flopsPerDispatch: flopsPerSecond && flopsPerSecond * DISPATCH_SECONDS,
-      seed,
-      signal,
-    });
-    const layer = prepared;
-    const long = budget.predict(entry) >= OWN_WARM_UP_SECONDS;
-    const before = await clock.settle({ signal });
-    const { result: timing, canary } = await clock.around(
-      before,
-      (between) => layer.execute({ flopsPerSecond, signal, stages: long, between }),
-    );
-    const restarts = await prepared.readRestarts?.();
-    const measuredPeakBytes = prepared.peer?.peakBytes?.() ??
-      allocations.peakBytes - heldBefore + bytesOf(options.inputs);
-    const first = long ? { timing, canary } : undefined;
-    if (options.extent === "sampled" && !options.untimed) {
-      learnTime(session, entry, { timing, canary });
-    }
-    if (!options.untimed && !earlier && !budget.canFinish(entry)) {
-      await prepared.destroy();
-      const predictedSeconds = budget.predict(entry);
-      const reason = `one execution takes ${predictedSeconds.toPrecision(3)} s; ` +
-        `${Math.max(0, budget.left).toPrecision(3)} s of the budget are left`;
-      const record = caseRecord(entry, { status: "skipped", reason });
-      await session.record({ ...record, predictedSeconds });
-      return undefined;
-    }
-    const running: Started = {
-      entry,
-      prepared,
-      earlier,
-      samples: [...earlier?.samples ?? []],
-      stageSamples: prepared.stages.map((_, i) => [...earlier?.stages[i]?.samples ?? []]),
-      measuredPeakBytes,
-      // A kernel is compiled once, whatever the context: that is no cost of a case.
-      setupSeconds: Math.max(
-        0,
-        budget.now() - started - timing.wallSeconds - (compileSeconds(gpu) - compiledBefore),
-      ),
-      restarts,
-      first,
-    };
-    session.live.add(running);
-    return running;
-  } catch (error) {
-    await prepared?.destroy();
-    rethrowFatal(session, error);
-    if (options.crowded && error instanceof MemoryError) throw error;
-    const outcome = outcomeOf(error);
-    // What was measured before stays where there is no room to measure it again.
-    if (!earlier || outcome.status === "failed") await session.record(caseRecord(entry, outcome));
-    return undefined;
-  }
-}
-
-/**
- * Checks what the first executions of some cases left, all at once, so that their rows fill the
- * processor's cores. Nothing is timed meanwhile, and no case is timed again before its check passed.
- * The check of an earlier record stands if the execution left the same bits.
- *
- * @param started cases of the same inputs. They are destroyed unless they are returned.
- * @returns those that passed, in their order; the others are recorded.
- */
-export async function checkCases(
-  session: Session,
-  started: readonly Started[],
-  { inputs }: { inputs: LayerInputs },
-): Promise<Running[]> {
-  const { gpu, budget, seed, signal } = session;
-  const access = accessOf(session);
-  const waiting = new Set(started);
-  const passed: Running[] = [];
-  try {
-    const known = new Map<Started, CheckOutcome>();
-    for (const one of started) {
-      const outcome = await knownOutcome(session, one);
-      if (outcome) known.set(one, outcome);
-    }
-    const open = started.filter((one) => !known.has(one));
-    if (open.length > 0) {
-      const more = open.length > 1 ? ` and ${open.length - 1} more` : "";
-      session.step(`${open[0].entry.id}${more}: checking`);
-    }
-    const from = budget.now();
-    const outcomes = await Promise.allSettled(
-      started.map((one) => known.get(one) ?? checkOne(one)),
-    );
-    const seconds = (budget.now() - from) / Math.max(1, open.length);
-    for (const outcome of outcomes) {
-      if (outcome.status === "rejected") rethrowFatal(session, outcome.reason);
-    }
-    for (const [i, one] of started.entries()) {
-      const running = await judge(one, outcomes[i]);
-      waiting.delete(one);
-      session.live.delete(one);
-      if (!running) {
-        await one.prepared.destroy();
-        continue;
-      }
-      if (!known.has(one)) budget.learnSetup(one.entry, one.setupSeconds + seconds);
-      passed.push(running);
-      session.live.add(running);
-    }
-    return passed;
-  } catch (error) {
-    for (const one of [...waiting, ...passed]) {
-      session.live.delete(one);
-      await one.prepared.destroy();
-    }
-    throw error;
-  }
-
-  function checkOne({ entry: { problem, implementation: name }, prepared }: Started) {
-    const implementation = findImplementation(session.registry, name);
-    const options = { problem, implementation, inputs, seed, signal };
-    return access.checkOutputs(gpu, prepared, { ...options, extent: "sampled" });
-  }
-
-  async function judge(
-    one: Started,
-    settled: PromiseSettledResult<CheckOutcome>,
-  ): Promise<Running | undefined> {
-    const { entry, prepared, earlier } = one;
-    try {
-      if (settled.status === "rejected") throw settled.reason;
-      const outcome = settled.value;
-      const failure = failureOf(outcome.check);
-      if (failure === undefined) {
-        const selectionQuality = earlier?.selectionQuality ??
-          (isOurs(prepared)
-            ? await access.probeSelection(session, entry, { prepared, inputs })
-            : undefined);
-        return { ...one, outcome, selectionQuality };
-      }
-      await session.record({
-        ...failedRecord(entry, { reason: failure, check: outcome.check }),
-        digest: { ...outcome.digest },
-      });
-    } catch (error) {
-      rethrowFatal(session, error);
-      await session.record(caseRecord(entry, outcomeOf(error)));
-    }
-    return undefined;
-  }
-}
-
-/** The outcome of an earlier check, where the execution left the very bits that it was made of. */
-async function knownOutcome(
-  session: Session,
-  { prepared, earlier }: Started,
-): Promise<CheckOutcome | undefined> {
-  const { check, digest, zeroRows } = earlier ?? {};
-  if (!check?.passed || !digest) return undefined;
-  const found = await accessOf(session).digestOutputs(session.gpu, prepared);
-  const names = new Set([...Object.keys(found), ...Object.keys(digest)]) as Set<keyof OutputDigest>;
-  if ([...names].some((name) => found[name] !== digest[name])) return undefined;
-  const parts = check.parts?.filter(({ name }) => name !== "determinism");
-  return {
-    check: { ...check, ...(parts && { parts }) },
-    digest: found,
-    ...(zeroRows !== undefined && { zeroRows }),
-  };
-}
-
-/** The shortest context to try at. */
-const TRY_CONTEXT = 256;
-
-/**
- * Runs a layer that resembles nothing seen at a shorter context, to learn how fast it is: where it is
- * predicted to take more than one dispatch, at one where it takes no more, if any is so short.
- * Predictions assume little of a device, and on matrix units are twenty times too long. By them a long
- * context that is all that was asked for would seem not to fit the budget, and a shorter one would be
- * cut into dispatches: four instead of one cost dense attention at 64K 17 %.
- */
-export async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
-  const { gpu, budget, clock, seed, signal } = session;
-  if (budget.knows(entry) || budget.predict(entry) < DISPATCH_SECONDS || budget.left <= 0) return;
-  const implementation = findImplementation(session.registry, entry.implementation);
-  const shorter = shorterCases(entry, {
-    plan: (problem) => implementation.plan(gpu, problem),
-    options: implementation.options,
-  });
-  const chosen = shorter.find((one) => budget.predict(one) <= DISPATCH_SECONDS) ?? shorter.at(-1);
-  if (!chosen) return;
-  session.step(`${entry.id}: trying how fast it is`);
-  try {
-    const inputs = await accessOf(session).createInputs(session, [chosen]);
-    try {
-      const layer = await implementation.prepare(gpu, chosen.problem, { inputs, seed, signal });
-      try {
-        // The first one compiles and allocates.
-        await layer.execute({ signal });
-        const before = await clock.settle({ signal });
-        const { result: timing, canary } = await clock.around(
-          before,
-          () => layer.execute({ signal }),
-        );
-        learnTime(session, chosen, { timing, canary });
-      } finally {
-        await layer.destroy();
-      }
-    } finally {
-      inputs.destroy();
-    }
-  } catch (error) {
-    // Why it does not run is for the case itself to find out and to record.
-    rethrowFatal(session, error);
-  }
-}
-
-/** The same layer at half its context, a quarter and so on, as far as it can be planned. */
-function shorterCases(
-  entry: PlannedCase,
-  { plan, options: descriptors }: {
-    plan: (problem: PlannedCase["problem"]) => NonNullable<PlannedCase["plan"]>;
-    options: readonly OptionDescriptor[];
-  },
-): PlannedCase[] {
-  const { shape, options } = entry.problem;
-  const found: PlannedCase[] = [];
-  for (let factor = 2; shape.context / factor >= TRY_CONTEXT; factor *= 2) {
-    const context = Math.floor(shape.context / factor);
-    // Options that follow the context by a rule shrink with it.
-    const scaled = descriptors.filter(({ rule }) => rule).map(({ name, multipleOf = 1 }) => [
-      name,
-      multipleOf * Math.max(1, Math.round((options?.[name] ?? 0) / factor / multipleOf)),
-    ]);
-    const problem = {
-      ...entry.problem,
-      shape: { ...shape, context },
-      ...(options && { options: { ...options, ...Object.fromEntries(scaled) } }),
-    };
-    try {
-      found.push({ ...entry, problem, plan: plan(problem) });
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-    }
-  }
-  return found;
-}
-
-/** How a case ends that could not be prepared or run. */
-export function outcomeOf(error: unknown): { status: "skipped" | "failed"; reason: string } {
-  const skipped = error instanceof MemoryError || error instanceof UnavailableError;
-  return { status: skipped ? "skipped" : "failed", reason: errorLine(error) };
-}
-
-/** Bytes of a layer's inputs, which its measured peak holds too. */
-export function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
-  return [q, k, v, outputGradient].reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
-}
-
-/** Errors that end the run: the device is gone, or the user stopped it. */
-export function rethrowFatal(session: Session, error: unknown): void {
-  if (session.signal?.aborted || session.gpu.lost() !== undefined) throw error;
-  if (error instanceof Error && ["DeviceLostError", "OutputError"].includes(error.name)) {
-    throw error;
-  }
-}
 
 /** Runs a case once between two canaries, or takes the first execution where that counts. */
 async function takeSample(
@@ -484,17 +70,6 @@ async function takeSample(
   learnTime(session, entry, { timing, canary });
   addSample(session, running, { timing, canary, round, place });
   return after;
-}
-
-/** The budget learns what an execution took; at a slow clock, what it takes at most. */
-function learnTime(
-  { budget, calibration, clock }: Session,
-  entry: PlannedCase,
-  { timing, canary }: FirstRun,
-): void {
-  const seconds = calibration.secondsOf(timing);
-  if (clock.isOff(canary)) budget.learnAtMost(entry, seconds);
-  else budget.learn(entry, { seconds, wallSeconds: timing.wallSeconds });
 }
 
 function addSample(
@@ -899,11 +474,6 @@ async function recordPrediction(session: Session, entry: PlannedCase): Promise<v
   const reason = `not run: predicted ${predictedSeconds.toPrecision(3)} s for one execution`;
   const record = caseRecord(entry, { status: "skipped", reason });
   await session.record({ ...record, predictedSeconds });
-}
-
-/** The first round after all that samples were taken in. */
-export function nextRound(samples: readonly Sample[]): number {
-  return samples.reduce((most, { round }) => Math.max(most, round), -1) + 1;
 }
 
 /** Predicted seconds of a round: two samples of each member, with the canary around them. */

@@ -14,7 +14,7 @@ import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type { LayerInputs, LayerOptions, Prepared } from "../../kernels/implementation.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
-import type { Session } from "./latency.ts";
+import type { Session } from "./session.ts";
 import type { PlannedCase } from "../plan/plan.ts";
 import type { SelectionQualityRecord } from "../result/result_schema.ts";
 import { compareSelections, describeSelection } from "./selection_quality.ts";

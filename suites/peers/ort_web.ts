@@ -17,7 +17,7 @@ import { guard, waitFor } from "../../kernels/gpu/submit.ts";
 import { requireStamps, type Timing } from "../../kernels/gpu/timing.ts";
 import type { Problem } from "../../kernels/implementation.ts";
 import { maxDifference } from "../check/attention_rows.ts";
-import { sha256 } from "../device/environment.ts";
+import { sha256 } from "../result/digest.ts";
 import { errorLine } from "../errors.ts";
 import {
   type Layer,

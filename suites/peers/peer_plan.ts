@@ -4,13 +4,11 @@
  *
  * @module
  */
+import { PEER_PREFIX } from "../plan/measurable.ts";
 import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
 import { type Direction, DIRECTIONS, type Problem } from "../../kernels/implementation.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import type { Layer, Measurable } from "../plan/measurable.ts";
-
-/** Names of peers in results start with this. */
-export const PEER_PREFIX = "peer:";
 
 /**
  * Bytes that a peer may hold, by which cases share a device's memory: its own inputs, which are not

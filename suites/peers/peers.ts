@@ -9,7 +9,8 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import { type Measurable, UnavailableError } from "../plan/measurable.ts";
 import type { PeerRecord } from "../result/result_schema.ts";
-import { PEER_PREFIX, peerImplementation } from "./peer_plan.ts";
+import { peerImplementation } from "./peer_plan.ts";
+import { PEER_PREFIX } from "../plan/measurable.ts";
 import { PythonPeer } from "./python_peer.ts";
 
 /** Peers that need no file of the user's. */

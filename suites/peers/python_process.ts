@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { startProcess } from "../device/start_process.ts";
 import { MemoryError } from "../../kernels/gpu/buffers.ts";
 import { errorLine } from "../errors.ts";
 import { UnavailableError } from "../plan/measurable.ts";
@@ -59,7 +60,7 @@ export class PythonProcess {
    */
   static start({ args, program = "python3" }: PythonProcessOptions): PythonProcess {
     try {
-      return new PythonProcess(spawn(program, ["-u", ...args]));
+      return new PythonProcess(startProcess(program, ["-u", ...args]));
     } catch (error) {
       const missing = error instanceof Deno.errors.NotFound;
       const forbidden = error instanceof Deno.errors.NotCapable;
@@ -238,29 +239,4 @@ function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
     at += part.length;
   }
   return all;
-}
-
-/**
- * Deno starts no program while LD_LIBRARY_PATH is set, unless it may run everything. It is taken out
- * for the moment of starting; Python's end of the pipe puts it back for itself, since CUDA may need it.
- */
-export function spawn(program: string, args: string[]): Deno.ChildProcess {
-  const libraries = readVariable("LD_LIBRARY_PATH");
-  const options = { args, stdin: "piped", stdout: "piped", stderr: "piped" } as const;
-  if (!libraries) return new Deno.Command(program, options).spawn();
-  const env = { LIGHTHOUSE_LIBRARY_PATH: libraries };
-  Deno.env.delete("LD_LIBRARY_PATH");
-  try {
-    return new Deno.Command(program, { ...options, env }).spawn();
-  } finally {
-    Deno.env.set("LD_LIBRARY_PATH", libraries);
-  }
-}
-
-function readVariable(name: string): string | undefined {
-  try {
-    return Deno.env.get(name);
-  } catch {
-    return undefined;
-  }
 }

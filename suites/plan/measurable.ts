@@ -15,6 +15,9 @@ import type {
   Problem,
 } from "../../kernels/implementation.ts";
 
+/** Names of peers in results start with this. */
+export const PEER_PREFIX = "peer:";
+
 /** Rows of one head. */
 export interface RowRange {
   /** The head. */

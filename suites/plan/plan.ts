@@ -15,7 +15,7 @@ import type {
 } from "../../kernels/implementation.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import { expandNames, findImplementation, type Measurable } from "./measurable.ts";
-import { PEER_PREFIX } from "../peers/peer_plan.ts";
+import { PEER_PREFIX } from "./measurable.ts";
 import {
   type KRule,
   loadProfile,

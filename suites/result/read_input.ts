@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatBytes } from "../../reports/text/format.ts";
+import { showExcess } from "../../kernels/gpu/bytes.ts";
 import { describeFileError } from "./write_output.ts";
 
 /** Name that stands for standard input. A file of that name is `./-`. */
@@ -91,5 +91,6 @@ async function readStream(
 }
 
 function tooLarge(bytes: number, limitBytes: number): InputError {
-  return new InputError(`it has ${formatBytes(bytes)}, the limit is ${formatBytes(limitBytes)}`);
+  const shown = showExcess(bytes, limitBytes);
+  return new InputError(`it has ${shown.bytes}, the limit is ${shown.limit}`);
 }

@@ -6,7 +6,7 @@
  */
 import { type Result, resultSchema, SCHEMA_VERSION } from "./result_schema.ts";
 import { upgradeResult } from "./upgrade.ts";
-import { plainText } from "../../reports/text/format.ts";
+import { plainText } from "./plain_text.ts";
 import { InputError, readInput, STANDARD_INPUT } from "./read_input.ts";
 
 /** Largest result file that is read. A paper-profile run with all samples stays below 2 MiB. */

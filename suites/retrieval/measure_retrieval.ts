@@ -9,9 +9,9 @@ import { MemoryError } from "../../kernels/gpu/buffers.ts";
 import { findScorer } from "../../kernels/lighthouse/scorers/scorers.ts";
 import type { Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
 import { caseRecord } from "../plan/case_record.ts";
-import { hashJson } from "../device/environment.ts";
+import { hashJson } from "../result/digest.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import { rethrowFatal, type Session } from "../latency/latency.ts";
+import { rethrowFatal, type Session } from "../measure/session.ts";
 import type { PlannedCase, PlanOptions, RunPlan } from "../plan/plan.ts";
 import { loadProfile, resolveBudget } from "../plan/profile.ts";
 import type {

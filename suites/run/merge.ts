@@ -5,7 +5,7 @@
  */
 import { CLOCK_LIMIT } from "../device/clock.ts";
 import { NotComparableError, UsageError } from "../errors.ts";
-import { sha256 } from "../device/environment.ts";
+import { sha256 } from "../result/digest.ts";
 import type { CaseRecord, Result, ShardRecord } from "../result/result_schema.ts";
 import { joinRetrieval } from "../retrieval/join_retrieval.ts";
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { UsageError } from "../errors.ts";
-import { PEER_PREFIX } from "../peers/peer_plan.ts";
+import { PEER_PREFIX } from "../plan/measurable.ts";
 import type { Result } from "../result/result_schema.ts";
 
 /** Options that a replay decides for itself; the second ones take a value. */

@@ -16,7 +16,8 @@ import { checkOutputs, digestOutputs, failureOf } from "../check/check.ts";
 import { holdWorkers } from "../check/worker_pool.ts";
 import { ClockWatch } from "../device/clock.ts";
 import { openStack } from "../device/open_stack.ts";
-import { describeEnvironment, describeTool, hashJson, hashKernels } from "../device/environment.ts";
+import { describeEnvironment, describeTool, hashKernels } from "../device/environment.ts";
+import { hashJson } from "../result/digest.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
 import {
   measureContextParallel,
@@ -26,13 +27,9 @@ import {
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { findImplementation, type Measurable } from "../plan/measurable.ts";
 import { type KeepWarm, startKeepWarm } from "../device/keep_warm.ts";
-import {
-  createInputs,
-  measureGroup,
-  outcomeOf,
-  rethrowFatal,
-  type Session,
-} from "../latency/latency.ts";
+import { measureGroup } from "../latency/latency.ts";
+import { createInputs } from "../measure/start_case.ts";
+import { outcomeOf, rethrowFatal, type Session } from "../measure/session.ts";
 import { type OpenPeers, openPeers } from "../peers/peers.ts";
 import {
   memoryLimit,

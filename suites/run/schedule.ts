@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Session } from "../latency/latency.ts";
+import type { Session } from "../measure/session.ts";
 import { caseRecord } from "../plan/case_record.ts";
 import type { PlannedCase, PlannedGroup, RunPlan } from "../plan/plan.ts";
 import type { CaseRecord, RatioRecord } from "../result/result_schema.ts";

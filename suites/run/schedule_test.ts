@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
-import type { Session } from "../latency/latency.ts";
+import type { Session } from "../measure/session.ts";
 import { Budget } from "../plan/budget.ts";
 import { caseRecord } from "../plan/case_record.ts";
 import { planIdentity, planRun } from "../plan/plan.ts";

@@ -44,7 +44,7 @@ import { checkOutputs, digestOutputs, failureOf, withDeterminism } from "../chec
 import { holdWorkers } from "../check/worker_pool.ts";
 import { ClockWatch } from "../device/clock.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import { DISPATCH_SECONDS } from "../latency/latency.ts";
+import { DISPATCH_SECONDS } from "../measure/session.ts";
 import type { Layer } from "../plan/measurable.ts";
 import { bootstrapRatio, type Interval, summarize } from "../statistics/statistics.ts";
 import { describeKernel, type TuningEntry } from "../device/tuning_file.ts";

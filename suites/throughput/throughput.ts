@@ -12,13 +12,10 @@ import {
   accessOf,
   checkCases,
   type createInputs,
-  nextRound,
-  outcomeOf,
-  rethrowFatal,
-  type Session,
   startCase,
   tryShorter,
-} from "../latency/latency.ts";
+} from "../measure/start_case.ts";
+import { nextRound, outcomeOf, rethrowFatal, type Session } from "../measure/session.ts";
 import type { PlannedCase } from "../plan/plan.ts";
 
 /** A sample is a run of executions of about this length. */

@@ -12,7 +12,7 @@ import { formatPlural } from "../../../reports/text/format.ts";
 import { readResult } from "../../result/read_result.ts";
 import { type KeepWarm, startKeepWarm } from "../../device/keep_warm.ts";
 import { errorLine, EXIT, UsageError } from "../../errors.ts";
-import { PEER_PREFIX } from "../../peers/peer_plan.ts";
+import { PEER_PREFIX } from "../../plan/measurable.ts";
 import type { CaseRecord, EnvironmentRecord, Result } from "../../result/result_schema.ts";
 import {
   type Block,

@@ -1,0 +1,130 @@
+/**
+ * What every suite that measures shares: the session, its cases, and how a case ends.
+ *
+ * @module
+ */
+import type { Prepared } from "../../kernels/implementation.ts";
+import { MemoryError } from "../../kernels/gpu/buffers.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { Timing } from "../../kernels/gpu/timing.ts";
+import type { LayerInputs } from "../../kernels/implementation.ts";
+import type { Budget } from "../plan/budget.ts";
+import type { Calibration } from "../device/calibrate.ts";
+import type { CheckOutcome, checkOutputs, digestOutputs } from "../check/check.ts";
+import type { ClockWatch } from "../device/clock.ts";
+import { errorLine } from "../errors.ts";
+import type { Measurable } from "../plan/measurable.ts";
+import { type Layer, UnavailableError } from "../plan/measurable.ts";
+import type { PlannedCase } from "../plan/plan.ts";
+import type {
+  CaseRecord,
+  RatioRecord,
+  Sample,
+  SelectionQualityRecord,
+} from "../result/result_schema.ts";
+
+/**
+ * What a session has the device do beside the executions of a layer. Tests put a model of a device in
+ * its place.
+ */
+export interface DeviceAccess {
+  readonly createInputs: (
+    session: Session,
+    members: readonly PlannedCase[],
+  ) => Promise<LayerInputs & { destroy: () => void }>;
+  readonly checkOutputs: typeof checkOutputs;
+  readonly digestOutputs: typeof digestOutputs;
+  readonly probeSelection: (
+    session: Session,
+    entry: PlannedCase,
+    options: { prepared: Prepared; inputs: LayerInputs },
+  ) => Promise<SelectionQualityRecord | undefined>;
+}
+
+/** What measuring needs, and where its findings go. */
+export interface Session {
+  readonly gpu: Gpu;
+  /** Default: the device's own. */
+  readonly access?: DeviceAccess;
+  readonly registry: readonly Measurable[];
+  readonly calibration: Calibration;
+  readonly clock: ClockWatch;
+  /** Cases whose samples are being taken, in case the clock has to be judged anew. */
+  readonly live: Set<Pick<Started, "samples" | "first">>;
+  readonly budget: Budget;
+  readonly seed: number;
+  /** Device memory that cases may hold together; null where it is not known. */
+  readonly memoryBytes: number | null;
+  readonly signal?: AbortSignal;
+  /** Takes a finished case; a later record of the same id replaces the earlier one. */
+  readonly record: (record: CaseRecord) => Promise<void>;
+  readonly recordRatio: (ratio: RatioRecord) => Promise<void>;
+  /** The record of a case that an earlier, interrupted run finished. */
+  readonly finished: (id: string) => CaseRecord | undefined;
+  readonly note: (line: string) => void;
+  /** Says what is under way, for a progress display. */
+  readonly step: (text: string) => void;
+}
+
+/**
+ * Longest dispatch: just below the longest submission. Shorter ones leave a large device idle at
+ * their ends: at 512K tokens one workgroup of dense attention takes tens of milliseconds.
+ */
+export const DISPATCH_SECONDS = 0.24;
+
+/** A case with its buffers, that ran once. */
+export interface Started {
+  readonly entry: PlannedCase;
+  readonly prepared: Layer;
+  readonly samples: Sample[];
+  readonly stageSamples: number[][];
+  /** Its record so far, where it is measured again; `samples` hold those of it too. */
+  readonly earlier?: CaseRecord;
+  /** Most bytes of buffers that lived at once for this case, its inputs included. */
+  readonly measuredPeakBytes: number;
+  /** What it took to prepare and run it, less the execution. */
+  readonly setupSeconds: number;
+  /** Workgroups of the first execution that started over, on matrix units. */
+  readonly restarts?: number;
+  /** The first execution, where it was long enough to count as a sample. */
+  first?: FirstRun;
+}
+
+/** A case that ran once, and what it left was right. */
+export interface Running extends Started {
+  readonly outcome: CheckOutcome;
+  readonly selectionQuality?: SelectionQualityRecord;
+  /** How a peer ended that failed while its samples were taken. */
+  failure?: ReturnType<typeof outcomeOf>;
+}
+
+/** A first execution that counts as a sample. */
+export interface FirstRun {
+  readonly timing: Timing;
+  /** The worst canary around it. */
+  readonly canary: number;
+}
+
+/** How a case ends that could not be prepared or run. */
+export function outcomeOf(error: unknown): { status: "skipped" | "failed"; reason: string } {
+  const skipped = error instanceof MemoryError || error instanceof UnavailableError;
+  return { status: skipped ? "skipped" : "failed", reason: errorLine(error) };
+}
+
+/** Bytes of a layer's inputs, which its measured peak holds too. */
+export function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
+  return [q, k, v, outputGradient].reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
+}
+
+/** Errors that end the run: the device is gone, or the user stopped it. */
+export function rethrowFatal(session: Session, error: unknown): void {
+  if (session.signal?.aborted || session.gpu.lost() !== undefined) throw error;
+  if (error instanceof Error && ["DeviceLostError", "OutputError"].includes(error.name)) {
+    throw error;
+  }
+}
+
+/** The first round after all that samples were taken in. */
+export function nextRound(samples: readonly Sample[]): number {
+  return samples.reduce((most, { round }) => Math.max(most, round), -1) + 1;
+}
