@@ -49,7 +49,8 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
     return seconds;
   };
   const [was, is] = [await least(canary), await least(again.canary)];
-  assert.ok(is > was / 20 && is < was * 20, `${was} s and ${is} s for the same work`);
+  // The second is timed by the wall clock, and so waits for the device to answer too.
+  assert.ok(is > was / 20 && is < was * 20 + 0.1, `${was} s and ${is} s for the same work`);
   again.canary.destroy();
   canary.destroy();
   timer.destroy();
