@@ -8,8 +8,10 @@
 import { sha256 } from "../result/digest.ts";
 import { cpus } from "node:os";
 import type { Gpu } from "../../kernels/gpu/device.ts";
+import { show } from "../../kernels/gpu/require.ts";
 import manifest from "../../deno.json" with { type: "json" };
 import { cardOf, isNvidia, listNvidiaCards, type NvidiaCard } from "./nvidia.ts";
+import { UsageError } from "../errors.ts";
 import { runTool } from "./run_tool.ts";
 import { deviceRecord } from "../result/device_record.ts";
 import type { EnvironmentRecord, Result } from "../result/result_schema.ts";
@@ -21,8 +23,20 @@ export async function describeTool(): Promise<Result["tool"]> {
   // A machine that was given the files of a commit can be told which: a repository that happens to
   // lie around them says nothing about them.
   const told = allowed(() => Deno.env.get("LIGHTHOUSE_COMMIT"));
-  if (told) return { name, version, commit: told, dirty: null };
+  if (told) return { name, version, commit: parseCommit(told), dirty: null };
   return { name, version, ...await describeRepository(new URL("../..", import.meta.url)) };
+}
+
+/**
+ * A commit as git prints it, whole or abbreviated.
+ *
+ * @throws {UsageError} when the text is none, such as the `ref: refs/heads/main` of a `.git/HEAD`.
+ */
+export function parseCommit(text: string): string {
+  if (/^[0-9a-f]{7,64}$/.test(text)) return text;
+  throw new UsageError(
+    `read LIGHTHOUSE_COMMIT: ${show(text)} is not a commit, 7 to 64 hexadecimal digits`,
+  );
 }
 
 /**

@@ -7,6 +7,7 @@ import {
   hashKernels,
   nvidiaDevice,
   packageVersions,
+  parseCommit,
   shaderCode,
   vulkanDriver,
 } from "./environment.ts";
@@ -134,6 +135,19 @@ async function git(cwd: string, ...args: string[]): Promise<string> {
   assert.ok(success, new TextDecoder().decode(stderr));
   return new TextDecoder().decode(stdout).trim();
 }
+
+Deno.test("parseCommit refuses what is no commit", () => {
+  const commit = "2f3c39aa51d9a695dc41ed09a2162c301691f185";
+  for (const good of [commit, commit.slice(0, 7)]) assert.equal(parseCommit(good), good);
+  for (
+    const bad of ["ref: refs/heads/main", "main", "2f3c39", `${commit}\n`, commit.toUpperCase()]
+  ) {
+    assert.throws(
+      () => parseCommit(bad),
+      /^UsageError: read LIGHTHOUSE_COMMIT: [^]* is not a commit/,
+    );
+  }
+});
 
 Deno.test("describeRepository tells the project's own repository and no other's", () =>
   inRepository(async (folder) => {
