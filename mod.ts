@@ -92,9 +92,9 @@ export {
   type SuiteHooks,
   type SuiteOptions,
 } from "./suites/run/runner.ts";
-export type { PlanOptions } from "./suites/plan/plan.ts";
-export type { KRule, SuiteName } from "./suites/plan/profile.ts";
-export type { NeedleOptions } from "./suites/retrieval/measure_retrieval.ts";
+export type { PlanOptions } from "./suites/plan/plan_options.ts";
+export type { KRule } from "./suites/plan/profile.ts";
+export type { NeedleOptions } from "./suites/retrieval/options.ts";
 export type { Shard } from "./suites/plan/shard.ts";
 export type {
   Layer,

@@ -4,7 +4,7 @@
  *
  * A room is a folder, or a single file that stands between folders. Each entry of {@linkcode ROOMS}
  * says what a room may import besides itself; a file belongs to the entry with the longest matching
- * path. Tests and files whose name starts with `_` may import anything.
+ * path, where `*` stands for one name. Tests and files whose name starts with `_` may import anything.
  *
  * @module
  */
@@ -19,9 +19,16 @@ const LAYER = [
   "kernels/layer_inputs.ts",
 ];
 
-const RECORD = ["suites/result/result.ts", "suites/result/common_schema.ts"];
+const RECORD = [
+  "suites/result/result.ts",
+  "suites/result/common_schema.ts",
+  "suites/result/suite_record.ts",
+];
 
-const BASE = ["suites/errors.ts", "suites/statistics", "suites/result", ...RECORD];
+/** What each suite records. */
+const RECORDS = "suites/*/record.ts";
+
+const BASE = ["suites/errors.ts", "suites/statistics", "suites/result", ...RECORD, RECORDS];
 
 const KERNELS = ["kernels", "kernels/*"];
 
@@ -29,7 +36,10 @@ const CHECKED = [...KERNELS, ...BASE, "suites/plan", "suites/device", "suites/ch
 
 const SUITE = [...CHECKED, "suites/measure"];
 
-/** What each room may import besides itself, lowest rooms first. `X/*` is any room below X. */
+/**
+ * What each room may import besides itself, lowest rooms first. `X/*` is any room below X, of the entries
+ * themselves any that has none of its own.
+ */
 export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "kernels/gpu": [],
   "kernels/implementation.ts": ["kernels/gpu"],
@@ -45,26 +55,24 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   // A suite's record is its part of the format; the format is made of them.
   "suites/result/result.ts": ["suites/result"],
   "suites/result/common_schema.ts": ["suites/result/result.ts"],
-  "suites/context_parallel/record.ts": RECORD,
-  "suites/retrieval/record.ts": RECORD,
+  "suites/result/suite_record.ts": ["suites/result/result.ts"],
+  [RECORDS]: RECORD,
   "suites/result": [
     ...KERNELS,
     "suites/errors.ts",
     "suites/statistics",
     ...RECORD,
-    "suites/context_parallel/record.ts",
-    "suites/retrieval/record.ts",
+    RECORDS,
   ],
   "suites/plan": [...KERNELS, ...BASE],
   "suites/device": [...KERNELS, ...BASE, "suites/plan"],
   "suites/check": [...KERNELS, ...BASE, "suites/plan"],
   "suites/peers": CHECKED,
   "suites/measure": CHECKED,
-  "suites/latency": SUITE,
-  "suites/throughput": SUITE,
-  "suites/context_parallel": SUITE,
-  "suites/correctness": SUITE,
-  "suites/retrieval": SUITE,
+  "suites/suite.ts": SUITE,
+  // Every other folder below suites/ is a suite.
+  "suites/*": [...SUITE, "suites/suite.ts"],
+  "suites/suites.ts": ["suites/*"],
   "suites/run": [...KERNELS, "suites/*"],
 
   "reports": BASE,
@@ -79,12 +87,24 @@ export interface Source {
   readonly imports: readonly string[];
 }
 
-/** The entry of `rooms` that a file belongs to; undefined where none matches. */
-export function roomOf(path: string, rooms: Readonly<Record<string, unknown>>): string | undefined {
-  for (let place = path; place !== "."; place = dirname(place)) {
-    if (Object.hasOwn(rooms, place)) return place;
+/** The room of a file, and the entry of `rooms` that it has; undefined where none matches. */
+export function roomOf(
+  path: string,
+  rooms: Readonly<Record<string, unknown>>,
+): { readonly room: string; readonly entry: string } | undefined {
+  const patterns = Object.keys(rooms).filter((key) => key.includes("*"));
+  for (let room = path; room !== "."; room = dirname(room)) {
+    if (Object.hasOwn(rooms, room)) return { room, entry: room };
+    const entry = patterns.find((pattern) => matches(pattern, room));
+    if (entry !== undefined) return { room, entry };
   }
   return undefined;
+}
+
+/** Whether a path is one that a pattern stands for, `*` being one name. */
+function matches(pattern: string, path: string): boolean {
+  const [want, have] = [pattern, path].map((one) => one.split("/"));
+  return want.length === have.length && want.every((part, i) => part === "*" || part === have[i]);
 }
 
 /** One line for each import that no rule allows. */
@@ -93,13 +113,15 @@ export function findForbidden(
   rooms: Readonly<Record<string, readonly string[]>> = ROOMS,
 ): string[] {
   const allows = (rule: string, room: string) =>
-    rule === room || (rule.endsWith("/*") && room.startsWith(rule.slice(0, -1)));
+    rule === room || matches(rule, room) ||
+    (rule.endsWith("/*") && room.startsWith(rule.slice(0, -1)));
   return sources.filter(({ path }) => !isFree(path)).flatMap(({ path, imports }) => {
-    const from = roomOf(path, rooms);
-    if (from === undefined) return [`${path} belongs to no room`];
+    const own = roomOf(path, rooms);
+    if (own === undefined) return [`${path} belongs to no room`];
+    const { room: from, entry } = own;
     return imports.flatMap((target) => {
-      const to = roomOf(target, rooms);
-      if (to === undefined || to === from || rooms[from].some((rule) => allows(rule, to))) {
+      const to = roomOf(target, rooms)?.room;
+      if (to === undefined || to === from || rooms[entry].some((rule) => allows(rule, to))) {
         return [];
       }
       return [`${path} (${from}) imports ${target} (${to})`];

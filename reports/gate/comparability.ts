@@ -6,6 +6,8 @@
  */
 import { z } from "zod";
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.ts";
+import { isCheck, SUITE_RECORDS } from "../../suites/result/suite_records.ts";
 import { formatPlural } from "../text/format.ts";
 
 /** Why times of two results say nothing of each other: one short reason each, the first tells most. */
@@ -64,8 +66,9 @@ export function planObstacle(baseline: Result, candidate: Result): string | unde
   return `nothing but checks in common${kinds}`;
 }
 
-function isMeasured({ suite, status }: CaseRecord): boolean {
-  return suite !== "correctness" && (status === "ok" || status === "inconclusive");
+function isMeasured(record: CaseRecord): boolean {
+  const { status } = record;
+  return !isCheck(record) && (status === "ok" || status === "inconclusive");
 }
 
 const numbers = z.array(z.number()).optional().catch(undefined);
@@ -112,14 +115,6 @@ function requestOf(configuration: Result["configuration"]): Request {
   });
 }
 
-/** What a case of a suite depends on, beside its implementation; of other suites, everything. */
-const PLANNED_BY: Partial<Record<string, readonly string[]>> = {
-  latency: [],
-  correctness: ["suites", "directions", "headDims", "dtype", "options", "sweeps"],
-  throughput: ["directions", "heads", "headDims", "dtype", "options", "throughput"],
-  "context-parallel": ["heads", "headDims", "dtype", "contextParallel"],
-};
-
 /** Parts of a configuration that decide no case by themselves. */
 const EXECUTION = [
   "name",
@@ -136,9 +131,15 @@ const EXECUTION = [
 export class Requests {
   readonly #requests: readonly [Request, Request];
   readonly #isPart: boolean;
+  readonly #records: readonly SuiteRecord[];
 
   /** Whether `other` was asked for the cases of `result`. */
-  constructor(result: Result, other: Result) {
+  constructor(
+    result: Result,
+    other: Result,
+    { records = SUITE_RECORDS }: { records?: readonly SuiteRecord[] } = {},
+  ) {
+    this.#records = records;
     this.#requests = [requestOf(result.configuration), requestOf(other.configuration)];
     const [own, its] = [result, other].map(shardOf);
     this.#isPart = its !== undefined &&
@@ -148,7 +149,7 @@ export class Requests {
   /** False where the other run was not asked for the case: its absence says nothing of the code. */
   has(record: CaseRecord): boolean {
     if (this.#isPart || this.#excludes(record)) return false;
-    const keys = PLANNED_BY[record.suite] ??
+    const keys = findRecord(this.#records, record.suite).plannedBy ??
       [...new Set(this.#requests.flatMap(Object.keys))].filter((key) => !EXECUTION.includes(key));
     const [own, other] = this.#requests;
     return keys.every((key) => JSON.stringify(own[key]) === JSON.stringify(other[key]));
@@ -161,10 +162,11 @@ export class Requests {
       const [own, other] = this.#requests.map(has);
       return own === true && other !== true;
     };
+    const { checks = false, grid = false } = findRecord(this.#records, suite);
     // Checks are planned for whatever is timed.
-    if (suite !== "correctness" && lacks(({ suites }) => suites?.includes(suite))) return true;
+    if (!checks && lacks(({ suites }) => suites?.includes(suite))) return true;
     if (lacks((request) => namesImplementation(request, implementation))) return true;
-    if (suite !== "latency") return false;
+    if (!grid) return false;
     const { context, heads, headDim, dtype } = shape;
     return lacks(({ directions }) => directions?.includes(direction)) ||
       lacks(({ contexts = [], longest, sweeps = [] }) =>

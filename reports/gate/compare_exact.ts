@@ -4,6 +4,7 @@
  * @module
  */
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
+import type { SuiteRecord } from "../../suites/result/suite_record.ts";
 import type { ExactDifference, ExactPart } from "./gate_report.ts";
 
 /** What decides which fields may be compared. */
@@ -16,6 +17,8 @@ export interface ExactOptions {
   readonly sameInputs: boolean;
   /** Parts whose change is accepted. */
   readonly accept: readonly string[];
+  /** Whose records they are. Default: a suite with no exact fields of its own. */
+  readonly suite?: Pick<SuiteRecord, "exact">;
   /** Somebody else's implementation, whose bits no change here decides. */
   readonly peer?: boolean;
 }
@@ -109,6 +112,12 @@ export function compareExact(
       // A digest that the older tool did not write is no difference.
       if (values[0] === undefined) continue;
       equal("digest", `digest.${name}`, values, elsewhere);
+    }
+    if (sameBits && options.suite?.exact) {
+      const is = options.suite.exact(candidate);
+      for (const [name, was] of Object.entries(options.suite.exact(baseline))) {
+        if (was !== undefined) equal("digest", name, [was, is[name]]);
+      }
     }
     if (sameScores && baseline.zeroRows !== undefined) {
       equal("digest", "zeroRows", [baseline.zeroRows, candidate.zeroRows]);

@@ -5,23 +5,16 @@
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { isSameRun } from "../../suites/result/same_run.ts";
-import { formatPlural } from "../text/format.ts";
+import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.ts";
+import { SUITE_RECORDS } from "../../suites/result/suite_records.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import { describeLeftOut, planObstacle, Requests, timeObstacles } from "./comparability.ts";
-import { withCells } from "./compare_cells.ts";
 import { compareExact, ranOut } from "./compare_exact.ts";
-import { judgePair, levelsOf, pairTimes, sampleSpread, weighNoise } from "./compare_times.ts";
+import { explainDigest } from "./explain_digest.ts";
+import { finishReport } from "./finish_report.ts";
 import { DEFAULTS, type GateConfig, GateInputError, settingsOf } from "./gate_config.ts";
-import {
-  countVerdicts,
-  type GateCase,
-  type GateReport,
-  type GateSide,
-  type NoiseEstimate,
-} from "./gate_report.ts";
-import { formatThreshold } from "./gate_table.ts";
-import { ENOUGH_RUNS, spreadOfCases, spreadsAmongRuns } from "./run_noise.ts";
-import { canarySeconds, clockStep, timesOfRun } from "./timed_case.ts";
+import type { GateCase, GateReport, GateSide } from "./gate_report.ts";
+import { judgeTimes, machineOf, usableHistory } from "./judge_times.ts";
 
 /** Cases beyond this number are refused: no plan has them. */
 export const MOST_CASES = 5000;
@@ -33,6 +26,8 @@ export interface CompareOptions {
   readonly history?: readonly Result[];
   /** What the sides are called, for example their file names. */
   readonly names?: { readonly baseline: string; readonly candidate: string };
+  /** How the suites compare their records. Default: all suites. */
+  readonly records?: readonly SuiteRecord[];
 }
 
 /**
@@ -48,6 +43,7 @@ export function compareResults(
 ): GateReport {
   const names = options.names ?? { baseline: "baseline", candidate: "candidate" };
   const config: GateConfig = options.config ?? { cases: [] };
+  const { records = SUITE_RECORDS } = options;
   const before = indexCases(baseline, names.baseline);
   const after = indexCases(candidate, names.candidate);
   if (before.size === 0) {
@@ -79,6 +75,7 @@ export function compareResults(
   const times = judgeTimes({ baseline, candidate, history: history.runs }, {
     config,
     comparable: obstacles.length === 0,
+    records,
   });
   const exactOptions = {
     sameAdapter: sameAdapter(baseline, candidate),
@@ -87,8 +84,8 @@ export function compareResults(
   };
   const unasked = { baseline: [] as CaseRecord[], candidate: [] as CaseRecord[] };
   const requested = {
-    ofCandidate: new Requests(baseline, candidate),
-    ofBaseline: new Requests(candidate, baseline),
+    ofCandidate: new Requests(baseline, candidate, { records }),
+    ofBaseline: new Requests(candidate, baseline, { records }),
   };
   let exactFields = 0;
   const cases: GateCase[] = [];
@@ -115,13 +112,15 @@ export function compareResults(
       });
       continue;
     }
-    const exact = withCells(
+    const suite = findRecord(records, record.suite);
+    const exact = explainDigest(
       compareExact(record, other, {
         ...exactOptions,
         accept: settings.accept,
+        suite,
         peer: isPeer(record),
       }),
-      { id, baseline, candidate },
+      { id, suite, baseline, candidate },
     );
     exactFields += exact.fields;
     const differs = exact.differences.some(({ severity }) => severity === "failure");
@@ -205,152 +204,6 @@ export function compareResults(
     if (candidate.tool.dirty) notes.push("the candidate's tree had uncommitted changes");
     return [...notes, ...history.notes];
   }
-}
-
-/** Verdicts on the times of all cases that both runs timed. */
-function judgeTimes(
-  runs: { baseline: Result; candidate: Result; history: readonly Result[] },
-  { config, comparable }: { config: GateConfig; comparable: boolean },
-): { of: Map<string, Pick<GateCase, "verdict" | "time">>; noise: NoiseEstimate } {
-  const { baseline, candidate, history } = runs;
-  const records = new Map(candidate.cases.map((record) => [record.id, record]));
-  const unlike = new Set(
-    baseline.cases.filter((record) => {
-      const other = records.get(record.id);
-      return other && machineOf(record) !== machineOf(other);
-    }).map(({ id }) => id),
-  );
-  const before = timesOfRun(baseline);
-  const after = new Map(timesOfRun(candidate).map((times) => [times.id, times]));
-  const pairs = pairTimes(
-    comparable
-      ? before.flatMap((times) => {
-        const other = after.get(times.id);
-        return other && !unlike.has(times.id) ? [{ baseline: times, candidate: other }] : [];
-      })
-      : [],
-  );
-  const earlier = [before, ...history.map(timesOfRun)];
-  const evidence = weighNoise(pairs, { earlier });
-  const settings = pairs.map(({ id }) => settingsOf(id, config));
-  const confidence = config.confidence ?? DEFAULTS.confidence;
-  const levels = levelsOf(confidence, settings.filter(({ times }) => times === "gate").length);
-  const step = Math.max(clockStep(baseline), clockStep(candidate));
-  const canaries = [canarySeconds(baseline), canarySeconds(candidate)];
-  return {
-    of: new Map(
-      pairs.map((pair, i) => [
-        pair.id,
-        judgePair(pair, { evidence: evidence[i], settings: settings[i], levels, step }),
-      ]),
-    ),
-    noise: {
-      canaryShift: comparable && canaries[0] && canaries[1]
-        ? Math.log(canaries[1] / canaries[0])
-        : null,
-      caseSpread: spreadOfCases(pairs.map(({ shifts }) => shifts[0])),
-      sampleSpread: sampleSpread(pairs),
-      historySpread: comparable
-        ? spreadsAmongRuns(earlier, { byCanary: false })?.pooled ?? null
-        : null,
-      historyRuns: earlier.length,
-      clockStep: step,
-    },
-  };
-}
-
-/** The machine of a case in a result that was joined from several; undefined elsewhere. */
-function machineOf(record: CaseRecord): unknown {
-  return (record as { machine?: unknown }).machine;
-}
-
-/**
- * Earlier runs that tell the noise between runs: of the same device and clock, each of them once, and
- * neither of the two that are compared, which would make the noise look small or hide a change.
- */
-function usableHistory(
-  history: readonly Result[],
-  { baseline, candidate }: { baseline: Result; candidate: Result },
-): { runs: Result[]; notes: string[] } {
-  const notes: string[] = [];
-  const like = history.filter((run) => timeObstacles(baseline, run).length === 0);
-  const runs: Result[] = [];
-  for (const run of like) {
-    if (![baseline, candidate, ...runs].some((known) => isSameRun(known, run))) runs.push(run);
-  }
-  const unlike = history.length - like.length;
-  const repeated = like.length - runs.length;
-  if (unlike > 0) {
-    notes.push(
-      `${
-        formatPlural(unlike, "earlier run")
-      } of another device, stack or clock left out of the noise`,
-    );
-  }
-  if (repeated > 0) {
-    notes.push(
-      `${
-        formatPlural(repeated, "earlier run")
-      } left out of the noise: given twice, or compared here`,
-    );
-  }
-  if (history.length > 0 && runs.length + 1 < ENOUGH_RUNS) {
-    notes.push(
-      `${formatPlural(runs.length, "earlier run")} to learn the noise from, ${
-        ENOUGH_RUNS - 1
-      } are needed`,
-    );
-  }
-  return { runs, notes };
-}
-
-/** Adds outcome, exit code and sentence to what was found. */
-export function finishReport(
-  found: Omit<GateReport, "outcome" | "exitCode" | "sentence">,
-  options: { ignored?: (id: string) => boolean } = {},
-): GateReport {
-  const { cases, timesNotComparable } = found;
-  const counts = countVerdicts(cases);
-  const failing = cases.filter(({ fails }) => fails);
-  const open = cases.filter(({ id, verdict }) =>
-    verdict === "inconclusive" && !options.ignored?.(id)
-  );
-  const differing =
-    failing.filter(({ differences }) => differences.some(({ severity }) => severity === "failure"))
-      .length;
-  const vanished = failing.filter(({ verdict }) => verdict === "missing").length;
-  const slower = failing.filter(({ verdict }) => verdict === "slower").length;
-  const faults = [
-    slower > 0 && `${formatPlural(slower, "case")} slower`,
-    differing > 0 && `${formatPlural(differing, "case")} with a different result, cost or status`,
-    vanished > 0 && `${formatPlural(vanished, "case")} missing`,
-  ].filter(Boolean).join(", ");
-  const exactPart = `${formatPlural(found.exactFields, "exact field")} equal`;
-  if (failing.length > 0) {
-    return { ...found, outcome: "failed", exitCode: 1, sentence: `Failed: ${faults}.` };
-  }
-  if (timesNotComparable.length > 0) {
-    const sentence = `Not comparable: ${timesNotComparable.join("; ")}.` +
-      (found.exactFields > 0 ? ` ${exactPart}.` : "");
-    return { ...found, outcome: "not comparable", exitCode: 4, sentence };
-  }
-  if (open.length > 0) {
-    const count = formatPlural(open.length, "case");
-    const noisy = open.filter(({ reason, time }) => reason === undefined && time !== undefined);
-    const widest = Math.max(...noisy.map(({ time }) => time!.threshold));
-    const why = noisy.length > 0
-      ? `noise of ${formatThreshold(widest, "up to ")} hides what ${count} must show`
-      : `${count} without a verdict: ${open[0].reason}`;
-    const unlearned = found.method === "absolute" && found.noise.historyRuns < ENOUGH_RUNS;
-    const remedy = noisy.length > 0 && unlearned ? " --history or --against shows less noise." : "";
-    const sentence = `Inconclusive: ${why}; ${exactPart} or accepted.${remedy}`;
-    return { ...found, outcome: "inconclusive", exitCode: 3, sentence };
-  }
-  const sentence = found.identicalCode
-    ? `Passed: the code is identical, so every difference in time is noise; ${exactPart}.`
-    : `Passed: ${formatPlural(counts.same, "case")} the same, ${counts.faster} faster, ` +
-      `${counts.new} new; ${exactPart} or accepted.`;
-  return { ...found, outcome: "passed", exitCode: 0, sentence };
 }
 
 /** What a report says of one result. */

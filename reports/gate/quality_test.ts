@@ -133,7 +133,9 @@ Deno.test("what the study judges is what compareResults says of whole results", 
       const pairs = pairTimes(
         timesOfRun(baseline).map((times) => ({ baseline: times, candidate: after.get(times.id)! })),
       ).map((pair) => pair.id === slowed.cases[0].id ? slow(pair, 1 + slowdown) : pair);
-      const evidence = weighNoise(pairs, { earlier: [baseline, ...earlier].map(timesOfRun) });
+      const evidence = weighNoise(pairs, {
+        earlier: [baseline, ...earlier].map((run) => timesOfRun(run)),
+      });
       const settings = { ...DEFAULTS, times: "gate" as const, accept: [], mayVanish: false };
       const levels = levelsOf(DEFAULTS.confidence, pairs.length);
       const step = baseline.calibration!.timestampGranularity!;

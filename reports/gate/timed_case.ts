@@ -4,6 +4,8 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.ts";
+import { SUITE_RECORDS } from "../../suites/result/suite_records.ts";
 import { type Blocks, medianOf, robustDeviation, thin } from "./bootstrap.ts";
 
 /** Samples of a case, read in one way. */
@@ -44,14 +46,17 @@ interface Timed {
 /**
  * The times of a case; undefined where it has none that a ratio could be made of.
  *
+ * @param options.records Of suites, which say what samples count. Default: all.
  * @param options.canarySeconds Seconds of the canary on the undisturbed device of the same run.
  */
 export function timesOf(
   record: CaseRecord,
-  options: { canarySeconds?: number } = {},
+  options: { canarySeconds?: number; records?: readonly SuiteRecord[] } = {},
 ): TimedCase | undefined {
   if (record.status !== "ok" || record.check?.passed === false) return undefined;
-  const counted = thin(record.samples.filter((sample) => sample.flag === undefined));
+  const { samples } = findRecord(options.records ?? SUITE_RECORDS, record.suite);
+  const taken = samples?.(record) ?? record.samples;
+  const counted = thin(taken.filter((sample) => sample.flag === undefined));
   if (counted.length === 0 || counted.some(({ seconds }) => !(seconds > 0))) return undefined;
   const { canarySeconds = 0 } = options;
   const hasCanary = canarySeconds > 0 &&
@@ -69,8 +74,11 @@ export function timesOf(
 }
 
 /** The times of all cases of a run. */
-export function timesOfRun({ cases, calibration }: Result): TimedCase[] {
-  const options = { canarySeconds: calibration?.canary?.median };
+export function timesOfRun(
+  { cases, calibration }: Result,
+  { records }: { records?: readonly SuiteRecord[] } = {},
+): TimedCase[] {
+  const options = { canarySeconds: calibration?.canary?.median, records };
   return cases.flatMap((record) => timesOf(record, options) ?? []);
 }
 

@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typin
 import { writeReport } from "./report_command.ts";
 import { renderTerminal } from "../../reports/text/terminal.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
-import { PROFILE_NAMES, type SuiteName, SUITES } from "../plan/profile.ts";
+import { PROFILE_NAMES } from "../plan/profile.ts";
 import {
   DEFAULT_SEED,
   exitCodeOf,
@@ -22,6 +22,7 @@ import { ensureDriver } from "../device/install_driver.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { parseShard } from "../plan/shard.ts";
 import type { Result } from "../result/result_schema.ts";
+import type { SuiteEntry } from "../suite.ts";
 import { readPartial, RESULT_FILE } from "../result/result_store.ts";
 import { benchWords } from "../run/replay.ts";
 import type { FolderClaim } from "../result/write_output.ts";
@@ -35,11 +36,13 @@ import {
   TUNING_HELP,
 } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
+import { addSuiteOptions, chosenSettings, chosenSuites, suiteNames } from "./suite_options.ts";
 import { keepWarmOption, noKeepWarmOption, stackOption } from "./device_options.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
 import { joinOptions } from "./resume.ts";
 import { chooseFolder, DEFAULT_OUT } from "./run_folder.ts";
 import { untilStopped } from "./stop.ts";
+import { SUITES } from "../suites.ts";
 
 /** What the command line asks for. */
 export interface BenchCommand {
@@ -60,14 +63,20 @@ export type ParsedBench = ReturnType<typeof benchCommand>;
  * @returns undefined when help or the version was asked for and printed.
  * @throws {UsageError} one line, for anything that cannot be used.
  */
-export function parseBench(args: readonly string[]): BenchCommand | undefined {
-  const command = readBench(args);
-  return command && describeBench(command, ["deno", "task", "bench", ...args]);
+export function parseBench(
+  args: readonly string[],
+  suites: readonly SuiteEntry[] = SUITES,
+): BenchCommand | undefined {
+  const command = readBench(args, suites);
+  return command && describeBench(command, ["deno", "task", "bench", ...args], suites);
 }
 
 /** {@linkcode parseBench} up to the options as they were given. */
-export function readBench(args: readonly string[]): ParsedBench | undefined {
-  const command = benchCommand();
+export function readBench(
+  args: readonly string[],
+  suites: readonly SuiteEntry[] = SUITES,
+): ParsedBench | undefined {
+  const command = benchCommand(suites);
   return parseCommand(command, args) ? command : undefined;
 }
 
@@ -76,20 +85,18 @@ export function readBench(args: readonly string[]): ParsedBench | undefined {
  *
  * @param line the command line that a result names.
  */
-export function describeBench(command: ParsedBench, line: readonly string[]): BenchCommand {
+export function describeBench(
+  command: ParsedBench,
+  line: readonly string[],
+  suites: readonly SuiteEntry[] = SUITES,
+): BenchCommand {
   const given = command.opts();
-  const suites = command.processedArgs[0].map((name) => {
-    if (!(SUITES as readonly string[]).includes(name)) {
-      throw new UsageError(`suite ${name} is not one of ${SUITES.join(", ")}`);
-    }
-    return name as SuiteName;
-  });
   return {
     quiet: given.quiet === true,
     force: given.force === true,
     install: given.install,
     suite: {
-      suites: suites.length > 0 ? suites : undefined,
+      suites: chosenSuites(command.processedArgs[0], suites),
       profile: given.profile,
       stack: given.stack,
       ...chosenLayers(command),
@@ -102,26 +109,23 @@ export function describeBench(command: ParsedBench, line: readonly string[]): Be
       ...(given.keepWarm !== undefined && { keepWarm: given.keepWarm }),
       tuning: given.tuning,
       ...(given.shard && { shard: given.shard }),
-      ...(given.depth && { depths: given.depth }),
-      ...(given.margin && { margins: given.margin }),
-      ...(given.trials && { trials: given.trials }),
-      ...(given.checkpoint !== undefined && { checkpoint: given.checkpoint }),
+      ...chosenSettings(command, suites),
       command: line,
     },
   };
 }
 
-function benchCommand() {
+function benchCommand(suites: readonly SuiteEntry[]) {
   const command = new Command("bench")
     .description("Check and time dense and Lighthouse attention on this machine.")
-    .argument("[suite...]", `${SUITES.join(", ")}; default: all of the profile`)
+    .argument("[suite...]", `${suiteNames(suites).join(", ")}; default: all of the profile`)
     .addOption(
       new Option("--profile <name>", "how much to cover; default: smoke on a software adapter")
         .choices(PROFILE_NAMES),
     )
     .addOption(stackOption());
   addLayerOptions(command, { verb: "time" });
-  return command
+  const timed = command
     .option(
       "--peer <name>",
       `measure this one beside ours: ${PEER_NAMES.join(", ")}, python:FILE; may be repeated`,
@@ -132,11 +136,9 @@ function benchCommand() {
     .option("--tuning <file>", TUNING_HELP, "auto")
     .option("--seed <number>", `seed of inputs and intervals; default: ${DEFAULT_SEED}`, parseSeed)
     .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
-    .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds)
-    .option("--depth <list>", "retrieval: percent of the context before the needle", parseNumbers)
-    .option("--margin <list>", "retrieval: logit margins of the needle", parseNumbers)
-    .option("--trials <number>", "retrieval: trials of each cell", parseCount)
-    .option("--checkpoint <file>", "retrieval: also the digit passkey test of a trained model")
+    .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds);
+  addSuiteOptions(timed, suites);
+  return timed
     .option(
       "--out <folder>",
       `folder for result.json, report.html, summary.md; default: ${DEFAULT_OUT}, then ` +
@@ -263,16 +265,6 @@ function parseSeed(text: string): number {
     throw new InvalidArgumentError(`"${text}" is not a whole number from 0 to ${MAX_SEED}.`);
   }
   return value;
-}
-
-function parseNumbers(text: string): number[] {
-  return text.split(",").map((part) => {
-    const value = Number(part);
-    if (part.trim() === "" || !Number.isFinite(value)) {
-      throw new InvalidArgumentError(`"${part}" is not a finite number.`);
-    }
-    return value;
-  });
 }
 
 if (import.meta.main) await runCommand("bench", () => bench(Deno.args));

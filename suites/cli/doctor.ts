@@ -19,7 +19,7 @@ import {
   type MemoryDevice,
   planMemory,
 } from "../plan/memory_plan.ts";
-import type { PlanOptions } from "../plan/plan.ts";
+import type { PlanOptions } from "../plan/plan_options.ts";
 import { PROFILE_NAMES } from "../plan/profile.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import type { NamedAdapter } from "../device/adapter_name.ts";

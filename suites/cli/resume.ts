@@ -6,6 +6,8 @@
 import { UsageError } from "../errors.ts";
 import { plainText } from "../result/plain_text.ts";
 import type { Result } from "../result/result_schema.ts";
+import { fileFlags } from "../run/replay.ts";
+import { attributeName } from "./suite_options.ts";
 
 /** A parsed command line of the bench, as far as its options are read and set. */
 interface Options {
@@ -20,7 +22,7 @@ interface Options {
 const FREE = ["out", "resume", "force", "quiet", "install", "budget", "keepWarm"];
 
 /** Options that name files, which a result's word is not enough to open or run. */
-const FILES = ["tuning", "checkpoint", "peer"];
+const FILES = ["tuning", "peer", ...fileFlags().map(attributeName)];
 
 /** A peer that is a file. */
 const isFile = (peer: string) => peer.startsWith("python:");
@@ -64,10 +66,13 @@ function joinFiles(then: Options, { now, folder }: { now: Options; folder: strin
       }; give it again, since a ` +
         "result's word is not enough to open a file",
     );
-  const [checkpoint, earlier] = [now, then].map((one) => one.getOptionValue("checkpoint"));
-  if (earlier !== undefined && checkpoint === undefined) throw again("--checkpoint", earlier);
-  if (earlier === undefined) refuseOther("--checkpoint", checkpoint, earlier, folder);
-  then.setOptionValue("checkpoint", checkpoint);
+  for (const flag of fileFlags()) {
+    const name = attributeName(flag);
+    const [file, earlier] = [now, then].map((one) => one.getOptionValue(name));
+    if (earlier !== undefined && file === undefined) throw again(flag, earlier);
+    if (earlier === undefined) refuseOther(flag, file, earlier, folder);
+    then.setOptionValue(name, file);
+  }
   const [given, known] = [now, then].map((one) =>
     (one.getOptionValue("peer") ?? []) as readonly string[]
   );

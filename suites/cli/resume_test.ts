@@ -99,6 +99,6 @@ Deno.test("joinOptions opens no file on a result's word", () => {
   const now = "--peer python:../mine.py --peer torch-fa2 --checkpoint ../m.json";
   const suite = join(then, now);
   assert.deepEqual(suite.peers, ["python:../mine.py", "torch-fa2"]);
-  assert.equal(suite.checkpoint, "../m.json");
+  assert.equal(suite.settings?.retrieval.checkpoint, "../m.json");
   assert.deepEqual(join("--peer torch-fa2", "--resume").peers, ["torch-fa2"]);
 });

@@ -2,43 +2,51 @@ import assert from "node:assert/strict";
 import { showBytes } from "../../kernels/gpu/bytes.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
-import { planCuts, planRunCuts } from "./context_parallel.ts";
+import { contextParallelSection, planCuts, planRunCuts } from "./plan_cuts.ts";
 import { UsageError } from "../errors.ts";
 import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
-import { loadProfile, PROFILE_NAMES } from "../plan/profile.ts";
+import type { PlanOptions } from "../plan/plan_options.ts";
+import { loadProfile, PROFILE_NAMES, sectionOf } from "../plan/profile.ts";
 import { resultSchema } from "../result/result_schema.ts";
 import { unknownFields } from "../result/_strict_schema.ts";
 import { runCalibrated } from "../run/runner.ts";
 
+const planned = (name: string, options: Partial<PlanOptions> = {}, suites?: string[]) => {
+  const profile = loadProfile(name);
+  return planRunCuts({
+    profile: { ...profile, ...(suites && { suites }) },
+    dtype: "f16",
+    options: { profile: name, ...options },
+    device: ASSUMED_DEVICE,
+  });
+};
+
 Deno.test("planRunCuts: every cut of every profile can select", () => {
   for (const name of PROFILE_NAMES) {
-    const profile = loadProfile(name);
-    const cuts = planRunCuts({ profile, dtype: "f16" }, {}, ASSUMED_DEVICE);
-    assert.ok(cuts.length >= 2 * profile.contextParallel!.shards.length, name);
+    const cuts = planned(name);
+    const { shards } = sectionOf(loadProfile(name), "context-parallel", contextParallelSection)!;
+    assert.ok(cuts.length >= 2 * shards.length, name);
     assert.deepEqual(cuts.flatMap(({ entry }) => entry.skip ?? []), [], name);
     assert.equal(new Set(cuts.map(({ entry }) => entry.id)).size, cuts.length);
   }
 });
 
 Deno.test("planRunCuts: a grid of the user's own leaves the suite out, unless it is asked for", () => {
-  const profile = loadProfile("paper");
-  const plan = { profile, dtype: "f16" as const };
-  assert.deepEqual(planRunCuts(plan, { contexts: [8192] }, ASSUMED_DEVICE), []);
-  const suites = ["context-parallel" as const];
-  const asked = planRunCuts(
-    plan,
-    { suites, contexts: [8192, 16384], options: { k: [1024], dilation: [8] } },
-    ASSUMED_DEVICE,
-  );
+  assert.deepEqual(planned("paper", { contexts: [8192] }), []);
+  const suites = ["context-parallel"];
+  const asked = planned("paper", {
+    suites,
+    contexts: [8192, 16384],
+    options: { k: [1024], dilation: [8] },
+  });
   assert.ok(asked.every(({ entry }) => entry.problem.shape.context === 16384));
   assert.ok(asked.every(({ entry }) => entry.problem.options!.k === 1024));
   const dilations = asked.map(({ entry }) => entry.problem.options!.dilation);
   assert.deepEqual([...new Set(dilations)], [undefined, 8]);
-  const without = { profile: { ...profile, suites: ["latency" as const] }, dtype: "f16" as const };
-  assert.deepEqual(planRunCuts(without, {}, ASSUMED_DEVICE), []);
+  assert.deepEqual(planned("paper", {}, ["latency"]), []);
   // At 2,048 no part is left with 128 coarsest entries, whatever the cut.
   assert.throws(
-    () => planRunCuts(plan, { suites, contexts: [2048], options: { k: [128] } }, ASSUMED_DEVICE),
+    () => planned("paper", { suites, contexts: [2048], options: { k: [128] } }),
     (error) =>
       error instanceof UsageError &&
       error.message === "plan context parallel: k 128 is not a multiple of 128 for each of 2 parts",

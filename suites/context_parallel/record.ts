@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { overlapSchema, statisticSchema } from "../result/common_schema.ts";
 import type { ContextParallelRecord } from "../result/result.ts";
+import type { SuiteRecord } from "../result/suite_record.ts";
 
 export const contextParallelSchema: z.ZodType<ContextParallelRecord> = z.looseObject({
   shards: z.int().positive().describe("W."),
@@ -35,3 +36,14 @@ export const contextParallelSchema: z.ZodType<ContextParallelRecord> = z.looseOb
   id: "ContextParallelRecord",
   description: "A layer whose context is cut into shards, simulated on one device.",
 });
+
+export const contextParallelRecord: SuiteRecord = {
+  name: "context-parallel",
+  title: "a layer whose context is cut into shards",
+  plannedBy: ["heads", "headDims", "dtype", "contextParallel"],
+  exact: ({ contextParallel }) => {
+    if (!contextParallel) return {};
+    const { parts, partK, steps } = contextParallel;
+    return { parts, partK, exchangedBytes: steps.reduce((sum, { bytes }) => sum + bytes, 0) };
+  },
+};

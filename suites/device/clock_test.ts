@@ -5,9 +5,10 @@ import { Budget } from "../plan/budget.ts";
 import type { Canary } from "./calibrate.ts";
 import { ClockWatch, inconclusiveReason, rejudge } from "./clock.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
-import { measureGroup, pairedRatio } from "../latency/latency.ts";
+import { measureGroup } from "../latency/latency.ts";
+import { pairedRatio } from "../measure/paired_ratio.ts";
 import type { Session } from "../measure/session.ts";
-import { planRun } from "../plan/plan.ts";
+import { planShares } from "../run/_planned.ts";
 import type { CaseRecord, RatioRecord, Sample } from "../result/result_schema.ts";
 
 /** A canary that says what it is told to; the last reading stays. */
@@ -144,7 +145,7 @@ Deno.test("pairedRatio leaves out rounds in which either clock was down", () => 
 
 /** Measures one group of two cases with a canary that is told what to say, and again if asked. */
 async function measure(gpu: Gpu, canary: Canary, now?: () => number) {
-  const plan = planRun(
+  const plan = planShares(
     {
       profile: "smoke",
       suites: ["latency"],
@@ -153,8 +154,7 @@ async function measure(gpu: Gpu, canary: Canary, now?: () => number) {
       options: { pooling: [2], k: [128] },
       samples: 2,
     },
-    { ...gpu, deviceMemoryBytes: null },
-    IMPLEMENTATIONS,
+    { device: { ...gpu, deviceMemoryBytes: null } },
   );
   const records = new Map<string, CaseRecord>();
   const ratios: RatioRecord[] = [];

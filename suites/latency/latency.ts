@@ -4,10 +4,12 @@
  *
  * @module
  */
+import { MemoryError } from "../../kernels/gpu/buffers.ts";
+import { failureOf, withDeterminism } from "../check/check.ts";
+import { inconclusiveReason } from "../device/clock.ts";
+import { pairedRatio } from "../measure/paired_ratio.ts";
 import {
   bytesOf,
-  type FirstRun,
-  nextRound,
   outcomeOf,
   rethrowFatal,
   type Running,
@@ -18,178 +20,18 @@ import {
   accessOf,
   checkCases,
   type createInputs,
-  learnTime,
   startCase,
   tryShorter,
 } from "../measure/start_case.ts";
-import { MemoryError } from "../../kernels/gpu/buffers.ts";
-import type { Timing } from "../../kernels/gpu/timing.ts";
 import { caseRecord, failedRecord, stageRecords, withSamples } from "../plan/case_record.ts";
-import { failureOf, withDeterminism } from "../check/check.ts";
-import { inconclusiveReason } from "../device/clock.ts";
 import { findImplementation } from "../plan/measurable.ts";
-import type { PlannedCase, PlannedGroup } from "../plan/plan.ts";
-import type { CaseRecord, RatioRecord } from "../result/result_schema.ts";
-import { bootstrapRatio, type PairedRound } from "../statistics/statistics.ts";
-
-/** Rounds that are taken again for a clock that was down, beyond as many as were asked for. */
-const MORE_ROUNDS = 4;
-
-/** From this length on, passes of their own for each stage add nothing that could be measured. */
-const STAGED_SECONDS = 0.25;
+import type { PlannedCase, PlannedGroup } from "../plan/planned_case.ts";
+import type { CaseRecord } from "../result/result_schema.ts";
+import type { MeasureOptions } from "../suite.ts";
+import { takeRounds, takeStages } from "./rounds.ts";
 
 /** What the cases of a group may hold together where the device's memory is not known. */
 const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;
-
-/** Runs a case once between two canaries, or takes the first execution where that counts. */
-async function takeSample(
-  session: Session,
-  running: Running,
-  options: { round: number; place: number; before: number },
-): Promise<number> {
-  const { budget, clock, signal } = session;
-  const { prepared, entry, first } = running;
-  const { round, place } = options;
-  if (first) {
-    running.first = undefined;
-    addSample(session, running, { ...first, round, place });
-    return options.before;
-  }
-  const before = clock.isOff(options.before) ? await clock.settle({ signal }) : options.before;
-  const { result: timing, canary, after } = await clock.around(
-    before,
-    (between) =>
-      prepared.execute({
-        flopsPerSecond: budget.flopsPerSecond(entry),
-        // With one stage the staged run is the same run, and its stage time comes for free.
-        stages: prepared.stages.length === 1 || budget.predict(entry) >= STAGED_SECONDS,
-        signal,
-        between,
-      }),
-  );
-  learnTime(session, entry, { timing, canary });
-  addSample(session, running, { timing, canary, round, place });
-  return after;
-}
-
-function addSample(
-  session: Session,
-  running: Running,
-  { timing, canary, round, place }: FirstRun & { round: number; place: number },
-): void {
-  const { calibration, clock } = session;
-  const { samples, stageSamples } = running;
-  const seconds = calibration.secondsOf(timing);
-  const flagged = clock.isOff(canary);
-  samples.push({
-    seconds,
-    wallSeconds: timing.wallSeconds,
-    round,
-    place,
-    canary,
-    ...(flagged && { flag: "clock" as const }),
-  });
-  if (flagged) return;
-  if (stageSamples.length === 1) stageSamples[0].push(seconds);
-  else addStages(session, running, timing);
-}
-
-/** Keeps the stages of a timing. Without GPU timestamps stages cannot be told apart. */
-function addStages(session: Session, { stageSamples }: Running, timing: Timing): void {
-  if (session.calibration.record.clock === "wall") return;
-  timing.stages?.forEach((seconds, stage) => stageSamples[stage].push(seconds));
-}
-
-/**
- * Times the stages of a case in passes of their own, where its samples did not. Those taken at a wrong
- * clock are dropped: stages carry no flag.
- */
-async function takeStages(session: Session, running: Running, count: number): Promise<void> {
-  const { prepared, entry, stageSamples } = running;
-  const { budget, calibration, clock, signal } = session;
-  if (calibration.record.clock === "wall") return;
-  if (stageSamples.length === 1 || stageSamples[0].length > 0) return;
-  const timings: Timing[] = [];
-  session.step(`${entry.id}: stages apart`);
-  const before = await clock.settle({ signal });
-  const { canary } = await clock.around(before, async (between) => {
-    for (let i = 0; i < count; i++) {
-      if (i > 0) await between();
-      const flopsPerSecond = budget.flopsPerSecond(entry);
-      timings.push(await prepared.execute({ flopsPerSecond, stages: true, signal }));
-    }
-  });
-  if (clock.isOff(canary)) return;
-  for (const timing of timings) addStages(session, running, timing);
-}
-
-/**
- * Rounds A B C … C B A of a baseline and any number of candidates: every ratio to the baseline is
- * interleaved, and the baseline runs twice a round however many candidates there are. One case
- * alone runs A A.
- *
- * @param options `allowance`: seconds for all but the least rounds, by what is known when it is called;
- * `promised`: rounds that are taken beyond it as well, as far as the budget has them and `kept` seconds besides.
- */
-async function takeRounds(
-  session: Session,
-  members: { a?: Running; candidates: readonly Running[] },
-  options: { allowance: () => number; promised: number; kept: number },
-): Promise<number[]> {
-  const { a, candidates } = members;
-  const { allowance, promised, kept } = options;
-  const { budget } = session;
-  const { least, most } = budget.rounds;
-  const all = [...a ? [a] : [], ...candidates];
-  const firstRound = nextRound(all.flatMap(({ samples }) => samples));
-  const taken: number[] = [];
-  const clean = new Map<Running, number>();
-  let before = await session.clock.settle({ signal: session.signal });
-  const begun = budget.now();
-  let deadline = Infinity;
-  let last = 0;
-  let lastWasGood = true;
-  // Rounds with a clock that was down are taken again while there is time.
-  for (let i = 0; i < 2 * most + MORE_ROUNDS; i++) {
-    const started = budget.now();
-    // Rounds teach what rounds take: until the first one that may be a guess.
-    deadline = Math.min(deadline, begun + allowance());
-    const one = Math.max(last, roundSeconds(session, all));
-    const room = (promised - i) * one <= budget.left - kept;
-    const owed = i < promised && room && lastWasGood ? promised : 0;
-    if (i >= Math.max(least, owed) && started + last > deadline) break;
-    const affordable = i + Math.floor((deadline - started) / Math.max(one, 1e-9));
-    const rounds = Math.max(least, owed, Math.min(most, affordable));
-    const lacking = (running: Running) => !running.failure && (clean.get(running) ?? 0) < rounds;
-    const lack = candidates.length > 0 ? candidates.filter(lacking) : [a!].filter(lacking);
-    if (lack.length === 0) break;
-    const round = firstRound + i;
-    const order = a && candidates.length > 0 ? [a, ...lack] : lack;
-    session.step(`${order[order.length - 1].entry.id}: round ${i + 1} of ${rounds}`);
-    for (const [place, running] of [...order, ...order.toReversed()].entries()) {
-      if (running.failure) continue;
-      try {
-        before = await takeSample(session, running, { round, place, before });
-      } catch (error) {
-        rethrowFatal(session, error);
-        // Somebody else's code may fail at any time; ours must not.
-        if (!running.prepared.peer) throw error;
-        running.failure = outcomeOf(error);
-        before = await session.clock.settle({ signal: session.signal });
-      }
-    }
-    taken.push(round);
-    const good = (running: Running | undefined) =>
-      !running?.samples.some((sample) => sample.round === round && sample.flag);
-    for (const running of lack) {
-      if (good(a) && good(running)) clean.set(running, (clean.get(running) ?? 0) + 1);
-    }
-    lastWasGood = order.every(good);
-    // Not the longest one: a host that stalls once has not become slow.
-    last = budget.now() - started;
-  }
-  return taken;
-}
 
 /** Checks determinism and records the case with all that was measured so far. */
 async function finishCase(session: Session, running: Running): Promise<void> {
@@ -243,41 +85,6 @@ async function recordRatio(
   if (ratio) await session.recordRatio(ratio);
 }
 
-/**
- * The ratio of two cases over the rounds that hold both, those with the clock down left out;
- * undefined where nothing is left.
- */
-export function pairedRatio(
-  { a, b }: Record<"a" | "b", Pick<CaseRecord, "id" | "samples">>,
-  options: { seed: number },
-): RatioRecord | undefined {
-  const used: PairedRound[] = [];
-  for (const round of new Set(b.samples.map((sample) => sample.round))) {
-    const [numerator, denominator] = [a, b].map(({ samples }) =>
-      samples.filter((sample) => sample.round === round)
-    );
-    const clean = [...numerator, ...denominator].every(({ flag }) => flag === undefined);
-    if (!clean || numerator.length === 0) continue;
-    used.push({
-      numerator: numerator.map(({ seconds }) => seconds),
-      denominator: denominator.map(({ seconds }) => seconds),
-    });
-  }
-  // A clock too coarse for the work gives zeros, of which no ratio can be made.
-  if (used.length === 0) return undefined;
-  if (used.some((round) => round.denominator.some((seconds) => !(seconds > 0)))) return undefined;
-  const { estimate, low, high } = bootstrapRatio(used, options);
-  return {
-    numerator: a.id,
-    denominator: b.id,
-    method: "abba",
-    rounds: used.length,
-    ratio: estimate,
-    low,
-    high,
-  };
-}
-
 /** Our layer that computes what a peer's with options does, among those of the same rounds. */
 function counterpartOf(session: Session, b: Running, batch: readonly Running[]) {
   const registered = ({ entry }: Running) =>
@@ -300,11 +107,7 @@ function counterpartOf(session: Session, b: Running, batch: readonly Running[]) 
 export async function measureGroup(
   session: Session,
   group: PlannedGroup,
-  options: {
-    later?: readonly PlannedGroup[];
-    after?: readonly PlannedCase[];
-    again?: ReadonlySet<string>;
-  } = {},
+  options: Partial<MeasureOptions> = {},
 ): Promise<void> {
   const { budget } = session;
   const { later = [], after = [], again } = options;
@@ -474,12 +277,4 @@ async function recordPrediction(session: Session, entry: PlannedCase): Promise<v
   const reason = `not run: predicted ${predictedSeconds.toPrecision(3)} s for one execution`;
   const record = caseRecord(entry, { status: "skipped", reason });
   await session.record({ ...record, predictedSeconds });
-}
-
-/** Predicted seconds of a round: two samples of each member, with the canary around them. */
-function roundSeconds({ budget, clock }: Session, members: readonly Running[]): number {
-  return members.reduce(
-    (sum, { entry }) => sum + 2 * (budget.executionSeconds(entry) + clock.referenceSeconds),
-    0,
-  );
 }

@@ -10,13 +10,13 @@ import { ClockWatch } from "../device/clock.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { measureGroup } from "./latency.ts";
 import type { Session } from "../measure/session.ts";
-import { planRun } from "../plan/plan.ts";
+import { planShares } from "../run/_planned.ts";
 import type { CaseRecord } from "../result/result_schema.ts";
 import { summarize } from "../statistics/statistics.ts";
 import { measureThroughput } from "../throughput/throughput.ts";
 
 function planOf(gpu: Gpu, suite: "latency" | "throughput") {
-  return planRun(
+  return planShares(
     {
       profile: "smoke",
       suites: [suite],
@@ -27,13 +27,12 @@ function planOf(gpu: Gpu, suite: "latency" | "throughput") {
       directions: ["forward"],
       samples: 2,
     },
-    { ...gpu, deviceMemoryBytes: null },
-    IMPLEMENTATIONS,
+    { device: { ...gpu, deviceMemoryBytes: null } },
   );
 }
 
 /** A session as if the device were as slow as told; by default one execution overruns the budget. */
-function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planRun>, flopsPerSecond = 1e5) {
+function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planShares>, flopsPerSecond = 1e5) {
   const records = new Map<string, CaseRecord>();
   const { canary } = CALIBRATION;
   const record = { clock: "wall" as const, fmaF32: summarize([flopsPerSecond]) };

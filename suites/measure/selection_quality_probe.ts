@@ -15,7 +15,9 @@ import type { LayerInputs, LayerOptions, Prepared } from "../../kernels/implemen
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import type { Session } from "./session.ts";
-import type { PlannedCase } from "../plan/plan.ts";
+import { findRecord } from "../result/suite_record.ts";
+import { SUITE_RECORDS } from "../result/suite_records.ts";
+import type { PlannedCase } from "../plan/planned_case.ts";
 import type { SelectionQualityRecord } from "../result/result_schema.ts";
 import { compareSelections, describeSelection } from "./selection_quality.ts";
 
@@ -52,7 +54,7 @@ export async function probeSelection(
   const { prepared, inputs } = options;
   const { shape, options: layer } = entry.problem;
   const { readSelection } = prepared.outputs;
-  if (entry.suite !== "latency" || !layer || !readSelection) return undefined;
+  if (!findRecord(SUITE_RECORDS, entry.suite).grid || !layer || !readSelection) return undefined;
   let archive = archives.get(session);
   if (!archive) archives.set(session, archive = new Map());
   const { implementation } = entry;

@@ -15,7 +15,7 @@ import type { ClockWatch } from "../device/clock.ts";
 import { errorLine } from "../errors.ts";
 import type { Measurable } from "../plan/measurable.ts";
 import { type Layer, UnavailableError } from "../plan/measurable.ts";
-import type { PlannedCase } from "../plan/plan.ts";
+import type { PlannedCase } from "../plan/planned_case.ts";
 import type {
   CaseRecord,
   RatioRecord,
@@ -41,9 +41,22 @@ export interface DeviceAccess {
   ) => Promise<SelectionQualityRecord | undefined>;
 }
 
-/** What measuring needs, and where its findings go. */
-export interface Session {
+/** What every suite needs, and where its findings go. */
+export interface RunSession {
   readonly gpu: Gpu;
+  readonly seed: number;
+  readonly signal?: AbortSignal;
+  /** Takes a finished case; a later record of the same id replaces the earlier one. */
+  readonly record: (record: CaseRecord) => Promise<void>;
+  /** The record of a case that an earlier, interrupted run finished. */
+  readonly finished: (id: string) => CaseRecord | undefined;
+  readonly note: (line: string) => void;
+  /** Says what is under way, for a progress display. */
+  readonly step: (text: string) => void;
+}
+
+/** What measuring times needs besides. */
+export interface Session extends RunSession {
   /** Default: the device's own. */
   readonly access?: DeviceAccess;
   readonly registry: readonly Measurable[];
@@ -52,18 +65,9 @@ export interface Session {
   /** Cases whose samples are being taken, in case the clock has to be judged anew. */
   readonly live: Set<Pick<Started, "samples" | "first">>;
   readonly budget: Budget;
-  readonly seed: number;
   /** Device memory that cases may hold together; null where it is not known. */
   readonly memoryBytes: number | null;
-  readonly signal?: AbortSignal;
-  /** Takes a finished case; a later record of the same id replaces the earlier one. */
-  readonly record: (record: CaseRecord) => Promise<void>;
   readonly recordRatio: (ratio: RatioRecord) => Promise<void>;
-  /** The record of a case that an earlier, interrupted run finished. */
-  readonly finished: (id: string) => CaseRecord | undefined;
-  readonly note: (line: string) => void;
-  /** Says what is under way, for a progress display. */
-  readonly step: (text: string) => void;
 }
 
 /**
@@ -117,7 +121,7 @@ export function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
 }
 
 /** Errors that end the run: the device is gone, or the user stopped it. */
-export function rethrowFatal(session: Session, error: unknown): void {
+export function rethrowFatal(session: Pick<RunSession, "gpu" | "signal">, error: unknown): void {
   if (session.signal?.aborted || session.gpu.lost() !== undefined) throw error;
   if (error instanceof Error && ["DeviceLostError", "OutputError"].includes(error.name)) {
     throw error;

@@ -30,7 +30,7 @@ import {
 } from "../check/check.ts";
 import { findImplementation } from "../plan/measurable.ts";
 import { isOurs, type Layer } from "../plan/measurable.ts";
-import type { PlannedCase } from "../plan/plan.ts";
+import type { PlannedCase } from "../plan/planned_case.ts";
 import type { CaseRecord } from "../result/result_schema.ts";
 import { probeSelection } from "./selection_quality_probe.ts";
 

@@ -5,8 +5,8 @@
  * @module
  */
 import type { ImplementationPlan } from "../../kernels/implementation.ts";
-import { predictSeconds } from "./plan.ts";
-import type { PlannedCase, PlannedGroup } from "./plan.ts";
+import { membersOf, type PlannedCase, type PlannedGroup } from "./planned_case.ts";
+import { predictSeconds } from "./predict.ts";
 import type { CalibrationRecord } from "../result/result_schema.ts";
 
 /** Share of the spare time that one group may turn into further samples: cases come before samples. */
@@ -43,13 +43,6 @@ const CHECK_SECONDS_PER_ELEMENT = { forward: 4e-8, gradients: 1e-7 };
 
 /** How many times slower than expected a host may turn out to be for each element. */
 const SLOW_HOST = 4;
-
-/** Seconds of wall clock in the samples of a throughput case, and executions to find their number. */
-const THROUGHPUT_SECONDS = 3.5;
-const THROUGHPUT_EXECUTIONS = 7;
-
-/** Executions of a context-parallel case: two to warm up, three rounds of four, three in shares. */
-const CUT_EXECUTIONS = 17;
 
 /** Tracks time spent and what executions were found to cost. */
 export class Budget {
@@ -224,12 +217,10 @@ export class Budget {
   caseSeconds(entry: PlannedCase, samples: number): number {
     if (!entry.plan || entry.skip || entry.predictedOnly) return 0;
     const seconds = this.predict(entry);
-    if (entry.suite === "throughput") {
-      const back = Math.max(THROUGHPUT_SECONDS, THROUGHPUT_EXECUTIONS * seconds);
-      return back + this.setupSeconds(entry);
-    }
-    if (entry.suite === "context-parallel") {
-      return CUT_EXECUTIONS * this.executionSeconds(entry) + this.setupSeconds(entry);
+    if (entry.course) {
+      const { executions, leastSeconds = 0, inFlight } = entry.course;
+      const each = inFlight ? seconds : this.executionSeconds(entry);
+      return Math.max(leastSeconds, executions * each) + this.setupSeconds(entry);
     }
     const warmUp = seconds < LONG_SECONDS ? 1 : 0;
     const staged = entry.plan.stages.length > 1 && seconds < STAGED_SECONDS ? 1 : 0;
@@ -261,10 +252,10 @@ export class Budget {
 
   /** Seconds of a group with a number of rounds, which all of its cases share. */
   groupSeconds(group: PlannedGroup, rounds: number): number {
-    const { baseline, candidates } = group;
-    let seconds = baseline ? this.caseSeconds(baseline, 2 * rounds) : 0;
-    for (const entry of candidates) seconds += this.caseSeconds(entry, 2 * rounds);
-    return seconds;
+    return membersOf(group).reduce(
+      (sum, entry) => sum + this.caseSeconds(entry, 2 * rounds),
+      0,
+    );
   }
 
   /**
@@ -296,8 +287,8 @@ export class Budget {
     return lighter + (entry.promisedSamples ? 0 : this.reserve(after));
   }
 
-  #wasSeen({ baseline, candidates }: PlannedGroup): boolean {
-    return [...baseline ? [baseline] : [], ...candidates].every((entry) => this.knows(entry));
+  #wasSeen(group: PlannedGroup): boolean {
+    return membersOf(group).every((entry) => this.knows(entry));
   }
 
   /** What a group needs: for the samples that it is promised where these fit, else for the least. */
@@ -310,9 +301,11 @@ export class Budget {
   }
 
   /** Seconds of rounds of a group whose cases are prepared: two samples of each in every round. */
-  #roundsSeconds({ baseline, candidates }: PlannedGroup, rounds: number): number {
-    const members = [...baseline ? [baseline] : [], ...candidates];
-    return members.reduce((sum, entry) => sum + 2 * rounds * this.executionSeconds(entry), 0);
+  #roundsSeconds(group: PlannedGroup, rounds: number): number {
+    return membersOf(group).reduce(
+      (sum, entry) => sum + 2 * rounds * this.executionSeconds(entry),
+      0,
+    );
   }
 
   /**

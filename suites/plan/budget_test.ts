@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { ImplementationPlan } from "../../kernels/implementation.ts";
 import { Budget } from "./budget.ts";
-import type { PlannedCase, PlannedGroup } from "./plan.ts";
+import type { PlannedCase, PlannedGroup } from "./planned_case.ts";
 import { summarize } from "../statistics/statistics.ts";
 
 /** A case of so many seconds by the unscaled prediction at 1 TFLOP/s. */
@@ -158,7 +158,10 @@ Deno.test("Budget: a promised case may take half of the budget, and light groups
   assert.deepEqual([affords(24), affords(26)], [true, false]);
   assert.ok(budget.affords(fakeCase("of no promise", 26), { reserve: 0, peer: false }));
   const [light, middle] = [group("light", 1), group("middle", 10)];
-  const after = [{ ...fakeCase("after", 1), suite: "throughput" as const }];
+  const after = [{
+    ...fakeCase("after", 1),
+    course: { executions: 7, leastSeconds: 3.5, inFlight: true },
+  }];
   const reserve = (of: PlannedCase) => budget.reserveFor(of, { later: [light, middle], after });
   // Five seconds are light, and leave nothing; a promise leaves the light ones theirs.
   assert.equal(reserve(fakeCase("light too", 1)), 0);
@@ -224,4 +227,16 @@ Deno.test("Budget: what the first execution shows not to fit is given up, whatev
   assert.ok(budget.canFinish(entry));
   pass(50);
   assert.ok(!budget.canFinish(entry));
+});
+
+Deno.test("Budget: a case with a course of its own takes that, whatever samples are asked for", () => {
+  const { budget } = createBudget(100);
+  const seconds = (course: PlannedCase["course"]) =>
+    budget.caseSeconds({ ...fakeCase("a", 0.1), course }, 20);
+  about(seconds({ executions: 17 }), 1.7);
+  about(seconds({ executions: 17, leastSeconds: 3 }), 3);
+  budget.learn(fakeCase("a", 0.1), { seconds: 0.1, wallSeconds: 0.2 });
+  // Each waits for its submission, unless they are in flight together.
+  about(seconds({ executions: 17 }), 3.4);
+  about(seconds({ executions: 17, inFlight: true }), 1.7);
 });

@@ -5,7 +5,7 @@
  */
 import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
 import type { ImplementationPlan, LayerOptions, Problem } from "../../kernels/implementation.ts";
-import type { PlannedCase } from "./plan.ts";
+import type { PlannedCase } from "./planned_case.ts";
 import type { CaseRecord, CheckRecord, Sample, StageRecord } from "../result/result_schema.ts";
 import { invertStatistic, summarize } from "../statistics/statistics.ts";
 

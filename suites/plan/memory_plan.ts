@@ -8,7 +8,10 @@ import type { Capabilities } from "../../kernels/gpu/device.ts";
 import type { ImplementationPlan } from "../../kernels/implementation.ts";
 import { leastBytes } from "./case_record.ts";
 import type { Measurable } from "./measurable.ts";
-import { memoryLimit, type PlannedDevice, type PlanOptions, planRun } from "./plan.ts";
+import { refuseImpossible, startPlanning } from "./grid.ts";
+import { memoryLimit } from "./memory_limit.ts";
+import type { PlanOptions } from "./plan_options.ts";
+import type { PlannedDevice } from "./planned_case.ts";
 
 /** The device that a memory plan is for. */
 export interface MemoryDevice extends PlannedDevice {
@@ -18,7 +21,7 @@ export interface MemoryDevice extends PlannedDevice {
 
 /** The memory plan of one case. */
 export interface CaseMemory {
-  /** Without its suite: `lighthouse-norm/forward/N8192-…`. */
+  /** As its case ids have it, without the suite: `lighthouse-norm/forward/N8192-…`. */
   readonly name: string;
   /** Absent when the case cannot be computed; then `reason` says why. */
   readonly buffers?: ImplementationPlan["buffers"];
@@ -60,7 +63,7 @@ export const ASSUMED_DEVICE: MemoryDevice = {
 };
 
 /**
- * Plans the cases that `bench` would run in its latency suite with these options.
+ * Plans the layers that `bench` would time with these options.
  *
  * @throws {UsageError} one line, when nothing that was asked for can be computed.
  *
@@ -81,17 +84,14 @@ export function planMemory(
 ): CaseMemory[] {
   // What does not fit is shown too, so that one sees by how much.
   const unlimited = { ...device, deviceMemoryBytes: null };
-  const { groups } = planRun({ ...options, suites: ["latency"] }, unlimited, registry);
+  const planning = startPlanning(options, unlimited, registry);
+  refuseImpossible(planning);
   const limit = memoryLimit(device.deviceMemoryBytes) ?? Infinity;
-  const cases = groups.flatMap(({ baseline, candidates }) => [
-    ...baseline ? [baseline] : [],
-    ...candidates,
-  ]);
-  return [...new Map(cases.map((entry) => [entry.id, entry])).values()].map((entry) => {
+  return planning.grid.map((entry) => {
     const { id, plan, problem, skip } = entry;
     const peakBytes = plan?.peakBytes ?? 0;
     return {
-      name: id.slice(id.indexOf("/") + 1),
+      name: id,
       ...(plan && { buffers: plan.buffers }),
       peakBytes,
       leastBytes: leastBytes(problem),

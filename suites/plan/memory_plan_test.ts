@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { UsageError } from "../errors.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { ASSUMED_DEVICE, describeMemory, planMemory } from "./memory_plan.ts";
-import type { PlanOptions } from "./plan.ts";
+import type { PlanOptions } from "./plan_options.ts";
 
 const plan = (options: Partial<PlanOptions>, device = ASSUMED_DEVICE) =>
   planMemory({ profile: "paper", ...options }, device, IMPLEMENTATIONS);

@@ -4,20 +4,18 @@ import { dense } from "../../kernels/dense_attention/dense_layer.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { lighthouseNorm } from "../../kernels/lighthouse/lighthouse_attention.ts";
 import { ASSUMED_DEVICE } from "./memory_plan.ts";
-import {
-  checkProblem,
-  planIdentity,
-  type PlannedDevice,
-  type PlanOptions,
-  planRun,
-  predictSeconds,
-} from "./plan.ts";
+import { planIdentity } from "../run/plan_run.ts";
+import { planShares } from "../run/_planned.ts";
+import { checkProblem } from "./check_gates.ts";
+import type { PlanOptions } from "./plan_options.ts";
+import type { PlannedDevice } from "./planned_case.ts";
+import { predictSeconds } from "./predict.ts";
 import { peerImplementation } from "../peers/peer_plan.ts";
 import { loadProfile, PROFILE_NAMES, resolveBudget } from "./profile.ts";
 
 const h100: PlannedDevice = { ...ASSUMED_DEVICE, deviceMemoryBytes: 80 * 2 ** 30 };
 
-const plan = (options: PlanOptions, device = h100) => planRun(options, device, IMPLEMENTATIONS);
+const plan = (options: PlanOptions, device = h100) => planShares(options, { device });
 
 Deno.test("peers join every context, stand beside their like, and are never throughput", () => {
   const peer = (name: string, computes: "dense" | "lighthouse", unavailable?: string) =>
@@ -36,7 +34,10 @@ Deno.test("peers join every context, stand beside their like, and are never thro
     peer("absent", "dense", "there is no python3"),
   ];
   const peerNames = ["peer:torch-fa2", "peer:theirs", "peer:absent"];
-  const { groups, throughput, checks } = planRun({ profile: "paper", peerNames }, h100, registry);
+  const { groups, throughput, checks } = planShares(
+    { profile: "paper", peerNames },
+    { device: h100, registry },
+  );
   const forward = groups.filter(({ baseline }) => baseline?.direction === "forward");
   for (const context of loadProfile("paper").contexts) {
     const group = forward.find(({ baseline }) => baseline!.problem.shape.context === context)!;
@@ -141,7 +142,7 @@ Deno.test("the scorers, directions and dilations of options are combined", () =>
 
 Deno.test("throughput is measured at every context that was asked for, else at the profile's", () => {
   const contexts = (asked?: number[]) => {
-    const suites = ["throughput" as const];
+    const suites = ["throughput"];
     const { throughput } = plan({ profile: "smoke", suites, ...(asked && { contexts: asked }) });
     return throughput.map(({ implementation, problem }) => [implementation, problem.shape.context]);
   };
@@ -264,7 +265,7 @@ Deno.test("memory: a shape that does not fit and is all that was asked for is a 
     () => plan({ profile: "paper", contexts: [524288] }, small),
     (error) =>
       error instanceof UsageError &&
-      /^latency\/dense\/forward\/N524288.* needs [\d.]+ GiB of device memory; the limit is 922 MiB$/
+      /^dense\/forward\/N524288.* needs [\d.]+ GiB of device memory; the limit is 922 MiB$/
         .test(error.message),
   );
 });

@@ -9,7 +9,7 @@ import {
   whyNotOnMatrixUnits,
 } from "../../kernels/dense_attention/matrix/dense_matrix.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import type { PlannedCase } from "./plan.ts";
+import type { PlannedCase } from "./planned_case.ts";
 
 /**
  * One line for each reason. None on Deno's own stack, which offers no matrix units to anybody.

@@ -10,23 +10,7 @@ import standard from "../../fixtures/profiles/standard.json" with { type: "json"
 import { DIRECTIONS, type OptionDescriptor } from "../../kernels/implementation.ts";
 import { PARENTS } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { UsageError } from "../errors.ts";
-
-/** Suites that can be asked for. */
-export const SUITES = [
-  "correctness",
-  "latency",
-  "throughput",
-  "context-parallel",
-  "retrieval",
-] as const satisfies readonly SuiteName[];
-
-/** One of {@linkcode SUITES}. */
-export type SuiteName =
-  | "correctness"
-  | "latency"
-  | "throughput"
-  | "context-parallel"
-  | "retrieval";
+import { sectionKey } from "../result/suite_record.ts";
 
 const count = z.int().positive();
 const list = <T extends z.ZodType>(item: T) => z.array(item).min(1);
@@ -63,24 +47,12 @@ export const sweepSchema = z.strictObject({
   promisedSamples: count.optional(),
 });
 
-/** One layer whose context is cut into shards; for every Lighthouse implementation of the profile. */
-export const contextParallelSettingSchema = z.strictObject({
-  context: count,
-  levels: count,
-  pooling: count,
-  /** A multiple of 128 for each part of the finest cut. */
-  k: count,
-  shards: list(count),
-});
-
-/** A layer to cut into shards. */
-export type ContextParallelSetting = z.infer<typeof contextParallelSettingSchema>;
-
-/** A whole profile. */
-export const profileSchema = z.strictObject({
+/** What every profile has; sections of suites come beside it. */
+export const profileBase = z.object({
   name: z.string(),
   description: z.string(),
-  suites: list(z.enum(SUITES)),
+  /** Suites to run, by name. */
+  suites: list(z.string()),
   /** Implementations that are timed; `dense` is the baseline of every ratio, `*` all without a role. */
   implementations: list(z.string()),
   directions: list(z.enum(DIRECTIONS)),
@@ -94,20 +66,39 @@ export const profileSchema = z.strictObject({
   /** Values of options; an implementation takes its own default for what is left out. */
   options: optionGridSchema,
   sweeps: z.array(sweepSchema),
-  /** Without directions: those of the profile. */
-  throughput: z.strictObject({
-    contexts: list(count),
-    directions: list(z.enum(DIRECTIONS)).optional(),
-  }),
-  contextParallel: contextParallelSettingSchema.optional(),
   /** Samples of each case: two in every A/B/B/A round. */
   samples: z.strictObject({ minimum: count, maximum: count }),
   /** Seconds that checking and measuring may take; calibration and start-up come on top. */
   budgetSeconds: z.number().positive(),
 });
 
-/** What a run covers. */
-export type Profile = z.infer<typeof profileSchema>;
+/** What a run covers: the fields of all profiles, and sections of suites. */
+export type Profile = z.infer<typeof profileBase> & { readonly [section: string]: unknown };
+
+/** A whole profile file, with the sections of all suites. */
+export function profileSchema(
+  suites: readonly { readonly record: { readonly name: string }; readonly section?: z.ZodType }[],
+): z.ZodType {
+  return profileBase.extend({
+    $schema: z.string().optional(),
+    suites: list(z.enum(suites.map(({ record }) => record.name))),
+    ...Object.fromEntries(
+      suites.flatMap(({ record, section }) =>
+        section ? [[sectionKey(record.name), section.optional()]] : []
+      ),
+    ),
+  }).strict();
+}
+
+/** A suite's section of a profile; undefined where it has none. */
+export function sectionOf<T>(
+  profile: Profile,
+  suite: string,
+  schema: z.ZodType<T>,
+): T | undefined {
+  const section = profile[sectionKey(suite)];
+  return section === undefined ? undefined : schema.parse(section);
+}
 
 const PROFILES: Record<string, unknown> = { smoke, standard, paper };
 
@@ -130,7 +121,8 @@ export function loadProfile(name: string): Profile {
   if (!Object.hasOwn(PROFILES, name)) {
     throw new UsageError(`profile ${name} is not one of ${PROFILE_NAMES.join(", ")}`);
   }
-  return profileSchema.parse(PROFILES[name]);
+  const { $schema: _, ...profile } = PROFILES[name] as Record<string, unknown>;
+  return profileBase.catchall(z.unknown()).parse(profile);
 }
 
 /**

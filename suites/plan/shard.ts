@@ -4,7 +4,6 @@
  * @module
  */
 import { UsageError } from "../errors.ts";
-import type { PlannedCase, PlannedGroup, RunPlan } from "./plan.ts";
 
 /** Shard `index` of `count`; the first is 1. */
 export interface Shard {
@@ -40,60 +39,20 @@ export function parseShard(text: string): Shard {
   return { index, count };
 }
 
-/** Ids of all cases of a plan, in the order in which they run. */
-export function caseIds({ checks, groups, throughput }: RunPlan): string[] {
-  const grouped = groups.flatMap(({ baseline, candidates }) => [
-    ...baseline ? [baseline] : [],
-    ...candidates,
-  ]);
-  return [...checks, ...grouped, ...throughput].map(({ id }) => id);
-}
-
 /**
- * The part of a plan that one shard runs: deterministic, a function of the plan and the shard alone.
+ * Deals pieces of work out to shards: the heaviest first, to the shard with the least so far. A function
+ * of the weights alone.
  *
- * Groups stay whole, since their cases are interleaved. The heaviest piece of work, by FLOP, goes
- * first, to the shard with the least so far. A correctness case runs wherever a case waits for it;
- * those that none waits for are dealt out in turn.
+ * @returns the shard of each piece, the first being 1.
  */
-export function shardPlan(plan: RunPlan, { index, count }: Shard): RunPlan {
-  const pieces = [
-    ...plan.groups.map((group) => ({ group, weight: weightOf(group), at: 0 })),
-    ...plan.throughput.map((entry) => ({
-      entry,
-      weight: weightOf({ candidates: [entry] }),
-      at: 0,
-    })),
-  ].map((piece, at) => ({ ...piece, at }));
+export function dealOut(weights: readonly number[], { count }: Pick<Shard, "count">): number[] {
   const loads = new Array<number>(count).fill(0);
-  const mine = new Set<unknown>();
-  for (const piece of pieces.toSorted((a, b) => b.weight - a.weight || a.at - b.at)) {
+  const shards = new Array<number>(weights.length).fill(0);
+  const order = [...weights.keys()].sort((a, b) => weights[b] - weights[a] || a - b);
+  for (const at of order) {
     const least = loads.indexOf(Math.min(...loads));
-    loads[least] += piece.weight;
-    if (least === index - 1) mine.add("group" in piece ? piece.group : piece.entry);
+    loads[least] += weights[at];
+    shards[at] = least + 1;
   }
-  const groups = plan.groups.filter((group) => mine.has(group));
-  const throughput = plan.throughput.filter((entry) => mine.has(entry));
-  const waiting = (of: readonly PlannedCase[]) => new Set(of.map(({ gate }) => gate));
-  const members = (of: readonly PlannedGroup[]) =>
-    of.flatMap(({ baseline, candidates }) => [...baseline ? [baseline] : [], ...candidates]);
-  const needed = waiting([...members(groups), ...throughput]);
-  const neededByAny = waiting([...members(plan.groups), ...plan.throughput]);
-  const free = plan.checks.filter(({ id }) => !neededByAny.has(id));
-  const checks = plan.checks.filter((entry) =>
-    needed.has(entry.id) || free.indexOf(entry) % count === index - 1
-  );
-  return { ...plan, checks, groups, throughput };
-}
-
-/** The part of a list of equal pieces that one shard runs, dealt out from the last shard on. */
-export function shardCuts<T>(cuts: readonly T[], { index, count }: Shard): T[] {
-  return cuts.filter((_, at) => count - 1 - at % count === index - 1);
-}
-
-/** FLOP of one execution of every case, at least 1 so that empty pieces spread too. */
-function weightOf({ baseline, candidates }: PlannedGroup): number {
-  const flops = [...baseline ? [baseline] : [], ...candidates]
-    .map(({ plan, skip }) => skip || !plan ? 0 : plan.flops);
-  return flops.reduce((sum, value) => sum + value, 1);
+  return shards;
 }

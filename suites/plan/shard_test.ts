@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../errors.ts";
-import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
-import { planRun } from "./plan.ts";
 import { sampleResult } from "../result/_sample_result.ts";
 import { exitCodeOf } from "../run/runner.ts";
-import { caseIds, parseShard, shardCuts, shardPlan } from "./shard.ts";
+import { planShares, sharesOf } from "../run/_planned.ts";
+import { plannedCases, type RunPlan, shardPlan } from "../run/plan_run.ts";
+import type { PlannedDevice } from "./planned_case.ts";
+import { dealOut, parseShard } from "./shard.ts";
+
+const caseIds = (plan: Pick<RunPlan, "suites">) => plannedCases(plan).map(({ id }) => id);
 
 const DEVICE = {
   capabilities: {
@@ -32,14 +35,14 @@ const DEVICE = {
     maxComputeWorkgroupsPerDimension: 65535,
     minStorageBufferOffsetAlignment: 256,
   },
-} as unknown as Parameters<typeof planRun>[1];
+} as unknown as PlannedDevice;
 
 Deno.test("shards of a paper plan cover it: groups once, checks wherever they are waited for", () => {
-  const plan = planRun({ profile: "paper" }, DEVICE, IMPLEMENTATIONS);
+  const plan = planShares({ profile: "paper" }, { device: DEVICE });
   for (const count of [1, 2, 5, 40]) {
     const shards = Array.from(
       { length: count },
-      (_, i) => shardPlan(plan, { index: i + 1, count }),
+      (_, i) => sharesOf(shardPlan(plan, { index: i + 1, count })),
     );
     const groups = shards.flatMap((shard) => shard.groups);
     assert.equal(groups.length, plan.groups.length);
@@ -61,11 +64,13 @@ Deno.test("shards of a paper plan cover it: groups once, checks wherever they ar
 });
 
 Deno.test("shardPlan is deterministic and spreads the work", () => {
-  const plan = planRun({ profile: "paper" }, DEVICE, IMPLEMENTATIONS);
-  const again = planRun({ profile: "paper" }, DEVICE, IMPLEMENTATIONS);
+  const plan = planShares({ profile: "paper" }, { device: DEVICE });
+  const again = planShares({ profile: "paper" }, { device: DEVICE });
   const ids = (index: number, of = plan) => caseIds(shardPlan(of, { index, count: 3 }));
   for (const index of [1, 2, 3]) assert.deepEqual(ids(index), ids(index, again));
-  assert.ok([1, 2, 3].every((index) => shardPlan(plan, { index, count: 3 }).groups.length > 0));
+  assert.ok(
+    [1, 2, 3].every((index) => sharesOf(shardPlan(plan, { index, count: 3 })).groups.length > 0),
+  );
 });
 
 Deno.test("parseShard refuses everything but i/n", () => {
@@ -74,13 +79,11 @@ Deno.test("parseShard refuses everything but i/n", () => {
   }
 });
 
-Deno.test("shardCuts deals every piece to one shard", () => {
-  const cuts = ["a", "b", "c", "d", "e"];
-  for (const count of [1, 2, 3, 8]) {
-    const dealt = Array.from({ length: count }, (_, i) => shardCuts(cuts, { index: i + 1, count }));
-    assert.deepEqual(dealt.flat().sort(), cuts);
-    assert.ok(dealt.every(({ length }) => length <= Math.ceil(cuts.length / count)));
-  }
+Deno.test("dealOut deals every piece to one shard, the heaviest first, and spreads the weight", () => {
+  const weights = [1, 9, 3, 3, 2];
+  assert.deepEqual(dealOut(weights, { count: 2 }), [2, 1, 2, 2, 2]);
+  assert.deepEqual(dealOut([1, 1, 1], { count: 5 }), [1, 2, 3]);
+  assert.deepEqual(dealOut([], { count: 3 }), []);
 });
 
 Deno.test("a shard that has nothing to do is fine, a run that measured nothing is not", () => {

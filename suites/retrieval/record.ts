@@ -6,7 +6,8 @@
  * @module
  */
 import { z } from "zod";
-import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "../result/result.ts";
+import type { InstrumentRecord, Result, RetrievalCell, RetrievalRecord } from "../result/result.ts";
+import type { Findings, SuiteRecord } from "../result/suite_record.ts";
 
 const count = z.int().nonnegative();
 
@@ -140,3 +141,65 @@ export const retrievalSchema: z.ZodType<RetrievalRecord> = z.looseObject({
   skipped: z.array(z.string()).describe("What was left out, one line each."),
   seconds: z.number().nonnegative().describe("Wall-clock seconds of the suite."),
 }).meta({ id: "RetrievalRecord", description: "The part of a result file." });
+
+export const retrievalRecord: SuiteRecord = {
+  name: "retrieval",
+  title: "does the mechanism find and carry a needle",
+  plannedBy: ["dtype", "retrieval"],
+  part: {
+    key: "retrieval",
+    join: (results) => joinRetrieval(results.map(({ retrieval }) => retrieval)),
+    measured: ({ retrieval }) => (retrieval?.cells.length ?? 0) > 0,
+    findings: cellsOf,
+  },
+};
+
+/** Joins what shards measured: cells of all, and what was left out by each of them. */
+function joinRetrieval(
+  records: readonly (RetrievalRecord | undefined)[],
+): RetrievalRecord | undefined {
+  const present = records.filter((record) => record !== undefined);
+  if (present.length === 0) return undefined;
+  const checkpoint = present.find((record) => record.checkpoint)?.checkpoint;
+  return {
+    ...present[0],
+    cells: present.flatMap(({ cells }) => cells),
+    instrument: present.flatMap(({ instrument }) => instrument),
+    laws: present.flatMap(({ laws }) => laws).sort((a, b) => a.context - b.context),
+    skipped: [...new Set(present.flatMap(({ skipped }) => skipped))],
+    seconds: present.reduce((sum, { seconds }) => sum + seconds, 0),
+    ...(checkpoint && { checkpoint }),
+  };
+}
+
+/** Fields of a cell that depend on its trials alone. */
+const COUNTED = [
+  "trials",
+  "correct",
+  "needleSelected",
+  "querySelected",
+  "largest",
+  "mass",
+  "outputError",
+  "norm",
+] as const;
+
+/** The cells of a case by what they are of. */
+function cellsOf({ retrieval }: Result, caseId: string): Findings {
+  const own = (retrieval?.cells ?? []).filter((cell) => cell.case === caseId);
+  return new Map(own.map((cell) => [
+    nameOf(cell),
+    Object.fromEntries(COUNTED.map((field) => [field, cell[field]])),
+  ]));
+}
+
+function nameOf(
+  { sweep, stress, arm, lighthouse, margin, salience, depth }: RetrievalCell,
+): string {
+  const layer = lighthouse
+    ? ` L ${lighthouse.levels} p ${lighthouse.pooling} k ${lighthouse.k}`
+    : "";
+  const at = depth === undefined ? "" : `, depth ${depth} %`;
+  const norm = salience === undefined ? "" : `, salience ${salience}`;
+  return `${stress ?? sweep}, ${arm}${layer}, margin ${margin}${norm}${at}`;
+}

@@ -9,7 +9,7 @@ import { findScorer, SCORERS } from "../../kernels/lighthouse/scorers/scorers.ts
 import { resolveBudget } from "../plan/profile.ts";
 import { DIGITS } from "./law.ts";
 import type { RowEdit } from "./planting.ts";
-import type { LayerRule, RetrievalProfile } from "./retrieval_profile.ts";
+import type { LayerRule, RetrievalProfile } from "./profile.ts";
 import type { RetrievalCell } from "../result/result_schema.ts";
 
 /** One arm: a way of choosing the rows that the last query attends to. */

@@ -4,30 +4,27 @@
  *
  * @module
  */
+import assert from "node:assert/strict";
 import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
-import { planRunCuts } from "../context_parallel/context_parallel.ts";
 import type { Calibration, Canary } from "../device/calibrate.ts";
 import { ClockWatch, inconclusiveReason } from "../device/clock.ts";
-import { measureGroup } from "../latency/latency.ts";
 import type { DeviceAccess, Session } from "../measure/session.ts";
 import { Budget } from "../plan/budget.ts";
 import { caseRecord, withSamples } from "../plan/case_record.ts";
 import type { Layer, Measurable } from "../plan/measurable.ts";
-import {
-  memoryLimit,
-  type PlannedCase,
-  type PlannedDevice,
-  type PlanOptions,
-  planRun,
-} from "../plan/plan.ts";
+import { memoryLimit } from "../plan/memory_limit.ts";
+import type { PlanOptions } from "../plan/plan_options.ts";
+import { membersOf, type PlannedCase, type PlannedDevice } from "../plan/planned_case.ts";
 import type {
   CalibrationRecord,
   CaseRecord,
   CheckRecord,
   RatioRecord,
 } from "../result/result_schema.ts";
-import { measureThroughput } from "../throughput/throughput.ts";
+import { isApart, type Measurer } from "../suite.ts";
+import { SUITES } from "../suites.ts";
+import { loadSuites, planRun } from "./plan_run.ts";
 import { rejudgeLive, rejudgeResult } from "./rejudge.ts";
 import { runSchedule } from "./schedule.ts";
 
@@ -108,8 +105,9 @@ export async function runOnModel(
   options: PlanOptions & { speed?: Speed; calibratedAt?: number },
 ): Promise<ModelledRun> {
   const { speed = () => 1, calibratedAt = 1, ...planOptions } = options;
-  const plan = planRun(planOptions, model.device, IMPLEMENTATIONS);
-  const cuts = planRunCuts(plan, planOptions, model.device).map(({ entry }) => entry);
+  const profiles = [planOptions.profile];
+  const suites = await loadSuites(SUITES, { options: planOptions, profiles });
+  const plan = planRun(planOptions, model.device, { registry: IMPLEMENTATIONS, suites });
   const time = new ModelTime(speed);
   const calibration = calibrationOf(model, { time, calibratedAt });
   const found = new Findings(time);
@@ -152,21 +150,28 @@ export async function runOnModel(
     note: (line) => void found.notes.push(line),
     step: () => {},
   };
-  await runSchedule(session, {
-    plan,
-    cuts,
-    check: async (entry) => {
+  /** What takes the host's or the device's time and nothing else stands in for these. */
+  const standIns: Record<string, Measurer["measure"]> = {
+    "correctness": async ({ candidates: [entry] }) => {
+      if (entry.skip || session.finished(entry.id)) return;
       time.rest(model.host.prepare + model.host.wholeCheck);
       await session.record({ ...caseRecord(entry, { status: "ok" }), check: CHECK });
     },
-    measureGroup: (group, given) => measureGroup(session, group, given),
-    measureThroughput: (entry, given) => measureThroughput(session, entry, given),
-    measureCuts: async (again) => {
-      for (const entry of cuts) {
+    "context-parallel": async (group, { again }) => {
+      for (const entry of membersOf(group)) {
         const due = again?.has(entry.id) || !session.finished(entry.id);
         if (due) await measureCut(session, entry, { model, time });
       }
     },
+  };
+  await runSchedule(session, {
+    suites: plan.suites.flatMap(({ suite, plan }) => {
+      if (isApart(suite)) return [];
+      const run = { plan, options: planOptions, opened: undefined, patient: false };
+      const part = () => assert.fail("no suite on a model has a part of a result");
+      const measure = standIns[suite.record.name] ?? suite.begin(session, { ...run, part }).measure;
+      return [{ groups: plan.groups, measure }];
+    }),
     ratios: () => found.ratios,
     pending: () => {},
   });

@@ -7,9 +7,11 @@ import type { Problem } from "../../kernels/implementation.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { findImplementation } from "../plan/measurable.ts";
 import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
-import type { PlannedDevice } from "../plan/plan.ts";
+import type { PlannedDevice } from "../plan/planned_case.ts";
 import { parseResult } from "../result/read_result.ts";
 import type { Result } from "../result/result_schema.ts";
+import { findRecord } from "../result/suite_record.ts";
+import { SUITE_RECORDS } from "../result/suite_records.ts";
 import { summarize } from "../statistics/statistics.ts";
 import type { DeviceModel, HostModel } from "./_device_model.ts";
 
@@ -36,7 +38,7 @@ function secondsOf(results: readonly Result[], device: PlannedDevice): Seconds {
     const { suite, implementation, direction, shape: { context }, options, statistic } = record;
     const paper = Object.entries(options ? paperSetting(context) : {})
       .every(([name, value]) => options![name] === value);
-    if (suite !== "latency" || !paper || !statistic) continue;
+    if (!findRecord(SUITE_RECORDS, suite).grid || !paper || !statistic) continue;
     const key = `${implementation}/${direction}`;
     const others = (points.get(key) ?? []).filter(([n]) => n !== context);
     points.set(key, [...others, [context, statistic.median]]);

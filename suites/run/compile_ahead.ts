@@ -6,7 +6,7 @@
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { findImplementation, type Measurable } from "../plan/measurable.ts";
-import type { PlannedCase } from "../plan/plan.ts";
+import type { PlannedCase } from "../plan/planned_case.ts";
 
 /**
  * Begins to compile the kernels of all cases. A software adapter compiles on the cores that it computes

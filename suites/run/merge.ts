@@ -7,7 +7,8 @@ import { CLOCK_LIMIT } from "../device/clock.ts";
 import { NotComparableError, UsageError } from "../errors.ts";
 import { sha256 } from "../result/digest.ts";
 import type { CaseRecord, Result, ShardRecord } from "../result/result_schema.ts";
-import { joinRetrieval } from "../retrieval/join_retrieval.ts";
+import type { SuiteRecord } from "../result/suite_record.ts";
+import { SUITE_RECORDS } from "../result/suite_records.ts";
 
 /** What people call the clocks of a calibration. */
 export const CLOCK_NAMES = { gpu: "GPU timestamps", wall: "wall clock" } as const;
@@ -48,7 +49,7 @@ export interface Merged {
  */
 export async function mergeResults(
   shards: readonly NamedResult[],
-  options: { mixedMachines?: boolean } = {},
+  options: { mixedMachines?: boolean; records?: readonly SuiteRecord[] } = {},
 ): Promise<Merged> {
   if (shards.length === 0) throw new UsageError("merge: 0 results given, 1 needed");
   const parts = shards.map(({ name, result }) => ({ name, result, shard: shardOf(name, result) }));
@@ -120,7 +121,10 @@ export async function mergeResults(
   ];
   const finished = parts.map(({ result }) => result.finishedAt);
   const complete = missing.length === 0 && !finished.includes(null);
-  const retrieval = joinRetrieval(parts.map(({ result }) => result.retrieval));
+  const joined = (options.records ?? SUITE_RECORDS).flatMap(({ part }) => {
+    const whole = part?.join(parts.map(({ result }) => result));
+    return part && whole !== undefined ? [[part.key, whole]] : [];
+  });
   const peers = joinPeers(parts.map(({ result }) => result));
   // What the clock did belongs to one run: the shards' samples say by themselves which count.
   const { shard: _, keepWarm: __, peers: ___, stackChoice, ...rest } = first.result;
@@ -152,7 +156,7 @@ export async function mergeResults(
     ],
     ratios: parts.flatMap(({ result }) => result.ratios),
     notes,
-    ...(retrieval && { retrieval }),
+    ...Object.fromEntries(joined),
     ...(peers.length > 0 && { peers }),
   };
   return { result, missing };

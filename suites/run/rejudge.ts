@@ -4,7 +4,7 @@
  * @module
  */
 import { inconclusiveReason, rejudge } from "../device/clock.ts";
-import { pairedRatio } from "../latency/latency.ts";
+import { pairedRatio } from "../measure/paired_ratio.ts";
 import type { Session } from "../measure/session.ts";
 import { withSamples } from "../plan/case_record.ts";
 import type { CaseRecord, Result } from "../result/result_schema.ts";

@@ -7,6 +7,8 @@
 import { UsageError } from "../errors.ts";
 import { PEER_PREFIX } from "../plan/measurable.ts";
 import type { Result } from "../result/result_schema.ts";
+import type { SuiteEntry } from "../suite.ts";
+import { SUITES } from "../suites.ts";
 
 /** Options that a replay decides for itself; the second ones take a value. */
 const OWN_FLAGS = [
@@ -17,14 +19,14 @@ const OWN_FLAGS = [
   "--keep-warm",
   "--no-keep-warm",
 ];
-// A result may name any file as its checkpoint, tuning or peer: none is opened or run on its word.
+// A result may name any file as its tuning or peer, or in an option of a suite: none is opened or run on
+// its word.
 const OWN_OPTIONS = [
   "--out",
   "--profile",
   "--seed",
   "--stack",
   "--dtype",
-  "--checkpoint",
   "--peer",
   "--tuning",
 ];
@@ -56,12 +58,14 @@ const MOST_WORDS = 200;
  */
 export function replayArguments(
   result: Pick<Result, "command" | "profile" | "seed" | "stack" | "configuration">,
+  { suites = SUITES }: { suites?: readonly SuiteEntry[] } = {},
 ): string[] {
   const words = benchWords(result, "replay");
+  const own = [...OWN_OPTIONS, ...fileFlags(suites)];
   const kept = words.filter((word, i) => {
-    if (OWN_FLAGS.includes(word) || OWN_OPTIONS.includes(word)) return false;
-    if (OWN_OPTIONS.some((option) => word.startsWith(`${option}=`))) return false;
-    return !OWN_OPTIONS.includes(words[i - 1]);
+    if (OWN_FLAGS.includes(word) || own.includes(word)) return false;
+    if (own.some((option) => word.startsWith(`${option}=`))) return false;
+    return !own.includes(words[i - 1]);
   });
   const { dtype } = result.configuration;
   return [
@@ -74,6 +78,12 @@ export function replayArguments(
     result.stack,
     ...(dtype === "f16" || dtype === "f32" ? ["--dtype", dtype] : []),
   ];
+}
+
+/** Options of suites that name files, with the dashes. */
+export function fileFlags(suites: readonly SuiteEntry[] = SUITES): string[] {
+  return suites.flatMap(({ options = [] }) => options)
+    .filter(({ file }) => file).map(({ flag }) => `--${flag}`);
 }
 
 /**

@@ -6,8 +6,9 @@
  */
 import type { Session } from "../measure/session.ts";
 import { caseRecord } from "../plan/case_record.ts";
-import type { PlannedCase, PlannedGroup, RunPlan } from "../plan/plan.ts";
+import { alone, membersOf, type PlannedCase, type PlannedGroup } from "../plan/planned_case.ts";
 import type { CaseRecord, RatioRecord } from "../result/result_schema.ts";
+import type { Measurer } from "../suite.ts";
 
 /** Longest wait for the clock before cases are taken up again, seconds. */
 const PATIENCE_SECONDS = 10;
@@ -15,85 +16,77 @@ const PATIENCE_SECONDS = 10;
 /** How often cases are taken up again at most, each time only if the last time helped. */
 const MOST_TURNS = 3;
 
-/** What a run measures, and what measures it. */
+/** A suite of a run, with what measures its groups. */
+export interface ScheduledSuite {
+  readonly groups: readonly PlannedGroup[];
+  readonly measure: Measurer["measure"];
+}
+
+/** What a run measures. */
 export interface Schedule {
-  readonly plan: Pick<RunPlan, "checks" | "groups" | "throughput">;
-  /** Cases that come after all others. */
-  readonly cuts: readonly PlannedCase[];
-  readonly check: (entry: PlannedCase) => Promise<void>;
-  readonly measureGroup: (
-    group: PlannedGroup,
-    options: {
-      later: readonly PlannedGroup[];
-      after: readonly PlannedCase[];
-      again?: ReadonlySet<string>;
-    },
-  ) => Promise<void>;
-  readonly measureThroughput: (entry: PlannedCase, options: { again: boolean }) => Promise<void>;
-  /** Measures the cuts that have no record, or those named. */
-  readonly measureCuts: (again?: ReadonlySet<string>) => Promise<void>;
+  /** In order; the one whose checks others wait for is the first. */
+  readonly suites: readonly ScheduledSuite[];
   /** The ratios so far. */
   readonly ratios: () => readonly RatioRecord[];
   /** Told what is under way and what is still to come. */
   readonly pending: (groups: readonly PlannedGroup[]) => void;
 }
 
-/** All cases of a plan but its cuts, in the order in which they run. */
-export function plannedCases({ checks, groups, throughput }: Schedule["plan"]): PlannedCase[] {
-  return [...checks, ...groups.flatMap(membersOf), ...throughput];
+/** A group with what measures it. */
+interface Work extends Pick<ScheduledSuite, "measure"> {
+  readonly group: PlannedGroup;
 }
 
 /**
- * Runs a schedule: correctness first, then groups, throughput and cuts, each within what the budget
- * leaves for it; then, as long as the budget lasts, what is lacking.
+ * Runs a schedule: suite by suite, each within what the budget leaves for it; then, as long as the budget
+ * lasts, what is lacking.
  */
 export async function runSchedule(session: Session, schedule: Schedule): Promise<void> {
-  const { plan } = schedule;
-  for (const entry of plannedCases(plan)) {
+  const { suites } = schedule;
+  for (const entry of suites.flatMap(({ groups }) => groups.flatMap(membersOf))) {
     if (!entry.skip || session.finished(entry.id)) continue;
     await session.record(caseRecord(entry, { status: "skipped", reason: entry.skip }));
   }
-  schedule.pending([...plan.groups, ...alone(plan.throughput)]);
-  for (const entry of plan.checks) {
-    session.signal?.throwIfAborted();
-    await schedule.check(entry);
-  }
-  await refuseUnchecked(session, plan);
-  const groups = plan.groups.map((group) => passing(session, group));
-  const throughput = plan.throughput.filter((entry) => !isRefused(session, entry));
-  const after = [...throughput, ...schedule.cuts];
-  await measureGroups(session, schedule, { groups, after });
-  await complete(session, schedule, { groups, after, over: false });
-  for (const [i, entry] of throughput.entries()) {
-    session.signal?.throwIfAborted();
-    schedule.pending(alone(throughput.slice(i)));
-    await schedule.measureThroughput(entry, { again: false });
+  schedule.pending(suites.flatMap(({ groups }) => groups));
+  const done: Work[] = [];
+  for (const [i, { groups, measure }] of suites.entries()) {
+    const own: Work[] = [];
+    for (const group of groups) {
+      await refuseUnchecked(session, group);
+      own.push({ group: passing(session, group), measure });
+    }
+    const after = suites.slice(i + 1).flatMap((next) => next.groups.flatMap(membersOf))
+      .filter((entry) => !isRefused(session, entry));
+    await measureGroups(session, schedule, { work: own, after });
+    done.push(...own);
+    // What carries ratios is taken up again before what comes after it, all else at the end.
+    const paired = groups.some(({ baseline }) => baseline !== undefined);
+    if (paired) await complete(session, schedule, { work: own, after, over: false });
   }
   schedule.pending([]);
-  await schedule.measureCuts();
-  await complete(session, schedule, { groups, after, over: true });
+  await complete(session, schedule, { work: done, after: [], over: true });
 }
 
 async function measureGroups(
   session: Session,
   schedule: Schedule,
-  { groups, after }: Omit<Part, "over">,
+  { work, after }: Omit<Part, "over">,
 ): Promise<void> {
-  for (const [i, group] of groups.entries()) {
+  for (const [i, { group, measure }] of work.entries()) {
     session.signal?.throwIfAborted();
     // What the clock has spoilt so far will be taken up again.
-    const spoilt = groups.slice(0, i).flatMap((done) => spoiltOf(session, schedule, done));
-    const later = [...groups.slice(i + 1), ...alone(spoilt)];
+    const spoilt = work.slice(0, i).flatMap((done) => spoiltOf(session, schedule, done.group));
+    const later = [...work.slice(i + 1).map(({ group }) => group), ...alone(spoilt)];
     schedule.pending([group, ...later, ...alone(after)]);
-    await schedule.measureGroup(group, { later, after });
+    await measure(group, { later, after });
   }
 }
 
 interface Part {
-  readonly groups: readonly PlannedGroup[];
-  /** Cases of no group. */
+  readonly work: readonly Work[];
+  /** Cases of suites that come after. */
   readonly after: readonly PlannedCase[];
-  /** Whether all of it had its turn: what did not fit the budget may fit it then. */
+  /** Whether everything had its turn: what did not fit the budget may fit it then. */
   readonly over: boolean;
 }
 
@@ -101,16 +94,13 @@ interface Part {
 async function complete(session: Session, schedule: Schedule, part: Part): Promise<void> {
   const { budget, clock, signal } = session;
   const { after, over } = part;
-  const groups = [...part.groups].sort((a, b) => Number(isPromised(b)) - Number(isPromised(a)));
+  const work = [...part.work]
+    .sort((a, b) => Number(isPromised(b.group)) - Number(isPromised(a.group)));
   const lacking = () => {
-    const single = [...groups.flatMap(membersOf), ...after];
-    const skipped = over ? single.filter((entry) => isOverBudget(session, entry)) : [];
-    const ofNone = after.filter((entry) => isInconclusive(session, entry));
-    return [
-      ...groups.flatMap((group) => spoiltOf(session, schedule, group)),
-      ...ofNone,
-      ...skipped,
-    ];
+    const skipped = over
+      ? work.flatMap(({ group }) => membersOf(group)).filter((one) => isOverBudget(session, one))
+      : [];
+    return [...work.flatMap(({ group }) => spoiltOf(session, schedule, group)), ...skipped];
   };
   let left = lacking();
   for (let turn = 0; turn < MOST_TURNS && left.length > 0 && budget.left > 0; turn++) {
@@ -124,36 +114,27 @@ async function complete(session: Session, schedule: Schedule, part: Part): Promi
         return;
       }
     }
-    await takeUp(session, schedule, { groups, left, after: over ? [] : after });
+    await takeUp(session, schedule, { work, left, after });
     const still = lacking();
     if (still.length >= left.length) return;
     left = still;
   }
 }
 
-/** Measures what is left, the cases of groups beside their baselines. */
+/** Measures what is left, each in its group. */
 async function takeUp(
   session: Session,
   schedule: Schedule,
-  { groups, left, after }: {
-    groups: readonly PlannedGroup[];
-    left: readonly PlannedCase[];
-    after: readonly PlannedCase[];
-  },
+  { work, left, after }: Omit<Part, "over"> & { left: readonly PlannedCase[] },
 ): Promise<void> {
   const again = new Set(left.map(({ id }) => id));
-  const due = groups.filter((group) => membersOf(group).some(({ id }) => again.has(id)));
-  for (const [i, group] of due.entries()) {
+  const due = work.filter(({ group }) => membersOf(group).some(({ id }) => again.has(id)));
+  for (const [i, { group, measure }] of due.entries()) {
     session.signal?.throwIfAborted();
-    const later = due.slice(i + 1);
+    const later = due.slice(i + 1).map(({ group }) => group);
     schedule.pending([group, ...later]);
-    await schedule.measureGroup(group, { later, after, again });
+    await measure(group, { later, after, again });
   }
-  for (const entry of left.filter(({ suite }) => suite === "throughput")) {
-    session.signal?.throwIfAborted();
-    await schedule.measureThroughput(entry, { again: true });
-  }
-  if (schedule.cuts.some(({ id }) => again.has(id))) await schedule.measureCuts(again);
 }
 
 /**
@@ -191,9 +172,9 @@ function isOverBudget({ finished, budget }: Session, entry: PlannedCase): boolea
   return skipped && !entry.predictedOnly && budget.affords(entry, { reserve: 0, peer: false });
 }
 
-/** Records what is not timed because its correctness case did not pass. */
-async function refuseUnchecked(session: Session, plan: Schedule["plan"]): Promise<void> {
-  for (const entry of plannedCases(plan)) {
+/** Records what is not measured because its check did not pass. */
+async function refuseUnchecked(session: Session, group: PlannedGroup): Promise<void> {
+  for (const entry of membersOf(group)) {
     if (entry.skip || !isRefused(session, entry) || session.finished(entry.id)) continue;
     const gate = session.finished(entry.gate!);
     await session.record(caseRecord(
@@ -209,8 +190,10 @@ function isRefused({ finished }: Session, { gate }: PlannedCase): boolean {
   return gate !== undefined && finished(gate)?.status !== "ok";
 }
 
-function passing(session: Session, { baseline, candidates }: PlannedGroup): PlannedGroup {
+function passing(session: Session, group: PlannedGroup): PlannedGroup {
+  const { baseline, candidates } = group;
   return {
+    ...group,
     baseline: baseline && !isRefused(session, baseline) ? baseline : undefined,
     candidates: candidates.filter((entry) => !isRefused(session, entry)),
   };
@@ -218,12 +201,4 @@ function passing(session: Session, { baseline, candidates }: PlannedGroup): Plan
 
 function isPromised(group: PlannedGroup): boolean {
   return membersOf(group).some((entry) => entry.promisedSamples !== undefined);
-}
-
-function membersOf({ baseline, candidates }: PlannedGroup): PlannedCase[] {
-  return [...baseline ? [baseline] : [], ...candidates];
-}
-
-function alone(entries: readonly PlannedCase[]): PlannedGroup[] {
-  return entries.map((entry) => ({ candidates: [entry] }));
 }

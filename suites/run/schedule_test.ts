@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
 import type { Session } from "../measure/session.ts";
 import { Budget } from "../plan/budget.ts";
 import { caseRecord } from "../plan/case_record.ts";
-import { planIdentity, planRun } from "../plan/plan.ts";
+import { planShares } from "./_planned.ts";
+import { planIdentity } from "./plan_run.ts";
 import { ClockWatch } from "../device/clock.ts";
 import type { CaseRecord, RatioRecord, Sample } from "../result/result_schema.ts";
 import { type DeviceModel, type ModelledRun, runOnModel, type Speed } from "./_device_model.ts";
@@ -17,6 +17,7 @@ import {
   withWorkers,
 } from "./_device_models.ts";
 import { runSchedule } from "./schedule.ts";
+import type { Measurer } from "../suite.ts";
 
 /** What a run without options takes, from `deno task bench`. */
 const DEFAULTS = { profile: "standard" };
@@ -146,7 +147,7 @@ Deno.test("a software adapter runs the default's short contexts and none of the 
 
 Deno.test("the plan of the default run does not depend on how fast a device is", () => {
   const identities = [H100_DAWN, H100_DENO, LAPTOP, SOFTWARE].map(({ device }) =>
-    JSON.stringify(planIdentity(planRun(DEFAULTS, device, IMPLEMENTATIONS)))
+    JSON.stringify(planIdentity(planShares(DEFAULTS, { device })))
   );
   assert.equal(new Set(identities).size, 1);
 });
@@ -154,7 +155,7 @@ Deno.test("the plan of the default run does not depend on how fast a device is",
 Deno.test("the default plan says what does not fit a card, and leaves out no more", () => {
   const skippedAt = (gibibytes: number) => {
     const device = { ...ASSUMED_DEVICE, deviceMemoryBytes: gibibytes * 2 ** 30 };
-    const { groups } = planRun(DEFAULTS, device, IMPLEMENTATIONS);
+    const { groups } = planShares(DEFAULTS, { device });
     const all = groups.flatMap(({ baseline, candidates }) => [
       ...baseline ? [baseline] : [],
       ...candidates,
@@ -266,11 +267,12 @@ Deno.test("a canary that something slows for a fifth of every second", async () 
 });
 
 Deno.test("a baseline that the clock spoilt is taken up again beside those that lack its ratio", async () => {
-  const plan = planRun(
-    { ...DEFAULTS, suites: ["latency"], contexts: [4096], scorers: ["norm", "dilated"] },
-    ASSUMED_DEVICE,
-    IMPLEMENTATIONS,
-  );
+  const plan = planShares({
+    ...DEFAULTS,
+    suites: ["latency"],
+    contexts: [4096],
+    scorers: ["norm", "dilated"],
+  });
   const group = plan.groups.find(({ baseline }) => baseline!.direction === "forward")!;
   const [dense, norm, dilated] = [group.baseline!, ...group.candidates];
   const records = new Map<string, CaseRecord>();
@@ -308,9 +310,21 @@ Deno.test("a baseline that the clock spoilt is taken up again beside those that 
     low: 2,
     high: 2,
   });
+  const measure: Measurer["measure"] = async (_group, { again }) => {
+    turns.push([...again ?? []]);
+    if (turns.length > 1) {
+      await put(dense, "ok", [5.7, 1, 1, 1]);
+      ratios.push(ratio(norm.id));
+    } else {
+      // One case has its ratio, one has clean samples and none, the baseline has one clean one.
+      await put(dense, "inconclusive", [1, 5.7]);
+      await put(norm, "ok", [1, 1]);
+      await put(dilated, "ok", [1, 1]);
+      ratios.push(ratio(dilated.id));
+    }
+  };
   await runSchedule(session, {
-    plan: {
-      checks: [],
+    suites: [{
       groups: [{
         ...group,
         baseline: { ...dense, gate: undefined },
@@ -319,25 +333,8 @@ Deno.test("a baseline that the clock spoilt is taken up again beside those that 
           { ...dilated, gate: undefined },
         ],
       }],
-      throughput: [],
-    },
-    cuts: [],
-    check: () => Promise.reject(new Error("there is nothing to check")),
-    measureThroughput: () => Promise.reject(new Error("there is no throughput")),
-    measureCuts: () => Promise.resolve(),
-    measureGroup: async (_group, { again }) => {
-      turns.push([...again ?? []]);
-      if (turns.length > 1) {
-        await put(dense, "ok", [5.7, 1, 1, 1]);
-        ratios.push(ratio(norm.id));
-      } else {
-        // One case has its ratio, one has clean samples and none, the baseline has one clean one.
-        await put(dense, "inconclusive", [1, 5.7]);
-        await put(norm, "ok", [1, 1]);
-        await put(dilated, "ok", [1, 1]);
-        ratios.push(ratio(dilated.id));
-      }
-    },
+      measure,
+    }],
     ratios: () => ratios,
     pending: () => {},
   });

@@ -16,7 +16,7 @@ import {
   tryShorter,
 } from "../measure/start_case.ts";
 import { nextRound, outcomeOf, rethrowFatal, type Session } from "../measure/session.ts";
-import type { PlannedCase } from "../plan/plan.ts";
+import type { PlannedCase } from "../plan/planned_case.ts";
 
 /** A sample is a run of executions of about this length. */
 const SAMPLE_SECONDS = 0.5;

@@ -8,7 +8,8 @@
  * @module
  */
 import { mean, sampleStandardDeviation } from "simple-statistics";
-import { compareResults, finishReport } from "../../../reports/gate/compare_results.ts";
+import { compareResults } from "../../../reports/gate/compare_results.ts";
+import { finishReport } from "../../../reports/gate/finish_report.ts";
 import { createRandom, medianOf } from "../../../reports/gate/bootstrap.ts";
 import {
   type Interval,

@@ -14,6 +14,8 @@ import { type KeepWarm, startKeepWarm } from "../../device/keep_warm.ts";
 import { errorLine, EXIT, UsageError } from "../../errors.ts";
 import { PEER_PREFIX } from "../../plan/measurable.ts";
 import type { CaseRecord, EnvironmentRecord, Result } from "../../result/result_schema.ts";
+import { findRecord } from "../../result/suite_record.ts";
+import { SUITE_RECORDS } from "../../result/suite_records.ts";
 import {
   type Block,
   clockStepOf,
@@ -159,7 +161,8 @@ export function timedProblems({ baseline, candidate }: Sides<Result>): TimedProb
 
 /** Peers are somebody else's: no change can reach them. Other suites are more than one layer. */
 function wasTimed({ suite, status, implementation, samples }: CaseRecord): boolean {
-  return (suite === "latency" || suite === "throughput") && samples.length > 0 &&
+  const { layers, checks } = findRecord(SUITE_RECORDS, suite);
+  return layers === true && !checks && samples.length > 0 &&
     (status === "ok" || status === "inconclusive") && !implementation.startsWith(PEER_PREFIX);
 }
 

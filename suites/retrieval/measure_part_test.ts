@@ -6,9 +6,10 @@ import { acceptanceBand } from "../statistics/intervals.ts";
 import { logitMoments, massGivenLogit } from "./law.ts";
 import { plantQuery } from "./planting.ts";
 import { planRetrieval } from "./retrieval_plan.ts";
-import { type RetrievalProfile, retrievalProfile } from "./retrieval_profile.ts";
+import { type RetrievalProfile, retrievalProfile } from "./profile.ts";
 import { retrievalCellSchema } from "./record.ts";
-import { countChecks, finestLevel, measurePart, smallestHash } from "./retrieval_suite.ts";
+import { countChecks } from "./instrument.ts";
+import { finestLevel, measurePart, smallestHash } from "./measure_part.ts";
 import { TopLogits } from "./top_logits.ts";
 
 const LAYER = { levels: 2, pooling: 2, k: 128 };

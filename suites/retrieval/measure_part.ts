@@ -1,6 +1,6 @@
 /**
- * The retrieval suite: does the mechanism find and carry a needle. No trained model takes part; what
- * is measured is attention over synthetic Q, K, V whose laws are known.
+ * The retrieval suite's measurements: does the mechanism find and carry a needle. No trained model takes
+ * part; what is measured is attention over synthetic Q, K, V whose laws are known.
  *
  * @module
  */
@@ -11,30 +11,18 @@ import type { AttendedRow, RowAdmission } from "../../kernels/retrieval/last_row
 import type { LayerRows } from "../../kernels/retrieval/layer_rows.ts";
 import type { Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
 import { resolveBudget } from "../plan/profile.ts";
-import { acceptanceBand, mcNemar, wilsonInterval } from "../statistics/intervals.ts";
-import {
-  accuracyLaw,
-  DIGITS,
-  largestLogitLaw,
-  logitMoments,
-  massGivenLogit,
-  massLaw,
-  oracleLaw,
-  salienceLaw,
-} from "./law.ts";
-import { normalQuantile } from "../statistics/normal.ts";
-import { decodeDigit, type PlantedRow } from "./planting.ts";
-import { TopLogits } from "./top_logits.ts";
-import { type Arm, type PartPlan, REFERENCE_SCORER, type Setting } from "./retrieval_plan.ts";
-import type { RetrievalProfile } from "./retrieval_profile.ts";
 import type { InstrumentRecord, RetrievalCell, RetrievalRecord } from "../result/result_schema.ts";
+import { CellCounts, cellKey, cellsOf } from "./cells.ts";
+import { CONFIDENCE, instrumentOf, lawsOf } from "./instrument.ts";
+import { DIGITS, logitMoments, massGivenLogit, salienceLaw } from "./law.ts";
+import { decodeDigit, type PlantedRow } from "./planting.ts";
+import type { RetrievalProfile } from "./profile.ts";
+import type { Arm, PartPlan, Setting } from "./retrieval_plan.ts";
+import { TopLogits } from "./top_logits.ts";
 import { batchHeads, TrialBatch } from "./trial_batch.ts";
 
 /** Seeds of Q, K and V of one batch, and room for more. */
 const SEEDS_PER_BATCH = 8;
-
-/** Chance that every band of the instrument check holds, were the laws exact. */
-const CONFIDENCE = 0.99;
 
 /** Settings whose results may be on their way while the next ones are submitted. */
 const IN_FLIGHT = 4;
@@ -62,15 +50,6 @@ export interface PartResult {
   readonly laws: RetrievalRecord["laws"];
   /** What the time did not suffice for; undefined where all of it was measured. */
   readonly cut?: string;
-}
-
-/** Instrument checks that a part makes. */
-export function countChecks({ settings }: PartPlan): number {
-  return settings.reduce((sum, { sweep, arms }) => {
-    const has = (name: string) => arms.some((arm) => arm.name === name);
-    if (sweep !== "transition") return sum;
-    return sum + (has("dense") ? 3 : 0) + (has("oracle") ? 1 : 0) + (has("absent") ? 1 : 0);
-  }, 0);
 }
 
 /** A record without cells. */
@@ -104,23 +83,6 @@ export function emptyRecord(
     skipped: [...skipped],
     seconds: 0,
   };
-}
-
-/** Counts of one arm at one setting while trials come in. */
-class CellCounts {
-  readonly correct: boolean[] = [];
-  needle = 0;
-  query = 0;
-  largest = 0;
-  mass = 0;
-  norm = 0;
-  error = 0;
-  lost = { needle: 0, query: 0, diluted: 0 };
-  finest: number[] = [];
-  attended = 0;
-  /** Sums over trials of the mean and variance of the mass, given each needle's logit. */
-  massMean = 0;
-  massVariance = 0;
 }
 
 /** What one arm did in one trial. */
@@ -381,162 +343,6 @@ export function smallestHash(seed: number, options: { rows: number; count: numbe
   while (before + buckets[bucket] < count) before += buckets[bucket++];
   const inside = hashes.filter((hash) => hash >>> 16 === bucket).sort();
   return inside[count - before - 1];
-}
-
-/** Seven digits: more than float32 results have, and a third of the file's size less. */
-function shorten(value: number): number {
-  return Number(value.toPrecision(7));
-}
-
-function cellKey(setting: Setting, { name, lighthouse }: Arm): string {
-  const { sweep, depth, margin, salience, stress } = setting;
-  return JSON.stringify([sweep, depth, margin, salience, stress, name, lighthouse]);
-}
-
-function cellsOf(plan: PartPlan, counts: ReadonlyMap<string, CellCounts>): RetrievalCell[] {
-  return plan.settings.flatMap((setting) =>
-    setting.arms.filter(({ reference }) => !reference).flatMap((arm): RetrievalCell[] => {
-      const found = counts.get(cellKey(setting, arm));
-      if (!found) return [];
-      const { lighthouse, name } = arm;
-      const { sweep, depth, margin, salience, stress, needles } = setting;
-      const trials = found.correct.length;
-      const correct = found.correct.filter(Boolean).length;
-      const { low, high } = wilsonInterval(correct, trials);
-      const rivals: Arm[] = ["dense", "random"].map((name) => ({ name }));
-      // Between scorers: the layer that differs in the scorer alone.
-      if (lighthouse) {
-        const norm = setting.arms.find(({ lighthouse: other }) =>
-          other && other.scorer === REFERENCE_SCORER && other.levels === lighthouse.levels &&
-          other.pooling === lighthouse.pooling && other.k === lighthouse.k
-        );
-        if (norm) rivals.push(norm);
-      }
-      const paired = rivals.flatMap((rival) => {
-        const { name: other } = rival;
-        const with_ = counts.get(cellKey(setting, rival));
-        if (!with_ || other === name || with_.correct.length !== trials) return [];
-        const onlyThis = found.correct.filter((own, t) => own && !with_.correct[t]).length;
-        const onlyOther = found.correct.filter((own, t) => !own && with_.correct[t]).length;
-        const probability = shorten(mcNemar(onlyThis, onlyOther));
-        return [{ with: other, onlyThis, onlyOther, probability }];
-      });
-      return [{
-        sweep,
-        arm: name,
-        context: plan.context,
-        ...(depth !== undefined && { depth }),
-        margin,
-        ...(salience !== undefined && { salience }),
-        ...(stress !== undefined && { stress }),
-        ...(lighthouse && {
-          lighthouse: { ...lighthouse },
-          finestLevels: Array.from({ length: lighthouse.levels }, (_, l) => found.finest[l] ?? 0),
-        }),
-        attended: found.attended,
-        needles: needles.length,
-        trials,
-        correct,
-        low: shorten(low),
-        high: shorten(high),
-        needleSelected: found.needle,
-        querySelected: found.query,
-        lost: found.lost,
-        largest: found.largest,
-        mass: shorten(found.mass / trials),
-        norm: needles.length > 0 ? shorten(found.norm / trials) : null,
-        outputError: shorten(found.error / trials),
-        paired,
-      }];
-    })
-  );
-}
-
-/** What dense attention and the oracle did at one context, against their laws. */
-function instrumentOf(
-  plan: PartPlan,
-  options: { counts: Map<string, CellCounts>; headDim: number; checks: number },
-): InstrumentRecord[] {
-  const { counts, headDim } = options;
-  const { context, attended } = plan;
-  const confidence = 1 - (1 - CONFIDENCE) / options.checks;
-  const z = normalQuantile(0.5 + confidence / 2);
-  return plan.settings.filter(({ sweep }) => sweep === "transition").flatMap((setting) => {
-    const of = (name: string) => counts.get(cellKey(setting, { name }));
-    const { margin } = setting;
-    const rate = (
-      quantity: InstrumentRecord["quantity"],
-      found: { hits: number; trials: number; law: number },
-    ): InstrumentRecord => {
-      const { hits, trials, law } = found;
-      const { low, high } = acceptanceBand(law, { trials, confidence });
-      const measured = hits / trials;
-      const passed = measured >= low && measured <= high;
-      return { quantity, context, margin, trials, measured, law, low, high, passed };
-    };
-    const hits = (cell: CellCounts) => cell.correct.filter(Boolean).length;
-    const found: InstrumentRecord[] = [];
-    const absent = of("absent");
-    if (absent) {
-      const trials = absent.correct.length;
-      found.push(rate("absent", { hits: hits(absent), trials, law: 1 / DIGITS }));
-    }
-    const dense = of("dense");
-    if (dense) {
-      const trials = dense.correct.length;
-      const model = { context, margin };
-      const law = dense.massMean / trials;
-      // Beside chance, float32 weights: a few parts in a million.
-      const half = z * Math.sqrt(dense.massVariance) / trials + 1e-5 * law;
-      const measured = dense.mass / trials;
-      found.push(
-        rate("largest", { hits: dense.largest, trials, law: largestLogitLaw(model) }),
-        {
-          quantity: "mass",
-          context,
-          margin,
-          trials,
-          measured,
-          law,
-          atMargin: massLaw(model).atMargin,
-          low: law - half,
-          high: law + half,
-          passed: Math.abs(measured - law) <= half,
-        },
-        rate("accuracy", { hits: hits(dense), trials, law: accuracyLaw({ ...model, headDim }) }),
-      );
-    }
-    const oracle = of("oracle");
-    if (oracle) {
-      const law = oracleLaw({ context, margin, selected: attended });
-      found.push(rate("oracle", { hits: oracle.needle, trials: oracle.correct.length, law }));
-    }
-    return found;
-  });
-}
-
-/** The laws along the margins of a context's transition. */
-function lawsOf(
-  { context, attended, settings }: PartPlan,
-  { headDim }: RetrievalProfile,
-): RetrievalRecord["laws"] {
-  const margins = settings.filter(({ sweep, needles }) =>
-    sweep === "transition" && needles.length > 0
-  ).map(({ margin }) => margin);
-  if (margins.length === 0) return [];
-  const [low, high] = [Math.min(...margins), Math.max(...margins)];
-  const steps = Math.max(1, Math.min(24, Math.round((high - low) * 4)));
-  return Array.from({ length: steps + 1 }, (_, i) => {
-    const margin = low + (high - low) * i / steps;
-    const model = { context, margin };
-    return {
-      ...model,
-      largest: largestLogitLaw(model),
-      mass: massLaw(model).mean,
-      accuracy: accuracyLaw({ ...model, headDim }),
-      oracle: oracleLaw({ ...model, selected: attended }),
-    };
-  });
 }
 
 function relativeError(have: Float64Array, want: Float64Array): number {

@@ -3,36 +3,38 @@ import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { UsageError } from "../errors.ts";
 import { mergeResults } from "../run/merge.ts";
-import type { Profile } from "../plan/profile.ts";
 import { loadProfile } from "../plan/profile.ts";
+import type { PlanOptions } from "../plan/plan_options.ts";
 import { replayArguments } from "../run/replay.ts";
 import type { Result } from "../result/result_schema.ts";
 import { unknownFields } from "../result/_strict_schema.ts";
 import { exitCodeOf, runSuite, type SuiteOptions } from "../run/runner.ts";
-import { checkRetrievalOptions, planRunRetrieval } from "./measure_retrieval.ts";
+import type { NeedleOptions } from "./options.ts";
+import { startPlanning } from "../plan/grid.ts";
+import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
+import { checkRetrievalOptions, planRunRetrieval } from "./plan_needles.ts";
 
 const QUICK: SuiteOptions = {
   suites: ["retrieval"],
   profile: "smoke",
   contexts: [2048],
-  depths: [50],
-  margins: [5],
-  trials: 10,
+  settings: { retrieval: { depths: [50], margins: [5], trials: 10 } },
   scorers: ["norm"],
   headDims: [16],
 };
 
+const needles = (retrieval: NeedleOptions) => ({ settings: { retrieval: { ...retrieval } } });
+
 Deno.test("checkRetrievalOptions: each bad input is one line that names it, with exit code 2", () => {
   const cases: [SuiteOptions, RegExp][] = [
-    [{ depths: [120] }, /depth 120 is not a percentage from 0 to 100/],
-    [{ depths: [NaN] }, /depth NaN is not/],
-    [{ margins: [Infinity] }, /margin Infinity is not a finite number from -40 to 40/],
+    [needles({ depths: [120] }), /depth 120 is not a percentage from 0 to 100/],
+    [needles({ depths: [NaN] }), /depth NaN is not/],
+    [needles({ margins: [Infinity] }), /margin Infinity is not a finite number from -40 to 40/],
     [{ contexts: [5000] }, /context 5000: .*not a multiple of/],
     [{ contexts: [1024] }, /context 1024: .*at least 128/],
     [{ options: { k: [200] } }, /k 200 is not a multiple of 128/],
     [{ profile: "huge" }, /profile huge is not one of smoke/],
     [{ seed: 2 ** 32 - 5 }, /seed 4294967291 is above/],
-    [{ suites: ["latency"], depths: [4] }, /depths is for the suite retrieval/],
   ];
   for (const [options, message] of cases) {
     assert.throws(
@@ -45,19 +47,31 @@ Deno.test("checkRetrievalOptions: each bad input is one line that names it, with
   }
 });
 
+Deno.test("an option of the suite where the run does not have it is refused, asked for or not", async () => {
+  for (const options of [{ suites: ["latency"] }, { profile: "smoke" }]) {
+    await assert.rejects(
+      runSuite({ ...options, ...needles({ depths: [4] }) }),
+      (error) =>
+        error instanceof UsageError &&
+        error.message === "depths is for the suite retrieval, which this run does not have",
+    );
+  }
+});
+
 Deno.test("planRunRetrieval: a profile may name the suite; options of other suites do not drag it in", () => {
-  const named = (suites: Profile["suites"]) => ({
-    profile: { ...loadProfile("smoke"), suites },
-    dtype: "f32" as const,
-  });
-  assert.equal(planRunRetrieval(named(["latency"]), {}), undefined);
-  const both = named(["latency", "retrieval"]);
-  assert.ok(planRunRetrieval(both, {})!.parts.length > 3);
-  assert.equal(planRunRetrieval(both, { contexts: [1024] }), undefined);
-  const options = { suites: both.profile.suites, budgetSeconds: 90 };
-  const { profile } = planRunRetrieval(both, options)!;
+  const planned = (suites: string[], options: Partial<PlanOptions> = {}) =>
+    planRunRetrieval({
+      ...startPlanning({ profile: "smoke" }, ASSUMED_DEVICE, []),
+      profile: { ...loadProfile("smoke"), suites },
+      options: { profile: "smoke", ...options },
+    });
+  assert.equal(planned(["latency"]), undefined);
+  const suites = ["latency", "retrieval"];
+  assert.ok(planned(suites)!.groups.length > 3);
+  assert.equal(planned(suites, { contexts: [1024] }), undefined);
+  const { profile } = planned(suites, { suites, budgetSeconds: 90 })!;
   assert.ok(profile.budgetSeconds > 0 && profile.budgetSeconds < 90, "each suite has its share");
-  const alone = planRunRetrieval(named(["retrieval"]), { ...options, suites: ["retrieval"] })!;
+  const alone = planned(["retrieval"], { suites: ["retrieval"], budgetSeconds: 90 })!;
   assert.equal(alone.profile.budgetSeconds, 90);
 });
 
@@ -66,7 +80,7 @@ Deno.test("a malformed checkpoint is refused before a device is opened", async (
   try {
     await Deno.writeTextFile(checkpoint, '{"format": "other"}');
     await assert.rejects(
-      runSuite({ ...QUICK, checkpoint, stack: "dawn" }),
+      runSuite({ ...QUICK, ...needles({ checkpoint }), stack: "dawn" }),
       (error) => error instanceof UsageError && /checkpoint .*: format: /.test(error.message),
     );
   } finally {

@@ -1,0 +1,74 @@
+/**
+ * The options of single suites, as each of them declares its own.
+ *
+ * @module
+ */
+import { InvalidArgumentError } from "@commander-js/extra-typings";
+import { errorLine, UsageError } from "../errors.ts";
+import type { PlanOptions } from "../plan/plan_options.ts";
+import type { SuiteEntry, SuiteOption } from "../suite.ts";
+
+/** Names of suites, in the order in which a run measures them. */
+export function suiteNames(suites: readonly SuiteEntry[]): string[] {
+  return suites.map(({ record }) => record.name);
+}
+
+/**
+ * Suites that a command line names; undefined where it names none.
+ *
+ * @throws {UsageError} one line, for a name that no suite has.
+ */
+export function chosenSuites(
+  names: readonly string[],
+  suites: readonly SuiteEntry[],
+): string[] | undefined {
+  const known = suiteNames(suites);
+  for (const name of names) {
+    if (!known.includes(name)) {
+      throw new UsageError(`suite ${name} is not one of ${known.join(", ")}`);
+    }
+  }
+  return names.length > 0 ? [...names] : undefined;
+}
+
+function optionsOf(suites: readonly SuiteEntry[]): (SuiteOption & { readonly suite: string })[] {
+  return suites.flatMap(({ record, options = [] }) =>
+    options.map((option) => ({ ...option, suite: record.name }))
+  );
+}
+
+/** Adds the options to a command, after the name of their suite in its help. */
+export function addSuiteOptions(command: unknown, suites: readonly SuiteEntry[]): void {
+  const takes = command as {
+    option(flags: string, description: string, parse: (text: string) => unknown): unknown;
+  };
+  for (const { suite, flag, value, help, parse } of optionsOf(suites)) {
+    takes.option(`--${flag} ${value}`, `${suite}: ${help}`, (text) => {
+      try {
+        return parse(text);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        throw new InvalidArgumentError(errorLine(error));
+      }
+    });
+  }
+}
+
+/** What the options of a parsed command chose, as a plan takes it. */
+export function chosenSettings(
+  command: { opts: () => unknown },
+  suites: readonly SuiteEntry[],
+): Pick<PlanOptions, "settings"> {
+  const given = command.opts() as Readonly<Record<string, unknown>>;
+  const settings: Record<string, Record<string, unknown>> = {};
+  for (const { suite, name, flag } of optionsOf(suites)) {
+    const value = given[attributeName(flag)];
+    if (value !== undefined) (settings[suite] ??= {})[name] = value;
+  }
+  return Object.keys(settings).length > 0 ? { settings } : {};
+}
+
+/** What commander calls an option. */
+export function attributeName(flag: string): string {
+  return flag.replace(/^--/, "").replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}

@@ -1,0 +1,179 @@
+/**
+ * Samples of prepared cases: interleaved rounds under the clock's watch, and stages timed apart.
+ *
+ * @module
+ */
+import type { Timing } from "../../kernels/gpu/timing.ts";
+import {
+  type FirstRun,
+  nextRound,
+  outcomeOf,
+  rethrowFatal,
+  type Running,
+  type Session,
+} from "../measure/session.ts";
+import { learnTime } from "../measure/start_case.ts";
+
+/** Rounds that are taken again for a clock that was down, beyond as many as were asked for. */
+const MORE_ROUNDS = 4;
+
+/** From this length on, passes of their own for each stage add nothing that could be measured. */
+const STAGED_SECONDS = 0.25;
+
+/** Runs a case once between two canaries, or takes the first execution where that counts. */
+async function takeSample(
+  session: Session,
+  running: Running,
+  options: { round: number; place: number; before: number },
+): Promise<number> {
+  const { budget, clock, signal } = session;
+  const { prepared, entry, first } = running;
+  const { round, place } = options;
+  if (first) {
+    running.first = undefined;
+    addSample(session, running, { ...first, round, place });
+    return options.before;
+  }
+  const before = clock.isOff(options.before) ? await clock.settle({ signal }) : options.before;
+  const { result: timing, canary, after } = await clock.around(
+    before,
+    (between) =>
+      prepared.execute({
+        flopsPerSecond: budget.flopsPerSecond(entry),
+        // With one stage the staged run is the same run, and its stage time comes for free.
+        stages: prepared.stages.length === 1 || budget.predict(entry) >= STAGED_SECONDS,
+        signal,
+        between,
+      }),
+  );
+  learnTime(session, entry, { timing, canary });
+  addSample(session, running, { timing, canary, round, place });
+  return after;
+}
+
+function addSample(
+  session: Session,
+  running: Running,
+  { timing, canary, round, place }: FirstRun & { round: number; place: number },
+): void {
+  const { calibration, clock } = session;
+  const { samples, stageSamples } = running;
+  const seconds = calibration.secondsOf(timing);
+  const flagged = clock.isOff(canary);
+  samples.push({
+    seconds,
+    wallSeconds: timing.wallSeconds,
+    round,
+    place,
+    canary,
+    ...(flagged && { flag: "clock" as const }),
+  });
+  if (flagged) return;
+  if (stageSamples.length === 1) stageSamples[0].push(seconds);
+  else addStages(session, running, timing);
+}
+
+/** Keeps the stages of a timing. Without GPU timestamps stages cannot be told apart. */
+function addStages(session: Session, { stageSamples }: Running, timing: Timing): void {
+  if (session.calibration.record.clock === "wall") return;
+  timing.stages?.forEach((seconds, stage) => stageSamples[stage].push(seconds));
+}
+
+/**
+ * Times the stages of a case in passes of their own, where its samples did not. Those taken at a wrong
+ * clock are dropped: stages carry no flag.
+ */
+export async function takeStages(session: Session, running: Running, count: number): Promise<void> {
+  const { prepared, entry, stageSamples } = running;
+  const { budget, calibration, clock, signal } = session;
+  if (calibration.record.clock === "wall") return;
+  if (stageSamples.length === 1 || stageSamples[0].length > 0) return;
+  const timings: Timing[] = [];
+  session.step(`${entry.id}: stages apart`);
+  const before = await clock.settle({ signal });
+  const { canary } = await clock.around(before, async (between) => {
+    for (let i = 0; i < count; i++) {
+      if (i > 0) await between();
+      const flopsPerSecond = budget.flopsPerSecond(entry);
+      timings.push(await prepared.execute({ flopsPerSecond, stages: true, signal }));
+    }
+  });
+  if (clock.isOff(canary)) return;
+  for (const timing of timings) addStages(session, running, timing);
+}
+
+/**
+ * Rounds A B C … C B A of a baseline and any number of candidates: every ratio to the baseline is
+ * interleaved, and the baseline runs twice a round however many candidates there are. One case
+ * alone runs A A.
+ *
+ * @param options `allowance`: seconds for all but the least rounds, by what is known when it is called;
+ * `promised`: rounds that are taken beyond it as well, as far as the budget has them and `kept` seconds besides.
+ */
+export async function takeRounds(
+  session: Session,
+  members: { a?: Running; candidates: readonly Running[] },
+  options: { allowance: () => number; promised: number; kept: number },
+): Promise<number[]> {
+  const { a, candidates } = members;
+  const { allowance, promised, kept } = options;
+  const { budget } = session;
+  const { least, most } = budget.rounds;
+  const all = [...a ? [a] : [], ...candidates];
+  const firstRound = nextRound(all.flatMap(({ samples }) => samples));
+  const taken: number[] = [];
+  const clean = new Map<Running, number>();
+  let before = await session.clock.settle({ signal: session.signal });
+  const begun = budget.now();
+  let deadline = Infinity;
+  let last = 0;
+  let lastWasGood = true;
+  // Rounds with a clock that was down are taken again while there is time.
+  for (let i = 0; i < 2 * most + MORE_ROUNDS; i++) {
+    const started = budget.now();
+    // Rounds teach what rounds take: until the first one that may be a guess.
+    deadline = Math.min(deadline, begun + allowance());
+    const one = Math.max(last, roundSeconds(session, all));
+    const room = (promised - i) * one <= budget.left - kept;
+    const owed = i < promised && room && lastWasGood ? promised : 0;
+    if (i >= Math.max(least, owed) && started + last > deadline) break;
+    const affordable = i + Math.floor((deadline - started) / Math.max(one, 1e-9));
+    const rounds = Math.max(least, owed, Math.min(most, affordable));
+    const lacking = (running: Running) => !running.failure && (clean.get(running) ?? 0) < rounds;
+    const lack = candidates.length > 0 ? candidates.filter(lacking) : [a!].filter(lacking);
+    if (lack.length === 0) break;
+    const round = firstRound + i;
+    const order = a && candidates.length > 0 ? [a, ...lack] : lack;
+    session.step(`${order[order.length - 1].entry.id}: round ${i + 1} of ${rounds}`);
+    for (const [place, running] of [...order, ...order.toReversed()].entries()) {
+      if (running.failure) continue;
+      try {
+        before = await takeSample(session, running, { round, place, before });
+      } catch (error) {
+        rethrowFatal(session, error);
+        // Somebody else's code may fail at any time; ours must not.
+        if (!running.prepared.peer) throw error;
+        running.failure = outcomeOf(error);
+        before = await session.clock.settle({ signal: session.signal });
+      }
+    }
+    taken.push(round);
+    const good = (running: Running | undefined) =>
+      !running?.samples.some((sample) => sample.round === round && sample.flag);
+    for (const running of lack) {
+      if (good(a) && good(running)) clean.set(running, (clean.get(running) ?? 0) + 1);
+    }
+    lastWasGood = order.every(good);
+    // Not the longest one: a host that stalls once has not become slow.
+    last = budget.now() - started;
+  }
+  return taken;
+}
+
+/** Predicted seconds of a round: two samples of each member, with the canary around them. */
+function roundSeconds({ budget, clock }: Session, members: readonly Running[]): number {
+  return members.reduce(
+    (sum, { entry }) => sum + 2 * (budget.executionSeconds(entry) + clock.referenceSeconds),
+    0,
+  );
+}

@@ -1,0 +1,137 @@
+/**
+ * The grid of layers that a profile and options ask for, and what a suite has to plan its cases.
+ *
+ * @module
+ */
+import type { DType } from "../../kernels/gpu/buffers.ts";
+import { UsageError } from "../errors.ts";
+import { type Measurable, PEER_PREFIX } from "./measurable.ts";
+import {
+  applyOptions,
+  chooseDtype,
+  namesImplementations,
+  type PlanOptions,
+  shapesGrid,
+} from "./plan_options.ts";
+import {
+  type CasePlanning,
+  planImplementation,
+  type PlannedCase,
+  type PlannedDevice,
+} from "./planned_case.ts";
+import { loadProfile, type OptionGrid, type Profile } from "./profile.ts";
+
+/** What a suite plans its cases by. */
+export interface Planning extends CasePlanning {
+  /** As the options leave it. */
+  readonly profile: Profile;
+  readonly dtype: DType;
+  readonly options: PlanOptions;
+  /** The points of the grid, as cases of no suite: {@linkcode caseOf} makes them one's. */
+  readonly grid: readonly PlannedCase[];
+}
+
+/**
+ * Begins a plan.
+ *
+ * @throws {UsageError} one line naming the option, the value and the limit.
+ */
+export function startPlanning(
+  options: PlanOptions,
+  device: PlannedDevice,
+  registry: readonly Measurable[],
+): Planning {
+  const profile = applyOptions(loadProfile(options.profile), options, registry);
+  const dtype = chooseDtype(profile.dtype, device);
+  const planning = { profile, dtype, device, registry };
+  return { ...planning, options, grid: gridPoints(planning) };
+}
+
+/** Whether a suite was asked for by name. */
+export function isAsked({ options }: Pick<Planning, "options">, suite: string): boolean {
+  return options.suites?.includes(suite) ?? false;
+}
+
+/** A point of the grid as a case of a suite. */
+export function caseOf(point: PlannedCase, suite: string): PlannedCase {
+  return { ...point, suite, id: `${suite}/${point.id}` };
+}
+
+/** Options to be combined, and what they are combined for. */
+type Sweep =
+  & { readonly options: OptionGrid }
+  & Partial<
+    Pick<
+      Profile["sweeps"][number],
+      "implementations" | "directions" | "predictedOnly" | "promisedSamples"
+    >
+  >;
+
+function gridPoints(planning: Omit<Planning, "options" | "grid">): PlannedCase[] {
+  const { profile } = planning;
+  const cases = new Map<string, PlannedCase>();
+  const add = (entry: PlannedCase) => {
+    const seen = cases.get(entry.id);
+    const sweeps = [...new Set([...seen?.sweeps ?? [], ...entry.sweeps])];
+    const rules = seen?.rules ?? entry.rules;
+    cases.set(entry.id, { ...seen ?? entry, ...(rules && { rules }), sweeps });
+  };
+  const each = (context: number, sweep: string, grid: Sweep) => {
+    for (const direction of grid.directions ?? profile.directions) {
+      for (const heads of profile.heads) {
+        for (const headDim of profile.headDims) {
+          const shape = { heads, context, headDim, dtype: planning.dtype };
+          for (const name of [...grid.implementations ?? profile.implementations]) {
+            const { options: values } = grid;
+            const options = { name, direction, shape, grid: values, suite: "" };
+            for (const entry of planImplementation(planning, options)) {
+              const predictedOnly = grid.predictedOnly?.includes(name);
+              const { promisedSamples } = grid;
+              add({
+                ...entry,
+                sweeps: [sweep],
+                ...(predictedOnly && { predictedOnly }),
+                ...(promisedSamples && { promisedSamples }),
+              });
+            }
+          }
+        }
+      }
+    }
+  };
+  for (const context of profile.contexts) {
+    const directions = profile.directions.filter((direction) =>
+      context <= (profile.longest?.[direction] ?? Infinity)
+    );
+    each(context, "context", { ...profile, directions, implementations: undefined });
+  }
+  for (const sweep of profile.sweeps) {
+    each(sweep.context, sweep.name, {
+      ...sweep,
+      options: { ...profile.options, ...sweep.options },
+    });
+  }
+  return [...cases.values()];
+}
+
+/**
+ * Refuses options that ask for a combination that cannot be computed, and for nothing else.
+ *
+ * @throws {UsageError} one line naming the option, the value and the limit.
+ */
+export function refuseImpossible({ grid: cases, options }: Planning): void {
+  const named = namesImplementations(options);
+  if (cases.length === 0) {
+    throw new UsageError("the options leave nothing to measure: no implementation matches");
+  }
+  if (!shapesGrid(options) && !named) return;
+  const own = cases.filter(({ implementation }) => !implementation.startsWith(PEER_PREFIX));
+  // What was named must run; of what the profile brings, one of each family is enough.
+  const groupOf = ({ implementation, family }: PlannedCase) => named ? implementation : family;
+  for (const group of new Set(own.map(groupOf))) {
+    const entries = own.filter((entry) => groupOf(entry) === group);
+    if (!entries.every((entry) => entry.skip)) continue;
+    const [{ id, plan, skip }] = entries;
+    throw new UsageError(plan ? `${id}: ${skip}` : skip!);
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Cases as a run plans them: what they are, what they take, and how they are named.
+ *
+ * @module
+ */
+import type { DType } from "../../kernels/gpu/buffers.ts";
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import type {
+  Direction,
+  ImplementationPlan,
+  OptionDescriptor,
+  Problem,
+} from "../../kernels/implementation.ts";
+import { errorLine } from "../errors.ts";
+import { findImplementation, type Measurable } from "./measurable.ts";
+import { lackOfMemory } from "./memory_limit.ts";
+import { type KRule, type OptionGrid, resolveRule } from "./profile.ts";
+
+/** The baseline of every ratio. */
+export const BASELINE = "dense";
+
+/** What the planner needs to know of a device. */
+export type PlannedDevice = Pick<Gpu, "capabilities" | "adapter"> & {
+  /** Null: unknown. */
+  readonly deviceMemoryBytes: number | null;
+  /**
+   * Memory of the machine, of which cases may take half where that of the device is not known: it may
+   * be the same. Default: nothing is skipped for want of memory then.
+   */
+  readonly systemMemoryBytes?: number;
+};
+
+/** Executions of a case whose number its samples do not decide. */
+export interface Course {
+  /** How many, all together. */
+  readonly executions: number;
+  /** It takes at least this long. Default 0. */
+  readonly leastSeconds?: number;
+  /** They are submitted without waiting for each other. Default false. */
+  readonly inFlight?: boolean;
+}
+
+/** One case. */
+export interface PlannedCase {
+  readonly id: string;
+  /** Empty for a point of the grid. */
+  readonly suite: string;
+  readonly implementation: string;
+  readonly direction: Direction;
+  readonly problem: Problem;
+  /** Rules that gave values of options, by the option's name. */
+  readonly rules?: Readonly<Record<string, KRule>>;
+  /** What the implementation is one of. */
+  readonly family: string;
+  /** What ranks entries, for Lighthouse. */
+  readonly scorer?: string;
+  readonly sweeps: readonly string[];
+  /** Absent when the problem is not one that the implementation can compute. */
+  readonly plan?: ImplementationPlan;
+  /** Why it will not run. */
+  readonly skip?: string;
+  /** Its time is predicted and not measured. */
+  readonly predictedOnly?: boolean;
+  /** Samples that it gets before other cases get more than their least, where the budget has room. */
+  readonly promisedSamples?: number;
+  /** What it runs beside what its samples take. Default: warming up, and its stages apart. */
+  readonly course?: Course;
+  /** Id of the check that has to pass first; absent for checks and for what checks itself. */
+  readonly gate?: string;
+  /** Direction of that case: one that runs both passes checks the forward pass too. */
+  readonly gateDirection?: Direction;
+}
+
+/** Cases that are measured together; each candidate is interleaved with the baseline, if there is one. */
+export interface PlannedGroup {
+  readonly baseline?: PlannedCase;
+  readonly candidates: readonly PlannedCase[];
+}
+
+/** All cases of a group. */
+export function membersOf({ baseline, candidates }: PlannedGroup): PlannedCase[] {
+  return [...baseline ? [baseline] : [], ...candidates];
+}
+
+/** Cases as groups of one. */
+export function alone(entries: readonly PlannedCase[]): PlannedGroup[] {
+  return entries.map((entry) => ({ candidates: [entry] }));
+}
+
+/** The device and the registry that cases are planned for. */
+export interface CasePlanning {
+  readonly device: PlannedDevice;
+  readonly dtype: DType;
+  readonly registry: readonly Measurable[];
+}
+
+/** The cases of one implementation at one shape: all combinations of the values of its options. */
+export function planImplementation(
+  planning: CasePlanning,
+  options: {
+    name: string;
+    direction: Direction;
+    shape: Problem["shape"];
+    grid: OptionGrid;
+    suite: string;
+  },
+): PlannedCase[] {
+  const { name, direction, shape, grid, suite } = options;
+  const entry = planning.registry.find((entry) => entry.name === name);
+  if (!entry || !entry.directions.includes(direction)) return [];
+  let chosen: Record<string, KRule>[] = [{}];
+  for (const option of entry.options) {
+    const values = grid[option.name] ?? [option.initial as KRule];
+    chosen = chosen.flatMap((one) => values.map((value) => ({ ...one, [option.name]: value })));
+  }
+  return chosen.map((rules) => {
+    const options = entry.options.length === 0 ? undefined : Object.fromEntries(
+      entry.options.map((one) => [one.name, resolveRule(rules[one.name], shape.context, one)]),
+    );
+    const problem = withDirection({ shape, ...(options && { options }) }, direction);
+    return planCase(planning, { suite, name, direction, problem, rules });
+  });
+}
+
+/** One case; where it cannot be computed or has no room, with the reason. */
+export function planCase(
+  planning: CasePlanning,
+  options: {
+    suite: string;
+    name: string;
+    direction: Direction;
+    problem: Problem;
+    rules?: Readonly<Record<string, KRule>>;
+  },
+): PlannedCase {
+  const { device, registry } = planning;
+  const { suite, name, direction, problem, rules = {} } = options;
+  const implementation = findImplementation(registry, name);
+  const own = Object.entries(rules).filter(([, rule]) => typeof rule === "string");
+  const base = {
+    id: caseId({ suite, implementation, direction, problem }),
+    suite,
+    implementation: name,
+    family: implementation.family,
+    ...(implementation.scorer && { scorer: implementation.scorer.name }),
+    direction,
+    problem,
+    ...(own.length > 0 && { rules: Object.fromEntries(own) }),
+    sweeps: [],
+  };
+  try {
+    const plan = implementation.plan(device, problem);
+    const skip = lackOfMemory(plan, device);
+    return { ...base, plan, ...(skip !== undefined && { skip }) };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return { ...base, skip: errorLine(error) };
+  }
+}
+
+/**
+ * Stable identity of a case: `latency/dense/forward/N8192-H8-d128-f16`; of a point of the grid, which is
+ * no suite's yet, without the first part.
+ */
+export function caseId(
+  entry: {
+    suite: string;
+    implementation: Pick<Measurable, "name" | "options">;
+    direction: Direction;
+    problem: Problem;
+  },
+): string {
+  const { suite, implementation, direction, problem } = entry;
+  const layer = problemId(problem, implementation.options);
+  return [...suite === "" ? [] : [suite], implementation.name, direction, layer].join("/");
+}
+
+/** The part of a case id that says what the layer is: `N8192-H8-d128-f16-L3-p4-k128`. */
+export function problemId(
+  { shape, options = {} }: Problem,
+  descriptors: readonly OptionDescriptor[],
+): string {
+  const { context, heads, headDim, dtype } = shape;
+  const own = descriptors.filter(({ name }) => options[name] !== undefined)
+    .map(({ name, letter }) => `${letter}${options[name]}`);
+  return [`N${context}`, `H${heads}`, `d${headDim}`, dtype, ...own].join("-");
+}
+
+/** The same work in another direction. */
+export function withDirection({ shape, options }: Problem, direction: Direction): Problem {
+  const work = { shape, ...(options && { options }) };
+  return direction === "forward" ? work : { ...work, direction };
+}

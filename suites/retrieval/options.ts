@@ -1,0 +1,68 @@
+/**
+ * The options of the retrieval suite.
+ *
+ * @module
+ */
+import type { SuiteOption } from "../suite.ts";
+
+/** What a user may set for this suite alone. */
+export interface NeedleOptions {
+  /** Percent of the context before the needle. */
+  readonly depths?: readonly number[];
+  /** μ: what planting adds to the needle's logit. */
+  readonly margins?: readonly number[];
+  /** Trials of each cell. */
+  readonly trials?: number;
+  /** File of a trained model for the digit passkey test. */
+  readonly checkpoint?: string;
+}
+
+/** The same as the command line has them. */
+export const NEEDLE_OPTIONS: readonly (SuiteOption & { readonly name: keyof NeedleOptions })[] = [
+  {
+    name: "depths",
+    flag: "depth",
+    value: "<list>",
+    help: "percent of the context before the needle",
+    parse: parseNumbers,
+  },
+  {
+    name: "margins",
+    flag: "margin",
+    value: "<list>",
+    help: "logit margins of the needle",
+    parse: parseNumbers,
+  },
+  {
+    name: "trials",
+    flag: "trials",
+    value: "<number>",
+    help: "trials of each cell",
+    parse: parseCount,
+  },
+  {
+    name: "checkpoint",
+    flag: "checkpoint",
+    value: "<file>",
+    help: "also the digit passkey test of a trained model",
+    file: true,
+    parse: (text) => text,
+  },
+];
+
+function parseNumbers(text: string): number[] {
+  return text.split(",").map((part) => {
+    const value = Number(part);
+    if (part.trim() === "" || !Number.isFinite(value)) {
+      throw new RangeError(`"${part}" is not a finite number.`);
+    }
+    return value;
+  });
+}
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text.trim())) {
+    throw new RangeError(`"${text}" is not a positive whole number.`);
+  }
+  return Number(text);
+}

@@ -1,0 +1,225 @@
+/**
+ * The plan of a whole run: each of its suites plans its own share.
+ *
+ * @module
+ */
+import type { DType } from "../../kernels/gpu/buffers.ts";
+import { UsageError } from "../errors.ts";
+import { isAsked, refuseImpossible, startPlanning } from "../plan/grid.ts";
+import type { Measurable } from "../plan/measurable.ts";
+import type { PlanOptions } from "../plan/plan_options.ts";
+import {
+  membersOf,
+  type PlannedCase,
+  type PlannedDevice,
+  type PlannedGroup,
+} from "../plan/planned_case.ts";
+import { loadProfile, type Profile, profileBase } from "../plan/profile.ts";
+import { dealOut, type Shard } from "../plan/shard.ts";
+import { sectionKey } from "../result/suite_record.ts";
+import { isApart, type Suite, type SuiteEntry, type SuitePlan } from "../suite.ts";
+
+/** A suite and its share of a run. */
+export interface PlannedSuite {
+  readonly suite: Suite;
+  readonly plan: SuitePlan;
+}
+
+/** A whole run. */
+export interface RunPlan {
+  readonly profile: Profile;
+  readonly dtype: DType;
+  /** Those that have a share, in the order in which they are measured. */
+  readonly suites: readonly PlannedSuite[];
+  /** One line each, for the result's notes. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Loads the suites that options or profiles name, and the one whose checks come before them.
+ *
+ * @param options.profiles names of the profiles that may be the run's.
+ * @throws {UsageError} one line, when a suite is not known, or an option is for one that no run with
+ * these options has.
+ */
+export async function loadSuites(
+  entries: readonly SuiteEntry[],
+  { options, profiles }: {
+    options: Pick<PlanOptions, "suites" | "settings">;
+    profiles: readonly string[];
+  },
+): Promise<Suite[]> {
+  const names = new Set(
+    options.suites?.length
+      ? options.suites
+      : profiles.flatMap((profile) => loadProfile(profile).suites),
+  );
+  const known = entries.map(({ record }) => record.name);
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    throw new UsageError(`suite ${name} is not one of ${known.join(", ")}`);
+  }
+  for (const [name, settings] of Object.entries(options.settings ?? {})) {
+    const [setting] = Object.entries(settings).filter(([, value]) => value !== undefined);
+    if (!setting || names.has(name)) continue;
+    throw new UsageError(`${setting[0]} is for the suite ${name}, which this run does not have`);
+  }
+  const wanted = entries.filter(({ record }) => names.has(record.name) || record.checks);
+  return await Promise.all(wanted.map(async ({ load }) => (await load()).suite));
+}
+
+/**
+ * Plans a run.
+ *
+ * A combination that cannot be computed is a case skipped with its reason when it is one point of
+ * several, and an error when the options ask for nothing else.
+ *
+ * @param options.suites loaded ones, in the order in which they are measured.
+ * @throws {UsageError} one line naming the option, the value and the limit.
+ */
+export function planRun(
+  options: PlanOptions,
+  device: PlannedDevice,
+  { registry, suites }: { registry: readonly Measurable[]; suites: readonly Suite[] },
+): RunPlan {
+  const planning = startPlanning(options, device, registry);
+  const { profile, dtype } = planning;
+  const isRun = ({ record }: Suite) => profile.suites.includes(record.name);
+  // Other suites plan without the grid of layers.
+  if (suites.some((suite) => suite.record.layers && isRun(suite))) refuseImpossible(planning);
+  const planned = new Map<Suite, SuitePlan>();
+  const plan = (suite: Suite, gated: readonly PlannedCase[]) => {
+    const share = suite.plan(planning, { gated });
+    if (share) planned.set(suite, share);
+  };
+  for (const suite of suites) if (isRun(suite) && !suite.record.checks) plan(suite, []);
+  const gated = [...planned.values()].flatMap(casesOf).filter(({ gate }) => gate !== undefined);
+  for (const suite of suites) if (suite.record.checks) plan(suite, gated);
+  return {
+    profile,
+    dtype,
+    suites: suites.flatMap((suite) => {
+      const share = planned.get(suite);
+      return share ? [{ suite, plan: share }] : [];
+    }),
+    notes: [...planned.values()].flatMap(({ notes = [] }) => notes),
+  };
+}
+
+function casesOf({ groups }: SuitePlan): PlannedCase[] {
+  return groups.flatMap(membersOf);
+}
+
+/** All cases of a plan, in the order in which they run. */
+export function plannedCases({ suites }: Pick<RunPlan, "suites">): PlannedCase[] {
+  return suites.flatMap(({ plan }) => casesOf(plan));
+}
+
+/** Cases that are one layer of their implementation, as its own plan has it. */
+export function plannedLayers({ suites }: Pick<RunPlan, "suites">): PlannedCase[] {
+  return plannedCases({ suites: suites.filter(({ suite }) => suite.record.layers) });
+}
+
+/** Suites that measure within the run's budget, and those that keep their own time. */
+export function partSuites({ suites }: Pick<RunPlan, "suites">): {
+  readonly budgeted: readonly PlannedSuite[];
+  readonly apart: readonly PlannedSuite[];
+} {
+  return {
+    budgeted: suites.filter(({ suite }) => !isApart(suite)),
+    apart: suites.filter(({ suite }) => isApart(suite)),
+  };
+}
+
+/** The part of a plan that decides what is measured: equal for runs that may be joined. */
+export function planIdentity({ suites, profile }: Pick<RunPlan, "suites" | "profile">): unknown {
+  return {
+    suites: suites.map(({ suite, plan }) => ({
+      name: suite.record.name,
+      ...(plan.identity !== undefined && { identity: plan.identity }),
+      // How cases share a device's memory, and with it their groups, does not matter.
+      cases: [...new Map(casesOf(plan).map((entry) => [entry.id, identityOf(entry)])).values()]
+        .sort((a, b) => a.id < b.id ? -1 : 1),
+    })),
+    samples: profile.samples,
+  };
+}
+
+function identityOf(entry: PlannedCase) {
+  const { id, implementation, family, scorer, direction, problem, sweeps } = entry;
+  return { id, implementation, family, scorer, direction, problem, sweeps };
+}
+
+/** What a result says of a plan: the profile as the options leave it, with the suites' sections. */
+export function configurationOf({ profile, dtype, suites }: RunPlan): Record<string, unknown> {
+  const fields = Object.keys(profileBase.shape);
+  const sections = suites.flatMap(({ suite: { record }, plan }) => {
+    const key = sectionKey(record.name);
+    const section = plan.configuration ?? profile[key];
+    return section === undefined ? [] : [[key, section]];
+  });
+  return {
+    ...Object.fromEntries(Object.entries(profile).filter(([key]) => fields.includes(key))),
+    ...Object.fromEntries(sections),
+    dtype,
+  };
+}
+
+/**
+ * The part of a plan that one shard runs: deterministic, a function of the plan and the shard alone.
+ *
+ * Groups stay whole, since their cases are interleaved. The heaviest goes first, to the shard with the
+ * least so far; suites that keep their own time are dealt out by themselves. A check runs wherever a case
+ * waits for it; those that none waits for are dealt out in turn.
+ */
+export function shardPlan(plan: RunPlan, shard: Shard): RunPlan {
+  const { index, count } = shard;
+  const { budgeted, apart } = partSuites(plan);
+  const mine = new Set<PlannedGroup>();
+  for (const suites of [budgeted, ...apart.map((one) => [one])]) {
+    const pieces = suites.filter(({ suite }) => !suite.record.checks).flatMap((
+      { suite, plan: { groups } },
+    ) => groups.map((group) => ({ group, weight: suite.weight?.(group) ?? weightOf(group) })));
+    const shards = dealOut(pieces.map(({ weight }) => weight), shard);
+    pieces.forEach(({ group }, at) => shards[at] === index && mine.add(group));
+  }
+  const waiting = (groups: readonly PlannedGroup[]) =>
+    new Set(groups.flatMap(membersOf).map(({ gate }) => gate));
+  const all = plan.suites.flatMap(({ plan: { groups } }) => groups);
+  const [needed, neededByAny] = [waiting([...mine]), waiting(all)];
+  const isMine = (suite: Suite, group: PlannedGroup, free: readonly PlannedGroup[]) => {
+    if (!suite.record.checks) return mine.has(group);
+    return membersOf(group).some(({ id }) => needed.has(id)) ||
+      free.includes(group) && free.indexOf(group) % count === index - 1;
+  };
+  return {
+    ...plan,
+    suites: plan.suites.map(({ suite, plan: share }) => {
+      const free = share.groups.filter((group) =>
+        !membersOf(group).some(({ id }) => neededByAny.has(id))
+      );
+      const groups = share.groups.filter((group) => isMine(suite, group, free));
+      return { suite, plan: { ...share, groups } };
+    }),
+  };
+}
+
+/** FLOP of one execution of every case, at least 1 so that empty groups spread too. */
+function weightOf(group: PlannedGroup): number {
+  const flops = membersOf(group).map(({ plan, skip }) => skip || !plan ? 0 : plan.flops);
+  return flops.reduce((sum, value) => sum + value, 1);
+}
+
+/**
+ * Refuses options of a suite that has no share in the run.
+ *
+ * @throws {UsageError} one line.
+ */
+export function refuseUnusedSettings({ suites }: RunPlan, options: PlanOptions): void {
+  for (const [name, settings] of Object.entries(options.settings ?? {})) {
+    const [setting] = Object.entries(settings).filter(([, value]) => value !== undefined);
+    const planned = suites.some(({ suite }) => suite.record.name === name);
+    if (!setting || planned || isAsked({ options }, name)) continue;
+    throw new UsageError(`${setting[0]} is for the suite ${name}, which this run does not have`);
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * What decides a run.
+ *
+ * @module
+ */
+import type { Gpu } from "../../kernels/gpu/device.ts";
+import type { Measurable } from "../plan/measurable.ts";
+import type { PlanOptions } from "../plan/plan_options.ts";
+import type { Shard } from "../plan/shard.ts";
+import type { Result, TuningRecord } from "../result/result_schema.ts";
+
+/** Options of `runSuite`. Whatever is left out comes from the profile. */
+export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames"> {
+  /** Default: `smoke` on a software adapter, else `standard`. */
+  profile?: string;
+  /**
+   * The WebGPU implementation. `auto` is Dawn on a real GPU where it works, else Deno's own; a resumed
+   * run goes on with the one that it began on. Default `auto`.
+   */
+  stack?: "auto" | Result["stack"];
+  /** Seed of the inputs and of every bootstrap; at most 2^32 - 4. Default 1010. */
+  seed?: number;
+  /** Folder for `result.json`. Default: nothing is written. */
+  out?: string;
+  /** Continue the partial result in `out`. */
+  resume?: boolean;
+  /** Replace a result that is in `out` already. Default false: it is refused. */
+  force?: boolean;
+  /** The command line that the result names. */
+  command?: readonly string[];
+  /** An open device, for example one for tests; it stays open. */
+  gpu?: Gpu;
+  /** Default: all implementations. */
+  registry?: readonly Measurable[];
+  /** Runs only this part of the plan. */
+  shard?: Shard;
+  /** Other people's implementations to measure beside ours: `torch-fa2`, `python:FILE`, … */
+  peers?: readonly string[];
+  /**
+   * Keeps the device's clock up while the run goes on, without changing a setting: true, by whatever
+   * means there are; false, by none. Default: on NVIDIA's devices.
+   */
+  keepWarm?: boolean;
+  /**
+   * Measured tilings of dense attention that plans prefer: `auto` takes the cached ones of this
+   * device, if `tune` was run on it; `none`; the name of a file that `tune` wrote; or what an earlier
+   * result recorded. Default `none`.
+   */
+  tuning?: string | TuningRecord;
+  /**
+   * Measures all that was asked for in suites that keep their own time: for a replay on a slower or
+   * busier machine. Default false.
+   */
+  patient?: boolean;
+}

@@ -1,0 +1,22 @@
+/**
+ * All suites, in the order in which a run measures them. A new one is a folder and a line here; what it
+ * records is a line in `result/suite_records.ts`.
+ *
+ * @module
+ */
+import { contextParallelRecord } from "./context_parallel/record.ts";
+import { correctnessRecord } from "./correctness/record.ts";
+import { latencyRecord } from "./latency/record.ts";
+import { NEEDLE_OPTIONS } from "./retrieval/options.ts";
+import { retrievalRecord } from "./retrieval/record.ts";
+import type { SuiteEntry } from "./suite.ts";
+import { throughputRecord } from "./throughput/record.ts";
+
+/** All of them; each is loaded where a run has it. */
+export const SUITES: readonly SuiteEntry[] = [
+  { record: correctnessRecord, load: () => import("./correctness/suite.ts") },
+  { record: latencyRecord, load: () => import("./latency/suite.ts") },
+  { record: throughputRecord, load: () => import("./throughput/suite.ts") },
+  { record: contextParallelRecord, load: () => import("./context_parallel/suite.ts") },
+  { record: retrievalRecord, options: NEEDLE_OPTIONS, load: () => import("./retrieval/suite.ts") },
+];

@@ -1,0 +1,62 @@
+/**
+ * The cases of the suite `throughput`, and its section of a profile.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { DIRECTIONS } from "../../kernels/implementation.ts";
+import { attachCheckGates } from "../plan/check_gates.ts";
+import type { Planning } from "../plan/grid.ts";
+import { planImplementation, type PlannedCase } from "../plan/planned_case.ts";
+import { type OptionGrid, sectionOf } from "../plan/profile.ts";
+import { throughputRecord } from "./record.ts";
+
+/** Where throughput is measured; without directions: those of the profile. */
+export const throughputSection = z.strictObject({
+  contexts: z.array(z.int().positive()).min(1),
+  directions: z.array(z.enum(DIRECTIONS)).min(1).optional(),
+});
+
+/** Seconds of wall clock in the samples of a case, and executions to find their number. */
+const COURSE = { executions: 7, leastSeconds: 3.5, inFlight: true } as const;
+
+/** The cases, and the section as the options leave it; undefined where the profile has none. */
+export function planThroughput(
+  planning: Planning,
+): { cases: PlannedCase[]; section: z.infer<typeof throughputSection> } | undefined {
+  const { profile, options } = planning;
+  const base = sectionOf(profile, throughputRecord.name, throughputSection);
+  if (!base) return undefined;
+  const section = {
+    contexts: options.contexts ? [...new Set(options.contexts)] : base.contexts,
+    ...(!options.directions && base.directions && { directions: base.directions }),
+  };
+  const first = Object.entries(profile.options).map(([name, values]) => [name, [values[0]]]);
+  const grid: OptionGrid = Object.fromEntries(first);
+  const { contexts, directions = profile.directions } = section;
+  // Its samples are wall clock, which for a peer holds the way to its process.
+  const own = profile.implementations.filter((name) =>
+    !planning.registry.some((entry) => entry.peer && entry.name === name)
+  );
+  const chosen = directions.filter((direction) => profile.directions.includes(direction));
+  const cases = contexts.flatMap((context) =>
+    chosen.flatMap((direction) =>
+      own.flatMap((name) =>
+        planImplementation(planning, {
+          name,
+          direction,
+          shape: {
+            heads: profile.heads[0],
+            context,
+            headDim: profile.headDims[0],
+            dtype: planning.dtype,
+          },
+          grid,
+          suite: throughputRecord.name,
+        })
+      )
+    )
+  );
+  const gated = attachCheckGates(cases, planning);
+  return { cases: gated.map((entry) => ({ ...entry, course: COURSE })), section };
+}
