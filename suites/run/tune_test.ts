@@ -11,7 +11,8 @@ import { UsageError } from "../errors.ts";
 import { resultSchema } from "../result/result_schema.ts";
 import { RESULT_FILE } from "../result/result_store.ts";
 import { runSuite } from "./runner.ts";
-import { fastestTiling, tune, type TuneOptions } from "./tune.ts";
+import { tune, type TuneOptions } from "./tune.ts";
+import { fastestTiling } from "./tune/tune_kernel.ts";
 import { tuningEntrySchema } from "../device/tuning_file.ts";
 
 /** Small enough to compile at once on a software adapter. */
