@@ -1,7 +1,7 @@
 /**
- * Writes the TypeScript types of the project's file formats from their zod schemas, so that a field
- * is declared and described once. `deno task generate` runs it; a test fails where its output is out
- * of date.
+ * Writes what follows from the project's zod schemas, so that a field is declared and described once: the
+ * TypeScript types of its file formats, and the JSON Schema of profiles, which editors read. `deno task
+ * generate` runs it; tests fail where its output is out of date.
  *
  * The types are written out, rather than inferred, because the package's documentation and its users'
  * type checkers read the declarations.
@@ -10,7 +10,9 @@
  */
 import { z } from "zod";
 import { forwardCaseSchema, selectionCaseSchema } from "../suites/check/golden.ts";
+import { profileSchema } from "../suites/plan/profile.ts";
 import { resultSchema } from "../suites/result/result_schema.ts";
+import { SUITES } from "../suites/suites.ts";
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
@@ -43,6 +45,15 @@ export const TYPES_FILES: readonly TypesFile[] = [
     schemas: [selectionCaseSchema, forwardCaseSchema],
   },
 ];
+
+/** Where the JSON Schema of profiles is, from the root of the repository. */
+export const PROFILE_SCHEMA = "fixtures/profiles/profile.schema.json";
+
+/** The JSON Schema of a profile with the sections of all suites. */
+export async function generateProfileSchema(): Promise<string> {
+  const suites = await Promise.all(SUITES.map(async ({ load }) => (await load()).suite));
+  return `${JSON.stringify(z.toJSONSchema(profileSchema(suites)), null, 2)}\n`;
+}
 
 const LINE_WIDTH = 100;
 
@@ -161,4 +172,8 @@ if (import.meta.main) {
     const place = new URL(`../${file.path}`, import.meta.url);
     await Deno.writeTextFile(place, await generateTypes(file));
   }
+  await Deno.writeTextFile(
+    new URL(`../${PROFILE_SCHEMA}`, import.meta.url),
+    await generateProfileSchema(),
+  );
 }

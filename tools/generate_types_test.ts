@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { generateTypes, TYPES_FILES } from "./generate_types.ts";
+import { PROFILE_NAMES, profileSchema } from "../suites/plan/profile.ts";
+import { LOADED } from "../suites/run/_planned.ts";
+import {
+  generateProfileSchema,
+  generateTypes,
+  PROFILE_SCHEMA,
+  TYPES_FILES,
+} from "./generate_types.ts";
 
 for (const file of TYPES_FILES) {
   Deno.test(`${file.path} is what deno task generate writes from the schemas`, async () => {
@@ -8,6 +15,24 @@ for (const file of TYPES_FILES) {
     assert.ok(written === await generateTypes(file), "out of date: run deno task generate");
   });
 }
+
+Deno.test("the JSON Schema of profiles is up to date, and every profile follows it", async () => {
+  const read = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
+  assert.ok(
+    await read(PROFILE_SCHEMA) === await generateProfileSchema(),
+    "out of date: run deno task generate",
+  );
+  const schema = profileSchema(LOADED);
+  for (const name of PROFILE_NAMES) {
+    const profile = JSON.parse(await read(`fixtures/profiles/${name}.json`));
+    assert.deepEqual(schema.parse(profile), profile);
+    // What no suite reads is a slip of the pen.
+    assert.equal(schema.safeParse({ ...profile, retreival: {} }).success, false);
+    assert.equal(schema.safeParse({ ...profile, suites: ["nope"] }).success, false);
+    const section = { ...profile.retrieval, trails: 1 };
+    assert.equal(schema.safeParse({ ...profile, retrieval: section }).success, false);
+  }
+});
 
 const generate = (...schemas: z.ZodType[]) =>
   generateTypes({ path: "", what: "Test.", openRecord: "./open_record.ts", schemas });
