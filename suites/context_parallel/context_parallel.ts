@@ -22,15 +22,10 @@ import { failureOf } from "../check/check.ts";
 import { inconclusiveReason } from "../device/clock.ts";
 import { errorLine } from "../errors.ts";
 import { compareSelections, describeSelection } from "../measure/selection_quality.ts";
-import {
-  bytesOf,
-  DISPATCH_SECONDS,
-  nextRound,
-  rethrowFatal,
-  type Session,
-} from "../measure/session.ts";
+import { bytesOf, nextRound, rethrowFatal, type Session } from "../measure/session.ts";
 import { createInputs } from "../measure/start_case.ts";
 import { caseRecord, failedRecord, withSamples } from "../plan/case_record.ts";
+import { DISPATCH_SECONDS } from "../plan/durations.ts";
 import type { CheckRecord, ContextParallelRecord, Sample } from "../result/result_schema.ts";
 import { summarize } from "../statistics/statistics.ts";
 import { checkRing } from "./check_ring.ts";

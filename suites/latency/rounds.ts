@@ -13,12 +13,10 @@ import {
   type Session,
 } from "../measure/session.ts";
 import { learnTime } from "../measure/start_case.ts";
+import { STAGED_SECONDS } from "../plan/durations.ts";
 
 /** Rounds that are taken again for a clock that was down, beyond as many as were asked for. */
 const MORE_ROUNDS = 4;
-
-/** From this length on, passes of their own for each stage add nothing that could be measured. */
-const STAGED_SECONDS = 0.25;
 
 /** Runs a case once between two canaries, or takes the first execution where that counts. */
 async function takeSample(

@@ -70,12 +70,6 @@ export interface Session extends RunSession {
   readonly recordRatio: (ratio: RatioRecord) => Promise<void>;
 }
 
-/**
- * Longest dispatch: just below the longest submission. Shorter ones leave a large device idle at
- * their ends: at 512K tokens one workgroup of dense attention takes tens of milliseconds.
- */
-export const DISPATCH_SECONDS = 0.24;
-
 /** A case with its buffers, that ran once. */
 export interface Started {
   readonly entry: PlannedCase;

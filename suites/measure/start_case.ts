@@ -6,7 +6,6 @@
 import {
   bytesOf,
   type DeviceAccess,
-  DISPATCH_SECONDS,
   type FirstRun,
   outcomeOf,
   rethrowFatal,
@@ -28,6 +27,7 @@ import {
   failureOf,
   type OutputDigest,
 } from "../check/check.ts";
+import { DISPATCH_SECONDS, OWN_WARM_UP_SECONDS } from "../plan/durations.ts";
 import { findImplementation } from "../plan/measurable.ts";
 import { isOurs, type Layer } from "../plan/measurable.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
@@ -38,9 +38,6 @@ import { probeSelection } from "./selection_quality_probe.ts";
 export function accessOf({ access }: Session): DeviceAccess {
   return access ?? { createInputs, checkOutputs, digestOutputs, probeSelection };
 }
-
-/** An execution this long has warmed itself up: it counts as a sample. */
-const OWN_WARM_UP_SECONDS = 5;
 
 /** Creates the seeded inputs that all cases of a group share. */
 export async function createInputs(

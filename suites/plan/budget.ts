@@ -5,19 +5,13 @@
  * @module
  */
 import type { ImplementationPlan } from "../../kernels/implementation.ts";
+import { OWN_WARM_UP_SECONDS, STAGED_SECONDS, SUBMISSION_SECONDS } from "./durations.ts";
 import { membersOf, type PlannedCase, type PlannedGroup } from "./planned_case.ts";
 import { predictSeconds } from "./predict.ts";
 import type { CalibrationRecord } from "../result/result_schema.ts";
 
 /** Share of the spare time that one group may turn into further samples: cases come before samples. */
 const SPARE_SHARE = 0.2;
-
-/** From this length on an execution warms itself up and its samples tell the stages apart. */
-const LONG_SECONDS = 5;
-const STAGED_SECONDS = 0.25;
-
-/** Longest predicted submission: the timer's default. */
-const SUBMISSION_SECONDS = 0.25;
 
 /** Share of a budget that is kept back for what comes after the groups. */
 const RESERVED_SHARE = 0.15;
@@ -222,7 +216,7 @@ export class Budget {
       const each = inFlight ? seconds : this.executionSeconds(entry);
       return Math.max(leastSeconds, executions * each) + this.setupSeconds(entry);
     }
-    const warmUp = seconds < LONG_SECONDS ? 1 : 0;
+    const warmUp = seconds < OWN_WARM_UP_SECONDS ? 1 : 0;
     const staged = entry.plan.stages.length > 1 && seconds < STAGED_SECONDS ? 1 : 0;
     return this.executionSeconds(entry) * (samples + warmUp + staged) +
       this.setupSeconds(entry);

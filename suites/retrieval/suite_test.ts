@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { UsageError } from "../errors.ts";
@@ -61,7 +62,7 @@ Deno.test("an option of the suite where the run does not have it is refused, ask
 Deno.test("planRunRetrieval: a profile may name the suite; options of other suites do not drag it in", () => {
   const planned = (suites: string[], options: Partial<PlanOptions> = {}) =>
     planRunRetrieval({
-      ...startPlanning({ profile: "smoke" }, ASSUMED_DEVICE, []),
+      ...startPlanning({ profile: "smoke" }, ASSUMED_DEVICE, IMPLEMENTATIONS),
       profile: { ...loadProfile("smoke"), suites },
       options: { profile: "smoke", ...options },
     });

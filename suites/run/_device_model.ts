@@ -15,6 +15,7 @@ import { caseRecord, withSamples } from "../plan/case_record.ts";
 import type { Layer, Measurable } from "../plan/measurable.ts";
 import { memoryLimit } from "../plan/memory_limit.ts";
 import type { PlanOptions } from "../plan/plan_options.ts";
+import { SUBMISSION_SECONDS } from "../plan/durations.ts";
 import { membersOf, type PlannedCase, type PlannedDevice } from "../plan/planned_case.ts";
 import type {
   CalibrationRecord,
@@ -82,14 +83,8 @@ const SEED = 1;
 const CANARY_SECONDS = 1e-4;
 const EXERCISE_SECONDS = 0.1;
 
-/** Longest predicted submission, seconds. */
-const SUBMISSION_SECONDS = 0.25;
-
 /** Gaps up to this long are none, seconds. */
 const GAP_SECONDS = 0.03;
-
-/** Executions of a context-parallel case. */
-const CUT_EXECUTIONS = 17;
 
 const CHECK: CheckRecord = { passed: true, method: "modelled", maxError: 0, tolerance: 1 };
 const DIGEST = { output: "the same bits" };
@@ -338,16 +333,17 @@ async function measureCut(
   { model, time }: Parts,
 ): Promise<void> {
   const { budget, clock } = session;
+  const { executions } = entry.course!;
   const predictedSeconds = budget.predict(entry);
-  if (CUT_EXECUTIONS * predictedSeconds > budget.left) {
+  if (executions * predictedSeconds > budget.left) {
     const skipped = caseRecord(entry, { status: "skipped", reason: "over the budget" });
     return await session.record({ ...skipped, predictedSeconds });
   }
   time.rest(model.host.cut);
   const before = await clock.settle();
   const { result: seconds, canary } = await clock.around(before, () => {
-    const all = CUT_EXECUTIONS * model.seconds(entry.implementation, entry.problem);
-    return Promise.resolve(time.work(all) / CUT_EXECUTIONS);
+    const all = executions * model.seconds(entry.implementation, entry.problem);
+    return Promise.resolve(time.work(all) / executions);
   });
   const flag = clock.isOff(canary) && { flag: "clock" as const };
   const earlier = session.finished(entry.id)?.samples ?? [];

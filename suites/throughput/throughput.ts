@@ -16,15 +16,13 @@ import {
   tryShorter,
 } from "../measure/start_case.ts";
 import { nextRound, outcomeOf, rethrowFatal, type Session } from "../measure/session.ts";
+import { SUBMISSION_SECONDS } from "../plan/durations.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
 
 /** A sample is a run of executions of about this length. */
 const SAMPLE_SECONDS = 0.5;
 const MOST_EXECUTIONS = 500;
 const SAMPLES = 5;
-
-/** From this length on an execution is more than one submission, and only one may be in flight. */
-const LONG_SECONDS = 0.25;
 
 /** Runs in which the number of executions of a sample is found, if one is not as long as this. */
 const MOST_TRIALS = 4;
@@ -154,7 +152,8 @@ export async function runBackToBack(
   options: { executions: number; one: number; flops: number; signal?: AbortSignal },
 ): Promise<void> {
   const { executions, one, flops, signal } = options;
-  if (one < LONG_SECONDS) {
+  // Longer ones are several submissions, and only one may be in flight.
+  if (one < SUBMISSION_SECONDS) {
     await Promise.all(Array.from({ length: executions }, () => layer.execute({ signal })));
     return;
   }

@@ -29,7 +29,7 @@ import type { Gpu } from "../../../kernels/gpu/device.ts";
 import { fillSeeded } from "../../../kernels/gpu/random.ts";
 import type { LayerInputs } from "../../../kernels/implementation.ts";
 import { checkOutputs, digestOutputs, failureOf, withDeterminism } from "../../check/check.ts";
-import { DISPATCH_SECONDS } from "../../measure/session.ts";
+import { DISPATCH_SECONDS } from "../../plan/durations.ts";
 import type { Layer } from "../../plan/measurable.ts";
 import type { Key, Session } from "./session.ts";
 

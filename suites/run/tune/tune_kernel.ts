@@ -36,7 +36,7 @@ const CHECKING_SHARE = 0.5;
 const CHECK_ROWS = 277;
 
 /** An execution this long has warmed itself up. */
-const LONG_SECONDS = 0.25;
+const WARM_SECONDS = 0.25;
 
 /** Share of a ceiling that a kernel is expected to reach before one was measured. */
 const EXPECTED_SHARE = 0.3;
@@ -82,7 +82,7 @@ export async function tuneKernel(
     for (const one of bound) {
       // Some stacks compile and allocate when something first runs.
       const first = await run(one);
-      const time = first.seconds > LONG_SECONDS ? first.seconds : (await run(one)).seconds;
+      const time = first.seconds > WARM_SECONDS ? first.seconds : (await run(one)).seconds;
       one.repeats = Math.min(MOST_REPEATS, Math.max(1, Math.ceil(SAMPLE_SECONDS / time)));
       round += 2 * one.repeats * time;
     }
