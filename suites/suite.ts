@@ -56,7 +56,7 @@ export interface SuiteRun<G extends PlannedGroup = PlannedGroup> {
 }
 
 /** An option of one suite, as the command line has it. */
-export interface SuiteOption {
+export interface SuiteFlag {
   /** Key in the suite's {@linkcode PlanOptions.settings}. */
   readonly name: string;
   /** Name of the flag, without the dashes. */
@@ -114,8 +114,8 @@ export function isApart(suite: Suite): suite is ApartSuite {
 /** A line of the registry. */
 export interface SuiteEntry {
   readonly record: SuiteRecord;
-  /** Default: none of its own. */
-  readonly options?: readonly SuiteOption[];
+  /** Options of its own, as the command line has them. Default: none. */
+  readonly flags?: readonly SuiteFlag[];
   /** Loads what plans and measures; a run loads the suites that it has. */
   readonly load: () => Promise<{ readonly suite: Suite }>;
 }

@@ -7,7 +7,7 @@
 import { contextParallelRecord } from "./context_parallel/record.ts";
 import { correctnessRecord } from "./correctness/record.ts";
 import { latencyRecord } from "./latency/record.ts";
-import { NEEDLE_OPTIONS } from "./retrieval/options.ts";
+import { NEEDLE_FLAGS } from "./retrieval/options.ts";
 import { retrievalRecord } from "./retrieval/record.ts";
 import type { SuiteEntry } from "./suite.ts";
 import { throughputRecord } from "./throughput/record.ts";
@@ -18,5 +18,5 @@ export const SUITES: readonly SuiteEntry[] = [
   { record: latencyRecord, load: () => import("./latency/suite.ts") },
   { record: throughputRecord, load: () => import("./throughput/suite.ts") },
   { record: contextParallelRecord, load: () => import("./context_parallel/suite.ts") },
-  { record: retrievalRecord, options: NEEDLE_OPTIONS, load: () => import("./retrieval/suite.ts") },
+  { record: retrievalRecord, flags: NEEDLE_FLAGS, load: () => import("./retrieval/suite.ts") },
 ];

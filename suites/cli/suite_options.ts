@@ -6,7 +6,7 @@
 import { InvalidArgumentError } from "@commander-js/extra-typings";
 import { errorLine, UsageError } from "../errors.ts";
 import type { PlanOptions } from "../plan/plan_options.ts";
-import type { SuiteEntry, SuiteOption } from "../suite.ts";
+import type { SuiteEntry, SuiteFlag } from "../suite.ts";
 
 /** Names of suites, in the order in which a run measures them. */
 export function suiteNames(suites: readonly SuiteEntry[]): string[] {
@@ -31,9 +31,9 @@ export function chosenSuites(
   return names.length > 0 ? [...names] : undefined;
 }
 
-function optionsOf(suites: readonly SuiteEntry[]): (SuiteOption & { readonly suite: string })[] {
-  return suites.flatMap(({ record, options = [] }) =>
-    options.map((option) => ({ ...option, suite: record.name }))
+function flagsOf(suites: readonly SuiteEntry[]): (SuiteFlag & { readonly suite: string })[] {
+  return suites.flatMap(({ record, flags = [] }) =>
+    flags.map((flag) => ({ ...flag, suite: record.name }))
   );
 }
 
@@ -42,7 +42,7 @@ export function addSuiteOptions(command: unknown, suites: readonly SuiteEntry[])
   const takes = command as {
     option(flags: string, description: string, parse: (text: string) => unknown): unknown;
   };
-  for (const { suite, flag, value, help, parse } of optionsOf(suites)) {
+  for (const { suite, flag, value, help, parse } of flagsOf(suites)) {
     takes.option(`--${flag} ${value}`, `${suite}: ${help}`, (text) => {
       try {
         return parse(text);
@@ -61,7 +61,7 @@ export function chosenSettings(
 ): Pick<PlanOptions, "settings"> {
   const given = command.opts() as Readonly<Record<string, unknown>>;
   const settings: Record<string, Record<string, unknown>> = {};
-  for (const { suite, name, flag } of optionsOf(suites)) {
+  for (const { suite, name, flag } of flagsOf(suites)) {
     const value = given[attributeName(flag)];
     if (value !== undefined) (settings[suite] ??= {})[name] = value;
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { SuiteOption } from "../suite.ts";
+import type { SuiteFlag } from "../suite.ts";
 
 /** What a user may set for this suite alone. */
 export interface NeedleOptions {
@@ -18,7 +18,7 @@ export interface NeedleOptions {
 }
 
 /** The same as the command line has them. */
-export const NEEDLE_OPTIONS: readonly (SuiteOption & { readonly name: keyof NeedleOptions })[] = [
+export const NEEDLE_FLAGS: readonly (SuiteFlag & { readonly name: keyof NeedleOptions })[] = [
   {
     name: "depths",
     flag: "depth",

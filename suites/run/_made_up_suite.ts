@@ -82,7 +82,7 @@ export function diceEntry(kind: "budgeted" | "apart", options: Options = {}): Su
     : { ...shared, begin };
   return {
     record: DICE_RECORD,
-    options: [
+    flags: [
       { name: "count", flag: "dice", value: "<number>", help: "dice", parse: Number },
       {
         name: "loaded",

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { compareResults } from "../../reports/gate/compare_results.ts";
+import { renderReport } from "../../reports/render_report.ts";
+import { renderTerminal } from "../../reports/text/terminal.ts";
 import { parseBench } from "../cli/bench.ts";
 import { countRuns, replayExit } from "../cli/replay.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
@@ -19,7 +21,7 @@ import {
 import { DENO_HOST } from "./deno_host.ts";
 import { mergeResults } from "./merge.ts";
 import { fileFlags, replayArguments } from "./replay.ts";
-import { exitCodeOf, runCalibrated, type RunExtras, type SuiteOptions } from "./runner.ts";
+import { exitCodeOf, runCalibrated, type SuiteOptions } from "./runner.ts";
 
 /** The made-up device gives no timestamps. */
 const WALL_CLOCK = { ...CALIBRATION, record: { clock: "wall" as const } };
@@ -36,7 +38,11 @@ const DICE: SuiteOptions = {
 
 const registryOf = (entry: SuiteEntry) => [...SUITES, entry];
 
-function run(entry: SuiteEntry, options: SuiteOptions = {}, extras: RunExtras = {}) {
+function run(
+  entry: SuiteEntry,
+  options: SuiteOptions = {},
+  extras: Parameters<typeof runCalibrated>[1] = {},
+) {
   return runCalibrated({ ...DICE, ...options }, {
     calibration: WALL_CLOCK,
     host: madeUpHost(),
@@ -70,6 +76,10 @@ for (const kind of ["budgeted", "apart"] as const) {
     assert.equal(result.configuration.retrieval, undefined, "other suites' sections are left out");
     assert.equal(facesOf(result).length, 10);
     assert.ok(result.notes.includes("thrown with a fair die"));
+    // A report that has no section for it shows the rest, and no reader of it stumbles.
+    assert.match(renderReport(result, { format: "markdown" }), /^# /);
+    assert.ok(renderReport(result).startsWith("<!doctype html>"));
+    assert.ok(renderTerminal(result).length > 0);
     // A suite that keeps its own time needs no calibration.
     assert.equal(result.calibration === null, kind === "apart");
   });
@@ -207,7 +217,7 @@ Deno.test("a suite that nobody registered, and options that no suite of the run 
 Deno.test("the registry and the records list the same suites, and no option twice", () => {
   assert.deepEqual(SUITES.map(({ record }) => record), SUITE_RECORDS);
   assert.equal(SUITE_RECORDS.filter(({ checks }) => checks).length, 1);
-  const flags = SUITES.flatMap(({ options = [] }) => options).map(({ flag }) => flag);
+  const flags = SUITES.flatMap(({ flags = [] }) => flags).map(({ flag }) => flag);
   assert.equal(new Set(flags).size, flags.length);
 });
 

@@ -82,7 +82,7 @@ export function replayArguments(
 
 /** Options of suites that name files, with the dashes. */
 export function fileFlags(suites: readonly SuiteEntry[] = SUITES): string[] {
-  return suites.flatMap(({ options = [] }) => options)
+  return suites.flatMap(({ flags = [] }) => flags)
     .filter(({ file }) => file).map(({ flag }) => `--${flag}`);
 }
 

@@ -4,30 +4,17 @@
  *
  * @module
  */
-import { DeviceError } from "../../kernels/gpu/device.ts";
-import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
-import { holdWorkers } from "../check/worker_pool.ts";
-import type { Calibration } from "../device/calibrate.ts";
-import { EXIT, UsageError } from "../errors.ts";
-import type { CaseRecord, Result } from "../result/result_schema.ts";
-import { isCheck, SUITE_RECORDS } from "../result/suite_records.ts";
-import type { FolderClaim } from "../result/write_output.ts";
-import type { SuiteEntry } from "../suite.ts";
+import type { Result } from "../result/result_schema.ts";
 import { SUITES } from "../suites.ts";
 import { DENO_HOST } from "./deno_host.ts";
+import { exitCodeOf } from "./exit_code.ts";
 import type { Host } from "./host.ts";
-import { loadSuites } from "./plan_run.ts";
 import type { ProgressEvent, SuiteHooks } from "./progress.ts";
-import { Run } from "./run.ts";
 import type { SuiteOptions } from "./run_options.ts";
+import { DEFAULT_SEED, MAX_SEED, type RunExtras, runOn } from "./run_on.ts";
 
-export type { ProgressEvent, SuiteHooks, SuiteOptions };
-
-/** Q, K, V and dO take the seed and the three after it. */
-export const MAX_SEED = 2 ** 32 - 4;
-
-/** Default seed of the inputs. */
-export const DEFAULT_SEED = 1010;
+export { DEFAULT_SEED, exitCodeOf, MAX_SEED };
+export type { ProgressEvent, RunExtras, SuiteHooks, SuiteOptions };
 
 /**
  * Runs the suites.
@@ -46,91 +33,13 @@ export function runSuite(options: SuiteOptions = {}, hooks: SuiteHooks = {}): Pr
   return runCalibrated(options, { hooks });
 }
 
-/** What else decides a run, beside its options. */
-export interface RunExtras {
-  readonly hooks?: SuiteHooks;
-  /** Of a device that is calibrated already; its canary stays. Default: it is calibrated. */
-  readonly calibration?: Calibration;
-  /** The caller's claim on the output folder. */
-  readonly claimed?: FolderClaim;
-  /** What the run takes from the machine. Default: what Deno gives. */
-  readonly host?: Host;
-  /** Suites that there are. Default: all. */
-  readonly suites?: readonly SuiteEntry[];
-}
-
-/** {@linkcode runSuite} with a machine, suites, a calibration or a folder of the caller's. */
-export async function runCalibrated(
+/**
+ * {@linkcode runSuite} with a calibration, a folder, suites or a machine of the caller's. Default of the
+ * last two: all suites, and what Deno gives.
+ */
+export function runCalibrated(
   options: SuiteOptions,
-  { hooks = {}, calibration, claimed, host = DENO_HOST, suites: entries = SUITES }: RunExtras = {},
+  { host = DENO_HOST, suites = SUITES, ...extras }: Partial<RunExtras> & { host?: Host } = {},
 ): Promise<Result> {
-  const seed = options.seed ?? DEFAULT_SEED;
-  if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED) {
-    throw new UsageError(`seed ${seed} is not a whole number from 0 to ${MAX_SEED}`);
-  }
-  if (options.resume && !options.out) throw new UsageError("resume needs an output folder");
-  const { out, resume, force = false, registry = IMPLEMENTATIONS } = options;
-  const place = { fresh: !resume, force };
-  if (out !== undefined) await host.checkFolder(out, place);
-  const suites = await loadSuites(entries, { options, profiles: profilesOf(options) });
-  const opened = new Map<string, unknown>();
-  for (const suite of suites) {
-    const own = { ...options, profile: options.profile ?? "", seed };
-    opened.set(suite.record.name, await suite.open?.(own));
-  }
-  const store = out === undefined ? undefined : await host.openStore(out, { ...place, claimed });
-  let gpu = options.gpu;
-  using _workers = holdWorkers();
-  try {
-    host.prepare();
-    const say = (kind: ProgressEvent["kind"], text: string) =>
-      hooks.onProgress?.({ kind, text, done: 0, total: 0, remainingSeconds: null });
-    const stack = gpu ? undefined : await host.openStack({
-      stack: (options.stack ?? "auto") === "auto" && resume
-        ? await store!.recordedStack()
-        : options.stack,
-      require: options.dtype === "f16" ? ["shader-f16"] : [],
-      say: (text) => say("step", text),
-    });
-    if (stack?.line) say("note", stack.line);
-    gpu ??= stack!.gpu;
-    if (options.dtype === "f16" && !gpu.capabilities.f16) {
-      throw new DeviceError("feature", "dtype f16: the device does not grant shader-f16");
-    }
-    return await new Run({ ...options, seed }, {
-      host,
-      hooks,
-      gpu,
-      registry,
-      suites,
-      opened,
-      stackChoice: stack?.choice,
-      store,
-      calibration,
-    }).execute();
-  } finally {
-    if (!options.gpu) gpu?.destroy();
-    await store?.close();
-  }
-}
-
-/** Profiles that may be the run's: without a name the adapter decides between two of them. */
-function profilesOf({ profile }: SuiteOptions): readonly string[] {
-  return profile === undefined ? ["smoke", "standard"] : [profile];
-}
-
-/** The exit code that a result stands for. */
-export function exitCodeOf(result: Result): number {
-  const has = (status: CaseRecord["status"]) =>
-    result.cases.some((record) => record.status === status);
-  if (has("failed")) return EXIT.failed;
-  const timed = result.cases.filter((record) => !isCheck(record));
-  const relevant = timed.length > 0 ? timed : result.cases;
-  const found = relevant.some((record) => record.status === "ok") ||
-    SUITE_RECORDS.some(({ part }) => part?.measured(result));
-  // Of more shards than pieces some have nothing to do: the plan is measured all the same.
-  const idle = result.shard !== undefined && result.cases.length === 0 &&
-    result.finishedAt !== null;
-  if (!found) return idle ? EXIT.fine : EXIT.nothingMeasured;
-  return result.finishedAt === null || has("inconclusive") ? EXIT.inconclusive : EXIT.fine;
+  return runOn(host, options, { suites, ...extras });
 }

@@ -1,0 +1,24 @@
+/**
+ * The exit code that a result stands for.
+ *
+ * @module
+ */
+import { EXIT } from "../errors.ts";
+import type { CaseRecord, Result } from "../result/result_schema.ts";
+import { isCheck, SUITE_RECORDS } from "../result/suite_records.ts";
+
+/** The exit code that a result stands for. */
+export function exitCodeOf(result: Result): number {
+  const has = (status: CaseRecord["status"]) =>
+    result.cases.some((record) => record.status === status);
+  if (has("failed")) return EXIT.failed;
+  const timed = result.cases.filter((record) => !isCheck(record));
+  const relevant = timed.length > 0 ? timed : result.cases;
+  const found = relevant.some((record) => record.status === "ok") ||
+    SUITE_RECORDS.some(({ part }) => part?.measured(result));
+  // Of more shards than pieces some have nothing to do: the plan is measured all the same.
+  const idle = result.shard !== undefined && result.cases.length === 0 &&
+    result.finishedAt !== null;
+  if (!found) return idle ? EXIT.fine : EXIT.nothingMeasured;
+  return result.finishedAt === null || has("inconclusive") ? EXIT.inconclusive : EXIT.fine;
+}
