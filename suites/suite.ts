@@ -70,6 +70,12 @@ export interface SuiteFlag {
   readonly parse: (text: string) => unknown;
 }
 
+/** Options of a run before its device is open: without a name of a profile, the adapter decides. */
+export interface OpenOptions extends Omit<PlanOptions, "profile"> {
+  readonly profile?: string;
+  readonly seed: number;
+}
+
 interface Planned<G extends PlannedGroup> {
   readonly record: SuiteRecord;
   /** Its section of a profile, by the key that its name gives. Default: it has none. */
@@ -79,7 +85,7 @@ interface Planned<G extends PlannedGroup> {
    *
    * @throws {UsageError} one line.
    */
-  open?(options: PlanOptions & { readonly seed: number }): Promise<unknown>;
+  open?(options: OpenOptions): Promise<unknown>;
   /**
    * Its cases; undefined where it has no share in the run. Pure.
    *

@@ -36,7 +36,13 @@ import {
   TUNING_HELP,
 } from "./layer_options.ts";
 import { parseCommand } from "./parse_command.ts";
-import { addSuiteOptions, chosenSettings, chosenSuites, suiteNames } from "./suite_options.ts";
+import {
+  addSuiteOptions,
+  chosenSettings,
+  chosenSuites,
+  describeSuites,
+  suiteNames,
+} from "./suite_options.ts";
 import { keepWarmOption, noKeepWarmOption, stackOption } from "./device_options.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
 import { joinOptions } from "./resume.ts";
@@ -138,6 +144,7 @@ function benchCommand(suites: readonly SuiteEntry[]) {
     .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
     .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds);
   addSuiteOptions(timed, suites);
+  timed.addHelpText("after", describeSuites(suites));
   return timed
     .option(
       "--out <folder>",

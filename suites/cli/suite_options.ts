@@ -37,6 +37,13 @@ function flagsOf(suites: readonly SuiteEntry[]): (SuiteFlag & { readonly suite: 
   );
 }
 
+/** What each suite measures, for the end of a command's help. */
+export function describeSuites(suites: readonly SuiteEntry[]): string {
+  const width = Math.max(...suiteNames(suites).map((name) => name.length));
+  const lines = suites.map(({ record: { name, title } }) => `  ${name.padEnd(width)}  ${title}`);
+  return `\nSuites:\n${lines.join("\n")}`;
+}
+
 /** Adds the options to a command, after the name of their suite in its help. */
 export function addSuiteOptions(command: unknown, suites: readonly SuiteEntry[]): void {
   const takes = command as {

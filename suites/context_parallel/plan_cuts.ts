@@ -67,7 +67,7 @@ export function planRunCuts(
   const { contexts, options: values = {} } = options;
   const { levels, pooling, k, dilation } = values;
   const { name } = contextParallelRecord;
-  const asked = isAsked({ options }, name);
+  const asked = isAsked(options, name);
   const shaped = shapesGrid(options);
   const setting = sectionOf(profile, name, contextParallelSection);
   if (!setting || !profile.suites.includes(name) || shaped && !asked) return [];

@@ -48,7 +48,7 @@ export function startPlanning(
 }
 
 /** Whether a suite was asked for by name. */
-export function isAsked({ options }: Pick<Planning, "options">, suite: string): boolean {
+export function isAsked(options: Pick<PlanOptions, "suites">, suite: string): boolean {
   return options.suites?.includes(suite) ?? false;
 }
 

@@ -50,7 +50,7 @@ export function needleOptions({ settings }: Pick<PlanOptions, "settings">): Need
 export function checkRetrievalOptions(
   options: Partial<PlanOptions> & { readonly seed?: number },
 ): void {
-  if (!isAsked({ options: { profile: "", ...options } }, retrievalRecord.name)) return;
+  if (!isAsked(options, retrievalRecord.name)) return;
   const { seed = 0 } = options;
   if (seed > MAX_RETRIEVAL_SEED) {
     throw new UsageError(`retrieval: seed ${seed} is above ${MAX_RETRIEVAL_SEED}`);
@@ -74,7 +74,7 @@ export function planRunRetrieval(
 ): PlannedRetrieval | undefined {
   const { name } = retrievalRecord;
   if (!run.suites.includes(name)) return undefined;
-  if (!isAsked({ options }, name) && shapesGrid(options)) return undefined;
+  if (!isAsked(options, name) && shapesGrid(options)) return undefined;
   const given = retrievalOptions({ ...options, profile: run.name });
   const own = retrievalProfile({ ...given, budgetSeconds: undefined });
   const share = run.suites.length === 1

@@ -48,6 +48,16 @@ Deno.test("checkRetrievalOptions: each bad input is one line that names it, with
   }
 });
 
+Deno.test("bad options are refused before a device is opened, whatever the profile will be", async () => {
+  for (const profile of [undefined, "paper"]) {
+    const options = { suites: ["retrieval"], profile, stack: "dawn" as const };
+    await assert.rejects(
+      runSuite({ ...options, ...needles({ depths: [120] }) }),
+      /depth 120 is not/,
+    );
+  }
+});
+
 Deno.test("an option of the suite where the run does not have it is refused, asked for or not", async () => {
   for (const options of [{ suites: ["latency"] }, { profile: "smoke" }]) {
     await assert.rejects(

@@ -59,11 +59,7 @@ export async function loadSuites(
     if (known.includes(name)) continue;
     throw new UsageError(`suite ${name} is not one of ${known.join(", ")}`);
   }
-  for (const [name, settings] of Object.entries(options.settings ?? {})) {
-    const [setting] = Object.entries(settings).filter(([, value]) => value !== undefined);
-    if (!setting || names.has(name)) continue;
-    throw new UsageError(`${setting[0]} is for the suite ${name}, which this run does not have`);
-  }
+  refuseSettings(options, (name) => names.has(name));
   const wanted = entries.filter(({ record }) => names.has(record.name) || record.checks);
   return await Promise.all(wanted.map(async ({ load }) => (await load()).suite));
 }
@@ -216,10 +212,19 @@ function weightOf(group: PlannedGroup): number {
  * @throws {UsageError} one line.
  */
 export function refuseUnusedSettings({ suites }: RunPlan, options: PlanOptions): void {
-  for (const [name, settings] of Object.entries(options.settings ?? {})) {
-    const [setting] = Object.entries(settings).filter(([, value]) => value !== undefined);
-    const planned = suites.some(({ suite }) => suite.record.name === name);
-    if (!setting || planned || isAsked({ options }, name)) continue;
-    throw new UsageError(`${setting[0]} is for the suite ${name}, which this run does not have`);
+  refuseSettings(
+    options,
+    (name) => suites.some(({ suite }) => suite.record.name === name) || isAsked(options, name),
+  );
+}
+
+function refuseSettings(
+  { settings = {} }: Pick<PlanOptions, "settings">,
+  has: (suite: string) => boolean,
+): void {
+  for (const [suite, own] of Object.entries(settings)) {
+    const given = Object.keys(own).find((name) => own[name] !== undefined);
+    if (given === undefined || has(suite)) continue;
+    throw new UsageError(`${given} is for the suite ${suite}, which this run does not have`);
   }
 }

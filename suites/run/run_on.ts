@@ -57,8 +57,7 @@ export async function runOn(
   const suites = await loadSuites(entries, { options, profiles: profilesOf(options) });
   const opened = new Map<string, unknown>();
   for (const suite of suites) {
-    const own = { ...options, profile: options.profile ?? "", seed };
-    opened.set(suite.record.name, await suite.open?.(own));
+    opened.set(suite.record.name, await suite.open?.({ ...options, seed }));
   }
   const store = out === undefined ? undefined : await host.openStore(out, { ...place, claimed });
   let gpu = options.gpu;
