@@ -154,9 +154,9 @@ export function compareExact(
   }
 }
 
-/** Whether a case was skipped because the run's budget had no room for it. */
-export function ranOut({ status, reason, predictedSeconds }: CaseRecord): boolean {
-  return status === "skipped" && predictedSeconds !== undefined && /\bbudget\b/.test(reason ?? "");
+/** Whether a case was skipped because the run's budget, or its suite's, had no room for it. */
+export function ranOut({ status, reason = "" }: CaseRecord): boolean {
+  return status === "skipped" && /\bof the budget\b|\bthe budget (?:was spent|of)\b/.test(reason);
 }
 
 function describeStatus({ status, reason }: CaseRecord): string {

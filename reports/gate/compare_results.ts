@@ -15,6 +15,7 @@ import { finishReport } from "./finish_report.ts";
 import { DEFAULTS, type GateConfig, GateInputError, settingsOf } from "./gate_config.ts";
 import type { GateCase, GateReport, GateSide } from "./gate_report.ts";
 import { judgeTimes, machineOf, usableHistory } from "./judge_times.ts";
+import { samplesOf } from "./timed_case.ts";
 
 /** Cases beyond this number are refused: no plan has them. */
 export const MOST_CASES = 5000;
@@ -174,10 +175,12 @@ export function compareResults(
     if (machineOf(record) !== machineOf(other)) {
       return { verdict: "same", reason: "time not compared: measured on another machine" };
     }
-    if (ranOut(other) && record.samples.length > 0 && !identicalCode) {
+    const [before, now] = [record, other].map((one) => samplesOf(one, records));
+    const ran = before.length > 0 || record.status === "ok";
+    if (ranOut(other) && ran && !identicalCode) {
       return { verdict: "inconclusive", reason: "the candidate's budget had no room for it" };
     }
-    const hadTime = record.samples.length > 0 && other.samples.length > 0;
+    const hadTime = before.length > 0 && now.length > 0;
     if (!hadTime || identicalCode) return { verdict: "same", reason: "no time to compare" };
     return { verdict: "inconclusive", reason: "the clock was too coarse, or every sample flagged" };
   }

@@ -60,6 +60,24 @@ Deno.test("compareResults: a case for which time ran out is inconclusive, one th
   const late = skip("predicted 3 s for one execution; 1 s of the budget are left");
   assert.deepEqual([late.exitCode, caseOf(late, DENSE).verdict], [3, "inconclusive"]);
   assert.equal(skip("d=96 is not supported").exitCode, 1);
+  assert.equal(skip("k 1536 is beyond the selection budget").exitCode, 1);
+  // A suite with seconds of its own, whose cases have no samples: not measured is not the same.
+  const untimed = (result: Result) => {
+    const record = result.cases.find(({ id }) => id.startsWith(DENSE))!;
+    return Object.assign(record, { suite: "retrieval", samples: [], statistic: undefined });
+  };
+  const baseline = run("2026-01-01T00:00:00Z", untimed);
+  for (
+    const reason of ["not reached within the budget of 50 s", "left out: the budget was spent"]
+  ) {
+    const report = compareResults(
+      baseline,
+      run("2026-01-02T00:00:00Z", (result) => {
+        Object.assign(untimed(result), { status: "skipped", reason });
+      }),
+    );
+    assert.deepEqual([report.exitCode, caseOf(report, DENSE).verdict], [3, "inconclusive"]);
+  }
 });
 
 Deno.test("compareResults: a peer's time, bits and absence fail nothing, its check does", () => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import type { CaseRecord, Result, Sample } from "../../suites/result/result_schema.ts";
 import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.ts";
 import { SUITE_RECORDS } from "../../suites/result/suite_records.ts";
 import { type Blocks, medianOf, robustDeviation, thin } from "./bootstrap.ts";
@@ -43,6 +43,13 @@ interface Timed {
   readonly canary?: number;
 }
 
+/** The samples of a case that its suite compares. */
+export function samplesOf(record: CaseRecord, records: readonly SuiteRecord[]): readonly Sample[] {
+  const { samples } = findRecord(records, record.suite);
+  const ran = record.status === "ok" || record.status === "inconclusive";
+  return ran && samples ? samples(record) : record.samples;
+}
+
 /**
  * The times of a case; undefined where it has none that a ratio could be made of.
  *
@@ -54,8 +61,7 @@ export function timesOf(
   options: { canarySeconds?: number; records?: readonly SuiteRecord[] } = {},
 ): TimedCase | undefined {
   if (record.status !== "ok" || record.check?.passed === false) return undefined;
-  const { samples } = findRecord(options.records ?? SUITE_RECORDS, record.suite);
-  const taken = samples?.(record) ?? record.samples;
+  const taken = samplesOf(record, options.records ?? SUITE_RECORDS);
   const counted = thin(taken.filter((sample) => sample.flag === undefined));
   if (counted.length === 0 || counted.some(({ seconds }) => !(seconds > 0))) return undefined;
   const { canarySeconds = 0 } = options;

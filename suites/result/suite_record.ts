@@ -46,11 +46,11 @@ export interface SuiteRecord {
    * Default: all keys that decide any.
    */
   readonly plannedBy?: readonly string[];
-  /** Samples that the gate compares. Default: those of the record. */
+  /** Samples that the gate compares, of a case that ran. Default: those of the record. */
   readonly samples?: (record: CaseRecord) => readonly Sample[];
   /**
    * Fields that two runs with the same inputs on the same adapter must have equal, beside cost, digests
-   * and error bounds. Default: none.
+   * and error bounds; of cases that ran. Default: none.
    */
   readonly exact?: (record: CaseRecord) => Readonly<Record<string, unknown>>;
   readonly part?: SuitePart;
