@@ -15,18 +15,10 @@ import { Budget } from "../plan/budget.ts";
 import { caseRecord } from "../plan/case_record.ts";
 import type { Measurable } from "../plan/measurable.ts";
 import { memoryLimit } from "../plan/memory_limit.ts";
-import type { PlannedGroup } from "../plan/planned_case.ts";
 import { notesOnPortableKernels } from "../plan/portable_notes.ts";
 import type { OpenPeers } from "../peers/peers.ts";
 import { hashJson } from "../result/digest.ts";
-import type {
-  CaseRecord,
-  RatioRecord,
-  Result,
-  StackChoiceRecord,
-  TuningRecord,
-} from "../result/result_schema.ts";
-import { scaleStatistic } from "../statistics/statistics.ts";
+import type { Result, StackChoiceRecord, TuningRecord } from "../result/result_schema.ts";
 import { isApart, type Suite, type SuiteRun } from "../suite.ts";
 import { compileAhead } from "./compile_ahead.ts";
 import type { Host, Store } from "./host.ts";
@@ -42,8 +34,8 @@ import {
   type RunPlan,
   shardPlan,
 } from "./plan_run.ts";
-import type { ProgressEvent, SuiteHooks } from "./progress.ts";
-import { rejudgeLive, rejudgeResult } from "./rejudge.ts";
+import type { SuiteHooks } from "./progress.ts";
+import { ResultKeeper } from "./result_keeper.ts";
 import { joinCalibrations, lostNote, STOPPED_NOTE, takeUp } from "./resume.ts";
 import type { SuiteOptions } from "./run_options.ts";
 import { runSchedule } from "./schedule.ts";
@@ -77,12 +69,8 @@ export class Run {
   #tuning?: TuningRecord;
   #peers?: OpenPeers;
   #keepWarm?: KeepWarm;
-  readonly #live: Session["live"] = new Set();
-  #result!: Result;
   #plan!: RunPlan;
-  #budget?: Budget;
-  #total = 0;
-  #pending: readonly PlannedGroup[] = [];
+  #keeper!: ResultKeeper;
 
   constructor(options: SuiteOptions & { seed: number }, parts: RunParts) {
     this.#options = options;
@@ -121,15 +109,20 @@ export class Run {
     this.#tuning = tuned.record;
     this.#plan = this.#planWhole(environment);
     const fresh = await this.#applyShard(environment);
-    this.#result = this.#options.resume ? await this.#takeUp(fresh) : fresh;
-    this.#total = plannedCases(this.#plan).length;
-    if (this.#result.finishedAt !== null) {
-      this.#say({ kind: "note", text: "the run is at its end: there is nothing to go on with" });
-      return this.#result;
+    const result = this.#options.resume ? await this.#takeUp(fresh) : fresh;
+    const keeper = this.#keeper = new ResultKeeper(result, {
+      total: plannedCases(this.#plan).length,
+      hooks: this.#parts.hooks,
+      store: this.#parts.store,
+      keepWarm: this.#keepWarm,
+    });
+    if (result.finishedAt !== null) {
+      keeper.say({ kind: "note", text: "the run is at its end: there is nothing to go on with" });
+      return result;
     }
     const layers = plannedLayers(this.#plan);
-    for (const line of [...tuned.lines, ...notesOnPortableKernels(gpu, layers)]) this.#note(line);
-    await this.#save();
+    for (const line of [...tuned.lines, ...notesOnPortableKernels(gpu, layers)]) keeper.note(line);
+    await keeper.save();
     const timer = new Timer(gpu);
     let calibration: Calibration | undefined;
     const { budgeted, apart } = partSuites(this.#plan);
@@ -138,20 +131,20 @@ export class Run {
       if (plannedCases({ suites: budgeted }).length > 0) {
         const compiled = compileAhead(gpu, this.#registry, layers);
         calibration = await this.#calibrate(timer);
-        this.#step("compiling the kernels");
+        keeper.step("compiling the kernels");
         await compiled;
         await this.#measure(budgeted, calibration);
       }
       for (const planned of apart) await this.#measureApart(planned);
-      this.#result.finishedAt = new Date().toISOString();
-      await this.#save();
+      result.finishedAt = new Date().toISOString();
+      await keeper.save();
     } catch (error) {
       await this.#cutShort(error);
     } finally {
       if (!this.#parts.calibration) calibration?.canary.destroy();
       timer.destroy();
     }
-    return this.#result;
+    return result;
   }
 
   #planWhole({ deviceMemoryBytes, memoryBytes }: Result["environment"]): RunPlan {
@@ -167,19 +160,20 @@ export class Run {
   }
 
   async #calibrate(timer: Timer): Promise<Calibration> {
-    this.#step("calibrating the device");
-    const { calibration: earlier, environment } = this.#result;
+    const { result } = this.#keeper;
+    this.#keeper.step("calibrating the device");
+    const { calibration: earlier, environment } = result;
     const calibration = this.#parts.calibration ?? await calibrate(this.#gpu, timer, {
       deviceMemoryBytes: environment.deviceMemoryBytes,
       seed: this.#options.seed,
       earlier: earlier ?? undefined,
       signal: this.#parts.hooks.signal,
     });
-    this.#result.calibration = earlier
+    result.calibration = earlier
       ? joinCalibrations(earlier, calibration.record)
       : calibration.record;
     if (earlier && !earlier.canaryTrips) {
-      this.#note("resumed: the clock's canary was measured anew");
+      this.#keeper.note("resumed: the clock's canary was measured anew");
     }
     return calibration;
   }
@@ -190,10 +184,10 @@ export class Run {
       gpu: this.#gpu,
       seed: this.#options.seed,
       signal: this.#parts.hooks.signal,
-      record: (record) => this.#record(record),
-      finished: (id) => this.#result.cases.find((record) => record.id === id),
-      note: (line) => this.#note(line),
-      step: (text) => this.#step(text),
+      record: (record) => this.#keeper.record(record),
+      finished: (id) => this.#keeper.finished(id),
+      note: (line) => this.#keeper.note(line),
+      step: (text) => this.#keeper.step(text),
     };
   }
 
@@ -208,14 +202,15 @@ export class Run {
       part: <T>(make: () => T) => {
         const key = record.part?.key;
         if (key === undefined) throw new TypeError(`suite ${record.name} has no part of a result`);
-        return (this.#result[key] ??= make()) as T;
+        return (this.#keeper.result[key] ??= make()) as T;
       },
     };
   }
 
   async #measure(suites: readonly PlannedSuite[], calibration: Calibration): Promise<void> {
     const { profile } = this.#plan;
-    this.#budget = new Budget({
+    const keeper = this.#keeper;
+    const budget = keeper.budget = new Budget({
       calibration: calibration.record,
       samples: profile.samples,
       seconds: profile.budgetSeconds,
@@ -226,12 +221,12 @@ export class Run {
       calibration,
       clock: new ClockWatch(calibration.canary, {
         judged: !this.#gpu.adapter.software,
-        onRebase: (factor) => this.#rejudge(factor),
+        onRebase: (factor) => keeper.rejudge(factor),
       }),
-      live: this.#live,
-      budget: this.#budget,
-      memoryBytes: memoryLimit(this.#result.environment.deviceMemoryBytes),
-      recordRatio: (ratio) => this.#recordRatio(ratio),
+      live: keeper.live,
+      budget,
+      memoryBytes: memoryLimit(keeper.result.environment.deviceMemoryBytes),
+      recordRatio: (ratio) => keeper.recordRatio(ratio),
     };
     const measurers = suites.flatMap((planned) => {
       const { suite, plan: { groups } } = planned;
@@ -244,8 +239,8 @@ export class Run {
         groups,
         measure: (group, options) => measurer.measure(group, options),
       })),
-      ratios: () => this.#result.ratios,
-      pending: (groups) => this.#pending = groups,
+      ratios: () => keeper.result.ratios,
+      pending: (groups) => keeper.pending = groups,
     });
     for (const { measurer } of measurers) await measurer.finish?.();
   }
@@ -263,20 +258,21 @@ export class Run {
 
   /** Keeps what there is after a stop, a lost device or a fault. */
   async #cutShort(error: unknown): Promise<void> {
+    const { result } = this.#keeper;
     const lost = this.#gpu.lost();
     if (lost !== undefined || error instanceof DeviceLostError) {
       const reason = lost ?? errorLine(error);
-      const done = new Set(this.#result.cases.map((record) => record.id));
+      const done = new Set(result.cases.map((record) => record.id));
       for (const entry of plannedCases(this.#plan).filter(({ id }) => !done.has(id))) {
-        this.#result.cases.push(caseRecord(entry, { status: "failed", reason }));
+        result.cases.push(caseRecord(entry, { status: "failed", reason }));
       }
-      this.#note(lostNote(reason));
-      await this.#save();
+      this.#keeper.note(lostNote(reason));
+      await this.#keeper.save();
       return;
     }
     if (this.#parts.hooks.signal?.aborted) {
-      this.#note(STOPPED_NOTE);
-      await this.#save();
+      this.#keeper.note(STOPPED_NOTE);
+      await this.#keeper.save();
       return;
     }
     throw error;
@@ -295,74 +291,6 @@ export class Run {
     if (result.finishedAt !== null) return result;
     const keepsWarm = this.#keepWarm !== undefined;
     return takeUp(result, { fresh, gpu: this.#gpu, keepsWarm, name: store.path });
-  }
-
-  async #record(record: CaseRecord): Promise<void> {
-    const { cases } = this.#result;
-    const at = cases.findIndex((other) => other.id === record.id);
-    if (at < 0) cases.push(record);
-    else cases[at] = record;
-    await this.#save();
-    this.#say({ kind: "case", text: record.id, case: record });
-  }
-
-  async #recordRatio(ratio: RatioRecord): Promise<void> {
-    const { ratios } = this.#result;
-    const same = (other: RatioRecord) =>
-      other.numerator === ratio.numerator && other.denominator === ratio.denominator;
-    const at = ratios.findIndex(same);
-    if (at < 0) ratios.push(ratio);
-    else ratios[at] = ratio;
-    await this.#save();
-  }
-
-  /** The calibration saw a slow clock: what was measured since is judged by the right one. */
-  #rejudge(factor: number): void {
-    const result = this.#result;
-    this.#budget?.rebase(factor);
-    rejudgeLive(this.#live, factor);
-    this.#note(
-      `the clock was down during calibration: the canary's time is ${
-        factor.toPrecision(3)
-      } times ` +
-        "shorter than that, and earlier samples were judged again",
-    );
-    const { canary } = result.calibration ?? {};
-    if (canary) result.calibration!.canary = scaleStatistic(canary, 1 / factor);
-    Object.assign(result, rejudgeResult(result, { factor, seed: this.#options.seed }));
-  }
-
-  #note(line: string): void {
-    if (!this.#result.notes.includes(line)) this.#result.notes.push(line);
-    this.#say({ kind: "note", text: line });
-  }
-
-  #step(text: string): void {
-    this.#say({ kind: "step", text });
-  }
-
-  #say(event: Pick<ProgressEvent, "kind" | "text" | "case">): void {
-    this.#parts.hooks.onProgress?.({
-      ...event,
-      done: this.#result.cases.length,
-      total: this.#total,
-      remainingSeconds: this.#remainingSeconds(),
-    });
-  }
-
-  /** What the groups still to come would take with all their samples, within the budget. */
-  #remainingSeconds(): number | null {
-    const budget = this.#budget;
-    if (!budget) return null;
-    let seconds = 0;
-    for (const group of this.#pending) seconds += budget.groupSeconds(group, budget.rounds.most);
-    return Math.max(0, Math.min(seconds, budget.left));
-  }
-
-  async #save(): Promise<void> {
-    const warm = this.#keepWarm?.record();
-    if (warm) this.#result.keepWarm = warm;
-    await this.#parts.store?.save(this.#result);
   }
 
   /** Cuts the plan down to the shard asked for; its result says what the whole plan is. */
