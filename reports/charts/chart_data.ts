@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { embedJson } from "./drawing.ts";
 import type { PlotSeries } from "./log_plot.tsx";
 
 /** One cell: text, a number, or null where there is none. */
@@ -62,10 +63,9 @@ export function finite(value: number | null | undefined): number | null {
  * import { embedChartData } from "./chart_data.ts";
  * import assert from "node:assert/strict";
  * const text = embedChartData({ columns: ["</script>"], rows: [[1], [null]] });
- * assert.equal(text, '{"columns":["\\u003c/script>"],"rows":[[1],[null]]}');
+ * assert.equal(text, '{"columns":["\\u003c/script\\u003e"],"rows":[[1],[null]]}');
  * ```
  */
 export function embedChartData({ columns, rows }: ChartData): string {
-  return JSON.stringify({ columns, rows })
-    .replace(/</g, "\\u003c").replace(/\u2028/g, "\\u2028").replace(/\u2029/g, "\\u2029");
+  return embedJson({ columns, rows });
 }

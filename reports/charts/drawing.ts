@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { h, type JSX } from "preact";
 
 /** Size of a drawing in SVG units, which are pixels at full size. */
 export interface DrawingSize {
@@ -15,4 +16,94 @@ export interface DrawingSize {
 /** A coordinate with one decimal, which is enough for a drawing and keeps files small. */
 export function coordinate(value: number): number {
   return Math.round(value * 10) / 10;
+}
+
+/** By what a page can be filtered. */
+export interface Facets {
+  readonly device?: string;
+  readonly scorer?: string;
+  readonly direction?: string;
+}
+
+/** Where the value of a point comes from. */
+export interface PointSource {
+  /** Samples behind the value, and what its ends are. Default: not said. */
+  readonly count?: number;
+  readonly kind?: "interval" | "range";
+  /** Id of the case, whose row of samples a reader can go to. */
+  readonly case?: string;
+  /** A page or place that says more; goes before the case. */
+  readonly href?: string;
+}
+
+/**
+ * A point as it is read out: where it stands, its value, its interval or null, the number of samples
+ * or null, the case's id or null, an address or null.
+ */
+export type ReadoutPoint = readonly [
+  where: string,
+  value: string,
+  interval: string | null,
+  n: number | null,
+  caseId: string | null,
+  href: string | null,
+];
+
+/** What a drawing says of its points, for the script of the page. */
+export interface Readout {
+  /** Names of the two quantities. */
+  readonly x: string;
+  readonly y: string;
+  /** In the order of `data-s`; the points in the order of the marks inside. */
+  readonly series: readonly {
+    readonly name: string;
+    readonly facets?: Facets;
+    readonly points: readonly ReadoutPoint[];
+  }[];
+}
+
+/** A format of ticks, which may shorten numbers, and the same with every digit. */
+export type TickFormat = ((value: number) => string) & { whole?: (value: number) => string };
+
+const ENDS = { interval: "95 % interval ", range: "range ", unknown: "" };
+
+/** A point as it is read out. */
+export function readoutPoint(
+  { where, value, low, high, format, source }: {
+    where: string;
+    value: number;
+    low?: number;
+    high?: number;
+    format: TickFormat;
+    source: PointSource;
+  },
+): ReadoutPoint {
+  const say = format.whole ?? format;
+  const interval = low === undefined || high === undefined || low === high
+    ? null
+    : `${ENDS[source.kind ?? "unknown"]}${say(low)} to ${say(high)}`;
+  return [
+    where,
+    say(value),
+    interval,
+    source.count ?? null,
+    source.case ?? null,
+    source.href ?? null,
+  ];
+}
+
+/** The readout as JSON inside a drawing; {@link "../html/page.tsx"} moves it to the figure's numbers. */
+export function ReadoutData({ readout }: { readout: Readout }): JSX.Element {
+  return h("metadata", {
+    class: "readout",
+    dangerouslySetInnerHTML: { __html: embedJson(readout) },
+  });
+}
+
+/** JSON that may stand in an element of any kind: no text of a result can end the element. */
+export function embedJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

@@ -31,7 +31,13 @@ interface FigureProps {
   width?: number;
   height?: number;
   compactHeight?: number;
-  legend?: { label: string; style: SeriesStyle; hollow?: boolean; faint?: boolean }[];
+  legend?: {
+    label: string;
+    style: SeriesStyle;
+    dash?: string;
+    hollow?: boolean;
+    faint?: boolean;
+  }[];
   table: DataTable;
   /** The numbers for export, unrounded; by default what the table says. */
   data?: ChartData;
@@ -39,7 +45,12 @@ interface FigureProps {
   note?: ComponentChildren;
 }
 
-const EXPORTS = [["csv", "CSV"], ["json", "JSON"]];
+/** Width up to which a drawing serves every screen. */
+const NARROW = 400;
+/** Width up to which a drawing gives way to its compact form later than a whole column does. */
+const HALF = 600;
+/** How far a drawing is stretched in a wide column: its texts stay as large as those around it. */
+const MOST_STRETCH = 1.12;
 
 /** A figure with its drawings and its data. */
 export function Figure(props: FigureProps): JSX.Element {
@@ -47,7 +58,7 @@ export function Figure(props: FigureProps): JSX.Element {
   const named = legend?.filter(({ faint }) => !faint) ?? [];
   const { width = 760, height = 430, compactHeight = 330 } = props;
   // A drawing that is narrow anyway serves every screen.
-  const sizes: DrawingSize[] = width <= 400 ? [{ width, height, compact: false }] : [
+  const sizes: DrawingSize[] = width <= NARROW ? [{ width, height, compact: false }] : [
     { width, height, compact: false },
     { width: 350, height: compactHeight, compact: true },
   ];
@@ -57,9 +68,9 @@ export function Figure(props: FigureProps): JSX.Element {
       <p id={`${id}-text`} hidden>{description}</p>
       {named.length > 1 && (
         <ul class="legend" aria-hidden="true">
-          {named.map(({ label, style, hollow }) => (
+          {named.map(({ label, style, hollow, dash }) => (
             <li>
-              <Swatch style={style} hollow={hollow} />
+              <Swatch style={style} hollow={hollow} dash={dash} />
               {label}
             </li>
           ))}
@@ -70,8 +81,10 @@ export function Figure(props: FigureProps): JSX.Element {
       )}
       {sizes.map((size) => (
         <svg
-          class={size.compact ? "drawing compact" : sizes.length > 1 ? "drawing wide" : "drawing"}
+          class={"drawing" + (size.compact ? " compact" : sizes.length > 1 ? " wide" : "") +
+            (sizes.length > 1 && width <= HALF ? " half" : "")}
           viewBox={`0 0 ${size.width} ${size.height}`}
+          style={{ maxWidth: `${Math.round(MOST_STRETCH * size.width)}px` }}
           role="img"
           aria-labelledby={`${id}-title ${id}-text`}
         >
@@ -88,22 +101,14 @@ export function Figure(props: FigureProps): JSX.Element {
   );
 }
 
-/** The buttons that save the numbers of the `<figure>` around them, and the numbers. */
-export function Export({ title, data }: { title: string; data: ChartData }): JSX.Element {
+/**
+ * The numbers of the `<figure>` around them, and the place of the buttons that save them, which the
+ * script of the page makes.
+ */
+export function Export({ data }: { title: string; data: ChartData }): JSX.Element {
   return (
     <>
-      <p class="export">
-        {EXPORTS.map(([format, name]) => (
-          <button
-            type="button"
-            hidden
-            data-export={format}
-            aria-label={`Save as ${name}: ${title}`}
-          >
-            Save as {name}
-          </button>
-        ))}
-      </p>
+      <p class="export"></p>
       <script
         type="application/json"
         class="chart-data"
@@ -158,17 +163,22 @@ export function Table({ caption, columns, rows }: DataTable): JSX.Element {
   );
 }
 
-/** The marker of a series, as a small picture for legends. */
+/** The marker of a series on a piece of its line, as a small picture for legends. */
 export function Swatch(
-  { style, hollow = false }: { style: SeriesStyle; hollow?: boolean },
+  { style, dash, hollow = false }: { style: SeriesStyle; dash?: string; hollow?: boolean },
 ): JSX.Element {
+  const half = dash === undefined ? 8 : 15;
   return (
-    <svg class="swatch" viewBox="-8 -8 16 16" width="14" height="14" aria-hidden="true">
-      <path
-        class={hollow ? "marker hollow" : "marker"}
-        d={markerPath(style.marker, 80)}
-        style={{ color: style.color }}
-      />
+    <svg
+      class="swatch"
+      viewBox={`${-half} -8 ${2 * half} 16`}
+      width={2 * half - 2}
+      height="14"
+      style={{ color: style.color }}
+      aria-hidden="true"
+    >
+      {dash !== undefined && <path class="curve" stroke-dasharray={dash} d="M-15,0H15" />}
+      <path class={hollow ? "marker hollow" : "marker"} d={markerPath(style.marker, 80)} />
     </svg>
   );
 }

@@ -1,7 +1,9 @@
 /**
- * Colours and marker shapes. The colours are those of Okabe and Ito, which stay apart under the
- * common colour vision deficiencies; each comes with its own shape, so that none carries meaning
- * alone. An implementation brings its own in its descriptor.
+ * Colours, marks and dashes. An implementation brings its colour and mark in its descriptor; what has
+ * none gets them by a hash of its name. Neither depends on what else is drawn, so that an
+ * implementation looks the same everywhere. Colours are those of Okabe and Ito or near them, which
+ * stay apart under the common colour vision deficiencies; each comes with a mark, so that none
+ * carries meaning alone.
  *
  * @module
  */
@@ -21,9 +23,11 @@ import type { Result } from "../../suites/result/result_schema.ts";
 
 /** How one series is drawn. */
 export interface SeriesStyle {
-  /** Custom property that holds the colour. */
+  /** A CSS colour that fits the light and the dark theme. */
   color: string;
   marker: SymbolType;
+  /** Dashes of its line; default: none. */
+  dash?: string;
 }
 
 /** Marks by the name that descriptors give them. */
@@ -39,7 +43,9 @@ const MARKS: Record<string, SymbolType> = {
 
 /** Colours for what has none of its own: the style sheet has them for light and dark. */
 const OTHER_COLORS = Array.from({ length: 6 }, (_, i) => `var(--other-${i + 1})`);
-const OTHER_MARKS = [symbolCross, symbolWye, symbolStar];
+const OTHER_MARKS = [symbolCross, symbolWye, symbolStar, symbolTriangle, symbolDiamond];
+/** Dashes that tell what has no style of its own from what has. */
+const OTHER_DASHES = ["9 3", "4 3", "9 3 2 3"];
 
 /** Descriptors of implementations, as a result has them. */
 export type Described = Pick<Result, "implementations">;
@@ -49,40 +55,31 @@ export function describedBy(results: readonly Described[]): Described {
   return { implementations: results.flatMap(({ implementations }) => implementations) };
 }
 
-/**
- * Custom properties with the colours of implementations, for a style sheet. The schema lets nothing but
- * hexadecimal colours pass.
- */
-export function implementationColors({ implementations }: Described): string {
-  const rules = new Map<string, string>();
-  for (const { name, style } of implementations) {
-    if (!style) continue;
-    const { light, dark } = style.color;
-    rules.set(colorProperty(name), `light-dark(${light},${dark})`);
-  }
-  if (rules.size === 0) return "";
-  return `:root{${[...rules].sort().map(([name, value]) => `${name}:${value}`).join(";")}}`;
-}
-
-function colorProperty(name: string): string {
-  return `--series-${name.toLowerCase().replace(/[^a-z0-9]+/g, "-").slice(0, 60)}`;
-}
+/** What names of peers start with, in some places. */
+const PEER = /^peer:/;
 
 /**
  * How an implementation is drawn: as its descriptor says, else by a number that its name gives. The
- * same name looks the same in every figure of every page.
+ * same name looks the same in every figure of every page, a peer's with and without `peer:`.
+ *
+ * The schema lets nothing but hexadecimal colours pass, so they may stand in a style as they are.
  */
 export function styleOf(name: string, { implementations }: Described): SeriesStyle {
-  const own = implementations.find((one) => one.name === name)?.style;
+  const plain = name.replace(PEER, "");
+  const own = implementations.find((one) => one.style && one.name.replace(PEER, "") === plain)
+    ?.style;
   if (own) {
     const marker = Object.hasOwn(MARKS, own.mark) ? MARKS[own.mark] : symbolCircle;
-    return { color: `var(${colorProperty(name)})`, marker };
+    return { color: `light-dark(${own.color.light},${own.color.dark})`, marker };
   }
-  let hash = 0;
-  for (const letter of name) hash = (Math.imul(hash, 31) + letter.codePointAt(0)!) >>> 0;
+  let hash = 0x811c9dc5;
+  for (const letter of plain) hash = Math.imul(hash ^ letter.codePointAt(0)!, 0x01000193) >>> 0;
+  // The high bits of this hash are the better mixed ones.
+  const [color, mark, dash] = [hash >>> 24, hash >>> 16 & 255, hash >>> 8 & 255];
   return {
-    color: OTHER_COLORS[hash % OTHER_COLORS.length],
-    marker: OTHER_MARKS[hash % OTHER_MARKS.length],
+    color: OTHER_COLORS[color % OTHER_COLORS.length],
+    marker: OTHER_MARKS[mark % OTHER_MARKS.length],
+    dash: OTHER_DASHES[dash % OTHER_DASHES.length],
   };
 }
 
@@ -111,30 +108,37 @@ export function seriesStyles(
 /** Most series that a plot names; the others are faint lines without a name. */
 export const MOST_NAMED = 6;
 
+/** One series of a plot. */
+export interface PlotStyle {
+  style: SeriesStyle;
+  dash?: string;
+  hollow: boolean;
+  faint: boolean;
+}
+
 /**
- * Styles for a list of series, one each: colour by implementation, and where one implementation has
- * several, another marker and dash for each. From {@linkcode MOST_NAMED} on, further settings of an
- * implementation are faint.
+ * Styles for a list of series, one each: colour and mark by implementation, and where one
+ * implementation has several, other dashes for each and hollow marks for every second. From
+ * {@linkcode MOST_NAMED} on, further settings of an implementation are faint.
  */
 export function plotStyles(
   implementations: readonly string[],
   described: Described,
-): { style: SeriesStyle; dash?: string; faint: boolean }[] {
-  const colors = seriesStyles(implementations, described);
-  const shapes = Object.values(MARKS);
+): PlotStyle[] {
+  const styles = seriesStyles(implementations, described);
   const seen = new Map<string, number>();
   let named = new Set(implementations).size;
-  return implementations.map((implementation) => {
+  return implementations.map((implementation): PlotStyle => {
     const variant = seen.get(implementation) ?? 0;
     seen.set(implementation, variant + 1);
-    const { color, marker } = colors.get(implementation)!;
+    const style = styles.get(implementation)!;
     const faint = variant > 0 && ++named > MOST_NAMED;
-    const shape = shapes[(shapes.indexOf(marker) + variant) % shapes.length];
-    return { style: { color, marker: shape }, dash: VARIANT_DASHES[variant % 4], faint };
+    const dash = variant === 0 ? style.dash : VARIANT_DASHES[variant % VARIANT_DASHES.length];
+    return { style, dash, hollow: variant % 2 === 1, faint };
   });
 }
 
-const VARIANT_DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
+const VARIANT_DASHES = ["1 0", "7 4", "2 4", "10 3 2 3"];
 
 /** Styles for things that are no implementations, such as devices: apart as far as there are any. */
 export function cycledStyles(count: number): SeriesStyle[] {

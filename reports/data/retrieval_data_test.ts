@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { retrievalSchema } from "../../suites/retrieval/record.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { renderHtml } from "../html/render_html.tsx";
-import { rateColor } from "../charts/retrieval_drawings.tsx";
+import { rateColor } from "../charts/rate_map.tsx";
 import { heatMaps, survivalPoints, sweepCurves } from "./retrieval_data.ts";
 
 /** A cell by formula: nothing of it was measured. */

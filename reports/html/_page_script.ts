@@ -1,56 +1,36 @@
 /**
- * The script of a page, run without a browser: what its buttons save.
+ * What the buttons of a page save, without a browser: the script's own modules on the page's text.
  *
  * @module
  */
-import assert from "node:assert/strict";
-import script from "./page_script.js" with { type: "text" };
+import type { FigureData } from "./client/figure_data.ts";
+import { unpack } from "./client/packed.ts";
+import { toCsv, toJson } from "./client/saved_data.ts";
 
-/** A file that a button saved. */
+/** A file that a button saves. */
 export interface SavedFile {
   readonly name: string;
   readonly text: string;
 }
 
-/** Presses every button of a page; the files in the order of the buttons. */
+/** What every figure of a page is drawn from. */
+export async function figureDataOf(html: string): Promise<FigureData[]> {
+  const text = /<script type="application\/json[^"]*" id="chart-data">([^<]*)</.exec(html)?.[1];
+  return text === undefined ? [] : await unpack(text) as FigureData[];
+}
+
+/** CSV and JSON of every figure, then the results that are in the page. */
 export async function saveAll(html: string): Promise<SavedFile[]> {
-  const texts = new Map(
-    [...html.matchAll(/<script type="application\/json[^"]*" id="([^"]+)">([^<]*)<\/script>/g)]
-      .map(([, id, textContent]) => [id, { textContent }]),
-  );
-  const figures = [...html.matchAll(/<figure id="([^"]+)"[^]*?<figcaption[^>]*>([^<]*)</g)]
-    .map(([, id, textContent]) => ({ id, querySelector: () => ({ textContent }) }));
-  const button = (dataset: Record<string, string>, figure?: unknown) => ({
-    dataset,
-    hidden: true,
-    closest: () => figure,
-    onclick: async () => {},
-  });
-  const exports = figures.flatMap((figure) =>
-    ["csv", "json"].map((format) => button({ export: format }, figure))
-  );
-  const results = [...html.matchAll(/ data-result="([^"]+)"/g)].map(([, result]) =>
-    button({ result })
-  );
-  const blobs: Blob[] = [];
-  const names: string[] = [];
-  const document = {
-    createElement: () => ({
-      download: "",
-      click() {
-        names.push(this.download);
-      },
-    }),
-    getElementById: (id: string) => texts.get(id),
-    querySelectorAll: (selector: string) =>
-      selector === "figure" ? figures : selector.includes("export") ? exports : results,
-  };
-  const urls = { createObjectURL: (blob: Blob) => (blobs.push(blob), "blob:1") };
-  new Function("document", "URL", "setTimeout", script)(document, urls, () => {});
-  for (const one of [...exports, ...results]) {
-    assert.equal(one.hidden, false);
-    await one.onclick();
+  const data = await figureDataOf(html);
+  const figures = [...html.matchAll(/<figure id="([^"]+)"[^]*?<figcaption[^>]*>([^<]*)</g)];
+  const files = figures.flatMap(([, id, title], i): SavedFile[] => [
+    { name: `${id}.csv`, text: toCsv(data[i]) },
+    { name: `${id}.json`, text: toJson(title, data[i]) },
+  ]);
+  for (const [, id] of html.matchAll(/ data-result="([^"]+)"/g)) {
+    const packed = new RegExp(`<script type="application/json[^"]*" id="${id}">([^<]*)<`);
+    const result = await unpack(packed.exec(html)![1]);
+    files.push({ name: `${id}.json`, text: JSON.stringify(result) });
   }
-  const saved = await Promise.all(blobs.map((blob) => blob.text()));
-  return saved.map((text, i) => ({ name: names[i], text }));
+  return files;
 }

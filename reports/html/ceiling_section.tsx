@@ -38,6 +38,7 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
       name: names[i],
       at: i,
       context: point.context,
+      case: point.case.id,
       achieved: achievedOf({
         flops: point.case.flops,
         bytes: point.case.bytes,
@@ -58,9 +59,10 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
     ...styles[i],
     label: names[i].replace(/^peer:/, ""),
     scatter: true,
-    points: (bySeries.get(i) ?? []).map(({ achieved }) => ({
+    points: (bySeries.get(i) ?? []).map(({ achieved, case: id }) => ({
       x: achieved.intensity,
       y: achieved.flopsPerSecond,
+      case: id,
     })),
   }));
   const best = work.filter(({ implementation }) => implementation === "dense").reduce<

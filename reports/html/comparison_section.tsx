@@ -71,7 +71,15 @@ export function Comparison({ results, hrefs }: {
     style: styles.get(implementation)!,
     dash: DASHES[run % DASHES.length],
     hollow: run % 2 === 1,
-    points: points.map(({ context, median, low, high }) => ({ x: context, y: median, low, high })),
+    points: points.map(({ context, median, low, high, case: { id, statistic } }) => ({
+      x: context,
+      y: median,
+      low,
+      high,
+      count: statistic?.count,
+      case: id,
+      href: `${hrefs?.[run] ?? ""}#${hrefs === undefined ? `run-${run + 1}-` : ""}${id}`,
+    })),
   }));
   const all = plot.flatMap(({ points }) => points);
   const claims = results.map(judgeClaims);

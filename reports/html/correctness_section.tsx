@@ -37,6 +37,7 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
     label: label.replace(/^peer:/, ""),
     value: share,
     text: formatSignificant(share),
+    case: record.id,
     style: styles.get(record.implementation)!,
   }));
   // A suite can check hundreds of quantities; those that use most of their tolerance are drawn.

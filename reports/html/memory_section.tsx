@@ -43,7 +43,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
     label: records[0].implementation.replace(/^peer:/, "") +
       (several ? `, ${DIRECTION_NAMES[records[0].direction]}` : ""),
     points: records
-      .map((record) => ({ x: record.shape.context, y: heldBytes(record) }))
+      .map((record) => ({ x: record.shape.context, y: heldBytes(record), case: record.id }))
       .sort((a, b) => a.x - b.x),
   }));
   const x = contextAxis(byContext.map(({ shape }) => shape.context));

@@ -1,7 +1,7 @@
 /**
  * JSON for a `<script>` element of a page: lists of alike records laid out by columns, which the
  * deflate after it likes much better, in base64, which has no character that could end the element.
- * `page_script.js` has the way back.
+ * `client/packed.ts` has the way back.
  *
  * @module
  */

@@ -8,9 +8,15 @@ import { createHash } from "node:crypto";
 import type { JSX } from "preact";
 import { render } from "preact-render-to-string";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
-import { type Described, implementationColors } from "../charts/palette.ts";
-import scriptFile from "./page_script.js" with { type: "text" };
+import scriptFile from "./page_script.generated.js" with { type: "text" };
 import { STYLE } from "./style.ts";
+
+/** The icon of every page: a lamp and its beam, which the browser need not ask for. */
+const ICON = "data:image/svg+xml," + encodeURIComponent(
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="6" ' +
+    'fill="#0072b2"/><path d="M3 9 18 14v5L3 24z" fill="#f0c040"/><circle cx="22" cy="16.5" r="5" ' +
+    'fill="#fff"/></svg>',
+);
 
 /** A browser hashes a script after it made all line ends alike. */
 const script = scriptFile.replaceAll("\r\n", "\n");
@@ -29,23 +35,45 @@ export interface SiteLink {
 export interface PageOptions {
   title: string;
   body: JSX.Element;
-  /** The implementations that the page draws. Default: none. */
-  described?: Described;
+  /** One or two sentences for previews of a link. Default: the title. */
+  description?: string;
+  /** Picture for previews of a link. Default: none, since a page of its own has no address. */
+  image?: PageImage;
   /** Markup after the body's content, such as embedded data. */
   tail?: readonly string[];
   /** Colours whatever the reader's system says; by default the system decides. */
   theme?: "light" | "dark";
+  /** Rules besides those that all pages have. */
+  style?: string;
+  /** A script of the page's own, which may load others. Default: none. */
+  loader?: string;
+}
+
+/** A picture beside the published page. */
+export interface PageImage {
+  /** Absolute, as previews need it. */
+  url: string;
+  width: number;
+  height: number;
+  /** What it shows. */
+  alt: string;
 }
 
 /** A whole HTML document, the same bytes for the same content. */
 export function renderPage(
-  { title, body, described = { implementations: [] }, tail = [], theme }: PageOptions,
+  { title, body, description = title, image, tail = [], theme, ...own }: PageOptions,
 ): string {
+  const scripts = [script, ...own.loader === undefined ? [] : [own.loader]];
   const policy = [
     "default-src 'none'",
     "style-src 'unsafe-inline'",
     "img-src data:",
-    `script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'`,
+    [
+      "script-src",
+      ...scripts.map((text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`),
+      // Scripts that a script of known text loads, and no others.
+      ...own.loader === undefined ? [] : ["'strict-dynamic'"],
+    ].join(" "),
     "base-uri 'none'",
     "form-action 'none'",
   ].join("; ");
@@ -57,7 +85,23 @@ export function renderPage(
       <meta name="color-scheme" content={theme ?? "light dark"} />
       <meta name="referrer" content="no-referrer" />
       <title>{title}</title>
-      <style dangerouslySetInnerHTML={{ __html: STYLE + implementationColors(described) }} />
+      <meta name="description" content={description} />
+      <meta property="og:type" content="website" />
+      <meta property="og:site_name" content="Lighthouse Attention Bench" />
+      <meta property="og:title" content={title} />
+      <meta property="og:description" content={description} />
+      {image !== undefined && (
+        <>
+          <meta property="og:image" content={image.url} />
+          <meta property="og:image:width" content={String(image.width)} />
+          <meta property="og:image:height" content={String(image.height)} />
+          <meta property="og:image:alt" content={image.alt} />
+          <meta name="twitter:card" content="summary_large_image" />
+        </>
+      )}
+      <link rel="icon" href={ICON} />
+      <script dangerouslySetInnerHTML={{ __html: script }} />
+      <style dangerouslySetInnerHTML={{ __html: STYLE + (own.style ?? "") }} />
     </head>,
   );
   const { markup, data } = compact(render(body));
@@ -68,22 +112,28 @@ export function renderPage(
     `<body>${markup}`,
     ...(data === null ? [] : [`<script type="${PACKED_TYPE}" id="chart-data">${data}</script>`]),
     ...tail,
-    `<script>${script}</script>`,
+    ...scripts.slice(1).map((text) => `<script>${text}</script>`),
     "</body></html>\n",
   ].join("\n");
 }
 
 /**
- * The same page in half the bytes: the numbers of all figures packed into one list, in the order of
- * the figures, and every shape of a marker drawn once. Escaped text holds no tag, so nothing of a
+ * The same page in half the bytes: the numbers of all figures and what their points say packed into
+ * one list, in the order of the figures, and every shape of a marker drawn once. Escaped text holds no tag, so nothing of a
  * result can be taken for one.
  */
 function compact(markup: string): { markup: string; data: string | null } {
   const data: string[] = [];
   const shapes = new Map<string, string>();
+  // What the drawing of a figure says of its points stands before the numbers of the figure.
+  let said = "";
   const drawn = markup
-    .replace(CHART_DATA, (_, json: string) => {
-      data.push(json);
+    .replace(FIGURE_DATA, (_, readout: string | undefined, json: string) => {
+      if (readout !== undefined) said = readout;
+      else {
+        data.push(said === "" ? json : `${json.slice(0, -1)},"readout":${said}}`);
+        said = "";
+      }
       return "";
     })
     .replace(MARKER, (_, name: string, x: string, y: string, path: string) => {
@@ -105,7 +155,8 @@ function compact(markup: string): { markup: string; data: string | null } {
   };
 }
 
-const CHART_DATA = /<script type="application\/json" class="chart-data">([^<]*)<\/script>/g;
+const FIGURE_DATA =
+  /<metadata class="readout">([^<]*)<\/metadata>|<script type="application\/json" class="chart-data">([^<]*)<\/script>/g;
 const MARKER =
   /<path class="(marker[a-z ]*)" transform="translate\(([-\d.]+),([-\d.]+)\)" d="([^"]*)"><\/path>/g;
 

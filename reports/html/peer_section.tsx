@@ -125,9 +125,9 @@ function PeerFigure(
     return {
       ...styles[i],
       label: peer,
-      points: [...own].sort(([a], [b]) => a - b).map(([x, { ratio }]) => {
+      points: [...own].sort(([a], [b]) => a - b).map(([x, { ratio, record }]) => {
         const [low, high] = ratio!.interval ?? [ratio!.ratio, ratio!.ratio];
-        return { x, y: ratio!.ratio, low, high };
+        return { x, y: ratio!.ratio, low, high, case: record.id };
       }),
     };
   });

@@ -7,6 +7,7 @@ import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { deviceName, verdictLine } from "../claims/claims.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
+import { formatPlural } from "../text/format.ts";
 import { harmless } from "../text/harmless.ts";
 import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
 import { ClaimsTable, Masthead } from "./first_screen.tsx";
@@ -26,7 +27,6 @@ import { correctnessSection } from "./correctness_section.tsx";
 import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
-import { describedBy } from "../charts/palette.ts";
 import { renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
 import { sampleSection } from "./sample_section.tsx";
@@ -174,7 +174,9 @@ export function renderHtml(
   return renderPage({
     title: `${heading} Lighthouse Attention Bench`,
     body,
-    described: describedBy(results),
+    description: `${heading} ${formatPlural(shown.length, "run")} on ${
+      [...new Set(shown.map(deviceName))].join(", ")
+    }, with claims of arXiv 2605.06554 judged one by one.`,
     tail: data,
     theme,
   });
@@ -209,7 +211,11 @@ function Run(
   },
 ): JSX.Element {
   return (
-    <div id={single ? undefined : `run-${index + 1}`} class={single ? undefined : "run"}>
+    <div
+      id={single ? undefined : `run-${index + 1}`}
+      class={single ? undefined : "run"}
+      data-device={single ? undefined : `${runName(index)}: ${deviceName(result)}`}
+    >
       <header class="masthead">
         {single ? null : <p class="kicker">Run {runName(index)}</p>}
         <Masthead result={result} level={single ? 1 : 2} />

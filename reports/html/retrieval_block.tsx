@@ -8,7 +8,7 @@ import type { ComponentChildren, JSX } from "preact";
 import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
 import { ABSENT, formatCount, formatSignificant } from "../text/format.ts";
 import { ascending } from "../data/retrieval_data.ts";
-import type { LinearAxis } from "../charts/retrieval_drawings.tsx";
+import type { LinearAxis } from "../charts/curve_plot.tsx";
 import { unbroken } from "./section.tsx";
 import { smallest } from "../data/extremes.ts";
 

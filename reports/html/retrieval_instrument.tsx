@@ -17,7 +17,7 @@ import { ascending, spreadOut } from "../data/retrieval_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { cycledStyles } from "../charts/palette.ts";
 import { Block, type BlockProps, decades, marginAxis, RATE } from "./retrieval_block.tsx";
-import { type Curve, CurvePlot } from "../charts/retrieval_drawings.tsx";
+import { type Curve, CurvePlot } from "../charts/curve_plot.tsx";
 import { instrumentData } from "./retrieval_export.ts";
 import { unbroken } from "./section.tsx";
 import { largest } from "../data/extremes.ts";

@@ -13,9 +13,13 @@ import {
 } from "../text/format.ts";
 import { ascending, sweepCurves } from "../data/retrieval_data.ts";
 import { Table } from "../charts/figure.tsx";
-import { SalienceBlock, TransitionBlock } from "../charts/retrieval_curves.tsx";
+import { SalienceBlock } from "../charts/salience_block.tsx";
+import { TransitionBlock } from "../charts/transition_block.tsx";
 import { InstrumentBlock } from "./retrieval_instrument.tsx";
-import { LayerBlock, MapBlock, PaperBlock, StressBlock } from "../charts/retrieval_maps.tsx";
+import { LayerBlock } from "../charts/layer_block.tsx";
+import { PaperBlock } from "../charts/paper_block.tsx";
+import { MapBlock } from "../charts/retrieval_maps.tsx";
+import { StressBlock } from "../charts/stress_block.tsx";
 import { type Section, unbroken } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */

@@ -12,6 +12,10 @@ import type { Section } from "./section.tsx";
 export function sampleSection(result: Result, prefix: string): Section | null {
   const sampled = result.cases.filter(({ samples }) => samples.length > 0);
   if (sampled.length === 0) return null;
+  // Where charts link to: a case that was measured twice has one place.
+  const firsts = new Set(
+    new Map(sampled.toReversed().map((record) => [record.id, record])).values(),
+  );
   const count = sampled.reduce((sum, { samples }) => sum + samples.length, 0);
   return {
     id: `${prefix}samples`,
@@ -27,7 +31,8 @@ export function sampleSection(result: Result, prefix: string): Section | null {
             caption="GPU milliseconds of each execution in the order of measuring; * marks a sample that is kept but left out of the statistic"
             columns={[{ title: "Case" }, { title: "Samples, ms" }]}
             rows={sampled.map((record) => [
-              record.id,
+              <span id={firsts.has(record) ? `${prefix}${record.id}` : undefined}>{record.id}
+              </span>,
               [...record.samples]
                 .sort((a, b) => a.round - b.round || a.place - b.place)
                 .map(({ seconds, flag }) =>

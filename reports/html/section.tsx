@@ -8,6 +8,7 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import type { ContextSeries } from "../data/analysis.ts";
 import { formatContext } from "../text/format.ts";
 import { shortSeriesNames } from "../text/summary_tables.ts";
+import type { TickFormat } from "../charts/drawing.ts";
 import { type LogAxis, logDomain, type PlotSeries } from "../charts/log_plot.tsx";
 import { type Described, plotStyles } from "../charts/palette.ts";
 
@@ -83,7 +84,14 @@ export function latencyPlot(
   return series.map(({ points, fit }, i) => ({
     ...styles[i],
     label: names[i].replace(/^peer:/, ""),
-    points: points.map(({ context, median, low, high }) => ({ x: context, y: median, low, high })),
+    points: points.map(({ context, median, low, high, case: { id, statistic } }) => ({
+      x: context,
+      y: median,
+      low,
+      high,
+      count: statistic?.count,
+      case: id,
+    })),
     fit,
   }));
 }
@@ -96,6 +104,8 @@ export function describe(plot: readonly PlotSeries[], format: (value: number) =>
 }
 
 /** A tick in the fewest digits: `1 ms` and not `1.00 ms`. */
-export function formatTick(format: (value: number) => string): (value: number) => string {
-  return (value) => format(value).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
+export function formatTick(format: (value: number) => string): TickFormat {
+  const short = (value: number) =>
+    format(value).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
+  return Object.assign(short, { whole: format });
 }

@@ -103,7 +103,14 @@ function SpeedupFigure(
   const plot: PlotSeries[] = series.map(({ points }, i) => ({
     ...styles[i],
     label: names[i],
-    points: points.map(({ context, ratio, low, high }) => ({ x: context, y: ratio, low, high })),
+    points: points.map(({ context, ratio, low, high, denominator }) => ({
+      x: context,
+      y: ratio,
+      low,
+      high,
+      count: denominator.statistic?.count,
+      case: denominator.id,
+    })),
   }));
   const all = series.flatMap(({ points }) => points);
   const x = contextAxis([...all.map(({ context }) => context), HEADLINE_CONTEXT]);

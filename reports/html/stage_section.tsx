@@ -94,7 +94,11 @@ export function stageSection(result: Result, prefix: string): Section | null {
 function StageFigure(
   { id, name, points }: { id: string; name: string; points: ContextPoint[] },
 ): JSX.Element {
-  const bars = points.map((point) => ({ context: point.context, stages: stagesOf(point.case) }))
+  const bars = points.map((point) => ({
+    context: point.context,
+    case: point.case.id,
+    stages: stagesOf(point.case),
+  }))
     .filter(({ stages }) => stages.length > 1);
   const names = [...new Set(bars.flatMap(({ stages }) => stages.map(({ name }) => name)))];
   const height = stackedBarsHeight(bars.length);
@@ -114,7 +118,8 @@ function StageFigure(
           size={size}
           axis="share of the layer’s time"
           names={names}
-          bars={bars.map(({ context, stages }) => ({
+          bars={bars.map(({ context, stages, case: id }) => ({
+            case: id,
             label: formatContext(context),
             total: formatSeconds(stages.reduce((sum, { seconds }) => sum + seconds, 0)),
             parts: Object.fromEntries(stages.map(({ name, seconds }) => [name, seconds])),

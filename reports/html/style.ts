@@ -31,7 +31,7 @@ a{color:var(--link);text-underline-offset:.15em}
 .skip:focus{left:0}
 nav{position:sticky;top:0;z-index:2;display:flex;align-items:baseline;gap:1.4rem;padding:.7rem max(1.5rem,calc((100vw - 1120px)/2));background:color-mix(in srgb,var(--paper) 94%,transparent);backdrop-filter:blur(8px);border-bottom:1px solid var(--rule);font-size:.82rem}
 nav .brand{font-weight:650;letter-spacing:.01em;white-space:nowrap}
-nav ul{display:flex;gap:.95rem;list-style:none;margin:0;padding:0 0 2px;overflow-x:auto;scrollbar-width:none;white-space:nowrap}
+nav ul{display:flex;flex:1;mask-image:linear-gradient(90deg,#000 calc(100% - 2rem),transparent);gap:.95rem;list-style:none;margin:0;padding:0 2rem 2px 0;overflow-x:auto;scrollbar-width:none;white-space:nowrap}
 nav a{color:var(--soft);text-decoration:none}
 nav a:hover{color:var(--ink);text-decoration:underline}
 nav.site{position:static;background:none;backdrop-filter:none;border-bottom:1px solid var(--rule);font-size:.88rem;padding-top:.85rem;padding-bottom:.85rem}
@@ -65,9 +65,36 @@ h3{font-size:.95rem;font-weight:650;margin:1.6rem 0 .6rem}
 .figure+.figure{margin-top:2.6rem}
 figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .legend{display:flex;flex-wrap:wrap;gap:.25rem 1.3rem;list-style:none;margin:0 0 .7rem;padding:0;font-size:.86rem;color:var(--soft)}
-.legend li{display:flex;align-items:center;gap:.4rem}
-.drawing{display:block;width:100%;height:auto;font-family:var(--sans);overflow:visible}
+.legend li,.legend button{display:flex;align-items:center;gap:.4rem}
+.legend button{border:0;background:none;padding:.1rem .3rem;margin:0 -.3rem;color:inherit}
+.legend button:hover{color:var(--ink)}
+.legend [aria-pressed=false]{opacity:.55;text-decoration:line-through}
+.swatch .curve{stroke-width:2}
+.filters{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem 1.2rem;padding:.8rem 0;font-size:.86rem;color:var(--soft)}
+.filters.active{position:sticky;bottom:0;z-index:2;background:var(--paper);border-top:1px solid var(--rule)}
+.filters label{display:flex;align-items:center;gap:.45rem}
+select{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--rule-strong);border-radius:4px;padding:.15rem .4rem;max-width:14rem}
+th .sort{all:unset;box-sizing:border-box;cursor:pointer;color:inherit;font:inherit;text-align:inherit}
+th .sort:focus-visible{outline:2px solid var(--link);outline-offset:3px;border-radius:2px}
+th .sort:hover{color:var(--ink);text-decoration:underline}
+th[aria-sort] .sort::after{content:" ▲";font-size:.7em}
+th[aria-sort=descending] .sort::after{content:" ▼"}
+.theme{margin:0 0 0 auto;padding:0 .45rem;font-size:1rem;line-height:1.5;align-self:center}
+.copy{margin:.4rem 0 0;padding:.1rem .5rem;font-size:.78rem;color:var(--soft)}
+.drawing,.samples{display:block;width:100%;height:auto;font-family:var(--sans);overflow:visible}
 .drawing.compact{display:none}
+.figure{container-type:inline-size}
+@container (max-width:599px){.drawing.wide:not(.half){display:none}.drawing.compact:not(.half){display:block}}
+@container (max-width:439px){.drawing.wide.half{display:none}.drawing.compact.half{display:block}}
+.drawing .off,.legend .off{display:none}
+.drawing .some>.curve,.drawing .some>.interval,.drawing .some>.fit{opacity:.18}
+.drawing[tabindex]{cursor:crosshair;touch-action:manipulation}
+.ring{fill:none;stroke:var(--ink);stroke-width:1.6;pointer-events:none}
+.readout{position:absolute;z-index:1;display:grid;gap:0 .6rem;max-width:min(22rem,100%);padding:.45rem .7rem;background:var(--card);border:1px solid var(--rule-strong);border-radius:5px;box-shadow:0 2px 10px #0003;font-size:.82rem;line-height:1.4;pointer-events:none}
+.readout[hidden]{display:none}
+.readout.pinned{pointer-events:auto}
+.readout strong{font-size:1.05rem}
+.readout small{color:var(--soft);font-size:.76rem}
 .drawing text{font-size:13px;fill:var(--soft)}
 .drawing .title{fill:var(--soft);font-size:13px}
 .grid line{stroke:var(--rule);stroke-width:1}
@@ -87,7 +114,7 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .drawing .guide text{fill:var(--soft);font-size:12.5px;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
 .mark path{fill:var(--ink);stroke:var(--paper);stroke-width:1}
 .drawing .mark text{fill:var(--ink);font-weight:650;paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
-.drawing .mark .detail{font-weight:400;fill:var(--soft);font-size:12px}
+.drawing .detail,.drawing .mark .detail{font-weight:400;fill:var(--soft);font-size:12px}
 .segment rect{stroke:var(--paper);stroke-width:1.5}
 .cells rect{stroke:var(--paper);stroke-width:1.5}
 .cells text{text-anchor:middle}
@@ -180,7 +207,7 @@ section>.lead{margin:0 0 1.4rem}
 button{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--rule-strong);border-radius:4px;padding:.45rem .9rem;margin-right:.6rem;cursor:pointer}
 button[hidden]{display:none}
 .figure{position:relative}
-.export{margin:.35rem 0 0}
+.export{margin:.35rem 0 0;min-height:1.7rem}
 .export button{padding:.1rem .5rem;font-size:.78rem;color:var(--soft);margin-right:.4rem}
 .export button:hover{color:var(--ink);border-color:var(--ink)}
 @media screen and (max-width:960px){.spread{grid-template-columns:minmax(0,1fr);gap:.6rem}.notes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:0 2rem}.notes p{margin-bottom:.8rem}}
@@ -208,8 +235,6 @@ button[hidden]{display:none}
   nav .brand{display:none}
   .masthead,main>.verdict{padding-top:1.8rem}
   h2{font-size:1.4rem}
-  .drawing.wide{display:none}
-  .drawing.compact{display:block}
   .pairs{grid-template-columns:minmax(0,1fr)}
   .pairs dd{margin-bottom:.35rem}
 }
@@ -217,18 +242,31 @@ button[hidden]{display:none}
   :root,:root[data-theme=dark]{LIGHT}
   @page{margin:16mm 14mm}
   body{font-size:10pt;background:#fff}
-  nav,.skip,button,.data,details:not(.rerun){display:none}
+  nav,.skip,button,.filters,.readout,.ring,.export,.data,details:not(.rerun){display:none}
+  .legend button{display:flex}
+  th .sort{display:inline}
+  th[aria-sort] .sort::after{content:""}
   main,footer{max-width:none;padding:0}
   .masthead{padding-top:0}
   .verdict{font-size:22pt}
-  .drawing.wide{display:block}
-  .drawing.compact{display:none}
+.figure{container-type:inline-size}
+@container (max-width:599px){.drawing.wide:not(.half){display:none}.drawing.compact:not(.half){display:block}}
+@container (max-width:439px){.drawing.wide.half{display:none}.drawing.compact.half{display:block}}
+.drawing .off,.legend .off{display:none}
+.drawing .some>.curve,.drawing .some>.interval,.drawing .some>.fit{opacity:.18}
+.drawing[tabindex]{cursor:crosshair;touch-action:manipulation}
+.ring{fill:none;stroke:var(--ink);stroke-width:1.6;pointer-events:none}
+.readout{position:absolute;z-index:1;display:grid;gap:0 .6rem;max-width:min(22rem,100%);padding:.45rem .7rem;background:var(--card);border:1px solid var(--rule-strong);border-radius:5px;box-shadow:0 2px 10px #0003;font-size:.82rem;line-height:1.4;pointer-events:none}
+.readout[hidden]{display:none}
+.readout.pinned{pointer-events:auto}
+.readout strong{font-size:1.05rem}
+.readout small{color:var(--soft);font-size:.76rem}
   .spread{display:block}
   .notes{columns:2;column-gap:2rem;font-size:9pt;padding:0}
   .notes p{break-inside:avoid;margin-bottom:.5rem}
   .figure-number{font-size:14pt}
   .grid-of-figures{grid-template-columns:1fr 1fr;gap:0 1.6rem}
-  .grid-of-small{grid-template-columns:1fr 1fr 1fr;gap:0 1.2rem}
+  .grid-of-small{grid-template-columns:1fr 1fr;gap:0 1.6rem}
   .block{margin-top:1rem}
   .block>p{font-size:9pt;max-width:none}
   .rate-scale,.segment rect,.cells rect{print-color-adjust:exact}
@@ -239,7 +277,6 @@ button[hidden]{display:none}
   .why,.aside,.source,.nearest{font-size:7.5pt}
   .quantity,.quantity.ours{font-size:9.5pt}
   .figure{margin-bottom:.6rem}
-  .drawing.wide{max-width:620px}
   .figure,tr,.notice{break-inside:avoid}
   h2,h3,figcaption{break-after:avoid}
   .rerun summary{display:none}

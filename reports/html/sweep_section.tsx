@@ -85,6 +85,8 @@ export function sweepSection(result: Result, prefix: string): Section | null {
               low: record.statistic.low,
               high: record.statistic.high,
               text: formatSeconds(record.statistic.median),
+              count: record.statistic.count,
+              case: record.id,
               style: styles.get(record.implementation)!,
             }));
             const most = largest(rows.map(({ value }) => value));

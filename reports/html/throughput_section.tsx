@@ -77,11 +77,13 @@ function ThroughputFigure(
   const plot: PlotSeries[] = series.map(({ points }, i) => ({
     ...styles[i],
     label: names[i].replace(/^peer:/, ""),
-    points: points.map(({ context, case: { throughput } }) => ({
+    points: points.map(({ context, case: { id, throughput } }) => ({
       x: context,
       y: throughput!.median,
       low: throughput!.low,
       high: throughput!.high,
+      count: throughput!.count,
+      case: id,
     })),
   }));
   const all = plot.flatMap(({ points }) => points);

@@ -1,13 +1,13 @@
 /**
- * Drawings of the retrieval section: heat maps of rates and curves on linear axes.
+ * Maps of rates: a tinted cell for each, with its number.
  *
  * @module
  */
 import type { JSX } from "preact";
-import { formatContext } from "../text/format.ts";
+import { formatContext, formatPercent } from "../text/format.ts";
 import { type HeatMap, rateOf } from "../data/retrieval_data.ts";
-import { coordinate, type DrawingSize } from "./drawing.ts";
-import { markerPath, type SeriesStyle } from "./palette.ts";
+import { coordinate, type DrawingSize, ReadoutData } from "./drawing.ts";
+import { shortened, textBox, textWidth, thinned } from "./labels.ts";
 import { largest } from "../data/extremes.ts";
 
 /**
@@ -63,16 +63,24 @@ export function depthGrid({ contexts, depths, cells }: HeatMap): RateGrid {
 export function RateMap({ size, grid }: { size: DrawingSize; grid: RateGrid }): JSX.Element {
   const { width, height } = size;
   const { rows, columns, rates, rowTitle, columnTitle } = grid;
-  const [left, top, bottom] = [grid.left ?? 40, 22, 44];
+  const [top, bottom] = [22, 44];
+  const names = rows.map((name) => shortened(name, 0.5 * width));
+  const left = Math.max(grid.left ?? 40, 12 + largest(names.map((name) => textWidth(name))));
   const wide = (width - left - 2) / columns.length;
   const high = (height - top - bottom) / rows.length;
-  const longest = largest(columns.map((name) => name.length));
+  const middleOf = (column: number) => coordinate(left + (column + 0.5) * wide);
   // Names that would touch are left out, the last one never.
-  const every = Math.max(1, Math.ceil((7.6 * longest + 4) / wide));
+  const named = new Set(
+    thinned(
+      columns.map((_, column) => column),
+      (column) => textBox(columns[column], { x: middleOf(column), y: 0, anchor: "middle" }),
+      4,
+    ),
+  );
   return (
     <>
       <text class="title" x={0} y={13}>{rowTitle}</text>
-      {rows.map((name, row) => (
+      {names.map((name, row) => (
         <text
           x={left - 8}
           y={coordinate(top + (row + 0.5) * high + 4)}
@@ -82,9 +90,9 @@ export function RateMap({ size, grid }: { size: DrawingSize; grid: RateGrid }): 
         </text>
       ))}
       {columns.map((name, column) =>
-        (columns.length - 1 - column) % every === 0 && (
+        named.has(column) && (
           <text
-            x={coordinate(left + (column + 0.5) * wide)}
+            x={middleOf(column)}
             y={height - bottom + 18}
             text-anchor="middle"
           >
@@ -92,7 +100,7 @@ export function RateMap({ size, grid }: { size: DrawingSize; grid: RateGrid }): 
           </text>
         )
       )}
-      <g class="cells">
+      <g class="cells" data-s={0}>
         {rates.flatMap((row, r) =>
           row.map((rate, c) => {
             const at = { x: coordinate(left + c * wide), y: coordinate(top + r * high) };
@@ -111,6 +119,24 @@ export function RateMap({ size, grid }: { size: DrawingSize; grid: RateGrid }): 
         )}
       </g>
       <text class="title" x={width - 2} y={height - 8} text-anchor="end">{columnTitle}</text>
+      {!size.compact && (
+        <ReadoutData
+          readout={{
+            x: "",
+            y: rowTitle,
+            series: [{
+              name: "",
+              points: rates.flatMap((row, r) =>
+                row.flatMap((rate, c) =>
+                  rate === null
+                    ? []
+                    : [[`${rows[r]}, ${columns[c]}`, formatPercent(rate), null, null, null, null]]
+                )
+              ),
+            }],
+          }}
+        />
+      )}
     </>
   );
 }
@@ -134,109 +160,4 @@ export function RateScale(): JSX.Element {
       ))}
     </svg>
   );
-}
-
-/** A curve: measured points with intervals, or a law's line. */
-export interface Curve {
-  label: string;
-  style: SeriesStyle;
-  /** A line without markers: theory. */
-  law?: boolean;
-  dash?: string;
-  points: { x: number; y: number; low?: number; high?: number }[];
-}
-
-/** An axis with its ticks. */
-export interface LinearAxis {
-  label: string;
-  domain: [number, number];
-  ticks: number[];
-  format: (value: number) => string;
-}
-
-/** A vertical line with a name. */
-export interface CurveGuide {
-  x: number;
-  label: string;
-}
-
-/** Curves over two linear axes. */
-export function CurvePlot(
-  { size, x, y, curves, guides = [] }: {
-    size: DrawingSize;
-    x: LinearAxis;
-    y: LinearAxis;
-    curves: Curve[];
-    guides?: CurveGuide[];
-  },
-): JSX.Element {
-  const { width, height } = size;
-  const longest = largest(y.ticks.map((tick) => y.format(tick).length));
-  const box = {
-    left: Math.max(52, 12 + 7.2 * longest),
-    right: width - 14,
-    top: 30,
-    bottom: height - 50,
-  };
-  const across = scale(x.domain, [box.left, box.right]);
-  const up = scale(y.domain, [box.bottom, box.top]);
-  const inside = (value: number, [low, high]: [number, number]) =>
-    Math.min(Math.max(value, low), high);
-  return (
-    <>
-      <g class="grid">
-        {y.ticks.map((tick) => <line x1={box.left} x2={box.right} y1={up(tick)} y2={up(tick)} />)}
-      </g>
-      <g class="axis">
-        <line class="base" x1={box.left} x2={box.right} y1={box.bottom} y2={box.bottom} />
-        {x.ticks.map((tick) => (
-          <text x={across(tick)} y={box.bottom + 19} text-anchor="middle">{x.format(tick)}</text>
-        ))}
-        {y.ticks.map((tick) => (
-          <text x={box.left - 8} y={up(tick) + 4} text-anchor="end">{y.format(tick)}</text>
-        ))}
-        <text class="title" x={0} y={13}>{y.label}</text>
-        <text class="title" x={box.right} y={height - 7} text-anchor="end">{x.label}</text>
-      </g>
-      {guides.map(({ x: at, label }, i) => (
-        <g class="guide">
-          <path d={`M${across(at)},${box.top}V${box.bottom}`} />
-          <text x={across(at) + 5} y={box.top + 11 + 16 * i}>{label}</text>
-        </g>
-      ))}
-      {curves.map(({ style, points, law, dash }) => {
-        const places = points.map((point) => `${across(point.x)},${up(inside(point.y, y.domain))}`);
-        const ends = law
-          ? []
-          : points.flatMap(({ x: at, low, high }) =>
-            low === undefined || high === undefined
-              ? []
-              : [`M${across(at)},${up(inside(low, y.domain))}V${up(inside(high, y.domain))}`]
-          );
-        return (
-          <g style={{ color: style.color }}>
-            {points.length > 1 && (
-              <path
-                class={law ? "law" : "curve"}
-                stroke-dasharray={dash}
-                d={`M${places.join("L")}`}
-              />
-            )}
-            {ends.length > 0 && <path class="interval" d={ends.join("")} />}
-            {!law && places.map((place) => (
-              <path
-                class="marker"
-                transform={`translate(${place})`}
-                d={markerPath(style.marker, size.compact ? 40 : 54)}
-              />
-            ))}
-          </g>
-        );
-      })}
-    </>
-  );
-}
-
-function scale([from, to]: [number, number], [start, end]: [number, number]) {
-  return (value: number) => coordinate(start + (value - from) / (to - from) * (end - start));
 }

@@ -1,0 +1,51 @@
+/**
+ * Pages whose charts are looked at in a browser: every baseline, a short run on a software adapter, a
+ * run with one context, retrieval, a comparison of four runs, and pages of a site.
+ *
+ * @module
+ */
+import { readResult } from "../../suites/result/read_result.ts";
+import { sampleResult } from "../../suites/result/_sample_result.ts";
+import { renderHtml } from "../html/render_html.tsx";
+import { sampleRuns } from "../site/_sample_site.ts";
+import { planSite } from "../site/runs.ts";
+import { siteFiles } from "../site/site_files.tsx";
+
+const BASELINES = new URL("../../fixtures/baselines/", import.meta.url);
+
+/** A page and its name. */
+export interface ChartPage {
+  readonly name: string;
+  readonly html: string;
+}
+
+/** Every page, one after the other. */
+export async function* chartPages(): AsyncGenerator<ChartPage> {
+  const baseline = (name: string) => readResult(new URL(`${name}.json`, BASELINES).pathname);
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(BASELINES)) {
+    if (name.endsWith(".json")) names.push(name.slice(0, -5));
+  }
+  for (const name of names.sort()) yield { name, html: renderHtml([await baseline(name)]) };
+  yield {
+    name: "software",
+    html: renderHtml([
+      sampleResult({ contexts: [2048, 4096, 8192], software: true, heads: 1, variants: true }),
+    ]),
+  };
+  yield {
+    name: "one context",
+    html: renderHtml([sampleResult({ contexts: [8192], extras: true })]),
+  };
+  yield {
+    name: "everything",
+    html: renderHtml([sampleResult({ sweeps: true, extras: true, variants: true })]),
+  };
+  const four = ["h100-deno-paper", "h100-dawn-peers", "h100-dawn-cudnn", "h100-deno-short"];
+  yield { name: "four runs", html: renderHtml(await Promise.all(four.map(baseline))) };
+  const plan = planSite(sampleRuns());
+  const wanted = /^(index|compare\/index|claims\/speedup-forward|trends\/synthetic[^/]*)\.html$/;
+  for (const { path, text } of siteFiles(plan)) {
+    if (wanted.test(path)) yield { name: `site ${path}`, html: text };
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * The texts of a plot on two axes: which labels stand in the margin, which inside, and where.
+ *
+ * @module
+ */
+import {
+  alongLine,
+  around,
+  type Box,
+  type Obstacles,
+  type PlacedText,
+  placesAlong,
+  placesAround,
+  placeText,
+  stackLabels,
+  textWidth,
+} from "./labels.ts";
+
+/** A point in SVG units. */
+export type Place = readonly [x: number, y: number];
+
+/** A line of data that may be named. */
+export interface NamedLine {
+  readonly text: string;
+  readonly color: string;
+  /** Its points in SVG units. */
+  readonly points: readonly Place[];
+  /** Which series it is. */
+  readonly series: number;
+}
+
+/** A star that must be named, with a second line. */
+export interface NamedMark {
+  readonly text: string;
+  readonly detail: string;
+  readonly at: Place;
+}
+
+/** A line that is no data. */
+export interface NamedGuide {
+  readonly text: string;
+  readonly points: readonly Place[];
+  readonly from: "start" | "end";
+}
+
+/** A label in the margin at the right, with a line to what it names. */
+export interface MarginText {
+  readonly text: string;
+  readonly detail?: string;
+  readonly color: string;
+  readonly x: number;
+  readonly series?: number;
+  y: number;
+  readonly height: number;
+  readonly target: number;
+}
+
+/** A label inside the plot. */
+export interface InnerText extends PlacedText {
+  readonly text: string;
+  readonly color: string;
+  readonly series: number;
+}
+
+/** Every label of a plot at its place. */
+export interface PlotLabels {
+  readonly margin: readonly MarginText[];
+  readonly inner: readonly InnerText[];
+  /** In the order of the guides; null where no place was free. */
+  readonly guides: readonly (PlacedText | null)[];
+  /** In the order of the marks; null for those in the margin, and where no place was free. */
+  readonly marks: readonly (PlacedText | null)[];
+}
+
+/** Size of the labels of guides, and of the second line of a mark. */
+export const SMALL_TEXT = 12.5;
+/** Between the plot and the labels in its margin. */
+export const MARGIN_GAP = 16;
+/** Longest label of a margin. */
+const MOST_MARGIN = 190;
+/** Height of a line of the margin, and of a mark's two lines. */
+const LINE_HEIGHT = 17;
+const MARK_HEIGHT = 33;
+
+/** The width that the labels of a margin need, as far as they fit at all. */
+export function marginWidth(texts: readonly { text: string; detail?: string }[]): number {
+  const widths = texts.map(labelWidth).filter((width) => width <= MOST_MARGIN);
+  return widths.length === 0 ? 0 : Math.max(...widths) + MARGIN_GAP + 4;
+}
+
+function labelWidth({ text, detail }: { text: string; detail?: string }): number {
+  return Math.max(textWidth(text, { bold: true }), textWidth(detail ?? "", { size: SMALL_TEXT }));
+}
+
+/**
+ * Finds places for the labels of a plot. Nothing covers a data point, a curve or another text: a name
+ * without a free place is left to the legend, a guide's to the margin.
+ */
+export function placePlotLabels(
+  { lines, marks, guides, points, curves, texts, plot, width, compact }: {
+    /** Series that may be named in the drawing. */
+    lines: readonly NamedLine[];
+    marks: readonly NamedMark[];
+    guides: readonly NamedGuide[];
+    /** Every data point. */
+    points: readonly Place[];
+    curves: readonly (readonly Place[])[];
+    /** Texts that stand already. */
+    texts: readonly Box[];
+    /** The rectangle between the axes. */
+    plot: Box;
+    /** Of the whole drawing. */
+    width: number;
+    compact: boolean;
+  },
+): PlotLabels {
+  const room = compact ? 0 : width - plot.right;
+  const atEdge = ([x]: Place) => !compact && x > plot.right - EDGE * (plot.right - plot.left);
+  const inMargin = (label: { text: string; detail?: string }) =>
+    labelWidth(label) + MARGIN_GAP <= room;
+  const edgeLines = lines.filter((one) =>
+    one.points.length > 0 && atEdge(one.points[one.points.length - 1]) && inMargin(one)
+  );
+  const edgeMarks = marks.filter((mark) => atEdge(mark.at) && inMargin(mark));
+  const obstacles: Obstacles = {
+    hard: [
+      ...texts,
+      ...points.map(([x, y]) => around(x, y, 6)),
+      ...curves.flatMap(alongLine),
+      ...marks.map(({ at: [x, y] }) => around(x, y, 9)),
+    ],
+    soft: guides.flatMap((guide) => alongLine(guide.points)),
+    frame: { ...plot, top: plot.top - 8 },
+  };
+  const markPlaces = marks.map((mark) =>
+    edgeMarks.includes(mark) ? null : placeMark(mark, obstacles)
+  );
+  const outside: Omit<MarginText, "target">[] = [
+    ...edgeMarks.map(({ text, detail, at: [x, y] }) => ({
+      text,
+      detail,
+      color: "var(--ink)",
+      x,
+      y,
+      height: MARK_HEIGHT,
+    })),
+    ...edgeLines.map(({ text, color, points, series }) => {
+      const [x, y] = points[points.length - 1];
+      return { text, color, x, y, series, height: LINE_HEIGHT };
+    }),
+  ];
+  const guidePlaces = guides.map((guide) => {
+    if (guide.text === "") return null;
+    const places = placesAlong(guide.points, guide.from);
+    const place = placeText(guide.text, places, obstacles, { size: SMALL_TEXT });
+    const [x, y] = guide.points[guide.points.length - 1];
+    if (place === null && inMargin(guide)) {
+      outside.push({ text: guide.text, color: "var(--soft)", x, y, height: LINE_HEIGHT });
+    }
+    return place;
+  });
+  const margin = stackLabels<Omit<MarginText, "target">>(outside, [plot.top - 10, plot.bottom + 4]);
+  const inner = lines.filter((one) => !compact && !edgeLines.includes(one)).flatMap((one) => {
+    const { text, color, series } = one;
+    if (one.points.length === 0) return [];
+    const [first, last] = [one.points[0], one.points[one.points.length - 1]];
+    const places = [...placesAround(...last), ...placesAround(...first)];
+    const place = placeText(text, places, obstacles, { bold: true });
+    return place === null ? [] : [{ text, color, series, ...place }];
+  });
+  return { margin, inner, guides: guidePlaces, marks: markPlaces };
+}
+
+/** Part of a plot's width whose right end counts as its edge. */
+export const EDGE = 0.12;
+
+/** The place of a mark's first line; the second goes under it. */
+function placeMark({ text, detail, at: [x, y] }: NamedMark, obstacles: Obstacles) {
+  const look = { bold: true };
+  for (const place of placesAround(x, y, { reach: 15 })) {
+    // Both lines must fit: the second is tried first, and taken back where the first does not.
+    const second = { ...place, y: place.y + 14 };
+    const before = obstacles.hard.length;
+    if (placeText(detail, [second], obstacles, look) !== null) {
+      const own = obstacles.hard.splice(before);
+      if (placeText(text, [place], obstacles, look) !== null) {
+        obstacles.hard.push(...own);
+        return place;
+      }
+    }
+  }
+  return null;
+}

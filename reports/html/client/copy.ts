@@ -1,0 +1,77 @@
+/// <reference lib="dom" />
+/**
+ * Commands and links to copy, and what a link leads to.
+ *
+ * @module
+ */
+
+/** A button with a short text and a long name. */
+export function button(
+  text: string,
+  name: string,
+  run: (pressed: HTMLButtonElement) => unknown,
+): HTMLButtonElement {
+  const one = document.createElement("button");
+  one.type = "button";
+  one.textContent = text;
+  one.title = name;
+  // What is read aloud begins with what is seen.
+  one.setAttribute("aria-label", `${text}. ${name}`);
+  one.onclick = () => void run(one);
+  return one;
+}
+
+/** A link to an element of this page. */
+export function linkTo(id: string): string {
+  return `${location.href.split("#")[0]}#${encodeURIComponent(id).replaceAll("%2F", "/")}`;
+}
+
+/** Puts a text on the clipboard, and says so on the button for a moment. */
+export async function copyText(text: string, pressed: HTMLButtonElement): Promise<void> {
+  const before = pressed.dataset.label ??= pressed.textContent!;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Pages from disk have no clipboard in some browsers, but they can copy what is selected.
+    const field = document.createElement("textarea");
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+    pressed.focus();
+  }
+  pressed.textContent = "Copied";
+  setTimeout(() => pressed.textContent = before, 1500);
+}
+
+/** A button behind every command. */
+export function addCopyButtons(root: ParentNode): void {
+  for (const code of root.querySelectorAll<HTMLElement>(".rerun code, code.command")) {
+    if (code.nextElementSibling?.classList.contains("copy")) continue;
+    const one = button(
+      "Copy",
+      "Copy the command",
+      (pressed) => copyText(code.textContent!.trim(), pressed),
+    );
+    one.classList.add("copy");
+    code.after(one);
+  }
+}
+
+/** Opens whatever is folded around the target of the address, and shows it. */
+export function openTarget(): void {
+  const id = decodeURIComponent(location.hash.slice(1));
+  const target = id === "" ? null : document.getElementById(id);
+  if (target === null) return;
+  let folded = false;
+  for (
+    let around = target.closest("details");
+    around !== null;
+    around = around.parentElement?.closest("details") ?? null
+  ) {
+    folded ||= !around.open;
+    around.open = true;
+  }
+  if (folded) target.scrollIntoView();
+}

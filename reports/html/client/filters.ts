@@ -1,0 +1,191 @@
+/// <reference lib="dom" />
+/**
+ * Filters by device, scorer, direction and context, for all charts and tables of a page together.
+ *
+ * @module
+ */
+import { formatContext } from "../../text/format.ts";
+import {
+  contextOf,
+  type Facet,
+  FACETS,
+  facetsOfCase,
+  facetsOfName,
+  facetsOfRow,
+  type FacetValues,
+  passes,
+} from "./facets.ts";
+import { figureData } from "./figure_data.ts";
+import { hiddenOf, showAsHidden } from "./marks.ts";
+
+/** What the filters act on. */
+interface Filtered {
+  readonly figures: readonly {
+    readonly figure: HTMLElement;
+    readonly series: readonly { own: FacetValues; points: readonly FacetValues[] }[];
+  }[];
+  readonly tables: readonly {
+    readonly box: HTMLElement;
+    readonly rows: readonly { row: HTMLElement; values: FacetValues }[];
+  }[];
+  /** Parts of the page that are about one value as a whole. */
+  readonly parts: readonly { part: HTMLElement; values: FacetValues }[];
+}
+
+const chosen: FacetValues = {};
+
+/** The bar before the first section, with every filter that has two values or more. */
+export async function addFilters(): Promise<void> {
+  const found = await collect();
+  const values = Object.fromEntries(FACETS.map((facet) => [facet, valuesOf(found, facet)]));
+  const offered = FACETS.filter((facet) => values[facet].length > 1);
+  document.querySelector("form.filters")?.remove();
+  const before = document.querySelector("main section");
+  if (offered.length === 0 || before === null) return;
+  const form = document.createElement("form");
+  form.className = "filters";
+  form.setAttribute("aria-label", "Filter the charts and tables of this page");
+  for (const facet of offered) form.append(choice(facet, values[facet]));
+  const clear = Object.assign(document.createElement("button"), {
+    type: "reset",
+    textContent: "Show all",
+  });
+  const change = () => {
+    const data = new FormData(form);
+    for (const facet of offered) {
+      const value = String(data.get(facet) ?? "");
+      if (value === "") delete chosen[facet];
+      else chosen[facet] = value;
+    }
+    const active = Object.keys(chosen).length > 0;
+    clear.hidden = !active;
+    form.classList.toggle("active", active);
+    apply(found);
+  };
+  form.append(clear);
+  form.onchange = change;
+  form.onreset = () => setTimeout(change);
+  form.onsubmit = (event) => event.preventDefault();
+  before.before(form);
+  change();
+}
+
+function choice(facet: Facet, values: readonly string[]): HTMLLabelElement {
+  const label = document.createElement("label");
+  const select = document.createElement("select");
+  select.name = facet;
+  const option = (value: string, text: string) => select.append(new Option(text, value));
+  option("", "all");
+  for (const value of values) option(value, textOf(facet, value));
+  select.value = chosen[facet] ?? "";
+  label.append(facet.charAt(0).toUpperCase() + facet.slice(1), select);
+  return label;
+}
+
+function textOf(facet: Facet, value: string): string {
+  return facet === "context"
+    ? formatContext(Number(value))
+    : facet === "direction"
+    ? value.replace("-", " and ")
+    : value;
+}
+
+async function collect(): Promise<Filtered> {
+  const named = new Map<string, FacetValues>();
+  const inherited = (element: Element): FacetValues =>
+    Object.fromEntries(
+      FACETS.flatMap((facet) => {
+        const value = element.closest(`main [data-${facet}]`)?.getAttribute(`data-${facet}`);
+        return value ? [[facet, value]] : [];
+      }),
+    );
+  const figures = await Promise.all(
+    [...document.querySelectorAll<HTMLElement>("main figure")].map(async (figure) => {
+      const readout = (await figureData(figure))?.readout;
+      const around = inherited(figure);
+      const overContexts = readout?.x.startsWith("context") ?? false;
+      const series = (readout?.series ?? []).map(({ name, facets, points }) => {
+        const cases = points.map(([, , , , id]) => id === null ? {} : facetsOfCase(id));
+        const [first = {}] = cases;
+        const own = { ...around, ...facetsOfName(name), ...sameOf(cases, first), ...facets };
+        delete (own as FacetValues).context;
+        if (name !== "") named.set(name, { ...facetsOfName(name), ...facets });
+        return {
+          own,
+          points: points.map(([where], i): FacetValues => ({
+            ...own,
+            ...cases[i],
+            ...(overContexts && { context: contextOf(where) }),
+          })),
+        };
+      });
+      return { figure, series };
+    }),
+  );
+  const tables = [...document.querySelectorAll<HTMLElement>("main .scroll")].map((box) => {
+    const table = box.querySelector("table")!;
+    const headings = [...table.tHead?.rows[0]?.cells ?? []].map((cell) => cell.textContent!.trim());
+    const around = inherited(box);
+    return {
+      box,
+      rows: [...table.tBodies[0]?.rows ?? []].map((row) => ({
+        row,
+        values: {
+          ...around,
+          ...facetsOfRow(headings, [...row.cells].map((cell) => cell.textContent ?? ""), named),
+        },
+      })),
+    };
+  });
+  const parts = [
+    ...document.querySelectorAll<HTMLElement>(
+      FACETS.map((facet) => `main [data-${facet}]`).join(),
+    ),
+  ].map((part) => ({ part, values: inherited(part) }));
+  return { figures, tables, parts };
+}
+
+/** Facets in which all cases of a series agree. */
+function sameOf(cases: readonly FacetValues[], first: FacetValues): FacetValues {
+  return Object.fromEntries(
+    Object.entries(first).filter(([facet, value]) =>
+      cases.every((one) => one[facet as Facet] === value)
+    ),
+  );
+}
+
+function valuesOf({ figures, tables, parts }: Filtered, facet: Facet): string[] {
+  const all = [
+    ...figures.flatMap(({ series }) => series.flatMap(({ own, points }) => [own, ...points])),
+    // A table may name contexts that no chart has, such as those of small checks.
+    ...(facet === "context" ? [] : tables.flatMap(({ rows }) => rows.map(({ values }) => values))),
+    ...parts.map(({ values }) => values),
+  ].flatMap((values) => values[facet] ?? []);
+  return [...new Set(all)].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+}
+
+function apply({ figures, tables, parts }: Filtered): void {
+  for (const { figure, series } of figures) {
+    const hidden = hiddenOf(figure);
+    hidden.filtered = new Set(
+      series.flatMap(({ own, points }, i) =>
+        passes(own, chosen) && (points.length === 0 || points.some((one) => passes(one, chosen)))
+          ? []
+          : [i]
+      ),
+    );
+    hidden.points = new Map(
+      series.map(({ points }, i) => [
+        i,
+        new Set(points.flatMap((one, at) => passes(one, chosen) ? [] : [at])),
+      ]),
+    );
+    showAsHidden(figure, series.length);
+    figure.hidden = series.length > 0 && hidden.filtered.size === series.length;
+  }
+  for (const { box, rows } of tables) {
+    for (const { row, values } of rows) row.hidden = !passes(values, chosen);
+    box.hidden = rows.length > 0 && rows.every(({ row }) => row.hidden);
+  }
+  for (const { part, values } of parts) part.hidden = !passes(values, chosen);
+}

@@ -1,0 +1,41 @@
+/// <reference lib="dom" />
+/**
+ * The script of every page, of the report and of the site. Without it nothing is lost but what it
+ * adds: readouts of points, toggles, filters, sorting, the buttons that save and copy. Drawings,
+ * tables and links are in the page.
+ *
+ * `deno task generate` bundles it to `../page_script.generated.js`, which a page has in its head, so that the
+ * theme is known before anything is drawn. A page that draws a figure anew sends the event
+ * {@linkcode RENDERED} from the element that holds it.
+ *
+ * @module
+ */
+import { addCopyButtons, openTarget } from "./copy.ts";
+import { addFilters } from "./filters.ts";
+import { addLegendToggles } from "./legend.ts";
+import { addReadouts } from "./readout.ts";
+import { addSaveButtons } from "./save.ts";
+import { addSorting } from "./sort_tables.ts";
+import { addThemeToggle, applyStoredTheme } from "./theme.ts";
+
+/** Sent, bubbling, from an element whose figures or tables were drawn anew. */
+const RENDERED = "lighthouse-rendered";
+
+/** Adds to what is inside `root` whatever it lacks. */
+async function enhance(root: ParentNode): Promise<void> {
+  addSorting(root);
+  addCopyButtons(root);
+  addSaveButtons(root);
+  await Promise.all([addLegendToggles(root), addReadouts(root)]);
+  await addFilters();
+}
+
+applyStoredTheme();
+addEventListener("DOMContentLoaded", () => {
+  addThemeToggle();
+  // For tests, which must not look before.
+  void enhance(document).then(() => document.documentElement.dataset.ready = "");
+  document.addEventListener(RENDERED, ({ target }) => void enhance(target as Element));
+  addEventListener("hashchange", openTarget);
+  openTarget();
+});

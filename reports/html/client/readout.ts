@@ -1,0 +1,235 @@
+/// <reference lib="dom" />
+/**
+ * What a point says: its series, value, interval, number of samples, and a way to its case. By
+ * pointer, by touch, and by the arrow keys.
+ *
+ * @module
+ */
+import type { Readout, ReadoutPoint } from "../../charts/drawing.ts";
+import { figureData } from "./figure_data.ts";
+import { drawingsOf, hiddenOf, isShown, marksOf } from "./marks.ts";
+
+/** Farthest from a mark that a pointer still means it, in pixels; a finger is less exact. */
+const REACH = { mouse: 26, touch: 40 };
+
+interface Spot {
+  readonly series: number;
+  readonly point: number;
+  /** Middle of the mark, in pixels of the window. */
+  readonly x: number;
+  readonly y: number;
+  readonly box: DOMRect;
+}
+
+/** A figure whose points can be read. */
+interface Chart {
+  readonly figure: HTMLElement;
+  readonly readout: Readout;
+  readonly panel: HTMLElement;
+  /** The point that is read out, and whether it stays without the pointer. */
+  current: Spot | null;
+  pinned: boolean;
+}
+
+/** Makes the drawings of every figure readable. */
+export async function addReadouts(root: ParentNode): Promise<void> {
+  const figures = [...root.querySelectorAll<HTMLElement>("figure")];
+  await Promise.all(figures.map(async (figure) => {
+    const readout = (await figureData(figure))?.readout;
+    if (!readout?.series.some(({ points }) => points.length > 0)) return;
+    if (figure.querySelector(".readout") !== null) return;
+    const panel = document.createElement("div");
+    panel.className = "readout";
+    panel.hidden = true;
+    panel.setAttribute("aria-live", "polite");
+    figure.append(panel);
+    const chart: Chart = { figure, readout, panel, current: null, pinned: false };
+    for (const drawing of drawingsOf(figure)) listen(chart, drawing);
+  }));
+}
+
+function listen(chart: Chart, drawing: SVGSVGElement): void {
+  drawing.tabIndex = 0;
+  drawing.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight ArrowUp ArrowDown Enter Escape");
+  let spots: Spot[] = [];
+  const find = ({ clientX: x, clientY: y, pointerType }: PointerEvent) =>
+    nearest(spots, { x, y, reach: pointerType === "mouse" ? REACH.mouse : REACH.touch });
+  drawing.addEventListener("pointerenter", () => spots = spotsOf(chart, drawing));
+  drawing.addEventListener("pointermove", (event) => {
+    if (chart.pinned || event.pointerType !== "mouse") return;
+    show(chart, drawing, find(event));
+  });
+  drawing.addEventListener("pointerleave", (event) => {
+    if (!chart.pinned && event.pointerType === "mouse") show(chart, drawing, null);
+  });
+  drawing.addEventListener("click", (event) => {
+    spots = spotsOf(chart, drawing);
+    const spot = find(event as PointerEvent);
+    chart.pinned = spot !== null;
+    show(chart, drawing, spot);
+  });
+  drawing.addEventListener("keydown", (event) => {
+    const spot = step(chart, spotsOf(chart, drawing), event.key);
+    if (spot === undefined) return;
+    event.preventDefault();
+    chart.pinned = spot !== null;
+    show(chart, drawing, spot);
+  });
+  drawing.addEventListener("blur", ({ relatedTarget }) => {
+    // The way from the drawing to the link of its readout is no leaving.
+    if (relatedTarget instanceof Node && chart.panel.contains(relatedTarget)) return;
+    chart.pinned = false;
+    show(chart, drawing, null);
+  });
+}
+
+/** The marks that are seen, where they are now. */
+function spotsOf({ figure, readout }: Chart, drawing: SVGSVGElement): Spot[] {
+  const { points: without } = hiddenOf(figure);
+  return readout.series.flatMap(({ points }, series) => {
+    if (!isShown(figure, series)) return [];
+    return marksOf(drawing, series).slice(0, points.length).flatMap((mark, point): Spot[] => {
+      if (without.get(series)?.has(point)) return [];
+      const box = mark.getBoundingClientRect();
+      const [x, y] = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+      return [{ series, point, x, y, box }];
+    });
+  });
+}
+
+function nearest(
+  spots: readonly Spot[],
+  { x, y, reach }: { x: number; y: number; reach: number },
+): Spot | null {
+  let best: Spot | null = null;
+  let least = reach;
+  for (const spot of spots) {
+    const { box } = spot;
+    // Inside a bar or cell the distance is none.
+    const far = Math.hypot(
+      Math.max(box.left - x, 0, x - box.right),
+      Math.max(box.top - y, 0, y - box.bottom),
+    ) + 1e-3 * Math.hypot(spot.x - x, spot.y - y);
+    if (far < least) [best, least] = [spot, far];
+  }
+  return best;
+}
+
+/** Where a key leads: a spot, null for nowhere, undefined for a key that means nothing here. */
+function step(
+  { current, panel }: Chart,
+  spots: readonly Spot[],
+  key: string,
+): Spot | null | undefined {
+  if (key === "Escape") return current === null ? undefined : null;
+  if (key === "Enter") {
+    panel.querySelector("a")?.click();
+    return undefined;
+  }
+  const moves = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
+  if (!moves.includes(key) || spots.length === 0) return undefined;
+  const at = current === null
+    ? -1
+    : spots.findIndex(({ series, point }) => series === current.series && point === current.point);
+  if (at < 0) return spots[0];
+  const own = spots.filter(({ series }) => series === spots[at].series);
+  const place = own.indexOf(spots[at]);
+  const others = [...new Set(spots.map(({ series }) => series))];
+  const line = others.indexOf(spots[at].series);
+  const nearestOf = (series: number | undefined) =>
+    spots.filter((spot) => spot.series === series).sort((a, b) =>
+      Math.abs(a.x - spots[at].x) - Math.abs(b.x - spots[at].x)
+    )[0] ?? spots[at];
+  switch (key) {
+    case "ArrowLeft":
+      return own[place - 1] ?? (own.length === 1 ? nearestOf(others[line - 1]) : own[place]);
+    case "ArrowRight":
+      return own[place + 1] ?? (own.length === 1 ? nearestOf(others[line + 1]) : own[place]);
+    case "ArrowUp":
+      return nearestOf(others[line - 1]);
+    case "ArrowDown":
+      return nearestOf(others[line + 1]);
+    case "Home":
+      return own[0];
+    default:
+      return own[own.length - 1];
+  }
+}
+
+function show(chart: Chart, drawing: SVGSVGElement, spot: Spot | null): void {
+  const { figure, readout, panel, current } = chart;
+  if (spot?.series === current?.series && spot?.point === current?.point) return;
+  chart.current = spot;
+  figure.querySelector(".ring")?.remove();
+  panel.hidden = spot === null;
+  if (spot === null) return;
+  const series = readout.series[spot.series];
+  panel.replaceChildren(...lines(readout, series.name, series.points[spot.point], figure));
+  panel.classList.toggle("pinned", chart.pinned);
+  ring(drawing, spot);
+  place(panel, figure, spot);
+}
+
+/** The texts of a readout: series, value, where and how sure, the way on. */
+function lines(
+  { x, y }: Readout,
+  name: string,
+  [where, value, interval, n, caseId, href]: ReadoutPoint,
+  figure: HTMLElement,
+): Node[] {
+  const line = (tag: string, text: string) => {
+    const one = document.createElement(tag);
+    one.textContent = text;
+    return one;
+  };
+  const sure = [
+    ...(interval === null ? [] : [interval]),
+    ...(n === null ? [] : [`n = ${n}`]),
+  ].join(", ");
+  const prefix = /^run-\d+-/.exec(figure.id)?.[0] ?? "";
+  const target = href ??
+    (caseId !== null && document.getElementById(prefix + caseId) !== null
+      ? `#${prefix}${caseId}`
+      : null);
+  const link = target === null ? null : Object.assign(document.createElement("a"), {
+    href: target,
+    textContent: target.includes("#") ? "its samples" : "open",
+  });
+  return [
+    ...(name === "" ? [] : [line("b", name)]),
+    line("strong", value),
+    ...(y === "" ? [] : [line("small", y)]),
+    ...(where === "" ? [] : [line("span", x === "" ? where : `${x}: ${where}`)]),
+    ...(sure === "" ? [] : [line("span", sure)]),
+    ...(link === null ? [] : [link]),
+  ];
+}
+
+/** A ring around the mark, in the units of the drawing. */
+function ring(drawing: SVGSVGElement, { x, y, box }: Spot): void {
+  const matrix = drawing.getScreenCTM();
+  if (matrix === null) return;
+  const at = new DOMPoint(x, y).matrixTransform(matrix.inverse());
+  const wide = Math.max(box.width, box.height) > 30;
+  const shape = document.createElementNS(
+    "http://www.w3.org/2000/svg",
+    wide ? "rect" : "circle",
+  );
+  const [width, height] = [box.width / matrix.a, box.height / matrix.d];
+  const sizes = wide
+    ? { x: at.x - width / 2, y: at.y - height / 2, width, height }
+    : { cx: at.x, cy: at.y, r: 9 };
+  for (const [key, value] of Object.entries(sizes)) shape.setAttribute(key, value.toFixed(1));
+  shape.setAttribute("class", "ring");
+  drawing.append(shape);
+}
+
+/** Above the mark, inside the figure. */
+function place(panel: HTMLElement, figure: HTMLElement, { x, box }: Spot): void {
+  const frame = figure.getBoundingClientRect();
+  const { width, height } = panel.getBoundingClientRect();
+  const left = Math.min(Math.max(x - frame.left - width / 2, 0), Math.max(0, frame.width - width));
+  const above = box.top - frame.top - height - 10;
+  panel.style.left = `${left.toFixed(0)}px`;
+  panel.style.top = `${(above < 0 ? box.bottom - frame.top + 10 : above).toFixed(0)}px`;
+}

@@ -1,0 +1,53 @@
+/// <reference lib="dom" />
+/**
+ * Tables that are sorted by a press on a heading: up, down, and back to the order of the page.
+ *
+ * @module
+ */
+import { compareKeys, sortKey } from "./sort_key.ts";
+
+/** Rows of a table from which on sorting helps. */
+const LEAST_ROWS = 3;
+
+/** The order of the page, by table body. */
+const orders = new WeakMap<Element, HTMLTableRowElement[]>();
+
+/** Makes a button of every heading. */
+export function addSorting(root: ParentNode): void {
+  for (const table of root.querySelectorAll<HTMLTableElement>(".scroll > table")) {
+    const [body] = table.tBodies;
+    const [head] = table.tHead?.rows ?? [];
+    if (!body || !head || body.rows.length < LEAST_ROWS || orders.has(body)) continue;
+    orders.set(body, [...body.rows]);
+    for (const cell of head.cells) {
+      const press = document.createElement("button");
+      press.type = "button";
+      press.className = "sort";
+      press.append(...cell.childNodes);
+      press.onclick = () => sortBy(table, cell);
+      cell.append(press);
+    }
+  }
+}
+
+function sortBy(table: HTMLTableElement, cell: HTMLTableCellElement): void {
+  const [body] = table.tBodies;
+  const before = cell.getAttribute("aria-sort");
+  const order = before === null ? "ascending" : before === "ascending" ? "descending" : null;
+  for (const other of (cell.parentElement as HTMLTableRowElement).cells) {
+    other.removeAttribute("aria-sort");
+  }
+  const rows = orders.get(body)!;
+  if (order === null) {
+    body.append(...rows);
+    return;
+  }
+  cell.setAttribute("aria-sort", order);
+  const column = cell.cellIndex;
+  const keyed = rows.map((row) => ({
+    row,
+    key: sortKey(row.cells[column]?.textContent ?? ""),
+  }));
+  keyed.sort((a, b) => compareKeys(a.key, b.key, order === "descending"));
+  body.append(...keyed.map(({ row }) => row));
+}
