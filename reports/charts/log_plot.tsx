@@ -152,12 +152,17 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
       from: anchor,
     })),
     points: vivid.flatMap(({ points }) => points.map(placeOf)),
-    curves: series.filter(({ scatter }) => !scatter).map(({ points }) => points.map(placeOf)),
+    curves: series.map(({ points, scatter }) => scatter ? [] : points.map(placeOf)),
     texts: yTicks.map(yBox),
     plot: { left, right, top, bottom },
     width,
     compact,
   });
+  // What found no place stands above the plot, as far as there is room beside the axis' title.
+  const room = width - textWidth(props.y.label) - 12;
+  const above = labels.homeless.filter((_, i, all) =>
+    textWidth(all.slice(0, i + 1).join("  ")) <= room
+  ).join("  ");
   return (
     <>
       <g class="grid">
@@ -177,6 +182,7 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
           </text>
         ))}
         <text class="title" x={0} y={14}>{props.y.label}</text>
+        {above !== "" && <text class="title" x={width} y={14} text-anchor="end">{above}</text>}
         <text class="title" x={right} y={height - 8} text-anchor="end">{props.x.label}</text>
       </g>
       {guides.map((guide, i) => {

@@ -19,6 +19,7 @@ import {
   symbolWye,
   // @ts-types="npm:@types/d3-shape@3.1.7"
 } from "d3-shape";
+import { knownStyle } from "../../suites/result/known_style.ts";
 import type { Result } from "../../suites/result/result_schema.ts";
 
 /** How one series is drawn. */
@@ -59,15 +60,15 @@ export function describedBy(results: readonly Described[]): Described {
 const PEER = /^peer:/;
 
 /**
- * How an implementation is drawn: as its descriptor says, else by a number that its name gives. The
- * same name looks the same in every figure of every page, a peer's with and without `peer:`.
+ * How an implementation is drawn: as its descriptor in the result says, else as this version's says,
+ * else by a number that its name gives. The same name looks the same in every figure of every page, a peer's with and without `peer:`.
  *
  * The schema lets nothing but hexadecimal colours pass, so they may stand in a style as they are.
  */
 export function styleOf(name: string, { implementations }: Described): SeriesStyle {
   const plain = name.replace(PEER, "");
   const own = implementations.find((one) => one.style && one.name.replace(PEER, "") === plain)
-    ?.style;
+    ?.style ?? knownStyle(plain);
   if (own) {
     const marker = Object.hasOwn(MARKS, own.mark) ? MARKS[own.mark] : symbolCircle;
     return { color: `light-dark(${own.color.light},${own.color.dark})`, marker };

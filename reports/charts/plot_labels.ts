@@ -13,8 +13,10 @@ import {
   placesAround,
   placeText,
   stackLabels,
+  textBox,
   textWidth,
 } from "./labels.ts";
+import { smallest } from "../data/extremes.ts";
 
 /** A point in SVG units. */
 export type Place = readonly [x: number, y: number];
@@ -70,6 +72,8 @@ export interface PlotLabels {
   readonly guides: readonly (PlacedText | null)[];
   /** In the order of the marks; null for those in the margin, and where no place was free. */
   readonly marks: readonly (PlacedText | null)[];
+  /** Names of marks and guides that found no place anywhere, to stand above the plot. */
+  readonly homeless: readonly string[];
 }
 
 /** Size of the labels of guides, and of the second line of a mark. */
@@ -104,6 +108,7 @@ export function placePlotLabels(
     guides: readonly NamedGuide[];
     /** Every data point. */
     points: readonly Place[];
+    /** The curve of each series, empty for one without. */
     curves: readonly (readonly Place[])[];
     /** Texts that stand already. */
     texts: readonly Box[];
@@ -149,26 +154,50 @@ export function placePlotLabels(
       return { text, color, x, y, series, height: LINE_HEIGHT };
     }),
   ];
+  const homeless = marks.flatMap((mark, i) =>
+    markPlaces[i] === null && !edgeMarks.includes(mark) ? [`★ ${mark.text}`] : []
+  );
   const guidePlaces = guides.map((guide) => {
     if (guide.text === "") return null;
     const places = placesAlong(guide.points, guide.from);
     const place = placeText(guide.text, places, obstacles, { size: SMALL_TEXT });
     const [x, y] = guide.points[guide.points.length - 1];
-    if (place === null && inMargin(guide)) {
-      outside.push({ text: guide.text, color: "var(--soft)", x, y, height: LINE_HEIGHT });
+    if (place === null) {
+      if (inMargin(guide)) {
+        outside.push({ text: guide.text, color: "var(--soft)", x, y, height: LINE_HEIGHT });
+      } else homeless.push(`― ${guide.text}`);
     }
     return place;
   });
   const margin = stackLabels<Omit<MarginText, "target">>(outside, [plot.top - 10, plot.bottom + 4]);
+  const curveBoxes = curves.map((curve) => alongLine(curve));
+  /** Whether no other curve is nearer to a text than its own, so that nobody takes it for that one's. */
+  const isClear = (text: string, place: PlacedText, series: number) => {
+    const box = textBox(text, place, { bold: true });
+    const far = curveBoxes.map((boxes) => gapTo(box, boxes));
+    return far.every((gap) => far[series] <= gap + 1);
+  };
   const inner = lines.filter((one) => !compact && !edgeLines.includes(one)).flatMap((one) => {
     const { text, color, series } = one;
     if (one.points.length === 0) return [];
     const [first, last] = [one.points[0], one.points[one.points.length - 1]];
-    const places = [...placesAround(...last), ...placesAround(...first)];
+    const places = [...placesAround(...last), ...placesAround(...first)].filter((place) =>
+      one.points.length < 2 || isClear(text, place, series)
+    );
     const place = placeText(text, places, obstacles, { bold: true });
     return place === null ? [] : [{ text, color, series, ...place }];
   });
-  return { margin, inner, guides: guidePlaces, marks: markPlaces };
+  return { margin, inner, guides: guidePlaces, marks: markPlaces, homeless };
+}
+
+/** Least distance of a text from the pieces of a curve; infinite for none. */
+function gapTo(box: Box, pieces: readonly Box[]): number {
+  return smallest(pieces.map((piece) =>
+    Math.hypot(
+      Math.max(piece.left - box.right, 0, box.left - piece.right),
+      Math.max(piece.top - box.bottom, 0, box.top - piece.bottom),
+    )
+  ));
 }
 
 /** Part of a plot's width whose right end counts as its edge. */

@@ -37,7 +37,7 @@ export async function addReadouts(root: ParentNode): Promise<void> {
   await Promise.all(figures.map(async (figure) => {
     const readout = (await figureData(figure))?.readout;
     if (!readout?.series.some(({ points }) => points.length > 0)) return;
-    if (figure.querySelector(".readout") !== null) return;
+    if (figure.querySelector("div.readout") !== null) return;
     const panel = document.createElement("div");
     panel.className = "readout";
     panel.hidden = true;
@@ -158,6 +158,7 @@ function step(
 
 function show(chart: Chart, drawing: SVGSVGElement, spot: Spot | null): void {
   const { figure, readout, panel, current } = chart;
+  panel.classList.toggle("pinned", chart.pinned);
   if (spot?.series === current?.series && spot?.point === current?.point) return;
   chart.current = spot;
   figure.querySelector(".ring")?.remove();
@@ -165,7 +166,6 @@ function show(chart: Chart, drawing: SVGSVGElement, spot: Spot | null): void {
   if (spot === null) return;
   const series = readout.series[spot.series];
   panel.replaceChildren(...lines(readout, series.name, series.points[spot.point], figure));
-  panel.classList.toggle("pinned", chart.pinned);
   ring(drawing, spot);
   place(panel, figure, spot);
 }

@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { implementationRecords } from "../../suites/result/implementation_record.ts";
+import { STYLE } from "../html/style.ts";
+import { chartPages } from "./_chart_pages.ts";
+import { contrast, leastDistance } from "./_color_vision.ts";
+import { markerPath, plotStyles, type SeriesStyle, styleOf } from "./palette.ts";
+
+/** Peers that helpers of this repository bring, and some that others may. */
+const PEERS = ["torch-fa2", "torch-cudnn", "torch-math", "ort-web", "lighthouse-cuda"];
+const NAMES = [...IMPLEMENTATIONS.map(({ name }) => name), ...PEERS];
+const BACKGROUND = { light: "#fcfbf8", dark: "#15171a" };
+
+/** The colour in one theme. */
+function hexOf({ color }: SeriesStyle, theme: "light" | "dark"): string {
+  const both = /^light-dark\((#\w{6}),(#\w{6})\)$/.exec(color);
+  if (both) return both[theme === "light" ? 1 : 2];
+  const name = /^var\((--[\w-]+)\)$/.exec(color)![1];
+  const values = [...STYLE.matchAll(new RegExp(`${name}:(#[0-9a-f]{3,6})`, "g"))].map(([, hex]) =>
+    hex.length === 4 ? hex.replace(/\w/g, "$&$&") : hex
+  );
+  // The sheet has the light values first, then the dark ones, and light ones again for print.
+  return values[theme === "light" ? 0 : 1];
+}
+
+Deno.test("an implementation looks the same whatever stands beside it, a peer with its prefix too", () => {
+  const described = { implementations: implementationRecords(IMPLEMENTATIONS) };
+  for (const name of NAMES) {
+    const alone = styleOf(name, { implementations: [] });
+    assert.deepEqual(styleOf(name, described), alone, name);
+    assert.deepEqual(styleOf(`peer:${name}`, described), alone, name);
+    for (const order of [NAMES, NAMES.toReversed()]) {
+      assert.deepEqual(plotStyles(order, described)[order.indexOf(name)].style, alone, name);
+    }
+  }
+  // Two settings of one implementation keep its colour and mark; their dashes differ.
+  const [first, second] = plotStyles(["dense", "dense"], described);
+  assert.equal(first.style, second.style);
+  assert.notEqual(first.dash, second.dash);
+  assert.ok(second.hollow);
+});
+
+Deno.test("implementations are told apart by colour or by mark, under every colour vision", () => {
+  const styles = NAMES.map((name) => ({ name, style: styleOf(name, { implementations: [] }) }));
+  for (const theme of ["light", "dark"] as const) {
+    for (const [i, one] of styles.entries()) {
+      const hex = hexOf(one.style, theme);
+      assert.ok(contrast(hex, BACKGROUND[theme]) >= 3, `${one.name} on ${theme}: ${hex}`);
+      for (const other of styles.slice(i + 1)) {
+        const far = leastDistance(hex, hexOf(other.style, theme));
+        assert.ok(
+          far >= 12 || one.style.marker !== other.style.marker ||
+            one.style.dash !== other.style.dash,
+          `${one.name} and ${other.name} in ${theme}: distance ${far.toFixed(1)}, one mark`,
+        );
+      }
+    }
+  }
+});
+
+Deno.test("a series of a name has one colour and mark on every page", async () => {
+  const seen = new Map<string, string>();
+  let found = 0;
+  for await (const { name: page, html } of chartPages()) {
+    const entries = html.matchAll(
+      /<li><svg class="swatch"[^>]*style="color:([^";]*);?"[^>]*>(?:<path class="curve"[^>]*\/>)?<path class="marker[^"]*" d="([^"]*)"\/><\/svg>([^<]*)</g,
+    );
+    for (const [, color, mark, label] of entries) {
+      const name = NAMES.find((one) => one === label || label.startsWith(`${one},`));
+      if (name === undefined) continue;
+      const style = styleOf(name, { implementations: [] });
+      const expected = `${style.color} ${markerPath(style.marker, 80)}`;
+      assert.equal(`${color} ${mark}`, expected, `${label} on ${page}`);
+      assert.equal(seen.get(name) ?? expected, expected);
+      seen.set(name, expected);
+      found++;
+    }
+  }
+  assert.ok(found > 150 && seen.size >= 6, `${found} entries of ${[...seen.keys()]}`);
+});

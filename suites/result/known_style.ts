@@ -1,0 +1,14 @@
+/**
+ * How the implementations of this version are drawn, for results that do not say it themselves: those
+ * of an earlier version, and those that name an implementation which has no case of its own, as the
+ * arms of a retrieval run do.
+ *
+ * @module
+ */
+import type { ImplementationStyle } from "../../kernels/implementation.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+
+/** Colour and mark of an implementation of this version; undefined for any other name. */
+export function knownStyle(name: string): ImplementationStyle | undefined {
+  return IMPLEMENTATIONS.find((one) => one.name === name)?.style;
+}
