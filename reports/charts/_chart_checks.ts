@@ -58,7 +58,7 @@ async function checkTexts(browser: Browser, folder: string): Promise<void> {
     });
   }
   await check("the pages have charts", async () => {
-    assert.ok(figures > 300, `${figures} figures`);
+    assert.ok(figures > 200, `${figures} figures`);
     await Promise.resolve();
   });
   await check("the measure finds what is wrong", async () => {

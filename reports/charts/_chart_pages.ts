@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { ALL_CASES } from "../../tools/_cases.ts";
 import { readResult } from "../../suites/result/read_result.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { renderHtml } from "../html/render_html.tsx";
@@ -19,12 +20,16 @@ export interface ChartPage {
   readonly html: string;
 }
 
-/** Every page, one after the other. */
-export async function* chartPages(): AsyncGenerator<ChartPage> {
+/** Baselines that have every kind of chart between them. */
+const EVERY_DAY = ["h100-dawn-peers", "h100-deno-paper", "h100-deno-retrieval"];
+
+/** Pages, one after the other: all of them, or those of every day. */
+export async function* chartPages(all: boolean = ALL_CASES): AsyncGenerator<ChartPage> {
   const baseline = (name: string) => readResult(new URL(`${name}.json`, BASELINES).pathname);
   const names: string[] = [];
   for await (const { name } of Deno.readDir(BASELINES)) {
-    if (name.endsWith(".json")) names.push(name.slice(0, -5));
+    const base = name.slice(0, -5);
+    if (name.endsWith(".json") && (all || EVERY_DAY.includes(base))) names.push(base);
   }
   for (const name of names.sort()) yield { name, html: renderHtml([await baseline(name)]) };
   yield {

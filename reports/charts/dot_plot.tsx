@@ -15,7 +15,7 @@ import {
   readoutPoint,
   type TickFormat,
 } from "./drawing.ts";
-import { inTwoLines, shortened, textBox, textWidth, thinned } from "./labels.ts";
+import { inLines, shortened, textBox, textWidth, thinned } from "./labels.ts";
 import { markerPath, type SeriesStyle } from "./palette.ts";
 import { SMALL_TEXT } from "./plot_labels.ts";
 import { largest, smallest } from "../data/extremes.ts";
@@ -88,7 +88,7 @@ export function DotPlot(
             {format(tick)}
           </text>
         ))}
-        {inTwoLines(axis, width).map((line, i, { length }) => (
+        {inLines(axis, { width }).map((line, i, { length }) => (
           <text
             class="title"
             x={width}

@@ -73,16 +73,22 @@ export function shortened(text: string, width: number, look: TextLook = {}): str
   return `${letters.join("").trimEnd()}…`;
 }
 
-/** The text in at most two lines that `width` holds, parted at a space. */
-export function inTwoLines(text: string, width: number, look: TextLook = {}): string[] {
-  if (textWidth(text, look) <= width) return [text];
+/** The text in at most `most` lines that `width` holds, parted at spaces. Default: two lines. */
+export function inLines(
+  text: string,
+  { width, most = 2, ...look }: { width: number; most?: number } & TextLook,
+): string[] {
   const words = text.split(" ");
-  let first = words.shift()!;
-  while (words.length > 0 && textWidth(`${first} ${words[0]}`, look) <= width) {
-    first += ` ${words.shift()}`;
+  const lines: string[] = [];
+  while (words.length > 0) {
+    let line = words.shift()!;
+    const last = lines.length === most - 1;
+    while (words.length > 0 && (last || textWidth(`${line} ${words[0]}`, look) <= width)) {
+      line += ` ${words.shift()}`;
+    }
+    lines.push(shortened(line, width, look));
   }
-  return [shortened(first, width, look), shortened(words.join(" "), width, look)]
-    .filter((line) => line !== "");
+  return lines;
 }
 
 /** Whether two rectangles come closer than `gap` to each other. */

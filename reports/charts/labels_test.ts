@@ -3,7 +3,7 @@ import fc from "fast-check";
 import {
   alongLine,
   around,
-  inTwoLines,
+  inLines,
   placesAlong,
   placesAround,
   placeText,
@@ -22,11 +22,13 @@ Deno.test("textWidth: bold is wider, sizes scale, signs and other alphabets coun
   assert.equal(textWidth(""), 0);
 });
 
-Deno.test("shortened and inTwoLines keep within a width, and whole what fits", () => {
+Deno.test("shortened and inLines keep within a width, and whole what fits", () => {
   const text = fc.string({ unit: "grapheme", maxLength: 60 });
   fc.assert(fc.property(text, fc.integer({ min: 20, max: 300 }), (label, width) => {
     assert.ok(textWidth(shortened(label, width)) <= width);
-    for (const line of inTwoLines(label, width)) assert.ok(textWidth(line) <= width, line);
+    for (const line of inLines(label, { width, most: 3 })) {
+      assert.ok(textWidth(line) <= width, line);
+    }
     if (textWidth(label) <= width) assert.equal(shortened(label, width), label);
   }));
 });

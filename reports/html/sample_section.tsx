@@ -4,8 +4,10 @@
  * @module
  */
 import type { Result } from "../../suites/result/result_schema.ts";
-import { formatPlural } from "../text/format.ts";
+import { isMeasured } from "../data/analysis.ts";
+import { ABSENT, formatPlural, formatRatio } from "../text/format.ts";
 import { Table } from "../charts/figure.tsx";
+import { sampleReach, SampleStrip } from "../charts/sample_strip.tsx";
 import type { Section } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
@@ -17,6 +19,7 @@ export function sampleSection(result: Result, prefix: string): Section | null {
     new Map(sampled.toReversed().map((record) => [record.id, record])).values(),
   );
   const count = sampled.reduce((sum, { samples }) => sum + samples.length, 0);
+  const reach = sampleReach(sampled.filter(isMeasured));
   return {
     id: `${prefix}samples`,
     nav: "Samples",
@@ -29,10 +32,17 @@ export function sampleSection(result: Result, prefix: string): Section | null {
           </summary>
           <Table
             caption="GPU milliseconds of each execution in the order of measuring; * marks a sample that is kept but left out of the statistic"
-            columns={[{ title: "Case" }, { title: "Samples, ms" }]}
+            columns={[
+              { title: "Case" },
+              { title: `Samples ÷ median, ${formatRatio(1 / reach)} to ${formatRatio(reach)}` },
+              { title: "Samples, ms" },
+            ]}
             rows={sampled.map((record) => [
               <span id={firsts.has(record) ? `${prefix}${record.id}` : undefined}>{record.id}
               </span>,
+              isMeasured(record) && record.statistic.median > 0
+                ? <SampleStrip {...record} reach={reach} />
+                : ABSENT,
               [...record.samples]
                 .sort((a, b) => a.round - b.round || a.place - b.place)
                 .map(({ seconds, flag }) =>

@@ -90,6 +90,14 @@ th[aria-sort=descending] .sort::after{content:" ▼"}
 .drawing .some>.curve,.drawing .some>.interval,.drawing .some>.fit{opacity:.18}
 .drawing[tabindex]{cursor:crosshair;touch-action:manipulation}
 .ring{fill:none;stroke:var(--ink);stroke-width:1.6;pointer-events:none}
+tr:has(:target)>*{background:var(--notice)}
+.sample-strip{display:block}
+.sample-strip path{fill:none}
+.sample-strip .rail{stroke:var(--rule);stroke-width:1}
+.sample-strip .range{stroke:var(--rule-strong);stroke-width:9;opacity:.45}
+.sample-strip .middle{stroke:var(--ink);stroke-width:1.4}
+.sample-strip .dots{stroke:var(--accent);stroke-width:4.4;stroke-linecap:round;opacity:.75}
+.sample-strip .crosses{stroke:var(--bad);stroke-width:1.4}
 .readout{position:absolute;z-index:1;display:grid;gap:0 .6rem;max-width:min(22rem,100%);padding:.45rem .7rem;background:var(--card);border:1px solid var(--rule-strong);border-radius:5px;box-shadow:0 2px 10px #0003;font-size:.82rem;line-height:1.4;pointer-events:none}
 .readout[hidden]{display:none}
 .readout.pinned{pointer-events:auto}
