@@ -36,7 +36,7 @@ export function findTextFaults(): TextFault[] {
       Math.min(a.right, b.right) - Math.max(a.left, b.left),
       Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top),
     );
-  for (const svg of document.querySelectorAll<SVGSVGElement>("svg.drawing, svg.samples")) {
+  for (const svg of document.querySelectorAll<SVGSVGElement>("svg.drawing")) {
     const frame = boxOf(svg);
     if (frame.right - frame.left < 2) continue;
     const compact = svg.classList.contains("compact") ? " (compact)" : "";

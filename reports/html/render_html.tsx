@@ -27,7 +27,7 @@ import { correctnessSection } from "./correctness_section.tsx";
 import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
-import { renderPage, SiteBar, type SiteLink } from "./page.tsx";
+import { type PageImage, renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
 import { sampleSection } from "./sample_section.tsx";
 
@@ -47,6 +47,8 @@ export interface ReportSite {
   links: readonly SiteLink[];
   /** The result file beside the page, which then need not be embedded. */
   resultHref: string;
+  /** Picture for previews of a link. */
+  image?: PageImage;
   /** A section that fills a page of its own, and both pages. */
   apart?: { id: string; nav: string; href: string; reportHref: string };
   /** Whether this is the page of that section, and not the report without it. */
@@ -177,6 +179,7 @@ export function renderHtml(
     description: `${heading} ${formatPlural(shown.length, "run")} on ${
       [...new Set(shown.map(deviceName))].join(", ")
     }, with claims of arXiv 2605.06554 judged one by one.`,
+    image: site?.image,
     tail: data,
     theme,
   });

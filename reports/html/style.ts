@@ -81,7 +81,7 @@ th[aria-sort] .sort::after{content:" ▲";font-size:.7em}
 th[aria-sort=descending] .sort::after{content:" ▼"}
 .theme{margin:0 0 0 auto;padding:0 .45rem;font-size:1rem;line-height:1.5;align-self:center}
 .copy{margin:.4rem 0 0;padding:.1rem .5rem;font-size:.78rem;color:var(--soft)}
-.drawing,.samples{display:block;width:100%;height:auto;font-family:var(--sans);overflow:visible}
+.drawing{display:block;width:100%;height:auto;font-family:var(--sans);overflow:visible}
 .drawing.compact{display:none}
 .figure{container-type:inline-size}
 @container (max-width:599px){.drawing.wide:not(.half){display:none}.drawing.compact:not(.half){display:block}}

@@ -11,6 +11,7 @@ import { VerdictMark } from "../html/first_screen.tsx";
 import { type ClaimEvidence, claimLine, ClaimMatrix } from "./claim_pages.tsx";
 import { pairWord, type RunPair, SpeedupComparison } from "./compare_pages.tsx";
 import { countDevices, leadRun, type Site, type SiteRun } from "./runs.ts";
+import { runImage } from "./preview.tsx";
 import { FoldedTable, relative, reportPath, type SiteFile, sitePage } from "./site_page.tsx";
 import { StepTable } from "./trend_pages.tsx";
 import { canStep, type DeviceTrends, stepsOf } from "./trends.ts";
@@ -25,12 +26,16 @@ const MOST_CURVES = 6;
 const MOST_STEPS = 6;
 
 /** `index.html`. */
-export function indexPage({ site, pairs, trends, claims }: {
+export function indexPage({ site, pairs, trends, claims, url, preview }: {
   site: Site;
   pairs: readonly RunPair[];
   trends: readonly DeviceTrends[];
   claims: readonly ClaimEvidence[];
+  /** Address of the site, and whether its runs have pictures. */
+  url?: string;
+  preview?: unknown;
 }): SiteFile {
+  const device = site.devices.find(({ software }) => !software) ?? site.devices[0];
   const path = "index.html";
   const steps = trends.flatMap((one) =>
     stepsOf(one).map((step) => ({ device: one.device, ...step }))
@@ -44,6 +49,7 @@ export function indexPage({ site, pairs, trends, claims }: {
     entry: "Runs",
     heading: headline(site, claims),
     title: "Runs",
+    image: url !== undefined && preview !== undefined ? runImage(leadRun(device), url) : undefined,
     facts: [
       formatPlural(site.runs.length, "run"),
       countDevices(site.devices),

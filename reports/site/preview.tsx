@@ -18,6 +18,7 @@ import { plotStyles } from "../charts/palette.ts";
 import { contextAxis, formatTick } from "../html/section.tsx";
 import type { PageImage } from "../html/page.tsx";
 import { STYLE } from "../html/style.ts";
+import type { SiteRun } from "./runs.ts";
 import { formatInstant, formatRatio } from "../text/format.ts";
 
 /** Size that previews are made for. */
@@ -52,10 +53,20 @@ export async function openPreviewRenderer(): Promise<PreviewRenderer> {
 /** A process can load it once only. */
 let wasm: Promise<void> | undefined;
 
-/** What the page of a run tells previews of its picture. */
-export function previewImage(url: string, result: Result): PageImage {
+/** Where the picture of a run lies. */
+export function imagePath({ slug }: SiteRun): string {
+  return `runs/${slug}.png`;
+}
+
+/**
+ * What a page tells previews of a run's picture.
+ *
+ * @param url Address of the site.
+ */
+export function runImage(run: SiteRun, url: string): PageImage {
+  const { result } = run;
   return {
-    url,
+    url: new URL(imagePath(run), url.endsWith("/") ? url : `${url}/`).href,
     ...PREVIEW_SIZE,
     alt: `${verdictLine(result)} ${deviceName(result)}, stack ${result.stack}.`,
   };

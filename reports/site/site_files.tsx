@@ -9,6 +9,7 @@ import { comparePages, planPairs } from "./compare_pages.tsx";
 import { feedFile } from "./feed.ts";
 import { indexPage } from "./index_page.tsx";
 import type { Site, SiteRun } from "./runs.ts";
+import { imagePath, type PreviewRenderer, previewSvg, runImage } from "./preview.tsx";
 import { schemaPages } from "./schema_pages.tsx";
 import { reportPath, type SiteFile, siteLinks } from "./site_page.tsx";
 import { trendPages } from "./trend_pages.tsx";
@@ -18,6 +19,8 @@ import { deviceTrends } from "./trends.ts";
 export interface SiteOptions {
   /** Address of the published site, for the links of the feed. */
   url?: string;
+  /** Draws pictures for previews of links, which an address makes possible. Default: none. */
+  preview?: PreviewRenderer;
 }
 
 /** Cells of the retrieval suite from which on its section fills a page of its own. */
@@ -29,7 +32,7 @@ export function* siteFiles(site: Site, options: SiteOptions = {}): Generator<Sit
   const trends = site.devices.map(deviceTrends);
   const claims = collectEvidence(site);
   for (const run of site.runs) {
-    yield* runFiles(run);
+    yield* runFiles(run, options);
   }
   yield* comparePages(site, pairs);
   yield* trendPages(site, trends);
@@ -37,14 +40,21 @@ export function* siteFiles(site: Site, options: SiteOptions = {}): Generator<Sit
   yield* schemaPages();
   yield feedFile({ site, pairs, trends }, options);
   // Last, so that a site with an index is a whole one.
-  yield indexPage({ site, pairs, trends, claims });
+  yield indexPage({ site, pairs, trends, claims, ...options });
 }
 
 /** A run's report, its result, and its retrieval section where that fills a page. */
-function* runFiles(run: SiteRun): Generator<SiteFile> {
+function* runFiles(run: SiteRun, { url, preview }: SiteOptions): Generator<SiteFile> {
   const path = reportPath(run);
   const [report, result] = [`${run.slug}.html`, `${run.slug}.json`];
-  const site = { links: siteLinks(path, "Runs"), resultHref: result };
+  const site = {
+    links: siteLinks(path, "Runs"),
+    resultHref: result,
+    image: url !== undefined && preview !== undefined ? runImage(run, url) : undefined,
+  };
+  if (preview !== undefined) {
+    yield { path: imagePath(run), text: "", bytes: preview(previewSvg(run.whole)) };
+  }
   if ((run.whole.retrieval?.cells.length ?? 0) < MANY_CELLS) {
     yield { path, text: renderHtml([run.whole], { site }) };
   } else {

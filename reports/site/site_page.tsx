@@ -4,7 +4,7 @@
  * @module
  */
 import type { ComponentChildren, JSX } from "preact";
-import { renderPage, SiteBar, type SiteLink } from "../html/page.tsx";
+import { type PageImage, renderPage, SiteBar, type SiteLink } from "../html/page.tsx";
 import { formatPlural } from "../text/format.ts";
 import { type DataTable, Table } from "../charts/figure.tsx";
 import type { SiteRun } from "./runs.ts";
@@ -14,6 +14,8 @@ export interface SiteFile {
   /** Relative to the site's folder, with `/`; lower-case letters, digits, hyphens and dots. */
   readonly path: string;
   readonly text: string;
+  /** What is written in place of the text, where the file is a picture. */
+  readonly bytes?: Uint8Array<ArrayBuffer>;
 }
 
 const ENTRIES = [
@@ -48,7 +50,7 @@ export function reportPath({ slug }: SiteRun): string {
 
 /** A page of the site. */
 export function sitePage(
-  { path, entry, kicker, heading, title = heading, facts = [], children }: {
+  { path, entry, kicker, heading, title = heading, facts = [], children, image }: {
     path: string;
     entry: SiteEntry;
     kicker?: string;
@@ -57,9 +59,13 @@ export function sitePage(
     title?: string;
     facts?: readonly string[];
     children: ComponentChildren;
+    /** Picture for previews of a link. */
+    image?: PageImage;
   },
 ): SiteFile {
   const text = renderPage({
+    image,
+    description: facts.length === 0 ? undefined : `${heading} ${facts.join(", ")}.`,
     title: `${title.replace(/\.$/, "")} · Lighthouse Attention Bench`,
     body: (
       <>

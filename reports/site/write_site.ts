@@ -69,7 +69,7 @@ export async function writeSite(files: Iterable<SiteFile>, folder: string): Prom
   let total = 0;
   let removed = 0;
   try {
-    for (const { path, text } of files) {
+    for (const { path, text, bytes: own } of files) {
       if (!PAGE_PATH.test(path) || path === MANIFEST) {
         throw new OutputError(`write ${plainText(path)}: not a name of a page`);
       }
@@ -78,7 +78,7 @@ export async function writeSite(files: Iterable<SiteFile>, folder: string): Prom
         const parent = target.slice(0, target.lastIndexOf("/"));
         if (!made.has(parent)) await Deno.mkdir(parent, { recursive: true });
         made.add(parent);
-        const bytes = encoder.encode(text);
+        const bytes = own ?? encoder.encode(text);
         await replaceFile(target, bytes);
         written.set(path, digestOf(bytes));
         total += bytes.length;

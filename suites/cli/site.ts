@@ -8,6 +8,7 @@ import { formatBytes, formatPlural } from "../../reports/text/format.ts";
 import { readResult } from "../result/read_result.ts";
 import type { NamedResult } from "../../reports/data/twins.ts";
 import { countDevices, MOST_RUNS, planSite } from "../../reports/site/runs.ts";
+import { openPreviewRenderer } from "../../reports/site/preview.tsx";
 import { siteFiles } from "../../reports/site/site_files.tsx";
 import { refuseFolder, writeSite } from "../../reports/site/write_site.ts";
 import { EXIT, UsageError } from "../errors.ts";
@@ -30,7 +31,7 @@ export async function site(
     )
     .option(
       "--url <address>",
-      "where the site will be published, for links in feed.json",
+      "where the site will be published, for links in feed.json and pictures of link previews",
       parseUrl,
     );
   if (!parseCommand(command, args)) return EXIT.fine;
@@ -45,7 +46,14 @@ export async function site(
     // One after the other: the first bad file is the one that is named.
     for (const name of paths) results.push({ name, result: await readResult(name) });
     const plan = planSite(results);
-    const { files, bytes, removed } = await writeSite(siteFiles(plan, { url }), out);
+    const { files, bytes, removed } = await writeSite(
+      // A picture needs an absolute address.
+      siteFiles(plan, {
+        url,
+        preview: url === undefined ? undefined : await openPreviewRenderer(),
+      }),
+      out,
+    );
     say(
       `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
         `${countDevices(plan.devices)}, ${formatPlural(files, "file")}, ` +
