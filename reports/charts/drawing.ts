@@ -58,6 +58,8 @@ export interface Readout {
   readonly series: readonly {
     readonly name: string;
     readonly facets?: Facets;
+    /** A case of a series whose points are not read out. */
+    readonly case?: string;
     readonly points: readonly ReadoutPoint[];
   }[];
 }

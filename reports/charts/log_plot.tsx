@@ -314,6 +314,7 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
             series: series.map(({ label, facets, points, faint }) => ({
               name: label,
               facets,
+              case: faint ? points[0]?.case : undefined,
               points: faint ? [] : points.map((point) =>
                 readoutPoint({
                   where: props.x.format(point.x),

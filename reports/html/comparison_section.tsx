@@ -71,6 +71,7 @@ export function Comparison({ results, hrefs }: {
     style: styles.get(implementation)!,
     dash: DASHES[run % DASHES.length],
     hollow: run % 2 === 1,
+    facets: { device: deviceName(results[run]) },
     points: points.map(({ context, median, low, high, case: { id, statistic } }) => ({
       x: context,
       y: median,

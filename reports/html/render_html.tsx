@@ -217,7 +217,7 @@ function Run(
     <div
       id={single ? undefined : `run-${index + 1}`}
       class={single ? undefined : "run"}
-      data-device={single ? undefined : `${runName(index)}: ${deviceName(result)}`}
+      data-device={single ? undefined : deviceName(result)}
     >
       <header class="masthead">
         {single ? null : <p class="kicker">Run {runName(index)}</p>}

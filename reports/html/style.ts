@@ -71,7 +71,10 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .legend [aria-pressed=false]{opacity:.55;text-decoration:line-through}
 .swatch .curve{stroke-width:2}
 .filters{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem 1.2rem;padding:.8rem 0;font-size:.86rem;color:var(--soft)}
-.filters.active{position:sticky;bottom:0;z-index:2;background:var(--paper);border-top:1px solid var(--rule)}
+.filters.active{position:sticky;top:0;z-index:1;background:var(--paper);border-bottom:1px solid var(--rule);flex-wrap:nowrap;overflow-x:auto;white-space:nowrap}
+.filters.active [type=reset]{order:-1;margin:0;padding:.15rem .6rem}
+nav:not(.site)~main .filters.active{top:2.75rem}
+html:has(.filters.active){scroll-padding-top:7.5rem}
 .filters label{display:flex;align-items:center;gap:.45rem}
 select{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--rule-strong);border-radius:4px;padding:.15rem .4rem;max-width:14rem}
 th .sort{all:unset;box-sizing:border-box;cursor:pointer;color:inherit;font:inherit;text-align:inherit}

@@ -61,7 +61,7 @@ export function facetsOfRow(
       case "Implementation":
       case "Ours":
       case "Arm":
-        Object.assign(found, facetsOfName(text), named.get(text));
+        Object.assign(found, named.get(text) ?? facetsOfName(text));
         break;
       case "Scorer":
         found.scorer = text;

@@ -22,6 +22,8 @@ import { hiddenOf, showAsHidden } from "./marks.ts";
 interface Filtered {
   readonly figures: readonly {
     readonly figure: HTMLElement;
+    /** Whether its horizontal axis is the context. */
+    readonly overContexts: boolean;
     readonly series: readonly { own: FacetValues; points: readonly FacetValues[] }[];
   }[];
   readonly tables: readonly {
@@ -104,12 +106,16 @@ async function collect(): Promise<Filtered> {
       const readout = (await figureData(figure))?.readout;
       const around = inherited(figure);
       const overContexts = readout?.x.startsWith("context") ?? false;
-      const series = (readout?.series ?? []).map(({ name, facets, points }) => {
-        const cases = points.map(([, , , , id]) => id === null ? {} : facetsOfCase(id));
-        const [first = {}] = cases;
-        const own = { ...around, ...facetsOfName(name), ...sameOf(cases, first), ...facets };
-        delete (own as FacetValues).context;
-        if (name !== "") named.set(name, { ...facetsOfName(name), ...facets });
+      const series = (readout?.series ?? []).map(({ name, facets, points, ...one }) => {
+        const ids = points.map(([, , , , id]) => id);
+        const cases = ids.map((id) => id === null ? {} : facetsOfCase(id));
+        const [first = facetsOfCase(one.case ?? "")] = cases;
+        // A peer may be called after Lighthouse without being one of its scorers.
+        const isPeer = [one.case, ...ids].some((id) => id?.includes("/peer:"));
+        const said = { ...(isPeer ? {} : facetsOfName(name)), ...facets };
+        const own: FacetValues = { ...around, ...said, ...sameOf(cases, first) };
+        delete own.context;
+        if (name !== "") named.set(name, said);
         return {
           own,
           points: points.map(([where], i): FacetValues => ({
@@ -119,7 +125,7 @@ async function collect(): Promise<Filtered> {
           })),
         };
       });
-      return { figure, series };
+      return { figure, series, overContexts };
     }),
   );
   const tables = [...document.querySelectorAll<HTMLElement>("main .scroll")].map((box) => {
@@ -156,8 +162,10 @@ function sameOf(cases: readonly FacetValues[], first: FacetValues): FacetValues 
 
 function valuesOf({ figures, tables, parts }: Filtered, facet: Facet): string[] {
   const all = [
-    ...figures.flatMap(({ series }) => series.flatMap(({ own, points }) => [own, ...points])),
-    // A table may name contexts that no chart has, such as those of small checks.
+    // Checks have contexts of their own, which no chart goes through.
+    ...figures.filter(({ overContexts }) => overContexts || facet !== "context").flatMap((one) =>
+      one.series.flatMap(({ own, points }) => [own, ...points])
+    ),
     ...(facet === "context" ? [] : tables.flatMap(({ rows }) => rows.map(({ values }) => values))),
     ...parts.map(({ values }) => values),
   ].flatMap((values) => values[facet] ?? []);
