@@ -101,6 +101,7 @@ async function openAll(
     const found = await page.evaluate(() => {
       const text = (id: string) => document.getElementById(id)?.textContent?.trim() ?? "";
       const named = (drawing: Element) =>
+        (drawing.getAttribute("aria-label") ?? "") !== "" ||
         (drawing.getAttribute("aria-labelledby") ?? "").split(" ").every((id) => text(id) !== "");
       return {
         title: document.title,
