@@ -139,4 +139,4 @@ export { renderReport, type ReportOptions } from "./reports/render_report.ts";
 export { renderTerminal, type TerminalOptions } from "./reports/text/terminal.ts";
 export { renderMarkdown } from "./reports/text/markdown.ts";
 export { type HtmlOptions, renderHtml, type ReportSite } from "./reports/html/render_html.tsx";
-export type { SiteLink } from "./reports/html/page.tsx";
+export type { PageImage, SiteLink } from "./reports/html/page.tsx";
