@@ -21,7 +21,7 @@ export interface ChartPage {
 }
 
 /** Baselines that have every kind of chart between them. */
-const EVERY_DAY = ["h100-dawn-peers", "h100-deno-paper", "h100-deno-retrieval"];
+const EVERY_DAY = ["h100-dawn-peers", "h200-default", "h100-deno-paper", "h100-deno-retrieval"];
 
 /** Pages, one after the other: all of them, or those of every day. */
 export async function* chartPages(all: boolean = ALL_CASES): AsyncGenerator<ChartPage> {

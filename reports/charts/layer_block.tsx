@@ -5,7 +5,7 @@
  */
 import type { JSX } from "preact";
 import { formatContext, formatCount, formatInterval, formatPercent } from "../text/format.ts";
-import { ascending, orderArms, rateOf } from "../data/retrieval_data.ts";
+import { ascending, DENSE_ARM, orderArms, rateOf } from "../data/retrieval_data.ts";
 import { Figure } from "./figure.tsx";
 import {
   armName,
@@ -24,7 +24,7 @@ import { capital } from "../html/section.tsx";
 export function LayerBlock({ record, prefix }: BlockProps): JSX.Element | null {
   const cells = record.cells.filter(({ sweep, lighthouse }) => sweep === "options" && lighthouse);
   if (cells.length === 0) return null;
-  const base = record.cells.find(({ sweep, arm }) => sweep === "options" && arm === "dense");
+  const base = record.cells.find(({ sweep, arm }) => sweep === "options" && arm === DENSE_ARM);
   const arms = orderArms(cells.map(({ arm }) => arm));
   const budgets = ascending(cells.map(({ lighthouse }) => lighthouse!.k));
   const shapes = [...new Set(cells.map(({ lighthouse }) => shapeName(lighthouse!)))].sort();
@@ -92,7 +92,7 @@ export function LayerBlock({ record, prefix }: BlockProps): JSX.Element | null {
                   formatInterval([cell.low, cell.high], formatPercent),
                   formatCount(cell.needleSelected),
                   lostText(cell),
-                  pairedText(cell, "dense"),
+                  pairedText(cell, DENSE_ARM),
                 ]),
               }}
             />

@@ -13,7 +13,14 @@ import {
   formatPercent,
   formatSignificant,
 } from "../text/format.ts";
-import { type HeatMap, heatMaps, lossCounts, rateOf } from "../data/retrieval_data.ts";
+import {
+  DENSE_ARM,
+  type HeatMap,
+  heatMaps,
+  lossCounts,
+  NORM_ARM,
+  rateOf,
+} from "../data/retrieval_data.ts";
 import { Figure, Table } from "./figure.tsx";
 import { anyLevel, armName, Block, type BlockProps, pairedText } from "../html/retrieval_block.tsx";
 import { depthGrid, RateMap, RateScale } from "./rate_map.tsx";
@@ -145,9 +152,9 @@ function MapFigure({ id, map, maps }: { id: string; map: HeatMap; maps: readonly
               cell.finestLevels?.map(formatCount).join(", ") ?? ABSENT,
               formatSignificant(cell.mass),
               formatSignificant(cell.outputError),
-              pairedText(cell, "dense"),
+              pairedText(cell, DENSE_ARM),
               pairedText(cell, "random"),
-              pairedText(cell, "lighthouse-norm"),
+              pairedText(cell, NORM_ARM),
             ]]
             : []
         ),

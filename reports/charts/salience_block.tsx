@@ -8,6 +8,8 @@ import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_
 import { formatCount, formatInterval, formatPercent, formatSignificant } from "../text/format.ts";
 import {
   ascending,
+  NORM_ARM,
+  NORM_SCORER,
   orderArms,
   type SurvivalPoint,
   survivalPoints,
@@ -33,7 +35,7 @@ import { formatRatioOf, SurvivalFigure } from "./survival_figure.tsx";
 export function SalienceBlock({ record, prefix, described }: BlockProps): JSX.Element | null {
   const points = survivalPoints(record);
   if (points.length === 0) return null;
-  const norm = points.filter(({ scorer }) => scorer === "norm");
+  const norm = points.filter(({ scorer }) => scorer === NORM_SCORER);
   const sweeps = (["salience", "alignment"] as const).map((sweep) => ({
     sweep,
     arms: orderArms(
@@ -76,12 +78,12 @@ export function SalienceBlock({ record, prefix, described }: BlockProps): JSX.El
 }
 
 function survivalText(points: readonly SurvivalPoint[]): string {
-  const norm = points.filter(({ scorer, salience }) => scorer === "norm" && salience !== null);
+  const norm = points.filter(({ scorer, salience }) => scorer === NORM_SCORER && salience !== null);
   const opening =
     "The norm scorer sees only magnitudes. A needle must be among the K/(2N) keys of " +
     "largest norm, which predicts the salience it needs, its norm over the other keys’.";
   const others = orderArms(points.map(({ scorer }) => `lighthouse-${scorer}`))
-    .filter((arm) => arm !== "lighthouse-norm").map((arm) => {
+    .filter((arm) => arm !== NORM_ARM).map((arm) => {
       const own = points.filter(({ scorer }) => `lighthouse-${scorer}` === arm);
       const reached = own.filter(({ salience }) => salience !== null);
       return reached.length > 0

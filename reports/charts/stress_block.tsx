@@ -5,7 +5,7 @@
  */
 import type { JSX } from "preact";
 import { formatContext, formatCount, formatInterval, formatPercent } from "../text/format.ts";
-import { orderArms, rateOf } from "../data/retrieval_data.ts";
+import { DENSE_ARM, orderArms, rateOf } from "../data/retrieval_data.ts";
 import { Figure } from "./figure.tsx";
 import {
   anyLevel,
@@ -28,8 +28,8 @@ export function StressBlock({ record, prefix }: BlockProps): JSX.Element | null 
     cells.find((cell) => cell.stress === stress && cell.arm === arm);
   const [{ context, margin, trials }] = cells;
   const worst = names.flatMap((name) => {
-    const base = find(name, "dense");
-    const layers = arms.filter((arm) => arm !== "dense").flatMap((arm) => find(name, arm) ?? []);
+    const base = find(name, DENSE_ARM);
+    const layers = arms.filter((arm) => arm !== DENSE_ARM).flatMap((arm) => find(name, arm) ?? []);
     return base ? layers.map((cell) => ({ name, gap: rateOf(base) - rateOf(cell), cell })) : [];
   }).sort((a, b) => b.gap - a.gap)[0];
   const text =
@@ -101,7 +101,7 @@ export function StressBlock({ record, prefix }: BlockProps): JSX.Element | null 
                     formatCount(cell.needleSelected),
                     anyLevel(cell),
                     lostText(cell),
-                    pairedText(cell, "dense"),
+                    pairedText(cell, DENSE_ARM),
                   ]]
                   : [];
               })

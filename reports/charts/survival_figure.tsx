@@ -7,7 +7,7 @@
 import { symbolCircle } from "d3-shape";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import { ABSENT, formatContext, formatCount, formatSignificant } from "../text/format.ts";
-import type { SurvivalPoint } from "../data/retrieval_data.ts";
+import { NORM_SCORER, type SurvivalPoint } from "../data/retrieval_data.ts";
 import { Figure } from "./figure.tsx";
 import { finite } from "./chart_data.ts";
 import { type Described, seriesStyles } from "./palette.ts";
@@ -69,7 +69,7 @@ export function SurvivalFigure(
   };
   const [first, last] = [Math.log2(ratios[0]), Math.log2(ratios[ratios.length - 1])];
   const guides = paper.retrieval.mean.flatMap(({ scorer, k, mean }) => {
-    const at = k === null || scorer !== "norm" ? NaN : Math.log2(k / FIGURE_CONTEXT);
+    const at = k === null || scorer !== NORM_SCORER ? NaN : Math.log2(k / FIGURE_CONTEXT);
     return at >= first && at <= last
       ? [{ x: at, label: `Fig. 4, norm, k = ${formatCount(k!)}: ${mean.toFixed(2)}` }]
       : [];
@@ -107,7 +107,7 @@ export function SurvivalFigure(
           k,
           context,
           finite(salience),
-          scorer === "norm" ? finite(law) : null,
+          scorer === NORM_SCORER ? finite(law) : null,
         ]),
       }}
       table={{
@@ -126,7 +126,9 @@ export function SurvivalFigure(
           formatCount(point.k),
           formatContext(point.context),
           salienceText(point),
-          point.scorer === "norm" && point.law !== null ? formatSignificant(point.law) : ABSENT,
+          point.scorer === NORM_SCORER && point.law !== null
+            ? formatSignificant(point.law)
+            : ABSENT,
         ]),
       }}
     />

@@ -14,7 +14,7 @@ import {
   formatInterval,
   formatPercent,
 } from "../text/format.ts";
-import { ascending, rateOf, sweepCurves } from "../data/retrieval_data.ts";
+import { ascending, DENSE_ARM, rateOf, sweepCurves } from "../data/retrieval_data.ts";
 import { Figure } from "./figure.tsx";
 import { type Described, seriesStyles } from "./palette.ts";
 import {
@@ -78,7 +78,7 @@ function TransitionFigure(
     ...groups.map(({ arm, cells }): Curve => ({
       label: armName(arm),
       style: styles.get(arm)!,
-      dash: arm === "dense" ? "0 9999" : undefined,
+      dash: arm === DENSE_ARM ? "0 9999" : undefined,
       points: cells.map((cell) => ({
         x: cell.margin,
         y: rateOf(cell),
@@ -128,7 +128,7 @@ function TransitionFigure(
             `${formatCount(cell.correct)} of ${formatCount(cell.trials)}`,
             formatInterval([cell.low, cell.high], formatPercent),
             lawText(record, cell),
-            pairedText(cell, "dense"),
+            pairedText(cell, DENSE_ARM),
             pairedText(cell, "random"),
           ])
         ),
@@ -138,7 +138,7 @@ function TransitionFigure(
 }
 
 function lawText({ instrument }: RetrievalRecord, { context, margin, arm }: RetrievalCell): string {
-  const own = arm === "dense" &&
+  const own = arm === DENSE_ARM &&
     instrument.find((one) =>
       one.quantity === "accuracy" && one.context === context && one.margin === margin
     );

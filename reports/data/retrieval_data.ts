@@ -17,14 +17,21 @@ export interface HeatMap {
   mean: number;
 }
 
+/** The arm that all others are held against: attention over every row. */
+export const DENSE_ARM = "dense";
+/** The arm that the paper’s figure is about, and its scorer. */
+export const NORM_ARM = "lighthouse-norm";
+/** Scorer of {@linkcode NORM_ARM}. */
+export const NORM_SCORER = "norm";
+
 /** Share of trials whose digit was decoded. */
 export function rateOf({ correct, trials }: Pick<RetrievalCell, "correct" | "trials">): number {
   return correct / trials;
 }
 
 const ARM_ORDER = [
-  "dense",
-  "lighthouse-norm",
+  DENSE_ARM,
+  NORM_ARM,
   "lighthouse-dilated",
   "lighthouse-gla",
   "oracle",

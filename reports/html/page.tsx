@@ -53,7 +53,9 @@ export interface PageOptions {
 export interface PageImage {
   /** Absolute, as previews need it. */
   url: string;
+  /** Pixels. */
   width: number;
+  /** Pixels. */
   height: number;
   /** What it shows. */
   alt: string;
