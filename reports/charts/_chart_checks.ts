@@ -5,6 +5,7 @@
  * Prints a line of JSON for each check: `{"name", "ok", "detail"}`.
  */
 import assert from "node:assert/strict";
+import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { type ChartPage, chartPages } from "./_chart_pages.ts";
 import { findTextFaults } from "./_overlaps.ts";
@@ -91,8 +92,10 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => complaints.push(message.text()));
   let whole: ChartPage | undefined;
+  let small: ChartPage | undefined;
   for await (const one of chartPages()) {
     if (one.name === "everything") whole = one;
+    if (one.name === "one context") small = one;
   }
   await show(page, whole!, folder);
   const panel = page.locator("#latency-figure .readout");
@@ -260,6 +263,29 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
     await toggle.click();
     assert.equal(await theme(), "");
   });
+  for (const colorScheme of ["light", "dark"] as const) {
+    await check(`axe-core finds nothing in a page in use, ${colorScheme}`, async () => {
+      // The rules' own script is not the page's.
+      const free = await browser.newContext({ bypassCSP: true, colorScheme });
+      const used = await free.newPage();
+      await show(used, { name: "used", html: small!.html }, folder);
+      await used.selectOption("form.filters select >> nth=0", { index: 1 });
+      await used.locator(".legend button >> visible=true").last().click();
+      await used.locator("#speed-up-figure svg.wide use >> visible=true").first().click();
+      await used.evaluate(() =>
+        document.querySelectorAll("details").forEach((one) => one.open = true)
+      );
+      await used.locator("th .sort >> visible=true").first().click();
+      await used.evaluate(axe.source);
+      const violations = await used.evaluate(async () => {
+        const page = globalThis as unknown as { axe: typeof axe };
+        const run = await page.axe.run(document, { resultTypes: ["violations"] });
+        return run.violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 160)}`);
+      });
+      assert.deepEqual(violations, []);
+      await free.close();
+    });
+  }
   await check("a figure that is drawn anew gets what it lacks", async () => {
     const found = await page.evaluate(async () => {
       const figure = document.getElementById("latency-figure")!;
@@ -298,13 +324,13 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
       isMobile: true,
       viewport: { width: 390, height: 844 },
     });
-    const small = await phone.newPage();
-    await show(small, whole!, folder);
-    const mark = small.locator("#speed-up-figure svg.compact use").nth(1);
+    const phonePage = await phone.newPage();
+    await show(phonePage, whole!, folder);
+    const mark = phonePage.locator("#speed-up-figure svg.compact use").nth(1);
     await mark.scrollIntoViewIfNeeded();
     const box = (await mark.boundingBox())!;
-    await small.touchscreen.tap(box.x + box.width / 2, box.y + box.height / 2);
-    const text = await small.locator("#speed-up-figure .readout").textContent();
+    await phonePage.touchscreen.tap(box.x + box.width / 2, box.y + box.height / 2);
+    const text = await phonePage.locator("#speed-up-figure .readout").textContent();
     assert.match(text!, /×/);
     await phone.close();
   });

@@ -68,7 +68,8 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .legend li,.legend button{display:flex;align-items:center;gap:.4rem}
 .legend button{border:0;background:none;padding:.1rem .3rem;margin:0 -.3rem;color:inherit}
 .legend button:hover{color:var(--ink)}
-.legend [aria-pressed=false]{opacity:.55;text-decoration:line-through}
+.legend [aria-pressed=false]{text-decoration:line-through}
+.legend [aria-pressed=false] svg{opacity:.3}
 .swatch .curve{stroke-width:2}
 .filters{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem 1.2rem;padding:.8rem 0;font-size:.86rem;color:var(--soft)}
 .filters.active{position:sticky;top:0;z-index:1;background:var(--paper);border-bottom:1px solid var(--rule);flex-wrap:nowrap;overflow-x:auto;white-space:nowrap}
