@@ -4,13 +4,8 @@ import { createTensor, type DType, readTensor, writeTensor } from "../../kernels
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type { Implementation, LayerInputs, Problem } from "../../kernels/implementation.ts";
-import {
-  type CheckOptions,
-  checkOutputs,
-  digestOutputs,
-  failureOf,
-  withDeterminism,
-} from "./check.ts";
+import type { CheckOptions } from "./check_options.ts";
+import { checkOutputs, digestOutputs, failureOf, withDeterminism } from "./check.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 
 async function seededInputs(gpu: Gpu, problem: Problem, seed: number): Promise<LayerInputs> {

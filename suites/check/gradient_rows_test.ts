@@ -7,16 +7,18 @@ import { pcgSum4 } from "../../kernels/gpu/random.ts";
 import { maxDifference, storingError } from "./attention_rows.ts";
 import {
   deviceStatistics,
+  finishRowStatistic,
+  startRowStatistic,
+  takeStatisticKeys,
+} from "./row_statistics.ts";
+import {
   finishKeyValueGradient,
   finishQueryGradient,
-  finishRowStatistic,
   rowLengths,
   startKeyValueGradient,
   startQueryGradient,
-  startRowStatistic,
   takePairQueries,
   takeQueryKeys,
-  takeStatisticKeys,
 } from "./gradient_rows.ts";
 import { causal, seenBy } from "./row_spans.ts";
 

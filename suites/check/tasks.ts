@@ -6,13 +6,8 @@
  */
 import { attendReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
 import { takeClassKeys, takeKeys } from "./attention_rows.ts";
-import {
-  deviceStatistics,
-  squaredNorms,
-  takePairQueries,
-  takeQueryKeys,
-  takeStatisticKeys,
-} from "./gradient_rows.ts";
+import { deviceStatistics, takeStatisticKeys } from "./row_statistics.ts";
+import { squaredNorms, takePairQueries, takeQueryKeys } from "./gradient_rows.ts";
 import { referenceGradients, referenceRows } from "./reference_rows.ts";
 import { sumWindows } from "./window_sums.ts";
 
