@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
+import type { AttentionInputs } from "./attention_inputs.ts";
 import {
-  type AttentionInputs,
   denseAttention,
   lighthouseAttention,
   type LighthouseAttentionOptions,

@@ -27,6 +27,12 @@
 
 // Attention in one call
 export * from "./attention.ts";
+export {
+  type AttentionGradientInputs,
+  type AttentionInput,
+  type AttentionInputs,
+  type AttentionOptions,
+} from "./attention_inputs.ts";
 
 // Devices, memory, inputs, timing
 export {

@@ -1,0 +1,132 @@
+/**
+ * What {@linkcode denseAttention} and {@linkcode lighthouseAttention} take as inputs, and the one
+ * shape that options and inputs agree on.
+ *
+ * @module
+ */
+import type { DType, Tensor } from "./gpu/buffers.ts";
+import { requireDType, requireNumbers, requireRecord, requireWhole } from "./gpu/require.ts";
+import type { AttentionShape } from "./implementation.ts";
+
+/** A tensor on the device, which stays the caller's, or its elements on the host. */
+export type AttentionInput = Tensor | ArrayLike<number>;
+
+/** Inputs of a forward pass, `[heads, context, headDim]` each. */
+export interface AttentionInputs {
+  /** Queries. */
+  readonly q: AttentionInput;
+  /** Keys. */
+  readonly k: AttentionInput;
+  /** Values. */
+  readonly v: AttentionInput;
+}
+
+/** Inputs of a forward and a backward pass, `[heads, context, headDim]` each. */
+export interface AttentionGradientInputs extends AttentionInputs {
+  /** dO, the gradient of the loss by the output. */
+  readonly outputGradient: AttentionInput;
+}
+
+/** Options of {@linkcode denseAttention}. Tensors bring their shape with them. */
+export interface AttentionOptions {
+  /** H. Default 1, or that of the tensors. */
+  readonly heads?: number;
+  /** d; needed where no input is a tensor. The context follows from the number of elements. */
+  readonly headDim?: number;
+  /**
+   * Storage on the device, to which elements on the host are rounded. Default: that of the inputs, f16
+   * for a `Float16Array` and f32 for other arrays. Where some inputs are f16 and some f32 it must be
+   * given.
+   */
+  readonly dtype?: DType;
+  /**
+   * Work is cut into submissions of a quarter of a second at this speed, since display drivers reset
+   * a device that is silent for long. Default 2e11, which suits an integrated GPU.
+   */
+  readonly flopsPerSecond?: number;
+  /** Stops between submissions. */
+  readonly signal?: AbortSignal;
+}
+
+/** Inputs of either direction. */
+export interface GivenInputs extends AttentionInputs {
+  readonly outputGradient?: AttentionInput;
+}
+
+/** What errors of a call say was done. */
+export const ACTION = "attention";
+
+/** Whether an input is on the device already. */
+export function isTensor(input: AttentionInput): input is Tensor {
+  return "blocks" in input;
+}
+
+/** The storage type that an input has by itself; plain arrays and integers have none. */
+function dtypeOf(input: AttentionInput): DType | undefined {
+  if (isTensor(input)) return input.dtype;
+  if (input instanceof Float16Array) return "f16";
+  return input instanceof Float32Array || input instanceof Float64Array ? "f32" : undefined;
+}
+
+/** The shape that options and inputs agree on. */
+export function shapeOf(
+  inputs: readonly (readonly [string, AttentionInput])[],
+  options: AttentionOptions,
+): AttentionShape {
+  for (const [name, input] of inputs) {
+    requireRecord(ACTION, name, input);
+    if (!isTensor(input)) requireNumbers(ACTION, name, input);
+  }
+  const tensor = inputs.map(([, input]) => input).find(isTensor);
+  const heads = options.heads ?? tensor?.heads ?? 1;
+  const headDim = options.headDim ?? tensor?.dim;
+  if (headDim === undefined) throw new RangeError("attention: headDim is missing");
+  requireWhole(ACTION, "heads", heads);
+  requireWhole(ACTION, "headDim", headDim);
+  const dtype = options.dtype ?? commonDType(inputs);
+  requireDType(ACTION, dtype);
+  const elements = (input: AttentionInput) =>
+    isTensor(input) ? input.heads * input.rows * input.dim : input.length;
+  const [[, first]] = inputs;
+  const context = elements(first) / (heads * headDim);
+  if (!Number.isInteger(context) || context < 1) {
+    throw new RangeError(
+      `attention: the ${
+        elements(first)
+      } elements of q are not rows of ${headDim} for ${heads} heads`,
+    );
+  }
+  for (const [name, input] of inputs) {
+    const fits = isTensor(input)
+      ? input.heads === heads && input.rows === context && input.dim === headDim &&
+        input.dtype === dtype
+      : input.length === elements(first);
+    if (fits) continue;
+    const found = isTensor(input)
+      ? `${input.dtype} [${input.heads}, ${input.rows}, ${input.dim}]`
+      : `${input.length} elements`;
+    throw new RangeError(
+      `attention: ${name} is ${found}, the layer needs ${dtype} [${heads}, ${context}, ${headDim}]`,
+    );
+  }
+  return { heads, context, headDim, dtype };
+}
+
+/**
+ * The storage type of inputs that name none by an option.
+ *
+ * @throws {TypeError} where some are f16 and some f32: which of the two is meant is not for us to say.
+ */
+function commonDType(inputs: readonly (readonly [string, AttentionInput])[]): DType {
+  const typed = inputs.map(([name, input]) => ({ name, dtype: dtypeOf(input) }))
+    .filter(({ dtype }) => dtype !== undefined);
+  const other = typed.find(({ dtype }) => dtype !== typed[0].dtype);
+  if (other) {
+    const [first] = typed;
+    throw new TypeError(
+      `attention: ${first.name} is ${first.dtype} and ${other.name} is ${other.dtype}: ` +
+        "the option dtype, f16 or f32, says how to store all of them",
+    );
+  }
+  return typed[0]?.dtype ?? "f32";
+}
