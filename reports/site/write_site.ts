@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { OutputError } from "../../suites/errors.ts";
-import { asOutputError, FOLDER_LOCK, replaceFile } from "../../suites/result/write_output.ts";
+import { asOutputError } from "../../suites/result/file_errors.ts";
+import { FOLDER_LOCK, replaceFile } from "../../suites/result/write_output.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import type { SiteFile } from "./site_page.tsx";
 

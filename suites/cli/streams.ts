@@ -5,7 +5,7 @@
  * @module
  */
 import { format } from "node:util";
-import { describeFileError } from "../result/write_output.ts";
+import { describeFileError } from "../result/file_errors.ts";
 
 /** What a stream writes to. */
 export interface Sink {

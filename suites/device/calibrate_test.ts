@@ -7,8 +7,9 @@ import { openDawn } from "../../kernels/gpu/dawn.ts";
 import { DeviceError, openDevice } from "../../kernels/gpu/device.ts";
 import { createPipeline } from "../../kernels/gpu/pipeline.ts";
 import { Timer } from "../../kernels/gpu/timing.ts";
-import { calibrate, type Canary, matrixShader, smallestStep } from "./calibrate.ts";
-import { calibrationSchema } from "../result/result_schema.ts";
+import { calibrate, type Canary } from "./calibrate.ts";
+import { matrixShader, smallestStep } from "./ceilings.ts";
+import { calibrationSchema } from "../result/environment_schema.ts";
 
 Deno.test("smallestStep finds the tick that durations are multiples of", () => {
   assert.equal(smallestStep([64e-9, 96e-9, 96e-9, 160e-9]), 32e-9);

@@ -11,9 +11,11 @@ import type { Gpu, TunedTiling } from "../../kernels/gpu/device.ts";
 import { describeEnvironment } from "./environment.ts";
 import { hashJson } from "../result/digest.ts";
 import { OutputError, UsageError } from "../errors.ts";
-import { tunedTilingSchema, type TuningRecord } from "../result/result_schema.ts";
+import { tunedTilingSchema } from "../result/environment_schema.ts";
+import type { TuningRecord } from "../result/result_schema.ts";
 import { InputError, readInput } from "../result/read_input.ts";
-import { asOutputError, tryClaimFile } from "../result/write_output.ts";
+import { asOutputError } from "../result/file_errors.ts";
+import { tryClaimFile } from "../result/write_output.ts";
 
 const FORMAT = "lighthouse-attention-bench/tuning";
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { showExcess } from "../../kernels/gpu/bytes.ts";
-import { describeFileError } from "./write_output.ts";
+import { describeFileError } from "./file_errors.ts";
 
 /** Name that stands for standard input. A file of that name is `./-`. */
 export const STANDARD_INPUT = "-";

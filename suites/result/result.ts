@@ -227,7 +227,7 @@ export interface ImplementationRecord extends OpenRecord {
   name: string;
   /** For people: one short phrase. */
   title: string;
-  /** `dense`, `lighthouse`, … */
+  /** As its cases have it. */
   family: string;
   /** What ranks the entries of the pyramid, for Lighthouse. */
   scorer?: string;

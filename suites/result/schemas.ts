@@ -12,6 +12,8 @@ import type {
   Result,
   RetrievalRecord,
 } from "./result.ts";
+import * as cases from "./case_schema.ts";
+import * as environment from "./environment_schema.ts";
 import * as result from "./result_schema.ts";
 import { retrievalSchema as retrieval } from "../retrieval/record.ts";
 
@@ -53,16 +55,16 @@ export interface Schema<T> {
 export const resultSchema: Schema<Result> = result.resultSchema;
 
 /** One case of a result. */
-export const caseSchema: Schema<CaseRecord> = result.caseSchema;
+export const caseSchema: Schema<CaseRecord> = cases.caseSchema;
 
 /** One ratio of a result. */
-export const ratioSchema: Schema<RatioRecord> = result.ratioSchema;
+export const ratioSchema: Schema<RatioRecord> = cases.ratioSchema;
 
 /** The ceilings of a result's device. */
-export const calibrationSchema: Schema<CalibrationRecord> = result.calibrationSchema;
+export const calibrationSchema: Schema<CalibrationRecord> = environment.calibrationSchema;
 
 /** The machine of a result. */
-export const environmentSchema: Schema<EnvironmentRecord> = result.environmentSchema;
+export const environmentSchema: Schema<EnvironmentRecord> = environment.environmentSchema;
 
 /** What the retrieval suite adds to a result. */
 export const retrievalSchema: Schema<RetrievalRecord> = retrieval;

@@ -11,7 +11,8 @@
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { deviceRecord } from "./device_record.ts";
 import { implementationRecords } from "./implementation_record.ts";
-import { environmentSchema, type ImplementationRecord } from "./result_schema.ts";
+import { environmentSchema } from "./environment_schema.ts";
+import type { ImplementationRecord } from "./result_schema.ts";
 
 type Json = Record<string, unknown>;
 

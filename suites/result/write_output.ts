@@ -4,7 +4,16 @@
  *
  * @module
  */
-import { errorLine, OutputError } from "../errors.ts";
+import { OutputError } from "../errors.ts";
+import { asOutputError, describeFileError } from "./file_errors.ts";
+import {
+  type ClaimOptions,
+  type Held,
+  isStillAt,
+  lockFile,
+  temporaries,
+  temporaryOf,
+} from "./file_lock.ts";
 
 /** Name of the file whose lock says that a process writes into a folder. */
 export const FOLDER_LOCK = ".lighthouse-attention-bench.lock";
@@ -29,26 +38,6 @@ export interface FileClaim extends Claim {
 /** A claim on a folder. */
 export interface FolderClaim extends Claim {
   readonly folder: string;
-}
-
-/** For tests: the lock of an open file. */
-export interface ClaimOptions {
-  /** False when another process has the lock; throws where the file system knows no locks. */
-  readonly tryLock?: (file: Deno.FsFile) => Promise<boolean>;
-}
-
-/**
- * Where a file system knows no locks, a file stands for one: its time is renewed this often, and one
- * that is older than this is of a process that was killed.
- */
-const RENEW_MILLISECONDS = 10_000;
-const DEAD_MILLISECONDS = 120_000;
-
-/** A file that this process alone has open. */
-interface Held {
-  readonly file: Deno.FsFile;
-  /** Closes it, and with it gives up its lock. */
-  readonly close: () => void;
 }
 
 /**
@@ -189,142 +178,6 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
   } finally {
     temporaries.delete(temporary);
   }
-}
-
-/**
- * What went wrong with a file or a folder, without its path and the number of the error.
- *
- * @example
- * ```ts
- * import { describeFileError } from "./write_output.ts";
- * import assert from "node:assert/strict";
- * const error = await Deno.readTextFile("/no/such/file").catch((error) => error);
- * assert.equal(describeFileError(error), "there is no such file or folder");
- * ```
- */
-export function describeFileError(error: unknown): string {
-  const { NotFound, PermissionDenied, NotCapable, NotADirectory, IsADirectory, AlreadyExists } =
-    Deno.errors;
-  if (error instanceof NotFound) return "there is no such file or folder";
-  if (error instanceof NotCapable) return "Deno was not given permission for it";
-  const text = errorLine(error);
-  if (/os error 30\b|EROFS|read-only file system/i.test(text)) {
-    return "the file system is read-only";
-  }
-  if (error instanceof PermissionDenied) return "no permission";
-  if (/os error (28|112)\b|ENOSPC|no space left/i.test(text)) return "no space left on the device";
-  if (/os error 122\b|EDQUOT|quota exceeded/i.test(text)) return "the disk quota is used up";
-  if (error instanceof IsADirectory) return "a folder of that name is in the way";
-  if (error instanceof AlreadyExists) return "a file of that name is in the way";
-  if (error instanceof NotADirectory || /os error 20\b|ENOTDIR/.test(text)) {
-    return "a part of the path is a file";
-  }
-  return text.replace(/:? [a-z]+ '.*'( -> '.*')?$/, "");
-}
-
-/** An error of the file system as one line about the file at `path`. */
-export function asOutputError(path: string, error: unknown): OutputError {
-  if (error instanceof OutputError) return error;
-  return new OutputError(`write ${path}: ${describeFileError(error)}`, { cause: error });
-}
-
-/** Files of this process that are of no use to anybody once it is gone. */
-const temporaries = new Set<string>();
-
-/** Removes unfinished files and locks at once, for a process that ends without unwinding. */
-function removeTemporaries(): void {
-  for (const path of temporaries) {
-    try {
-      Deno.removeSync(path);
-    } catch {
-      // It was not there yet, or is no longer.
-    }
-  }
-  temporaries.clear();
-}
-
-// Also when `Deno.exit` is called: by a second Ctrl-C, for example.
-globalThis.addEventListener?.("unload", removeTemporaries);
-
-/** Where a file grows until it is whole; one that a killed process left is taken over. */
-function temporaryOf(path: string): string {
-  const at = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
-  return `${path.slice(0, at)}.${path.slice(at)}.part`;
-}
-
-/** Opens a file that this process alone has; undefined where another one has it. */
-async function lockFile(
-  path: string,
-  { name, options }: { name: string; options: ClaimOptions },
-): Promise<Held | undefined> {
-  const { tryLock = (file) => file.tryLock(true) } = options;
-  try {
-    for (;;) {
-      const { file, fresh } = await openOrCreate(path);
-      let held: Held | undefined;
-      try {
-        const locked = await tryLock(file).catch(() => "unknown" as const);
-        if (locked === "unknown" && !fresh) {
-          const { mtime } = await file.stat();
-          if (Date.now() - (mtime?.getTime() ?? 0) < DEAD_MILLISECONDS) return undefined;
-          await Deno.remove(path).catch(() => {});
-          continue;
-        }
-        if (!locked) return undefined;
-        // The one that had it may have removed it since it was opened here.
-        if (!await isStillAt(path, file)) continue;
-        temporaries.add(path);
-        await file.truncate();
-        return held = locked === "unknown" ? renewed(file) : { file, close: () => file.close() };
-      } finally {
-        if (!held) file.close();
-      }
-    }
-  } catch (error) {
-    if (error instanceof OutputError) throw error;
-    const reason = error instanceof Deno.errors.NotFound
-      ? "its folder does not exist"
-      : describeFileError(error);
-    throw new OutputError(`write ${name}: ${reason}`, { cause: error });
-  }
-}
-
-/** Keeps the time of an open file new. */
-function renewed(file: Deno.FsFile): Held {
-  const timer = setInterval(() => {
-    const now = new Date();
-    file.utime(now, now).catch(() => {});
-  }, RENEW_MILLISECONDS);
-  Deno.unrefTimer(timer);
-  const close = () => {
-    clearInterval(timer);
-    file.close();
-  };
-  return { file, close };
-}
-
-async function openOrCreate(path: string): Promise<{ file: Deno.FsFile; fresh: boolean }> {
-  for (;;) {
-    try {
-      const file = await Deno.open(path, { read: true, write: true, createNew: true });
-      return { file, fresh: true };
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    }
-    try {
-      const { isSymlink } = await Deno.lstat(path);
-      if (isSymlink) throw new OutputError(`write ${path}: a link of that name is in the way`);
-      return { file: await Deno.open(path, { read: true, write: true }), fresh: false };
-    } catch (error) {
-      // Whoever had it may have removed it since.
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-}
-
-async function isStillAt(path: string, file: Deno.FsFile): Promise<boolean> {
-  const [opened, named] = [await file.stat(), await Deno.lstat(path).catch(() => undefined)];
-  return named !== undefined && named.ino === opened.ino && named.dev === opened.dev;
 }
 
 /** Makes a folder, and returns those that were missing, the deepest first. */

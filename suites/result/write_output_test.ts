@@ -3,13 +3,13 @@ import { OutputError } from "../errors.ts";
 import {
   claimFile,
   claimFolder,
-  describeFileError,
   FOLDER_LOCK,
   refuseOverwrite,
   replaceFile,
   tryClaimFile,
   tryClaimFolder,
 } from "./write_output.ts";
+import { describeFileError } from "./file_errors.ts";
 
 const HERE = import.meta.url;
 
