@@ -22,7 +22,9 @@
  *   2^-11 of the sum, half a unit in the last place of the output.
  *
  * Outside of that window m moves by log2(sum) - 10 and the workgroup starts over; restarts are
- * counted. Then the sum is about 2^10, well inside it for up to 2^23 keys.
+ * counted. Then the sum is about 2^10, well inside it for up to 2^23 keys. An infinite sum does not
+ * tell how far to move, and beyond 2^24 neighbouring values of m are too far apart: a row with either
+ * sends its workgroup through the careful pass (`dense_matrix_careful_codegen.ts`).
  *
  * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes.
  *
@@ -32,10 +34,12 @@
 import { NEAREST_HALF } from "../../gpu/half.ts";
 import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixTiling } from "../tilings.ts";
+import { carefulPass } from "./dense_matrix_careful_codegen.ts";
 import {
   type DenseMatrixOptions,
   type ForwardKernel,
   maskScores,
+  matrixInTensor,
   scheduleStep,
 } from "./dense_matrix_step_codegen.ts";
 import {
@@ -79,6 +83,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     openMain(kernel),
     references(kernel),
     attempts(kernel),
+    carefulPass(kernel),
     ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
     "}",
     result === "rows" ? NEAREST_HALF : "",
@@ -123,6 +128,7 @@ function declarations(kernel: ForwardKernel): string {
     var<workgroup> valueStage: array<vec4u, ${stageSize}>;
     var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
     var<workgroup> startOver: u32;
+    var<workgroup> astray: u32; // a reference that starting over cannot find
 
     const ROW_STRIDE = ${rowStride}u;
     const MASKED = -1.0e30;
@@ -171,11 +177,6 @@ function openMain(kernel: ForwardKernel): string {
       ${blockNumbers.flatMap(loadQueries)}
       ${blockNumbers.map(declareOutputs)}
   `;
-}
-
-/** Offset and stride, in 16-byte vectors, of the c-th matrix of 16 rows of a tensor. */
-function matrixInTensor({ vectors }: ForwardKernel, row: string, c: number): string {
-  return `(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
 }
 
 // ---- References ----
@@ -247,11 +248,12 @@ function attempts(kernel: ForwardKernel): string {
       ${blockNumbers.map(clearBlock)}
       var k0 = 0u;
       ${loop}
-      if (local == 0u) { startOver = 0u; }
+      if (local == 0u) { startOver = 0u; astray = 0u; }
       workgroupBarrier();
       ${blockNumbers.map(judgeReference)}
       if (workgroupUniformLoad(&startOver) == 0u) { break; }
       if (local == 0u) { atomicAdd(&restarts, 1u); }
+      if (workgroupUniformLoad(&astray) == 1u) { break; }
     }
   `;
 }
@@ -267,7 +269,8 @@ function judgeReference(b: number): string {
     { ${totalOf(b)}
       let least = f32(block${b} + row16 + 1u) * ${LEAST_SUM};
       if (!(l < 60000.0) || l < least) {
-        startOver = 1u; m${b} += clamp(log2(l), -100.0, 100.0) - 10.0;
+        startOver = 1u; m${b} += clamp(log2(l), -128.0, 128.0) - 10.0;
+        if (!(l < 3.0e38) || attempt > 0u) { astray = 1u; }
     } }
   `;
 }

@@ -47,6 +47,11 @@ export interface ForwardKernel extends MatrixTiling, Required<DenseMatrixOptions
   readonly depth: readonly number[];
 }
 
+/** Offset and stride, in 16-byte vectors, of the c-th matrix of 16 rows of a tensor. */
+export function matrixInTensor({ vectors }: ForwardKernel, row: string, c: number): string {
+  return `(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
+}
+
 /** The work on 16 staged keys, in the order that was fastest: `TUNING.md`. */
 export function scheduleStep(
   kernel: ForwardKernel,

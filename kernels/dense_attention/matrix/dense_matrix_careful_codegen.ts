@@ -1,0 +1,95 @@
+/**
+ * WGSL of the careful pass of the forward kernel on subgroup matrices. It computes all rows of a
+ * workgroup anew when one of them has a reference that starting over cannot find; see
+ * `dense_matrix_codegen.ts`.
+ *
+ * A first loop over all keys finds the maximum t of each row, a second one takes 2^((x - t)·scale + 15).
+ * The difference is taken before it is scaled: near the maximum it is exact, however large x and t
+ * are. A weight is at most 2^15, within f16, and those that f16 rounds away are below 2^-40 of the
+ * largest each.
+ *
+ * Keys and values come from memory 16 at a time, without staging: slow, rarely run, and small.
+ *
+ * @module
+ */
+import { flatWgsl } from "../../gpu/wgsl.ts";
+import { type ForwardKernel, matrixInTensor } from "./dense_matrix_step_codegen.ts";
+import {
+  columnsOfHalves,
+  loadWeights,
+  multiplyAdd,
+  packWeights,
+  readScores,
+  RESULT,
+  RIGHT,
+  storeResult,
+} from "./matrix_exchange_codegen.ts";
+import { WEIGHT_STRIDE } from "./matrix_layout.ts";
+
+/** Power of two of the weight of a row's largest score. */
+const LARGEST_WEIGHT = "15.0";
+
+/** All blocks of the workgroup anew, where one of them is astray. */
+export function carefulPass(kernel: ForwardKernel): string {
+  return flatWgsl`
+
+    if (workgroupUniformLoad(&astray) == 1u) {
+      ${kernel.blockNumbers.map((b) => carefulBlock(kernel, b))}
+    }
+  `;
+}
+
+function carefulBlock(kernel: ForwardKernel, b: number): string {
+  const { depth } = kernel;
+  const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
+  const addValues = (c: number) => {
+    const at = matrixInTensor(kernel, "firstKey", c);
+    const values = `subgroupMatrixLoad<${RIGHT}, row_major>(&values, ${at})`;
+    return multiplyAdd(`o${b}_${c}`, "w", values);
+  };
+  return flatWgsl`
+    {
+      var t = MASKED;
+      for (var k0 = 0u; k0 < end; k0 += 16u) {
+        ${scoresFromMemory(kernel, b)}
+        let y = max(xa, xb);
+        t = max(t, max(max(y.x, y.y), max(y.z, y.w)));
+      }
+      t = max(t, subgroupShuffleXor(t, 16u));
+      ${depth.map((c) => `o${b}_${c} = ${RESULT}();`)}
+      l${b} = 0.0;
+      for (var k0 = 0u; k0 < end; k0 += 16u) {
+        ${scoresFromMemory(kernel, b)}
+        xa = exp2(fma(xa - vec4f(t), vec4f(scale), vec4f(${LARGEST_WEIGHT})));
+        xb = exp2(fma(xb - vec4f(t), vec4f(scale), vec4f(${LARGEST_WEIGHT})));
+        ${packWeights("x")}
+        scratch[${place} + weight0] = xw;
+        ${loadWeights("w", place)}
+        ${depth.map(addValues)}
+        let sum = xa + xb;
+        l${b} += (sum.x + sum.y) + (sum.z + sum.w);
+      }
+      m${b} = t * scale - ${LARGEST_WEIGHT};
+    }
+  `;
+}
+
+/** A lane's scores `xa` and `xb` of block b against the 16 keys from `k0`, or as many as there are. */
+function scoresFromMemory(kernel: ForwardKernel, b: number): string {
+  const multiply = (c: number) => {
+    const at = matrixInTensor(kernel, "firstKey", c);
+    const keys = `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${at})`;
+    return multiplyAdd("s", `q${b}_${c}`, keys);
+  };
+  return flatWgsl`
+    let firstKey = min(k0, params.rows - 16u);
+    var s = ${RESULT}();
+    ${kernel.depth.map(multiply)}
+    ${storeResult("scratch0", "s")}
+    ${readScores("scratch0", "x")}
+    ${columnsOfHalves("firstKey")}
+    let row = vec4u(block${b} + row16);
+    xa = select(vec4f(MASKED), xa, (keyA <= row) & (keyA >= vec4u(k0)));
+    xb = select(vec4f(MASKED), xb, (keyB <= row) & (keyB >= vec4u(k0)));
+  `;
+}
