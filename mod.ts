@@ -2,8 +2,8 @@
  * Lighthouse Attention Bench: dense causal attention and Lighthouse attention as WebGPU kernels, the
  * suites that check and time them, and the reports that say what the numbers mean.
  *
- * Everything here runs in Deno. The kernels alone run wherever WebGPU does: `kernels/mod.ts`, the
- * entry `./kernels`, is what a page imports.
+ * What programs use stands here. `./kernels` is for authors of kernels and, since it runs wherever
+ * WebGPU does, for pages; `./suites` has the parts of a run, `./results` the format of its file.
  *
  * @example Both attentions on this machine, forward and backward
  * ```ts
@@ -79,12 +79,58 @@
  * @module
  */
 
-// Kernels and their references
-export * from "./kernels/mod.ts";
-export { openDevice } from "./kernels/gpu/open_device.ts";
-export { openDawn } from "./kernels/gpu/dawn.ts";
+// Attention in one call
+export { denseAttention, lighthouseAttention } from "./kernels/attention.ts";
+export type {
+  AttentionGradients,
+  AttentionResult,
+  LighthouseAttentionOptions,
+  LighthouseAttentionResult,
+} from "./kernels/attention.ts";
+export type {
+  AttentionGradientInputs,
+  AttentionInput,
+  AttentionInputs,
+  AttentionOptions,
+} from "./kernels/attention_inputs.ts";
 
-// Suites
+// Devices and tensors
+export { DeviceError, DeviceLostError, type Gpu, type Stack } from "./kernels/gpu/device.ts";
+export { openDevice } from "./kernels/gpu/open_device.ts";
+export { MemoryError, RefusedError } from "./kernels/gpu/submit.ts";
+export {
+  createTensor,
+  type DType,
+  readRows,
+  readTensor,
+  type Tensor,
+  type TensorShape,
+  writeTensor,
+} from "./kernels/gpu/buffers.ts";
+export { fillSeeded } from "./kernels/gpu/random.ts";
+export { NotFiniteError, requireFinite } from "./kernels/gpu/inspect.ts";
+export type { RunOptions, Timing } from "./kernels/gpu/timing.ts";
+
+// Layers that stay on the device
+export { IMPLEMENTATIONS } from "./kernels/implementations.ts";
+export { dense } from "./kernels/dense_attention/dense_layer.ts";
+export {
+  lighthouseDilated,
+  lighthouseGla,
+  lighthouseNorm,
+} from "./kernels/lighthouse/lighthouse_attention.ts";
+export type {
+  AttentionShape,
+  Direction,
+  Implementation,
+  LayerInputs,
+  LighthouseOptions,
+  Prepared,
+  Problem,
+} from "./kernels/implementation.ts";
+export { type LighthouseGeometry, planGeometry } from "./kernels/lighthouse/lighthouse_geometry.ts";
+
+// A run, its checks and its result file
 export {
   exitCodeOf,
   type ProgressEvent,
@@ -92,20 +138,6 @@ export {
   type SuiteHooks,
   type SuiteOptions,
 } from "./suites/run/runner.ts";
-export type { PlanOptions } from "./suites/plan/plan_options.ts";
-export type { KRule } from "./suites/plan/profile.ts";
-export type { NeedleOptions } from "./suites/retrieval/options.ts";
-export type { Shard } from "./suites/plan/shard.ts";
-export type {
-  Layer,
-  Measurable,
-  Outputs,
-  PeerTraits,
-  PrepareOptions,
-  RemoteTensor,
-  RowRange,
-  Rows,
-} from "./suites/plan/measurable.ts";
 export {
   formatCheck,
   verify,
@@ -113,28 +145,10 @@ export {
   type VerifyOptions,
   type VerifySummary,
 } from "./suites/correctness/verify.ts";
-export {
-  type ForwardCase,
-  type Golden,
-  type GoldenArray,
-  readGolden,
-  type SelectionCase,
-} from "./suites/check/golden.ts";
-export {
-  type AppliedTuning,
-  applyTuning,
-  type ApplyTuningOptions,
-} from "./suites/device/tuning_file.ts";
-export { diagnoseStack, type StackDiagnosis } from "./suites/run/doctor.ts";
-
-// Result files
-export { SCHEMA_VERSION } from "./suites/result/result_schema.ts";
-export * from "./suites/result/schemas.ts";
-export type * from "./suites/result/result.ts";
-export type { OpenRecord } from "./suites/result/open_record.ts";
+export { parseResult, readResult, ResultFileError } from "./suites/result/read_result.ts";
+export type { CaseRecord, Result } from "./suites/result/result.ts";
 
 // Reports
-export { parseResult, readResult, ResultFileError } from "./suites/result/read_result.ts";
 export { renderReport, type ReportOptions } from "./reports/render_report.ts";
 export { renderTerminal, type TerminalOptions } from "./reports/text/terminal.ts";
 export { renderMarkdown } from "./reports/text/markdown.ts";

@@ -1,7 +1,8 @@
 /**
  * The kernels alone: dense causal attention and Lighthouse attention on a WebGPU device, forward and
- * backward, with their float64 references. Uses no Deno API and no npm package, so that a bundle of
- * it runs in a browser.
+ * backward, with their float64 references, and what a new kernel is made of: buffers, uniforms packed
+ * by field name, pipelines, dispatches, timing. Uses no Deno API and no npm package, so that a bundle
+ * of it runs in a browser.
  *
  * @example Lighthouse attention in a browser or in Deno
  * ```ts
@@ -72,6 +73,12 @@ export {
   writeBuffer,
   writeTensor,
 } from "./gpu/buffers.ts";
+export {
+  createParams,
+  packUniform,
+  type UniformLayout,
+  type UniformValues,
+} from "./gpu/uniform.ts";
 export * from "./gpu/pipeline.ts";
 export * from "./gpu/random.ts";
 export * from "./gpu/inspect.ts";

@@ -43,6 +43,7 @@ interface Entry {
 const NO_RECORD = [null, 7, "q", true];
 const NO_COUNT = [0, -1, 1.5, NaN, Infinity, -Infinity, "4", null, true, {}, [2], 2n, 2 ** 53];
 const NO_INDEX = [-1, 0.5, NaN, Infinity, "0", null, {}, 2 ** 31];
+const NO_WORD32 = [-1, 0.5, NaN, Infinity, "0", null, {}, 2 ** 32];
 const NO_QUANTITY = [0, -1, NaN, -Infinity, "1", null, {}];
 const NO_DTYPE = ["f64", "F16", "bf16", "", null, 16, {}, ["f16"]];
 const NO_WORD = ["sideways", "", null, 3, {}];
@@ -638,6 +639,20 @@ async function deviceEntries(world: World): Promise<Entry[]> {
       good: { words: [1, 2] },
       bad: { words: [[1.5], [-1], [NaN], [2 ** 32], ["1"], [undefined]] },
       call: ({ words }) => kernels.createUniform(gpu, words),
+    },
+    {
+      name: "packUniform",
+      good: { rows: 7, scale: 0.5 },
+      bad: { rows: [...NO_WORD32, undefined], scale: [NaN, "1", null, {}, undefined] },
+      call: ({ rows, scale }) =>
+        kernels.packUniform({ rows: "u32", scale: "f32" }, { rows, scale }),
+      pure: true,
+    },
+    {
+      name: "createParams",
+      good: { rows: 7 },
+      bad: { rows: [...NO_WORD32, undefined] },
+      call: ({ rows }) => kernels.createParams(gpu, { rows: "u32" }, { rows }),
     },
     {
       name: "createPipeline",

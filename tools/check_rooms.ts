@@ -75,6 +75,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "suites/suites.ts": ["suites/*"],
   "suites/run": [...KERNELS, "suites/*"],
 
+  "suites/mod.ts": [...KERNELS, "suites/*"],
+
   "reports": BASE,
   "suites/cli": [...KERNELS, "suites/*", "reports"],
 };

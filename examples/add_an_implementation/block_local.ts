@@ -9,10 +9,9 @@
 import {
   bindDispatch,
   bytesPerElement,
+  createParams,
   createPipeline,
   createTensor,
-  createUniform,
-  floatBits,
   type Gpu,
   headsPerBlock,
   type Implementation,
@@ -21,8 +20,11 @@ import {
   requireOptions,
   slice,
   Timer,
-} from "../../mod.ts";
+} from "../../kernels/mod.ts";
 import code from "./block_local.wgsl" with { type: "text" };
+
+/** Fields of the shader's `Params`, in their order. */
+const PARAMS = { rows: "u32", block: "u32", scale: "f32" } as const;
 
 /** The one option: everything that is derived from it, from the flag to the label, is here. */
 const OPTIONS: Implementation["options"] = [{
@@ -60,11 +62,11 @@ export const blockLocal: Implementation = {
     const size = { heads, rows: context, dtype };
     const output = await createTensor(gpu, { ...size, dim: headDim }, labelled);
     const lse = await createTensor(gpu, { ...size, dim: 1, dtype: "f32" }, labelled);
-    const uniform = createUniform(gpu, [
-      context,
-      problem.options!.block!,
-      floatBits(1 / Math.sqrt(headDim)),
-    ]);
+    const uniform = createParams(gpu, PARAMS, {
+      rows: context,
+      block: problem.options!.block!,
+      scale: 1 / Math.sqrt(headDim),
+    });
     const dispatches = inputs.q.blocks.map((block, b) =>
       bindDispatch(gpu, pipeline, {
         slices: [

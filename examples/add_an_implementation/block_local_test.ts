@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import {
-  diagnoseStack,
   type Gpu,
   IMPLEMENTATIONS,
   renderMarkdown,
@@ -10,6 +9,7 @@ import {
   runSuite,
   verify,
 } from "../../mod.ts";
+import { diagnoseStack } from "../../suites/mod.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { planSite } from "../../reports/site/runs.ts";
 import { blockLocal } from "./block_local.ts";

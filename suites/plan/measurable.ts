@@ -117,6 +117,7 @@ export function findImplementation<T extends Measurable>(registry: readonly T[],
 
 /** A layer that cannot be had on this machine. The message is one line and says why. */
 export class UnavailableError extends Error {
+  /** Of the class. */
   override readonly name = "UnavailableError";
 }
 

@@ -10,7 +10,7 @@ import { errorLine, OutputError } from "../errors.ts";
  *
  * @example
  * ```ts
- * import { describeFileError } from "./write_output.ts";
+ * import { describeFileError } from "./file_errors.ts";
  * import assert from "node:assert/strict";
  * const error = await Deno.readTextFile("/no/such/file").catch((error) => error);
  * assert.equal(describeFileError(error), "there is no such file or folder");
