@@ -26,7 +26,7 @@ const MOST_CURVES = 6;
 const MOST_STEPS = 6;
 
 /** `index.html`. */
-export function indexPage({ site, pairs, trends, claims, url, preview }: {
+export function indexPage({ site, pairs, trends, claims, url, preview, api = false }: {
   site: Site;
   pairs: readonly RunPair[];
   trends: readonly DeviceTrends[];
@@ -34,6 +34,8 @@ export function indexPage({ site, pairs, trends, claims, url, preview }: {
   /** Address of the site, and whether its runs have pictures. */
   url?: string;
   preview?: unknown;
+  /** Whether the package's documentation lies beside it. */
+  api?: boolean;
 }): SiteFile {
   const device = site.devices.find(({ software }) => !software) ?? site.devices[0];
   const path = "index.html";
@@ -97,6 +99,11 @@ export function indexPage({ site, pairs, trends, claims, url, preview }: {
               <a href="trends/index.html">trends</a>.
             </p>
           </section>
+        )}
+        {api && (
+          <p class="source">
+            <a href="api/index.html">Documentation of the package</a>
+          </p>
         )}
       </>
     ),

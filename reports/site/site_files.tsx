@@ -21,6 +21,8 @@ export interface SiteOptions {
   url?: string;
   /** Draws pictures for previews of links, which an address makes possible. Default: none. */
   preview?: PreviewRenderer;
+  /** Whether the package's documentation is written below `api/`, to link it. Default false. */
+  api?: boolean;
 }
 
 /** Cells of the retrieval suite from which on its section fills a page of its own. */

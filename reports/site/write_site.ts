@@ -33,8 +33,11 @@ export async function refuseFolder(folder: string, force: boolean): Promise<void
   }
 }
 
-/** Paths of a site's files: made of slugs; this holds even if one day they are not. */
-const PAGE_PATH = /^[a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*$/;
+/**
+ * Paths of a site's files: made of slugs; this holds even if one day they are not. Pages of `api/`
+ * are named after symbols.
+ */
+const PAGE_PATH = /^([a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*|api(\/(~|[\w-]+(\.[\w-]+)*))+)$/;
 
 /** Names what a build wrote, so that the next one knows what is its own. */
 const MANIFEST = "site-files.json";
@@ -122,14 +125,16 @@ async function writeManifest(folder: string, files: ReadonlyMap<string, string>)
   await replaceFile(path, `${JSON.stringify(manifest, null, 1)}\n`);
 }
 
-/** Removes a page that is still as it was written, and its folder where that is empty then. */
+/** Removes a page that is still as it was written, and its folders that are empty then. */
 async function removePage(path: string, digest: string): Promise<boolean> {
   try {
     const { isFile } = await Deno.lstat(path);
     if (!isFile || digestOf(await Deno.readFile(path)) !== digest) return false;
     await Deno.remove(path);
-    // Of a folder that is not empty this is refused.
-    await Deno.remove(path.slice(0, path.lastIndexOf("/"))).catch(() => {});
+    // Of a folder that is not empty this is refused, and so of the site's own.
+    for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
+      if (!await Deno.remove(path.slice(0, at)).then(() => true, () => false)) break;
+    }
     return true;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;

@@ -13,6 +13,7 @@ import { siteFiles } from "../../reports/site/site_files.tsx";
 import { refuseFolder, writeSite } from "../../reports/site/write_site.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { claimFolder } from "../result/write_output.ts";
+import { apiPages } from "./api_pages.ts";
 import { runCommand } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
 
@@ -33,9 +34,10 @@ export async function site(
       "--url <address>",
       "where the site will be published, for links in feed.json and pictures of link previews",
       parseUrl,
-    );
+    )
+    .option("--api", "also the documentation of the package, below api/");
   if (!parseCommand(command, args)) return EXIT.fine;
-  const { out, force, url } = command.opts();
+  const { out, force, url, api } = command.opts();
   const paths = command.processedArgs[0];
   if (paths.length > MOST_RUNS) {
     throw new UsageError(`${paths.length} results given, the limit is ${MOST_RUNS}`);
@@ -46,24 +48,26 @@ export async function site(
     // One after the other: the first bad file is the one that is named.
     for (const name of paths) results.push({ name, result: await readResult(name) });
     const plan = planSite(results);
-    const { files, bytes, removed } = await writeSite(
-      // A picture needs an absolute address.
-      siteFiles(plan, {
-        url,
-        preview: url === undefined ? undefined : await openPreviewRenderer(),
-      }),
-      out,
-    );
+    const documentation = api ? await apiPages() : [];
+    // A picture needs an absolute address.
+    const preview = url === undefined ? undefined : await openPreviewRenderer();
+    const pages = chain(documentation, siteFiles(plan, { url, api, preview }));
+    const { files, bytes, removed } = await writeSite(pages, out);
     say(
       `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
         `${countDevices(plan.devices)}, ${formatPlural(files, "file")}, ` +
         formatBytes(bytes) +
+        (api ? `, the package's documentation in ${out}/api/index.html` : "") +
         (removed > 0 ? `; removed ${formatPlural(removed, "page")} of an earlier build` : ""),
     );
     return EXIT.fine;
   } finally {
     await claim.release();
   }
+}
+
+function* chain<T>(...parts: readonly Iterable<T>[]): Generator<T> {
+  for (const part of parts) yield* part;
 }
 
 function parseUrl(text: string): string {
