@@ -1,5 +1,9 @@
 /**
- * The normal distribution and integrals against it, in float64.
+ * The normal and the binomial distribution, and integrals against the normal one, in float64.
+ *
+ * By hand, since tails must be right relative to themselves, down to 1e-100 and below, and since the
+ * live page loads this: `docs/decisions/special_functions.md` says which libraries were held against
+ * that. A test compares values with SciPy's.
  *
  * @module
  */
@@ -48,13 +52,15 @@ export function logNormalCdf(x: number): number {
  */
 export function normalQuantile(p: number): number {
   if (!(p > 0 && p < 1)) throw new RangeError(`normal quantile: ${p} is not between 0 and 1`);
-  let [low, high] = [-40, 40];
+  // Of the smaller tail, which has digits that its complement has not.
+  const tail = Math.min(p, 1 - p);
+  let [low, high] = [0, 40];
   for (let i = 0; i < 80; i++) {
     const middle = (low + high) / 2;
-    if (normalTail(middle) > 1 - p) low = middle;
+    if (normalTail(middle) > tail) low = middle;
     else high = middle;
   }
-  return (low + high) / 2;
+  return p < 0.5 ? -(low + high) / 2 : (low + high) / 2;
 }
 
 /** Half width of the range of {@linkcode normalMean}: φ(9) is 1e-18. */
