@@ -10,7 +10,7 @@
  * @module
  */
 import type { DType } from "../gpu/buffers.ts";
-import { SMALLEST_NORMAL } from "../gpu/half.ts";
+import { SMALLEST_NORMAL, UNIT_ROUNDOFF } from "../gpu/half.ts";
 import { requireDType, requireRecord } from "../gpu/require.ts";
 import {
   type DenseReferenceInputs,
@@ -49,8 +49,6 @@ export interface GradientRow {
   /** Largest difference that f32 arithmetic and storage rounding explain. */
   readonly tolerance: Float64Array;
 }
-
-const UNIT = 2 ** -24;
 
 /** Below it a device may flush a result to zero. */
 const FLUSHED = SMALLEST_NORMAL.f32;
@@ -118,14 +116,14 @@ function pair(
     gradient += other;
     gradientSize += Math.abs(other);
   }
-  const gamma = (d + 4) * UNIT;
+  const gamma = (d + 4) * UNIT_ROUNDOFF;
   const logit = dot * scale;
   const x = logit - statistics.lse[row];
   const weight = Math.exp(x);
   // The score's own error, that of the stored log-sum-exp, and that of the exponential.
   const slack = 2 * gamma * size * scale +
-    8 * UNIT * (Math.abs(logit) + Math.abs(statistics.lse[row])) +
-    (3 + 2 * Math.abs(x) * Math.LOG2E) * 2 * UNIT + 8 * UNIT;
+    8 * UNIT_ROUNDOFF * (Math.abs(logit) + Math.abs(statistics.lse[row])) +
+    (3 + 2 * Math.abs(x) * Math.LOG2E) * 2 * UNIT_ROUNDOFF + 8 * UNIT_ROUNDOFF;
   // On matrix units P and dS are rounded to f16, and the output that delta was made of has seen it.
   const half = at.weights === "f16" ? 2 ** -11 : 0;
   const weightError = weight * (Math.expm1(Math.min(slack, 100)) + half);
@@ -164,7 +162,7 @@ class Accumulator {
   }
 
   finish(factor: number, dtype: DType, options: BackwardReferenceOptions): GradientRow {
-    const walk = 4 * Math.sqrt(this.#count) * UNIT;
+    const walk = 4 * Math.sqrt(this.#count) * UNIT_ROUNDOFF;
     const tolerance = new Float64Array(this.gradient.length);
     for (let c = 0; c < tolerance.length; c++) {
       this.gradient[c] *= factor;

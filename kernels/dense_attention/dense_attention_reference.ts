@@ -22,7 +22,7 @@
  * @module
  */
 import type { DType } from "../gpu/buffers.ts";
-import { SMALLEST_NORMAL } from "../gpu/half.ts";
+import { SMALLEST_NORMAL, UNIT_ROUNDOFF } from "../gpu/half.ts";
 import {
   requireDType,
   requireNumbers,
@@ -66,8 +66,6 @@ export interface DenseReferenceRow {
   /** The same for the log-sum-exp. */
   readonly lseTolerance: number;
 }
-
-const UNIT = 2 ** -24;
 
 /** Below it a device may flush a result to zero. */
 const FLUSHED = SMALLEST_NORMAL.f32;
@@ -178,7 +176,7 @@ export function denseRow(
       size += Math.abs(product);
     }
     logits[j] = dot * scale;
-    slack[j] = (d + 4) * UNIT * size * scale + UNIT * Math.abs(logits[j]);
+    slack[j] = (d + 4) * UNIT_ROUNDOFF * size * scale + UNIT_ROUNDOFF * Math.abs(logits[j]);
     if (logits[j] > max) max = logits[j];
   }
   const output = new Float64Array(d);
@@ -192,7 +190,7 @@ export function denseRow(
     const x = logits[j] - max;
     const weight = Math.exp(x);
     // Beyond e^-110 both sides underflow to nothing in f32, unless the slack could lift them.
-    slack[j] += (3 + 2 * Math.abs(x) * Math.LOG2E) * 2 * UNIT;
+    slack[j] += (3 + 2 * Math.abs(x) * Math.LOG2E) * 2 * UNIT_ROUNDOFF;
     sum += weight;
     least += weight * Math.exp(-Math.min(slack[j], 700));
     lseSlack += weight * slack[j];
@@ -222,7 +220,7 @@ export function denseRow(
       if (distance > farthest[c]) farthest[c] = distance;
     }
   }
-  const walk = 4 * Math.sqrt(count) * UNIT;
+  const walk = 4 * Math.sqrt(count) * UNIT_ROUNDOFF;
   const tolerance = new Float64Array(d);
   const meanSize = (c: number) => {
     let total = 0;
@@ -237,7 +235,7 @@ export function denseRow(
   }
   const lse = max + Math.log(sum);
   const lseTolerance = Math.max(lseSlack / sum, slack[logits.indexOf(max)]) + walk +
-    4 * UNIT * Math.max(1, Math.abs(lse));
+    4 * UNIT_ROUNDOFF * Math.max(1, Math.abs(lse));
   return { output, lse, tolerance, lseTolerance };
 }
 

@@ -15,6 +15,9 @@
  */
 export const SMALLEST_NORMAL = { f16: 2 ** -14, f32: 2 ** -126 } as const;
 
+/** u: half a unit in the last place of 1 in f32, the relative error of one rounding. */
+export const UNIT_ROUNDOFF = 2 ** -24;
+
 /** The nearest number of 11 significant bits, ties to even: an f16 without an end to its exponents. */
 export function roundToHalf(value: number): number {
   if (value === 0 || !Number.isFinite(value)) return value;

@@ -8,6 +8,7 @@
 import { openDawn } from "../gpu/dawn.ts";
 import { openDevice } from "../gpu/device.ts";
 import { submit, uploadGarbage } from "./_device.ts";
+import { LAYERS } from "./_lighthouse_catalog.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
@@ -15,20 +16,9 @@ import { createPyramid, planPyramid } from "./passes/pyramid.ts";
 import { createScatter, planScatter } from "./passes/scatter.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
 
-const shapes = [
-  { context: 2048, levels: 3, pooling: 4, k: 128 },
-  { context: 262, levels: 2, pooling: 2, k: 128 },
-  { context: 2048, levels: 5, pooling: 2, k: 128 },
-  { context: 8192, levels: 3, pooling: 8, k: 128 },
-  { context: 8192, levels: 4, pooling: 4, k: 128 },
-  { context: 2064, levels: 2, pooling: 16, k: 128 },
-  // Windows long enough to be shared by lanes.
-  { context: 32768, levels: 2, pooling: 256, k: 128 },
-];
-
 const gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
 let kernels = 0;
-for (const shape of shapes) {
+for (const shape of LAYERS) {
   const geometry = planGeometry(shape.context, shape);
   for (const dtype of ["f16", "f32"] as const) {
     const size = { heads: 2, headDim: 128, dtype };

@@ -5,6 +5,7 @@
  */
 import { planDenseBackward } from "../../kernels/dense_attention/dense_attention_backward.ts";
 import type { DenseKernel } from "../../kernels/dense_attention/types.ts";
+import { range } from "../../kernels/gpu/wgsl.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type { Problem } from "../../kernels/implementation.ts";
@@ -13,7 +14,7 @@ import type { Layer } from "../plan/measurable.ts";
 import { type CheckOptions, visibleOf, wholeGradients } from "./check_options.ts";
 import { leewayOf, type Part, partOf } from "./check_parts.ts";
 import { compareGradients } from "./gradient_check.ts";
-import { type HeadSample, range } from "./head_samples.ts";
+import type { HeadSample } from "./head_samples.ts";
 
 /** Half of the smallest step of f16 products in the backward pass, where there are any. */
 function halfProductsOf(

@@ -11,7 +11,7 @@
  * @module
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
-import { SMALLEST_NORMAL } from "../../kernels/gpu/half.ts";
+import { SMALLEST_NORMAL, UNIT_ROUNDOFF } from "../../kernels/gpu/half.ts";
 import type { RowSpan } from "../../kernels/implementation.ts";
 import { HALF_ULP } from "./attention_rows.ts";
 import { placesOf } from "./row_spans.ts";
@@ -21,7 +21,6 @@ import {
   type CheckedGradient,
   finishSum,
   startSum,
-  UNIT,
   type WeightedSum,
 } from "./weighted_sum.ts";
 
@@ -76,13 +75,14 @@ function pairOf(
     product += outputGradient[row + c] * v[column + c];
   }
   const scale = 1 / Math.sqrt(dim);
-  const gamma = Math.sqrt(dim) * UNIT;
+  const gamma = Math.sqrt(dim) * UNIT_ROUNDOFF;
   const logit = dot * scale;
   const x = logit - statistic.lse;
   const weight = Math.exp(x);
-  const independent = gamma * scale * scoreSize + 2 * UNIT * Math.abs(logit);
+  const independent = gamma * scale * scoreSize + 2 * UNIT_ROUNDOFF * Math.abs(logit);
   // Two units are one in the last place; the log-sum-exp is stored in f32 and changes base.
-  const shared = 2 * UNIT * (3 + 2 * Math.abs(x)) + 4 * UNIT * (1 + Math.abs(statistic.lse));
+  const shared = 2 * UNIT_ROUNDOFF * (3 + 2 * Math.abs(x)) +
+    4 * UNIT_ROUNDOFF * (1 + Math.abs(statistic.lse));
   const difference = product - statistic.delta;
   const size = Math.abs(difference);
   return {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
+import { range } from "../../kernels/gpu/wgsl.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { readResultRows, type Rows } from "../plan/measurable.ts";
@@ -42,11 +43,6 @@ export function sampleHeads(
   };
   if (heads === 1) return [last];
   return [{ head: 0, rows: within(edges), tiles: tiles > 1 ? [random(tiles)] : [0] }, last];
-}
-
-/** The whole numbers below `count`. */
-export function range(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
 }
 
 /** Ascending rows as runs that hold them, so that one read fetches many: a read costs a wait. */

@@ -6,9 +6,10 @@
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { RowSpan } from "../../kernels/implementation.ts";
+import { UNIT_ROUNDOFF } from "../../kernels/gpu/half.ts";
 import { HALF_ULP } from "./attention_rows.ts";
 import { placesOf } from "./row_spans.ts";
-import { DEVIATIONS, UNIT } from "./weighted_sum.ts";
+import { DEVIATIONS } from "./weighted_sum.ts";
 
 /** Rows `first … first + count - 1`, each tensor `[count, d]`. */
 export interface RowChunk {
@@ -89,7 +90,8 @@ export function finishRowStatistic(row: RowStatisticState): RowStatistic {
   return {
     lse: row.max + Math.log(row.total),
     delta: statistic.delta,
-    deltaError: DEVIATIONS * (statistic.deviation * UNIT * Math.sqrt(output.length) + rounding),
+    deltaError: DEVIATIONS *
+      (statistic.deviation * UNIT_ROUNDOFF * Math.sqrt(output.length) + rounding),
   };
 }
 
@@ -103,7 +105,7 @@ export function deviceStatistics(
 ): { delta: Float64Array; deltaError: Float64Array } {
   const rows = output.length / dim;
   const found = { delta: new Float64Array(rows), deltaError: new Float64Array(rows) };
-  const rounding = UNIT * Math.sqrt(dim);
+  const rounding = UNIT_ROUNDOFF * Math.sqrt(dim);
   for (let row = 0; row < rows; row++) {
     const rowOf = (data: Float32Array) => data.subarray(row * dim, (row + 1) * dim);
     const { delta, deviation } = deltaOf(rowOf(output), rowOf(outputGradient));

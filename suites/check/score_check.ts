@@ -6,11 +6,12 @@
  */
 import type { Tensor } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import { SMALLEST_NORMAL } from "../../kernels/gpu/half.ts";
+import { SMALLEST_NORMAL, UNIT_ROUNDOFF } from "../../kernels/gpu/half.ts";
 import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
 import { planSquaredNorms } from "../../kernels/dense_attention/dense_squared_norms.ts";
 import { dilationOf } from "../../kernels/lighthouse/scorers/dilation.ts";
 import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
+import { GATE_SEED } from "../../kernels/lighthouse/scorers/gla/gla_scorer.ts";
 import { randomScores } from "../../kernels/lighthouse/scorers/random/random_scorer.ts";
 import {
   type ClassRowState,
@@ -40,11 +41,6 @@ export interface ScoreCheckOptions {
 }
 
 const CHUNK_ROWS = 32768;
-const UNIT = 2 ** -24;
-
-/** Seed of the gates of a layer that was given none. */
-export const GATE_SEED = 4;
-
 /** Where gates have closed this far, nothing is left in float64. */
 const CLOSED = -45;
 
@@ -187,14 +183,14 @@ function glaScore(
   // Every product may be flushed to zero.
   const flushed = closing.length * dim * (1 + largest) * SMALLEST_NORMAL.f32;
   return squaredNorm(output.map((x) => x * scale), {
-    error: scale * (UNIT * (4 * Math.sqrt(independent) + shared) + flushed),
+    error: scale * (UNIT_ROUNDOFF * (4 * Math.sqrt(independent) + shared) + flushed),
   });
 }
 
 /** A squared norm and how far it may be when the row is off by `error` in norm. */
 function squaredNorm(row: Float64Array, { error }: { error: number }) {
   const score = row.reduce((sum, x) => sum + x * x, 0);
-  const summing = (row.length + 2) * UNIT * Math.max(score, LEAST_SCORE);
+  const summing = (row.length + 2) * UNIT_ROUNDOFF * Math.max(score, LEAST_SCORE);
   return { score, tolerance: 2 * Math.sqrt(score) * error + error * error + summing };
 }
 
@@ -214,7 +210,7 @@ function everyRow(
 }
 
 /** Scores by the random scorer, exact. */
-function seededScores(_gpu: Gpu, options: ScoreCheckOptions): Promise<CheckedScores[]> {
+function randomScorerScores(_gpu: Gpu, options: ScoreCheckOptions): Promise<CheckedScores[]> {
   const { problem: { shape: { heads, context } }, head, rows } = options;
   const { query, key } = randomScores({ head, heads, context });
   const exact = (score: number) => ({ score, tolerance: 0 });
@@ -228,4 +224,4 @@ function seededScores(_gpu: Gpu, options: ScoreCheckOptions): Promise<CheckedSco
 /** How the scores of chosen rows are checked, by scorer. */
 export const SCORE_CHECKS: Readonly<
   Record<string, (gpu: Gpu, options: ScoreCheckOptions) => Promise<CheckedScores[]>>
-> = { dilated: dilatedScores, gla: glaScores, random: seededScores };
+> = { dilated: dilatedScores, gla: glaScores, random: randomScorerScores };

@@ -4,13 +4,14 @@
  * @module
  */
 import type { Tensor } from "../../kernels/gpu/buffers.ts";
+import { range } from "../../kernels/gpu/wgsl.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg } from "../../kernels/gpu/random.ts";
 import { type Layer, type PeerTraits, readStoredRows } from "../plan/measurable.ts";
 import { HALF_ULP, maxDifference } from "./attention_rows.ts";
 import type { CheckOptions } from "./check_options.ts";
 import { type Part, partOf, PEER_LEEWAY } from "./check_parts.ts";
-import { CHUNK_ROWS, range } from "./head_samples.ts";
+import { CHUNK_ROWS } from "./head_samples.ts";
 import type { LighthouseCheck } from "./lighthouse_check.ts";
 import { type CheckedScores, SCORE_CHECKS, type ScoreCheckOptions } from "./score_check.ts";
 import { checkTile, LEAST_SCORE, tieTolerance, tileRows } from "./selection_check.ts";

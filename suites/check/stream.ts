@@ -24,7 +24,7 @@ type ChunkOf<T extends StreamTask> = TaskInput<T>["chunk"];
 const SLICE_ROWS = 512;
 
 /** Pairs of rows below which a worker costs more than it saves: about a millisecond. */
-const FEW_PAIRS = 4096;
+export const FEW_PAIRS = 4096;
 
 /** Ranges of at most `length` rows that hold rows `first … end - 1`. */
 export function chunksOf(first: number, end: number, length: number): RowRange[] {

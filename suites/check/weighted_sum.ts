@@ -12,7 +12,7 @@
  * @module
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
-import { SMALLEST_NORMAL } from "../../kernels/gpu/half.ts";
+import { SMALLEST_NORMAL, UNIT_ROUNDOFF } from "../../kernels/gpu/half.ts";
 import { storingError } from "./attention_rows.ts";
 
 /** A gradient row and the tolerance of any of its elements. */
@@ -20,9 +20,6 @@ export interface CheckedGradient {
   readonly gradient: Float64Array;
   readonly tolerance: number;
 }
-
-/** Half a unit in the last place of 1 in f32. */
-export const UNIT = 2 ** -24;
 
 /** Allowed deviations of errors that are independent of each other. */
 export const DEVIATIONS = 4;
@@ -86,7 +83,7 @@ export function finishSum(
   watchPartial(sum);
   const gradient = sum.sums.map((value) => value * factor);
   const partial = sum.partial + DEVIATIONS * Math.sqrt(sum.squares) * sum.largest;
-  const walk = DEVIATIONS * Math.sqrt(sum.count) * UNIT * partial;
+  const walk = DEVIATIONS * Math.sqrt(sum.count) * UNIT_ROUNDOFF * partial;
   const errors = DEVIATIONS * Math.sqrt(sum.independent) + sum.shared;
   const flushed = sum.count * SMALLEST_NORMAL.f32;
   let most = 0;

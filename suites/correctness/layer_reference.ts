@@ -18,7 +18,7 @@ import {
   joinGatheredGradients,
 } from "../../kernels/lighthouse/lighthouse_backward_reference.ts";
 import type { DType } from "../../kernels/gpu/buffers.ts";
-import { roundToHalf } from "../../kernels/gpu/half.ts";
+import { roundToHalf, UNIT_ROUNDOFF } from "../../kernels/gpu/half.ts";
 import type { Problem } from "../../kernels/implementation.ts";
 import {
   type LighthouseGeometry,
@@ -42,7 +42,6 @@ import {
 /** Rows under one coarsest entry up to which seeded inputs pool exactly in f32. */
 export const EXACT_WINDOW_ROWS = 128;
 
-const UNIT = 2 ** -24;
 const SMALLEST_NORMAL = 2 ** -14;
 
 /** One head of a layer. */
@@ -126,7 +125,7 @@ export async function layerReference(
       // A row that nothing covers is exactly zero.
       magnitude[i] === 0
         ? 0
-        : x + (levels - 1) * UNIT * magnitude[i] + storageRounding(dtype, output[i]) +
+        : x + (levels - 1) * UNIT_ROUNDOFF * magnitude[i] + storageRounding(dtype, output[i]) +
           flushing(output[i])
     ),
     lse,

@@ -10,10 +10,8 @@ import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { ReferenceGradients, ReferenceRows } from "../check/reference_rows.ts";
 import { countRows, type Visible } from "../check/row_spans.ts";
 import { SharedArrays } from "../check/shared_arrays.ts";
+import { FEW_PAIRS } from "../check/stream.ts";
 import { deal, onCores } from "../check/worker_pool.ts";
-
-/** Pairs of rows below which a worker costs more than it saves. */
-const FEW_PAIRS = 4096;
 
 /** Q, K and V of one head, `[rows, d]`. */
 export type HeadTensors = Record<"q" | "k" | "v", Float64Array>;

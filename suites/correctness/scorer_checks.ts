@@ -20,7 +20,8 @@ import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
 import { glaScoresReference } from "../../kernels/lighthouse/scorers/gla/gla_scores_reference.ts";
 import type { LighthouseGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { maximaReference, selectReference } from "../../kernels/lighthouse/lighthouse_reference.ts";
-import { type CheckedScores, GATE_SEED, SCORE_CHECKS } from "../check/score_check.ts";
+import { GATE_SEED } from "../../kernels/lighthouse/scorers/gla/gla_scorer.ts";
+import { type CheckedScores, SCORE_CHECKS } from "../check/score_check.ts";
 import { exact, judge, type VerifyCheck } from "./check_line.ts";
 import { attentionOutputs } from "./references.ts";
 

@@ -129,8 +129,8 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
 
 const SCRATCH_BYTES = 128 * 2 ** 20;
 
-/** Default seed of the gates. */
-const GATE_SEED = 4;
+/** Seed of the gates of a layer that was given none. */
+export const GATE_SEED = 4;
 
 /** The different numbers of heads that blocks of a layer have. */
 function blockSizes({ shape, headsPerBlock }: ScorerProblem): number[] {
