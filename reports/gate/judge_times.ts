@@ -12,7 +12,7 @@ import { judgePair, levelsOf, pairTimes, sampleSpread, weighNoise } from "./comp
 import { DEFAULTS, type GateConfig, settingsOf } from "./gate_config.ts";
 import type { GateCase, NoiseEstimate } from "./gate_report.ts";
 import { ENOUGH_RUNS, spreadOfCases, spreadsAmongRuns } from "./run_noise.ts";
-import { canarySeconds, clockStep, timesOfRun } from "./timed_case.ts";
+import { canarySeconds, clockStep, tellsTrips, timesOfRun } from "./timed_case.ts";
 
 /** Verdicts on the times of all cases that both runs timed. */
 export function judgeTimes(
@@ -31,8 +31,9 @@ export function judgeTimes(
       return other && machineOf(record) !== machineOf(other);
     }).map(({ id }) => id),
   );
-  const before = timesOfRun(baseline, { records });
-  const after = new Map(timesOfRun(candidate, { records }).map((times) => [times.id, times]));
+  const reading = { records, perTrip: [baseline, candidate, ...history].some(tellsTrips) };
+  const before = timesOfRun(baseline, reading);
+  const after = new Map(timesOfRun(candidate, reading).map((times) => [times.id, times]));
   const pairs = pairTimes(
     comparable
       ? before.flatMap((times) => {
@@ -41,13 +42,13 @@ export function judgeTimes(
       })
       : [],
   );
-  const earlier = [before, ...history.map((run) => timesOfRun(run, { records }))];
+  const earlier = [before, ...history.map((run) => timesOfRun(run, reading))];
   const evidence = weighNoise(pairs, { earlier });
   const settings = pairs.map(({ id }) => settingsOf(id, config));
   const confidence = config.confidence ?? DEFAULTS.confidence;
   const levels = levelsOf(confidence, settings.filter(({ times }) => times === "gate").length);
   const step = Math.max(clockStep(baseline), clockStep(candidate));
-  const canaries = [canarySeconds(baseline), canarySeconds(candidate)];
+  const canaries = [baseline, candidate].map((run) => canarySeconds(run, reading));
   return {
     of: new Map(
       pairs.map((pair, i) => [

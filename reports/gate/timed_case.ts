@@ -54,7 +54,8 @@ export function samplesOf(record: CaseRecord, records: readonly SuiteRecord[]): 
  * The times of a case; undefined where it has none that a ratio could be made of.
  *
  * @param options.records Of suites, which say what samples count. Default: all.
- * @param options.canarySeconds Seconds of the canary on the undisturbed device of the same run.
+ * @param options.canarySeconds Seconds of the canary on the undisturbed device of the same run, or
+ * of one trip of it: runs that are compared must take the same.
  */
 export function timesOf(
   record: CaseRecord,
@@ -79,13 +80,38 @@ export function timesOf(
   };
 }
 
-/** The times of all cases of a run. */
+/** Whether a run tells how long its canary is. */
+export function tellsTrips({ calibration }: Result): boolean {
+  return calibration?.canaryTrips !== undefined;
+}
+
+/**
+ * Seconds of the canary on the undisturbed device, of one trip of its loop where `perTrip`: each
+ * calibration chooses how many trips its canary has. Undefined where the run does not tell.
+ */
+function referenceOf(
+  { calibration }: Result,
+  { perTrip }: { perTrip: boolean },
+): number | undefined {
+  const seconds = calibration?.canary?.median;
+  if (!perTrip || seconds === undefined) return seconds;
+  return calibration?.canaryTrips && seconds / calibration.canaryTrips;
+}
+
+/**
+ * The times of all cases of a run.
+ *
+ * @param options.perTrip whether canaries are taken by the trip: the same for all runs that are
+ * compared, true where any of them tells its trips. Those that do not have no reading by the canary
+ * then. Default: whether this one tells.
+ */
 export function timesOfRun(
-  { cases, calibration }: Result,
-  { records }: { records?: readonly SuiteRecord[] } = {},
+  result: Result,
+  options: { records?: readonly SuiteRecord[]; perTrip?: boolean } = {},
 ): TimedCase[] {
-  const options = { canarySeconds: calibration?.canary?.median, records };
-  return cases.flatMap((record) => timesOf(record, options) ?? []);
+  const { records, perTrip = tellsTrips(result) } = options;
+  const canarySeconds = referenceOf(result, { perTrip });
+  return result.cases.flatMap((record) => timesOf(record, { canarySeconds, records }) ?? []);
 }
 
 function read(samples: readonly Timed[], value: (sample: Timed) => number): Reading {
@@ -103,12 +129,16 @@ function read(samples: readonly Timed[], value: (sample: Timed) => number): Read
   };
 }
 
-/** Median of the canary's seconds over all samples of a run; null without a canary. */
-export function canarySeconds({ calibration, cases }: Result): number | null {
-  const reference = calibration?.canary?.median;
+/**
+ * Median of the canary's seconds over all samples of a run, with `perTrip` as for
+ * {@linkcode timesOfRun}; null without a canary.
+ */
+export function canarySeconds(result: Result, options: { perTrip?: boolean } = {}): number | null {
+  const { perTrip = tellsTrips(result) } = options;
+  const reference = referenceOf(result, { perTrip });
   if (reference === undefined || !(reference > 0)) return null;
   const seen = thin(
-    cases.flatMap(({ samples }) => samples.flatMap(({ canary }) => canary ? [canary] : [])),
+    result.cases.flatMap(({ samples }) => samples.flatMap(({ canary }) => canary ? [canary] : [])),
   );
   return seen.length > 0 ? reference * medianOf(seen) : null;
 }

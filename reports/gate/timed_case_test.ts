@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import type { Result } from "../../suites/result/result_schema.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
+import { compareResults } from "./compare_results.ts";
 import { canarySeconds, clockStep, timesOf, timesOfRun } from "./timed_case.ts";
 
 Deno.test("timesOf: what counts, as measured and by the canary around each sample", () => {
@@ -46,4 +48,38 @@ Deno.test("canarySeconds and timesOfRun take a whole run", () => {
   result.calibration = null;
   assert.equal(canarySeconds(result), null);
   assert.equal(timesOfRun(result)[0].byCanary, null);
+});
+
+Deno.test("canaries of different lengths are compared by the trip, and only where both tell it", () => {
+  const run = (calibration: { canaryTrips?: number; seconds: number }, seconds: number) => {
+    const result = structuredClone(sampleResult());
+    result.calibration!.canary!.median = calibration.seconds;
+    result.calibration!.canaryTrips = calibration.canaryTrips;
+    for (const { samples } of result.cases) {
+      samples.forEach((sample) => Object.assign(sample, { seconds, canary: 1, flag: undefined }));
+    }
+    return result;
+  };
+  const byCanary = (result: Result, options?: { perTrip?: boolean }) =>
+    timesOfRun(result, options)[0].byCanary?.log;
+  const near = (a: number | undefined, b: number) =>
+    assert.ok(Math.abs(a! - b) < 1e-12, `${a}, ${b}`);
+  const baseline = run({ canaryTrips: 1000, seconds: 1e-3 }, 0.5);
+  const before = byCanary(baseline)!;
+  // The same clock, a canary of twice the length: the same time.
+  const longer = run({ canaryTrips: 2000, seconds: 2e-3 }, 0.5);
+  near(byCanary(longer), before);
+  near(canarySeconds(longer)! / canarySeconds(baseline)!, 1);
+  // Half the clock, for which a canary of half the trips was chosen: the clock cancels.
+  const slow = run({ canaryTrips: 500, seconds: 1e-3 }, 1);
+  near(byCanary(slow), before);
+  near(canarySeconds(slow)! / canarySeconds(baseline)!, 2);
+  // A run from before trips were recorded cannot be held against one that has them.
+  const old = run({ seconds: 1e-3 }, 0.5);
+  assert.equal(byCanary(old, { perTrip: true }), undefined);
+  assert.equal(canarySeconds(old, { perTrip: true }), null);
+  assert.equal(canarySeconds(old), 1e-3);
+  const { noise } = compareResults(old, longer);
+  assert.equal(noise.canaryShift, null);
+  near(compareResults(baseline, slow).noise.canaryShift!, Math.log(2));
 });

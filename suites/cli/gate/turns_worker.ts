@@ -11,6 +11,7 @@
  * @module
  */
 import type { Gpu } from "../../../kernels/gpu/device.ts";
+import { DISPATCH_SECONDS } from "../../plan/durations.ts";
 import type { Implementation, Problem } from "../../../kernels/implementation.ts";
 
 /** What a side may be asked. */
@@ -40,9 +41,6 @@ const CONTROL = {
   problem: { shape: { heads: 1, context: 256, headDim: 64, dtype: "f32" } },
   seed: 1,
 } as const;
-
-/** Longest dispatch, as the suites have it. */
-const DISPATCH_SECONDS = 0.24;
 
 /** Timestamps of the device, or the host's clock where a calibration found those not to work. */
 export type Clock = "gpu" | "wall";
