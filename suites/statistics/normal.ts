@@ -1,8 +1,8 @@
 /**
  * The normal and the binomial distribution, and integrals against the normal one, in float64.
  *
- * By hand, since tails must be right relative to themselves, down to 1e-100 and below, and since the
- * live page loads this: `docs/decisions/special_functions.md` says which libraries were held against
+ * By hand, since tails must be right relative to themselves, also far out, and since they also run
+ * in pages: `docs/decisions/special_functions.md` says which libraries were held against
  * that. A test compares values with SciPy's.
  *
  * @module
