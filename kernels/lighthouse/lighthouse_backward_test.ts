@@ -1,20 +1,14 @@
 import assert from "node:assert/strict";
 import { chooseCases } from "../../tools/_cases.ts";
-import { planDenseBackward } from "../dense_attention/dense_attention_backward.ts";
 import { worstRatio } from "../dense_attention/dense_attention_reference.ts";
 import { testGpu } from "../gpu/_test_gpu.ts";
-import { createTensor, readTensor, type Tensor, writeTensor } from "../gpu/buffers.ts";
+import { readTensor, writeTensor } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { inspectTensor } from "../gpu/inspect.ts";
-import { fillSeeded, pcgSum4, seededRows } from "../gpu/random.ts";
-import type {
-  AttentionShape,
-  Direction,
-  LayerInputs,
-  Prepared,
-  Problem,
-} from "../implementation.ts";
+import { pcgSum4, seededRows } from "../gpu/random.ts";
+import type { AttentionShape, Direction, Prepared, Problem } from "../implementation.ts";
 import { geometryOf, golden, readFloats } from "./_golden.ts";
+import { NAMES, seededInputs } from "./_seeded_inputs.ts";
 import {
   lighthouseDilated,
   lighthouseGla,
@@ -25,28 +19,8 @@ import {
   gatherGradientReference,
   lighthouseBackwardReference,
 } from "./lighthouse_backward_reference.ts";
-import { BACKWARD_STAGES, lighthouseBackwardCost, STAGES } from "./lighthouse_cost.ts";
+import { BACKWARD_STAGES, STAGES } from "./lighthouse_cost.ts";
 import { type LighthouseGeometry, planGeometry } from "./lighthouse_geometry.ts";
-import { lighthouseReference } from "./lighthouse_reference.ts";
-
-const NAMES = ["q", "k", "v"] as const;
-
-async function seededInputs(
-  gpu: Gpu,
-  shape: AttentionShape,
-  options: { seed: number; headsPerBlock?: number },
-): Promise<LayerInputs> {
-  const { heads, context: rows, headDim: dim, dtype } = shape;
-  const tensors: Tensor[] = [];
-  for (const [n, label] of ["q", "k", "v", "output gradient"].entries()) {
-    const { headsPerBlock } = options;
-    const tensor = await createTensor(gpu, { heads, rows, dim, dtype }, { label, headsPerBlock });
-    await fillSeeded(gpu, tensor, options.seed + n);
-    tensors.push(tensor);
-  }
-  const [q, k, v, outputGradient] = tensors;
-  return { q, k, v, outputGradient };
-}
 
 /** Gradients of one head in float64, from the selection that the layer made. */
 function reference(
@@ -85,53 +59,6 @@ async function digests(gpu: Gpu, layer: Prepared): Promise<string[]> {
   }
   return found;
 }
-
-Deno.test("lighthouseBackwardReference agrees with finite differences at fixed selection", () => {
-  const headDim = 3;
-  // Smaller than the kernels allow, so that every element can be differenced.
-  const geometry: LighthouseGeometry = {
-    ...planGeometry(512, { levels: 3, pooling: 2, k: 128 }),
-    context: 16,
-    levelEntries: [16, 8, 4],
-    levelOffsets: [0, 16, 24],
-    entries: 28,
-    pooledEntries: 12,
-    gathered: 10,
-  };
-  // The last window and the first of every level among them, and rows that no level-0 entry is.
-  const selection = Int32Array.of(0, 1, 16, 24, 25, 18, 26, 14, 15, 23);
-  const tensors = [1, 2, 3, 4].map((seed) =>
-    Float64Array.from({ length: 16 * headDim }, (_, i) => pcgSum4(seed, i))
-  );
-  const [q, k, v, outputGradient] = tensors;
-  const loss = () => {
-    const { output } = lighthouseReference({ q, k, v }, geometry, { headDim, selection });
-    return output.reduce((sum, value, i) => sum + value * outputGradient[i], 0);
-  };
-  const found = lighthouseBackwardReference({ q, k, v, outputGradient }, geometry, {
-    headDim,
-    selection,
-  });
-  const step = 1e-5;
-  for (const [n, name] of NAMES.entries()) {
-    const tensor = tensors[n];
-    for (let i = 0; i < tensor.length; i++) {
-      const kept = tensor[i];
-      tensor[i] = kept + step;
-      const up = loss();
-      tensor[i] = kept - step;
-      const down = loss();
-      tensor[i] = kept;
-      const difference = (up - down) / (2 * step);
-      // Truncation is of the order of step², rounding of 2^-53 · 100 / step.
-      const error = Math.abs(difference - found[name].gradient[i]);
-      assert.ok(error < 1e-7, `d${name}, element ${i}: off by ${error}`);
-    }
-    // Rows 12 and 13 are part of no selected entry but the one of level 2 that is not: 27.
-    const rows = found[name].gradient.subarray(12 * headDim, 14 * headDim);
-    assert.ok(rows.every((value) => value === 0));
-  }
-});
 
 // The shortest one: `verify` takes all of them.
 for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm").slice(0, 1)) {
@@ -278,89 +205,6 @@ Deno.test("lighthouseNorm's backward pass follows a new output gradient and noth
     assert.deepEqual(doubled[n], once.map((value) => 2 * value));
   }
   layer.destroy();
-  gpu.destroy();
-});
-
-Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an H100", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  const big = { ...gpu, capabilities: { ...gpu.capabilities, maxBindingBytes: 2 ** 31 - 4 } };
-  big.capabilities.maxBufferBytes = 2 ** 40;
-  const shape = { heads: 8, context: 524288, headDim: 128, dtype: "f16" } as const;
-  const lighthouse = { levels: 3, pooling: 4, k: 8192 } as const;
-  const geometry = planGeometry(shape.context, lighthouse);
-  const plan = (direction: Direction) =>
-    lighthouseNorm.plan(big, { shape, direction, options: lighthouse });
-  const [forward, backward, both] = (["forward", "backward", "forward-backward"] as const).map(
-    plan,
-  );
-  const costs = backward.stages.map(({ variant: _, ...cost }) => cost);
-  assert.deepEqual(costs, lighthouseBackwardCost(shape, geometry));
-  const variants = backward.stages.map(({ variant }) => variant?.split(" ")[0]);
-  assert.deepEqual(variants, [undefined, "portable", undefined]);
-  assert.deepEqual(both.stages, [...forward.stages, ...backward.stages]);
-  assert.equal(backward.flops, 2.5 * forward.flops);
-  assert.equal(both.flops, 3.5 * forward.flops);
-  const [gather, , scatter] = backward.stages;
-  const row = 8 * 128 * 2;
-  assert.equal(gather.bytes, (524288 + 2 * 98304) * row);
-  assert.equal(scatter.bytes, 3 * (524288 + 2 * 98304) * row);
-  // Four more tensors of N rows, one of S rows of f32 and one word a gathered row; the gathered
-  // gradients, f32, take the place of the pooled rows.
-  const more = 2 * 98304 - geometry.pooledEntries;
-  assert.equal(
-    both.peakBytes - forward.peakBytes,
-    (4 * 524288 + 2 * 98304 + 3 * more) * row + 8 * 98304 * 4,
-  );
-  // On matrix units the gathered output gradient has the place of q's gathered gradient, and is
-  // multiplied as f16, with a factor for each 16 rows.
-  const matrixUnits = {
-    ...big,
-    capabilities: {
-      ...big.capabilities,
-      maxWorkgroupBytes: 49152,
-      subgroupMinSize: 32,
-      subgroupMaxSize: 32,
-      maxStorageBuffers: 16,
-      subgroupMatrix: [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
-    },
-  };
-  const onMatrixUnits = lighthouseNorm.plan(matrixUnits, {
-    shape,
-    direction: "backward",
-    options: lighthouse,
-  });
-  assert.equal(onMatrixUnits.stages[1].variant?.split(" ")[0], "matrix");
-  const names = onMatrixUnits.buffers.map(({ name }) => name);
-  assert.ok(!names.includes("gathered output gradient"));
-  const { scratchBytes } = planDenseBackward(matrixUnits, {
-    heads: 8,
-    rows: 98304,
-    headDim: 128,
-    dtype: "f16",
-  });
-  const scratch = onMatrixUnits.buffers.find(({ name }) => name.startsWith("gradients of scores"))!;
-  assert.equal(scratch.bytes - scratchBytes, 98304 * row + 8 * 98304 / 16 * 4);
-  assert.ok(both.peakBytes < 12 * 2 ** 30);
-  // Where more rows are gathered than pooled, their place grows.
-  const narrow = { ...shape, heads: 1, context: 512 };
-  const small = { levels: 2, pooling: 2, k: 128 } as const;
-  const many = lighthouseNorm.plan(gpu, {
-    shape: narrow,
-    direction: "backward",
-    options: small,
-  });
-  const place = many.buffers.find(({ name }) => name === "pooled q, gathered q gradient")!;
-  assert.equal(place.bytes, many.gathered! * 128 * 4);
-  const inputs = await seededInputs(gpu, narrow, { seed: 1 });
-  await assert.rejects(
-    lighthouseNorm.prepare(gpu, {
-      shape: narrow,
-      direction: "backward",
-      options: small,
-    }, { inputs: { ...inputs, outputGradient: undefined } }),
-    /prepare lighthouse-norm: outputGradient is missing/,
-  );
   gpu.destroy();
 });
 

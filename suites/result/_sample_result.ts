@@ -3,17 +3,20 @@
  * measured; the adapter's name and a note of the result say so.
  */
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { addQuality, directed, scale, short, unmeasured } from "./_sample_changes.ts";
+import { sampleStatistic } from "./_sample_statistic.ts";
 import { deviceRecord } from "./device_record.ts";
 import { implementationRecords } from "./implementation_record.ts";
-import type {
-  CaseRecord,
-  RatioRecord,
-  Result,
-  Sample,
-  StageRecord,
-  Statistic,
+import {
+  type CaseRecord,
+  type RatioRecord,
+  type Result,
+  type Sample,
+  SCHEMA_VERSION,
+  type StageRecord,
 } from "./result_schema.ts";
-import { SCHEMA_VERSION } from "./result_schema.ts";
+
+export { sampleStatistic };
 
 /** What a synthetic result should look like. */
 export interface SampleOptions {
@@ -37,20 +40,6 @@ export interface SampleOptions {
   variants?: boolean;
   description?: string;
   seed?: number;
-}
-
-/** A statistic whose interval is `spread` (a fraction) around the median. */
-export function sampleStatistic(median: number, { count = 5, spread = 0.01 } = {}): Statistic {
-  return {
-    count,
-    median,
-    low: median * (1 - spread),
-    high: median * (1 + spread),
-    min: median * (1 - 2 * spread),
-    max: median * (1 + 2 * spread),
-    mean: median,
-    outliers: 0,
-  };
 }
 
 /** A whole synthetic result. */
@@ -316,48 +305,6 @@ export function sampleCase(
   };
 }
 
-/** A forward case as one of another direction: 3.5 times the work, and backward stages. */
-function directed(record: CaseRecord, direction: CaseRecord["direction"]): CaseRecord {
-  if (direction === "forward") return record;
-  const forward = record.stages.map((stage) => structuredClone(stage));
-  const backward = record.stages.filter(({ name }) => ["attention", "scatter"].includes(name))
-    .map((stage) => {
-      const copy = structuredClone(stage);
-      copy.name = stage.name === "attention" ? "attention-backward" : "scatter-gradient";
-      copy.flops *= 2.5;
-      copy.samples = copy.samples.map((seconds) => seconds * 2.5);
-      copy.statistic = sampleStatistic(stage.statistic!.median * 2.5);
-      return copy;
-    });
-  const both = { ...structuredClone(record), direction };
-  scale(both, 3.5);
-  return {
-    ...both,
-    id: record.id.replace("/forward/", `/${direction}/`),
-    flops: 3.5 * record.flops,
-    peakBytes: 2 * record.peakBytes,
-    stages: [...forward, ...backward],
-  };
-}
-
-/** Quality and memory from formulas. */
-function addQuality(record: CaseRecord): void {
-  const { context, heads } = record.shape;
-  record.measuredPeakBytes = record.peakBytes;
-  record.leastBytes = record.peakBytes * 2 / 3;
-  if (record.options === undefined || record.direction !== "forward") return;
-  const rows = heads * context;
-  const overlap = { jaccard: 0.4, levels: [0.3, 0.5, 1] };
-  record.selectionQuality = {
-    rows,
-    uncoveredRows: 3 * heads,
-    fanIn: [3 * heads, rows / 2, rows / 4, rows / 4 - 3 * heads],
-    levelShares: [0.4, 0.4, 0.2],
-    overlaps: record.scorer === "norm" ? [] : [{ implementation: "lighthouse-norm", ...overlap }],
-    stability: { noise: 2 ** -8, jaccard: 0.9, levels: [0.85, 0.95, 1] },
-  };
-}
-
 function shardedCase(
   { shards, partition }: { shards: number; partition: "contiguous" | "head-tail" },
   options: SampleOptions,
@@ -390,32 +337,6 @@ function shardedCase(
         };
       }),
     },
-  };
-}
-
-/** Nine digits, as runs record them. */
-function short(value: number): number {
-  return Number(value.toPrecision(9));
-}
-
-function scale(record: CaseRecord, factor: number): void {
-  for (const sample of record.samples) sample.seconds *= factor;
-  for (const stage of record.stages) {
-    stage.samples = stage.samples.map((seconds) => seconds * factor);
-    stage.statistic = sampleStatistic(stage.statistic!.median * factor);
-  }
-  record.statistic = sampleStatistic(record.statistic!.median * factor);
-  record.throughput = sampleStatistic(record.throughput!.median / factor);
-}
-
-function unmeasured(record: CaseRecord, status: "skipped" | "failed", reason: string): CaseRecord {
-  const { statistic: _, throughput: __, check: ___, digest: ____, ...rest } = record;
-  return {
-    ...rest,
-    status,
-    reason,
-    samples: [],
-    stages: rest.stages.map(({ name, flops, bytes }) => ({ name, flops, bytes, samples: [] })),
   };
 }
 
