@@ -5,6 +5,8 @@
 The benchmark writes one JSON object a line; each is answered with one JSON object on a line,
 followed by `bytes` raw bytes where it says so. What the module prints goes to stderr.
 
+Long because it is one file: a user's Python starts it from wherever this package lies.
+
 A module of a user's (`--peer python:FILE`) has
 
     name = "my-attention"          # what reports call it
