@@ -1,0 +1,121 @@
+/**
+ * One row of the claims table as data, and the rule by which it is judged.
+ *
+ * @module
+ */
+import { formatCount, formatInterval, formatRatio } from "../text/format.ts";
+
+/** A ratio claim counts as reproduced from this share of the paper's value on. */
+export const REPRODUCED_FROM = 0.8;
+/** A ratio claim counts as partly reproduced from this share of the paper's value on. */
+export const PARTLY_FROM = 0.4;
+
+/** The rule of the two constants, as the reports print it. */
+export const VERDICT_RULE =
+  `A speed-up counts as reproduced when the upper end of its 95 % interval is at least ` +
+  `${REPRODUCED_FROM} times the paper's value (faster is fine), as partly reproduced from ` +
+  `${PARTLY_FROM} times on, else as not reproduced. For a context of equal cost the advantage ` +
+  `(512K divided by that context) is judged the same way.`;
+
+/** What a claim's row concludes. */
+export type Verdict =
+  | "reproduced"
+  | "partly"
+  | "not reproduced"
+  | "not run"
+  | "not the paper's claim";
+
+/** A value with its interval, in the unit that says how to print it. */
+export interface Quantity {
+  unit: "ratio" | "context" | "rows";
+  value: number;
+  low: number | null;
+  high: number | null;
+  /** Words around the value, where the bare number would mislead. */
+  note?: string;
+}
+
+/** One line of a group of paper values, shown under the row. */
+export interface ClaimDetail {
+  label: string;
+  paper: string;
+}
+
+/** What a value rests on. */
+export interface ClaimExtent {
+  /** Contexts, pairs or cases. */
+  points: number;
+  /** Whether they span the whole range that the claim speaks of. */
+  whole: boolean;
+}
+
+/** One row of the claims table. */
+export interface ClaimRow {
+  id: string;
+  claim: string;
+  /** The paper's value as text and number, and the hardware it was measured on. */
+  paper: { text: string; value: number | null; hardware: string };
+  ours: Quantity | null;
+  /** How much of the claim our value rests on; null without a value. */
+  extent: ClaimExtent | null;
+  /** The nearest measured point, where the claim itself was not run. */
+  nearest: string | null;
+  /** Our value divided by the paper's. */
+  ratio: number | null;
+  verdict: Verdict;
+  /** One sentence. */
+  why: string;
+  /** Command line that runs the claim again (or at all); null where this tool cannot run it. */
+  command: string | null;
+  details: ClaimDetail[];
+  /** Whether our value comes from a CPU implementation of the GPU interface. */
+  software: boolean;
+}
+
+/** A quantity as text, without its interval. */
+export function formatQuantity({ unit, value, note }: Quantity): string {
+  return note === undefined ? formatUnit(unit, value) : note;
+}
+
+/** The interval of a quantity as text, or null where it has none. */
+export function formatQuantityInterval({ unit, low, high }: Quantity): string | null {
+  if (low === null || high === null) return null;
+  return formatInterval([low, high], (value) => formatUnit(unit, value));
+}
+
+/** Verdict of a ratio whose paper value and interval end are given, by {@linkcode VERDICT_RULE}. */
+export function judgeRatio(high: number, paperValue: number): Verdict {
+  if (high >= REPRODUCED_FROM * paperValue) return "reproduced";
+  return high >= PARTLY_FROM * paperValue ? "partly" : "not reproduced";
+}
+
+function formatUnit(unit: Quantity["unit"], value: number): string {
+  switch (unit) {
+    case "ratio":
+      return formatRatio(value);
+    case "context":
+      return `${formatCount(Number(value.toPrecision(3)))} tokens`;
+    case "rows":
+      return `${formatCount(value)} empty ${value === 1 ? "row" : "rows"}`;
+  }
+}
+
+/** A row of a claim that this tool cannot run. */
+export function notRunnable(
+  row: { id: string; claim: string; paper: string; why: string; details: ClaimDetail[] },
+): ClaimRow {
+  return {
+    id: row.id,
+    claim: row.claim,
+    paper: { text: row.paper, value: null, hardware: "8 × NVIDIA B200" },
+    ours: null,
+    extent: null,
+    nearest: null,
+    ratio: null,
+    verdict: "not run",
+    why: row.why,
+    command: null,
+    details: row.details,
+    software: false,
+  };
+}

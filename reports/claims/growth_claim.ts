@@ -1,0 +1,86 @@
+/**
+ * The claim: The speed-up grows with the context.
+ *
+ * @module
+ */
+import paper from "../../fixtures/paper/paper.json" with { type: "json" };
+import type { Result } from "../../suites/result/result_schema.ts";
+import { findCrossover, speedupSeries } from "../data/speedups.ts";
+import {
+  formatContext,
+  formatCount,
+  formatInterval,
+  formatPlural,
+  formatRatio,
+} from "../text/format.ts";
+import type { ClaimRow, Verdict } from "./claim.ts";
+import { HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "./paper.ts";
+import { benchCommand } from "./points.ts";
+
+export function growthClaim(result: Result): ClaimRow {
+  const series = speedupSeries(result).find(({ implementation, direction, k }) =>
+    implementation === "lighthouse-norm" && direction === "forward" && k === "N/64"
+  );
+  const points = series?.points ?? [];
+  const base = {
+    id: "growth",
+    claim: "The speed-up grows with the context",
+    paper: {
+      text: `up to ${formatRatio(PAPER_SPEEDUP.forward)} at 512K`,
+      value: null,
+      hardware: PAPER_HARDWARE,
+    },
+    command: benchCommand(result, {
+      contexts: paper.latency.setting.contexts,
+      direction: "forward",
+    }),
+    details: points.map((point) => ({
+      label: formatContext(point.context),
+      paper: `${formatRatio(point.ratio)} (${
+        formatInterval([point.low, point.high], formatRatio)
+      })`,
+    })),
+    software: result.environment.adapter.software,
+    nearest: null,
+    ratio: null,
+  };
+  if (points.length < 2) {
+    return {
+      ...base,
+      ours: null,
+      extent: null,
+      verdict: "not run",
+      why: `${formatPlural(points.length, "context")} with a speed-up, growth takes two or more.`,
+    };
+  }
+  const first = points[0];
+  const last = points[points.length - 1];
+  const falls = points.some((point, i) => i > 0 && point.high < points[i - 1].low);
+  const grows = last.low > first.high;
+  const full = last.context >= HEADLINE_CONTEXT &&
+    first.context <= paper.latency.setting.contexts[0];
+  const verdict: Verdict = !grows ? "not reproduced" : falls || !full ? "partly" : "reproduced";
+  const crossover = findCrossover(points)!;
+  const at = formatContext(Math.round(crossover.context));
+  const note = crossover.kind === "at"
+    ? `crossover at ${formatCount(Number(crossover.context.toPrecision(3)))} tokens`
+    : crossover.kind === "below"
+    ? `above 1 from ${at} on`
+    : `no crossover up to ${at}`;
+  const range = `from ${formatRatio(first.ratio)} at ${formatContext(first.context)} to ` +
+    `${formatRatio(last.ratio)} at ${formatContext(last.context)}`;
+  const ending = !grows
+    ? "which is no growth beyond the intervals"
+    : falls
+    ? "with a step down on the way"
+    : full
+    ? "over the paper's whole range"
+    : "but not over the paper's whole range of 8K to 512K";
+  return {
+    ...base,
+    ours: { unit: "context", value: crossover.context, low: null, high: null, note },
+    extent: { points: points.length, whole: full },
+    verdict,
+    why: `It goes ${range}, ${ending}.`,
+  };
+}

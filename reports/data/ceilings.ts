@@ -1,0 +1,110 @@
+/**
+ * How far work is from the ceilings that the same run measured.
+ *
+ * @module
+ */
+import type { CalibrationRecord, CaseRecord } from "../../suites/result/result_schema.ts";
+import { movesData, stageSeconds } from "./cases.ts";
+import { largest } from "./extremes.ts";
+
+/** Ceilings in FLOP/s and bytes/s; null where the run did not measure one. */
+export interface Ceilings {
+  fmaF32: number | null;
+  fmaF16: number | null;
+  /** Best subgroup-matrix configuration. */
+  matrix: number | null;
+  copy: number | null;
+}
+
+/** What a piece of work reached of the ceilings. */
+export interface Achieved {
+  flopsPerSecond: number;
+  bytesPerSecond: number;
+  /** FLOP per byte that must move. */
+  intensity: number;
+  ofFmaF32: number | null;
+  ofMatrix: number | null;
+  ofCopy: number | null;
+  /** Fraction of min(highest compute ceiling, intensity · copy): the roofline. */
+  ofRoof: number | null;
+  bound: "compute" | "memory" | null;
+}
+
+/** A data-moving stage against the time of copying its least bytes. */
+export interface CopyFloor {
+  stage: string;
+  seconds: number;
+  floorSeconds: number;
+  /** seconds / floorSeconds: 1 is as fast as a copy. */
+  multiple: number;
+}
+
+/** Medians of the calibration, null where a part was not measured. */
+export function ceilingsOf(calibration: CalibrationRecord | null): Ceilings {
+  const matrix = (calibration?.matrix ?? []).map(({ flopsPerSecond }) => flopsPerSecond.median);
+  return {
+    fmaF32: positive(calibration?.fmaF32?.median),
+    fmaF16: positive(calibration?.fmaF16?.median),
+    matrix: positive(matrix.length === 0 ? undefined : largest(matrix)),
+    copy: positive(calibration?.copy?.median),
+  };
+}
+
+/** What `work` (FLOP, bytes, seconds) reached of the ceilings. */
+export function achievedOf(
+  work: { flops: number; bytes: number; seconds: number },
+  ceilings: Ceilings,
+): Achieved {
+  const flopsPerSecond = work.flops / work.seconds;
+  const bytesPerSecond = work.bytes / work.seconds;
+  const intensity = work.flops / work.bytes;
+  const compute = Math.max(ceilings.fmaF32 ?? 0, ceilings.fmaF16 ?? 0, ceilings.matrix ?? 0);
+  const { copy } = ceilings;
+  const known = compute > 0 && copy !== null && work.flops > 0 && work.bytes > 0;
+  const memoryRoof = intensity * (copy ?? 0);
+  return {
+    flopsPerSecond,
+    bytesPerSecond,
+    intensity,
+    ofFmaF32: ceilings.fmaF32 === null ? null : flopsPerSecond / ceilings.fmaF32,
+    ofMatrix: ceilings.matrix === null ? null : flopsPerSecond / ceilings.matrix,
+    ofCopy: copy === null ? null : bytesPerSecond / copy,
+    ofRoof: known ? flopsPerSecond / Math.min(compute, memoryRoof) : null,
+    bound: known ? (memoryRoof < compute ? "memory" : "compute") : null,
+  };
+}
+
+/**
+ * The data-moving stages of a Lighthouse case against a copy of their least bytes, and their sum
+ * under the name `all`. Empty where bytes, samples or the ceiling are missing.
+ */
+export function copyFloors(record: CaseRecord, copyBytesPerSecond: number | null): CopyFloor[] {
+  if (copyBytesPerSecond === null || record.family !== "lighthouse") return [];
+  const floors: CopyFloor[] = [];
+  let seconds = 0;
+  let floorSeconds = 0;
+  for (const stage of record.stages.filter(movesData)) {
+    const measured = stageSeconds(stage);
+    if (measured === null) return [];
+    const floor = stage.bytes / copyBytesPerSecond;
+    seconds += measured;
+    floorSeconds += floor;
+    // Selection must move so little that its own multiple says nothing about bandwidth.
+    if (floor > 0) {
+      floors.push({
+        stage: stage.name,
+        seconds: measured,
+        floorSeconds: floor,
+        multiple: measured / floor,
+      });
+    }
+  }
+  if (floorSeconds > 0) {
+    floors.push({ stage: "all", seconds, floorSeconds, multiple: seconds / floorSeconds });
+  }
+  return floors;
+}
+
+function positive(value: number | undefined): number | null {
+  return value !== undefined && value > 0 ? value : null;
+}

@@ -1,0 +1,165 @@
+/**
+ * Latency against context: series of cases that differ in nothing else, and their slopes.
+ *
+ * @module
+ */
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { DIRECTION_ORDER, isContextCase, isMeasured } from "./cases.ts";
+
+const SCORERS = ["norm", "dilated", "gla"];
+/** One measured case on a curve over context. Times in seconds. */
+export interface ContextPoint {
+  context: number;
+  median: number;
+  low: number;
+  high: number;
+  case: CaseRecord;
+}
+
+/** A straight line in log-log: seconds = coefficient · N^exponent. */
+export interface PowerFit {
+  exponent: number;
+  coefficient: number;
+  /** Points that entered the least-squares fit. */
+  count: number;
+}
+
+/** Latency against context of one implementation with everything else held. */
+export interface ContextSeries {
+  key: string;
+  implementation: string;
+  direction: CaseRecord["direction"];
+  heads: number;
+  headDim: number;
+  dtype: string;
+  levels: number | null;
+  pooling: number | null;
+  /** `N/64` where k grows with N, a number where it is held, null for dense attention. */
+  k: string | null;
+  /** δ, null where the scorer has none. */
+  dilation: number | null;
+  points: ContextPoint[];
+  fit: PowerFit | null;
+}
+
+/** Latency curves of a result, dense first, then by name; points ascend in context. */
+export function contextSeries(result: Result): ContextSeries[] {
+  const groups = new Map<string, ContextSeries>();
+  const taken = new Set<string>();
+  for (const record of result.cases) {
+    if (!isMeasured(record) || !isContextCase(record)) continue;
+    const identity = seriesIdentity(record);
+    const series = groups.get(identity.key) ?? { ...identity, points: [], fit: null };
+    groups.set(identity.key, series);
+    const { median, low, high } = record.statistic;
+    const context = record.shape.context;
+    // Of two cases at one context the first counts.
+    const place = `${identity.key} ${context}`;
+    if (taken.has(place)) continue;
+    taken.add(place);
+    series.points.push({ context, median, low, high, case: record });
+  }
+  for (const series of groups.values()) {
+    series.points.sort((a, b) => a.context - b.context);
+    series.fit = fitPowerLaw(series.points.map(({ context, median }) => [context, median]));
+  }
+  return [...groups.values()].sort(bySeries);
+}
+
+/**
+ * Least squares of log y on log x over the positive points; null with fewer than two distinct x.
+ *
+ * @example
+ * ```ts
+ * import { fitPowerLaw } from "./context_series.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(Math.round(fitPowerLaw([[1, 3], [2, 12], [4, 48]])!.exponent * 1e9), 2e9);
+ * ```
+ */
+export function fitPowerLaw(points: readonly (readonly [number, number])[]): PowerFit | null {
+  const logs = points.filter(([x, y]) => x > 0 && y > 0).map((
+    [x, y],
+  ) => [Math.log(x), Math.log(y)]);
+  const count = logs.length;
+  const meanX = logs.reduce((sum, [x]) => sum + x, 0) / count;
+  const meanY = logs.reduce((sum, [, y]) => sum + y, 0) / count;
+  const xx = logs.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+  const xy = logs.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0);
+  if (count < 2 || xx === 0) return null;
+  const exponent = xy / xx;
+  return { exponent, coefficient: Math.exp(meanY - exponent * meanX), count };
+}
+
+/**
+ * The x at which a curve through `points` (ascending x) first reaches `target`, by straight lines
+ * in log-log; null where the curve does not pass it. Nothing is extrapolated.
+ */
+export function interpolateLogLog(
+  points: readonly (readonly [number, number])[],
+  target: number,
+): number | null {
+  for (let i = 0; i < points.length; i++) {
+    const [x, y] = points[i];
+    if (y === target) return x;
+    if (i === 0) continue;
+    const [x0, y0] = points[i - 1];
+    if ((y0 - target) * (y - target) > 0) continue;
+    const part = Math.log(target / y0) / Math.log(y / y0);
+    return Math.exp(Math.log(x0) + part * Math.log(x / x0));
+  }
+  return null;
+}
+
+/** What the cases of a series share. */
+export type SeriesIdentity = Omit<ContextSeries, "points" | "fit">;
+
+/** The series that a case belongs to. */
+export function seriesIdentity(record: CaseRecord): SeriesIdentity {
+  const { heads, headDim, dtype } = record.shape;
+  const { options } = record;
+  const k = options === undefined ? null : ruleOfK(record);
+  const parts = [record.implementation, record.direction, `H${heads}`, `d${headDim}`, dtype];
+  if (options !== undefined) parts.push(`L${options.levels}`, `p${options.pooling}`, `k${k}`);
+  const dilation = options?.dilation ?? null;
+  if (dilation !== null) parts.push(`δ${dilation}`);
+  return {
+    key: parts.join(" "),
+    implementation: record.implementation,
+    direction: record.direction,
+    heads,
+    headDim,
+    dtype,
+    levels: options?.levels ?? null,
+    pooling: options?.pooling ?? null,
+    k,
+    dilation,
+  };
+}
+
+/**
+ * The rule behind k. Runs record it in `rules`, since k is rounded up to a multiple of 128 and so
+ * differs from N/64 at short contexts; without it, k = N/64 is the paper's rule and any other k is held.
+ */
+function ruleOfK({ options, rules, shape: { context } }: CaseRecord): string {
+  const { k } = options!;
+  if (rules?.k !== undefined) return String(rules.k);
+  return k * 64 === context ? "N/64" : String(k);
+}
+
+/** Dense first, then Lighthouse, then peers; of one implementation the paper's setting first. */
+export function bySeries(a: SeriesIdentity, b: SeriesIdentity): number {
+  const group = ({ implementation }: SeriesIdentity) =>
+    implementation === "dense" ? 0 : implementation.startsWith("lighthouse") ? 1 : 2;
+  const order = (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
+  const unusual = ({ k, levels, pooling, dilation }: SeriesIdentity) =>
+    k === null || k === "N/64" && levels === 3 && pooling === 4 && (dilation ?? 4) === 4 ? 0 : 1;
+  // The scorers in the specification's order, whatever else there is after them.
+  const scorer = ({ implementation }: SeriesIdentity) => {
+    const at = SCORERS.indexOf(implementation.replace(/^lighthouse-/, ""));
+    return at < 0 ? SCORERS.length : at;
+  };
+  return group(a) - group(b) || scorer(a) - scorer(b) ||
+    order(a.implementation, b.implementation) ||
+    DIRECTION_ORDER.indexOf(a.direction) - DIRECTION_ORDER.indexOf(b.direction) ||
+    unusual(a) - unusual(b) || (a.dilation ?? 0) - (b.dilation ?? 0) || order(a.key, b.key);
+}

@@ -1,0 +1,86 @@
+/**
+ * Speed-ups over dense attention, from the interleaved ratios of a result.
+ *
+ * @module
+ */
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { casesById, isContextCase, isMeasured } from "./cases.ts";
+import {
+  bySeries,
+  type ContextSeries,
+  interpolateLogLog,
+  seriesIdentity,
+} from "./context_series.ts";
+
+/** Dense seconds / Lighthouse seconds at one context. */
+export interface SpeedupPoint {
+  context: number;
+  ratio: number;
+  low: number;
+  high: number;
+  rounds: number;
+  numerator: CaseRecord;
+  denominator: CaseRecord;
+}
+
+/** Speed-up against context of one Lighthouse implementation. */
+export interface SpeedupSeries extends Omit<ContextSeries, "points" | "fit"> {
+  points: SpeedupPoint[];
+}
+
+/** Where a speed-up passes 1. */
+export type Crossover =
+  | { kind: "at"; context: number }
+  /** Already above 1 at the smallest context measured. */
+  | { kind: "below"; context: number }
+  /** Not above 1 up to the largest context measured. */
+  | { kind: "above"; context: number };
+
+/** Speed-ups of Lighthouse over dense attention from the interleaved ratios of a result. */
+export function speedupSeries(result: Result): SpeedupSeries[] {
+  const groups = new Map<string, SpeedupSeries>();
+  const taken = new Set<string>();
+  for (const point of speedupPoints(result)) {
+    if (!isContextCase(point.denominator)) continue;
+    const identity = seriesIdentity(point.denominator);
+    const series = groups.get(identity.key) ?? { ...identity, points: [] };
+    groups.set(identity.key, series);
+    const place = `${identity.key} ${point.context}`;
+    if (!taken.has(place)) series.points.push(point);
+    taken.add(place);
+  }
+  for (const series of groups.values()) series.points.sort((a, b) => a.context - b.context);
+  return [...groups.values()].sort(bySeries);
+}
+
+/** Every ratio of dense over Lighthouse at one shape whose two cases were both measured. */
+export function speedupPoints(result: Result): SpeedupPoint[] {
+  const byId = casesById(result);
+  const points: SpeedupPoint[] = [];
+  for (const { numerator: above, denominator: below, ratio, low, high, rounds } of result.ratios) {
+    const numerator = byId.get(above);
+    const denominator = byId.get(below);
+    if (numerator === undefined || denominator === undefined || !(ratio > 0)) continue;
+    if (!isMeasured(numerator) || !isMeasured(denominator)) continue;
+    if (numerator.implementation !== "dense" || denominator.family === "dense") continue;
+    // Somebody else's layer over our dense attention is no speed-up of either.
+    if (denominator.implementation.startsWith("peer:")) continue;
+    if (numerator.direction !== denominator.direction) continue;
+    const [a, b] = [numerator.shape, denominator.shape];
+    if (a.context !== b.context || a.heads !== b.heads || a.headDim !== b.headDim) continue;
+    points.push({ context: b.context, ratio, low, high, rounds, numerator, denominator });
+  }
+  return points;
+}
+
+/** Where the speed-up first rises through 1; null without a point. */
+export function findCrossover(
+  points: readonly Pick<SpeedupPoint, "context" | "ratio">[],
+): Crossover | null {
+  if (points.length === 0) return null;
+  if (points[0].ratio >= 1) return { kind: "below", context: points[0].context };
+  const context = interpolateLogLog(points.map(({ context, ratio }) => [context, ratio]), 1);
+  return context === null
+    ? { kind: "above", context: points[points.length - 1].context }
+    : { kind: "at", context };
+}
