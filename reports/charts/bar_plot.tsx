@@ -89,7 +89,7 @@ export function StackedBars(
             />
           ))}
           {layer.map(([from, to], row) => {
-            const text = `${Math.round((to - from) * 100)} %`;
+            const text = formatPercent(to - from);
             return x(to) - x(from) > textWidth(text) + 8 && (
               <text
                 class={/--stage-[468]\b/.test(color(layer.key)) ? "inside light" : "inside"}

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Spread } from "../data/spread.ts";
 import { embedJson } from "./drawing.ts";
 import type { PlotSeries } from "./log_plot.tsx";
 
@@ -30,7 +31,21 @@ export function plotData(
       finite(point.high),
     ])
   );
-  return withoutEmptyEnds({ columns: ["series", x, y, `${y}_low`, `${y}_high`], rows });
+  const plain = withoutEmptyEnds({ columns: ["series", x, y, `${y}_low`, `${y}_high`], rows });
+  const spreads = series.flatMap(({ points }) => points.map(spreadCells));
+  if (spreads.every(([count]) => count === null)) return plain;
+  return {
+    columns: [...plain.columns, ...SPREAD_COLUMNS],
+    rows: plain.rows.map((row, i) => [...row, ...spreads[i]]),
+  };
+}
+
+/** Columns of {@linkcode spreadCells}. */
+export const SPREAD_COLUMNS = ["samples", "ends_are"];
+
+/** How many samples a value rests on, and whether its ends are a 95 % interval or their range. */
+export function spreadCells({ count, kind }: Partial<Spread>): ChartCell[] {
+  return [count ?? null, kind === "interval" ? "interval95" : kind ?? null];
 }
 
 /** Rows of named values with their intervals, as a dot plot shows them. */

@@ -30,6 +30,9 @@ export interface PlotPoint extends PointSource {
   y: number;
   low?: number;
   high?: number;
+  /** Samples behind it, and what the ends are. */
+  count?: number;
+  kind?: "interval" | "range";
 }
 
 /** One series. */

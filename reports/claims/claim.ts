@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { formatCount, formatInterval, formatRatio } from "../text/format.ts";
+import { LEAST_FOR_INTERVAL, type Spread } from "../data/spread.ts";
+import { formatCount, formatInterval, formatRatio, formatSpread } from "../text/format.ts";
 
 /** A ratio claim counts as reproduced from this share of the paper's value on. */
 export const REPRODUCED_FROM = 0.8;
@@ -12,7 +13,8 @@ export const PARTLY_FROM = 0.4;
 
 /** The rule of the two constants, as the reports print it. */
 export const VERDICT_RULE =
-  `A speed-up counts as reproduced when the upper end of its 95 % interval is at least ` +
+  `A speed-up counts as reproduced when the upper end of its 95 % interval (of its range, where ` +
+  `fewer than ${LEAST_FOR_INTERVAL} samples a side carry none) is at least ` +
   `${REPRODUCED_FROM} times the paper's value (faster is fine), as partly reproduced from ` +
   `${PARTLY_FROM} times on, else as not reproduced. For a context of equal cost the advantage ` +
   `(512K divided by that context) is judged the same way.`;
@@ -31,6 +33,9 @@ export interface Quantity {
   value: number;
   low: number | null;
   high: number | null;
+  /** Samples behind it, and what the ends are; absent where there are no samples. */
+  count?: number;
+  kind?: Spread["kind"];
   /** Words around the value, where the bare number would mislead. */
   note?: string;
 }
@@ -63,6 +68,8 @@ export interface ClaimRow {
   /** Our value divided by the paper's. */
   ratio: number | null;
   verdict: Verdict;
+  /** The same value over another baseline of the run, where there is a stronger one. */
+  beside?: string;
   /** One sentence. */
   why: string;
   /** Command line that runs the claim again (or at all); null where this tool cannot run it. */
@@ -78,9 +85,13 @@ export function formatQuantity({ unit, value, note }: Quantity): string {
 }
 
 /** The interval of a quantity as text, or null where it has none. */
-export function formatQuantityInterval({ unit, low, high }: Quantity): string | null {
+export function formatQuantityInterval(
+  { unit, low, high, count, kind }: Quantity,
+): string | null {
   if (low === null || high === null) return null;
-  return formatInterval([low, high], (value) => formatUnit(unit, value));
+  const format = (value: number) => formatUnit(unit, value);
+  if (count === undefined || kind === undefined) return formatInterval([low, high], format);
+  return formatSpread({ low, high, count, kind }, format);
 }
 
 /** Verdict of a ratio whose paper value and interval end are given, by {@linkcode VERDICT_RULE}. */

@@ -35,12 +35,14 @@ Deno.test("the headline claim is judged on the upper end of the interleaved rati
   assert.equal(row(withHeadline(3), "speedup-forward").verdict, "not reproduced");
   assert.match(
     claims.verdictLine(withHeadline(3)),
-    /^The 21× does not hold here: 3\.00× \(2\.97–3\.03×\) at 512K/,
+    /^The 21× does not hold here: 3\.00× \(2\.97–3\.03×, n = 6\) at 512K/,
   );
   for (const [stack, name] of [["dawn", "Dawn"], ["deno", "Deno's own WebGPU"]] as const) {
     assert.match(
       claims.verdictLine({ ...withHeadline(28.6), stack }),
-      new RegExp(` forward, over this suite's own dense kernel on ${name}\\.$`),
+      new RegExp(
+        ` forward, over this suite's own dense kernel on ${name}(, without matrix units)?\\.$`,
+      ),
     );
   }
 });
@@ -83,7 +85,10 @@ Deno.test("a skipped case gives its reason", () => {
   delete dense.statistic;
   const judged = row(result, "speedup-forward");
   assert.equal(judged.verdict, "not run");
-  assert.equal(judged.why, "dense at 512K was skipped: predicted 21.4 s, the budget is 10 s.");
+  assert.equal(
+    judged.why,
+    "Dense attention at 512K was skipped: predicted 21.4 s, the budget is 10 s.",
+  );
 });
 
 Deno.test("two times without interleaved rounds give no ratio", () => {
@@ -187,12 +192,16 @@ Deno.test("the verdict line says slower, the same and faster apart", () => {
     });
     return claims.verdictLine(result).replace("The 21× at 512K was not run. At 8K, ", "");
   };
+  const on = "on Deno's own WebGPU, without matrix units.";
   assert.equal(
     line(0.5, 0.2),
-    "Lighthouse takes 2.00× (1.67–2.50×) as long as dense attention here.",
+    `Lighthouse takes 2.00× (1.67–2.50×, n = 6) as long as this suite's own dense attention here, ${on}`,
   );
   assert.match(line(0.95, 0.1), /^no difference in speed/);
-  assert.equal(line(2, 0.1), "Lighthouse is 2.00× (1.80–2.20×) as fast as dense attention here.");
+  assert.equal(
+    line(2, 0.1),
+    `Lighthouse is 2.00× (1.80–2.20×, n = 6) as fast as this suite's own dense attention here, ${on}`,
+  );
 });
 
 Deno.test("the verdict line of a run of both passes alone speaks of both passes", () => {
@@ -203,7 +212,7 @@ Deno.test("the verdict line of a run of both passes alone speaks of both passes"
   };
   assert.match(
     claims.verdictLine(both([8192, 524_288])),
-    /^The 21× was not run forward\. The 17\.3× holds here: \S+× \(\S+\) at 512K tokens, forward and/,
+    /^The 21× was not run forward\. The 17\.3× holds here: \S+× \(\S+×, n = 6\) at 512K tokens, forward and/,
   );
   assert.match(
     claims.verdictLine(both([8192])),
@@ -238,7 +247,10 @@ Deno.test("the verdict line says which pair is missing", () => {
     /: no pair of dense attention and the norm scorer was measured with its forward pass\.$/,
   );
   const rounds = /: no dense and Lighthouse pair was measured in interleaved rounds\.$/;
-  assert.match(line(({ implementation }) => implementation === "lighthouse-norm"), rounds);
+  assert.match(
+    line(({ implementation }) => implementation === "lighthouse-norm"),
+    /At 512K, forward, one layer of Lighthouse takes .* \(.*\) here, .*; dense attention was not timed\.$/,
+  );
   assert.match(line(() => true, false), rounds);
 });
 
@@ -257,17 +269,18 @@ Deno.test("the verdict line of a run without Lighthouse tells how its peer compa
     return claims.verdictLine(result).replaceAll(peer.implementation.slice(5), "PEER");
   };
   const start = "The 21× at 512K was not run. At 8K, ";
+  const on = "on Deno's own WebGPU, without matrix units.";
   assert.equal(
     line(1.5, 1.4, 1.6),
-    `${start}dense attention is 1.50× (1.40–1.60×) as fast as PEER here.`,
+    `${start}this suite's dense attention is 1.50× (1.40–1.60×, n = 6) as fast as PEER here, ${on}`,
   );
   assert.equal(
     line(0.5, 0.4, 0.8),
-    `${start}dense attention takes 2.00× (1.25–2.50×) as long as PEER here.`,
+    `${start}this suite's dense attention takes 2.00× (1.25–2.50×, n = 6) as long as PEER here, ${on}`,
   );
   assert.equal(
     line(1, 0.9, 1.1),
-    `${start}no difference in speed between dense attention and PEER shows here.`,
+    `${start}no difference in speed between this suite's dense attention and PEER shows (n = 6) here, ${on}`,
   );
   assert.match(line(1, 1, 1, false), /no dense and Lighthouse pair was measured/);
 });
@@ -295,8 +308,11 @@ Deno.test("of several peers' ratios the verdict line takes the longest forward o
   };
   const both: [string, number] = ["/forward-backward/N16384", 3];
   const forward: [string, number][] = [["/forward/N8192", 1.5], ["/forward/N16384", 2]];
-  assert.match(line([both, ...forward]), /At 16K, dense attention is 2\.00×/);
-  assert.match(line([both]), /At 16K, forward and backward, dense attention is 3\.00×/);
+  assert.match(line([both, ...forward]), /At 16K, this suite's dense attention is 2\.00×/);
+  assert.match(
+    line([both]),
+    /At 16K, forward and backward, this suite's dense attention is 3\.00×/,
+  );
   assert.match(line(forward, true), /no dense and Lighthouse pair was measured/);
 });
 

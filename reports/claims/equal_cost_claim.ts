@@ -68,9 +68,16 @@ export function equalCostClaim(result: Result, direction: Direction): ClaimRow {
   // dense time and the other way round.
   const low = at("high", target.low) ?? context;
   const high = at("low", target.high) ?? context;
+  const around = dense!.points.filter((point, i, all) =>
+    point.context >= context && (i === 0 || all[i - 1].context < context) ||
+    point.context < context && (all[i + 1]?.context ?? Infinity) >= context
+  );
+  const resting = [target, ...around];
+  const count = Math.min(...resting.map((point) => point.count));
+  const kind = resting.some((point) => point.kind === "range") ? "range" : "interval";
   return {
     ...base,
-    ours: { unit: "context", value: context, low, high },
+    ours: { unit: "context", value: context, low, high, count, kind },
     extent: { points: 1, whole: true },
     ratio: context / value,
     verdict: judgeRatio(advantage(low), advantage(value)),

@@ -25,6 +25,7 @@ import {
   formatCount,
   formatFlopRate,
   formatInterval,
+  formatMeasured,
   formatPercent,
   formatPlural,
   formatRatio,
@@ -62,10 +63,9 @@ function crossoverFinding(result: Result): Finding | null {
     sentences: series.map((one) => {
       const last = one.points[one.points.length - 1];
       const crossover = findCrossover(one.points)!;
-      const interval = formatInterval([last.low, last.high], formatRatio);
-      const end = `at ${formatContext(last.context)} its speed-up is ${
-        formatRatio(last.ratio)
-      } (${interval})`;
+      const end = `at ${formatContext(last.context)}, the end of the sweep, its speed-up is ${
+        formatMeasured(last.ratio, last, formatRatio)
+      }`;
       const who = `${one.implementation}, ${DIRECTION_NAMES[one.direction]}`;
       switch (crossover.kind) {
         case "at":
@@ -73,7 +73,7 @@ function crossoverFinding(result: Result): Finding | null {
             formatCount(Number(crossover.context.toPrecision(2)))
           } tokens on; ${end}.`;
         case "below":
-          return `${who}: ahead from the shortest context measured, ${
+          return `${who}: ahead from the first context of the sweep, ${
             formatContext(crossover.context)
           }; ${end}.`;
         case "above":
@@ -247,20 +247,25 @@ function selectionFinding(result: Result): Finding | null {
   return { title: "What selection reaches", sentences };
 }
 
+/** How far selections made in shards are those made without; null where the run made none. */
+export function shardSentence(result: Result): string | null {
+  const cases = shardedCases(result);
+  if (cases.length === 0) return null;
+  const values = cases.map(({ sharded }) => sharded.selection.jaccard);
+  return values.every((value) => value === 1)
+    ? `Cut into ${
+      [...new Set(cases.map(({ sharded }) => sharded.shards))].join(", ")
+    } shards, every selection is the one made without shards.`
+    : `Selections made in shards agree with those made without to a Jaccard index of ${
+      formatInterval([smallest(values), largest(values)], formatSignificant)
+    }.`;
+}
+
 /** What shards change. */
 function shardFinding(result: Result): Finding | null {
   const cases = shardedCases(result);
   if (cases.length === 0) return null;
-  const values = cases.map(({ sharded }) => sharded.selection.jaccard);
-  const sentences = [
-    values.every((value) => value === 1)
-      ? `Cut into ${
-        [...new Set(cases.map(({ sharded }) => sharded.shards))].join(", ")
-      } shards, every selection is the one made without shards.`
-      : `Selections made in shards agree with those made without to a Jaccard index of ${
-        formatInterval([smallest(values), largest(values)], formatSignificant)
-      }.`,
-  ];
+  const sentences = [shardSentence(result)!];
   for (const partition of ["contiguous", "head-tail"] as const) {
     const own = cases.filter(({ sharded }) => sharded.partition === partition);
     if (own.length === 0) continue;

@@ -9,7 +9,7 @@ import { findCrossover, speedupSeries } from "../data/speedups.ts";
 import {
   formatContext,
   formatCount,
-  formatInterval,
+  formatMeasured,
   formatPlural,
   formatRatio,
 } from "../text/format.ts";
@@ -36,9 +36,7 @@ export function growthClaim(result: Result): ClaimRow {
     }),
     details: points.map((point) => ({
       label: formatContext(point.context),
-      paper: `${formatRatio(point.ratio)} (${
-        formatInterval([point.low, point.high], formatRatio)
-      })`,
+      paper: formatMeasured(point.ratio, point, formatRatio),
     })),
     software: result.environment.adapter.software,
     nearest: null,
@@ -76,11 +74,21 @@ export function growthClaim(result: Result): ClaimRow {
     : full
     ? "over the paper's whole range"
     : "but not over the paper's whole range of 8K to 512K";
+  const clamp = series!.clamp;
+  const held = clamp === null
+    ? ""
+    : clamp.whole
+    ? ` k is ${
+      formatCount(clamp.k)
+    } at all of them, more than N/64: this is the growth at a constant k.`
+    : ` Up to ${formatContext(clamp.upTo)} k is held at ${
+      formatCount(clamp.k)
+    }, more than N/64: growth there is that at a constant k.`;
   return {
     ...base,
     ours: { unit: "context", value: crossover.context, low: null, high: null, note },
     extent: { points: points.length, whole: full },
     verdict,
-    why: `It goes ${range}, ${ending}.`,
+    why: `It goes ${range}, ${ending}.${held}`,
   };
 }

@@ -4,21 +4,34 @@
  * @module
  */
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
-import type { CaseRecord, Result, RetrievalRecord } from "../../suites/result/result_schema.ts";
+import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import { isMeasured } from "../data/cases.ts";
 import { isPeer, peerRows } from "../data/peer_data.ts";
-import { speedupPoints } from "../data/speedups.ts";
+import { usesMatrixUnits } from "../data/ceilings.ts";
+import { clampOf } from "../data/context_series.ts";
+import { fastestDenseOf, speedupPoints } from "../data/speedups.ts";
+import { inverseSpread, type Spread, spreadOf } from "../data/spread.ts";
 import {
   formatContext,
   formatCount,
-  formatInterval,
+  formatMeasured,
   formatPlural,
   formatRatio,
+  formatSeconds,
+  formatSpread,
+  formatTokenRate,
 } from "../text/format.ts";
-import { formatQuantityInterval } from "./claim.ts";
-import { PAPER_SPEEDUP } from "./paper.ts";
-import { directionName, headlineCases, nearestPoint, STACK_NAMES } from "./points.ts";
+import { shardSentence } from "./findings.ts";
+import { type Direction, PAPER_SPEEDUP } from "./paper.ts";
+import {
+  directionName,
+  headlineCases,
+  headlinePoint,
+  nearestPoint,
+  STACK_NAMES,
+} from "./points.ts";
+import { retrievalLine } from "./retrieval_finding.ts";
 import { speedupClaim } from "./speedup_claim.ts";
 
 /** How this run's hardware relates to the paper's. */
@@ -57,7 +70,10 @@ export function hardwareNotice(result: Result): HardwareNotice {
 
 /** The device's name, as plain text. */
 export function deviceName({ environment: { device } }: Result): string {
-  return plainText(device.name).trim() || "unnamed device";
+  const name = plainText(device.name).trim();
+  // Dawn writes a card's name as `nvidia-h100-80gb-hbm3`, its driver as `NVIDIA H100 80GB HBM3`.
+  return (/^nvidia(-[a-z0-9]+)+$/.test(name) ? name.replaceAll("-", " ").toUpperCase() : name) ||
+    "unnamed device";
 }
 
 /** The one line that a report opens with: of the forward pass, or of both where only they have a ratio. */
@@ -73,6 +89,8 @@ export function verdictLine(result: Result): string {
       );
       const peer = ours ? null : peerLine(result);
       if (peer) return `The ${claimed} at 512K was not run. ${peer}`;
+      const other = paired ? null : otherLine(result);
+      if (other) return `The ${claimed} at 512K was not run. ${other}`;
       const pair = paired
         ? "no pair of dense attention and the norm scorer was measured with its forward pass."
         : "no dense and Lighthouse pair was measured in interleaved rounds.";
@@ -83,11 +101,14 @@ export function verdictLine(result: Result): string {
   const direction = forward === null ? "forward-backward" : "forward";
   const row = speedupClaim(result, direction);
   if (row.ours !== null) {
-    const measured = `${formatRatio(row.ours.value)} (${
-      formatQuantityInterval(row.ours)
-    }) at 512K tokens, ${directionName(direction)}, over this suite's own dense kernel on ${
-      STACK_NAMES[result.stack]
-    }`;
+    const point = headlinePoint(result, direction)!;
+    const measured = `${withCount(point.ratio, point)} at 512K tokens, ${
+      directionName(direction)
+    }, over this suite's own dense kernel on ${stackPhrase(result, point.numerator)}`;
+    // A verdict on a handful of samples says so before its number.
+    const resting = point.kind === "range"
+      ? `, on ${formatPlural(point.count, "sample")} a side`
+      : "";
     const verb = row.verdict === "reproduced"
       ? "holds"
       : row.verdict === "partly"
@@ -95,16 +116,37 @@ export function verdictLine(result: Result): string {
       : "does not hold";
     const where = deviceKind(result);
     return forward === null
-      ? `The ${claimed} was not run forward. The ${row.paper.text} ${verb} ${where}: ${measured}.`
-      : `The ${claimed} ${verb} ${where}: ${measured}.`;
+      ? `The ${claimed} was not run forward. The ${row.paper.text} ${verb} ${where}${resting}: ${measured}.`
+      : `The ${claimed} ${verb} ${where}${resting}: ${measured}.`;
   }
-  const what = compareSpeeds("Lighthouse", "dense attention", nearest);
-  const at = sayWhere(result, { context: nearest.context, direction, what });
+  const what = compareSpeeds("Lighthouse", "this suite's own dense attention", nearest);
+  const held = clampOf([nearest.denominator])?.k;
+  const at = sayWhere(result, {
+    context: nearest.context,
+    direction,
+    what,
+    held,
+    dense: nearest.numerator,
+  });
   if (headlineCases(result, "forward").some(({ status }) => status === "inconclusive")) {
     return `The ${claimed} at 512K is inconclusive: the device's clock was down. ${at}`;
   }
   const neither = forward === null ? `, nor the ${row.paper.text} forward and backward` : "";
   return `The ${claimed} at 512K was not run${neither}. ${at}`;
+}
+
+/**
+ * The headline's ratio over the fastest dense attention of the run, peers included, a sentence; null
+ * where nothing dense was faster than our own.
+ */
+export function fastestDenseLine(result: Result): string | null {
+  const point = nearestPoint(result, "forward") ?? nearestPoint(result, "forward-backward");
+  const fastest = point === null ? null : fastestDenseOf(result)(point);
+  if (fastest === null) return null;
+  const name = fastest.implementation.replace(/^peer:/, "");
+  return `Over the fastest dense attention that this run timed there, ${name}, it is ${
+    formatMeasured(fastest.ratio, fastest, formatRatio)
+  } as fast, by the medians.`;
 }
 
 /** Of a run without our Lighthouse: dense attention against a peer at the longest context that tells. */
@@ -115,23 +157,35 @@ function peerLine(result: Result): string | null {
   const longest = rows.toSorted((a, b) => b.record.shape.context - a.record.shape.context)[0];
   if (!longest) return null;
   const { peer, record: { shape: { context }, direction }, ratio } = longest;
-  const [low, high] = ratio!.interval!;
-  const what = compareSpeeds("dense attention", peer, { ratio: ratio!.ratio, low, high });
-  return sayWhere(result, { context, direction, what });
+  const what = compareSpeeds("this suite's dense attention", peer, {
+    ratio: ratio!.ratio,
+    ...ratio!.spread!,
+  });
+  return sayWhere(result, { context, direction, what, dense: longest.ours });
 }
 
 /** What was found, with the context, the direction where it is not forward, and the device's kind. */
 function sayWhere(
   result: Result,
-  options: { context: number; direction: CaseRecord["direction"]; what: string },
+  options: {
+    context: number;
+    direction: CaseRecord["direction"];
+    what: string;
+    /** k, where it is more than its rule gives. */
+    held?: number;
+    /** Our dense case, which tells whether matrix units ran. */
+    dense?: CaseRecord;
+  },
 ): string {
-  const { context, direction, what } = options;
+  const { context, direction, what, held, dense } = options;
   const passes = direction === "forward-backward"
     ? ` ${directionName(direction)},`
     : direction === "backward"
     ? " backward alone,"
     : "";
-  return `At ${formatContext(context)},${passes} ${what} ${deviceKind(result)}.`;
+  const k = held === undefined ? "" : ` and a k held at ${formatCount(held)}`;
+  const stack = result.environment.adapter.software ? "" : `, on ${stackPhrase(result, dense)}`;
+  return `At ${formatContext(context)}${k},${passes} ${what} ${deviceKind(result)}${stack}.`;
 }
 
 /** Where something was found, as a sentence ends. */
@@ -139,29 +193,63 @@ function deviceKind({ environment }: Result): string {
   return environment.adapter.software ? "on this software adapter" : "here";
 }
 
+/** Of a run without a ratio: what it timed, at the longest context; null where no case says much. */
+function otherLine(result: Result): string | null {
+  const timed = result.cases.some((record) => record.suite === "latency" && isMeasured(record));
+  const sharded = timed ? null : shardSentence(result);
+  if (sharded !== null) return sharded;
+  const longest = (suite: CaseRecord["suite"], implementation: string) =>
+    result.cases.filter(isMeasured).filter((record) =>
+      record.suite === suite && record.implementation === implementation
+    ).reduce<CaseRecord & { statistic: Statistic } | null>(
+      (a, b) => a === null || b.shape.context > a.shape.context ? b : a,
+      null,
+    );
+  const where = (record: CaseRecord) =>
+    `At ${formatContext(record.shape.context)}, ${directionName(record.direction as Direction)},`;
+  const ours = longest("throughput", "lighthouse-norm");
+  const dense = longest("throughput", "dense");
+  if (ours?.throughput && dense?.throughput && where(ours) === where(dense)) {
+    const count = Math.min(ours.throughput.count, dense.throughput.count);
+    return `${where(ours)} one layer of Lighthouse does ${
+      formatTokenRate(ours.throughput.median)
+    } where this suite's own dense attention does ${
+      formatTokenRate(dense.throughput.median)
+    } (n = ${count}) ${deviceKind(result)}, on ${stackPhrase(result, dense)}.`;
+  }
+  const alone = longest("latency", "lighthouse-norm");
+  // Where dense attention was timed too, the missing rounds are the news.
+  if (alone === null || longest("latency", "dense") !== null) return null;
+  return `${where(alone)} one layer of Lighthouse takes ${
+    formatMeasured(alone.statistic.median, spreadOf(alone.statistic), formatSeconds)
+  } ${deviceKind(result)}, on ${STACK_NAMES[result.stack]}; dense attention was not timed.`;
+}
+
+/** The stack, and whether our dense kernel had matrix units there. */
+function stackPhrase({ stack, environment }: Result, dense?: CaseRecord): string {
+  const name = STACK_NAMES[stack];
+  if (dense === undefined || environment.adapter.software) return name;
+  // Deno's own stack has none to offer; older results do not say which kernel ran.
+  const units = usesMatrixUnits(dense) ?? (stack === "deno" ? false : null);
+  return units === null ? name : `${name}, ${units ? "on" : "without"} matrix units`;
+}
+
+/** A ratio with what surrounds it and how many samples it rests on. */
+function withCount(ratio: number, spread: Spread): string {
+  const ends = formatSpread(spread, formatRatio);
+  const count = spread.kind === "interval" ? `, n = ${spread.count}` : "";
+  return `${formatRatio(ratio)} (${ends}${count})`;
+}
+
 /** Which of two is faster, by the ratio of their times: above 1 the first. */
 function compareSpeeds(
   ours: string,
   theirs: string,
-  { ratio, low, high }: { ratio: number; low: number; high: number },
+  point: Spread & { ratio: number },
 ): string {
-  if (low > 1) {
-    const interval = formatInterval([low, high], formatRatio);
-    return `${ours} is ${formatRatio(ratio)} (${interval}) as fast as ${theirs}`;
+  if (point.low > 1) return `${ours} is ${withCount(point.ratio, point)} as fast as ${theirs}`;
+  if (point.high < 1) {
+    return `${ours} takes ${withCount(1 / point.ratio, inverseSpread(point))} as long as ${theirs}`;
   }
-  if (high < 1) {
-    const interval = formatInterval([1 / high, 1 / low], formatRatio);
-    return `${ours} takes ${formatRatio(1 / ratio)} (${interval}) as long as ${theirs}`;
-  }
-  return `no difference in speed between ${ours} and ${theirs} shows`;
-}
-
-/** One line for a run that timed nothing and looked for needles. */
-function retrievalLine({ cells, instrument }: RetrievalRecord): string {
-  const trials = cells.reduce((sum, cell) => sum + cell.trials, 0);
-  const failed = instrument.filter(({ passed }) => !passed).length;
-  const checks = formatPlural(instrument.length, "instrument check");
-  return `Nothing was timed: ${formatCount(trials)} needle trials in ` +
-    `${formatPlural(cells.length, "cell")}, ` +
-    (failed === 0 ? `all ${checks} within their bands.` : `${failed} of ${checks} failed.`);
+  return `no difference in speed between ${ours} and ${theirs} shows (n = ${point.count})`;
 }

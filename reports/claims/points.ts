@@ -5,9 +5,10 @@
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { hasSetting, isMeasured } from "../data/cases.ts";
+import { reasonText } from "../data/reasons.ts";
 import { type SpeedupPoint, speedupPoints } from "../data/speedups.ts";
 import { largest } from "../data/extremes.ts";
-import { formatContext, formatCount, formatInterval, formatRatio } from "../text/format.ts";
+import { formatContext, formatCount, formatMeasured, formatRatio } from "../text/format.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import { type Direction, HEADLINE_CONTEXT, PAPER_SETTING } from "./paper.ts";
 
@@ -34,6 +35,12 @@ export function paperPoints(result: Result, direction: Direction): SpeedupPoint[
   ).sort((a, b) => a.denominator.shape.dtype < b.denominator.shape.dtype ? -1 : 1);
 }
 
+/** The ratio that the paper's headline is judged on; null where it was not measured. */
+export function headlinePoint(result: Result, direction: Direction): SpeedupPoint | null {
+  return paperPoints(result, direction).find(({ context }) => context === HEADLINE_CONTEXT) ??
+    null;
+}
+
 export function nearestPoint(result: Result, direction: Direction): SpeedupPoint | null {
   const longest = (points: SpeedupPoint[]) =>
     points.reduce<SpeedupPoint | null>(
@@ -46,15 +53,14 @@ export function nearestPoint(result: Result, direction: Direction): SpeedupPoint
   return longest(paperPoints(result, direction)) ?? longest(all);
 }
 
-export function describePoint({ context, ratio, low, high, denominator }: SpeedupPoint): string {
+export function describePoint(point: SpeedupPoint): string {
+  const { context, ratio, denominator } = point;
   const { heads, headDim } = denominator.shape;
   const { levels, pooling, k } = denominator.options!;
   const shape = hasSetting(denominator, PAPER_SETTING)
     ? ""
     : ` with H = ${heads}, d = ${headDim}, L = ${levels}, p = ${pooling}, k = ${formatCount(k)}`;
-  return `${formatRatio(ratio)} (${formatInterval([low, high], formatRatio)}) at ${
-    formatContext(context)
-  }${shape}`;
+  return `${formatMeasured(ratio, point, formatRatio)} at ${formatContext(context)}${shape}`;
 }
 
 export function whyNotReached(result: Result, direction: Direction): string {
@@ -65,8 +71,9 @@ export function whyNotReached(result: Result, direction: Direction): string {
   if (missing !== undefined) {
     const state = { skipped: "was skipped", inconclusive: "is inconclusive", failed: "failed" };
     const status = missing.status === "ok" ? "failed" : missing.status;
-    return `${missing.implementation} at 512K ${state[status]}: ${
-      plainText(missing.reason ?? "no reason recorded").replace(/\.$/, "")
+    const name = missing.implementation === "dense" ? "Dense attention" : "Lighthouse";
+    return `${name} at 512K ${state[status]}: ${
+      plainText(reasonText(missing)).replace(/\.$/, "")
     }.`;
   }
   if (there.length >= 2) {

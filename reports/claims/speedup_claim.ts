@@ -4,15 +4,16 @@
  * @module
  */
 import type { Result } from "../../suites/result/result_schema.ts";
-import { formatPlural, formatRatio, formatSignificant } from "../text/format.ts";
+import { fastestDenseOf } from "../data/speedups.ts";
+import { formatMeasured, formatPlural, formatRatio, formatSignificant } from "../text/format.ts";
 import { type ClaimRow, judgeRatio } from "./claim.ts";
 import { type Direction, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "./paper.ts";
 import {
   benchCommand,
   describePoint,
   directionName,
+  headlinePoint,
   nearestPoint,
-  paperPoints,
   whyNotReached,
 } from "./points.ts";
 
@@ -26,8 +27,8 @@ export function speedupClaim(result: Result, direction: Direction): ClaimRow {
     details: [],
     software: result.environment.adapter.software,
   };
-  const point = paperPoints(result, direction).find(({ context }) => context === HEADLINE_CONTEXT);
-  if (point === undefined) {
+  const point = headlinePoint(result, direction);
+  if (point === null) {
     const nearest = nearestPoint(result, direction);
     return {
       ...base,
@@ -39,12 +40,25 @@ export function speedupClaim(result: Result, direction: Direction): ClaimRow {
       why: whyNotReached(result, direction),
     };
   }
+  const fastest = fastestDenseOf(result)(point);
   const verdict = judgeRatio(point.high, value);
   const share = `${formatSignificant(point.ratio / value)} times the paper's value`;
   const unchecked = point.numerator.check === undefined || point.denominator.check === undefined;
   return {
     ...base,
-    ours: { unit: "ratio", value: point.ratio, low: point.low, high: point.high },
+    ours: {
+      unit: "ratio",
+      value: point.ratio,
+      low: point.low,
+      high: point.high,
+      count: point.count,
+      kind: point.kind,
+    },
+    ...(fastest !== null && {
+      beside: `over ${fastest.implementation.replace(/^peer:/, "")}, the fastest dense here: ${
+        formatMeasured(fastest.ratio, fastest, formatRatio)
+      }`,
+    }),
     extent: { points: 1, whole: true },
     nearest: null,
     ratio: point.ratio / value,

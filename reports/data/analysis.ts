@@ -8,3 +8,4 @@ export * from "./cases.ts";
 export * from "./context_series.ts";
 export * from "./speedups.ts";
 export * from "./ceilings.ts";
+export * from "./spread.ts";

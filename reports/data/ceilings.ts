@@ -3,7 +3,12 @@
  *
  * @module
  */
-import type { CalibrationRecord, CaseRecord } from "../../suites/result/result_schema.ts";
+import type {
+  CalibrationRecord,
+  CaseRecord,
+  Result,
+  Statistic,
+} from "../../suites/result/result_schema.ts";
 import { movesData, stageSeconds } from "./cases.ts";
 import { largest } from "./extremes.ts";
 
@@ -39,6 +44,12 @@ export interface CopyFloor {
   multiple: number;
 }
 
+/** Whether a case ran on matrix units, by what its stages recorded; null where none recorded it. */
+export function usesMatrixUnits({ stages }: Pick<CaseRecord, "stages">): boolean | null {
+  const variants = stages.flatMap(({ variant }) => variant === undefined ? [] : [variant]);
+  return variants.length === 0 ? null : variants.some((variant) => /^matrix units/.test(variant));
+}
+
 /** Medians of the calibration, null where a part was not measured. */
 export function ceilingsOf(calibration: CalibrationRecord | null): Ceilings {
   const matrix = (calibration?.matrix ?? []).map(({ flopsPerSecond }) => flopsPerSecond.median);
@@ -50,15 +61,68 @@ export function ceilingsOf(calibration: CalibrationRecord | null): Ceilings {
   };
 }
 
-/** What `work` (FLOP, bytes, seconds) reached of the ceilings. */
+/** The ceiling of the unit that did a case's arithmetic. */
+export interface UnitCeiling {
+  unit: "matrix units" | "f32 FMA" | "f16 FMA";
+  flopsPerSecond: number;
+}
+
+/**
+ * The ceiling that a case stands against: that of matrix units where its kernels ran on them, else
+ * that of multiply-adds. Null where the run did not measure the ceiling of the unit, or where it is
+ * not known which unit ran and the case is faster than every ceiling that could be its own.
+ */
+export function unitCeilingOf(
+  record: CaseRecord & { statistic: Statistic },
+  { stack, calibration }: Pick<Result, "stack" | "calibration">,
+): UnitCeiling | null {
+  const { fmaF32, fmaF16, matrix } = ceilingsOf(calibration);
+  const peer = record.implementation.startsWith("peer:");
+  const known = usesMatrixUnits(record) ??
+    (peer ? null : stack === "deno" ? false : matrix !== null);
+  const units: UnitCeiling[] = [];
+  const offer = (unit: UnitCeiling["unit"], flopsPerSecond: number | null) => {
+    if (flopsPerSecond !== null) units.push({ unit, flopsPerSecond });
+  };
+  if (known !== true) {
+    offer("f32 FMA", fmaF32);
+    if (record.shape.dtype === "f16") offer("f16 FMA", fmaF16);
+  }
+  if (known !== false) offer("matrix units", matrix);
+  const rate = record.flops / record.statistic.median;
+  // Of somebody else's kernels only their speed tells: the lowest ceiling above it.
+  return units.find(({ flopsPerSecond }) => flopsPerSecond >= rate) ??
+    (known === null ? null : units.at(-1) ?? null);
+}
+
+/** What a case reached of the ceilings, with its own unit's as the roof. */
+export function achievedBy(
+  record: CaseRecord & { statistic: Statistic },
+  result: Pick<Result, "stack" | "calibration">,
+): Achieved & { unit: UnitCeiling["unit"] | null; ofUnit: number | null } {
+  const ceiling = unitCeilingOf(record, result);
+  const { flops, bytes, statistic: { median } } = record;
+  const achieved = achievedOf(
+    { flops, bytes, seconds: median },
+    ceilingsOf(result.calibration),
+    ceiling?.flopsPerSecond ?? 0,
+  );
+  return {
+    ...achieved,
+    unit: ceiling?.unit ?? null,
+    ofUnit: ceiling === null ? null : achieved.flopsPerSecond / ceiling.flopsPerSecond,
+  };
+}
+
+/** What `work` (FLOP, bytes, seconds) reached of the ceilings; `compute` is the roof, FLOP/s. */
 export function achievedOf(
   work: { flops: number; bytes: number; seconds: number },
   ceilings: Ceilings,
+  compute = Math.max(ceilings.fmaF32 ?? 0, ceilings.fmaF16 ?? 0, ceilings.matrix ?? 0),
 ): Achieved {
   const flopsPerSecond = work.flops / work.seconds;
   const bytesPerSecond = work.bytes / work.seconds;
   const intensity = work.flops / work.bytes;
-  const compute = Math.max(ceilings.fmaF32 ?? 0, ceilings.fmaF16 ?? 0, ceilings.matrix ?? 0);
   const { copy } = ceilings;
   const known = compute > 0 && copy !== null && work.flops > 0 && work.bytes > 0;
   const memoryRoof = intensity * (copy ?? 0);

@@ -4,16 +4,26 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { type Spread, spreadOf } from "./spread.ts";
 import { DIRECTION_ORDER, isContextCase, isMeasured } from "./cases.ts";
 
 const SCORERS = ["norm", "dilated", "gla"];
+
 /** One measured case on a curve over context. Times in seconds. */
-export interface ContextPoint {
+export interface ContextPoint extends Spread {
   context: number;
   median: number;
-  low: number;
-  high: number;
   case: CaseRecord;
+}
+
+/** Contexts at which a rule such as k = N/64 gives less than the least k that a layer takes. */
+export interface Clamp {
+  /** The k that stood in. */
+  k: number;
+  /** Longest context of the series at which it did. */
+  upTo: number;
+  /** Whether it did at every context, so that k is constant throughout. */
+  whole: boolean;
 }
 
 /** A straight line in log-log: seconds = coefficient · N^exponent. */
@@ -38,6 +48,8 @@ export interface ContextSeries {
   k: string | null;
   /** δ, null where the scorer has none. */
   dilation: number | null;
+  /** Null where k is what its rule says everywhere. */
+  clamp: Clamp | null;
   points: ContextPoint[];
   fit: PowerFit | null;
 }
@@ -51,16 +63,17 @@ export function contextSeries(result: Result): ContextSeries[] {
     const identity = seriesIdentity(record);
     const series = groups.get(identity.key) ?? { ...identity, points: [], fit: null };
     groups.set(identity.key, series);
-    const { median, low, high } = record.statistic;
+    const { median } = record.statistic;
     const context = record.shape.context;
     // Of two cases at one context the first counts.
     const place = `${identity.key} ${context}`;
     if (taken.has(place)) continue;
     taken.add(place);
-    series.points.push({ context, median, low, high, case: record });
+    series.points.push({ context, median, ...spreadOf(record.statistic), case: record });
   }
   for (const series of groups.values()) {
     series.points.sort((a, b) => a.context - b.context);
+    series.clamp = clampOf(series.points.map((point) => point.case));
     series.fit = fitPowerLaw(series.points.map(({ context, median }) => [context, median]));
   }
   return [...groups.values()].sort(bySeries);
@@ -133,6 +146,23 @@ export function seriesIdentity(record: CaseRecord): SeriesIdentity {
     pooling: options?.pooling ?? null,
     k,
     dilation,
+    clamp: null,
+  };
+}
+
+/** Where cases of one series have a k that is larger than their rule gives. */
+export function clampOf(cases: readonly CaseRecord[]): Clamp | null {
+  const raised = cases.filter(({ options, rules, shape: { context } }) => {
+    const divisor = /^N\/(\d+)$/.exec(String(rules?.k ?? ""))?.[1];
+    return options !== undefined && divisor !== undefined &&
+      options.k * Number(divisor) > context;
+  });
+  if (raised.length === 0) return null;
+  const last = raised.reduce((a, b) => b.shape.context > a.shape.context ? b : a);
+  return {
+    k: last.options!.k,
+    upTo: last.shape.context,
+    whole: raised.length === cases.length,
   };
 }
 

@@ -5,7 +5,8 @@
  * @module
  */
 import type { CaseRecord, RatioRecord, Result } from "../../suites/result/result_schema.ts";
-import { DIRECTION_ORDER, isMeasured } from "./analysis.ts";
+import { DIRECTION_ORDER, isMeasured } from "./cases.ts";
+import { inverseSpread, ratioSpread, type Spread } from "./spread.ts";
 
 /** What names of peers start with. */
 const PREFIX = "peer:";
@@ -14,8 +15,9 @@ const PREFIX = "peer:";
 export interface PeerRatio {
   /** Above 1: ours is faster. */
   readonly ratio: number;
-  /** 95 % interval; null where the two were not timed in the same rounds. */
+  /** Ends of {@linkcode PeerRatio.spread}; null where the two were not timed in the same rounds. */
   readonly interval: readonly [number, number] | null;
+  readonly spread: Spread | null;
   readonly rounds: number;
 }
 
@@ -96,10 +98,20 @@ function ratioOf(
 ): PeerRatio | null {
   if (!isMeasured(peer) || !isMeasured(ours)) return null;
   if (!found) {
-    return { ratio: peer.statistic.median / ours.statistic.median, interval: null, rounds: 0 };
+    return {
+      ratio: peer.statistic.median / ours.statistic.median,
+      interval: null,
+      spread: null,
+      rounds: 0,
+    };
   }
-  const { ratio, low, high, rounds } = found;
-  return found.numerator === peer.id
-    ? { ratio, interval: [low, high], rounds }
-    : { ratio: 1 / ratio, interval: [1 / high, 1 / low], rounds };
+  const { ratio, rounds } = found;
+  const over = found.numerator === peer.id;
+  const sides = over
+    ? { numerator: peer, denominator: ours }
+    : { numerator: ours, denominator: peer };
+  const own = ratioSpread(found, sides);
+  const spread = over ? own : inverseSpread(own);
+  const interval: [number, number] = [spread.low, spread.high];
+  return { ratio: over ? ratio : 1 / ratio, interval, spread, rounds };
 }

@@ -28,7 +28,12 @@ Deno.test("peerRows: a Lighthouse peer is compared with ours of the same scorer 
   const [row, ...more] = peerRows(result);
   assert.equal(more.length, 0);
   assert.equal(row.ours!.id, own.id);
-  assert.deepEqual(row.ratio, { ratio: 2, interval: [1.25, 2.5], rounds: 4 });
+  assert.deepEqual(row.ratio, {
+    ratio: 2,
+    interval: [1.25, 2.5],
+    spread: { low: 1.25, high: 2.5, count: 6, kind: "interval" },
+    rounds: 4,
+  });
   // Their layer over our dense attention is no speed-up of this run.
   assert.deepEqual(speedupSeries(result), before);
 });

@@ -3,21 +3,21 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
 import { casesById, isContextCase, isMeasured } from "./cases.ts";
+import { ratioSpread, type Spread, spreadOf } from "./spread.ts";
 import {
   bySeries,
+  clampOf,
   type ContextSeries,
   interpolateLogLog,
   seriesIdentity,
 } from "./context_series.ts";
 
 /** Dense seconds / Lighthouse seconds at one context. */
-export interface SpeedupPoint {
+export interface SpeedupPoint extends Spread {
   context: number;
   ratio: number;
-  low: number;
-  high: number;
   rounds: number;
   numerator: CaseRecord;
   denominator: CaseRecord;
@@ -49,7 +49,10 @@ export function speedupSeries(result: Result): SpeedupSeries[] {
     if (!taken.has(place)) series.points.push(point);
     taken.add(place);
   }
-  for (const series of groups.values()) series.points.sort((a, b) => a.context - b.context);
+  for (const series of groups.values()) {
+    series.points.sort((a, b) => a.context - b.context);
+    series.clamp = clampOf(series.points.map(({ denominator }) => denominator));
+  }
   return [...groups.values()].sort(bySeries);
 }
 
@@ -57,7 +60,8 @@ export function speedupSeries(result: Result): SpeedupSeries[] {
 export function speedupPoints(result: Result): SpeedupPoint[] {
   const byId = casesById(result);
   const points: SpeedupPoint[] = [];
-  for (const { numerator: above, denominator: below, ratio, low, high, rounds } of result.ratios) {
+  for (const record of result.ratios) {
+    const { numerator: above, denominator: below, ratio, rounds } = record;
     const numerator = byId.get(above);
     const denominator = byId.get(below);
     if (numerator === undefined || denominator === undefined || !(ratio > 0)) continue;
@@ -68,7 +72,14 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
     if (numerator.direction !== denominator.direction) continue;
     const [a, b] = [numerator.shape, denominator.shape];
     if (a.context !== b.context || a.heads !== b.heads || a.headDim !== b.headDim) continue;
-    points.push({ context: b.context, ratio, low, high, rounds, numerator, denominator });
+    points.push({
+      context: b.context,
+      ratio,
+      ...ratioSpread(record, { numerator, denominator }),
+      rounds,
+      numerator,
+      denominator,
+    });
   }
   return points;
 }
@@ -83,4 +94,49 @@ export function findCrossover(
   return context === null
     ? { kind: "above", context: points[points.length - 1].context }
     : { kind: "at", context };
+}
+
+/** A speed-up over the fastest dense attention of a run, where that is not our own. */
+export interface FastestDense extends Spread {
+  /** `peer:torch-fa2`, … */
+  implementation: string;
+  record: CaseRecord;
+  /** Its median over Lighthouse's; the ends pair the ends of the two. */
+  ratio: number;
+}
+
+/**
+ * Looks up, for a speed-up of a result, the same ratio over the fastest dense attention that the run
+ * timed at the same shape, peers included; null where that is the suite's own, or a tie with it.
+ */
+export function fastestDenseOf(
+  result: Result,
+): (point: Pick<SpeedupPoint, "numerator" | "denominator">) => FastestDense | null {
+  const workOf = ({ suite, direction, shape }: CaseRecord) =>
+    [suite, direction, shape.context, shape.heads, shape.headDim, shape.dtype].join(" ");
+  const fastest = new Map<string, CaseRecord & { statistic: Statistic }>();
+  for (const record of result.cases) {
+    if (record.family !== "dense" || !isMeasured(record)) continue;
+    const work = workOf(record);
+    const known = fastest.get(work);
+    if (known === undefined || record.statistic.median < known.statistic.median) {
+      fastest.set(work, record);
+    }
+  }
+  return ({ numerator, denominator }) => {
+    const record = fastest.get(workOf(numerator));
+    if (record === undefined || record.implementation === numerator.implementation) return null;
+    const { statistic } = denominator;
+    if (statistic === undefined || workOf(denominator) !== workOf(numerator)) return null;
+    const [above, below] = [spreadOf(record.statistic), spreadOf(statistic)];
+    return {
+      implementation: record.implementation,
+      record,
+      ratio: record.statistic.median / statistic.median,
+      low: above.low / below.high,
+      high: above.high / below.low,
+      count: Math.min(above.count, below.count),
+      kind: above.kind === "range" || below.kind === "range" ? "range" : "interval",
+    };
+  };
 }

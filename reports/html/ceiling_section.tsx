@@ -5,7 +5,7 @@
  */
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
-import { achievedOf, ceilingsOf, contextSeries, copyFloors } from "../data/analysis.ts";
+import { achievedBy, ceilingsOf, contextSeries, copyFloors } from "../data/analysis.ts";
 import {
   ABSENT,
   formatByteRate,
@@ -39,11 +39,7 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
       at: i,
       context: point.context,
       case: point.case.id,
-      achieved: achievedOf({
-        flops: point.case.flops,
-        bytes: point.case.bytes,
-        seconds: point.median,
-      }, ceilings),
+      achieved: achievedBy({ ...point.case, statistic: point.case.statistic! }, result),
     }))
   );
   const x = logDomain(work.map(({ achieved }) => achieved.intensity).concat(compute / copy), 2.5);
@@ -78,11 +74,11 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
     nav: "Ceilings",
     content: (
       <Spread
-        title={best === null || best.achieved.ofFmaF32 === null
+        title={best === null || best.achieved.ofUnit === null
           ? "Against the ceilings that this run measured"
-          : `Dense attention reaches ${
-            formatPercent(best.achieved.ofFmaF32)
-          } of the measured f32 ceiling`}
+          : `Dense attention reaches ${formatPercent(best.achieved.ofUnit)} of the ${
+            best.achieved.unit === "matrix units" ? "matrix units’" : `${best.achieved.unit}`
+          } ceiling that this run measured`}
         figure={
           <>
             <Figure
@@ -141,8 +137,8 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
                   "flop_per_second",
                   "bytes_per_second",
                   "flop_per_byte",
-                  "share_of_f32_fma",
-                  "share_of_matrix_units",
+                  "unit",
+                  "share_of_unit",
                   "share_of_roof",
                 ],
                 rows: work.map(({ name, context, achieved }) => [
@@ -151,8 +147,8 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
                   finite(achieved.flopsPerSecond),
                   finite(achieved.bytesPerSecond),
                   finite(achieved.intensity),
-                  finite(achieved.ofFmaF32),
-                  finite(achieved.ofMatrix),
+                  achieved.unit,
+                  finite(achieved.ofUnit),
                   finite(achieved.ofRoof),
                 ]),
               }}
@@ -164,8 +160,8 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
                   { title: "FLOP/s", numeric: true },
                   { title: "Bytes/s", numeric: true },
                   { title: "FLOP/byte", numeric: true },
-                  { title: "Of f32 FMA", numeric: true },
-                  { title: "Of matrix units", numeric: true },
+                  { title: "Of its unit", numeric: true },
+                  { title: "Unit" },
                   { title: "Of the roof", numeric: true },
                   { title: "Bound by" },
                 ],
@@ -175,8 +171,8 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
                   formatFlopRate(achieved.flopsPerSecond),
                   formatByteRate(achieved.bytesPerSecond),
                   formatSignificant(achieved.intensity),
-                  percent(achieved.ofFmaF32),
-                  percent(achieved.ofMatrix),
+                  percent(achieved.ofUnit),
+                  achieved.unit ?? "not known",
                   percent(achieved.ofRoof),
                   achieved.bound ?? ABSENT,
                 ]),
@@ -190,13 +186,15 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
           <p>
             <span class="figure-number">{formatFlopRate(best.achieved.flopsPerSecond)}</span>
             <span class="figure-label">
-              dense attention at {formatContext(best.context)}, its best
+              dense attention at {formatContext(best.context)}, its best in this run
             </span>
           </p>
         )}
         <p>
           The FLOP count takes the causal half only. Least bytes are what must cross memory once, so
-          a kernel can move more than its point says.
+          a kernel can move more than its point says. A share is of the unit that did the
+          arithmetic: matrix units where the kernels ran on them, else multiply-adds. Of a peer,
+          whose unit is not known, it is the lowest ceiling above its rate.
         </p>
       </Spread>
     ),

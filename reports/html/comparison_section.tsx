@@ -6,23 +6,31 @@
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { ceilingsOf, contextSeries } from "../data/analysis.ts";
-import { deviceName, formatQuantity, judgeClaims } from "../claims/claims.ts";
+import {
+  deviceName,
+  formatQuantity,
+  HEADLINE_CONTEXT,
+  judgeClaims,
+  PAPER_SPEEDUP,
+} from "../claims/claims.ts";
 import {
   ABSENT,
   formatByteRate,
   formatContext,
   formatFlopRate,
   formatInstant,
-  formatInterval,
+  formatMeasured,
   formatPlural,
   formatRatio,
   formatSeconds,
+  formatSpread,
+  SPREAD_TITLE,
 } from "../text/format.ts";
 import { plotData } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
-import { describedBy, seriesStyles } from "../charts/palette.ts";
+import { cycledStyles, describedBy, seriesStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick } from "./section.tsx";
 import { longestCommonContext, normSpeedups } from "./speedup_section.tsx";
 
@@ -37,16 +45,20 @@ export function runName(index: number): string {
 export function comparisonLine(results: readonly Result[]): string {
   const context = longestCommonContext(results);
   if (context === null || results.length > 4) {
-    return `${formatPlural(results.length, "run")} compared.`;
+    const devices = new Set(results.map(deviceName));
+    const where = devices.size === 1
+      ? ` on ${[...devices][0]}`
+      : ` on ${formatPlural(devices.size, "device")}`;
+    return `${formatPlural(results.length, "run")}${where} compared.`;
   }
   const speedups = results.map((result, run) => {
-    const { ratio } = normSpeedups(result).find((point) => point.context === context)!;
-    return `${formatRatio(ratio)} in run ${runName(run)}`;
+    const { ratio, count } = normSpeedups(result).find((point) => point.context === context)!;
+    return `${formatRatio(ratio)} (n = ${count}) in run ${runName(run)}`;
   });
   const list = `${speedups.slice(0, -1).join(", ")} and ${speedups[speedups.length - 1]}`;
   return `At ${
     formatContext(context)
-  }, the longest context of all runs, Lighthouse’s speed-up is ${list}.`;
+  }, the longest context that the runs have in common, Lighthouse’s speed-up over the suite’s own dense attention is ${list}.`;
 }
 
 /** The comparison of two or more runs. */
@@ -56,6 +68,7 @@ export function Comparison({ results, hrefs }: {
   hrefs?: readonly string[];
 }): JSX.Element {
   const common = longestCommonContext(results);
+  const withMatrix = results.some(({ calibration }) => ceilingsOf(calibration).matrix !== null);
   const comparable = new Set(results.map(({ environment }) => environment.fingerprint)).size === 1;
   const series = results.flatMap((result, run) =>
     contextSeries(result).filter(({ implementation, direction }) =>
@@ -72,12 +85,13 @@ export function Comparison({ results, hrefs }: {
     dash: DASHES[run % DASHES.length],
     hollow: run % 2 === 1,
     facets: { device: deviceName(results[run]) },
-    points: points.map(({ context, median, low, high, case: { id, statistic } }) => ({
+    points: points.map(({ context, median, low, high, count, kind, case: { id } }) => ({
       x: context,
       y: median,
       low,
       high,
-      count: statistic?.count,
+      count,
+      kind,
       case: id,
       href: `${hrefs?.[run] ?? ""}#${hrefs === undefined ? `run-${run + 1}-` : ""}${id}`,
     })),
@@ -91,6 +105,8 @@ export function Comparison({ results, hrefs }: {
       <p class="lead">
         {comparable
           ? "All runs have the same fingerprint, so their times can be compared."
+          : new Set(results.map(deviceName)).size === 1
+          ? "The runs come from one device with different stacks or software: compare the ratios and the slopes, not the times."
           : "The runs come from different devices or software: compare the ratios and the slopes, not the times."}
       </p>
       <Table
@@ -109,6 +125,7 @@ export function Comparison({ results, hrefs }: {
           { title: "Dense slope", numeric: true },
           { title: "Lighthouse slope", numeric: true },
           { title: "f32 FMA", numeric: true },
+          ...(withMatrix ? [{ title: "Matrix units", numeric: true }] : []),
           { title: "Copy", numeric: true },
         ]}
         rows={results.map((result, run) => {
@@ -122,19 +139,20 @@ export function Comparison({ results, hrefs }: {
           const ceilings = ceilingsOf(result.calibration);
           return [
             <a href={hrefs?.[run] ?? `#run-${run + 1}`}>{runName(run)}</a>,
-            `${deviceName(result)}${
-              result.environment.adapter.software ? " (software adapter)" : ""
-            }`,
+            <span class="nb">
+              {deviceName(result)}
+              {result.environment.adapter.software ? " (software adapter)" : ""}
+            </span>,
             `${result.stack}, ${result.profile}`,
-            formatInstant(result.startedAt),
-            points.length === 0
-              ? ABSENT
-              : `${formatRatio(points[0].ratio)} (${
-                formatInterval([points[0].low, points[0].high], formatRatio)
-              })${common === null ? ` at ${formatContext(points[0].context)}` : ""}`,
+            <span class="nb">{formatInstant(result.startedAt)}</span>,
+            points.length === 0 ? ABSENT : formatMeasured(points[0].ratio, points[0], formatRatio) +
+              (common === null ? ` at ${formatContext(points[0].context)}` : ""),
             slope("dense"),
             slope("lighthouse-norm"),
             ceilings.fmaF32 === null ? ABSENT : formatFlopRate(ceilings.fmaF32),
+            ...(withMatrix
+              ? [ceilings.matrix === null ? ABSENT : formatFlopRate(ceilings.matrix)]
+              : []),
             ceilings.copy === null ? ABSENT : formatByteRate(ceilings.copy),
           ];
         })}
@@ -166,6 +184,7 @@ export function Comparison({ results, hrefs }: {
           ])}
         />
       )}
+      <SpeedupOfRuns results={results} />
       {all.length > 0 && (
         <div class="comparison-figure">
           <Figure
@@ -204,5 +223,89 @@ export function Comparison({ results, hrefs }: {
         </div>
       )}
     </section>
+  );
+}
+
+/** Speed-up of the norm scorer in every run, with the paper's point. */
+function SpeedupOfRuns({ results }: { results: readonly Result[] }): JSX.Element | null {
+  const styles = cycledStyles(results.length);
+  const plot: PlotSeries[] = results.map((result, run) => ({
+    label: `run ${runName(run)}`,
+    style: styles[run],
+    hollow: run % 2 === 1,
+    points: normSpeedups(result).map(({ context, ratio, low, high, count, kind }) => ({
+      x: context,
+      y: ratio,
+      low,
+      high,
+      count,
+      kind,
+    })),
+  })).filter(({ points }) => points.length > 0);
+  if (plot.length === 0) return null;
+  const all = plot.flatMap(({ points }) => points);
+  const x = contextAxis([...all.map(({ x }) => x), HEADLINE_CONTEXT]);
+  return (
+    <div class="comparison-figure">
+      <Figure
+        id="comparison-speed-up-figure"
+        title="Speed-up of the norm scorer over the suite’s own dense attention, forward"
+        description={`${describe(plot, formatRatio)} The paper’s point is ${
+          formatRatio(PAPER_SPEEDUP.forward)
+        } at 512K.`}
+        draw={(size) => (
+          <LogPlot
+            size={size}
+            x={x}
+            y={{
+              label: "dense time ÷ Lighthouse time",
+              domain: logDomain([
+                ...all.flatMap(({ y, low = y, high = y }) => [low, high]),
+                0.8,
+                PAPER_SPEEDUP.forward,
+              ], 1.3),
+              format: formatTick(formatRatio),
+              base: 10,
+            }}
+            series={plot}
+            guides={[{
+              label: "as fast as dense attention",
+              points: [[x.domain[0], 1], [x.domain[1], 1]],
+              strong: true,
+              anchor: "end",
+            }]}
+            marks={[{
+              x: HEADLINE_CONTEXT,
+              y: PAPER_SPEEDUP.forward,
+              label: `paper: ${formatRatio(PAPER_SPEEDUP.forward)}`,
+              detail: "forward, B200",
+            }]}
+            labelRoom={130}
+          />
+        )}
+        legend={plot}
+        note="Dense attention and Lighthouse of one run, in interleaved rounds. The star is the paper's value, no measurement of these runs."
+        data={plotData(plot, { x: "context_tokens", y: "speedup" })}
+        table={{
+          caption: "Speed-up of every run",
+          columns: [
+            { title: "Context", numeric: true },
+            { title: "Run" },
+            { title: "Speed-up", numeric: true },
+            { title: SPREAD_TITLE, numeric: true },
+            { title: "Samples a side", numeric: true },
+          ],
+          rows: results.flatMap((result, run) =>
+            normSpeedups(result).map((point) => [
+              formatContext(point.context),
+              runName(run),
+              formatRatio(point.ratio),
+              formatSpread(point, formatRatio),
+              String(point.count),
+            ])
+          ),
+        }}
+      />
+    </div>
   );
 }

@@ -48,7 +48,7 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
     text === undefined ? ABSENT : <code title={text}>{text.slice(0, 12)}</code>;
   const table = (
     <Table
-      caption="Every check"
+      caption="Every checked case"
       columns={[
         { title: "Case" },
         { title: "Passed" },
@@ -69,9 +69,10 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
       ])}
     />
   );
+  const compared = checked.reduce((sum, { check }) => sum + (check!.parts?.length ?? 1), 0);
   const title = failed === 0
-    ? `All ${formatPlural(checked.length, "check")} passed`
-    : `${failed} of ${formatPlural(checked.length, "check")} failed`;
+    ? `All ${formatPlural(compared, "check")} of ${formatPlural(checked.length, "case")} passed`
+    : `${formatCount(failed)} of ${formatPlural(checked.length, "case")} failed a check`;
   return {
     id: `${prefix}correctness`,
     nav: "Correctness",
@@ -83,7 +84,7 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
             {rows.length > 0 && (
               <Figure
                 id={`${prefix}correctness-figure`}
-                title={"Largest error as a part of its tolerance" +
+                title={"Largest error of each quantity as a part of its tolerance" +
                   (drawn.length < rows.length
                     ? `, the ${drawn.length} largest of ${formatCount(rows.length)}`
                     : "")}
@@ -108,7 +109,7 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
               />
             )}
             <details class="data">
-              <summary>{formatPlural(checked.length, "check")} with digests</summary>
+              <summary>{formatPlural(checked.length, "checked case")} with digests</summary>
               {table}
             </details>
           </>

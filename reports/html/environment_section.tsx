@@ -5,6 +5,7 @@
  */
 import type { JSX } from "preact";
 import type { KeepWarmRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
+import { spreadOf } from "../data/spread.ts";
 import { deviceName } from "../claims/claims.ts";
 import {
   ABSENT,
@@ -13,11 +14,13 @@ import {
   formatCount,
   formatFlopRate,
   formatInstant,
-  formatInterval,
   formatPlural,
   formatSeconds,
+  formatSpread,
+  SPREAD_TITLE,
 } from "../text/format.ts";
 import { Table } from "../charts/figure.tsx";
+import { Command } from "./text_parts.tsx";
 import { capital, type Section } from "./section.tsx";
 
 /** The section. */
@@ -25,7 +28,6 @@ export function environmentSection(result: Result, prefix: string): Section {
   const { environment, tool, hashes, calibration, stackChoice } = result;
   const { adapter, runtime } = environment;
   const run: [string, string][] = [
-    ["Command", result.command.join(" ")],
     ["Started", formatInstant(result.startedAt)],
     ["Finished", result.finishedAt === null ? "cut short" : formatInstant(result.finishedAt)],
     ["Profile, seed", `${result.profile}, ${result.seed}`],
@@ -37,7 +39,7 @@ export function environmentSection(result: Result, prefix: string): Section {
   ];
   const machine: [string, string][] = [
     ["Device", deviceName(result)],
-    ["Adapter", [adapter.vendor, adapter.architecture, adapter.device].filter(Boolean).join(" / ")],
+    ["Adapter", adapterText(adapter)],
     ["Kind", adapter.software ? "software adapter (CPU)" : "GPU"],
     ["Driver", environment.driver ?? "not known"],
     [
@@ -59,7 +61,7 @@ export function environmentSection(result: Result, prefix: string): Section {
     statistic === undefined ? [] : [[
       label,
       format(statistic.median),
-      formatInterval([statistic.low, statistic.high], format),
+      formatSpread(spreadOf(statistic), format),
       formatCount(statistic.count),
     ]];
   const calibrated = calibration === null ? [] : [
@@ -84,7 +86,7 @@ export function environmentSection(result: Result, prefix: string): Section {
         <div class="columns">
           <div>
             <h3>Run</h3>
-            <Pairs pairs={run} />
+            <Pairs pairs={run} command={result.command.join(" ")} />
           </div>
           <div>
             <h3>Machine</h3>
@@ -101,7 +103,7 @@ export function environmentSection(result: Result, prefix: string): Section {
               columns={[
                 { title: "What" },
                 { title: "Median", numeric: true },
-                { title: "95 % interval", numeric: true },
+                { title: SPREAD_TITLE, numeric: true },
                 { title: "Samples", numeric: true },
               ]}
               rows={calibrated}
@@ -167,9 +169,45 @@ function keepWarmText({ means, clockMHz, powerWatts }: KeepWarmRecord): string {
   return sentences.map(capital).join(" ");
 }
 
-function Pairs({ pairs }: { pairs: [string, string][] }): JSX.Element {
+/** Vendors by the number that PCI or Khronos gave them, for stacks that have no name for them. */
+const VENDORS: Record<number, string> = {
+  0x1002: "AMD",
+  0x106b: "Apple",
+  0x10de: "NVIDIA",
+  0x13b5: "Arm",
+  0x5143: "Qualcomm",
+  0x8086: "Intel",
+  0x10005: "Mesa",
+};
+
+/** What the stack says of the adapter; numbers as hardware lists write them. */
+function adapterText(
+  { vendor, architecture, device, description }: Result["environment"]["adapter"],
+): string {
+  const hexadecimal = (text: string) => `0x${Number(text).toString(16).padStart(4, "0")}`;
+  const isNumber = (text: string) => /^[1-9]\d*$/.test(text);
+  const named = isNumber(vendor) ? VENDORS[Number(vendor)] : vendor;
+  const ids = [
+    isNumber(vendor) ? `vendor ${hexadecimal(vendor)}` : "",
+    isNumber(device) ? `device ${hexadecimal(device)}` : "",
+  ].filter(Boolean);
+  // Software adapters number themselves 0.
+  const texts = [description, named, architecture, isNumber(device) || device === "0" ? "" : device]
+    .filter((text, i) => text && text !== "0" && (i === 0 || !description.includes(text)));
+  return [...new Set(texts), ...(ids.length > 0 ? [`(${ids.join(", ")})`] : [])].join(" ");
+}
+
+function Pairs({ pairs, command }: { pairs: [string, string][]; command?: string }): JSX.Element {
   return (
     <dl class="pairs">
+      {command && (
+        <>
+          <dt>Command</dt>
+          <dd>
+            <Command>{command}</Command>
+          </dd>
+        </>
+      )}
       {pairs.filter(([, value]) => value !== "").map(([key, value]) => (
         <>
           <dt>{key}</dt>

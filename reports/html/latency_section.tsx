@@ -4,7 +4,7 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { Result } from "../../suites/result/result_schema.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import {
   byDirection,
   type ContextSeries,
@@ -12,15 +12,19 @@ import {
   DIRECTION_NAMES,
 } from "../data/analysis.ts";
 import { FLOP_RATIO } from "../claims/claims.ts";
+import { coolAndSteady } from "../data/cool_and_steady.ts";
 import {
+  ABSENT,
   formatContext,
   formatCount,
-  formatInterval,
   formatPlural,
   formatSeconds,
+  formatSpread,
+  SPREAD_TITLE,
 } from "../text/format.ts";
-import { shortSeriesNames } from "../text/summary_tables.ts";
-import { plotData } from "../charts/chart_data.ts";
+import { clampSentence, shortSeriesNames } from "../text/summary_tables.ts";
+import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
+import { type ChartData, finite, plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { type LogAxis, logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import {
@@ -41,12 +45,13 @@ export function latencySection(result: Result, prefix: string): Section | null {
   const directions = byDirection(contextSeries(result)).map(({ direction, series }) => {
     const plot = latencyPlot(series, result);
     const fits = series.flatMap(({ fit }, i) =>
-      fit === null || plot[i].faint ? [] : [{ fit, name: plot[i].label }]
+      fit === null || plot[i].faint ? [] : [{ fit, name: plot[i].label, clamp: series[i].clamp }]
     );
     return { direction, series, plot, fits };
   });
   if (directions.length === 0) return null;
   const [{ fits, direction }] = directions;
+  const raised = clampSentence(directions.flatMap(({ series }) => series));
   const title = fits.length === 0 ? "Latency" : (
     <>
       {direction === "forward" ? "Latency" : `Latency ${DIRECTION_NAMES[direction]}`} of{" "}
@@ -78,13 +83,18 @@ export function latencySection(result: Result, prefix: string): Section | null {
             {directions.length > 1 && fits.length > 0 && (
               <h3>{capital(DIRECTION_NAMES[direction])}</h3>
             )}
-            {fits.slice(0, 4).map(({ fit, name }) => (
+            {fits.slice(0, 4).map(({ fit, name, clamp }) => (
               <p>
                 <span class="figure-number">
                   <Power exponent={fit.exponent} />
                 </span>
                 <span class="figure-label">
                   {name}, over {formatPlural(fit.count, "context")}
+                  {clamp === null
+                    ? ""
+                    : clamp.whole
+                    ? ", at a constant k"
+                    : `, at a constant k up to ${formatContext(clamp.upTo)}`}
                 </span>
               </p>
             ))}
@@ -95,6 +105,7 @@ export function latencySection(result: Result, prefix: string): Section | null {
           attention does too, with {FLOP_RATIO.toFixed(1)}{" "}
           times fewer FLOP; its other stages are linear with the norm scorer.
         </p>
+        {raised !== null && <p>{raised}</p>}
       </Spread>
     ),
   };
@@ -120,45 +131,102 @@ function LatencyFigure(
     format: formatTick(formatSeconds),
     base: 10,
   };
+  // At one context there is no curve, but a row for each implementation.
+  const alone = new Set(all.map(({ context }) => context)).size === 1;
+  const rows = plot.flatMap(({ label, style, points }): DotRow[] =>
+    points.map(({ y, low, high }) => ({
+      label,
+      value: y,
+      low,
+      high,
+      text: formatSeconds(y),
+      style,
+    }))
+  );
   const what = several ? `Latency ${DIRECTION_NAMES[direction]}` : "Latency";
   return (
     <Figure
       id={id}
       title={unbroken(
-        `${what} against context, both axes logarithmic${shared ? ` (${shared})` : ""}`,
+        (alone
+          ? `${what} at ${formatContext(all[0].context)}`
+          : `${what} against context, both axes logarithmic`) + (shared ? ` (${shared})` : ""),
       )}
       description={describe(plot, formatSeconds)}
-      draw={(size) => (
-        <LogPlot
-          size={size}
-          x={contextAxis(all.map(({ context }) => context))}
-          y={y}
-          series={plot}
-          labelRoom={150}
-        />
-      )}
+      height={alone ? dotPlotHeight(rows.length) : undefined}
+      compactHeight={alone ? dotPlotHeight(rows.length) : undefined}
+      draw={(size) =>
+        alone
+          ? (
+            <DotPlot
+              size={size}
+              rows={rows}
+              axis={timeLabel(result)}
+              format={formatTick(formatSeconds)}
+            />
+          )
+          : (
+            <LogPlot
+              size={size}
+              x={contextAxis(all.map(({ context }) => context))}
+              y={y}
+              series={plot}
+              labelRoom={150}
+            />
+          )}
       legend={plot}
-      note="Median of the samples; bars are 95 % bootstrap intervals where they are wider than the marker. Thin lines are the least-squares fits."
-      data={plotData(plot, { x: "context_tokens", y: "median_seconds" })}
+      note={[
+        "Median of the samples; bars are 95 % bootstrap intervals, or ranges where there are fewer " +
+        "than six samples, drawn where they are wider than the marker.",
+        alone ? null : "Thin lines are the least-squares fits.",
+        clampSentence(series),
+      ].filter((sentence) => sentence !== null).join(" ")}
+      data={withCool(plotData(plot, { x: "context_tokens", y: "median_seconds" }), series)}
       table={{
         caption: `${what} of one layer`,
         columns: [
           { title: "Context", numeric: true },
           { title: "Series" },
           { title: "Median", numeric: true },
-          { title: "95 % interval", numeric: true },
+          { title: SPREAD_TITLE, numeric: true },
           { title: "Samples", numeric: true },
+          { title: "First sample", numeric: true },
+          { title: "Steady state", numeric: true },
         ],
         rows: series.flatMap(({ points }, i) =>
           points.map((point) => [
             formatContext(point.context),
             plot[i].label,
             formatSeconds(point.median),
-            formatInterval([point.low, point.high], formatSeconds),
-            formatCount(point.case.samples.length),
+            formatSpread(point, formatSeconds),
+            formatCount(point.count),
+            ...coolCells(point.case),
           ])
         ),
       }}
     />
   );
+}
+
+/** The first sample, and the median of those after it. */
+function coolCells(record: CaseRecord): string[] {
+  const found = coolAndSteady(record);
+  return found === null ? [ABSENT, ABSENT] : [
+    formatSeconds(found.first),
+    found.steady === null ? ABSENT : `${formatSeconds(found.steady)} (n = ${found.count})`,
+  ];
+}
+
+/** The numbers of the plot with both figures beside them. */
+function withCool({ columns, rows }: ChartData, series: readonly ContextSeries[]): ChartData {
+  const found = series.flatMap(({ points }) => points.map((point) => coolAndSteady(point.case)));
+  return {
+    columns: [...columns, "first_sample_seconds", "steady_seconds", "steady_samples"],
+    rows: rows.map((row, i) => [
+      ...row,
+      finite(found[i]?.first),
+      finite(found[i]?.steady),
+      found[i]?.count ?? null,
+    ]),
+  };
 }

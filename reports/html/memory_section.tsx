@@ -21,7 +21,8 @@ export function memorySection(result: Result, prefix: string): Section | null {
     record.suite === "latency" && record.peakBytes > 0 &&
     (!isPeer(record) || bytesOf(record, "measuredPeakBytes") !== null)
   );
-  const byContext = planned.filter(isContextCase);
+  // A case that did not run holds nothing: the table alone has what was planned for it.
+  const byContext = planned.filter((record) => isContextCase(record) && record.status === "ok");
   if (byContext.length === 0) return null;
   const groups = new Map<string, CaseRecord[]>();
   const taken = new Set<string>();
@@ -66,7 +67,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
     nav: "Memory",
     content: (
       <Spread
-        title={`The largest case ${withPeers ? "of ours " : ""}holds ${
+        title={`The largest case ${withPeers ? "of ours " : ""}that ran holds ${
           formatBytes(heldBytes(largest))
         }`}
         figure={
@@ -99,6 +100,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
             data={{
               columns: [
                 "case",
+                "state",
                 "context_tokens",
                 "planned_bytes",
                 "measured_bytes",
@@ -106,6 +108,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
               ],
               rows: planned.map((record) => [
                 record.id,
+                record.status,
                 record.shape.context,
                 isPeer(record) ? null : record.peakBytes,
                 finite(bytesOf(record, "measuredPeakBytes")),
@@ -116,6 +119,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
               caption: "Device memory of every case",
               columns: [
                 { title: "Case" },
+                { title: "State" },
                 { title: "Context", numeric: true },
                 { title: "Planned", numeric: true },
                 { title: "Measured", numeric: true },
@@ -127,6 +131,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
                 const have = bytesOf(record, "measuredPeakBytes");
                 return [
                   record.id,
+                  record.status === "ok" ? "ran" : record.status,
                   formatContext(record.shape.context),
                   isPeer(record) ? ABSENT : formatBytes(record.peakBytes),
                   have === null ? ABSENT : formatBytes(have),
@@ -143,7 +148,6 @@ export function memorySection(result: Result, prefix: string): Section | null {
           <span class="figure-label">
             {largest.implementation}, {DIRECTION_NAMES[largest.direction]}, at{" "}
             {formatContext(largest.shape.context)}
-            {largest.status === "ok" ? "" : ` (${largest.status})`}
           </span>
         </p>
         {measured.length > 0 && (

@@ -1,45 +1,55 @@
 /**
- * Cases without a time, with their reasons.
+ * Cases without a time: one line for each reason, and the cases when it is opened.
  *
  * @module
  */
-import type { Result } from "../../suites/result/result_schema.ts";
-import { ABSENT, formatBytes, formatSeconds } from "../text/format.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { isMissing, type MissingGroup, missingGroups, reasonText } from "../data/reasons.ts";
+import { ABSENT, formatBytes, formatPlural, formatSeconds } from "../text/format.ts";
 import { Table } from "../charts/figure.tsx";
-import type { Section } from "./section.tsx";
+import { capital, type Section, unbroken } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
 export function missingSection(result: Result, prefix: string): Section | null {
-  const missing = result.cases.filter((record) =>
-    record.status !== "ok" || record.check?.passed === false
-  );
+  const missing = result.cases.filter(isMissing);
   if (missing.length === 0) return null;
+  const groups = missingGroups(result);
+  const states = [...new Set(groups.map(({ state }) => state))];
   return {
     id: `${prefix}missing`,
-    nav: "Skipped",
+    nav: capital(states.join(", ")),
     content: (
       <>
-        <h2>Skipped and failed</h2>
-        <Table
-          caption="Cases without a time"
-          columns={[
-            { title: "Case" },
-            { title: "State" },
-            { title: "Reason" },
-            { title: "Predicted", numeric: true },
-            { title: "Memory", numeric: true },
-          ]}
-          rows={missing.map((record) => [
-            record.id,
-            record.status === "skipped" || record.status === "inconclusive"
-              ? record.status
-              : <strong>failed</strong>,
-            record.reason ?? "no reason recorded",
-            record.predictedSeconds === undefined ? ABSENT : formatSeconds(record.predictedSeconds),
-            formatBytes(record.peakBytes),
-          ])}
-        />
+        <h2>
+          {formatPlural(missing.length, "case")} without a time: {states.join(", ")}
+        </h2>
+        {groups.map((group) => <Group group={group} />)}
       </>
     ),
   };
+}
+
+function Group({ group: { state, reason, cases } }: { group: MissingGroup }) {
+  return (
+    <details class="folded" open={state === "failed"}>
+      <summary>
+        <strong>{formatPlural(cases.length, "case")} {state}</strong>: {unbroken(reason)}
+      </summary>
+      <Table
+        caption={`${formatPlural(cases.length, "case")} ${state}`}
+        columns={[
+          { title: "Case" },
+          { title: "Reason" },
+          { title: "Predicted", numeric: true },
+          { title: "Memory planned", numeric: true },
+        ]}
+        rows={cases.map((record: CaseRecord) => [
+          record.id,
+          reasonText(record),
+          record.predictedSeconds === undefined ? ABSENT : formatSeconds(record.predictedSeconds),
+          record.peakBytes > 0 ? formatBytes(record.peakBytes) : ABSENT,
+        ])}
+      />
+    </details>
+  );
 }

@@ -9,6 +9,7 @@ import type { JSX } from "preact";
 import { render } from "preact-render-to-string";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
 import scriptFile from "./page_script.generated.js" with { type: "text" };
+import { REPORT_STYLE } from "./report_style.ts";
 import { STYLE } from "./style.ts";
 
 /** The icon of every page: a lamp and its beam, which the browser need not ask for. */
@@ -103,7 +104,7 @@ export function renderPage(
       )}
       <link rel="icon" href={ICON} />
       <script dangerouslySetInnerHTML={{ __html: script }} />
-      <style dangerouslySetInnerHTML={{ __html: STYLE + (own.style ?? "") }} />
+      <style dangerouslySetInnerHTML={{ __html: STYLE + REPORT_STYLE + (own.style ?? "") }} />
     </head>,
   );
   const { markup, data } = compact(render(body));

@@ -10,7 +10,7 @@ import {
   ABSENT,
   formatContext,
   formatFlopRate,
-  formatInterval,
+  formatMeasured,
   formatRatio,
   formatSeconds,
 } from "../text/format.ts";
@@ -90,9 +90,9 @@ export function peerSection(result: Result, prefix: string): Section | null {
 /** A peer's time over ours in words. */
 export function ratioText({ ratio }: PeerRow): string {
   if (ratio === null) return ABSENT;
-  return ratio.interval === null
+  return ratio.spread === null
     ? `${formatRatio(ratio.ratio)} (medians, not interleaved)`
-    : `${formatRatio(ratio.ratio)} (${formatInterval([...ratio.interval], formatRatio)})`;
+    : formatMeasured(ratio.ratio, ratio.spread, formatRatio);
 }
 
 function layerText({ direction, shape, options }: CaseRecord): string {
@@ -127,7 +127,8 @@ function PeerFigure(
       label: peer,
       points: [...own].sort(([a], [b]) => a - b).map(([x, { ratio, record }]) => {
         const [low, high] = ratio!.interval ?? [ratio!.ratio, ratio!.ratio];
-        return { x, y: ratio!.ratio, low, high, case: record.id };
+        const { count, kind } = ratio!.spread ?? {};
+        return { x, y: ratio!.ratio, low, high, count, kind, case: record.id };
       }),
     };
   });

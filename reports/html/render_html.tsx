@@ -10,7 +10,8 @@ import { plainText } from "../../suites/result/plain_text.ts";
 import { formatPlural } from "../text/format.ts";
 import { harmless } from "../text/harmless.ts";
 import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
-import { ClaimsTable, Masthead } from "./first_screen.tsx";
+import { ClaimsTable, speaksOfClaims } from "./claims_table.tsx";
+import { Masthead } from "./first_screen.tsx";
 import { contextParallelSection } from "./context_parallel_section.tsx";
 import { findingsSection } from "./findings_section.tsx";
 import { memorySection } from "./memory_section.tsx";
@@ -19,7 +20,7 @@ import { ceilingSection } from "./ceiling_section.tsx";
 import { latencySection } from "./latency_section.tsx";
 import { peerSection } from "./peer_section.tsx";
 import type { Section } from "./section.tsx";
-import { speedupSection } from "./speedup_section.tsx";
+import { HeroFigure, speedupSection } from "./speedup_section.tsx";
 import { stageSection } from "./stage_section.tsx";
 import { sweepSection } from "./sweep_section.tsx";
 import { throughputSection } from "./throughput_section.tsx";
@@ -29,6 +30,7 @@ import { missingSection } from "./missing_section.tsx";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
 import { type PageImage, renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
+import { together } from "./text_parts.tsx";
 import { sampleSection } from "./sample_section.tsx";
 
 /** Options of {@linkcode renderHtml}. */
@@ -51,12 +53,19 @@ export interface ReportSite {
   image?: PageImage;
   /** A section that fills a page of its own, and both pages. */
   apart?: { id: string; nav: string; href: string; reportHref: string };
+  /** The page of the site that explains the method, relative to the report. */
+  methodHref?: string;
   /** Whether this is the page of that section, and not the report without it. */
   only?: boolean;
 }
 
-/** Sections in reading order; each says null where the result has nothing for it. */
-const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
+type SectionOf = (result: Result, prefix: string) => Section | null;
+
+/**
+ * What a run can find, in reading order; each says null where the result has nothing for it. Of a run
+ * that the claims do not speak of, these come before them.
+ */
+const FINDINGS: readonly SectionOf[] = [
   findingsSection,
   latencySection,
   speedupSection,
@@ -69,6 +78,10 @@ const SECTIONS: ((result: Result, prefix: string) => Section | null)[] = [
   retrievalSection,
   contextParallelSection,
   peerSection,
+];
+
+/** What the findings rest on. */
+const GROUNDS: readonly SectionOf[] = [
   correctnessSection,
   missingSection,
   environmentSection,
@@ -94,15 +107,25 @@ export function renderHtml(
   const single = shown.length === 1;
   const runs = shown.map((result, i) => {
     const prefix = single ? "" : `run-${i + 1}-`;
-    return {
-      result,
-      prefix,
-      sections: SECTIONS.map((section) => section(result, prefix)).filter((section) =>
-        section !== null
-      ).filter(({ id }) =>
-        site?.apart === undefined || (id === site.apart.id) === (site.only ?? false)
+    const shownOf = (sections: readonly SectionOf[]) =>
+      sections.map((section) => section(result, prefix)).filter((section) => section !== null)
+        .filter(({ id }) =>
+          site?.apart === undefined || (id === site.apart.id) === (site.only ?? false)
+        );
+    const findings = shownOf(FINDINGS);
+    const claims: Section[] = site?.only ? [] : [{
+      id: `${prefix}claims`,
+      nav: "Claims",
+      content: (
+        <>
+          <h2 class="visually-hidden">Claims</h2>
+          <ClaimsTable result={result} />
+        </>
       ),
-    };
+    }];
+    const first = speaksOfClaims(result) ? claims : findings;
+    const second = first === claims ? findings : claims;
+    return { result, prefix, sections: [...first, ...second, ...shownOf(GROUNDS)] };
   });
   const heading = plainText(
     title ?? (single ? verdictLine(shown[0]) : comparisonLine(shown)),
@@ -117,7 +140,6 @@ export function renderHtml(
           ? [[site.apart!.reportHref, "The whole report"], [`#${site.apart!.id}`, site.apart!.nav]]
           : single
           ? [
-            ["#claims", "Claims"],
             ...runs[0].sections.map(({ id, nav }): [string, string] => [`#${id}`, nav]),
             ...(site?.apart ? [[site.apart.href, site.apart.nav] as [string, string]] : []),
           ]
@@ -132,18 +154,18 @@ export function renderHtml(
       <main id="main">
         {single ? null : (
           <>
-            <h1 class="verdict">{heading}</h1>
+            <h1 class="verdict">{together(heading)}</h1>
             <Comparison results={shown} />
           </>
         )}
-        {runs.map(({ result, prefix, sections }, i) => (
+        {runs.map(({ result, sections }, i) => (
           <Run
             result={result}
-            prefix={prefix}
             sections={sections}
             index={i}
             single={single}
-            claims={!site?.only}
+            hero={single && !site?.only}
+            methodHref={site?.methodHref}
           />
         ))}
       </main>
@@ -203,14 +225,14 @@ function Navigation(
 }
 
 function Run(
-  { result, prefix, sections, index, single, claims }: {
+  { result, sections, index, single, hero, methodHref }: {
     result: Result;
-    prefix: string;
     sections: Section[];
     index: number;
     single: boolean;
-    /** Whether the claims stand before the sections. */
-    claims: boolean;
+    /** Whether it opens with its chart. */
+    hero: boolean;
+    methodHref?: string;
   },
 ): JSX.Element {
   return (
@@ -221,14 +243,14 @@ function Run(
     >
       <header class="masthead">
         {single ? null : <p class="kicker">Run {runName(index)}</p>}
-        <Masthead result={result} level={single ? 1 : 2} />
+        <Masthead
+          result={result}
+          prefix={single ? "" : `run-${index + 1}-`}
+          level={single ? 1 : 2}
+          hero={hero && <HeroFigure result={result} />}
+          methodHref={methodHref}
+        />
       </header>
-      {claims && (
-        <section id={`${prefix}claims`}>
-          <h2 class="visually-hidden">Claims</h2>
-          <ClaimsTable result={result} />
-        </section>
-      )}
       {sections.map(({ id, content }) => <section id={id}>{content}</section>)}
     </div>
   );

@@ -5,6 +5,9 @@ import { ATTACK, hostileResult } from "../../suites/result/_hostile_result.ts";
 import { sampleRetrieval } from "../../suites/result/_sample_retrieval.ts";
 import { sampleCase, sampleResult } from "../../suites/result/_sample_result.ts";
 import { saveAll } from "./_page_script.ts";
+import { judgeClaims } from "../claims/claims.ts";
+import { scoreboardOf } from "../claims/scoreboard.ts";
+import { OUTSIDE, sources } from "../claims/sources.ts";
 import { renderHtml } from "./render_html.tsx";
 
 /** Parts of the page that hold no text of a result, cut out so that the rest can be searched. */
@@ -18,10 +21,15 @@ function markup(html: string): string {
 Deno.test("renderHtml opens with the verdict, the claims and the hardware notice", () => {
   const html = renderHtml([sampleResult({ extras: true, sweeps: true })]);
   const order = [
+    '<p class="scoreboard">',
     '<h1 class="verdict">The 21× holds here: ',
     "Other hardware and software than the paper",
+    "What the letters mean",
+    'href="https://arxiv.org/abs/2605.06554"',
+    'id="hero-figure"',
+    'id="claims"',
     "21.0× faster than SDPA at 512K tokens, forward",
-    "Said of the paper elsewhere",
+    "made of the paper elsewhere",
     'id="latency"',
     'id="speed-up"',
     'id="stages"',
@@ -38,6 +46,65 @@ Deno.test("renderHtml opens with the verdict, the claims and the hardware notice
     assert.ok(position > 0, `${text} is missing`);
     assert.ok(i === 0 || position > order[i - 1][1], `${text} is out of order`);
   }
+});
+
+Deno.test("the first screen: scoreboard, what the headline is over, sources, every letter", () => {
+  const html = renderHtml([sampleResult()]);
+  const head = html.slice(html.indexOf("<header"), html.indexOf("</header>"));
+  const text = head.replace(/<[^>]*>/g, " ").replace(/\s+/g, " ");
+  const rows = judgeClaims(sampleResult());
+  const { judgeable, verdicts } = scoreboardOf(rows);
+  assert.equal(verdicts.reduce((sum, { count }) => sum + count, 0), judgeable);
+  const reproduced = verdicts.find(({ verdict }) => verdict === "reproduced")!.count;
+  assert.ok(text.includes(`${reproduced} of ${judgeable} claims reproduced`), text);
+  assert.match(
+    text,
+    /n = 6\) at 512K tokens, forward, over this suite's own dense kernel on Deno's/,
+  );
+  for (const letter of ["N", "H", "d", "L", "p", "k", "S", "δ", "n", "SDPA", "N/64"]) {
+    assert.ok(head.includes(`<dt>${letter}</dt>`), letter);
+  }
+  const links = [...head.matchAll(/<a href="([^"]+)"/g)].map(([, href]) => href);
+  assert.deepEqual(links, OUTSIDE);
+  // Without an address of the repository there is nothing to link to, and with one there is.
+  assert.deepEqual(sources(null).filter(({ href }) => href === null).length, 1);
+  assert.ok(sources("https://x.example/y").every(({ href }) => href!.startsWith("https://")));
+});
+
+Deno.test("a run that no claim speaks of opens with what it found", () => {
+  const needles = { ...sampleResult({ contexts: [] }), retrieval: sampleRetrieval() };
+  const html = renderHtml([needles]);
+  const at = (id: string) => html.indexOf(`<section id="${id}"`);
+  assert.ok(at("retrieval") > 0 && at("retrieval") < at("claims"));
+  assert.ok(!html.includes('class="scoreboard"') && !html.includes("hero-figure"));
+  // What was not run is folded: one line for each reason.
+  const claims = html.slice(at("claims"), html.indexOf("</section>", at("claims")));
+  const lines = [...claims.matchAll(/<details class="folded"><summary>([^<]*)/g)];
+  assert.equal(new Set(lines.map(([, line]) => line)).size, lines.length);
+  assert.ok(lines.length > 1 && lines.length < 8, `${lines.length} lines`);
+  assert.ok(claims.indexOf("<table") > claims.indexOf("<details"), "no row stands open");
+});
+
+Deno.test("a command breaks before its options only", () => {
+  const html = renderHtml([sampleResult({ contexts: [8192] })]);
+  const commands = [...html.matchAll(/<code class="command">(.*?)<\/code>/g)];
+  assert.ok(commands.length > 2);
+  for (const [, command] of commands) {
+    for (const [, part] of command.matchAll(/<span class="(?:nb|long)">(.*?)<\/span>/g)) {
+      assert.match(part, /^(deno|--?[a-z])/);
+    }
+  }
+});
+
+Deno.test("a page has as many figures of stages as a reader can take, whatever ran", () => {
+  const result = sampleResult({ contexts: [8192] });
+  const layer = result.cases.find(({ scorer }) => scorer === "norm")!;
+  for (let i = 0; i < 100; i++) {
+    result.cases.push({ ...layer, id: `${layer.id}-${i}`, implementation: `lighthouse-x${i}` });
+  }
+  const html = renderHtml([result]);
+  assert.equal(html.match(/<figure id="stages-figure-/g)!.length, 16);
+  assert.match(html, /Stages of 85 further settings/);
 });
 
 Deno.test("renderHtml shows the paper's point as the paper's", () => {
@@ -263,7 +330,7 @@ Deno.test("several results start with a comparison and keep their sections apart
     sampleResult(),
     sampleResult({ contexts: [4096, 8192], software: true, description: "llvmpipe" }),
   ]);
-  assert.match(html, /<h1 class="verdict">At 8K, the longest context of all runs/);
+  assert.match(html, /<h1 class="verdict">At 8K, the longest context that the runs have in common/);
   assert.match(html, /compare the ratios and the slopes, not the times/);
   const ids = [...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
   assert.equal(new Set(ids).size, ids.length, "ids are unique");
@@ -306,7 +373,7 @@ Deno.test("memory: a peer's is what it held, never what we would have planned", 
   assert.ok(!section().includes("peer:"));
   for (const record of peers) record.measuredPeakBytes = 1000 * record.peakBytes;
   assert.ok(section().includes("peer:onnxruntime-web"));
-  assert.ok(section().includes("The largest case of ours holds"));
+  assert.ok(section().includes("The largest case of ours that ran holds"));
   assert.ok(!section().includes("differs from the plan"));
 });
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Result, RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
+import type { Result, RetrievalRecord } from "../../suites/result/result_schema.ts";
 import {
   formatContext,
   formatCount,
@@ -11,7 +11,7 @@ import {
   formatPlural,
   formatSignificant,
 } from "../text/format.ts";
-import { ascending, sweepCurves } from "../data/retrieval_data.ts";
+import { ascending } from "../data/retrieval_data.ts";
 import { Table } from "../charts/figure.tsx";
 import { SalienceBlock } from "../charts/salience_block.tsx";
 import { TransitionBlock } from "../charts/transition_block.tsx";
@@ -20,7 +20,7 @@ import { LayerBlock } from "../charts/layer_block.tsx";
 import { PaperBlock } from "../charts/paper_block.tsx";
 import { MapBlock } from "../charts/retrieval_maps.tsx";
 import { StressBlock } from "../charts/stress_block.tsx";
-import { type Section, unbroken } from "./section.tsx";
+import type { Section } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
 export function retrievalSection(result: Result, prefix: string): Section | null {
@@ -41,7 +41,11 @@ export function retrievalSection(result: Result, prefix: string): Section | null
     nav: "Retrieval",
     content: (
       <>
-        <h2>{unbroken(titleOf(record, failed))}</h2>
+        <h2>
+          {failed > 0
+            ? `Retrieval: ${formatPlural(failed, "instrument check")} failed`
+            : "Planted needles: what selection keeps and what it loses"}
+        </h2>
         <p class="lead">
           {leadText(record)}
         </p>
@@ -65,24 +69,6 @@ function leadText({ trials, headDim, cells }: RetrievalRecord): string {
       formatCount(trials)
     } trials a cell${range}, ` +
     `d = ${headDim}; all arms see the same trials. Chance is 10 %.`;
-}
-
-function titleOf(record: RetrievalRecord, failed: number): string {
-  if (failed > 0) return `Retrieval: ${formatPlural(failed, "instrument check")} failed`;
-  return hasSurvivalEvidence(record)
-    ? "Under the norm scorer the size of a needle’s key decides whether it survives"
-    : "Planted needles: what selection keeps and what it loses";
-}
-
-/** Whether norm scores are shown to follow salience: not selected at the least, always at the most. */
-function hasSurvivalEvidence(record: RetrievalRecord): boolean {
-  const norm = sweepCurves(record, { sweep: "salience" }).filter(({ arm }) =>
-    arm === "lighthouse-norm"
-  );
-  return norm.length > 0 && norm.every(({ cells }) => {
-    const share = (cell: RetrievalCell) => cell.needleSelected / cell.trials;
-    return share(cells[cells.length - 1]) - share(cells[0]) > 0.5;
-  });
 }
 
 function Details({ record }: { record: RetrievalRecord }) {

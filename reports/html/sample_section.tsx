@@ -1,14 +1,31 @@
 /**
- * Raw samples in the order of measuring.
+ * The samples of each case: how they lie around their median, the first beside the later ones, and
+ * all of them in the order of measuring.
  *
  * @module
  */
-import type { Result } from "../../suites/result/result_schema.ts";
-import { isMeasured } from "../data/analysis.ts";
-import { ABSENT, formatPlural, formatRatio } from "../text/format.ts";
+import type { JSX } from "preact";
+import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
+import { isMeasured } from "../data/cases.ts";
+import { largest } from "../data/extremes.ts";
+import { spreadOf } from "../data/spread.ts";
+import { coolAndSteady, orderedSamples } from "../data/cool_and_steady.ts";
+import {
+  ABSENT,
+  formatCount,
+  formatPercent,
+  formatPlural,
+  formatRatio,
+  formatSeconds,
+} from "../text/format.ts";
 import { Table } from "../charts/figure.tsx";
 import { sampleReach, SampleStrip } from "../charts/sample_strip.tsx";
 import type { Section } from "./section.tsx";
+
+/** Cases that are drawn without a click. */
+const SHOWN = 12;
+/** Cases whose samples are drawn and listed: the result file has every one. */
+const MOST_DRAWN = 400;
 
 /** The section, or null where the result has nothing for it. */
 export function sampleSection(result: Result, prefix: string): Section | null {
@@ -19,39 +36,119 @@ export function sampleSection(result: Result, prefix: string): Section | null {
     new Map(sampled.toReversed().map((record) => [record.id, record])).values(),
   );
   const count = sampled.reduce((sum, { samples }) => sum + samples.length, 0);
-  const reach = sampleReach(sampled.filter(isMeasured));
+  const timed = sampled.filter(isMeasured);
+  const listed = sampled.slice(0, MOST_DRAWN);
+  const strips: Strips = {
+    firsts,
+    prefix,
+    drawn: new Set(timed.slice(0, MOST_DRAWN)),
+    reach: sampleReach(timed.slice(0, MOST_DRAWN)),
+  };
+  const { reach } = strips;
   return {
     id: `${prefix}samples`,
     nav: "Samples",
     content: (
       <div class="screen-only">
-        <h2>Raw samples</h2>
+        <h2>How the samples of each case lie</h2>
+        {timed.length > 0 && (
+          <>
+            <p class="lead">
+              A dot is one sample, its place its time over the median of its case, from{" "}
+              {formatRatio(1 / reach)} to{" "}
+              {formatRatio(reach)}; a dot at an end lies beyond it. The band is the 95 % interval,
+              or the range of fewer than six samples; a cross is a sample that the clock or an
+              interruption spoiled, which no number counts.
+            </p>
+            <StripTable cases={timed.slice(0, SHOWN)} {...strips} />
+          </>
+        )}
+        {timed.length > SHOWN && (
+          <details class="data">
+            <summary>{formatPlural(timed.length - SHOWN, "further case")}</summary>
+            <StripTable cases={timed.slice(SHOWN)} {...strips} />
+          </details>
+        )}
         <details class="data">
           <summary>
-            {formatPlural(count, "sample")} of {formatPlural(sampled.length, "case")}, in order
+            {formatPlural(count, "sample")} of{" "}
+            {formatPlural(sampled.length, "case")}, in the order of measuring
+            {listed.length < sampled.length
+              ? `: the first ${formatCount(listed.length)} cases`
+              : ""}
           </summary>
           <Table
             caption="GPU milliseconds of each execution in the order of measuring; * marks a sample that is kept but left out of the statistic"
-            columns={[
-              { title: "Case" },
-              { title: `Samples ÷ median, ${formatRatio(1 / reach)} to ${formatRatio(reach)}` },
-              { title: "Samples, ms" },
-            ]}
-            rows={sampled.map((record) => [
-              <span id={firsts.has(record) ? `${prefix}${record.id}` : undefined}>{record.id}
-              </span>,
-              isMeasured(record) && record.statistic.median > 0
-                ? <SampleStrip {...record} reach={reach} />
-                : ABSENT,
-              [...record.samples]
-                .sort((a, b) => a.round - b.round || a.place - b.place)
-                .map(({ seconds, flag }) =>
-                  `${Number((seconds * 1e3).toPrecision(5))}${flag === undefined ? "" : "*"}`
-                ).join("  "),
+            columns={[{ title: "Case" }, { title: "Samples, ms" }]}
+            rows={listed.map((record) => [
+              record.id,
+              orderedSamples(record).map(({ seconds, flag }) =>
+                `${Number((seconds * 1e3).toPrecision(5))}${flag === undefined ? "" : "*"}`
+              ).join("  "),
             ])}
           />
         </details>
       </div>
     ),
   };
+}
+
+/** What the tables of strips share. */
+interface Strips {
+  /** Of several records of one case the one that charts link to. */
+  firsts: ReadonlySet<CaseRecord>;
+  /** Of the ids that charts link to. */
+  prefix: string;
+  drawn: ReadonlySet<CaseRecord>;
+  /** Factor at either end of the strips. */
+  reach: number;
+}
+
+type Timed = CaseRecord & { statistic: Statistic };
+
+function StripTable(
+  { cases, firsts, prefix, drawn, reach }: Strips & { cases: readonly Timed[] },
+): JSX.Element {
+  return (
+    <Table
+      caption="Samples of each case over their median, the first sample, and the median of those after it"
+      columns={[
+        { title: "Case" },
+        { title: "Samples ÷ median" },
+        { title: "Farthest", numeric: true },
+        { title: "n", numeric: true },
+        { title: "First sample", numeric: true },
+        { title: "Steady state", numeric: true },
+        { title: "First ÷ steady", numeric: true },
+      ]}
+      rows={cases.map((record) => {
+        const { first, steady } = coolAndSteady(record)!;
+        return [
+          <span id={firsts.has(record) ? `${prefix}${record.id}` : undefined}>{record.id}</span>,
+          drawn.has(record)
+            ? (
+              <SampleStrip
+                samples={record.samples}
+                statistic={{ ...record.statistic, ...spreadOf(record.statistic) }}
+                reach={reach}
+              />
+            )
+            : ABSENT,
+          farthest(record),
+          formatCount(record.statistic.count),
+          formatSeconds(first),
+          steady === null ? ABSENT : formatSeconds(steady),
+          steady === null || steady === 0 ? ABSENT : formatRatio(first / steady),
+        ];
+      })}
+    />
+  );
+}
+
+/** How far the sample farthest from the median lies from it. */
+function farthest({ samples, statistic: { median } }: Timed): string {
+  const counted = samples.filter(({ flag }) => flag === undefined);
+  return counted.length === 0
+    ? ABSENT
+    : formatPercent(largest(counted.map(({ seconds }) => Math.abs(seconds / median - 1))));
 }

@@ -84,12 +84,13 @@ export function latencyPlot(
   return series.map(({ points, fit }, i) => ({
     ...styles[i],
     label: names[i].replace(/^peer:/, ""),
-    points: points.map(({ context, median, low, high, case: { id, statistic } }) => ({
+    points: points.map(({ context, median, low, high, count, kind, case: { id } }) => ({
       x: context,
       y: median,
       low,
       high,
-      count: statistic?.count,
+      count,
+      kind,
       case: id,
     })),
     fit,

@@ -16,6 +16,12 @@ import { stageColor } from "../charts/palette.ts";
 import { symbolSquare } from "d3-shape";
 import { type Section, Spread } from "./section.tsx";
 
+/** Figures that are open; more of them tell the same again for other scorers. */
+const SHOWN = 2;
+
+/** Figures at all; what has none is in the table. */
+const MOST_FIGURES = 16;
+
 /** The section, or null where the result has nothing for it. */
 export function stageSection(result: Result, prefix: string): Section | null {
   const series = contextSeries(result).filter(({ points, k }) =>
@@ -27,12 +33,23 @@ export function stageSection(result: Result, prefix: string): Section | null {
   const seen = new Set<string>();
   const drawn = series.map(({ implementation, direction }) => {
     const key = `${implementation} ${direction}`;
-    const first = !seen.has(key);
+    const first = !seen.has(key) && seen.size < MOST_FIGURES;
     seen.add(key);
     return first;
   });
   const others = series.flatMap((one, i) =>
     drawn[i] ? [] : [{ name: names[i], points: one.points }]
+  );
+  const figures = series.flatMap((one, i) =>
+    drawn[i]
+      ? [
+        <StageFigure
+          id={`${prefix}stages-figure-${i + 1}`}
+          name={names[i]}
+          points={one.points}
+        />,
+      ]
+      : []
   );
   // The longest context whose stages were told apart: a long one may have a time and no more.
   const lead = series[0].points.findLast((point) => stagesOf(point.case).length > 1)!;
@@ -48,14 +65,15 @@ export function stageSection(result: Result, prefix: string): Section | null {
         } of ${series[0].implementation}`}
         figure={
           <>
-            {series.map((one, i) =>
-              drawn[i] && (
-                <StageFigure
-                  id={`${prefix}stages-figure-${i + 1}`}
-                  name={names[i]}
-                  points={one.points}
-                />
-              )
+            {figures.slice(0, SHOWN)}
+            {figures.length > SHOWN && (
+              <details class="data">
+                <summary>
+                  {formatPlural(figures.length - SHOWN, "further figure")}:{" "}
+                  {names.filter((_, i) => drawn[i]).slice(SHOWN).join("; ")}
+                </summary>
+                {figures.slice(SHOWN)}
+              </details>
             )}
             {others.length > 0 && (
               <details class="data">

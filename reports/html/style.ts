@@ -161,17 +161,12 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px sol
 .scroll tbody th.long{overflow-wrap:anywhere;min-width:11rem}
 .claims{font-size:.93rem;table-layout:fixed}
 .claims thead th{position:static}
-.claims .group th{padding:1.3rem 0 .3rem;font-size:.78rem;font-weight:650;letter-spacing:.08em;text-transform:uppercase;color:var(--soft);border-bottom:1px solid var(--rule-strong)}
 .claims td,.claims tbody th{padding-top:.6rem;padding-bottom:.6rem}
-.claims thead th:nth-child(1){width:38%}
-.claims thead th:nth-child(2){width:17%}
-.claims thead th:nth-child(3){width:17%}
-.claims thead th:nth-child(4){width:12%}
 .more{display:flex;flex-wrap:wrap;gap:0 1.2rem}
 .more details[open]{flex-basis:100%}
 .nearest{display:block;font-size:.9rem;margin-bottom:.15rem}
 .claims td>.why{margin-top:0}
-.claims td:last-child{white-space:nowrap;padding-right:0}
+.claims .verdict-cell{white-space:nowrap}
 .claim{display:block;font-weight:620;line-height:1.35}
 .why{display:block;color:var(--soft);font-size:.86rem;margin-top:.2rem;max-width:34em}
 .quantity{display:block;font-size:1rem}
@@ -181,7 +176,7 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px sol
 .cell .aside{color:inherit}
 .absent{color:var(--faint)}
 .share{display:block}
-.share svg{display:block;margin-top:.1rem}
+.share svg{display:block;margin-top:.1rem;max-width:100%}
 .share .rail{stroke:var(--rule-strong);stroke-width:1}
 .share .paper{stroke:var(--ink);stroke-width:2}
 .share .interval{stroke:var(--accent);stroke-width:3}
@@ -234,12 +229,10 @@ button[hidden]{display:none}
   .claims,.claims tbody,.claims tr,.claims td,.claims th{display:block;width:auto!important}
   .claims thead{display:none}
   .claims tbody tr{border-bottom:1px solid var(--rule);padding:.8rem 0}
-  .claims tbody tr.group{border-bottom:1px solid var(--rule-strong);padding:0}
   .claims td,.claims tbody th{border:0;padding:.15rem 0}
   .claims td{display:grid;grid-template-columns:6.6rem minmax(0,1fr);align-items:baseline;margin-top:.3rem}
   .claims td::before{content:attr(data-label);color:var(--soft);font-size:.82rem}
   .claims td>*{grid-column:2}
-  .claims td:last-child{white-space:normal}
 }
 @media screen and (max-width:560px){
   main,footer{padding:0 1.1rem}
@@ -254,7 +247,7 @@ button[hidden]{display:none}
   :root,:root[data-theme=dark]{LIGHT}
   @page{margin:16mm 14mm}
   body{font-size:10pt;background:#fff}
-  nav,.skip,button,.filters,.readout,.ring,.export,.data,details:not(.rerun){display:none}
+  nav,.skip,button,.filters,.readout,.ring,.export,.data,details:not(.rerun,.folded){display:none}
   .legend button{display:flex}
   th .sort{display:inline}
   th[aria-sort] .sort::after{content:""}
@@ -284,7 +277,6 @@ button[hidden]{display:none}
   .rate-scale,.segment rect,.cells rect{print-color-adjust:exact}
   .screen-only{display:none}
   table,.claims{font-size:8.5pt}
-  .claims td:last-child{white-space:normal}
   .claims td,.claims tbody th{padding:.35rem .7rem .35rem 0}
   .why,.aside,.source,.nearest{font-size:7.5pt}
   .quantity,.quantity.ours{font-size:9.5pt}

@@ -5,20 +5,28 @@
  */
 import type { JSX } from "preact";
 import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
-import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../data/analysis.ts";
+import {
+  DIRECTION_NAMES,
+  isMeasured,
+  type SpeedupPoint,
+  speedupPoints,
+  spreadOf,
+} from "../data/analysis.ts";
 import {
   ABSENT,
   formatContext,
   formatCount,
-  formatInterval,
+  formatMeasured,
   formatRatio,
   formatSeconds,
+  formatSpread,
+  SPREAD_TITLE,
 } from "../text/format.ts";
 import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
-import { finite } from "../charts/chart_data.ts";
+import { finite, SPREAD_COLUMNS, spreadCells } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { seriesStyles } from "../charts/palette.ts";
-import { formatTick, type Section, timeLabel } from "./section.tsx";
+import { formatTick, type Section, timeLabel, unbroken } from "./section.tsx";
 import { largest, smallest } from "../data/extremes.ts";
 
 const SWEEP_TITLES: Record<string, string> = {
@@ -51,7 +59,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
       taken.add(place);
     }
   }
-  const all = [...groups.values()].filter(({ cases }) => cases.length > 1);
+  const all = [...groups.values()].flatMap(likeWithLike).filter(({ cases }) => cases.length > 1);
   if (all.length === 0) return null;
   const shown = all.filter(({ cases }) => cases.length <= MOST_ROWS);
   const grids = all.filter(({ cases }) => cases.length > MOST_ROWS);
@@ -72,7 +80,10 @@ export function sweepSection(result: Result, prefix: string): Section | null {
     nav: "Sweeps",
     content: (
       <>
-        <h2>What k, p, L and the scorer cost</h2>
+        <h2>What {sweptThings(all.map(({ sweep }) => sweep))} cost{all.length > 1 ? "" : "s"}</h2>
+        <p class="lead">
+          Titles name in parentheses what a figure holds; only settings of one figure compare.
+        </p>
         <div class="grid-of-figures">
           {shown.map(({ sweep, cases }, i) => {
             const { shape, direction } = cases[0];
@@ -82,8 +93,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
             const rows = sorted.map((record, i): DotRow => ({
               label: labels[i],
               value: record.statistic.median,
-              low: record.statistic.low,
-              high: record.statistic.high,
+              ...spreadOf(record.statistic),
               text: formatSeconds(record.statistic.median),
               count: record.statistic.count,
               case: record.id,
@@ -96,12 +106,15 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                 label: `dense ${formatSeconds(dense.statistic.median)}`,
               }
               : undefined;
-            const title = sweepTitle(sweep);
+            const fixed = sweepFixed(sorted, sweep);
+            const title = `${sweepTitle(sweep)} at ${formatContext(shape.context)}`;
             return (
               <Figure
                 id={`${prefix}sweep-figure-${i + 1}`}
-                title={`${title} at ${formatContext(shape.context)}` +
-                  (several ? `, ${DIRECTION_NAMES[direction]}` : "")}
+                title={unbroken(
+                  title + (several ? `, ${DIRECTION_NAMES[direction]}` : "") +
+                    (fixed === "" ? "" : ` (${fixed})`),
+                )}
                 description={rows.map(({ label, text }) => `${label}: ${text}`).join(", ") + "."}
                 width={530}
                 height={dotPlotHeight(rows.length)}
@@ -127,6 +140,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                     "median_seconds",
                     "median_seconds_low",
                     "median_seconds_high",
+                    ...SPREAD_COLUMNS,
                     "speedup",
                     "gathered_rows",
                   ],
@@ -134,8 +148,9 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                     labels[i],
                     record.id,
                     finite(record.statistic.median),
-                    finite(record.statistic.low),
-                    finite(record.statistic.high),
+                    finite(spreadOf(record.statistic).low),
+                    finite(spreadOf(record.statistic).high),
+                    ...spreadCells(spreadOf(record.statistic)),
                     finite(speedups.get(record.id)?.ratio),
                     record.gathered ?? null,
                   ]),
@@ -146,7 +161,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                     { title: "Setting" },
                     { title: "Case" },
                     { title: "Median", numeric: true },
-                    { title: "95 % interval", numeric: true },
+                    { title: SPREAD_TITLE, numeric: true },
                     { title: "Against dense", numeric: true },
                     { title: "Rows gathered", numeric: true },
                   ],
@@ -154,7 +169,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                     labels[i],
                     record.id,
                     formatSeconds(record.statistic.median),
-                    formatInterval([record.statistic.low, record.statistic.high], formatSeconds),
+                    formatSpread(spreadOf(record.statistic), formatSeconds),
                     ratioText(speedups.get(record.id)),
                     record.gathered === undefined ? ABSENT : formatCount(record.gathered),
                   ]),
@@ -165,8 +180,11 @@ export function sweepSection(result: Result, prefix: string): Section | null {
         </div>
         {grids.map(({ sweep, cases }) => (
           <GridTable
-            title={`${sweepTitle(sweep)} at ${formatContext(cases[0].shape.context)}` +
-              (several ? `, ${DIRECTION_NAMES[cases[0].direction]}` : "")}
+            title={unbroken(
+              `${sweepTitle(sweep)} at ${formatContext(cases[0].shape.context)}` +
+                (several ? `, ${DIRECTION_NAMES[cases[0].direction]}` : "") +
+                ` (${sweepFixed(cases, sweep)})`,
+            )}
             cases={[...cases].sort((a, b) => sweepOrder(a, b, { sweep, scorers }))}
             speedups={speedups}
           />
@@ -233,9 +251,7 @@ function sweepTitle(sweep: string): string {
 }
 
 function ratioText(point: SpeedupPoint | undefined): string {
-  return point === undefined
-    ? ABSENT
-    : `${formatRatio(point.ratio)} (${formatInterval([point.low, point.high], formatRatio)})`;
+  return point === undefined ? ABSENT : formatMeasured(point.ratio, point, formatRatio);
 }
 
 /** Scorers of one sweep stand together, unless they are what it varies. */
@@ -251,6 +267,59 @@ function sweepOrder(
   };
   const other = keys(b);
   return keys(a).map((value, i) => value - other[i]).find((difference) => difference !== 0) ?? 0;
+}
+
+/**
+ * The cases of a sweep in groups that differ in the swept option alone, where each such group has
+ * two or more; else, and of a grid, as they are.
+ */
+function likeWithLike<T extends { sweep: string; cases: readonly CaseRecord[] }>(group: T): T[] {
+  const { sweep, cases } = group;
+  if (sweep === "grid") return [group];
+  const parts = Map.groupBy(cases, ({ scorer, options }) => {
+    const { levels, pooling, k } = options!;
+    const all: Record<string, unknown> = { scorer, levels, pooling, k };
+    delete all[sweep];
+    return JSON.stringify(all);
+  });
+  if ([...parts.values()].some((part) => part.length < 2)) return [group];
+  return [...parts.values()].map((part) => ({ ...group, cases: part }));
+}
+
+/** What all cases of a sweep have in common, so that a reader sees what is held. */
+function sweepFixed(cases: readonly CaseRecord[], sweep: string): string {
+  const parts = cases.map(({ scorer, options, shape }) => ({
+    scorer: scorer ?? "",
+    levels: `L = ${options!.levels}`,
+    pooling: `p = ${options!.pooling}`,
+    k: `k = ${formatCount(options!.k)}`,
+    heads: `H = ${shape.heads}`,
+    headDim: `d = ${shape.headDim}`,
+    dtype: shape.dtype,
+  }));
+  return (["scorer", "levels", "pooling", "k", "heads", "headDim", "dtype"] as const)
+    .filter((name) => name !== sweep && new Set(parts.map((part) => part[name])).size === 1)
+    .map((name) => parts[0][name]).filter(Boolean).join(", ");
+}
+
+/** The swept options as the subject of a sentence: `k, p and the scorer`. */
+function sweptThings(sweeps: readonly string[]): string {
+  const names: Record<string, string> = {
+    k: "k",
+    pooling: "p",
+    levels: "L",
+    scorer: "the scorer",
+    grid: "the grid of k, p and L",
+  };
+  const order = Object.keys(names);
+  const present = new Set(sweeps);
+  // The grid varies the same things once more.
+  if (present.size > 1) present.delete("grid");
+  const found = [...present].sort((a, b) => order.indexOf(a) - order.indexOf(b)).map((sweep) =>
+    Object.hasOwn(names, sweep) ? names[sweep] : sweep
+  );
+  const last = found.pop()!;
+  return found.length === 0 ? last : `${found.join(", ")} and ${last}`;
 }
 
 /** The options of a case in which the cases of its sweep differ, the swept one always. */

@@ -11,9 +11,11 @@ import {
   contextSeries,
   DIRECTION_NAMES,
   isMeasured,
+  spreadOf,
 } from "../data/analysis.ts";
-import { formatContext, formatInterval, formatTokenRate } from "../text/format.ts";
+import { formatContext, formatSpread, formatTokenRate, SPREAD_TITLE } from "../text/format.ts";
 import { shortSeriesNames } from "../text/summary_tables.ts";
+import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
 import { plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
@@ -80,34 +82,55 @@ function ThroughputFigure(
     points: points.map(({ context, case: { id, throughput } }) => ({
       x: context,
       y: throughput!.median,
-      low: throughput!.low,
-      high: throughput!.high,
-      count: throughput!.count,
+      ...spreadOf(throughput!),
       case: id,
     })),
   }));
   const all = plot.flatMap(({ points }) => points);
+  // At one context there is no curve, but a row for each implementation.
+  const alone = new Set(all.map(({ x }) => x)).size === 1;
+  const rows = plot.flatMap(({ label, style, points }): DotRow[] =>
+    points.map(({ y, low, high }) => ({
+      label,
+      value: y,
+      low,
+      high,
+      text: formatTokenRate(y),
+      style,
+    }))
+  );
   const what = several ? `Throughput ${DIRECTION_NAMES[direction]}` : "Throughput";
   return (
     <Figure
       id={id}
-      title={`${what} against context`}
+      title={alone ? `${what} at ${formatContext(all[0].x)}` : `${what} against context`}
       description={describe(plot, formatTokenRate)}
-      height={360}
-      draw={(size) => (
-        <LogPlot
-          size={size}
-          x={contextAxis(all.map(({ x }) => x))}
-          y={{
-            label: "tokens per second",
-            domain: logDomain(all.map(({ y }) => y), 1.5),
-            format: formatTick(formatTokenRate),
-            base: 10,
-          }}
-          series={plot}
-          labelRoom={150}
-        />
-      )}
+      height={alone ? dotPlotHeight(rows.length) : 360}
+      compactHeight={alone ? dotPlotHeight(rows.length) : undefined}
+      draw={(size) =>
+        alone
+          ? (
+            <DotPlot
+              size={size}
+              rows={rows}
+              axis="tokens per second"
+              format={formatTick(formatTokenRate)}
+            />
+          )
+          : (
+            <LogPlot
+              size={size}
+              x={contextAxis(all.map(({ x }) => x))}
+              y={{
+                label: "tokens per second",
+                domain: logDomain(all.map(({ y }) => y), 1.5),
+                format: formatTick(formatTokenRate),
+                base: 10,
+              }}
+              series={plot}
+              labelRoom={150}
+            />
+          )}
       legend={plot}
       data={plotData(plot, { x: "context_tokens", y: "tokens_per_second" })}
       table={{
@@ -116,14 +139,14 @@ function ThroughputFigure(
           { title: "Context", numeric: true },
           { title: "Series" },
           { title: "Median", numeric: true },
-          { title: "95 % interval", numeric: true },
+          { title: SPREAD_TITLE, numeric: true },
         ],
-        rows: plot.flatMap(({ label, points }) =>
+        rows: series.flatMap(({ points }, i) =>
           points.map((point) => [
-            formatContext(point.x),
-            label,
-            formatTokenRate(point.y),
-            formatInterval([point.low!, point.high!], formatTokenRate),
+            formatContext(point.context),
+            plot[i].label,
+            formatTokenRate(point.case.throughput!.median),
+            formatSpread(spreadOf(point.case.throughput!), formatTokenRate),
           ])
         ),
       }}

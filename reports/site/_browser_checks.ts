@@ -222,7 +222,7 @@ async function saveNumbers(page: Page, url: string): Promise<void> {
   const rows = await page.locator("#latency-figure tbody tr").count();
   assert.equal(
     csv[0],
-    "series,context_tokens,median_seconds,median_seconds_low,median_seconds_high",
+    "series,context_tokens,median_seconds,median_seconds_low,median_seconds_high,samples,ends_are,first_sample_seconds,steady_seconds,steady_samples",
   );
   assert.equal(csv.length - 1, rows);
   assert.equal(json.rows.length, rows);

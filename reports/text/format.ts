@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { Spread } from "../data/spread.ts";
 
 /** Shown wherever a number is absent or not finite. */
 export const ABSENT = "–";
@@ -95,7 +96,8 @@ export function formatPercent(fraction: number): string {
 }
 
 /**
- * A context length: multiples of 1,024 as `8K`, `96K`, `512K`; anything else in full.
+ * A context length: multiples of 1,024 as `8K`, `96K`, `512K`, of 1,048,576 as `1M`; anything else
+ * in full.
  *
  * @example
  * ```ts
@@ -108,6 +110,7 @@ export function formatPercent(fraction: number): string {
 export function formatContext(context: number): string {
   if (!Number.isFinite(context)) return ABSENT;
   const whole = Math.round(context);
+  if (whole > 0 && whole % 2 ** 20 === 0) return `${groupThousands(String(whole / 2 ** 20))}M`;
   return whole > 0 && whole % 1024 === 0
     ? `${groupThousands(String(whole / 1024))}K`
     : groupThousands(String(whole));
@@ -135,6 +138,44 @@ export function formatInterval(
     : `${low}–${high}`;
 }
 
+/**
+ * What surrounds a value, as text: an interval by its ends, a range with what it rests on.
+ *
+ * @example
+ * ```ts
+ * import { formatRatio, formatSpread } from "./format.ts";
+ * import assert from "node:assert/strict";
+ * const ends = { low: 31.96, high: 32.1 };
+ * assert.equal(formatSpread({ ...ends, count: 12, kind: "interval" }, formatRatio), "32.0–32.1×");
+ * assert.equal(
+ *   formatSpread({ ...ends, count: 2, kind: "range" }, formatRatio),
+ *   "n = 2, range 32.0–32.1×",
+ * );
+ * ```
+ */
+export function formatSpread(
+  { low, high, count, kind }: Spread,
+  format: (value: number) => string,
+): string {
+  const ends = formatInterval([low, high], format);
+  const apart = format(low) !== format(high);
+  if (kind === "interval") return apart ? ends : "within rounding";
+  if (count === 1 && low === high) return "n = 1";
+  return `n = ${count}, range ${apart ? ends : "within rounding"}`;
+}
+
+/** A value with what surrounds it in parentheses: `32.0× (n = 2, range 31.9–32.1×)`. */
+export function formatMeasured(
+  value: number,
+  spread: Spread,
+  format: (value: number) => string,
+): string {
+  return `${format(value)} (${formatSpread(spread, format)})`;
+}
+
+/** Title of a column of {@linkcode formatSpread}. */
+export const SPREAD_TITLE = "95 % interval, or range";
+
 /** An ISO 8601 instant as `2026-11-22 01:11 UTC`; any other text as it is. */
 export function formatInstant(iso: string): string {
   const match = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?Z$/.exec(iso);
@@ -150,8 +191,9 @@ function scaled(value: number, units: [number, string][]): string {
   if (!Number.isFinite(value)) return ABSENT;
   if (value === 0) return `0 ${units.find(([factor]) => factor <= 1)?.[1] ?? units[0][1]}`;
   // The unit is chosen after rounding, so that 999.6 µs reads 1.00 ms and not 1,000 µs.
-  const rounded = Math.abs(Number(value.toPrecision(3)));
-  const [factor, unit] = units.find(([factor]) => rounded >= factor) ?? units[units.length - 1];
+  const [factor, unit] =
+    units.find(([factor]) => Math.abs(Number((value / factor).toPrecision(3))) >= 1) ??
+      units[units.length - 1];
   return `${formatSignificant(value / factor)} ${unit}`;
 }
 

@@ -37,7 +37,7 @@ Deno.test("formatRatio keeps three digits where the ratio is near the paper's", 
 
 Deno.test("formatContext writes multiples of 1,024 in K", () => {
   const texts = [8192, 98_304, 524_288, 1_048_576, 113_000, 1000].map(format.formatContext);
-  assert.deepEqual(texts, ["8K", "96K", "512K", "1,024K", "113,000", "1,000"]);
+  assert.deepEqual(texts, ["8K", "96K", "512K", "1M", "113,000", "1,000"]);
 });
 
 Deno.test("formatInterval names a shared unit once", () => {

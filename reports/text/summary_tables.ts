@@ -5,7 +5,7 @@
  */
 import type { Result } from "../../suites/result/result_schema.ts";
 import {
-  achievedOf,
+  achievedBy,
   ceilingsOf,
   type ContextSeries,
   contextSeries,
@@ -14,6 +14,7 @@ import {
   type SpeedupSeries,
   speedupSeries,
 } from "../data/analysis.ts";
+import { missingGroups, reasonText } from "../data/reasons.ts";
 import { peerLabel, peerRows } from "../data/peer_data.ts";
 import {
   type ClaimRow,
@@ -25,12 +26,16 @@ import {
   ABSENT,
   formatByteRate,
   formatContext,
+  formatCount,
   formatFlopRate,
-  formatInterval,
+  formatMeasured,
   formatPercent,
+  formatPlural,
   formatRatio,
   formatSeconds,
+  formatSpread,
   formatTokenRate,
+  SPREAD_TITLE,
 } from "./format.ts";
 
 /** A table of text. */
@@ -111,10 +116,31 @@ function seriesParts(series: SeriesIdentity): string[] {
   const parts = [`H = ${series.heads}`, `d = ${series.headDim}`, series.dtype];
   if (series.direction !== "forward") parts.unshift(series.direction);
   if (series.k !== null) {
-    parts.push(`L = ${series.levels}`, `p = ${series.pooling}`, `k = ${series.k}`);
+    parts.push(`L = ${series.levels}`, `p = ${series.pooling}`, `k = ${ruleText(series)}`);
   }
   if (series.dilation !== null) parts.push(`δ = ${series.dilation}`);
   return parts;
+}
+
+/** The rule of k, and what it comes to where it is raised to the least k that a layer takes. */
+function ruleText({ k, clamp }: SeriesIdentity): string {
+  if (clamp === null) return String(k);
+  return clamp.whole ? `${clamp.k} (more than ${k})` : `max(${k}, ${clamp.k})`;
+}
+
+/** What a raised k means for slopes and speed-ups, a sentence; null where no series has one. */
+export function clampSentence(series: readonly SeriesIdentity[]): string | null {
+  const raised = series.flatMap(({ k, clamp }) => clamp === null ? [] : [{ k, clamp }]);
+  if (raised.length === 0) return null;
+  const { k, clamp } = raised.reduce((a, b) => b.clamp.upTo > a.clamp.upTo ? b : a);
+  return clamp.whole
+    ? `At every context here ${k} is less than the least k that the layer takes, so k is ${
+      formatCount(clamp.k)
+    } throughout: slopes and speed-ups are those of a constant k.`
+    : `Up to ${formatContext(clamp.upTo)} ${k} is less than the least k that the layer takes, so ` +
+      `k is ${
+        formatCount(clamp.k)
+      } there: slopes and speed-ups up to it are those of a constant k.`;
 }
 
 function claimsTable(result: Result, elsewhere: boolean): SummaryTable {
@@ -157,7 +183,7 @@ function latencyTable(result: Result): SummaryTable {
       { title: "Context", numeric: true },
       { title: "Implementation", width: 48 },
       { title: "Median", numeric: true },
-      { title: "95 % interval", numeric: true },
+      { title: SPREAD_TITLE, numeric: true },
       { title: "Against dense", numeric: true },
       { title: "Tokens/s", numeric: true },
     ],
@@ -170,17 +196,16 @@ function latencyTable(result: Result): SummaryTable {
           formatContext(point.context),
           names[order],
           formatSeconds(point.median),
-          formatInterval([point.low, point.high], formatSeconds),
-          speedup === undefined
-            ? ABSENT
-            : `${formatRatio(speedup.ratio)} (${
-              formatInterval([speedup.low, speedup.high], formatRatio)
-            })`,
+          formatSpread(point, formatSeconds),
+          speedup === undefined ? ABSENT : formatMeasured(speedup.ratio, speedup, formatRatio),
           formatTokenRate(point.context / point.median),
         ];
       }),
     ...(slopes.length > 0
-      ? { note: `Slopes in log-log, by least squares: ${slopes.join(", ")}.` }
+      ? {
+        note: [`Slopes in log-log, by least squares: ${slopes.join(", ")}.`, clampSentence(series)]
+          .filter((sentence) => sentence !== null).join(" "),
+      }
       : {}),
   };
 }
@@ -206,9 +231,9 @@ function peerTable(result: Result): SummaryTable {
       ours?.implementation ?? ABSENT,
       ratio === null
         ? ABSENT
-        : ratio.interval === null
+        : ratio.spread === null
         ? `${formatRatio(ratio.ratio)} (not interleaved)`
-        : `${formatRatio(ratio.ratio)} (${formatInterval([...ratio.interval], formatRatio)})`,
+        : formatMeasured(ratio.ratio, ratio.spread, formatRatio),
     ]),
     note: "Above 1 ours is faster.",
   };
@@ -231,46 +256,47 @@ function ceilingsTable(result: Result): SummaryTable {
       { title: "Implementation", width: 40 },
       { title: "Context", numeric: true },
       { title: "Achieved", numeric: true },
-      { title: "Of f32 FMA", numeric: true },
+      { title: "Of its unit", numeric: true },
+      { title: "Unit" },
       { title: "Of the roofline", numeric: true },
       { title: "Other stages ÷ copy", numeric: true },
     ],
     rows: [...longest.values()].map((record) => {
-      const achieved = achievedOf({
-        flops: record.flops,
-        bytes: record.bytes,
-        seconds: record.statistic.median,
-      }, ceilings);
+      const achieved = achievedBy(record, result);
       const floor = copyFloors(record, ceilings.copy).find(({ stage }) => stage === "all");
       return [
         record.implementation,
         formatContext(record.shape.context),
         formatFlopRate(achieved.flopsPerSecond),
-        percent(achieved.ofFmaF32),
+        percent(achieved.ofUnit),
+        achieved.unit ?? ABSENT,
         percent(achieved.ofRoof),
         floor === undefined ? ABSENT : formatRatio(floor.multiple),
       ];
     }),
     ...(ceilings.fmaF32 === null && ceilings.copy === null ? {} : {
-      note: `Measured ceilings: f32 FMA ${formatFlopRate(ceilings.fmaF32 ?? NaN)}, copy ${
-        formatByteRate(ceilings.copy ?? NaN)
+      note: `Measured ceilings: ${
+        [
+          ["f32 FMA", ceilings.fmaF32, formatFlopRate] as const,
+          ["f16 FMA", ceilings.fmaF16, formatFlopRate] as const,
+          ["matrix units", ceilings.matrix, formatFlopRate] as const,
+          ["copy", ceilings.copy, formatByteRate] as const,
+        ].flatMap(([name, rate, format]) => rate === null ? [] : [`${name} ${format(rate)}`])
+          .join(", ")
       }.`,
     }),
   };
 }
 
+/** One row for each reason; a failed case has one of its own, since each is to be looked at. */
 function missingTable(result: Result): SummaryTable {
-  const failed = (record: Result["cases"][number]) =>
-    record.status === "failed" || record.check?.passed === false;
   return {
     title: "Skipped and failed",
     columns: [{ title: "Case", width: 64 }, { title: "State" }, { title: "Reason", width: 48 }],
-    rows: result.cases
-      .filter((record) => record.status !== "ok" || failed(record))
-      .map((record) => [
-        record.id,
-        failed(record) ? "failed" : record.status,
-        record.reason ?? "no reason recorded",
-      ]),
+    rows: missingGroups(result).flatMap(({ state, reason, cases }) =>
+      state === "failed" || cases.length === 1
+        ? cases.map((record) => [record.id, state, reasonText(record)])
+        : [[formatPlural(cases.length, "case"), state, reason]]
+    ),
   };
 }

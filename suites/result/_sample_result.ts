@@ -217,7 +217,7 @@ export function sampleCase(
   context: number,
   options: Omit<SampleOptions, "sweeps"> & { lighthouse?: Lighthouse; sweeps?: string[] } = {},
 ): CaseRecord {
-  const { heads = 8, headDim = 128, dtype = "f16", samples = 5, lighthouse } = options;
+  const { heads = 8, headDim = 128, dtype = "f16", samples = 6, lighthouse } = options;
   const software = options.software ?? false;
   const { denseRate = software ? 20e9 : 24e12, byteRate = software ? 3e9 : 1.1e12 } = options;
   const { sparseRate = denseRate } = options;

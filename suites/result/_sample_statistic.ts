@@ -6,7 +6,7 @@
 import type { Statistic } from "./result_schema.ts";
 
 /** A statistic whose interval is `spread` (a fraction) around the median. */
-export function sampleStatistic(median: number, { count = 5, spread = 0.01 } = {}): Statistic {
+export function sampleStatistic(median: number, { count = 6, spread = 0.01 } = {}): Statistic {
   return {
     count,
     median,

@@ -1,0 +1,39 @@
+/**
+ * What a retrieval record shows, as one clause, and how much it rests on.
+ *
+ * @module
+ */
+import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
+import { sweepCurves } from "../data/retrieval_data.ts";
+import { formatCount, formatPlural } from "../text/format.ts";
+
+/** The finding of the planted needles; null where the record does not show one. */
+export function needleFinding(record: RetrievalRecord): string | null {
+  return hasSurvivalEvidence(record)
+    ? "Under the norm scorer the size of a needle’s key decides whether it survives"
+    : null;
+}
+
+/** The line that a report of needles alone opens with. */
+export function retrievalLine(record: RetrievalRecord): string {
+  const { cells, instrument } = record;
+  const trials = cells.reduce((sum, cell) => sum + cell.trials, 0);
+  const failed = instrument.filter(({ passed }) => !passed).length;
+  const checks = formatPlural(instrument.length, "instrument check");
+  // An instrument that failed proves nothing.
+  const finding = failed === 0 ? needleFinding(record) : null;
+  return `${finding ?? "Nothing was timed"}: ${formatCount(trials)} needle trials in ` +
+    `${formatPlural(cells.length, "cell")}, ` +
+    (failed === 0 ? `all ${checks} within their bands.` : `${failed} of ${checks} failed.`);
+}
+
+/** Whether norm scores are shown to follow salience: not selected at the least, always at the most. */
+function hasSurvivalEvidence(record: RetrievalRecord): boolean {
+  const norm = sweepCurves(record, { sweep: "salience" }).filter(({ arm }) =>
+    arm === "lighthouse-norm"
+  );
+  return norm.length > 0 && norm.every(({ cells }) => {
+    const share = (cell: RetrievalCell) => cell.needleSelected / cell.trials;
+    return share(cells[cells.length - 1]) - share(cells[0]) > 0.5;
+  });
+}

@@ -1,0 +1,71 @@
+/**
+ * Why cases have no time, in as few words as there are reasons.
+ *
+ * @module
+ */
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { formatCount, formatSignificant } from "../text/format.ts";
+
+/** Cases that share a state and a reason but for its numbers. */
+export interface MissingGroup {
+  state: "skipped" | "failed" | "inconclusive";
+  /** The reason, with the range of each number that differs. */
+  reason: string;
+  cases: CaseRecord[];
+}
+
+/** Whether a case has no time, or one that its check forbids to show. */
+export function isMissing(record: CaseRecord): boolean {
+  return record.status !== "ok" || record.check?.passed === false;
+}
+
+/** The reason of a case in plain words. */
+export function reasonText({ reason }: Pick<CaseRecord, "reason">): string {
+  return (reason ?? "no reason recorded")
+    .replace(/\b0(\.0+)? s of the budget are left/, "nothing of the budget was left");
+}
+
+/** Cases without a time by state and reason: failures first, then the larger groups. */
+export function missingGroups(result: Pick<Result, "cases">): MissingGroup[] {
+  const groups = new Map<string, MissingGroup & { texts: string[] }>();
+  for (const record of result.cases) {
+    if (!isMissing(record)) continue;
+    const state = record.status === "skipped" || record.status === "inconclusive"
+      ? record.status
+      : "failed";
+    const text = reasonText(record);
+    // What is left of a budget is no reason of its own: spent or nearly so.
+    const key = `${state} ${
+      text.replace(NUMBER, "#").replace(/nothing of the budget was/, "# s of the budget are")
+    }`;
+    const group = groups.get(key) ?? { state, reason: "", cases: [], texts: [] };
+    groups.set(key, group);
+    group.cases.push(record);
+    group.texts.push(text);
+  }
+  const order = (group: MissingGroup) => ["failed", "inconclusive", "skipped"].indexOf(group.state);
+  return [...groups.values()]
+    .map(({ texts, ...group }) => ({ ...group, reason: joinReasons(texts) }))
+    .sort((a, b) => order(a) - order(b) || b.cases.length - a.cases.length);
+}
+
+const NUMBER = /(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*[A-Za-z])/g;
+
+/** Texts that differ in numbers as one: `predicted 3 s` and `predicted 9 s` as `predicted 3–9 s`. */
+function joinReasons(texts: readonly string[]): string {
+  const all = texts.map((text) =>
+    text.replace("nothing of the budget was left", "0 s of the budget are left")
+  );
+  const values = all.map((text) =>
+    [...text.matchAll(NUMBER)].map(([number]) => Number(number.replaceAll(",", "")))
+  );
+  let at = 0;
+  const joined = all[0].replace(NUMBER, (number) => {
+    const own = values.map((row) => row[at]);
+    at++;
+    const [low, high] = [Math.min(...own), Math.max(...own)];
+    const format = own.every(Number.isInteger) ? formatCount : formatSignificant;
+    return low === high ? number : `${format(low)}–${format(high)}`;
+  });
+  return joined.replace(/\b0 s of the budget are left/, "nothing of the budget was left");
+}

@@ -1,0 +1,156 @@
+/**
+ * The chart of speed-up over dense attention against context, with the paper's point.
+ *
+ * @module
+ */
+import type { JSX } from "preact";
+import type { Result } from "../../suites/result/result_schema.ts";
+import { DIRECTION_NAMES } from "../data/cases.ts";
+import { fastestDenseOf, type SpeedupSeries } from "../data/speedups.ts";
+import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims/paper.ts";
+import {
+  ABSENT,
+  formatContext,
+  formatCount,
+  formatMeasured,
+  formatRatio,
+  formatSpread,
+  SPREAD_TITLE,
+} from "../text/format.ts";
+import { clampSentence, shortSeriesNames } from "../text/summary_tables.ts";
+import { finite, plotData } from "../charts/chart_data.ts";
+import { Figure } from "../charts/figure.tsx";
+import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { plotStyles } from "../charts/palette.ts";
+import { contextAxis, describe, formatTick, unbroken } from "./section.tsx";
+
+export function SpeedupFigure(
+  { id, direction, series, several, result, height }: {
+    id: string;
+    direction: SpeedupSeries["direction"];
+    series: SpeedupSeries[];
+    /** Whether other directions have figures of their own. */
+    several: boolean;
+    result: Result;
+    height?: number;
+  },
+): JSX.Element {
+  const styles = plotStyles(series.map(({ implementation }) => implementation), result);
+  // The direction stands in the title.
+  const { names, shared } = shortSeriesNames(
+    series.map((one) => ({ ...one, direction: "forward" })),
+  );
+  const fastest = fastestDenseOf(result);
+  const rows = series.flatMap(({ points }, i) =>
+    points.map((point) => ({ name: names[i], point, over: fastest(point) }))
+  );
+  const plot: PlotSeries[] = series.map(({ points }, i) => ({
+    ...styles[i],
+    label: names[i],
+    points: points.map(({ context, ratio, low, high, count, kind, denominator }) => ({
+      x: context,
+      y: ratio,
+      low,
+      high,
+      count,
+      kind,
+      case: denominator.id,
+    })),
+  }));
+  const all = series.flatMap(({ points }) => points);
+  const x = contextAxis([...all.map(({ context }) => context), HEADLINE_CONTEXT]);
+  const paper = direction === "backward" ? undefined : PAPER_SPEEDUP[direction];
+  const what = several ? `Speed-up ${DIRECTION_NAMES[direction]}` : "Speed-up";
+  const plain = plotData(plot, { x: "context_tokens", y: "speedup" });
+  const beside = rows.some(({ over }) => over !== null);
+  const data = !beside ? plain : {
+    columns: [...plain.columns, "fastest_dense", "speedup_over_fastest_dense"],
+    rows: plain.rows.map((
+      row,
+      i,
+    ) => [...row, rows[i].over?.implementation ?? null, finite(rows[i].over?.ratio)]),
+  };
+  return (
+    <Figure
+      id={id}
+      title={unbroken(
+        `${what} over our own dense attention against context${
+          shared === "" ? "" : ` (${shared})`
+        }`,
+      )}
+      height={height}
+      description={describe(plot, formatRatio) +
+        (paper === undefined ? "" : ` The paper’s point is ${formatRatio(paper)} at 512K.`)}
+      draw={(size) => (
+        <LogPlot
+          size={size}
+          x={x}
+          y={{
+            label: "dense time ÷ Lighthouse time",
+            domain: logDomain(
+              [...all.flatMap(({ low, high }) => [low, high]), 0.8, FLOP_RATIO],
+              1.3,
+            ),
+            format: formatTick(formatRatio),
+            base: 10,
+          }}
+          series={plot}
+          guides={[
+            {
+              label: "as fast as dense attention",
+              points: [[x.domain[0], 1], [x.domain[1], 1]],
+              strong: true,
+              anchor: "end",
+            },
+            {
+              label: `${formatRatio(FLOP_RATIO)}: attention FLOP alone`,
+              points: [[x.domain[0], FLOP_RATIO], [x.domain[1], FLOP_RATIO]],
+            },
+          ]}
+          marks={paper === undefined ? [] : [{
+            x: HEADLINE_CONTEXT,
+            y: paper,
+            label: `paper: ${formatRatio(paper)}`,
+            detail: `${DIRECTION_NAMES[direction]}, B200`,
+          }]}
+          labelRoom={130}
+        />
+      )}
+      legend={plot}
+      note={[
+        "Each ratio comes from interleaved rounds of the two; bars are 95 % intervals, or ranges " +
+        "where there are fewer than six samples a side.",
+        `The star is the paper's value (${PAPER_HARDWARE}), no measurement of this run.`,
+        clampSentence(series),
+      ].filter((sentence) => sentence !== null).join(" ")}
+      data={data}
+      table={{
+        caption: `${what} over our own dense attention`,
+        columns: [
+          { title: "Context", numeric: true },
+          { title: "Series" },
+          { title: "Speed-up", numeric: true },
+          { title: SPREAD_TITLE, numeric: true },
+          { title: "Samples a side", numeric: true },
+          ...(beside ? [{ title: "Over the fastest dense", numeric: true }] : []),
+        ],
+        rows: rows.map(({ name, point, over }) => [
+          formatContext(point.context),
+          name,
+          formatRatio(point.ratio),
+          formatSpread(point, formatRatio),
+          formatCount(point.count),
+          ...(beside
+            ? [
+              over === null
+                ? ABSENT
+                : `${over.implementation.replace(/^peer:/, "")}: ${
+                  formatMeasured(over.ratio, over, formatRatio)
+                }`,
+            ]
+            : []),
+        ]),
+      }}
+    />
+  );
+}
