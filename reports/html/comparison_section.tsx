@@ -233,6 +233,7 @@ function SpeedupOfRuns({ results }: { results: readonly Result[] }): JSX.Element
     label: `run ${runName(run)}`,
     style: styles[run],
     hollow: run % 2 === 1,
+    facets: { device: deviceName(result), scorer: "norm", direction: "forward" },
     points: normSpeedups(result).map(({ context, ratio, low, high, count, kind }) => ({
       x: context,
       y: ratio,

@@ -31,7 +31,8 @@ const LETTERS: readonly Entry[] = [
     "N/64",
     "the paper’s rule for k. A layer takes no k below 128, so k is 128 wherever N/64 is less",
   ],
-  ["δ", "classes of positions that the dilated scorer runs attention in"],
+  ["δ", "residue classes of positions that the dilated and the gla scorer work in"],
+  ["W", "shards of a context that is cut for context parallelism"],
   [
     "n",
     `samples behind a number; of a ratio, those of the side with fewer. Below ${LEAST_FOR_INTERVAL} ` +

@@ -12,6 +12,7 @@ import {
   DIRECTION_NAMES,
 } from "../data/analysis.ts";
 import { FLOP_RATIO } from "../claims/claims.ts";
+import { deviceReadings } from "../data/device_readings.ts";
 import { coolAndSteady } from "../data/cool_and_steady.ts";
 import {
   ABSENT,
@@ -219,14 +220,32 @@ function coolCells(record: CaseRecord): string[] {
 
 /** The numbers of the plot with both figures beside them. */
 function withCool({ columns, rows }: ChartData, series: readonly ContextSeries[]): ChartData {
-  const found = series.flatMap(({ points }) => points.map((point) => coolAndSteady(point.case)));
+  const cases = series.flatMap(({ points }) => points.map((point) => point.case));
+  const found = cases.map(coolAndSteady);
+  const readings = cases.map(deviceReadings);
+  const told = readings.some(({ clockMHz, powerWatts }) =>
+    clockMHz !== null || powerWatts !== null
+  );
   return {
-    columns: [...columns, "first_sample_seconds", "steady_seconds", "steady_samples"],
+    columns: [
+      ...columns,
+      "first_sample_seconds",
+      "steady_seconds",
+      "steady_samples",
+      ...(told ? ["clock_mhz", "power_watts", "joules_per_token"] : []),
+    ],
     rows: rows.map((row, i) => [
       ...row,
       finite(found[i]?.first),
       finite(found[i]?.steady),
       found[i]?.count ?? null,
+      ...(told
+        ? [
+          finite(readings[i]?.clockMHz),
+          finite(readings[i]?.powerWatts),
+          finite(readings[i]?.joulesPerToken),
+        ]
+        : []),
     ]),
   };
 }

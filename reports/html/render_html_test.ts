@@ -96,6 +96,26 @@ Deno.test("a command breaks before its options only", () => {
   }
 });
 
+Deno.test("clock, power and energy stand with a case where the device told them, and nowhere else", async () => {
+  const result = sampleResult({ contexts: [8192, 16_384] });
+  assert.ok(!renderHtml([result]).includes("Energy of a token"));
+  const record = result.cases[0];
+  record.statistic!.median = 4.096;
+  record.samples.forEach((sample, i) => Object.assign(sample, { clockMHz: 1900 + 10 * i }));
+  record.samples[0].powerWatts = 500;
+  record.samples[1].powerWatts = 700;
+  const html = renderHtml([result]);
+  // 600 W for 4.096 s over 8,192 tokens.
+  const row = /<tr><th[^>]*>latency\/dense\/forward\/N8192[^]*?<tr>/.exec(
+    html.slice(html.indexOf('id="samples"')),
+  )![0];
+  assert.ok(row.includes("<td>1,920 MHz<td>600 W<td>300 mJ"), row);
+  const saved = await saveAll(html);
+  const csv = saved.find(({ name }) => name === "latency-figure.csv")!.text;
+  assert.match(csv, /clock_mhz,power_watts,joules_per_token\r\n/);
+  assert.match(csv, /,1920,600,0\.3\r\n/);
+});
+
 Deno.test("a page has as many figures of stages as a reader can take, whatever ran", () => {
   const result = sampleResult({ contexts: [8192] });
   const layer = result.cases.find(({ scorer }) => scorer === "norm")!;

@@ -9,10 +9,12 @@ import type { CaseRecord, Result, Statistic } from "../../suites/result/result_s
 import { isMeasured } from "../data/cases.ts";
 import { largest } from "../data/extremes.ts";
 import { spreadOf } from "../data/spread.ts";
+import { deviceReadings } from "../data/device_readings.ts";
 import { coolAndSteady, orderedSamples } from "../data/cool_and_steady.ts";
 import {
   ABSENT,
   formatCount,
+  formatEnergy,
   formatPercent,
   formatPlural,
   formatRatio,
@@ -109,6 +111,10 @@ type Timed = CaseRecord & { statistic: Statistic };
 function StripTable(
   { cases, firsts, prefix, drawn, reach }: Strips & { cases: readonly Timed[] },
 ): JSX.Element {
+  const told = cases.some((record) => {
+    const { clockMHz, powerWatts } = deviceReadings(record);
+    return clockMHz !== null || powerWatts !== null;
+  });
   return (
     <Table
       caption="Samples of each case over their median, the first sample, and the median of those after it"
@@ -120,6 +126,9 @@ function StripTable(
         { title: "First sample", numeric: true },
         { title: "Steady state", numeric: true },
         { title: "First ÷ steady", numeric: true },
+        ...(told
+          ? ["Clock", "Power", "Energy of a token"].map((title) => ({ title, numeric: true }))
+          : []),
       ]}
       rows={cases.map((record) => {
         const { first, steady } = coolAndSteady(record)!;
@@ -139,10 +148,21 @@ function StripTable(
           formatSeconds(first),
           steady === null ? ABSENT : formatSeconds(steady),
           steady === null || steady === 0 ? ABSENT : formatRatio(first / steady),
+          ...(told ? deviceCells(record) : []),
         ];
       })}
     />
   );
+}
+
+/** Clock, power and energy of a token, where the device told them. */
+function deviceCells(record: CaseRecord): string[] {
+  const { clockMHz, powerWatts, joulesPerToken } = deviceReadings(record);
+  return [
+    clockMHz === null ? ABSENT : `${formatCount(clockMHz)} MHz`,
+    powerWatts === null ? ABSENT : `${formatCount(powerWatts)} W`,
+    joulesPerToken === null ? ABSENT : formatEnergy(joulesPerToken),
+  ];
 }
 
 /** How far the sample farthest from the median lies from it. */

@@ -63,6 +63,11 @@ export function formatFlopRate(flopsPerSecond: number): string {
   return scaled(flopsPerSecond, decimalUnits("FLOP/s"));
 }
 
+/** Energy as `1.24 mJ`. */
+export function formatEnergy(joules: number): string {
+  return scaled(joules, [...decimalUnits("J"), [1e-3, "mJ"], [1e-6, "µJ"], [1e-9, "nJ"]]);
+}
+
 /** Tokens per second as `1.24 Mtok/s`. */
 export function formatTokenRate(tokensPerSecond: number): string {
   return scaled(tokensPerSecond, decimalUnits("tok/s"));

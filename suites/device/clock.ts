@@ -6,6 +6,7 @@
  */
 import { mean } from "simple-statistics";
 import type { Canary } from "./calibrate.ts";
+import type { DeviceReading } from "./keep_warm.ts";
 import type { Sample } from "../result/result_schema.ts";
 
 /** A canary above this says that the clock is down: such a sample is not counted. */
@@ -35,6 +36,8 @@ export interface ClockWatchOptions {
   readonly judged: boolean;
   /** Told when readings prove that the calibration saw a slow clock: factor by which it was slower. */
   readonly onRebase?: (factor: number) => void;
+  /** What the device told between two moments of `now`, where something reads it beside the run. */
+  readonly meter?: (from: number, to: number) => DeviceReading;
   /** Seconds; for tests. */
   readonly now?: () => number;
 }
@@ -109,12 +112,13 @@ export class ClockWatch {
 
   /**
    * What the readings around and during one piece of work say of it, and the one after it: the worst
-   * of a few, the mean of many, which is how much longer the work took.
+   * of a few, the mean of many, which is how much longer the work took; and what the device told
+   * meanwhile.
    */
   async around<T>(
     before: number,
     work: (between: () => Promise<void>) => Promise<T>,
-  ): Promise<{ result: T; canary: number; after: number }> {
+  ): Promise<{ result: T; canary: number; after: number; device: DeviceReading }> {
     const readings = [before];
     let last = this.#now();
     const between = async () => {
@@ -122,11 +126,13 @@ export class ClockWatch {
       readings.push(await this.read());
       last = this.#now();
     };
+    const from = this.#now();
     const result = await work(between);
+    const device = this.#options.meter?.(from, this.#now()) ?? {};
     const after = await this.read();
     readings.push(after);
     const canary = readings.length < MANY_READINGS ? Math.max(...readings) : mean(readings);
-    return { result, canary, after };
+    return { result, canary, after, device };
   }
 }
 

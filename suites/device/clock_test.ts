@@ -265,3 +265,24 @@ Deno.test("measureGroup: measured again, samples join the flagged ones and the c
     gpu.destroy();
   }
 });
+
+Deno.test("around: what the device told is asked for the time of the work, canary left out", async () => {
+  let seconds = 0;
+  const asked: [number, number][] = [];
+  const canary = {
+    referenceSeconds: 1e-4,
+    probe: () => Promise.resolve((seconds += 0.25, 1)),
+    destroy: () => {},
+  };
+  const clock = new ClockWatch(canary, {
+    judged: true,
+    now: () => seconds,
+    meter: (from, to) => (asked.push([from, to]), { clockMHz: 1980 }),
+  });
+  const before = await clock.read();
+  const { device } = await clock.around(before, () => Promise.resolve(seconds += 3));
+  assert.deepEqual(device, { clockMHz: 1980 });
+  assert.deepEqual(asked, [[0.25, 3.25]]);
+  const alone = new ClockWatch(canary, { judged: true, now: () => seconds });
+  assert.deepEqual((await alone.around(1, () => Promise.resolve(0))).device, {});
+});

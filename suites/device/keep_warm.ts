@@ -22,12 +22,30 @@ const POLL_MILLISECONDS = 1000;
  */
 const AT_LIMIT = 0.95;
 
+/**
+ * Seconds that a reading of the power looks back: `power.draw` is a mean over the last second on cards
+ * since Ampere.
+ */
+const POWER_SECONDS = 1;
+
+/** What a device told while something ran; empty where nothing was read in that time. */
+export interface DeviceReading {
+  /** Median clock of the multiprocessors, MHz. */
+  readonly clockMHz?: number;
+  /** Median power, W, by readings that look back on this time alone. */
+  readonly powerWatts?: number;
+}
+
 /** What goes on beside a run. */
 export interface KeepWarm {
   /** What was done so far, for the result. */
   readonly record: () => KeepWarmRecord;
   /** One line each for a person: all that was done and was not; unasked, why there is no context. */
   readonly lines: readonly string[];
+  /**
+   * What was read of the device between two moments, as `performance.now()` tells them in seconds.
+   */
+  readonly during: (from: number, to: number) => DeviceReading;
   /** Ends all of it. */
   readonly stop: () => Promise<void>;
 }
@@ -89,6 +107,7 @@ export async function startKeepWarm(
     record: () => ({ means: [...done, ...failures], ...poll?.readings() }),
     lines: (asked ? [...done, ...failures] : context ? [] : failures)
       .map((line) => `keep warm: ${line}`),
+    during: (from, to) => poll?.during(from, to) ?? {},
     stop: async () => {
       await Promise.all([context?.release(), poll?.stop()]);
     },
@@ -99,19 +118,21 @@ function idle(line: string): KeepWarm {
   return {
     record: () => ({ means: [line] }),
     lines: [`keep warm: ${line}`],
+    during: () => ({}),
     stop: () => Promise.resolve(),
   };
 }
 
 interface Poll {
   readonly readings: () => Pick<KeepWarmRecord, "clockMHz" | "powerWatts">;
+  readonly during: KeepWarm["during"];
   readonly stop: () => Promise<void>;
 }
 
 /** Asks for the clock and the power of a card again and again. */
 function startPoll(program: string, card: NvidiaCard): Poll {
-  const clock: Readings = { values: [], limit: null };
-  const power: Readings = { values: [], limit: null };
+  const clock: Readings = { values: [], times: [], limit: null };
+  const power: Readings = { values: [], times: [], limit: null };
   const child = startProcess(program, [
     "--query-gpu=clocks.sm,clocks.max.sm,power.draw,enforced.power.limit",
     "--format=csv,noheader,nounits",
@@ -140,6 +161,14 @@ function startPoll(program: string, card: NvidiaCard): Poll {
         },
       },
     }),
+    during: (from, to) => {
+      const clockMHz = between(clock, from, to);
+      const powerWatts = between(power, from + POWER_SECONDS, to);
+      return {
+        ...clockMHz !== undefined && { clockMHz },
+        ...powerWatts !== undefined && { powerWatts },
+      };
+    },
     stop: async () => {
       await child.stdin.close().catch(() => {});
       try {
@@ -171,6 +200,8 @@ export function clockAdvice(warm: KeepWarmRecord | undefined, asked?: boolean): 
 /** What was read of one device, and the highest that it may be. */
 interface Readings {
   readonly values: number[];
+  /** When each was read, seconds. */
+  readonly times: number[];
   limit: number | null;
 }
 
@@ -178,7 +209,18 @@ interface Readings {
 function take(own: Readings, value = "", limit = "") {
   if (!(Number(value) > 0)) return;
   own.values.push(Number(value));
+  own.times.push(performance.now() / 1e3);
   if (Number(limit) > 0) own.limit = Number(limit);
+}
+
+/** Median of what was read between two moments; undefined where nothing was. */
+function between({ values, times }: Readings, from: number, to: number): number | undefined {
+  const inside: number[] = [];
+  // The moments asked for are the latest ones.
+  for (let i = times.length - 1; i >= 0 && times[i] >= from; i--) {
+    if (times[i] <= to) inside.push(values[i]);
+  }
+  return inside.length === 0 ? undefined : median(inside);
 }
 
 function summary({ values, limit }: Readings) {

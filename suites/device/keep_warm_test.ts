@@ -123,6 +123,15 @@ Deno.test("startKeepWarm asks for the card that Vulkan takes, and ends what it s
       limit: 1980,
     });
     assert.deepEqual(powerWatts, { count: 3, median: 660, highest: 697.5, limit: 700, atLimit: 1 });
+    const now = performance.now() / 1e3;
+    // A reading of the power looks back a second: it is of what began before that.
+    assert.deepEqual(warm.during(now - 100, now), { clockMHz: 1162.5, powerWatts: 660 });
+    const readAt = (from: number) => "clockMHz" in warm.during(from, now);
+    let from = now;
+    while (!readAt(from)) from -= 0.001;
+    assert.deepEqual(Object.keys(warm.during(from - 0.5, now)), ["clockMHz"]);
+    assert.deepEqual(warm.during(now + 1, now + 9), {});
+
     await warm.stop();
     assert.equal(released, 1);
   });

@@ -33,7 +33,7 @@ async function takeSample(
     return options.before;
   }
   const before = clock.isOff(options.before) ? await clock.settle({ signal }) : options.before;
-  const { result: timing, canary, after } = await clock.around(
+  const { result: timing, canary, after, device } = await clock.around(
     before,
     (between) =>
       prepared.execute({
@@ -45,14 +45,14 @@ async function takeSample(
       }),
   );
   learnTime(session, entry, { timing, canary });
-  addSample(session, running, { timing, canary, round, place });
+  addSample(session, running, { timing, canary, device, round, place });
   return after;
 }
 
 function addSample(
   session: Session,
   running: Running,
-  { timing, canary, round, place }: FirstRun & { round: number; place: number },
+  { timing, canary, device, round, place }: FirstRun & { round: number; place: number },
 ): void {
   const { calibration, clock } = session;
   const { samples, stageSamples } = running;
@@ -64,6 +64,7 @@ function addSample(
     round,
     place,
     canary,
+    ...device,
     ...(flagged && { flag: "clock" as const }),
   });
   if (flagged) return;

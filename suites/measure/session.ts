@@ -12,6 +12,7 @@ import type { Budget } from "../plan/budget.ts";
 import type { Calibration } from "../device/calibrate.ts";
 import type { CheckOutcome, checkOutputs, digestOutputs } from "../check/check.ts";
 import type { ClockWatch } from "../device/clock.ts";
+import type { DeviceReading } from "../device/keep_warm.ts";
 import { errorLine } from "../errors.ts";
 import type { Measurable } from "../plan/measurable.ts";
 import { type Layer, UnavailableError } from "../plan/measurable.ts";
@@ -101,6 +102,8 @@ export interface FirstRun {
   readonly timing: Timing;
   /** The worst canary around it. */
   readonly canary: number;
+  /** What the device told meanwhile. */
+  readonly device?: DeviceReading;
 }
 
 /** How a case ends that could not be prepared or run. */

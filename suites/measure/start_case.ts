@@ -113,14 +113,14 @@ export async function startCase(
     const layer = prepared;
     const long = budget.predict(entry) >= OWN_WARM_UP_SECONDS;
     const before = await clock.settle({ signal });
-    const { result: timing, canary } = await clock.around(
+    const { result: timing, canary, device: told } = await clock.around(
       before,
       (between) => layer.execute({ flopsPerSecond, signal, stages: long, between }),
     );
     const restarts = await prepared.readRestarts?.();
     const measuredPeakBytes = prepared.peer?.peakBytes?.() ??
       allocations.peakBytes - heldBefore + bytesOf(options.inputs);
-    const first = long ? { timing, canary } : undefined;
+    const first = long ? { timing, canary, device: told } : undefined;
     if (options.extent === "sampled" && !options.untimed) {
       learnTime(session, entry, { timing, canary });
     }

@@ -32,6 +32,14 @@ export const sampleSchema: z.ZodType<Sample> = z.looseObject({
     "The canary's worst time around this sample, over its reference time: 1 is an " +
       "undisturbed clock.",
   ),
+  clockMHz: z.number().positive().optional().describe(
+    "Clock of the multiprocessors, MHz: median of the readings that fell into the sample, where the " +
+      "device tells and one did.",
+  ),
+  powerWatts: z.number().positive().optional().describe(
+    "Power that the device drew, W: median of the readings that speak of this sample alone. A driver " +
+      "reports a mean over a second, so only samples longer than that have one.",
+  ),
   executions: z.int().positive().optional().describe(
     "In the suite `throughput`: executions back to back, of which `seconds` are those of one.",
   ),

@@ -373,6 +373,16 @@ export interface Sample extends OpenRecord {
    * The canary's worst time around this sample, over its reference time: 1 is an undisturbed clock.
    */
   canary?: number;
+  /**
+   * Clock of the multiprocessors, MHz: median of the readings that fell into the sample, where the
+   * device tells and one did.
+   */
+  clockMHz?: number;
+  /**
+   * Power that the device drew, W: median of the readings that speak of this sample alone. A driver
+   * reports a mean over a second, so only samples longer than that have one.
+   */
+  powerWatts?: number;
   /** In the suite `throughput`: executions back to back, of which `seconds` are those of one. */
   executions?: number;
   /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */

@@ -222,6 +222,7 @@ export class Run {
       clock: new ClockWatch(calibration.canary, {
         judged: !this.#gpu.adapter.software,
         onRebase: (factor) => keeper.rejudge(factor),
+        meter: this.#keepWarm?.during,
       }),
       live: keeper.live,
       budget,

@@ -98,7 +98,7 @@ export async function measureThroughput(
     for (let round = 0; round < Math.min(2 * SAMPLES, affordable) && clean < SAMPLES; round++) {
       session.step(`${entry.id}: sample ${round + 1}`);
       if (clock.isOff(before)) before = await clock.settle({ signal });
-      const { result: seconds, canary, after } = await clock.around(
+      const { result: seconds, canary, after, device } = await clock.around(
         before,
         () => run(executions, one),
       );
@@ -115,6 +115,7 @@ export async function measureThroughput(
         place: 0,
         canary,
         executions,
+        ...device,
         ...(flagged && { flag: "clock" as const }),
       });
     }

@@ -1,0 +1,52 @@
+/**
+ * What the device told while a case ran, and what that makes of a token.
+ *
+ * @module
+ */
+import type { CaseRecord } from "../../suites/result/result_schema.ts";
+
+/** Clock, power and energy of a case; null where no sample of it has a reading. */
+export interface DeviceReadings {
+  clockMHz: number | null;
+  powerWatts: number | null;
+  /** Power times the median time of one execution, over the tokens of the context, J. */
+  joulesPerToken: number | null;
+}
+
+/**
+ * Medians over the samples of a case that count and have a reading.
+ *
+ * @example
+ * ```ts
+ * import { deviceReadings } from "./device_readings.ts";
+ * import assert from "node:assert/strict";
+ * const sample = { seconds: 2, wallSeconds: 2, round: 0, place: 0, powerWatts: 500 };
+ * const { joulesPerToken } = deviceReadings({
+ *   samples: [sample],
+ *   shape: { batch: 1, heads: 8, context: 1000, headDim: 64, dtype: "f16" },
+ *   statistic: { count: 1, median: 2, low: 2, high: 2, min: 2, max: 2, mean: 2, outliers: 0 },
+ * });
+ * assert.equal(joulesPerToken, 1);
+ * ```
+ */
+export function deviceReadings(
+  { samples, shape, statistic }: Pick<CaseRecord, "samples" | "shape" | "statistic">,
+): DeviceReadings {
+  const counted = samples.filter(({ flag }) => flag === undefined);
+  const clockMHz = middle(counted.map(({ clockMHz }) => clockMHz));
+  const powerWatts = middle(counted.map(({ powerWatts }) => powerWatts));
+  return {
+    clockMHz,
+    powerWatts,
+    joulesPerToken: powerWatts === null || statistic === undefined
+      ? null
+      : powerWatts * statistic.median / shape.context,
+  };
+}
+
+function middle(values: readonly (number | undefined)[]): number | null {
+  const known = values.filter((value) => value !== undefined).sort((a, b) => a - b);
+  const half = known.length >> 1;
+  if (known.length === 0) return null;
+  return known.length % 2 === 1 ? known[half] : (known[half - 1] + known[half]) / 2;
+}
