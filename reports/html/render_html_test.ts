@@ -106,7 +106,7 @@ Deno.test("clock, power and energy stand with a case where the device told them,
   record.samples[1].powerWatts = 700;
   const html = renderHtml([result]);
   // 600 W for 4.096 s over 8,192 tokens.
-  const row = /<tr><th[^>]*>latency\/dense\/forward\/N8192[^]*?<tr>/.exec(
+  const row = /<span id="latency\/dense\/forward\/N8192[^]*?<tr>/.exec(
     html.slice(html.indexOf('id="samples"')),
   )![0];
   assert.ok(row.includes("<td>1,920 MHz<td>600 W<td>300 mJ"), row);

@@ -18,10 +18,10 @@ export const REPORT_STYLE = `
 .folded>summary::marker{color:var(--soft)}
 .claims+.folded{border-top:0}
 .claims{margin-bottom:0}
-.claims thead th:nth-child(1){width:37%}
-.claims thead th:nth-child(2){width:15%}
+.claims thead th:nth-child(1){width:36%}
+.claims thead th:nth-child(2){width:17%}
 .claims thead th:nth-child(3){width:15%}
-.claims thead th:nth-child(4){width:21%}
+.claims thead th:nth-child(4){width:20%}
 .command .long{overflow-wrap:anywhere}
 nav:not(.site) ul{flex-wrap:wrap;row-gap:.15rem}
 @media screen and (max-width:760px){

@@ -21,7 +21,7 @@ import { clampSentence, shortSeriesNames } from "../text/summary_tables.ts";
 import { finite, plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
-import { plotStyles } from "../charts/palette.ts";
+import { cycledStyles, plotStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, unbroken } from "./section.tsx";
 
 export function SpeedupFigure(
@@ -63,6 +63,31 @@ export function SpeedupFigure(
   const what = several ? `Speed-up ${DIRECTION_NAMES[direction]}` : "Speed-up";
   const plain = plotData(plot, { x: "context_tokens", y: "speedup" });
   const beside = rows.some(({ over }) => over !== null);
+  // With one series there is room for the same ratio over a faster dense attention: the one that is
+  // the fastest at most contexts, so that a line compares one thing with one other.
+  const usual = series.length > 1
+    ? undefined
+    : mostFrequent(rows.map(({ over }) => over?.implementation));
+  const overFastest: PlotSeries[] = usual === undefined ? [] : [{
+    label: `over ${usual.replace(/^peer:/, "")}`,
+    style: { ...plot[0].style, marker: cycledStyles(2)[1].marker },
+    dash: "7 4",
+    hollow: true,
+    points: rows.flatMap(({ point, over }) =>
+      over?.implementation !== usual ? [] : [{
+        x: point.context,
+        y: over.ratio,
+        low: over.low,
+        high: over.high,
+        count: over.count,
+        kind: over.kind,
+        case: over.record.id,
+      }]
+    ),
+  }];
+  const drawn = [...plot, ...overFastest];
+  // What the FLOP alone would give is known for k = N/64 only.
+  const bound = series.some(({ clamp }) => clamp?.whole !== true);
   const data = !beside ? plain : {
     columns: [...plain.columns, "fastest_dense", "speedup_over_fastest_dense"],
     rows: plain.rows.map((
@@ -79,7 +104,7 @@ export function SpeedupFigure(
         }`,
       )}
       height={height}
-      description={describe(plot, formatRatio) +
+      description={describe(drawn, formatRatio) +
         (paper === undefined ? "" : ` The paper’s point is ${formatRatio(paper)} at 512K.`)}
       draw={(size) => (
         <LogPlot
@@ -88,13 +113,17 @@ export function SpeedupFigure(
           y={{
             label: "dense time ÷ Lighthouse time",
             domain: logDomain(
-              [...all.flatMap(({ low, high }) => [low, high]), 0.8, FLOP_RATIO],
+              [
+                ...drawn.flatMap(({ points }) => points.flatMap(({ low, high }) => [low!, high!])),
+                0.8,
+                bound ? FLOP_RATIO : paper ?? FLOP_RATIO,
+              ],
               1.3,
             ),
             format: formatTick(formatRatio),
             base: 10,
           }}
-          series={plot}
+          series={drawn}
           guides={[
             {
               label: "as fast as dense attention",
@@ -102,10 +131,15 @@ export function SpeedupFigure(
               strong: true,
               anchor: "end",
             },
-            {
-              label: `${formatRatio(FLOP_RATIO)}: attention FLOP alone`,
-              points: [[x.domain[0], FLOP_RATIO], [x.domain[1], FLOP_RATIO]],
-            },
+            ...(bound
+              ? [{
+                label: `${formatRatio(FLOP_RATIO)}: attention FLOP alone`,
+                points: [[x.domain[0], FLOP_RATIO], [x.domain[1], FLOP_RATIO]] as [
+                  number,
+                  number,
+                ][],
+              }]
+              : []),
           ]}
           marks={paper === undefined ? [] : [{
             x: HEADLINE_CONTEXT,
@@ -116,8 +150,13 @@ export function SpeedupFigure(
           labelRoom={130}
         />
       )}
-      legend={plot}
+      legend={drawn}
       note={[
+        overFastest.length === 0
+          ? null
+          : `The dashed line is the time of ${
+            usual!.replace(/^peer:/, "")
+          } over Lighthouse’s, by the medians.`,
         "Each ratio comes from interleaved rounds of the two; bars are 95 % intervals, or ranges " +
         "where there are fewer than six samples a side.",
         `The star is the paper's value (${PAPER_HARDWARE}), no measurement of this run.`,
@@ -153,4 +192,13 @@ export function SpeedupFigure(
       }}
     />
   );
+}
+
+/** What occurs most often, the first of equals; undefined where nothing does. */
+function mostFrequent(values: readonly (string | undefined)[]): string | undefined {
+  const groups = Map.groupBy(values.filter((value) => value !== undefined), (value) => value);
+  return [...groups].reduce<[string, string[]] | undefined>(
+    (a, b) => a === undefined || b[1].length > a[1].length ? b : a,
+    undefined,
+  )?.[0];
 }
