@@ -12,7 +12,7 @@ import { seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
 
 /** Most rows of the figure; its table has all. */
-const MOST_DRAWN = 40;
+const MOST_DRAWN = 20;
 
 /** The section, or null where the result has nothing for it. */
 export function correctnessSection(result: Result, prefix: string): Section | null {

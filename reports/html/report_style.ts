@@ -35,8 +35,7 @@ nav:not(.site) ul{flex-wrap:wrap;row-gap:.15rem}
 }
 @media print{
     .pointers,.screen-only,.rerun{display:none}
-  .drawing.wide{max-width:500px}
-  .grid-of-figures .drawing.wide{max-width:none}
+  .drawing.wide:not(.half){max-width:500px!important}
   .claims .verdict-cell,.scroll td,.scroll .nb,.number{white-space:normal}
   details.folded{display:block;padding:.25rem 0}
   .folded>summary{font-size:8.5pt}
