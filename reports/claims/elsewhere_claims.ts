@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LEAD_LAYER } from "../data/cases.ts";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { Result } from "../../suites/result/result_schema.ts";
 import { contextSeries } from "../data/context_series.ts";
@@ -11,7 +12,7 @@ import type { ClaimRow } from "./claim.ts";
 
 export function claimsSeenElsewhere(result: Result): ClaimRow[] {
   const lighthouse = contextSeries(result).find(({ implementation, direction }) =>
-    implementation === "lighthouse-norm" && direction === "forward"
+    implementation === LEAD_LAYER && direction === "forward"
   );
   return paper.claims_seen_elsewhere.map(({ claim, in_paper, fact }, i): ClaimRow => {
     const slope = /linear complexity/.test(claim) && lighthouse?.fit

@@ -5,7 +5,7 @@
  */
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { Result } from "../../suites/result/result_schema.ts";
-import { hasSetting } from "../data/cases.ts";
+import { hasSetting, LEAD_LAYER, OWN_DENSE } from "../data/cases.ts";
 import { contextSeries, interpolateLogLog } from "../data/context_series.ts";
 import { formatCount } from "../text/format.ts";
 import { type ClaimRow, judgeRatio } from "./claim.ts";
@@ -39,7 +39,7 @@ export function equalCostClaim(result: Result, direction: Direction): ClaimRow {
   // Only the point at 512K must have the paper's k: at short contexts k is rounded up to 128.
   const series = contextSeries(result).filter((series) => series.direction === direction);
   const lighthouse = series.find(({ implementation, points }) =>
-    implementation === "lighthouse-norm" &&
+    implementation === LEAD_LAYER &&
     points.some((point) =>
       point.context === HEADLINE_CONTEXT && hasSetting(point.case, PAPER_SETTING)
     )
@@ -48,7 +48,7 @@ export function equalCostClaim(result: Result, direction: Direction): ClaimRow {
     return notRun(whyNotReached(result, direction));
   }
   const dense = series.find(({ implementation, dtype, heads, headDim }) =>
-    implementation === "dense" && dtype === lighthouse.dtype && heads === lighthouse.heads &&
+    implementation === OWN_DENSE && dtype === lighthouse.dtype && heads === lighthouse.heads &&
     headDim === lighthouse.headDim
   );
   const target = lighthouse.points.find(({ context }) => context === HEADLINE_CONTEXT)!;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { OWN_DENSE } from "../data/cases.ts";
 import anchor from "../../fixtures/anchors/h100-cuda.json" with { type: "json" };
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import {
@@ -97,7 +98,7 @@ function dilatedFinding(result: Result): Finding | null {
       headDim === dilated.headDim && dtype === dilated.dtype &&
       (dilation ?? dilated.dilation) === dilated.dilation
     );
-  const dense = alike("dense", "forward");
+  const dense = alike(OWN_DENSE, "forward");
   if (dilated === undefined) return null;
   const scored = dilated.points.flatMap((point) => {
     const score = scoreStage(point);
@@ -139,7 +140,7 @@ function dilatedFinding(result: Result): Finding | null {
   sentences.push(
     ...dilatedBothSentence({
       dilated: alike("lighthouse-dilated", both),
-      dense: alike("dense", both),
+      dense: alike(OWN_DENSE, both),
     }),
     cudaSentence(),
   );

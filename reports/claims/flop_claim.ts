@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LEAD_SCORER, OWN_DENSE } from "../data/cases.ts";
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { formatPlural, formatRatio } from "../text/format.ts";
 import type { ClaimRow } from "./claim.ts";
@@ -27,12 +28,12 @@ export function flopClaim(result: Result): ClaimRow {
     `${context} ${heads} ${headDim}`;
   const whole = new Map<string, CaseRecord>();
   for (const record of result.cases) {
-    if (record.implementation !== "dense" || record.direction !== "forward") continue;
+    if (record.implementation !== OWN_DENSE || record.direction !== "forward") continue;
     if (!whole.has(shapeOf(record))) whole.set(shapeOf(record), record);
   }
   const pairs = result.cases.flatMap((record) => {
     const { options } = record;
-    if (record.direction !== "forward" || record.scorer !== "norm" || !options) return [];
+    if (record.direction !== "forward" || record.scorer !== LEAD_SCORER || !options) return [];
     const { levels, pooling, k } = options;
     const { kDivisor } = PAPER_SETTING;
     if (levels !== PAPER_SETTING.levels || pooling !== PAPER_SETTING.pooling) return [];

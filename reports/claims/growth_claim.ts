@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LEAD_LAYER } from "../data/cases.ts";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { Result } from "../../suites/result/result_schema.ts";
 import { findCrossover, speedupSeries } from "../data/speedups.ts";
@@ -19,7 +20,7 @@ import { benchCommand } from "./points.ts";
 
 export function growthClaim(result: Result): ClaimRow {
   const series = speedupSeries(result).find(({ implementation, direction, k }) =>
-    implementation === "lighthouse-norm" && direction === "forward" && k === "N/64"
+    implementation === LEAD_LAYER && direction === "forward" && k === "N/64"
   );
   const points = series?.points ?? [];
   const base = {

@@ -6,7 +6,7 @@
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
-import { isMeasured } from "../data/cases.ts";
+import { isMeasured, LEAD_LAYER, OWN_DENSE, runsBackToBack, timesLayer } from "../data/cases.ts";
 import { isPeer, peerRows } from "../data/peer_data.ts";
 import { usesMatrixUnits } from "../data/ceilings.ts";
 import { clampOf } from "../data/context_series.ts";
@@ -195,20 +195,20 @@ function deviceKind({ environment }: Result): string {
 
 /** Of a run without a ratio: what it timed, at the longest context; null where no case says much. */
 function otherLine(result: Result): string | null {
-  const timed = result.cases.some((record) => record.suite === "latency" && isMeasured(record));
+  const timed = result.cases.some((record) => timesLayer(record) && isMeasured(record));
   const sharded = timed ? null : shardSentence(result);
   if (sharded !== null) return sharded;
-  const longest = (suite: CaseRecord["suite"], implementation: string) =>
+  const longest = (among: (record: CaseRecord) => boolean, implementation: string) =>
     result.cases.filter(isMeasured).filter((record) =>
-      record.suite === suite && record.implementation === implementation
+      among(record) && record.implementation === implementation
     ).reduce<CaseRecord & { statistic: Statistic } | null>(
       (a, b) => a === null || b.shape.context > a.shape.context ? b : a,
       null,
     );
   const where = (record: CaseRecord) =>
     `At ${formatContext(record.shape.context)}, ${directionName(record.direction as Direction)},`;
-  const ours = longest("throughput", "lighthouse-norm");
-  const dense = longest("throughput", "dense");
+  const ours = longest(runsBackToBack, LEAD_LAYER);
+  const dense = longest(runsBackToBack, OWN_DENSE);
   if (ours?.throughput && dense?.throughput && where(ours) === where(dense)) {
     const count = Math.min(ours.throughput.count, dense.throughput.count);
     return `${where(ours)} one layer of Lighthouse does ${
@@ -217,9 +217,9 @@ function otherLine(result: Result): string | null {
       formatTokenRate(dense.throughput.median)
     } (n = ${count}) ${deviceKind(result)}, on ${stackPhrase(result, dense)}.`;
   }
-  const alone = longest("latency", "lighthouse-norm");
+  const alone = longest(timesLayer, LEAD_LAYER);
   // Where dense attention was timed too, the missing rounds are the news.
-  if (alone === null || longest("latency", "dense") !== null) return null;
+  if (alone === null || longest(timesLayer, OWN_DENSE) !== null) return null;
   return `${where(alone)} one layer of Lighthouse takes ${
     formatMeasured(alone.statistic.median, spreadOf(alone.statistic), formatSeconds)
   } ${deviceKind(result)}, on ${STACK_NAMES[result.stack]}; dense attention was not timed.`;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
-import { hasSetting, isMeasured } from "../data/cases.ts";
+import { hasSetting, isMeasured, LEAD_LAYER, OWN_DENSE } from "../data/cases.ts";
 import { reasonText } from "../data/reasons.ts";
 import { type SpeedupPoint, speedupPoints } from "../data/speedups.ts";
 import { largest } from "../data/extremes.ts";
@@ -23,14 +23,14 @@ export function headlineCases(result: Result, direction: Direction): CaseRecord[
   return result.cases.filter((record) =>
     record.direction === direction && record.shape.context === HEADLINE_CONTEXT &&
     hasSetting(record, PAPER_SETTING) &&
-    (record.implementation === "dense" || record.implementation === "lighthouse-norm")
+    (record.implementation === OWN_DENSE || record.implementation === LEAD_LAYER)
   );
 }
 
 /** Ratios at exactly the paper's setting, Lighthouse with the norm scorer, the smaller type first. */
 export function paperPoints(result: Result, direction: Direction): SpeedupPoint[] {
   return speedupPoints(result).filter(({ numerator, denominator }) =>
-    denominator.implementation === "lighthouse-norm" && denominator.direction === direction &&
+    denominator.implementation === LEAD_LAYER && denominator.direction === direction &&
     hasSetting(denominator, PAPER_SETTING) && hasSetting(numerator, PAPER_SETTING)
   ).sort((a, b) => a.denominator.shape.dtype < b.denominator.shape.dtype ? -1 : 1);
 }
@@ -48,7 +48,7 @@ export function nearestPoint(result: Result, direction: Direction): SpeedupPoint
       null,
     );
   const all = speedupPoints(result).filter(({ denominator }) =>
-    denominator.implementation === "lighthouse-norm" && denominator.direction === direction
+    denominator.implementation === LEAD_LAYER && denominator.direction === direction
   );
   return longest(paperPoints(result, direction)) ?? longest(all);
 }
@@ -71,7 +71,7 @@ export function whyNotReached(result: Result, direction: Direction): string {
   if (missing !== undefined) {
     const state = { skipped: "was skipped", inconclusive: "is inconclusive", failed: "failed" };
     const status = missing.status === "ok" ? "failed" : missing.status;
-    const name = missing.implementation === "dense" ? "Dense attention" : "Lighthouse";
+    const name = missing.implementation === OWN_DENSE ? "Dense attention" : "Lighthouse";
     return `${name} at 512K ${state[status]}: ${
       plainText(reasonText(missing)).replace(/\.$/, "")
     }.`;

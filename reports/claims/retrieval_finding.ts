@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LEAD_LAYER } from "../data/cases.ts";
 import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
 import { sweepCurves } from "../data/retrieval_data.ts";
 import { formatCount, formatPlural } from "../text/format.ts";
@@ -29,9 +30,7 @@ export function retrievalLine(record: RetrievalRecord): string {
 
 /** Whether norm scores are shown to follow salience: not selected at the least, always at the most. */
 function hasSurvivalEvidence(record: RetrievalRecord): boolean {
-  const norm = sweepCurves(record, { sweep: "salience" }).filter(({ arm }) =>
-    arm === "lighthouse-norm"
-  );
+  const norm = sweepCurves(record, { sweep: "salience" }).filter(({ arm }) => arm === LEAD_LAYER);
   return norm.length > 0 && norm.every(({ cells }) => {
     const share = (cell: RetrievalCell) => cell.needleSelected / cell.trials;
     return share(cells[cells.length - 1]) - share(cells[0]) > 0.5;

@@ -10,6 +10,22 @@ import type {
   Statistic,
 } from "../../suites/result/result_schema.ts";
 
+/** The suite's own dense attention, the baseline of every ratio. */
+export const OWN_DENSE = "dense";
+/** The layer of the paper's headline, and its scorer. */
+export const LEAD_LAYER = "lighthouse-norm";
+export const LEAD_SCORER = "norm";
+
+/** Whether a case is of the suite that times one layer. */
+export function timesLayer({ suite }: Pick<CaseRecord, "suite">): boolean {
+  return suite === "latency";
+}
+
+/** Whether a case is of the suite that runs a layer back to back, by the wall clock. */
+export function runsBackToBack({ suite }: Pick<CaseRecord, "suite">): boolean {
+  return suite === "throughput";
+}
+
 /** The setting of the paper's latency figure. */
 export interface LatencySetting {
   heads: number;
@@ -65,7 +81,7 @@ export function stageSeconds(stage: StageRecord): number | null {
 
 /** Whether a case belongs to the sweep over contexts. */
 export function isContextCase(record: CaseRecord): boolean {
-  if (record.suite !== "latency") return false;
+  if (!timesLayer(record)) return false;
   return record.sweeps === undefined || record.sweeps.length === 0 ||
     record.sweeps.includes("context");
 }

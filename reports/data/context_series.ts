@@ -5,7 +5,7 @@
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { type Spread, spreadOf } from "./spread.ts";
-import { DIRECTION_ORDER, isContextCase, isMeasured } from "./cases.ts";
+import { DIRECTION_ORDER, isContextCase, isMeasured, OWN_DENSE } from "./cases.ts";
 
 const SCORERS = ["norm", "dilated", "gla"];
 
@@ -179,7 +179,7 @@ function ruleOfK({ options, rules, shape: { context } }: CaseRecord): string {
 /** Dense first, then Lighthouse, then peers; of one implementation the paper's setting first. */
 export function bySeries(a: SeriesIdentity, b: SeriesIdentity): number {
   const group = ({ implementation }: SeriesIdentity) =>
-    implementation === "dense" ? 0 : implementation.startsWith("lighthouse") ? 1 : 2;
+    implementation === OWN_DENSE ? 0 : implementation.startsWith("lighthouse") ? 1 : 2;
   const order = (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
   const unusual = ({ k, levels, pooling, dilation }: SeriesIdentity) =>
     k === null || k === "N/64" && levels === 3 && pooling === 4 && (dilation ?? 4) === 4 ? 0 : 1;

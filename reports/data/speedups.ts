@@ -4,7 +4,7 @@
  * @module
  */
 import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
-import { casesById, isContextCase, isMeasured } from "./cases.ts";
+import { casesById, isContextCase, isMeasured, OWN_DENSE } from "./cases.ts";
 import { ratioSpread, type Spread, spreadOf } from "./spread.ts";
 import {
   bySeries,
@@ -66,7 +66,7 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
     const denominator = byId.get(below);
     if (numerator === undefined || denominator === undefined || !(ratio > 0)) continue;
     if (!isMeasured(numerator) || !isMeasured(denominator)) continue;
-    if (numerator.implementation !== "dense" || denominator.family === "dense") continue;
+    if (numerator.implementation !== OWN_DENSE || denominator.family === "dense") continue;
     // Somebody else's layer over our dense attention is no speed-up of either.
     if (denominator.implementation.startsWith("peer:")) continue;
     if (numerator.direction !== denominator.direction) continue;

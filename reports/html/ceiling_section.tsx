@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LEAD_LAYER, OWN_DENSE } from "../data/cases.ts";
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { achievedBy, ceilingsOf, contextSeries, copyFloors } from "../data/analysis.ts";
@@ -61,7 +62,7 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
       case: id,
     })),
   }));
-  const best = work.filter(({ implementation }) => implementation === "dense").reduce<
+  const best = work.filter(({ implementation }) => implementation === OWN_DENSE).reduce<
     typeof work[number] | null
   >((a, b) => a === null || b.achieved.flopsPerSecond > a.achieved.flopsPerSecond ? b : a, null);
   const floors = floorFigure(result, prefix, copy);
@@ -215,9 +216,7 @@ function roofSlope(
 }
 
 function floorFigure(result: Result, prefix: string, copy: number): JSX.Element | null {
-  const series = contextSeries(result).find(({ implementation }) =>
-    implementation === "lighthouse-norm"
-  );
+  const series = contextSeries(result).find(({ implementation }) => implementation === LEAD_LAYER);
   const points =
     series?.points.flatMap((point) =>
       copyFloors(point.case, copy).map((floor) => ({ context: point.context, ...floor }))

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LEAD_LAYER, LEAD_SCORER, OWN_DENSE } from "../data/cases.ts";
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { ceilingsOf, contextSeries } from "../data/analysis.ts";
@@ -147,8 +148,8 @@ export function Comparison({ results, hrefs }: {
             <span class="nb">{formatInstant(result.startedAt)}</span>,
             points.length === 0 ? ABSENT : formatMeasured(points[0].ratio, points[0], formatRatio) +
               (common === null ? ` at ${formatContext(points[0].context)}` : ""),
-            slope("dense"),
-            slope("lighthouse-norm"),
+            slope(OWN_DENSE),
+            slope(LEAD_LAYER),
             ceilings.fmaF32 === null ? ABSENT : formatFlopRate(ceilings.fmaF32),
             ...(withMatrix
               ? [ceilings.matrix === null ? ABSENT : formatFlopRate(ceilings.matrix)]
@@ -233,7 +234,7 @@ function SpeedupOfRuns({ results }: { results: readonly Result[] }): JSX.Element
     label: `run ${runName(run)}`,
     style: styles[run],
     hollow: run % 2 === 1,
-    facets: { device: deviceName(result), scorer: "norm", direction: "forward" },
+    facets: { device: deviceName(result), scorer: LEAD_SCORER, direction: "forward" },
     points: normSpeedups(result).map(({ context, ratio, low, high, count, kind }) => ({
       x: context,
       y: ratio,

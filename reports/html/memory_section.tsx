@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { timesLayer } from "../data/cases.ts";
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { DIRECTION_NAMES, DIRECTION_ORDER, isContextCase } from "../data/analysis.ts";
 import { ABSENT, formatBytes, formatContext, formatRatio } from "../text/format.ts";
@@ -18,7 +19,7 @@ import { contextAxis, describe, formatTick, type Section, Spread } from "./secti
 export function memorySection(result: Result, prefix: string): Section | null {
   // What a peer will hold is anybody's guess: it is shown where it was measured.
   const planned = result.cases.filter((record) =>
-    record.suite === "latency" && record.peakBytes > 0 &&
+    timesLayer(record) && record.peakBytes > 0 &&
     (!isPeer(record) || bytesOf(record, "measuredPeakBytes") !== null)
   );
   // A case that did not run holds nothing: the table alone has what was planned for it.

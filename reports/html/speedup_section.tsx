@@ -5,7 +5,7 @@
  */
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
-import { byDirection, DIRECTION_NAMES } from "../data/cases.ts";
+import { byDirection, DIRECTION_NAMES, LEAD_LAYER } from "../data/cases.ts";
 import {
   type Crossover,
   fastestDenseOf,
@@ -23,7 +23,7 @@ import { largest } from "../data/extremes.ts";
 /** What the hero chart of a result shows: the norm scorer, forward where that was measured. */
 function heroSeries(result: Result): SpeedupSeries | null {
   const series = speedupSeries(result).filter(({ implementation }) =>
-    implementation === "lighthouse-norm"
+    implementation === LEAD_LAYER
   );
   return series.find(({ direction }) => direction === "forward") ?? series[0] ?? null;
 }
@@ -125,7 +125,7 @@ export function speedupSection(result: Result, prefix: string): Section | null {
 
 /** The norm scorer, else the first. */
 function leadOf(series: readonly SpeedupSeries[]): SpeedupSeries {
-  return series.find(({ implementation }) => implementation === "lighthouse-norm") ?? series[0];
+  return series.find(({ implementation }) => implementation === LEAD_LAYER) ?? series[0];
 }
 
 function crossoverSentence(name: string, crossover: Crossover): string {
@@ -160,7 +160,7 @@ function speedupTitle({ lead: { points, direction }, name }: {
 /** Forward speed-ups of the norm scorer in the sweep over contexts. */
 export function normSpeedups(result: Result): SpeedupPoint[] {
   return speedupSeries(result).find(({ implementation, direction }) =>
-    implementation === "lighthouse-norm" && direction === "forward"
+    implementation === LEAD_LAYER && direction === "forward"
   )?.points ?? [];
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { OWN_DENSE, timesLayer } from "../data/cases.ts";
 import type { JSX } from "preact";
 import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
 import {
@@ -44,7 +45,7 @@ type MeasuredCase = CaseRecord & { statistic: Statistic };
 
 /** The section, or null where the result has nothing for it. */
 export function sweepSection(result: Result, prefix: string): Section | null {
-  const measured = result.cases.filter(isMeasured).filter(({ suite }) => suite === "latency");
+  const measured = result.cases.filter(isMeasured).filter(timesLayer);
   const groups = new Map<string, { sweep: string; cases: typeof measured }>();
   const taken = new Set<string>();
   for (const record of measured) {
@@ -72,7 +73,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   const shapeOf = ({ direction, shape }: CaseRecord) =>
     [direction, shape.context, shape.heads, shape.headDim, shape.dtype].join(" ");
   const whole = new Map(
-    measured.filter(({ implementation }) => implementation === "dense").toReversed()
+    measured.filter(({ implementation }) => implementation === OWN_DENSE).toReversed()
       .map((record) => [shapeOf(record), record]),
   );
   return {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { runsBackToBack, timesLayer } from "../data/cases.ts";
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import {
@@ -27,12 +28,12 @@ export function throughputSection(result: Result, prefix: string): Section | nul
   const measured = result.cases.filter(isMeasured).filter(({ throughput }) =>
     throughput !== undefined && throughput.median > 0
   );
-  const own = measured.filter(({ suite }) => suite === "throughput");
+  const own = measured.filter(runsBackToBack);
   // Without a throughput suite, the latency cases still say tokens per second of one layer.
   const suite = own.length > 0
     ? own
     : measured.filter(({ suite, sweeps }) =>
-      suite === "latency" && (sweeps === undefined || sweeps.includes("context"))
+      timesLayer({ suite }) && (sweeps === undefined || sweeps.includes("context"))
     );
   const series = contextSeries({
     ...result,

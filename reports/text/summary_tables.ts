@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { timesLayer } from "../data/cases.ts";
 import type { Result } from "../../suites/result/result_schema.ts";
 import {
   achievedBy,
@@ -241,7 +242,7 @@ function peerTable(result: Result): SummaryTable {
 
 function ceilingsTable(result: Result): SummaryTable {
   const ceilings = ceilingsOf(result.calibration);
-  const cases = result.cases.filter(isMeasured).filter((record) => record.suite === "latency");
+  const cases = result.cases.filter(isMeasured).filter((record) => timesLayer(record));
   const longest = new Map<string, typeof cases[number]>();
   for (const record of cases) {
     const other = longest.get(record.implementation);
