@@ -35,7 +35,7 @@ nav:not(.site) ul{flex-wrap:wrap;row-gap:.15rem}
 }
 @media print{
     .pointers,.screen-only,.rerun{display:none}
-  .drawing.wide:not(.half){max-width:500px!important}
+  .drawing.wide:not(.half){max-width:556px!important}
   .claims .verdict-cell,.scroll td,.scroll .nb,.number{white-space:normal}
   details.folded{display:block;padding:.25rem 0}
   .folded>summary{font-size:8.5pt}
