@@ -10,43 +10,7 @@ import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.t
 import { isCheck, SUITE_RECORDS } from "../../suites/result/suite_records.ts";
 import { formatPlural } from "../text/format.ts";
 
-/** Why times of two results say nothing of each other: one short reason each, the first tells most. */
-export function timeObstacles(baseline: Result, candidate: Result): string[] {
-  const obstacles: string[] = [];
-  const [before, after] = [baseline.environment, candidate.environment];
-  const differ = (what: string, values: readonly [unknown, unknown]) => {
-    if (values[0] !== values[1]) {
-      obstacles.push(`${what}: ${show(values[0])} and ${show(values[1])}`);
-    }
-  };
-  differ("different adapters", [nameOf(before.adapter), nameOf(after.adapter)]);
-  differ("different stacks", [baseline.stack, candidate.stack]);
-  differ("different drivers", [before.driver, after.driver]);
-  differ("different versions of Deno", [before.runtime.deno, after.runtime.deno]);
-  if (baseline.stack === "dawn" && candidate.stack === "dawn") {
-    differ("different versions of Dawn", [before.packages.webgpu, after.packages.webgpu]);
-  }
-  if (before.adapter.software && after.adapter.software) {
-    differ("different processors", [
-      `${before.cpu}, ${before.cores} cores`,
-      `${after.cpu}, ${after.cores} cores`,
-    ]);
-  }
-  if (obstacles.length === 0 && before.fingerprint !== after.fingerprint) {
-    obstacles.push("different device fingerprints");
-  }
-  const clocks = [baseline.calibration?.clock, candidate.calibration?.clock];
-  if (clocks[0] && clocks[1]) differ("different clocks", [clocks[0], clocks[1]]);
-  return obstacles;
-}
-
-function nameOf({ description, device, vendor }: Result["environment"]["adapter"]): string {
-  return description || device || vendor;
-}
-
-function show(value: unknown): string {
-  return value === null || value === undefined ? "unknown" : String(value).slice(0, 100);
-}
+export { timeObstacles } from "./time_obstacles.ts";
 
 /** Suites whose cases a run measured, beyond the checks that every run begins with. */
 export function measuredSuites({ cases }: Result): string[] {

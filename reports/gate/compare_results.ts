@@ -18,7 +18,7 @@ import { judgeTimes, machineOf, usableHistory } from "./judge_times.ts";
 import { samplesOf } from "./timed_case.ts";
 
 /** Cases beyond this number are refused: no plan has them. */
-export const MOST_CASES = 5000;
+export const MOST_CASES = 10_000;
 
 /** Options of {@linkcode compareResults}. */
 export interface CompareOptions {

@@ -18,7 +18,7 @@ import {
   spreadsAmongCases,
   spreadsAmongRuns,
 } from "./run_noise.ts";
-import type { Reading, TimedCase } from "./timed_case.ts";
+import type { Reading, TimedCase } from "./times_of_samples.ts";
 
 /** Below this number of samples a side's own spread is not trusted: the run's is used if larger. */
 const TRUSTED_SAMPLES = 10;

@@ -9,7 +9,7 @@
  */
 import { twoSidedNormal, twoSidedStudent } from "../../suites/statistics/quantiles.ts";
 import { medianOf, robustDeviation } from "./bootstrap.ts";
-import type { TimedCase } from "./timed_case.ts";
+import type { TimedCase } from "./times_of_samples.ts";
 
 /**
  * Standard deviation of a case's time from run to run that is assumed where no earlier runs are

@@ -6,42 +6,10 @@
 import type { CaseRecord, Result, Sample } from "../../suites/result/result_schema.ts";
 import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.ts";
 import { SUITE_RECORDS } from "../../suites/result/suite_records.ts";
-import { type Blocks, medianOf, robustDeviation, thin } from "./bootstrap.ts";
+import { medianOf, thin } from "./bootstrap.ts";
+import { type TimedCase, timesOfSamples } from "./times_of_samples.ts";
 
-/** Samples of a case, read in one way. */
-export interface Reading {
-  /** In rounds. */
-  readonly blocks: Blocks;
-  /** ln of the samples' median. */
-  readonly log: number;
-  /** Robust standard deviation of the samples' logarithms. */
-  readonly deviation: number;
-}
-
-/** Times of one case on one side. */
-export interface TimedCase {
-  readonly id: string;
-  /** Suite, implementation and direction. */
-  readonly kind: string;
-  /** Median of the samples that count. */
-  readonly seconds: number;
-  /** Samples that count. */
-  readonly count: number;
-  /** Seconds as measured. */
-  readonly measured: Reading;
-  /**
-   * Seconds over the canary's seconds around each sample: what a clock does to both cancels. Null
-   * without a canary.
-   */
-  readonly byCanary: Reading | null;
-}
-
-/** A sample that counts, with its round. */
-interface Timed {
-  readonly round: number;
-  readonly seconds: number;
-  readonly canary?: number;
-}
+export type { Reading, TimedCase } from "./times_of_samples.ts";
 
 /** The samples of a case that its suite compares. */
 export function samplesOf(record: CaseRecord, records: readonly SuiteRecord[]): readonly Sample[] {
@@ -61,23 +29,8 @@ export function timesOf(
   record: CaseRecord,
   options: { canarySeconds?: number; records?: readonly SuiteRecord[] } = {},
 ): TimedCase | undefined {
-  if (record.status !== "ok" || record.check?.passed === false) return undefined;
-  const taken = samplesOf(record, options.records ?? SUITE_RECORDS);
-  const counted = thin(taken.filter((sample) => sample.flag === undefined));
-  if (counted.length === 0 || counted.some(({ seconds }) => !(seconds > 0))) return undefined;
-  const { canarySeconds = 0 } = options;
-  const hasCanary = canarySeconds > 0 &&
-    counted.every(({ canary }) => canary !== undefined && canary > 0);
-  return {
-    id: record.id,
-    kind: `${record.suite}/${record.implementation}/${record.direction}`,
-    seconds: medianOf(counted.map(({ seconds }) => seconds)),
-    count: counted.length,
-    measured: read(counted, ({ seconds }) => seconds),
-    byCanary: hasCanary
-      ? read(counted, ({ seconds, canary }) => seconds / (canarySeconds * canary!))
-      : null,
-  };
+  const { records = SUITE_RECORDS, canarySeconds } = options;
+  return timesOfSamples(record, samplesOf(record, records), { canarySeconds });
 }
 
 /** Whether a run tells how long its canary is. */
@@ -112,21 +65,6 @@ export function timesOfRun(
   const { records, perTrip = tellsTrips(result) } = options;
   const canarySeconds = referenceOf(result, { perTrip });
   return result.cases.flatMap((record) => timesOf(record, { canarySeconds, records }) ?? []);
-}
-
-function read(samples: readonly Timed[], value: (sample: Timed) => number): Reading {
-  const rounds = new Map<number, number[]>();
-  for (const sample of samples) {
-    const round = rounds.get(sample.round);
-    if (round) round.push(value(sample));
-    else rounds.set(sample.round, [value(sample)]);
-  }
-  const values = samples.map(value);
-  return {
-    blocks: [...rounds.values()],
-    log: Math.log(medianOf(values)),
-    deviation: robustDeviation(values.map(Math.log)),
-  };
 }
 
 /**

@@ -1,0 +1,62 @@
+/**
+ * Whether times of two results say anything of each other.
+ *
+ * @module
+ */
+import type { Result } from "../../suites/result/result_schema.ts";
+
+/** What decides that, of a result. */
+export interface TimedBy {
+  readonly stack: Result["stack"];
+  readonly environment:
+    & Pick<Result["environment"], "driver" | "cpu" | "cores" | "fingerprint">
+    & {
+      readonly adapter: Pick<
+        Result["environment"]["adapter"],
+        "description" | "device" | "vendor" | "software"
+      >;
+      readonly runtime: Pick<Result["environment"]["runtime"], "deno">;
+      readonly packages: Result["environment"]["packages"];
+    };
+  readonly calibration: { readonly clock?: string } | null;
+}
+
+/** Why times of two results say nothing of each other: one short reason each, the first tells most. */
+export function timeObstacles(baseline: TimedBy, candidate: TimedBy): string[] {
+  const obstacles: string[] = [];
+  const [before, after] = [baseline.environment, candidate.environment];
+  const differ = (what: string, values: readonly [unknown, unknown]) => {
+    if (values[0] !== values[1]) {
+      obstacles.push(`${what}: ${show(values[0])} and ${show(values[1])}`);
+    }
+  };
+  differ("different adapters", [nameOf(before.adapter), nameOf(after.adapter)]);
+  differ("different stacks", [baseline.stack, candidate.stack]);
+  differ("different drivers", [before.driver, after.driver]);
+  differ("different versions of Deno", [before.runtime.deno, after.runtime.deno]);
+  if (baseline.stack === "dawn" && candidate.stack === "dawn") {
+    differ("different versions of Dawn", [before.packages.webgpu, after.packages.webgpu]);
+  }
+  if (before.adapter.software && after.adapter.software) {
+    differ("different processors", [
+      `${before.cpu}, ${before.cores} cores`,
+      `${after.cpu}, ${after.cores} cores`,
+    ]);
+  }
+  if (obstacles.length === 0 && before.fingerprint !== after.fingerprint) {
+    obstacles.push("different device fingerprints");
+  }
+  const clocks = [baseline.calibration?.clock, candidate.calibration?.clock];
+  if (clocks[0] && clocks[1]) differ("different clocks", [clocks[0], clocks[1]]);
+  return obstacles;
+}
+
+function nameOf(
+  { description, device, vendor }: TimedBy["environment"]["adapter"],
+): string {
+  return description || device || vendor;
+}
+
+function show(value: unknown): string {
+  return value === null || value === undefined ? "unknown" : String(value).slice(0, 100);
+}

@@ -1,0 +1,93 @@
+/**
+ * Samples of a case as a comparison reads them. Nothing here needs Deno or the schemas of files, so
+ * that pages can compare.
+ *
+ * @module
+ */
+import type { CaseRecord } from "../../suites/result/result_schema.ts";
+import { type Blocks, medianOf, robustDeviation, thin } from "./bootstrap.ts";
+
+/** Samples of a case, read in one way. */
+export interface Reading {
+  /** In rounds. */
+  readonly blocks: Blocks;
+  /** ln of the samples' median. */
+  readonly log: number;
+  /** Robust standard deviation of the samples' logarithms. */
+  readonly deviation: number;
+}
+
+/** Times of one case on one side. */
+export interface TimedCase {
+  readonly id: string;
+  /** Suite, implementation and direction. */
+  readonly kind: string;
+  /** Median of the samples that count. */
+  readonly seconds: number;
+  /** Samples that count. */
+  readonly count: number;
+  /** Seconds as measured. */
+  readonly measured: Reading;
+  /**
+   * Seconds over the canary's seconds around each sample: what a clock does to both cancels. Null
+   * without a canary.
+   */
+  readonly byCanary: Reading | null;
+}
+
+/** What is read of a case beside its samples. */
+export type TimesRecord =
+  & Pick<CaseRecord, "id" | "suite" | "implementation" | "direction" | "status">
+  & { readonly check?: Pick<NonNullable<CaseRecord["check"]>, "passed"> };
+
+/** A sample, with its round. */
+export interface TimedSample {
+  readonly round: number;
+  readonly seconds: number;
+  readonly canary?: number;
+  /** Why it does not count. */
+  readonly flag?: string;
+}
+
+/**
+ * The times of a case from its samples; undefined where there is none that a ratio could be made of.
+ *
+ * @param options.canarySeconds Seconds of the canary on the undisturbed device of the same run.
+ */
+export function timesOfSamples(
+  record: TimesRecord,
+  samples: readonly TimedSample[],
+  options: { canarySeconds?: number } = {},
+): TimedCase | undefined {
+  if (record.status !== "ok" || record.check?.passed === false) return undefined;
+  const counted = thin(samples.filter((sample) => sample.flag === undefined));
+  if (counted.length === 0 || counted.some(({ seconds }) => !(seconds > 0))) return undefined;
+  const { canarySeconds = 0 } = options;
+  const hasCanary = canarySeconds > 0 &&
+    counted.every(({ canary }) => canary !== undefined && canary > 0);
+  return {
+    id: record.id,
+    kind: `${record.suite}/${record.implementation}/${record.direction}`,
+    seconds: medianOf(counted.map(({ seconds }) => seconds)),
+    count: counted.length,
+    measured: read(counted, ({ seconds }) => seconds),
+    byCanary: hasCanary
+      ? read(counted, ({ seconds, canary }) => seconds / (canarySeconds * canary!))
+      : null,
+  };
+}
+
+function read(samples: readonly TimedSample[], value: (sample: TimedSample) => number): Reading {
+  const rounds = new Map<number, number[]>();
+  for (const sample of samples) {
+    const round = rounds.get(sample.round);
+    if (round) round.push(value(sample));
+    else rounds.set(sample.round, [value(sample)]);
+  }
+  const values = samples.map(value);
+  return {
+    blocks: [...rounds.values()],
+    log: Math.log(medianOf(values)),
+    deviation: robustDeviation(values.map(Math.log)),
+  };
+}
