@@ -49,7 +49,8 @@ export async function* chartPages(all: boolean = ALL_CASES): AsyncGenerator<Char
   const four = ["h100-deno-paper", "h100-dawn-peers", "h100-dawn-cudnn", "h100-deno-short"];
   yield { name: "four runs", html: renderHtml(await Promise.all(four.map(baseline))) };
   const plan = planSite(sampleRuns());
-  const wanted = /^(index|compare\/index|claims\/speedup-forward|trends\/synthetic[^/]*)\.html$/;
+  const wanted =
+    /^(index|(devices|trends)\/index|claims\/speedup-forward|(trends\/synthetic|compare\/2000-01-06)[^/]*)\.html$/;
   for (const { path, text } of siteFiles(plan)) {
     if (wanted.test(path)) yield { name: `site ${path}`, html: text };
   }

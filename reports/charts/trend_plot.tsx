@@ -25,11 +25,13 @@ import { largest, smallest } from "../data/extremes.ts";
 
 /** The drawing: a mark for each run, dashed levels between steps. */
 export function TrendPlot(
-  { size, lines, labels, xLabel = "commit, oldest first", hrefs, style }: {
+  { size, lines, labels, ticks = labels, xLabel = "commit, oldest first", hrefs, style }: {
     size: DrawingSize;
     lines: readonly TrendLine[];
-    /** Names of the runs, under the axis where there is room. */
+    /** Names of the runs. */
     labels: readonly string[];
+    /** What stands under the axis where there is room. Default: the names. */
+    ticks?: readonly string[];
     xLabel?: string;
     /** Pages of the runs. */
     hrefs?: readonly string[];
@@ -55,11 +57,13 @@ export function TrendPlot(
     2,
   );
   const styles = style === undefined ? cycledStyles(lines.length) : lines.map(() => style);
+  // The label of the newest run stays inside the drawing.
+  const tickAt = (i: number) => Math.min(x(i), width - textWidth(ticks[i]) / 2);
   // Counted from the newest, which always has its label.
   const named = new Set(
     thinned(
       labels.map((_, i) => i),
-      (i) => textBox(labels[i], { x: x(i), y: 0, anchor: "middle" }),
+      (i) => textBox(ticks[i], { x: tickAt(i), y: 0, anchor: "middle" }),
       10,
     ),
   );
@@ -99,9 +103,9 @@ export function TrendPlot(
             {format(tick)}
           </text>
         ))}
-        {labels.map((label, i) =>
+        {ticks.map((tick, i) =>
           named.has(i) && (
-            <text x={coordinate(x(i))} y={bottom + 20} text-anchor="middle">{label}</text>
+            <text x={coordinate(tickAt(i))} y={bottom + 20} text-anchor="middle">{tick}</text>
           )
         )}
         <text class="title" x={0} y={14}>median time</text>
@@ -156,14 +160,14 @@ export function TrendPlot(
             y: "median time",
             series: lines.map(({ fingerprint, points }) => ({
               name: lines.length > 1 ? `machine ${fingerprint.slice(0, 8)}` : "",
-              points: points.map(({ run, median, low, high }) =>
+              points: points.map(({ run, median, low, high, count }) =>
                 readoutPoint({
                   where: labels[run],
                   value: median,
                   low,
                   high,
                   format: formatSeconds,
-                  source: { href: hrefs?.[run] },
+                  source: { href: hrefs?.[run], count },
                 })
               ),
             })),

@@ -8,23 +8,14 @@
 import assert from "node:assert/strict";
 import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { checkComparing } from "./_browser_compare.ts";
+import { BLOCKS, compareLook } from "./_browser_looks.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
+import { readDocs } from "./doc_files.ts";
 import type { NamedResult } from "../data/twins.ts";
 import { planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
 import { writeSite } from "./write_site.ts";
-
-/** Where the pictures lie. */
-const LOOKS = new URL("_looks/", import.meta.url);
-/** Pixels of a picture, and of the tiles that are compared one by one. */
-const PICTURE = { width: 192, height: 144, tile: 16 };
-/**
- * Largest mean difference of the channels of any one tile, 0 to 255: a mean over the picture lets a
- * missing legend or a moved label pass. All letters are drawn as one block (a font of 860 bytes beside
- * the pictures), so that the fonts of a machine make no difference. Found: 0.0 for the same page, 8.5
- * without a legend, 7.4 without the names of a chart's guides.
- */
-const LOOK_TOLERANCE = 4;
 
 const [executablePath, ...flags] = Deno.args;
 const update = flags.includes("--update");
@@ -77,7 +68,8 @@ interface BuiltSite {
 }
 
 async function buildSite(runs: readonly NamedResult[], root: string): Promise<BuiltSite> {
-  const files = [...siteFiles(planSite(runs))];
+  const docs = await readDocs(new URL("../../", import.meta.url));
+  const files = [...siteFiles(planSite(runs), { docs })];
   await writeSite(files, root);
   return { root, paths: files.map(({ path }) => path).filter((path) => path.endsWith(".html")) };
 }
@@ -85,6 +77,9 @@ async function buildSite(runs: readonly NamedResult[], root: string): Promise<Bu
 function urlOf({ root }: BuiltSite, path: string): string {
   return `file://${root}/${path}`;
 }
+
+/** The page on which any two runs are compared. */
+const COMPARE = "compare/index.html";
 
 /** Until the script of the page has added what it adds. */
 async function isReady(page: Page): Promise<void> {
@@ -99,6 +94,9 @@ async function openAll(
   for (const path of site.paths) {
     await page.goto(urlOf(site, path), { waitUntil: "domcontentloaded" });
     await isReady(page);
+    // The one page with a script of its own reads two runs at once.
+    const compares = path === COMPARE;
+    if (compares) await page.locator("#compare-table tbody tr").first().waitFor();
     const found = await page.evaluate(() => {
       const text = (id: string) => document.getElementById(id)?.textContent?.trim() ?? "";
       const named = (drawing: Element) =>
@@ -149,7 +147,7 @@ async function openAll(
         unread: [],
         handlers: 0,
         foreign: 0,
-        scripts: 1,
+        scripts: compares ? 4 : 1,
         pwned: false,
       },
     );
@@ -157,7 +155,11 @@ async function openAll(
   assert.deepEqual(watch.complaints, []);
   // The files themselves, and nothing beside them.
   const allowed = new Set(site.paths.map((path) => urlOf(site, path)));
-  assert.deepEqual(watch.requests.filter((url) => !allowed.has(url)), []);
+  const data = urlOf(site, "data/");
+  assert.deepEqual(
+    watch.requests.filter((url) => !allowed.has(url) && !url.startsWith(data)),
+    [],
+  );
 }
 
 /** Presses Tab through a page and compares what had the focus with what must be reachable. */
@@ -165,9 +167,7 @@ async function walkByKeyboard(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await isReady(page);
   const targets = await page.evaluate(() => {
-    const all = document.querySelectorAll(
-      "a[href],button,select,summary,[tabindex='0']",
-    );
+    const all = document.querySelectorAll("a[href],button,select,input,summary,[tabindex='0']");
     const visible = [...all].filter((element) =>
       element.checkVisibility({ visibilityProperty: true }) &&
       element.getClientRects().length > 0
@@ -237,6 +237,7 @@ async function saveNumbers(page: Page, url: string): Promise<void> {
 async function findViolations(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await isReady(page);
+  if (url.includes(COMPARE)) await page.locator("#compare-table tbody tr").first().waitFor();
   await page.evaluate(() => {
     // Folded tables are part of the page too.
     document.querySelectorAll("details").forEach((one) => one.open = true);
@@ -270,62 +271,6 @@ async function findViolations(page: Page, url: string): Promise<void> {
   }
 }
 
-/** Every letter as one block. */
-const BLOCKS = `@font-face{font-family:Blocks;src:url(data:font/ttf;base64,${
-  (await Deno.readFile(new URL("blocks.ttf", LOOKS))).toBase64()
-})}*{font-family:Blocks!important}`;
-
-/** A screenshot scaled down, and its difference from the kept picture. */
-async function compareLook(
-  page: Page,
-  { name, canvas }: { name: string; canvas: Page },
-): Promise<void> {
-  const shot = (await page.screenshot({ animations: "disabled" })).toString("base64");
-  const file = new URL(`${name}.png`, LOOKS);
-  const kept = update ? null : (await Deno.readFile(file)).toBase64();
-  const found = await canvas.evaluate(async ({ shot, kept, PICTURE: { width, height, tile } }) => {
-    const picture = async (png: string) => {
-      const image = new Image();
-      image.src = `data:image/png;base64,${png}`;
-      await image.decode();
-      const surface = document.createElement("canvas");
-      Object.assign(surface, { width, height });
-      const context = surface.getContext("2d")!;
-      context.imageSmoothingQuality = "high";
-      context.drawImage(image, 0, 0, width, height);
-      return { surface, pixels: context.getImageData(0, 0, width, height).data };
-    };
-    const now = await picture(shot);
-    const png = now.surface.toDataURL("image/png").split(",")[1];
-    if (kept === null) return { png, difference: 0, where: "" };
-    const then = await picture(kept);
-    const across = width / tile;
-    const sums = new Array<number>(across * height / tile).fill(0);
-    now.pixels.forEach((value, i) => {
-      const [x, y] = [(i >> 2) % width, Math.floor((i >> 2) / width)];
-      sums[Math.floor(y / tile) * across + Math.floor(x / tile)] += Math.abs(
-        value - then.pixels[i],
-      );
-    });
-    const worst = sums.reduce((most, sum, i) => sum > sums[most] ? i : most, 0);
-    return {
-      png,
-      // Three of the four channels have colour.
-      difference: sums[worst] / (3 * tile * tile),
-      where: `column ${worst % across + 1} of ${across}, row ${Math.floor(worst / across) + 1}`,
-    };
-  }, { shot, kept, PICTURE });
-  if (update) {
-    await Deno.writeFile(file, Uint8Array.fromBase64(found.png));
-  }
-  if (found.difference > LOOK_TOLERANCE) {
-    throw new Error(
-      `${name} looks different by ${found.difference.toFixed(1)} in a tile (${found.where}), the ` +
-        `limit is ${LOOK_TOLERANCE}. If it is meant, run _browser_checks.ts with --update. Now: data:image/png;base64,${found.png}`,
-    );
-  }
-}
-
 /** Folders with a site each, and the pages that stand for all of their kind. */
 interface Sites {
   sample: BuiltSite;
@@ -346,12 +291,18 @@ async function checkUse(browser: Browser, { sample, hostile, report, trend }: Si
     "figures save their numbers, tables open, both by keyboard",
     () => saveNumbers(page, urlOf(sample, report)),
   );
-  for (const path of ["index.html", sample.paths[0], trend]) {
+  for (const path of ["index.html", sample.paths[0], trend, COMPARE]) {
     await check(
       `the keyboard reaches everything: ${path}`,
       () => walkByKeyboard(page, urlOf(sample, path)),
     );
   }
+  const comparing = await openPage(browser);
+  await checkComparing(comparing.page, {
+    url: urlOf(sample, COMPARE),
+    complaints: comparing.watch.complaints,
+    check,
+  });
   const guarded = await openPage(browser);
   await check(
     "a result full of HTML, script and path tricks is inert on every page",
@@ -363,7 +314,16 @@ async function checkUse(browser: Browser, { sample, hostile, report, trend }: Si
 async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
   const { page } = await openPage(browser);
   for (
-    const path of ["index.html", report, "compare/index.html", trend, "claims/speedup-forward.html"]
+    const path of [
+      "index.html",
+      report,
+      "devices/index.html",
+      COMPARE,
+      trend,
+      "trends/index.html",
+      "claims/speedup-forward.html",
+      "docs/method.html",
+    ]
   ) {
     await check(
       `axe-core finds nothing: ${path}`,
@@ -381,6 +341,9 @@ async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
     { name: "report-dark", path: report, colorScheme: "dark" as const, id: "speed-up" },
     { name: "report-print", path: report, media: "print" as const, width: 794 },
     { name: "trend-light", path: trend, id: "figures" },
+    { name: "compare-dark", path: COMPARE, colorScheme: "dark" as const },
+    { name: "compare-narrow", path: COMPARE, width: 390 },
+    { name: "devices-light", path: "devices/index.html", width: 1100 },
   ];
   for (const { name, path, colorScheme = "light" as const, media, width = 1280, id } of looks) {
     await check(`looks right: ${name}`, async () => {
@@ -388,6 +351,7 @@ async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
       await stage.emulateMedia({ colorScheme, media: media ?? "screen", reducedMotion: "reduce" });
       await stage.goto(urlOf(sample, path));
       await isReady(stage);
+      if (path === COMPARE) await stage.locator("#compare-table tbody tr").first().waitFor();
       const overflow = await stage.evaluate(() =>
         document.documentElement.scrollWidth - innerWidth
       );
@@ -404,7 +368,7 @@ async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
         await document.fonts.load("16px Blocks");
         document.getElementById(id ?? "main")!.scrollIntoView();
       }, id);
-      await compareLook(stage, { name, canvas });
+      await compareLook(stage, { name, canvas, update });
     });
   }
 }
@@ -417,7 +381,8 @@ const browser = await chromium.launch({
 try {
   const sample = await buildSite(sampleRuns(), `${folder}/sample`);
   // Of pages that are alike one is enough; the hostile site is opened whole.
-  const alike = /^((runs|compare)\/2000-01-0[2-8]|schema\/|claims\/(?!index|speedup-forward\.))/;
+  const alike =
+    /^((runs|compare)\/2000-01-0[2-8]|schema\/|claims\/(?!index|speedup-forward\.)|docs\/(?!index|method))/;
   sample.paths = sample.paths.filter((path) => !alike.test(path));
   const sites: Sites = {
     sample,

@@ -20,5 +20,5 @@ Deno.test(`site in a real browser${why}`, { ignore: chromium === undefined }, as
     await test.step(name, () => assert.ok(ok, detail));
   }
   assert.ok(success, new TextDecoder().decode(stderr));
-  assert.ok(lines.length >= 18, `${lines.length} checks ran`);
+  assert.ok(lines.length >= 29, `${lines.length} checks ran`);
 });

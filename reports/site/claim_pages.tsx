@@ -5,12 +5,9 @@
  */
 import type { JSX } from "preact";
 import {
-  type ClaimRow,
   formatQuantity,
   formatQuantityInterval,
-  judgeClaims,
   type Quantity,
-  type Verdict,
   VERDICT_RULE,
 } from "../claims/claims.ts";
 import { ABSENT, formatContext, formatPlural, formatRatio } from "../text/format.ts";
@@ -20,90 +17,30 @@ import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "../html/first_screen.tsx";
 import { cycledStyles } from "../charts/palette.ts";
 import { formatTick } from "../html/section.tsx";
-import { countDevices, shorten, type Site, type SiteDevice, type SiteRun } from "./runs.ts";
-import { relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";
-import { largest } from "../data/extremes.ts";
+import {
+  countDevices,
+  deviceText,
+  shorten,
+  type Site,
+  type SiteDevice,
+  type SiteRun,
+} from "./runs.ts";
+import { ClaimMatrix, claimPath, Scoreboard } from "./claim_matrix.tsx";
+import { type ClaimEvidence, claimLine, deviceEvidence, type Evidence } from "./evidence.ts";
+import { summarizeNeedles } from "./run_summary.ts";
+import {
+  FoldedTable,
+  relative,
+  reportPath,
+  RunLink,
+  type SiteFile,
+  sitePage,
+} from "./site_page.tsx";
 
-/** Devices that have a column of their own in the table of claims. */
-const MOST_COLUMNS = 5;
-
-/** What one run says of a claim. */
-export interface Evidence {
-  readonly run: SiteRun;
-  readonly row: ClaimRow;
-}
-
-/** A claim with what all runs say of it, the newest first. */
-export interface ClaimEvidence {
-  /** As the newest run words it. */
-  readonly claim: ClaimRow;
-  readonly evidence: readonly Evidence[];
-}
-
-/** The claims of the paper, in its order, and those made of it elsewhere. */
-export function collectEvidence(site: Site): ClaimEvidence[] {
-  const newestFirst = site.runs.toReversed();
-  const judged = newestFirst.map((run) => ({ run, rows: judgeClaims(run.result) }));
-  return judged[0].rows.map((claim) => ({
-    claim,
-    evidence: judged.flatMap(({ run, rows }) => {
-      const row = rows.find(({ id }) => id === claim.id);
-      return row === undefined ? [] : [{ run, row }];
-    }),
-  }));
-}
-
-/**
- * What a device says of a claim: of its runs that judged it, those that span the whole claim before
- * those that saw a part, and of these the newest that rests on about as much as any; else its newest.
- */
-export function deviceEvidence(
-  { evidence }: ClaimEvidence,
-  device: SiteDevice,
-): Evidence | undefined {
-  const own = evidence.filter(({ run }) => run.device === device);
-  const judged = own.filter(({ row }) => row.extent !== null);
-  const whole = judged.filter(({ row }) => row.extent!.whole);
-  const candidates = whole.length > 0 ? whole : judged;
-  const most = largest(candidates.map(({ row }) => row.extent!.points));
-  return candidates.find(({ row }) => 2 * row.extent!.points >= most) ?? own[0];
-}
-
-/** How many devices reproduce a claim, in a sentence. */
-export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]): string {
-  const ran = devices.flatMap((device) => {
-    const verdict = deviceEvidence(claim, device)?.row.verdict;
-    return verdict === undefined || verdict === "not run" ? [] : [{ device, verdict }];
-  });
-  if (ran.length === 0) return "Not run on any device.";
-  // A device reproduces what it reproduces under any of its stacks.
-  const best = (verdicts: readonly Verdict[]) =>
-    (["reproduced", "partly"] as const).find((one) => verdicts.includes(one)) ?? verdicts[0];
-  const verdicts = [...Map.groupBy(ran, ({ device }) => device.identity).values()]
-    .map((stacks) => best(stacks.map(({ verdict }) => verdict)));
-  const of = (verdict: Verdict) => verdicts.filter((one) => one === verdict).length;
-  const [full, part] = [of("reproduced"), of("partly")];
-  const on = `of ${formatPlural(verdicts.length, "device")}`;
-  if (verdicts.length === 1) {
-    const word = full === 1 ? "Reproduced" : part === 1 ? "Partly reproduced" : "Not reproduced";
-    const alike = ran.filter(({ verdict }) => verdict === verdicts[0]).length;
-    const stacks = ran.length === 1
-      ? ""
-      : `, under ${alike === ran.length ? alike : `${alike} of ${ran.length}`} stacks`;
-    return `${word} on the one device that ran it${stacks}.`;
-  }
-  if (full === 0 && part === 0) return `Not reproduced on any ${on}.`;
-  const parts = [
-    ...(full > 0 ? [`Reproduced on ${full}`] : []),
-    ...(part > 0 ? [full > 0 ? `in part on ${part}` : `Partly reproduced on ${part}`] : []),
-  ];
-  return `${parts.join(", ")} ${on}.`;
-}
-
-/** Path of a claim's page; undefined for claims that are not the paper's. */
-export function claimPath({ id, verdict }: ClaimRow): string | undefined {
-  return verdict === "not the paper's claim" ? undefined : `claims/${id}.html`;
-}
+/** Runs that are seen at once in a table of evidence. */
+const MOST_EVIDENCE = 20;
+/** Runs that are named for one reason. */
+const MOST_NAMED = 6;
 
 /** The overview and the page of each claim. */
 export function claimPages(site: Site, claims: readonly ClaimEvidence[]): SiteFile[] {
@@ -112,57 +49,6 @@ export function claimPages(site: Site, claims: readonly ClaimEvidence[]): SiteFi
     ...claims.filter(({ claim }) => claimPath(claim) !== undefined)
       .map((claim) => claimPage(site, claim)),
   ];
-}
-
-/** Claims against devices, a verdict in each cell. */
-export function ClaimMatrix(
-  { site, claims, path }: { site: Site; claims: readonly ClaimEvidence[]; path: string },
-): JSX.Element {
-  const devices = site.devices.slice(0, MOST_COLUMNS);
-  return (
-    <>
-      <Table
-        caption="Claims of the paper and the verdict on each device"
-        columns={[
-          { title: "Claim" },
-          { title: "Paper" },
-          ...devices.map(({ name, stack }) => ({ title: `${shorten(name, 36)}, ${stack}` })),
-        ]}
-        rows={claims.flatMap((one) => {
-          const to = claimPath(one.claim);
-          if (to === undefined) return [];
-          return [[
-            <a href={relative(path, to)}>{one.claim.claim}</a>,
-            one.claim.paper.text,
-            ...devices.map((device) => {
-              const found = deviceEvidence(one, device);
-              return found === undefined ? ABSENT : <Judged row={found.row} />;
-            }),
-          ]];
-        })}
-      />
-      {site.devices.length > devices.length && (
-        <p class="source">
-          {formatPlural(site.devices.length - devices.length, "device")}{" "}
-          without a newer run: on the claims’ own pages.
-        </p>
-      )}
-    </>
-  );
-}
-
-function Judged({ row }: { row: ClaimRow }): JSX.Element {
-  return (
-    <>
-      <VerdictMark verdict={row.verdict} />
-      {row.ours !== null && (
-        <span class="aside">
-          {formatQuantity(row.ours)}
-          {row.software ? ", software adapter" : ""}
-        </span>
-      )}
-    </>
-  );
 }
 
 function overview(site: Site, claims: readonly ClaimEvidence[]): SiteFile {
@@ -185,6 +71,7 @@ function overview(site: Site, claims: readonly ClaimEvidence[]): SiteFile {
       <>
         <section id="claims">
           <h2 class="visually-hidden">Claims</h2>
+          <Scoreboard site={site} claims={claims} />
           <ClaimMatrix site={site} claims={claims} path={path} />
           <p class="source">{VERDICT_RULE}</p>
         </section>
@@ -208,7 +95,9 @@ function claimPage(site: Site, one: ClaimEvidence): SiteFile {
   const { claim, evidence } = one;
   const path = claimPath(claim)!;
   const command = evidence.find(({ row }) => row.command !== null)?.row.command ?? null;
-  const hasValue = devicesWithValue(site, one).length > 0;
+  const hasFigure = devicesWithValue(site, one).length > 0;
+  const told = evidence.filter(({ row }) => row.ours !== null || row.nearest !== null);
+  const untold = evidence.filter((one) => !told.includes(one));
   const details = claim.id === "growth" ? [] : claim.details;
   return sitePage({
     path,
@@ -225,36 +114,9 @@ function claimPage(site: Site, one: ClaimEvidence): SiteFile {
       <>
         <EvidenceFigure site={site} one={one} />
         <section id="evidence">
-          {hasValue ? <h2>Evidence of every run</h2> : <h2>{claimLine(one, site.devices)}</h2>}
-          <Table
-            caption="The newest run first"
-            columns={[
-              { title: "Run" },
-              { title: "Device" },
-              { title: "Here" },
-              { title: "Here ÷ paper", numeric: true },
-              { title: "Verdict" },
-              { title: "Why" },
-            ]}
-            rows={evidence.map(({ run, row }) => {
-              const interval = row.ours === null ? null : formatQuantityInterval(row.ours);
-              return [
-                <RunLink run={run} path={path} />,
-                `${run.device.name}, ${run.device.stack}${
-                  run.device.software ? " (software adapter)" : ""
-                }`,
-                row.ours === null ? row.nearest === null ? ABSENT : `nearest: ${row.nearest}` : (
-                  <>
-                    <span class="quantity">{formatQuantity(row.ours)}</span>
-                    {interval !== null && <span class="aside">{interval}</span>}
-                  </>
-                ),
-                row.ratio === null ? ABSENT : row.ratio.toFixed(2),
-                <VerdictMark verdict={row.verdict} />,
-                row.why,
-              ];
-            })}
-          />
+          {hasFigure ? <h2>Evidence of every run</h2> : <h2>{claimLine(one, site.devices)}</h2>}
+          {told.length > 0 && <EvidenceTable evidence={told} path={path} />}
+          {untold.length > 0 && <NotRun evidence={untold} path={path} alone={told.length === 0} />}
           <p class="source">{VERDICT_RULE}</p>
           {command !== null && (
             <details class="rerun">
@@ -263,6 +125,7 @@ function claimPage(site: Site, one: ClaimEvidence): SiteFile {
             </details>
           )}
         </section>
+        {claim.id === "retrieval" && <NeedleRuns site={site} path={path} />}
         {details.length > 0 && (
           <section id="paper">
             <h2>The paper’s rows</h2>
@@ -279,6 +142,101 @@ function claimPage(site: Site, one: ClaimEvidence): SiteFile {
       </>
     ),
   });
+}
+
+function EvidenceTable(
+  { evidence, path }: { evidence: readonly Evidence[]; path: string },
+): JSX.Element {
+  return (
+    <FoldedTable
+      most={MOST_EVIDENCE}
+      others="older run"
+      table={{
+        caption: "The newest run first",
+        columns: [
+          { title: "Run" },
+          { title: "Device" },
+          { title: "Here" },
+          { title: "Here ÷ paper", numeric: true },
+          { title: "Verdict" },
+          { title: "Why" },
+        ],
+        rows: evidence.map(({ run, row }) => {
+          const interval = row.ours === null ? null : formatQuantityInterval(row.ours);
+          return [
+            <RunLink run={run} path={path} />,
+            deviceText(run.device),
+            row.ours === null ? `nearest: ${row.nearest}` : (
+              <>
+                <span class="quantity">{formatQuantity(row.ours)}</span>
+                {interval !== null && <span class="aside">{interval}</span>}
+              </>
+            ),
+            row.ratio === null ? ABSENT : row.ratio.toFixed(2),
+            <VerdictMark verdict={row.verdict} />,
+            row.why,
+          ];
+        }),
+      }}
+    />
+  );
+}
+
+/** Runs that say nothing of a claim, each reason once. */
+function NotRun(
+  { evidence, path, alone }: { evidence: readonly Evidence[]; path: string; alone: boolean },
+): JSX.Element {
+  const groups = [...Map.groupBy(evidence, ({ row }) => row.why)];
+  const list = (
+    <dl class="reasons plain">
+      {groups.map(([why, of]) => (
+        <>
+          <dt>{why}</dt>
+          <dd>
+            {of.length === evidence.length && of.length > MOST_NAMED ? `All ${of.length} runs.` : (
+              <>
+                {of.slice(0, MOST_NAMED).map(({ run }, i) => (
+                  <>
+                    {i > 0 && ", "}
+                    <a href={relative(path, reportPath(run))}>{run.date.slice(0, 16)}</a>
+                  </>
+                ))}
+                {of.length > MOST_NAMED && ` and ${of.length - MOST_NAMED} more`}
+              </>
+            )}
+          </dd>
+        </>
+      ))}
+    </dl>
+  );
+  if (alone) return list;
+  return (
+    <details>
+      <summary>{formatPlural(evidence.length, "run")} without a value, and why</summary>
+      {list}
+    </details>
+  );
+}
+
+/** Runs that planted needles themselves: no trained model, and yet what was measured of the kind. */
+function NeedleRuns({ site, path }: { site: Site; path: string }): JSX.Element | null {
+  const runs = site.runs.filter(({ result }) => (result.retrieval?.cells.length ?? 0) > 0)
+    .toReversed().slice(0, MOST_EVIDENCE);
+  if (runs.length === 0) return null;
+  return (
+    <section id="needles">
+      <h2>Planted needles, without a trained model</h2>
+      <Table
+        caption="What each scorer finds and carries is in the reports of these runs"
+        columns={[{ title: "Run" }, { title: "Device" }, { title: "What it found" }]}
+        rows={runs.map((run) => [
+          <RunLink run={run} path={path} />,
+          deviceText(run.device),
+          summarizeNeedles(run.result)!,
+        ])}
+      />
+    </section>
+  );
 }
 
 /** Devices with a number of their own; a note in place of it means that it alone would mislead. */
@@ -356,7 +314,7 @@ function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.
               numeric: true,
             }],
             rows: found.map(({ device, ours }) => [
-              `${device.name}, ${device.stack}`,
+              deviceText(device),
               formatQuantity(ours),
               formatQuantityInterval(ours) ?? ABSENT,
             ]),

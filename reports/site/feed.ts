@@ -5,7 +5,8 @@
  */
 import { verdictLine } from "../claims/claims.ts";
 import { formatSeconds } from "../text/format.ts";
-import type { RunPair } from "./compare_pages.tsx";
+import type { CaseNames } from "./case_names.ts";
+import { consecutiveOf, pairSentence, type RunPair } from "./pairs.ts";
 import { shorten, type Site } from "./runs.ts";
 import { reportPath, type SiteFile } from "./site_page.tsx";
 import { formatChange } from "../charts/trend_plot.tsx";
@@ -31,10 +32,11 @@ interface FeedItem {
  * have to be absolute.
  */
 export function feedFile(
-  { site, pairs, trends }: {
+  { site, pairs, trends, names }: {
     site: Site;
     pairs: readonly RunPair[];
     trends: readonly DeviceTrends[];
+    names: CaseNames;
   },
   { url }: { url?: string } = {},
 ): SiteFile {
@@ -42,9 +44,10 @@ export function feedFile(
   const link = (path: string) => base === undefined ? {} : { url: base + path };
   const id = (path: string) => base === undefined ? path : base + path;
   const date = (time: number) => ({ date_published: new Date(time).toISOString() });
-  const runs = site.runs.map((run): FeedItem & { time: number } => {
+  const before = consecutiveOf(pairs);
+  const runs = site.runs.slice(-MOST_ITEMS).map((run): FeedItem & { time: number } => {
     const { device, result, commit } = run;
-    const against = pairs.find(({ after, kind }) => after === run && kind === "consecutive");
+    const against = before.get(run);
     const path = reportPath(run);
     return {
       id: id(path),
@@ -54,8 +57,7 @@ export function feedFile(
         verdictLine(result),
         `${device.name}, stack ${device.stack}, profile ${result.profile}, commit ${commit}.`,
         ...(against === undefined ? [] : [
-          `Against the run of ${against.before.date}: ` +
-          (against.refusal ?? against.report?.sentence ?? "not judged."),
+          `Against the run of ${against.before.date}: ${pairSentence(against)}`,
         ]),
       ].join("\n"),
       ...date(run.time),
@@ -70,9 +72,12 @@ export function feedFile(
       return {
         id: `${id(path)}-${step.to.slug}-${name}`,
         ...link(path),
-        title: `${shorten(name, 100)} ${slower ? "slower" : "faster"} by ` +
+        title: `${shorten(names.title(name), 100)}, ${slower ? "slower" : "faster"} by ` +
           `${formatChange(slower ? step.ratio : 1 / step.ratio).slice(1)} on ${one.device.label}`,
-        content_text: `${name}: ${formatSeconds(step.before)} up to ${step.from.commit} ` +
+        content_text:
+          `${names.full(name)} (${name}): ${
+            formatSeconds(step.before)
+          } up to ${step.from.commit} ` +
           `(${step.from.date}), ${formatSeconds(step.after)} from ${step.to.commit} ` +
           `(${step.to.date}) on.`,
         ...date(step.to.time),

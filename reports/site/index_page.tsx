@@ -5,12 +5,16 @@
  */
 import type { JSX } from "preact";
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
-import { judgeClaims, verdictLine } from "../claims/claims.ts";
+import { verdictLine } from "../claims/claims.ts";
 import { ABSENT, formatPlural } from "../text/format.ts";
 import { VerdictMark } from "../html/first_screen.tsx";
-import { type ClaimEvidence, claimLine, ClaimMatrix } from "./claim_pages.tsx";
-import { pairWord, type RunPair, SpeedupComparison } from "./compare_pages.tsx";
-import { countDevices, leadRun, type Site, type SiteRun } from "./runs.ts";
+import type { CaseNames } from "./case_names.ts";
+import { ClaimMatrix, Scoreboard } from "./claim_matrix.tsx";
+import { type ClaimEvidence, claimLine } from "./evidence.ts";
+import { consecutiveOf, pairWord, type RunPair } from "./pairs.ts";
+import { summarizeRun } from "./run_summary.ts";
+import { SpeedupFigure } from "./speedup_figure.tsx";
+import { countDevices, deviceText, leadRun, type Site, type SiteRun } from "./runs.ts";
 import { runImage } from "./preview.tsx";
 import { FoldedTable, relative, reportPath, type SiteFile, sitePage } from "./site_page.tsx";
 import { StepTable } from "./trend_pages.tsx";
@@ -20,13 +24,11 @@ import { canStep, type DeviceTrends, stepsOf } from "./trends.ts";
 const HEADLINE = "speedup-forward";
 /** Runs that are seen at once. */
 const MOST_RUNS_SEEN = 12;
-/** Devices of the figure. */
-const MOST_CURVES = 6;
 /** Steps of the first page; the trends have all. */
 const MOST_STEPS = 6;
 
 /** `index.html`. */
-export function indexPage({ site, pairs, trends, claims, url, preview, api = false }: {
+export function indexPage({ site, pairs, trends, claims, names, url, preview, api = false }: {
   site: Site;
   pairs: readonly RunPair[];
   trends: readonly DeviceTrends[];
@@ -34,18 +36,17 @@ export function indexPage({ site, pairs, trends, claims, url, preview, api = fal
   /** Address of the site, and whether its runs have pictures. */
   url?: string;
   preview?: unknown;
+  names: CaseNames;
   /** Whether the package's documentation lies beside it. */
   api?: boolean;
 }): SiteFile {
   const device = site.devices.find(({ software }) => !software) ?? site.devices[0];
   const path = "index.html";
+  const before = consecutiveOf(pairs);
   const steps = trends.flatMap((one) =>
     stepsOf(one).map((step) => ({ device: one.device, ...step }))
   ).sort((a, b) => b.step.to.time - a.step.to.time);
-  const dated = site.runs.filter(({ time }) => time !== null);
-  const days = [dated[0], dated[dated.length - 1]].filter(Boolean).map(({ date }) =>
-    date.slice(0, 10)
-  );
+  const days = [site.runs[0], site.runs[site.runs.length - 1]].map(({ date }) => date.slice(0, 10));
   return sitePage({
     path,
     entry: "Runs",
@@ -55,7 +56,7 @@ export function indexPage({ site, pairs, trends, claims, url, preview, api = fal
     facts: [
       formatPlural(site.runs.length, "run"),
       countDevices(site.devices),
-      ...(days.length === 0 ? [] : [days[0] === days[1] ? days[0] : `${days[0]} to ${days[1]}`]),
+      days[0] === days[1] ? days[0] : `${days[0]} to ${days[1]}`,
       steps.length > 0
         ? formatPlural(steps.length, "step")
         : canStep(trends)
@@ -64,6 +65,12 @@ export function indexPage({ site, pairs, trends, claims, url, preview, api = fal
     ],
     children: (
       <>
+        <Curves site={site} path={path} />
+        <section id="claims">
+          <h2>The paper’s claims</h2>
+          <Scoreboard site={site} claims={claims} />
+          <ClaimMatrix site={site} claims={claims} path={path} />
+        </section>
         <section id="runs">
           <h2>Runs</h2>
           <FoldedTable
@@ -73,25 +80,25 @@ export function indexPage({ site, pairs, trends, claims, url, preview, api = fal
                 { title: "Run" },
                 { title: "Device" },
                 { title: "Commit" },
-                { title: "Verdict on the 21×" },
+                { title: "What it found" },
                 { title: "Cases", numeric: true },
                 { title: "Against the last like it" },
               ],
-              rows: site.runs.toReversed().map((run) => runRow({ run, pairs, path })),
+              rows: site.runs.toReversed().map((run) =>
+                runRow({ run, before: before.get(run), path })
+              ),
             }}
             most={MOST_RUNS_SEEN}
             others="older run"
           />
+          <p class="source">
+            <a href="compare/index.html">Compare any two of them</a>.
+          </p>
         </section>
-        <section id="claims">
-          <h2>The paper’s claims</h2>
-          <ClaimMatrix site={site} claims={claims} path={path} />
-        </section>
-        <Curves site={site} />
         {steps.length > 0 && (
           <section id="steps">
             <h2>Newest steps</h2>
-            <StepTable steps={steps.slice(0, MOST_STEPS)} path={path} />
+            <StepTable steps={steps.slice(0, MOST_STEPS)} names={names} path={path} />
             <p class="source">
               {steps.length > MOST_STEPS
                 ? `${steps.length - MOST_STEPS} more in the `
@@ -123,11 +130,10 @@ function headline(site: Site, claims: readonly ClaimEvidence[]): string {
 }
 
 function runRow(
-  { run, pairs, path }: { run: SiteRun; pairs: readonly RunPair[]; path: string },
+  { run, before, path }: { run: SiteRun; before: RunPair | undefined; path: string },
 ) {
   const { result, device } = run;
-  const claim = judgeClaims(result).find(({ id }) => id === HEADLINE)!;
-  const pair = pairs.find(({ after, kind }) => after === run && kind === "consecutive");
+  const { found, verdict, measured } = summarizeRun(result);
   const hasFailed = ({ status, check }: CaseRecord) =>
     status === "failed" || check?.passed === false;
   const failed = result.cases.filter(hasFailed).length;
@@ -136,46 +142,46 @@ function runRow(
     <>
       <a class="run-link" href={reportPath(run)}>{run.date}</a>
       <span class="aside">
-        {result.profile}
+        {result.profile}, stack {device.stack}
         {result.finishedAt === null ? ", cut short" : ""}
       </span>
     </>,
-    <>
-      {device.name}
-      <span class="aside">
-        stack {device.stack}
-        {device.software ? ", software adapter" : ""}
-      </span>
-    </>,
+    deviceText(device),
     <code class="run-link">{run.commit}</code>,
     <>
-      <VerdictMark verdict={claim.verdict} />
-      <span class="aside">{verdictLine(result)}</span>
+      <span class="found">{found}</span>
+      {verdict !== null && (
+        <>
+          {" "}
+          <VerdictMark verdict={verdict} />
+        </>
+      )}
+      <span class="aside">{measured}</span>
     </>,
     <>
       {fine}
       {failed > 0 && <span class="aside">{failed} failed</span>}
     </>,
-    pair === undefined ? ABSENT : (
+    before === undefined ? ABSENT : (
       <>
-        <a href={relative(path, pair.path)}>{pairWord(pair)}</a>
-        <span class="aside">since {pair.before.commit}</span>
+        <a href={relative(path, before.path)}>{pairWord(before)}</a>
+        <span class="aside">since {before.before.commit}</span>
       </>
     ),
   ];
 }
 
-function Curves({ site }: { site: Site }): JSX.Element | null {
-  const runs = site.devices.slice(0, MOST_CURVES).map(leadRun);
-  const figure = SpeedupComparison({
+function Curves({ site, path }: { site: Site; path: string }): JSX.Element | null {
+  const figure = SpeedupFigure({
     id: "speedup-figure",
-    runs: runs.map((run) => ({ label: run.device.label, run })),
+    path,
+    devices: site.devices.map((device) => ({ device })),
   });
   if (figure === null) return null;
   return (
     <section id="speed-up">
-      <h2>Speed-up over dense attention, on each device</h2>
-      <div class="comparison-figure">{figure}</div>
+      <h2 class="visually-hidden">Speed-up over dense attention, on each device</h2>
+      <div class="hero">{figure}</div>
     </section>
   );
 }

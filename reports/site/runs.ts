@@ -4,14 +4,9 @@
  * @module
  */
 import type { Result } from "../../suites/result/result_schema.ts";
-import {
-  deviceIdentity,
-  processorName,
-  withoutBrackets,
-} from "../../suites/result/device_record.ts";
 import { UsageError } from "../../suites/errors.ts";
 import { speedupSeries } from "../data/analysis.ts";
-import { deviceName } from "../claims/claims.ts";
+import { type Card, collectCards } from "./cards.ts";
 import { formatInstant, formatPlural } from "../text/format.ts";
 import { type NamedResult, refuseTwins } from "../data/twins.ts";
 import { harmless } from "../text/harmless.ts";
@@ -42,10 +37,12 @@ export interface SiteDevice {
   readonly slug: string;
   /** The same for a device under every stack. */
   readonly identity: string;
-  /** At most 60 characters; the same for a device under every stack. */
+  /** At most 90 characters; the same for a device under every stack. */
   readonly name: string;
   /** The name, with the stack where the site has the device under several. */
   readonly label: string;
+  /** Why it may be several devices; null where the runs tell. */
+  readonly doubt: string | null;
   readonly stack: Result["stack"];
   readonly software: boolean;
   /** Oldest first. */
@@ -71,14 +68,18 @@ export function planSite(results: readonly NamedResult[]): Site {
     throw new UsageError(`${results.length} results given, the limit is ${MOST_RUNS}`);
   }
   refuseTwins(results);
-  const sorted = results.map(({ result }) => ({ result, time: Date.parse(result.startedAt) }))
-    .sort((a, b) => a.time - b.time);
+  const sorted = results.map(({ result: whole }) => ({
+    whole,
+    result: harmless(whole),
+    time: Date.parse(whole.startedAt),
+  })).sort((a, b) => a.time - b.time);
   const devices = new Map<string, SiteDevice>();
-  const known = collectDevices(results);
+  const known = collectDevices(sorted.map(({ result }) => result));
   const slugs = new Set<string>();
-  const runs = sorted.map(({ result: whole, time }): SiteRun => {
-    const result = harmless(whole);
+  const runs = sorted.map(({ result, whole, time }): SiteRun => {
     const device = deviceOf(result, { devices, known });
+    // One name on all pages, whatever each stack calls the card.
+    if (!device.software) result.environment.device.name = known.cards.get(result)!.name;
     const commit = commitOf(result);
     const day = new Date(time).toISOString().slice(0, 10);
     const run: SiteRun = {
@@ -123,6 +124,11 @@ function normContexts(result: Result): number {
   )?.points.length ?? 0;
 }
 
+/** A device in a column of that name, the same wherever it stands. */
+export function deviceText({ label, software }: SiteDevice): string {
+  return software ? `${label} (software adapter)` : label;
+}
+
 /** How many devices there are, and under how many stacks where a device has several. */
 export function countDevices(devices: readonly SiteDevice[]): string {
   const own = new Set(devices.map(({ identity }) => identity)).size;
@@ -130,28 +136,19 @@ export function countDevices(devices: readonly SiteDevice[]): string {
   return formatPlural(own, "device") + (own < devices.length ? `, ${stacks} stacks` : "");
 }
 
-/** Name and stacks of every device, by its identity. */
-type KnownDevices = ReadonlyMap<string, { name: string; stacks: readonly Result["stack"][] }>;
-
-function collectDevices(results: readonly NamedResult[]): KnownDevices {
-  const known = new Map<string, { name: string; stacks: readonly Result["stack"][] }>();
-  for (const { result: whole } of results) {
-    const result = harmless(whole);
-    const identity = deviceIdentity(result.environment);
-    const { name = "", stacks = [] } = known.get(identity) ?? {};
-    // In small letters where only the adapter told it; the same in whatever order results come.
-    known.set(identity, {
-      name: [name, fullName(result)].filter(Boolean).sort()[0],
-      stacks: [...stacks, result.stack],
-    });
-  }
-  return known;
+/** The card of every result, and the stacks that each card was reached by. */
+interface KnownDevices {
+  readonly cards: ReadonlyMap<Result, Card>;
+  readonly stacks: ReadonlyMap<string, ReadonlySet<Result["stack"]>>;
 }
 
-function fullName(result: Result): string {
-  const { adapter, cpu } = result.environment;
-  const name = deviceName(result);
-  return adapter.software ? `${withoutBrackets(name)} on ${processorName(cpu)}` : name;
+function collectDevices(results: readonly Result[]): KnownDevices {
+  const cards = collectCards(results);
+  const stacks = new Map<string, Set<Result["stack"]>>();
+  for (const [{ stack }, { key }] of cards) {
+    stacks.set(key, (stacks.get(key) ?? new Set()).add(stack));
+  }
+  return { cards, stacks };
 }
 
 function deviceOf(
@@ -159,21 +156,21 @@ function deviceOf(
   { devices, known }: { devices: Map<string, SiteDevice>; known: KnownDevices },
 ): SiteDevice {
   const { environment, stack } = result;
-  const identity = deviceIdentity(environment);
-  const key = JSON.stringify([identity, stack]);
+  const card = known.cards.get(result)!;
+  const key = JSON.stringify([card.key, stack]);
   const found = devices.get(key);
   if (found !== undefined) return found;
-  const { name: full, stacks } = known.get(identity)!;
   const taken = new Set([...devices.values()].map(({ slug }) => slug));
-  const name = shorten(full, 60);
-  const { software } = environment.adapter;
+  const model = shorten(card.name, 60);
+  const name = card.apart === null ? model : `${model} (${shorten(card.apart, 40)})`;
   const device = {
-    slug: uniqueSlug(`${full.slice(0, 36)}-${stack}`, taken),
-    identity,
+    slug: uniqueSlug(`${card.name.slice(0, 36)}-${stack}`, taken),
+    identity: card.key,
     name,
-    label: new Set(stacks).size > 1 ? `${name}, ${stack}` : name,
+    label: known.stacks.get(card.key)!.size > 1 ? `${name}, ${stack}` : name,
+    doubt: card.doubt,
     stack,
-    software,
+    software: environment.adapter.software,
     runs: [],
   };
   devices.set(key, device);

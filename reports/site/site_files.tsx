@@ -4,8 +4,15 @@
  * @module
  */
 import { renderHtml } from "../html/render_html.tsx";
-import { claimPages, collectEvidence } from "./claim_pages.tsx";
-import { comparePages, planPairs } from "./compare_pages.tsx";
+import { CaseNames } from "./case_names.ts";
+import { claimPages } from "./claim_pages.tsx";
+import { chunkFile } from "./compare_data.ts";
+import { comparePage } from "./compare_page.tsx";
+import { devicesPage } from "./devices_page.tsx";
+import { type DocFile, docPages } from "./doc_pages.tsx";
+import { collectEvidence } from "./evidence.ts";
+import { pairPage } from "./pair_page.tsx";
+import { planPairs } from "./pairs.ts";
 import { feedFile } from "./feed.ts";
 import { indexPage } from "./index_page.tsx";
 import type { Site, SiteRun } from "./runs.ts";
@@ -21,6 +28,8 @@ export interface SiteOptions {
   url?: string;
   /** Draws pictures for previews of links, which an address makes possible. Default: none. */
   preview?: PreviewRenderer;
+  /** The project's documents. Default: none. */
+  docs?: readonly DocFile[];
   /** Whether the package's documentation is written below `api/`, to link it. Default false. */
   api?: boolean;
 }
@@ -33,16 +42,21 @@ export function* siteFiles(site: Site, options: SiteOptions = {}): Generator<Sit
   const pairs = planPairs(site);
   const trends = site.devices.map(deviceTrends);
   const claims = collectEvidence(site);
+  const names = new CaseNames(site);
   for (const run of site.runs) {
     yield* runFiles(run, options);
+    yield chunkFile(run);
   }
-  yield* comparePages(site, pairs);
-  yield* trendPages(site, trends);
+  for (const pair of pairs) yield pairPage(pair, names);
+  yield comparePage(site, pairs);
+  yield devicesPage(site, pairs);
+  yield* trendPages(site, trends, names);
   yield* claimPages(site, claims);
+  yield* docPages(options.docs ?? []);
   yield* schemaPages();
-  yield feedFile({ site, pairs, trends }, options);
+  yield feedFile({ site, pairs, trends, names }, options);
   // Last, so that a site with an index is a whole one.
-  yield indexPage({ site, pairs, trends, claims, ...options });
+  yield indexPage({ site, pairs, trends, claims, names, ...options });
 }
 
 /** A run's report, its result, and its retrieval section where that fills a page. */

@@ -4,10 +4,12 @@
  * @module
  */
 import type { ComponentChildren, JSX } from "preact";
+import { PAPER_URL } from "../claims/sources.ts";
 import { type PageImage, renderPage, SiteBar, type SiteLink } from "../html/page.tsx";
 import { formatPlural } from "../text/format.ts";
 import { type DataTable, Table } from "../charts/figure.tsx";
 import type { SiteRun } from "./runs.ts";
+import { SITE_STYLE } from "./site_style.ts";
 
 /** One file of the site. */
 export interface SiteFile {
@@ -20,9 +22,11 @@ export interface SiteFile {
 
 const ENTRIES = [
   ["Runs", "index.html"],
-  ["Devices", "compare/index.html"],
+  ["Devices", "devices/index.html"],
+  ["Compare", "compare/index.html"],
   ["Trends", "trends/index.html"],
   ["Claims", "claims/index.html"],
+  ["Docs", "docs/index.html"],
   ["Schemas", "schema/index.html"],
 ] as const;
 
@@ -50,7 +54,18 @@ export function reportPath({ slug }: SiteRun): string {
 
 /** A page of the site. */
 export function sitePage(
-  { path, entry, kicker, heading, title = heading, facts = [], children, image }: {
+  {
+    path,
+    entry,
+    kicker,
+    heading,
+    title = heading,
+    facts = [],
+    children,
+    image,
+    tail,
+    loader,
+  }: {
     path: string;
     entry: SiteEntry;
     kicker?: string;
@@ -61,11 +76,18 @@ export function sitePage(
     children: ComponentChildren;
     /** Picture for previews of a link. */
     image?: PageImage;
+    /** Markup after the content, such as data for a script. */
+    tail?: readonly string[];
+    /** A script of the page's own. */
+    loader?: string;
   },
 ): SiteFile {
   const text = renderPage({
     image,
     description: facts.length === 0 ? undefined : `${heading} ${facts.join(", ")}.`,
+    style: SITE_STYLE,
+    tail,
+    loader,
     title: `${title.replace(/\.$/, "")} · Lighthouse Attention Bench`,
     body: (
       <>
@@ -87,13 +109,15 @@ export function sitePage(
 }
 
 function Footer({ path }: { path: string }): JSX.Element {
+  const link = (to: string, text: string) => <a href={relative(path, to)}>{text}</a>;
   return (
     <footer>
       <p>
         Made from result files alone; every page works offline. New runs come as a{" "}
-        <a href={relative(path, "feed.json")}>JSON feed</a>. Lighthouse Attention Bench measures the
-        method of arXiv 2605.06554 with WebGPU kernels; it has nothing to do with the web auditing
-        tool of a similar name.
+        {link("feed.json", "JSON feed")}. {link("docs/index.html", "How it is measured")}, the{" "}
+        {link("schema/index.html", "formats of the files")}. Lighthouse Attention Bench measures the
+        method of <a href={PAPER_URL}>arXiv 2605.06554</a>{" "}
+        with WebGPU kernels; it has nothing to do with the web auditing tool of a similar name.
       </p>
     </footer>
   );
@@ -103,8 +127,18 @@ function Footer({ path }: { path: string }): JSX.Element {
 export function RunLink({ run, path }: { run: SiteRun; path: string }): JSX.Element {
   return (
     <>
-      <a class="run-link" href={relative(path, reportPath(run))}>{run.date.slice(0, 10)}</a>
+      <a class="run-link" href={relative(path, reportPath(run))}>{run.date.slice(0, 16)}</a>
       <span class="aside">{run.commit}</span>
+    </>
+  );
+}
+
+/** A case in words, with its setting under it. */
+export function CaseCell({ title, setting }: { title: string; setting: string }): JSX.Element {
+  return (
+    <>
+      {title}
+      {setting !== "" && <span class="aside">{setting}</span>}
     </>
   );
 }

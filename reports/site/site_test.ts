@@ -1,8 +1,6 @@
 import { OUTSIDE } from "../claims/sources.ts";
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { z } from "zod";
-import { site } from "../../suites/cli/site.ts";
 import { type Result, resultSchema } from "../../suites/result/result_schema.ts";
 import { ATTACK } from "../../suites/result/_hostile_result.ts";
 import { sampleRetrieval } from "../../suites/result/_sample_retrieval.ts";
@@ -10,7 +8,7 @@ import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { renderHtml } from "../html/render_html.tsx";
 import { readResult } from "../../suites/result/read_result.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
-import { claimLine, collectEvidence, deviceEvidence } from "./claim_pages.tsx";
+import { claimLine, collectEvidence, deviceEvidence } from "./evidence.ts";
 import type { NamedResult } from "../data/twins.ts";
 import { countDevices, leadRun, MOST_RUNS, planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
@@ -73,7 +71,13 @@ Deno.test("site: the index names device, date, commit and verdict of every run",
   }
   assert.match(index, /Synthetic adapter \(formula, not measured\)/);
   assert.match(index, /llvmpipe on synthetic/);
-  assert.match(index, /The 21× holds here/);
+  assert.match(index, /<h1 class="verdict">The 21× at 512K tokens, forward\. Reproduced/);
+  // It opens on what was measured, and does not list what each run did not.
+  const main = index.slice(index.indexOf("<main"));
+  assert.ok(main.indexOf("<svg") < main.indexOf("<table"), "a figure before any table");
+  const runs = /<section id="runs">[^]*?<\/section>/.exec(main)![0];
+  assert.match(runs, /over dense at 512K, forward/);
+  assert.doesNotMatch(runs, /not run/);
   const own = [...sample.keys()].filter((path) => path.startsWith("runs/"));
   assert.equal(own.filter((path) => path.endsWith(".html")).length, 11);
   assert.equal(own.filter((path) => path.endsWith(".json")).length, 11);
@@ -82,8 +86,10 @@ Deno.test("site: the index names device, date, commit and verdict of every run",
 Deno.test("site: runs, devices, trends, claims and schemas have their pages", () => {
   const paths = [...sample.keys()];
   const count = (start: string) => paths.filter((path) => path.startsWith(start)).length;
-  // Nine pairs of neighbours, the first with the newest, two devices, the overview.
+  // Nine pairs of neighbours, the first with the newest, two devices, any two.
   assert.equal(count("compare/"), 9 + 1 + 1 + 1);
+  assert.equal(count("data/"), 11);
+  assert.equal(count("devices/"), 1);
   assert.equal(count("trends/"), 3);
   assert.equal(count("claims/"), 12);
   assert.deepEqual(paths.filter((path) => path.startsWith("schema/")).sort(), [
@@ -105,14 +111,14 @@ Deno.test("site: a step of all dense cases is found at its commit, and nothing e
   assert.equal(rows.length, 2, "one for each dense context that all runs have");
   const commit = sampleRuns()[5].result.tool.commit!.slice(0, 7);
   for (const row of rows) {
-    assert.match(row, /latency\/dense\/forward\/N/);
+    assert.match(row, /Dense, (64|512)K, forward/);
     assert.ok(row.includes(commit));
     assert.match(row, /\+(19|20)\.\d %/);
   }
   // Cases that one run has are in the table; a figure of one point would say nothing.
-  assert.match(page, /N98304/);
-  assert.match(page, /<figcaption[^>]*>[^<]*N65536/);
-  assert.doesNotMatch(page, /<figcaption[^>]*>[^<]*N98304/);
+  assert.match(page, /Dense, 96K, forward/);
+  assert.match(page, /<figcaption[^>]*>[^<]*64K/);
+  assert.doesNotMatch(page, /<figcaption[^>]*>[^<]*96K/);
 });
 
 Deno.test("site: a claim's page holds the evidence of every run and both devices", () => {
@@ -121,11 +127,14 @@ Deno.test("site: a claim's page holds the evidence of every run and both devices
   const rows = page.match(/<tr><th scope="row"><a class="run-link"/g)!;
   assert.equal(rows.length, 11);
   assert.match(page, /The run was planned to 64K only/);
+  // What no run measured is said once.
+  const none = sample.get("claims/final-loss.html")!;
+  assert.equal(none.match(/A loss takes the training itself/g)!.length, 1);
 });
 
 Deno.test("site: comparisons speak with the gate's voice, devices are not judged", () => {
   const pages = [...sample].filter(([path]) => path.startsWith("compare/2000"));
-  const slower = pages.filter(([, text]) => /Failed: 2 cases slower/.test(text));
+  const slower = pages.filter(([, text]) => /<h1 class="verdict">2 slower, /.test(text));
   assert.equal(slower.length, 2, "the neighbours of the step, and the first with the newest");
   const devices = pages.filter(([, text]) => /not a verdict on code/.test(text));
   assert.equal(devices.length, 1);
@@ -280,7 +289,10 @@ Deno.test("site: paths are plain names, whatever the results say", () => {
     if (!path.endsWith(".html")) continue;
     for (const [, href] of text.matchAll(/ href="(?!data:image)([^"]*)"/g)) {
       if (OUTSIDE.includes(href)) continue;
-      assert.match(href, /^(#[\w-]+|(\.\.\/)?[a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*(#[\w-]+)?)$/);
+      assert.match(
+        href,
+        /^(#[\w-]+|(\.\.\/)?[a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*(#[\w-]+|\?a=[a-z0-9-]+&amp;b=[a-z0-9-]+)?)$/,
+      );
     }
     assert.ok(!text.includes(ATTACK) && !/<img|<base|<svg onload/.test(text), path);
   }
@@ -342,109 +354,3 @@ Deno.test("site: refuses no results, too many, and two of one run", () => {
     /^UsageError: a\.json and b\.json are results of one run, started 2000-01-01T00:00:00\.000Z: give one of them$/,
   );
 });
-
-async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    const runs = sampleRuns(2);
-    for (const { name, result } of runs) {
-      await Deno.writeTextFile(`${folder}/${name}`, JSON.stringify(result));
-    }
-    await test(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-Deno.test("deno task site writes pages, and writes over what is there only with --force", () =>
-  inFolder(async (folder) => {
-    const files = [`${folder}/gpu-0.json`, `${folder}/gpu-1.json`];
-    const said: string[] = [];
-    const run = (...more: string[]) => site([...files, ...more], (line) => said.push(line));
-    assert.equal(await run("--out", `${folder}/a/b`), 0);
-    assert.match(said[0], /^Wrote .*\/a\/b\/index\.html: 2 runs, 1 device, \d+ files, [\d.]+ MiB$/);
-    await Deno.writeTextFile(`${folder}/a/b/index.html`, "mine");
-    await Deno.writeTextFile(`${folder}/a/b/notes.txt`, "mine");
-    await assert.rejects(
-      run("--out", `${folder}/a/b`),
-      /^OutputError: write .*: the folder is not empty; --force writes over what is there$/,
-    );
-    assert.equal(await Deno.readTextFile(`${folder}/a/b/index.html`), "mine");
-    assert.equal(await run("--out", `${folder}/a/b`, "--force"), 0);
-    assert.match(await Deno.readTextFile(`${folder}/a/b/index.html`), /^<!doctype html>/);
-    assert.equal(await Deno.readTextFile(`${folder}/a/b/notes.txt`), "mine");
-    // A build of fewer runs takes away what the one before wrote, and nothing else.
-    const target = `${folder}/a/b`;
-    const names = (part: string) =>
-      [...Deno.readDirSync(`${target}/${part}`)].map(({ name }) => name).sort();
-    const [page, data, changed, stale, ...none] = names("runs");
-    assert.deepEqual(none, []);
-    const pair = names("compare").filter((name) => name !== "index.html");
-    assert.equal(pair.length, 1);
-    await Deno.writeTextFile(`${target}/runs/mine.html`, "mine");
-    await Deno.writeTextFile(`${target}/runs/${changed}`, "mine");
-    const one = [files[0], "--out", target, "--force"];
-    assert.equal(await site(one, (line) => said.push(line)), 0);
-    assert.match(said.at(-1)!, /; removed \d+ pages of an earlier build$/);
-    assert.deepEqual(names("runs"), [page, data, changed, "mine.html"].sort());
-    assert.ok(stale.endsWith(".json"));
-    assert.deepEqual(names("compare"), ["index.html"]);
-    for (const kept of [`runs/${changed}`, "runs/mine.html", "notes.txt"]) {
-      assert.equal(await Deno.readTextFile(`${target}/${kept}`), "mine", kept);
-    }
-    // A manifest that names what no site has is none of ours.
-    const digest = createHash("sha256").update("mine").digest("hex");
-    await Deno.writeTextFile(`${folder}/a/notes.txt`, "mine");
-    for (const name of ["../notes.txt", `${folder}/a/notes.txt`]) {
-      const manifest = { kind: "lighthouse-attention-bench site", files: { [name]: digest } };
-      await Deno.writeTextFile(`${target}/site-files.json`, JSON.stringify(manifest));
-      assert.equal(await site(one, () => {}), 0);
-      assert.equal(await Deno.readTextFile(`${folder}/a/notes.txt`), "mine");
-    }
-    await assert.rejects(run("--out", files[0]), /write .*gpu-0\.json: it is no folder$/);
-    await assert.rejects(run("--out", `${files[0]}/x`), /write .*: a part of the path is a file$/);
-  }));
-
-Deno.test("deno task site refuses bad input with one line and writes nothing", () =>
-  inFolder(async (folder) => {
-    const good = await Deno.readTextFile(`${folder}/gpu-0.json`);
-    const bad: Record<string, [string, RegExp]> = {
-      cut: [good.slice(0, good.length / 2), /the JSON is cut off after \d+ characters$/],
-      future: [
-        good.replace('"schemaVersion":2', '"schemaVersion":9'),
-        /written by a newer version/,
-      ],
-      html: ["<script>alert(1)</script>", /no JSON/],
-      empty: ["", /it is empty/],
-    };
-    for (const [name, [text, reason]] of Object.entries(bad)) {
-      const path = `${folder}/${name}.json`;
-      await Deno.writeTextFile(path, text);
-      const error = await site([`${folder}/gpu-0.json`, path, "--out", `${folder}/out`])
-        .then(() => null, (error) => error);
-      assert.match(error?.message ?? "accepted", reason);
-      assert.ok(error.message.includes(`${name}.json`) && !error.message.includes("\n"));
-      assert.equal(error.exitCode, 2);
-    }
-    // A hundred megabytes of nothing: refused by its size, before it is read.
-    const huge = await Deno.open(`${folder}/huge.json`, { write: true, create: true });
-    await huge.truncate(100 * 2 ** 20);
-    huge.close();
-    await assert.rejects(
-      site([`${folder}/huge.json`, "--out", `${folder}/out`]),
-      /it has 100 MiB, the limit is 64 MiB$/,
-    );
-    await assert.rejects(
-      site([`${folder}/gpu-0.json`, `${folder}/gpu-0.json`, "--out", `${folder}/out`]),
-      /are results of one run/,
-    );
-    for (const url of ["javascript:alert(1)", "nowhere"]) {
-      await assert.rejects(
-        site([`${folder}/gpu-0.json`, "--out", `${folder}/out`, "--url", url]),
-        /^UsageError: .*is not an http or https address/,
-      );
-    }
-    await assert.rejects(site(["--out", "x"]), /missing required argument 'result'/);
-    await assert.rejects(site([`${folder}/gpu-0.json`]), /required option '-o, --out <dir>'/);
-    await assert.rejects(Deno.stat(`${folder}/out`), Deno.errors.NotFound);
-  }));

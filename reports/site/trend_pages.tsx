@@ -6,21 +6,36 @@
 import type { JSX } from "preact";
 import { formatPlural, formatSeconds } from "../text/format.ts";
 import { finite } from "../charts/chart_data.ts";
-import { Export, Figure, Table } from "../charts/figure.tsx";
-import { countDevices, type Site, type SiteDevice } from "./runs.ts";
-import { relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";
+import { Export, Table } from "../charts/figure.tsx";
+import type { CaseNames } from "./case_names.ts";
+import { countDevices, deviceText, type Site, type SiteDevice } from "./runs.ts";
+import { compareHref } from "./compare_href.ts";
+import { CaseCell, FoldedTable, relative, RunLink, type SiteFile, sitePage } from "./site_page.tsx";
 import { STEP_METHOD } from "./steps.ts";
-import { formatChange, Sparkline, TrendPlot } from "../charts/trend_plot.tsx";
+import { formatChange, Sparkline } from "../charts/trend_plot.tsx";
+import { labelsOf, TrendFigure } from "./trend_figure.tsx";
 import { canStep, type CaseTrend, type DeviceTrends, stepsOf, type TrendStep } from "./trends.ts";
 
 /** Cases that have a figure of their own; every case has its line in the table. */
 const MOST_FIGURES = 8;
-/** Runs of the table of all cases, the newest. */
+/** Runs of the file of all cases, the newest. */
 const MOST_COLUMNS = 60;
+/** Cases of the table of all; the saved file has every one. */
+const MOST_CASES_SHOWN = 600;
+/** Cases of that table that are seen at once. */
+const MOST_CASES_SEEN = 40;
+/** Steps that are seen at once. */
+const MOST_STEPS_SEEN = 20;
+/** Devices of the overview with a figure. */
+const MOST_DEVICE_FIGURES = 4;
 
 /** The overview and the pages of all devices. */
-export function trendPages(site: Site, trends: readonly DeviceTrends[]): SiteFile[] {
-  return [trendIndex(site, trends), ...trends.map(trendPage)];
+export function trendPages(
+  site: Site,
+  trends: readonly DeviceTrends[],
+  names: CaseNames,
+): SiteFile[] {
+  return [trendIndex(site, trends, names), ...trends.map((one) => trendPage(one, names))];
 }
 
 /** Path of a device's trends. */
@@ -30,46 +45,56 @@ export function trendPath({ slug }: SiteDevice): string {
 
 /** Steps as a table, or a sentence where there is none. */
 export function StepTable(
-  { steps, path }: {
+  { steps, names, path }: {
     steps: readonly { device?: SiteDevice; id: string; step: TrendStep }[];
+    names: CaseNames;
     path: string;
   },
 ): JSX.Element {
   const several = steps.some(({ device }) => device !== undefined);
   return (
-    <Table
-      caption="Steps, the newest first"
-      columns={[
-        { title: "Case" },
-        ...(several ? [{ title: "Device" }] : []),
-        { title: "From" },
-        { title: "To" },
-        { title: "Before", numeric: true },
-        { title: "After", numeric: true },
-        { title: "Change", numeric: true },
-        { title: "p", numeric: true },
-      ]}
-      rows={steps.map(({ device, id, step }) => [
-        id,
-        ...(several ? [device === undefined ? "" : device.label] : []),
-        <RunLink run={step.from} path={path} />,
-        <RunLink run={step.to} path={path} />,
-        formatSeconds(step.before),
-        formatSeconds(step.after),
-        <>
-          <strong class={step.ratio > 1 ? "slower" : "faster"}>{formatChange(step.ratio)}</strong>
-          <span class="aside">
-            {step.ratio > 1 ? "slower" : "faster"}
-            {step.withinCommit ? ", same code: the machine" : ""}
-          </span>
-        </>,
-        step.probability.toFixed(3),
-      ])}
+    <FoldedTable
+      most={MOST_STEPS_SEEN}
+      others="further step"
+      table={{
+        caption: "Steps, the newest first",
+        columns: [
+          { title: "Case" },
+          ...(several ? [{ title: "Device" }] : []),
+          { title: "From" },
+          { title: "To" },
+          { title: "Before", numeric: true },
+          { title: "After", numeric: true },
+          { title: "Change", numeric: true },
+          { title: "p", numeric: true },
+        ],
+        rows: steps.map(({ device, id, step }) => [
+          <CaseCell title={names.title(id)} setting={names.setting(id)} />,
+          ...(several ? [device === undefined ? "" : deviceText(device)] : []),
+          <RunLink run={step.from} path={path} />,
+          <RunLink run={step.to} path={path} />,
+          formatSeconds(step.before),
+          formatSeconds(step.after),
+          <>
+            <strong class={step.ratio > 1 ? "slower" : "faster"}>{formatChange(step.ratio)}</strong>
+            <span class="aside">
+              {step.ratio > 1 ? "slower" : "faster"}
+              {step.withinCommit ? ", same code: the machine" : ""},{" "}
+              <a href={compareHref(path, { before: step.from, after: step.to })}>compare</a>
+            </span>
+          </>,
+          step.probability.toFixed(3),
+        ]),
+      }}
     />
   );
 }
 
-function trendIndex(site: Site, trends: readonly DeviceTrends[]): SiteFile {
+function trendIndex(
+  site: Site,
+  trends: readonly DeviceTrends[],
+  names: CaseNames,
+): SiteFile {
   const path = "trends/index.html";
   const steps = trends.flatMap((one) =>
     stepsOf(one).map((step) => ({ device: one.device, ...step }))
@@ -90,8 +115,9 @@ function trendIndex(site: Site, trends: readonly DeviceTrends[]): SiteFile {
     ],
     children: (
       <>
+        <DeviceFigures trends={trends} names={names} />
         <section>
-          <h2>Each device over its commits</h2>
+          <h2>Each device over its runs</h2>
           <Table
             caption="Devices"
             columns={[
@@ -103,7 +129,7 @@ function trendIndex(site: Site, trends: readonly DeviceTrends[]): SiteFile {
             ]}
             rows={trends.map((one) => [
               <a href={relative(path, trendPath(one.device))}>
-                {one.device.name}, {one.device.stack}
+                {deviceText(one.device)}
               </a>,
               String(one.runs.length),
               String(one.cases.length),
@@ -116,7 +142,7 @@ function trendIndex(site: Site, trends: readonly DeviceTrends[]): SiteFile {
         {steps.length > 0 && (
           <section>
             <h2>Steps</h2>
-            <StepTable steps={steps} path={path} />
+            <StepTable steps={steps} names={names} path={path} />
           </section>
         )}
       </>
@@ -124,12 +150,12 @@ function trendIndex(site: Site, trends: readonly DeviceTrends[]): SiteFile {
   });
 }
 
-function trendPage(trends: DeviceTrends): SiteFile {
+function trendPage(trends: DeviceTrends, names: CaseNames): SiteFile {
   const { device, runs, cases } = trends;
   const path = trendPath(device);
   const steps = stepsOf(trends);
   const shown = featured(cases);
-  const labels = runs.map(({ commit }) => commit);
+  const labels = labelsOf(trends);
   const machines = new Set(runs.map(({ result }) => result.environment.fingerprint)).size;
   const heading = steps.length > 0
     ? `${formatPlural(steps.length, "step")} in ${formatPlural(cases.length, "case")} over ` +
@@ -151,12 +177,6 @@ function trendPage(trends: DeviceTrends): SiteFile {
     ],
     children: (
       <>
-        {steps.length > 0 && (
-          <section id="steps">
-            <h2>Steps</h2>
-            <StepTable steps={steps} path={path} />
-          </section>
-        )}
         {shown.length > 0 && (
           <section id="figures">
             <h2>
@@ -164,108 +184,116 @@ function trendPage(trends: DeviceTrends): SiteFile {
             </h2>
             <div class="grid-of-figures">
               {shown.map((trend, i) => (
-                <TrendFigure id={`trend-figure-${i + 1}`} trend={trend} labels={labels} />
+                <TrendFigure
+                  id={`trend-figure-${i + 1}`}
+                  path={path}
+                  names={names}
+                  trend={trend}
+                  runs={runs}
+                  labels={labels}
+                />
               ))}
             </div>
             <p class="source">
-              Medians with their 95 % intervals; the axis of times does not start at zero.{"  "}
+              Medians with their intervals; the axis of times does not start at zero.{"  "}
               {machines > 1 ? "Another colour and marker is another driver or runtime. " : ""}
               {STEP_METHOD}
             </p>
           </section>
         )}
-        {cases.length > 0 && <AllCases trends={trends} />}
+        {steps.length > 0 && (
+          <section id="steps">
+            <h2>Steps</h2>
+            <StepTable steps={steps} names={names} path={path} />
+          </section>
+        )}
+        {cases.length > 0 && <AllCases trends={trends} names={names} />}
       </>
     ),
   });
 }
 
-function TrendFigure(
-  { id, trend, labels }: { id: string; trend: CaseTrend; labels: readonly string[] },
-): JSX.Element {
-  const points = trend.lines.flatMap(({ points }) => points).sort((a, b) => a.run - b.run);
-  const steps = trend.lines.flatMap(({ steps }) => steps);
+/** The first trend of each device that has been run more than once. */
+function DeviceFigures(
+  { trends, names }: { trends: readonly DeviceTrends[]; names: CaseNames },
+): JSX.Element | null {
+  const shown = trends.flatMap((one) => {
+    const [first] = featured(one.cases);
+    const repeated = first?.lines.some(({ points }) => points.length > 1) ?? false;
+    return repeated ? [{ one, first }] : [];
+  }).slice(0, MOST_DEVICE_FIGURES);
+  if (shown.length === 0) return null;
   return (
-    <Figure
-      id={id}
-      title={trend.id}
-      description={`Median time of ${trend.id}: ` +
-        points.map(({ run, median }) => `${formatSeconds(median)} at ${labels[run]}`).join(", ") +
-        ". " +
-        (steps.length === 0
-          ? "No step."
-          : steps.map(({ to, ratio }) => `${formatChange(ratio)} at ${to.commit}.`).join(" "))}
-      width={530}
-      height={290}
-      compactHeight={260}
-      draw={(size) => <TrendPlot size={size} lines={trend.lines} labels={labels} />}
-      data={{
-        columns: ["machine", "run", "commit", "median_seconds", "low_seconds", "high_seconds"],
-        rows: trend.lines.flatMap(({ fingerprint, points }) =>
-          points.map(({ run, median, low, high }) => [
-            fingerprint.slice(0, 16),
-            run + 1,
-            labels[run],
-            finite(median),
-            finite(low),
-            finite(high),
-          ])
-        ),
-      }}
-      table={{
-        caption: `Times of ${trend.id}`,
-        columns: [
-          { title: "Run", numeric: true },
-          { title: "Commit" },
-          { title: "Median", numeric: true },
-          { title: "Change", numeric: true },
-        ],
-        rows: trend.lines.flatMap(({ points }) =>
-          points.map(({ run, median }, i) => [
-            String(run + 1),
-            labels[run],
-            formatSeconds(median),
-            i === 0 ? "" : formatChange(median / points[i - 1].median),
-          ])
-        ),
-      }}
-    />
+    <section id="figures">
+      <h2 class="visually-hidden">A trend of each device</h2>
+      <div class="grid-of-figures">
+        {shown.map(({ one, first }, i) => (
+          <TrendFigure
+            id={`device-trend-${i + 1}`}
+            path="trends/index.html"
+            title={`${names.title(first.id)}, on ${one.device.label}`}
+            names={names}
+            trend={first}
+            runs={one.runs}
+            labels={labelsOf(one)}
+          />
+        ))}
+      </div>
+    </section>
   );
 }
 
-/** Every case with its line; the export holds every time. */
-function AllCases({ trends: { runs, cases } }: { trends: DeviceTrends }): JSX.Element {
+/** Every case with its line, those with the most runs first; the export holds every time. */
+function AllCases(
+  { trends: { runs, cases }, names }: { trends: DeviceTrends; names: CaseNames },
+): JSX.Element {
   const first = Math.max(0, runs.length - MOST_COLUMNS);
   const columns = runs.slice(first).map(({ slug }) => slug);
+  const size = ({ lines }: CaseTrend) =>
+    lines.reduce((sum, { points, steps }) => sum + points.length + runs.length * steps.length, 0);
+  const sorted = [...cases].sort((a, b) => size(b) - size(a));
+  const shown = sorted.slice(0, MOST_CASES_SHOWN);
+  // What was measured once has no trend, and is folded where others have one.
+  const repeated =
+    shown.filter(({ lines }) => lines.some(({ points }) => points.length > 1)).length;
   return (
     <section id="cases">
       <h2>Every case</h2>
       <figure id="cases-figure" class="figure">
-        <figcaption>Median time of each case over commits</figcaption>
-        <Table
-          caption="Lines from the oldest run to the newest, each on its own scale; dots mark steps"
-          columns={[
-            { title: "Case" },
-            { title: "Trend" },
-            { title: "First", numeric: true },
-            { title: "Newest", numeric: true },
-            { title: "Change", numeric: true },
-            { title: "Steps", numeric: true },
-          ]}
-          rows={cases.map(({ id, lines }) => {
-            // Change is told within one machine: that of the newest point.
-            const line = lines.reduce((a, b) => lastRun(b.points) > lastRun(a.points) ? b : a);
-            const { points } = line;
-            const [oldest, newest] = [points[0], points[points.length - 1]];
-            return [
-              id,
-              <Sparkline lines={lines} count={runs.length} />,
-              formatSeconds(oldest.median),
-              formatSeconds(newest.median),
-              points.length > 1 ? formatChange(newest.median / oldest.median) : "–",
-              String(lines.reduce((sum, { steps }) => sum + steps.length, 0)),
-            ];
-          })}
+        <figcaption>Median time of each case over its runs</figcaption>
+        <FoldedTable
+          most={repeated === 0 ? MOST_CASES_SEEN : Math.min(repeated, MOST_CASES_SEEN)}
+          others="further case"
+          table={{
+            caption: (shown.length < cases.length
+              ? `${shown.length} of ${cases.length} cases, the saved files have all. `
+              : "") +
+              "Lines from the oldest run to the newest, each on its own scale; dots mark steps",
+            columns: [
+              { title: "Case" },
+              { title: "Trend" },
+              { title: "Runs", numeric: true },
+              { title: "First", numeric: true },
+              { title: "Newest", numeric: true },
+              { title: "Change", numeric: true },
+              { title: "Steps", numeric: true },
+            ],
+            rows: shown.map(({ id, lines }) => {
+              // Change is told within one machine: that of the newest point.
+              const line = lines.reduce((a, b) => lastRun(b.points) > lastRun(a.points) ? b : a);
+              const { points } = line;
+              const [oldest, newest] = [points[0], points[points.length - 1]];
+              return [
+                <CaseCell title={names.title(id)} setting={names.setting(id)} />,
+                <Sparkline lines={lines} count={runs.length} />,
+                String(lines.reduce((sum, one) => sum + one.points.length, 0)),
+                formatSeconds(oldest.median),
+                formatSeconds(newest.median),
+                points.length > 1 ? formatChange(newest.median / oldest.median) : "–",
+                String(lines.reduce((sum, { steps }) => sum + steps.length, 0)),
+              ];
+            }),
+          }}
         />
         <Export
           title="Median time of each case over commits"

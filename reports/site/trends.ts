@@ -15,6 +15,8 @@ export interface TrendPoint {
   readonly median: number;
   readonly low: number;
   readonly high: number;
+  /** Samples that count. */
+  readonly count: number;
 }
 
 /** A step, with the runs on either side. */
@@ -63,8 +65,8 @@ export function deviceTrends(device: SiteDevice): DeviceTrends {
       seen.add(record.id);
       const lines = cases.get(record.id) ?? new Map<string, TrendPoint[]>();
       cases.set(record.id, lines);
-      const { median, low, high } = record.statistic;
-      lines.set(key, [...lines.get(key) ?? [], { run, median, low, high }]);
+      const { median, low, high, count } = record.statistic;
+      lines.set(key, [...lines.get(key) ?? [], { run, median, low, high, count }]);
     }
   }
   return {

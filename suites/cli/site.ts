@@ -9,6 +9,7 @@ import { readResult } from "../result/read_result.ts";
 import type { NamedResult } from "../../reports/data/twins.ts";
 import { countDevices, MOST_RUNS, planSite } from "../../reports/site/runs.ts";
 import { openPreviewRenderer } from "../../reports/site/preview.tsx";
+import { readDocs } from "../../reports/site/doc_files.ts";
 import { siteFiles } from "../../reports/site/site_files.tsx";
 import { refuseFolder, writeSite } from "../../reports/site/write_site.ts";
 import { EXIT, UsageError } from "../errors.ts";
@@ -49,9 +50,10 @@ export async function site(
     for (const name of paths) results.push({ name, result: await readResult(name) });
     const plan = planSite(results);
     const documentation = api ? await apiPages() : [];
+    const docs = await readDocs(new URL("../../", import.meta.url));
     // A picture needs an absolute address.
     const preview = url === undefined ? undefined : await openPreviewRenderer();
-    const pages = chain(documentation, siteFiles(plan, { url, api, preview }));
+    const pages = chain(documentation, siteFiles(plan, { url, api, docs, preview }));
     const { files, bytes, removed } = await writeSite(pages, out);
     say(
       `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +

@@ -1,0 +1,99 @@
+/**
+ * What the page that compares any two runs loads: a file for each run.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { deflateSync } from "node:zlib";
+import { thin } from "../gate/bootstrap.ts";
+import { clockStep, samplesOf } from "../gate/timed_case.ts";
+import type { CaseRecord } from "../../suites/result/result_schema.ts";
+import { isCheck, SUITE_RECORDS } from "../../suites/result/suite_records.ts";
+import { caseSetting, caseTitle } from "./case_names.ts";
+import { CHUNK_CALL, packRun } from "./compare_chunk.ts";
+import type { ComparedCase, ComparedRun } from "./compare_runs.ts";
+import type { SiteRun } from "./runs.ts";
+import type { SiteFile } from "./site_page.tsx";
+
+/** Path of a run's data. */
+export function chunkPath({ slug }: SiteRun): string {
+  return `data/${slug}.js`;
+}
+
+/** The data of a run: base64 has no character that could end a text or an element. */
+export function chunkFile(run: SiteRun): SiteFile {
+  const json = JSON.stringify(packRun(comparedRun(run)));
+  const packed = deflateSync(json, { level: 9 }).toString("base64");
+  return { path: chunkPath(run), text: `${CHUNK_CALL}("${run.slug}","${packed}");\n` };
+}
+
+/** What a comparison needs of a run. */
+export function comparedRun({ slug, result, device }: SiteRun): ComparedRun {
+  const { environment, calibration, stack } = result;
+  const { description, device: model, vendor, software } = environment.adapter;
+  const { driver, cpu, cores, fingerprint, runtime, packages } = environment;
+  const seen = new Set<string>();
+  return {
+    slug,
+    startedAt: result.startedAt,
+    device: device.identity,
+    stack,
+    environment: {
+      adapter: { description, device: model, vendor, software },
+      driver,
+      cpu,
+      cores,
+      fingerprint,
+      runtime: { deno: runtime.deno },
+      packages: packages.webgpu === undefined ? {} : { webgpu: packages.webgpu },
+    },
+    calibration: calibration === null ? null : { clock: calibration.clock },
+    code: codeOf(result),
+    canarySeconds: calibration?.canary?.median ?? null,
+    clockStep: clockStep(result),
+    cases: result.cases.flatMap((record) => {
+      if (isCheck(record) || seen.has(record.id)) return [];
+      seen.add(record.id);
+      return [comparedCase(record)];
+    }),
+  };
+}
+
+function comparedCase(record: CaseRecord): ComparedCase {
+  const { id, suite, implementation, direction, status, check, machine, shape } = record;
+  const counted = thin(samplesOf(record, SUITE_RECORDS).filter(({ flag }) => flag === undefined));
+  return {
+    id,
+    suite,
+    implementation,
+    direction,
+    status,
+    ...(check && { check: { passed: check.passed } }),
+    ...(machine !== undefined && { machine }),
+    context: shape.context,
+    title: caseTitle(record),
+    setting: caseSetting(record),
+    samples: counted.map(({ seconds, round, canary }) => ({
+      seconds: short(seconds),
+      round,
+      ...(canary !== undefined && { canary: short(canary) }),
+    })),
+  };
+}
+
+/** What decides times besides the device, as the gate has it; null where the code is not known. */
+function codeOf({ hashes, environment: { packages, fingerprint } }: SiteRun["result"]) {
+  if (!/^[0-9a-f]{64}$/.test(hashes.wgsl)) return null;
+  const key = JSON.stringify([
+    hashes.wgsl,
+    hashes.configuration,
+    fingerprint,
+    Object.entries(packages).sort(([a], [b]) => a < b ? -1 : 1),
+  ]);
+  return createHash("sha256").update(key).digest("hex").slice(0, 16);
+}
+
+/** Nine digits, as runs record them. */
+function short(value: number): number {
+  return Number(value.toPrecision(9));
+}

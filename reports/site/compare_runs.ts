@@ -1,0 +1,166 @@
+/**
+ * Compares the times of any two runs as the gate does. It runs in the pages of a site, so that
+ * nothing here may need Deno.
+ *
+ * @module
+ */
+import { judgePair, levelsOf, pairTimes, weighNoise } from "../gate/compare_times.ts";
+import type { CaseVerdict, TimeComparison } from "../gate/gate_report.ts";
+import { type TimedBy, timeObstacles } from "../gate/time_obstacles.ts";
+import {
+  type TimedCase,
+  type TimedSample,
+  timesOfSamples,
+  type TimesRecord,
+} from "../gate/times_of_samples.ts";
+
+/** One case of a run, as a page holds it. */
+export interface ComparedCase extends TimesRecord {
+  readonly context: number;
+  readonly samples: readonly TimedSample[];
+  /** `Lighthouse norm, 64K, forward`. */
+  readonly title: string;
+  /** `H = 8, d = 128, f16`. */
+  readonly setting: string;
+  /** The machine, in a result that was joined from several. */
+  readonly machine?: string;
+}
+
+/** One run, as a page holds it. */
+export interface ComparedRun extends TimedBy {
+  readonly slug: string;
+  readonly startedAt: string;
+  /** The device, whatever stack. */
+  readonly device: string;
+  /** The same for runs whose code, configuration, device and packages are the same. */
+  readonly code: string | null;
+  /** Seconds of the canary on the undisturbed device; null without one. */
+  readonly canarySeconds: number | null;
+  /** Seconds of one step of the clock. */
+  readonly clockStep: number;
+  readonly cases: readonly ComparedCase[];
+}
+
+/** What the gate holds for all cases where no configuration says otherwise. */
+export interface Thresholds {
+  readonly confidence: number;
+  readonly minimum: number;
+  readonly tolerance: number;
+}
+
+/** One case that both runs timed. */
+export interface ComparedTime {
+  readonly before: ComparedCase;
+  readonly after: ComparedCase;
+  /** Null where the runs are of different devices, stacks, drivers or clocks. */
+  readonly verdict: Exclude<CaseVerdict, "new" | "missing"> | null;
+  /** B ÷ A: above 1, B is slower. */
+  readonly ratio: number;
+  readonly low: number;
+  readonly high: number;
+  /** Seconds. */
+  readonly times: readonly [number, number];
+  /** Relative change that noise would hide; null where nothing is judged. */
+  readonly threshold: number | null;
+}
+
+/** A comparison of two runs. */
+export interface RunComparison {
+  /** Why times say nothing of each other, the most telling reason first; empty where they do. */
+  readonly obstacles: readonly string[];
+  /** Whether code, configuration, device and packages are the same, so that a change is noise. */
+  readonly identical: boolean;
+  /** Largest change first. */
+  readonly times: readonly ComparedTime[];
+  /** Cases that one of the runs timed and the other did not. */
+  readonly alone: {
+    readonly before: readonly ComparedCase[];
+    readonly after: readonly ComparedCase[];
+  };
+}
+
+/** Compares two runs; A is the one before. */
+export function compareRuns(
+  a: ComparedRun,
+  b: ComparedRun,
+  { confidence, minimum, tolerance }: Thresholds,
+): RunComparison {
+  // Stacks describe one device differently: then the stack is the reason.
+  const obstacles = timeObstacles(a, b).filter((reason) =>
+    a.device !== b.device || a.stack === b.stack || !reason.startsWith("different adapters")
+  );
+  const [before, after] = [timesOfCases(a), timesOfCases(b)];
+  const records = [a, b].map(({ cases }) => new Map(cases.map((one) => [one.id, one])));
+  const pairs = pairTimes([...before].flatMap(([id, baseline]) => {
+    const candidate = after.get(id);
+    const [one, other] = records.map((of) => of.get(id));
+    return candidate && one?.machine === other?.machine ? [{ baseline, candidate }] : [];
+  }));
+  const evidence = weighNoise(pairs, { earlier: [[...before.values()]] });
+  const settings = pairs.map(({ id }) => ({
+    minimum,
+    tolerance,
+    times: isPeerId(id) ? "ignore" as const : "gate" as const,
+    accept: [],
+    mayVanish: false,
+  }));
+  const levels = levelsOf(confidence, settings.filter(({ times }) => times === "gate").length);
+  const step = Math.max(a.clockStep, b.clockStep);
+  const identical = obstacles.length === 0 && a.code !== null && a.code === b.code;
+  const times = pairs.map((pair, i): ComparedTime => {
+    const { verdict, time } = judgePair(pair, {
+      evidence: evidence[i],
+      settings: settings[i],
+      levels,
+      step,
+    });
+    return {
+      before: records[0].get(pair.id)!,
+      after: records[1].get(pair.id)!,
+      verdict: obstacles.length > 0 ? null : identical ? "same" : judged(verdict),
+      ratio: time.ratio,
+      ...(obstacles.length > 0 ? spans(pair.baseline, pair.candidate) : ends(time)),
+      times: [time.baselineSeconds, time.candidateSeconds],
+      threshold: obstacles.length > 0 ? null : time.threshold,
+    };
+  });
+  const paired = new Set(pairs.map(({ id }) => id));
+  const lone = (cases: readonly ComparedCase[], timed: ReadonlyMap<string, TimedCase>) =>
+    cases.filter(({ id }) => timed.has(id) && !paired.has(id));
+  return {
+    obstacles,
+    identical,
+    times: times.sort((x, y) => Math.abs(Math.log(y.ratio)) - Math.abs(Math.log(x.ratio))),
+    alone: { before: lone(a.cases, before), after: lone(b.cases, after) },
+  };
+}
+
+function timesOfCases({ cases, canarySeconds }: ComparedRun): Map<string, TimedCase> {
+  const options = { canarySeconds: canarySeconds ?? undefined };
+  return new Map(cases.flatMap((record) => {
+    const times = timesOfSamples(record, record.samples, options);
+    return times === undefined ? [] : [[record.id, times] as const];
+  }));
+}
+
+function isPeerId(id: string): boolean {
+  return id.split("/")[1]?.startsWith("peer:") ?? false;
+}
+
+/** Two timed cases are never new or missing. */
+function judged(verdict: CaseVerdict): ComparedTime["verdict"] {
+  return verdict === "new" || verdict === "missing" ? "inconclusive" : verdict;
+}
+
+function ends({ low, high }: TimeComparison): { low: number; high: number } {
+  return { low, high };
+}
+
+/** Of two machines: what the samples of each say, without any noise between runs. */
+function spans(before: TimedCase, after: TimedCase): { low: number; high: number } {
+  const half = 2 * Math.hypot(
+    ...[before, after].map(({ measured: { deviation }, count }) => deviation / Math.sqrt(count)),
+  );
+  const log = after.measured.log - before.measured.log;
+  return { low: Math.exp(log - half), high: Math.exp(log + half) };
+}

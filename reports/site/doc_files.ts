@@ -1,0 +1,41 @@
+/**
+ * The project's documents that a site shows, from the repository.
+ *
+ * @module
+ */
+import type { DocFile } from "./doc_pages.tsx";
+
+/** Documents outside `docs/`, in the order of the site; those of `docs/` come before them. */
+const OTHERS = [
+  "suites/METHOD.md",
+  "reports/gate/GATE.md",
+  "kernels/dense_attention/TUNING.md",
+  "kernels/lighthouse/TUNING.md",
+  "fixtures/baselines/README.md",
+  "ARCHITECTURE.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+];
+
+/** Reads them; one that a copy of the project lacks is left out. */
+export async function readDocs(root: URL): Promise<DocFile[]> {
+  const own: string[] = [];
+  try {
+    for await (const { name, isFile } of Deno.readDir(new URL("docs/", root))) {
+      if (isFile && name.endsWith(".md")) own.push(`docs/${name}`);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  const found = await Promise.all(
+    ["README.md", ...own.sort(), ...OTHERS].map(async (path): Promise<DocFile[]> => {
+      try {
+        return [{ path, text: await Deno.readTextFile(new URL(path, root)) }];
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) return [];
+        throw error;
+      }
+    }),
+  );
+  return found.flat();
+}

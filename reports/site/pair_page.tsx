@@ -1,0 +1,163 @@
+/**
+ * Run against run, as the gate judges, and device against device.
+ *
+ * @module
+ */
+import type { JSX } from "preact";
+import { Table } from "../charts/figure.tsx";
+import { formatPlural } from "../text/format.ts";
+import type { CaseVerdict, GateCase, GateReport } from "../gate/gate_report.ts";
+import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "../gate/gate_table.ts";
+import { Comparison, comparisonLine, runName } from "../html/comparison_section.tsx";
+import { compareHref } from "./compare_href.ts";
+import type { CaseNames } from "./case_names.ts";
+import { pairSentence, type RunPair } from "./pairs.ts";
+import { CrossRatios, RatioFigure } from "./ratio_figure.tsx";
+import { CaseCell, relative, reportPath, type SiteFile, sitePage } from "./site_page.tsx";
+
+/** Cases of the table of all; the page that compares any two has every one. */
+const MOST_CASES_SHOWN = 1000;
+/** Sentences on what stands out that are seen at once. */
+const MOST_SENTENCES = 12;
+
+/** The page of two runs. */
+export function pairPage(pair: RunPair, names: CaseNames): SiteFile {
+  const { before, after, path, report, kind, refusal } = pair;
+  const runs = [before, after];
+  const results = runs.map(({ result }) => result);
+  const judged = report !== null && report.outcome !== "not comparable";
+  return sitePage({
+    path,
+    entry: kind === "devices" ? "Devices" : "Compare",
+    kicker: kind !== "devices"
+      ? "Run against run"
+      : before.device.identity === after.device.identity
+      ? "Stack against stack, on one device"
+      : "Device against device",
+    heading: report === null && refusal === null ? comparisonLine(results) : pairSentence(pair),
+    title: `${after.device.label} ${after.date} against ${
+      kind === "devices" ? before.device.label : before.date
+    }`,
+    facts: runs.map(({ device, date, commit }, i) =>
+      `${runName(i)}: ${device.name}, ${device.stack}, ${date}, ${commit}`
+    ),
+    children: (
+      <>
+        {judged
+          ? <Verdicts pair={pair} report={report} names={names} />
+          : <CrossRatios pair={pair} names={names} />}
+        <p class="source">
+          <a href={compareHref(path, pair)}>The same two runs with filters</a>, or any other two.
+        </p>
+        <Comparison
+          results={results}
+          hrefs={runs.map((run) => relative(path, reportPath(run)))}
+        />
+      </>
+    ),
+  });
+}
+
+const INTEREST: readonly CaseVerdict[] = [
+  "slower",
+  "missing",
+  "inconclusive",
+  "faster",
+  "new",
+  "same",
+];
+
+/** The gate's verdict on every case. */
+function Verdicts(
+  { pair, report, names }: { pair: RunPair; report: GateReport; names: CaseNames },
+): JSX.Element {
+  const sorted = [...report.cases].sort((a, b) =>
+    Number(b.fails) - Number(a.fails) || INTEREST.indexOf(a.verdict) - INTEREST.indexOf(b.verdict)
+  );
+  const timed = sorted.flatMap(({ id, verdict, time }) => time ? [{ id, verdict, ...time }] : []);
+  const { before, after } = pair;
+  const shown = sorted.slice(0, MOST_CASES_SHOWN);
+  return (
+    <section id="verdicts">
+      <h2>Case by case, as the gate judges</h2>
+      {timed.length > 0 && (
+        <RatioFigure
+          title="Time of B ÷ time of A, the largest changes"
+          axis="B ÷ A: above 1 is slower"
+          ratios={timed}
+          names={names}
+        />
+      )}
+      <Explained report={report} names={names} />
+      <details class="data">
+        <summary>
+          {shown.length < sorted.length
+            ? `${shown.length} of ${sorted.length} cases, those that stand out first`
+            : `All ${sorted.length} cases`}
+        </summary>
+        <Table
+          caption={`A is ${before.date}, ${before.commit}; B is ${after.date}, ${after.commit}`}
+          columns={["Case", ...CASE_COLUMNS.filter((title) => title !== "Case")].map((
+            title,
+            i,
+          ) => ({
+            title,
+            numeric: i > 1,
+          }))}
+          rows={shown.map((one) => verdictRow(one, names))}
+        />
+      </details>
+      <p class="source">{explainNoise(report)} {report.notes.join("; ")}</p>
+    </section>
+  );
+}
+
+function verdictRow(one: GateCase, names: CaseNames) {
+  const [verdict, id, ...rest] = caseRow(one);
+  return [<CaseCell title={names.title(id)} setting={names.setting(id)} />, verdict, ...rest];
+}
+
+/** Sentences on what fails or differs, those that are alike together; what is open is counted. */
+function Explained(
+  { report, names }: { report: GateReport; names: CaseNames },
+): JSX.Element | null {
+  const isOpen = ({ verdict, differences }: GateCase) =>
+    verdict === "inconclusive" && differences.length === 0;
+  const open = report.cases.filter(isOpen).length;
+  const groups = [
+    ...Map.groupBy(
+      explainCases(report).filter((one) => !isOpen(one.case)),
+      ({ text }) => text,
+    ),
+  ].map(([text, of]) => ({ text, ids: of.map(({ case: { id } }) => id) }));
+  if (groups.length === 0 && open === 0) return null;
+  const list = (from: typeof groups) => (
+    <ul class="prose">
+      {from.map(({ text, ids }) => (
+        <li>
+          {ids.length > 3
+            ? `${ids.length} cases, such as ${names.full(ids[0])}`
+            : ids.map((id) => names.full(id)).join("; ")}: {text}
+        </li>
+      ))}
+    </ul>
+  );
+  return (
+    <>
+      <h3>What stands out</h3>
+      {groups.length > 0 && list(groups.slice(0, MOST_SENTENCES))}
+      {groups.length > MOST_SENTENCES && (
+        <details>
+          <summary>{groups.length - MOST_SENTENCES} more</summary>
+          {list(groups.slice(MOST_SENTENCES, 10 * MOST_SENTENCES))}
+        </details>
+      )}
+      {open > 0 && (
+        <p class="lead">
+          {formatPlural(open, "case")}{" "}
+          undecided: noise could hide a change there, or too few samples were clean.
+        </p>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,132 @@
+/**
+ * What one run measured and what it found, in a line each: a list of runs says nothing by what they
+ * did not run.
+ *
+ * @module
+ */
+import type { Result } from "../../suites/result/result_schema.ts";
+import { judgeClaims, type Verdict } from "../claims/claims.ts";
+import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../data/analysis.ts";
+import { isPeer, peerRows } from "../data/peer_data.ts";
+import {
+  formatContext,
+  formatCount,
+  formatInterval,
+  formatPlural,
+  formatRatio,
+  formatSeconds,
+} from "../text/format.ts";
+import { caseTitle, implementationName } from "./case_names.ts";
+
+/** A run in short. */
+export interface RunSummary {
+  /** `28.6× over dense at 512K, forward`. */
+  readonly found: string;
+  /** Of the paper's claim that the finding is about; null where it is about none. */
+  readonly verdict: Verdict | null;
+  /** `latency · 8K–128K · Dense, Lighthouse norm, 2 peers`. */
+  readonly measured: string;
+}
+
+/** Claims that a run is known by, the first that it has a value for. */
+const HEADLINES = ["speedup-forward", "speedup-forward-backward"];
+
+/** The summary of a run. */
+export function summarizeRun(result: Result): RunSummary {
+  return { ...findingOf(result), measured: measuredOf(result) };
+}
+
+function findingOf(result: Result): Pick<RunSummary, "found" | "verdict"> {
+  const claims = judgeClaims(result);
+  const points = speedupPoints(result).filter(({ denominator }) =>
+    denominator.implementation === "lighthouse-norm"
+  );
+  for (const id of HEADLINES) {
+    const row = claims.find((one) => one.id === id);
+    if (row?.ours == null) continue;
+    const { ours: { value, low, high }, verdict } = row;
+    const way = id === "speedup-forward" ? "forward" : DIRECTION_NAMES["forward-backward"];
+    return { found: ratioText([value, low, high], { context: 524_288, way }), verdict };
+  }
+  const longest = longestOf(points, "forward") ?? longestOf(points, "forward-backward");
+  if (longest !== undefined) {
+    const { ratio, low, high, context, denominator } = longest;
+    const way = DIRECTION_NAMES[denominator.direction];
+    return { found: ratioText([ratio, low, high], { context, way }), verdict: null };
+  }
+  return { found: otherFinding(result), verdict: null };
+}
+
+/** Of a run without a ratio of ours: a peer's, the needles, or the longest case. */
+function otherFinding(result: Result): string {
+  const peer = peerRows(result).filter(({ ratio }) => ratio?.interval)
+    .sort((a, b) => b.record.shape.context - a.record.shape.context)[0];
+  if (peer !== undefined) {
+    const { ratio, interval } = peer.ratio!;
+    const ours = implementationName(peer.ours!.implementation).toLowerCase();
+    return `${peer.peer} takes ${withInterval(ratio, interval!)} the time of our ${ours} at ${
+      formatContext(peer.record.shape.context)
+    }`;
+  }
+  const needles = summarizeNeedles(result);
+  if (needles !== null) return needles;
+  const timed = result.cases.filter(isMeasured)
+    .sort((a, b) => b.shape.context - a.shape.context)[0];
+  if (timed !== undefined) return `${caseTitle(timed)}: ${formatSeconds(timed.statistic.median)}`;
+  const checked = result.cases.filter(({ check }) => check?.passed === true).length;
+  return checked > 0 ? `${formatPlural(checked, "check")} passed, nothing timed` : "Nothing timed";
+}
+
+/** `463,793 needle trials in 2,310 cells`; null where a run planted none. */
+export function summarizeNeedles({ retrieval }: Result): string | null {
+  if (!retrieval || retrieval.cells.length === 0) return null;
+  const trials = retrieval.cells.reduce((sum, cell) => sum + cell.trials, 0);
+  return `${formatCount(trials)} needle trials in ${formatPlural(retrieval.cells.length, "cell")}`;
+}
+
+function longestOf(points: readonly SpeedupPoint[], direction: string): SpeedupPoint | undefined {
+  return points.filter(({ denominator }) => denominator.direction === direction)
+    .sort((a, b) => b.context - a.context)[0];
+}
+
+function ratioText(
+  [ratio, low, high]: readonly [number, number | null, number | null],
+  { context, way }: { context: number; way: string },
+): string {
+  return `${withInterval(ratio, [low, high])} over dense at ${formatContext(context)}, ${way}`;
+}
+
+/** A ratio with its interval, where that has any width in print. */
+function withInterval(
+  ratio: number,
+  [low, high]: readonly [number | null, number | null],
+): string {
+  const text = formatRatio(ratio);
+  if (low === null || high === null) return text;
+  const interval = formatInterval([low, high], formatRatio);
+  return interval === text ? text : `${text} (${interval})`;
+}
+
+function measuredOf(result: Result): string {
+  const measured = result.cases.filter((record) => isMeasured(record));
+  if (measured.length === 0) return result.retrieval ? "retrieval" : "checks";
+  const suites = [
+    ...new Set(measured.map(({ suite }) => suite)),
+    ...(result.retrieval && !measured.some(({ suite }) => suite === "retrieval")
+      ? ["retrieval"]
+      : []),
+  ];
+  const contexts = measured.map(({ shape }) => shape.context).sort((a, b) => a - b);
+  const [first, last] = [contexts[0], contexts[contexts.length - 1]].map(formatContext);
+  const own = new Set(
+    measured.filter((record) => !isPeer(record)).map(({ implementation }) => implementation),
+  );
+  const peers = new Set(measured.filter(isPeer).map(({ implementation }) => implementation));
+  const names = [...own].map(implementationName);
+  const shown = names.length > 4 ? [...names.slice(0, 3), `${names.length - 3} more`] : names;
+  return [
+    suites.join(", "),
+    first === last ? first : `${first} to ${last}`,
+    [...shown, ...(peers.size > 0 ? [formatPlural(peers.size, "peer")] : [])].join(", "),
+  ].join(" · ");
+}
