@@ -7,7 +7,7 @@ import type { CaseRecord, Result, Sample } from "../../suites/result/result_sche
 import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.ts";
 import { SUITE_RECORDS } from "../../suites/result/suite_records.ts";
 import { medianOf, thin } from "./bootstrap.ts";
-import { type TimedCase, timesOfSamples } from "./times_of_samples.ts";
+import { canaryReference, type TimedCase, timesOfSamples } from "./times_of_samples.ts";
 
 export type { Reading, TimedCase } from "./times_of_samples.ts";
 
@@ -38,17 +38,9 @@ export function tellsTrips({ calibration }: Result): boolean {
   return calibration?.canaryTrips !== undefined;
 }
 
-/**
- * Seconds of the canary on the undisturbed device, of one trip of its loop where `perTrip`: each
- * calibration chooses how many trips its canary has. Undefined where the run does not tell.
- */
-function referenceOf(
-  { calibration }: Result,
-  { perTrip }: { perTrip: boolean },
-): number | undefined {
-  const seconds = calibration?.canary?.median;
-  if (!perTrip || seconds === undefined) return seconds;
-  return calibration?.canaryTrips && seconds / calibration.canaryTrips;
+function referenceOf({ calibration }: Result, options: { perTrip: boolean }): number | undefined {
+  const canary = { seconds: calibration?.canary?.median, trips: calibration?.canaryTrips };
+  return canaryReference(canary, options);
 }
 
 /**

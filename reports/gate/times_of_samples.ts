@@ -49,6 +49,26 @@ export interface TimedSample {
   readonly flag?: string;
 }
 
+/** The canary of a run, as far as the run tells. */
+export interface CanaryLength {
+  /** Seconds on the undisturbed device. */
+  readonly seconds?: number;
+  /** Trips of its loop. */
+  readonly trips?: number;
+}
+
+/**
+ * Seconds of the canary on the undisturbed device, of one trip of its loop where `perTrip`: each
+ * calibration chooses how many trips its canary has. Undefined where the run does not tell.
+ */
+export function canaryReference(
+  { seconds, trips }: CanaryLength,
+  { perTrip }: { perTrip: boolean },
+): number | undefined {
+  if (!perTrip || seconds === undefined) return seconds;
+  return trips && seconds / trips;
+}
+
 /**
  * The times of a case from its samples; undefined where there is none that a ratio could be made of.
  *

@@ -49,7 +49,7 @@ export function comparedRun({ slug, result, device }: SiteRun): ComparedRun {
     },
     calibration: calibration === null ? null : { clock: calibration.clock },
     code: codeOf(result),
-    canarySeconds: calibration?.canary?.median ?? null,
+    canary: { seconds: calibration?.canary?.median, trips: calibration?.canaryTrips },
     clockStep: clockStep(result),
     cases: result.cases.flatMap((record) => {
       if (isCheck(record) || seen.has(record.id)) return [];

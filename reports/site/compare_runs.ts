@@ -8,6 +8,8 @@ import { judgePair, levelsOf, pairTimes, weighNoise } from "../gate/compare_time
 import type { CaseVerdict, TimeComparison } from "../gate/gate_report.ts";
 import { type TimedBy, timeObstacles } from "../gate/time_obstacles.ts";
 import {
+  type CanaryLength,
+  canaryReference,
   type TimedCase,
   type TimedSample,
   timesOfSamples,
@@ -34,8 +36,7 @@ export interface ComparedRun extends TimedBy {
   readonly device: string;
   /** The same for runs whose code, configuration, device and packages are the same. */
   readonly code: string | null;
-  /** Seconds of the canary on the undisturbed device; null without one. */
-  readonly canarySeconds: number | null;
+  readonly canary: CanaryLength;
   /** Seconds of one step of the clock. */
   readonly clockStep: number;
   readonly cases: readonly ComparedCase[];
@@ -89,7 +90,9 @@ export function compareRuns(
   const obstacles = timeObstacles(a, b).filter((reason) =>
     a.device !== b.device || a.stack === b.stack || !reason.startsWith("different adapters")
   );
-  const [before, after] = [timesOfCases(a), timesOfCases(b)];
+  // The gate reads canaries by the trip where either run tells how many there are.
+  const perTrip = a.canary.trips !== undefined || b.canary.trips !== undefined;
+  const [before, after] = [timesOfCases(a, { perTrip }), timesOfCases(b, { perTrip })];
   const records = [a, b].map(({ cases }) => new Map(cases.map((one) => [one.id, one])));
   const pairs = pairTimes([...before].flatMap(([id, baseline]) => {
     const candidate = after.get(id);
@@ -135,8 +138,11 @@ export function compareRuns(
   };
 }
 
-function timesOfCases({ cases, canarySeconds }: ComparedRun): Map<string, TimedCase> {
-  const options = { canarySeconds: canarySeconds ?? undefined };
+function timesOfCases(
+  { cases, canary }: ComparedRun,
+  how: { perTrip: boolean },
+): Map<string, TimedCase> {
+  const options = { canarySeconds: canaryReference(canary, how) };
   return new Map(cases.flatMap((record) => {
     const times = timesOfSamples(record, record.samples, options);
     return times === undefined ? [] : [[record.id, times] as const];
