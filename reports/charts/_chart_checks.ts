@@ -95,7 +95,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   let small: ChartPage | undefined;
   for await (const one of chartPages()) {
     if (one.name === "everything") whole = one;
-    if (one.name === "one context") small = one;
+    if (one.name === "software") small = one;
   }
   await show(page, whole!, folder);
   const panel = page.locator("#latency-figure .readout");
