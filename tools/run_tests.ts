@@ -4,10 +4,12 @@
  * `DENO_JOBS` says how many files run at a time.
  *
  * Arguments: a command line of `deno test`, then `--`, then what was typed after the task's name.
+ * Without a command line the tests run with the permission set `test` of `deno.json`.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
+import { deviceEnvironment, permissionFlags } from "../suites/cli/start.ts";
 
 /**
  * Most files at a time, however many processors there are: all of them share one adapter, and tests
@@ -79,7 +81,8 @@ export function skipLines(notes: string): string[] {
 
 async function main(): Promise<number> {
   const end = Deno.args.indexOf("--");
-  const [command, ...flags] = Deno.args.slice(0, end);
+  const own = [Deno.execPath(), "test", "--quiet", "--no-check", ...permissionFlags("test")];
+  const [command, ...flags] = end > 0 ? Deno.args.slice(0, end) : own;
   const folder = await Deno.makeTempDir({ prefix: "lighthouse-tests-" });
   const [report, skips] = [`${folder}/junit.xml`, `${folder}/skips.txt`];
   await Deno.writeTextFile(report, "");
@@ -94,6 +97,9 @@ async function main(): Promise<number> {
       env: {
         DENO_JOBS: Deno.env.get("DENO_JOBS") ?? String(jobsFor(navigator.hardwareConcurrency)),
         LIGHTHOUSE_TEST_SKIPS: skips,
+        // Where no windows are, the driver complains on stderr without it.
+        XDG_RUNTIME_DIR: "/tmp",
+        ...deviceEnvironment(),
       },
       stdin: "inherit",
       stdout: "inherit",

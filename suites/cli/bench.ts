@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Command, InvalidArgumentError, Option } from "@commander-js/extra-typings";
+import { Argument, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { writeReport } from "./report_command.ts";
 import { renderTerminal } from "../../reports/text/terminal.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
@@ -33,8 +33,9 @@ import {
   chosenLayers,
   parseCount,
   parseSeconds,
-  TUNING_HELP,
+  tuningOption,
 } from "./layer_options.ts";
+import { newCommand, quietOption, takesNames } from "./command.ts";
 import { parseCommand } from "./parse_command.ts";
 import {
   addSuiteOptions,
@@ -43,7 +44,12 @@ import {
   describeSuites,
   suiteNames,
 } from "./suite_options.ts";
-import { keepWarmOption, noKeepWarmOption, stackOption } from "./device_options.ts";
+import {
+  keepWarmOption,
+  noInstallOption,
+  noKeepWarmOption,
+  stackOption,
+} from "./device_options.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
 import { joinOptions } from "./resume.ts";
 import { chooseFolder, DEFAULT_OUT } from "./run_folder.ts";
@@ -121,44 +127,71 @@ export function describeBench(
   };
 }
 
-function benchCommand(suites: readonly SuiteEntry[]) {
-  const command = new Command("bench")
-    .description("Check and time dense and Lighthouse attention on this machine.")
-    .argument("[suite...]", `${suiteNames(suites).join(", ")}; default: all of the profile`)
+/** The options of the command, unparsed. */
+export function benchCommand(suites: readonly SuiteEntry[] = SUITES) {
+  const names = suiteNames(suites);
+  const command = newCommand("bench", {
+    description: "Check and time dense and Lighthouse attention on this machine.",
+    notes: describeSuites(suites),
+    examples: [
+      ["bench", "all suites, about two minutes"],
+      ["bench latency --context 8K,64K", "one suite, two contexts"],
+      ["bench --profile paper --budget 3600", "the paper's cases, one hour"],
+      ["bench latency --peer torch-fa2", "beside FlashAttention-2"],
+      ["bench --resume", "continue the newest run"],
+    ],
+  })
+    .addArgument(
+      takesNames(
+        new Argument("[suite...]", `${names.join(", ")}; default: all of the profile`),
+        names,
+      ),
+    )
+    .optionsGroup("What to measure:")
     .addOption(
-      new Option("--profile <name>", "how much to cover; default: smoke on a software adapter")
+      new Option(
+        "--profile <name>",
+        "how much to cover; default: standard on a GPU, smoke on a software adapter",
+      )
         .choices(PROFILE_NAMES),
-    )
-    .addOption(stackOption());
+    );
   addLayerOptions(command, { verb: "time" });
-  const timed = command
-    .option(
-      "--peer <name>",
-      `measure this one beside ours: ${PEER_NAMES.join(", ")}, python:FILE; may be repeated`,
-      collectPeers,
-    )
+  const measured = command
+    .addOption(
+      takesNames(
+        new Option(
+          "--peer <name>",
+          `another implementation to time beside ours: ${PEER_NAMES.join(", ")}, python:FILE; ` +
+            "may be repeated",
+        ).argParser(collectPeers),
+        PEER_NAMES,
+        { list: false },
+      ),
+    );
+  addSuiteOptions(measured, suites);
+  return measured
+    .optionsGroup("How to measure:")
+    .addOption(stackOption())
+    .option("--budget <seconds>", "time for checking and measuring", parseSeconds)
+    .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
+    .option("--seed <number>", `seed of inputs and intervals; default: ${DEFAULT_SEED}`, parseSeed)
+    .addOption(tuningOption())
     .addOption(keepWarmOption())
     .addOption(noKeepWarmOption())
-    .option("--tuning <file>", TUNING_HELP, "auto")
-    .option("--seed <number>", `seed of inputs and intervals; default: ${DEFAULT_SEED}`, parseSeed)
-    .option("--samples <number>", "samples of each case, rounded up to an even number", parseCount)
-    .option("--budget <seconds>", "seconds for checking and measuring", parseSeconds);
-  addSuiteOptions(timed, suites);
-  timed.addHelpText("after", describeSuites(suites));
-  return timed
+    .option("--shard <i/n>", "run part i of n of the plan; merge joins the parts", parseShard)
+    .option(
+      "--resume",
+      "continue the partial result in the output folder, or in the newest one, with its options",
+    )
+    .addOption(noInstallOption())
+    .optionsGroup("Output:")
     .option(
       "--out <folder>",
       `folder for result.json, report.html, summary.md; default: ${DEFAULT_OUT}, then ` +
         `${DEFAULT_OUT}/run-2, ${DEFAULT_OUT}/run-3, …`,
     )
     .option("--force", "overwrite the files of an earlier run in that folder")
-    .option("--shard <i/n>", "run one of n parts of the plan; merge joins them", parseShard)
-    .option(
-      "--resume",
-      "continue the partial result in the output folder, or in the newest one, with its options",
-    )
-    .option("--no-install", "never install a driver, only say which")
-    .option("--quiet", "print nothing but errors");
+    .addOption(quietOption());
 }
 
 /** Runs the command and returns its exit code. */

@@ -10,15 +10,20 @@ import { STACKS } from "../device/open_stack.ts";
 export function stackOption() {
   return new Option(
     "--stack <name>",
-    "WebGPU implementation: deno, its own; dawn, from npm; auto, Dawn on a GPU where it works",
+    "WebGPU implementation: Deno's own, Dawn from npm, or auto: Dawn on a GPU where it works",
   ).choices(STACKS).default("auto" as const);
+}
+
+/** `--no-install`: leave the system's packages alone. */
+export function noInstallOption() {
+  return new Option("--no-install", "do not install a missing driver, only name it");
 }
 
 /** `--keep-warm`: by whatever means there are, also on devices where none is known to help. */
 export function keepWarmOption() {
   return new Option(
     "--keep-warm",
-    "keep the device's clock up without changing a setting, and say how; default: on NVIDIA",
+    "keep the device's clock up between samples, without changing a setting; default: on NVIDIA",
   );
 }
 

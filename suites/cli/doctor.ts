@@ -4,7 +4,7 @@
  * @module
  */
 import { cpus } from "node:os";
-import { Command, Option } from "@commander-js/extra-typings";
+import { Option } from "@commander-js/extra-typings";
 import { DeviceError, type Gpu } from "../../kernels/gpu/device.ts";
 import { formatBytes, formatSeconds } from "../../reports/text/format.ts";
 import manifest from "../../deno.json" with { type: "json" };
@@ -28,7 +28,8 @@ import { cardOf, listNvidiaCards } from "../device/nvidia.ts";
 import { openStack, type OpenStackOptions } from "../device/open_stack.ts";
 import { readTuning } from "../device/tuning_file.ts";
 import { runCommand } from "./errors.ts";
-import { addLayerOptions, chosenLayers, TUNING_HELP } from "./layer_options.ts";
+import { addLayerOptions, chosenLayers, tuningOption } from "./layer_options.ts";
+import { newCommand, quietOption } from "./command.ts";
 import { stackOption } from "./device_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
@@ -37,37 +38,27 @@ const TESTED_DENO = "2.9.6";
 
 /** Runs the command and returns its exit code: 5 when nothing can run. */
 export async function doctorCommand(args: readonly string[]): Promise<number> {
-  const command = new Command("doctor")
-    .description("Explain this machine: adapters, features, what will run, what to install.")
-    .addOption(stackOption())
-    .option("--tuning <file>", TUNING_HELP, "auto")
-    .option("--plan", "print the memory plan of the layers that the options below choose")
-    .addOption(
-      new Option("--device <name>", "plan for this machine's adapter or for an H100 of 80 GB")
-        .choices(["here", "h100"] as const),
-    )
-    .addOption(
-      new Option("--profile <name>", "whose settings fill in what the options leave open")
-        .choices(PROFILE_NAMES).default("paper"),
-    );
-  addLayerOptions(command, { verb: "plan" });
+  const command = doctorOptions();
   if (!parseCommand(command, args)) return EXIT.fine;
   const given = command.opts();
+  const print = (text = "") => given.quiet || console.log(text);
   if (given.plan) {
     const { stack, profile, device } = given;
-    return await printPlan({ profile, ...chosenLayers(command) }, { device, stack });
+    return await printPlan({ profile, ...chosenLayers(command) }, { device, stack, print });
   }
-  const alone = Object.keys(given).find((name) => !["profile", "tuning", "stack"].includes(name));
+  const alone = Object.keys(given).find((name) =>
+    !["profile", "tuning", "stack", "quiet"].includes(name)
+  );
   if (alone !== undefined) throw new UsageError(`option --${kebab(alone)} is for --plan only`);
   const named = given.tuning !== "auto" && given.tuning !== "none";
   if (named) await readTuning(given.tuning);
   const { deno, v8, typescript } = Deno.version;
-  console.log(
+  print(
     `Lighthouse Attention Bench ${manifest.version}, Deno ${deno}, V8 ${v8}, TypeScript ${typescript}`,
   );
-  if (deno !== TESTED_DENO) console.log(`  tested with Deno ${TESTED_DENO}; others may differ`);
+  if (deno !== TESTED_DENO) print(`  tested with Deno ${TESTED_DENO}; others may differ`);
   const cpu = cpus()[0]?.model.trim() || "unknown processor";
-  console.log(
+  print(
     `${Deno.build.os} ${Deno.osRelease()} ${Deno.build.arch}, ${cpu}, ` +
       `${navigator.hardwareConcurrency} cores, ${
         formatBytes(Deno.systemMemoryInfo().total)
@@ -92,24 +83,51 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
     if (adapter) adapters.push({ ...adapter, stack, name: adapter.description || adapter.device });
     if (diagnosis.tuning?.record) taken = true;
     if (!diagnosis.problem && diagnosis.correct) usable++;
-    console.log(describeDiagnosis(diagnosis, format).join("\n"));
+    print(describeDiagnosis(diagnosis, format).join("\n"));
   }
   const cards = await listNvidiaCards();
   const first = cards.find((card) => adapters.some((one) => cardOf(one, cards) === card));
-  console.log(describeGpus(cards, { adapters, taken: first, bytes: formatBytes }).join("\n"));
+  print(describeGpus(cards, { adapters, taken: first, bytes: formatBytes }).join("\n"));
   if (usable > 0 && given.stack === "auto") {
-    console.log(`Chosen by --stack auto: ${await chosen()}`);
+    print(`Chosen by --stack auto: ${await chosen()}`);
   }
-  console.log();
+  print();
   if (named && usable > 0 && !taken) {
     throw new UsageError(`tuning ${given.tuning}: it is for no device of this machine`);
   }
   if (usable > 0) {
-    console.log("Ready: deno task bench");
+    print("Ready: deno task bench");
     return EXIT.fine;
   }
-  console.log(missing ?? "Nothing can run: no stack gives a working adapter");
+  print(missing ?? "Nothing can run: no stack gives a working adapter");
   return EXIT.nothingMeasured;
+}
+
+/** The options of the command, unparsed. */
+export function doctorOptions() {
+  const command = newCommand("doctor", {
+    description: "Explain this machine: adapters, features, what will run, what to install.",
+    examples: [
+      ["doctor", "what this machine can run"],
+      ["doctor --plan --context 512K", "memory of a layer, buffer by buffer"],
+    ],
+  })
+    .optionsGroup("What to look at:")
+    .addOption(stackOption())
+    .addOption(tuningOption())
+    .addOption(quietOption("print nothing; the exit code is 0 where something can run"))
+    .optionsGroup("Memory plan:")
+    .option("--plan", "print the memory plan of the layers that the other options choose")
+    .addOption(
+      new Option("--device <name>", "plan for this machine's adapter or for an H100 of 80 GB")
+        .choices(["here", "h100"] as const),
+    )
+    .addOption(
+      new Option("--profile <name>", "whose settings fill in what the options leave open")
+        .choices(PROFILE_NAMES).default("paper"),
+    );
+  addLayerOptions(command, { verb: "plan" });
+  return command;
 }
 
 /** Which stack a run would take and why; or why it would take none. */
@@ -127,14 +145,18 @@ async function chosen(): Promise<string> {
 /** Prints the memory plan of a few layers; 1 when one of them does not fit. */
 async function printPlan(
   options: PlanOptions,
-  { device, stack }: { device?: "here" | "h100"; stack: OpenStackOptions["stack"] },
+  { device, stack, print }: {
+    device?: "here" | "h100";
+    stack: OpenStackOptions["stack"];
+    print: (text: string) => void;
+  },
 ): Promise<number> {
   const { found, note } = device === "h100"
     ? { found: ASSUMED_DEVICE }
     : await findDevice(device, stack);
   const cases = planMemory(options, found, IMPLEMENTATIONS);
-  if (note) console.log(note);
-  console.log(describeMemory(cases, { device: found, bytes: formatBytes }).join("\n"));
+  if (note) print(note);
+  print(describeMemory(cases, { device: found, bytes: formatBytes }).join("\n"));
   return cases.every(({ fits, buffers }) => fits || !buffers) ? EXIT.fine : EXIT.failed;
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { closest, distance } from "fastest-levenshtein";
 import { DeviceError } from "../../kernels/gpu/device.ts";
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { errorLine, EXIT } from "../errors.ts";
@@ -23,6 +24,30 @@ export function exitCodeFor(error: unknown): number | undefined {
 }
 
 /**
+ * A complaint that lists what there is, with the name that was probably meant.
+ *
+ * @example
+ * ```ts
+ * import { suggestName } from "./errors.ts";
+ * import assert from "node:assert/strict";
+ * assert.equal(
+ *   suggestName("scorer nrm is not one of norm, gla"),
+ *   "scorer nrm is not one of norm, gla (Did you mean norm?)",
+ * );
+ * ```
+ */
+export function suggestName(line: string): string {
+  const found = /^(.*?)"?([\w-]+)"? is not one of (.+?)\.?$/.exec(line);
+  if (!found) return line;
+  const [, , given, list] = found;
+  const meant = closest(given, list.split(", "));
+  // Half of the letters may differ, in short names one.
+  return distance(given, meant) <= Math.max(1, meant.length / 2)
+    ? `${line} (Did you mean ${meant}?)`
+    : line;
+}
+
+/**
  * Runs a command and ends the process with its exit code. Errors that a person can act on come out
  * as one line; anything else is a fault of this program and comes out with its stack, code 1. A
  * standard output that could not be written is an error as well; one that nobody reads is none.
@@ -38,7 +63,7 @@ export async function runCommand(name: string, main: () => Promise<number>): Pro
     code = known ?? EXIT.failed;
     const text = known === undefined && error instanceof Error
       ? `unexpected fault, please report it: ${error.stack ?? error.message}`
-      : errorLine(error);
+      : suggestName(errorLine(error));
     // Some lines name the command by themselves.
     const named = text.startsWith(`${name} `) || text.startsWith(`${name}:`);
     console.error(named ? text : `${name}: ${text}`);

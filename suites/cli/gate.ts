@@ -4,7 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { Command, Option } from "@commander-js/extra-typings";
+import { Option } from "@commander-js/extra-typings";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { type GateConfig, readGateConfig } from "../../reports/gate/gate_config.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
@@ -27,6 +27,7 @@ import { claimFile, type FileClaim } from "../result/write_output.ts";
 import { isSameRun } from "../result/same_run.ts";
 import { runCommand } from "./errors.ts";
 import { parseSeconds } from "./layer_options.ts";
+import { newCommand, quietOption } from "./command.ts";
 import { parseCommand } from "./parse_command.ts";
 import { untilStopped } from "./stop.ts";
 
@@ -44,11 +45,17 @@ const CONSOLE: Streams = {
   err: (text) => console.error(text),
 };
 
+/** Without text for people: data that was asked for is still printed. */
+function quietStreams({ out }: Streams, format: typeof FORMATS[number]): Streams {
+  return { out: format === "text" ? () => {} : out, err: () => {} };
+}
+
 /** Runs the command and returns its exit code: 0, 1, 3 or 4; errors stand for 2. */
-export async function gate(args: readonly string[], streams: Streams = CONSOLE): Promise<number> {
+export async function gate(args: readonly string[], console: Streams = CONSOLE): Promise<number> {
   const command = gateCommand();
   if (!parseCommand(command, args)) return EXIT.fine;
   const given = command.opts();
+  const streams = given.quiet ? quietStreams(console, given.format) : console;
   const bench = command.args;
   if (given.against !== undefined || given.baselineDir !== undefined) {
     return await gatePaired(bench, { ...given, streams });
@@ -74,24 +81,34 @@ export async function gate(args: readonly string[], streams: Streams = CONSOLE):
   }
 }
 
-function gateCommand() {
-  return new Command("gate")
-    .description("Judge a candidate's results against a baseline's, case by case.")
+/** The options of the command, unparsed. */
+export function gateCommand() {
+  return newCommand("gate", {
+    description: "Judge a candidate's results against a baseline's, case by case.",
+    examples: [
+      ["gate before.json after.json", "two runs of one machine"],
+      ["gate --against main", "the working tree against main"],
+      ["gate --against main -- latency --context 8K", "with options of bench"],
+    ],
+  })
     .argument("[files...]", "result files: the baseline's and the candidate's")
+    .optionsGroup("How to judge:")
+    .option("--config <file>", "thresholds and accepted changes, for all or for some cases")
+    .option(
+      "--history <file...>",
+      "two or more earlier results of the baseline, to measure the noise between runs",
+    )
+    .option("--against <revision>", "measure this revision and the working tree in turns")
+    .option("--baseline-dir <folder>", "the same with another checkout instead of a revision")
+    .option("--budget <seconds>", "for --against: start no further block after it", parseSeconds)
+    .optionsGroup("Output:")
     .addOption(
       new Option("--format <name>", "text, GitHub markdown with annotations, JSON, Bencher metrics")
         .choices(FORMATS).default("text" as const),
     )
-    .option("--config <file>", "thresholds and accepted changes, for all or for some cases")
-    .option(
-      "--history <file...>",
-      "earlier results of the baseline, two or more: they tell the noise between runs",
-    )
-    .option("--against <revision>", "run this revision and the working tree interleaved")
-    .option("--baseline-dir <folder>", "the same with another checkout instead of a revision")
-    .option("--budget <seconds>", "for --against: no further block starts after it", parseSeconds)
     .option("--out <file>", "write there instead of printing")
-    .option("--force", "overwrite the file that --out names");
+    .option("--force", "overwrite the file that --out names")
+    .addOption(quietOption("print no text; the exit code is the verdict"));
 }
 
 /** Seconds that interleaved runs may take where `--budget` says nothing. */

@@ -49,6 +49,10 @@ Deno.test("gate passes, fails, and prints every format", () =>
     assert.match(github.err, /^::notice/);
     const bmf = await run(...files, "--format", "bmf");
     assert.equal(Object.keys(JSON.parse(bmf.out)).length, 4);
+    const quiet = await run(files[0], `${folder}/slow.json`, "--quiet");
+    assert.deepEqual(quiet, { code: 1, out: "", err: "" });
+    const data = await run(...files, "--quiet", "--format", "bmf");
+    assert.deepEqual(data, { ...bmf, err: "" });
   }));
 
 Deno.test("gate leaves out what a history holds twice, and says so", () =>
@@ -112,7 +116,11 @@ Deno.test("gate: each bad input is one line and exit code 2", () =>
       [["--against", "HEAD", "--", "--tuning", "x"], /--tuning given beside --against/, UsageError],
       [[good, "--against", "HEAD"], /a\.json given beside --against/, UsageError],
       [["--against", "no-such-revision"], /not one that this repository knows/, UsageError],
-      [[good, `${folder}/b.json`, "--format", "xml"], /Allowed choices are text/, UsageError],
+      [
+        [good, `${folder}/b.json`, "--format", "xml"],
+        /^--format xml is not one of text, github, json, bmf$/,
+        UsageError,
+      ],
     ];
     for (const [args, message, kind] of cases) {
       await assert.rejects(run(...args), (error) => {

@@ -7,6 +7,7 @@ import { InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { type Direction, DIRECTIONS, type OptionDescriptor } from "../../kernels/implementation.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { type KRule, kRuleSchema } from "../plan/profile.ts";
+import { takesNames } from "./command.ts";
 
 /** A command, as far as options are added to it: its own type grows too large for the compiler. */
 interface TakesOptions {
@@ -29,10 +30,20 @@ interface LayerValues {
   readonly dtype?: "auto" | "f16" | "f32";
 }
 
-/** Help of `--tuning`, which `bench`, `verify` and `doctor` have. */
-export const TUNING_HELP =
-  "tilings of dense attention: auto takes the cached ones of this device, " +
-  "if tune was run, none the kernels' own, a file those that tune wrote there";
+/** Names of the scorers, in the order of the registry. */
+const SCORER_NAMES: readonly string[] = IMPLEMENTATIONS.flatMap(({ scorer }) =>
+  scorer ? [scorer.name] : []
+);
+
+/** `--tuning`, which `bench`, `verify` and `doctor` have. */
+export function tuningOption() {
+  const option = new Option(
+    "--tuning <file>",
+    "tilings of dense attention: auto (those that tune found for this device, if any), none (the " +
+      "kernels' own), or a file that tune wrote",
+  ).default("auto");
+  return takesNames(option, ["auto", "none"], { list: false });
+}
 
 /** Adds the options to a command, in this order of its help. */
 export function addLayerOptions(command: unknown, { verb }: { verb: string }): void {
@@ -40,9 +51,15 @@ export function addLayerOptions(command: unknown, { verb }: { verb: string }): v
     .option("--context <list>", "context lengths N, for example 8192,16K", joined(parseCounts))
     .option("--heads <list>", "numbers of heads H", joined(parseCounts))
     .option("--head-dim <list>", "head dimensions d", joined(parseCounts))
-    .option("--scorer <list>", "Lighthouse scorers", joined(parseNames))
-    .option("--implementation <list>", `implementations to ${verb}`, joined(parseNames))
-    .option("--direction <list>", DIRECTIONS.join(", "), joined(parseDirections))
+    .addOption(nameList("--scorer <list>", "Lighthouse scorers", SCORER_NAMES))
+    .addOption(
+      nameList(
+        "--implementation <list>",
+        `implementations to ${verb}; default: all of the profile`,
+        IMPLEMENTATIONS.map(({ name }) => name),
+      ),
+    )
+    .addOption(nameList("--direction <list>", "passes to run", DIRECTIONS))
     .addOption(
       new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
         .choices(["auto", "f16", "f32"] as const),
@@ -54,6 +71,17 @@ export function addLayerOptions(command: unknown, { verb }: { verb: string }): v
       joined(rule ? parseKRules : parseCounts),
     );
   }
+}
+
+/** An option that takes names out of a list, separated by commas. */
+function nameList<Name extends string>(
+  flags: string,
+  does: string,
+  names: readonly Name[],
+): Option {
+  const help = names.length < 6 ? `${does}: ${names.join(", ")}` : does;
+  const parse = joined((text) => parseNames(text, names));
+  return takesNames(new Option(flags, help).argParser(parse), names);
 }
 
 /** Options of all implementations, each once, with the names of those that take it. */
@@ -127,9 +155,13 @@ export function parseCounts(text: string): number[] {
   return text.split(",").map(parseCount);
 }
 
-/** Names, separated by commas. */
-function parseNames(text: string): string[] {
-  return text.split(",").map((name) => name.trim());
+/** Names out of a list, separated by commas. */
+export function parseNames<Name extends string>(text: string, names: readonly Name[]): Name[] {
+  return text.split(",").map((part) => {
+    const found = names.find((name) => name === part.trim());
+    if (!found) throw new InvalidArgumentError(`"${part}" is not one of ${names.join(", ")}.`);
+    return found;
+  });
 }
 
 /** Selection budgets or rules like N/64, separated by commas. */
@@ -140,14 +172,5 @@ function parseKRules(text: string): KRule[] {
       throw new InvalidArgumentError(`"${part}" is neither a number nor a rule like N/64.`);
     }
     return rule;
-  });
-}
-
-/** Directions, separated by commas. */
-function parseDirections(text: string): Direction[] {
-  return text.split(",").map((name) => {
-    const found = DIRECTIONS.find((direction) => direction === name.trim());
-    if (!found) throw new InvalidArgumentError(`"${name}" is not one of ${DIRECTIONS.join(", ")}.`);
-    return found;
   });
 }

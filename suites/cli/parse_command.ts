@@ -5,6 +5,7 @@
  */
 import { CommanderError } from "@commander-js/extra-typings";
 import { UsageError } from "../errors.ts";
+import { useColor } from "./color.ts";
 
 /** The part of a Commander command that parsing needs. */
 interface Parsable {
@@ -31,7 +32,7 @@ export function parseCommand(command: Parsable, args: readonly string[]): boolea
     writeOut: (text) => console.log(text.trimEnd()),
     writeErr: (text) => complaint += text,
     // Commander would read environment variables, for which there may be no permission.
-    getOutHasColors: () => false,
+    getOutHasColors: () => useColor(Deno.stdout),
     getErrHasColors: () => false,
   });
   try {
@@ -41,6 +42,30 @@ export function parseCommand(command: Parsable, args: readonly string[]): boolea
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return false;
     const text = (complaint || error.message).trim().replace(/^error: /, "");
-    throw new UsageError(text.replace(/\s*\n\s*/g, " "), { cause: error });
+    throw new UsageError(plainComplaint(text.replace(/\s*\n\s*/g, " ")), { cause: error });
   }
+}
+
+/** A complaint of Commander in fewer words: the option, the value, and what it must be. */
+function plainComplaint(text: string): string {
+  const option = "option '(?:-\\w, )?(--[\\w-]+)[^']*'";
+  const rules: readonly [string, string][] = [
+    [
+      `^${option} argument '(.*)' is invalid\\. Allowed choices are (.*)\\.$`,
+      "$1 $2 is not one of $3",
+    ],
+    [`^${option} argument '.*?' is invalid\\. (.*?)\\.?$`, "$1: $2"],
+    [`^${option} argument missing$`, "$1 needs a value"],
+    [`^required ${option} not specified$`, "$1 is required"],
+    [
+      "^command-argument value '(.*)' is invalid for argument '(.*)'\\. Allowed choices are (.*)\\.$",
+      "$2 $1 is not one of $3",
+    ],
+    ["^missing required argument '(.*)'$", "argument $1 is required"],
+  ];
+  for (const [pattern, words] of rules) {
+    const found = new RegExp(pattern);
+    if (found.test(text)) return text.replace(found, words);
+  }
+  return text;
 }

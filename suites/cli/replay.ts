@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Command } from "@commander-js/extra-typings";
 import { plainText } from "../result/plain_text.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
@@ -18,25 +17,22 @@ import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { parseBench } from "./bench.ts";
 import { claimFolder, refuseOverwrite } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
+import { newCommand, quietOption } from "./command.ts";
+import { noInstallOption } from "./device_options.ts";
 import { parseCommand } from "./parse_command.ts";
 import { ProgressDisplay, stderrStream } from "./progress.ts";
 import { untilStopped } from "./stop.ts";
 
 /** Runs the command and returns its exit code. */
 export async function replay(args: readonly string[]): Promise<number> {
-  const command = new Command("replay")
-    .description("Run a result's command again with its seed and compare.")
-    .argument("<result>", "result file")
-    .option("--out <folder>", "keep the new result there")
-    .option("--force", "overwrite a result in that folder")
-    .option("--no-install", "never install a driver, only say which");
+  const command = replayCommand();
   if (!parseCommand(command, args)) return EXIT.fine;
   const [path] = command.processedArgs;
-  const { out, force, install } = command.opts();
+  const { out, force, install, quiet } = command.opts();
   const found = await readResult(path);
   const before = withoutPeers(found);
   if (before.cases.length < found.cases.length) {
-    console.error("replay: the cases of peers are left out");
+    if (!quiet) console.error("replay: the cases of peers are left out");
   }
   if (before.cases.length === 0) {
     throw new UsageError(`replay ${plainText(path)}: it has no cases to compare with`);
@@ -53,11 +49,11 @@ export async function replay(args: readonly string[]): Promise<number> {
   try {
     provideRuntimeDir();
     if (before.stack !== "dawn") {
-      await ensureDriver({ install, say: (text) => console.error(text) });
+      await ensureDriver({ install, say: (text) => quiet || console.error(text) });
     }
-    console.error(`replay: deno task bench ${plainText(line.join(" "))}`);
-    const display = new ProgressDisplay(stderrStream());
-    const hooks = { onProgress: (event: ProgressEvent) => display.show(event) };
+    if (!quiet) console.error(`replay: deno task bench ${plainText(line.join(" "))}`);
+    const display = quiet ? undefined : new ProgressDisplay(stderrStream());
+    const hooks = { onProgress: (event: ProgressEvent) => display?.show(event) };
     const { now, stopped } = await untilStopped(async (signal) => ({
       now: await runCalibrated(again as typeof parsed.suite, {
         hooks: { ...hooks, signal },
@@ -65,27 +61,44 @@ export async function replay(args: readonly string[]): Promise<number> {
       }),
       stopped: signal.aborted,
     }), { say: () => console.error("\nstopping after the work in flight") });
-    display.finish();
-    return showReplay({ before, now, stopped }, { path, out });
+    display?.finish();
+    return showReplay({ before, now, stopped }, { path, out, quiet });
   } finally {
     await claimed?.release();
   }
 }
 
+/** The options of the command, unparsed. */
+export function replayCommand() {
+  return newCommand("replay", {
+    description: "Run a result's command again with its seed and compare.",
+    examples: [
+      ["replay out/result.json", "does it reproduce?"],
+      ["replay out/result.json --out again", "and keep the new result"],
+    ],
+  })
+    .argument("<result>", "result file")
+    .optionsGroup("Output:")
+    .option("--out <folder>", "keep the new result there")
+    .option("--force", "overwrite a result in that folder")
+    .addOption(noInstallOption())
+    .addOption(quietOption());
+}
+
 /** Prints what came out; of a replay that was stopped, of the cases that it finished. */
 function showReplay(
   { before: whole, now, stopped }: { before: Result; now: Result; stopped: boolean },
-  { path, out }: { path: string; out?: string },
+  { path, out, quiet }: { path: string; out?: string; quiet?: true },
 ): number {
   const before = stopped ? onlyCasesOf(whole, now) : whole;
   const { then: ran } = countRuns(before, before);
   let code: number = EXIT.inconclusive;
   if (ran > 0 || !stopped) {
     const report = compareResults(before, now, { names: { baseline: path, candidate: "replay" } });
-    console.log(describeReplay(before, now, report));
     code = replayExit(report, countRuns(before, now));
+    if (!quiet) console.log(describeReplay(before, now, report));
   }
-  if (out !== undefined) console.log(`\nWrote ${out}/result.json`);
+  if (out !== undefined && !quiet) console.log(`\nWrote ${out}/result.json`);
   if (!stopped) return code;
   console.error(`replay: stopped after ${before.cases.length} of ${whole.cases.length} cases`);
   return code === EXIT.failed ? code : EXIT.inconclusive;

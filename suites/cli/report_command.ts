@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Command } from "@commander-js/extra-typings";
 import { EXIT } from "../errors.ts";
 import type { Result } from "../result/result_schema.ts";
 import { claimFolder, refuseOverwrite, replaceFile } from "../result/write_output.ts";
@@ -11,6 +10,7 @@ import { refuseTwins } from "../../reports/data/twins.ts";
 import { renderHtml } from "../../reports/html/render_html.tsx";
 import { renderMarkdown } from "../../reports/text/markdown.ts";
 import { readResult } from "../result/read_result.ts";
+import { newCommand, quietOption } from "./command.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** Folder for the report where `--out` names none. */
@@ -20,6 +20,22 @@ export const DEFAULT_OUT = "report";
 export interface WrittenReport {
   html: string;
   markdown: string;
+}
+
+/** The options of the command, unparsed. */
+export function reportCommand() {
+  return newCommand("report", {
+    description: "Render result files again: one gives a report, several a comparison.",
+    examples: [
+      ["report out/result.json", "into the folder report"],
+      ["report a.json b.json --out both", "two runs side by side"],
+    ],
+  })
+    .argument("<result...>", "result files, as written by the bench; - is standard input")
+    .optionsGroup("Output:")
+    .option("-o, --out <dir>", "folder for report.html and summary.md", DEFAULT_OUT)
+    .option("--force", "overwrite the files of an earlier report in that folder")
+    .addOption(quietOption());
 }
 
 function reportPaths(folder: string): WrittenReport {
@@ -50,13 +66,9 @@ export async function report(
   args: readonly string[],
   say: (line: string) => void = console.log,
 ): Promise<number> {
-  const command = new Command("report")
-    .description("Render result files again: one gives a report, several a comparison.")
-    .argument("<result...>", "result files, as written by the bench; - is standard input")
-    .option("-o, --out <dir>", "folder for report.html and summary.md", DEFAULT_OUT)
-    .option("--force", "overwrite the files of an earlier report in that folder");
+  const command = reportCommand();
   if (!parseCommand(command, args)) return EXIT.fine;
-  const { out, force } = command.opts();
+  const { out, force, quiet } = command.opts();
   const check = () => refuseOverwrite(Object.values(reportPaths(out)), force === true);
   const claim = await claimFolder(out, { check });
   try {
@@ -67,7 +79,7 @@ export async function report(
     }
     refuseTwins(results);
     const { html, markdown } = await writeReport(results.map(({ result }) => result), out);
-    say(`Wrote ${html}\nWrote ${markdown}`);
+    if (!quiet) say(`Wrote ${html}\nWrote ${markdown}`);
     return EXIT.fine;
   } finally {
     await claim.release();

@@ -113,7 +113,7 @@ Deno.test("report and site refuse a folder that another process writes to", () =
 Deno.test("report explains bad usage and exits with 2", async () => {
   const none = await run();
   assert.equal(none.code, 2);
-  assert.match(none.err, /^missing required argument 'result'$/);
+  assert.match(none.err, /^argument result is required$/);
   const unknown = await run("a.json", "--ouch", "x");
   assert.equal(unknown.code, 2);
   assert.match(unknown.err, /unknown option '--ouch'/);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
+import { InvalidArgumentError } from "@commander-js/extra-typings";
 import { formatBytes, formatPlural } from "../../reports/text/format.ts";
 import { readResult } from "../result/read_result.ts";
 import type { NamedResult } from "../../reports/data/twins.ts";
@@ -16,6 +16,7 @@ import { EXIT, UsageError } from "../errors.ts";
 import { claimFolder } from "../result/write_output.ts";
 import { apiPages } from "./api_pages.ts";
 import { runCommand } from "./errors.ts";
+import { newCommand, quietOption } from "./command.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** Runs the command and returns its exit code. */
@@ -23,22 +24,9 @@ export async function site(
   args: readonly string[],
   say: (line: string) => void = console.log,
 ): Promise<number> {
-  const command = new Command("site")
-    .description("Write a static site of many runs: no server, no request, opens from disk.")
-    .argument("<result...>", "result files, as written by the bench")
-    .requiredOption("-o, --out <dir>", "folder of the site; missing or empty")
-    .option(
-      "--force",
-      "write over what is there; removes pages of an earlier build that are no more",
-    )
-    .option(
-      "--url <address>",
-      "where the site will be published, for links in feed.json and pictures of link previews",
-      parseUrl,
-    )
-    .option("--api", "also the documentation of the package, below api/");
+  const command = siteCommand();
   if (!parseCommand(command, args)) return EXIT.fine;
-  const { out, force, url, api } = command.opts();
+  const { out, force, url, api, quiet } = command.opts();
   const paths = command.processedArgs[0];
   if (paths.length > MOST_RUNS) {
     throw new UsageError(`${paths.length} results given, the limit is ${MOST_RUNS}`);
@@ -55,6 +43,7 @@ export async function site(
     const preview = url === undefined ? undefined : await openPreviewRenderer();
     const pages = chain(documentation, siteFiles(plan, { url, api, docs, preview }));
     const { files, bytes, removed } = await writeSite(pages, out);
+    if (quiet) return EXIT.fine;
     say(
       `Wrote ${out}/index.html: ${formatPlural(plan.runs.length, "run")}, ` +
         `${countDevices(plan.devices)}, ${formatPlural(files, "file")}, ` +
@@ -70,6 +59,31 @@ export async function site(
 
 function* chain<T>(...parts: readonly Iterable<T>[]): Generator<T> {
   for (const part of parts) yield* part;
+}
+
+/** The options of the command, unparsed. */
+export function siteCommand() {
+  return newCommand("site", {
+    description: "Write a static site of many runs; it needs no server and makes no request.",
+    examples: [
+      ["site out/result.json --out site", "then open site/index.html"],
+      ["site fixtures/baselines/*.json --out site --force", "again"],
+    ],
+  })
+    .argument("<result...>", "result files, as written by the bench")
+    .optionsGroup("Output:")
+    .requiredOption("-o, --out <dir>", "folder of the site; missing or empty")
+    .option(
+      "--force",
+      "overwrite the site that is there, and remove its pages that are no longer needed",
+    )
+    .option(
+      "--url <address>",
+      "where the site will be published, for links in feed.json and pictures of link previews",
+      parseUrl,
+    )
+    .option("--api", "also the documentation of the package, below api/")
+    .addOption(quietOption());
 }
 
 function parseUrl(text: string): string {

@@ -44,13 +44,15 @@ export function describeSuites(suites: readonly SuiteEntry[]): string {
   return `\nSuites:\n${lines.join("\n")}`;
 }
 
-/** Adds the options to a command, after the name of their suite in its help. */
+/** Adds the options to a command, those of each suite in a group of its help. */
 export function addSuiteOptions(command: unknown, suites: readonly SuiteEntry[]): void {
   const takes = command as {
+    optionsGroup(heading: string): unknown;
     option(flags: string, description: string, parse: (text: string) => unknown): unknown;
   };
   for (const { suite, flag, value, help, parse } of flagsOf(suites)) {
-    takes.option(`--${flag} ${value}`, `${suite}: ${help}`, (text) => {
+    takes.optionsGroup(`Suite ${suite}:`);
+    takes.option(`--${flag} ${value}`, help, (text) => {
       try {
         return parse(text);
       } catch (error) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
+import { Option } from "@commander-js/extra-typings";
 import { Table } from "console-table-printer";
 import { tilingName } from "../../kernels/dense_attention/tilings.ts";
 import {
@@ -37,9 +37,15 @@ import {
 } from "../device/tuning_file.ts";
 import { claimFile, type FileClaim } from "../result/write_output.ts";
 import { runCommand } from "./errors.ts";
-import { joined, parseCount, parseCounts, parseSeconds } from "./layer_options.ts";
+import { joined, parseCount, parseCounts, parseNames, parseSeconds } from "./layer_options.ts";
+import { newCommand, quietOption, takesNames } from "./command.ts";
 import { parseCommand } from "./parse_command.ts";
-import { keepWarmOption, noKeepWarmOption, stackOption } from "./device_options.ts";
+import {
+  keepWarmOption,
+  noInstallOption,
+  noKeepWarmOption,
+  stackOption,
+} from "./device_options.ts";
 import { untilStopped } from "./stop.ts";
 
 /** Runs the command and returns its exit code. */
@@ -60,23 +66,47 @@ export async function tuneCommand(args: readonly string[]): Promise<number> {
   }
 }
 
-function tuneOptions() {
-  return new Command("tune")
-    .description("Measure which tilings of dense attention are the fastest on this device.")
-    .addOption(stackOption())
+/** The options of the command, unparsed. */
+export function tuneOptions() {
+  return newCommand("tune", {
+    description: "Measure which tilings of dense attention are the fastest on this device.",
+    examples: [
+      ["tune", "two minutes; bench takes the result"],
+      ["tune --budget 600 --all", "longer, with the rate of every tiling"],
+      ["tune --out tuning.json", "into a file for bench --tuning"],
+    ],
+  })
+    .optionsGroup("What to tune:")
     .option("--context <list>", "context lengths N, powers of two", joined(parseCounts))
-    .option("--head-dim <list>", "head dimensions d", joined(parseCounts))
-    .option("--dtype <list>", "f16, f32; default: f16 where the device has it", joined(parseDtypes))
-    .option("--direction <list>", "forward, backward; default: both", joined(parseDirections))
-    .option("--kernel <list>", "portable, matrix; default: the one that runs", joined(parseKernels))
     .option("--heads <number>", "heads H", parseCount)
-    .option("--budget <seconds>", "seconds for everything; default: 120", parseSeconds)
+    .option("--head-dim <list>", "head dimensions d", joined(parseCounts))
+    .addOption(names("--dtype", ["f16", "f32"], "f16 where the device has it"))
+    .addOption(names("--direction", ["forward", "backward"], "both"))
+    .addOption(names("--kernel", ["portable", "matrix"], "the one that runs"))
+    .optionsGroup("How to measure:")
+    .addOption(stackOption())
+    .option("--budget <seconds>", "time for everything; default: 120", parseSeconds)
     .addOption(keepWarmOption())
     .addOption(noKeepWarmOption())
+    .addOption(noInstallOption())
+    .optionsGroup("Output:")
     .option("--all", "also print what every tiling reached, as Markdown")
     .option("--out <file>", "write there instead of into the cache that bench reads")
     .option("--force", "overwrite that file; measure again what the cache has")
-    .option("--no-install", "never install a driver, only say which");
+    .addOption(quietOption());
+}
+
+/** An option that takes some of a few names. */
+function names<Flag extends string, Name extends string>(
+  flag: Flag,
+  choices: readonly Name[],
+  byDefault: string,
+) {
+  const option = new Option(
+    `${flag} <list>` as const,
+    `${choices.join(", ")}; default: ${byDefault}`,
+  ).argParser(joined((text) => parseNames(text, choices)));
+  return takesNames(option, choices);
 }
 
 /** Measures, writes and prints; returns the exit code. */
@@ -85,7 +115,7 @@ async function tuneDevice(
   { cache, out, signal }: { cache?: string; out?: FileClaim; signal: AbortSignal },
 ): Promise<number> {
   const force = given.force === true;
-  const say = (line: string) => console.error(line);
+  const say = (line: string) => given.quiet || console.error(line);
   provideRuntimeDir();
   if (given.stack !== "dawn") await ensureDriver({ install: given.install, say });
   const { gpu, line } = await openStack({ stack: given.stack, say });
@@ -124,7 +154,7 @@ async function tuneDevice(
     }
     let entries = joinEntries(earlier, found);
     if (entries.length === 0) {
-      if (!signal.aborted) say("tune: nothing was measured");
+      if (!signal.aborted) console.error("tune: nothing was measured");
       return signal.aborted ? EXIT.inconclusive : EXIT.nothingMeasured;
     }
     if (found.length > 0 && out) await out.write(tuningText(await sealTuning({ device, entries })));
@@ -135,14 +165,16 @@ async function tuneDevice(
         return await sealTuning({ device, entries });
       });
     }
-    console.log(describeTuning(entries));
+    if (!given.quiet) console.log(describeTuning(entries));
     if (given.all) console.log(describeTilings(entries));
-    console.log(
-      found.length > 0
-        ? `Wrote ${path}: ${formatPlural(entries.length, "kernel")}, ${found.length} measured now`
-        : `Nothing was measured now; ${path} has ${formatPlural(entries.length, "kernel")}, ` +
-          "which --force measures again",
-    );
+    if (!given.quiet) {
+      console.log(
+        found.length > 0
+          ? `Wrote ${path}: ${formatPlural(entries.length, "kernel")}, ${found.length} measured now`
+          : `Nothing was measured now; ${path} has ${formatPlural(entries.length, "kernel")}, ` +
+            "which --force measures again",
+      );
+    }
     if (failure !== undefined) throw failure;
     return signal.aborted ? EXIT.inconclusive : EXIT.fine;
   } finally {
@@ -278,18 +310,5 @@ const PRODUCTS = {
   // The other pass leaves the gradients of scores.
   matrix: { forward: 2, query: 1, "key-value": 4 },
 } as const;
-
-const parseDtypes = (text: string) => parseNames(text, ["f16", "f32"]);
-const parseDirections = (text: string) => parseNames(text, ["forward", "backward"]);
-const parseKernels = (text: string) => parseNames(text, ["portable", "matrix"]);
-
-/** Names out of a few, separated by commas. */
-function parseNames<T extends string>(text: string, names: readonly T[]): T[] {
-  return text.split(",").map((part) => {
-    const found = names.find((name) => name === part.trim());
-    if (!found) throw new InvalidArgumentError(`"${part}" is not one of ${names.join(", ")}.`);
-    return found;
-  });
-}
 
 if (import.meta.main) await runCommand("tune", () => tuneCommand(Deno.args));

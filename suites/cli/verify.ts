@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
+import { InvalidArgumentError } from "@commander-js/extra-typings";
 import { EXIT } from "../errors.ts";
 import { readGolden } from "../check/golden.ts";
 import { ensureDriver } from "../device/install_driver.ts";
@@ -12,9 +12,10 @@ import { openStack } from "../device/open_stack.ts";
 import { applyTuning } from "../device/tuning_file.ts";
 import { DEFAULT_VERIFY_SEED, formatCheck, verify } from "../correctness/verify.ts";
 import { runCommand } from "./errors.ts";
-import { TUNING_HELP } from "./layer_options.ts";
+import { tuningOption } from "./layer_options.ts";
+import { newCommand, quietOption } from "./command.ts";
 import { parseCommand } from "./parse_command.ts";
-import { stackOption } from "./device_options.ts";
+import { noInstallOption, stackOption } from "./device_options.ts";
 import { untilStopped } from "./stop.ts";
 
 /** Largest seed: inputs and random shapes take seeds from there on. */
@@ -22,30 +23,25 @@ const MAX_SEED = 2 ** 31;
 
 /** Runs the command and returns its exit code. */
 export async function verifyCommand(args: readonly string[]): Promise<number> {
-  const command = new Command("verify")
-    .description("Check every kernel on this machine: golden vectors, float64, determinism.")
-    .option("--golden <dir>", "another folder of golden vectors; default: fixtures/golden")
-    .addOption(stackOption())
-    .option("--tuning <file>", TUNING_HELP, "auto")
-    .option("--quick", "fewer shapes and golden cases")
-    .option("--seed <number>", "seed of random shapes and inputs", parseSeed, DEFAULT_VERIFY_SEED)
-    .option("--no-install", "never install a driver, only say which");
+  const command = verifyOptions();
   if (!parseCommand(command, args)) return EXIT.fine;
   const given = command.opts();
+  const quiet = given.quiet === true;
+  const say = (line: string) => quiet || console.error(line);
+  const print = (line: string) => quiet || console.log(line);
   // A folder that cannot be used is found out before anything is installed or opened.
   const golden = await readGolden(given.golden);
   provideRuntimeDir();
   if (given.stack !== "dawn") {
-    await ensureDriver({ install: given.install, say: (line) => console.error(line) });
+    await ensureDriver({ install: given.install, say });
   }
-  const say = (line: string) => console.error(line);
   const opened = await openStack({ stack: given.stack, say });
   const { gpu, lines } = await applyTuning(opened.gpu, given);
-  console.log(
+  print(
     `Verifying on ${gpu.adapter.description || gpu.adapter.vendor} (stack ${gpu.stack}, ` +
       `seed ${given.seed})`,
   );
-  for (const line of [opened.line ?? [], lines].flat()) console.log(line);
+  for (const line of [opened.line ?? [], lines].flat()) print(line);
   const started = performance.now();
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const exitCode = await untilStopped(async (signal) => {
@@ -56,7 +52,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
         seed: given.seed,
         onCheck: (check) => {
           counts[check.status]++;
-          console.log(formatCheck(check));
+          if (!quiet || check.status === "failed") console.log(formatCheck(check));
         },
         signal,
       });
@@ -69,14 +65,35 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
   });
   const seconds = ((performance.now() - started) / 1e3).toFixed(1);
   const { passed, failed, skipped } = counts;
-  console.log(`\n${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s`);
+  print(`\n${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s`);
   return exitCode;
+}
+
+/** The options of the command, unparsed. */
+export function verifyOptions() {
+  return newCommand("verify", {
+    description: "Check every kernel on this machine: golden vectors, float64, determinism.",
+    examples: [
+      ["verify --quick", "in seconds to minutes"],
+      ["verify --stack dawn", "the kernels that use matrix units"],
+      ["verify --quiet", "failed checks only"],
+    ],
+  })
+    .optionsGroup("What to check:")
+    .option("--quick", "fewer shapes and golden cases")
+    .option("--golden <dir>", "another folder of golden vectors; default: fixtures/golden")
+    .option("--seed <number>", "seed of random shapes and inputs", parseSeed, DEFAULT_VERIFY_SEED)
+    .optionsGroup("How to check:")
+    .addOption(stackOption())
+    .addOption(tuningOption())
+    .addOption(noInstallOption())
+    .addOption(quietOption("print failed checks and errors only"));
 }
 
 function parseSeed(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || value > MAX_SEED) {
-    throw new InvalidArgumentError(`It is not a whole number from 0 to ${MAX_SEED}.`);
+    throw new InvalidArgumentError(`"${text}" is not a whole number from 0 to ${MAX_SEED}.`);
   }
   return value;
 }

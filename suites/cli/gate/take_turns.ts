@@ -6,6 +6,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Problem } from "../../../kernels/implementation.ts";
+import { packageFolders } from "../../device/native_libraries.ts";
 import { UsageError } from "../../errors.ts";
 import type { Block, Quad, Sides, TurnCase } from "./judge_paired.ts";
 import type { Answer, Clock, Request } from "./turns_worker.ts";
@@ -221,19 +222,4 @@ export function passedEnvironment(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(Deno.env.toObject()).filter(([key]) => !/^(LD|DYLD)_/.test(key)),
   );
-}
-
-/** Where Deno keeps npm packages; Dawn is a native one. */
-function packageFolders(): string[] {
-  const at = (name: string, below: string) => {
-    const value = Deno.env.get(name);
-    return value ? [`${value}/${below}`] : [];
-  };
-  return [
-    ...at("HOME", ".cache/deno/npm"),
-    ...at("XDG_CACHE_HOME", "deno/npm"),
-    ...at("HOME", "Library/Caches/deno/npm"),
-    ...at("LOCALAPPDATA", "deno/npm"),
-    ...at("DENO_DIR", "npm"),
-  ];
 }

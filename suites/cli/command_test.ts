@@ -1,0 +1,94 @@
+/** What every command has: help in groups with examples, a version, quiet, plain complaints. */
+import assert from "node:assert/strict";
+import manifest from "../../deno.json" with { type: "json" };
+import { EXIT, UsageError } from "../errors.ts";
+import { VERSION } from "./command.ts";
+import { COMMANDS, completion } from "./completion.ts";
+import { suggestName } from "./errors.ts";
+import { parseCommand } from "./parse_command.ts";
+
+type Parsed = Parameters<typeof parseCommand>[0] & {
+  helpInformation(): string;
+  outputHelp(): void;
+};
+
+/** A fresh command and what it prints. */
+function make(name: string): { command: Parsed; help: string } {
+  const command = COMMANDS[name]() as unknown as Parsed;
+  let help = "";
+  command.configureOutput({ writeOut: (text) => help += text, getOutHasColors: () => false });
+  command.outputHelp();
+  return { command, help };
+}
+
+Deno.test("help: the task's name, groups with the common options last, examples that parse", () => {
+  for (const name of Object.keys(COMMANDS)) {
+    const { help } = make(name);
+    assert.match(help, new RegExp(`^Usage: deno task ${name} \\[options\\]`), name);
+    const groups = [...help.matchAll(/^(\S[^:]*):$/gm)].map(([, group]) => group);
+    const last = groups.filter((group) => group !== "Suites").slice(-2);
+    assert.deepEqual(last, ["Other", "Examples"], name);
+    for (const line of help.split("\n")) assert.ok(line.length <= 80, `${name}: ${line}`);
+    assert.match(help, /^ +-V, --version /m);
+    if (name !== "completion") assert.match(help, /^ +-q, --quiet /m);
+    const examples = [...help.matchAll(/^ +deno task (?:-q )?(\S+)(.*?) +# /gm)];
+    assert.ok(examples.length > 0, name);
+    for (const [, task, rest] of examples) {
+      assert.equal(task, name);
+      assert.ok(parseCommand(make(name).command, rest.trim().split(" ").filter(Boolean)), rest);
+    }
+  }
+});
+
+Deno.test("every task that people type is a command with help, and the other way round", () => {
+  const developers = ["page", "driver", "test", "test:all", "check", "package", "doc-test"];
+  const known = [...Object.keys(COMMANDS), ...developers, "generate", "gate-quality"];
+  assert.deepEqual(Object.keys(manifest.tasks).sort(), known.sort());
+});
+
+Deno.test("--version names the project", () => {
+  const said: string[] = [];
+  const log = console.log;
+  console.log = (text) => said.push(text);
+  try {
+    assert.equal(completion(["--version"]), EXIT.fine);
+  } finally {
+    console.log = log;
+  }
+  assert.deepEqual(said, [VERSION]);
+  assert.match(VERSION, /^Lighthouse Attention Bench \d/);
+});
+
+Deno.test("complaints are the option, the value and what it must be", () => {
+  const refused: [string, string, string][] = [
+    ["bench", "--profile papr", "--profile papr is not one of smoke, standard, paper"],
+    ["bench", "--context 8Q", '--context: "8Q" is not a positive whole number'],
+    ["bench", "--context", "--context needs a value"],
+    ["bench", "--contxt 8", "unknown option '--contxt' (Did you mean --context?)"],
+    ["site", "a.json", "--out is required"],
+    ["report", "", "argument result is required"],
+    ["completion", "tcsh", "shell tcsh is not one of bash, zsh, fish"],
+  ];
+  for (const [name, line, complaint] of refused) {
+    const command = COMMANDS[name]() as unknown as Parsed;
+    assert.throws(
+      () => parseCommand(command, line.split(" ").filter(Boolean)),
+      (error) => error instanceof UsageError && error.message === complaint,
+      `${name} ${line}`,
+    );
+  }
+});
+
+Deno.test("suggestName: the nearest name, and none where no name is near", () => {
+  const cases: [string, string | undefined][] = [
+    ["--profile papr is not one of smoke, standard, paper", "paper"],
+    ['--scorer: "nrom" is not one of norm, dilated, gla', "norm"],
+    ["peer torch-fa is not one of torch-cudnn, torch-fa2, python:FILE", "torch-fa2"],
+    ["suite x is not one of correctness, latency", undefined],
+    ["--stack metal is not one of auto, deno, dawn", undefined],
+    ["unknown option '--x'", undefined],
+  ];
+  for (const [line, meant] of cases) {
+    assert.equal(suggestName(line), meant ? `${line} (Did you mean ${meant}?)` : line);
+  }
+});
