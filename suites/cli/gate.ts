@@ -86,8 +86,8 @@ export function gateCommand() {
   return newCommand("gate", {
     description: "Judge a candidate's results against a baseline's, case by case.",
     examples: [
-      ["gate before.json after.json", "two runs of one machine"],
-      ["gate --against main", "the working tree against main"],
+      ["gate before.json after.json", "two result files"],
+      ["gate --against main", "working tree vs main"],
       ["gate --against main -- latency --context 8K", "with options of bench"],
     ],
   })
