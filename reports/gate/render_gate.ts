@@ -3,16 +3,52 @@
  *
  * @module
  */
-import { Table } from "console-table-printer";
 import { plainText } from "../../suites/result/plain_text.ts";
 import type { GateReport, GateSide } from "./gate_report.ts";
+import { renderTable, wrapWords } from "../text/fit_table.ts";
+import { ansi, paintVerdict } from "../text/verdict_color.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "./gate_table.ts";
 
 /** Lines on single cases that a report without a table of them shows. */
 const MOST_LINES = 10;
 
+/** How a terminal shows the report; without it nothing is shortened or coloured. */
+export interface GateLook {
+  readonly color?: boolean;
+  /** Columns of the terminal. */
+  readonly width?: number;
+}
+
+const OUTCOME_STYLES = {
+  "passed": "green",
+  "failed": "red",
+  "inconclusive": "yellow",
+  "not comparable": "yellow",
+} as const;
+
+/** What may happen to a column where the terminal is narrow; those of a case that is judged stay. */
+const ROOM: Readonly<Record<typeof CASE_COLUMNS[number], { drop?: number; least?: number }>> = {
+  "Verdict": {},
+  "Case": { least: 24 },
+  "Baseline": { drop: 3 },
+  "Candidate": { drop: 2 },
+  "Time ratio": {},
+  "Interval": {},
+  "Noise threshold": { drop: 1 },
+};
+
 /** The report as text, ending in a line break. */
-export function renderGateText(report: GateReport): string {
+export function renderGateText(
+  report: GateReport,
+  { color = false, width }: GateLook = {},
+): string {
+  const say = (text: string) => wrapWords(harmless(text), width, "  ");
+  const sentence = color
+    ? say(report.sentence).replace(
+      /^[^:.]+/,
+      (outcome) => ansi(OUTCOME_STYLES[report.outcome], outcome),
+    )
+    : say(report.sentence);
   const sides = [side("Baseline ", report.baseline), side("Candidate", report.candidate)];
   const explained = explainCases(report).map(({ case: { id }, text }) => `- ${id}: ${text}`);
   const notes = report.notes.map((note) => `Note: ${note}`);
@@ -20,28 +56,26 @@ export function renderGateText(report: GateReport): string {
   if (report.timesNotComparable.length > 0) {
     const left = explained.length - MOST_LINES;
     const more = left > 0 ? [`- and ${left} more, in the JSON of the gate`] : [];
-    const lines = [report.sentence, "", ...sides, ...explained.slice(0, MOST_LINES), ...more];
-    return [...lines, ...notes].map(harmless).join("\n") + "\n";
+    const lines = [...sides, ...explained.slice(0, MOST_LINES), ...more, ...notes];
+    return [sentence, "", ...lines.map(say)].join("\n") + "\n";
   }
-  const table = new Table({
-    columns: CASE_COLUMNS.map((title, i) => ({
-      name: String(i),
-      title,
-      alignment: i < 2 ? "left" as const : "right" as const,
-    })),
-    shouldDisableColors: true,
-  });
-  for (const one of report.cases) {
-    table.addRow(Object.fromEntries(caseRow(one).map((cell, i) => [String(i), harmless(cell)])));
-  }
+  const columns = CASE_COLUMNS.map((title, i) => ({
+    title,
+    numeric: i > 1,
+    cut: "middle" as const,
+    ...ROOM[title],
+  }));
+  const rows = report.cases.map((one) => caseRow(one).map(harmless));
+  const paint = (cell: string, title: string) =>
+    color && title === "Verdict" ? paintVerdict(cell) : cell;
   return [
-    harmless(report.sentence),
+    sentence,
     "",
-    ...sides.map(harmless),
-    harmless(explainNoise(report)),
+    ...sides.map(say),
+    say(explainNoise(report)),
     "",
-    table.render(),
-    ...[...explained, ...notes].map(harmless),
+    renderTable({ columns, rows }, { width, paint }),
+    ...[...explained, ...notes].map(say),
   ].join("\n").trimEnd() + "\n";
 }
 

@@ -113,3 +113,31 @@ Deno.test("Bencher metrics of turns: both sides and the throughput, of all turns
     upper_value: tokens / 2,
   });
 });
+
+Deno.test("text of runs on different adapters is short, however many cases one of them lacks", () => {
+  const baseline = sampleResult({ variants: true, sweeps: true });
+  const candidate = sampleResult({ contexts: [8192], software: true, description: "llvmpipe" });
+  candidate.startedAt = "2027-01-01T00:00:00Z";
+  const found = compareResults(baseline, candidate);
+  assert.equal(found.exitCode, 4);
+  assert.ok(found.cases.filter(({ verdict }) => verdict === "missing").length > 30);
+  const text = renderGateText(found, { width: 80 });
+  assert.match(text, /^Not comparable: different adapters: /);
+  const lines = text.split("\n");
+  assert.ok(lines.length < 45, text);
+  assert.ok(lines.every((line) => line.length <= 80 || !line.trim().includes(" ")), text);
+});
+
+Deno.test("text fits a terminal's width, and colours only what it names", () => {
+  const { found } = report();
+  for (const width of [80, 120, 160]) {
+    const table = renderGateText(found, { width }).split("\n").filter((line) => /^[│┌]/.test(line));
+    assert.ok(table.every((line) => line.length <= width), table[0]);
+    assert.match(table[1], /Verdict .* Case .* Time ratio .* Interval/);
+  }
+  const colored = renderGateText(found, { color: true });
+  assert.ok(colored.startsWith("\u001b[31mFailed\u001b[0m: "));
+  assert.ok(colored.includes("\u001b[31mslower (fails)\u001b[0m"));
+  // deno-lint-ignore no-control-regex
+  assert.equal(colored.replace(/\u001b\[\d+m/g, ""), renderGateText(found));
+});

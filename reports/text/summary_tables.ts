@@ -38,36 +38,33 @@ import {
   formatTokenRate,
   SPREAD_TITLE,
 } from "./format.ts";
+import type { FitColumn } from "./fit_table.ts";
 
 /** A table of text. */
 export interface SummaryTable {
   title: string;
-  columns: {
-    title: string;
-    /** Whether to align the column to the right. */
-    numeric?: boolean;
-    /** Characters from which on a terminal wraps the cell. */
-    width?: number;
-  }[];
+  columns: FitColumn[];
   rows: string[][];
   /** One sentence under the table. */
   note?: string;
 }
 
 /**
- * Claims, latency, ceilings and what is missing, in the order of a summary; `elsewhere` says whether
- * the claims that are not the paper's are listed too.
+ * Claims, latency, ceilings and what is missing, in the order of a summary.
+ *
+ * @param options.elsewhere whether the claims that are not the paper's are listed too.
+ * @param options.missing whether there is a table of skipped and failed cases.
  */
 export function summaryTables(
   result: Result,
-  { elsewhere = true }: { elsewhere?: boolean } = {},
+  { elsewhere = true, missing = true }: { elsewhere?: boolean; missing?: boolean } = {},
 ): SummaryTable[] {
   return [
     claimsTable(result, elsewhere),
     latencyTable(result),
     peerTable(result),
     ceilingsTable(result),
-    missingTable(result),
+    ...(missing ? [missingTable(result)] : []),
   ].filter(({ rows }) => rows.length > 0);
 }
 
@@ -151,10 +148,10 @@ function claimsTable(result: Result, elsewhere: boolean): SummaryTable {
   return {
     title: "Claims",
     columns: [
-      { title: "Claim", width: 44 },
-      { title: "Paper", width: 22 },
-      { title: rows.some(({ software }) => software) ? "Here (software)" : "Here", width: 30 },
-      { title: "Here ÷ paper", numeric: true },
+      { title: "Claim", width: 60, least: 20, cut: "middle" },
+      { title: "Paper", drop: 2 },
+      { title: rows.some(({ software }) => software) ? "Here (software)" : "Here", least: 18 },
+      { title: "Here ÷ paper", numeric: true, drop: 1 },
       { title: "Verdict" },
     ],
     rows: rows.map((row) => [
@@ -182,11 +179,11 @@ function latencyTable(result: Result): SummaryTable {
     title: `Latency of one layer${shared === "" ? "" : ` (${shared})`}`,
     columns: [
       { title: "Context", numeric: true },
-      { title: "Implementation", width: 48 },
+      { title: "Implementation", least: 24, cut: "middle" },
       { title: "Median", numeric: true },
-      { title: SPREAD_TITLE, numeric: true },
+      { title: SPREAD_TITLE, numeric: true, drop: 2 },
       { title: "Against dense", numeric: true },
-      { title: "Tokens/s", numeric: true },
+      { title: "Tokens/s", numeric: true, drop: 1 },
     ],
     rows: series
       .flatMap((one, order) => one.points.map((point) => ({ one, order, point })))
@@ -217,10 +214,10 @@ function peerTable(result: Result): SummaryTable {
     title: "Peers: other implementations on the same device",
     columns: [
       { title: "Context", numeric: true },
-      { title: "Peer", width: 56 },
-      { title: "Direction" },
-      { title: "Its median", numeric: true },
-      { title: "Ours" },
+      { title: "Peer", least: 12 },
+      { title: "Direction", least: 9 },
+      { title: "Its median", numeric: true, drop: 1 },
+      { title: "Ours", least: 12, drop: 2 },
       { title: "Its time ÷ ours", numeric: true },
     ],
     rows: rows.map(({ peer, record, ours, ratio }) => [
@@ -254,13 +251,13 @@ function ceilingsTable(result: Result): SummaryTable {
   return {
     title: "Against the ceilings of this device, longest context each",
     columns: [
-      { title: "Implementation", width: 40 },
+      { title: "Implementation", least: 12, cut: "middle" },
       { title: "Context", numeric: true },
       { title: "Achieved", numeric: true },
       { title: "Of its unit", numeric: true },
-      { title: "Unit" },
-      { title: "Of the roofline", numeric: true },
-      { title: "Other stages ÷ copy", numeric: true },
+      { title: "Unit", drop: 3 },
+      { title: "Of the roofline", numeric: true, drop: 2 },
+      { title: "Other stages ÷ copy", numeric: true, drop: 1 },
     ],
     rows: [...longest.values()].map((record) => {
       const achieved = achievedBy(record, result);
@@ -293,7 +290,7 @@ function ceilingsTable(result: Result): SummaryTable {
 function missingTable(result: Result): SummaryTable {
   return {
     title: "Skipped and failed",
-    columns: [{ title: "Case", width: 64 }, { title: "State" }, { title: "Reason", width: 48 }],
+    columns: [{ title: "Case" }, { title: "State" }, { title: "Reason" }],
     rows: missingGroups(result).flatMap(({ state, reason, cases }) =>
       state === "failed" || cases.length === 1
         ? cases.map((record) => [record.id, state, reasonText(record)])

@@ -1,44 +1,110 @@
 /**
- * The summary that a run prints at its end: verdict line, claims, latency, speed-up, ceilings,
- * and what was skipped or failed.
+ * What a bench prints on a terminal when it has finished.
  *
  * @module
  */
-import { Table } from "console-table-printer";
-import type { Result } from "../../suites/result/result_schema.ts";
-import { summaryTables } from "./summary_tables.ts";
-import { hardwareNotice, VERDICT_RULE, verdictLine } from "../claims/claims.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
+import { hardwareNotice, VERDICT_RULE, verdictLine } from "../claims/claims.ts";
+import { DIRECTION_NAMES, speedupSeries } from "../data/analysis.ts";
+import { renderTable, wrapWords } from "./fit_table.ts";
+import { formatContext, formatPlural, formatSignificant } from "./format.ts";
+import { summaryTables } from "./summary_tables.ts";
+import { ansi, paintVerdict } from "./verdict_color.ts";
 
 /** Options of {@linkcode renderTerminal}. */
 export interface TerminalOptions {
   /** Whether to use ANSI bold and colour; false by default, so that logs stay clean. */
   color?: boolean;
+  /** Columns of the terminal; without it nothing is shortened. */
+  width?: number;
 }
 
-/** The summary of one result as text, ending in a line break. */
-export function renderTerminal(result: Result, { color = false }: TerminalOptions = {}): string {
-  const bold = (text: string) => color ? `\u001b[1m${text}\u001b[0m` : text;
-  const lines = [bold(verdictLine(result)), hardwareNotice(result).text, ""];
-  for (const { title, columns, rows, note } of summaryTables(result, { elsewhere: false })) {
-    const table = new Table({
-      columns: columns.map(({ title, numeric, width }, i) => ({
-        name: String(i),
-        title,
-        alignment: numeric ? "right" as const : "left" as const,
-        ...(width === undefined ? {} : { maxLen: width }),
-      })),
-      shouldDisableColors: true,
-    });
-    for (const row of rows) {
-      table.addRow(Object.fromEntries(row.map((cell, i) => [String(i), plainText(cell)])));
-    }
-    lines.push(bold(title), table.render());
-    if (note !== undefined) lines.push(note);
+/**
+ * The summary of one result as text, ending in a line break. Tables fit into `width`; sentences are
+ * broken between words.
+ */
+export function renderTerminal(
+  result: Result,
+  { color = false, width }: TerminalOptions = {},
+): string {
+  const bold = (text: string) => color ? ansi("bold", text) : text;
+  const say = (text: string) => wrapWords(text, width);
+  const lines = [bold(say(verdictLine(result))), say(hardwareNotice(result).text), ""];
+  for (const table of summaryTables(result, { elsewhere: false, missing: false })) {
+    const { title, columns, note } = table;
+    const rows = table.rows.map((row) => row.map(plainText));
+    const paint = (cell: string, title: string) =>
+      color && title === "Verdict" ? paintVerdict(cell) : cell;
+    lines.push(bold(say(title)), renderTable({ columns, rows }, { width, paint }));
+    if (note !== undefined) lines.push(say(note));
     lines.push("");
   }
-  lines.push(VERDICT_RULE);
-  lines.push("Claims seen elsewhere that are not the paper's are listed in the report.");
-  for (const note of result.notes) lines.push(`Note: ${plainText(note)}`);
+  lines.push(...missingLines(result, { color, width }));
+  lines.push(say(VERDICT_RULE));
+  lines.push(say("Claims seen elsewhere that are not the paper's are listed in the report."));
+  for (const note of result.notes) lines.push(say(`Note: ${plainText(note)}`));
   return lines.join("\n") + "\n";
+}
+
+/**
+ * The finding of a run as its last line, one for each direction: at the longest context, how many
+ * times faster the fastest Lighthouse layer was than dense attention. Empty where no pair was timed.
+ *
+ * @example `lighthouse-norm ran 32.0 (32.0–32.1) times faster than dense at 512K, forward`
+ */
+export function closingLines(
+  result: Result,
+  { color = false, width }: TerminalOptions = {},
+): string[] {
+  const points = speedupSeries(result).flatMap(({ direction, points }) =>
+    points.map((point) => ({ ...point, direction }))
+  );
+  return [...new Set(points.map(({ direction }) => direction))].map((direction) => {
+    const all = points.filter((point) => point.direction === direction);
+    const longest = Math.max(...all.map(({ context }) => context));
+    const { ratio, low, high, denominator } = all
+      .filter(({ context }) => context === longest)
+      .reduce((best, point) => point.ratio > best.ratio ? point : best);
+    const faster = ratio >= 1;
+    const [value, from, to] = (faster ? [ratio, low, high] : [1 / ratio, 1 / high, 1 / low])
+      .map(formatSignificant);
+    const name = plainText(denominator.implementation);
+    const ends = from === to ? "" : ` (${from}–${to})`;
+    const times = `${value}${ends} times ${faster ? "faster" : "slower"}`;
+    const text = `${name} ran ${times} than dense at ${formatContext(longest)}, ` +
+      DIRECTION_NAMES[direction];
+    const wrapped = wrapWords(text, width, "  ");
+    if (!color) return wrapped;
+    return wrapped.replace(name, ansi("cyan", name))
+      .replace(times, ansi(faster ? "green" : "red", times));
+  });
+}
+
+/** Cases without a time, by state and reason: failures first, each reason once. */
+function missingLines(
+  { cases }: Result,
+  { color, width }: { color: boolean; width?: number },
+): string[] {
+  const groups = new Map<string, CaseRecord[]>();
+  for (const record of cases) {
+    const failed = record.status === "failed" || record.check?.passed === false;
+    if (record.status === "ok" && !failed) continue;
+    const state = failed ? "failed" : record.status;
+    const key = `${state}: ${plainText(record.reason ?? "no reason recorded")}`;
+    groups.set(key, [...groups.get(key) ?? [], record]);
+  }
+  if (groups.size === 0) return [];
+  const order = (text: string) => text.startsWith("failed") ? 0 : 1;
+  const lines = [...groups].sort(([a], [b]) => order(a) - order(b)).flatMap(([text, records]) => {
+    const [{ id }] = records;
+    const more = records.length > 1 ? ` and ${formatPlural(records.length - 1, "more case")}` : "";
+    const line = wrapWords(text, width, "  ");
+    return [
+      color ? line.replace(/^\w+/, paintVerdict) : line,
+      wrapWords(`  ${plainText(id)}${more}`, width, "  "),
+    ];
+  });
+  const title = "Skipped and failed";
+  return [color ? ansi("bold", title) : title, ...lines, ""];
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
-import { renderTerminal } from "./terminal.ts";
+import { closingLines, renderTerminal } from "./terminal.ts";
 
 Deno.test("renderTerminal leads with the verdict, then says what the adapter is", () => {
   const lines = renderTerminal(sampleResult({ software: true, contexts: [8192] })).split("\n");
@@ -11,13 +11,13 @@ Deno.test("renderTerminal leads with the verdict, then says what the adapter is"
 Deno.test("renderTerminal prints claims, latency, ceilings and what is missing", () => {
   const text = renderTerminal(sampleResult({ extras: true }));
   const wanted = [
-    /│ 21\.0× faster than SDPA at 512K tokens, +│ 21\.0× +│ .*× \(.*×\) +│ +\d\.\d\d │ reproduced +│/,
+    /│ 21\.0× faster than SDPA at 512K tokens, forward +│ 21\.0× +│ .*× \(.*×\) +│ +\d\.\d\d │ reproduced +│/,
     /│ +512K │ dense +│ +23\.5 s │/,
     /Slopes in log-log, by least squares: dense N\^\d\.\d\d, lighthouse-norm N\^\d\.\d\d/,
     /│ dense +│ +512K │ 24\.0 TFLOP\/s │ +38\.9 % │/,
-    /skipped │ predicted 21\.4 s for one execution/,
+    /^skipped: predicted 21\.4 s for one execution.*\n {2}latency\/dense\/forward\/N1048576/m,
     /│ +64K │ onnxruntime-web +│ forward +│ .* │ dense │ 1\.60× \(not interleaved\) │/,
-    /failed +│ output differs from the reference/,
+    /^failed: output differs from the reference/m,
   ];
   for (const pattern of wanted) assert.match(text, pattern);
 });
@@ -46,4 +46,51 @@ Deno.test("renderTerminal is the same for the same result, and survives an empty
   const text = () => renderTerminal(sampleResult({ extras: true, sweeps: true }));
   assert.equal(text(), text());
   assert.match(renderTerminal(sampleResult({ contexts: [] })), /^Nothing was measured\./);
+});
+
+Deno.test("renderTerminal fits 80, 120 and 160 columns, with the verdict and the ratio in each", () => {
+  const result = sampleResult({ extras: true, sweeps: true, variants: true });
+  for (const width of [80, 120, 160]) {
+    const lines = renderTerminal(result, { width }).split("\n");
+    // A line without a space is an identifier, which stays whole.
+    const long = lines.filter((line) => line.length > width && line.trim().includes(" "));
+    assert.deepEqual(long, [], String(width));
+    const tables = lines.filter((line) => /^[│┌├└]/.test(line)).map((line) => line.length);
+    assert.ok(Math.max(...tables) <= width);
+    const text = lines.join("\n");
+    assert.match(text, /│ Claim .*│ Verdict +│/);
+    assert.match(text, /│ Context │ Implementation .* Median .* Against dense/);
+  }
+});
+
+Deno.test("renderTerminal colours verdicts and states, and nothing moves for it", () => {
+  const result = sampleResult({ extras: true });
+  const colored = renderTerminal(result, { color: true, width: 120 });
+  const plain = (text: string, style: number) => `\u001b[${style}m${text}\u001b[0m`;
+  for (const text of [plain("reproduced", 32), plain("not run", 2), plain("failed", 31)]) {
+    assert.ok(colored.includes(text), text);
+  }
+  // deno-lint-ignore no-control-regex
+  assert.equal(colored.replace(/\u001b\[\d+m/g, ""), renderTerminal(result, { width: 120 }));
+});
+
+Deno.test("closingLines: one finding for each direction, at its longest context", () => {
+  const result = sampleResult({ variants: true });
+  const lines = closingLines(result);
+  assert.equal(lines.length, 2);
+  const number = "[\\d.]+ \\([\\d.]+–[\\d.]+\\)";
+  assert.match(
+    lines[0],
+    new RegExp(`^lighthouse-\\w+ ran ${number} times faster than dense at 512K, forward$`),
+  );
+  assert.match(lines[1], / at \d+K, forward and backward$/);
+  const best = Math.max(
+    ...result.ratios.filter(({ numerator }) => /dense\/forward\/N524288/.test(numerator))
+      .map(({ ratio }) => ratio),
+  );
+  assert.ok(lines[0].includes(`ran ${best.toPrecision(3)} (`), `${lines[0]}: ${best}`);
+  assert.deepEqual(closingLines(sampleResult({ contexts: [] })), []);
+  // Slower is said as such.
+  for (const one of result.ratios) [one.ratio, one.low, one.high] = [0.5, 0.4, 0.8];
+  assert.match(closingLines(result)[0], /ran 2\.00 \(1\.25–2\.50\) times slower than dense/);
 });

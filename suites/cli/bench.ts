@@ -5,7 +5,7 @@
  */
 import { Argument, InvalidArgumentError, Option } from "@commander-js/extra-typings";
 import { writeReport } from "./report_command.ts";
-import { renderTerminal } from "../../reports/text/terminal.ts";
+import { closingLines, renderTerminal } from "../../reports/text/terminal.ts";
 import { errorLine, EXIT, UsageError } from "../errors.ts";
 import { PROFILE_NAMES } from "../plan/profile.ts";
 import {
@@ -26,7 +26,7 @@ import type { SuiteEntry } from "../suite.ts";
 import { readPartial, RESULT_FILE } from "../result/result_store.ts";
 import { benchWords } from "../run/replay.ts";
 import type { FolderClaim } from "../result/write_output.ts";
-import { useColor } from "./color.ts";
+import { terminalWidth, useColor } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import {
   addLayerOptions,
@@ -255,8 +255,11 @@ async function benchInto(
   display?.finish();
   const written = await writeReport([result], out);
   if (!quiet) {
-    console.log(renderTerminal(result, { color: useColor(Deno.stdout) }));
-    console.log(`\nWrote ${out}/result.json, ${written.html}, ${written.markdown}`);
+    const look = { color: useColor(Deno.stdout), width: terminalWidth(Deno.stdout) };
+    console.log(renderTerminal(result, look));
+    console.log(`Wrote ${out}/result.json, ${written.html}, ${written.markdown}`);
+    const closing = closingLines(result, look);
+    if (closing.length > 0) console.log(`\n${closing.join("\n")}`);
   }
   const code = exitCodeOf(result);
   if (code !== EXIT.fine) {

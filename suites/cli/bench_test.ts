@@ -111,6 +111,28 @@ Deno.test("ProgressDisplay writes whole lines off a terminal and rewrites one on
   assert.match(text, / {39}\r$/);
 });
 
+Deno.test("ProgressDisplay: the time left never rises, and says where it was too low", () => {
+  let text = "";
+  const terminal = new ProgressDisplay({
+    isTerminal: true,
+    columns: 80,
+    write: (part) => text += part,
+  });
+  for (const remainingSeconds of [null, 50, 35, 64.5, 35.5, 20, 0]) {
+    terminal.show({ kind: "step", text: "", done: 1, total: 2, remainingSeconds });
+  }
+  const shown = [...text.matchAll(/\[1\/2(?:, (.*?))?\]/g)].map(([, left]) => left);
+  assert.deepEqual(shown, [
+    undefined,
+    "50 s left",
+    "35 s left",
+    "over 35 s left",
+    "over 35 s left",
+    "20 s left",
+    undefined,
+  ]);
+});
+
 Deno.test("describeCase and formatLeft say what there is", () => {
   assert.equal(formatLeft(0.2), "1 s left");
   assert.equal(formatLeft(60), "1 min 0 s left");
@@ -134,4 +156,6 @@ Deno.test("describeCase and formatLeft say what there is", () => {
     describeCase({ ...event, case: record }),
     " 3/11 skipped latency/dense/forward/N8-H1-d32-f32: too large",
   );
+  const colored = describeCase({ ...event, case: record }, { color: true });
+  assert.ok(colored.startsWith(" 3/11 \u001b[33mskipped\u001b[0m latency"), colored);
 });

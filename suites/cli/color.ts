@@ -1,5 +1,5 @@
 /**
- * Whether a stream gets colours.
+ * How a stream shows text: whether in colours, and how wide.
  *
  * @module
  */
@@ -28,6 +28,15 @@ export function useColor(
   const force = read("FORCE_COLOR");
   if (force === undefined || force === "") return stream.isTerminal();
   return force !== "0" && force.toLowerCase() !== "false";
+}
+
+/** Columns of the terminal that a stream writes to; undefined where it is none, or was closed. */
+export function terminalWidth(stream: { isTerminal(): boolean }): number | undefined {
+  try {
+    return stream.isTerminal() ? Deno.consoleSize().columns || undefined : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Undefined also without permission for it. */

@@ -10,7 +10,7 @@ import { type GateConfig, readGateConfig } from "../../reports/gate/gate_config.
 import type { GateReport } from "../../reports/gate/gate_report.ts";
 import type { NamedResult } from "../../reports/data/twins.ts";
 import { renderBmf } from "../../reports/gate/render_bmf.ts";
-import { renderGateJson, renderGateText } from "../../reports/gate/render_gate.ts";
+import { type GateLook, renderGateJson, renderGateText } from "../../reports/gate/render_gate.ts";
 import { renderAnnotations, renderGateMarkdown } from "../../reports/gate/render_github.ts";
 import { plainText } from "../result/plain_text.ts";
 import { readResult } from "../result/read_result.ts";
@@ -25,6 +25,7 @@ import {
 import type { Result } from "../result/result_schema.ts";
 import { claimFile, type FileClaim } from "../result/write_output.ts";
 import { isSameRun } from "../result/same_run.ts";
+import { terminalWidth, useColor } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import { parseSeconds } from "./layer_options.ts";
 import { newCommand, quietOption } from "./command.ts";
@@ -223,6 +224,10 @@ async function compareFiles(
   return { report: compareResults(before, result, { config, history, names }), result };
 }
 
+function terminalLook(): GateLook {
+  return { color: useColor(Deno.stdout), width: terminalWidth(Deno.stdout) };
+}
+
 /** Prints or writes a report in one of the formats. Annotations always go to the log. */
 export async function printReport(
   report: GateReport,
@@ -231,7 +236,7 @@ export async function printReport(
 ): Promise<void> {
   const { format, out, streams } = options;
   const render = {
-    text: () => renderGateText(report),
+    text: () => renderGateText(report, out === undefined ? terminalLook() : {}),
     github: () => renderGateMarkdown(report),
     json: () => renderGateJson(report),
     bmf: () => renderBmf(result, report),

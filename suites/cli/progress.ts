@@ -5,7 +5,9 @@
  * @module
  */
 import { formatSeconds } from "../../reports/text/format.ts";
+import { ansi } from "../../reports/text/verdict_color.ts";
 import type { ProgressEvent } from "../run/runner.ts";
+import { terminalWidth, useColor } from "./color.ts";
 import { standardError } from "./streams.ts";
 
 /** Where progress is written. */
@@ -13,27 +15,22 @@ export interface ProgressStream {
   readonly isTerminal: boolean;
   /** Columns of the terminal. */
   readonly columns: number;
+  /** Whether states are coloured; false by default. */
+  readonly color?: boolean;
   readonly write: (text: string) => void;
 }
 
 /** This process's own stderr. */
 export function stderrStream(): ProgressStream {
   const isTerminal = Deno.stderr.isTerminal();
-  return { isTerminal, columns: (isTerminal && columns()) || 80, write: standardError.write };
-}
-
-/** Columns of the terminal; 0 where it does not tell, or was closed. */
-function columns(): number {
-  try {
-    return Deno.consoleSize().columns;
-  } catch {
-    return 0;
-  }
+  const columns = terminalWidth(Deno.stderr) ?? 80;
+  return { isTerminal, columns, color: useColor(Deno.stderr), write: standardError.write };
 }
 
 /** Turns progress events into lines. */
 export class ProgressDisplay {
   readonly #stream: ProgressStream;
+  readonly #left = new TimeLeft();
   #shown = 0;
 
   constructor(stream: ProgressStream) {
@@ -42,12 +39,16 @@ export class ProgressDisplay {
 
   /** Takes one event. */
   show(event: ProgressEvent): void {
-    if (event.kind === "case") this.#line(describeCase(event));
+    if (event.kind === "case") this.#line(describeCase(event, this.#stream));
     else if (event.kind === "note") this.#line(`note: ${event.text}`);
     if (!this.#stream.isTerminal) return;
-    const left = event.remainingSeconds === null ? "" : `, ${formatLeft(event.remainingSeconds)}`;
+    const { done, total } = event;
+    if (total === 0 && event.kind !== "step") return;
+    const left = event.remainingSeconds && done < total
+      ? `, ${this.#left.describe(event.remainingSeconds)}`
+      : "";
     const what = event.kind === "step" ? ` ${event.text}` : "";
-    const text = `[${event.done}/${event.total}${left}]${what}`;
+    const text = `${total > 0 ? `[${done}/${total}${left}]` : ""}${what}`;
     this.#rewrite(text.slice(0, Math.max(20, this.#stream.columns - 1)));
   }
 
@@ -68,6 +69,33 @@ export class ProgressDisplay {
   }
 }
 
+/**
+ * The time left as it is shown: it never rises. The run estimates what the cases still to come take
+ * as planned, at most the rest of the budget. Where an estimate turns out to have been too low, what
+ * was shown stays, as `over 35 s left`, until the work has caught up.
+ *
+ * @example
+ * ```ts
+ * import { TimeLeft } from "./progress.ts";
+ * import assert from "node:assert/strict";
+ * const left = new TimeLeft();
+ * assert.deepEqual(
+ *   [50, 35, 64, 30].map((seconds) => left.describe(seconds)),
+ *   ["50 s left", "35 s left", "over 35 s left", "30 s left"],
+ * );
+ * ```
+ */
+export class TimeLeft {
+  #least = Infinity;
+
+  /** Text for an estimate in seconds. */
+  describe(seconds: number): string {
+    const over = Math.ceil(seconds) > Math.ceil(this.#least);
+    this.#least = Math.min(this.#least, seconds);
+    return `${over ? "over " : ""}${formatLeft(this.#least)}`;
+  }
+}
+
 /** `1 min 20 s left`. */
 export function formatLeft(seconds: number): string {
   const whole = Math.ceil(seconds);
@@ -75,17 +103,22 @@ export function formatLeft(seconds: number): string {
   return minutes === 0 ? `${whole} s left` : `${minutes} min ${whole % 60} s left`;
 }
 
+const MARKS = {
+  ok: ["ok     ", "green"],
+  skipped: ["skipped", "yellow"],
+  failed: ["FAILED ", "red"],
+  inconclusive: ["unclear", "yellow"],
+} as const;
+
 /** One line about a finished case. */
-export function describeCase({ case: record, done, total }: ProgressEvent): string {
+export function describeCase(
+  { case: record, done, total }: ProgressEvent,
+  { color = false }: { color?: boolean } = {},
+): string {
   if (!record) return "";
   const count = `${String(done).padStart(String(total).length)}/${total}`;
   const time = record.statistic ? ` ${formatSeconds(record.statistic.median)}` : "";
   const reason = record.reason ? `: ${record.reason}` : "";
-  const mark = {
-    ok: "ok     ",
-    skipped: "skipped",
-    failed: "FAILED ",
-    inconclusive: "unclear",
-  }[record.status];
-  return `${count} ${mark} ${record.id}${time}${reason}`;
+  const [mark, style] = MARKS[record.status];
+  return `${count} ${color ? ansi(style, mark) : mark} ${record.id}${time}${reason}`;
 }

@@ -6,7 +6,7 @@
 import { plainText } from "../result/plain_text.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import type { GateReport } from "../../reports/gate/gate_report.ts";
-import { renderGateText } from "../../reports/gate/render_gate.ts";
+import { type GateLook, renderGateText } from "../../reports/gate/render_gate.ts";
 import { readResult } from "../result/read_result.ts";
 import { EXIT, UsageError } from "../errors.ts";
 import { ensureDriver } from "../device/install_driver.ts";
@@ -16,6 +16,7 @@ import { type ProgressEvent, runCalibrated } from "../run/runner.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { parseBench } from "./bench.ts";
 import { claimFolder, refuseOverwrite } from "../result/write_output.ts";
+import { terminalWidth, useColor } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import { newCommand, quietOption } from "./command.ts";
 import { noInstallOption } from "./device_options.ts";
@@ -96,7 +97,10 @@ function showReplay(
   if (ran > 0 || !stopped) {
     const report = compareResults(before, now, { names: { baseline: path, candidate: "replay" } });
     code = replayExit(report, countRuns(before, now));
-    if (!quiet) console.log(describeReplay(before, now, report));
+    if (!quiet) {
+      const look = { color: useColor(Deno.stdout), width: terminalWidth(Deno.stdout) };
+      console.log(describeReplay(before, now, { report, look }));
+    }
   }
   if (out !== undefined && !quiet) console.log(`\nWrote ${out}/result.json`);
   if (!stopped) return code;
@@ -137,7 +141,11 @@ export function countRuns(before: Result, now: Result): { then: number; now: num
 }
 
 /** What a replay found, as text. */
-export function describeReplay(before: Result, now: Result, report: GateReport): string {
+export function describeReplay(
+  before: Result,
+  now: Result,
+  { report, look = {} }: { report: GateReport; look?: GateLook },
+): string {
   const differences = compareEnvironments(before, now);
   const ran = countRuns(before, now);
   const code = replayExit(report, ran);
@@ -159,7 +167,7 @@ export function describeReplay(before: Result, now: Result, report: GateReport):
       `  ${plainText(name)}: ${plainText(before)} → ${plainText(now)}`
     ),
     "",
-    renderGateText(report).trimEnd(),
+    renderGateText(report, look).trimEnd(),
   ].join("\n");
 }
 

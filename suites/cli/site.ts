@@ -66,8 +66,8 @@ export function siteCommand() {
   return newCommand("site", {
     description: "Write a static site of many runs; it needs no server and makes no request.",
     examples: [
-      ["site out/result.json --out site", "then open site/index.html"],
-      ["site fixtures/baselines/*.json --out site --force", "again"],
+      ["site out/result.json --out site", "one run"],
+      ["site fixtures/baselines/*.json --out site --force", "many, again"],
     ],
   })
     .argument("<result...>", "result files, as written by the bench")

@@ -4,7 +4,7 @@
  * @module
  */
 import { Option } from "@commander-js/extra-typings";
-import { Table } from "console-table-printer";
+import { renderTable } from "../../reports/text/fit_table.ts";
 import { tilingName } from "../../kernels/dense_attention/tilings.ts";
 import {
   formatContext,
@@ -36,6 +36,7 @@ import {
   writeTuning,
 } from "../device/tuning_file.ts";
 import { claimFile, type FileClaim } from "../result/write_output.ts";
+import { terminalWidth } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import { joined, parseCount, parseCounts, parseNames, parseSeconds } from "./layer_options.ts";
 import { newCommand, quietOption, takesNames } from "./command.ts";
@@ -165,7 +166,7 @@ async function tuneDevice(
         return await sealTuning({ device, entries });
       });
     }
-    if (!given.quiet) console.log(describeTuning(entries));
+    if (!given.quiet) console.log(describeTuning(entries, terminalWidth(Deno.stdout)));
     if (given.all) console.log(describeTilings(entries));
     if (!given.quiet) {
       console.log(
@@ -212,22 +213,19 @@ async function readEarlier(
  * One table: what each kernel takes by itself, what is the fastest, and which one it gets. The rate is
  * that of the fastest, of the products that the pass really does.
  */
-export function describeTuning(entries: readonly TuningEntry[]): string {
-  const text = { alignment: "left" } as const;
-  const table = new Table({
-    columns: [
-      { name: "kernel", title: "Kernel", ...text },
-      { name: "context", title: "Context" },
-      { name: "own", title: "Its own tiling", ...text },
-      { name: "ownTime", title: "Time (95 %)" },
-      { name: "fastest", title: "Fastest of all", ...text },
-      { name: "fastestTime", title: "Time (95 %)" },
-      { name: "ratio", title: "Over its own (95 %)" },
-      { name: "rate", title: "Rate" },
-      { name: "taken", title: "Taken", ...text },
-    ],
-    shouldDisableColors: true,
-  });
+export function describeTuning(entries: readonly TuningEntry[], width?: number): string {
+  const columns = [
+    { title: "Kernel", least: 16 },
+    { title: "Context", numeric: true },
+    { title: "Its own tiling", drop: 3 },
+    { title: "Time (95 %)", numeric: true, drop: 4 },
+    { title: "Fastest of all", drop: 6 },
+    { title: "Time (95 %)", numeric: true, drop: 2 },
+    { title: "Over its own (95 %)", numeric: true, drop: 5 },
+    { title: "Rate", numeric: true, drop: 1 },
+    { title: "Taken" },
+  ];
+  const lines: string[][] = [];
   for (const entry of sortEntries(entries)) {
     const { kernel, pass, headDim, dtype, heads, rows, tiling, measured, ratio } = entry;
     const timed = measured.filter(({ seconds }) => seconds.length > 0)
@@ -237,23 +235,23 @@ export function describeTuning(entries: readonly TuningEntry[]): string {
     const time = ({ median, low, high }: typeof own.time) =>
       `${formatSeconds(median)} (${formatInterval([low, high], formatSeconds)})`;
     const same = fastest === own;
-    table.addRow({
-      kernel: `${kernel} ${PASS_NAMES[pass]}, d = ${headDim}, ${dtype}, H = ${heads}`,
-      context: formatContext(rows),
-      own: tilingName(own.tiling),
-      ownTime: time(own.time),
-      fastest: same ? "the same" : tilingName(fastest.tiling),
-      fastestTime: same ? "" : time(fastest.time),
-      ratio: same
+    lines.push([
+      `${kernel} ${PASS_NAMES[pass]}, d = ${headDim}, ${dtype}, H = ${heads}`,
+      formatContext(rows),
+      tilingName(own.tiling),
+      time(own.time),
+      same ? "the same" : tilingName(fastest.tiling),
+      same ? "" : time(fastest.time),
+      same
         ? ""
         : `${formatRatio(ratio.estimate)} (${
           formatInterval([ratio.low, ratio.high], formatRatio)
         })`,
-      rate: formatRate(entry, fastest.time.median),
-      taken: tilingName(tiling) === tilingName(own.tiling) ? "its own" : "the fastest",
-    });
+      formatRate(entry, fastest.time.median),
+      tilingName(tiling) === tilingName(own.tiling) ? "its own" : "the fastest",
+    ]);
   }
-  return table.render();
+  return renderTable({ columns, rows: lines }, { width });
 }
 
 /**

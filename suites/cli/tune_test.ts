@@ -87,4 +87,9 @@ Deno.test("describeTuning: a row says what a kernel takes by itself, what is fas
   ]);
   const tie = { ...entry, tiling: own, ratio: { estimate: 0.99, low: 0.9, high: 1.1 } };
   assert.equal(cells(tie).at(-1), "its own");
+  for (const width of [80, 120, 160]) {
+    const lines = describeTuning([entry, tie], width).split("\n");
+    assert.ok(lines.every((line) => line.length <= width), lines[0]);
+    assert.match(lines[1], /Kernel .* Context .* Fastest of all .* Taken/);
+  }
 });

@@ -79,11 +79,17 @@ Deno.test("a replay names what differs in the environment and in the digests", (
   const same = compareResults(before, now);
   const ran = countRuns(before, now);
   assert.equal(replayExit(same, ran), 0);
-  assert.match(describeReplay(before, now, same), /^Reproduced: \d+ exact fields equal/);
+  assert.match(
+    describeReplay(before, now, { report: same }),
+    /^Reproduced: \d+ exact fields equal/,
+  );
   now.cases[1].digest!.selection = "5".repeat(64);
   const other = compareResults(before, now);
   assert.equal(replayExit(other, ran), 1);
-  assert.match(describeReplay(before, now, other), /^Not reproduced[^]*digest\.selection was/);
+  assert.match(
+    describeReplay(before, now, { report: other }),
+    /^Not reproduced[^]*digest\.selection was/,
+  );
 });
 
 Deno.test("a replay on another adapter compares selections, and says what could not run there", () => {
@@ -100,7 +106,7 @@ Deno.test("a replay on another adapter compares selections, and says what could 
     const report = compareResults(before, now);
     return {
       code: replayExit(report, countRuns(before, now)),
-      text: describeReplay(before, now, report),
+      text: describeReplay(before, now, { report }),
     };
   };
   const skip = (record: typeof before.cases[number]) =>
