@@ -10,7 +10,7 @@ import { ansi, paintVerdict } from "../text/verdict_color.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "./gate_table.ts";
 
 /** Lines on single cases that a report without a table of them shows. */
-const MOST_LINES = 10;
+const MOST_LINES = 3;
 
 /** How a terminal shows the report; without it nothing is shortened or coloured. */
 export interface GateLook {
