@@ -17,7 +17,7 @@ import {
   type SuiteOptions,
 } from "../run/runner.ts";
 import { clockAdvice } from "../device/keep_warm.ts";
-import { PEER_NAMES, requirePeer } from "../peers/peers.ts";
+import { PEER_NAMES, PYTHON_PREFIX, requirePeer } from "../peers/peers.ts";
 import { ensureDriver } from "../device/install_driver.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { parseShard } from "../plan/shard.ts";
@@ -25,7 +25,7 @@ import type { Result } from "../result/result_schema.ts";
 import type { SuiteEntry } from "../suite.ts";
 import { readPartial, RESULT_FILE } from "../result/result_store.ts";
 import { benchWords } from "../run/replay.ts";
-import type { FolderClaim } from "../result/write_output.ts";
+import { describeFileError, type FolderClaim } from "../result/write_output.ts";
 import { terminalWidth, useColor } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import {
@@ -199,6 +199,7 @@ export async function bench(args: readonly string[]): Promise<number> {
   const asked = readBench(args);
   if (!asked) return EXIT.fine;
   const { quiet, suite, force, install } = describeBench(asked, ["deno", "task", "bench", ...args]);
+  await requirePeerFiles(suite.peers ?? []);
   const claimed = await chooseFolder({ ...suite, force });
   try {
     const own = suite.resume ? await resumedSuite(asked, claimed.folder) : suite;
@@ -212,6 +213,17 @@ export async function bench(args: readonly string[]): Promise<number> {
     );
   } finally {
     await claimed.release();
+  }
+}
+
+/** A peer that is not installed is skipped; a module that is named and not there is a mistake. */
+async function requirePeerFiles(peers: readonly string[]): Promise<void> {
+  for (const peer of peers.filter((name) => name.startsWith(PYTHON_PREFIX))) {
+    try {
+      await Deno.stat(peer.slice(PYTHON_PREFIX.length));
+    } catch (error) {
+      throw new UsageError(`peer ${peer}: ${describeFileError(error)}`, { cause: error });
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { DeviceError } from "../../kernels/gpu/device.ts";
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { NotComparableError, OutputError, UsageError } from "../errors.ts";
 import { exitCodeFor } from "./errors.ts";
-import { parseBench } from "./bench.ts";
+import { bench, parseBench } from "./bench.ts";
 import { describeCase, formatLeft, ProgressDisplay } from "./progress.ts";
 
 Deno.test("parseBench reads every option", () => {
@@ -158,4 +158,13 @@ Deno.test("describeCase and formatLeft say what there is", () => {
   );
   const colored = describeCase({ ...event, case: record }, { color: true });
   assert.ok(colored.startsWith(" 3/11 \u001b[33mskipped\u001b[0m latency"), colored);
+});
+
+Deno.test("bench refuses a peer's module that is not there before it does anything", async () => {
+  await assert.rejects(
+    bench(["latency", "--peer", "python:/nonexistent/mine.py", "--no-install"]),
+    (error) =>
+      error instanceof UsageError &&
+      error.message === "peer python:/nonexistent/mine.py: there is no such file or folder",
+  );
 });

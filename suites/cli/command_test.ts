@@ -67,6 +67,7 @@ Deno.test("complaints are the option, the value and what it must be", () => {
     ["bench", "--contxt 8", "unknown option '--contxt' (Did you mean --context?)"],
     ["site", "a.json", "--out is required"],
     ["report", "", "argument result is required"],
+    ["verify", "extra", "too many arguments: extra; expected 0"],
     ["completion", "tcsh", "shell tcsh is not one of bash, zsh, fish"],
   ];
   for (const [name, line, complaint] of refused) {
@@ -86,6 +87,7 @@ Deno.test("suggestName: the nearest name, and none where no name is near", () =>
     ["peer torch-fa is not one of torch-cudnn, torch-fa2, python:FILE", "torch-fa2"],
     ["suite x is not one of correctness, latency", undefined],
     ["--stack metal is not one of auto, deno, dawn", undefined],
+    ["head dimension 33 is not one of 32, 64, 96, 128", undefined],
     ["unknown option '--x'", undefined],
   ];
   for (const [line, meant] of cases) {

@@ -6,6 +6,7 @@
 import { cpus } from "node:os";
 import { Option } from "@commander-js/extra-typings";
 import { DeviceError, type Gpu } from "../../kernels/gpu/device.ts";
+import { wrapWords } from "../../reports/text/fit_table.ts";
 import { formatBytes, formatSeconds } from "../../reports/text/format.ts";
 import manifest from "../../deno.json" with { type: "json" };
 import { describeDiagnosis, diagnoseStack } from "../run/doctor.ts";
@@ -27,11 +28,15 @@ import { describeGpus, type FoundAdapter } from "../device/list_gpus.ts";
 import { cardOf, listNvidiaCards } from "../device/nvidia.ts";
 import { openStack, type OpenStackOptions } from "../device/open_stack.ts";
 import { readTuning } from "../device/tuning_file.ts";
+import { terminalWidth } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import { addLayerOptions, chosenLayers, tuningOption } from "./layer_options.ts";
 import { newCommand, quietOption } from "./command.ts";
 import { stackOption } from "./device_options.ts";
 import { parseCommand } from "./parse_command.ts";
+
+/** Where the values of a diagnosis begin, for lines that go on. */
+const VALUE_INDENT = " ".repeat(13);
 
 /** The Deno version that the project is tested with. */
 const TESTED_DENO = "2.9.6";
@@ -41,7 +46,11 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   const command = doctorOptions();
   if (!parseCommand(command, args)) return EXIT.fine;
   const given = command.opts();
-  const print = (text = "") => given.quiet || console.log(text);
+  const width = terminalWidth(Deno.stdout);
+  const print = (text = "") => {
+    if (given.quiet) return;
+    for (const line of text.split("\n")) console.log(wrapWords(line, width, VALUE_INDENT));
+  };
   if (given.plan) {
     const { stack, profile, device } = given;
     return await printPlan({ profile, ...chosenLayers(command) }, { device, stack, print });

@@ -40,6 +40,7 @@ export function suggestName(line: string): string {
   const found = /^(.*?)"?([\w-]+)"? is not one of (.+?)\.?$/.exec(line);
   if (!found) return line;
   const [, , given, list] = found;
+  if (/^\d+$/.test(given)) return line; // a number, of which the nearest is no better guess
   const meant = closest(given, list.split(", "));
   // Half of the letters may differ, in short names one.
   return distance(given, meant) <= Math.max(1, meant.length / 2)

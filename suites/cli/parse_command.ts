@@ -61,6 +61,10 @@ function plainComplaint(text: string): string {
       "^command-argument value '(.*)' is invalid for argument '(.*)'\\. Allowed choices are (.*)\\.$",
       "$2 $1 is not one of $3",
     ],
+    [
+      "^too many arguments\\. Expected (\\d+) arguments? but got \\d+: (.*)\\.$",
+      "too many arguments: $2; expected $1",
+    ],
     ["^missing required argument '(.*)'$", "argument $1 is required"],
   ];
   for (const [pattern, words] of rules) {
