@@ -25,7 +25,8 @@ import type { Result } from "../result/result_schema.ts";
 import type { SuiteEntry } from "../suite.ts";
 import { readPartial, RESULT_FILE } from "../result/result_store.ts";
 import { benchWords } from "../run/replay.ts";
-import { describeFileError, type FolderClaim } from "../result/write_output.ts";
+import { describeFileError } from "../result/file_errors.ts";
+import type { FolderClaim } from "../result/write_output.ts";
 import { terminalWidth, useColor } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import {
