@@ -534,7 +534,7 @@ Deno.test("compareResults: zero and flagged samples are no time, never a crash",
 
 Deno.test("parseGateConfig names what is wrong in one line", () => {
   const bad: [string, RegExp][] = [
-    ["{", /no JSON/],
+    ["{", /not JSON/],
     ['{"tolerence": 1}', /tolerence/],
     ['{"cases": [{"match": "*", "accept": ["everything"]}]}', /cases\.0\.accept/],
     ['{"noise": -1}', /noise/],

@@ -123,7 +123,7 @@ export function parseGateConfig(text: string, path: string): GateConfig {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw refuse(`no JSON (${(error as Error).message})`);
+    throw refuse(`not JSON (${(error as Error).message})`);
   }
   const parsed = gateConfigSchema.safeParse(value);
   if (parsed.success) return parsed.data;

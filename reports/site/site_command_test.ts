@@ -27,7 +27,7 @@ Deno.test("deno task site writes pages, and writes over what is there only with 
     await Deno.writeTextFile(`${folder}/a/b/notes.txt`, "mine");
     await assert.rejects(
       run("--out", `${folder}/a/b`),
-      /^OutputError: write .*: the folder is not empty; --force writes over what is there$/,
+      /^OutputError: write .*: the folder is not empty; --force overwrites what is there$/,
     );
     assert.equal(await Deno.readTextFile(`${folder}/a/b/index.html`), "mine");
     assert.equal(await run("--out", `${folder}/a/b`, "--force"), 0);
@@ -61,7 +61,7 @@ Deno.test("deno task site writes pages, and writes over what is there only with 
       assert.equal(await site(one, () => {}), 0);
       assert.equal(await Deno.readTextFile(`${folder}/a/notes.txt`), "mine");
     }
-    await assert.rejects(run("--out", files[0]), /write .*gpu-0\.json: it is no folder$/);
+    await assert.rejects(run("--out", files[0]), /write .*gpu-0\.json: it is not a folder$/);
     await assert.rejects(run("--out", `${files[0]}/x`), /write .*: a part of the path is a file$/);
   }));
 
@@ -74,7 +74,7 @@ Deno.test("deno task site refuses bad input with one line and writes nothing", (
         good.replace('"schemaVersion":2', '"schemaVersion":9'),
         /written by a newer version/,
       ],
-      html: ["<script>alert(1)</script>", /no JSON/],
+      html: ["<script>alert(1)</script>", /not JSON/],
       empty: ["", /it is empty/],
     };
     for (const [name, [text, reason]] of Object.entries(bad)) {

@@ -19,12 +19,12 @@ import type { SiteFile } from "./site_page.tsx";
 export async function refuseFolder(folder: string, force: boolean): Promise<void> {
   try {
     const info = await Deno.stat(folder);
-    if (!info.isDirectory) throw new OutputError(`write ${plainText(folder)}: it is no folder`);
+    if (!info.isDirectory) throw new OutputError(`write ${plainText(folder)}: it is not a folder`);
     if (force) return;
     for await (const { name } of Deno.readDir(folder)) {
       if (name === FOLDER_LOCK) continue;
       throw new OutputError(
-        `write ${plainText(folder)}: the folder is not empty; --force writes over what is there`,
+        `write ${plainText(folder)}: the folder is not empty; --force overwrites what is there`,
       );
     }
   } catch (error) {

@@ -228,7 +228,7 @@ async function requirePeerFiles(peers: readonly string[]): Promise<void> {
   }
 }
 
-/** What the run in a folder goes on with. */
+/** The options of the run that is resumed in a folder. */
 async function resumedSuite(now: ParsedBench, folder: string): Promise<SuiteOptions> {
   const result = await readPartial(`${folder}/${RESULT_FILE}`);
   const verb = `resume ${folder}`;

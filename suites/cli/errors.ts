@@ -51,7 +51,7 @@ export function suggestName(line: string): string {
 /**
  * Runs a command and ends the process with its exit code. Errors that a person can act on come out
  * as one line; anything else is a fault of this program and comes out with its stack, code 1. A
- * standard output that could not be written is an error as well; one that nobody reads is none.
+ * standard output that could not be written is an error as well, unless its reader has gone.
  */
 export async function runCommand(name: string, main: () => Promise<number>): Promise<never> {
   guardConsole();

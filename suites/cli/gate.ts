@@ -186,7 +186,7 @@ async function gatePaired(
 
 async function requireCheckout(folder: string): Promise<void> {
   const found = await Deno.stat(`${folder}/suites/cli/bench.ts`).then(() => true, () => false);
-  if (!found) throw new UsageError(`--baseline-dir ${folder} is no checkout of this project`);
+  if (!found) throw new UsageError(`--baseline-dir ${folder} is not a checkout of this project`);
 }
 
 /**

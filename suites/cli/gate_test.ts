@@ -112,7 +112,7 @@ Deno.test("gate: each bad input is one line and exit code 2", () =>
         /cannot use gate configuration/,
         GateInputError,
       ],
-      [["--baseline-dir", `${folder}/none`], /is no checkout of this project/, UsageError],
+      [["--baseline-dir", `${folder}/none`], /is not a checkout of this project/, UsageError],
       [["--against", "HEAD", "--", "--tuning", "x"], /--tuning given beside --against/, UsageError],
       [[good, "--against", "HEAD"], /a\.json given beside --against/, UsageError],
       [["--against", "no-such-revision"], /not one that this repository knows/, UsageError],

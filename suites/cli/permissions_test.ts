@@ -44,7 +44,7 @@ const ROWS: readonly Row[] = [
   { name: "report", line: "FOLDER/a.json --out FOLDER/report", code: 0 },
   { name: "site", line: "FOLDER/a.json --out FOLDER/site", code: 0 },
   { name: "gate", line: "FOLDER/a.json FOLDER/b.json --out FOLDER/gate.txt", code: 0 },
-  { name: "merge", line: "FOLDER/a.json --out FOLDER/merged.json", code: 2 }, // it is no shard
+  { name: "merge", line: "FOLDER/a.json --out FOLDER/merged.json", code: 2 }, // it is not a shard
   { name: "completion", line: "bash", code: 0 },
 ];
 

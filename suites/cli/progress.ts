@@ -1,6 +1,6 @@
 /**
- * What a run shows on stderr while it goes on: one line that is rewritten on a terminal, one line
- * for each finished case elsewhere.
+ * What a run shows on stderr while it runs: one line that is rewritten on a terminal, one line for
+ * each finished case elsewhere.
  *
  * @module
  */

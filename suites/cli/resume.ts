@@ -1,5 +1,5 @@
 /**
- * The options of a run that goes on: those that its result names, and what the command line adds.
+ * The options of a resumed run: those that its result names, and what the command line adds.
  *
  * @module
  */
@@ -18,17 +18,17 @@ interface Options {
   setOptionValue(name: string, value: unknown): unknown;
 }
 
-/** Options that say how to go on and not with what: they may be others than before. */
+/** Options that do not change what is measured: they may differ from the first run's. */
 const FREE = ["out", "resume", "force", "quiet", "install", "budget", "keepWarm"];
 
-/** Options that name files, which a result's word is not enough to open or run. */
+/** Options that name files: a result alone may not make the bench open or run one. */
 const FILES = ["tuning", "peer", ...fileFlags().map(attributeName)];
 
 /** A peer that is a file. */
 const isFile = (peer: string) => peer.startsWith("python:");
 
 /**
- * Gives the command line of the first run what the one that goes on with it adds.
+ * Adds to the command line of the first run what the resuming one gives.
  *
  * @param then the first run's command line; it is changed.
  * @throws {UsageError} one line that names both, where they contradict each other, or where a file
@@ -63,8 +63,8 @@ function joinFiles(then: Options, { now, folder }: { now: Options; folder: strin
     new UsageError(
       `resume ${folder}: the run has ${option} ${
         plainText(String(file))
-      }; give it again, since a ` +
-        "result's word is not enough to open a file",
+      }; name it again: a result ` +
+        "alone may not make the bench open a file",
     );
   for (const flag of fileFlags()) {
     const name = attributeName(flag);

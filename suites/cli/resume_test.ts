@@ -86,8 +86,8 @@ Deno.test("joinOptions refuses each contradiction in one line that names both si
   );
 });
 
-Deno.test("joinOptions opens no file on a result's word", () => {
-  const again = "; give it again, since a result's word is not enough to open a file";
+Deno.test("joinOptions opens no file because a result names it", () => {
+  const again = "; name it again: a result alone may not make the bench open a file";
   refuses(
     "--peer torch-fa2 --peer python:mine.py",
     "--resume",

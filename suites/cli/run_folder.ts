@@ -45,7 +45,7 @@ export async function chooseFolder(
   if (named !== undefined) {
     const check = () =>
       refuseOverwrite(RUN_FILES.map((name) => `${named}/${name}`), force || resume, {
-        remedy: "--force overwrites it, --resume goes on with a partial result",
+        remedy: "--force overwrites it, --resume continues a partial result",
       });
     return await claimFolder(named, { check });
   }

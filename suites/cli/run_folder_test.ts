@@ -46,7 +46,7 @@ Deno.test("bench refuses files of an earlier run before it looks for a device", 
         assert.ok(error instanceof OutputError);
         assert.equal(
           error.message,
-          `write ${out}/${name}: it exists; --force overwrites it, --resume goes on with a ` +
+          `write ${out}/${name}: it exists; --force overwrites it, --resume continues a ` +
             "partial result",
         );
         return true;

@@ -18,10 +18,10 @@ const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
 const ONE_REQUEST_MILLISECONDS = 500;
 
 /**
- * Runs work that a signal stops in good order: the first one aborts, and the work keeps what it has.
- * A second Ctrl-C ends the process at once; other signals may come as often as they like.
+ * Runs work that a signal stops in good order: the first signal aborts, and the work keeps what it
+ * has. A second Ctrl-C ends the process at once; other signals may repeat without effect.
  *
- * @param options.say told once when a signal has come.
+ * @param options.say called once when a signal arrives.
  */
 export async function untilStopped<T>(
   work: (signal: AbortSignal) => Promise<T>,

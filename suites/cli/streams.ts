@@ -1,6 +1,6 @@
 /**
- * Standard output and standard error that end no run: a reader that went away, as `| head -1` does,
- * is no reason to lose what a run measured.
+ * Standard output and standard error that never end a run: a reader that went away, as `| head -1`
+ * does, must not lose what a run measured.
  *
  * @module
  */

@@ -198,7 +198,7 @@ export class PythonProcess {
     await this.#stderr;
     const last = this.#lines.at(-1);
     const how = signal && signal !== "SIGTERM" ? `by ${signal}` : `with exit code ${code}`;
-    const text = error instanceof SyntaxError ? "its answer is no JSON" : `it ended ${how}`;
+    const text = error instanceof SyntaxError ? "its answer is not JSON" : `it ended ${how}`;
     return new PeerError(last ? `${text}: ${last}` : text, { cause: error });
   }
 

@@ -78,7 +78,7 @@ export function parseResult(text: string, path: string): Result {
     const atEnd = cut !== null && (cut[1] === undefined || Number(cut[1]) >= text.trimEnd().length);
     throw new ResultFileError(
       path,
-      atEnd ? `the JSON is cut off after ${text.length} characters` : `no JSON (${message})`,
+      atEnd ? `the JSON is cut off after ${text.length} characters` : `not JSON (${message})`,
       { cause: error },
     );
   }

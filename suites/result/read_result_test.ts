@@ -37,7 +37,7 @@ Deno.test("parseResult says when the JSON is cut off", () => {
 });
 
 Deno.test("parseResult says when the text is no JSON, empty, or no object", () => {
-  assert.match(refusal("<html>"), /no JSON \(/);
+  assert.match(refusal("<html>"), /not JSON \(/);
   assert.match(refusal(" \n"), /it is empty/);
   assert.match(refusal("[]"), /expected a JSON object, found an array/);
   assert.match(refusal("null"), /found null/);

@@ -230,7 +230,7 @@ function joinPeers(results: readonly Result[]): NonNullable<Result["peers"]> {
 
 function shardOf(name: string, { shard }: Result): ShardRecord {
   if (shard !== undefined && shard.index <= shard.count) return shard;
-  throw new UsageError(`merge ${name}: it is no shard; run the bench with --shard i/n`);
+  throw new UsageError(`merge ${name}: it is not a shard; run the bench with --shard i/n`);
 }
 
 function withoutShard(command: readonly string[]): string[] {

@@ -58,7 +58,7 @@ Deno.test("mergeResults refuses mixed plans, machines, code, and a shard given t
   }
   await assert.rejects(mergeResults([shard(1), shard(1)]), /are both shard 1\/3/);
   await assert.rejects(mergeResults([]), UsageError);
-  await assert.rejects(mergeResults([{ name: "x", result: WHOLE }]), /x: it is no shard/);
+  await assert.rejects(mergeResults([{ name: "x", result: WHOLE }]), /x: it is not a shard/);
 });
 
 Deno.test("mergeResults of mixed machines says so in every case and in the fingerprint", async () => {

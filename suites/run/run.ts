@@ -117,7 +117,7 @@ export class Run {
       keepWarm: this.#keepWarm,
     });
     if (result.finishedAt !== null) {
-      keeper.say({ kind: "note", text: "the run is at its end: there is nothing to go on with" });
+      keeper.say({ kind: "note", text: "the run is complete: nothing is left to resume" });
       return result;
     }
     const layers = plannedLayers(this.#plan);
