@@ -6,10 +6,11 @@
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import { hardwareNotice, VERDICT_RULE, verdictLine } from "../claims/claims.ts";
+import { findings } from "../claims/findings.ts";
 import { DIRECTION_NAMES, speedupSeries } from "../data/analysis.ts";
 import { renderTable, wrapWords } from "./fit_table.ts";
-import { formatContext, formatPlural, formatSignificant } from "./format.ts";
-import { summaryTables } from "./summary_tables.ts";
+import { ABSENT, formatContext, formatPlural, formatSignificant } from "./format.ts";
+import { type SummaryTable, summaryTables } from "./summary_tables.ts";
 import { ansi, paintVerdict } from "./verdict_color.ts";
 
 /** Options of {@linkcode renderTerminal}. */
@@ -31,20 +32,49 @@ export function renderTerminal(
   const bold = (text: string) => color ? ansi("bold", text) : text;
   const say = (text: string) => wrapWords(text, width);
   const lines = [bold(say(verdictLine(result))), say(hardwareNotice(result).text), ""];
-  for (const table of summaryTables(result, { elsewhere: false, missing: false })) {
-    const { title, columns, note } = table;
+  const tables = summaryTables(result, { elsewhere: false, missing: false }).map(onlyJudged);
+  for (const { title, columns, note, ...table } of tables) {
     const rows = table.rows.map((row) => row.map(plainText));
+    if (rows.length === 0) {
+      lines.push(say(note!), "");
+      continue;
+    }
     const paint = (cell: string, title: string) =>
       color && title === "Verdict" ? paintVerdict(cell) : cell;
     lines.push(bold(say(title)), renderTable({ columns, rows }, { width, paint }));
     if (note !== undefined) lines.push(say(note));
     lines.push("");
   }
+  // A run that timed no layer has its findings in sentences.
+  if (!tables.some(({ title }) => title.startsWith("Latency"))) {
+    for (const { title, sentences } of findings(result)) {
+      lines.push(bold(say(title)), ...sentences.map(say), "");
+    }
+  }
   lines.push(...missingLines(result, { color, width }));
-  lines.push(say(VERDICT_RULE));
+  if (tables.some(({ title, rows }) => title === "Claims" && rows.length > 0)) {
+    lines.push(say(VERDICT_RULE));
+  }
   lines.push(say("Claims seen elsewhere that are not the paper's are listed in the report."));
   for (const note of result.notes) lines.push(say(`Note: ${plainText(note)}`));
   return lines.join("\n") + "\n";
+}
+
+/** A table of claims without those that have nothing to show, whose number is in its note. */
+function onlyJudged(table: SummaryTable): SummaryTable {
+  if (table.title !== "Claims") return table;
+  const [here, verdict] = [/^Here\b(?! ÷)/, /^Verdict$/].map((name) =>
+    table.columns.findIndex(({ title }) => name.test(title))
+  );
+  const rows = table.rows.filter((row) => row[verdict] !== "not run" || row[here] !== ABSENT);
+  const left = table.rows.length - rows.length;
+  const claims = formatPlural(left, rows.length > 0 ? "more claim" : "claim");
+  const note = left === 0
+    ? table.note
+    : `${claims} of the paper ${
+      left === 1 ? "was" : "were"
+    } not run; the report says how to run them.`;
+  return { ...table, rows, ...(note !== undefined && { note }) };
 }
 
 /**

@@ -67,9 +67,11 @@ Deno.test("renderTerminal colours verdicts and states, and nothing moves for it"
   const result = sampleResult({ extras: true });
   const colored = renderTerminal(result, { color: true, width: 120 });
   const plain = (text: string, style: number) => `\u001b[${style}m${text}\u001b[0m`;
-  for (const text of [plain("reproduced", 32), plain("not run", 2), plain("failed", 31)]) {
+  for (const text of [plain("reproduced", 32), plain("failed", 31)]) {
     assert.ok(colored.includes(text), text);
   }
+  const short = sampleResult({ contexts: [8192, 16_384] });
+  assert.ok(renderTerminal(short, { color: true }).includes(plain("not run", 2)));
   // deno-lint-ignore no-control-regex
   assert.equal(colored.replace(/\u001b\[\d+m/g, ""), renderTerminal(result, { width: 120 }));
 });
@@ -93,4 +95,16 @@ Deno.test("closingLines: one finding for each direction, at its longest context"
   // Slower is said as such.
   for (const one of result.ratios) [one.ratio, one.low, one.high] = [0.5, 0.4, 0.8];
   assert.match(closingLines(result)[0], /ran 2\.00 \(1\.25–2\.50\) times slower than dense/);
+});
+
+Deno.test("renderTerminal lists claims that have something to show, and counts the others", () => {
+  const text = renderTerminal(sampleResult({ extras: true }));
+  assert.match(
+    text,
+    /\n\d more claims of the paper were not run; the report says how to run them\.\n/,
+  );
+  assert.doesNotMatch(text, /│ Final loss/);
+  const empty = renderTerminal(sampleResult({ contexts: [] }));
+  assert.match(empty, /\n\d+ claims of the paper were not run; the report says/);
+  assert.doesNotMatch(empty, /│|A speed-up counts as/);
 });

@@ -4,6 +4,7 @@
  * @module
  */
 import { InvalidArgumentError } from "@commander-js/extra-typings";
+import { paintVerdict } from "../../reports/text/verdict_color.ts";
 import { EXIT } from "../errors.ts";
 import { readGolden } from "../check/golden.ts";
 import { ensureDriver } from "../device/install_driver.ts";
@@ -11,6 +12,7 @@ import { provideRuntimeDir } from "../device/runtime_dir.ts";
 import { openStack } from "../device/open_stack.ts";
 import { applyTuning } from "../device/tuning_file.ts";
 import { DEFAULT_VERIFY_SEED, formatCheck, verify } from "../correctness/verify.ts";
+import { useColor } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import { tuningOption } from "./layer_options.ts";
 import { newCommand, quietOption } from "./command.ts";
@@ -27,6 +29,7 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
   if (!parseCommand(command, args)) return EXIT.fine;
   const given = command.opts();
   const quiet = given.quiet === true;
+  const color = useColor(Deno.stdout);
   const say = (line: string) => quiet || console.error(line);
   const print = (line: string) => quiet || console.log(line);
   // A folder that cannot be used is found out before anything is installed or opened.
@@ -52,7 +55,9 @@ export async function verifyCommand(args: readonly string[]): Promise<number> {
         seed: given.seed,
         onCheck: (check) => {
           counts[check.status]++;
-          if (!quiet || check.status === "failed") console.log(formatCheck(check));
+          if (quiet && check.status !== "failed") return;
+          const line = formatCheck(check);
+          console.log(color ? line.replace(/^\S+/, paintVerdict) : line);
         },
         signal,
       });
