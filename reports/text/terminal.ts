@@ -60,6 +60,12 @@ export function renderTerminal(
   return lines.join("\n") + "\n";
 }
 
+/**
+ * Fewest samples that carry a 95 % interval of their median: the range of n samples holds it with
+ * probability 1 − 2^(1−n).
+ */
+const LEAST_FOR_INTERVAL = 6;
+
 /** A table of claims without those that have nothing to show, whose number is in its note. */
 function onlyJudged(table: SummaryTable): SummaryTable {
   if (table.title !== "Claims") return table;
@@ -79,7 +85,8 @@ function onlyJudged(table: SummaryTable): SummaryTable {
 
 /**
  * The finding of a run as its last line, one for each direction: at the longest context, how many
- * times faster the fastest Lighthouse layer was than dense attention. Empty where no pair was timed.
+ * times faster the fastest Lighthouse layer was than dense attention, with the number of samples on
+ * each side where it is too small for an interval. Empty where no pair was timed.
  *
  * @example `lighthouse-norm ran 32.0 (32.0–32.1) times faster than dense at 512K, forward`
  */
@@ -93,14 +100,19 @@ export function closingLines(
   return [...new Set(points.map(({ direction }) => direction))].map((direction) => {
     const all = points.filter((point) => point.direction === direction);
     const longest = Math.max(...all.map(({ context }) => context));
-    const { ratio, low, high, denominator } = all
+    const { ratio, low, high, numerator, denominator } = all
       .filter(({ context }) => context === longest)
       .reduce((best, point) => point.ratio > best.ratio ? point : best);
     const faster = ratio >= 1;
     const [value, from, to] = (faster ? [ratio, low, high] : [1 / ratio, 1 / high, 1 / low])
       .map(formatSignificant);
     const name = plainText(denominator.implementation);
-    const ends = from === to ? "" : ` (${from}–${to})`;
+    const count = Math.min(numerator.statistic?.count ?? 0, denominator.statistic?.count ?? 0);
+    const around = [
+      ...(from === to ? [] : [`${from}–${to}`]),
+      ...(count < LEAST_FOR_INTERVAL ? [`n = ${count}`] : []),
+    ];
+    const ends = around.length > 0 ? ` (${around.join(", ")})` : "";
     const times = `${value}${ends} times ${faster ? "faster" : "slower"}`;
     const text = `${name} ran ${times} than dense at ${formatContext(longest)}, ` +
       DIRECTION_NAMES[direction];

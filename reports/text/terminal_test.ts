@@ -80,7 +80,7 @@ Deno.test("closingLines: one finding for each direction, at its longest context"
   const result = sampleResult({ variants: true });
   const lines = closingLines(result);
   assert.equal(lines.length, 2);
-  const number = "[\\d.]+ \\([\\d.]+–[\\d.]+\\)";
+  const number = "[\\d.]+ \\([\\d.]+–[\\d.]+, n = [1-5]\\)";
   assert.match(
     lines[0],
     new RegExp(`^lighthouse-\\w+ ran ${number} times faster than dense at 512K, forward$`),
@@ -91,10 +91,15 @@ Deno.test("closingLines: one finding for each direction, at its longest context"
       .map(({ ratio }) => ratio),
   );
   assert.ok(lines[0].includes(`ran ${best.toPrecision(3)} (`), `${lines[0]}: ${best}`);
+  const many = closingLines(sampleResult({ samples: 12 }))[0];
+  assert.match(many, /ran [\d.]+ \([\d.]+–[\d.]+\) times faster/);
   assert.deepEqual(closingLines(sampleResult({ contexts: [] })), []);
   // Slower is said as such.
   for (const one of result.ratios) [one.ratio, one.low, one.high] = [0.5, 0.4, 0.8];
-  assert.match(closingLines(result)[0], /ran 2\.00 \(1\.25–2\.50\) times slower than dense/);
+  assert.match(
+    closingLines(result)[0],
+    /ran 2\.00 \(1\.25–2\.50, n = \d\) times slower than dense/,
+  );
 });
 
 Deno.test("renderTerminal lists claims that have something to show, and counts the others", () => {
