@@ -79,7 +79,7 @@ export function verifyOptions() {
   return newCommand("verify", {
     description: "Check every kernel on this machine: golden vectors, float64, determinism.",
     examples: [
-      ["verify --quick", "in seconds to minutes"],
+      ["verify --quick", "fewer shapes and golden cases"],
       ["verify --stack dawn", "the kernels that use matrix units"],
       ["verify --quiet", "failed checks only"],
     ],
