@@ -30,7 +30,7 @@ Deno.test("help: the task's name, groups with the common options last, examples 
     assert.deepEqual(last, ["Other", "Examples"], name);
     for (const line of help.split("\n")) assert.ok(line.length <= 80, `${name}: ${line}`);
     assert.match(help, /^ +-V, --version /m);
-    if (name !== "completion") assert.match(help, /^ +-q, --quiet /m);
+    assert.match(help, /^ +-q, --quiet /m);
     const examples = [...help.matchAll(/^ +deno task (?:-q )?(\S+)(.*?) +# /gm)];
     assert.ok(examples.length > 0, name);
     for (const [, task, rest] of examples) {

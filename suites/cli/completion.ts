@@ -7,7 +7,7 @@ import { Argument } from "@commander-js/extra-typings";
 import manifest from "../../deno.json" with { type: "json" };
 import { EXIT } from "../errors.ts";
 import { benchCommand } from "./bench.ts";
-import { newCommand } from "./command.ts";
+import { newCommand, quietOption } from "./command.ts";
 import {
   type CompletedCommand,
   type CompletedCommands,
@@ -59,8 +59,16 @@ export function completionCommand() {
       ["-q completion fish", "fish: … | source in config.fish"],
     ],
   })
-    .addArgument(new Argument("<shell>", "whose script").choices(SHELLS));
+    .addArgument(new Argument("<shell>", "whose script").choices(SHELLS))
+    .addOption(quietOption("print no hint on how to load the script"));
 }
+
+/** How a shell loads its script. */
+const LOADED_BY = {
+  bash: 'eval "$(deno task -q completion bash)"',
+  zsh: 'eval "$(deno task -q completion zsh)"',
+  fish: "deno task -q completion fish | source",
+} as const;
 
 /** Runs the command and returns its exit code. */
 export function completion(
@@ -69,7 +77,11 @@ export function completion(
 ): number {
   const command = completionCommand();
   if (!parseCommand(command, args)) return EXIT.fine;
-  say(completionScript(command.processedArgs[0], completedCommands()).trimEnd());
+  const [shell] = command.processedArgs;
+  say(completionScript(shell, completedCommands()).trimEnd());
+  if (Deno.stdout.isTerminal() && !command.opts().quiet) {
+    console.error(`\nLoad it with: ${LOADED_BY[shell]}`);
+  }
   return EXIT.fine;
 }
 
