@@ -55,8 +55,10 @@ export interface OptionDescriptor {
   readonly multipleOf?: number;
   /** The value is a power of two. Default false. */
   readonly powerOfTwo?: boolean;
-  /** A rule such as `N/64` may stand for the value; it is rounded up to `multipleOf`. Default false. */
+  /** A rule such as `N/64` may stand for the value; it is rounded to `multipleOf`. Default false. */
   readonly rule?: boolean;
+  /** Which way a rule is rounded. Default `up`. */
+  readonly rounding?: "up" | "down";
   /** A layer may leave it out. Default false. */
   readonly optional?: boolean;
   /** What a layer takes where nothing else is said: a value, or a rule. */
@@ -65,6 +67,14 @@ export interface OptionDescriptor {
   readonly help: string;
   /** Heading of a section that varies this option alone. */
   readonly sweep?: string;
+}
+
+/** Values of an implementation's options that belong together. */
+export interface Preset {
+  /** One word: `published`. */
+  readonly name: string;
+  /** A value or a rule for each option. */
+  readonly options: Readonly<Record<string, number | string>>;
 }
 
 /** How an implementation is drawn: the same in every figure of every page. */
@@ -206,6 +216,11 @@ export interface Implementation {
   readonly directions: readonly Direction[];
   /** Its options, in the order of case ids. */
   readonly options: readonly OptionDescriptor[];
+  /**
+   * Settings that are measured, each as a case of its own, where nobody asks for values of its options.
+   * Throughput takes the first. Default: what the options take where nothing is said.
+   */
+  readonly presets?: readonly Preset[];
   /** How it is drawn. Default: the next free colour and mark. */
   readonly style?: ImplementationStyle;
   /** What ranks the entries of the pyramid, for Lighthouse. */
@@ -216,15 +231,20 @@ export interface Implementation {
    */
   readonly role?: "second-opinion" | "control";
   /**
-   * Key rows that a query row attends to, as ascending spans that do not touch. Forward and gradient
-   * checks follow it. Default: all rows up to the query's own.
+   * Key rows that a query row of a head attends to, as ascending spans that do not touch. Forward and
+   * gradient checks follow it. Default: all rows up to the query's own.
    */
-  readonly visible?: (row: number, problem: Problem) => readonly RowSpan[];
+  readonly visible?: (row: number, problem: Problem, head: number) => readonly RowSpan[];
   /**
    * The smallest problem that runs the same code as `problem`, where float64 for every row is
    * affordable. Default: 193 rows of 2 heads, an odd length past every tile size.
    */
   readonly smallest?: (problem: Problem) => Problem;
+  /**
+   * Options with which a short context runs the code that a long one runs with {@linkcode options}' initial
+   * values. Default: those values.
+   */
+  readonly shortOptions?: (context: number) => LayerOptions;
   /**
    * What computing the problem takes; pure.
    *

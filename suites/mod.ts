@@ -24,6 +24,7 @@ export type { Shard } from "./plan/shard.ts";
 
 // What it is held against
 export {
+  type BaselineCase,
   type ForwardCase,
   type Golden,
   type GoldenArray,

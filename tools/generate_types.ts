@@ -9,7 +9,11 @@
  * @module
  */
 import { z } from "zod";
-import { forwardCaseSchema, selectionCaseSchema } from "../suites/check/golden.ts";
+import {
+  baselineCaseSchema,
+  forwardCaseSchema,
+  selectionCaseSchema,
+} from "../suites/check/golden.ts";
 import { profileSchema } from "../suites/plan/profile.ts";
 import { resultSchema } from "../suites/result/result_schema.ts";
 import { SUITES } from "../suites/suites.ts";
@@ -42,7 +46,7 @@ export const TYPES_FILES: readonly TypesFile[] = [
     path: "suites/check/golden_types.ts",
     what: "Cases of golden vectors, as types.",
     openRecord: "../result/open_record.ts",
-    schemas: [selectionCaseSchema, forwardCaseSchema],
+    schemas: [selectionCaseSchema, forwardCaseSchema, baselineCaseSchema],
   },
 ];
 

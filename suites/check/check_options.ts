@@ -30,8 +30,8 @@ export function wholeGradients({ scorer }: CheckOptions["implementation"]): bool
   return scorer === undefined || scorer.exactSelection;
 }
 
-/** Keys that a row sees, as the implementation says. */
-export function visibleOf({ implementation, problem }: CheckOptions): Visible {
+/** Keys that a row of a head sees, as the implementation says. */
+export function visibleOf({ implementation, problem }: CheckOptions, head: number): Visible {
   const { visible } = implementation;
-  return visible ? (row) => visible(row, problem) : causal;
+  return visible ? (row) => visible(row, problem, head) : causal;
 }

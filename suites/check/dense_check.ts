@@ -28,7 +28,7 @@ export async function checkDense(
   const { inputs, problem, sample, signal } = options;
   const { dtype } = problem.shape;
   const { head, rows } = sample;
-  const seen = rows.map(visibleOf(options));
+  const seen = rows.map(visibleOf(options, head));
   const queries = await readSampled(gpu, inputs.q, { head, rows });
   const passed = await streamPast(
     "attentionRows",

@@ -12,7 +12,7 @@ import {
   planGeometry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { errorLine, UsageError } from "../errors.ts";
-import type { ForwardCase, GoldenArray, SelectionCase } from "./golden_types.ts";
+import type { BaselineCase, ForwardCase, GoldenArray, SelectionCase } from "./golden_types.ts";
 
 export type * from "./golden_types.ts";
 
@@ -47,6 +47,10 @@ export const selectionCaseSchema: z.ZodType<SelectionCase> = z.looseObject({
 const arraySchema: z.ZodType<GoldenArray> = z.looseObject({
   file: fileName.describe("Name in the folder of the manifest."),
   shape: z.array(count).min(1).describe("Sizes, outermost first."),
+  rows: z.looseObject({
+    first: z.int().nonnegative().describe("The first row."),
+    step: count.describe("From one row to the next."),
+  }).optional().describe("Which rows of the context it holds. Default: all."),
 }).meta({
   id: "GoldenArray",
   description: "A file of little-endian numbers and the shape of what it holds.",
@@ -70,11 +74,32 @@ export const forwardCaseSchema: z.ZodType<ForwardCase> = z.looseObject({
   description: "One layer case: Q, K and V in, the layer's output (and gradients) out.",
 });
 
+export const baselineCaseSchema: z.ZodType<BaselineCase> = z.looseObject({
+  case: shapeFields.case,
+  method: z.string().describe("Name of the implementation."),
+  N: shapeFields.N,
+  H: shapeFields.H,
+  kvHeads: count.describe("Key heads."),
+  D: count.describe("Head dimension."),
+  seed: shapeFields.seed,
+  inputs: z.record(z.string(), z.enum(["raw", "grid2"])).describe(
+    "How each input is drawn: as generated, or rounded to halves.",
+  ),
+  options: z.record(z.string(), z.number()).describe("Options of the layer."),
+  files: z.record(z.string(), arraySchema).describe(
+    "`out`, `dq`, `dk`, `dv` `[heads, rows, D]`, `lse` `[H, rows]`, and lists, by name.",
+  ),
+}).meta({
+  id: "BaselineCase",
+  description: "One case of a sparse attention: Q, K, V and dO in, output and gradients out.",
+});
+
 /** A whole manifest. */
 export const manifestSchema = z.looseObject({
   generator: z.looseObject({ name: z.literal("pcg-sum4") }),
   selection: z.array(selectionCaseSchema),
   forward: z.array(forwardCaseSchema),
+  baselines: z.array(baselineCaseSchema).default([]),
 });
 
 /** The golden vectors that come with the project. */
@@ -88,16 +113,23 @@ export class Golden {
   readonly selection: readonly SelectionCase[];
   /** Cases of whole layers. */
   readonly forward: readonly ForwardCase[];
+  /** Cases of sparse attentions. */
+  readonly baselines: readonly BaselineCase[];
 
   /** Use {@linkcode readGolden}. */
   constructor(
     source: { folder: URL; shown: string },
-    cases: { selection: readonly SelectionCase[]; forward: readonly ForwardCase[] },
+    cases: {
+      selection: readonly SelectionCase[];
+      forward: readonly ForwardCase[];
+      baselines?: readonly BaselineCase[];
+    },
   ) {
     this.#folder = source.folder;
     this.#shown = source.shown;
     this.selection = cases.selection;
     this.forward = cases.forward;
+    this.baselines = cases.baselines ?? [];
   }
 
   /**
@@ -144,7 +176,9 @@ export class Golden {
   async requireFiles(): Promise<void> {
     const files = [
       ...this.selection.flatMap((entry) => entry.indices ?? []),
-      ...this.forward.flatMap((entry) => Object.values(entry.files).map(({ file }) => file)),
+      ...[...this.forward, ...this.baselines].flatMap(({ files }) =>
+        Object.values<GoldenArray>(files).map(({ file }) => file)
+      ),
     ];
     for (const file of files) {
       try {
@@ -191,13 +225,14 @@ export async function readGolden(folder: string | URL = DEFAULT_GOLDEN): Promise
     const field = issue.path.join(".") || "the manifest";
     throw new GoldenError(`read ${path}: ${field}: ${issue.message}`);
   }
-  const { selection, forward } = parsed.data;
-  if (selection.length + forward.length === 0) {
+  const { selection, forward, baselines } = parsed.data;
+  if (selection.length + forward.length + baselines.length === 0) {
     throw new GoldenError(`read ${path}: the manifest lists no case`);
   }
   for (const entry of [...selection, ...forward]) requireGeometry(entry, path);
   for (const entry of forward) requireShapes(entry, path);
-  const golden = new Golden({ folder: url, shown }, { selection, forward });
+  for (const entry of baselines) requireBaselineShapes(entry, path);
+  const golden = new Golden({ folder: url, shown }, { selection, forward, baselines });
   await golden.requireFiles();
   return golden;
 }
@@ -232,6 +267,37 @@ function requireShapes(entry: ForwardCase, path: string): void {
         `read ${path}: case ${entry.case}: shape of ${name} is [${have.join(", ")}], ` +
           `its options give [${want.join(", ")}]`,
       );
+    }
+  }
+}
+
+/** Rows of the context that an array holds. */
+export function goldenRows({ shape, rows }: GoldenArray, context: number): number[] {
+  const { first, step } = rows ?? { first: 0, step: 1 };
+  const count = rows ? shape[1] : context;
+  return Array.from({ length: count }, (_, i) => first + i * step);
+}
+
+/** Files of a baseline that all methods have, and which heads and columns they have. */
+const BASELINE_ARRAYS = [["out", "H"], ["dq", "H"], ["dk", "kvHeads"], ["dv", "kvHeads"]] as const;
+
+function requireBaselineShapes(entry: BaselineCase, path: string): void {
+  const fail = (reason: string) => {
+    throw new GoldenError(`read ${path}: case ${entry.case}: ${reason}`);
+  };
+  for (const [name, heads] of BASELINE_ARRAYS) {
+    const array = entry.files[name];
+    if (!array) return fail(`there is no ${name}`);
+    const held = goldenRows(array, entry.N);
+    const want = [entry[heads], held.length, entry.D];
+    if (array.shape.join() !== want.join()) {
+      fail(
+        `shape of ${name} is [${array.shape.join(", ")}], its options give [${want.join(", ")}]`,
+      );
+    }
+    if (held.at(-1)! >= entry.N) fail(`${name} holds row ${held.at(-1)} of ${entry.N}`);
+    if (held.join() !== goldenRows(entry.files.out, entry.N).join()) {
+      fail(`${name} holds other rows than out`);
     }
   }
 }

@@ -12,9 +12,12 @@ async function withFolder(
   const copy = structuredClone(manifest);
   copy.selection.length = 1;
   copy.forward.length = 1;
+  copy.baselines.length = 1;
   const files = [
     copy.selection[0].indices,
-    ...Object.values<{ file: string }>(copy.forward[0].files).map(({ file }) => file),
+    ...[copy.forward[0], copy.baselines[0]].flatMap(({ files }) =>
+      Object.values<{ file: string }>(files).map(({ file }) => file)
+    ),
   ];
   for (const file of files) {
     await Deno.copyFile(new URL(file, DEFAULT_GOLDEN), `${folder}/${file}`);
@@ -44,6 +47,10 @@ Deno.test("readGolden reads the project's own vectors and their files", async ()
   const golden = await readGolden();
   assert.equal(golden.selection.length, 11);
   assert.equal(golden.forward.length, 5);
+  assert.deepEqual(
+    new Set(golden.baselines.map(({ method }) => method)),
+    new Set(["sliding-window", "bigbird"]),
+  );
   const [first] = golden.selection;
   const indices = await golden.readIndices(first.indices!, first.H * first.S);
   assert.equal(new Set(indices.subarray(0, first.S)).size, first.S);
@@ -65,7 +72,31 @@ const broken: [string, Parameters<typeof withFolder>[0], RegExp][] = [
   ["an impossible layer", (m) => m.selection[0].p = 3, /case s01: .*pooling 3/],
   ["a wrong S", (m) => m.selection[0].S = 7, /case s01: S is 7, its options give 1152/],
   ["a wrong shape", (m) => m.forward[0].files.out.shape = [1], /shape of out is \[1\]/],
-  ["no case", (m) => m.selection.length = m.forward.length = 0, /lists no case/],
+  [
+    "no case",
+    (m) => m.selection.length = m.forward.length = m.baselines.length = 0,
+    /lists no case/,
+  ],
+  [
+    "a baseline without gradients",
+    (m) => delete m.baselines[0].files.dq,
+    /case window_320: there is no dq/,
+  ],
+  [
+    "a baseline's wrong shape",
+    (m) => m.baselines[0].files.out.shape = [2, 40, 65],
+    /case window_320: shape of out is \[2, 40, 65\], its options give \[2, 40, 64\]/,
+  ],
+  [
+    "rows past the context",
+    (m) => m.baselines[0].files.out.rows.step = 9,
+    /case window_320: out holds row 354 of 320/,
+  ],
+  [
+    "gradients of other rows",
+    (m) => m.baselines[0].files.dk.rows.first = 2,
+    /case window_320: dk holds other rows than out/,
+  ],
   [
     "a missing file",
     (_, folder) => Deno.remove(`${folder}/selection-s01.i32.gz`),

@@ -75,4 +75,36 @@ export interface GoldenArray extends OpenRecord {
   file: string;
   /** Sizes, outermost first. */
   shape: number[];
+  /** Which rows of the context it holds. Default: all. */
+  rows?: {
+    /** The first row. */
+    first: number;
+    /** From one row to the next. */
+    step: number;
+    [unknown: string]: unknown;
+  };
+}
+
+/** One case of a sparse attention: Q, K, V and dO in, output and gradients out. */
+export interface BaselineCase extends OpenRecord {
+  /** Name of the case. */
+  case: string;
+  /** Name of the implementation. */
+  method: string;
+  /** Context. */
+  N: number;
+  /** Heads. */
+  H: number;
+  /** Key heads. */
+  kvHeads: number;
+  /** Head dimension. */
+  D: number;
+  /** Of the first input; the others have those after it. */
+  seed: number;
+  /** How each input is drawn: as generated, or rounded to halves. */
+  inputs: Record<string, "raw" | "grid2">;
+  /** Options of the layer. */
+  options: Record<string, number>;
+  /** `out`, `dq`, `dk`, `dv` `[heads, rows, D]`, `lse` `[H, rows]`, and lists, by name. */
+  files: Record<string, GoldenArray>;
 }

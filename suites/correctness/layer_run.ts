@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { planDenseAttention } from "../../kernels/dense_attention/dense_attention.ts";
 import {
   createTensor,
   type DType,
@@ -115,14 +114,10 @@ export async function withLayer<T>(
   }
 }
 
-/** What the kernel of a layer rounds softmax weights to. */
-function weightsOf(gpu: Gpu, plan: ImplementationPlan, { shape }: Problem): DType {
-  const { context, headDim, dtype } = shape;
-  if (dtype === "f32") return "f32";
-  const rows = plan.gathered ?? context;
-  const dense = planDenseAttention(gpu, { heads: plan.headsPerBlock, rows, headDim, dtype });
+/** What the kernel of a layer rounds softmax weights to: f16 on matrix units. */
+function weightsOf(plan: ImplementationPlan): DType {
   const stage = plan.stages.find(({ name }) => name === "attention");
-  return dense.kernel === "matrix" && stage?.variant === dense.variant ? "f16" : "f32";
+  return stage?.variant?.startsWith("matrix units") ? "f16" : "f32";
 }
 
 /** Runs a layer once on outputs filled with NaN, so that an element nobody writes is seen. */
@@ -148,7 +143,7 @@ export function runLayer(
           outputGradient: inputs.outputGradient && await readTensor(gpu, inputs.outputGradient),
         },
         output: await readTensor(gpu, output),
-        weights: weightsOf(gpu, prepared.plan, options.problem),
+        weights: weightsOf(prepared.plan),
         flushes: output.dtype === "f16" && await flushesHalves(gpu),
         lse: await readTensor(gpu, lse),
         selection: await readSelection?.(),

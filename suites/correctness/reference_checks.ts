@@ -86,12 +86,13 @@ function defaultOptions({ options }: Pick<Implementation, "options">): Record<st
 
 /** A problem with the options that an implementation takes where nothing is said. */
 export function withDefaults(
-  implementation: Pick<Implementation, "options">,
+  implementation: Pick<Implementation, "options" | "shortOptions">,
   problem: Problem,
 ): Problem {
-  return implementation.options.length === 0
-    ? problem
-    : { ...problem, options: { ...defaultOptions(implementation), ...problem.options } };
+  if (implementation.options.length === 0) return problem;
+  const { context } = problem.shape;
+  const options = implementation.shortOptions?.(context) ?? defaultOptions(implementation);
+  return { ...problem, options: { ...options, ...problem.options } };
 }
 
 /** Float64 of cases that one implementation was checked by, for the next one. */
@@ -128,7 +129,7 @@ export async function checkDense(
         const tensors = { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v) };
         const options = { headDim, dtype, weights, flushes };
         return visible
-          ? maskedReference(tensors, { ...options, visible: (row) => visible(row, problem) })
+          ? maskedReference(tensors, { ...options, visible: (row) => visible(row, problem, head) })
           : attentionReference(tensors, options);
       })),
     };

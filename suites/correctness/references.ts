@@ -53,20 +53,22 @@ export async function attentionReference(
  * Attention of one head whose rows see some of the keys, with the tolerances of an f32 kernel: each
  * row is the last one of a causal sequence of the keys that it sees.
  *
- * @param options as {@linkcode attentionReference} has; `visible`: keys that a row sees.
+ * @param options as {@linkcode attentionReference} has; `visible`: keys that a row sees; `chosen`: rows to
+ * compute, default all.
  */
 export function maskedReference(
   tensors: HeadTensors,
-  { headDim, visible, ...storage }: {
+  { headDim, visible, chosen, ...storage }: {
     headDim: number;
     visible: Visible;
+    chosen?: readonly number[];
     dtype: DType;
     weights: DType;
     flushes?: boolean;
   },
 ): ReferenceRows {
   const rows = tensors.q.length / headDim;
-  const found = Array.from({ length: rows }, (_, row) => {
+  const found = (chosen ?? Array.from({ length: rows }, (_, row) => row)).map((row) => {
     const spans = visible(row);
     const pick = (data: Float64Array) =>
       Float64Array.from(

@@ -11,6 +11,7 @@ import { type Golden, readGolden } from "../check/golden.ts";
 import { holdWorkers } from "../check/worker_pool.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { skipped, type VerifyCheck } from "./check_line.ts";
+import { checkGoldenBaseline } from "./golden_baselines.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
 import { checkDenseGradients } from "./gradient_checks.ts";
 import {
@@ -33,6 +34,9 @@ export { formatCheck, type VerifyCheck } from "./check_line.ts";
 
 /** Longest context of a golden selection that a quick run still checks. */
 export const QUICK_CONTEXT = 32768;
+
+/** Longest context of a golden sparse attention that a quick run still checks. */
+const QUICK_BASELINE = 512;
 
 /** Default seed of random shapes and inputs. */
 export const DEFAULT_VERIFY_SEED = 2024;
@@ -150,6 +154,12 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
   for (const entry of golden.forward) {
     const run = () => checkGoldenLayer(gpu, golden, { entry, registry });
     plan(`golden layer ${entry.case}`, run);
+  }
+  for (const entry of golden.baselines ?? []) {
+    const name = `golden ${entry.method} ${entry.case}`;
+    if (quick && entry.N > QUICK_BASELINE) {
+      skip(name, `N ${entry.N} exceeds the ${QUICK_BASELINE} of a quick run`);
+    } else plan(name, () => checkGoldenBaseline(gpu, golden, { entry, registry }));
   }
   const denseEntries = denseCases(gpu, { seed, quick });
   // Drivers compile several kernels at once; one that fails is for its own check to report.
