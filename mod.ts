@@ -114,6 +114,8 @@ export type { RunOptions, Timing } from "./kernels/gpu/timing.ts";
 // Layers that stay on the device
 export { IMPLEMENTATIONS } from "./kernels/implementations.ts";
 export { dense } from "./kernels/dense_attention/dense_layer.ts";
+export { slidingWindow } from "./kernels/sparse_attention/sliding_window/sliding_window.ts";
+export { bigBird } from "./kernels/sparse_attention/bigbird/bigbird.ts";
 export {
   lighthouseDilated,
   lighthouseGla,

@@ -15,6 +15,7 @@ import { scaleTensor } from "./retrieval/scale_tensor.ts";
 import { LAYERS, LIGHTHOUSE_CATALOG } from "./lighthouse/_lighthouse_catalog.ts";
 import { buffersOf, type CatalogEntry, DTYPES } from "./gpu/_catalog_entry.ts";
 import { DENSE_CATALOG } from "./dense_attention/_dense_catalog.ts";
+import { SPARSE_CATALOG } from "./sparse_attention/_sparse_catalog.ts";
 
 function lastRows(): CatalogEntry[] {
   return LAYERS.flatMap((layer): CatalogEntry[] => {
@@ -78,6 +79,7 @@ function tensorKernels(): CatalogEntry[] {
 export const KERNEL_CATALOG: readonly CatalogEntry[] = [
   ...DENSE_CATALOG,
   ...LIGHTHOUSE_CATALOG,
+  ...SPARSE_CATALOG,
   ...lastRows(),
   ...tensorKernels(),
 ];

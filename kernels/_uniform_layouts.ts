@@ -8,19 +8,25 @@ import { WgslReflect } from "wgsl_reflect";
 import type { RecordedShader } from "./gpu/_recording_device.ts";
 import { uniformLabel } from "./gpu/uniform.ts";
 
-/** The uniform of a shader by reflection: its binding, its fields as a label, and its size. */
-function reflectUniform(code: string) {
+/** A field of a uniform struct. */
+interface Member {
+  readonly name: string;
+  readonly offset: number;
+  readonly type: { readonly name: "u32" | "f32" };
+}
+
+/** The uniforms of a shader by reflection: their bindings, their fields as a label, and their sizes. */
+function reflectUniforms(code: string) {
   // The parser knows neither subgroup matrices nor all expressions: it gets declarations alone.
-  const declared = code.match(/struct Params \{[^}]*\}|@group.*var<uniform>.*;/g) ?? [];
-  const [uniform, ...others] = new WgslReflect(declared.join("\n")).uniforms;
-  if (!uniform) return undefined;
-  assert.deepEqual(others, []);
-  const { members } = uniform.type as unknown as {
-    members: { name: string; offset: number; type: { name: "u32" | "f32" } }[];
+  const declared = code.match(/struct \w*Params \{[^}]*\}|@group.*var<uniform>.*;/g) ?? [];
+  const { uniforms } = new WgslReflect(declared.join("\n")) as unknown as {
+    uniforms: { binding: number; type: { members: Member[] } }[];
   };
-  assert.deepEqual(members.map(({ offset }) => offset), members.map((_, i) => 4 * i));
-  const layout = Object.fromEntries(members.map(({ name, type }) => [name, type.name]));
-  return { binding: uniform.binding, label: uniformLabel(layout), fields: members.length };
+  return uniforms.map(({ binding, type: { members } }) => {
+    assert.deepEqual(members.map(({ offset }) => offset), members.map((_, i) => 4 * i));
+    const layout = Object.fromEntries(members.map(({ name, type }) => [name, type.name]));
+    return { binding, label: uniformLabel(layout), fields: members.length };
+  });
 }
 
 /**
@@ -31,8 +37,9 @@ function reflectUniform(code: string) {
 export function expectUniforms(name: string, shaders: readonly RecordedShader[]): number {
   let count = 0;
   for (const { label, code, uniforms } of shaders) {
-    const found = reflectUniform(code);
+    const declared = reflectUniforms(code);
     for (const { binding, label: bound, words } of uniforms) {
+      const found = declared.find((one) => one.binding === binding);
       assert.deepEqual({ binding, label: bound }, {
         binding: found?.binding,
         label: found?.label,

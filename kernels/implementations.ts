@@ -8,6 +8,14 @@ import { dense } from "./dense_attention/dense_layer.ts";
 import { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
 import type { Implementation } from "./implementation.ts";
 import { LIGHTHOUSE } from "./lighthouse/lighthouse_attention.ts";
+import { bigBird } from "./sparse_attention/bigbird/bigbird.ts";
+import { slidingWindow } from "./sparse_attention/sliding_window/sliding_window.ts";
 
 /** All implementations, the baseline of every ratio first. */
-export const IMPLEMENTATIONS: readonly Implementation[] = [dense, denseNaive, ...LIGHTHOUSE];
+export const IMPLEMENTATIONS: readonly Implementation[] = [
+  dense,
+  denseNaive,
+  ...LIGHTHOUSE,
+  slidingWindow,
+  bigBird,
+];

@@ -89,6 +89,8 @@ export { MemoryError, RefusedError } from "./gpu/submit.ts";
 export * from "./implementation.ts";
 export { requireOptions } from "./options.ts";
 export { dense } from "./dense_attention/dense_layer.ts";
+export { slidingWindow } from "./sparse_attention/sliding_window/sliding_window.ts";
+export { bigBird } from "./sparse_attention/bigbird/bigbird.ts";
 export { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
 export { IMPLEMENTATIONS } from "./implementations.ts";
 export {
@@ -133,6 +135,12 @@ export {
   HEAD_DIMS,
 } from "./dense_attention/types.ts";
 export type {
+  TileWalk,
+  WalkBuffers,
+  WalkRectangle,
+  WalkTile,
+} from "./dense_attention/tile_walk.ts";
+export type {
   BackwardTilings,
   MatrixBackwardTiling,
   MatrixBackwardTilings,
@@ -148,10 +156,12 @@ export {
 export { withTuning } from "./dense_attention/tuning.ts";
 export {
   createMatrixScratch,
-  type MatrixBackwardSchedule,
   type MatrixBackwardScratch,
-  type ScoreRectangle,
 } from "./dense_attention/matrix/dense_matrix_backward.ts";
+export type {
+  MatrixBackwardSchedule,
+  ScoreRectangle,
+} from "./dense_attention/matrix/matrix_schedule.ts";
 export type { TileRange } from "./dense_attention/portable/tile_ranges.ts";
 export {
   createSelection,

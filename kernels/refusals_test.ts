@@ -35,17 +35,17 @@ import { createLighthouseRows } from "./retrieval/lighthouse_last_row.ts";
 async function implementationEntries(world: World, shape: Shape): Promise<Entry[]> {
   const { gpu } = world;
   const wide = { heads: 2, rows: 256, dim: 32, dtype: shape.dtype };
-  const problemOf = (given: Given): Problem => {
-    const { heads, context, headDim, dtype, direction, levels, pooling, budget: k } = given;
-    return {
-      shape: { heads, context, headDim, dtype },
-      direction,
-      options: "levels" in given ? { levels, pooling, k } : undefined,
-    };
-  };
   const entries: Entry[] = [];
   for (const implementation of IMPLEMENTATIONS) {
     const lighthouse = implementation.family === "lighthouse";
+    const own = lighthouse ? [] : implementation.options;
+    const problemOf = (given: Given): Problem => {
+      const { heads, context, headDim, dtype, direction, levels, pooling, budget: k } = given;
+      const options = lighthouse
+        ? { levels, pooling, k }
+        : Object.fromEntries(own.map(({ name }) => [name, given[name]]));
+      return { shape: { heads, context, headDim, dtype }, direction, options };
+    };
     const of = lighthouse ? wide : shape;
     const { name, directions } = implementation;
     const exported = Object.entries(kernels).filter(([, value]) =>
@@ -58,7 +58,7 @@ async function implementationEntries(world: World, shape: Shape): Promise<Entry[
       headDim: dim,
       dtype,
       direction: directions[directions.length - 1],
-      ...lighthouse && GOOD_LIGHTHOUSE,
+      ...lighthouse ? GOOD_LIGHTHOUSE : implementation.shortOptions?.(rows),
     };
     const bad = {
       heads: NO_COUNT,
@@ -66,7 +66,9 @@ async function implementationEntries(world: World, shape: Shape): Promise<Entry[
       headDim: [...NO_COUNT, 24, 512],
       dtype: NO_DTYPE,
       direction: NO_WORD,
-      ...lighthouse && BAD_LIGHTHOUSE,
+      ...lighthouse ? BAD_LIGHTHOUSE : Object.fromEntries(
+        own.map(({ name, least }) => [name, [least - 1, 0.5, NaN, "x", null]]),
+      ),
     };
     const tensors = await world.badTensors(of);
     entries.push({

@@ -81,6 +81,22 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f32",
     "dense attention backward, delta and scaled output gradients, d=64 f16, gradients f32",
   ],
+  sliding_window_forward_matrix: [
+    "sliding window forward matrix 4/32/1/1 d=64",
+    "sliding window attention rows on matrix units d=64",
+  ],
+  sliding_window_backward_key_value_portable: [
+    "sliding window portable d=32 f16",
+    "sliding window attention backward, keys and values, d=32 f16",
+  ],
+  block_lists_backward_query_matrix: [
+    "blocks of tiles backward matrix 4/32/1/1 and 8/32/1/1 d=64 gradients f16",
+    "blocks of tiles attention backward, queries on matrix units, d=64 f16",
+  ],
+  sums_of_parts: [
+    "sliding window backward matrix 4/32/1/1 and 8/32/1/1 d=64 gradients f16",
+    "sliding window attention backward, sums of parts, d=64 f16",
+  ],
   pyramid: ["pyramid scored N=2048 L=3 p=4 d=32 f16", "lighthouse pyramid"],
   gather: ["gather N=2048 L=3 p=4 d=32 f16", "lighthouse gather"],
   gather_gradient: ["gather gradient N=2048 L=3 p=4 d=32 f16", "lighthouse gather gradient"],

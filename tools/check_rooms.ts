@@ -47,6 +47,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "kernels/layer_inputs.ts": LAYER,
   "kernels/dense_attention": LAYER,
   "kernels/lighthouse": [...LAYER, "kernels/dense_attention"],
+  "kernels/sparse_attention": [...LAYER, "kernels/dense_attention"],
   "kernels/retrieval": [...LAYER, "kernels/dense_attention", "kernels/lighthouse"],
   "kernels": ["kernels/*"],
 

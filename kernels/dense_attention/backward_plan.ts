@@ -6,12 +6,10 @@
  */
 import type { Dispatch, DType } from "../gpu/buffers.ts";
 import type { Pipeline, PipelineSource } from "../gpu/pipeline.ts";
-import { denseForwardFlops } from "./dense_attention_cost.ts";
-import type {
-  MatrixBackwardSchedule,
-  MatrixBackwardScratch,
-} from "./matrix/dense_matrix_backward.ts";
+import type { MatrixBackwardScratch } from "./matrix/dense_matrix_backward.ts";
+import type { MatrixBackwardSchedule } from "./matrix/matrix_schedule.ts";
 import type { TileRange } from "./portable/tile_ranges.ts";
+import { pairFlops, type TileWalk, type WalkTile } from "./tile_walk.ts";
 import type { DenseBackwardBuffers, DenseBackwardOptions, DenseKernel } from "./types.ts";
 
 /** Everything about the launch that can be known without a device. */
@@ -29,12 +27,16 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
     readonly delta: PipelineSource;
     readonly query: PipelineSource;
     readonly keyValue: PipelineSource;
+    /** Matrix units only: sums of parts, where a walk's long lists are cut. */
+    readonly sum?: PipelineSource;
   };
   /** Portable kernels only: tile ranges, one per dispatch, heaviest first. */
   readonly ranges: {
     readonly query: readonly TileRange[];
     readonly keyValue: readonly TileRange[];
   };
+  /** The tilings of the two passes as a walk sees them. */
+  readonly tiles: { readonly query: WalkTile; readonly keyValue: WalkTile };
   /** Matrix units only: the order of the two passes. */
   readonly schedule?: MatrixBackwardSchedule;
   /** Bytes of buffers that the kernel allocates for itself, however often it is bound. */
@@ -53,11 +55,13 @@ export interface BackwardPasses {
   readonly query: readonly Dispatch[];
   /** dK and dV. */
   readonly keyValue: readonly Dispatch[];
+  /** Matrix units only: those of both tiled passes in the order in which they must run. */
+  readonly inOrder?: readonly Dispatch[];
 }
 
 /** What the portable kernels and those on matrix units each plan. */
 export type TiledPlan =
-  & Pick<DenseBackwardPlan, "kernel" | "variant" | "ranges" | "schedule" | "scratchBytes">
+  & Pick<DenseBackwardPlan, "kernel" | "variant" | "ranges" | "tiles" | "schedule" | "scratchBytes">
   & { readonly pipelines: Omit<DenseBackwardPlan["pipelines"], "delta"> };
 
 /** The two tiled passes, bound. */
@@ -71,18 +75,21 @@ export interface TiledPasses {
 export interface TiledPipelines {
   readonly query: Pipeline;
   readonly keyValue: Pipeline;
+  readonly sum?: Pipeline;
 }
 
 /** Names a pass in errors. */
 export function labelOf(
   pass: string,
-  { headDim, dtype, gradientType = dtype }: DenseBackwardOptions,
+  { headDim, dtype, gradientType = dtype, walk }: DenseBackwardOptions,
 ): string {
   const types = gradientType === dtype ? dtype : `${dtype}, gradients ${gradientType}`;
-  return `dense attention backward, ${pass}, d=${headDim} ${types}`;
+  return `${walk?.kind ?? "dense"} attention backward, ${pass}, d=${headDim} ${types}`;
 }
 
 /** FLOP of one product. */
-export function productFlops(options: { heads: number; rows: number; headDim: number }): number {
-  return denseForwardFlops(options) / 2;
+export function productFlops(
+  options: { heads: number; rows: number; headDim: number; walk?: TileWalk },
+): number {
+  return pairFlops(options.walk, options);
 }

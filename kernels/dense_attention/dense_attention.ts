@@ -24,6 +24,7 @@ import { requireDenseOptions } from "./dense_options.ts";
 import { whyNotOnMatrixUnits } from "./matrix/dense_matrix.ts";
 import { planMatrix } from "./matrix/matrix_plan.ts";
 import { planPortable } from "./portable/portable_plan.ts";
+import type { TileWalk } from "./tile_walk.ts";
 import {
   type DenseAttentionBuffers,
   type DenseAttentionOptions,
@@ -91,7 +92,7 @@ export async function createDenseAttention(
   });
   return {
     plan,
-    bind: ({ q, k, v, o, lse }) => launch.bind([q, k, v, o, lse]),
+    bind: ({ q, k, v, o, lse, firstHead }) => launch.bind([q, k, v, o, lse], firstHead),
     readRestarts: launch.readRestarts,
     destroy: launch.destroy,
   };
@@ -116,6 +117,7 @@ export async function bindDenseTensors(
     create?: (heads: number) => Promise<DenseAttention>;
     flopsPerDispatch?: number;
     kernel?: DenseKernel;
+    walk?: TileWalk;
   } = {},
 ): Promise<BoundDense> {
   const { q, k, v, o, lse } = tensors;
@@ -129,6 +131,7 @@ export async function bindDenseTensors(
         dtype: q.dtype,
         flopsPerDispatch: options.flopsPerDispatch,
         kernel: options.kernel,
+        walk: options.walk,
       }),
     ));
   const kernels = new Map<number, DenseAttention>();
@@ -142,6 +145,7 @@ export async function bindDenseTensors(
       v: v.blocks[i].data,
       o: o.blocks[i].data,
       lse: lse.blocks[i].data,
+      firstHead: block.firstHead,
     }));
   }
   const counters = [...kernels.values()].flatMap(({ readRestarts }) => readRestarts ?? []);

@@ -19,14 +19,15 @@ import { bytesPerElement, type Dispatch, requireBytes } from "../gpu/buffers.ts"
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import { requireDType } from "../gpu/require.ts";
-import type { BackwardPasses, DenseBackwardPlan } from "./backward_plan.ts";
+import type { BackwardPasses, DenseBackwardPlan, TiledPasses } from "./backward_plan.ts";
 import { bindDelta, deltaSource, scalesSource } from "./delta_pass.ts";
-import { denseBackwardBytes, denseBackwardFlops } from "./dense_attention_cost.ts";
+import { denseBackwardBytes } from "./dense_attention_cost.ts";
 import { requireDenseOptions } from "./dense_options.ts";
 import { whyNoMatrixBackward } from "./matrix/dense_matrix.ts";
 import type { MatrixBackwardScratch } from "./matrix/dense_matrix_backward.ts";
 import { bindMatrixPasses, planMatrixPasses } from "./matrix/matrix_backward_plan.ts";
 import { bindPortablePasses, planPortablePasses } from "./portable/portable_backward.ts";
+import { pairFlops, type TileWalk, type WalkBuffers } from "./tile_walk.ts";
 import type { DenseBackwardBuffers, DenseBackwardOptions } from "./types.ts";
 
 /**
@@ -65,7 +66,7 @@ export function planDenseBackward(
         : scalesSource(options),
       ...passes.pipelines,
     },
-    flops: denseBackwardFlops({ heads, rows, headDim }),
+    flops: 5 * pairFlops(options.walk, { heads, rows, headDim }),
     bytes: denseBackwardBytes({ heads, rows, headDim, dtype, gradientType }),
   };
 }
@@ -95,15 +96,24 @@ export async function createDenseBackward(
   plan: DenseBackwardPlan,
   options: { readonly scratch?: MatrixBackwardScratch } = {},
 ): Promise<DenseBackward> {
-  const [delta, query, keyValue] = await Promise.all([
+  const [delta, query, keyValue, sum] = await Promise.all([
     createPipeline(gpu, plan.pipelines.delta),
     createPipeline(gpu, plan.pipelines.query),
     createPipeline(gpu, plan.pipelines.keyValue),
+    plan.pipelines.sum && createPipeline(gpu, plan.pipelines.sum),
   ]);
-  const pipelines = { query, keyValue };
-  const tiled = plan.schedule
-    ? await bindMatrixPasses(gpu, { plan, schedule: plan.schedule, pipelines, ...options })
-    : bindPortablePasses(gpu, { plan, pipelines });
+  const pipelines = { query, keyValue, sum };
+  const walks = plan.walk && await createWalks(gpu, plan.walk, plan.tiles);
+  const destroyWalks = () => Object.values(walks ?? {}).forEach((walk) => walk.destroy());
+  let tiled: TiledPasses;
+  try {
+    tiled = plan.schedule
+      ? await bindMatrixPasses(gpu, { plan, schedule: plan.schedule, pipelines, walks, ...options })
+      : bindPortablePasses(gpu, { plan, pipelines, walks });
+  } catch (error) {
+    destroyWalks();
+    throw error;
+  }
   const first = bindDelta(gpu, { plan, delta, scratch: tiled.scratch });
   const bindPasses = (b: DenseBackwardBuffers) => {
     requireBuffers(plan, b);
@@ -113,16 +123,30 @@ export async function createDenseBackward(
     plan,
     bindPasses,
     bind: (buffers) => {
-      const { delta, query, keyValue } = bindPasses(buffers);
-      return plan.schedule
-        ? [delta, ...keyValue.flatMap((dispatch, i) => [dispatch, query[i]])]
-        : [delta, ...query, ...keyValue];
+      const { delta, query, keyValue, inOrder } = bindPasses(buffers);
+      return [delta, ...inOrder ?? [...query, ...keyValue]];
     },
     destroy: () => {
       first.destroy();
       tiled.destroy();
+      destroyWalks();
     },
   };
+}
+
+/** A walk for each of the two tiled passes; where the second finds no room, the first is freed. */
+async function createWalks(
+  gpu: Gpu,
+  walk: TileWalk,
+  tiles: DenseBackwardPlan["tiles"],
+): Promise<Record<keyof typeof tiles, WalkBuffers>> {
+  const query = await walk.create(gpu, tiles.query);
+  try {
+    return { query, keyValue: await walk.create(gpu, tiles.keyValue) };
+  } catch (error) {
+    query.destroy();
+    throw error;
+  }
 }
 
 const ROWS = ["q", "k", "v", "o"] as const;
@@ -132,7 +156,7 @@ const GRADIENTS = ["outputGradient", "queryGradient", "keyGradient", "valueGradi
 function requireBuffers(plan: DenseBackwardPlan, buffers: DenseBackwardBuffers): void {
   const { heads, rows, headDim, dtype, gradientType } = plan;
   const elements = heads * rows * headDim;
-  const require = (name: keyof DenseBackwardBuffers, bytes: number) =>
+  const require = (name: Exclude<keyof DenseBackwardBuffers, "firstHead">, bytes: number) =>
     requireBytes(`dense attention backward: ${name}`, buffers[name], bytes);
   for (const name of ROWS) require(name, elements * bytesPerElement(dtype));
   for (const name of GRADIENTS) require(name, elements * bytesPerElement(gradientType));

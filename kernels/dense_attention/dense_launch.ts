@@ -32,7 +32,7 @@ const PARAMS = {
 
 /** A compiled variant; `bind` takes its storage bindings in order. */
 export interface DenseLaunch {
-  readonly bind: (slices: readonly BufferSlice[]) => Dispatch[];
+  readonly bind: (slices: readonly BufferSlice[], firstHead?: number) => Dispatch[];
   readonly readRestarts?: () => Promise<number>;
   readonly destroy: () => void;
 }
@@ -48,6 +48,7 @@ export async function createLaunch(
   },
 ): Promise<DenseLaunch> {
   const pipeline = await createPipeline(gpu, plan.pipeline);
+  const walk = await plan.walk?.create(gpu, plan.tile);
   const restarts = plan.kernel === "matrix"
     ? await createStorageBuffer(gpu, 16, { label: "restarts" })
     : undefined;
@@ -68,14 +69,19 @@ export async function createLaunch(
   const inputBytes = sequences * plan.rows * plan.headDim * bytesPerElement(plan.dtype);
   const wordBytes = plan.heads * layout.resultRows * 4;
   return {
-    bind: (slices) => {
+    bind: (slices, firstHead = 0) => {
       for (const [i, name] of names.entries()) {
         const bytes = i < 3 || name === "o" ? inputBytes : wordBytes;
         requireBytes(`dense attention: ${name}`, slices[i], bytes);
       }
       return plan.ranges.map((range, i) =>
         bindDispatch(gpu, pipeline, {
-          slices: [slice(uniforms[i]), ...slices, ...restarts ? [slice(restarts)] : []],
+          slices: [
+            slice(uniforms[i]),
+            ...slices,
+            ...restarts ? [slice(restarts)] : [],
+            ...walk ? walk.slices(firstHead) : [],
+          ],
           workgroups: [x, range.tileCount, z],
           flops: range.flops,
         })
@@ -84,7 +90,9 @@ export async function createLaunch(
     readRestarts: restarts &&
       (async () => new Uint32Array((await readBuffer(gpu, slice(restarts))).buffer)[0]),
     destroy: () =>
-      [...uniforms, ...restarts ? [restarts] : []].forEach((buffer) => buffer.destroy()),
+      [...uniforms, ...restarts ? [restarts] : [], ...walk ? [walk] : []].forEach((owned) =>
+        owned.destroy()
+      ),
   };
 }
 

@@ -22,6 +22,7 @@ import {
   type ImplementationPlan,
   type ImplementationStyle,
   type LayerInputs,
+  type OptionDescriptor,
   type Prepared,
   type Problem,
   type StagePlan,
@@ -41,12 +42,9 @@ import {
   planDenseBackward,
 } from "./dense_attention_backward.ts";
 import type { DenseBackwardPlan } from "./backward_plan.ts";
-import {
-  denseBackwardBytes,
-  denseBackwardFlops,
-  denseForwardBytes,
-  denseForwardFlops,
-} from "./dense_attention_cost.ts";
+import { denseBackwardBytes, denseForwardBytes } from "./dense_attention_cost.ts";
+import { pairFlops, type TileWalk } from "./tile_walk.ts";
+import { listBuffers, requireLists, tilesOf } from "./walk_lists.ts";
 
 /** Tensors of a backward pass over blocks of heads, beside those of the forward pass. */
 export interface DenseBackwardTensors {
@@ -62,7 +60,7 @@ export interface DenseBackwardTensors {
 export async function bindDenseBackwardTensors(
   gpu: Gpu,
   tensors: { q: Tensor; k: Tensor; v: Tensor; o: Tensor; lse: Tensor } & DenseBackwardTensors,
-  options: { flopsPerDispatch?: number } = {},
+  options: { flopsPerDispatch?: number; walk?: TileWalk } = {},
 ): Promise<{ dispatches: Dispatch[]; destroy: () => void }> {
   const { q, gradients } = tensors;
   const kernels = new Map<number, DenseBackward>();
@@ -95,22 +93,27 @@ export async function bindDenseBackwardTensors(
       queryGradient: at(gradients.q),
       keyGradient: at(gradients.k),
       valueGradient: at(gradients.v),
+      firstHead: block.firstHead,
     }));
   }
   return { dispatches, destroy: () => kernels.forEach((kernel) => kernel.destroy()) };
 }
 
-/** The plan of a whole layer: all heads, inputs and outputs included. */
+/** The plan of a whole layer: all heads, inputs and outputs included; with a walk, of its pairs. */
 export function planDenseLayer(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   shape: AttentionShape,
   direction: Direction = "forward",
+  walk?: TileWalk,
 ): ImplementationPlan {
   requireProblem("plan dense attention", { shape, direction });
   const { heads, context: rows, headDim, dtype } = shape;
   const headBlock = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  const { variant } = planDenseAttention(gpu, { heads: headBlock, rows, headDim, dtype });
+  const block = { heads: headBlock, rows, headDim, dtype, walk };
+  const forward = planDenseAttention(gpu, block);
+  requireLists(gpu.capabilities, walk, forward.tile);
   const size = { heads, rows, headDim, dtype };
+  const product = pairFlops(walk, size);
   const parts = directionParts(direction);
   const tensor = denseForwardBytes(size) / 4;
   const stages: StagePlan[] = [];
@@ -119,18 +122,18 @@ export function planDenseLayer(
   if (parts.forward) {
     stages.push({
       name: "attention",
-      flops: denseForwardFlops(size),
-      bytes: denseForwardBytes(size),
-      variant,
+      flops: 2 * product,
+      bytes: denseForwardBytes(size) +
+        (walk ? 4 * heads * rows + 2 * walk.listBytes(forward.tile) : 0),
+      variant: forward.variant,
     });
   }
-  const backward = parts.backward
-    ? planDenseBackward(gpu, { heads: headBlock, rows, headDim, dtype })
-    : undefined;
+  const backward = parts.backward ? planDenseBackward(gpu, block) : undefined;
+  for (const tile of tilesOf(backward)) requireLists(gpu.capabilities, walk, tile);
   if (backward) {
     stages.push({
       name: "attention-backward",
-      flops: denseBackwardFlops(size),
+      flops: 5 * product,
       bytes: denseBackwardBytes(size),
       variant: backward.variant,
     });
@@ -141,6 +144,7 @@ export function planDenseLayer(
     ...names.map((name) => ({ name, bytes: tensor })),
     ...statistics.map((name) => ({ name, bytes: heads * rows * 4 })),
     ...(backward ? backwardScratch(gpu, backward, heads) : []),
+    ...listBuffers(walk, { heads, headBlock, tiles: [forward.tile, ...tilesOf(backward)] }),
   ];
   const total = (records: readonly { bytes: number }[]) =>
     records.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -161,13 +165,13 @@ export function planDenseLayer(
  */
 export function backwardScratch(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
-  { scratchBytes, heads: headBlock, rows, headDim, dtype, gradientType }: DenseBackwardPlan,
+  { scratchBytes, heads: headBlock, rows, headDim, dtype, gradientType, walk }: DenseBackwardPlan,
   heads: number,
 ): readonly { readonly name: string; readonly bytes: number }[] {
   if (scratchBytes === 0) return [];
   const rest = heads % headBlock;
   const last = rest > 0
-    ? planDenseBackward(gpu, { heads: rest, rows, headDim, dtype, gradientType }).scratchBytes
+    ? planDenseBackward(gpu, { heads: rest, rows, headDim, dtype, gradientType, walk }).scratchBytes
     : 0;
   const name = gradientType === dtype
     ? "gradients of scores, partial sums"
@@ -195,11 +199,25 @@ export function compileDense(
   ]);
 }
 
-/** Makes a dense implementation from a forward kernel. */
+/** Makes a dense implementation from a forward kernel, or a sparse one from a walk over tiles. */
 export function denseImplementation(
   options: {
     name: string;
     title: string;
+    /** Default: `dense`. */
+    family?: string;
+    /** Default: none. */
+    descriptors?: readonly OptionDescriptor[];
+    presets?: Implementation["presets"];
+    visible?: Implementation["visible"];
+    smallest?: Implementation["smallest"];
+    shortOptions?: Implementation["shortOptions"];
+    /**
+     * The walk of a problem with checked options; none where a query sees all keys up to its own.
+     *
+     * @throws {RangeError} when the options do not fit the shape.
+     */
+    walk?: (problem: Problem) => TileWalk | undefined;
     /** Default: all. */
     directions?: readonly Direction[];
     style?: ImplementationStyle;
@@ -211,36 +229,50 @@ export function denseImplementation(
     compile?: (gpu: Gpu, size: DenseAttentionOptions) => Promise<unknown>;
   },
 ): Implementation {
+  const { descriptors = [] } = options;
+  const walkOf = (action: string, problem: Problem) => {
+    requireProblem(action, problem);
+    requireOptions(descriptors, problem.options ?? {}, action);
+    return options.walk?.(problem);
+  };
   return {
     name: options.name,
     title: options.title,
-    family: "dense",
+    family: options.family ?? "dense",
     directions: options.directions ?? DIRECTIONS,
-    options: [],
+    options: descriptors,
+    presets: options.presets,
     style: options.style,
     role: options.role,
+    visible: options.visible,
+    smallest: options.smallest,
+    shortOptions: options.shortOptions,
     plan: (gpu, problem) => {
-      requireProblem(`plan ${options.name}`, problem);
-      requireOptions([], problem.options ?? {}, `plan ${options.name}`);
-      const plan = planDenseLayer(gpu, problem.shape, problem.direction);
+      const walk = walkOf(`plan ${options.name}`, problem);
+      const plan = planDenseLayer(gpu, problem.shape, problem.direction, walk);
       return options.variant ? withVariant(plan, options.variant) : plan;
     },
-    compile: (gpu, { shape, direction }) => {
+    compile: (gpu, problem) => {
+      const { shape, direction } = problem;
       const { context: rows, headDim, dtype } = shape;
-      const { headsPerBlock: heads } = planDenseLayer(gpu, shape, direction);
-      const size = { heads, rows, headDim, dtype };
+      const walk = walkOf(`compile ${options.name}`, problem);
+      const { headsPerBlock: heads } = planDenseLayer(gpu, shape, direction, walk);
+      const size = { heads, rows, headDim, dtype, walk };
       return options.compile ? options.compile(gpu, size) : compileDense(gpu, size, direction);
     },
-    prepare: (gpu, problem, given) =>
-      prepareDense(gpu, problem, {
+    prepare: async (gpu, problem, given) => {
+      const walk = walkOf(`prepare ${options.name}`, problem);
+      return await prepareDense(gpu, problem, {
         ...given,
         name: options.name,
+        walk,
         create: (heads) => {
           const { context: rows, headDim, dtype } = problem.shape;
           const { flopsPerDispatch } = given;
-          return options.create(gpu, { heads, rows, headDim, dtype, flopsPerDispatch });
+          return options.create(gpu, { heads, rows, headDim, dtype, flopsPerDispatch, walk });
         },
-      }),
+      });
+    },
   };
 }
 
@@ -258,15 +290,16 @@ async function prepareDense(
     name: string;
     inputs: LayerInputs;
     flopsPerDispatch?: number;
+    walk?: TileWalk;
     create: (heads: number) => Promise<DenseAttention>;
   },
 ): Promise<Prepared> {
-  const { inputs, flopsPerDispatch } = options;
+  const { inputs, flopsPerDispatch, walk } = options;
   const action = `prepare ${options.name}`;
   requireLayerInputs(gpu, action, { problem, inputs });
   requirePositive(action, "flopsPerDispatch", flopsPerDispatch);
   const { heads, context: rows, headDim: dim, dtype } = problem.shape;
-  const plan = planDenseLayer(gpu, problem.shape, problem.direction);
+  const plan = planDenseLayer(gpu, problem.shape, problem.direction, walk);
   const parts = directionParts(problem.direction);
   const owned: { destroy: () => void }[] = [];
   const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
@@ -317,7 +350,7 @@ async function prepareDense(
         outputGradient,
         delta,
         gradients,
-      }, { flopsPerDispatch }),
+      }, { flopsPerDispatch, walk }),
     );
     stages.push({ name: "attention-backward", dispatches: backward.dispatches });
     if (!parts.forward) await timer.run([forwardStage]);

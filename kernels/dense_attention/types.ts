@@ -7,6 +7,7 @@
 import type { BufferSlice, DType } from "../gpu/buffers.ts";
 import type { PipelineSource } from "../gpu/pipeline.ts";
 import type { TileRange } from "./portable/tile_ranges.ts";
+import type { TileWalk, WalkTile } from "./tile_walk.ts";
 import type { BackwardTilings, MatrixBackwardTilings, MatrixTiling, Tiling } from "./tilings.ts";
 
 /** Head dimensions that the kernel supports. */
@@ -57,6 +58,8 @@ export interface DenseAttentionOptions {
    * for the shape.
    */
   readonly matrixTiling?: MatrixTiling;
+  /** A sparse pattern over tiles, in place of all keys up to the diagonal. Default: dense. */
+  readonly walk?: TileWalk;
 }
 
 /** What to plan for: one block of heads. */
@@ -87,6 +90,8 @@ export interface DenseAttentionPlan extends DenseAttentionOptions {
   readonly kernel: DenseKernel;
   /** The kernel and its tiling, in a few words. */
   readonly variant: string;
+  /** The tiling as a walk sees it. */
+  readonly tile: WalkTile;
   /** What will be compiled. */
   readonly pipeline: PipelineSource;
   /** Query-tile ranges, one per dispatch, heaviest first. */
@@ -111,6 +116,8 @@ export interface DenseAttentionBuffers {
   readonly o: BufferSlice;
   /** `[heads, N]` f32, written. */
   readonly lse: BufferSlice;
+  /** With a walk: the layer's head that is the first of the block. Default 0. */
+  readonly firstHead?: number;
 }
 
 /** The bindings of one block of heads. */
@@ -138,4 +145,6 @@ export interface DenseBackwardBuffers {
   readonly keyGradient: BufferSlice;
   /** `[heads, N, d]`, written. */
   readonly valueGradient: BufferSlice;
+  /** With a walk: the layer's head that is the first of the block. Default 0. */
+  readonly firstHead?: number;
 }

@@ -64,11 +64,15 @@ export function addLayerOptions(command: unknown, { verb }: { verb: string }): v
       new Option("--dtype <type>", "storage type; auto: f16 where the device has it")
         .choices(["auto", "f16", "f32"] as const),
     );
-  for (const { flag, help, rule, takers } of layerFlags()) {
+  for (const { flag, help, rule, least, takers } of layerFlags()) {
+    // Zero is a value where the option's limit allows it.
+    const number = (text: string) => least === 0 && text.trim() === "0" ? 0 : parseCount(text);
     (command as TakesOptions).option(
       `--${flag} <list>`,
       `${help}${rule ? "; numbers or rules like N/64" : ""} (${takers.join(", ")})`,
-      joined(rule ? parseKRules : parseCounts),
+      joined((text: string): KRule[] =>
+        text.split(",").map((part) => rule ? parseRule(part, number) : number(part))
+      ),
     );
   }
 }
@@ -87,12 +91,12 @@ function nameList<Name extends string>(
 /** Options of all implementations, each once, with the names of those that take it. */
 export function layerFlags(): (OptionDescriptor & { takers: string[] })[] {
   const flags = new Map<string, OptionDescriptor & { takers: string[] }>();
-  for (const { family, scorer, options } of IMPLEMENTATIONS) {
+  for (const { name, family, scorer, options } of IMPLEMENTATIONS) {
     for (const option of options) {
       const known = flags.get(option.name) ?? { ...option, takers: [] };
       const everyone = IMPLEMENTATIONS.filter((one) => one.family === family)
         .every((one) => one.options.some(({ name }) => name === option.name));
-      const taker = everyone || !scorer ? family : scorer.name;
+      const taker = everyone ? family : scorer?.name ?? name;
       if (!known.takers.includes(taker)) known.takers.push(taker);
       flags.set(option.name, known);
     }
@@ -164,13 +168,11 @@ export function parseNames<Name extends string>(text: string, names: readonly Na
   });
 }
 
-/** Selection budgets or rules like N/64, separated by commas. */
-function parseKRules(text: string): KRule[] {
-  return text.split(",").map((part) => {
-    const rule = part.includes("/") ? part.trim().toUpperCase() : parseCount(part);
-    if (!kRuleSchema.safeParse(rule).success) {
-      throw new InvalidArgumentError(`"${part}" is neither a number nor a rule like N/64.`);
-    }
-    return rule;
-  });
+/** A number, or a rule like N/64. */
+function parseRule(text: string, number: (text: string) => number): KRule {
+  const rule = text.includes("/") ? text.trim().toUpperCase() : number(text);
+  if (!kRuleSchema.safeParse(rule).success) {
+    throw new InvalidArgumentError(`"${text}" is neither a number nor a rule like N/64.`);
+  }
+  return rule;
 }

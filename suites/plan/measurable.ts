@@ -146,11 +146,29 @@ export function inspectRows(gpu: Gpu, rows: Rows): Promise<Inspection> {
   return "blocks" in rows ? inspectTensor(gpu, rows) : rows.inspect();
 }
 
-/** Names with `*` replaced by all implementations of ours without a role. */
+/**
+ * Names with `*` replaced by all implementations of ours without a role, and `family:NAME` by those of a
+ * family.
+ *
+ * @example
+ * ```ts
+ * import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+ * import { expandNames } from "./measurable.ts";
+ * import assert from "node:assert/strict";
+ * const names = expandNames(["dense", "family:sparse"], IMPLEMENTATIONS);
+ * assert.deepEqual(names, ["dense", "sliding-window", "bigbird"]);
+ * ```
+ */
 export function expandNames(
   names: readonly string[],
   registry: readonly Measurable[],
 ): string[] {
-  const all = registry.filter(({ peer, role }) => !peer && !role).map(({ name }) => name);
-  return [...new Set(names.flatMap((name) => name === "*" ? all : [name]))];
+  const ours = registry.filter(({ peer, role }) => !peer && !role);
+  const expand = (name: string) => {
+    if (name === "*") return ours.map((one) => one.name);
+    const family = name.match(/^family:(.+)$/)?.[1];
+    if (family === undefined) return [name];
+    return ours.filter((one) => one.family === family).map((one) => one.name);
+  };
+  return [...new Set(names.flatMap(expand))];
 }

@@ -150,7 +150,12 @@ function chooseImplementations(
     : expandNames(profile.implementations, registry);
   if (!options.scorers) return chosen;
   const ours = registry.filter(({ peer, scorer }) => !peer && scorer);
-  const others = chosen.filter((name) => !ours.some((entry) => entry.name === name));
+  // Scorers are Lighthouse's: of what else was not named, the baseline's family stays beside them.
+  const others = chosen.filter((name) =>
+    options.implementations
+      ? !ours.some((entry) => entry.name === name)
+      : registry.some((entry) => entry.name === name && entry.family === BASELINE)
+  );
   const wanted = options.scorers.map((scorer) => {
     const entry = ours.find((entry) => entry.scorer!.name === scorer);
     if (entry) return entry.name;

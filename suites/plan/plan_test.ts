@@ -101,9 +101,22 @@ Deno.test("the paper profile covers its figure in both directions, the grid, and
     "lighthouse-norm",
     "lighthouse-dilated",
     "lighthouse-gla",
+    "sliding-window",
+    "sliding-window",
+    "bigbird",
+    "bigbird",
   ]);
-  assert.deepEqual(longest.map(({ problem }) => problem.options!.k), [8192, 8192, 8192]);
-  assert.deepEqual(longest.map(({ problem }) => problem.options!.dilation), [undefined, 4, 4]);
+  const scored = longest.filter(({ family }) => family === "lighthouse");
+  assert.deepEqual(scored.map(({ problem }) => problem.options!.k), [8192, 8192, 8192]);
+  assert.deepEqual(scored.map(({ problem }) => problem.options!.dilation), [undefined, 4, 4]);
+  const windows = longest.filter(({ implementation }) => implementation === "sliding-window");
+  assert.deepEqual(windows.map(({ problem }) => problem.options!.window), [512, 9216]);
+  assert.deepEqual(windows.map(({ rules }) => rules), [undefined, { window: "9N/512" }]);
+  const blocks = (context: number) =>
+    find(context).candidates.filter(({ implementation }) => implementation === "bigbird");
+  assert.deepEqual(blocks(131072).map(({ problem }) => problem.options!.randomBlocks), [3, 32]);
+  assert.deepEqual(blocks(8192).map(({ problem }) => problem.options!.randomBlocks), [3, 0]);
+  assert.match(blocks(524288)[1].skip!, /randomBlocks 140 exceeds the limit of 32$/);
   assert.equal(longest[0].plan!.gathered, 98304);
   // Dense attention at 1M is predicted, not run.
   const million = find(1048576);

@@ -94,7 +94,12 @@ export interface CasePlanning {
   readonly registry: readonly Measurable[];
 }
 
-/** The cases of one implementation at one shape: all combinations of the values of its options. */
+/**
+ * The cases of one implementation at one shape: all combinations of the values of its options, or its
+ * presets where the grid has none of them.
+ *
+ * @param options `firstPreset`: of several presets the first alone. Default: all.
+ */
 export function planImplementation(
   planning: CasePlanning,
   options: {
@@ -103,16 +108,20 @@ export function planImplementation(
     shape: Problem["shape"];
     grid: OptionGrid;
     suite: string;
+    firstPreset?: boolean;
   },
 ): PlannedCase[] {
-  const { name, direction, shape, grid, suite } = options;
+  const { name, direction, shape, grid, suite, firstPreset } = options;
   const entry = planning.registry.find((entry) => entry.name === name);
   if (!entry || !entry.directions.includes(direction)) return [];
+  const asked = entry.options.some(({ name }) => grid[name] !== undefined);
+  const presets = asked ? undefined : entry.presets?.map(({ options }) => ({ ...options }));
   let chosen: Record<string, KRule>[] = [{}];
   for (const option of entry.options) {
     const values = grid[option.name] ?? [option.initial as KRule];
     chosen = chosen.flatMap((one) => values.map((value) => ({ ...one, [option.name]: value })));
   }
+  if (presets) chosen = firstPreset ? presets.slice(0, 1) : presets;
   return chosen.map((rules) => {
     const options = entry.options.length === 0 ? undefined : Object.fromEntries(
       entry.options.map((one) => [one.name, resolveRule(rules[one.name], shape.context, one)]),

@@ -15,8 +15,14 @@ import { sectionKey } from "../result/suite_record.ts";
 const count = z.int().positive();
 const list = <T extends z.ZodType>(item: T) => z.array(item).min(1);
 
+/** A share of the context, less a number: `N/64`, `9N/512`, `9N/32768-4`. */
+const RULE = /^([1-9]\d*)?N\/([1-9]\d*)(?:-(\d+))?$/;
+
 /** How an option is chosen: a number, or a rule such as `N/64` where the option takes rules. */
-export const kRuleSchema: z.ZodType<KRule> = z.union([count, z.string().regex(/^N\/[1-9]\d*$/)]);
+export const kRuleSchema: z.ZodType<KRule> = z.union([
+  z.int().nonnegative(),
+  z.string().regex(RULE),
+]);
 
 /** The value of an option, or the rule that gives it. */
 export type KRule = number | string;
@@ -53,7 +59,10 @@ export const profileBase = z.object({
   description: z.string(),
   /** Suites to run, by name. */
   suites: list(z.string()),
-  /** Implementations that are timed; `dense` is the baseline of every ratio, `*` all without a role. */
+  /**
+   * Implementations that are timed; `dense` is the baseline of every ratio, `*` all without a role,
+   * `family:lighthouse` those of a family.
+   */
   implementations: list(z.string()),
   directions: list(z.enum(DIRECTIONS)),
   contexts: list(count),
@@ -126,8 +135,8 @@ export function loadProfile(name: string): Profile {
 }
 
 /**
- * The value that a rule gives at a context: N over the rule's number, rounded up to a multiple of what
- * the option is a multiple of.
+ * The value that a rule gives at a context: its share of N, rounded to a multiple of what the option is
+ * a multiple of, but not to zero where that is not allowed.
  *
  * @example
  * ```ts
@@ -143,10 +152,13 @@ export function loadProfile(name: string): Profile {
 export function resolveRule(
   rule: KRule,
   context: number,
-  { multipleOf = 1 }: Pick<OptionDescriptor, "multipleOf">,
+  { multipleOf = 1, least = 1, rounding = "up" }: Partial<OptionDescriptor>,
 ): number {
   if (typeof rule === "number") return rule;
-  return Math.max(1, Math.ceil(context / Number(rule.slice(2)) / multipleOf)) * multipleOf;
+  const [, times = 1, part, less = 0] = rule.match(RULE)!;
+  const share = (Number(times) * context / Number(part) - Number(less)) / multipleOf;
+  const units = rounding === "up" ? Math.ceil(share) : Math.floor(share);
+  return Math.max(units, Math.min(1, least)) * multipleOf;
 }
 
 /** {@linkcode resolveRule} for the selection budget of a Lighthouse layer. */

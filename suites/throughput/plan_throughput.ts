@@ -53,6 +53,7 @@ export function planThroughput(
           },
           grid,
           suite: throughputRecord.name,
+          firstPreset: true,
         })
       )
     )

@@ -22,6 +22,7 @@ import {
   type MatrixBackwardTilings,
   type MatrixTiling,
 } from "../tilings.ts";
+import type { TileWalk } from "../tile_walk.ts";
 import { matrixBackwardBytes, matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 import { showBytes, showExcess } from "../../gpu/bytes.ts";
 
@@ -96,6 +97,12 @@ interface MatrixShape {
   readonly headDim: number;
 }
 
+/** Which of the tilings of a pass that fit a device may be taken, in their order. */
+export type Suited = <T extends MatrixTiling>(
+  pass: "forward" | MatrixBackwardPass,
+  tilings: readonly T[],
+) => readonly T[];
+
 /** With this many queries or fewer, an H100 has too few workgroups of the widest tilings. */
 const FEW_QUERIES = 8 * 6144;
 
@@ -106,15 +113,18 @@ const FEWEST_QUERIES = 8 * 3072;
  * Chooses the tiling for some sequences. Few queries need more, smaller workgroups; with many, each
  * staged key should be reused more. Measured on an H100: `TUNING.md`.
  *
+ * @param suited which tilings may be taken. Default: all.
  * @throws {RangeError} when none fits the device.
  */
 export function chooseMatrixTiling(
   capabilities: Capabilities,
   { heads, rows, headDim }: MatrixShape,
+  suited: Suited = (_, tilings) => tilings,
 ): MatrixTiling {
-  const found = MATRIX_TILINGS.filter((tiling) =>
+  const fitting = MATRIX_TILINGS.filter((tiling) =>
     matrixFits(capabilities, { pass: "forward", tiling, headDim })
   );
+  const found = suited("forward", fitting);
   if (found.length === 0) {
     throw new RangeError(
       `choose a tiling of matrix units: none fits ` +
@@ -149,6 +159,8 @@ export function whyNoMatrixBackward(
     readonly dtype: DType;
     /** Storage of dO and the gradients. Default: `dtype`. */
     readonly gradientType?: DType;
+    /** A sparse pattern, which binds buffers of its own. */
+    readonly walk?: TileWalk;
   },
 ): string | undefined {
   const unfit = whyNotOnMatrixUnits(capabilities, shape);
@@ -160,7 +172,8 @@ export function whyNoMatrixBackward(
     const { bytes, limit } = showExcess(partialBytes, most);
     return `partial sums of one head need a binding of ${bytes}; the limit is ${limit}`;
   }
-  const bindings = shape.gradientType === "f32" ? BACKWARD_BINDINGS + 1 : BACKWARD_BINDINGS;
+  const own = shape.gradientType === "f32" ? BACKWARD_BINDINGS + 1 : BACKWARD_BINDINGS;
+  const bindings = own + (shape.walk?.bindings.filter((kind) => kind !== "uniform").length ?? 0);
   if (maxStorageBuffers < bindings) {
     return `${bindings} storage buffers are more than a shader may bind here, ${maxStorageBuffers}`;
   }
@@ -176,10 +189,12 @@ function firstFit(
   capabilities: Capabilities,
   pass: MatrixBackwardPass,
   { heads, rows, headDim }: MatrixShape,
+  suited: Suited = (_, tilings) => tilings,
 ): MatrixBackwardTiling | undefined {
-  const found = MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
+  const fitting = MATRIX_BACKWARD_TILINGS[pass].filter((tiling) =>
     matrixFits(capabilities, { pass, tiling, headDim })
   );
+  const found = suited(pass, fitting);
   const filled = found.filter((tiling) => matrixTileRows(tiling) <= rows);
   const chosen = filled.length === 0 || heads * rows <= FEWEST_QUERIES
     ? found.find(({ subgroups }) => subgroups === 4)
@@ -190,14 +205,16 @@ function firstFit(
 /**
  * Chooses the tilings of the backward passes for some sequences. Measured on an H100: `TUNING.md`.
  *
+ * @param suited which tilings may be taken. Default: all.
  * @throws {RangeError} when none fits the device.
  */
 export function chooseMatrixBackward(
   capabilities: Capabilities,
   shape: MatrixShape,
+  suited?: Suited,
 ): MatrixBackwardTilings {
-  const query = firstFit(capabilities, "query", shape);
-  const keyValue = firstFit(capabilities, "key-value", shape);
+  const query = firstFit(capabilities, "query", shape, suited);
+  const keyValue = firstFit(capabilities, "key-value", shape, suited);
   if (!query || !keyValue) {
     throw new RangeError(
       `choose tilings of matrix units, backward: none fits ` +

@@ -16,16 +16,17 @@ import {
   type BufferSlice,
   createStorageBuffer,
   type Dispatch,
-  type DType,
   slice,
 } from "../../gpu/buffers.ts";
-import type { Capabilities, Gpu } from "../../gpu/device.ts";
+import type { Gpu } from "../../gpu/device.ts";
 import type { Pipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import type { MatrixBackwardTiling, MatrixBackwardTilings } from "../tilings.ts";
+import type { WalkBuffers } from "../tile_walk.ts";
 import type { DenseBackwardBuffers } from "../types.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
-import { showExcess } from "../../gpu/bytes.ts";
+import type { MatrixBackwardSchedule } from "./matrix_schedule.ts";
+import { createSumParts } from "./matrix_sum_parts.ts";
 
 /** Parameters of both passes. */
 const PARAMS = {
@@ -41,149 +42,8 @@ const PARAMS = {
   firstHead: "u32",
 } as const;
 
-/** Most bytes of dS: more was not faster on an H100. */
-const MOST_SCORE_BYTES = 2 ** 30;
-
-/** Bytes of one f32 matrix, the least that may be bound where a shader loads one. */
-const LEAST_BYTES = 16 * 16 * 4;
-
-/** Queries and keys whose dS are in the buffer at a time; ends are exclusive. */
-export interface ScoreRectangle {
-  /** The first key. */
-  readonly firstKey: number;
-  /** Past the last key. */
-  readonly endKey: number;
-  /** The first query. */
-  readonly firstQuery: number;
-  /** Past the last query. */
-  readonly endQuery: number;
-  /** Pairs of a query and a key that it sees. */
-  readonly pairs: number;
-}
-
-/** The order of work, and the memory that it takes. */
-export interface MatrixBackwardSchedule {
-  /** Tilings of the two kernels. */
-  readonly tilings: MatrixBackwardTilings;
-  /** Heads that share a rectangle. */
-  readonly groupHeads: number;
-  /** Keys of a whole rectangle. */
-  readonly keys: number;
-  /** Queries of a whole rectangle. */
-  readonly queries: number;
-  /** N, rounded up to whole tiles of both passes. */
-  readonly paddedRows: number;
-  /** In order, for each group of heads. */
-  readonly rectangles: readonly ScoreRectangle[];
-  /** Bytes of buffers between the passes. */
-  readonly bytes: {
-    readonly scoreGradients: number;
-    readonly exponents: number;
-    readonly keyPartials: number;
-    readonly queryPartials: number;
-    /** dO as matrix units multiply it, and its scales; where dO is f32. */
-    readonly scaledGradients?: number;
-    readonly gradientScales?: number;
-  };
-}
-
-/**
- * Cuts a shape into rectangles.
- *
- * @param options `pairsAtMost`: pairs of a query and a key in one dispatch of one head; a rectangle has
- * at least one tile of each. `gradientType`: of dO and the results, f16 unless given.
- * @throws {RangeError} when one head's partial sums do not fit one binding.
- */
-export function planMatrixSchedule(
-  { maxBindingBytes, maxBufferBytes }: Pick<Capabilities, "maxBindingBytes" | "maxBufferBytes">,
-  options: {
-    readonly heads: number;
-    readonly rows: number;
-    readonly headDim: number;
-    readonly tilings: MatrixBackwardTilings;
-    readonly pairsAtMost?: number;
-    readonly gradientType?: DType;
-  },
-): MatrixBackwardSchedule {
-  const { heads, rows, headDim, tilings, pairsAtMost = Infinity, gradientType } = options;
-  const limit = Math.min(maxBindingBytes, maxBufferBytes);
-  const unit = [tilings.query, tilings.keyValue].flatMap((tiling) => [
-    matrixTileRows(tiling),
-    tiling.tileColumns,
-  ]).reduce(leastCommonMultiple);
-  const padded = Math.ceil(rows / unit) * unit;
-  const cut = (groupHeads: number) => {
-    const scores = Math.min(
-      Math.floor(Math.min(limit, MOST_SCORE_BYTES) / 2 / groupHeads),
-      pairsAtMost,
-    );
-    const down = (count: number) => Math.max(unit, Math.floor(count / unit) * unit);
-    const keys = Math.min(padded, down(Math.sqrt(scores)));
-    return { groupHeads, keys, queries: Math.min(padded, down(scores / keys)) };
-  };
-  let { groupHeads, keys, queries } = cut(heads);
-  const partialBytes = padded * headDim * 4;
-  if (keys < padded) {
-    const most = Math.floor(limit / partialBytes);
-    if (most < 1) {
-      const sizes = showExcess(partialBytes, limit);
-      throw new RangeError(
-        `plan dense attention backward on matrix units: partial sums of one head need a binding ` +
-          `of ${sizes.bytes}; the limit is ${sizes.limit}`,
-      );
-    }
-    ({ groupHeads, keys, queries } = cut(Math.ceil(heads / Math.ceil(heads / most))));
-  }
-  const rectangles: ScoreRectangle[] = [];
-  for (let firstKey = 0; firstKey < rows; firstKey += keys) {
-    const endKey = Math.min(firstKey + keys, rows);
-    // The queries before the first key see none of them.
-    for (let firstQuery = firstKey; firstQuery < rows;) {
-      const endQuery = Math.min(firstQuery + queries, rows);
-      rectangles.push({
-        firstKey,
-        endKey,
-        firstQuery,
-        endQuery,
-        pairs: causalPairs({ firstKey, endKey, firstQuery, endQuery }),
-      });
-      firstQuery = endQuery;
-    }
-  }
-  const whole = rectangles.length === 1;
-  return {
-    tilings,
-    groupHeads,
-    keys,
-    queries,
-    paddedRows: padded,
-    rectangles,
-    bytes: {
-      scoreGradients: groupHeads * keys * queries * 2,
-      exponents: Math.max(16, groupHeads * keys / 16 * 4),
-      keyPartials: whole ? LEAST_BYTES : 2 * groupHeads * keys * headDim * 4,
-      queryPartials: whole ? LEAST_BYTES : groupHeads * partialBytes,
-      ...gradientType === "f32" && {
-        scaledGradients: heads * rows * headDim * 2,
-        gradientScales: heads * Math.ceil(rows / 16) * 4,
-      },
-    },
-  };
-}
-
-function leastCommonMultiple(a: number, b: number): number {
-  const divisor = (x: number, y: number): number => y === 0 ? x : divisor(y, x % y);
-  return a / divisor(a, b) * b;
-}
-
-function causalPairs(
-  { firstKey, endKey, firstQuery, endQuery }: Omit<ScoreRectangle, "pairs">,
-): number {
-  const whole = Math.max(0, Math.min(endKey, firstQuery) - firstKey);
-  const from = Math.max(firstKey, firstQuery);
-  const rest = Math.max(0, endKey - from); // keys from, …, endKey - 1: endQuery - key queries each
-  return whole * (endQuery - firstQuery) + rest * (endQuery - from) - rest * (rest - 1) / 2;
-}
+/** The same with a walk. */
+const WALKED_PARAMS = { ...PARAMS, parts: "u32", partQueries: "u32" } as const;
 
 /** Buffers between the passes of one schedule. Kernels that do not run at once may share them. */
 export interface MatrixBackwardScratch {
@@ -272,14 +132,25 @@ export function createMatrixBinding(
     /** FLOP of one product over all heads. */
     readonly productFlops: number;
     readonly schedule: MatrixBackwardSchedule;
-    readonly pipelines: { readonly query: Pipeline; readonly keyValue: Pipeline };
+    readonly pipelines: {
+      readonly query: Pipeline;
+      readonly keyValue: Pipeline;
+      readonly sum?: Pipeline;
+    };
+    readonly headDim: number;
     readonly scratch: MatrixBackwardScratch;
+    readonly walks?: Record<keyof MatrixBackwardTilings, WalkBuffers>;
   },
 ): {
-  bind: (buffers: Omit<DenseBackwardBuffers, "o">) => { query: Dispatch[]; keyValue: Dispatch[] };
+  bind: (buffers: Omit<DenseBackwardBuffers, "o">) => {
+    query: Dispatch[];
+    keyValue: Dispatch[];
+    inOrder: Dispatch[];
+  };
   destroy: () => void;
 } {
-  const { heads, rows, scale, productFlops, schedule, pipelines, scratch } = options;
+  const { heads, rows, scale, productFlops, schedule, pipelines, scratch, walks } = options;
+  const { headDim } = options;
   const { tilings, groupHeads, keys, queries, paddedRows, rectangles } = schedule;
   const scaled = scaledOf(scratch, schedule);
   const allPairs = rectangles.reduce((sum, { pairs }) => sum + pairs, 0);
@@ -287,42 +158,64 @@ export function createMatrixBinding(
     readonly flops: number;
     readonly keyValue: PassLaunch;
     readonly query: PassLaunch;
+    readonly sum?: ReturnType<typeof createSumParts>;
   }[] = [];
   for (let firstHead = 0; firstHead < heads; firstHead += groupHeads) {
     const count = Math.min(groupHeads, heads - firstHead);
     for (const rectangle of rectangles) {
-      const { firstKey, endKey, firstQuery, endQuery, pairs } = rectangle;
-      const uniform = (partialRows: number) =>
-        createParams(gpu, PARAMS, {
+      const { firstKey, endKey, firstQuery, endQuery, pairs, parts = 1 } = rectangle;
+      const { partQueries = queries } = rectangle;
+      const [ownKeys, ownQueries] = parts > 1 ? [endKey, paddedRows] : [keys, queries];
+      const uniform = (partialRows: number) => {
+        const values = {
           rows,
           scale: scale * Math.LOG2E,
           firstKey,
           endKey,
           firstQuery,
           endQuery,
-          keyBlocks: keys / 16,
-          queryBlocks: queries / 16,
+          keyBlocks: ownKeys / 16,
+          queryBlocks: ownQueries / 16,
           partialRows,
           firstHead,
-        });
+        };
+        return walks
+          ? createParams(gpu, WALKED_PARAMS, { ...values, parts, partQueries })
+          : createParams(gpu, PARAMS, values);
+      };
       const groups = (count: number, tiling: MatrixBackwardTiling) =>
         Math.ceil(count / matrixTileRows(tiling));
+      // Without pairs there is nothing to do but to begin sums, or to end them.
+      const keyCount = pairs > 0 || endQuery === rows ? count : 0;
+      const queryCount = pairs > 0 || firstKey === 0 ? count : 0;
       launches.push({
         flops: productFlops * (count / heads) * (pairs / allPairs),
         keyValue: {
-          uniform: uniform(keys),
-          workgroups: [count, groups(endKey - firstKey, tilings.keyValue), 1] as const,
+          uniform: uniform(ownKeys),
+          workgroups: [keyCount, groups(endKey - firstKey, tilings.keyValue) * parts, 1] as const,
         },
         query: {
           uniform: uniform(paddedRows),
-          workgroups: [count, groups(endQuery - firstQuery, tilings.query), 1] as const,
+          workgroups: [queryCount, groups(endQuery - firstQuery, tilings.query), 1] as const,
+        },
+        ...parts > 1 && pipelines.sum && {
+          sum: createSumParts(gpu, pipelines.sum, {
+            rows,
+            headDim,
+            scale,
+            keys: endKey,
+            parts,
+            partialRows: ownKeys,
+            heads: count,
+            firstHead,
+          }),
         },
       });
     }
   }
   return {
-    bind: (t) => ({
-      keyValue: launches.map(({ flops, keyValue: { uniform, workgroups } }) =>
+    bind: (t) => {
+      const keyValue = launches.map(({ flops, keyValue: { uniform, workgroups } }) =>
         bindDispatch(gpu, pipelines.keyValue, {
           slices: [
             t.q,
@@ -338,12 +231,13 @@ export function createMatrixBinding(
             scratch.exponents,
             scratch.keyPartials,
             slice(uniform),
+            ...walks?.keyValue.slices(t.firstHead ?? 0) ?? [],
           ],
           workgroups,
           flops: 4 * flops,
         })
-      ),
-      query: launches.map(({ flops, query: { uniform, workgroups } }) =>
+      );
+      const query = launches.map(({ flops, query: { uniform, workgroups } }) =>
         bindDispatch(gpu, pipelines.query, {
           slices: [
             t.k,
@@ -353,16 +247,26 @@ export function createMatrixBinding(
             t.queryGradient,
             scratch.queryPartials,
             slice(uniform),
+            ...walks?.query.slices(t.firstHead ?? 0) ?? [],
           ],
           workgroups,
           flops,
         })
-      ),
-    }),
+      );
+      const sums = launches.map(({ sum }) =>
+        sum ? [sum.bind(scratch.keyPartials, t.keyGradient, t.valueGradient)] : []
+      );
+      return {
+        query,
+        keyValue: keyValue.flatMap((dispatch, i) => [dispatch, ...sums[i]]),
+        inOrder: keyValue.flatMap((dispatch, i) => [dispatch, ...sums[i], query[i]]),
+      };
+    },
     destroy: () =>
-      launches.forEach(({ query, keyValue }) => {
+      launches.forEach(({ query, keyValue, sum }) => {
         query.uniform.destroy();
         keyValue.uniform.destroy();
+        sum?.destroy();
       }),
   };
 }

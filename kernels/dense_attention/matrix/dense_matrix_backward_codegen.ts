@@ -65,6 +65,8 @@ export interface BackwardKernel extends MatrixBackwardTiling {
   readonly depth: readonly number[];
   /** Storage of dO and the results; f32 with scaled dO. */
   readonly gradientType: DType;
+  /** WGSL of a walk over tiles; empty where all keys up to the diagonal are seen. */
+  readonly walk: string;
 }
 
 /** What a backward pass is generated for. */
@@ -72,17 +74,20 @@ export interface MatrixBackwardOptions {
   readonly headDim: number;
   /** Storage of dO and the results; f32 with scaled dO. */
   readonly gradientType: DType;
+  /** WGSL of a walk over tiles (`tile_walk.ts`). Default: all keys up to the diagonal. */
+  readonly walk?: string;
 }
 
 /** What follows from a tiling and what it is applied to. */
 export function describeBackward(
   tiling: MatrixBackwardTiling,
-  { headDim, gradientType }: MatrixBackwardOptions,
+  { headDim, gradientType, walk = "" }: MatrixBackwardOptions,
 ): BackwardKernel {
   return {
     ...tiling,
     headDim,
     gradientType,
+    walk,
     vectors: headDim / 8,
     stride: stageStride(headDim),
     threads: 32 * tiling.subgroups,
@@ -107,6 +112,16 @@ export const BACKWARD_PARAMS = wgsl`
   }
 `;
 
+/**
+ * The same with a walk. A list of queries that is as long as the context is cut into ranges, each with
+ * partial sums of its own.
+ */
+export const WALKED_PARAMS = BACKWARD_PARAMS.replace(
+  "\n}",
+  "\n  parts: u32,       // ranges of queries, each with its own workgroups of keys" +
+    "\n  partQueries: u32, // queries of a range\n}",
+);
+
 /** Constants of both kernels. */
 export const BACKWARD_CONSTANTS = wgsl`
   const LOG2E = 1.4426950408889634;
@@ -127,6 +142,40 @@ export function entryPoint({ threads }: BackwardKernel): string {
     ) {
       ${LANE_PLACES}
   `;
+}
+
+/**
+ * Opens the walk of own rows over the columns of a rectangle. Where it is empty, partial sums stay as
+ * they are, unless these are their first or their last rectangle.
+ */
+export function openPath(
+  { walk }: BackwardKernel,
+  { own, from, end }: { readonly own: string; readonly from: string; readonly end: string },
+): string[] {
+  if (!walk) return [];
+  return [
+    `let path = openWalk(params.firstHead + group.x, ${own}, ${from}, ${end});`,
+    "if (path.rows == 0u && earlier && later) { return; }",
+  ];
+}
+
+/** The first key of the workgroup; with a walk also its range of queries, and the walk over it. */
+export function openTile(kernel: BackwardKernel): string[] {
+  const { ownRows, walk } = kernel;
+  if (!walk) return [`let own0 = params.firstKey + group.y * ${ownRows}u;`];
+  return [
+    "let tiles = groups.y / params.parts;",
+    "let part = group.y / tiles;",
+    `let own0 = params.firstKey + group.y % tiles * ${ownRows}u;`,
+    "let partFirst = params.firstQuery + part * params.partQueries;",
+    "let partEnd = min(partFirst + params.partQueries, params.endQuery);",
+    ...openPath(kernel, { own: "own0", from: "partFirst", end: "partEnd" }),
+  ];
+}
+
+/** WGSL of the row at a position of a walk; without a walk the position is the row. */
+export function walkedRow({ walk }: BackwardKernel, at: string): string {
+  return walk ? `walkedRow(path, ${at})` : at;
 }
 
 /** Bindings of group 0, in order. */

@@ -10,7 +10,7 @@ import { createDenseBackward, planDenseBackward } from "../dense_attention_backw
 import { denseBackwardReference, type GradientRow } from "../dense_attention_backward_reference.ts";
 import { denseAttentionReference, worstRatio } from "../dense_attention_reference.ts";
 import { MATRIX_BACKWARD_TILINGS, type MatrixBackwardTilings, tilingName } from "../tilings.ts";
-import { planMatrixSchedule } from "./dense_matrix_backward.ts";
+import { planMatrixSchedule } from "./matrix_schedule.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import {
   type Bench,

@@ -76,20 +76,24 @@ function carefulBlock(kernel: ForwardKernel, b: number): string {
 
 /** A lane's scores `xa` and `xb` of block b against the 16 keys from `k0`, or as many as there are. */
 function scoresFromMemory(kernel: ForwardKernel, b: number): string {
+  const { walk } = kernel;
+  const key0 = walk ? "key0" : "k0";
+  const sees = (key: string) => walk ? `walkSees(path, seen, row, ${key})` : `(${key} <= row)`;
   const multiply = (c: number) => {
     const at = matrixInTensor(kernel, "firstKey", c);
     const keys = `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${at})`;
     return multiplyAdd("s", `q${b}_${c}`, keys);
   };
   return flatWgsl`
-    let firstKey = min(k0, params.rows - 16u);
+    ${walk ? ["let key0 = walkedRow(path, k0);", "let seen = walkedMask(path, k0);"] : []}
+    let firstKey = min(${key0}, params.rows - 16u);
     var s = ${RESULT}();
     ${kernel.depth.map(multiply)}
     ${storeResult("scratch0", "s")}
     ${readScores("scratch0", "x")}
     ${columnsOfHalves("firstKey")}
     let row = vec4u(block${b} + row16);
-    xa = select(vec4f(MASKED), xa, (keyA <= row) & (keyA >= vec4u(k0)));
-    xb = select(vec4f(MASKED), xb, (keyB <= row) & (keyB >= vec4u(k0)));
+    xa = select(vec4f(MASKED), xa, ${sees("keyA")} & (keyA >= vec4u(${key0})));
+    xb = select(vec4f(MASKED), xb, ${sees("keyB")} & (keyB >= vec4u(${key0})));
   `;
 }

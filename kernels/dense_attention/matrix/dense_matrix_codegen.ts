@@ -39,6 +39,7 @@ import {
   type DenseMatrixOptions,
   type ForwardKernel,
   maskScores,
+  maskUnseen,
   matrixInTensor,
   scheduleStep,
 } from "./dense_matrix_step_codegen.ts";
@@ -62,16 +63,17 @@ const LEAST_SUM = "0.00006103515625"; // 2^-14
 
 /**
  * The whole shader. Bindings: params, queries, keys, values, then output and logSumExp or
- * squaredNorms, then restarts. Parameters are those of `dense_attention.wgsl`.
+ * squaredNorms, then restarts, then those of a walk. Parameters are those of `dense_attention.wgsl`.
  */
 export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
-  const { headDim, rowStride = 1, result = "rows", inputs } = options;
+  const { headDim, rowStride = 1, result = "rows", inputs, walk = "" } = options;
   const kernel: ForwardKernel = {
     ...tiling,
     headDim,
     rowStride,
     result,
     inputs,
+    walk,
     vectors: headDim / 8,
     stride: stageStride(headDim),
     threads: 32 * tiling.subgroups,
@@ -87,6 +89,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
     "}",
     result === "rows" ? NEAREST_HALF : "",
+    ...walk ? [walk] : [],
   ].join("\n");
 }
 
@@ -184,6 +187,7 @@ function openMain(kernel: ForwardKernel): string {
 /** Estimates of the rows' maxima: the first keys and those of a block's own rows stand for all. */
 function references(kernel: ForwardKernel): string {
   return flatWgsl`
+    ${kernel.walk ? ["let path = openWalk(head, q0, 0u, params.rows);"] : []}
 
     // References: the first keys and those of a block's own rows stand for all.
     ${kernel.blockNumbers.map((b) => estimateReference(kernel, b))}
@@ -191,6 +195,12 @@ function references(kernel: ForwardKernel): string {
 }
 
 function estimateReference(kernel: ForwardKernel, b: number): string {
+  // Of a walk, its own first keys; masks of their tile may not fit rows that are not stored.
+  const first = kernel.walk ? "min(walkedRow(path, 0u), params.rows - 16u)" : "0u";
+  const mask = (firstKey: string) =>
+    kernel.walk && firstKey === first
+      ? maskUnseen({ b, x: "x", firstKey, mask: "walkedMask(path, 0u)" })
+      : maskScores({ b, x: "x", firstKey });
   const maximumOver = (firstKey: string) => {
     const multiply = (c: number) => {
       const at = matrixInTensor(kernel, firstKey, c);
@@ -203,7 +213,7 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
         ${kernel.depth.map(multiply)}
         ${storeResult("scratch0", "s")}
         ${readScores("scratch0", "x")}
-        ${maskScores({ b, x: "x", firstKey })}
+        ${mask(firstKey)}
         let y = max(xa, xb);
         t = max(t, max(max(y.x, y.y), max(y.z, y.w)));
       }
@@ -212,11 +222,16 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
   return flatWgsl`
     {
       var t = MASKED;
-      ${["0u", `block${b}`].map(maximumOver)}
+      ${[first, `block${b}`].map(maximumOver)}
       t = max(t, subgroupShuffleXor(t, 16u)) * scale;
-      m${b} = t + max(log2(f32(block${b} + row16 + 1u)) - 13.0, 0.0);
+      m${b} = t + max(log2(${keysOf(kernel, b)}) - 13.0, 0.0);
     }
   `;
+}
+
+/** How many keys a lane's row of block b sees, or a few more. */
+function keysOf({ walk }: ForwardKernel, b: number): string {
+  return walk ? `f32(walkedKeys(block${b} + row16))` : `f32(block${b} + row16 + 1u)`;
 }
 
 // ---- The loop over keys, tried again with better references ----
@@ -229,6 +244,7 @@ function attempts(kernel: ForwardKernel): string {
     l${b} = 0.0;
   `;
   const stream = stages === 1 ? streamTiles : streamRing;
+  const end = kernel.walk ? "path.rows" : `min(q0 + ${matrixTileRows(kernel)}u, params.rows)`;
   const loop = stream({
     counter: "k0",
     condition: "k0 < end",
@@ -238,19 +254,20 @@ function attempts(kernel: ForwardKernel): string {
     threads,
     // Rows past the end are masked: any row will do in their place.
     row: (row) => `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
+    place: kernel.walk ? (position) => `walkedRow(path, ${position})` : undefined,
     step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });
   // A number of attempts that no compiler can know, and so unroll.
   return flatWgsl`
 
-    let end = min(q0 + ${matrixTileRows(kernel)}u, params.rows);
+    let end = ${end};
     for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {
       ${blockNumbers.map(clearBlock)}
       var k0 = 0u;
       ${loop}
       if (local == 0u) { startOver = 0u; astray = 0u; }
       workgroupBarrier();
-      ${blockNumbers.map(judgeReference)}
+      ${blockNumbers.map((b) => judgeReference(kernel, b))}
       if (workgroupUniformLoad(&startOver) == 0u) { break; }
       if (local == 0u) { atomicAdd(&restarts, 1u); }
       if (workgroupUniformLoad(&astray) == 1u) { break; }
@@ -264,11 +281,14 @@ function totalOf(b: number): string {
 }
 
 /** Moves the references of block b and starts over where a sum is outside of its window. */
-function judgeReference(b: number): string {
+function judgeReference(kernel: ForwardKernel, b: number): string {
+  // A walk need not hold the keys of rows that another workgroup stores.
+  const stored = kernel.walk ? `block${b} + row16 >= own${b} && ` : "";
+  const outside = "!(l < 60000.0) || l < least";
   return flatWgsl`
     { ${totalOf(b)}
-      let least = f32(block${b} + row16 + 1u) * ${LEAST_SUM};
-      if (!(l < 60000.0) || l < least) {
+      let least = ${keysOf(kernel, b)} * ${LEAST_SUM};
+      if (${stored ? `${stored}(${outside})` : outside}) {
         startOver = 1u; m${b} += clamp(log2(l), -128.0, 128.0) - 10.0;
         if (!(l < 3.0e38) || attempt > 0u) { astray = 1u; }
     } }

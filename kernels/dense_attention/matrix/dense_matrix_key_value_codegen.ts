@@ -20,8 +20,11 @@ import {
   entryPoint,
   isScaled,
   type MatrixBackwardOptions,
+  openTile,
   type PartialSums,
   scaleResult,
+  WALKED_PARAMS,
+  walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
 import {
   columnsOfHalves,
@@ -52,7 +55,8 @@ fn weightOf(exponent: vec4f) -> vec4f {
 
 /**
  * The whole shader. Bindings: queries, keys, values, outputGradients, logSumExp, deltas, with results of
- * f32 gradientScales, keyGradients, valueGradients, scoreGradients, exponents, partials, params.
+ * f32 gradientScales, keyGradients, valueGradients, scoreGradients, exponents, partials, params, then
+ * those of a walk.
  */
 export function generateMatrixKeyValue(
   tiling: MatrixBackwardTiling,
@@ -73,6 +77,7 @@ export function generateMatrixKeyValue(
     "}",
     WEIGHT_OF,
     isScaled(kernel) ? "" : NEAREST_HALF,
+    ...kernel.walk ? [kernel.walk] : [],
   ].join("\n");
 }
 
@@ -98,7 +103,7 @@ function declarations(kernel: BackwardKernel): string {
   }>; // of dO, by 16 rows`;
   return wgsl`
     ${MATRIX_DIRECTIVES}
-    ${BACKWARD_PARAMS}
+    ${kernel.walk ? WALKED_PARAMS : BACKWARD_PARAMS}
     ${declareBindings(bindings)}
 
     var<workgroup> queryStage: array<vec4u, ${tileColumns * stride}>;
@@ -116,20 +121,24 @@ function declarations(kernel: BackwardKernel): string {
 
 /** Where the workgroup, the subgroup and the lane are; a subgroup's keys and values, and its sums. */
 function openMain(kernel: BackwardKernel): string {
-  const { ownRows, headDim, vectors, depth } = kernel;
+  const { headDim, vectors, depth } = kernel;
   const loadOwn = ([name, tensor]: readonly [string, string]) =>
     depth.map((c) => {
       const at = `(headRow + block) * ${vectors}u + ${2 * c}u, ${vectors}u`;
       return `let ${name}${c} = subgroupMatrixLoad<${LEFT}, row_major>(&${tensor}, ${at});`;
     });
   const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
+  // Heads of partial sums: those of every part.
+  const [sums0, sumsCount] = kernel.walk
+    ? ["(part * groups.x + group.x)", "params.parts * groups.x"]
+    : ["group.x", "groups.x"];
   return wgsl`
     ${entryPoint(kernel)}
       let headRow = (params.firstHead + group.x) * params.rows;
       let earlier = params.firstQuery > params.firstKey;
-      let later = params.endQuery < params.rows;
+      let later = params.endQuery < params.rows${kernel.walk ? " || params.parts > 1u" : ""};
       // The heaviest go first: the first keys, which most queries see.
-      let own0 = params.firstKey + group.y * ${ownRows}u;
+      ${openTile(kernel)}
       let own = own0 + subgroup * 16u;
       // The last rows may be fewer than a matrix: then it begins earlier and stores only its own rows.
       let block = min(own, params.rows - 16u);
@@ -138,8 +147,8 @@ function openMain(kernel: BackwardKernel): string {
       // Where the row lies in its own block of dS. Rows that are not its own make room for those past the end.
       let scoreRow = ((row16 - (own - block)) & 15u) * 2u + side;
       let scoreBlock = (group.x * params.keyBlocks + (own - params.firstKey) / 16u) * params.queryBlocks;
-      let partial = (group.x * params.partialRows + own - params.firstKey) * ${headDim}u;
-      let valuePartial = partial + groups.x * params.partialRows * ${headDim}u;
+      let partial = (${sums0} * params.partialRows + own - params.firstKey) * ${headDim}u;
+      let valuePartial = partial + ${sumsCount} * params.partialRows * ${headDim}u;
       let scale = params.scale;
       let scratch0 = subgroup * ${SCRATCH}u;
       let scratch1 = scratch0 + ${16 * WEIGHT_STRIDE}u;
@@ -166,18 +175,21 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     vectors,
     threads,
     row: (row: string) => `headRow + min(${row}, params.rows - 1u)`,
+    place: kernel.walk ? (position: string) => walkedRow(kernel, position) : undefined,
     prepare: [stageStatistics(kernel), ...isScaled(kernel) ? [stageScales(kernel)] : []],
   } as const;
-  const masked = streamTiles({
-    ...queries,
-    condition: "t0 < ownEnd",
-    step: (rows) => scheduleStep(kernel, rows, { masked: true }).join("\n"),
-  });
-  const unmasked = streamTiles({
-    ...queries,
-    condition: "t0 < params.endQuery",
-    step: (rows) => scheduleStep(kernel, rows, { masked: false }).join("\n"),
-  });
+  const loop = (condition: string, masked: boolean) =>
+    streamTiles({
+      ...queries,
+      condition,
+      step: (rows) => scheduleStep(kernel, rows, { masked }).join("\n"),
+    });
+  const loops = kernel.walk ? ["var t0 = 0u;", loop("t0 < path.rows", true)] : [
+    `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`,
+    `let ownEnd = min(own0 + ${ownRows}u, params.endQuery);`,
+    loop("t0 < ownEnd", true),
+    loop("t0 < params.endQuery", false),
+  ];
   // A number of attempts that no compiler can know, and so unroll.
   const open = "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {";
   return flatWgsl`
@@ -188,10 +200,7 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
       let factor = exp2(exponent - WEIGHT_EXPONENT);
       var peak = 0.0;
       if (local == 0u) { atomicStore(&largest, 0u); overflow = 0.0; }
-      var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);
-      let ownEnd = min(own0 + ${ownRows}u, params.endQuery);
-      ${masked}
-      ${unmasked}
+      ${loops}
       workgroupBarrier();
       atomicMax(&largest, bitcast<u32>(peak));
       workgroupBarrier();
@@ -205,10 +214,11 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
 }
 
 /** Stages log-sum-exp and delta of a tile of queries. */
-function stageStatistics({ tileColumns }: BackwardKernel): string {
+function stageStatistics(kernel: BackwardKernel): string {
+  const { tileColumns } = kernel;
   return flatWgsl`
     if (local < ${tileColumns}u) {
-      let query = t0 + local;
+      let query = ${kernel.walk ? "tileRow" : "t0"} + local;
       let at = headRow + min(query, params.rows - 1u);
       let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);
       statistics[local] = select(vec2f(PAST_END, 0.0), known, query < params.rows);
@@ -217,11 +227,12 @@ function stageStatistics({ tileColumns }: BackwardKernel): string {
 }
 
 /** Stages the scales of dO of a tile of queries. */
-function stageScales({ tileColumns }: BackwardKernel): string {
+function stageScales(kernel: BackwardKernel): string {
+  const { tileColumns } = kernel;
   return flatWgsl`
     if (local < ${tileColumns / 16}u) {
       let blocks = (params.rows + 15u) / 16u;
-      let block = min(t0 / 16u + local, blocks - 1u);
+      let block = min(${kernel.walk ? "tileRow" : "t0"} / 16u + local, blocks - 1u);
       stageScales[local] = gradientScales[(params.firstHead + group.x) * blocks + block];
     }
   `;
@@ -232,10 +243,12 @@ function stageScales({ tileColumns }: BackwardKernel): string {
 /** The work on 16 staged queries. Scores are `x`, then P; gradients of weights are `y`, then dS. */
 function scheduleStep(
   kernel: BackwardKernel,
-  { row, firstRow }: StagedRows,
+  { row, firstRow: at }: StagedRows,
   { masked }: { readonly masked: boolean },
 ): string[] {
+  const firstRow = kernel.walk ? "query0" : at;
   return [
+    ...kernel.walk ? [`let query0 = ${walkedRow(kernel, at)};`] : [],
     ...isScaled(kernel) ? [adoptScale(kernel, row)] : [],
     multiplyScores(kernel, row),
     storeResult("scratch0", "s"),
@@ -244,7 +257,7 @@ function scheduleStep(
     readScores("scratch0", "y"),
     weights({ half: "a", column: "column0", row }),
     weights({ half: "b", column: "(column0 ^ 4u)", row }),
-    ...masked ? [maskWeights(firstRow)] : [],
+    ...kernel.walk ? [maskUnseen(at)] : masked ? [maskWeights(firstRow)] : [],
     exchangeWeights(),
     leaveScoreGradients(firstRow),
     ...kernel.depth.map((c) => multiplyGradients(kernel, row, c)),
@@ -315,6 +328,18 @@ function maskWeights(firstRow: string): string {
     ${columnsOfHalves(firstRow)}
       xa = select(vec4f(), xa, keyA >= vec4u(row));
       xb = select(vec4f(), xb, keyB >= vec4u(row));
+    }
+  `;
+}
+
+/** Masks queries that do not see a lane's key, by a walk. */
+function maskUnseen(at: string): string {
+  return wgsl`
+    let seen = walkedMask(path, ${at});
+    if (!walkSeesAll(path, seen, block, 16u, query0, 16u)) {
+    ${columnsOfHalves("query0")}
+      xa = select(vec4f(), xa, walkSees(path, seen, vec4u(row), keyA));
+      xb = select(vec4f(), xb, walkSees(path, seen, vec4u(row), keyB));
     }
   `;
 }

@@ -20,8 +20,11 @@ import {
   entryPoint,
   isScaled,
   type MatrixBackwardOptions,
+  openPath,
   type PartialSums,
   scaleResult,
+  WALKED_PARAMS,
+  walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
 import {
   loadWeights,
@@ -45,7 +48,7 @@ interface Kernel extends BackwardKernel {
 
 /**
  * The whole shader. Bindings: keys, scoreGradients, exponents, with results of f32 gradientScales,
- * queryGradients, partials, params.
+ * queryGradients, partials, params, then those of a walk.
  *
  * @param options `keyRows`: rows that a workgroup of the pass over keys and values owns, a multiple of
  * `tileColumns`.
@@ -75,6 +78,7 @@ export function generateMatrixQuery(
     ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
     "}",
     gradientType === "f16" ? NEAREST_HALF : "",
+    ...kernel.walk ? [kernel.walk] : [],
   ].join("\n");
 }
 
@@ -93,7 +97,7 @@ function declarations(kernel: Kernel): string {
   ];
   return wgsl`
     ${MATRIX_DIRECTIVES}
-    ${BACKWARD_PARAMS}
+    ${kernel.walk ? WALKED_PARAMS : BACKWARD_PARAMS}
     ${declareBindings(bindings)}
 
     var<workgroup> keyStage: array<vec4u, ${tileColumns * stride}>;
@@ -108,6 +112,10 @@ function declarations(kernel: Kernel): string {
 function openMain(kernel: Kernel): string {
   const { ownRows, blocks, headDim, keyRows } = kernel;
   const keyGroups = `(params.endKey - params.firstKey + ${keyRows - 1}u) / ${keyRows}u`;
+  // Each range of queries has its own workgroups of keys.
+  const factors0 = kernel.walk
+    ? "(group.x * params.parts + (q0 - params.firstQuery) / params.partQueries)"
+    : "group.x";
   const firstBlocks = "group.x * params.keyBlocks * params.queryBlocks";
   return wgsl`
     ${entryPoint(kernel)}
@@ -117,12 +125,13 @@ function openMain(kernel: Kernel): string {
       let q0 = params.firstQuery + (groups.y - 1u - group.y) * ${ownRows}u;
       let earlier = params.firstKey > 0u;
       let later = q0 >= params.endKey;
+      ${openPath(kernel, { own: "q0", from: "params.firstKey", end: "params.endKey" })}
       let first = q0 + subgroup * ${16 * blocks}u;
       let partial = (group.x * params.partialRows + first) * ${headDim}u;
       let scale = params.scale;
       let scratch0 = subgroup * ${SCRATCH}u;
       let scoreBlock = ${firstBlocks} + (first - params.firstQuery) / 16u;
-      let factors = group.x * (${keyGroups});
+      let factors = ${factors0} * (${keyGroups});
       var exponent = GRADIENT_EXPONENT;
   `;
 }
@@ -164,13 +173,15 @@ function beginBlocks(kernel: Kernel): string {
   const sums = blockNumbers.map((b) => sumsOf(kernel, b));
   const begin = (block: PartialSums, b: number) =>
     beginSums(block, isScaled(kernel) ? `(exp2(exponent) / gradientScale${b})` : "exp2(exponent)");
+  const firstKey = (s: number) =>
+    kernel.walk ? walkedRow(kernel, `${16 * s}u`) : `params.firstKey + ${16 * s}u`;
   const registers = steps.flatMap((s) => blockNumbers.map((b) => `var e${s}_${b}: vec4u;`));
   return flatWgsl`
     ${readScales(kernel)}
     ${sums.flatMap(({ names }) => names).map((name) => `var ${name} = ${RESULT}();`)}
     ${sums.map(begin)}
     ${registers}
-    ${steps.map((s) => fetchScoreGradients(kernel, s, `params.firstKey + ${16 * s}u`))}
+    ${steps.map((s) => fetchScoreGradients(kernel, s, firstKey(s)))}
   `;
 }
 
@@ -197,13 +208,15 @@ function walkKeys(kernel: Kernel): string {
     vectors,
     threads,
     row: (row) => `headRow + min(${row}, params.rows - 1u)`,
+    place: kernel.walk ? (position) => walkedRow(kernel, position) : undefined,
     open: [adoptExponent(kernel)],
     unrolled: true,
     step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });
+  const end = kernel.walk ? "path.rows" : `min(q0 + ${ownRows}u, params.endKey)`;
   return flatWgsl`
-    let end = min(q0 + ${ownRows}u, params.endKey);
-    var k0 = params.firstKey;
+    let end = ${end};
+    var k0 = ${kernel.walk ? "0u" : "params.firstKey"};
     ${loop}
   `;
 }
@@ -212,7 +225,9 @@ function walkKeys(kernel: Kernel): string {
 function adoptExponent(kernel: Kernel): string {
   const names = kernel.blockNumbers.flatMap((b) => sumsOf(kernel, b).names);
   return flatWgsl`
-    let known = exponents[factors + (k0 - params.firstKey) / ${kernel.keyRows}u];
+    let known = exponents[factors + (${
+    walkedRow(kernel, "k0")
+  } - params.firstKey) / ${kernel.keyRows}u];
     if (known != exponent) {
       let change = exp2(known - exponent);
       exponent = known;
@@ -227,8 +242,8 @@ function adoptExponent(kernel: Kernel): string {
 function scheduleStep(kernel: Kernel, { row, at }: StagedRows): string[] {
   const { blockNumbers, depth, tileColumns } = kernel;
   return [
-    ...blockNumbers.map((b) => putScoreGradients(at, b)),
-    fetchScoreGradients(kernel, at, `k0 + ${tileColumns + 16 * at}u`),
+    ...blockNumbers.map((b) => putScoreGradients(kernel, at, b)),
+    fetchScoreGradients(kernel, at, walkedRow(kernel, `k0 + ${tileColumns + 16 * at}u`)),
     ...blockNumbers.map((b) => loadWeights(`ds${at}_${b}`, scratchOf(b), "col_major")),
     ...depth.map((c) => multiplyGradients(kernel, { row, at, c })),
   ];
@@ -238,9 +253,13 @@ function scheduleStep(kernel: Kernel, { row, at }: StagedRows): string[] {
  * Puts a lane's part of dS into the scratch: 16 keys × 16 queries, two lanes to a key. What the queries
  * do not see, the other pass may not have written.
  */
-function putScoreGradients(at: number, b: number): string {
+function putScoreGradients(kernel: Kernel, at: number, b: number): string {
   const place = `${scratchOf(b)} + (lane >> 1u) * ${WEIGHT_STRIDE}u + (lane & 1u)`;
-  const seen = `k0 + ${16 * at}u <= first + ${16 * b + 15}u`;
+  const position = `k0 + ${16 * at}u`;
+  const seen = kernel.walk
+    ? `walkTouches(path, walkedMask(path, ${position}), first + ${16 * b}u, ` +
+      `walkedRow(path, ${position}))`
+    : `${position} <= first + ${16 * b + 15}u`;
   return `scratch[${place}] = select(vec4u(), e${at}_${b}, ${seen});`;
 }
 

@@ -32,6 +32,8 @@ export interface DenseMatrixOptions {
   readonly result?: DenseResult;
   /** How queries, keys and values are bound. */
   readonly inputs: InputAccess;
+  /** WGSL of a walk over tiles (`tile_walk.ts`). Default: all keys up to the diagonal. */
+  readonly walk?: string;
 }
 
 /** A tiling, what it is applied to, and what follows from both. */
@@ -62,8 +64,17 @@ export function scheduleStep(
     storeResult("scratch0", `s${b}`),
     readScores("scratch0", `x${b}`),
   ];
-  const mask = (b: number) => maskScores({ b, x: `x${b}`, firstKey: firstRow });
+  const mask = (b: number) =>
+    kernel.walk
+      ? maskUnseen({ b, x: `x${b}`, firstKey: "key0", mask: "seen" })
+      : maskScores({ b, x: `x${b}`, firstKey: firstRow });
   return [
+    ...kernel.walk
+      ? [
+        `let key0 = walkedRow(path, ${firstRow});`,
+        `let seen = walkedMask(path, ${firstRow});`,
+      ]
+      : [],
     ...multiplyScores(kernel, row),
     ...blockNumbers.flatMap(exchangeScores),
     // After the first mask the products are over, and their registers free.
@@ -175,6 +186,25 @@ export function maskScores(
       let row = vec4u(block${b} + row16);
       ${x}a = select(vec4f(MASKED), ${x}a, keyA <= row);
       ${x}b = select(vec4f(MASKED), ${x}b, keyB <= row);
+    }
+  `;
+}
+
+/** Masks a lane's scores of block b against 16 keys, where a walk has pairs that are not seen. */
+export function maskUnseen(
+  { b, x, firstKey, mask }: {
+    readonly b: number;
+    readonly x: string;
+    readonly firstKey: string;
+    readonly mask: string;
+  },
+): string {
+  return wgsl`
+    if (!walkSeesAll(path, ${mask}, block${b}, 16u, ${firstKey}, 16u)) {
+    ${columnsOfHalves(firstKey)}
+      let row = vec4u(block${b} + row16);
+      ${x}a = select(vec4f(MASKED), ${x}a, walkSees(path, ${mask}, row, keyA));
+      ${x}b = select(vec4f(MASKED), ${x}b, walkSees(path, ${mask}, row, keyB));
     }
   `;
 }

@@ -13,7 +13,14 @@ import {
   type TiledPipelines,
   type TiledPlan,
 } from "../backward_plan.ts";
-import { tilingName } from "../tilings.ts";
+import { type MatrixBackwardTilings, type MatrixTiling, tilingName } from "../tilings.ts";
+import {
+  describeWalk,
+  requireWalkable,
+  suitedTilings,
+  type WalkBuffers,
+  type WalkTile,
+} from "../tile_walk.ts";
 import { tunedTiling } from "../tuning.ts";
 import type { DenseBackwardOptions } from "../types.ts";
 import { chooseMatrixBackward } from "./dense_matrix.ts";
@@ -21,24 +28,41 @@ import {
   createMatrixBinding,
   createMatrixScratch,
   hasRoom,
-  type MatrixBackwardSchedule,
   type MatrixBackwardScratch,
-  planMatrixSchedule,
 } from "./dense_matrix_backward.ts";
+import { type MatrixBackwardSchedule, planMatrixSchedule } from "./matrix_schedule.ts";
 import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
+import { sumPartsSource } from "./matrix_sum_parts.ts";
+
+/** A tiling of a pass as a walk sees it. */
+function tileOf(pass: string, tiling: MatrixTiling): WalkTile {
+  return {
+    ownRows: matrixTileRows(tiling),
+    columns: tiling.tileColumns,
+    own: pass === "query" ? "queries" : "keys",
+  };
+}
 
 /** Plans the two tiled passes, for a shape that matrix units support. */
 export function planMatrixPasses(
   { capabilities }: Pick<Gpu, "capabilities">,
   options: DenseBackwardOptions,
 ): TiledPlan {
-  const { heads, headDim, dtype, rows, matrixTilings, gradientType = dtype } = options;
+  const { heads, headDim, dtype, rows, matrixTilings, gradientType = dtype, walk } = options;
   const tuned = (pass: "query" | "key-value") =>
     tunedTiling(capabilities, { kernel: "matrix", pass, headDim, dtype, rows, heads });
   const preferred = () => {
-    const chosen = chooseMatrixBackward(capabilities, { heads, rows, headDim });
+    const shape = { heads, rows, headDim };
+    if (walk) {
+      return chooseMatrixBackward(
+        capabilities,
+        shape,
+        (pass, all) => suitedTilings(walk, all, { tileOf: (tiling) => tileOf(pass, tiling), rows }),
+      );
+    }
+    const chosen = chooseMatrixBackward(capabilities, shape);
     return {
       query: tuned("query") ?? chosen.query,
       keyValue: tuned("key-value") ?? chosen.keyValue,
@@ -46,18 +70,24 @@ export function planMatrixPasses(
   };
   const tilings = matrixTilings ?? preferred();
   const { query, keyValue } = tilings;
+  const tiles = { query: tileOf("query", query), keyValue: tileOf("key-value", keyValue) };
+  for (const tile of Object.values(tiles)) requireWalkable(walk, tile);
+  const bound = walk ? walk.bindings : [];
+  const name = `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`;
   const schedule = planMatrixSchedule(capabilities, {
     heads,
     rows,
     headDim,
     tilings,
     gradientType,
+    walk,
     // Four products in the longer of the two dispatches, 2·d FLOP a pair each.
     pairsAtMost: options.flopsPerDispatch && options.flopsPerDispatch / (8 * headDim * heads),
   });
   return {
     kernel: "matrix",
-    variant: `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`,
+    variant: name + describeWalk(walk, rows, tiles.query),
+    tiles,
     ranges: { query: [], keyValue: [] },
     schedule,
     scratchBytes: Object.values(schedule.bytes).reduce((a, b) => a + b),
@@ -68,22 +98,32 @@ export function planMatrixPasses(
           headDim,
           keyRows: matrixTileRows(keyValue),
           gradientType,
+          walk: walk?.code(tiles.query, gradientType === "f32" ? 7 : 6),
         }),
         bindings: [
           ...Array<"read">(gradientType === "f32" ? 4 : 3).fill("read"),
           "read-write",
           "read-write",
           "uniform",
+          ...bound,
         ],
       },
       keyValue: {
         label: labelOf("keys and values on matrix units", options),
-        code: generateMatrixKeyValue(keyValue, { headDim, gradientType }),
+        code: generateMatrixKeyValue(keyValue, {
+          headDim,
+          gradientType,
+          walk: walk?.code(tiles.keyValue, gradientType === "f32" ? 13 : 12),
+        }),
         bindings: [
           ...Array<"read">(gradientType === "f32" ? 7 : 6).fill("read"),
           ...Array<"read-write">(5).fill("read-write"),
           "uniform",
+          ...bound,
         ],
+      },
+      ...schedule.rectangles.some(({ parts = 1 }) => parts > 1) && {
+        sum: sumPartsSource(labelOf("sums of parts", options), { headDim, gradientType }),
       },
     },
   };
@@ -103,6 +143,7 @@ export async function bindMatrixPasses(
     schedule: MatrixBackwardSchedule;
     pipelines: TiledPipelines;
     scratch?: MatrixBackwardScratch;
+    walks?: Record<keyof MatrixBackwardTilings, WalkBuffers>;
   },
 ): Promise<TiledPasses> {
   const { plan, schedule, pipelines } = options;
@@ -118,6 +159,7 @@ export async function bindMatrixPasses(
     pipelines,
     scratch,
     productFlops: productFlops(plan),
+    walks: options.walks,
   });
   return {
     scratch,

@@ -6,9 +6,17 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { PipelineSource } from "../../gpu/pipeline.ts";
-import { denseForwardBytes, denseForwardFlops } from "../dense_attention_cost.ts";
+import { denseForwardBytes } from "../dense_attention_cost.ts";
 import { splitTiles } from "../portable/tile_ranges.ts";
-import { tilingName } from "../tilings.ts";
+import { type MatrixTiling, tilingName } from "../tilings.ts";
+import {
+  describeWalk,
+  pairFlops,
+  requireWalkable,
+  suitedTilings,
+  tileCost,
+  type WalkTile,
+} from "../tile_walk.ts";
 import { tunedTiling } from "../tuning.ts";
 import type { DenseAttentionOptions, DenseAttentionPlan, DenseVariant } from "../types.ts";
 import { chooseMatrixTiling } from "./dense_matrix.ts";
@@ -16,6 +24,11 @@ import { generateDenseMatrix } from "./dense_matrix_codegen.ts";
 import { matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 import { type InputAccess, ringAccess } from "./row_staging_codegen.ts";
 import { showExcess } from "../../gpu/bytes.ts";
+
+/** A tiling of the forward kernel as a walk sees it. */
+function tileOf(tiling: MatrixTiling): WalkTile {
+  return { ownRows: matrixTileRows(tiling), columns: tiling.tileColumns, own: "queries" };
+}
 
 /**
  * Plans the kernel on matrix units, for a shape that they support.
@@ -27,7 +40,7 @@ export function planMatrix(
   options: DenseAttentionOptions,
   { result, rowStride }: DenseVariant,
 ): DenseAttentionPlan {
-  const { heads, rows, headDim, dtype } = options;
+  const { heads, rows, headDim, dtype, walk } = options;
   const key = {
     kernel: "matrix",
     pass: "forward",
@@ -36,8 +49,16 @@ export function planMatrix(
     rows,
     heads: heads * rowStride,
   } as const;
-  const tiling = options.matrixTiling ?? tunedTiling(capabilities, key) ??
-    chooseMatrixTiling(capabilities, key);
+  const tiling = options.matrixTiling ??
+    (walk
+      ? chooseMatrixTiling(
+        capabilities,
+        key,
+        (_, tilings) => suitedTilings(walk, tilings, { tileOf, rows }),
+      )
+      : tunedTiling(capabilities, key) ?? chooseMatrixTiling(capabilities, key));
+  const tile = tileOf(tiling);
+  requireWalkable(walk, tile);
   const workgroupBytes = matrixWorkgroupBytes(tiling, headDim);
   const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
   if (workgroupBytes > maxWorkgroupBytes) {
@@ -47,25 +68,41 @@ export function planMatrix(
         `workgroup memory; the device's limit is ${limit}`,
     );
   }
-  const flops = denseForwardFlops({ heads, rows, headDim });
+  const flops = 2 * pairFlops(walk, { heads, rows, headDim });
   const access = ringAccess(tiling);
   const results = Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
   const source = (inputs: InputAccess): PipelineSource => ({
-    label: `dense attention ${result} on matrix units d=${headDim}`,
-    code: generateDenseMatrix(tiling, { headDim, rowStride, result, inputs }),
-    bindings: ["uniform", inputs, inputs, inputs, ...results, "read-write"],
+    label: `${walk?.kind ?? "dense"} attention ${result} on matrix units d=${headDim}`,
+    code: generateDenseMatrix(tiling, {
+      headDim,
+      rowStride,
+      result,
+      inputs,
+      walk: walk?.code(tile, 5 + results.length),
+    }),
+    bindings: [
+      "uniform",
+      inputs,
+      inputs,
+      inputs,
+      ...results,
+      "read-write",
+      ...walk ? walk.bindings : [],
+    ],
   });
   return {
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     kernel: "matrix",
-    variant: `matrix units ${tilingName(tiling)}`,
+    variant: `matrix units ${tilingName(tiling)}${describeWalk(walk, rows, tile)}`,
+    tile,
     pipeline: access === "read" ? source("read") : { ...source(access), shared: source("read") },
     ranges: splitTiles({
       tiles: Math.ceil(rows / matrixTileRows(tiling)),
       flops,
       limit: options.flopsPerDispatch,
       most: maxWorkgroupsPerDimension,
+      costOf: tileCost(walk, { tile, heads, headDim, products: 2 }),
     }),
     workgroupBytes,
     flops,

@@ -40,6 +40,11 @@ export interface RowStream {
   readonly threads: number;
   /** WGSL of the tensors' row for a row of the sequence. */
   readonly row: (row: string) => string;
+  /**
+   * WGSL of the sequence's row at a position of the loop, a multiple of 16, where the loop runs over
+   * positions of a walk; the other rows of a tile follow it. Default: positions are rows.
+   */
+  readonly place?: (position: string) => string;
   /** The work on 16 rows. */
   readonly step: (rows: StagedRows) => string;
 }
@@ -92,6 +97,8 @@ export function streamTiles(
   },
 ): string {
   const { counter, tileColumns, condition, step, open = [], prepare = [], unrolled } = options;
+  const { place } = options;
+  const from = place ? "tileRow" : counter;
   const parts = stagedVectors(options, tileColumns);
   const stepAt = (row: string, at: number) =>
     step({ row, firstRow: `(${counter} + ${row})`, at, prefetch: () => [] });
@@ -108,7 +115,8 @@ export function streamTiles(
       ${open}
       workgroupBarrier();
       {
-        ${parts.map(({ name, fetch }) => `let ${name} = ${fetch(counter)};`)}
+        ${place ? [`let tileRow = ${place(counter)};`] : []}
+        ${parts.map(({ name, fetch }) => `let ${name} = ${fetch(from)};`)}
         ${prepare}
         ${parts.map(({ put }) => put("0u"))}
       }
@@ -129,11 +137,17 @@ export function streamTiles(
  * decides whether registers suffice: `TUNING.md` has what was measured.
  */
 export function streamRing(stream: RowStream): string {
-  const { counter, tileColumns, condition, step } = stream;
+  const { counter, tileColumns, condition, step, place } = stream;
   const ring = 2 * tileColumns;
   const parts = stagedVectors(stream, 16);
-  const fetch = (declare: "let " | "var " | "", ahead: number, plus?: string) =>
-    parts.map(({ name, fetch }) => `${declare}${name} = ${fetch(`${counter} + ${ahead}u`, plus)};`);
+  const fetch = (declare: "let " | "var " | "", ahead: number, plus?: string) => {
+    const position = `${counter} + ${ahead}u`;
+    const from = place ? "aheadRow" : position;
+    return [
+      ...place ? [`let aheadRow = ${place(position)};`] : [],
+      ...parts.map(({ name, fetch }) => `${declare}${name} = ${fetch(from, plus)};`),
+    ];
+  };
   const put = (ahead: number) => parts.map(({ put }) => put(`(${counter} + ${ahead}u) % ${ring}u`));
   const fillFirstTile = range(tileColumns / 16).map((i) =>
     flatWgsl`

@@ -24,8 +24,13 @@ fn weightOf(exponent: vec4f) -> vec4f {
 /**
  * Generated text to append to `dense_attention_backward_query.wgsl`. The program's `stored` is also the
  * type of dO.
+ *
+ * @param options `walked`: a walk's predicate masks, of the private variables `walk` and `walkMask`.
  */
-export function generateQueryBackward(program: TileProgram): string {
+export function generateQueryBackward(
+  program: TileProgram,
+  { walked = false }: { readonly walked?: boolean } = {},
+): string {
   const gradientType = program.stored ?? program.dtype;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const rows = range(rowsPerThread);
@@ -62,9 +67,13 @@ export function generateQueryBackward(program: TileProgram): string {
     { let at = headRow + min(row + ${r}u, params.rows - 1u);
       m${r} = logSumExp[at] * LOG2E; d${r} = delta[at]; }
   `;
+  const unseen = (r: number, g: number) =>
+    walked
+      ? `!walkSees(walk, walkMask, vec4u(row + ${r}u), column${g})`
+      : `column${g} > vec4u(row + ${r}u)`;
   const scoreGradient = (r: number, g: number) =>
     `p${r}_${g} = select(weightOf(s${r}_${g} - m${r}) * (p${r}_${g} - d${r}), vec4f(), ` +
-    `column${g} > vec4u(row + ${r}u));`;
+    `${unseen(r, g)});`;
   // m: log-sum-exp of the row in base 2; d: its delta.
   return wgsl`
     ${generateConstants(program)}
@@ -85,7 +94,10 @@ export function generateQueryBackward(program: TileProgram): string {
 }
 
 /** The same for `dense_attention_backward_key_value.wgsl`. */
-export function generateKeyValueBackward(program: TileProgram): string {
+export function generateKeyValueBackward(
+  program: TileProgram,
+  { walked = false }: { readonly walked?: boolean } = {},
+): string {
   const gradientType = program.stored ?? program.dtype;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const groups = columnGroups(program);
@@ -132,9 +144,13 @@ export function generateKeyValueBackward(program: TileProgram): string {
       factor: () => "1.0",
     }),
   ];
+  const unseen = (r: number, g: number) =>
+    walked
+      ? `!walkSees(walk, walkMask, vec4u(row + ${r}u), column${g})`
+      : `(column${g} < vec4u(row + ${r}u))`;
   const weight = (r: number, g: number) =>
     `s${r}_${g} = select(weightOf(s${r}_${g} - m${g} * LOG2E), vec4f(), ` +
-    `(column${g} < vec4u(row + ${r}u)) | (column${g} >= vec4u(params.rows)));`;
+    `${unseen(r, g)} | (column${g} >= vec4u(params.rows)));`;
   const scoreGradient = (r: number, g: number) => `p${r}_${g} = s${r}_${g} * (p${r}_${g} - d${g});`;
   return wgsl`
     ${generateConstants(program)}

@@ -18,12 +18,13 @@ const max = (a: string, b: string) => `max(${a}, ${b})`;
  * unnormalised outputs `o` in registers.
  *
  * @param options `keyEnd`: WGSL of the first key that no row sees. Default: only causality masks.
+ * `walked`: a walk's predicate masks instead, of the private variables `walk` and `walkMask`.
  */
 export function generateAttention(
   program: TileProgram,
-  options: { readonly subgroups: boolean; readonly keyEnd?: string },
+  options: { readonly subgroups: boolean; readonly keyEnd?: string; readonly walked?: boolean },
 ): string {
-  const { subgroups, keyEnd } = options;
+  const { subgroups, keyEnd, walked } = options;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const rows = range(rowsPerThread);
   const scores = generateFirstProduct(program, {
@@ -50,7 +51,7 @@ export function generateAttention(
     }
     fn maskScores(c0: u32) {
       let row = row0 + ty * ${rowsPerThread}u;
-      ${maskScores(program, keyEnd)}
+      ${walked ? maskUnseen(program) : maskScores(program, keyEnd)}
     }
     fn updateRows() {
       ${rows.map((r) => rowMaximum(program, r))}
@@ -87,6 +88,27 @@ function maskScores(program: TileProgram, keyEnd?: string): string[] {
   ];
 }
 
+/** Masks keys that a thread's rows do not see, by a walk. */
+function maskUnseen(program: TileProgram): string[] {
+  const { threadsX } = program.tiling;
+  const { rowsPerThread, columnsPerThread } = layOut(program.tiling, program.headDim);
+  const keysOf = (g: number) => {
+    const columns = range(4).map((e) => `${(4 * g + e) * threadsX}u`).join(", ");
+    return `let key${g} = vec4u(c0 + tx) + vec4u(${columns});`;
+  };
+  const maskRow = (r: number) => [
+    `{ let query = vec4u(row + ${r}u);`,
+    ...scoresOf(program, r).map((s, g) =>
+      `${s} = select(vec4f(MASKED), ${s}, walkSees(walk, walkMask, query, key${g}));`
+    ),
+    "}",
+  ];
+  return [
+    ...range(columnsPerThread / 4).map(keysOf),
+    ...range(rowsPerThread).flatMap(maskRow),
+  ];
+}
+
 /** The maximum `t` of a thread's scores of a row. */
 function rowMaximum(program: TileProgram, r: number): string {
   const all = scoresOf(program, r).reduce(max);
@@ -109,7 +131,11 @@ function updateRow(program: TileProgram, r: number): string {
 /** Generated text to append to `dense_attention.wgsl`. */
 export function generateDense(
   program: TileProgram,
-  options: { readonly subgroups: boolean; readonly result: DenseResult },
+  options: {
+    readonly subgroups: boolean;
+    readonly result: DenseResult;
+    readonly walked?: boolean;
+  },
 ): string {
   const store = options.result === "rows"
     ? storeOutputs(program)

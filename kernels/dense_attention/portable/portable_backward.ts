@@ -19,12 +19,22 @@ import {
   type TiledPlan,
 } from "../backward_plan.ts";
 import { type BackwardTilings, type Tiling, tilingName } from "../tilings.ts";
-import { tunedTiling } from "../tuning.ts";
+import {
+  describeWalk,
+  firstSuited,
+  requireWalkable,
+  tileCost,
+  type TileWalk,
+  type WalkBuffers,
+  type WalkTile,
+} from "../tile_walk.ts";
+import { tilingSpace, tunedTiling } from "../tuning.ts";
 import type { DenseBackwardOptions } from "../types.ts";
 import {
   generateKeyValueBackward,
   generateQueryBackward,
 } from "./dense_attention_backward_codegen.ts";
+import { walkKeyValueBackward, walkQueryBackward } from "./portable_walk.ts";
 import { layOut } from "./tile_layout.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
 import { showExcess } from "../../gpu/bytes.ts";
@@ -62,12 +72,37 @@ export function chooseBackwardTilings(
   return { query, keyValue };
 }
 
+/** Tilings of the two passes as a walk sees them. */
+function tilesOf({ query, keyValue }: BackwardTilings): Record<keyof BackwardTilings, WalkTile> {
+  return {
+    query: { ownRows: query.tileRows, columns: query.tileColumns, own: "queries" },
+    keyValue: { ownRows: keyValue.tileRows, columns: keyValue.tileColumns, own: "keys" },
+  };
+}
+
+/** The first tilings that fit the device and suit a walk. Dense attention's choice comes first. */
+function chooseWalked(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  { headDim, rows }: { readonly headDim: number; readonly rows: number },
+  walk: TileWalk,
+): BackwardTilings {
+  const dense = chooseBackwardTilings(gpu, headDim);
+  const suited = (pass: "query" | "key-value", name: keyof BackwardTilings) => {
+    const space = tilingSpace(gpu.capabilities, { kernel: "portable", pass, headDim });
+    return firstSuited(walk, [dense[name], ...space], {
+      tileOf: (tiling) => tilesOf({ query: tiling, keyValue: tiling })[name],
+      rows,
+    });
+  };
+  return { query: suited("query", "query"), keyValue: suited("key-value", "keyValue") };
+}
+
 /** Plans the two tiled passes. */
 export function planPortablePasses(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseBackwardOptions,
 ): TiledPlan {
-  const { heads, headDim, dtype, rows, gradientType: stored } = options;
+  const { heads, headDim, dtype, rows, gradientType: stored, walk } = options;
   const tuned = (pass: "query" | "key-value") =>
     tunedTiling(gpu.capabilities, { kernel: "portable", pass, headDim, dtype, rows, heads });
   const preferred = () => {
@@ -77,25 +112,35 @@ export function planPortablePasses(
       keyValue: tuned("key-value") ?? chosen.keyValue,
     };
   };
-  const { query, keyValue } = options.tilings ?? preferred();
+  const tilings = options.tilings ?? (walk ? chooseWalked(gpu, options, walk) : preferred());
+  const { query, keyValue } = tilings;
+  const tiles = tilesOf(tilings);
+  for (const tile of Object.values(tiles)) requireWalkable(walk, tile);
+  const walked = walk !== undefined;
+  const bound = walk ? walk.bindings : [];
+  const name = `portable ${tilingName(query)} and ${tilingName(keyValue)}`;
   const product = productFlops(options);
   const most = gpu.capabilities.maxWorkgroupsPerDimension;
   const limit = options.flopsPerDispatch;
   const inputs = Array<"read">(6).fill("read");
   return {
     kernel: "portable",
-    variant: `portable ${tilingName(query)} and ${tilingName(keyValue)}`,
+    variant: name + describeWalk(walk, rows, tiles.query),
+    tiles,
     scratchBytes: 0,
     pipelines: {
       query: {
         label: labelOf("queries", options),
-        code: queryCode + generateQueryBackward({ tiling: query, headDim, dtype, stored }),
-        bindings: [...inputs, "read-write", "uniform"],
+        code: (walk ? walkQueryBackward(queryCode, walk.code(tiles.query, 8)) : queryCode) +
+          generateQueryBackward({ tiling: query, headDim, dtype, stored }, { walked }),
+        bindings: [...inputs, "read-write", "uniform", ...bound],
       },
       keyValue: {
         label: labelOf("keys and values", options),
-        code: keyValueCode + generateKeyValueBackward({ tiling: keyValue, headDim, dtype, stored }),
-        bindings: [...inputs, "read-write", "read-write", "uniform"],
+        code:
+          (walk ? walkKeyValueBackward(keyValueCode, walk.code(tiles.keyValue, 9)) : keyValueCode) +
+          generateKeyValueBackward({ tiling: keyValue, headDim, dtype, stored }, { walked }),
+        bindings: [...inputs, "read-write", "read-write", "uniform", ...bound],
       },
     },
     ranges: {
@@ -104,12 +149,14 @@ export function planPortablePasses(
         flops: 3 * product,
         limit,
         most,
+        costOf: tileCost(walk, { tile: tiles.query, heads, headDim, products: 3 }),
       }),
       keyValue: splitTilesMirrored({
         tiles: Math.ceil(rows / keyValue.tileRows),
         flops: 4 * product,
         limit,
         most,
+        costOf: tileCost(walk, { tile: tiles.keyValue, heads, headDim, products: 4 }),
       }),
     },
   };
@@ -118,7 +165,11 @@ export function planPortablePasses(
 /** Binds the two tiled passes. */
 export function bindPortablePasses(
   gpu: Gpu,
-  { plan, pipelines }: { plan: DenseBackwardPlan; pipelines: TiledPipelines },
+  { plan, pipelines, walks }: {
+    plan: DenseBackwardPlan;
+    pipelines: TiledPipelines;
+    walks?: Record<keyof BackwardTilings, WalkBuffers>;
+  },
 ): TiledPasses {
   const uniform = ({ tileCount, firstTile }: TileRange) =>
     createParams(gpu, PARAMS, {
@@ -130,10 +181,10 @@ export function bindPortablePasses(
   const bindRanges = (ranges: readonly TileRange[], pipeline: Pipeline) => {
     const uniforms = ranges.map(uniform);
     return {
-      bind: (slices: readonly BufferSlice[]) =>
+      bind: (slices: readonly BufferSlice[], walked: readonly BufferSlice[]) =>
         ranges.map((range, i) =>
           bindDispatch(gpu, pipeline, {
-            slices: [...slices, slice(uniforms[i])],
+            slices: [...slices, slice(uniforms[i]), ...walked],
             workgroups: [plan.heads, range.tileCount, 1],
             flops: range.flops,
           })
@@ -146,9 +197,10 @@ export function bindPortablePasses(
   return {
     bind: (b) => {
       const shared = [b.q, b.k, b.v, b.outputGradient, b.lse, b.delta];
+      const walked = (pass: keyof BackwardTilings) => walks?.[pass].slices(b.firstHead ?? 0) ?? [];
       return {
-        query: query.bind([...shared, b.queryGradient]),
-        keyValue: keyValue.bind([...shared, b.keyGradient, b.valueGradient]),
+        query: query.bind([...shared, b.queryGradient], walked("query")),
+        keyValue: keyValue.bind([...shared, b.keyGradient, b.valueGradient], walked("keyValue")),
       };
     },
     destroy: () => {

@@ -5,10 +5,19 @@
  */
 import code from "./dense_attention.wgsl" with { type: "text" };
 import type { Gpu } from "../../gpu/device.ts";
-import { denseForwardBytes, denseForwardFlops } from "../dense_attention_cost.ts";
+import { denseForwardBytes } from "../dense_attention_cost.ts";
 import { requireDenseOptions } from "../dense_options.ts";
 import { type Tiling, tilingName } from "../tilings.ts";
-import { tunedTiling } from "../tuning.ts";
+import {
+  describeWalk,
+  firstSuited,
+  pairFlops,
+  requireWalkable,
+  tileCost,
+  type TileWalk,
+  type WalkTile,
+} from "../tile_walk.ts";
+import { tilingSpace, tunedTiling } from "../tuning.ts";
 import {
   type DenseAttentionOptions,
   type DenseAttentionPlan,
@@ -16,6 +25,7 @@ import {
   WHOLE_ROWS,
 } from "../types.ts";
 import { generateDense } from "./dense_attention_codegen.ts";
+import { walkForward } from "./portable_walk.ts";
 import { layOut } from "./tile_layout.ts";
 import { splitTiles } from "./tile_ranges.ts";
 import { showExcess } from "../../gpu/bytes.ts";
@@ -51,6 +61,22 @@ export function chooseTiling(
   );
 }
 
+/** A tiling of the forward kernel as a walk sees it. */
+function tileOf({ tileRows, tileColumns }: Tiling): WalkTile {
+  return { ownRows: tileRows, columns: tileColumns, own: "queries" };
+}
+
+/** The first tiling that fits the device and suits a walk. Dense attention's choice comes first. */
+function chooseWalked(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  { headDim, rows }: { readonly headDim: number; readonly rows: number },
+  walk: TileWalk,
+): Tiling {
+  const kernel = { kernel: "portable", pass: "forward", headDim } as const;
+  const tilings = [chooseTiling(gpu, headDim), ...tilingSpace(gpu.capabilities, kernel)];
+  return firstSuited(walk, tilings, { tileOf, rows });
+}
+
 /** The plan of the portable kernel. */
 export interface DensePortablePlan extends DenseAttentionPlan {
   readonly kernel: "portable";
@@ -67,7 +93,8 @@ export function planPortable(
   requireDenseOptions("plan dense attention", gpu, options);
   const { heads, rows, headDim, dtype } = options;
   const { capabilities } = gpu;
-  const tiling = options.tiling ??
+  const { walk } = options;
+  const tuned = () =>
     tunedTiling(capabilities, {
       kernel: "portable",
       pass: "forward",
@@ -75,31 +102,38 @@ export function planPortable(
       dtype,
       rows,
       heads: heads * rowStride,
-    }) ??
-    chooseTiling(gpu, headDim);
+    });
+  const tiling = options.tiling ??
+    (walk ? chooseWalked(gpu, options, walk) : tuned() ?? chooseTiling(gpu, headDim));
+  const tile = tileOf(tiling);
+  requireWalkable(walk, tile);
   const { workgroupBytes } = layOut(tiling, headDim);
   // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
-  const generated = generateDense({ tiling, headDim, dtype, rowStride }, { subgroups, result });
+  const program = { tiling, headDim, dtype, rowStride };
+  const generated = generateDense(program, { subgroups, result, walked: walk !== undefined });
   const results = Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
   const tiles = Math.ceil(rows / tiling.tileRows);
-  const flops = denseForwardFlops({ heads, rows, headDim });
+  const flops = 2 * pairFlops(walk, { heads, rows, headDim });
   return {
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     kernel: "portable",
     tiling,
-    variant: `portable ${tilingName(tiling)}`,
+    variant: `portable ${tilingName(tiling)}${describeWalk(walk, rows, tile)}`,
+    tile,
     pipeline: {
-      label: `dense attention ${result} d=${headDim} ${dtype}`,
-      code: `${subgroups ? capabilities.subgroupsDirective : ""}${code}${generated}`,
-      bindings: ["uniform", "read", "read", "read", ...results],
+      label: `${walk?.kind ?? "dense"} attention ${result} d=${headDim} ${dtype}`,
+      code: (subgroups ? capabilities.subgroupsDirective : "") +
+        (walk ? walkForward(code, walk.code(tile, 6)) : code) + generated,
+      bindings: ["uniform", "read", "read", "read", ...results, ...walk ? walk.bindings : []],
     },
     ranges: splitTiles({
       tiles,
       flops,
       limit: options.flopsPerDispatch,
       most: capabilities.maxWorkgroupsPerDimension,
+      costOf: tileCost(walk, { tile, heads, headDim, products: 2 }),
     }),
     workgroupBytes,
     flops,

@@ -20,15 +20,25 @@ export interface TileRange {
  * the limit.
  */
 export function splitTiles(
-  options: { tiles: number; flops: number; limit?: number; most: number },
+  options: {
+    tiles: number;
+    flops: number;
+    limit?: number;
+    most: number;
+    /** What a tile costs, in FLOP, where that is not in proportion to 2t + 1. */
+    costOf?: (tile: number) => number;
+  },
 ): TileRange[] {
-  const { tiles, flops, most } = options;
+  const { tiles, flops, most, costOf } = options;
   const limit = options.limit ?? Infinity;
   const perUnit = flops / (tiles * tiles); // Σ (2t + 1) for t < tiles is tiles²
+  const before = costOf ? [0] : [];
+  if (costOf) { for (let t = 0; t < tiles; t++) before.push(before[t] + costOf(t)); }
   const ranges: TileRange[] = [];
   for (let end = tiles; end > 0;) {
     let first = end - 1;
-    const cost = (from: number) => perUnit * (end * end - from * from);
+    const cost = (from: number) =>
+      costOf ? before[end] - before[from] : perUnit * (end * end - from * from);
     while (first > 0 && end - first < most && cost(first - 1) <= limit) first--;
     ranges.push({ firstTile: first, tileCount: end - first, flops: cost(first) });
     end = first;
@@ -38,8 +48,10 @@ export function splitTiles(
 
 /** The same for work that shrinks from tile to tile (by key tile): the mirror image. */
 export function splitTilesMirrored(options: Parameters<typeof splitTiles>[0]): TileRange[] {
-  return splitTiles(options).map((range) => ({
+  const { tiles, costOf } = options;
+  const mirrored = costOf && ((tile: number) => costOf(tiles - 1 - tile));
+  return splitTiles({ ...options, costOf: mirrored }).map((range) => ({
     ...range,
-    firstTile: options.tiles - range.firstTile - range.tileCount,
+    firstTile: tiles - range.firstTile - range.tileCount,
   }));
 }

@@ -1,0 +1,198 @@
+/**
+ * The rectangles that the backward passes on matrix units cut a shape into, and the memory that they take.
+ * `dense_matrix_backward.ts` says why.
+ *
+ * @module
+ */
+import type { DType } from "../../gpu/buffers.ts";
+import { showExcess } from "../../gpu/bytes.ts";
+import type { Capabilities } from "../../gpu/device.ts";
+import type { TileWalk } from "../tile_walk.ts";
+import type { MatrixBackwardTilings } from "../tilings.ts";
+import { matrixTileRows } from "./matrix_layout.ts";
+
+/** A list that is so many times as long as others are on average is cut. */
+const LONG_LIST = 3;
+
+/** Most ranges that a list of queries is cut into. */
+const MOST_PARTS = 64;
+
+/** Most bytes of dS: more was not faster on an H100. */
+const MOST_SCORE_BYTES = 2 ** 30;
+
+/** Bytes of one f32 matrix, the least that may be bound where a shader loads one. */
+const LEAST_BYTES = 16 * 16 * 4;
+
+/** Queries and keys whose dS are in the buffer at a time; ends are exclusive. */
+export interface ScoreRectangle {
+  /** The first key. */
+  readonly firstKey: number;
+  /** Past the last key. */
+  readonly endKey: number;
+  /** The first query. */
+  readonly firstQuery: number;
+  /** Past the last query. */
+  readonly endQuery: number;
+  /** Pairs of a query and a key that it sees; of some walks about as many, but none where there are none. */
+  readonly pairs: number;
+  /**
+   * Ranges of queries, each with workgroups and partial sums of its own, for keys that all queries see; a
+   * pass after that over keys and values adds them. Default 1.
+   */
+  readonly parts?: number;
+  /** Queries of a range. */
+  readonly partQueries?: number;
+}
+
+/** The order of work, and the memory that it takes. */
+export interface MatrixBackwardSchedule {
+  /** Tilings of the two kernels. */
+  readonly tilings: MatrixBackwardTilings;
+  /** Heads that share a rectangle. */
+  readonly groupHeads: number;
+  /** Keys of a whole rectangle. */
+  readonly keys: number;
+  /** Queries of a whole rectangle. */
+  readonly queries: number;
+  /** N, rounded up to whole tiles of both passes. */
+  readonly paddedRows: number;
+  /** In order, for each group of heads. */
+  readonly rectangles: readonly ScoreRectangle[];
+  /** Bytes of buffers between the passes. */
+  readonly bytes: {
+    readonly scoreGradients: number;
+    readonly exponents: number;
+    readonly keyPartials: number;
+    readonly queryPartials: number;
+    /** dO as matrix units multiply it, and its scales; where dO is f32. */
+    readonly scaledGradients?: number;
+    readonly gradientScales?: number;
+  };
+}
+
+/**
+ * Cuts a shape into rectangles.
+ *
+ * @param options `pairsAtMost`: pairs of a query and a key in one dispatch of one head; a rectangle has
+ * at least one tile of each. `gradientType`: of dO and the results, f16 unless given. `walk`: a
+ * sparse pattern; all rectangles stay, with the pairs that they hold of it.
+ * @throws {RangeError} when one head's partial sums do not fit one binding.
+ */
+export function planMatrixSchedule(
+  { maxBindingBytes, maxBufferBytes }: Pick<Capabilities, "maxBindingBytes" | "maxBufferBytes">,
+  options: {
+    readonly heads: number;
+    readonly rows: number;
+    readonly headDim: number;
+    readonly tilings: MatrixBackwardTilings;
+    readonly pairsAtMost?: number;
+    readonly gradientType?: DType;
+    readonly walk?: TileWalk;
+  },
+): MatrixBackwardSchedule {
+  const { heads, rows, headDim, tilings, pairsAtMost = Infinity, gradientType, walk } = options;
+  const limit = Math.min(maxBindingBytes, maxBufferBytes);
+  const unit = [tilings.query, tilings.keyValue].flatMap((tiling) => [
+    matrixTileRows(tiling),
+    tiling.tileColumns,
+  ]).reduce(leastCommonMultiple);
+  const padded = Math.ceil(rows / unit) * unit;
+  const cut = (groupHeads: number) => {
+    const scores = Math.min(
+      Math.floor(Math.min(limit, MOST_SCORE_BYTES) / 2 / groupHeads),
+      pairsAtMost,
+    );
+    const down = (count: number) => Math.max(unit, Math.floor(count / unit) * unit);
+    const keys = Math.min(padded, down(Math.sqrt(scores)));
+    return { groupHeads, keys, queries: Math.min(padded, down(scores / keys)) };
+  };
+  let { groupHeads, keys, queries } = cut(heads);
+  const partialBytes = padded * headDim * 4;
+  if (keys < padded) {
+    const most = Math.floor(limit / partialBytes);
+    if (most < 1) {
+      const sizes = showExcess(partialBytes, limit);
+      throw new RangeError(
+        `plan dense attention backward on matrix units: partial sums of one head need a binding ` +
+          `of ${sizes.bytes}; the limit is ${sizes.limit}`,
+      );
+    }
+    ({ groupHeads, keys, queries } = cut(Math.ceil(heads / Math.ceil(heads / most))));
+  }
+  const long = walk &&
+    planLongKeys(walk, { rows, padded, unit, most: Math.min(limit / 2 / groupHeads, pairsAtMost) });
+  const rectangles: ScoreRectangle[] = long ? [long] : [];
+  for (let firstKey = long?.endKey ?? 0; firstKey < rows; firstKey += keys) {
+    const endKey = Math.min(firstKey + keys, rows);
+    // The queries before the first key see none of them.
+    for (let firstQuery = firstKey; firstQuery < rows;) {
+      const endQuery = Math.min(firstQuery + queries, rows);
+      const edges = { firstKey, endKey, firstQuery, endQuery };
+      const pairs = walk ? walk.pairsWithin(edges) : causalPairs(edges);
+      rectangles.push({ ...edges, pairs });
+      firstQuery = endQuery;
+    }
+  }
+  const whole = rectangles.length === 1;
+  const partKeys = long ? long.endKey * long.parts! : 0;
+  return {
+    tilings,
+    groupHeads,
+    keys,
+    queries,
+    paddedRows: padded,
+    rectangles,
+    bytes: {
+      scoreGradients: groupHeads * Math.max(keys * queries, (long?.endKey ?? 0) * padded) * 2,
+      exponents: Math.max(16, groupHeads * Math.max(keys, partKeys) / 16 * 4),
+      keyPartials: whole ? LEAST_BYTES : 2 * groupHeads * Math.max(keys, partKeys) * headDim * 4,
+      queryPartials: whole ? LEAST_BYTES : groupHeads * partialBytes,
+      ...gradientType === "f32" && {
+        scaledGradients: heads * rows * headDim * 2,
+        gradientScales: heads * Math.ceil(rows / 16) * 4,
+      },
+    },
+  };
+}
+
+/**
+ * A rectangle of the keys in front that all later queries see, and all queries. Each of its workgroups
+ * would visit the whole context, alone on the device; so the queries are cut into ranges about as long as
+ * the lists of other keys. None where lists are short anyway, or the rectangle is too large.
+ */
+function planLongKeys(
+  walk: TileWalk,
+  { rows, padded, unit, most }: {
+    readonly rows: number;
+    readonly padded: number;
+    readonly unit: number;
+    /** Pairs that a rectangle may have. */
+    readonly most: number;
+  },
+): ScoreRectangle | undefined {
+  const up = (count: number) => Math.ceil(count / unit) * unit;
+  const endKey = up(walk.longKeys);
+  if (endKey === 0 || 2 * endKey > rows || endKey * padded > most) return undefined;
+  const typical = walk.pairs / walk.heads / rows;
+  if (rows < LONG_LIST * typical) return undefined;
+  const partQueries = up(Math.max(typical, rows / MOST_PARTS));
+  const parts = Math.ceil(rows / partQueries);
+  if (parts === 1) return undefined;
+  const edges = { firstKey: 0, endKey, firstQuery: 0, endQuery: rows };
+  return { ...edges, pairs: walk.pairsWithin(edges), parts, partQueries };
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  const divisor = (x: number, y: number): number => y === 0 ? x : divisor(y, x % y);
+  return a / divisor(a, b) * b;
+}
+
+/** Pairs of a rectangle up to the diagonal. */
+export function causalPairs(
+  { firstKey, endKey, firstQuery, endQuery }: Omit<ScoreRectangle, "pairs">,
+): number {
+  const whole = Math.max(0, Math.min(endKey, firstQuery) - firstKey);
+  const from = Math.max(firstKey, firstQuery);
+  const rest = Math.max(0, endKey - from); // keys from, …, endKey - 1: endQuery - key queries each
+  return whole * (endQuery - firstQuery) + rest * (endQuery - from) - rest * (rest - 1) / 2;
+}

@@ -1,0 +1,118 @@
+/**
+ * The catalog of kernels of sparse attention: see `_kernel_catalog.ts`.
+ *
+ * @module
+ */
+import { createDenseAttention, planDenseAttention } from "../dense_attention/dense_attention.ts";
+import {
+  createDenseBackward,
+  planDenseBackward,
+} from "../dense_attention/dense_attention_backward.ts";
+import { MATRIX_UNITS } from "../dense_attention/matrix/_matrix_gpu.ts";
+import { MATRIX_HEAD_DIMS } from "../dense_attention/matrix/dense_matrix.ts";
+import type { TileWalk } from "../dense_attention/tile_walk.ts";
+import {
+  MATRIX_BACKWARD_TILINGS,
+  MATRIX_TILINGS,
+  PORTABLE_TILINGS,
+  tilingName,
+} from "../dense_attention/tilings.ts";
+import { buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { bigBirdLists } from "./bigbird/bigbird_pattern.ts";
+import { blockWalk } from "./tile_lists/block_walk.ts";
+import { windowWalk } from "./sliding_window/window_walk.ts";
+
+const ROWS = 300;
+
+const LISTS = bigBirdLists({
+  heads: 2,
+  rows: ROWS,
+  block: 32,
+  globalBlocks: 1,
+  windowBlocks: 2,
+  randomBlocks: 2,
+  patternSeed: 1,
+});
+
+/** A walk of each kind. */
+const WALKS: readonly TileWalk[] = [
+  blockWalk(LISTS, { name: "blocks of 32", kind: "blocks of tiles" }),
+  windowWalk({ heads: 2, rows: ROWS, window: 70, sinks: 4 }),
+];
+
+async function buffers(gpu: Gpu, headDim: number) {
+  const rows = 2 * ROWS * headDim * 4;
+  const statistic = 2 * ROWS * 4;
+  return await buffersOf(gpu, {
+    q: rows,
+    k: rows,
+    v: rows,
+    o: rows,
+    lse: statistic,
+    outputGradient: rows,
+    delta: statistic,
+    queryGradient: rows,
+    keyGradient: rows,
+    valueGradient: rows,
+  });
+}
+
+function portable(walk: TileWalk): CatalogEntry[] {
+  const shapes = [32, 64].flatMap((headDim) =>
+    DTYPES.map((dtype) => ({ heads: 2, rows: ROWS, headDim, dtype, walk }))
+  );
+  const forward = PORTABLE_TILINGS.map((tiling): CatalogEntry => ({
+    name: `${walk.kind} forward portable ${tilingName(tiling)} d=64 f16`,
+    run: async (gpu) => {
+      const options = { ...shapes[2], kernel: "portable", tiling } as const;
+      const kernel = await createDenseAttention(gpu, planDenseAttention(gpu, options));
+      kernel.bind(await buffers(gpu, 64));
+    },
+  }));
+  const both = shapes.map((shape): CatalogEntry => ({
+    name: `${walk.kind} portable d=${shape.headDim} ${shape.dtype}`,
+    run: async (gpu) => {
+      const kernel = { ...shape, kernel: "portable" } as const;
+      const bound = await buffers(gpu, shape.headDim);
+      (await createDenseAttention(gpu, planDenseAttention(gpu, kernel))).bind(bound);
+      (await createDenseBackward(gpu, planDenseBackward(gpu, kernel))).bind(bound);
+    },
+  }));
+  return [...forward, ...both];
+}
+
+function matrix(walk: TileWalk): CatalogEntry[] {
+  return MATRIX_HEAD_DIMS.flatMap((headDim) => {
+    const shape = { heads: 2, rows: ROWS, headDim, dtype: "f16", walk } as const;
+    const forward = MATRIX_TILINGS.map((matrixTiling): CatalogEntry => ({
+      name: `${walk.kind} forward matrix ${tilingName(matrixTiling)} d=${headDim}`,
+      capabilities: MATRIX_UNITS,
+      run: async (gpu) => {
+        const plan = planDenseAttention(gpu, { ...shape, matrixTiling });
+        (await createDenseAttention(gpu, plan)).bind(await buffers(gpu, headDim));
+      },
+    }));
+    const { query: queries, "key-value": keyValues } = MATRIX_BACKWARD_TILINGS;
+    const backward = queries.flatMap((query, i) => {
+      const keyValue = keyValues.at(-1 - i)!;
+      return (["f16", "f32"] as const).map((gradientType): CatalogEntry => ({
+        name: `${walk.kind} backward matrix ${tilingName(query)} and ${tilingName(keyValue)} ` +
+          `d=${headDim} gradients ${gradientType}`,
+        capabilities: MATRIX_UNITS,
+        run: async (gpu) => {
+          const matrixTilings = { query, keyValue };
+          const plan = planDenseBackward(gpu, { ...shape, matrixTilings, gradientType });
+          (await createDenseBackward(gpu, plan)).bind(await buffers(gpu, headDim));
+        },
+      }));
+    });
+    return [...forward, ...backward];
+  });
+}
+
+/** Every kernel of sparse attention. */
+export const SPARSE_CATALOG: readonly CatalogEntry[] = WALKS.flatMap((walk) => [
+  ...portable(walk),
+  ...matrix(walk),
+]);

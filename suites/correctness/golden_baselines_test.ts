@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { type BaselineCase, readGolden } from "../check/golden.ts";
+import { checkGoldenBaseline } from "./golden_baselines.ts";
+
+const golden = await readGolden();
+const find = (name: string) => golden.baselines.find((entry) => entry.case === name)!;
+
+Deno.test("every golden case of a sparse attention that is computed passes", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const names = new Set(IMPLEMENTATIONS.map(({ name }) => name));
+  for (const entry of golden.baselines) {
+    const checks = await checkGoldenBaseline(gpu, golden, { entry, registry: IMPLEMENTATIONS });
+    const want = names.has(entry.method) ? "passed" : "skipped";
+    for (const { name, status, detail } of checks) assert.equal(status, want, `${name}: ${detail}`);
+  }
+  gpu.destroy();
+});
+
+Deno.test("a golden case fails where the layer sees other keys, and is skipped where it cannot run", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const registry = IMPLEMENTATIONS;
+  const statuses = async (entry: BaselineCase) =>
+    (await checkGoldenBaseline(gpu, golden, { entry, registry })).map(({ status }) => status);
+  const entry = find("window_320");
+  const narrower = { ...entry, options: { ...entry.options, window: 63 } };
+  assert.deepEqual(await statuses(narrower), ["failed", "failed"]);
+  for (
+    const [change, reason] of [
+      [{ method: "no-such" }, /no implementation is named no-such/],
+      [{ kvHeads: 1 }, /1 key heads of 2 are not computed yet/],
+      [{ options: { window: 0, sinks: 4 } }, /window 0 is not a whole number from 1/],
+    ] as const
+  ) {
+    const changed = { ...entry, ...change } as BaselineCase;
+    const [check] = await checkGoldenBaseline(gpu, golden, { entry: changed, registry });
+    assert.equal(check.status, "skipped");
+    assert.match(check.detail!, reason);
+  }
+  gpu.destroy();
+});
