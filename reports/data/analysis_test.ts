@@ -99,6 +99,39 @@ Deno.test("series of several dilations stand beside each other, the paper's firs
   assert.ok(qualityCases(sampleResult({ variants: true })).every((one) => one.distinction === ""));
 });
 
+Deno.test("series of a sparse attention are told apart by their settings, those of a rule by the rule", () => {
+  const result = sampleResult({ contexts: [8192, 16_384] });
+  const sparse = (window: number | string) =>
+    result.cases.filter(({ implementation, suite, direction }) =>
+      implementation === "dense" && suite === "latency" && direction === "forward"
+    ).map((record) => {
+      const copy = structuredClone(record);
+      const { context } = record.shape;
+      const value = typeof window === "number" ? window : 9 * context / 512;
+      Object.assign(copy, {
+        id: `latency/sliding-window/forward/N${context}-w${value}-s4`,
+        implementation: "sliding-window",
+        family: "sparse",
+        options: { window: value, sinks: 4 },
+        ...typeof window === "string" && { rules: { window } },
+      });
+      return copy;
+    });
+  result.cases.push(...sparse(512), ...sparse("9N/512"));
+  const series = analysis.contextSeries(result).filter(({ direction }) => direction === "forward");
+  const own = series.filter(({ implementation }) => implementation === "sliding-window");
+  assert.deepEqual(own.map(({ points, k, levels }) => [points.length, k, levels]), [
+    [2, null, null],
+    [2, null, null],
+  ]);
+  const { names, shared } = shortSeriesNames(series);
+  assert.deepEqual(names.filter((name) => name.startsWith("sliding")), [
+    "sliding-window, window = 512",
+    "sliding-window, window = 9N/512",
+  ]);
+  assert.match(shared, /sliding-window with sinks = 4/);
+});
+
 Deno.test("a case whose check failed is never a point, whatever its status says", () => {
   const result = sampleResult();
   const record = result.cases.find(({ id }) => id.startsWith("latency/dense/forward/N524288"))!;

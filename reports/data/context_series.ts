@@ -48,6 +48,8 @@ export interface ContextSeries {
   k: string | null;
   /** δ, null where the scorer has none. */
   dilation: number | null;
+  /** Options of what is not Lighthouse, each with its value or its rule: `window = 9N/512`. */
+  settings: readonly string[];
   /** Null where k is what its rule says everywhere. */
   clamp: Clamp | null;
   points: ContextPoint[];
@@ -129,12 +131,15 @@ export type SeriesIdentity = Omit<ContextSeries, "points" | "fit">;
 /** The series that a case belongs to. */
 export function seriesIdentity(record: CaseRecord): SeriesIdentity {
   const { heads, headDim, dtype } = record.shape;
-  const { options } = record;
+  const ours = record.family === "lighthouse";
+  const options = ours ? record.options : undefined;
+  const settings = ours ? [] : settingsOf(record);
   const k = options === undefined ? null : ruleOfK(record);
   const parts = [record.implementation, record.direction, `H${heads}`, `d${headDim}`, dtype];
   if (options !== undefined) parts.push(`L${options.levels}`, `p${options.pooling}`, `k${k}`);
   const dilation = options?.dilation ?? null;
   if (dilation !== null) parts.push(`δ${dilation}`);
+  parts.push(...settings);
   return {
     key: parts.join(" "),
     implementation: record.implementation,
@@ -146,8 +151,14 @@ export function seriesIdentity(record: CaseRecord): SeriesIdentity {
     pooling: options?.pooling ?? null,
     k,
     dilation,
+    settings,
     clamp: null,
   };
+}
+
+/** Options in words, those that a rule gave by their rule. */
+function settingsOf({ options = {}, rules }: CaseRecord): string[] {
+  return Object.entries(options).map(([name, value]) => `${name} = ${rules?.[name] ?? value}`);
 }
 
 /** Where cases of one series have a k that is larger than their rule gives. */

@@ -82,6 +82,13 @@ export function shortSeriesNames(
   series: readonly SeriesIdentity[],
 ): { names: string[]; shared: string } {
   const all = series.map(seriesParts);
+  // Settings that all series of an implementation have, by the implementation.
+  const common = new Map<string, readonly string[]>();
+  for (const { implementation, settings } of series) {
+    const before = common.get(implementation) ?? settings;
+    common.set(implementation, before.filter((part) => settings.includes(part)));
+  }
+  const held = (implementation: string, part: string) => common.get(implementation)!.includes(part);
   const sparse = series.filter(({ k }) => k !== null).length;
   const dilated = series.filter(({ dilation }) => dilation !== null).length;
   const owners = new Map<string, number>();
@@ -92,10 +99,18 @@ export function shortSeriesNames(
     const most = part.startsWith("δ") ? dilated : /^[Lpk] = /.test(part) ? sparse : all.length;
     return owners.get(part) === most;
   };
-  const shared = [...new Set(all.flat())].filter(isShared);
+  const own = [...common].flatMap(([implementation, parts]) =>
+    parts.length > 0 ? [`${implementation} with ${parts.join(", ")}`] : []
+  );
+  const shared = [...new Set(all.flat()), ...own].filter((part) =>
+    own.includes(part) || isShared(part) && !series.some(({ settings }) => settings.includes(part))
+  );
   return {
     names: series.map(({ implementation }, i) =>
-      [implementation, ...all[i].filter((part) => !isShared(part))].join(", ")
+      [
+        implementation,
+        ...all[i].filter((part) => !isShared(part) && !held(implementation, part)),
+      ].join(", ")
     ),
     shared: shared.join(", "),
   };
@@ -117,6 +132,7 @@ function seriesParts(series: SeriesIdentity): string[] {
     parts.push(`L = ${series.levels}`, `p = ${series.pooling}`, `k = ${ruleText(series)}`);
   }
   if (series.dilation !== null) parts.push(`δ = ${series.dilation}`);
+  parts.push(...series.settings);
   return parts;
 }
 
