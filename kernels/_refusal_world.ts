@@ -94,9 +94,11 @@ export class World {
       { ...destroyed, blocks: [] },
       destroyed,
       await this.tensor(shape, { gpu: this.other }),
-      await this.tensor(shape, { headsPerBlock: 1 }),
+      // With one head these two would be right.
+      ...shape.heads > 1
+        ? [await this.tensor(shape, { headsPerBlock: 1 }), await other({ heads: 1 })]
+        : [],
       await other({ heads: shape.heads + 1 }),
-      await other({ heads: 1 }),
       await other({ rows: shape.rows + 1 }),
       await other({ dim: shape.dim * 2 }),
       await other({ dtype: shape.dtype === "f32" ? "f16" : "f32" }),
