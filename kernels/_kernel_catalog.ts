@@ -16,6 +16,7 @@ import { LAYERS, LIGHTHOUSE_CATALOG } from "./lighthouse/_lighthouse_catalog.ts"
 import { buffersOf, type CatalogEntry, DTYPES } from "./gpu/_catalog_entry.ts";
 import { DENSE_CATALOG } from "./dense_attention/_dense_catalog.ts";
 import { SPARSE_CATALOG } from "./sparse_attention/_sparse_catalog.ts";
+import { TRAINING_CATALOG } from "./training/_training_catalog.ts";
 
 function lastRows(): CatalogEntry[] {
   return LAYERS.flatMap((layer): CatalogEntry[] => {
@@ -82,4 +83,5 @@ export const KERNEL_CATALOG: readonly CatalogEntry[] = [
   ...SPARSE_CATALOG,
   ...lastRows(),
   ...tensorKernels(),
+  ...TRAINING_CATALOG,
 ];

@@ -110,6 +110,15 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
   last_row_gathered: ["last row gathered N=2048 L=3 p=4 d=32 f16", "last row"],
   relative_noise: ["relative noise", "relative noise"],
   subnormals: ["subnormals", "subnormals"],
+  product_portable: [
+    "product NT f16 rope 32/64/16/8×8",
+    "matrix product NT f16 rope portable",
+  ],
+  product_matrix: [
+    "product TN f16 accumulate 64/64/32/2×2",
+    "matrix product TN f16 accumulate matrix units",
+  ],
+  sum_partials: ["product TN f16 accumulate 64/64/32/2×2", "sum partials"],
 };
 
 for (const [file, [entry, label]] of Object.entries(SNAPSHOTS)) {

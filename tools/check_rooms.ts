@@ -49,6 +49,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "kernels/lighthouse": [...LAYER, "kernels/dense_attention"],
   "kernels/sparse_attention": [...LAYER, "kernels/dense_attention"],
   "kernels/retrieval": [...LAYER, "kernels/dense_attention", "kernels/lighthouse"],
+  "kernels/training": [...LAYER, "kernels/dense_attention", "kernels/lighthouse"],
   "kernels": ["kernels/*"],
 
   "suites/errors.ts": KERNELS,

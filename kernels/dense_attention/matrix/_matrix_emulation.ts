@@ -11,7 +11,7 @@
  * Parameters are a storage buffer, bound for reading: lavapipe compiles a shader anew for every dispatch
  * whose loops end at a uniform, with its value inlined and the loops unrolled.
  *
- * Only for shaders of the generators beside this file.
+ * Only for shaders of the generators beside this file and of `training/matrix_product/`.
  *
  * @module
  */
@@ -111,7 +111,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     .replace(/^(enable|diagnostic).*$/gm, "")
     .replace(/var<uniform>/g, "var<storage, read>")
     .replace(/subgroupShuffleXor\((\w+), 16u\)/g, "otherHalf($1)")
-    .replace(/pack2x16float/g, "packNearest")
+    .replace(/\bpack2x16float/g, "packNearest")
     // In lockstep all lanes have read the scratch before any writes over it.
     .replace(/scratch\[[^\]]*\] =/g, "lockstep(); $&");
   const rewritten = statements.replace(

@@ -1,0 +1,95 @@
+/**
+ * The tilings of matrix products: what they are and which are declared. A tiling decides the time of a
+ * result and the order of its sums, nothing else.
+ *
+ * @module
+ */
+
+/** Tiling of the portable kernel. A thread owns 8 columns. */
+export interface PortableProductTiling {
+  /** Rows of a workgroup: 4 or 8 for each of its rows of threads. */
+  readonly rows: number;
+  /** Columns of a workgroup, a multiple of 8. */
+  readonly columns: number;
+  /** Rows of threads. */
+  readonly threadsY: number;
+  /** Depth that is staged at a time, a multiple of 4. */
+  readonly depth: number;
+}
+
+/** Tiling of the kernel on matrix units. */
+export interface MatrixProductTiling {
+  /** Rows of a workgroup; a multiple of 16 * subgroupsY. */
+  readonly rows: number;
+  /** Columns of a workgroup; a multiple of 16 * subgroupsX. */
+  readonly columns: number;
+  /** Depth that is staged at a time, a multiple of 16. */
+  readonly depth: number;
+  /** Subgroups one above the other. */
+  readonly subgroupsY: number;
+  /** Subgroups side by side. */
+  readonly subgroupsX: number;
+}
+
+/** The declared space of the portable kernel, the widest first. */
+export const PORTABLE_PRODUCT_TILINGS: readonly PortableProductTiling[] = [
+  { rows: 128, columns: 128, threadsY: 16, depth: 16 },
+  { rows: 64, columns: 64, threadsY: 16, depth: 16 },
+  { rows: 32, columns: 64, threadsY: 8, depth: 16 },
+];
+
+/** The declared space of the kernel on matrix units, the widest first. None was measured yet. */
+export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
+  { rows: 128, columns: 128, depth: 32, subgroupsY: 2, subgroupsX: 2 },
+  { rows: 128, columns: 128, depth: 32, subgroupsY: 2, subgroupsX: 4 },
+  { rows: 64, columns: 128, depth: 32, subgroupsY: 2, subgroupsX: 2 },
+  { rows: 64, columns: 64, depth: 32, subgroupsY: 2, subgroupsX: 2 },
+];
+
+/** Numbers of a tiling: rows / columns / depth / threads or subgroups. */
+export function productTilingName(tiling: PortableProductTiling | MatrixProductTiling): string {
+  const { rows, columns, depth } = tiling;
+  const threads = "threadsY" in tiling
+    ? `${tiling.threadsY}×${columns / 8}`
+    : `${tiling.subgroupsY}×${tiling.subgroupsX}`;
+  return `${rows}/${columns}/${depth}/${threads}`;
+}
+
+/** Bytes of workgroup memory of the portable kernel: two stages of both factors in f32. */
+export function portableProductBytes({ rows, columns, depth }: PortableProductTiling): number {
+  return 2 * depth * (rows + columns) * 4;
+}
+
+/** Which side of a tile of a factor is stored as rows of 16-byte vectors. */
+export interface StagedFactor {
+  /** Rows or columns of the tile that belong to the result. */
+  readonly lines: number;
+  /** Depth of the tile. */
+  readonly depth: number;
+  /** Whether the elements of one line lie side by side. */
+  readonly alongDepth: boolean;
+}
+
+/** 16-byte vectors from one row of a staged tile to the next: without padding, banks conflict. */
+export function stagedStride({ lines, depth, alongDepth }: StagedFactor): number {
+  return (alongDepth ? depth : lines) / 8 + 1;
+}
+
+/** 16-byte vectors of a staged tile. */
+export function stagedVectors(factor: StagedFactor): number {
+  return (factor.alongDepth ? factor.lines : factor.depth) * stagedStride(factor);
+}
+
+/** 16-byte vectors from one row of results to the next, in the memory that a subgroup stores them to. */
+export function resultStride({ columns, subgroupsX }: MatrixProductTiling): number {
+  return columns / subgroupsX / 4 + 1;
+}
+
+/** 16-byte vectors of workgroup memory on matrix units: two stages, or 16 rows of all results. */
+export function matrixProductVectors(
+  tiling: MatrixProductTiling,
+  factors: { readonly left: StagedFactor; readonly right: StagedFactor },
+): number {
+  const staged = 2 * (stagedVectors(factors.left) + stagedVectors(factors.right));
+  return Math.max(staged, tiling.subgroupsY * tiling.subgroupsX * 16 * resultStride(tiling));
+}
