@@ -119,6 +119,18 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "matrix product TN f16 accumulate matrix units",
   ],
   sum_partials: ["product TN f16 accumulate 64/64/32/2×2", "sum partials"],
+  rms_norm: ["rms norm 64 f16", "rms norm f16"],
+  rms_norm_backward: ["rms norm backward 64 f16", "rms norm backward f16"],
+  rope_backward: ["rope backward d=32 f16", "rope backward f16"],
+  swiglu_backward: ["swiglu backward f16", "swiglu backward f16"],
+  cross_entropy: ["cross-entropy V=256 f16", "cross-entropy f16"],
+  embedding: ["embedding V=256", "embedding"],
+  embedding_place_pairs: ["embedding backward V=256", "sort tokens: place pairs 0"],
+  sum_losses: ["sum losses", "sum losses"],
+  finish_gradients: ["finish gradients", "finish gradients"],
+  adamw: ["adamw with a copy", "adamw with a copy"],
+  sample_batch: ["sample batch", "sample batch"],
+  round_weights: ["round weights", "round weights"],
 };
 
 for (const [file, [entry, label]] of Object.entries(SNAPSHOTS)) {

@@ -4,8 +4,13 @@
  * @module
  */
 import { MATRIX_UNITS } from "../dense_attention/matrix/_matrix_gpu.ts";
-import { buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
+import { bufferOf, buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
 import { DESK } from "../gpu/_desk_device.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { Pass } from "../lighthouse/passes/pass.ts";
+import { createCrossEntropy, planCrossEntropy } from "./cross_entropy/cross_entropy.ts";
+import { createEmbedding, planEmbedding } from "./embedding/embedding.ts";
+import { createEmbeddingBackward, planEmbeddingBackward } from "./embedding/embedding_backward.ts";
 import { createProduct, planProduct } from "./matrix_product/matrix_product.ts";
 import {
   MATRIX_PRODUCT_TILINGS,
@@ -13,6 +18,18 @@ import {
   productTilingName,
 } from "./matrix_product/product_tilings.ts";
 import type { HeadLayout, ProductOptions, ProductResult } from "./matrix_product/types.ts";
+import { createAdamw, planAdamw } from "./optimizer/adamw.ts";
+import { createFinishGradients, planFinishGradients } from "./optimizer/finish_gradients.ts";
+import { fillOptimizer } from "./optimizer/optimizer_options.ts";
+import { createSquareGradients, planSquareGradients } from "./optimizer/square_gradients.ts";
+import { createSumLosses, planSumLosses } from "./optimizer/sum_losses.ts";
+import { createRmsNorm, planRmsNorm } from "./rms_norm/rms_norm.ts";
+import { createRmsNormBackward, planRmsNormBackward } from "./rms_norm/rms_norm_backward.ts";
+import { createRopeBackward, planRopeBackward } from "./rope/rope.ts";
+import { createSampleBatch, planSampleBatch } from "./sampler/sample_batch.ts";
+import { createSwigluBackward, planSwigluBackward } from "./swiglu/swiglu_backward.ts";
+import { createInitWeights, planInitWeights } from "./weights/init_weights.ts";
+import { createRoundWeights, planRoundWeights } from "./weights/round_weights.ts";
 
 /** The products of a layer, by what they are: tokens by heads where attention is beside them. */
 function layerProducts(sequences: number): [string, Omit<ProductOptions, "dtype">][] {
@@ -61,9 +78,7 @@ function layerProducts(sequences: number): [string, Omit<ProductOptions, "dtype"
   ];
 }
 
-/** A name without the epilogue's detail, as it is in the catalog. */
 function products(): CatalogEntry[] {
-  const matrix = { capabilities: MATRIX_UNITS };
   return [1, 2].flatMap(layerProducts).flatMap(([name, product]): CatalogEntry[] => {
     const entry = (
       options: ProductOptions,
@@ -95,7 +110,7 @@ function products(): CatalogEntry[] {
       ...MATRIX_PRODUCT_TILINGS.slice(plain ? 0 : -1).map((matrixTiling) =>
         entry(
           { slices: sliced(product), ...product, dtype: "f16", matrixTiling },
-          matrix.capabilities,
+          MATRIX_UNITS,
         )
       ),
     ];
@@ -107,5 +122,128 @@ function sliced({ result }: Omit<ProductOptions, "dtype">): number | undefined {
   return result.kind === "accumulate" ? 2 : undefined;
 }
 
+/** An entry of a pass: created, and bound to buffers of the sizes that it names. */
+function passEntry<Plan extends { readonly bytes: object }, Buffers>(
+  name: string,
+  plan: Plan,
+  create: (gpu: Gpu, plan: Plan) => Promise<Pass<Buffers>>,
+): CatalogEntry {
+  return {
+    name,
+    run: async (gpu) => {
+      const sizes = plan.bytes as Readonly<Record<string, number>>;
+      (await create(gpu, plan)).bind(await buffersOf(gpu, sizes) as Buffers);
+    },
+  };
+}
+
+function norms(): CatalogEntry[] {
+  return [64, 1024].flatMap((columns) =>
+    DTYPES.flatMap((dtype): CatalogEntry[] => {
+      const size = { rows: 70, columns, dtype };
+      return [
+        passEntry(`rms norm ${columns} ${dtype}`, planRmsNorm(size), createRmsNorm),
+        ...[true, false].map((adds): CatalogEntry => ({
+          name: `rms norm backward ${columns} ${dtype}${adds ? "" : " first"}`,
+          run: async (gpu) => {
+            const plan = planRmsNormBackward({ ...size, adds });
+            const made = await createRmsNormBackward(gpu, plan);
+            const gainGradient = await bufferOf(gpu, columns * 4);
+            made.bind({ ...await buffersOf(gpu, plan.rows.bytes), gainGradient });
+          },
+        })),
+      ];
+    })
+  );
+}
+
+function elementwise(): CatalogEntry[] {
+  return DTYPES.flatMap((dtype): CatalogEntry[] => [
+    ...[32, 128].map((headDim) => {
+      const layout = { parts: 3, sequences: 1, heads: 2, context: 70, headDim };
+      return passEntry(
+        `rope backward d=${headDim} ${dtype}`,
+        planRopeBackward({ layout, dtype }),
+        createRopeBackward,
+      );
+    }),
+    passEntry(
+      `swiglu backward ${dtype}`,
+      planSwigluBackward({ rows: 70, width: 96, dtype }),
+      createSwigluBackward,
+    ),
+    ...[256, 128256].map((vocabulary) =>
+      passEntry(
+        `cross-entropy V=${vocabulary} ${dtype}`,
+        planCrossEntropy({ rows: 70, vocabulary, dtype }),
+        createCrossEntropy,
+      )
+    ),
+  ]);
+}
+
+function embeddings(): CatalogEntry[] {
+  return [256, 128256].flatMap((vocabulary): CatalogEntry[] => {
+    const size = { rows: 70, vocabulary, columns: 64 };
+    return [
+      passEntry(`embedding V=${vocabulary}`, planEmbedding(size), createEmbedding),
+      {
+        name: `embedding backward V=${vocabulary}`,
+        run: async (gpu) => {
+          const plan = planEmbeddingBackward(size);
+          const made = await createEmbeddingBackward(gpu, plan);
+          const { gradient, table, ...scratch } = {
+            ...plan.sum.bytes,
+            ...plan.scratch,
+            tokens: size.rows * 4,
+          };
+          made.bind({
+            ...await buffersOf(gpu, { gradient, ...scratch }),
+            tableGradient: await bufferOf(gpu, table),
+          });
+        },
+      },
+    ];
+  });
+}
+
+function optimizers(): CatalogEntry[] {
+  const optimizer = fillOptimizer({}, { dtype: "f16" });
+  const size = 96;
+  return [
+    passEntry("sum losses", planSumLosses({ rows: 70 }), createSumLosses),
+    passEntry("square gradients", planSquareGradients({ size, first: 2 }), createSquareGradients),
+    passEntry(
+      "finish gradients",
+      planFinishGradients({ count: 3, tokens: 70, optimizer }),
+      createFinishGradients,
+    ),
+    ...[true, false].map((copy) =>
+      passEntry(
+        copy ? "adamw with a copy" : "adamw",
+        planAdamw({ size, copy, optimizer }),
+        createAdamw,
+      )
+    ),
+    passEntry(
+      "sample batch",
+      planSampleBatch({ corpusBytes: 1000, sequences: 2, context: 35 }),
+      createSampleBatch,
+    ),
+    passEntry(
+      "init weights",
+      planInitWeights({ rows: 3, columns: 32, deviation: [0.02, 0.01], seed: 1 }),
+      createInitWeights,
+    ),
+    passEntry("round weights", planRoundWeights({ size }), createRoundWeights),
+  ];
+}
+
 /** Every kernel, with every tiling and storage type that decides its shader. */
-export const TRAINING_CATALOG: readonly CatalogEntry[] = [...products()];
+export const TRAINING_CATALOG: readonly CatalogEntry[] = [
+  ...products(),
+  ...norms(),
+  ...elementwise(),
+  ...embeddings(),
+  ...optimizers(),
+];

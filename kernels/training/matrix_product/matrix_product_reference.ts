@@ -71,7 +71,9 @@ export function siluReference(
   const silu = gate / (1 + Math.exp(-gate));
   // The slope of silu is below 1.1 everywhere.
   const error = Math.abs(silu) * valueError + 1.1 * gateError * (Math.abs(value) + valueError) +
-    (16 + 4 * Math.abs(gate)) * UNIT * Math.abs(silu * value);
+    (16 + 4 * Math.abs(gate)) * UNIT * Math.abs(silu * value) +
+    // The quotient 1 / (1 + e^-g) may be flushed, before it is multiplied.
+    SMALLEST_NORMAL.f32 * (1 + Math.abs(gate)) * Math.abs(value);
   return [silu * value, error];
 }
 
