@@ -1,0 +1,210 @@
+/**
+ * The matrix products of a training step, planned: four of a layer in three forms each, and those of the
+ * head for every size of a chunk of rows.
+ *
+ * @module
+ */
+import { bytesPerElement } from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { planProduct } from "../matrix_product/matrix_product.ts";
+import type { HeadLayout, ProductOptions, ProductPlan } from "../matrix_product/types.ts";
+import type { Model } from "./model_options.ts";
+
+/** Products of a layer by name: forward, the gradient of the input, that of the weights. */
+export interface LayerProducts {
+  readonly qkv: ProductPlan;
+  readonly output: ProductPlan;
+  readonly gateUp: ProductPlan;
+  readonly down: ProductPlan;
+  readonly qkvInput: ProductPlan;
+  readonly outputInput: ProductPlan;
+  readonly gateUpInput: ProductPlan;
+  readonly downInput: ProductPlan;
+  readonly qkvWeights: ProductPlan;
+  readonly outputWeights: ProductPlan;
+  readonly gateUpWeights: ProductPlan;
+  readonly downWeights: ProductPlan;
+}
+
+/** Products of the head over a chunk of rows. */
+export interface HeadProducts {
+  readonly logits: ProductPlan;
+  readonly input: ProductPlan;
+  readonly weights: ProductPlan;
+}
+
+/** A chunk of rows whose logits exist at once. */
+export interface Chunk {
+  readonly firstRow: number;
+  readonly rows: number;
+}
+
+/** All products of a step. */
+export interface ModelProducts {
+  readonly layer: LayerProducts;
+  readonly chunks: readonly Chunk[];
+  /** By the rows of a chunk. */
+  readonly head: ReadonlyMap<number, HeadProducts>;
+  /** Bytes of the largest partial sums. */
+  readonly partialBytes: number;
+  /** FLOP of one layer, all forms; of the head; of what `light` and `least` compute again in a layer. */
+  readonly layerFlops: number;
+  readonly headFlops: number;
+  readonly rebuildFlops: number;
+  /** Kernels and tilings that run, each once. */
+  readonly variants: readonly string[];
+}
+
+/** How q, k and v of a layer lie side by side: parts begin at multiples of 256 bytes. */
+export function qkvLayout(
+  { batch, heads, context, headDim, dtype }: Model,
+): HeadLayout & { partStride: number } {
+  const each = batch * heads * context * headDim;
+  const aligned = 256 / bytesPerElement(dtype);
+  const partStride = Math.ceil(each / aligned) * aligned;
+  return { parts: 3, sequences: batch, heads, context, headDim, partStride };
+}
+
+/** How the output of attention lies. */
+export function outputLayout({ batch, heads, context, headDim }: Model): HeadLayout {
+  return { parts: 1, sequences: batch, heads, context, headDim };
+}
+
+/** Plans all products of a step. */
+export function planModelProducts(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  model: Model,
+): ModelProducts {
+  const { rows, width, ffn, dtype } = model;
+  const plan = planWith(gpu, model);
+  const qkv = qkvLayout(model);
+  const heads = outputLayout(model);
+  const accumulate = { kind: "accumulate" } as const;
+  const floats = { kind: "store", dtype: "f32" } as const;
+  const layer: LayerProducts = {
+    qkv: plan({
+      form: "NT",
+      rows,
+      columns: 3 * width,
+      depth: width,
+      result: { kind: "rope", heads: qkv },
+    }),
+    output: plan({
+      form: "NT",
+      rows,
+      columns: width,
+      depth: width,
+      leftHeads: heads,
+      result: { kind: "residual" },
+    }),
+    gateUp: plan({
+      form: "NT",
+      rows,
+      columns: 2 * ffn,
+      depth: width,
+      result: { kind: "swiglu" },
+    }),
+    down: plan({ form: "NT", rows, columns: width, depth: ffn, result: { kind: "residual" } }),
+    qkvInput: plan({
+      form: "NN",
+      rows,
+      columns: width,
+      depth: 3 * width,
+      leftHeads: qkv,
+      result: floats,
+    }),
+    outputInput: plan({
+      form: "NN",
+      rows,
+      columns: width,
+      depth: width,
+      result: { kind: "store", dtype, heads },
+    }),
+    gateUpInput: plan({ form: "NN", rows, columns: width, depth: 2 * ffn, result: floats }),
+    downInput: plan({
+      form: "NN",
+      rows,
+      columns: ffn,
+      depth: width,
+      result: { kind: "store", dtype },
+    }),
+    qkvWeights: plan({
+      form: "TN",
+      rows: 3 * width,
+      columns: width,
+      depth: rows,
+      leftHeads: qkv,
+      result: accumulate,
+    }),
+    outputWeights: plan({
+      form: "TN",
+      rows: width,
+      columns: width,
+      depth: rows,
+      rightHeads: heads,
+      result: accumulate,
+    }),
+    gateUpWeights: plan({
+      form: "TN",
+      rows: 2 * ffn,
+      columns: width,
+      depth: rows,
+      result: accumulate,
+    }),
+    downWeights: plan({
+      form: "TN",
+      rows: width,
+      columns: ffn,
+      depth: rows,
+      result: accumulate,
+    }),
+  };
+  const chunks = cutRows(model);
+  const head = new Map(chunks.map((chunk) => [chunk.rows, planHead(gpu, model, chunk.rows)]));
+  const plans = [...Object.values(layer), ...[...head.values()].flatMap(Object.values)];
+  const flops = (some: readonly ProductPlan[]) => some.reduce((sum, one) => sum + one.flops, 0);
+  return {
+    layer,
+    chunks,
+    head,
+    partialBytes: Math.max(...plans.map(({ partialBytes }) => partialBytes)),
+    layerFlops: flops(Object.values(layer)),
+    headFlops: chunks.reduce((sum, { rows }) => sum + flops(Object.values(head.get(rows)!)), 0),
+    rebuildFlops: flops([layer.qkv, layer.output, layer.gateUp]),
+    variants: [...new Set(plans.map(({ form, variant }) => `${form} ${variant}`))],
+  };
+}
+
+function planWith(gpu: Pick<Gpu, "capabilities" | "adapter">, { dtype, products }: Model) {
+  return (options: Omit<ProductOptions, "dtype" | "kernel">) =>
+    planProduct(gpu, { ...options, dtype, kernel: products });
+}
+
+function planHead(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  model: Model,
+  rows: number,
+): HeadProducts {
+  const { width, vocabulary } = model;
+  const plan = planWith(gpu, model);
+  const floats = { kind: "store", dtype: "f32" } as const;
+  return {
+    logits: plan({ form: "NT", rows, columns: vocabulary, depth: width, result: floats }),
+    input: plan({ form: "NN", rows, columns: width, depth: vocabulary, result: floats }),
+    weights: plan({
+      form: "TN",
+      rows: vocabulary,
+      columns: width,
+      depth: rows,
+      result: { kind: "accumulate" },
+    }),
+  };
+}
+
+/** Chunks of rows; only the last may be smaller. */
+function cutRows({ rows, chunkRows }: Model): Chunk[] {
+  return Array.from({ length: Math.ceil(rows / chunkRows) }, (_, i) => ({
+    firstRow: i * chunkRows,
+    rows: Math.min(chunkRows, rows - i * chunkRows),
+  }));
+}
