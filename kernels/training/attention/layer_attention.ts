@@ -133,6 +133,11 @@ const DEAR: readonly Recompute[] = ["none", "light"];
 const ALL: readonly Recompute[] = ["none"];
 const NEVER: readonly Recompute[] = [];
 
+/** Pooled rows are gone when gradients of gathered rows come. */
+function sharedName(letter: string): string {
+  return `pooled ${letter}, gathered ${letter} gradient`;
+}
+
 /** The scorer of a layer. */
 function scorerOf(attention: LayerAttention): Scorer | undefined {
   if (attention.kind === "dense") return undefined;
@@ -229,12 +234,15 @@ function planLighthouseLayer(
       { name: "attended", bytes: stored(rows), keptIn: DEAR },
       { name: "log-sum-exp", bytes: words(rows), keptIn: DEAR },
       ...triple((letter) => `gathered ${letter}`, stored(rows), ALL),
-      ...triple((letter) => `pooled ${letter}`, stored(geometry.pooledEntries), NEVER),
+      ...triple(
+        sharedName,
+        Math.max(stored(geometry.pooledEntries), floats(rows)),
+        NEVER,
+      ),
       { name: "query scores", bytes: words(geometry.entries), keptIn: NEVER },
       { name: "key scores", bytes: words(geometry.entries), keptIn: NEVER },
       { name: "delta", bytes: words(rows), keptIn: NEVER },
       { name: "gathered output gradient", bytes: floats(rows), keptIn: NEVER },
-      ...triple((letter) => `gathered ${letter} gradient`, floats(rows), NEVER),
     ],
     scratchBytes: backward.scratchBytes +
       (scoring?.buffers ?? []).reduce((sum, { bytes }) => sum + bytes, 0),
@@ -365,15 +373,15 @@ function bindLighthouse(buffers: AttentionBindings, kernels: LighthouseKernels):
   const score = kernels.scoring?.bind({ firstHead: 0, q, k, v, queryScores, keyScores }) ?? [];
   // The same kernels as in the forward pass when it is computed again: the same bits.
   const pool = [
-    ...kernels.ranked.bind({ rows: q, pooled: own("pooled q"), scores: queryScores }),
-    ...kernels.ranked.bind({ rows: k, pooled: own("pooled k"), scores: keyScores }),
-    ...kernels.plain.bind({ rows: v, pooled: own("pooled v") }),
+    ...kernels.ranked.bind({ rows: q, pooled: own(sharedName("q")), scores: queryScores }),
+    ...kernels.ranked.bind({ rows: k, pooled: own(sharedName("k")), scores: keyScores }),
+    ...kernels.plain.bind({ rows: v, pooled: own(sharedName("v")) }),
   ];
   const select = kernels.selection.bind({ queryScores, keyScores, indices, slots });
   const gather = (["q", "k", "v"] as const).flatMap((letter) =>
     kernels.gather.bind({
       rows: buffers[letter],
-      pooled: own(`pooled ${letter}`),
+      pooled: own(sharedName(letter)),
       indices,
       gathered: gathered[letter],
     })
@@ -381,9 +389,9 @@ function bindLighthouse(buffers: AttentionBindings, kernels: LighthouseKernels):
   const attend = kernels.dense.bind({ ...gathered, o: attended, lse });
   const scatter = kernels.scatter.bind({ gathered: attended, slots, output: o });
   const gradients = {
-    queryGradient: own("gathered q gradient"),
-    keyGradient: own("gathered k gradient"),
-    valueGradient: own("gathered v gradient"),
+    queryGradient: own(sharedName("q")),
+    keyGradient: own(sharedName("k")),
+    valueGradient: own(sharedName("v")),
   };
   const outputGradient = own("gathered output gradient");
   const backward = [

@@ -51,7 +51,7 @@ export interface ModelOptions {
   readonly ropeScaling?: RopeScaling | null;
   /** ε of norms. Default 1e-5. */
   readonly normEpsilon?: number;
-  /** Rows whose logits exist at once. Default: as many as take 1 GiB. */
+  /** Rows whose logits exist at once. Default: as many as take 512 MiB. */
   readonly chunkRows?: number;
   /** Default: the paper's recipe. */
   readonly optimizer?: OptimizerOptions;
@@ -79,7 +79,7 @@ export interface Model
 const ACTION = "plan training";
 
 /** Bytes of the logits that exist at once by default. */
-const LOGIT_BYTES = 2 ** 30;
+const LOGIT_BYTES = 2 ** 29;
 
 /**
  * Checks options and fills in defaults.
