@@ -206,3 +206,76 @@ export {
   type GlaReferenceOptions,
   glaScoresReference,
 } from "./lighthouse/scorers/gla/gla_scores_reference.ts";
+
+// Training: the model and its step, checkpoints, matrix products
+export {
+  type CreateModelOptions,
+  createTrainingModel,
+  type HistoryLine,
+  type ParameterPart,
+  type RunStepsOptions,
+  type SamplerOptions,
+  type TrainingModel,
+} from "./training/model/training_model.ts";
+export {
+  type BufferGroup,
+  describeTrainingPlan,
+  type PlanOptions,
+  planTraining,
+  type TrainingBuffer,
+  type TrainingPlan,
+} from "./training/model/model_plan.ts";
+export {
+  endsDense,
+  type Model,
+  type ModelOptions,
+  paperModel,
+} from "./training/model/model_options.ts";
+export type { Parameter } from "./training/model/parameters.ts";
+export type {
+  Chunk,
+  HeadProducts,
+  LayerProducts,
+  ModelProducts,
+} from "./training/model/model_products.ts";
+export { STAGE_NAMES, type StageName } from "./training/model/bind_step.ts";
+export {
+  type ModelReference,
+  modelReference,
+  type ModelReferenceOptions,
+  type Rounding,
+} from "./training/model/model_reference.ts";
+export type {
+  AttentionBuffer,
+  AttentionPlan,
+  AttentionSize,
+  LayerAttention,
+  Recompute,
+} from "./training/attention/layer_attention.ts";
+export type { Optimizer, OptimizerOptions } from "./training/optimizer/optimizer_options.ts";
+export { STEP_STATE, type StepState } from "./training/optimizer/step_state.ts";
+export type { RopeScaling } from "./training/rope/rope.ts";
+export {
+  blobSource,
+  type CheckpointSource,
+  loadCheckpoint,
+  saveCheckpoint,
+} from "./training/checkpoint/checkpoint.ts";
+export {
+  createProduct,
+  planProduct,
+  type Product,
+} from "./training/matrix_product/matrix_product.ts";
+export {
+  type HeadLayout,
+  PRODUCT_PARAMS,
+  type ProductBuffers,
+  type ProductForm,
+  type ProductOptions,
+  type ProductPlan,
+  type ProductResult,
+} from "./training/matrix_product/types.ts";
+export type {
+  MatrixProductTiling,
+  PortableProductTiling,
+} from "./training/matrix_product/product_tilings.ts";

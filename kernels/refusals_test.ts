@@ -31,6 +31,7 @@ import type { Problem } from "./implementation.ts";
 import { IMPLEMENTATIONS } from "./implementations.ts";
 import { createContextParallel, planContextParallel } from "./lighthouse/context_parallel.ts";
 import { createLighthouseRows } from "./retrieval/lighthouse_last_row.ts";
+import { trainingEntries } from "./training/_bad_training.ts";
 
 async function implementationEntries(world: World, shape: Shape): Promise<Entry[]> {
   const { gpu } = world;
@@ -194,6 +195,7 @@ async function allEntries(world: World, shape: Shape): Promise<Entry[]> {
     ...await kernelEntries(world, shape),
     ...await deviceEntries(world),
     ...referenceEntries(),
+    ...await trainingEntries(world),
   ];
 }
 

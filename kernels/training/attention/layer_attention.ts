@@ -74,8 +74,11 @@ export interface AttentionSize {
 
 /** A buffer of a layer, and in which modes each layer has its own; else all layers share it. */
 export interface AttentionBuffer {
+  /** Unique in the plan. */
   readonly name: string;
+  /** Its size. */
   readonly bytes: number;
+  /** Modes in which each layer has its own. */
   readonly keptIn: readonly Recompute[];
 }
 
@@ -85,7 +88,9 @@ export interface AttentionPlan {
   readonly name: string;
   /** Options of a Lighthouse layer in words; empty for a dense one. */
   readonly detail: string;
+  /** How the layer attends. */
   readonly attention: LayerAttention;
+  /** Sizes of the layer. */
   readonly size: AttentionSize;
   /** Buffers beside q, k, v, o and their gradients. */
   readonly buffers: readonly AttentionBuffer[];
@@ -97,6 +102,7 @@ export interface AttentionPlan {
   readonly flops: { readonly forward: number; readonly backward: number; readonly scorer: number };
   /** Present for Lighthouse. */
   readonly geometry?: LighthouseGeometry;
+  /** Present for Lighthouse. */
   readonly scorer?: Scorer;
 }
 

@@ -20,8 +20,8 @@
  * @module
  */
 import { readBuffer, writeBuffer } from "../../gpu/buffers.ts";
-import type { Gpu } from "../../gpu/device.ts";
-import { requireRecord, show } from "../../gpu/require.ts";
+import { type Gpu, requireDevice } from "../../gpu/device.ts";
+import { requireRecord, requireWhole, show } from "../../gpu/require.ts";
 import type { TrainingModel } from "../model/training_model.ts";
 import { parameterSize } from "../model/parameters.ts";
 import { STEP_STATE_BYTES } from "../optimizer/step_state.ts";
@@ -43,6 +43,7 @@ export interface CheckpointSource {
 
 /** A blob (in Deno and browsers, a file too) as a source. */
 export function blobSource(blob: Blob): CheckpointSource {
+  if (!(blob instanceof Blob)) throw new TypeError(`read blob: ${show(blob)} is not a blob`);
   return {
     size: blob.size,
     read: async (offset, length) =>
@@ -114,6 +115,13 @@ function entriesOf({ plan }: TrainingModel): Entry[] {
   ];
 }
 
+/** Checks that something is a training model. */
+function requireModelRecord(action: string, model: TrainingModel): void {
+  requireRecord(action, "the model", model);
+  if (typeof model.buffer === "function" && typeof model.plan === "object") return;
+  throw new TypeError(`${action}: ${show(model)} is not a training model`);
+}
+
 function shapeOf({ plan }: TrainingModel): string {
   const { layers, width, heads, ffn, vocabulary } = plan.model;
   return JSON.stringify({ layers, width, heads, ffn, vocabulary });
@@ -145,6 +153,8 @@ export async function* saveCheckpoint(
   model: TrainingModel,
   { metadata = {} }: { readonly metadata?: Readonly<Record<string, string>> } = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  requireModelRecord(SAVE, model);
+  requireRecord(SAVE, "the metadata", metadata);
   const own = {
     format: CHECKPOINT_FORMAT,
     version: CHECKPOINT_VERSION,
@@ -199,7 +209,13 @@ export async function loadCheckpoint(
   model: TrainingModel,
   source: CheckpointSource,
 ): Promise<Readonly<Record<string, string>>> {
+  requireModelRecord(LOAD, model);
   requireRecord(LOAD, "the source", source);
+  if (typeof source.read !== "function") {
+    throw new TypeError(`${LOAD}: the source cannot be read: ${show(source.read)}`);
+  }
+  requireWhole(LOAD, "bytes of the source", source.size, { least: 0 });
+  requireDevice(gpu, LOAD);
   const header = await readHeader(source);
   requireModel(header, model);
   const entries = entriesOf(model);

@@ -26,7 +26,7 @@ import {
 import { showExcess } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
-import { requireDType, requireWhole, show } from "../../gpu/require.ts";
+import { requireDType, requireRecord, requireWhole, show } from "../../gpu/require.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { createSumPartials, planSumPartials } from "../sum_partials/sum_partials.ts";
 import { generateMatrixProduct, stagedFactors } from "./matrix_product_codegen.ts";
@@ -78,7 +78,8 @@ function requireLayout(
   layout: HeadLayout | undefined,
   { tokens, width }: { tokens: number; width: number },
 ): void {
-  if (!layout) return;
+  if (layout === undefined) return;
+  requireRecord(`${ACTION}: ${name}`, "the layout", layout);
   const { parts, sequences, heads, context, headDim } = layout;
   for (const [field, value] of Object.entries({ parts, sequences, heads, context, headDim })) {
     requireWhole(`${ACTION}: ${name}`, field, value);
@@ -93,7 +94,11 @@ function requireLayout(
   }
 }
 
+/** Kinds of results. */
+const KINDS: readonly unknown[] = ["store", "rope", "residual", "swiglu", "accumulate"];
+
 function requireProduct(options: ProductOptions): void {
+  requireRecord(ACTION, "the product", options);
   const { form, rows, columns, depth, dtype, result, leftHeads, rightHeads, slices } = options;
   if (!PRODUCT_FORMS.includes(form)) {
     throw new TypeError(`${ACTION}: form ${show(form)} is not one of ${PRODUCT_FORMS.join(", ")}`);
@@ -102,6 +107,12 @@ function requireProduct(options: ProductOptions): void {
     requireWhole(ACTION, name, value, { most: 2 ** 32 - 1 });
   }
   requireDType(ACTION, dtype);
+  requireRecord(ACTION, "the result", result);
+  if (!KINDS.includes(result.kind)) {
+    throw new TypeError(`${ACTION}: result ${show(result.kind)} is not one of ${KINDS.join(", ")}`);
+  }
+  if (result.kind === "rope") requireRecord(ACTION, "the heads of the result", result.heads);
+  requireKernel(options);
   const adjacent: [string, number][] = [["columns", columns]];
   if (form === "TN") adjacent.push(["rows", rows]);
   else adjacent.push(["depth", depth]);
@@ -125,6 +136,35 @@ function requireProduct(options: ProductOptions): void {
     if (slices > 1 && result.kind !== "accumulate") {
       throw new RangeError(`${ACTION}: ${slices} slices of a result that is not accumulated`);
     }
+  }
+}
+
+/** Checks the kernel and the tiling that are asked for. */
+function requireKernel({ kernel, tiling, matrixTiling }: ProductOptions): void {
+  if (kernel !== undefined && kernel !== "portable" && kernel !== "matrix") {
+    throw new TypeError(`${ACTION}: kernel ${show(kernel)} is not one of portable, matrix`);
+  }
+  const requireTiling = (given: object | undefined, names: readonly string[]) => {
+    if (given === undefined) return;
+    requireRecord(ACTION, "the tiling", given);
+    for (const name of names) {
+      requireWhole(ACTION, `${name} of the tiling`, (given as Record<string, unknown>)[name], {
+        most: 4096,
+      });
+    }
+  };
+  requireTiling(tiling, ["rows", "columns", "depth", "threadsY"]);
+  requireTiling(matrixTiling, ["rows", "columns", "depth", "subgroupsY", "subgroupsX"]);
+  const divides = tiling
+    ? [4, 8].includes(tiling.rows / tiling.threadsY) && tiling.columns % 8 === 0 &&
+      tiling.depth % 4 === 0
+    : matrixTiling
+    ? matrixTiling.rows % (16 * matrixTiling.subgroupsY) === 0 &&
+      matrixTiling.columns % (16 * matrixTiling.subgroupsX) === 0 && matrixTiling.depth % 16 === 0
+    : true;
+  if (!divides) {
+    const name = productTilingName((tiling ?? matrixTiling)!);
+    throw new RangeError(`${ACTION}: tiling ${name} does not divide into threads or matrices`);
   }
 }
 
@@ -240,7 +280,6 @@ export function planProduct(
       }),
     params: paramsOf(planned, { sliceDepth, width: matrix ? 8 : 4 }),
     workgroups,
-    sum: slices > 1 ? planSumPartials({ count: slices, size }) : undefined,
     partialBytes,
     workgroupBytes,
     bufferBytes: bufferBytesOf(planned, partialBytes),
@@ -354,7 +393,10 @@ export interface Product {
  */
 export async function createProduct(gpu: Gpu, plan: ProductPlan): Promise<Product> {
   const pipeline = await createPipeline(gpu, plan.pipeline);
-  const sum = plan.sum && await createSumPartials(gpu, plan.sum);
+  const { slices, rows, columns } = plan;
+  const sum = slices > 1
+    ? await createSumPartials(gpu, planSumPartials({ count: slices, size: rows * columns }))
+    : undefined;
   const uniform = createParams(gpu, PRODUCT_PARAMS, plan.params);
   const extra = extraOf(plan.result);
   return {

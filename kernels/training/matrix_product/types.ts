@@ -5,9 +5,7 @@
  */
 import type { BufferSlice, DType } from "../../gpu/buffers.ts";
 import type { PipelineSource } from "../../gpu/pipeline.ts";
-import type { UniformValues } from "../../gpu/uniform.ts";
 import type { MatrixProductTiling, PortableProductTiling } from "./product_tilings.ts";
-import type { SumPartialsPlan } from "../sum_partials/sum_partials.ts";
 
 /**
  * Which factors are stored transposed, as BLAS calls it. `NT`: left `[rows, depth]`, right
@@ -106,10 +104,10 @@ export interface ProductPlan extends ProductOptions {
   readonly variant: string;
   /** What will be compiled. */
   readonly pipeline: PipelineSource;
-  readonly params: UniformValues<typeof PRODUCT_PARAMS>;
+  /** Values of the uniform's fields. */
+  readonly params: Readonly<Record<keyof typeof PRODUCT_PARAMS, number>>;
+  /** How many workgroups run, slices in z. */
   readonly workgroups: readonly [number, number, number];
-  /** How the partial sums of the slices are added up; absent for one slice. */
-  readonly sum?: SumPartialsPlan;
   /** Parts that the depth is cut into. */
   readonly slices: number;
   /** Bytes of the buffer of partial sums; 0 for one slice. */

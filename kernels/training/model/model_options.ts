@@ -4,7 +4,13 @@
  * @module
  */
 import type { DType } from "../../gpu/buffers.ts";
-import { requireDType, requireRecord, requireWhole, show } from "../../gpu/require.ts";
+import {
+  requireDType,
+  requirePositive,
+  requireRecord,
+  requireWhole,
+  show,
+} from "../../gpu/require.ts";
 import {
   type LayerAttention,
   type Recompute,
@@ -67,12 +73,15 @@ export interface Model
     Required<Omit<ModelOptions, "attention" | "optimizer" | "products" | "flopsPerDispatch">> {
   /** One for each layer. */
   readonly attention: readonly LayerAttention[];
+  /** With all defaults. */
   readonly optimizer: Optimizer;
   /** d. */
   readonly headDim: number;
   /** Tokens of one batch. */
   readonly rows: number;
+  /** Absent: matrix units where the device has them. */
   readonly products?: "portable" | "matrix";
+  /** Absent: attention is never cut. */
   readonly flopsPerDispatch?: number;
 }
 
@@ -114,7 +123,9 @@ export function fillModel(options: ModelOptions): Model {
     const list = RECOMPUTE_MODES.join(", ");
     throw new TypeError(`${ACTION}: recompute ${show(recompute)} is not one of ${list}`);
   }
+  requireNumbersOf(options);
   const rows = batch * context;
+  requireWhole(ACTION, "batch * context", rows, { most: 2 ** 31 });
   const fitting = Math.max(128, Math.floor(LOGIT_BYTES / 4 / vocabulary / 128) * 128);
   const chunkRows = options.chunkRows ?? Math.min(rows, fitting);
   requireWhole(ACTION, "chunkRows", chunkRows);
@@ -146,6 +157,26 @@ export function fillModel(options: ModelOptions): Model {
   };
 }
 
+/** Checks the options that are no sizes. */
+function requireNumbersOf(options: ModelOptions): void {
+  const { ropeTheta, normEpsilon, ropeScaling, products, flopsPerDispatch, optimizer } = options;
+  requirePositive(ACTION, "ropeTheta", ropeTheta);
+  requirePositive(ACTION, "normEpsilon", normEpsilon);
+  requirePositive(ACTION, "flopsPerDispatch", flopsPerDispatch);
+  if (optimizer !== undefined) requireRecord(ACTION, "the optimizer", optimizer);
+  if (products !== undefined && products !== "portable" && products !== "matrix") {
+    throw new TypeError(`${ACTION}: products ${show(products)} is not one of portable, matrix`);
+  }
+  if (ropeScaling === undefined || ropeScaling === null) return;
+  requireRecord(ACTION, "ropeScaling", ropeScaling);
+  for (const name of ["factor", "lowFactor", "highFactor", "originalLength"] as const) {
+    if (ropeScaling[name] === undefined) {
+      throw new TypeError(`${ACTION}: ropeScaling has no ${name}`);
+    }
+    requirePositive(ACTION, `ropeScaling.${name}`, ropeScaling[name]);
+  }
+}
+
 function attentionOf({ layers, attention = { kind: "dense" } }: ModelOptions) {
   if (!Array.isArray(attention)) {
     return Array<LayerAttention>(layers).fill(attention as LayerAttention);
@@ -156,6 +187,8 @@ function attentionOf({ layers, attention = { kind: "dense" } }: ModelOptions) {
 
 /** Attention of all layers where the first two and the last two are dense, as in the paper. */
 export function endsDense(layers: number, inner: LayerAttention): LayerAttention[] {
+  requireWhole("choose dense ends", "layers", layers, { most: 2 ** 24 });
+  requireRecord("choose dense ends", "the attention of inner layers", inner);
   return Array.from(
     { length: layers },
     (_, layer): LayerAttention => layer < 2 || layer >= layers - 2 ? { kind: "dense" } : inner,
@@ -183,7 +216,13 @@ export function paperModel(
       Omit<ModelOptions, "vocabulary" | "attention">
     >,
 ): ModelOptions {
+  requireRecord("plan the paper's model", "the options", options);
   const { vocabulary, attention, ...rest } = options;
+  if (vocabulary !== "bytes" && vocabulary !== "paper") {
+    throw new TypeError(
+      `plan the paper's model: vocabulary ${show(vocabulary)} is not one of bytes, paper`,
+    );
+  }
   const layers = rest.layers ?? 30;
   return {
     width: 1024,

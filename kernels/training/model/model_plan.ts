@@ -23,6 +23,7 @@ import { STEP_STATE_BYTES } from "../optimizer/step_state.ts";
 import { planRmsNormBackward } from "../rms_norm/rms_norm_backward.ts";
 import { fillModel, type Model, type ModelOptions } from "./model_options.ts";
 import { type ModelProducts, planModelProducts, qkvLayout } from "./model_products.ts";
+import { requirePositive, requireRecord, requireWhole } from "../../gpu/require.ts";
 import { modelParameters, type Parameter, parameterSize } from "./parameters.ts";
 
 /** What a buffer is for. */
@@ -32,18 +33,23 @@ export type BufferGroup = "weights" | "optimizer" | "kept" | "scratch" | "data";
 export interface TrainingBuffer {
   /** Unique in the model. */
   readonly name: string;
+  /** Its size. */
   readonly bytes: number;
+  /** What it is for. */
   readonly group: BufferGroup;
 }
 
 /** Everything about a training step that can be known without a device. */
 export interface TrainingPlan {
+  /** Options with all defaults. */
   readonly model: Model;
+  /** In the order of the forward pass. */
   readonly parameters: readonly Parameter[];
   /** Number of parameters. */
   readonly parameterCount: number;
   /** Of each layer; equal ones are one object. */
   readonly attention: readonly AttentionPlan[];
+  /** All matrix products. */
   readonly products: ModelProducts;
   /** Every buffer that the model allocates, one by one. */
   readonly buffers: readonly TrainingBuffer[];
@@ -82,6 +88,8 @@ export function planTraining(
   options: ModelOptions,
   { memoryBytes, corpusBytes = 0 }: PlanOptions = {},
 ): TrainingPlan {
+  requirePositive("plan training", "memoryBytes", memoryBytes);
+  requireWhole("plan training", "corpusBytes", corpusBytes, { least: 0, most: 2 ** 32 - 1 });
   const model = fillModel(options);
   const attention = planAttention(gpu, model);
   const products = planModelProducts(gpu, model);
@@ -305,6 +313,7 @@ const GROUPS: Readonly<Record<BufferGroup, string>> = {
 
 /** A plan in lines to print: every buffer, those of equal layers in one line, and the sums of groups. */
 export function describeTrainingPlan(plan: TrainingPlan): string[] {
+  requireRecord("describe plan", "the plan", plan);
   const { model, buffers, kernelBytes, peakBytes, parameterCount, flops, tokens } = plan;
   const kinds = new Map<string, number>();
   for (const { name, detail } of plan.attention) {

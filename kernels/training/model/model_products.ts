@@ -12,44 +12,65 @@ import type { Model } from "./model_options.ts";
 
 /** Products of a layer by name: forward, the gradient of the input, that of the weights. */
 export interface LayerProducts {
+  /** Q, K and V, rotated. */
   readonly qkv: ProductPlan;
+  /** Of attention, added to the residual stream. */
   readonly output: ProductPlan;
+  /** Gates and values, with the activation. */
   readonly gateUp: ProductPlan;
+  /** Of the feed-forward part, added to the residual stream. */
   readonly down: ProductPlan;
+  /** Gradient of what Q, K and V are made of. */
   readonly qkvInput: ProductPlan;
+  /** Gradient of attention's output, by heads. */
   readonly outputInput: ProductPlan;
+  /** Gradient of what gates and values are made of. */
   readonly gateUpInput: ProductPlan;
+  /** Gradient of the activation. */
   readonly downInput: ProductPlan;
+  /** Gradient of the weights of Q, K and V. */
   readonly qkvWeights: ProductPlan;
+  /** Gradient of the weights of attention's output. */
   readonly outputWeights: ProductPlan;
+  /** Gradient of the weights of gates and values. */
   readonly gateUpWeights: ProductPlan;
+  /** Gradient of the weights of the feed-forward output. */
   readonly downWeights: ProductPlan;
 }
 
 /** Products of the head over a chunk of rows. */
 export interface HeadProducts {
+  /** The logits. */
   readonly logits: ProductPlan;
+  /** Gradient of what the head reads. */
   readonly input: ProductPlan;
+  /** Gradient of its weights. */
   readonly weights: ProductPlan;
 }
 
 /** A chunk of rows whose logits exist at once. */
 export interface Chunk {
+  /** The first token. */
   readonly firstRow: number;
+  /** How many tokens. */
   readonly rows: number;
 }
 
 /** All products of a step. */
 export interface ModelProducts {
+  /** Those of a layer. */
   readonly layer: LayerProducts;
+  /** All rows, chunk by chunk. */
   readonly chunks: readonly Chunk[];
   /** By the rows of a chunk. */
   readonly head: ReadonlyMap<number, HeadProducts>;
   /** Bytes of the largest partial sums. */
   readonly partialBytes: number;
-  /** FLOP of one layer, all forms; of the head; of what `light` and `least` compute again in a layer. */
+  /** FLOP of one layer, all forms. */
   readonly layerFlops: number;
+  /** FLOP of the head, all forms and chunks. */
   readonly headFlops: number;
+  /** FLOP of what `light` and `least` compute again in a layer. */
   readonly rebuildFlops: number;
   /** Kernels and tilings that run, each once. */
   readonly variants: readonly string[];

@@ -24,6 +24,7 @@ import {
   scatterReference,
   selectReference,
 } from "../../lighthouse/lighthouse_reference.ts";
+import { requireNumbers, requireRecord, requireWhole, show } from "../../gpu/require.ts";
 import { ropeTable } from "../rope/rope.ts";
 import { fillModel, type Model, type ModelOptions } from "./model_options.ts";
 import { modelParameters } from "./parameters.ts";
@@ -422,6 +423,30 @@ class Reference {
   }
 }
 
+/** Checks weights, tokens and targets against the model. */
+function requireBatch(
+  model: Model,
+  weights: ReadonlyMap<string, ArrayLike<number>>,
+  batch: { readonly tokens: ArrayLike<number>; readonly targets: ArrayLike<number> },
+): void {
+  const action = "model reference";
+  if (!(weights instanceof Map)) {
+    throw new TypeError(`${action}: the weights are ${show(weights)}, not a map`);
+  }
+  for (const { name, shape: [rows, columns] } of modelParameters(model)) {
+    const count = rows * columns;
+    requireNumbers(action, name, weights.get(name), { count, shape: `[${rows}, ${columns}]` });
+  }
+  requireRecord(action, "the batch", batch);
+  const shape = `[${model.batch}, ${model.context}]`;
+  for (const name of ["tokens", "targets"] as const) {
+    requireNumbers(action, name, batch[name], { count: model.rows, shape });
+    for (let i = 0; i < model.rows; i++) {
+      requireWhole(action, name, batch[name][i], { least: 0, most: model.vocabulary - 1 });
+    }
+  }
+}
+
 /**
  * Loss and gradients of one batch.
  *
@@ -436,8 +461,10 @@ export function modelReference(
     readonly targets: ArrayLike<number>;
   } & ModelReferenceOptions,
 ): ModelReference {
+  const model = fillModel(options);
+  requireBatch(model, weights, batch);
   const { tokens, targets, gradients = true } = batch;
-  const reference = new Reference(fillModel(options), weights, batch);
+  const reference = new Reference(model, weights, batch);
   const streams = [reference.embed(tokens)];
   const states: LayerState[] = [];
   for (let layer = 0; layer < reference.model.layers; layer++) {

@@ -76,6 +76,7 @@ export interface RunStepsOptions {
 
 /** A model on a device. */
 export interface TrainingModel {
+  /** What it was planned to take. */
   readonly plan: TrainingPlan;
   /** What draws its batches; absent where `writeBatch` gives them. */
   readonly sampler?: { readonly seed: number; readonly corpusBytes: number };
@@ -158,9 +159,10 @@ export async function createTrainingModel(
   options: ModelOptions,
   create: CreateModelOptions = {},
 ): Promise<TrainingModel> {
+  requireRecord(ACTION, "the options", create);
   const { seed = 1, sampler, memoryBytes } = create;
   requireWhole(ACTION, "seed", seed, { least: 0, most: 2 ** 32 - 1 });
-  const corpusBytes = sampler ? requireCorpus(sampler) : 0;
+  const corpusBytes = sampler === undefined ? 0 : requireCorpus(sampler);
   const plan = planTraining(gpu, options, { memoryBytes, corpusBytes });
   const sampling = sampler && planSampler(plan, sampler);
   const owned: { destroy: () => void }[] = [];

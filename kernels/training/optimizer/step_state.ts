@@ -35,7 +35,7 @@ export const STEP_STATE = {
 } as const;
 
 /** A value for each field. */
-export type StepState = { -readonly [Field in keyof typeof STEP_STATE]: number };
+export interface StepState extends Record<keyof typeof STEP_STATE, number> {}
 
 /** Bytes of the state. */
 export const STEP_STATE_BYTES = 4 * Object.keys(STEP_STATE).length;
