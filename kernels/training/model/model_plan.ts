@@ -137,8 +137,11 @@ export function planTraining(
   };
 }
 
-/** The first option that would make a model fit, in words. */
-function findRemedy(
+/**
+ * The first option that would make a model fit into so many bytes, in words: more recomputing, then
+ * smaller batches.
+ */
+export function findRemedy(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: ModelOptions,
   limits: Required<PlanOptions>,

@@ -14,11 +14,13 @@ import {
   type BufferSlice,
   createStorageBuffer,
   encodeDispatches,
+  MemoryError,
   readBuffer,
   requireDispatches,
   slice,
   writeBuffer,
 } from "../../gpu/buffers.ts";
+import { showBytes } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { requireNumbers, requireRecord, requireWhole, show } from "../../gpu/require.ts";
 import { submit, waitFor } from "../../gpu/submit.ts";
@@ -30,7 +32,7 @@ import { createSampleBatch, planSampleBatch } from "../sampler/sample_batch.ts";
 import { createInitWeights, planInitWeights } from "../weights/init_weights.ts";
 import { createRoundWeights, planRoundWeights } from "../weights/round_weights.ts";
 import { bindStep } from "./bind_step.ts";
-import { type PlanOptions, planTraining, type TrainingPlan } from "./model_plan.ts";
+import { findRemedy, type PlanOptions, planTraining, type TrainingPlan } from "./model_plan.ts";
 import type { ModelOptions } from "./model_options.ts";
 import { type Parameter, parameterSize } from "./parameters.ts";
 import { compileStep } from "./step_kernels.ts";
@@ -206,7 +208,11 @@ export async function createTrainingModel(
     return model;
   } catch (error) {
     destroy();
-    throw error;
+    if (!(error instanceof MemoryError)) throw error;
+    // How much the device had is unknown: whatever needs less may fit.
+    const remedy = findRemedy(gpu, options, { memoryBytes: plan.peakBytes - 1, corpusBytes });
+    const needs = `the model needs ${showBytes(plan.peakBytes)}, ${remedy}`;
+    throw new MemoryError(`${error.message}: ${needs}`, { cause: error });
   }
 }
 
