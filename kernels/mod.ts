@@ -214,9 +214,9 @@ export {
   type HistoryLine,
   type ParameterPart,
   type RunStepsOptions,
-  type SamplerOptions,
   type TrainingModel,
 } from "./training/model/training_model.ts";
+export type { SamplerOptions } from "./training/model/fill_model.ts";
 export {
   type BufferGroup,
   describeTrainingPlan,
@@ -238,7 +238,7 @@ export type {
   LayerProducts,
   ModelProducts,
 } from "./training/model/model_products.ts";
-export { STAGE_NAMES, type StageName } from "./training/model/bind_step.ts";
+export { STAGE_NAMES, type StageName } from "./training/model/step_stages.ts";
 export {
   type ModelReference,
   modelReference,
@@ -251,7 +251,7 @@ export type {
   AttentionSize,
   LayerAttention,
   Recompute,
-} from "./training/attention/layer_attention.ts";
+} from "./training/attention/types.ts";
 export type { Optimizer, OptimizerOptions } from "./training/optimizer/optimizer_options.ts";
 export { STEP_STATE, type StepState } from "./training/optimizer/step_state.ts";
 export type { RopeScaling } from "./training/rope/rope.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 import type { ModelOptions } from "./model_options.ts";
-import { initOf } from "./training_model.ts";
+import { initOf } from "./fill_model.ts";
 import { modelParameters } from "./parameters.ts";
 import { seededWeights } from "../weights/init_weights.ts";
 

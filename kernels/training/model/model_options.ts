@@ -11,11 +11,7 @@ import {
   requireWhole,
   show,
 } from "../../gpu/require.ts";
-import {
-  type LayerAttention,
-  type Recompute,
-  RECOMPUTE_MODES,
-} from "../attention/layer_attention.ts";
+import { type LayerAttention, type Recompute, RECOMPUTE_MODES } from "../attention/types.ts";
 import {
   fillOptimizer,
   type Optimizer,

@@ -11,11 +11,8 @@
 import { bytesPerElement } from "../../gpu/buffers.ts";
 import { showBytes, showExcess } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import {
-  type AttentionPlan,
-  planLayerAttention,
-  RECOMPUTE_MODES,
-} from "../attention/layer_attention.ts";
+import { planLayerAttention } from "../attention/layer_attention.ts";
+import { type AttentionPlan, RECOMPUTE_MODES } from "../attention/types.ts";
 import { planEmbeddingBackward } from "../embedding/embedding_backward.ts";
 import { HISTORY_BYTES } from "../optimizer/finish_gradients.ts";
 import { gradientBlocks } from "../optimizer/square_gradients.ts";

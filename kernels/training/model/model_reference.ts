@@ -28,6 +28,16 @@ import { requireNumbers, requireRecord, requireWhole, show } from "../../gpu/req
 import { ropeTable } from "../rope/rope.ts";
 import { fillModel, type Model, type ModelOptions } from "./model_options.ts";
 import { modelParameters } from "./parameters.ts";
+import {
+  joinHeads,
+  norm,
+  normBackward,
+  productNN,
+  productNT,
+  productTN,
+  splitHeads,
+  type Vector,
+} from "./reference_math.ts";
 
 /** Rounds a number as storage does. */
 export type Rounding = (value: number) => number;
@@ -58,87 +68,6 @@ export interface ModelReference {
   readonly selections: ReadonlyMap<number, Int32Array>;
   /** The residual stream before each layer and after the last, `[tokens, width]`. */
   readonly streams: readonly Float64Array[];
-}
-
-type Vector = Float64Array;
-
-/** `[rows, depth] · [columns, depth]ᵀ`. */
-function productNT(a: Vector, b: Vector, depth: number): Vector {
-  const [rows, columns] = [a.length / depth, b.length / depth];
-  const out = new Float64Array(rows * columns);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      let sum = 0;
-      for (let k = 0; k < depth; k++) sum += a[i * depth + k] * b[j * depth + k];
-      out[i * columns + j] = sum;
-    }
-  }
-  return out;
-}
-
-/** `[rows, depth] · [depth, columns]`. */
-function productNN(a: Vector, b: Vector, depth: number): Vector {
-  const [rows, columns] = [a.length / depth, b.length / depth];
-  const out = new Float64Array(rows * columns);
-  for (let i = 0; i < rows; i++) {
-    for (let k = 0; k < depth; k++) {
-      const left = a[i * depth + k];
-      for (let j = 0; j < columns; j++) out[i * columns + j] += left * b[k * columns + j];
-    }
-  }
-  return out;
-}
-
-/** `[depth, rows]ᵀ · [depth, columns]`. */
-function productTN(a: Vector, b: Vector, depth: number): Vector {
-  const [rows, columns] = [a.length / depth, b.length / depth];
-  const out = new Float64Array(rows * columns);
-  for (let k = 0; k < depth; k++) {
-    for (let i = 0; i < rows; i++) {
-      const left = a[k * rows + i];
-      for (let j = 0; j < columns; j++) out[i * columns + j] += left * b[k * columns + j];
-    }
-  }
-  return out;
-}
-
-/** `x·r·g` and r of each row. */
-function norm(x: Vector, gain: Vector, epsilon: number): { y: Vector; inverse: Vector } {
-  const columns = gain.length;
-  const inverse = new Float64Array(x.length / columns);
-  const y = new Float64Array(x.length);
-  for (let row = 0; row < inverse.length; row++) {
-    let sum = 0;
-    for (let c = 0; c < columns; c++) sum += x[row * columns + c] ** 2;
-    inverse[row] = 1 / Math.sqrt(sum / columns + epsilon);
-    for (let c = 0; c < columns; c++) {
-      y[row * columns + c] = x[row * columns + c] * inverse[row] * gain[c];
-    }
-  }
-  return { y, inverse };
-}
-
-/** Gradients of a norm: adds to dx, returns dg. */
-function normBackward(
-  { x, gain, inverse }: { x: Vector; gain: Vector; inverse: Vector },
-  dy: Vector,
-  dx: Vector,
-): Vector {
-  const columns = gain.length;
-  const dg = new Float64Array(columns);
-  for (let row = 0; row < inverse.length; row++) {
-    const r = inverse[row];
-    let mean = 0;
-    for (let c = 0; c < columns; c++) {
-      mean += gain[c] * dy[row * columns + c] * x[row * columns + c] * r / columns;
-    }
-    for (let c = 0; c < columns; c++) {
-      const i = row * columns + c;
-      dx[i] += r * (gain[c] * dy[i] - x[i] * r * mean);
-      dg[c] += dy[i] * x[i] * r;
-    }
-  }
-  return dg;
 }
 
 /** Everything of one layer that its backward pass needs. */
@@ -196,36 +125,6 @@ class Reference {
     this.gradients.set(name, gradient.map((value) => value / this.#scale));
   }
 
-  /** `[tokens, heads · d]` of one part as rows of each head, `[batch · heads][N, d]`, and back. */
-  #heads(matrix: Vector, width: number, part: number): Vector[] {
-    const { batch, heads, context, headDim } = this.model;
-    return Array.from({ length: batch * heads }, (_, i) => {
-      const [sequence, head] = [Math.floor(i / heads), i % heads];
-      const rows = new Float64Array(context * headDim);
-      for (let n = 0; n < context; n++) {
-        const from = (sequence * context + n) * width + (part * heads + head) * headDim;
-        rows.set(matrix.subarray(from, from + headDim), n * headDim);
-      }
-      return rows;
-    });
-  }
-
-  #tokens(parts: readonly (readonly Vector[])[]): Vector {
-    const { batch, heads, context, headDim } = this.model;
-    const width = parts.length * heads * headDim;
-    const matrix = new Float64Array(batch * context * width);
-    for (const [part, rows] of parts.entries()) {
-      for (const [i, own] of rows.entries()) {
-        const [sequence, head] = [Math.floor(i / heads), i % heads];
-        for (let n = 0; n < context; n++) {
-          const to = (sequence * context + n) * width + (part * heads + head) * headDim;
-          matrix.set(own.subarray(n * headDim, (n + 1) * headDim), to);
-        }
-      }
-    }
-    return matrix;
-  }
-
   /** Rotates q and k of `[tokens, 3 · width]`; back with `sign` -1. */
   #rotate(qkv: Vector, sign: number): Vector {
     const { width, headDim, context } = this.model;
@@ -264,7 +163,9 @@ class Reference {
     first.y = this.#stored(first.y);
     const product = productNT(first.y, this.#weight(name("attention.qkv")), width);
     const qkv = this.#stored(this.#rotate(product, 1));
-    const [q, k, v] = [0, 1, 2].map((part) => this.#heads(qkv, 3 * width, part));
+    const [q, k, v] = [0, 1, 2].map((part) =>
+      splitHeads(this.model, qkv, { width: 3 * width, part })
+    );
     const geometry = this.#geometry(layer);
     const selections: number[] = [];
     const outputs = q.map((rows, i) => {
@@ -288,7 +189,7 @@ class Reference {
       );
       return this.#stored(scatterReference(attended, selection, geometry));
     });
-    const o = this.#tokens([outputs]);
+    const o = joinHeads(this.model, [outputs]);
     const h = this.#floats(
       productNT(o, this.#weight(name("attention.output")), width).map((value, i) => value + x[i]),
     );
@@ -351,7 +252,7 @@ class Reference {
   #attentionBackward(dO: Vector, layer: number, state: LayerState): Vector {
     const { width, headDim, context } = this.model;
     const geometry = this.#geometry(layer);
-    const gradients = this.#heads(dO, width, 0).map((outputGradient, i) => {
+    const gradients = splitHeads(this.model, dO, { width, part: 0 }).map((outputGradient, i) => {
       const own = (rows: Vector) =>
         rows.subarray(i * context * headDim, (i + 1) * context * headDim);
       const [q, k, v] = [own(state.q), own(state.k), own(state.v)];
@@ -372,7 +273,7 @@ class Reference {
         this.#stored(scatterGradientReference(gradient, selection, geometry))
       );
     });
-    return this.#tokens([0, 1, 2].map((part) => gradients.map((own) => own[part])));
+    return joinHeads(this.model, [0, 1, 2].map((part) => gradients.map((own) => own[part])));
   }
 
   embed(tokens: ArrayLike<number>): Vector {

@@ -4,11 +4,8 @@
  * @module
  */
 import type { Gpu } from "../../gpu/device.ts";
-import {
-  type AttentionPlan,
-  type CompiledAttention,
-  compileLayerAttention,
-} from "../attention/layer_attention.ts";
+import { compileLayerAttention } from "../attention/layer_attention.ts";
+import type { AttentionPlan, CompiledAttention } from "../attention/types.ts";
 import { createCrossEntropy, planCrossEntropy } from "../cross_entropy/cross_entropy.ts";
 import { createEmbedding, planEmbedding } from "../embedding/embedding.ts";
 import { createEmbeddingBackward, planEmbeddingBackward } from "../embedding/embedding_backward.ts";

@@ -13,28 +13,32 @@
 import {
   type BufferSlice,
   createStorageBuffer,
-  encodeDispatches,
   MemoryError,
   readBuffer,
-  requireDispatches,
   slice,
   writeBuffer,
 } from "../../gpu/buffers.ts";
 import { showBytes } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { requireNumbers, requireRecord, requireWhole, show } from "../../gpu/require.ts";
-import { submit, waitFor } from "../../gpu/submit.ts";
+import { waitFor } from "../../gpu/submit.ts";
 import type { Stage } from "../../gpu/timing.ts";
 import { HISTORY_STEPS } from "../optimizer/finish_gradients.ts";
-import { initialState, packState, type StepState, unpackState } from "../optimizer/step_state.ts";
-import { ropeTable } from "../rope/rope.ts";
-import { createSampleBatch, planSampleBatch } from "../sampler/sample_batch.ts";
-import { createInitWeights, planInitWeights } from "../weights/init_weights.ts";
+import { packState, type StepState, unpackState } from "../optimizer/step_state.ts";
+import { createSampleBatch } from "../sampler/sample_batch.ts";
 import { createRoundWeights, planRoundWeights } from "../weights/round_weights.ts";
 import { bindStep } from "./bind_step.ts";
+import {
+  fillTables,
+  initWeights,
+  planSampler,
+  requireCorpus,
+  runStages,
+  type SamplerOptions,
+} from "./fill_model.ts";
 import { findRemedy, type PlanOptions, planTraining, type TrainingPlan } from "./model_plan.ts";
 import type { ModelOptions } from "./model_options.ts";
-import { type Parameter, parameterSize } from "./parameters.ts";
+import { parameterSize } from "./parameters.ts";
 import { compileStep } from "./step_kernels.ts";
 
 /** What a parameter has on the device. */
@@ -52,14 +56,6 @@ export interface HistoryLine {
   readonly lossScale: number;
   /** Whether it was skipped, since a gradient was not finite. */
   readonly skipped: boolean;
-}
-
-/** Where batches come from: bytes of a corpus, and the seed by which they are drawn. */
-export interface SamplerOptions {
-  /** Bytes; each is a token. */
-  readonly corpus: Uint8Array;
-  /** Default 1. */
-  readonly seed?: number;
 }
 
 /** Options of {@linkcode createTrainingModel}. */
@@ -214,82 +210,6 @@ export async function createTrainingModel(
     const needs = `the model needs ${showBytes(plan.peakBytes)}, ${remedy}`;
     throw new MemoryError(`${error.message}: ${needs}`, { cause: error });
   }
-}
-
-/** Bytes of a corpus. */
-function requireCorpus(sampler: SamplerOptions): number {
-  requireRecord(ACTION, "the sampler", sampler);
-  if (!(sampler.corpus instanceof Uint8Array)) {
-    throw new TypeError(`${ACTION}: the corpus is ${show(sampler.corpus)}, not bytes`);
-  }
-  return sampler.corpus.length;
-}
-
-function planSampler({ model }: TrainingPlan, { corpus, seed }: SamplerOptions) {
-  const largest = corpus.reduce((most, byte) => Math.max(most, byte), 0);
-  if (largest >= model.vocabulary) {
-    throw new RangeError(
-      `${ACTION}: the corpus has byte ${largest}, the vocabulary ends at ${model.vocabulary - 1}`,
-    );
-  }
-  const { context, batch, accumulate } = model;
-  const sequences = batch * accumulate;
-  return planSampleBatch({ corpusBytes: corpus.length, sequences, context, seed });
-}
-
-/** Writes what never changes, and the first state. */
-function fillTables(
-  gpu: Gpu,
-  { plan, buffer, sampler }: {
-    plan: TrainingPlan;
-    buffer: (name: string) => BufferSlice;
-    sampler?: SamplerOptions;
-  },
-): void {
-  const { context, headDim, ropeTheta: theta, ropeScaling: scaling, optimizer } = plan.model;
-  writeBuffer(gpu, buffer("rope table"), ropeTable({ context, headDim, theta, scaling }));
-  writeBuffer(gpu, buffer("step state"), packState(initialState(optimizer.lossScale)));
-  if (!sampler) return;
-  const padded = new Uint8Array(Math.ceil(sampler.corpus.length / 4) * 4);
-  padded.set(sampler.corpus);
-  writeBuffer(gpu, buffer("corpus"), padded);
-}
-
-/** Makes the weights; each tensor has a seed of its own. */
-async function initWeights(
-  gpu: Gpu,
-  { plan, buffer, seed }: {
-    plan: TrainingPlan;
-    buffer: (name: string) => BufferSlice;
-    seed: number;
-  },
-): Promise<void> {
-  for (const [i, parameter] of plan.parameters.entries()) {
-    const init = await createInitWeights(gpu, planInitWeights(initOf(parameter, i, seed)));
-    try {
-      const weights = buffer(`${parameter.name} weights`);
-      await runStages(gpu, [{ name: "weights", dispatches: init.bind({ weights }) }]);
-    } finally {
-      init.destroy();
-    }
-  }
-}
-
-/** How the i-th parameter of a seed is made. */
-export function initOf({ shape, deviation }: Parameter, i: number, seed: number) {
-  const [rows, columns] = shape;
-  return { rows, columns, deviation, seed: (seed * 4096 + i) >>> 0 };
-}
-
-/** Submits stages in one pass; resolves when the device has taken them. */
-async function runStages(gpu: Gpu, stages: readonly Stage[]): Promise<void> {
-  const action = "run training step";
-  for (const { dispatches } of stages) requireDispatches(gpu, action, dispatches);
-  const encoder = gpu.device.createCommandEncoder({ label: action });
-  const pass = encoder.beginComputePass();
-  for (const { dispatches } of stages) encodeDispatches(pass, dispatches);
-  pass.end();
-  await submit(gpu, encoder, action);
 }
 
 /** What the functions of a model share. */

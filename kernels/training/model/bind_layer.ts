@@ -1,0 +1,234 @@
+/**
+ * One layer of a training step: its forward pass, what is computed again, and its backward pass, bound
+ * to the layer's own buffers and to those that all layers share.
+ *
+ * @module
+ */
+import { type BufferSlice, bytesPerElement, type Dispatch } from "../../gpu/buffers.ts";
+import type { BoundAttention } from "../attention/types.ts";
+import { qkvLayout } from "./model_products.ts";
+import type { StepKernels } from "./step_kernels.ts";
+import { type Binding, factor, part, roundUp, type Stages } from "./step_stages.ts";
+
+/** One layer of the model. */
+export class Layer {
+  readonly #binding: Binding;
+  readonly #layer: number;
+  readonly #attention: BoundAttention;
+  readonly #kernels: StepKernels;
+  readonly #x: BufferSlice;
+  readonly #next: BufferSlice;
+  readonly #h: BufferSlice;
+  readonly #qkv: BufferSlice;
+  readonly #o: BufferSlice;
+  readonly #gateUp: BufferSlice;
+  readonly #normed: BufferSlice;
+  readonly #inverse: BufferSlice;
+
+  constructor(binding: Binding, layer: number) {
+    const { plan, kernels } = binding;
+    this.#binding = binding;
+    this.#layer = layer;
+    this.#kernels = kernels;
+    this.#x = this.#own("x");
+    this.#next = binding.buffer(`layer ${layer + 1} x`);
+    this.#h = this.#own("h");
+    this.#qkv = this.#own("qkv");
+    this.#o = this.#own("o");
+    this.#gateUp = this.#own("gate-up");
+    this.#normed = binding.buffer("normed");
+    this.#inverse = binding.buffer("norm inverse");
+    const [q, k, v] = this.#parts(this.#qkv);
+    const [queryGradient, keyGradient, valueGradient] = this.#parts(this.#wide());
+    this.#attention = kernels.attention.get(plan.attention[layer])!.bind({
+      q,
+      k,
+      v,
+      o: this.#o,
+      outputGradient: binding.buffer("narrow gradient"),
+      queryGradient,
+      keyGradient,
+      valueGradient,
+      own: (name) => this.#own(name),
+    });
+  }
+
+  /** The layer's own buffer of this name, or that which all layers share. */
+  #own(name: string): BufferSlice {
+    const own = `layer ${this.#layer} ${name}`;
+    const isOwn = this.#binding.plan.buffers.some((buffer) => buffer.name === own);
+    return this.#binding.buffer(isOwn ? own : name);
+  }
+
+  #wide(): BufferSlice {
+    return this.#binding.buffer("wide gradient");
+  }
+
+  /** q, k and v of a buffer that holds all three. */
+  #parts(whole: BufferSlice): BufferSlice[] {
+    const { model } = this.#binding.plan;
+    const { partStride, heads, sequences, context, headDim } = qkvLayout(model);
+    const size = bytesPerElement(model.dtype);
+    const bytes = roundUp(sequences * heads * context * headDim * size);
+    return [0, 1, 2].map((i) => part(whole, i * partStride * size, bytes));
+  }
+
+  #weights(name: string): BufferSlice {
+    return factor(this.#binding, `layers.${this.#layer}.${name}`);
+  }
+
+  #parameter(name: string, what: "weights" | "gradient"): BufferSlice {
+    return this.#binding.buffer(`layers.${this.#layer}.${name} ${what}`);
+  }
+
+  #normOf(name: "attention_norm" | "ffn_norm", x: BufferSlice): Dispatch[] {
+    const gain = this.#parameter(name, "weights");
+    return this.#kernels.norm.bind({ x, gain, y: this.#normed, inverse: this.#inverse });
+  }
+
+  #normBackward(name: "attention_norm" | "ffn_norm", x: BufferSlice): Dispatch[] {
+    const { buffer } = this.#binding;
+    return this.#kernels.normBackward.bind({
+      x,
+      gain: this.#parameter(name, "weights"),
+      inverse: this.#inverse,
+      gradient: buffer("normed gradient"),
+      stream: buffer("x gradient"),
+      copy: buffer("x gradient copy"),
+      partials: buffer("partial sums"),
+      gainGradient: this.#parameter(name, "gradient"),
+    });
+  }
+
+  /** Up to gates and values. */
+  #upToGates(stages: Stages, attend: readonly Dispatch[]): void {
+    const { layer } = this.#kernels;
+    const { buffer } = this.#binding;
+    stages.add("norms", this.#normOf("attention_norm", this.#x));
+    stages.add(
+      "products",
+      layer.qkv.bind({
+        left: this.#normed,
+        right: this.#weights("attention.qkv"),
+        result: this.#qkv,
+        table: buffer("rope table"),
+      }),
+    );
+    stages.add("attention", attend);
+    stages.add(
+      "products",
+      layer.output.bind({
+        left: this.#o,
+        right: this.#weights("attention.output"),
+        result: this.#h,
+        residual: this.#x,
+      }),
+    );
+    stages.add("norms", this.#normOf("ffn_norm", this.#h));
+    stages.add(
+      "products",
+      layer.gateUp.bind({
+        left: this.#normed,
+        right: this.#weights("ffn.gate_up"),
+        result: this.#gateUp,
+        activation: buffer("activation"),
+      }),
+    );
+  }
+
+  /** The forward pass. */
+  forward(stages: Stages): void {
+    this.#upToGates(stages, this.#attention.forward);
+    stages.add(
+      "products",
+      this.#kernels.layer.down.bind({
+        left: this.#binding.buffer("activation"),
+        right: this.#weights("ffn.down"),
+        result: this.#next,
+        residual: this.#h,
+      }),
+    );
+  }
+
+  /** The backward pass, after what it needs was computed again. */
+  backward(stages: Stages): void {
+    const { recompute } = this.#binding.plan.model;
+    if (recompute === "none") stages.add("norms", this.#normOf("ffn_norm", this.#h));
+    else this.#upToGates(stages, this.#attention.rebuild[recompute]);
+    this.#ffnBackward(stages);
+    stages.add("norms", this.#normOf("attention_norm", this.#x));
+    this.#attentionBackward(stages);
+  }
+
+  #ffnBackward(stages: Stages): void {
+    const { layer, swiglu } = this.#kernels;
+    const { buffer } = this.#binding;
+    const stream = buffer("x gradient copy");
+    const [narrow, wide] = [buffer("narrow gradient"), this.#wide()];
+    const [activation, partials] = [buffer("activation"), buffer("partial sums")];
+    stages.add(
+      "products",
+      layer.downInput.bind({ left: stream, right: this.#weights("ffn.down"), result: narrow }),
+    );
+    stages.add(
+      "elementwise",
+      swiglu.bind({ gradient: narrow, gateUp: this.#gateUp, gateUpGradient: wide, activation }),
+    );
+    stages.add("products", [
+      ...layer.downWeights.bind({
+        left: stream,
+        right: activation,
+        result: this.#parameter("ffn.down", "gradient"),
+        partials,
+      }),
+      ...layer.gateUpInput.bind({
+        left: wide,
+        right: this.#weights("ffn.gate_up"),
+        result: buffer("normed gradient"),
+      }),
+      ...layer.gateUpWeights.bind({
+        left: wide,
+        right: this.#normed,
+        result: this.#parameter("ffn.gate_up", "gradient"),
+        partials,
+      }),
+    ]);
+    stages.add("norms", this.#normBackward("ffn_norm", this.#h));
+  }
+
+  #attentionBackward(stages: Stages): void {
+    const { layer, rope } = this.#kernels;
+    const { buffer } = this.#binding;
+    const stream = buffer("x gradient copy");
+    const [wide, partials] = [this.#wide(), buffer("partial sums")];
+    stages.add("products", [
+      ...layer.outputInput.bind({
+        left: stream,
+        right: this.#weights("attention.output"),
+        result: buffer("narrow gradient"),
+      }),
+      ...layer.outputWeights.bind({
+        left: stream,
+        right: this.#o,
+        result: this.#parameter("attention.output", "gradient"),
+        partials,
+      }),
+    ]);
+    stages.add("attention", this.#attention.backward);
+    stages.add("elementwise", rope.bind({ table: buffer("rope table"), gradient: wide }));
+    stages.add("products", [
+      ...layer.qkvInput.bind({
+        left: wide,
+        right: this.#weights("attention.qkv"),
+        result: buffer("normed gradient"),
+      }),
+      ...layer.qkvWeights.bind({
+        left: wide,
+        right: this.#normed,
+        result: this.#parameter("attention.qkv", "gradient"),
+        partials,
+      }),
+    ]);
+    stages.add("norms", this.#normBackward("attention_norm", this.#x));
+  }
+}
