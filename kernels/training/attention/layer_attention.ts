@@ -22,7 +22,13 @@ import { HEAD_DIMS } from "../../dense_attention/types.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { requireRecord, show } from "../../gpu/require.ts";
 import { compileLighthouse, planLighthouseLayer } from "./lighthouse_layer.ts";
-import type { AttentionPlan, AttentionSize, CompiledAttention, LayerAttention } from "./types.ts";
+import {
+  type AttentionPlan,
+  type AttentionSize,
+  type CompiledAttention,
+  DENSE,
+  type LayerAttention,
+} from "./types.ts";
 
 /**
  * Plans the attention of a layer.
@@ -36,9 +42,11 @@ export function planLayerAttention(
   size: AttentionSize,
 ): AttentionPlan {
   requireRecord("plan attention", "the layer's attention", attention);
-  if (attention.kind !== "dense" && attention.kind !== "lighthouse") {
+  if (attention.kind !== DENSE.kind && attention.kind !== "lighthouse") {
     const { kind } = attention as { kind: unknown };
-    throw new TypeError(`plan attention: kind ${show(kind)} is not one of dense, lighthouse`);
+    throw new TypeError(
+      `plan attention: kind ${show(kind)} is not one of ${DENSE.kind}, lighthouse`,
+    );
   }
   const { headDim } = size;
   if (!HEAD_DIMS.includes(headDim)) {
@@ -46,9 +54,9 @@ export function planLayerAttention(
       `plan attention: head dimension ${headDim} is not one of ${HEAD_DIMS.join(", ")}`,
     );
   }
-  return attention.kind === "dense"
-    ? planDenseLayer(gpu, attention, size)
-    : planLighthouseLayer(gpu, attention, size);
+  return attention.kind === "lighthouse"
+    ? planLighthouseLayer(gpu, attention, size)
+    : planDenseLayer(gpu, attention, size);
 }
 
 function planDenseLayer(
@@ -61,7 +69,7 @@ function planDenseLayer(
   const { scratchBytes } = planDenseBackward(gpu, { heads, rows, headDim, dtype });
   const statistic = heads * rows * 4;
   return {
-    name: "dense",
+    name: attention.kind,
     detail: "",
     attention,
     size,

@@ -25,6 +25,9 @@ export type LayerAttention =
     readonly options: LayerOptions;
   };
 
+/** A layer that attends to every row before its own. */
+export const DENSE: LayerAttention = { kind: "dense" };
+
 /** Sizes of the attention of a layer. */
 export interface AttentionSize {
   /** Heads of all sequences. */

@@ -76,7 +76,7 @@ Deno.test("checkpoints: a resumed run gives the bits of an uninterrupted one; ba
     assert.equal(begin % 8, 0);
     const qkv = header["layers.1.attention.qkv"];
     assert.deepEqual([qkv.dtype, qkv.shape], ["F32", [192, 64]]);
-    assert.deepEqual(header["norm.second_moment"].shape, [64]);
+    assert.deepEqual(header["final_norm.second_moment"].shape, [64]);
     const { format, version, sampler } = header.__metadata__;
     assert.deepEqual([format, version], ["lighthouse-attention-training", "1"]);
     assert.deepEqual(JSON.parse(sampler), { seed: 3, corpusBytes: 3000 });
@@ -103,16 +103,19 @@ Deno.test("checkpoints: a resumed run gives the bits of an uninterrupted one; ba
         flipped,
         /^load checkpoint: layers\.0\.ffn\.down is damaged: its checksum is [0-9a-f]{8}, the file says/,
       ],
-      [withHeader(saved, (header) => delete header["norm"]), /the file has no norm$/],
+      [withHeader(saved, (header) => delete header["final_norm"]), /the file has no final_norm$/],
       [
-        withHeader(saved, (header) => header["norm"] = { ...header["head"] as object }),
-        /norm is F32 \[64,64\] of 16384 bytes in the file, the model needs F32 \[64\]$/,
+        withHeader(saved, (header) => header["final_norm"] = { ...header["head"] as object }),
+        /final_norm is F32 \[64,64\] of 16384 bytes in the file, the model needs F32 \[64\]$/,
       ],
       [
         withHeader(saved, (header) => header.__metadata__ = { format: "pt" }),
         /the file's format is pt, not lighthouse-attention-training$/,
       ],
-      [withHeader(saved, (header) => header["norm"] = 7), /the header's entry of norm is damaged$/],
+      [
+        withHeader(saved, (header) => header["final_norm"] = 7),
+        /the header's entry of final_norm is damaged$/,
+      ],
       [new TextEncoder().encode("\x05\0\0\0\0\0\0\0{{{{{"), /the header is not JSON/],
     ];
     for (const [bytes, message] of files) {

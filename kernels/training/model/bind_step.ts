@@ -67,7 +67,7 @@ function bindHead(stages: Stages, binding: Binding, targets: BufferSlice): void 
   const { model, products } = plan;
   const { width, dtype, layers, vocabulary } = model;
   const size = bytesPerElement(dtype);
-  const [x, gain] = [buffer(`layer ${layers} x`), buffer("norm weights")];
+  const [x, gain] = [buffer(`layer ${layers} x`), buffer("final_norm weights")];
   const [normed, inverse] = [buffer("normed"), buffer("norm inverse")];
   const [logits, logitGradient] = [buffer("logits"), buffer("logit gradient")];
   const gradient = buffer("normed gradient");
@@ -117,7 +117,7 @@ function bindHead(stages: Stages, binding: Binding, targets: BufferSlice): void 
       stream: buffer("x gradient"),
       copy: buffer("x gradient copy"),
       partials: buffer("partial sums"),
-      gainGradient: buffer("norm gradient"),
+      gainGradient: buffer("final_norm gradient"),
     }),
   );
 }

@@ -11,7 +11,7 @@ import {
   requireWhole,
   show,
 } from "../../gpu/require.ts";
-import { type LayerAttention, type Recompute, RECOMPUTE_MODES } from "../attention/types.ts";
+import { DENSE, type LayerAttention, type Recompute, RECOMPUTE_MODES } from "../attention/types.ts";
 import {
   fillOptimizer,
   type Optimizer,
@@ -173,7 +173,7 @@ function requireNumbersOf(options: ModelOptions): void {
   }
 }
 
-function attentionOf({ layers, attention = { kind: "dense" } }: ModelOptions) {
+function attentionOf({ layers, attention = DENSE }: ModelOptions) {
   if (!Array.isArray(attention)) {
     return Array<LayerAttention>(layers).fill(attention as LayerAttention);
   }
@@ -187,7 +187,7 @@ export function endsDense(layers: number, inner: LayerAttention): LayerAttention
   requireRecord("choose dense ends", "the attention of inner layers", inner);
   return Array.from(
     { length: layers },
-    (_, layer): LayerAttention => layer < 2 || layer >= layers - 2 ? { kind: "dense" } : inner,
+    (_, layer): LayerAttention => layer < 2 || layer >= layers - 2 ? DENSE : inner,
   );
 }
 

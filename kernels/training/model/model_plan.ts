@@ -169,7 +169,7 @@ function planAttention(gpu: Pick<Gpu, "capabilities" | "adapter">, model: Model)
   return model.attention.map((attention) => {
     const same = known.find(({ attention: other }) =>
       other === attention || JSON.stringify(other) === JSON.stringify(attention) &&
-        (attention.kind === "dense" || typeof attention.scorer === "string")
+        (attention.kind !== "lighthouse" || typeof attention.scorer === "string")
     );
     if (same) return same;
     const plan = planLayerAttention(gpu, attention, size);

@@ -142,7 +142,7 @@ class Reference {
 
   #geometry(layer: number): LighthouseGeometry | undefined {
     const attention = this.model.attention[layer];
-    if (attention.kind === "dense") return undefined;
+    if (attention.kind !== "lighthouse") return undefined;
     return planGeometry(this.model.context, lighthouseOptions(attention));
   }
 
@@ -298,7 +298,7 @@ class Reference {
   /** Losses, and where wanted dx after the last layer. */
   head(x: Vector, targets: ArrayLike<number>, gradients: boolean) {
     const { width, vocabulary, rows, normEpsilon } = this.model;
-    const gain = this.#weight("norm");
+    const gain = this.#weight("final_norm");
     const { y, inverse } = norm(x, gain, normEpsilon);
     const normed = this.#stored(y);
     const logits = this.#floats(productNT(normed, this.#weight("head"), width));
@@ -319,7 +319,7 @@ class Reference {
     this.#addGradient("head", productTN(stored, normed, rows));
     const dNormed = this.#floats(productNN(stored, this.#weight("head"), vocabulary));
     const dx = new Float64Array(x.length);
-    this.#addGradient("norm", normBackward({ x, gain, inverse }, dNormed, dx));
+    this.#addGradient("final_norm", normBackward({ x, gain, inverse }, dNormed, dx));
     return { losses, dx: this.#floats(dx) };
   }
 }

@@ -59,7 +59,7 @@ export function modelParameters(model: Pick<Model, "layers" | "width" | "ffn" | 
   const parameters: Parameter[] = [
     { name: "embedding", shape: [vocabulary, width], deviation: [1, 1], multiplied: false },
     ...Array.from({ length: layers }, (_, layer) => layerParameters(model, layer)).flat(),
-    { name: "norm", shape: [1, width], multiplied: false },
+    { name: "final_norm", shape: [1, width], multiplied: false },
     { name: "head", shape: [vocabulary, width], deviation: [head, head], multiplied: true },
   ];
   return parameters;
