@@ -25,6 +25,50 @@ const PARAMS = { rows: "u32", firstRow: "u32", gridWidth: "u32" } as const;
 /** Vectors of a row that a thread keeps in registers; of longer rows it reads them again. */
 const KEPT = 8;
 
+/** A row in registers: its maximum first, then the sum relative to it. */
+const KEPT_ROW = `
+var<private> kept: array<vec4f, perThread>;
+fn quadAt(first: u32, lane: u32, i: u32) -> vec4f { return kept[i]; }
+fn reduceRow(first: u32, lane: u32) -> vec2f {
+  var most = LEAST;
+  for (var i = 0u; i < perThread; i++) {
+    let column = lane + i * threads;
+    if (column < columns) {
+      let x = logits[first + column];
+      kept[i] = x;
+      most = max(most, max(max(x.x, x.y), max(x.z, x.w)));
+    }
+  }
+  var sum = 0.0;
+  for (var i = 0u; i < perThread; i++) {
+    if (lane + i * threads < columns) {
+      let e = exp(kept[i] - most);
+      sum += (e.x + e.y) + (e.z + e.w);
+    }
+  }
+  return vec2f(most, sum);
+}
+`;
+
+/** A row that is read again: maximum and sum together. */
+const LONG_ROW = `
+fn quadAt(first: u32, lane: u32, i: u32) -> vec4f { return logits[first + lane + i * threads]; }
+fn reduceRow(first: u32, lane: u32) -> vec2f {
+  var most = LEAST;
+  var sum = 0.0;
+  for (var i = 0u; i < perThread; i++) {
+    if (lane + i * threads < columns) {
+      let x = quadAt(first, lane, i);
+      let joined = max(most, max(max(x.x, x.y), max(x.z, x.w)));
+      let e = exp(x - joined);
+      sum = sum * exp(most - joined) + ((e.x + e.y) + (e.z + e.w));
+      most = joined;
+    }
+  }
+  return vec2f(most, sum);
+}
+`;
+
 /** What to plan for. */
 export interface CrossEntropyOptions {
   /** Rows of logits. */
@@ -84,20 +128,7 @@ export function planCrossEntropy(options: CrossEntropyOptions): CrossEntropyPlan
   const columns = vocabulary / 4;
   const threads = threadsOf(columns);
   const kept = Math.ceil(columns / threads) <= KEPT;
-  const rowCode = kept
-    ? `
-var<private> kept: array<vec4f, perThread>;
-fn readRow(first: u32, lane: u32) {
-  for (var i = 0u; i < perThread; i++) {
-    kept[i] = logits[first + min(lane + i * threads, columns - 1u)];
-  }
-}
-fn quadAt(first: u32, lane: u32, i: u32) -> vec4f { return kept[i]; }
-`
-    : `
-fn readRow(first: u32, lane: u32) {}
-fn quadAt(first: u32, lane: u32, i: u32) -> vec4f { return logits[first + lane + i * threads]; }
-`;
+  const rowCode = kept ? KEPT_ROW : LONG_ROW;
   const [x, y] = foldGrid(Math.ceil(rows / (256 / threads)));
   return {
     pipeline: {

@@ -3,10 +3,11 @@
 //
 // `threads` threads share a row, a workgroup takes 256 / threads rows. Each thread keeps a maximum and
 // a sum of its elements relative to it; pairs of both are joined in a tree. Short rows stay in
-// registers, long ones are read again for the gradient.
+// registers. Of long ones a thread joins maximum and sum as it goes, so that it reads them twice alone:
+// for these, and for the gradient.
 //
 // Appended by cross_entropy.ts: constants (threads, columns: quads of a row), the struct StepState,
-// Quad and packQuad of the storage of dx, and the functions readRow, quadAt. Workgroup memory: 2 KiB.
+// Quad and packQuad of the storage of dx, and the functions reduceRow and quadAt. Workgroup memory: 2 KiB.
 
 struct Params {
   rows: u32,
@@ -33,25 +34,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let row = (group.y * params.gridWidth + group.x) * (256u / threads) + local / threads;
   let isRow = row < params.rows;
   let first = min(row, params.rows - 1u) * columns;
-  readRow(first, lane);
-  var most = LEAST;
-  for (var i = 0u; i < perThread; i++) {
-    let column = lane + i * threads;
-    if (column < columns) {
-      let x = quadAt(first, lane, i);
-      most = max(most, max(max(x.x, x.y), max(x.z, x.w)));
-    }
-  }
-  var sum = 0.0;
-  for (var i = 0u; i < perThread; i++) {
-    let column = lane + i * threads;
-    if (column < columns) {
-      let e = exp(quadAt(first, lane, i) - most);
-      sum += (e.x + e.y) + (e.z + e.w);
-    }
-  }
-  maxima[local] = most;
-  sums[local] = sum;
+  let own = reduceRow(first, lane);
+  maxima[local] = own.x;
+  sums[local] = own.y;
   for (var half = threads / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (lane < half) {
@@ -62,8 +47,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     }
   }
   workgroupBarrier();
-  most = maxima[local - lane];
-  sum = sums[local - lane];
+  let most = maxima[local - lane];
+  let sum = sums[local - lane];
   let scale = state.lossScale;
   let target_ = targets[params.firstRow + min(row, params.rows - 1u)];
   if (isRow && lane == 0u) {
