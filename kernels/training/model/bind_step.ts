@@ -10,6 +10,7 @@
 import { type BufferSlice, bytesPerElement } from "../../gpu/buffers.ts";
 import type { Stage } from "../../gpu/timing.ts";
 import { Layer } from "./bind_layer.ts";
+import type { CompiledHead } from "./step_kernels.ts";
 import { type Binding, factor, part, roundUp, Stages } from "./step_stages.ts";
 
 /** Stages of a step. */
@@ -18,6 +19,8 @@ export interface BoundStep {
   readonly batches: readonly (readonly Stage[])[];
   /** The update. */
   readonly update: readonly Stage[];
+  /** Forward pass and losses of the first batch alone. */
+  readonly evaluation: readonly Stage[];
 }
 
 /** Binds all kernels of a step. */
@@ -37,7 +40,12 @@ export function bindStep(binding: Binding): BoundStep {
   });
   const update = new Stages();
   bindUpdate(update, binding);
-  return { batches, update: update.list };
+  const evaluation = new Stages();
+  const first = (name: string) => part(binding.buffer(name), 0, rows * 4);
+  bindEmbedding(evaluation, binding, first("tokens"));
+  for (const layer of layers) layer.forward(evaluation);
+  bindLosses(evaluation, binding, { targets: first("targets") });
+  return { batches, update: update.list, evaluation: evaluation.list };
 }
 
 function bindEmbedding(stages: Stages, { kernels, buffer }: Binding, tokens: BufferSlice): void {
@@ -61,58 +69,85 @@ function bindEmbeddingBackward(
   stages.add("embedding", kernels.embeddingBackward.bind(bindings));
 }
 
-/** The last norm, the head, the loss and the beginning of the backward pass. */
-function bindHead(stages: Stages, binding: Binding, targets: BufferSlice): void {
+/** A chunk of rows of the head. */
+interface HeadChunk {
+  readonly own: CompiledHead;
+  readonly firstRow: number;
+  readonly rows: number;
+  /** Rows that the head reads. */
+  readonly left: BufferSlice;
+  /** Gradient of the chunk's logits. */
+  readonly logitGradient: BufferSlice;
+}
+
+/** The last norm, the head and the loss; `after` each chunk of rows. */
+function bindLosses(
+  stages: Stages,
+  binding: Binding,
+  { targets, after }: {
+    readonly targets: BufferSlice;
+    readonly after?: (chunk: HeadChunk) => void;
+  },
+): void {
   const { plan, kernels, buffer } = binding;
-  const { model, products } = plan;
-  const { width, dtype, layers, vocabulary } = model;
+  const { width, dtype, layers, vocabulary } = plan.model;
   const size = bytesPerElement(dtype);
   const [x, gain] = [buffer(`layer ${layers} x`), buffer("final_norm weights")];
   const [normed, inverse] = [buffer("normed"), buffer("norm inverse")];
-  const [logits, logitGradient] = [buffer("logits"), buffer("logit gradient")];
-  const gradient = buffer("normed gradient");
-  const head = factor(binding, "head");
   stages.add("norms", kernels.norm.bind({ x, gain, y: normed, inverse }));
-  for (const [i, { firstRow, rows }] of products.chunks.entries()) {
+  for (const [i, { firstRow, rows }] of plan.products.chunks.entries()) {
     const own = kernels.head.get(rows)!;
     const left = part(normed, firstRow * width * size, rows * width * size);
-    const [chunkLogits, chunkGradient] = [
-      part(logits, 0, rows * vocabulary * 4),
-      part(logitGradient, 0, roundUp(rows * vocabulary * size)),
-    ];
-    stages.add("products", own.logits.bind({ left, right: head, result: chunkLogits }));
+    const logits = part(buffer("logits"), 0, rows * vocabulary * 4);
+    const logitGradient = part(
+      buffer("logit gradient"),
+      0,
+      roundUp(rows * vocabulary * size),
+    );
+    const right = factor(binding, "head");
+    stages.add("products", own.logits.bind({ left, right, result: logits }));
     stages.add(
       "loss",
       kernels.losses[i].bind({
-        logits: chunkLogits,
+        logits,
         targets,
         state: buffer("step state"),
         losses: buffer("losses"),
-        gradient: chunkGradient,
+        gradient: logitGradient,
       }),
     );
+    after?.({ own, firstRow, rows, left, logitGradient });
+  }
+}
+
+/** The head with the loss, and the beginning of the backward pass. */
+function bindHead(stages: Stages, binding: Binding, targets: BufferSlice): void {
+  const { plan, kernels, buffer } = binding;
+  const { width, layers } = plan.model;
+  const gradient = buffer("normed gradient");
+  const after = ({ own, firstRow, rows, left, logitGradient }: HeadChunk) =>
     stages.add("products", [
       ...own.input.bind({
-        left: chunkGradient,
-        right: head,
+        left: logitGradient,
+        right: factor(binding, "head"),
         result: part(gradient, firstRow * width * 4, rows * width * 4),
       }),
       ...own.weights.bind({
-        left: chunkGradient,
+        left: logitGradient,
         right: left,
         result: buffer("head gradient"),
         partials: buffer("partial sums"),
       }),
     ]);
-  }
+  bindLosses(stages, binding, { targets, after });
   const sum = kernels.sumLosses.bind({ losses: buffer("losses"), state: buffer("step state") });
   stages.add("loss", sum);
   stages.add(
     "norms",
     kernels.lastNormBackward.bind({
-      x,
-      gain,
-      inverse,
+      x: buffer(`layer ${layers} x`),
+      gain: buffer("final_norm weights"),
+      inverse: buffer("norm inverse"),
       gradient,
       stream: buffer("x gradient"),
       copy: buffer("x gradient copy"),

@@ -29,6 +29,9 @@ import { parameterSize } from "./parameters.ts";
 /** Products of a record of plans. */
 type Compiled<Plans> = { readonly [Name in keyof Plans]: Product };
 
+/** The products of the head over a chunk of rows, compiled. */
+export type CompiledHead = Compiled<HeadProducts>;
+
 /** Everything that a step runs, but for what samples its batch. */
 export type StepKernels = Awaited<ReturnType<typeof compileStep>>;
 
@@ -57,7 +60,7 @@ export async function compileStep(gpu: Gpu, plan: TrainingPlan) {
     for (const one of new Set(plan.attention)) {
       attention.set(one, await own(compileLayerAttention(gpu, one)));
     }
-    const head = new Map<number, Compiled<HeadProducts>>();
+    const head = new Map<number, CompiledHead>();
     for (const [size, plans] of products.head) head.set(size, await compileAll(plans));
     const losses = [];
     for (const chunk of products.chunks) {

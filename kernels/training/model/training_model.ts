@@ -99,6 +99,14 @@ export interface TrainingModel {
   readonly run: (steps: number, options?: RunStepsOptions) => Promise<void>;
   /** Runs the forward and backward pass alone. */
   readonly runGradients: () => Promise<void>;
+  /**
+   * Losses of a batch that is not trained on, f32 `[batch · N]`, in nats. What `writeBatch` gave for the
+   * next step is overwritten.
+   *
+   * @param tokens `[batch, N + 1]`, each sequence with the token after its last.
+   * @throws {RangeError} when there are not as many, or a token is not in the vocabulary.
+   */
+  readonly evaluate: (tokens: ArrayLike<number>) => Promise<Float32Array>;
   /** The step state. */
   readonly readState: () => Promise<StepState>;
   /** Replaces the step state. */
@@ -194,6 +202,7 @@ export async function createTrainingModel(
       plan,
       buffer,
       sampler: sampler && { seed: sampler.seed ?? 1, corpusBytes },
+      evaluation: bound.evaluation,
       gradientStages,
       stages: [...gradientStages, ...bound.update],
       destroy,
@@ -216,10 +225,11 @@ export async function createTrainingModel(
 interface Parts extends Pick<TrainingModel, "plan" | "buffer" | "sampler" | "destroy"> {
   readonly stages: readonly Stage[];
   readonly gradientStages: readonly Stage[];
+  readonly evaluation: readonly Stage[];
 }
 
 function makeModel(gpu: Gpu, parts: Parts): TrainingModel {
-  const { plan, buffer, stages, gradientStages } = parts;
+  const { plan, buffer, stages, gradientStages, sampler, destroy } = parts;
   const { model, parameters } = plan;
   const idle = () =>
     waitFor(gpu, gpu.device.queue.onSubmittedWorkDone(), "wait for training steps");
@@ -236,9 +246,26 @@ function makeModel(gpu: Gpu, parts: Parts): TrainingModel {
     const { buffer: bytes } = await readBuffer(gpu, buffer("step state"));
     return unpackState(new Uint32Array(bytes));
   };
+  const readLosses = () => floats("losses", model.rows);
   return {
-    ...parts,
-    writeBatch: (tokens) => writeTokens(gpu, parts, tokens),
+    plan,
+    buffer,
+    stages,
+    gradientStages,
+    sampler,
+    destroy,
+    writeBatch: (tokens) => {
+      writeTokens(gpu, parts, {
+        action: "write batch",
+        tokens,
+        sequences: model.batch * model.accumulate,
+      });
+    },
+    evaluate: async (tokens) => {
+      writeTokens(gpu, parts, { action: "evaluate", tokens, sequences: model.batch });
+      await runStages(gpu, parts.evaluation);
+      return await readLosses();
+    },
     run: async (steps, { signal } = {}) => {
       requireWhole("run training steps", "steps", steps, { least: 0 });
       for (let step = 0; step < steps; step++) {
@@ -263,7 +290,7 @@ function makeModel(gpu: Gpu, parts: Parts): TrainingModel {
         return { step: first + i, loss, gradientNorm, lossScale, skipped: skipped === 1 };
       }).filter(({ lossScale }) => lossScale > 0);
     },
-    readLosses: () => floats("losses", model.rows),
+    readLosses,
     readParameter: (name, part = "weights") =>
       floats(`${name} ${part}`, sizeOf("read parameter", name)),
     writeParameter: (name, data, part = "weights") => {
@@ -293,11 +320,17 @@ function makeModel(gpu: Gpu, parts: Parts): TrainingModel {
   };
 }
 
-function writeTokens(gpu: Gpu, { plan, buffer }: Parts, tokens: ArrayLike<number>): void {
-  const { batch, accumulate, context, vocabulary } = plan.model;
-  const sequences = batch * accumulate;
-  const action = "write batch";
-  requireNumbers(action, "the tokens", tokens, {
+function writeTokens(
+  gpu: Gpu,
+  { plan, buffer }: Parts,
+  { action, tokens, sequences }: {
+    action: string;
+    tokens: ArrayLike<number>;
+    sequences: number;
+  },
+): void {
+  const { context, vocabulary } = plan.model;
+  requireNumbers(action, "the batch", tokens, {
     count: sequences * (context + 1),
     shape: `[${sequences}, ${context + 1}]`,
   });

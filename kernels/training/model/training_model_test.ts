@@ -3,7 +3,9 @@ import { testGpu } from "../../gpu/_test_gpu.ts";
 import { watchAllocations } from "../../gpu/accounting.ts";
 import { MemoryError } from "../../gpu/buffers.ts";
 import { tinyBatch } from "./_tiny_model.ts";
-import { F16, SAMPLER, trained } from "./_trained.ts";
+import { Timer } from "../../gpu/timing.ts";
+import { assertEqualBits, F16, readAll, SAMPLER, trained } from "./_trained.ts";
+import { STAGE_NAMES } from "./step_stages.ts";
 import { createTrainingModel } from "./training_model.ts";
 
 Deno.test("training: batches, chunks, falling loss, tokens of the host", async (t) => {
@@ -37,10 +39,44 @@ Deno.test("training: batches, chunks, falling loss, tokens of the host", async (
     assert.ok(history.every(({ skipped }) => !skipped));
   });
 
+  await t.step("an evaluation gives the losses of a step, and changes nothing", async () => {
+    const { all } = tinyBatch(F16);
+    const [model, other] = [
+      await createTrainingModel(gpu, F16),
+      await createTrainingModel(gpu, F16),
+    ];
+    const losses = await model.evaluate(all);
+    for (const one of [model, other]) {
+      one.writeBatch(all);
+      await one.run(2);
+    }
+    assert.deepEqual(await model.readHistory(), await other.readHistory());
+    assertEqualBits(await readAll(model), await readAll(other));
+    const { loss } = (await model.readHistory())[0];
+    const mean = Array.from(losses).reduce((sum, loss) => sum + loss, 0) / losses.length;
+    assert.ok(Math.abs(mean - loss) < 1e-5 * loss);
+    await assert.rejects(model.evaluate([1]), {
+      message: "evaluate: the batch has 1 elements, [2, 257] needs 514",
+    });
+    model.destroy();
+    other.destroy();
+  });
+
+  await t.step("a timer measures the stages of a step, which have known names", async () => {
+    const model = await createTrainingModel(gpu, F16, { sampler: SAMPLER });
+    const timer = new Timer(gpu);
+    const { stages } = await timer.run(model.stages, { stages: true });
+    const names = new Set(model.stages.map(({ name }) => name));
+    assert.deepEqual([...names].sort(), [...STAGE_NAMES].sort());
+    if (gpu.capabilities.timestamps) assert.equal(stages!.length, model.stages.length);
+    timer.destroy();
+    model.destroy();
+  });
+
   await t.step("tokens that a host writes give the loss that the sampler's give", async () => {
     const model = await createTrainingModel(gpu, F16);
     assert.throws(() => model.writeBatch([1, 2, 3]), {
-      message: "write batch: the tokens has 3 elements, [2, 257] needs 514",
+      message: "write batch: the batch has 3 elements, [2, 257] needs 514",
     });
     const { all } = tinyBatch(F16);
     assert.throws(() => model.writeBatch(all.map(() => 64)), {
