@@ -122,6 +122,12 @@ export function fillModel(options: ModelOptions): Model {
   requireNumbersOf(options);
   const rows = batch * context;
   requireWhole(ACTION, "batch * context", rows, { most: 2 ** 31 });
+  // Batches of a step are ranges of one buffer, which begin at multiples of 256 bytes.
+  if (accumulate > 1 && rows % 64 !== 0) {
+    throw new RangeError(
+      `${ACTION}: batch * context ${rows} is not a multiple of 64, as accumulate ${accumulate} needs`,
+    );
+  }
   const fitting = Math.max(128, Math.floor(LOGIT_BYTES / 4 / vocabulary / 128) * 128);
   const chunkRows = options.chunkRows ?? Math.min(rows, fitting);
   requireWhole(ACTION, "chunkRows", chunkRows);

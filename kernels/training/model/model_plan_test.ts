@@ -106,6 +106,10 @@ Deno.test("a model that cannot be trained is refused in one line", () => {
   refuse({ heads: 3 }, "plan training: width 64 is not divided by 3 heads");
   refuse({ heads: 8 }, "plan attention: head dimension 8 is not one of 32, 64, 96, 128");
   refuse({ recompute: "all" as "none" }, /recompute all is not one of none, light, least/);
+  refuse(
+    { attention: { kind: "dense" }, context: 100, accumulate: 2 },
+    "plan training: batch * context 200 is not a multiple of 64, as accumulate 2 needs",
+  );
   refuse({ layers: 3 }, "plan training: attention is given for 2 of 3 layers");
   refuse({ chunkRows: 100 }, "plan training: chunkRows 100 is not a multiple of 128");
   refuse(
