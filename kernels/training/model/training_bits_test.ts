@@ -3,7 +3,13 @@ import { slow } from "../../../tools/_cases.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { SCORERS } from "../../lighthouse/scorers/scorers.ts";
 import { assertEqualBits, F16, readAll, SAMPLER, trained } from "./_trained.ts";
+import type { Dispatch } from "../../gpu/buffers.ts";
+import { cutDispatches } from "./fill_model.ts";
 import { createTrainingModel } from "./training_model.ts";
+
+function flopsOf(dispatches: readonly Dispatch[]): number {
+  return dispatches.reduce((sum, { flops }) => sum + flops, 0);
+}
 
 Deno.test("training: equal bits and skipped steps", async (t) => {
   const gpu = await testGpu(t);
@@ -14,6 +20,24 @@ Deno.test("training: equal bits and skipped steps", async (t) => {
     assertEqualBits(plain.all, (await trained(gpu, {})).all);
     const other = await trained(gpu, {}, { steps: 1, seed: 2 });
     assert.throws(() => assertEqualBits(plain.all, other.all));
+  });
+
+  await t.step("a step in many submissions gives the same bits", async () => {
+    const model = await createTrainingModel(gpu, F16, { sampler: SAMPLER });
+    const dispatches = model.stages.flatMap((stage) => stage.dispatches);
+    const parts = cutDispatches(dispatches, 4e7);
+    assert.ok(parts.length > 5);
+    assert.deepEqual(parts.flat(), dispatches);
+    for (const part of parts) {
+      assert.ok(part.filter(({ flops }) => flops > 0).length === 1 || flopsOf(part) <= 4e7);
+    }
+    await model.run(3, { flopsPerSubmission: 4e7 });
+    assertEqualBits(plain.all, await readAll(model));
+    await assert.rejects(model.run(1, { flopsPerSubmission: 0 }), {
+      message: "run training steps: flopsPerSubmission 0 is not a number above 0",
+    });
+    await assert.rejects(model.run(1, { signal: AbortSignal.abort() }), { name: "AbortError" });
+    model.destroy();
   });
 
   await t.step("recompute none, light and least give the same bits", async () => {

@@ -20,7 +20,13 @@ import {
 } from "../../gpu/buffers.ts";
 import { showBytes } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { requireNumbers, requireRecord, requireWhole, show } from "../../gpu/require.ts";
+import {
+  requireNumbers,
+  requirePositive,
+  requireRecord,
+  requireWhole,
+  show,
+} from "../../gpu/require.ts";
 import { waitFor } from "../../gpu/submit.ts";
 import type { Stage } from "../../gpu/timing.ts";
 import { HISTORY_STEPS } from "../optimizer/finish_gradients.ts";
@@ -70,6 +76,11 @@ export interface CreateModelOptions extends PlanOptions {
 export interface RunStepsOptions {
   /** Stops between steps. */
   readonly signal?: AbortSignal;
+  /**
+   * Most FLOP of one submission: display drivers reset a device that does not answer for two seconds.
+   * Set `flopsPerDispatch` of the model too. Default: a step is one submission.
+   */
+  readonly flopsPerSubmission?: number;
 }
 
 /** A model on a device. */
@@ -90,7 +101,7 @@ export interface TrainingModel {
    */
   readonly writeBatch: (tokens: ArrayLike<number>) => void;
   /**
-   * Runs steps, one submission each, and waits until the device has done them. Nothing is read.
+   * Runs steps and waits until the device has done them. Nothing is read.
    *
    * @throws {RefusedError} when the device refused a submission.
    * @throws {DeviceLostError} when the device was lost or destroyed.
@@ -266,11 +277,12 @@ function makeModel(gpu: Gpu, parts: Parts): TrainingModel {
       await runStages(gpu, parts.evaluation);
       return await readLosses();
     },
-    run: async (steps, { signal } = {}) => {
+    run: async (steps, { signal, flopsPerSubmission } = {}) => {
       requireWhole("run training steps", "steps", steps, { least: 0 });
+      requirePositive("run training steps", "flopsPerSubmission", flopsPerSubmission);
       for (let step = 0; step < steps; step++) {
         signal?.throwIfAborted();
-        await runStages(gpu, stages);
+        await runStages(gpu, stages, { flopsPerSubmission });
       }
       await idle();
     },
