@@ -3,6 +3,7 @@ import { chooseCases } from "../../../tools/_cases.ts";
 import {
   emulatingGpu,
   MATRIX_UNITS,
+  matrixGpu,
   withEmulatedMatrices,
 } from "../../dense_attention/matrix/_matrix_gpu.ts";
 import { DESK } from "../../gpu/_desk_device.ts";
@@ -12,8 +13,17 @@ import type { Gpu } from "../../gpu/device.ts";
 import { assertClose, download, run, seeded, upload } from "../_device_run.ts";
 import { createProduct, planProduct } from "./matrix_product.ts";
 import { placeOf, productReference } from "./matrix_product_reference.ts";
-import { MATRIX_PRODUCT_TILINGS, type MatrixProductTiling } from "./product_tilings.ts";
-import type { HeadLayout, ProductOptions, ProductResult } from "./types.ts";
+import {
+  MATRIX_PRODUCT_TILINGS,
+  type MatrixProductTiling,
+  productTilingName,
+} from "./product_tilings.ts";
+import {
+  type HeadLayout,
+  PRODUCT_FORMS,
+  type ProductOptions,
+  type ProductResult,
+} from "./types.ts";
 
 const MATRIX_DESK = { ...DESK, capabilities: MATRIX_UNITS };
 const SIZE = { rows: 96, columns: 64, depth: 32, dtype: "f16" } as const;
@@ -332,17 +342,47 @@ Deno.test({
     for (const entry of EMULATED.cases) {
       await t.step(entry.name, () => checkProduct(gpu, { ...entry, matrixTiling: SMALLEST }));
     }
-    await t.step("two by two subgroups, depth in two matrices", () =>
-      checkProduct(gpu, {
-        name: "NT",
-        form: "NT",
-        rows: 50,
-        columns: 40,
-        depth: 72,
-        dtype: "f16",
-        result: STORE,
-        matrixTiling: { rows: 32, columns: 32, depth: 32, subgroupsY: 2, subgroupsX: 2 },
-      }));
+    // The wider declared tilings need more workgroup memory than a software adapter has.
+    const fitting = MATRIX_PRODUCT_TILINGS.slice(2);
+    for (const [i, form] of PRODUCT_FORMS.entries()) {
+      const matrixTiling = fitting[i % fitting.length];
+      await t.step(
+        `${form} with the declared ${productTilingName(matrixTiling)}`,
+        () =>
+          checkProduct(gpu, {
+            name: form,
+            form,
+            rows: 88,
+            columns: 136,
+            depth: 72,
+            dtype: "f16",
+            result: form === "TN" ? { kind: "accumulate" } : STORE,
+            slices: form === "TN" ? 2 : undefined,
+            matrixTiling,
+          }),
+      );
+    }
     device.destroy();
   },
+});
+
+Deno.test("products on matrix units match float64 with every tiling, form and epilogue", async (t) => {
+  const gpu = await matrixGpu();
+  if (!gpu) return;
+  const large = PRODUCT_FORMS.map((form): Case => ({
+    name: `${form} large`,
+    form,
+    dtype: "f16",
+    rows: 520,
+    columns: 264,
+    depth: 1032,
+    result: form === "TN" ? { kind: "accumulate" } : STORE,
+  }));
+  for (const matrixTiling of MATRIX_PRODUCT_TILINGS) {
+    for (const entry of [...casesOf(["f16"]), ...large]) {
+      const name = `${entry.name} ${productTilingName(matrixTiling)}`;
+      await t.step(name, () => checkProduct(gpu, { ...entry, name, matrixTiling }, true));
+    }
+  }
+  gpu.destroy();
 });
