@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { compareGradients } from "./_compare_gradients.ts";
+import { trained } from "./_trained.ts";
 
 Deno.test("losses and every gradient of an f16 model match float64 but for its rounding", async (t) => {
   const gpu = await testGpu(t);
@@ -16,5 +17,20 @@ Deno.test("losses and every gradient of an f16 model match float64 but for its r
     assert.ok(device <= 1.25 * rounded, `${name}: ${device} and ${rounded}`);
     assert.ok(rounded < 2e-3, `${name}: rounding alone makes ${rounded}`);
   }
+  gpu.destroy();
+});
+
+Deno.test("an f16 model learns as an f32 model does, within 0.01 nats", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const [half, single] = [
+    await trained(gpu, {}, { steps: 10 }),
+    await trained(gpu, { dtype: "f32" }, { steps: 10 }),
+  ];
+  assert.ok(single.history[9].loss < single.history[0].loss - 1);
+  for (const [step, { loss }] of half.history.entries()) {
+    assert.ok(Math.abs(loss - single.history[step].loss) < 0.01, `step ${step}: ${loss}`);
+  }
+  assert.deepEqual([half.history[0].lossScale, single.history[0].lossScale], [1024, 1]);
   gpu.destroy();
 });
