@@ -4,7 +4,7 @@ import { testGpu } from "../../gpu/_test_gpu.ts";
 import { SCORERS } from "../../lighthouse/scorers/scorers.ts";
 import { assertEqualBits, F16, readAll, SAMPLER, trained } from "./_trained.ts";
 import type { Dispatch } from "../../gpu/buffers.ts";
-import { cutDispatches } from "./fill_model.ts";
+import { cutDispatches } from "./run_stages.ts";
 import { createTrainingModel } from "./training_model.ts";
 
 function flopsOf(dispatches: readonly Dispatch[]): number {

@@ -39,9 +39,9 @@ import {
   initWeights,
   planSampler,
   requireCorpus,
-  runStages,
   type SamplerOptions,
 } from "./fill_model.ts";
+import { runStages } from "./run_stages.ts";
 import { findRemedy, type PlanOptions, planTraining, type TrainingPlan } from "./model_plan.ts";
 import type { ModelOptions } from "./model_options.ts";
 import { parameterSize } from "./parameters.ts";
