@@ -7,7 +7,8 @@
  * @module
  */
 import type { Gpu } from "../../gpu/device.ts";
-import { TINY, tinyBatch, tinyWeights } from "./_tiny_model.ts";
+import { tinyBatch, tinyWeights } from "./_tiny_model.ts";
+import type { ModelOptions } from "./model_options.ts";
 import { modelReference } from "./model_reference.ts";
 import { createTrainingModel, type TrainingModel } from "./training_model.ts";
 
@@ -22,14 +23,17 @@ export interface GradientErrors {
   readonly between: number;
 }
 
-/** The gradients of the tiny model, its losses, and the selection that a device made. */
-export async function compareGradients(gpu: Gpu, dtype: "f16" | "f32") {
-  const options = { ...TINY, dtype };
+/** The gradients of a model, its losses, and the selections that a device made. */
+export async function compareGradients(gpu: Gpu, options: ModelOptions) {
+  const { dtype } = options;
   const { all, tokens, targets } = tinyBatch(options);
   const model = await createTrainingModel(gpu, options);
   model.writeBatch(all);
   await model.runGradients();
-  const selections = new Map([[1, await model.readSelection(1)]]);
+  const selections = new Map<number, Int32Array>();
+  for (const [layer, { geometry }] of model.plan.attention.entries()) {
+    if (geometry) selections.set(layer, await model.readSelection(layer));
+  }
   const weights = tinyWeights(options);
   const { lossScale } = model.plan.model.optimizer;
   const given = { tokens, targets, selections };
@@ -65,8 +69,8 @@ export async function compareGradients(gpu: Gpu, dtype: "f16" | "f32") {
     losses,
     exact,
     rounded,
-    selection: selections.get(1)!,
-    rankedSelection: ranked.selections.get(1)!,
+    selections,
+    rankedSelections: ranked.selections,
   };
 }
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { compareGradients } from "./_compare_gradients.ts";
-import { trained } from "./_trained.ts";
+import { F16, trained } from "./_trained.ts";
 
 Deno.test("losses and every gradient of an f16 model match float64 but for its rounding", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
-  const { errors, losses, exact, rounded } = await compareGradients(gpu, "f16");
+  const { errors, losses, exact, rounded } = await compareGradients(gpu, F16);
   const sum = (numbers: ArrayLike<number>) => Array.from(numbers).reduce((a, b) => a + b, 0);
   const tokens = losses.length;
   assert.ok(Math.abs(sum(losses) - sum(rounded.losses)) / tokens < 1e-5);
