@@ -14,7 +14,7 @@ import {
   USAGE,
 } from "./buffers.ts";
 import type { Gpu } from "./device.ts";
-import { requirePositive } from "./require.ts";
+import { requirePositive, requireWhole } from "./require.ts";
 import { guard, RefusedError, submit, waitFor } from "./submit.ts";
 
 export { DeviceLostError } from "./device.ts";
@@ -45,6 +45,11 @@ export interface RunOptions {
   flopsPerSecond?: number;
   /** Longest predicted submission. Default 0.25 s. */
   maxSubmissionSeconds?: number;
+  /**
+   * Executions between the first timestamp and the last, for layers that are short beside a step of the
+   * device's clock. Times are those of one. Default 1.
+   */
+  repeat?: number;
   /** Stops between submissions. */
   signal?: AbortSignal;
   /** Called between submissions, with the device idle; no clock counts the time it takes. */
@@ -52,6 +57,9 @@ export interface RunOptions {
 }
 
 const MAX_PASSES = 1024;
+
+/** Above this even an empty layer is long beside any clock's step. */
+const MOST_REPEATS = 10_000;
 
 /** Runs stages and reads their timestamps. Owns a query set and two buffers. */
 export class Timer {
@@ -81,7 +89,7 @@ export class Timer {
   }
 
   /**
-   * Runs all dispatches in order and waits for them.
+   * Runs all dispatches in order, as often as asked for, and waits for them.
    *
    * @throws {RangeError} when a buffer that they need was destroyed; nothing runs then.
    * @throws {RefusedError} when the device refused a submission, or failed at it.
@@ -93,6 +101,8 @@ export class Timer {
     const action = `run ${stages.map(({ name }) => name).join(", ") || "nothing"}`;
     requirePositive(action, "flopsPerSecond", options.flopsPerSecond);
     requirePositive(action, "maxSubmissionSeconds", options.maxSubmissionSeconds);
+    const { repeat = 1 } = options;
+    requireWhole(action, "repeat", repeat, { most: MOST_REPEATS });
     if (this.#destroyed) throw new RangeError(`${action}: the layer's timer was destroyed`);
     for (const { dispatches } of stages) requireDispatches(this.#gpu, action, dispatches);
     const submissions = cut(stages, options);
@@ -135,7 +145,7 @@ export class Timer {
       if (submissions.length > 1) await this.#idle(action);
     }
     if (submissions.length === 1) await this.#idle(action);
-    const wallSeconds = (performance.now() - started - away) / 1e3;
+    const wallSeconds = (performance.now() - started - away) / 1e3 / repeat;
     // Known since before the device was idle: no clock sees this.
     await Promise.all(submitted);
     if (!timed || query === 0) return { gpuSeconds: null, wallSeconds, stages: null };
@@ -151,7 +161,11 @@ export class Timer {
       }
       gpuSeconds += Number(stamps[at - 1] - stamps[first]) / 1e9;
     }
-    return { gpuSeconds, wallSeconds, stages: options.stages ? perStage : null };
+    return {
+      gpuSeconds: gpuSeconds / repeat,
+      wallSeconds,
+      stages: options.stages ? perStage.map((seconds) => seconds / repeat) : null,
+    };
   }
 
   async #idle(action: string): Promise<void> {
@@ -211,7 +225,9 @@ function cut(stages: readonly Stage[], options: RunOptions): Pass[][] {
     : options.flopsPerSecond * (options.maxSubmissionSeconds ?? 0.25);
   const submissions: Pass[][] = [[]];
   let flops = 0;
-  stages.forEach(({ dispatches }, stage) => {
+  const { repeat = 1 } = options;
+  const all = Array.from({ length: repeat }, () => [...stages.entries()]).flat();
+  for (const [stage, { dispatches }] of all) {
     for (const dispatch of dispatches) {
       let passes = submissions[submissions.length - 1];
       if (flops > 0 && flops + dispatch.flops > limit) {
@@ -224,6 +240,6 @@ function cut(stages: readonly Stage[], options: RunOptions): Pass[][] {
       else passes.push({ stage, dispatches: [dispatch] });
       flops += dispatch.flops;
     }
-  });
+  }
   return submissions.filter((passes) => passes.length > 0);
 }
