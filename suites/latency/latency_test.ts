@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { repeatsOf } from "./rounds.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { watchAllocations } from "../../kernels/gpu/accounting.ts";
 import { readTensor, writeTensor } from "../../kernels/gpu/buffers.ts";
@@ -196,4 +197,17 @@ Deno.test("measureGroup: stopped while it checks, it frees the layers and throws
   } finally {
     gpu.destroy();
   }
+});
+
+Deno.test("repeatsOf keeps a step of the clock below a hundredth of a sample", () => {
+  const browser = { clock: "gpu" as const, timestampGranularity: 1e-4 };
+  assert.equal(repeatsOf(browser, 164e-6), 61);
+  assert.equal(repeatsOf(browser, 0.02), 1);
+  assert.equal(repeatsOf(browser, 1e-9), 1000);
+  const usual = { clock: "gpu" as const, timestampGranularity: 1e-6 };
+  assert.equal(repeatsOf(usual, 126e-6), 1);
+  assert.equal(repeatsOf({ clock: "gpu" }, 1e-6), 1);
+  assert.equal(repeatsOf({ clock: "wall" }, 5e-3), 20);
+  // Nothing is known of it yet.
+  for (const seconds of [0, NaN]) assert.equal(repeatsOf(browser, seconds), 1);
 });

@@ -12,19 +12,47 @@ import {
   type Running,
   type Session,
 } from "../measure/session.ts";
+import type { CalibrationRecord } from "../result/result_schema.ts";
 import { learnTime } from "../measure/start_case.ts";
 import { STAGED_SECONDS } from "../plan/durations.ts";
+
+/** Least length of a sample in steps of its clock. */
+const STEPS_IN_SAMPLE = 100;
+
+/** What a wall clock adds by waiting, seconds; one to ten milliseconds, by stack. */
+const WALL_STEP_SECONDS = 1e-3;
+
+const MOST_EXECUTIONS = 1000;
 
 /** Rounds that are taken again for a clock that was down, beyond as many as were asked for. */
 const MORE_ROUNDS = 4;
 
-/** Runs a case once between two canaries, or takes the first execution where that counts. */
+/**
+ * Executions of a sample: as many as keep one step of the clock below a hundredth of the sample. A
+ * browser rounds timestamps to 100 µs; where there are none at all, the wait for the device, which the
+ * wall clock sees as well, is spread over several.
+ *
+ * @param calibration which clock, and its step in seconds.
+ * @param seconds what one execution is predicted to take.
+ */
+export function repeatsOf(
+  calibration: Pick<CalibrationRecord, "clock" | "timestampGranularity">,
+  seconds: number,
+): number {
+  const step = calibration.clock === "wall"
+    ? WALL_STEP_SECONDS
+    : calibration.timestampGranularity ?? 0;
+  if (!(seconds > 0)) return 1;
+  return Math.min(MOST_EXECUTIONS, Math.max(1, Math.ceil(STEPS_IN_SAMPLE * step / seconds)));
+}
+
+/** Runs a case between two canaries, or takes the first execution where that counts. */
 async function takeSample(
   session: Session,
   running: Running,
   options: { round: number; place: number; before: number },
 ): Promise<number> {
-  const { budget, clock, signal } = session;
+  const { budget, calibration, clock, signal } = session;
   const { prepared, entry, first } = running;
   const { round, place } = options;
   if (first) {
@@ -32,6 +60,7 @@ async function takeSample(
     addSample(session, running, { ...first, round, place });
     return options.before;
   }
+  const repeat = repeatsOf(calibration.record, budget.predict(entry));
   const before = clock.isOff(options.before) ? await clock.settle({ signal }) : options.before;
   const { result: timing, canary, after, device } = await clock.around(
     before,
@@ -40,19 +69,22 @@ async function takeSample(
         flopsPerSecond: budget.flopsPerSecond(entry),
         // With one stage the staged run is the same run, and its stage time comes for free.
         stages: prepared.stages.length === 1 || budget.predict(entry) >= STAGED_SECONDS,
+        repeat,
         signal,
         between,
       }),
   );
   learnTime(session, entry, { timing, canary });
-  addSample(session, running, { timing, canary, device, round, place });
+  addSample(session, running, { timing, canary, device, round, place, repeat });
   return after;
 }
 
 function addSample(
   session: Session,
   running: Running,
-  { timing, canary, device, round, place }: FirstRun & { round: number; place: number },
+  { timing, canary, device, round, place, repeat = 1 }:
+    & FirstRun
+    & { round: number; place: number; repeat?: number },
 ): void {
   const { calibration, clock } = session;
   const { samples, stageSamples } = running;
@@ -65,6 +97,7 @@ function addSample(
     place,
     canary,
     ...device,
+    ...(repeat > 1 && { executions: repeat }),
     ...(flagged && { flag: "clock" as const }),
   });
   if (flagged) return;
@@ -170,9 +203,12 @@ export async function takeRounds(
 }
 
 /** Predicted seconds of a round: two samples of each member, with the canary around them. */
-function roundSeconds({ budget, clock }: Session, members: readonly Running[]): number {
-  return members.reduce(
-    (sum, { entry }) => sum + 2 * (budget.executionSeconds(entry) + clock.referenceSeconds),
-    0,
-  );
+function roundSeconds(
+  { budget, calibration, clock }: Session,
+  members: readonly Running[],
+): number {
+  return members.reduce((sum, { entry }) => {
+    const repeat = repeatsOf(calibration.record, budget.predict(entry));
+    return sum + 2 * (repeat * budget.executionSeconds(entry) + clock.referenceSeconds);
+  }, 0);
 }

@@ -41,13 +41,14 @@ export const sampleSchema: z.ZodType<Sample> = z.looseObject({
       "reports a mean over a second, so only samples longer than that have one.",
   ),
   executions: z.int().positive().optional().describe(
-    "In the suite `throughput`: executions back to back, of which `seconds` are those of one.",
+    "Executions back to back, of which `seconds` are those of one: throughput, and layers that are " +
+      "short beside a step of the clock.",
   ),
   flag: z.enum(["clock", "interrupted"]).optional().describe(
     "Why the sample is left out of the statistic, where it is: `clock` means the " +
       "canary was off.",
   ),
-}).meta({ id: "Sample", description: "One execution of a case." });
+}).meta({ id: "Sample", description: "One execution of a case, or several back to back." });
 
 export const stageSchema: z.ZodType<StageRecord> = z.looseObject({
   name: z.string().describe("`attention`, `score-and-pool`, `select`, …"),
