@@ -16,6 +16,7 @@ import { type Direction, HEADLINE_CONTEXT, PAPER_SETTING } from "./paper.ts";
 export const STACK_NAMES: Record<Result["stack"], string> = {
   dawn: "Dawn",
   deno: "Deno's own WebGPU",
+  browser: "the browser's WebGPU",
 };
 
 /** Dense attention and the norm scorer at 512K with the paper's setting, measured or not. */

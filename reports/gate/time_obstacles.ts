@@ -15,7 +15,7 @@ export interface TimedBy {
         Result["environment"]["adapter"],
         "description" | "device" | "vendor" | "software"
       >;
-      readonly runtime: Pick<Result["environment"]["runtime"], "deno">;
+      readonly runtime: Pick<Result["environment"]["runtime"], "deno" | "browser">;
       readonly packages: Result["environment"]["packages"];
     };
   readonly calibration: { readonly clock?: string } | null;
@@ -34,6 +34,7 @@ export function timeObstacles(baseline: TimedBy, candidate: TimedBy): string[] {
   differ("different stacks", [baseline.stack, candidate.stack]);
   differ("different drivers", [before.driver, after.driver]);
   differ("different versions of Deno", [before.runtime.deno, after.runtime.deno]);
+  differ("different browsers", [before.runtime.browser, after.runtime.browser]);
   if (baseline.stack === "dawn" && candidate.stack === "dawn") {
     differ("different versions of Dawn", [before.packages.webgpu, after.packages.webgpu]);
   }

@@ -4,7 +4,12 @@
  * @module
  */
 import type { JSX } from "preact";
-import type { KeepWarmRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
+import type {
+  EnvironmentRecord,
+  KeepWarmRecord,
+  Result,
+  Statistic,
+} from "../../suites/result/result_schema.ts";
 import { spreadOf } from "../data/spread.ts";
 import { deviceName } from "../claims/claims.ts";
 import {
@@ -52,7 +57,7 @@ export function environmentSection(result: Result, prefix: string): Section {
     ["Processor", `${environment.cpu}, ${formatPlural(environment.cores, "core")}`],
     ["Memory", formatBytes(environment.memoryBytes)],
     ["System", environment.os],
-    ["Runtime", `Deno ${runtime.deno}, V8 ${runtime.v8}, TypeScript ${runtime.typescript}`],
+    ["Runtime", runtimeText(runtime)],
     ["Packages", Object.entries(environment.packages).map((pair) => pair.join(" ")).join(", ")],
     ["Features", environment.features.join(", ")],
     ["Fingerprint", environment.fingerprint],
@@ -216,4 +221,12 @@ function Pairs({ pairs, command }: { pairs: [string, string][]; command?: string
       ))}
     </dl>
   );
+}
+
+function runtimeText({ browser, deno, v8, typescript }: EnvironmentRecord["runtime"]): string {
+  const parts = { Deno: deno, V8: v8, TypeScript: typescript };
+  const named = Object.entries(parts).flatMap(([name, version]) =>
+    version === undefined ? [] : `${name} ${version}`
+  );
+  return [...(browser === undefined ? [] : [browser]), ...named].join(", ");
 }

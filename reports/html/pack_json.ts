@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { deflateSync } from "node:zlib";
+import { strToU8, zlibSync } from "fflate";
 
 /** Type of the element. */
 export const PACKED_TYPE = "application/json+columns+deflate+base64";
@@ -22,7 +22,7 @@ const LEAST_ROWS = 4;
 export function packJson(json: string): string {
   // An empty name is the mark of columns: a result that has one itself is packed as a text.
   const packed = json.includes('"":') ? json : toColumns(JSON.parse(json));
-  return deflateSync(JSON.stringify(packed), { level: 9 }).toString("base64");
+  return zlibSync(strToU8(JSON.stringify(packed)), { level: 9 }).toBase64();
 }
 
 /**

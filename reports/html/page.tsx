@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
 import type { JSX } from "preact";
 import { render } from "preact-render-to-string";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
@@ -20,7 +20,7 @@ const ICON = "data:image/svg+xml," + encodeURIComponent(
 );
 
 /** A browser hashes a script after it made all line ends alike. */
-const script = scriptFile.replaceAll("\r\n", "\n");
+export const PAGE_SCRIPT: string = scriptFile.replaceAll("\r\n", "\n");
 
 /** A link of the bar that joins the pages of a site. */
 export interface SiteLink {
@@ -66,14 +66,14 @@ export interface PageImage {
 export function renderPage(
   { title, body, description = title, image, tail = [], theme, ...own }: PageOptions,
 ): string {
-  const scripts = [script, ...own.loader === undefined ? [] : [own.loader]];
+  const scripts = [PAGE_SCRIPT, ...own.loader === undefined ? [] : [own.loader]];
   const policy = [
     "default-src 'none'",
     "style-src 'unsafe-inline'",
     "img-src data:",
     [
       "script-src",
-      ...scripts.map((text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`),
+      ...scripts.map((text) => `'sha256-${sha256(new TextEncoder().encode(text)).toBase64()}'`),
       // Scripts that a script of known text loads, and no others.
       ...own.loader === undefined ? [] : ["'strict-dynamic'"],
     ].join(" "),
@@ -103,7 +103,7 @@ export function renderPage(
         </>
       )}
       <link rel="icon" href={ICON} />
-      <script dangerouslySetInnerHTML={{ __html: script }} />
+      <script dangerouslySetInnerHTML={{ __html: PAGE_SCRIPT }} />
       <style dangerouslySetInnerHTML={{ __html: STYLE + REPORT_STYLE + (own.style ?? "") }} />
     </head>,
   );

@@ -44,7 +44,7 @@ export function comparedRun({ slug, result, device }: SiteRun): ComparedRun {
       cpu,
       cores,
       fingerprint,
-      runtime: { deno: runtime.deno },
+      runtime: { deno: runtime.deno, browser: runtime.browser },
       packages: packages.webgpu === undefined ? {} : { webgpu: packages.webgpu },
     },
     calibration: calibration === null ? null : { clock: calibration.clock },

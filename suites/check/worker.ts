@@ -4,15 +4,7 @@
  * @module
  */
 /// <reference lib="deno.worker" />
-import { runTask } from "./tasks.ts";
-import type { WorkerAnswer, WorkerRequest } from "./worker_pool.ts";
+import { answerRequest } from "./answer_request.ts";
+import type { WorkerRequest } from "./worker_pool.ts";
 
-self.onmessage = ({ data }: MessageEvent<WorkerRequest>) => {
-  let answer: WorkerAnswer;
-  try {
-    answer = { output: runTask(data.task, data.input) };
-  } catch (error) {
-    answer = { error };
-  }
-  self.postMessage(answer);
-};
+self.onmessage = ({ data }: MessageEvent<WorkerRequest>) => self.postMessage(answerRequest(data));

@@ -31,12 +31,20 @@ interface Job extends WorkerRequest {
 let holders = 0;
 let pool: Pool | undefined;
 
+/** Options of {@linkcode holdWorkers}. */
+export interface HoldOptions {
+  /**
+   * How many threads at most; 0 for none. Default: one less than the processor has cores, for the
+   * thread that feeds the device, but two where it has two.
+   */
+  readonly workers?: number;
+  /** Starts a thread that serves checks. Default: from this project's file, where it may be read. */
+  readonly start?: () => Worker;
+}
+
 /**
  * Keeps the workers of the process between checks, until the returned object is disposed of. Holders
  * may nest; the first one decides.
- *
- * @param workers how many threads at most; 0 for none. Default: one less than the processor has
- * cores, for the thread that feeds the device, but two where it has two.
  *
  * @example
  * ```ts
@@ -47,8 +55,10 @@ let pool: Pool | undefined;
  * }
  * ```
  */
-export function holdWorkers(workers?: number): Disposable {
-  if (holders++ === 0) pool = new Pool(workers ?? defaultWorkers());
+export function holdWorkers({ workers, start }: HoldOptions = {}): Disposable {
+  if (holders++ === 0) {
+    pool = new Pool(workers ?? defaultWorkers(start !== undefined), start ?? startFromFile);
+  }
   let held = true;
   return {
     [Symbol.dispose]() {
@@ -116,7 +126,10 @@ class Pool {
   readonly #queue: Job[] = [];
   #size: number;
 
-  constructor(size: number) {
+  readonly #startWorker: () => Worker;
+
+  constructor(size: number, start: () => Worker) {
+    this.#startWorker = start;
     // A single worker computes no faster than this thread.
     this.#size = size < 2 ? 0 : Math.min(size, MOST_WORKERS);
   }
@@ -155,8 +168,15 @@ class Pool {
     return this.#workers.size < this.#size ? this.#start() : undefined;
   }
 
-  #start(): Worker {
-    const worker = new Worker(WORKER_URL, { type: "module" });
+  /** Undefined where none can be had: what there is to do is done in this thread from then on. */
+  #start(): Worker | undefined {
+    let worker: Worker;
+    try {
+      worker = this.#startWorker();
+    } catch {
+      this.#giveUp();
+      return undefined;
+    }
     this.#workers.set(worker, undefined);
     worker.onmessage = ({ data }: MessageEvent<WorkerAnswer>) => {
       const job = this.#workers.get(worker);
@@ -196,11 +216,18 @@ function runHere(job: Job): void {
   }
 }
 
-const WORKER_URL = new URL("./worker.ts", import.meta.url);
+/** Not a constant: a bundle in one script has no address. */
+function workerUrl(): URL {
+  return new URL("./worker.ts", import.meta.url);
+}
 
-function defaultWorkers(): number {
+function startFromFile(): Worker {
+  return new Worker(workerUrl(), { type: "module" });
+}
+
+function defaultWorkers(given = false): number {
   const cores = navigator.hardwareConcurrency;
-  if (cores < 2 || !workersAllowed()) return 0;
+  if (cores < 2 || !given && !workersAllowed()) return 0;
   return Math.max(2, cores - 1);
 }
 
@@ -210,8 +237,9 @@ function defaultWorkers(): number {
  */
 function workersAllowed(): boolean {
   if (typeof Deno === "undefined") return false;
-  const permission: Deno.PermissionDescriptor = WORKER_URL.protocol === "file:"
-    ? { name: "read", path: WORKER_URL }
-    : { name: "import", host: WORKER_URL.host };
+  const url = workerUrl();
+  const permission: Deno.PermissionDescriptor = url.protocol === "file:"
+    ? { name: "read", path: url }
+    : { name: "import", host: url.host };
   return Deno.permissions.querySync(permission).state === "granted";
 }

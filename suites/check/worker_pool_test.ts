@@ -61,7 +61,7 @@ Deno.test("workers find exactly what this thread finds: errors, tolerances, verd
     await prepared.execute();
     const found = [];
     for (const workers of [0, 3]) {
-      using _workers = holdWorkers(workers);
+      using _workers = holdWorkers({ workers });
       assert.equal(sliceCount(), Math.max(1, workers));
       const check = { problem, implementation, inputs, seed: 5, extent };
       found.push(await checkOutputs(gpu, prepared, check));
@@ -83,7 +83,7 @@ const slices: TaskInput<"squaredNorms">[] = [
 const broken = [{ ...slices[0], rows: null }] as unknown as typeof slices;
 
 Deno.test("onCores throws what a function throws, and works on", async () => {
-  using _workers = holdWorkers(2);
+  using _workers = holdWorkers({ workers: 2 });
   const thrown = (options: { here: boolean }) =>
     onCores("squaredNorms", broken, options).then(
       () => assert.fail("nothing was thrown"),
@@ -99,7 +99,7 @@ Deno.test("onCores throws what a function throws, and works on", async () => {
 });
 
 Deno.test("onCores stops with the signal's reason, queued work and all", async () => {
-  using _workers = holdWorkers(2);
+  using _workers = holdWorkers({ workers: 2 });
   const stop = new AbortController();
   const long = Array.from({ length: 64 }, () => ({ rows: new Float32Array(4e6), dim: 1 }));
   const running = onCores("squaredNorms", long, { signal: stop.signal });
@@ -122,7 +122,7 @@ Deno.test("what a dying worker had is computed in this thread", async () => {
   }
   globalThis.Worker = DyingWorker as unknown as typeof Worker;
   try {
-    using _workers = holdWorkers(2);
+    using _workers = holdWorkers({ workers: 2 });
     assert.deepEqual((await onCores("squaredNorms", slices)).map(({ norms: [norm] }) => norm), [
       13,
       41,
@@ -168,7 +168,7 @@ Deno.test("a program that may read has workers, one that may not asks for nothin
 });
 
 Deno.test("deal hands out every item once, in slices of nearly the same cost", () => {
-  using _workers = holdWorkers(4);
+  using _workers = holdWorkers({ workers: 4 });
   const rows = Array.from({ length: 101 }, (_, row) => row);
   const slices = deal(rows, (row) => row + 1);
   assert.equal(slices.length, 4);
@@ -194,7 +194,7 @@ Deno.test("shared memory is lent to one piece of work at a time, and then taken 
   assert.ok([a.buffer, b.buffer].includes(c.buffer));
   assert.deepEqual([...c], [7]);
   // With the last holder of workers all of it goes.
-  holdWorkers(0)[Symbol.dispose]();
+  holdWorkers({ workers: 0 })[Symbol.dispose]();
   using third = new SharedArrays();
   assert.ok(![a.buffer, b.buffer].includes(third.float64([8]).buffer));
 });

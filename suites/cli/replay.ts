@@ -38,6 +38,13 @@ export async function replay(args: readonly string[]): Promise<number> {
   if (before.cases.length === 0) {
     throw new UsageError(`replay ${plainText(path)}: it has no cases to compare with`);
   }
+  if (before.stack === "browser") {
+    const { browser = "a browser" } = before.environment.runtime;
+    throw new UsageError(
+      `replay ${plainText(path)}: it was measured in ${plainText(browser)}; a replay needs ` +
+        `the live page there: deno task page`,
+    );
+  }
   const line = replayArguments(before);
   const parsed = parseBench(line);
   if (!parsed) throw new UsageError(`replay: the command only asks for help: ${line.join(" ")}`);

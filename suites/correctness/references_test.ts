@@ -25,7 +25,7 @@ for (const workers of [0, 3]) {
   for (const dtype of ["f32", "f16"] as const) {
     for (const rows of [1, 5, 141]) {
       Deno.test(`references dealt to ${workers} workers are the kernels', bit for bit: ${rows} rows ${dtype}`, async () => {
-        using _workers = holdWorkers(workers);
+        using _workers = holdWorkers({ workers });
         const given = inputs(rows, dtype);
         const outputGradient = tensor(4, rows, dtype);
         // As on matrix units, and as everywhere else.
@@ -46,7 +46,7 @@ for (const workers of [0, 3]) {
 }
 
 Deno.test("gradients of a layer whose forward pass is known are the kernels' reference", async () => {
-  using _workers = holdWorkers(2);
+  using _workers = holdWorkers({ workers: 2 });
   const lighthouse = { levels: 2, pooling: 2, k: 128 };
   const geometry = planGeometry(256, lighthouse);
   for (const dtype of ["f32", "f16"] as const) {

@@ -100,7 +100,7 @@ export function fingerprintOf(
     { vendor, architecture, device, description },
     driver,
     stack,
-    runtime.deno,
+    runtime.deno ?? runtime.browser,
     stack === "dawn" ? packages.webgpu ?? null : null,
     software ? [cpu, cores] : null,
   ]));

@@ -9,10 +9,13 @@ import { openDawn } from "../../kernels/gpu/dawn.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { openDevice } from "../../kernels/gpu/open_device.ts";
 import { listNvidiaCards, type NvidiaCard } from "./nvidia.ts";
-import type { Result, StackChoiceRecord } from "../result/result_schema.ts";
+import type { StackChoiceRecord } from "../result/result_schema.ts";
 
 /** What may be asked for: a stack, or the fastest that works. */
 export const STACKS = ["auto", "deno", "dawn"] as const;
+
+/** What may be asked for: one of {@linkcode STACKS}. */
+export type RunStack = typeof STACKS[number];
 
 /** Milliseconds without an answer of Dawn after which a person wants to know why. */
 const PATIENCE_MILLISECONDS = 2000;
@@ -22,7 +25,7 @@ export interface OpenStackOptions extends Pick<ChooseStackOptions, "require" | "
   /** Lists NVIDIA's cards; for tests. */
   readonly cards?: () => Promise<readonly Pick<NvidiaCard, "name">[]>;
   /** Default `auto`. */
-  readonly stack?: "auto" | Result["stack"];
+  readonly stack?: RunStack;
   /** Is told why it takes long. */
   readonly say?: (line: string) => void;
 }

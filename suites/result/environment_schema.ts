@@ -93,12 +93,11 @@ export const environmentSchema: z.ZodType<EnvironmentRecord> = z.looseObject({
   cores: z.int().positive().describe("Logical processors."),
   memoryBytes: z.number().describe("Memory of the machine."),
   runtime: z.looseObject({
-    deno: z.string().describe("The runtime."),
-    v8: z.string().describe("Its JavaScript engine."),
-    typescript: z.string().describe("Its compiler."),
-  }).describe(
-    "Versions of Deno and what it is made of.",
-  ),
+    deno: z.string().optional().describe("Deno."),
+    v8: z.string().optional().describe("Its JavaScript engine."),
+    typescript: z.string().optional().describe("Its compiler."),
+    browser: z.string().optional().describe("Name and version of the browser, where one ran it."),
+  }).describe("What ran the program, by name and version."),
   packages: z.record(z.string(), z.string()).describe("Versions of the npm packages, by name."),
   fingerprint: z.string().describe("Same fingerprint: absolute times may be compared."),
   machines: z.array(machineSchema).optional().describe(
@@ -124,7 +123,7 @@ export const peerSchema: z.ZodType<PeerRecord> = z.looseObject({
 });
 
 export const stackChoiceSchema: z.ZodType<StackChoiceRecord> = z.looseObject({
-  asked: z.enum(["auto", "deno", "dawn"]).describe("`auto`: the fastest that works."),
+  asked: z.enum(["auto", "deno", "dawn", "browser"]).describe("`auto`: the fastest that works."),
   reason: z.string().describe("What decided, one line: `matrix units on NVIDIA H200`."),
 }).meta({ id: "StackChoiceRecord", description: "How the stack of a run was chosen." });
 

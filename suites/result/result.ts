@@ -34,7 +34,7 @@ export interface Result extends OpenRecord {
   /** `smoke`, `standard` or `paper`. */
   profile: string;
   /** The WebGPU implementation that ran the kernels. */
-  stack: "deno" | "dawn";
+  stack: "deno" | "dawn" | "browser";
   /** Why that one; older results do not tell. */
   stackChoice?: StackChoiceRecord;
   /** Of Q; K, V and dO have the three after it. */
@@ -78,7 +78,7 @@ export interface Result extends OpenRecord {
 /** How the stack of a run was chosen. */
 export interface StackChoiceRecord extends OpenRecord {
   /** `auto`: the fastest that works. */
-  asked: "auto" | "deno" | "dawn";
+  asked: "auto" | "deno" | "dawn" | "browser";
   /** What decided, one line: `matrix units on NVIDIA H200`. */
   reason: string;
 }
@@ -153,14 +153,16 @@ export interface EnvironmentRecord extends OpenRecord {
   cores: number;
   /** Memory of the machine. */
   memoryBytes: number;
-  /** Versions of Deno and what it is made of. */
+  /** What ran the program, by name and version. */
   runtime: {
-    /** The runtime. */
-    deno: string;
+    /** Deno. */
+    deno?: string;
     /** Its JavaScript engine. */
-    v8: string;
+    v8?: string;
     /** Its compiler. */
-    typescript: string;
+    typescript?: string;
+    /** Name and version of the browser, where one ran it. */
+    browser?: string;
     [unknown: string]: unknown;
   };
   /** Versions of the npm packages, by name. */
@@ -359,7 +361,7 @@ export interface StageRecord extends OpenRecord {
   statistic?: Statistic;
 }
 
-/** One execution of a case. */
+/** One execution of a case, or several back to back. */
 export interface Sample extends OpenRecord {
   /** GPU time in seconds: sum over submissions of last pass end minus first pass begin. */
   seconds: number;
@@ -383,7 +385,10 @@ export interface Sample extends OpenRecord {
    * reports a mean over a second, so only samples longer than that have one.
    */
   powerWatts?: number;
-  /** In the suite `throughput`: executions back to back, of which `seconds` are those of one. */
+  /**
+   * Executions back to back, of which `seconds` are those of one: throughput, and layers that are
+   * short beside a step of the clock.
+   */
   executions?: number;
   /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
   flag?: "clock" | "interrupted";

@@ -83,7 +83,9 @@ export const resultSchema: z.ZodType<Result> = z.looseObject({
   ),
   command: z.array(z.string()).describe("The command line to run again, first word `deno`."),
   profile: z.string().describe("`smoke`, `standard` or `paper`."),
-  stack: z.enum(["deno", "dawn"]).describe("The WebGPU implementation that ran the kernels."),
+  stack: z.enum(["deno", "dawn", "browser"]).describe(
+    "The WebGPU implementation that ran the kernels.",
+  ),
   stackChoice: stackChoiceSchema.optional().describe("Why that one; older results do not tell."),
   seed: z.int().nonnegative().describe("Of Q; K, V and dO have the three after it."),
   configuration: z.record(z.string(), z.unknown()).describe(

@@ -6,7 +6,7 @@
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { KeepWarm } from "../device/keep_warm.ts";
-import type { OpenedStack } from "../device/open_stack.ts";
+import type { OpenedStack, RunStack } from "../device/open_stack.ts";
 import type { AppliedTuning } from "../device/tuning_file.ts";
 import type { OpenPeers } from "../peers/peers.ts";
 import type { EnvironmentRecord, Result, TuningRecord } from "../result/result_schema.ts";
@@ -20,7 +20,7 @@ export type Store = Pick<ResultStore, "path" | "save" | "resume" | "recordedStac
 export interface Host {
   /** Opens a device on a stack. */
   openStack(options: {
-    readonly stack?: "auto" | Result["stack"];
+    readonly stack?: RunStack;
     readonly require: GPUFeatureName[];
     readonly say: (line: string) => void;
   }): Promise<OpenedStack>;
@@ -64,6 +64,8 @@ export interface Host {
     folder: string,
     options: { readonly fresh: boolean; readonly force: boolean },
   ): Promise<void>;
+  /** Starts a thread that runs `suites/check/worker.ts`. Default: from its file, where that may be read. */
+  readonly startWorker?: () => Worker;
   /** Comes before anything else: what the system lacks and the run can provide. */
   prepare(): void;
 }

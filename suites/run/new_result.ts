@@ -5,7 +5,6 @@
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { hasName } from "../device/adapter_name.ts";
-import { UsageError } from "../errors.ts";
 import type { OpenPeers } from "../peers/peers.ts";
 import type { Measurable } from "../plan/measurable.ts";
 import { hashJson } from "../result/digest.ts";
@@ -33,16 +32,11 @@ export interface NewResultOptions {
   readonly tuning?: TuningRecord;
 }
 
-/**
- * A result without cases.
- *
- * @throws {UsageError} for a stack that results have no name for.
- */
+/** A result without cases. */
 export async function emptyResult(plan: RunPlan, options: NewResultOptions): Promise<Result> {
   const { profile, notes } = plan;
   const { host, environment, gpu, registry, seed, stackChoice, peers, tuning } = options;
   const { stack } = gpu;
-  if (stack === "browser") throw new UsageError("run suites: stack browser is not deno or dawn");
   const configuration = {
     ...configurationOf(plan),
     seed,

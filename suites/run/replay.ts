@@ -152,6 +152,7 @@ export function compareEnvironments(before: Result, now: Result): EnvironmentDif
       ["memory", environment.memoryBytes],
       ["Deno", environment.runtime.deno],
       ["V8", environment.runtime.v8],
+      ["browser", environment.runtime.browser],
       ...Object.entries(environment.packages).map(([name, version]) =>
         [`package ${name}`, version] as const
       ),

@@ -61,14 +61,14 @@ export async function runOn(
   }
   const store = out === undefined ? undefined : await host.openStore(out, { ...place, claimed });
   let gpu = options.gpu;
-  using _workers = holdWorkers();
+  using _workers = holdWorkers({ start: host.startWorker });
   try {
     host.prepare();
     const say = (kind: ProgressEvent["kind"], text: string) =>
       hooks.onProgress?.({ kind, text, done: 0, total: 0, remainingSeconds: null });
     const stack = gpu ? undefined : await host.openStack({
       stack: (options.stack ?? "auto") === "auto" && resume
-        ? await store!.recordedStack()
+        ? ownStack(await store!.recordedStack())
         : options.stack,
       require: options.dtype === "f16" ? ["shader-f16"] : [],
       say: (text) => say("step", text),
@@ -98,4 +98,10 @@ export async function runOn(
 /** Profiles that may be the run's: without a name the adapter decides between two of them. */
 function profilesOf({ profile }: SuiteOptions): readonly string[] {
   return profile === undefined ? ["smoke", "standard"] : [profile];
+}
+
+/** The stack of an earlier run, if a command can go on with it. */
+function ownStack(stack: Result["stack"]): SuiteOptions["stack"] {
+  if (stack !== "browser") return stack;
+  throw new UsageError("resume: the run was measured in a browser, which does not go on with it");
 }
