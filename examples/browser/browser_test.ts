@@ -20,7 +20,7 @@ async function runDeno(...args: string[]): Promise<{ out?: string; problem: stri
 
 /** The page as its task builds it, in a folder of its own. */
 async function buildPage(folder: string): Promise<string | undefined> {
-  const task = manifest.tasks.page.command.replaceAll("out/browser", folder);
+  const task = manifest.tasks["example-page"].command.replaceAll("out/browser", folder);
   const { out, problem } = await runDeno("task", "--quiet", "--eval", task);
   if (out !== undefined) return undefined;
   // The bundler itself comes from the npm registry, once.

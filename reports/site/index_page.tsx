@@ -28,18 +28,22 @@ const MOST_RUNS_SEEN = 12;
 const MOST_STEPS = 6;
 
 /** `index.html`. */
-export function indexPage({ site, pairs, trends, claims, names, url, preview, api = false }: {
-  site: Site;
-  pairs: readonly RunPair[];
-  trends: readonly DeviceTrends[];
-  claims: readonly ClaimEvidence[];
-  /** Address of the site, and whether its runs have pictures. */
-  url?: string;
-  preview?: unknown;
-  names: CaseNames;
-  /** Whether the package's documentation lies beside it. */
-  api?: boolean;
-}): SiteFile {
+export function indexPage(
+  { site, pairs, trends, claims, names, url, preview, api = false, live = false }: {
+    site: Site;
+    pairs: readonly RunPair[];
+    trends: readonly DeviceTrends[];
+    claims: readonly ClaimEvidence[];
+    /** Address of the site, and whether its runs have pictures. */
+    url?: string;
+    preview?: unknown;
+    names: CaseNames;
+    /** Whether the package's documentation lies beside it. */
+    api?: boolean;
+    /** Whether the page that measures lies beside it. */
+    live?: boolean;
+  },
+): SiteFile {
   const device = site.devices.find(({ software }) => !software) ?? site.devices[0];
   const path = "index.html";
   const before = consecutiveOf(pairs);
@@ -106,6 +110,11 @@ export function indexPage({ site, pairs, trends, claims, names, url, preview, ap
               <a href="trends/index.html">trends</a>.
             </p>
           </section>
+        )}
+        {live && (
+          <p class="source">
+            <a href="live/index.html">Measure your own GPU in this browser</a>
+          </p>
         )}
         {api && (
           <p class="source">

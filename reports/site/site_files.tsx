@@ -32,6 +32,8 @@ export interface SiteOptions {
   docs?: readonly DocFile[];
   /** Whether the package's documentation is written below `api/`, to link it. Default false. */
   api?: boolean;
+  /** Whether the live page is written to `live/index.html`, to link it. Default false. */
+  live?: boolean;
 }
 
 /** Cells of the retrieval suite from which on its section fills a page of its own. */

@@ -42,7 +42,7 @@ Deno.test("help: the task's name, groups with the common options last, examples 
 
 Deno.test("every task that people type is a command with help, and the other way round", () => {
   const developers = [
-    "page",
+    "example-page",
     "driver",
     "test",
     "test:all",

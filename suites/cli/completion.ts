@@ -21,6 +21,7 @@ import { mergeCommand } from "./merge.ts";
 import { parseCommand } from "./parse_command.ts";
 import { replayCommand } from "./replay.ts";
 import { reportCommand } from "./report_command.ts";
+import { pageCommand } from "./page.ts";
 import { siteCommand } from "./site.ts";
 import { tuneOptions } from "./tune.ts";
 import { verifyOptions } from "./verify.ts";
@@ -33,6 +34,7 @@ export const COMMANDS: Readonly<Record<string, () => CompletedCommand>> = {
   report: reportCommand,
   gate: gateCommand,
   site: siteCommand,
+  page: pageCommand,
   replay: replayCommand,
   merge: mergeCommand,
   tune: tuneOptions,

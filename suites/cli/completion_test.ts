@@ -28,7 +28,7 @@ async function runShell(shell: string, script: string): Promise<string | undefin
 
 /** What was typed after `deno`, and the words that it may become. */
 const TYPED: readonly [typed: string, words: string][] = [
-  ["task ben", "bench"],
+  ["task ben", "bench bench:host"],
   ["task bench --pro", "--profile"],
   ["task bench --profile ", "paper smoke standard"],
   ["task bench --profile p", "paper"],

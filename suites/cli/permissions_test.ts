@@ -43,6 +43,7 @@ const ROWS: readonly Row[] = [
   { name: "install_driver", line: "", code: 0 },
   { name: "report", line: "FOLDER/a.json --out FOLDER/report", code: 0 },
   { name: "site", line: "FOLDER/a.json --out FOLDER/site", code: 0 },
+  // Not `page`: the Deno that it starts writes to the same audit log at the same time.
   { name: "gate", line: "FOLDER/a.json FOLDER/b.json --out FOLDER/gate.txt", code: 0 },
   { name: "merge", line: "FOLDER/a.json --out FOLDER/merged.json", code: 2 }, // it is not a shard
   { name: "completion", line: "bash", code: 0 },

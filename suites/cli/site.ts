@@ -4,6 +4,7 @@
  * @module
  */
 import { InvalidArgumentError } from "@commander-js/extra-typings";
+import { buildPage } from "../../live/build_page.ts";
 import { formatBytes, formatPlural } from "../../reports/text/format.ts";
 import { readResult } from "../result/read_result.ts";
 import type { NamedResult } from "../../reports/data/twins.ts";
@@ -26,7 +27,7 @@ export async function site(
 ): Promise<number> {
   const command = siteCommand();
   if (!parseCommand(command, args)) return EXIT.fine;
-  const { out, force, url, api, quiet } = command.opts();
+  const { out, force, url, api, live, quiet } = command.opts();
   const paths = command.processedArgs[0];
   if (paths.length > MOST_RUNS) {
     throw new UsageError(`${paths.length} results given, the limit is ${MOST_RUNS}`);
@@ -38,10 +39,14 @@ export async function site(
     for (const name of paths) results.push({ name, result: await readResult(name) });
     const plan = planSite(results);
     const documentation = api ? await apiPages() : [];
+    const measured = results.map(({ result }) => result);
+    const page = live
+      ? [{ path: "live/index.html", text: await buildPage({ published: measured }) }]
+      : [];
     const docs = await readDocs(new URL("../../", import.meta.url));
     // A picture needs an absolute address.
     const preview = url === undefined ? undefined : await openPreviewRenderer();
-    const pages = chain(documentation, siteFiles(plan, { url, api, docs, preview }));
+    const pages = chain(documentation, page, siteFiles(plan, { url, api, live, docs, preview }));
     const { files, bytes, removed } = await writeSite(pages, out);
     if (quiet) return EXIT.fine;
     say(
@@ -83,6 +88,7 @@ export function siteCommand() {
       parseUrl,
     )
     .option("--api", "also the documentation of the package, below api/")
+    .option("--live", "also the page that measures in the visitor's browser, below live/")
     .addOption(quietOption());
 }
 

@@ -1,0 +1,273 @@
+/**
+ * What only a browser can tell of the live page, run as a program of its own: Playwright asks for
+ * everything that a program may have, which the tests do not give. `live_test.ts` starts it with
+ * Chromium's path, the page's file, and `--all` for the checks that take whole runs.
+ *
+ * Prints a line of JSON for each check: `{"name", "ok", "detail"}`.
+ */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { pathToFileURL } from "node:url";
+import axe from "axe-core";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { resultSchema } from "../suites/result/result_schema.ts";
+import type { PageHandle } from "./main.tsx";
+
+declare global {
+  var lighthouse: PageHandle;
+}
+
+/** Chromium's own CPU adapter, the same on every machine; on Linux WebGPU is still behind a flag. */
+const GPU_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
+/** A software adapter on a busy machine. */
+const PATIENCE = { timeout: 180_000 };
+
+const BASELINES = new URL("../fixtures/baselines/", import.meta.url);
+
+const [executablePath, file, ...flags] = Deno.args;
+
+async function check(name: string, run: () => Promise<void>): Promise<void> {
+  let detail = "";
+  let ok = true;
+  try {
+    await run();
+  } catch (error) {
+    ok = false;
+    detail = error instanceof Error ? error.message : String(error);
+  }
+  console.log(JSON.stringify({ name, ok, detail }));
+}
+
+/** A page, and everything that it did besides showing itself. */
+interface Watched {
+  readonly page: Page;
+  readonly complaints: string[];
+  readonly requests: string[];
+}
+
+async function open(
+  context: BrowserContext,
+  address: string,
+): Promise<Watched> {
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  const requests: string[] = [];
+  page.on("console", (message) => complaints.push(`${message.type()}: ${message.text()}`));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => requests.push(request.url()));
+  await page.goto(address);
+  return { page, complaints, requests };
+}
+
+/** Waits until the page is in one of some states. */
+async function waitFor(page: Page, ...states: string[]): Promise<void> {
+  await page.waitForFunction(
+    (wanted) => wanted.includes(document.documentElement.dataset.state!),
+    states,
+    PATIENCE,
+  );
+}
+
+/** Violations of the accessibility rules. */
+async function violations(page: Page): Promise<string[]> {
+  // The page's policy lets no other script in; automation evaluates outside of it.
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(async () =>
+    // Frames are documents of their own, which the report's tests look at.
+    await (globalThis as unknown as { axe: typeof axe }).axe.run(document, { iframes: false })
+  );
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`);
+}
+
+function assertQuiet({ complaints, requests }: Watched, address: string): void {
+  assert.deepEqual(complaints, []);
+  assert.deepEqual(requests.filter((url) => !/^(blob:|about:)/.test(url)), [address]);
+}
+
+/** The page from a local address, which has storage and locks that a file's origin lacks. */
+async function serve(): Promise<{ address: string; stop: () => Promise<void> }> {
+  const html = await Deno.readTextFile(file);
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    () => new Response(html, { headers: { "content-type": "text/html" } }),
+  );
+  return {
+    address: `http://127.0.0.1:${server.addr.port}/`,
+    stop: () => server.shutdown(),
+  };
+}
+
+async function looks(browser: Browser, address: string): Promise<void> {
+  await check("without WebGPU the page says what helps, at 390 px and in both themes", async () => {
+    for (const colorScheme of ["light", "dark"] as const) {
+      const context = await browser.newContext({
+        colorScheme,
+        viewport: { width: 390, height: 800 },
+      });
+      await context.addInitScript(() =>
+        Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined })
+      );
+      // A worker has a navigator of its own.
+      const opened = await open(context, address);
+      await opened.page.evaluate(() => globalThis.lighthouse.state());
+      await waitFor(opened.page, "missing", "ready");
+      assert.deepEqual(await violations(opened.page), []);
+      const wide = await opened.page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(wide <= 390, `${wide} px wide`);
+      await context.close();
+    }
+  });
+  await check(
+    "a result file is shown, several are compared, others refused in a line",
+    async () => {
+      const context = await browser.newContext();
+      const opened = await open(context, address);
+      const { page } = opened;
+      await waitFor(page, "missing", "ready");
+      const files = page.locator("input[type=file]");
+      const alert = page.locator("[role=alert]");
+      const hostile = [
+        ["empty.json", "", /it is empty/],
+        ["cut.json", '{"schemaVersion": 2, "cases": [', /cut off/],
+        ["other.json", '{"<img src=x onerror=alert(1)>": 1}', /cannot use result file other\.json/],
+        ["deep.json", "[".repeat(1000) + "]".repeat(1000), /nested deeper/],
+      ] as const;
+      for (const [name, text, complaint] of hostile) {
+        await files.setInputFiles({ name, mimeType: "application/json", buffer: bytes(text) });
+        await page.waitForFunction(
+          (name) => document.querySelector("[role=alert]")?.textContent?.includes(name),
+          name,
+        );
+        assert.match(await alert.innerText(), complaint);
+        assert.equal(await page.locator("iframe").count(), 0);
+      }
+      const good = { name: "h200.json", mimeType: "application/json", buffer: await baseline() };
+      await files.setInputFiles(good);
+      await waitFor(page, "finished");
+      assert.match(await page.locator(".ratio").innerText(), /^\d[\d.,]*×$/);
+      assert.equal(await page.locator("#result-title").innerText(), "Result: h200.json");
+      const report = page.frameLocator("iframe");
+      await report.locator("h1").first().waitFor();
+      assert.deepEqual(await violations(page), []);
+      await files.setInputFiles([good, { ...good, name: "again.json" }]);
+      await page.getByText("Comparison of 2 results").waitFor();
+      await files.setInputFiles(Array.from({ length: 5 }, () => good));
+      await page.getByText("5 files; a comparison takes at most 4").waitFor();
+      assertQuiet(opened, address);
+      await context.close();
+    },
+  );
+}
+
+async function runs(browser: Browser, served: string): Promise<void> {
+  const fromFile = `${pathToFileURL(file).href}?mode=quick&autostart&budget=120&device=A%20test`;
+  await check("a quick run from a file, to the rendered report", async () => {
+    const context = await browser.newContext();
+    const opened = await open(context, fromFile);
+    const { page } = opened;
+    await waitFor(page, "running");
+    assert.deepEqual(await violations(page), []);
+    await waitFor(page, "finished");
+    const result = await page.evaluate(() => globalThis.lighthouse.state().shown[0].result);
+    resultSchema.parse(result);
+    assert.equal(result.environment.device.name, "A test");
+    assert.match(result.environment.runtime.browser!, /^Chrome \d/);
+    assert.equal(result.stack, "browser");
+    assert.deepEqual(result.cases.filter(({ status }) => status === "failed"), []);
+    assert.ok(result.cases.some(({ statistic }) => statistic !== undefined));
+    await page.frameLocator("iframe").locator("h1").first().waitFor();
+    const [download] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Download picture" }).click(),
+    ]);
+    assert.match(download.suggestedFilename(), /^lighthouse-a-test-[\d-]+\.png$/);
+    assertQuiet(opened, fromFile);
+    const digests = result.cases.flatMap(({ id, digest }) =>
+      digest?.seededSelection ? [[id, digest.seededSelection]] : []
+    );
+    console.log(JSON.stringify({ digests }));
+    await context.close();
+  });
+  await check("Stop, by keyboard, keeps what is finished", async () => {
+    const context = await browser.newContext();
+    const { page, complaints } = await open(context, `${served}?mode=quick&budget=120`);
+    await waitFor(page, "ready");
+    await page.getByRole("button", { name: "Measure" }).focus();
+    await page.keyboard.press("Enter");
+    await waitFor(page, "running");
+    await page.waitForFunction(
+      () => (globalThis.lighthouse.state().running?.finished.length ?? 0) > 0,
+      undefined,
+      PATIENCE,
+    );
+    await page.getByRole("button", { name: /^Stop/ }).focus();
+    await page.keyboard.press("Enter");
+    await waitFor(page, "finished");
+    const { result, name } = await page.evaluate(() => globalThis.lighthouse.state().shown[0]);
+    assert.equal(name, "this run, stopped");
+    assert.equal(result.finishedAt, null);
+    assert.ok(result.cases.length > 0);
+    assert.deepEqual(complaints, []);
+    await context.close();
+  });
+  await check("one tab measures at a time, and a reload loses nothing finished", async () => {
+    const context = await browser.newContext();
+    const first = await open(context, `${served}?mode=quick&budget=120&autostart`);
+    await waitFor(first.page, "running");
+    const second = await open(context, served);
+    await waitFor(second.page, "ready");
+    await second.page.getByRole("button", { name: "Measure" }).click();
+    await second.page.getByText("Another tab of this page is measuring").waitFor();
+    await first.page.bringToFront();
+    await first.page.waitForFunction(
+      () => (globalThis.lighthouse.state().running?.partial?.cases.length ?? 0) > 0,
+      undefined,
+      PATIENCE,
+    );
+    await first.page.goto(served);
+    await first.page.getByRole("button", { name: "Show them" }).click();
+    await waitFor(first.page, "finished");
+    await context.close();
+  });
+  await check("a lost device ends the run and not the page", async () => {
+    const context = await browser.newContext();
+    const { page } = await open(context, `${served}?mode=quick&budget=120&autostart`);
+    await page.waitForFunction(
+      () => (globalThis.lighthouse.state().running?.partial?.cases.length ?? 0) > 0,
+      undefined,
+      PATIENCE,
+    );
+    await page.evaluate(() => globalThis.lighthouse.post({ type: "lose-device" }));
+    await waitFor(page, "finished");
+    const { result } = await page.evaluate(() => globalThis.lighthouse.state().shown[0]);
+    assert.ok(result.cases.some(({ status }) => status === "failed"));
+    assert.ok(result.cases.some(({ status }) => status === "ok"));
+    await page.getByRole("button", { name: "Measure" }).waitFor();
+    await context.close();
+  });
+}
+
+function bytes(text: string): Buffer {
+  return Buffer.from(text);
+}
+
+async function baseline(): Promise<Buffer> {
+  return Buffer.from(await Deno.readFile(new URL("h200-default.json", BASELINES)));
+}
+
+const launch = (args: readonly string[]) =>
+  chromium.launch({
+    executablePath,
+    args: [...args, ...Deno.uid() === 0 ? ["--no-sandbox"] : []],
+  });
+
+const server = await serve();
+const browser = await launch(GPU_FLAGS);
+try {
+  await looks(browser, server.address);
+  if (flags.includes("--all")) await runs(browser, server.address);
+} finally {
+  await browser.close();
+  await server.stop();
+}

@@ -1,0 +1,84 @@
+/**
+ * A result as files that a person can take along.
+ *
+ * @module
+ */
+import { renderReport } from "../reports/render_report.ts";
+import type { CaseRecord, Result } from "../suites/result/result_schema.ts";
+
+/** Kinds of file. */
+export type Export = "json" | "csv" | "markdown" | "report" | "picture";
+
+/** A file by name and content. */
+export interface ExportedFile {
+  readonly name: string;
+  readonly type: string;
+  readonly content: string;
+}
+
+/** The file of a kind; a picture is drawn by `picture.ts`. */
+export function exportResult(what: Exclude<Export, "picture">, result: Result): ExportedFile {
+  const base = fileBase(result);
+  switch (what) {
+    case "json":
+      return { name: `${base}.json`, type: "application/json", content: resultJson(result) };
+    case "csv":
+      return { name: `${base}.csv`, type: "text/csv", content: casesCsv(result.cases) };
+    case "markdown":
+      return {
+        name: `${base}.md`,
+        type: "text/markdown",
+        content: renderReport(result, { format: "markdown" }),
+      };
+    case "report":
+      return { name: `${base}.html`, type: "text/html", content: renderReport(result) };
+  }
+}
+
+/** The result file's text, as the command line writes it. */
+export function resultJson(result: Result): string {
+  return `${JSON.stringify(result, null, 1)}\n`;
+}
+
+/** `lighthouse-apple-m3-2026-11-30`: letters, digits and hyphens. */
+export function fileBase({ environment, startedAt }: Result): string {
+  const device = environment.device.name.toLowerCase().replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+  return `lighthouse-${device || "device"}-${startedAt.slice(0, 10)}`;
+}
+
+const COLUMNS: readonly (readonly [string, (record: CaseRecord) => unknown])[] = [
+  ["id", ({ id }) => id],
+  ["suite", ({ suite }) => suite],
+  ["implementation", ({ implementation }) => implementation],
+  ["direction", ({ direction }) => direction],
+  ["context", ({ shape }) => shape.context],
+  ["heads", ({ shape }) => shape.heads],
+  ["head_dim", ({ shape }) => shape.headDim],
+  ["dtype", ({ shape }) => shape.dtype],
+  ["options", ({ options }) => options && JSON.stringify(options)],
+  ["status", ({ status }) => status],
+  ["reason", ({ reason }) => reason],
+  ["samples", ({ samples }) => samples?.length],
+  ["median_seconds", ({ statistic }) => statistic?.median],
+  ["low_seconds", ({ statistic }) => statistic?.low],
+  ["high_seconds", ({ statistic }) => statistic?.high],
+];
+
+/** All cases, a row each; seconds. */
+export function casesCsv(cases: readonly CaseRecord[]): string {
+  const rows = [
+    COLUMNS.map(([name]) => name),
+    ...cases.map((record) => COLUMNS.map(([, read]) => csvCell(read(record)))),
+  ];
+  return `${rows.map((row) => row.join(",")).join("\r\n")}\r\n`;
+}
+
+/** A cell that no spreadsheet takes for a formula. */
+function csvCell(value: unknown): string {
+  if (value === undefined || value === null) return "";
+  if (typeof value === "number") return String(value);
+  const text = String(value);
+  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}

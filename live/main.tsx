@@ -1,0 +1,251 @@
+/// <reference lib="dom" />
+/**
+ * Wires the page: its state, its worker, its files and what the browser says meanwhile.
+ *
+ * The bundle is one script, in the page and in the worker: a page from a file may not load a second
+ * one, but it may start a worker from its own text.
+ *
+ * @module
+ */
+import { render } from "preact";
+import { parseResult } from "../suites/result/read_result.ts";
+import type { Result } from "../suites/result/result_schema.ts";
+import { exportResult, resultJson } from "./exports.ts";
+import { copyText, saveBlob } from "./files.ts";
+import { type Actions, LivePage } from "./page.tsx";
+import type { PublishedDevice } from "./page_html.ts";
+import { drawPicture } from "./picture.ts";
+import type { Answer, Request } from "./protocol.ts";
+import {
+  firstState,
+  type Happening,
+  nextState,
+  type PageState,
+  type ShownResult,
+} from "./state.ts";
+import { keepAwake, lockMeasuring, watchHidden } from "./tab.ts";
+
+/** Files of more than this are no result of this suite. */
+const MOST_FILE_BYTES = 64 * 2 ** 20;
+
+/** Results that one comparison shows. */
+const MOST_FILES = 4;
+
+/** Where a run is kept while it goes on, so that a reload does not lose it. */
+const KEPT_KEY = "lighthouse-attention-bench/partial";
+
+/** What automation sees of the page, as `globalThis.lighthouse`. */
+export interface PageHandle {
+  /** The state, as it is now. */
+  readonly state: () => PageState;
+  /** Sends the worker something. */
+  readonly post: (request: Request) => void;
+}
+
+/** Starts the page in an element; `startWorker` gives it a fresh worker. */
+export function startPage(
+  root: HTMLElement,
+  { startWorker, search, published }: {
+    startWorker: () => Worker;
+    search: string;
+    published: readonly PublishedDevice[];
+  },
+): PageHandle {
+  const asked = new URLSearchParams(search);
+  let state = firstState({
+    mode: asked.get("mode"),
+    deviceName: asked.get("device") ?? "",
+    seed: wholeOf(asked.get("seed"), { least: 0, most: 2 ** 31 }),
+    budgetSeconds: wholeOf(asked.get("budget"), { least: 1, most: 3600 }) ?? null,
+  });
+  let worker = listen(startWorker());
+  let ends: (() => void)[] = [];
+  let autostart = asked.has("autostart");
+
+  function happen(event: Happening): void {
+    const before = state;
+    state = nextState(state, event);
+    if (before.running !== null && state.running === null) end();
+    draw();
+    if (event.type === "device" && autostart) {
+      autostart = false;
+      void start();
+    }
+    if (event.type === "finished") document.getElementById("result-title")?.focus();
+  }
+
+  function listen(fresh: Worker): Worker {
+    fresh.onmessage = ({ data }: MessageEvent<Answer>) => {
+      if (data.type === "partial" || data.type === "finished") keep(data.result);
+      if (data.type === "moment") happen({ ...data, at: performance.now() });
+      else happen(data);
+      if (data.type === "finished") keep(null);
+    };
+    fresh.onerror = (event) => {
+      event.preventDefault();
+      happen({ type: "failed", line: `the worker stopped: ${event.message || "no reason given"}` });
+      fresh.terminate();
+      worker = listen(startWorker());
+      post({ type: "find-device" });
+    };
+    return fresh;
+  }
+
+  function post(request: Request): void {
+    worker.postMessage(request);
+  }
+
+  async function start(): Promise<void> {
+    if (state.running !== null || state.device.state !== "found") return;
+    const release = await lockMeasuring();
+    if (release === null) {
+      happen({ type: "other-tab", busy: true });
+      setTimeout(() => happen({ type: "other-tab", busy: false }), 5000);
+      return;
+    }
+    happen({ type: "start", at: performance.now() });
+    const ticking = setInterval(() => happen({ type: "tick", at: performance.now() }), 500);
+    ends = [
+      release,
+      keepAwake(),
+      watchHidden((seconds) => {
+        happen({ type: "hidden", seconds });
+        post({ type: "hidden", seconds });
+      }),
+      () => clearInterval(ticking),
+    ];
+    const { mode, deviceName, seed, budgetSeconds } = state;
+    post({ type: "run", run: { mode, deviceName, seed, budgetSeconds } });
+  }
+
+  function end(): void {
+    for (const stop of ends) stop();
+    ends = [];
+  }
+
+  function keep(result: Result | null): void {
+    try {
+      if (result === null) sessionStorage.removeItem(KEPT_KEY);
+      else sessionStorage.setItem(KEPT_KEY, resultJson(result));
+    } catch {
+      // Without storage, or without room in it, a reload loses the run.
+    }
+  }
+
+  const actions: Actions = {
+    chooseMode: (mode) => happen({ type: "mode", mode }),
+    nameDevice: (deviceName) => happen({ type: "device-name", deviceName }),
+    start: () => void start(),
+    stop: () => {
+      happen({ type: "stopping" });
+      post({ type: "stop" });
+    },
+    openFiles: (files) => void open(files),
+    showKept: () => {
+      if (state.kept) happen({ type: "opened", results: [state.kept] });
+      happen({ type: "kept", kept: null });
+    },
+    dropKept: () => {
+      keep(null);
+      happen({ type: "kept", kept: null });
+    },
+    save: (what, { result }) => void attempt("save the file", () => save(what, result)),
+    copy: ({ result }) => void attempt("copy", () => copyText(resultJson(result))),
+    close: () => happen({ type: "closed" }),
+  };
+
+  async function attempt(action: string, act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+      happen({ type: "error", line: null });
+    } catch (error) {
+      happen({ type: "error", line: `${action}: ${(error as Error).message}` });
+    }
+  }
+
+  async function save(what: Parameters<Actions["save"]>[0], result: Result): Promise<void> {
+    if (what === "picture") {
+      const { name, blob } = await drawPicture(result);
+      return saveBlob(name, blob);
+    }
+    const { name, type, content } = exportResult(what, result);
+    saveBlob(name, new Blob([content], { type }));
+  }
+
+  async function open(files: readonly File[]): Promise<void> {
+    if (state.running !== null) return;
+    try {
+      if (files.length > MOST_FILES) {
+        throw new Error(`${files.length} files; a comparison takes at most ${MOST_FILES}`);
+      }
+      const results: ShownResult[] = [];
+      for (const file of files) {
+        if (file.size > MOST_FILE_BYTES) {
+          throw new Error(
+            `${file.name} has ${Math.ceil(file.size / 2 ** 20)} MiB, the limit is ${
+              MOST_FILE_BYTES / 2 ** 20
+            } MiB`,
+          );
+        }
+        const result = parseResult(await file.text(), file.name);
+        results.push({ name: file.name, result, own: false });
+      }
+      happen({ type: "opened", results });
+      document.getElementById("result-title")?.focus();
+    } catch (error) {
+      happen({ type: "error", line: (error as Error).message });
+    }
+  }
+
+  function draw(): void {
+    document.documentElement.dataset.state = stateName(state);
+    render(
+      <LivePage state={state} actions={actions} at={performance.now()} published={published} />,
+      root,
+    );
+  }
+
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    const files = [...(event as DragEvent).dataTransfer?.files ?? []];
+    if (files.length > 0) void open(files);
+  });
+  addEventListener("beforeunload", (event) => {
+    if (state.running !== null && !asked.has("autostart")) event.preventDefault();
+  });
+
+  draw();
+  restore();
+  post({ type: "find-device" });
+  return { state: () => state, post };
+
+  /** Offers what a reload cut short. */
+  function restore(): void {
+    try {
+      const text = sessionStorage.getItem(KEPT_KEY);
+      if (text === null) return;
+      const result = parseResult(text, "the run that was cut short");
+      if (result.cases.length === 0) return;
+      happen({ type: "kept", kept: { name: "the run that was cut short", result, own: true } });
+    } catch {
+      keep(null);
+    }
+  }
+}
+
+/** What automation waits for: `looking`, `missing`, `ready`, `running` or `finished`. */
+export function stateName({ device, running, shown }: PageState): string {
+  if (running !== null) return "running";
+  if (shown.length > 0) return "finished";
+  return device.state === "found" ? "ready" : device.state;
+}
+
+/** A whole number of an address, undefined where it is none or out of range. */
+function wholeOf(
+  text: string | null,
+  { least, most }: { least: number; most: number },
+): number | undefined {
+  const value = text === null ? NaN : Number(text);
+  return Number.isInteger(value) && value >= least && value <= most ? value : undefined;
+}

@@ -1,0 +1,65 @@
+/**
+ * What the page and its worker tell each other. Everything here survives a structured clone.
+ *
+ * @module
+ */
+import type { AdapterRecord } from "../kernels/gpu/device.ts";
+import type { Result } from "../suites/result/result_schema.ts";
+import type { ModeName } from "./modes.ts";
+
+/** The device that the browser grants. */
+export interface DeviceFound {
+  readonly adapter: AdapterRecord;
+  /** Name of the device, as far as the browser tells it. */
+  readonly name: string;
+  readonly features: readonly string[];
+  /** What kernels may rely on, in words: `f16`, `subgroups`, `matrix units`, `timestamps`. */
+  readonly capabilities: Readonly<
+    Record<"f16" | "subgroups" | "matrixUnits" | "timestamps", boolean>
+  >;
+  /** Largest buffer, bytes. */
+  readonly maxBufferBytes: number;
+}
+
+/** What the page asks of the worker. */
+export type Request =
+  | { readonly type: "find-device" }
+  | { readonly type: "run"; readonly run: RunRequest }
+  /** Ends the run; what is finished is kept. */
+  | { readonly type: "stop" }
+  /** The tab was hidden for so long; the result says so. */
+  | { readonly type: "hidden"; readonly seconds: number }
+  /** Destroys the device under the run, as a driver's reset does; for tests. */
+  | { readonly type: "lose-device" };
+
+/** A run to do. */
+export interface RunRequest {
+  readonly mode: ModeName;
+  /** What the person calls the GPU; empty for the browser's own name. */
+  readonly deviceName: string;
+  readonly seed: number;
+  /** Seconds to spend, instead of the mode's. */
+  readonly budgetSeconds: number | null;
+}
+
+/** A moment of a run. */
+export interface Moment {
+  readonly kind: "step" | "case" | "note";
+  readonly text: string;
+  /** Cases finished. */
+  readonly done: number;
+  /** Cases planned. */
+  readonly total: number;
+  /** Seconds still to go, null before anything is known. */
+  readonly remainingSeconds: number | null;
+}
+
+/** What the worker answers. */
+export type Answer =
+  | { readonly type: "device"; readonly device: DeviceFound }
+  | { readonly type: "no-device"; readonly reason: string }
+  | { readonly type: "moment"; readonly moment: Moment }
+  /** What is finished so far; a valid result at any time. */
+  | { readonly type: "partial"; readonly result: Result }
+  | { readonly type: "finished"; readonly result: Result; readonly stopped: boolean }
+  | { readonly type: "failed"; readonly line: string };

@@ -1,0 +1,12 @@
+/**
+ * The speed-ups that the page shows large.
+ *
+ * @module
+ */
+import { type SpeedupPoint, speedupSeries } from "../reports/data/analysis.ts";
+import type { Result } from "../suites/result/result_schema.ts";
+
+/** Forward speed-ups over dense attention of the first Lighthouse implementation, by context. */
+export function forwardSpeedups(result: Result): readonly SpeedupPoint[] {
+  return speedupSeries(result).find(({ direction }) => direction === "forward")?.points ?? [];
+}

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { sampleResult } from "../suites/result/_sample_result.ts";
+import type { DeviceFound, Moment } from "./protocol.ts";
+import { firstState, nextState, type PageState, secondsLeft } from "./state.ts";
+
+const FOUND: DeviceFound = {
+  adapter: {
+    vendor: "google",
+    architecture: "swiftshader",
+    device: "",
+    description: "",
+    isFallbackAdapter: true,
+    software: true,
+  },
+  name: "google swiftshader",
+  features: [],
+  capabilities: { f16: false, subgroups: true, matrixUnits: false, timestamps: true },
+  maxBufferBytes: 2 ** 30,
+};
+
+/** A page that began a quick run at 0 ms. */
+function started(): PageState {
+  const ready = nextState(firstState(), { type: "device", device: FOUND });
+  return nextState(ready, { type: "start", at: 0 });
+}
+
+function moment(change: Partial<Moment>): Moment {
+  return { kind: "step", text: "x", done: 0, total: 4, remainingSeconds: 0, ...change };
+}
+
+Deno.test("the bar never goes back", () => {
+  let state = started();
+  const bars: number[] = [];
+  const steps: readonly (readonly [number, Partial<Moment>])[] = [
+    [1000, { remainingSeconds: null }],
+    [5000, { done: 1, remainingSeconds: 5 }],
+    // The estimate was too low: the bar waits.
+    [20_000, { done: 1, remainingSeconds: 50 }],
+    [40_000, { done: 3, remainingSeconds: 4 }],
+  ];
+  for (const [at, change] of steps) {
+    state = nextState(state, { type: "moment", moment: moment(change), at });
+    for (const later of [at, at + 500, at + 1000]) {
+      state = nextState(state, { type: "tick", at: later });
+      bars.push(state.running!.progress);
+    }
+  }
+  assert.deepEqual(bars, bars.toSorted((a, b) => a - b));
+  assert.ok(bars.every((bar) => bar >= 0 && bar < 1), `${bars}`);
+});
+
+Deno.test("time left is never more than the budget leaves, and unknown before a plan", () => {
+  const state = started();
+  assert.equal(secondsLeft(state.running!, 1000), null);
+  const planned = nextState(state, {
+    type: "moment",
+    moment: moment({ done: 1, total: 1000, remainingSeconds: 1 }),
+    at: 10_000,
+  });
+  const { budgetSeconds } = planned.running!;
+  assert.ok(secondsLeft(planned.running!, 10_000)! <= budgetSeconds + 20 - 10);
+});
+
+Deno.test("finished cases are listed once, the newest first, and again where they change", () => {
+  const result = sampleResult({ contexts: [8192] });
+  const [one, ...rest] = result.cases;
+  let state = nextState(started(), { type: "partial", result: { ...result, cases: [one] } });
+  state = nextState(state, { type: "partial", result });
+  const ids = state.running!.finished.map(({ id }) => id);
+  assert.deepEqual(ids, [...rest.map(({ id }) => id).toReversed(), one.id]);
+  const changed = { ...one, status: "failed" as const, reason: "too far off" };
+  state = nextState(state, { type: "partial", result: { ...result, cases: [changed, ...rest] } });
+  const [first] = state.running!.finished;
+  assert.deepEqual(first, { id: one.id, status: "failed", text: "too far off" });
+  assert.equal(state.running!.finished.length, result.cases.length);
+});
+
+Deno.test("a run ends in a result, a fault, or without a device; nothing is opened meanwhile", () => {
+  const result = sampleResult();
+  const running = started();
+  const shown = [{ name: "a.json", result, own: false }];
+  assert.equal(nextState(running, { type: "opened", results: shown }), running);
+  assert.equal(nextState(running, { type: "mode", mode: "long" }), running);
+  const done = nextState(running, { type: "finished", result, stopped: true });
+  assert.deepEqual([done.running, done.shown[0].name], [null, "this run, stopped"]);
+  assert.equal(nextState(running, { type: "failed", line: "x" }).error, "x");
+  assert.equal(nextState(running, { type: "no-device", reason: "x" }).device.state, "missing");
+  assert.equal(firstState({ mode: "nonsense" }).mode, "quick");
+});
