@@ -7,8 +7,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Measurable } from "../plan/measurable.ts";
 import type { PlanOptions } from "../plan/plan_options.ts";
 import type { Shard } from "../plan/shard.ts";
-import type { RunStack } from "../device/open_stack.ts";
-import type { TuningRecord } from "../result/result_schema.ts";
+import type { Result, TuningRecord } from "../result/result_schema.ts";
 
 /** Options of `runSuite`. Whatever is left out comes from the profile. */
 export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames"> {
@@ -18,7 +17,7 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
    * The WebGPU implementation. `auto` is Dawn on a real GPU where it works, else Deno's own; a resumed
    * run goes on with the one that it began on. Default `auto`.
    */
-  stack?: RunStack;
+  stack?: "auto" | Exclude<Result["stack"], "browser">;
   /** Seed of the inputs and of every bootstrap; at most 2^32 - 4. Default 1010. */
   seed?: number;
   /** Folder for `result.json`. Default: nothing is written. */
