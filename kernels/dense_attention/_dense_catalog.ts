@@ -1,5 +1,5 @@
 /**
- * The catalog of kernels of dense attention: see `_kernel_catalog.ts`.
+ * The catalog entries of dense attention: see `_kernel_catalog.ts`.
  *
  * @module
  */
@@ -159,7 +159,7 @@ function denseMatrix(): CatalogEntry[] {
           const kernel = await createDenseAttention(gpu, plan);
           const buffers = await denseBuffers(gpu, headDim);
           kernel.bind(buffers);
-          // Where keys are values, another shader runs.
+          // Another shader runs where keys and values share a buffer.
           kernel.bind({ ...buffers, v: buffers.k });
         },
       },
@@ -194,7 +194,7 @@ function denseMatrix(): CatalogEntry[] {
   });
 }
 
-/** What a dense layer compiles ahead of its preparation. */
+/** What a dense layer compiles ahead of `prepare`. */
 function denseCompiledAhead(): CatalogEntry {
   return {
     name: "compiled ahead, dense",

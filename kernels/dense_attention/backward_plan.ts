@@ -1,6 +1,6 @@
 /**
  * The plan of the backward passes of dense attention, and what its parts share.
- * `dense_attention_backward.ts` says what is computed.
+ * `dense_attention_backward.ts` documents the computation.
  *
  * @module
  */
@@ -12,17 +12,17 @@ import type { TileRange } from "./portable/tile_ranges.ts";
 import { pairFlops, type TileWalk, type WalkTile } from "./tile_walk.ts";
 import type { DenseBackwardBuffers, DenseBackwardOptions, DenseKernel } from "./types.ts";
 
-/** Everything about the launch that can be known without a device. */
+/** Everything about the launch that is known without a device. */
 export interface DenseBackwardPlan extends DenseBackwardOptions {
   /** Storage of dO, dQ, dK and dV. */
   readonly gradientType: DType;
-  /** The kernels that were chosen. */
+  /** The chosen kernels. */
   readonly kernel: DenseKernel;
   /** The kernels and their tilings, in a few words. */
   readonly variant: string;
   /** Softmax scale. */
   readonly scale: number;
-  /** What will be compiled, by pass. */
+  /** The shaders to compile, by pass. */
   readonly pipelines: {
     readonly delta: PipelineSource;
     readonly query: PipelineSource;
@@ -39,11 +39,13 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
   readonly tiles: { readonly query: WalkTile; readonly keyValue: WalkTile };
   /** Matrix units only: the order of the two passes. */
   readonly schedule?: MatrixBackwardSchedule;
-  /** Bytes of buffers that the kernel allocates for itself, however often it is bound. */
+  /**
+   * Bytes of buffers that the kernel allocates for itself, independent of the number of bindings.
+   */
   readonly scratchBytes: number;
   /** By convention: 2.5 times the forward FLOP. */
   readonly flops: number;
-  /** Least bytes that must move. */
+  /** Minimum bytes that must move. */
   readonly bytes: number;
 }
 
@@ -59,7 +61,7 @@ export interface BackwardPasses {
   readonly inOrder?: readonly Dispatch[];
 }
 
-/** What the portable kernels and those on matrix units each plan. */
+/** What the portable kernels and the kernels on matrix units each plan. */
 export type TiledPlan =
   & Pick<DenseBackwardPlan, "kernel" | "variant" | "ranges" | "tiles" | "schedule" | "scratchBytes">
   & { readonly pipelines: Omit<DenseBackwardPlan["pipelines"], "delta"> };

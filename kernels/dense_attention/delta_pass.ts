@@ -1,6 +1,6 @@
 /**
- * The first backward pass of dense attention: delta = Σ dO ∘ O per row. On matrix units, where dO is f32,
- * it also writes the scaled f16 that matrix units multiply.
+ * The first backward pass of dense attention: delta = Σ dO ∘ O per row. On matrix units with an f32
+ * dO it also writes the scaled f16 copy that matrix units multiply.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import type { DenseBackwardBuffers, DenseBackwardOptions } from "./types.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 
 const DELTA_PARAMS = { rows: "u32", stride: "u32" } as const;
-/** Parameters of the pass that also scales dO. */
+/** Parameters of the delta pass that also scales dO. */
 const SCALES_PARAMS = { rows: "u32", blocks: "u32", gridWidth: "u32" } as const;
 
 /** Threads that share a row in the delta pass: a power of two, so that they divide a workgroup. */
@@ -30,7 +30,7 @@ function deltaLanes(headDim: number, dtype: DType): number {
 const DOT_HALVES = [..."xyzw"].map((c) => `dot(unpack2x16float(a.${c}), unpack2x16float(b.${c}))`)
   .join(" + ");
 
-/** The shader of the pass that gives delta. */
+/** The shader that computes delta. */
 export function deltaSource(
   options: DenseBackwardOptions & { readonly gradientType: DType },
 ): PipelineSource {
@@ -61,7 +61,7 @@ export function deltaSource(
   };
 }
 
-/** The shader on matrix units where dO is f32: it also writes the scaled f16. */
+/** The shader for matrix units with an f32 dO: it also writes the scaled f16 copy. */
 export function scalesSource(options: DenseBackwardOptions): PipelineSource {
   return {
     label: labelOf("delta and scaled output gradients", options),

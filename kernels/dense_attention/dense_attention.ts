@@ -4,16 +4,17 @@
  * Shapes: Q, K, V, O `[heads, N, d]`; log-sum-exp `[heads, N]`, natural logarithm of the sum of
  * exponentials of the scaled logits. Row i attends to keys 0…i, so no row is ever fully masked.
  *
- * Numerics: f16 or f32 storage, every product and sum in f32. Against a float64 evaluation of the
- * same stored inputs the error is that of f32 dot products of length d, of one exponential per
+ * Numerics: f16 or f32 storage, every product and sum in f32. Compared with a float64 evaluation of
+ * the same stored inputs, the error is that of f32 dot products of length d, of one exponential per
  * score and of one rounding to the storage type.
  *
- * A NaN or an infinity in a row of K or V reaches that row and all later ones. It may also reach earlier
- * rows of its tile, at most 256, whose weight of 0 times NaN is NaN.
+ * A NaN or an infinity in a row of K or V reaches that row and all later ones. It may also reach up
+ * to 256 earlier rows of the same tile, because their weight of 0 times NaN is NaN.
  *
- * Variants: `dense` is tiled and tuned. It runs on matrix units where the device has them (dense_matrix.ts
- * says when, and how that changes the numerics) and on the portable kernel elsewhere. `dense-naive`
- * (dense_attention_naive.ts) uses one thread per row and serves as a second reference in tests.
+ * Variants: `dense` is tiled and tuned. It runs on matrix units if the device has them
+ * (dense_matrix.ts says when, and how that changes the numerics) and on the portable kernel
+ * otherwise. `dense-naive` (dense_attention_naive.ts) uses one thread per row and serves as a
+ * second reference in tests.
  *
  * @module
  */
@@ -66,13 +67,13 @@ export function planVariant(
 
 /** A compiled kernel. `bind` may be called for any number of head blocks of the planned size. */
 export interface DenseAttention {
-  /** What was compiled. */
+  /** The plan that was compiled. */
   readonly plan: DenseAttentionPlan;
   /** The dispatches for one block of heads. */
   readonly bind: (buffers: DenseAttentionBuffers) => Dispatch[];
-  /** On matrix units: workgroups that started over since the kernel was created. */
+  /** On matrix units: workgroups that restarted since the kernel was created. */
   readonly readRestarts?: () => Promise<number>;
-  /** Frees what the kernel holds. */
+  /** Frees the kernel's buffers. */
   readonly destroy: () => void;
 }
 
@@ -101,14 +102,14 @@ export async function createDenseAttention(
 /** Dense attention bound to blocks of heads. */
 export interface BoundDense {
   readonly dispatches: Dispatch[];
-  /** On matrix units: workgroups that started over since the kernels were created. */
+  /** On matrix units: workgroups that restarted since the kernels were created. */
   readonly readRestarts?: () => Promise<number>;
   readonly destroy: () => void;
 }
 
 /**
- * Compiles kernels for every block size of a set of tensors and binds them, block after block.
- * Blocks differ in their number of heads only where the last one is smaller.
+ * Compiles kernels for every block size of a set of tensors and binds them, one block after
+ * another. Only the last block may have fewer heads.
  */
 export async function bindDenseTensors(
   gpu: Gpu,

@@ -5,13 +5,13 @@
  *
  * Three passes, each deterministic without atomics: delta = Σ dO ∘ O per row, then dQ by query
  * tile, then dK and dV by key tile. The portable kernels recompute the scores in both of the last
- * two, so they do seven products where the convention counts five. On matrix units dK and dV come first
- * and pass the gradients of scores on to dQ: `dense_matrix_backward.ts`.
+ * two passes, so they do seven products where the convention counts five. On matrix units dK and dV
+ * come first and pass the gradients of scores on to dQ: `dense_matrix_backward.ts`.
  *
- * Numerics: as in the forward kernel, every product and sum in f32, one rounding on storing; on matrix
- * units products of f16, as `dense_matrix_backward_codegen.ts` says. Weights are recomputed from the
- * log-sum-exp, which is f32: where that exceeds 2^20, a weight is off by 6 % and more, and from 2^28 on
- * it may be anything from 0 to 1. A weight never exceeds 1.
+ * Numerics: as in the forward kernel, every product and sum in f32, one rounding on storing; on
+ * matrix units f16 products, see `dense_matrix_backward_codegen.ts`. Weights are recomputed from
+ * the log-sum-exp, which is f32: above 2^20 a weight is off by 6 % or more, and from 2^28 on it may
+ * be anything from 0 to 1. A weight never exceeds 1.
  *
  * @module
  */
@@ -73,21 +73,21 @@ export function planDenseBackward(
 
 /** Compiled backward kernels. `bind` may be called for any number of head blocks. */
 export interface DenseBackward {
-  /** What was compiled. */
+  /** The plan that was compiled. */
   readonly plan: DenseBackwardPlan;
-  /** The dispatches for one block of heads, in their order. */
+  /** The dispatches for one block of heads, in order. */
   readonly bind: (buffers: DenseBackwardBuffers) => Dispatch[];
-  /** The same by pass, to time each pass. */
+  /** The same by pass, for timing each pass. */
   readonly bindPasses: (buffers: DenseBackwardBuffers) => BackwardPasses;
-  /** Frees what the kernels hold. */
+  /** Frees the kernels' buffers. */
   readonly destroy: () => void;
 }
 
 /**
  * Compiles the planned kernels.
  *
- * @param options `scratch`: buffers between the passes on matrix units, of a plan for the same shape,
- * that another kernel may use at another time. Default: the kernel's own.
+ * @param options `scratch`: buffers between the passes on matrix units, from a plan for the same
+ * shape; another kernel may use them at another time. Default: the kernel's own.
  * @throws {ShaderError} when the device refuses a shader.
  * @throws {MemoryError} when the device has no room for the buffers between the passes.
  */
@@ -152,7 +152,7 @@ async function createWalks(
 const ROWS = ["q", "k", "v", "o"] as const;
 const GRADIENTS = ["outputGradient", "queryGradient", "keyGradient", "valueGradient"] as const;
 
-/** Checks that buffers hold what the passes will address. */
+/** Checks that buffers hold everything that the passes address. */
 function requireBuffers(plan: DenseBackwardPlan, buffers: DenseBackwardBuffers): void {
   const { heads, rows, headDim, dtype, gradientType } = plan;
   const elements = heads * rows * headDim;

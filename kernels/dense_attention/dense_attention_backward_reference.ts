@@ -1,11 +1,11 @@
 /**
  * Gradients of dense causal attention in float64, with the tolerance of an f32 kernel.
  *
- * Tolerances propagate the errors of the forward reference (see dense_attention_reference.ts):
- * a weight P_ij is off by a factor within e^±ε_ij, dP_ij = dO_i·v_j by γ·Σ|dO·v|, and delta_i by
- * γ·Σ|dO·o| plus what storing O rounded; then the sums over rows and the rounding on storing. Each
- * weight, score gradient and product may be flushed to zero below 2^-126. With
- * `weights` f16, as on matrix units, P and dS are off by half a unit in the last place of f16 more.
+ * Tolerances propagate the errors of the forward reference (see dense_attention_reference.ts): a
+ * weight P_ij is off by a factor within e^±ε_ij, dP_ij = dO_i·v_j by γ·Σ|dO·v|, and delta_i by
+ * γ·Σ|dO·o| plus the rounding of the stored O; then come the sums over rows and the rounding on
+ * storing. Each weight, score gradient and product may be flushed to zero below 2^-126. With f16
+ * `weights`, as on matrix units, P and dS are off by another half unit in the last place of f16.
  *
  * @module
  */
@@ -33,12 +33,12 @@ export interface BackwardReferenceOptions extends ReferenceOptions {
   readonly gradientType?: DType;
 }
 
-/** What the backward pass needs of every row: `[rows]` each. */
+/** Per-row inputs of the backward pass: `[rows]` each. */
 export interface RowStatistics {
   readonly lse: ArrayLike<number>;
   /** Σ_c dO_c·O_c. */
   readonly delta: ArrayLike<number>;
-  /** Σ_c |dO_c·O_c|, by which the error of delta is bounded. */
+  /** Σ_c |dO_c·O_c|, which bounds the error of delta. */
   readonly deltaSize: ArrayLike<number>;
 }
 
@@ -50,13 +50,13 @@ export interface GradientRow {
   readonly tolerance: Float64Array;
 }
 
-/** Below it a device may flush a result to zero. */
+/** Below this a device may flush a result to zero. */
 const FLUSHED = SMALLEST_NORMAL.f32;
 
 /**
  * Log-sum-exp and delta of rows `first … last` of one head in float64.
  *
- * @param options.forward the forward reference of all rows, where it is known: `[rows, d]` and `[rows]`.
+ * @param options.forward the forward reference of all rows, if known: `[rows, d]` and `[rows]`.
  */
 export function rowStatistics(
   inputs: DenseBackwardReferenceInputs,
@@ -120,11 +120,11 @@ function pair(
   const logit = dot * scale;
   const x = logit - statistics.lse[row];
   const weight = Math.exp(x);
-  // The score's own error, that of the stored log-sum-exp, and that of the exponential.
+  // The errors of the score, of the stored log-sum-exp and of the exponential.
   const slack = 2 * gamma * size * scale +
     8 * UNIT_ROUNDOFF * (Math.abs(logit) + Math.abs(statistics.lse[row])) +
     (3 + 2 * Math.abs(x) * Math.LOG2E) * 2 * UNIT_ROUNDOFF + 8 * UNIT_ROUNDOFF;
-  // On matrix units P and dS are rounded to f16, and the output that delta was made of has seen it.
+  // On matrix units P and dS are rounded to f16, and delta comes from an output with that error.
   const half = at.weights === "f16" ? 2 ** -11 : 0;
   const weightError = weight * (Math.expm1(Math.min(slack, 100)) + half);
   const difference = gradient - statistics.delta[row];

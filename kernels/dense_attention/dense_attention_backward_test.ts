@@ -142,7 +142,7 @@ const STORAGE = chooseCases(
   (["f32", "f16"] as const).flatMap((dtype) =>
     [32, 64, 96, 128].map((headDim) => ({ dtype, headDim }))
   ),
-  // Every type and every head dimension; each takes a software adapter four seconds to compile.
+  // Every type and every head dimension; a software adapter takes four seconds to compile each.
   ({ dtype, headDim }) => (dtype === "f16") === [32, 128].includes(headDim),
 );
 
@@ -156,10 +156,10 @@ Deno.test(`dense backward matches float64 at every head dimension and type${STOR
   gpu.destroy();
 });
 
-Deno.test("dense backward gives the same bits twice and when split by range", async (t) => {
+Deno.test("dense backward gives the same bits when repeated and when split by range", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
-  // The shape of a case above, whose kernels are compiled.
+  // The shape of an earlier case, whose kernels are already compiled.
   const shape = { heads: 2, rows: 141, headDim: 32, dtype: "f16" } as const;
   const once = await backward(gpu, shape);
   const twice = await backward(gpu, shape);
@@ -172,13 +172,13 @@ Deno.test("dense backward gives the same bits twice and when split by range", as
   gpu.destroy();
 });
 
-Deno.test("dense backward takes gradients of f32 beside tensors of f16", async (t) => {
+Deno.test("dense backward accepts f32 gradients with f16 tensors", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   for (const headDim of [64, 96]) {
     const size = { heads: 2, rows: 141, headDim };
     const count = size.heads * size.rows * headDim;
-    // Far beyond f16, and far below it.
+    // Far above and far below the range of f16.
     for (const factor of [2 ** 40, 2 ** -60]) {
       const data = [0, 1, 2].map((i) => draw(count, i));
       const gradient = draw(count, 3).map((x) => Math.fround(x * factor));
@@ -206,7 +206,7 @@ Deno.test("dense backward takes gradients of f32 beside tensors of f16", async (
   gpu.destroy();
 });
 
-/** Q, K, V and dO whose logits are all of one size, of both signs. */
+/** Q, K, V and dO whose logits all have one magnitude and both signs. */
 function extremeLogits(options: { rows: number; headDim: number; logit: number }) {
   const { rows, headDim, logit } = options;
   const count = rows * headDim;
@@ -227,10 +227,10 @@ Deno.test("no weight of the backward pass exceeds 1, however large the logits ar
   for (const dtype of ["f32", "f16"] as const) {
     for (const rows of [1, 2, 37]) {
       for (const logit of [2 ** 20, 5e8, 5.1e8, 3e9, 9.9e9]) {
-        // f16 has no numbers for more than 2^16² √32.
+        // f16 cannot represent logits beyond 2^16² √32.
         if (dtype === "f16" && logit > 1e10) continue;
         const data = extremeLogits({ rows, headDim, logit });
-        // Small enough that f16 holds whatever weights of up to 1 make of it.
+        // Small enough that f16 holds every result of weights up to 1.
         data[3] = data[3].map((x) => x * 2 ** -10);
         const { ratio, gradients, inputs } = await backward(gpu, {
           heads,
@@ -272,7 +272,7 @@ Deno.test("weights that a device flushes to zero are within the tolerance", asyn
   const gpu = await testGpu(t);
   if (!gpu) return;
   const [heads, headDim, rows] = [1, 32, 24];
-  // Row n's own key is `gap` below the first one's: weights from 2^-115 down to nothing.
+  // The logit of row n's own key is `gap` below the first one's: weights from 2^-115 down to zero.
   for (const gap of [80, 86, 87, 88, 90, 95, 103, 104, 120]) {
     const count = rows * headDim;
     const q = new Float32Array(count).fill(1);

@@ -17,7 +17,7 @@ export function denseForwardFlops({ heads, rows, headDim }: DenseSize): number {
   return 2 * rows * rows * headDim * heads;
 }
 
-/** Least bytes of the forward pass: Q, K, V read once, O written once. */
+/** Minimum bytes of the forward pass: Q, K, V read once, O written once. */
 export function denseForwardBytes(size: DenseSize & { dtype: DType }): number {
   return 4 * size.heads * size.rows * size.headDim * bytesPerElement(size.dtype);
 }
@@ -28,9 +28,9 @@ export function denseBackwardFlops(size: DenseSize): number {
 }
 
 /**
- * Least bytes of the backward pass: Q, K, V, O, dO and two statistics read, dQ, dK, dV written.
+ * Minimum bytes of the backward pass: Q, K, V, O, dO and two statistics read, dQ, dK, dV written.
  *
- * @param size `gradientType`: of dO, dQ, dK and dV. Default: `dtype`.
+ * @param size `gradientType`: type of dO, dQ, dK and dV. Default: `dtype`.
  */
 export function denseBackwardBytes(
   size: DenseSize & { dtype: DType; gradientType?: DType },

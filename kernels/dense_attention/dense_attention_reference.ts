@@ -1,5 +1,5 @@
 /**
- * Dense causal attention in float64 with plain loops, and how far an f32 kernel may differ from it.
+ * Dense causal attention in float64 with plain loops, and the tolerance of an f32 kernel.
  *
  * The tolerance is derived, per row and column, from the row's own numbers (u = 2^-24):
  *
@@ -47,9 +47,9 @@ export interface DenseReferenceInputs {
 
 /** What a kernel stores and rounds, for its tolerance. */
 export interface ReferenceOptions {
-  /** Storage of the output that is to be judged. Default f32. */
+  /** Storage of the output under test. Default f32. */
   readonly dtype?: DType;
-  /** What softmax weights are rounded to: f16 on matrix units. Default f32. */
+  /** Type that softmax weights are rounded to: f16 on matrix units. Default f32. */
   readonly weights?: DType;
   /** Whether the device flushes subnormals of f16 to zero. Default false. */
   readonly flushes?: boolean;
@@ -67,13 +67,13 @@ export interface DenseReferenceRow {
   readonly lseTolerance: number;
 }
 
-/** Below it a device may flush a result to zero. */
+/** Below this a device may flush a result to zero. */
 const FLUSHED = SMALLEST_NORMAL.f32;
 
 /**
  * Checks the tensors of one head and the named storage types.
  *
- * @param options `rows`: of every tensor. Default: those of the first, which need not be all of Q.
+ * @param options `rows`: rows of every tensor. Default: those of the first, which may be part of Q.
  * @throws {TypeError} when a tensor is missing or not numbers, or a type is unknown.
  * @throws {RangeError} when tensors are not rows of d, or differ in their number of rows.
  */
@@ -106,10 +106,11 @@ export function requireHead(
 }
 
 /**
- * One unit in the last place of a stored value: relative part and smallest step, which is all of a
- * number that the device may flush to zero.
+ * One unit in the last place of a stored value: relative part and smallest step. The step is the
+ * whole of any number that the device may flush to zero.
  *
- * @param options `flushes`: the device flushes subnormals of f16. Default false. Of f32 any may.
+ * @param options `flushes`: the device flushes f16 subnormals. Default false. Any device may flush
+ * f32.
  */
 export function storageRounding(
   dtype: DType,
@@ -153,7 +154,7 @@ function requireRow(
   requireWhole(action, "row", row, { least: first, most });
 }
 
-/** {@linkcode denseAttentionRow} of inputs that were checked. */
+/** {@linkcode denseAttentionRow} for inputs that were already checked. */
 export function denseRow(
   inputs: DenseReferenceInputs,
   row: number,
@@ -239,7 +240,7 @@ export function denseRow(
   return { output, lse, tolerance, lseTolerance };
 }
 
-/** The same inputs in float64 arrays, which plain loops read several times faster than float16. */
+/** The same inputs as float64 arrays, which plain loops read several times faster than float16. */
 export function widen<T extends DenseReferenceInputs>(inputs: T): T {
   const wide = { ...inputs } as Record<string, unknown>;
   for (const [name, value] of Object.entries(inputs)) {
@@ -285,10 +286,10 @@ export function denseAttentionReference(
 }
 
 /**
- * Largest |got - want| / tolerance over all elements: at most 1 when every element is explained by
- * rounding. NaN anywhere gives Infinity.
+ * Largest |got - want| / tolerance over all elements: at most 1 if rounding explains every element.
+ * Infinity if there is any NaN.
  *
- * @throws {RangeError} when they are not equally many.
+ * @throws {RangeError} when their lengths differ.
  */
 export function worstRatio(
   got: ArrayLike<number>,

@@ -22,7 +22,7 @@ import { dense } from "./dense_layer.ts";
 import { denseNaive } from "./naive/dense_attention_naive.ts";
 import { denseAttentionReference, worstRatio } from "./dense_attention_reference.ts";
 
-Deno.test("denseAttentionReference computes a case done by hand", () => {
+Deno.test("denseAttentionReference matches a case computed by hand", () => {
   // d = 2, scale 1: logits of row 1 are 0 and ln 3, so its weights are 1/4 and 3/4.
   const { output, lse } = denseAttentionReference({
     q: [1, 0, 1, 0],
@@ -120,7 +120,7 @@ async function errorOf(
     inputs,
     flopsPerDispatch: options.flopsPerDispatch,
   });
-  // Poison the outputs, so that an element nobody writes is seen.
+  // Poison the outputs, so that unwritten elements are detected.
   writeTensor(gpu, prepared.outputs.output, new Float32Array(heads * rows * headDim).fill(NaN));
   await prepared.execute();
   const output = await readTensor(gpu, prepared.outputs.output);
@@ -264,7 +264,7 @@ Deno.test("dense compiles in Dawn's front end for every variant", async () => {
             headDim,
             dtype,
           });
-          // The null device itself has 16 KiB of workgroup memory: larger variants are parsed only.
+          // The null device itself has 16 KiB of workgroup memory: larger variants are only parsed.
           if (plan.workgroupBytes <= gpu.capabilities.maxWorkgroupBytes) {
             (await createDenseAttention(gpu, plan)).destroy();
           }
@@ -286,7 +286,7 @@ Deno.test("dense compiles in Dawn's front end for every variant", async () => {
   gpu.destroy();
 });
 
-Deno.test("a NaN reaches all rows that see it, and no row further before them than a tile", async (t) => {
+Deno.test("a NaN reaches all rows that attend to it, and at most the earlier rows of its tile", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const [context, headDim, bad] = [700, 32, 600];
@@ -303,10 +303,10 @@ Deno.test("a NaN reaches all rows that see it, and no row further before them th
       given[name] = given[name].slice();
       given[name][bad * headDim] = value;
       const { output } = await run(given);
-      // The docs say 256 rows.
+      // The documented limit is 256 rows.
       const before = (bad - 256) * headDim;
       assert.deepEqual(output.subarray(0, before), clean.output.subarray(0, before));
-      // A logit of minus infinity is a key that a row does not attend to.
+      // A logit of minus infinity masks a key for a row.
       if (name === "k" && value === Infinity) continue;
       for (let row = bad; row < context; row++) {
         const own = output.subarray(row * headDim, (row + 1) * headDim);

@@ -1,6 +1,6 @@
 /**
- * The forward kernel of dense attention, compiled and bound: portable or on matrix units, for rows or
- * for their squared norms.
+ * The forward kernel of dense attention, compiled and bound: portable or on matrix units, for rows
+ * or for their squared norms.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Dense causal attention as a layer: all heads, block after block, in either direction.
+ * Dense causal attention as a layer: all heads, one block after another, in either direction.
  *
  * @module
  */
@@ -46,9 +46,12 @@ import { denseBackwardBytes, denseForwardBytes } from "./dense_attention_cost.ts
 import { pairFlops, type TileWalk } from "./tile_walk.ts";
 import { listBuffers, requireLists, tilesOf } from "./walk_lists.ts";
 
-/** Tensors of a backward pass over blocks of heads, beside those of the forward pass. */
+/** Tensors of a backward pass over blocks of heads, in addition to those of the forward pass. */
 export interface DenseBackwardTensors {
-  /** In the type of the gradients. Where the kernel allows, it may be `gradients.q`, which overwrites it. */
+  /**
+   * dO in the gradient type. If the kernel allows it, may be `gradients.q`, which then overwrites
+   * it.
+   */
   readonly outputGradient: Tensor;
   /** f32 `[heads, N, 1]`, scratch. */
   readonly delta: Tensor;
@@ -56,7 +59,7 @@ export interface DenseBackwardTensors {
   readonly gradients: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
 }
 
-/** Compiles backward kernels for every block size and binds them, block after block. */
+/** Compiles backward kernels for every block size and binds them, one block after another. */
 export async function bindDenseBackwardTensors(
   gpu: Gpu,
   tensors: { q: Tensor; k: Tensor; v: Tensor; o: Tensor; lse: Tensor } & DenseBackwardTensors,
@@ -161,7 +164,7 @@ export function planDenseLayer(
 /**
  * The buffers that backward kernels over blocks of heads allocate for themselves, for a plan.
  *
- * @param plan of a whole block; the last block may have fewer heads, and kernels of its own.
+ * @param plan plan of a whole block; the last block may have fewer heads, and its own kernels.
  */
 export function backwardScratch(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
@@ -180,8 +183,8 @@ export function backwardScratch(
 }
 
 /**
- * Compiles the kernels of attention over blocks of heads ahead; `rows` are those attended to, and
- * `gradientType` stores dO and the gradients (default: `dtype`).
+ * Compiles ahead the attention kernels for blocks of heads; `rows` is the number of attended rows,
+ * and `gradientType` stores dO and the gradients (default: `dtype`).
  */
 export function compileDense(
   gpu: Gpu,
@@ -222,10 +225,10 @@ export function denseImplementation(
     directions?: readonly Direction[];
     style?: ImplementationStyle;
     role?: Implementation["role"];
-    /** Name of the forward kernel, where it is not the one that the device gets by default. */
+    /** Name of the forward kernel, if it is not the device's default. */
     variant?: string;
     create: (gpu: Gpu, size: DenseAttentionOptions) => Promise<DenseAttention>;
-    /** Compiles the forward kernel ahead. Default: that of the device. */
+    /** Compiles the forward kernel ahead. Default: the device's default kernel. */
     compile?: (gpu: Gpu, size: DenseAttentionOptions) => Promise<unknown>;
   },
 ): Implementation {

@@ -14,7 +14,7 @@ import {
 } from "../gpu/require.ts";
 import { type DenseAttentionOptions, HEAD_DIMS } from "./types.ts";
 
-/** Softmax scales for which no masked score matters and no score overflows. */
+/** Softmax scales for which masked scores have no effect and no score overflows. */
 const SCALES = { least: 2 ** -32, most: 2 ** 32 } as const;
 
 const KERNELS: readonly unknown[] = ["matrix", "portable"];
@@ -43,7 +43,7 @@ export function requireDenseOptions(
       `${action}: head dimension ${show(headDim)} is not one of ${HEAD_DIMS.join(", ")}`,
     );
   }
-  // This also keeps the number of tiles below within exact numbers.
+  // This also keeps the number of tiles below exactly representable.
   headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
   if (typeof scale !== "number" || !(scale >= SCALES.least && scale <= SCALES.most)) {
     throw new RangeError(

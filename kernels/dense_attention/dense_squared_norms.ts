@@ -3,7 +3,7 @@
  * tokens i, i + δ, i + 2δ, … of a head form one sequence, causal by position, and are read in place.
  *
  * Shapes: Q, K, V `[heads, N, d]`; squared norms f32 `[heads, resultRows]`, of which the first N
- * are written. Neither the rows nor a log-sum-exp are stored.
+ * are written. Neither the rows nor a log-sum-exp is stored.
  *
  * @module
  */
@@ -27,11 +27,11 @@ export interface SquaredNormsOptions extends DenseAttentionOptions {
 /** A planned launch; `rows` of its options counts all rows of a head. */
 export interface SquaredNormsPlan {
   readonly options: SquaredNormsOptions;
-  /** The attention over one residue class, as many heads as there are sequences. */
+  /** Attention over one residue class; its heads are the sequences. */
   readonly launch: DenseAttentionPlan;
   /** 2·(N/δ)²·d·δ·H. */
   readonly flops: number;
-  /** Least bytes: Q, K, V read, N norms a head written. */
+  /** Minimum bytes: Q, K, V read, N norms per head written. */
   readonly bytes: number;
 }
 
@@ -55,7 +55,7 @@ export function planSquaredNorms(
   const launch = planVariant(gpu, {
     ...options,
     rows: rows / dilation,
-    // A dispatch holds the same range of every residue class.
+    // A dispatch covers the same range of every residue class.
     flopsPerDispatch: flopsPerDispatch === undefined ? undefined : flopsPerDispatch / dilation,
   }, { result: "squared-norms", rowStride: dilation });
   const ranges = launch.ranges.map((range) => ({ ...range, flops: range.flops * dilation }));

@@ -1,9 +1,9 @@
 /**
  * The tilings of dense attention: what they are, which are declared, and their names in results.
  *
- * The declared space is small: tilings that compile fast everywhere and that were the fastest on some
- * device for some shape (`TUNING.md`). A tiling decides the time of a result and the order of its
- * sums, nothing else.
+ * The declared space is small: tilings that compile fast everywhere and that were the fastest on
+ * some device for some shape (`TUNING.md`). A tiling affects only the time of a result and the
+ * order of its sums.
  *
  * @module
  */
@@ -14,19 +14,22 @@ export interface Tiling {
   readonly tileRows: number;
   /** Columns of one tile; a multiple of 4 * threadsX. */
   readonly tileColumns: number;
-  /** Threads side by side along columns. */
+  /** Threads along columns. */
   readonly threadsX: number;
-  /** Threads one above the other along rows. */
+  /** Threads along rows. */
   readonly threadsY: number;
-  /** Elements of d staged at a time for a first product; a multiple of 8, an even part of d. */
+  /**
+   * Elements of d staged at a time for a first product; a multiple of 8 that divides d an even
+   * number of times.
+   */
   readonly chunk: number;
 }
 
 /** Tilings of the two tiled passes of the portable backward kernels. */
 export interface BackwardTilings {
-  /** Of the pass that gives dQ. */
+  /** For the pass that computes dQ. */
   readonly query: Tiling;
-  /** Of the pass that gives dK and dV. */
+  /** For the pass that computes dK and dV. */
   readonly keyValue: Tiling;
 }
 
@@ -37,8 +40,8 @@ export interface MatrixTiling {
   /** Rows of a tile that is streamed through workgroup memory; a multiple of 16. */
   readonly tileColumns: number;
   /**
-   * Tiles in workgroup memory. One: all threads load it between two barriers. Two, with one barrier a
-   * tile: a ring that is refilled 16 rows at every step.
+   * Tiles in workgroup memory. One: all threads load it between two barriers. Two, with one barrier
+   * per tile: a ring that receives 16 new rows at every step.
    */
   readonly stages: 1 | 2;
   /** Blocks of 16 rows that a subgroup owns. */
@@ -47,7 +50,7 @@ export interface MatrixTiling {
 
 /** Tiling of a backward pass on matrix units. */
 export interface MatrixBackwardTiling extends MatrixTiling {
-  /** A ring was no faster here, and registers are short. */
+  /** A ring was not faster here, and registers are scarce. */
   readonly stages: 1;
 }
 
@@ -56,9 +59,9 @@ export type MatrixBackwardPass = "query" | "key-value";
 
 /** Tilings of the two backward passes on matrix units. */
 export interface MatrixBackwardTilings {
-  /** Of the pass that gives dQ. */
+  /** For the pass that computes dQ. */
   readonly query: MatrixBackwardTiling;
-  /** Of the pass that gives dK and dV: blocks is 1, registers have room for no more. */
+  /** For the pass that computes dK and dV; `blocks` is 1, because registers hold no more. */
   readonly keyValue: MatrixBackwardTiling;
 }
 
@@ -88,8 +91,8 @@ export const PORTABLE_BACKWARD_TILINGS: readonly Tiling[] = [
 ];
 
 /**
- * The declared space of the forward kernel on matrix units, the widest first. Scores are f32 in all of
- * them: f16 scores would be accumulated in f16 too, and overflow where this kernel is exact.
+ * The declared space of the forward kernel on matrix units, widest first. All of them keep scores
+ * in f32: f16 scores would also be accumulated in f16, and overflow where this kernel is exact.
  */
 export const MATRIX_TILINGS: readonly MatrixTiling[] = [
   { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 },
@@ -100,7 +103,10 @@ export const MATRIX_TILINGS: readonly MatrixTiling[] = [
   { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
 ];
 
-/** The declared space of each backward pass on matrix units: for many queries the first that fits. */
+/**
+ * The declared space of each backward pass on matrix units; many queries get the first one that
+ * fits.
+ */
 export const MATRIX_BACKWARD_TILINGS: Readonly<
   Record<MatrixBackwardPass, readonly MatrixBackwardTiling[]>
 > = {
@@ -117,7 +123,7 @@ export const MATRIX_BACKWARD_TILINGS: Readonly<
   ],
 };
 
-/** Whether two tilings have the same fields with the same values, in whatever order. */
+/** Whether two tilings have the same fields and values, in any order. */
 export function sameTiling(one: object, other: object): boolean {
   const text = (tiling: object) => JSON.stringify(Object.entries(tiling).sort());
   return text(one) === text(other);

@@ -1,9 +1,9 @@
 /**
- * Which tilings fit a device, and which of them were measured to be the fastest.
+ * Finds the tilings that fit a device, and the measured fastest of them.
  *
- * `deno task tune` measures all declared tilings that fit a device. What it found travels with the
- * device's capabilities, so that every plan of dense attention sees it, alone or inside of Lighthouse.
- * A measured tiling that is unknown, undeclared or does not fit is ignored.
+ * `deno task tune` measures all declared tilings that fit a device. Its results are part of the
+ * device's capabilities, so that every plan of dense attention uses them, alone or inside
+ * Lighthouse. A measured tiling that is unknown, undeclared or does not fit is ignored.
  *
  * @module
  */
@@ -85,17 +85,17 @@ function portableFits(
 }
 
 /**
- * Largest distance of a shape from the measured shape whose tiling it takes, as a power of two. The
+ * Maximum ratio between a shape and the measured shape whose tiling it uses, as a power of two. The
  * fastest tiling at 8 × 2,048, where a device has too few workgroups, ran at half the best speed at
  * 8 × 65,536 on an H100.
  */
 const FARTHEST = 3;
 
 /**
- * The fastest measured tiling for a number of queries, heads times rows, which decides the number of
- * workgroups: the tiling of the measured number that is nearest by ratio and, among equals, of the
- * nearest length. Undefined where nothing was measured within a factor of eight in queries and in length,
- * or where that tiling does not fit this device.
+ * The fastest measured tiling for a number of queries (heads times rows), which determines the
+ * number of workgroups. It is the tiling of the measured number that is nearest by ratio; among
+ * equals, of the nearest length. Undefined if nothing was measured within a factor of eight in
+ * queries and in length, or if that tiling does not fit this device.
  */
 export function tunedTiling<K extends Kernel, P extends Pass>(
   capabilities: Capabilities,
@@ -114,7 +114,7 @@ export function tunedTiling<K extends Kernel, P extends Pass>(
     tilingSpace(capabilities, wanted).find((tiling) => sameTiling(tiling, nearest.tiling));
 }
 
-/** Why a plan on this device ignores a measured tiling; undefined when it may take it. */
+/** Why a plan on this device ignores a measured tiling; undefined if it can use it. */
 export function whyNotTuned(
   capabilities: Capabilities,
   entry: TunedTiling,

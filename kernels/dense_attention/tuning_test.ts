@@ -81,7 +81,7 @@ Deno.test("a tuned device's plans take the nearest measured tiling of their own 
   // By ratio 16,000 is nearer to 4,096, and 17,000 to 65,536.
   assert.equal(variant({ rows: 16000 }), "portable 64/64/16/16/16");
   assert.equal(variant({ rows: 17000 }), "portable 128/128/16/16/16");
-  // Beyond eight times what was measured nothing is known.
+  // Nothing is known beyond eight times the measured lengths.
   const short = withTuning(DESK, [entry(middle)]);
   const plan = (gpu: typeof short, rows: number) =>
     planDenseAttention(gpu, { ...SHAPE, rows }).variant;
@@ -93,7 +93,7 @@ Deno.test("a tuned device's plans take the nearest measured tiling of their own 
   assert.equal(variant({ tiling: PORTABLE_TILINGS[1] }), "portable 128/64/16/16/16");
 });
 
-Deno.test("a tiling measured with other heads is used for the same number of queries in all", () => {
+Deno.test("a tiling measured with other heads is used for the same total number of queries", () => {
   const [few, many] = [entry(PORTABLE_TILINGS[6], { heads: 2, rows: 4096 }), PORTABLE_TILINGS[0]];
   const tuned = withTuning(DESK, [few, entry(many, { heads: 8, rows: 8192 })]);
   const variant = (heads: number, rows: number) =>
@@ -101,7 +101,8 @@ Deno.test("a tiling measured with other heads is used for the same number of que
   assert.equal(variant(2, 4096), "portable 64/64/16/16/16");
   assert.equal(variant(16, 4096), "portable 128/128/16/16/16");
   assert.equal(variant(1, 8192), "portable 64/64/16/16/16");
-  // Of as many queries, the nearest length; nothing of a length more than eight times apart.
+  // With as many queries, the nearest length; nothing for lengths that differ by more than eight
+  // times.
   const long = entry(PORTABLE_TILINGS[1], { heads: 1, rows: 65536 });
   const both = withTuning(DESK, [entry(many, { heads: 8, rows: 8192 }), long]);
   const nearest = (heads: number, rows: number) =>
@@ -109,7 +110,7 @@ Deno.test("a tiling measured with other heads is used for the same number of que
   assert.equal(nearest(1, 65536), "portable 128/64/16/16/16");
   assert.equal(nearest(8, 8192), "portable 128/128/16/16/16");
   assert.equal(nearest(512, 128), planDenseAttention(DESK, { ...SHAPE, rows: 128 }).variant);
-  // A residue class is a sequence of its own: 8 heads and δ = 4 fill a device like 32 heads.
+  // A residue class is a separate sequence: 8 heads and δ = 4 fill a device like 32 heads.
   const norms = (dilation: number) =>
     planSquaredNorms(tuned, { ...SHAPE, heads: 8, rows: 2048 * dilation, dilation }).launch.variant;
   assert.equal(norms(4), "portable 128/128/16/16/16");
@@ -139,7 +140,7 @@ Deno.test("backward passes are chosen by the number of queries too, tuned or not
   assert.match(portable(32), /^portable 64\/64\/16\/16\/16 and/);
 });
 
-Deno.test("many short sequences get a tile that is no longer than they are, where there is one", () => {
+Deno.test("many short sequences get a tile no longer than a sequence, if one exists", () => {
   for (const [heads, rows, most] of [[512, 128, 128], [3072, 17, 64], [64, 1024, 256]]) {
     const { variant } = planDenseAttention(WITH_UNITS, { ...SHAPE, heads, rows });
     const [subgroups, , , blocks] = variant.match(/\d+/g)!.map(Number);

@@ -1,6 +1,5 @@
 /**
- * What dense attention is planned for and bound to: options, buffers, variants. `dense_attention.ts`
- * says what is computed.
+ * Options, buffers and variants of dense attention. `dense_attention.ts` documents the computation.
  *
  * @module
  */
@@ -13,16 +12,16 @@ import type { BackwardTilings, MatrixBackwardTilings, MatrixTiling, Tiling } fro
 /** Head dimensions that the kernel supports. */
 export const HEAD_DIMS: readonly number[] = [32, 64, 96, 128];
 
-/** The two variants of the kernels: for any device, or on matrix units. */
+/** The two kernel variants: for any device, or for matrix units. */
 export type DenseKernel = "portable" | "matrix";
 
-/** What the kernel writes of each output row. */
+/** What the kernel writes for each output row. */
 export type DenseResult = "rows" | "squared-norms";
 
 /** What the forward kernel reads and writes. */
 export interface DenseVariant {
   readonly result: DenseResult;
-  /** Distance of consecutive rows of a sequence in the tensors: δ where residue classes are read. */
+  /** Distance between consecutive rows of a sequence in the tensors: δ for residue classes. */
   readonly rowStride: number;
 }
 
@@ -41,21 +40,21 @@ export interface DenseAttentionOptions {
   readonly dtype: DType;
   /** Softmax scale. Default 1/√d. */
   readonly scale?: number;
-  /** Most FLOP of one dispatch; longer work is split by query range. Default: never split. */
+  /** Maximum FLOP of one dispatch; longer work is split by query range. Default: never split. */
   readonly flopsPerDispatch?: number;
   /**
-   * `matrix`: on matrix units, for f16 and d = 64 or 128; `portable`: on any device. Default: on matrix
-   * units where the device and the shape allow. Results agree within rounding.
+   * `matrix`: on matrix units, for f16 and d = 64 or 128; `portable`: on any device. Default:
+   * matrix units if the device and the shape allow them. Results agree within rounding.
    */
   readonly kernel?: DenseKernel;
   /**
-   * Tiling of the portable kernel, which it selects. Default: the measured one, else one chosen for the
-   * adapter.
+   * Tiling of the portable kernel; setting it selects that kernel. Default: the measured tiling,
+   * else one chosen for the adapter.
    */
   readonly tiling?: Tiling;
   /**
-   * Tiling of the kernel on matrix units, which it selects. Default: the measured one, else one chosen
-   * for the shape.
+   * Tiling of the kernel on matrix units; setting it selects that kernel. Default: the measured
+   * tiling, else one chosen for the shape.
    */
   readonly matrixTiling?: MatrixTiling;
   /** A sparse pattern over tiles, in place of all keys up to the diagonal. Default: dense. */
@@ -66,23 +65,23 @@ export interface DenseAttentionOptions {
 export interface DenseBackwardOptions
   extends Omit<DenseAttentionOptions, "tiling" | "matrixTiling"> {
   /**
-   * Storage of dO, dQ, dK and dV. May be f32 where everything else is f16, for gradients that are summed
-   * or divided further and may not fit f16 themselves. Default: `dtype`.
+   * Storage of dO, dQ, dK and dV. May be f32 where everything else is f16, for gradients that are
+   * summed or divided further and may not fit f16 themselves. Default: `dtype`.
    */
   readonly gradientType?: DType;
   /**
-   * Tilings of the portable kernels, which they select. Default: the measured ones, else chosen for the
-   * adapter.
+   * Tilings of the portable kernels; setting them selects those kernels. Default: the measured
+   * tilings, else chosen for the adapter.
    */
   readonly tilings?: BackwardTilings;
   /**
-   * Tilings of the kernels on matrix units, which they select. Default: the measured ones, else chosen
-   * for the shape.
+   * Tilings of the kernels on matrix units; setting them selects those kernels. Default: the
+   * measured tilings, else chosen for the shape.
    */
   readonly matrixTilings?: MatrixBackwardTilings;
 }
 
-/** Everything about the launch that can be known without a device. */
+/** Everything about the launch that is known without a device. */
 export interface DenseAttentionPlan extends DenseAttentionOptions {
   /** Softmax scale. */
   readonly scale: number;
@@ -100,7 +99,7 @@ export interface DenseAttentionPlan extends DenseAttentionOptions {
   readonly workgroupBytes: number;
   /** FLOP of all ranges together. */
   readonly flops: number;
-  /** Least bytes that must move. */
+  /** Minimum bytes that must move. */
   readonly bytes: number;
 }
 
@@ -131,8 +130,8 @@ export interface DenseBackwardBuffers {
   /** `[heads, N, d]`, from the forward kernel. */
   readonly o: BufferSlice;
   /**
-   * `[heads, N, d]`. On matrix units an f32 dO is read by the first pass alone: it may then be the buffer
-   * of `queryGradient`, which overwrites it.
+   * `[heads, N, d]`. On matrix units only the first pass reads an f32 dO: it may then share the
+   * buffer of `queryGradient`, which overwrites it.
    */
   readonly outputGradient: BufferSlice;
   /** `[heads, N]` f32, from the forward kernel. */

@@ -1,5 +1,5 @@
 /**
- * Where tests of the kernels on matrix units run, and what they run on.
+ * Where tests of the kernels on matrix units run: real units or their emulation.
  *
  * @module
  */
@@ -43,7 +43,7 @@ export function emulatePipeline(
   };
 }
 
-/** Small enough, emulated, for the workgroup memory of any adapter. */
+/** Small enough for the workgroup memory of any adapter when emulated. */
 export const SMALLEST = {
   subgroups: 1,
   blocks: 1,

@@ -1,15 +1,16 @@
 /**
- * Runs shaders for subgroup matrices on devices without them. It is slow, and exact about what the shader
- * computes: which rows, which masks, which sums. It does not show in which order the lanes of a real
- * device see a scratch: subgroups are assumed to run in lockstep, and tests on such devices check that.
+ * Runs shaders for subgroup matrices on devices without them. The emulation is slow but exact in
+ * what the shader computes: rows, masks and sums. It does not reproduce the order in which the
+ * lanes of a real device access the scratch: it assumes that subgroups run in lockstep, and tests
+ * on real devices check that.
  *
- * A lane computes 8 elements of a result matrix, all in one row: it holds 8 floats of a result, and 16
- * of a left matrix, one row. Right matrices are read from memory when they are multiplied. Products are
- * queued until a result is stored or a barrier is reached: compilers of software adapters inline every
- * call and take minutes for a hundred of them.
+ * A lane computes 8 elements of a result matrix, all in one row: it holds 8 floats of a result and
+ * 16 of a left matrix (one row). Right matrices are read from memory when they are multiplied.
+ * Products are queued until a result is stored or a barrier is reached, because compilers of
+ * software adapters inline every call and take minutes for a hundred of them.
  *
- * Parameters are a storage buffer, bound for reading: lavapipe compiles a shader anew for every dispatch
- * whose loops end at a uniform, with its value inlined and the loops unrolled.
+ * Parameters are a read-only storage buffer: lavapipe recompiles a shader for every dispatch whose
+ * loops end at a uniform, with the uniform's value inlined and the loops unrolled.
  *
  * Only for shaders of the generators beside this file and of `training/matrix_product/`.
  *
@@ -36,7 +37,7 @@ fn storePartial(slot: u32, offset: u32, stride: u32) {
   }
 }`;
 
-/** A right matrix that was loaded: its place in memory, in WGSL. */
+/** A loaded right matrix: its place in memory, in WGSL. */
 interface Right {
   readonly buffer: string;
   readonly transposed: boolean;
@@ -44,7 +45,7 @@ interface Right {
   readonly stride: string;
 }
 
-/** Rewrites a shader of the generators as plain WGSL. */
+/** Rewrites a generated shader as plain WGSL. */
 export function emulateMatrices(code: string, subgroups: number): string {
   const [lefts, results] = [new Map<string, number>(), new Map<string, number>()];
   const [leftBuffers, rightBuffers] = [new Map<string, number>(), new Map<string, number>()];
@@ -55,7 +56,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
   const slot = (slots: Map<string, number>, name: string) => `${indexOf(slots, name)}u`;
   const rights = new Map<string, Right>();
   let waiting = false;
-  // Entries since the queue was last run, in the text, and the most of them.
+  // Entries in the text since the last flush, and their maximum.
   let [run, longestRun] = [0, 0];
   const flush = () => {
     waiting = false;
@@ -85,7 +86,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     rights.set(name, { ...place, offset, stride });
     return `let ${offset} = ${place.offset}; let ${stride} = ${place.stride};`;
   };
-  /** Queues a product: its left matrix, its result, and of its right matrix where it lies. */
+  /** Queues a product: its left matrix, its result, and the address of its right matrix. */
   const wait = (
     left: number,
     result: string,
@@ -104,7 +105,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     return wait(indexOf(lefts, left), sum, { ...place, buffer: indexOf(rightBuffers, buffer) });
   };
   const clear = (sum: string) => wait(CLEAR, sum);
-  // After the loops only what was queued since is waiting.
+  // After the loops, a barrier flushes only if entries were queued since.
   let inLoops = true;
   const hasPartials = code.includes("> partials:");
   const statements = code
@@ -121,7 +122,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
         inLoops = false;
         return text;
       }
-      // The queue must be empty where only one of two branches would run it.
+      // Flush before a branch: otherwise only one of two branches would run the queue.
       if (text.startsWith("if (")) return `${flush()}${text}`;
       if (text === "workgroupBarrier();") return `${inLoops || waiting ? flush() : ""}${text}`;
       const store = text.match(
@@ -146,7 +147,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
   ).replace(
     /(fn main\([\s\S]*?\) \{\n)/,
     "$1emulatedLane = local & 31u; emulatedSubgroup = local >> 5u;\n" +
-      // Bounds that a compiler can't know keep it from unrolling.
+      // Loop bounds unknown at compile time prevent unrolling.
       "eight = min(params.rows, 8u); sixteen = min(params.rows, 16u);\n",
   );
   const half = (buffer: string) => `

@@ -18,7 +18,7 @@ export const MATRIX_UNITS: Capabilities = {
   subgroupsDirective: "enable subgroups;",
 };
 
-/** A device with matrix units, or a line that says why the test is skipped. */
+/** A device with matrix units, or the reason why the test is skipped. */
 export async function matrixGpu(): Promise<Gpu | undefined> {
   let gpu: Gpu;
   try {
@@ -28,7 +28,7 @@ export async function matrixGpu(): Promise<Gpu | undefined> {
     console.warn(`skipped: ${error.message}`);
     return undefined;
   }
-  // While Dawn compiles on a thread of its own, `deno test` may spin for minutes instead of waiting.
+  // While Dawn compiles on its own thread, `deno test` may spin for minutes instead of waiting.
   const { device } = gpu;
   device.createComputePipelineAsync = (descriptor) =>
     Promise.resolve(device.createComputePipeline(descriptor));
@@ -39,7 +39,7 @@ export async function matrixGpu(): Promise<Gpu | undefined> {
   return undefined;
 }
 
-/** Any device, whose uniform buffers can be bound as an emulated kernel expects them. */
+/** Any device; its uniform buffers can be bound the way emulated kernels expect. */
 export async function emulatingGpu(t: Deno.TestContext): Promise<Gpu | undefined> {
   const gpu = await testGpu(t);
   if (!gpu) return undefined;
@@ -55,9 +55,9 @@ export async function emulatingGpu(t: Deno.TestContext): Promise<Gpu | undefined
 }
 
 /**
- * The same device with matrix units that are emulated: whole layers take the kernels that they would
- * take on real ones. Sequences must be short: a software adapter ends an invocation after 65,536 turns
- * of its loops, which the emulation reaches at some 400 rows.
+ * The same device with emulated matrix units, so that whole layers choose the kernels that they
+ * would choose on real ones. Sequences must be short: a software adapter ends an invocation after
+ * 65,536 loop iterations, which the emulation reaches at some 400 rows.
  */
 export function withEmulatedMatrices(gpu: Gpu): Gpu {
   const { device } = gpu;

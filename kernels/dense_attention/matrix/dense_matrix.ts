@@ -1,13 +1,13 @@
 /**
- * When dense causal attention runs on subgroup matrices (tensor cores on NVIDIA, matrix units elsewhere),
- * and which tiling it gets. `dense_attention.ts` says what is computed; `dense_matrix_codegen.ts` writes
- * the shader.
+ * Decides when dense causal attention runs on subgroup matrices (tensor cores on NVIDIA, matrix
+ * units elsewhere), and with which tiling. `dense_attention.ts` documents the computation;
+ * `dense_matrix_codegen.ts` generates the shader.
  *
- * Shapes and results are those of the portable kernel; f16 storage only, d = 64 or 128, 16 rows at
- * least.
+ * Shapes and results are those of the portable kernel; f16 storage only, d = 64 or 128, at least 16
+ * rows.
  *
- * Numerics: products of f16 with f32 accumulation. Softmax weights are rounded to f16 before the
- * second product, which the portable kernel does not do: that adds an error of half a unit in the last
+ * Numerics: f16 products with f32 accumulation. Softmax weights are rounded to f16 before the
+ * second product, unlike in the portable kernel: that adds an error of half a unit in the last
  * place of f16 to each weight.
  *
  * @module
@@ -29,7 +29,7 @@ import { showBytes, showExcess } from "../../gpu/bytes.ts";
 /** Head dimensions that the kernel supports. */
 export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
 
-/** Rows of one matrix; a sequence must have as many. */
+/** Rows of one matrix, and the minimum length of a sequence. */
 const MATRIX_ROWS = 16;
 
 /**
@@ -45,7 +45,7 @@ export function whyNoMatrixUnits(capabilities: Capabilities): string | undefined
   );
   if (!found) return "the device has no f16 × f16 → f32 subgroup matrices of 16 × 16 × 16";
   if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) {
-    return `subgroups of ${subgroupMinSize} to ${subgroupMaxSize} threads are not of 32`;
+    return `subgroups have ${subgroupMinSize} to ${subgroupMaxSize} threads, not 32`;
   }
   return undefined;
 }
@@ -62,7 +62,7 @@ export function whyNotOnMatrixUnits(
   if (!MATRIX_HEAD_DIMS.includes(headDim)) {
     return `head dimension ${headDim} is not one of ${MATRIX_HEAD_DIMS.join(", ")}`;
   }
-  if (rows < MATRIX_ROWS) return `${rows} rows are fewer than a matrix has, ${MATRIX_ROWS}`;
+  if (rows < MATRIX_ROWS) return `${rows} rows are fewer than the ${MATRIX_ROWS} rows of a matrix`;
   if (
     !MATRIX_TILINGS.some((tiling) => matrixFits(capabilities, { pass: "forward", tiling, headDim }))
   ) {
@@ -82,7 +82,7 @@ export function matrixFits(
   return bytes <= maxWorkgroupBytes && 32 * tiling.subgroups <= maxInvocations;
 }
 
-/** A tiling and the pass that it is for. */
+/** A tiling and its pass. */
 export type MatrixPassTiling =
   | { readonly pass: "forward"; readonly tiling: MatrixTiling }
   | { readonly pass: MatrixBackwardPass; readonly tiling: MatrixBackwardTiling };
@@ -106,12 +106,12 @@ export type Suited = <T extends MatrixTiling>(
 /** With this many queries or fewer, an H100 has too few workgroups of the widest tilings. */
 const FEW_QUERIES = 8 * 6144;
 
-/** With this many or fewer, of all but the narrowest. */
+/** Up to this many queries, it has too few for all but the narrowest. */
 const FEWEST_QUERIES = 8 * 3072;
 
 /**
- * Chooses the tiling for some sequences. Few queries need more, smaller workgroups; with many, each
- * staged key should be reused more. Measured on an H100: `TUNING.md`.
+ * Chooses the tiling for a batch of sequences. Few queries need more and smaller workgroups; with
+ * many, each staged key should be reused more. Measured on an H100: `TUNING.md`.
  *
  * @param suited which tilings may be taken. Default: all.
  * @throws {RangeError} when none fits the device.
@@ -147,7 +147,7 @@ const MOST_TILE_ROWS = Math.max(
   ...Object.values(MATRIX_BACKWARD_TILINGS).flat().map(matrixTileRows),
 );
 
-/** Storage buffers that the pass over keys and values binds; one more where dO is f32. */
+/** Storage buffers that the pass over keys and values binds; one more for an f32 dO. */
 const BACKWARD_BINDINGS = 11;
 
 /** Why the device cannot run the backward passes on matrix units; undefined when it can. */
@@ -203,7 +203,8 @@ function firstFit(
 }
 
 /**
- * Chooses the tilings of the backward passes for some sequences. Measured on an H100: `TUNING.md`.
+ * Chooses the tilings of the backward passes for a batch of sequences. Measured on an H100:
+ * `TUNING.md`.
  *
  * @param suited which tilings may be taken. Default: all.
  * @throws {RangeError} when none fits the device.

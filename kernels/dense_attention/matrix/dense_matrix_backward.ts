@@ -1,10 +1,10 @@
 /**
- * The order of work of the backward passes on matrix units (`dense_matrix_backward_codegen.ts`).
+ * The schedule of the backward passes on matrix units (`dense_matrix_backward_codegen.ts`).
  *
- * The gradients of scores (dS) are computed once and passed on in a buffer, which holds a rectangle of
- * them: some queries times some keys, of all heads of a group. Rectangles are ordered by key, then by
- * query. Sums of dK and dV continue from one rectangle to the next of the same keys, sums of dQ over all
- * rectangles, in f32. Sequences that fit one rectangle need none of these partial sums.
+ * The gradients of scores (dS) are computed once and passed on in a buffer that holds one rectangle
+ * of them: some queries times some keys, of all heads of a group. Rectangles are ordered by key,
+ * then by query. Sums of dK and dV continue across the rectangles of the same keys, sums of dQ
+ * across all rectangles, in f32. Sequences that fit one rectangle need no partial sums.
  *
  * Each rectangle takes two dispatches, keys and values first. Large rectangles keep the device busy and
  * the partial sums rare: at 8,192 × 8,192 these add a tenth to the bytes of dS.
@@ -45,17 +45,20 @@ const PARAMS = {
 /** The same with a walk. */
 const WALKED_PARAMS = { ...PARAMS, parts: "u32", partQueries: "u32" } as const;
 
-/** Buffers between the passes of one schedule. Kernels that do not run at once may share them. */
+/**
+ * Buffers between the passes of one schedule. Kernels that do not run at the same time may share
+ * them.
+ */
 export interface MatrixBackwardScratch {
   /** dS; f16 `[group heads, keys / 16, queries / 16, 16, 16]`. */
   readonly scoreGradients: BufferSlice;
-  /** Exponents of what dS is multiplied by; f32 `[group heads, workgroups of keys]`. */
+  /** Exponents of the factors of dS; f32 `[group heads, workgroups of keys]`. */
   readonly exponents: BufferSlice;
   /** f32 `[2, group heads, keys, d]`. */
   readonly keyPartials: BufferSlice;
   /** f32 `[group heads, N, d]`, N rounded up. */
   readonly queryPartials: BufferSlice;
-  /** dO divided by its scales, f16 `[heads, N, d]`; where dO is f32. */
+  /** dO divided by its scales, f16 `[heads, N, d]`; only if dO is f32. */
   readonly scaledGradients?: BufferSlice;
   /** The scales, powers of two, f32 `[heads, N / 16]`, rounded up. */
   readonly gradientScales?: BufferSlice;
@@ -97,7 +100,7 @@ export async function createMatrixScratch(
   }
 }
 
-/** Whether buffers that were made for one schedule are large enough for another. */
+/** Whether buffers allocated for one schedule are large enough for another. */
 export function hasRoom(
   scratch: MatrixBackwardScratch,
   { bytes }: Pick<MatrixBackwardSchedule, "bytes">,
@@ -107,7 +110,7 @@ export function hasRoom(
   );
 }
 
-/** dO as matrix units multiply it, and its scales, for a schedule whose dO is f32. */
+/** The scaled f16 copy of dO and its scales, for a schedule whose dO is f32. */
 export function scaledOf(
   { scaledGradients, gradientScales }: MatrixBackwardScratch,
   { bytes }: MatrixBackwardSchedule,
@@ -122,7 +125,9 @@ interface PassLaunch {
   readonly workgroups: readonly [number, number, number];
 }
 
-/** Dispatches of a schedule, by pass: rectangle i of both passes before rectangle i + 1 of any. */
+/**
+ * Dispatches of a schedule, by pass: rectangle i of both passes before rectangle i + 1 of either.
+ */
 export function createMatrixBinding(
   gpu: Gpu,
   options: {

@@ -1,40 +1,40 @@
 /**
- * WGSL that the backward passes of dense causal attention on subgroup matrices share. Each is generated
- * whole, as `dense_matrix_codegen.ts` generates the forward one.
+ * WGSL that the backward passes of dense causal attention on subgroup matrices share. Like the
+ * forward kernel (`dense_matrix_codegen.ts`), each pass is generated as one function.
  *
- * With P_ij = exp(scale·q_i·k_j - lse_i) and dS_ij = P_ij·(dO_i·v_j - delta_i), both are computed once,
- * in a rectangle of queries and keys at a time (`dense_matrix_backward.ts` says which):
+ * With P_ij = exp(scale·q_i·k_j - lse_i) and dS_ij = P_ij·(dO_i·v_j - delta_i), both are computed
+ * once, one rectangle of queries and keys at a time (see `dense_matrix_backward.ts`):
  *
- * - keys and values (`dense_matrix_key_value_codegen.ts`): a subgroup owns 16 key rows and walks the
- *   queries of the rectangle; dV_j = Σ_i P_ij·dO_i, dK_j = scale · Σ_i dS_ij·q_i. It leaves dS in a
- *   buffer.
- * - queries (`dense_matrix_query_codegen.ts`): a subgroup owns 16 or 32 query rows and walks the keys of
- *   the rectangle; dQ_i = scale · Σ_j dS_ij·k_j.
+ * - keys and values (`dense_matrix_key_value_codegen.ts`): a subgroup owns 16 key rows and iterates
+ *   over the queries of the rectangle; dV_j = Σ_i P_ij·dO_i, dK_j = scale · Σ_i dS_ij·q_i. It
+ *   writes dS to a buffer.
+ * - queries (`dense_matrix_query_codegen.ts`): a subgroup owns 16 or 32 query rows and iterates
+ *   over the keys of the rectangle; dQ_i = scale · Σ_j dS_ij·k_j.
  *
- * That is five products, as many as the convention counts. Sums go on from rectangle to rectangle in
- * f32, in a fixed order: no atomics, the same bits every time.
+ * These are five products, as many as the convention counts. Sums continue from rectangle to
+ * rectangle in f32, in a fixed order: no atomics, the same bits every time.
  *
- * **dS in its buffer** lies in blocks of 16 keys × 16 queries, f16, 512 bytes each: one for each pair
- * of 16 keys and 16 queries of the rectangle, those of one block of keys next to each other. Blocks
- * begin at multiples of 16 rows; rows that do not exist hold zeros.
+ * **dS in its buffer** is stored in blocks of 16 keys × 16 queries, f16, 512 bytes each: one block
+ * for each pair of 16 keys and 16 queries of the rectangle, the blocks of the same keys next to
+ * each other. Blocks begin at multiples of 16 rows; rows past the end hold zeros.
  *
- * **Rounding.** P and dS become f16 for their second product. At long contexts P is about 1/N, far
- * below the normal numbers of f16, so P is kept times 2^14, which cannot overflow, and dS times 2^8,
- * which can: the largest is watched, and a workgroup that saw one beyond 60,000 starts over with a
- * smaller factor, which it passes on to the queries' pass. Exponents are clamped so that no weight
- * exceeds 1, however the log-sum-exp was rounded.
+ * **Rounding.** P and dS are rounded to f16 for their second product. At long contexts P is about
+ * 1/N, far below the normal numbers of f16, so P is scaled by 2^14, which cannot overflow, and dS
+ * by 2^8, which can: the kernel tracks the largest dS, and a workgroup that finds one beyond 60,000
+ * restarts with a smaller factor, which it passes to the query pass. Exponents are clamped so that
+ * no weight exceeds 1, however the log-sum-exp was rounded.
  *
- * **dO of f32** is stored as f16 times a power of two, one for each 16 queries
- * (`dense_matrix_gradient_scales.wgsl`), and dS is divided by that power too: so neither overflows or
- * vanishes beside rows of another size. Sums of dK and dV are kept in units of the latest power and
- * rescaled, exactly, when it changes; dQ is multiplied by the power of its own rows. Results are then f32
- * too.
+ * **An f32 dO** is stored as f16 times a power of two, one for each 16 queries
+ * (`dense_matrix_gradient_scales.wgsl`), and dS is divided by the same power, so neither overflows
+ * or underflows beside rows of another magnitude. Sums of dK and dV are kept in units of the latest
+ * power and rescaled, exactly, when it changes; dQ is multiplied by the power of its own rows.
+ * Results are then f32 too.
  *
- * Queries after a workgroup's last key need no mask: they have a loop of their own, without branches.
- * Queries past the end get an unbounded log-sum-exp: their weights are zero.
+ * Queries after a workgroup's last key need no mask: a separate loop without branches handles them.
+ * Queries past the end get an unbounded log-sum-exp, so their weights are zero.
  *
- * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes, 8 bytes a row of a tile
- * for log-sum-exp and delta, and 4 bytes for each 16 rows of an f32 dO; of the queries' pass,
+ * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes, 8 bytes per row of a
+ * tile for log-sum-exp and delta, and 4 bytes for each 16 rows of an f32 dO; for the query pass,
  * (tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes.
  *
  * @module
@@ -51,7 +51,7 @@ import {
 } from "./matrix_exchange_codegen.ts";
 import { matrixTileRows, stageStride } from "./matrix_layout.ts";
 
-/** A tiling, what it is applied to, and what follows from both. */
+/** A tiling, the problem it is applied to, and the sizes derived from both. */
 export interface BackwardKernel extends MatrixBackwardTiling {
   readonly headDim: number;
   /** 16-byte vectors of a row. */
@@ -61,7 +61,7 @@ export interface BackwardKernel extends MatrixBackwardTiling {
   readonly threads: number;
   /** Rows that a workgroup owns. */
   readonly ownRows: number;
-  /** Numbers of the matrices that 16 rows consist of. */
+  /** Indices of the matrices that make up 16 rows. */
   readonly depth: readonly number[];
   /** Storage of dO and the results; f32 with scaled dO. */
   readonly gradientType: DType;
@@ -78,7 +78,7 @@ export interface MatrixBackwardOptions {
   readonly walk?: string;
 }
 
-/** What follows from a tiling and what it is applied to. */
+/** Derives the sizes from a tiling and the problem. */
 export function describeBackward(
   tiling: MatrixBackwardTiling,
   { headDim, gradientType, walk = "" }: MatrixBackwardOptions,
@@ -96,7 +96,7 @@ export function describeBackward(
   };
 }
 
-/** Both kernels' parameters: the rectangle, and what of it a dispatch computes. */
+/** Parameters of both kernels: the rectangle, and the part of it that a dispatch computes. */
 export const BACKWARD_PARAMS = wgsl`
   struct Params {
     rows: u32,        // N
@@ -131,7 +131,7 @@ export const BACKWARD_CONSTANTS = wgsl`
   const PAST_END = 1.0e30; // a log-sum-exp that leaves no weight
 `;
 
-/** Both kernels' entry point, as far as they share it. */
+/** The part of the entry point that both kernels share. */
 export function entryPoint({ threads }: BackwardKernel): string {
   return wgsl`
     @compute @workgroup_size(${threads})
@@ -183,29 +183,29 @@ export function declareBindings(bindings: readonly string[]): string[] {
   return bindings.map((line, i) => `@group(0) @binding(${i}) ${line}`);
 }
 
-/** Whether dO was f32 and comes as f16 with a scale for each 16 rows. */
+/** Whether dO is f32 and is read as f16 with a scale for each 16 rows. */
 export function isScaled({ gradientType }: BackwardKernel): boolean {
   return gradientType === "f32";
 }
 
-/** The declaration of the scales of dO, where there are any. */
+/** The declaration of the scales of dO, if dO is scaled. */
 export function declareScales(kernel: BackwardKernel): string[] {
   return isScaled(kernel)
     ? ["var<storage, read> gradientScales: array<f32>; // [heads, N / 16], of outputGradients"]
     : [];
 }
 
-/** The declaration of a buffer of results, by their type. */
+/** The declaration of a result buffer, by element type. */
 export function declareResult(name: string, gradientType: DType, comment: string): string {
   const element = gradientType === "f16" ? "vec4u" : "vec4f";
   return `var<storage, read_write> ${name}: array<${element}>; // ${comment}`;
 }
 
-/** Sums that go on from rectangle to rectangle, one matrix a piece. */
+/** Sums that continue from rectangle to rectangle, in one matrix per piece. */
 export interface PartialSums {
   /** Variables of the matrices. */
   readonly names: readonly string[];
-  /** WGSL of where they lie in `partials`. */
+  /** WGSL of their offset in `partials`. */
   readonly at: string;
   readonly headDim: number;
 }
@@ -216,8 +216,8 @@ function partialAt({ at }: PartialSums, c: number): string {
 }
 
 /**
- * Sums as they begin: at zero, or where earlier rectangles left them. Expects the variables `earlier`
- * and `later`: whether other rectangles add to the same sums.
+ * Initialises the sums: to zero, or to what earlier rectangles stored. Expects the variables
+ * `earlier` and `later`: whether other rectangles add to the same sums.
  *
  * @param factor WGSL that partial sums are multiplied by.
  */
@@ -243,10 +243,10 @@ export function scaleResult(name: string, factor: string): string {
 }
 
 /**
- * The same sums at the end of a rectangle: left for later ones, or rounded and stored.
+ * Ends the sums of a rectangle: stores them for later rectangles, or rounds and stores the result.
  *
- * @param options WGSL: `factor` undoes that of the sums, `scale` multiplies the result beside it, `live`
- * is true where the lane's `row` is to be stored to `tensor`.
+ * @param options WGSL: `factor` undoes the factor of the sums, `scale` also multiplies the result,
+ * `live` is true where the lane's `row` is stored to `tensor`.
  */
 export function endSums(
   sums: PartialSums,

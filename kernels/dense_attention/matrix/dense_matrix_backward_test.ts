@@ -26,15 +26,15 @@ interface BackwardCase {
   readonly rows: number;
   readonly headDim: number;
   readonly tilings?: MatrixBackwardTilings;
-  /** Factor of dO: large ones overflow f16 unless the kernel scales them down. */
+  /** Factor of dO: large factors overflow f16 unless the kernel scales dO down. */
   readonly size?: number;
-  /** Rows of the rectangles that dS is cut into. Default: as many as fit. */
+  /** Rows of the rectangles that dS is split into. Default: as many as fit. */
   readonly cut?: number;
   /** Heads that the partial sums have room for. Default: as many as fit. */
   readonly heads?: number;
   /** dO and the gradients are f32, dO far beyond f16 in some rows and far below it in others. */
   readonly wide?: boolean;
-  /** Of every pair, up to its sign; O and log-sum-exp are the reference's then. */
+  /** Magnitude of every logit; O and log-sum-exp then come from the reference. */
   readonly logit?: number;
 }
 
@@ -76,7 +76,7 @@ const BACKWARD_CASES: readonly BackwardCase[] = [
 const SMALLEST_BACKWARD: MatrixBackwardTilings = { query: SMALLEST, keyValue: SMALLEST };
 
 const EMULATED_BACKWARD: readonly BackwardCase[] = [
-  // A Lighthouse layer's: all that the others have, and more.
+  // The case of a Lighthouse layer, which covers everything that the others do.
   {
     rows: 61,
     headDim: 64,
@@ -84,7 +84,7 @@ const EMULATED_BACKWARD: readonly BackwardCase[] = [
     cut: 32,
     wide: true,
   },
-  // Some of the queries of a workgroup do not see its last keys.
+  // Some queries of a workgroup do not attend to its last keys.
   {
     rows: 61,
     headDim: 64,
@@ -111,12 +111,12 @@ const EMULATED_BACKWARD: readonly BackwardCase[] = [
       },
     ];
   }),
-  // Rows that, rounded up to the widest declared tiling, are about their own number.
+  // A number of rows that changes little when rounded up to the widest declared tiling.
   { rows: 250, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000, cut: 128, heads: 1 },
   { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
 ];
 
-Deno.test("rectangles hold every causal pair of a query and a key once", () => {
+Deno.test("rectangles cover every causal query-key pair once", () => {
   const tilings = SMALLEST_BACKWARD;
   for (const [rows, pairsAtMost] of [[16, 1], [61, 300], [61, 16 * 32], [150, 5000], [150, 1e9]]) {
     const limits = { maxBindingBytes: 2 ** 27, maxBufferBytes: 2 ** 28 };
@@ -178,13 +178,13 @@ Deno.test("heads share rectangles while their partial sums fit a binding", () =>
 
 const BACKWARD = chooseCases(EMULATED_BACKWARD, (_, i) => i === 0);
 
-Deno.test("gradients on matrix units match float64 within the rounding of f16 products, twice the same", async (t) => {
+Deno.test("gradients on matrix units match float64 within the rounding of f16 products, and repeat exactly", async (t) => {
   const gpu = await matrixGpu();
   if (gpu) await checkBackward(t, { gpu, emulated: false }, BACKWARD_CASES);
 });
 
 Deno.test({
-  name: `gradients on emulated matrix units match float64, twice the same${BACKWARD.note}`,
+  name: `gradients on emulated matrix units match float64 and repeat exactly${BACKWARD.note}`,
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     if (gpu) await checkBackward(t, { gpu, emulated: true }, BACKWARD.cases);

@@ -1,14 +1,15 @@
 /**
- * WGSL of the careful pass of the forward kernel on subgroup matrices. It computes all rows of a
- * workgroup anew when one of them has a reference that starting over cannot find; see
+ * WGSL of the careful pass of the forward kernel on subgroup matrices. It recomputes all rows of a
+ * workgroup when one of them has a reference that restarts cannot find; see
  * `dense_matrix_codegen.ts`.
  *
- * A first loop over all keys finds the maximum t of each row, a second one takes 2^((x - t)·scale + 15).
- * The difference is taken before it is scaled: near the maximum it is exact, however large x and t
- * are. A weight is at most 2^15, within f16, and those that f16 rounds away are below 2^-40 of the
- * largest each.
+ * A first loop over all keys finds the maximum t of each row; a second one computes the weights
+ * 2^((x - t)·scale + 15). The difference is taken before scaling: near the maximum it is exact,
+ * however large x and t are. A weight is at most 2^15, within f16; weights that f16 rounds to zero
+ * are each below 2^-40 of the largest.
  *
- * Keys and values come from memory 16 at a time, without staging: slow, rarely run, and small.
+ * Keys and values are loaded from memory 16 at a time, without staging: slow, rarely run, and
+ * small.
  *
  * @module
  */
@@ -29,7 +30,7 @@ import { WEIGHT_STRIDE } from "./matrix_layout.ts";
 /** Power of two of the weight of a row's largest score. */
 const LARGEST_WEIGHT = "15.0";
 
-/** All blocks of the workgroup anew, where one of them is astray. */
+/** Recomputes all blocks of the workgroup if one of them is astray. */
 export function carefulPass(kernel: ForwardKernel): string {
   return flatWgsl`
 
@@ -74,7 +75,9 @@ function carefulBlock(kernel: ForwardKernel, b: number): string {
   `;
 }
 
-/** A lane's scores `xa` and `xb` of block b against the 16 keys from `k0`, or as many as there are. */
+/**
+ * A lane's scores `xa` and `xb` of block b against the 16 keys from `k0`, or the fewer that remain.
+ */
 function scoresFromMemory(kernel: ForwardKernel, b: number): string {
   const { walk } = kernel;
   const key0 = walk ? "key0" : "k0";

@@ -1,30 +1,31 @@
 /**
- * WGSL of dense causal attention on subgroup matrices (tensor cores on NVIDIA), generated whole:
- * matrix values cannot be passed to functions, so the unrolled shader is one function.
+ * WGSL of dense causal attention on subgroup matrices (tensor cores on NVIDIA). Matrix values
+ * cannot be passed to functions, so the generated shader is one unrolled function.
  *
  * One workgroup computes `subgroups * 16 * blocks` query rows of one head. A subgroup owns `blocks`
  * blocks of 16 rows and keeps their queries (left matrices) and outputs (f32 result matrices) in
  * registers. Keys and values are streamed through workgroup memory in tiles of `tileColumns` rows.
  *
- * Per 16 keys a subgroup multiplies Q·Kᵀ, stores the scores to a scratch of its own, lets each lane
- * take 8 of them through the exponential, writes the weights back as f16 and loads them as left
- * matrices for P·V. A matrix has no element access, so the scratch is the only way. The scores of its
- * blocks use the scratch one after the other, and their weights lie beside each other. Of two blocks
- * the first is a few products ahead, and the second one's exponentials are computed between those.
+ * For each 16 keys a subgroup multiplies Q·Kᵀ and stores the scores to its own scratch; each lane
+ * applies the exponential to 8 of them and writes the weights back as f16; the subgroup then loads
+ * the weights as left matrices for P·V. A matrix has no element access, so this exchange needs the
+ * scratch. The scores of the blocks use the scratch one after the other; their weights are stored
+ * side by side. With two blocks, the first runs a few products ahead, and the second block's
+ * exponentials are computed between those.
  *
- * **Optimistic reference.** Softmax needs any reference m, not the running maximum: weights are
- * 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16 keys of its own
- * block, plus log2(keys / 2^13) where the row sees more than 2^13 keys; the loop has no maximum, vote
- * or rescaling. Then the sum of a row's weights tells whether m was good:
+ * **Optimistic reference.** Softmax works with any reference m, not only the running maximum:
+ * weights are 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16
+ * keys of its own block, plus log2(keys / 2^13) if the row attends to more than 2^13 keys; the loop
+ * has no maximum, vote or rescaling. The sum of a row's weights then shows whether m was good:
  *
  * - at 60,000 or more a weight may have overflowed;
- * - below (keys)·2^-14 the weights that f16 rounds away, each at most 2^-25, could together exceed
- *   2^-11 of the sum, half a unit in the last place of the output.
+ * - below (keys)·2^-14 the weights that f16 rounds to zero, each at most 2^-25, could together
+ *   exceed 2^-11 of the sum, half a unit in the last place of the output.
  *
- * Outside of that window m moves by log2(sum) - 10 and the workgroup starts over; restarts are
- * counted. Then the sum is about 2^10, well inside it for up to 2^23 keys. An infinite sum does not
- * tell how far to move, and beyond 2^24 neighbouring values of m are too far apart: a row with either
- * sends its workgroup through the careful pass (`dense_matrix_careful_codegen.ts`).
+ * Outside this window m moves by log2(sum) - 10 and the workgroup restarts; restarts are counted.
+ * The sum is then about 2^10, well inside the window for up to 2^23 keys. An infinite sum does not
+ * show how far to move, and beyond 2^24 neighbouring values of m are too far apart: a row with
+ * either sends its workgroup through the careful pass (`dense_matrix_careful_codegen.ts`).
  *
  * Workgroup memory: (2 * stages * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes.
  *
@@ -58,7 +59,7 @@ import {
 import { matrixTileRows, SCRATCH, stageStride } from "./matrix_layout.ts";
 import { streamRing, streamTiles } from "./row_staging_codegen.ts";
 
-/** Least sum of weights for each key that a row sees. */
+/** Minimum sum of weights per key that a row attends to. */
 const LEAST_SUM = "0.00006103515625"; // 2^-14
 
 /**
@@ -93,7 +94,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
   ].join("\n");
 }
 
-// ---- Declarations, and what a subgroup holds in registers ----
+// ---- Declarations and registers of a subgroup ----
 
 function declarations(kernel: ForwardKernel): string {
   const { inputs, result, rowStride, stages, subgroups, tileColumns, stride } = kernel;
@@ -140,10 +141,10 @@ function declarations(kernel: ForwardKernel): string {
   `;
 }
 
-/** Where the workgroup, the subgroup and the lane are; queries and accumulators of each block. */
+/** Positions of the workgroup, subgroup and lane; queries and accumulators of each block. */
 function openMain(kernel: ForwardKernel): string {
   const { threads, blocks, blockNumbers, depth } = kernel;
-  // The last rows may be fewer than a block: then it begins earlier and stores only its own rows.
+  // The last block may be partial: it then begins earlier and stores only its own rows.
   const placeBlock = (b: number) =>
     wgsl`
     let own${b} = first + ${16 * b}u;
@@ -184,7 +185,7 @@ function openMain(kernel: ForwardKernel): string {
 
 // ---- References ----
 
-/** Estimates of the rows' maxima: the first keys and those of a block's own rows stand for all. */
+/** Estimates the rows' maxima from the first keys and the keys of a block's own rows. */
 function references(kernel: ForwardKernel): string {
   return flatWgsl`
     ${kernel.walk ? ["let path = openWalk(head, q0, 0u, params.rows);"] : []}
@@ -252,12 +253,12 @@ function attempts(kernel: ForwardKernel): string {
     tensors: [["keys", "keyStage"], ["values", "valueStage"]],
     vectors,
     threads,
-    // Rows past the end are masked: any row will do in their place.
+    // Rows past the end are masked, so any row may stand in for them.
     row: (row) => `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
     place: kernel.walk ? (position) => `walkedRow(path, ${position})` : undefined,
     step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });
-  // A number of attempts that no compiler can know, and so unroll.
+  // The number of attempts is unknown at compile time, which prevents unrolling.
   return flatWgsl`
 
     let end = ${end};
@@ -297,12 +298,12 @@ function judgeReference(kernel: ForwardKernel, b: number): string {
 
 // ---- Results ----
 
-/** Normalises the outputs of block b and stores what the kernel is asked for. */
+/** Normalises the outputs of block b and stores the requested result. */
 function storeBlock(kernel: ForwardKernel, b: number): string {
   return kernel.result === "rows" ? storeRows(kernel, b) : storeSquaredNorms(kernel, b);
 }
 
-/** What both results begin with: the row, whether it is the block's own, and 1 / its sum. */
+/** The start of both results: the row, whether the block owns it, and 1 / its sum. */
 function openResults(b: number): string {
   return flatWgsl`
     { ${totalOf(b)}
@@ -311,7 +312,7 @@ function openResults(b: number): string {
   `;
 }
 
-/** Reads the c-th matrix of outputs of block b back, 8 elements of a row a lane, for `use`. */
+/** Reads the c-th output matrix of block b back, 8 elements of a row per lane, for `use`. */
 function readOutput(
   { b, c, use }: { readonly b: number; readonly c: number; readonly use: string },
 ) {

@@ -41,7 +41,7 @@ import {
 import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
-/** Names of the sums of dK or dV, one a matrix. */
+/** Names of the sums of dK or dV, one per matrix. */
 function sumsOf({ depth }: BackwardKernel, name: "dk" | "dv"): string[] {
   return depth.map((c) => `${name}${c}`);
 }
@@ -81,7 +81,7 @@ export function generateMatrixKeyValue(
   ].join("\n");
 }
 
-// ---- Declarations, and what a subgroup holds in registers ----
+// ---- Declarations and registers of a subgroup ----
 
 function declarations(kernel: BackwardKernel): string {
   const { tileColumns, stride, subgroups, gradientType } = kernel;
@@ -119,7 +119,7 @@ function declarations(kernel: BackwardKernel): string {
   `;
 }
 
-/** Where the workgroup, the subgroup and the lane are; a subgroup's keys and values, and its sums. */
+/** Positions of the workgroup, subgroup and lane; a subgroup's keys and values, and its sums. */
 function openMain(kernel: BackwardKernel): string {
   const { headDim, vectors, depth } = kernel;
   const loadOwn = ([name, tensor]: readonly [string, string]) =>
@@ -164,7 +164,7 @@ interface Sums {
   readonly valueSums: PartialSums;
 }
 
-// ---- The loops over queries, tried again with a smaller factor ----
+// ---- The loops over queries, retried with a smaller factor ----
 
 function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string {
   const { tileColumns, vectors, threads, ownRows } = kernel;
@@ -238,7 +238,7 @@ function stageScales(kernel: BackwardKernel): string {
   `;
 }
 
-// ---- One step: 16 queries. First the order of work, then the statements. ----
+// ---- One step: 16 queries. First the schedule, then the statements. ----
 
 /** The work on 16 staged queries. Scores are `x`, then P; gradients of weights are `y`, then dS. */
 function scheduleStep(
@@ -264,7 +264,7 @@ function scheduleStep(
   ];
 }
 
-/** Takes on the scale of 16 queries of dO, and brings the sums to it. */
+/** Adopts the scale of 16 queries of dO, and rescales the sums to it. */
 function adoptScale(kernel: BackwardKernel, row: string): string {
   const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
   return flatWgsl`
@@ -359,7 +359,7 @@ function exchangeWeights(): string {
   `;
 }
 
-/** Leaves a lane's part of dS for the pass over queries. */
+/** Stores a lane's part of dS for the pass over queries. */
 function leaveScoreGradients(firstRow: string): string {
   const block = `scoreBlock + (${firstRow} - params.firstQuery) / 16u`;
   return `scoreGradients[(${block}) * 32u + scoreRow] = select(vec4u(), yw, live);`;

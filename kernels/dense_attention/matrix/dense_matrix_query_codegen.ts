@@ -36,13 +36,13 @@ import {
 import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
-/** A backward kernel, and what the pass over keys and values decides for it. */
+/** A backward kernel, and the sizes that the pass over keys and values sets for it. */
 interface Kernel extends BackwardKernel {
   /** Rows that a workgroup of the pass over keys and values owns: their keys share a factor of dS. */
   readonly keyRows: number;
-  /** Numbers of a subgroup's blocks of 16 queries. */
+  /** Indices of a subgroup's blocks of 16 queries. */
   readonly blockNumbers: readonly number[];
-  /** Numbers of the steps of a tile, which are unrolled. */
+  /** Indices of the steps of a tile, which are unrolled. */
   readonly steps: readonly number[];
 }
 
@@ -82,7 +82,7 @@ export function generateMatrixQuery(
   ].join("\n");
 }
 
-// ---- Declarations, and what a subgroup holds in registers ----
+// ---- Declarations and registers of a subgroup ----
 
 function declarations(kernel: Kernel): string {
   const { tileColumns, stride, subgroups, gradientType } = kernel;
@@ -108,7 +108,7 @@ function declarations(kernel: Kernel): string {
   `;
 }
 
-/** Where the workgroup, the subgroup and the lane are. */
+/** Positions of the workgroup, subgroup and lane. */
 function openMain(kernel: Kernel): string {
   const { ownRows, blocks, headDim, keyRows } = kernel;
   const keyGroups = `(params.endKey - params.firstKey + ${keyRows - 1}u) / ${keyRows}u`;
@@ -145,12 +145,12 @@ function sumsOf({ depth, headDim }: Kernel, b: number): PartialSums {
   };
 }
 
-/** Where the weights of block b lie in the scratches. */
+/** The position of the weights of block b in the scratch memory. */
 function scratchOf(b: number): string {
   return `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
 }
 
-/** The scales of dO that a subgroup's own queries have. */
+/** The scales of dO of a subgroup's own queries. */
 function readScales(kernel: Kernel): string[] {
   if (!isScaled(kernel)) return [];
   const scaleOf = (b: number) =>
@@ -163,10 +163,10 @@ function readScales(kernel: Kernel): string[] {
 }
 
 /**
- * Sums of all blocks as they begin, and the first tile's gradients of scores.
+ * Initialises the sums of all blocks, and prefetches the first tile's gradients of scores.
  *
- * Each lane's part of these is in flight for a whole tile before it is used. So nothing may depend on
- * it until then: no branch around the load, no choice after it.
+ * Each lane's part of the gradients is in flight for a whole tile before it is used. Nothing may
+ * depend on it until then: no branch around the load, no `select` after it.
  */
 function beginBlocks(kernel: Kernel): string {
   const { blockNumbers, steps } = kernel;
@@ -185,7 +185,9 @@ function beginBlocks(kernel: Kernel): string {
   `;
 }
 
-/** Fetches a lane's part of the gradients of scores from a key on, for step s of a tile. */
+/**
+ * Prefetches a lane's part of the gradients of scores from a given key on, for step s of a tile.
+ */
 function fetchScoreGradients({ blockNumbers }: Kernel, s: number, key: string): string {
   return flatWgsl`
     {
@@ -221,7 +223,7 @@ function walkKeys(kernel: Kernel): string {
   `;
 }
 
-/** Takes on the exponent of the factor of a tile's dS, and brings the sums to it. */
+/** Adopts the exponent of the factor of a tile's dS, and rescales the sums to it. */
 function adoptExponent(kernel: Kernel): string {
   const names = kernel.blockNumbers.flatMap((b) => sumsOf(kernel, b).names);
   return flatWgsl`
@@ -236,7 +238,7 @@ function adoptExponent(kernel: Kernel): string {
   `;
 }
 
-// ---- One step: 16 keys. First the order of work, then the statements. ----
+// ---- One step: 16 keys. First the schedule, then the statements. ----
 
 /** The work on 16 staged keys, the `at`-th of a tile. */
 function scheduleStep(kernel: Kernel, { row, at }: StagedRows): string[] {
@@ -250,8 +252,8 @@ function scheduleStep(kernel: Kernel, { row, at }: StagedRows): string[] {
 }
 
 /**
- * Puts a lane's part of dS into the scratch: 16 keys × 16 queries, two lanes to a key. What the queries
- * do not see, the other pass may not have written.
+ * Puts a lane's part of dS into the scratch: 16 keys × 16 queries, two lanes per key. The other
+ * pass may not have written entries outside the causal mask.
  */
 function putScoreGradients(kernel: Kernel, at: number, b: number): string {
   const place = `${scratchOf(b)} + (lane >> 1u) * ${WEIGHT_STRIDE}u + (lane & 1u)`;

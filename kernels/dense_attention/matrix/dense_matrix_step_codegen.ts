@@ -1,6 +1,6 @@
 /**
- * WGSL of one step of the forward kernel on subgroup matrices, the work on 16 staged keys: first the
- * order of work, then the statements. See `dense_matrix_codegen.ts`.
+ * WGSL of one step of the forward kernel on subgroup matrices, the work on 16 staged keys: first
+ * the schedule, then the statements. See `dense_matrix_codegen.ts`.
  *
  * @module
  */
@@ -26,7 +26,7 @@ const BLOCK_AHEAD = 3;
 /** What the kernel is generated for. */
 export interface DenseMatrixOptions {
   readonly headDim: number;
-  /** δ: each residue class of rows is a sequence of its own. Default 1. */
+  /** δ: each residue class of rows is a separate sequence. Default 1. */
   readonly rowStride?: number;
   /** Default `rows`. */
   readonly result?: DenseResult;
@@ -36,16 +36,16 @@ export interface DenseMatrixOptions {
   readonly walk?: string;
 }
 
-/** A tiling, what it is applied to, and what follows from both. */
+/** A tiling, the problem it is applied to, and the sizes derived from both. */
 export interface ForwardKernel extends MatrixTiling, Required<DenseMatrixOptions> {
   /** 16-byte vectors of a row. */
   readonly vectors: number;
   /** 16-byte vectors from one staged row to the next. */
   readonly stride: number;
   readonly threads: number;
-  /** Numbers of a subgroup's blocks of 16 rows. */
+  /** Indices of a subgroup's blocks of 16 rows. */
   readonly blockNumbers: readonly number[];
-  /** Numbers of the matrices that 16 rows consist of. */
+  /** Indices of the matrices that make up 16 rows. */
   readonly depth: readonly number[];
 }
 
@@ -77,7 +77,7 @@ export function scheduleStep(
       : [],
     ...multiplyScores(kernel, row),
     ...blockNumbers.flatMap(exchangeScores),
-    // After the first mask the products are over, and their registers free.
+    // After the first mask the products are done and their registers are free.
     mask(0),
     ...prefetch(blocks === 1 ? "x0a.x" : undefined),
     ...blockNumbers.slice(1).map(mask),
@@ -95,7 +95,7 @@ function scheduleOneBlock(kernel: ForwardKernel, row: string): string[] {
   ];
 }
 
-/** Weights and outputs of two blocks: the second one's exponentials hide among the first's products. */
+/** Weights and outputs of two blocks: the second's exponentials overlap the first's products. */
 function scheduleTwoBlocks(kernel: ForwardKernel, row: string): string[] {
   const { depth } = kernel;
   const ahead = depth.slice(0, BLOCK_AHEAD);
@@ -176,7 +176,7 @@ function loadStaged(
   return `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, ${at}, ${stride}u)`;
 }
 
-/** Masks a lane's scores `<x>a` and `<x>b` of block b against 16 keys, where some come after a row. */
+/** Masks a lane's scores `<x>a` and `<x>b` of block b against 16 keys, if some come after a row. */
 export function maskScores(
   { b, x, firstKey }: { readonly b: number; readonly x: string; readonly firstKey: string },
 ): string {

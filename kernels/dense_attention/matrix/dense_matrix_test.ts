@@ -31,7 +31,7 @@ import {
   SMALLEST,
 } from "./_matrix_bench.ts";
 
-Deno.test("dense attention takes matrix units where device and shape allow, else the portable kernel", () => {
+Deno.test("dense attention uses matrix units where device and shape allow, otherwise the portable kernel", () => {
   const plan = (capabilities: Partial<Capabilities> = {}, options = {}) =>
     planDenseAttention({
       capabilities: { ...MATRIX_UNITS, ...capabilities },
@@ -46,11 +46,11 @@ Deno.test("dense attention takes matrix units where device and shape allow, else
   for (
     const [capabilities, options, reason] of [
       [{ subgroupMatrix: [] }, {}, /the device has no subgroup matrices/],
-      [{ subgroupMinSize: 8 }, {}, /subgroups of 8 to 32 threads are not of 32/],
+      [{ subgroupMinSize: 8 }, {}, /subgroups have 8 to 32 threads, not 32/],
       [{ maxWorkgroupBytes: 16384 }, {}, /no tiling fits 16 KiB of workgroup memory/],
       [{}, { dtype: "f32" }, /storage f32 is not f16/],
       [{}, { headDim: 96 }, /head dimension 96 is not one of 64, 128/],
-      [{}, { rows: 15 }, /15 rows are fewer than a matrix has, 16/],
+      [{}, { rows: 15 }, /15 rows are fewer than the 16 rows of a matrix/],
     ] as const
   ) {
     assert.equal(plan(capabilities, options).kernel, "portable");
@@ -62,9 +62,9 @@ interface Case {
   readonly rows: number;
   readonly headDim: number;
   readonly tiling?: MatrixTiling;
-  /** Factor of Q: large ones make extreme logits. */
+  /** Factor of Q: large factors make extreme logits. */
   readonly size?: number;
-  /** All rows alike. */
+  /** All rows are equal. */
   readonly equal?: boolean;
   readonly startsOver?: boolean;
   /** Keys are values, in one buffer. */

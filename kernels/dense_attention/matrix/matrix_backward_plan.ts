@@ -1,6 +1,6 @@
 /**
  * The backward passes of dense attention on matrix units: plan and binding.
- * `dense_attention_backward.ts` says what is computed, `dense_matrix_backward.ts` in which order.
+ * `dense_attention_backward.ts` documents the computation, `dense_matrix_backward.ts` the schedule.
  *
  * @module
  */
@@ -132,7 +132,8 @@ export function planMatrixPasses(
 /**
  * Binds the two tiled passes.
  *
- * @param options `scratch`: buffers between the passes that another kernel may use at another time.
+ * @param options `scratch`: buffers between the passes, which another kernel may use at another
+ * time.
  * @throws {RangeError} when the scratch is too small.
  * @throws {MemoryError} when the device has no room for a scratch.
  */

@@ -2,21 +2,22 @@
  * WGSL that the shaders on subgroup matrices share: types, and the exchange between the results of one
  * product and the operands of the next.
  *
- * A matrix has no element access. So a subgroup stores its results (f32 scores) to a *scratch* of its
- * own in workgroup memory, each lane takes 8 of them, and writes 8 weights (f16) back to be loaded as
- * a left matrix. Rows of scores are 96 bytes apart and rows of weights 48, and in every other four rows
- * a lane reads the second half of its scores first, so that no two accesses conflict in a bank.
+ * A matrix has no element access. A subgroup therefore stores its results (f32 scores) to its own
+ * *scratch* in workgroup memory; each lane reads 8 of them and writes 8 weights (f16) back, which
+ * are loaded as a left matrix. Rows of scores are 96 bytes apart and rows of weights 48; in every
+ * other four rows a lane reads the second half of its scores first, so that no two accesses
+ * conflict in a bank.
  *
- * **Within a subgroup** the scratch is exchanged without a barrier. WGSL does not promise that order;
- * on devices whose subgroups run in lockstep it holds, and the checks of every run would catch it
- * where it does not.
+ * **Within a subgroup** lanes exchange data through the scratch without a barrier. WGSL does not
+ * guarantee that order; it holds on devices whose subgroups run in lockstep, and the checks of
+ * every run would detect a device where it does not.
  *
  * @module
  */
 import { flatWgsl, wgsl } from "../../gpu/wgsl.ts";
 import { SCORE_STRIDE, WEIGHT_STRIDE } from "./matrix_layout.ts";
 
-/** What every shader on subgroup matrices begins with. */
+/** Directives at the start of every shader on subgroup matrices. */
 export const MATRIX_DIRECTIVES = `enable f16;
 enable subgroups;
 enable chromium_experimental_subgroup_matrix;
@@ -35,7 +36,7 @@ export function multiplyAdd(result: string, left: string, right: string): string
   return `${result} = subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${result});`;
 }
 
-/** Where a lane's elements lie in a scratch. Expects `local`, the builtin. */
+/** Positions of a lane's elements in a scratch. Expects the builtin `local`. */
 export const LANE_PLACES = wgsl`
   let subgroup = local >> 5u;
   let row16 = local & 15u;        // the lane's row of a matrix

@@ -1,6 +1,6 @@
 /**
- * Sizes that follow from a tiling of the kernels on matrix units: rows of a workgroup, and where things
- * lie in its memory. Matrices have 16 rows and 16 columns.
+ * Sizes derived from a tiling of the kernels on matrix units: rows of a workgroup, and the layout
+ * of its memory. Matrices have 16 rows and 16 columns.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export function stageStride(headDim: number): number {
   return headDim / 8 + 1;
 }
 
-/** Rows that a workgroup owns: queries, or keys in the pass that gives dK and dV. */
+/** Rows that a workgroup owns: queries, or keys in the pass that computes dK and dV. */
 export function matrixTileRows({ subgroups, blocks }: MatrixTiling): number {
   return 16 * blocks * subgroups;
 }

@@ -1,6 +1,6 @@
 /**
- * The plan of the forward kernel of dense attention on matrix units. `dense_attention.ts` says what is
- * computed.
+ * The plan of the forward kernel of dense attention on matrix units. `dense_attention.ts` documents
+ * the computation.
  *
  * @module
  */

@@ -8,27 +8,27 @@ import type { MatrixTiling } from "../tilings.ts";
 
 /** The 16 staged rows of one step. */
 export interface StagedRows {
-  /** WGSL of the stages' row where they begin. */
+  /** WGSL of their first row in the stages. */
   readonly row: string;
-  /** WGSL of the sequence's row where they begin. */
+  /** WGSL of their first row in the sequence. */
   readonly firstRow: string;
-  /** The number of the step in its tile, where steps are unrolled. */
+  /** Index of the step in its tile, if steps are unrolled. */
   readonly at: number;
   /**
-   * Statements that stage the 16 rows fetched a step before and fetch the next 16, to be placed once a
-   * step; none without a ring.
+   * Statements that stage the 16 rows fetched one step before and fetch the next 16, placed once
+   * per step; empty without a ring.
    *
    * @param known WGSL of an f32 that is computed just before: the fetch is made to depend on it, so
-   * that no compiler moves it up to where registers are short. Default: the fetch depends on nothing.
+   * that no compiler moves it up to where registers are short. Default: no dependence.
    */
   readonly prefetch: (known?: string) => readonly string[];
 }
 
 /** Rows that are streamed, and the work on them. */
 export interface RowStream {
-  /** A variable: the sequence's row where the loop is. */
+  /** A variable: the loop's current row of the sequence. */
   readonly counter: string;
-  /** WGSL that is true as long as there are rows: the condition of the loop. */
+  /** WGSL condition of the loop: true while rows remain. */
   readonly condition: string;
   /** Rows of one tile; a multiple of 16. */
   readonly tileColumns: number;
@@ -49,7 +49,7 @@ export interface RowStream {
   readonly step: (rows: StagedRows) => string;
 }
 
-/** A 16-byte vector that a thread fetches from a tensor and puts into its stage. */
+/** A 16-byte vector that a thread fetches from a tensor and stores to its stage. */
 interface StagedVector {
   /** The variable that holds it. */
   readonly name: string;
@@ -81,13 +81,14 @@ function stagedVectors(stream: RowStream, count: number): StagedVector[] {
 }
 
 /**
- * The loop over rows that are staged a tile at a time: between two barriers all threads load it.
+ * The loop over rows that are staged one tile at a time: all threads load a tile between two
+ * barriers.
  *
  * The end of the loop over steps is deliberately not a constant. NVIDIA's compiler unrolls a loop
- * whose end it knows, here into more registers than there are, which costs a third of the speed.
+ * with a known end, here into more registers than there are, which costs a third of the speed.
  *
- * @param options `open`: WGSL at the begin of a tile. `prepare`: WGSL beside its loads. `unrolled`:
- * steps one after the other instead of a loop.
+ * @param options `open`: WGSL at the start of a tile. `prepare`: WGSL next to its loads.
+ * `unrolled`: unrolled steps instead of a loop.
  */
 export function streamTiles(
   options: RowStream & {
@@ -128,13 +129,13 @@ export function streamTiles(
 
 /**
  * The loop over rows that are staged in a ring of two tiles. While one tile is in use, the next is
- * filled, 16 rows a step, which were fetched a step before and waited in registers: 8 of them with 256
- * threads and two tensors of d = 128. So no thread waits for device memory.
+ * filled, 16 rows per step; these were fetched one step before and held in registers: 8 of them
+ * with 256 threads and two tensors of d = 128. So no thread waits for device memory.
  *
- * NVIDIA's compiler must not undo that. It moves loads through a read-only binding down to the store
- * of their value, where all threads wait again; so the tensors are bound read-write
- * ({@linkcode ringAccess}), though nothing writes them. And where in a step the prefetch stands
- * decides whether registers suffice: `TUNING.md` has what was measured.
+ * NVIDIA's compiler must not undo that. It moves loads through a read-only binding down to the
+ * store of their value, where all threads wait again; the tensors are therefore bound read-write
+ * ({@linkcode ringAccess}), although nothing writes them. The position of the prefetch in a step
+ * decides whether registers suffice: `TUNING.md` has the measurements.
  */
 export function streamRing(stream: RowStream): string {
   const { counter, tileColumns, condition, step, place } = stream;
@@ -178,8 +179,8 @@ export function streamRing(stream: RowStream): string {
 export type InputAccess = "read" | "read-write";
 
 /**
- * How a shader of this tiling binds its inputs: see {@linkcode streamRing}. All of them alike, since a
- * buffer may not be bound for reading and for writing at once.
+ * How a shader with this tiling binds its inputs: see {@linkcode streamRing}. All inputs are bound
+ * alike, since a buffer may not be bound for reading and for writing at the same time.
  */
 export function ringAccess({ stages }: MatrixTiling): InputAccess {
   return stages === 2 ? "read-write" : "read";

@@ -1,5 +1,5 @@
 /**
- * The naive variant of dense causal attention, with the signature of the tuned one: see
+ * The naive variant of dense causal attention, with the same signature as the tuned one: see
  * `dense_attention.ts` for shapes, numerics and units.
  *
  * @module
@@ -50,7 +50,7 @@ function generateAccess(headDim: number, dtype: DType): string {
   `;
 }
 
-/** What is compiled for a head dimension and a storage type. */
+/** The shader for a head dimension and a storage type. */
 function pipelineOf(gpu: Pick<Gpu, "capabilities" | "adapter">, size: DenseAttentionOptions) {
   const { headDim, dtype } = size;
   return {
@@ -60,7 +60,7 @@ function pipelineOf(gpu: Pick<Gpu, "capabilities" | "adapter">, size: DenseAtten
   };
 }
 
-/** One thread per query row; never split finer than 64 rows a dispatch. */
+/** One thread per query row; work is never split into dispatches of fewer than 64 rows. */
 export const denseNaive: Implementation = denseImplementation({
   name: "dense-naive",
   title: "dense causal attention, naive",

@@ -1,5 +1,5 @@
 /**
- * The generated half of `dense_attention.wgsl`: its two products and the softmax between them.
+ * The generated part of `dense_attention.wgsl`: its two products and the softmax between them.
  *
  * @module
  */
@@ -128,7 +128,7 @@ function updateRow(program: TileProgram, r: number): string {
   `;
 }
 
-/** Generated text to append to `dense_attention.wgsl`. */
+/** The generated WGSL to append to `dense_attention.wgsl`. */
 export function generateDense(
   program: TileProgram,
   options: {

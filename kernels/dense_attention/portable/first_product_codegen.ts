@@ -10,7 +10,7 @@ import { elementsPerVector, layOut, type TileProgram } from "./tile_layout.ts";
 
 /** Names of a first product. */
 export interface FirstProduct {
-  /** Suffix of the generated function `compute…(c0)` and of those that it is made of. */
+  /** Suffix of the generated function `compute…(c0)` and of its helper functions. */
   readonly name: string;
   /** Storage buffers of 16-byte vectors, `[heads, rows, d]`. */
   readonly rows: string;
@@ -130,7 +130,10 @@ function stageRow({ tiling: { tileRows, tileColumns } }: TileProgram): number {
   return (tileRows + tileColumns) / 4;
 }
 
-/** Stores the elements of a fetched vector one staged row apart; `slots` rows or columns lie abreast. */
+/**
+ * Stores the elements of a fetched vector one staged row apart; `slots` rows or columns lie side by
+ * side.
+ */
 function storeTransposed(
   program: TileProgram,
   options: {

@@ -1,6 +1,6 @@
 /**
- * The portable backward passes of dense attention: tilings, plan, binding. `dense_attention_backward.ts`
- * says what is computed.
+ * The portable backward passes of dense attention: tilings, plan, binding.
+ * `dense_attention_backward.ts` documents the computation.
  *
  * @module
  */
@@ -57,7 +57,7 @@ export function chooseBackwardTilings(
     tiling.threadsX * tiling.threadsY <= maxInvocations;
   const first = (...tilings: Tiling[]) => [...tilings, small].find(fits);
   const middle: Tiling = { tileRows: 64, tileColumns: 32, threadsX: 8, threadsY: 16, chunk: 16 };
-  // The fastest of nine tilings measured for each pass on an H100.
+  // The fastest of the nine tilings measured for each pass on an H100.
   const wide = (tileColumns: number): Tiling[] =>
     gpu.adapter.software ? [] : [{ tileRows: 128, tileColumns, threadsX, threadsY: 16, chunk: 16 }];
   const query = first(...wide(8 * threadsX), middle);

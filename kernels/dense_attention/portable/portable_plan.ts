@@ -1,5 +1,6 @@
 /**
- * The plan of the portable forward kernel of dense attention. `dense_attention.ts` says what is computed.
+ * The plan of the portable forward kernel of dense attention. `dense_attention.ts` documents the
+ * computation.
  *
  * @module
  */
@@ -31,8 +32,8 @@ import { splitTiles } from "./tile_ranges.ts";
 import { showExcess } from "../../gpu/bytes.ts";
 
 /**
- * Chooses tile sizes for an adapter: a GPU needs registers full of independent products, a CPU driver
- * little code and few threads.
+ * Chooses tile sizes for an adapter: a GPU needs registers full of independent products, a CPU
+ * driver needs little code and few threads.
  */
 export function chooseTiling(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
@@ -41,11 +42,11 @@ export function chooseTiling(
   const threadsX = headDim % 64 === 0 ? 16 : 8;
   const { maxWorkgroupBytes, maxInvocations } = gpu.capabilities;
   const candidates: Tiling[] = [
-    // The fastest of 18 tilings measured on an H100: 8 × 8 scores and outputs a thread.
+    // The fastest of 18 tilings measured on an H100: 8 × 8 scores and outputs per thread.
     { tileRows: 128, tileColumns: 8 * threadsX, threadsX, threadsY: 16, chunk: 16 },
     // Fits 32 KiB of workgroup memory, and is the fastest measured on llvmpipe.
     { tileRows: 128, tileColumns: 64, threadsX: 8, threadsY: 16, chunk: 16 },
-    // Fits the least that WebGPU guarantees: 16 KiB of workgroup memory, 256 invocations.
+    // Fits the minimum that WebGPU guarantees: 16 KiB of workgroup memory, 256 invocations.
     { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 },
   ].slice(gpu.adapter.software ? 1 : 0);
   for (const tiling of candidates) {
@@ -83,7 +84,7 @@ export interface DensePortablePlan extends DenseAttentionPlan {
   readonly tiling: Tiling;
 }
 
-/** Plans the portable kernel, even where the device has matrix units. */
+/** Plans the portable kernel, even if the device has matrix units. */
 export function planPortable(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   options: DenseAttentionOptions,
@@ -108,7 +109,7 @@ export function planPortable(
   const tile = tileOf(tiling);
   requireWalkable(walk, tile);
   const { workgroupBytes } = layOut(tiling, headDim);
-  // Lanes of a row must lie in one subgroup, and subgroups must be runs of consecutive threads.
+  // Lanes of a row must be in one subgroup, and subgroups must be runs of consecutive threads.
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
   const program = { tiling, headDim, dtype, rowStride };
   const generated = generateDense(program, { subgroups, result, walked: walk !== undefined });

@@ -25,8 +25,8 @@ export interface SecondProduct {
 /**
  * Registers and functions of a second product.
  *
- * A stage holds THREADS_X rows of the values as f32, then the weights of these columns, four rows to a
- * vector.
+ * A stage holds THREADS_X rows of the values as f32, then the weights of these columns, four rows
+ * per vector.
  */
 export function generateSecondProduct(program: TileProgram, product: SecondProduct): string {
   const { tiling: { threadsX }, headDim } = program;
@@ -111,8 +111,8 @@ function paddedRows({ tiling: { tileRows } }: TileProgram): number {
 }
 
 /**
- * Sets an element of `w` to the thread's weight of a row and its e-th column. The column is selected by
- * comparison, since a run-time index into a register would go through memory.
+ * Sets an element of `w` to the thread's weight for a row and its e-th column. The column is
+ * selected by comparison, because a run-time index into registers would go through memory.
  */
 function pickWeight(
   { tiling, headDim }: TileProgram,

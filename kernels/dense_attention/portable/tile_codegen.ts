@@ -1,17 +1,18 @@
 /**
  * Generated WGSL for products of tiles, the building blocks of the portable attention kernels.
  *
- * A workgroup owns TILE_ROWS rows of one operand and walks tiles of TILE_COLUMNS rows of another
- * ("columns"). Threads form a grid of THREADS_Y by THREADS_X; a thread owns ROWS_PER_THREAD rows,
- * the columns c0 + e * THREADS_X + tx of a tile, and headDim / THREADS_X columns of d.
+ * A workgroup owns TILE_ROWS rows of one operand and iterates over tiles of TILE_COLUMNS rows of
+ * another ("columns"). Threads form a grid of THREADS_Y by THREADS_X; a thread owns ROWS_PER_THREAD
+ * rows, the columns c0 + e * THREADS_X + tx of a tile, and headDim / THREADS_X columns of d.
  *
  * - A *first product* A·Bᵀ (`first_product_codegen.ts`) contracts over d: both operands are staged
  *   transposed, `chunk` elements of d at a time, and each thread adds rank-1 updates to its scores.
- * - A *second product* W·B (`second_product_codegen.ts`) contracts over the tile's columns, one column
- *   of every thread a step: weights go through workgroup memory, rows of B are staged as they are.
+ * - A *second product* W·B (`second_product_codegen.ts`) contracts over the tile's columns, one
+ *   column of every thread per step: weights go through workgroup memory, rows of B are staged
+ *   unchanged.
  *
- * Registers are named private scalars, not arrays, so that no driver is tempted to put them in memory.
- * Both kinds of step alternate between two stages of workgroup memory, so each needs one barrier:
+ * Registers are named private scalars, not arrays, so that drivers keep them out of memory. Both
+ * kinds of step alternate between two stages of workgroup memory, so each needs one barrier:
  * filling a stage is safe because every thread that reads it has passed the previous barrier.
  *
  * The shader around these functions declares `params.rows`, `stage`, and the private variables
@@ -60,7 +61,8 @@ export function generateConstants(
 }
 
 /**
- * Deals `units` units of work to threads: statements for unit `u`, guarded where some do not exist.
+ * Distributes `units` units of work over threads: statements for unit `u`, guarded if some do not
+ * exist.
  *
  * @param body the statements of a thread's n-th unit.
  */
@@ -83,7 +85,7 @@ export function forEachUnit(
   );
 }
 
-/** Loads 16 bytes of a row into a register, or zeros where the row does not exist. */
+/** Loads 16 bytes of a row into a register, or zeros if the row does not exist. */
 export function fetchVector(
   register: string,
   buffer: string,
@@ -136,9 +138,9 @@ export function generateStoreRows(
 export interface RowReduction {
   /** Prefix of the variables, one for each row. */
   readonly name: string;
-  /** WGSL of two values or vectors combined. */
+  /** WGSL that combines two values or vectors. */
   readonly combine: (a: string, b: string) => string;
-  /** Whether lanes of a row lie in one subgroup. */
+  /** Whether the lanes of a row are in one subgroup. */
   readonly subgroups: boolean;
 }
 
@@ -146,8 +148,8 @@ export interface RowReduction {
  * Statements that reduce one value per row, the variables `<name>0`, `<name>1`, …, over the THREADS_X
  * threads that share the row.
  *
- * Without subgroups the values are exchanged in stage 0, which must be free: all threads that read it
- * have passed a barrier since. Afterwards it is free again.
+ * Without subgroups the values are exchanged in stage 0, which must be free: all threads that read
+ * it must have passed a barrier since. Afterwards it is free again.
  */
 export function reduceRows(program: TileProgram, reduction: RowReduction): string {
   return reduction.subgroups

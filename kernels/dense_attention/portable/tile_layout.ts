@@ -1,12 +1,12 @@
 /**
- * Sizes that follow from the tiling of a portable kernel.
+ * Sizes derived from the tiling of a portable kernel.
  *
  * @module
  */
 import type { DType } from "../../gpu/buffers.ts";
 import type { Tiling } from "../tilings.ts";
 
-/** A tiling with what it is applied to. */
+/** A tiling and what it is applied to. */
 export interface TileProgram {
   readonly tiling: Tiling;
   readonly headDim: number;
@@ -18,7 +18,7 @@ export interface TileProgram {
   readonly rowStride?: number;
 }
 
-/** Sizes that follow from a tiling and a head dimension. */
+/** Sizes derived from a tiling and a head dimension. */
 export interface TileLayout {
   readonly threads: number;
   readonly rowsPerThread: number;
@@ -32,7 +32,7 @@ export interface TileLayout {
 }
 
 /**
- * Lays a tiling out.
+ * Computes the layout of a tiling.
  *
  * @throws {RangeError} when the tiling does not divide evenly.
  */

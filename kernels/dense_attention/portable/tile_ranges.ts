@@ -1,23 +1,23 @@
 /**
- * Cuts causal work into dispatches of bounded cost.
+ * Splits causal work into dispatches of bounded cost.
  *
  * @module
  */
 
 /** Consecutive tiles of one dispatch. */
 export interface TileRange {
-  /** The first of them. */
+  /** The first tile. */
   readonly firstTile: number;
-  /** How many. */
+  /** The number of tiles. */
   readonly tileCount: number;
   /** FLOP of the dispatch. */
   readonly flops: number;
 }
 
 /**
- * Cuts `tiles` tiles whose cost grows in proportion to 2t + 1 (causal attention by query tile) into
- * ranges of at most `limit` FLOP and `most` tiles, heaviest range first. A single tile may exceed
- * the limit.
+ * Splits `tiles` tiles whose cost grows in proportion to 2t + 1 (causal attention by query tile)
+ * into ranges of at most `limit` FLOP and `most` tiles, heaviest range first. A single tile may
+ * exceed the limit.
  */
 export function splitTiles(
   options: {
@@ -46,7 +46,7 @@ export function splitTiles(
   return ranges;
 }
 
-/** The same for work that shrinks from tile to tile (by key tile): the mirror image. */
+/** The same for work that decreases from tile to tile (by key tile): the mirror image. */
 export function splitTilesMirrored(options: Parameters<typeof splitTiles>[0]): TileRange[] {
   const { tiles, costOf } = options;
   const mirrored = costOf && ((tile: number) => costOf(tiles - 1 - tile));

@@ -1,13 +1,13 @@
 /**
- * Ring attention: dense causal attention of one sequence in pieces, one run of queries with one run of
- * keys at a time, merged by their log-sum-exp. Each device of a ring computes this when the keys of
+ * Ring attention: dense causal attention of one sequence in pieces, one run of queries with one run
+ * of keys at a time, merged by their log-sum-exp. Each device of a ring runs this when keys from
  * another device have arrived.
  *
- * Shapes: Q, K, V `[heads, S, d]`, f16 or f32; result f32 `[heads, S, d]` and log-sum-exp
- * `[heads, S]`, natural. Each query row must be paired once with the run that holds its own key, in any
- * step, and never with a run of which it sees no key.
+ * Shapes: Q, K, V `[heads, S, d]`, f16 or f32; result f32 `[heads, S, d]` and log-sum-exp `[heads,
+ * S]`, natural. Each query row must be paired once with the run that holds its own key, in any
+ * step, and never with a run whose keys are all masked for it.
  *
- * Numerics: as `dense_attention.ts`, and each merge rounds the row once more in f32.
+ * Numerics: as `dense_attention.ts`; each merge also rounds the row once in f32.
  *
  * @module
  */
@@ -52,9 +52,9 @@ export interface RowRun {
 /** One piece of work: some queries against some keys, all heads. */
 export interface RingPiece {
   readonly queries: RowRun;
-  /** Either the same run as `queries` or one that lies wholly before it. */
+  /** Either the same run as `queries` or a run that ends before it begins. */
   readonly keys: RowRun;
-  /** Whether there is no earlier result to merge with. */
+  /** True if there is no earlier result to merge with. */
   readonly fresh: boolean;
 }
 
@@ -92,7 +92,7 @@ export function planRingAttention(
 }
 
 /**
- * Query-key pairs of a piece in one head, of a run with itself by the convention N²/2.
+ * Query-key pairs of a piece in one head; N²/2 by convention for a run with itself.
  *
  * @throws {RangeError} when the runs overlap only in part, or the keys come after the queries.
  *
@@ -118,7 +118,7 @@ export function piecePairs({ queries, keys }: RingPiece): number {
 /** A compiled kernel. */
 export interface RingAttention {
   readonly plan: RingAttentionPlan;
-  /** `o` is f32 whatever the storage type. */
+  /** `o` is f32 for every storage type. */
   readonly bind: (buffers: DenseAttentionBuffers, piece: RingPiece) => Dispatch[];
   readonly destroy: () => void;
 }

@@ -1,5 +1,5 @@
 /**
- * The generated half of `ring_attention.wgsl`: dense attention's, and the merge with earlier steps.
+ * The generated part of `ring_attention.wgsl`: dense attention's, and the merge with earlier steps.
  *
  * @module
  */
@@ -7,15 +7,15 @@ import { range, wgsl } from "../../gpu/wgsl.ts";
 import { generateAttention } from "../portable/dense_attention_codegen.ts";
 import { layOut, type TileProgram } from "../portable/tile_layout.ts";
 
-/** Generated text to append to `ring_attention.wgsl`. */
+/** The generated WGSL to append to `ring_attention.wgsl`. */
 export function generateRing(
   program: TileProgram,
   options: { readonly subgroups: boolean },
 ): string {
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const rows = range(rowsPerThread);
-  // A row's old log-sum-exp is read by every thread that holds a part of it, so all read it before
-  // one of them writes: the barrier.
+  // Every thread that holds part of a row reads the row's old log-sum-exp. The barrier ensures that
+  // all have read it before one of them writes.
   return wgsl`
     ${generateAttention(program, { ...options, keyEnd: "params.keyEnd" })}
     fn mergeRows() {
@@ -29,7 +29,7 @@ export function generateRing(
   `;
 }
 
-/** The log-sum-exp that earlier steps left for a row, in base 2. */
+/** The log-sum-exp of a row after earlier steps, in base 2. */
 function readBefore(r: number): string {
   return wgsl`
     var before${r} = MASKED;
@@ -42,7 +42,7 @@ function readBefore(r: number): string {
 /** Merges a row by the log-sum-exp of both parts. */
 function mergeRow({ tiling, headDim }: TileProgram, r: number): string {
   const { depthGroups } = layOut(tiling, headDim);
-  // What was never written may be anything, NaN included: it is not read.
+  // Unwritten memory may hold anything, NaN included, so it is not read.
   const mergeVector = (g: number) => {
     const cell = `merged[at + ${g * tiling.threadsX}u]`;
     return `if (fresh) { ${cell} = o${r}_${g} * take; } ` +

@@ -23,7 +23,7 @@ async function attend(
   const { heads, rows, dim, dtype } = q;
   const o = await createTensor(gpu, { heads, rows, dim, dtype: "f32" });
   const lse = await createTensor(gpu, { heads, rows, dim: 1, dtype: "f32" });
-  // Whatever is there must not matter to fresh rows.
+  // Fresh rows must ignore any earlier content.
   await fillSeeded(gpu, o, 77);
   await fillSeeded(gpu, lse, 78);
   const { flopsPerDispatch } = options;
@@ -83,7 +83,7 @@ for (const [dtype, headDim] of [["f32", 64], ["f16", 32], ["f16", 128]] as const
       const split = await attend(gpu, { q, k, v }, { pieces: PIECES, flopsPerDispatch: 1 });
       assert.ok(split.dispatches > whole.dispatches);
       assert.deepEqual(split.output, whole.output);
-      // A piece left out shows: the check above can fail.
+      // A missing piece is detected: the check above can fail.
       const lacking = await attend(gpu, { q, k, v }, { pieces: PIECES.slice(0, -3) });
       assert.notDeepEqual(lacking.output, whole.output);
     } finally {
@@ -93,7 +93,7 @@ for (const [dtype, headDim] of [["f32", 64], ["f16", 32], ["f16", 128]] as const
   });
 }
 
-Deno.test("piecePairs: all pieces of a cut sum to N²/2, and half-overlapping runs are refused", () => {
+Deno.test("piecePairs: all pieces of a cut sum to N²/2, and partly overlapping runs are refused", () => {
   assert.equal(PIECES.reduce((sum, piece) => sum + piecePairs(piece), 0), 333 * 333 / 2);
   assert.throws(
     () => piecePairs({ queries: run(4, 8), keys: run(6, 10), fresh: true }),
