@@ -1,5 +1,5 @@
 /**
- * Entries of the catalog of kernels: see `_kernel_catalog.ts`.
+ * Entries of the kernel catalog: see `_kernel_catalog.ts`.
  *
  * @module
  */
@@ -7,17 +7,17 @@ import { openRecordingDevice, type RecordedShader } from "./_recording_device.ts
 import { type BufferSlice, createStorageBuffer, slice } from "./buffers.ts";
 import type { Capabilities, Gpu } from "./device.ts";
 
-/** A kernel with one choice of its options. */
+/** A kernel with one set of options. */
 export interface CatalogEntry {
   /** Unique in the catalog. */
   readonly name: string;
-  /** What the device has beyond a plain desktop GPU. */
+  /** Capabilities that the device needs beyond a plain desktop GPU. */
   readonly capabilities?: Partial<Capabilities>;
   /** Creates and binds the kernel. */
   readonly run: (gpu: Gpu) => Promise<unknown>;
 }
 
-/** Runs an entry on a recording device of its own and returns the shaders that it compiled. */
+/** Runs an entry on its own recording device and returns the shaders that it compiled. */
 export async function recordEntry(entry: CatalogEntry): Promise<RecordedShader[]> {
   const { gpu, shaders } = openRecordingDevice({ capabilities: entry.capabilities });
   await entry.run(gpu);
@@ -26,12 +26,12 @@ export async function recordEntry(entry: CatalogEntry): Promise<RecordedShader[]
 
 /** Storage types. */
 export const DTYPES = ["f16", "f32"] as const;
-/** A buffer of so many bytes. */
+/** A buffer of the given number of bytes. */
 export async function bufferOf(gpu: Gpu, bytes: number): Promise<BufferSlice> {
   return slice(await createStorageBuffer(gpu, bytes));
 }
 
-/** Buffers by name, each of its own. */
+/** Buffers by name, each separate. */
 export async function buffersOf<Name extends string>(
   gpu: Gpu,
   sizes: { readonly [_ in Name]?: number },

@@ -1,11 +1,11 @@
 /**
- * What a desktop GPU offers, for tests of plans that need no device.
+ * The capabilities of a typical desktop GPU, for tests of plans that need no device.
  *
  * @module
  */
 import type { Gpu } from "./device.ts";
 
-/** Capabilities and adapter of no GPU in particular. */
+/** Capabilities and adapter of a generic desktop GPU. */
 export const DESK: Pick<Gpu, "capabilities" | "adapter"> = {
   capabilities: {
     f16: true,

@@ -1,6 +1,6 @@
 /**
- * A device that computes nothing and records what it is given: shaders, and which buffer a shader
- * reads its uniform from. Kernels are created and bound on it in tests that need no GPU.
+ * A device that computes nothing and records its input: shaders, and the buffer that each shader
+ * reads its uniform from. Tests without a GPU create and bind kernels on it.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface RecordedShader {
   readonly entryPoint: string;
   /** File under the repository's root that asked for the pipeline. */
   readonly caller: string;
-  /** Uniform buffers that were bound to it. */
+  /** Uniform buffers bound to it. */
   readonly uniforms: RecordedUniform[];
 }
 
@@ -40,7 +40,9 @@ interface FakeLayout {
 
 const ROOT = new URL("../../", import.meta.url).href;
 
-/** The file that called `createPipeline` or `createPass`; where binding compiles, the one that binds. */
+/**
+ * The file that called `createPipeline` or `createPass`; if binding compiles, the file that binds.
+ */
 function callerFile(): string {
   const files = (new Error().stack ?? "").split("\n").flatMap((frame) => {
     const [, name, file] = frame.match(/at (?:async )?(?:(\S+) \()?(file:\S+?\.ts):\d/) ?? [];
@@ -84,7 +86,7 @@ export function openRecordingDevice(
     lost: new Promise(() => {}),
     queue: {
       writeBuffer: (buffer: FakeBuffer, offset: number, data: ArrayBufferView) => {
-        // Larger buffers are inputs, which nothing here reads.
+        // Larger buffers are inputs, which nothing reads here.
         if ((buffer.usage & USAGE.uniform) === 0) return;
         const { byteOffset, byteLength } = data;
         buffer.bytes.set(
@@ -116,7 +118,7 @@ export function openRecordingDevice(
       getCompilationInfo: () => Promise.resolve({ messages: [] }),
     }),
     createBindGroupLayout: ({ entries }: GPUBindGroupLayoutDescriptor) => ({ entries }),
-    // Kernels bind group 0 alone.
+    // Kernels bind only group 0.
     createPipelineLayout: ({ bindGroupLayouts }: GPUPipelineLayoutDescriptor) =>
       [...bindGroupLayouts][0],
     createComputePipeline: createPipeline,

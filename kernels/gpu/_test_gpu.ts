@@ -1,5 +1,5 @@
 /**
- * The adapter that tests run on. Without one a test passes as skipped and says why, unless
+ * The adapter that tests run on. Without one, a test is skipped with the reason and passes, unless
  * `LIGHTHOUSE_REQUIRE_GPU=1` (set in CI) makes a missing adapter a failure.
  *
  * @module

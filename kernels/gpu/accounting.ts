@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Bytes of the live buffers of a device, from when it is first watched. */
+/** Bytes of the live buffers of a device, from the time it is first watched. */
 export class Allocations {
   #bytes = 0;
   #peak = 0;
@@ -14,12 +14,12 @@ export class Allocations {
     return this.#bytes;
   }
 
-  /** The most bytes that were alive at once since the last {@linkcode restart}. */
+  /** Peak of live bytes since the last {@linkcode restart}. */
   get peakBytes(): number {
     return this.#peak;
   }
 
-  /** Forgets the peak. */
+  /** Resets the peak. */
   restart(): void {
     this.#peak = this.#bytes;
   }
@@ -42,9 +42,10 @@ export class Allocations {
 const watched = new WeakMap<GPUDevice, Allocations>();
 
 /**
- * Watches every buffer that a device creates from now on; the same counter for the same device.
+ * Watches every buffer that a device creates from now on; returns the same counter for the same
+ * device.
  *
- * A buffer that is dropped without `destroy` counts as alive, as a plan must count it.
+ * A buffer that is dropped without `destroy` counts as alive, as in a plan.
  *
  * @example
  * ```ts

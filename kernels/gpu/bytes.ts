@@ -1,5 +1,5 @@
 /**
- * Sizes of memory in messages.
+ * Formats memory sizes for messages.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Chooses the stack that runs the kernels where none is named: Dawn on a real GPU, since it alone
- * reaches matrix units; Deno's own where Dawn does not help or does not work.
+ * Chooses the stack that runs the kernels if none is named: Dawn on a real GPU, because only Dawn
+ * reaches matrix units; Deno's own stack where Dawn does not help or does not work.
  *
  * @module
  */
@@ -17,14 +17,14 @@ import { within } from "./within.ts";
 /** Longest wait for an adapter or a device of Dawn, seconds. */
 const ANSWER_SECONDS = 20;
 
-/** Features that decide between stacks: half the bytes, and times of the GPU's own clock. */
+/** Features that decide between stacks: half the bytes, and times from the GPU's own clock. */
 const WORTH_MORE = ["shader-f16", "timestamp-query"] as const;
 
 /** A device, and why its stack was chosen. */
 export interface ChosenStack {
   /** The open device. */
   readonly gpu: Gpu;
-  /** One line: what decided. */
+  /** One line: the reason for the choice. */
   readonly reason: string;
 }
 
@@ -41,10 +41,10 @@ export interface ChooseStackOptions extends Pick<OpenDeviceOptions, "require" | 
 /**
  * Opens a device on the fastest stack that works here.
  *
- * Dawn is loaded only where Deno's own stack finds a real GPU, or nothing. If anything goes wrong with it,
- * Deno's own stack is used.
+ * Dawn is loaded only if Deno's own stack finds a real GPU, or nothing. If anything goes wrong with
+ * Dawn, Deno's own stack is used.
  *
- * @throws {DeviceError} that of Deno's own stack, where neither works.
+ * @throws {DeviceError} the error of Deno's own stack, if neither works.
  */
 export async function chooseStack(options: ChooseStackOptions = {}): Promise<ChosenStack> {
   const { dawn = openDawn, seconds = ANSWER_SECONDS, require, without } = options;
@@ -93,7 +93,7 @@ async function openInTime(
   try {
     return await within(opening, { seconds, doing: "opening a device of Dawn" });
   } catch (error) {
-    // Nobody owns a device that comes too late.
+    // A device that arrives too late has no owner: destroy it.
     opening.then((late) => late.destroy(), () => {});
     throw error;
   }

@@ -23,7 +23,7 @@ const SOFTWARE = {
   description: "llvmpipe (LLVM 15.0.6, 256 bits)",
 };
 
-/** How a stack behaves, told by its stand-in. */
+/** Behaviour of a stack, for its stand-in. */
 interface Behaviour {
   /** Null: there is no adapter. */
   readonly info: Partial<GPUAdapterInfo> | null;
@@ -32,7 +32,7 @@ interface Behaviour {
   readonly requestDevice?: () => Promise<GPUDevice>;
 }
 
-/** A `GPU` object without a device behind it, and which of its devices are open. */
+/** A `GPU` object without a real device, and the devices of it that are open. */
 function standIn(behaviour: Behaviour) {
   const open = new Set<string>();
   let count = 0;
@@ -98,7 +98,7 @@ Deno.test("chooseStack does not even load Dawn for a software adapter", async ()
 const failure = (message: string) => () => Promise.reject(new Error(message));
 const never = <T>() => () => new Promise<T>(() => {});
 
-/** What may be wrong with Dawn on a machine with a real GPU, and what the reason says of it. */
+/** What may be wrong with Dawn on a machine with a real GPU, and the reason that is reported. */
 const FALLBACKS: readonly [string, () => Promise<GPU>, string | RegExp][] = [
   [
     "offline at its first use",
@@ -191,7 +191,7 @@ Deno.test("chooseStack leaves no device of Dawn open that it does not return", a
   const lacking = standIn({ info: ON_DAWN, features: [] });
   await chooseStack({ gpu: standIn({ info: H200 }).gpu, dawn: dawnOf(lacking.gpu) });
   assert.equal(lacking.open.size, 0);
-  // One that comes too late.
+  // A device that arrives too late.
   let answer!: (device: GPUDevice) => void;
   let destroyed = 0;
   const late = standIn({
@@ -214,7 +214,7 @@ Deno.test("chooseStack leaves no device of Dawn open that it does not return", a
   assert.equal(destroyed, 1);
 });
 
-Deno.test("chooseStack: a required feature that only Deno's own stack grants decides", async () => {
+Deno.test("chooseStack: a required feature that only Deno's own stack grants decides the choice", async () => {
   const own = standIn({ info: H200 });
   const dawn = standIn({ info: ON_DAWN, features: [] });
   const refusing = {
@@ -261,7 +261,7 @@ Deno.test("chooseStack on this machine finds the adapter that openDevice finds",
   gpu.destroy();
 });
 
-Deno.test("Dawn's package is fetched when it is asked for, and not when a program starts", async () => {
+Deno.test("Dawn's package is fetched when it is needed, not when a program starts", async () => {
   const url = new URL("open_device.ts", import.meta.url);
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", url.href],

@@ -9,17 +9,17 @@ import { within } from "./within.ts";
 
 /**
  * The package. The `import` below does not name it literally: Deno would then fetch its 130 MB when
- * the program starts, whether it is used or not.
+ * the program starts, even if it is never used.
  */
 const PACKAGE = manifest.imports.webgpu;
 
-/** Longest wait for the package, seconds: its first use on a machine downloads it. */
+/** Maximum wait for the package, seconds: its first use on a machine downloads it. */
 const LOAD_SECONDS = 60;
 
 /**
  * Toggles: unsafe APIs include the subgroup matrices; Dawn offers f16 on NVIDIA's Vulkan only when
- * told to; robustness checks and zero-filled workgroup memory cost time and are unnecessary, since the
- * kernels check bounds themselves; a benchmark needs unquantised timestamps.
+ * it is enabled; robustness checks and zero-filled workgroup memory cost time and are unnecessary,
+ * since the kernels check bounds themselves; a benchmark needs unquantised timestamps.
  */
 const TOGGLES = [
   "enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia,disable_robustness,disable_workgroup_init",
@@ -60,13 +60,13 @@ export async function createDawn(
   }
 }
 
-/** One line for people, without the folders of this machine. */
+/** One line for the user, without local folder names. */
 function explain(error: unknown): string {
   const text = (error instanceof Error ? error.message : String(error)).split("\n", 1)[0].trim();
   if (/^Requires ffi access/.test(text)) return "Deno was given no ffi permission for it";
   if (/^Failed caching npm package/.test(text)) {
     return "it is not in Deno's cache and could not be downloaded";
   }
-  // Absolute paths, of which the file's own name is enough.
+  // Shortens absolute paths to the file name.
   return text.replace(/(?:[A-Za-z]:)?(?:[\\/][^\\/\s:'"]+)*[\\/](?=[^\\/\s:'"]+\.\w)/g, "");
 }

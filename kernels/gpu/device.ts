@@ -1,13 +1,13 @@
 /**
- * Opens a WebGPU device and describes what it can do as a plain record. Runs in Deno and in browsers;
- * `open_device.ts` adds Dawn as a package, which browsers cannot load.
+ * Opens a WebGPU device and describes its capabilities as a plain record. Runs in Deno and in
+ * browsers; `open_device.ts` adds Dawn as a package, which browsers cannot load.
  *
  * @module
  */
 
 /**
- * Which WebGPU implementation runs the kernels: Deno's own, Dawn through the npm package `webgpu`,
- * or that of the browser.
+ * The WebGPU implementation that runs the kernels: Deno's own, Dawn through the npm package
+ * `webgpu`, or that of the browser.
  */
 export type Stack = "deno" | "dawn" | "browser";
 
@@ -27,58 +27,58 @@ export interface SubgroupMatrixConfig {
 
 /** Plain description of the adapter behind a device. */
 export interface AdapterRecord {
-  /** Maker of the device, as the stack names it. */
+  /** Maker of the device, as reported by the stack. */
   readonly vendor: string;
-  /** Family of the device; empty where the stack does not say. */
+  /** Family of the device; empty if the stack does not report it. */
   readonly architecture: string;
-  /** Identifier of the device; empty where the stack does not say. */
+  /** Identifier of the device; empty if the stack does not report it. */
   readonly device: string;
-  /** Name for people; empty where the stack does not say. */
+  /** Readable name; empty if the stack does not report it. */
   readonly description: string;
-  /** True where the stack itself calls the adapter a fallback. */
+  /** True if the stack itself calls the adapter a fallback. */
   readonly isFallbackAdapter: boolean;
   /** True for CPU implementations of Vulkan (llvmpipe, SwiftShader, WARP). */
   readonly software: boolean;
 }
 
 /**
- * A tiling of dense attention that was measured to be the fastest on a device. Plans take it where the
- * kernel declares it and it fits; it changes nothing but time.
+ * A tiling of dense attention that was measured to be the fastest on a device. Plans use it if the
+ * kernel declares it and it fits; it affects only time.
  */
 export interface TunedTiling {
-  /** Which variant of the kernel: for any device, or on matrix units. */
+  /** The kernel variant: for any device, or for matrix units. */
   readonly kernel: "portable" | "matrix";
-  /** The forward pass, the pass that gives dQ, or the one that gives dK and dV. */
+  /** The forward pass, the pass that computes dQ, or the pass that computes dK and dV. */
   readonly pass: "forward" | "query" | "key-value";
   /** d. */
   readonly headDim: number;
   /** Storage type of Q, K and V. */
   readonly dtype: "f16" | "f32";
-  /** N that it was measured at, a power of two. */
+  /** N of the measurement, a power of two. */
   readonly rows: number;
   /**
-   * H that it was measured with. The number of workgroups depends on `heads * rows`; a plan takes the
-   * entry whose product is nearest to its own by ratio, if product and `rows` are both within a factor
-   * of eight. Default: the plan's.
+   * H of the measurement. The number of workgroups depends on `heads * rows`; a plan takes the
+   * entry whose product is nearest to its own by ratio, if product and `rows` are both within a
+   * factor of eight. Default: the plan's.
    */
   readonly heads?: number;
   /** Fields of the tiling by name. */
   readonly tiling: Readonly<Record<string, number>>;
 }
 
-/** What kernels may rely on. Nothing else about the device decides which variant runs. */
+/** What kernels may rely on. The choice of a variant depends on nothing else about the device. */
 export interface Capabilities {
   /** `shader-f16` was granted: tensors may be stored in f16. */
   readonly f16: boolean;
   /** Subgroup operations were granted. */
   readonly subgroups: boolean;
-  /** Smallest and largest subgroup size, 0 where the stack does not say. */
+  /** Smallest and largest subgroup size, 0 if the stack does not report it. */
   readonly subgroupMinSize: number;
-  /** The largest, 0 where the stack does not say. */
+  /** The largest, 0 if the stack does not report it. */
   readonly subgroupMaxSize: number;
   /** `timestamp-query` was granted: GPU times can be measured. */
   readonly timestamps: boolean;
-  /** What matrix units can multiply; empty without them. */
+  /** Configurations of the matrix units; empty without them. */
   readonly subgroupMatrix: readonly SubgroupMatrixConfig[];
   /** `enable` directives that a shader with subgroup operations needs on this stack. */
   readonly subgroupsDirective: string;
@@ -96,7 +96,7 @@ export interface Capabilities {
   readonly maxStorageBuffers: number;
   /** Alignment of the offset of a storage binding, bytes. */
   readonly storageAlignment: number;
-  /** Tilings to prefer, see `withTuning`. Default: none, the kernels choose. */
+  /** Tilings to prefer, see `withTuning`. Default: none; the kernels choose. */
   readonly tuning?: readonly TunedTiling[];
 }
 
@@ -114,11 +114,13 @@ export interface Gpu {
   readonly features: readonly string[];
   /** Limits of the device by name. */
   readonly limits: Readonly<Record<string, number>>;
-  /** Undefined while the device works; then one line that says why it does not, destroyed included. */
+  /**
+   * Undefined while the device works; afterwards one line that says why not, destruction included.
+   */
   readonly lost: () => string | undefined;
   /**
-   * Destroys the device and with it everything made on it. What is asked of it later throws a
-   * {@linkcode DeviceLostError}.
+   * Destroys the device and everything created on it. Later calls on it throw a {@linkcode
+   * DeviceLostError}.
    */
   readonly destroy: () => void;
 }
@@ -137,27 +139,27 @@ export interface OpenDeviceOptions {
 
 /** No adapter, no WebGPU, or a required feature is missing. The message is one line. */
 export class DeviceError extends Error {
-  /** Tells this error by name. */
+  /** Identifies this error by name. */
   override readonly name = "DeviceError";
   /** `no-webgpu`, `no-adapter`, `feature` or `refused`. */
   readonly kind: "no-webgpu" | "no-adapter" | "feature" | "refused";
-  /** An error of that kind; the message is one line. */
+  /** Creates an error of that kind; the message is one line. */
   constructor(kind: DeviceError["kind"], message: string, options?: ErrorOptions) {
     super(message, options);
     this.kind = kind;
   }
 }
 
-/** The device went away, by itself or because it was destroyed. The message is one line. */
+/** The device was lost, by itself or because it was destroyed. The message is one line. */
 export class DeviceLostError extends Error {
-  /** Tells this error by name. */
+  /** Identifies this error by name. */
   override readonly name = "DeviceLostError";
 }
 
 /**
- * Checks that a device still works, before it is given anything to do.
+ * Checks that a device still works, before any work is submitted to it.
  *
- * @param action what was asked for, as the error names it.
+ * @param action the requested action, for the error message.
  * @throws {DeviceLostError} when it was lost or destroyed.
  */
 export function requireDevice(gpu: Pick<Gpu, "lost">, action: string): void {
@@ -179,7 +181,7 @@ const RAISED_LIMITS = [
 
 const STACKS: readonly Stack[] = ["deno", "dawn", "browser"];
 
-/** Why a destroyed device does not work. Deno's stack itself says nothing of it. */
+/** Why a destroyed device does not work; Deno's stack gives no reason. */
 const DESTROYED = "the device was destroyed";
 
 const SOFTWARE = /llvmpipe|lavapipe|swiftshader|basic render|warp/i;
@@ -187,7 +189,7 @@ const SOFTWARE = /llvmpipe|lavapipe|swiftshader|basic render|warp/i;
 /**
  * Opens a device with every optional feature that the kernels can use.
  *
- * @throws {TypeError} naming the stacks, when the one asked for is none of them.
+ * @throws {TypeError} listing the stacks, when the requested one is unknown.
  * @throws {DeviceError} without WebGPU, without an adapter, or when a required feature is missing.
  *
  * @example
@@ -273,7 +275,7 @@ export async function openDevice(options: OpenDeviceOptions = {}): Promise<Gpu> 
   };
 }
 
-/** What a host has of `navigator`; its type is not the same in a page and in a worker. */
+/** The part of `navigator` used here; its type differs between a page and a worker. */
 interface Host {
   readonly navigator?: { readonly userAgent?: string; readonly gpu?: GPU };
 }
@@ -292,7 +294,7 @@ function entryPoint(stack: Stack): GPU {
   return gpu;
 }
 
-/** What a stack says about an adapter. */
+/** Describes an adapter as reported by its stack. */
 export function describeAdapter(adapter: GPUAdapter): AdapterRecord {
   const info = adapter.info as GPUAdapterInfo & { isFallbackAdapter?: boolean };
   const fallback = info.isFallbackAdapter === true;

@@ -1,8 +1,8 @@
 /**
- * Buffers on the device: made, checked, written and read, and ranges of them.
+ * Creates, checks, writes and reads buffers on the device, and ranges of them.
  *
- * A buffer that is made here is remembered with its device, so that a destroyed or a foreign one is
- * refused in one line before any work is submitted.
+ * A buffer created here is recorded with its device, so that a destroyed or foreign buffer is
+ * rejected in one line before any work is submitted.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { type Gpu, requireDevice } from "./device.ts";
 import { requireDType, requireRecord, requireWhole, show } from "./require.ts";
 import { guard, guardUnattended, MemoryError, RefusedError, submit, waitFor } from "./submit.ts";
 
-/** Element type in memory. Arithmetic is always accumulated in f32. */
+/** Element type in memory. Accumulation is always in f32. */
 export type DType = "f16" | "f32";
 
 /**
  * Bytes of one element.
  *
- * @throws {TypeError} when there is no such element type.
+ * @throws {TypeError} when the element type is unknown.
  */
 export function bytesPerElement(dtype: DType): number {
   requireDType("count bytes", dtype);
@@ -36,7 +36,7 @@ export const USAGE = {
 
 /** A range of a buffer, in bytes. */
 export interface BufferSlice {
-  /** The buffer that the range lies in. */
+  /** The buffer that contains the range. */
   readonly buffer: GPUBuffer;
   /** First byte. */
   readonly offset: number;
@@ -49,7 +49,7 @@ export function slice(buffer: GPUBuffer): BufferSlice {
   return { buffer, offset: 0, size: buffer.size };
 }
 
-/** What is known of a buffer that was made here. */
+/** The recorded state of a buffer that was created here. */
 interface BufferState {
   readonly device: GPUDevice;
   destroyed: boolean;
@@ -57,7 +57,7 @@ interface BufferState {
 
 const states = new WeakMap<GPUBuffer, BufferState>();
 
-/** Creates a buffer, and remembers whose it is and whether it was destroyed. */
+/** Creates a buffer, and records its device and whether it was destroyed. */
 function createBuffer(gpu: Gpu, descriptor: GPUBufferDescriptor): GPUBuffer {
   const { device } = gpu;
   const buffer = device.createBuffer(descriptor);
@@ -72,22 +72,24 @@ function createBuffer(gpu: Gpu, descriptor: GPUBufferDescriptor): GPUBuffer {
 }
 
 /**
- * Checks that a buffer is one that the device can use. Of a buffer that was made elsewhere nothing is
- * known here: the device says what is wrong with it when work is submitted.
+ * Checks that the device can use a buffer. For a buffer that was created elsewhere nothing is known
+ * here; the device reports its faults when work is submitted.
  *
  * @throws {DeviceLostError} when the device was lost or destroyed.
- * @throws {RangeError} when the buffer is another device's, or was destroyed.
+ * @throws {RangeError} when the buffer belongs to another device, or was destroyed.
  */
 export function requireBuffer(gpu: Gpu, action: string, buffer: GPUBuffer): void {
   const state = states.get(buffer);
   requireDevice(gpu, action);
   if (!state) return;
   const name = buffer.label || "buffer";
-  if (state.device !== gpu.device) throw new RangeError(`${action}: ${name} is another device's`);
+  if (state.device !== gpu.device) {
+    throw new RangeError(`${action}: ${name} belongs to another device`);
+  }
   if (state.destroyed) throw new RangeError(`${action}: ${name} was destroyed`);
 }
 
-/** The same of a range, whose place and size must be multiples of 4 and within the buffer. */
+/** The same for a range, whose offset and size must be multiples of 4 and within the buffer. */
 export function requireSlice(gpu: Gpu, action: string, part: BufferSlice): void {
   requireRecord(action, "the slice", part);
   const { buffer, offset, size } = part;
@@ -104,7 +106,7 @@ export function requireSlice(gpu: Gpu, action: string, part: BufferSlice): void 
 }
 
 /**
- * Checks that a slice holds what a kernel will address.
+ * Checks that a slice holds everything that a kernel addresses.
  *
  * @throws {TypeError} when it is missing.
  * @throws {RangeError} naming the slice, its bytes and the bytes needed.
@@ -117,10 +119,10 @@ export function requireBytes(what: string, slice: BufferSlice, bytes: number): v
 }
 
 /**
- * Allocates a storage buffer that can also be copied from and to.
+ * Allocates a storage buffer that can also be the source or target of copies.
  *
  * @throws {RangeError} when the device does not allow a buffer of that size.
- * @throws {MemoryError} when the device has no room for it.
+ * @throws {MemoryError} when the device is out of memory.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function createStorageBuffer(
@@ -150,15 +152,15 @@ export async function createStorageBuffer(
   try {
     await settled;
   } catch (error) {
-    // What the device finds wrong with a buffer of a size that it allows is that it has no room.
+    // If the device rejects a buffer of an allowed size, it is out of memory.
     throw error instanceof RefusedError ? new MemoryError(error.message, { cause: error }) : error;
   }
   return buffer;
 }
 
 /**
- * Creates a small buffer that needs no wait: should the device have no room for it, it refuses the
- * work that the buffer is part of.
+ * Creates a small buffer without waiting: if the device is out of memory, it rejects the work that
+ * uses the buffer.
  */
 export function createSmallBuffer(gpu: Gpu, descriptor: GPUBufferDescriptor): GPUBuffer {
   return guard(gpu, `allocate ${descriptor.label ?? "buffer"}`, () => createBuffer(gpu, descriptor))
@@ -198,11 +200,11 @@ export function floatBits(value: number): number {
 /**
  * Copies a slice back to the host, in pieces no larger than 256 MiB.
  *
- * @param source its place and size are multiples of 4 bytes.
+ * @param source its offset and size are multiples of 4 bytes.
  * @returns the bytes of the slice.
- * @throws {RangeError} when the slice is not in the buffer, or the buffer is another device's or was
- * destroyed.
- * @throws {RefusedError} when the device refused the copy, or a write before it.
+ * @throws {RangeError} when the slice is not in the buffer, or the buffer was destroyed or belongs
+ * to another device.
+ * @throws {RefusedError} when the device refused the copy, or an earlier write.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function readBuffer(gpu: Gpu, source: BufferSlice): Promise<Uint8Array<ArrayBuffer>> {
@@ -238,10 +240,10 @@ export async function readBuffer(gpu: Gpu, source: BufferSlice): Promise<Uint8Ar
 /**
  * Writes bytes into a slice, from its start. The length must be a multiple of 4.
  *
- * Does not wait for the device: should it refuse the write, later work fails with its reason.
+ * Does not wait for the device: if the device refuses the write, later work fails with that reason.
  *
- * @throws {RangeError} when the data or the slice do not fit the buffer, or it is another device's or
- * was destroyed.
+ * @throws {RangeError} when the data or the slice do not fit the buffer, or it was destroyed or
+ * belongs to another device.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export function writeBuffer(gpu: Gpu, target: BufferSlice, data: ArrayBufferView): void {

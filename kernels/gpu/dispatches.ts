@@ -1,5 +1,5 @@
 /**
- * Pipelines bound to buffers, to be recorded and submitted any number of times.
+ * Pipelines bound to buffers, which can be recorded and submitted any number of times.
  *
  * @module
  */
@@ -9,25 +9,25 @@ import type { BindingKind, Pipeline } from "./pipeline.ts";
 import { requireWhole } from "./require.ts";
 import { guard, submit } from "./submit.ts";
 
-/** One dispatch with its bindings: ready to be recorded any number of times. */
+/** One dispatch with its bindings, which can be recorded any number of times. */
 export interface Dispatch {
   /** Names the dispatch in errors and traces. */
   readonly label: string;
-  /** What runs. */
+  /** The compiled pipeline. */
   readonly pipeline: GPUComputePipeline;
-  /** On what it runs: group 0. */
+  /** The bindings of group 0. */
   readonly bindGroup: GPUBindGroup;
-  /** How many workgroups run. */
+  /** The number of workgroups. */
   readonly workgroups: readonly [number, number, number];
-  /** FLOP of this dispatch, by which long work is cut into submissions. */
+  /** FLOP of this dispatch, used to split long work into submissions. */
   readonly flops: number;
 }
 
-/** Buffers of a bind group, to see before a dispatch runs whether they are still there. */
+/** Buffers of a bind group, to check before a dispatch runs that they still exist. */
 const bound = new WeakMap<GPUBindGroup, readonly GPUBuffer[]>();
 
 /**
- * Checks that all buffers of dispatches are still there, before any of them runs.
+ * Checks that all buffers of dispatches still exist, before any dispatch runs.
  *
  * @throws {DeviceLostError} when the device was lost or destroyed.
  * @throws {RangeError} naming the buffer that was destroyed.
@@ -46,8 +46,8 @@ export function requireDispatches(
 /**
  * Binds slices to a pipeline, in the order of its bindings.
  *
- * @throws {RangeError} when there are too many workgroups, or slices do not fit the bindings: another
- * number of them, a place or size that the device does not bind, another device's or destroyed ones.
+ * @throws {RangeError} when there are too many workgroups, or slices do not match the bindings:
+ * wrong number, an offset or size that the device does not bind, destroyed, or of another device.
  */
 export function bindDispatch(
   gpu: Gpu,
@@ -80,7 +80,7 @@ export function bindDispatch(
     if (source.bindings[i] !== "uniform") requireStorage(gpu, action, part);
   }
   const chosen = shared && bindsTwice(source.bindings, slices) ? shared() : pipeline;
-  // A group that the device finds fault with makes it refuse the work that it is part of.
+  // The device refuses the work that uses an invalid group.
   const { value: bindGroup } = guard(gpu, action, () =>
     gpu.device.createBindGroup({
       label,
@@ -100,7 +100,7 @@ export function bindDispatch(
   };
 }
 
-/** Checks a slice against what the device binds as storage. */
+/** Checks a slice against the device's limits for storage bindings. */
 function requireStorage(gpu: Gpu, action: string, { buffer, offset, size }: BufferSlice): void {
   const { storageAlignment, maxBindingBytes } = gpu.capabilities;
   const name = buffer.label || "a slice";
@@ -117,8 +117,8 @@ function requireStorage(gpu: Gpu, action: string, { buffer, offset, size }: Buff
 }
 
 /**
- * Whether a buffer is bound in a way that WebGPU forbids in one dispatch: for writing and otherwise,
- * or for writing with ranges that overlap.
+ * Whether a buffer is bound in a way that WebGPU forbids in one dispatch: for writing and for
+ * reading, or for writing with overlapping ranges.
  */
 function bindsTwice(bindings: readonly BindingKind[], slices: readonly BufferSlice[]): boolean {
   return slices.some((one, i) =>
@@ -131,10 +131,11 @@ function bindsTwice(bindings: readonly BindingKind[], slices: readonly BufferSli
 }
 
 /**
- * Submits dispatches in one pass and waits until the device has taken them, not until they are done.
+ * Submits dispatches in one pass and waits until the device has accepted them, not until they are
+ * done.
  *
  * @throws {RangeError} when a buffer that they need was destroyed; nothing runs then.
- * @throws {RefusedError} when the device refused them, or a write before them.
+ * @throws {RefusedError} when the device refused them, or an earlier write.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function runDispatches(

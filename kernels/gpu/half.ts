@@ -1,24 +1,25 @@
 /**
- * Rounding to f16: WGSL that rounds the same way on every device, and what is left to the device.
+ * Rounding to f16: WGSL that rounds the same way on every device, and what the device still
+ * decides.
  *
  * WGSL leaves the rounding of conversions and of `pack2x16float` to the device (llvmpipe rounds
- * toward zero). These functions round to nearest even in integer arithmetic first, after which
+ * toward zero). These functions first round to nearest even in integer arithmetic, after which
  * packing is exact. Results below 2^-14, the subnormals of f16, keep the device's rounding.
  *
  * @module
  */
 
 /**
- * The smallest number of a storage type that no device flushes to zero. Below it WGSL lets a device
- * flush the result of any operation. Those of f32 are taken to be flushed anywhere; of f16 a device can
- * be asked (`subnormals.ts`).
+ * The smallest number of a storage type that no device flushes to zero. WGSL lets a device flush
+ * any smaller result. Any device may flush f32 subnormals; `subnormals.ts` tests whether it flushes
+ * those of f16.
  */
 export const SMALLEST_NORMAL = { f16: 2 ** -14, f32: 2 ** -126 } as const;
 
 /** u: half a unit in the last place of 1 in f32, the relative error of one rounding. */
 export const UNIT_ROUNDOFF = 2 ** -24;
 
-/** The nearest number of 11 significant bits, ties to even: an f16 without an end to its exponents. */
+/** The nearest number of 11 significant bits, ties to even: f16 with an unlimited exponent. */
 export function roundToHalf(value: number): number {
   if (value === 0 || !Number.isFinite(value)) return value;
   const scale = 2 ** Math.floor(Math.log2(Math.abs(value)));

@@ -1,5 +1,5 @@
 /**
- * Digest and finiteness of device data without reading it back.
+ * Digest and finiteness of device data, computed on the device.
  *
  * The digest distinguishes results; it is not for security. Each 32-bit word is hashed with its index by
  * PCG, and hashes are summed modulo 2^32 in four lanes. The digest depends on every bit and every
@@ -38,7 +38,7 @@ export interface Inspection {
 
 /** NaN or infinity in data that must be finite. */
 export class NotFiniteError extends RangeError {
-  /** Tells this error by name. */
+  /** Identifies this error by name. */
   override readonly name = "NotFiniteError";
 }
 
@@ -48,9 +48,9 @@ export type InspectKind = "f16" | "f32" | "integer";
 /**
  * Digest and count of non-finite elements of a tensor `[heads, rows, dim]`.
  *
- * @throws {RangeError} when the tensor is another device's or was destroyed, or one of its blocks is an
- * odd number of f16.
- * @throws {RefusedError} when the device refused the work, or a write before it.
+ * @throws {RangeError} when the tensor was destroyed or belongs to another device, or one of its
+ * blocks is an odd number of f16.
+ * @throws {RefusedError} when the device refused the work, or an earlier write.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function inspectTensor(gpu: Gpu, tensor: Tensor): Promise<Inspection> {
@@ -68,8 +68,9 @@ const KINDS: readonly InspectKind[] = ["f32", "f16", "integer"];
  * Digest and count of non-finite elements of slices, hashed as one run of words.
  *
  * @throws {TypeError} when the kind of elements is unknown.
- * @throws {RangeError} when a slice is no whole number of 4-byte words, or is not the device's.
- * @throws {RefusedError} when the device refused the work, or a write before it.
+ * @throws {RangeError} when a slice is not a whole number of 4-byte words, or belongs to another
+ * device.
+ * @throws {RefusedError} when the device refused the work, or an earlier write.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function inspectSlices(

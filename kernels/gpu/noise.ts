@@ -1,6 +1,6 @@
 /**
- * Adds seeded relative noise to data on the device: the effect of another rounding of the inputs, or of
- * another kernel upstream.
+ * Adds seeded relative noise to data on the device. It models a different rounding of the inputs,
+ * or another kernel upstream.
  *
  * @module
  */
@@ -33,8 +33,8 @@ const PARAMS = {
 const DEVIATION = 2 / Math.sqrt(3);
 
 /**
- * Multiplies each element x of a tensor in place by 1 + ε, with ε seeded, independent, close to
- * normal and of standard deviation `deviation`, and rounds it to the storage type.
+ * Multiplies each element x of a tensor in place by 1 + ε and rounds it to the storage type. ε is
+ * seeded, independent, close to normal and of standard deviation `deviation`.
  */
 export async function perturbTensor(
   gpu: Gpu,

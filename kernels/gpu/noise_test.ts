@@ -5,7 +5,7 @@ import { perturbTensor } from "./noise.ts";
 import { fillSeeded } from "./random.ts";
 
 for (const dtype of ["f32", "f16"] as const) {
-  Deno.test(`perturbTensor ${dtype}: relative noise of the asked size, seeded, without bias`, async (t) => {
+  Deno.test(`perturbTensor ${dtype}: relative noise of the requested size, seeded, without bias`, async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
     const tensor = await createTensor(gpu, { heads: 3, rows: 500, dim: 32, dtype }, {
@@ -32,7 +32,7 @@ for (const dtype of ["f32", "f16"] as const) {
         count++;
         assert.ok(Math.abs(noise) < 4 * deviation, `element ${i}: ${noise}`);
       }
-      // Of 48,000 samples: the mean within five, the deviation within ten standard errors.
+      // For 48,000 samples: the mean within five, the deviation within ten standard errors.
       assert.ok(Math.abs(sum / count) < 5 * deviation / Math.sqrt(count));
       const ratio = Math.sqrt(squares / count) / deviation;
       assert.ok(Math.abs(ratio - 1) < 10 / Math.sqrt(2 * count), `deviation off by ${ratio}`);

@@ -1,5 +1,5 @@
 /**
- * Opening a device on any stack that Deno can have.
+ * Opens a device on any stack that Deno supports.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import {
 } from "./device.ts";
 
 /**
- * Opens a device with every optional feature that the kernels know how to use.
+ * Opens a device with every optional feature that the kernels can use.
  *
- * The stack `dawn` loads the npm package `webgpu`; `auto` takes it where it works on a real GPU, and
- * Deno's own elsewhere.
+ * The stack `dawn` loads the npm package `webgpu`; `auto` uses it if it works on a real GPU, and
+ * Deno's own stack otherwise.
  *
  * @throws {DeviceError} without WebGPU, without an adapter, or when a required feature is missing.
  *

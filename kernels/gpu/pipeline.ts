@@ -10,7 +10,7 @@ import { guard, MemoryError } from "./submit.ts";
 /** How a shader uses the binding at the same index. */
 export type BindingKind = "read" | "read-write" | "uniform";
 
-/** What a pipeline is made of. Two equal records give the same pipeline. */
+/** The source of a pipeline. Two equal records give the same pipeline. */
 export interface PipelineSource {
   /** Names the shader in error messages. */
   readonly label: string;
@@ -23,8 +23,8 @@ export interface PipelineSource {
   /** Values of `override` declarations. */
   readonly constants?: Readonly<Record<string, number>>;
   /**
-   * What runs instead where a buffer is bound twice, at least once for writing, which WebGPU forbids:
-   * the same shader with read-only bindings. Compiled when it is needed.
+   * Runs instead if a buffer is bound twice, at least once for writing, which WebGPU forbids: the
+   * same shader with read-only bindings. Compiled on demand.
    */
   readonly shared?: PipelineSource;
 }
@@ -35,7 +35,7 @@ export interface Pipeline {
   readonly source: PipelineSource;
   /** The compiled pipeline. */
   readonly pipeline: GPUComputePipeline;
-  /** Of group 0. */
+  /** The layout of group 0. */
   readonly layout: GPUBindGroupLayout;
   /** Compiles {@linkcode PipelineSource.shared}, once. */
   readonly shared?: () => Pipeline;
@@ -43,15 +43,15 @@ export interface Pipeline {
 
 /** A shader that did not compile, with the line, column and source text of the first error. */
 export class ShaderError extends Error {
-  /** Tells this error by name. */
+  /** Identifies this error by name. */
   override readonly name = "ShaderError";
 }
 
 const compiling = new WeakMap<GPUDevice, { running: number; since: number; seconds: number }>();
 
 /**
- * Seconds in which at least one pipeline of a device was being compiled so far: what a first run of a
- * layer took longer than any later one.
+ * Seconds so far during which at least one pipeline of a device was being compiled: the extra time
+ * of a layer's first run.
  */
 export function compileSeconds(gpu: Pick<Gpu, "device">): number {
   const state = compiling.get(gpu.device);
@@ -59,7 +59,7 @@ export function compileSeconds(gpu: Pick<Gpu, "device">): number {
   return state.seconds + (state.running > 0 ? performance.now() / 1e3 - state.since : 0);
 }
 
-/** Counts the time until a compilation has ended. */
+/** Counts the time until a compilation ends. */
 async function counted<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
   const state = compiling.get(device) ?? { running: 0, since: 0, seconds: 0 };
   compiling.set(device, state);
@@ -76,7 +76,7 @@ const caches = new WeakMap<GPUDevice, Map<string, Promise<Pipeline>>>();
 /**
  * Compiles a pipeline, or returns the one already compiled for this device.
  *
- * @throws {TypeError} when the source is no text and bindings.
+ * @throws {TypeError} when the source lacks code or bindings.
  * @throws {ShaderError} when the shader or the pipeline is invalid.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
@@ -118,7 +118,7 @@ function requireSource(source: PipelineSource): void {
   }
 }
 
-/** A pipeline's descriptor and what it is made of. */
+/** A pipeline's descriptor and its parts. */
 function describe(device: GPUDevice, source: PipelineSource) {
   const { label, code, bindings } = source;
   const module = device.createShaderModule({ label, code });
@@ -144,12 +144,14 @@ function describe(device: GPUDevice, source: PipelineSource) {
   return { module, layout, descriptor };
 }
 
-/** Returns a function that compiles a source at its first call, synchronously: binding cannot wait. */
+/**
+ * Returns a function that compiles a source on its first call, synchronously: binding cannot wait.
+ */
 function compileShared(gpu: Gpu, source: PipelineSource | undefined) {
   if (!source) return undefined;
   let made: Pipeline | undefined;
   return () => {
-    // One that the device refuses makes it refuse the work that it is part of.
+    // If the device refuses the pipeline, it also refuses the work that uses it.
     made ??= guard(gpu, `compile ${source.label}`, () => {
       const { layout, descriptor } = describe(gpu.device, source);
       return { source, layout, pipeline: gpu.device.createComputePipeline(descriptor) };
@@ -187,5 +189,6 @@ async function compile(gpu: Gpu, source: PipelineSource): Promise<Pipeline> {
   }
 }
 
-// Values of the WebGPU flag constants, which a browser or Deno defines globally and Node's Dawn does not.
+// Values of the WebGPU flag constants. Browsers and Deno define them globally, Node's Dawn does
+// not.
 const GPU_COMPUTE = 4;

@@ -24,7 +24,7 @@ const source = (access: "read" | "read_write"): PipelineSource => ({
     : ["read-write", "read-write", "read-write"],
 });
 
-Deno.test("where a buffer is bound twice, the shader that only reads runs instead", async (t) => {
+Deno.test("if a buffer is bound twice, the read-only shader runs instead", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const [COUNT, BYTES] = [64, 256];
@@ -52,7 +52,7 @@ Deno.test("where a buffer is bound twice, the shader that only reads runs instea
     const have: Uint32Array = new Uint32Array((await readBuffer(gpu, sums)).buffer);
     assert.equal(have[5], 5 + (one * COUNT) + 5 + (other * COUNT));
   }
-  // One that is written may not be read in the same dispatch, wherever its ranges lie.
+  // A buffer that is written may not be read in the same dispatch, whatever its ranges.
   const mixed: PipelineSource = {
     ...source("read_write"),
     bindings: ["read-write", "read", "read-write"],

@@ -1,6 +1,6 @@
 /**
- * Seeded inputs by the counter-based generator `pcg-sum4`, bit-identical in TypeScript and on every
- * device, so that 512K tokens need no upload.
+ * Seeded inputs from the counter-based generator `pcg-sum4`, bit-identical in TypeScript and on
+ * every device, so that 512K tokens need no upload.
  *
  * The value at counter i is a centred sum of four uniform 16-bit numbers: close to normal with
  * standard deviation 1.155, bounded by ±4, a multiple of 2^-15 and so exact in f32. In f16 storage
@@ -60,7 +60,7 @@ export function pcgSum4(seed: number, i: number): number {
  * Elements `[rows, dim]` of one head of a seeded tensor, rounded as a tensor of that type holds them.
  *
  * @throws {TypeError} when the element type is unknown.
- * @throws {RangeError} naming the number that is no count, index or seed.
+ * @throws {RangeError} naming the value that is not a valid count, index or seed.
  */
 export function seededRows(
   seed: number,
@@ -100,8 +100,8 @@ function requireSeed(action: string, seed: unknown): void {
 /**
  * Fills a tensor on the device with `pcg-sum4` values of a seed.
  *
- * @throws {RangeError} when the seed is no whole number, or the tensor is another device's or was
- * destroyed.
+ * @throws {RangeError} when the seed is not a whole number, or the tensor was destroyed or belongs
+ * to another device.
  * @throws {RefusedError} when the device refused the work.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
@@ -115,7 +115,7 @@ export async function fillSeeded(gpu: Gpu, tensor: Tensor, seed: number): Promis
     bindings: ["read-write", "uniform"],
   });
   for (const block of tensor.blocks) {
-    // An odd number of f16 ends within a word, whose other half is padding.
+    // An odd number of f16 ends in the middle of a word, whose other half is padding.
     const words = Math.ceil(block.heads * bytesPerHead(tensor) / 4);
     const groups = Math.ceil(words / 256);
     const x = Math.min(groups, 32768);

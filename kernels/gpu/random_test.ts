@@ -17,7 +17,7 @@ Deno.test("pcgSum4 is exact in float32 and bounded", () => {
     squares += value * value;
   }
   assert.ok(Math.abs(sum / count) < 0.05);
-  // Four uniforms on (-1, 1): variance 4/3.
+  // Four uniform numbers on (-1, 1): variance 4/3.
   assert.ok(Math.abs(squares / count - 4 / 3) < 0.05);
 });
 
@@ -40,7 +40,7 @@ for (const dtype of ["f32", "f16"] as const) {
   });
 }
 
-Deno.test("requireFinite names the tensor and counts what is not finite", async (t) => {
+Deno.test("requireFinite names the tensor and counts its non-finite elements", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   for (const dtype of ["f16", "f32"] as const) {

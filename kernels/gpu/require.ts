@@ -1,6 +1,6 @@
 /**
- * Checks of what a caller gives, before anything is planned or dispatched. Each throws one line that
- * names the action, the value and the limit.
+ * Checks arguments before anything is planned or dispatched. Each check throws one line that names
+ * the action, the value and the limit.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 /** Element types, as errors list them. */
 const DTYPES: readonly unknown[] = ["f16", "f32"];
 
-/** A value as an error shows it: short, whatever it is; words are themselves, other text is quoted. */
+/** Formats a value for an error, in short form: words as they are, other text in quotes. */
 export function show(value: unknown): string {
   if (typeof value === "string") {
     return /^[a-z][\w-]{0,39}$/i.test(value) ? value : JSON.stringify(value.slice(0, 40));
@@ -35,7 +35,8 @@ export function requireWhole(
 }
 
 /**
- * Checks a quantity that cuts work, such as FLOP per dispatch; undefined is none.
+ * Checks a quantity that limits the size of work, such as FLOP per dispatch; undefined means no
+ * limit.
  *
  * @throws {RangeError} unless it is a number above 0; infinity is allowed.
  */
@@ -47,7 +48,7 @@ export function requirePositive(action: string, name: string, value: unknown): v
 /**
  * Checks an element type.
  *
- * @throws {TypeError} naming those that there are.
+ * @throws {TypeError} listing the element types.
  */
 export function requireDType(action: string, dtype: unknown): void {
   if (DTYPES.includes(dtype)) return;
@@ -55,7 +56,7 @@ export function requireDType(action: string, dtype: unknown): void {
 }
 
 /**
- * Checks that something is a record, before its fields are read.
+ * Checks that a value is a record, before its fields are read.
  *
  * @throws {TypeError} when it is not.
  */
@@ -68,8 +69,8 @@ export function requireRecord(action: string, name: string, value: unknown): voi
 /**
  * Checks elements on the host.
  *
- * @throws {TypeError} when it is no array of numbers.
- * @throws {RangeError} when it has another number of elements than `count`. Default: any number.
+ * @throws {TypeError} when it is not an array of numbers.
+ * @throws {RangeError} when its number of elements is not `count`. Default: any number.
  */
 export function requireNumbers(
   action: string,

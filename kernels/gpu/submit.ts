@@ -1,11 +1,11 @@
 /**
- * Submits work to a device. Every submission, and every other call that a device may refuse after it
- * returns, is made between error scopes; no result of refused work is returned.
+ * Submits work to a device. Every submission, and every other call that a device may refuse after
+ * the call returns, is made between error scopes; results of refused work are never returned.
  *
- * A refusal is known a moment after the call. Callers that wait for the device anyway also await
- * {@linkcode Guarded.settled}, which has settled by then: a scope costs the host microseconds and no
- * further wait. A refusal that nobody can wait for (`unattended`: a write that is not part of any
- * submission) is remembered, and later submissions on the same device fail with it.
+ * A refusal is known shortly after the call. Callers that wait for the device anyway also await
+ * {@linkcode Guarded.settled}, which has settled by then: a scope costs the host microseconds and
+ * no further wait. A refusal that no caller can wait for (`unattended`: a write that is not part of
+ * a submission) is recorded, and later submissions on the same device fail with it.
  *
  * @module
  */
@@ -13,16 +13,16 @@ import { type Gpu, requireDevice } from "./device.ts";
 
 /** Out of device memory. */
 export class MemoryError extends Error {
-  /** Tells this error by name. */
+  /** Identifies this error by name. */
   override readonly name = "MemoryError";
 }
 
 /**
- * The device refused a piece of work, or failed at it: its results were not computed. The message is
- * one line with the device's own words.
+ * The device refused a piece of work, or failed during it: its results were not computed. The
+ * message is one line with the device's own words.
  */
 export class RefusedError extends Error {
-  /** Tells this error by name. */
+  /** Identifies this error by name. */
   override readonly name = "RefusedError";
 }
 
@@ -33,16 +33,16 @@ export interface Guarded<T> {
   readonly settled: Promise<void>;
 }
 
-/** The reason why nothing computed on a device can be trusted any more, by device. */
+/** The reason why results of a device can no longer be trusted, by device. */
 const spoilt = new WeakMap<GPUDevice, Promise<void>>();
 
 const FILTERS = ["validation", "out-of-memory", "internal"] as const;
 
 /**
  * Calls `work` between error scopes. It must make all its calls before it returns: scopes belong to
- * the device, and calls made elsewhere meanwhile must not fall into them.
+ * the device, and they must not catch calls made elsewhere in the meantime.
  *
- * @param action what is done, as errors name it.
+ * @param action the action, for error messages.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export function guard<T>(gpu: Gpu, action: string, work: () => T): Guarded<T> {
@@ -59,7 +59,7 @@ export function guard<T>(gpu: Gpu, action: string, work: () => T): Guarded<T> {
 
   async function settle(): Promise<void> {
     const popped = FILTERS.map(() => device.popErrorScope());
-    // The innermost first.
+    // Innermost scope first.
     const [internal, memory, validation] = await waitFor(gpu, Promise.all(popped), action);
     if (memory) throw new MemoryError(`${action}: ${textOf(memory)}`);
     const refusal = validation ?? internal;
@@ -67,7 +67,10 @@ export function guard<T>(gpu: Gpu, action: string, work: () => T): Guarded<T> {
   }
 }
 
-/** The same for work that nobody waits for: if it is refused, later submissions fail with its reason. */
+/**
+ * The same for work that no caller waits for: if it is refused, later submissions fail with its
+ * reason.
+ */
 export function guardUnattended<T>(gpu: Gpu, action: string, work: () => T): T {
   const { value, settled } = guard(gpu, action, work);
   const before = spoilt.get(gpu.device);
@@ -76,7 +79,7 @@ export function guardUnattended<T>(gpu: Gpu, action: string, work: () => T): T {
 }
 
 /**
- * Submits what an encoder recorded.
+ * Submits the commands of an encoder.
  *
  * @returns a promise that settles when the device has accepted or refused it, which is before the work
  * is done. It rejects with a {@linkcode RefusedError} or a {@linkcode MemoryError}.
@@ -95,14 +98,14 @@ export function submit(gpu: Gpu, encoder: GPUCommandEncoder, action: string): Pr
 /**
  * Waits for a promise of the device.
  *
- * @throws {DeviceLostError} when the device was lost or destroyed before or meanwhile.
+ * @throws {DeviceLostError} when the device was lost or destroyed before or during the wait.
  */
 export async function waitFor<T>(gpu: Gpu, promise: Promise<T>, action: string): Promise<T> {
   let value: T;
   try {
     value = await promise;
   } catch (error) {
-    // A loss has its own promise, which may settle after this one.
+    // A loss has its own promise, which may settle later than this one.
     await new Promise((resolve) => setTimeout(resolve));
     requireDevice(gpu, action);
     throw new RefusedError(`${action}: ${textOf(error)}`, { cause: error });
@@ -111,7 +114,7 @@ export async function waitFor<T>(gpu: Gpu, promise: Promise<T>, action: string):
   return value;
 }
 
-/** A promise whose rejection is ignored unless somebody awaits it. */
+/** A promise whose rejection is ignored unless a caller awaits it. */
 function attended<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
@@ -119,5 +122,5 @@ function attended<T>(promise: Promise<T>): Promise<T> {
 
 function textOf(error: unknown): string {
   const text = error instanceof Error ? error.message : (error as GPUError)?.message ?? `${error}`;
-  return text.split("\n", 1)[0].trim() || "the device does not say why";
+  return text.split("\n", 1)[0].trim() || "the device gave no reason";
 }

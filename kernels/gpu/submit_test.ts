@@ -30,7 +30,7 @@ const COPY = {
   bindings: ["read", "read-write"],
 } as const;
 
-/** A buffer that the kernels know nothing of. */
+/** A buffer that was created without the kernels. */
 function foreign(gpu: Gpu, usage: number = USAGE.storage | USAGE.copySrc | USAGE.copyDst) {
   return slice(gpu.device.createBuffer({ label: "foreign", size: 16, usage }));
 }
@@ -44,7 +44,7 @@ async function copyInto(gpu: Gpu, from: BufferSlice): Promise<{ to: BufferSlice;
   };
 }
 
-Deno.test("no number is told of work that the device refused", async (t) => {
+Deno.test("refused work returns no numbers", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const other = (await testGpu(t))!;
@@ -58,7 +58,7 @@ Deno.test("no number is told of work that the device refused", async (t) => {
   for (const { run } of [gone, away]) {
     await assert.rejects(timer.run(stages(run)), RefusedError);
     await assert.rejects(timer.run(stages(run), { stages: true }), RefusedError);
-    // Each dispatch a submission of its own: the first, the last or all may be the bad ones.
+    // Each dispatch is its own submission: the first, the last or all may be the bad ones.
     for (const order of [[run, good.run], [good.run, run], [run, run]]) {
       await assert.rejects(timer.run(stages(...order), { flopsPerSecond: 1 }), RefusedError);
     }
@@ -67,7 +67,7 @@ Deno.test("no number is told of work that the device refused", async (t) => {
   await assert.rejects(readBuffer(gpu, destroyed), RefusedError);
   await assert.rejects(readBuffer(gpu, foreign(other)), RefusedError);
   await assert.rejects(readBuffer(gpu, foreign(gpu, USAGE.storage)), RefusedError);
-  // Beside each other, each is told its own.
+  // Concurrent calls each get their own error.
   const [one, two, three] = await Promise.allSettled([
     runDispatches(gpu, "copy", [gone.run]),
     timer.run(stages(good.run)),
@@ -78,7 +78,7 @@ Deno.test("no number is told of work that the device refused", async (t) => {
     "fulfilled",
     "rejected",
   ]);
-  // What was refused leaves nothing behind.
+  // Refused work leaves nothing behind.
   const { gpuSeconds, wallSeconds } = await timer.run(stages(good.run));
   assert.ok(gpuSeconds === null || gpuSeconds >= 0);
   assert.ok(wallSeconds > 0);
@@ -93,7 +93,7 @@ Deno.test("a write that the device refuses spoils what comes after it", async (t
   if (!gpu) return;
   const { to, run } = await copyInto(gpu, foreign(gpu));
   await readBuffer(gpu, to);
-  // Not one that can be copied to: the device alone knows.
+  // It cannot be the target of a copy: only the device knows.
   writeBuffer(gpu, foreign(gpu, USAGE.storage), new Uint32Array(4));
   for (let i = 0; i < 2; i++) {
     await assert.rejects(readBuffer(gpu, to), /write foreign: /);
@@ -102,7 +102,7 @@ Deno.test("a write that the device refuses spoils what comes after it", async (t
   gpu.destroy();
 });
 
-Deno.test("a tensor's end or another device's tensor is a line before anything runs", async (t) => {
+Deno.test("a destroyed tensor or another device's tensor gives one line before anything runs", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const other = (await testGpu(t))!;
@@ -118,7 +118,7 @@ Deno.test("a tensor's end or another device's tensor is a line before anything r
   const theirs = await make(other, "v of another");
   await assert.rejects(dense.prepare(gpu, { shape }, { inputs: { q, k, v: theirs } }), {
     name: "RangeError",
-    message: "prepare dense: v: v of another is another device's",
+    message: "prepare dense: v: v of another belongs to another device",
   });
   const layer = await dense.prepare(gpu, { shape }, { inputs: { q, k, v } });
   await layer.execute();
@@ -137,7 +137,9 @@ Deno.test("a tensor's end or another device's tensor is a line before anything r
   other.destroy();
 });
 
-/** A device that answers scopes with given errors, by filter, and submissions with nothing. */
+/**
+ * A device that answers scopes with the given errors, by filter, and does nothing on submission.
+ */
 function fake(errors: Record<string, string>, lost: () => string | undefined = () => undefined) {
   const scopes: string[] = [];
   let submissions = 0;
@@ -155,12 +157,12 @@ function fake(errors: Record<string, string>, lost: () => string | undefined = (
 
 const ENCODER = { finish: () => ({}) } as unknown as GPUCommandEncoder;
 
-Deno.test("each sort of error that a device has for work becomes one of ours, in one line", async () => {
+Deno.test("each kind of device error becomes one of ours, in one line", async () => {
   for (
     const [errors, kind, message] of [
       [{ validation: "bad buffer\nmore" }, RefusedError, "add: bad buffer"],
       [{ internal: "pipeline too large" }, RefusedError, "add: pipeline too large"],
-      [{ "out-of-memory": "" }, MemoryError, "add: the device does not say why"],
+      [{ "out-of-memory": "" }, MemoryError, "add: the device gave no reason"],
       [{ "out-of-memory": "full", validation: "bad" }, MemoryError, "add: full"],
     ] as const
   ) {
@@ -194,7 +196,7 @@ Deno.test("unattended work that was refused is remembered, attended work is not"
   await assert.rejects(submit(second.gpu, ENCODER, "add"), { message: "add: bad" });
 });
 
-Deno.test("a device that goes away is told as such, whatever its promises say", async () => {
+Deno.test("a lost device is reported as lost, whatever its promises say", async () => {
   const state: { lost?: string } = {};
   const { gpu, count } = fake({}, () => state.lost);
   const rejected = waitFor(gpu, Promise.reject(new Error("mapping aborted")), "read");
@@ -208,7 +210,7 @@ Deno.test("a device that goes away is told as such, whatever its promises say", 
   assert.equal(count(), 0);
 });
 
-Deno.test("timestamps that were not written, or run backwards, are no time", () => {
+Deno.test("timestamps that were not written, or run backwards, give no time", () => {
   requireStamps(BigUint64Array.of(1n, 1n, 2n, 9n), "run x");
   for (const stamps of [[0n, 5n], [0n, 0n], [5n, 0n], [9n, 2n], [1n, 2n, 5n, 4n]]) {
     assert.throws(() => requireStamps(BigUint64Array.from(stamps), "run x"), RefusedError);

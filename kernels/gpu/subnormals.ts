@@ -1,6 +1,6 @@
 /**
- * Whether a device flushes subnormal f16, which WGSL leaves to it. By how much a correct kernel may be
- * off depends on it: numbers below 2^-14 are of the size of gradients.
+ * Detects whether a device flushes subnormal f16; WGSL leaves that to the device. The tolerance of
+ * a correct kernel depends on it: gradients are often below 2^-14.
  *
  * @module
  */
@@ -32,9 +32,10 @@ fn main() {
 const known = new WeakMap<GPUDevice, Promise<boolean>>();
 
 /**
- * Whether a device flushes subnormal f16 to zero where kernels read or store them. Asked once.
+ * Whether a device flushes subnormal f16 to zero where kernels read or store them. Tested once per
+ * device.
  *
- * @throws {RefusedError} when the device refused the question.
+ * @throws {RefusedError} when the device refused the test.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export function flushesHalves(gpu: Gpu): Promise<boolean> {

@@ -1,8 +1,8 @@
 /**
- * Tensors `[heads, rows, dim]`, cut into blocks of heads.
+ * Tensors `[heads, rows, dim]`, split into blocks of heads.
  *
  * A storage binding has a device limit (2 GiB - 4 on many GPUs, 128 MiB on software drivers), so a
- * tensor is a list of blocks of whole heads, each a buffer of its own that fits one binding.
+ * tensor is a list of blocks of whole heads, each in its own buffer that fits one binding.
  *
  * @module
  */
@@ -56,9 +56,9 @@ export function bytesPerHead(shape: TensorShape): number {
 }
 
 /**
- * The most heads whose largest tensor still fits one storage binding.
+ * The maximum number of heads whose largest tensor still fits one storage binding.
  *
- * @throws {RangeError} when one head alone does not fit.
+ * @throws {RangeError} when a single head does not fit.
  */
 export function headsPerBlock(
   gpu: Pick<Gpu, "capabilities">,
@@ -102,10 +102,10 @@ export interface Tensor extends TensorShape {
 }
 
 /**
- * Checks that something is a tensor whose buffers the device can use.
+ * Checks that a value is a tensor whose buffers the device can use.
  *
- * @throws {TypeError} when it is no tensor.
- * @throws {RangeError} when it is another device's, or was destroyed.
+ * @throws {TypeError} when it is not a tensor.
+ * @throws {RangeError} when it was destroyed or belongs to another device.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export function requireTensor(gpu: Gpu, action: string, tensor: Tensor): void {
@@ -122,7 +122,7 @@ export function requireTensor(gpu: Gpu, action: string, tensor: Tensor): void {
  *
  * @throws {TypeError} when the element type is unknown.
  * @throws {RangeError} when a size is not a whole number from 1, or a block does not fit one binding.
- * @throws {MemoryError} when the device has no room for it; nothing stays allocated then.
+ * @throws {MemoryError} when the device is out of memory; nothing stays allocated then.
  */
 export async function createTensor(
   gpu: Gpu,
@@ -157,8 +157,8 @@ export async function createTensor(
 /**
  * Elements of a tensor, head after head, as `[heads, rows, dim]`.
  *
- * @throws {RangeError} when the tensor is another device's, or was destroyed.
- * @throws {RefusedError} when the device refused the copy, or a write before it.
+ * @throws {RangeError} when the tensor was destroyed or belongs to another device.
+ * @throws {RefusedError} when the device refused the copy, or an earlier write.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array | Float16Array> {
@@ -177,9 +177,9 @@ export async function readTensor(gpu: Gpu, tensor: Tensor): Promise<Float32Array
 /**
  * Rows `first … first + count - 1` of one head, as `[count, dim]`.
  *
- * @throws {RangeError} when there are no such rows, or the tensor is another device's or was
- * destroyed.
- * @throws {RefusedError} when the device refused the copy, or a write before it.
+ * @throws {RangeError} when there are no such rows, or the tensor was destroyed or belongs to
+ * another device.
+ * @throws {RefusedError} when the device refused the copy, or an earlier write.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export async function readRows(
@@ -201,7 +201,8 @@ export async function readRows(
   }
   const row = tensor.dim * bytesPerElement(tensor.dtype);
   const start = (head - block.firstHead) * bytesPerHead(tensor) + first * row;
-  // Copies are of whole words: where a row of f16 begins or ends within one, its other half comes along.
+  // Copies are whole words: if a row of f16 begins or ends inside a word, the other half is copied
+  // too.
   const skipped = start % 4;
   const bytes = await readBuffer(gpu, {
     buffer: block.data.buffer,
@@ -214,12 +215,12 @@ export async function readRows(
 }
 
 /**
- * Writes elements `[heads, rows, dim]` into a tensor, converted to its element type; what is beyond
- * f16 becomes infinite there.
+ * Writes elements `[heads, rows, dim]` into a tensor, converted to its element type; values beyond
+ * the range of f16 become infinite.
  *
- * @throws {TypeError} when the data are no numbers.
- * @throws {RangeError} when they are not as many as the tensor has, or the tensor is another device's
- * or was destroyed.
+ * @throws {TypeError} when the data are not numbers.
+ * @throws {RangeError} when their number differs from the tensor's, or the tensor was destroyed or
+ * belongs to another device.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export function writeTensor(gpu: Gpu, tensor: Tensor, data: ArrayLike<number>): void {

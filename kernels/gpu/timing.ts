@@ -1,7 +1,7 @@
 /**
  * Runs dispatches and times them with GPU timestamps and the wall clock.
  *
- * Long work is cut into submissions, so that each is predicted to stay below a time limit: display
+ * Long work is split into submissions so that each is predicted to stay below a time limit: display
  * drivers reset a device that does not answer for about two seconds.
  *
  * @module
@@ -19,11 +19,11 @@ import { guard, RefusedError, submit, waitFor } from "./submit.ts";
 
 export { DeviceLostError } from "./device.ts";
 
-/** A group of dispatches that is timed as one. */
+/** A group of dispatches that is timed together. */
 export interface Stage {
-  /** As results name it. */
+  /** Its name in results. */
   readonly name: string;
-  /** Run in this order. */
+  /** The dispatches, in order. */
   readonly dispatches: readonly Dispatch[];
 }
 
@@ -31,17 +31,19 @@ export interface Stage {
 export interface Timing {
   /** Sum over submissions of last pass end minus first pass begin; null without timestamps. */
   readonly gpuSeconds: number | null;
-  /** From before the first submit to the queue being idle. */
+  /** From before the first submission until the queue is idle. */
   readonly wallSeconds: number;
-  /** Seconds of each stage, when stages were timed apart. */
+  /** Seconds of each stage, if stages were timed separately. */
   readonly stages: readonly number[] | null;
 }
 
 /** Options of {@linkcode Timer.run}. */
 export interface RunOptions {
-  /** True: each stage has passes of its own and is timed. False (default): as few passes as possible. */
+  /**
+   * True: each stage has its own passes and is timed. False (default): as few passes as possible.
+   */
   stages?: boolean;
-  /** Predicted FLOP per second of the device, to cut submissions by. Default: never cut. */
+  /** Predicted FLOP per second of the device, used to split submissions. Default: never split. */
   flopsPerSecond?: number;
   /** Longest predicted submission. Default 0.25 s. */
   maxSubmissionSeconds?: number;
@@ -52,7 +54,7 @@ export interface RunOptions {
   repeat?: number;
   /** Stops between submissions. */
   signal?: AbortSignal;
-  /** Called between submissions, with the device idle; no clock counts the time it takes. */
+  /** Called between submissions, with the device idle; its time is not counted. */
   between?: () => Promise<void>;
 }
 
@@ -69,7 +71,7 @@ export class Timer {
   readonly #staging?: GPUBuffer;
   #destroyed = false;
 
-  /** Without `timestamp-query` the timer still runs work and reports the wall clock. */
+  /** Without `timestamp-query` the timer still runs work and reports wall-clock times. */
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
     if (!gpu.capabilities.timestamps) return;
@@ -93,7 +95,7 @@ export class Timer {
    *
    * @throws {RangeError} when a buffer that they need was destroyed; nothing runs then.
    * @throws {RefusedError} when the device refused a submission, or failed at it.
-   * @throws {MemoryError} when it ran out of memory.
+   * @throws {MemoryError} when the device ran out of memory.
    * @throws {DeviceLostError} when the device was lost or destroyed.
    * @throws {DOMException} `AbortError` when the signal fired between two submissions.
    */
@@ -141,7 +143,8 @@ export class Timer {
       const taken = submit(this.#gpu, encoder, action);
       taken.catch(() => refused = true);
       submitted.push(taken);
-      // One submission in flight: keeps cutting honest, since a driver watches the whole queue.
+      // One submission in flight: keeps the split effective, since a driver watches the whole
+      // queue.
       if (submissions.length > 1) await this.#idle(action);
     }
     if (submissions.length === 1) await this.#idle(action);
@@ -201,14 +204,16 @@ export class Timer {
 /**
  * Checks that the device wrote both timestamps of every pass, and in order.
  *
- * @throws {RefusedError} when it did not: no time can be told then.
+ * @throws {RefusedError} when it did not: no time is reported then.
  */
 export function requireStamps(stamps: BigUint64Array, action: string): void {
   for (let i = 0; i < stamps.length; i += 2) {
     const [begin, end] = [stamps[i], stamps[i + 1]];
     if (begin > 0n && begin <= end) continue;
     throw new RefusedError(
-      `${action}: the device's timestamps of pass ${i / 2} are ${begin} and ${end} ns, in no order`,
+      `${action}: the device's timestamps of pass ${
+        i / 2
+      } are ${begin} and ${end} ns, out of order`,
     );
   }
 }
@@ -218,7 +223,7 @@ interface Pass {
   readonly dispatches: Dispatch[];
 }
 
-/** Cuts stages into submissions of passes. A pass holds one stage, or all when not staged. */
+/** Splits stages into submissions of passes. A pass holds one stage, or all if not staged. */
 function cut(stages: readonly Stage[], options: RunOptions): Pass[][] {
   const limit = options.flopsPerSecond === undefined
     ? Infinity

@@ -18,7 +18,7 @@ Deno.test("Timer calls between submissions, and counts the time of neither", asy
   let [calls, away] = [0, 0];
   const started = performance.now();
   const timing = await layer.execute({
-    // Each dispatch is a submission of its own.
+    // Each dispatch is its own submission.
     flopsPerSecond: 1,
     between: async () => {
       const left = performance.now();
@@ -29,7 +29,7 @@ Deno.test("Timer calls between submissions, and counts the time of neither", asy
   });
   const elapsed = (performance.now() - started - away) / 1e3;
   assert.ok(calls >= 1, `${calls} calls`);
-  // However busy the machine is, what is counted lies within what was not spent between.
+  // On a busy machine too, the counted time is at most the time not spent between submissions.
   assert.ok(timing.wallSeconds <= elapsed, `${timing.wallSeconds} s of ${elapsed}`);
   if (timing.gpuSeconds !== null) {
     assert.ok(timing.gpuSeconds <= elapsed, `${timing.gpuSeconds} s of ${elapsed}`);

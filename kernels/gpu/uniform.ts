@@ -1,15 +1,15 @@
 /**
- * Packs uniforms by field name, so that no array has to follow the order of a shader's `Params`.
+ * Packs uniforms by field name, so that no array has to match the order of a shader's `Params`.
  *
  * A layout repeats the fields of the shader's struct. A test creates and binds every kernel and
- * compares the layout of each uniform with the struct of the shader that it is bound to.
+ * compares the layout of each uniform with the struct of the bound shader.
  *
  * @module
  */
 import { createUniform } from "./buffers.ts";
 import type { Gpu } from "./device.ts";
 
-/** Fields of a uniform struct in their order, each of 4 bytes. */
+/** Fields of a uniform struct in order, each of 4 bytes. */
 export type UniformLayout = Readonly<Record<string, "u32" | "f32">>;
 
 /** A number for each field of a layout. */
@@ -49,7 +49,9 @@ export function packUniform<Layout extends UniformLayout>(
   for (const [i, name] of fields.entries()) {
     const value = values[name];
     if (value === undefined) {
-      throw new TypeError(`pack uniform: ${name} is missing of ${fields.join(", ")}`);
+      throw new TypeError(
+        `pack uniform: field ${name} is missing; the fields are ${fields.join(", ")}`,
+      );
     }
     const whole = layout[name] === "u32";
     const fits = typeof value === "number" &&

@@ -9,10 +9,13 @@ Deno.test("packUniform follows the layout, whatever the order of the values", ()
   assert.deepEqual(packUniform(LAYOUT, VALUES), Uint32Array.of(2 ** 32 - 1, 0xbf000000, 3));
 });
 
-Deno.test("packUniform names the field that is missing, unknown or does not fit", () => {
+Deno.test("packUniform names a field that is missing, unknown or out of range", () => {
   const pack = (change: object) => () =>
     packUniform(LAYOUT, { ...VALUES, ...change } as UniformValues<typeof LAYOUT>);
-  assert.throws(pack({ scale: undefined }), /^TypeError: pack uniform: scale is missing of rows, /);
+  assert.throws(
+    pack({ scale: undefined }),
+    /^TypeError: pack uniform: field scale is missing; the fields are rows, /,
+  );
   assert.throws(
     pack({ grid: 1 }),
     /^TypeError: .* grid is not one of its fields, rows, scale, grid/,

@@ -1,5 +1,5 @@
 /**
- * Template literals for generated WGSL, indented in the source as the code around them is.
+ * Template literals for generated WGSL, indented like the surrounding source.
  *
  * @module
  */
@@ -18,8 +18,8 @@ interface TemplateLine {
 const parsed = new WeakMap<TemplateStringsArray, readonly TemplateLine[]>();
 
 /**
- * WGSL without the indentation that all lines of the template share. A value that stands alone on its
- * line may be several lines, all of which get the line's indentation; an empty array removes the line.
+ * WGSL without the common indentation of the template's lines. A value that is alone on its line
+ * may be several lines, which all get the line's indentation; an empty array removes the line.
  *
  * @example
  * ```ts
@@ -42,14 +42,14 @@ export function wgsl(template: TemplateStringsArray, ...values: readonly WgslVal
 }
 
 /**
- * The same with no indentation at all, however the template is indented; values stay as they are. The
- * kernels on matrix units emit their text so; `fixtures/shaders/` shows it indented.
+ * The same without any indentation of the template; values stay unchanged. The kernels on matrix
+ * units emit their code this way; `fixtures/shaders/` shows it indented.
  */
 export function flatWgsl(template: TemplateStringsArray, ...values: readonly WgslValue[]): string {
   return fill(template, values, false);
 }
 
-/** 0 … count - 1, to unroll by. */
+/** 0 … count - 1, for unrolling. */
 export function range(count: number): number[] {
   const numbers: number[] = [];
   for (let i = 0; i < count; i++) numbers.push(i);
@@ -103,7 +103,7 @@ function parse(template: TemplateStringsArray): readonly TemplateLine[] {
     else texts.push(head);
     lines.push(...rest.map((line) => ({ texts: [line], first: i })));
   }
-  // The line of the opening quote and that of the closing one.
+  // Excludes the lines of the opening and closing quotes.
   const inner = lines.slice(lines[0].texts.join("") === "" && lines[0].texts.length === 1 ? 1 : 0);
   const last = inner[inner.length - 1];
   if (inner.length > 1 && last.texts.length === 1 && last.texts[0].trim() === "") inner.pop();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { flatWgsl, wgsl } from "./wgsl.ts";
 
-Deno.test("wgsl removes what all lines are indented by, and indents lines that are put in", () => {
+Deno.test("wgsl removes the common indentation, and indents inserted lines", () => {
   const inner = wgsl`
     if (a) {
       b();
@@ -34,7 +34,7 @@ Deno.test("wgsl of one line, and of values side by side", () => {
   assert.throws(() => wgsl`f(${["a", "b"]})`, /lines within a line: f\(/);
 });
 
-Deno.test("a template that is filled again takes the new values", () => {
+Deno.test("a reused template takes the new values", () => {
   const line = (i: number) =>
     wgsl`
     { let x = ${i}u;

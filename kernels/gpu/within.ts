@@ -5,9 +5,9 @@
  */
 
 /**
- * The value of a promise that settles in time.
+ * The value of a promise, if it settles in time.
  *
- * @throws {Error} one line, when it does not.
+ * @throws {Error} one line, when it does not settle in time.
  */
 export async function within<T>(
   promise: Promise<T>,
