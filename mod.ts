@@ -1,9 +1,10 @@
 /**
- * Lighthouse Attention Bench: dense causal attention and Lighthouse attention as WebGPU kernels, the
- * suites that check and time them, and the reports that say what the numbers mean.
+ * Lighthouse Attention Bench: dense causal attention and Lighthouse attention as WebGPU kernels,
+ * the suites that check and time them, and the reports that interpret the numbers.
  *
- * What programs use stands here. `./kernels` is for authors of kernels and, since it runs wherever
- * WebGPU does, for pages; `./suites` has the parts of a run, `./results` the format of its file.
+ * This module has what programs use. `./kernels` is for authors of kernels and, since it runs
+ * wherever WebGPU does, for pages; `./suites` has the parts of a run, `./results` the format of its
+ * file.
  *
  * @example Both attentions on this machine, forward and backward
  * ```ts
@@ -23,7 +24,7 @@
  * }
  * ```
  *
- * @example The same layer again and again, everything on the device
+ * @example The same layer repeatedly, everything on the device
  * ```ts
  * import { createTensor, dense, DeviceError, fillSeeded, openDevice, readRows } from "./mod.ts";
  *

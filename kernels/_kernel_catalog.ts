@@ -1,6 +1,6 @@
 /**
- * Every kernel over a declared set of options, each as a function that creates and binds it: what
- * tests of shaders and of their uniforms go over.
+ * Every kernel over a declared set of options, each as a function that creates and binds it. Tests
+ * of shaders and of their uniforms iterate over it.
  *
  * @module
  */
@@ -76,7 +76,7 @@ function tensorKernels(): CatalogEntry[] {
   ];
 }
 
-/** Every kernel, with every tiling, storage type and head dimension that decides its shader. */
+/** Every kernel, with every tiling, storage type and head dimension that affects its shader. */
 export const KERNEL_CATALOG: readonly CatalogEntry[] = [
   ...DENSE_CATALOG,
   ...LIGHTHOUSE_CATALOG,

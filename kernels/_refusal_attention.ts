@@ -1,5 +1,5 @@
 /**
- * Bad arguments of attention in one call.
+ * Bad arguments of the one-call attention functions.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Bad arguments of what works on devices, buffers and tensors.
+ * Bad arguments of functions on devices, buffers and tensors.
  *
  * @module
  */
@@ -83,7 +83,7 @@ export async function deviceEntries(world: World): Promise<Entry[]> {
       good: shape,
       bad: { heads: NO_COUNT, rows: NO_COUNT, dim: NO_COUNT, dtype: NO_DTYPE },
       call: (given) => {
-        // Either alone must refuse.
+        // Each alone must be refused.
         let refusals = 0;
         for (
           const call of [

@@ -1,5 +1,6 @@
 /**
- * What the tables of bad layers are made of: kinds of bad values, and good and bad tensors of a device.
+ * Building blocks of the tables of bad layers: kinds of bad values, and good and bad tensors of a
+ * device.
  *
  * @module
  */
@@ -7,21 +8,21 @@ import * as kernels from "./mod.ts";
 import type { BufferSlice, DType } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 
-// What a caller in plain JavaScript may give.
+// What a caller in plain JavaScript may pass.
 // deno-lint-ignore no-explicit-any
 export type Given = Record<string, any>;
 
-/** One function, what it is called with, and what of that may be wrong in which ways. */
+/** One function, its arguments, and the ways in which each may be wrong. */
 export interface Entry {
   readonly name: string;
-  /** Exports of `mod.ts` that it calls. Default: the name. */
+  /** Exports of `mod.ts` that it covers. Default: the name. */
   readonly covers?: readonly string[];
-  /** Arguments that work, so that what is refused is refused for its fault. */
+  /** Arguments that work, so that a bad one is refused for its own fault. */
   readonly good: Given;
   /** Arguments by name, each with values that must be refused. */
   readonly bad: Record<string, readonly unknown[]>;
   readonly call: (given: Given) => unknown;
-  /** It needs no device. Default false. */
+  /** True if it needs no device. Default false. */
   readonly pure?: boolean;
 }
 
@@ -56,7 +57,7 @@ export const NO_WORD = ["sideways", "", null, 3, {}];
 
 export const NO_NUMBERS = [null, 7, "abc", {}, { length: 1.5 }, { length: -1 }];
 
-/** Elements that are numbers, but too few or too many, or not all of them numbers. */
+/** Elements that are numbers but too few or too many, or that are not all numbers. */
 export function badElements(count: number): unknown[] {
   return [
     ...NO_NUMBERS,
@@ -71,7 +72,7 @@ export function badElements(count: number): unknown[] {
 
 export type Shape = { heads: number; rows: number; dim: number; dtype: DType };
 
-/** What the entries are made of: tensors of a device, good ones and all sorts of bad ones. */
+/** Values of the entries: tensors of a device, good ones and all kinds of bad ones. */
 export class World {
   constructor(readonly gpu: Gpu, readonly other: Gpu) {}
 
@@ -82,7 +83,7 @@ export class World {
     return tensor;
   }
 
-  /** Tensors that a layer of a shape cannot take, beside others in one block. */
+  /** Tensors that a layer of a given shape cannot accept, with the others in one block. */
   async badTensors(shape: Shape): Promise<unknown[]> {
     const destroyed = await this.tensor(shape);
     destroyed.destroy();
@@ -105,7 +106,7 @@ export class World {
     ];
   }
 
-  /** Tensors that a function on any tensor cannot take. */
+  /** Tensors that a function on any tensor cannot accept. */
   async noTensors(): Promise<unknown[]> {
     const shape = { heads: 1, rows: 4, dim: 8, dtype: "f32" } as const;
     const destroyed = await this.tensor(shape);
@@ -127,7 +128,7 @@ export class World {
     return kernels.slice(await kernels.createStorageBuffer(gpu, bytes, { label: "given" }));
   }
 
-  /** Slices that a kernel which needs so many bytes cannot bind. */
+  /** Slices that a kernel which needs a given number of bytes cannot bind. */
   async badSlices(bytes: number): Promise<unknown[]> {
     const destroyed = await this.slice(bytes);
     destroyed.buffer.destroy();

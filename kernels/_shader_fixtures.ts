@@ -1,9 +1,9 @@
 /**
- * What tests compare shaders with: a digest of the exact text of each, and snapshots of a few,
- * indented to be read.
+ * The fixtures that tests compare shaders with: a digest of the exact text of each shader, and
+ * indented snapshots of a few.
  *
- * `deno task test kernels/shaders_test.ts suites/device/calibrate_test.ts -- --update` writes both anew
- * from the code as it is.
+ * `deno task test kernels/shaders_test.ts suites/device/calibrate_test.ts -- --update` rewrites
+ * both from the current code.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { RecordedShader } from "./gpu/_recording_device.ts";
 
 const FOLDER = new URL("../fixtures/shaders/", import.meta.url);
 const UPDATE = Deno.args.includes("--update");
-const HOW = "If that is meant, run the test with `-- --update` and commit what it writes.";
+const HOW = "If this change is intended, run the test with `-- --update` and commit the result.";
 
 /** SHA-256 of the exact text of each shader of an entry of the catalog, by the shader's label. */
 export function digestShaders(
@@ -61,8 +61,8 @@ export function expectDigests(file: string, digests: Readonly<Record<string, str
 }
 
 /**
- * A shader with each line indented by the brackets that are open before it. Kernels compile the text
- * as the generators write it; only snapshots are indented.
+ * A shader with each line indented by the brackets that are open before it. Kernels compile the
+ * unindented text of the generators; only snapshots are indented.
  */
 export function indentShader(code: string): string {
   let depth = 0;

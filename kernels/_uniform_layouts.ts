@@ -1,5 +1,5 @@
 /**
- * Holds the uniforms that kernels bind against the structs of the shaders that read them.
+ * Compares the uniforms that kernels bind with the structs of the shaders that read them.
  *
  * @module
  */
@@ -30,7 +30,7 @@ function reflectUniforms(code: string) {
 }
 
 /**
- * Requires that every uniform that was bound was packed by the fields of its shader, in their order.
+ * Requires that every bound uniform was packed with the fields of its shader, in order.
  *
  * @returns the number of uniforms.
  */

@@ -1,8 +1,8 @@
 /**
  * Attention in one call: numbers or tensors in, numbers out, in either direction.
  *
- * Each call compiles (once per device and shape), allocates, runs once and frees. For the same layer
- * again and again, or results that stay on the device, prepare an {@linkcode Implementation}.
+ * Each call compiles (once per device and shape), allocates, runs once and frees. To run the same
+ * layer repeatedly, or to keep results on the device, prepare an {@linkcode Implementation}.
  *
  * Shapes: Q, K, V, dO, the output and the gradients `[heads, context, headDim]`, heads outermost.
  *
@@ -47,23 +47,23 @@ export interface LighthouseAttentionOptions
   readonly pooling?: number;
   /** k, a multiple of 128; at most context / p^(L-1). */
   readonly k: number;
-  /** What ranks the entries of the pyramid. Default `norm`. */
+  /** The scorer that ranks the entries of the pyramid. Default `norm`. */
   readonly scorer?: string;
   /** Log gates `[heads, context]`, at most 0, for a scorer that has gates. Default: seeded ones. */
   readonly gates?: Float32Array;
 }
 
-/** What a forward pass gives. */
+/** Results of a forward pass. */
 export interface AttentionResult {
   /** `[heads, context, headDim]`. */
   readonly output: Float32Array | Float16Array;
   /** Natural log-sum-exp of the scaled logits, `[heads, context]`; for Lighthouse `[heads, S]`. */
   readonly lse: Float32Array;
-  /** Of the passes that ran; copying is not in it. */
+  /** Times of the passes; copies are not included. */
   readonly timing: Timing;
 }
 
-/** What a backward pass adds. */
+/** Additional results of a backward pass. */
 export interface AttentionGradients {
   /** dQ, dK and dV, `[heads, context, headDim]` each. */
   readonly gradients: {
@@ -73,7 +73,7 @@ export interface AttentionGradients {
   };
 }
 
-/** What a forward pass of Lighthouse attention gives. */
+/** Results of a forward pass of Lighthouse attention. */
 export interface LighthouseAttentionResult extends AttentionResult {
   /** Pyramid indices in gathered order, `[heads, S]`. */
   readonly selection: Int32Array;
@@ -82,17 +82,17 @@ export interface LighthouseAttentionResult extends AttentionResult {
 }
 
 /**
- * Dense causal attention, softmax(Q·Kᵀ/√d)·V, and with dO its gradients.
+ * Dense causal attention, softmax(Q·Kᵀ/√d)·V, and its gradients if dO is given.
  *
- * Inputs must be finite. A NaN or an infinity in row j of K or V reaches rows from j on, as it should,
- * and may also reach up to a tile of rows (at most 256) before it, whose weight for it is 0: 0·NaN is
- * NaN. The same holds for gradients and dO. `requireFinite` checks tensors.
+ * Inputs must be finite. A NaN or an infinity in row j of K or V reaches rows from j on, as
+ * expected, and may also reach up to a tile of rows (at most 256) before it: their weight for it is
+ * 0, and 0·NaN is NaN. The same holds for gradients and dO. `requireFinite` checks tensors.
  *
- * @throws {TypeError} when an input is missing or no numbers, the element type unknown, or inputs are
- * f16 and f32 without a `dtype` that says how to store them.
- * @throws {RangeError} when shapes do not fit together or the device cannot run them; one line that
- * names the value and the limit.
- * @throws {MemoryError} when the device has no room.
+ * @throws {TypeError} when an input is missing or not numbers, the element type is unknown, or
+ * inputs mix f16 and f32 without a `dtype` that says how to store them.
+ * @throws {RangeError} when shapes do not match or the device cannot run them; one line that names
+ * the value and the limit.
+ * @throws {MemoryError} when the device is out of memory.
  * @throws {RefusedError} when the device refused the work.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  *
@@ -142,17 +142,17 @@ export async function denseAttention(
 }
 
 /**
- * Lighthouse attention: attention over the S rows that each head selects from its pyramid, scattered
- * back to the context, and with dO its gradients.
+ * Lighthouse attention: attention over the S rows that each head selects from its pyramid,
+ * scattered back to the context, and its gradients if dO is given.
  *
  * Inputs must be finite, as for {@linkcode denseAttention}: here a NaN or an infinity also reaches
- * the rows that share a window of the pyramid with it.
+ * the rows that share its window of the pyramid.
  *
- * @throws {TypeError} when an input is missing or no numbers, the element type unknown, or inputs are
- * f16 and f32 without a `dtype` that says how to store them.
- * @throws {RangeError} when shapes or options do not fit together or the device cannot run them; one
- * line that names the value and the limit.
- * @throws {MemoryError} when the device has no room.
+ * @throws {TypeError} when an input is missing or not numbers, the element type is unknown, or
+ * inputs mix f16 and f32 without a `dtype` that says how to store them.
+ * @throws {RangeError} when shapes or options do not match or the device cannot run them; one line
+ * that names the value and the limit.
+ * @throws {MemoryError} when the device is out of memory.
  * @throws {RefusedError} when the device refused the work.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  *
@@ -211,7 +211,7 @@ export async function lighthouseAttention(
   });
 }
 
-/** The layer of a scorer; given gates make a scorer of their own. */
+/** The layer of a scorer; gates make a scorer with these gates. */
 function withScorer(name: string, gates?: Float32Array): Implementation {
   const scorer = findScorer(name);
   if (gates === undefined) return lighthouseImplementation({ scorer });
@@ -231,10 +231,10 @@ interface RunOptions<Result> extends AttentionOptions {
   readonly read: (layer: Prepared, timing: Timing) => Promise<Result>;
 }
 
-/** Speed that submissions are cut by unless another is given: slow enough for an integrated GPU. */
+/** Default speed for splitting submissions: slow enough for an integrated GPU. */
 const CAUTIOUS_FLOPS_PER_SECOND = 2e11;
 
-/** Share of a second that a single dispatch may take at that speed. */
+/** Fraction of a second that a single dispatch may take at that speed. */
 const DISPATCH_SECONDS = 0.1;
 
 async function runLayer<Result>(

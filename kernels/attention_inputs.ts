@@ -1,6 +1,6 @@
 /**
- * What {@linkcode denseAttention} and {@linkcode lighthouseAttention} take as inputs, and the one
- * shape that options and inputs agree on.
+ * Inputs of {@linkcode denseAttention} and {@linkcode lighthouseAttention}, and the shape derived
+ * from options and inputs.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { DType, Tensor } from "./gpu/buffers.ts";
 import { requireDType, requireNumbers, requireRecord, requireWhole } from "./gpu/require.ts";
 import type { AttentionShape } from "./implementation.ts";
 
-/** A tensor on the device, which stays the caller's, or its elements on the host. */
+/** A tensor on the device, which the caller keeps, or its elements on the host. */
 export type AttentionInput = Tensor | ArrayLike<number>;
 
 /** Inputs of a forward pass, `[heads, context, headDim]` each. */
@@ -23,25 +23,24 @@ export interface AttentionInputs {
 
 /** Inputs of a forward and a backward pass, `[heads, context, headDim]` each. */
 export interface AttentionGradientInputs extends AttentionInputs {
-  /** dO, the gradient of the loss by the output. */
+  /** dO, the gradient of the loss with respect to the output. */
   readonly outputGradient: AttentionInput;
 }
 
-/** Options of {@linkcode denseAttention}. Tensors bring their shape with them. */
+/** Options of {@linkcode denseAttention}. Tensors determine their shape. */
 export interface AttentionOptions {
-  /** H. Default 1, or that of the tensors. */
+  /** H. Default: 1, or that of the tensors. */
   readonly heads?: number;
-  /** d; needed where no input is a tensor. The context follows from the number of elements. */
+  /** d; needed if no input is a tensor. The context follows from the number of elements. */
   readonly headDim?: number;
   /**
-   * Storage on the device, to which elements on the host are rounded. Default: that of the inputs, f16
-   * for a `Float16Array` and f32 for other arrays. Where some inputs are f16 and some f32 it must be
-   * given.
+   * Storage on the device; host elements are rounded to it. Default: that of the inputs, f16 for a
+   * `Float16Array` and f32 for other arrays. Required if some inputs are f16 and some f32.
    */
   readonly dtype?: DType;
   /**
-   * Work is cut into submissions of a quarter of a second at this speed, since display drivers reset
-   * a device that is silent for long. Default 2e11, which suits an integrated GPU.
+   * Work is split into submissions of a quarter of a second at this speed, since display drivers
+   * reset a device that does not respond for long. Default 2e11, which suits an integrated GPU.
    */
   readonly flopsPerSecond?: number;
   /** Stops between submissions. */
@@ -53,22 +52,22 @@ export interface GivenInputs extends AttentionInputs {
   readonly outputGradient?: AttentionInput;
 }
 
-/** What errors of a call say was done. */
+/** The action that errors of a call name. */
 export const ACTION = "attention";
 
-/** Whether an input is on the device already. */
+/** Whether an input is already on the device. */
 export function isTensor(input: AttentionInput): input is Tensor {
   return "blocks" in input;
 }
 
-/** The storage type that an input has by itself; plain arrays and integers have none. */
+/** The storage type that an input implies; plain arrays and integers imply none. */
 function dtypeOf(input: AttentionInput): DType | undefined {
   if (isTensor(input)) return input.dtype;
   if (input instanceof Float16Array) return "f16";
   return input instanceof Float32Array || input instanceof Float64Array ? "f32" : undefined;
 }
 
-/** The shape that options and inputs agree on. */
+/** The shape derived from options and inputs. */
 export function shapeOf(
   inputs: readonly (readonly [string, AttentionInput])[],
   options: AttentionOptions,
@@ -113,9 +112,9 @@ export function shapeOf(
 }
 
 /**
- * The storage type of inputs that name none by an option.
+ * The storage type of inputs without a `dtype` option.
  *
- * @throws {TypeError} where some are f16 and some f32: which of the two is meant is not for us to say.
+ * @throws {TypeError} when some are f16 and some f32: the caller must choose.
  */
 function commonDType(inputs: readonly (readonly [string, AttentionInput])[]): DType {
   const typed = inputs.map(([name, input]) => ({ name, dtype: dtypeOf(input) }))

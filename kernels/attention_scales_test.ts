@@ -14,7 +14,7 @@ import { lighthouseNorm } from "./lighthouse/lighthouse_attention.ts";
 
 const SHAPE = { heads: 2, headDim: 64, dtype: "f16" } as const;
 
-/** Layers whose attention runs over at least ten blocks of 16 rows. */
+/** Layers whose attention covers at least ten blocks of 16 rows. */
 const LAYERS: readonly { readonly implementation: Implementation; readonly problem: Problem }[] = [
   {
     implementation: dense,
@@ -30,7 +30,7 @@ const LAYERS: readonly { readonly implementation: Implementation; readonly probl
   },
 ];
 
-/** Elements of Q and K by their row. Logits grow with the product of both. */
+/** Elements of Q and K by row. Logits grow with the product of both. */
 const INPUTS: Readonly<Record<string, (drawn: number, row: number) => number>> = {
   ...Object.fromEntries(
     [2 ** -10, 1, 8, 64, 512, 4096, 2 ** 14].map((size) => [
@@ -39,7 +39,7 @@ const INPUTS: Readonly<Record<string, (drawn: number, row: number) => number>> =
     ]),
   ),
   "one row far above the others": (drawn, row) => row === 37 ? 3000 * Math.sign(drawn) : drawn,
-  "rows of all sizes": (drawn, row) => drawn * 2 ** (row * 7 % 21 - 10),
+  "rows of all magnitudes": (drawn, row) => drawn * 2 ** (row * 7 % 21 - 10),
 };
 
 async function checkScales(t: Deno.TestContext, gpu: Gpu) {

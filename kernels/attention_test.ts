@@ -89,7 +89,7 @@ Deno.test("lighthouseAttention: numbers in, selection, output and gradients out"
   const want = lighthouseReference({ q, k, v }, geometry, { headDim: 32 });
   assert.equal(result.gathered, geometry.gathered);
   assert.deepEqual(result.selection, want.selection);
-  // Of each gathered row, and of the sum over the levels that reach a row; nothing may be zero.
+  // For each gathered row, and for the sum over the levels that reach a row; nothing may be zero.
   const attended = denseAttentionReference({ ...want.gathered, headDim: 32 });
   const carried = scatterReference(attended.tolerance, want.selection, geometry);
   const sizes = scatterReference(attended.output.map(Math.abs), want.selection, geometry);
@@ -106,7 +106,7 @@ Deno.test("lighthouseAttention: numbers in, selection, output and gradients out"
     const { gradient, tolerance } = gradients[name];
     assert.ok(worstRatio(result.gradients[name], gradient, tolerance) <= 1, `d${name}`);
   }
-  // Gates of the caller's decide what the gla scorer selects.
+  // Gates from the caller determine what the gla scorer selects.
   const gates = seededGates(11, { head: 0, heads: 1, context: 2048 });
   const gla = await lighthouseAttention(gpu, { q, k, v }, {
     ...options,
@@ -120,7 +120,7 @@ Deno.test("lighthouseAttention: numbers in, selection, output and gradients out"
     maximaReference(scores.keyScores, geometry),
     geometry,
   );
-  // Scores are rounded differently from float64: near ties may fall the other way.
+  // Scores are rounded differently from float64: near ties may be ranked the other way.
   const agreed = new Set(byGates);
   assert.ok(gla.selection.filter((entry) => agreed.has(entry)).length >= 0.99 * gla.gathered);
   assert.notDeepEqual(gla.selection, result.selection);
@@ -147,13 +147,13 @@ Deno.test("denseAttention: tensors give the same results as numbers, and stay al
   });
   assert.deepEqual(mixed.output, fromTensors.output);
   assert.deepEqual(fromNumbers.output, fromTensors.output);
-  // Not destroyed by the calls.
+  // The calls did not destroy them.
   writeTensor(gpu, k, onHost);
   assert.deepEqual(await readTensor(gpu, k), onHost);
   gpu.destroy();
 });
 
-Deno.test("denseAttention: Float16Array is stored as f16, cut work gives the same bits", async (t) => {
+Deno.test("denseAttention: Float16Array is stored as f16, split work gives the same bits", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const rows = Float16Array.from(seeded(9, { heads: 1, count: 300, dim: 64 }).all);

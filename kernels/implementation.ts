@@ -1,5 +1,5 @@
 /**
- * The one signature that dense attention, every Lighthouse variant and every peer share.
+ * The common signature of dense attention, every Lighthouse variant and every peer.
  *
  * Suites plan, prepare, execute and check all implementations alike. A plan is pure: it needs the
  * capability record of a device, not the device.
@@ -41,7 +41,7 @@ export type LighthouseOptions = {
   readonly dilation?: number;
 };
 
-/** One option of an implementation: everything that is derived from it, from the flag to the label. */
+/** One option of an implementation; everything from the flag to the label is derived from it. */
 export interface OptionDescriptor {
   /** Key in {@linkcode Problem.options}, in profiles and in result files: `levels`. */
   readonly name: string;
@@ -61,11 +61,11 @@ export interface OptionDescriptor {
   readonly rounding?: "up" | "down";
   /** A layer may leave it out. Default false. */
   readonly optional?: boolean;
-  /** What a layer takes where nothing else is said: a value, or a rule. */
+  /** Default of a layer: a value, or a rule. */
   readonly initial: number | string;
-  /** For people: what it is, a short phrase. */
+  /** Help text: a short phrase. */
   readonly help: string;
-  /** Heading of a section that varies this option alone. */
+  /** Heading of a section that varies only this option. */
   readonly sweep?: string;
 }
 
@@ -79,9 +79,9 @@ export interface Preset {
 
 /** How an implementation is drawn: the same in every figure of every page. */
 export interface ImplementationStyle {
-  /** CSS colours on a light and on a dark page, apart from those of other implementations. */
+  /** CSS colours on a light and on a dark page, distinct from those of other implementations. */
   readonly color: { readonly light: string; readonly dark: string };
-  /** Shape of its marks, so that colour alone carries no meaning. */
+  /** Shape of its marks, so that colour is not the only distinction. */
   readonly mark: "circle" | "square" | "triangle" | "diamond" | "cross" | "wye" | "star";
 }
 
@@ -93,7 +93,7 @@ export interface RowSpan {
   readonly end: number;
 }
 
-/** What is computed and timed: the layer, its gradients, or both in one. */
+/** What is computed and timed: the layer, its gradients, or both together. */
 export type Direction = "forward" | "backward" | "forward-backward";
 
 /** All directions. */
@@ -103,41 +103,41 @@ export const DIRECTIONS = [
   "forward-backward",
 ] as const satisfies readonly Direction[];
 
-/** What is to be computed. */
+/** The problem to compute. */
 export interface Problem {
   /** Sizes of the layer. */
   readonly shape: AttentionShape;
   /** Default `forward`. `backward` runs the forward pass once, untimed, when it is prepared. */
   readonly direction?: Direction;
-  /** Values of the implementation's options; absent where it has none. */
+  /** Values of the implementation's options; absent if it has none. */
   readonly options?: LayerOptions;
 }
 
 /** Cost of one stage of an implementation. */
 export interface StagePlan {
-  /** As {@linkcode Prepared.stages} names it. */
+  /** Its name in {@linkcode Prepared.stages}. */
   readonly name: string;
   /** FLOP by the convention of the specification, section 8. */
   readonly flops: number;
-  /** Least bytes that the stage must move. */
+  /** Minimum bytes that the stage must move. */
   readonly bytes: number;
-  /** Which of several kernels runs, and its tiling, where that depends on the device. */
+  /** The kernel and its tiling, if they depend on the device. */
   readonly variant?: string;
 }
 
-/** Everything about a case that can be known before anything is allocated. */
+/** Everything about a case that is known before anything is allocated. */
 export interface ImplementationPlan {
   /** In the order of execution. */
   readonly stages: readonly StagePlan[];
   /** FLOP of one execution, all stages together. */
   readonly flops: number;
-  /** Least bytes that one execution must move. */
+  /** Minimum bytes that one execution must move. */
   readonly bytes: number;
   /** Buffers held while the case runs, inputs and outputs included. */
   readonly buffers: readonly { readonly name: string; readonly bytes: number }[];
   /** Bytes of all {@linkcode buffers}. */
   readonly peakBytes: number;
-  /** Largest number of heads a tensor block may hold on this device. */
+  /** Maximum number of heads of a tensor block on this device. */
   readonly headsPerBlock: number;
   /** S, for Lighthouse. */
   readonly gathered?: number;
@@ -151,24 +151,24 @@ export interface LayerInputs {
   readonly k: Tensor;
   /** Values. */
   readonly v: Tensor;
-  /** dO; needed for every direction but `forward`. */
+  /** dO; required unless the direction is `forward`. */
   readonly outputGradient?: Tensor;
 }
 
 /** A prepared case: buffers allocated, pipelines compiled, ready to run any number of times. */
 export interface Prepared {
-  /** What the case was planned to take. */
+  /** The plan of the case. */
   readonly plan: ImplementationPlan;
   /** Names of the stages that `Timing.stages` reports, in order. */
   readonly stages: readonly string[];
   /** Runs the layer once. */
   readonly execute: (options?: RunOptions) => Promise<Timing>;
   /**
-   * Where attention runs on matrix units: workgroups that started over with a better softmax
-   * reference, in all executions since the layer was prepared.
+   * If attention runs on matrix units: workgroups that restarted with a better softmax reference,
+   * in all executions since the layer was prepared.
    */
   readonly readRestarts?: () => Promise<number>;
-  /** Results of the last execution; they belong to this object. */
+  /** Results of the last execution; this object owns them. */
   readonly outputs: {
     /** `[heads, context, headDim]`. */
     readonly output: Tensor;
@@ -180,8 +180,8 @@ export interface Prepared {
     /** Pyramid indices in gathered order, `[heads, S]`, for Lighthouse. */
     readonly readSelection?: () => Promise<Int32Array>;
     /**
-     * Squared scores of the base rows of one head, f32 `[context]` each, for Lighthouse: what
-     * selection ranked by.
+     * Squared scores of the base rows of one head, f32 `[context]` each, for Lighthouse: the input
+     * of the selection.
      */
     readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
     /** Attention over the gathered rows before the scatter, `[heads, S, headDim]`, for Lighthouse. */
@@ -189,30 +189,30 @@ export interface Prepared {
     /** dQ, dK, dV, each `[heads, context, headDim]`, unless the direction is `forward`. */
     readonly gradients?: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
   };
-  /** Frees everything but the inputs. */
+  /** Frees everything except the inputs. */
   readonly destroy: () => void;
 }
 
-/** What the suites need to know of a scorer. */
+/** The part of a scorer that the suites use. */
 export interface ScorerDescriptor {
-  /** `norm`, `dilated`, …; the name that results and the command line carry. */
+  /** `norm`, `dilated`, …; the name in results and on the command line. */
   readonly name: string;
   /**
-   * Whether every device ranks alike: scores are exact, or round so little that only ties differ. The
-   * selection must then be the one that float64 scores choose.
+   * Whether every device ranks alike: scores are exact, or their rounding affects only ties. The
+   * selection must then equal the one from float64 scores.
    */
   readonly exactSelection: boolean;
 }
 
-/** One way of computing an attention layer, and everything that is derived from it. */
+/** One way to compute an attention layer, and everything that is derived from it. */
 export interface Implementation {
-  /** `dense`, `dense-naive`, `lighthouse-norm`, …; the name that results carry. */
+  /** `dense`, `dense-naive`, `lighthouse-norm`, …; the name in results. */
   readonly name: string;
-  /** For people: one short phrase. */
+  /** Readable title: one short phrase. */
   readonly title: string;
-  /** What it is one of: `dense`, `lighthouse`, `sparse`. Reports group by it. */
+  /** Its group in reports: `dense`, `lighthouse`, `sparse`. */
   readonly family: string;
-  /** What it computes. */
+  /** The directions it computes. */
   readonly directions: readonly Direction[];
   /** Its options, in the order of case ids. */
   readonly options: readonly OptionDescriptor[];
@@ -223,11 +223,11 @@ export interface Implementation {
   readonly presets?: readonly Preset[];
   /** How it is drawn. Default: the next free colour and mark. */
   readonly style?: ImplementationStyle;
-  /** What ranks the entries of the pyramid, for Lighthouse. */
+  /** The scorer that ranks the entries of the pyramid, for Lighthouse. */
   readonly scorer?: ScorerDescriptor;
   /**
-   * `second-opinion`: checked beside the rest, timed only by name. `control`: runs only by name.
-   * Default: checked and timed wherever a profile asks for all implementations.
+   * `second-opinion`: checked with the rest, timed only by name. `control`: runs only by name.
+   * Default: checked and timed if a profile asks for all implementations.
    */
   readonly role?: "second-opinion" | "control";
   /**
@@ -236,8 +236,8 @@ export interface Implementation {
    */
   readonly visible?: (row: number, problem: Problem, head: number) => readonly RowSpan[];
   /**
-   * The smallest problem that runs the same code as `problem`, where float64 for every row is
-   * affordable. Default: 193 rows of 2 heads, an odd length past every tile size.
+   * The smallest problem that runs the same code as `problem` and allows float64 for every row.
+   * Default: 193 rows of 2 heads, an odd length beyond every tile size.
    */
   readonly smallest?: (problem: Problem) => Problem;
   /**
@@ -248,19 +248,19 @@ export interface Implementation {
   /**
    * What computing the problem takes; pure.
    *
-   * @throws {RangeError} when the problem is not one this implementation can compute; one line that
-   * names the value and the limit.
+   * @throws {RangeError} when this implementation cannot compute the problem; one line that names
+   * the value and the limit.
    */
   readonly plan: (
     gpu: Pick<Gpu, "capabilities" | "adapter">,
     problem: Problem,
   ) => ImplementationPlan;
   /**
-   * Compiles ahead what {@linkcode prepare} would compile and takes long, nothing else. Drivers take
-   * seconds for a large kernel and compile several at once. Default: nothing is compiled ahead.
+   * Compiles ahead the slow kernels of {@linkcode prepare}, and nothing else. Drivers take seconds
+   * for a large kernel and compile several at once. Default: nothing is compiled ahead.
    */
   readonly compile?: (gpu: Gpu, problem: Problem) => Promise<unknown>;
-  /** Allocates, compiles and binds; the inputs stay the caller's. */
+  /** Allocates, compiles and binds; the caller keeps the inputs. */
   readonly prepare: (
     gpu: Gpu,
     problem: Problem,

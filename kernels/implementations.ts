@@ -1,6 +1,6 @@
 /**
- * Every implementation. A new one is a folder with its kernel and descriptor, and one line here; its
- * flags, cases, checks, labels and colours follow.
+ * Every implementation. To add one, add a folder with its kernel and descriptor, and one line here;
+ * its flags, cases, checks, labels and colours are derived.
  *
  * @module
  */

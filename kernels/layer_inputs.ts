@@ -1,6 +1,6 @@
 /**
- * Checks of what every implementation of a layer is given, before anything is planned, allocated or
- * dispatched: the shape, the direction, and tensors that fit the shape and each other.
+ * Checks the arguments of every implementation of a layer before anything is planned, allocated or
+ * dispatched: the shape, the direction, and tensors that match the shape and each other.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export function requireShape(action: string, shape: AttentionShape): void {
   try {
     requireTensorShape(action, { heads, rows, dim, dtype });
   } catch (error) {
-    // Call the sizes what layers call them.
+    // Use the names that layers use for the sizes.
     const { name, message } = error as Error;
     const own = message.replace(": rows ", ": context ").replace(": dim ", ": headDim ");
     throw name === "TypeError" ? new TypeError(own) : new RangeError(own);
@@ -35,9 +35,9 @@ export function requireShape(action: string, shape: AttentionShape): void {
 }
 
 /**
- * Checks what is to be computed.
+ * Checks the problem.
  *
- * @throws {TypeError} when the shape is missing, its element type or the direction unknown.
+ * @throws {TypeError} when the shape is missing, or its element type or the direction is unknown.
  * @throws {RangeError} naming the size that is not a whole number from 1.
  */
 export function requireProblem(action: string, problem: Problem): void {
@@ -60,11 +60,11 @@ export function directionParts(direction: Direction | undefined) {
 }
 
 /**
- * Checks the tensors of a layer: those that its direction needs are given, belong to this device, are
- * not destroyed, and have the layer's shape, in the same blocks of heads.
+ * Checks the tensors of a layer: those that its direction needs are given, belong to this device,
+ * are not destroyed, and have the layer's shape, in the same blocks of heads.
  *
  * @throws {TypeError} naming what is missing or not a tensor.
- * @throws {RangeError} naming the tensor that does not fit, what it is and what is needed.
+ * @throws {RangeError} naming the tensor that does not match, its shape and the required one.
  * @throws {DeviceLostError} when the device was lost or destroyed.
  */
 export function requireLayerInputs(

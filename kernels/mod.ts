@@ -1,8 +1,8 @@
 /**
- * The kernels alone: dense causal attention and Lighthouse attention on a WebGPU device, forward and
- * backward, with their float64 references, and what a new kernel is made of: buffers, uniforms packed
- * by field name, pipelines, dispatches, timing. Uses no Deno API and no npm package, so that a bundle
- * of it runs in a browser.
+ * The kernels alone: dense causal attention and Lighthouse attention on a WebGPU device, forward
+ * and backward, with their float64 references, and the building blocks of new kernels: buffers,
+ * uniforms packed by field name, pipelines, dispatches, timing. Uses no Deno API and no npm
+ * package, so that a bundle of it runs in a browser.
  *
  * @example Lighthouse attention in a browser or in Deno
  * ```ts

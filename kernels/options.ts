@@ -6,10 +6,10 @@
 import type { LayerOptions, OptionDescriptor } from "./implementation.ts";
 
 /**
- * Checks the options of a layer: the implementation has them all, none is missing, and every value is
- * a whole number within its limits.
+ * Checks the options of a layer: the implementation declares them all, none is missing, and every
+ * value is a whole number within its limits.
  *
- * @param action what is being done, the first words of an error.
+ * @param action the action, the first words of an error.
  * @throws {RangeError} one line that names the option, its value and the limit.
  *
  * @example

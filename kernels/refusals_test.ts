@@ -1,6 +1,6 @@
 /**
- * Bad layers over every public function of the kernels: each is refused with one clear line, whatever
- * is wrong with it, and nothing gives numbers.
+ * Bad layers for every public function of the kernels: each is refused with one clear line,
+ * whatever is wrong with it, and no function returns numbers.
  *
  * @module
  */
@@ -199,13 +199,15 @@ async function allEntries(world: World, shape: Shape): Promise<Entry[]> {
   ];
 }
 
-/** Refused in words of ours: the action first, one line, and no fault of the program behind it. */
+/**
+ * Refused with our own message: the action first, one line, and not caused by a bug in the program.
+ */
 function requireClear(error: unknown, what: string): void {
   assert.ok(error instanceof Error, `${what}: ${error}`);
   const { name, message } = error;
   const names = ["RangeError", "TypeError", "ShaderError"];
   assert.ok(names.includes(name), `${what}: ${name}: ${message}`);
-  // The source of a shader's error is on a second line, which callers print with it.
+  // The source of a shader's error is on a second line, which callers print too.
   const first = name === "ShaderError" ? message.split("\n", 1)[0] : message;
   assert.match(first, /^[a-z][\w ,='().-]*: \S.*$/i, `${what}: ${message}`);
   assert.doesNotMatch(
@@ -227,8 +229,8 @@ Deno.test("every public function of the kernels is in the table of bad layers", 
   const world = new World(gpu, (await testGpu(t))!);
   const entries = await allEntries(world, denseShape(2, 20, "f32"));
   const covered = new Set(entries.flatMap(({ name, covers }) => covers ?? [name]));
-  // Arithmetic on 32-bit numbers, which has no wrong arguments that a kernel would not have; a reading
-  // of a clock; and the check of options itself, which layers go through.
+  // Exempt: arithmetic on 32-bit numbers, which accepts every number; a clock reading; and the
+  // check of options itself, which layers call.
   const exempt = ["pcg", "pcgSum4", "compileSeconds", "requireOptions"];
   const functions = Object.entries(kernels).filter(([name, value]) =>
     typeof value === "function" && !name.endsWith("Error") ||
@@ -251,14 +253,14 @@ Deno.test("each bad argument of each public function is refused in one clear lin
       for (const [argument, values] of Object.entries(bad)) {
         for (const value of values) {
           const what = `${name} with ${showGiven(argument, value)}`;
-          let told: unknown = "nothing was refused";
+          let thrown: unknown = "nothing was refused";
           try {
             await call({ ...good, [argument]: value });
           } catch (error) {
-            told = error;
+            thrown = error;
           }
           try {
-            requireClear(told, what);
+            requireClear(thrown, what);
           } catch (error) {
             unclear.push((error as Error).message.split("\n", 1)[0]);
           }
@@ -271,7 +273,7 @@ Deno.test("each bad argument of each public function is refused in one clear lin
   world.other.destroy();
 });
 
-Deno.test("whatever is wrong together, and on layers of any size, is refused too", async (t) => {
+Deno.test("combined faults, and faults of layers of any size, are refused too", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const world = new World(gpu, (await testGpu(t))!);
@@ -287,7 +289,7 @@ Deno.test("whatever is wrong together, and on layers of any size, is refused too
       fc.nat(),
       fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 4 }),
       async ({ heads, rows, dtype }, which, faults) => {
-        // Few sizes, each with many faults: a table of them takes a while to make.
+        // Few sizes, each with many faults: building a table of them takes a while.
         const key = `${heads} ${rows % 4} ${dtype}`;
         if (!tables.has(key)) {
           tables.set(key, await allEntries(world, denseShape(heads, 17 * (rows % 4 + 1), dtype)));
@@ -295,12 +297,12 @@ Deno.test("whatever is wrong together, and on layers of any size, is refused too
         const entries = tables.get(key)!.filter(({ bad }) => Object.keys(bad).length > 0);
         const { name, good, bad, call } = entries[which % entries.length];
         const given = { ...good };
-        const told: string[] = [];
+        const parts: string[] = [];
         for (const [argument, value] of faults) {
           const names = Object.keys(bad);
           const chosen = names[argument % names.length];
           given[chosen] = bad[chosen][value % bad[chosen].length];
-          told.push(showGiven(chosen, given[chosen]));
+          parts.push(showGiven(chosen, given[chosen]));
         }
         let error: unknown = "nothing was refused";
         try {
@@ -308,7 +310,7 @@ Deno.test("whatever is wrong together, and on layers of any size, is refused too
         } catch (thrown) {
           error = thrown;
         }
-        requireClear(error, `${name} with ${told.join(", ")}`);
+        requireClear(error, `${name} with ${parts.join(", ")}`);
       },
     ),
     { numRuns: 600, seed: 20261130 },
@@ -339,7 +341,7 @@ Deno.test("after destroy every public function that needs a device throws Device
       await call(good);
       continue;
     }
-    // Some throw on the spot, which is a rejection here.
+    // Some throw synchronously, which becomes a rejection here.
     await assert.rejects(async () => await call(good), (error) => {
       assert.ok(error instanceof kernels.DeviceLostError, `${name}: ${error}`);
       assert.match(error.message, /^[a-z].*: the device was destroyed$/, name);

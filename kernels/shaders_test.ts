@@ -21,12 +21,12 @@ Deno.test("every uniform has the fields of its shader's struct, in their order",
   const without = [...recorded].filter(([name, shaders]) =>
     expectUniforms(name, shaders) === 0 && shaders.some(({ code }) => code.includes("<uniform>"))
   );
-  // Entries that only compile, and bind nothing.
+  // Entries that only compile, without binding.
   const compiling = /^(compiled ahead, |dense backward portable (query|key-value) )/;
   assert.deepEqual(without.map(([name]) => name).filter((name) => !compiling.test(name)), []);
 });
 
-/** Snapshots: an entry of the catalog, and which of its shaders. */
+/** Snapshots: an entry of the catalog, and one of its shaders. */
 const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]>> = {
   dense_forward_portable: [
     "dense forward portable 32/32/8/8/16 d=32 f16 subgroups",
@@ -150,7 +150,7 @@ Deno.test("every file that generates shaders has a snapshot", () => {
       recorded.get(entry)!.find((shader) => shader.label === label)!.caller
     ),
   );
-  // What another file compiles ahead is shown by the file that generates it.
+  // A shader that another file compiles ahead belongs to the file that generates it.
   const labels = new Set(generators.filter((s) => shown.has(s.caller)).map(({ label }) => label));
   const missing = generators.filter(({ caller, label }) =>
     !shown.has(caller) && !labels.has(label)
