@@ -1,7 +1,7 @@
 /**
- * Compiles and submits every Lighthouse kernel on Dawn's null backend, so that Tint judges shaders,
- * layouts and bindings without a GPU. A program of its own, run by `dawn_test.ts`: the native
- * add-on aborts now and then in the worker that `deno test` runs tests in.
+ * Compiles and submits every Lighthouse kernel on Dawn's null backend, so that Tint checks shaders,
+ * layouts and bindings without a GPU. A separate program, run by `dawn_test.ts`: the native add-on
+ * sometimes aborts in the worker that `deno test` runs tests in.
  *
  * @module
  */

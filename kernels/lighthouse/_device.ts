@@ -1,5 +1,5 @@
 /**
- * Helpers of this folder's tests that use a device.
+ * Device helpers of this folder's tests.
  *
  * @module
  */
@@ -26,7 +26,7 @@ export async function upload(
   return target;
 }
 
-/** A storage buffer of 0xa5 bytes, so that a kernel which forgets to write is seen. */
+/** A storage buffer of 0xa5 bytes, so that a kernel which forgets to write is detected. */
 export function uploadGarbage(gpu: Gpu, bytes: number): Promise<BufferSlice> {
   return upload(gpu, new Uint32Array(Math.ceil(bytes / 4)).fill(0xa5a5a5a5));
 }

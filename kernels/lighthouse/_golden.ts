@@ -1,5 +1,5 @@
 /**
- * Golden vectors as this folder's tests read them.
+ * Golden vectors in the form that this folder's tests read.
  *
  * @module
  */

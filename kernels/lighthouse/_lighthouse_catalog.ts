@@ -1,5 +1,5 @@
 /**
- * The catalog of kernels of Lighthouse layers: see `_kernel_catalog.ts`.
+ * The catalog entries of Lighthouse layers: see `_kernel_catalog.ts`.
  *
  * @module
  */
@@ -25,11 +25,11 @@ export const LAYERS = [
   { context: 8192, levels: 3, pooling: 8, k: 128 },
   { context: 8192, levels: 4, pooling: 4, k: 128 },
   { context: 2064, levels: 2, pooling: 16, k: 128 },
-  // Windows long enough to be shared by lanes.
+  // Windows long enough for several lanes to share one.
   { context: 32768, levels: 2, pooling: 256, k: 128 },
 ];
 
-/** How the passes of a layer are divided among threads: by default, and otherwise. */
+/** Divisions of the passes of a layer among threads: the default, and others. */
 const CUTS = [
   { name: "", tuning: {} },
   { name: " 64 threads", tuning: { threads: 64, rowsPerThread: 2, rowsInFlight: 4 } },
@@ -105,7 +105,7 @@ function lighthousePasses(): CatalogEntry[] {
   });
 }
 
-/** Chunks of the gla scorer: by head dimension, rows of a chunk and bytes of workgroup memory. */
+/** Chunks of the gla scorer, by head dimension, chunk rows and bytes of workgroup memory. */
 const GLA = [32, 64, 128].flatMap((headDim) =>
   [64, 128].flatMap((chunkRows) =>
     [16384, 32768, 49152].map((maxWorkgroupBytes) => ({ headDim, chunkRows, maxWorkgroupBytes }))

@@ -11,7 +11,7 @@ import type { AttentionShape, LayerInputs } from "../implementation.ts";
 /** Tensors that have a gradient. */
 export const NAMES = ["q", "k", "v"] as const;
 
-/** Q, K, V and dO of a layer, from four seeds in a row. */
+/** Q, K, V and dO of a layer, from four consecutive seeds. */
 export async function seededInputs(
   gpu: Gpu,
   shape: AttentionShape,

@@ -1,21 +1,21 @@
 /**
- * Lighthouse's attention with the context cut into shards, as a simulation on one device.
+ * Lighthouse attention with the context split into shards, as a simulation on one device.
  *
  * Each shard holds one or two contiguous parts of the context. Every part builds its own pyramid,
- * scores and selects on its own with its share of the budget, k / parts, and gathers; the gathered
- * rows of all parts, in the order of the context, form the sequence that ring attention attends
- * over in W steps: in step t shard w holds the keys of shard w - t modulo W.
+ * scores, selects with its share of the budget, k / parts, and gathers. The gathered rows of all
+ * parts, in context order, form the sequence that ring attention processes in W steps: in step t
+ * shard w holds the keys of shard w - t modulo W.
  *
- * Partitions: `contiguous`, as in the paper's text: W parts, shard w holds part w. `head-tail`, as in
- * the published code: 2W parts, shard w holds parts w and 2W - 1 - w, which balances the causal work;
- * each part selects k / 2W, so the budget of all shards is k.
+ * Partitions: `contiguous`, as in the paper's text: W parts, shard w holds part w. `head-tail`, as
+ * in the published code: 2W parts, shard w holds parts w and 2W - 1 - w, which balances the causal
+ * work; each part selects k / 2W, so the budget of all shards is k.
  *
  * Since a head's rows are contiguous, a tensor `[H, N, d]` read as `[H·parts, N/parts, d]` is the
- * same memory with each part as a head. Parts select by running the layer's own passes on that view;
- * the rows that they gather are `[H, S, d]` in the order of the context.
+ * same memory with each part as a head. Parts select by running the layer's own passes on that
+ * view; their gathered rows are `[H, S, d]` in context order.
  *
- * The simulation exchanges nothing between devices. It supports the scorers norm and dilated, but not
- * gla, whose gates belong to rows of a whole head and do not follow such a view.
+ * The simulation exchanges nothing between devices. It supports the scorers norm and dilated, but
+ * not gla, because gates belong to the rows of a whole head and do not fit such a view.
  *
  * @module
  */
@@ -58,14 +58,14 @@ import { createSelection, planSelection } from "./passes/select.ts";
 
 const PARTITIONS = ["contiguous", "head-tail"] as const;
 
-/** How a context is cut. */
+/** How a context is split. */
 export interface ShardOptions {
   /** W, at least 1. */
   readonly shards: number;
   readonly partition: typeof PARTITIONS[number];
 }
 
-/** Work of one shard in one ring step; no pieces where it has nothing to do. */
+/** Work of one shard in one ring step; no pieces if it has nothing to do. */
 export interface RingShare {
   readonly shard: number;
   readonly pieces: readonly RingPiece[];
@@ -73,7 +73,7 @@ export interface RingShare {
   readonly pairs: number;
 }
 
-/** The plan of a context that is cut into shards. */
+/** The plan of a context that is split into shards. */
 export interface ContextParallelPlan extends ShardOptions {
   /** Sizes of the layer over the whole context, without shards. */
   readonly geometry: LighthouseGeometry;
@@ -87,7 +87,7 @@ export interface ContextParallelPlan extends ShardOptions {
 }
 
 /**
- * Plans a cut.
+ * Plans a split.
  *
  * @throws {RangeError} one line naming the value and the limit, when the context or the budget does
  * not divide into parts that can select.
@@ -157,8 +157,8 @@ export function exchangedBytes(plan: ContextParallelPlan, shape: Problem["shape"
 }
 
 /**
- * Selections of parts, `[H·parts, S/parts]` indices of their own pyramids, as indices of the whole
- * pyramid in the order of the context: `[H, S]`.
+ * Converts the selections of parts, `[H·parts, S/parts]` indices into their own pyramids, to
+ * indices into the whole pyramid in context order: `[H, S]`.
  */
 export function wholeSelection(plan: ContextParallelPlan, selection: Int32Array): Int32Array {
   const { part, parts, geometry } = plan;
@@ -189,20 +189,20 @@ export interface ContextParallel {
   readonly plan: ContextParallelPlan;
   /** Pools, scores, selects and gathers in every part. Runs before the two below. */
   readonly select: (options?: RunOptions) => Promise<Timing>;
-  /** One stage for each share that has work, step after step: see `ringShares`. */
+  /** One stage for each share with work, in order of steps: see `ringShares`. */
   readonly attend: (options?: RunOptions) => Promise<Timing>;
   /** The share that each stage of `attend` computes. */
   readonly ringShares: readonly { readonly step: number; readonly shard: number }[];
-  /** Dense attention over the same gathered rows in one piece. */
+  /** Dense attention over the same gathered rows, unsplit. */
   readonly attendWhole: (options?: RunOptions) => Promise<Timing>;
-  /** The selection of each part: indices of its own pyramid, `[H·parts, S/parts]`. */
+  /** The selection of each part: indices into its own pyramid, `[H·parts, S/parts]`. */
   readonly readSelection: () => Promise<Int32Array>;
   /** `[H, S, d]` each. */
   readonly gathered: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
   /** Results of the ring: f32 `[H, S, d]`, and log-sum-exp `[H, S, 1]`. */
   readonly output: Tensor;
   readonly lse: Tensor;
-  /** Results of the attention in one piece, in the storage type. */
+  /** Results of the unsplit attention, in the storage type. */
   readonly wholeOutput: Tensor;
   readonly wholeLse: Tensor;
   readonly destroy: () => void;
@@ -211,8 +211,8 @@ export interface ContextParallel {
 /**
  * Prepares a simulation: allocates, compiles and binds.
  *
- * @throws {RangeError} when the cut, the shape or the scorer cannot be simulated.
- * @throws {MemoryError} when the device has no room for it; nothing stays allocated then.
+ * @throws {RangeError} when the split, the shape or the scorer cannot be simulated.
+ * @throws {MemoryError} when the device is out of memory; nothing stays allocated then.
  */
 export async function createContextParallel(
   gpu: Gpu,
@@ -296,7 +296,7 @@ export async function createContextParallel(
       const gather = own(await createGather(gpu, planGather(part, viewed)));
       const take = (rows: BufferSlice, into: BufferSlice) =>
         gather.bind({ rows, pooled: at(pooled), indices: indices[b], gathered: into });
-      // One tensor of pooled rows serves Q, K and V in turn; selection needs Q's and K's scores.
+      // One tensor of pooled rows serves Q, K and V in turn; selection needs the scores of Q and K.
       const scores = (slices: BufferSlice) => scorer.pass ? undefined : slices;
       select.push(
         ...ranked.bind({ rows: k, pooled: at(pooled), scores: scores(keyScores) }),
@@ -344,7 +344,7 @@ export async function createContextParallel(
     const whole = own(
       await bindDenseTensors(gpu, { ...gathered, o: wholeOutput, lse: wholeLse }, {
         flopsPerDispatch,
-        // Cut as the ring is, so that the costs of steps can be compared.
+        // Split like the ring, so that the costs of steps are comparable.
         kernel: "portable",
       }),
     );

@@ -24,7 +24,7 @@ import type { Scorer } from "./scorers/scorer.ts";
 
 const OPTIONS = { levels: 2, pooling: 2, k: 512 };
 
-Deno.test("planContextParallel: every causal pair belongs to one share, and each part starts fresh once", () => {
+Deno.test("planContextParallel: every causal pair is in one share, and each part starts fresh once", () => {
   for (const partition of ["contiguous", "head-tail"] as const) {
     for (const shards of [1, 2, 4]) {
       const plan = planContextParallel(4096, { ...OPTIONS, k: 1024 }, { shards, partition });
@@ -40,7 +40,7 @@ Deno.test("planContextParallel: every causal pair belongs to one share, and each
   }
 });
 
-Deno.test("planContextParallel: heads and tails spread the work evenly, contiguous parts do not", () => {
+Deno.test("planContextParallel: the head-tail partition balances the work, contiguous parts do not", () => {
   const work = (partition: ShardOptions["partition"]) => {
     const plan = planContextParallel(4096, { ...OPTIONS, k: 1024 }, { shards: 4, partition });
     return plan.steps.map((shares) => shares.map(({ pairs }) => pairs / plan.part.gathered ** 2));
@@ -115,7 +115,7 @@ for (const partition of ["contiguous", "head-tail"] as const) {
         const [q, k, v] = base.map((all) =>
           Float64Array.from(all.subarray(head * context * headDim, (head + 1) * context * headDim))
         );
-        // Tiles never see each other, so norm scores select alike in parts and in one piece.
+        // Tiles are independent, so norm scores select the same in parts and unsplit.
         const want = selectReference(
           normScoresReference(q, geometry, headDim),
           normScoresReference(k, geometry, headDim),
@@ -146,7 +146,7 @@ for (const partition of ["contiguous", "head-tail"] as const) {
   });
 }
 
-Deno.test("context parallel: scores that depend on other parts change the selection, norms do not", async (t) => {
+Deno.test("context parallel: scores that depend on other parts change the selection, norm scores do not", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { ...SHAPE, context: 2048 };

@@ -1,17 +1,18 @@
 /**
- * The Lighthouse layer in either direction, joined from its passes.
+ * The Lighthouse layer in either direction, composed of its passes.
  *
  * Q, K, V `[H, N, d]` → score-and-pool (pyramid and norm scores, one pass over each tensor; other
- * scorers run first and apart: score, pool) → select (which pyramid entries, in causal order) →
- * gather (`[H, S, d]`) → attention (the dense kernel over S rows) → scatter → output `[H, N, d]`.
+ * scorers run first as a separate stage: score, pool) → select (the pyramid entries, in causal
+ * order) → gather (`[H, S, d]`) → attention (the dense kernel over S rows) → scatter → output `[H,
+ * N, d]`.
  * Backward: `lighthouse_backward.ts`.
  *
- * Shapes: shape letters as in `implementation.ts`. N, L, p and k as `planGeometry` allows; d a power
- * of two that the dense kernel supports too.
+ * Shapes: letters as in `implementation.ts`. `planGeometry` checks N, L, p and k; d is a power of
+ * two that the dense kernel also supports.
  *
- * Numerics: storage f16 or f32; pooled rows, attended rows, the output and gradients are each rounded to
- * it once, everything between is f32. Selection is integer arithmetic on the scores' bits. Two runs give
- * the same bits.
+ * Numerics: storage f16 or f32; pooled rows, attended rows, the output and gradients are each
+ * rounded to it once, everything between is f32. Selection is integer arithmetic on the scores'
+ * bits. Two runs give the same bits.
  *
  * @module
  */
@@ -51,7 +52,7 @@ import { SCORERS } from "./scorers/scorers.ts";
 import { layerOptions, smallestProblem } from "./lighthouse_options.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
 
-/** How the memory-bound passes are divided among threads. Results do not depend on it. */
+/** How the memory-bound passes divide their work among threads. Results do not depend on it. */
 export interface LighthouseTuning {
   /** The pass that scores and pools. */
   readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
@@ -65,13 +66,13 @@ export interface LighthouseTuning {
 
 /** Options of {@linkcode lighthouseImplementation}. */
 export interface LighthouseImplementationOptions {
-  /** What ranks the entries of the pyramid. Default: {@linkcode normScorer}. */
+  /** The scorer that ranks the entries of the pyramid. Default: {@linkcode normScorer}. */
   readonly scorer?: Scorer;
-  /** The name that results carry. Default: `lighthouse-` and the scorer's name. */
+  /** The name in results. Default: `lighthouse-` and the scorer's name. */
   readonly name?: string;
-  /** One short phrase for people. Default: a phrase with the scorer's name. */
+  /** Readable title: one short phrase. Default: a phrase with the scorer's name. */
   readonly title?: string;
-  /** Default: each pass's own. */
+  /** Default: that of each pass. */
   readonly tuning?: LighthouseTuning;
 }
 
@@ -123,15 +124,15 @@ export function lighthouseImplementation(options: LighthouseImplementationOption
  */
 export const lighthouseNorm: Implementation = lighthouseImplementation({ scorer: normScorer });
 
-/** Lighthouse with the dilated scorer; δ is 4 unless the options say otherwise. */
+/** Lighthouse with the dilated scorer; δ defaults to 4. */
 export const lighthouseDilated: Implementation = lighthouseImplementation({
   scorer: dilatedScorer,
 });
 
-/** Lighthouse with the gla scorer and seeded gates; δ is 4 unless the options say otherwise. */
+/** Lighthouse with the gla scorer and seeded gates; δ defaults to 4. */
 export const lighthouseGla: Implementation = lighthouseImplementation({ scorer: glaScorer() });
 
-/** The layer of every scorer. */
+/** The layers of all scorers. */
 export const LIGHTHOUSE: readonly Implementation[] = SCORERS.map((scorer) =>
   lighthouseImplementation({ scorer })
 );
@@ -144,7 +145,7 @@ interface LayerOptions {
   readonly tuning: LighthouseTuning;
 }
 
-/** What a layer is allocated from: its plan, and the list that owned objects are added to. */
+/** The inputs of an allocation: the layer's plan, and the list that owned objects are added to. */
 interface Allocation extends LayerOptions {
   readonly planned: LighthousePlan;
   readonly own: <T extends { destroy: () => void }>(thing: T) => T;
@@ -186,7 +187,8 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
       gradients = backward.gradients;
     }
     if (!parts.forward) {
-      // Submissions are cut as finely as dispatches: the speed of the device is not known here.
+      // Submissions are split as finely as dispatches, because the device's speed is not known
+      // here.
       await timer.run(forward.stages, {
         flopsPerSecond: flopsPerDispatch,
         maxSubmissionSeconds: 1,
@@ -246,7 +248,7 @@ interface Forward extends ForwardState {
   readonly pooled: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
 }
 
-/** Allocates every buffer, compiles every pass and binds them, block of heads after block. */
+/** Allocates every buffer, compiles every pass and binds them, one block of heads after another. */
 async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Promise<Forward> {
   const { inputs, tuning, scorer, planned, own, tensor, flopsPerDispatch } = options;
   const { geometry, options: layer, pooledRows } = planned;
@@ -281,7 +283,7 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     const plain = await pyramid(false);
     return {
       plain,
-      // The pyramid pass over Q and K writes norm scores too.
+      // The pyramid pass over Q and K also writes norm scores.
       ranked: scorer.pass ? plain : await pyramid(true),
       scorer: scorer.pass &&
         own(await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch })),
@@ -346,12 +348,12 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
   return { stages, readRestarts, output, lse, attended, pooled, gathered, selections, scores };
 }
 
-/** A tensor's buffers with rows of f32 in them; the tensor remains their owner. */
+/** A tensor's buffers viewed as rows of f32; the tensor still owns them. */
 function asFloats(tensor: Tensor, rows: number): Tensor {
   return { ...tensor, rows, dtype: "f32", destroy: () => {} };
 }
 
-/** Allocates and binds what the backward pass adds. */
+/** Allocates and binds the additional parts of the backward pass. */
 async function bindBackward(gpu: Gpu, forward: Forward, options: Allocation) {
   const { inputs, planned, own, tensor, flopsPerDispatch, tuning } = options;
   const { geometry } = planned;
@@ -361,7 +363,7 @@ async function bindBackward(gpu: Gpu, forward: Forward, options: Allocation) {
     k: await tensor("k gradient", {}),
     v: await tensor("v gradient", {}),
   };
-  // Each forward pass writes its pooled rows anew before it reads them.
+  // Each forward pass rewrites its pooled rows before it reads them.
   const gatheredGradients = {
     q: asFloats(forward.pooled.q, rows),
     k: asFloats(forward.pooled.k, rows),

@@ -144,7 +144,7 @@ for (const { levels, pooling, k, each, ...shape } of cases) {
     const { digest } = await inspectTensor(gpu, layer.outputs.output);
     await layer.execute({ flopsPerSecond: 1e9 });
     assert.equal((await inspectTensor(gpu, layer.outputs.output)).digest, digest);
-    // Other cuts into threads, dispatches and blocks: the same bits.
+    // Other divisions into threads, dispatches and blocks: the same bits.
     const tuned = lighthouseImplementation({
       name: "tuned",
       title: "tuned",
@@ -179,7 +179,8 @@ Deno.test("lighthouseNorm selects by index where all rows are equal", async (t) 
   const geometry = planGeometry(shape.context, options);
   const want = lighthouseReference({ q: rows, k: rows, v: rows }, geometry, { headDim: 32 });
   assert.deepEqual(await layer.outputs.readSelection!(), want.selection);
-  // Attention over equal rows is that row; each base row gets one copy for each level that reaches it.
+  // Attention over equal rows gives that row; each base row gets one copy per level that reaches
+  // it.
   const got = await readTensor(gpu, layer.outputs.output);
   const worst = want.output.reduce((most, value, i) => Math.max(most, Math.abs(got[i] - value)), 0);
   assert.ok(worst <= tolerance(shape, geometry), `max error ${worst}`);
@@ -199,7 +200,7 @@ Deno.test("lighthouseNorm leaves rows before a changed value row untouched", asy
   const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
   await layer.execute();
   const before = await readTensor(gpu, layer.outputs.output);
-  // Selection looks at Q and K alone, so values may change without moving it.
+  // Selection reads only Q and K, so changed values do not affect it.
   for (const changed of [700, 701, 1023, 2047]) {
     const values = Float32Array.from(hostInputs(shape, { seed: 61, head: 0 }).v);
     values.fill(50, changed * 32, (changed + 1) * 32);

@@ -1,14 +1,15 @@
 /**
  * The backward pass of a Lighthouse layer, composed of its passes (specification, section 6).
  *
- * dO `[H, N, d]` → gather-gradient (dÕ `[H, S, d]`) → attention-backward (the dense kernels over the
- * gathered rows) → scatter-gradient → dQ, dK, dV `[H, N, d]`. It reads what the forward pass left:
- * gathered rows, attended rows, log-sum-exp, indices and slots. The scorer is not involved.
+ * dO `[H, N, d]` → gather-gradient (dÕ `[H, S, d]`) → attention-backward (the dense kernels over
+ * the gathered rows) → scatter-gradient → dQ, dK, dV `[H, N, d]`. It reads results of the forward
+ * pass: gathered rows, attended rows, log-sum-exp, indices and slots. It does not use the scorer.
  *
- * Numerics: gathered gradients are f32, since they may not fit f16 where the results do: dÕ sums up to
- * p^(L-1) rows of dO, and the results divide gathered gradients by as much. Results are rounded to storage
- * once, sums are f32 in one fixed order. Two runs give the same bits. On matrix units dÕ is multiplied as
- * f16 times powers of two (`dense_matrix_gradient_scales.wgsl`).
+ * Numerics: gathered gradients are f32, because they may not fit f16 even if the results do: dÕ
+ * sums up to p^(L-1) rows of dO, and the results divide gathered gradients by the same factor.
+ * Results are rounded to storage once; sums are f32 in one fixed order. Two runs give the same
+ * bits. On matrix units dÕ is multiplied as f16 times powers of two
+ * (`dense_matrix_gradient_scales.wgsl`).
  *
  * @module
  */
@@ -29,7 +30,7 @@ export interface Triple {
   readonly v: Tensor;
 }
 
-/** What the forward pass leaves for the backward pass, over the same blocks of heads. */
+/** Results of the forward pass that the backward pass reads, over the same blocks of heads. */
 export interface ForwardState {
   /** `[heads, S, d]` each. */
   readonly gathered: Triple;
@@ -55,7 +56,7 @@ export interface BackwardTensors {
   readonly gradients: Triple;
 }
 
-/** Compiles the passes for every block size and binds them, block after block. */
+/** Compiles the passes for every block size and binds them, one block after another. */
 export async function bindLighthouseBackward(
   gpu: Gpu,
   tensors: { forward: ForwardState } & BackwardTensors,

@@ -31,14 +31,14 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
   const row = 8 * 128 * 2;
   assert.equal(gather.bytes, (524288 + 2 * 98304) * row);
   assert.equal(scatter.bytes, 3 * (524288 + 2 * 98304) * row);
-  // Four more tensors of N rows, one of S rows of f32 and one word a gathered row; the gathered
-  // gradients, f32, take the place of the pooled rows.
+  // Four more tensors of N rows, one of S rows of f32 and one word per gathered row; the gathered
+  // gradients, f32, reuse the memory of the pooled rows.
   const more = 2 * 98304 - geometry.pooledEntries;
   assert.equal(
     both.peakBytes - forward.peakBytes,
     (4 * 524288 + 2 * 98304 + 3 * more) * row + 8 * 98304 * 4,
   );
-  // On matrix units the gathered output gradient has the place of q's gathered gradient, and is
+  // On matrix units the gathered output gradient shares the buffer of q's gathered gradient, and is
   // multiplied as f16, with a factor for each 16 rows.
   const matrixUnits = {
     ...big,
@@ -68,7 +68,7 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
   const scratch = onMatrixUnits.buffers.find(({ name }) => name.startsWith("gradients of scores"))!;
   assert.equal(scratch.bytes - scratchBytes, 98304 * row + 8 * 98304 / 16 * 4);
   assert.ok(both.peakBytes < 12 * 2 ** 30);
-  // Where more rows are gathered than pooled, their place grows.
+  // If more rows are gathered than pooled, the shared buffer grows.
   const narrow = { ...shape, heads: 1, context: 512 };
   const small = { levels: 2, pooling: 2, k: 128 } as const;
   const many = lighthouseNorm.plan(gpu, {

@@ -1,7 +1,7 @@
 /**
  * Gradients of the layer in float64 with plain loops, for one head at a time and a given selection,
  * with the tolerance of an f32 kernel. Written from the specification, section 6, in scatter form:
- * every selected entry goes through the rows that it covers.
+ * a loop over the selected entries adds to the rows that each covers.
  *
  * Shapes: base rows `[N, d]`, gathered rows `[S, d]`, selection `[S]` pyramid indices in gathered
  * order.
@@ -75,13 +75,13 @@ export interface LighthouseBackwardReferenceOptions {
   /** Pyramid indices in gathered order, `[S]`. */
   readonly selection: Int32Array;
   /**
-   * Rounds pooled rows as storage does, for example `Math.f16round`, so that only arithmetic is compared.
-   * Default: no rounding.
+   * Rounds pooled rows as storage does, for example `Math.f16round`, so that only arithmetic is
+   * compared. Default: no rounding.
    */
   readonly store?: (value: number) => number;
-  /** Rounds gathered output gradients, as matrix units' operands are. Default: no rounding. */
+  /** Rounds gathered output gradients like operands of matrix units. Default: no rounding. */
   readonly storeGradient?: (value: number) => number;
-  /** What weights and gradients of scores are rounded to: f16 on matrix units. Default f32. */
+  /** Type that weights and gradients of scores are rounded to: f16 on matrix units. Default f32. */
   readonly weights?: DType;
   /** Whether the device flushes subnormals of f16 to zero. Default false. */
   readonly flushes?: boolean;
@@ -92,11 +92,11 @@ export interface LighthouseBackwardReferenceOptions {
 /**
  * dQ, dK, dV of one head, `[N, d]` each, with their tolerances.
  *
- * A tolerance carries that of the gathered gradients (dense_attention_backward_reference.ts) through
- * the weighted sum over levels, whose L terms add L·2^-24 of their sizes, and rounds once more on
- * storing. Sums of pooled rows and of output gradients must be exact in f32, as they are for
- * `pcg-sum4` inputs (multiples of 2^-15 below 4) and windows up to 64 rows: their rounding is not
- * allowed for.
+ * A tolerance carries that of the gathered gradients (dense_attention_backward_reference.ts)
+ * through the weighted sum over levels, whose L terms add L·2^-24 of their sizes, and rounds once
+ * more on storing. Sums of pooled rows and of output gradients must be exact in f32, as they are
+ * for `pcg-sum4` inputs (multiples of 2^-15 below 4) and windows up to 64 rows: the tolerance does
+ * not cover their rounding.
  *
  * @throws {TypeError} when a tensor is missing or not numbers, or the element type is unknown.
  * @throws {RangeError} when tensors or the selection do not fit the geometry.

@@ -7,7 +7,7 @@ import { lighthouseReference } from "./lighthouse_reference.ts";
 
 Deno.test("lighthouseBackwardReference agrees with finite differences at fixed selection", () => {
   const headDim = 3;
-  // Smaller than the kernels allow, so that every element can be differenced.
+  // Smaller than the kernels allow, to make finite differences of every element possible.
   const geometry: LighthouseGeometry = {
     ...planGeometry(512, { levels: 3, pooling: 2, k: 128 }),
     context: 16,
@@ -17,7 +17,7 @@ Deno.test("lighthouseBackwardReference agrees with finite differences at fixed s
     pooledEntries: 12,
     gathered: 10,
   };
-  // The last window and the first of every level among them, and rows that no level-0 entry is.
+  // Includes the last window and the first of every level; some rows have no level-0 entry.
   const selection = Int32Array.of(0, 1, 16, 24, 25, 18, 26, 14, 15, 23);
   const tensors = [1, 2, 3, 4].map((seed) =>
     Float64Array.from({ length: 16 * headDim }, (_, i) => pcgSum4(seed, i))
@@ -46,7 +46,7 @@ Deno.test("lighthouseBackwardReference agrees with finite differences at fixed s
       const error = Math.abs(difference - found[name].gradient[i]);
       assert.ok(error < 1e-7, `d${name}, element ${i}: off by ${error}`);
     }
-    // Rows 12 and 13 are part of no selected entry but the one of level 2 that is not: 27.
+    // Rows 12 and 13 are in no selected entry: their entry of level 2, 27, is not selected.
     const rows = found[name].gradient.subarray(12 * headDim, 14 * headDim);
     assert.ok(rows.every((value) => value === 0));
   }

@@ -22,7 +22,7 @@ import {
 import { BACKWARD_STAGES, STAGES } from "./lighthouse_cost.ts";
 import { type LighthouseGeometry, planGeometry } from "./lighthouse_geometry.ts";
 
-/** Gradients of one head in float64, from the selection that the layer made. */
+/** Gradients of one head in float64, for the layer's own selection. */
 function reference(
   shape: AttentionShape,
   geometry: LighthouseGeometry,
@@ -60,7 +60,7 @@ async function digests(gpu: Gpu, layer: Prepared): Promise<string[]> {
   return found;
 }
 
-// The shortest one: `verify` takes all of them.
+// The shortest one: `verify` covers all of them.
 for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm").slice(0, 1)) {
   Deno.test(`lighthouseNorm's gradients match golden ${entry.case}`, async (t) => {
     const gpu = await testGpu(t);
@@ -84,7 +84,7 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm").sli
         const ours = ofHead(got[n], head, shape);
         const ratio = worstRatio(ours, gradient, tolerance);
         assert.ok(ratio <= 1, `d${name} of head ${head}: error is ${ratio} of the tolerance`);
-        // Golden gradients were rounded on their own way, by no more than ours.
+        // Golden gradients have their own rounding error, no larger than ours.
         const theirs = ofHead(readFloats(entry.files[`d${name}`].file), head, shape);
         const apart = worstRatio(ours, theirs, tolerance);
         assert.ok(apart <= 2, `d${name} of head ${head}: golden is ${apart} tolerances away`);
@@ -131,7 +131,7 @@ for (const { levels, pooling, k, each, ...shape } of cases) {
     await layer.execute({ flopsPerSecond: 1e9 });
     assert.deepEqual(await digests(gpu, layer), first);
     layer.destroy();
-    // Alone, twice, with other cuts into threads, dispatches and blocks: the same bits.
+    // Alone, repeated, and with other divisions into threads, dispatches and blocks: the same bits.
     const tuned = lighthouseImplementation({
       name: "tuned",
       title: "tuned",
@@ -186,7 +186,7 @@ for (const layerOf of [lighthouseDilated, lighthouseGla]) {
   });
 }
 
-Deno.test("lighthouseNorm's backward pass follows a new output gradient and nothing else", async (t) => {
+Deno.test("lighthouseNorm's backward pass uses a new output gradient and changes nothing else", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { heads: 1, context: 512, headDim: 32, dtype: "f32" } as const;
@@ -196,7 +196,7 @@ Deno.test("lighthouseNorm's backward pass follows a new output gradient and noth
   const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
   await layer.execute();
   const [q, k, v] = await readGradients(gpu, layer);
-  // Linear in dO: twice the gradient is twice the bits, away from denormals.
+  // Linear in dO: doubling dO doubles the gradient exactly, except for denormals.
   const double = await readTensor(gpu, inputs.outputGradient!);
   writeTensor(gpu, inputs.outputGradient!, double.map((value) => 2 * value));
   await layer.execute();
@@ -208,7 +208,7 @@ Deno.test("lighthouseNorm's backward pass follows a new output gradient and noth
   gpu.destroy();
 });
 
-/** Layers of every shape of window, the first of them the one at which this was found. */
+/** Layers of every shape of window; the first is the one where this fault was found. */
 const WINDOWS = chooseCases([
   { context: 2048, levels: 3, pooling: 4 },
   { context: 512, levels: 3, pooling: 2 },
@@ -217,7 +217,7 @@ const WINDOWS = chooseCases([
   { context: 1024, levels: 4, pooling: 2 },
 ], (_, n) => [0, 3, 4].includes(n));
 
-/** Output gradients of the sizes that scaled losses have: `[N, d]`, in f16. */
+/** Output gradients of the magnitudes that scaled losses have: `[N, d]`, in f16. */
 const LARGE_GRADIENTS: Record<string, (row: number, size: { windowRows: number }) => number> = {
   "5000 in the rows of one window": (row, { windowRows }) =>
     Math.floor((row + 1) / windowRows) === 7 ? 5000 : 0,
@@ -242,7 +242,7 @@ for (const [n, { context, levels, pooling }] of WINDOWS.cases.entries()) {
     const layers = [lighthouseNorm, lighthouseDilated, lighthouseGla];
     const all = Object.entries(LARGE_GRADIENTS);
     for (const [g, [what, sizeOf]] of all.entries()) {
-      // All of them at the first; float64 takes a second for each.
+      // The first case runs all of them; float64 takes a second for each.
       if (n > 0 && (n + g) % 2 === 1) continue;
       const layerOf = layers[(n + g) % layers.length];
       const scorer = layerOf.scorer!.name;
@@ -275,14 +275,14 @@ for (const [n, { context, levels, pooling }] of WINDOWS.cases.entries()) {
         ...names.map((one) => want[one].gradient.reduce((a, x) => Math.max(a, Math.abs(x)), 0)),
       );
       if (most > 60000) {
-        // Exact gradients beyond f16 are rightly infinite: as large as fits, then.
+        // Exact gradients beyond f16 are correctly infinite, so scale dO down until they fit.
         const less = 2 ** -Math.ceil(Math.log2(most / 60000));
         gradient = gradient.map((x) => x * less);
         writeTensor(gpu, inputs.outputGradient!, gradient);
         await layer.execute();
         want = referenceOf();
       }
-      // The intermediate sums are beyond f16: this is what they are for.
+      // The intermediate sums exceed f16: this case tests that.
       const sums = gatherGradientReference(gradient, selection, geometry);
       const largest = sums.reduce((a, x) => Math.max(a, Math.abs(x)), 0);
       if (g < 2 && context === 2048) assert.ok(largest > 65504, `${what}: sums up to ${largest}`);

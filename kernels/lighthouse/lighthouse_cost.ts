@@ -1,8 +1,8 @@
 /**
- * FLOP and least bytes of a Lighthouse layer by stage (specification, section 8).
+ * FLOP and minimum bytes of a Lighthouse layer by stage (specification, section 8).
  *
- * FLOP count attention and scorers alone, as in the paper's accounting; bytes are what must cross the
- * memory bus if nothing is read or written twice within a stage.
+ * FLOP count only attention and scorers, as in the paper's accounting; bytes are what must cross
+ * the memory bus if nothing is read or written twice within a stage.
  *
  * @module
  */

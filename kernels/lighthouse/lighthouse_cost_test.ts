@@ -11,7 +11,7 @@ Deno.test("lighthouseForwardCost matches the specification's counts", () => {
   const row = 8 * 128 * 2;
   const scores = 2 * 8 * 4 * 524288 * (1 + 1 / 4 + 1 / 16);
   assert.equal(pool.bytes, 3 * row * 524288 * (1 + 1 / 4 + 1 / 16) + scores);
-  // Coarsest level and 128·p entries a tile at level 1, two scores each; S indices.
+  // Coarsest level and 128·p entries per tile at level 1, two scores each; S indices.
   assert.equal(select.bytes, 2 * 8 * 4 * (32768 + 64 * 512) + 8 * 4 * 98304);
   assert.equal(gather.bytes, 6 * 98304 * row);
   assert.equal(attention.bytes, 4 * 98304 * row);
@@ -27,7 +27,7 @@ Deno.test("lighthouseForwardCost takes a scorer's own cost as the first stage", 
   const apart = lighthouseForwardCost(shape, geometry, { flops: 7, bytes: 11 });
   assert.deepEqual(apart[0], { name: "score", flops: 7, bytes: 11 });
   assert.equal(apart[1].name, "pool");
-  // Norm scores are two words an entry, written while pooling.
+  // Norm scores are two words per entry, written while pooling.
   assert.equal(fused[0].bytes - apart[1].bytes, 2 * 2 * 4 * geometry.entries);
   assert.deepEqual(apart.slice(2), fused.slice(1));
 });

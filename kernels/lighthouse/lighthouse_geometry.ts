@@ -6,10 +6,10 @@
 import { requireDType, requireRecord, requireWhole } from "../gpu/require.ts";
 import type { AttentionShape, LighthouseOptions } from "../implementation.ts";
 
-/** Parents of one tile and level: 64 by query score and 64 by key score. */
+/** Parents per tile and level: 64 by query score and 64 by key score. */
 export const PARENTS = 128;
 
-/** Half of the parents: how many each of the two rankings contributes. */
+/** Half of the parents: the number that each of the two rankings contributes. */
 export const RANKED = 64;
 
 /** Deepest pyramid that the selection kernel keeps parent lists for. */
@@ -18,7 +18,7 @@ export const MAX_LEVELS = 16;
 /** Longest context: pyramid indices and element offsets fit 32 bits with room to spare. */
 export const MAX_CONTEXT = 2 ** 24;
 
-/** What follows from N, L, p and k. Counts are per head. */
+/** Sizes derived from N, L, p and k. Counts are per head. */
 export interface LighthouseGeometry {
   /** N. */
   readonly context: number;
@@ -34,7 +34,7 @@ export interface LighthouseGeometry {
   readonly levelOffsets: readonly number[];
   /** P, entries of all levels. */
   readonly entries: number;
-  /** P - N, entries of the levels that are stored apart from the input. */
+  /** P - N, entries of the levels that are stored separately from the input. */
   readonly pooledEntries: number;
   /** p^(L-1), base rows under one coarsest entry. */
   readonly windowRows: number;
@@ -81,7 +81,7 @@ export function planGeometry(
   const tiles = k / PARENTS;
   if (coarsest < PARENTS) {
     fail(
-      `context ${context} leaves ${coarsest} coarsest entries of ${windowRows} rows, ` +
+      `context ${context} leaves ${coarsest} coarsest entries of ${windowRows} rows; ` +
         `any k needs at least ${PARENTS}`,
     );
   }
@@ -91,7 +91,7 @@ export function planGeometry(
   const tileEntries = coarsest / tiles;
   if (tileEntries < PARENTS) {
     fail(
-      `k ${k} leaves ${tileEntries} coarsest entries a tile, at least ${PARENTS} are needed ` +
+      `k ${k} leaves ${tileEntries} coarsest entries per tile; at least ${PARENTS} are needed ` +
         `(k at most ${largestBudget(coarsest)} here)`,
     );
   }
@@ -150,7 +150,7 @@ export function locateEntry(
 }
 
 /**
- * A grid of two dimensions for `count` workgroups; the shader's flat index is `y * grid.x + x` and
+ * A two-dimensional grid for `count` workgroups; the shader's flat index is `y * grid.x + x`, and
  * it ignores indices from `count` on.
  */
 export function foldGrid(count: number, limit = 65535): [number, number] {

@@ -26,10 +26,10 @@ Deno.test("planGeometry names value and limit of every broken constraint", () =>
     [2050, {}, /context 2050 is not a multiple of pooling\^\(levels-1\) = 16/],
     [2048, { k: 100 }, /k 100 is not a whole number from 128/],
     [2048, { k: 192 }, /k 192 is not a multiple of 128/],
-    [2048, { k: 256 }, /k 256 leaves 64 coarsest entries a tile, .* \(k at most 128 here\)/],
-    // 192 entries make one tile of 192: one of 128 and a half do not.
-    [16 * 192, { k: 384 }, /leaves 64 coarsest entries a tile, .* \(k at most 128 here\)/],
-    [16 * 64, {}, /context 1024 leaves 64 coarsest entries of 16 rows, any k needs at least 128/],
+    [2048, { k: 256 }, /k 256 leaves 64 coarsest entries per tile; .* \(k at most 128 here\)/],
+    // 192 entries make one tile of 192; they cannot fill one and a half tiles of 128.
+    [16 * 192, { k: 384 }, /leaves 64 coarsest entries per tile; .* \(k at most 128 here\)/],
+    [16 * 64, {}, /context 1024 leaves 64 coarsest entries of 16 rows; any k needs at least 128/],
     [16 * 512, { k: 384 }, /512 coarsest entries do not divide into k\/128 = 3 tiles/],
     [2048, { dilation: 3 }, /dilation 3 does not divide context 2048/],
     [2048, { dilation: 0 }, /dilation 0/],
@@ -45,7 +45,7 @@ Deno.test("planGeometry names value and limit of every broken constraint", () =>
   assert.equal(planGeometry(2048, { ...good, dilation: 4 }).gathered, 1152);
 });
 
-Deno.test("requireLayerShape takes power-of-two rows of at least 32 bytes", () => {
+Deno.test("requireLayerShape accepts power-of-two rows of at least 32 bytes", () => {
   for (const headDim of [32, 64, 128]) {
     for (const dtype of ["f16", "f32"] as const) {
       requireLayerShape({ heads: 8, context: 2048, headDim, dtype });

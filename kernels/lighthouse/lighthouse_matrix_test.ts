@@ -15,7 +15,7 @@ import { planGeometry } from "./lighthouse_geometry.ts";
 
 const NAMES = ["q", "k", "v"] as const;
 
-/** The nearest number of 11 significant bits, ties to even: an f16 without limits. */
+/** The nearest number of 11 significant bits, ties to even: f16 with an unlimited exponent. */
 function roundToHalf(x: number): number {
   if (x === 0 || !Number.isFinite(x)) return x;
   const scale = 2 ** Math.floor(Math.log2(Math.abs(x)));
@@ -29,7 +29,7 @@ interface Layer {
   readonly headDim: number;
 }
 
-/** dO beside one window of rows of 40,000, whose sums do not fit f16. */
+/** dO with one window of rows of 40,000, whose sums do not fit f16. */
 const REST = { "normal numbers": 1, "halves": 0.5, "small numbers": 2 ** -7 };
 
 async function checkGradients(gpu: Gpu, { context, levels, pooling, headDim }: Layer) {
@@ -93,7 +93,7 @@ async function checkGradients(gpu: Gpu, { context, levels, pooling, headDim }: L
   Object.values(tensors).forEach((tensor) => tensor.destroy());
 }
 
-Deno.test("gradients of a Lighthouse layer on matrix units are right beside sums beyond f16", async () => {
+Deno.test("gradients of a Lighthouse layer on matrix units are right if some sums exceed f16", async () => {
   const gpu = await matrixGpu();
   if (!gpu) return;
   for (const headDim of [64, 128]) {
@@ -104,7 +104,9 @@ Deno.test("gradients of a Lighthouse layer on matrix units are right beside sums
 });
 
 Deno.test({
-  ...slow("gradients of a Lighthouse layer on emulated matrix units are right beside such sums"),
+  ...slow(
+    "gradients of a Lighthouse layer on emulated matrix units are right if some sums exceed f16",
+  ),
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     if (!gpu) return;

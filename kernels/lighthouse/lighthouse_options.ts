@@ -61,7 +61,7 @@ export function lighthouseOptions({ options = {} }: Pick<Problem, "options">): L
   return { levels, pooling, k, ...(dilation !== undefined && { dilation }) };
 }
 
-/** The smallest layer with the same code: one selection tile with its least number of entries. */
+/** The smallest layer with the same code: one selection tile with the minimum number of entries. */
 export function smallestProblem(problem: Problem): Problem {
   const layer = lighthouseOptions(problem);
   const windows = PARENTS * layer.pooling ** (layer.levels - 1);

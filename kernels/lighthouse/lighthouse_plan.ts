@@ -24,13 +24,13 @@ export interface LighthousePlan {
   readonly options: LighthouseOptions;
   /** Rows of the tensors that hold pooled rows. */
   readonly pooledRows: number;
-  /** Which variant of the backward kernels runs, if any. */
+  /** The variant of the backward kernels, if any run. */
   readonly backwardKernel?: DenseKernel;
 }
 
 /**
- * Rows of a tensor of pooled rows. Nothing reads them after the gather, so the backward pass stores the
- * gathered gradient of the same tensor in their place, which is f32 and may need more rows.
+ * Rows of a tensor of pooled rows. The gather is their last reader, so the backward pass stores the
+ * gathered gradient of the same tensor in their place; it is f32 and may need more rows.
  */
 function pooledRows(
   geometry: LighthouseGeometry,
@@ -107,7 +107,7 @@ export function planLighthouse(
     ...(backward
       ? [
         ...rows(context, "output gradient", "q gradient", "k gradient", "v gradient"),
-        // On matrix units its place is that of the gathered gradient of q.
+        // On matrix units it shares the buffer of q's gathered gradient.
         ...(backward.kernel === "matrix" ? [] : words(gathered * dim, "gathered output gradient")),
         ...words(gathered, "delta"),
         ...backwardScratch(gpu, backward, heads),

@@ -1,7 +1,7 @@
 /**
- * The whole layer in float64 with plain loops, for one head at a time: the reference of tests and of
- * `verify`. Written from the specification, not from the kernels: selection sorts, placement sorts by
- * position key, scatter scatters.
+ * The whole layer in float64 with plain loops, for one head at a time: the reference of tests and
+ * of `verify`. Written from the specification, not from the kernels: selection sorts, placement
+ * sorts by position key, and the scatter adds to the rows that each entry reaches.
  *
  * Shapes: base rows `[N, d]`, pooled rows `[P - N, d]` (levels 1 … L-1, finest first), scores `[P]`,
  * selection `[S]` pyramid indices in gathered order.
@@ -57,7 +57,7 @@ export function poolReference(
 
 /**
  * Norm scores `[P]`: the SQUARED Euclidean norm of each base row and its maximum over the window of
- * each coarser entry. Squares order as norms do, without the rounding of a square root.
+ * each coarser entry. Squares have the same order as norms, without the rounding of a square root.
  */
 export function normScoresReference(
   rows: Numbers,
@@ -76,7 +76,7 @@ export function normScoresReference(
 /**
  * Extends base scores `[N]` (or `[P]`, whose coarser part is overwritten) by window maxima: `[P]`.
  *
- * @throws {RangeError} when there are neither N nor P scores.
+ * @throws {RangeError} when the number of scores is neither N nor P.
  */
 export function maximaReference(base: Numbers, geometry: LighthouseGeometry): Float64Array {
   const { context, entries } = geometry;
@@ -101,7 +101,7 @@ export function maximaReference(base: Numbers, geometry: LighthouseGeometry): Fl
  * The stratified cascade of section 4 on given scores `[P]`.
  *
  * @returns pyramid indices in gathered order, `[S]`.
- * @throws {RangeError} when there are not P scores of each.
+ * @throws {RangeError} when one of the arrays does not have P scores.
  */
 export function selectReference(
   queryScores: Numbers,
@@ -236,7 +236,7 @@ export function uncoveredReference(selection: Numbers, geometry: LighthouseGeome
   return [...counts.keys()].filter((j) => counts[j] === 0);
 }
 
-/** Everything one head of the layer computes. */
+/** All intermediate and final results of one head of the layer. */
 export interface LighthouseReference {
   /** Squared norms of queries and their window maxima, `[P]`. */
   readonly queryScores: Float64Array;
@@ -258,11 +258,11 @@ export interface LighthouseReference {
 export interface LighthouseReferenceOptions {
   /** d. */
   readonly headDim: number;
-  /** Replaces the computed selection, to compare outputs where rounding makes scores tie. */
+  /** Replaces the computed selection, to compare outputs if rounding makes scores tie. */
   readonly selection?: Int32Array;
   /**
-   * Rounds pooled and attended rows as storage does, for example `Math.f16round`, so that only arithmetic
-   * is compared. Default: no rounding.
+   * Rounds pooled and attended rows as storage does, for example `Math.f16round`, so that only
+   * arithmetic is compared. Default: no rounding.
    */
   readonly store?: (value: number) => number;
 }

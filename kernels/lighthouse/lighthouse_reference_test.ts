@@ -20,7 +20,7 @@ Deno.test("poolReference averages windows", () => {
   assert.deepEqual([...pooled.subarray(0, 3)], [0.5, 2.5, 4.5]);
 });
 
-Deno.test("selectReference emits everything where every coarsest entry is a parent", () => {
+Deno.test("selectReference emits everything if every coarsest entry is a parent", () => {
   // 128 coarsest entries, 128 parents: children 2i and 2i+1, then their parent.
   const scores = maximaReference(Float64Array.from({ length: 256 }, (_, i) => i % 7), small);
   const want = Array.from({ length: 128 }, (_, i) => [2 * i, 2 * i + 1, 256 + i]).flat();
@@ -31,7 +31,7 @@ Deno.test("selectReference breaks ties by index and ranks NaN last", () => {
   const geometry = planGeometry(512, { levels: 2, pooling: 2, k: 128 });
   const equal = new Float64Array(geometry.entries).fill(1);
   const selection = selectReference(equal, equal, geometry);
-  // The first 128 of 256 coarsest entries are parents; the others stand alone.
+  // The first 128 of 256 coarsest entries are parents; the others have no selected children.
   const want = Array.from({ length: 256 }, (_, i) => {
     return i < 128 ? [2 * i, 2 * i + 1, 512 + i] : [512 + i];
   }).flat();
@@ -41,7 +41,7 @@ Deno.test("selectReference breaks ties by index and ranks NaN last", () => {
   assert.ok(!last.includes(0) && last.includes(256));
 });
 
-Deno.test("scatterReference shifts each window by its length less one and clips", () => {
+Deno.test("scatterReference shifts each window by its length minus one and clips", () => {
   const selection = Int32Array.of(0, 256, 383);
   const output = scatterReference(Float64Array.of(1, 10, 100), selection, small);
   // Level 0 entry 0 → row 0. Level 1 entry 0 → rows 1 and 2. Level 1 entry 127 → row 255 alone.
@@ -98,9 +98,9 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm")) {
     assert.equal(sha256(all), entry.idx_sha256);
     assert.deepEqual(all, readIndices(entry.files.idx.file));
     assert.equal(zeros, entry.zero_rows);
-    // The golden layer rounds pooled rows and Õ to f32 (relative 2^-24). A logit moves by at most
-    // 2 · 16 · 2^-24 · |q||k|/√d with |q||k| ≤ 2d and 16 additions a mean, a softmax average by twice
-    // that times max|v| = 4; sums over 3 levels.
+    // The golden layer rounds pooled rows and Õ to f32 (relative 2^-24). A logit moves by at most 2
+    // · 16 · 2^-24 · |q||k|/√d with |q||k| ≤ 2d and 16 additions per mean, a softmax average by
+    // twice that times max|v| = 4; sums over 3 levels.
     const logit = 2 * 16 * 2 ** -24 * 2 * Math.sqrt(entry.D);
     const bound = 3 * 4 * (2 * logit + 4 * 2 ** -24);
     assert.ok(error <= bound, `max error ${error} exceeds ${bound}`);

@@ -1,6 +1,6 @@
 /**
  * Rows of tensors as 16-byte words, the unit in which the pyramid, gather and scatter kernels read
- * and write: WGSL for either storage type, so that one kernel serves both.
+ * and write. The WGSL exists for either storage type, so that one kernel serves both.
  *
  * @module
  */
@@ -17,8 +17,8 @@ export function wordsPerRow(headDim: number, dtype: DType): number {
  * `unpackCell`, `packCell` and `squaredNorm`.
  *
  * f16 needs only core WGSL, so f16 storage works without `shader-f16`. `packCell` rounds to nearest
- * even (see `gpu/half.ts`). `squaredNorm` is a chain of fma in element order: squares of f16 values are exact in f32, so that fused and
- * unfused devices agree bit for bit.
+ * even (see `gpu/half.ts`). `squaredNorm` is a chain of fma in element order: squares of f16 values
+ * are exact in f32, so fused and unfused devices agree bit for bit.
  */
 export function cellCode(dtype: DType): string {
   if (dtype === "f32") {
@@ -56,8 +56,8 @@ fn squaredNorm(cell: Cell) -> f32 {
 }
 
 /**
- * WGSL of `loadCell` and `storeCell`: the cell at an index of a buffer of f32 rows, two words of it where
- * a cell is one word of f16.
+ * WGSL of `loadCell` and `storeCell`: the cell at an index of a buffer of f32 rows, which takes two
+ * of its words if a cell is one word of f16.
  */
 export function wideCellCode(dtype: DType, buffer: string): { load: string; store: string } {
   if (dtype === "f32") {

@@ -1,15 +1,15 @@
 /**
- * The digest of a selection, by which results of different devices are compared.
+ * The digest of a selection, for comparing the results of different devices.
  *
  * @module
  */
 import { show } from "../gpu/require.ts";
 
 /**
- * SHA-256, in hexadecimal, of the little-endian int32 pyramid indices `[heads, S]`: what result files
- * and golden vectors call the selection's digest.
+ * SHA-256, in hexadecimal, of the little-endian int32 pyramid indices `[heads, S]`: the selection's
+ * digest in result files and golden vectors.
  *
- * @throws {TypeError} when the selection is of another type.
+ * @throws {TypeError} when the selection is not an Int32Array.
  *
  * @example
  * ```ts

@@ -39,7 +39,7 @@ Deno.test("retrievalProfile: each bad input is one line that names value and lim
     [{ contexts: [3000] }, /context 3000: .*3000 is not a multiple of .* 16/],
     [
       { contexts: [1024] },
-      /context 1024: .*64 coarsest entries of 16 rows, any k needs at least 128/,
+      /context 1024: .*64 coarsest entries of 16 rows; any k needs at least 128/,
     ],
     [{ trials: 3 }, /trials 3 is not a whole number from 10/],
     [{ headDim: 48 }, /headDim 48 is not a power of two/],

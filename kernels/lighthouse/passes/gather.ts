@@ -2,7 +2,7 @@
  * Gather: rows of Q, K or V at the selected pyramid entries, in gathered order.
  *
  * Shapes: rows `[heads, N, d]`, pooled `[heads, P - N, d]`, indices u32 `[heads, S]`, gathered
- * `[heads, S, d]`. A copy: bits are kept.
+ * `[heads, S, d]`. A bit-exact copy.
  *
  * @module
  */
@@ -26,9 +26,9 @@ export interface GatherOptions {
   readonly heads: number;
   readonly headDim: number;
   readonly dtype: DType;
-  /** Rows a thread copies; their loads overlap. Default 4. */
+  /** Rows that a thread copies; their loads overlap. Default 4. */
   readonly rowsPerThread?: number;
-  /** Threads of a workgroup, a power of two of at least the words of a row. Default 256. */
+  /** Threads of a workgroup, a power of two, at least the words of a row. Default 256. */
   readonly threads?: number;
 }
 

@@ -3,9 +3,9 @@
  * base rows that its entry reaches.
  *
  * Shapes: outputGradient `[heads, N, d]`, indices u32 `[heads, S]` (pyramid indices in gathered
- * order), gathered f32 `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, in an order that depends on
- * the shape alone. They are stored as f32 for every storage type: a sum may exceed f16 where the final
- * gradients do not. An entry that reaches one row copies it.
+ * order), gathered f32 `[heads, S, d]`. Sums of at most p^(L-1) rows in f32, in an order that
+ * depends only on the shape. They are stored as f32 for every storage type: a sum may exceed f16
+ * even if the final gradients do not. An entry that reaches one row copies it.
  *
  * @module
  */
@@ -28,9 +28,12 @@ export interface GatherGradientOptions {
   readonly heads: number;
   readonly headDim: number;
   readonly dtype: DType;
-  /** Rows a thread loads before it uses the first, a power of two. Default 8; results are equal. */
+  /**
+   * Rows that a thread loads before it uses the first, a power of two. Default 8; results are
+   * equal.
+   */
   readonly rowsInFlight?: number;
-  /** Threads of a workgroup, a power of two of at least the lanes of an entry. Default 256. */
+  /** Threads of a workgroup, a power of two, at least the lanes of an entry. Default 256. */
   readonly threads?: number;
 }
 
@@ -45,14 +48,14 @@ export interface GatherGradientBindings {
 }
 
 /**
- * Threads that share the rows of one entry: each takes at least 128 rows of the longest window, and there
- * are no more than a workgroup of 256 threads holds, for every size of a workgroup.
+ * Threads that share the rows of one entry: each takes at least 128 rows of the longest window, and
+ * their number fits a workgroup of 256 threads, whatever the actual workgroup size.
  */
 function lanesOf(geometry: LighthouseGeometry, columns: number): number {
   return Math.max(1, Math.min(geometry.windowRows / 128, 256 / columns));
 }
 
-/** The function `joinLanes()`: the first lane gets the sum of all. */
+/** The function `joinLanes()`: gives the first lane the sum of all. */
 function generateJoinLanes(lanes: number): string {
   if (lanes === 1) {
     return "fn joinLanes(sum: Cell, local: u32, lane: u32) -> Cell { return sum; }\n";

@@ -40,10 +40,10 @@ for (const { heads, headDim, dtype, rowsInFlight, threads, ...shape } of cases) 
     const kernel = await createGatherGradient(gpu, plan);
     const count = heads * context * headDim;
     const rows = dtype === "f16" ? new Float16Array(count) : new Float32Array(count);
-    // Multiples of 2^4 up to 2^15: sums of 4,096 are exact in f32, so that a lost row is seen. Most sums
-    // do not fit f16.
+    // Multiples of 2^4 up to 2^15: sums of 4,096 are exact in f32, so that a lost row is detected.
+    // Most sums do not fit f16.
     for (let i = 0; i < count; i++) rows[i] = Math.round(pcgSum4(7, i) * 2 ** 9) * 2 ** 4;
-    // Any entries in any order, the first and last of each level among them.
+    // Any entries in any order, including the first and last of each level.
     const indices = Uint32Array.from({ length: heads * gathered }, (_, i) => (i * 389) % entries);
     indices.set(levelOffsets.flatMap((first, level) => [first, first + levelEntries[level] - 1]));
     const slices = {

@@ -6,7 +6,7 @@ import { createGather, planGather } from "./gather.ts";
 import { planGeometry } from "../lighthouse_geometry.ts";
 import { gatherReference } from "../lighthouse_reference.ts";
 
-/** Values that name their own position, exact in f16 for the sizes below. */
+/** Values that encode their own position, exact in f16 for the sizes below. */
 function numbered(count: number, options: { dtype: DType; from: number }) {
   const data = options.dtype === "f16" ? new Float16Array(count) : new Float32Array(count);
   for (let i = 0; i < count; i++) data[i] = (options.from + i * 7) % 2039;
@@ -25,7 +25,7 @@ for (const dtype of ["f16", "f32"] as const) {
       const kernel = await createGather(gpu, plan);
       const rows = numbered(heads * geometry.context * headDim, { dtype, from: 1 });
       const pooled = numbered(heads * geometry.pooledEntries * headDim, { dtype, from: 500 });
-      // Any order of any entries, first and last of each level among them.
+      // Entries in any order, including the first and last of each level.
       const indices = Uint32Array.from(
         { length: heads * geometry.gathered },
         (_, i) => (i * 389) % geometry.entries,

@@ -1,6 +1,6 @@
 /**
- * A pass of the Lighthouse layer: one dispatch with one uniform, and buffers whose sizes are checked
- * when they are bound.
+ * A pass of the Lighthouse layer: one dispatch with one uniform, and buffers whose sizes are
+ * checked when they are bound.
  *
  * @module
  */
@@ -17,14 +17,15 @@ import { createParams, type UniformLayout, type UniformValues } from "../../gpu/
 
 /** The plan of a pass over a block of heads. */
 export interface PassPlan<Buffers, Layout extends UniformLayout = UniformLayout> {
-  /** What will be compiled. */
+  /** The shader to compile. */
   readonly pipeline: PipelineSource;
   /** Fields of the uniform, and their values. */
   readonly layout: Layout;
   readonly params: UniformValues<Layout>;
   readonly workgroups: readonly [number, number, number];
   /**
-   * Least bytes of each buffer that the shader binds, in the order of its bindings around the uniform.
+   * Minimum bytes of each buffer that the shader binds, in the order of its bindings around the
+   * uniform.
    */
   readonly bytes: { readonly [Name in keyof Buffers]: number };
 }

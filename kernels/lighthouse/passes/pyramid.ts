@@ -5,10 +5,10 @@
  * Shapes: rows `[heads, N, d]`, pooled `[heads, P - N, d]` (levels 1 … L-1, finest first; level 0 is
  * the input and is never copied), scores f32 `[heads, P]`.
  *
- * Numerics: sums in f32 in a fixed order that does not depend on the tuning options, one rounding to
- * the storage type; scores are SQUARED norms (see `norm_scores.wgsl`), which overflow to infinity
- * for f32 rows of norms above 1.8e19. With f16 storage scores are the same on every device, and so are
- * pooled values of magnitudes from 2^-14 on.
+ * Numerics: sums in f32 in a fixed order that does not depend on the tuning options, one rounding
+ * to the storage type; scores are SQUARED norms (see `norm_scores.wgsl`), which overflow to
+ * infinity for f32 rows with norms above 1.8e19. With f16 storage, scores are the same on every
+ * device, and so are pooled values of magnitude 2^-14 or more.
  *
  * @module
  */
@@ -36,13 +36,16 @@ export interface PyramidOptions {
   readonly dtype: DType;
   /** Also write norm scores. */
   readonly scored: boolean;
-  /** Rows a thread loads before it uses the first, a power of two. Default 8; results are equal. */
+  /**
+   * Rows that a thread loads before it uses the first, a power of two. Default 8; results are
+   * equal.
+   */
   readonly rowsInFlight?: number;
-  /** Threads of a workgroup, a power of two of at least the words of a row. Default 256. */
+  /** Threads of a workgroup, a power of two, at least the words of a row. Default 256. */
   readonly threads?: number;
 }
 
-/** The plan of a pyramid pass; without scores there is no buffer for them. */
+/** The plan of a pyramid pass; without scores it has no buffer for them. */
 export type PyramidPlan = PassPlan<PyramidBindings, typeof PARAMS>;
 
 /** Buffers of one block of heads. */

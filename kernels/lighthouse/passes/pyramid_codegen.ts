@@ -6,18 +6,18 @@
 import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
 import type { LighthouseGeometry } from "../lighthouse_geometry.ts";
 
-/** How a window of rows is walked. */
+/** How the rows of a window are read. */
 export interface PyramidWalk {
-  /** Rows a thread loads before it uses the first. */
+  /** Rows that a thread loads before it uses the first. */
   readonly rowsInFlight: number;
-  /** 16-byte words of a row, one a thread. */
+  /** 16-byte words of a row, one per thread. */
   readonly columns: number;
-  /** Whether norm scores are written too. */
+  /** Whether norm scores are also written. */
   readonly scored: boolean;
 }
 
 /**
- * The unrolled part of scoring: `sumColumns()` adds one row in column order, `sumRows()` leaves the
+ * The unrolled part of scoring: `sumColumns()` adds one row in column order, `sumRows()` stores the
  * totals of all rows in flight in `partials`, `most<n>()` is the maximum of n totals.
  */
 export function generateSums(
@@ -52,24 +52,24 @@ export function generateSums(
   `;
 }
 
-/** Base rows under one entry of each level whose windows fit into the rows in flight. */
+/** Base rows per entry of each level whose windows fit into the rows in flight. */
 function windowsWithin({ levels, pooling }: LighthouseGeometry, rowsInFlight: number): number[] {
   return range(levels).slice(1).map((level) => pooling ** level)
     .filter((rows) => rows <= rowsInFlight);
 }
 
-/** A walk with its levels sorted. */
+/** The options with the levels sorted. */
 interface Levels extends PyramidWalk {
   readonly geometry: LighthouseGeometry;
-  /** All levels but the base rows, finest first. */
+  /** All levels except the base rows, finest first. */
   readonly upper: readonly number[];
-  /** Those whose windows fit into the rows in flight: they are written within a step. */
+  /** Levels whose windows fit into the rows in flight: they are written within a step. */
   readonly within: readonly number[];
-  /** The others: they are summed over steps. */
+  /** The other levels: they are summed over several steps. */
   readonly across: readonly number[];
 }
 
-/** The function `walk()`: the rows of one window, `rowsInFlight` a step. */
+/** The function `walk()`: the rows of one window, `rowsInFlight` per step. */
 export function generateWalk(geometry: LighthouseGeometry, walk: PyramidWalk): string {
   const { rowsInFlight, scored } = walk;
   const upper = range(geometry.levels).slice(1);
@@ -87,7 +87,7 @@ export function generateWalk(geometry: LighthouseGeometry, walk: PyramidWalk): s
     ...poolWithin(levels),
     ...scored ? scoreWithin(levels) : [],
     ...levels.across.length > 0 ? [poolAcross(levels, 0)] : [],
-    // The next step's partials must not overtake this step's maxima.
+    // The next step must not overwrite partials before this step's maxima are done.
     ...scored && steps > 1 ? ["workgroupBarrier();"] : [],
   ];
   const body = steps === 1 ? ["const step = 0u;", ...work] : [
@@ -105,29 +105,29 @@ export function generateWalk(geometry: LighthouseGeometry, walk: PyramidWalk): s
   `;
 }
 
-/** Base rows under one entry of a level. */
+/** Base rows per entry of a level. */
 function rowsOf({ geometry }: Levels, level: number): number {
   return geometry.pooling ** level;
 }
 
-/** WGSL of rows or entries divided by those under one entry of a level. */
+/** WGSL of a number of rows or entries divided by the number per entry of a level. */
 function atLevel({ geometry }: Levels, what: string, level: number): string {
   return `(${what} >> ${level * Math.log2(geometry.pooling)}u)`;
 }
 
-/** The first pooled entry of a level under the thread's window. */
+/** The first pooled entry of a level in the thread's window. */
 function firstEntry(levels: Levels, level: number): string {
   const before = levels.upper.slice(0, level - 1).map((m) => atLevel(levels, "params.context", m));
   const inWindow = levels.geometry.windowRows / rowsOf(levels, level);
   return `let first${level} = ${[`place.window * ${inWindow}u`, ...before].join(" + ")};`;
 }
 
-/** WGSL of the first pooled entry of a level under this step's rows. */
+/** WGSL of the first pooled entry of a level for this step's rows. */
 function entryOf(levels: Levels, level: number): string {
   return `first${level} + ${atLevel(levels, "(step * rowsInFlight)", level)}`;
 }
 
-/** WGSL of a sum of cells divided by the rows of a level. */
+/** WGSL of a sum of cells divided by the number of rows of a level. */
 function mean(levels: Levels, level: number, cell: string): string {
   return `${cell} * ${1 / rowsOf(levels, level)}f`;
 }
@@ -166,7 +166,7 @@ function poolWithin(levels: Levels): string[] {
   );
 }
 
-/** Scores of the base rows and of the entries within a step, and `top`, the largest of them all. */
+/** Scores of the base rows and of the entries within a step, and `top`, the largest of them. */
 function scoreWithin(levels: Levels): string[] {
   const { rowsInFlight, columns, within, across } = levels;
   const store = (level: number) => {
@@ -190,8 +190,8 @@ function scoreWithin(levels: Levels): string[] {
 }
 
 /**
- * Adds to the n-th of the levels that are summed over steps; where one of its windows is complete,
- * stores the entry and goes on to the next level, which may be complete only then.
+ * Adds to the n-th of the levels that are summed over steps. If that completes a window, stores the
+ * entry and continues with the next level, which can be complete only then.
  */
 function poolAcross(levels: Levels, n: number): string {
   const { rowsInFlight, within, across, scored } = levels;

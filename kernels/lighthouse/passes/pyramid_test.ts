@@ -35,7 +35,7 @@ function seeded(count: number, dtype: DType): Float32Array | Float16Array {
   return data;
 }
 
-/** Largest difference, each divided by what rounding allows there. */
+/** Largest difference, each divided by the rounding error allowed there. */
 async function checkPyramid(gpu: Gpu, geometry: LighthouseGeometry, options: PyramidOptions) {
   const { heads, headDim, dtype } = options;
   const data = seeded(heads * geometry.context * headDim, dtype);
@@ -119,7 +119,7 @@ Deno.test("pyramid scores equal rows equally, and f16 squares as exact f32 chain
     scored: true,
     data,
   });
-  // One word holds 8 elements: a chain over each, then the words' sums in order, all in f32.
+  // One word holds 8 elements: one chain per word, then the words' sums in order, all in f32.
   let want = 0;
   for (let word = 0; word < headDim / 8; word++) {
     let chain = 0;
@@ -136,7 +136,7 @@ Deno.test("pyramid keeps a NaN row's score NaN up the levels and rounds means to
   const geometry = planGeometry(256, { levels: 2, pooling: 2, k: 128 });
   const data = new Float16Array(256 * 32);
   data[7 * 32 + 5] = NaN;
-  // Means halfway between two f16 values: ties go to even, down and up.
+  // Means halfway between two f16 values: ties go to even, in both directions.
   data.set([1, 1 + 2 ** -10, -1, -1 - 2 ** -10], 20 * 32);
   data.set([1 + 2 ** -10, 1 + 2 ** -9, -1 - 2 ** -10, -1 - 2 ** -9], 21 * 32);
   const options = { heads: 1, headDim: 32, dtype: "f16", scored: true, data } as const;
@@ -170,7 +170,7 @@ Deno.test("planPyramid needs no device and keeps its code small", () => {
   const geometry = planGeometry(131072, { levels: 3, pooling: 4, k: 2048 });
   const options = { heads: 8, headDim: 128, dtype: "f16" } as const;
   const scored = planPyramid(geometry, { ...options, scored: true });
-  // 8,192 windows a head, 16 at a time.
+  // 8,192 windows per head, 16 at a time.
   assert.deepEqual(scored.workgroups, [512, 1, 8]);
   assert.deepEqual(scored.bytes, {
     rows: 8 * 131072 * 256,

@@ -1,12 +1,12 @@
 /**
  * Scatter: gathered rows back to the base rows that their entries cover. One kernel serves both
- * directions: forward, an entry's attended row goes to the rows that it reaches; as the gradient of
- * gather and pyramid, an entry's gradient goes to the rows that it is the mean of, divided by their
- * number (specification, sections 5 and 6).
+ * directions. Forward, an entry's attended row is added to the rows that it reaches. As the
+ * gradient of gather and pyramid, an entry's gradient is added to the rows that it is the mean of,
+ * divided by their number (specification, sections 5 and 6).
  *
- * Shapes: gathered `[heads, S, d]`, f32 for gradients of every storage type; slots u32 `[heads, P]` (as
- * `select.ts` writes them), output `[heads, N, d]`. Sums of at most L rows in f32, rounded once to the
- * storage type; rows that no entry covers are exactly zero.
+ * Shapes: gathered `[heads, S, d]`, f32 for gradients of every storage type; slots u32 `[heads, P]`
+ * (as written by `select.ts`), output `[heads, N, d]`. Sums of at most L rows in f32, rounded once
+ * to the storage type; rows that no entry covers are exactly zero.
  *
  * @module
  */
@@ -33,9 +33,11 @@ export interface ScatterOptions {
   readonly dtype: DType;
   /** True: the gradient of gather and pyramid. Default false: the forward scatter. */
   readonly gradient?: boolean;
-  /** Base rows a thread writes, a power of two, at most p. Default 4, or p when that is smaller. */
+  /**
+   * Base rows that a thread writes, a power of two, at most p. Default 4, or p if that is smaller.
+   */
   readonly rowsPerThread?: number;
-  /** Threads of a workgroup, a power of two of at least the words of a row. Default 256. */
+  /** Threads of a workgroup, a power of two, at least the words of a row. Default 256. */
   readonly threads?: number;
 }
 
@@ -110,7 +112,7 @@ function generateSumRows(
     range(level).map((m) => `(params.context >> ${m * logPooling}u)`).join(" + ");
   const lookUp = (level: number) =>
     `let slot${level} = slotAt(head, ${offset(level)}, next >> ${level * logPooling}u);`;
-  // Past the last row only the first position of the unit has one.
+  // Past the last row, only the first position of the unit has a row.
   const lookUpOwn = (r: number) =>
     `let own${r} = slotAt(head, 0u, ` +
     `select(0u, next + ${r}u, next + ${r}u < params.context + shift));`;

@@ -37,7 +37,7 @@ for (const { context, rowsPerThread, ...options } of shapes) {
         const count = heads * gathered * headDim;
         const halves = dtype === "f16" && !gradient;
         const rows = halves ? new Float16Array(count) : new Float32Array(count);
-        // Gradients of gathered rows are f32, and may not fit f16 before they are divided.
+        // Gradients of gathered rows are f32, and may not fit f16 before the division.
         const size = gradient ? 2 ** 13 : 1;
         for (let i = 0; i < count; i++) rows[i] = size * pcgSum4(3, i);
         const slotsOfAll = new Uint32Array(heads * entries).fill(NOT_SELECTED);
@@ -64,8 +64,9 @@ for (const { context, rowsPerThread, ...options } of shapes) {
           const part = rows.subarray(head * gathered * headDim, (head + 1) * gathered * headDim);
           const reference = gradient ? scatterGradientReference : scatterReference;
           const want = reference(part, selection, geometry);
-          // At most L values below 4 (times a power of two): L - 1 additions in f32 (division by p^l is exact), one rounding
-          // to storage; f16 sums below 2^-14 may lose a whole step of 2^-24.
+          // At most L values below 4 (times a power of two): L - 1 additions in f32 (division by
+          // p^l is exact), one rounding to storage; f16 sums below 2^-14 may lose a whole step of
+          // 2^-24.
           const sum = size * options.levels * 4 * options.levels * 2 ** -24;
           const store = dtype === "f16" ? 2 ** -11 : 0;
           let worst = 0;

@@ -2,9 +2,11 @@
  * Score maxima: extends base scores to all pyramid entries by the maximum over each window.
  *
  * Shape: scores f32 `[heads, P]`; the first N of each head are given, levels 1 … L-1 are written.
- * For scorers that write one score a base row; the pyramid pass computes the maxima of norm scores.
+ * For scorers that write one score per base row; the pyramid pass computes the maxima of norm
+ * scores.
  *
- * Numerics: exact. Scores must not be negative (squared norms are not); NaN exceeds all numbers.
+ * Numerics: exact. Scores must not be negative (squared norms are not); NaN ranks above all
+ * numbers.
  *
  * @module
  */
@@ -27,7 +29,7 @@ const PARAMS = {
 /** The plan of score maxima for a block of heads. */
 export interface ScoreMaximaPlan {
   readonly code: string;
-  /** One dispatch a level, finest first. */
+  /** One dispatch per level, finest first. */
   readonly levels: readonly {
     readonly params: UniformValues<typeof PARAMS>;
     readonly workgroups: readonly [number, number, number];
@@ -37,7 +39,7 @@ export interface ScoreMaximaPlan {
 
 /** Compiled score maxima. */
 export interface ScoreMaxima {
-  /** `scores`: f32 `[heads, P]`, of query or of key scores. */
+  /** `scores`: f32 `[heads, P]`, query scores or key scores. */
   readonly bind: (scores: BufferSlice) => Dispatch[];
   readonly destroy: () => void;
 }

@@ -19,7 +19,7 @@ async function maximaOnDevice(gpu: Gpu, geometry: LighthouseGeometry, scores: Fl
   return new Float32Array(words.buffer);
 }
 
-/** Base scores `[heads, P]`; what is to be computed holds garbage that no maximum equals. */
+/** Base scores `[heads, P]`; the entries to compute hold garbage that no maximum equals. */
 function baseScores(geometry: LighthouseGeometry, heads: number): Float32Array {
   const scores = new Float32Array(heads * geometry.entries).fill(12345);
   for (let head = 0; head < heads; head++) {

@@ -4,7 +4,7 @@
  * Shapes: scores f32 `[heads, P]`, indices u32 `[heads, S]` (pyramid indices in gathered order),
  * slots u32 `[heads, P]` (gathered position of each pyramid entry, {@linkcode NOT_SELECTED} for the
  * others). Scores may be any f32: -0 counts as +0, NaN ranks last, equal scores rank by smaller
- * pyramid index. Integer arithmetic on the bits alone, so devices agree exactly.
+ * pyramid index. All arithmetic is integer arithmetic on the bits, so devices agree exactly.
  *
  * @module
  */
@@ -36,9 +36,9 @@ export interface SelectionPlan {
   readonly heads: number;
   /** Sizes of the layer. */
   readonly geometry: LighthouseGeometry;
-  /** One for each tile of each head. */
+  /** One per tile and head. */
   readonly workgroups: readonly [number, number, number];
-  /** Bytes of either buffer of scores. */
+  /** Bytes of each of the two score buffers. */
   readonly scoreBytes: number;
   /** Bytes of the indices. */
   readonly indexBytes: number;
@@ -62,7 +62,7 @@ export interface SelectionBindings {
 export interface Selection {
   /** The dispatches that select for one block. */
   readonly bind: (slices: SelectionBindings) => Dispatch[];
-  /** Frees what selection holds. */
+  /** Frees the selection's buffers. */
   readonly destroy: () => void;
 }
 

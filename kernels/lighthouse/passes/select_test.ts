@@ -31,7 +31,7 @@ async function selectOnDevice(
   return { indices: new Int32Array(indices.buffer), slots };
 }
 
-/** Compares with the reference and checks that slots and indices are each other's inverse. */
+/** Compares with the reference and checks that slots and indices are inverse to each other. */
 async function checkSelection(
   gpu: Gpu,
   geometry: LighthouseGeometry,

@@ -5,10 +5,10 @@
  */
 import type { LighthouseOptions, OptionDescriptor } from "../../implementation.ts";
 
-/** δ where the options name none: the paper's. */
+/** δ if the options do not set it: the paper's. */
 export const DEFAULT_DILATION = 4;
 
-/** The option, for scorers that take it. */
+/** The option, for scorers with a dilation. */
 export const DILATION_OPTION: OptionDescriptor = {
   name: "dilation",
   letter: "δ",
@@ -16,7 +16,7 @@ export const DILATION_OPTION: OptionDescriptor = {
   least: 1,
   optional: true,
   initial: DEFAULT_DILATION,
-  help: "residue classes of positions that are scored apart; divides N",
+  help: "number of residue classes that are scored separately; divides N",
 };
 
 /** δ of a Lighthouse layer. */

@@ -1,7 +1,7 @@
 /**
  * Scorers: the exchangeable step of a Lighthouse layer. A scorer gives every pyramid entry of every
- * head a query score and a key score; selection ranks by them, and nothing else reads them. No gradient
- * flows through scores, so the backward pass is the same for all scorers.
+ * head a query score and a key score; only the selection reads them. No gradient flows through
+ * scores, so the backward pass is the same for all scorers.
  *
  * @module
  */
@@ -16,33 +16,33 @@ import type {
 } from "../../implementation.ts";
 import type { LighthouseGeometry } from "../lighthouse_geometry.ts";
 
-/** What is to be scored. */
+/** The problem to score. */
 export interface ScorerProblem {
   /** Sizes of the layer. */
   readonly shape: AttentionShape;
   /** Options of the layer. */
   readonly options: LighthouseOptions;
-  /** What follows from both. */
+  /** The sizes derived from both. */
   readonly geometry: LighthouseGeometry;
   /** Heads of a block; the last block may have fewer. */
   readonly headsPerBlock: number;
 }
 
-/** Cost of scoring all heads, and what it holds while the layer runs. */
+/** Cost of scoring all heads, and the memory that it holds while the layer runs. */
 export interface ScorerPlan {
   /** FLOP of scoring all heads. */
   readonly flops: number;
-  /** Least bytes that scoring must move. */
+  /** Minimum bytes that scoring must move. */
   readonly bytes: number;
   /** Scratch, all block sizes together. */
   readonly buffers: readonly { readonly name: string; readonly bytes: number }[];
-  /** Which of several kernels runs, where that depends on the device. */
+  /** The kernel variant, if it depends on the device. */
   readonly variant?: string;
 }
 
 /** Buffers of one block of heads. */
 export interface ScorerBindings {
-  /** First head of the block in the layer: a scorer may hold tensors of its own by head. */
+  /** First head of the block in the layer: a scorer may hold its own tensors by head. */
   readonly firstHead: number;
   /** Queries `[heads, N, d]`. */
   readonly q: BufferSlice;
@@ -57,17 +57,17 @@ export interface ScorerBindings {
 }
 
 /**
- * A compiled scorer for blocks of one number of heads. Blocks are scored one after another, so they
- * may share scratch.
+ * A compiled scorer for blocks with a given number of heads. Blocks are scored one after another,
+ * so they may share scratch memory.
  */
 export interface BlockScorer {
   /** The dispatches that score one block. */
   readonly bind: (slices: ScorerBindings) => Dispatch[];
-  /** Frees what scoring holds. */
+  /** Frees the scorer's buffers. */
   readonly destroy: () => void;
 }
 
-/** A scorer with passes of its own, timed as the stage `score`. */
+/** A scorer with its own passes, timed as the stage `score`. */
 export interface ScoringPass {
   /**
    * Cost of scoring all heads; pure.
@@ -76,7 +76,7 @@ export interface ScoringPass {
    * the limit.
    */
   readonly plan: (gpu: Pick<Gpu, "capabilities" | "adapter">, problem: ScorerProblem) => ScorerPlan;
-  /** Compiles ahead what takes long. Default: nothing. */
+  /** Compiles slow kernels ahead. Default: nothing. */
   readonly compile?: (gpu: Gpu, problem: ScorerProblem) => Promise<unknown>;
   /** Compiles the pass for blocks of `heads` heads. */
   readonly create: (
@@ -92,13 +92,13 @@ export interface Scorer extends ScorerDescriptor {
   readonly role?: "control";
   /** Its cost grows with the square of N: measurements stop at shorter contexts. Default false. */
   readonly quadratic?: boolean;
-  /** Options beside L, p and k, in the order of case ids. Default: none. */
+  /** Options in addition to L, p and k, in the order of case ids. Default: none. */
   readonly options?: readonly OptionDescriptor[];
   /** How the layer is drawn. Default: the next free colour and mark. */
   readonly style?: ImplementationStyle;
-  /** The same scorer with log gates f32 `[H, N]`, at most 0; absent where it has no gates. */
+  /** The same scorer with log gates f32 `[H, N]`, at most 0; absent if it has no gates. */
   readonly withGates?: (gates: Float32Array) => Scorer;
-  /** Why a context cannot be cut into shards that score apart; absent where it can. */
+  /** Why a context cannot be split into shards that score separately; absent if it can. */
   readonly wholeHeads?: string;
   /** Absent for norm scores, which the pyramid pass over Q and K writes. */
   readonly pass?: ScoringPass;

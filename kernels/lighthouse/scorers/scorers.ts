@@ -1,6 +1,6 @@
 /**
- * Every scorer of Lighthouse attention. A new one is a folder beside this file and one line here; its
- * layer, flags, labels and checks follow.
+ * Every scorer of Lighthouse attention. To add one, add a folder next to this file and one line
+ * here; its layer, flags, labels and checks are derived.
  *
  * @module
  */

@@ -1,11 +1,11 @@
 /**
- * The dilated scorer (specification, section 3): norms of causal softmax attention run inside each
+ * The dilated scorer (specification, section 3): norms of causal softmax attention within each
  * residue class of positions modulo δ, in both directions: queries score by A(Q, K, V), keys by
  * A(K, Q, V).
  *
  * Shapes: Q, K, V `[heads, N, d]`; scores f32 `[heads, P]`, SQUARED norms like the norm scorer's.
- * Only norms are written: the attention's rows never leave registers, and residue classes are read
- * in place.
+ * Only norms are written: the attention's rows stay in registers, and residue classes are read in
+ * place.
  *
  * Cost: 4·N²·d·H/δ FLOP, quadratic in N.
  *
@@ -45,7 +45,7 @@ export const dilatedScorer: Scorer = {
     plan: (gpu, problem) => {
       const { heads } = problem.shape;
       const { flops, bytes } = planSquaredNorms(gpu, normsOptions(problem, { heads }));
-      // What runs is planned for a block of heads.
+      // The plan is for a block of heads, as executed.
       const block = { heads: Math.min(heads, problem.headsPerBlock) };
       const { variant } = planSquaredNorms(gpu, normsOptions(problem, block)).launch;
       return { flops: 2 * flops, bytes: 2 * bytes, buffers: [], variant };

@@ -54,7 +54,7 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "dilated"))
       new Float32Array((await readBuffer(gpu, { ...scores, size: scoreBytes })).buffer);
     const got = [await read(queryScores), await read(keyScores)];
     const want = [readFloats(entry.files.qk.file), readFloats(entry.files.kq.file)];
-    // Bounds of the norms from the float64 reference of each direction, residue class by class.
+    // Bounds of the norms from the float64 reference of each direction, per residue class.
     const inputs = await Promise.all(tensors.map((tensor) => readTensor(gpu, tensor)));
     const bounds = [
       normBounds([inputs[0], inputs[1], inputs[2]], { ...entry, dilation }),
@@ -73,7 +73,7 @@ for (const entry of golden.forward.filter(({ scorer }) => scorer === "dilated"))
         }
       }
     }
-    // Selection: exact from these scores; recall of the golden one, whose scores round differently.
+    // Selection: exact for these scores; recall of the golden one, whose scores round differently.
     const layer = await lighthouseDilated.prepare(gpu, { shape, options: lighthouse }, {
       inputs: { q, k, v },
     });
@@ -134,7 +134,7 @@ function outputBound(
   return geometry.levels * most;
 }
 
-/** How far f32 attention may move each row's norm: the norm of the row's tolerance. */
+/** How far f32 attention may move the norm of each row: the norm of the row's tolerance. */
 function normBounds(
   [q, k, v]: (Float32Array | Float16Array)[],
   { H, N, D, dilation }: { H: number; N: number; D: number; dilation: number },
@@ -171,7 +171,7 @@ Deno.test("the dilated scorer costs what the specification says and refuses a ba
   const { stages } = lighthouseDilated.plan(gpu, { shape, options: lighthouse });
   const score = stages.find(({ name }) => name === "score")!;
   assert.equal(score.flops, 4 * 2048 ** 2 * 64 * 2 / 4);
-  // The paper's dilation is the one that is meant where none is named.
+  // Without a dilation, the paper's is used.
   const unnamed = { ...lighthouse, dilation: undefined };
   assert.deepEqual(lighthouseDilated.plan(gpu, { shape, options: unnamed }).stages, stages);
   assert.throws(
@@ -182,7 +182,7 @@ Deno.test("the dilated scorer costs what the specification says and refuses a ba
   gpu.destroy();
 });
 
-Deno.test("the plan names the kernel variant that scores a block of heads", () => {
+Deno.test("the plan names the kernel variant for a block of heads", () => {
   const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
   const capabilities = {
     ...DESK.capabilities,

@@ -1,6 +1,6 @@
 /**
- * Compiles and submits the gla kernels and score maxima on Dawn's null backend, which also holds them
- * to the least workgroup memory that WebGPU promises. A program of its own, run by
+ * Compiles and submits the gla kernels and score maxima on Dawn's null backend, which also enforces
+ * the minimum workgroup memory that WebGPU guarantees. A separate program, run by
  * `gla_dawn_test.ts`, for the reason given in `_check_on_dawn.ts`.
  *
  * @module
@@ -37,7 +37,7 @@ for (const headDim of GLA_HEAD_DIMS) {
     for (const { buffer } of Object.values(slices)) buffer.destroy();
   }
 }
-// The null backend runs nothing, so the count that it reads back means nothing either.
+// The null backend runs nothing, so the count that it reads back is meaningless.
 await requireGates(gpu, [await uploadGarbage(gpu, 4096)]).catch((error) => {
   if (!(error instanceof RangeError)) throw error;
 });

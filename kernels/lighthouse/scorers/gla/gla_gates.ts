@@ -1,10 +1,10 @@
 /**
- * Log gates of the gla scorer: seeded gates, and a check of given ones.
+ * Log gates of the gla scorer: generates seeded gates, and checks given ones.
  *
  * A layer would compute gates from its input by a learned projection; this suite has no such input,
- * so a seeded value x from `pcg-sum4` stands for the projection, and the gate is
- * g = logsigmoid(x) / 16, as gated linear attention is commonly parametrised: about -0.05 a token
- * on average, a memory of some 20 tokens of the residue class.
+ * so a seeded value x from `pcg-sum4` replaces the projection, and the gate is g = logsigmoid(x) /
+ * 16, the usual parametrisation of gated linear attention: about -0.05 per token on average, a
+ * memory of some 20 tokens of the residue class.
  *
  * Shape: gates f32 `[heads, N]`; token n of head h takes counter n·H + h of the seed.
  *
@@ -29,7 +29,7 @@ import { fillSeeded, pcgSum4 } from "../../../gpu/random.ts";
 import { createParams } from "../../../gpu/uniform.ts";
 import { foldGrid } from "../../lighthouse_geometry.ts";
 
-/** Divides logsigmoid, so that gates forget slowly. */
+/** Divides logsigmoid, so that the state decays slowly. */
 export const GATE_NORMALIZER = 16;
 
 const PARAMS = { gates: "u32", gridWidth: "u32" } as const;
@@ -37,13 +37,13 @@ const PARAMS = { gates: "u32", gridWidth: "u32" } as const;
 /** Largest value of the generator, in units of 2^-15. */
 const MOST = 131070;
 
-/** The gate of a seeded value, rounded to f32. */
+/** The gate for a seeded value, rounded to f32. */
 function gateOfValue(x: number): number {
   return Math.fround(-Math.log1p(Math.exp(-x)) / GATE_NORMALIZER);
 }
 
 /**
- * Gates `[N]` of one head of `heads`, as {@linkcode fillGates} makes them on a device.
+ * Gates `[N]` of one head of `heads`, equal to those that {@linkcode fillGates} makes on a device.
  *
  * @example
  * ```ts
@@ -92,10 +92,10 @@ export async function fillGates(gpu: Gpu, tensor: Tensor, seed: number): Promise
 }
 
 /**
- * Checks gates before they are used: none may be above zero or NaN; minus infinity clears the state.
+ * Checks gates before use: none may be above zero or NaN; minus infinity clears the state.
  *
  * @throws {TypeError} when a slice is missing.
- * @throws {RangeError} in one line: how many gates exceed the limit, or what is wrong with a slice.
+ * @throws {RangeError} in one line: the number of gates above the limit, or the fault of a slice.
  */
 export async function requireGates(gpu: Gpu, gates: readonly BufferSlice[]): Promise<void> {
   for (const part of gates) requireRecord("check gates", "the slice", part);

@@ -16,7 +16,7 @@ Deno.test("seededGates are logsigmoid of the seeded value over 16", () => {
   assert.ok(mean < -0.045 && mean > -0.06, `${mean}`);
 });
 
-Deno.test("fillGates equals seededGates bit for bit, whatever the blocks", async (t) => {
+Deno.test("fillGates equals seededGates bit for bit, for any blocks", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { heads: 3, rows: 5000, dim: 1, dtype: "f32" } as const;
@@ -35,7 +35,7 @@ Deno.test("fillGates equals seededGates bit for bit, whatever the blocks", async
   gpu.destroy();
 });
 
-Deno.test("requireGates counts gates above zero and NaN, and lets zero and -∞ pass", async (t) => {
+Deno.test("requireGates counts gates above zero and NaN, and accepts zero and -∞", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const good = new Float32Array(1000).fill(-0.1);
@@ -44,7 +44,7 @@ Deno.test("requireGates counts gates above zero and NaN, and lets zero and -∞ 
   await requireGates(gpu, [accepted]);
   const bad = good.slice();
   bad.set([1e-45, 1, Infinity, NaN], 400);
-  new Uint32Array(bad.buffer)[999] = 0xffc00000; // NaN with a sign
+  new Uint32Array(bad.buffer)[999] = 0xffc00000; // NaN with the sign bit set
   const refused = await upload(gpu, bad);
   await assert.rejects(requireGates(gpu, [accepted, refused]), {
     name: "RangeError",

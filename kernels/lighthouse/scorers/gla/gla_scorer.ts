@@ -1,6 +1,6 @@
 /**
- * The gla scorer of a Lighthouse layer: gated linear attention scores of base rows, then their maxima
- * over the windows of the pyramid.
+ * The gla scorer of a Lighthouse layer: gated linear attention scores of base rows, then their
+ * maxima over the windows of the pyramid.
  *
  * @module
  */
@@ -28,14 +28,14 @@ import type { BlockScorer, Scorer, ScorerBindings, ScorerProblem } from "../scor
 export interface GlaScorerOptions {
   /** Seed of the gates. Default 4. */
   readonly seed?: number;
-  /** Log gates f32 `[H, N]`, at most 0, instead of seeded ones. */
+  /** Log gates f32 `[H, N]`, at most 0, instead of seeded gates. */
   readonly gates?: Float32Array;
-  /** Most bytes for the states of a segment; no more than one binding. Default 128 MiB. */
+  /** Maximum bytes for the states of a segment; limited to one binding. Default 128 MiB. */
   readonly scratchBytes?: number;
 }
 
 /**
- * A scorer by gated linear attention.
+ * A scorer based on gated linear attention.
  *
  * @example
  * ```ts
@@ -49,7 +49,7 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
     name: "gla",
     exactSelection: false,
     withGates: (gates) => glaScorer({ ...options, gates }),
-    wholeHeads: "has gates of whole heads",
+    wholeHeads: "has gates that belong to whole heads",
     options: [DILATION_OPTION],
     style: { color: { light: "#b8578e", dark: "#e39cc5" }, mark: "diamond" },
     pass: {
@@ -129,10 +129,10 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
 
 const SCRATCH_BYTES = 128 * 2 ** 20;
 
-/** Seed of the gates of a layer that was given none. */
+/** Seed of the gates if a layer is given none. */
 export const GATE_SEED = 4;
 
-/** The different numbers of heads that blocks of a layer have. */
+/** The distinct numbers of heads in a layer's blocks. */
 function blockSizes({ shape, headsPerBlock }: ScorerProblem): number[] {
   const most = Math.min(headsPerBlock, shape.heads);
   const rest = shape.heads % most;

@@ -21,7 +21,7 @@ const problem: ScorerProblem = {
   geometry: planGeometry(shape.context, lighthouse),
   headsPerBlock: 2,
 };
-/** The least that WebGPU promises. */
+/** The minimum that WebGPU guarantees. */
 const gpuRecord = {
   capabilities: { maxWorkgroupBytes: 16384, maxBindingBytes: 128 * 2 ** 20 },
 } as Pick<Gpu, "capabilities" | "adapter">;
@@ -64,12 +64,12 @@ Deno.test("glaScorer scores every pyramid entry of every block as the reference 
         const got = new Float32Array(words.buffer).subarray(n * entries, (n + 1) * entries);
         const scores = maximaReference(want[name], problem.geometry);
         const most = Math.max(...scores);
-        // gla_scores_test.ts bounds the rounding; this tells wrong heads and levels from right ones.
+        // gla_scores_test.ts bounds the rounding; this test detects wrong heads and levels.
         found.set(name, got.slice());
         wanted.set(name, scores);
         got.forEach((score, i) => assert.ok(Math.abs(score - scores[i]) <= 1e-4 * most));
       }
-      // Rounding may swap two neighbours of a ranking and with them their children, not more.
+      // Rounding may swap two neighbours of a ranking and, with them, their children, but no more.
       const select = (scores: Map<string, ArrayLike<number>>) =>
         selectReference(scores.get("queryScores")!, scores.get("keyScores")!, problem.geometry);
       const chosen = new Set(select(found));
@@ -82,7 +82,7 @@ Deno.test("glaScorer scores every pyramid entry of every block as the reference 
   gpu.destroy();
 });
 
-Deno.test("a layer with glaScorer selects by its scores and times them as a stage", async (t) => {
+Deno.test("a layer with glaScorer selects by its scores and times scoring as a stage", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const { heads, context: rows, headDim: dim, dtype } = shape;

@@ -1,23 +1,24 @@
 /**
  * gla scores: squared norms of gated linear attention in both directions, linear in the context.
  *
- * Shapes: Q, K, V `[heads, N, d]`; log gates f32 `[heads, N]`, at most 0; scores f32 `[heads, P]`, of
- * which the first N of each head are written (`score_maxima.ts` adds the rest). In each residue class
- * modulo the dilation: S_t = exp(g_t) S_{t-1} + k_t v_tᵀ, o_t = q_t S_t / √d. A query score is
- * ‖o(Q,K,V)‖², a key score ‖o(K,Q,V)‖²: squares order as norms do, without a rounding square root.
+ * Shapes: Q, K, V `[heads, N, d]`; log gates f32 `[heads, N]`, at most 0; scores f32 `[heads, P]`,
+ * of which the first N of each head are written (`score_maxima.ts` adds the rest). In each residue
+ * class modulo the dilation: S_t = exp(g_t) S_{t-1} + k_t v_tᵀ, o_t = q_t S_t / √d. A query score
+ * is ‖o(Q,K,V)‖², a key score ‖o(K,Q,V)‖²: squares have the same order as norms, without the
+ * rounding of a square root.
  *
- * Three passes for each direction, over chunks of C rows of a sequence: what each chunk adds to the
- * state (gla_states.wgsl), the state before each chunk (gla_scan.wgsl), squared norms of the outputs
- * (gla_scores.wgsl). Outputs are never stored. States take d² floats a chunk: a segment of chunks
- * is held at a time, within `scratchBytes`, and the state is carried from segment to segment.
- * Scores do not depend on how chunks are cut into segments.
+ * Three passes for each direction, over chunks of C rows of a sequence: the contribution of each
+ * chunk to the state (gla_states.wgsl), the state before each chunk (gla_scan.wgsl), squared norms
+ * of the outputs (gla_scores.wgsl). Outputs are never stored. States take d² floats per chunk: one
+ * segment of chunks is held at a time, within `scratchBytes`, and the state is carried from segment
+ * to segment. Scores do not depend on how chunks are split into segments.
  *
  * Numerics: f16 or f32 storage, all arithmetic in f32, no atomics. Decays are exponentials of
  * differences of cumulative log gates within one chunk, never positive; a gate below -104 counts as
  * -104, whose exponential is 0 in f32. The rounding of those sums makes decays uncertain by at most
- * 2^-20 times the sum of |g| over the chunk. A row that is not finite reaches the scores of its
- * chunk and of all later rows of its sequence. Gates above zero are bad input; the kernels do
- * not check for them, `requireGates` of gla_gates.ts does.
+ * 2^-20 times the sum of |g| over the chunk. A non-finite row reaches the scores of its chunk and
+ * of all later rows of its sequence. Gates above zero are invalid input; the kernels do not check
+ * for them, `requireGates` of gla_gates.ts does.
  *
  * @module
  */
@@ -66,16 +67,16 @@ export interface GlaScoresOptions {
   readonly dtype: DType;
   /** δ; divides N. */
   readonly dilation: number;
-  /** C, 64 or 128 (64 alone for d = 32). Default 64. */
+  /** C, 64 or 128 (only 64 for d = 32). Default 64. */
   readonly chunkRows?: number;
-  /** Most bytes for the states of a segment. Default 128 MiB, one binding of any device. */
+  /** Maximum bytes for the states of a segment. Default 128 MiB, one binding of any device. */
   readonly scratchBytes?: number;
   /**
-   * Workgroup memory of the device, bytes. Default 16 KiB, which every device has; with more, more is
-   * staged at a time, and chunks may have 128 rows.
+   * Workgroup memory of the device, bytes. Default 16 KiB, which every device has; with more, more
+   * is staged at a time, and chunks may have 128 rows.
    */
   readonly maxWorkgroupBytes?: number;
-  /** Most FLOP of one dispatch; longer work gets shorter segments. Default: no limit. */
+  /** Maximum FLOP of one dispatch; longer work gets shorter segments. Default: no limit. */
   readonly flopsPerDispatch?: number;
 }
 
@@ -95,7 +96,9 @@ export interface GlaScoresPlan extends GlaScoresOptions {
     readonly scan: PipelineSource;
     readonly scores: PipelineSource;
   };
-  /** In order: segments of the same sequences follow each other from the first chunk to the last. */
+  /**
+   * In order: segments of the same sequences follow each other from the first chunk to the last.
+   */
   readonly segments: readonly GlaSegment[];
   /** N, P. */
   readonly context: number;
@@ -103,12 +106,14 @@ export interface GlaScoresPlan extends GlaScoresOptions {
   readonly rowBytes: number;
   readonly gateBytes: number;
   readonly scoreBytes: number;
-  /** Bytes of the buffers that one direction of one block needs at a time; shared by all. */
+  /**
+   * Bytes of the buffers that one direction of one block needs at a time; all blocks share them.
+   */
   readonly scratch: { readonly states: number; readonly decays: number; readonly carry: number };
   readonly workgroupBytes: number;
   /** FLOP of both directions: {@linkcode glaFlops}. */
   readonly flops: number;
-  /** Least bytes: Q, K, V and gates once, scores of base rows once. States are not counted. */
+  /** Minimum bytes: Q, K, V and gates once, scores of base rows once. States are not counted. */
   readonly bytes: number;
 }
 
@@ -143,8 +148,8 @@ export interface GlaScores {
 }
 
 /**
- * FLOP of both directions in chunked form: per row and direction 2·d² for the state, 2·d² for reading
- * it and 2·C·d within the chunk, where causality leaves half of two C by d products.
+ * FLOP of both directions in chunked form: per row and direction 2·d² for the state, 2·d² for
+ * reading it and 2·C·d within the chunk, where causality leaves half of two C by d products.
  */
 export function glaFlops(
   shape: { heads: number; context: number; headDim: number; chunkRows: number },
@@ -210,7 +215,8 @@ export function planGlaScores(
     fail(`scratchBytes ${scratchBytes} is below the ${stateBytes} bytes of one state`);
   }
   const flops = glaFlops({ heads, context, headDim, chunkRows });
-  // The scores pass is the longest dispatch; a chunk of it does less than a chunk of everything.
+  // The scores pass is the longest dispatch; a chunk of it has less work than a chunk of all
+  // passes.
   const chunkFlops = flops / (2 * heads * context) * chunkRows;
   const most = Math.max(
     1,
@@ -276,7 +282,7 @@ function workgroupBytesOf(tiling: GlaTiling): number {
   return 16 * Math.max(states, scores) + 4 * tiling.chunkRows;
 }
 
-/** Workgroups that every device allows in one dimension of the grid. */
+/** Workgroups per grid dimension that every device allows. */
 const MAX_GRID = 65535;
 const SCAN_THREADS = 256;
 /** States that a thread loads before it uses the first. */

@@ -1,6 +1,6 @@
 /**
  * Unrolled WGSL of the gla kernels: register-blocked products of staged rows. Registers are named
- * private scalars, not arrays, so that no driver puts them in memory.
+ * private scalars, not arrays, so that drivers keep them out of memory.
  *
  * @module
  */
@@ -82,7 +82,7 @@ function rankOneUpdate(registers: Registers, rows: string, columns: string): str
 
 // ---- States ----
 
-/** What `gla_states.wgsl` calls. */
+/** The functions that `gla_states.wgsl` calls. */
 export function generateStates(tiling: GlaTiling): string {
   const { headDim, threadsX, threadsY, depth } = tiling;
   const width = headDim / 4;
@@ -135,7 +135,7 @@ export function generateStates(tiling: GlaTiling): string {
 
 // ---- Scan ----
 
-/** What `gla_scan.wgsl` calls: `inFlight` chunks of one element. */
+/** The functions that `gla_scan.wgsl` calls: `inFlight` chunks of one element. */
 export function generateScan(
   options: { readonly headDim: number; readonly threads: number; readonly inFlight: number },
 ): string {
@@ -170,7 +170,7 @@ export function generateScan(
 
 // ---- Scores ----
 
-/** What `gla_scores.wgsl` calls. */
+/** The functions that `gla_scores.wgsl` calls. */
 export function generateScores(tiling: GlaTiling): string {
   const { headDim, chunkRows, threadsX, threadsY } = tiling;
   const rows = chunkRows / threadsY;
@@ -196,7 +196,7 @@ interface Tile {
   readonly output: Registers;
 }
 
-/** Stages readers, writers and the state, and multiplies readers with both others. */
+/** Stages readers, writers and the state, and multiplies the readers with both. */
 function multiplyWithState(tiling: GlaTiling, { products, output }: Tile): string {
   const { headDim, chunkRows, threadsX, depth } = tiling;
   const { rows, groups: columns } = products;
@@ -204,7 +204,7 @@ function multiplyWithState(tiling: GlaTiling, { products, output }: Tile): strin
   const chunkWidth = chunkRows / 4;
   const step = 2 * chunkWidth + width; // vectors of one staged element of d
   const stageReaders = stageTransposed(tiling, { buffer: "readers", step, first: 0, row: "slot" });
-  // A thread's columns lie side by side; the logical column is e * THREADS_X + tx.
+  // A thread's columns are adjacent; the logical column is e * THREADS_X + tx.
   const stageWriters = stageTransposed(tiling, {
     buffer: "writers",
     step,
@@ -248,7 +248,7 @@ function multiplyWithState(tiling: GlaTiling, { products, output }: Tile): strin
   `;
 }
 
-/** Decays what the state gave by row, and the products by row and column. */
+/** Applies decays: to the products with the state by row, to the others by row and column. */
 function decayRows({ threadsX }: GlaTiling, { products, output }: Tile): string {
   const { rows, groups: columns } = products;
   const decayOutput = (r: number) =>
@@ -299,7 +299,8 @@ function multiplyWithValues(tiling: GlaTiling, { products, output }: Tile): stri
     row: `row0 + e * ${threadsX}u + r`,
     to: `${weightVectors}u + r * ${width}u`,
   });
-  // Selection by comparison, since a run-time index into a register would go through memory.
+  // The column is selected by comparison, since a run-time index into registers would go through
+  // memory.
   const pick = (r: number) => {
     const [first, ...others] = range(columns).map((g) => `p${r}_${g}`);
     const x = others.reduce((all, p, n) => `select(${all}, ${p}, quad == ${n + 1}u)`, first);
@@ -338,7 +339,7 @@ function multiplyWithValues(tiling: GlaTiling, { products, output }: Tile): stri
   `;
 }
 
-/** Squared norms of the output rows, added up over the threads that share a row. */
+/** Squared norms of the output rows, summed over the threads that share a row. */
 function squareRows({ threadsX }: GlaTiling, { rows, groups }: Registers): string {
   const rowVectors = threadsX / 4;
   const stageSquare = (r: number) => {

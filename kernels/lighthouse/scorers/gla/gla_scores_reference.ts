@@ -1,6 +1,6 @@
 /**
- * Gated linear attention scores in float64 with plain loops over the recurrence, for one head:
- * tests and `verify` compare with it.
+ * Gated linear attention scores in float64 with plain loops over the recurrence, for one head, used
+ * by tests and `verify`.
  *
  * Shapes: rows `[N, d]`, log gates `[N]`, outputs `[N, d]`, scores `[N]` (`maximaReference` extends them
  * to `[P]`).
@@ -15,13 +15,13 @@ import type { Numbers } from "../../lighthouse_reference.ts";
 export interface GlaReferenceOptions {
   /** d. */
   readonly headDim: number;
-  /** δ; each residue class of rows modulo δ is a sequence of its own. */
+  /** δ; each residue class of rows modulo δ is a separate sequence. */
   readonly dilation: number;
 }
 
 /**
- * o_t = r_t·S_t / √d with S_t = exp(g_t)·S_{t-1} + w_t v_tᵀ, within each residue class: r the rows that
- * read the state, w those that write it.
+ * o_t = r_t·S_t / √d with S_t = exp(g_t)·S_{t-1} + w_t v_tᵀ, within each residue class; r are the
+ * rows that read the state, w the rows that write it.
  *
  * @example
  * ```ts
@@ -66,7 +66,7 @@ export function glaOutputReference(
  * Squared norms of the outputs in both directions, `[N]` each.
  *
  * @throws {TypeError} when a tensor is missing or does not hold numbers.
- * @throws {RangeError} when tensors do not fit together, or δ is not a whole number from 1.
+ * @throws {RangeError} when tensors do not match, or δ is not a whole number from 1.
  */
 export function glaScoresReference(
   tensors: { q: Numbers; k: Numbers; v: Numbers; gates: Numbers },

@@ -20,7 +20,7 @@ const memoryless = () => -Infinity;
 const usual = (x: number) => -Math.log1p(Math.exp(-x)) / 16;
 /** A memory of several chunks. */
 const slow = (x: number) => usual(x) / 4;
-/** Forgets everything now and then, as where documents meet. */
+/** Clears the state at some rows, as at document boundaries. */
 const resetting = (x: number) => x > 2 ? -Infinity : usual(x);
 
 function seededInputs(
@@ -83,11 +83,11 @@ async function scoresOnDevice(
 }
 
 /**
- * The largest error of a score relative to what f32 sums allow.
+ * The largest error of a score relative to the error allowed for f32 sums.
  *
- * An output element is a sum whose terms pass through at most two dot products over d, one over the C
- * rows of a chunk and two roundings a chunk; with u = 2^-24 its error is at most u times that count
- * times the same sum over absolute values. Each of the decays that a term meets adds the error of one
+ * An output element is a sum whose terms pass through at most two dot products over d, one over the
+ * C rows of a chunk and two roundings per chunk; with u = 2^-24 its error is at most u times that
+ * count times the same sum over absolute values. Each decay of a term adds the error of one
  * exponential, 3 + 2|x| units in the last place, and of the cumulative gates, log2(2C) roundings of
  * sums up to A = Σ|g| of a chunk at both ends.
  */
@@ -106,14 +106,15 @@ function worstError(
   const chunks = Math.ceil(context / dilation / chunkRows);
   let total = 0;
   for (let first = 0; first < dilation * chunkRows * chunks; first++) {
-    // The chunk that begins at row `first` of its residue class; unaligned ones only raise the bound.
+    // The chunk that begins at row `first` of its residue class; unaligned ones only raise the
+    // bound.
     let sum = 0;
     for (let n = first; n < Math.min(context, first + dilation * chunkRows); n += dilation) {
       sum += Math.min(-gates[n], 104);
     }
     total = Math.max(total, sum);
   }
-  // Where nothing is kept, no decayed term is left.
+  // If the state is cleared, no decayed term remains.
   if (gates.every((gate) => gate === -Infinity)) total = 0;
   const decay = 2 * (3 + 2 * Math.min(total, 104)) + 2 * Math.log2(2 * chunkRows) * total;
   const unit = 2 ** -24 * (2 * headDim + chunkRows + 2 * chunks + (chunks + 1) * decay);
@@ -167,7 +168,7 @@ Deno.test("glaOutputReference without decay is unnormalised linear attention", (
   }
 });
 
-Deno.test("glaScoresReference scores each row alone where gates clear the state, in both directions", () => {
+Deno.test("glaScoresReference scores each row by itself if gates clear the state, in both directions", () => {
   // o_t = (q_t · k_t) v_t / √d, so the score is (q_t · k_t)² ‖v_t‖² / d in both directions.
   const q = [1, 2, 3, -1];
   const k = [2, 0, 1, 1];
@@ -180,7 +181,7 @@ Deno.test("glaScoresReference scores each row alone where gates clear the state,
   }
 });
 
-Deno.test("glaScoresReference gives different scores to queries and keys", () => {
+Deno.test("glaScoresReference scores queries and keys differently", () => {
   // The second row's query reads the first row's key (direct), or its key the first row's query.
   const tensors = { q: [5, 1], k: [2, 3], v: [1, 0], gates: [0, 0] };
   const got = glaScoresReference(tensors, { headDim: 1, dilation: 1 });
@@ -216,7 +217,7 @@ for (
   });
 }
 
-Deno.test("gla scores do not depend on the segments, nor on the run", async (t) => {
+Deno.test("gla scores depend neither on the segments nor on the run", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const options = { heads: 2, headDim: 32, dtype: "f32", dilation: 2 } as const;

@@ -1,12 +1,12 @@
 /**
- * How chunks of the gla scorer are tiled, and the WGSL that stages their rows in workgroup memory.
+ * The tiling of the gla scorer's chunks, and the WGSL that stages their rows in workgroup memory.
  *
  * @module
  */
 import type { DType } from "../../../gpu/buffers.ts";
 import { range, wgsl, XYZW } from "../../../gpu/wgsl.ts";
 
-/** How the chunks of the gla scorer are tiled. */
+/** The tiling of the gla scorer's chunks. */
 export interface GlaTiling {
   readonly headDim: number;
   readonly dtype: DType;
@@ -28,7 +28,7 @@ export function stageVectors(tiling: GlaTiling): { states: number; scores: numbe
   return { states: depth * headDim / 2, scores: Math.max(walk, weights, squares) };
 }
 
-/** Statements for each unit `u` of a thread's share of `count`, guarded where some do not exist. */
+/** Statements for each unit `u` of a thread's share of `count`, guarded if some do not exist. */
 export function forEachUnit(
   { threadsX, threadsY }: GlaTiling,
   count: number,
@@ -46,7 +46,7 @@ export function forEachUnit(
   });
 }
 
-/** Stages rows as they are, zeros past the end of the sequence; `r` is the row of the stage. */
+/** Stages rows unchanged, with zeros past the end of the sequence; `r` is the row of the stage. */
 export function stageNatural(
   tiling: GlaTiling,
   options: {
@@ -56,7 +56,7 @@ export function stageNatural(
     readonly row: string;
     /** WGSL that the row is multiplied by. */
     readonly factor?: string;
-    /** WGSL of the row's place in the stage. */
+    /** WGSL of the row's position in the stage. */
     readonly to: string;
   },
 ): string[] {

@@ -1,11 +1,11 @@
 /**
- * The random scorer: seeded scores that do not depend on the inputs. It is a control: what a layer with
- * random scores still achieves is not due to the selection of Lighthouse attention.
+ * The random scorer: seeded scores that do not depend on the inputs. It is a control: the quality
+ * that a layer reaches with random scores is not due to the selection of Lighthouse attention.
  *
  * Scores f32 in [0, 1), exact and the same on every device. The seed is fixed, so that a layer selects
  * the same entries at every step.
  *
- * Cost: no arithmetic by the paper's convention; 8 bytes a base row and head.
+ * Cost: no arithmetic by the paper's convention; 8 bytes per base row and head.
  *
  * @module
  */
@@ -83,7 +83,7 @@ export const randomScorer: Scorer = {
 };
 
 /**
- * Scores `[N]` of the base rows of one head, as the kernel writes them.
+ * Scores `[N]` of the base rows of one head, equal to those that the kernel writes.
  *
  * @example
  * ```ts

@@ -6,7 +6,7 @@ import { planGeometry } from "../../lighthouse_geometry.ts";
 import { maximaReference, selectReference } from "../../lighthouse_reference.ts";
 import { randomScorer, randomScores } from "./random_scorer.ts";
 
-Deno.test("randomScorer selects what its seed says, whatever the inputs", async (t) => {
+Deno.test("randomScorer selects by its seed, whatever the inputs", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { heads: 3, context: 1024, headDim: 32, dtype: "f32" } as const;
@@ -15,7 +15,7 @@ Deno.test("randomScorer selects what its seed says, whatever the inputs", async 
   const layer = lighthouseImplementation({ scorer: randomScorer });
   const select = async (seed: number) => {
     const tensors = await Promise.all([0, 1, 2].map(async (n) => {
-      // Blocks of two heads and of one: the second must go on where the first ended.
+      // Blocks of two heads and of one: the second must continue where the first ended.
       const size = { heads: 3, rows: shape.context, dim: shape.headDim, dtype: shape.dtype };
       const tensor = await createTensor(gpu, size, { headsPerBlock: 2 });
       await fillSeeded(gpu, tensor, seed + n);
