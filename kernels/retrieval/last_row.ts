@@ -1,16 +1,15 @@
 /**
- * The last row of an attention layer alone, which is what a needle test reads. It costs O(N·d) for
- * dense attention; the whole layer costs O(N²·d).
+ * Computes only the last row of an attention layer, which is what a needle test reads. It costs
+ * O(N·d) for dense attention; the whole layer costs O(N²·d).
  *
- * Two sources of rows: all N rows of a head, of which a filter admits some (dense attention, and
- * selections by logit, at random or by position); or the S rows that a
- * Lighthouse layer gathers, where the last output row is the sum of the attention rows of the last
- * entry of each level that was selected.
+ * Two sources of rows: all N rows of a head, filtered (dense attention, and selections by logit, at
+ * random or by position); or the S rows that a Lighthouse layer gathers, where the last output row
+ * is the sum of the attention rows of the last entry of each level that was selected.
  *
  * Shapes: Q, K, V `[heads, N, d]` in one block; pooled rows `[heads, P - N, d]`; results float64.
  *
- * Numerics: logits and chunk sums f32, chunks merged in float64. Unlike a layer, rows are not rounded
- * to the storage type on the way out.
+ * Numerics: logits and chunk sums f32, chunks merged in float64. Unlike in a layer, output rows are
+ * not rounded to the storage type.
  *
  * @module
  */
@@ -50,7 +49,7 @@ export interface LastRowOptions {
   readonly context: number;
   readonly headDim: number;
   readonly dtype: DType;
-  /** Attend to gathered rows instead of all. */
+  /** Attend to gathered rows instead of all rows. */
   readonly geometry?: LighthouseGeometry;
 }
 
@@ -60,13 +59,16 @@ export interface LastRowPlan extends LastRowOptions {
   readonly bindings: readonly BindingKind[];
   readonly params: UniformValues<typeof PARAMS>;
   readonly workgroups: readonly [number, number, number];
-  /** Query rows of a head: 1, or one for each level. */
+  /** Query rows of a head: 1, or one per level. */
   readonly queries: number;
   readonly chunks: number;
   readonly partialBytes: number;
 }
 
-/** Rows that dense attention admits: position from `first` on, hash and logit within limits. */
+/**
+ * Filter of the rows that dense attention admits: position from `first` on, hash and logit within
+ * limits.
+ */
 export interface RowAdmission {
   /** Default 0. */
   readonly first?: number;
@@ -78,13 +80,16 @@ export interface RowAdmission {
 
 /** Attention of one query row. */
 export interface AttendedRow {
-  /** Natural log-sum-exp of the admitted logits; -Infinity where no row was admitted. */
+  /** Natural log-sum-exp of the admitted logits; -Infinity if no row was admitted. */
   readonly lse: number;
-  /** `[d]`; zero where no row was admitted. */
+  /** `[d]`; zero if no row was admitted. */
   readonly output: Float64Array;
 }
 
-/** Workgroups of a dispatch: they keep a large device busy, and more would only add partial results. */
+/**
+ * Workgroups of a dispatch: enough to keep a large device busy; more would only add partial
+ * results.
+ */
 const WORKGROUPS = 4096;
 
 /** Plans the kernel. */
@@ -237,12 +242,12 @@ fn admit(head: u32, row: u32, logit: f32) -> f32 {
 }
 `;
 
-/** A compiled last row with its results' buffers. */
+/** A compiled last-row kernel with its result buffers. */
 export interface LastRow {
   readonly plan: LastRowPlan;
   /** Query rows `[heads, queries, d]` in the storage type; written before each run. */
   readonly queries: BufferSlice;
-  /** One filter of 16 bytes for each head, for rows that are not gathered. */
+  /** One 16-byte filter per head, for rows that are not gathered. */
   readonly filters: BufferSlice;
   /** f32 `[heads, N]`, unfiltered, for rows that are not gathered. */
   readonly logits: BufferSlice;

@@ -1,5 +1,5 @@
 /**
- * Copies the results of Lighthouse layers whose last row alone is computed, and decodes them.
+ * Copies and decodes the results of Lighthouse layers that compute only the last row.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Readback } from "./readback.ts";
 
 /** The result of the last row of one head. */
 export interface LighthouseRow {
-  /** Attention of the last entry of each level, finest first; null where it was not selected. */
+  /** Attention of the last entry of each level, finest first; null if it was not selected. */
   readonly levels: readonly (AttendedRow | null)[];
   /** `[d]`, their sum. */
   readonly output: Float64Array;
@@ -23,14 +23,14 @@ export interface LayerRows {
   readonly gathered: number;
   /** By head. */
   readonly rows: readonly LighthouseRow[];
-  /** For every watched row of a head whether its entry at each level was selected, finest first. */
+  /** For each watched row of a head, whether its entry at each level was selected, finest first. */
   readonly selected: boolean[][][];
 }
 
 /**
  * Copies the slots of all levels of the given base rows of every head.
  *
- * @returns the place of the first of them.
+ * @returns the position of the first slot.
  */
 export function takeSlots(
   { geometry, slots }: { readonly geometry: LighthouseGeometry; readonly slots: BufferSlice },

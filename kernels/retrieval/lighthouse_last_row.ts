@@ -1,12 +1,12 @@
 /**
  * The last rows of Lighthouse layers: the layers' own scoring, pooling and selection over the whole
- * context, then attention for the rows that reach the last position alone.
+ * context, then attention only for the rows that reach the last position.
  *
  * Base row N - 1 gets a contribution from the last entry of each level that was selected
  * (specification, section 5); the layer's output there is their sum.
  *
- * Layers over the same inputs share pooled rows where L and p are equal, and scores where the scorer is
- * equal too. Only selection and the attention of the last row run for each layer.
+ * Layers over the same inputs share pooled rows if L and p are equal, and scores if the scorer is
+ * also equal. Only selection and the attention of the last row run for each layer.
  *
  * @module
  */
@@ -40,13 +40,15 @@ import { type LayerRows, readLayer, takeSlots } from "./layer_rows.ts";
 /** FLOP of one dispatch of a scorer: a quarter of a second on a device of 0.4 TFLOP/s. */
 const DISPATCH_FLOPS = 1e11;
 
-/** Longest submission: display drivers reset a device that is silent for about two seconds. */
+/**
+ * Longest submission: display drivers reset a device that does not respond for about two seconds.
+ */
 const MAX_SUBMISSION_SECONDS = 0.25;
 
-/** Pyramids kept ready at a time: each holds pooled rows and scores of all heads. */
+/** Pyramids kept at a time: each holds pooled rows and scores of all heads. */
 const MAX_PYRAMIDS = 3;
 
-/** FLOP per second that a device was seen to reach; grows as work is timed. */
+/** The highest FLOP per second observed on a device; grows as work is timed. */
 export interface Pace {
   flopsPerSecond: number;
 }
@@ -57,11 +59,11 @@ export type LighthouseLayer = LighthouseOptions & { readonly scorer: string };
 /** Computes last rows of Lighthouse layers over the same inputs. */
 export interface LighthouseRows {
   /**
-   * Submits layers, each up to its last row. `watched` are base rows of each head,
-   * `[heads][…]`, the same number for all. Work submitted later may change the inputs: the results
-   * are those of the inputs at the time of the call.
+   * Submits layers, each up to its last row. `watched` are base rows of each head, `[heads][…]`,
+   * the same number for all. Work submitted later may change the inputs: the results belong to the
+   * inputs at the time of the call.
    *
-   * @returns a function that waits for the results, one for each layer.
+   * @returns a function that waits for the results, one per layer.
    * @throws {RangeError} one line, when a layer cannot run the problem.
    */
   readonly start: (
@@ -78,7 +80,7 @@ interface SharedPyramid {
   readonly pooledQ: BufferSlice;
   readonly pooledK: BufferSlice;
   readonly pooledV: BufferSlice;
-  /** Pools Q, K and V, and writes norm scores on the way. */
+  /** Pools Q, K and V, and also writes norm scores. */
   readonly pool: readonly Dispatch[];
   readonly scores: Map<string, SharedScores>;
   readonly layers: Map<string, PreparedLayer>;
@@ -101,7 +103,7 @@ interface PreparedLayer {
 }
 
 /**
- * Last rows over inputs of one block.
+ * Last rows for inputs in one block.
  *
  * @throws {RangeError} one line, when no layer can run the inputs.
  */
@@ -115,7 +117,7 @@ export function createLighthouseRows(
   requireLayerShape(shape);
   if (inputs.q.blocks.length !== 1) {
     throw new RangeError(
-      `prepare last rows: inputs lie in ${inputs.q.blocks.length} blocks, 1 is needed`,
+      `prepare last rows: inputs have ${inputs.q.blocks.length} blocks; 1 is needed`,
     );
   }
   const pace = options.pace ?? { flopsPerSecond: DISPATCH_FLOPS / MAX_SUBMISSION_SECONDS };
@@ -261,12 +263,12 @@ export function createLighthouseRows(
       flopsPerSecond: pace.flopsPerSecond,
       maxSubmissionSeconds: MAX_SUBMISSION_SECONDS,
     });
-    // Half of the measured rate, since other shapes may run slower.
+    // Half of the measured rate, because other shapes may run slower.
     const seen = 0.5 * flops / Math.max(gpuSeconds ?? wallSeconds, 1e-4);
     pace.flopsPerSecond = Math.max(pace.flopsPerSecond, seen);
   }
 
-  /** Copies the last query of each level to where the attention reads it, and runs it. */
+  /** Copies the last query of each level to the attention's input, and runs the attention. */
   function attend(
     pyramid: SharedPyramid,
     { geometry, lastRow, attend }: PreparedLayer,
@@ -328,7 +330,7 @@ export function createLighthouseRows(
         });
         readback.submit(encoder, "last rows");
         const read = readback.read();
-        // Awaited later, where a loss of the device is reported.
+        // Awaited later, where loss of the device is reported.
         read.catch(() => {});
         for (const [i, lighthouse] of group.entries()) {
           const { geometry, lastRow } = prepared[i];

@@ -1,7 +1,7 @@
 /**
- * Reads many small results at once. Waiting for a buffer costs milliseconds on some stacks, whatever its
- * size, so results are collected by copies on the device and mapped together; several reads may be in
- * flight.
+ * Reads many small results at once. Waiting for a buffer costs milliseconds on some stacks,
+ * regardless of its size, so results are copied on the device into one buffer and mapped together;
+ * several reads may be in flight.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export class Readback {
   readonly #submitted: Promise<void>[] = [];
   #used = 0;
 
-  /** Allocates `bytes`, all of which must be taken before reading. */
+  /** Allocates `bytes`; all of them must be taken before reading. */
   constructor(gpu: Gpu, bytes: number) {
     this.#size = Math.max(4, bytes);
     this.#gpu = gpu;
@@ -29,7 +29,7 @@ export class Readback {
   }
 
   /**
-   * Records a copy and returns its place in the bytes that {@linkcode Readback.read} returns.
+   * Records a copy and returns its offset in the bytes that {@linkcode Readback.read} returns.
    *
    * @throws {RangeError} when there is no room left.
    */
@@ -43,7 +43,7 @@ export class Readback {
     return place;
   }
 
-  /** Submits what an encoder recorded, copies into this buffer included. */
+  /** Submits the commands of an encoder, copies into this buffer included. */
   submit(encoder: GPUCommandEncoder, action: string): void {
     this.#submitted.push(submit(this.#gpu, encoder, action));
   }
@@ -51,7 +51,7 @@ export class Readback {
   /**
    * Waits for the copies, all of which must have been submitted; frees the buffer.
    *
-   * @throws {RefusedError} when the device refused a submission, or a write before it.
+   * @throws {RefusedError} when the device refused a submission, or an earlier write.
    * @throws {DeviceLostError} when the device was lost or destroyed.
    */
   async read(): Promise<ArrayBuffer> {
@@ -68,7 +68,7 @@ export class Readback {
     }
   }
 
-  /** Frees the buffer of a read that will not happen. */
+  /** Frees the buffer of a read that is cancelled. */
   destroy(): void {
     this.#buffer.destroy();
   }

@@ -23,7 +23,7 @@ const PARAMS = { words: "u32", stride: "u32", half: "u32", factor: "f32" } as co
  * Multiplies every element of a tensor in place by a power of two, which is exact unless an f16
  * becomes subnormal.
  *
- * @throws {RangeError} when the factor is no power of two.
+ * @throws {RangeError} when the factor is not a power of two.
  */
 export async function scaleTensor(gpu: Gpu, tensor: Tensor, factor: number): Promise<void> {
   const action = `scale ${tensor?.label ?? "tensor"}`;
