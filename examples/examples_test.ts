@@ -22,7 +22,7 @@ function commandsOf(text: string): string[][] {
   );
 }
 
-Deno.test("examples: every bench line parses and every shard is one of its matrix", async () => {
+Deno.test("examples: every bench line parses and every shard belongs to its matrix", async () => {
   let benches = 0;
   for (const file of FILES) {
     for (const [task, ...args] of commandsOf(await Deno.readTextFile(new URL(file, FOLDER)))) {
@@ -35,14 +35,14 @@ Deno.test("examples: every bench line parses and every shard is one of its matri
   assert.equal(benches, 4);
 });
 
-Deno.test("examples: the gate's configuration leaves times of any case open", async () => {
+Deno.test("examples: the gate's configuration leaves the times of all cases unconstrained", async () => {
   const config = await readGateConfig(new URL("github_actions/gate.json", FOLDER).pathname);
   for (const suite of ["latency", "throughput", "context-parallel", "retrieval"]) {
     assert.equal(settingsOf(`${suite}/dense/forward/N2048`, config).times, "ignore");
   }
 });
 
-/** Scripts of a workflow's steps: the text below each `run: |`, and of each `run:` of one line. */
+/** Scripts of a workflow's steps: the text below each `run: |`, and of each one-line `run:`. */
 function scriptsOf(text: string): string[] {
   const lines = text.split("\n");
   return lines.flatMap((line, i) => {
@@ -57,7 +57,7 @@ function scriptsOf(text: string): string[] {
   });
 }
 
-Deno.test("examples: every script is one that bash can read", async () => {
+Deno.test("examples: every script is valid bash", async () => {
   let count = 0;
   for (const file of FILES) {
     const text = await Deno.readTextFile(new URL(file, FOLDER));
@@ -78,7 +78,7 @@ Deno.test("examples: every script is one that bash can read", async () => {
   assert.equal(count, 13);
 });
 
-Deno.test("examples: a shard runs only where its job sees one GPU", async () => {
+Deno.test("examples: a shard runs only if its job sees one GPU", async () => {
   const script = await Deno.readTextFile(new URL("slurm/paper.sbatch", FOLDER));
   const folder = await Deno.makeTempDir();
   try {
@@ -86,7 +86,8 @@ Deno.test("examples: a shard runs only where its job sees one GPU", async () => 
       Deno.writeTextFile(`${folder}/${name}`, `#!/bin/bash\n${text}\n`, { mode: 0o755 });
     await program("deno", 'echo "$@"');
     const gpu = (i: number) => `GPU ${i}: NVIDIA H200 (UUID: GPU-${i})`;
-    // What nvidia-smi --list-gpus prints, and the exit code of the script; undefined: there is none.
+    // Output of nvidia-smi --list-gpus, and the exit code of the script; undefined: no such
+    // program.
     const cases: [string | undefined, number][] = [
       [undefined, 0],
       [gpu(0), 0],
@@ -120,12 +121,12 @@ Deno.test("examples: a shard runs only where its job sees one GPU", async () => 
   }
 });
 
-Deno.test("examples: the gate's step passes what no change is to blame for, and nothing else", async () => {
+Deno.test("examples: the gate's step fails if the change may be to blame, and passes otherwise", async () => {
   const text = await Deno.readTextFile(new URL("github_actions/gate.yml", FOLDER));
   const script = scriptsOf(text).find((one) => one.includes("deno task gate"))!;
   const folder = await Deno.makeTempDir();
   try {
-    // A deno that writes what the gate would, and ends as it is told.
+    // A stand-in for deno that writes the gate's output and exits with the given code.
     await Deno.writeTextFile(
       `${folder}/deno`,
       `#!/bin/bash\n[ "$CODE" = 2 ] || echo "### verdict" > "$RUNNER_TEMP/gate.md"\nexit "$CODE"\n`,

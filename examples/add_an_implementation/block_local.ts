@@ -1,8 +1,8 @@
 /**
- * Causal block-local attention as an implementation: the kernel's host side and its descriptor.
+ * Causal block-local attention as an implementation: the kernel's host code and its descriptor.
  *
- * Shapes: Q, K, V and the output `[heads, context, headDim]`. Row n sees the keys of its block of b
- * rows up to itself, so that a row costs at most 4·b·d FLOP.
+ * Shapes: Q, K, V and the output `[heads, context, headDim]`. Row n attends to the keys of its
+ * block of b rows up to itself, so a row costs at most 4·b·d FLOP.
  *
  * @module
  */
@@ -23,10 +23,10 @@ import {
 } from "../../kernels/mod.ts";
 import code from "./block_local.wgsl" with { type: "text" };
 
-/** Fields of the shader's `Params`, in their order. */
+/** Fields of the shader's `Params`, in order. */
 const PARAMS = { rows: "u32", block: "u32", scale: "f32" } as const;
 
-/** The one option: everything that is derived from it, from the flag to the label, is here. */
+/** The only option; everything from the flag to the label is derived from it. */
 const OPTIONS: Implementation["options"] = [{
   name: "block",
   letter: "b",
@@ -45,7 +45,7 @@ export const blockLocal: Implementation = {
   directions: ["forward"],
   options: OPTIONS,
   style: { color: { light: "#4f6d00", dark: "#a8c94f" }, mark: "star" },
-  // Checks follow this: the first row of the own block up to the row itself.
+  // Checks use this: from the first row of the row's own block up to the row itself.
   visible: (row, { options }) => [{ first: row - row % options!.block!, end: row + 1 }],
   plan,
   async prepare(gpu, problem, { inputs }) {
@@ -87,7 +87,7 @@ export const blockLocal: Implementation = {
   },
 };
 
-/** What a layer takes, before anything is allocated. */
+/** The cost of a layer, before anything is allocated. */
 function plan(gpu: Pick<Gpu, "capabilities">, problem: Problem): ImplementationPlan {
   const { heads, context, headDim, dtype } = problem.shape;
   const { options = {} } = problem;

@@ -1,5 +1,6 @@
-// Causal block-local attention: one invocation computes one query row, which sees the keys of its own
-// block up to itself. The host puts `alias element = f16;` or `f32` and the constant DIM before this.
+// Causal block-local attention: one invocation computes one query row, which attends to the keys of
+// its own block up to itself. The host prepends `alias element = f16;` or `f32` and the constant
+// DIM.
 
 struct Params {
   rows: u32,   // N

@@ -41,7 +41,7 @@ Deno.test("block-local attention is verified against float64", async (t) => {
   assert.equal(failed, 0, checks.find(({ status }) => status === "failed")?.detail);
   const own = checks.filter(({ name }) => name.startsWith("block-local"));
   assert.ok(own.length > 10, `${own.length} checks`);
-  // A row that should see one more key, or all before it, is not what the kernel computes.
+  // A row that should attend to one more key, or to all earlier keys, must fail the check.
   const more = { ...blockLocal, visible: undefined };
   const { failed: wrong } = await verify(gpu, {
     registry: [more],
@@ -52,7 +52,7 @@ Deno.test("block-local attention is verified against float64", async (t) => {
   gpu.destroy();
 });
 
-Deno.test("block-local attention is measured, drawn, judged and planned from its descriptor", async (t) => {
+Deno.test("block-local attention is timed, drawn, gated and planned from its descriptor", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const result = await bench(gpu);
@@ -81,7 +81,7 @@ Deno.test("block-local attention is measured, drawn, judged and planned from its
   gpu.destroy();
 });
 
-Deno.test("a block-local kernel that sees other keys than it says is no passed case", async (t) => {
+Deno.test("a block-local kernel that attends to other keys than declared fails its case", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const liar = { ...blockLocal, visible: (row: number) => [{ first: 0, end: row + 1 }] };

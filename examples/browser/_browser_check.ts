@@ -1,7 +1,7 @@
 /**
- * Opens the built page in Chromium and prints what it shows, as one line of JSON. A program of its
- * own, since Playwright asks for everything that a program may have, which the tests do not give.
- * `browser_test.ts` starts it: CHROMIUM, then the page's file.
+ * Opens the built page in Chromium and prints what it shows, as one line of JSON. It is a separate
+ * program, because Playwright needs all permissions, which the tests do not have. `browser_test.ts`
+ * starts it with two arguments: CHROMIUM, then the page's file.
  *
  * @module
  */
@@ -14,9 +14,9 @@ export interface Shown {
   status: string;
   /** Cells of the table's rows. */
   rows: string[][];
-  /** Errors that the page threw, and whatever it printed. */
+  /** Errors that the page threw, and everything that it printed. */
   complaints: string[];
-  /** Addresses that it asked for. */
+  /** Addresses that it requested. */
   requests: string[];
 }
 
@@ -25,7 +25,7 @@ if (import.meta.main) {
   const browser = await chromium.launch({
     executablePath,
     args: [
-      // Chromium's own CPU adapter, the same on every machine; on Linux WebGPU is still behind a flag.
+      // Chromium's own CPU adapter, the same on every machine; on Linux WebGPU still needs a flag.
       "--enable-unsafe-webgpu",
       "--use-webgpu-adapter=swiftshader",
       ...Deno.uid() === 0 ? ["--no-sandbox"] : [],

@@ -7,7 +7,7 @@ import { chromium } from "../../reports/site/_chromium.ts";
 import type { Shown } from "./_browser_check.ts";
 import type { PageReport } from "./main.ts";
 
-/** Runs Deno in the repository; what it printed, or undefined and its complaint. */
+/** Runs Deno in the repository; returns its output, or undefined and the error output. */
 async function runDeno(...args: string[]): Promise<{ out?: string; problem: string }> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args,
@@ -18,12 +18,12 @@ async function runDeno(...args: string[]): Promise<{ out?: string; problem: stri
   return { out: success ? text.decode(stdout) : undefined, problem: text.decode(stderr).trim() };
 }
 
-/** The page as its task builds it, in a folder of its own. */
+/** The page, built by its task in a folder of its own. */
 async function buildPage(folder: string): Promise<string | undefined> {
   const task = manifest.tasks["example-page"].command.replaceAll("out/browser", folder);
   const { out, problem } = await runDeno("task", "--quiet", "--eval", task);
   if (out !== undefined) return undefined;
-  // The bundler itself comes from the npm registry, once.
+  // The bundler itself is downloaded once from the npm registry.
   if (/esbuild/.test(problem) && /error sending request|npm/i.test(problem)) return problem;
   throw new Error(problem);
 }
@@ -57,7 +57,7 @@ async function runInChromium(page: string): Promise<Shown | undefined> {
   return shown;
 }
 
-Deno.test("one bundle of the kernels: Deno and Chromium select what the golden vector says", async () => {
+Deno.test("one bundle of the kernels: Deno and Chromium make the selection of the golden vector", async () => {
   const [{ idx_sha256: digest, case: name }] = golden.forward;
   assert.equal(name, "s0_norm_2048");
   const folder = await Deno.makeTempDir();
@@ -81,8 +81,8 @@ Deno.test("one bundle of the kernels: Deno and Chromium select what the golden v
     if (shown) {
       assert.match(shown.status, /^On .+, forward:$/);
       assert.deepEqual(shown.rows.map(([, result]) => result), [
-        "as float64 has it",
-        "as float64 has it",
+        "matches float64",
+        "matches float64",
       ]);
       assert.equal(shown.rows[1][2], digest);
       assert.deepEqual(shown.complaints, []);

@@ -1,7 +1,7 @@
 /// <reference lib="dom" />
 /**
- * One dense and one Lighthouse layer on whatever WebGPU runs this: a page in a browser, or Deno.
- * Each is held against float64. The Lighthouse layer is that of a golden vector, so that its
+ * One dense and one Lighthouse layer on the WebGPU that runs this: a page in a browser, or Deno.
+ * Each is checked against float64. The Lighthouse layer is that of a golden vector, so its
  * selection must have the digest of the published implementation.
  *
  * Bundled by `deno task page`. Loading the bundle defines `runLayers` and, in a page, runs it; the
@@ -27,25 +27,27 @@ import {
   worstRatio,
 } from "../../kernels/mod.ts";
 
-/** What one layer gave. */
+/** The results of one layer. */
 export interface LayerReport {
   name: string;
-  /** Largest error of any result over its tolerance: at most 1 where rounding explains all. */
+  /** Largest error of any result over its tolerance: at most 1 if rounding explains all errors. */
   error: number;
   /** SHA-256 of the selection, for Lighthouse. */
   selection?: string;
-  /** GPU time where the device has timestamps, else wall clock; compilation is not in it. */
+  /**
+   * GPU time if the device has timestamps, otherwise wall-clock time; compilation is not included.
+   */
   seconds: number;
 }
 
-/** What the layers gave, and where. */
+/** The results of the layers, and the adapter. */
 export interface PageReport {
   adapter: string;
   stack: string;
   layers: LayerReport[];
 }
 
-/** The head dimension of both layers, so that they share a kernel that takes long to compile. */
+/** The head dimension of both layers, so that they share a kernel that compiles slowly. */
 const DIM = 32;
 
 type Rows = Float32Array | Float16Array;
@@ -114,7 +116,7 @@ async function runLighthouse(gpu: Gpu, { backward }: { backward: boolean }): Pro
   const geometry = planGeometry(context, options);
   const head = firstHead(inputs, context);
   const want = lighthouseReference(head, geometry, options);
-  // Of each gathered row, and of the sum over the levels that reach a row; nothing may be zero.
+  // For each gathered row, and for the sum over the levels that reach a row; nothing may be zero.
   const attended = denseAttentionReference({ ...want.gathered, headDim: DIM });
   const carried = scatterReference(attended.tolerance, want.selection, geometry);
   const sizes = scatterReference(attended.output.map(Math.abs), want.selection, geometry);
@@ -167,7 +169,7 @@ async function showLayers(): Promise<void> {
       const row = document.createElement("tr");
       const cells = [
         name,
-        error <= 1 ? "as float64 has it" : `wrong: ${error} times the tolerance`,
+        error <= 1 ? "matches float64" : `wrong: ${error} times the tolerance`,
         selection ?? "",
         `${(seconds * 1e3).toPrecision(3)} ms`,
       ];
@@ -176,7 +178,7 @@ async function showLayers(): Promise<void> {
       }
       document.querySelector("tbody")!.append(row);
     }
-    // Last: whoever waits for it finds the table whole.
+    // Last: when the status appears, the table is complete.
     status.textContent = `On ${adapter}, ${backward ? "forward and backward" : "forward"}:`;
   } catch (error) {
     status.textContent = error instanceof Error ? error.message : String(error);
