@@ -108,7 +108,7 @@ export interface LighthouseAttentionResult extends AttentionResult {
  *   const gpu = await openDevice();
  *   const shape = { heads: 2, headDim: 64 };
  *   const { output, gradients } = await denseAttention(gpu, { q, k, v, outputGradient }, shape);
- *   // The first row attends to itself alone.
+ *   // The first row attends only to itself.
  *   assert.deepEqual([...output.subarray(0, 64)], [...v.subarray(0, 64)]);
  *   assert.equal(gradients.k.length, k.length);
  *   gpu.destroy();

@@ -10,7 +10,7 @@
  * - Weights off by such factors move the weighted mean by at most
  *   Σ p_j·(e^ε_j - 1)·|v_j - o| / Σ p_j·e^-ε_j, and never beyond the farthest value whose weight
  *   could matter. With extreme logits no tighter bound holds: f32 cannot distinguish near-ties.
- * - Summing n products in f32 in any blocked order errs like a random walk: 4·√n·u·Σ p_j·|v_j|.
+ * - Summing n products in f32 in any blocked order has a random-walk error: 4·√n·u·Σ p_j·|v_j|.
  * - Weights rounded to f16 are off by half a unit in the last place each, which moves the mean by at
  *   most 2^-11·Σ p_j·|v_j|; those that f16 rounds away together weigh at most 2^-11 of the sum (see
  *   dense_matrix_codegen.ts), which adds 2^-11·mean|v_j|.

@@ -13,7 +13,7 @@ export interface RecordedShader {
   readonly label: string;
   readonly code: string;
   readonly entryPoint: string;
-  /** File under the repository's root that asked for the pipeline. */
+  /** File under the repository's root that requested the pipeline. */
   readonly caller: string;
   /** Uniform buffers bound to it. */
   readonly uniforms: RecordedUniform[];

@@ -15,7 +15,7 @@ export function showBytes(bytes: number): string {
 }
 
 /**
- * A size and the limit that it exceeds. Where both read the same in binary units, they are exact:
+ * A size and the limit that it exceeds. If both look the same in binary units, they are exact:
  * `2,147,483,648 bytes` and `2,147,483,644 bytes`.
  */
 export function showExcess(bytes: number, limit: number): { bytes: string; limit: string } {

@@ -15,7 +15,7 @@ Deno.test("showBytes uses the largest unit that gives at least one", () => {
   for (const [bytes, text] of sizes) assert.equal(showBytes(bytes), text);
 });
 
-Deno.test("showExcess tells two sizes apart", () => {
+Deno.test("showExcess distinguishes two sizes", () => {
   assert.deepEqual(showExcess(2 ** 35, 30923764531), { bytes: "32 GiB", limit: "28.8 GiB" });
   assert.deepEqual(showExcess(2 ** 31, 2 ** 31 - 4), {
     bytes: "2,147,483,648 bytes",

@@ -34,7 +34,7 @@ export interface Guarded<T> {
 }
 
 /** The reason why results of a device can no longer be trusted, by device. */
-const spoilt = new WeakMap<GPUDevice, Promise<void>>();
+const refusals = new WeakMap<GPUDevice, Promise<void>>();
 
 const FILTERS = ["validation", "out-of-memory", "internal"] as const;
 
@@ -51,9 +51,9 @@ export function guard<T>(gpu: Gpu, action: string, work: () => T): Guarded<T> {
   for (const filter of FILTERS) device.pushErrorScope(filter);
   try {
     const value = work();
-    return { value, settled: attended(settle()) };
+    return { value, settled: ignoreRejection(settle()) };
   } catch (error) {
-    attended(settle());
+    ignoreRejection(settle());
     throw error;
   }
 
@@ -73,8 +73,8 @@ export function guard<T>(gpu: Gpu, action: string, work: () => T): Guarded<T> {
  */
 export function guardUnattended<T>(gpu: Gpu, action: string, work: () => T): T {
   const { value, settled } = guard(gpu, action, work);
-  const before = spoilt.get(gpu.device);
-  spoilt.set(gpu.device, attended(before ? before.then(() => settled) : settled));
+  const before = refusals.get(gpu.device);
+  refusals.set(gpu.device, ignoreRejection(before ? before.then(() => settled) : settled));
   return value;
 }
 
@@ -91,8 +91,8 @@ export function submit(gpu: Gpu, encoder: GPUCommandEncoder, action: string): Pr
     action,
     () => gpu.device.queue.submit([encoder.finish()]),
   );
-  const earlier = spoilt.get(gpu.device);
-  return earlier ? attended(Promise.all([settled, earlier]).then(() => {})) : settled;
+  const earlier = refusals.get(gpu.device);
+  return earlier ? ignoreRejection(Promise.all([settled, earlier]).then(() => {})) : settled;
 }
 
 /**
@@ -115,7 +115,7 @@ export async function waitFor<T>(gpu: Gpu, promise: Promise<T>, action: string):
 }
 
 /** A promise whose rejection is ignored unless a caller awaits it. */
-function attended<T>(promise: Promise<T>): Promise<T> {
+function ignoreRejection<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
 }

@@ -29,7 +29,7 @@ export const BACKWARD_STAGES = [
 /**
  * Cost of each forward stage, in order.
  *
- * @param score cost of a scorer with passes of its own. Default: norm scores, written while pooling.
+ * @param score cost of a scorer with its own passes. Default: norm scores, written while pooling.
  */
 export function lighthouseForwardCost(
   shape: AttentionShape,

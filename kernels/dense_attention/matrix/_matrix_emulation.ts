@@ -87,7 +87,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     return `let ${offset} = ${place.offset}; let ${stride} = ${place.stride};`;
   };
   /** Queues a product: its left matrix, its result, and the address of its right matrix. */
-  const wait = (
+  const enqueue = (
     left: number,
     result: string,
     right?: { buffer: number; transposed: boolean; offset: string; stride: string },
@@ -102,9 +102,9 @@ export function emulateMatrices(code: string, subgroups: number): string {
   };
   const multiply = (left: string, right: string, sum: string) => {
     const { buffer, ...place } = rights.get(right) ?? parseLoad(right);
-    return wait(indexOf(lefts, left), sum, { ...place, buffer: indexOf(rightBuffers, buffer) });
+    return enqueue(indexOf(lefts, left), sum, { ...place, buffer: indexOf(rightBuffers, buffer) });
   };
-  const clear = (sum: string) => wait(CLEAR, sum);
+  const clear = (sum: string) => enqueue(CLEAR, sum);
   // After the loops, a barrier flushes only if entries were queued since.
   let inLoops = true;
   const hasPartials = code.includes("> partials:");
@@ -169,7 +169,7 @@ fn left_${buffer}(slot: u32, offset: u32, stride: u32, transposed: bool) {
 var<workgroup> halves: array<f32, ${32 * subgroups}>;
 var<private> lefts: array<f32, ${lefts.size * 16}>;
 var<private> results: array<f32, ${results.size * 8}>;
-// Between two runs of the queue lie at most the end of a loop, its beginning and what precedes it.
+// Between two flushes are at most the end of a loop, its start and the code before it.
 var<private> queue: array<vec3u, ${3 * longestRun}>;
 var<private> queued: u32;
 var<private> emulatedLane: u32;
@@ -196,7 +196,7 @@ fn runQueue() {
       let sum = result * 8u + i;
       if (left == ${CLEAR}u) { results[sum] = 0.0; continue; }
       var total = results[sum];
-      // Two in a turn: a software adapter ends an invocation after so many turns of its loops.
+      // Two per iteration: a software adapter limits the loop iterations of an invocation.
       for (var k = 0u; k < sixteen; k += 2u) {
         total += lefts[left * 16u + k] * rightAt(entry, mine, k);
         total += lefts[left * 16u + k + 1u] * rightAt(entry, mine, k + 1u);

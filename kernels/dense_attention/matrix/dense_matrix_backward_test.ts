@@ -217,7 +217,7 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
       }
       const gradientType = wide ? "f32" : "f16";
       const gradients = { ...shape, dtype: gradientType } as const;
-      // As in a Lighthouse layer, dO lies where dQ will be.
+      // As in a Lighthouse layer, dO shares the buffer of dQ.
       const dq = await createTensor(gpu, gradients);
       const outputGradient = wide ? dq : others.q;
       const drawn = await readTensor(gpu, others.q);
@@ -343,7 +343,7 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
   gpu.destroy();
 }
 
-/** Powers of two by which runs of rows of dO differ; 16 rows share one, as far as f16 has room. */
+/** Powers of two that scale rows of dO, one per 16 rows, as the scales of the kernel are. */
 function wideFactor(row: number): number {
   return 2 ** [0, 20, -8, 15, 0, 40][Math.floor(row / 16) % 6];
 }

@@ -93,7 +93,7 @@ for (const [dtype, headDim] of [["f32", 64], ["f16", 32], ["f16", 128]] as const
   });
 }
 
-Deno.test("piecePairs: all pieces of a cut sum to N²/2, and partly overlapping runs are refused", () => {
+Deno.test("piecePairs: all pieces of a split sum to N²/2, and partly overlapping runs are refused", () => {
   assert.equal(PIECES.reduce((sum, piece) => sum + piecePairs(piece), 0), 333 * 333 / 2);
   assert.throws(
     () => piecePairs({ queries: run(4, 8), keys: run(6, 10), fresh: true }),
