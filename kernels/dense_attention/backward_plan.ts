@@ -27,7 +27,7 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
     readonly delta: PipelineSource;
     readonly query: PipelineSource;
     readonly keyValue: PipelineSource;
-    /** Matrix units only: sums of parts, where a walk's long lists are cut. */
+    /** Matrix units only: sums of parts, if a walk's long lists are split. */
     readonly sum?: PipelineSource;
   };
   /** Portable kernels only: tile ranges, one per dispatch, heaviest first. */
@@ -35,9 +35,9 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
     readonly query: readonly TileRange[];
     readonly keyValue: readonly TileRange[];
   };
-  /** The tilings of the two passes as a walk sees them. */
+  /** The tilings of the two passes, in the form that a walk uses. */
   readonly tiles: { readonly query: WalkTile; readonly keyValue: WalkTile };
-  /** Matrix units only: the order of the two passes. */
+  /** Matrix units only: the schedule of the two passes. */
   readonly schedule?: MatrixBackwardSchedule;
   /**
    * Bytes of buffers that the kernel allocates for itself, independent of the number of bindings.
@@ -57,7 +57,7 @@ export interface BackwardPasses {
   readonly query: readonly Dispatch[];
   /** dK and dV. */
   readonly keyValue: readonly Dispatch[];
-  /** Matrix units only: those of both tiled passes in the order in which they must run. */
+  /** Matrix units only: the dispatches of both tiled passes, in execution order. */
   readonly inOrder?: readonly Dispatch[];
 }
 

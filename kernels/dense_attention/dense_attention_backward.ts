@@ -134,7 +134,7 @@ export async function createDenseBackward(
   };
 }
 
-/** A walk for each of the two tiled passes; where the second finds no room, the first is freed. */
+/** A walk for each of the two tiled passes; if allocating the second fails, the first is freed. */
 async function createWalks(
   gpu: Gpu,
   walk: TileWalk,

@@ -216,7 +216,7 @@ export function denseImplementation(
     smallest?: Implementation["smallest"];
     shortOptions?: Implementation["shortOptions"];
     /**
-     * The walk of a problem with checked options; none where a query sees all keys up to its own.
+     * The walk of a problem with checked options; undefined if a query attends to all keys up to its own.
      *
      * @throws {RangeError} when the options do not fit the shape.
      */

@@ -1,10 +1,10 @@
 /**
- * Tile walks: which tiles of columns a tile of own rows visits, where that is not all up to the
- * diagonal. With a walk the kernels of dense attention compute a sparse pattern: the loop over keys runs
- * over the walk's positions, and each position is a key.
+ * Tile walks: the tiles of columns that a tile of own rows visits, if these are not all tiles up to
+ * the diagonal. With a walk the kernels of dense attention compute a sparse pattern: the loop over
+ * keys iterates over the positions of the walk, and each position is a key.
  *
- * Own rows are queries and columns keys in the forward pass and the pass that gives dQ; in the pass that
- * gives dK and dV own rows are keys and columns queries.
+ * Own rows are queries and columns keys in the forward pass and the pass that computes dQ; in the
+ * pass that computes dK and dV own rows are keys and columns queries.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import type { BufferSlice } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { BindingKind } from "../gpu/pipeline.ts";
 
-/** A tiling as a walk sees it. */
+/** The part of a tiling that a walk uses. */
 export interface WalkTile {
   /** Rows of a workgroup. */
   readonly ownRows: number;
-  /** Rows of a tile that they are multiplied with. */
+  /** Rows of a tile of the other operand. */
   readonly columns: number;
   /** What the own rows are. */
   readonly own: "queries" | "keys";
@@ -34,7 +34,7 @@ export interface WalkRectangle {
   readonly endQuery: number;
 }
 
-/** What a walk has on the device for one kernel. */
+/** The buffers of a walk on the device, for one kernel. */
 export interface WalkBuffers {
   /**
    * One for each of {@linkcode TileWalk.bindings}.
@@ -47,56 +47,59 @@ export interface WalkBuffers {
 }
 
 /**
- * A pattern of one layer, for kernels that walk tiles.
+ * A pattern of one layer, for kernels that walk over tiles.
  *
  * Its WGSL declares `struct Walk` with a field `rows`, the positions of a walk, and:
  *
  * - `openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk`: of own rows from `first` on, over
  *   the columns `begin … end - 1`; `head` counts within a block of heads, `begin` is a multiple of both
  *   sizes of the tile. Uniform where its arguments are.
- * - `walkedRow(walk, at: u32) -> u32`: the column at a position. Columns of a tile lie side by side and
- *   begin at a multiple of their number; positions past the end give any column.
- * - `walkedMask(walk, at: u32) -> u32`: which parts of the tile at a position are seen, for the next two.
- * - `walkSees(walk, mask: u32, own: vec4u, column: vec4u) -> vec4<bool>`: which pairs are attended to.
- * - `walkSeesAll(walk, mask: u32, own: u32, owns: u32, column: u32, columns: u32) -> bool`: whether all
- *   pairs of some own rows and columns are. False where it is not known.
- * - `walkTouches(walk, mask: u32, own: u32, column: u32) -> bool`: whether any pair of 16 own rows and
- *   16 columns, both from a multiple of 16 on, is.
- * - `walkedKeys(query: u32) -> u32`: most keys that a query sees.
+ * - `walkedRow(walk, at: u32) -> u32`: the column at a position. Columns of a tile are consecutive
+ *   and begin at a multiple of their number; positions past the end give any column.
+ * - `walkedMask(walk, at: u32) -> u32`: the visible parts of the tile at a position, for the next
+ *   two.
+ * - `walkSees(walk, mask: u32, own: vec4u, column: vec4u) -> vec4<bool>`: which pairs are visible.
+ * - `walkSeesAll(walk, mask: u32, own: u32, owns: u32, column: u32, columns: u32) -> bool`: whether
+ *   all pairs of some own rows and columns are visible. False if unknown.
+ * - `walkTouches(walk, mask: u32, own: u32, column: u32) -> bool`: whether any pair of 16 own rows
+ *   and 16 columns, both from a multiple of 16 on, is visible.
+ * - `walkedKeys(query: u32) -> u32`: maximum number of keys that a query attends to.
  */
 export interface TileWalk {
-  /** For people and errors: `window 512, sinks 4`. */
+  /** Readable name, also in errors: `window 512, sinks 4`. */
   readonly name: string;
-  /** Names the shaders, which are the same for all walks of a kind. */
+  /** Names the shaders, which all walks of a kind share. */
   readonly kind: string;
   /** (query, key) pairs of all heads of the layer. */
   readonly pairs: number;
   /** Heads of the layer. */
   readonly heads: number;
-  /** Bytes of lists of all heads, of one kernel; 0 where the pattern has a closed form. */
+  /** Bytes of the lists of all heads, for one kernel; 0 if the pattern has a closed form. */
   readonly listBytes: (tile: WalkTile) => number;
-  /** What a kernel binds beyond its own. */
+  /** Bindings in addition to those of the kernel. */
   readonly bindings: readonly BindingKind[];
-  /** Whether it can be walked in such tiles. */
+  /** Whether the pattern can be walked in such tiles. */
   readonly fits: (tile: WalkTile) => boolean;
   /** Pairs of all heads that a tile of own rows computes, masked ones included. */
   readonly tilePairs: (index: number, tile: WalkTile) => number;
-  /** Keys in front that all later queries see: their lists of queries are as long as the context. */
+  /**
+   * First keys that all later queries attend to: their lists of queries are as long as the context.
+   */
   readonly longKeys: number;
-  /** Pairs of a head within a rectangle, or about as many; 0 only where there are none. */
+  /** Pairs of a head within a rectangle, possibly approximate; 0 only if there are none. */
   readonly pairsWithin: (rectangle: WalkRectangle) => number;
   /** WGSL to append; `binding` is the index of its first binding. */
   readonly code: (tile: WalkTile, binding: number) => string;
   /**
-   * Puts on the device what a kernel needs.
+   * Allocates and fills the buffers that a kernel needs.
    *
-   * @throws {MemoryError} when the device has no room; nothing stays allocated then.
+   * @throws {MemoryError} when the device is out of memory; nothing stays allocated then.
    */
   readonly create: (gpu: Gpu, tile: WalkTile) => Promise<WalkBuffers>;
 }
 
 /**
- * Fails where a tiling that was asked for cannot be walked.
+ * Throws if a requested tiling cannot be walked.
  *
  * @throws {RangeError} naming the pattern and the tile.
  */
@@ -107,7 +110,10 @@ export function requireWalkable(walk: TileWalk | undefined, tile: WalkTile): voi
   );
 }
 
-/** FLOP of a product over the pairs of a block of heads, or over all up to the diagonal: 2·d a pair. */
+/**
+ * FLOP of a product over the pairs of a block of heads, or over all pairs up to the diagonal: 2·d
+ * per pair.
+ */
 export function pairFlops(
   walk: TileWalk | undefined,
   { heads, rows, headDim }: {
@@ -120,7 +126,7 @@ export function pairFlops(
   return 2 * headDim * heads * pairs;
 }
 
-/** FLOP of some products over what a tile of a block of heads computes. */
+/** FLOP of a number of products over the pairs that a tile of a block of heads computes. */
 export function tileCost(
   walk: TileWalk | undefined,
   { tile, heads, headDim, products }: {
@@ -141,18 +147,18 @@ export function walkedPairs(walk: TileWalk, rows: number, tile: WalkTile): numbe
   return pairs;
 }
 
-/** ` of 1.25 × the pairs`: how much of what tiles compute is masked; nothing without a walk. */
+/** ` of 1.25 × the pairs`: the ratio of computed to visible pairs; empty without a walk. */
 export function describeWalk(walk: TileWalk | undefined, rows: number, tile: WalkTile): string {
   if (!walk) return "";
   return `, tiles of ${(walkedPairs(walk, rows, tile) / walk.pairs).toFixed(2)} × the pairs`;
 }
 
-/** Pairs that a tiling may compute for each one that is attended to, where another has fewer. */
+/** Maximum computed pairs per visible pair of a tiling, if another tiling has fewer. */
 const MOST_PAIRS = 1.5;
 
 /**
- * Those of some tilings that a walk should take: the ones that compute at most 1.5 times its pairs, or
- * the one that computes the fewest. None where none can be walked.
+ * The tilings that suit a walk: those that compute at most 1.5 times its pairs, or the one that
+ * computes the fewest. Empty if none can be walked.
  */
 export function suitedTilings<T>(
   walk: TileWalk,
@@ -183,7 +189,7 @@ export function firstSuited<T>(
 /**
  * A shader's text with some of its lines replaced.
  *
- * @throws {TypeError} when a line does not stand there exactly once.
+ * @throws {TypeError} when a line does not occur exactly once.
  */
 export function replaceLines(
   code: string,

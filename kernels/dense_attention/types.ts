@@ -89,9 +89,9 @@ export interface DenseAttentionPlan extends DenseAttentionOptions {
   readonly kernel: DenseKernel;
   /** The kernel and its tiling, in a few words. */
   readonly variant: string;
-  /** The tiling as a walk sees it. */
+  /** The part of the tiling that a walk uses. */
   readonly tile: WalkTile;
-  /** What will be compiled. */
+  /** The shader to compile. */
   readonly pipeline: PipelineSource;
   /** Query-tile ranges, one per dispatch, heaviest first. */
   readonly ranges: readonly TileRange[];

@@ -1,5 +1,5 @@
 /**
- * Memory of the lists of walks over tiles.
+ * Memory for the lists of tile walks.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export function tilesOf(plan: DenseBackwardPlan | undefined): WalkTile[] {
   return plan ? [plan.tiles.query, plan.tiles.keyValue] : [];
 }
 
-/** Fails where a kernel's lists do not fit one binding. */
+/** Throws if the lists of a kernel do not fit one binding. */
 export function requireLists(
   { maxBindingBytes, maxBufferBytes }: Gpu["capabilities"],
   walk: TileWalk | undefined,
@@ -31,7 +31,7 @@ export function requireLists(
   );
 }
 
-/** Lists of a walk: each kernel has its own, and a last block with fewer heads has kernels of its own. */
+/** Lists of a walk: each kernel has its own, and a smaller last block has its own kernels. */
 export function listBuffers(
   walk: TileWalk | undefined,
   { heads, headBlock, tiles }: {

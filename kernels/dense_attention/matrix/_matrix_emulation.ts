@@ -12,7 +12,7 @@
  * Parameters are a read-only storage buffer: lavapipe recompiles a shader for every dispatch whose
  * loops end at a uniform, with the uniform's value inlined and the loops unrolled.
  *
- * Only for shaders of the generators beside this file and of `training/matrix_product/`.
+ * Works only for shaders from the generators in this folder and in `training/matrix_product/`.
  *
  * @module
  */
@@ -113,7 +113,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     .replace(/var<uniform>/g, "var<storage, read>")
     .replace(/subgroupShuffleXor\((\w+), 16u\)/g, "otherHalf($1)")
     .replace(/\bpack2x16float/g, "packNearest")
-    // In lockstep all lanes have read the scratch before any writes over it.
+    // In lockstep, all lanes have read the scratch before any lane overwrites it.
     .replace(/scratch\[[^\]]*\] =/g, "lockstep(); $&");
   const rewritten = statements.replace(
     /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_result[^;]*|subgroupMatrixMultiplyAccumulate[^;]*|subgroupMatrixScalarMultiply[^;]*);|subgroupMatrixStore[^;]*;|workgroupBarrier\(\);|workgroupUniformLoad|if \((?:later|known != exponent|known != gradientScale)\)/g,

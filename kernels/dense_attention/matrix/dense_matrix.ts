@@ -97,13 +97,13 @@ interface MatrixShape {
   readonly headDim: number;
 }
 
-/** Which of the tilings of a pass that fit a device may be taken, in their order. */
+/** Filters the tilings of a pass that fit a device, in order. */
 export type Suited = <T extends MatrixTiling>(
   pass: "forward" | MatrixBackwardPass,
   tilings: readonly T[],
 ) => readonly T[];
 
-/** With this many queries or fewer, an H100 has too few workgroups of the widest tilings. */
+/** Up to this many queries, an H100 has too few workgroups for the widest tilings. */
 const FEW_QUERIES = 8 * 6144;
 
 /** Up to this many queries, it has too few for all but the narrowest. */
@@ -113,7 +113,7 @@ const FEWEST_QUERIES = 8 * 3072;
  * Chooses the tiling for a batch of sequences. Few queries need more and smaller workgroups; with
  * many, each staged key should be reused more. Measured on an H100: `TUNING.md`.
  *
- * @param suited which tilings may be taken. Default: all.
+ * @param suited filters the tilings. Default: all are allowed.
  * @throws {RangeError} when none fits the device.
  */
 export function chooseMatrixTiling(
@@ -159,7 +159,7 @@ export function whyNoMatrixBackward(
     readonly dtype: DType;
     /** Storage of dO and the gradients. Default: `dtype`. */
     readonly gradientType?: DType;
-    /** A sparse pattern, which binds buffers of its own. */
+    /** A sparse pattern, which binds its own buffers. */
     readonly walk?: TileWalk;
   },
 ): string | undefined {
@@ -206,7 +206,7 @@ function firstFit(
  * Chooses the tilings of the backward passes for a batch of sequences. Measured on an H100:
  * `TUNING.md`.
  *
- * @param suited which tilings may be taken. Default: all.
+ * @param suited filters the tilings. Default: all are allowed.
  * @throws {RangeError} when none fits the device.
  */
 export function chooseMatrixBackward(

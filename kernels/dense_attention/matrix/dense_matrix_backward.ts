@@ -190,7 +190,7 @@ export function createMatrixBinding(
       };
       const groups = (count: number, tiling: MatrixBackwardTiling) =>
         Math.ceil(count / matrixTileRows(tiling));
-      // Without pairs there is nothing to do but to begin sums, or to end them.
+      // Without pairs, only the start or the end of sums remains to be done.
       const keyCount = pairs > 0 || endQuery === rows ? count : 0;
       const queryCount = pairs > 0 || firstKey === 0 ? count : 0;
       launches.push({

@@ -65,7 +65,7 @@ export interface BackwardKernel extends MatrixBackwardTiling {
   readonly depth: readonly number[];
   /** Storage of dO and the results; f32 with scaled dO. */
   readonly gradientType: DType;
-  /** WGSL of a walk over tiles; empty where all keys up to the diagonal are seen. */
+  /** WGSL of a walk over tiles; empty if all keys up to the diagonal are visible. */
   readonly walk: string;
 }
 
@@ -113,8 +113,8 @@ export const BACKWARD_PARAMS = wgsl`
 `;
 
 /**
- * The same with a walk. A list of queries that is as long as the context is cut into ranges, each with
- * partial sums of its own.
+ * The same with a walk. A list of queries that is as long as the context is split into ranges, each
+ * with its own partial sums.
  */
 export const WALKED_PARAMS = BACKWARD_PARAMS.replace(
   "\n}",
@@ -145,8 +145,8 @@ export function entryPoint({ threads }: BackwardKernel): string {
 }
 
 /**
- * Opens the walk of own rows over the columns of a rectangle. Where it is empty, partial sums stay as
- * they are, unless these are their first or their last rectangle.
+ * Opens the walk of own rows over the columns of a rectangle. If it is empty, partial sums stay
+ * unchanged, except in their first and last rectangle.
  */
 export function openPath(
   { walk }: BackwardKernel,

@@ -64,7 +64,7 @@ const LEAST_SUM = "0.00006103515625"; // 2^-14
 
 /**
  * The whole shader. Bindings: params, queries, keys, values, then output and logSumExp or
- * squaredNorms, then restarts, then those of a walk. Parameters are those of `dense_attention.wgsl`.
+ * squaredNorms, then restarts, then the walk's. Parameters are those of `dense_attention.wgsl`.
  */
 export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
   const { headDim, rowStride = 1, result = "rows", inputs, walk = "" } = options;
@@ -196,7 +196,7 @@ function references(kernel: ForwardKernel): string {
 }
 
 function estimateReference(kernel: ForwardKernel, b: number): string {
-  // Of a walk, its own first keys; masks of their tile may not fit rows that are not stored.
+  // With a walk: its own first keys; masks of their tile may not fit rows that are not stored.
   const first = kernel.walk ? "min(walkedRow(path, 0u), params.rows - 16u)" : "0u";
   const mask = (firstKey: string) =>
     kernel.walk && firstKey === first
@@ -230,12 +230,12 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
   `;
 }
 
-/** How many keys a lane's row of block b sees, or a few more. */
+/** The number of keys that a lane's row of block b attends to, or a few more. */
 function keysOf({ walk }: ForwardKernel, b: number): string {
   return walk ? `f32(walkedKeys(block${b} + row16))` : `f32(block${b} + row16 + 1u)`;
 }
 
-// ---- The loop over keys, tried again with better references ----
+// ---- The loop over keys, retried with better references ----
 
 function attempts(kernel: ForwardKernel): string {
   const { blockNumbers, depth, stages, tileColumns, vectors, threads } = kernel;
@@ -281,7 +281,7 @@ function totalOf(b: number): string {
   return `var l = l${b} + subgroupShuffleXor(l${b}, 16u);`;
 }
 
-/** Moves the references of block b and starts over where a sum is outside of its window. */
+/** Moves the references of block b and restarts if a sum is outside its window. */
 function judgeReference(kernel: ForwardKernel, b: number): string {
   // A walk need not hold the keys of rows that another workgroup stores.
   const stored = kernel.walk ? `block${b} + row16 >= own${b} && ` : "";

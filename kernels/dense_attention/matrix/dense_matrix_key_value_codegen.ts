@@ -56,7 +56,7 @@ fn weightOf(exponent: vec4f) -> vec4f {
 /**
  * The whole shader. Bindings: queries, keys, values, outputGradients, logSumExp, deltas, with results of
  * f32 gradientScales, keyGradients, valueGradients, scoreGradients, exponents, partials, params, then
- * those of a walk.
+ * the walk's.
  */
 export function generateMatrixKeyValue(
   tiling: MatrixBackwardTiling,
@@ -128,7 +128,7 @@ function openMain(kernel: BackwardKernel): string {
       return `let ${name}${c} = subgroupMatrixLoad<${LEFT}, row_major>(&${tensor}, ${at});`;
     });
   const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
-  // Heads of partial sums: those of every part.
+  // Heads of partial sums, over all parts.
   const [sums0, sumsCount] = kernel.walk
     ? ["(part * groups.x + group.x)", "params.parts * groups.x"]
     : ["group.x", "groups.x"];
@@ -190,7 +190,7 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     loop("t0 < ownEnd", true),
     loop("t0 < params.endQuery", false),
   ];
-  // A number of attempts that no compiler can know, and so unroll.
+  // The number of attempts is unknown at compile time, which prevents unrolling.
   const open = "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {";
   return flatWgsl`
     ${open}
@@ -332,7 +332,7 @@ function maskWeights(firstRow: string): string {
   `;
 }
 
-/** Masks queries that do not see a lane's key, by a walk. */
+/** Masks queries that do not attend to a lane's key, according to a walk. */
 function maskUnseen(at: string): string {
   return wgsl`
     let seen = walkedMask(path, ${at});
@@ -344,7 +344,7 @@ function maskUnseen(at: string): string {
   `;
 }
 
-/** dS from P and its gradient; both as the left matrices `p` and `ds`. */
+/** dS from P and its gradient; both become the left matrices `p` and `ds`. */
 function exchangeWeights(): string {
   return flatWgsl`
     ya *= xa; yb *= xb;

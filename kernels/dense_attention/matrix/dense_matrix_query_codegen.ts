@@ -48,7 +48,7 @@ interface Kernel extends BackwardKernel {
 
 /**
  * The whole shader. Bindings: keys, scoreGradients, exponents, with results of f32 gradientScales,
- * queryGradients, partials, params, then those of a walk.
+ * queryGradients, partials, params, then the walk's.
  *
  * @param options `keyRows`: rows that a workgroup of the pass over keys and values owns, a multiple of
  * `tileColumns`.

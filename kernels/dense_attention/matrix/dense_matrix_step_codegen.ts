@@ -190,7 +190,7 @@ export function maskScores(
   `;
 }
 
-/** Masks a lane's scores of block b against 16 keys, where a walk has pairs that are not seen. */
+/** Masks a lane's scores of block b against 16 keys, if a walk has masked pairs. */
 export function maskUnseen(
   { b, x, firstKey, mask }: {
     readonly b: number;

@@ -36,7 +36,7 @@ import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import { sumPartsSource } from "./matrix_sum_parts.ts";
 
-/** A tiling of a pass as a walk sees it. */
+/** The part of a pass's tiling that a walk uses. */
 function tileOf(pass: string, tiling: MatrixTiling): WalkTile {
   return {
     ownRows: matrixTileRows(tiling),
@@ -81,7 +81,7 @@ export function planMatrixPasses(
     tilings,
     gradientType,
     walk,
-    // Four products in the longer of the two dispatches, 2·d FLOP a pair each.
+    // Four products in the longer of the two dispatches, 2·d FLOP per pair each.
     pairsAtMost: options.flopsPerDispatch && options.flopsPerDispatch / (8 * headDim * heads),
   });
   return {

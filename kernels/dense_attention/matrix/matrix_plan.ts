@@ -25,7 +25,7 @@ import { matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 import { type InputAccess, ringAccess } from "./row_staging_codegen.ts";
 import { showExcess } from "../../gpu/bytes.ts";
 
-/** A tiling of the forward kernel as a walk sees it. */
+/** The part of the forward kernel's tiling that a walk uses. */
 function tileOf(tiling: MatrixTiling): WalkTile {
   return { ownRows: matrixTileRows(tiling), columns: tiling.tileColumns, own: "queries" };
 }

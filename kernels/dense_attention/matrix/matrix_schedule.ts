@@ -1,6 +1,6 @@
 /**
- * The rectangles that the backward passes on matrix units cut a shape into, and the memory that they take.
- * `dense_matrix_backward.ts` says why.
+ * The rectangles into which the backward passes on matrix units split a shape, and the memory that
+ * they need. `dense_matrix_backward.ts` gives the reasons.
  *
  * @module
  */
@@ -11,19 +11,19 @@ import type { TileWalk } from "../tile_walk.ts";
 import type { MatrixBackwardTilings } from "../tilings.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 
-/** A list that is so many times as long as others are on average is cut. */
+/** A list longer than this multiple of the average list is split. */
 const LONG_LIST = 3;
 
-/** Most ranges that a list of queries is cut into. */
+/** Maximum number of ranges that a list of queries is split into. */
 const MOST_PARTS = 64;
 
-/** Most bytes of dS: more was not faster on an H100. */
+/** Maximum bytes of dS: more was not faster on an H100. */
 const MOST_SCORE_BYTES = 2 ** 30;
 
-/** Bytes of one f32 matrix, the least that may be bound where a shader loads one. */
+/** Bytes of one f32 matrix, the smallest binding that a shader may load one from. */
 const LEAST_BYTES = 16 * 16 * 4;
 
-/** Queries and keys whose dS are in the buffer at a time; ends are exclusive. */
+/** Queries and keys whose dS is in the buffer at the same time; ends are exclusive. */
 export interface ScoreRectangle {
   /** The first key. */
   readonly firstKey: number;
@@ -33,18 +33,18 @@ export interface ScoreRectangle {
   readonly firstQuery: number;
   /** Past the last query. */
   readonly endQuery: number;
-  /** Pairs of a query and a key that it sees; of some walks about as many, but none where there are none. */
+  /** Visible query-key pairs; approximate for some walks, but zero only if there are none. */
   readonly pairs: number;
   /**
-   * Ranges of queries, each with workgroups and partial sums of its own, for keys that all queries see; a
-   * pass after that over keys and values adds them. Default 1.
+   * Ranges of queries, each with its own workgroups and partial sums, for keys that all queries
+   * attend to; a pass after that over keys and values adds them. Default 1.
    */
   readonly parts?: number;
   /** Queries of a range. */
   readonly partQueries?: number;
 }
 
-/** The order of work, and the memory that it takes. */
+/** The schedule, and the memory that it takes. */
 export interface MatrixBackwardSchedule {
   /** Tilings of the two kernels. */
   readonly tilings: MatrixBackwardTilings;
@@ -64,18 +64,18 @@ export interface MatrixBackwardSchedule {
     readonly exponents: number;
     readonly keyPartials: number;
     readonly queryPartials: number;
-    /** dO as matrix units multiply it, and its scales; where dO is f32. */
+    /** The scaled f16 copy of dO and its scales; only if dO is f32. */
     readonly scaledGradients?: number;
     readonly gradientScales?: number;
   };
 }
 
 /**
- * Cuts a shape into rectangles.
+ * Splits a shape into rectangles.
  *
- * @param options `pairsAtMost`: pairs of a query and a key in one dispatch of one head; a rectangle has
- * at least one tile of each. `gradientType`: of dO and the results, f16 unless given. `walk`: a
- * sparse pattern; all rectangles stay, with the pairs that they hold of it.
+ * @param options `pairsAtMost`: maximum number of query-key pairs in one dispatch of one head; a
+ * rectangle has at least one tile of each. `gradientType`: type of dO and the results, default f16.
+ * `walk`: a sparse pattern; all rectangles remain, with the pairs of the pattern in them.
  * @throws {RangeError} when one head's partial sums do not fit one binding.
  */
 export function planMatrixSchedule(
@@ -124,7 +124,7 @@ export function planMatrixSchedule(
   const rectangles: ScoreRectangle[] = long ? [long] : [];
   for (let firstKey = long?.endKey ?? 0; firstKey < rows; firstKey += keys) {
     const endKey = Math.min(firstKey + keys, rows);
-    // The queries before the first key see none of them.
+    // Queries before the first key attend to none of these keys.
     for (let firstQuery = firstKey; firstQuery < rows;) {
       const endQuery = Math.min(firstQuery + queries, rows);
       const edges = { firstKey, endKey, firstQuery, endQuery };
@@ -156,9 +156,10 @@ export function planMatrixSchedule(
 }
 
 /**
- * A rectangle of the keys in front that all later queries see, and all queries. Each of its workgroups
- * would visit the whole context, alone on the device; so the queries are cut into ranges about as long as
- * the lists of other keys. None where lists are short anyway, or the rectangle is too large.
+ * A rectangle of the first keys, which all later queries attend to, and all queries. Each of its
+ * workgroups would visit the whole context, alone on the device; so the queries are split into
+ * ranges about as long as the lists of other keys. Undefined if lists are short anyway, or the
+ * rectangle is too large.
  */
 function planLongKeys(
   walk: TileWalk,
@@ -166,7 +167,7 @@ function planLongKeys(
     readonly rows: number;
     readonly padded: number;
     readonly unit: number;
-    /** Pairs that a rectangle may have. */
+    /** Maximum number of pairs of a rectangle. */
     readonly most: number;
   },
 ): ScoreRectangle | undefined {

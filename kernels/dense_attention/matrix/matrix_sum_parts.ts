@@ -1,6 +1,6 @@
 /**
- * The pass that adds partial sums of dK and dV of a list that was cut into ranges of queries:
- * `dense_matrix_backward.ts` says when there are any.
+ * The pass that adds the partial sums of dK and dV of a list that was split into ranges of queries:
+ * `dense_matrix_backward.ts` says when it is needed.
  *
  * @module
  */
@@ -30,7 +30,7 @@ const PARAMS = {
 
 const THREADS = 64;
 
-/** The shader, for results of a type. */
+/** The shader, for a result type. */
 export function sumPartsSource(
   label: string,
   { headDim, gradientType }: { readonly headDim: number; readonly gradientType: DType },

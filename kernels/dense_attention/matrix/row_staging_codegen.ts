@@ -41,7 +41,7 @@ export interface RowStream {
   /** WGSL of the tensors' row for a row of the sequence. */
   readonly row: (row: string) => string;
   /**
-   * WGSL of the sequence's row at a position of the loop, a multiple of 16, where the loop runs over
+   * WGSL of the sequence's row at a position of the loop, a multiple of 16, if the loop iterates over
    * positions of a walk; the other rows of a tile follow it. Default: positions are rows.
    */
   readonly place?: (position: string) => string;

@@ -25,7 +25,7 @@ fn weightOf(exponent: vec4f) -> vec4f {
  * Generated text to append to `dense_attention_backward_query.wgsl`. The program's `stored` is also the
  * type of dO.
  *
- * @param options `walked`: a walk's predicate masks, of the private variables `walk` and `walkMask`.
+ * @param options `walked`: a walk's predicate masks, from the private variables `walk` and `walkMask`.
  */
 export function generateQueryBackward(
   program: TileProgram,

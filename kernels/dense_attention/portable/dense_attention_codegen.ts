@@ -17,7 +17,8 @@ const max = (a: string, b: string) => `max(${a}, ${b})`;
  * The two products and the online softmax between them, up to sums `l`, maxima `m` (base 2) and
  * unnormalised outputs `o` in registers.
  *
- * @param options `keyEnd`: WGSL of the first key that no row sees. Default: only causality masks.
+ * @param options `keyEnd`: WGSL of the end of the visible keys. Default: only the causal mask
+ * applies.
  * `walked`: a walk's predicate masks instead, of the private variables `walk` and `walkMask`.
  */
 export function generateAttention(
@@ -88,7 +89,7 @@ function maskScores(program: TileProgram, keyEnd?: string): string[] {
   ];
 }
 
-/** Masks keys that a thread's rows do not see, by a walk. */
+/** Masks keys that a thread's rows do not attend to, according to a walk. */
 function maskUnseen(program: TileProgram): string[] {
   const { threadsX } = program.tiling;
   const { rowsPerThread, columnsPerThread } = layOut(program.tiling, program.headDim);

@@ -72,7 +72,7 @@ export function chooseBackwardTilings(
   return { query, keyValue };
 }
 
-/** Tilings of the two passes as a walk sees them. */
+/** The parts of the two passes' tilings that a walk uses. */
 function tilesOf({ query, keyValue }: BackwardTilings): Record<keyof BackwardTilings, WalkTile> {
   return {
     query: { ownRows: query.tileRows, columns: query.tileColumns, own: "queries" },

@@ -62,7 +62,7 @@ export function chooseTiling(
   );
 }
 
-/** A tiling of the forward kernel as a walk sees it. */
+/** The part of the forward kernel's tiling that a walk uses. */
 function tileOf({ tileRows, tileColumns }: Tiling): WalkTile {
   return { ownRows: tileRows, columns: tileColumns, own: "queries" };
 }

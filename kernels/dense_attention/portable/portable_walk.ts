@@ -1,12 +1,12 @@
 /**
- * The portable kernels of dense attention with a walk over tiles in place of their loop: the shaders'
- * files with their loop replaced. `tile_walk.ts` says what a walk declares.
+ * The portable kernels of dense attention with their loop over tiles replaced by a walk.
+ * `tile_walk.ts` says what a walk declares.
  *
  * @module
  */
 import { replaceLines } from "../tile_walk.ts";
 
-/** What the masks of a walk need, where only private variables reach. */
+/** State that the masks of a walk read in functions that reach only private variables. */
 const PRIVATE = `
 var<private> walk: Walk;
 var<private> walkMask: u32;

@@ -25,7 +25,7 @@ export function splitTiles(
     flops: number;
     limit?: number;
     most: number;
-    /** What a tile costs, in FLOP, where that is not in proportion to 2t + 1. */
+    /** Cost of a tile, in FLOP, if it is not proportional to 2t + 1. */
     costOf?: (tile: number) => number;
   },
 ): TileRange[] {
