@@ -17,7 +17,8 @@ interface Member {
 
 /** The uniforms of a shader by reflection: their bindings, their fields as a label, and their sizes. */
 function reflectUniforms(code: string) {
-  // The parser knows neither subgroup matrices nor all expressions: it gets declarations alone.
+  // The parser supports neither subgroup matrices nor all expressions, so it gets only
+  // declarations.
   const declared = code.match(/struct \w*Params \{[^}]*\}|@group.*var<uniform>.*;/g) ?? [];
   const { uniforms } = new WgslReflect(declared.join("\n")) as unknown as {
     uniforms: { binding: number; type: { members: Member[] } }[];

@@ -57,7 +57,7 @@ export interface OptionDescriptor {
   readonly powerOfTwo?: boolean;
   /** A rule such as `N/64` may stand for the value; it is rounded to `multipleOf`. Default false. */
   readonly rule?: boolean;
-  /** Which way a rule is rounded. Default `up`. */
+  /** The direction in which a rule is rounded. Default `up`. */
   readonly rounding?: "up" | "down";
   /** A layer may leave it out. Default false. */
   readonly optional?: boolean;
@@ -69,7 +69,7 @@ export interface OptionDescriptor {
   readonly sweep?: string;
 }
 
-/** Values of an implementation's options that belong together. */
+/** A named set of values of an implementation's options. */
 export interface Preset {
   /** One word: `published`. */
   readonly name: string;
@@ -77,7 +77,7 @@ export interface Preset {
   readonly options: Readonly<Record<string, number | string>>;
 }
 
-/** How an implementation is drawn: the same in every figure of every page. */
+/** How an implementation is drawn, in every figure of every page. */
 export interface ImplementationStyle {
   /** CSS colours on a light and on a dark page, distinct from those of other implementations. */
   readonly color: { readonly light: string; readonly dark: string };
@@ -217,8 +217,8 @@ export interface Implementation {
   /** Its options, in the order of case ids. */
   readonly options: readonly OptionDescriptor[];
   /**
-   * Settings that are measured, each as a case of its own, where nobody asks for values of its options.
-   * Throughput takes the first. Default: what the options take where nothing is said.
+   * Settings that are measured, each as a separate case, if a run sets none of its options. Throughput
+   * uses the first. Default: the defaults of the options.
    */
   readonly presets?: readonly Preset[];
   /** How it is drawn. Default: the next free colour and mark. */
@@ -241,12 +241,12 @@ export interface Implementation {
    */
   readonly smallest?: (problem: Problem) => Problem;
   /**
-   * Options with which a short context runs the code that a long one runs with {@linkcode options}' initial
-   * values. Default: those values.
+   * Options with which a short context runs the same code as a long one with the initial values of
+   * {@linkcode options}. Default: those values.
    */
   readonly shortOptions?: (context: number) => LayerOptions;
   /**
-   * What computing the problem takes; pure.
+   * The cost of computing the problem; pure.
    *
    * @throws {RangeError} when this implementation cannot compute the problem; one line that names
    * the value and the limit.

@@ -1,11 +1,11 @@
 /**
- * Trains a tiny model on the bytes of a text, saves it halfway, and resumes from the file: the resumed
- * run gives the same bits.
+ * Trains a tiny model on the bytes of a text, saves it halfway, and resumes from the file: the
+ * resumed run gives the same bits.
  *
  *     deno run --allow-read --allow-write=out examples/train_a_tiny_model/train.ts [TEXT]
  *
- * Two layers of width 64; on two processors without a GPU a step of 512 tokens takes under a second,
- * once the kernels are compiled.
+ * Two layers of width 64; on two processors without a GPU a step of 512 tokens takes less than a
+ * second once the kernels are compiled.
  *
  * @module
  */
@@ -33,12 +33,12 @@ export const TINY: ModelOptions = {
   optimizer: { learningRate: 1e-2, warmup: 5 },
 };
 
-/** A text, where none is given. */
+/** The default text. */
 export const TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on. ".repeat(
   60,
 );
 
-/** What a run found. */
+/** Results of a run. */
 export interface Run {
   /** Mean loss of each step, in nats. */
   readonly losses: readonly number[];
@@ -48,7 +48,7 @@ export interface Run {
   readonly head: Float32Array;
 }
 
-/** Trains for so many steps, and saves after half of them. */
+/** Trains for the given number of steps, and saves after half of them. */
 export async function train(
   gpu: Gpu,
   corpus: Uint8Array,
@@ -63,7 +63,7 @@ export async function train(
     const pieces: Uint8Array<ArrayBuffer>[] = [];
     for await (const piece of saveCheckpoint(gpu, model)) pieces.push(piece);
     await model.run(steps - before - half);
-    // Nothing was read until now: the losses of all steps lie on the device.
+    // The first read: until now the losses of all steps were only on the device.
     const history = await model.readHistory();
     return {
       losses: history.map(({ loss }) => loss),

@@ -48,8 +48,8 @@ export interface RunOptions {
   /** Longest predicted submission. Default 0.25 s. */
   maxSubmissionSeconds?: number;
   /**
-   * Executions between the first timestamp and the last, for layers that are short beside a step of the
-   * device's clock. Times are those of one. Default 1.
+   * Executions between the first timestamp and the last, for layers that are short compared with a
+   * step of the device's clock. Times are per execution. Default 1.
    */
   repeat?: number;
   /** Stops between submissions. */
@@ -60,7 +60,7 @@ export interface RunOptions {
 
 const MAX_PASSES = 1024;
 
-/** Above this even an empty layer is long beside any clock's step. */
+/** Above this even an empty layer is long compared with any clock's step. */
 const MOST_REPEATS = 10_000;
 
 /** Runs stages and reads their timestamps. Owns a query set and two buffers. */
@@ -91,7 +91,7 @@ export class Timer {
   }
 
   /**
-   * Runs all dispatches in order, as often as asked for, and waits for them.
+   * Runs all dispatches in order, the requested number of times, and waits for them.
    *
    * @throws {RangeError} when a buffer that they need was destroyed; nothing runs then.
    * @throws {RefusedError} when the device refused a submission, or failed at it.
@@ -149,7 +149,7 @@ export class Timer {
     }
     if (submissions.length === 1) await this.#idle(action);
     const wallSeconds = (performance.now() - started - away) / 1e3 / repeat;
-    // Known since before the device was idle: no clock sees this.
+    // Known before the device was idle, so the await adds no measured time.
     await Promise.all(submitted);
     if (!timed || query === 0) return { gpuSeconds: null, wallSeconds, stages: null };
     const stamps = await this.#readStamps(query, action);

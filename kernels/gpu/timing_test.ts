@@ -40,7 +40,7 @@ Deno.test("Timer calls between submissions, and counts the time of neither", asy
   gpu.destroy();
 });
 
-Deno.test("Timer repeats a layer between two timestamps, and gives the time of one", async (t) => {
+Deno.test("Timer repeats a layer between two timestamps, and reports the time of one", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const timer = new Timer(gpu);
