@@ -1,5 +1,5 @@
 /**
- * Errors that a person can act on, each with the exit code that the command line ends with.
+ * Errors that a user can act on, each with the exit code of the command line.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 /** Exit codes of every command. */
 export const EXIT = {
   fine: 0,
-  /** A regression, a failed check, or a case that failed. */
+  /** A regression, a failed check, or a failed case. */
   failed: 1,
   /** Bad usage or a bad file. */
   usage: 2,
@@ -16,7 +16,7 @@ export const EXIT = {
   nothingMeasured: 5,
 } as const;
 
-/** An option, a shape or a file that cannot be used: one line, exit code 2. */
+/** An unusable option, shape or file: one line, exit code 2. */
 export class UsageError extends Error {
   override readonly name: string = "UsageError";
   readonly exitCode: number = EXIT.usage;
@@ -33,7 +33,7 @@ export class OutputError extends UsageError {
   override readonly name = "OutputError";
 }
 
-/** The first line of whatever was thrown. */
+/** The first line of any thrown value. */
 export function errorLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.split("\n", 1)[0].trim() || (error instanceof Error ? error.name : "unknown error");

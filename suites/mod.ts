@@ -1,5 +1,5 @@
 /**
- * The parts of a run, for programs that measure something of their own: what is measured and by whom,
+ * The parts of a run, for programs with measurements of their own: what is measured and by whom,
  * plans, golden vectors, tilings measured on this machine, and what a stack can do. A whole run is
  * `runSuite` of the main entry.
  *
@@ -22,7 +22,7 @@ export type { PlanOptions } from "./plan/plan_options.ts";
 export type { KRule } from "./plan/profile.ts";
 export type { Shard } from "./plan/shard.ts";
 
-// What it is held against
+// What it is compared with
 export {
   type BaselineCase,
   type ForwardCase,

@@ -30,10 +30,10 @@ import type { CaseRecord } from "../result/result_schema.ts";
 import type { MeasureOptions } from "../suite.ts";
 import { takeRounds, takeStages } from "./rounds.ts";
 
-/** What the cases of a group may hold together where the device's memory is not known. */
+/** Memory that the cases of a group may take together if the device's memory is unknown. */
 const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;
 
-/** Checks determinism and records the case with all that was measured so far. */
+/** Checks determinism and records the case with all measurements so far. */
 async function finishCase(session: Session, running: Running): Promise<void> {
   const { entry, prepared, outcome, samples, stageSamples } = running;
   const last = await accessOf(session).digestOutputs(session.gpu, prepared);
@@ -61,7 +61,7 @@ async function finishCase(session: Session, running: Running): Promise<void> {
   await session.record(withSamples(record, { samples, seed: session.seed }));
 }
 
-/** Records a case and frees it, whatever a peer does in its last moments. */
+/** Records a case and frees it, even if a peer fails while doing so. */
 async function finishCandidate(session: Session, running: Running): Promise<void> {
   try {
     if (running.failure) await session.record(caseRecord(running.entry, running.failure));
@@ -85,7 +85,7 @@ async function recordRatio(
   if (ratio) await session.recordRatio(ratio);
 }
 
-/** Our layer that computes what a peer's with options does, among those of the same rounds. */
+/** Our layer that computes the same as a peer's with options, among those of the same rounds. */
 function counterpartOf(session: Session, b: Running, batch: readonly Running[]) {
   const registered = ({ entry }: Running) =>
     findImplementation(session.registry, entry.implementation);
@@ -101,8 +101,8 @@ function counterpartOf(session: Session, b: Running, batch: readonly Running[]) 
  * share its rounds. Cases that no longer fit the budget are skipped with the prediction, before
  * anything is allocated.
  *
- * @param options `later` and `after`: groups, and cases besides, that the budget has to last for
- * as well; `again`: ids of cases that are measured though they have a record, whose samples stay.
+ * @param options `later` and `after`: groups, and other cases, that the budget must also last for;
+ * `again`: ids of cases to measure although they have a record, whose samples are kept.
  */
 export async function measureGroup(
   session: Session,
@@ -177,7 +177,7 @@ export async function measureGroup(
       while (batch.length > 0) await finishCandidate(session, batch.shift()!);
       if (a) await finishCase(session, a);
     }
-    // Alone, if no candidate ran beside it.
+    // Alone, if no candidate ran with it.
     if (a && rounds === 0 && due(a.entry)) {
       const taken = await takeRounds(session, { a, candidates: [] }, {
         allowance: () => allowanceOf([a!]),
@@ -200,10 +200,10 @@ export async function measureGroup(
   function allowanceOf(running: readonly Running[]): number {
     const own = { candidates: running.map(({ entry }) => entry) };
     const others = [...waiting.length > 0 ? [{ candidates: waiting }] : [], ...later];
-    return Math.max(budget.trifle, budget.allowance(own, others, kept));
+    return Math.max(budget.minimumGroupSeconds, budget.allowance(own, others, kept));
   }
 
-  /** Takes candidates from the front of those that wait while they fit beside each other. */
+  /** Takes candidates from the front of the queue while they fit next to each other. */
   async function startBatch(): Promise<Started[]> {
     const started: Started[] = [];
     const beside = (a ?? unchecked)?.entry;
@@ -226,7 +226,7 @@ export async function measureGroup(
         held += ownBytes(entry);
       }
     } catch (error) {
-      // No room beside the others: it is first in the next batch.
+      // It does not fit next to the others, so it comes first in the next batch.
       if (error instanceof MemoryError && started.length > 0) return started;
       for (const one of started) {
         session.live.delete(one);
@@ -237,7 +237,7 @@ export async function measureGroup(
     return started;
   }
 
-  /** False, and recorded as skipped, when the least number of samples would overrun the budget. */
+  /** False, and recorded as skipped, if the minimum number of samples would exceed the budget. */
   async function affordable(entry: PlannedCase): Promise<boolean> {
     await tryShorter(session, entry);
     const registered = findImplementation(session.registry, entry.implementation);
@@ -271,7 +271,7 @@ export async function measureGroup(
   }
 }
 
-/** Records a case that is not run, with what it would have taken by what was seen so far. */
+/** Records a case that is not run, with its predicted time from the measurements so far. */
 async function recordPrediction(session: Session, entry: PlannedCase): Promise<void> {
   const predictedSeconds = session.budget.predict(entry);
   const reason = `not run: predicted ${predictedSeconds.toPrecision(3)} s for one execution`;

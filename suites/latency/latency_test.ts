@@ -32,7 +32,7 @@ function planOf(gpu: Gpu, suite: "latency" | "throughput") {
   );
 }
 
-/** A session as if the device were as slow as told; by default one execution overruns the budget. */
+/** A session on a device of the given speed; by default one execution exceeds the budget. */
 function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planShares>, flopsPerSecond = 1e5) {
   const records = new Map<string, CaseRecord>();
   const { canary } = CALIBRATION;
@@ -61,7 +61,7 @@ function slowSession(gpu: Gpu, { profile }: ReturnType<typeof planShares>, flops
   };
 }
 
-Deno.test("measureGroup: what resembles nothing seen is tried at a shorter context before it is given up", async (t) => {
+Deno.test("measureGroup: an unfamiliar layer is tried at a shorter context before it is skipped", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
@@ -76,14 +76,14 @@ Deno.test("measureGroup: what resembles nothing seen is tried at a shorter conte
   }
 });
 
-Deno.test("measureGroup: what would be cut into dispatches by a guess is tried first", async (t) => {
+Deno.test("measureGroup: a layer that a guess would split into dispatches is tried first", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
     const plan = planOf(gpu, "latency");
     const baseline = plan.groups[0].baseline!;
     const second = slowSession(gpu, plan, 1).session.budget.predict(baseline);
-    // The prediction is in proportion to the rate: half a second is two dispatches and a bit.
+    // The prediction is proportional to the rate: half a second is slightly more than two dispatches.
     for (const [seconds, tried] of [[0.5, 1], [0.1, 0]]) {
       const { session, tries } = slowSession(gpu, plan, second / seconds);
       assert.ok(Math.abs(session.budget.predict(baseline) - seconds) < 0.05 * seconds);
@@ -111,7 +111,7 @@ Deno.test("measureThroughput tries a shorter context in the same way", async (t)
   }
 });
 
-/** Implementations that tell when they run and when their output is read; some change it. */
+/** Implementations that log when they run and when their output is read; some change it. */
 function traced(changes: Record<string, (data: Float32Array | Float16Array) => void> = {}) {
   const trace: string[] = [];
   const registry = IMPLEMENTATIONS.map((original): Implementation => ({
@@ -156,7 +156,7 @@ Deno.test("measureGroup checks all cases of a batch between their first runs and
   }
 });
 
-Deno.test("measureGroup: a wrong case has no time, and the others of its batch have", async (t) => {
+Deno.test("measureGroup: a wrong case has no time, but the others of its batch do", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {

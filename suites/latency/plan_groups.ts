@@ -15,7 +15,7 @@ import {
 } from "../plan/planned_case.ts";
 import { latencyRecord } from "./record.ts";
 
-/** Groups in the order in which they run, and notes on what cannot be paired. */
+/** Groups in the order in which they run, and notes on cases that cannot be paired. */
 export function planGroups(
   planning: Planning,
 ): { readonly groups: PlannedGroup[]; readonly notes: string[] } {
@@ -28,9 +28,9 @@ export function planGroups(
 }
 
 /**
- * Groups by shape and direction. The contexts of the forward pass come first, since they carry the
- * claims: a budget that runs out must not cost the longest of them. Within that, and among the rest,
- * the lightest come first, so that early cases teach later predictions.
+ * Groups by shape and direction. The contexts of the forward pass come first, since the claims depend
+ * on them: a budget that runs out must not cost the longest of them. Within these, and among the rest,
+ * the lightest come first, so that early cases improve later predictions.
  */
 function groupCases(
   cases: readonly PlannedCase[],
@@ -55,7 +55,7 @@ function groupCases(
       groups.push({ candidates: [entry] });
     }
   }
-  // The longest execution of a group decides; equal ones stay in the order of the profile.
+  // The longest execution of a group decides; equal ones keep the order of the profile.
   const work = ({ baseline, candidates }: PlannedGroup) =>
     Math.max(
       0,

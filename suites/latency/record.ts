@@ -10,6 +10,6 @@ export const latencyRecord: SuiteRecord = {
   title: "how long one execution of a layer takes",
   layers: true,
   grid: true,
-  // Its grid says all: no other key.
+  // Its grid determines its cases: no other key.
   plannedBy: [],
 };

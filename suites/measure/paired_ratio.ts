@@ -1,5 +1,5 @@
 /**
- * The ratio of two cases that were measured in the same rounds.
+ * The ratio of two cases measured in the same rounds.
  *
  * @module
  */
@@ -7,8 +7,8 @@ import type { CaseRecord, RatioRecord } from "../result/result_schema.ts";
 import { bootstrapRatio, type PairedRound } from "../statistics/statistics.ts";
 
 /**
- * The ratio of two cases over the rounds that hold both, those with the clock down left out;
- * undefined where nothing is left.
+ * The ratio of two cases over the rounds that contain both, without rounds at a low clock;
+ * undefined if none is left.
  */
 export function pairedRatio(
   { a, b }: Record<"a" | "b", Pick<CaseRecord, "id" | "samples">>,
@@ -26,7 +26,7 @@ export function pairedRatio(
       denominator: denominator.map(({ seconds }) => seconds),
     });
   }
-  // A clock too coarse for the work gives zeros, of which no ratio can be made.
+  // A clock too coarse for the work gives zeros, which have no ratio.
   if (used.length === 0) return undefined;
   if (used.some((round) => round.denominator.some((seconds) => !(seconds > 0)))) return undefined;
   const { estimate, low, high } = bootstrapRatio(used, options);

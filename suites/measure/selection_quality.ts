@@ -1,5 +1,5 @@
 /**
- * What a selection does to a context, as data: which rows it reaches and how often, how its budget
+ * Properties of a selection, as data: which rows it covers and how often, how its budget
  * is spread over the levels, and how far two selections agree. Pure functions of index lists.
  *
  * A selection is `[heads, S]` pyramid indices. Entry i of level ℓ, c = p^ℓ, contributes to base rows
@@ -13,7 +13,7 @@ import {
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import type { OverlapRecord, SelectionQualityRecord } from "../result/result_schema.ts";
 
-/** Part of {@linkcode SelectionQualityRecord} that one selection alone decides. */
+/** The part of {@linkcode SelectionQualityRecord} that depends on one selection alone. */
 export type SelectionShape = Pick<
   SelectionQualityRecord,
   "rows" | "uncoveredRows" | "fanIn" | "levelShares"
@@ -34,7 +34,7 @@ export type SelectionShape = Pick<
  * assert.deepEqual([fanIn, uncoveredRows], [[0, 1, 255], 0]);
  * ```
  *
- * @throws {RangeError} when the list is not one of whole heads, or names no pyramid entry.
+ * @throws {RangeError} when the list does not consist of whole heads, or has an index outside the pyramid.
  */
 export function describeSelection(
   selection: Int32Array,
@@ -72,9 +72,9 @@ export function describeSelection(
 /**
  * How far two selections of the same geometry agree: the Jaccard index |A ∩ B| / |A ∪ B| over all
  * heads, of each level and of all levels but the coarsest. The coarsest level is always gathered
- * whole, so it says nothing.
+ * whole, so it carries no information.
  *
- * @throws {RangeError} when a list is not one of whole heads, or they have different lengths.
+ * @throws {RangeError} when a list does not consist of whole heads, or the lengths differ.
  */
 export function compareSelections(
   a: Int32Array,

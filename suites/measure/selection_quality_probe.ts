@@ -1,6 +1,6 @@
 /**
- * Selection quality of a case that runs: read its selection, compare it with what other scorers
- * selected from the same inputs, and with what it selects itself once the inputs carry a little
+ * Selection quality of a running case: reads its selection, compares it with what other scorers
+ * selected from the same inputs, and with its own selection after the inputs got a little
  * noise.
  *
  * Noise: every element of Q and K is multiplied by 1 + ε, ε seeded with standard deviation
@@ -30,21 +30,21 @@ const NOISE_SEED_STEP = 0x10000;
 /** Share of the budget still left that the execution on noisy inputs may take. */
 const PROBE_SHARE = 0.02;
 
-/** What a scorer selected; without a dilation the scorer has none. */
+/** A scorer's selection; without a dilation the scorer has none. */
 interface Archived {
   readonly implementation: string;
   readonly options: LayerOptions;
   readonly selection: Int32Array;
 }
 
-/** Selections of a session by what they were made from, for comparing scorers. */
+/** Selections of a session by their inputs and options, for comparing scorers. */
 const archives = new WeakMap<Session, Map<string, Archived[]>>();
 
 /**
- * The quality of what the last execution selected; undefined for what selects nothing, and where
- * another direction of the same layer has told it before.
+ * The quality of the last execution's selection; undefined if nothing is selected, or if
+ * another direction of the same layer has reported it already.
  *
- * Executes the layer once more; the outputs it leaves are those of the noisy inputs.
+ * Executes the layer once more; its outputs afterwards are those of the noisy inputs.
  */
 export async function probeSelection(
   session: Session,
@@ -71,7 +71,7 @@ export async function probeSelection(
   if (others.some((other) => other.implementation === implementation && agrees(other))) {
     return undefined;
   }
-  // Of other scorers those that agree in the options that both have.
+  // Of other scorers, those with equal values of the options that both have.
   const comparable = others.filter((other) =>
     other.implementation !== implementation && agrees(other)
   );

@@ -4,7 +4,7 @@ import { CALIBRATION } from "../device/_calibration.ts";
 import { runCalibrated } from "../run/runner.ts";
 import { NOISE } from "./selection_quality_probe.ts";
 
-Deno.test("a timed Lighthouse case tells its selection's quality, and noise leaves no trace", async (t) => {
+Deno.test("a timed Lighthouse case reports its selection's quality, and restores the inputs", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
@@ -21,8 +21,8 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
       gpu,
     }, { calibration: CALIBRATION });
     const record = result.cases.find((c) => c.suite === "latency" && c.options)!;
-    // Determinism compares outputs from before the noise with those of the last round: inputs that
-    // were not restored would show.
+    // Determinism compares outputs from before the noise with those of the last round, so it would
+    // notice inputs that were not restored.
     assert.equal(record.status, "ok", record.reason);
     assert.ok(record.check!.parts!.some(({ name, passed }) => name === "determinism" && passed));
     const { rows, fanIn, uncoveredRows, levelShares, stability } = record.selectionQuality!;
@@ -31,7 +31,7 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
     assert.equal(uncoveredRows, record.zeroRows);
     assert.ok(Math.abs(levelShares.reduce((sum, share) => sum + share) - 1) < 1e-12);
     assert.equal(stability!.noise, NOISE);
-    // A little noise moves some choices and far from all.
+    // A little noise changes some choices but far from all.
     assert.ok(stability!.jaccard > 0.5 && stability!.jaccard < 1, `${stability!.jaccard}`);
     assert.equal(stability!.levels.at(-1), 1);
     const quality = (scorer: string, dilation?: number) =>
@@ -40,7 +40,7 @@ Deno.test("a timed Lighthouse case tells its selection's quality, and noise leav
       )!.selectionQuality!;
     const overlaps = (...which: Parameters<typeof quality>) =>
       quality(...which).overlaps!.map(({ implementation }) => implementation);
-    // Each dilation is a selection of its own, compared with scorers of the same one.
+    // Each dilation has its own selection, compared with scorers of the same dilation.
     for (const dilation of [2, 8]) {
       assert.deepEqual(overlaps("dilated", dilation), ["lighthouse-norm"]);
       assert.deepEqual(overlaps("gla", dilation), ["lighthouse-norm", "lighthouse-dilated"]);

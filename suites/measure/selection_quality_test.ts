@@ -44,7 +44,7 @@ Deno.test("describeSelection counts contributors as the reference scatters ones"
   }
 });
 
-Deno.test("describeSelection: each level's share follows from the geometry, over all heads", () => {
+Deno.test("describeSelection: the geometry determines each level's share, over all heads", () => {
   const { geometry, selection } = select(3, SETTINGS[0], 2);
   const { levelShares, rows, fanIn } = describeSelection(selection, geometry);
   const fine = geometry.pooling * geometry.k / geometry.gathered;
@@ -73,7 +73,7 @@ Deno.test("compareSelections: 1 with itself, symmetric, and by hand where one en
   assert.equal(moved.jaccard, (level0 - 1 + level1) / (level0 + 1 + level1));
 });
 
-Deno.test("compareSelections agrees with sets of entries, whatever the seeds", () => {
+Deno.test("compareSelections agrees with sets of entries, for any seeds", () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 1e6 }), fc.integer({ min: 0, max: 1e6 }), (a, b) => {
       const first = select(a, SETTINGS[0]);
@@ -89,7 +89,7 @@ Deno.test("compareSelections agrees with sets of entries, whatever the seeds", (
   );
 });
 
-Deno.test("selections that are no selections are refused with the numbers", () => {
+Deno.test("invalid selections are refused with the numbers", () => {
   const { geometry, selection } = select(3, SETTINGS[0]);
   assert.throws(() => describeSelection(selection.subarray(1), geometry), /1151 entries.*1152/);
   const wrong = selection.slice();

@@ -1,5 +1,5 @@
 /**
- * What every suite that measures shares: the session, its cases, and how a case ends.
+ * What all measuring suites share: the session, its cases, and how a case ends.
  *
  * @module
  */
@@ -25,8 +25,8 @@ import type {
 } from "../result/result_schema.ts";
 
 /**
- * What a session has the device do beside the executions of a layer. Tests put a model of a device in
- * its place.
+ * What a session has the device do besides the executions of a layer. Tests replace it by a model of a
+ * device.
  */
 export interface DeviceAccess {
   readonly createInputs: (
@@ -42,67 +42,67 @@ export interface DeviceAccess {
   ) => Promise<SelectionQualityRecord | undefined>;
 }
 
-/** What every suite needs, and where its findings go. */
+/** What every suite needs, and where it reports. */
 export interface RunSession {
   readonly gpu: Gpu;
   readonly seed: number;
   readonly signal?: AbortSignal;
-  /** Takes a finished case; a later record of the same id replaces the earlier one. */
+  /** Records a finished case; a later record of the same id replaces the earlier one. */
   readonly record: (record: CaseRecord) => Promise<void>;
   /** The record of a case that an earlier, interrupted run finished. */
   readonly finished: (id: string) => CaseRecord | undefined;
   readonly note: (line: string) => void;
-  /** Says what is under way, for a progress display. */
+  /** Reports what is in progress, for a progress display. */
   readonly step: (text: string) => void;
 }
 
-/** What measuring times needs besides. */
+/** What timing needs in addition. */
 export interface Session extends RunSession {
   /** Default: the device's own. */
   readonly access?: DeviceAccess;
   readonly registry: readonly Measurable[];
   readonly calibration: Calibration;
   readonly clock: ClockWatch;
-  /** Cases whose samples are being taken, in case the clock has to be judged anew. */
+  /** Cases whose samples are being taken, in case the clock must be judged again. */
   readonly live: Set<Pick<Started, "samples" | "first">>;
   readonly budget: Budget;
-  /** Device memory that cases may hold together; null where it is not known. */
+  /** Device memory that cases may hold together; null if unknown. */
   readonly memoryBytes: number | null;
   readonly recordRatio: (ratio: RatioRecord) => Promise<void>;
 }
 
-/** A case with its buffers, that ran once. */
+/** A case with its buffers that ran once. */
 export interface Started {
   readonly entry: PlannedCase;
   readonly prepared: Layer;
   readonly samples: Sample[];
   readonly stageSamples: number[][];
-  /** Its record so far, where it is measured again; `samples` hold those of it too. */
+  /** Its earlier record, if it is measured again; `samples` includes the samples of that record. */
   readonly earlier?: CaseRecord;
-  /** Most bytes of buffers that lived at once for this case, its inputs included. */
+  /** Peak bytes of buffers for this case, including its inputs. */
   readonly measuredPeakBytes: number;
-  /** What it took to prepare and run it, less the execution. */
+  /** Seconds for preparing and running it, without the execution. */
   readonly setupSeconds: number;
-  /** Workgroups of the first execution that started over, on matrix units. */
+  /** Workgroups of the first execution that restarted, on matrix units. */
   readonly restarts?: number;
-  /** The first execution, where it was long enough to count as a sample. */
+  /** The first execution, if it was long enough to count as a sample. */
   first?: FirstRun;
 }
 
-/** A case that ran once, and what it left was right. */
+/** A case that ran once with correct results. */
 export interface Running extends Started {
   readonly outcome: CheckOutcome;
   readonly selectionQuality?: SelectionQualityRecord;
-  /** How a peer ended that failed while its samples were taken. */
+  /** How a case ends whose peer failed while its samples were taken. */
   failure?: ReturnType<typeof outcomeOf>;
 }
 
 /** A first execution that counts as a sample. */
 export interface FirstRun {
   readonly timing: Timing;
-  /** The worst canary around it. */
+  /** The worst canary reading around it. */
   readonly canary: number;
-  /** What the device told meanwhile. */
+  /** What the device reported meanwhile. */
   readonly device?: DeviceReading;
 }
 
@@ -112,12 +112,12 @@ export function outcomeOf(error: unknown): { status: "skipped" | "failed"; reaso
   return { status: skipped ? "skipped" : "failed", reason: errorLine(error) };
 }
 
-/** Bytes of a layer's inputs, which its measured peak holds too. */
+/** Bytes of a layer's inputs, which its measured peak also includes. */
 export function bytesOf({ q, k, v, outputGradient }: LayerInputs): number {
   return [q, k, v, outputGradient].reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
 }
 
-/** Errors that end the run: the device is gone, or the user stopped it. */
+/** Errors that end the run: the device is lost, or the user stopped it. */
 export function rethrowFatal(session: Pick<RunSession, "gpu" | "signal">, error: unknown): void {
   if (session.signal?.aborted || session.gpu.lost() !== undefined) throw error;
   if (error instanceof Error && ["DeviceLostError", "OutputError"].includes(error.name)) {
@@ -125,7 +125,7 @@ export function rethrowFatal(session: Pick<RunSession, "gpu" | "signal">, error:
   }
 }
 
-/** The first round after all that samples were taken in. */
+/** The number of the round after the last one with samples. */
 export function nextRound(samples: readonly Sample[]): number {
   return samples.reduce((most, { round }) => Math.max(most, round), -1) + 1;
 }

@@ -1,5 +1,5 @@
 /**
- * A case before its first sample: inputs, first execution, check, and what the budget learns.
+ * A case before its first sample: inputs, first execution, check, and what the budget learns from them.
  *
  * @module
  */
@@ -34,7 +34,7 @@ import type { PlannedCase } from "../plan/planned_case.ts";
 import type { CaseRecord } from "../result/result_schema.ts";
 import { probeSelection } from "./selection_quality_probe.ts";
 
-/** How a session reaches its device. */
+/** How a session uses its device. */
 export function accessOf({ access }: Session): DeviceAccess {
   return access ?? { createInputs, checkOutputs, digestOutputs, probeSelection };
 }
@@ -68,15 +68,15 @@ export async function createInputs(
 }
 
 /**
- * Prepares a case and runs it once. What it left is for {@linkcode checkCases} to check. Its samples
- * join those of an `earlier` record.
+ * Prepares a case and runs it once. {@linkcode checkCases} checks its results. Its samples
+ * are added to those of an `earlier` record.
  *
  * An `untimed` layer takes no timestamps, whose read-back ends every execution, so that executions can
- * be submitted before the one before has ended. The budget learns nothing from its first one.
+ * be submitted before the previous one has ended. The budget learns nothing from its first one.
  *
- * @returns undefined when it cannot run, or its first execution shows that the budget does not have
- * the time for it; that is recorded then.
- * @throws {MemoryError} with `crowded`, when there is no room for it beside the others.
+ * @returns undefined when it cannot run, or its first execution shows that it does not fit the budget;
+ * the reason is recorded.
+ * @throws {MemoryError} with `crowded`, when it does not fit next to the others.
  */
 export async function startCase(
   session: Session,
@@ -140,7 +140,7 @@ export async function startCase(
       samples: [...earlier?.samples ?? []],
       stageSamples: prepared.stages.map((_, i) => [...earlier?.stages[i]?.samples ?? []]),
       measuredPeakBytes,
-      // A kernel is compiled once, whatever the context: that is no cost of a case.
+      // A kernel is compiled once for all contexts, so that is not a cost of the case.
       setupSeconds: Math.max(
         0,
         budget.now() - started - timing.wallSeconds - (compileSeconds(gpu) - compiledBefore),
@@ -155,18 +155,18 @@ export async function startCase(
     rethrowFatal(session, error);
     if (options.crowded && error instanceof MemoryError) throw error;
     const outcome = outcomeOf(error);
-    // What was measured before stays where there is no room to measure it again.
+    // Earlier measurements are kept if there is no room to measure it again.
     if (!earlier || outcome.status === "failed") await session.record(caseRecord(entry, outcome));
     return undefined;
   }
 }
 
 /**
- * Checks what the first executions of some cases left, all at once, so that their rows fill the
+ * Checks the results of the first executions of some cases, all at once, so that their rows use all of the
  * processor's cores. Nothing is timed meanwhile, and no case is timed again before its check passed.
- * The check of an earlier record stands if the execution left the same bits.
+ * The check of an earlier record stays valid if the execution gave the same bits.
  *
- * @param started cases of the same inputs. They are destroyed unless they are returned.
+ * @param started cases with the same inputs. They are destroyed unless they are returned.
  * @returns those that passed, in their order; the others are recorded.
  */
 export async function checkCases(
@@ -252,7 +252,7 @@ export async function checkCases(
   }
 }
 
-/** The outcome of an earlier check, where the execution left the very bits that it was made of. */
+/** The outcome of an earlier check, if the execution gave the same bits as the checked one. */
 async function knownOutcome(
   session: Session,
   { prepared, earlier }: Started,
@@ -270,15 +270,15 @@ async function knownOutcome(
   };
 }
 
-/** The shortest context to try at. */
+/** The shortest context of a trial. */
 const TRY_CONTEXT = 256;
 
 /**
- * Runs a layer that resembles nothing seen at a shorter context, to learn how fast it is: where it is
- * predicted to take more than one dispatch, at one where it takes no more, if any is so short.
- * Predictions assume little of a device, and on matrix units are twenty times too long. By them a long
- * context that is all that was asked for would seem not to fit the budget, and a shorter one would be
- * cut into dispatches: four instead of one cost dense attention at 64K 17 %.
+ * Runs a layer unlike any seen so far at a shorter context, to learn its rate: if it is
+ * predicted to take more than one dispatch, at a context where it takes only one, if there is one.
+ * Predictions assume little of a device, and on matrix units are twenty times too long. With them, a long
+ * context that was the only one requested would seem not to fit the budget, and a shorter one would be
+ * split into dispatches: four instead of one cost dense attention at 64K 17 %.
  */
 export async function tryShorter(session: Session, entry: PlannedCase): Promise<void> {
   const { gpu, budget, clock, seed, signal } = session;
@@ -311,7 +311,7 @@ export async function tryShorter(session: Session, entry: PlannedCase): Promise<
       inputs.destroy();
     }
   } catch (error) {
-    // Why it does not run is for the case itself to find out and to record.
+    // The case itself finds and records why it does not run.
     rethrowFatal(session, error);
   }
 }
@@ -347,7 +347,7 @@ function shorterCases(
   return found;
 }
 
-/** The budget learns what an execution took; at a slow clock, what it takes at most. */
+/** The budget learns the duration of an execution; at a low clock, an upper bound. */
 export function learnTime(
   { budget, calibration, clock }: Session,
   entry: PlannedCase,

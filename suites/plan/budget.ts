@@ -1,6 +1,6 @@
 /**
- * How the seconds of a run are shared out: every case first gets its least number of samples, the
- * lightest first, and what is left over becomes further samples.
+ * How the seconds of a run are divided: every case first gets its minimum number of samples, the
+ * lightest first. The rest is spent on further samples.
  *
  * @module
  */
@@ -10,35 +10,35 @@ import { membersOf, type PlannedCase, type PlannedGroup } from "./planned_case.t
 import { predictSeconds } from "./predict.ts";
 import type { CalibrationRecord } from "../result/result_schema.ts";
 
-/** Share of the spare time that one group may turn into further samples: cases come before samples. */
+/** Share of the spare time that one group may spend on further samples: cases come before samples. */
 const SPARE_SHARE = 0.2;
 
-/** Share of a budget that is kept back for what comes after the groups. */
+/** Share of a budget that is reserved for what comes after the groups. */
 const RESERVED_SHARE = 0.15;
 
-/** Share of a budget up to which a case or a group is light: many of them fit. */
+/** Share of a budget below which a case or a group counts as light: many of them fit. */
 const LIGHT_SHARE = 0.05;
 
-/** Share of a budget that the rounds of any group may take, however tight it looks, and seconds. */
-const TRIFLING_SHARE = 0.005;
-const TRIFLING_SECONDS = 1;
+/** Share of a budget, and seconds, that the rounds of any group may take, however tight the budget. */
+const MINIMUM_GROUP_SHARE = 0.005;
+const MINIMUM_GROUP_SECONDS = 1;
 
-/** Share of what is left that one case of a peer may take: others' code may be slow without bound. */
+/** Share of the time left that one case of a peer may take: other people's code may be arbitrarily slow. */
 const PEER_SHARE = 0.5;
 
 /**
  * Share of a budget that a group may take for the samples that it is promised, see
- * {@linkcode PlannedCase.promisedSamples}: the rest of the run keeps the other half.
+ * {@linkcode PlannedCase.promisedSamples}. The rest of the run keeps the other half.
  */
 const PROMISED_SHARE = 0.5;
 
-/** Seconds of a check for each element of K, before two were seen; gradients cost more. */
+/** Seconds of a check per element of K until two checks were seen; gradients cost more. */
 const CHECK_SECONDS_PER_ELEMENT = { forward: 4e-8, gradients: 1e-7 };
 
-/** How many times slower than expected a host may turn out to be for each element. */
+/** How many times slower than expected a host may be per element. */
 const SLOW_HOST = 4;
 
-/** Tracks time spent and what executions were found to cost. */
+/** Tracks the time spent and the measured cost of executions. */
 export class Budget {
   readonly #calibration: CalibrationRecord;
   readonly #samples: { minimum: number; maximum: number };
@@ -46,14 +46,14 @@ export class Budget {
   readonly #now: () => number;
   readonly #seconds: number;
   readonly #scales = new Map<string, number>();
-  /** How many times slower the device was when it was calibrated than it is. */
+  /** How many times slower the device was during calibration than it is now. */
   #slowness = 1;
   /**
-   * Wall-clock seconds of a submission beyond its work: submitting, polling. Learned, and apart for
-   * executions of several submissions, each of which a host waits for.
+   * Wall-clock seconds of a submission beyond its work: submitting, polling. Learned from executions,
+   * separately for those of several submissions, each of which a host waits for.
    */
   readonly #overheads: { single?: number; several?: number } = {};
-  /** What the first and the last case of each kind took beside its executions. */
+  /** What the first and the last case of each kind took besides their executions. */
   readonly #setups = new Map<string, { first: Setup; last: Setup }>();
 
   /** @param options `seconds` from now on; `now` in seconds, for tests. */
@@ -81,18 +81,18 @@ export class Budget {
   }
 
   /**
-   * Seconds of rounds that nobody misses. Early groups are the shortest, and the budget looks tightest
-   * to them: predictions have seen nothing yet, and checks have a fixed cost. Milliseconds of further
-   * samples must not depend on that.
+   * Minimum time in seconds that every group may spend on samples. Early groups are the shortest, and the
+   * budget looks tightest to them: predictions have seen nothing yet, and checks have a fixed cost. A few
+   * milliseconds of further samples must not depend on that.
    */
-  get trifle(): number {
-    const trifle = Math.max(TRIFLING_SECONDS, TRIFLING_SHARE * this.#seconds);
-    return Math.max(0, Math.min(trifle, this.left));
+  get minimumGroupSeconds(): number {
+    const seconds = Math.max(MINIMUM_GROUP_SECONDS, MINIMUM_GROUP_SHARE * this.#seconds);
+    return Math.max(0, Math.min(seconds, this.left));
   }
 
   /**
-   * Whether the least number of samples of a case fits, `reserve` seconds kept back. A case that is
-   * promised samples may take half of the budget at most: the longest of all must not be the only one.
+   * Whether the minimum number of samples of a case fits while `reserve` seconds are kept back. A case that
+   * is promised samples may take at most half of the budget: the longest case must not be the only one.
    */
   affords(entry: PlannedCase, options: { reserve: number; peer: boolean }): boolean {
     const left = this.left - options.reserve;
@@ -107,26 +107,26 @@ export class Budget {
   }
 
   /**
-   * Whether the device has the time for the rest of a case that ran once, by what that one execution
-   * took. What a host added to it does not count: a host can stall.
+   * Whether the time left suffices for the rest of a case that ran once, judged by the device time of that
+   * execution. The host's overhead does not count: a host can stall.
    */
   canFinish(entry: PlannedCase): boolean {
     return this.predict(entry) * 2 * this.rounds.least <= Math.max(0, this.left);
   }
 
-  /** Rounds that a group is promised, and gets before other groups get more than their least. */
+  /** Rounds that a group is promised. It gets them before other groups get more than their minimum. */
   promisedRounds({ baseline, candidates }: PlannedGroup): number {
     const samples = [baseline, ...candidates].map((entry) => entry?.promisedSamples ?? 0);
     return Math.min(this.rounds.most, Math.ceil(Math.max(0, ...samples) / 2));
   }
 
-  /** Rounds of two samples for each side: the least and the most. */
+  /** Rounds of two samples for each side: minimum and maximum. */
   get rounds(): { least: number; most: number } {
     const { minimum, maximum } = this.#samples;
     return { least: Math.ceil(minimum / 2), most: Math.ceil(maximum / 2) };
   }
 
-  /** Whether an execution of the implementation was seen, in whichever direction. */
+  /** Whether an execution of the implementation was seen, in either direction. */
   knows(entry: PlannedCase): boolean {
     return this.#scales.has(entry.implementation);
   }
@@ -143,7 +143,7 @@ export class Budget {
   }
 
   /**
-   * Takes back what was expected of a device whose clock was down while it was calibrated.
+   * Discards predictions from a device whose clock was low during calibration.
    *
    * @param factor how many times slower it was.
    */
@@ -151,7 +151,7 @@ export class Budget {
     this.#slowness *= factor;
   }
 
-  /** Predicted wall-clock seconds of one execution: its own, and what each submission costs. */
+  /** Predicted wall-clock seconds of one execution: its own time and the cost of each submission. */
   executionSeconds(entry: PlannedCase): number {
     const seconds = this.predict(entry);
     const count = submissions(seconds);
@@ -160,9 +160,9 @@ export class Budget {
   }
 
   /**
-   * Learns from an execution what the implementation takes against its prediction. A single slow
-   * execution at most doubles what is expected: a host can stall for seconds, a kernel does not.
-   * Without `wallSeconds` nothing is learned of what submissions cost.
+   * Learns from an execution how long the implementation takes against its prediction. A single slow
+   * execution at most doubles the prediction: a host can stall for seconds, a kernel does not.
+   * Without `wallSeconds` nothing is learned about the cost of submissions.
    */
   learn(entry: PlannedCase, times: { seconds: number; wallSeconds?: number }): void {
     const seen = this.#scaleOf(entry, times.seconds);
@@ -176,14 +176,14 @@ export class Budget {
     this.#overheads[kind] = Math.min(spent / count, 2 * (this.#overheads[kind] ?? Infinity));
   }
 
-  /** Learns from an execution at a slow clock that the implementation takes no longer than that. */
+  /** Learns from an execution at a low clock: the implementation takes at most that long. */
   learnAtMost(entry: PlannedCase, seconds: number): void {
     const seen = this.#scaleOf(entry, seconds);
     const expected = this.#scales.get(keyOf(entry)) ?? this.#scales.get(entry.implementation) ?? 1;
     if (seen !== undefined && seen < expected) this.#setScale(entry, seen);
   }
 
-  /** What an execution took over its plain prediction. */
+  /** Measured time of an execution over its unscaled prediction. */
   #scaleOf({ plan }: PlannedCase, seconds: number): number | undefined {
     const plain = plan ? this.#plainSeconds(plan) : 0;
     return plain > 0 && seconds > 0 ? seconds / plain : undefined;
@@ -191,23 +191,23 @@ export class Budget {
 
   #setScale(entry: PlannedCase, scale: number): void {
     this.#scales.set(keyOf(entry), scale);
-    // Also what is expected of the implementation's other directions until they were seen.
+    // This also scales the implementation's other directions until they were seen.
     this.#scales.set(entry.implementation, scale);
   }
 
-  /** Learns what preparing and checking a case took. */
+  /** Learns how long preparing and checking a case took. */
   learnSetup(entry: PlannedCase, seconds: number): void {
     const last = { elements: elementsOf(entry), seconds };
     this.#setups.set(keyOf(entry), { first: this.#setups.get(keyOf(entry))?.first ?? last, last });
   }
 
-  /** FLOP per second to cut submissions by: what is predicted of the implementation. */
+  /** FLOP per second by which submissions are split: the rate predicted for the implementation. */
   flopsPerSecond(entry: PlannedCase): number | undefined {
     const seconds = this.predict(entry);
     return entry.plan && seconds > 0 ? entry.plan.flops / seconds : undefined;
   }
 
-  /** Seconds of one case with a number of samples, what it takes beside them included. */
+  /** Seconds of one case with a number of samples, including preparation and checks. */
   caseSeconds(entry: PlannedCase, samples: number): number {
     if (!entry.plan || entry.skip || entry.predictedOnly) return 0;
     const seconds = this.predict(entry);
@@ -223,9 +223,9 @@ export class Budget {
   }
 
   /**
-   * Predicted seconds of preparing and checking a case: what the last one of its kind took, and for
-   * each element of K more or less what elements were seen to cost. Of a kind that was not seen the
-   * fixed part is the least that any other had.
+   * Predicted seconds of preparing and checking a case: what the last case of its kind took, adjusted by
+   * the measured cost per element for the difference in elements of K. For a kind that was not seen, the
+   * fixed part is the smallest of the other kinds.
    */
   setupSeconds(entry: PlannedCase): number {
     const { forward, gradients } = CHECK_SECONDS_PER_ELEMENT;
@@ -239,12 +239,12 @@ export class Budget {
     const { first, last } = seen;
     const grown = last.elements - first.elements;
     const slope = grown > 0 ? (last.seconds - first.seconds) / grown : expected;
-    // A host that was busy with something else once must not make long contexts look impossible.
+    // One stall of a busy host must not make long contexts look impossible.
     const each = Math.max(0, Math.min(slope, SLOW_HOST * expected));
     return Math.max(0, last.seconds + each * (elements - last.elements));
   }
 
-  /** Seconds of a group with a number of rounds, which all of its cases share. */
+  /** Seconds of a group with a number of rounds that all its cases share. */
   groupSeconds(group: PlannedGroup, rounds: number): number {
     return membersOf(group).reduce(
       (sum, entry) => sum + this.caseSeconds(entry, 2 * rounds),
@@ -253,8 +253,8 @@ export class Budget {
   }
 
   /**
-   * Seconds to keep back for cases that come after all groups, so that the heaviest group does not
-   * take them: what they need, and no more than a share of the whole budget.
+   * Seconds to reserve for cases that come after all groups, so that the heaviest group does not take
+   * them: what they need, up to a share of the whole budget.
    */
   reserve(cases: readonly PlannedCase[]): number {
     const needed = cases.reduce((sum, entry) => sum + this.caseSeconds(entry, 2), 0);
@@ -262,10 +262,10 @@ export class Budget {
   }
 
   /**
-   * Seconds that a case must leave to others if it is to run at all. A light one leaves none. One that
-   * is promised samples leaves the light groups after it theirs, and any other what all groups after it
-   * need that are lighter than it, and what is kept back for the cases `after` all groups: one long
-   * context must not take the place of many short ones.
+   * Seconds that a case must leave to others in order to run. A light case leaves none. A case with promised
+   * samples leaves later light groups their time. Any other case leaves what all later, lighter groups need
+   * and what is reserved for the cases `after` all groups: one long context must not displace many short
+   * ones.
    */
   reserveFor(
     entry: PlannedCase,
@@ -285,7 +285,7 @@ export class Budget {
     return membersOf(group).every((entry) => this.knows(entry));
   }
 
-  /** What a group needs: for the samples that it is promised where these fit, else for the least. */
+  /** What a group needs: time for its promised samples if they fit, else for the minimum. */
   #floorSeconds(group: PlannedGroup, within: number): number {
     const { least } = this.rounds;
     const promised = this.groupSeconds(group, Math.max(least, this.promisedRounds(group)));
@@ -294,7 +294,7 @@ export class Budget {
       : this.groupSeconds(group, least);
   }
 
-  /** Seconds of rounds of a group whose cases are prepared: two samples of each in every round. */
+  /** Seconds of the rounds of a group whose cases are prepared: two samples of each case per round. */
   #roundsSeconds(group: PlannedGroup, rounds: number): number {
     return membersOf(group).reduce(
       (sum, entry) => sum + 2 * rounds * this.executionSeconds(entry),
@@ -303,9 +303,9 @@ export class Budget {
   }
 
   /**
-   * Seconds that the rounds of a group may take whose cases are prepared: the least, or what it is
-   * promised if that fits, and at most a fifth of what is spare once all later groups that still fit
-   * have what they need too, and `kept` seconds are kept back.
+   * Seconds that the rounds of a group may take whose cases are prepared: the minimum, or the promised
+   * samples if they fit, and at most a fifth of the spare time once all later groups that still fit have
+   * what they need and `kept` seconds are reserved.
    */
   allowance(group: PlannedGroup, later: readonly PlannedGroup[], kept = 0): number {
     const { least, most } = this.rounds;
@@ -315,13 +315,13 @@ export class Budget {
     let spare = left - own;
     let waiting = 0;
     for (const next of later) {
-      // What is kept back is kept from everything but a promise.
+      // Only a promise may use the reserve.
       const within = spare + (this.promisedRounds(next) > 0 ? kept : 0);
       const needed = this.#floorSeconds(next, within);
-      // A group that no longer fits will be skipped: it reserves nothing.
+      // A group that no longer fits will be skipped, so it reserves nothing.
       const fits = needed <= within;
       if (fits) spare -= needed;
-      // Before anything like it was seen, it may yet turn out to fit.
+      // Until something similar was seen, it may still fit.
       if (fits || !this.#wasSeen(next)) waiting++;
     }
     const wish = this.#roundsSeconds(group, most) - own;
@@ -330,13 +330,13 @@ export class Budget {
   }
 }
 
-/** What preparing and checking a case took. */
+/** How long preparing and checking a case took. */
 interface Setup {
   readonly elements: number;
   readonly seconds: number;
 }
 
-/** What an implementation does in one direction runs at one rate. */
+/** All executions of an implementation in one direction run at one rate. */
 function keyOf({ implementation, direction }: PlannedCase): string {
   return `${implementation}/${direction}`;
 }

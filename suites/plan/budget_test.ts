@@ -4,7 +4,7 @@ import { Budget } from "./budget.ts";
 import type { PlannedCase, PlannedGroup } from "./planned_case.ts";
 import { summarize } from "../statistics/statistics.ts";
 
-/** A case of so many seconds by the unscaled prediction at 1 TFLOP/s. */
+/** A case that takes this many seconds by the unscaled prediction at 1 TFLOP/s. */
 function fakeCase(id: string, seconds: number): PlannedCase {
   const flops = seconds * 0.15e12;
   const plan: ImplementationPlan = {
@@ -49,7 +49,7 @@ const about = (have: number, want: number) =>
 Deno.test("Budget: a light group gets all its samples, a heavy later one keeps its least", () => {
   const { budget } = createBudget(100);
   const [light, heavy] = [group("light", 0.1), group("heavy", 20)];
-  // 20 samples; the heavy one needs 2 executions, its own warm-up.
+  // 20 samples; the heavy group needs 2 executions, which warm themselves up.
   about(budget.allowance(light, [heavy]), 2);
   about(budget.allowance(heavy, []), 100);
 });
@@ -59,11 +59,11 @@ Deno.test("Budget: a group that no longer fits reserves nothing", () => {
   pass(50);
   about(budget.left, 50);
   const [middle, heavy] = [group("middle", 4), group("heavy", 25)];
-  // By a guess 2 executions of 25 s do not fit into what is left; that may turn out otherwise.
+  // 2 predicted executions of 25 s do not fit into the time left; the prediction may be wrong.
   about(budget.allowance(middle, [heavy]), 8 + (50 - 8) / 5);
   budget.learn(fakeCase("seen", 1), { seconds: 1 });
   about(budget.allowance(middle, [heavy]), 50);
-  // A smaller one does; a fifth of the rest is shared out.
+  // A smaller group fits; it gets a fifth of the rest.
   about(budget.allowance(middle, [group("next", 5)]), 8 + (50 - 8 - 10) / 5);
   about(budget.allowance(middle, [group("next", 5)], 20), 8 + (30 - 8 - 10) / 5);
 });
@@ -84,7 +84,7 @@ Deno.test("Budget: candidates share the baseline's rounds", () => {
   about(budget.groupSeconds(shared, 2), 5 + 2.5 + 2.5);
 });
 
-Deno.test("Budget: a direction that was not seen is expected to run like one that was", () => {
+Deno.test("Budget: an unseen direction is predicted from a seen one", () => {
   const { budget } = createBudget(100);
   const entry = fakeCase("a", 1);
   const other: PlannedCase = { ...entry, direction: "forward-backward" };
@@ -95,27 +95,27 @@ Deno.test("Budget: a direction that was not seen is expected to run like one tha
   about(budget.predict(entry), 0.5);
 });
 
-Deno.test("Budget: a stalled host neither sets the rate nor the cost of what follows", () => {
+Deno.test("Budget: a stalled host changes neither the rate nor later costs", () => {
   const { budget } = createBudget(100);
   const entry = fakeCase("stalled", 1);
   budget.learn(entry, { seconds: 0.5, wallSeconds: 0.51 });
   budget.learn(entry, { seconds: 0.5, wallSeconds: 15 });
   about(budget.predict(entry), 0.5);
-  // Warm-up and two samples, each with at most twice the 10 ms that submitting was seen to cost.
+  // Warm-up and two samples, each with at most twice the measured 10 ms per submission.
   about(budget.caseSeconds(entry, 2), 3 * 0.52);
-  // Executions that waited together say nothing of what submitting one costs.
+  // Executions that waited together do not show the cost of submitting one.
   budget.learn(entry, { seconds: 0.4 });
   about(budget.caseSeconds(entry, 2), 3 * 0.42);
 });
 
-Deno.test("Budget: a trifle is there for every group, and less near the end", () => {
-  about(createBudget(100).budget.trifle, 1);
+Deno.test("Budget: every group has a minimum time for samples, less near the end", () => {
+  about(createBudget(100).budget.minimumGroupSeconds, 1);
   const { budget, pass } = createBudget(400);
-  about(budget.trifle, 2);
+  about(budget.minimumGroupSeconds, 2);
   pass(399.6);
-  about(budget.trifle, 0.4);
+  about(budget.minimumGroupSeconds, 0.4);
   pass(1);
-  assert.equal(budget.trifle, 0);
+  assert.equal(budget.minimumGroupSeconds, 0);
 });
 
 Deno.test("Budget: a case of a peer may take half of what is left, one of ours all of it", () => {
@@ -140,9 +140,9 @@ Deno.test("Budget: promised samples come before further samples of others", () =
   budget.learn(fakeCase("seen", 1), { seconds: 1 });
   const [light, long] = [group("light", 1), promised("long", 8)];
   assert.equal(budget.promisedRounds(long), 2);
-  // Its own least, and a fifth of what the four executions of the long one leave.
+  // Its own minimum, and a fifth of what the four executions of the long case leave.
   about(budget.allowance(light, [long]), 2 + (100 - 2 - 32) / 5);
-  // Four are half of the budget at most; the long one then needs its two.
+  // Four samples take at most half of the budget; the long case then needs its two.
   const longer = promised("longer", 15);
   about(budget.allowance(light, [longer]), 2 + (100 - 2 - 30) / 5);
   about(budget.allowance(longer, [light]), 60 + (100 - 60 - 3) / 5);
@@ -156,22 +156,22 @@ Deno.test("Budget: a promised case may take half of the budget, and light groups
   const affords = (seconds: number, reserve = 0) =>
     budget.affords({ ...fakeCase("other", seconds), promisedSamples: 4 }, { reserve, peer: false });
   assert.deepEqual([affords(24), affords(26)], [true, false]);
-  assert.ok(budget.affords(fakeCase("of no promise", 26), { reserve: 0, peer: false }));
+  assert.ok(budget.affords(fakeCase("not promised", 26), { reserve: 0, peer: false }));
   const [light, middle] = [group("light", 1), group("middle", 10)];
   const after = [{
     ...fakeCase("after", 1),
     course: { executions: 7, leastSeconds: 3.5, inFlight: true },
   }];
   const reserve = (of: PlannedCase) => budget.reserveFor(of, { later: [light, middle], after });
-  // Five seconds are light, and leave nothing; a promise leaves the light ones theirs.
+  // Five seconds are light, and reserve nothing; a promised case leaves the light groups their time.
   assert.equal(reserve(fakeCase("light too", 1)), 0);
   about(reserve(entry), 3);
-  // Any other leaves all lighter ones theirs, and what is kept back for the end.
+  // Any other case leaves all lighter groups their time, and the reserve for the end.
   about(reserve(fakeCase("heavy", 24)), 3 + 20 + 7);
   about(reserve(fakeCase("middle", 5)), 3 + 7);
 });
 
-Deno.test("Budget: a time at a slow clock is the most that an execution takes", () => {
+Deno.test("Budget: a time at a low clock is an upper bound of an execution", () => {
   const { budget } = createBudget(100);
   const entry = fakeCase("a", 1);
   budget.learnAtMost(entry, 0.5);
@@ -181,7 +181,7 @@ Deno.test("Budget: a time at a slow clock is the most that an execution takes", 
   about(budget.predict(entry), 0.1);
 });
 
-Deno.test("Budget: a calibration at a slow clock made predictions too long, and times seen since not", () => {
+Deno.test("Budget: a calibration at a low clock lengthens predictions, not measured times", () => {
   const { budget } = createBudget(100);
   const [seen, other] = [fakeCase("seen", 1), { ...fakeCase("b", 1), implementation: "other" }];
   budget.rebase(5);
@@ -190,7 +190,7 @@ Deno.test("Budget: a calibration at a slow clock made predictions too long, and 
   about(budget.predict(seen), 0.3);
 });
 
-Deno.test("Budget: what each of several submissions costs is learned apart", () => {
+Deno.test("Budget: the cost of each of several submissions is learned separately", () => {
   const { budget } = createBudget(100);
   const entry = fakeCase("a", 1);
   budget.learn(entry, { seconds: 0.1, wallSeconds: 0.11 });
@@ -201,7 +201,7 @@ Deno.test("Budget: what each of several submissions costs is learned apart", () 
   about(budget.executionSeconds(entry), 0.11);
 });
 
-Deno.test("Budget: preparing and checking has a fixed cost, and one by the element", () => {
+Deno.test("Budget: preparing and checking has a fixed cost and one per element", () => {
   const { budget } = createBudget(100);
   const at = (context: number, implementation = "dense"): PlannedCase => {
     const entry = { ...fakeCase("a", 1), implementation };
@@ -209,18 +209,18 @@ Deno.test("Budget: preparing and checking has a fixed cost, and one by the eleme
   };
   about(budget.setupSeconds(at(1e4)), 0.04);
   budget.learnSetup(at(1e4), 1);
-  // Until two were seen the elements cost what is expected; others have the fixed cost too.
+  // Until two were seen, elements cost the expected time; other kinds have the fixed cost too.
   about(budget.setupSeconds(at(2e4)), 1.04);
   about(budget.setupSeconds(at(1e4, "other")), 1.04);
   budget.learnSetup(at(2e4), 1.1);
   about(budget.setupSeconds(at(4e4)), 1.3);
   about(budget.setupSeconds(at(1e4)), 1);
-  // A host that stalled once makes long contexts dear, not impossible.
+  // A host that stalled once makes long contexts expensive, not impossible.
   budget.learnSetup(at(2e4), 10);
   about(budget.setupSeconds(at(1e6)), 10 + 4 * 4e-8 * 98e6);
 });
 
-Deno.test("Budget: what the first execution shows not to fit is given up, whatever the host added", () => {
+Deno.test("Budget: a case whose first execution shows that it does not fit is dropped, without the host's overhead", () => {
   const { budget, pass } = createBudget(100);
   const entry = fakeCase("a", 1);
   budget.learn(entry, { seconds: 30, wallSeconds: 90 });
@@ -229,14 +229,14 @@ Deno.test("Budget: what the first execution shows not to fit is given up, whatev
   assert.ok(!budget.canFinish(entry));
 });
 
-Deno.test("Budget: a case with a course of its own takes that, whatever samples are asked for", () => {
+Deno.test("Budget: a case with its own executions takes those, however many samples are requested", () => {
   const { budget } = createBudget(100);
   const seconds = (course: PlannedCase["course"]) =>
     budget.caseSeconds({ ...fakeCase("a", 0.1), course }, 20);
   about(seconds({ executions: 17 }), 1.7);
   about(seconds({ executions: 17, leastSeconds: 3 }), 3);
   budget.learn(fakeCase("a", 0.1), { seconds: 0.1, wallSeconds: 0.2 });
-  // Each waits for its submission, unless they are in flight together.
+  // Each execution waits for its submission, unless they are in flight together.
   about(seconds({ executions: 17 }), 3.4);
   about(seconds({ executions: 17, inFlight: true }), 1.7);
 });

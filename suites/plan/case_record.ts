@@ -1,5 +1,5 @@
 /**
- * Records of cases, from the plan and from what was measured.
+ * Records of cases, made from the plan and from measurements.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { PlannedCase } from "./planned_case.ts";
 import type { CaseRecord, CheckRecord, Sample, StageRecord } from "../result/result_schema.ts";
 import { invertStatistic, summarize } from "../statistics/statistics.ts";
 
-/** The record of a case before anything ran: its identity and its cost. */
+/** The record of a case before it ran: its identity and its cost. */
 export function caseRecord(
   entry: PlannedCase,
   outcome: { status: CaseRecord["status"]; reason?: string },
@@ -38,16 +38,16 @@ export function caseRecord(
   };
 }
 
-/** Options without those that were left out. */
+/** Options without the absent ones. */
 function definedOptions(options: LayerOptions): Record<string, number> {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given) as Record<string, number>;
 }
 
-/** Bytes of inputs and outputs alone: no way of computing the layer holds less. */
+/** Bytes of inputs and outputs alone: the minimum for any way of computing the layer. */
 export function leastBytes({ shape, direction = "forward" }: Problem): number {
   const { heads, context, headDim, dtype } = shape;
-  // Q, K, V and the output; dO and three gradients besides.
+  // Q, K, V and the output; dO and three gradients as well.
   const tensors = direction === "forward" ? 4 : 8;
   return tensors * heads * context * headDim * bytesPerElement(dtype);
 }
@@ -73,7 +73,7 @@ function shorten(value: number): number {
 }
 
 /**
- * Times and everything derived from them. Samples with a flag are kept and not counted; an
+ * Times and everything derived from them. Flagged samples are kept but not counted; an
  * inconclusive case has samples and no statistic.
  */
 export function withSamples(

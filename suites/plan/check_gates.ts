@@ -1,5 +1,5 @@
 /**
- * Which small check has to pass before a case is measured.
+ * Which small check must pass before a case is measured.
  *
  * @module
  */
@@ -10,8 +10,8 @@ import { findImplementation, type Measurable } from "./measurable.ts";
 import { caseId, type PlannedCase, withDirection } from "./planned_case.ts";
 
 /**
- * The smallest problem that exercises the same code as `problem`, where a float64 reference of the
- * whole output is affordable.
+ * The smallest problem that runs the same code as `problem`, and for which a float64 reference of the
+ * whole output is cheap enough.
  */
 export function checkProblem(
   problem: Problem,
@@ -23,8 +23,8 @@ export function checkProblem(
 }
 
 /**
- * Cases with the checks that they wait for: where both passes are checked for any point of the grid, the
- * forward pass alone is not.
+ * Attaches to each case the check that it waits for. If the grid checks both passes anywhere, the forward
+ * pass is not checked alone.
  */
 export function attachCheckGates(
   cases: readonly PlannedCase[],

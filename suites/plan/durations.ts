@@ -1,5 +1,5 @@
 /**
- * Lengths of an execution from which on it is measured in another way; the budget plans by the same.
+ * Durations of an execution at which the way of measuring changes; the budget uses the same values.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 /** An execution this long has warmed itself up: it counts as a sample. */
 export const OWN_WARM_UP_SECONDS = 5;
 
-/** From this length on, samples tell the stages apart, and passes of their own would add nothing. */
+/** From this duration on, samples separate the stages, so separate passes would add nothing. */
 export const STAGED_SECONDS = 0.25;
 
-/** Longest predicted submission, the timer's default: longer executions are several. */
+/** Longest predicted submission, the timer's default: longer executions are split into several. */
 export const SUBMISSION_SECONDS = 0.25;
 
 /**

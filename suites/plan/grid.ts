@@ -1,5 +1,5 @@
 /**
- * The grid of layers that a profile and options ask for, and what a suite has to plan its cases.
+ * The grid of layers that a profile and options request, and what a suite needs to plan its cases.
  *
  * @module
  */
@@ -21,13 +21,13 @@ import {
 } from "./planned_case.ts";
 import { loadProfile, type OptionGrid, type Profile } from "./profile.ts";
 
-/** What a suite plans its cases by. */
+/** What a suite plans its cases from. */
 export interface Planning extends CasePlanning {
-  /** As the options leave it. */
+  /** With the options applied. */
   readonly profile: Profile;
   readonly dtype: DType;
   readonly options: PlanOptions;
-  /** The points of the grid, as cases of no suite: {@linkcode caseOf} makes them one's. */
+  /** The points of the grid, as cases without a suite; {@linkcode caseOf} assigns one. */
   readonly grid: readonly PlannedCase[];
 }
 
@@ -47,7 +47,7 @@ export function startPlanning(
   return { ...planning, options, grid: gridPoints(planning) };
 }
 
-/** Whether a suite was asked for by name. */
+/** Whether a suite was requested by name. */
 export function isAsked(options: Pick<PlanOptions, "suites">, suite: string): boolean {
   return options.suites?.includes(suite) ?? false;
 }
@@ -57,7 +57,7 @@ export function caseOf(point: PlannedCase, suite: string): PlannedCase {
   return { ...point, suite, id: `${suite}/${point.id}` };
 }
 
-/** Options to be combined, and what they are combined for. */
+/** Options to combine, and what they apply to. */
 type Sweep =
   & { readonly options: OptionGrid }
   & Partial<
@@ -115,7 +115,7 @@ function gridPoints(planning: Omit<Planning, "options" | "grid">): PlannedCase[]
 }
 
 /**
- * Refuses options that ask for a combination that cannot be computed, and for nothing else.
+ * Refuses options that request only combinations that cannot be computed.
  *
  * @throws {UsageError} one line naming the option, the value and the limit.
  */
@@ -126,7 +126,7 @@ export function refuseImpossible({ grid: cases, options }: Planning): void {
   }
   if (!shapesGrid(options) && !named) return;
   const own = cases.filter(({ implementation }) => !implementation.startsWith(PEER_PREFIX));
-  // What was named must run; of what the profile brings, one of each family is enough.
+  // Everything that was named must run; of the profile's own, one of each family is enough.
   const groupOf = ({ implementation, family }: PlannedCase) => named ? implementation : family;
   for (const group of new Set(own.map(groupOf))) {
     const entries = own.filter((entry) => groupOf(entry) === group);

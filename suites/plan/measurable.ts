@@ -1,6 +1,6 @@
 /**
- * What the suites measure: an implementation whose results can be read row by row, wherever they
- * live. Those of `kernels/` leave tensors on the WebGPU device; a peer may compute in another process.
+ * What the suites measure: an implementation whose results can be read row by row, wherever they are
+ * stored. Those of `kernels/` leave tensors on the WebGPU device; a peer may compute in another process.
  *
  * @module
  */
@@ -34,14 +34,14 @@ export interface RemoteTensor extends TensorShape {
   readonly label: string;
   /** Rows `first … first + count - 1` of one head, as `[count, dim]`. */
   readonly readRows: (range: RowRange) => Promise<Float32Array>;
-  /** Digest and count of non-finite elements, as `inspectTensor` has them for the same elements. */
+  /** Digest and count of non-finite elements, as `inspectTensor` computes them for the same elements. */
   readonly inspect: () => Promise<Inspection>;
 }
 
 /** A result of an execution. */
 export type Rows = Tensor | RemoteTensor;
 
-/** Results of an execution, as `Prepared` has them; a peer may not tell all of them. */
+/** Results of an execution, as in `Prepared`; a peer may not report all of them. */
 export interface Outputs {
   /** `[heads, context, headDim]`. */
   readonly output: Rows;
@@ -57,7 +57,7 @@ export interface Outputs {
   readonly gradients?: { readonly q: Rows; readonly k: Rows; readonly v: Rows };
 }
 
-/** A layer that is ready to run any number of times. */
+/** A layer that can be run any number of times. */
 export interface Layer {
   /** Names of the stages that a staged execution times. */
   readonly stages: readonly string[];
@@ -65,7 +65,7 @@ export interface Layer {
   readonly execute: (options?: RunOptions) => Promise<Timing>;
   /** Results of the last execution. */
   readonly outputs: Outputs;
-  /** As `Prepared` has it. */
+  /** As in `Prepared`. */
   readonly readRestarts?: () => Promise<number>;
   /** Present for a peer. */
   readonly peer?: PeerTraits;
@@ -73,41 +73,41 @@ export interface Layer {
   readonly destroy: () => void | Promise<void>;
 }
 
-/** What the checks have to know of a peer. */
+/** What the checks need to know about a peer. */
 export interface PeerTraits {
-  /** Its own copy of the inputs, for comparison with ours; absent where it reads ours. */
+  /** Its own copy of the inputs, for comparison with ours; absent if it reads ours. */
   readonly inputs?: Readonly<Partial<Record<keyof LayerInputs, RemoteTensor>>>;
-  /** It adds up in f16: its error grows with the root of the number of keys. Default false. */
+  /** It accumulates in f16: its error grows with the root of the number of keys. Default false. */
   readonly halfSums?: boolean;
-  /** Most bytes of device memory that it has held; undefined where it does not tell. */
+  /** Peak device memory in bytes; undefined if it does not report this. */
   readonly peakBytes?: () => number | undefined;
 }
 
-/** What a layer is prepared with. */
+/** Inputs of preparing a layer. */
 export interface PrepareOptions {
   /** Q, K, V and, for gradients, dO. */
   readonly inputs: LayerInputs;
-  /** Most FLOP of one dispatch. Default: never cut. */
+  /** Most FLOP of one dispatch. Default: dispatches are not split. */
   readonly flopsPerDispatch?: number;
-  /** Seed of Q; K, V and dO have the three after it. A peer makes its own inputs from it. */
+  /** Seed of Q; K, V and dO use the next three. A peer makes its own inputs from it. */
   readonly seed?: number;
-  /** Stops what takes long. */
+  /** Stops long work. */
   readonly signal?: AbortSignal;
 }
 
 /** One way of computing a layer, ours or a peer's. */
 export type Measurable = Omit<Implementation, "prepare"> & {
   readonly prepare: (gpu: Gpu, problem: Problem, options: PrepareOptions) => Promise<Layer>;
-  /** Somebody else's, measured beside ours. Default false. */
+  /** An external implementation, measured for comparison. Default false. */
   readonly peer?: boolean;
-  /** Longest execution, seconds, for what cannot be cut into submissions. Default: any. */
+  /** Longest execution in seconds, where it cannot be split into submissions. Default: no limit. */
   readonly longestSeconds?: number;
 };
 
 /**
- * The implementation of that name.
+ * The implementation with that name.
  *
- * @throws {TypeError} when there is none: names are checked where a plan is made.
+ * @throws {TypeError} when there is none: names are checked when a plan is made.
  */
 export function findImplementation<T extends Measurable>(registry: readonly T[], name: string): T {
   const found = registry.find((known) => known.name === name);
@@ -115,7 +115,7 @@ export function findImplementation<T extends Measurable>(registry: readonly T[],
   return found;
 }
 
-/** A layer that cannot be had on this machine. The message is one line and says why. */
+/** A layer that is not available on this machine. The message is one line with the reason. */
 export class UnavailableError extends Error {
   /** Of the class. */
   override readonly name = "UnavailableError";
@@ -126,7 +126,7 @@ export function isOurs(layer: Layer): layer is Prepared {
   return layer.peer === undefined;
 }
 
-/** Rows of a result as they are stored. */
+/** Rows of a result in their storage type. */
 export function readStoredRows(
   gpu: Gpu,
   rows: Rows,

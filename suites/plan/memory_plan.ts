@@ -1,6 +1,6 @@
 /**
  * The memory plan of cases, without running or allocating anything: every buffer with its bytes, the
- * peak, the least that inputs and outputs take, and whether it fits.
+ * peak, the minimum that inputs and outputs take, and whether it fits.
  *
  * @module
  */
@@ -15,13 +15,13 @@ import type { PlannedDevice } from "./planned_case.ts";
 
 /** The device that a memory plan is for. */
 export interface MemoryDevice extends PlannedDevice {
-  /** For people: which device, and whether it was assumed. */
+  /** Name for people: which device, and whether it was assumed. */
   readonly description: string;
 }
 
 /** The memory plan of one case. */
 export interface CaseMemory {
-  /** As its case ids have it, without the suite: `lighthouse-norm/forward/N8192-…`. */
+  /** As in its case ids, without the suite: `lighthouse-norm/forward/N8192-…`. */
   readonly name: string;
   /** Absent when the case cannot be computed; then `reason` says why. */
   readonly buffers?: ImplementationPlan["buffers"];
@@ -32,7 +32,7 @@ export interface CaseMemory {
   readonly reason?: string;
 }
 
-/** Limits that Deno's stack gives on an H100 of 80 GB, for machines without a GPU. */
+/** Limits of Deno's stack on an H100 of 80 GB, for machines without a GPU. */
 export const ASSUMED_DEVICE: MemoryDevice = {
   description: "an NVIDIA H100 of 80 GB, assumed",
   deviceMemoryBytes: 81559 * 2 ** 20,
@@ -65,7 +65,7 @@ export const ASSUMED_DEVICE: MemoryDevice = {
 /**
  * Plans the layers that `bench` would time with these options.
  *
- * @throws {UsageError} one line, when nothing that was asked for can be computed.
+ * @throws {UsageError} one line, when nothing that was requested can be computed.
  *
  * @example
  * ```ts
@@ -82,7 +82,7 @@ export function planMemory(
   device: MemoryDevice,
   registry: readonly Measurable[],
 ): CaseMemory[] {
-  // What does not fit is shown too, so that one sees by how much.
+  // Layers that do not fit are shown too, with the bytes that are missing.
   const unlimited = { ...device, deviceMemoryBytes: null };
   const planning = startPlanning(options, unlimited, registry);
   refuseImpossible(planning);

@@ -25,7 +25,7 @@ Deno.test("both directions of every implementation fit an H100 at 512K in f16", 
   }
 });
 
-Deno.test("what does not fit is planned all the same, with what is too much", () => {
+Deno.test("a layer that does not fit is planned too, with the excess bytes", () => {
   const small = { ...ASSUMED_DEVICE, deviceMemoryBytes: 2 ** 30 };
   const [dense] = plan(
     { contexts: [524288], implementations: ["dense"], directions: ["forward"] },

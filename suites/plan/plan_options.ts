@@ -1,5 +1,5 @@
 /**
- * What a user may set, and the profile as it is then.
+ * What a user may set, and the profile with those settings applied.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { KRule, OptionGrid, Profile } from "./profile.ts";
 
 /** What a user may set; everything else comes from the profile. */
 export interface PlanOptions {
-  /** `smoke`, `standard` or `paper`: where everything else comes from. */
+  /** `smoke`, `standard` or `paper`: the source of everything else. */
   profile: string;
   /** Suites to run. */
   suites?: readonly string[];
@@ -45,18 +45,18 @@ export interface PlanOptions {
 /** Options that shape the grid of layers. */
 export const SHAPE_OPTIONS = ["contexts", "heads", "headDims", "options"] as const;
 
-/** Whether options shape another grid than the profile's. */
+/** Whether options define another grid than the profile's. */
 export function shapesGrid(options: Partial<PlanOptions>): boolean {
   return SHAPE_OPTIONS.some((name) => options[name] !== undefined);
 }
 
-/** Whether implementations are asked for by name. */
+/** Whether implementations are requested by name. */
 export function namesImplementations(options: Partial<PlanOptions>): boolean {
   return options.implementations !== undefined || options.scorers !== undefined;
 }
 
 /**
- * The profile with what the options say instead.
+ * The profile with the options applied.
  *
  * @throws {UsageError} one line naming the option, the value and the limit.
  */
@@ -99,7 +99,7 @@ export function applyOptions(
     dtype: options.dtype ?? profile.dtype,
     options: { ...profile.options, ...chosenOptions(options, registry) },
     ...(longest && !options.contexts && { longest }),
-    // Options that shape the grid replace the sweeps: the user's grid is the sweep then.
+    // Options that define the grid replace the sweeps: the user's grid is then the sweep.
     sweeps: grid
       ? []
       : named
@@ -117,7 +117,7 @@ export function applyOptions(
   };
 }
 
-/** What options leave of a sweep: nothing where they name none of its Lighthouse settings. */
+/** The part of a sweep that options keep: nothing if they name none of its Lighthouse settings. */
 function narrow(
   sweep: Profile["sweeps"][number],
   options: { implementations: readonly string[]; directions?: readonly Direction[] },
@@ -165,7 +165,7 @@ function chooseImplementations(
   return [...others, ...wanted];
 }
 
-/** Values that were asked for, each of an option that an implementation has. */
+/** Requested values, each of an option that an implementation has. */
 function chosenOptions(options: PlanOptions, registry: readonly Measurable[]): OptionGrid {
   const known = new Map(registry.flatMap((entry) => entry.options).map((one) => [one.name, one]));
   const grid: OptionGrid = {};
@@ -183,7 +183,7 @@ function chosenOptions(options: PlanOptions, registry: readonly Measurable[]): O
   return grid;
 }
 
-/** The type that tensors are stored in. */
+/** The storage type of tensors. */
 export function chooseDtype(
   dtype: Profile["dtype"],
   device: { readonly capabilities: { readonly f16: boolean } },

@@ -17,7 +17,7 @@ const h100: PlannedDevice = { ...ASSUMED_DEVICE, deviceMemoryBytes: 80 * 2 ** 30
 
 const plan = (options: PlanOptions, device = h100) => planShares(options, { device });
 
-Deno.test("peers join every context, stand beside their like, and are never throughput", () => {
+Deno.test("peers run at every context, after their counterparts, and never in throughput", () => {
   const peer = (name: string, computes: "dense" | "lighthouse", unavailable?: string) =>
     peerImplementation({
       name,
@@ -62,7 +62,7 @@ Deno.test("peers join every context, stand beside their like, and are never thro
   assert.ok(!checks.some(({ id }) => id.includes("peer:absent")));
 });
 
-Deno.test("every profile plans on a large device; only impossible grid points are skipped", () => {
+Deno.test("every profile can be planned on a large device; only impossible grid points are skipped", () => {
   for (const profile of PROFILE_NAMES) {
     const { groups, checks, throughput } = plan({ profile });
     assert.ok(groups.length >= loadProfile(profile).contexts.length);
@@ -84,7 +84,7 @@ Deno.test("the paper profile covers its figure in both directions, the grid, and
     groups.filter(({ baseline }) => baseline!.direction === direction)
       .map(({ baseline }) => baseline!.problem.shape.context);
   // The forward figure comes before everything else, whatever the budget.
-  // Two contexts more below it: where Lighthouse begins to win must not lie outside of the curve.
+  // Two contexts below it: the crossover of Lighthouse must lie on the curve.
   const figure = [2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288];
   assert.deepEqual(contexts("forward"), [...figure, 98304, 1048576]);
   assert.deepEqual(
@@ -131,7 +131,7 @@ Deno.test("the paper profile covers its figure in both directions, the grid, and
     impossible.every(({ skip, sweeps }) => skip!.startsWith("plan lighthouse: ") && sweeps),
   );
   assert.ok(find(98304, "forward-backward").candidates.length > 8);
-  // What is checked in both directions is not checked forward once more.
+  // A check of both directions replaces the check of the forward pass.
   assert.equal(longest[0].gate, checks.find(({ id }) => id.includes("lighthouse-norm"))!.id);
   assert.ok(longest[0].gate!.includes("forward-backward"));
 });
@@ -153,7 +153,7 @@ Deno.test("the scorers, directions and dilations of options are combined", () =>
   ]);
 });
 
-Deno.test("throughput is measured at every context that was asked for, else at the profile's", () => {
+Deno.test("throughput is measured at every requested context, else at the profile's", () => {
   const contexts = (asked?: number[]) => {
     const suites = ["throughput"];
     const { throughput } = plan({ profile: "smoke", suites, ...(asked && { contexts: asked }) });
@@ -181,7 +181,7 @@ Deno.test("a grid point that cannot be computed is skipped with its reason", () 
   assert.match(large.skip!, /plan lighthouse: /);
 });
 
-Deno.test("options that leave only the impossible are a usage error in one line", () => {
+Deno.test("options that leave only impossible combinations are a usage error in one line", () => {
   const cases: [PlanOptions, RegExp][] = [
     [{ profile: "smoke", contexts: [8192], options: { k: [1536] } }, /plan lighthouse: /],
     [
@@ -212,7 +212,7 @@ Deno.test("options that leave only the impossible are a usage error in one line"
   }
 });
 
-Deno.test("memory: what cannot fit is skipped with the bytes, pairs that cannot are split", () => {
+Deno.test("memory: a case that cannot fit is skipped with the bytes, a pair that cannot is split", () => {
   const small = { ...h100, deviceMemoryBytes: 5 * 2 ** 30 };
   const directions = ["forward" as const];
   const options = { profile: "paper", contexts: [8192, 524288], scorers: ["norm"], directions };
@@ -229,7 +229,7 @@ Deno.test("memory: what cannot fit is skipped with the bytes, pairs that cannot 
   assert.equal(split.groups.filter((group) => group.baseline === undefined).length, 1);
 });
 
-Deno.test("memory: of a device that does not tell, a case may take half of the machine's", () => {
+Deno.test("memory: if the device reports none, a case may take half of the machine's", () => {
   const directions = ["forward" as const];
   const options = { profile: "paper", contexts: [8192, 524288], scorers: ["norm"], directions };
   const skips = (systemMemoryBytes?: number) =>
@@ -245,7 +245,7 @@ Deno.test("memory: of a device that does not tell, a case may take half of the m
     lighthouse!,
     /^needs [\d.]+ GiB of device memory; the limit is 5 GiB, half of the machine's: /,
   );
-  // What the device tells goes first.
+  // The device's own report comes first.
   const told = { ...h100, deviceMemoryBytes: 80 * 2 ** 30, systemMemoryBytes: 2 ** 30 };
   assert.ok(plan(options, told).groups.every(({ baseline }) => baseline?.skip === undefined));
 });
@@ -272,7 +272,7 @@ Deno.test("the standard profile promises samples to the headline's contexts in b
   assert.deepEqual(contexts, [4096, 8192, 16384, 32768, 131072, 524288]);
 });
 
-Deno.test("memory: a shape that does not fit and is all that was asked for is a usage error", () => {
+Deno.test("memory: if the only requested shape does not fit, that is a usage error", () => {
   const small = { ...h100, deviceMemoryBytes: 2 ** 30 };
   assert.throws(
     () => plan({ profile: "paper", contexts: [524288] }, small),
@@ -297,7 +297,7 @@ Deno.test("dtype auto follows the device, and the identity ignores predictions a
   );
 });
 
-Deno.test("checkProblem stays affordable and keeps what decides the code", () => {
+Deno.test("checkProblem stays small and keeps everything that selects code", () => {
   const shape = { heads: 8, context: 98304, headDim: 128, dtype: "f16" as const };
   assert.equal(checkProblem({ shape }, dense).shape.context, 193);
   const layer = { shape, options: { levels: 3, pooling: 8, k: 1536 } };

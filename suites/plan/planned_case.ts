@@ -1,5 +1,5 @@
 /**
- * Cases as a run plans them: what they are, what they take, and how they are named.
+ * Cases in a run's plan: what they are, what they cost, and how they are named.
  *
  * @module
  */
@@ -24,17 +24,17 @@ export type PlannedDevice = Pick<Gpu, "capabilities" | "adapter"> & {
   /** Null: unknown. */
   readonly deviceMemoryBytes: number | null;
   /**
-   * Memory of the machine, of which cases may take half where that of the device is not known: it may
-   * be the same. Default: nothing is skipped for want of memory then.
+   * Memory of the machine, of which cases may take half if that of the device is unknown: it may
+   * be the same. Default: nothing is skipped for lack of memory then.
    */
   readonly systemMemoryBytes?: number;
 };
 
-/** Executions of a case whose number its samples do not decide. */
+/** Executions of a case that do not depend on its number of samples. */
 export interface Course {
-  /** How many, all together. */
+  /** How many in total. */
   readonly executions: number;
-  /** It takes at least this long. Default 0. */
+  /** Minimum duration. Default 0. */
   readonly leastSeconds?: number;
   /** They are submitted without waiting for each other. Default false. */
   readonly inFlight?: boolean;
@@ -48,26 +48,26 @@ export interface PlannedCase {
   readonly implementation: string;
   readonly direction: Direction;
   readonly problem: Problem;
-  /** Rules that gave values of options, by the option's name. */
+  /** Rules that set values of options, by the option's name. */
   readonly rules?: Readonly<Record<string, KRule>>;
-  /** What the implementation is one of. */
+  /** The implementation's family. */
   readonly family: string;
-  /** What ranks entries, for Lighthouse. */
+  /** The scorer, for Lighthouse. */
   readonly scorer?: string;
   readonly sweeps: readonly string[];
-  /** Absent when the problem is not one that the implementation can compute. */
+  /** Absent when the implementation cannot compute the problem. */
   readonly plan?: ImplementationPlan;
   /** Why it will not run. */
   readonly skip?: string;
   /** Its time is predicted and not measured. */
   readonly predictedOnly?: boolean;
-  /** Samples that it gets before other cases get more than their least, where the budget has room. */
+  /** Samples that it gets before other cases get more than their minimum, if the budget has room. */
   readonly promisedSamples?: number;
-  /** What it runs beside what its samples take. Default: warming up, and its stages apart. */
+  /** Executions besides its samples. Default: warm-up, and its stages timed separately. */
   readonly course?: Course;
-  /** Id of the check that has to pass first; absent for checks and for what checks itself. */
+  /** Id of the check that must pass first; absent for checks and for cases that check themselves. */
   readonly gate?: string;
-  /** Direction of that case: one that runs both passes checks the forward pass too. */
+  /** Direction of that check: one that runs both passes checks the forward pass too. */
   readonly gateDirection?: Direction;
 }
 
@@ -131,7 +131,7 @@ export function planImplementation(
   });
 }
 
-/** One case; where it cannot be computed or has no room, with the reason. */
+/** One case, with the reason if it cannot be computed or does not fit. */
 export function planCase(
   planning: CasePlanning,
   options: {
@@ -168,8 +168,8 @@ export function planCase(
 }
 
 /**
- * Stable identity of a case: `latency/dense/forward/N8192-H8-d128-f16`; of a point of the grid, which is
- * no suite's yet, without the first part.
+ * Stable identity of a case: `latency/dense/forward/N8192-H8-d128-f16`; for a point of the grid, which
+ * has no suite yet, without the first part.
  */
 export function caseId(
   entry: {
@@ -184,7 +184,7 @@ export function caseId(
   return [...suite === "" ? [] : [suite], implementation.name, direction, layer].join("/");
 }
 
-/** The part of a case id that says what the layer is: `N8192-H8-d128-f16-L3-p4-k128`. */
+/** The part of a case id that describes the layer: `N8192-H8-d128-f16-L3-p4-k128`. */
 export function problemId(
   { shape, options = {} }: Problem,
   descriptors: readonly OptionDescriptor[],

@@ -1,6 +1,6 @@
 /**
- * Says which attention of a run stays off matrix units, and why: on a stack that is chosen for them,
- * a slow number must not look like theirs.
+ * Reports which attention of a run does not use matrix units, and why: on a stack that is chosen for them,
+ * a slow number must not be mistaken for theirs.
  *
  * @module
  */
@@ -12,9 +12,9 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { PlannedCase } from "./planned_case.ts";
 
 /**
- * One line for each reason. None on Deno's own stack, which offers no matrix units to anybody.
+ * One line for each reason. None on Deno's own stack, which offers no matrix units.
  *
- * @param cases Planned ones; those without a plan count for nothing.
+ * @param cases Planned ones; those without a plan do not count.
  */
 export function notesOnPortableKernels(
   { capabilities, stack }: Pick<Gpu, "capabilities" | "stack">,

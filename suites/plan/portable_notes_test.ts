@@ -6,7 +6,7 @@ import { notesOnPortableKernels } from "./portable_notes.ts";
 
 const MATRIX = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
 
-Deno.test("a run on Dawn says why attention stays off matrix units, once for each reason", () => {
+Deno.test("a run on Dawn reports why attention does not use matrix units, once for each reason", () => {
   const shape = { batch: 1, heads: 2, context: 512, headDim: 64, dtype: "f16" } as const;
   const problems: Problem[] = [
     { shape },

@@ -1,18 +1,18 @@
 /**
- * How long an execution is expected to take.
+ * Predicted duration of an execution.
  *
  * @module
  */
 import type { ImplementationPlan } from "../../kernels/implementation.ts";
 import type { CalibrationRecord } from "../result/result_schema.ts";
 
-/** Share of the FMA rate that a kernel is assumed to reach before any has been seen. */
+/** Share of the FMA rate that a kernel is assumed to reach before any was measured. */
 const ASSUMED_SHARE = 0.15;
 
 /**
- * Seconds that one execution is predicted to take: arithmetic at a share of the measured f32 rate,
- * bytes at half of the measured copy rate, and each stage's pass. `scale` is what earlier cases of
- * the same implementation took over their own prediction.
+ * Predicted seconds of one execution: arithmetic at a share of the measured f32 rate,
+ * bytes at half of the measured copy rate, and each stage's pass. `scale` is how long earlier cases of
+ * the same implementation took relative to their own prediction.
  */
 export function predictSeconds(
   plan: Pick<ImplementationPlan, "stages">,

@@ -27,18 +27,18 @@ export const kRuleSchema: z.ZodType<KRule> = z.union([
 /** The value of an option, or the rule that gives it. */
 export type KRule = number | string;
 
-/** Values of options by the option's name; those that an implementation lacks do not concern it. */
+/** Values of options by the option's name; an implementation ignores those that it lacks. */
 export const optionGridSchema: z.ZodType<OptionGrid> = z.record(z.string(), list(kRuleSchema));
 
-/** Values of options to be combined, by the option's name. */
+/** Values of options to combine, by the option's name. */
 export type OptionGrid = Record<string, KRule[]>;
 
 /**
- * A grid of options at one context, measured against dense attention there. What is left out comes
- * from the profile.
+ * A grid of options at one context, measured against dense attention there. The profile supplies
+ * what is left out.
  */
 export const sweepSchema = z.strictObject({
-  /** What is varied: `context`, an option's name, `scorer`, or `grid` for several. */
+  /** What varies: `context`, an option's name, `scorer`, or `grid` for several. */
   name: z.string(),
   context: count,
   options: optionGridSchema.optional(),
@@ -47,13 +47,13 @@ export const sweepSchema = z.strictObject({
   /** Implementations whose time is predicted and not measured. */
   predictedOnly: list(z.string()).optional(),
   /**
-   * Samples that each of its cases gets before other cases get more than their least, where half of
-   * the budget affords them. Default: no promise.
+   * Samples that each of its cases gets before other cases get more than their minimum, if half of
+   * the budget allows. Default: no promise.
    */
   promisedSamples: count.optional(),
 });
 
-/** What every profile has; sections of suites come beside it. */
+/** The fields of every profile; suites add their own sections. */
 export const profileBase = z.object({
   name: z.string(),
   description: z.string(),
@@ -66,18 +66,18 @@ export const profileBase = z.object({
   implementations: list(z.string()),
   directions: list(z.enum(DIRECTIONS)),
   contexts: list(count),
-  /** The longest of these contexts in a direction, where that is not the longest of all. */
+  /** The longest of these contexts in a direction, if that differs from the longest of all. */
   longest: z.partialRecord(z.enum(DIRECTIONS), count).optional(),
   heads: list(count),
   headDims: list(count),
   /** `auto`: f16 where the device has it, else f32. */
   dtype: z.enum(["auto", "f16", "f32"]),
-  /** Values of options; an implementation takes its own default for what is left out. */
+  /** Values of options; an implementation uses its own default for what is left out. */
   options: optionGridSchema,
   sweeps: z.array(sweepSchema),
   /** Samples of each case: two in every A/B/B/A round. */
   samples: z.strictObject({ minimum: count, maximum: count }),
-  /** Seconds that checking and measuring may take; calibration and start-up come on top. */
+  /** Seconds for checking and measuring; calibration and start-up are not included. */
   budgetSeconds: z.number().positive(),
 });
 
@@ -99,7 +99,7 @@ export function profileSchema(
   }).strict();
 }
 
-/** A suite's section of a profile; undefined where it has none. */
+/** A suite's section of a profile; undefined if there is none. */
 export function sectionOf<T>(
   profile: Profile,
   suite: string,
@@ -115,7 +115,7 @@ const PROFILES: Record<string, unknown> = { smoke, standard, paper };
 export const PROFILE_NAMES: readonly string[] = Object.keys(PROFILES);
 
 /**
- * The profile of that name.
+ * The profile with that name.
  *
  * @throws {UsageError} when there is none.
  *

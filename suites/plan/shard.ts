@@ -40,8 +40,8 @@ export function parseShard(text: string): Shard {
 }
 
 /**
- * Deals pieces of work out to shards: the heaviest first, to the shard with the least so far. A function
- * of the weights alone.
+ * Distributes pieces of work over shards: the heaviest first, to the least loaded shard. It depends
+ * on the weights alone.
  *
  * @returns the shard of each piece, the first being 1.
  */

@@ -37,7 +37,7 @@ const DEVICE = {
   },
 } as unknown as PlannedDevice;
 
-Deno.test("shards of a paper plan cover it: groups once, checks wherever they are waited for", () => {
+Deno.test("shards of a paper plan cover it: groups once, checks wherever a case waits for them", () => {
   const plan = planShares({ profile: "paper" }, { device: DEVICE });
   for (const count of [1, 2, 5, 40]) {
     const shards = Array.from(
@@ -79,14 +79,14 @@ Deno.test("parseShard refuses everything but i/n", () => {
   }
 });
 
-Deno.test("dealOut deals every piece to one shard, the heaviest first, and spreads the weight", () => {
+Deno.test("dealOut assigns every piece to one shard, the heaviest first, and spreads the weight", () => {
   const weights = [1, 9, 3, 3, 2];
   assert.deepEqual(dealOut(weights, { count: 2 }), [2, 1, 2, 2, 2]);
   assert.deepEqual(dealOut([1, 1, 1], { count: 5 }), [1, 2, 3]);
   assert.deepEqual(dealOut([], { count: 3 }), []);
 });
 
-Deno.test("a shard that has nothing to do is fine, a run that measured nothing is not", () => {
+Deno.test("an empty shard passes, a run that measured nothing fails", () => {
   const empty = { ...sampleResult(), cases: [] };
   assert.equal(exitCodeOf(empty), 5);
   const shard = { index: 3, count: 3, plan: "", cases: [] };

@@ -1,6 +1,6 @@
 /**
- * A model of a device and its host, with a clock of its own: a whole run is scheduled on it in
- * milliseconds. Kernels take what they took on a real device; nothing is computed.
+ * A simulated device and host with their own clock: it schedules a whole run in milliseconds. Kernels
+ * take as long as they did on a real device; nothing is computed.
  *
  * @module
  */
@@ -32,42 +32,42 @@ import { runSchedule } from "./schedule.ts";
 /** A device and its host, as far as a schedule depends on them. */
 export interface DeviceModel {
   readonly device: PlannedDevice;
-  /** At a right clock. */
+  /** At the full clock. */
   readonly calibration: CalibrationRecord;
-  /** Seconds of one execution at a right clock. */
+  /** Seconds of one execution at the full clock. */
   readonly seconds: (implementation: string, problem: Problem) => number;
   readonly host: HostModel;
 }
 
 /** Seconds that the host adds. */
 export interface HostModel {
-  /** From the end of a submission to when the host knows of it. */
+  /** From the end of a submission until the host learns of it. */
   readonly wait: number;
-  /** The same where an execution is several submissions. */
+  /** The same for an execution of several submissions. */
   readonly waitOfSeveral: number;
-  /** To compile and allocate a layer; inputs take half of it. */
+  /** Compiling and allocating a layer; inputs take half of it. */
   readonly prepare: number;
-  /** Of a check of sampled rows: the least, and for each element of K. */
+  /** A check of sampled rows: the minimum, and the time per element of K. */
   readonly check: { readonly least: number; readonly forward: number; readonly gradients: number };
-  /** Of a check of all rows of a small layer. */
+  /** A check of all rows of a small layer. */
   readonly wholeCheck: number;
   readonly digest: number;
-  /** Of a context-parallel case, beside its executions. */
+  /** A context-parallel case, besides its executions. */
   readonly cut: number;
 }
 
 /**
- * How fast the device is, 1 at its right clock. `idle`: seconds since it last worked; `busy`: seconds
- * that it had worked by then without a gap.
+ * Speed of the device, 1 at its full clock. `idle`: seconds since it last worked; `busy`: seconds
+ * of work without a gap until then.
  */
 export type Speed = (now: number, work: { idle: number; busy: number }) => number;
 
-/** What a run on a model came to. */
+/** The outcome of a run on a model. */
 export interface ModelledRun {
   readonly cases: readonly CaseRecord[];
   readonly ratios: readonly RatioRecord[];
   readonly notes: readonly string[];
-  /** Order in which cases were first recorded, by id, with the seconds of the clock. */
+  /** Order in which cases were first recorded, by id, with the clock's time in seconds. */
   readonly recordedAt: ReadonlyMap<string, number>;
   /** Contexts for which inputs were allocated. */
   readonly allocated: ReadonlySet<number>;
@@ -79,11 +79,11 @@ export interface ModelledRun {
 
 const SEED = 1;
 
-/** What the canary takes at a right clock, seconds, and an exercise. */
+/** Seconds of the canary at the full clock, and of an exercise. */
 const CANARY_SECONDS = 1e-4;
 const EXERCISE_SECONDS = 0.1;
 
-/** Gaps up to this long are none, seconds. */
+/** Gaps up to this many seconds do not count. */
 const GAP_SECONDS = 0.03;
 
 const CHECK: CheckRecord = { passed: true, method: "modelled", maxError: 0, tolerance: 1 };
@@ -92,8 +92,8 @@ const DIGEST = { output: "the same bits" };
 /**
  * Runs a plan on a model.
  *
- * @param options those of the plan; `speed` of the device (default: its clock is always right);
- * `calibratedAt`: how fast it was when it was calibrated (default 1).
+ * @param options those of the plan; `speed` of the device (default: always the full clock);
+ * `calibratedAt`: its speed during calibration (default 1).
  */
 export async function runOnModel(
   model: DeviceModel,
@@ -145,7 +145,7 @@ export async function runOnModel(
     note: (line) => void found.notes.push(line),
     step: () => {},
   };
-  /** What takes the host's or the device's time and nothing else stands in for these. */
+  /** Everything that takes the host's or the device's time, replaced by its duration. */
   const standIns: Record<string, Measurer["measure"]> = {
     "correctness": async ({ candidates: [entry] }) => {
       if (entry.skip || session.finished(entry.id)) return;
@@ -173,7 +173,7 @@ export async function runOnModel(
   return { ...found, seconds: time.now };
 }
 
-/** A clock that goes on as the device works and the host waits. */
+/** A clock that advances as the device works and the host waits. */
 class ModelTime {
   now = 0;
   readonly #speed: Speed;
@@ -184,7 +184,7 @@ class ModelTime {
     this.#speed = speed;
   }
 
-  /** The device works for so many seconds of a right clock; returns what it took. */
+  /** The device works for this many seconds at the full clock; returns the seconds that it took. */
   work(seconds: number): number {
     const idle = this.now - this.#idleSince;
     if (idle > GAP_SECONDS) this.#busySince = this.now;
@@ -195,7 +195,7 @@ class ModelTime {
     return took;
   }
 
-  /** The host works or waits, the device does nothing. */
+  /** The host works or waits while the device is idle. */
   rest(seconds: number): void {
     this.now += seconds;
   }
@@ -291,7 +291,7 @@ function accessOf(
   };
 }
 
-/** An implementation whose layers take their time and do nothing else. */
+/** An implementation whose layers only take time. */
 function modelled(implementation: Measurable, { model, time }: Parts): Measurable {
   const { host } = model;
   const prepare: Measurable["prepare"] = (gpu, problem) => {

@@ -1,5 +1,5 @@
 /**
- * Models of devices: some with the times of this repository's baselines, some by rates alone.
+ * Models of devices: some with the times of this repository's baselines, some from rates alone.
  *
  * @module
  */
@@ -28,9 +28,9 @@ function paperSetting(context: number) {
 }
 
 /**
- * Seconds by the medians of results, between and beyond their contexts by power laws. Other settings
- * than the paper's take as much longer as they have more FLOP; what no result has runs at half of
- * dense attention's rate.
+ * Seconds from the medians of results, interpolated and extrapolated over contexts by power laws. Other
+ * settings than the paper's take longer in proportion to their FLOP; an implementation without a result
+ * runs at half of dense attention's rate.
  */
 function secondsOf(results: readonly Result[], device: PlannedDevice): Seconds {
   const points = new Map<string, [context: number, seconds: number][]>();
@@ -54,7 +54,7 @@ function secondsOf(results: readonly Result[], device: PlannedDevice): Seconds {
       return 2 * seconds("dense", bare) * flops(name, problem) / flops("dense", bare);
     }
     const measured = powerLaw(list, context);
-    // The shortest contexts have no such setting; they are only tried.
+    // The shortest contexts lack this setting; they are only tried.
     if (!options || context < 2048) return measured;
     const paper = { ...problem, options: { ...options, ...paperSetting(context) } };
     return measured * flops(name, problem) / flops(name, paper);
@@ -69,7 +69,7 @@ function powerLaw(points: readonly (readonly [number, number])[], at: number): n
   return y * (at / x) ** (Math.log(v / y) / Math.log(u / x));
 }
 
-/** Waits of 12 ms, as Deno's stack has them, and checks in one thread. */
+/** Waits of 12 ms, as on Deno's stack, and checks in one thread. */
 const DENO_HOST: HostModel = {
   wait: 0.0117,
   waitOfSeveral: 0.0117,
@@ -80,7 +80,7 @@ const DENO_HOST: HostModel = {
   cut: 1.2,
 };
 
-/** Dawn tells of the end of work at once, and compiles longer. */
+/** Dawn reports the end of work at once, and compiles longer. */
 const DAWN_HOST: HostModel = {
   ...DENO_HOST,
   wait: 2e-4,
@@ -113,7 +113,7 @@ export const H100_DENO: DeviceModel = {
   host: DENO_HOST,
 };
 
-/** H100 on Dawn, with matrix units; an H200 takes as long within a few hundredths. */
+/** H100 on Dawn, with matrix units; an H200 takes the same time within a few hundredths. */
 export const H100_DAWN: DeviceModel = {
   device: MATRIX_UNITS,
   calibration: dawnPeers.calibration!,
@@ -128,7 +128,7 @@ export const H100_DAWN: DeviceModel = {
   host: DAWN_HOST,
 };
 
-/** The same where the host learns late that one of several submissions has ended, as in a baseline. */
+/** The same with a host that learns late that one of several submissions has ended, as in a baseline. */
 export const H100_DAWN_LATE: DeviceModel = {
   ...H100_DAWN,
   host: { ...DAWN_HOST, waitOfSeveral: 0.4 },
@@ -145,7 +145,7 @@ export function withWorkers(model: DeviceModel): DeviceModel {
   };
 }
 
-/** A device by its arithmetic and copy rates alone, of which kernels reach half. */
+/** A device given by its arithmetic and copy rates alone; kernels reach half of them. */
 function byRates(
   options: { flops: number; bytes: number; device: PlannedDevice; host: HostModel },
 ): DeviceModel {

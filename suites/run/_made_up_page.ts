@@ -1,5 +1,5 @@
 /**
- * A run of the made-up suite as a page would start it: bundled for browsers by a test.
+ * Runs the made-up suite as a page would; a test bundles it for browsers.
  *
  * @module
  */

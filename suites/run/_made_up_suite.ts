@@ -1,6 +1,6 @@
 /**
- * A made-up suite that measures nothing, on a made-up machine without WebGPU or files: what the loops of
- * a run need of a suite, and no more.
+ * A made-up suite that measures nothing, on a made-up machine without WebGPU or files. It has only what
+ * the loops of a run need from a suite.
  *
  * @module
  */
@@ -15,14 +15,14 @@ import type { SuiteRecord } from "../result/suite_record.ts";
 import type { ApartSuite, BudgetedSuite, Measurer, Suite, SuiteEntry, SuiteRun } from "../suite.ts";
 import type { Host } from "./host.ts";
 
-/** What a made-up case records of its own. */
+/** What a made-up case records. */
 export interface DiceRecord {
   readonly sum: number;
-  /** Its times, which are no samples of a layer. */
+  /** Its times, which are not samples of a layer. */
   readonly throws: readonly Sample[];
 }
 
-/** What is left beside cases. */
+/** Everything except cases. */
 export interface DicePart {
   readonly faces: readonly { readonly case: string; readonly face: number }[];
 }
@@ -58,11 +58,11 @@ export const DICE_RECORD: SuiteRecord = {
 interface Options {
   /** Seconds of a throw. */
   readonly seconds?: number;
-  /** Is told of each group that is measured. */
+  /** Called with each group that is measured. */
   readonly onMeasure?: (id: string, measurement: { later: number; again: boolean }) => void;
 }
 
-/** A line of a registry: the suite within the run's budget, or one that keeps its own time. */
+/** A line of a registry: the suite runs within the run's budget, or keeps its own time. */
 export function diceEntry(kind: "budgeted" | "apart", options: Options = {}): SuiteEntry {
   const shared = {
     record: DICE_RECORD,
@@ -88,7 +88,7 @@ export function diceEntry(kind: "budgeted" | "apart", options: Options = {}): Su
         name: "loaded",
         flag: "loaded-die",
         value: "<file>",
-        help: "a die of one's own",
+        help: "the name of a custom die",
         file: true,
         parse: (text) => text,
       },
@@ -143,7 +143,7 @@ function throwDice(session: RunSession, run: SuiteRun, options: Options): Measur
   };
 }
 
-/** A device that nothing is asked of. */
+/** A device that is never used. */
 export const NO_GPU: Gpu = {
   ...ASSUMED_DEVICE,
   capabilities: { ...ASSUMED_DEVICE.capabilities, timestamps: false },
@@ -155,10 +155,10 @@ export const NO_GPU: Gpu = {
   destroy: () => {},
 };
 
-/** A machine that gives no more than a description of itself. */
+/** A machine that only describes itself. */
 export function madeUpHost(store: Partial<Pick<Host, "openStore" | "checkFolder">> = {}): Host {
   const { environment, tool } = sampleResult();
-  const refuse = (what: string) => () => Promise.reject(new Error(`${what} is not asked for`));
+  const refuse = (what: string) => () => Promise.reject(new Error(`${what} is not available`));
   return {
     openStack: refuse("a stack"),
     describeEnvironment: () => Promise.resolve(environment),

@@ -1,5 +1,5 @@
 /**
- * Plans for tests, with the shares of the suites whose cases are layers by name.
+ * Plans for tests, with the shares of the suites whose cases are layers, by name.
  *
  * @module
  */

@@ -33,7 +33,7 @@ for (const [name, result] of await baselines()) {
     return other;
   };
 
-  Deno.test(`${name} renders, and every case of it is of a suite that there is`, () => {
+  Deno.test(`${name} renders, and every case belongs to a known suite`, () => {
     assert.match(renderReport(result, { format: "markdown" }), /^# /);
     const page = renderReport(result);
     assert.ok(page.startsWith("<!doctype html>") && page.length > 50_000);
@@ -41,7 +41,7 @@ for (const [name, result] of await baselines()) {
     for (const { suite } of result.cases) assert.ok(known.includes(suite), suite);
   });
 
-  Deno.test(`${name} passes the gate against itself, and fails it with another digest`, () => {
+  Deno.test(`${name} passes the gate against itself, and fails with another digest`, () => {
     const report = compareResults(result, later());
     assert.deepEqual([report.outcome, report.exitCode], ["passed", 0], report.sentence);
     assert.deepEqual(report.leftOut, { baseline: 0, candidate: 0 });
@@ -56,10 +56,10 @@ for (const [name, result] of await baselines()) {
       assert.deepEqual(failing.map(({ id }) => id), [result.cases[at].id], suite);
     }
     const gone = later(({ cases }) => cases.shift());
-    assert.equal(compareResults(result, gone).exitCode, 1, "a case that was asked for is missing");
+    assert.equal(compareResults(result, gone).exitCode, 1, "a requested case is missing");
   });
 
-  Deno.test(`${name} is replayed: its command is read, and its plan has its cases`, () => {
+  Deno.test(`${name} can be replayed: its command parses, and its plan has its cases`, () => {
     const own = withoutPeers(result);
     const { suite } = parseBench(replayArguments(own))!;
     const plan = planShares({ ...suite, profile: result.profile }, {
@@ -69,6 +69,6 @@ for (const [name, result] of await baselines()) {
     const timed = own.cases.filter((record) => !findRecord(SUITE_RECORDS, record.suite).checks);
     const missing = timed.filter(({ id }) => !planned.has(id)).map(({ id }) => id);
     assert.ok(timed.length > 0);
-    assert.deepEqual(missing, [], "a replay would not measure these any more");
+    assert.deepEqual(missing, [], "a replay would no longer measure these");
   });
 }

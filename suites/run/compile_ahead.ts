@@ -1,6 +1,6 @@
 /**
- * Compiling ahead: drivers take up to fifteen seconds for one large kernel and compile several at once,
- * while a run that compiles each where it is first needed waits for one after the other.
+ * Compiles ahead: drivers take up to fifteen seconds for one large kernel and compile several at once,
+ * while a run that compiles each kernel on first use waits for one after the other.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import { findImplementation, type Measurable } from "../plan/measurable.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
 
 /**
- * Begins to compile the kernels of all cases. A software adapter compiles on the cores that it computes
- * on, so nothing is done there.
+ * Starts compiling the kernels of all cases. A software adapter compiles on the cores that it computes
+ * on, so there this does nothing.
  *
- * @returns when all of it has ended; a shader that does not compile is for its own case to report.
+ * @returns when all compilation has ended; the case of a shader that does not compile reports it.
  */
 export async function compileAhead(
   gpu: Gpu,

@@ -18,33 +18,33 @@ import { judge } from "../correctness/check_line.ts";
 import { runLayer, withLayer } from "../correctness/layer_run.ts";
 import { denseAttentionReference } from "../../kernels/dense_attention/dense_attention_reference.ts";
 
-/** Longest context that is planned for. */
+/** Longest context that is planned. */
 export const LONGEST_CONTEXT = 2 ** 20;
 
-/** What a stack gives on this machine. */
+/** What a stack offers on this machine. */
 export interface StackDiagnosis {
   /** The stack that was tried. */
   readonly stack: Stack;
-  /** Why it cannot be used; then nothing else is there. */
+  /** Why it cannot be used; then all other fields are absent. */
   readonly problem?: string;
-  /** The machine, as a result file would describe it. */
+  /** The machine, as in a result file. */
   readonly environment?: EnvironmentRecord;
-  /** What kernels may rely on there. */
+  /** What kernels may use there. */
   readonly capabilities?: Capabilities;
-  /** Seconds of a tiny layer by GPU timestamps; null where they do not work. */
+  /** Seconds of a tiny layer by GPU timestamps; null if they do not work. */
   readonly gpuSeconds?: number | null;
   /** Whether the tiny layer matched float64. */
   readonly correct?: boolean;
-  /** The profile that a run would take. */
+  /** The profile that a run would use. */
   readonly profile?: string;
-  /** The storage that a run would take. */
+  /** The storage type that a run would use. */
   readonly dtype?: "f16" | "f32";
-  /** Measured tilings that a run would take, and what is to be said of them, one line each. */
+  /** Measured tilings that a run would use, and notes on them, one line each. */
   readonly tuning?: { readonly record?: TuningRecord; readonly lines: readonly string[] };
   /** Largest context that fits, by implementation, at the paper's 8 heads of 128. */
   readonly largest?: readonly {
     readonly implementation: string;
-    /** Null: not even the smallest fits. */
+    /** Null: even the smallest does not fit. */
     readonly context: number | null;
     readonly bytes: number;
     /** Why the next larger one does not fit; undefined at {@linkcode LONGEST_CONTEXT}. */
@@ -84,7 +84,7 @@ export async function diagnoseStack(
   }
 }
 
-/** What a run would take; a file of another stack is no problem of this one. */
+/** What a run would use; a file for another stack is not a problem of this one. */
 async function findTuning(
   gpu: Gpu,
   options: { tuning?: string; driver: string | null },
@@ -98,7 +98,7 @@ async function findTuning(
   }
 }
 
-/** A layer small enough for any device: is its output right, and does the GPU's clock run? */
+/** Runs a layer small enough for any device: is its output right, and does the GPU's clock work? */
 async function runTiny(gpu: Gpu): Promise<{ correct: boolean; gpuSeconds: number | null }> {
   const [implementation] = IMPLEMENTATIONS;
   const headDim = 64;
@@ -149,7 +149,7 @@ function largestContext(
       fitting.context = context;
       fitting.bytes = peakBytes;
     } catch (error) {
-      // Short contexts may have too few windows for the pyramid; longer ones end the search.
+      // Short contexts may have too few windows for the pyramid; a failing longer one ends the search.
       limit = errorLine(error);
       if (fitting.context !== null) break;
       continue;
@@ -217,7 +217,7 @@ export function describeDiagnosis(
         context === null
           ? `nothing (${limit})`
           : `N = ${context.toLocaleString("en")} takes ${format.bytes(bytes)}` +
-            (limit ? `, twice that does not: ${limit}` : "; longer was not tried")
+            (limit ? `, twice that does not fit: ${limit}` : "; longer was not tried")
       }`
     ),
   ];

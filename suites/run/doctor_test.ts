@@ -4,7 +4,7 @@ import { describeDiagnosis, diagnoseStack } from "./doctor.ts";
 
 const format = { bytes: (n: number) => `${n} B`, seconds: (n: number) => `${n} s` };
 
-Deno.test("diagnoseStack tells adapter, clock, correctness and what fits", async (t) => {
+Deno.test("diagnoseStack reports adapter, clock, correctness and what fits", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const diagnosis = await diagnoseStack("deno", { gpu });
@@ -21,7 +21,7 @@ Deno.test("diagnoseStack tells adapter, clock, correctness and what fits", async
   gpu.destroy();
 });
 
-Deno.test("diagnoseStack fits less into less memory than it has, and says what the limit is", async (t) => {
+Deno.test("diagnoseStack plans smaller contexts for less memory, and names the limit", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const small = {

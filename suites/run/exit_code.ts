@@ -1,5 +1,5 @@
 /**
- * The exit code that a result stands for.
+ * The exit code for a result.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { EXIT } from "../errors.ts";
 import type { CaseRecord, Result } from "../result/result_schema.ts";
 import { isCheck, SUITE_RECORDS } from "../result/suite_records.ts";
 
-/** The exit code that a result stands for. */
+/** The exit code for a result. */
 export function exitCodeOf(result: Result): number {
   const has = (status: CaseRecord["status"]) =>
     result.cases.some((record) => record.status === status);
@@ -16,7 +16,7 @@ export function exitCodeOf(result: Result): number {
   const relevant = timed.length > 0 ? timed : result.cases;
   const found = relevant.some((record) => record.status === "ok") ||
     SUITE_RECORDS.some(({ part }) => part?.measured(result));
-  // Of more shards than pieces some have nothing to do: the plan is measured all the same.
+  // With more shards than pieces some are empty: the plan is still measured whole.
   const idle = result.shard !== undefined && result.cases.length === 0 &&
     result.finishedAt !== null;
   if (!found) return idle ? EXIT.fine : EXIT.nothingMeasured;

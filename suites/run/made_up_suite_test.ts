@@ -23,7 +23,7 @@ import { mergeResults } from "./merge.ts";
 import { fileFlags, replayArguments } from "./replay.ts";
 import { exitCodeOf, runCalibrated, type SuiteOptions } from "./runner.ts";
 
-/** The made-up device gives no timestamps. */
+/** The made-up device has no timestamps. */
 const WALL_CLOCK = { ...CALIBRATION, record: { clock: "wall" as const } };
 
 const RECORDS = [...SUITE_RECORDS, DICE_RECORD];
@@ -54,7 +54,7 @@ function run(
 const facesOf = (result: Result) =>
   (result.diceFaces as DicePart).faces.map((one) => JSON.stringify(one)).sort();
 
-/** The same result as another run would have it. */
+/** The same result, as another run would produce it. */
 function later(result: Result, change: (result: Result) => void = () => {}): Result {
   const other = structuredClone(result);
   other.startedAt = "2030-01-01T00:00:00.000Z";
@@ -63,7 +63,7 @@ function later(result: Result, change: (result: Result) => void = () => {}): Res
 }
 
 for (const kind of ["budgeted", "apart"] as const) {
-  Deno.test(`a made-up suite (${kind}) runs, and its result says what it was`, async () => {
+  Deno.test(`a made-up suite (${kind}) runs, and its result describes it`, async () => {
     const measured: string[] = [];
     const entry = diceEntry(kind, { onMeasure: (id) => measured.push(id) });
     const result = await run(entry);
@@ -76,7 +76,7 @@ for (const kind of ["budgeted", "apart"] as const) {
     assert.equal(result.configuration.retrieval, undefined, "other suites' sections are left out");
     assert.equal(facesOf(result).length, 10);
     assert.ok(result.notes.includes("thrown with a fair die"));
-    // A report that has no section for it shows the rest, and no reader of it stumbles.
+    // A report without a section for it shows the rest, and every reader accepts it.
     assert.match(renderReport(result, { format: "markdown" }), /^# /);
     assert.ok(renderReport(result).startsWith("<!doctype html>"));
     assert.ok(renderTerminal(result).length > 0);
@@ -84,7 +84,7 @@ for (const kind of ["budgeted", "apart"] as const) {
     assert.equal(result.calibration === null, kind === "apart");
   });
 
-  Deno.test(`a made-up suite (${kind}) is stopped, resumed, and what it had stays`, async () => {
+  Deno.test(`a made-up suite (${kind}) is stopped and resumed, and keeps what it had`, async () => {
     const out = await Deno.makeTempDir();
     try {
       const { openStore } = DENO_HOST;
@@ -123,7 +123,7 @@ for (const kind of ["budgeted", "apart"] as const) {
       assert.deepEqual(result.shard!.cases, whole.cases.map(({ id }) => id));
       shards.push({ name: `${index}.json`, result });
     }
-    // The heaviest first, to the shard with the least so far: by weight 5, 4, 3 + 1, 2.
+    // The heaviest first, to the least loaded shard: by weight 5, 4, 3 + 1, 2.
     assert.deepEqual(shards.map(({ result }) => result.cases.map(({ id }) => id.at(-1)).join("")), [
       "4",
       "03",
@@ -138,7 +138,7 @@ for (const kind of ["budgeted", "apart"] as const) {
   });
 }
 
-Deno.test("a made-up suite is replayed with its options, and no file is opened on a result's word", async () => {
+Deno.test("a made-up suite is replayed with its options, and no file that a result names is opened", async () => {
   const entry = diceEntry("budgeted");
   const suites = registryOf(entry);
   const line = [
@@ -167,7 +167,7 @@ Deno.test("a made-up suite is replayed with its options, and no file is opened o
   assert.equal(replayExit(report, countRuns(before, now)), 0);
 });
 
-Deno.test("the gate judges a made-up suite by what it declares", async () => {
+Deno.test("the gate judges a made-up suite by its declarations", async () => {
   const entry = diceEntry("budgeted");
   const before = await run(entry);
   const gate = (candidate: Result) => compareResults(before, candidate, { records: RECORDS });
@@ -176,7 +176,7 @@ Deno.test("the gate judges a made-up suite by what it declares", async () => {
     "passed",
     before.cases.map(() => "same"),
   ]);
-  // Its own times, not the samples of a layer.
+  // Its own times, which are not samples of a layer.
   const slow = gate(later(await run(diceEntry("budgeted", { seconds: 1.5 }))));
   assert.deepEqual([slow.outcome, slow.cases[0].verdict], ["failed", "slower"]);
   assert.ok(Math.abs(slow.cases[0].time!.ratio - 1.5) < 1e-6);
@@ -186,7 +186,7 @@ Deno.test("the gate judges a made-up suite by what it declares", async () => {
   }));
   const [{ differences: [difference] }] = other.cases.filter(({ fails }) => fails);
   assert.deepEqual([difference.field, difference.candidate], ["sum", "99"]);
-  // What is behind a digest that differs.
+  // The values behind a differing digest.
   const findings = gate(later(before, (result) => {
     const [{ id, digest }] = result.cases;
     digest!.output = "other faces";
@@ -196,14 +196,14 @@ Deno.test("the gate judges a made-up suite by what it declares", async () => {
   }));
   const fields = findings.cases[0].differences.map(({ field, candidate }) => [field, candidate]);
   assert.deepEqual(fields, [["digest.output", "other faces"], ["die 1: face", "face 7"]]);
-  // A run that was not asked for a case does not miss it; one that was does.
+  // A case is missing only from a run that was to measure it.
   const fewer = await run(entry, { settings: { [DICE_RECORD.name]: { count: 3 } } });
   assert.equal(gate(later(fewer)).leftOut.baseline, 2);
   const missing = gate(later(before, ({ cases }) => cases.pop()));
   assert.deepEqual([missing.exitCode, missing.cases[4].verdict], [1, "missing"]);
 });
 
-Deno.test("a suite that nobody registered, and options that no suite of the run has, are refused", async () => {
+Deno.test("an unregistered suite, and options that no suite of the run has, are refused", async () => {
   const refuses = (options: SuiteOptions, message: RegExp) =>
     assert.rejects(
       run(diceEntry("apart"), options),
@@ -214,14 +214,14 @@ Deno.test("a suite that nobody registered, and options that no suite of the run 
   assert.throws(() => parseBench(["nope"]), /suite nope is not one of correctness, latency/);
 });
 
-Deno.test("the registry and the records list the same suites, and no option twice", () => {
+Deno.test("the registry and the records list the same suites, and no option appears twice", () => {
   assert.deepEqual(SUITES.map(({ record }) => record), SUITE_RECORDS);
   assert.equal(SUITE_RECORDS.filter(({ checks }) => checks).length, 1);
   const flags = SUITES.flatMap(({ flags = [] }) => flags).map(({ flag }) => flag);
   assert.equal(new Set(flags).size, flags.length);
 });
 
-Deno.test("a run loads the suites that it has, and no others", async () => {
+Deno.test("a run loads only its own suites", async () => {
   const loaded: string[] = [];
   const suites = registryOf(diceEntry("apart")).map((entry): SuiteEntry => ({
     ...entry,

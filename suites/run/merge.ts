@@ -10,10 +10,10 @@ import type { CaseRecord, Result, ShardRecord } from "../result/result_schema.ts
 import type { SuiteRecord } from "../result/suite_record.ts";
 import { SUITE_RECORDS } from "../result/suite_records.ts";
 
-/** What people call the clocks of a calibration. */
+/** Readable names of the clocks of a calibration. */
 export const CLOCK_NAMES = { gpu: "GPU timestamps", wall: "wall clock" } as const;
 
-/** Of two records of one case the one with the higher rank stays. */
+/** Of two records of one case, the one with the higher rank is kept. */
 const RANK: Record<CaseRecord["status"], number> = {
   skipped: 0,
   ok: 1,
@@ -21,13 +21,13 @@ const RANK: Record<CaseRecord["status"], number> = {
   failed: 3,
 };
 
-/** A result with the name that errors call it by. */
+/** A result with its name in error messages. */
 export interface NamedResult {
   readonly name: string;
   readonly result: Result;
 }
 
-/** A merged result, and the cases of the plan that no shard brought. */
+/** A merged result, and the cases of the plan that no shard contains. */
 export interface Merged {
   readonly result: Result;
   readonly missing: readonly string[];
@@ -36,15 +36,14 @@ export interface Merged {
 /**
  * Merges shards of one plan.
  *
- * Times of different machines do not belong into one table, so the shards must have one device
- * fingerprint. With `mixedMachines` they may differ: ratios stay within one machine all the same,
- * each case names its machine, and the merged fingerprint is one of its own.
+ * Times from different machines cannot share a table, so the shards must have one device
+ * fingerprint. With `mixedMachines` they may differ: ratios still stay within one machine,
+ * each case names its machine, and the merged result gets a fingerprint of its own.
  *
- * @throws {UsageError} when a result is no shard, or a shard is given twice.
- * Times of one clock belong into one result, so that no option allows two. Shards that timed nothing
- * have none. Of the calibrations the first one stays; where the shards' devices were not equally fast,
- * a note says so.
+ * One result holds times of one clock, which no option overrides. Shards without times have no clock.
+ * The first calibration is kept; if the shards' devices differed in speed, a note says so.
  *
+ * @throws {UsageError} when a result is not a shard, or a shard is given twice.
  * @throws {NotComparableError} when plan, code, configuration, seed, stack, clock or machine differ.
  */
 export async function mergeResults(
@@ -104,7 +103,7 @@ export async function mergeResults(
       const known = cases.get(record.id);
       if (!mixed && known && digestsDiffer(known, record)) unlike.add(record.id);
       const own = mixed ? { ...record, machine: result.environment.fingerprint } : record;
-      // A check that several shards needed counts once, and a failure of it anywhere is a failure.
+      // A check that several shards ran counts once, and fails if it failed anywhere.
       if (!known || RANK[own.status] > RANK[known.status]) cases.set(record.id, own);
     }
   }
@@ -126,7 +125,7 @@ export async function mergeResults(
     return part && whole !== undefined ? [[part.key, whole]] : [];
   });
   const peers = joinPeers(parts.map(({ result }) => result));
-  // What the clock did belongs to one run: the shards' samples say by themselves which count.
+  // Clock readings belong to one run: the shards' samples already carry their flags.
   const { shard: _, keepWarm: __, peers: ___, stackChoice, ...rest } = first.result;
   const result: Result = {
     ...rest,
@@ -136,7 +135,7 @@ export async function mergeResults(
     tool: { ...rest.tool, dirty: joinDirty(parts.map(({ result }) => result.tool.dirty)) },
     calibration: joinCalibration(parts.map(({ result }) => result.calibration)),
     hashes: { ...rest.hashes, plan: first.shard.plan },
-    // Of several machines each had its own reason.
+    // Each of several machines had its own reason.
     ...(stackChoice && !mixed && { stackChoice }),
     environment: mixed
       ? {
@@ -162,12 +161,12 @@ export async function mergeResults(
   return { result, missing };
 }
 
-/** Changed where any shard's tree was; unknown where one is and none was changed. */
+/** Changed if any shard's tree was; unknown if one is unknown and none was changed. */
 function joinDirty(all: readonly (boolean | null)[]): boolean | null {
   return all.includes(true) ? true : all.includes(null) ? null : false;
 }
 
-/** The first calibration, with the coarsest step of the timestamps: that one holds for all samples. */
+/** The first calibration, with the coarsest timestamp step, which holds for all samples. */
 export function joinCalibration(all: readonly Result["calibration"][]): Result["calibration"] {
   const found = all.filter((one) => one !== null);
   if (found.length === 0) return null;
@@ -175,7 +174,7 @@ export function joinCalibration(all: readonly Result["calibration"][]): Result["
   return { ...found[0], ...(steps.length > 0 && { timestampGranularity: Math.max(...steps) }) };
 }
 
-/** A line where one machine was not equally fast when its shards were calibrated. */
+/** A note if one machine's speed differed between the calibrations of its shards. */
 function describeRates(
   parts: readonly { result: Result; shard: ShardRecord }[],
 ): string[] {
@@ -194,14 +193,14 @@ function describeRates(
   ];
 }
 
-/** Whether a check that ran on two shards of one machine left different bits. */
+/** Whether a check gave different bits on two shards of one machine. */
 function digestsDiffer({ digest: one }: CaseRecord, { digest: other }: CaseRecord): boolean {
   return Object.entries(one ?? {}).some(([name, value]) =>
     other?.[name] !== undefined && other[name] !== value
   );
 }
 
-/** Versions of the peers that both results could run, of each. */
+/** Versions of the peers that both results could run, for each result. */
 export function peerVersions(...results: [Result, Result]): [string, string] {
   const there = results.map(({ peers }) =>
     new Map(
@@ -218,7 +217,7 @@ export function peerVersions(...results: [Result, Result]): [string, string] {
   return [one, other];
 }
 
-/** Each peer once, as a machine that could run it describes it. */
+/** Each peer once, as described by a machine that could run it. */
 function joinPeers(results: readonly Result[]): NonNullable<Result["peers"]> {
   const peers = new Map<string, NonNullable<Result["peers"]>[number]>();
   for (const peer of results.flatMap(({ peers }) => peers ?? [])) {

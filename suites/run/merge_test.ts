@@ -84,7 +84,7 @@ Deno.test("mergeResults keeps why the stack was chosen, and refuses shards of tw
   );
 });
 
-Deno.test("mergeResults: a shared check that failed anywhere has failed", async () => {
+Deno.test("mergeResults: a shared check fails if it failed anywhere", async () => {
   const check = (status: "ok" | "failed") => (result: Result) => {
     result.cases.push({ ...structuredClone(WHOLE.cases[0]), id: IDS[0], status });
     result.cases = result.cases.filter((record, i, all) =>
@@ -95,7 +95,7 @@ Deno.test("mergeResults: a shared check that failed anywhere has failed", async 
   assert.equal(result.cases[0].status, "failed");
 });
 
-Deno.test("mergeResults: of a shared check a failure stays, whatever the others say", async () => {
+Deno.test("mergeResults: a failure of a shared check is kept, whatever the other shards report", async () => {
   const check = (status: "ok" | "failed" | "skipped" | "inconclusive") => (result: Result) => {
     result.cases = result.cases.filter(({ id }) => id !== IDS[0]);
     result.cases.push({ ...structuredClone(WHOLE.cases[0]), id: IDS[0], status });
@@ -116,7 +116,7 @@ Deno.test("mergeResults: of a shared check a failure stays, whatever the others 
   assert.match(result.notes.join(), /shards found different digests of latency/);
 });
 
-Deno.test("mergeResults joins what shards say of peers, and refuses two versions of one", async () => {
+Deno.test("mergeResults joins the shards' reports on peers, and refuses two versions of one", async () => {
   const peer = (versions: Record<string, string>, unavailable?: string) => (result: Result) => {
     const own = { implementation: "peer:torch", asked: "torch", computes: "dense", versions };
     const more = { device: null, timing: "host clock", ...(unavailable && { unavailable }) };
@@ -134,7 +134,7 @@ Deno.test("mergeResults joins what shards say of peers, and refuses two versions
   );
 });
 
-Deno.test("mergeResults joins times of one clock alone, also those of mixed machines", async () => {
+Deno.test("mergeResults joins only times of one clock, on mixed machines too", async () => {
   const wall = shard(2, (result) => result.calibration!.clock = "wall");
   for (const options of [{}, { mixedMachines: true }]) {
     await assert.rejects(
@@ -144,14 +144,14 @@ Deno.test("mergeResults joins times of one clock alone, also those of mixed mach
         error.message === "merge 2.json: its times are wall clock, those of 1.json GPU timestamps",
     );
   }
-  // A shard without times has no clock, and the others' calibration stays.
+  // A shard without times has no clock, and the other shards' calibration is kept.
   const idle = shard(1, (result) => result.calibration = null);
   await assert.rejects(mergeResults([idle, wall, shard(3)]), NotComparableError);
   const { result } = await mergeResults([idle, shard(2), shard(3)]);
   assert.deepEqual(result.calibration, WHOLE.calibration);
 });
 
-Deno.test("mergeResults keeps the coarsest clock step, and says where a device was slower", async () => {
+Deno.test("mergeResults keeps the coarsest clock step, and notes a slower device", async () => {
   const coarse = shard(2, ({ calibration }) => calibration!.timestampGranularity = 1e-3);
   const one = (await mergeResults([shard(1), coarse])).result;
   assert.equal(one.calibration!.timestampGranularity, 1e-3);
@@ -161,7 +161,7 @@ Deno.test("mergeResults keeps the coarsest clock step, and says where a device w
   assert.match(notes.join(), /the device reached 0\.50 of the arithmetic in shard 3/);
 });
 
-Deno.test("mergeResults: where nobody knows of uncommitted changes, the result does not either", async () => {
+Deno.test("mergeResults: if uncommitted changes are unknown in a shard, they are unknown in the result", async () => {
   const dirty = async (...values: (boolean | null)[]) => {
     const parts = values.map((value, i) => shard(i + 1, ({ tool }) => tool.dirty = value));
     return (await mergeResults(parts)).result.tool.dirty;

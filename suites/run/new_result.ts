@@ -1,5 +1,5 @@
 /**
- * The result of a run before anything was measured.
+ * The result of a run before any measurement.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import {
 import type { Host } from "./host.ts";
 import { configurationOf, planIdentity, type RunPlan } from "./plan_run.ts";
 
-/** What a result says of a run besides its plan. */
+/** What a result says about a run besides its plan. */
 export interface NewResultOptions {
   readonly host: Pick<Host, "describeTool" | "hashKernels">;
   readonly environment: Result["environment"];
@@ -74,7 +74,7 @@ export async function emptyResult(plan: RunPlan, options: NewResultOptions): Pro
   };
 }
 
-/** Peers that compute on a device of another name than the run's adapter has. */
+/** Peers that compute on a device with another name than the run's adapter. */
 function strangers({ adapter }: Gpu, peers: NewResultOptions["peers"]): string[] {
   const { description } = adapter;
   return (peers?.records ?? []).flatMap(({ implementation, device }) =>

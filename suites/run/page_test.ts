@@ -5,7 +5,7 @@ import { resultSchema } from "../result/result_schema.ts";
 import { exitCodeOf } from "./exit_code.ts";
 import type { MadeUpPage } from "./_made_up_page.ts";
 
-/** A bundle for browsers; undefined, with the reason, where the bundler cannot be had. */
+/** A bundle for browsers; undefined, with the reason, if the bundler is not available. */
 async function bundle(path: string): Promise<string | undefined> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["bundle", "--quiet", "--platform", "browser", "--format", "esm", path],
@@ -13,10 +13,10 @@ async function bundle(path: string): Promise<string | undefined> {
     env: { NO_COLOR: "1" },
   }).output();
   const text = new TextDecoder();
-  // A script in a context of its own is no module, which would have an address.
+  // A script in a separate context is not a module, so it has no address.
   if (success) return text.decode(stdout).replaceAll("import.meta.url", '"https://page.test/x.js"');
   const problem = text.decode(stderr);
-  // The bundler itself comes from the npm registry, once.
+  // The bundler itself is downloaded from the npm registry once.
   if (!/esbuild/.test(problem) || !/error sending request|npm/i.test(problem)) {
     throw new Error(problem);
   }
@@ -28,7 +28,7 @@ Deno.test("a whole run needs no Deno and no module of Node: a page gives its own
   const code = await bundle("suites/run/_made_up_page.ts");
   if (code === undefined) return;
   assert.deepEqual(code.match(/"node:[a-z/]+"/g) ?? [], []);
-  // What a page has, and nothing else.
+  // Only what a page has.
   const { crypto, navigator, performance, structuredClone, TextEncoder, URL } = globalThis;
   const page = {
     crypto,
@@ -43,7 +43,7 @@ Deno.test("a whole run needs no Deno and no module of Node: a page gives its own
   runInContext(code, context);
   const result = await (page as unknown as MadeUpPage).runDice();
   assert.equal(runInContext("typeof Deno + typeof process", context), "undefinedundefined");
-  // Objects of the page have prototypes of their own.
+  // Objects of the page have their own prototypes.
   const read = resultSchema.parse(JSON.parse(JSON.stringify(result)));
   assert.equal(exitCodeOf(read), 0);
   assert.equal(read.cases.length, 3);

@@ -1,5 +1,5 @@
 /**
- * The plan of a whole run: each of its suites plans its own share.
+ * The plan of a whole run: each suite plans its own share.
  *
  * @module
  */
@@ -29,18 +29,18 @@ export interface PlannedSuite {
 export interface RunPlan {
   readonly profile: Profile;
   readonly dtype: DType;
-  /** Those that have a share, in the order in which they are measured. */
+  /** Suites with a share, in the order in which they are measured. */
   readonly suites: readonly PlannedSuite[];
   /** One line each, for the result's notes. */
   readonly notes: readonly string[];
 }
 
 /**
- * Loads the suites that options or profiles name, and the one whose checks come before them.
+ * Loads the suites that options or profiles name, and the suite whose checks come first.
  *
- * @param options.profiles names of the profiles that may be the run's.
- * @throws {UsageError} one line, when a suite is not known, or an option is for one that no run with
- * these options has.
+ * @param options.profiles names of profiles that the run may use.
+ * @throws {UsageError} one line, when a suite is unknown, or an option belongs to a suite that no run
+ * with these options has.
  */
 export async function loadSuites(
   entries: readonly SuiteEntry[],
@@ -67,10 +67,10 @@ export async function loadSuites(
 /**
  * Plans a run.
  *
- * A combination that cannot be computed is a case skipped with its reason when it is one point of
- * several, and an error when the options ask for nothing else.
+ * A combination that cannot be computed becomes a skipped case with its reason if it is one point of
+ * several, and an error if the options request nothing else.
  *
- * @param options.suites loaded ones, in the order in which they are measured.
+ * @param options.suites loaded suites, in the order in which they are measured.
  * @throws {UsageError} one line naming the option, the value and the limit.
  */
 export function planRun(
@@ -111,7 +111,7 @@ export function plannedCases({ suites }: Pick<RunPlan, "suites">): PlannedCase[]
   return suites.flatMap(({ plan }) => casesOf(plan));
 }
 
-/** Cases that are one layer of their implementation, as its own plan has it. */
+/** Cases that are one layer of their implementation, as its own plan describes it. */
 export function plannedLayers({ suites }: Pick<RunPlan, "suites">): PlannedCase[] {
   return plannedCases({ suites: suites.filter(({ suite }) => suite.record.layers) });
 }
@@ -127,13 +127,13 @@ export function partSuites({ suites }: Pick<RunPlan, "suites">): {
   };
 }
 
-/** The part of a plan that decides what is measured: equal for runs that may be joined. */
+/** The part of a plan that decides what is measured: it is equal for runs that may be joined. */
 export function planIdentity({ suites, profile }: Pick<RunPlan, "suites" | "profile">): unknown {
   return {
     suites: suites.map(({ suite, plan }) => ({
       name: suite.record.name,
       ...(plan.identity !== undefined && { identity: plan.identity }),
-      // How cases share a device's memory, and with it their groups, does not matter.
+      // How cases share a device's memory, and therefore how they are grouped, does not matter.
       cases: [...new Map(casesOf(plan).map((entry) => [entry.id, identityOf(entry)])).values()]
         .sort((a, b) => a.id < b.id ? -1 : 1),
     })),
@@ -146,7 +146,7 @@ function identityOf(entry: PlannedCase) {
   return { id, implementation, family, scorer, direction, problem, sweeps };
 }
 
-/** What a result says of a plan: the profile as the options leave it, with the suites' sections. */
+/** What a result says about a plan: the profile with options applied, and the suites' sections. */
 export function configurationOf({ profile, dtype, suites }: RunPlan): Record<string, unknown> {
   const fields = Object.keys(profileBase.shape);
   const sections = suites.flatMap(({ suite: { record }, plan }) => {
@@ -162,11 +162,11 @@ export function configurationOf({ profile, dtype, suites }: RunPlan): Record<str
 }
 
 /**
- * The part of a plan that one shard runs: deterministic, a function of the plan and the shard alone.
+ * The part of a plan that one shard runs: a deterministic function of the plan and the shard alone.
  *
- * Groups stay whole, since their cases are interleaved. The heaviest goes first, to the shard with the
- * least so far; suites that keep their own time are dealt out by themselves. A check runs wherever a case
- * waits for it; those that none waits for are dealt out in turn.
+ * Groups stay whole, since their cases are interleaved. The heaviest goes first, to the least loaded
+ * shard; suites that keep their own time are distributed separately. A check runs in every shard where a
+ * case waits for it; all other checks are dealt out round-robin.
  */
 export function shardPlan(plan: RunPlan, shard: Shard): RunPlan {
   const { index, count } = shard;

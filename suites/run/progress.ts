@@ -1,21 +1,21 @@
 /**
- * What a run says while it goes on, and how it is stopped.
+ * What a run reports while it is in progress, and how it is stopped.
  *
  * @module
  */
 import type { CaseRecord } from "../result/result_schema.ts";
 
-/** What a run says while it goes on. */
+/** A progress report of a run. */
 export interface ProgressEvent {
-  /** `step`: something began. `case`: a case is finished. `note`: something to know. */
+  /** `step`: something started. `case`: a case is finished. `note`: information. */
   readonly kind: "step" | "case" | "note";
-  /** What is under way, or what was found. */
+  /** What is in progress, or what was found. */
   readonly text: string;
   /** Cases finished. */
   readonly done: number;
   /** Cases planned. */
   readonly total: number;
-  /** Estimate of the seconds still to go; null before anything is known. */
+  /** Estimate of the remaining seconds; null before anything is known. */
   readonly remainingSeconds: number | null;
   /** The finished case. */
   readonly case?: CaseRecord;
@@ -23,7 +23,7 @@ export interface ProgressEvent {
 
 /** Hooks of {@linkcode runSuite}. */
 export interface SuiteHooks {
-  /** Called as the run goes on. */
+  /** Called as the run proceeds. */
   onProgress?: (event: ProgressEvent) => void;
   /** Stops the run; what is finished is kept and returned. */
   signal?: AbortSignal;

@@ -1,5 +1,5 @@
 /**
- * What a result comes to by a canary whose right time turned out to be shorter than calibrated.
+ * Judges a result again after the right time of the canary turned out shorter than calibrated.
  *
  * @module
  */

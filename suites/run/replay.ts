@@ -1,6 +1,6 @@
 /**
- * Runs a result again: same options, same seed. Pure parts: which options a result stands for, and
- * what differs between two environments.
+ * Runs a result again: same options, same seed. Pure parts: the options that a result was run with, and
+ * the differences between two environments.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Result } from "../result/result_schema.ts";
 import type { SuiteEntry } from "../suite.ts";
 import { SUITES } from "../suites.ts";
 
-/** Options that a replay decides for itself; the second ones take a value. */
+/** Options that a replay sets itself; the second list takes a value. */
 const OWN_FLAGS = [
   "--resume",
   "--force",
@@ -19,8 +19,8 @@ const OWN_FLAGS = [
   "--keep-warm",
   "--no-keep-warm",
 ];
-// A result may name any file as its tuning or peer, or in an option of a suite: none is opened or run on
-// its word.
+// A result may name any file as its tuning or peer, or in an option of a suite: a replay opens or runs
+// none of them.
 const OWN_OPTIONS = [
   "--out",
   "--profile",
@@ -35,9 +35,9 @@ const OWN_OPTIONS = [
 const MOST_WORDS = 200;
 
 /**
- * Arguments of the bench that run a result again. What the first run chose for itself (profile,
- * element type) is spelled out, so that another machine does not choose otherwise. The words are
- * only ever parsed as options of the bench; none reaches a shell. Peers are left out: a result file
+ * Arguments of the bench that run a result again. What the first run chose by default (profile,
+ * element type) is written out, so that another machine does not choose differently. The words are
+ * only parsed as options of the bench; none reaches a shell. Peers are left out: a result file
  * must not be able to name a program that is run.
  *
  * @throws {UsageError} when the command is not the bench's.
@@ -87,9 +87,9 @@ export function fileFlags(suites: readonly SuiteEntry[] = SUITES): string[] {
 }
 
 /**
- * The arguments of the bench that a result names, to be parsed and for nothing else.
+ * The arguments of the bench that a result names, only to be parsed.
  *
- * @param verb what they are wanted for; errors begin with it.
+ * @param verb the command that needs them; errors begin with it.
  * @throws {UsageError} when the command is not the bench's.
  */
 export function benchWords({ command }: Pick<Result, "command">, verb: string): string[] {
@@ -121,14 +121,14 @@ export function withoutPeers(result: Result): Result {
   };
 }
 
-/** One thing that differs between two runs' surroundings. */
+/** One difference between the environments of two runs. */
 export interface EnvironmentDifference {
   readonly name: string;
   readonly before: string;
   readonly now: string;
 }
 
-/** What differs in code, machine and software between two results. */
+/** Differences in code, machine and software between two results. */
 export function compareEnvironments(before: Result, now: Result): EnvironmentDifference[] {
   const describe = ({ environment, tool, hashes, stack, calibration, tuning }: Result) =>
     new Map<string, unknown>([

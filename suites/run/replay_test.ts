@@ -31,7 +31,7 @@ Deno.test("replayArguments: same suites and grid, seed and choices spelled out, 
   assert.equal(parsed.force, false);
 });
 
-Deno.test("replayArguments: the stack is the one that ran, whatever was asked for", () => {
+Deno.test("replayArguments: the stack is the one that ran, whatever was requested", () => {
   for (const stack of ["deno", "dawn"] as const) {
     for (const asked of [[], ["--stack", "auto"], ["--stack=auto", "--no-keep-warm"]]) {
       const command = ["deno", "task", "bench", "latency", ...asked];
@@ -41,7 +41,7 @@ Deno.test("replayArguments: the stack is the one that ran, whatever was asked fo
   }
 });
 
-Deno.test("a replay runs no peer on a result's word, and does not miss its cases", () => {
+Deno.test("a replay runs no peer that a result names, and its cases are not missing", () => {
   const before = sampleResult({ contexts: [8192], extras: true });
   before.command = ["deno", "task", "bench", "--peer", "python:/tmp/evil.py", "--peer=torch-fa2"];
   assert.equal(parseBench(replayArguments(before))!.suite.peers, undefined);
@@ -64,7 +64,7 @@ Deno.test("replayArguments refuses commands that are not the bench's", () => {
   assert.throws(() => parseBench(replayArguments(hostile)), UsageError);
 });
 
-Deno.test("a replay names what differs in the environment and in the digests", () => {
+Deno.test("a replay names differences in the environment and in the digests", () => {
   const before = sampleResult({ contexts: [8192] });
   const now = structuredClone(before);
   now.startedAt = "2027-01-01T00:00:00Z";
@@ -92,7 +92,7 @@ Deno.test("a replay names what differs in the environment and in the digests", (
   );
 });
 
-Deno.test("a replay on another adapter compares selections, and says what could not run there", () => {
+Deno.test("a replay on another adapter compares selections, and reports what could not run there", () => {
   const before = sampleResult({ contexts: [8192, 16_384] });
   for (const { digest, options } of before.cases) {
     if (options) digest!.seededSelection = "1".repeat(64);

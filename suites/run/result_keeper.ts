@@ -1,5 +1,5 @@
 /**
- * The result of a run in progress: kept up to date, saved after every finished case, and told of.
+ * Keeps the result of a run in progress up to date, saves it after every finished case, and reports it.
  *
  * @module
  */
@@ -18,9 +18,9 @@ export class ResultKeeper {
   readonly result: Result;
   /** Cases whose samples are being taken. */
   readonly live: Session["live"] = new Set();
-  /** Once there is one. */
+  /** Set once it exists. */
   budget?: Budget;
-  /** What is under way and still to come; undefined until the plan is taken up. */
+  /** Work in progress and still to come; undefined until the plan is started. */
   pending?: readonly PlannedGroup[];
   readonly #total: number;
   readonly #hooks: SuiteHooks;
@@ -49,7 +49,7 @@ export class ResultKeeper {
     return this.result.cases.find((record) => record.id === id);
   }
 
-  /** Takes a finished case; a later record of the same id replaces the earlier one. */
+  /** Records a finished case; a later record of the same id replaces the earlier one. */
   async record(record: CaseRecord): Promise<void> {
     const { cases } = this.result;
     const at = cases.findIndex((other) => other.id === record.id);
@@ -59,7 +59,7 @@ export class ResultKeeper {
     this.say({ kind: "case", text: record.id, case: record });
   }
 
-  /** Takes a ratio, likewise. */
+  /** Records a ratio in the same way. */
   async recordRatio(ratio: RatioRecord): Promise<void> {
     const { ratios } = this.result;
     const same = (other: RatioRecord) =>
@@ -70,7 +70,7 @@ export class ResultKeeper {
     await this.save();
   }
 
-  /** The calibration saw a slow clock: what was measured since is judged by the right one. */
+  /** Calibration ran at a low clock: measurements since then are judged by the right one. */
   rejudge(factor: number): void {
     const result = this.result;
     this.budget?.rebase(factor);
@@ -92,12 +92,12 @@ export class ResultKeeper {
     this.say({ kind: "note", text: line });
   }
 
-  /** Says what is under way. */
+  /** Reports what is in progress. */
   step(text: string): void {
     this.say({ kind: "step", text });
   }
 
-  /** Tells the caller. */
+  /** Reports to the caller. */
   say(event: Pick<ProgressEvent, "kind" | "text" | "case">): void {
     this.#hooks.onProgress?.({
       ...event,
@@ -107,7 +107,7 @@ export class ResultKeeper {
     });
   }
 
-  /** What the groups still to come would take with all their samples, within the budget. */
+  /** How long the groups still to come would take with all their samples, within the budget. */
   #remainingSeconds(): number | null {
     const { budget, pending } = this;
     if (!budget || !pending) return null;
@@ -116,7 +116,7 @@ export class ResultKeeper {
     return Math.max(0, Math.min(seconds, budget.left));
   }
 
-  /** Saves what there is. */
+  /** Saves the current result. */
   async save(): Promise<void> {
     const warm = this.#keepWarm?.record();
     if (warm) this.result.keepWarm = warm;

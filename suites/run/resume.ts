@@ -1,6 +1,6 @@
 /**
- * Going on with a partial result so that its parts fit together: what both share is kept, what cannot
- * be the same is refused, and what changed is said.
+ * Continues a partial result so that its parts fit together: shared parts are kept, parts that cannot
+ * be the same are refused, and changes are noted.
  *
  * @module
  */
@@ -9,22 +9,22 @@ import { NotComparableError } from "../errors.ts";
 import type { CalibrationRecord, Result } from "../result/result_schema.ts";
 import { CLOCK_NAMES, joinCalibration, peerVersions } from "./merge.ts";
 
-/** Note of a run that was stopped. */
+/** Note of a stopped run. */
 export const STOPPED_NOTE = "the run was stopped before its end";
 
 const LOST_NOTE = ": the cases after it were not measured";
 
-/** Note of a run whose device was lost. */
+/** Note of a run that lost its device. */
 export function lostNote(reason: string): string {
   return `${reason}${LOST_NOTE}`;
 }
 
 /**
- * A partial result as the next run takes it up: without the notes of its end, and without the cases
- * that a lost device kept from being measured.
+ * A partial result as the next run continues it: without the notes of its end, and without the cases
+ * that were not measured because of a lost device.
  *
- * @param options.fresh the result that a new run would begin with.
- * @throws {NotComparableError} when its times are of a clock that the device lacks now, or a peer has
+ * @param options.fresh the result that a new run would start with.
+ * @throws {NotComparableError} when its times use a clock that the device lacks now, or a peer has
  * another version.
  */
 export function takeUp(
@@ -50,7 +50,7 @@ export function takeUp(
     const commits = [result, fresh].map(({ tool }) => tool.commit ?? "unknown");
     resumed.push(`at commit ${commits[1]}, begun at ${commits[0]}`);
   }
-  // What the clock did belongs to one part: the samples say by themselves which count.
+  // Clock readings belong to one part: the samples already carry their flags.
   if (keepWarm && keepsWarm) resumed.push("what was read of the clock is of the time since then");
   else if (keepWarm) resumed.push("the clock was kept up before, and is not since then");
   else if (keepsWarm) resumed.push("the clock is kept up since then");
@@ -67,8 +67,8 @@ export function takeUp(
 }
 
 /**
- * The calibration of a run that goes on: the first one, whose ceilings, clock and canary stay. Of the
- * two steps of the timestamps the coarser counts, which holds for all samples.
+ * The calibration of a resumed run: the first one, whose ceilings, clock and canary are kept. The coarser
+ * of the two timestamp steps counts, since it holds for all samples.
  *
  * @throws {NotComparableError} when the two are of different clocks: one result has one clock.
  */

@@ -23,7 +23,7 @@ function resume(result: Result, options: Partial<Parameters<typeof takeUp>[1]> =
 const refuses = (message: RegExp) => (error: unknown) =>
   error instanceof NotComparableError && message.test(error.message);
 
-Deno.test("takeUp drops what is said of the end, and what a lost device kept from being measured", () => {
+Deno.test("takeUp drops the notes of the end, and cases that a lost device left unmeasured", () => {
   const before = partial(({ notes, cases }) => {
     notes.push(STOPPED_NOTE, lostNote("device lost: unplugged"));
     Object.assign(cases[1], { status: "failed", reason: "device lost: unplugged" });
@@ -35,7 +35,7 @@ Deno.test("takeUp drops what is said of the end, and what a lost device kept fro
   assert.equal(after.startedAt, before.startedAt);
 });
 
-Deno.test("takeUp says what is not the same any more", () => {
+Deno.test("takeUp notes what has changed", () => {
   const notes = (change: (result: Result) => void, keepsWarm = false) =>
     resume(partial(change), { keepsWarm }).notes.at(-1)!;
   const commit = notes(({ tool }) => tool.commit = null);

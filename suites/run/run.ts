@@ -1,6 +1,6 @@
 /**
- * One run on an open device: plan, calibrate, measure suite by suite, and keep the result up to date.
- * What it takes from the machine comes from its host, so that a page can run it too.
+ * One run on an open device: plans, calibrates, measures suite by suite, and keeps the result up to date.
+ * Its host provides the machine, so that a page can run it too.
  *
  * @module
  */
@@ -47,7 +47,7 @@ export interface RunParts {
   readonly gpu: Gpu;
   /** All implementations but peers. */
   readonly registry: readonly Measurable[];
-  /** Those that the run may have, in order. */
+  /** Suites that the run may have, in order. */
   readonly suites: readonly Suite[];
   /** What their `open` returned, by name. */
   readonly opened: ReadonlyMap<string, unknown>;
@@ -79,7 +79,7 @@ export class Run {
     this.#registry = parts.registry;
   }
 
-  /** Runs it; finished cases are kept whatever happens. */
+  /** Runs it; finished cases are kept in every case. */
   async execute(): Promise<Result> {
     const { peers, keepWarm } = this.#options;
     const { host, hooks } = this.#parts;
@@ -178,7 +178,7 @@ export class Run {
     return calibration;
   }
 
-  /** What every suite gets. */
+  /** What every suite receives. */
   get #session(): RunSession {
     return {
       gpu: this.#gpu,
@@ -257,7 +257,7 @@ export class Run {
     await measurer.finish?.();
   }
 
-  /** Keeps what there is after a stop, a lost device or a fault. */
+  /** Keeps finished work after a stop, a lost device or a fault. */
   async #cutShort(error: unknown): Promise<void> {
     const { result } = this.#keeper;
     const lost = this.#gpu.lost();
@@ -279,7 +279,7 @@ export class Run {
     throw error;
   }
 
-  /** The partial result in the folder, if this run can go on with it. */
+  /** The partial result in the folder, if this run can continue it. */
   async #takeUp(fresh: Result): Promise<Result> {
     const store = this.#parts.store!;
     const result = await store.resume({
@@ -294,7 +294,7 @@ export class Run {
     return takeUp(result, { fresh, gpu: this.#gpu, keepsWarm, name: store.path });
   }
 
-  /** Cuts the plan down to the shard asked for; its result says what the whole plan is. */
+  /** Reduces the plan to the requested shard; the result describes the whole plan. */
   async #applyShard(environment: Result["environment"]): Promise<Result> {
     const { shard } = this.#options;
     if (!shard) return await this.#emptyResult(environment);

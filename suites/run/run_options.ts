@@ -1,5 +1,5 @@
 /**
- * What decides a run.
+ * The options of a run.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { PlanOptions } from "../plan/plan_options.ts";
 import type { Shard } from "../plan/shard.ts";
 import type { Result, TuningRecord } from "../result/result_schema.ts";
 
-/** Options of `runSuite`. Whatever is left out comes from the profile. */
+/** Options of `runSuite`. The profile supplies what is left out. */
 export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames"> {
   /** Default: `smoke` on a software adapter, else `standard`. */
   profile?: string;
   /**
-   * The WebGPU implementation. `auto` is Dawn on a real GPU where it works, else Deno's own; a resumed
-   * run goes on with the one that it began on. Default `auto`.
+   * The WebGPU implementation. `auto` is Dawn on a real GPU if it works, else Deno's own; a resumed
+   * run keeps the one that it started on. Default `auto`.
    */
   stack?: "auto" | Exclude<Result["stack"], "browser">;
   /** Seed of the inputs and of every bootstrap; at most 2^32 - 4. Default 1010. */
@@ -24,11 +24,11 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   out?: string;
   /** Continue the partial result in `out`. */
   resume?: boolean;
-  /** Replace a result that is in `out` already. Default false: it is refused. */
+  /** Replace a result that already exists in `out`. Default false: it is refused. */
   force?: boolean;
   /** The command line that the result names. */
   command?: readonly string[];
-  /** An open device, for example one for tests; it stays open. */
+  /** An open device, for example for tests; it stays open. */
   gpu?: Gpu;
   /** Default: all implementations. */
   registry?: readonly Measurable[];
@@ -37,8 +37,8 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   /** Other people's implementations to measure beside ours: `torch-fa2`, `python:FILE`, … */
   peers?: readonly string[];
   /**
-   * Keeps the device's clock up while the run goes on, without changing a setting: true, by whatever
-   * means there are; false, by none. Default: on NVIDIA's devices.
+   * Keeps the device's clock up during the run, without changing a setting: true, by any available
+   * means; false, not at all. Default: on NVIDIA devices.
    */
   keepWarm?: boolean;
   /**
@@ -48,7 +48,7 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
    */
   tuning?: string | TuningRecord;
   /**
-   * Measures all that was asked for in suites that keep their own time: for a replay on a slower or
+   * Measures all that was requested in suites that keep their own time: for a replay on a slower or
    * busier machine. Default false.
    */
   patient?: boolean;

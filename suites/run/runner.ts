@@ -1,6 +1,6 @@
 /**
- * A whole run: open the device, plan, calibrate, check, measure, and keep the result file up to date
- * on the way. This is the entry for programs; the command line is a thin layer above it.
+ * A whole run: opens the device, plans, calibrates, checks, measures, and keeps the result file up to date
+ * throughout. This is the entry for programs; the command line is a thin layer on top.
  *
  * @module
  */
@@ -22,20 +22,20 @@ export type { ProgressEvent, RunExtras, SuiteHooks, SuiteOptions };
  * A lost device and an aborted signal do not throw: finished cases are kept, the rest is recorded
  * as failed (lost device) or left out (`finishedAt` stays null).
  *
- * @throws {UsageError} when the options cannot be used, or a tuning file that was named; nothing was
+ * @throws {UsageError} when the options or a named tuning file cannot be used; nothing was
  * measured then.
  * @throws {OutputError} when the output folder cannot be written, or has a result that is neither
  * resumed nor replaced by force; nothing was measured then.
  * @throws {NotComparableError} when `resume` finds a result of another plan or machine.
- * @throws {DeviceError} without an adapter, or without a feature that was asked for.
+ * @throws {DeviceError} without an adapter, or without a feature that was requested.
  */
 export function runSuite(options: SuiteOptions = {}, hooks: SuiteHooks = {}): Promise<Result> {
   return runCalibrated(options, { hooks });
 }
 
 /**
- * {@linkcode runSuite} with a calibration, a folder, suites or a machine of the caller's. Default of the
- * last two: all suites, and what Deno gives.
+ * {@linkcode runSuite} with the caller's calibration, folder, suites or machine. Default of the
+ * last two: all suites, and the machine as Deno describes it.
  */
 export function runCalibrated(
   options: SuiteOptions,

@@ -30,10 +30,10 @@ const TINY: SuiteOptions = {
   seed: 3,
 };
 
-/** Without throughput, which takes seconds a case whatever its size. */
+/** Without throughput, which takes seconds per case at any size. */
 const SHORT: SuiteOptions = { ...TINY, suites: ["correctness", "latency"] };
 
-/** Without calibrating the device, which takes seconds. The schema must know all that is recorded. */
+/** Without calibrating the device, which takes seconds. The schema must know every recorded field. */
 async function run(options: SuiteOptions, hooks?: SuiteHooks): Promise<Result> {
   const result = await runCalibrated(options, { hooks, calibration: CALIBRATION });
   assert.deepEqual(unknownFields(result), []);
@@ -87,14 +87,14 @@ Deno.test("runSuite measures, writes after every case, and its result is complet
       assert.equal(record.samples.length, 2);
       assert.ok(record.statistic!.median > 0 && record.check!.passed);
       assert.ok(record.samples.every(({ canary }) => canary! > 0));
-      // Beside what is planned there are uniforms and the timer's buffers.
+      // Besides the planned buffers there are uniforms and the timer's buffers.
       const unplanned = record.measuredPeakBytes! - record.peakBytes;
       assert.ok(unplanned >= 0 && unplanned < 2 ** 17, `${record.id}: ${unplanned} bytes`);
       assert.ok(record.leastBytes! < record.peakBytes);
     }
     const lighthouse = timed.filter((record) => record.options);
     assert.ok(lighthouse.every(({ zeroRows, digest }) => zeroRows! >= 0 && digest!.selection));
-    // Stages are told apart by timestamps alone.
+    // Only timestamps separate the stages.
     const staged = result.calibration!.clock === "gpu" ? 2 : 0;
     assert.ok(lighthouse[0].stages.every(({ samples }) => samples.length === staged));
     assert.deepEqual(result.ratios.map(({ rounds }) => rounds), [1, 1]);
@@ -125,7 +125,7 @@ Deno.test("runSuite: a run of all suites measures throughput after the rest", as
     }));
     const result = await run({ ...TINY, contexts: [512], gpu, registry });
     assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
-    // All executions of a sample are submitted before one is waited for.
+    // All executions of a sample are submitted before the host waits for one.
     const dense = result.cases.find(({ id }) => id.startsWith("throughput/dense"))!;
     const [executions] = new Set(dense.samples.map((sample) => sample.executions as number));
     assert.ok(executions > 1 && most >= executions, `${executions} executions, ${most} in flight`);
@@ -156,7 +156,7 @@ Deno.test("runSuite: settings at one context share the rounds of one baseline", 
   });
 });
 
-Deno.test("runSuite: an abort keeps what is finished, and resume completes it", async (t) => {
+Deno.test("runSuite: an abort keeps finished cases, and resume completes the run", async (t) => {
   await withFolder(t, async (gpu, out) => {
     const stop = new AbortController();
     const partial = await run({ ...SHORT, out, gpu }, {
@@ -189,7 +189,7 @@ Deno.test("runSuite: an abort keeps what is finished, and resume completes it", 
     }
     assert.equal(new Set(whole.cases.map(({ id }) => id)).size, whole.cases.length);
     assert.equal(whole.ratios.length, 2);
-    // There is nothing left to do, so that it stays as it is.
+    // Nothing is left to do, so it stays as it is.
     assert.deepEqual(await run({ ...SHORT, out, gpu, resume: true }), whole);
     await assert.rejects(
       run({ ...SHORT, out, gpu, resume: true, seed: 4 }),
@@ -202,7 +202,7 @@ Deno.test("runSuite: an abort keeps what is finished, and resume completes it", 
   });
 });
 
-Deno.test("runSuite: shards of a run merge into a result of the schema's fields alone", async (t) => {
+Deno.test("runSuite: shards of a run merge into a result with only the schema's fields", async (t) => {
   await withFolder(t, async (gpu) => {
     const shards = [];
     for (const index of [1, 2]) {
@@ -221,7 +221,7 @@ Deno.test("runSuite: shards of a run merge into a result of the schema's fields 
   });
 });
 
-Deno.test("runSuite chooses a stack and records why, and a resumed run stays on its own", async (t) => {
+Deno.test("runSuite chooses a stack and records why, and a resumed run keeps its stack", async (t) => {
   await withFolder(t, async ({ adapter }, out) => {
     const said: string[] = [];
     const options: SuiteOptions = { ...TINY, suites: ["correctness"], contexts: [512], out };
@@ -232,7 +232,7 @@ Deno.test("runSuite chooses a stack and records why, and a resumed run stays on 
       assert.equal(result.stack, "deno");
       assert.match(result.stackChoice!.reason, /is a software adapter$/);
     }
-    // A run that began on the other stack: it is that one or none.
+    // A run that started on the other stack needs that one.
     const other = result.stack === "deno" ? "dawn" : "deno";
     await Deno.writeTextFile(`${out}/${RESULT_FILE}`, JSON.stringify({ ...result, stack: other }));
     await assert.rejects(
@@ -244,9 +244,9 @@ Deno.test("runSuite chooses a stack and records why, and a resumed run stays on 
   });
 });
 
-Deno.test("runSuite: a wrong output is a failure and never a time", async (t) => {
+Deno.test("runSuite: a wrong output is a failure without a time", async (t) => {
   await withFolder(t, async (gpu, out) => {
-    // Computes attention of keys that are the queries.
+    // Computes attention whose keys are the queries.
     const registry = tamper("lighthouse-norm", (original) => ({
       prepare: (device, problem, { inputs, ...rest }) =>
         original.prepare(device, problem, { ...rest, inputs: { ...inputs, k: inputs.q } }),
@@ -263,7 +263,7 @@ Deno.test("runSuite: a wrong output is a failure and never a time", async (t) =>
   });
 });
 
-Deno.test("runSuite: a lost device fails what is left in one line and keeps the rest", async (t) => {
+Deno.test("runSuite: a lost device fails the remaining cases in one line and keeps the others", async (t) => {
   await withFolder(t, async (gpu, out) => {
     const registry = tamper("lighthouse-norm", (original) => ({
       prepare: async (device, problem, options) => {
@@ -282,7 +282,7 @@ Deno.test("runSuite: a lost device fails what is left in one line and keeps the 
     assert.ok(finished.length >= 4 && failed.length >= 2);
     assert.ok(failed.every(({ reason }) => reason === "device lost: unplugged"));
     assert.deepEqual(await readOut(out), result);
-    // With the device back, what it kept from being measured is measured.
+    // Once the device is back, the remaining cases are measured.
     const again = await run({ ...SHORT, out, gpu, resume: true });
     assert.equal(exitCodeOf(again), 0, JSON.stringify(again.cases.map((c) => c.reason)));
     assert.ok(!again.notes.some((note) => note.includes("unplugged")));
@@ -292,13 +292,13 @@ Deno.test("runSuite: a lost device fails what is left in one line and keeps the 
   });
 });
 
-Deno.test("runSuite: a canary that was slow at first is recorded as long as it is", async (t) => {
+Deno.test("runSuite: a canary that was slow at first is recorded with its right time", async (t) => {
   await withFolder(t, async (gpu) => {
     let readings = 0;
     const calibration = {
       ...CALIBRATION,
       record: { clock: "gpu" as const, canary: sampleStatistic(1e-3), canaryTrips: 100 },
-      // The clock comes up after some readings: the same work takes half of its time.
+      // The clock rises after some readings: the same work takes half the time.
       canary: { ...CALIBRATION.canary, probe: () => Promise.resolve(readings++ < 4 ? 1 : 0.5) },
     };
     // A processor's canary is not judged.
@@ -312,7 +312,7 @@ Deno.test("runSuite: a canary that was slow at first is recorded as long as it i
   });
 });
 
-Deno.test("runSuite: what does not fit the budget is skipped with the prediction", async (t) => {
+Deno.test("runSuite: cases that do not fit the budget are skipped with the prediction", async (t) => {
   await withFolder(t, async (gpu) => {
     const result = await run({ ...TINY, suites: ["latency"], budgetSeconds: 1e-6, gpu });
     assert.equal(exitCodeOf(result), 5);
@@ -339,11 +339,11 @@ Deno.test("runSuite refuses bad options before anything is measured", async (t) 
   });
 });
 
-Deno.test("runSuite: what a clock spoilt is measured again before the end, beside what was flagged", async (t) => {
+Deno.test("runSuite: samples at a low clock are taken again before the end, and the flagged ones are kept", async (t) => {
   await withFolder(t, async (gpu, out) => {
     let down = true;
     let [probes, falls] = [0, 0];
-    // Right before every sample and down after it, until the run brings the clock up.
+    // The full clock before every sample and a low one after it, until the run brings the clock up.
     const probe = () => Promise.resolve(down && probes++ % 2 === 1 ? 5.7 : 1);
     const calibration = { ...CALIBRATION, canary: { ...CALIBRATION.canary, probe } };
     const statuses: string[] = [];
@@ -360,7 +360,7 @@ Deno.test("runSuite: what a clock spoilt is measured again before the end, besid
       hooks: {
         onProgress: ({ kind, text, case: record }) => {
           if (kind === "step" && text.startsWith("bringing the clock up")) down = false;
-          // It falls again for what comes after all groups.
+          // It falls again for the cases after all groups.
           if (kind === "step" && /context-parallel.*selecting/.test(text)) down = ++falls === 1;
           if (record && record.suite !== "correctness") statuses.push(record.status);
         },

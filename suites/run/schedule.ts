@@ -1,6 +1,6 @@
 /**
- * The order in which a run checks and measures its cases, how it shares out its budget among them, and
- * what it takes up again at the end: what the clock spoilt, and what did not fit the budget before.
+ * The order in which a run checks and measures its cases, how it divides its budget among them, and
+ * what it repeats at the end: samples at a low clock, and cases that did not fit the budget before.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import { alone, membersOf, type PlannedCase, type PlannedGroup } from "../plan/p
 import type { CaseRecord, RatioRecord } from "../result/result_schema.ts";
 import type { Measurer } from "../suite.ts";
 
-/** Longest wait for the clock before cases are taken up again, seconds. */
+/** Longest wait for the clock before cases are repeated, in seconds. */
 const PATIENCE_SECONDS = 10;
 
-/** How often cases are taken up again at most, each time only if the last time helped. */
+/** Most repetitions at the end; each needs the previous one to have helped. */
 const MOST_TURNS = 3;
 
 /** A suite of a run, with what measures its groups. */
@@ -24,11 +24,11 @@ export interface ScheduledSuite {
 
 /** What a run measures. */
 export interface Schedule {
-  /** In order; the one whose checks others wait for is the first. */
+  /** In order; the suite whose checks others wait for comes first. */
   readonly suites: readonly ScheduledSuite[];
   /** The ratios so far. */
   readonly ratios: () => readonly RatioRecord[];
-  /** Told what is under way and what is still to come. */
+  /** Called with what is in progress and what is still to come. */
   readonly pending: (groups: readonly PlannedGroup[]) => void;
 }
 
@@ -38,8 +38,8 @@ interface Work extends Pick<ScheduledSuite, "measure"> {
 }
 
 /**
- * Runs a schedule: suite by suite, each within what the budget leaves for it; then, as long as the budget
- * lasts, what is lacking.
+ * Runs a schedule: suite by suite, each within its part of the budget; then, as long as the budget
+ * lasts, whatever is missing.
  */
 export async function runSchedule(session: Session, schedule: Schedule): Promise<void> {
   const { suites } = schedule;
@@ -59,7 +59,7 @@ export async function runSchedule(session: Session, schedule: Schedule): Promise
       .filter((entry) => !isRefused(session, entry));
     await measureGroups(session, schedule, { work: own, after });
     done.push(...own);
-    // What carries ratios is taken up again before what comes after it, all else at the end.
+    // Cases with ratios are repeated before later suites, all others at the end.
     const paired = groups.some(({ baseline }) => baseline !== undefined);
     if (paired) await complete(session, schedule, { work: own, after, over: false });
   }
@@ -74,7 +74,7 @@ async function measureGroups(
 ): Promise<void> {
   for (const [i, { group, measure }] of work.entries()) {
     session.signal?.throwIfAborted();
-    // What the clock has spoilt so far will be taken up again.
+    // Samples at a low clock so far will be repeated.
     const spoilt = work.slice(0, i).flatMap((done) => spoiltOf(session, schedule, done.group));
     const later = [...work.slice(i + 1).map(({ group }) => group), ...alone(spoilt)];
     schedule.pending([group, ...later, ...alone(after)]);
@@ -84,13 +84,13 @@ async function measureGroups(
 
 interface Part {
   readonly work: readonly Work[];
-  /** Cases of suites that come after. */
+  /** Cases of later suites. */
   readonly after: readonly PlannedCase[];
-  /** Whether everything had its turn: what did not fit the budget may fit it then. */
+  /** Whether every case was tried once: one that did not fit the budget may fit it then. */
   readonly over: boolean;
 }
 
-/** Takes up again what is lacking, the promised cases first. */
+/** Repeats what is missing, the promised cases first. */
 async function complete(session: Session, schedule: Schedule, part: Part): Promise<void> {
   const { budget, clock, signal } = session;
   const { after, over } = part;
@@ -138,8 +138,8 @@ async function takeUp(
 }
 
 /**
- * Cases of a group that the clock spoilt: inconclusive ones, and those that have no ratio to the
- * baseline for samples at a wrong clock.
+ * Cases of a group with samples at a low clock: inconclusive ones, and those without a ratio to the
+ * baseline for that reason.
  */
 function spoiltOf(
   session: Session,
@@ -165,14 +165,14 @@ function isInconclusive({ finished }: Session, { id }: PlannedCase): boolean {
   return finished(id)?.status === "inconclusive";
 }
 
-/** Skipped for the budget, which has the time for it now. */
+/** Skipped for lack of budget, which now has the time. */
 function isOverBudget({ finished, budget }: Session, entry: PlannedCase): boolean {
   const record = finished(entry.id);
   const skipped = record?.status === "skipped" && record.predictedSeconds !== undefined;
   return skipped && !entry.predictedOnly && budget.affords(entry, { reserve: 0, peer: false });
 }
 
-/** Records what is not measured because its check did not pass. */
+/** Records cases that are not measured because their check did not pass. */
 async function refuseUnchecked(session: Session, group: PlannedGroup): Promise<void> {
   for (const entry of membersOf(group)) {
     if (entry.skip || !isRefused(session, entry) || session.finished(entry.id)) continue;

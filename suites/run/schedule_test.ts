@@ -19,16 +19,16 @@ import {
 import { runSchedule } from "./schedule.ts";
 import type { Measurer } from "../suite.ts";
 
-/** What a run without options takes, from `deno task bench`. */
+/** Options of a run by default, from `deno task bench`. */
 const DEFAULTS = { profile: "standard" };
 
-/** Seconds of a run that its budget does not hold: starting, calibrating, writing the report. */
+/** Seconds of a run outside its budget: starting, calibrating, writing the report. */
 const OUTSIDE_SECONDS = 15;
 
 /** What the default run may take. */
 const MOST_SECONDS = 150;
 
-/** A clock as an H100 had it on which only Vulkan was active: 345 instead of 1,980 MHz. */
+/** The clock of an H100 on which only Vulkan was active: 345 instead of 1,980 MHz. */
 const DOWN = 345 / 1980;
 
 const run = (model: DeviceModel, clock: { speed?: Speed; calibratedAt?: number } = {}) =>
@@ -64,7 +64,7 @@ function assertMeasured(result: ModelledRun, direction: string, contexts: readon
   assert.deepEqual(missing.map(({ id, status, reason }) => ({ id, status, reason })), []);
 }
 
-/** Within its time, every case is there, and what was not measured says why. */
+/** The run is within its time, every case is present, and each unmeasured case has a reason. */
 function assertComplete(result: ModelledRun) {
   const total = result.seconds + OUTSIDE_SECONDS;
   assert.ok(total <= MOST_SECONDS, `${total} s`);
@@ -76,7 +76,7 @@ function assertComplete(result: ModelledRun) {
 
 const SHORT = [4096, 8192, 16384, 32768];
 
-Deno.test("the default run on matrix units gives the headline in both directions, and all else", async () => {
+Deno.test("the default run on matrix units measures the headline in both directions, and everything else", async () => {
   const result = await run(withWorkers(H100_DAWN));
   assertComplete(result);
   assert.deepEqual(withStatus(result, "skipped", "inconclusive"), []);
@@ -86,7 +86,7 @@ Deno.test("the default run on matrix units gives the headline in both directions
       assert.ok(samples >= 4, `${direction} ${context}: ${samples} samples`);
     }
   }
-  // Short contexts cost nothing: they get all samples.
+  // Short contexts are cheap: they get all samples.
   for (const context of SHORT.slice(0, 3)) {
     assert.equal(pairedSamples(result, "forward", context), 20);
     assert.equal(pairedSamples(result, "forward-backward", context), 20);
@@ -103,7 +103,7 @@ Deno.test("the default run on matrix units: slow checks cost samples and cuts, n
   assert.ok(pairedSamples(result, "forward-backward", 524288) >= 2);
 });
 
-Deno.test("the default run on matrix units: a host that learns late of the end of long work", async () => {
+Deno.test("the default run on matrix units: a host that learns late that long work has ended", async () => {
   const result = await run(H100_DAWN_LATE);
   assertComplete(result);
   assertMeasured(result, "forward", [...SHORT, 65536, 131072, 524288]);
@@ -124,7 +124,7 @@ Deno.test("the default run without matrix units: the headline forward, and short
   }
 });
 
-Deno.test("the default run on a laptop gets as far as it can, and allocates nothing beyond", async () => {
+Deno.test("the default run on a laptop gets as far as it can, and allocates nothing for the rest", async () => {
   const result = await run(LAPTOP);
   assertComplete(result);
   assertMeasured(result, "forward", SHORT);
@@ -152,7 +152,7 @@ Deno.test("the plan of the default run does not depend on how fast a device is",
   assert.equal(new Set(identities).size, 1);
 });
 
-Deno.test("the default plan says what does not fit a card, and leaves out no more", () => {
+Deno.test("the default plan reports what does not fit a card, and leaves out nothing else", () => {
   const skippedAt = (gibibytes: number) => {
     const device = { ...ASSUMED_DEVICE, deviceMemoryBytes: gibibytes * 2 ** 30 };
     const { groups } = planShares(DEFAULTS, { device });
@@ -175,7 +175,7 @@ Deno.test("the default plan says what does not fit a card, and leaves out no mor
   assert.deepEqual(skippedAt(6), [...both, "lighthouse-norm forward 524288"].sort());
 });
 
-/** Runs with a clock that misbehaves; what was flagged is still there. */
+/** Runs with an unstable clock; flagged samples are kept. */
 async function runWithClock(speed: Speed, calibratedAt?: number) {
   const result = await run(withWorkers(H100_DAWN), { speed, calibratedAt });
   assertComplete(result);
@@ -205,12 +205,12 @@ function assertConclusive(result: ModelledRun) {
   }
 }
 
-Deno.test("a clock that is down at the start: those cases are taken up again at the end", async () => {
+Deno.test("a clock that is low at the start: those cases are repeated at the end", async () => {
   const { result, flagged } = await runWithClock((now) => now < 45 ? DOWN : 1);
   assertConclusive(result);
   assert.ok(flagged.length >= 15, `${flagged.length} cases had flagged samples`);
   assert.ok(flagged.every(({ samples }) => samples.some(({ flag }) => flag === undefined)));
-  // Their checks stand: a check for each latency and throughput case, and no second one.
+  // Their checks stand: one check for each latency and throughput case.
   const checked = result.cases.filter(({ suite, status }) =>
     (suite === "latency" || suite === "throughput") && status === "ok"
   );
@@ -223,7 +223,7 @@ Deno.test("a clock that falls in the middle costs no case", async () => {
   assert.ok(flagged.length > 0);
 });
 
-Deno.test("a clock that stays down: inconclusive with the reason, and the run ends in time", async () => {
+Deno.test("a clock that stays low: inconclusive with the reason, and the run ends in time", async () => {
   const { result } = await runWithClock((now) => now > 20 ? DOWN : 1);
   const inconclusive = withStatus(result, "inconclusive");
   assert.ok(inconclusive.length > 10);
@@ -232,18 +232,18 @@ Deno.test("a clock that stays down: inconclusive with the reason, and the run en
     assert.ok(samples.length > 0 && statistic === undefined, id);
   }
   assert.ok(result.notes.some((line) => /^the clock stayed down through .* s of work$/.test(line)));
-  // What came before the drop is as it was.
+  // Measurements before the drop are unchanged.
   assert.ok(pairedSamples(result, "forward", 4096) > 0);
 });
 
-Deno.test("a calibration at a slow clock: seen when the clock comes up, and made good", async () => {
+Deno.test("a calibration at a low clock is noticed when the clock rises, and corrected", async () => {
   const { result, flagged } = await runWithClock((now) => now < 25 ? DOWN : 1, DOWN);
   assertConclusive(result);
   assert.ok(flagged.length > 0);
   assert.ok(pairedSamples(result, "forward", 524288) >= 4);
 });
 
-/** A card that nothing holds up: its clock falls when it idles, and comes back after work. */
+/** A card without a held clock: it falls when the card idles, and rises after work. */
 function fallsWhenIdle(): Speed {
   let down = false;
   return (_now, { idle, busy }) => {
@@ -253,20 +253,20 @@ function fallsWhenIdle(): Speed {
   };
 }
 
-Deno.test("a clock that falls whenever the host works costs time, and no case of the headline", async () => {
+Deno.test("a clock that falls whenever the host works costs time, but no headline case", async () => {
   const { result } = await runWithClock(fallsWhenIdle());
   assertConclusive(result);
   assert.ok(pairedSamples(result, "forward", 524288) >= 4);
 });
 
-Deno.test("a canary that something slows for a fifth of every second", async () => {
+Deno.test("a canary that is slowed down for a fifth of every second", async () => {
   const { result } = await runWithClock((now) => now % 1 < 0.2 ? 1 / 1.2 : 1);
   assertConclusive(result);
   assert.ok(pairedSamples(result, "forward", 524288) >= 4);
   assert.ok(pairedSamples(result, "forward-backward", 524288) >= 2);
 });
 
-Deno.test("a baseline that the clock spoilt is taken up again beside those that lack its ratio", async () => {
+Deno.test("a baseline with samples at a low clock is repeated with the cases that lack its ratio", async () => {
   const plan = planShares({
     ...DEFAULTS,
     suites: ["latency"],
@@ -316,7 +316,7 @@ Deno.test("a baseline that the clock spoilt is taken up again beside those that 
       await put(dense, "ok", [5.7, 1, 1, 1]);
       ratios.push(ratio(norm.id));
     } else {
-      // One case has its ratio, one has clean samples and none, the baseline has one clean one.
+      // One case has its ratio, one has clean samples and no ratio, the baseline has one clean sample.
       await put(dense, "inconclusive", [1, 5.7]);
       await put(norm, "ok", [1, 1]);
       await put(dilated, "ok", [1, 1]);

@@ -1,6 +1,6 @@
 /**
- * The autotuner of dense attention: measures every declared tiling that fits a device, and says which
- * one to take for each number of queries. METHOD.md says how; nothing but time depends on what it finds.
+ * The autotuner of dense attention: measures every declared tiling that fits a device, and reports which
+ * one to use for each number of queries. METHOD.md explains how; its result affects nothing but time.
  *
  * @module
  */
@@ -31,21 +31,21 @@ export interface TuneOptions {
   dtypes?: readonly DType[];
   /** Default both. */
   directions?: readonly ("forward" | "backward")[];
-  /** Default: the text that the device gets by itself. */
+  /** Default: the kernel variant that the device gets by itself. */
   kernels?: readonly DenseKernel[];
-  /** H. Default 8, on a software adapter 1; less where a tensor of all would not fit one binding. */
+  /** H. Default 8, on a software adapter 1; less where a tensor of all heads would not fit one binding. */
   heads?: number;
-  /** Seconds for everything. What does not fit is left out with a line. Default 120. */
+  /** Seconds for everything. Kernels that do not fit are left out with a note. Default 120. */
   budgetSeconds?: number;
   /** Most rounds of each kernel, two samples of every tiling each; at least 3. Default 8. */
   rounds?: number;
   /** Seed of the inputs. Default 1010. */
   seed?: number;
-  /** Kernels that need no measuring. Default: none. */
+  /** Kernels that are already measured. Default: none. */
   known?: readonly Omit<TunedTiling, "tiling">[];
-  /** Of the device. Default: it is calibrated first. */
+  /** Ceilings of the device. Default: it is calibrated first. */
   calibration?: Calibration;
-  /** Which declared tilings take part beside the default. Default: all that fit the device. */
+  /** Which declared tilings are measured besides the default. Default: all that fit the device. */
   among?: (tiling: object) => boolean;
 }
 
@@ -61,7 +61,7 @@ export async function tune(
   hooks: TuneHooks = {},
 ): Promise<TuningEntry[]> {
   using _workers = holdWorkers();
-  // Tilings that the device was given are no defaults.
+  // Tilings that the device was given are not defaults.
   gpu = withTuning(gpu, []);
   const keys = planKeys(gpu, options);
   const deadline = now() + (options.budgetSeconds ?? 120);
@@ -112,7 +112,7 @@ export async function tune(
   return entries;
 }
 
-/** Which kernels are measured, the cheapest first. */
+/** Kernels to measure, the cheapest first. */
 function planKeys(gpu: Gpu, options: TuneOptions): Key[] {
   const { f16 } = gpu.capabilities;
   const contexts = options.contexts ?? (gpu.adapter.software ? [1024] : [4096, 16384, 65536]);
@@ -154,7 +154,7 @@ function planKeys(gpu: Gpu, options: TuneOptions): Key[] {
   return keys.filter((key) => !isKnown(key));
 }
 
-/** As many heads as fit a binding; all where not even one does, which allocating it will say. */
+/** As many heads as fit a binding; all if not even one fits, which allocation then reports. */
 function headsOfBlock(gpu: Gpu, shape: TensorShape): number {
   try {
     return headsPerBlock(gpu, [shape]);

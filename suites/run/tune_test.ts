@@ -18,7 +18,7 @@ import { tuningEntrySchema } from "../device/tuning_file.ts";
 /** Small enough to compile at once on a software adapter. */
 const SMALL = { tileRows: 32, tileColumns: 32, threadsX: 8, threadsY: 8, chunk: 16 };
 
-/** Stands in for one that a driver compiles wrongly. */
+/** Replaces a tiling that a driver compiles wrongly. */
 const WRONG = { ...SMALL, tileRows: 128, threadsY: 16 };
 
 const TINY: TuneOptions = {
@@ -31,7 +31,7 @@ const TINY: TuneOptions = {
   budgetSeconds: 60,
 };
 
-Deno.test("fastestTiling compares within rounds, and wants enough of them at a right clock", () => {
+Deno.test("fastestTiling compares within rounds, and needs enough of them at the full clock", () => {
   // The second takes 0.8 of the first in every round, while the clock halves and comes back.
   const rounds = [1, 1, 2, 2, 1, 1].map((slow) => [[10 * slow], [8 * slow], [9 * slow]]);
   const { fastest, ratio } = fastestTiling(rounds);
@@ -43,7 +43,7 @@ Deno.test("fastestTiling compares within rounds, and wants enough of them at a r
   assert.throws(() => fastestTiling(dropped), /right in 2 of 4 rounds, 3 are needed/);
 });
 
-Deno.test("tune measures the tilings that compute what they should; others are out with a line", async (t) => {
+Deno.test("tune measures the correct tilings; others are excluded with a note", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
@@ -62,7 +62,7 @@ Deno.test("tune measures the tilings that compute what they should; others are o
       ...await tune(gpu, { ...TINY, directions: ["forward"], among: both }, hooks),
       ...await tune(
         gpu,
-        // Known with this H, or with one that is not told; with another it is no longer known.
+        // Known with this H, or without H; unknown with another H.
         {
           ...TINY,
           directions: ["backward"],
@@ -100,7 +100,7 @@ Deno.test("tune measures the tilings that compute what they should; others are o
   }
 });
 
-/** Has a device scale the scores of one tiling's kernels a little too much. */
+/** Makes a device scale the scores of one tiling's kernels slightly wrong. */
 function spoil({ device }: Gpu, { tileRows, tileColumns }: typeof SMALL): void {
   const create = device.createShaderModule.bind(device);
   const constants = [`const TILE_ROWS = ${tileRows}u;`, `const TILE_COLUMNS = ${tileColumns}u;`];
@@ -114,7 +114,7 @@ function spoil({ device }: Gpu, { tileRows, tileColumns }: typeof SMALL): void {
   };
 }
 
-Deno.test("tune compiles for matrix units, and a device that computes nothing passes no check", async () => {
+Deno.test("tune compiles for matrix units, and a device that computes nothing fails every check", async () => {
   let own: Gpu;
   try {
     own = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
@@ -147,7 +147,7 @@ Deno.test("tune compiles for matrix units, and a device that computes nothing pa
   assert.match(notes[1], /not measured: the default [\d/]+ fails: check of inputs failed/);
 });
 
-Deno.test("tune refuses what it cannot measure before it measures", async () => {
+Deno.test("tune refuses bad options before it measures", async () => {
   const bad: [TuneOptions, Partial<Gpu["capabilities"]>, RegExp][] = [
     [{ contexts: [5000] }, {}, /context 5000 is not a power of two$/],
     [{ headDims: [40] }, {}, /head dimension 40 is not one of 32, 64, 96, 128$/],
@@ -162,7 +162,7 @@ Deno.test("tune refuses what it cannot measure before it measures", async () => 
   }
 });
 
-Deno.test("a result records the tilings that it took, and a replay takes them again", async (t) => {
+Deno.test("a result records the tilings that it used, and a replay uses them again", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   gpu.destroy();
@@ -187,7 +187,7 @@ Deno.test("a result records the tilings that it took, and a replay takes them ag
     assert.deepEqual(result.notes.filter((note) => note.startsWith("tuning")), [
       "tuning: 1 tiling measured on 2026-11-22, digest 555555555555",
       "tuning: portable forward d=32 f32 N=65536: 4096/32/8/8/16 is not one of the kernel's tilings; " +
-      "it is left aside",
+      "it is ignored",
     ]);
     const [before] = result.cases;
     assert.equal(before.status, "ok");

@@ -17,10 +17,10 @@ export const throughputSection = z.strictObject({
   directions: z.array(z.enum(DIRECTIONS)).min(1).optional(),
 });
 
-/** Seconds of wall clock in the samples of a case, and executions to find their number. */
+/** Wall-clock seconds of the samples of a case, and executions to find their number. */
 const COURSE = { executions: 7, leastSeconds: 3.5, inFlight: true } as const;
 
-/** The cases, and the section as the options leave it; undefined where the profile has none. */
+/** The cases, and the section with options applied; undefined if the profile has none. */
 export function planThroughput(
   planning: Planning,
 ): { cases: PlannedCase[]; section: z.infer<typeof throughputSection> } | undefined {
@@ -34,7 +34,7 @@ export function planThroughput(
   const first = Object.entries(profile.options).map(([name, values]) => [name, [values[0]]]);
   const grid: OptionGrid = Object.fromEntries(first);
   const { contexts, directions = profile.directions } = section;
-  // Its samples are wall clock, which for a peer holds the way to its process.
+  // Its samples use the wall clock, which for a peer includes the communication with its process.
   const own = profile.implementations.filter((name) =>
     !planning.registry.some((entry) => entry.peer && entry.name === name)
   );

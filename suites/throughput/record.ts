@@ -1,5 +1,5 @@
 /**
- * The records of the suite `throughput`: a layer that runs again and again.
+ * The records of the suite `throughput`: a layer that runs repeatedly.
  *
  * @module
  */

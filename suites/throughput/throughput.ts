@@ -1,6 +1,6 @@
 /**
- * Throughput: tokens per second of a layer that runs again and again, by the wall clock, so that
- * what the host and the queue cost is in it.
+ * Throughput: tokens per second of a layer that runs repeatedly, by the wall clock, so that
+ * it includes the cost of the host and the queue.
  *
  * @module
  */
@@ -19,12 +19,12 @@ import { nextRound, outcomeOf, rethrowFatal, type Session } from "../measure/ses
 import { SUBMISSION_SECONDS } from "../plan/durations.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
 
-/** A sample is a run of executions of about this length. */
+/** A sample is a run of executions of about this many seconds. */
 const SAMPLE_SECONDS = 0.5;
 const MOST_EXECUTIONS = 500;
 const SAMPLES = 5;
 
-/** Runs in which the number of executions of a sample is found, if one is not as long as this. */
+/** Most trial runs to find the number of executions of a sample, unless one is long enough. */
 const MOST_TRIALS = 4;
 const UNTRIED_SECONDS = 5;
 
@@ -32,7 +32,7 @@ const UNTRIED_SECONDS = 5;
  * Measures one case. A sample is a number of executions back to back; its seconds are the wall
  * clock divided by that number, which the sample carries as `executions`.
  *
- * @param options `again`: also where it has a record, whose samples stay.
+ * @param options `again`: also if it already has a record, whose samples are kept.
  */
 export async function measureThroughput(
   session: Session,
@@ -71,7 +71,7 @@ export async function measureThroughput(
   });
   if (!running) return inputs.destroy();
   const { prepared, outcome, measuredPeakBytes, samples, first: firstRun } = running;
-  /** Wall-clock seconds of one of so many executions, each of which takes about `one`. */
+  /** Wall-clock seconds per execution for this many executions, each of which takes about `one`. */
   const run = async (executions: number, one: number) => {
     const started = budget.now();
     await runBackToBack(prepared, { executions, one, flops: entry.plan!.flops, signal });
@@ -91,11 +91,11 @@ export async function measureThroughput(
       executions = executionsOf(one);
       if (settled) break;
     }
-    const affordable = Math.max(1, Math.floor(budget.left / (executions * one)));
+    const roundsLeft = Math.max(1, Math.floor(budget.left / (executions * one)));
     const firstRound = nextRound(samples);
     let clean = 0;
-    // Samples with the clock down are taken again, at most as many more.
-    for (let round = 0; round < Math.min(2 * SAMPLES, affordable) && clean < SAMPLES; round++) {
+    // Samples at a low clock are repeated, at most as many again.
+    for (let round = 0; round < Math.min(2 * SAMPLES, roundsLeft) && clean < SAMPLES; round++) {
       session.step(`${entry.id}: sample ${round + 1}`);
       if (clock.isOff(before)) before = await clock.settle({ signal });
       const { result: seconds, canary, after, device } = await clock.around(
@@ -143,8 +143,8 @@ export async function measureThroughput(
 }
 
 /**
- * Runs a layer a number of times in a row. Executions short enough for one submission are all
- * submitted before any is waited for, longer ones one by one.
+ * Runs a layer several times in a row. Executions short enough for one submission are all
+ * submitted before the host waits for any, longer ones one by one.
  *
  * @param layer an untimed one: reading timestamps back waits for the device.
  */
@@ -153,7 +153,7 @@ export async function runBackToBack(
   options: { executions: number; one: number; flops: number; signal?: AbortSignal },
 ): Promise<void> {
   const { executions, one, flops, signal } = options;
-  // Longer ones are several submissions, and only one may be in flight.
+  // Longer ones take several submissions, and only one may be in flight.
   if (one < SUBMISSION_SECONDS) {
     await Promise.all(Array.from({ length: executions }, () => layer.execute({ signal })));
     return;

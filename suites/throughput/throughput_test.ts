@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { RunOptions } from "../../kernels/gpu/timing.ts";
 import { runBackToBack } from "./throughput.ts";
 
-/** A layer of one FLOP that notes how many of its executions were in flight at once. */
+/** A layer of one FLOP that records how many of its executions were in flight at once. */
 function watchedLayer() {
   const seen: RunOptions[] = [];
   let [inFlight, most] = [0, 0];
@@ -24,7 +24,7 @@ Deno.test("short executions are all submitted before one is waited for, whole", 
   assert.ok(layer.seen.every(({ flopsPerSecond }) => flopsPerSecond === undefined));
 });
 
-Deno.test("long executions are cut by what they take, and one is in flight", async () => {
+Deno.test("long executions are split by their duration, and one is in flight", async () => {
   const layer = watchedLayer();
   await runBackToBack(layer, { executions: 2, one: 0.4, flops: 1 });
   assert.deepEqual(layer.seen.map(({ flopsPerSecond }) => flopsPerSecond), [2.5, 2.5]);

@@ -1,5 +1,5 @@
 /**
- * What measuring the tilings of one kernel after the other shares.
+ * State shared while the tilings of the kernels are measured one after the other.
  *
  * @module
  */
@@ -11,17 +11,17 @@ import type { TuningEntry } from "../../device/tuning_file.ts";
 
 /** Hooks of `tune`. */
 export interface TuneHooks {
-  /** Told in one line what is left out and why. */
+  /** Called with one line for what is left out and why. */
   onNote?: (line: string) => void;
-  /** Told what begins, with the number of kernels that are done. */
+  /** Called at each start, with the number of finished kernels. */
   onStep?: (step: { text: string; done: number; total: number }) => void;
-  /** Told of each measured kernel. */
+  /** Called with each measured kernel. */
   onEntry?: (entry: TuningEntry) => void;
-  /** Stops between two executions; what is measured by then is returned. */
+  /** Stops between two executions; finished measurements are returned. */
   signal?: AbortSignal;
 }
 
-/** Rounds of every kernel: of fewer than three the pairs say little. */
+/** Minimum rounds of a kernel: fewer than three pairs mean little. */
 export const LEAST_ROUNDS = 3;
 
 /** A kernel at one size; heads are those of one block. */
@@ -37,13 +37,13 @@ export interface Session {
   readonly seed: number;
   readonly rounds: number;
   readonly among: (tiling: object) => boolean;
-  /** Seconds of `performance.now()`. */
+  /** Start, in seconds of `performance.now()`. */
   readonly deadline: number;
   /** FLOP per second of kernels as last measured. */
   readonly speeds: Map<string, number>;
-  /** How often the clock's reference turned out to be of a slow clock. */
+  /** How often the clock's reference turned out to be from a low clock. */
   rebases: number;
-  /** Of each tiling that was checked, why it is out, if it is. */
+  /** For each checked tiling, why it is excluded, if it is. */
   readonly checked: Map<string, string | undefined>;
 }
 

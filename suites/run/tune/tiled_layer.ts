@@ -1,5 +1,5 @@
 /**
- * A kernel of dense attention with its buffers, to be run with any of its tilings.
+ * A kernel of dense attention with its buffers, which runs with any of its tilings.
  *
  * @module
  */
@@ -41,18 +41,18 @@ export interface Bound {
   repeats: number;
 }
 
-/** Buffers of a kernel at one length, and what can be done with any of its tilings there. */
+/** Buffers of a kernel at one length, and what any of its tilings can do with them. */
 export interface TiledLayer {
   readonly heads: number;
   readonly bind: (tiling: object) => Promise<Bound>;
-  /** Compiles all that a check of the tiling runs. */
+  /** Compiles everything that a check of the tiling runs. */
   readonly compile: (tiling: object) => Promise<unknown>;
-  /** Runs the layer with the tiling and says what is wrong with its results, if anything is. */
+  /** Runs the layer with the tiling and returns what is wrong with its results, if anything. */
   readonly check: (tiling: object) => Promise<string | undefined>;
   readonly destroy: () => void;
 }
 
-/** Allocates seeded inputs and results of one block of heads; for gradients, runs what they need. */
+/** Allocates seeded inputs and results of one block of heads; for gradients, runs the earlier passes. */
 export async function allocate(
   session: Session,
   key: Key,
@@ -155,7 +155,7 @@ export async function allocate(
     let scratch: MatrixBackwardScratch | undefined;
     const backward = async (device: Gpu) => {
       const plan = planDenseBackward(device, { ...size, kernel });
-      // One for all tilings that it has room for: they run one after the other.
+      // One scratch for all tilings that fit it: they run one after the other.
       if (plan.schedule && (!scratch || !hasRoom(scratch, plan.schedule))) {
         scratch = own(await createMatrixScratch(gpu, plan.schedule));
       }
@@ -177,7 +177,7 @@ export async function allocate(
     // Both passes are checked at once.
     const both = (tiling: object) => backward(tuned(tiling, ["query", "key-value"]));
     const outputs = await forward(gpu);
-    // Each pass reads what those before it leave.
+    // Each pass reads the results of the earlier ones.
     await run([...outputs, ...(await backward(gpu)).all()]);
     return {
       heads,

@@ -1,5 +1,5 @@
 /**
- * One kernel at one size: which of its tilings are right, and which is the fastest.
+ * One kernel at one size: which of its tilings are correct, and which is the fastest.
  *
  * @module
  */
@@ -19,14 +19,14 @@ import { bootstrapRatio, type Interval, summarize } from "../../statistics/stati
 import { type Key, LEAST_ROUNDS, now, requireTime, type Session } from "./session.ts";
 import { allocate, type Bound } from "./tiled_layer.ts";
 
-/** A tiling is taken instead of the default when it is faster by more than this, at 95 %. */
+/** A tiling replaces the default if it is faster by more than this, at 95 %. */
 const MARGIN = 0.01;
 
-/** A sample runs as often as takes about this many seconds, so that starts and ends weigh little. */
+/** A sample repeats the kernel for about this many seconds, so that starts and ends weigh little. */
 const SAMPLE_SECONDS = 4e-3;
 const MOST_REPEATS = 50;
 
-/** What the check of one tiling is expected to take; on some stacks it compiles longer. */
+/** Expected duration of the check of one tiling; on some stacks it compiles longer. */
 const CHECK_SECONDS = 0.5;
 
 /** Share of the time left that checking the tilings of one kernel may take. */
@@ -46,7 +46,7 @@ interface Checked {
   readonly refused?: string;
 }
 
-/** Checks and measures all tilings of a kernel. `share`: how much of the time left it may take. */
+/** Checks and measures all tilings of a kernel. `share`: the part of the time left that it may take. */
 export async function tuneKernel(
   session: Session,
   key: Key,
@@ -80,7 +80,7 @@ export async function tuneKernel(
     };
     let round = 0;
     for (const one of bound) {
-      // Some stacks compile and allocate when something first runs.
+      // Some stacks compile and allocate on the first run.
       const first = await run(one);
       const time = first.seconds > WARM_SECONDS ? first.seconds : (await run(one)).seconds;
       one.repeats = Math.min(MOST_REPEATS, Math.max(1, Math.ceil(SAMPLE_SECONDS / time)));
@@ -93,12 +93,12 @@ export async function tuneKernel(
       const { rebases } = session;
       const from = now();
       const taken = bound.map((): number[] => []);
-      // A B C C B A: what changes linearly over a round adds the same to all.
+      // A B C C B A: a linear drift over a round adds the same to all.
       for (const at of [...bound.keys(), ...[...bound.keys()].reverse()]) {
         const sample = await run(bound[at]);
         if (!sample.off) taken[at].push(Number(sample.seconds.toPrecision(6)));
       }
-      // What was believed until now was measured at a slow clock.
+      // The previous reference was measured at a low clock.
       if (session.rebases !== rebases) rounds.length = 0;
       else rounds.push(taken);
       round = now() - from;
@@ -124,9 +124,9 @@ export async function tuneKernel(
 }
 
 /**
- * The tiling of the least median time, and its time over that of the first one, which is the default.
+ * The tiling with the lowest median time, and its time over that of the first one, which is the default.
  *
- * @param rounds of each round the samples of each tiling, those at a right clock.
+ * @param rounds for each round, the samples of each tiling at the full clock.
  * @throws {RangeError} when the clock left too few rounds.
  */
 export function fastestTiling(
@@ -144,14 +144,14 @@ export function fastestTiling(
   return { fastest, ratio: bootstrapRatio(pairs) };
 }
 
-/** Before a kernel was timed: a share of the device's own ceiling. */
+/** Before a kernel was timed: a share of the device's ceiling. */
 function expectedSpeed({ record }: Calibration, { kernel }: Key): number {
   const rates = (record.matrix ?? []).map(({ flopsPerSecond }) => flopsPerSecond.median);
   const portable = record.fmaF32?.median ?? 1e10;
   return EXPECTED_SHARE * (kernel === "matrix" ? Math.max(portable, ...rates) : portable);
 }
 
-/** The tiling that a kernel takes by itself. */
+/** The tiling that a kernel uses by default. */
 function defaultTiling(gpu: Gpu, shape: Key): object {
   const { capabilities } = gpu;
   const { kernel, pass, headDim } = shape;
@@ -167,8 +167,8 @@ function defaultTiling(gpu: Gpu, shape: Key): object {
 }
 
 /**
- * Tilings of a kernel, the default first. Each must match float64 and leave the same bits twice; one
- * that does not is out. At a small size, once for all lengths and, of a backward pass, for both.
+ * Tilings of a kernel, the default first. Each must match float64 and give the same bits twice; one
+ * that does not is excluded. Checked at a small size, once for all lengths and for both backward passes.
  */
 async function checkTilings(session: Session, key: Key): Promise<readonly Checked[]> {
   const { gpu, checked, hooks } = session;
@@ -180,7 +180,7 @@ async function checkTilings(session: Session, key: Key): Promise<readonly Checke
     session.among(tiling) || sameTiling(tiling, own)
   );
   const idOf = (tiling: object) => `${name}: ${tilingName(tiling)}`;
-  // The default first: nothing is compared without it.
+  // The default first: the others are compared with it.
   const open = space.filter((tiling) => !checked.has(idOf(tiling)))
     .toSorted((a, b) => Number(sameTiling(b, own)) - Number(sameTiling(a, own)));
   if (open.length > 0) {
@@ -188,12 +188,12 @@ async function checkTilings(session: Session, key: Key): Promise<readonly Checke
     const end = now() + CHECKING_SHARE * (session.deadline - now());
     const layer = await allocate(session, { ...key, rows: CHECK_ROWS, heads: 2 });
     try {
-      // Dawn compiles on threads of its own. What does not compile says so when it is checked.
+      // Dawn compiles on threads of its own. A tiling that does not compile reports that when it is checked.
       if (gpu.stack === "dawn") await Promise.allSettled(open.map((one) => layer.compile(one)));
       for (const [at, tiling] of open.entries()) {
         hooks.signal?.throwIfAborted();
         requireTime(session, CHECK_SECONDS);
-        // Two at least: there is something to compare then.
+        // At least two, so that there is something to compare.
         if (at >= 2 && now() > end) {
           const left = open.length - at;
           hooks.onNote?.(`${name}: no time to check ${left} of ${space.length} tilings`);
