@@ -1,9 +1,9 @@
 /**
- * Attention of chosen rows, twice over the same stream of keys and values: once in float64,
- * the reference, and once plainly in f32 with storage rounding, which is what the error of a kernel
- * is judged by. Keys and values pass by in chunks, so a context of 512K needs little memory.
+ * Attention of chosen rows, computed twice over the same stream of keys and values: once in float64, as
+ * the reference, and once plainly in f32 with storage rounding, which a kernel's error is judged against.
+ * Keys and values are streamed in chunks, so a context of 512K needs little memory.
  *
- * Independent of the references under `kernels/`, on purpose: two opinions.
+ * Deliberately independent of the references under `kernels/`: a second implementation.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface KeyChunk {
   readonly storedV?: ArrayLike<number>;
 }
 
-/** One row of the output, and what limits how well a kernel can match it. */
+/** One row of the output, and the bounds on how closely a kernel can match it. */
 export interface AttentionRow {
   readonly output: Float64Array;
   /** Natural log-sum-exp of the scaled logits. */
@@ -33,23 +33,23 @@ export interface AttentionRow {
   readonly plainOutput: Float32Array;
   readonly plainLse: number;
   /**
-   * Bound of the error that exponentials of the precision WGSL asks for (3 + 2·|x| units in the
-   * last place), f32 logits, f32 sums and rounded weights may cause: absolute, of any element of the
+   * Bound of the error that may come from exponentials of the precision WGSL requires (3 + 2·|x| units in
+   * the last place), f32 logits, f32 sums and rounded weights: absolute, for any element of the
    * output.
    */
   readonly outputFloor: number;
-  /** The same of the log-sum-exp. */
+  /** The same for the log-sum-exp. */
   readonly lseFloor: number;
 }
 
-/** Half a unit in the last place, relative, of a storage type. */
+/** Half a unit in the last place, relative, for a storage type. */
 export const HALF_ULP = { f16: 2 ** -11, f32: 2 ** -24 } as const;
 
 /**
- * What storing a row of values up to `most` may change: one unit in the last place, or one step, which
- * is all of a number that the device may flush to zero.
+ * How much storing a row of values up to `most` may change it: one unit in the last place, or one step,
+ * which is all of a number that the device may flush to zero.
  *
- * @param options `flushes`: the device flushes subnormals of f16. Default false. Of f32 any may.
+ * @param options `flushes`: the device flushes subnormals of f16. Default false. Any device may flush f32.
  */
 export function storingError(
   most: number,
@@ -60,7 +60,7 @@ export function storingError(
   return Math.max(2 * HALF_ULP[dtype] * most, smallest);
 }
 
-/** A query row that keys and values stream past: plain data, which a worker may continue. */
+/** A query row over which keys and values are streamed: plain data, which a worker may continue. */
 export interface AttentionRowState {
   readonly query: Float64Array;
   readonly storedQuery: Float32Array;
@@ -80,11 +80,11 @@ export interface AttentionRowState {
 }
 
 /**
- * Starts a row that has seen no key.
+ * Starts a row before its first key.
  *
  * @param query the row of Q, exact.
  * @param options `last`: the last key that the row sees, or `spans` of keys that it sees; `stored`: the row as the device stores it;
- * `dtype` of the output; `weights`: what softmax weights may be rounded to, default `dtype`.
+ * `dtype` of the output; `weights`: the type that softmax weights may be rounded to, default `dtype`.
  */
 export function startAttentionRow(
   query: ArrayLike<number>,
@@ -122,7 +122,7 @@ export function keysSeen(
   return countRows(spans, chunk);
 }
 
-/** Takes the keys of a chunk that the row sees. Chunks come in ascending order. */
+/** Adds the keys of a chunk that the row sees. Chunks come in ascending order. */
 export function takeKeys(row: AttentionRowState, chunk: KeyChunk): void {
   for (const span of spansWithin(row.spans, chunk)) {
     takeExact(row, chunk, span);
@@ -142,7 +142,7 @@ function takeExact(row: AttentionRowState, { k, v }: KeyChunk, { first, end }: R
     const logit = dot * scale;
     if (logit > max) {
       const shrink = Math.exp(max - logit);
-      // Terms already taken move away from the maximum by the difference.
+      // Earlier terms move away from the maximum by the difference.
       const moved = total === 0 ? 0 : 2 * (logit - max) * total;
       spread = (spread + moved) * shrink;
       total *= shrink;
@@ -154,7 +154,7 @@ function takeExact(row: AttentionRowState, { k, v }: KeyChunk, { first, end }: R
     const weight = Math.exp(-x);
     total += weight;
     squares += weight * weight;
-    // An exponential: 3 + 2x ulp; its argument, a difference of f32 logits, |logit| ulp at most.
+    // An exponential: 3 + 2x ulp; its argument, a difference of f32 logits: at most |logit| ulp.
     spread += weight * (3 + 2 * x + Math.abs(logit));
     for (let c = 0; c < dim; c++) {
       const value = v[at + c];
@@ -195,15 +195,15 @@ function takePlain(row: AttentionRowState, chunk: KeyChunk, { first, end }: RowS
   Object.assign(row, { plainMax, plainTotal });
 }
 
-/** A row that attends within its residue class, to keys, or a key row that attends to queries. */
+/** A row that attends to keys within its residue class, or a key row that attends to queries. */
 export interface ClassRowState {
   readonly row: AttentionRowState;
   readonly residue: number;
-  /** What it attends to. */
+  /** The rows it attends to. */
   readonly side: "q" | "k";
 }
 
-/** Rows of all residue classes that hold a checked row, from class row `first` on. */
+/** Rows of all residue classes that contain a checked row, from class row `first` on. */
 export interface ClassChunk {
   readonly first: number;
   /** By residue, `[count, dim]` each. */
@@ -212,13 +212,13 @@ export interface ClassChunk {
   >;
 }
 
-/** Takes the rows of a chunk that are of the row's class. */
+/** Adds the rows of a chunk that belong to the row's class. */
 export function takeClassKeys({ row, residue, side }: ClassRowState, chunk: ClassChunk): void {
   const { count, v, [side]: k } = chunk.classes[residue];
   takeKeys(row, { first: chunk.first, count, k, v });
 }
 
-/** What a row has come to after its last key. */
+/** The result of a row after its last key. */
 export function finishAttentionRow(row: AttentionRowState): AttentionRow {
   const { max, total, dtype, largest, plainMax, plainTotal } = row;
   const output = row.sums.map((sum) => sum / total);
@@ -226,11 +226,11 @@ export function finishAttentionRow(row: AttentionRowState): AttentionRow {
   const plainOutput = row.plainSums.map((sum) => round(Math.fround(sum / plainTotal)));
   const relative = row.spread / total * 2 ** -23;
   const lse = max + Math.log(total);
-  // A sum of n terms in f32, in whatever blocks, errs like a random walk of n half ulps.
+  // A sum of n terms in f32, in any blocking, errs like a random walk of n half ulps.
   const terms = countRows(row.spans);
   const walk = 4 * Math.sqrt(terms) * 2 ** -24;
-  // So do weights that are rounded, and not in the plain computation alone: it rounds them beside the
-  // maximum so far, a kernel beside any other reference.
+  // Rounded weights err the same way, and not only in the plain computation: it rounds them relative to
+  // the maximum so far, a kernel relative to any other reference.
   const steps = Math.min(1, 4 * Math.sqrt(row.squares) / total);
   const rounded = row.weights === "f16" ? HALF_ULP.f16 * steps : 0;
   return {
@@ -242,7 +242,7 @@ export function finishAttentionRow(row: AttentionRowState): AttentionRow {
     // Each weight and each product may be flushed to zero.
     outputFloor: largest * (2 * relative + walk + rounded) +
       terms * SMALLEST_NORMAL.f32 * (1 + largest),
-    // A kernel may keep it in base 2: a logarithm, a product and a sum, rounded each.
+    // A kernel may keep it in base 2: a logarithm, a product and a sum, each rounded.
     lseFloor: relative + walk + 2 ** -22 * Math.max(1, Math.abs(lse)),
   };
 }

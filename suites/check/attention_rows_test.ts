@@ -13,7 +13,7 @@ const rowsOf = (seed: number, first: number, count: number) =>
     seededRows(seed, { head: 0, heads: 1, first, count, dim: DIM, dtype: "f16" }),
   );
 
-/** What a kernel computes whose weights, relative to a reference of its own, `round` rounds. */
+/** A kernel's result when `round` rounds its weights, relative to a reference of its own. */
 function attend(
   { q, k, v }: Record<"q" | "k" | "v", Float32Array>,
   options: { reference: (max: number) => number; round: (weight: number) => number },
@@ -34,7 +34,7 @@ function attend(
   return output.map((x) => x / total);
 }
 
-Deno.test("weights in f16 are within the tolerance of a row whatever they are relative to, coarser ones are not", () => {
+Deno.test("weights in f16 are within the tolerance of a row, relative to any reference; coarser ones are not", () => {
   const coarse = (weight: number) => {
     const step = 2 ** (Math.floor(Math.log2(weight)) - 6);
     return Math.round(weight / step) * step;

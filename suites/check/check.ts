@@ -1,7 +1,7 @@
 /**
- * The correctness gate: no case is timed before its output matched a float64 reference.
+ * The correctness gate: no case is timed before its output has matched a float64 reference.
  *
- * At a small size all rows of a head are compared; at full size, sampled rows, recomputed from the very
+ * At a small size all rows of a head are compared; at full size, sampled rows, recomputed from the same
  * inputs on the device. Tolerances are derived row by row: twice the error of a plain f32
  * computation with storage rounding, plus the rounding that no kernel can avoid. METHOD.md explains.
  *
@@ -31,7 +31,7 @@ import { holdWorkers } from "./worker_pool.ts";
 /** Digests of the outputs of one execution. */
 export interface OutputDigest {
   readonly output: string;
-  /** A peer may not tell it. */
+  /** A peer may not report it. */
   readonly lse?: string;
   readonly selection?: string;
   readonly queryGradient?: string;
@@ -43,12 +43,12 @@ export interface OutputDigest {
 export interface CheckOutcome {
   readonly check: CheckRecord;
   readonly digest: OutputDigest;
-  /** Rows of the output that nothing covers, for Lighthouse. */
+  /** Rows of the output that no entry covers, for Lighthouse. */
   readonly zeroRows?: number;
 }
 
 /**
- * Compares what the last execution left with the reference.
+ * Compares the results of the last execution with the reference.
  *
  * Runs on the host and reads parts of the inputs back: about a second for a whole small problem,
  * several for a sample at 512K.
@@ -84,7 +84,7 @@ export async function checkOutputs(
   });
   const digest = digestsOf(inspected);
   if (!implementation.scorer) {
-    // At once: each spends most of its time waiting for the device to map a buffer.
+    // Concurrently: each spends most of its time waiting for the device to map a buffer.
     const found = await allDone(
       sampleHeads(options, undefined).flatMap((sample) => [
         checkDense(gpu, prepared, { ...options, sample }),
@@ -96,7 +96,7 @@ export async function checkOutputs(
   }
   const geometry = planGeometry(problem.shape.context, lighthouseOptions(problem));
   const { readSelection } = prepared.outputs;
-  if (!readSelection) throw new TypeError("check outputs: the implementation tells no selection");
+  if (!readSelection) throw new TypeError("check outputs: the implementation returns no selection");
   const selection = await readSelection();
   let zeroRows = 0;
   for (let head = 0; head < problem.shape.heads; head++) {
@@ -123,7 +123,7 @@ export async function checkOutputs(
   };
 }
 
-/** Digests of what the last execution left. */
+/** Digests of the results of the last execution. */
 export async function digestOutputs(gpu: Gpu, prepared: Layer): Promise<OutputDigest> {
   const digest = digestsOf(await inspectOutputs(gpu, prepared));
   const { readSelection } = prepared.outputs;
@@ -132,7 +132,7 @@ export async function digestOutputs(gpu: Gpu, prepared: Layer): Promise<OutputDi
   return { ...digest, selection: await sha256(selection as Int32Array<ArrayBuffer>) };
 }
 
-/** Tensors that an execution leaves, by the name that their digest has. */
+/** Tensors that an execution writes, by the name of their digest. */
 async function inspectOutputs(
   gpu: Gpu,
   { outputs }: Layer,
@@ -158,8 +158,8 @@ function digestsOf(inspected: readonly [keyof OutputDigest, Inspection][]): Outp
 }
 
 /**
- * The check with one more part: two executions left the same bits. Of a peer that is told and not
- * asked for: `required` is false then.
+ * The check with one more part: two executions gave the same bits. For a peer this is reported but not
+ * required: `required` is false then.
  */
 export function withDeterminism(
   check: CheckRecord,
@@ -219,7 +219,7 @@ function summarizeParts(
   };
 }
 
-/** Selection by scores that round differently cannot be told from float64 scores alone. */
+/** Float64 scores alone do not decide a selection by scores that round differently. */
 function selectionMethod({ exactSelection }: ScorerDescriptor): string {
   return exactSelection
     ? "selection"

@@ -1,5 +1,5 @@
 /**
- * What a check of a layer is told, and what of it every kind of check reads.
+ * The options of a check of a layer, and what every kind of check reads from them.
  *
  * @module
  */
@@ -11,16 +11,16 @@ import { causal, type Visible } from "./row_spans.ts";
 /** What is compared. */
 export interface CheckOptions {
   readonly problem: Problem;
-  /** What computed it: how selections and rows are compared follows from it. */
+  /** What computed it; this decides how selections and rows are compared. */
   readonly implementation: Pick<Measurable, "scorer" | "visible">;
   readonly inputs: LayerInputs;
-  /** Seed of Q; K and V have the two after it. */
+  /** Seed of Q; K and V use the next two. */
   readonly seed: number;
   /** `whole`: every row and tile of the last head, some of the first. `sampled`: some of both. */
   readonly extent: "whole" | "sampled";
-  /** Which text of the backward kernels ran. Default: the one that the device gets. */
+  /** Which variant of the backward kernels ran. Default: the one that the device gets. */
   readonly kernel?: DenseKernel;
-  /** Whether the device flushes subnormals of f16 to zero. Default: it is asked. */
+  /** Whether the device flushes subnormals of f16 to zero. Default: it is tested. */
   readonly flushes?: boolean;
   readonly signal?: AbortSignal;
 }

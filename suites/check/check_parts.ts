@@ -1,6 +1,6 @@
 /**
- * Parts of a check: comparisons with their tolerances, what a peer is allowed, and the part that
- * speaks for several.
+ * Parts of a check: comparisons with their tolerances, the tolerance of peers, and the part that
+ * represents several.
  *
  * @module
  */
@@ -31,16 +31,16 @@ export function worstOf(parts: readonly Part[]): Part | undefined {
 }
 
 /**
- * How many times our tolerance a peer is allowed. A peer's internal rounding is not constrained; the
+ * How many times our tolerance a peer may reach. A peer's internal rounding is not constrained; the
  * check shows that it computes the same thing.
  */
 export const PEER_LEEWAY = 4;
 
-/** What the method of a peer's check says of its tolerance. */
+/** How the method of a peer's check describes its tolerance. */
 export const PEER_METHOD = `a peer is allowed ${PEER_LEEWAY} times our tolerance and need not be ` +
   "deterministic";
 
-/** How many times our tolerance a layer is allowed. */
+/** How many times our tolerance a layer may reach. */
 export function leewayOf({ peer }: Layer): number {
   return peer ? PEER_LEEWAY : 1;
 }
@@ -51,7 +51,7 @@ interface Comparison {
   readonly tolerance: number;
 }
 
-/** The error of a row of the output, and twice a plain f32 computation's with the rounding floor. */
+/** The error of a row of the output, and twice that of a plain f32 computation plus the rounding floor. */
 export function compareOutput(
   have: ArrayLike<number>,
   options: {
@@ -88,7 +88,7 @@ export function compareLse(
 
 /** The comparison that came closest to its tolerance, as a part. */
 export function partOf(name: string, comparisons: readonly Comparison[]): Part {
-  // Rows that nothing covers have no error and no tolerance.
+  // Rows that no entry covers have no error and no tolerance.
   const share = ({ error, tolerance }: Comparison) =>
     error === 0 ? 0 : Number.isNaN(error) ? Infinity : error / tolerance;
   const worst = comparisons.reduce((a, b) => share(b) > share(a) ? b : a);

@@ -51,7 +51,7 @@ for (const dtype of ["f32", "f16"] as DType[]) {
         const { check, digest } = await checkOutputs(gpu, prepared, options);
         assert.equal(failureOf(check), undefined);
         assert.ok(check.maxError! > 0 && check.maxError! <= check.tolerance!);
-        // A tolerance that lets through what a person would call wrong is none.
+        // A tolerance must not accept an output that is clearly wrong.
         assert.ok(check.tolerance! < (dtype === "f16" ? 2e-2 : 2e-4), `${check.tolerance}`);
         assert.deepEqual(await digestOutputs(gpu, prepared), digest);
         assert.equal(withDeterminism(check, { first: digest, last: digest }).passed, true);
@@ -61,13 +61,13 @@ for (const dtype of ["f32", "f16"] as DType[]) {
   }
 }
 
-Deno.test("checkOutputs follows what a row sees, forward and backward", async (t) => {
+Deno.test("checkOutputs uses the keys that a row sees, forward and backward", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const shape = { heads: 2, context: 97, headDim: 32, dtype: "f32" as const };
   const problem = { shape, direction: "forward-backward" as const };
   const dense = find("dense")!;
-  // Said in other words, the same rows; and one row that is said to see one key less.
+  // The same rows given as other spans; then one row that is given one key less.
   const same = { ...dense, visible: (row: number) => [{ first: 0, end: row + 1 }] };
   const less = {
     ...dense,
@@ -136,7 +136,7 @@ Deno.test("checkOutputs fails on one wrong element, on NaN and on foreign inputs
   gpu.destroy();
 });
 
-Deno.test("checkOutputs tells a missing mask: one key too many in an early row", async (t) => {
+Deno.test("checkOutputs finds a missing mask: one key too many in an early row", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const problem = { shape: { heads: 1, context: 300, headDim: 32, dtype: "f16" as const } };
@@ -145,7 +145,7 @@ Deno.test("checkOutputs tells a missing mask: one key too many in an early row",
     gpu,
     { implementation, problem, extent: "sampled" },
     async (prepared, options) => {
-      // Row 64 holds what row 65 should: the kernel looked one key too far.
+      // Row 64 holds the result of row 65: the kernel looked one key too far.
       const data = await readTensor(gpu, prepared.outputs.output);
       data.set(data.slice(65 * 32, 66 * 32), 64 * 32);
       writeTensor(gpu, prepared.outputs.output, data);
@@ -233,7 +233,7 @@ for (const [name, forward] of gradientProblems) {
           const tensor = gradients![gradient];
           const right = await readTensor(gpu, tensor);
           const { context, headDim } = problem.shape;
-          // Rows four off, near the end of the last head, which no window of the pyramid shares.
+          // Rows four off, near the end of the last head; no window of the pyramid contains both.
           const wrong = right.slice();
           const at = (2 * context - 6) * headDim;
           wrong.copyWithin(at + 4 * headDim, at, at + 2 * headDim);
@@ -251,7 +251,7 @@ for (const [name, forward] of gradientProblems) {
 }
 
 for (const scorer of ["dilated", "gla"] as const) {
-  Deno.test(`checkOutputs checks ${scorer} scores and the selection that they ask for`, async (t) => {
+  Deno.test(`checkOutputs checks ${scorer} scores and the selection that follows from them`, async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
     const problem = {
@@ -278,7 +278,7 @@ for (const scorer of ["dilated", "gla"] as const) {
             },
           },
         }, options);
-      // A hundredth more keeps the order and is no rounding; reversed, another selection is right.
+      // A hundredth more keeps the order but exceeds rounding; reversed scores need another selection.
       const scaled = await tell(({ query }) => query.forEach((x, i) => query[i] = 1.01 * x));
       assert.match(failureOf(scaled.check)!, /check of scores failed: .*query score/);
       const reversed = await tell(({ query, key }) => [query, key].forEach((x) => x.reverse()));

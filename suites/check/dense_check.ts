@@ -1,5 +1,5 @@
 /**
- * The output of attention over the context against float64, whichever keys a row sees.
+ * Compares the output of attention over the context with float64, for any visible keys of a row.
  *
  * @module
  */
@@ -69,7 +69,7 @@ export async function checkDense(
   return [partOf("output", comparisons), partOf("log-sum-exp", logs)];
 }
 
-/** Relative error of a sum of some terms in f16, for a peer that adds so: a random walk. */
+/** Relative error of a sum of some terms in f16, for a peer that adds in f16: a random walk. */
 function halfWalk({ peer }: Layer, terms: number): number {
   return peer?.halfSums ? Math.sqrt(terms) * HALF_ULP.f16 : 0;
 }

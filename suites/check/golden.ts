@@ -1,7 +1,7 @@
 /**
- * Golden vectors: a folder with a manifest of cases whose inputs anyone can regenerate, and what the
- * published implementation answered. `fixtures/golden` is one such folder; any other of the same
- * format can be checked against.
+ * Golden vectors: a folder with a manifest of cases whose inputs anyone can regenerate, and the results
+ * of the published implementation. `fixtures/golden` is one such folder; any other of the same
+ * format can be used too.
  *
  * @module
  */
@@ -35,12 +35,12 @@ const shapeFields = {
   k: count.describe("Selection budget."),
   H: count.describe("Heads."),
   S: count.describe("Gathered rows of each head."),
-  seed: seed.describe("Of the first input; the others have those after it."),
+  seed: seed.describe("Seed of the first input; the others use the next ones."),
 };
 
 export const selectionCaseSchema: z.ZodType<SelectionCase> = z.looseObject({
   ...shapeFields,
-  sha256: digest.describe("Of the little-endian int32 indices `[H, S]`."),
+  sha256: digest.describe("SHA-256 of the little-endian int32 indices `[H, S]`."),
   indices: fileName.optional().describe("File with the indices themselves."),
 }).meta({ id: "SelectionCase", description: "One selection case: scores in, gathered order out." });
 
@@ -59,10 +59,12 @@ const arraySchema: z.ZodType<GoldenArray> = z.looseObject({
 export const forwardCaseSchema: z.ZodType<ForwardCase> = z.looseObject({
   ...shapeFields,
   D: count.describe("Head dimension."),
-  scorer: z.enum(["norm", "dilated", "gla"]).describe("What ranked the entries of the pyramid."),
+  scorer: z.enum(["norm", "dilated", "gla"]).describe(
+    "Scorer that ranked the entries of the pyramid.",
+  ),
   dilation: count.nullable().optional().describe("δ of the dilated and gla scorers."),
   idx_sha256: digest.describe("SHA-256 of the little-endian int32 indices `[H, S]`."),
-  zero_rows: z.int().nonnegative().describe("Rows that nothing reaches."),
+  zero_rows: z.int().nonnegative().describe("Rows that no entry covers."),
   files: z.looseObject({
     idx: arraySchema.describe("Pyramid indices in gathered order, `[H, S]`."),
     out: arraySchema.describe("Output, `[H, N, D]`."),
@@ -102,10 +104,10 @@ export const manifestSchema = z.looseObject({
   baselines: z.array(baselineCaseSchema).default([]),
 });
 
-/** The golden vectors that come with the project. */
+/** The golden vectors of this project. */
 export const DEFAULT_GOLDEN = new URL("../../fixtures/golden/", import.meta.url);
 
-/** A manifest that was read and checked, and access to its files. */
+/** A manifest that was read and checked, with access to its files. */
 export class Golden {
   readonly #folder: URL;
   readonly #shown: string;
@@ -156,7 +158,7 @@ export class Golden {
     const wanted = length * 4;
     let bytes: Uint8Array;
     try {
-      // One byte of room, so that a longer file is told from one that is right.
+      // One spare byte, so that a longer file is noticed.
       bytes = file.endsWith(".gz") ? gunzipSync(packed, { maxOutputLength: wanted + 1 }) : packed;
     } catch (error) {
       const long = error instanceof RangeError;
@@ -172,7 +174,7 @@ export class Golden {
     return new Uint8Array(bytes).buffer;
   }
 
-  /** Fails for the first file of the manifest that is not there. */
+  /** Fails for the first file of the manifest that is missing. */
   async requireFiles(): Promise<void> {
     const files = [
       ...this.selection.flatMap((entry) => entry.indices ?? []),
@@ -196,7 +198,7 @@ export class Golden {
  *
  * @param folder path, or URL that ends with a slash. Default: {@linkcode DEFAULT_GOLDEN}.
  * @throws {GoldenError} one line: not readable, not JSON, not of the format (naming the field), a
- * shape that no Lighthouse layer can have, or a listed file that is missing.
+ * shape that no Lighthouse layer can have, or a missing file of the manifest.
  *
  * @example
  * ```ts
@@ -316,12 +318,12 @@ async function readBytes(url: URL, shown: string): Promise<Uint8Array<ArrayBuffe
   }
 }
 
-/** Where the package comes from a registry, so do its vectors. */
+/** If the package comes from a registry, so do its vectors. */
 async function download(url: URL, init?: RequestInit): Promise<Uint8Array<ArrayBuffer>> {
   const response = await fetch(url, init);
   if (!response.ok) {
     await response.body?.cancel();
-    throw new Error(`the server answers ${response.status}`);
+    throw new Error(`the server answered ${response.status}`);
   }
   return new Uint8Array(await response.arrayBuffer());
 }

@@ -3,7 +3,7 @@ import { DEFAULT_GOLDEN, GoldenError, readGolden } from "./golden.ts";
 
 const manifest = JSON.parse(await Deno.readTextFile(new URL("manifest.json", DEFAULT_GOLDEN)));
 
-/** A folder with a changed copy of the first cases and their files. */
+/** A folder with a modified copy of the first cases and their files. */
 async function withFolder(
   change: (copy: typeof manifest, folder: string) => unknown | { text: string },
   use: (folder: string) => Promise<void>,
@@ -34,7 +34,7 @@ async function withFolder(
   }
 }
 
-/** One line, exit code 2, and the words. */
+/** Expects one line, exit code 2, and these words. */
 const complains = (words: RegExp) => (error: unknown) => {
   assert.ok(error instanceof GoldenError, String(error));
   assert.equal(error.exitCode, 2);
@@ -66,7 +66,7 @@ Deno.test("readGolden reads another folder of the same format", async () => {
 const broken: [string, Parameters<typeof withFolder>[0], RegExp][] = [
   ["text that is not JSON", () => ({ text: "{" }), /manifest\.json: not JSON/],
   ["a missing field", (m) => delete m.selection[0].sha256, /manifest\.json: selection\.0\.sha256/],
-  ["a digest that is none", (m) => m.selection[0].sha256 = "abc", /selection\.0\.sha256.*SHA-256/],
+  ["a malformed digest", (m) => m.selection[0].sha256 = "abc", /selection\.0\.sha256.*SHA-256/],
   ["another generator", (m) => m.generator.name = "mt19937", /generator\.name/],
   ["a path out of the folder", (m) => m.selection[0].indices = "../x", /plain file name/],
   ["an impossible layer", (m) => m.selection[0].p = 3, /case s01: .*pooling 3/],
@@ -109,14 +109,14 @@ for (const [name, change, words] of broken) {
   });
 }
 
-Deno.test("readGolden refuses a folder that is not there", async () => {
+Deno.test("readGolden refuses a missing folder", async () => {
   await assert.rejects(
     readGolden("/nonexistent/golden"),
     complains(/manifest\.json: no such file/),
   );
 });
 
-Deno.test("Golden refuses files of another length or that do not unpack", async () => {
+Deno.test("Golden refuses files of the wrong length or with broken compression", async () => {
   const file = "selection-s01.i32.gz";
   await withFolder(() => {}, async (folder) => {
     const golden = await readGolden(folder);
@@ -127,7 +127,7 @@ Deno.test("Golden refuses files of another length or that do not unpack", async 
   });
 });
 
-Deno.test("readGolden reads a folder of a package that lies on a server", async () => {
+Deno.test("readGolden reads the folder of a package on a server", async () => {
   const asked: string[] = [];
   const { fetch } = globalThis;
   let gone = "";
@@ -146,7 +146,7 @@ Deno.test("readGolden reads a folder of a package that lies on a server", async 
     const { files, H, S } = golden.forward[0];
     assert.equal((await golden.readIndices(files.idx.file, H * S)).length, H * S);
     gone = files.out.file;
-    await assert.rejects(readGolden(remote), complains(/the server answers 404$/));
+    await assert.rejects(readGolden(remote), complains(/the server answered 404$/));
   } finally {
     globalThis.fetch = fetch;
   }

@@ -23,9 +23,9 @@ export interface SelectionCase extends OpenRecord {
   H: number;
   /** Gathered rows of each head. */
   S: number;
-  /** Of the first input; the others have those after it. */
+  /** Seed of the first input; the others use the next ones. */
   seed: number;
-  /** Of the little-endian int32 indices `[H, S]`. */
+  /** SHA-256 of the little-endian int32 indices `[H, S]`. */
   sha256: string;
   /** File with the indices themselves. */
   indices?: string;
@@ -47,17 +47,17 @@ export interface ForwardCase extends OpenRecord {
   H: number;
   /** Gathered rows of each head. */
   S: number;
-  /** Of the first input; the others have those after it. */
+  /** Seed of the first input; the others use the next ones. */
   seed: number;
   /** Head dimension. */
   D: number;
-  /** What ranked the entries of the pyramid. */
+  /** Scorer that ranked the entries of the pyramid. */
   scorer: "norm" | "dilated" | "gla";
   /** δ of the dilated and gla scorers. */
   dilation?: number | null;
   /** SHA-256 of the little-endian int32 indices `[H, S]`. */
   idx_sha256: string;
-  /** Rows that nothing reaches. */
+  /** Rows that no entry covers. */
   zero_rows: number;
   /** Indices and output; other arrays, for example gradients, by name. */
   files: {

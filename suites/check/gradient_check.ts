@@ -1,10 +1,10 @@
 /**
- * Gradients of a layer against float64: all rows of a small problem, chosen rows of a large one.
+ * Compares gradients of a layer with float64: all rows of a small problem, chosen rows of a large one.
  *
  * dQ of a row needs that row's log-sum-exp and delta: float64, from the inputs alone. dK and dV of a
- * row need those of every later row. For rows near the end these are few, and float64 too; for
+ * row need those of every later row. For rows near the end these are few, and computed in float64 too; for
  * others they are the device's own log-sum-exp, and delta from its own output, since recomputing them
- * takes the whole quadratic forward pass on the host. What they rest on is checked apart.
+ * takes the whole quadratic forward pass on the host. Those values are checked separately.
  *
  * @module
  */
@@ -57,7 +57,7 @@ export interface GradientCheckOptions {
   readonly head: number;
   /** Base rows whose gradients are compared, ascending. */
   readonly rows: readonly number[];
-  /** Sequence rows from here on take float64 statistics; earlier ones the device's. */
+  /** Sequence rows from here on use float64 statistics; earlier ones the device's. */
   readonly exactFrom: (sequenceRows: number) => number;
   /** Keys that a row of the sequence sees. Default: causal. */
   readonly visible?: Visible;
@@ -65,11 +65,11 @@ export interface GradientCheckOptions {
   readonly gathered?: { readonly geometry: LighthouseGeometry; readonly selection: Int32Array };
   /** Which gradients. Default: all three. */
   readonly names?: readonly GradientName[];
-  /** A peer's: how many times our tolerance is allowed. Default 1. */
+  /** For a peer: how many times our tolerance it may reach. Default 1. */
   readonly leeway?: number;
   /**
-   * Weights and score gradients are rounded to f16 on their way into matrix units: half of the
-   * smallest step between two of them, seen from the numbers before any scaling. Default: they are not.
+   * Weights and score gradients are rounded to f16 for matrix units: half of the smallest step between two
+   * of them, in units of the numbers before any scaling. Default: they are not rounded.
    */
   readonly halfProducts?: number;
   /** Storage of gathered gradients. Default f32, as ours. */
@@ -79,7 +79,7 @@ export interface GradientCheckOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Units in the last place by which a peer may round on its way to a gradient: it may sum in f16. */
+/** Units in the last place by which a peer may round on the way to a gradient: it may sum in f16. */
 const PEER_ROUNDINGS = 8;
 
 /** Compares dQ, dK and dV of some base rows of one head with float64. */
@@ -245,7 +245,7 @@ function baseSequence(gpu: Gpu, prepared: Layer, options: GradientCheckOptions):
   };
 }
 
-/** Gathered rows as the device holds them: pooled from the inputs and rounded as stored. */
+/** Gathered rows as the device holds them: pooled from the inputs and rounded to storage. */
 function gatheredSequence(
   gpu: Gpu,
   prepared: Layer,
@@ -274,15 +274,15 @@ function gatheredSequence(
       const mean = name !== "outputGradient";
       const pooled = await poolRows(gpu, inputs[name]!, { head, windows, mean, signal });
       if (mean) return pooled.stored;
-      // Sums are f32; those that are operands of f16 products are rounded as f16 is, where there is no
-      // end to its exponents.
+      // Sums are f32; operands of f16 products are rounded like f16, but without its limit on
+      // exponents.
       return Float32Array.from(halfProducts ? pooled.exact.map(roundToHalf) : pooled.exact);
     },
   };
 }
 
 function told<T>(rows: T | undefined, name: string): T {
-  if (!rows) throw new TypeError(`check gradients: the implementation tells no ${name}`);
+  if (!rows) throw new TypeError(`check gradients: the implementation returns no ${name}`);
   return rows;
 }
 

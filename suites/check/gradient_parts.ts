@@ -1,5 +1,5 @@
 /**
- * dQ, dK and dV as parts of a check: which rows are compared, and how far off they may be.
+ * dQ, dK and dV as parts of a check: which rows are compared, and with which tolerances.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { leewayOf, type Part, partOf } from "./check_parts.ts";
 import { compareGradients } from "./gradient_check.ts";
 import type { HeadSample } from "./head_samples.ts";
 
-/** Half of the smallest step of f16 products in the backward pass, where there are any. */
+/** Half of the smallest step of f16 products in the backward pass, if there are any. */
 function halfProductsOf(
   gpu: Gpu,
   { prepared, problem, rows, kernel: asked }: {
@@ -29,7 +29,7 @@ function halfProductsOf(
   const { dtype, headDim } = problem.shape;
   if (dtype !== "f16") return undefined;
   if (prepared.peer) return 2 ** -25;
-  // Ours keep them times 2^8; less only beside numbers so large that the step is nothing to them.
+  // Our kernels scale them by 2^8; by less only next to numbers so large that the step does not matter.
   const { kernel } = planDenseBackward(gpu, { heads: 1, rows, headDim, dtype, kernel: asked });
   return kernel === "matrix" ? 2 ** -33 : undefined;
 }
@@ -40,7 +40,7 @@ const GRADIENT_EDGES: readonly number[] = [0, 127];
 /** Rows at the end whose statistics are recomputed in float64. */
 const EXACT_ROWS = 4;
 
-/** dQ, dK and dV of sampled rows of one head, a part for each gradient. */
+/** dQ, dK and dV of sampled rows of one head, one part for each gradient. */
 export async function checkGradients(
   gpu: Gpu,
   prepared: Layer,
@@ -55,11 +55,11 @@ export async function checkGradients(
   const { head } = sample;
   const last = [context - 2, context - 1];
   const inner = [pcg((seed + 104729) >>> 0) % context];
-  // A window's rows all get the same share of its gradient; a tail and a random row see each level.
+  // All rows of a window get the same share of its gradient; a tail and a random row cover each level.
   const chosen = head === heads - 1 ? [...GRADIENT_EDGES, ...inner, ...last] : last;
-  // Heads run the same code, and so do scorers: one whole one is enough where each takes seconds.
+  // Heads run the same code, and so do scorers: one whole head is enough where each takes seconds.
   const whole = extent === "whole" && head === heads - 1 && wholeGradients(options.implementation);
-  // Without a device's log-sum-exp, dK and dV are affordable for the last rows alone.
+  // Without a device's log-sum-exp, only the last rows of dK and dV are cheap enough.
   const { lse, gathered } = prepared.outputs;
   const told = lse !== undefined && (geometry === undefined || gathered !== undefined);
   const few = !told && !geometry ? range(EXACT_ROWS).map((i) => context - 1 - i) : chosen;

@@ -6,7 +6,7 @@
  * dK_j = Σ_i dS_ij·q_i/√d, dV_j = Σ_i P_ij·dO_i. `row_statistics.ts` has lse and delta,
  * `weighted_sum.ts` the sums and where their tolerances come from.
  *
- * Independent of the references under `kernels/`, on purpose: two opinions.
+ * Deliberately independent of the references under `kernels/`: a second implementation.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import {
   type WeightedSum,
 } from "./weighted_sum.ts";
 
-/** What rounding to f16 may change, subnormals included; zero where nothing is rounded. */
+/** How much rounding to f16 may change, subnormals included; zero without rounding. */
 function halfRounding(value: number, halfProducts: number | undefined): number {
   return halfProducts ? Math.max(HALF_ULP.f16 * Math.abs(value), halfProducts) : 0;
 }
@@ -42,7 +42,7 @@ export function squaredNorms(
   return { norms };
 }
 
-/** Euclidean lengths of rows: one pass over a chunk serves every row that takes it. */
+/** Euclidean lengths of rows: one pass over a chunk serves every row that reads it. */
 export function rowLengths(rows: ArrayLike<number>, dim: number): Float64Array {
   return squaredNorms({ rows, dim }).norms.map(Math.sqrt);
 }
@@ -103,7 +103,7 @@ function pairOf(
   };
 }
 
-/** A row whose dQ is computed while keys and values stream past. */
+/** A row whose dQ is computed while keys and values are streamed. */
 export interface QueryGradientState {
   readonly query: Float64Array;
   readonly outputGradient: Float64Array;
@@ -117,7 +117,7 @@ export interface QueryGradientState {
 }
 
 /**
- * Starts a row that has seen no key.
+ * Starts a row before its first key.
  *
  * @param options `spans`: the keys that the row sees; `halfProducts`: half of the smallest step
  * of score gradients that are rounded to f16 before they are multiplied with keys.
@@ -140,7 +140,7 @@ export function startQueryGradient(
   };
 }
 
-/** Takes the keys of a chunk that the row sees. */
+/** Adds the keys of a chunk that the row sees. */
 export function takeQueryKeys(
   state: QueryGradientState,
   chunk: RowChunk & {
@@ -174,7 +174,7 @@ export function finishQueryGradient(
   return finishSum(sum, 1 / Math.sqrt(query.length), { dtype, flushes });
 }
 
-/** A row whose dK and dV are computed while queries and output gradients stream past. */
+/** A row whose dK and dV are computed while queries and output gradients are streamed. */
 export interface KeyValueGradientState {
   readonly key: Float64Array;
   readonly value: Float64Array;
@@ -188,7 +188,7 @@ export interface KeyValueGradientState {
 }
 
 /**
- * Starts a row that no query has seen.
+ * Starts a row before its first query.
  *
  * @param options `spans`: the queries that see the row; `halfProducts`: half of the smallest
  * step of weights and score gradients that are rounded to f16 before they are multiplied with rows.
@@ -212,7 +212,7 @@ export function startKeyValueGradient(
   };
 }
 
-/** Takes the queries of a chunk that see the row, with the statistics of the chunk's rows. */
+/** Adds the queries of a chunk that see the row, with the statistics of the chunk's rows. */
 export function takePairQueries(
   state: KeyValueGradientState,
   chunk: RowChunk & {

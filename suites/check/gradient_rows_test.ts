@@ -28,7 +28,7 @@ const tensor = (seed: number) =>
 const inputs = { q: tensor(1), k: tensor(2), v: tensor(3), outputGradient: tensor(4), headDim: d };
 const rowOf = (data: Float64Array, row: number) => data.subarray(row * d, (row + 1) * d);
 
-/** The tensors in chunks of seven rows, which divides nothing. */
+/** The tensors in chunks of seven rows, which divides no length. */
 function chunks() {
   return Array.from({ length: Math.ceil(rows / 7) }, (_, n) => {
     const first = 7 * n;
@@ -51,7 +51,7 @@ function statisticOf(row: number, visible = causal) {
   return finishRowStatistic(state);
 }
 
-Deno.test("a row statistic gives log-sum-exp and delta as the kernels' reference does", () => {
+Deno.test("a row statistic matches log-sum-exp and delta of the kernels' reference", () => {
   const want = rowStatistics(inputs);
   for (const row of [0, 6, 7, 36]) {
     const have = statisticOf(row);
@@ -61,7 +61,7 @@ Deno.test("a row statistic gives log-sum-exp and delta as the kernels' reference
   }
 });
 
-/** The kernels' reference over blocks of rows that see nothing of each other. */
+/** The kernels' reference over independent blocks of rows. */
 function blockReference(block: number): typeof inputs {
   const joined = { ...inputs, q: tensor(0), k: tensor(0), v: tensor(0) };
   for (let first = 0; first < rows; first += block) {
@@ -125,7 +125,7 @@ function compareWithReference(block: number) {
   }
 }
 
-Deno.test("deviceStatistics takes delta from the output that it is given", () => {
+Deno.test("deviceStatistics computes delta from the given output", () => {
   const output = Float32Array.of(1, 2, 3, 0, 1, 0);
   const outputGradient = Float32Array.of(4, 5, -6, 2, 7, 2);
   const { delta } = deviceStatistics({ output, outputGradient, dim: 3 });
@@ -136,7 +136,7 @@ Deno.test("rowLengths gives the length of each row", () => {
   assert.deepEqual([...rowLengths([3, 4, 0, 0, -5, 12], 2)], [5, 0, 13]);
 });
 
-Deno.test("storingError is a unit in the last place, or one step, or what a device may flush", () => {
+Deno.test("storingError is a unit in the last place, or one step, or the largest flushed number", () => {
   assert.equal(storingError(1, "f16"), 2 ** -10);
   assert.equal(storingError(1e-7, "f16"), 2 ** -24);
   assert.equal(storingError(1e-7, "f16", { flushes: true }), 2 ** -14);

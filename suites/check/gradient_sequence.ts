@@ -1,5 +1,5 @@
 /**
- * Reading the rows that attention runs over, for the check of gradients: those of the context, or
+ * Reads the rows that attention runs over, for the check of gradients: rows of the context, or
  * gathered ones.
  *
  * @module
@@ -11,12 +11,12 @@ import { eachRow, type RowRange } from "./stream.ts";
 /** One of dQ, dK, dV. */
 export type GradientName = "q" | "k" | "v";
 
-/** Rows of a chunk: a read waits for the device once, and two chunks are held at a time. */
+/** Rows of a chunk: a read waits for the device once, and two chunks are in memory at a time. */
 export const CHUNK_ROWS = 16384;
 
 type Rows = Float32Array | Float16Array;
 
-/** The rows that attention runs over: those of the context, or gathered ones. */
+/** The rows that attention runs over: rows of the context, or gathered ones. */
 export interface Sequence {
   readonly rows: number;
   readonly dim: number;
@@ -26,7 +26,7 @@ export interface Sequence {
   ) => Promise<Rows>;
 }
 
-/** Rows of several tensors, in memory that workers share. */
+/** Rows of several tensors, in memory shared with workers. */
 export async function readShared(
   sequence: Sequence,
   names: readonly Parameters<Sequence["read"]>[0][],
@@ -92,7 +92,7 @@ export async function chunkStatistics(
   return found;
 }
 
-/** Rows of ascending numbers, each on its own; neighbours are read at once. */
+/** Rows given by ascending numbers, each separate; neighbours are read together. */
 export async function readEach(
   rows: readonly number[],
   options: { read: (range: RowRange) => Promise<Rows>; dim: number },

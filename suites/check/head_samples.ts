@@ -1,5 +1,5 @@
 /**
- * Which rows of which heads a check compares, and reading them from the device.
+ * Chooses which rows of which heads a check compares, and reads them from the device.
  *
  * @module
  */
@@ -34,7 +34,7 @@ export function sampleHeads(
     [...new Set(rows.filter((row) => row >= 0 && row < context))].sort((a, b) => a - b);
   // Edges of every tile size in use, and of the first windows of a pyramid.
   const edges = [0, 1, 2, 3, 4, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256];
-  // Heads run the same code: one whole one tells as much, and float64 on a host is slow.
+  // Heads run the same code: one whole head is as informative, and float64 on a host is slow.
   const whole = { head: heads - 1, rows: range(context), tiles: range(tiles) };
   const last = extent === "whole" ? whole : {
     head: heads - 1,
@@ -45,7 +45,7 @@ export function sampleHeads(
   return [{ head: 0, rows: within(edges), tiles: tiles > 1 ? [random(tiles)] : [0] }, last];
 }
 
-/** Ascending rows as runs that hold them, so that one read fetches many: a read costs a wait. */
+/** Groups ascending rows into ranges, so that one read fetches many: each read has to wait. */
 function runsOf(rows: readonly number[]): { first: number; count: number }[] {
   const runs: { first: number; count: number }[] = [];
   for (const row of rows) {
@@ -57,7 +57,7 @@ function runsOf(rows: readonly number[]): { first: number; count: number }[] {
   return runs;
 }
 
-/** Rows of one head, each on its own. */
+/** Rows of one head, each separate. */
 export async function readSampled(
   gpu: Gpu,
   tensor: Rows,

@@ -1,5 +1,5 @@
 /**
- * Whether a layer read the inputs that it was meant to read.
+ * Checks that a layer read the inputs that it was meant to read.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { maxDifference } from "./attention_rows.ts";
 import type { CheckOptions } from "./check_options.ts";
 import type { Part } from "./check_parts.ts";
 
-/** The inputs on the device are the seeded ones: the first and the last row of the last head. */
+/** Checks that the inputs on the device are the seeded ones: first and last row of the last head. */
 export async function checkInputs(
   gpu: Gpu,
   { inputs, problem, seed }: CheckOptions,
@@ -39,7 +39,7 @@ export async function checkInputs(
   };
 }
 
-/** A peer's own inputs hold the very bits of ours. */
+/** Checks that a peer's own inputs are bitwise equal to ours. */
 export async function checkPeerInputs(
   gpu: Gpu,
   { peer }: Layer,
@@ -59,6 +59,8 @@ export async function checkPeerInputs(
     passed: wrong.length === 0,
     maxError: null,
     tolerance: null,
-    detail: wrong.length === 0 ? "the bits of ours" : `other bits than ours: ${wrong.join(", ")}`,
+    detail: wrong.length === 0
+      ? "same bits as ours"
+      : `different bits from ours: ${wrong.join(", ")}`,
   }];
 }

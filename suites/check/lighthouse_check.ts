@@ -1,6 +1,6 @@
 /**
- * The output of a Lighthouse layer against float64: attention over the gathered rows, scattered back
- * to the context.
+ * Compares the output of a Lighthouse layer with float64: attention over the gathered rows, scattered
+ * back to the context.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import { CHUNK_ROWS, type HeadSample, readSampled } from "./head_samples.ts";
 import { poolRows } from "./pooled_rows.ts";
 import { allDone, chunksOf, streamPast } from "./stream.ts";
 
-/** Rows of the output that no selected entry reaches are exactly zero. */
+/** Rows of the output that no selected entry covers are exactly zero. */
 export async function checkBare(
   gpu: Gpu,
   output: Rows,
@@ -48,7 +48,7 @@ export async function checkBare(
 export interface LighthouseCheck extends CheckOptions {
   readonly sample: HeadSample;
   readonly geometry: LighthouseGeometry;
-  /** Of the sampled head. */
+  /** Selection of the sampled head. */
   readonly selection: Int32Array;
 }
 
@@ -188,7 +188,7 @@ export function headSelection(
   return selection.subarray(head * geometry.gathered, (head + 1) * geometry.gathered);
 }
 
-/** Runs that hold all of some ascending slots, each at most a chunk long. */
+/** Ranges that contain all of some ascending slots, each at most a chunk long. */
 function chunksHolding(slots: readonly number[]): { first: number; count: number }[] {
   const chunks: { first: number; count: number }[] = [];
   for (const slot of slots) {

@@ -1,5 +1,5 @@
 /**
- * Chosen rows of the kernels' float64 references: what a thread computes of one head.
+ * Chosen rows of the kernels' float64 references: the work of one thread for one head.
  *
  * @module
  */

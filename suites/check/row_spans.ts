@@ -1,5 +1,5 @@
 /**
- * Which rows see which: spans of rows, and the parts of them that lie within a chunk.
+ * Which rows see which: spans of rows, and the parts of them within a chunk.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import type { RowSpan } from "../../kernels/implementation.ts";
 /** Key rows that a query row sees: those of an implementation, or of causal attention. */
 export type Visible = (row: number) => readonly RowSpan[];
 
-/** Causal attention: all rows up to the own one. */
+/** Causal attention: all rows up to and including its own. */
 export const causal: Visible = (row) => [{ first: 0, end: row + 1 }];
 
-/** Places of a chunk's rows that spans cover, ascending. */
+/** Positions within a chunk of the rows that spans cover, ascending. */
 export function spansWithin(
   spans: readonly RowSpan[],
   { first, count }: { first: number; count: number },
@@ -25,7 +25,7 @@ export function spansWithin(
   });
 }
 
-/** {@linkcode spansWithin}, each place by itself. */
+/** {@linkcode spansWithin}, with each position listed. */
 export function* placesOf(
   spans: readonly RowSpan[],
   chunk: { first: number; count: number },
@@ -35,7 +35,7 @@ export function* placesOf(
   }
 }
 
-/** How many rows spans cover; of a chunk alone where one is given. */
+/** How many rows spans cover, or cover within a chunk if one is given. */
 export function countRows(
   spans: readonly RowSpan[],
   chunk: { first: number; count: number } = { first: 0, count: Infinity },
@@ -43,17 +43,17 @@ export function countRows(
   return spansWithin(spans, chunk).reduce((sum, { first, end }) => sum + end - first, 0);
 }
 
-/** One past the last row of any of some spans. */
+/** One past the last row of any of the spans. */
 export function endOf(spans: readonly (readonly RowSpan[])[]): number {
   return spans.reduce((most, some) => Math.max(most, some.at(-1)?.end ?? 0), 0);
 }
 
-/** The first row of any of some spans. */
+/** The first row of any of the spans. */
 export function startOf(spans: readonly (readonly RowSpan[])[]): number {
   return spans.reduce((least, some) => Math.min(least, some[0]?.first ?? Infinity), Infinity);
 }
 
-/** Query rows that see each of some key rows, as spans, of a sequence of `rows`. */
+/** For each of some key rows, the spans of query rows that see it, in a sequence of `rows`. */
 export function seenBy(
   keys: readonly number[],
   { visible, rows }: { visible: Visible; rows: number },

@@ -20,8 +20,8 @@ Deno.test("countRows, startOf and endOf", () => {
   assert.equal(startOf([spans, [{ first: 1, end: 2 }]]), 1);
 });
 
-Deno.test("seenBy turns what rows see around", () => {
-  // Blocks of four, and every row the first one.
+Deno.test("seenBy inverts which rows see which", () => {
+  // Blocks of four, and every row sees the first one.
   const visible = (row: number) => {
     const own = { first: row - row % 4, end: row + 1 };
     return own.first === 0 ? [own] : [{ first: 0, end: 1 }, own];

@@ -1,5 +1,5 @@
 /**
- * What the backward pass needs of each row besides its tensors, in float64: the log-sum-exp of its
+ * Per-row values that the backward pass needs besides the tensors, in float64: the log-sum-exp of the
  * logits and delta, the dot product of its output and dO.
  *
  * @module
@@ -22,11 +22,11 @@ export interface RowStatistic {
   readonly lse: number;
   /** Σ_c dO_c·O_c. */
   readonly delta: number;
-  /** How far the kernel's delta may be from this one. */
+  /** How far the kernel's delta may differ from this one. */
   readonly deltaError: number;
 }
 
-/** A row whose log-sum-exp and delta are computed while keys and values stream past. */
+/** A row whose log-sum-exp and delta are computed while keys and values are streamed. */
 export interface RowStatisticState {
   readonly query: Float64Array;
   readonly outputGradient: Float64Array;
@@ -38,7 +38,7 @@ export interface RowStatisticState {
   total: number;
 }
 
-/** Starts a row that has seen no key. `spans`: the keys that it sees. */
+/** Starts a row before its first key. `spans`: the keys that it sees. */
 export function startRowStatistic(
   row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
   options: { spans: readonly RowSpan[]; dtype: DType },
@@ -53,7 +53,7 @@ export function startRowStatistic(
   };
 }
 
-/** Takes the keys of a chunk that the row sees. Chunks come in ascending order. */
+/** Adds the keys of a chunk that the row sees. Chunks come in ascending order. */
 export function takeStatisticKeys(
   row: RowStatisticState,
   chunk: RowChunk & { k: ArrayLike<number>; v: ArrayLike<number> },
@@ -84,7 +84,7 @@ export function takeStatisticKeys(
 /** The statistic of a row after its last key. */
 export function finishRowStatistic(row: RowStatisticState): RowStatistic {
   const output = row.sums.map((sum) => sum / row.total);
-  // The kernel takes the output as stored.
+  // The kernel reads the output as stored.
   const statistic = deltaOf(output, row.outputGradient);
   const rounding = HALF_ULP[row.dtype] * statistic.deviation;
   return {
@@ -95,7 +95,7 @@ export function finishRowStatistic(row: RowStatisticState): RowStatistic {
   };
 }
 
-/** Delta and its error, `[rows]` each, of rows `[rows, d]` from a device's own output. */
+/** Delta and its error, `[rows]` each, of rows `[rows, d]` from the device's own output. */
 export function deviceStatistics(
   { output, outputGradient, dim }: {
     output: Float32Array;

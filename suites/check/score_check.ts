@@ -1,6 +1,6 @@
 /**
- * Scores of chosen base rows against float64, for the scorers whose scores take more than the row
- * itself. Scores are squared norms, as the kernels keep them.
+ * Compares scores of chosen base rows with float64, for scorers whose scores depend on more than the row
+ * itself. Scores are squared norms, as in the kernels.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { LEAST_SCORE } from "./selection_check.ts";
 import { readResultRows } from "../plan/measurable.ts";
 import { chunksOf, streamPast } from "./stream.ts";
 
-/** Scores of one base row in float64, and how far those of an f32 kernel may be. */
+/** Scores of one base row in float64, and how far those of an f32 kernel may differ. */
 export interface CheckedScores {
   readonly row: number;
   readonly query: { readonly score: number; readonly tolerance: number };
@@ -41,7 +41,7 @@ export interface ScoreCheckOptions {
 }
 
 const CHUNK_ROWS = 32768;
-/** Where gates have closed this far, nothing is left in float64. */
+/** Once gates have decayed this far, nothing is left in float64. */
 const CLOSED = -45;
 
 /** Scores of some rows by the dilated scorer: norms of attention inside each residue class. */
@@ -125,7 +125,7 @@ export async function glaScores(gpu: Gpu, options: ScoreCheckOptions): Promise<C
   return found;
 }
 
-/** Rows of a residue class up to one row, latest first, as far back as gates let them through. */
+/** Rows of a residue class up to one row, latest first, as far back as gates pass them. */
 async function readPast(
   gpu: Gpu,
   options: ScoreCheckOptions & { row: number; gates: Float32Array },
@@ -148,7 +148,7 @@ async function readPast(
 
 /**
  * ‖Σ_j exp(g)·(r·w_j)·v_j/√d‖² over the rows of a class. Its products and sums round independently of
- * each other, as in gradient_rows.ts; exponentials and the sums of gates that they are of err by units
+ * each other, as in gradient_rows.ts; exponentials, and the sums of gates in them, err by units
  * in the last place of the sums.
  */
 function glaScore(
@@ -176,7 +176,7 @@ function glaScore(
     const decay = Math.exp(gate);
     for (let c = 0; c < dim; c++) output[c] += decay * dot * v[at + c];
     independent += decay * decay * dim * readerNorm ** 2 * writerSquares * valueSquares;
-    // Two exponentials at most, of sums of up to 64 gates each in a tree or a row.
+    // Two exponentials at most, of sums of up to 64 gates each, added in a tree or in sequence.
     shared += decay * Math.abs(dot) * Math.sqrt(valueSquares) * (12 + 32 * Math.abs(gate));
   }
   const scale = 1 / Math.sqrt(dim);
@@ -187,7 +187,7 @@ function glaScore(
   });
 }
 
-/** A squared norm and how far it may be when the row is off by `error` in norm. */
+/** A squared norm, and its error when the row is off by `error` in norm. */
 function squaredNorm(row: Float64Array, { error }: { error: number }) {
   const score = row.reduce((sum, x) => sum + x * x, 0);
   const summing = (row.length + 2) * UNIT_ROUNDOFF * Math.max(score, LEAST_SCORE);

@@ -1,7 +1,7 @@
 /**
- * What the selection kernel chooses from scores that are the same on every device. Scores of a real
- * layer are sums that devices may round apart; these are seeded numbers, and selection is integer
- * arithmetic on their bits, so that the digest must be the same wherever it is taken.
+ * The selection by the kernel from scores that are the same on every device. Scores of a real layer are
+ * sums that devices may round differently; these are seeded numbers, and selection is integer
+ * arithmetic on their bits, so the digest must be the same on every device.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.t
 import { sha256 } from "../result/digest.ts";
 import { selectOnDevice } from "./select_on_device.ts";
 
-/** Scores of one head, `[P]` each: |pcg-sum4| of the seed and of the one after it. */
+/** Scores of one head, `[P]` each: |pcg-sum4| of the seed and of the next one. */
 export function seededScores(
   { entries }: LighthouseGeometry,
   seed: number,

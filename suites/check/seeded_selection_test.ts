@@ -5,7 +5,7 @@ import { selectReference } from "../../kernels/lighthouse/lighthouse_reference.t
 import { sha256 } from "../result/digest.ts";
 import { digestSeededSelection, seededScores } from "./seeded_selection.ts";
 
-Deno.test("digestSeededSelection: the device's digest is the host's, whatever the device", async (t) => {
+Deno.test("digestSeededSelection: the digest of any device equals the host's", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const lighthouse = { levels: 3, pooling: 4, k: 128 } as const;

@@ -1,5 +1,5 @@
 /**
- * The selection kernel on given scores.
+ * Runs the selection kernel on given scores.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Is a selection the one that the specification asks for? Tile by tile against float64 scores, so
- * that a sample of tiles can be checked at any context, and with rounding told from mistakes: an
+ * Checks a selection against the specification, tile by tile with float64 scores, so that a sample of
+ * tiles can be checked at any context. It separates rounding from mistakes: an
  * entry may differ from the float64 choice only where its score ties with the threshold within
  * rounding.
  *
@@ -36,8 +36,8 @@ export function tieTolerance(headDim: number): number {
 }
 
 /**
- * Scores below this one are as uncertain as it is: 2^-24 of it is what a device may flush to zero of each
- * of the products that they are sums of.
+ * Scores below this one are as uncertain as it is: 2^-24 of it is what a device may flush to zero in each
+ * of the products that they sum.
  */
 export const LEAST_SCORE = 2 ** -102;
 
@@ -48,7 +48,7 @@ export function tileRows(geometry: LighthouseGeometry, tile: number) {
 }
 
 /**
- * Checks the part of a head's selection that belongs to one tile: what is emitted, and in which
+ * Checks the part of a head's selection that belongs to one tile: which entries are emitted, and in which
  * order.
  *
  * @param emitted pyramid indices of the tile in gathered order, `[S/T]`.
@@ -69,7 +69,9 @@ export function checkTile(
   }
   const byLevel: Set<number>[] = Array.from({ length: levels }, () => new Set());
   for (const entry of emitted) {
-    if (entry < 0 || entry >= geometry.entries) return fail(`entry ${entry} is no pyramid index`);
+    if (entry < 0 || entry >= geometry.entries) {
+      return fail(`entry ${entry} is not a pyramid index`);
+    }
     const { level, index } = locateEntry(geometry, entry);
     if (byLevel[level].has(index)) return fail(`entry ${entry} appears twice`);
     byLevel[level].add(index);
@@ -126,9 +128,9 @@ function levelScores(
 }
 
 /**
- * 64 by query score, then 64 of the rest by key score. With ties the split of the chosen into the
- * two rankings is not visible from outside, so every entry that is clearly above a threshold must
- * be there and every chosen one must reach a threshold within the tolerance.
+ * 64 by query score, then 64 of the rest by key score. With ties, the split of the chosen entries into
+ * the two rankings cannot be seen from the result, so every entry clearly above a threshold must
+ * be chosen, and every chosen one must reach a threshold within the tolerance.
  */
 function checkParents(
   candidates: readonly number[],
@@ -154,7 +156,7 @@ function checkParents(
     Math.abs(value - threshold) <= tolerance * Math.max(Math.abs(threshold), LEAST_SCORE);
   const queryThreshold = byQuery[RANKED - 1].score;
   const keyThreshold = byKey[RANKED - 1].score;
-  // An entry that a query tie moves from one ranking to the other moves the key threshold by a rank.
+  // An entry that a query tie moves from one ranking to the other shifts the key threshold by one rank.
   const queryTie = byQuery.slice(RANKED).some(({ score }) => near(score, queryThreshold));
   const keyReach = queryTie
     ? [byKey[RANKED - 2].score, keyThreshold, (byKey[RANKED] ?? byKey[RANKED - 1]).score]
@@ -175,7 +177,7 @@ function checkParents(
 
 /**
  * The position key in two parts: base position, then order at that position. A parent comes after
- * everything inside its window, just before its end, inner ones first; anything else comes at its
+ * everything inside its window, just before its end, inner ones first; any other entry comes at its
  * start.
  */
 function positionKey(
@@ -190,7 +192,7 @@ function positionKey(
   return [window * (index + 1) - 1, 1 - 2 ** -level];
 }
 
-/** Base rows of one head that nothing covers: rows before the first coarsest entry reaches. */
+/** Base rows of one head that no entry covers: rows before the first coarsest entry reaches. */
 export function uncoveredRows(selection: Int32Array, geometry: LighthouseGeometry): number[] {
   const { windowRows, levels, pooling, levelOffsets } = geometry;
   const selected = new Set<number>();
@@ -199,7 +201,7 @@ export function uncoveredRows(selection: Int32Array, geometry: LighthouseGeometr
     if (index < windowRows) selected.add(levelOffsets[level] + index);
   }
   const rows: number[] = [];
-  // Every coarsest entry is emitted, so only rows before the first one's reach can be bare.
+  // Every coarsest entry is emitted, so only rows before the first one's reach can be uncovered.
   for (let row = 0; row < windowRows - 1; row++) {
     let covered = false;
     for (let level = 0; level < levels; level++) {

@@ -45,17 +45,17 @@ Deno.test("checkTile finds two entries in the wrong order", () => {
   assert.match(check(wrong, 0).detail!, /out of causal order/);
 });
 
-Deno.test("checkTile finds an entry twice and an index that is none", () => {
+Deno.test("checkTile finds a repeated entry and an invalid index", () => {
   const twice = selection.slice();
   twice[5] = twice[6];
   assert.match(check(twice, 0).detail!, /appears twice/);
   const none = selection.slice();
   none[5] = geometry.entries;
-  assert.match(check(none, 0).detail!, /no pyramid index/);
+  assert.match(check(none, 0).detail!, /not a pyramid index/);
 });
 
-Deno.test("checkTile finds a choice that scores do not support, unless it is a tie", () => {
-  // Scores in which one tile's 64th and 65th largest differ by one part in a million.
+Deno.test("checkTile finds a choice that contradicts the scores, unless it is a tie", () => {
+  // Scores for which one tile's 64th and 65th largest differ by one part in a million.
   const other = query.slice();
   const { levels, levelOffsets, tileEntries, pooling } = geometry;
   const coarse = maximaReference(query, geometry).subarray(levelOffsets[levels - 1]);
@@ -73,7 +73,7 @@ Deno.test("checkTile finds a choice that scores do not support, unless it is a t
     geometry,
   );
   assert.ok(new Set(selection).difference(new Set(swapped)).size > 0);
-  // The selection by the scores before, judged by those after: right only if 1e-6 is a tie.
+  // The selection by the earlier scores, judged by the later: correct only if 1e-6 is a tie.
   assert.match(check(selection, 0, { query: other }).detail!, /against thresholds/);
   const tied = check(selection, 0, { query: other, tolerance: 1e-5 });
   assert.ok(tied.passed && tied.ties > 0, tied.detail);

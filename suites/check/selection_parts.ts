@@ -1,5 +1,5 @@
 /**
- * The selection of a Lighthouse layer, and the scores that it rests on, as parts of a check.
+ * The selection of a Lighthouse layer, and the scores that it is based on, as parts of a check.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { checkTile, LEAST_SCORE, tieTolerance, tileRows } from "./selection_chec
 import { SharedArrays } from "./shared_arrays.ts";
 import { chunksOf, eachRow } from "./stream.ts";
 
-/** Sampled tiles of the selection, and the scores where the device's own decide it. */
+/** Sampled tiles of the selection, and the scores if the device's own decide it. */
 export async function checkSelection(
   gpu: Gpu,
   prepared: Layer,
@@ -27,7 +27,7 @@ export async function checkSelection(
   const { inputs, problem, sample, geometry, selection, signal } = options;
   const { head } = sample;
   const { headDim, context } = problem.shape;
-  // A peer's norms may be rounded to f16, so it is judged by its own; they are checked below.
+  // A peer may round its norms to f16, so its selection is judged by those; they are checked below.
   const { exactSelection, name } = options.implementation.scorer!;
   const exact = exactSelection && name === "norm" &&
     !(prepared.peer && prepared.outputs.readScores);
@@ -50,7 +50,7 @@ export async function checkSelection(
       geometry,
       tile,
       scores,
-      // From the very scores that the device ranked by, equal scores alone are ties.
+      // Judged by the scores that the device ranked by, only equal scores are ties.
       tolerance: device ? 0 : tieTolerance(headDim),
     });
     ties += verdict.ties;
@@ -85,7 +85,9 @@ export async function checkSelection(
 }
 
 async function readDeviceScores({ outputs }: Layer, head: number) {
-  if (!outputs.readScores) throw new TypeError("check scores: the implementation tells none");
+  if (!outputs.readScores) {
+    throw new TypeError("check scores: the implementation does not return scores");
+  }
   return await outputs.readScores(head);
 }
 
@@ -101,7 +103,7 @@ async function checkScores(
   const { problem, head, device, peer } = options;
   const { name } = options.implementation.scorer!;
   const found = await (name === "norm" ? normScores : SCORE_CHECKS[name])(gpu, options);
-  // A peer may keep scores, and the rows they are norms of, in the storage type.
+  // A peer may keep scores, and the rows whose norms they are, in the storage type.
   const rounding = peer ? 4 * PEER_LEEWAY * HALF_ULP[problem.shape.dtype] : 0;
   return partOf(
     "scores",

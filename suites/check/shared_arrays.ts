@@ -1,16 +1,16 @@
 /**
- * Arrays that worker threads see without a copy.
+ * Arrays that worker threads read without a copy.
  *
- * Their memory is lent and handed back: a thread that has seen shared memory keeps it until its own
- * garbage collection, which knows nothing of memory outside of its heap.
+ * Their memory is lent and returned: a thread that has seen shared memory keeps it until its own
+ * garbage collection, which does not count memory outside its heap.
  *
  * @module
  */
 
-/** Memory that nobody uses, by its size in bytes. */
+/** Unused memory, by its size in bytes. */
 const idle = new Map<number, ArrayBufferLike[]>();
 
-/** Arrays of one piece of work; their memory is taken again once it is disposed of. */
+/** Arrays of one piece of work; their memory is reused once it is disposed of. */
 export class SharedArrays implements Disposable {
   readonly #lent: ArrayBufferLike[] = [];
 
@@ -22,7 +22,7 @@ export class SharedArrays implements Disposable {
     return array;
   }
 
-  /** The numbers as they are. */
+  /** The numbers unchanged. */
   copy<T extends Float32Array | Float16Array>(numbers: T): T {
     const memory = this.#lend(numbers.byteLength);
     const Numbers = numbers.constructor as new (...given: unknown[]) => T;
@@ -38,14 +38,14 @@ export class SharedArrays implements Disposable {
     return array;
   }
 
-  /** Hands the memory back. The arrays must not be used any more. */
+  /** Returns the memory. The arrays must not be used any more. */
   [Symbol.dispose](): void {
     for (const memory of this.#lent) idle.get(memory.byteLength)?.push(memory);
     this.#lent.length = 0;
   }
 
   #lend(bytes: number): ArrayBufferLike {
-    // Few sizes, so that what is handed back fits what is asked for next.
+    // Few sizes, so that returned memory fits the next request.
     const size = Math.max(4096, 2 ** Math.ceil(Math.log2(bytes)));
     const found = idle.get(size) ?? [];
     idle.set(size, found);
@@ -60,13 +60,13 @@ const HALVES = new Float32Array(
   new Float16Array(Uint16Array.from({ length: 65536 }, (_, bits) => bits).buffer),
 );
 
-/** By a table, which takes a third of the time of a conversion. */
+/** Uses a table, which takes a third of the time of a conversion. */
 function widenHalves(numbers: Float16Array, into: Float32Array): void {
   const bits = new Uint16Array(numbers.buffer, numbers.byteOffset, numbers.length);
   for (let i = 0; i < bits.length; i++) into[i] = HALVES[bits[i]];
 }
 
-/** Forgets memory that nobody uses. */
+/** Frees unused memory. */
 export function freeSharedArrays(): void {
   idle.clear();
 }

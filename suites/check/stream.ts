@@ -1,6 +1,6 @@
 /**
  * Streams over long tensors: a chunk of rows is read once and shared with all threads, each of which
- * takes it for its share of the rows that are checked.
+ * processes it for its share of the checked rows.
  *
  * @module
  */
@@ -26,7 +26,7 @@ const SLICE_ROWS = 512;
 /** Pairs of rows below which a worker costs more than it saves: about a millisecond. */
 export const FEW_PAIRS = 4096;
 
-/** Ranges of at most `length` rows that hold rows `first … end - 1`. */
+/** Splits rows `first … end - 1` into ranges of at most `length` rows. */
 export function chunksOf(first: number, end: number, length: number): RowRange[] {
   return Array.from({ length: Math.max(0, Math.ceil((end - first) / length)) }, (_, i) => {
     const start = first + i * length;
@@ -35,10 +35,10 @@ export function chunksOf(first: number, end: number, length: number): RowRange[]
 }
 
 /**
- * Lets chunks pass rows, in order; the next chunk is read while one is taken.
+ * Streams chunks over rows, in order; the next chunk is read while the current one is processed.
  *
  * @param options `read`: a chunk in arrays from `shared`; `workOf`: how many of a chunk's rows a row
- * takes, 0 for none.
+ * uses, 0 for none.
  * @returns the rows' states after the last chunk, in their order.
  */
 export async function streamPast<T extends StreamTask>(
@@ -52,7 +52,7 @@ export async function streamPast<T extends StreamTask>(
   },
 ): Promise<StateOf<T>[]> {
   const { workOf, signal } = options;
-  // Nothing is read for nobody.
+  // Chunks that no row uses are not read.
   const ranges = options.ranges.filter((range) => rows.some((row) => workOf(row, range) > 0));
   using _held = holdWorkers();
   const states = [...rows];
@@ -60,7 +60,7 @@ export async function streamPast<T extends StreamTask>(
     if (!range) return undefined;
     const shared = new SharedArrays();
     const chunk = options.read(range, shared);
-    // Thrown where it is waited for, if at all.
+    // A failure is thrown where the chunk is awaited, if at all.
     chunk.catch(() => {});
     return { chunk, shared };
   };
@@ -82,12 +82,12 @@ export async function streamPast<T extends StreamTask>(
     }
     return states;
   } finally {
-    // Nothing is still being read when an error arrives where tensors are destroyed.
+    // No read may still be in progress when an error reaches code that destroys tensors.
     await next?.chunk.catch(() => {});
   }
 }
 
-/** Waits for all of some work before it throws what the first of it threw. */
+/** Waits for all tasks before it throws the first error of any of them. */
 export async function allDone<T>(work: readonly Promise<T>[]): Promise<T[]> {
   const settled = await Promise.allSettled(work);
   return settled.map((one) => {
@@ -98,7 +98,7 @@ export async function allDone<T>(work: readonly Promise<T>[]): Promise<T[]> {
 
 type RowTask = "squaredNorms" | "deviceStatistics" | "sumWindows";
 
-/** Numbers of each of some rows, joined: each slice of the rows is a task of its own. */
+/** Joins numbers computed per row: each slice of the rows is a separate task. */
 export async function eachRow<T extends RowTask>(
   task: T,
   count: number,

@@ -1,6 +1,6 @@
 /**
- * The pure functions that checks run on slices of their rows, by name: a worker is sent the name and
- * plain data, and answers with plain data.
+ * The pure functions that checks run on slices of their rows, by name: a worker receives the name and
+ * plain data, and returns plain data.
  *
  * @module
  */
@@ -13,13 +13,13 @@ import { sumWindows } from "./window_sums.ts";
 
 /** Every function that may run in a worker. */
 export const TASKS = {
-  // Rows that chunks of other rows stream past.
+  // Rows over which chunks of other rows are streamed.
   attentionRows: past(takeKeys),
   classRows: past(takeClassKeys),
   rowStatistics: past(takeStatisticKeys),
   queryGradients: past(takeQueryKeys),
   keyValueGradients: past(takePairQueries),
-  // Numbers of each row of a chunk.
+  // Numbers for each row of a chunk.
   squaredNorms,
   deviceStatistics,
   sumWindows,
@@ -34,7 +34,7 @@ export const TASKS = {
 /** One of {@linkcode TASKS}. */
 export type TaskName = keyof typeof TASKS;
 
-/** What a task is given. */
+/** Arguments of a task. */
 export type TaskInput<T extends TaskName> = Parameters<typeof TASKS[T]>[0];
 
 /** What a task returns. */

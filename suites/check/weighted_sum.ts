@@ -4,7 +4,7 @@
  *
  * Tolerances (u = 2^-24): a dot product of length d in f32 is off by about √d·u times the product of
  * the two norms; over the many terms of a gradient these roundings are independent, so they add as
- * the root of their squares, and four such deviations are allowed. What all terms share adds up
+ * the root of their squares, and four such deviations are allowed. Errors that all terms share add up
  * linearly: the exponential's 3 + 2|x| units in the last place and the row's own statistics. A sum of
  * n terms adds 4·√n·u of its largest partial sum. Storing may round either way. Below 2^-126 a device
  * may flush each weight and each product to zero.
@@ -21,10 +21,10 @@ export interface CheckedGradient {
   readonly tolerance: number;
 }
 
-/** Allowed deviations of errors that are independent of each other. */
+/** Allowed standard deviations of independent errors. */
 export const DEVIATIONS = 4;
 
-/** A weighted sum of rows and what limits how well f32 can compute it. */
+/** A weighted sum of rows, and the bounds on how well f32 can compute it. */
 export interface WeightedSum {
   readonly sums: Float64Array;
   squares: number;
@@ -35,7 +35,7 @@ export interface WeightedSum {
   count: number;
 }
 
-/** A sum of no terms. */
+/** An empty sum. */
 export function startSum(dim: number): WeightedSum {
   return {
     sums: new Float64Array(dim),

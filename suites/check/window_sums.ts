@@ -1,11 +1,11 @@
 /**
- * Sums and means of windows of rows in float64: what a pooled row is.
+ * Sums and means of windows of rows in float64: the definition of a pooled row.
  *
  * @module
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
 
-/** Base rows, and the windows of them that are added up. */
+/** Base rows, and the windows over them that are added up. */
 export interface RowWindows {
   /** `[rows, dim]`. */
   readonly base: ArrayLike<number>;
@@ -16,7 +16,7 @@ export interface RowWindows {
   readonly ends: Int32Array;
   /** Whether the sums are divided by the number of rows. */
   readonly mean: boolean;
-  /** What the device stores them as. */
+  /** The type that the device stores them in. */
   readonly dtype: DType;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The worker's side of the pool: runs one function at a time on what it is sent.
+ * The worker's side of the pool: runs one received function at a time.
  *
  * @module
  */

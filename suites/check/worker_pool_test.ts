@@ -39,7 +39,7 @@ const cases: [string, Problem, CheckOptions["extent"]][] = [
   ],
 ];
 
-Deno.test("workers find exactly what this thread finds: errors, tolerances, verdicts", async (t) => {
+Deno.test("workers give exactly the results of this thread: errors, tolerances, verdicts", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   for (const [name, problem, extent] of cases) {
@@ -79,7 +79,7 @@ const slices: TaskInput<"squaredNorms">[] = [
   { rows: Float32Array.of(2, 3), dim: 2 },
   { rows: Float32Array.of(4, 5), dim: 2 },
 ];
-/** What no function can take: a worker throws the TypeError that this thread would throw. */
+/** Arguments that no function accepts: a worker throws the same TypeError as this thread. */
 const broken = [{ ...slices[0], rows: null }] as unknown as typeof slices;
 
 Deno.test("onCores throws what a function throws, and works on", async () => {
@@ -108,7 +108,7 @@ Deno.test("onCores stops with the signal's reason, queued work and all", async (
   await assert.rejects(onCores("squaredNorms", slices, { signal: stop.signal }), /enough/);
 });
 
-Deno.test("what a dying worker had is computed in this thread", async () => {
+Deno.test("the work of a dying worker is computed in this thread", async () => {
   const { Worker } = globalThis;
   let terminated = 0;
   class DyingWorker extends EventTarget {
@@ -135,7 +135,7 @@ Deno.test("what a dying worker had is computed in this thread", async () => {
   }
 });
 
-/** Runs a program of its own with some permissions: what it says, after it ended by itself. */
+/** Runs a separate program with some permissions: its output, after it ended by itself. */
 async function runProgram(permissions: readonly string[]): Promise<string> {
   const pool = new URL("./worker_pool.ts", import.meta.url).href;
   const program = `
@@ -160,7 +160,7 @@ async function runProgram(permissions: readonly string[]): Promise<string> {
   }
 }
 
-Deno.test("a program that may read has workers, one that may not asks for nothing and has none", async () => {
+Deno.test("a program with read permission has workers; one without has none and does not prompt", async () => {
   const squares = "0,1,4,9,16,25,36,49";
   assert.equal(await runProgram([]), `false ${squares}`);
   const several = navigator.hardwareConcurrency > 1;
@@ -178,7 +178,7 @@ Deno.test("deal hands out every item once, in slices of nearly the same cost", (
   assert.deepEqual(deal([], () => 1), []);
 });
 
-Deno.test("shared memory is lent to one piece of work at a time, and then taken again", () => {
+Deno.test("shared memory is lent to one piece of work at a time, and then reused", () => {
   const first = new SharedArrays();
   const a = first.float32([1, 2, 3]);
   const b = first.float32([4, 5, 6]);

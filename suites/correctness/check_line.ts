@@ -1,5 +1,5 @@
 /**
- * What one check found, and the line that says so.
+ * The result of one check, and the line that reports it.
  *
  * @module
  */
@@ -10,29 +10,29 @@ import type { AttentionShape } from "../../kernels/implementation.ts";
 export interface VerifyCheck {
   /** What was checked, for example `dense f16 d=64 N=141 H=2`. */
   readonly name: string;
-  /** A check that could not run is skipped, and its detail says why. */
+  /** A check that could not run is skipped; its detail gives the reason. */
   readonly status: "passed" | "failed" | "skipped";
-  /** Error and tolerance of the element that came closest to its tolerance, where one is compared. */
+  /** Error and tolerance of the element that came closest to its tolerance, if elements are compared. */
   readonly error?: number;
-  /** The largest difference that rounding explains, at that element. */
+  /** The largest difference at that element that rounding explains. */
   readonly tolerance?: number;
-  /** What was found or why nothing was: one phrase. */
+  /** The finding, or the reason for none: one phrase. */
   readonly detail?: string;
 }
 
-/** `f16 d=64 N=141 H=2`: what names of checks say of a shape. */
+/** `f16 d=64 N=141 H=2`: how names of checks describe a shape. */
 export function describeShape({ heads, context, headDim, dtype }: AttentionShape): string {
   return `${dtype} d=${headDim} N=${context} H=${heads}`;
 }
 
-/** Elements that are compared, each with its own tolerance. */
+/** Elements to compare, each with its own tolerance. */
 export interface Comparison {
   readonly got: ArrayLike<number>;
   readonly want: ArrayLike<number>;
   readonly tolerance: ArrayLike<number>;
 }
 
-/** Judges comparisons together: passed when no element is farther off than its tolerance. */
+/** Judges comparisons together: they pass if no element exceeds its tolerance. */
 export function judge(
   name: string,
   comparisons: readonly Comparison[],

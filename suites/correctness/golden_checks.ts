@@ -1,5 +1,5 @@
 /**
- * Checks against golden vectors: the device's answer must be the published implementation's.
+ * Checks against golden vectors: the device's result must equal the published implementation's.
  *
  * @module
  */
@@ -28,7 +28,7 @@ import {
 import { headOf, type LayerRun, runLayer } from "./layer_run.ts";
 
 /** Scores of one head, `[P]` each. */
-/** Scores of one head of a selection case: |pcg-sum4| of the case's seed and the one after it. */
+/** Scores of one head of a selection case: |pcg-sum4| of the case's seed and the next one. */
 export function goldenScores(
   entry: SelectionCase,
   options: { geometry: LighthouseGeometry; head: number },
@@ -42,7 +42,7 @@ export function goldenScores(
   return { query: draw(entry.seed), key: draw(entry.seed + 1) };
 }
 
-/** The device's selection from the case's scores against its digest and, where given, its list. */
+/** Compares the device's selection from the case's scores with its digest and, if given, its list. */
 export async function checkGoldenSelection(
   gpu: Gpu,
   golden: Golden,
@@ -77,7 +77,7 @@ export async function checkGoldenSelection(
   );
 }
 
-/** A whole layer against the golden indices and output. */
+/** Compares a whole layer with the golden indices and output. */
 export async function checkGoldenLayer(
   gpu: Gpu,
   golden: Golden,
@@ -120,13 +120,15 @@ export async function checkGoldenLayer(
   const difference = firstDifference(selection, wantIndices, geometry);
   if (difference && !implementation.scorer!.exactSelection) {
     // These scores are sums whose order differs between implementations: near-ties may fall either
-    // way, and with another selection the golden output says nothing.
+    // way, and with another selection the golden output cannot be compared.
     const recall = recallOf(selection, wantIndices, geometry);
     return [
       exact(
         `${name} selection`,
         recall >= LEAST_RECALL,
-        `recall ${recall.toFixed(4)} of the golden selection, at least ${LEAST_RECALL} is asked; ` +
+        `recall ${
+          recall.toFixed(4)
+        } of the golden selection, at least ${LEAST_RECALL} is required; ` +
           difference,
       ),
       skipped(`${name} output`, "the selection is not the golden one, bit for bit"),
@@ -174,7 +176,7 @@ function judgeGoldenOutput(
     comparisons.push({
       got,
       want: headOf(wantOutput, of),
-      // The golden output has its own f32 roundings: one a row that is added, one an addition.
+      // The golden output has its own f32 roundings: one per added row, one per addition.
       tolerance: reference.tolerance.map((x, i) =>
         x + 2 * geometry.levels * 2 ** -24 * reference.magnitude[i]
       ),
@@ -184,13 +186,13 @@ function judgeGoldenOutput(
       zeroRows += Number(values.every((x: number) => x === 0));
     }
   }
-  // Heads together have the manifest's count of rows that nothing covers.
+  // The heads together must have the manifest's count of uncovered rows.
   const verdict = judge(name, comparisons, `${zeroRows} zero rows`);
   if (zeroRows === entry.zero_rows) return verdict;
   return exact(name, false, `${zeroRows} zero rows, the manifest says ${entry.zero_rows}`);
 }
 
-/** Least recall of a golden selection whose scores depend on the order of f32 sums. */
+/** Minimum recall of a golden selection whose scores depend on the order of f32 sums. */
 const LEAST_RECALL = 0.99;
 
 /** Share of the wanted entries that were selected, head by head. */
@@ -203,7 +205,7 @@ function recallOf(got: Int32Array, want: Int32Array, { gathered }: LighthouseGeo
   return found / want.length;
 }
 
-/** Names the first entry that differs; undefined when none does. */
+/** Names the first entry that differs; undefined if none does. */
 function firstDifference(
   got: Int32Array,
   want: Int32Array,

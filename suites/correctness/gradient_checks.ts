@@ -13,7 +13,7 @@ import { attentionReference, gradientReference } from "./references.ts";
 
 const NAMES = ["q", "k", "v"] as const;
 
-/** dQ, dK and dV of seeded dense attention against float64. */
+/** Compares dQ, dK and dV of seeded dense attention with float64. */
 export async function checkDenseGradients(
   gpu: Gpu,
   implementation: Implementation,
@@ -22,7 +22,7 @@ export async function checkDenseGradients(
   const problem: Problem = { ...options.problem, direction: "forward-backward" };
   const { heads, headDim, dtype } = problem.shape;
   const name = `${implementation.name} ${describeShape(problem.shape)} gradients`;
-  // The references are causal; the checks beside each measurement follow what a row sees.
+  // The references are causal; the checks before each measurement handle any visible keys.
   if (implementation.visible) {
     return await checkVisible(gpu, implementation, { problem, seed: options.seed, name });
   }
@@ -64,7 +64,7 @@ async function checkVisible(
   return exact(name, check.passed, failureOf(check) ?? check.method);
 }
 
-/** Gradients of a run against those of each head in float64. */
+/** Compares gradients of a run with those of each head in float64. */
 export function judgeGradients(
   name: string,
   { run, references }: { run: LayerRun; references: readonly ReferenceGradients[] },
@@ -83,8 +83,8 @@ export function judgeGradients(
 }
 
 /**
- * Gradients of a run against golden ones, `[heads, N, d]` each. Golden gradients have f32 roundings
- * of their own, so both sides may take the tolerance.
+ * Compares gradients of a run with golden ones, `[heads, N, d]` each. Golden gradients have f32 roundings
+ * of their own, so each side may use the tolerance.
  */
 export function judgeGoldenGradients(
   name: string,

@@ -1,5 +1,5 @@
 /**
- * A Lighthouse layer in float64 for a given selection, and how far a kernel may be from it.
+ * A Lighthouse layer in float64 for a given selection, and how far a kernel may differ from it.
  *
  * The tolerance follows the row through the layer. Pooled rows of seeded inputs are exact in f32:
  * elements are multiples of 2^-15 below 4, so sums of up to 128 of them fit 24 bits, and the window
@@ -7,8 +7,8 @@
  * the gathered rows has the tolerance of dense attention, derived there. Scatter adds up to L such
  * rows: their tolerances add, plus one f32 rounding for each addition and one of storage.
  *
- * In f16 WGSL lets a device flush subnormals (below 2^-14) to zero. What that can change is
- * computed, by a second reference that flushes them, and added.
+ * In f16 WGSL lets a device flush subnormals (below 2^-14) to zero. A second reference that flushes
+ * them gives the size of that effect, which is added.
  *
  * @module
  */
@@ -52,9 +52,9 @@ export interface LayerReference {
   /** `[S]`. */
   readonly lse: Float64Array;
   readonly lseTolerance: Float64Array;
-  /** Σ |Õ| over the rows that a base row adds up, `[N, d]`. */
+  /** Σ |Õ| over the rows that a base row sums, `[N, d]`. */
   readonly magnitude: Float64Array;
-  /** The rows that attention runs over as stored, `[S, d]`, and attention over them. */
+  /** The rows that attention runs over, as stored, `[S, d]`, and attention over them. */
   readonly gathered: HeadTensors;
   readonly attended: ReferenceRows;
 }
@@ -66,7 +66,7 @@ export interface LayerReferenceOptions {
   readonly selection: Int32Array;
   readonly headDim: number;
   readonly dtype: DType;
-  /** What softmax weights are rounded to: f16 on matrix units. */
+  /** The type that softmax weights are rounded to: f16 on matrix units. */
   readonly weights: DType;
   /** Whether the device flushes subnormals of f16 to zero. */
   readonly flushes?: boolean;
@@ -122,7 +122,7 @@ export async function layerReference(
   return {
     output,
     tolerance: scattered.map((x, i) =>
-      // A row that nothing covers is exactly zero.
+      // A row that no entry covers is exactly zero.
       magnitude[i] === 0
         ? 0
         : x + (levels - 1) * UNIT_ROUNDOFF * magnitude[i] + storageRounding(dtype, output[i]) +
@@ -136,7 +136,7 @@ export async function layerReference(
   };
 }
 
-/** dQ, dK and dV of one head of the layer, whose forward pass is known. */
+/** dQ, dK and dV of one head of the layer, given its forward pass. */
 export async function layerGradients(
   { gathered, attended }: LayerReference,
   outputGradient: Float64Array,
@@ -144,7 +144,7 @@ export async function layerGradients(
 ): Promise<ReferenceGradients> {
   const reached = gatherGradientReference(outputGradient, selection, geometry);
   const found = await gradientReference(
-    // Matrix units multiply f16, with exponents of their own.
+    // Matrix units multiply f16 numbers that kernels scale beforehand.
     { ...gathered, outputGradient: weights === "f16" ? reached.map(roundToHalf) : reached },
     { forward: attended, headDim, dtype, weights, gradientType: "f32" },
   );
@@ -163,7 +163,7 @@ export function layerHeads(run: LayerRun, problem: Problem): Promise<LayerRefere
   );
 }
 
-/** The gradients of all heads of a run whose forward pass is known. */
+/** The gradients of all heads of a run, given its forward pass. */
 export function gradientHeads(
   run: LayerRun,
   problem: Problem,

@@ -1,5 +1,5 @@
 /**
- * Running one layer on given or seeded inputs, and reading everything back.
+ * Runs one layer on given or seeded inputs, and reads everything back.
  *
  * @module
  */
@@ -26,7 +26,7 @@ import { readScored, type ScoredHead } from "./scorer_checks.ts";
 /** Elements `[heads, rows, dim]`, in the storage type. */
 export type Elements = Float32Array | Float16Array;
 
-/** Q, K and V on the host, and dO where gradients are computed. */
+/** Q, K and V on the host, and dO if gradients are computed. */
 export interface HostInputs {
   readonly q: Elements;
   readonly k: Elements;
@@ -39,13 +39,13 @@ export interface LayerRun {
   readonly inputs: HostInputs;
   readonly output: Elements;
   readonly lse: Elements;
-  /** What softmax weights were rounded to: f16 on matrix units. */
+  /** The type that softmax weights were rounded to: f16 on matrix units. */
   readonly weights: DType;
-  /** Whether the device flushes subnormals of the storage type to zero: f16 alone can. */
+  /** Whether the device flushes subnormals of the storage type to zero: only f16 can be affected. */
   readonly flushes: boolean;
   /** `[heads, S]`, for Lighthouse. */
   readonly selection?: Int32Array;
-  /** Of the last head, where scores are sums over the context and were asked for. */
+  /** Scores of the last head, if they are sums over the context and were requested. */
   readonly scored?: ScoredHead;
   /** dQ, dK, dV, when the problem's direction computes them. */
   readonly gradients?: { readonly q: Elements; readonly k: Elements; readonly v: Elements };
@@ -57,9 +57,9 @@ export type LayerSource = { readonly seed: number } | {
 };
 
 /**
- * Allocates and fills Q, K and V, and dO when asked for.
+ * Allocates and fills Q, K and V, and dO if requested.
  *
- * @throws {TypeError} when dO is asked for and the data are given, which have none.
+ * @throws {TypeError} when dO is requested but the data are given, which have none.
  */
 export async function createLayerInputs(
   gpu: Gpu,
@@ -120,7 +120,7 @@ function weightsOf(plan: ImplementationPlan): DType {
   return stage?.variant?.startsWith("matrix units") ? "f16" : "f32";
 }
 
-/** Runs a layer once on outputs filled with NaN, so that an element nobody writes is seen. */
+/** Runs a layer once on outputs filled with NaN, so that an element that nobody writes is noticed. */
 export function runLayer(
   gpu: Gpu,
   implementation: Implementation,
@@ -166,7 +166,7 @@ export function runLayer(
 
 /**
  * The part of a tensor that belongs to one head, in float64: the references' loops are several times
- * faster where they only ever see one type of array.
+ * faster when they only ever see one type of array.
  */
 export function exactHead(
   data: Elements,

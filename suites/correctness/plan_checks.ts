@@ -1,5 +1,5 @@
 /**
- * The cases of the suite `correctness`: small layers that run the same code as what is measured.
+ * The cases of the suite `correctness`: small layers that run the same code as the measured ones.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { planCase, type PlannedCase, withDirection } from "../plan/planned_case.
 import { correctnessRecord } from "./record.ts";
 
 /**
- * The checks of a run: those of the whole grid where the suite is the run's, else those that other
+ * The checks of a run: those of the whole grid if the run has this suite, else those that other
  * suites' cases wait for.
  */
 export function planChecks(

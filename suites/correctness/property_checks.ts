@@ -1,6 +1,6 @@
 /**
  * Checks of properties that need no reference: same bits twice, causality, inputs and digests equal
- * on host and device, and NaN or infinity seen where it is put.
+ * on host and device, and NaN or infinity detected where it was placed.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { describeShape, exact, type VerifyCheck } from "./check_line.ts";
 import { createLayerInputs, destroyInputs, withLayer } from "./layer_run.ts";
 import { dtypesOf, withDefaults } from "./reference_checks.ts";
 
-/** Two executions and a third, freshly prepared one leave the same bits. */
+/** Two executions and a third, freshly prepared one give the same bits. */
 export async function checkDeterminism(
   gpu: Gpu,
   implementation: Implementation,
@@ -56,7 +56,7 @@ export async function checkDeterminism(
   );
 }
 
-/** Changing rows from j on leaves a dense output before j as it was, bit for bit. */
+/** Changing rows from j on leaves a dense output before j unchanged, bit for bit. */
 export async function checkCausality(
   gpu: Gpu,
   implementation: Implementation,
@@ -91,7 +91,7 @@ export async function checkCausality(
   return exact(name, changed, changed ? `rows before ${j} kept their bits` : "no output changed");
 }
 
-/** The generator and the digest give the same on the host and on the device. */
+/** The generator and the digest give the same results on the host and on the device. */
 export async function checkInputs(gpu: Gpu, options: { seed: number }): Promise<VerifyCheck[]> {
   const checks: VerifyCheck[] = [];
   for (const dtype of dtypesOf(gpu)) {

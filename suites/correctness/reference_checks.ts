@@ -1,5 +1,5 @@
 /**
- * Checks against the float64 references on seeded and on deliberately awkward inputs.
+ * Checks against the float64 references on seeded and on deliberately difficult inputs.
  *
  * @module
  */
@@ -29,7 +29,7 @@ import {
 import { attentionReference, maskedReference } from "./references.ts";
 import { checkScored } from "./scorer_checks.ts";
 
-/** Kinds of inputs, each awkward in its own way. */
+/** Kinds of inputs, each difficult in its own way. */
 export type InputKind = "seeded" | "extreme" | "equal rows" | "repeated keys" | "tiny";
 
 /** One shape and the kind of numbers in it. */
@@ -55,7 +55,7 @@ export function denseCases(
     cases.push({ shape, kind, seed: (seed + 10 * cases.length) >>> 0 });
   for (const dtype of dtypesOf(gpu)) {
     for (const headDim of quick ? [64] : HEAD_DIMS) {
-      add({ heads: 2, context: 141, headDim, dtype }); // no multiple of any tile
+      add({ heads: 2, context: 141, headDim, dtype }); // not a multiple of any tile
     }
   }
   add({ heads: 1, context: 1, headDim: 64, dtype: "f32" });
@@ -76,7 +76,7 @@ export function denseCases(
   return cases;
 }
 
-/** Options that an implementation takes where nothing is said, as far as they are numbers. */
+/** Default options of an implementation, as far as they are numbers. */
 function defaultOptions({ options }: Pick<Implementation, "options">): Record<string, number> {
   return Object.fromEntries(
     options.filter(({ initial }) => typeof initial === "number")
@@ -84,7 +84,7 @@ function defaultOptions({ options }: Pick<Implementation, "options">): Record<st
   );
 }
 
-/** A problem with the options that an implementation takes where nothing is said. */
+/** A problem with the default options of an implementation. */
 export function withDefaults(
   implementation: Pick<Implementation, "options" | "shortOptions">,
   problem: Problem,
@@ -95,16 +95,16 @@ export function withDefaults(
   return { ...problem, options: { ...options, ...problem.options } };
 }
 
-/** Float64 of cases that one implementation was checked by, for the next one. */
+/** Float64 results that one implementation was checked against, for reuse by the next one. */
 export type DenseReferences = Map<
   DenseCase,
   { readonly inputs: HostInputs; readonly weights: DType; readonly heads: readonly ReferenceRows[] }
 >;
 
 /**
- * A dense implementation's output and log-sum-exp against float64.
+ * Compares a dense implementation's output and log-sum-exp with float64.
  *
- * @param references computed for other implementations; taken where the inputs are the same.
+ * @param references computed for other implementations; reused where the inputs are the same.
  */
 export async function checkDense(
   gpu: Gpu,
@@ -160,7 +160,7 @@ export function lighthouseCases(
   options: { seed: number; quick: boolean; implementation: Pick<Implementation, "options"> },
 ): LighthouseCase[] {
   const { seed, quick, implementation } = options;
-  // Options beside the sizes take their defaults; the paper's dilation divides every context here.
+  // Other options take their defaults; the paper's dilation divides every context here.
   const rest = defaultOptions(implementation);
   const cases: LighthouseCase[] = [];
   const add = (shape: AttentionShape, sizes: { levels: number; pooling: number; k: number }) =>
@@ -204,7 +204,7 @@ export const EXACT_GRADIENT_ROWS = 64;
  * A Lighthouse layer: the selection from Q and K against float64 scores of the same stored inputs
  * (norm scorer), or scores by an error bound and the selection by these and by recall (other
  * scorers); the output and log-sum-exp against float64 for that selection, and the gradients where
- * they are asked for.
+ * requested.
  */
 export async function checkLighthouse(
   gpu: Gpu,
@@ -251,7 +251,7 @@ export async function checkLighthouse(
       ? [exact(`${name} selection`, true, `${count} entries against float64 scores, ${tied}`)]
       : run.scored
       ? scoring
-      : [skipped(`${name} selection`, `the implementation tells no ${scorer.name} scores`)],
+      : [skipped(`${name} selection`, `the implementation does not return ${scorer.name} scores`)],
     judge(
       `${name} output`,
       layers.flatMap((want, head) => [
@@ -296,7 +296,7 @@ function checkNormSelection(
   return { passed: true, ties };
 }
 
-/** `f16 d=64 N=2064 H=2 L=3 p=4 k=128`: a layer with its options, those left out aside. */
+/** `f16 d=64 N=2064 H=2 L=3 p=4 k=128`: a layer with the options that it has. */
 export function describeLayer(
   { shape, options = {} }: Problem,
   implementation: Pick<Implementation, "options">,
@@ -320,7 +320,7 @@ function awkwardInputs(
 ): [Float32Array, Float32Array, Float32Array] {
   const { kind, seed } = options;
   const size = shape.heads * shape.context * shape.headDim;
-  // pcg-sum4 reaches ±4: 2500 times that is the ±1e4 that softmax must survive in f32.
+  // pcg-sum4 reaches ±4: 2500 times that is the ±1e4 that softmax must handle in f32.
   const scale = kind === "extreme" ? 2500 : kind === "tiny" ? 1e-20 : 1;
   const draw = (offset: number) =>
     Float32Array.from({ length: size }, (_, i) => pcgSum4(seed + offset, i) * scale);

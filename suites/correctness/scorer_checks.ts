@@ -1,8 +1,8 @@
 /**
- * Checks of the scorers whose scores are sums over a context, dilated and gla. Float order decides
- * their last bits, so a selection cannot be held against float64 scores entry by entry. Instead
+ * Checks of the scorers whose scores are sums over a context, dilated and gla. The order of float sums
+ * decides their last bits, so a selection cannot be compared with float64 scores entry by entry. Instead
  * sampled scores are compared with float64 by an error bound, the selection must be exactly what the
- * device's own scores choose, and its recall of what float64 scores choose is told.
+ * device's own scores choose, and its recall of what float64 scores choose is reported.
  *
  * @module
  */
@@ -36,13 +36,13 @@ export interface ScoredHead {
   readonly checked: readonly CheckedScores[];
 }
 
-/** Rows whose scores are computed in float64 apart from the kernels' references. */
+/** Rows whose scores are computed in float64 independently of the kernels' references. */
 const SAMPLED_ROWS = 24;
 
-/** Least recall of what float64 scores choose: below, it is no matter of rounding. */
+/** Minimum recall of what float64 scores choose: anything below is not explained by rounding. */
 const LEAST_RECALL = 0.95;
 
-/** Reads the scores of a layer that has run; undefined for the norm scorer, which needs none of this. */
+/** Reads the scores of a layer that has run; undefined for the norm scorer, which does not need them. */
 export async function readScored(
   gpu: Gpu,
   prepared: Prepared,
@@ -62,7 +62,7 @@ export async function readScored(
   return { head, scorer: scorer.name, ...await readScores(head), checked };
 }
 
-/** The scores against float64, and the selection against both. */
+/** Compares the scores with float64, and the selection with both. */
 export async function checkScored(
   name: string,
   options: {

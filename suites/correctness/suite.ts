@@ -1,5 +1,5 @@
 /**
- * The suite `correctness`: it checks what other suites measure, before they do.
+ * The suite `correctness`: it checks what other suites measure, before they measure it.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export const suite: BudgetedSuite = {
   }),
 };
 
-/** One correctness case: all rows of a head at a small size, and two executions alike. */
+/** One correctness case: all rows of a head at a small size, and two equal executions. */
 export async function checkLayer(session: Session, entry: PlannedCase): Promise<void> {
   if (entry.skip || session.finished(entry.id)) return;
   const { gpu, signal } = session;

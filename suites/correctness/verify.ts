@@ -32,7 +32,7 @@ import {
 
 export { formatCheck, type VerifyCheck } from "./check_line.ts";
 
-/** Longest context of a golden selection that a quick run still checks. */
+/** Longest context of a golden selection that a quick run checks. */
 export const QUICK_CONTEXT = 32768;
 
 /** Longest context of a golden sparse attention that a quick run still checks. */
@@ -43,7 +43,7 @@ export const DEFAULT_VERIFY_SEED = 2024;
 
 /** Options of {@linkcode verify}. */
 export interface VerifyOptions {
-  /** Default: the golden vectors that come with the project. */
+  /** Default: this project's golden vectors. */
   golden?: Golden;
   /** Fewer shapes and golden cases: some seconds on a software adapter. Default false. */
   quick?: boolean;
@@ -77,7 +77,7 @@ export interface VerifySummary {
  * A check that throws counts as failed with the error's line; the others still run.
  *
  * @throws {GoldenError} when a golden file cannot be used.
- * @throws {DeviceLostError} when the device went away.
+ * @throws {DeviceLostError} when the device is lost.
  *
  * @example
  * ```ts
@@ -144,7 +144,7 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
 
   const first = registry.find(({ scorer }) => scorer);
   plan("seeded inputs", () => checkInputs(gpu, { seed }));
-  plan("not finite inputs", () => checkNotFinite(gpu, { seed }));
+  plan("non-finite inputs", () => checkNotFinite(gpu, { seed }));
   for (const entry of golden.selection) {
     const name = `golden selection ${entry.case}`;
     if (quick && entry.N > QUICK_CONTEXT) {
@@ -162,12 +162,12 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
     } else plan(name, () => checkGoldenBaseline(gpu, golden, { entry, registry }));
   }
   const denseEntries = denseCases(gpu, { seed, quick });
-  // Drivers compile several kernels at once; one that fails is for its own check to report.
+  // Drivers compile several kernels at once; one that fails is reported by its own check.
   const compile = async (implementation: Implementation, problem: Problem) => {
     try {
       if (!gpu.adapter.software) await implementation.compile?.(gpu, problem);
     } catch {
-      // As said.
+      // The check reports it.
     }
   };
   const references: DenseReferences = new Map();
@@ -204,7 +204,7 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
       continue;
     }
     const cases = lighthouseCases(gpu, { seed, quick, implementation });
-    // No gradient flows through scores, so a quick run takes one scorer's for all.
+    // No gradient flows through scores, so a quick run checks one scorer for all.
     const backward = directions.includes("forward-backward") &&
       !(quick && implementation !== first);
     const withGradients = backward ? quick ? 1 : 4 : 0;
@@ -230,7 +230,7 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
   return planned;
 }
 
-/** The direction that computes the most of those that an implementation has. */
+/** Of an implementation's directions, the one that computes the most. */
 function fullest(directions: readonly Direction[]): Direction {
   return directions.includes("forward-backward") ? "forward-backward" : "forward";
 }

@@ -57,7 +57,7 @@ Deno.test("judge finds the element that is farthest off in units of its own tole
   assert.equal(judge("x", [{ got: [0], want: [0], tolerance: [0] }]).status, "passed");
 });
 
-Deno.test("checkDense passes the kernel and fails one that is a little off in one element", async (t) => {
+Deno.test("checkDense passes the kernel and fails one that is slightly off in one element", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const entry = { shape, kind: "seeded", seed: 3 } as const;
@@ -66,7 +66,7 @@ Deno.test("checkDense passes the kernel and fails one that is a little off in on
   assert.equal(right.status, "passed");
   const wrong = tampered(gpu, "dense", (data) => data[5000] += 1e-4);
   assert.equal((await checkDense(gpu, wrong, { entry, references })).status, "failed");
-  // What was computed once serves the next implementation, but only of the same inputs.
+  // References computed once serve the next implementation, but only for the same inputs.
   const known = references.get(entry)!;
   await checkDense(gpu, find("dense-naive"), { entry, references });
   assert.equal(references.get(entry), known);
@@ -121,7 +121,7 @@ Deno.test("checkLighthouse passes the layer and fails a wrong output", async (t)
 });
 
 for (const scorer of ["dilated", "gla"] as const) {
-  Deno.test(`checkLighthouse holds ${scorer} scores against float64 and the selection against them`, async (t) => {
+  Deno.test(`checkLighthouse compares ${scorer} scores with float64 and the selection with them`, async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
     const problem = {
@@ -151,7 +151,7 @@ for (const scorer of ["dilated", "gla"] as const) {
       "selection passed",
       "output passed",
     ]);
-    // A hundredth more keeps the order and is no rounding; the other way round, others are chosen.
+    // A hundredth more keeps the order but exceeds rounding; reversed, other entries are chosen.
     assert.deepEqual(await statuses(({ query }) => query.forEach((x, i) => query[i] = 1.01 * x)), [
       "scores failed",
       "selection passed",
@@ -188,7 +188,7 @@ Deno.test("checkGoldenSelection names what differs", async (t) => {
   gpu.destroy();
 });
 
-Deno.test("checkGoldenLayer skips a scorer that nobody implements and fails a wrong digest", async (t) => {
+Deno.test("checkGoldenLayer skips a scorer that no implementation has and fails a wrong digest", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const golden = await readGolden();
@@ -203,7 +203,7 @@ Deno.test("checkGoldenLayer skips a scorer that nobody implements and fails a wr
   gpu.destroy();
 });
 
-Deno.test("verify counts, and says 1 for a failure and 5 for nothing", async (t) => {
+Deno.test("verify counts, and gives exit code 1 for a failure and 5 for no check", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const { selection } = await readGolden();
