@@ -1,12 +1,12 @@
 /**
- * What keeps a GPU's clock up while nothing is computed? Each means runs in a process of its own: the
- * device is brought up, left idle for a while, and the canary says how fast it then is. Prints a table
+ * What keeps a GPU's clock up while nothing is computed? Each method runs in its own process: the
+ * device is brought up, left idle for a while, and the canary measures how fast it is then. Prints a table
  * for METHOD.md:
  *
  *     deno run -A suites/device/_clock_experiment.ts [--idle 0.2,1,3,8] [--rounds 2] [--stack auto]
  *         [--only nothing,context+poll]
  *
- * Five means, about 40 seconds each with the defaults.
+ * Five methods, about 40 seconds each with the defaults.
  *
  * @module
  */
@@ -21,7 +21,7 @@ import { openStack, STACKS } from "./open_stack.ts";
 import { runTool } from "./run_tool.ts";
 import { provideRuntimeDir } from "./runtime_dir.ts";
 
-/** What is tried, and what the table calls it. */
+/** The methods, and their names in the table. */
 const MEANS = {
   nothing: "nothing",
   poll: "`nvidia-smi` once a second",
@@ -35,10 +35,10 @@ type MeansName = keyof typeof MEANS;
 /** Seconds of work that bring a device up before each idle time. */
 const WORK_SECONDS = 1;
 
-/** Longest time that a device gets to come back, seconds. */
+/** Longest recovery time of a device, seconds. */
 const RETURN_SECONDS = 5;
 
-/** Of the fastest rate, what counts as back. */
+/** Share of the fastest rate that counts as recovered. */
 const RIGHT = 1 / 1.15;
 
 /** One idle time. */
@@ -46,30 +46,30 @@ export interface IdleReading {
   readonly idleSeconds: number;
   /** FLOP/s of the first canary after it. */
   readonly rate: number;
-  /** SM clock just after that canary, MHz; null where no tool tells. */
+  /** SM clock just after that canary, MHz; null if no tool reports it. */
   readonly clockMHz: number | null;
   /** Seconds of work until the canary was right again; null: not within five seconds. */
   readonly backSeconds: number | null;
 }
 
-/** What one process found. */
+/** The findings of one process. */
 export interface MeansReport {
   readonly means: MeansName;
   readonly device: string;
-  /** What could not be done of it. */
+  /** Parts of it that could not be done. */
   readonly missing: readonly string[];
   /** The fastest canary while the device was busy, FLOP/s. */
   readonly fastest: number;
   readonly readings: readonly IdleReading[];
 }
 
-/** Leaves a device idle for each of some times, a few times over. */
+/** Leaves a device idle for each of some times, several times over. */
 export async function readIdleTimes(options: {
   canary: Canary;
   idles: readonly number[];
   rounds: number;
   workSeconds?: number;
-  /** Passes the time; what keeps a queue busy does it here. */
+  /** Waits; for the busy queue it also submits work. */
   wait: (seconds: number) => Promise<unknown>;
   readClock: () => Promise<number | null>;
 }): Promise<Pick<MeansReport, "fastest" | "readings">> {
@@ -136,7 +136,7 @@ export function renderTable(reports: readonly MeansReport[]): string {
     .map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-/** One means in this process; its report goes to stdout. */
+/** Runs one method in this process; its report goes to stdout. */
 async function measure(
   means: MeansName,
   options: { idles: readonly number[]; rounds: number; stack: typeof STACKS[number] },

@@ -16,7 +16,7 @@ function sleepyCanary() {
   };
 }
 
-Deno.test("readIdleTimes sees how slow a device is after idling and that it comes back", async () => {
+Deno.test("readIdleTimes measures how slow a device is after idling and its recovery", async () => {
   for (const sleeps of [true, false]) {
     const { canary, fallAsleep } = sleepyCanary();
     const waited: number[] = [];
@@ -42,7 +42,7 @@ Deno.test("readIdleTimes sees how slow a device is after idling and that it come
   }
 });
 
-Deno.test("renderTable compares all means with the fastest canary of any", () => {
+Deno.test("renderTable compares all methods with the fastest canary", () => {
   const report = (
     means: MeansReport["means"],
     rates: [number, number],

@@ -1,4 +1,4 @@
-/* Answers as CUDA's driver library does, for tests. The environment says what there is:
+/* A stand-in for CUDA's driver library in tests. The environment defines the cards:
    STAND_IN_CARDS   name@bus;name@bus in CUDA's order
    STAND_IN_ERROR   name of the function that gives error 999
    STAND_IN_SLEEP   seconds that a context takes

@@ -1,5 +1,5 @@
 /**
- * Which of a machine's devices a stack's adapter is.
+ * Matches a stack's adapter with a device of the machine.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 /** The fields of an adapter that may hold its device's name. */
 export type NamedAdapter = Pick<Gpu["adapter"], "description" | "device">;
 
-/** Whether an adapter has a device's name: Dawn puts hyphens between its words, in small letters. */
+/** Whether an adapter has a device's name: Dawn joins its words with hyphens, in lower case. */
 export function hasName({ description, device }: NamedAdapter, name: string): boolean {
   const letters = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
   const wanted = letters(name);

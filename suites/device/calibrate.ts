@@ -1,6 +1,6 @@
 /**
  * The ceilings of a device, measured at the start of a run: arithmetic, copy, matrix units, and
- * what a pass, a timestamp and an undisturbed clock look like. METHOD.md explains each figure.
+ * the cost of a pass, the timestamp step and the undisturbed clock. METHOD.md explains each figure.
  *
  * @module
  */
@@ -24,29 +24,29 @@ import {
   type Work,
 } from "./ceilings.ts";
 
-/** Length of an exercise, in timed runs: far longer than a stack takes to notice the end of one. */
+/** Length of an exercise, in timed runs: far longer than a stack needs to notice the end of one. */
 const EXERCISE = 10;
 
-/** A canary that reaches less of the arithmetic ceiling is measured again, this often at most. */
+/** A canary below this share of the arithmetic ceiling is measured again, at most this often. */
 const CANARY_SHARE = 0.4;
 
 const CANARY_ATTEMPTS = 5;
 
-/** What the calibration is for and how long it may take. */
+/** Purpose and time limit of the calibration. */
 export interface CalibrateOptions {
-  /** Bytes of device memory, where known; bounds the copy. */
+  /** Bytes of device memory, if known; limits the copy. */
   deviceMemoryBytes?: number | null;
   /** Seed of the bootstrap. Default 1. */
   seed?: number;
   /**
-   * The calibration of the run that this one goes on with, on the same device: times are of the same
+   * The calibration of the run that this one resumes, on the same device: times use the same
    * clock, and the canary is the same work, judged by the same time.
    */
   earlier?: CalibrationRecord;
   signal?: AbortSignal;
 }
 
-/** A fixed small piece of work that is timed around every sample, to see the clock. */
+/** A small fixed piece of work that is timed around every sample, to observe the clock. */
 export interface Canary {
   /** Seconds on the undisturbed device: the median of the calibration. */
   readonly referenceSeconds: number;
@@ -54,7 +54,7 @@ export interface Canary {
   readonly flops?: number;
   /** Runs it once and returns its time divided by the reference. */
   readonly probe: () => Promise<number>;
-  /** Keeps the device busy for a tenth of a second, in one piece: gaps let a clock fall. */
+  /** Keeps the device busy for a tenth of a second without gaps, during which a clock could fall. */
   readonly exercise?: () => Promise<unknown>;
   readonly destroy: () => void;
 }
@@ -158,9 +158,9 @@ function chooseEffort(gpu: Gpu, options: CalibrateOptions): Effort {
 }
 
 /**
- * GPU timestamps if they grow as the wall clock does. Differences are compared, between a run and
- * one four times as long, since the wall clock also holds a constant: a stack that polls for the
- * end of a submission adds ten milliseconds to every one.
+ * GPU timestamps if they grow like the wall clock. Differences between a run and one four times
+ * as long are compared, since the wall clock also contains a constant: a stack that polls for the
+ * end of a submission adds ten milliseconds to each.
  */
 async function findClock(
   work: Work,
@@ -184,7 +184,7 @@ async function findClock(
     trips *= 2;
     short = await run(work.create(trips));
   }
-  // The best of a few: a busy host adds to the wall clock, nothing adds to a broken timestamp.
+  // The best of a few: a busy host adds to the wall clock, but cannot repair a broken timestamp.
   let gpuGrowth = 0;
   let wallGrowth = 0;
   for (let i = 0; i < 5; i++) {
@@ -202,7 +202,7 @@ async function findClock(
   return "wall";
 }
 
-/** Runs until three times in a row agree within 2 %, since clocks ramp up under load. */
+/** Runs until three consecutive times agree within 2 %, since clocks ramp up under load. */
 export async function warmUp(work: Work, { seconds, effort }: Tools): Promise<void> {
   const started = performance.now();
   const dispatch = work.create(await sizeWork(work, { seconds, target: effort.target }));
@@ -245,7 +245,7 @@ async function createCanary(
   for (let attempt = 0; attempt < CANARY_ATTEMPTS; attempt++) {
     await repeat(3, () => seconds(dispatch));
     times = await repeat(2 * effort.samples, () => seconds(dispatch));
-    // The same arithmetic as the ceiling: far below it, the clock fell in between.
+    // The same arithmetic as the ceiling: a rate far below it means that the clock fell in between.
     const reached = dispatch.flops / summarize(times).median;
     if (reached > CANARY_SHARE * options.fmaF32.median) break;
     await seconds(busy);

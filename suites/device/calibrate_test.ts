@@ -11,7 +11,7 @@ import { calibrate, type Canary } from "./calibrate.ts";
 import { matrixShader, smallestStep } from "./ceilings.ts";
 import { calibrationSchema } from "../result/environment_schema.ts";
 
-Deno.test("smallestStep finds the tick that durations are multiples of", () => {
+Deno.test("smallestStep finds the step that divides all durations", () => {
   assert.equal(smallestStep([64e-9, 96e-9, 96e-9, 160e-9]), 32e-9);
   assert.equal(smallestStep([1024e-9, 1024e-9]), 1024e-9);
   assert.equal(smallestStep([0, 0]), null);
@@ -25,7 +25,7 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
   const { record, canary, secondsOf } = await calibrate(gpu, timer, {});
   const took = (performance.now() - started) / 1e3;
   calibrationSchema.parse(record);
-  // Two and a half on two idle processors; a busy machine has room.
+  // Two and a half on two idle processors; the limit allows for a busy machine.
   assert.ok(took < 60, `calibration took ${took} s`);
   assert.ok(record.fmaF32!.median > 1e8, `${record.fmaF32!.median} FLOP/s`);
   assert.ok(record.copy!.median > 1e8, `${record.copy!.median} B/s`);
@@ -33,7 +33,7 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
   assert.ok(canary.referenceSeconds > 0);
   assert.ok(await canary.probe() > 0);
   assert.equal(secondsOf({ gpuSeconds: null, wallSeconds: 2, stages: null }), 2);
-  // A run that goes on keeps its clock, whatever would be found now, and its canary.
+  // A resumed run keeps its clock, whatever a new test would find, and its canary.
   const earlier = { ...record, clock: "wall" as const, canary: { ...record.canary!, median: 0.5 } };
   const again = await calibrate(gpu, timer, { earlier });
   assert.equal(again.record.clock, "wall");
@@ -41,7 +41,7 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
   assert.deepEqual(again.record.canary, earlier.canary);
   assert.equal(again.record.canaryTrips, record.canaryTrips);
   assert.equal(again.canary.referenceSeconds, 0.5);
-  // The least of some: a busy machine only adds.
+  // The minimum of several: a busy machine only adds.
   const least = async (of: Canary) => {
     let seconds = Infinity;
     for (let i = 0; i < 8; i++) {
@@ -50,7 +50,7 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
     return seconds;
   };
   const [was, is] = [await least(canary), await least(again.canary)];
-  // The second is timed by the wall clock, and so waits for the device to answer too.
+  // The second is timed by the wall clock, and so includes the wait for the device's answer.
   assert.ok(is > was / 20 && is < was * 20 + 0.1, `${was} s and ${is} s for the same work`);
   again.canary.destroy();
   canary.destroy();
@@ -85,10 +85,10 @@ Deno.test("matrixShader validates on Dawn", async (t) => {
   gpu.destroy();
 });
 
-Deno.test("every shader of the calibration is the same to the byte as its digest says, and its uniforms fit", async () => {
+Deno.test("every shader of the calibration matches its digest byte for byte, and its uniforms fit", async () => {
   const config = { componentType: "f16", M: 16, N: 16, K: 16 };
   const { gpu, shaders } = openRecordingDevice({
-    software: true, // the shortest effort
+    software: true, // the shortest measurements
     capabilities: {
       subgroupMatrix: ["f32", "f16"].map((resultComponentType) => ({
         ...config,

@@ -39,9 +39,9 @@ const MATRIX_PER_TRIP = 16;
 
 const MATRIX_GROUP = 128;
 
-/** How long and how large the measurements of a device are. */
+/** Durations and sizes of the measurements on a device. */
 export interface Effort {
-  /** Seconds that one timed run aims at. */
+  /** Target seconds of one timed run. */
   readonly target: number;
   readonly samples: number;
   readonly warmUp: number;
@@ -63,7 +63,7 @@ export interface Tools {
   readonly seed: number;
 }
 
-/** Trips with which a run takes about `target` seconds. */
+/** Number of trips for which a run takes about `target` seconds. */
 export async function sizeWork(
   work: Work,
   options: { seconds: (dispatch: Dispatch) => Promise<number>; target: number },
@@ -155,7 +155,7 @@ export function usefulConfigs(configs: readonly SubgroupMatrixConfig[]): Subgrou
   });
 }
 
-/** The shader that measures one configuration of the matrix units; exported to be validated. */
+/** The shader that measures one configuration of the matrix units; exported for validation. */
 export function matrixShader(config: SubgroupMatrixConfig): string {
   const { componentType: a, resultComponentType: r, M, N, K } = config;
   return "enable f16; enable subgroups; enable chromium_experimental_subgroup_matrix; " +
@@ -196,7 +196,7 @@ export async function measureMatrix(
     const elements = 2 * Math.max(M, N) * K;
     const tiles = await createStorageBuffer(gpu, elements * 2, { label: "matrix tiles" });
     buffers.push(tiles);
-    // Neither zeros nor overflow: hardware draws less power, and so clocks higher, on zeros.
+    // Neither zeros nor overflow: hardware draws less power on zeros, and so clocks higher.
     const values = Float16Array.from({ length: elements }, (_, i) => ((i * 7) % 13 - 6) / 64);
     writeBuffer(gpu, slice(tiles), values);
     const sink = await createStorageBuffer(gpu, slots * 4 * M * N * bytesOut, {

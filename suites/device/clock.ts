@@ -1,6 +1,6 @@
 /**
- * Is the device's clock the one it was calibrated at? A small fixed piece of work, the canary, is
- * timed around every sample; METHOD.md explains.
+ * Checks whether the device still runs at its calibrated clock. A small fixed piece of work, the canary,
+ * is timed around every sample; METHOD.md explains.
  *
  * @module
  */
@@ -9,41 +9,41 @@ import type { Canary } from "./calibrate.ts";
 import type { DeviceReading } from "./keep_warm.ts";
 import type { Sample } from "../result/result_schema.ts";
 
-/** A canary above this says that the clock is down: such a sample is not counted. */
+/** A canary above this means that the clock is low: such a sample is not counted. */
 export const CLOCK_LIMIT = 1.15;
 
-/** Samples at a right clock that a case needs to be conclusive, if it has that many. */
+/** Samples at the full clock that a case needs to be conclusive, if it has that many. */
 export const LEAST_CLEAN = 2;
 
 /**
- * Longest wait for a clock to come back before one sample, seconds. After each wait in vain the next
- * is half as long: a clock that stays down must not cost the budget of everything else.
+ * Longest wait for the clock to recover before one sample, seconds. Each failed wait halves the next
+ * one: a clock that stays low must not use up the budget of everything else.
  */
 const SETTLE_SECONDS = 3;
 
-/** Readings that must agree before a calibration is held to have been too slow. */
+/** Readings that must agree before a calibration is considered too slow. */
 const CONFIRMATIONS = 4;
 
-/** Readings of one piece of work from which on their mean says more than the worst of them. */
+/** Number of readings of one piece of work from which their mean is more reliable than the worst. */
 const MANY_READINGS = 4;
 
-/** Seconds between readings while a long execution goes on. */
+/** Seconds between readings during a long execution. */
 const BETWEEN_SECONDS = 0.5;
 
 /** Options of {@linkcode ClockWatch}. */
 export interface ClockWatchOptions {
-  /** A processor's canary sees the scheduler and not a clock: it is read and never judged. */
+  /** A processor's canary measures the scheduler and not a clock: it is read but not judged. */
   readonly judged: boolean;
-  /** Told when readings prove that the calibration saw a slow clock: factor by which it was slower. */
+  /** Called when readings prove that calibration ran at a low clock, with the factor it was slower by. */
   readonly onRebase?: (factor: number) => void;
-  /** What the device told between two moments of `now`, where something reads it beside the run. */
+  /** Device readings between two moments of `now`, if something records them during the run. */
   readonly meter?: (from: number, to: number) => DeviceReading;
   /** Seconds; for tests. */
   readonly now?: () => number;
 }
 
 /**
- * Reads the canary and judges what it says.
+ * Reads the canary and judges the readings.
  *
  * @example
  * ```ts
@@ -59,7 +59,7 @@ export class ClockWatch {
   readonly #options: ClockWatchOptions;
   readonly #now: () => number;
   #patience = SETTLE_SECONDS;
-  /** What the calibration's reference has to be multiplied by to be that of a right clock. */
+  /** Factor from the calibration's reference to the reference at the full clock. */
   #scale = 1;
 
   constructor(canary: Canary, options: ClockWatchOptions) {
@@ -68,16 +68,16 @@ export class ClockWatch {
     this.#now = options.now ?? (() => performance.now() / 1e3);
   }
 
-  /** The canary's time at a right clock, seconds. */
+  /** The canary's time at the full clock, seconds. */
   get referenceSeconds(): number {
     return this.#canary.referenceSeconds * this.#scale;
   }
 
-  /** The canary's time now, divided by that at a right clock. */
+  /** The canary's time now, divided by that at the full clock. */
   async read(): Promise<number> {
     const reading = await this.#canary.probe() / this.#scale;
     if (!this.#options.judged || reading * CLOCK_LIMIT >= 1) return reading;
-    // Faster than calibrated: chance, or a calibration with the clock down. Then all before was.
+    // Faster than calibrated: chance, or a calibration at a low clock. Then all earlier readings were low.
     const more: number[] = [];
     for (let i = 0; i < CONFIRMATIONS; i++) more.push(await this.#canary.probe() / this.#scale);
     const slowest = Math.max(...more);
@@ -87,22 +87,22 @@ export class ClockWatch {
     return reading / slowest;
   }
 
-  /** Whether a reading says that the clock was down. */
+  /** Whether a reading shows a low clock. */
   isOff(reading: number): boolean {
     return this.#options.judged && reading > CLOCK_LIMIT;
   }
 
   /**
-   * Reads until the clock is right, for a few seconds at most, and returns the last reading.
+   * Reads until the clock is full again, for a few seconds at most, and returns the last reading.
    *
-   * @param options `patience`: seconds to wait, whatever earlier waits came to.
+   * @param options `patience`: seconds to wait, whatever the outcome of earlier waits.
    */
   async settle(options: { signal?: AbortSignal; patience?: number } = {}): Promise<number> {
     const end = this.#now() + (options.patience ?? this.#patience);
     let reading = await this.read();
     while (this.isOff(reading) && this.#now() < end) {
       options.signal?.throwIfAborted();
-      // Work brings a clock up, waiting brings it down.
+      // Work raises a clock, waiting lowers it.
       await this.#canary.exercise?.();
       reading = await this.read();
     }
@@ -111,9 +111,9 @@ export class ClockWatch {
   }
 
   /**
-   * What the readings around and during one piece of work say of it, and the one after it: the worst
-   * of a few, the mean of many, which is how much longer the work took; and what the device told
-   * meanwhile.
+   * Judges one piece of work by the readings around and during it: the worst of a few, or the mean of many,
+   * which is how much longer the work took. Also returns the following reading and the device readings
+   * in between.
    */
   async around<T>(
     before: number,
@@ -136,7 +136,7 @@ export class ClockWatch {
   }
 }
 
-/** Why the samples of a case say nothing; undefined when enough were taken at a right clock. */
+/** Why the samples of a case are inconclusive; undefined if enough were taken at the full clock. */
 export function inconclusiveReason(samples: readonly Sample[]): string | undefined {
   const flagged = samples.filter((sample) => sample.flag === "clock");
   const clean = samples.length - flagged.length;
@@ -147,7 +147,7 @@ export function inconclusiveReason(samples: readonly Sample[]): string | undefin
     `the canary took ${least === most ? least : `${least} to ${most}`} times its own time`;
 }
 
-/** Samples of an earlier case by a canary whose right time turned out to be shorter by `factor`. */
+/** Earlier samples of a case, judged again after the canary's right time became `factor` times shorter. */
 export function rejudge(samples: readonly Sample[], factor: number): Sample[] {
   return samples.map((sample) => {
     if (sample.canary === undefined) return sample;

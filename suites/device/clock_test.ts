@@ -11,7 +11,7 @@ import type { Session } from "../measure/session.ts";
 import { planShares } from "../run/_planned.ts";
 import type { CaseRecord, RatioRecord, Sample } from "../result/result_schema.ts";
 
-/** A canary that says what it is told to; the last reading stays. */
+/** A canary with given readings; the last one repeats. */
 function scripted(readings: readonly number[]): Canary & { exercised: number } {
   let at = 0;
   const canary = {
@@ -33,14 +33,14 @@ const sample = (canary: number, more: Partial<Sample> = {}): Sample => ({
   ...more,
 });
 
-Deno.test("ClockWatch sees a clock that fell while an execution went on, though it came back", async () => {
+Deno.test("ClockWatch notices a clock that fell during an execution and recovered", async () => {
   let time = 0;
   const clock = new ClockWatch(scripted([1.01, 5.74, 1.02]), { judged: true, now: () => time });
   const before = await clock.read();
   const { canary, after } = await clock.around(before, async (between) => {
     time += 0.6;
     await between();
-    // Readings cost time: not one between any two submissions.
+    // Readings cost time: they are not taken between every two submissions.
     time += 0.1;
     await between();
   });
@@ -48,7 +48,7 @@ Deno.test("ClockWatch sees a clock that fell while an execution went on, though 
   assert.ok(clock.isOff(canary) && !clock.isOff(after));
 });
 
-Deno.test("ClockWatch judges long work by the mean of its readings: a short dip is no slow clock", async () => {
+Deno.test("ClockWatch judges long work by the mean of its readings: a short dip is not a low clock", async () => {
   /** Readings during work, one every 0.6 s, then one after it. */
   const around = async (readings: readonly number[]) => {
     let time = 0;
@@ -65,12 +65,12 @@ Deno.test("ClockWatch judges long work by the mean of its readings: a short dip 
   const dip = await around([1.2, 1, 1, 1]);
   assert.ok(Math.abs(dip.canary - 1.04) < 1e-12 && !dip.off);
   assert.deepEqual(await around([1.2, 1]), { canary: 1.2, off: true });
-  // A fall to a sixth of the clock makes itself felt however short it was.
+  // A fall to a sixth of the clock is noticed however short it was.
   assert.ok((await around([5.74, 1, 1, 1, 1, 1, 1, 1])).off);
   assert.ok((await around([1.2, 1.2, 1.2, 1.2])).off);
 });
 
-Deno.test("ClockWatch: patience is asked for, or halves", async () => {
+Deno.test("ClockWatch: patience is given, or halves", async () => {
   let time = 0;
   const canary = scripted([5.74]);
   const clock = new ClockWatch(canary, { judged: true, now: () => time++ });
@@ -83,7 +83,7 @@ Deno.test("ClockWatch: patience is asked for, or halves", async () => {
   assert.ok(first <= 3 && asked >= 18 && halved <= first, `${first}, ${asked}, ${halved} times`);
 });
 
-Deno.test("ClockWatch waits for a clock to come back with work, and not for ever", async () => {
+Deno.test("ClockWatch waits with work for a clock to recover, for a limited time", async () => {
   const back = scripted([3, 2, 1.1]);
   const clock = new ClockWatch(back, { judged: true });
   assert.equal(await clock.settle(), 1.1);
@@ -95,7 +95,7 @@ Deno.test("ClockWatch waits for a clock to come back with work, and not for ever
   assert.ok(down.exercised < 10);
 });
 
-Deno.test("ClockWatch: readings far below 1 prove that the calibration saw a slow clock", async () => {
+Deno.test("ClockWatch: readings far below 1 prove that calibration ran at a low clock", async () => {
   const factors: number[] = [];
   const watch = (readings: number[]) =>
     new ClockWatch(scripted(readings), {
@@ -105,7 +105,7 @@ Deno.test("ClockWatch: readings far below 1 prove that the calibration saw a slo
   const slow = watch([0.2, 0.21, 0.2, 0.19, 0.2, 1]);
   assert.ok(Math.abs(await slow.read() - 0.2 / 0.21) < 1e-12);
   assert.ok(Math.abs(factors[0] - 1 / 0.21) < 1e-12);
-  // What calibration saw is a slow clock now.
+  // The clock at calibration now counts as low.
   assert.ok(slow.isOff(await slow.read()));
   // One fast reading among slower ones is chance.
   assert.equal(await watch([0.5, 1, 1, 1, 1]).read(), 0.5);
@@ -114,14 +114,14 @@ Deno.test("ClockWatch: readings far below 1 prove that the calibration saw a slo
   assert.deepEqual(again.map(({ flag }) => flag), ["clock", undefined, "clock"]);
 });
 
-Deno.test("ClockWatch reads the canary of a processor and never judges it", async () => {
+Deno.test("ClockWatch reads the canary of a processor but does not judge it", async () => {
   const clock = new ClockWatch(scripted([9, 0.1]), { judged: false });
   assert.equal(await clock.settle(), 9);
   assert.ok(!clock.isOff(9));
   assert.equal(await clock.read(), 0.1);
 });
 
-Deno.test("inconclusiveReason asks for two samples at a right clock where any was flagged", () => {
+Deno.test("inconclusiveReason requires two samples at the full clock if any was flagged", () => {
   const off = sample(5.74, { flag: "clock" });
   assert.equal(inconclusiveReason([]), undefined);
   assert.equal(inconclusiveReason([sample(1)]), undefined);
@@ -130,7 +130,7 @@ Deno.test("inconclusiveReason asks for two samples at a right clock where any wa
   assert.match(inconclusiveReason([off, sample(2, { flag: "clock" })])!, /2\.00 to 5\.74/);
 });
 
-Deno.test("pairedRatio leaves out rounds in which either clock was down", () => {
+Deno.test("pairedRatio omits rounds in which either clock was low", () => {
   const a = [sample(1, { seconds: 4 }), sample(1, { seconds: 40, round: 1 })];
   const b = [sample(1, { seconds: 2 }), sample(5, { seconds: 2, round: 1, flag: "clock" })];
   const found = pairedRatio({ a: { id: "a", samples: a }, b: { id: "b", samples: b } }, {
@@ -143,7 +143,7 @@ Deno.test("pairedRatio leaves out rounds in which either clock was down", () => 
   assert.equal(none, undefined);
 });
 
-/** Measures one group of two cases with a canary that is told what to say, and again if asked. */
+/** Measures one group of two cases with a canary of given readings, and again if requested. */
 async function measure(gpu: Gpu, canary: Canary, now?: () => number) {
   const plan = planShares(
     {
@@ -173,7 +173,7 @@ async function measure(gpu: Gpu, canary: Canary, now?: () => number) {
     budget: new Budget({
       calibration: calibration.record,
       samples: plan.profile.samples,
-      // Half a percent of it is there for rounds that are taken again, however slow the host is.
+      // Half a percent of it is reserved for repeated rounds, however slow the host is.
       seconds: 1000,
     }),
     seed: 1,
@@ -196,11 +196,11 @@ async function measure(gpu: Gpu, canary: Canary, now?: () => number) {
   return { records: [...records.values()], ratios, again };
 }
 
-Deno.test("measureGroup: a clock that drops in the middle costs a round, not the result", async (t) => {
+Deno.test("measureGroup: a clock that drops midway costs a round, not the result", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
-    // First runs, then the second sample of the first round falls into the drop.
+    // The first runs, then the second sample of the first round falls into the drop.
     const drop = await measure(gpu, scripted([1, 1, 1, 1, 1, 1, 5.74, 1]));
     for (const record of drop.records) {
       assert.equal(record.status, "ok");
@@ -216,7 +216,7 @@ Deno.test("measureGroup: a clock that drops in the middle costs a round, not the
   }
 });
 
-Deno.test("measureGroup: a clock that stays down makes a case inconclusive, samples kept", async (t) => {
+Deno.test("measureGroup: a clock that stays low makes a case inconclusive and keeps its samples", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
@@ -235,7 +235,7 @@ Deno.test("measureGroup: a clock that stays down makes a case inconclusive, samp
   }
 });
 
-Deno.test("measureGroup: measured again, samples join the flagged ones and the check stands", async (t) => {
+Deno.test("measureGroup: measured again, samples are added to the flagged ones and the check is kept", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
@@ -256,7 +256,7 @@ Deno.test("measureGroup: measured again, samples join the flagged ones and the c
       const rounds = new Set(flagged.map(({ round }) => round));
       assert.ok(record.samples.slice(flagged.length).every(({ round }) => !rounds.has(round)));
       assert.deepEqual([record.check, record.digest], [before.check, before.digest]);
-      // Stages timed at the wrong clock are not among them.
+      // They do not include stages timed at a low clock.
       const [stage] = record.stages;
       assert.ok(stage.samples.length === 0 || stage.samples.length === record.statistic!.count);
     }
@@ -266,7 +266,7 @@ Deno.test("measureGroup: measured again, samples join the flagged ones and the c
   }
 });
 
-Deno.test("around: what the device told is asked for the time of the work, canary left out", async () => {
+Deno.test("around: device readings cover the time of the work, without the canary", async () => {
   let seconds = 0;
   const asked: [number, number][] = [];
   const canary = {

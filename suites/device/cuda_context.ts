@@ -1,6 +1,6 @@
 /**
- * An idle CUDA context, held through the driver's own library. A card with one keeps its clock up
- * between pieces of work; nothing is launched in it, no setting is touched and no right is needed.
+ * Holds an idle CUDA context through the driver's own library. A card with one keeps its clock up
+ * between pieces of work; nothing runs in it, no setting is changed and no privilege is needed.
  *
  * @module
  */
@@ -10,12 +10,12 @@ import { hasName, type NamedAdapter } from "./adapter_name.ts";
 /** Longest wait for a context, seconds. */
 const CONTEXT_SECONDS = 20;
 
-/** Longest wait for its end, seconds. */
+/** Longest wait for its release, seconds. */
 const RELEASE_SECONDS = 5;
 
 /**
- * Where drivers put the library. Deno takes a name for a path in the current folder unless it may load
- * everything, so that each place has to be named, here and in the permissions of deno.json.
+ * Where drivers install the library. Deno treats a bare name as a path in the current folder unless it may
+ * load everything, so each location must be listed, here and in the permissions of deno.json.
  */
 export const CUDA_LIBRARIES: readonly string[] = Deno.build.os === "windows"
   ? ["C:/Windows/System32/nvcuda.dll"]
@@ -43,31 +43,31 @@ const SYMBOLS = {
 
 type Cuda = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
-/** A context that is there. */
+/** An open context. */
 export interface CudaContext {
   /** Name of its card. */
   readonly card: string;
-  /** Gives it back. */
+  /** Releases it. */
   readonly release: () => Promise<void>;
 }
 
 /** Options of {@linkcode holdCudaContext}. */
 export interface CudaContextOptions {
-  /** Whose card it is. */
+  /** Adapter whose card is meant. */
   readonly adapter: NamedAdapter;
-  /** Place of the card on the PCI bus, where it is known. Default: the first of the adapter's name. */
+  /** PCI bus address of the card, if known. Default: the first card with the adapter's name. */
   readonly busId?: string;
-  /** Paths of the driver's library, of which the first that is there counts. */
+  /** Paths of the driver's library; the first that exists is used. */
   readonly libraries?: readonly string[];
   /** Longest wait for the context, seconds. Default 20. */
   readonly seconds?: number;
 }
 
 /**
- * Makes a context. The driver's calls run on threads of their own, so that one that hangs stops
+ * Creates a context. The driver's calls run on separate threads, so that a hanging call blocks
  * nothing here.
  *
- * @throws {Error} one line: why there is none.
+ * @throws {Error} one line with the reason why there is none.
  */
 export async function holdCudaContext(options: CudaContextOptions): Promise<CudaContext> {
   const { seconds = CONTEXT_SECONDS, libraries = CUDA_LIBRARIES } = options;
@@ -76,18 +76,18 @@ export async function holdCudaContext(options: CudaContextOptions): Promise<Cuda
   try {
     return await within(making, { seconds, doing: "the CUDA driver" });
   } catch (error) {
-    // One that comes too late is nobody's.
+    // A context that arrives too late is released.
     making.then((context) => context.release(), () => {});
     throw error;
   }
 }
 
-/** The library stays open: a driver's threads may outlive everything that is asked of it. */
+/** The library stays open: a driver's threads may outlive all calls. */
 function openLibrary(paths: readonly string[]): Cuda {
   let refused: string | undefined;
   for (const path of paths) {
     if (!isFile(path)) continue;
-    // Nobody is asked for a permission that a run can do without.
+    // A run never prompts for a permission that it can do without.
     const { state } = Deno.permissions.querySync({ name: "ffi", path });
     if (state === "granted") {
       try {
@@ -150,7 +150,7 @@ async function listCards(cuda: Cuda): Promise<CudaCard[]> {
   return cards;
 }
 
-/** CUDA puts the fastest card first, Vulkan goes by the places on the bus. */
+/** CUDA lists the fastest card first, Vulkan orders by bus address. */
 function chooseCard(
   cards: readonly CudaCard[],
   { adapter, busId }: Pick<CudaContextOptions, "adapter" | "busId">,
@@ -162,15 +162,15 @@ function chooseCard(
     throw new Error(`CUDA does not show the card at ${busId}; CUDA_VISIBLE_DEVICES may hide it`);
   }
   const inOrder = cards.toSorted((a, b) => placeOf(a.busId) < placeOf(b.busId) ? -1 : 1);
-  // A stack may call its adapter otherwise; of one card there is no doubt.
+  // A stack may name its adapter differently; with one card there is no ambiguity.
   const card = inOrder.find(({ name }) => hasName(adapter, name)) ??
     (cards.length === 1 ? cards[0] : undefined);
   if (card) return card;
   const names = [...new Set(cards.map(({ name }) => name))].join(", ");
-  throw new Error(`no CUDA card is called as the adapter is, but ${names}`);
+  throw new Error(`no CUDA card has the adapter's name; there are ${names}`);
 }
 
-/** `00000000:17:00.0` and `0000:17:00.0` are one place: tools write the domain in 4 or 8 digits. */
+/** `00000000:17:00.0` and `0000:17:00.0` are one address: tools write the domain in 4 or 8 digits. */
 function placeOf(busId: string): string {
   const [domain, ...rest] = busId.toLowerCase().split(":");
   return [domain.replace(/^0+/, "").padStart(8, "0"), ...rest].join(":");

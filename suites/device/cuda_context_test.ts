@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 const FOLDER = new URL(".", import.meta.url);
 
-/** What a process that holds a context was given, and what it said. */
+/** Input of a process that holds a context, and its output. */
 interface Scenario {
   /** CUDA's cards in its own order, `name@bus`. */
   readonly cards?: string;
@@ -16,7 +16,7 @@ interface Scenario {
   readonly seconds?: number;
 }
 
-/** Compiles the stand-in and holds contexts in processes that may load it and nothing else. */
+/** Compiles the stand-in and holds contexts in processes that may load only it. */
 async function withStandIn(
   t: Deno.TestContext,
   use: (hold: (scenario: Scenario) => Promise<{ said: string; log: string }>) => Promise<void>,
@@ -72,18 +72,18 @@ async function withStandIn(
   }
 }
 
-Deno.test("holdCudaContext holds one on the adapter's card and gives it back", async (t) => {
+Deno.test("holdCudaContext holds one on the adapter's card and releases it", async (t) => {
   const four = "Other@0000:01:00.0;NVIDIA H200@0000:9B:00.0;NVIDIA H200@0000:17:00.0";
   await withStandIn(t, async (hold) => {
     const scenarios: [Scenario, string][] = [
-      // Of equal cards the first on the bus, which Vulkan takes, wherever CUDA has it.
+      // Of equal cards the first on the bus, which Vulkan takes, at any position in CUDA's order.
       [{ cards: four }, "retain 2, release 2"],
       [{ cards: four, busId: "00000000:9b:00.0" }, "retain 1, release 1"],
       [
         { cards: four, adapter: { description: "NVIDIA: 580.1", device: "nvidia-h200" } },
         "retain 2, release 2",
       ],
-      // Of one card there is no doubt, whatever a stack calls it.
+      // With one card there is no ambiguity, whatever a stack calls it.
       [{ adapter: { description: "GPU", device: "" } }, "retain 0, release 0"],
     ];
     for (const [scenario, expected] of scenarios) {
@@ -94,7 +94,7 @@ Deno.test("holdCudaContext holds one on the adapter's card and gives it back", a
   });
 });
 
-Deno.test("holdCudaContext says in one line why there is none", async (t) => {
+Deno.test("holdCudaContext reports in one line why there is none", async (t) => {
   await withStandIn(t, async (hold) => {
     const scenarios: [Scenario, string][] = [
       [{ allowed: false }, "Deno may not load FOLDER/libcuda.so.1"],
@@ -105,7 +105,7 @@ Deno.test("holdCudaContext says in one line why there is none", async (t) => {
       ],
       [
         { cards: "Tesla T4@0000:01:00.0;Quadro@0000:02:00.0" },
-        "no CUDA card is called as the adapter is, but Tesla T4, Quadro",
+        "no CUDA card has the adapter's name; there are Tesla T4, Quadro",
       ],
       ...["cuInit", "cuDeviceGetCount", "cuDeviceGetName", "cuDevicePrimaryCtxRetain"].map(
         (name): [Scenario, string] => [
@@ -121,7 +121,7 @@ Deno.test("holdCudaContext says in one line why there is none", async (t) => {
     for (const [scenario, expected] of scenarios) {
       const started = performance.now();
       assert.equal((await hold(scenario)).said, expected);
-      assert.ok(performance.now() - started < 20_000, "a driver that hangs must hold nothing up");
+      assert.ok(performance.now() - started < 20_000, "a hanging driver must not block");
     }
   });
 });

@@ -1,7 +1,7 @@
 /**
- * The machine, the tool and the code that measured: everything that a reader needs to judge whether
- * two runs may be compared. Nothing here fails for want of a permission or a program; what cannot be
- * found out is null.
+ * The machine, the tool and the measured code: everything that a reader needs to judge whether
+ * two runs may be compared. Nothing here fails for lack of a permission or a program; what cannot be
+ * determined is null.
  *
  * @module
  */
@@ -20,8 +20,8 @@ import type { EnvironmentRecord, Result } from "../result/result_schema.ts";
 export async function describeTool(): Promise<Result["tool"]> {
   const { version } = manifest;
   const name = "lighthouse-attention-bench";
-  // A machine that was given the files of a commit can be told which: a repository that happens to
-  // lie around them says nothing about them.
+  // A machine that received the files of a commit can be told which one: a repository that happens to
+  // contain them says nothing about them.
   const told = allowed(() => Deno.env.get("LIGHTHOUSE_COMMIT"));
   if (told) return { name, version, commit: parseCommit(told), dirty: null };
   return { name, version, ...await describeRepository(new URL("../..", import.meta.url)) };
@@ -30,7 +30,7 @@ export async function describeTool(): Promise<Result["tool"]> {
 /**
  * A commit as git prints it, whole or abbreviated.
  *
- * @throws {UsageError} when the text is none, such as the `ref: refs/heads/main` of a `.git/HEAD`.
+ * @throws {UsageError} when the text is not one, such as the `ref: refs/heads/main` of a `.git/HEAD`.
  */
 export function parseCommit(text: string): string {
   if (/^[0-9a-f]{7,64}$/.test(text)) return text;
@@ -40,13 +40,13 @@ export function parseCommit(text: string): string {
 }
 
 /**
- * Commit of a project's own repository and whether its files were changed; null where it has none: a
- * repository that the project's folder lies in is another one's.
+ * Commit of a project's own repository and whether its files were changed; null if it has none: a
+ * repository that merely contains the project's folder does not count.
  */
 export async function describeRepository(
   root: URL,
 ): Promise<Pick<Result["tool"], "commit" | "dirty">> {
-  // Named, git looks for none further up, nor for the one of a hook that runs this.
+  // With an explicit path, git searches no parent folder and ignores the repository of a calling hook.
   const git = (...args: string[]) =>
     runTool("git", ["--git-dir=.git", "--work-tree=.", ...args], root);
   const commit = await git("rev-parse", "--verify", "HEAD");
@@ -56,7 +56,7 @@ export async function describeRepository(
   return { commit, dirty: status === null ? null : status !== "" };
 }
 
-/** Everything about the machine that decides or explains its times. */
+/** Everything about the machine that affects its times. */
 export async function describeEnvironment(gpu: Gpu): Promise<EnvironmentRecord> {
   const memoryBytes = systemMemory();
   const { driver, device, deviceMemoryBytes } = await findDevice(gpu);
@@ -79,7 +79,7 @@ export async function describeEnvironment(gpu: Gpu): Promise<EnvironmentRecord> 
   return { ...record, fingerprint: await fingerprintOf(record, gpu.stack) };
 }
 
-/** What a fingerprint is made of. */
+/** The parts of a fingerprint. */
 export type FingerprintParts = Pick<
   EnvironmentRecord,
   "adapter" | "driver" | "runtime" | "cpu" | "cores" | "packages"
@@ -88,7 +88,7 @@ export type FingerprintParts = Pick<
 /**
  * SHA-256 over the parts that decide absolute times: adapter, driver, stack and Deno's version, and
  * for adapters that compute on the processor its model and core count. Of the packages only Dawn
- * counts, and only where it ran.
+ * counts, and only if it ran.
  */
 export function fingerprintOf(
   environment: FingerprintParts,
@@ -107,9 +107,9 @@ export function fingerprintOf(
 }
 
 /**
- * SHA-256 over every shader and generator: all `.wgsl` and `.ts` files under `kernels/` that are no
- * tests, in order of their paths. A shader's comments and blank lines do not count, nor do the kinds
- * of line ends. Null where they cannot be read.
+ * SHA-256 over every shader and generator: all `.wgsl` and `.ts` files under `kernels/` except
+ * tests, in order of their paths. Comments and blank lines of shaders and the kind of line ends do
+ * not count. Null if they cannot be read.
  *
  * @param root the folder, ending with a slash. Default: the project's kernels.
  */
@@ -120,7 +120,7 @@ export async function hashKernels(
     const files = await listFiles(root, "");
     const parts: string[] = [];
     for (const file of files.filter(isKernelSource).sort()) {
-      // As git checks them out on Windows, texts have other line ends and the same code.
+      // Git on Windows checks texts out with other line ends; the code is the same.
       const text = (await Deno.readTextFile(new URL(file, root))).replaceAll("\r\n", "\n");
       parts.push(file, await sha256(file.endsWith(".wgsl") ? shaderCode(text) : text));
     }
@@ -149,7 +149,7 @@ export function shaderCode(wgsl: string): string {
       i = (end < 0 ? wgsl.length : end) - 1;
     } else if (two === "/*" || depth > 0 && two === "*/") {
       depth += two === "/*" ? 1 : -1;
-      // A comment separates words as a space does.
+      // A comment separates words like a space.
       if (depth === 0) code += " ";
       i++;
     } else if (depth === 0) code += wgsl[i];
@@ -176,7 +176,7 @@ export function packageVersions(): Record<string, string> {
   return versions;
 }
 
-/** The GPU, its driver and its memory, as far as the machine's own tools tell. */
+/** The GPU, its driver and its memory, as far as the machine's own tools report them. */
 async function findDevice(
   { adapter }: Pick<Gpu, "adapter">,
 ): Promise<Pick<EnvironmentRecord, "device" | "driver" | "deviceMemoryBytes">> {
@@ -186,19 +186,19 @@ async function findDevice(
   }
   const summary = await runTool("vulkaninfo", ["--summary"]);
   const name = summary === null ? null : vulkanDriver(summary, adapter.description);
-  // llvmpipe says its LLVM and nothing of Mesa; it is still the better half of a name.
+  // llvmpipe reports its LLVM and nothing about Mesa; that is still better than no version.
   const driver = name ?? (adapter.description || null);
   return { device: deviceRecord({ adapter, driver }), driver, deviceMemoryBytes: null };
 }
 
-/** What the driver's own tool tells of the card that an adapter is. */
+/** What the driver's own tool reports about the card of an adapter. */
 export function nvidiaDevice(
   adapter: Gpu["adapter"],
   cards: readonly NvidiaCard[],
 ): Pick<EnvironmentRecord, "device" | "driver" | "deviceMemoryBytes"> {
   const card = cardOf(adapter, cards);
   const driver = `NVIDIA ${cards[0].driver}`;
-  // Vulkan takes one of several equal cards and does not tell which.
+  // Vulkan uses one of several equal cards without saying which.
   const only = cards.filter(({ name }) => name === card?.name).length === 1;
   return {
     device: deviceRecord({ adapter, driver }, { card, only }),
@@ -223,7 +223,7 @@ function systemMemory(): number {
   return allowed(() => Deno.systemMemoryInfo().total) ?? 0;
 }
 
-/** The value, or undefined where the permission for it was not given. */
+/** The value, or undefined without the permission for it. */
 function allowed<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -53,7 +53,7 @@ Deno.test("fingerprintOf changes with the driver, not with the processor of a GP
   );
 });
 
-Deno.test("nvidiaDevice: the card's name under every stack, its ids where no other is like it", () => {
+Deno.test("nvidiaDevice: the card's name under every stack, its ids if no other card is equal", () => {
   const card = (name: string, at: number) => ({
     name,
     uuid: `GPU-${at}`,
@@ -76,12 +76,12 @@ Deno.test("nvidiaDevice: the card's name under every stack, its ids where no oth
   assert.deepEqual(nvidiaDevice({ ...deno, description: "else" }, cards).device, { name: "else" });
 });
 
-Deno.test("hashKernels and packageVersions read what is here", async () => {
+Deno.test("hashKernels and packageVersions read this project's files", async () => {
   assert.match((await hashKernels())!, /^[0-9a-f]{64}$/);
   assert.ok("@commander-js/extra-typings" in packageVersions());
 });
 
-Deno.test("vulkanDriver picks the device by its name", () => {
+Deno.test("vulkanDriver finds the device by its name", () => {
   const summary = `Devices:
 ========
 GPU0:
@@ -136,7 +136,7 @@ async function git(cwd: string, ...args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout).trim();
 }
 
-Deno.test("parseCommit refuses what is no commit", () => {
+Deno.test("parseCommit refuses everything that is not a commit", () => {
   const commit = "2f3c39aa51d9a695dc41ed09a2162c301691f185";
   for (const good of [commit, commit.slice(0, 7)]) assert.equal(parseCommit(good), good);
   for (
@@ -149,12 +149,12 @@ Deno.test("parseCommit refuses what is no commit", () => {
   }
 });
 
-Deno.test("describeRepository tells the project's own repository and no other's", () =>
+Deno.test("describeRepository reports only the project's own repository", () =>
   inRepository(async (folder) => {
     const commit = await git(folder, "rev-parse", "HEAD");
     const found = (path: string) => describeRepository(pathToFileURL(`${path}/`));
     assert.deepEqual(await found(folder), { commit, dirty: false });
-    // A copy inside of it, whether that repository knows its files or not.
+    // A copy inside it, whether or not that repository tracks its files.
     await Deno.mkdir(`${folder}/copy`);
     await Deno.copyFile(`${folder}/file`, `${folder}/copy/file`);
     assert.deepEqual(await found(`${folder}/copy`), { commit: null, dirty: null });
@@ -164,7 +164,7 @@ Deno.test("describeRepository tells the project's own repository and no other's"
     await git(folder, "worktree", "add", "--quiet", `${folder}/tree`, commit);
     await Deno.writeTextFile(`${folder}/tree/file`, "two");
     assert.deepEqual(await found(`${folder}/tree`), { commit, dirty: true });
-    // What runs inside a hook of another repository is told that one.
+    // A program inside a hook of another repository gets that one's path in its environment.
     const code = `
       import { describeRepository } from ${JSON.stringify(ENVIRONMENT)};
       console.log(JSON.stringify(await describeRepository(new URL(Deno.args[0]))));`;

@@ -1,23 +1,23 @@
 /**
  * A machine without a GPU and without any Vulkan driver can still run everything on Mesa's software
- * driver. This sees to it that the driver is there: installed by itself where the process may
- * install packages, named in one command where it may not.
+ * driver. This module makes it available: it installs the driver if the process may
+ * install packages, and otherwise names the one command that does.
  *
- * The decision comes before the first adapter is asked for on this thread: WebGPU keeps the list of
- * drivers that it finds first, so a driver that is installed later is not seen. A worker has a list
- * of its own, which makes it the place to try.
+ * The decision is made before this thread requests its first adapter: WebGPU keeps the list of
+ * drivers that it finds first, so a driver that is installed later is not seen. A worker has its own
+ * list, so adapters are tried there.
  *
  * @module
  */
 import { EXIT } from "../errors.ts";
 
-/** No adapter, and no right or no way to install one. One line with the command; exit code 5. */
+/** No adapter, and no permission or way to install one. One line with the command; exit code 5. */
 export class DriverError extends Error {
   override readonly name = "DriverError";
   readonly exitCode = EXIT.nothingMeasured;
 }
 
-/** What the decision needs to know of the machine, and the one thing it does to it. */
+/** What the decision needs to know about the machine, and its one action. */
 export interface DriverSystem {
   /** `Deno.build.os`. */
   readonly os: string;
@@ -25,21 +25,21 @@ export interface DriverSystem {
   readonly uid: number | null;
   /** Text of `/etc/os-release`, empty where there is none. */
   readonly osRelease: string;
-  /** Name of the set environment variable that chooses drivers by itself, if any. */
+  /** Name of the environment variable that selects drivers, if one is set. */
   readonly driverVariable: string | null;
-  /** Whether Mesa's software driver and the Vulkan loader are installed where they usually are. */
+  /** Whether Mesa's software driver and the Vulkan loader are installed at their usual paths. */
   readonly hasSoftwareDriver: () => Promise<boolean>;
   /** Whether a fresh WebGPU instance finds an adapter. */
   readonly findsAdapter: () => Promise<boolean>;
-  /** Runs a program quietly. Returns null, or the last line of what it complained of. */
+  /** Runs a program quietly. Returns null, or the last line of its error output. */
   readonly run: (program: string, args: readonly string[]) => Promise<string | null>;
 }
 
 /** Options of {@linkcode ensureDriver}. */
 export interface EnsureDriverOptions {
-  /** False: never install, only say what to do. Default true. */
+  /** False: never install, only name the command. Default true. */
   install?: boolean;
-  /** Where the one line about an installation goes. Default: nowhere. */
+  /** Receives the one line about an installation. Default: nothing. */
   say?: (line: string) => void;
   /** Default: this machine. */
   system?: DriverSystem;
@@ -58,7 +58,7 @@ const COMMANDS: readonly (readonly [RegExp, string])[] = [
 
 /**
  * The command that installs a software Vulkan driver, from the text of `/etc/os-release`; undefined
- * for a distribution that is not known.
+ * for an unknown distribution.
  *
  * @example
  * ```ts
@@ -76,7 +76,7 @@ export function installCommand(osRelease: string, uid: number | null): string | 
 }
 
 /**
- * Makes sure that an adapter can be found, by installing the software driver if need be.
+ * Makes sure that an adapter can be found, by installing the software driver if necessary.
  *
  * @returns whether anything was installed.
  * @throws {DriverError} one line with the command to run, when there is no adapter and nothing may be
@@ -105,7 +105,7 @@ export async function ensureDriver(options: EnsureDriverOptions = {}): Promise<b
     throw new DriverError(`no WebGPU adapter: install a Vulkan driver with: ${command}`);
   }
   say(`no WebGPU adapter: installing the software driver: ${command}`);
-  // A machine that was never updated has no package lists, one that is offline keeps its old ones.
+  // A machine that was never updated has no package lists; one that is offline keeps its old ones.
   const update = await system.run("apt-get", ["update", "-qq"]);
   const args = ["install", "-y", "-qq", "--no-install-recommends", ...APT_PACKAGES];
   const failure = await system.run("apt-get", args);
@@ -154,13 +154,13 @@ async function anyFile(folders: readonly string[], pattern: RegExp): Promise<boo
         if (pattern.test(name)) return true;
       }
     } catch {
-      // Not there, or not ours to read.
+      // The file is missing, or cannot be read.
     }
   }
   return false;
 }
 
-/** Asks for an adapter in a worker, so that this thread's WebGPU stays untouched. */
+/** Requests an adapter in a worker, so that this thread's WebGPU stays untouched. */
 function findsAdapter(): Promise<boolean> {
   const url = new URL("./install_driver/adapter_worker.ts", import.meta.url);
   const worker = new Worker(url, { type: "module" });
@@ -196,7 +196,7 @@ function distribution(osRelease: string): string {
   return `${field("ID")} ${field("ID_LIKE")}`.toLowerCase();
 }
 
-/** The value, or undefined where it cannot be had or may not be read. */
+/** The value, or undefined if it is unavailable or may not be read. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

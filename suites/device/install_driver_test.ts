@@ -3,7 +3,7 @@ import { DriverError, type DriverSystem, ensureDriver, installCommand } from "./
 
 const DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12"\nID=debian\n';
 
-/** A machine made of answers, and what was run on it. */
+/** A machine with given answers, and the programs that were run on it. */
 function machine(parts: Partial<DriverSystem> & { installs?: boolean } = {}) {
   const ran: string[] = [];
   let installed = false;
@@ -32,7 +32,7 @@ const complains = (words: RegExp) => (error: unknown) => {
   return true;
 };
 
-Deno.test("ensureDriver updates the lists, installs as root on Debian, and says so in one line", async () => {
+Deno.test("ensureDriver updates the lists, installs as root on Debian, and reports it in one line", async () => {
   const { system, ran } = machine();
   const said: string[] = [];
   assert.equal(await ensureDriver({ system, say: (line) => said.push(line) }), true);
@@ -42,7 +42,7 @@ Deno.test("ensureDriver updates the lists, installs as root on Debian, and says 
   assert.match(said[0], /installing the software driver: apt-get install/);
 });
 
-Deno.test("ensureDriver leaves a machine alone that has a driver, a GPU or another system", async () => {
+Deno.test("ensureDriver does nothing on a machine with a driver, a GPU or another system", async () => {
   const always = () => Promise.resolve(true);
   for (const parts of [{ hasSoftwareDriver: always }, { findsAdapter: always }, { os: "darwin" }]) {
     const { system, ran } = machine(parts);
@@ -51,7 +51,7 @@ Deno.test("ensureDriver leaves a machine alone that has a driver, a GPU or anoth
   }
 });
 
-Deno.test("ensureDriver names the one command where it may not install", async () => {
+Deno.test("ensureDriver names the command if it may not install", async () => {
   const command = /with: sudo apt-get install -y mesa-vulkan-drivers libvulkan1$/;
   const user = machine({ uid: 1000 });
   await assert.rejects(ensureDriver({ system: user.system }), complains(command));
@@ -68,7 +68,7 @@ Deno.test("ensureDriver names the one command where it may not install", async (
   assert.deepEqual([...user.ran, ...root.ran, ...fedora.ran, ...other.ran], []);
 });
 
-Deno.test("ensureDriver tells what the package manager complained of", async () => {
+Deno.test("ensureDriver reports the package manager's error", async () => {
   const { system } = machine({ run: () => Promise.resolve("E: Unable to locate package") });
   await assert.rejects(ensureDriver({ system }), complains(/failed: E: Unable to locate package/));
   const useless = machine({ installs: false });
@@ -78,13 +78,13 @@ Deno.test("ensureDriver tells what the package manager complained of", async () 
   );
 });
 
-Deno.test("ensureDriver does not install against drivers that the environment chose", async () => {
+Deno.test("ensureDriver does not override drivers that the environment selects", async () => {
   const { system, ran } = machine({ driverVariable: "VK_DRIVER_FILES" });
   await assert.rejects(ensureDriver({ system }), complains(/VK_DRIVER_FILES names; unset it/));
   assert.deepEqual(ran, []);
 });
 
-Deno.test("installCommand knows distributions by their relatives", () => {
+Deno.test("installCommand recognises distributions by ID_LIKE", () => {
   assert.match(installCommand("ID=ubuntu\nID_LIKE=debian\n", 0)!, /^apt-get/);
   assert.match(installCommand('ID="rocky"\nID_LIKE="rhel centos fedora"\n', 1)!, /^sudo dnf/);
   assert.match(installCommand("ID=arch\n", 1)!, /^sudo pacman/);

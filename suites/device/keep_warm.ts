@@ -1,7 +1,7 @@
 /**
- * Keeping a device's clock up while a run goes on, by means that change no setting: a CUDA context
- * that does nothing, `nvidia-smi` asking for the clock and the power once a second, and, where there
- * is no such context, a little work in the queue while the host works. METHOD.md says why.
+ * Keeps a device's clock up during a run, by methods that change no setting: an idle CUDA context,
+ * `nvidia-smi` reading the clock and the power once a second, and, if there is no such context, a
+ * little work in the queue while the host works. METHOD.md explains why.
  *
  * @module
  */
@@ -13,60 +13,60 @@ import type { KeepWarmRecord } from "../result/result_schema.ts";
 import { type CudaContext, holdCudaContext } from "./cuda_context.ts";
 import { cardOf, isNvidia, listNvidiaCards, type NvidiaCard } from "./nvidia.ts";
 
-/** Milliseconds between two questions. */
+/** Milliseconds between two readings. */
 const POLL_MILLISECONDS = 1000;
 
 /**
- * Of its power limit, what a device must draw for a reading to count as at the limit: it lowers its
+ * Share of its power limit from which a reading counts as at the limit: the device lowers its
  * clock to stay there, and the reading is a mean over a part of a second.
  */
 const AT_LIMIT = 0.95;
 
 /**
- * Seconds that a reading of the power looks back: `power.draw` is a mean over the last second on cards
+ * Seconds that a power reading covers: `power.draw` is a mean over the last second on cards
  * since Ampere.
  */
 const POWER_SECONDS = 1;
 
-/** What a device told while something ran; empty where nothing was read in that time. */
+/** What a device reported while something ran; empty if nothing was read in that time. */
 export interface DeviceReading {
   /** Median clock of the multiprocessors, MHz. */
   readonly clockMHz?: number;
-  /** Median power, W, by readings that look back on this time alone. */
+  /** Median power, W, of readings that cover only this time. */
   readonly powerWatts?: number;
 }
 
-/** What goes on beside a run. */
+/** A running keep-warm. */
 export interface KeepWarm {
   /** What was done so far, for the result. */
   readonly record: () => KeepWarmRecord;
-  /** One line each for a person: all that was done and was not; unasked, why there is no context. */
+  /** Notes for people, one line each: what was and was not done; by default only why there is no context. */
   readonly lines: readonly string[];
   /**
-   * What was read of the device between two moments, as `performance.now()` tells them in seconds.
+   * Readings of the device between two moments of `performance.now()`, in seconds.
    */
   readonly during: (from: number, to: number) => DeviceReading;
-  /** Ends all of it. */
+  /** Stops everything. */
   readonly stop: () => Promise<void>;
 }
 
 /** Options of {@linkcode startKeepWarm}. */
 export interface KeepWarmOptions {
-  /** True: whatever the device is. False: never. Default: on NVIDIA's, where it is known to help. */
+  /** True: on any device. False: never. Default: on NVIDIA devices, where it is known to help. */
   readonly asked?: boolean;
-  /** Which of the means to use; for experiments. Default: all. */
+  /** Which methods to use; for experiments. Default: all. */
   readonly means?: readonly ("context" | "poll")[];
-  /** Makes a context; for tests. */
+  /** Creates a context; for tests. */
   readonly hold?: typeof holdCudaContext;
-  /** The program that is asked; for tests. */
+  /** The program that is run; for tests. */
   readonly smi?: string;
 }
 
 /**
- * Starts what can be started. Nothing is fatal: what could not be done is a line of the record.
+ * Starts everything that can be started. Nothing is fatal: failures become lines of the record.
  *
- * @param adapter whose device it is, to choose among several.
- * @returns undefined where nothing has to be done.
+ * @param adapter whose device is meant, to choose among several.
+ * @returns undefined if nothing has to be done.
  */
 export async function startKeepWarm(
   adapter: Gpu["adapter"],
@@ -129,7 +129,7 @@ interface Poll {
   readonly stop: () => Promise<void>;
 }
 
-/** Asks for the clock and the power of a card again and again. */
+/** Reads the clock and the power of a card repeatedly. */
 function startPoll(program: string, card: NvidiaCard): Poll {
   const clock: Readings = { values: [], times: [], limit: null };
   const power: Readings = { values: [], times: [], limit: null };
@@ -174,7 +174,7 @@ function startPoll(program: string, card: NvidiaCard): Poll {
       try {
         child.kill("SIGTERM");
       } catch {
-        // It had ended.
+        // It had already ended.
       }
       await child.status;
       await Promise.all(readers.map((reader) => reader.catch(() => {})));
@@ -182,7 +182,7 @@ function startPoll(program: string, card: NvidiaCard): Poll {
   };
 }
 
-/** What may be done about a clock that was down in a run, or why it was. */
+/** What can be done about a clock that was low in a run, or why it was. */
 export function clockAdvice(warm: KeepWarmRecord | undefined, asked?: boolean): string {
   if (asked === false) return "the clock is kept up without --no-keep-warm";
   if (warm === undefined) return "--keep-warm may help";
@@ -197,15 +197,15 @@ export function clockAdvice(warm: KeepWarmRecord | undefined, asked?: boolean): 
     : `the clock could not be kept up well: ${missing}`;
 }
 
-/** What was read of one device, and the highest that it may be. */
+/** The readings of one device, and its limits. */
 interface Readings {
   readonly values: number[];
-  /** When each was read, seconds. */
+  /** Time of each reading, seconds. */
   readonly times: number[];
   limit: number | null;
 }
 
-/** Takes a cell of `nvidia-smi`, which says `[N/A]` of what a device does not tell. */
+/** Reads a cell of `nvidia-smi`, which is `[N/A]` for what a device does not report. */
 function take(own: Readings, value = "", limit = "") {
   if (!(Number(value) > 0)) return;
   own.values.push(Number(value));
@@ -213,10 +213,10 @@ function take(own: Readings, value = "", limit = "") {
   if (Number(limit) > 0) own.limit = Number(limit);
 }
 
-/** Median of what was read between two moments; undefined where nothing was. */
+/** Median of the readings between two moments; undefined if there are none. */
 function between({ values, times }: Readings, from: number, to: number): number | undefined {
   const inside: number[] = [];
-  // The moments asked for are the latest ones.
+  // The requested moments are the latest ones.
   for (let i = times.length - 1; i >= 0 && times[i] >= from; i--) {
     if (times[i] <= to) inside.push(values[i]);
   }

@@ -16,7 +16,7 @@ const named = (description: string, other: Partial<Adapter> = {}): Adapter => ({
 
 const without = (reason: string) => () => Promise.reject(new Error(reason));
 
-Deno.test("startKeepWarm: by itself it does something on NVIDIA's devices only", async () => {
+Deno.test("startKeepWarm: by default it acts only on NVIDIA devices", async () => {
   const refused = { hold: without("no"), smi: "no-such-smi" };
   const others = [
     named("AMD Radeon", { vendor: "4098" }),
@@ -33,7 +33,7 @@ Deno.test("startKeepWarm: by itself it does something on NVIDIA's devices only",
   }
 });
 
-Deno.test("startKeepWarm says why there is no context, and what that leaves", async () => {
+Deno.test("startKeepWarm reports why there is no context, and what it does instead", async () => {
   const refused = { hold: without("there is no CUDA driver library"), smi: "no-such-smi" };
   const means = [
     "nothing was done",
@@ -43,14 +43,14 @@ Deno.test("startKeepWarm says why there is no context, and what that leaves", as
   for (const [vendor, asked] of [["4318", undefined], ["4318", true], ["4098", true]] as const) {
     const warm = (await startKeepWarm(named("Fast GPU", { vendor }), { ...refused, asked }))!;
     assert.deepEqual(warm.record(), { means });
-    // What was not asked for is no news; what it lacks is.
+    // By default the methods in use are not reported; a missing one is.
     const lines = (asked ? means : means.slice(1)).map((line) => `keep warm: ${line}`);
     assert.deepEqual(warm.lines, lines);
     await warm.stop();
   }
 });
 
-Deno.test("startKeepWarm: a software adapter is told that it has no clock", async () => {
+Deno.test("startKeepWarm: reports that a software adapter has no clock", async () => {
   const warm = (await startKeepWarm(named("llvmpipe", { software: true }), { asked: true }))!;
   assert.match(warm.lines.join(), /^keep warm: nothing was done: a software adapter/);
   await warm.stop();
@@ -89,14 +89,14 @@ async function until(read: () => boolean) {
   for (let i = 0; i < 3000 && !read(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-/** Cards as nvidia-smi has them: by index, which need not be the order of the bus. */
+/** Cards as listed by nvidia-smi: by index, which need not be the bus order. */
 const CARDS = [
   "Fast GPU, GPU-2, 00000000:9B:00.0, 81559, 580.1",
   "Other GPU, GPU-0, 00000000:01:00.0, 8192, 580.1",
   "Fast GPU, GPU-1, 00000000:17:00.0, 81559, 580.1",
 ];
 
-Deno.test("startKeepWarm asks for the card that Vulkan takes, and ends what it started", async (t) => {
+Deno.test("startKeepWarm reads the card that Vulkan uses, and stops its processes", async (t) => {
   const lines = ["345, 1980, 70.5, 700.00", "1980, 1980, 697.5, 700.00", "[N/A], 1980, 660, 700"];
   await withStandIn(t, { cards: CARDS, lines }, async (smi) => {
     let released = 0;
@@ -124,7 +124,7 @@ Deno.test("startKeepWarm asks for the card that Vulkan takes, and ends what it s
     });
     assert.deepEqual(powerWatts, { count: 3, median: 660, highest: 697.5, limit: 700, atLimit: 1 });
     const now = performance.now() / 1e3;
-    // A reading of the power looks back a second: it is of what began before that.
+    // A power reading covers the last second, so it belongs to the time before.
     assert.deepEqual(warm.during(now - 100, now), { clockMHz: 1162.5, powerWatts: 660 });
     const readAt = (from: number) => "clockMHz" in warm.during(from, now);
     let from = now;
@@ -137,7 +137,7 @@ Deno.test("startKeepWarm asks for the card that Vulkan takes, and ends what it s
   });
 });
 
-Deno.test("startKeepWarm: a device that tells no power has none in the record", async (t) => {
+Deno.test("startKeepWarm: a device without power readings has none in the record", async (t) => {
   const lines = ["500, 900, [N/A], [N/A]"];
   await withStandIn(t, { cards: CARDS, lines }, async (smi) => {
     const warm = (await startKeepWarm(named("Fast GPU"), { smi, hold: without("no") }))!;
@@ -148,7 +148,7 @@ Deno.test("startKeepWarm: a device that tells no power has none in the record", 
   });
 });
 
-Deno.test("startKeepWarm polls no card of another name", async (t) => {
+Deno.test("startKeepWarm does not poll a card with another name", async (t) => {
   await withStandIn(t, { cards: CARDS, lines: ["1, 1, 1, 1"] }, async (smi) => {
     const warm = (await startKeepWarm(named("NVIDIA B200"), { smi, hold: without("no") }))!;
     assert.match(warm.record().means.join("; "), /no poll: .* lists no card of the adapter's name/);

@@ -1,12 +1,11 @@
 /**
- * The GPUs of this machine as a person should know them: which one is taken, and how a process gets
- * another.
+ * The GPUs of this machine, for people: which one is used, and how a process gets another.
  *
  * @module
  */
 import type { NvidiaCard } from "./nvidia.ts";
 
-/** What a stack found, of the adapters that stand in where no tool lists cards. */
+/** What a stack found; its adapters are listed if no tool lists cards. */
 export interface FoundAdapter {
   /** Which stack. */
   readonly stack: string;
@@ -17,8 +16,8 @@ export interface FoundAdapter {
 }
 
 const SEVERAL = [
-  "  Both stacks take the first of them and cannot tell equal ones apart. A process gets another",
-  "  where the rest is hidden from it: by a container (docker run --gpus device=1 ...), or by a",
+  "  Both stacks use the first one and cannot distinguish equal cards. A process gets another",
+  "  if the others are hidden from it: by a container (docker run --gpus device=1 ...), or by a",
   "  Slurm job (--gres=gpu:1, with ConstrainDevices=yes in cgroup.conf). Two such processes run",
   "  side by side. CUDA_VISIBLE_DEVICES does nothing: Vulkan does not read it.",
 ];
@@ -33,8 +32,8 @@ const HIDDEN = [
 /**
  * Lines for a terminal.
  *
- * @param cards from `nvidia-smi`, in the order of the bus; none where there is no such tool.
- * @param options.taken the card that the adapters are, where it is known.
+ * @param cards from `nvidia-smi`, in bus order; empty without that tool.
+ * @param options.taken the card that the adapters use, if known.
  */
 export function describeGpus(
   cards: readonly NvidiaCard[],

@@ -32,7 +32,7 @@ Deno.test("describeGpus: of several cards it marks the first and says how to get
   }
 });
 
-Deno.test("describeGpus: one card needs no advice, and without a tool the adapters stand in", () => {
+Deno.test("describeGpus: one card needs no advice, and without a tool the adapters are listed", () => {
   const options = { adapters: ADAPTERS, taken: card("17:00.0"), bytes };
   assert.equal(describeGpus([card("17:00.0")], options).length, 2);
   assert.deepEqual(describeGpus([], { ...options, adapters: SOFTWARE }), [
@@ -43,7 +43,7 @@ Deno.test("describeGpus: one card needs no advice, and without a tool the adapte
   ]);
 });
 
-Deno.test("describeGpus: a card that no stack shows is a driver that Vulkan does not find", () => {
+Deno.test("describeGpus: a card that no stack shows means that Vulkan does not find the driver", () => {
   for (const adapters of [SOFTWARE, []]) {
     const text = describeGpus([card("17:00.0")], { adapters, bytes }).join("\n");
     assert.match(text, /Vulkan does not find NVIDIA's driver/);
@@ -51,7 +51,7 @@ Deno.test("describeGpus: a card that no stack shows is a driver that Vulkan does
   }
 });
 
-Deno.test("listNvidiaCards reads what there is, in the order of the bus", async (t) => {
+Deno.test("listNvidiaCards reads the cards in bus order", async (t) => {
   assert.deepEqual(await listNvidiaCards("no-such-smi"), []);
   if (Deno.build.os === "windows") return console.warn(`skipped: ${t.name}: needs a shell`);
   const folder = await Deno.makeTempDir();
@@ -75,7 +75,7 @@ END`),
     assert.equal(cardOf(named("NVIDIA: 580.1", "nvidia-h200"), cards)?.uuid, "GPU-a");
     assert.equal(cardOf(named("NVIDIA B200"), cards), undefined);
     assert.equal(cardOf(named("whatever"), cards.slice(1, 2))?.uuid, "GPU-b");
-    // A driver that does not answer.
+    // A driver that does not respond.
     assert.deepEqual(
       await listNvidiaCards(await program("echo No devices were found; exit 6")),
       [],

@@ -6,7 +6,7 @@
 import { CUDA_LIBRARIES } from "./cuda_context.ts";
 
 /**
- * Folders in which Deno keeps npm packages; Dawn's add-on is in one of them.
+ * Folders where Deno keeps npm packages; Dawn's add-on is in one of them.
  *
  * @param read the value of an environment variable; for tests.
  */
@@ -27,7 +27,7 @@ export function packageFolders(
 }
 
 /**
- * The paths that an `ffi` entry of a permission set in `deno.json` stands for: `$DAWN` and `$CUDA`
+ * Resolves an `ffi` entry of a permission set in `deno.json` to paths: `$DAWN` and `$CUDA`
  * are these libraries, anything else is a path.
  *
  * @param read the value of an environment variable; for tests.

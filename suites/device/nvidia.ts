@@ -1,5 +1,5 @@
 /**
- * NVIDIA's cards of this machine, as its own tool lists them.
+ * NVIDIA cards of this machine, as NVIDIA's own tool lists them.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { runTool } from "./run_tool.ts";
 /** A card that this process may use: a container or a job may hide others. */
 export interface NvidiaCard {
   readonly name: string;
-  /** `GPU-…`, by which `nvidia-smi --id` takes it. */
+  /** `GPU-…`, as `nvidia-smi --id` accepts it. */
   readonly uuid: string;
   /** PCI domain, bus and device: `00000000:17:00.0`. */
   readonly busId: string;
-  /** Null where it shares the host's. */
+  /** Null if it shares the host's memory. */
   readonly memoryBytes: number | null;
   /** Version of the driver. */
   readonly driver: string;
@@ -22,7 +22,7 @@ export interface NvidiaCard {
 
 const FIELDS = "name,uuid,pci.bus_id,memory.total,driver_version";
 
-/** The cards in the order of their places on the bus; none where there is no `nvidia-smi`. */
+/** The cards in bus order; empty without `nvidia-smi`. */
 export async function listNvidiaCards(program = "nvidia-smi"): Promise<NvidiaCard[]> {
   const text = await runTool(program, [`--query-gpu=${FIELDS}`, "--format=csv,noheader,nounits"]);
   return (text ?? "").split("\n").flatMap((row) => {
@@ -33,12 +33,12 @@ export async function listNvidiaCards(program = "nvidia-smi"): Promise<NvidiaCar
   }).sort((a, b) => a.busId < b.busId ? -1 : 1);
 }
 
-/** Of several cards the one that an adapter is: the first of its name. Vulkan tells no more. */
+/** Of several cards the one that an adapter uses: the first with its name. Vulkan reports no more. */
 export function cardOf(
   adapter: NamedAdapter,
   cards: readonly NvidiaCard[],
 ): NvidiaCard | undefined {
-  // A stack may call its adapter otherwise; of one card there is no doubt.
+  // A stack may name its adapter differently; with one card there is no ambiguity.
   return cards.find(({ name }) => hasName(adapter, name)) ??
     (cards.length === 1 ? cards[0] : undefined);
 }

@@ -1,6 +1,6 @@
 /**
- * The device of a run, on the stack that was asked for or, where none was, on the one that is the
- * fastest here.
+ * Opens the device of a run, on the requested stack or, by default, on the fastest one
+ * here.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { openDevice } from "../../kernels/gpu/open_device.ts";
 import { listNvidiaCards, type NvidiaCard } from "./nvidia.ts";
 import type { StackChoiceRecord } from "../result/result_schema.ts";
 
-/** What may be asked for: a stack, or the fastest that works. */
+/** Values that may be requested: a stack, or the fastest that works. */
 export const STACKS = ["auto", "deno", "dawn"] as const;
 
 /** What may be asked for: one of {@linkcode STACKS}. */
@@ -34,17 +34,17 @@ export interface OpenStackOptions extends Pick<ChooseStackOptions, "require" | "
 export interface OpenedStack {
   /** The open device. */
   readonly gpu: Gpu;
-  /** What was asked for and what decided, as results record it. */
+  /** What was requested and why the stack was chosen, as results record it. */
   readonly choice: StackChoiceRecord;
-  /** Which stack and why, one line; undefined where it was asked for by name. */
+  /** Which stack and why, one line; undefined if it was requested by name. */
   readonly line?: string;
 }
 
 /**
  * Opens a device.
  *
- * @throws {DeviceError} without an adapter, without a required feature, or where the stack that was
- * asked for does not work.
+ * @throws {DeviceError} without an adapter, without a required feature, or if the requested stack
+ * does not work.
  */
 export async function openStack(options: OpenStackOptions = {}): Promise<OpenedStack> {
   const { stack: asked = "auto", require, say } = options;
@@ -68,12 +68,12 @@ export async function openStack(options: OpenStackOptions = {}): Promise<OpenedS
   const [hidden] = gpu.adapter.software ? await (options.cards ?? listIfAllowed)() : [];
   const more = hidden === undefined
     ? ""
-    // A run on the processor of a machine with a GPU is hardly what its owner wants.
+    // A user with a GPU rarely wants a run on the processor.
     : `; ${hidden.name} is here but Vulkan does not show it: deno task doctor says why`;
   return { gpu, choice: { asked, reason }, line: `stack ${gpu.stack}: ${reason}${more}` };
 }
 
-/** Nobody is asked for a permission that a run can do without. */
+/** A run never prompts for a permission that it can do without. */
 async function listIfAllowed(): Promise<readonly NvidiaCard[]> {
   const { state } = Deno.permissions.querySync({ name: "run", command: "nvidia-smi" });
   return state === "granted" ? await listNvidiaCards() : [];

@@ -5,7 +5,7 @@ import { openStack } from "./open_stack.ts";
 
 const noDawn = () => Promise.reject(new Error("no such library"));
 
-/** Deno's own adapter under another name, so that it is taken for a GPU. */
+/** Deno's own adapter under another name, so that it counts as a GPU. */
 async function disguised(): Promise<GPU> {
   const adapter = (await navigator.gpu.requestAdapter())!;
   const info = { vendor: "4318", architecture: "", device: "9013", description: "NVIDIA H200" };
@@ -19,7 +19,7 @@ async function disguised(): Promise<GPU> {
   return { requestAdapter: () => Promise.resolve(stranger) } as unknown as GPU;
 }
 
-Deno.test("openStack: left alone it says which stack and why, in a line and for the record", async (t) => {
+Deno.test("openStack: by default it reports which stack and why, in a line and in the record", async (t) => {
   const own = await testGpu(t);
   if (!own) return;
   own.destroy();
@@ -30,7 +30,7 @@ Deno.test("openStack: left alone it says which stack and why, in a line and for 
   assert.equal(line, "stack deno: Dawn: no such library");
 });
 
-Deno.test("openStack: a stack that is asked for is taken or fails, and is no news", async (t) => {
+Deno.test("openStack: a requested stack is used or fails, without a line", async (t) => {
   const own = await testGpu(t);
   if (!own) return;
   own.destroy();
@@ -47,7 +47,7 @@ Deno.test("openStack: a stack that is asked for is taken or fails, and is no new
   }
 });
 
-Deno.test("openStack says what it waits for where Dawn takes long to load", async (t) => {
+Deno.test("openStack reports what it waits for when Dawn loads slowly", async (t) => {
   const own = await testGpu(t);
   if (!own) return;
   own.destroy();
@@ -67,7 +67,7 @@ Deno.test("openStack says what it waits for where Dawn takes long to load", asyn
   }
 });
 
-Deno.test("openStack: a GPU that only a driver's tool shows is in the line", async (t) => {
+Deno.test("openStack: a GPU that only the driver's tool shows is named in the line", async (t) => {
   const own = await testGpu(t);
   if (!own) return;
   own.destroy();

@@ -1,10 +1,10 @@
 /**
- * Asking a program of the machine.
+ * Runs a program of the machine for its output.
  *
  * @module
  */
 
-/** Output of a program, trimmed; null when it is missing, fails, or may not be run. */
+/** Output of a program, trimmed; null if it is missing, fails, or may not be run. */
 export async function runTool(name: string, args: string[], cwd?: URL): Promise<string | null> {
   const attempt = async (environment: Pick<Deno.CommandOptions, "clearEnv" | "env">) => {
     const options = { args, cwd, stdout: "piped", stderr: "null", ...environment } as const;
@@ -14,7 +14,7 @@ export async function runTool(name: string, args: string[], cwd?: URL): Promise<
   try {
     return await attempt({});
   } catch (error) {
-    // Deno refuses to pass LD_LIBRARY_PATH on without the right to run everything.
+    // Deno refuses to pass on LD_LIBRARY_PATH without permission to run everything.
     if (!(error instanceof Deno.errors.NotCapable)) return null;
     const path = pathVariable();
     return await attempt({ clearEnv: true, env: path ? { PATH: path } : {} }).catch(() => null);

@@ -1,7 +1,7 @@
 /**
- * Tuning files: which tilings of dense attention were measured to be the fastest on one adapter with
- * one driver and stack, with every time that says so. `tune.ts` measures; plans prefer what a file
- * says where `applyTuning` finds it to be of the device at hand.
+ * Tuning files: which tilings of dense attention were measured as fastest on one adapter with
+ * one driver and stack, with all times behind that. `tune.ts` measures; plans prefer a file's
+ * tilings if `applyTuning` finds that it belongs to the current device.
  *
  * @module
  */
@@ -19,12 +19,12 @@ import { tryClaimFile } from "../result/write_output.ts";
 
 const FORMAT = "lighthouse-attention-bench/tuning";
 
-/** Largest file that is read, bytes: a full one has about a tenth. */
+/** Largest file that is read, bytes: a full one has about a tenth of that. */
 const LIMIT_BYTES = 2 ** 20;
 
 const tiling = z.record(z.string(), z.number());
 
-/** The device that a file is of: what decides which tiling is the fastest. */
+/** The device of a file: everything that decides which tiling is the fastest. */
 const deviceSchema = z.strictObject({
   stack: z.string(),
   driver: z.string().nullable(),
@@ -34,19 +34,19 @@ const deviceSchema = z.strictObject({
   description: z.string(),
 });
 
-/** A measured kernel at one length and H: the tiling to take, and every time that was taken. */
+/** A measured kernel at one length and H: the tiling to use, and every measured time. */
 export const tuningEntrySchema = z.intersection(
   tunedTilingSchema,
   z.looseObject({
     /** H of the measurement. */
     heads: z.int().positive(),
-    /** What the times are: GPU timestamps or the wall clock. */
+    /** The clock of the times: GPU timestamps or the wall clock. */
     clock: z.enum(["gpu", "wall"]),
-    /** The tiling that the kernel would take by itself. */
+    /** The kernel's default tiling. */
     default: tiling,
     /** Time of the fastest tiling over the default's, with a 95 % interval. */
     ratio: z.looseObject({ estimate: z.number(), low: z.number(), high: z.number() }),
-    /** Of each tiling, the default first: seconds of its samples, or why it was left out. */
+    /** For each tiling, the default first: seconds of its samples, or why it was left out. */
     measured: z.array(
       z.looseObject({
         tiling,
@@ -76,7 +76,7 @@ export type TuningEntry = z.infer<typeof tuningEntrySchema>;
 /** A tuning file as read. */
 export type TuningFile = z.infer<typeof tuningFileSchema>;
 
-/** What a tuning file says of the device that it is of. */
+/** The content of a tuning file for its device. */
 export function describeTunedDevice(gpu: Gpu, driver: string | null): TunedDevice {
   const { vendor, architecture, device, description } = gpu.adapter;
   return { stack: gpu.stack, driver, vendor, architecture, device, description };
@@ -94,7 +94,7 @@ export async function sealTuning(
 /**
  * Reads a tuning file.
  *
- * @throws {UsageError} one line, when it is missing, unreadable, no tuning file, or was edited.
+ * @throws {UsageError} one line, when it is missing, unreadable, not a tuning file, or was edited.
  */
 export async function readTuning(path: string): Promise<TuningFile> {
   const fail = (reason: string, cause?: unknown): never => {
@@ -120,15 +120,15 @@ export async function readTuning(path: string): Promise<TuningFile> {
   return parsed.data;
 }
 
-/** Longest wait for another process that writes the same file, and between two looks. */
+/** Longest wait for another process that writes the same file, and the time between two attempts. */
 const WAIT_MILLISECONDS = 10_000;
 const LOOK_MILLISECONDS = 20;
 
 /**
- * Writes a tuning file, all or nothing, into a folder that is made where it is missing.
+ * Writes a tuning file atomically, into a folder that is created if it is missing.
  *
- * @param content The file, or what makes it once no other process can change what is there: what it
- * reads then is what it replaces.
+ * @param content The file, or a function that makes it once no other process can change the existing
+ * one: what it reads then is what it replaces.
  * @throws {OutputError} when it cannot be written.
  */
 export async function writeTuning(
@@ -161,8 +161,8 @@ export function tuningText(file: TuningFile): string {
 }
 
 /**
- * The folder for caches of this user: `LOCALAPPDATA` on Windows, elsewhere `XDG_CACHE_HOME` or
- * `HOME/.cache`. Undefined where the variables are unset or may not be read.
+ * The cache folder of this user: `LOCALAPPDATA` on Windows, elsewhere `XDG_CACHE_HOME` or
+ * `HOME/.cache`. Undefined if the variables are unset or may not be read.
  */
 export function cacheFolder(): string | undefined {
   const read = (name: string) => {
@@ -177,7 +177,7 @@ export function cacheFolder(): string | undefined {
   return read("XDG_CACHE_HOME") ?? (home && `${home}/.cache`);
 }
 
-/** Where the tuning of a device is kept from one run to the next: one file for each device. */
+/** Where the tuning of a device is kept between runs: one file for each device. */
 export async function cachedTuningPath(device: TunedDevice, folder: string): Promise<string> {
   const name = `${device.description || device.device || device.vendor} ${device.stack}`
     .toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 60);
@@ -188,33 +188,33 @@ export async function cachedTuningPath(device: TunedDevice, folder: string): Pro
 /** Options of {@linkcode applyTuning}. */
 export interface ApplyTuningOptions {
   /**
-   * `auto`: the cached file of this device, where there is one. `none`: no file. Another text: the
-   * file of that name. A record: the tilings that a result names. Default `none`.
+   * `auto`: the cached file of this device, if there is one. `none`: no file. Another text: the
+   * file with that name. A record: the tilings that a result names. Default `none`.
    */
   readonly tuning?: string | TuningRecord;
-  /** Driver of the device. Default: it is found out. */
+  /** Driver of the device. Default: it is determined. */
   readonly driver?: string | null;
   /** Folder of the cache. Default: the user's. */
   readonly cache?: string;
 }
 
-/** A device with measured tilings, if there are any for it. */
+/** A device with its measured tilings, if there are any. */
 export interface AppliedTuning {
   /** The device; its plans prefer the tilings. */
   readonly gpu: Gpu;
-  /** What was taken; undefined when nothing was. */
+  /** The tuning that is used; undefined without one. */
   readonly record?: TuningRecord;
-  /** What a person should know, one line each: what is taken, and what is not and why. */
+  /** Notes for the user, one line each: what is used, what is not, and why. */
   readonly lines: readonly string[];
 }
 
 /**
- * Gives a device the tilings that were measured to be the fastest on it.
+ * Gives a device the tilings that were measured as fastest on it.
  *
- * A cached file that cannot be used is left aside with a line: nothing depends on it. So are tilings
- * that no kernel declares or that don't fit the device, wherever they come from.
+ * A cached file that cannot be used is ignored with a note: nothing depends on it. So are tilings
+ * that no kernel declares or that do not fit the device, from any source.
  *
- * @throws {UsageError} when a file that was named is unusable or of another device.
+ * @throws {UsageError} when a file that was named is unusable or belongs to another device.
  */
 export async function applyTuning(
   gpu: Gpu,
@@ -267,7 +267,7 @@ function admit(gpu: Gpu, { digest, measuredAt, tilings: all }: TuningRecord): Ap
   const lines: string[] = [];
   const tilings = all.filter((entry) => {
     const reason = whyNotTuned(gpu.capabilities, entry);
-    if (reason) lines.push(`tuning: ${describeKernel(entry)}: ${reason}; it is left aside`);
+    if (reason) lines.push(`tuning: ${describeKernel(entry)}: ${reason}; it is ignored`);
     return reason === undefined;
   });
   if (tilings.length === 0) {
@@ -286,12 +286,12 @@ function admit(gpu: Gpu, { digest, measuredAt, tilings: all }: TuningRecord): Ap
   };
 }
 
-/** `portable forward d=64 f16 N=4096 H=8`; an entry that does not tell its H has none. */
+/** `portable forward d=64 f16 N=4096 H=8`; an entry without H omits it. */
 export function describeKernel(entry: Omit<TunedTiling, "tiling">): string {
   const { kernel, pass, headDim, dtype, rows, heads } = entry;
   const text = `${kernel} ${PASS_NAMES[pass]} d=${headDim} ${dtype} N=${rows}`;
   return heads === undefined ? text : `${text} H=${heads}`;
 }
 
-/** What people call the passes. */
+/** Readable names of the passes. */
 export const PASS_NAMES = { forward: "forward", query: "dQ", "key-value": "dK and dV" } as const;

@@ -62,7 +62,7 @@ function refusal(words: RegExp) {
   };
 }
 
-Deno.test("a tuning file comes back from the disk as it was, and a device takes it by itself", async () => {
+Deno.test("a tuning file is read back unchanged, and its device uses it by default", async () => {
   await withFolder(async (cache) => {
     const file = await sealTuning({ device: DEVICE, entries: [entry(PORTABLE_TILINGS[1])] });
     const path = await cachedTuningPath(DEVICE, cache);
@@ -90,7 +90,7 @@ Deno.test("a tuning file comes back from the disk as it was, and a device takes 
     });
     assert.equal(lines.length, 1);
     assert.match(lines[0], /^tuning: 1 tiling measured on \d{4}-\d\d-\d\d, digest [0-9a-f]{12}$/);
-    // What a result recorded does the same without the file, on any driver.
+    // The recorded tilings of a result do the same without the file, on any driver.
     const again = await applyTuning(GPU, { tuning: record, driver: null });
     assert.deepEqual(again.gpu.capabilities, gpu.capabilities);
     assert.deepEqual(await applyTuning(GPU, { ...options, tuning: "none" }), {
@@ -100,7 +100,7 @@ Deno.test("a tuning file comes back from the disk as it was, and a device takes 
   });
 });
 
-Deno.test("runs that tune one device at once all keep what they measured", async () => {
+Deno.test("concurrent runs that tune one device keep all measurements", async () => {
   await withFolder(async (cache) => {
     const path = await cachedTuningPath(DEVICE, cache);
     await writeTuning(path, await sealTuning({ device: DEVICE, entries: [] }));
@@ -118,7 +118,7 @@ Deno.test("runs that tune one device at once all keep what they measured", async
   });
 });
 
-Deno.test("a file of another device is refused where it is named, and left aside where it is not", async () => {
+Deno.test("a file of another device is refused if it was named, and ignored otherwise", async () => {
   await withFolder(async (cache) => {
     const file = await sealTuning({ device: DEVICE, entries: [entry(PORTABLE_TILINGS[1])] });
     const path = `${cache}/tuning.json`;
@@ -143,7 +143,7 @@ Deno.test("a file of another device is refused where it is named, and left aside
   });
 });
 
-Deno.test("a file that is no tuning file, or was edited, is refused in one line", async () => {
+Deno.test("a file that is not a tuning file, or was edited, is refused in one line", async () => {
   await withFolder(async (folder) => {
     const file = await sealTuning({ device: DEVICE, entries: [entry(PORTABLE_TILINGS[1])] });
     const path = `${folder}/tuning.json`;
@@ -168,7 +168,7 @@ Deno.test("a file that is no tuning file, or was edited, is refused in one line"
     }
     await assert.rejects(readTuning(folder), refusal(/it is a folder, a file was expected$/));
     await assert.rejects(readTuning(`${folder}/none.json`), refusal(/there is no such file$/));
-    // A cache is no reason to stop.
+    // An unusable cache is not a reason to stop.
     const place = await cachedTuningPath(DEVICE, folder);
     await writeTuning(place, edited);
     const { gpu, lines } = await applyTuning(GPU, {
@@ -181,7 +181,7 @@ Deno.test("a file that is no tuning file, or was edited, is refused in one line"
   });
 });
 
-Deno.test("tilings that are undeclared or do not fit are left aside with a line each", async () => {
+Deno.test("tilings that are undeclared or do not fit are ignored with a line each", async () => {
   const strange = { ...PORTABLE_TILINGS[1], tileRows: 4096 };
   const units = { subgroups: 64, tileColumns: 32 };
   const file = await sealTuning({
@@ -200,9 +200,9 @@ Deno.test("tilings that are undeclared or do not fit are left aside with a line 
     assert.equal(record, undefined);
     assert.deepEqual(lines.map((line) => line.replace(/ fit .*;/, " fit …;")), [
       "tuning: portable forward d=64 f16 N=4096 H=8: 4096/64/16/16/16 is not one of the kernel's tilings; " +
-      "it is left aside",
-      "tuning: matrix dQ d=64 f16 N=4096 H=8: 64/32 is not one of the kernel's tilings; it is left aside",
-      "tuning: portable forward d=96 f16 N=4096 H=8: 128/128/16/16/16 does not fit …; it is left aside",
+      "it is ignored",
+      "tuning: matrix dQ d=64 f16 N=4096 H=8: 64/32 is not one of the kernel's tilings; it is ignored",
+      "tuning: portable forward d=96 f16 N=4096 H=8: 128/128/16/16/16 does not fit …; it is ignored",
       "tuning: no measured tiling is for this device",
     ]);
   });

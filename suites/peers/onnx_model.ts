@@ -1,5 +1,5 @@
 /**
- * An ONNX model of one node, written by hand: all that is needed to ask ONNX Runtime for one operator.
+ * An ONNX model of one node, encoded by hand: all that is needed to run one operator in ONNX Runtime.
  *
  * The format is protocol buffers (https://protobuf.dev/programming-guides/encoding/) of the messages
  * in https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; field numbers below are from there.
@@ -10,7 +10,7 @@
 /** Element types by their numbers in `TensorProto.DataType`. */
 const ELEMENT = { f32: 1, f16: 10 } as const;
 
-/** Version of the format, and of the operators outside `com.microsoft`, that every runtime knows. */
+/** Versions of the format and of operators outside `com.microsoft` that every runtime supports. */
 const IR_VERSION = 8;
 const OPSET_VERSION = 17;
 
@@ -22,12 +22,12 @@ export interface OnnxNode {
   readonly dtype: keyof typeof ELEMENT;
   readonly inputs: readonly (readonly [string, readonly number[]])[];
   readonly outputs: readonly (readonly [string, readonly number[]])[];
-  /** Attributes: whole numbers alone. */
+  /** Attributes: only whole numbers. */
   readonly attributes: Readonly<Record<string, number>>;
 }
 
 /**
- * The bytes of a model with that one node.
+ * The bytes of a model with this one node.
  *
  * @example
  * ```ts

@@ -1,11 +1,11 @@
 /**
- * ONNX Runtime Web's MultiHeadAttention on the very WebGPU device of the run: a peer of dense
- * attention, forward alone.
+ * ONNX Runtime Web's MultiHeadAttention on the same WebGPU device as the run: a peer of dense
+ * attention, forward only.
  *
- * Its layout is `[N, H·d]`, so it gets inputs of its own, made by the same generator. Two methods of
+ * Its layout is `[N, H·d]`, so it gets its own inputs, made by the same generator. Two methods of
  * the device are wrapped while it works: `createShaderModule`, to leave out the directive
- * `enable subgroups`, which Deno's WebGPU does not know although it has the operations (our own
- * kernels leave it out too), and `submit`, to put timestamps around what it submits.
+ * `enable subgroups`, which Deno's WebGPU does not accept although it has the operations (our own
+ * kernels leave it out too), and `submit`, to put timestamps around its submissions.
  *
  * @module
  */
@@ -32,37 +32,37 @@ import { peerImplementation } from "./peer_plan.ts";
 export interface OrtPeer {
   readonly implementation: Measurable;
   readonly versions: Record<string, string>;
-  /** What a reader of the result should know: why its kernels for subgroups are out. */
+  /** Note for readers of the result: why its subgroup kernels are not used. */
   readonly notes: readonly string[];
   readonly close: () => Promise<void>;
 }
 
-/** Version of the package; deno.lock does not hold it, so that nobody fetches it unasked. */
+/** Version of the package; deno.lock does not list it, so that it is only fetched on request. */
 const VERSION = "1.30.0";
 
-/** What is loaded of the package, with the SHA-256 that it must have. */
+/** Files that are loaded from the package, with their required SHA-256. */
 const FILES = {
   "ort.webgpu.bundle.min.mjs": "0730816731ce2cdfb06f273da065d4a1c7091eb9d1756a83b2916c8a89d015e2",
   "ort-wasm-simd-threaded.asyncify.wasm":
     "39f9f0894d478800487ed9f7dbe92618498db320cf55c8e3d89adff8dce658da",
 };
 
-/** Its whole layer is one dispatch, which cannot be cut: no driver is asked for a longer one. */
+/** Its whole layer is one dispatch, which cannot be split: longer ones could exceed driver limits. */
 const LONGEST_SECONDS = 5;
 
 /** Submissions of one execution that can be timed. */
 const MAX_SUBMISSIONS = 64;
 
-/** A small layer by which the way through subgroups is tried. */
+/** A small layer for testing the subgroup kernels. */
 const TRIAL = { heads: 2, context: 193, headDim: 64 } as const;
 const TRIAL_SEED = 1;
 const TRIAL_TOLERANCE = 0.01;
 
 /**
- * Loads the runtime, and finds out whether its kernels for subgroups work on this device: they do not
- * for every subgroup size. Where they do not, it is told that there are none.
+ * Loads the runtime, and tests whether its subgroup kernels work on this device: they do not
+ * for every subgroup size. If they do not, subgroups are hidden from it.
  *
- * @throws {UnavailableError} when the package is not there or does not start.
+ * @throws {UnavailableError} when the package is missing or does not start.
  */
 export async function openOrtPeer(gpu: Gpu): Promise<OrtPeer> {
   const ort = await loadRuntime();
@@ -87,7 +87,7 @@ export async function openOrtPeer(gpu: Gpu): Promise<OrtPeer> {
   };
 }
 
-/** Why a small layer does not come out alike with subgroups and without; undefined when it does. */
+/** Why a small layer differs with and without subgroups; undefined if it does not. */
 async function whyNoSubgroups(gpu: Gpu, ort: Runtime): Promise<string | undefined> {
   if (!gpu.capabilities.subgroups) return "the device has none";
   const dtype = gpu.capabilities.f16 ? "f16" : "f32";
@@ -155,7 +155,7 @@ async function load(): Promise<Runtime> {
   return runtime;
 }
 
-/** Where the package lies: in node_modules of the project, else in Deno's cache of packages. */
+/** Where the package is: in node_modules of the project, else in Deno's package cache. */
 async function findPackage(): Promise<URL> {
   const cache = import.meta.resolve("zod").replace(/zod\/[^/]+\/.*$/, "");
   const places = [
@@ -167,7 +167,7 @@ async function findPackage(): Promise<URL> {
       await Deno.stat(new URL(Object.keys(FILES)[0], place));
       return place;
     } catch {
-      // Perhaps in the next place.
+      // It may be in the next place.
     }
   }
   throw new Error(
@@ -204,7 +204,7 @@ async function prepare(
     const feeds: Record<string, unknown> = {};
     for (const [i, name] of names.entries()) {
       const tensor = await allocate(name);
-      // One head of H·d columns: the generator counts [rows, heads, dim], so these are our values.
+      // One head of H·d columns: the generator counts [rows, heads, dim], so the values equal ours.
       await fillSeeded(gpu, tensor, (seed + i) >>> 0);
       feeds[name] = bind(tensor);
     }
@@ -228,7 +228,7 @@ async function prepare(
         executionProviders: [{
           name: "webgpu",
           device,
-          // Exact sizes, not the next larger bucket: the memory of one layer is all there is.
+          // Exact sizes, not the next larger bucket: only the memory of one layer is available.
           storageBufferCacheMode: "simple",
         }],
         logSeverityLevel: 3,
@@ -240,7 +240,7 @@ async function prepare(
     owned.push(clock);
     const run = session.run.bind(session);
     const execute = () => clock.time(() => run(feeds, fetches));
-    // Shaders are made here and not in the first sample.
+    // Shaders are created here and not in the first sample.
     await execute();
     return {
       stages: ["forward"],
@@ -282,7 +282,7 @@ function splitHeads(
   };
 }
 
-/** Runs foreign code that submits work to the device, and times each of its submissions. */
+/** Runs external code that submits work to the device, and times each of its submissions. */
 function createClock(gpu: Gpu) {
   const { device } = gpu;
   const { queue } = device;
@@ -334,7 +334,7 @@ function createClock(gpu: Gpu) {
         await work();
         await queue.onSubmittedWorkDone();
       } finally {
-        // What is left are the methods of the prototype.
+        // The prototype's methods are in effect again.
         Reflect.deleteProperty(queue, "submit");
         Reflect.deleteProperty(device, "createShaderModule");
       }

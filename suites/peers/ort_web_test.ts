@@ -7,7 +7,7 @@ import { UnavailableError } from "../plan/measurable.ts";
 import { onnxModel } from "./onnx_model.ts";
 import { openOrtPeer } from "./ort_web.ts";
 
-Deno.test("onnxModel writes the messages of the format", () => {
+Deno.test("onnxModel encodes the messages of the format", () => {
   const model = onnxModel({
     operator: "Op",
     domain: "d",
@@ -37,7 +37,7 @@ Deno.test("onnxModel writes the messages of the format", () => {
   assert.deepEqual(inner, [1, 300]);
 });
 
-/** Fields of a message: numbers, or the bytes of what has a length. */
+/** Fields of a message: numbers, or the bytes of length-delimited ones. */
 function readFields(bytes: Uint8Array): [number, number | Uint8Array][] {
   const fields: [number, number | Uint8Array][] = [];
   let at = 0;
@@ -72,7 +72,7 @@ Deno.test("ort-web computes causal attention on our device, and passes our check
     if (!(error instanceof UnavailableError)) throw error;
     return console.warn(`skipped: ${t.name}: ${error.message}`);
   }
-  // Who runs without its faster kernels says why.
+  // A run without the faster kernels reports why.
   assert.deepEqual(
     peer.notes.map((note) => / subgroups: ./.test(note)),
     peer.versions.kernels === "with subgroups" ? [] : [true],
@@ -101,7 +101,7 @@ Deno.test("ort-web computes causal attention on our device, and passes our check
     extent: "whole" as const,
   };
   assert.equal(failureOf((await checkOutputs(gpu, layer, options)).check), undefined);
-  // The methods that were wrapped are the prototype's again.
+  // The wrapped methods are the prototype's again.
   assert.ok(!Object.hasOwn(gpu.device, "createShaderModule"));
   assert.ok(!Object.hasOwn(gpu.device.queue, "submit"));
   await layer.destroy();

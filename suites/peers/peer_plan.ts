@@ -1,6 +1,6 @@
 /**
- * What a peer costs: the same FLOP and bytes as ours for the same layer, in one stage, since its
- * inside is its own.
+ * The cost of a peer: the same FLOP and bytes as ours for the same layer, in one stage, since its
+ * internals are unknown.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import type { Layer, Measurable } from "../plan/measurable.ts";
 
 /**
- * Bytes that a peer may hold, by which cases share a device's memory: its own inputs, which are not
- * ours, and half as much again as our layer, since frameworks keep what backward passes need.
+ * Bytes that a peer may hold, for dividing a device's memory among cases: its own inputs, separate from
+ * ours, and one and a half times our layer, since frameworks keep what backward passes need.
  */
 function estimatePeak(ours: number, { shape, direction = "forward" }: Problem): number {
   const inputs = direction === "forward" ? 3 : 4;
@@ -20,7 +20,7 @@ function estimatePeak(ours: number, { shape, direction = "forward" }: Problem): 
   return Math.ceil(1.5 * ours) + inputs * heads * context * headDim * bytesPerElement(dtype);
 }
 
-/** The implementation of ours that computes what a peer says it does: the first of the family. */
+/** Our implementation of what a peer computes: the first of the family. */
 export function counterpartOf(family: string, scorer?: string) {
   return IMPLEMENTATIONS.find((ours) =>
     ours.family === family && (ours.scorer === undefined || ours.scorer.name === scorer)
@@ -30,12 +30,12 @@ export function counterpartOf(family: string, scorer?: string) {
 /** A peer as an implementation. */
 export function peerImplementation(
   options: {
-    /** Without the prefix. */
+    /** Name without the prefix. */
     name: string;
     title: string;
-    /** The family of ours that computes the same. */
+    /** Our family that computes the same. */
     computes: string;
-    /** The scorer of ours, for Lighthouse. */
+    /** Our scorer, for Lighthouse. */
     scorer?: string;
     /** Default: all. */
     directions?: readonly Direction[];

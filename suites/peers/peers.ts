@@ -1,6 +1,6 @@
 /**
- * Peers: other people's implementations, measured beside ours in the same run. A peer that cannot be
- * had is an entry too: each of its cases is skipped, with the reason.
+ * Peers: other people's implementations, measured next to ours in the same run. An unavailable peer
+ * is listed too: each of its cases is skipped, with the reason.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { peerImplementation } from "./peer_plan.ts";
 import { PEER_PREFIX } from "../plan/measurable.ts";
 import { PythonPeer } from "./python_peer.ts";
 
-/** Peers that need no file of the user's. */
+/** Peers that need no file from the user. */
 export const PEER_NAMES = ["torch-cudnn", "torch-fa2", "ort-web"] as const;
 
 /** What `python:FILE` starts with. */
@@ -24,7 +24,7 @@ export interface OpenPeers {
   readonly implementations: readonly Measurable[];
   /** For the result. */
   readonly records: readonly PeerRecord[];
-  /** For the result: what a reader should know of them. */
+  /** For the result: notes for its readers. */
   readonly notes: readonly string[];
   readonly close: () => Promise<void>;
 }
@@ -38,7 +38,7 @@ export interface OpenPeersOptions {
 }
 
 /**
- * Whether a name is one that `--peer` takes.
+ * Whether `--peer` accepts a name.
  *
  * @throws {UsageError} one line.
  *
@@ -58,9 +58,9 @@ export function requirePeer(asked: string): string {
 }
 
 /**
- * Starts the peers of a run, all at once.
+ * Starts the peers of a run concurrently.
  *
- * @throws {UsageError} when two of them go by the same name.
+ * @throws {UsageError} when two of them have the same name.
  */
 export async function openPeers(
   asked: readonly string[],
@@ -75,7 +75,7 @@ export async function openPeers(
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
     await close();
-    throw new UsageError(`two peers go by the name ${twice}: ${wanted.join(", ")}`);
+    throw new UsageError(`two peers have the name ${twice}: ${wanted.join(", ")}`);
   }
   return {
     implementations: opened.map(({ implementation }) => implementation),
@@ -130,7 +130,7 @@ async function openPython(asked: string, options: OpenPeersOptions): Promise<Ope
 
 async function openOrtWeb(asked: string, { gpu }: OpenPeersOptions): Promise<OpenPeer> {
   try {
-    // Thirty megabytes of WebAssembly: loaded for this alone.
+    // Thirty megabytes of WebAssembly: loaded only for this.
     const { openOrtPeer } = await import("./ort_web.ts");
     const { implementation, versions, notes, close } = await openOrtPeer(gpu);
     const record: PeerRecord = {

@@ -1,5 +1,5 @@
 /**
- * An implementation in Python as one of the registry: the same plan, the same inputs, the same checks.
+ * A Python implementation as an entry of the registry: the same plan, the same inputs, the same checks.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import {
 import { counterpartOf, peerImplementation } from "./peer_plan.ts";
 import { PeerError, PythonProcess, type PythonProcessOptions } from "./python_process.ts";
 
-/** What an implementation in Python says of itself. */
+/** How a Python implementation describes itself. */
 const helloSchema = z.object({
   name: z.string().regex(/^[\w.+-]{1,64}$/),
   computes: z.string(),
@@ -31,10 +31,10 @@ const helloSchema = z.object({
   message: "it is neither dense attention nor a Lighthouse layer with a scorer of ours",
 });
 
-/** What an implementation in Python says of itself. */
+/** How a Python implementation describes itself. */
 export type PythonHello = z.infer<typeof helloSchema>;
 
-/** A Python module, served by a process that starts again when it has ended. */
+/** A Python module, served by a process that is restarted when it has ended. */
 export class PythonPeer {
   readonly #options: PythonProcessOptions;
   #process?: PythonProcess;
@@ -47,7 +47,7 @@ export class PythonPeer {
   }
 
   /**
-   * Starts the process and asks who is there.
+   * Starts the process and reads its description.
    *
    * @throws {UnavailableError} when it cannot run here, with the reason.
    */
@@ -60,7 +60,7 @@ export class PythonPeer {
       const hello = helloSchema.safeParse(reply);
       if (hello.success) return hello.data;
       const { path, message } = hello.error.issues[0];
-      throw new UnavailableError(`it says of its ${path.join(".")}: ${message}`);
+      throw new UnavailableError(`its ${path.join(".")}: ${message}`);
     } catch (error) {
       if (error instanceof PeerError) throw new UnavailableError(error.message, { cause: error });
       throw error;
@@ -202,12 +202,12 @@ export class PythonPeer {
   }
 }
 
-/** Importing torch from a cold disk takes a while, and so do a compiler and an autotuner. */
+/** Importing torch from a cold disk takes long, and so do compilers and autotuners. */
 const HELLO_SECONDS = 180;
 const WORK_SECONDS = 300;
 const ANSWER_SECONDS = 120;
 
-/** A process that crashes on one layer gets a chance with the next. */
+/** A process that crashes on one layer is restarted for the next. */
 const RESTARTS = 5;
 
 const toldSchema = z.object({

@@ -18,7 +18,7 @@ const MODULE = here("_fake_peer.py");
 const python = await new Deno.Command("python3", { args: ["--version"], stdout: "null" }).output()
   .then(({ success }) => success, () => false);
 
-/** A test of what a Python process does; skipped, with a line, where there is none. */
+/** A test of a Python process; skipped, with a line, if there is none. */
 function pythonTest(name: string, test: (t: Deno.TestContext) => Promise<void>): void {
   Deno.test(name, async (t) => {
     if (!python) return console.warn(`skipped: ${name}: there is no python3`);
@@ -26,7 +26,7 @@ function pythonTest(name: string, test: (t: Deno.TestContext) => Promise<void>):
   });
 }
 
-/** The fake module under another name, which orders one of its faults. */
+/** The fake module under another name, which selects one of its faults. */
 async function withFault(fault: string, use: (file: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
@@ -46,7 +46,7 @@ for (const dtype of ["f16", "f32"] as const) {
     try {
       const implementation = peer.register(await peer.hello());
       const shape = { heads: 2, context: 9, headDim: 32, dtype };
-      // A seed at the top of the range: K, V and dO wrap around in neither language.
+      // A seed at the top of the range: K, V and dO do not wrap around in either language.
       const seed = 2 ** 32 - 4;
       const tensor = await createTensor(gpu, { heads: 2, rows: 9, dim: 32, dtype });
       await fillSeeded(gpu, tensor, seed + 1);
@@ -127,7 +127,7 @@ pythonTest(
 );
 
 pythonTest(
-  "PythonPeer: what cannot be had says why, and what dies leaves its last words",
+  "PythonPeer: an unavailable peer gives its reason, and a dying one its last output",
   async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
@@ -170,7 +170,7 @@ pythonTest(
   },
 );
 
-pythonTest("peer_helper.py outlives a Ctrl-C, which a terminal sends to it too", async (t) => {
+pythonTest("peer_helper.py survives a Ctrl-C, which a terminal also sends to it", async (t) => {
   if (Deno.build.os === "windows") return console.warn(`skipped: ${t.name}: needs signals`);
   const child = new Deno.Command("python3", {
     args: ["-u", HELPER, MODULE],
@@ -192,7 +192,7 @@ pythonTest("peer_helper.py outlives a Ctrl-C, which a terminal sends to it too",
   await replies.cancel();
 });
 
-/** Stands in for PyTorch where the forced backend takes no such layer, with its warnings. */
+/** Replaces PyTorch where the forced backend does not support a layer, with its warnings. */
 const REFUSING_TORCH = `
 import sys, types, warnings
 def attend(*_, **__):
@@ -229,17 +229,20 @@ except sdpa.Unsupported as error:
     print(error)
 `;
 
-pythonTest("torch_sdpa.py says why a backend refuses, and not that others are off", async () => {
-  const { stdout } = await new Deno.Command("python3", {
-    args: ["-c", REFUSING_TORCH, here("torch_sdpa.py")],
-  }).output();
-  assert.equal(
-    new TextDecoder().decode(stdout).trim(),
-    "torch-cudnn refuses this layer: Expected query to be Half, got Float",
-  );
-});
+pythonTest(
+  "torch_sdpa.py reports why a backend refuses, without those that are disabled",
+  async () => {
+    const { stdout } = await new Deno.Command("python3", {
+      args: ["-c", REFUSING_TORCH, here("torch_sdpa.py")],
+    }).output();
+    assert.equal(
+      new TextDecoder().decode(stdout).trim(),
+      "torch-cudnn refuses this layer: Expected query to be Half, got Float",
+    );
+  },
+);
 
-Deno.test("PythonProcess: a program that is not there, and one that answers nothing", async () => {
+Deno.test("PythonProcess: a missing program, and one that does not answer", async () => {
   assert.throws(
     () => PythonProcess.start({ args: [], program: "no-such-python" }),
     /there is no no-such-python/,
@@ -262,7 +265,7 @@ Deno.test("PythonProcess: a program that is not there, and one that answers noth
   }
 });
 
-Deno.test("openPeers: a missing interpreter and a missing file are rows with a reason", async (t) => {
+Deno.test("openPeers: a missing interpreter and a missing file give rows with a reason", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {

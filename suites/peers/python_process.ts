@@ -1,6 +1,6 @@
 /**
  * A python3 that serves one implementation over its standard input and output: JSON lines, each
- * reply followed by as many raw bytes as it says. `peer_helper.py` is the other end.
+ * reply followed by the raw bytes that it announces. `peer_helper.py` is the other end.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export class PeerError extends Error {
   override readonly name = "PeerError";
 }
 
-/** One answer. */
+/** One reply. */
 export interface PeerReply {
   readonly reply: Record<string, unknown>;
   /** Raw bytes that came with it. */
@@ -29,10 +29,10 @@ export interface PythonProcessOptions {
   readonly program?: string;
 }
 
-/** Lines of stderr that are kept to say why a process ended. */
+/** Lines of stderr that are kept to explain why a process ended. */
 const KEPT_LINES = 20;
 
-/** The longest line that a reply may be, bytes. */
+/** The longest line of a reply, bytes. */
 const LONGEST_LINE = 2 ** 20;
 
 /** A running process. Requests are answered one after the other. */
@@ -56,7 +56,7 @@ export class PythonProcess {
   /**
    * Starts a process.
    *
-   * @throws {UnavailableError} when there is no such program or it may not be run.
+   * @throws {UnavailableError} when the program is missing or may not be run.
    */
   static start({ args, program = "python3" }: PythonProcessOptions): PythonProcess {
     try {
@@ -73,7 +73,7 @@ export class PythonProcess {
     }
   }
 
-  /** Why the process cannot answer any more; undefined while it can. */
+  /** Why the process can no longer answer; undefined while it can. */
   get ended(): string | undefined {
     return this.#ended;
   }
@@ -84,10 +84,10 @@ export class PythonProcess {
   }
 
   /**
-   * Sends a request and waits for its answer. A process that does not answer in time is ended.
+   * Sends a request and waits for its reply. A process that does not reply in time is ended.
    *
-   * @throws {UnavailableError} when the implementation says that it cannot do this here.
-   * @throws {MemoryError} when it has no room.
+   * @throws {UnavailableError} when the implementation reports that it cannot do this here.
+   * @throws {MemoryError} when it runs out of memory.
    * @throws {PeerError} for everything else.
    */
   async request(
@@ -129,7 +129,7 @@ export class PythonProcess {
     try {
       return await Promise.race([this.#converse(message), late]);
     } catch (error) {
-      // What is left of an unfinished answer would be taken for the next one.
+      // The rest of an unfinished reply would be mistaken for the next one.
       if (!(error instanceof UnavailableError || error instanceof MemoryError || isAnswer(error))) {
         this.#ended = errorLine(error);
         this.#kill();
@@ -191,7 +191,7 @@ export class PythonProcess {
     return value;
   }
 
-  /** A broken pipe says little; the exit code and the last words say more. */
+  /** A broken pipe says little; the exit code and the last output say more. */
   async #explainEnd(error: unknown): Promise<PeerError> {
     this.#kill();
     const { code, signal } = await this.#child.status;
@@ -218,12 +218,12 @@ export class PythonProcess {
     try {
       this.#child.kill("SIGTERM");
     } catch {
-      // It had ended.
+      // It had already ended.
     }
   }
 }
 
-/** Marks an error that the process answered with: it goes on serving. */
+/** Marks an error that the process reported: it keeps serving. */
 const ANSWERED = Symbol("answered");
 
 function isAnswer(error: unknown): boolean {

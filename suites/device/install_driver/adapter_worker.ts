@@ -1,5 +1,5 @@
 /**
- * Says whether WebGPU finds an adapter, from a thread of its own.
+ * Reports whether WebGPU finds an adapter, from a separate thread.
  *
  * @module
  */
