@@ -1,6 +1,6 @@
 /**
- * Context parallelism, simulated on one device: the layer's context in W shards that select on their
- * own and attend in a ring. Says what sharding changes in the selection, whether the ring computes
+ * Context parallelism, simulated on one device: the layer's context in W shards that select independently
+ * and attend in a ring. Reports how sharding changes the selection, whether the ring computes
  * the attention of the unsharded sequence, and what each share of each step costs.
  *
  * @module
@@ -37,7 +37,7 @@ export type Unsharded = Map<Scorer, Int32Array>;
 /**
  * Measures a cut; one that fails or does not fit is recorded with its reason.
  *
- * @param options `again`: also where it has a record, whose samples stay.
+ * @param options `again`: also if it already has a record, whose samples are kept.
  */
 export async function measureCut(
   session: Session,
@@ -198,7 +198,7 @@ async function takeTimes(
   const pieces: number[] = [];
   let before = await clock.settle(run);
   let clean = 0;
-  // Rounds with the clock down are taken again, at most as many more.
+  // Rounds at a low clock are repeated, at most as many again.
   for (let round = 0; round < 2 * ROUNDS && clean < ROUNDS; round++) {
     let off = false;
     for (const [place, ring] of [false, true, true, false].entries()) {

@@ -31,7 +31,7 @@ Deno.test("planRunCuts: every cut of every profile can select", () => {
   }
 });
 
-Deno.test("planRunCuts: a grid of the user's own leaves the suite out, unless it is asked for", () => {
+Deno.test("planRunCuts: a user-defined grid leaves the suite out, unless it is requested by name", () => {
   assert.deepEqual(planned("paper", { contexts: [8192] }), []);
   const suites = ["context-parallel"];
   const asked = planned("paper", {
@@ -44,7 +44,7 @@ Deno.test("planRunCuts: a grid of the user's own leaves the suite out, unless it
   const dilations = asked.map(({ entry }) => entry.problem.options!.dilation);
   assert.deepEqual([...new Set(dilations)], [undefined, 8]);
   assert.deepEqual(planned("paper", {}, ["latency"]), []);
-  // At 2,048 no part is left with 128 coarsest entries, whatever the cut.
+  // At 2,048 no part keeps 128 coarsest entries, for any cut.
   assert.throws(
     () => planned("paper", { suites, contexts: [2048], options: { k: [128] } }),
     (error) =>
@@ -53,7 +53,7 @@ Deno.test("planRunCuts: a grid of the user's own leaves the suite out, unless it
   );
 });
 
-Deno.test("planCuts: what does not fit the memory is skipped, what one binding cannot hold is cut into blocks", () => {
+Deno.test("planCuts: a cut that exceeds memory is skipped, one that exceeds a binding is split into blocks", () => {
   const setting = { context: 2 ** 20, levels: 3, pooling: 4, k: 2 ** 14, shards: [8] };
   const options = { setting, heads: 8, headDim: 128, dtype: "f16" } as const;
   const cuts = (deviceMemoryBytes: number) =>
@@ -74,7 +74,7 @@ Deno.test("planCuts: what does not fit the memory is skipped, what one binding c
   );
 });
 
-Deno.test("planCuts: a cut that cannot select is a case with the reason, the others stay", () => {
+Deno.test("planCuts: a cut that cannot select is a case with a reason, and the others are kept", () => {
   const cuts = planCuts({
     setting: { context: 4096, levels: 3, pooling: 2, k: 512, shards: [2, 4] },
     heads: 2,
@@ -121,12 +121,12 @@ Deno.test("the suite checks, times and describes every cut", async (t) => {
       const { steps, selection, uncoveredRows, unshardedUncoveredRows } = record.contextParallel!;
       const pairs = steps.flatMap(({ shardPairs }) => shardPairs).reduce((sum, n) => sum + n);
       assert.equal(pairs, record.gathered! ** 2 / 2 * record.shape.heads);
-      // Tiles never see each other, so the norm scorer chooses alike whatever the cut.
+      // Tiles never see each other, so the norm scorer selects the same for every cut.
       assert.equal(selection.jaccard, 1);
       assert.ok(uncoveredRows >= unshardedUncoveredRows);
       assert.deepEqual(steps.map(({ bytes }) => bytes > 0), [true, false]);
       assert.ok(record.statistic!.median > 0 && record.check!.passed);
-      // What is created beside the plan: uniforms and the buffers of timestamps.
+      // Buffers created outside the plan: uniforms and the timestamp buffers.
       const unplanned = record.measuredPeakBytes! - record.peakBytes;
       assert.ok(unplanned >= 0 && unplanned < 2 ** 16, `${unplanned} bytes beside the plan`);
       assert.deepEqual(record.check!.parts!.map(({ name }) => name), [

@@ -24,7 +24,7 @@ import { type PlannedCase, type PlannedDevice, problemId } from "../plan/planned
 import { type KRule, resolveBudget, sectionOf } from "../plan/profile.ts";
 import { contextParallelRecord } from "./record.ts";
 
-/** Rounds of the ring and the attention in one piece, and of shares timed apart. */
+/** Rounds of the ring and the attention in one piece, and of shares timed separately. */
 export const ROUNDS = 3;
 
 /** Two to warm up, rounds of four, and the shares. */
@@ -54,11 +54,11 @@ export interface PlannedCut {
 }
 
 /**
- * The cuts of a run: those of its profile, unless options shape another grid and do not ask for the
- * suite by name; then the suite takes the longest context, and levels, pooling, k and the dilation,
+ * The cuts of a run: those of its profile, unless options define another grid and do not name the
+ * suite; then the suite takes the longest context, and levels, pooling, k and the dilation,
  * from them.
  *
- * @throws {UsageError} one line, when the suite was asked for by name at a shape of which no cut can
+ * @throws {UsageError} one line, when the suite was requested by name at a shape for which no cut can
  * be computed.
  */
 export function planRunCuts(
@@ -98,23 +98,23 @@ function numberOf(values: readonly KRule[] | undefined): number | undefined {
   return values && Number(values[0]);
 }
 
-/** What planning cuts has to know of a device. */
+/** What planning cuts needs to know about a device. */
 type CutDevice = Pick<PlannedDevice, "capabilities" | "deviceMemoryBytes">;
 
 /** What the cuts of a run share. */
 export interface CutOptions {
   readonly setting: ContextParallelSetting;
-  /** δ of the dilated scorer, where it is not the scorer's own. */
+  /** δ of the dilated scorer, if it is not the scorer's default. */
   readonly dilation?: number;
   readonly heads: number;
   readonly headDim: number;
   readonly dtype: Problem["shape"]["dtype"];
-  /** Implementations that are measured; those without a scorer that can be cut are left out. */
+  /** Implementations to measure; those without a scorer that can be cut are left out. */
   readonly implementations: readonly string[];
   readonly device: CutDevice;
 }
 
-/** The cases of a setting, cuts that cannot select or do not fit with their reason. Pure. */
+/** The cases of a setting; cuts that cannot select or do not fit carry their reason. Pure. */
 export function planCuts(options: CutOptions): PlannedCut[] {
   const { setting, heads, headDim, dtype, implementations, device } = options;
   const { context, levels, pooling, k } = setting;
@@ -179,7 +179,7 @@ function planBuffers(
   const shardRows = geometry.gathered / shards;
   const stages = steps.map((shares, step) => {
     const working = shares.filter(({ pieces }) => pieces.length > 0).length;
-    // Q, K, V of a share are read, its result is written, and read where it is merged with.
+    // Q, K, V of a share are read, its result is written, and read again when it is merged.
     const each = 3 * shardRows * row + (step === 0 ? 1 : 2) * shardRows * wide;
     return {
       name: `ring step ${step}`,

@@ -13,10 +13,12 @@ export const contextParallelSchema: z.ZodType<ContextParallelRecord> = z.looseOb
   partition: z.enum(["contiguous", "head-tail"]).describe(
     "`contiguous`: shard w holds part w of W. `head-tail`: parts w and 2W - 1 - w of 2W.",
   ),
-  parts: z.int().positive().describe("Parts that select on their own, in all."),
+  parts: z.int().positive().describe("Total number of parts that select independently."),
   partK: z.int().positive().describe("The budget of each part."),
-  selection: overlapSchema.describe("With the selection of the same inputs without shards."),
-  uncoveredRows: z.int().nonnegative().describe("Rows that nothing reaches, of all heads."),
+  selection: overlapSchema.describe(
+    "Overlap with the selection of the same inputs without shards.",
+  ),
+  uncoveredRows: z.int().nonnegative().describe("Rows that no entry covers, over all heads."),
   unshardedUncoveredRows: z.int().nonnegative().describe("The same without shards."),
   unshardedAttention: statisticSchema.optional().describe(
     "Seconds of the inner attention over the same gathered rows in one piece.",

@@ -1,16 +1,16 @@
-/** A result file that means harm, for tests of everything that shows one. */
+/** A malicious result file, for tests of everything that shows one. */
 import { type Result, resultSchema } from "./result_schema.ts";
 import { sampleRetrieval } from "./_sample_retrieval.ts";
 import { type SampleOptions, sampleResult } from "./_sample_result.ts";
 
-/** HTML, script, path, template, terminal and formula tricks in one text. */
+/** HTML, script, path, template, terminal and formula attacks in one text. */
 export const ATTACK =
   `"'></script></style></title></textarea><script>globalThis.pwned=1;alert(1)</script>` +
   `<img src=x onerror="globalThis.pwned=1"><svg onload=alert(1)><base href="https://example.org/">` +
   `<a href="javascript:globalThis.pwned=1">x</a>{{x}}\${x}<!--]]>\u202e\u0000\u001b[31m` +
   `../../../../etc/passwd\\..\\..\\con.%2e%2e%2f://example.org/?a=b&lt;script&gt;=cmd|'/C calc'!A0`;
 
-// Enumerations and dates must stay valid for the file to be read at all.
+// Enumerations and dates must stay valid so that the file can be read.
 const FIXED = new Set([
   "startedAt",
   "finishedAt",

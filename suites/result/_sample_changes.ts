@@ -1,12 +1,12 @@
 /**
- * What tests change in a synthetic case: its direction, its length, its quality, its status.
+ * Changes that tests make to a synthetic case: its direction, its length, its quality, its status.
  *
  * @module
  */
 import { sampleStatistic } from "./_sample_statistic.ts";
 import type { CaseRecord } from "./result_schema.ts";
 
-/** A forward case as one of another direction: 3.5 times the work, and backward stages. */
+/** Turns a forward case into another direction: 3.5 times the work, and backward stages. */
 export function directed(record: CaseRecord, direction: CaseRecord["direction"]): CaseRecord {
   if (direction === "forward") return record;
   const forward = record.stages.map((stage) => structuredClone(stage));
@@ -48,7 +48,7 @@ export function addQuality(record: CaseRecord): void {
   };
 }
 
-/** Nine digits, as runs record them. */
+/** Nine digits, as in recorded values. */
 export function short(value: number): number {
   return Number(value.toPrecision(9));
 }

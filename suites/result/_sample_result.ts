@@ -18,7 +18,7 @@ import {
 
 export { sampleStatistic };
 
-/** What a synthetic result should look like. */
+/** Options of a synthetic result. */
 export interface SampleOptions {
   contexts?: number[];
   heads?: number;
@@ -32,11 +32,11 @@ export interface SampleOptions {
   sparseRate?: number;
   /** Bytes/s of the formula for the other stages. */
   byteRate?: number;
-  /** Also the sweeps over k, p, L and the scorer at 98,304 tokens. */
+  /** Adds the sweeps over k, p, L and the scorer at 98,304 tokens. */
   sweeps?: boolean;
-  /** Also a peer implementation, correctness, throughput, a skipped and a failed case. */
+  /** Adds a peer implementation, correctness, throughput, a skipped and a failed case. */
   extras?: boolean;
-  /** Also scorers and both directions at every context, selection quality, memory and shards. */
+  /** Adds scorers and both directions at every context, selection quality, memory and shards. */
   variants?: boolean;
   description?: string;
   seed?: number;

@@ -7,7 +7,7 @@ import type { RetrievalCell, RetrievalRecord } from "./result.ts";
 
 /** How large a record to make. */
 interface SampleRetrievalOptions {
-  /** As many cells as the paper's profile plans, about 2,300, with digits as measured ones have. */
+  /** As many cells as the paper's profile plans, about 2,300, with the digits of measured ones. */
   paper?: boolean;
 }
 
@@ -150,7 +150,7 @@ function cell(parts: Partial<RetrievalCell>): RetrievalCell {
   };
 }
 
-/** Seven digits that do not repeat, and the comparisons that a measured cell has. */
+/** Seven digits that do not repeat, and the comparisons of a measured cell. */
 function addDigits(one: RetrievalCell, index: number): void {
   const noise = (i: number) =>
     Number(((Math.sin(12.9898 * index + 78.233 * i) + 1) / 2).toPrecision(7));

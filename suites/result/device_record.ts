@@ -1,12 +1,12 @@
 /**
- * What a run computed on, apart from the stack that reached it: stacks describe one device
+ * The device that a run computed on, separate from the stack: stacks describe one device
  * differently.
  *
  * @module
  */
 import type { DeviceRecord, EnvironmentRecord } from "./result.ts";
 
-/** What tells a device's name. */
+/** Sources of a device's name. */
 export interface DeviceParts {
   /** As WebGPU describes it. */
   readonly adapter: Readonly<
@@ -16,13 +16,13 @@ export interface DeviceParts {
   readonly driver: string | null;
 }
 
-/** A card as the machine's own tool lists it. */
+/** A card as listed by the machine's own tool. */
 export type ListedCard = Readonly<Required<Pick<DeviceRecord, "name" | "uuid" | "busId">>>;
 
 /**
  * The record of an adapter's device.
  *
- * @param options.card What the machine's own tool says of it.
+ * @param options.card How the machine's own tool describes it.
  * @param options.only Whether that is the only card that the adapter can be. Default false.
  *
  * @example
@@ -48,31 +48,31 @@ export function deviceRecord(
 }
 
 /**
- * The same text for one device under every stack; all cards of a model have one. Software adapters
- * compute on the processor, so that it is a part of theirs.
+ * One text per device, the same under every stack; all cards of a model share it. Software adapters
+ * compute on the processor, so it is part of their text.
  */
 export function deviceIdentity({ device, adapter, cpu }: EnvironmentRecord): string {
   const name = adapter.software
     ? `${withoutBrackets(device.name)} on ${processorName(cpu)}`
     : device.name;
-  // Dawn puts hyphens between words and writes them small.
+  // Dawn joins words with hyphens and writes them in lower case.
   return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "") || name;
 }
 
-/** `Intel(R) Xeon(R) Processor @ 2.50GHz` without what tells nothing apart. */
+/** `Intel(R) Xeon(R) Processor @ 2.50GHz` without its uninformative parts. */
 export function processorName(cpu: string): string {
   return withoutBrackets(cpu).replace(/\b(CPU|Processor)\b|@ [\d.]+ ?GHz/g, "")
     .replace(/\s+/g, " ").trim() || "an unnamed processor";
 }
 
-/** A text without what stands in brackets, unless that is all of it. */
+/** A text without its parts in brackets, unless that is all of it. */
 export function withoutBrackets(text: string): string {
   return text.replace(/\([^)]*\)/g, "").replace(/\s+/g, " ").trim() || text;
 }
 
 /**
- * The most telling of an adapter's fields: its description, unless that tells the driver's version, as
- * Dawn's does, and another field a name.
+ * The most informative of an adapter's fields: its description, unless that is the driver's version, as
+ * with Dawn, and another field has a name.
  */
 function nameOf({ adapter: { description, device, architecture, vendor }, driver }: DeviceParts) {
   const versions = driver?.match(/\d+(\.\d+)+/g) ?? [];

@@ -17,7 +17,7 @@ const DENO = {
   description: "NVIDIA H100 80GB HBM3",
 };
 
-Deno.test("deviceRecord: a description that tells the driver gives way to a field with a name", () => {
+Deno.test("deviceRecord: prefers a field with a name to a description of the driver", () => {
   const name = (driver: string | null, adapter: DeviceParts["adapter"]) =>
     deviceRecord({ adapter, driver }).name;
   for (const driver of ["NVIDIA 580.159.04", null]) {
@@ -31,14 +31,14 @@ Deno.test("deviceRecord: a description that tells the driver gives way to a fiel
   assert.equal(name(null, { ...DENO, vendor: "", description: "" }), "unnamed adapter");
 });
 
-Deno.test("deviceRecord takes the name of a card, and its ids where it can be no other", () => {
+Deno.test("deviceRecord takes the name of a card, and its ids if it is the only candidate", () => {
   const card = { name: "NVIDIA H100 80GB HBM3", uuid: "GPU-1", busId: "00000000:17:00.0" };
   const parts = { adapter: DAWN, driver: null };
   assert.deepEqual(deviceRecord(parts, { card }), { name: card.name });
   assert.deepEqual(deviceRecord(parts, { card, only: true }), card);
 });
 
-Deno.test("deviceIdentity is one for a device under two stacks, another for another device", () => {
+Deno.test("deviceIdentity is equal for a device under two stacks, and differs between devices", () => {
   const { environment } = sampleResult();
   const identity = (adapter: DeviceParts["adapter"], more: Partial<EnvironmentRecord> = {}) => {
     const own = { ...environment, ...more, adapter: { ...environment.adapter, ...adapter } };

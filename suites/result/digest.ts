@@ -1,5 +1,5 @@
 /**
- * Digests: of bytes and text, and of values whatever the order of their keys.
+ * Digests of bytes and text, and of values independent of the order of their keys.
  *
  * @module
  */

@@ -1,12 +1,12 @@
 /**
- * Errors of the file system in one line, without paths and numbers of the system.
+ * One-line errors of the file system, without its paths and error numbers.
  *
  * @module
  */
 import { errorLine, OutputError } from "../errors.ts";
 
 /**
- * What went wrong with a file or a folder, without its path and the number of the error.
+ * The reason why a file or folder operation failed, without path and error number.
  *
  * @example
  * ```ts

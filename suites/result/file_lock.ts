@@ -1,6 +1,6 @@
 /**
- * Files that one process alone has open, also where a file system knows no locks, and that are
- * removed with the process whichever way it ends.
+ * Files that only one process has open, even on file systems without locks, and that are
+ * removed with the process however it ends.
  *
  * @module
  */
@@ -9,50 +9,50 @@ import { describeFileError } from "./file_errors.ts";
 
 /** For tests: the lock of an open file. */
 export interface ClaimOptions {
-  /** False when another process has the lock; throws where the file system knows no locks. */
+  /** False when another process has the lock; throws if the file system has no locks. */
   readonly tryLock?: (file: Deno.FsFile) => Promise<boolean>;
 }
 
 /**
- * Where a file system knows no locks, a file stands for one: its time is renewed this often, and one
- * that is older than this is of a process that was killed.
+ * On file systems without locks, a file serves as the lock: its time is renewed this often, and one
+ * that is older than this belongs to a process that was killed.
  */
 const RENEW_MILLISECONDS = 10_000;
 
 const DEAD_MILLISECONDS = 120_000;
 
-/** A file that this process alone has open. */
+/** A file that only this process has open. */
 export interface Held {
   readonly file: Deno.FsFile;
-  /** Closes it, and with it gives up its lock. */
+  /** Closes it, which releases its lock. */
   readonly close: () => void;
 }
 
-/** Files of this process that are of no use to anybody once it is gone. */
+/** Files of this process that are useless after it ends. */
 export const temporaries = new Set<string>();
 
-/** Removes unfinished files and locks at once, for a process that ends without unwinding. */
+/** Removes unfinished files and locks at once, for a process that exits without unwinding. */
 function removeTemporaries(): void {
   for (const path of temporaries) {
     try {
       Deno.removeSync(path);
     } catch {
-      // It was not there yet, or is no longer.
+      // It did not exist yet, or no longer does.
     }
   }
   temporaries.clear();
 }
 
-// Also when `Deno.exit` is called: by a second Ctrl-C, for example.
+// Also when `Deno.exit` is called, for example by a second Ctrl-C.
 globalThis.addEventListener?.("unload", removeTemporaries);
 
-/** Where a file grows until it is whole; one that a killed process left is taken over. */
+/** Where a file grows until it is complete; one left by a killed process is taken over. */
 export function temporaryOf(path: string): string {
   const at = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1;
   return `${path.slice(0, at)}.${path.slice(at)}.part`;
 }
 
-/** Opens a file that this process alone has; undefined where another one has it. */
+/** Opens a file exclusively for this process; undefined if another one has it. */
 export async function lockFile(
   path: string,
   { name, options }: { name: string; options: ClaimOptions },
@@ -71,7 +71,7 @@ export async function lockFile(
           continue;
         }
         if (!locked) return undefined;
-        // The one that had it may have removed it since it was opened here.
+        // Its previous owner may have removed it since it was opened here.
         if (!await isStillAt(path, file)) continue;
         temporaries.add(path);
         await file.truncate();
@@ -89,7 +89,7 @@ export async function lockFile(
   }
 }
 
-/** Keeps the time of an open file new. */
+/** Keeps renewing the time of an open file. */
 function renewed(file: Deno.FsFile): Held {
   const timer = setInterval(() => {
     const now = new Date();
@@ -116,7 +116,7 @@ async function openOrCreate(path: string): Promise<{ file: Deno.FsFile; fresh: b
       if (isSymlink) throw new OutputError(`write ${path}: a link of that name is in the way`);
       return { file: await Deno.open(path, { read: true, write: true }), fresh: false };
     } catch (error) {
-      // Whoever had it may have removed it since.
+      // Its owner may have removed it since.
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
   }

@@ -1,12 +1,12 @@
 /**
- * Descriptors of implementations as result files keep them, so that a report needs no registry.
+ * Descriptors of implementations as stored in result files, so that a report needs no registry.
  *
  * @module
  */
 import type { Implementation } from "../../kernels/implementation.ts";
 import type { ImplementationRecord } from "./result_schema.ts";
 
-/** What is recorded of an implementation. */
+/** The recorded fields of an implementation. */
 type Described =
   & Pick<Implementation, "name" | "title" | "family" | "scorer" | "role" | "options" | "style">
   & { readonly peer?: boolean };

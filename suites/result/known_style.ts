@@ -1,6 +1,6 @@
 /**
- * How the implementations of this version are drawn, for results that do not say it themselves: those
- * of an earlier version, and those that name an implementation which has no case of its own, as the
+ * How the implementations of this version are drawn, for results without styles of their own: those
+ * of an earlier version, and those that name an implementation without a case of its own, as the
  * arms of a retrieval run do.
  *
  * @module

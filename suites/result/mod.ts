@@ -1,6 +1,6 @@
 /**
- * The format of result files: what each record says, its schemas for a program that validates or
- * describes them, and reading a file of any version. `docs/schema.md` says what may change.
+ * The format of result files: the meaning of each record, its schemas for programs that validate or
+ * describe them, and reading a file of any version. `docs/schema.md` says what may change.
  *
  * @module
  */

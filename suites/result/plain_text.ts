@@ -1,5 +1,5 @@
 /**
- * Text from files of others, made harmless.
+ * Makes text from other people's files harmless.
  *
  * @module
  */

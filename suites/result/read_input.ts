@@ -1,5 +1,5 @@
 /**
- * Reading what a user names: a file, or standard input where the name is `-`.
+ * Reads an input that a user names: a file, or standard input if the name is `-`.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { describeFileError } from "./file_errors.ts";
 /** Name that stands for standard input. A file of that name is `./-`. */
 export const STANDARD_INPUT = "-";
 
-/** Why an input cannot be used, without its name: whoever reads it says what it is for. */
+/** Why an input cannot be used, without its name: the caller says what the input is for. */
 export class InputError extends Error {
   override readonly name = "InputError";
 }
@@ -17,7 +17,7 @@ export class InputError extends Error {
 let inputTaken = false;
 
 /**
- * The text of an input: UTF-8, or UTF-16 where a byte order mark says so. The mark is not part of it.
+ * The text of an input: UTF-8, or UTF-16 if a byte order mark says so, without the mark.
  *
  * @param options.limitBytes larger inputs are refused.
  * @throws {InputError} one line.

@@ -1,6 +1,6 @@
 /**
- * Reads a result file and checks it against the schema; everything that can be wrong with the file
- * comes out as one line.
+ * Reads a result file and checks it against the schema; every possible fault of the file
+ * gives one line.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { InputError, readInput, STANDARD_INPUT } from "./read_input.ts";
 /** Largest result file that is read. A paper-profile run with all samples stays below 2 MiB. */
 export const RESULT_FILE_LIMIT_BYTES = 64 * 2 ** 20;
 
-/** Deepest nesting of a result file; what the bench writes stays below ten. */
+/** Deepest nesting of a result file; those of the bench stay below ten. */
 const DEPTH_LIMIT = 100;
 
 /** Most objects and arrays of a result file. A paper-profile run with all samples has some 6,000. */
@@ -20,15 +20,15 @@ const CONTAINER_LIMIT = 2_000_000;
 
 /** A result file that cannot be used, in one line that names the file and the reason. */
 export class ResultFileError extends Error {
-  /** Tells this error by name. */
+  /** Identifies this error by name. */
   override name = "ResultFileError";
-  /** What a command line tool exits with: bad usage or bad file. */
+  /** Exit code of a command-line tool: bad usage or bad file. */
   readonly exitCode = 2;
 
-  /** Why, without the file. */
+  /** The reason, without the file. */
   readonly reason: string;
 
-  /** Says that the file at `path` cannot be used, and why, in one line. */
+  /** The file at `path` cannot be used; the message gives the reason in one line. */
   constructor(path: string, reason: string, options?: ErrorOptions) {
     const name = path === STANDARD_INPUT ? "on standard input" : plainText(path);
     super(`cannot use result file ${name}: ${plainText(reason)}`, options);
@@ -39,8 +39,8 @@ export class ResultFileError extends Error {
 /**
  * The validated result in the file at `path`; `-` is standard input.
  *
- * @throws {ResultFileError} when the file is missing, larger than 64 MiB, no JSON, cut off, of
- * another schema version, or not as the schema says.
+ * @throws {ResultFileError} when the file is missing, larger than 64 MiB, not JSON, cut off, of
+ * another schema version, or does not match the schema.
  */
 export async function readResult(path: string): Promise<Result> {
   try {
@@ -58,7 +58,7 @@ export async function readResult(path: string): Promise<Result> {
  */
 export function parseResult(text: string, path: string): Result {
   if (text.trim() === "") throw new ResultFileError(path, "it is empty");
-  // Before parsing: unknown fields are kept, and what walks through them would run out of stack.
+  // Before parsing: unknown fields are kept, and code that walks them could exhaust the stack.
   const { depth, count } = measureNesting(text);
   if (depth > DEPTH_LIMIT) {
     throw new ResultFileError(path, `it is nested deeper than ${DEPTH_LIMIT} levels`);
@@ -116,7 +116,7 @@ function checkVersion(version: unknown, path: string): void {
   throw new ResultFileError(path, `unknown schemaVersion ${shown}, expected ${SCHEMA_VERSION}`);
 }
 
-/** Deepest nesting of a JSON text, and its objects and arrays in all; brackets in strings are text. */
+/** Deepest nesting of a JSON text, and its number of objects and arrays; brackets in strings are text. */
 function measureNesting(text: string): { depth: number; count: number } {
   let [level, depth, count] = [0, 0, 0];
   for (let i = 0; i < text.length; i++) {

@@ -36,14 +36,14 @@ Deno.test("parseResult says when the JSON is cut off", () => {
   }
 });
 
-Deno.test("parseResult says when the text is no JSON, empty, or no object", () => {
+Deno.test("parseResult says when the text is not JSON, empty, or not an object", () => {
   assert.match(refusal("<html>"), /not JSON \(/);
   assert.match(refusal(" \n"), /it is empty/);
   assert.match(refusal("[]"), /expected a JSON object, found an array/);
   assert.match(refusal("null"), /found null/);
 });
 
-Deno.test("parseResult refuses what is nested too deep to walk through", () => {
+Deno.test("parseResult refuses input that is nested too deep", () => {
   const nested = "[".repeat(200_000) + "]".repeat(200_000);
   assert.match(
     refusal(good.replace(/^\{/, `{"later":${nested},`)),
@@ -51,7 +51,7 @@ Deno.test("parseResult refuses what is nested too deep to walk through", () => {
   );
 });
 
-Deno.test("parseResult refuses millions of arrays before it makes them", () => {
+Deno.test("parseResult refuses millions of arrays before it creates them", () => {
   const many = `[${"[],".repeat(2_100_000)}0]`;
   assert.match(
     refusal(good.replace(/^\{/, `{"later":${many},`)),

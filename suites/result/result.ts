@@ -481,13 +481,13 @@ export interface ContextParallelRecord extends OpenRecord {
   shards: number;
   /** `contiguous`: shard w holds part w of W. `head-tail`: parts w and 2W - 1 - w of 2W. */
   partition: "contiguous" | "head-tail";
-  /** Parts that select on their own, in all. */
+  /** Total number of parts that select independently. */
   parts: number;
   /** The budget of each part. */
   partK: number;
-  /** With the selection of the same inputs without shards. */
+  /** Overlap with the selection of the same inputs without shards. */
   selection: OverlapRecord;
-  /** Rows that nothing reaches, of all heads. */
+  /** Rows that no entry covers, over all heads. */
   uncoveredRows: number;
   /** The same without shards. */
   unshardedUncoveredRows: number;
@@ -539,15 +539,15 @@ export interface RetrievalRecord extends OpenRecord {
   headDim: number;
   /** Type that tensors are stored in. */
   dtype: "f16" | "f32";
-  /** Of the first trial. */
+  /** Seed of the first trial. */
   seed: number;
-  /** Trials asked for in each cell. */
+  /** Requested trials per cell. */
   trials: number;
-  /** Chance of all bands of `instrument` holding together, were the laws exact. */
+  /** Probability that all bands of `instrument` hold if the laws are exact. */
   confidence: number;
   /** One for each arm at each setting. */
   cells: RetrievalCell[];
-  /** Measurements held against the laws of dense attention. */
+  /** Measurements compared with the laws of dense attention. */
   instrument: InstrumentRecord[];
   /** Laws of dense attention at settings between the measured ones, for the figures. */
   laws: {
@@ -575,9 +575,11 @@ export interface RetrievalRecord extends OpenRecord {
     salience: number;
     [unknown: string]: unknown;
   }[];
-  /** What a trained checkpoint did in the digit passkey test; apart from the mechanism's cells. */
+  /**
+   * Results of a trained checkpoint in the digit passkey test; separate from the mechanism's cells.
+   */
   checkpoint?: {
-    /** Of the checkpoint. */
+    /** Name of the checkpoint. */
     name: string;
     /** One for each context and depth. */
     cells: {
@@ -615,10 +617,11 @@ export interface RetrievalCell extends OpenRecord {
   context: number;
   /** Percent of the context before the needle; absent where a stress case places it. */
   depth?: number;
-  /** μ: what planting adds to the needle's logit. */
+  /** μ: how much planting adds to the needle's logit. */
   margin: number;
   /**
-   * The needle's norm asked for, in units of the other keys'; absent: what the margin adds to it.
+   * The requested norm of the needle, in units of the other keys'; absent: the norm that the margin
+   * gives it.
    */
   salience?: number;
   /** Name of the stress case. */
@@ -631,9 +634,9 @@ export interface RetrievalCell extends OpenRecord {
     pooling: number;
     /** k. */
     k: number;
-    /** What ranked the entries of the pyramid. */
+    /** Scorer that ranked the entries of the pyramid. */
     scorer: string;
-    /** δ, of scorers that have one. */
+    /** δ, for scorers that have one. */
     dilation?: number;
     [unknown: string]: unknown;
   };
@@ -663,7 +666,7 @@ export interface RetrievalCell extends OpenRecord {
     needle: number;
     /** The needle was, the last query was not. */
     query: number;
-    /** Both were, and the digit was wrong all the same. */
+    /** Both were selected, but the digit was wrong. */
     diluted: number;
     [unknown: string]: unknown;
   };
@@ -679,11 +682,11 @@ export interface RetrievalCell extends OpenRecord {
   paired: {
     /** The other arm. */
     with: string;
-    /** Trials in which this arm alone was right. */
+    /** Trials in which only this arm was right. */
     onlyThis: number;
-    /** Trials in which the other alone was. */
+    /** Trials in which only the other arm was right. */
     onlyOther: number;
-    /** Of a split as uneven as this, were the arms alike. */
+    /** Probability of a split at least this uneven if the arms were equal. */
     probability: number;
     [unknown: string]: unknown;
   }[];
@@ -691,25 +694,25 @@ export interface RetrievalCell extends OpenRecord {
 
 /** One comparison of a measurement with the law that it must follow. */
 export interface InstrumentRecord extends OpenRecord {
-  /** What was measured. */
+  /** The measured quantity. */
   quantity: "largest" | "oracle" | "mass" | "accuracy" | "absent";
   /** N. */
   context: number;
   /** μ. */
   margin: number;
-  /** Trials that it was measured in. */
+  /** Trials in which it was measured. */
   trials: number;
-  /** What was found. */
+  /** The measured value. */
   measured: number;
-  /** What the law says. */
+  /** The value by the law. */
   law: number;
-  /** For the mass: e^μ / (e^μ + (N-1)·e^½), what a needle of exactly that logit gets. */
+  /** For the mass: e^μ / (e^μ + (N-1)·e^½), the mass of a needle with exactly that logit. */
   atMargin?: number;
   /** Lower end of the band in which the measurement must lie. */
   low: number;
   /** Upper end of the band in which the measurement must lie. */
   high: number;
-  /** Whether it lies there. */
+  /** Whether it lies in the band. */
   passed: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The result file of a run in progress: replaced as a whole after every finished case, so that
- * whatever kills the run leaves a valid file behind.
+ * a valid file remains whatever ends the run.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { claimFolder, type FolderClaim, replaceFile } from "./write_output.ts";
 /** Name of the result file in the output folder. */
 export const RESULT_FILE = "result.json";
 
-/** Writes results into a folder that nobody else writes to meanwhile. */
+/** Writes results into a folder that no other process writes to meanwhile. */
 export class ResultStore {
   readonly #folder: string;
-  /** Undefined where the caller has claimed the folder. */
+  /** Undefined if the caller has claimed the folder. */
   readonly #own: FolderClaim | undefined;
 
   private constructor(folder: string, own: FolderClaim | undefined) {
@@ -24,10 +24,10 @@ export class ResultStore {
   }
 
   /**
-   * Claims the folder, which is made if need be.
+   * Claims the folder, and creates it if necessary.
    *
-   * @param options.claimed The caller's claim on it, which the caller gives up as well.
-   * @param options.check As of {@linkcode claimFolder}.
+   * @param options.claimed The caller's claim on it, which the caller also releases.
+   * @param options.check See {@linkcode claimFolder}.
    * @throws {OutputError} when it cannot be written to, or another process has it.
    */
   static async open(
@@ -39,7 +39,7 @@ export class ResultStore {
     return new ResultStore(folder, undefined);
   }
 
-  /** Gives the folder up. */
+  /** Releases the folder. */
   async close(): Promise<void> {
     await this.#own?.release();
   }
@@ -50,9 +50,9 @@ export class ResultStore {
   }
 
   /**
-   * Replaces the result file, all or nothing.
+   * Replaces the result file atomically.
    *
-   * @throws {OutputError} when the disk is full or the folder went away; the old file stays.
+   * @throws {OutputError} when the disk is full or the folder is gone; the old file is kept.
    */
   async save(result: Result): Promise<void> {
     await replaceFile(this.path, `${JSON.stringify(resultSchema.parse(result), null, 1)}\n`);
@@ -61,7 +61,7 @@ export class ResultStore {
   /**
    * The partial result of an earlier run in this folder.
    *
-   * @throws {UsageError} when there is none or it is no result file.
+   * @throws {UsageError} when there is none or it is not a result file.
    * @throws {NotComparableError} when it belongs to another plan, machine, stack or code.
    */
   async resume(expected: {
@@ -90,7 +90,7 @@ export class ResultStore {
   /**
    * The stack of the partial result in this folder.
    *
-   * @throws {UsageError} when there is none or it is no result file.
+   * @throws {UsageError} when there is none or it is not a result file.
    */
   async recordedStack(): Promise<Result["stack"]> {
     return (await readPartial(this.path)).stack;
@@ -100,7 +100,7 @@ export class ResultStore {
 /**
  * The result of an earlier run.
  *
- * @throws {UsageError} one line, when there is none or it is no result file.
+ * @throws {UsageError} one line, when there is none or it is not a result file.
  */
 export async function readPartial(path: string): Promise<Result> {
   try {

@@ -1,5 +1,5 @@
 /**
- * Whether two results are of one run.
+ * Whether two results belong to one run.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The schemas of result files for programs that use this package: what {@linkcode Schema} lists, and
+ * The schemas of result files for programs that use this package: they see {@linkcode Schema} and
  * not the library behind it.
  *
  * @module
@@ -17,7 +17,7 @@ import * as environment from "./environment_schema.ts";
 import * as result from "./result_schema.ts";
 import { retrievalSchema as retrieval } from "../retrieval/record.ts";
 
-/** Why a value does not fit a schema. */
+/** Why a value does not match a schema. */
 export interface SchemaError {
   /** All issues, as text. */
   readonly message: string;
@@ -28,9 +28,9 @@ export interface SchemaError {
   }[];
 }
 
-/** A format that values can be held against. */
+/** A format that values can be checked against. */
 export interface Schema<T> {
-  /** The value, typed; throws a {@linkcode SchemaError} where it does not fit. */
+  /** The value, typed; throws a {@linkcode SchemaError} if it does not match. */
   parse(value: unknown): T;
   /** The same without throwing. */
   safeParse(value: unknown):

@@ -22,7 +22,7 @@ export const SUITE_RECORDS: readonly SuiteRecord[] = [
 /** The suite whose cases check what others measure. */
 export const CHECK_SUITE = SUITE_RECORDS.find(({ checks }) => checks)!.name;
 
-/** Whether a case is a check and no measurement. */
+/** Whether a case is a check and not a measurement. */
 export function isCheck(
   { suite }: { readonly suite: string },
   records: readonly SuiteRecord[] = SUITE_RECORDS,

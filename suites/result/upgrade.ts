@@ -1,9 +1,9 @@
 /**
- * Result files of earlier versions of the format, brought to the present one when they are read.
+ * Upgrades result files of earlier versions of the format to the current one when they are read.
  *
  * Version 2 replaced `lighthouse: { levels, pooling, k, scorer, dilation, kRule }` of a case by
- * `family`, `scorer`, `options` and `rules`, which hold for every kind of implementation, and added the
- * descriptors of all implementations of a run and the device apart from its stack.
+ * `family`, `scorer`, `options` and `rules`, which fit every kind of implementation, and added the
+ * descriptors of all implementations of a run, and the device separate from its stack.
  *
  * @module
  */
@@ -16,10 +16,10 @@ import type { ImplementationRecord } from "./result_schema.ts";
 
 type Json = Record<string, unknown>;
 
-/** A parsed file of any known version as one of the present version; others come back as they are. */
+/** Upgrades a parsed file of any known version to the current one; others are returned unchanged. */
 export function upgradeResult(file: unknown): unknown {
   if (!isObject(file)) return file;
-  // Some files of version 2 were written before it named the device.
+  // Some files of version 2 were written before it recorded the device.
   if (file.schemaVersion === 2 && isObject(file.environment) && !("device" in file.environment)) {
     return { ...file, environment: withDevice(file.environment) };
   }
@@ -30,7 +30,7 @@ export function upgradeResult(file: unknown): unknown {
   return { ...file, schemaVersion: 2, implementations, environment, cases };
 }
 
-/** An environment with its device, as far as the adapter tells it. */
+/** An environment with its device, as far as the adapter identifies it. */
 function withDevice(environment: unknown): unknown {
   const parsed = environmentSchema.safeParse(
     isObject(environment) ? { ...environment, device: { name: "" } } : environment,
@@ -38,7 +38,7 @@ function withDevice(environment: unknown): unknown {
   return parsed.success ? { ...parsed.data, device: deviceRecord(parsed.data) } : environment;
 }
 
-/** Descriptors of what the cases name: those of this version, and what a peer's cases tell of it. */
+/** Descriptors of the implementations of the cases: this version's, and those of peers from their cases. */
 function describe(cases: readonly unknown[]): ImplementationRecord[] {
   const found = new Map<string, ImplementationRecord>();
   for (const record of cases.filter(isObject)) {

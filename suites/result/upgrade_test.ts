@@ -31,7 +31,7 @@ Deno.test("every committed baseline keeps its digests, samples and medians when 
   }
 });
 
-Deno.test("upgradeResult names the device of files that do not", () => {
+Deno.test("upgradeResult adds the device to files without one", () => {
   const { device, ...environment } = sampleResult().environment;
   for (const schemaVersion of [1, 2]) {
     const upgraded = upgradeResult({ schemaVersion, environment, cases: [] });

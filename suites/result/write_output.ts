@@ -1,6 +1,6 @@
 /**
- * Writing what a command's `--out` names: all of a file or nothing of it, never into what another
- * process is writing, and over what is there already only when told to.
+ * Writes the output that `--out` names: the whole file or nothing, never into a file that another
+ * process is writing, and over an existing file only if requested.
  *
  * @module
  */
@@ -15,22 +15,22 @@ import {
   temporaryOf,
 } from "./file_lock.ts";
 
-/** Name of the file whose lock says that a process writes into a folder. */
+/** Name of the file whose lock shows that a process writes into a folder. */
 export const FOLDER_LOCK = ".lighthouse-attention-bench.lock";
 
-/** What keeps other processes out of a file or a folder until it is released. */
+/** Keeps other processes out of a file or a folder until it is released. */
 export interface Claim {
-  /** Gives it up. What was not finished is removed, so are folders that were made and are empty. */
+  /** Releases it. Unfinished files are removed, and created folders that are empty. */
   release(): Promise<void>;
 }
 
 /** A claim on a file that does not exist yet, or is to be replaced. */
 export interface FileClaim extends Claim {
   /**
-   * Writes the whole file, and then gives the claim up.
+   * Writes the whole file, and then releases the claim.
    *
-   * @throws {OutputError} when it cannot be written, or somebody else made it meanwhile and `force`
-   * was not given. What was there before stays as it was.
+   * @throws {OutputError} when it cannot be written, or another process created it meanwhile and `force`
+   * was not given. An existing file is unchanged then.
    */
   write(text: string): Promise<void>;
 }
@@ -41,10 +41,10 @@ export interface FolderClaim extends Claim {
 }
 
 /**
- * Finds out before any work whether a file is in the way. A dangling link is one too, and a folder
- * is in the way even of `force`.
+ * Checks before any work whether a file is in the way. A dangling link counts too, and a folder
+ * is in the way even with `force`.
  *
- * @param options.remedy what the user can do about it, beside another name.
+ * @param options.remedy what the user can do about it, besides using another name.
  * @throws {OutputError} when there is one and `force` is false.
  */
 export async function refuseOverwrite(
@@ -62,10 +62,10 @@ export async function refuseOverwrite(
 }
 
 /**
- * Takes a file for this process before any work: nothing is in the way, its folder takes files, and
- * nobody else is about to write it.
+ * Claims a file for this process before any work: nothing is in the way, its folder accepts files, and
+ * no other process is about to write it.
  *
- * @throws {OutputError} one line, when it cannot be had.
+ * @throws {OutputError} one line, when it cannot be claimed.
  */
 export async function claimFile(
   path: string,
@@ -79,7 +79,7 @@ export async function claimFile(
 /**
  * {@linkcode claimFile}, undefined when another process has it.
  *
- * @throws {OutputError} one line, when it cannot be had for another reason.
+ * @throws {OutputError} one line, when it cannot be claimed for another reason.
  */
 export async function tryClaimFile(
   path: string,
@@ -87,7 +87,7 @@ export async function tryClaimFile(
 ): Promise<FileClaim | undefined> {
   await refuseOverwrite([path], force);
   const found = await Deno.stat(path).catch(() => undefined);
-  // A device or a pipe takes text as it comes.
+  // A device or a pipe is written directly.
   if (found && !found.isFile) return writeThrough(path);
   const target = found ? await Deno.realPath(path) : path;
   const temporary = temporaryOf(target);
@@ -95,7 +95,7 @@ export async function tryClaimFile(
   if (held === undefined) return undefined;
   const claim = holdFile({ path, target, temporary, held, force });
   try {
-    // Since it was looked at, another process may have written it and ended.
+    // Since the first look, another process may have written it and ended.
     await refuseOverwrite([path], force);
     return claim;
   } catch (error) {
@@ -105,17 +105,17 @@ export async function tryClaimFile(
 }
 
 /**
- * Takes a folder for this process, and makes it where it is missing. Whoever writes into a folder
+ * Claims a folder for this process, and creates it if it is missing. A process that writes into a folder
  * over some time holds it, so that two runs never share one.
  *
  * @returns undefined when another process has it.
- * @throws {OutputError} one line, when it cannot be made or written to.
+ * @throws {OutputError} one line, when it cannot be created or written to.
  */
 export async function tryClaimFolder(
   folder: string,
   options: ClaimOptions = {},
 ): Promise<FolderClaim | undefined> {
-  // A folder that another process made for nothing may go away between two steps.
+  // A folder that another process created in vain may disappear between two steps.
   for (let attempt = 0;; attempt++) {
     const made = await makeFolder(folder);
     const path = `${folder}/${FOLDER_LOCK}`;
@@ -132,7 +132,7 @@ export async function tryClaimFolder(
 /**
  * {@linkcode tryClaimFolder} for a folder that the user named.
  *
- * @param options.check Throws when what is in the folder forbids to write there. It is asked before,
+ * @param options.check Throws when the folder's content forbids writing there. It is called before,
  * and again with the folder claimed: another process may just have ended there.
  * @throws {OutputError} also when another process has it.
  */
@@ -157,9 +157,9 @@ export async function claimFolder(
 }
 
 /**
- * Replaces a file in a folder that this process has claimed, all or nothing.
+ * Replaces a file atomically in a folder that this process has claimed.
  *
- * @throws {OutputError} when it cannot be written; the old file stays.
+ * @throws {OutputError} when it cannot be written; the old file is kept.
  */
 export async function replaceFile(path: string, data: string | Uint8Array): Promise<void> {
   const temporary = temporaryOf(path);
@@ -180,7 +180,7 @@ export async function replaceFile(path: string, data: string | Uint8Array): Prom
   }
 }
 
-/** Makes a folder, and returns those that were missing, the deepest first. */
+/** Creates a folder, and returns the ones that were missing, the deepest first. */
 async function makeFolder(folder: string): Promise<string[]> {
   const missing: string[] = [];
   const parts = folder.replace(/[/\\]+$/, "").split(/(?<=[^/\\])[/\\]+/);
@@ -203,7 +203,7 @@ async function makeFolder(folder: string): Promise<string[]> {
 async function writeAll(file: Deno.FsFile, data: string | Uint8Array): Promise<void> {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-  // Over a network a full disk shows only now; a pipe has nothing to wait for.
+  // On a network a full disk shows only now; a pipe has nothing to flush.
   if ((await file.stat()).isFile) await file.syncData();
 }
 
@@ -221,7 +221,7 @@ function holdFile(
   const release = async () => {
     if (!held) return;
     held = false;
-    // While the lock is held: what stands there afterwards is another process's.
+    // While the lock is held: a later file of this name belongs to another process.
     if (await isStillAt(temporary, file)) await Deno.remove(temporary).catch(() => {});
     temporaries.delete(temporary);
     close();
@@ -242,7 +242,7 @@ function holdFile(
   return { write, release };
 }
 
-/** Gives a finished file its name, unless there is one of that name. */
+/** Gives a finished file its name, unless the name is taken. */
 async function giveName(temporary: string, target: string): Promise<void> {
   try {
     await Deno.link(temporary, target);
@@ -254,7 +254,7 @@ async function giveName(temporary: string, target: string): Promise<void> {
   }
 }
 
-/** A device or a pipe, which nobody can claim. */
+/** A device or a pipe, which cannot be claimed. */
 function writeThrough(path: string): FileClaim {
   const write = async (text: string) => {
     try {
@@ -287,7 +287,7 @@ function holdFolder(
     if (await isStillAt(path, file)) await Deno.remove(path).catch(() => {});
     temporaries.delete(path);
     close();
-    // Of a folder that is not empty this is refused.
+    // A folder that is not empty is not removed.
     for (const empty of made) await Deno.remove(empty).catch(() => {});
   };
   return { folder, release };

@@ -27,7 +27,7 @@ const names = (folder: string) => [...Deno.readDirSync(folder)].map(({ name }) =
 const complains = (message: RegExp) => (error: unknown) =>
   error instanceof OutputError && message.test(error.message) && !/\n/.test(error.message);
 
-/** A process of its own that runs the code, with this module's exports as `output`. */
+/** A separate process that runs the code, with this module's exports as `output`. */
 function start(code: string): Deno.ChildProcess {
   const module = new URL("./write_output.ts", HERE).href;
   const args = ["eval", "--quiet", `const output = await import("${module}");\n${code}`];
@@ -39,7 +39,7 @@ async function ended(process: Deno.ChildProcess): Promise<string> {
   return new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
 }
 
-Deno.test("claimFile: one of two writers gets a file, whatever is there stays", () =>
+Deno.test("claimFile: one of two writers gets a file, an existing file is kept", () =>
   inFolder(async (folder) => {
     const path = `${folder}/a.json`;
     const claim = await claimFile(path);
@@ -59,7 +59,7 @@ Deno.test("claimFile: one of two writers gets a file, whatever is there stays", 
     assert.deepEqual([await Deno.readTextFile(path), names(folder)], ["two", ["a.json"]]);
   }));
 
-Deno.test("claimFile: a writer that ends while another one looks is not in its way", () =>
+Deno.test("claimFile: a writer that ends while another one checks does not block it", () =>
   inFolder(async (folder) => {
     const { lstat } = Deno;
     for (const step of ["lstat", "open"]) {
@@ -83,7 +83,7 @@ Deno.test("claimFile: a writer that ends while another one looks is not in its w
     }
   }));
 
-Deno.test("claimFile: a file that somebody else made meanwhile is not overwritten", () =>
+Deno.test("claimFile: a file that another process created meanwhile is not overwritten", () =>
   inFolder(async (folder) => {
     const path = `${folder}/a.json`;
     const claim = await claimFile(path);
@@ -113,7 +113,7 @@ Deno.test("claimFile names what is in the way, and --force spares links, folders
     assert.ok((await Deno.lstat(`${folder}/pipe`)).isFifo);
   }));
 
-Deno.test("claimFolder: one run in a folder, and one that was made for nothing goes again", () =>
+Deno.test("claimFolder: one run per folder, and a folder created in vain is removed", () =>
   inFolder(async (folder) => {
     const out = `${folder}/a/b`;
     const claim = await claimFolder(out);
@@ -132,7 +132,7 @@ Deno.test("claimFolder: one run in a folder, and one that was made for nothing g
     await assert.rejects(claimFolder(`${folder}/file/x`), complains(/part of the path is a file$/));
   }));
 
-Deno.test("a claim dies with its process, and the next one takes over what it left", () =>
+Deno.test("a claim dies with its process, and the next one takes over its files", () =>
   inFolder(async (folder) => {
     const holder = start(`
       await output.claimFolder(${JSON.stringify(folder)});
@@ -156,7 +156,7 @@ Deno.test("a claim dies with its process, and the next one takes over what it le
     assert.equal(await Deno.readTextFile(`${folder}/a.json`), "whole");
   }));
 
-Deno.test("a process that exits in the middle leaves nothing unfinished", () =>
+Deno.test("a process that exits midway leaves no unfinished files", () =>
   inFolder(async (folder) => {
     await ended(start(`
       await output.claimFolder(${JSON.stringify(folder)});
@@ -165,7 +165,7 @@ Deno.test("a process that exits in the middle leaves nothing unfinished", () =>
     assert.deepEqual(names(folder), []);
   }));
 
-Deno.test("of many processes that claim one file at once exactly one gets it", () =>
+Deno.test("exactly one of many concurrent processes gets a file", () =>
   inFolder(async (folder) => {
     const path = JSON.stringify(`${folder}/a.json`);
     const said = await Promise.all(
@@ -191,18 +191,18 @@ Deno.test("of many processes that claim one file at once exactly one gets it", (
     assert.match(await Deno.readTextFile(`${folder}/a.json`), /^by \d$/);
   }));
 
-Deno.test("where the file system knows no locks, a file stands for one, until its process is dead", () =>
+Deno.test("on file systems without locks, a file serves as the lock until its process is dead", () =>
   inFolder(async (folder) => {
     const tryLock = () => Promise.reject(new Error("Function not implemented (os error 38)"));
     const lock = `${folder}/${FOLDER_LOCK}`;
     const claim = await tryClaimFolder(folder, { tryLock });
     assert.equal(await tryClaimFolder(folder, { tryLock }), undefined);
-    // A process that was killed renews nothing.
+    // A killed process renews nothing.
     const before = new Date(Date.now() - 121_000);
     await Deno.utime(lock, before, before);
     const next = await tryClaimFolder(folder, { tryLock });
     assert.equal(next!.folder, folder);
-    // What comes late gives up its own claim and not another's.
+    // A late release affects only its own claim.
     await claim!.release();
     assert.deepEqual(names(folder), [FOLDER_LOCK]);
     assert.equal(await tryClaimFolder(folder, { tryLock }), undefined);
@@ -210,7 +210,7 @@ Deno.test("where the file system knows no locks, a file stands for one, until it
     assert.deepEqual(names(folder), []);
   }));
 
-Deno.test("replaceFile: a file that cannot be written stays as it was, with nothing beside it", () =>
+Deno.test("replaceFile: a file that cannot be written is unchanged, without leftovers", () =>
   inFolder(async (folder) => {
     await replaceFile(`${folder}/a`, "old");
     await Deno.mkdir(`${folder}/b`);
@@ -223,7 +223,7 @@ Deno.test("replaceFile: a file that cannot be written stays as it was, with noth
     assert.equal(await Deno.readTextFile(`${folder}/a`), "old");
   }));
 
-Deno.test("describeFileError says what a full or closed disk means, without path and number", () => {
+Deno.test("describeFileError explains a full or read-only disk, without path and number", () => {
   const texts: [string, string][] = [
     [
       "No space left on device (os error 28): writefile '/a b/c.json'",

@@ -1,5 +1,5 @@
 /**
- * Cells of the retrieval suite: counts while trials come in, and what is recorded of them.
+ * Cells of the retrieval suite: counts while trials come in, and their records.
  *
  * @module
  */
@@ -24,12 +24,12 @@ export class CellCounts {
   massVariance = 0;
 }
 
-/** Seven digits: more than float32 results have, and a third of the file's size less. */
+/** Seven digits: more than float32 results have, and a third less file size. */
 function shorten(value: number): number {
   return Number(value.toPrecision(7));
 }
 
-/** What tells the cell of an arm at a setting from all others of a part. */
+/** What distinguishes the cell of an arm at a setting from all others of a part. */
 export function cellKey(setting: Setting, { name, lighthouse }: Arm): string {
   const { sweep, depth, margin, salience, stress } = setting;
   return JSON.stringify([sweep, depth, margin, salience, stress, name, lighthouse]);
@@ -47,7 +47,7 @@ export function cellsOf(plan: PartPlan, counts: ReadonlyMap<string, CellCounts>)
       const correct = found.correct.filter(Boolean).length;
       const { low, high } = wilsonInterval(correct, trials);
       const rivals: Arm[] = ["dense", "random"].map((name) => ({ name }));
-      // Between scorers: the layer that differs in the scorer alone.
+      // Between scorers: the layer that differs only in the scorer.
       if (lighthouse) {
         const norm = setting.arms.find(({ lighthouse: other }) =>
           other && other.scorer === REFERENCE_SCORER && other.levels === lighthouse.levels &&

@@ -68,10 +68,10 @@ Deno.test("digitLogits: the mass on the needle in closed form", () => {
   assert.equal(logits[5], 0);
 });
 
-Deno.test("a model that attends to everything alike follows the filler, not the needle", async () => {
+Deno.test("a model that attends uniformly follows the filler, not the needle", async () => {
   const model = checkpointModel(handMade(0));
   for (const digit of [2, 7]) {
-    // The commonest digit of the filler is the answer, whatever the needle is.
+    // The most common digit of the filler is the answer, for any needle.
     const filler = "9".repeat(40);
     const text = `${filler}=${digit}${filler}=`;
     const logits = Array.from(await model.digitLogits(text));
@@ -82,7 +82,7 @@ Deno.test("a model that attends to everything alike follows the filler, not the 
   assert.ok(correct / 30 < 0.4, `${correct} of 30`);
 });
 
-Deno.test("an answer that ties is no answer; logits must be ten and finite", async () => {
+Deno.test("a tied answer does not count; logits must be ten and finite", async () => {
   const flat = { name: "flat", digitLogits: () => new Array(10).fill(0) };
   const [cell] = await evaluateNeedles(flat, PROTOCOL);
   assert.equal(cell.correct, 0);

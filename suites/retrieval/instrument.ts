@@ -1,5 +1,5 @@
 /**
- * The instrument's check: what dense attention, the oracle and chance did, against their laws.
+ * The check of the instrument: dense attention, the oracle and chance against their laws.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { accuracyLaw, DIGITS, largestLogitLaw, massLaw, oracleLaw } from "./law.
 import type { RetrievalProfile } from "./profile.ts";
 import type { PartPlan } from "./retrieval_plan.ts";
 
-/** Chance that every band of the instrument check holds, were the laws exact. */
+/** Chance that every band of the instrument check holds if the laws are exact. */
 export const CONFIDENCE = 0.99;
 
 /** Instrument checks that a part makes. */
@@ -23,7 +23,7 @@ export function countChecks({ settings }: PartPlan): number {
   }, 0);
 }
 
-/** What dense attention and the oracle did at one context, against their laws. */
+/** Dense attention and the oracle at one context, against their laws. */
 export function instrumentOf(
   plan: PartPlan,
   options: { counts: Map<string, CellCounts>; headDim: number; checks: number },
@@ -57,7 +57,7 @@ export function instrumentOf(
       const trials = dense.correct.length;
       const model = { context, margin };
       const law = dense.massMean / trials;
-      // Beside chance, float32 weights: a few parts in a million.
+      // Besides chance, float32 weights: a few parts in a million.
       const half = z * Math.sqrt(dense.massVariance) / trials + 1e-5 * law;
       const measured = dense.mass / trials;
       found.push(

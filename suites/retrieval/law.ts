@@ -1,5 +1,5 @@
 /**
- * The laws that the mechanism test must follow: what a needle of logit margin μ does among N - 1
+ * The laws that the mechanism test must follow: how a needle of logit margin μ performs among N - 1
  * distractors whose logits are independent unit normals.
  *
  * Model: the needle's logit is x = μ + ε with ε unit normal, distractor j's is l_j, unit normal. The
@@ -27,7 +27,7 @@ export const DIGITS = 10;
 
 /** A needle among distractors. */
 export interface NeedleModel {
-  /** N, rows that the last query sees, the needle among them. */
+  /** N, rows that the last query sees, including the needle. */
   readonly context: number;
   /** μ, mean of the needle's logit. */
   readonly margin: number;
@@ -62,7 +62,7 @@ export interface MassLaw {
   readonly mean: number;
   /** Standard deviation between trials. */
   readonly deviation: number;
-  /** e^μ / (e^μ + (N-1)e^½): the mass of a needle whose logit is μ itself. */
+  /** e^μ / (e^μ + (N-1)e^½): the mass of a needle whose logit is exactly μ. */
   readonly atMargin: number;
 }
 
@@ -105,7 +105,7 @@ const decoded = new Map<number, number>();
  */
 function decodingLaw(ratio: number): number {
   if (ratio >= 12) return 1;
-  // Interpolated in a table of step 1/32: the law is smooth and asked for thousands of times.
+  // Interpolated in a table of step 1/32: the law is smooth and evaluated thousands of times.
   const at = ratio * 32;
   const first = Math.floor(at);
   const value = (i: number) => {
@@ -119,7 +119,7 @@ function decodingLaw(ratio: number): number {
   return value(first) + (at - first) * (value(first + 1) - value(first));
 }
 
-/** The laws' common name for what dense attention does at one context and margin. */
+/** The combined laws of dense attention at one context and margin. */
 export interface DenseLaw {
   readonly largest: number;
   readonly mass: MassLaw;
@@ -138,8 +138,8 @@ const SQUARE_VARIANCE = 1.7;
  * The salience (norm, in units of the other keys' root mean square norm) that a needle's key needs
  * for the norm scorer to keep it in half of the cases.
  *
- * A tile holds N/T rows, T = K/128, and keeps the 64 windows whose largest key norm is largest, on
- * every level. So a needle survives about when fewer than 64 of its tile's rows have a larger norm:
+ * A tile holds N/T rows, T = K/128, and keeps the 64 windows with the largest key norms, on
+ * every level. So a needle survives roughly when fewer than 64 of its tile's rows have a larger norm:
  * its norm must be the quantile 1 - 64·T/N = 1 - K/(2N) of the norms. Squared norms are taken as
  * chi-squared (Wilson and Hilferty) with the variance that sums of squares of `pcg-sum4` values have.
  */

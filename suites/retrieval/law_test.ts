@@ -51,7 +51,7 @@ Deno.test("oracleLaw: one kept row is the largest logit, all rows keep the needl
   const model = { context: 4096, margin: 3.1 };
   near(oracleLaw({ ...model, selected: 1 }), largestLogitLaw(model), 1e-9);
   assert.equal(oracleLaw({ ...model, selected: 4096 }), 1);
-  // Without a margin the needle is one of N like rows.
+  // Without a margin the needle is one of N equal rows.
   near(oracleLaw({ context: 4096, margin: 0, selected: 512 }), 512 / 4096, 1e-9);
 });
 
@@ -86,7 +86,7 @@ Deno.test("laws of dense attention against a simulation of their model", () => {
   }
 });
 
-Deno.test("massLaw: the closed form is what a needle at its margin gets, chance is a tenth", () => {
+Deno.test("massLaw: the closed form matches a needle at its margin, chance is a tenth", () => {
   const { atMargin } = massLaw({ context: 2048, margin: 6 });
   near(atMargin, Math.exp(6) / (Math.exp(6) + 2047 * Math.exp(0.5)), 1e-15);
   near(accuracyLaw({ context: 65536, margin: -20, headDim: 64 }), 0.1, 1e-6);

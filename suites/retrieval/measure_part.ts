@@ -1,6 +1,6 @@
 /**
- * The retrieval suite's measurements: does the mechanism find and carry a needle. No trained model takes
- * part; what is measured is attention over synthetic Q, K, V whose laws are known.
+ * The retrieval suite's measurements: whether the mechanism finds a needle and carries its value. No
+ * trained model is used; attention runs over synthetic Q, K, V whose laws are known.
  *
  * @module
  */
@@ -21,10 +21,10 @@ import type { Arm, PartPlan, Setting } from "./retrieval_plan.ts";
 import { TopLogits } from "./top_logits.ts";
 import { batchHeads, TrialBatch } from "./trial_batch.ts";
 
-/** Seeds of Q, K and V of one batch, and room for more. */
+/** Seeds of Q, K and V of one batch, with spare ones. */
 const SEEDS_PER_BATCH = 8;
 
-/** Settings whose results may be on their way while the next ones are submitted. */
+/** Settings whose results may be pending while the next ones are submitted. */
 const IN_FLIGHT = 4;
 
 /** Options of {@linkcode measurePart}. */
@@ -34,21 +34,21 @@ export interface MeasurePartOptions {
   readonly dtype: DType;
   /** Instrument checks of the whole plan: bands widen with their number. */
   readonly checks: number;
-  /** Whether the time for the suite is spent. */
+  /** Whether the suite's time is used up. */
   readonly late: () => boolean;
   /** What the device is known to reach, kept from part to part. */
   readonly pace?: Pace;
   readonly signal?: AbortSignal;
-  /** Says what is under way. */
+  /** Reports what is in progress. */
   readonly step?: (text: string) => void;
 }
 
-/** What was found in one part. */
+/** The findings of one part. */
 export interface PartResult {
   readonly cells: RetrievalCell[];
   readonly instrument: InstrumentRecord[];
   readonly laws: RetrievalRecord["laws"];
-  /** What the time did not suffice for; undefined where all of it was measured. */
+  /** What did not fit the time; undefined if all of it was measured. */
   readonly cut?: string;
 }
 
@@ -85,7 +85,7 @@ export function emptyRecord(
   };
 }
 
-/** What one arm did in one trial. */
+/** The result of one arm in one trial. */
 interface Outcome {
   readonly output: Float64Array;
   readonly needle: boolean;
@@ -122,7 +122,7 @@ export async function measurePart(
       };
     } catch (error) {
       if (!(error instanceof MemoryError) || heads === 1) throw error;
-      // What layers need beside the inputs is known to the device alone.
+      // Only the device knows what layers need besides the inputs.
       most = Math.floor(heads / 2);
     }
   }
@@ -195,7 +195,7 @@ interface SettingRun {
   readonly signal?: AbortSignal;
 }
 
-/** Submits a setting; what it returns waits for the results and counts them. */
+/** Submits a setting; the returned function waits for the results and counts them. */
 async function startSetting(run: SettingRun): Promise<() => Promise<void>> {
   const { batch, setting, first, tops, plan, signal } = run;
   const { heads } = batch.shape;
@@ -236,7 +236,7 @@ async function startSetting(run: SettingRun): Promise<() => Promise<void>> {
   };
 }
 
-/** Adds what an arm did in the trials of a batch to its counts. */
+/** Adds the results of an arm in the trials of a batch to its counts. */
 function countTrials(
   { batch, setting, counts }: SettingRun,
   found: {
@@ -298,7 +298,7 @@ function layerOutcomes(
   });
 }
 
-/** Finest level at which one of several rows was selected; undefined where none was at any. */
+/** Finest level at which one of several rows was selected; undefined if none was at any. */
 export function finestLevel(selected: readonly (readonly boolean[])[]): number | undefined {
   const levels = selected.map((present) => present.indexOf(true)).filter((level) => level >= 0);
   return levels.length > 0 ? Math.min(...levels) : undefined;
@@ -325,7 +325,7 @@ function plainOutcomes(
 }
 
 /**
- * The count-th smallest of pcg(row + seed) over all rows: rows up to it are a random choice of exactly
+ * The count-th smallest of pcg(row + seed) over all rows. Rows up to it are a random choice of exactly
  * that many, since pcg is one to one.
  */
 export function smallestHash(seed: number, options: { rows: number; count: number }): number {

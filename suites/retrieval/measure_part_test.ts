@@ -31,7 +31,7 @@ const TINY: RetrievalProfile = {
   passContext: 0,
 };
 
-Deno.test("retrievalProfile: each bad input is one line that names value and limit", () => {
+Deno.test("retrievalProfile: each bad input gives one line that names value and limit", () => {
   const cases: [Parameters<typeof retrievalProfile>[0], RegExp][] = [
     [{ depths: [-1] }, /depth -1 is not a percentage from 0 to 100/],
     [{ depths: [NaN] }, /depth NaN is not/],
@@ -56,7 +56,7 @@ Deno.test("retrievalProfile: each bad input is one line that names value and lim
   }
 });
 
-Deno.test("planRetrieval: every profile has all arms, depths, stress cases; what is left out is said", () => {
+Deno.test("planRetrieval: every profile has all arms, depths, stress cases; omissions are reported", () => {
   for (const name of ["smoke", "standard", "paper"]) {
     const profile = retrievalProfile({ profile: name });
     const { parts, skipped } = planRetrieval(profile);
@@ -78,7 +78,7 @@ Deno.test("planRetrieval: every profile has all arms, depths, stress cases; what
     );
     assert.ok(
       new Set(single).size >= single.length - 1,
-      "edges of each kind are rows of their own",
+      "edges of each kind are distinct rows",
     );
     for (const { edits } of stress) {
       const rows = edits(3).map(({ row }) => row);
@@ -97,7 +97,7 @@ Deno.test("a window whose mean cancels leaves nothing of the needle in the windo
   assert.ok(Math.abs(1 + all.reduce((sum, { shift }) => sum + (shift?.amount ?? 0), 0)) < 1e-12);
 });
 
-Deno.test("smallestHash admits exactly as many rows as asked for", () => {
+Deno.test("smallestHash admits exactly the requested number of rows", () => {
   for (const [rows, count] of [[1000, 1], [1000, 377], [5000, 4999], [64, 64]]) {
     const most = smallestHash(12, { rows, count });
     let kept = 0;
@@ -106,7 +106,7 @@ Deno.test("smallestHash admits exactly as many rows as asked for", () => {
   }
 });
 
-Deno.test("TopLogits: thresholds and maxima as a full sort of the edited logits gives them", () => {
+Deno.test("TopLogits: thresholds and maxima match a full sort of the edited logits", () => {
   const logits = Float32Array.from({ length: 3000 }, (_, i) => pcgSum4(3, i));
   for (const count of [1, 200, 2990, 3000]) {
     const top = new TopLogits(logits, { count });
@@ -114,7 +114,7 @@ Deno.test("TopLogits: thresholds and maxima as a full sort of the edited logits 
       const edits of [
         [],
         [{ row: 4, logit: 9.5 }, { row: 70, logit: -9 }, { row: 71, logit: 0.5 }],
-        // The largest rows of all go down, and some of those around the threshold go up.
+        // The largest rows go down, and some of those around the threshold go up.
         [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(0, 9)
           .map((row, i) => ({ row, logit: -5 - i })),
         [...logits.keys()].sort((a, b) => logits[b] - logits[a]).slice(195, 205)
@@ -130,7 +130,7 @@ Deno.test("TopLogits: thresholds and maxima as a full sort of the edited logits 
   }
 });
 
-Deno.test("acceptanceBand: leaves at most its share out on each side, and no count less", () => {
+Deno.test("acceptanceBand: excludes at most its share on each side, and never one count too few", () => {
   const { low, high } = acceptanceBand(0.5, { trials: 4, confidence: 0.8 });
   // Tails of 0.1: P(0) = 1/16 may be left out, P(0) + P(1) = 5/16 may not.
   assert.deepEqual([low, high], [0.25, 0.75]);
@@ -187,13 +187,13 @@ Deno.test("planRetrieval: the paper's grids reach 512K, each scorer has a salien
   }
 });
 
-Deno.test("finestLevel: the finest of several rows, none where none was selected", () => {
+Deno.test("finestLevel: the finest of several rows, undefined if none was selected", () => {
   assert.equal(finestLevel([[false, false, true], [false, true, true]]), 1);
   assert.equal(finestLevel([[false, false]]), undefined);
   assert.equal(finestLevel([]), undefined);
 });
 
-Deno.test("measurePart: counts add up, laws hold, needles survive where they must", async (t) => {
+Deno.test("measurePart: counts add up, laws hold, needles survive when they must", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
@@ -236,7 +236,7 @@ Deno.test("measurePart: counts add up, laws hold, needles survive where they mus
     await assert.rejects(measurePart(gpu, parts[0], { ...options, signal: controller.signal }), {
       name: "AbortError",
     });
-    // The clock runs out after two settings: their cells are kept, and what is missing is said.
+    // The time runs out after two settings: their cells are kept, and the missing ones are reported.
     let asked = 0;
     const broke = await measurePart(gpu, parts[0], { ...options, late: () => ++asked > 3 });
     assert.match(broke.cut!, /\d+ of \d+ settings times batches left out/);

@@ -1,12 +1,12 @@
 /**
- * The place for trained models: a digit passkey in alphanumeric filler, read at the last position.
+ * The interface for trained models: a digit passkey in alphanumeric filler, read at the last position.
  *
  * Protocol (the paper's Fig. 4): random alphanumeric characters; at the given depth the needle `=d`;
  * the prompt ends with the question `=`. The answer is the digit, of ten, whose token has the largest
  * logit at the last position. Each cell is the mean over the ten digits; chance is 10 %. Paper:
  * depths 0, 15, 30, 50, 70, 85, 100 %, contexts 4K to 96K characters.
  *
- * A model is anything that gives logits for a text; {@linkcode loadCheckpoint} makes one of a file.
+ * A model is anything that gives logits for a text; {@linkcode loadCheckpoint} makes one from a file.
  *
  * @module
  */
@@ -17,11 +17,11 @@ import { DIGITS } from "./law.ts";
 /** A language model as the needle test sees it. */
 export interface NeedleModel {
   readonly name: string;
-  /** Logits of the tokens `0` to `9` for what follows the text. */
+  /** Logits of the tokens `0` to `9` as the next token after the text. */
   readonly digitLogits: (text: string) => Promise<ArrayLike<number>> | ArrayLike<number>;
 }
 
-/** What is asked of a model. */
+/** The settings of a test of a model. */
 export interface NeedleProtocol {
   /** Characters of the prompt. */
   readonly contexts: readonly number[];
@@ -50,7 +50,7 @@ const ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 /**
  * A prompt of exactly `context` characters.
  *
- * @throws {UsageError} when the context has no room or the depth is no percentage.
+ * @throws {UsageError} when the context is too short or the depth is not a percentage.
  *
  * @example
  * ```ts
@@ -103,7 +103,7 @@ export async function evaluateNeedles(
               `${logits.length} for the digits, ${DIGITS} are needed`,
           );
         }
-        // An answer that is not the only best one is no answer.
+        // An answer counts only if it is the single best one.
         const best = logits.every((logit, other) => other === digit || logit < logits[digit]);
         if (best) correct++;
       }

@@ -5,11 +5,11 @@
  */
 import type { SuiteFlag } from "../suite.ts";
 
-/** What a user may set for this suite alone. */
+/** Options of this suite alone. */
 export interface NeedleOptions {
   /** Percent of the context before the needle. */
   readonly depths?: readonly number[];
-  /** μ: what planting adds to the needle's logit. */
+  /** μ: how much planting adds to the needle's logit. */
   readonly margins?: readonly number[];
   /** Trials of each cell. */
   readonly trials?: number;
@@ -17,7 +17,7 @@ export interface NeedleOptions {
   readonly checkpoint?: string;
 }
 
-/** The same as the command line has them. */
+/** The same options as command-line flags. */
 export const NEEDLE_FLAGS: readonly (SuiteFlag & { readonly name: keyof NeedleOptions })[] = [
   {
     name: "depths",

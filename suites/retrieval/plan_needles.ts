@@ -1,6 +1,6 @@
 /**
  * The retrieval suite's share of a run: one case for each part of its plan, so that a run of it can be
- * resumed, sharded, merged, replayed and gated like any other; the cells are in the result's field
+ * resumed, sharded, merged, replayed and gated like any other. The cells are in the result's field
  * `retrieval`.
  *
  * @module
@@ -30,11 +30,11 @@ export interface PlannedRetrieval {
   readonly groups: readonly NeedleGroup[];
   /** Settings that were left out of the plan, one line each. */
   readonly skipped: readonly string[];
-  /** Instrument checks of the whole plan, whatever shard runs them. */
+  /** Instrument checks of the whole plan, in all shards. */
   readonly checks: number;
 }
 
-/** Highest seed: those of the batches lie above it, and Q, K and V take three each. */
+/** Highest seed: the batches' seeds lie above it, and Q, K and V take three each. */
 export const MAX_RETRIEVAL_SEED = 2 ** 31;
 
 /** The options of the suite. */
@@ -43,7 +43,7 @@ export function needleOptions({ settings }: Pick<PlanOptions, "settings">): Need
 }
 
 /**
- * Checks the options of the suite without a device, where a run asks for it by name.
+ * Checks the options of the suite without a device, if a run requests it by name.
  *
  * @throws {UsageError} one line that names the value and the limit.
  */
@@ -61,11 +61,11 @@ export function checkRetrievalOptions(
 }
 
 /**
- * The suite's share of a run, undefined where it has none: the suite is not among the run's, or the
- * profile names it and the options shape another grid without asking for it.
+ * The suite's share of a run, undefined if it has none: the suite is not part of the run, or the
+ * profile names it and the options define another grid without naming it.
  *
- * The layer takes the first of the levels, pooling factors and budgets that are given. A budget of
- * seconds is the suite's own where it runs alone; beside others each has its profile's share of it.
+ * The layer takes the first of the given levels, pooling factors and budgets. If the suite runs alone, a
+ * budget of seconds is all its own; with other suites, each has its profile's share of it.
  *
  * @throws {UsageError} one line that names the value and the limit.
  */
@@ -104,7 +104,7 @@ export function retrievalIdentity(
   return { ...identity, dtype };
 }
 
-/** Rows that the arms of a part read in one trial; a quadratic scorer's count as the pairs it forms. */
+/** Rows that the arms of a part read in one trial; for a quadratic scorer, the pairs that it forms. */
 export function weightOf({ context, settings }: PartPlan): number {
   return settings.reduce((sum, { arms }) =>
     sum + arms.reduce((rows, { lighthouse }) => {

@@ -1,14 +1,14 @@
 /**
- * The planted needle: what is written into seeded Q, K and V, on the host, row by row.
+ * The planted needle: the rows written into seeded Q, K and V, on the host, row by row.
  *
- * Everything else stays as the generator made it, so a device fills 512K tokens by itself and a
- * trial differs from its unplanted twin in the edited rows alone.
+ * Everything else stays as generated, so a device fills 512K tokens by itself, and a
+ * trial differs from its unplanted twin only in the edited rows.
  *
  * Scale: σ = 2/√3 is the deviation of a generated element. The last query keeps its direction and
  * gets the norm √d/σ, so that the logit q·k/√d of a generated key has variance 1. (Its distribution
  * is a weighted sum of d generated values: excess kurtosis about -0.9/d.) All other queries are
- * halved, so that the last one's norm is 1.5 times theirs: what decides is then the needle's fate
- * and not whether the query itself is selected.
+ * halved, so that the last one's norm is 1.5 times theirs: the result then depends on the needle
+ * and not on whether the query itself is selected.
  *
  * @module
  */
@@ -22,26 +22,26 @@ export const DEVIATION = 2 / Math.sqrt(3);
 /** Factor on all queries but the last. */
 export const QUERY_SCALE = 0.5;
 
-/** Where generated rows come from. One head is one trial. */
+/** The source of generated rows. One head is one trial. */
 export interface TrialSource {
   /** Q, K and V take the seed and the two after it. */
   readonly seed: number;
   readonly head: number;
-  /** Heads generated together; enters the generator's counter. */
+  /** Heads generated together; part of the generator's counter. */
   readonly heads: number;
   readonly context: number;
   readonly headDim: number;
   readonly dtype: DType;
 }
 
-/** One row of K and V that differs from what was generated. */
+/** One row of K and V that differs from the generated one. */
 export interface RowEdit {
   readonly row: number;
   /** Added to the row's logit for the last query. */
   readonly margin: number;
   /**
-   * Norm of the key in units of σ√d, reached by scaling the part across the last query; the part
-   * along it, and so the logit, stays. Absent: the generated part across.
+   * Norm of the key in units of σ√d, reached by scaling the component orthogonal to the last query; the
+   * component along it, and so the logit, is unchanged. Absent: the generated orthogonal component.
    */
   readonly salience?: number;
   /** Replaces the value by this digit's code, of norm σ√d. */
@@ -63,9 +63,9 @@ export interface PlantedRow {
 
 /**
  * Unit code of a digit: row `digit` + 1 of the Walsh-Hadamard matrix over √d. Codes of different
- * digits are orthogonal, all have one norm, and ±1 is exact in every storage type.
+ * digits are orthogonal, all have the same norm, and ±1 is exact in every storage type.
  *
- * @throws {RangeError} when `headDim` is no power of two of at least 16.
+ * @throws {RangeError} when `headDim` is not a power of two of at least 16.
  *
  * @example
  * ```ts
@@ -98,7 +98,7 @@ function codesOf(headDim: number): Float64Array[] {
   return known;
 }
 
-/** The digit whose code is nearest to an output row: codes have one norm, so the largest projection. */
+/** The digit whose code is nearest to an output row: all norms are equal, so the largest projection. */
 export function decodeDigit(output: ArrayLike<number>): number {
   const all = codesOf(output.length);
   let best = 0;
@@ -131,7 +131,7 @@ export function plantRows(
   return edits.map((edit) => {
     const key = generated(source, 1, edit.row);
     const value = generated(source, 2, edit.row);
-    // Along the query: the generated part plus what adds `margin` to the logit.
+    // Along the query: the generated component plus the part that adds `margin` to the logit.
     const before = dot(key, query) / norm;
     const along = before + edit.margin * root / norm;
     let across = 1;
@@ -164,7 +164,7 @@ export function plantRows(
   });
 }
 
-/** Rows as generated, to put back. */
+/** Rows as generated, for restoring them. */
 export function originalRows(source: TrialSource, rows: readonly number[]) {
   return rows.map((row) => ({
     row,

@@ -20,7 +20,7 @@ const SOURCE: TrialSource = {
   dtype: "f32",
 };
 
-Deno.test("digitCode: orthonormal, decoded to its digit whatever the scale", () => {
+Deno.test("digitCode: orthonormal, decoded to its digit at any scale", () => {
   for (let a = 0; a < 10; a++) {
     const code = digitCode(a, 16);
     assert.equal(decodeDigit(code.map((x) => 0.001 * x)), a);
@@ -32,7 +32,7 @@ Deno.test("digitCode: orthonormal, decoded to its digit whatever the scale", () 
   assert.throws(() => digitCode(0, 24), /headDim 24 is not a power of two from 16/);
 });
 
-Deno.test("plantRows adds exactly the margin to the logit; salience moves the norm alone", () => {
+Deno.test("plantRows adds exactly the margin to the logit; salience changes only the norm", () => {
   for (const dtype of ["f32", "f16"] as const) {
     const source = { ...SOURCE, dtype };
     const query = plantQuery(source);
@@ -51,7 +51,7 @@ Deno.test("plantRows adds exactly the margin to the logit; salience moves the no
   }
 });
 
-Deno.test("plantRows: a norm below the aligned part keeps the logit and drops the rest", () => {
+Deno.test("plantRows: a norm below the aligned part keeps the logit and drops the orthogonal part", () => {
   const query = plantQuery(SOURCE);
   const [bare] = plantRows(SOURCE, query, [{ row: 7, margin: 0 }]);
   const [planted] = plantRows(SOURCE, query, [{ row: 7, margin: 12, salience: 0.1 }]);
@@ -93,7 +93,7 @@ Deno.test("simulateTrial: distractor logits are unit normal, and trials follow t
   assert.ok(error < 3.5 * law.mass.deviation / Math.sqrt(trials));
 });
 
-Deno.test("simulateTrial: a filtered needle leaves chance, a filtered crowd leaves the needle", () => {
+Deno.test("simulateTrial: filtering the needle leaves chance, filtering the others leaves the needle", () => {
   const edits = [{ row: 100, margin: 8, digit: 6 }];
   const without = simulateTrial(SOURCE, edits, { filter: (row) => row !== 100 });
   assert.deepEqual(without.masses, [0]);

@@ -1,5 +1,5 @@
 /**
- * How much of the retrieval suite a run covers: its section of a profile, and what options change of it.
+ * How much of the retrieval suite a run covers: its section of a profile, and how options change it.
  *
  * @module
  */
@@ -47,7 +47,7 @@ export const retrievalSection = z.strictObject({
   transition: numbers,
   /** `*`: all without a role. */
   scorers: z.array(z.string()).min(1).readonly(),
-  /** The layer of the grid and of all arms that keep as many rows as it. */
+  /** The layer of the grid and of all arms that keep the same number of rows. */
   layer: layerSchema,
   /** Further layers, at one context, depth 50 % and the first margin of the grid. */
   options: z.strictObject({ context: count, layers: layersSchema }),
@@ -55,19 +55,19 @@ export const retrievalSection = z.strictObject({
   keys: z.strictObject({
     context: count,
     layers: layersSchema,
-    /** At this margin the salience is swept, and at salience 1 the margins are. */
+    /** The margin for the salience sweep; the margin sweep runs at salience 1. */
     margin: z.number(),
     saliences: numbers,
     margins: numbers,
   }),
   stress: z.strictObject({ context: count, margin: z.number() }),
-  /** Longest context for scorers whose cost grows with the square of it. */
+  /** Longest context for scorers with quadratic cost. */
   quadraticContext: count,
-  /** Longest context for them in the grid at the largest margin, which runs after everything else. */
+  /** Longest context for them in the grid at the largest margin, which runs last. */
   quadraticGridContext: count,
   /** Longest context for other scorers with passes of their own. */
   passContext: count,
-  /** Whether scorers with passes of their own run in the grid and the key sweeps alone, for slow devices. */
+  /** Whether scorers with their own passes run only in the grid and the key sweeps, for slow devices. */
   gridOnly: z.boolean(),
   /** Cells that would start later than this are left out. */
   budgetSeconds: z.number().positive(),
@@ -75,7 +75,7 @@ export const retrievalSection = z.strictObject({
 
 type Section = Readonly<z.infer<typeof retrievalSection>>;
 
-/** What a run covers: the section with every scorer and layer spelled out. */
+/** What a run covers: the section with every scorer and layer listed. */
 export interface RetrievalProfile extends Omit<Section, "options" | "keys"> {
   readonly name: string;
   readonly options: Omit<Section["options"], "layers"> & { readonly layers: readonly LayerRule[] };
@@ -87,7 +87,7 @@ function readSection(profile: Profile): RetrievalProfile | undefined {
   const section = sectionOf(profile, retrievalRecord.name, retrievalSection);
   if (!section) return undefined;
   const { options, keys, scorers } = section;
-  // Controls run by name.
+  // Controls run only by name.
   const all = SCORERS.filter(({ role }) => !role).map(({ name }) => name);
   return {
     name: profile.name,
@@ -126,7 +126,7 @@ export interface RetrievalOptions {
 }
 
 /**
- * The profile of that name with the given changes, every value checked.
+ * The profile of that name with the given changes, with every value checked.
  *
  * @throws {UsageError} one line that names the value and the limit.
  *
@@ -164,7 +164,7 @@ export function retrievalProfile(options: RetrievalOptions): RetrievalProfile {
     }
   }
   for (const margin of [...profile.margins, ...profile.transition]) {
-    // Beyond this, weights and their squares leave the range of float32.
+    // Beyond this, weights and their squares exceed the range of float32.
     if (!Number.isFinite(margin) || Math.abs(margin) > 40) {
       throw new UsageError(`retrieval: margin ${margin} is not a finite number from -40 to 40`);
     }

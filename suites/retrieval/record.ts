@@ -25,18 +25,18 @@ export const retrievalCellSchema: z.ZodType<RetrievalCell> = z.looseObject({
   depth: z.number().min(0).max(100).optional().describe(
     "Percent of the context before the needle; absent where a stress case places it.",
   ),
-  margin: z.number().describe("μ: what planting adds to the needle's logit."),
+  margin: z.number().describe("μ: how much planting adds to the needle's logit."),
   salience: z.number().nonnegative().optional().describe(
-    "The needle's norm asked for, in units of the other keys'; absent: what the " +
-      "margin adds to it.",
+    "The requested norm of the needle, in units of the other keys'; absent: the norm that the " +
+      "margin gives it.",
   ),
   stress: z.string().optional().describe("Name of the stress case."),
   lighthouse: z.looseObject({
     levels: z.int().describe("L."),
     pooling: z.int().describe("p."),
     k: z.int().describe("k."),
-    scorer: z.string().describe("What ranked the entries of the pyramid."),
-    dilation: z.int().optional().describe("δ, of scorers that have one."),
+    scorer: z.string().describe("Scorer that ranked the entries of the pyramid."),
+    dilation: z.int().optional().describe("δ, for scorers that have one."),
   }).optional().describe("Options of the layer, for Lighthouse."),
   attended: z.int().positive().describe("S, rows attended to."),
   needles: count.describe("Needles planted in each trial."),
@@ -52,7 +52,7 @@ export const retrievalCellSchema: z.ZodType<RetrievalCell> = z.looseObject({
   lost: z.looseObject({
     needle: count.describe("The needle was not selected."),
     query: count.describe("The needle was, the last query was not."),
-    diluted: count.describe("Both were, and the digit was wrong all the same."),
+    diluted: count.describe("Both were selected, but the digit was wrong."),
   }).describe(
     "Wrong trials, by cause: the needle not selected; the last query not; both there, " +
       "and diluted.",
@@ -71,9 +71,11 @@ export const retrievalCellSchema: z.ZodType<RetrievalCell> = z.looseObject({
   ),
   paired: z.array(z.looseObject({
     with: z.string().describe("The other arm."),
-    onlyThis: count.describe("Trials in which this arm alone was right."),
-    onlyOther: count.describe("Trials in which the other alone was."),
-    probability: z.number().describe("Of a split as uneven as this, were the arms alike."),
+    onlyThis: count.describe("Trials in which only this arm was right."),
+    onlyOther: count.describe("Trials in which only the other arm was right."),
+    probability: z.number().describe(
+      "Probability of a split at least this uneven if the arms were equal.",
+    ),
   })).describe(
     "On the same trials: where exactly one of the two arms was right, with McNemar's " +
       "exact test.",
@@ -82,19 +84,19 @@ export const retrievalCellSchema: z.ZodType<RetrievalCell> = z.looseObject({
 
 export const instrumentSchema: z.ZodType<InstrumentRecord> = z.looseObject({
   quantity: z.enum(["largest", "oracle", "mass", "accuracy", "absent"]).describe(
-    "What was measured.",
+    "The measured quantity.",
   ),
   context: z.int().positive().describe("N."),
   margin: z.number().describe("μ."),
-  trials: z.int().positive().describe("Trials that it was measured in."),
-  measured: z.number().describe("What was found."),
-  law: z.number().describe("What the law says."),
+  trials: z.int().positive().describe("Trials in which it was measured."),
+  measured: z.number().describe("The measured value."),
+  law: z.number().describe("The value by the law."),
   atMargin: z.number().optional().describe(
-    "For the mass: e^μ / (e^μ + (N-1)·e^½), what a needle of exactly that logit gets.",
+    "For the mass: e^μ / (e^μ + (N-1)·e^½), the mass of a needle with exactly that logit.",
   ),
   low: z.number().describe("Lower end of the band in which the measurement must lie."),
   high: z.number().describe("Upper end of the band in which the measurement must lie."),
-  passed: z.boolean().describe("Whether it lies there."),
+  passed: z.boolean().describe("Whether it lies in the band."),
 }).meta({
   id: "InstrumentRecord",
   description: "One comparison of a measurement with the law that it must follow.",
@@ -104,14 +106,14 @@ export const retrievalSchema: z.ZodType<RetrievalRecord> = z.looseObject({
   profile: z.string().describe("Profile of the run."),
   headDim: z.int().positive().describe("d."),
   dtype: z.enum(["f16", "f32"]).describe("Type that tensors are stored in."),
-  seed: count.describe("Of the first trial."),
-  trials: z.int().positive().describe("Trials asked for in each cell."),
+  seed: count.describe("Seed of the first trial."),
+  trials: z.int().positive().describe("Requested trials per cell."),
   confidence: z.number().describe(
-    "Chance of all bands of `instrument` holding together, were the laws exact.",
+    "Probability that all bands of `instrument` hold if the laws are exact.",
   ),
   cells: z.array(retrievalCellSchema).describe("One for each arm at each setting."),
   instrument: z.array(instrumentSchema).describe(
-    "Measurements held against the laws of dense attention.",
+    "Measurements compared with the laws of dense attention.",
   ),
   laws: z.array(z.looseObject({
     context: z.int().positive().describe("N."),
@@ -127,7 +129,7 @@ export const retrievalSchema: z.ZodType<RetrievalRecord> = z.looseObject({
     salience: z.number().describe("Norm of the needle, in units of the other keys'."),
   })).describe("The salience that half of the needles need under the norm scorer, by its law."),
   checkpoint: z.looseObject({
-    name: z.string().describe("Of the checkpoint."),
+    name: z.string().describe("Name of the checkpoint."),
     cells: z.array(z.looseObject({
       context: z.int().positive().describe("N."),
       depth: z.number().min(0).max(100).describe("Percent of the context before the needle."),
@@ -135,7 +137,7 @@ export const retrievalSchema: z.ZodType<RetrievalRecord> = z.looseObject({
       trials: z.int().positive().describe("Trials of the cell."),
     })).describe("One for each context and depth."),
   }).optional().describe(
-    "What a trained checkpoint did in the digit passkey test; apart from the " +
+    "Results of a trained checkpoint in the digit passkey test; separate from the " +
       "mechanism's cells.",
   ),
   skipped: z.array(z.string()).describe("What was left out, one line each."),
@@ -154,7 +156,7 @@ export const retrievalRecord: SuiteRecord = {
   },
 };
 
-/** Joins what shards measured: cells of all, and what was left out by each of them. */
+/** Joins the shards' measurements: the cells of all, and what each of them left out. */
 function joinRetrieval(
   records: readonly (RetrievalRecord | undefined)[],
 ): RetrievalRecord | undefined {
@@ -172,7 +174,7 @@ function joinRetrieval(
   };
 }
 
-/** Fields of a cell that depend on its trials alone. */
+/** Fields of a cell that depend only on its trials. */
 const COUNTED = [
   "trials",
   "correct",
@@ -184,7 +186,7 @@ const COUNTED = [
   "norm",
 ] as const;
 
-/** The cells of a case by what they are of. */
+/** The cells of a case by what they measure. */
 function cellsOf({ retrieval }: Result, caseId: string): Findings {
   const own = (retrieval?.cells ?? []).filter((cell) => cell.case === caseId);
   return new Map(own.map((cell) => [

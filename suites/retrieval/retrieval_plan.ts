@@ -1,5 +1,5 @@
 /**
- * Settings of the retrieval suite: where needles go, and which arms look for them.
+ * Settings of the retrieval suite: where needles are planted, and which arms search for them.
  *
  * @module
  */
@@ -16,11 +16,11 @@ import type { RetrievalCell } from "../result/result_schema.ts";
 export interface Arm {
   readonly name: string;
   readonly lighthouse?: LighthouseLayer;
-  /** Runs to be compared with; its cell is another part's. */
+  /** Runs for comparison only; its cell belongs to another part. */
   readonly reference?: true;
 }
 
-/** One setting of one context: what is planted, and the arms that look for it. */
+/** One setting of one context: what is planted, and the arms that search for it. */
 export interface Setting {
   readonly sweep: RetrievalCell["sweep"];
   readonly depth?: number;
@@ -41,16 +41,16 @@ export const PARTS = ["grid", "keys", "stress", "options", "quadratic"] as const
 export interface PartPlan {
   /**
    * `grid`: transition, and contexts × depths. `keys`: salience and alignment. `quadratic`: the grid
-   * of a scorer that takes long.
+   * of a scorer with quadratic cost.
    */
   readonly name: typeof PARTS[number];
   readonly context: number;
-  /** S of the arms that keep as many rows as the profile's layer. */
+  /** S of the arms that keep the same number of rows as the profile's layer. */
   readonly attended: number;
   readonly settings: readonly Setting[];
 }
 
-/** Arms whose choice looks at the logits, at nothing, or at the position; dense is the baseline. */
+/** Arms that choose by the logits, at random, or by position; dense is the baseline. */
 const PLAIN: readonly Arm[] = ["dense", "oracle", "random", "window"].map((name) => ({ name }));
 
 /** A plan: parts in the order in which they run, and what was left out. */
@@ -80,7 +80,7 @@ export function needleRow(context: number, depth: number): number {
 }
 
 /**
- * Plans all settings of a profile. What says most for its time comes first: the grids of short
+ * Plans all settings of a profile. The most informative for their time come first: the grids of short
  * contexts with the instrument's check, salience, stress and options, then long contexts, and last
  * the grids of the quadratic scorer.
  */
@@ -193,7 +193,7 @@ function gridSettings(
   );
 }
 
-/** Every scorer's layer of a rule at a context; what cannot run is noted. */
+/** Every scorer's layer by a rule at a context; those that cannot run are noted. */
 function layerArms(
   profile: RetrievalProfile,
   options: { context: number; rule: LayerRule; skipped: string[] },
@@ -214,8 +214,8 @@ function layerArms(
     const most = quadratic ? quadraticContext : pass ? passContext : Infinity;
     if (context > most) {
       const scope = quadratic && context <= quadraticGridContext
-        ? `profile ${name} has it in the grid at its largest margin alone, for its cost`
-        : `profile ${name} ends before it for its cost`;
+        ? `profile ${name} has it only in the grid at its largest margin, because of its cost`
+        : `profile ${name} ends before it, because of its cost`;
       skipped.push(`${scorer} at ${context}: ${scope}`);
       return [];
     }
@@ -248,7 +248,7 @@ function stressSettings(
   }
   const { windowRows, tileEntries, tiles } = geometry;
   const tile = tileEntries * windowRows * Math.floor(tiles / 2);
-  // Edges of one kind that are not edges of a larger kind too.
+  // Edges of one kind that are not also edges of a larger kind.
   const coarse = Math.max(64, windowRows);
   const half = Math.floor(context / 2 / coarse) * coarse;
   const block = half + 64;
@@ -309,7 +309,7 @@ function stressSettings(
       margin,
       arms,
       needles: [middle],
-      // The window's other rows take back the needle's margin and code between them.
+      // The window's other rows together cancel the needle's margin and code.
       edits: (digit) => [
         { row: middle, margin, digit },
         ...Array.from({ length: windowRows - 1 }, (_, i) => ({

@@ -1,13 +1,13 @@
 /**
- * One trial of dense attention in float64 on the host, from the same seeds as on a device: the
- * second opinion for the kernels that read the last row out.
+ * One trial of dense attention in float64 on the host, from the same seeds as on a device: a
+ * reference for the kernels that read out the last row.
  *
  * @module
  */
 import { seededRows } from "../../kernels/gpu/random.ts";
 import { decodeDigit, plantQuery, plantRows, type RowEdit, type TrialSource } from "./planting.ts";
 
-/** What the last row of dense attention does in one trial. */
+/** The last row of dense attention in one trial. */
 export interface SimulatedTrial {
   /** Logits of all rows, planted. */
   readonly logits: Float64Array;

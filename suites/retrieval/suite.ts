@@ -84,7 +84,7 @@ function measureNeedles(session: RunSession, run: SuiteRun<NeedleGroup>): Measur
         await session.record(await partRecord(entry, found));
       } catch (error) {
         rethrowFatal(session, error);
-        // What the device affords ends somewhere; anything else is a fault.
+        // The device's memory limits the context; any other error is a fault.
         const status = error instanceof MemoryError || error instanceof RangeError
           ? "skipped"
           : "failed";
@@ -93,7 +93,7 @@ function measureNeedles(session: RunSession, run: SuiteRun<NeedleGroup>): Measur
     },
     async finish() {
       const model = run.opened as NeedleModel | undefined;
-      // Of several shards the first one asks the model.
+      // Of several shards only the first one runs the model.
       if (!model || record.checkpoint || (run.shard?.index ?? 1) > 1) return;
       await addCheckpoint(session, { record, model, run });
     },
@@ -110,7 +110,7 @@ function addPart(
   if (found.cut !== undefined) record.skipped.push(`${id}: ${found.cut}`);
 }
 
-/** A part's record: its cells' digest, and the instrument's checks where it has any. */
+/** A part's record: its cells' digest, and the instrument's checks if it has any. */
 async function partRecord(entry: PlannedCase, found: PartResult): Promise<CaseRecord> {
   const { cells, instrument, cut } = found;
   const failed = instrument.filter(({ passed }) => !passed);
@@ -123,7 +123,7 @@ async function partRecord(entry: PlannedCase, found: PartResult): Promise<CaseRe
   const status = first ? "failed" : cut === undefined ? "ok" : "skipped";
   return {
     ...caseRecord(entry, { status, reason }),
-    // Cells that a budget cut short depend on the clock.
+    // Cells of a part that a budget cut short depend on the clock.
     ...(cut === undefined && { digest: { output: await hashJson(cells) } }),
     ...(instrument.length > 0 && { check: checkOf(instrument) }),
   };

@@ -48,7 +48,7 @@ Deno.test("checkRetrievalOptions: each bad input is one line that names it, with
   }
 });
 
-Deno.test("bad options are refused before a device is opened, whatever the profile will be", async () => {
+Deno.test("bad options are refused before a device is opened, for any profile", async () => {
   for (const profile of [undefined, "paper"]) {
     const options = { suites: ["retrieval"], profile, stack: "dawn" as const };
     await assert.rejects(
@@ -58,7 +58,7 @@ Deno.test("bad options are refused before a device is opened, whatever the profi
   }
 });
 
-Deno.test("an option of the suite where the run does not have it is refused, asked for or not", async () => {
+Deno.test("an option of the suite is refused in a run without the suite, however it was chosen", async () => {
   for (const options of [{ suites: ["latency"] }, { profile: "smoke" }]) {
     await assert.rejects(
       runSuite({ ...options, ...needles({ depths: [4] }) }),
@@ -69,7 +69,7 @@ Deno.test("an option of the suite where the run does not have it is refused, ask
   }
 });
 
-Deno.test("planRunRetrieval: a profile may name the suite; options of other suites do not drag it in", () => {
+Deno.test("planRunRetrieval: a profile may name the suite; options of other suites do not add it", () => {
   const planned = (suites: string[], options: Partial<PlanOptions> = {}) =>
     planRunRetrieval({
       ...startPlanning({ profile: "smoke" }, ASSUMED_DEVICE, IMPLEMENTATIONS),

@@ -1,11 +1,11 @@
 /**
- * The largest logits of a trial, and what planting makes of them.
+ * The largest logits of a trial, and how planting changes them.
  *
  * @module
  */
 import { normalQuantile } from "../statistics/normal.ts";
 
-/** Edits that a trial may have: needles, decoys, a window. */
+/** Most edits of a trial: needles, decoys, a window. */
 const MOST_EDITS = 64;
 
 /** The largest of a trial's logits, kept so that planting a few rows needs no new sort. */
@@ -23,7 +23,7 @@ export class TopLogits {
     let kept = logits;
     const share = 1.2 * needed / logits.length;
     if (share < 0.9) {
-      // Logits are close to unit normal; where they are not, all are sorted.
+      // Logits are close to unit normal; if they are not, all are sorted.
       const cut = normalQuantile(1 - share);
       kept = logits.filter((logit) => logit >= cut);
       if (kept.length < needed) kept = logits;
@@ -32,9 +32,9 @@ export class TopLogits {
   }
 
   /**
-   * The largest logit once some rows have others, and a threshold that exactly S of them reach.
+   * The largest logit after some rows have new logits, and a threshold that exactly S of them reach.
    *
-   * @throws {RangeError} for more edits than were kept room for.
+   * @throws {RangeError} for more edits than there is room for.
    */
   withEdits(
     edits: readonly { readonly row: number; readonly logit: number }[],
@@ -45,7 +45,7 @@ export class TopLogits {
     const gone = edits.map(({ row }) => this.#logits[row]);
     const added = edits.map(({ logit }) => logit).sort((a, b) => b - a);
     // No edit moves a rank by more than one, so the merge starts just before rank S, above a value
-    // that no other equals; what came before it is only counted.
+    // that no other equals; earlier values are only counted.
     let start = Math.max(0, this.#count - edits.length - 1);
     while (start > 0 && this.#sorted[start - 1] === this.#sorted[start]) start--;
     const above = start === 0 ? Infinity : this.#sorted[start - 1];

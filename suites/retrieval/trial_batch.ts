@@ -45,7 +45,7 @@ import {
   type TrialSource,
 } from "./planting.ts";
 
-/** Bytes that one of Q, K and V may take, so that small devices hold a batch with its scratch. */
+/** Bytes that one of Q, K and V may take, so that small devices hold a batch and its scratch. */
 const TENSOR_BYTES = 2 ** 30;
 
 /** Trials that fit one batch. */
@@ -59,12 +59,12 @@ export function batchHeads(gpu: Pick<Gpu, "capabilities">, shape: AttentionShape
   );
 }
 
-/** What the last row of every head attends to. */
+/** The rows that the last row of every head attends to. */
 export interface AttendRequest {
-  /** One pass over all rows each: what each head admits. */
+  /** One pass over all rows each: the rows that each head admits. */
   readonly plain: readonly (readonly RowAdmission[])[];
   readonly layers?: readonly LighthouseLayer[];
-  /** Base rows of each head whose selection is asked for, the same number for all. */
+  /** Base rows of each head whose selection is requested, the same number for all. */
   readonly watched?: readonly (readonly number[])[];
   readonly signal?: AbortSignal;
 }
@@ -107,7 +107,7 @@ export class TrialBatch {
   }
 
   /**
-   * Allocates Q, K, V and compiles the dense last row. `pace` is what the device is known to reach.
+   * Allocates Q, K, V and compiles the dense last row. `pace` is the rate that the device is known to reach.
    *
    * @throws {MemoryError} when the device has no room for them.
    */
@@ -159,7 +159,7 @@ export class TrialBatch {
     }
   }
 
-  /** Where the rows of one trial come from. */
+  /** The source of the rows of one trial. */
   source(head: number): TrialSource {
     const { heads, context, headDim, dtype } = this.shape;
     return { seed: this.#seed, head, heads, context, headDim, dtype };
@@ -170,7 +170,7 @@ export class TrialBatch {
     return this.#queries[head];
   }
 
-  /** Plants edits, `[heads][…]`, after putting back what was edited before. */
+  /** Plants edits, `[heads][…]`, after restoring the rows edited before. */
   plant(edits: readonly (readonly RowEdit[])[]): PlantedRow[][] {
     this.restore();
     return edits.map((own, head) => {
@@ -181,7 +181,7 @@ export class TrialBatch {
     });
   }
 
-  /** Puts all edited rows back. */
+  /** Restores all edited rows. */
   restore(): void {
     for (const [head, rows] of this.#edited.entries()) {
       for (const one of originalRows(this.source(head), rows)) this.#write(head, one);
@@ -196,7 +196,7 @@ export class TrialBatch {
   }
 
   /**
-   * Submits a request over the batch as it is now; planting anew does not disturb it.
+   * Submits a request over the current batch; planting again does not affect it.
    *
    * @returns a function that waits for the results.
    */
@@ -217,7 +217,7 @@ export class TrialBatch {
       return place;
     });
     const read = readback.read();
-    // Waited for later; a loss of the device is told there.
+    // Awaited later; a lost device is reported there.
     read.catch(() => {});
     const finishLayers = await this.#layers.start(layers, watched, { signal });
     return async () => {

@@ -94,7 +94,7 @@ for (const dtype of ["f32", "f16"] as const) {
   });
 }
 
-Deno.test("TrialBatch: planting again puts the rows of the needle before back", async (t) => {
+Deno.test("TrialBatch: planting again restores the rows of the previous needle", async (t) => {
   await withBatch(t, SHAPE, async (batch) => {
     const before = await batch.attend();
     batch.plant([0, 1, 2].map(needle));
@@ -106,7 +106,7 @@ Deno.test("TrialBatch: planting again puts the rows of the needle before back", 
   });
 });
 
-Deno.test("last rows are those of the whole layers", async (t) => {
+Deno.test("last rows equal those of the whole layers", async (t) => {
   for (const dtype of ["f32", "f16"] as const) {
     await withBatch(t, { ...SHAPE, dtype }, async (batch, gpu) => {
       batch.plant([0, 1, 2].map(needle));

@@ -59,7 +59,7 @@ export function mcNemar(onlyFirst: number, onlySecond: number): number {
 
 /**
  * The rates that a binomial count of `trials` at rate `p` takes with probability of at least
- * `confidence`, each tail left out holding at most half of the rest.
+ * `confidence`; each excluded tail holds at most half of the rest.
  */
 export function acceptanceBand(
   p: number,
@@ -67,7 +67,7 @@ export function acceptanceBand(
 ): { low: number; high: number } {
   const { trials, confidence } = options;
   const tail = (1 - confidence) / 2;
-  // Largest count below which at most `tail` lies, and smallest above which at most `tail` does.
+  // Largest count with at most `tail` below it, and smallest with at most `tail` above it.
   const search = (holds: (count: number) => boolean): number => {
     let [low, high] = [0, trials];
     while (low < high) {

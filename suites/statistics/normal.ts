@@ -1,8 +1,8 @@
 /**
  * The normal and the binomial distribution, and integrals against the normal one, in float64.
  *
- * By hand, since tails must be right relative to themselves, also far out, and since they also run
- * in pages: `docs/decisions/special_functions.md` says which libraries were held against
+ * Written by hand, since tails must have a small relative error, also far out, and since they also run
+ * in pages: `docs/decisions/special_functions.md` says which libraries were compared with
  * that. A test compares values with SciPy's.
  *
  * @module
@@ -40,7 +40,7 @@ export function normalTail(x: number): number {
   return normalDensity(x) / fraction;
 }
 
-/** log Φ(x), exact where Φ(x) is next to 1. */
+/** log Φ(x), accurate where Φ(x) is close to 1. */
 export function logNormalCdf(x: number): number {
   return x > 0 ? Math.log1p(-normalTail(x)) : Math.log(normalTail(-x));
 }
@@ -52,7 +52,7 @@ export function logNormalCdf(x: number): number {
  */
 export function normalQuantile(p: number): number {
   if (!(p > 0 && p < 1)) throw new RangeError(`normal quantile: ${p} is not between 0 and 1`);
-  // Of the smaller tail, which has digits that its complement has not.
+  // Computed from the smaller tail, which has digits that its complement lacks.
   const tail = Math.min(p, 1 - p);
   let [low, high] = [0, 40];
   for (let i = 0; i < 80; i++) {

@@ -5,7 +5,7 @@ function near(actual: number, expected: number, relative = 1e-13) {
   assert.ok(Math.abs(actual / expected - 1) < relative, `${actual} is not ${expected}`);
 }
 
-Deno.test("tails of the normal distribution are right relative to themselves", () => {
+Deno.test("tails of the normal distribution have a small relative error", () => {
   near(normalTail(1.96), 0.024997895148220428);
   near(normalTail(10), 7.61985302416053e-24);
   near(normalTail(20), 2.7536241186062337e-89);

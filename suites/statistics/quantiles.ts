@@ -1,5 +1,5 @@
 /**
- * Quantiles of the distributions that intervals are made of.
+ * Quantiles of the distributions that intervals use.
  *
  * @module
  */
@@ -31,11 +31,11 @@ export function twoSidedNormal(level: number): number {
   return -jStat.normal.inv(level / 2, 0, 1);
 }
 
-/** Freedom from which Student's distribution is taken as normal: they differ by less than 1e-4. */
+/** Degrees of freedom from which Student's distribution counts as normal: they differ by less than 1e-4. */
 const NORMAL_FROM = 1e5;
 
 /**
- * t such that Student's variable of so many degrees of freedom is further than t from 0 with
+ * t such that Student's variable with that many degrees of freedom is further than t from 0 with
  * probability `level`.
  *
  * @throws {RangeError} unless 0 < level < 1 and freedom ≥ 1.

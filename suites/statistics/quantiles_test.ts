@@ -5,7 +5,7 @@ function near(actual: number, expected: number) {
   assert.ok(Math.abs(actual / expected - 1) < 1e-7, `${actual} is not ${expected}`);
 }
 
-Deno.test("quantiles are those of SciPy 1.17, far into the tails", () => {
+Deno.test("quantiles equal those of SciPy 1.17, far into the tails", () => {
   near(twoSidedNormal(0.01), 2.5758293035489004);
   near(twoSidedNormal(1e-6), 4.89163847571478);
   near(twoSidedStudent(0.01, 1), 63.656741162871526);
@@ -22,7 +22,7 @@ Deno.test("Student's quantile meets the normal one where the freedom is large", 
   assert.equal(twoSidedStudent(1e-4, Infinity), twoSidedNormal(1e-4));
 });
 
-Deno.test("quantiles refuse what is no share or no freedom", () => {
+Deno.test("quantiles refuse an invalid share or freedom", () => {
   for (const level of [0, 1, -1, NaN]) assert.throws(() => twoSidedNormal(level), RangeError);
   assert.throws(() => twoSidedStudent(0.01, 0.5), /freedom is 0.5/);
   assert.throws(() => exactRateInterval(2, 1, { confidence: 0.9 }), /2 of 1/);

@@ -1,5 +1,5 @@
 /**
- * Medians with seeded bootstrap intervals, and flags for outliers. METHOD.md says why these.
+ * Medians with seeded bootstrap intervals, and flags for outliers. METHOD.md explains the choice.
  *
  * @module
  */
@@ -78,8 +78,8 @@ export function bootstrapMedian(
  * median(numerator) / median(denominator) with a 95 % bootstrap interval that keeps the pairing:
  * whole rounds are drawn, so a disturbance that slowed both sides of a round does not widen it.
  *
- * Fewer than three rounds hold too few distinct draws of rounds to say anything; then the samples
- * of each side are drawn on their own, which is the wider, safer interval.
+ * Fewer than three rounds hold too few distinct draws to be informative; then the samples
+ * of each side are drawn separately, which gives the wider, safer interval.
  *
  * @throws {RangeError} without rounds, or when a round lacks one of the sides.
  */
