@@ -1,5 +1,5 @@
 /**
- * Which cases a test takes: `deno task test` those that tell most, `deno task test:all` every one.
+ * Which cases of a table a test runs: `deno task test` the most informative, `deno task test:all` all.
  *
  * @module
  */
@@ -8,10 +8,10 @@
 export const ALL_CASES: boolean = Deno.env.get("LIGHTHOUSE_TEST_ALL") === "1";
 
 /**
- * Chooses cases of a table whose whole takes too long for every day.
+ * Chooses cases of a table that is too long for everyday runs.
  *
  * @param everyday whether `deno task test` keeps a case. Keep each value of each axis at least once.
- * @returns the cases to run, and words for the test's name that say how many these are.
+ * @returns the cases to run, and a suffix for the test's name with their number.
  */
 export function chooseCases<T>(
   cases: readonly T[],

@@ -1,5 +1,5 @@
 /**
- * Which files know the name of something that has a folder of its own.
+ * Finds the files that know the name of something that has its own folder.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface SourceText {
 /** Folders whose files count. */
 const FOLDERS = ["kernels", "suites", "reports", "tools", "examples"];
 
-/** Every source file but tests and their helpers. */
+/** Every source file except tests and their helpers. */
 export async function readTexts(root: URL): Promise<SourceText[]> {
   const found: SourceText[] = [];
   for (const folder of FOLDERS) {
@@ -37,8 +37,8 @@ async function* listFiles(root: URL, folder: string): AsyncGenerator<string> {
 }
 
 /**
- * Files outside of `home` that know a name: that have it in quotes, by itself or with what `prefix` puts
- * before it, as the first part of a case id, or that import from its folder. Comments do not count.
+ * Files outside `home` that know a name: in quotes, alone or after `prefix`,
+ * as the first part of a case id, or by an import from its folder. Comments do not count.
  *
  * @param options.home Folders and files where it may be known.
  */
@@ -58,7 +58,7 @@ export function filesThatKnow(
   }).map(({ path }) => path);
 }
 
-/** Code without its comments, as far as strings do not look like them. */
+/** Code without its comments, unless a string looks like one. */
 function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*(?:\/\/|#).*$/gm, "");
 }

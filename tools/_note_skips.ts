@@ -1,5 +1,5 @@
 /**
- * Loaded before the tests of a file: keeps what they say when they skip, which `deno test --quiet`
+ * Loaded before the tests of a file: records their messages when they skip, which `deno test --quiet`
  * does not show. `run_tests.ts` prints it at the end.
  *
  * @module

@@ -1,22 +1,22 @@
 /**
- * Bundles the scripts of pages that are written in TypeScript, so that rendering a page needs no
- * bundler. `deno task generate` runs it; a test fails where its output is out of date.
+ * Bundles the page scripts that are written in TypeScript, so that rendering a page needs no
+ * bundler. `deno task generate` runs it; a test fails if its output is out of date.
  *
  * @module
  */
 
-/** Scripts, what they are bundled into, from the root of the repository, and their most bytes. */
+/** Scripts with their bundles, as paths from the root of the repository, and the maximum sizes. */
 export const CLIENT_SCRIPTS = [
   {
     from: "reports/html/client/page.ts",
     to: "reports/html/page_script.generated.js",
-    // It stands in every page.
+    // Included in every page.
     most: 30_000,
   },
   {
     from: "reports/site/compare_client.ts",
     to: "reports/site/compare_client.generated.js",
-    // It stands in one, with the statistics of the gate.
+    // Included in one page, with the statistics of the gate.
     most: 80_000,
   },
 ] as const;
@@ -24,7 +24,7 @@ export const CLIENT_SCRIPTS = [
 /**
  * The text of a bundle, minified, one for all browsers of the last years.
  *
- * @throws {Error} with what the bundler says.
+ * @throws {Error} with the bundler's message.
  */
 export async function bundleClient(from: string): Promise<string> {
   const root = new URL("..", import.meta.url);

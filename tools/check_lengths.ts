@@ -1,5 +1,5 @@
 /**
- * Holds files to 400 lines: longer ones do several jobs, or say at their head why they do not, in a
+ * Limits files to 400 lines: longer ones do several jobs, or give a reason at their head, in a
  * line such as "Long because it is one table". What `deno task generate` writes says that instead.
  * `deno task check` runs it.
  *
@@ -16,14 +16,14 @@ const REASON = /\bLong because \w+|`deno task generate` writes this file/;
 
 const SOURCE = /\.(?:tsx?|wgsl|py)$/;
 
-/** Folders that hold no source of ours; `fixtures/` has snapshots of emitted shaders. */
+/** Folders without our sources; `fixtures/` contains snapshots of emitted shaders. */
 const LEFT_OUT = new Set(["fixtures", "node_modules", "out"]);
 
-/** One line for a file that is too long; undefined where it is not, or says why. */
+/** One line for a file that is too long; undefined if it is not, or gives a reason. */
 export function faultOf(path: string, text: string): string | undefined {
   const lines = text.replace(/\n$/, "").split("\n");
   if (lines.length <= MOST_LINES) return undefined;
-  // A reason may run over the end of a line of its comment.
+  // A reason may continue on the next line of its comment.
   const head = lines.slice(0, HEAD_LINES).join("\n").replace(/\n *(?:\*|\/\/|#) ?/g, " ");
   if (REASON.test(head)) return undefined;
   return `${path}: ${lines.length} lines; ${MOST_LINES} are the limit without a reason at its head`;
@@ -52,7 +52,7 @@ if (import.meta.main) {
   const faults = await findLong(new URL("..", import.meta.url));
   for (const fault of faults) console.error(fault);
   if (faults.length > 0) {
-    console.error(`check: ${faults.length} files are too long; part them along their jobs`);
+    console.error(`check: ${faults.length} files are too long; split them by job`);
     Deno.exit(1);
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Holds the drawing of the rooms in ARCHITECTURE.md against the code: which room may import from
- * which, and that no files import each other in a circle. `deno task check` runs it.
+ * Checks the code against the drawing of the rooms in ARCHITECTURE.md: which room may import from
+ * which, and that no files import each other in a cycle. `deno task check` runs it.
  *
- * A room is a folder, or a single file that stands between folders. Each entry of {@linkcode ROOMS}
+ * A room is a folder, or a single file between folders. Each entry of {@linkcode ROOMS}
  * says what a room may import besides itself; a file belongs to the entry with the longest matching
  * path, where `*` stands for one name. Tests and files whose name starts with `_` may import anything.
  *
@@ -54,7 +54,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
 
   "suites/errors.ts": KERNELS,
   "suites/statistics": [...KERNELS, "suites/result/result.ts"],
-  // A suite's record is its part of the format; the format is made of them.
+  // A suite's record is its part of the format, and the format consists of these records.
   "suites/result/result.ts": ["suites/result"],
   "suites/result/common_schema.ts": ["suites/result/result.ts"],
   "suites/result/suite_record.ts": ["suites/result/result.ts"],
@@ -88,11 +88,11 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
 export interface Source {
   /** For example `kernels/gpu/device.ts`. */
   readonly path: string;
-  /** Files of the repository, types included, each once. */
+  /** Files of the repository, type-only imports included, each once. */
   readonly imports: readonly string[];
 }
 
-/** The room of a file, and the entry of `rooms` that it has; undefined where none matches. */
+/** The room of a file, and its entry in `rooms`; undefined if none matches. */
 export function roomOf(
   path: string,
   rooms: Readonly<Record<string, unknown>>,
@@ -106,7 +106,7 @@ export function roomOf(
   return undefined;
 }
 
-/** Whether a path is one that a pattern stands for, `*` being one name. */
+/** Whether a path matches a pattern in which `*` stands for one name. */
 function matches(pattern: string, path: string): boolean {
   const [want, have] = [pattern, path].map((one) => one.split("/"));
   return want.length === have.length && want.every((part, i) => part === "*" || part === have[i]);
@@ -134,7 +134,7 @@ export function findForbidden(
   });
 }
 
-/** Circles of imports, each as one line; of files that share a circle only one line is printed. */
+/** Import cycles, one line each; of files that share a cycle only one line is printed. */
 export function findCircles(sources: readonly Source[]): string[] {
   const imports = new Map(sources.map((source) => [source.path, source.imports]));
   const done = new Set<string>();
@@ -164,7 +164,7 @@ export async function readSources(root: URL, folders: readonly string[]): Promis
   return await Promise.all(
     paths.sort().map(async (path) => {
       const text = await Deno.readTextFile(new URL(path, root));
-      // Comments hold examples with imports of their own.
+      // Comments contain examples with imports of their own.
       const code = text.replace(/^\s*(\/\*\*?[\s\S]*?\*\/|\/\/.*)/gm, "");
       const found = code.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}\/[^"]+)"/g);
       const imports = [...found].map(([, target]) => normalize(join(dirname(path), target)));
@@ -181,7 +181,7 @@ async function* listFiles(root: URL, folder: string): AsyncGenerator<string> {
   }
 }
 
-/** Tests, and helpers of tests. */
+/** Tests and their helpers. */
 function isFree(path: string): boolean {
   return /_test\.tsx?$/.test(path) || basename(path).startsWith("_");
 }

@@ -23,14 +23,14 @@ async function runScript(deno: string) {
     const text = new TextDecoder();
     const printed = text.decode(stdout) + text.decode(stderr);
     const left = [...Deno.readDirSync(folder)].filter(({ isDirectory }) => isDirectory);
-    assert.deepEqual(left, [], "what it wrote is removed");
+    assert.deepEqual(left, [], "its files are removed");
     return { code, last: text.decode(stdout).trimEnd().split("\n").at(-1), printed };
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
 }
 
-/** What each part prints where all is well; a bench leaves its files. */
+/** Output of each part when everything passes; a bench leaves its files. */
 const FINE = `
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -44,7 +44,7 @@ done`;
 
 const ignore = Deno.build.os !== "linux";
 
-Deno.test(".ci/run ends with a line that adds up the tests of its parts", { ignore }, async () => {
+Deno.test(".ci/run ends with a line that totals the tests of its parts", { ignore }, async () => {
   const { code, last, printed } = await runScript("");
   assert.deepEqual([code, last], [0, "60 passed, 0 failed"], printed);
 });
@@ -57,21 +57,21 @@ const FAULTS: [fault: string, deno: string, closing: string, named: RegExp][] = 
     /^failed: test$/m,
   ],
   [
-    "tests that end without a word",
+    "tests that end without a summary",
     `[ "$2" != test:all ] || kill -SEGV $$`,
     "48 passed, 1 failed",
     /^failed: test$/m,
   ],
   ["a bench that fails", `[ "$2" != bench ] || exit 1`, "60 passed, 1 failed", /^failed: bench$/m],
   [
-    "a Deno that cannot be had",
+    "a Deno that cannot be installed",
     `[ "$1" != --version ] || exit 1`,
     "0 passed, 1 failed",
     /^failed: setup$/m,
   ],
 ];
 for (const [fault, deno, closing, named] of FAULTS) {
-  Deno.test(`.ci/run says so in its last line: ${fault}`, { ignore }, async () => {
+  Deno.test(`.ci/run reports in its last line: ${fault}`, { ignore }, async () => {
     const { code, last, printed } = await runScript(deno);
     assert.deepEqual([code, last], [1, closing], printed);
     assert.match(printed, named);

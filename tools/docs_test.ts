@@ -1,4 +1,4 @@
-/** README.md and docs/: their links, programs, commands, table and picture are what they say. */
+/** README.md and docs/: checks their links, programs, commands, table and picture. */
 import assert from "node:assert/strict";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import manifest from "../deno.json" with { type: "json" };
@@ -29,7 +29,7 @@ function blocksOf(page: string, language: string): string[] {
   return [...found].filter(([, name]) => name === language).map(([, , code]) => code);
 }
 
-/** The anchor of a heading, as GitHub makes it. */
+/** The anchor of a heading, as GitHub generates it. */
 function anchorOf(heading: string): string {
   const text = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replaceAll("`", "");
   return text.trim().toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-");
@@ -64,7 +64,7 @@ function shellLines(): { page: string; line: string }[] {
   );
 }
 
-Deno.test("docs: every task exists, and every option of a command is one that it takes", () => {
+Deno.test("docs: every task exists, and every command accepts its options", () => {
   let count = 0;
   for (const page of PAGES) {
     const inline = [...textOf(page).matchAll(/`deno task ([^`]+)`/g)].map(([, line]) => line);
@@ -76,7 +76,7 @@ Deno.test("docs: every task exists, and every option of a command is one that it
       if (!/^[a-z]/.test(name)) continue;
       assert.ok(Object.hasOwn(manifest.tasks, name), `${page}: deno task ${line}`);
       count++;
-      // Placeholders in capitals and with an ellipsis stand for something that varies.
+      // Placeholders in capitals and with an ellipsis stand for values that vary.
       if (!Object.hasOwn(COMMANDS, name) || /[A-Z…]{3,}|…|<|\[/.test(rest.join(" "))) continue;
       const command = COMMANDS[name]() as unknown as Parameters<typeof parseCommand>[0];
       const words = rest.map((word) => word.replaceAll(/["']/g, ""));
@@ -119,7 +119,7 @@ async function runShellLines(): Promise<void> {
         const { code, stderr } = await new Deno.Command(shell, {
           args: ["-c", own],
           cwd: folder,
-          // Deno sets the variable to this folder only where it is not set.
+          // Deno only sets the variable to this folder if it is unset.
           clearEnv: true,
           env: { ...environment, NO_COLOR: "1" },
         }).output();
@@ -161,7 +161,7 @@ Deno.test("docs: every program runs and prints numbers that are not zero", async
         const said = new TextDecoder().decode(stdout);
         assert.equal(ended, 0, `${page}: ${new TextDecoder().decode(stderr)}`);
         assert.doesNotMatch(said, /NaN|undefined|Infinity/, page);
-        // Each line that shows fractions shows one that is not zero.
+        // Each line with fractions has one that is not zero.
         const fractions = said.match(/-?\d+\.\d+/g) ?? [];
         if (code.includes("openDevice")) assert.ok(fractions.length >= 4, said);
         assert.ok(fractions.every((text) => text.length > 2), said);
@@ -179,7 +179,7 @@ Deno.test("docs: every program runs and prints numbers that are not zero", async
   }
 });
 
-Deno.test("README: the table is what the baselines say", async () => {
+Deno.test("README: the table matches the baselines", async () => {
   const results = await Promise.all(
     TABLE_RUNS.map((name) =>
       readResult(fileURLToPath(new URL(`fixtures/baselines/${name}`, ROOT)))
@@ -195,7 +195,7 @@ Deno.test("README: the table is what the baselines say", async () => {
   assert.ok(results.every(({ startedAt }) => startedAt.startsWith("2026-11-22")));
 });
 
-Deno.test("README: the last line of a run is that of the run in the picture", async () => {
+Deno.test("README: the last line of a run belongs to the run in the picture", async () => {
   const path = fileURLToPath(new URL(`fixtures/baselines/${PICTURE_RUN}`, ROOT));
   const [forward] = closingLines(await readResult(path));
   assert.ok(textOf("README.md").includes(`\n${forward}\n`), forward);

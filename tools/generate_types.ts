@@ -1,9 +1,9 @@
 /**
- * Writes what follows from the project's zod schemas, so that a field is declared and described once: the
+ * Generates files from the project's zod schemas, so that a field is declared and described once: the
  * TypeScript types of its file formats, and the JSON Schema of profiles, which editors read. `deno task
- * generate` runs it; tests fail where its output is out of date.
+ * generate` runs it; tests fail if its output is out of date.
  *
- * The types are written out, rather than inferred, because the package's documentation and its users'
+ * The types are written out rather than inferred, because the package's documentation and its users'
  * type checkers read the declarations.
  *
  * @module
@@ -28,7 +28,7 @@ export interface TypesFile {
   readonly what: string;
   /** Path from the file to `open_record.ts`. */
   readonly openRecord: string;
-  /** Schemas with an id; what they contain that has an id gets a type as well. */
+  /** Schemas with an id; schemas inside them that have an id get a type as well. */
   readonly schemas: readonly z.ZodType[];
 }
 
@@ -126,7 +126,7 @@ function typeOf(schema: JsonSchema, path: string, depth: number): string {
   throw new Error(`${path}: no TypeScript type for ${JSON.stringify(schema)}`);
 }
 
-/** Whether an object may have fields of any type besides its own. */
+/** Whether an object may have fields of any type in addition to its own. */
 function isOpen({ additionalProperties: others }: JsonSchema): boolean {
   return typeof others === "object" && Object.keys(others).length === 0;
 }
@@ -136,7 +136,7 @@ function descriptionOf({ description }: JsonSchema, path: string): string {
   throw new Error(`${path}: the schema has no description`);
 }
 
-/** Paragraphs as a documentation comment, on one line where they fit. */
+/** Paragraphs as a documentation comment, on one line if they fit. */
 function comment(paragraphs: readonly string[], indent: string): string {
   const line = `${indent}/** ${paragraphs[0]} */`;
   if (paragraphs.length === 1 && line.length <= LINE_WIDTH) return line;
@@ -167,7 +167,7 @@ async function format(code: string): Promise<string> {
   await writer.write(new TextEncoder().encode(code));
   await writer.close();
   const { success, stdout } = await deno.output();
-  if (!success) throw new Error("deno fmt refuses the generated types");
+  if (!success) throw new Error("deno fmt fails on the generated types");
   return new TextDecoder().decode(stdout);
 }
 

@@ -26,7 +26,7 @@ Deno.test("the JSON Schema of profiles is up to date, and every profile follows 
   for (const name of PROFILE_NAMES) {
     const profile = JSON.parse(await read(`fixtures/profiles/${name}.json`));
     assert.deepEqual(schema.parse(profile), profile);
-    // What no suite reads is a slip of the pen.
+    // A field that no suite reads is a typing error.
     assert.equal(schema.safeParse({ ...profile, retreival: {} }).success, false);
     assert.equal(schema.safeParse({ ...profile, suites: ["nope"] }).success, false);
     const section = { ...profile.retrieval, trails: 1 };

@@ -1,6 +1,5 @@
 /**
- * Times of the host's own code, which no GPU hides: `deno task bench:host`. Kernels are timed by the
- * suites.
+ * Times the host's own code: `deno task bench:host`. The suites time the kernels.
  *
  * @module
  */

@@ -16,7 +16,7 @@ async function readSources(folder: string): Promise<string[]> {
   return texts;
 }
 
-Deno.test("every import of deno.json is used, and nothing is imported past it", async () => {
+Deno.test("every import of deno.json is used, and nothing is imported without it", async () => {
   const sources = await readSources(ROOT);
   const keys = Object.keys(CONFIG.imports);
   // A key with a slash at its end stands for all paths below it.

@@ -6,7 +6,7 @@ import { filesThatKnow, readTexts } from "./_known_names.ts";
 
 const TEXTS = await readTexts(new URL("../", import.meta.url));
 
-/** The one list of each kind, where a name stands beside its folder. */
+/** The one list of each kind, which names each folder's content. */
 const REGISTRIES = [
   "kernels/implementations.ts",
   "kernels/lighthouse/scorers/scorers.ts",
@@ -16,7 +16,7 @@ const REGISTRIES = [
   "suites/result/suite_records.ts",
 ];
 
-/** Most files outside its folder that may know a name, where they are more than a new one has. */
+/** Most files outside its folder that may know a name, where more may than for a new one. */
 const SCORER_LIMITS: Record<string, { most: number; why: string }> = {
   norm: {
     most: 23,
@@ -59,7 +59,7 @@ const SUITE_LIMITS: typeof SCORER_LIMITS = {
   },
 };
 
-/** What a new one may have: a scorer and an implementation nothing, a suite its schema and section. */
+/** Limits of a new one: none for a scorer or an implementation; for a suite its schema and section. */
 const NEW = { scorer: 0, implementation: 0, suite: 2 };
 
 function assertKnown(
@@ -89,7 +89,7 @@ Deno.test("few files outside a scorer's folder know its name", () => {
 Deno.test("few files outside an implementation's folder know its name", () => {
   for (const { name, scorer } of IMPLEMENTATIONS) {
     if (scorer) continue;
-    // The folder is the one whose file says the name.
+    // The folder whose file defines the name.
     const declared = TEXTS.find(({ path, text }) =>
       path.startsWith("kernels/") && new RegExp(`\\bname: "${name}"`).test(text)
     );
@@ -120,7 +120,7 @@ Deno.test("few files outside a suite's folder know its name", () => {
   }
 });
 
-Deno.test("what runs, joins and compares suites names none", () => {
+Deno.test("code that runs, joins and compares suites names none", () => {
   const loops = TEXTS.filter(({ path }) =>
     /^suites\/(run|plan|measure)\/|^suites\/suite\.ts|^suites\/cli\/[^/]*$|^reports\/gate\//.test(
       path,
@@ -129,7 +129,7 @@ Deno.test("what runs, joins and compares suites names none", () => {
   assert.ok(loops.length > 50);
   for (const { record: { name } } of SUITES) {
     const folder = name.replaceAll("-", "_");
-    // `verify` and `doctor` are commands of their own, which share the checks of one suite.
+    // `verify` and `doctor` are separate commands that share the checks of one suite.
     const home = ["suites/cli/verify.ts", "suites/run/doctor.ts"];
     assert.deepEqual(filesThatKnow(loops, name, { home, folder }), [], name);
   }

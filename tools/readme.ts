@@ -1,6 +1,6 @@
 /**
- * Writes what README.md shows of committed baselines: the table of results between its marks, and the
- * picture of a report, which needs Chromium. `deno task readme` runs it.
+ * Writes the parts of README.md that come from committed baselines: the table of results between its
+ * marks, and the picture of a report, which needs Chromium. `deno task readme` runs it.
  *
  * @module
  */
@@ -48,7 +48,7 @@ export function resultsTable(results: readonly Result[]): string {
     const peers = peerRows(result);
     const over = (peer: string, own: string) => {
       const found = peers.find((row) => row.peer === peer && row.ours?.id === own);
-      // Without common rounds, a ratio of medians taken at different times says too little.
+      // Without common rounds, a ratio of medians measured at different times is not reliable.
       return found?.ratio?.rounds ? formatRatio(found.ratio.ratio) : ABSENT;
     };
     // The first is the scorer of the paper's headline.
@@ -80,7 +80,7 @@ export function resultsTable(results: readonly Result[]): string {
   return [head, head.map(() => "---:"), ...lines].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 
-/** A value with its ends, unless rounding makes them the same. */
+/** A value with its interval, unless rounding makes the ends equal. */
 function withEnds(value: string, ends: string): string {
   return value === ends ? value : `${value} (${ends})`;
 }

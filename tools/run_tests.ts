@@ -1,9 +1,9 @@
 /**
- * Runs `deno test` for `deno task test` and `deno task test:all`: several files at a time. Says at
- * the end which files took long, which tests skipped and why, and what only `test:all` runs.
- * `DENO_JOBS` says how many files run at a time.
+ * Runs `deno test` for `deno task test` and `deno task test:all`: several files at a time. Reports at
+ * the end which files took long, which tests were skipped and why, and what only `test:all` runs.
+ * `DENO_JOBS` sets how many files run at a time.
  *
- * Arguments: a command line of `deno test`, then `--`, then what was typed after the task's name.
+ * Arguments: a command line of `deno test`, then `--`, then the arguments after the task's name.
  * Without a command line the tests run with the permission set `test` of `deno.json`.
  *
  * @module
@@ -12,25 +12,25 @@ import { fileURLToPath } from "node:url";
 import { deviceEnvironment, permissionFlags } from "../suites/cli/start.ts";
 
 /**
- * Most files at a time, however many processors there are: all of them share one adapter, and tests
- * that time its work should not stand in a queue.
+ * Most files at a time, on any number of processors: all of them share one adapter, and tests
+ * that time its work should not wait in a queue.
  */
 const MOST_JOBS = 6;
 
 /** Files that took longer are named, in seconds. */
 const LONG_SECONDS = 10;
 
-/** Reasons for a skip that are printed in full; of others their number. */
+/** Reasons for skips that are printed in full; the others are counted. */
 const REASONS = 10;
 
-/** A test of a JUnit report. Steps have their test's name before their own, and ` > ` between. */
+/** A test of a JUnit report. Names of steps start with their test's name and ` > `. */
 interface Testcase {
   readonly name: string;
   readonly file: string;
   readonly seconds: number;
 }
 
-/** Files at a time on a machine: one more than it has processors, since tests wait for the adapter. */
+/** Files at a time on a machine: one more than its processors, since tests wait for the adapter. */
 export function jobsFor(processors: number): number {
   return Math.min(processors + 1, MOST_JOBS);
 }
@@ -48,12 +48,12 @@ export function readJunit(xml: string): Testcase[] {
   }));
 }
 
-/** Lines on what took long and on what was left out, for the end of a run. */
+/** Lines for the end of a run on what took long and what was left out. */
 export function closingLines(tests: readonly Testcase[]): string[] {
   const files = new Map<string, number>();
   const leftOut: string[] = [];
   for (const { name, file, seconds } of tests) {
-    // The time of a step is part of its test's.
+    // The time of a step is included in its test's.
     if (name.includes(" > ")) continue;
     files.set(file, (files.get(file) ?? 0) + seconds);
     if (name.includes("deno task test:all")) leftOut.push(`  ${file}: ${name}`);
@@ -69,7 +69,7 @@ export function closingLines(tests: readonly Testcase[]): string[] {
   ];
 }
 
-/** Lines on what skipped, given lines of `_note_skips.ts`. */
+/** Lines on skipped tests, from lines of `_note_skips.ts`. */
 export function skipLines(notes: string): string[] {
   const lines = notes.split("\n").filter((line) => line !== "");
   const more = lines.length - REASONS;
@@ -97,7 +97,7 @@ async function main(): Promise<number> {
       env: {
         DENO_JOBS: Deno.env.get("DENO_JOBS") ?? String(jobsFor(navigator.hardwareConcurrency)),
         LIGHTHOUSE_TEST_SKIPS: skips,
-        // Where no windows are, the driver complains on stderr without it.
+        // Without it the driver warns on stderr on systems without windows.
         XDG_RUNTIME_DIR: "/tmp",
         ...deviceEnvironment(),
       },

@@ -66,7 +66,7 @@ Deno.test("skipLines: the first reasons in full", () => {
   assert.deepEqual(skipLines(""), []);
 });
 
-Deno.test("jobsFor: one more than processors, since all share one adapter not too many", () => {
+Deno.test("jobsFor: one more than processors, with a limit since all share one adapter", () => {
   assert.deepEqual([1, 2, 4, 128].map(jobsFor), [2, 3, 5, 6]);
 });
 
@@ -93,7 +93,7 @@ function* testFiles(folder: string): Generator<string> {
   }
 }
 
-Deno.test("no test changes what all files share that run at the same time", async () => {
+Deno.test("no test changes state that concurrently running files share", async () => {
   const root = fileURLToPath(new URL("..", import.meta.url)).slice(0, -1);
   const shared = /\bDeno\.(chdir|umask)\(|\bDeno\.env\.(set|delete)\(|\bprocess\.chdir\(/;
   const found: string[] = [];
