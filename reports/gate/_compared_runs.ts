@@ -16,16 +16,16 @@ export const CONTEXTS = [8192, 16_384, 32_768];
 export function run(startedAt: string, change: (result: Result) => void = () => {}): Result {
   const result = sampleResult({ contexts: CONTEXTS, samples: 12 });
   result.startedAt = startedAt;
-  // Other code, so that the shortcut for identical code stays out of the way.
+  // Different code, so that the shortcut for identical code does not apply.
   result.hashes.wgsl = startedAt.replace(/\D/g, "").padEnd(64, "0").slice(0, 64);
   change(result);
   return result;
 }
 
-/** What others are compared with. */
+/** The run that others are compared with. */
 export const BASELINE = run("2026-01-01T00:00:00Z");
 
-/** The baseline against a run with a change. */
+/** Compares the baseline with a changed run. */
 export function compare(change: (result: Result) => void, config?: string): GateReport {
   return compareResults(BASELINE, run("2026-01-02T00:00:00Z", change), {
     config: config === undefined ? undefined : parseGateConfig(config, "config.json"),
@@ -40,7 +40,7 @@ export function slow(result: Result, factor: number, pattern = "*") {
   }
 }
 
-/** The case whose id has a part. */
+/** The case whose id contains a text. */
 export function caseOf(report: GateReport, part: string): GateCase {
   return report.cases.find(({ id }) => id.includes(part))!;
 }

@@ -1,7 +1,7 @@
 /**
- * How good the gate is between two files: false alarms between runs of the same code, and how many
+ * The quality of the gate between two files: false alarms between runs of the same code, and how many
  * injected slowdowns it finds, on synthetic noise and on recorded runs. `deno task gate-quality`
- * writes the outcome to `fixtures/gate/quality.json`; the tests measure parts of it again.
+ * writes the results to `fixtures/gate/quality.json`; the tests measure parts of it again.
  *
  * @module
  */
@@ -13,13 +13,13 @@ import { DEFAULTS } from "./gate_config.ts";
 import type { CaseVerdict } from "./gate_report.ts";
 import { type TimedCase, timesOf } from "./timed_case.ts";
 
-/** Noise of a machine, as standard deviations of logarithms of seconds unless said otherwise. */
+/** Noise of a machine, as standard deviations of logarithms of seconds unless stated otherwise. */
 export interface MachineNoise {
-  /** Of each sample on its own, and of each reading of the canary. */
+  /** Of each separate sample, and of each reading of the canary. */
   readonly within: number;
   /** Shift of one case in one run: placement in memory, caches. */
   readonly between: number;
-  /** Largest departure of the clock during a run, which the canary shows. */
+  /** Largest deviation of the clock during a run, which the canary shows. */
   readonly drift: number;
   /** Shift of a whole run that the canary does not show. */
   readonly unseen: number;
@@ -28,7 +28,7 @@ export interface MachineNoise {
 /** A comparison of two runs of one machine. */
 export interface Setting extends MachineNoise {
   readonly contexts: number;
-  /** Implementations: cases are contexts times kinds. */
+  /** Implementations: the number of cases is contexts times kinds. */
   readonly kinds: number;
   /** Earlier runs of the baseline's code. */
   readonly history: number;
@@ -37,23 +37,23 @@ export interface Setting extends MachineNoise {
 /** Injected slowdowns, as shares of the time. */
 export const SLOWDOWNS = [0.02, 0.05, 0.1, 0.2, 0.5] as const;
 
-/** What is slowed: the dense case at the longest context, or all cases. */
+/** Which cases are slowed: the dense case at the longest context, or all. */
 export const TARGETS = ["one", "all"] as const;
 
 /** Contexts that the quality is measured for. */
 export const CONTEXTS = [2, 3, 4, 7] as const;
 
-/** Earlier runs of the settings that have them. */
+/** Earlier runs, in the settings that have them. */
 export const HISTORY = 5;
 
-/** Noise that the stated bound of false alarms holds for. */
+/** Noise levels for which the stated bound of false alarms holds. */
 export const NOISES: readonly MachineNoise[] = [0.005, 0.02].flatMap((within) =>
   [0, 0.005, 0.02].flatMap((between) =>
     [0, 0.05].map((drift) => ({ within, between, drift, unseen: between > 0 ? 0.005 : 0 }))
   )
 );
 
-/** Noise beyond it, so that its edges are known. */
+/** Noise levels beyond it, to show where the bound ends. */
 export const NOISES_BEYOND: readonly MachineNoise[] = [
   { within: 0.005, between: 0.03, drift: 0, unseen: 0.005 },
   { within: 0.005, between: 0.05, drift: 0, unseen: 0.005 },
@@ -72,7 +72,7 @@ function settings(
   );
 }
 
-/** Settings that the stated bound of false alarms holds for: two kinds of cases. */
+/** Settings for which the stated bound of false alarms holds: two kinds of cases. */
 export const GRID: readonly Setting[] = settings(NOISES, { kinds: 2 });
 
 /** Settings beyond the bound. */
@@ -81,7 +81,7 @@ export const BEYOND: readonly Setting[] = settings(NOISES_BEYOND, {
   contexts: [2, 7],
 });
 
-/** One kind alone: behind two of its cases there is nothing but what is assumed. */
+/** One kind alone: for two of its cases there is only the assumed noise. */
 export const ONE_KIND: readonly Setting[] = settings(
   NOISES.filter(({ within, between, drift }) => within < 0.01 && between > 0.01 && drift === 0),
   { kinds: 1 },
@@ -90,7 +90,7 @@ export const ONE_KIND: readonly Setting[] = settings(
 /** How often each slowdown was found. */
 export type Detection = Record<typeof TARGETS[number], Record<string, number>>;
 
-/** Outcome of many comparisons. */
+/** Results of many comparisons. */
 export interface QualityRow {
   /** Comparisons of two runs. */
   readonly runs: number;
@@ -98,14 +98,14 @@ export interface QualityRow {
   readonly cases: number;
   /** Comparisons of the same code in which any case was `slower` or `faster`. */
   readonly falseAlarms: number;
-  /** Cases that were. */
+  /** Cases with these verdicts. */
   readonly falseCases: number;
-  /** Comparisons of the same code that had no alarm and an open case. */
+  /** Comparisons of the same code without an alarm but with an open case. */
   readonly inconclusive: number;
-  /** Median of the shown noise thresholds. */
+  /** Median of the reported noise thresholds. */
   readonly medianThreshold: number;
   /**
-   * Of `one`, the share of comparisons in which that case was `slower`; of `all`, in which any was.
+   * For `one`, the share of comparisons in which that case was `slower`; for `all`, in which any was.
    * By the size of the slowdown.
    */
   readonly detection: Detection;
@@ -115,11 +115,11 @@ const IMPLEMENTATIONS = ["dense", "lighthouse-norm", "lighthouse-dilated"] as co
 
 /**
  * How far a kernel follows the clock that the canary shows. On the H100 of `fixtures/baselines`,
- * where the canary moved at all, kernels followed it by 0.3 to 1.05.
+ * if the canary moved at all, kernels followed it by 0.3 to 1.05.
  */
 const FOLLOWS = [1, 0.5, 0.75] as const;
 
-/** Share of samples that were interrupted, and by how much on average. */
+/** Share of samples that were interrupted, and their average delay. */
 const INTERRUPTED = { share: 0.01, mean: 0.1 };
 
 /** Rounds of a case, with two samples each. */
@@ -200,7 +200,7 @@ export interface RunPair {
   readonly history: readonly (readonly TimedCase[])[];
 }
 
-/** A number that differs from setting to setting (FNV-1a), so that settings share no noise. */
+/** A number that differs between settings (FNV-1a), so that settings share no noise. */
 export function seedOf(setting: object): number {
   let hash = 0x811c9dc5;
   for (const letter of JSON.stringify(setting)) {
@@ -243,7 +243,7 @@ export interface RecordedRuns {
   }[];
 }
 
-/** Every pair of recorded runs; with `history`, the other runs tell the noise. */
+/** Every pair of recorded runs; with `history`, the other runs serve as earlier ones. */
 export function recordedPairs(
   recorded: RecordedRuns,
   options: { history: boolean },
@@ -271,7 +271,7 @@ export function recordedPairs(
   );
 }
 
-/** Compares every pair as it is, and with each slowdown of each target. */
+/** Compares every pair unchanged, and with each slowdown of each target. */
 export function measureQuality(pairs: readonly (() => RunPair)[]): QualityRow {
   const counts = { cases: 0, falseAlarms: 0, falseCases: 0, inconclusive: 0 };
   const thresholds: number[] = [];
@@ -329,7 +329,7 @@ function judgeAll(
   });
 }
 
-/** The pair with every sample of the candidate taking so many times as long. */
+/** The pair with every sample of the candidate slowed by a factor. */
 export function slow(pair: TimedPair, factor: number): TimedPair {
   const { candidate, shifts } = pair;
   return {

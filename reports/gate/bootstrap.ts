@@ -1,11 +1,11 @@
 /**
- * Seeded bootstrap of a median, and what it needs: seeded numbers and robust summaries.
+ * Seeded bootstrap of a median, with seeded random numbers and robust summaries.
  *
  * @module
  */
 import { medianSorted, standardDeviation } from "simple-statistics";
 
-/** Samples of one case, grouped into the blocks that are drawn as a whole, such as rounds. */
+/** Samples of one case, grouped into blocks that are drawn as a whole, such as rounds. */
 export type Blocks = readonly (readonly number[])[];
 
 /** Options of {@linkcode bootstrapError}. */
@@ -16,7 +16,7 @@ export interface BootstrapOptions {
   resamples?: number;
 }
 
-/** Samples beyond this number are thinned evenly: they add time, not certainty. */
+/** More samples than this are thinned evenly: they cost time without adding certainty. */
 export const MOST_SAMPLES = 400;
 
 /**
@@ -74,7 +74,7 @@ export function medianOf(values: readonly number[]): number {
   return medianSorted([...values].sort((a, b) => a - b));
 }
 
-/** Standard deviation by the median absolute deviation: outliers do not move it. */
+/** Standard deviation from the median absolute deviation, which outliers do not move. */
 export function robustDeviation(values: readonly number[]): number {
   const middle = medianOf(values);
   return 1.4826 * medianOf(values.map((value) => Math.abs(value - middle)));

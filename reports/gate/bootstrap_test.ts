@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { bootstrapError, createNormal, createRandom, robustDeviation } from "./bootstrap.ts";
 
-Deno.test("bootstrapError: seeded, and about what theory says", () => {
+Deno.test("bootstrapError: seeded, and close to theory", () => {
   const normal = createNormal(createRandom(3));
   const samples = Array.from({ length: 100 }, () => [Math.exp(0.1 * normal())]);
   const found = bootstrapError(samples);
@@ -10,7 +10,7 @@ Deno.test("bootstrapError: seeded, and about what theory says", () => {
   assert.ok(found > 0.6 * theory && found < 1.6 * theory, `${found} against ${theory}`);
 });
 
-Deno.test("bootstrapError draws whole blocks: samples that belong together count as fewer", () => {
+Deno.test("bootstrapError draws whole blocks: samples of one block count as fewer", () => {
   const normal = createNormal(createRandom(4));
   const blocks = Array.from({ length: 20 }, () => {
     const shared = 0.1 * normal();
@@ -50,7 +50,7 @@ Deno.test("createNormal: mean 0, deviation 1, tails of a normal distribution", (
   assert.ok(Math.abs(beyond - 0.01) < 0.0015, String(beyond));
 });
 
-Deno.test("robustDeviation is the standard deviation of normal samples, whatever one outlier is", () => {
+Deno.test("robustDeviation is the standard deviation of normal samples, for any single outlier", () => {
   const samples = Array.from({ length: 2001 }, createNormal(createRandom(5)));
   assert.ok(Math.abs(robustDeviation(samples) - 1) < 0.06);
   samples[7] = 1e9;

@@ -1,6 +1,6 @@
 /**
- * Whether two results may be compared, and what of them: obstacles to comparing times, and cases that
- * one of the runs was not asked for.
+ * Whether two results may be compared, and which parts: obstacles to comparing times, and cases that
+ * one of the runs was not to measure.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { formatPlural } from "../text/format.ts";
 
 export { timeObstacles } from "./time_obstacles.ts";
 
-/** Suites whose cases a run measured, beyond the checks that every run begins with. */
+/** Suites whose cases a run measured, besides the checks that every run starts with. */
 export function measuredSuites({ cases }: Result): string[] {
   return [...new Set(cases.filter(isMeasured).map(({ suite }) => suite))];
 }
 
 /**
- * Why two results have nothing to compare although the device is the same; undefined where they have.
+ * Why two results have nothing to compare although the device is the same; undefined if they do.
  */
 export function planObstacle(baseline: Result, candidate: Result): string | undefined {
   const there = new Set(candidate.cases.map(({ id }) => id));
@@ -40,7 +40,7 @@ const strings = z.array(z.string()).optional().catch(undefined);
 const grid = z.record(z.string(), z.array(z.union([z.number(), z.string()]))).optional()
   .catch(undefined);
 
-/** What a configuration asks for; a part that is missing or strange decides nothing. */
+/** What a configuration requests; a missing or malformed part decides nothing. */
 const requestSchema = z.looseObject({
   suites: strings,
   implementations: strings,
@@ -60,10 +60,10 @@ const requestSchema = z.looseObject({
 
 type Request = z.infer<typeof requestSchema>;
 
-/** Options of the first version's profiles, which stood beside the other parts. */
+/** Options of the first version's profiles, at the top level there. */
 const OLD_OPTIONS = { levels: "levels", pooling: "pooling", k: "k", dilations: "dilation" };
 
-/** A configuration as a request, one of the first version in the present form. */
+/** A configuration as a request; one of the first version is converted to the current form. */
 function requestOf(configuration: Result["configuration"]): Request {
   const renew = (part: Record<string, unknown>): Record<string, unknown> => {
     const options = Object.entries(OLD_OPTIONS).filter(([old]) => part[old] !== undefined)
@@ -91,13 +91,13 @@ const EXECUTION = [
   "implementations",
 ];
 
-/** Tells of a case that one run has and the other lacks whether the other was asked for it. */
+/** Decides, for a case that only one run has, whether the other was to measure it. */
 export class Requests {
   readonly #requests: readonly [Request, Request];
   readonly #isPart: boolean;
   readonly #records: readonly SuiteRecord[];
 
-  /** Whether `other` was asked for the cases of `result`. */
+  /** Whether `other` was to measure the cases of `result`. */
   constructor(
     result: Result,
     other: Result,
@@ -110,7 +110,7 @@ export class Requests {
       (own?.plan !== its.plan || own.index !== its.index || own.count !== its.count);
   }
 
-  /** False where the other run was not asked for the case: its absence says nothing of the code. */
+  /** False if the other run was not to measure the case: its absence says nothing about the code. */
   has(record: CaseRecord): boolean {
     if (this.#isPart || this.#excludes(record)) return false;
     const keys = findRecord(this.#records, record.suite).plannedBy ??
@@ -119,7 +119,7 @@ export class Requests {
     return keys.every((key) => JSON.stringify(own[key]) === JSON.stringify(other[key]));
   }
 
-  /** Whether an axis of the plan had the case's value in its own run and lacks it in the other. */
+  /** Whether an axis of the plan has the case's value in its own run and lacks it in the other. */
   #excludes(record: CaseRecord): boolean {
     const { suite, implementation, direction, shape, options = {}, rules = {} } = record;
     const lacks = (has: (request: Request) => boolean | undefined) => {
@@ -127,7 +127,7 @@ export class Requests {
       return own === true && other !== true;
     };
     const { checks = false, grid = false } = findRecord(this.#records, suite);
-    // Checks are planned for whatever is timed.
+    // Checks are planned for every timed case.
     if (!checks && lacks(({ suites }) => suites?.includes(suite))) return true;
     if (lacks((request) => namesImplementation(request, implementation))) return true;
     if (!grid) return false;
@@ -150,14 +150,14 @@ export class Requests {
   }
 }
 
-/** Whether a request names an implementation, by itself or among all of ours. */
+/** Whether a request names an implementation, directly or as one of all of ours. */
 function namesImplementation({ implementations, sweeps = [] }: Request, name: string): boolean {
   return [implementations, ...sweeps.map((sweep) => sweep.implementations)].some((names) =>
     names?.includes(name) || names?.includes("*") && !name.startsWith("peer:")
   );
 }
 
-/** Which part of a plan a shard's result is; the runner writes more of it. */
+/** Which part of a plan a shard's result is; the runner records more about it. */
 const shardSchema = z.looseObject({
   index: z.int().positive(),
   count: z.int().positive(),
@@ -168,7 +168,7 @@ function shardOf(result: Result): z.infer<typeof shardSchema> | undefined {
   return shardSchema.safeParse((result as { shard?: unknown }).shard).data;
 }
 
-/** One line on cases that one run has and the other was not asked for; undefined without any. */
+/** One line on cases that only one run was to measure; undefined if there are none. */
 export function describeLeftOut(
   records: readonly CaseRecord[],
   options: { lacking: string },
@@ -181,7 +181,7 @@ export function describeLeftOut(
     .map(([name, { length }]) => `${length} of ${name}`);
   const shown = groups.slice(0, 4).join(", ");
   const more = groups.length > 4 ? `, and ${groups.length - 4} other kinds` : "";
-  return `left out, since the ${options.lacking} was not asked for them: ${
+  return `left out, since the ${options.lacking} did not plan them: ${
     formatPlural(records.length, "case")
   } (${shown}${more})`;
 }

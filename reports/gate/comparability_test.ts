@@ -34,7 +34,7 @@ function compare(change: (result: Result) => void, baseline = BASELINE) {
   return compareResults(baseline, run("2026-01-02T00:00:00Z", change));
 }
 
-/** Every way in which times of two results say nothing of each other. */
+/** Every reason why times of two results are not comparable. */
 const INCOMPARABLE: [string, (result: Result) => void, RegExp][] = [
   [
     "adapter",
@@ -69,7 +69,7 @@ const INCOMPARABLE: [string, (result: Result) => void, RegExp][] = [
   }, /nothing but checks in common/],
 ];
 
-Deno.test("results that say nothing of each other's times: not comparable, exit 4, in a few lines", () => {
+Deno.test("results with incomparable times: not comparable, exit 4, in a few lines", () => {
   for (const [name, change, reason] of INCOMPARABLE) {
     const baseline = name === "checks alone"
       ? run("2026-01-01T00:00:00Z", (result) => {
@@ -92,7 +92,7 @@ Deno.test("results that say nothing of each other's times: not comparable, exit 
   }
 });
 
-Deno.test("two software adapters are the same only on the same processor", () => {
+Deno.test("two software adapters count as equal only on the same processor", () => {
   const software = (result: Result) => result.environment.adapter.software = true;
   const baseline = run("2026-01-01T00:00:00Z", software);
   const [same, other] = ["synthetic CPU", "another CPU"].map((cpu) =>
@@ -116,7 +116,7 @@ Deno.test("two versions of Dawn are two devices, two versions of another package
   assert.deepEqual(timeObstacles(baseline, dawn("0.6.2", "5.0.0")), []);
 });
 
-Deno.test("a difference that no device explains fails even between devices", () => {
+Deno.test("a difference that no device can explain fails even between devices", () => {
   const report = compare((result) => {
     result.environment.adapter.description = "Other GPU";
     result.cases[0].flops++;
@@ -138,7 +138,7 @@ function addPeer(result: Result): void {
   }
 }
 
-/** Parts of a run, as another run of the same code would leave them. */
+/** Changes of a run, as another run of the same code could have them. */
 const PARTS: [string, (result: Result) => void][] = [
   ["no peer", () => {}],
   ["fewer contexts", (result) => {
@@ -159,7 +159,7 @@ const PARTS: [string, (result: Result) => void][] = [
   }],
 ];
 
-Deno.test("a part of the other run is judged on what both measured, with one line on the rest", () => {
+Deno.test("a run of a part is judged on the common cases, with one line on the rest", () => {
   const whole = run("2026-01-01T00:00:00Z", addPeer);
   for (const [name, change] of PARTS) {
     const part = run("2026-01-02T00:00:00Z", change);
@@ -173,7 +173,7 @@ Deno.test("a part of the other run is judged on what both measured, with one lin
       assert.equal(left.length, 1, name);
       assert.match(
         left[0],
-        new RegExp(`since the ${side} was not asked for them: \\d+ case`),
+        new RegExp(`since the ${side} did not plan them: \\d+ case`),
         name,
       );
       assert.equal(
@@ -182,13 +182,13 @@ Deno.test("a part of the other run is judged on what both measured, with one lin
         name,
       );
     }
-    // What both measured still counts.
+    // Common cases still count.
     for (const sample of part.cases[0].samples) sample.seconds *= 1.5;
     assert.equal(compareResults(whole, part).exitCode, 1, name);
   }
 });
 
-Deno.test("a case that both runs planned and one lost fails, whatever else was left out", () => {
+Deno.test("a case that both runs planned and one lost fails, even if others were left out", () => {
   const whole = run("2026-01-01T00:00:00Z", addPeer);
   for (const [name, change] of PARTS) {
     if (name === "a shard") continue;
@@ -207,7 +207,7 @@ Deno.test("a case that both runs planned and one lost fails, whatever else was l
   assert.equal(compare((result) => result.cases.pop()).exitCode, 1);
 });
 
-Deno.test("a peer that was asked for and lost fails, one that was not is left out", () => {
+Deno.test("a requested peer that is missing fails, one that was not requested is left out", () => {
   const whole = run("2026-01-01T00:00:00Z", addPeer);
   const lost = run("2026-01-02T00:00:00Z", (result) => {
     addPeer(result);
@@ -216,7 +216,7 @@ Deno.test("a peer that was asked for and lost fails, one that was not is left ou
   assert.deepEqual([compareResults(whole, lost).exitCode], [1]);
 });
 
-Deno.test("another device may not plan a case: it is shown and fails nothing", () => {
+Deno.test("a case that another device did not plan is shown and fails nothing", () => {
   const report = compare((result) => {
     result.environment.adapter.description = "Other GPU";
     result.cases.pop();
@@ -257,7 +257,7 @@ Deno.test("Requests: sweeps, longest contexts and the first version's options ar
   assert.equal(short.has(record({})), false);
 });
 
-Deno.test("Requests: checks, throughput and other suites are planned by what stands in the file", () => {
+Deno.test("Requests: checks, throughput and other suites are planned from the file's content", () => {
   const other = (change: Record<string, unknown>) =>
     new Requests(
       BASELINE,

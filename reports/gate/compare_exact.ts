@@ -1,5 +1,5 @@
 /**
- * The part of a comparison that has no noise: what must be equal to the bit, or within a bound.
+ * The part of a comparison without noise: fields that must be equal to the bit, or within a bound.
  *
  * @module
  */
@@ -11,34 +11,34 @@ import type { ExactDifference, ExactPart } from "./gate_report.ts";
 export interface ExactOptions {
   /** Same adapter, driver and stack: outputs must have the same bits. */
   readonly sameAdapter: boolean;
-  /** Measured tilings of another file were taken: sums round otherwise. Default false. */
+  /** Measured tilings from another file were used: sums round differently. Default false. */
   readonly tunedApart?: boolean;
   /** Same seed: the inputs had the same bits. */
   readonly sameInputs: boolean;
   /** Parts whose change is accepted. */
   readonly accept: readonly string[];
-  /** Whose records they are. Default: a suite with no exact fields of its own. */
+  /** The suite of the records. Default: a suite without exact fields of its own. */
   readonly suite?: Pick<SuiteRecord, "exact">;
-  /** Somebody else's implementation, whose bits no change here decides. */
+  /** An external implementation, whose bits no change here affects. */
   readonly peer?: boolean;
 }
 
-/** Differences of one case, and how many fields were looked at. */
+/** Differences of one case, and the number of fields that were compared. */
 export interface ExactOutcome {
   readonly fields: number;
   readonly differences: readonly ExactDifference[];
 }
 
-/** Relative difference of two derived tolerances that rounding in their sums may leave. */
+/** Relative difference that rounding in their sums may leave between two derived tolerances. */
 const TOLERANCE_SLACK = 1e-6;
 
 /**
  * Compares statuses, digests, costs and error bounds of one case.
  *
- * Selection digests are compared on any adapter, since a selection is a function of the scores; on
- * another adapter scores may round differently, so that a difference there is a note, unless the
- * scores were seeded ones, which are the same everywhere. All other digests hold on the same adapter
- * with the same tilings alone; of scores, those of norms have no tilings.
+ * Selection digests are compared on any adapter, since a selection is a function of the scores. On
+ * another adapter scores may round differently, so a difference there is a note, unless the
+ * scores were seeded ones, which are the same everywhere. All other digests hold only on the same adapter
+ * with the same tilings; of the scores, norms do not depend on tilings.
  */
 export function compareExact(
   baseline: CaseRecord,
@@ -99,7 +99,7 @@ export function compareExact(
       (!options.tunedApart || baseline.scorer === "norm");
     for (const name of [...names].sort()) {
       const isScored = name === "selection";
-      // What is selected from seeded scores is integer arithmetic alone: the same on every adapter.
+      // Selection from seeded scores is pure integer arithmetic: the same on every adapter.
       if (!isScored && name !== "seededSelection" && !sameBits) continue;
       const values: [unknown, unknown] = [baseline.digest?.[name], candidate.digest?.[name]];
       const elsewhere = options.peer
@@ -109,7 +109,7 @@ export function compareExact(
         : values[1] === undefined && !options.sameAdapter
         ? "the candidate's version writes none"
         : undefined;
-      // A digest that the older tool did not write is no difference.
+      // A digest that the older tool did not write is not a difference.
       if (values[0] === undefined) continue;
       equal("digest", `digest.${name}`, values, elsewhere);
     }
@@ -138,7 +138,7 @@ export function compareExact(
       if (is) parts.push({ name: `${part.name}.`, was: part as never, is: is as never });
       else if (after.parts) report("error", `check.${part.name}`, ["checked", "not checked"]);
     }
-    // Each row has a tolerance of its own, and the one told is that of the row closest to its own.
+    // Each row has its own tolerance; the recorded one is that of the row closest to its tolerance.
     const elsewhere = options.peer ? "another of a peer's rows may be the closest" : undefined;
     for (const { name, was, is } of parts) {
       fields++;
@@ -154,7 +154,7 @@ export function compareExact(
   }
 }
 
-/** Whether a case was skipped because the run's budget, or its suite's, had no room for it. */
+/** Whether a case was skipped because the budget of the run or of its suite had no room for it. */
 export function ranOut({ status, reason = "" }: CaseRecord): boolean {
   return status === "skipped" && /\bof the budget\b|\bthe budget (?:was spent|of)\b/.test(reason);
 }

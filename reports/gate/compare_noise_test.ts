@@ -19,16 +19,16 @@ function still(startedAt: string, seconds: number, change: (result: Result) => v
   });
 }
 
-Deno.test("compareResults: one step of the clock is noise, however alike the samples are", () => {
+Deno.test("compareResults: one step of the clock is noise, even if the samples are equal", () => {
   const step = 1e-4;
   for (const clock of ["gpu", "wall"] as const) {
     const coarse = (result: Result) => {
       result.calibration!.clock = clock;
       if (clock === "gpu") result.calibration!.timestampGranularity = step;
-      // A wall clock's step is seen in samples that repeat.
+      // A wall clock's step shows in repeated sample values.
       else result.cases[0].samples[0].seconds += step;
     };
-    // Earlier runs without any spread leave nothing else to be unsure of.
+    // Earlier runs without any spread leave the step as the only uncertainty.
     const history = [1, 2, 3, 4, 5].map((day) =>
       still(`2025-01-0${day}T00:00:00Z`, 3 * step, coarse)
     );
@@ -45,12 +45,12 @@ Deno.test("compareResults: one step of the clock is noise, however alike the sam
     }
     assert.ok(against(9 * step).cases.every(({ verdict }) => verdict === "slower"), clock);
   }
-  // A fine clock hides nothing: 10 % between samples that are all alike.
+  // A fine clock hides nothing: 10 % between samples that are all equal.
   const fine = [still("2026-01-01T00:00:00Z", 1e-3), still("2026-01-02T00:00:00Z", 1.2e-3)];
   assert.equal(compareResults(fine[0], fine[1]).exitCode, 1);
 });
 
-Deno.test("compareResults: what the canary shows, of a run or within one, is no change of the code", () => {
+Deno.test("compareResults: a shift that the canary shows, between or within runs, is not a change of the code", () => {
   const clock = (factor: (share: number) => number, follows: number) => (result: Result) => {
     for (const [at, { samples }] of result.cases.entries()) {
       samples.forEach((sample, i) => {
@@ -84,7 +84,7 @@ Deno.test("compareResults: two contexts and no earlier runs: quiet runs pass, 20
   const judge = (change: (result: Result) => void) =>
     compareResults(baseline, two("2026-01-02T00:00:00Z", change));
   assert.deepEqual(judge(() => {}).exitCode, 0);
-  // Shifts of single cases that only the spread between runs could tell from a change.
+  // Shifts of single cases that only the spread between runs could distinguish from a change.
   const shifted = judge((result) => {
     result.cases.forEach(({ samples }, i) =>
       samples.forEach((sample) => sample.seconds *= i % 2 ? 1.05 : 0.95)
@@ -96,7 +96,7 @@ Deno.test("compareResults: two contexts and no earlier runs: quiet runs pass, 20
   assert.deepEqual(slower.cases.filter(({ fails }) => fails).length, 1);
 });
 
-Deno.test("compareResults: earlier runs count once, and neither of the compared runs among them", () => {
+Deno.test("compareResults: earlier runs count once, and the compared runs are not among them", () => {
   const candidate = run("2026-01-02T00:00:00Z", (result) => slow(result, 1.3, `${DENSE}*`));
   const earlier = [0.99, 1.01, 1.005].map((factor, i) =>
     run(`2025-01-0${i + 1}T00:00:00Z`, (result) => slow(result, factor))
@@ -117,7 +117,7 @@ Deno.test("compareResults: earlier runs count once, and neither of the compared 
   assert.equal(few.noise.historySpread, null);
 });
 
-Deno.test("compareResults: the more cases, the wider each interval, so that none is wrong by number", () => {
+Deno.test("compareResults: more cases widen each interval, so that their number causes no false alarm", () => {
   const widths = [2, 20, 200].map((count) => {
     const many = (startedAt: string) =>
       run(startedAt, (result) => {
@@ -133,13 +133,13 @@ Deno.test("compareResults: the more cases, the wider each interval, so that none
     const [all, fewer] = [undefined, ignore].map((config) =>
       compareResults(baseline, candidate, { config }).cases[0].time!.threshold
     );
-    assert.ok(fewer < all, "cases whose times fail nothing raise no alarm");
+    assert.ok(fewer < all, "cases whose times are ignored raise no alarm");
     return all;
   });
   assert.deepEqual(widths.toSorted((a, b) => a - b), widths);
 });
 
-Deno.test("compareResults: a case of another machine of a merged run has no time to compare", () => {
+Deno.test("compareResults: the time of a case from another machine of a merged run is not compared", () => {
   const merged = (machine: string) => (result: Result) => {
     for (const record of result.cases) Object.assign(record, { machine: "one" });
     Object.assign(result.cases[0], { machine });
@@ -152,7 +152,7 @@ Deno.test("compareResults: a case of another machine of a merged run has no time
   assert.ok(report.cases.slice(1).every(({ time }) => time !== undefined));
 });
 
-Deno.test("compareResults: history of the baseline replaces the guess of run-to-run noise", () => {
+Deno.test("compareResults: history of the baseline replaces the assumed run-to-run noise", () => {
   const candidate = run("2026-01-02T00:00:00Z", (result) => slow(result, 1.06));
   const shaky = [0.95, 1.06, 1.02, 0.97].map((factor, i) =>
     run(`2025-01-0${i + 1}T00:00:00Z`, (result) => slow(result, factor))
@@ -167,7 +167,7 @@ Deno.test("compareResults: history of the baseline replaces the guess of run-to-
   assert.equal(compareResults(BASELINE, candidate, { history: steady }).exitCode, 1);
 });
 
-Deno.test("compareResults: few samples do not make a verdict by luck", () => {
+Deno.test("compareResults: a few samples do not give a verdict by chance", () => {
   const few = (result: Result) => {
     for (const record of result.cases) record.samples = record.samples.slice(0, 2);
   };
@@ -234,7 +234,7 @@ Deno.test("compareResults: unusable pairs are refused in one line", () => {
   }
 });
 
-Deno.test("compareResults: zero and flagged samples are no time, never a crash", () => {
+Deno.test("compareResults: zero and flagged samples do not count, and never crash", () => {
   const report = compare((result) => {
     result.cases[0].samples.forEach((sample) => sample.seconds = 0);
     result.cases[1].samples.forEach((sample) => sample.flag = "clock");

@@ -17,15 +17,15 @@ import type { GateCase, GateReport, GateSide } from "./gate_report.ts";
 import { judgeTimes, machineOf, usableHistory } from "./judge_times.ts";
 import { samplesOf } from "./timed_case.ts";
 
-/** Cases beyond this number are refused: no plan has them. */
+/** More cases than this are refused: no plan has them. */
 export const MOST_CASES = 10_000;
 
 /** Options of {@linkcode compareResults}. */
 export interface CompareOptions {
   readonly config?: GateConfig;
-  /** Earlier results of the baseline's code on the same machine; they tell the noise between runs. */
+  /** Earlier results of the baseline's code on the same machine; they give the noise between runs. */
   readonly history?: readonly Result[];
-  /** What the sides are called, for example their file names. */
+  /** Names of the two sides, for example their file names. */
   readonly names?: { readonly baseline: string; readonly candidate: string };
   /** How the suites compare their records. Default: all suites. */
   readonly records?: readonly SuiteRecord[];
@@ -209,7 +209,7 @@ export function compareResults(
   }
 }
 
-/** What a report says of one result. */
+/** How a report describes one result. */
 export function describeSide(result: Result, name: string): GateSide {
   const { adapter, fingerprint } = result.environment;
   return {
@@ -237,12 +237,12 @@ export function sameAdapter(baseline: Result, candidate: Result): boolean {
   return key(baseline) === key(candidate);
 }
 
-/** Whether a case is somebody else's implementation. */
+/** Whether a case is an external implementation. */
 export function isPeer({ implementation }: Pick<CaseRecord, "implementation">): boolean {
   return implementation.startsWith("peer:");
 }
 
-/** Whether a peer that both runs asked for has other versions in them. */
+/** Whether a peer that both runs requested has other versions in them. */
 function peersOfBothDiffer(...results: [Result, Result]): boolean {
   const [before, after] = results.map(({ peers }) =>
     new Map((peers ?? []).map(({ implementation, versions }) => [
@@ -253,7 +253,7 @@ function peersOfBothDiffer(...results: [Result, Result]): boolean {
   return [...before].some(([name, versions]) => after.has(name) && after.get(name) !== versions);
 }
 
-/** Whether nothing that decides times differs: LLVM's test suite skips such programs likewise. */
+/** Whether everything that decides times is equal: LLVM's test suite skips such programs likewise. */
 function hasIdenticalCode(baseline: Result, candidate: Result): boolean {
   const key = ({ hashes, environment: { packages, fingerprint } }: Result) =>
     JSON.stringify([

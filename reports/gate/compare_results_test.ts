@@ -3,7 +3,7 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import { BASELINE, caseOf, compare, DENSE, run, slow } from "./_compared_runs.ts";
 import { compareResults } from "./compare_results.ts";
 
-Deno.test("compareResults: a clock that was down is inconclusive and no difference of the code", () => {
+Deno.test("compareResults: a low clock is inconclusive and not a difference of the code", () => {
   const report = compare((result) => {
     const record = result.cases.find(({ id }) => id.startsWith(DENSE))!;
     record.status = "inconclusive";
@@ -16,7 +16,7 @@ Deno.test("compareResults: a clock that was down is inconclusive and no differen
   assert.equal(report.outcome, "inconclusive");
 });
 
-Deno.test("compareResults: a case for which time ran out is inconclusive, one that was dropped fails", () => {
+Deno.test("compareResults: a case that ran out of time is inconclusive, a dropped one fails", () => {
   const skip = (reason: string) =>
     compare((result) => {
       const record = result.cases.find(({ id }) => id.startsWith(DENSE))!;
@@ -27,7 +27,7 @@ Deno.test("compareResults: a case for which time ran out is inconclusive, one th
   assert.deepEqual([late.exitCode, caseOf(late, DENSE).verdict], [3, "inconclusive"]);
   assert.equal(skip("d=96 is not supported").exitCode, 1);
   assert.equal(skip("k 1536 is beyond the selection budget").exitCode, 1);
-  // A suite with seconds of its own, whose cases have no samples: not measured is not the same.
+  // A suite with its own seconds, whose cases have no samples: not measured is not the same verdict.
   const untimed = (result: Result) => {
     const record = result.cases.find(({ id }) => id.startsWith(DENSE))!;
     return Object.assign(record, { suite: "retrieval", samples: [], statistic: undefined });
@@ -46,7 +46,7 @@ Deno.test("compareResults: a case for which time ran out is inconclusive, one th
   }
 });
 
-Deno.test("compareResults: a peer's time, bits and absence fail nothing, its check does", () => {
+Deno.test("compareResults: a peer's time, bits and absence fail nothing, but its check does", () => {
   const withPeer = (result: Result, versions: Record<string, string> = { torch: "2.11.0" }) => {
     const record = structuredClone(result.cases[0]);
     result.cases.push(
@@ -73,12 +73,12 @@ Deno.test("compareResults: a peer's time, bits and absence fail nothing, its che
   const gone = judge((record) => Object.assign(record, { status: "skipped", reason: "no torch" }));
   assert.equal(gone.exitCode, 0);
   assert.equal(judge((record) => record.check!.passed = false).exitCode, 1);
-  // Its bits decide which row is closest to its tolerance, and so which tolerance is told.
+  // Its bits decide which row is closest to its tolerance, and so which tolerance is recorded.
   const wider = judge((record) => record.check!.tolerance! *= 1.1);
   assert.equal(wider.exitCode, 0);
   assert.match(caseOf(wider, "peer:torch").differences[0].reason!, /another of a peer's rows/);
   assert.equal(judge((_, result) => void result.cases.pop()).exitCode, 1);
-  // Our code is the same, the peer's is not: its time is no noise by definition.
+  // Our code is the same, the peer's is not: its time differences are not noise by definition.
   const updated = run("2026-01-02T00:00:00Z", (result) => {
     result.hashes.wgsl = baseline.hashes.wgsl;
     for (const sample of withPeer(result, { torch: "9" }).samples) sample.seconds *= 3;
@@ -91,7 +91,7 @@ Deno.test("compareResults: a peer's time, bits and absence fail nothing, its che
   assert.match(report.notes.join(), /peers or their versions differ/);
 });
 
-Deno.test("compareResults: what is selected from seeded scores is the same on every adapter", () => {
+Deno.test("compareResults: the selection from seeded scores is the same on every adapter", () => {
   const baseline = run("2026-01-01T00:00:00Z", ({ cases }) => {
     for (const { digest, options } of cases) {
       if (options) digest!.seededSelection = "1".repeat(64);
@@ -255,4 +255,4 @@ Deno.test("compareResults: identical code makes every difference in time noise",
   assert.equal(compareResults(unknown[0], unknown[1]).identicalCode, false);
 });
 
-/** A run whose cases have these samples, all alike. */
+/** A run whose cases all have these samples. */

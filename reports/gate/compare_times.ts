@@ -1,6 +1,6 @@
 /**
- * The part of a comparison that has noise: ratios of medians, and verdicts on them. GATE.md says
- * why it is done this way.
+ * The part of a comparison with noise: ratios of medians, and verdicts on them. GATE.md explains
+ * why it works this way.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import {
 } from "./run_noise.ts";
 import type { Reading, TimedCase } from "./times_of_samples.ts";
 
-/** Below this number of samples a side's own spread is not trusted: the run's is used if larger. */
+/** With fewer samples a side's own spread is not trusted: the run's is used if it is larger. */
 const TRUSTED_SAMPLES = 10;
 
 /** A case that both sides timed. */
@@ -29,11 +29,11 @@ export interface TimedPair {
   readonly kind: string;
   readonly baseline: TimedCase;
   readonly candidate: TimedCase;
-  /** The ratio as measured and, where both sides have a canary, by the canary. */
+  /** The ratio as measured and, if both sides have a canary, relative to the canary. */
   readonly shifts: readonly Shift[];
 }
 
-/** Probabilities with which the intervals of one case may leave out its true ratio. */
+/** Probabilities with which the intervals of one case may miss its true ratio. */
 export interface Levels {
   /** Of the interval that decides whether it moved. */
   readonly alarm: number;
@@ -42,7 +42,7 @@ export interface Levels {
 }
 
 /**
- * Level of the interval that a case passes by: one that moved by `tolerance` is called the same with
+ * Level of the interval by which a case passes: one that moved by `tolerance` is called the same with
  * half of this probability, since only one end of the interval can be wrong.
  */
 const PASS_LEVEL = 0.05;
@@ -100,7 +100,7 @@ function medianError({ blocks, deviation }: Reading, pooled: number): number {
   return Math.max(bootstrapError(blocks), 1.2533 * own / Math.sqrt(count));
 }
 
-/** Of two readings the one with less noise: the canary adds its own, and takes a drift out. */
+/** Of two readings the one with less noise: the canary adds its own noise, and removes drift. */
 function ownDeviation({ measured, byCanary }: TimedCase): number {
   return Math.min(measured.deviation, byCanary?.deviation ?? Infinity);
 }
@@ -110,9 +110,9 @@ function countSamples(blocks: Reading["blocks"]): number {
 }
 
 /**
- * What is known of the noise of every pair, in each of its readings, in the order of the pairs.
+ * What is known about the noise of every pair, in each of its readings, in the order of the pairs.
  *
- * @param options.earlier Runs of the baseline's code, the baseline included.
+ * @param options.earlier Runs of the baseline's code, including the baseline.
  */
 export function weighNoise(
   pairs: readonly TimedPair[],
@@ -134,11 +134,11 @@ export function weighNoise(
 }
 
 /**
- * The interval that a pair's log ratio leaves with probability `level` when nothing changed.
+ * The interval that a pair's log ratio leaves with probability `level` if nothing changed.
  *
- * A kernel follows the clock wholly, as the canary does, or partly, or not at all. The ratio as
- * measured and the ratio by the canary are the two ends, so the interval holds those of both. One
- * step of the clock is added in full: an error that every sample shares is no noise.
+ * A kernel follows the clock fully, as the canary does, or partly, or not at all. The ratio as
+ * measured and the ratio relative to the canary are the two extremes, so the interval covers both. One
+ * step of the clock is added in full: an error that every sample shares is not noise.
  */
 export function intervalOf(
   { shifts, baseline, candidate }: TimedPair,
@@ -147,7 +147,7 @@ export function intervalOf(
     level: number;
     /** Seconds of one step of the clock. */
     step: number;
-    /** Noise between runs that the configuration names, in place of every estimate. */
+    /** Noise between runs from the configuration, which replaces every estimate. */
     noise?: number;
   },
 ): Interval & { readonly betweenRuns: number; readonly source: NoiseSource } {
@@ -159,7 +159,7 @@ export function intervalOf(
       ? halfWidth(options.evidence[i], level)
       : fixedWidth(twoSidedStudent(level, freedom) * error, noise)
   );
-  // Earlier runs tell which reading the case follows: the one in which they spread least.
+  // Earlier runs show which reading the case follows: the one in which they spread least.
   const spreads = options.evidence.slice(0, read.length).map(({ earlier }) => earlier?.spread);
   const told = spreads.every((spread) => spread !== undefined);
   const followed = told ? spreads.indexOf(Math.min(...spreads as number[])) : undefined;
@@ -177,7 +177,7 @@ export function intervalOf(
 /** A share of a step that the rounding of recorded seconds may add to it. */
 const ROUNDING = 1e-6;
 
-/** One step of the clock as a change of the logarithm of so many seconds. */
+/** One step of the clock, as a change of the logarithm of the given seconds. */
 export function stepNoise(step: number, seconds: number): number {
   return Math.log1p(step * (1 + ROUNDING) / seconds);
 }
@@ -220,16 +220,16 @@ export function judgePair(
 }
 
 /**
- * Levels for one of a number of cases. A false alarm anywhere in a comparison is one too many, so all
+ * Levels for one of a number of cases. A single false alarm in a comparison is too many, so all
  * cases share what `confidence` leaves. A case that moved passes only if that very case is misjudged,
- * so nothing is shared there.
+ * so the other level is not shared.
  */
 export function levelsOf(confidence: number, cases: number): Levels {
   return { alarm: (1 - confidence) / Math.max(1, cases), pass: PASS_LEVEL };
 }
 
 /**
- * The verdict that two intervals of a log ratio stand for: `alarm` decides whether it moved, `pass`
+ * The verdict from two intervals of a log ratio: `alarm` decides whether it moved, `pass`
  * whether a change of `tolerance` is ruled out.
  */
 export function verdictOf(

@@ -1,5 +1,5 @@
 /**
- * What is behind a case's digest, where its suite says: which of its findings differ.
+ * Explains a differing digest of a case, if its suite supports it: which of its findings differ.
  *
  * @module
  */

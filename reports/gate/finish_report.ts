@@ -1,5 +1,5 @@
 /**
- * Outcome, exit code and sentence of a report.
+ * Outcome, exit code and summary sentence of a report.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { countVerdicts, type GateReport } from "./gate_report.ts";
 import { formatThreshold } from "./gate_table.ts";
 import { ENOUGH_RUNS } from "./run_noise.ts";
 
-/** Adds outcome, exit code and sentence to what was found. */
+/** Adds outcome, exit code and summary sentence to the findings. */
 export function finishReport(
   found: Omit<GateReport, "outcome" | "exitCode" | "sentence">,
   options: { ignored?: (id: string) => boolean } = {},

@@ -22,14 +22,14 @@ const fraction = z.number().min(0).max(10);
 
 const thresholds = {
   minimum: fraction.optional().describe(
-    "Slowdowns below this are of no interest, for example 0.02 for 2 %.",
+    "Slowdowns below this are ignored, for example 0.02 for 2 %.",
   ),
   tolerance: fraction.optional().describe(
-    "The least slowdown that must not pass unseen: where noise could hide it, the case is " +
+    "The smallest slowdown that must be found: if noise could hide it, the case is " +
       "inconclusive.",
   ),
   noise: fraction.optional().describe(
-    "Relative noise between runs, in place of the estimate from the data.",
+    "Relative noise between runs, instead of the estimate from the data.",
   ),
 };
 
@@ -45,7 +45,7 @@ export const gateConfigSchema = z.strictObject({
       "`ignore`: the verdict on the time is shown and fails nothing.",
     ),
     accept: z.array(z.enum(EXACT_PARTS)).optional().describe(
-      "Parts whose change is meant: shown, fails nothing.",
+      "Parts whose change is intended: shown, but fails nothing.",
     ),
     mayVanish: z.boolean().optional().describe("The case may vanish."),
   })).max(1000).default([]).describe("Settings of cases whose id matches. Later entries win."),
@@ -54,7 +54,7 @@ export const gateConfigSchema = z.strictObject({
 /** A configuration as read. */
 export type GateConfig = z.infer<typeof gateConfigSchema>;
 
-/** What applies to one case. */
+/** Settings that apply to one case. */
 export interface CaseSettings {
   readonly minimum: number;
   readonly tolerance: number;
@@ -64,7 +64,7 @@ export interface CaseSettings {
   readonly mayVanish: boolean;
 }
 
-/** Where no configuration says otherwise. */
+/** Settings without a configuration. */
 export const DEFAULTS = { confidence: 0.99, minimum: 0.02, tolerance: 0.1 } as const;
 
 /**
@@ -84,7 +84,7 @@ export function settingsOf(id: string, config: GateConfig): CaseSettings {
     minimum: config.minimum ?? DEFAULTS.minimum,
     tolerance: config.tolerance ?? DEFAULTS.tolerance,
     ...(config.noise !== undefined && { noise: config.noise }),
-    // A peer's time is no work of this project's: it is shown.
+    // A peer's time does not depend on this project: it is shown.
     times: id.split("/")[1]?.startsWith("peer:") ? "ignore" : "gate",
     accept: [],
     mayVanish: false,
@@ -97,9 +97,9 @@ export function settingsOf(id: string, config: GateConfig): CaseSettings {
   return settings;
 }
 
-/** Whether a text is of a pattern in which `*` stands for any text. Linear in both lengths' product. */
+/** Whether a text matches a pattern in which `*` stands for any text. Linear in the lengths' product. */
 export function matchesPattern(text: string, pattern: string): boolean {
-  // Greedy matching with one point to return to: no pattern can make it exponential.
+  // Greedy matching with a single backtracking point: no pattern can make it exponential.
   let [at, star, resume, i] = [0, -1, 0, 0];
   while (i < text.length) {
     if (pattern[at] === "*") [star, resume] = [at++, i];
@@ -134,7 +134,7 @@ export function parseGateConfig(text: string, path: string): GateConfig {
 /**
  * Reads a configuration file.
  *
- * @throws {GateInputError} when it is missing, too large, or not as the schema says.
+ * @throws {GateInputError} when it is missing, too large, or does not match the schema.
  */
 export async function readGateConfig(path: string): Promise<GateConfig> {
   let text: string;

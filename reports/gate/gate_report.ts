@@ -1,19 +1,19 @@
 /**
- * What a gate finds: the record that every renderer reads, and that `--format json` prints.
+ * The findings of a gate: the record that every renderer reads, and that `--format json` prints.
  *
  * @module
  */
 
-/** Verdict on the time of one case. `new` and `missing` are cases that one side lacks. */
+/** Verdict on the time of one case. `new` and `missing` are cases that only one side has. */
 export type CaseVerdict = "same" | "faster" | "slower" | "inconclusive" | "new" | "missing";
 
-/** Parts of a record that are compared exactly, and that a configuration may accept a change of. */
+/** Parts of a record that are compared exactly, and whose change a configuration may accept. */
 export const EXACT_PARTS = ["status", "digest", "cost", "error"] as const;
 
 /** One of {@linkcode EXACT_PARTS}. */
 export type ExactPart = typeof EXACT_PARTS[number];
 
-/** A field that differs although it should be equal to the bit. */
+/** A field that differs although it must be equal to the bit. */
 export interface ExactDifference {
   readonly part: ExactPart;
   /** For example `digest.selection`. */
@@ -34,22 +34,22 @@ export interface TimeComparison {
   readonly high: number;
   readonly baselineSeconds: number;
   readonly candidateSeconds: number;
-  /** Ends of the 95 % intervals of both, of cases that ran in turns. */
+  /** Ends of the 95 % intervals of both, for interleaved cases. */
   readonly intervals?: {
     readonly baseline: readonly [number, number];
     readonly candidate: readonly [number, number];
   };
-  /** Samples counted on each side. */
+  /** Counted samples on each side. */
   readonly baselineSamples: number;
   readonly candidateSamples: number;
   /**
-   * Noise threshold: the relative change that the interval would hide, exp(half width) - 1. Changes
-   * below it cannot be told from noise.
+   * Noise threshold: the relative change that the interval would hide, exp(half width) - 1. Smaller
+   * changes cannot be distinguished from noise.
    */
   readonly threshold: number;
-  /** Part of the threshold that stands for differences between whole runs. */
+  /** Part of the threshold that comes from differences between whole runs. */
   readonly runNoise: number;
-  /** Where `runNoise` was taken from, of two files. */
+  /** Source of `runNoise`, when two files are compared. */
   readonly noiseSource?: "assumed" | "cases" | "earlier runs" | "configuration";
 }
 
@@ -59,17 +59,17 @@ export interface GateCase {
   readonly verdict: CaseVerdict;
   /** Whether this case alone makes the gate fail. */
   readonly fails: boolean;
-  /** Why the verdict is what it is, where a ratio does not say it. */
+  /** Reason for the verdict, if the ratio does not show it. */
   readonly reason?: string;
   readonly time?: TimeComparison;
-  /** Slowdowns below this are of no interest. */
+  /** Smaller slowdowns are ignored. */
   readonly minimum: number;
-  /** The least slowdown that must not pass unseen. */
+  /** The smallest slowdown that must be found. */
   readonly tolerance: number;
   readonly differences: readonly ExactDifference[];
 }
 
-/** Who measured one side. */
+/** The run of one side. */
 export interface GateSide {
   readonly name: string;
   readonly commit: string | null;
@@ -80,9 +80,9 @@ export interface GateSide {
   readonly cases: number;
 }
 
-/** Where the run-to-run noise comes from; natural logarithms of ratios. */
+/** Sources of the run-to-run noise; natural logarithms of ratios. */
 export interface NoiseEstimate {
-  /** Shift of the canary between the runs; null where it was not measured. */
+  /** Shift of the canary between the runs; null if it was not measured. */
   readonly canaryShift: number | null;
   /** Spread of the ratios about the mean of their kind, one standard deviation; null with too few. */
   readonly caseSpread: number | null;
@@ -92,7 +92,7 @@ export interface NoiseEstimate {
   readonly historySpread: number | null;
   /** Runs that went into `historySpread`, the baseline included. */
   readonly historyRuns: number;
-  /** Seconds of one step of the clock, which every interval is wider by. */
+  /** Seconds of one step of the clock, which is added to every interval. */
   readonly clockStep: number;
 }
 
@@ -111,13 +111,13 @@ export interface GateReport {
   readonly candidate: GateSide;
   /** Code, configuration, adapter and packages hash the same: timing differences are noise. */
   readonly identicalCode: boolean;
-  /** Why the runs cannot be compared by time; empty when they were. */
+  /** Why the times of the runs cannot be compared; empty if they were. */
   readonly timesNotComparable: readonly string[];
-  /** Confidence that no interval of the comparison leaves out its true ratio, for example 0.99. */
+  /** Confidence that every interval of the comparison contains its true ratio, for example 0.99. */
   readonly confidence: number;
   readonly noise: NoiseEstimate;
   readonly cases: readonly GateCase[];
-  /** Cases of one run that the other was not asked for: they are no part of `cases`. */
+  /** Cases of one run that the other was not to measure: they are not part of `cases`. */
   readonly leftOut: { readonly baseline: number; readonly candidate: number };
   /** Exact fields that were compared, over all cases. */
   readonly exactFields: number;

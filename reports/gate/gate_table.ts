@@ -1,5 +1,5 @@
 /**
- * Rows that the text and the markdown of a gate share.
+ * Rows shared by the text and the markdown of a gate.
  *
  * @module
  */
@@ -24,17 +24,17 @@ export const CASE_COLUMNS = [
   "Noise threshold",
 ] as const;
 
-/** Noise beyond which its number says nothing more: of two values an interval may have any width. */
+/** Noise above which its number is meaningless: an interval from two values may have any width. */
 const MOST_NOISE = 10;
 
-/** A noise threshold, after a word: `±8.2 %`, or that it is beyond any use. */
+/** A noise threshold, after a word: `±8.2 %`, or that it is too large to use. */
 export function formatThreshold(threshold: number, word: string): string {
   return threshold > MOST_NOISE
     ? `over ${formatPercent(MOST_NOISE)}`
     : `${word}${formatPercent(threshold)}`;
 }
 
-/** Cells of one case; nothing is escaped. */
+/** Cells of one case, not escaped. */
 export function caseRow({ id, verdict, fails, time }: GateCase): string[] {
   const mark = fails ? `${verdict} (fails)` : verdict;
   if (!time) return [mark, id, ABSENT, ABSENT, ABSENT, ABSENT, ABSENT];
@@ -49,7 +49,7 @@ export function caseRow({ id, verdict, fails, time }: GateCase): string[] {
   ];
 }
 
-/** One sentence for each thing that fails, is open, or differs; failures first. */
+/** One sentence for each failure, open case and difference; failures first. */
 export function explainCases(report: GateReport): { case: GateCase; text: string }[] {
   const lines: { case: GateCase; text: string; rank: number }[] = [];
   for (const one of report.cases) {
@@ -80,7 +80,7 @@ function explainVerdict({ verdict, fails, time, reason, tolerance }: GateCase): 
   return undefined;
 }
 
-/** How the thresholds came about, in one line. */
+/** How the thresholds were derived, in one line. */
 export function explainNoise({ noise, confidence, method, cases }: GateReport): string {
   const percent = (value: number | null) =>
     value === null ? "not known" : formatPercent(Math.expm1(Math.abs(value)));

@@ -1,5 +1,5 @@
 /**
- * Verdicts on the times of two runs, and which earlier runs tell the noise between them.
+ * Verdicts on the times of two runs, and which earlier runs give the noise between them.
  *
  * @module
  */
@@ -71,14 +71,14 @@ export function judgeTimes(
   };
 }
 
-/** The machine of a case in a result that was joined from several; undefined elsewhere. */
+/** The machine of a case in a merged result; undefined in others. */
 export function machineOf(record: CaseRecord): unknown {
   return (record as { machine?: unknown }).machine;
 }
 
 /**
- * Earlier runs that tell the noise between runs: of the same device and clock, each of them once, and
- * neither of the two that are compared, which would make the noise look small or hide a change.
+ * Earlier runs that give the noise between runs: on the same device and clock, each once, and
+ * neither of the two compared runs, which would make the noise look small or hide a change.
  */
 export function usableHistory(
   history: readonly Result[],

@@ -1,6 +1,6 @@
 /**
- * The quality of the gate between two files: what `fixtures/gate/quality.json` holds, and the tables
- * of it in GATE.md.
+ * The quality of the gate between two files: the content of `fixtures/gate/quality.json`, and its tables
+ * in GATE.md.
  *
  * @module
  */
@@ -21,12 +21,12 @@ import {
 } from "./_quality.ts";
 import { LIMIT_CONFIDENCE, markdownTable, percent, rateOf, whole } from "./quality_table.ts";
 
-/** A row with what it is of. */
+/** A row with its setting. */
 export type SettingRow = Setting & QualityRow;
 
-/** What `fixtures/gate/quality.json` holds. */
+/** The content of `fixtures/gate/quality.json`. */
 export interface Quality {
-  /** Settings that the stated bound holds for. */
+  /** Settings for which the stated bound holds. */
   readonly grid: readonly SettingRow[];
   /** Settings with one kind of cases. */
   readonly oneKind: readonly SettingRow[];

@@ -1,11 +1,11 @@
 /**
- * How the tables of GATE.md are written.
+ * Formats the tables of GATE.md.
  *
  * @module
  */
 import { exactRateInterval } from "../../suites/statistics/quantiles.ts";
 
-/** How sure an upper limit of a rate of false alarms is, one-sided. */
+/** One-sided confidence of an upper limit of a rate of false alarms. */
 export const LIMIT_CONFIDENCE = 0.95;
 
 /** Comparisons of the same code, and how many of them had an alarm. */
@@ -14,7 +14,7 @@ export interface AlarmCount {
   readonly alarms: number;
 }
 
-/** Their rate, and the largest one that agrees with them. */
+/** Their rate, and the largest rate that is consistent with them. */
 export function rateOf(
   counts: readonly AlarmCount[],
 ): AlarmCount & { rate: number; limit: number } {
@@ -34,7 +34,7 @@ export function whole(value: number): string {
   return `${Math.round(100 * value)} %`;
 }
 
-/** A table as markdown, its first column to the left. */
+/** A table as markdown, with its first column aligned to the left. */
 export function markdownTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],

@@ -21,7 +21,7 @@ import { DEFAULTS } from "./gate_config.ts";
 import { rateOf } from "./quality_table.ts";
 import { timesOfRun } from "./timed_case.ts";
 
-/** What the gate promises. */
+/** The bound that the gate promises. */
 const BOUND = 0.01;
 
 const keyOf = ({ contexts, kinds, history, within, between, drift, unseen }: Setting) =>
@@ -32,7 +32,7 @@ Deno.test("the committed quality covers the grid and keeps the bound at every nu
   assert.deepEqual([...new Set(GRID.map(({ contexts }) => contexts))], [...CONTEXTS]);
   for (const row of quality.grid) {
     assert.ok(row.runs >= 400);
-    // A single setting may be unlucky, but not by more than chance.
+    // A single setting may be unlucky, but not beyond chance.
     const [low] = exactRateInterval(row.falseAlarms, row.runs, { confidence: 0.98 });
     assert.ok(low <= BOUND, keyOf(row));
   }
@@ -47,7 +47,7 @@ Deno.test("the committed quality covers the grid and keeps the bound at every nu
   }
 });
 
-Deno.test("the committed quality keeps the bound with one kind of cases, where nothing else is known", () => {
+Deno.test("the committed quality keeps the bound with one kind of cases, where only the assumption is known", () => {
   assert.deepEqual([...new Set(quality.oneKind.map((row) => row.contexts))], [...CONTEXTS]);
   for (const row of quality.oneKind) {
     assert.ok(row.kinds === 1 && row.runs >= 1600 && row.falseAlarms / row.runs <= BOUND);
@@ -68,7 +68,7 @@ Deno.test("the committed quality finds slowdowns: of all cases, of one, with and
   }
 });
 
-/** Whether a slowdown was found as often as published, but for chance in both. */
+/** Whether a slowdown was found as often as published, up to chance in both. */
 function agrees(found: number, runs: number, published: { rate: number; runs: number }): boolean {
   const [, high] = exactRateInterval(Math.round(found * runs), runs, { confidence: 0.9998 });
   const count = Math.round(published.rate * published.runs);
@@ -80,10 +80,10 @@ const PART = quality.grid.filter(({ contexts, between, within, drift }) =>
   (contexts === 2 || contexts === 7) && between === 0.02 && (within === 0.005 || drift > 0)
 );
 
-/** Comparisons that the committed quality did not make. */
+/** Comparisons with other seeds than the committed quality. */
 const AFRESH = { runs: 40, first: 10_000 };
 
-Deno.test("other seeds on a part of the grid: no more false alarms, and no slowdown less often found", () => {
+Deno.test("other seeds on a part of the grid: no more false alarms, and slowdowns found as often", () => {
   const counts: { runs: number; alarms: number }[] = [];
   for (const published of PART) {
     const { contexts, kinds, history, within, between, drift, unseen } = published;
@@ -112,7 +112,7 @@ Deno.test("the same seeds give the committed row", () => {
   assert.deepEqual({ ...setting, ...measureSetting(setting, { runs: published.runs }) }, published);
 });
 
-Deno.test("the committed quality of the recorded runs is what the gate finds today", () => {
+Deno.test("the committed quality of the recorded runs matches the gate's current findings", () => {
   for (const { history, ...published } of quality.recorded) {
     const pairs = recordedPairs(recorded, { history: history > 0 });
     assert.deepEqual(measureQuality(pairs), published);
@@ -120,7 +120,7 @@ Deno.test("the committed quality of the recorded runs is what the gate finds tod
   }
 });
 
-Deno.test("what the study judges is what compareResults says of whole results", () => {
+Deno.test("the study's verdicts equal those of compareResults on whole results", () => {
   const baseline = synthesizeRun(MACHINES.quiet, 1);
   const history = [3, 4, 5].map((seed) => synthesizeRun(MACHINES.quiet, seed));
   for (const slowdown of [0, ...SLOWDOWNS]) {

@@ -8,7 +8,7 @@ import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import type { GateReport, TimeComparison } from "./gate_report.ts";
 
-/** Longest name of a benchmark that Bencher takes. */
+/** Longest name of a benchmark that Bencher accepts. */
 const NAME_LIMIT = 1024;
 
 const NANOSECONDS = 1e9;
@@ -21,9 +21,9 @@ interface Metric {
 }
 
 /**
- * Of each case that the candidate measured: `latency` in nanoseconds, `throughput` in tokens per
+ * For each case that the candidate measured: `latency` in nanoseconds, `throughput` in tokens per
  * second, and, where a report is given, `baseline-latency` and `time-ratio` (candidate to baseline).
- * Times of cases that ran in turns are those of all their turns. Bounds are the ends of 95 %
+ * Times of interleaved cases include all their rounds. Bounds are the ends of 95 %
  * intervals, and of the ratio the gate's own; ends in a line break.
  *
  * @param result The candidate's.
@@ -35,7 +35,7 @@ export function renderBmf(
   const compared = new Map(report?.cases.map(({ id, time }) => [id, time]));
   const metrics = cases.flatMap((record) => {
     const time = compared.get(record.id);
-    // What a single bench could not settle, turns may have.
+    // Paired rounds may have settled what a single bench could not.
     const measured = record.status === "ok" ||
       record.status === "inconclusive" && time?.intervals !== undefined;
     if (!measured || record.check?.passed === false) return [];
@@ -56,7 +56,7 @@ function measuresOf(
   };
   const seconds = turns ?? statistic;
   if (!seconds) return undefined;
-  // How many tokens a run had is known from the bench; the time may be that of the turns.
+  // The number of tokens of a run is known from the bench; the time may come from the paired rounds.
   const tokens = throughput && statistic && throughput.median * statistic.median;
   return {
     latency: metric(seconds, NANOSECONDS),

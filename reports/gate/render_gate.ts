@@ -9,10 +9,10 @@ import { renderTable, wrapWords } from "../text/fit_table.ts";
 import { ansi, paintVerdict } from "../text/verdict_color.ts";
 import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "./gate_table.ts";
 
-/** Lines on single cases that a report without a table of them shows. */
+/** Lines on single cases in a report without a table of them. */
 const MOST_LINES = 3;
 
-/** How a terminal shows the report; without it nothing is shortened or coloured. */
+/** Terminal settings of the report; without them nothing is shortened or coloured. */
 export interface GateLook {
   readonly color?: boolean;
   /** Columns of the terminal. */
@@ -26,7 +26,7 @@ const OUTCOME_STYLES = {
   "not comparable": "yellow",
 } as const;
 
-/** What may happen to a column where the terminal is narrow; those of a case that is judged stay. */
+/** How columns adapt to a narrow terminal; the judged columns of a case stay. */
 const ROOM: Readonly<Record<typeof CASE_COLUMNS[number], { drop?: number; least?: number }>> = {
   "Verdict": {},
   "Case": { least: 24 },
@@ -52,7 +52,7 @@ export function renderGateText(
   const sides = [side("Baseline ", report.baseline), side("Candidate", report.candidate)];
   const explained = explainCases(report).map(({ case: { id }, text }) => `- ${id}: ${text}`);
   const notes = report.notes.map((note) => `Note: ${note}`);
-  // Where nothing is compared there is nothing to tabulate.
+  // If nothing is compared there is nothing to tabulate.
   if (report.timesNotComparable.length > 0) {
     const left = explained.length - MOST_LINES;
     const more = left > 0 ? [`- and ${left} more, in the JSON of the gate`] : [];
@@ -88,7 +88,7 @@ function side(title: string, { name, commit, startedAt, device }: GateSide): str
   return `${title} ${name}: commit ${commit?.slice(0, 12) ?? "unknown"}, ${startedAt}, ${device}`;
 }
 
-/** Text without control characters, and without what a CI runner would take for a command. */
+/** Text without control characters, and without what a CI runner would interpret as a command. */
 function harmless(text: string): string {
   return plainText(text).replaceAll("##[", "## [").replace(/^\s*::/, ": :");
 }

@@ -26,7 +26,7 @@ function report(cases = 2, hostile = false) {
   return { found: compareResults(baseline, candidate), candidate };
 }
 
-Deno.test("markdown leads with the verdict, says what failed, and folds the rest", () => {
+Deno.test("markdown leads with the verdict, names failures, and folds the rest", () => {
   const markdown = renderGateMarkdown(report().found);
   const [title, sentence] = markdown.split("\n\n");
   assert.match(title, /^### ❌ Failed: 1 case slower, 1 case with a different result/);
@@ -90,7 +90,7 @@ Deno.test("Bencher metrics: nanoseconds and tokens per second with their bounds,
   assert.deepEqual(Object.keys(JSON.parse(renderBmf(candidate))[id]), ["latency", "throughput"]);
 });
 
-Deno.test("Bencher metrics of turns: both sides and the throughput, of all turns", () => {
+Deno.test("Bencher metrics of paired rounds: both sides and the throughput, over all rounds", () => {
   const { candidate, found } = report();
   const { id, statistic, throughput } = candidate.cases[0];
   const intervals = { baseline: [1, 2] as const, candidate: [2, 8] as const };
@@ -114,7 +114,7 @@ Deno.test("Bencher metrics of turns: both sides and the throughput, of all turns
   });
 });
 
-Deno.test("text of runs on different adapters is short, however many cases one of them lacks", () => {
+Deno.test("text of runs on different adapters is short, even if one lacks many cases", () => {
   const baseline = sampleResult({ variants: true, sweeps: true });
   const candidate = sampleResult({ contexts: [8192], software: true, description: "llvmpipe" });
   candidate.startedAt = "2027-01-01T00:00:00Z";
@@ -129,7 +129,7 @@ Deno.test("text of runs on different adapters is short, however many cases one o
   assert.ok(lines.every((line) => line.length <= 80 || !line.trim().includes(" ")), text);
 });
 
-Deno.test("text fits a terminal's width, and colours only what it names", () => {
+Deno.test("text fits a terminal's width, and colours only known words", () => {
   const { found } = report();
   for (const width of [80, 120, 160]) {
     const table = renderGateText(found, { width }).split("\n").filter((line) => /^[│┌]/.test(line));

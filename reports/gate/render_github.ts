@@ -44,7 +44,7 @@ export function renderGateMarkdown(report: GateReport): string {
     ...report.timesNotComparable.length > 0 ? [] : [`- ${escapeMarkdown(explainNoise(report))}`],
     ...report.notes.map((note) => `- ${escapeMarkdown(short(note))}`),
   ].join("\n");
-  // Where nothing is compared there is nothing to tabulate.
+  // If nothing is compared there is nothing to tabulate.
   if (report.timesNotComparable.length > 0) return [...blocks, about].join("\n\n") + "\n";
   const counts = Object.entries(countVerdicts(report.cases)).filter(([, count]) => count > 0);
   const title = counts.map(([verdict, count]) => `${formatCount(count)} ${verdict}`).join(", ");
@@ -105,7 +105,7 @@ function side(title: string, { name, commit, startedAt, device }: GateSide): str
   return `- ${escapeMarkdown(short(text))}`;
 }
 
-/** Long text from a file must not push everything else out of a comment. */
+/** Long text from a file must not displace everything else in a comment. */
 function short(text: string): string {
   return text.length > 300 ? `${text.slice(0, 299)}…` : text;
 }

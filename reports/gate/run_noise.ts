@@ -1,8 +1,8 @@
 /**
- * How far two runs of the same code may differ: three yardsticks, each of them a test of its own.
- * GATE.md says why.
+ * How far two runs of the same code may differ: three yardsticks, each of which is a test by itself.
+ * GATE.md explains why.
  *
- * All spreads are standard deviations of natural logarithms, of a ratio of two runs unless said
+ * All spreads are standard deviations of natural logarithms, of a ratio of two runs unless stated
  * otherwise.
  *
  * @module
@@ -12,38 +12,38 @@ import { medianOf, robustDeviation } from "./bootstrap.ts";
 import type { TimedCase } from "./times_of_samples.ts";
 
 /**
- * Standard deviation of a case's time from run to run that is assumed where no earlier runs are
- * given. FlashAttention-2 on the H100 of `fixtures/baselines`, code that no commit here changed,
+ * Assumed standard deviation of a case's time between runs, used without earlier
+ * runs. FlashAttention-2 on the H100 of `fixtures/baselines`, code that no commit here changed,
  * deviated by 1.3 % (eleven cases in two runs, five hours apart).
  */
 export const ASSUMED_CASE_SPREAD = 0.02;
 
 /**
- * The same of what a whole run shifts alike and the canary does not show. On that H100 the mean
+ * The same for a shift of a whole run that the canary does not show. On that H100 the mean
  * ratios of four pairs of runs were 0.1 to 1.0 %.
  */
 export const ASSUMED_RUN_SPREAD = 0.007;
 
 /**
- * Deviation of a case from run to run over that of its samples within a run, since noise of a
+ * Deviation of a case between runs over that of its samples within a run, since noise of a
  * machine is correlated over time. Eight runs on a software adapter (`software_runs.json`) had 0.77.
  */
 export const SAMPLE_SHARE = 0.8;
 
-/** Runs of the baseline's code, the baseline included, from which on they tell the noise. */
+/** Runs of the baseline's code, including the baseline, that are enough to give the noise. */
 export const ENOUGH_RUNS = 3;
 
-/** Freedom below which a spread among cases could narrow nothing, and is left alone. */
+/** Degrees of freedom below which a spread among cases cannot narrow anything, and is ignored. */
 const LEAST_FREEDOM = 3;
 
-/** A standard deviation that was estimated. */
+/** An estimated standard deviation. */
 export interface Spread {
   readonly spread: number;
   /** Degrees of freedom of the estimate. */
   readonly freedom: number;
 }
 
-/** The ratio of one case in one reading, with what its own samples say. */
+/** The ratio of one case in one reading, with the estimates from its own samples. */
 export interface Shift {
   readonly kind: string;
   /** ln(candidate / baseline). */
@@ -56,28 +56,28 @@ export interface Shift {
   readonly sampled: number;
 }
 
-/** What is known of the noise of one case. */
+/** What is known about the noise of one case. */
 export interface Evidence {
   readonly error: number;
   readonly freedom: number;
   readonly sampled: number;
-  /** Spread that is assumed, wider where other kinds of cases spread wider. */
+  /** Assumed spread, wider if other kinds of cases spread more. */
   readonly assumed: number;
-  /** Spread among the other cases; null where there are too few. */
+  /** Spread among the other cases; null if there are too few. */
   readonly others: Spread | null;
-  /** Spread among earlier runs; null where there are too few. */
+  /** Spread among earlier runs; null if there are too few. */
   readonly earlier: Spread | null;
 }
 
-/** Where the noise between runs was taken from. */
+/** Source of the noise between runs. */
 export type NoiseSource = "assumed" | "cases" | "earlier runs" | "configuration";
 
 /**
  * Half width, in logarithms, of the interval that the ratio of two runs of the same code leaves with
  * probability `level`.
  *
- * Each yardstick gives an interval of that probability by itself. The narrowest counts, so two of
- * them share the level. Earlier runs that spread wider than is assumed leave nothing else.
+ * Each yardstick alone gives an interval of that probability. The narrowest counts, so two of
+ * them share the level. Earlier runs that spread more than assumed replace both.
  */
 export function halfWidth(
   evidence: Evidence,
@@ -104,12 +104,12 @@ export function halfWidth(
   return { half: Math.hypot(sampling, narrowest.betweenRuns), ...narrowest };
 }
 
-/** Spread between runs that is assumed of a case, before others are looked at. */
+/** Assumed spread of a case between runs, before others are considered. */
 function assumedOf({ sampled }: Shift): number {
   return Math.max(Math.SQRT2 * ASSUMED_CASE_SPREAD, sampled);
 }
 
-/** Cases of one kind. Their spread is relative: each in units of what is assumed of it. */
+/** Cases of one kind. Their spread is relative: each in units of its assumed spread. */
 interface Kind {
   readonly mean: number;
   readonly count: number;
@@ -137,18 +137,18 @@ function summarise(shifts: readonly Shift[]): Kind {
   return { mean, count, squares, usual };
 }
 
-/** What a case adds to the sum of squares of its kind, its pull on the mean included. */
+/** Contribution of a case to the sum of squares of its kind, including its effect on the mean. */
 function ownSquares(shift: Shift, { mean, count }: Pick<Kind, "mean" | "count">): number {
   return count < 2 ? 0 : ((shift.log - mean) / unitOf(shift)) ** 2 * count / (count - 1);
 }
 
 /**
- * For each case what the others tell. A change moves cases of one kind about alike and noise does
+ * For each case, the estimates from the others. A change moves cases of one kind similarly, and noise does
  * not, so ratios are taken about the mean of their kind; the case itself is left out, so that its own
  * change does not hide it.
  *
  * `others` is their spread. `assumed` grows with the spread of the typical other kind: a change may
- * reach a part of one kind, or one case of another, and noise reaches all of them.
+ * affect a part of one kind, or one case of another, and noise affects all of them.
  */
 export function spreadsAmongCases(
   shifts: readonly Shift[],
@@ -188,23 +188,23 @@ export function spreadOfCases(shifts: readonly Shift[]): number | null {
 }
 
 /**
- * Freedom of a variance that is half a case's own and half that of many cases, over the freedom of
- * its own: four by Satterthwaite's rule for ever so many like cases, less for few or unlike ones.
+ * Degrees of freedom of a variance that is half a case's own and half that of many cases, over those of
+ * its own: four by Satterthwaite's rule for infinitely many equal cases, less for few or unequal ones.
  */
 const POOLED_FREEDOM = 3;
 
-/** What earlier runs say. */
+/** Estimates from earlier runs. */
 export interface EarlierRuns {
-  /** Standard deviation of a case's median from run to run, over all cases. */
+  /** Standard deviation of a case's median between runs, over all cases. */
   readonly pooled: number;
   /** Of a ratio of two runs of one case. */
   readonly of: (id: string) => Spread;
 }
 
 /**
- * Spread of the medians of each case among runs of the same code. Cases differ, and few runs tell
- * little of one case alone: the variance is the mean of its own and that of all cases, or its own
- * where that is larger. Null where fewer than {@linkcode ENOUGH_RUNS} runs timed a case.
+ * Spread of the medians of each case among runs of the same code. Cases differ, and few runs say
+ * little about one case alone: the variance is the mean of its own and that of all cases, or its own
+ * if that is larger. Null if fewer than {@linkcode ENOUGH_RUNS} runs timed a case.
  */
 export function spreadsAmongRuns(
   runs: readonly (readonly TimedCase[])[],

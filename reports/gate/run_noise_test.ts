@@ -33,16 +33,16 @@ function shift(kind: string, log: number, sampled = 0): Shift {
   return { kind, log, error: 0, freedom: 20, sampled };
 }
 
-Deno.test("halfWidth: with nothing known, what is assumed of a case and of a run, at the whole level", () => {
+Deno.test("halfWidth: with nothing known, the assumed noise of a case and of a run, at the whole level", () => {
   const { half, source } = halfWidth(NOTHING, 0.01);
   near(half, twoSidedNormal(0.01) * Math.hypot(ASSUMED, TOGETHER));
   assert.equal(source, "assumed");
-  // No spread between runs makes samples count for nothing.
+  // Without spread between runs, samples still count.
   const noisy = halfWidth({ ...NOTHING, error: 0.05 }, 0.01).half;
   near(noisy, Math.hypot(half, twoSidedStudent(0.01, 20) * 0.05));
 });
 
-Deno.test("halfWidth: quiet cases narrow it, loud ones do not widen it, each at half the level", () => {
+Deno.test("halfWidth: quiet cases narrow it, noisy ones do not widen it, each at half the level", () => {
   const quiet = halfWidth({ ...NOTHING, others: { spread: 0.004, freedom: 12 } }, 0.01);
   assert.equal(quiet.source, "cases");
   near(
@@ -60,7 +60,7 @@ Deno.test("halfWidth: quiet cases narrow it, loud ones do not widen it, each at 
   assert.ok(own.half > twoSidedNormal(0.005) * 0.02);
 });
 
-Deno.test("halfWidth: earlier runs replace the cases, and the assumption where they shift by more", () => {
+Deno.test("halfWidth: earlier runs replace the cases, and the assumption if they shift by more", () => {
   const others = { spread: 0.001, freedom: 50 };
   const quiet = halfWidth({ ...NOTHING, others, earlier: { spread: 0.01, freedom: 10 } }, 0.01);
   assert.equal(quiet.source, "earlier runs");
@@ -73,7 +73,7 @@ Deno.test("halfWidth: earlier runs replace the cases, and the assumption where t
 
 Deno.test("spreadsAmongCases leaves the case out and takes ratios about the mean of their kind", () => {
   const shifts = [
-    // All of a kind moved alike: no spread.
+    // All of a kind moved by the same factor: no spread.
     ...[0.2, 0.2, 0.2, 0.2].map((log) => shift("dense", log)),
     ...[0, 0.001, -0.001, 0.5].map((log) => shift("lighthouse", log)),
   ];
@@ -81,11 +81,11 @@ Deno.test("spreadsAmongCases leaves the case out and takes ratios about the mean
   const moved = spreads.at(-1)!.others!;
   assert.equal(moved.freedom, 5);
   assert.ok(moved.spread < 0.002, "its own change does not hide it");
-  assert.ok(spreads[0].others!.spread > 0.1, "it does count for the others");
+  assert.ok(spreads[0].others!.spread > 0.1, "it counts for the others");
   near(spreadOfCases(shifts.slice(0, 4).concat(shift("lighthouse", 7)))! + 1, 1);
 });
 
-Deno.test("spreadsAmongCases: too few cases tell nothing", () => {
+Deno.test("spreadsAmongCases: too few cases give no estimate", () => {
   const two = [shift("dense", 0), shift("dense", 0.1), shift("norm", 0), shift("norm", 0.1)];
   for (const { others, assumed } of spreadsAmongCases(two)) {
     assert.equal(others, null);
@@ -103,17 +103,17 @@ Deno.test("spreadsAmongCases: one case that moved does not widen the assumption,
   const scattered = [...kind("a", quiet), ...kind("b", [-0.3, -0.1, 0, 0.1, 0.3])];
   assert.ok(assumed(scattered, "a") > 2 * ASSUMED);
   near(assumed(scattered, "b"), ASSUMED);
-  // Of several other kinds the typical one counts: a peer that scatters is not the machine.
+  // Of several other kinds the typical one counts: a scattering peer does not represent the machine.
   const peer = [...scattered, ...kind("c", quiet), ...kind("d", quiet)];
   near(assumed(peer, "a"), ASSUMED);
 });
 
-Deno.test("spreadsAmongCases: cases are held against what their own samples suggest", () => {
+Deno.test("spreadsAmongCases: cases are compared with the spread that their own samples suggest", () => {
   const loud = [-0.2, 0.2, -0.1, 0.1].map((log) => shift("peer", log, 0.2));
   const quiet = [0.001, -0.001, 0, 0.002].map((log) => shift("dense", log));
   const spreads = spreadsAmongCases([...loud, ...quiet]);
-  assert.ok(spreads.at(-1)!.others!.spread < ASSUMED, "a loud peer does not hide a quiet kernel");
-  assert.ok(spreads[0].others!.spread > 0.02, "nor does a quiet kernel vouch for a loud peer");
+  assert.ok(spreads.at(-1)!.others!.spread < ASSUMED, "a noisy peer does not hide a quiet kernel");
+  assert.ok(spreads[0].others!.spread > 0.02, "nor does a quiet kernel narrow a noisy peer");
 });
 
 function run(medians: Record<string, number>, { canary = 1 } = {}) {
@@ -140,7 +140,7 @@ Deno.test("spreadsAmongRuns: a case's own variance and that of all, from three r
   near(spreads.of("unknown").spread, 1);
 });
 
-Deno.test("spreadsAmongRuns by the canary: a clock that was slow in one run is no spread", () => {
+Deno.test("spreadsAmongRuns by the canary: a low clock in one run is not a spread", () => {
   const runs = [run({ a: 1 }), run({ a: 1.1 }, { canary: 1.1 }), run({ a: 1 })];
   assert.ok(spreadsAmongRuns(runs, { byCanary: false })!.pooled > 0.05);
   assert.ok(spreadsAmongRuns(runs, { byCanary: true })!.pooled < 1e-9);

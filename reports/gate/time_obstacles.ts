@@ -1,11 +1,11 @@
 /**
- * Whether times of two results say anything of each other.
+ * Whether the times of two results are comparable.
  *
  * @module
  */
 import type { Result } from "../../suites/result/result_schema.ts";
 
-/** What decides that, of a result. */
+/** The fields of a result that decide it. */
 export interface TimedBy {
   readonly stack: Result["stack"];
   readonly environment:
@@ -21,7 +21,7 @@ export interface TimedBy {
   readonly calibration: { readonly clock?: string } | null;
 }
 
-/** Why times of two results say nothing of each other: one short reason each, the first tells most. */
+/** Why the times of two results are not comparable: one short reason each, the most important first. */
 export function timeObstacles(baseline: TimedBy, candidate: TimedBy): string[] {
   const obstacles: string[] = [];
   const [before, after] = [baseline.environment, candidate.environment];

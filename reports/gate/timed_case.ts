@@ -19,9 +19,9 @@ export function samplesOf(record: CaseRecord, records: readonly SuiteRecord[]): 
 }
 
 /**
- * The times of a case; undefined where it has none that a ratio could be made of.
+ * The times of a case; undefined if they cannot give a ratio.
  *
- * @param options.records Of suites, which say what samples count. Default: all.
+ * @param options.records Records of suites, which decide which samples count. Default: all.
  * @param options.canarySeconds Seconds of the canary on the undisturbed device of the same run, or
  * of one trip of it: runs that are compared must take the same.
  */
@@ -33,7 +33,7 @@ export function timesOf(
   return timesOfSamples(record, samplesOf(record, records), { canarySeconds });
 }
 
-/** Whether a run tells how long its canary is. */
+/** Whether a run records how long its canary is. */
 export function tellsTrips({ calibration }: Result): boolean {
   return calibration?.canaryTrips !== undefined;
 }
@@ -46,9 +46,9 @@ function referenceOf({ calibration }: Result, options: { perTrip: boolean }): nu
 /**
  * The times of all cases of a run.
  *
- * @param options.perTrip whether canaries are taken by the trip: the same for all runs that are
- * compared, true where any of them tells its trips. Those that do not have no reading by the canary
- * then. Default: whether this one tells.
+ * @param options.perTrip whether canary times are per trip: the same for all runs that are
+ * compared, true if any of them records its trips. Runs without trips then have no reading by the
+ * canary. Default: whether this run records them.
  */
 export function timesOfRun(
   result: Result,
@@ -74,8 +74,8 @@ export function canarySeconds(result: Result, options: { perTrip?: boolean } = {
 }
 
 /**
- * Seconds of one step of the clock that timed a run: as the run recorded it, else the smallest
- * difference between samples of a case that repeat each other. 0 where neither is known.
+ * Seconds of one step of the clock that timed a run: as recorded, else the smallest
+ * difference between repeated sample values of a case. 0 if neither is known.
  */
 export function clockStep({ calibration, cases }: Result): number {
   const recorded = calibration?.clock === "gpu" ? calibration.timestampGranularity : undefined;

@@ -4,7 +4,7 @@ import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { compareResults } from "./compare_results.ts";
 import { canarySeconds, clockStep, timesOf, timesOfRun } from "./timed_case.ts";
 
-Deno.test("timesOf: what counts, as measured and by the canary around each sample", () => {
+Deno.test("timesOf: counted samples, as measured and relative to the canary around each", () => {
   const [record] = sampleResult({ contexts: [8192], samples: 4 }).cases;
   record.samples.forEach((sample, i) => {
     sample.canary = 1 + 0.1 * i;
@@ -16,12 +16,12 @@ Deno.test("timesOf: what counts, as measured and by the canary around each sampl
   assert.deepEqual([times.count, times.kind], [3, "latency/dense/forward"]);
   assert.ok(Math.abs(times.measured.log - Math.log(2.2)) < 1e-12);
   assert.ok(times.measured.deviation > 0.05);
-  // Samples that follow the canary do not scatter by it.
+  // Samples that follow the canary do not scatter relative to it.
   assert.ok(Math.abs(times.byCanary!.log - Math.log(4)) < 1e-12);
   assert.ok(times.byCanary!.deviation < 1e-12);
 });
 
-Deno.test("timesOf: no canary, no reading by it; nothing to count, no times", () => {
+Deno.test("timesOf: without a canary no reading by it; without counted samples no times", () => {
   const [record] = sampleResult({ contexts: [8192] }).cases;
   assert.equal(timesOf(record)!.byCanary, null);
   delete record.samples[0].canary;
@@ -32,7 +32,7 @@ Deno.test("timesOf: no canary, no reading by it; nothing to count, no times", ()
   assert.equal(timesOf(record), undefined);
 });
 
-Deno.test("clockStep: as recorded, else the least step between samples that repeat", () => {
+Deno.test("clockStep: as recorded, else the smallest step between repeated sample values", () => {
   const result = sampleResult({ contexts: [8192, 16_384], samples: 6 });
   assert.equal(clockStep(result), result.calibration!.timestampGranularity);
   result.calibration!.clock = "wall";
@@ -50,7 +50,7 @@ Deno.test("canarySeconds and timesOfRun take a whole run", () => {
   assert.equal(timesOfRun(result)[0].byCanary, null);
 });
 
-Deno.test("canaries of different lengths are compared by the trip, and only where both tell it", () => {
+Deno.test("canaries of different lengths are compared per trip, and only if both record it", () => {
   const run = (calibration: { canaryTrips?: number; seconds: number }, seconds: number) => {
     const result = structuredClone(sampleResult());
     result.calibration!.canary!.median = calibration.seconds;
@@ -74,7 +74,7 @@ Deno.test("canaries of different lengths are compared by the trip, and only wher
   const slow = run({ canaryTrips: 500, seconds: 1e-3 }, 1);
   near(byCanary(slow), before);
   near(canarySeconds(slow)! / canarySeconds(baseline)!, 2);
-  // A run from before trips were recorded cannot be held against one that has them.
+  // A run from before trips were recorded cannot be compared with one that has them.
   const old = run({ seconds: 1e-3 }, 0.5);
   assert.equal(byCanary(old, { perTrip: true }), undefined);
   assert.equal(canarySeconds(old, { perTrip: true }), null);

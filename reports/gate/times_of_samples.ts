@@ -1,5 +1,5 @@
 /**
- * Samples of a case as a comparison reads them. Nothing here needs Deno or the schemas of files, so
+ * Samples of a case as a comparison reads them. Nothing here needs Deno or the file schemas, so
  * that pages can compare.
  *
  * @module
@@ -7,7 +7,7 @@
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
 import { type Blocks, medianOf, robustDeviation, thin } from "./bootstrap.ts";
 
-/** Samples of a case, read in one way. */
+/** Samples of a case, in one reading. */
 export interface Reading {
   /** In rounds. */
   readonly blocks: Blocks;
@@ -22,20 +22,20 @@ export interface TimedCase {
   readonly id: string;
   /** Suite, implementation and direction. */
   readonly kind: string;
-  /** Median of the samples that count. */
+  /** Median of the counted samples. */
   readonly seconds: number;
-  /** Samples that count. */
+  /** Counted samples. */
   readonly count: number;
   /** Seconds as measured. */
   readonly measured: Reading;
   /**
-   * Seconds over the canary's seconds around each sample: what a clock does to both cancels. Null
+   * Seconds over the canary's seconds around each sample: the effect of the clock on both cancels. Null
    * without a canary.
    */
   readonly byCanary: Reading | null;
 }
 
-/** What is read of a case beside its samples. */
+/** What is read from a case besides its samples. */
 export type TimesRecord =
   & Pick<CaseRecord, "id" | "suite" | "implementation" | "direction" | "status">
   & { readonly check?: Pick<NonNullable<CaseRecord["check"]>, "passed"> };
@@ -49,7 +49,7 @@ export interface TimedSample {
   readonly flag?: string;
 }
 
-/** The canary of a run, as far as the run tells. */
+/** The canary of a run, as far as the run records it. */
 export interface CanaryLength {
   /** Seconds on the undisturbed device. */
   readonly seconds?: number;
@@ -58,8 +58,8 @@ export interface CanaryLength {
 }
 
 /**
- * Seconds of the canary on the undisturbed device, of one trip of its loop where `perTrip`: each
- * calibration chooses how many trips its canary has. Undefined where the run does not tell.
+ * Seconds of the canary on the undisturbed device, for one trip of its loop if `perTrip`: each
+ * calibration chooses how many trips its canary has. Undefined if the run does not record it.
  */
 export function canaryReference(
   { seconds, trips }: CanaryLength,
@@ -70,7 +70,7 @@ export function canaryReference(
 }
 
 /**
- * The times of a case from its samples; undefined where there is none that a ratio could be made of.
+ * The times of a case from its samples; undefined if they cannot give a ratio.
  *
  * @param options.canarySeconds Seconds of the canary on the undisturbed device of the same run.
  */
