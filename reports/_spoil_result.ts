@@ -1,6 +1,6 @@
 /**
- * Valid results that no run would leave, for a property test of everything that shows one: fields
- * missing that may be missing, lists empty, numbers at their ends, cases twice, in other orders.
+ * Valid results that no run would produce, for a property test of everything that shows one: optional
+ * fields missing, lists empty, numbers at their limits, cases twice, in other orders.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import { sampleRetrieval } from "../suites/result/_sample_retrieval.ts";
 import { sampleResult } from "../suites/result/_sample_result.ts";
 import { type Result, resultSchema } from "../suites/result/result_schema.ts";
 
-/** One change of a result: which field, where, and what becomes of it. */
+/** One change of a result: which field, where, and its new value. */
 interface Change {
-  /** Which of the names of fields. */
+  /** Index into the names of fields. */
   readonly field: number;
-  /** Which of the places of that name; undefined is all of them. */
+  /** Index into the places of that name; undefined means all of them. */
   readonly place: number | undefined;
   readonly how: number;
 }
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 
-/** What a value may become, as far as the schema lets it. */
+/** New values that the schema allows. */
 const ENDS: readonly ((value: Json) => Json | undefined)[] = [
   () => undefined,
   (value) => Array.isArray(value) ? [] : typeof value === "string" ? "" : 0,

@@ -1,5 +1,5 @@
 /**
- * Results as a report in one of three forms.
+ * Renders results as a report in one of three forms.
  *
  * @module
  */
@@ -20,8 +20,7 @@ export interface ReportOptions {
 }
 
 /**
- * The report of one result, or of several side by side. A pure function: the same text for the same
- * results.
+ * The report of one result, or of several together. A pure function: equal results give equal text.
  *
  * @throws {RangeError} without a result.
  *

@@ -24,7 +24,7 @@ Deno.test("renderReport: every valid result has a page, exports, a summary and a
   );
 });
 
-Deno.test("renderReport: stages that only shorter contexts tell apart are shown for those", () => {
+Deno.test("renderReport: stages that only shorter contexts separate are shown for those", () => {
   const result = sampleResult({ contexts: [8192, 16_384, 32_768] });
   for (const record of result.cases.filter(({ shape }) => shape.context > 16_000)) {
     record.stages.forEach((stage) => {
@@ -37,7 +37,7 @@ Deno.test("renderReport: stages that only shorter contexts tell apart are shown 
   assert.doesNotMatch(renderReport(result), /id="stages"/);
 });
 
-/** Results with as many cases as asked for, each kind growing in another direction. */
+/** Results with the requested number of cases, each kind growing in another direction. */
 const SHAPES: Record<string, (count: number) => Result> = {
   contexts: (count) =>
     sampleResult({ contexts: Array.from({ length: count / 2 }, (_, i) => 512 * (i + 1)) }),
@@ -78,7 +78,7 @@ function manyOf(
   return { ...result, cases, ratios };
 }
 
-/** Every day these two: all that was found to grow with a square shows in one of them. */
+/** The everyday kinds: every quadratic growth found so far shows in one of them. */
 const EVERYDAY = ["implementations", "selection quality"];
 
 for (const [name, make] of Object.entries(SHAPES)) {
@@ -95,8 +95,8 @@ for (const [name, make] of Object.entries(SHAPES)) {
     const [few, many] = [make(250), make(1500)];
     // The first one compiles.
     seconds(few);
-    // Both sides of a ratio are taken under the same load, which a busy machine changes at any time.
-    // Linear is six, the square thirty-six.
+    // Both sides of a ratio are measured under the same load, which a busy machine changes at any time.
+    // Linear growth is a factor of six, quadratic thirty-six.
     let ratio = Infinity;
     for (let i = 0; i < 8 && ratio > 15; i++) {
       const base = seconds(few);

@@ -1,17 +1,17 @@
 /**
- * One row of the claims table as data, and the rule by which it is judged.
+ * One row of the claims table as data, and the rule for judging it.
  *
  * @module
  */
 import { LEAST_FOR_INTERVAL, type Spread } from "../data/spread.ts";
 import { formatCount, formatInterval, formatRatio, formatSpread } from "../text/format.ts";
 
-/** A ratio claim counts as reproduced from this share of the paper's value on. */
+/** A ratio claim counts as reproduced from this share of the paper's value. */
 export const REPRODUCED_FROM = 0.8;
-/** A ratio claim counts as partly reproduced from this share of the paper's value on. */
+/** A ratio claim counts as partly reproduced from this share of the paper's value. */
 export const PARTLY_FROM = 0.4;
 
-/** The rule of the two constants, as the reports print it. */
+/** The rule with the two constants, as reports print it. */
 export const VERDICT_RULE =
   `A speed-up counts as reproduced when the upper end of its 95 % interval (of its range, where ` +
   `fewer than ${LEAST_FOR_INTERVAL} samples a side carry none) is at least ` +
@@ -19,7 +19,7 @@ export const VERDICT_RULE =
   `${PARTLY_FROM} times on, else as not reproduced. For a context of equal cost the advantage ` +
   `(512K divided by that context) is judged the same way.`;
 
-/** What a claim's row concludes. */
+/** The conclusion of a claim's row. */
 export type Verdict =
   | "reproduced"
   | "partly"
@@ -33,10 +33,10 @@ export interface Quantity {
   value: number;
   low: number | null;
   high: number | null;
-  /** Samples behind it, and what the ends are; absent where there are no samples. */
+  /** Number of samples, and what the ends are; absent without samples. */
   count?: number;
   kind?: Spread["kind"];
-  /** Words around the value, where the bare number would mislead. */
+  /** Words around the value, if the bare number would mislead. */
   note?: string;
 }
 
@@ -46,11 +46,11 @@ export interface ClaimDetail {
   paper: string;
 }
 
-/** What a value rests on. */
+/** What a value is based on. */
 export interface ClaimExtent {
   /** Contexts, pairs or cases. */
   points: number;
-  /** Whether they span the whole range that the claim speaks of. */
+  /** Whether they cover the whole range of the claim. */
   whole: boolean;
 }
 
@@ -61,18 +61,18 @@ export interface ClaimRow {
   /** The paper's value as text and number, and the hardware it was measured on. */
   paper: { text: string; value: number | null; hardware: string };
   ours: Quantity | null;
-  /** How much of the claim our value rests on; null without a value. */
+  /** How much of the claim our value covers; null without a value. */
   extent: ClaimExtent | null;
-  /** The nearest measured point, where the claim itself was not run. */
+  /** The nearest measured point, if the claim itself was not run. */
   nearest: string | null;
   /** Our value divided by the paper's. */
   ratio: number | null;
   verdict: Verdict;
-  /** The same value over another baseline of the run, where there is a stronger one. */
+  /** The same value over another baseline of the run, if there is a faster one. */
   beside?: string;
   /** One sentence. */
   why: string;
-  /** Command line that runs the claim again (or at all); null where this tool cannot run it. */
+  /** Command line that runs the claim; null if this tool cannot run it. */
   command: string | null;
   details: ClaimDetail[];
   /** Whether our value comes from a CPU implementation of the GPU interface. */
@@ -84,7 +84,7 @@ export function formatQuantity({ unit, value, note }: Quantity): string {
   return note === undefined ? formatUnit(unit, value) : note;
 }
 
-/** The interval of a quantity as text, or null where it has none. */
+/** The interval of a quantity as text, or null if it has none. */
 export function formatQuantityInterval(
   { unit, low, high, count, kind }: Quantity,
 ): string | null {
@@ -94,7 +94,7 @@ export function formatQuantityInterval(
   return formatSpread({ low, high, count, kind }, format);
 }
 
-/** Verdict of a ratio whose paper value and interval end are given, by {@linkcode VERDICT_RULE}. */
+/** Verdict of a ratio from the paper's value and an interval end, by {@linkcode VERDICT_RULE}. */
 export function judgeRatio(high: number, paperValue: number): Verdict {
   if (high >= REPRODUCED_FROM * paperValue) return "reproduced";
   return high >= PARTLY_FROM * paperValue ? "partly" : "not reproduced";
@@ -111,7 +111,7 @@ function formatUnit(unit: Quantity["unit"], value: number): string {
   }
 }
 
-/** A row of a claim that this tool cannot run. */
+/** A row for a claim that this tool cannot run. */
 export function notRunnable(
   row: { id: string; claim: string; paper: string; why: string; details: ClaimDetail[] },
 ): ClaimRow {

@@ -1,6 +1,6 @@
 /**
- * The claims table: each claim of the paper, and each claim made of it elsewhere, against one
- * result. A row is data; `formatQuantity` turns its numbers into text. Each claim is a file.
+ * The claims table: each claim of the paper, and each claim that others make of it, compared with one
+ * result. A row is data; `formatQuantity` turns its numbers into text. Each claim has its own file.
  *
  * @module
  */

@@ -47,7 +47,7 @@ Deno.test("the headline claim is judged on the upper end of the interleaved rati
   }
 });
 
-Deno.test("a run that stops earlier shows its nearest point and is not run", () => {
+Deno.test("a claim beyond the run's contexts shows the nearest point and is not run", () => {
   const result = sampleResult({
     contexts: [2048, 8192],
     heads: 8,
@@ -70,7 +70,7 @@ Deno.test("a run that stops earlier shows its nearest point and is not run", () 
   );
 });
 
-Deno.test("a point of another shape never stands in for the paper's", () => {
+Deno.test("a point of another shape never replaces the paper's", () => {
   const result = sampleResult({ heads: 4 });
   const judged = row(result, "speedup-forward");
   assert.equal(judged.verdict, "not run");
@@ -146,7 +146,7 @@ Deno.test("the FLOP ratio is exact or it is not reproduced", () => {
   assert.equal(row(result, "flop-ratio").verdict, "not reproduced");
 });
 
-Deno.test("coverage counts empty rows and knows how many the method allows", () => {
+Deno.test("coverage counts empty rows and allows those of the method", () => {
   const result = sampleResult();
   assert.equal(row(result, "coverage").verdict, "reproduced");
   const record = result.cases.find(({ options }) => options)!;
@@ -173,7 +173,7 @@ Deno.test("claims seen elsewhere are marked as not the paper's", () => {
   assert.ok(rows.every(({ verdict }) => verdict === "not the paper's claim"));
 });
 
-Deno.test("the hardware notice tells software, other and same hardware apart", () => {
+Deno.test("the hardware notice distinguishes software, other and same hardware", () => {
   assert.equal(claims.hardwareNotice(sampleResult({ software: true })).level, "software");
   assert.equal(
     claims.hardwareNotice(sampleResult({ description: "NVIDIA H100" })).level,
@@ -182,7 +182,7 @@ Deno.test("the hardware notice tells software, other and same hardware apart", (
   assert.equal(claims.hardwareNotice(sampleResult({ description: "NVIDIA B200" })).level, "same");
 });
 
-Deno.test("the verdict line says slower, the same and faster apart", () => {
+Deno.test("the verdict line distinguishes slower, the same and faster", () => {
   const line = (ratio: number, spread: number) => {
     const result = sampleResult({ contexts: [8192] });
     Object.assign(result.ratios[0], {
@@ -204,7 +204,7 @@ Deno.test("the verdict line says slower, the same and faster apart", () => {
   );
 });
 
-Deno.test("the verdict line of a run of both passes alone speaks of both passes", () => {
+Deno.test("the verdict line of a run with both passes only names both passes", () => {
   const both = (contexts: number[]) => {
     const result = sampleResult({ contexts, variants: true });
     result.cases = result.cases.filter(({ direction }) => direction === "forward-backward");
@@ -220,7 +220,7 @@ Deno.test("the verdict line of a run of both passes alone speaks of both passes"
   );
 });
 
-Deno.test("the verdict line does not say of an inconclusive 512K that it was not run", () => {
+Deno.test("the verdict line does not call an inconclusive 512K not run", () => {
   const result = sampleResult({ contexts: [8192, 524_288] });
   const long = result.cases.filter(({ shape }) => shape.context === 524_288);
   assert.ok(long.length >= 2);
@@ -235,7 +235,7 @@ Deno.test("the verdict line does not say of an inconclusive 512K that it was not
   );
 });
 
-Deno.test("the verdict line says which pair is missing", () => {
+Deno.test("the verdict line names the missing pair", () => {
   const line = (keep: (record: Result["cases"][number]) => boolean, ratios = true) => {
     const result = sampleResult({ contexts: [524_288], variants: true });
     result.cases = result.cases.filter(keep);
@@ -254,7 +254,7 @@ Deno.test("the verdict line says which pair is missing", () => {
   assert.match(line(() => true, false), rounds);
 });
 
-Deno.test("the verdict line of a run without Lighthouse tells how its peer compares", () => {
+Deno.test("the verdict line of a run without Lighthouse compares its peer", () => {
   const line = (ratio: number, low: number, high: number, timed = true) => {
     const result = sampleResult({ contexts: [8192, 16_384], extras: true });
     result.cases = result.cases.filter(({ implementation }) =>
@@ -285,7 +285,7 @@ Deno.test("the verdict line of a run without Lighthouse tells how its peer compa
   assert.match(line(1, 1, 1, false), /no dense and Lighthouse pair was measured/);
 });
 
-Deno.test("of several peers' ratios the verdict line takes the longest forward one, and hides no failure", () => {
+Deno.test("of several peers' ratios the verdict line takes the longest forward one, and does not hide a failure", () => {
   const line = (ratios: [string, number][], failed = false) => {
     const result = sampleResult({ contexts: [8192, 16_384], extras: true });
     const lost = result.cases.find(({ implementation }) => implementation === "lighthouse-norm")!;

@@ -29,7 +29,7 @@ export function coverageClaim(result: Result): ClaimRow {
       ours: null,
       extent: null,
       verdict: "not run",
-      why: "No case of this run counted the rows that nothing covers.",
+      why: "No case of this run counted the rows that no entry covers.",
     };
   }
   const empty = counted.filter(({ zeroRows }) => zeroRows! > 0);

@@ -36,7 +36,7 @@ export function equalCostClaim(result: Result, direction: Direction): ClaimRow {
     verdict: "not run",
     why,
   });
-  // Only the point at 512K must have the paper's k: at short contexts k is rounded up to 128.
+  // Only the point at 512K needs the paper's k: at short contexts k is rounded up to 128.
   const series = contextSeries(result).filter((series) => series.direction === direction);
   const lighthouse = series.find(({ implementation, points }) =>
     implementation === LEAD_LAYER &&

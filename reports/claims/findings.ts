@@ -1,6 +1,6 @@
 /**
- * The short written finding of a report: sentences whose every number is computed from the result,
- * or, where they say so, from the CUDA reference run in `fixtures/anchors/`.
+ * The short written findings of a report: sentences whose every number is computed from the result,
+ * or, where stated, from the CUDA reference run in `fixtures/anchors/`.
  *
  * @module
  */
@@ -44,7 +44,7 @@ export interface Finding {
   sentences: string[];
 }
 
-/** The findings that the data of a result carries; empty where it carries none. */
+/** The findings from the data of a result; empty if it has none. */
 export function findings(result: Result): Finding[] {
   return [
     crossoverFinding(result),
@@ -55,7 +55,7 @@ export function findings(result: Result): Finding[] {
   ].filter((finding) => finding !== null);
 }
 
-/** From where on each scorer wins, in each direction. */
+/** The context from which each scorer wins, in each direction. */
 function crossoverFinding(result: Result): Finding | null {
   const series = leadSeries(result);
   if (series.length === 0) return null;
@@ -147,7 +147,7 @@ function dilatedFinding(result: Result): Finding | null {
   return { title: "Why the dilated scorer gains little", sentences };
 }
 
-/** The scores stand against more work where both passes run: their bound, and what was measured. */
+/** With both passes, scoring is weighed against more work: the bound, and the measurement. */
 function dilatedBothSentence(
   { dilated, dense }: { dilated?: ContextSeries; dense?: ContextSeries },
 ): string[] {
@@ -179,7 +179,7 @@ function cudaSentence(): string {
   }, forward (${anchor.device}, ${anchor.date}; no measurement of this run).`;
 }
 
-/** Fastest and slowest setting of each context whose options were swept. */
+/** Fastest and slowest setting of each context with swept options. */
 function gridFinding(result: Result): Finding | null {
   const points = speedupPoints(result).filter(({ denominator }) =>
     (denominator.sweeps ?? []).some((sweep) => sweep !== "context")
@@ -203,7 +203,7 @@ function gridFinding(result: Result): Finding | null {
   return sentences.length === 0 ? null : { title: "What k, p and L cost", sentences };
 }
 
-/** Coverage and how firm the selection is. */
+/** Coverage, and how stable the selection is. */
 function selectionFinding(result: Result): Finding | null {
   const cases = qualityCases(result);
   if (cases.length === 0) return null;
@@ -240,7 +240,7 @@ function selectionFinding(result: Result): Finding | null {
     if (context !== longest || seen.has(key)) continue;
     seen.add(key);
     sentences.push(
-      `${a} and ${overlap.implementation} choose alike to a Jaccard index of ${
+      `${a} and ${overlap.implementation} agree with a Jaccard index of ${
         formatSignificant(overlap.jaccard)
       } at ${formatContext(context)}.`,
     );
@@ -248,7 +248,7 @@ function selectionFinding(result: Result): Finding | null {
   return { title: "What selection reaches", sentences };
 }
 
-/** How far selections made in shards are those made without; null where the run made none. */
+/** How far selections made in shards agree with those made without; null if the run made none. */
 export function shardSentence(result: Result): string | null {
   const cases = shardedCases(result);
   if (cases.length === 0) return null;
@@ -257,12 +257,12 @@ export function shardSentence(result: Result): string | null {
     ? `Cut into ${
       [...new Set(cases.map(({ sharded }) => sharded.shards))].join(", ")
     } shards, every selection is the one made without shards.`
-    : `Selections made in shards agree with those made without to a Jaccard index of ${
+    : `Selections made in shards agree with those made without shards, with a Jaccard index of ${
       formatInterval([smallest(values), largest(values)], formatSignificant)
     }.`;
 }
 
-/** What shards change. */
+/** The effect of shards. */
 function shardFinding(result: Result): Finding | null {
   const cases = shardedCases(result);
   if (cases.length === 0) return null;
@@ -284,7 +284,7 @@ function shardFinding(result: Result): Finding | null {
   return { title: "What shards change", sentences };
 }
 
-/** Of each implementation and direction the first setting, which is the paper's where it was run. */
+/** For each implementation and direction the first setting, which is the paper's if it was run. */
 function leadSeries(result: Result): SpeedupSeries[] {
   const seen = new Set<string>();
   return speedupSeries(result).filter(({ implementation, direction }) => {

@@ -22,14 +22,14 @@ Deno.test("findings name a crossover for each scorer and direction, from the rat
   assert.match(textOf(result, /begins to win/), new RegExp(`norm, forward: .* about ${shown} tok`));
 });
 
-Deno.test("findings say why the dilated scorer gains little, with the FLOP of the record", () => {
+Deno.test("findings explain why the dilated scorer gains little, with the FLOP of the record", () => {
   const result = sampleResult({ variants: true, contexts: [131_072, 262_144, 524_288] });
   const text = textOf(result, /dilated/);
   // The formula's score stage has N²·d·H FLOP, half of dense attention's 2·N²·d·H.
   assert.match(text, /quadratic in N, with 50\.0 % of the FLOP/);
   assert.match(text, /cannot gain more than 2\.00×/);
   assert.match(text, /grows as N\^(1\.9\d|2\.00)/);
-  // 3.5 times dense attention's forward FLOP stand against the same scores.
+  // 3.5 times dense attention's forward FLOP compare with the same scores.
   assert.match(
     text,
     /Forward and backward the same bound is 7\.00×, .* gains [\d.]+× by .* at 512K/,
@@ -47,18 +47,18 @@ Deno.test("findings of a result without these data are left out", () => {
   assert.deepEqual(plain.map(({ title }) => title), ["Where Lighthouse begins to win"]);
 });
 
-Deno.test("findings tell grids, selections and shards", () => {
+Deno.test("findings report grids, selections and shards", () => {
   const result = sampleResult({ variants: true, sweeps: true });
   assert.match(textOf(result, /k, p and L/), /gains most, .*×, and L = .* least/);
   const selection = textOf(result, /reaches/);
   assert.match(selection, /at most 0\.04 % of the rows have no contributor/);
-  assert.match(selection, /lighthouse-dilated and lighthouse-norm choose alike .* 0\.400 at 512K/);
+  assert.match(selection, /lighthouse-dilated and lighthouse-norm agree with .* 0\.400 at 512K/);
   const shards = textOf(result, /shards/);
   assert.match(shards, /Cut into 2, 4 shards, every selection is the one made without/);
   assert.match(shards, /contiguous, 4 shards: .* up to 4\.00× the mean/);
 });
 
-Deno.test("findings tell a share too small for two decimals, and one selection, as what they are", () => {
+Deno.test("findings word a share too small for two decimals, and a single selection, correctly", () => {
   const result = sampleResult({ variants: true, contexts: [524_288] });
   const [one] = result.cases.filter(({ selectionQuality }) => selectionQuality);
   result.cases = [one];
@@ -82,7 +82,7 @@ Deno.test("shardedCases: the slowest shard of each step against an even share, b
   [1.5 / 1, 3.5 / 2, 1, 1].forEach((want, i) => assert.ok(Math.abs(ratios[i] - want) < 1e-9));
 });
 
-Deno.test("shardedCases: shares that were not timed give no ring time, and no NaN in the report", () => {
+Deno.test("shardedCases: untimed shares give no ring time, and no NaN in the report", () => {
   const result = sampleResult({ variants: true });
   for (const record of result.cases) {
     record.contextParallel?.steps.forEach((step) => step.shardSeconds = []);

@@ -69,7 +69,7 @@ export function growthClaim(result: Result): ClaimRow {
   const range = `from ${formatRatio(first.ratio)} at ${formatContext(first.context)} to ` +
     `${formatRatio(last.ratio)} at ${formatContext(last.context)}`;
   const ending = !grows
-    ? "which is no growth beyond the intervals"
+    ? "which is not growth beyond the intervals"
     : falls
     ? "with a step down on the way"
     : full

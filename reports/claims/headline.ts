@@ -1,5 +1,5 @@
 /**
- * What a report opens with: the headline, and how the hardware relates to the paper's.
+ * The opening of a report: the headline, and how the hardware relates to the paper's.
  *
  * @module
  */
@@ -40,7 +40,7 @@ export interface HardwareNotice {
   text: string;
 }
 
-/** How this run's hardware and software relate to the paper's; there is always something to say. */
+/** How this run's hardware and software relate to the paper's; never empty. */
 export function hardwareNotice(result: Result): HardwareNotice {
   const { adapter } = result.environment;
   const name = deviceName(result);
@@ -76,7 +76,7 @@ export function deviceName({ environment: { device } }: Result): string {
     "unnamed device";
 }
 
-/** The one line that a report opens with: of the forward pass, or of both where only they have a ratio. */
+/** The first line of a report: on the forward pass, or on both passes if only they have a ratio. */
 export function verdictLine(result: Result): string {
   const forward = nearestPoint(result, "forward");
   const nearest = forward ?? nearestPoint(result, "forward-backward");
@@ -105,7 +105,7 @@ export function verdictLine(result: Result): string {
     const measured = `${withCount(point.ratio, point)} at 512K tokens, ${
       directionName(direction)
     }, over this suite's own dense kernel on ${stackPhrase(result, point.numerator)}`;
-    // A verdict on a handful of samples says so before its number.
+    // A verdict on very few samples says so before its number.
     const resting = point.kind === "range"
       ? `, on ${formatPlural(point.count, "sample")} a side`
       : "";
@@ -137,7 +137,7 @@ export function verdictLine(result: Result): string {
 
 /**
  * The headline's ratio over the fastest dense attention of the run, peers included, a sentence; null
- * where nothing dense was faster than our own.
+ * if no dense attention was faster than our own.
  */
 export function fastestDenseLine(result: Result): string | null {
   const point = nearestPoint(result, "forward") ?? nearestPoint(result, "forward-backward");
@@ -149,7 +149,7 @@ export function fastestDenseLine(result: Result): string | null {
   } as fast, by the medians.`;
 }
 
-/** Of a run without our Lighthouse: dense attention against a peer at the longest context that tells. */
+/** For a run without our Lighthouse: dense attention against a peer at the longest conclusive context. */
 function peerLine(result: Result): string | null {
   const told = peerRows(result).filter(({ ratio }) => ratio?.interval);
   const forward = told.filter(({ record }) => record.direction === "forward");
@@ -164,16 +164,16 @@ function peerLine(result: Result): string | null {
   return sayWhere(result, { context, direction, what, dense: longest.ours });
 }
 
-/** What was found, with the context, the direction where it is not forward, and the device's kind. */
+/** A finding with the context, the direction if it is not forward, and the device's kind. */
 function sayWhere(
   result: Result,
   options: {
     context: number;
     direction: CaseRecord["direction"];
     what: string;
-    /** k, where it is more than its rule gives. */
+    /** k, if it is larger than its rule gives. */
     held?: number;
-    /** Our dense case, which tells whether matrix units ran. */
+    /** Our dense case, which shows whether matrix units ran. */
     dense?: CaseRecord;
   },
 ): string {
@@ -188,12 +188,12 @@ function sayWhere(
   return `At ${formatContext(context)}${k},${passes} ${what} ${deviceKind(result)}${stack}.`;
 }
 
-/** Where something was found, as a sentence ends. */
+/** The place of a finding, for the end of a sentence. */
 function deviceKind({ environment }: Result): string {
   return environment.adapter.software ? "on this software adapter" : "here";
 }
 
-/** Of a run without a ratio: what it timed, at the longest context; null where no case says much. */
+/** For a run without a ratio: what it timed, at the longest context; null if no case is informative. */
 function otherLine(result: Result): string | null {
   const timed = result.cases.some((record) => timesLayer(record) && isMeasured(record));
   const sharded = timed ? null : shardSentence(result);
@@ -218,23 +218,23 @@ function otherLine(result: Result): string | null {
     } (n = ${count}) ${deviceKind(result)}, on ${stackPhrase(result, dense)}.`;
   }
   const alone = longest(timesLayer, LEAD_LAYER);
-  // Where dense attention was timed too, the missing rounds are the news.
+  // If dense attention was timed too, the missing rounds are what to report.
   if (alone === null || longest(timesLayer, OWN_DENSE) !== null) return null;
   return `${where(alone)} one layer of Lighthouse takes ${
     formatMeasured(alone.statistic.median, spreadOf(alone.statistic), formatSeconds)
   } ${deviceKind(result)}, on ${STACK_NAMES[result.stack]}; dense attention was not timed.`;
 }
 
-/** The stack, and whether our dense kernel had matrix units there. */
+/** The stack, and whether our dense kernel used matrix units there. */
 function stackPhrase({ stack, environment }: Result, dense?: CaseRecord): string {
   const name = STACK_NAMES[stack];
   if (dense === undefined || environment.adapter.software) return name;
-  // Deno's own stack has none to offer; older results do not say which kernel ran.
+  // Deno's own stack offers none; older results do not record which kernel ran.
   const units = usesMatrixUnits(dense) ?? (stack === "deno" ? false : null);
   return units === null ? name : `${name}, ${units ? "on" : "without"} matrix units`;
 }
 
-/** A ratio with what surrounds it and how many samples it rests on. */
+/** A ratio with its spread and its number of samples. */
 function withCount(ratio: number, spread: Spread): string {
   const ends = formatSpread(spread, formatRatio);
   const count = spread.kind === "interval" ? `, n = ${spread.count}` : "";

@@ -1,5 +1,5 @@
 /**
- * The paper's own numbers, as far as claims are made of them.
+ * The paper's own numbers, as far as claims use them.
  *
  * @module
  */
@@ -25,17 +25,17 @@ export const PAPER_SPEEDUP = {
   "forward-backward": paper.latency.speedup_vs_sdpa_at_524288.forward_backward,
 } as const;
 
-/** What the paper measured its latency on, in short. */
+/** The hardware of the paper's latency measurements, in short. */
 export const PAPER_HARDWARE = "NVIDIA B200, bf16, cuDNN";
 
-/** (N/S)² of the paper's latency setting, the most that the attention FLOP alone could give. */
+/** (N/S)² of the paper's latency setting: the largest gain from the attention FLOP alone. */
 export const FLOP_RATIO = (() => {
   const { levels, pooling, kDivisor } = PAPER_SETTING;
   const share = 1 / pooling ** (levels - 1) + (levels - 1) * pooling / kDivisor;
   return 1 / share ** 2;
 })();
 
-/** A direction that the paper gives a speed-up for. */
+/** A direction for which the paper gives a speed-up. */
 export type Direction = keyof typeof PAPER_SPEEDUP;
 
 /** The paper's training rows that differ from its baseline, relative to it. */

@@ -1,5 +1,5 @@
 /**
- * The measured points that the latency claims are judged on, and why there is none.
+ * The measured points for judging the latency claims, or the reason why there is none.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { formatContext, formatCount, formatMeasured, formatRatio } from "../text
 import { plainText } from "../../suites/result/plain_text.ts";
 import { type Direction, HEADLINE_CONTEXT, PAPER_SETTING } from "./paper.ts";
 
-/** The stacks as a sentence names them. */
+/** Names of the stacks in sentences. */
 export const STACK_NAMES: Record<Result["stack"], string> = {
   dawn: "Dawn",
   deno: "Deno's own WebGPU",
@@ -36,7 +36,7 @@ export function paperPoints(result: Result, direction: Direction): SpeedupPoint[
   ).sort((a, b) => a.denominator.shape.dtype < b.denominator.shape.dtype ? -1 : 1);
 }
 
-/** The ratio that the paper's headline is judged on; null where it was not measured. */
+/** The ratio for the paper's headline; null if it was not measured. */
 export function headlinePoint(result: Result, direction: Direction): SpeedupPoint | null {
   return paperPoints(result, direction).find(({ context }) => context === HEADLINE_CONTEXT) ??
     null;

@@ -1,5 +1,5 @@
 /**
- * What a retrieval record shows, as one clause, and how much it rests on.
+ * The finding of a retrieval record, as one clause, and how much data it has.
  *
  * @module
  */
@@ -8,27 +8,27 @@ import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_
 import { sweepCurves } from "../data/retrieval_data.ts";
 import { formatCount, formatPlural } from "../text/format.ts";
 
-/** The finding of the planted needles; null where the record does not show one. */
+/** The finding of the planted needles; null if the record does not show one. */
 export function needleFinding(record: RetrievalRecord): string | null {
   return hasSurvivalEvidence(record)
     ? "Under the norm scorer the size of a needle’s key decides whether it survives"
     : null;
 }
 
-/** The line that a report of needles alone opens with. */
+/** The first line of a report with needles alone. */
 export function retrievalLine(record: RetrievalRecord): string {
   const { cells, instrument } = record;
   const trials = cells.reduce((sum, cell) => sum + cell.trials, 0);
   const failed = instrument.filter(({ passed }) => !passed).length;
   const checks = formatPlural(instrument.length, "instrument check");
-  // An instrument that failed proves nothing.
+  // A failed instrument proves nothing.
   const finding = failed === 0 ? needleFinding(record) : null;
   return `${finding ?? "Nothing was timed"}: ${formatCount(trials)} needle trials in ` +
     `${formatPlural(cells.length, "cell")}, ` +
     (failed === 0 ? `all ${checks} within their bands.` : `${failed} of ${checks} failed.`);
 }
 
-/** Whether norm scores are shown to follow salience: not selected at the least, always at the most. */
+/** Whether norm scores follow salience: never selected at the lowest, always at the highest. */
 function hasSurvivalEvidence(record: RetrievalRecord): boolean {
   const norm = sweepCurves(record, { sweep: "salience" }).filter(({ arm }) => arm === LEAD_LAYER);
   return norm.length > 0 && norm.every(({ cells }) => {

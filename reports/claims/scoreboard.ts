@@ -1,5 +1,5 @@
 /**
- * How many claims of the paper a run could judge, and how that came out.
+ * How many claims of the paper a run could judge, and with which verdicts.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { ClaimRow, Verdict } from "./claim.ts";
 export interface Scoreboard {
   /** Claims that this suite can measure. */
   judgeable: number;
-  /** Of those, by verdict; verdicts that no claim has are left out. */
+  /** Of those, the number by verdict; verdicts without a claim are left out. */
   verdicts: { verdict: Verdict; count: number }[];
   /** Claims of the paper that need training runs. */
   beyond: number;

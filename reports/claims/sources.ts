@@ -1,5 +1,5 @@
 /**
- * Where a reader finds what a report speaks of.
+ * Links to the sources that a report mentions.
  *
  * @module
  */
@@ -11,21 +11,21 @@ export const PAPER_URL = "https://arxiv.org/abs/2605.06554";
 export const PUBLISHED_CODE_URL = "https://github.com/ighoshsubho/lighthouse-attention";
 
 /**
- * Address of this project's repository, without a slash at its end. Null while it has none that is
- * public: then reports name files of it and link to none.
+ * Address of this project's repository, without a trailing slash. Null while it has no public
+ * one: then reports name its files without links.
  */
 export const REPOSITORY_URL: string | null = null;
 
-/** Every address outside of its files that a page may link to. */
+/** Every external address that a page may link to. */
 export const OUTSIDE: readonly string[] = [PAPER_URL, PUBLISHED_CODE_URL];
 
-/** Where to read of something: without an address there is nothing to link to. */
+/** A source: without an address there is no link. */
 export interface Source {
   title: string;
   href: string | null;
 }
 
-/** The sources, in the order in which a reader wants them. */
+/** The sources, in the order in which readers need them. */
 export function sources(repository: string | null = REPOSITORY_URL): Source[] {
   const file = (path: string) => repository === null ? null : `${repository}/blob/main/${path}`;
   return [

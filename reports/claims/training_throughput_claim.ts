@@ -9,11 +9,11 @@ import { type ClaimRow, notRunnable } from "./claim.ts";
 import { trainingRows } from "./paper.ts";
 
 const NO_TRAINING =
-  "This suite times one attention layer, and a layer alone is no training step: the MLPs, the four " +
+  "This suite times one attention layer, and a layer alone is not a training step: the MLPs, the four " +
   "dense layers, the optimizer and the data pipeline are missing";
 
 export function trainingThroughputClaim(): ClaimRow {
-  // Rows under context parallelism ran on other hardware than the baseline.
+  // Rows with context parallelism ran on other hardware than the baseline.
   const rows = trainingRows().filter((row) => row.alone);
   const relatives = rows.map(({ relative }) => relative);
   return notRunnable({

@@ -1,5 +1,5 @@
 /**
- * What the numbers of a result say: series over context, slopes, speed-ups, the crossover, and how
+ * Analysis of the numbers of a result: series over context, slopes, speed-ups, the crossover, and how
  * far each case is from the ceilings that the same run measured. Pure functions of the record.
  *
  * @module

@@ -18,7 +18,7 @@ Deno.test("fitPowerLaw finds the exponent of noise-free points and the slope of 
   assert.equal(analysis.fitPowerLaw([[8, 1], [8, 2]]), null);
 });
 
-Deno.test("interpolateLogLog hits points, interpolates between, extrapolates nothing", () => {
+Deno.test("interpolateLogLog hits points, interpolates between them, and does not extrapolate", () => {
   const curve: [number, number][] = [[10, 1], [100, 100], [1000, 10_000]];
   near(analysis.interpolateLogLog(curve, 10)!, 10 ** 1.5);
   assert.equal(analysis.interpolateLogLog(curve, 100), 100);
@@ -26,7 +26,7 @@ Deno.test("interpolateLogLog hits points, interpolates between, extrapolates not
   assert.equal(analysis.interpolateLogLog(curve, 20_000), null);
 });
 
-Deno.test("findCrossover tells at, below and above apart", () => {
+Deno.test("findCrossover distinguishes at, below and above", () => {
   const points = (...ratios: number[]) =>
     ratios.map((ratio, i) => ({ context: 2 ** (13 + i), ratio }));
   const at = analysis.findCrossover(points(0.5, 2, 4))!;
@@ -70,7 +70,7 @@ Deno.test("contextSeries keeps one rule for k in one series where k is rounded u
   assert.deepEqual(series.map(({ k, points }) => [k, points.length]), [[null, 3], ["N/64", 3]]);
 });
 
-Deno.test("series of several dilations stand beside each other, the paper's first", () => {
+Deno.test("series of several dilations are kept apart, the paper's first", () => {
   const result = sampleResult({ variants: true, contexts: [8192, 16_384] });
   const others = result.cases.filter(({ scorer }) => scorer === "dilated")
     .map((record) => structuredClone(record));
@@ -165,7 +165,7 @@ Deno.test("achievedOf takes the lower of the two roofs", () => {
   );
 });
 
-Deno.test("ceilingsOf takes the best matrix configuration and nothing where nothing was measured", () => {
+Deno.test("ceilingsOf takes the best matrix configuration and null if nothing was measured", () => {
   const matrix = [1e12, 3e12].map((rate, i) => ({
     config: `c${i}`,
     flopsPerSecond: sampleStatistic(rate),
@@ -179,7 +179,7 @@ Deno.test("ceilingsOf takes the best matrix configuration and nothing where noth
   });
 });
 
-Deno.test("copyFloors divides by the copy of the least bytes, and sums", () => {
+Deno.test("copyFloors divides by the copy of the minimum bytes, and sums", () => {
   const record = sampleResult({ contexts: [131_072] }).cases[1];
   for (const stage of record.stages) {
     stage.bytes = stage.name === "select" ? 0 : 1e9;

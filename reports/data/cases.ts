@@ -1,5 +1,5 @@
 /**
- * Which cases of a result a report may show, and how it groups them.
+ * Which cases of a result a report may show, and how they are grouped.
  *
  * @module
  */
@@ -16,12 +16,12 @@ export const OWN_DENSE = "dense";
 export const LEAD_LAYER = "lighthouse-norm";
 export const LEAD_SCORER = "norm";
 
-/** Whether a case is of the suite that times one layer. */
+/** Whether a case belongs to the suite that times one layer. */
 export function timesLayer({ suite }: Pick<CaseRecord, "suite">): boolean {
   return suite === "latency";
 }
 
-/** Whether a case is of the suite that runs a layer back to back, by the wall clock. */
+/** Whether a case belongs to the suite that runs a layer repeatedly, by the wall clock. */
 export function runsBackToBack({ suite }: Pick<CaseRecord, "suite">): boolean {
   return suite === "throughput";
 }
@@ -49,12 +49,12 @@ export const DIRECTION_NAMES: Record<CaseRecord["direction"], string> = {
   "backward": "backward",
 };
 
-/** Whether a stage of a Lighthouse layer moves data and does next to no arithmetic. */
+/** Whether a stage of a Lighthouse layer moves data and does almost no arithmetic. */
 export function movesData({ name }: Pick<StageRecord, "name">): boolean {
   return name !== "score" && !name.startsWith("attention");
 }
 
-/** Series of each direction that any of them has, in the order of {@linkcode DIRECTION_ORDER}. */
+/** Series by direction, for the directions that occur, in the order of {@linkcode DIRECTION_ORDER}. */
 export function byDirection<T extends { direction: CaseRecord["direction"] }>(
   series: readonly T[],
 ): { direction: CaseRecord["direction"]; series: T[] }[] {
@@ -64,13 +64,13 @@ export function byDirection<T extends { direction: CaseRecord["direction"] }>(
   })).filter(({ series }) => series.length > 0);
 }
 
-/** Whether a case carries a time that may be shown: it ran, and no check of it failed. */
+/** Whether a case has a time that may be shown: it ran, and none of its checks failed. */
 export function isMeasured(record: CaseRecord): record is CaseRecord & { statistic: Statistic } {
   return record.status === "ok" && record.check?.passed !== false &&
     record.statistic !== undefined && record.statistic.median > 0;
 }
 
-/** Median seconds of a stage, or null when it has no samples. */
+/** Median seconds of a stage, or null without samples. */
 export function stageSeconds(stage: StageRecord): number | null {
   if (stage.statistic !== undefined) return stage.statistic.median;
   if (stage.samples.length === 0) return null;

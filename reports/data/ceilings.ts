@@ -12,7 +12,7 @@ import type {
 import { movesData, stageSeconds } from "./cases.ts";
 import { largest } from "./extremes.ts";
 
-/** Ceilings in FLOP/s and bytes/s; null where the run did not measure one. */
+/** Ceilings in FLOP/s and bytes/s; null if the run did not measure one. */
 export interface Ceilings {
   fmaF32: number | null;
   fmaF16: number | null;
@@ -21,7 +21,7 @@ export interface Ceilings {
   copy: number | null;
 }
 
-/** What a piece of work reached of the ceilings. */
+/** The share of the ceilings that a piece of work reached. */
 export interface Achieved {
   flopsPerSecond: number;
   bytesPerSecond: number;
@@ -35,7 +35,7 @@ export interface Achieved {
   bound: "compute" | "memory" | null;
 }
 
-/** A data-moving stage against the time of copying its least bytes. */
+/** A data-moving stage compared with the time of copying its minimum bytes. */
 export interface CopyFloor {
   stage: string;
   seconds: number;
@@ -44,13 +44,13 @@ export interface CopyFloor {
   multiple: number;
 }
 
-/** Whether a case ran on matrix units, by what its stages recorded; null where none recorded it. */
+/** Whether a case ran on matrix units, as its stages recorded; null if none recorded it. */
 export function usesMatrixUnits({ stages }: Pick<CaseRecord, "stages">): boolean | null {
   const variants = stages.flatMap(({ variant }) => variant === undefined ? [] : [variant]);
   return variants.length === 0 ? null : variants.some((variant) => /^matrix units/.test(variant));
 }
 
-/** Medians of the calibration, null where a part was not measured. */
+/** Medians of the calibration, null for parts that were not measured. */
 export function ceilingsOf(calibration: CalibrationRecord | null): Ceilings {
   const matrix = (calibration?.matrix ?? []).map(({ flopsPerSecond }) => flopsPerSecond.median);
   return {
@@ -68,9 +68,9 @@ export interface UnitCeiling {
 }
 
 /**
- * The ceiling that a case stands against: that of matrix units where its kernels ran on them, else
- * that of multiply-adds. Null where the run did not measure the ceiling of the unit, or where it is
- * not known which unit ran and the case is faster than every ceiling that could be its own.
+ * The ceiling that applies to a case: that of matrix units if its kernels ran on them, else
+ * that of multiply-adds. Null if the run did not measure the ceiling of the unit, or if it is
+ * unknown which unit ran and the case is faster than every possible ceiling.
  */
 export function unitCeilingOf(
   record: CaseRecord & { statistic: Statistic },
@@ -90,12 +90,12 @@ export function unitCeilingOf(
   }
   if (known !== false) offer("matrix units", matrix);
   const rate = record.flops / record.statistic.median;
-  // Of somebody else's kernels only their speed tells: the lowest ceiling above it.
+  // For external kernels only their speed is known: the lowest ceiling above it applies.
   return units.find(({ flopsPerSecond }) => flopsPerSecond >= rate) ??
     (known === null ? null : units.at(-1) ?? null);
 }
 
-/** What a case reached of the ceilings, with its own unit's as the roof. */
+/** The share of the ceilings that a case reached, with its own unit's as the roof. */
 export function achievedBy(
   record: CaseRecord & { statistic: Statistic },
   result: Pick<Result, "stack" | "calibration">,
@@ -114,7 +114,7 @@ export function achievedBy(
   };
 }
 
-/** What `work` (FLOP, bytes, seconds) reached of the ceilings; `compute` is the roof, FLOP/s. */
+/** The share of the ceilings that `work` (FLOP, bytes, seconds) reached; `compute` is the roof, FLOP/s. */
 export function achievedOf(
   work: { flops: number; bytes: number; seconds: number },
   ceilings: Ceilings,
@@ -139,8 +139,8 @@ export function achievedOf(
 }
 
 /**
- * The data-moving stages of a Lighthouse case against a copy of their least bytes, and their sum
- * under the name `all`. Empty where bytes, samples or the ceiling are missing.
+ * The data-moving stages of a Lighthouse case compared with a copy of their minimum bytes, and their sum
+ * under the name `all`. Empty if bytes, samples or the ceiling are missing.
  */
 export function copyFloors(record: CaseRecord, copyBytesPerSecond: number | null): CopyFloor[] {
   if (copyBytesPerSecond === null || record.family !== "lighthouse") return [];
@@ -153,7 +153,7 @@ export function copyFloors(record: CaseRecord, copyBytesPerSecond: number | null
     const floor = stage.bytes / copyBytesPerSecond;
     seconds += measured;
     floorSeconds += floor;
-    // Selection must move so little that its own multiple says nothing about bandwidth.
+    // Selection must move so few bytes that its own multiple says nothing about bandwidth.
     if (floor > 0) {
       floors.push({
         stage: stage.name,

@@ -1,5 +1,5 @@
 /**
- * What the simulated shards of a result come to.
+ * Figures derived from the simulated shards of a result.
  *
  * @module
  */
@@ -17,13 +17,13 @@ export interface ShardedCase {
   record: CaseRecord & { statistic: Statistic };
   sharded: ContextParallelRecord;
   /**
-   * Seconds of a ring whose shards wait for the slowest after each step, exchange left out, and
-   * seconds if all work were spread evenly; null where shares were not timed.
+   * Seconds of a ring whose shards wait for the slowest after each step, without exchange, and
+   * seconds if all work were spread evenly; null if shares were not timed.
    */
   ring: { criticalSeconds: number; evenSeconds: number } | null;
-  /** Ring seconds on one device over seconds of the attention in one piece; null where unknown. */
+  /** Ring seconds on one device over seconds of the attention in one piece; null if unknown. */
   overhead: number | null;
-  /** Bytes that each shard passes on in all. */
+  /** Total bytes that each shard passes on. */
   exchangedBytes: number;
 }
 
@@ -55,7 +55,7 @@ export function shardedCases(result: Result): ShardedCase[] {
   );
 }
 
-/** Most pairs of one shard in a step over the mean of all, the largest of all steps. */
+/** Most pairs of one shard in a step over the mean of all shards, the largest over all steps. */
 export function imbalance({ steps }: ContextParallelRecord): number {
   return Math.max(
     1,
@@ -66,7 +66,7 @@ export function imbalance({ steps }: ContextParallelRecord): number {
   );
 }
 
-/** Pairs of the busiest shard of each step, summed, over an even share of all. */
+/** Pairs of the busiest shard of each step, summed, over an even share of all pairs. */
 export function workRatio({ sharded: { steps, shards } }: ShardedCase): number {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const even = sum(steps.map(({ shardPairs }) => sum(shardPairs))) / shards;

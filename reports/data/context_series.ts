@@ -1,5 +1,5 @@
 /**
- * Latency against context: series of cases that differ in nothing else, and their slopes.
+ * Latency against context: series of cases that differ only in context, and their slopes.
  *
  * @module
  */
@@ -16,13 +16,13 @@ export interface ContextPoint extends Spread {
   case: CaseRecord;
 }
 
-/** Contexts at which a rule such as k = N/64 gives less than the least k that a layer takes. */
+/** Contexts at which a rule such as k = N/64 gives less than the minimum k of a layer. */
 export interface Clamp {
-  /** The k that stood in. */
+  /** The k that is used instead. */
   k: number;
-  /** Longest context of the series at which it did. */
+  /** Longest context of the series where it is used. */
   upTo: number;
-  /** Whether it did at every context, so that k is constant throughout. */
+  /** Whether it is used at every context, so that k is constant. */
   whole: boolean;
 }
 
@@ -30,11 +30,11 @@ export interface Clamp {
 export interface PowerFit {
   exponent: number;
   coefficient: number;
-  /** Points that entered the least-squares fit. */
+  /** Number of points in the least-squares fit. */
   count: number;
 }
 
-/** Latency against context of one implementation with everything else held. */
+/** Latency against context of one implementation with everything else fixed. */
 export interface ContextSeries {
   key: string;
   implementation: string;
@@ -44,9 +44,9 @@ export interface ContextSeries {
   dtype: string;
   levels: number | null;
   pooling: number | null;
-  /** `N/64` where k grows with N, a number where it is held, null for dense attention. */
+  /** `N/64` if k grows with N, a number if it is fixed, null for dense attention. */
   k: string | null;
-  /** δ, null where the scorer has none. */
+  /** δ, null if the scorer has none. */
   dilation: number | null;
   /** Options of what is not Lighthouse, each with its value or its rule: `window = 9N/512`. */
   settings: readonly string[];
@@ -107,7 +107,7 @@ export function fitPowerLaw(points: readonly (readonly [number, number])[]): Pow
 
 /**
  * The x at which a curve through `points` (ascending x) first reaches `target`, by straight lines
- * in log-log; null where the curve does not pass it. Nothing is extrapolated.
+ * in log-log; null if the curve does not pass it. Nothing is extrapolated.
  */
 export function interpolateLogLog(
   points: readonly (readonly [number, number])[],
@@ -179,7 +179,7 @@ export function clampOf(cases: readonly CaseRecord[]): Clamp | null {
 
 /**
  * The rule behind k. Runs record it in `rules`, since k is rounded up to a multiple of 128 and so
- * differs from N/64 at short contexts; without it, k = N/64 is the paper's rule and any other k is held.
+ * differs from N/64 at short contexts; without it, k = N/64 is the paper's rule and any other k is fixed.
  */
 function ruleOfK({ options, rules, shape: { context } }: CaseRecord): string {
   const { k } = options!;
@@ -194,7 +194,7 @@ export function bySeries(a: SeriesIdentity, b: SeriesIdentity): number {
   const order = (a: string, b: string) => a < b ? -1 : a > b ? 1 : 0;
   const unusual = ({ k, levels, pooling, dilation }: SeriesIdentity) =>
     k === null || k === "N/64" && levels === 3 && pooling === 4 && (dilation ?? 4) === 4 ? 0 : 1;
-  // The scorers in the specification's order, whatever else there is after them.
+  // The scorers in the specification's order, then any others.
   const scorer = ({ implementation }: SeriesIdentity) => {
     const at = SCORERS.indexOf(implementation.replace(/^lighthouse-/, ""));
     return at < 0 ? SCORERS.length : at;

@@ -1,5 +1,5 @@
 /**
- * The first sample of a case beside those after it: what a cool device does, and what it keeps up.
+ * The first sample of a case and those after it: the speed of a cool device, and the sustained speed.
  *
  * @module
  */
@@ -7,11 +7,11 @@ import type { CaseRecord, Sample } from "../../suites/result/result_schema.ts";
 
 /** Both figures of a case. */
 export interface CoolAndSteady {
-  /** Seconds of the first sample, whatever it is flagged. */
+  /** Seconds of the first sample, whatever its flag. */
   first: number;
-  /** Median seconds of the later samples that count; null where there is none. */
+  /** Median seconds of the later counted samples; null if there are none. */
   steady: number | null;
-  /** Samples behind `steady`. */
+  /** Number of samples in `steady`. */
   count: number;
 }
 

@@ -1,11 +1,11 @@
 /**
- * What the device told while a case ran, and what that makes of a token.
+ * Device readings while a case ran, and the energy per token derived from them.
  *
  * @module
  */
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
 
-/** Clock, power and energy of a case; null where no sample of it has a reading. */
+/** Clock, power and energy of a case; null if no sample of it has a reading. */
 export interface DeviceReadings {
   clockMHz: number | null;
   powerWatts: number | null;
@@ -14,7 +14,7 @@ export interface DeviceReadings {
 }
 
 /**
- * Medians over the samples of a case that count and have a reading.
+ * Medians over the counted samples of a case that have a reading.
  *
  * @example
  * ```ts

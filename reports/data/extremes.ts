@@ -1,12 +1,12 @@
 /**
- * The least and the greatest of many values: as arguments of `Math.max` a hundred thousand overflow
+ * Minimum and maximum of many values: as arguments of `Math.max`, a hundred thousand overflow
  * the stack.
  *
  * @module
  */
 
 /**
- * The greatest value; -Infinity of none.
+ * The maximum; -Infinity for an empty list.
  *
  * @example
  * ```ts
@@ -19,7 +19,7 @@ export function largest(values: readonly number[]): number {
   return values.reduce((most, value) => Math.max(most, value), -Infinity);
 }
 
-/** The least value; Infinity of none. */
+/** The minimum; Infinity for an empty list. */
 export function smallest(values: readonly number[]): number {
   return values.reduce((least, value) => Math.min(least, value), Infinity);
 }

@@ -1,5 +1,5 @@
 /**
- * Other people's implementations of the same run beside ours: which of our cases computes the same,
+ * Peers of the same run next to ours: which of our cases computes the same,
  * and the ratio of the two.
  *
  * @module
@@ -8,14 +8,14 @@ import type { CaseRecord, RatioRecord, Result } from "../../suites/result/result
 import { DIRECTION_ORDER, isMeasured } from "./cases.ts";
 import { inverseSpread, ratioSpread, type Spread } from "./spread.ts";
 
-/** What names of peers start with. */
+/** Prefix of the names of peers. */
 const PREFIX = "peer:";
 
 /** A peer's time over ours. */
 export interface PeerRatio {
   /** Above 1: ours is faster. */
   readonly ratio: number;
-  /** Ends of {@linkcode PeerRatio.spread}; null where the two were not timed in the same rounds. */
+  /** Ends of {@linkcode PeerRatio.spread}; null if the two were not timed in the same rounds. */
   readonly interval: readonly [number, number] | null;
   readonly spread: Spread | null;
   readonly rounds: number;
@@ -23,12 +23,12 @@ export interface PeerRatio {
 
 /** One case of a peer. */
 export interface PeerRow {
-  /** Without the prefix. */
+  /** Name without the prefix. */
   readonly peer: string;
   readonly record: CaseRecord;
-  /** Our case of the same work, where it has a time. */
+  /** Our case of the same work, if it has a time. */
   readonly ours?: CaseRecord;
-  /** Null where either has no time. */
+  /** Null if either has no time. */
   readonly ratio: PeerRatio | null;
 }
 
@@ -37,7 +37,7 @@ export function isPeer({ implementation }: Pick<CaseRecord, "implementation">): 
   return implementation.startsWith(PREFIX);
 }
 
-/** A peer's name and the versions that it rests on: `torch-fa2 (torch 2.11.0, CUDA 13.0)`. */
+/** A peer's name and the versions that it uses: `torch-fa2 (torch 2.11.0, CUDA 13.0)`. */
 export function peerLabel(result: Result, peer: string): string {
   const record = result.peers?.find(({ implementation }) => implementation === PREFIX + peer);
   const said = Object.entries(record?.versions ?? {}).map(([what, version]) =>
@@ -85,12 +85,12 @@ function workOf(
   return JSON.stringify([suite, family, scorer, direction, heads, context, headDim, dtype, set]);
 }
 
-/** Two cases in whichever order. */
+/** Two cases in either order. */
 function pairOf(...ids: [string, string]): string {
   return JSON.stringify(ids.sort());
 }
 
-/** From interleaved rounds, whichever of the two was the numerator; else from the medians. */
+/** From interleaved rounds, in either order of the pair; else from the medians. */
 function ratioOf(
   found: RatioRecord | undefined,
   peer: CaseRecord,

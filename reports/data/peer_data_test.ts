@@ -34,11 +34,11 @@ Deno.test("peerRows: a Lighthouse peer is compared with ours of the same scorer 
     spread: { low: 1.25, high: 2.5, count: 6, kind: "interval" },
     rounds: 4,
   });
-  // Their layer over our dense attention is no speed-up of this run.
+  // Their layer over our dense attention is not a speed-up of this run.
   assert.deepEqual(speedupSeries(result), before);
 });
 
-Deno.test("peerRows: what has no time has no ratio, and stays in the list", () => {
+Deno.test("peerRows: a case without a time has no ratio, and stays in the list", () => {
   const result = sampleResult({ contexts: [8192, 16_384], extras: true });
   const peers = result.cases.filter(({ id }) => id.startsWith("latency/peer:"));
   peers[0].status = "skipped";

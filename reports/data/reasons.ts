@@ -1,12 +1,12 @@
 /**
- * Why cases have no time, in as few words as there are reasons.
+ * Why cases have no time, with cases of the same reason grouped.
  *
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { formatCount, formatSignificant } from "../text/format.ts";
 
-/** Cases that share a state and a reason but for its numbers. */
+/** Cases that share a state and a reason, up to its numbers. */
 export interface MissingGroup {
   state: "skipped" | "failed" | "inconclusive";
   /** The reason, with the range of each number that differs. */
@@ -14,7 +14,7 @@ export interface MissingGroup {
   cases: CaseRecord[];
 }
 
-/** Whether a case has no time, or one that its check forbids to show. */
+/** Whether a case has no time, or one that must not be shown because of its check. */
 export function isMissing(record: CaseRecord): boolean {
   return record.status !== "ok" || record.check?.passed === false;
 }
@@ -34,7 +34,7 @@ export function missingGroups(result: Pick<Result, "cases">): MissingGroup[] {
       ? record.status
       : "failed";
     const text = reasonText(record);
-    // What is left of a budget is no reason of its own: spent or nearly so.
+    // The rest of a budget is not a separate reason, whether zero or small.
     const key = `${state} ${
       text.replace(NUMBER, "#").replace(/nothing of the budget was/, "# s of the budget are")
     }`;
@@ -51,7 +51,7 @@ export function missingGroups(result: Pick<Result, "cases">): MissingGroup[] {
 
 const NUMBER = /(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*[A-Za-z])/g;
 
-/** Texts that differ in numbers as one: `predicted 3 s` and `predicted 9 s` as `predicted 3–9 s`. */
+/** Joins texts that differ only in numbers: `predicted 3 s` and `predicted 9 s` give `predicted 3–9 s`. */
 function joinReasons(texts: readonly string[]): string {
   const all = texts.map((text) =>
     text.replace("nothing of the budget was left", "0 s of the budget are left")

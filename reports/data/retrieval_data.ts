@@ -1,5 +1,5 @@
 /**
- * What the report says of the retrieval suite: numbers for its figures and sentences.
+ * The report's numbers on the retrieval suite, for its figures and sentences.
  *
  * @module
  */
@@ -11,15 +11,15 @@ export interface HeatMap {
   margin: number;
   contexts: number[];
   depths: number[];
-  /** `[depth][context]`; null where a cell was not measured. */
+  /** `[depth][context]`; null if a cell was not measured. */
   cells: (RetrievalCell | null)[][];
   /** Mean rate over the measured cells, as Fig. 4 gives it. */
   mean: number;
 }
 
-/** The arm that all others are held against: attention over every row. */
+/** The arm that all others are compared with: attention over every row. */
 export const DENSE_ARM = "dense";
-/** The arm that the paper’s figure is about, and its scorer. */
+/** The arm of the paper’s figure, and its scorer. */
 export const NORM_ARM = "lighthouse-norm";
 /** Scorer of {@linkcode NORM_ARM}. */
 export const NORM_SCORER = "norm";
@@ -39,7 +39,7 @@ const ARM_ORDER = [
   "window",
 ];
 
-/** Arms once each, in the order in which the report shows them; unknown ones last. */
+/** Each arm once, in the order in which the report shows them; unknown ones last. */
 export function orderArms(arms: readonly string[]): string[] {
   const place = (arm: string) =>
     (ARM_ORDER.indexOf(arm) + ARM_ORDER.length + 1) % (ARM_ORDER.length + 1);
@@ -96,7 +96,7 @@ export function sweepCurves(
   })).sort((a, b) => order.indexOf(a.arm) - order.indexOf(b.arm) || (a.k ?? 0) - (b.k ?? 0));
 }
 
-/** Up to `most` of ascending values, both ends among them and the rest spread evenly. */
+/** Up to `most` of ascending values: both ends, and the rest spread evenly. */
 export function spreadOut(values: readonly number[], most: number): number[] {
   if (values.length <= most) return [...values];
   return Array.from(
@@ -105,7 +105,7 @@ export function spreadOut(values: readonly number[], most: number): number[] {
   );
 }
 
-/** What became of the wrong trials of one arm in the grid. */
+/** The causes of the wrong trials of one arm in the grid. */
 export interface LossCounts {
   arm: string;
   trials: number;
@@ -149,10 +149,10 @@ export interface SurvivalPoint {
   ratio: number;
   k: number;
   context: number;
-  /** Null where the sweep does not reach one half; then `beyond` says on which side it lies. */
+  /** Null if the sweep does not reach one half; then `beyond` says on which side it lies. */
   salience: number | null;
   beyond: "below" | "above" | null;
-  /** What the law of the norm scorer predicts. */
+  /** The prediction of the norm scorer's law. */
   law: number | null;
 }
 
@@ -180,7 +180,7 @@ export function survivalPoints(record: RetrievalRecord): SurvivalPoint[] {
   ).sort((a, b) => a.ratio - b.ratio);
 }
 
-/** Values once each, ascending. */
+/** Each value once, ascending. */
 export function ascending(values: readonly number[]): number[] {
   return [...new Set(values)].sort((a, b) => a - b);
 }

@@ -5,7 +5,7 @@ import { renderHtml } from "../html/render_html.tsx";
 import { rateColor } from "../charts/rate_map.tsx";
 import { heatMaps, survivalPoints, sweepCurves } from "./retrieval_data.ts";
 
-/** A cell by formula: nothing of it was measured. */
+/** A cell from a formula: nothing in it was measured. */
 function cell(parts: Record<string, unknown>) {
   return {
     sweep: "grid",
@@ -86,7 +86,7 @@ const RECORD = retrievalSchema.parse({
   seconds: 1,
 });
 
-Deno.test("heatMaps: one axis for all arms, holes where nothing was measured, the mean of the rest", () => {
+Deno.test("heatMaps: one axis for all arms, null where nothing was measured, the mean of the rest", () => {
   const [dense, random] = heatMaps(RECORD);
   assert.deepEqual([dense.contexts, dense.depths], [[2048, 4096], [0, 100]]);
   assert.deepEqual(dense.cells.map((row) => row.map((one) => one?.correct)), [[60, 80], [
@@ -97,12 +97,12 @@ Deno.test("heatMaps: one axis for all arms, holes where nothing was measured, th
   assert.deepEqual([random.arm, random.contexts, random.mean], ["random", [2048, 4096], 0.1]);
 });
 
-Deno.test("sweepCurves orders each arm by what is varied", () => {
+Deno.test("sweepCurves orders each arm by the varied quantity", () => {
   const [curve] = sweepCurves(RECORD, { sweep: "transition" });
   assert.deepEqual(curve.cells.map(({ margin }) => margin), [2, 5]);
 });
 
-Deno.test("survivalPoints interpolates the crossing of one half, or says where it lies", () => {
+Deno.test("survivalPoints interpolates the crossing of one half, or gives the side on which it lies", () => {
   const points = survivalPoints(RECORD);
   const [own, gla] = ["norm", "gla"].map((name) => points.find(({ scorer }) => scorer === name)!);
   assert.ok(Math.abs(own.salience! - 1.25) < 1e-12);

@@ -1,5 +1,5 @@
 /**
- * The selections of a result whose quality was recorded.
+ * The selections of a result that have a recorded quality.
  *
  * @module
  */
@@ -14,14 +14,14 @@ export interface QualityCase {
   heads: number;
   /** `L = 3, p = 4, k = 1536, δ = 4`. */
   setting: string;
-  /** What tells it from others of its implementation and context: `δ = 4`, or nothing. */
+  /** What distinguishes it from others of its implementation and context: `δ = 4`, or nothing. */
   distinction: string;
   /** Whether the case belongs to the sweep over contexts. */
   inContexts: boolean;
   quality: SelectionQualityRecord;
 }
 
-/** Recorded selections, by implementation as they come, contexts ascending. */
+/** Recorded selections, by implementation in their order, contexts ascending. */
 export function qualityCases(result: Result): QualityCase[] {
   const cases = result.cases.flatMap((record): QualityCase[] => {
     const { selectionQuality: quality, options, shape, implementation, id } = record;
@@ -40,7 +40,7 @@ export function qualityCases(result: Result): QualityCase[] {
       quality,
     }];
   });
-  // How many cases of an implementation and context have a part of a setting, and how many there are.
+  // How many cases of an implementation and context have each part of a setting, and how many there are.
   const keyOf = ({ implementation, context, inContexts }: QualityCase) =>
     JSON.stringify([implementation, context, inContexts]);
   const counts = new Map<string, Map<string, number>>();

@@ -28,7 +28,7 @@ export interface SpeedupSeries extends Omit<ContextSeries, "points" | "fit"> {
   points: SpeedupPoint[];
 }
 
-/** Where a speed-up passes 1. */
+/** The context where a speed-up passes 1. */
 export type Crossover =
   | { kind: "at"; context: number }
   /** Already above 1 at the smallest context measured. */
@@ -67,7 +67,7 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
     if (numerator === undefined || denominator === undefined || !(ratio > 0)) continue;
     if (!isMeasured(numerator) || !isMeasured(denominator)) continue;
     if (numerator.implementation !== OWN_DENSE || denominator.family === "dense") continue;
-    // Somebody else's layer over our dense attention is no speed-up of either.
+    // An external layer over our dense attention is not a speed-up of either.
     if (denominator.implementation.startsWith("peer:")) continue;
     if (numerator.direction !== denominator.direction) continue;
     const [a, b] = [numerator.shape, denominator.shape];
@@ -84,7 +84,7 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
   return points;
 }
 
-/** Where the speed-up first rises through 1; null without a point. */
+/** Where the speed-up first passes 1; null without a point. */
 export function findCrossover(
   points: readonly Pick<SpeedupPoint, "context" | "ratio">[],
 ): Crossover | null {
@@ -96,7 +96,7 @@ export function findCrossover(
     : { kind: "at", context };
 }
 
-/** A speed-up over the fastest dense attention of a run, where that is not our own. */
+/** A speed-up over the fastest dense attention of a run, if that is not our own. */
 export interface FastestDense extends Spread {
   /** `peer:torch-fa2`, … */
   implementation: string;
@@ -107,7 +107,7 @@ export interface FastestDense extends Spread {
 
 /**
  * Looks up, for a speed-up of a result, the same ratio over the fastest dense attention that the run
- * timed at the same shape, peers included; null where that is the suite's own, or a tie with it.
+ * timed at the same shape, peers included; null if that is the suite's own, or a tie with it.
  */
 export function fastestDenseOf(
   result: Result,

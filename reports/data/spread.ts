@@ -1,5 +1,5 @@
 /**
- * What surrounds a median: a 95 % interval where the samples can carry one, else their range.
+ * The spread of a median: a 95 % interval if there are enough samples, else their range.
  *
  * @module
  */
@@ -7,22 +7,22 @@ import type { CaseRecord, RatioRecord, Statistic } from "../../suites/result/res
 import { largest, smallest } from "./extremes.ts";
 
 /**
- * Fewest samples that carry a 95 % interval of their median. The widest interval that `n` samples
- * give without an assumption, from the least to the greatest, holds the median with probability
+ * Fewest samples for a 95 % interval of their median. The widest interval that `n` samples
+ * give without an assumption, from minimum to maximum, contains the median with probability
  * 1 − 2^(1−n): 94 % with five samples, 97 % with six.
  */
 export const LEAST_FOR_INTERVAL = 6;
 
-/** Fewest rounds that a bootstrap over rounds can draw from. */
+/** Fewest rounds for a bootstrap over rounds. */
 const LEAST_ROUNDS = 3;
 
-/** The two ends around a value, and what they are. */
+/** The two ends around a value, and their meaning. */
 export interface Spread {
   low: number;
   high: number;
-  /** Samples that it rests on, of a ratio those of the side with fewer. */
+  /** Number of samples; for a ratio that of the side with fewer. */
   count: number;
-  /** `range`: the least and the greatest sample, where `count` carries no interval. */
+  /** `range`: minimum and maximum of the samples, if `count` is too small for an interval. */
   kind: "interval" | "range";
 }
 
@@ -45,14 +45,14 @@ export function spreadOf({ count, low, high, min, max }: Statistic): Spread {
 }
 
 /**
- * The spread of a ratio of two cases of the same rounds. Without an interval it goes from the least
- * numerator over the greatest denominator to the other way round.
+ * The spread of a ratio of two cases of the same rounds. Without an interval it goes from the smallest
+ * numerator over the largest denominator to the reverse.
  */
 export function ratioSpread(
   { low, high, rounds }: Pick<RatioRecord, "low" | "high" | "rounds">,
   { numerator, denominator }: { numerator: CaseRecord; denominator: CaseRecord },
 ): Spread {
-  // A side that is part of several pairs has samples of rounds that the other was not in.
+  // A side that is part of several pairs has samples from rounds without the other side.
   const count = Math.min(
     2 * rounds,
     numerator.statistic?.count ?? 0,

@@ -19,12 +19,12 @@ Deno.test("spreadOf: below six samples the range, from six on the interval", () 
     if (spread.kind === "range") {
       assert.deepEqual([spread.low, spread.high], [statistic.min, statistic.max]);
     }
-    // What the constant rests on: the range covers the median with 1 - 2^(1 - n).
+    // The basis of the constant: the range covers the median with 1 - 2^(1 - n).
     assert.equal(1 - 2 ** (1 - count) >= 0.95, spread.kind === "interval");
   }
 });
 
-Deno.test("ratioSpread: a ratio rests on its rounds and on the side with fewer samples", () => {
+Deno.test("ratioSpread: a ratio counts its rounds and the side with fewer samples", () => {
   const pair = (samples: [number[], number[]], rounds: number) => {
     const [numerator, denominator] = samples.map((seconds) => {
       const record = sampleCase(8192);
@@ -47,7 +47,7 @@ Deno.test("ratioSpread: a ratio rests on its rounds and on the side with fewer s
   assert.equal(pair([many, many], 2).kind, "range");
 });
 
-Deno.test("formatSpread: n where there is a range, and no value as its own interval", () => {
+Deno.test("formatSpread: n for a range, and no interval of a single value", () => {
   const spread = { low: 31.96, high: 32.1, count: 2, kind: "range" } as const;
   assert.equal(formatMeasured(32, spread, formatRatio), "32.0× (n = 2, range 32.0–32.1×)");
   assert.equal(
@@ -57,7 +57,7 @@ Deno.test("formatSpread: n where there is a range, and no value as its own inter
   assert.equal(formatSpread({ low: 3, high: 3, count: 1, kind: "range" }, formatRatio), "n = 1");
 });
 
-Deno.test("clampOf: where k is more than its rule, up to which context, and whether throughout", () => {
+Deno.test("clampOf: where k exceeds its rule, up to which context, and whether everywhere", () => {
   const at = (context: number, k: number, rule: string | number = "N/64") =>
     ({
       ...sampleCase(context, { lighthouse: { levels: 3, pooling: 4, k, scorer: "norm" } }),
@@ -86,10 +86,10 @@ Deno.test("fastestDenseOf: a peer that is faster than our dense attention, at th
   assert.equal(long!.implementation, "peer:onnxruntime-web");
   assert.ok(Math.abs(long!.ratio - point.ratio / 2) < 1e-9);
   faster.check!.passed = false;
-  assert.deepEqual(points(), [null, null], "what failed its check is not fast");
+  assert.deepEqual(points(), [null, null], "a case that failed its check does not count");
 });
 
-Deno.test("unitCeilingOf: a case stands against the unit that ran", () => {
+Deno.test("unitCeilingOf: a case is compared with the unit that ran", () => {
   const rate = (flopsPerSecond: number) => summarize(new Array(6).fill(flopsPerSecond));
   const base = sampleResult({ contexts: [8192] });
   const result: Result = {
@@ -118,7 +118,7 @@ Deno.test("unitCeilingOf: a case stands against the unit that ran", () => {
   // Slow on matrix units is still on matrix units.
   assert.equal(unitCeilingOf(running("matrix units 4/32", 30e12), result)!.unit, "matrix units");
   assert.equal(unitCeilingOf(running("portable 128", 30e12), result)!.unit, "f32 FMA");
-  // Of a peer only the speed tells; above every ceiling that was measured there is no share.
+  // For a peer only the speed is known; above every measured ceiling there is no share.
   assert.equal(unitCeilingOf(running(undefined, 350e12, "peer:x"), result)!.unit, "matrix units");
   assert.equal(unitCeilingOf(running(undefined, 900e12, "peer:x"), result), null);
   const portable = { ...result, stack: "deno" as const };

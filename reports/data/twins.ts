@@ -1,5 +1,5 @@
 /**
- * Results of one run given twice: a comparison of a run with itself says nothing.
+ * Refuses results of one run that are given twice: comparing a run with itself means nothing.
  *
  * @module
  */

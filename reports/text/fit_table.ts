@@ -1,23 +1,23 @@
 /**
- * Tables of text that fit a terminal: cells never wrap. What does not fit is shortened or left out, in
- * an order that each table names.
+ * Text tables that fit a terminal: cells never wrap. Content that does not fit is shortened or left out, in
+ * an order that each table defines.
  *
  * @module
  */
 import { Table } from "console-table-printer";
 
-/** A column and what may happen to it where there is too little room. */
+/** A column and how it adapts if there is too little room. */
 export interface FitColumn {
   readonly title: string;
   /** Whether to align the column to the right. */
   readonly numeric?: boolean;
-  /** Characters beyond which a cell is shortened before any column is left out. */
+  /** Characters above which a cell is shortened before any column is left out. */
   readonly width?: number;
-  /** Columns with a number are left out, the lowest first; without one a column always stays. */
+  /** Columns with a number are left out, the lowest first; a column without one always stays. */
   readonly drop?: number;
   /** Fewest characters that a cell is shortened to; without it cells stay whole. */
   readonly least?: number;
-  /** Where a shortened cell loses its characters: at its end, or in the middle as identifiers do. */
+  /** Where a shortened cell loses its characters: at its end, or in the middle, for identifiers. */
   readonly cut?: "end" | "middle";
 }
 
@@ -27,13 +27,13 @@ export interface FittedTable {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** Characters that a column takes beside its cells: a border and two spaces. */
+/** Characters of a column besides its cells: a border and two spaces. */
 const FRAME = 3;
 
 /**
  * Makes a table fit into `width` characters: first cells are shortened to the `width` of their column,
  * then columns are left out, then cells are shortened to the `least` of their column, the widest
- * first. A table that is still too wide stays so: nothing that it needs is hidden.
+ * first. A table that is still too wide stays so: no required column is hidden.
  *
  * @example
  * ```ts
@@ -59,7 +59,7 @@ export function fitTable(table: FittedTable, width = Infinity): FittedTable {
     columns = columns.toSpliced(at, 1);
     rows = rows.map((row) => row.toSpliced(at, 1));
   }
-  // The widest gives way first, so that two long columns end up equally long.
+  // The widest column is shortened first, so that two long columns end up equally long.
   const widths = columns.map((_, i) => cellWidth({ columns, rows }, i));
   for (let over = widthOf({ columns, rows }) - width; over > 0; over--) {
     const shrinks = ({ least, title }: FitColumn, i: number) =>
@@ -76,9 +76,9 @@ export function fitTable(table: FittedTable, width = Infinity): FittedTable {
 }
 
 /**
- * A table as text, in at most `width` characters where it can be.
+ * A table as text, in at most `width` characters if possible.
  *
- * @param options.paint colours a cell, given its column's title; what it adds takes no room.
+ * @param options.paint colours a cell, given its column's title; colour codes take no width.
  */
 export function renderTable(
   table: FittedTable,
@@ -104,7 +104,7 @@ export function renderTable(
   return printed.render();
 }
 
-/** Words in lines of at most `width` characters; lines after the first begin with `indent`. */
+/** Wraps words into lines of at most `width` characters; lines after the first start with `indent`. */
 export function wrapWords(text: string, width = Infinity, indent = ""): string {
   const lines: string[] = [];
   const start = /^ */.exec(text)![0];

@@ -37,7 +37,7 @@ Deno.test("renderTable: lines have one width, colours take no room, nothing wrap
   assert.deepEqual(widths, Array(rows.length + 4).fill(50));
 });
 
-Deno.test("fitTable fits whatever the cells are, where the columns allow it", () => {
+Deno.test("fitTable fits any cells, if the columns allow it", () => {
   const cell = fc.string({ maxLength: 60, unit: "grapheme-ascii" });
   fc.assert(
     fc.property(fc.array(fc.tuple(cell, cell, cell), { minLength: 1 }), (rows) => {

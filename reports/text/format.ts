@@ -1,5 +1,5 @@
 /**
- * Units at the edge: records hold seconds, bytes and FLOP; only the functions here turn them into
+ * Formats units for output: records hold seconds, bytes and FLOP; only the functions here turn them into
  * text. None of them depends on the locale, the clock or the machine, so that a report of the same
  * file is the same bytes everywhere.
  *
@@ -7,7 +7,7 @@
  */
 import type { Spread } from "../data/spread.ts";
 
-/** Shown wherever a number is absent or not finite. */
+/** Shown for a number that is absent or not finite. */
 export const ABSENT = "–";
 
 /** Three significant digits without an exponent: `1.32`, `13.2`, `132`, `1,320`. */
@@ -82,7 +82,7 @@ export function formatRatio(ratio: number): string {
 }
 
 /**
- * A fraction as `34.5 %`. What is too small for two decimals, and not nothing, is `< 0.01 %`.
+ * A fraction as `34.5 %`. Values too small for two decimals, but not zero, are `< 0.01 %`.
  *
  * @example
  * ```ts
@@ -122,7 +122,7 @@ export function formatContext(context: number): string {
 }
 
 /**
- * An interval in one unit: `1.30–1.35 ms`. Where the ends need different units both are named.
+ * An interval in one unit: `1.30–1.35 ms`. If the ends need different units, both are named.
  *
  * @example
  * ```ts
@@ -144,7 +144,7 @@ export function formatInterval(
 }
 
 /**
- * What surrounds a value, as text: an interval by its ends, a range with what it rests on.
+ * The spread of a value as text: an interval by its ends, a range with its number of samples.
  *
  * @example
  * ```ts
@@ -169,7 +169,7 @@ export function formatSpread(
   return `n = ${count}, range ${apart ? ends : "within rounding"}`;
 }
 
-/** A value with what surrounds it in parentheses: `32.0× (n = 2, range 31.9–32.1×)`. */
+/** A value with its spread in parentheses: `32.0× (n = 2, range 31.9–32.1×)`. */
 export function formatMeasured(
   value: number,
   spread: Spread,
@@ -181,7 +181,7 @@ export function formatMeasured(
 /** Title of a column of {@linkcode formatSpread}. */
 export const SPREAD_TITLE = "95 % interval, or range";
 
-/** An ISO 8601 instant as `2026-11-22 01:11 UTC`; any other text as it is. */
+/** An ISO 8601 instant as `2026-11-22 01:11 UTC`; any other text unchanged. */
 export function formatInstant(iso: string): string {
   const match = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?Z$/.exec(iso);
   return match ? `${match[1]} ${match[2]} UTC` : iso;

@@ -56,13 +56,13 @@ Deno.test("rates and sizes use decimal and binary units", () => {
   assert.equal(format.formatPercent(0.345), "34.5 %");
 });
 
-Deno.test("formatPercent tells little from nothing", () => {
+Deno.test("formatPercent distinguishes small values from zero", () => {
   const texts = [0, 2.9e-5, 4.9e-5, 6e-5, -2.9e-5, 0.012].map(format.formatPercent);
   assert.deepEqual(texts, ["0.00 %", "< 0.01 %", "< 0.01 %", "0.01 %", "> −0.01 %", "1.2 %"]);
   assert.equal(format.formatInterval([1e-6, 5e-4], format.formatPercent), "< 0.01–0.05 %");
 });
 
-Deno.test("formatInstant leaves what is no instant alone", () => {
+Deno.test("formatInstant leaves other text unchanged", () => {
   assert.equal(format.formatInstant("2026-11-22T01:11:05.123Z"), "2026-11-22 01:11 UTC");
   assert.equal(format.formatInstant("yesterday"), "yesterday");
 });

@@ -1,5 +1,5 @@
 /**
- * What a page shows of a result file: plain text of bounded length.
+ * The text of a result file that a page shows: plain and of bounded length.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { plainText } from "../../suites/result/plain_text.ts";
 /** Longest text of a result file that a page shows; the embedded JSON keeps all of it. */
 const TEXT_LIMIT = 2000;
 
-/** A copy of which every string, keys included, is plain text of bounded length. */
+/** A copy in which every string, including keys, is plain text of bounded length. */
 export function harmless<T>(value: T): T {
   if (typeof value === "string") return bounded(value) as T;
   if (Array.isArray(value)) return value.map(harmless) as T;

@@ -50,7 +50,7 @@ export function renderMarkdown(results: Result[]): string {
 }
 
 /**
- * Text that markdown shows as it is: no markup, no HTML, no table break, no mention, no link.
+ * Text that markdown shows literally: no markup, no HTML, no table break, no mention, no link.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * The tables that the terminal and the markdown summary share, as titles and cells of text.
+ * The tables of text shared by the terminal and the markdown summary, as titles and cells.
  *
  * @module
  */
@@ -50,9 +50,9 @@ export interface SummaryTable {
 }
 
 /**
- * Claims, latency, ceilings and what is missing, in the order of a summary.
+ * Claims, latency, ceilings and missing cases, in the order of a summary.
  *
- * @param options.elsewhere whether the claims that are not the paper's are listed too.
+ * @param options.elsewhere whether claims that are not the paper's are listed too.
  * @param options.missing whether there is a table of skipped and failed cases.
  */
 export function summaryTables(
@@ -75,8 +75,8 @@ export function seriesName(series: SeriesIdentity): string {
 
 /**
  * Names for several series that leave out what all of them share, and the shared part in words.
- * Lighthouse's own options count as shared when all Lighthouse series have them, a dilation when all
- * series that have one have that.
+ * Lighthouse's own options count as shared if all Lighthouse series have them, a dilation if all
+ * series with a dilation have it.
  */
 export function shortSeriesNames(
   series: readonly SeriesIdentity[],
@@ -136,13 +136,13 @@ function seriesParts(series: SeriesIdentity): string[] {
   return parts;
 }
 
-/** The rule of k, and what it comes to where it is raised to the least k that a layer takes. */
+/** The rule of k, and its value where it is raised to the minimum k of a layer. */
 function ruleText({ k, clamp }: SeriesIdentity): string {
   if (clamp === null) return String(k);
   return clamp.whole ? `${clamp.k} (more than ${k})` : `max(${k}, ${clamp.k})`;
 }
 
-/** What a raised k means for slopes and speed-ups, a sentence; null where no series has one. */
+/** What a raised k means for slopes and speed-ups, a sentence; null if no series has one. */
 export function clampSentence(series: readonly SeriesIdentity[]): string | null {
   const raised = series.flatMap(({ k, clamp }) => clamp === null ? [] : [{ k, clamp }]);
   if (raised.length === 0) return null;
@@ -302,7 +302,7 @@ function ceilingsTable(result: Result): SummaryTable {
   };
 }
 
-/** One row for each reason; a failed case has one of its own, since each is to be looked at. */
+/** One row for each reason; each failed case has its own, since each needs attention. */
 function missingTable(result: Result): SummaryTable {
   return {
     title: "Skipped and failed",

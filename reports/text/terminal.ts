@@ -1,5 +1,5 @@
 /**
- * What a bench prints on a terminal when it has finished.
+ * The output of a finished bench on a terminal.
  *
  * @module
  */
@@ -45,7 +45,7 @@ export function renderTerminal(
     if (note !== undefined) lines.push(say(note));
     lines.push("");
   }
-  // A run that timed no layer has its findings in sentences.
+  // A run that timed no layer shows its findings as sentences.
   if (!tables.some(({ title }) => title.startsWith("Latency"))) {
     for (const { title, sentences } of findings(result)) {
       lines.push(bold(say(title)), ...sentences.map(say), "");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { closingLines, renderTerminal } from "./terminal.ts";
 
-Deno.test("renderTerminal leads with the verdict, then says what the adapter is", () => {
+Deno.test("renderTerminal leads with the verdict, then describes the adapter", () => {
   const lines = renderTerminal(sampleResult({ software: true, contexts: [8192] })).split("\n");
   assert.match(lines[0], /^The 21× at 512K was not run\. At 8K, /);
   assert.match(lines[1], /^Software adapter: /);
@@ -22,13 +22,13 @@ Deno.test("renderTerminal prints claims, latency, ceilings and what is missing",
   for (const pattern of wanted) assert.match(text, pattern);
 });
 
-Deno.test("renderTerminal uses escapes only where colour is asked for", () => {
+Deno.test("renderTerminal uses escapes only if colour is requested", () => {
   const result = sampleResult({ contexts: [8192] });
   assert.ok(!renderTerminal(result).includes("\u001b"));
   assert.ok(renderTerminal(result, { color: true }).includes("\u001b[1m"));
 });
 
-Deno.test("renderTerminal lets no text of a result steer the terminal", () => {
+Deno.test("renderTerminal lets no text of a result control the terminal", () => {
   const result = sampleResult({ contexts: [8192], extras: true });
   const hostile = "\u001b[2J\u001b]0;title\u0007\r\u009b1m";
   for (const record of result.cases) {
@@ -63,7 +63,7 @@ Deno.test("renderTerminal fits 80, 120 and 160 columns, with the verdict and the
   }
 });
 
-Deno.test("renderTerminal colours verdicts and states, and nothing moves for it", () => {
+Deno.test("renderTerminal colours verdicts and states without moving anything", () => {
   const result = sampleResult({ extras: true });
   const colored = renderTerminal(result, { color: true, width: 120 });
   const plain = (text: string, style: number) => `\u001b[${style}m${text}\u001b[0m`;
@@ -94,7 +94,7 @@ Deno.test("closingLines: one finding for each direction, at its longest context"
   const many = closingLines(sampleResult({ samples: 12 }))[0];
   assert.match(many, /ran [\d.]+ \([\d.]+–[\d.]+\) times faster/);
   assert.deepEqual(closingLines(sampleResult({ contexts: [] })), []);
-  // Slower is said as such.
+  // A slowdown is reported as one.
   for (const one of result.ratios) [one.ratio, one.low, one.high] = [0.5, 0.4, 0.8];
   assert.match(
     closingLines(result)[0],
@@ -102,7 +102,7 @@ Deno.test("closingLines: one finding for each direction, at its longest context"
   );
 });
 
-Deno.test("renderTerminal lists claims that have something to show, and counts the others", () => {
+Deno.test("renderTerminal lists claims with a value, and counts the others", () => {
   const text = renderTerminal(sampleResult({ extras: true }));
   assert.match(
     text,

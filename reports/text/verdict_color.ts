@@ -4,7 +4,7 @@
  * @module
  */
 
-/** ANSI codes of what a terminal shows. */
+/** ANSI codes. */
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
 
 /** Text in bold or in a colour. */
@@ -28,7 +28,7 @@ const STYLES: Readonly<Record<string, keyof typeof CODES>> = {
   "skipped": "yellow",
 };
 
-/** A verdict or a state in its colour; any other text as it is. */
+/** A verdict or a state in its colour; any other text unchanged. */
 export function paintVerdict(text: string): string {
   const style = STYLES[text.toLowerCase()];
   return style ? ansi(style, text) : text;
