@@ -1,5 +1,5 @@
 /**
- * What the buttons of a page save, without a browser: the script's own modules on the page's text.
+ * The files that the buttons of a page save, without a browser: the script's modules run on the page's text.
  *
  * @module
  */
@@ -13,13 +13,13 @@ export interface SavedFile {
   readonly text: string;
 }
 
-/** What every figure of a page is drawn from. */
+/** The data of every figure of a page. */
 export async function figureDataOf(html: string): Promise<FigureData[]> {
   const text = /<script type="application\/json[^"]*" id="chart-data">([^<]*)</.exec(html)?.[1];
   return text === undefined ? [] : await unpack(text) as FigureData[];
 }
 
-/** CSV and JSON of every figure, then the results that are in the page. */
+/** CSV and JSON of every figure, then the results embedded in the page. */
 export async function saveAll(html: string): Promise<SavedFile[]> {
   const data = await figureDataOf(html);
   const figures = [...html.matchAll(/<figure id="([^"]+)"[^]*?<figcaption[^>]*>([^<]*)</g)];

@@ -1,5 +1,5 @@
 /**
- * Achieved rates against the ceilings that the same run measured.
+ * Achieved rates compared with the ceilings that the same run measured.
  *
  * @module
  */
@@ -24,7 +24,7 @@ import { logDomain, LogPlot, type PlotGuide, type PlotSeries } from "../charts/l
 import { cycledStyles, plotStyles, stageColor } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function ceilingSection(result: Result, prefix: string): Section | null {
   const ceilings = ceilingsOf(result.calibration);
   const compute = Math.max(ceilings.fmaF32 ?? 0, ceilings.fmaF16 ?? 0, ceilings.matrix ?? 0);
@@ -266,7 +266,7 @@ function floorFigure(result: Result, prefix: string, copy: number): JSX.Element 
         />
       )}
       legend={plot}
-      note="Least bytes of each stage divided by the measured copy rate. Selection moves next to nothing and counts only in the sum."
+      note="Least bytes of each stage divided by the measured copy rate. Selection moves almost no bytes and counts only in the sum."
       data={{
         columns: ["context_tokens", "stage", "median_seconds", "copy_seconds", "multiple"],
         rows: points.map(({ context, stage, seconds, floorSeconds, multiple }) => [

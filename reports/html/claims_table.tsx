@@ -1,5 +1,5 @@
 /**
- * The claims table: what the run speaks of in rows, the rest folded, one line for each reason.
+ * The claims table: claims that the run covers in rows, the rest folded, one line for each reason.
  *
  * @module
  */
@@ -22,12 +22,12 @@ import { coordinate } from "../charts/drawing.ts";
 import { VerdictMark } from "./first_screen.tsx";
 import { Command, together } from "./text_parts.tsx";
 
-/** Whether a run measured anything that a claim is about. */
+/** Whether a run measured anything that a claim covers. */
 export function speaksOfClaims(result: Result): boolean {
   return judgeClaims(result).some(({ ours, nearest }) => ours !== null || nearest !== null);
 }
 
-/** The claims that the run speaks of as a table, the others folded, one line for each reason. */
+/** The claims that the run covers as a table, the others folded, one line for each reason. */
 export function ClaimsTable({ result }: { result: Result }): JSX.Element {
   const rows = judgeClaims(result);
   const own = rows.filter(({ verdict }) => verdict !== "not the paper's claim");
@@ -41,7 +41,7 @@ export function ClaimsTable({ result }: { result: Result }): JSX.Element {
   return (
     <>
       {spoken.length > 0 && (
-        <ClaimRows caption="Claims of the paper that this run speaks of" rows={spoken} />
+        <ClaimRows caption="Claims of the paper that this run covers" rows={spoken} />
       )}
       {[...reasons].map(([reason, rows]) => (
         <Folded summary={`${formatPlural(rows.length, "claim")} not run. ${reason}`} rows={rows} />
@@ -59,9 +59,9 @@ export function ClaimsTable({ result }: { result: Result }): JSX.Element {
   );
 }
 
-const BEYOND = "They are of trained models, and a layer alone is no training.";
+const BEYOND = "They need trained models, and a single layer is not training.";
 
-/** Rows that one line stands for until it is opened. */
+/** Rows that one folded line replaces. */
 function Folded({ summary, rows }: { summary: string; rows: readonly ClaimRow[] }): JSX.Element {
   return (
     <details class="folded">
@@ -161,12 +161,12 @@ function Claim({ row }: { row: ClaimRow }): JSX.Element {
   );
 }
 
-/** The samples of an interval; a range says them itself. */
+/** The number of samples of an interval; a range states it itself. */
 function counted({ kind, count }: Quantity): string {
   return kind === "interval" ? `, n = ${count}` : "";
 }
 
-/** Our value against the paper's on a small logarithmic scale, the paper at 1. */
+/** Our value and the paper's on a small logarithmic scale, with the paper at 1. */
 function Share({ row }: { row: ClaimRow }): JSX.Element {
   const ratio = row.ratio!;
   const x = scaleLog().domain([0.1, 3]).range([4, 108]).clamp(true);

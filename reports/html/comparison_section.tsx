@@ -42,7 +42,7 @@ export function runName(index: number): string {
   return index < 26 ? String.fromCharCode(65 + index) : String(index + 1);
 }
 
-/** The one line that a comparison opens with. */
+/** The first line of a comparison. */
 export function comparisonLine(results: readonly Result[]): string {
   const context = longestCommonContext(results);
   if (context === null || results.length > 4) {
@@ -65,7 +65,7 @@ export function comparisonLine(results: readonly Result[]): string {
 /** The comparison of two or more runs. */
 export function Comparison({ results, hrefs }: {
   results: Result[];
-  /** Where the runs' reports are; by default further down the page. */
+  /** Location of the runs' reports; by default further down the page. */
   hrefs?: readonly string[];
 }): JSX.Element {
   const common = longestCommonContext(results);
@@ -286,7 +286,7 @@ function SpeedupOfRuns({ results }: { results: readonly Result[] }): JSX.Element
           />
         )}
         legend={plot}
-        note="Dense attention and Lighthouse of one run, in interleaved rounds. The star is the paper's value, no measurement of these runs."
+        note="Dense attention and Lighthouse of one run, in interleaved rounds. The star is the paper's value, not a measurement of these runs."
         data={plotData(plot, { x: "context_tokens", y: "speedup" })}
         table={{
           caption: "Speed-up of every run",

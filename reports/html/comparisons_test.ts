@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { renderHtml } from "./render_html.tsx";
 
-/** Parts of the page that hold no text of a result, cut out so that the rest can be searched. */
+/** The page without its embedded results and scripts, so that the rest can be searched. */
 
 Deno.test("several results start with a comparison and keep their sections apart", () => {
   const html = renderHtml([
@@ -20,7 +20,7 @@ Deno.test("several results start with a comparison and keep their sections apart
   );
 });
 
-Deno.test("a peer's interleaved ratio reads as peer time over dense time either way round", () => {
+Deno.test("a peer's interleaved ratio reads as peer time over dense time in either order", () => {
   const result = sampleResult({ contexts: [8192], extras: true });
   const dense = result.cases.find(({ id }) => id.startsWith("latency/dense/"))!.id;
   const peer = result.cases.find(({ id }) => id.startsWith("latency/peer:"))!.id;
@@ -40,7 +40,7 @@ Deno.test("a peer's interleaved ratio reads as peer time over dense time either 
   assert.match(renderHtml([result]), /4\.00× \(2\.00–5\.00×\)/);
 });
 
-Deno.test("memory: a peer's is what it held, never what we would have planned", () => {
+Deno.test("memory: a peer's is what it used, never our plan", () => {
   const result = sampleResult({ extras: true });
   const peers = result.cases.filter(({ id }) => id.startsWith("latency/peer:"));
   const section = () => {

@@ -1,5 +1,5 @@
 /**
- * The context cut into shards: what that changes in the selection, and what each ring step costs.
+ * The context cut into shards: how that changes the selection, and what each ring step costs.
  *
  * @module
  */
@@ -26,7 +26,7 @@ import { cycledStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
 import { largest } from "../data/extremes.ts";
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function contextParallelSection(result: Result, prefix: string): Section | null {
   const cases = shardedCases(result);
   if (cases.length === 0) return null;
@@ -38,7 +38,7 @@ export function contextParallelSection(result: Result, prefix: string): Section 
     `${scorers > 1 ? `${record.implementation.replace(/^lighthouse-/, "")}, ` : ""}` +
     `W = ${sharded.shards}, ${sharded.partition}`;
   const rows = cases.map((one): DotRow => {
-    // Where shares could not be timed apart, the pairs they compute stand in.
+    // If shares could not be timed separately, their numbers of pairs are used instead.
     const value = one.ring ? one.ring.criticalSeconds / one.ring.evenSeconds : workRatio(one);
     return {
       label: name(one),
@@ -179,10 +179,10 @@ export function contextParallelSection(result: Result, prefix: string): Section 
           );
         })}
         <p>
-          Each part selects on its own with its share of k. Where parts end at tile boundaries the
-          norm scorer chooses the same entries as without shards, because selection works tile by
-          tile; what an entry adds past the end of its part is lost, so the first rows of every part
-          can stay without a contributor.
+          Each part selects independently with its share of k. Where parts end at tile boundaries
+          the norm scorer chooses the same entries as without shards, because selection works tile
+          by tile; what an entry adds past the end of its part is lost, so the first rows of every
+          part can stay without a contributor.
         </p>
       </Spread>
     ),

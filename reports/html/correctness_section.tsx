@@ -14,7 +14,7 @@ import { formatTick, type Section, Spread } from "./section.tsx";
 /** Most rows of the figure; its table has all. */
 const MOST_DRAWN = 20;
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function correctnessSection(result: Result, prefix: string): Section | null {
   const checked = result.cases.filter(({ check }) => check !== undefined);
   if (checked.length === 0) return null;
@@ -40,7 +40,7 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
     case: record.id,
     style: styles.get(record.implementation)!,
   }));
-  // A suite can check hundreds of quantities; those that use most of their tolerance are drawn.
+  // A suite can check hundreds of quantities; those closest to their tolerance are drawn.
   const drawn = rows.length <= MOST_DRAWN
     ? rows
     : rows.toSorted((a, b) => b.value - a.value).slice(0, MOST_DRAWN);

@@ -149,7 +149,7 @@ export function environmentSection(result: Result, prefix: string): Section {
   };
 }
 
-/** What was done to keep the clock up, and what was read meanwhile. */
+/** How the clock was kept up, and the readings meanwhile. */
 function keepWarmText({ means, clockMHz, powerWatts }: KeepWarmRecord): string {
   const sentences = [`${means.join("; ")}.`];
   if (clockMHz) {
@@ -174,7 +174,7 @@ function keepWarmText({ means, clockMHz, powerWatts }: KeepWarmRecord): string {
   return sentences.map(capital).join(" ");
 }
 
-/** Vendors by the number that PCI or Khronos gave them, for stacks that have no name for them. */
+/** Vendors by their PCI or Khronos number, for stacks that do not name them. */
 const VENDORS: Record<number, string> = {
   0x1002: "AMD",
   0x106b: "Apple",
@@ -185,7 +185,7 @@ const VENDORS: Record<number, string> = {
   0x10005: "Mesa",
 };
 
-/** What the stack says of the adapter; numbers as hardware lists write them. */
+/** The stack's description of the adapter; numbers as in hardware lists. */
 function adapterText(
   { vendor, architecture, device, description }: Result["environment"]["adapter"],
 ): string {
@@ -196,7 +196,7 @@ function adapterText(
     isNumber(vendor) ? `vendor ${hexadecimal(vendor)}` : "",
     isNumber(device) ? `device ${hexadecimal(device)}` : "",
   ].filter(Boolean);
-  // Software adapters number themselves 0.
+  // Software adapters have the number 0.
   const texts = [description, named, architecture, isNumber(device) || device === "0" ? "" : device]
     .filter((text, i) => text && text !== "0" && (i === 0 || !description.includes(text)));
   return [...new Set(texts), ...(ids.length > 0 ? [`(${ids.join(", ")})`] : [])].join(" ");

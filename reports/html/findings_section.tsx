@@ -1,5 +1,5 @@
 /**
- * What this run found, in sentences.
+ * The findings of this run, in sentences.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import { findings } from "../claims/findings.ts";
 import { type Section, unbroken } from "./section.tsx";
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function findingsSection(result: Result, prefix: string): Section | null {
   const found = findings(result);
   if (found.length === 0) return null;

@@ -21,13 +21,13 @@ import { formatCount, formatInstant, formatPlural } from "../text/format.ts";
 import { Glossary } from "./glossary.tsx";
 import { together } from "./text_parts.tsx";
 
-/** The scoreboard, the headline, what ran, how the hardware differs, and where to read on. */
+/** The scoreboard, the headline, the run, how the hardware differs, and further links. */
 export function Masthead({ result, prefix, level, hero, methodHref }: {
   result: Result;
-  /** Of the ids of the result's sections. */
+  /** Prefix of the ids of the result's sections. */
   prefix: string;
   level: 1 | 2;
-  /** The chart that the report opens with. */
+  /** The first chart of the report. */
   hero?: ComponentChildren;
   /** Where the method is explained, if not in the repository. */
   methodHref?: string;
@@ -88,7 +88,7 @@ export function Masthead({ result, prefix, level, hero, methodHref }: {
   );
 }
 
-/** The verdicts counted, in the order of the scoreboard. */
+/** Numbers of verdicts, in the order of the scoreboard. */
 function ScoreLine({ rows }: { rows: readonly ClaimRow[] }): JSX.Element {
   const { judgeable, verdicts, beyond } = scoreboardOf(rows);
   const reproduced = verdicts.find(({ verdict }) => verdict === "reproduced")?.count ?? 0;

@@ -1,5 +1,5 @@
 /**
- * What the letters and the names of a report mean.
+ * The meaning of the letters and names in a report.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { ComponentChildren, JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { LEAST_FOR_INTERVAL } from "../data/spread.ts";
 
-/** A letter or a name, and what it means. */
+/** A letter or a name, and its meaning. */
 type Entry = readonly [term: ComponentChildren, meaning: ComponentChildren];
 
 const LETTERS: readonly Entry[] = [
@@ -29,7 +29,7 @@ const LETTERS: readonly Entry[] = [
   ],
   [
     "N/64",
-    "the paper’s rule for k. A layer takes no k below 128, so k is 128 wherever N/64 is less",
+    "the paper’s rule for k. The minimum k of a layer is 128, so k is 128 wherever N/64 is less",
   ],
   ["δ", "residue classes of positions that the dilated and the gla scorer work in"],
   ["W", "shards of a context that is cut for context parallelism"],
@@ -48,7 +48,7 @@ const NAMES: readonly Entry[] = [
   ["dense", "this suite’s own kernel for dense causal attention"],
   ["norm, dilated, gla", "scorers: what ranks the entries of the pyramid"],
   ["forward and backward", "both passes of one layer, as training runs them"],
-  ["peer", "somebody else’s implementation, timed in the same rounds on the same device"],
+  ["peer", "an external implementation, timed in the same rounds on the same device"],
   ["matrix units", "tensor cores; Dawn reaches them, Deno’s own WebGPU does not"],
   ["FMA", "fused multiply-add, the arithmetic outside of matrix units"],
   ["stack", "the WebGPU implementation that ran the kernels: Deno’s own, or Dawn"],
@@ -57,7 +57,7 @@ const NAMES: readonly Entry[] = [
 
 /** A list that opens with one click. */
 export function Glossary({ result }: { result?: Result }): JSX.Element {
-  // Options of other implementations than Lighthouse bring their own letters.
+  // Options of implementations other than Lighthouse add their own letters.
   const known = new Set(LETTERS.map(([term]) => term));
   const further = new Map<string, string>();
   for (const { options } of result?.implementations ?? []) {

@@ -41,7 +41,7 @@ import {
   unbroken,
 } from "./section.tsx";
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function latencySection(result: Result, prefix: string): Section | null {
   const directions = byDirection(contextSeries(result)).map(({ direction, series }) => {
     const plot = latencyPlot(series, result);
@@ -123,7 +123,7 @@ function LatencyFigure(
     several: boolean;
   },
 ): JSX.Element {
-  // The direction stands at the head of the title.
+  // The title starts with the direction.
   const { shared } = shortSeriesNames(series.map((one) => ({ ...one, direction: "forward" })));
   const all = series.flatMap(({ points }) => points);
   const y: LogAxis = {
@@ -209,7 +209,7 @@ function LatencyFigure(
   );
 }
 
-/** The first sample, and the median of those after it. */
+/** The first sample, and the median of the later ones. */
 function coolCells(record: CaseRecord): string[] {
   const found = coolAndSteady(record);
   return found === null ? [ABSENT, ABSENT] : [
@@ -218,7 +218,7 @@ function coolCells(record: CaseRecord): string[] {
   ];
 }
 
-/** The numbers of the plot with both figures beside them. */
+/** The numbers of the plot with both figures added. */
 function withCool({ columns, rows }: ChartData, series: readonly ContextSeries[]): ChartData {
   const cases = series.flatMap(({ points }) => points.map((point) => point.case));
   const found = cases.map(coolAndSteady);

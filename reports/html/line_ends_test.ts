@@ -3,10 +3,10 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** What is text in a clone. */
+/** Files that are text in a clone. */
 const TEXT = /\.(ts|tsx|js|json|wgsl|py|md|html|lock)$/;
 
-/** Copies a folder; texts get the line ends of Windows. */
+/** Copies a folder, with the line ends of Windows in texts. */
 async function copy(from: URL, to: string): Promise<void> {
   await Deno.mkdir(to, { recursive: true });
   for await (const { name, isDirectory, isFile } of Deno.readDir(from)) {
@@ -19,7 +19,7 @@ async function copy(from: URL, to: string): Promise<void> {
   }
 }
 
-/** The kernels' hash and a report, as a clone at `root` makes them. */
+/** The kernels' hash and a report, as made by a clone at `root`. */
 async function describe(root: string): Promise<{ hash: string; page: string }> {
   const at = (path: string) => JSON.stringify(new URL(path, `file://${root}/`).href);
   const code = `

@@ -1,5 +1,5 @@
 /**
- * What the cases hold in device memory: planned, measured, and the least that any implementation
+ * Device memory of the cases: planned, measured, and the minimum that any implementation
  * needs.
  *
  * @module
@@ -15,14 +15,14 @@ import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { plotStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function memorySection(result: Result, prefix: string): Section | null {
-  // What a peer will hold is anybody's guess: it is shown where it was measured.
+  // A peer's memory cannot be planned: it is shown if it was measured.
   const planned = result.cases.filter((record) =>
     timesLayer(record) && record.peakBytes > 0 &&
     (!isPeer(record) || bytesOf(record, "measuredPeakBytes") !== null)
   );
-  // A case that did not run holds nothing: the table alone has what was planned for it.
+  // A case that did not run uses no memory: only the table has its plan.
   const byContext = planned.filter((record) => isContextCase(record) && record.status === "ok");
   if (byContext.length === 0) return null;
   const groups = new Map<string, CaseRecord[]>();
@@ -32,7 +32,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
     const key = `${record.implementation} ${record.direction}`;
     const group = groups.get(key) ?? [];
     groups.set(key, group);
-    // Of several settings at one context the first stands for all; the table has them.
+    // Of several settings at one context the first is drawn; the table has them all.
     const place = `${key} ${record.shape.context}`;
     if (!taken.has(place)) group.push(record);
     taken.add(place);

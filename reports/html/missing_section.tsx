@@ -1,5 +1,5 @@
 /**
- * Cases without a time: one line for each reason, and the cases when it is opened.
+ * Cases without a time: one line for each reason, which opens to the cases.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { ABSENT, formatBytes, formatPlural, formatSeconds } from "../text/format
 import { Table } from "../charts/figure.tsx";
 import { capital, type Section, unbroken } from "./section.tsx";
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function missingSection(result: Result, prefix: string): Section | null {
   const missing = result.cases.filter(isMissing);
   if (missing.length === 0) return null;

@@ -10,17 +10,17 @@ import { strToU8, zlibSync } from "fflate";
 /** Type of the element. */
 export const PACKED_TYPE = "application/json+columns+deflate+base64";
 
-/** Shorter lists stay as they are. */
+/** Shorter lists are not packed. */
 const LEAST_ROWS = 4;
 
 /**
- * A value as the content of a script of {@linkcode PACKED_TYPE}. What comes back is the same JSON to
+ * A value as the content of a script of {@linkcode PACKED_TYPE}. Unpacking gives the same JSON to
  * the byte.
  *
  * @param json Its text, without white space.
  */
 export function packJson(json: string): string {
-  // An empty name is the mark of columns: a result that has one itself is packed as a text.
+  // An empty name marks columns: a result that has one itself is packed as a text.
   const packed = json.includes('"":') ? json : toColumns(JSON.parse(json));
   return zlibSync(strToU8(JSON.stringify(packed)), { level: 9 }).toBase64();
 }
@@ -43,8 +43,8 @@ function toColumns(value: unknown): unknown {
 }
 
 /**
- * The fields of all records in an order that each of them keeps, or the places of lists of one
- * length; undefined where there is no such thing.
+ * The fields of all records in an order consistent with each of them, or the indices of lists of one
+ * length; undefined if there is no such order.
  */
 function commonKeys(rows: readonly unknown[]): readonly string[] | undefined {
   if (rows.every(Array.isArray)) {

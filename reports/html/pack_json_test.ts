@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { saveAll } from "./_page_script.ts";
 import { packJson } from "./pack_json.ts";
 
-/** What the page's script saves of a packed value. */
+/** The saved file of a packed value. */
 async function saved(value: unknown): Promise<string> {
   const packed = packJson(JSON.stringify(value));
   const html = `<button data-result="r"></button>` +
@@ -28,7 +28,7 @@ Deno.test("packJson: what the page saves is the same JSON to the byte", async ()
   for (const value of values) assert.equal(await saved(value), JSON.stringify(value));
 });
 
-Deno.test("packJson: lists of any records survive, with fields here and there", async () => {
+Deno.test("packJson: lists of any records survive, with optional fields", async () => {
   const field = fc.constantFrom("a", "b", "c", "", "constructor");
   const cell = fc.oneof(fc.integer(), fc.string(), fc.constant(null), fc.array(fc.integer()));
   const rows = fc.array(
@@ -43,7 +43,7 @@ Deno.test("packJson: lists of any records survive, with fields here and there", 
   );
 });
 
-Deno.test("packJson: alike records take half the room", () => {
+Deno.test("packJson: similar records take half the space", () => {
   const random = (i: number) => (Math.imul(i, 2654435761) >>> 8) / 2 ** 24;
   const rows = Array.from({ length: 500 }, (_, i) => ({
     context: 2 ** (i % 9),

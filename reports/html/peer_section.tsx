@@ -21,7 +21,7 @@ import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { plotStyles } from "../charts/palette.ts";
 import { capital, contextAxis, describe, formatTick, type Section } from "./section.tsx";
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function peerSection(result: Result, prefix: string): Section | null {
   const rows = peerRows(result);
   const absent = (result.peers ?? []).filter(({ unavailable }) => unavailable !== undefined);

@@ -1,5 +1,5 @@
 /**
- * The HTML report: one file, no request to anywhere, the same bytes for the same results.
+ * The HTML report: one file without any request, with the same bytes for the same results.
  *
  * @module
  */
@@ -37,33 +37,33 @@ import { sampleSection } from "./sample_section.tsx";
 export interface HtmlOptions {
   /** Title of the document; the verdict line by default. */
   title?: string;
-  /** Colours whatever the reader's system says; by default the system decides. */
+  /** Colour theme for every reader; by default the system decides. */
   theme?: "light" | "dark";
   /** The site that the report is part of. */
   site?: ReportSite;
 }
 
-/** Where a report stands in a site. */
+/** The place of a report in a site. */
 export interface ReportSite {
   /** Links to the other pages. */
   links: readonly SiteLink[];
-  /** The result file beside the page, which then need not be embedded. */
+  /** The result file next to the page, which then need not be embedded. */
   resultHref: string;
   /** Picture for previews of a link. */
   image?: PageImage;
-  /** A section that fills a page of its own, and both pages. */
+  /** A section with a page of its own, and both pages. */
   apart?: { id: string; nav: string; href: string; reportHref: string };
   /** The page of the site that explains the method, relative to the report. */
   methodHref?: string;
-  /** Whether this is the page of that section, and not the report without it. */
+  /** Whether this is the page of that section, or the report without it. */
   only?: boolean;
 }
 
 type SectionOf = (result: Result, prefix: string) => Section | null;
 
 /**
- * What a run can find, in reading order; each says null where the result has nothing for it. Of a run
- * that the claims do not speak of, these come before them.
+ * The findings of a run, in reading order; each is null if the result has no data for it. For a run
+ * that the claims do not cover, these come before them.
  */
 const FINDINGS: readonly SectionOf[] = [
   findingsSection,
@@ -80,7 +80,7 @@ const FINDINGS: readonly SectionOf[] = [
   peerSection,
 ];
 
-/** What the findings rest on. */
+/** The data behind the findings. */
 const GROUNDS: readonly SectionOf[] = [
   correctnessSection,
   missingSection,
@@ -89,7 +89,7 @@ const GROUNDS: readonly SectionOf[] = [
 ];
 
 /**
- * The report of one result, or of several side by side, as a whole HTML document.
+ * The report of one result, or of several together, as a whole HTML document.
  *
  * Every text of a result is escaped, stripped of control characters and cut at 2,000 characters;
  * the only script is this module's own, allowed by its hash.

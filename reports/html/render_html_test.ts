@@ -10,7 +10,7 @@ import { scoreboardOf } from "../claims/scoreboard.ts";
 import { OUTSIDE, sources } from "../claims/sources.ts";
 import { renderHtml } from "./render_html.tsx";
 
-/** Parts of the page that hold no text of a result, cut out so that the rest can be searched. */
+/** The page without its embedded results and scripts, so that the rest can be searched. */
 function markup(html: string): string {
   return html.replace(/<style>[^]*?<\/style>/, "").replace(
     /<script type="application\/json[^"]*"[^]*?<\/script>/g,
@@ -66,18 +66,18 @@ Deno.test("the first screen: scoreboard, what the headline is over, sources, eve
   }
   const links = [...head.matchAll(/<a href="([^"]+)"/g)].map(([, href]) => href);
   assert.deepEqual(links, OUTSIDE);
-  // Without an address of the repository there is nothing to link to, and with one there is.
+  // Without a repository address there is no link, and with one there is.
   assert.deepEqual(sources(null).filter(({ href }) => href === null).length, 1);
   assert.ok(sources("https://x.example/y").every(({ href }) => href!.startsWith("https://")));
 });
 
-Deno.test("a run that no claim speaks of opens with what it found", () => {
+Deno.test("a run that no claim covers opens with its findings", () => {
   const needles = { ...sampleResult({ contexts: [] }), retrieval: sampleRetrieval() };
   const html = renderHtml([needles]);
   const at = (id: string) => html.indexOf(`<section id="${id}"`);
   assert.ok(at("retrieval") > 0 && at("retrieval") < at("claims"));
   assert.ok(!html.includes('class="scoreboard"') && !html.includes("hero-figure"));
-  // What was not run is folded: one line for each reason.
+  // Claims that were not run are folded: one line for each reason.
   const claims = html.slice(at("claims"), html.indexOf("</section>", at("claims")));
   const lines = [...claims.matchAll(/<details class="folded"><summary>([^<]*)/g)];
   assert.equal(new Set(lines.map(([, line]) => line)).size, lines.length);
@@ -96,7 +96,7 @@ Deno.test("a command breaks before its options only", () => {
   }
 });
 
-Deno.test("clock, power and energy stand with a case where the device told them, and nowhere else", async () => {
+Deno.test("clock, power and energy are shown for cases with device readings, and only there", async () => {
   const result = sampleResult({ contexts: [8192, 16_384] });
   assert.ok(!renderHtml([result]).includes("Energy of a token"));
   const record = result.cases[0];
@@ -116,7 +116,7 @@ Deno.test("clock, power and energy stand with a case where the device told them,
   assert.match(csv, /,1920,600,0\.3\r\n/);
 });
 
-Deno.test("a page has as many figures of stages as a reader can take, whatever ran", () => {
+Deno.test("a page limits its figures of stages, whatever ran", () => {
   const result = sampleResult({ contexts: [8192] });
   const layer = result.cases.find(({ scorer }) => scorer === "norm")!;
   for (let i = 0; i < 100; i++) {
@@ -170,7 +170,7 @@ Deno.test("every chart has a title, a text alternative, axis labels, its table a
   assert.equal(new Set(ids).size, ids.length, "ids are unique");
 });
 
-Deno.test("no coordinate of a chart is NaN or infinite, whatever is missing", () => {
+Deno.test("no coordinate of a chart is NaN or infinite, for any missing field", () => {
   const lean = sampleResult({ contexts: [8192] });
   lean.calibration = null;
   const odd = sampleResult({ contexts: [8192, 16_384] });
@@ -201,7 +201,7 @@ Deno.test("no coordinate of a chart is NaN or infinite, whatever is missing", ()
   }
 });
 
-Deno.test("renderHtml asks for nothing from anywhere", () => {
+Deno.test("renderHtml makes no request", () => {
   const html = markup(renderHtml([sampleResult({ extras: true, sweeps: true }), sampleResult()]))
     // The icon is in the page itself.
     .replace(/<link rel="icon" href="data:image[^"]*"/, "");
@@ -272,7 +272,7 @@ Deno.test("the same results give the same bytes", () => {
 
 Deno.test("a result of 150 cases with 10 samples each stays below 1 MB", () => {
   const result = sampleResult({ extras: true, sweeps: true, samples: 10 });
-  // A grid over L, p and context, as a user would ask for, fills the rest.
+  // A large grid over L, p and context fills the rest.
   const grid: CaseRecord[] = [8192, 16_384, 32_768, 65_536, 131_072, 262_144, 524_288].flatMap((
     context,
   ) =>
@@ -330,7 +330,7 @@ Deno.test("a result with every variant has a figure for each direction and a sec
   assert.equal(new Set(ids).size, ids.length, "ids are unique");
 });
 
-Deno.test("of hundreds of checked quantities the figure draws the worst, the table has all", () => {
+Deno.test("the figure draws the worst of hundreds of checked quantities, the table has all", () => {
   const result = sampleResult({ contexts: [8192] });
   result.cases[0].check!.parts = Array.from({ length: 300 }, (_, i) => ({
     name: `quantity ${i}`,

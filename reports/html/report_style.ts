@@ -1,4 +1,4 @@
-/** The style sheet of what only a report has: scoreboard, claims, folded lines, its print. */
+/** The style sheet for parts that only a report has: scoreboard, claims, folded lines, print. */
 export const REPORT_STYLE = `
 .nb{white-space:nowrap}
 .scoreboard{display:flex;flex-wrap:wrap;gap:.2rem 1.5rem;margin:0 0 .8rem;font-size:.98rem;color:var(--soft)}

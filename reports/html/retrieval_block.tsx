@@ -1,5 +1,5 @@
 /**
- * What the blocks of the retrieval section share: their frame, their axes, their words.
+ * Shared by the blocks of the retrieval section: their frame, axes and wording.
  *
  * @module
  */
@@ -19,11 +19,11 @@ export const RATE: Omit<LinearAxis, "label"> = {
   format: (value) => `${Math.round(100 * value)} %`,
 };
 
-/** What every block gets. */
+/** What every block receives. */
 export interface BlockProps {
   record: RetrievalRecord;
   prefix: string;
-  /** The result that the record is of. */
+  /** The result with the record. */
   described: Described;
 }
 
@@ -79,7 +79,7 @@ export function salienceAxis(values: readonly number[]): Omit<LinearAxis, "label
   };
 }
 
-/** Where exactly one of two arms was right, with McNemar's exact test. */
+/** Trials in which exactly one of two arms was right, with McNemar's exact test. */
 export function pairedText({ paired }: RetrievalCell, rival: string): string {
   const found = paired.find((pair) => pair.with === rival);
   return found
@@ -92,7 +92,7 @@ export function lostText({ lost }: RetrievalCell): string {
   return [lost.needle, lost.query, lost.diluted].map(formatCount).join(", ");
 }
 
-/** Trials in which the needle was selected at some level; elsewhere rows are whole or absent. */
+/** Trials in which the needle was selected at some level; for other arms rows are whole or absent. */
 export function anyLevel({ finestLevels, needleSelected }: RetrievalCell): string {
   return formatCount(finestLevels?.reduce((a, b) => a + b, 0) ?? needleSelected);
 }
@@ -112,7 +112,7 @@ export function budgetName(ratio: number): string {
   return `1/${formatSignificant(1 / ratio).replace(/\.0+$/, "")}`;
 }
 
-/** What an arm is called in a sentence. */
+/** The name of an arm in a sentence. */
 export function armName(arm: string): string {
   const names: Record<string, string> = {
     oracle: "oracle, top S by logit",

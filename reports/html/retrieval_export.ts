@@ -6,7 +6,7 @@
 import type { InstrumentRecord, RetrievalCell } from "../../suites/result/result_schema.ts";
 import { type ChartCell, type ChartData, finite } from "../charts/chart_data.ts";
 
-/** One row for each cell, with its setting and all its counts; columns that no cell has are left out. */
+/** One row for each cell, with its setting and all its counts; empty columns are left out. */
 export function cellData(cells: readonly RetrievalCell[]): ChartData {
   const levels = Math.max(0, ...cells.map(({ finestLevels }) => finestLevels?.length ?? 0));
   return fromRecords(cells.map((cell) => ({
@@ -43,7 +43,7 @@ export function cellData(cells: readonly RetrievalCell[]): ChartData {
   })));
 }
 
-/** Measurements beside the laws that they must follow. */
+/** Measurements with the laws that they must follow. */
 export function instrumentData(records: readonly InstrumentRecord[]): ChartData {
   return fromRecords(records.map((one) => ({
     quantity: one.quantity,
@@ -59,7 +59,7 @@ export function instrumentData(records: readonly InstrumentRecord[]): ChartData 
   })));
 }
 
-/** Records of the same keys as rows, without the columns that are empty in all of them. */
+/** Records with the same keys as rows, without the columns that are empty in all of them. */
 function fromRecords(records: readonly Record<string, ChartCell>[]): ChartData {
   const columns = Object.keys(records[0] ?? {}).filter((name) =>
     records.some((record) => record[name] !== null)

@@ -1,5 +1,5 @@
 /**
- * The retrieval section's first block: laws of dense attention beside what was measured.
+ * The retrieval section's first block: laws of dense attention and the measurements.
  *
  * @module
  */
@@ -31,7 +31,7 @@ const QUANTITIES = [
   { quantity: "accuracy", law: "accuracy", title: "Digit decoded, dense attention" },
 ] as const;
 
-/** Laws beside measurements. */
+/** Laws and measurements. */
 export function InstrumentBlock({ record, prefix }: BlockProps): JSX.Element | null {
   const { instrument, confidence } = record;
   if (record.cells.length === 0) return null;

@@ -1,5 +1,5 @@
 /**
- * The retrieval suite: does the mechanism find and carry a needle.
+ * The retrieval suite: whether the mechanism finds a needle and carries its value.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import { MapBlock } from "../charts/retrieval_maps.tsx";
 import { StressBlock } from "../charts/stress_block.tsx";
 import type { Section } from "./section.tsx";
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function retrievalSection(result: Result, prefix: string): Section | null {
   const record = result.retrieval;
   if (!record || record.cells.length === 0 && !record.checkpoint) return null;
@@ -64,7 +64,7 @@ function leadText({ trials, headDim, cells }: RetrievalRecord): string {
       formatContext(contexts[contexts.length - 1])
     }`;
   return "One needle, whose value encodes a digit, lies among random keys and values; the last " +
-    "position reads a digit out. No trained model takes part: this says what the mechanism can " +
+    "position reads a digit out. No trained model is used: this shows what the mechanism can " +
     `find and carry, not what training makes of it. ${
       formatCount(trials)
     } trials a cell${range}, ` +

@@ -1,5 +1,5 @@
 /**
- * The samples of each case: how they lie around their median, the first beside the later ones, and
+ * The samples of each case: their spread around the median, the first compared with the later ones, and
  * all of them in the order of measuring.
  *
  * @module
@@ -29,11 +29,11 @@ const SHOWN = 12;
 /** Cases whose samples are drawn and listed: the result file has every one. */
 const MOST_DRAWN = 400;
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function sampleSection(result: Result, prefix: string): Section | null {
   const sampled = result.cases.filter(({ samples }) => samples.length > 0);
   if (sampled.length === 0) return null;
-  // Where charts link to: a case that was measured twice has one place.
+  // Charts link to one place for each case, even if it was measured twice.
   const firsts = new Set(
     new Map(sampled.toReversed().map((record) => [record.id, record])).values(),
   );
@@ -95,11 +95,11 @@ export function sampleSection(result: Result, prefix: string): Section | null {
   };
 }
 
-/** What the tables of strips share. */
+/** Shared by the tables of strips. */
 interface Strips {
-  /** Of several records of one case the one that charts link to. */
+  /** Of several records of one case, the one that charts link to. */
   firsts: ReadonlySet<CaseRecord>;
-  /** Of the ids that charts link to. */
+  /** Prefix of the ids that charts link to. */
   prefix: string;
   drawn: ReadonlySet<CaseRecord>;
   /** Factor at either end of the strips. */
@@ -155,7 +155,7 @@ function StripTable(
   );
 }
 
-/** Clock, power and energy of a token, where the device told them. */
+/** Clock, power and energy per token, if the device reported them. */
 function deviceCells(record: CaseRecord): string[] {
   const { clockMHz, powerWatts, joulesPerToken } = deviceReadings(record);
   return [
@@ -165,7 +165,7 @@ function deviceCells(record: CaseRecord): string[] {
   ];
 }
 
-/** How far the sample farthest from the median lies from it. */
+/** Largest distance of a sample from the median. */
 function farthest({ samples, statistic: { median } }: Timed): string {
   const counted = samples.filter(({ flag }) => flag === undefined);
   return counted.length === 0

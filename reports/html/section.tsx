@@ -1,5 +1,5 @@
 /**
- * What the sections share: their frame, their axes, their words.
+ * Shared by the sections: their frame, axes and wording.
  *
  * @module
  */
@@ -50,7 +50,7 @@ export function unbroken(text: string): string {
     .replace(/(\d) (?=%|[kMGTP]?(?:FLOP|B|tok)\b|[mµn]?s\b)/g, "$1\u00a0");
 }
 
-/** N with an exponent, as a slope is written. */
+/** N with an exponent, as slopes are written. */
 export function Power({ exponent }: { exponent: number }): JSX.Element {
   return (
     <span class="power">
@@ -69,12 +69,12 @@ export function contextAxis(contexts: readonly number[]): LogAxis {
   };
 }
 
-/** What a time of this run is: by GPU timestamps, or by the wall clock where there are none. */
+/** The kind of time in this run: by GPU timestamps, or by the wall clock without them. */
 export function timeLabel({ calibration }: Result): string {
   return calibration?.clock === "wall" ? "wall-clock time of one layer" : "GPU time of one layer";
 }
 
-/** Latency series as plot series, named apart. */
+/** Latency series as plot series, with distinct names. */
 export function latencyPlot(
   series: readonly ContextSeries[],
   described: Described,

@@ -1,5 +1,5 @@
 /**
- * What selection reaches, where its budget goes, and how firm its choices are.
+ * Which rows selection covers, where its budget goes, and how stable its choices are.
  *
  * @module
  */
@@ -38,7 +38,7 @@ const SHADES = [
   "var(--stage-1)",
 ];
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function selectionSection(result: Result, prefix: string): Section | null {
   const cases = qualityCases(result);
   if (cases.length === 0) return null;
@@ -111,7 +111,7 @@ export function selectionSection(result: Result, prefix: string): Section | null
       >
         <p>
           A row of the output is the sum of the entries that reach it: at most one of each level. A
-          row that none reaches is zero; only the first rows of a context can be.
+          row that none covers is zero; only the first rows of a context can be.
         </p>
         <p>
           Inputs are random numbers without structure, so scores lie close together and how far
@@ -191,12 +191,12 @@ function FanInFigure(
   );
 }
 
-/** Context, and what else tells the case from its like. */
+/** Context, and what else distinguishes the case from similar ones. */
 function labelOf({ context, distinction }: QualityCase): string {
   return [formatContext(context), distinction].filter(Boolean).join(", ");
 }
 
-/** Overlap and stability of each implementation at its longest context that has them. */
+/** Overlap and stability of each implementation at its longest context with both. */
 function agreementRows(cases: readonly QualityCase[], described: Described): DotRow[] {
   const styles = seriesStyles(cases.map(({ implementation }) => implementation), described);
   const rows = new Map<string, DotRow>();
@@ -207,7 +207,7 @@ function agreementRows(cases: readonly QualityCase[], described: Described): Dot
       text: formatSignificant(jaccard),
       style: styles.get(one.implementation)!,
     });
-  // Ascending contexts: the longest one is what stays.
+  // Contexts ascend: the longest one is kept.
   for (const one of cases) {
     const { stability, overlaps = [] } = one.quality;
     if (stability) add(one, `${short(one.implementation)}, noise`, stability.jaccard);

@@ -36,7 +36,7 @@ export function SpeedupFigure(
   },
 ): JSX.Element {
   const styles = plotStyles(series.map(({ implementation }) => implementation), result);
-  // The direction stands in the title.
+  // The title contains the direction.
   const { names, shared } = shortSeriesNames(
     series.map((one) => ({ ...one, direction: "forward" })),
   );
@@ -86,7 +86,7 @@ export function SpeedupFigure(
     ),
   }];
   const drawn = [...plot, ...overFastest];
-  // What the FLOP alone would give is known for k = N/64 only.
+  // The gain from the FLOP alone is known for k = N/64 only.
   const bound = series.some(({ clamp }) => clamp?.whole !== true);
   const data = !beside ? plain : {
     columns: [...plain.columns, "fastest_dense", "speedup_over_fastest_dense"],
@@ -159,7 +159,7 @@ export function SpeedupFigure(
           } over Lighthouse’s, by the medians.`,
         "Each ratio comes from interleaved rounds of the two; bars are 95 % intervals, or ranges " +
         "where there are fewer than six samples a side.",
-        `The star is the paper's value (${PAPER_HARDWARE}), no measurement of this run.`,
+        `The star is the paper's value (${PAPER_HARDWARE}), not a measurement of this run.`,
         clampSentence(series),
       ].filter((sentence) => sentence !== null).join(" ")}
       data={data}
@@ -194,7 +194,7 @@ export function SpeedupFigure(
   );
 }
 
-/** What occurs most often, the first of equals; undefined where nothing does. */
+/** The most frequent value, the first of equals; undefined for an empty list. */
 function mostFrequent(values: readonly (string | undefined)[]): string | undefined {
   const groups = Map.groupBy(values.filter((value) => value !== undefined), (value) => value);
   return [...groups].reduce<[string, string[]] | undefined>(

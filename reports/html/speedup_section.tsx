@@ -20,7 +20,7 @@ import { capital, type Section, Spread } from "./section.tsx";
 import { SpeedupFigure } from "./speedup_figure.tsx";
 import { largest } from "../data/extremes.ts";
 
-/** What the hero chart of a result shows: the norm scorer, forward where that was measured. */
+/** The series of a result's hero chart: the norm scorer, forward if that was measured. */
 function heroSeries(result: Result): SpeedupSeries | null {
   const series = speedupSeries(result).filter(({ implementation }) =>
     implementation === LEAD_LAYER
@@ -28,7 +28,7 @@ function heroSeries(result: Result): SpeedupSeries | null {
   return series.find(({ direction }) => direction === "forward") ?? series[0] ?? null;
 }
 
-/** The chart that a report opens with; null where the run has no speed-up of the norm scorer. */
+/** The first chart of a report; null if the run has no speed-up of the norm scorer. */
 export function HeroFigure({ result }: { result: Result }): JSX.Element | null {
   const series = heroSeries(result);
   return series === null ? null : (
@@ -45,7 +45,7 @@ export function HeroFigure({ result }: { result: Result }): JSX.Element | null {
   );
 }
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function speedupSection(result: Result, prefix: string): Section | null {
   const directions = byDirection(speedupSeries(result));
   if (directions.length === 0) return null;
@@ -53,7 +53,7 @@ export function speedupSection(result: Result, prefix: string): Section | null {
     const lead = leadOf(series);
     return { direction, lead, name: shortSeriesNames(series).names[series.indexOf(lead)] };
   });
-  // A report of one run opens with the chart of the norm scorer: it is not drawn a second time.
+  // A report of one run starts with the chart of the norm scorer: it is not drawn a second time.
   const hero = prefix === "" ? heroSeries(result) : null;
   const drawn = directions.filter(({ direction, series }) =>
     hero === null || direction !== hero.direction || series.length > 1
@@ -79,8 +79,7 @@ export function speedupSection(result: Result, prefix: string): Section | null {
             ))}
             {drawn.length === 0 && (
               <p>
-                The chart stands{" "}
-                <a href="#hero-figure">at the head of this page</a>, with its table.
+                The chart is <a href="#hero-figure">at the head of this page</a>, with its table.
               </p>
             )}
           </>

@@ -1,5 +1,5 @@
 /**
- * Where the time of a Lighthouse layer goes.
+ * How the time of a Lighthouse layer divides into stages.
  *
  * @module
  */
@@ -16,13 +16,13 @@ import { stageColor } from "../charts/palette.ts";
 import { symbolSquare } from "d3-shape";
 import { type Section, Spread } from "./section.tsx";
 
-/** Figures that are open; more of them tell the same again for other scorers. */
+/** Figures that are open; further ones repeat the same for other scorers. */
 const SHOWN = 2;
 
-/** Figures at all; what has none is in the table. */
+/** Most figures; stages without one are in the table. */
 const MOST_FIGURES = 16;
 
-/** The section, or null where the result has nothing for it. */
+/** The section, or null if the result has no data for it. */
 export function stageSection(result: Result, prefix: string): Section | null {
   const series = contextSeries(result).filter(({ points, k }) =>
     k !== null && points.some((point) => stagesOf(point.case).length > 1)
@@ -51,7 +51,7 @@ export function stageSection(result: Result, prefix: string): Section | null {
       ]
       : []
   );
-  // The longest context whose stages were told apart: a long one may have a time and no more.
+  // The longest context with separate stages: a longer one may only have a total time.
   const lead = series[0].points.findLast((point) => stagesOf(point.case).length > 1)!;
   const parts = stagesOf(lead.case);
   const largest = parts.reduce((a, b) => b.seconds > a.seconds ? b : a);

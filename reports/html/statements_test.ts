@@ -23,19 +23,19 @@ for (const { name } of Deno.readDirSync(FOLDER)) {
 
 const pages = new Map([...results].map(([name, result]) => [name, renderHtml([result])]));
 
-/** What a reader sees of a page: text without tags, scripts and styles. */
+/** The visible text of a page, without tags, scripts and styles. */
 function textOf(html: string): string {
   return html.replace(/<(script|style)[^]*?<\/\1>/g, "").replace(/<[^>]*>/g, " ")
     .replaceAll("&amp;", "&").replaceAll("\u00a0", " ").replace(/\s+/g, " ");
 }
 
-/** The `<section>` or `<figure>` of an id; undefined where there is none. */
+/** The `<section>` or `<figure>` with an id; undefined if there is none. */
 function part(html: string, tag: string, id: string): string | undefined {
   const from = html.indexOf(`<${tag} id="${id}"`);
   return from < 0 ? undefined : html.slice(from, html.indexOf(`</${tag}>`, from));
 }
 
-/** Runs a check on every page that has what it is about; says how many had. */
+/** Runs a check on every page that has its subject; asserts how many had. */
 function onPages(
   check: (page: { name: string; html: string; text: string; result: Result }) => boolean,
 ): number {
@@ -50,7 +50,7 @@ function held(record: CaseRecord): number {
   return record.measuredPeakBytes || record.peakBytes;
 }
 
-Deno.test("statements: no share of a ceiling is above it, whatever the stack", () => {
+Deno.test("statements: no share of a ceiling exceeds it, on any stack", () => {
   const count = onPages(({ name, text, result }) => {
     const title = /reaches ([\d.]+) % of the .*? ceiling that this run measured/.exec(text);
     if (title === null) return false;
@@ -66,7 +66,7 @@ Deno.test("statements: no share of a ceiling is above it, whatever the stack", (
   assert.match(dawn, /Dense attention reaches 5\d\.\d % of the matrix units’ ceiling/);
 });
 
-Deno.test("statements: the largest case that ran is one that ran", () => {
+Deno.test("statements: the largest case named as run did run", () => {
   const count = onPages(({ name, text, result }) => {
     const said = /The largest case (of ours )?that ran holds ([\d.,]+ [KMGT]?i?B)/.exec(text);
     if (said === null) return false;
@@ -127,14 +127,14 @@ Deno.test("statements: a stage has the same share in the title, the bar and the 
     const [, context, stage, share] = title;
     const figure = textOf(part(section!, "figure", "stages-figure-1")!);
     assert.ok(figure.includes(`${context} ${stage}`), name);
-    // Bar and table both: a bar of that length has its number inside.
+    // Bar and table both: a bar of that length contains its number.
     assert.ok(figure.split(share).length > 2, `${name}: ${share} stands in the title alone`);
     return true;
   });
   assert.ok(count >= 5, `${count} pages`);
 });
 
-Deno.test("statements: no interval rests on fewer samples than can carry one", () => {
+Deno.test("statements: no interval has fewer samples than it needs", () => {
   let ranges = 0;
   const count = onPages(({ name, html, result }) => {
     const series = contextSeries(result);
@@ -157,7 +157,7 @@ Deno.test("statements: no interval rests on fewer samples than can carry one", (
   assert.ok(count >= 8 && ranges > 20, `${count} pages, ${ranges} ranges`);
 });
 
-Deno.test("statements: units, numbers and reasons that mislead are nowhere", () => {
+Deno.test("statements: there are no misleading units, numbers and reasons", () => {
   const wrong = [
     /1,024 ?K\b/,
     /1,024 [KMG]iB/,
@@ -171,7 +171,7 @@ Deno.test("statements: units, numbers and reasons that mislead are nowhere", () 
   ];
   for (const [name, html] of pages) {
     for (const text of [textOf(html), renderMarkdown([results.get(name)!])]) {
-      // Values that a run recorded stand as they are in its command and configuration.
+      // Values that a run recorded appear unchanged in its command and configuration.
       const shown = text.replace(/vendor 0x\w+/g, "");
       for (const pattern of wrong) {
         assert.ok(!pattern.test(shown), `${name}: ${pattern.exec(shown)} in ${pattern}`);
@@ -194,7 +194,7 @@ Deno.test("statements: a comparison's common context is one that all runs have, 
   assert.equal(said[1], formatContext(Math.max(...common)));
 });
 
-Deno.test("statements: what a run did not time is a line for each reason, not a row for each case", () => {
+Deno.test("statements: untimed cases give a line for each reason, not a row for each case", () => {
   const html = pages.get("h100-deno-paper.json")!;
   const section = part(html, "section", "missing")!;
   const lines = section.match(/<summary>/g)!.length;

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /**
- * Commands and links to copy, and what a link leads to.
+ * Commands and links to copy, and opening the target of a link.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export function button(
   one.type = "button";
   one.textContent = text;
   one.title = name;
-  // What is read aloud begins with what is seen.
+  // The text read aloud starts with the visible text.
   one.setAttribute("aria-label", `${text}. ${name}`);
   one.onclick = () => void run(one);
   return one;
@@ -26,13 +26,13 @@ export function linkTo(id: string): string {
   return `${location.href.split("#")[0]}#${encodeURIComponent(id).replaceAll("%2F", "/")}`;
 }
 
-/** Puts a text on the clipboard, and says so on the button for a moment. */
+/** Copies a text to the clipboard, and confirms it on the button for a moment. */
 export async function copyText(text: string, pressed: HTMLButtonElement): Promise<void> {
   const before = pressed.dataset.label ??= pressed.textContent!;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Pages from disk have no clipboard in some browsers, but they can copy what is selected.
+    // Pages opened from disk have no clipboard in some browsers, but can copy the selection.
     const field = document.createElement("textarea");
     field.value = text;
     document.body.append(field);
@@ -59,7 +59,7 @@ export function addCopyButtons(root: ParentNode): void {
   }
 }
 
-/** Opens whatever is folded around the target of the address, and shows it. */
+/** Opens everything that is folded around the target of the address, and shows it. */
 export function openTarget(): void {
   const id = decodeURIComponent(location.hash.slice(1));
   const target = id === "" ? null : document.getElementById(id);

@@ -1,5 +1,5 @@
 /**
- * What a series, a point or a row is about: device, scorer, direction, context.
+ * The device, scorer, direction and context of a series, a point or a row.
  *
  * @module
  */
@@ -7,9 +7,9 @@ import { sortKey } from "./sort_key.ts";
 
 /** Keys of the filters, in their order. */
 export const FACETS = ["device", "scorer", "direction", "context"] as const;
-/** One of them. */
+/** One key. */
 export type Facet = typeof FACETS[number];
-/** Values that are known; a thing without a value passes every filter. */
+/** Known values; an item without a value passes every filter. */
 export type FacetValues = Partial<Record<Facet, string>>;
 
 /** `latency/lighthouse-norm/forward/N32768-H8-d128-f16` and the like. */
@@ -17,7 +17,7 @@ const CASE = /^[\w-]+\/([^/]+)\/([\w-]+)\/N(\d+)/;
 const LIGHTHOUSE = /^lighthouse-([\w-]+)/;
 const DIRECTIONS = /\b(forward and backward|forward-backward|forward|backward)\b/;
 
-/** What the id of a case says. */
+/** Facets from the id of a case. */
 export function facetsOfCase(id: string): FacetValues {
   const found = CASE.exec(id);
   if (found === null) return {};
@@ -25,7 +25,7 @@ export function facetsOfCase(id: string): FacetValues {
   return { ...facetsOfName(implementation), direction, context };
 }
 
-/** What the name of a series says. */
+/** Facets from the name of a series. */
 export function facetsOfName(name: string): FacetValues {
   const scorer = LIGHTHOUSE.exec(name)?.[1];
   const direction = directionOf(name);
@@ -36,13 +36,13 @@ function directionOf(text: string): string | undefined {
   return DIRECTIONS.exec(text)?.[1].replace(" and ", "-");
 }
 
-/** Tokens of a context as it is printed: `32K` is `32768`. */
+/** Tokens of a context as printed: `32K` is `32768`. */
 export function contextOf(text: string): string | undefined {
   const tokens = sortKey(text);
   return typeof tokens === "number" ? String(tokens) : undefined;
 }
 
-/** What a row of a table says, by the headings of its columns. */
+/** Facets of a row of a table, from the headings of its columns. */
 export function facetsOfRow(
   headings: readonly string[],
   cells: readonly string[],
@@ -80,7 +80,7 @@ export function facetsOfRow(
   return found;
 }
 
-/** Whether a thing passes the filters. */
+/** Whether an item passes the filters. */
 export function passes(values: FacetValues, chosen: FacetValues): boolean {
   return FACETS.every((facet) =>
     chosen[facet] === undefined || values[facet] === undefined ||

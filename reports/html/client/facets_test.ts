@@ -25,7 +25,7 @@ Deno.test("facets: of a case, of a series, of a row", () => {
   );
 });
 
-Deno.test("passes: an unknown value passes, a known one must be the chosen", () => {
+Deno.test("passes: an unknown value passes, a known one must be the chosen one", () => {
   assert.ok(passes({}, { scorer: "norm" }));
   assert.ok(passes({ scorer: "norm", context: "8192" }, { scorer: "norm" }));
   assert.ok(!passes({ scorer: "gla" }, { scorer: "norm" }));

@@ -1,7 +1,7 @@
 /// <reference lib="dom" />
 /**
  * The numbers of the figures: packed together at the end of the page, or inside a figure that was
- * drawn since.
+ * drawn later.
  *
  * @module
  */
@@ -9,14 +9,14 @@ import type { ChartData } from "../../charts/chart_data.ts";
 import type { Readout } from "../../charts/drawing.ts";
 import { unpack } from "./packed.ts";
 
-/** Numbers of one figure, and what its points say. */
+/** Numbers of one figure, and the readouts of its points. */
 export type FigureData = ChartData & { readout?: Readout };
 
 let packed: Promise<FigureData[]> | undefined;
-/** Figures of the page as it was written, in the order of the packed numbers. */
+/** Figures of the original page, in the order of the packed numbers. */
 let written: Element[] = [];
 
-/** Numbers of a figure; undefined where it has none. */
+/** Numbers of a figure; undefined if it has none. */
 export async function figureData(figure: Element): Promise<FigureData | undefined> {
   const own = figure.querySelector("script.chart-data")?.textContent;
   if (own) {

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /**
- * Filters by device, scorer, direction and context, for all charts and tables of a page together.
+ * Filters by device, scorer, direction and context, for all charts and tables of a page at once.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import {
 import { figureData } from "./figure_data.ts";
 import { hiddenOf, showAsHidden } from "./marks.ts";
 
-/** What the filters act on. */
+/** The items that the filters act on. */
 interface Filtered {
   readonly figures: readonly {
     readonly figure: HTMLElement;
@@ -30,7 +30,7 @@ interface Filtered {
     readonly box: HTMLElement;
     readonly rows: readonly { row: HTMLElement; values: FacetValues }[];
   }[];
-  /** Parts of the page that are about one value as a whole. */
+  /** Parts of the page that belong to one value as a whole. */
   readonly parts: readonly { part: HTMLElement; values: FacetValues }[];
 }
 
@@ -110,7 +110,7 @@ async function collect(): Promise<Filtered> {
         const ids = points.map(([, , , , id]) => id);
         const cases = ids.map((id) => id === null ? {} : facetsOfCase(id));
         const [first = facetsOfCase(one.case ?? "")] = cases;
-        // A peer may be called after Lighthouse without being one of its scorers.
+        // A peer may have Lighthouse in its name without being one of its scorers.
         const isPeer = [one.case, ...ids].some((id) => id?.includes("/peer:"));
         const said = { ...(isPeer ? {} : facetsOfName(name)), ...facets };
         const own: FacetValues = { ...around, ...said, ...sameOf(cases, first) };
@@ -151,7 +151,7 @@ async function collect(): Promise<Filtered> {
   return { figures, tables, parts };
 }
 
-/** Facets in which all cases of a series agree. */
+/** Facets that are equal for all cases of a series. */
 function sameOf(cases: readonly FacetValues[], first: FacetValues): FacetValues {
   return Object.fromEntries(
     Object.entries(first).filter(([facet, value]) =>
@@ -162,7 +162,7 @@ function sameOf(cases: readonly FacetValues[], first: FacetValues): FacetValues 
 
 function valuesOf({ figures, tables, parts }: Filtered, facet: Facet): string[] {
   const all = [
-    // Checks have contexts of their own, which no chart goes through.
+    // Checks have their own contexts, which no chart shows.
     ...figures.filter(({ overContexts }) => overContexts || facet !== "context").flatMap((one) =>
       one.series.flatMap(({ own, points }) => [own, ...points])
     ),

@@ -1,13 +1,13 @@
 /// <reference lib="dom" />
 /**
- * A press on an entry of a legend hides its series, and shows it again.
+ * A click on an entry of a legend hides its series, and shows it again.
  *
  * @module
  */
 import { figureData } from "./figure_data.ts";
 import { hiddenOf, showAsHidden } from "./marks.ts";
 
-/** Makes a button of every entry that names a series of its figure. */
+/** Makes every entry that names a series of its figure a button. */
 export async function addLegendToggles(root: ParentNode): Promise<void> {
   const legends = [...root.querySelectorAll<HTMLElement>("figure ul.legend")];
   await Promise.all(legends.map(async (legend) => {

@@ -1,14 +1,14 @@
 /// <reference lib="dom" />
 /**
- * The marks of a drawing, by series and point, and which of them are shown.
+ * The marks of a drawing, by series and point, and which of them are visible.
  *
  * @module
  */
 
-/** What stands for a point: a shape used again, a mark, a bar or cell, a sample. */
+/** Elements that represent a point: a reused shape, a mark, a bar or cell, a sample. */
 const MARK = "use,path.marker,rect,circle.dot";
 
-/** Drawings of a figure; one of them is shown. */
+/** Drawings of a figure; one of them is visible. */
 export function drawingsOf(figure: Element): SVGSVGElement[] {
   return [...figure.querySelectorAll<SVGSVGElement>("svg.drawing")];
 }
@@ -25,19 +25,19 @@ export function marksOf(drawing: Element, series: number): SVGElement[] {
   ]);
 }
 
-/** What is hidden of a figure. */
+/** What is hidden in a figure. */
 interface Hidden {
-  /** Series that a press on the legend hid. */
+  /** Series hidden by a click on the legend. */
   readonly toggled: Set<number>;
-  /** Series that the filters hide. */
+  /** Series hidden by the filters. */
   filtered: ReadonlySet<number>;
-  /** Points of the other series that the filters hide. */
+  /** Points of the other series hidden by the filters. */
   points: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
 const states = new WeakMap<Element, Hidden>();
 
-/** What is hidden of a figure; nothing at first. */
+/** What is hidden in a figure; nothing at first. */
 export function hiddenOf(figure: Element): Hidden {
   let state = states.get(figure);
   if (state === undefined) {
@@ -46,13 +46,13 @@ export function hiddenOf(figure: Element): Hidden {
   return state;
 }
 
-/** Whether a series of a figure is seen. */
+/** Whether a series of a figure is visible. */
 export function isShown(figure: Element, series: number): boolean {
   const { toggled, filtered } = hiddenOf(figure);
   return !toggled.has(series) && !filtered.has(series);
 }
 
-/** Makes the drawings of a figure agree with what is hidden of it. */
+/** Updates the drawings of a figure to what is hidden in it. */
 export function showAsHidden(figure: Element, count: number): void {
   const { points, filtered } = hiddenOf(figure);
   for (const entry of figure.querySelectorAll<HTMLElement>("[data-legend]")) {

@@ -1,5 +1,5 @@
 /**
- * The way back from `../pack_json.ts`.
+ * The inverse of `../pack_json.ts`.
  *
  * @module
  */
@@ -9,7 +9,7 @@ export async function unpack(text: string): Promise<unknown> {
   const packed = new Blob([Uint8Array.from(atob(text), (char) => char.charCodeAt(0))]);
   const stream = packed.stream().pipeThrough(new DecompressionStream("deflate"));
   const value = await new Response(stream).json();
-  // A text is JSON that could not be laid out by columns.
+  // A text is JSON that could not be arranged in columns.
   return typeof value === "string" ? JSON.parse(value) : fromColumns(value);
 }
 

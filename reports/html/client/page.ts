@@ -1,12 +1,12 @@
 /// <reference lib="dom" />
 /**
- * The script of every page, of the report and of the site. Without it nothing is lost but what it
- * adds: readouts of points, toggles, filters, sorting, the buttons that save and copy. Drawings,
- * tables and links are in the page.
+ * The script of every page of the report and of the site. It only adds features: readouts of points,
+ * toggles, filters, sorting, and the buttons that save and copy. Drawings,
+ * tables and links work without it.
  *
  * `deno task generate` bundles it to `../page_script.generated.js`, which a page has in its head, so that the
- * theme is known before anything is drawn. A page that draws a figure anew sends the event
- * {@linkcode RENDERED} from the element that holds it.
+ * theme is known before anything is drawn. A page that draws a figure again sends the event
+ * {@linkcode RENDERED} from the element that contains it.
  *
  * @module
  */
@@ -18,10 +18,10 @@ import { addSaveButtons } from "./save.ts";
 import { addSorting } from "./sort_tables.ts";
 import { addThemeToggle, applyStoredTheme } from "./theme.ts";
 
-/** Sent, bubbling, from an element whose figures or tables were drawn anew. */
+/** Sent, bubbling, from an element whose figures or tables were drawn again. */
 const RENDERED = "lighthouse-rendered";
 
-/** Adds to what is inside `root` whatever it lacks. */
+/** Adds the missing features to everything inside `root`. */
 async function enhance(root: ParentNode): Promise<void> {
   addSorting(root);
   addCopyButtons(root);
@@ -33,7 +33,7 @@ async function enhance(root: ParentNode): Promise<void> {
 applyStoredTheme();
 addEventListener("DOMContentLoaded", () => {
   addThemeToggle();
-  // For tests, which must not look before.
+  // For tests, which must wait for it.
   void enhance(document).then(() => document.documentElement.dataset.ready = "");
   document.addEventListener(RENDERED, ({ target }) => void enhance(target as Element));
   addEventListener("hashchange", openTarget);

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /**
- * What a point says: its series, value, interval, number of samples, and a way to its case. By
+ * The readout of a point: its series, value, interval, number of samples, and a link to its case. By
  * pointer, by touch, and by the arrow keys.
  *
  * @module
@@ -9,19 +9,19 @@ import type { Readout, ReadoutPoint } from "../../charts/drawing.ts";
 import { figureData } from "./figure_data.ts";
 import { drawingsOf, hiddenOf, isShown, marksOf } from "./marks.ts";
 
-/** Farthest from a mark that a pointer still means it, in pixels; a finger is less exact. */
+/** Largest distance from a mark at which a pointer selects it, in pixels; a finger is less exact. */
 const REACH = { mouse: 26, touch: 40 };
 
 interface Spot {
   readonly series: number;
   readonly point: number;
-  /** Middle of the mark, in pixels of the window. */
+  /** Centre of the mark, in pixels of the window. */
   readonly x: number;
   readonly y: number;
   readonly box: DOMRect;
 }
 
-/** A figure whose points can be read. */
+/** A figure whose points can be read out. */
 interface Chart {
   readonly figure: HTMLElement;
   readonly readout: Readout;
@@ -31,7 +31,7 @@ interface Chart {
   pinned: boolean;
 }
 
-/** Makes the drawings of every figure readable. */
+/** Adds readouts to the drawings of every figure. */
 export async function addReadouts(root: ParentNode): Promise<void> {
   const figures = [...root.querySelectorAll<HTMLElement>("figure")];
   await Promise.all(figures.map(async (figure) => {
@@ -76,14 +76,14 @@ function listen(chart: Chart, drawing: SVGSVGElement): void {
     show(chart, drawing, spot);
   });
   drawing.addEventListener("blur", ({ relatedTarget }) => {
-    // The way from the drawing to the link of its readout is no leaving.
+    // Moving from the drawing to the link of its readout does not close it.
     if (relatedTarget instanceof Node && chart.panel.contains(relatedTarget)) return;
     chart.pinned = false;
     show(chart, drawing, null);
   });
 }
 
-/** The marks that are seen, where they are now. */
+/** The visible marks, at their current positions. */
 function spotsOf({ figure, readout }: Chart, drawing: SVGSVGElement): Spot[] {
   const { points: without } = hiddenOf(figure);
   return readout.series.flatMap(({ points }, series) => {
@@ -105,7 +105,7 @@ function nearest(
   let least = reach;
   for (const spot of spots) {
     const { box } = spot;
-    // Inside a bar or cell the distance is none.
+    // Inside a bar or cell the distance is zero.
     const far = Math.hypot(
       Math.max(box.left - x, 0, x - box.right),
       Math.max(box.top - y, 0, y - box.bottom),
@@ -115,7 +115,7 @@ function nearest(
   return best;
 }
 
-/** Where a key leads: a spot, null for nowhere, undefined for a key that means nothing here. */
+/** Where a key leads: a mark, null for none, undefined for a key without a meaning here. */
 function step(
   { current, panel }: Chart,
   spots: readonly Spot[],
@@ -170,7 +170,7 @@ function show(chart: Chart, drawing: SVGSVGElement, spot: Spot | null): void {
   place(panel, figure, spot);
 }
 
-/** The texts of a readout: series, value, where and how sure, the way on. */
+/** The texts of a readout: series, value, position, spread and link. */
 function lines(
   { x, y }: Readout,
   name: string,

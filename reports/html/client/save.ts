@@ -19,7 +19,7 @@ function save(name: string, type: string, content: BlobPart): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-/** Under every figure with numbers, and those of whole results. */
+/** Adds buttons under every figure with numbers, and for whole results. */
 export function addSaveButtons(root: ParentNode): void {
   for (const place of root.querySelectorAll<HTMLElement>(".export")) {
     const figure = place.closest("figure");

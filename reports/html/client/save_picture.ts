@@ -1,14 +1,14 @@
 /// <reference lib="dom" />
 /**
- * The picture of a figure as a file of its own: with its title, its legend and where it comes from,
- * in the colours of the page at that moment.
+ * The picture of a figure as a separate file: with its title, its legend and its source,
+ * in the current colours of the page.
  *
  * @module
  */
 import { drawingsOf } from "./marks.ts";
 
 const SVG = "http://www.w3.org/2000/svg";
-/** What a drawing takes from the style sheet. */
+/** Properties that a drawing takes from the style sheet. */
 const PROPERTIES = [
   "fill",
   "stroke",
@@ -27,7 +27,7 @@ const PADDING = 16;
 /** Pixels of a PNG for each unit of the drawing. */
 const SHARPNESS = 2;
 
-/** The drawing that is seen, whole, as SVG. */
+/** The visible drawing, whole, as SVG. */
 export function toSvg(figure: Element): string {
   const source = drawingsOf(figure).find((one) => one.getBoundingClientRect().width > 0) ??
     drawingsOf(figure)[0];
@@ -74,7 +74,7 @@ export function toSvg(figure: Element): string {
 export async function toPng(figure: Element): Promise<Blob> {
   const svg = toSvg(figure);
   const image = new Image();
-  // The policy of the page lets no other kind of address in.
+  // The page's policy allows no other kind of address.
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svg)}`;
   await image.decode();
   const surface = document.createElement("canvas");
@@ -92,7 +92,7 @@ function element(name: string, attributes: Record<string, string | number>): SVG
   return one;
 }
 
-/** An element as it looks, without classes; a shape used again becomes one of its own. */
+/** An element with its computed look, without classes; a reused shape becomes a copy. */
 function copied(source: Element): Element {
   const shape = source instanceof SVGUseElement
     ? document.getElementById(source.href.baseVal.slice(1))
@@ -111,7 +111,7 @@ function copied(source: Element): Element {
   const look = getComputedStyle(shape ?? source);
   for (const property of PROPERTIES) {
     let value = look.getPropertyValue(property);
-    // The colour of a shape is that of the series around the place where it is used.
+    // A shape takes its colour from the series around the place where it is used.
     if (shape !== null && value === getComputedStyle(shape).color) {
       value = getComputedStyle(source).color;
     }

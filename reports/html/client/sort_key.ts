@@ -1,5 +1,5 @@
 /**
- * What a table is sorted by: the quantity that a cell says, or its text.
+ * Sort keys of table cells: the quantity in a cell, or its text.
  *
  * @module
  */
@@ -30,11 +30,11 @@ export function sortKey(cell: string): number | string | null {
   if (found === null) return text.toLowerCase();
   const [, digits, prefix, binary, rest] = found;
   const value = Number(digits.replaceAll(",", "").replace("−", "-"));
-  // A letter of a word is no prefix: `3 missing`, `2 more`; a prefix stands before a unit or alone.
+  // A letter of a word is not a prefix: `3 missing`, `2 more`; a prefix comes before a unit or alone.
   const isPrefix = prefix !== "" &&
     (binary !== "" || /^($|[\s(/]|s\b|B|FLOP|tok|W|J|Hz)/.test(rest));
   if (!isPrefix) {
-    // Dates and the like are texts that begin with a number.
+    // Dates and the like are texts that start with a number.
     return /^[-/:.]\d/.test(rest) ? text.toLowerCase() : value;
   }
   const factor = binary === ""
@@ -43,7 +43,7 @@ export function sortKey(cell: string): number | string | null {
   return value * factor;
 }
 
-/** Numbers before texts, what is absent last whichever way it goes. */
+/** Numbers before texts, absent values last in both directions. */
 export function compareKeys(
   a: number | string | null,
   b: number | string | null,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { formatBytes, formatContext, formatFlopRate, formatSeconds } from "../../text/format.ts";
 import { compareKeys, sortKey } from "./sort_key.ts";
 
-Deno.test("sortKey: what the formats write is sorted by its quantity", () => {
+Deno.test("sortKey: formatted quantities are sorted by their value", () => {
   const ascending = (texts: string[]) =>
     texts.forEach((text, i) => {
       const [key, next] = [sortKey(text), sortKey(texts[i + 1] ?? "")];
@@ -18,7 +18,7 @@ Deno.test("sortKey: what the formats write is sorted by its quantity", () => {
   ascending(["2.01× (n = 2, range 2.00–2.02×)", "32.0× (31.9–32.1×)"]);
 });
 
-Deno.test("sortKey: texts, dates and words that begin like a unit", () => {
+Deno.test("sortKey: texts, dates and words that start like a unit", () => {
   assert.equal(sortKey("2026-11-22 04:34 UTC"), "2026-11-22 04:34 utc");
   assert.equal(sortKey(" lighthouse-norm "), "lighthouse-norm");
   assert.equal(sortKey("3 missing"), 3);
@@ -26,7 +26,7 @@ Deno.test("sortKey: texts, dates and words that begin like a unit", () => {
   for (const absent of ["–", "", "  "]) assert.equal(sortKey(absent), null);
 });
 
-Deno.test("compareKeys: what is absent stays last, in both directions", () => {
+Deno.test("compareKeys: absent values stay last, in both directions", () => {
   const sorted = (descending: boolean) =>
     [null, 2, "b", 1, "a", null].sort((a, b) => compareKeys(a, b, descending));
   assert.deepEqual(sorted(false), [1, 2, "a", "b", null, null]);

@@ -1,18 +1,18 @@
 /// <reference lib="dom" />
 /**
- * Tables that are sorted by a press on a heading: up, down, and back to the order of the page.
+ * Sorts tables by a click on a heading: up, down, and back to the order of the page.
  *
  * @module
  */
 import { compareKeys, sortKey } from "./sort_key.ts";
 
-/** Rows of a table from which on sorting helps. */
+/** Minimum rows of a table for sorting to be useful. */
 const LEAST_ROWS = 3;
 
-/** The order of the page, by table body. */
+/** The original order of the rows, by table body. */
 const orders = new WeakMap<Element, HTMLTableRowElement[]>();
 
-/** Makes a button of every heading. */
+/** Makes every heading a button. */
 export function addSorting(root: ParentNode): void {
   for (const table of root.querySelectorAll<HTMLTableElement>(".scroll > table")) {
     const [body] = table.tBodies;

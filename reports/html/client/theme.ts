@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /**
- * Light, dark, or as the system says; the choice is remembered.
+ * Light, dark, or the system's theme; the choice is remembered.
  *
  * @module
  */
@@ -9,11 +9,11 @@ const KEY = "lighthouse-theme";
 const NAMES = { system: "as the system", light: "light", dark: "dark" } as const;
 type Theme = keyof typeof NAMES;
 
-/** What the next press chooses. */
+/** The choice after the next click. */
 const NEXT: Record<Theme, Theme> = { system: "light", light: "dark", dark: "system" };
 const ICONS: Record<Theme, string> = { system: "◐", light: "☀", dark: "☾" };
 
-/** The theme that the page was written with, which stays unless a reader presses the button. */
+/** The theme of the original page, which stays unless a reader clicks the button. */
 let written = "";
 
 /** Before the first drawing, so that no page flashes in the other theme. */
