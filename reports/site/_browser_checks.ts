@@ -1,9 +1,9 @@
 /**
- * What only a browser can tell of the pages, run as a program of its own: Playwright asks for
- * everything that a program may have, which the tests do not give. `browser_test.ts` starts it.
+ * Checks of the pages that need a browser, run as a separate program: Playwright needs all
+ * permissions, which the tests do not have. `browser_test.ts` starts it.
  *
  * Prints a line of JSON for each check: `{"name", "ok", "detail"}`. With `--update` it writes the
- * pictures that the pages are held against.
+ * reference pictures of the pages.
  */
 import assert from "node:assert/strict";
 import axe from "axe-core";
@@ -81,12 +81,12 @@ function urlOf({ root }: BuiltSite, path: string): string {
 /** The page on which any two runs are compared. */
 const COMPARE = "compare/index.html";
 
-/** Until the script of the page has added what it adds. */
+/** Waits until the script of the page has finished its additions. */
 async function isReady(page: Page): Promise<void> {
   await page.waitForSelector("html[data-ready]", { state: "attached" });
 }
 
-/** Opens every page and holds it against what all pages must keep. */
+/** Opens every page and checks the rules for all pages. */
 async function openAll(
   { page, watch }: { page: Page; watch: Watch },
   site: BuiltSite,
@@ -94,7 +94,7 @@ async function openAll(
   for (const path of site.paths) {
     await page.goto(urlOf(site, path), { waitUntil: "domcontentloaded" });
     await isReady(page);
-    // The one page with a script of its own reads two runs at once.
+    // The one page with its own script reads two runs at once.
     const compares = path === COMPARE;
     if (compares) await page.locator("#compare-table tbody tr").first().waitFor();
     const found = await page.evaluate(() => {
@@ -153,7 +153,7 @@ async function openAll(
     );
   }
   assert.deepEqual(watch.complaints, []);
-  // The files themselves, and nothing beside them.
+  // Only the files themselves.
   const allowed = new Set(site.paths.map((path) => urlOf(site, path)));
   const data = urlOf(site, "data/");
   assert.deepEqual(
@@ -162,7 +162,7 @@ async function openAll(
   );
 }
 
-/** Presses Tab through a page and compares what had the focus with what must be reachable. */
+/** Presses Tab through a page and compares the focused elements with those that must be reachable. */
 async function walkByKeyboard(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await isReady(page);
@@ -203,7 +203,7 @@ async function walkByKeyboard(page: Page, url: string): Promise<void> {
   assert.ok(targets > 10);
 }
 
-/** Saves a figure's numbers with the keyboard alone, and compares both formats with its table. */
+/** Saves a figure's numbers by keyboard, and compares both formats with its table. */
 async function saveNumbers(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await isReady(page);
@@ -233,7 +233,7 @@ async function saveNumbers(page: Page, url: string): Promise<void> {
   assert.ok(await details.locator("table").isVisible());
 }
 
-/** Runs all rules in the light, and those on contrast in the dark. */
+/** Runs all rules in the light theme, and those on contrast in the dark one. */
 async function findViolations(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await isReady(page);
@@ -271,7 +271,7 @@ async function findViolations(page: Page, url: string): Promise<void> {
   }
 }
 
-/** Folders with a site each, and the pages that stand for all of their kind. */
+/** Folders with a site each, and one page of each kind. */
 interface Sites {
   sample: BuiltSite;
   hostile: BuiltSite;
@@ -331,7 +331,7 @@ async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
     );
   }
   const canvas = await browser.newPage();
-  // The letters' font is the test's, not the page's.
+  // The font of the letters is the test's, not the page's.
   const { page: stage } = await openPage(browser, { bypassCSP: true });
   const looks = [
     { name: "index-light", path: "index.html" },
@@ -380,7 +380,7 @@ const browser = await chromium.launch({
 });
 try {
   const sample = await buildSite(sampleRuns(), `${folder}/sample`);
-  // Of pages that are alike one is enough; the hostile site is opened whole.
+  // One of several similar pages is enough; the hostile site is opened whole.
   const alike =
     /^((runs|compare)\/2000-01-0[2-8]|schema\/|claims\/(?!index|speedup-forward\.)|docs\/(?!index|method))/;
   sample.paths = sample.paths.filter((path) => !alike.test(path));

@@ -1,10 +1,10 @@
-/** What the page that compares any two runs does in a browser. */
+/** Checks the page that compares any two runs in a browser. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 
 type Check = (name: string, run: () => Promise<void>) => Promise<void>;
 
-/** The rows as a reader sees them. */
+/** The visible rows. */
 async function rowsOf(page: Page): Promise<{ ratio: number; verdict: string; name: string }[]> {
   return await page.locator("#compare-table tbody tr").evaluateAll((rows) =>
     rows.map((row) => {
@@ -17,7 +17,7 @@ async function rowsOf(page: Page): Promise<{ ratio: number; verdict: string; nam
 
 const sentence = (page: Page) => page.locator("#compare-status").textContent();
 
-/** Waits until the page has compared what was chosen. */
+/** Waits until the page has compared the chosen runs. */
 async function settled(page: Page): Promise<void> {
   await page.waitForFunction(() => {
     const text = document.getElementById("compare-status")!.textContent!;

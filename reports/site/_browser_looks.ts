@@ -1,9 +1,9 @@
-/** Pictures that pages are held against. */
+/** Compares pages with reference pictures. */
 import type { Page } from "playwright-core";
 
-/** Where the pictures lie. */
+/** Folder of the pictures. */
 const LOOKS = new URL("_looks/", import.meta.url);
-/** Pixels of a picture, and of the tiles that are compared each by itself. */
+/** Pixels of a picture, and of the tiles that are compared separately. */
 const PICTURE = { width: 192, height: 144, tile: 16 };
 /**
  * Largest mean difference of a tile's channels, 0 to 255. All letters are drawn as one block (a font
@@ -13,7 +13,7 @@ const PICTURE = { width: 192, height: 144, tile: 16 };
  */
 const LOOK_TOLERANCE = 4;
 
-/** Every letter as one block. */
+/** Draws every letter as one block. */
 export const BLOCKS = `@font-face{font-family:Blocks;src:url(data:font/ttf;base64,${
   (await Deno.readFile(new URL("blocks.ttf", LOOKS))).toBase64()
 })}*{font-family:Blocks!important}`;

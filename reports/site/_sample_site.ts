@@ -5,7 +5,7 @@ import { sampleRetrieval } from "../../suites/result/_sample_retrieval.ts";
 import { type SampleOptions, sampleResult } from "../../suites/result/_sample_result.ts";
 import type { NamedResult } from "../data/twins.ts";
 
-/** Runs of one GPU, of which dense attention becomes 20 % slower at the sixth, and of a processor. */
+/** Runs of one GPU, on which dense attention becomes 20 % slower at the sixth, and of a processor. */
 export function sampleRuns(count = 10): NamedResult[] {
   const gpu = Array.from({ length: count }, (_, i): NamedResult => {
     const full = i === count - 1;
@@ -17,7 +17,7 @@ export function sampleRuns(count = 10): NamedResult[] {
     });
     for (const record of result.cases) {
       const slow = record.implementation === "dense" && i >= 5 ? 1.2 : 1;
-      // A deterministic jitter of half a percent, another for each case and run.
+      // A deterministic jitter of half a percent, different for each case and run.
       slowDown(record, slow * (1 + 0.005 * Math.sin(7.3 * i + record.id.length)));
     }
     if (full) result.retrieval = sampleRetrieval();
@@ -37,10 +37,10 @@ export function hostileRuns(): NamedResult[] {
     const result = hostileResult({
       contexts: [8192, 65_536],
       software: i === 2,
-      // One of them with everything is enough.
+      // One complete result is enough.
       ...(i === 1 ? {} : { sweeps: false, variants: false }),
     });
-    // Of one fingerprint, so that the gate compares the first two.
+    // With one fingerprint, so that the gate compares the first two.
     result.startedAt = i === 0 ? result.startedAt : `2000-01-0${i + 1}T00:00:00.000Z`;
     return { name: `hostile-${i}.json`, result };
   });

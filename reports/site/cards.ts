@@ -1,5 +1,5 @@
 /**
- * Which runs were on one card, whatever stack reached it.
+ * Which runs were on one card, on any stack.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import {
 } from "../../suites/result/device_record.ts";
 import { deviceName } from "../claims/claims.ts";
 
-/** A device that runs were on: a card, or a processor under a software adapter. */
+/** A device of runs: a card, or a processor under a software adapter. */
 export interface Card {
-  /** Tells it from every other card of the site. */
+  /** Identifies it among the cards of the site. */
   readonly key: string;
   /** Its model, the same under every stack. */
   readonly name: string;
-  /** What tells it from other cards of its model; null where the site has one. */
+  /** What distinguishes it from other cards of its model; null if the site has only one. */
   readonly apart: string | null;
-  /** What its runs did not record, so that it may be several cards; null where nothing is open. */
+  /** What its runs did not record, so that it may be several cards; null if nothing is missing. */
   readonly doubt: string | null;
 }
 
@@ -34,9 +34,9 @@ interface Draft {
 }
 
 /**
- * The card of each result. Cards of one model are told apart by their UUID where the run recorded it,
- * else by the machine: its processor and cores. A run without a UUID on a machine that has one known
- * card of the model counts as that card's.
+ * The card of each result. Cards of one model are distinguished by their UUID if the run recorded it,
+ * else by the machine: its processor and cores. A run without a UUID on a machine with one known
+ * card of the model counts for that card.
  */
 export function collectCards(results: readonly Result[]): Map<Result, Card> {
   const drafts = new Map<string, Draft>();
@@ -66,7 +66,7 @@ export function collectCards(results: readonly Result[]): Map<Result, Card> {
   for (const [result, draft] of own) draft.names.push(fullName(result));
   const cards = new Map<Draft, Card>();
   for (const ofModel of Map.groupBy(drafts.values(), ({ model }) => model).values()) {
-    // In small letters where only the adapter told it; the same in whatever order results come.
+    // In lower case if only the adapter reported it; independent of the order of results.
     const [name] = ofModel.flatMap(({ names }) => names).sort();
     const software = results.some((result) =>
       result.environment.adapter.software && own.get(result) === ofModel[0]
@@ -96,7 +96,7 @@ export function collectCards(results: readonly Result[]): Map<Result, Card> {
   return new Map([...own].map(([result, draft]) => [result, cards.get(draft)!]));
 }
 
-/** What tells one machine from another, as far as results say. */
+/** What distinguishes one machine from another, as far as results record it. */
 function machineOf({ environment: { cpu, cores } }: Result): string {
   return `${processorName(cpu)}, ${cores} cores`;
 }

@@ -24,7 +24,7 @@ function keysOf(results: Result[]): (string | null)[] {
   return results.map((result) => cards.get(result)!.key);
 }
 
-Deno.test("collectCards: one card under two stacks is one, whatever each calls it", () => {
+Deno.test("collectCards: one card under two stacks is one, under any names", () => {
   const [a, b] = keysOf([
     run({ stack: "dawn", model: "nvidia-h100" }),
     run({ stack: "deno", model: "NVIDIA H100" }),
@@ -45,7 +45,7 @@ Deno.test("collectCards: cards of one model in two machines are two, and named a
   for (const card of cards.values()) assert.match(card.doubt!, /do not all record the card’s UUID/);
 });
 
-Deno.test("collectCards: a UUID tells cards of one machine apart, and leaves no doubt", () => {
+Deno.test("collectCards: a UUID distinguishes cards of one machine with certainty", () => {
   const results = [run({ uuid: "GPU-1111aaaa-2222" }), run({ uuid: "GPU-3333bbbb-4444" })];
   const cards = collectCards(results);
   assert.deepEqual(results.map((result) => cards.get(result)!.apart), [
@@ -55,14 +55,14 @@ Deno.test("collectCards: a UUID tells cards of one machine apart, and leaves no 
   assert.ok([...cards.values()].every(({ doubt }) => doubt === null));
 });
 
-Deno.test("collectCards: a run without a UUID is the one known card's of its machine", () => {
+Deno.test("collectCards: a run without a UUID belongs to the one known card of its machine", () => {
   const told = run({ uuid: "GPU-1111aaaa-2222" });
   const silent = run({ stack: "dawn" });
   for (const results of [[told, silent], [silent, told]]) {
     const [a, b] = keysOf(results);
     assert.equal(a, b);
   }
-  // Of two known cards it may be either.
+  // With two known cards it may belong to either.
   const three = [told, run({ uuid: "GPU-3333bbbb-4444" }), silent];
   assert.equal(new Set(keysOf(three)).size, 3);
   assert.match(collectCards(three).get(silent)!.apart!, /card not told$/);

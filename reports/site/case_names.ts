@@ -1,5 +1,5 @@
 /**
- * Cases in words, where a page would else print their ids.
+ * Readable names of cases, for pages that would otherwise print their ids.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { DIRECTION_NAMES } from "../data/analysis.ts";
 import { formatContext, formatCount } from "../text/format.ts";
 import type { Site } from "./runs.ts";
 
-/** What a name is made of. */
+/** The fields that a name is made from. */
 export type NamedCase = Pick<
   CaseRecord,
   "id" | "suite" | "implementation" | "direction" | "shape" | "options" | "contextParallel"
@@ -32,7 +32,7 @@ export function implementationName(implementation: string): string {
   return name.charAt(0).toUpperCase() + name.slice(1);
 }
 
-/** The part of a case's name that readers look for: `Lighthouse norm, 64K, forward`. */
+/** The main part of a case's name: `Lighthouse norm, 64K, forward`. */
 export function caseTitle({ suite, implementation, direction, shape }: NamedCase): string {
   const parts = [
     implementationName(implementation),
@@ -59,7 +59,7 @@ export function caseSetting({ shape, options = {}, contextParallel }: NamedCase)
   ].join(", ");
 }
 
-/** Cases of a site by id, each as any of its runs records it. */
+/** Cases of a site by id, each as recorded by any of its runs. */
 export class CaseNames {
   readonly #records = new Map<string, CaseRecord>();
   readonly #titles = new Map<string, string>();
@@ -88,7 +88,7 @@ export class CaseNames {
     return this.#records.get(id);
   }
 
-  /** The title, with what tells it from others of that title; the id where no run has the case. */
+  /** The title, with what distinguishes it from equal titles; the id if no run has the case. */
   title(id: string): string {
     return this.#titles.get(id) ?? id;
   }
@@ -99,7 +99,7 @@ export class CaseNames {
     return record === undefined ? "" : caseSetting(record);
   }
 
-  /** How its implementation is drawn, on every page the same. */
+  /** The style of its implementation, the same on every page. */
   style(id: string): SeriesStyle {
     return styleOf(this.#records.get(id)?.implementation ?? id, this.#described);
   }

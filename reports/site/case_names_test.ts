@@ -3,7 +3,7 @@ import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { CaseNames, caseSetting, caseTitle } from "./case_names.ts";
 import { planSite } from "./runs.ts";
 
-Deno.test("CaseNames: a title says what tells a case from others of its name, and no more", () => {
+Deno.test("CaseNames: a title contains only what distinguishes a case from others of its name", () => {
   const result = sampleResult({ contexts: [8192], sweeps: true });
   const names = new CaseNames(planSite([{ name: "a", result }]));
   const titles = result.cases.map(({ id }) => names.title(id));

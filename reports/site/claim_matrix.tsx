@@ -12,7 +12,7 @@ import { type ClaimEvidence, deviceEvidence, type Standing, standingOf } from ".
 import { shorten, type Site } from "./runs.ts";
 import { relative } from "./site_page.tsx";
 
-/** Devices that have a column of their own in the table of claims. */
+/** Devices with a column of their own in the table of claims. */
 const MOST_COLUMNS = 5;
 /** Path of a claim's page; undefined for claims that are not the paper's. */
 export function claimPath({ id, verdict }: ClaimRow): string | undefined {
@@ -27,7 +27,7 @@ const STANDINGS: readonly { standing: Standing; mark: Verdict; word: string }[] 
   { standing: "not run", mark: "not run", word: "" },
 ];
 
-/** How many claims stand how, over all devices that ran them. */
+/** Number of claims by verdict, over all devices that ran them. */
 export function Scoreboard(
   { site, claims }: { site: Site; claims: readonly ClaimEvidence[] },
 ): JSX.Element {
@@ -49,7 +49,7 @@ export function Scoreboard(
   );
 }
 
-/** Claims against devices, a verdict in each cell; what no device ran is folded, with the reason. */
+/** Claims by device, a verdict in each cell; claims that no device ran are folded, with the reason. */
 export function ClaimMatrix(
   { site, claims, path }: { site: Site; claims: readonly ClaimEvidence[]; path: string },
 ): JSX.Element {

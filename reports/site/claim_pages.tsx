@@ -37,7 +37,7 @@ import {
   sitePage,
 } from "./site_page.tsx";
 
-/** Runs that are seen at once in a table of evidence. */
+/** Runs that are visible at first in a table of evidence. */
 const MOST_EVIDENCE = 20;
 /** Runs that are named for one reason. */
 const MOST_NAMED = 6;
@@ -182,7 +182,7 @@ function EvidenceTable(
   );
 }
 
-/** Runs that say nothing of a claim, each reason once. */
+/** Runs without a value for a claim, each reason once. */
 function NotRun(
   { evidence, path, alone }: { evidence: readonly Evidence[]; path: string; alone: boolean },
 ): JSX.Element {
@@ -218,7 +218,7 @@ function NotRun(
   );
 }
 
-/** Runs that planted needles themselves: no trained model, and yet what was measured of the kind. */
+/** Runs that planted needles: without a trained model, but related measurements. */
 function NeedleRuns({ site, path }: { site: Site; path: string }): JSX.Element | null {
   const runs = site.runs.filter(({ result }) => (result.retrieval?.cells.length ?? 0) > 0)
     .toReversed().slice(0, MOST_EVIDENCE);
@@ -239,7 +239,7 @@ function NeedleRuns({ site, path }: { site: Site; path: string }): JSX.Element |
   );
 }
 
-/** Devices with a number of their own; a note in place of it means that it alone would mislead. */
+/** Devices with a number; one with a note instead is left out, since its number would mislead. */
 function devicesWithValue(
   site: Site,
   one: ClaimEvidence,
@@ -251,7 +251,7 @@ function devicesWithValue(
   });
 }
 
-/** The value of each device beside the paper's. */
+/** The value of each device, with the paper's. */
 function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.Element | null {
   const { claim } = one;
   const found = devicesWithValue(site, one);

@@ -1,6 +1,6 @@
 /**
- * A run as the page that compares any two of them reads it: one file for each run, fetched when it is
- * chosen. It is a script, since pages that were opened from disk may load those and nothing else.
+ * A run as the page that compares any two of them reads it: one file per run, fetched when it is
+ * chosen. It is a script, since pages opened from disk may load nothing else.
  *
  * @module
  */
@@ -14,7 +14,7 @@ interface PackedCase extends Omit<ComparedCase, "samples"> {
   readonly samples: readonly [number[], number[], number[] | null];
 }
 
-/** A run as it is packed. */
+/** A packed run. */
 export interface PackedRun extends Omit<ComparedRun, "cases"> {
   readonly cases: readonly PackedCase[];
 }
@@ -36,7 +36,7 @@ export function packRun({ cases, ...run }: ComparedRun): PackedRun {
   };
 }
 
-/** The way back. */
+/** The inverse. */
 export function unpackRun({ cases, ...run }: PackedRun): ComparedRun {
   return {
     ...run,

@@ -1,6 +1,6 @@
 /**
- * The script of the page that compares any two runs: what is chosen, from the address and back into
- * it, and the table. `deno task generate` bundles it into `compare_client.generated.js`.
+ * The script of the page that compares any two runs: the choice, from and to the address,
+ * and the table. `deno task generate` bundles it into `compare_client.generated.js`.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import {
   sortTimes,
 } from "./compare_view.ts";
 
-/** What the page says to the script. */
+/** Data from the page for the script. */
 interface Settings {
   readonly thresholds: Thresholds;
   /** Slugs of the runs that are compared at first. */
@@ -50,7 +50,7 @@ const arrived = new Map<string, (run: ComparedRun) => void>();
 const loaded = new Map<string, Promise<ComparedRun>>();
 let sort: { key: SortKey; down: boolean } = { key: "change", down: true };
 let rows = MOST_ROWS;
-/** Counts choices: what arrives for an older one is not shown. */
+/** Counts choices: data for an older one are not shown. */
 let turn = 0;
 let shown: readonly ComparedTime[] = [];
 
@@ -63,7 +63,7 @@ Object.assign(globalThis, {
   },
 });
 
-/** A run's data; a script loads from disk, where nothing else may. */
+/** A run's data; a script can be loaded from disk, where nothing else may. */
 function load(slug: string): Promise<ComparedRun> {
   const found = loaded.get(slug);
   if (found) return found;
@@ -79,7 +79,7 @@ function load(slug: string): Promise<ComparedRun> {
   return promise;
 }
 
-/** The address as the reader shares it; a page from disk takes it behind a hash. */
+/** The address for sharing; a page from disk uses a hash. */
 function readAddress(): URLSearchParams {
   return new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : location.search);
 }

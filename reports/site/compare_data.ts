@@ -1,5 +1,5 @@
 /**
- * What the page that compares any two runs loads: a file for each run.
+ * The data that the page for comparing any two runs loads: a file for each run.
  *
  * @module
  */
@@ -27,7 +27,7 @@ export function chunkFile(run: SiteRun): SiteFile {
   return { path: chunkPath(run), text: `${CHUNK_CALL}("${run.slug}","${packed}");\n` };
 }
 
-/** What a comparison needs of a run. */
+/** The parts of a run that a comparison needs. */
 export function comparedRun({ slug, result, device }: SiteRun): ComparedRun {
   const { environment, calibration, stack } = result;
   const { description, device: model, vendor, software } = environment.adapter;
@@ -81,7 +81,7 @@ function comparedCase(record: CaseRecord): ComparedCase {
   };
 }
 
-/** What decides times besides the device, as the gate has it; null where the code is not known. */
+/** What decides times besides the device, as in the gate; null if the code is unknown. */
 function codeOf({ hashes, environment: { packages, fingerprint } }: SiteRun["result"]) {
   if (!/^[0-9a-f]{64}$/.test(hashes.wgsl)) return null;
   const key = JSON.stringify([
@@ -93,7 +93,7 @@ function codeOf({ hashes, environment: { packages, fingerprint } }: SiteRun["res
   return createHash("sha256").update(key).digest("hex").slice(0, 16);
 }
 
-/** Nine digits, as runs record them. */
+/** Nine digits, as in recorded values. */
 function short(value: number): number {
   return Number(value.toPrecision(9));
 }

@@ -1,6 +1,6 @@
 /**
- * Any two runs of a site side by side: what the reader chooses is compared in the page, and without
- * its script there are the comparisons that were made before.
+ * Any two runs of a site together: the page compares the reader's choice; without
+ * its script there are the comparisons made in advance.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { RunPair } from "./pairs.ts";
 import { countDevices, type Site, type SiteRun } from "./runs.ts";
 import { type SiteFile, sitePage } from "./site_page.tsx";
 
-/** A browser hashes a script after it made all line ends alike. */
+/** Browsers hash a script after converting its line ends. */
 const client = clientFile.replaceAll("\r\n", "\n");
 
 const COLUMNS = [

@@ -1,6 +1,6 @@
 /**
- * Compares the times of any two runs as the gate does. It runs in the pages of a site, so that
- * nothing here may need Deno.
+ * Compares the times of any two runs as the gate does. It runs in the pages of a site, so
+ * it must not need Deno.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface ComparedCase extends TimesRecord {
   readonly title: string;
   /** `H = 8, d = 128, f16`. */
   readonly setting: string;
-  /** The machine, in a result that was joined from several. */
+  /** The machine, in a merged result. */
   readonly machine?: string;
 }
 
@@ -32,9 +32,9 @@ export interface ComparedCase extends TimesRecord {
 export interface ComparedRun extends TimedBy {
   readonly slug: string;
   readonly startedAt: string;
-  /** The device, whatever stack. */
+  /** The device, on any stack. */
   readonly device: string;
-  /** The same for runs whose code, configuration, device and packages are the same. */
+  /** Equal for runs whose code, configuration, device and packages are equal. */
   readonly code: string | null;
   readonly canary: CanaryLength;
   /** Seconds of one step of the clock. */
@@ -42,7 +42,7 @@ export interface ComparedRun extends TimedBy {
   readonly cases: readonly ComparedCase[];
 }
 
-/** What the gate holds for all cases where no configuration says otherwise. */
+/** The gate's settings for all cases without a configuration. */
 export interface Thresholds {
   readonly confidence: number;
   readonly minimum: number;
@@ -53,7 +53,7 @@ export interface Thresholds {
 export interface ComparedTime {
   readonly before: ComparedCase;
   readonly after: ComparedCase;
-  /** Null where the runs are of different devices, stacks, drivers or clocks. */
+  /** Null if the runs differ in device, stack, driver or clock. */
   readonly verdict: Exclude<CaseVerdict, "new" | "missing"> | null;
   /** B ÷ A: above 1, B is slower. */
   readonly ratio: number;
@@ -61,26 +61,26 @@ export interface ComparedTime {
   readonly high: number;
   /** Seconds. */
   readonly times: readonly [number, number];
-  /** Relative change that noise would hide; null where nothing is judged. */
+  /** Relative change that noise would hide; null if nothing is judged. */
   readonly threshold: number | null;
 }
 
 /** A comparison of two runs. */
 export interface RunComparison {
-  /** Why times say nothing of each other, the most telling reason first; empty where they do. */
+  /** Why times are not comparable, the most important reason first; empty if they are. */
   readonly obstacles: readonly string[];
   /** Whether code, configuration, device and packages are the same, so that a change is noise. */
   readonly identical: boolean;
   /** Largest change first. */
   readonly times: readonly ComparedTime[];
-  /** Cases that one of the runs timed and the other did not. */
+  /** Cases that only one of the runs timed. */
   readonly alone: {
     readonly before: readonly ComparedCase[];
     readonly after: readonly ComparedCase[];
   };
 }
 
-/** Compares two runs; A is the one before. */
+/** Compares two runs; A is the earlier one. */
 export function compareRuns(
   a: ComparedRun,
   b: ComparedRun,
@@ -90,7 +90,7 @@ export function compareRuns(
   const obstacles = timeObstacles(a, b).filter((reason) =>
     a.device !== b.device || a.stack === b.stack || !reason.startsWith("different adapters")
   );
-  // The gate reads canaries by the trip where either run tells how many there are.
+  // The gate reads canaries per trip if either run records the number of trips.
   const perTrip = a.canary.trips !== undefined || b.canary.trips !== undefined;
   const [before, after] = [timesOfCases(a, { perTrip }), timesOfCases(b, { perTrip })];
   const records = [a, b].map(({ cases }) => new Map(cases.map((one) => [one.id, one])));
@@ -162,7 +162,7 @@ function ends({ low, high }: TimeComparison): { low: number; high: number } {
   return { low, high };
 }
 
-/** Of two machines: what the samples of each say, without any noise between runs. */
+/** For two machines: the estimates from the samples of each, without noise between runs. */
 function spans(before: TimedCase, after: TimedCase): { low: number; high: number } {
   const half = 2 * Math.hypot(
     ...[before, after].map(({ measured: { deviation }, count }) => deviation / Math.sqrt(count)),

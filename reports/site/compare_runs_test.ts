@@ -9,7 +9,7 @@ import { compareRuns } from "./compare_runs.ts";
 import { filterTimes, sentenceOf, sortTimes } from "./compare_view.ts";
 import { planSite, type SiteRun } from "./runs.ts";
 
-/** As a page has it: packed, written as JSON, and read again. */
+/** As in a page: packed, written as JSON, and read again. */
 function inPage(run: SiteRun) {
   return unpackRun(JSON.parse(JSON.stringify(packRun(comparedRun(run)))));
 }
@@ -39,7 +39,7 @@ Deno.test("compareRuns: the same verdict and ratio of every case as the gate", a
   }
   assert.ok(times.some(({ verdict }) => verdict === "slower"));
   assert.ok(times.some(({ verdict }) => verdict === "faster"));
-  // The largest change first, whichever way.
+  // The largest change first, in either direction.
   const sizes = times.map(({ ratio }) => Math.abs(Math.log(ratio)));
   assert.deepEqual(sizes, sizes.toSorted((x, y) => y - x));
 });
@@ -79,7 +79,7 @@ Deno.test("compareRuns: cases that one run lacks are counted, not judged", () =>
   assert.ok(!times.some(({ before }) => before.id === lost.id));
 });
 
-Deno.test("filterTimes and sortTimes: by what a case is, and by every column both ways", async () => {
+Deno.test("filterTimes and sortTimes: by facets of a case, and by every column in both directions", async () => {
   const [a, b] = runsOf(await baseline("h100-dawn-cudnn"), await baseline("h100-dawn-peers"));
   const { times } = compareRuns(inPage(a), inPage(b), DEFAULTS);
   const all = { suite: "", implementation: "", direction: "", context: "", changedOnly: false };

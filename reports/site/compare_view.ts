@@ -17,10 +17,10 @@ import {
 } from "../text/format.ts";
 import type { ComparedTime, RunComparison } from "./compare_runs.ts";
 
-/** What rows are filtered by, each with a box of its own. */
+/** Facets for filtering rows, each with a select box. */
 export const FILTERS = ["suite", "implementation", "direction", "context"] as const;
 
-/** What the boxes say; an empty text is everything. */
+/** Values of the boxes; an empty text means everything. */
 export type Filters = Readonly<Record<typeof FILTERS[number], string>> & {
   /** Only changes beyond noise. */
   readonly changedOnly: boolean;
@@ -34,12 +34,12 @@ function valueOf({ before }: ComparedTime, name: typeof FILTERS[number]): string
   return String(before[name]);
 }
 
-/** Whether a change is beyond noise. */
+/** Whether a change exceeds noise. */
 function isChange({ verdict }: ComparedTime): boolean {
   return verdict === "slower" || verdict === "faster";
 }
 
-/** Rows that the boxes let pass. */
+/** Rows that pass the boxes. */
 export function filterTimes(
   times: readonly ComparedTime[],
   filters: Filters,
@@ -52,7 +52,7 @@ export function filterTimes(
 
 const VERDICTS = ["slower", "faster", "inconclusive", "same", null] as const;
 
-/** Rows in the order of a column; changes by their size, whichever way. */
+/** Rows in the order of a column; changes by their size, in either direction. */
 export function sortTimes(
   times: readonly ComparedTime[],
   { key, down }: { key: SortKey; down: boolean },
@@ -72,7 +72,7 @@ export function sortTimes(
   );
 }
 
-/** What a comparison says, in a sentence or three. */
+/** The conclusion of a comparison, in one to three sentences. */
 export function sentenceOf({ obstacles, identical, times, alone }: RunComparison): string {
   const lone = [
     alone.before.length > 0 && `${formatPlural(alone.before.length, "case")} only in A`,
@@ -109,7 +109,7 @@ export function sentenceOf({ obstacles, identical, times, alone }: RunComparison
     } in a typical case.${rest}`;
 }
 
-/** Puts the values that the cases have into a box, and keeps what was chosen where it is there. */
+/** Fills a box with the values of the cases, and keeps the choice if it still exists. */
 export function fillFilter(
   box: HTMLSelectElement,
   { name, times, wanted }: {
@@ -129,7 +129,7 @@ export function fillFilter(
   box.value = values.includes(wanted) ? wanted : "";
 }
 
-/** What a verdict is called. */
+/** Names of verdicts. */
 const WORDS: Record<string, string> = {
   slower: "slower",
   faster: "faster",
@@ -138,7 +138,7 @@ const WORDS: Record<string, string> = {
   null: "not judged",
 };
 
-/** Draws the rows anew, and marks the column that sorts them. */
+/** Draws the rows again, and marks the column that sorts them. */
 export function drawTable(
   table: HTMLTableElement,
   { times, all, sort }: {
@@ -152,7 +152,7 @@ export function drawTable(
     const own = button.dataset.sort === sort.key;
     button.closest("th")!.ariaSort = own ? sort.down ? "descending" : "ascending" : "none";
   }
-  // The middle 90 % set the scale, so that one wild case does not flatten the others.
+  // The middle 90 % set the scale, so that one outlier does not flatten the others.
   const sizes = all.map(({ ratio }) => Math.abs(Math.log(ratio))).sort((x, y) => x - y);
   const span = Math.max(0.02, sizes[Math.floor(0.95 * (sizes.length - 1))] ?? 0) * 1.5;
   table.tBodies[0].replaceChildren(...times.map((one) => drawRow(one, span)));
@@ -195,7 +195,7 @@ function element(name: string, attributes: Record<string, string>, text = ""): H
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The interval on a logarithmic scale about 1; the numbers stand beside it. */
+/** The interval on a logarithmic scale around 1, next to the numbers. */
 function drawRange(
   { ratio, low, high, span, verdict }: {
     ratio: number;

@@ -1,5 +1,5 @@
 /**
- * Device against device.
+ * Comparison of devices.
  *
  * @module
  */
@@ -87,7 +87,7 @@ export function devicesPage(site: Site, pairs: readonly RunPair[]): SiteFile {
   });
 }
 
-/** The range of speed-ups at the longest context that all have, else who is there. */
+/** The range of speed-ups at the longest common context, else the list of devices. */
 function headline({ devices }: Site, leads: readonly SiteRun[]): string {
   if (devices.length === 1) return `One device so far: ${devices[0].name}.`;
   const context = longestCommonContext(leads.map(({ result }) => result));

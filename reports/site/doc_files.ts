@@ -17,7 +17,7 @@ const OTHERS = [
   "CHANGELOG.md",
 ];
 
-/** Reads them; one that a copy of the project lacks is left out. */
+/** Reads them; documents that a copy of the project lacks are left out. */
 export async function readDocs(root: URL): Promise<DocFile[]> {
   const own: string[] = [];
   try {

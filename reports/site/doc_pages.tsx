@@ -1,5 +1,5 @@
 /**
- * The project's documents as pages of the site: Markdown in, HTML of known tags out.
+ * The project's documents as pages of the site: converts Markdown to HTML with known tags only.
  *
  * @module
  */
@@ -24,7 +24,7 @@ interface Heading {
   readonly depth: number;
 }
 
-/** A document as it is shown. */
+/** A document as shown. */
 interface DocPage {
   readonly source: DocFile;
   /** Of the page: `docs/glossary.html`. */
@@ -147,7 +147,7 @@ const OUTSIDE = /^https?:\/\//;
 
 /**
  * A document as HTML. Raw HTML in it is shown as text; links lead to pages of the site or to http and
- * https addresses, and what else they name stays as text.
+ * https addresses, and all other links stay as text.
  */
 function renderDoc(source: DocFile, paths: ReadonlyMap<string, string>): DocPage {
   const own = paths.get(source.path)!;
@@ -162,7 +162,7 @@ function renderDoc(source: DocFile, paths: ReadonlyMap<string, string>): DocPage
         const text = plain(token.tokens);
         const id = uniqueId(text, taken);
         headings.push({ id, text, depth: token.depth });
-        // The page's heading is the document's first.
+        // The page's heading replaces the document's first one.
         if (token.depth === 1 && headings.length === 1) return "";
         const level = Math.max(2, token.depth);
         return `<h${level} id="${id}">${this.parser.parseInline(token.tokens)}</h${level}>\n`;
@@ -201,7 +201,7 @@ function renderDoc(source: DocFile, paths: ReadonlyMap<string, string>): DocPage
   };
 }
 
-/** The address of a link on a page; null where it leads nowhere that a reader of the site could go. */
+/** The address of a link on a page; null if a reader of the site cannot reach it. */
 function hrefOf(
   href: string,
   { from, page, paths }: { from: string; page: string; paths: ReadonlyMap<string, string> },
@@ -215,7 +215,7 @@ function hrefOf(
   return to === undefined ? null : relative(page, to) + hash;
 }
 
-/** The text of inline tokens without marks. */
+/** The text of inline tokens without markup. */
 function plain(tokens: readonly Token[] | undefined): string {
   return (tokens ?? []).map((token) =>
     "tokens" in token && token.tokens !== undefined
@@ -238,7 +238,7 @@ function sentencesOf(text: string): string {
   return found.trim();
 }
 
-/** As GitHub makes anchors of headings, for the characters that ours have. */
+/** GitHub's anchors of headings, for the characters in ours. */
 function slugOf(text: string): string {
   return text.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").trim().replace(/\s+/g, "-")
     .replace(/[^a-z0-9-]/g, "-") || "part";
@@ -264,7 +264,7 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (char) => ESCAPES[char]);
 }
 
-/** What marked escapes in the text of a token. */
+/** Undoes the escapes of marked in the text of a token. */
 function unescapeHtml(text: string): string {
   return Object.entries(ESCAPES).toReversed().reduce(
     (found, [char, escaped]) => found.replaceAll(escaped, char),

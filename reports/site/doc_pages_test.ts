@@ -5,7 +5,7 @@ import { docPages } from "./doc_pages.tsx";
 const textOf = (files: Parameters<typeof docPages>[0], path: string) =>
   docPages(files).find((page) => page.path === path)!.text;
 
-Deno.test("docPages: raw HTML and addresses of other kinds are text", () => {
+Deno.test("docPages: raw HTML and addresses of other schemes are text", () => {
   const text = textOf([{
     path: "docs/a.md",
     text: [

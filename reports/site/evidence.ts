@@ -1,5 +1,5 @@
 /**
- * What the runs of a site say of the paper's claims.
+ * The evidence for the paper's claims from the runs of a site.
  *
  * @module
  */
@@ -8,20 +8,20 @@ import { largest } from "../data/extremes.ts";
 import { formatPlural } from "../text/format.ts";
 import type { Site, SiteDevice, SiteRun } from "./runs.ts";
 
-/** What one run says of a claim. */
+/** The evidence of one run for a claim. */
 export interface Evidence {
   readonly run: SiteRun;
   readonly row: ClaimRow;
 }
 
-/** A claim with what all runs say of it, the newest first. */
+/** A claim with the evidence of all runs, the newest first. */
 export interface ClaimEvidence {
-  /** As the newest run words it. */
+  /** As worded by the newest run. */
   readonly claim: ClaimRow;
   readonly evidence: readonly Evidence[];
 }
 
-/** The claims of the paper, in its order, and those made of it elsewhere. */
+/** The claims of the paper, in its order, and those that others make of it. */
 export function collectEvidence(site: Site): ClaimEvidence[] {
   const newestFirst = site.runs.toReversed();
   const judged = newestFirst.map((run) => ({ run, rows: judgeClaims(run.result) }));
@@ -35,8 +35,8 @@ export function collectEvidence(site: Site): ClaimEvidence[] {
 }
 
 /**
- * What a device says of a claim: of its runs that judged it, those that span the whole claim before
- * those that saw a part, and of these the newest that rests on about as much as any; else its newest.
+ * The evidence of a device for a claim: of the runs that judged it, those that cover the whole claim
+ * before partial ones, and of these the newest with about the most data; else its newest run.
  */
 export function deviceEvidence(
   { evidence }: ClaimEvidence,
@@ -57,7 +57,7 @@ export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]):
     return verdict === undefined || verdict === "not run" ? [] : [{ device, verdict }];
   });
   if (ran.length === 0) return "Not run on any device.";
-  // A device reproduces what it reproduces under any of its stacks.
+  // A device reproduces a claim if any of its stacks does.
   const best = (verdicts: readonly Verdict[]) =>
     (["reproduced", "partly"] as const).find((one) => verdicts.includes(one)) ?? verdicts[0];
   const verdicts = [...Map.groupBy(ran, ({ device }) => device.identity).values()]
@@ -81,7 +81,7 @@ export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]):
   return `${parts.join(", ")} ${on}.`;
 }
 
-/** What the devices of a site say of a claim together. */
+/** The combined verdict of the devices of a site on a claim. */
 export type Standing =
   | "reproduced"
   | "reproduced on some devices"
@@ -89,7 +89,7 @@ export type Standing =
   | "not reproduced"
   | "not run";
 
-/** The best verdict of each device that ran a claim, whatever stack, taken together. */
+/** The best verdict of each device that ran a claim, over all stacks, combined. */
 export function standingOf(one: ClaimEvidence, devices: readonly SiteDevice[]): Standing {
   const order: Verdict[] = ["reproduced", "partly", "not reproduced"];
   const best = [...Map.groupBy(devices, ({ identity }) => identity).values()].flatMap((stacks) => {

@@ -28,8 +28,8 @@ interface FeedItem {
 /**
  * `feed.json`, version 1.1 of https://jsonfeed.org: an item for each run and each step.
  *
- * @param options.url address of the published site; without it items carry no links, which would
- * have to be absolute.
+ * @param options.url address of the published site; without it items have no links, which must
+ * be absolute.
  */
 export function feedFile(
   { site, pairs, trends, names }: {

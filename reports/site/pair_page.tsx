@@ -1,5 +1,5 @@
 /**
- * Run against run, as the gate judges, and device against device.
+ * Comparison of runs, as the gate judges them, and of devices.
  *
  * @module
  */
@@ -15,9 +15,9 @@ import { pairSentence, type RunPair } from "./pairs.ts";
 import { CrossRatios, RatioFigure } from "./ratio_figure.tsx";
 import { CaseCell, relative, reportPath, type SiteFile, sitePage } from "./site_page.tsx";
 
-/** Cases of the table of all; the page that compares any two has every one. */
+/** Cases in the table; the page that compares any two runs has all. */
 const MOST_CASES_SHOWN = 1000;
-/** Sentences on what stands out that are seen at once. */
+/** Sentences that are visible at first. */
 const MOST_SENTENCES = 12;
 
 /** The page of two runs. */
@@ -117,7 +117,7 @@ function verdictRow(one: GateCase, names: CaseNames) {
   return [<CaseCell title={names.title(id)} setting={names.setting(id)} />, verdict, ...rest];
 }
 
-/** Sentences on what fails or differs, those that are alike together; what is open is counted. */
+/** Sentences on failures and differences, similar ones together; open cases are counted. */
 function Explained(
   { report, names }: { report: GateReport; names: CaseNames },
 ): JSX.Element | null {

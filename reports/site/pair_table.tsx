@@ -1,5 +1,5 @@
 /**
- * A list of comparisons that have a page each.
+ * A list of comparisons with pages of their own.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import { pairSentence, type RunPair } from "./pairs.ts";
 import { shorten } from "./runs.ts";
 import { FoldedTable, relative, RunLink } from "./site_page.tsx";
 
-/** Pairs that are seen at once. */
+/** Pairs that are visible at first. */
 const MOST_PAIRS_SEEN = 16;
 
-/** The pairs as a table, each with what its page says. */
+/** The pairs as a table, each with the conclusion of its page. */
 export function PairTable(
   { pairs, path, caption }: { pairs: readonly RunPair[]; path: string; caption: string },
 ): JSX.Element {

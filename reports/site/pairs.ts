@@ -1,5 +1,5 @@
 /**
- * Which runs are compared with which, and what the gate says of them.
+ * Which runs are compared with each other, and the gate's verdicts on them.
  *
  * @module
  */
@@ -11,26 +11,26 @@ import { countVerdicts, type GateReport } from "../gate/gate_report.ts";
 import { formatPlural } from "../text/format.ts";
 import { leadRun, type Site, type SiteRun } from "./runs.ts";
 
-/** Devices that are compared with each other, those with the newest runs. */
+/** Most devices that are compared with each other, those with the newest runs. */
 export const MOST_DEVICES = 8;
-/** Earlier runs that a run is held against, to find one that measured the same. */
+/** Most earlier runs that are searched for one that measured the same. */
 const MOST_BACK = 40;
 
-/** Two runs that have a page of their own. */
+/** Two runs with a page of their own. */
 export interface RunPair {
   readonly before: SiteRun;
   readonly after: SiteRun;
   readonly path: string;
   readonly kind: "consecutive" | "first and newest" | "devices";
-  /** Null for devices, whose times are not judged, and where the gate refuses a file. */
+  /** Null for devices, whose times are not judged, and if the gate refuses a file. */
   readonly report: GateReport | null;
   /** Why there is no verdict. */
   readonly refusal: string | null;
 }
 
 /**
- * The pairs of a site: on each device every run against the one before it that measured the same, and
- * the newest against the first such; of two devices the runs that stand for them.
+ * The pairs of a site: on each device every run and the previous one that measured the same, and
+ * the newest and the first such; for two devices the runs that represent them.
  */
 export function planPairs(site: Site): RunPair[] {
   const pairs: RunPair[] = [];
@@ -63,14 +63,14 @@ export function planPairs(site: Site): RunPair[] {
   return pairs;
 }
 
-/** The pair of a run with the one before it; undefined where it has none. */
+/** The pair of a run and the previous one; undefined if there is none. */
 export function consecutiveOf(pairs: readonly RunPair[]): Map<SiteRun, RunPair> {
   return new Map(
     pairs.filter(({ kind }) => kind === "consecutive").map((pair) => [pair.after, pair]),
   );
 }
 
-/** What a comparison says, in a few words: `2 slower`, `1 faster`, `no change`. */
+/** The result of a comparison, in a few words: `2 slower`, `1 faster`, `no change`. */
 export function pairWord({ report, refusal }: RunPair): string {
   if (refusal !== null) return "cannot be compared";
   if (report === null) return "times differ by device";
@@ -89,7 +89,7 @@ export function pairWord({ report, refusal }: RunPair): string {
   return parts.length === 0 ? "no change" : parts.join(", ");
 }
 
-/** What a comparison says, in a sentence. */
+/** The result of a comparison, in a sentence. */
 export function pairSentence(pair: RunPair): string {
   const { report, refusal, kind } = pair;
   if (refusal !== null) return `${refusal.charAt(0).toUpperCase()}${refusal.slice(1)}.`;
@@ -103,10 +103,10 @@ export function pairSentence(pair: RunPair): string {
   return `${text}, in ${formatPlural(timed, "case")} that both runs timed.`;
 }
 
-/** Share of what either run measured that the other must have too for the two to be compared. */
+/** Share of either run's cases that the other must have for the two to be compared. */
 const LIKE_FROM = 0.5;
 
-/** Which runs of a device measured the same: a single suite is no successor of a whole run. */
+/** Which runs of a device measured the same: a single suite does not succeed a whole run. */
 class Likeness {
   readonly #runs: readonly SiteRun[];
   readonly #ids: readonly ReadonlySet<string>[];
@@ -143,8 +143,8 @@ class Likeness {
 }
 
 /**
- * What tells what a run was for. Runs of different suites and contexts check the same small layers
- * first, so that checks count in a run of checks alone.
+ * The purpose of a run. Runs of different suites and contexts check the same small layers
+ * first, so checks only count in a run of checks alone.
  */
 function measuredCases({ result: { cases } }: SiteRun): readonly CaseRecord[] {
   const beyondChecks = cases.filter((record) => !isCheck(record));

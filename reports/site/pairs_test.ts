@@ -9,7 +9,7 @@ function pairsOf(runs: readonly NamedResult[]): readonly RunPair[] {
   return planPairs(planSite(runs)).filter(({ kind }) => kind !== "devices");
 }
 
-Deno.test("planPairs: a run that lacks a peer or got faster did not fail", () => {
+Deno.test("planPairs: a run that lacks a peer or got faster does not fail", () => {
   const [first, second] = sampleRuns(3);
   const peer = structuredClone(first.result.cases[0]);
   peer.implementation = "peer:torch-fa2";
@@ -18,7 +18,7 @@ Deno.test("planPairs: a run that lacks a peer or got faster did not fail", () =>
   for (const record of second.result.cases) {
     for (const sample of record.samples) sample.seconds /= 1.3;
   }
-  // What was asked for tells a peer that was left out from a case that vanished.
+  // The request distinguishes a peer that was left out from a case that vanished.
   first.result.configuration.implementations = ["dense", "lighthouse-norm", "peer:torch-fa2"];
   second.result.configuration.implementations = ["dense", "lighthouse-norm"];
   const [pair] = pairsOf([first, second]);
@@ -40,7 +40,7 @@ Deno.test("pairWord: another driver is not comparable, in short", () => {
   assert.ok(pairSentence(pair).length < 120);
 });
 
-Deno.test("pairWord: what is slower comes first, and no change is a word of its own", () => {
+Deno.test("pairWord: slower cases come first, and no change has its own word", () => {
   const runs = sampleRuns(8);
   const words = pairsOf(runs).filter(({ kind }) => kind === "consecutive").map(pairWord);
   assert.equal(words[4], "2 slower");

@@ -1,7 +1,7 @@
 /**
- * The picture that a preview of a link shows: what the page says first, and its speed-up against
- * context. Previews want a PNG at an absolute address, so a report of its own has none, and a site has
- * them only where its address is given. The picture is drawn by the same code as the page's chart and
+ * The picture for previews of a link: the page's first line, and its speed-up against
+ * context. Previews need a PNG at an absolute address, so a report alone has none, and a site has
+ * them only if its address is given. The picture is drawn by the same code as the page's chart and
  * turned into pixels by resvg, compiled to WebAssembly: no browser, no native library, no further
  * permission, and the same bytes on every machine, as its fonts come with it.
  *
@@ -33,7 +33,7 @@ const FONT = "DejaVu Sans";
 /** Turns a drawing into a PNG. */
 export type PreviewRenderer = (svg: string) => Uint8Array<ArrayBuffer>;
 
-/** Loads the renderer and its fonts: a second's work, done once for a site. */
+/** Loads the renderer and its fonts: takes a second, once per site. */
 export async function openPreviewRenderer(): Promise<PreviewRenderer> {
   const { initWasm, Resvg } = await import("@resvg/resvg-wasm");
   // Names the package, so that its files can be resolved.
@@ -50,16 +50,16 @@ export async function openPreviewRenderer(): Promise<PreviewRenderer> {
   };
 }
 
-/** A process can load it once only. */
+/** A process can load it only once. */
 let wasm: Promise<void> | undefined;
 
-/** Where the picture of a run lies. */
+/** Path of the picture of a run. */
 export function imagePath({ slug }: SiteRun): string {
   return `runs/${slug}.png`;
 }
 
 /**
- * What a page tells previews of a run's picture.
+ * The tags that describe a run's picture to previews.
  *
  * @param url Address of the site.
  */
@@ -72,7 +72,7 @@ export function runImage(run: SiteRun, url: string): PageImage {
   };
 }
 
-/** The picture of a run, as SVG without anything that only a browser knows. */
+/** The picture of a run, as SVG without browser-only features. */
 export function previewSvg(result: Result): string {
   const { width, height } = PREVIEW_SIZE;
   const text = width - 2 * EDGE;
@@ -178,7 +178,7 @@ const CHART_STYLE = STYLE.split("\n").filter((line) =>
   /^\.(drawing|grid|axis|curve|fit|interval|marker|guide|leader)\b/.test(line)
 ).join("\n");
 
-/** Without custom properties, themes, and what is for the page's script. */
+/** Without custom properties, themes, and parts for the page's script. */
 function plain(svg: string): string {
   return svg
     .replace(/<metadata[^>]*>[^<]*<\/metadata>/g, "")

@@ -6,7 +6,7 @@ import { openPreviewRenderer, PREVIEW_SIZE, previewSvg } from "./preview.tsx";
 import { planSite } from "./runs.ts";
 import { siteFiles } from "./site_files.tsx";
 
-/** Width and height that a PNG says it has. */
+/** Width and height in the header of a PNG. */
 function sizeOf(png: Uint8Array<ArrayBuffer>): { width: number; height: number } {
   assert.deepEqual([...png.slice(1, 4)], [..."PNG"].map((char) => char.charCodeAt(0)));
   const view = new DataView(png.buffer, png.byteOffset);
@@ -19,13 +19,13 @@ Deno.test("preview: a picture of 1200 × 630, the same bytes for the same result
   const png = render(svg);
   assert.deepEqual(sizeOf(png), PREVIEW_SIZE);
   assert.deepEqual(render(svg), png);
-  // A chart is in it: without one the picture is another.
+  // It contains a chart: without one the picture differs.
   const without = render(previewSvg(sampleResult({ contexts: [] })));
   assert.notDeepEqual(without, png);
   assert.ok(png.length > 20_000 && png.length < 300_000, `${png.length} bytes`);
 });
 
-Deno.test("preview: nothing in it needs a browser, and no text of a result is markup", () => {
+Deno.test("preview: nothing in it needs a browser, and text of a result is never markup", () => {
   for (const result of [sampleResult({ variants: true }), hostileResult()]) {
     const svg = previewSvg(result);
     assert.doesNotMatch(svg, /var\(|light-dark|<metadata|<script|NaN|undefined/);
@@ -34,7 +34,7 @@ Deno.test("preview: nothing in it needs a browser, and no text of a result is ma
   }
 });
 
-Deno.test("preview: a site has pictures where its address is given, and says so in its pages", () => {
+Deno.test("preview: a site has pictures if its address is given, and its pages refer to them", () => {
   const plan = planSite(sampleRuns(2));
   const drawn: string[] = [];
   const preview = (svg: string) => (drawn.push(svg), new Uint8Array([1, 2, 3]));

@@ -1,5 +1,5 @@
 /**
- * Times of cases in two runs as ratios.
+ * Ratios of the times of cases in two runs.
  *
  * @module
  */
@@ -21,9 +21,9 @@ import type { RunPair } from "./pairs.ts";
 import { shorten } from "./runs.ts";
 import { CaseCell } from "./site_page.tsx";
 
-/** Cases of the figure of a comparison. */
+/** Cases in the figure of a comparison. */
 const MOST_DOTS = 24;
-/** Cases of the table beside it; the file that the figure saves has all. */
+/** Cases in the table; the file that the figure saves has all. */
 const MOST_ROWS = 500;
 
 /** A case that both runs timed. */
