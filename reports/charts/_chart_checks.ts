@@ -1,6 +1,6 @@
 /**
- * What only a browser can tell of the charts and of what the script adds to them, run as a program of
- * its own, as `../site/_browser_checks.ts` is. `browser_test.ts` starts it with the path of Chromium.
+ * Checks of the charts and of the script's additions that need a browser, run as a separate
+ * program like `../site/_browser_checks.ts`. `browser_test.ts` starts it with the path of Chromium.
  *
  * Prints a line of JSON for each check: `{"name", "ok", "detail"}`.
  */
@@ -10,7 +10,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { type ChartPage, chartPages } from "./_chart_pages.ts";
 import { findTextFaults } from "./_overlaps.ts";
 
-/** Phone, small and large window, and paper of A4 between its margins. */
+/** Phone, small and large window, and A4 paper between its margins. */
 const VIEWS = [
   { width: 390, media: "screen" },
   { width: 1100, media: "screen" },
@@ -33,7 +33,7 @@ async function check(name: string, run: () => Promise<void>): Promise<void> {
   console.log(JSON.stringify({ name, ok, detail }));
 }
 
-/** Shows a page that lies in a file. */
+/** Shows a page from a file. */
 async function show(page: Page, { name, html }: ChartPage, folder: string): Promise<void> {
   const path = `${folder}/${name.replace(/[^a-z0-9]+/g, "-")}.html`;
   await Deno.writeTextFile(path, html);
@@ -80,7 +80,7 @@ async function checkTexts(browser: Browser, folder: string): Promise<void> {
   await page.close();
 }
 
-/** What a reader does with a chart. */
+/** The actions of a reader on a chart. */
 async function checkUse(browser: Browser, folder: string): Promise<void> {
   const context = await browser.newContext({
     reducedMotion: "reduce",
@@ -265,7 +265,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   });
   for (const colorScheme of ["light", "dark"] as const) {
     await check(`axe-core finds nothing in a page in use, ${colorScheme}`, async () => {
-      // The rules' own script is not the page's.
+      // The script of the rules is not the page's.
       const free = await browser.newContext({ bypassCSP: true, colorScheme });
       const used = await free.newPage();
       await show(used, { name: "used", html: small!.html }, folder);

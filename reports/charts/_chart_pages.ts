@@ -1,5 +1,5 @@
 /**
- * Pages whose charts are looked at in a browser: every baseline, a short run on a software adapter, a
+ * Pages whose charts are checked in a browser: every baseline, a short run on a software adapter, a
  * run with one context, retrieval, a comparison of four runs, and pages of a site.
  *
  * @module
@@ -20,10 +20,10 @@ export interface ChartPage {
   readonly html: string;
 }
 
-/** Baselines that have every kind of chart between them. */
+/** Baselines that together have every kind of chart. */
 const EVERY_DAY = ["h100-dawn-peers", "h200-default", "h100-deno-paper", "h100-deno-retrieval"];
 
-/** Pages, one after the other: all of them, or those of every day. */
+/** Pages, one after the other: all of them, or the everyday ones. */
 export async function* chartPages(all: boolean = ALL_CASES): AsyncGenerator<ChartPage> {
   const baseline = (name: string) => readResult(new URL(`${name}.json`, BASELINES).pathname);
   const names: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * How far colours look apart, with and without a colour vision deficiency.
+ * How different colours look, with and without a colour vision deficiency.
  *
  * @module
  */
@@ -48,7 +48,7 @@ function lab(rgb: Triple): Triple {
   return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
 }
 
-/** Least distance of two colours (CIE 1976) under any of the visions. */
+/** Smallest distance of two colours (CIE 1976) under any of the visions. */
 export function leastDistance(a: string, b: string): number {
   return Math.min(
     ...Object.values(VISIONS).map((vision) => {

@@ -1,5 +1,5 @@
 /**
- * What is wrong with the texts of a page's drawings, measured in a browser.
+ * Finds faults of the texts in a page's drawings, measured in a browser.
  *
  * @module
  */
@@ -13,8 +13,8 @@ export interface TextFault {
 }
 
 /**
- * Texts of the drawings that are shown which cover each other, cover a data point or its line, hang
- * out of the drawing, or are scaled far from their size. Runs inside the page.
+ * Texts of the visible drawings that cover each other, cover a data point or its line, extend
+ * beyond the drawing, or are scaled far from their size. Runs inside the page.
  */
 export function findTextFaults(): TextFault[] {
   interface Box {
@@ -25,7 +25,7 @@ export function findTextFaults(): TextFault[] {
   }
   const faults: TextFault[] = [];
   const boxOf = (element: Element): Box => element.getBoundingClientRect();
-  /** The box of letters: a line's box has room above and below them. */
+  /** The box of the letters: a line's box has extra room above and below them. */
   const lettersOf = (element: Element): Box => {
     const { left, right, top, bottom } = boxOf(element);
     const trim = 0.18 * (bottom - top);

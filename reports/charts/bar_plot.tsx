@@ -16,7 +16,7 @@ import { largest } from "../data/extremes.ts";
 
 export { DotPlot, dotPlotHeight, type DotRow } from "./dot_plot.tsx";
 
-/** One bar: parts in order, and what stands before and after it. */
+/** One bar: its parts in order, and the texts before and after it. */
 export interface StackedBar extends PointSource {
   label: string;
   total: string;
@@ -25,7 +25,7 @@ export interface StackedBar extends PointSource {
 
 const TOP = 42;
 const ROW = 34;
-/** Part of the width that texts on either side may take. */
+/** Share of the width that the texts on either side may take. */
 const MOST_BESIDE = 0.3;
 
 /** Height in SVG units of {@linkcode StackedBars} with `count` bars. */
@@ -33,7 +33,7 @@ export function stackedBarsHeight(count: number): number {
   return TOP + 2 + count * ROW;
 }
 
-/** Bars of shares, each as long as the drawing, one segment for each of `names`. */
+/** Bars of shares, each as wide as the drawing, with one segment for each of `names`. */
 export function StackedBars(
   { size, bars, names, axis, total = "total", color = stageColor }: {
     size: DrawingSize;
@@ -59,7 +59,7 @@ export function StackedBars(
     return Object.fromEntries(names.map((name) => [name, (parts[name] ?? 0) / total]));
   });
   const layers = stack<Record<string, number>>().keys(names)(shares);
-  // On a narrow screen the two headings may need a line each.
+  // On a narrow screen the two headings may need one line each.
   const together = left + textWidth(axis) + 12 + textWidth(total) <= width;
   return (
     <>

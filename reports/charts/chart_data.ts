@@ -1,6 +1,6 @@
 /**
  * The numbers behind a figure, for export as CSV and JSON: SI units, named in the columns, with all
- * the digits that were recorded. The table of a figure is for reading, this is for computing.
+ * the recorded digits. The table of a figure is for reading, this is for computing.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Spread } from "../data/spread.ts";
 import { embedJson } from "./drawing.ts";
 import type { PlotSeries } from "./log_plot.tsx";
 
-/** One cell: text, a number, or null where there is none. */
+/** One cell: text, a number, or null for none. */
 export type ChartCell = string | number | null;
 
 /** Columns such as `median_seconds`, and a row for each point. */
@@ -43,7 +43,7 @@ export function plotData(
 /** Columns of {@linkcode spreadCells}. */
 export const SPREAD_COLUMNS = ["samples", "ends_are"];
 
-/** How many samples a value rests on, and whether its ends are a 95 % interval or their range. */
+/** Number of samples of a value, and whether its ends are a 95 % interval or their range. */
 export function spreadCells({ count, kind }: Partial<Spread>): ChartCell[] {
   return [count ?? null, kind === "interval" ? "interval95" : kind ?? null];
 }
@@ -59,7 +59,7 @@ export function dotData(
   });
 }
 
-/** Without the two columns of an interval where no row has one: they would only be in the way. */
+/** Removes the two columns of an interval if no row has one. */
 function withoutEmptyEnds({ columns, rows }: ChartData): ChartData {
   if (rows.some((row) => row.slice(-2).some((cell) => cell !== null))) return { columns, rows };
   return { columns: columns.slice(0, -2), rows: rows.map((row) => row.slice(0, -2)) };
@@ -71,7 +71,7 @@ export function finite(value: number | null | undefined): number | null {
 }
 
 /**
- * The data as JSON that may stand in a `<script>` element: no text of a result can end the element.
+ * The data as JSON that may be placed in a `<script>` element: no text of a result can end the element.
  *
  * @example
  * ```ts

@@ -3,7 +3,7 @@ import { saveAll } from "../html/_page_script.ts";
 import { type ChartData, dotData, embedChartData, finite, plotData } from "./chart_data.ts";
 import { packJson } from "../html/pack_json.ts";
 
-/** What the page's script puts into the file, run here on a page of two figures. */
+/** The content of the file that the page's script saves, run here on a page of two figures. */
 async function exported(format: "csv" | "json", data: ChartData): Promise<string> {
   const packed = packJson(`[{"columns":["a"],"rows":[[1]]},${embedChartData(data)}]`);
   const html =
@@ -34,7 +34,7 @@ Deno.test("export: JSON has a record for each row", async () => {
   });
 });
 
-Deno.test("embedChartData: no text can end the element that holds it", () => {
+Deno.test("embedChartData: no text can end the element that contains it", () => {
   const text = embedChartData({ columns: ["a"], rows: [["</script><!--\u2028\u2029"]] });
   assert.ok(!/[<\u2028\u2029]/.test(text), text);
   assert.equal(JSON.parse(text).rows[0][0], "</script><!--\u2028\u2029");

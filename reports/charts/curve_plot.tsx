@@ -34,7 +34,7 @@ export interface Curve {
   law?: boolean;
   dash?: string;
   points: ({ x: number; y: number; low?: number; high?: number } & PointSource)[];
-  /** By what the page can be filtered. */
+  /** Facets for the page's filters. */
   facets?: Facets;
 }
 

@@ -28,7 +28,7 @@ export interface DotRow extends PointSource {
   high?: number;
   text: string;
   style: SeriesStyle;
-  /** By what the page can be filtered, where the row's case does not say it. */
+  /** Facets for the page's filters, if the row's case does not give them. */
   facets?: Facets;
 }
 
@@ -41,14 +41,14 @@ export function dotPlotHeight(count: number): number {
 }
 
 /**
- * Dots with intervals on a linear axis, one row each, and an optional guide. Labels stand at the left;
- * where they would take more than half of the drawing, each stands above its row.
+ * Dots with intervals on a linear axis, one row each, and an optional guide. Labels are at the left;
+ * if they would take more than half of the drawing, each is above its row.
  */
 export function DotPlot(
   { size, rows, axis, format, guide, origin = 0 }: {
     size: DrawingSize;
     rows: DotRow[];
-    /** Where stems start; the axis reaches from it to both sides as far as there are values. */
+    /** Where stems start; the axis extends from it to both sides as far as there are values. */
     origin?: number;
     axis: string;
     format: TickFormat;
@@ -66,7 +66,7 @@ export function DotPlot(
     guide?.value ?? origin,
   );
   const least = origin === 0 ? 0 : smallest(rows.map(({ value, low }) => low ?? value));
-  // Around an origin a tenth to either side is always seen, or noise would fill the drawing.
+  // Around an origin a tenth to either side is always visible, or noise would fill the drawing.
   const domain = origin === 0
     ? [0, most > 0 ? most : 1]
     : [Math.min(least, 0.9 * origin), Math.max(most, 1.1 * origin)];
@@ -158,7 +158,7 @@ export function DotPlot(
   );
 }
 
-/** A text at the middle of `x`, or as near to it as the drawing's edges let it. */
+/** A text centred at `x`, or as near to it as the drawing's edges allow. */
 function inside(
   text: string,
   { x, y, width, size }: { x: number; y: number; width: number; size?: number },

@@ -1,5 +1,5 @@
 /**
- * What all drawings share.
+ * Shared by all drawings.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export function coordinate(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-/** By what a page can be filtered. */
+/** Facets for a page's filters. */
 export interface Facets {
   readonly device?: string;
   readonly scorer?: string;
@@ -27,17 +27,17 @@ export interface Facets {
 
 /** Where the value of a point comes from. */
 export interface PointSource {
-  /** Samples behind the value, and what its ends are. Default: not said. */
+  /** Number of samples, and what the ends are. Default: not shown. */
   readonly count?: number;
   readonly kind?: "interval" | "range";
-  /** Id of the case, whose row of samples a reader can go to. */
+  /** Id of the case, whose row of samples a reader can open. */
   readonly case?: string;
-  /** A page or place that says more; goes before the case. */
+  /** A page or place with more details; preferred to the case. */
   readonly href?: string;
 }
 
 /**
- * A point as it is read out: where it stands, its value, its interval or null, the number of samples
+ * The readout of a point: where it is, its value, its interval or null, the number of samples
  * or null, the case's id or null, an address or null.
  */
 export type ReadoutPoint = readonly [
@@ -49,7 +49,7 @@ export type ReadoutPoint = readonly [
   href: string | null,
 ];
 
-/** What a drawing says of its points, for the script of the page. */
+/** Readouts of a drawing's points, for the script of the page. */
 export interface Readout {
   /** Names of the two quantities. */
   readonly x: string;
@@ -58,18 +58,18 @@ export interface Readout {
   readonly series: readonly {
     readonly name: string;
     readonly facets?: Facets;
-    /** A case of a series whose points are not read out. */
+    /** A case of a series whose points have no readout. */
     readonly case?: string;
     readonly points: readonly ReadoutPoint[];
   }[];
 }
 
-/** A format of ticks, which may shorten numbers, and the same with every digit. */
+/** A format of ticks, which may shorten numbers, and the same with all digits. */
 export type TickFormat = ((value: number) => string) & { whole?: (value: number) => string };
 
 const ENDS = { interval: "95 % interval ", range: "range ", unknown: "" };
 
-/** A point as it is read out. */
+/** The readout of a point. */
 export function readoutPoint(
   { where, value, low, high, format, source }: {
     where: string;
@@ -102,7 +102,7 @@ export function ReadoutData({ readout }: { readout: Readout }): JSX.Element {
   });
 }
 
-/** JSON that may stand in an element of any kind: no text of a result can end the element. */
+/** JSON that may be placed in any element: no text of a result can end the element. */
 export function embedJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[<>&\u2028\u2029]/g,

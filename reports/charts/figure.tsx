@@ -1,5 +1,5 @@
 /**
- * What all figures share: title, text alternative, legend, two drawings (one for a narrow screen),
+ * Shared by all figures: title, text alternative, legend, two drawings (one for a narrow screen),
  * the data table beside them, and the numbers to save.
  *
  * @module
@@ -24,7 +24,7 @@ interface FigureProps {
   /** Unique in the document. */
   id: string;
   title: string;
-  /** What the drawing shows, in sentences, for those who do not see it. */
+  /** What the drawing shows, in sentences, for readers who do not see it. */
   description: string;
   draw: (size: DrawingSize) => JSX.Element;
   /** Width of the column on a wide screen, 760 by default. */
@@ -39,17 +39,17 @@ interface FigureProps {
     faint?: boolean;
   }[];
   table: DataTable;
-  /** The numbers for export, unrounded; by default what the table says. */
+  /** The numbers for export, unrounded; by default those of the table. */
   data?: ChartData;
   /** Source and caveats, under the drawing. */
   note?: ComponentChildren;
 }
 
-/** Width up to which a drawing serves every screen. */
+/** Up to this width one drawing serves every screen. */
 const NARROW = 400;
-/** Width up to which a drawing gives way to its compact form later than a whole column does. */
+/** Up to this width a drawing switches to its compact form later than a whole column does. */
 const HALF = 600;
-/** How far a drawing is stretched in a wide column: its texts stay as large as those around it. */
+/** How far a drawing is stretched in a wide column, keeping the size of its texts. */
 const MOST_STRETCH = 1.12;
 
 /** A figure with its drawings and its data. */
@@ -57,7 +57,7 @@ export function Figure(props: FigureProps): JSX.Element {
   const { id, title, description, draw, legend, table, note } = props;
   const named = legend?.filter(({ faint }) => !faint) ?? [];
   const { width = 760, height = 430, compactHeight = 330 } = props;
-  // A drawing that is narrow anyway serves every screen.
+  // A narrow drawing serves every screen.
   const sizes: DrawingSize[] = width <= NARROW ? [{ width, height, compact: false }] : [
     { width, height, compact: false },
     { width: 350, height: compactHeight, compact: true },
@@ -102,7 +102,7 @@ export function Figure(props: FigureProps): JSX.Element {
 }
 
 /**
- * The numbers of the `<figure>` around them, and the place of the buttons that save them, which the
+ * The numbers of the enclosing `<figure>`, and the place for the save buttons, which the
  * script of the page makes.
  */
 export function Export({ data }: { title: string; data: ChartData }): JSX.Element {
@@ -118,9 +118,9 @@ export function Export({ data }: { title: string; data: ChartData }): JSX.Elemen
   );
 }
 
-/** A table that scrolls sideways in its own box when it has to. */
+/** A table that scrolls sideways in its own box if necessary. */
 export function Table({ caption, columns, rows }: DataTable): JSX.Element {
-  // Said once for a column: a long table would say it thousands of times.
+  // Set once per column: a long table would repeat it thousands of times.
   const marks = columns.flatMap(({ numeric }, i) =>
     i === 0 ? numeric ? ["n"] : [] : !numeric && i < MARKED_COLUMNS ? [`t${i + 1}`] : []
   );
@@ -183,7 +183,7 @@ export function Swatch(
   );
 }
 
-/** A table's own cells as data: plain numbers as numbers, anything with a unit as it reads. */
+/** A table's own cells as data: plain numbers as numbers, anything with a unit as text. */
 function tableData({ columns, rows }: DataTable): ChartData {
   return {
     columns: columns.map(({ title }) => title),
@@ -209,7 +209,7 @@ function number(numeric: boolean | undefined): string | undefined {
   return numeric ? "number" : undefined;
 }
 
-/** Whether a row's name is long enough to need room kept for it. */
+/** Whether a row's name is long enough to reserve room for it. */
 function isLong(cell: ComponentChildren): boolean {
   return typeof cell === "string" && cell.length > 24;
 }

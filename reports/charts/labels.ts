@@ -1,6 +1,6 @@
 /**
- * Where the texts of a drawing go: how wide they are, which ticks are left out, and which place around
- * a point is free. Every drawing asks here, so that no text covers another or a data point, whatever
+ * Places the texts of a drawing: how wide they are, which ticks are left out, and which place around
+ * a point is free. Every drawing uses this, so that no text covers another or a data point, whatever
  * the fonts of the reader are.
  *
  * Lengths are in SVG units, which are pixels at full size.
@@ -23,7 +23,7 @@ export interface PlacedText {
   readonly anchor: "start" | "middle" | "end";
 }
 
-/** How a text is written. Default: 13 units high, regular. */
+/** The style of a text. Default: 13 units high, regular. */
 export interface TextLook {
   readonly size?: number;
   readonly bold?: boolean;
@@ -31,7 +31,7 @@ export interface TextLook {
 
 /**
  * Advance widths of the characters from the space to the tilde in DejaVu Sans, in hundredths of an em:
- * the widest of the sans-serif fonts that systems come with, so that other fonts need less room.
+ * the widest of the common sans-serif system fonts, so that other fonts need less room.
  */
 // deno-fmt-ignore
 const WIDTHS = [
@@ -42,12 +42,12 @@ const WIDTHS = [
 ];
 /** Of `×` and most other signs; letters of other alphabets are narrower. */
 const OTHER_WIDTH = 84;
-/** Bold letters over regular ones. */
+/** Width of bold letters over regular ones. */
 const BOLD = 1.145;
-/** Height of a size. */
+/** Height of a text over its size. */
 export const TEXT_SIZE = 13;
 
-/** Width of a text, at least what any usual font takes. */
+/** Upper bound of the width of a text in any usual font. */
 export function textWidth(text: string, { size = TEXT_SIZE, bold = false }: TextLook = {}): number {
   let width = 0;
   for (const letter of text) {
@@ -65,7 +65,7 @@ export function textBox(text: string, { x, y, anchor }: PlacedText, look: TextLo
   return { left, right: left + width, top: y - 0.8 * size, bottom: y + 0.26 * size };
 }
 
-/** The text, or as much of its start as `width` holds, with an ellipsis. */
+/** The text, or as much of its start as fits `width`, with an ellipsis. */
 export function shortened(text: string, width: number, look: TextLook = {}): string {
   if (textWidth(text, look) <= width) return text;
   const letters = [...text];
@@ -73,7 +73,7 @@ export function shortened(text: string, width: number, look: TextLook = {}): str
   return `${letters.join("").trimEnd()}…`;
 }
 
-/** The text in at most `most` lines that `width` holds, parted at spaces. Default: two lines. */
+/** The text in at most `most` lines that fit `width`, split at spaces. Default: two lines. */
 export function inLines(
   text: string,
   { width, most = 2, ...look }: { width: number; most?: number } & TextLook,
@@ -103,7 +103,7 @@ export function around(x: number, y: number, radius: number): Box {
 }
 
 /**
- * Rectangles along a line through `points`, for it to be an obstacle: no two of them are farther
+ * Rectangles along a line through `points`, which make it an obstacle: neighbours are no farther
  * apart than a letter is wide.
  */
 export function alongLine(points: readonly (readonly [number, number])[]): Box[] {
@@ -145,19 +145,19 @@ export function thinned<Tick>(
   return ticks.slice(-1);
 }
 
-/** What is already in a drawing. */
+/** What a drawing already contains. */
 export interface Obstacles {
   /** Texts, data points, curves: nothing may cover them. */
   readonly hard: Box[];
-  /** Lines that a text may cross where nothing better is free. */
+  /** Lines that a text may cross if nothing better is free. */
   readonly soft: Box[];
-  /** No text leaves it. */
+  /** No text may leave it. */
   readonly frame: Box;
 }
 
 /**
- * The first place where the text covers nothing, those that cross no soft obstacle before the
- * others; null where all are taken. What is placed becomes an obstacle.
+ * The first place where the text covers nothing; places that cross no soft obstacle come
+ * first; null if all are taken. The placed text becomes an obstacle.
  *
  * @param places In the order of preference.
  */
@@ -185,7 +185,7 @@ export function placeText(
   return best.place;
 }
 
-/** Places of a text beside a point, the right side first. */
+/** Places for a text next to a point, the right side first. */
 export function placesAround(x: number, y: number, { reach = 12 } = {}): PlacedText[] {
   const near = [reach, reach + 12, reach + 26];
   return near.flatMap((far): PlacedText[] => [
@@ -200,7 +200,7 @@ export function placesAround(x: number, y: number, { reach = 12 } = {}): PlacedT
   ]);
 }
 
-/** Places of a text above and below a line, from the preferred end on. */
+/** Places for a text above and below a line, from the preferred end on. */
 export function placesAlong(
   points: readonly (readonly [number, number])[],
   from: "start" | "end" = "start",
@@ -223,14 +223,14 @@ export function placesAlong(
 
 /** A label in the margin beside a plot. */
 export interface MarginLabel {
-  /** Height that it should have, and gets. */
+  /** Preferred height, and then the actual one. */
   y: number;
-  /** What it takes of the margin. */
+  /** Its height in the margin. */
   readonly height: number;
 }
 
 /**
- * Moves the labels of a margin apart, from top to bottom and then back up from the floor. Labels at
+ * Moves the labels of a margin apart, from top to bottom and then back up from the bottom. Labels at
  * the end of the list that have no room are left out.
  */
 export function stackLabels<Label extends MarginLabel>(

@@ -22,7 +22,7 @@ Deno.test("textWidth: bold is wider, sizes scale, signs and other alphabets coun
   assert.equal(textWidth(""), 0);
 });
 
-Deno.test("shortened and inLines keep within a width, and whole what fits", () => {
+Deno.test("shortened and inLines stay within a width, and keep text that fits whole", () => {
   const text = fc.string({ unit: "grapheme", maxLength: 60 });
   fc.assert(fc.property(text, fc.integer({ min: 20, max: 300 }), (label, width) => {
     assert.ok(textWidth(shortened(label, width)) <= width);
@@ -33,7 +33,7 @@ Deno.test("shortened and inLines keep within a width, and whole what fits", () =
   }));
 });
 
-Deno.test("thinned: no two labels touch, the last tick stays, the order too", () => {
+Deno.test("thinned: no two labels touch, the last tick is kept, and so is the order", () => {
   const ticks = fc.uniqueArray(fc.integer({ min: 0, max: 700 }), { minLength: 1, maxLength: 30 });
   fc.assert(fc.property(ticks, (values) => {
     const sorted = values.toSorted((a, b) => a - b);
@@ -45,7 +45,7 @@ Deno.test("thinned: no two labels touch, the last tick stays, the order too", ()
   }));
 });
 
-Deno.test("placeText: what is placed touches nothing hard, stays in the frame, becomes an obstacle", () => {
+Deno.test("placeText: a placed text touches no hard obstacle, stays in the frame, and becomes an obstacle", () => {
   const point = fc.tuple(fc.integer({ min: 0, max: 400 }), fc.integer({ min: 0, max: 300 }));
   fc.assert(fc.property(fc.array(point, { minLength: 2, maxLength: 20 }), (points) => {
     const frame = { left: 0, right: 400, top: 0, bottom: 300 };

@@ -13,11 +13,11 @@ export interface LogAxis {
   label: string;
   domain: [number, number];
   format: TickFormat;
-  /** Powers of two for contexts, powers of ten (with 2 and 5 between) for all else. */
+  /** Powers of two for contexts, powers of ten (with 2 and 5 between) for everything else. */
   base: 2 | 10;
 }
 
-/** A domain that holds all positive values, widened by `margin` (a factor) at both ends. */
+/** A domain that contains all positive values, widened by `margin` (a factor) at both ends. */
 export function logDomain(values: readonly number[], margin = 1.3): [number, number] {
   const usable = values.filter((value) => Number.isFinite(value) && value > 0);
   if (usable.length === 0) return [1, 10];
@@ -27,7 +27,7 @@ export function logDomain(values: readonly number[], margin = 1.3): [number, num
   ];
 }
 
-/** Fewer ticks than this say nothing of the scale. */
+/** Fewer ticks than this do not show the scale. */
 const LEAST_TICKS = 2;
 
 /** Ticks of a logarithmic axis, at most `most` of them. */
@@ -47,7 +47,7 @@ export function logTicks([low, high]: [number, number], base: 2 | 10, most: numb
   return coarse.filter((_, i) => (coarse.length - 1 - i) % stride === 0);
 }
 
-/** Round values inside a narrow domain: of the power of two below it where the base is two. */
+/** Round values inside a narrow domain: multiples of the power of two below it for base two. */
 function linearTicks([low, high]: [number, number], base: 2 | 10): number[] {
   const unit = base === 2 ? 2 ** (Math.floor(Math.log2(low)) - 2) : 1;
   return scaleLinear().domain([low / unit, high / unit]).ticks(4).map((tick) => tick * unit);

@@ -24,13 +24,13 @@ import { largest } from "../data/extremes.ts";
 
 export { type LogAxis, logDomain, logTicks } from "./log_axis.ts";
 
-/** One point with its interval, and where it comes from. */
+/** One point with its interval, and its origin. */
 export interface PlotPoint extends PointSource {
   x: number;
   y: number;
   low?: number;
   high?: number;
-  /** Samples behind it, and what the ends are. */
+  /** Number of samples, and what the ends are. */
   count?: number;
   kind?: "interval" | "range";
 }
@@ -49,11 +49,11 @@ export interface PlotSeries {
   faint?: boolean;
   /** Hollow markers, for a second run or setting. */
   hollow?: boolean;
-  /** By what the page can be filtered, where the cases of the points do not say it. */
+  /** Facets for the page's filters, if the cases of the points do not give them. */
   facets?: Facets;
 }
 
-/** A line that is no data: a ceiling, a limit, parity. */
+/** A line that is not data: a ceiling, a limit, parity. */
 export interface PlotGuide {
   label: string;
   points: [number, number][];
@@ -62,7 +62,7 @@ export interface PlotGuide {
   anchor?: "start" | "end";
 }
 
-/** A point that is no data of this run, with its own label. */
+/** A point that is not data of this run, with its own label. */
 export interface PlotMark {
   x: number;
   y: number;
@@ -78,11 +78,11 @@ export interface LogPlotProps {
   series: PlotSeries[];
   guides?: PlotGuide[];
   marks?: PlotMark[];
-  /** Least room on the right for the labels of the lines; more is made where they need it. */
+  /** Minimum room on the right for the labels of the lines; it grows with the labels. */
   labelRoom?: number;
 }
 
-/** Lines that are named in the drawing; more stand in the legend only. */
+/** Lines that are named in the drawing; more are named in the legend only. */
 const MOST_NAMED = 12;
 /** Height of the letters of an axis, with the space between two ticks. */
 const TICK_HEIGHT = 18;
@@ -90,12 +90,12 @@ const TICK_HEIGHT = 18;
 /** The drawing. */
 export function LogPlot(props: LogPlotProps): JSX.Element {
   const { size, marks = [] } = props;
-  // A ceiling that nobody could reach has no place on the axes.
+  // A ceiling far above all points is left off the axes.
   const guides = (props.guides ?? []).filter(({ points }) =>
     points.flat().every((value) => Number.isFinite(value) && value > 0)
   );
   const { width, height, compact } = size;
-  // A series without points still has its number, which legend and readout count.
+  // A series without points keeps its number, which legend and readout use.
   const series = [
     ...props.series.filter(({ faint }) => !faint),
     ...props.series.filter(({ faint }) => faint),
@@ -161,7 +161,7 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
     width,
     compact,
   });
-  // What found no place stands above the plot, as far as there is room beside the axis' title.
+  // Names without a place are put above the plot, as far as there is room beside the axis title.
   const room = width - textWidth(props.y.label) - 12;
   const above = labels.homeless.filter((_, i, all) =>
     textWidth(all.slice(0, i + 1).join("  ")) <= room
@@ -336,12 +336,12 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
   );
 }
 
-/** Where on an axis a value stands, from 0 to 1. */
+/** Position of a value on an axis, from 0 to 1. */
 function edgePart(value: number, [low, high]: [number, number]): number {
   return Math.log(value / low) / Math.log(high / low);
 }
 
-/** Ticks of the horizontal axis: where it is too short for round values, those of the data. */
+/** Ticks of the horizontal axis: if it is too short for round values, those of the data. */
 function axisTicks({ x, series }: LogPlotProps, most: number): number[] {
   const own = [...new Set(series.flatMap(({ points }) => points.map((point) => point.x)))]
     .sort((a, b) => a - b);

@@ -1,9 +1,9 @@
 /**
- * Colours, marks and dashes. An implementation brings its colour and mark in its descriptor; what has
- * none gets them by a hash of its name. Neither depends on what else is drawn, so that an
+ * Colours, marks and dashes. An implementation has its colour and mark in its descriptor; one without
+ * gets them by a hash of its name. Neither depends on what else is drawn, so that an
  * implementation looks the same everywhere. Colours are those of Okabe and Ito or near them, which
- * stay apart under the common colour vision deficiencies; each comes with a mark, so that none
- * carries meaning alone.
+ * stay distinguishable under the common colour vision deficiencies; each comes with a mark, so that
+ * colour never carries meaning alone.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export interface SeriesStyle {
   dash?: string;
 }
 
-/** Marks by the name that descriptors give them. */
+/** Marks by their names in descriptors. */
 const MARKS: Record<string, SymbolType> = {
   circle: symbolCircle,
   square: symbolSquare,
@@ -42,13 +42,13 @@ const MARKS: Record<string, SymbolType> = {
   star: symbolStar,
 };
 
-/** Colours for what has none of its own: the style sheet has them for light and dark. */
+/** Colours for names without their own: the style sheet defines them for light and dark. */
 const OTHER_COLORS = Array.from({ length: 6 }, (_, i) => `var(--other-${i + 1})`);
 const OTHER_MARKS = [symbolCross, symbolWye, symbolStar, symbolTriangle, symbolDiamond];
-/** Dashes that tell what has no style of its own from what has. */
+/** Dashes of names without a style of their own. */
 const OTHER_DASHES = ["9 3", "4 3", "9 3 2 3"];
 
-/** Descriptors of implementations, as a result has them. */
+/** Descriptors of implementations, as in a result. */
 export type Described = Pick<Result, "implementations">;
 
 /** Descriptors of several results, as one. */
@@ -56,14 +56,14 @@ export function describedBy(results: readonly Described[]): Described {
   return { implementations: results.flatMap(({ implementations }) => implementations) };
 }
 
-/** What names of peers start with, in some places. */
+/** Prefix of the names of peers, in some places. */
 const PEER = /^peer:/;
 
 /**
  * How an implementation is drawn: as its descriptor in the result says, else as this version's says,
  * else by a number that its name gives. The same name looks the same in every figure of every page, a peer's with and without `peer:`.
  *
- * The schema lets nothing but hexadecimal colours pass, so they may stand in a style as they are.
+ * The schema only accepts hexadecimal colours, so they may be used in a style unchanged.
  */
 export function styleOf(name: string, { implementations }: Described): SeriesStyle {
   const plain = name.replace(PEER, "");
@@ -118,8 +118,8 @@ export interface PlotStyle {
 }
 
 /**
- * Styles for a list of series, one each: colour and mark by implementation, and where one
- * implementation has several, other dashes for each and hollow marks for every second. From
+ * Styles for a list of series, one each: colour and mark by implementation, and if one
+ * implementation has several, different dashes for each and hollow marks for every second. From
  * {@linkcode MOST_NAMED} on, further settings of an implementation are faint.
  */
 export function plotStyles(
@@ -141,7 +141,7 @@ export function plotStyles(
 
 const VARIANT_DASHES = ["1 0", "7 4", "2 4", "10 3 2 3"];
 
-/** Styles for things that are no implementations, such as devices: apart as far as there are any. */
+/** Styles for items that are not implementations, such as devices: distinct up to their number. */
 export function cycledStyles(count: number): SeriesStyle[] {
   const marks = Object.values(MARKS);
   return Array.from({ length: count }, (_, i) => ({
@@ -150,10 +150,10 @@ export function cycledStyles(count: number): SeriesStyle[] {
   }));
 }
 
-/** Colours of the style sheet for things that are no implementations. */
+/** Colours of the style sheet for items that are not implementations. */
 const CYCLE = 7;
 
-/** The colour of a stage; grey for one that this version does not know. */
+/** The colour of a stage; grey for one that is unknown to this version. */
 export function stageColor(name: string): string {
   return Object.hasOwn(STAGES, name) ? STAGES[name] : "var(--stage-other)";
 }

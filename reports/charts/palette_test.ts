@@ -6,7 +6,7 @@ import { chartPages } from "./_chart_pages.ts";
 import { contrast, leastDistance } from "./_color_vision.ts";
 import { markerPath, plotStyles, type SeriesStyle, styleOf } from "./palette.ts";
 
-/** Peers that helpers of this repository bring, and some that others may. */
+/** Peers with helpers in this repository, and some that others may have. */
 const PEERS = ["torch-fa2", "torch-cudnn", "torch-math", "ort-web", "lighthouse-cuda"];
 const NAMES = [...IMPLEMENTATIONS.map(({ name }) => name), ...PEERS];
 const BACKGROUND = { light: "#fcfbf8", dark: "#15171a" };
@@ -19,11 +19,11 @@ function hexOf({ color }: SeriesStyle, theme: "light" | "dark"): string {
   const values = [...STYLE.matchAll(new RegExp(`${name}:(#[0-9a-f]{3,6})`, "g"))].map(([, hex]) =>
     hex.length === 4 ? hex.replace(/\w/g, "$&$&") : hex
   );
-  // The sheet has the light values first, then the dark ones, and light ones again for print.
+  // The sheet has the light values first, then the dark ones, then light ones again for print.
   return values[theme === "light" ? 0 : 1];
 }
 
-Deno.test("an implementation looks the same whatever stands beside it, a peer with its prefix too", () => {
+Deno.test("an implementation looks the same next to any other, and so does a peer with its prefix", () => {
   const described = { implementations: implementationRecords(IMPLEMENTATIONS) };
   for (const name of NAMES) {
     const alone = styleOf(name, { implementations: [] });
@@ -40,7 +40,7 @@ Deno.test("an implementation looks the same whatever stands beside it, a peer wi
   assert.ok(second.hollow);
 });
 
-Deno.test("implementations are told apart by colour or by mark, under every colour vision", () => {
+Deno.test("implementations differ by colour or by mark, under every colour vision", () => {
   const styles = NAMES.map((name) => ({ name, style: styleOf(name, { implementations: [] }) }));
   for (const theme of ["light", "dark"] as const) {
     for (const [i, one] of styles.entries()) {

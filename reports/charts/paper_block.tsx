@@ -1,5 +1,5 @@
 /**
- * The place of the paper’s retrieval table, and of a checkpoint’s.
+ * Shows the paper’s retrieval table, and that of a checkpoint.
  *
  * @module
  */
@@ -12,14 +12,14 @@ import { Figure, Table } from "./figure.tsx";
 import { Block, type BlockProps } from "../html/retrieval_block.tsx";
 import { RateMap } from "./rate_map.tsx";
 
-/** The paper's own table, and a checkpoint's where there is one: apart from the mechanism. */
+/** The paper's own table, and a checkpoint's if there is one: separate from the mechanism. */
 export function PaperBlock({ record, prefix }: BlockProps): JSX.Element {
   const { mean, protocol } = paper.retrieval;
   const { checkpoint } = record;
   const text =
     "Fig. 4 is about trained models, evaluated under dense attention after their dense " +
     "resume. The models were not published, so its means were not run here; a checkpoint can be " +
-    "given with --checkpoint, and its map stands here, apart from the mechanism above.";
+    "given with --checkpoint, and its map is shown here, separate from the mechanism above.";
   return (
     <Block title="The paper’s retrieval table" text={text}>
       <Table
@@ -40,7 +40,7 @@ export function PaperBlock({ record, prefix }: BlockProps): JSX.Element {
         <p>
           Digit passkey in alphanumeric filler, the largest of ten logits at the last position;{" "}
           {protocol.trials_per_cell} prompts a cell. {checkpoint.name}{" "}
-          is no model of the paper unless its maker says so.
+          is not a model of the paper unless its author says so.
         </p>
       )}
     </Block>

@@ -1,5 +1,5 @@
 /**
- * The texts of a plot on two axes: which labels stand in the margin, which inside, and where.
+ * The texts of a plot on two axes: which labels are in the margin, which inside, and where.
  *
  * @module
  */
@@ -27,25 +27,25 @@ export interface NamedLine {
   readonly color: string;
   /** Its points in SVG units. */
   readonly points: readonly Place[];
-  /** Which series it is. */
+  /** Number of its series. */
   readonly series: number;
 }
 
-/** A star that must be named, with a second line. */
+/** A star that must be labelled, with a second line. */
 export interface NamedMark {
   readonly text: string;
   readonly detail: string;
   readonly at: Place;
 }
 
-/** A line that is no data. */
+/** A line that is not data. */
 export interface NamedGuide {
   readonly text: string;
   readonly points: readonly Place[];
   readonly from: "start" | "end";
 }
 
-/** A label in the margin at the right, with a line to what it names. */
+/** A label in the right margin, with a line to its target. */
 export interface MarginText {
   readonly text: string;
   readonly detail?: string;
@@ -64,21 +64,21 @@ export interface InnerText extends PlacedText {
   readonly series: number;
 }
 
-/** Every label of a plot at its place. */
+/** Every label of a plot with its place. */
 export interface PlotLabels {
   readonly margin: readonly MarginText[];
   readonly inner: readonly InnerText[];
-  /** In the order of the guides; null where no place was free. */
+  /** In the order of the guides; null if no place was free. */
   readonly guides: readonly (PlacedText | null)[];
-  /** In the order of the marks; null for those in the margin, and where no place was free. */
+  /** In the order of the marks; null for those in the margin, and if no place was free. */
   readonly marks: readonly (PlacedText | null)[];
-  /** Names of marks and guides that found no place anywhere, to stand above the plot. */
+  /** Names of marks and guides without a place, for the line above the plot. */
   readonly homeless: readonly string[];
 }
 
 /** Size of the labels of guides, and of the second line of a mark. */
 export const SMALL_TEXT = 12.5;
-/** Between the plot and the labels in its margin. */
+/** Gap between the plot and the labels in its margin. */
 export const MARGIN_GAP = 16;
 /** Longest label of a margin. */
 const MOST_MARGIN = 190;
@@ -86,7 +86,7 @@ const MOST_MARGIN = 190;
 const LINE_HEIGHT = 17;
 const MARK_HEIGHT = 33;
 
-/** The width that the labels of a margin need, as far as they fit at all. */
+/** The width that the labels of a margin need, as far as they fit. */
 export function marginWidth(texts: readonly { text: string; detail?: string }[]): number {
   const widths = texts.map(labelWidth).filter((width) => width <= MOST_MARGIN);
   return widths.length === 0 ? 0 : Math.max(...widths) + MARGIN_GAP + 4;
@@ -97,8 +97,8 @@ function labelWidth({ text, detail }: { text: string; detail?: string }): number
 }
 
 /**
- * Finds places for the labels of a plot. Nothing covers a data point, a curve or another text: a name
- * without a free place is left to the legend, a guide's to the margin.
+ * Finds places for the labels of a plot. None covers a data point, a curve or another text: a name
+ * without a free place is left to the legend, a guide's goes to the margin.
  */
 export function placePlotLabels(
   { lines, marks, guides, points, curves, texts, plot, width, compact }: {
@@ -110,7 +110,7 @@ export function placePlotLabels(
     points: readonly Place[];
     /** The curve of each series, empty for one without. */
     curves: readonly (readonly Place[])[];
-    /** Texts that stand already. */
+    /** Texts that are already placed. */
     texts: readonly Box[];
     /** The rectangle between the axes. */
     plot: Box;
@@ -171,7 +171,7 @@ export function placePlotLabels(
   });
   const margin = stackLabels<Omit<MarginText, "target">>(outside, [plot.top - 10, plot.bottom + 4]);
   const curveBoxes = curves.map((curve) => alongLine(curve));
-  /** Whether no other curve is nearer to a text than its own, so that nobody takes it for that one's. */
+  /** Whether no other curve is nearer to a text than its own, so that it is not read as the other's. */
   const isClear = (text: string, place: PlacedText, series: number) => {
     const box = textBox(text, place, { bold: true });
     const far = curveBoxes.map((boxes) => gapTo(box, boxes));
@@ -190,7 +190,7 @@ export function placePlotLabels(
   return { margin, inner, guides: guidePlaces, marks: markPlaces, homeless };
 }
 
-/** Least distance of a text from the pieces of a curve; infinite for none. */
+/** Smallest distance of a text from the segments of a curve; infinite for none. */
 function gapTo(box: Box, pieces: readonly Box[]): number {
   return smallest(pieces.map((piece) =>
     Math.hypot(
@@ -200,14 +200,14 @@ function gapTo(box: Box, pieces: readonly Box[]): number {
   ));
 }
 
-/** Part of a plot's width whose right end counts as its edge. */
+/** Share of a plot's width whose right end counts as its edge. */
 export const EDGE = 0.12;
 
-/** The place of a mark's first line; the second goes under it. */
+/** The place of a mark's first line; the second goes below it. */
 function placeMark({ text, detail, at: [x, y] }: NamedMark, obstacles: Obstacles) {
   const look = { bold: true };
   for (const place of placesAround(x, y, { reach: 15 })) {
-    // Both lines must fit: the second is tried first, and taken back where the first does not.
+    // Both lines must fit: the second is tried first, and taken back if the first does not.
     const second = { ...place, y: place.y + 14 };
     const before = obstacles.hard.length;
     if (placeText(detail, [second], obstacles, look) !== null) {

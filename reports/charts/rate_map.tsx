@@ -1,5 +1,5 @@
 /**
- * Maps of rates: a tinted cell for each, with its number.
+ * Maps of rates: a tinted cell with its number for each.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { shortened, textBox, textWidth, thinned } from "./labels.ts";
 import { largest } from "../data/extremes.ts";
 
 /**
- * Stops of cividis, a scale made to look alike with and without colour vision deficiency; its
+ * Stops of cividis, a scale designed to look the same with and without colour vision deficiency; its
  * lightness grows evenly from 0 to 1.
  */
 const CIVIDIS: readonly (readonly [number, number, number])[] = [
@@ -36,7 +36,7 @@ export function rateColor(rate: number): { fill: string; light: boolean } {
   return { fill, light: luminance < 125 };
 }
 
-/** Rates by row and column; null where nothing was measured. */
+/** Rates by row and column; null for cells that were not measured. */
 export interface RateGrid {
   rows: readonly string[];
   columns: readonly string[];
@@ -69,7 +69,7 @@ export function RateMap({ size, grid }: { size: DrawingSize; grid: RateGrid }): 
   const wide = (width - left - 2) / columns.length;
   const high = (height - top - bottom) / rows.length;
   const middleOf = (column: number) => coordinate(left + (column + 0.5) * wide);
-  // Names that would touch are left out, the last one never.
+  // Names that would touch are left out, but never the last one.
   const named = new Set(
     thinned(
       columns.map((_, column) => column),

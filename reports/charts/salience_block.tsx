@@ -57,7 +57,7 @@ export function SalienceBlock({ record, prefix, described }: BlockProps): JSX.El
         <SurvivalFigure
           id={`${prefix}survival-all-figure`}
           title="The same for all scorers, logarithmic"
-          note="Scorers without a point never cross one half within the sweep; the table says on which side they stay."
+          note="Scorers without a point never cross one half within the sweep; the table shows on which side they stay."
           points={points}
           described={described}
           log

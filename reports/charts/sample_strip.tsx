@@ -1,5 +1,5 @@
 /**
- * How the samples of one case lie, small enough for the cell of a table.
+ * The distribution of one case's samples, small enough for the cell of a table.
  *
  * @module
  */
@@ -14,15 +14,15 @@ import { coordinate } from "./drawing.ts";
 const SIZE = { width: 220, height: 24 };
 /** Radius of a dot, and how far dots at one place are moved apart. */
 const RADIUS = 2.2;
-/** Places of dots that would cover each other, from the middle outwards. */
+/** Vertical positions of dots that would cover each other, from the middle outwards. */
 const LANES = [0, -4.4, 4.4, -8.8, 8.8];
 
 /** Reach of a case whose samples all lie within a percent. */
 const LEAST_REACH = 1.01;
 
 /**
- * The factor around their medians that holds the samples of nine of ten cases, so that one scale serves
- * all of them; what lies beyond it is drawn at the end.
+ * The factor around their medians that contains the samples of nine of ten cases, so that one scale serves
+ * all of them; samples beyond it are drawn at the end.
  */
 export function sampleReach(
   cases: readonly { samples: readonly Sample[]; statistic: Statistic }[],
@@ -42,8 +42,8 @@ function counted(samples: readonly Sample[]): Sample[] {
 }
 
 /**
- * A dot for each sample, its place its time over the median on a logarithmic scale; a bar from the
- * lower to the upper end of the interval, a line at the median. Samples that the statistic leaves out
+ * A dot for each sample, at its time over the median on a logarithmic scale; a bar from the
+ * lower to the upper end of the interval, a line at the median. Samples outside the statistic
  * are crosses.
  */
 export function SampleStrip(

@@ -1,5 +1,5 @@
 /**
- * Needles in awkward places.
+ * Needles in difficult places.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import {
 import { type RateGrid, RateMap } from "./rate_map.tsx";
 import { cellData } from "../html/retrieval_export.ts";
 
-/** Needles in awkward places. */
+/** Needles in difficult places. */
 export function StressBlock({ record, prefix }: BlockProps): JSX.Element | null {
   const cells = record.cells.filter(({ sweep, stress }) => sweep === "stress" && stress);
   if (cells.length === 0) return null;
@@ -57,7 +57,7 @@ export function StressBlock({ record, prefix }: BlockProps): JSX.Element | null 
   });
   const height = 66 + 26 * names.length;
   return (
-    <Block title="Needles in awkward places" text={text}>
+    <Block title="Needles in difficult places" text={text}>
       <div class="column">
         <Figure
           id={`${prefix}stress-figure`}

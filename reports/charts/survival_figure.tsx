@@ -1,5 +1,5 @@
 /**
- * Salience against the budget at which half of the needles survive.
+ * Salience at which half of the needles survive, against the budget.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import { type Described, seriesStyles } from "./palette.ts";
 import { budgetName, salienceAxis } from "../html/retrieval_block.tsx";
 import { type Curve, CurvePlot, type LinearAxis } from "./curve_plot.tsx";
 
-/** Context of the paper's models, by which their budgets become K/N. */
+/** Context of the paper's models, which converts their budgets to K/N. */
 const FIGURE_CONTEXT = 98304;
 
 /** Steps of the linear axis of salience. */
 const MOST_STEPS = 20;
 
-/** Salience against the budget: of the norm scorer beside its law, or of all scorers over decades. */
+/** Salience against the budget: of the norm scorer with its law, or of all scorers over decades. */
 export function SurvivalFigure(
   { id, title, note, points, described, log = false }: {
     id: string;

@@ -159,7 +159,7 @@ export function RatioFigure({ title, axis, ratios, names }: {
   );
 }
 
-/** A case in the room that a plot has beside its dots. */
+/** The name of a case, shortened to the room that a plot has beside its dots. */
 function caseLabel(id: string, names: CaseNames): string {
   const record = names.record(id);
   if (record === undefined) return shorten(id, 29);

@@ -1,5 +1,5 @@
 /**
- * What one run measured and what it found, in a line each: a list of runs says nothing by what they
+ * What one run measured and found, in a line each: a list of runs omits what they
  * did not run.
  *
  * @module
@@ -22,13 +22,13 @@ import { caseTitle, implementationName } from "./case_names.ts";
 export interface RunSummary {
   /** `28.6× over dense at 512K, forward`. */
   readonly found: string;
-  /** Of the paper's claim that the finding is about; null where it is about none. */
+  /** Verdict on the paper's claim that the finding concerns; null if it concerns none. */
   readonly verdict: Verdict | null;
   /** `latency · 8K–128K · Dense, Lighthouse norm, 2 peers`. */
   readonly measured: string;
 }
 
-/** Claims that a run is known by, the first that it has a value for. */
+/** Claims that identify a run; the first with a value is used. */
 const HEADLINES = ["speedup-forward", "speedup-forward-backward"];
 
 /** The summary of a run. */
@@ -57,7 +57,7 @@ function findingOf(result: Result): Pick<RunSummary, "found" | "verdict"> {
   return { found: otherFinding(result), verdict: null };
 }
 
-/** Of a run without a ratio of ours: a peer's, the needles, or the longest case. */
+/** For a run without a ratio of ours: a peer's, the needles, or the longest case. */
 function otherFinding(result: Result): string {
   const peer = peerRows(result).filter(({ ratio }) => ratio?.interval)
     .sort((a, b) => b.record.shape.context - a.record.shape.context)[0];
@@ -77,7 +77,7 @@ function otherFinding(result: Result): string {
   return checked > 0 ? `${formatPlural(checked, "check")} passed, nothing timed` : "Nothing timed";
 }
 
-/** `463,793 needle trials in 2,310 cells`; null where a run planted none. */
+/** `463,793 needle trials in 2,310 cells`; null if a run planted none. */
 export function summarizeNeedles({ retrieval }: Result): string | null {
   if (!retrieval || retrieval.cells.length === 0) return null;
   const trials = retrieval.cells.reduce((sum, cell) => sum + cell.trials, 0);
@@ -96,7 +96,7 @@ function ratioText(
   return `${withInterval(ratio, [low, high])} over dense at ${formatContext(context)}, ${way}`;
 }
 
-/** A ratio with its interval, where that has any width in print. */
+/** A ratio with its interval, if that has any width as printed. */
 function withInterval(
   ratio: number,
   [low, high]: readonly [number | null, number | null],

@@ -32,16 +32,16 @@ export interface SiteRun {
   readonly commit: string;
 }
 
-/** Runs on one device under one stack, whatever driver or runtime. */
+/** Runs on one device under one stack, with any driver or runtime. */
 export interface SiteDevice {
   readonly slug: string;
-  /** The same for a device under every stack. */
+  /** Equal for a device under every stack. */
   readonly identity: string;
-  /** At most 90 characters; the same for a device under every stack. */
+  /** At most 90 characters; equal for a device under every stack. */
   readonly name: string;
-  /** The name, with the stack where the site has the device under several. */
+  /** The name, with the stack if the site has the device under several. */
   readonly label: string;
-  /** Why it may be several devices; null where the runs tell. */
+  /** Why it may be several devices; null if that is certain. */
   readonly doubt: string | null;
   readonly stack: Result["stack"];
   readonly software: boolean;
@@ -49,7 +49,7 @@ export interface SiteDevice {
   readonly runs: SiteRun[];
 }
 
-/** Everything that the pages of a site are made of. */
+/** All data of the pages of a site. */
 export interface Site {
   /** Oldest first. */
   readonly runs: readonly SiteRun[];
@@ -102,7 +102,7 @@ export function planSite(results: readonly NamedResult[]): Site {
 }
 
 /**
- * The run that stands for a device: the newest of those that timed the norm scorer against dense
+ * The run that represents a device: the newest of those that timed the norm scorer against dense
  * attention at about as many contexts as any of its runs, else the newest.
  */
 export function leadRun({ runs }: SiteDevice): SiteRun {
@@ -124,19 +124,19 @@ function normContexts(result: Result): number {
   )?.points.length ?? 0;
 }
 
-/** A device in a column of that name, the same wherever it stands. */
+/** A device as a cell of a table, the same everywhere. */
 export function deviceText({ label, software }: SiteDevice): string {
   return software ? `${label} (software adapter)` : label;
 }
 
-/** How many devices there are, and under how many stacks where a device has several. */
+/** The number of devices, and of stacks if a device has several. */
 export function countDevices(devices: readonly SiteDevice[]): string {
   const own = new Set(devices.map(({ identity }) => identity)).size;
   const stacks = new Set(devices.map(({ stack }) => stack)).size;
   return formatPlural(own, "device") + (own < devices.length ? `, ${stacks} stacks` : "");
 }
 
-/** The card of every result, and the stacks that each card was reached by. */
+/** The card of every result, and the stacks that were used on each card. */
 interface KnownDevices {
   readonly cards: ReadonlyMap<Result, Card>;
   readonly stacks: ReadonlyMap<string, ReadonlySet<Result["stack"]>>;

@@ -17,7 +17,7 @@ interface Format {
   readonly title: string;
   readonly what: string;
   readonly schema: z.ZodType;
-  /** As it is written, or as it may be given. */
+  /** As written, or as accepted. */
   readonly io: "input" | "output";
 }
 
@@ -185,7 +185,7 @@ function fieldsOf(schema: JsonSchema): Field[] {
 }
 
 function typeName(node: JsonSchema): string {
-  // Only objects have a name that they are referred to by.
+  // Only objects have a name for references.
   if (node.$ref !== undefined) return "object";
   if (node.const !== undefined) return JSON.stringify(node.const);
   if (node.enum !== undefined) return node.enum.map((one) => JSON.stringify(one)).join(", ");

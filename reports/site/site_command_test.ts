@@ -16,7 +16,7 @@ async function inFolder(test: (folder: string) => Promise<void>): Promise<void> 
   }
 }
 
-Deno.test("deno task site writes pages, and writes over what is there only with --force", () =>
+Deno.test("deno task site writes pages, and overwrites existing files only with --force", () =>
   inFolder(async (folder) => {
     const files = [`${folder}/gpu-0.json`, `${folder}/gpu-1.json`];
     const said: string[] = [];
@@ -33,7 +33,7 @@ Deno.test("deno task site writes pages, and writes over what is there only with 
     assert.equal(await run("--out", `${folder}/a/b`, "--force"), 0);
     assert.match(await Deno.readTextFile(`${folder}/a/b/index.html`), /^<!doctype html>/);
     assert.equal(await Deno.readTextFile(`${folder}/a/b/notes.txt`), "mine");
-    // A build of fewer runs takes away what the one before wrote, and nothing else.
+    // A build of fewer runs removes what the previous one wrote, and nothing else.
     const target = `${folder}/a/b`;
     const names = (part: string) =>
       [...Deno.readDirSync(`${target}/${part}`)].map(({ name }) => name).sort();
@@ -52,7 +52,7 @@ Deno.test("deno task site writes pages, and writes over what is there only with 
     for (const kept of [`runs/${changed}`, "runs/mine.html", "notes.txt"]) {
       assert.equal(await Deno.readTextFile(`${target}/${kept}`), "mine", kept);
     }
-    // A manifest that names what no site has is none of ours.
+    // A manifest that names files that no site has is not ours.
     const digest = createHash("sha256").update("mine").digest("hex");
     await Deno.writeTextFile(`${folder}/a/notes.txt`, "mine");
     for (const name of ["../notes.txt", `${folder}/a/notes.txt`]) {
@@ -86,7 +86,7 @@ Deno.test("deno task site refuses bad input with one line and writes nothing", (
       assert.ok(error.message.includes(`${name}.json`) && !error.message.includes("\n"));
       assert.equal(error.exitCode, 2);
     }
-    // A hundred megabytes of nothing: refused by its size, before it is read.
+    // A hundred empty megabytes: refused by size, before it is read.
     const huge = await Deno.open(`${folder}/huge.json`, { write: true, create: true });
     await huge.truncate(100 * 2 ** 20);
     huge.close();

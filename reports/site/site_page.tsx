@@ -16,7 +16,7 @@ export interface SiteFile {
   /** Relative to the site's folder, with `/`; lower-case letters, digits, hyphens and dots. */
   readonly path: string;
   readonly text: string;
-  /** What is written in place of the text, where the file is a picture. */
+  /** Written instead of the text, if the file is a picture. */
   readonly bytes?: Uint8Array<ArrayBuffer>;
 }
 
@@ -30,7 +30,7 @@ const ENTRIES = [
   ["Schemas", "schema/index.html"],
 ] as const;
 
-/** Entries of the bar that joins all pages. */
+/** Entries of the navigation bar of all pages. */
 export type SiteEntry = typeof ENTRIES[number][0];
 
 /** Links of the bar on the page at `path`. */
@@ -133,7 +133,7 @@ export function RunLink({ run, path }: { run: SiteRun; path: string }): JSX.Elem
   );
 }
 
-/** A case in words, with its setting under it. */
+/** The name of a case, with its setting below. */
 export function CaseCell({ title, setting }: { title: string; setting: string }): JSX.Element {
   return (
     <>
@@ -143,12 +143,12 @@ export function CaseCell({ title, setting }: { title: string; setting: string })
   );
 }
 
-/** Rows of a table of which the first `most` are seen at once, the others on demand. */
+/** Rows of a table, of which the first `most` are visible at first, the others on demand. */
 export function FoldedTable(
   { table, most, others }: {
     table: DataTable;
     most: number;
-    /** What the folded rows are, for example `older run`. */
+    /** Name of a folded row, for example `older run`. */
     others: string;
   },
 ): JSX.Element {

@@ -72,7 +72,7 @@ Deno.test("site: the index names device, date, commit and verdict of every run",
   assert.match(index, /Synthetic adapter \(formula, not measured\)/);
   assert.match(index, /llvmpipe on synthetic/);
   assert.match(index, /<h1 class="verdict">The 21× at 512K tokens, forward\. Reproduced/);
-  // It opens on what was measured, and does not list what each run did not.
+  // It starts with the measurements, and does not list what each run left out.
   const main = index.slice(index.indexOf("<main"));
   assert.ok(main.indexOf("<svg") < main.indexOf("<table"), "a figure before any table");
   const runs = /<section id="runs">[^]*?<\/section>/.exec(main)![0];
@@ -103,7 +103,7 @@ Deno.test("site: runs, devices, trends, claims and schemas have their pages", ()
   ]);
 });
 
-Deno.test("site: a step of all dense cases is found at its commit, and nothing else is", () => {
+Deno.test("site: a step of all dense cases is found at its commit, and no other", () => {
   const path = [...sample.keys()].find((path) => path.startsWith("trends/synthetic"))!;
   const page = sample.get(path)!;
   const steps = /<section id="steps">[^]*?<\/section>/.exec(page)![0];
@@ -115,24 +115,24 @@ Deno.test("site: a step of all dense cases is found at its commit, and nothing e
     assert.ok(row.includes(commit));
     assert.match(row, /\+(19|20)\.\d %/);
   }
-  // Cases that one run has are in the table; a figure of one point would say nothing.
+  // Cases that only one run has are in the table; a figure of one point would show nothing.
   assert.match(page, /Dense, 96K, forward/);
   assert.match(page, /<figcaption[^>]*>[^<]*64K/);
   assert.doesNotMatch(page, /<figcaption[^>]*>[^<]*96K/);
 });
 
-Deno.test("site: a claim's page holds the evidence of every run and both devices", () => {
+Deno.test("site: a claim's page contains the evidence of every run and both devices", () => {
   const page = sample.get("claims/speedup-forward.html")!;
   assert.match(page, /Reproduced on the one device that ran it/);
   const rows = page.match(/<tr><th scope="row"><a class="run-link"/g)!;
   assert.equal(rows.length, 11);
   assert.match(page, /The run was planned to 64K only/);
-  // What no run measured is said once.
+  // What no run measured is listed once.
   const none = sample.get("claims/final-loss.html")!;
   assert.equal(none.match(/A loss takes the training itself/g)!.length, 1);
 });
 
-Deno.test("site: comparisons speak with the gate's voice, devices are not judged", () => {
+Deno.test("site: comparisons use the gate's verdicts, devices are not judged", () => {
   const pages = [...sample].filter(([path]) => path.startsWith("compare/2000"));
   const slower = pages.filter(([, text]) => /<h1 class="verdict">2 slower, /.test(text));
   assert.equal(slower.length, 2, "the neighbours of the step, and the first with the newest");
@@ -140,7 +140,7 @@ Deno.test("site: comparisons speak with the gate's voice, devices are not judged
   assert.equal(devices.length, 1);
 });
 
-Deno.test("site: a run of another suite is compared with none, and the next with the last like it", () => {
+Deno.test("site: a run of another suite is compared with none, and the next with the last of its kind", () => {
   const [first, other, third] = sampleRuns(3);
   other.result.cases = sampleResult({ contexts: [4096] }).cases;
   const pages = [...siteFiles(planSite([first, other, third]))]
@@ -153,7 +153,7 @@ Deno.test("site: a run of another suite is compared with none, and the next with
   assert.match(page.path, /^compare\/2000-01-03.*\.2000-01-01/);
 });
 
-Deno.test("site: checks that runs share do not make them comparable, unless they are all there is", () => {
+Deno.test("site: checks that runs share do not make them comparable, unless there is nothing else", () => {
   const [first, second] = sampleRuns(2);
   const { cases } = sampleResult({ contexts: [8192], extras: true });
   const checks = cases.filter(({ suite }) => suite === "correctness");
@@ -173,14 +173,14 @@ Deno.test("site: checks that runs share do not make them comparable, unless they
   assert.equal(compared(), 1);
 });
 
-Deno.test("site: a run of one suite does not stand for a device that has a run of many contexts", () => {
+Deno.test("site: a run of one suite does not represent a device that has a run of many contexts", () => {
   const [first, second, third] = sampleRuns(3);
   third.result.ratios = [];
   const device = planSite([first, second, third]).devices.find((one) => one.runs.length === 3)!;
   assert.equal(leadRun(device).whole, second.result);
 });
 
-Deno.test("site: a claim is judged on the run that covers most of it, not on the newest that saw a part", () => {
+Deno.test("site: a claim is judged on the run that covers most of it, not on the newest partial one", () => {
   const contexts = [[8192, 65_536, 524_288], [8192, 16_384, 32_768, 65_536], [524_288]];
   const runs = contexts.map((contexts, i): NamedResult => {
     const startedAt = `2000-01-0${i + 1}T00:00:00.000Z`;
@@ -204,7 +204,7 @@ Deno.test("site: a claim is judged on the run that covers most of it, not on the
   );
 });
 
-Deno.test("site: the feed is a JSON Feed 1.1, with links only where the address is known", () => {
+Deno.test("site: the feed is a JSON Feed 1.1, with links only if the address is known", () => {
   const bare = feedSchema.parse(JSON.parse(sample.get("feed.json")!));
   assert.equal(bare.items.filter(({ tags }) => tags![0] === "run").length, 11);
   assert.equal(bare.items.filter(({ tags }) => tags![0] === "step").length, 2);
@@ -218,7 +218,7 @@ Deno.test("site: the feed is a JSON Feed 1.1, with links only where the address 
   assert.ok(linked.items.every(({ url }) => url!.startsWith("https://example.org/bench/runs/")));
 });
 
-Deno.test("site: the exported JSON Schema accepts results and refuses what is none", () => {
+Deno.test("site: the exported JSON Schema accepts results and refuses other files", () => {
   const schema = z.fromJSONSchema(JSON.parse(sample.get("schema/result.schema.json")!));
   const result: Result = sampleResult({ extras: true, variants: true, contexts: [8192] });
   assert.ok(schema.safeParse(result).success);
@@ -247,7 +247,7 @@ Deno.test("site: a device under two stacks is one device", async () => {
     );
     const claim = collectEvidence(site).find((one) => one.claim.id === "speedup-forward")!;
     assert.match(claimLine(claim, site.devices), / on the one device that ran it\b.*\.$/);
-    // The verdicts of the two stacks need not be alike.
+    // The verdicts of the two stacks may differ.
     const stacks = site.devices.map((one) => deviceEvidence(claim, one)!.row.verdict);
     assert.ok(stacks.every((verdict) => verdict !== "not run"), String(stacks));
   }
@@ -261,7 +261,7 @@ Deno.test("site: a device under two stacks is one device", async () => {
   assert.match(claimLine(claim, three.devices), / of 2 devices\.$/);
 });
 
-Deno.test("site: the schema pages say what each field is", () => {
+Deno.test("site: the schema pages describe each field", () => {
   for (const format of ["result", "retrieval", "gate-config"]) {
     const rows = sample.get(`schema/${format}.html`)!.split("<tr>")
       .filter((row) => row.includes('<th scope="row"'));
@@ -275,13 +275,13 @@ Deno.test("site: the schema pages say what each field is", () => {
   );
 });
 
-Deno.test("site: the same results give the same bytes, in whatever order they are given", () => {
+Deno.test("site: the same results give the same bytes, in any order", () => {
   const runs = sampleRuns(3);
   const once = [...siteFiles(planSite(runs))];
   assert.deepEqual([...siteFiles(planSite(runs.toReversed()))], once);
 });
 
-Deno.test("site: paths are plain names, whatever the results say", () => {
+Deno.test("site: paths are plain names, whatever the results contain", () => {
   const files = [...siteFiles(planSite(hostileRuns()))];
   for (const { path, text } of files) {
     assert.match(path, /^[a-z0-9-]+(\/[a-z0-9-]+)?(\.[a-z0-9-]+)*$/);
@@ -326,7 +326,7 @@ Deno.test("site: pages of paper-profile runs stay below 1 MB, retrieval on a pag
     const { length } = new TextEncoder().encode(text);
     assert.ok(length < 1e6, `${path}: ${length} bytes`);
   }
-  // The report of one file, with its result in it.
+  // The report of one file, with its result embedded.
   for (const { name, result } of runs) {
     const { length } = new TextEncoder().encode(renderHtml([result]));
     assert.ok(length < 1e6, `${name}: ${length} bytes`);

@@ -18,7 +18,7 @@ import { relative, reportPath, RunLink } from "./site_page.tsx";
 
 /** Devices of the figure. */
 const MOST_CURVES = 6;
-/** Runs of one device that may stand beside each other at the paper's context, the newest. */
+/** Runs of one device that may be drawn together at the paper's context, the newest. */
 const MOST_AT_HEADLINE = 4;
 
 /** One point with the run that it comes from. */
@@ -27,12 +27,12 @@ interface RunPoint {
   readonly point: SpeedupPoint;
 }
 
-/** The speed-ups of a device: of the run that stands for it, and what others add. */
+/** The speed-ups of a device: those of the run that represents it, and additions from others. */
 interface DeviceSpeedups {
   readonly device: SiteDevice;
   readonly label: string;
   readonly lead: readonly RunPoint[];
-  /** At contexts that the lead lacks, and at the paper's, where each earns a verdict. */
+  /** At contexts that the lead lacks, and at the paper's, where each has a verdict. */
   readonly others: readonly RunPoint[];
 }
 
