@@ -223,7 +223,7 @@ export function placesAlong(
 
 /** A label in the margin beside a plot. */
 export interface MarginLabel {
-  /** Preferred height, and then the actual one. */
+  /** Preferred y, and then the actual one. */
   y: number;
   /** Its height in the margin. */
   readonly height: number;
