@@ -130,7 +130,7 @@ Deno.test("a page limits its figures of stages, whatever ran", () => {
 Deno.test("renderHtml shows the paper's point as the paper's", () => {
   const html = renderHtml([sampleResult({ contexts: [2048, 8192], software: true })]);
   assert.match(html, /paper: 21\.0×/);
-  assert.match(html, /no measurement of this run/);
+  assert.match(html, /not a measurement of this run/);
   assert.match(html, /Nearest point, on a software adapter: [\d.]+× \([\d.–]+×\) at 8K/);
 });
 
