@@ -176,7 +176,7 @@ function cudaSentence(): string {
     formatInterval([smallest(gains), largest(gains)], formatRatio)
   } over cuDNN attention at ${
     formatInterval([smallest(contexts), largest(contexts)], formatContext)
-  }, forward (${anchor.device}, ${anchor.date}; no measurement of this run).`;
+  }, forward (${anchor.device}, ${anchor.date}; not a measurement of this run).`;
 }
 
 /** Fastest and slowest setting of each context with swept options. */

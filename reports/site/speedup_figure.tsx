@@ -138,7 +138,7 @@ export function SpeedupFigure(
           the table says in how many.
           {single.length > 0
             ? " Hollow marks come from another run than the line: the table names each."
-            : ""} The star is the paper’s value ({PAPER_HARDWARE}), no measurement of these runs.
+            : ""} The star is the paper’s value ({PAPER_HARDWARE}), not a measurement of these runs.
         </>
       }
       data={{
