@@ -99,7 +99,7 @@ export interface BaselineCase extends OpenRecord {
   kvHeads: number;
   /** Head dimension. */
   D: number;
-  /** Of the first input; the others have those after it. */
+  /** Seed of the first input; the others use the next ones. */
   seed: number;
   /** How each input is drawn: as generated, or rounded to halves. */
   inputs: Record<string, "raw" | "grid2">;
