@@ -77,7 +77,7 @@ Deno.test("renderTerminal colours verdicts and states without moving anything", 
 });
 
 Deno.test("closingLines: one finding for each direction, at its longest context", () => {
-  const result = sampleResult({ variants: true });
+  const result = sampleResult({ variants: true, samples: 4 });
   const lines = closingLines(result);
   assert.equal(lines.length, 2);
   const number = "[\\d.]+ \\([\\d.]+–[\\d.]+, n = [1-5]\\)";
