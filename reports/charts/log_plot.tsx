@@ -40,8 +40,8 @@ export interface PlotSeries {
   label: string;
   style: SeriesStyle;
   points: PlotPoint[];
-  /** Straight line behind the points: y = coefficient · x^exponent. */
-  fit?: { coefficient: number; exponent: number } | null;
+  /** Straight line behind the points: y = coefficient · x^exponent between two x. */
+  fit?: { coefficient: number; exponent: number; from: number; to: number } | null;
   /** Draw the points only. */
   scatter?: boolean;
   dash?: string;
@@ -351,9 +351,8 @@ function axisTicks({ x, series }: LogPlotProps, most: number): number[] {
 }
 
 function fitEnds(series: PlotSeries, domain: [number, number]): [number, number][] {
-  const { coefficient, exponent } = series.fit!;
-  const ends = [series.points[0].x, series.points[series.points.length - 1].x];
-  return ends.map((x) => [
+  const { coefficient, exponent, from, to } = series.fit!;
+  return [from, to].map((x) => [
     x,
     Math.min(Math.max(coefficient * x ** exponent, domain[0]), domain[1]),
   ]);

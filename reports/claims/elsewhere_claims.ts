@@ -7,7 +7,7 @@ import { LEAD_LAYER } from "../data/cases.ts";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { Result } from "../../suites/result/result_schema.ts";
 import { contextSeries } from "../data/context_series.ts";
-import { formatPlural } from "../text/format.ts";
+import { formatContext } from "../text/format.ts";
 import type { ClaimRow } from "./claim.ts";
 
 export function claimsSeenElsewhere(result: Result): ClaimRow[] {
@@ -16,9 +16,9 @@ export function claimsSeenElsewhere(result: Result): ClaimRow[] {
   );
   return paper.claims_seen_elsewhere.map(({ claim, in_paper, fact }, i): ClaimRow => {
     const slope = /linear complexity/.test(claim) && lighthouse?.fit
-      ? ` Measured here: latency grows as N^${lighthouse.fit.exponent.toFixed(2)} over ${
-        formatPlural(lighthouse.fit.count, "context")
-      }.`
+      ? ` Measured here: latency grows as N^${lighthouse.fit.exponent.toFixed(2)} from ${
+        formatContext(lighthouse.fit.from)
+      } to ${formatContext(lighthouse.fit.to)}.`
       : "";
     const scope = typeof in_paper === "string" ? ` The paper says so ${in_paper}.` : "";
     return {

@@ -13,7 +13,7 @@ import {
   contextSeries,
   DIRECTION_NAMES,
   findCrossover,
-  fitPowerLaw,
+  localFit,
   type SpeedupPoint,
   speedupPoints,
   type SpeedupSeries,
@@ -107,11 +107,13 @@ function dilatedFinding(result: Result): Finding | null {
   if (scored.length === 0) return null;
   const last = scored[scored.length - 1];
   const total = last.point.case.stages.reduce((sum, stage) => sum + (stageSeconds(stage) ?? 0), 0);
-  const fit = fitPowerLaw(scored.map(({ point, seconds }) => [point.context, seconds]));
+  const fit = localFit(scored.map(({ point, seconds }) => [point.context, seconds]));
   const at = formatContext(last.point.context);
   const sentences = [
     `Scoring takes ${formatPercent(last.seconds / total)} of the dilated layer at ${at}` +
-    (fit !== null && fit.count > 2 ? ` and grows as N^${fit.exponent.toFixed(2)}.` : "."),
+    (fit !== null
+      ? ` and grows as N^${fit.exponent.toFixed(2)} from ${formatContext(fit.from)} on.`
+      : "."),
   ];
   const { dilation } = last.point.case.options!;
   const whole = dense?.points.find(({ context }) => context === last.point.context);

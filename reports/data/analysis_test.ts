@@ -37,6 +37,31 @@ Deno.test("findCrossover distinguishes at, below and above", () => {
   assert.equal(analysis.findCrossover([]), null);
 });
 
+Deno.test("localFit gives the slope where a curve ends, and none where it bends there", () => {
+  const contexts = [4, 8, 16, 32, 64, 128, 256].map((k) => 1024 * k);
+  const of = (value: (n: number) => number) =>
+    analysis.localFit(contexts.map((context) => [context, value(context)] as const));
+  // A constant cost hides the square at short contexts only.
+  const late = of((n) => 1e-4 + 1e-12 * n ** 2)!;
+  assert.ok(late.exponent > 1.9, `${late.exponent}`);
+  assert.deepEqual([late.from, late.to], [65_536, 262_144]);
+  // A step inside the last factor of two is no power law.
+  const kinked = [[65_536, 1], [98_304, 1], [131_072, 1.7]] as const;
+  assert.equal(analysis.localFit(kinked), null);
+  assert.equal(analysis.localFit([[8192, 1]]), null);
+});
+
+Deno.test("a series leaves the contexts out at which k is held when it says how it grows", () => {
+  const result = sampleResult({ contexts: [4096, 8192, 16_384] });
+  for (const record of result.cases) {
+    if (!record.options) continue;
+    record.rules = { k: "N/64" };
+    record.options.k = Math.max(128, record.shape.context / 64);
+  }
+  const [, lighthouse] = analysis.contextSeries(result);
+  assert.deepEqual([lighthouse.fit!.from, lighthouse.fit!.to], [8192, 16_384]);
+});
+
 Deno.test("contextSeries groups by implementation and leaves sweeps and failures out", () => {
   const result = sampleResult({ sweeps: true, extras: true });
   const series = analysis.contextSeries(result);

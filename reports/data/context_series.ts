@@ -34,6 +34,13 @@ export interface PowerFit {
   count: number;
 }
 
+/** A straight line in log-log through the longest contexts of a curve. */
+export interface LocalFit extends PowerFit {
+  /** First and last context of the fit, in tokens. */
+  from: number;
+  to: number;
+}
+
 /** Latency against context of one implementation with everything else fixed. */
 export interface ContextSeries {
   key: string;
@@ -53,7 +60,8 @@ export interface ContextSeries {
   /** Null where k is what its rule says everywhere. */
   clamp: Clamp | null;
   points: ContextPoint[];
-  fit: PowerFit | null;
+  /** The slope where the curve ends; null where it bends there too. */
+  fit: LocalFit | null;
 }
 
 /** Latency curves of a result, dense first, then by name; points ascend in context. */
@@ -76,7 +84,11 @@ export function contextSeries(result: Result): ContextSeries[] {
   for (const series of groups.values()) {
     series.points.sort((a, b) => a.context - b.context);
     series.clamp = clampOf(series.points.map((point) => point.case));
-    series.fit = fitPowerLaw(series.points.map(({ context, median }) => [context, median]));
+    // Where k is held below some context only, the curve has two laws: the longer contexts count.
+    const held = series.clamp === null || series.clamp.whole ? 0 : series.clamp.upTo;
+    series.fit = localFit(
+      series.points.flatMap(({ context, median }) => context > held ? [[context, median]] : []),
+    );
   }
   return [...groups.values()].sort(bySeries);
 }
@@ -103,6 +115,30 @@ export function fitPowerLaw(points: readonly (readonly [number, number])[]): Pow
   if (count < 2 || xx === 0) return null;
   const exponent = xy / xx;
   return { exponent, coefficient: Math.exp(meanY - exponent * meanX), count };
+}
+
+/** Farthest that a point of a local fit may lie from its line, as a share of its value. */
+const MOST_DEPARTURE = 0.05;
+
+/**
+ * The power law at the longest contexts: over the last factor of four, or of two where the curve
+ * bends within that. Null where no point of the two windows has a neighbour, or where a point lies
+ * more than 5 % off the line even in the narrower one.
+ *
+ * @param points Context and value, by ascending context.
+ */
+export function localFit(points: readonly (readonly [number, number])[]): LocalFit | null {
+  const to = points.at(-1)?.[0] ?? 0;
+  for (const factor of [4, 2]) {
+    const near = points.filter(([context]) => context * factor >= to);
+    const fit = fitPowerLaw(near);
+    const follows = fit !== null &&
+      near.every(([x, y]) =>
+        Math.abs(y / (fit.coefficient * x ** fit.exponent) - 1) <= MOST_DEPARTURE
+      );
+    if (follows) return { ...fit, from: near[0][0], to };
+  }
+  return null;
 }
 
 /**

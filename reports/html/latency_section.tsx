@@ -1,5 +1,5 @@
 /**
- * Latency against context, with the fitted slopes.
+ * Latency against context, with the slopes at the longest contexts.
  *
  * @module
  */
@@ -59,7 +59,8 @@ export function latencySection(result: Result, prefix: string): Section | null {
       {fits.slice(0, 2).map(({ fit, name }, i) => (
         <>
           {i > 0 ? ", of " : ""}
-          {name} {i > 0 ? "as" : "grows as"} <Power exponent={fit.exponent} />
+          {name} {i > 0 ? "as" : "grows as"} <Power exponent={fit.exponent} /> from{" "}
+          {formatContext(fit.from)}
         </>
       ))}
     </>
@@ -90,12 +91,9 @@ export function latencySection(result: Result, prefix: string): Section | null {
                   <Power exponent={fit.exponent} />
                 </span>
                 <span class="figure-label">
-                  {name}, over {formatPlural(fit.count, "context")}
-                  {clamp === null
-                    ? ""
-                    : clamp.whole
-                    ? ", at a constant k"
-                    : `, at a constant k up to ${formatContext(clamp.upTo)}`}
+                  {name}, from {formatContext(fit.from)} to {formatContext(fit.to)}{" "}
+                  ({formatPlural(fit.count, "context")})
+                  {clamp?.whole ? ", at a constant k" : ""}
                 </span>
               </p>
             ))}
@@ -179,7 +177,10 @@ function LatencyFigure(
       note={[
         "Median of the samples; bars are 95 % bootstrap intervals, or ranges where there are fewer " +
         "than six samples, drawn where they are wider than the marker.",
-        alone ? null : "Thin lines are the least-squares fits.",
+        alone
+          ? null
+          : "A slope is that of the longest contexts, over the last factor of four or two; a thin line " +
+            "shows it. None is given where the curve bends there too.",
         clampSentence(series),
       ].filter((sentence) => sentence !== null).join(" ")}
       data={withCool(plotData(plot, { x: "context_tokens", y: "median_seconds" }), series)}

@@ -189,7 +189,11 @@ function latencyTable(result: Result): SummaryTable {
   const series = contextSeries(result);
   const { names, shared } = shortSeriesNames(series);
   const slopes = series.flatMap(({ fit }, i) =>
-    fit === null ? [] : [`${names[i]} N^${fit.exponent.toFixed(2)}`]
+    fit === null ? [] : [
+      `${names[i]} N^${fit.exponent.toFixed(2)} (${formatContext(fit.from)}–${
+        formatContext(fit.to)
+      })`,
+    ]
   );
   return {
     title: `Latency of one layer${shared === "" ? "" : ` (${shared})`}`,
@@ -217,7 +221,10 @@ function latencyTable(result: Result): SummaryTable {
       }),
     ...(slopes.length > 0
       ? {
-        note: [`Slopes in log-log, by least squares: ${slopes.join(", ")}.`, clampSentence(series)]
+        note: [
+          `Slopes in log-log at the longest contexts: ${slopes.join(", ")}.`,
+          clampSentence(series),
+        ]
           .filter((sentence) => sentence !== null).join(" "),
       }
       : {}),

@@ -13,7 +13,7 @@ Deno.test("renderTerminal prints claims, latency, ceilings and what is missing",
   const wanted = [
     /│ 21\.0× faster than SDPA at 512K tokens, forward +│ 21\.0× +│ .*× \(.*×\) +│ +\d\.\d\d │ reproduced +│/,
     /│ +512K │ dense +│ +23\.5 s │/,
-    /Slopes in log-log, by least squares: dense N\^\d\.\d\d, lighthouse-norm N\^\d\.\d\d/,
+    /Slopes in log-log at the longest contexts: dense N\^\d\.\d\d \(\w+–\w+\), lighthouse-norm N\^\d\.\d\d/,
     /│ dense +│ +512K │ 24\.0 TFLOP\/s │ +38\.9 % │/,
     /^skipped: predicted 21\.4 s for one execution.*\n {2}latency\/dense\/forward\/N1048576/m,
     /│ +64K │ onnxruntime-web +│ forward +│ .* │ dense │ 1\.60× \(not interleaved\) │/,
