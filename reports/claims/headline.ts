@@ -10,7 +10,7 @@ import { isMeasured, LEAD_LAYER, OWN_DENSE, runsBackToBack, timesLayer } from ".
 import { isPeer, peerRows } from "../data/peer_data.ts";
 import { usesMatrixUnits } from "../data/ceilings.ts";
 import { clampOf } from "../data/context_series.ts";
-import { fastestDenseOf, speedupPoints } from "../data/speedups.ts";
+import { fastestDenseOf, type SpeedupPoint, speedupPoints } from "../data/speedups.ts";
 import { inverseSpread, type Spread, spreadOf } from "../data/spread.ts";
 import {
   formatContext,
@@ -136,20 +136,46 @@ export function verdictLine(result: Result): string {
 }
 
 /**
- * The headline's ratio over the fastest dense attention of the run, peers included, a sentence; null
- * if no dense attention was faster than our own.
+ * The headline's ratio over the fastest dense attention of the run, peers included, a sentence. Where
+ * our own is the fastest there, that at the longest context at which another is; null where there is
+ * none.
  */
 export function fastestDenseLine(result: Result): string | null {
   const point = nearestPoint(result, "forward") ?? nearestPoint(result, "forward-backward");
-  const fastest = point === null ? null : fastestDenseOf(result)(point);
-  if (fastest === null) return null;
-  const name = fastest.implementation.replace(/^peer:/, "");
-  return `Over the fastest dense attention that this run timed there, ${name}, it is ${
+  if (point === null) return null;
+  const fastestAt = fastestDenseOf(result);
+  const fastest = fastestAt(point);
+  if (fastest === null) return elsewhereFastestLine(result, point);
+  return `Over the fastest dense attention that this run timed there, ${peerName(fastest)}, it is ${
     formatMeasured(fastest.ratio, fastest, formatRatio)
   } as fast, by the medians.`;
 }
 
-/** For a run without our Lighthouse: dense attention against a peer at the longest conclusive context. */
+/** The same where our own dense attention is the fastest at the headline's point, but not everywhere. */
+function elsewhereFastestLine(result: Result, headline: SpeedupPoint): string | null {
+  const fastestAt = fastestDenseOf(result);
+  const [longest] = speedupPoints(result).flatMap((point) => {
+    const alike = point.denominator.implementation === headline.denominator.implementation &&
+      point.denominator.direction === headline.denominator.direction;
+    const fastest = alike ? fastestAt(point) : null;
+    return fastest === null ? [] : [{ point, fastest }];
+  }).sort((a, b) => b.point.context - a.point.context);
+  if (longest === undefined) return null;
+  const { point, fastest } = longest;
+  return `At ${formatContext(point.context)} the fastest dense attention of this run is ${
+    peerName(fastest)
+  }: Lighthouse is ${
+    formatMeasured(fastest.ratio, fastest, formatRatio)
+  } as fast as that by the medians, and ${
+    formatMeasured(point.ratio, point, formatRatio)
+  } as fast as our own.`;
+}
+
+function peerName({ implementation }: { implementation: string }): string {
+  return implementation.replace(/^peer:/, "");
+}
+
+/** Of a run without our Lighthouse: dense attention against a peer at the longest context that tells. */
 function peerLine(result: Result): string | null {
   const told = peerRows(result).filter(({ ratio }) => ratio?.interval);
   const forward = told.filter(({ record }) => record.direction === "forward");

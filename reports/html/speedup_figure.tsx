@@ -68,22 +68,24 @@ export function SpeedupFigure(
   const usual = series.length > 1
     ? undefined
     : mostFrequent(rows.map(({ over }) => over?.implementation));
+  const overUsual = rows.flatMap(({ point, over }) =>
+    over?.implementation === usual && over ? [{ context: point.context, over }] : []
+  );
   const overFastest: PlotSeries[] = usual === undefined ? [] : [{
     label: `over ${usual.replace(/^peer:/, "")}`,
     style: { ...plot[0].style, marker: cycledStyles(2)[1].marker },
-    dash: "7 4",
+    // A point alone makes no line, nor has it one in the legend.
+    dash: overUsual.length > 1 ? "7 4" : undefined,
     hollow: true,
-    points: rows.flatMap(({ point, over }) =>
-      over?.implementation !== usual ? [] : [{
-        x: point.context,
-        y: over.ratio,
-        low: over.low,
-        high: over.high,
-        count: over.count,
-        kind: over.kind,
-        case: over.record.id,
-      }]
-    ),
+    points: overUsual.map(({ context, over: { ratio, low, high, count, kind, record } }) => ({
+      x: context,
+      y: ratio,
+      low,
+      high,
+      count,
+      kind,
+      case: record.id,
+    })),
   }];
   const drawn = [...plot, ...overFastest];
   // The gain from the FLOP alone is known for k = N/64 only.
@@ -154,7 +156,7 @@ export function SpeedupFigure(
       note={[
         overFastest.length === 0
           ? null
-          : `The dashed line is the time of ${
+          : `The ${overUsual.length > 1 ? "dashed line" : "hollow point"} is the time of ${
             usual!.replace(/^peer:/, "")
           } over Lighthouse’s, by the medians.`,
         "Each ratio comes from interleaved rounds of the two; bars are 95 % intervals, or ranges " +

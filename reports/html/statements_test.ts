@@ -23,7 +23,31 @@ for (const { name } of Deno.readDirSync(FOLDER)) {
 
 const pages = new Map([...results].map(([name, result]) => [name, renderHtml([result])]));
 
-/** The visible text of a page, without tags, scripts and styles. */
+Deno.test("a caption speaks of a line only where one is drawn", () => {
+  const html = pages.get("h100-dawn-peers.json")!;
+  const hero = /<figure id="hero-figure"[^]*?<\/figure>/.exec(html)![0];
+  assert.equal(hero.includes("stroke-dasharray"), hero.includes("The dashed line is the time"));
+  assert.match(textOf(hero), /The hollow point is the time of torch-fa2/);
+  const both = pages.get("h100-dawn-cudnn.json")!;
+  const drawn = /<figure id="hero-figure"[^]*?<\/figure>/.exec(both)![0];
+  assert.ok(drawn.includes("stroke-dasharray") && drawn.includes("The dashed line is the time"));
+});
+
+Deno.test("the first screen gives the ratio over the fastest dense attention in words", () => {
+  const head = (name: string) =>
+    textOf(/<p class="deck">[^]*?<\/p>/.exec(pages.get(name)!)?.[0] ?? "");
+  assert.match(
+    head("h100-dawn-peers.json"),
+    /At 64K the fastest dense attention of this run is torch-fa2: Lighthouse is 17\.6× .*18\.0×/,
+  );
+  assert.match(
+    head("h100-dawn-cudnn.json"),
+    /torch-cudnn , it is 11\.4×|torch-cudnn, it is 11\.4×/,
+  );
+  assert.equal(head("h100-dawn-512k.json"), "");
+});
+
+/** What a reader sees of a page: text without tags, scripts and styles. */
 function textOf(html: string): string {
   return html.replace(/<(script|style)[^]*?<\/\1>/g, "").replace(/<[^>]*>/g, " ")
     .replaceAll("&amp;", "&").replaceAll("\u00a0", " ").replace(/\s+/g, " ");
