@@ -203,12 +203,18 @@ function gapTo(box: Box, pieces: readonly Box[]): number {
 /** Share of a plot's width whose right end counts as its edge. */
 export const EDGE = 0.12;
 
-/** The place of a mark's first line; the second goes below it. */
+/**
+ * The place of a mark's first line; the second goes under it. Null where every free place is nearer
+ * to a guide than to the mark, since the text would be taken for that line's.
+ */
 function placeMark({ text, detail, at: [x, y] }: NamedMark, obstacles: Obstacles) {
   const look = { bold: true };
   for (const place of placesAround(x, y, { reach: 15 })) {
     // Both lines must fit: the second is tried first, and taken back if the first does not.
     const second = { ...place, y: place.y + 14 };
+    const boxes = [textBox(text, place, look), textBox(detail, second, look)];
+    const toMark = Math.min(...boxes.map((box) => gapTo(box, [around(x, y, 9)])));
+    if (boxes.some((box) => gapTo(box, obstacles.soft) < toMark)) continue;
     const before = obstacles.hard.length;
     if (placeText(detail, [second], obstacles, look) !== null) {
       const own = obstacles.hard.splice(before);
