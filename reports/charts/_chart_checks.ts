@@ -214,7 +214,29 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
     };
     const svg = new TextDecoder().decode(await save("svg"));
     assert.match(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
-    assert.match(svg, />Latency [^<]*</);
+    // Title and source stand whole, in lines that no edge cuts.
+    const texts = await page.evaluate((text) => {
+      const root = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+      document.body.append(root);
+      const width = Number(root.getAttribute("width"));
+      const own = [...root.querySelectorAll<SVGTextElement>(":scope > text")];
+      const found = own.map((one) => ({
+        text: one.textContent!,
+        fits: one.getBBox().x + one.getBBox().width <= width,
+      }));
+      root.remove();
+      return found;
+    }, svg);
+    assert.deepEqual(texts.filter(({ fits }) => !fits), []);
+    const written = texts.map(({ text }) => text).join(" ").replace(/\s+/g, " ");
+    const [title, source] = await page.evaluate(() =>
+      [
+        document.querySelector("#latency-figure figcaption")!.textContent!,
+        document.title,
+      ].map((text) => text.replace(/\s+/g, " ").trim())
+    );
+    assert.match(title, /^Latency /);
+    assert.ok(written.includes(title) && written.includes(source), written);
     assert.match(svg, />lighthouse-norm</);
     assert.doesNotMatch(svg, /var\(|class=|<use/);
     const png = await save("png");

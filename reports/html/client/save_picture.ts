@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { inLines } from "../../charts/labels.ts";
 import { drawingsOf } from "./marks.ts";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -24,14 +25,17 @@ const PROPERTIES = [
 ];
 const FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, Arial, sans-serif";
 const PADDING = 16;
+/** Heights of a line of the title, and of the line that says where the picture comes from. */
+const TITLE_LINE = 20;
+const SOURCE_LINE = 15;
 /** Pixels of a PNG for each unit of the drawing. */
 const SHARPNESS = 2;
 
 /** The visible drawing, whole, as SVG. */
 export function toSvg(figure: Element): string {
-  const source = drawingsOf(figure).find((one) => one.getBoundingClientRect().width > 0) ??
+  const seen = drawingsOf(figure).find((one) => one.getBoundingClientRect().width > 0) ??
     drawingsOf(figure)[0];
-  const { width, height } = source.viewBox.baseVal;
+  const { width, height } = seen.viewBox.baseVal;
   const page = getComputedStyle(document.body);
   const text = (content: string, at: Record<string, string | number>) => {
     const one = element("text", { "font-size": 13, fill: page.color, ...at });
@@ -39,8 +43,15 @@ export function toSvg(figure: Element): string {
     return one;
   };
   const rows = legendRows(figure, { width, color: page.color });
-  const head = PADDING + 34 + 20 * rows.length;
-  const [wide, high] = [width + 2 * PADDING, head + height + 30 + PADDING];
+  const title = wrapped(figure.querySelector("figcaption")?.textContent ?? "", width, {
+    size: 15,
+    bold: true,
+  });
+  const source = wrapped(`Lighthouse Attention Bench · ${document.title}`, width, { size: 11 });
+  const under = PADDING + TITLE_LINE * title.length;
+  const head = under + 14 + 20 * rows.length;
+  const foot = head + height + 30;
+  const [wide, high] = [width + 2 * PADDING, foot + SOURCE_LINE * (source.length - 1) + PADDING];
   const root = element("svg", {
     xmlns: SVG,
     viewBox: `0 0 ${wide} ${high}`,
@@ -49,25 +60,34 @@ export function toSvg(figure: Element): string {
     "font-family": FONT,
   });
   const drawing = element("g", { transform: `translate(${PADDING},${head})` });
-  for (const child of source.children) {
+  for (const child of seen.children) {
     if (!child.matches("metadata,.ring")) drawing.append(copied(child));
   }
-  const title = figure.querySelector("figcaption")?.textContent ?? "";
-  const legend = element("g", { transform: `translate(${PADDING},${PADDING + 36})` });
+  const legend = element("g", { transform: `translate(${PADDING},${under + 16})` });
   legend.append(...rows);
   root.append(
     element("rect", { width: wide, height: high, fill: page.backgroundColor }),
-    text(title, { x: PADDING, y: PADDING + 12, "font-size": 15, "font-weight": 600 }),
+    ...title.map((line, i) =>
+      text(line, {
+        x: PADDING,
+        y: PADDING + 12 + TITLE_LINE * i,
+        "font-size": 15,
+        "font-weight": 600,
+      })
+    ),
     legend,
     drawing,
-    text(`Lighthouse Attention Bench · ${document.title.slice(0, 90)}`, {
-      x: PADDING,
-      y: high - PADDING,
-      "font-size": 11,
-      opacity: 0.7,
-    }),
+    ...source.map((line, i) =>
+      text(line, { x: PADDING, y: foot + SOURCE_LINE * i, "font-size": 11, opacity: 0.7 })
+    ),
   );
   return new XMLSerializer().serializeToString(root);
+}
+
+/** A text in as many lines as it needs, whole. */
+function wrapped(text: string, width: number, look: { size: number; bold?: boolean }): string[] {
+  const words = text.split(/\s+/).filter((word) => word !== "");
+  return inLines(words.join(" "), { width, most: Math.max(words.length, 1), ...look });
 }
 
 /** The same as a picture of pixels. */
