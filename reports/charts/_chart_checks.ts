@@ -182,6 +182,41 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
     assert.equal(await rows.count(), all);
     assert.ok(await page.locator("#latency-figure").isVisible());
   });
+  await check(
+    "filters without a match say so, fold the section, and stay in the address",
+    async () => {
+      const status = page.locator("form.filters output");
+      const section = page.locator("section#sweeps");
+      const blank = () =>
+        section.evaluate((one) => one.getBoundingClientRect().height / innerHeight);
+      const before = await blank();
+      await page.selectOption("select[name=scorer]", "gla");
+      await page.selectOption("select[name=direction]", "forward-backward");
+      await page.selectOption("select[name=context]", "524288");
+      assert.match(await status.textContent() ?? "", /Nothing matches|sections? ha(s|ve) no match/);
+      assert.equal(await status.evaluate((one) => one.localName), "output");
+      assert.match(await section.locator(".no-match").textContent() ?? "", /Nothing here matches/);
+      assert.ok(await section.locator("h2").isVisible());
+      assert.ok(await blank() < before / 4, `${await blank()} of ${before}`);
+      assert.ok(await section.locator(".spread, figure").first().isHidden());
+      assert.match(
+        page.url(),
+        /[?&]show-scorer=gla&show-direction=forward-backward&show-context=524288/,
+      );
+      await page.reload();
+      await page.waitForSelector("html[data-ready]", { state: "attached" });
+      assert.equal(await page.locator("select[name=scorer]").inputValue(), "gla");
+      assert.ok(await section.locator(".no-match").isVisible());
+      await page.locator("form.filters button").click();
+      await page.waitForFunction(() =>
+        document.querySelector("form.filters:not(.active)") !== null
+      );
+      assert.equal(await page.locator(".no-match").count(), 0);
+      assert.equal(await status.textContent(), "");
+      assert.doesNotMatch(page.url(), /show-/);
+      assert.ok(await page.locator("#latency-figure").isVisible());
+    },
+  );
   await check("a table is sorted by a heading, up, down and back", async () => {
     const box = page.locator("#latency-figure details");
     await box.evaluate((one) => (one as HTMLDetailsElement).open = true);

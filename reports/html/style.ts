@@ -76,6 +76,7 @@ figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .filters.active [type=reset]{order:-1;margin:0;padding:.15rem .6rem}
 nav:not(.site)~main .filters.active{top:2.75rem}
 html:has(.filters.active){scroll-padding-top:7.5rem}
+.unmatched>:not(h2,.no-match){display:none}
 .filters label{display:flex;align-items:center;gap:.45rem}
 select{font:inherit;color:var(--ink);background:var(--card);border:1px solid var(--rule-strong);border-radius:4px;padding:.15rem .4rem;max-width:14rem}
 th .sort{all:unset;box-sizing:border-box;cursor:pointer;color:inherit;font:inherit;text-align:inherit}

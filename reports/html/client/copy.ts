@@ -59,9 +59,19 @@ export function addCopyButtons(root: ParentNode): void {
   }
 }
 
-/** Opens everything that is folded around the target of the address, and shows it. */
+/** The id that the fragment of an address names; as it stands where its escapes are malformed. */
+export function idOfHash(hash: string): string {
+  const id = hash.slice(1);
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
+  }
+}
+
+/** Opens whatever is folded around the target of the address, and shows it. */
 export function openTarget(): void {
-  const id = decodeURIComponent(location.hash.slice(1));
+  const id = idOfHash(location.hash);
   const target = id === "" ? null : document.getElementById(id);
   if (target === null) return;
   let folded = false;

@@ -1,6 +1,7 @@
 /// <reference lib="dom" />
 /**
- * Filters by device, scorer, direction and context, for all charts and tables of a page at once.
+ * Filters by device, scorer, direction and context, for all charts and tables of a page together.
+ * What is chosen stands in the address; sections without a match are folded to their headings.
  *
  * @module
  */
@@ -18,7 +19,10 @@ import {
 import { figureData } from "./figure_data.ts";
 import { hiddenOf, showAsHidden } from "./marks.ts";
 
-/** The items that the filters act on. */
+/** Of the address, before the name of a filter; a page's script may have parameters of its own. */
+const PARAMETER = "show-";
+
+/** What the filters act on. */
 interface Filtered {
   readonly figures: readonly {
     readonly figure: HTMLElement;
@@ -34,7 +38,12 @@ interface Filtered {
   readonly parts: readonly { part: HTMLElement; values: FacetValues }[];
 }
 
+/** What is chosen: at first, what the address says. */
 const chosen: FacetValues = {};
+for (const facet of FACETS) {
+  const value = new URLSearchParams(location.search).get(PARAMETER + facet);
+  if (value !== null) chosen[facet] = value;
+}
 
 /** The bar before the first section, with every filter that has two values or more. */
 export async function addFilters(): Promise<void> {
@@ -52,6 +61,8 @@ export async function addFilters(): Promise<void> {
     type: "reset",
     textContent: "Show all",
   });
+  // There before anything is chosen, so that a change is read aloud.
+  const said = document.createElement("output");
   const change = () => {
     const data = new FormData(form);
     for (const facet of offered) {
@@ -63,8 +74,12 @@ export async function addFilters(): Promise<void> {
     clear.hidden = !active;
     form.classList.toggle("active", active);
     apply(found);
+    const folded = foldEmpty(found);
+    const text = active ? folded : "";
+    if (said.textContent !== text) said.textContent = text;
+    writeAddress();
   };
-  form.append(clear);
+  form.append(clear, said);
   form.onchange = change;
   form.onreset = () => setTimeout(change);
   form.onsubmit = (event) => event.preventDefault();
@@ -196,4 +211,49 @@ function apply({ figures, tables, parts }: Filtered): void {
     box.hidden = rows.length > 0 && rows.every(({ row }) => row.hidden);
   }
   for (const { part, values } of parts) part.hidden = !passes(values, chosen);
+}
+
+/** Folds sections of which nothing passes to their headings; returns what there is to say of it. */
+function foldEmpty({ figures, tables }: Filtered): string {
+  const found = [
+    ...figures.filter(({ series }) => series.length > 0).map(({ figure }) => figure),
+    ...tables.filter(({ rows }) => rows.some(({ values }) => Object.keys(values).length > 0))
+      .map(({ box }) => box),
+  ];
+  const sections = Map.groupBy(found, (one) => one.closest("main section"));
+  let folded = 0;
+  for (const [section, own] of sections) {
+    if (section === null) continue;
+    const empty = own.every((one) => one.closest("[hidden]") !== null);
+    folded += Number(empty);
+    section.classList.toggle("unmatched", empty);
+    const note = section.querySelector(":scope > .no-match");
+    if (empty && note === null) {
+      section.append(Object.assign(document.createElement("p"), {
+        className: "no-match",
+        textContent: "Nothing here matches the filters.",
+      }));
+    } else if (!empty) note?.remove();
+  }
+  if (found.every((one) => one.closest("[hidden]") !== null)) return "Nothing matches.";
+  return folded === 0
+    ? "Headings and claims are of the whole run."
+    : `${folded === 1 ? "1 section has" : `${folded} sections have`} no match. ` +
+      "Headings and claims are of the whole run.";
+}
+
+/** Puts what is chosen into the address, beside whatever else is there. */
+function writeAddress(): void {
+  const url = new URL(location.href);
+  for (const facet of FACETS) {
+    const value = chosen[facet];
+    if (value === undefined) url.searchParams.delete(PARAMETER + facet);
+    else url.searchParams.set(PARAMETER + facet, value);
+  }
+  if (url.search === location.search) return;
+  try {
+    history.replaceState(history.state, "", url);
+  } catch {
+    // Some browsers keep the address of a page from disk as it is.
+  }
 }
