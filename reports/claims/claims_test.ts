@@ -137,6 +137,16 @@ Deno.test("growth is reproduced over the paper's range only, and not when it fal
   assert.equal(row(withHeadline(1.5), "growth").verdict, "not reproduced");
 });
 
+Deno.test("growth names contexts of the paper without a speed-up, and its command has all of its own", () => {
+  const whole = row(sampleResult(), "growth");
+  assert.match(whole.why, /over the paper's whole range/);
+  const gap = sampleResult({ contexts: [4096, 8192, 16_384, 32_768, 65_536, 131_072, 524_288] });
+  const judged = row(gap, "growth");
+  assert.doesNotMatch(judged.why, /whole range/);
+  assert.match(judged.why, /256K has no speed-up here/);
+  assert.match(judged.command!, / --context 4096,8192,.*,524288 /);
+});
+
 Deno.test("the FLOP ratio is exact or it is not reproduced", () => {
   assert.ok(Math.abs(claims.FLOP_RATIO - (16 / 3) ** 2) < 1e-12);
   const result = sampleResult();

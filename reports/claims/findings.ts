@@ -157,11 +157,20 @@ function dilatedBothSentence(
     const whole = dense?.points.find(({ context }) => context === point.context);
     const flops = point.case.stages.find(({ name }) => name === "score")?.flops ?? 0;
     if (whole === undefined || flops === 0) continue;
+    const [bound, gain] = [whole.case.flops / flops, whole.median / point.median];
+    const score = scoreStage(point);
+    const rates = score === null
+      ? ""
+      : `: dense attention runs at ${
+        formatFlopRate(whole.case.flops / whole.median)
+      } there and the scores at ${formatFlopRate(score.flops / score.seconds)}`;
     return [
-      `Forward and backward the same bound is ${formatRatio(whole.case.flops / flops)}, ` +
-      `since no gradient flows through scores; there the whole gains ${
-        formatRatio(whole.median / point.median)
-      } by the medians at ${formatContext(point.context)}.`,
+      `Forward and backward the same bound is ${formatRatio(bound)} while both run at one rate, ` +
+      `since no gradient flows through scores. The whole gains ${
+        formatRatio(gain)
+      } by the medians at ${formatContext(point.context)}${
+        gain > bound ? ", more than at one rate" : ""
+      }${rates}.`,
     ];
   }
   return [];

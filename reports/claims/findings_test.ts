@@ -32,7 +32,7 @@ Deno.test("findings explain why the dilated scorer gains little, with the FLOP o
   // 3.5 times dense attention's forward FLOP compare with the same scores.
   assert.match(
     text,
-    /Forward and backward the same bound is 7\.00×, .* gains [\d.]+× by .* at 512K/,
+    /Forward and backward the same bound is 7\.00× while both run at one rate, .* gains [\d.]+× by .* at 512K/,
   );
   assert.match(text, /1\.63–1\.72× over cuDNN attention at 256K–512K/);
   for (const record of result.cases) {

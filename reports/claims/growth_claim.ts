@@ -32,7 +32,13 @@ export function growthClaim(result: Result): ClaimRow {
       hardware: PAPER_HARDWARE,
     },
     command: benchCommand(result, {
-      contexts: paper.latency.setting.contexts,
+      // Those that the sentence names too, where the run began below the paper's.
+      contexts: [
+        ...new Set([
+          ...paper.latency.setting.contexts,
+          ...points.map(({ context }) => context),
+        ]),
+      ].sort((a, b) => a - b),
       direction: "forward",
     }),
     details: points.map((point) => ({
@@ -68,12 +74,19 @@ export function growthClaim(result: Result): ClaimRow {
     : `no crossover up to ${at}`;
   const range = `from ${formatRatio(first.ratio)} at ${formatContext(first.context)} to ` +
     `${formatRatio(last.ratio)} at ${formatContext(last.context)}`;
+  const absent = paper.latency.setting.contexts.filter((wanted) =>
+    points.every(({ context }) => context !== wanted)
+  ).map(formatContext);
   const ending = !grows
     ? "which is not growth beyond the intervals"
     : falls
     ? "with a step down on the way"
     : full
-    ? "over the paper's whole range"
+    ? absent.length === 0
+      ? "over the paper's whole range"
+      : `from end to end of the paper's range; ${absent.join(", ")} ${
+        absent.length === 1 ? "has" : "have"
+      } no speed-up here`
     : "but not over the paper's whole range of 8K to 512K";
   const clamp = series!.clamp;
   const held = clamp === null

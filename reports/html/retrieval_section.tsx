@@ -56,7 +56,9 @@ export function retrievalSection(result: Result, prefix: string): Section | null
   };
 }
 
-function leadText({ trials, headDim, cells }: RetrievalRecord): string {
+function leadText({ trials: planned, headDim, cells }: RetrievalRecord): string {
+  // Cells whose trials are shared out evenly, over ten digits say, have a few more than planned.
+  const trials = ascending(cells.length > 0 ? cells.map(({ trials }) => trials) : [planned]);
   const contexts = ascending(cells.map(({ context }) => context));
   const range = contexts.length === 0
     ? ""
@@ -66,7 +68,7 @@ function leadText({ trials, headDim, cells }: RetrievalRecord): string {
   return "One needle, whose value encodes a digit, lies among random keys and values; the last " +
     "position reads a digit out. No trained model is used: this shows what the mechanism can " +
     `find and carry, not what training makes of it. ${
-      formatCount(trials)
+      formatInterval([trials[0], trials[trials.length - 1]], formatCount)
     } trials a cell${range}, ` +
     `d = ${headDim}; all arms see the same trials. Chance is 10 %.`;
 }

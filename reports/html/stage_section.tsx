@@ -115,9 +115,17 @@ function StageFigure(
   const bars = points.map((point) => ({
     context: point.context,
     case: point.case.id,
+    median: point.median,
     stages: stagesOf(point.case),
   }))
     .filter(({ stages }) => stages.length > 1);
+  const farthest = bars.map(({ context, stages, median }) => ({
+    context,
+    share: stages.reduce((sum, { seconds }) => sum + seconds, 0) / median - 1,
+  })).reduce<{ context: number; share: number } | null>(
+    (a, b) => a === null || Math.abs(b.share) > Math.abs(a.share) ? b : a,
+    null,
+  );
   const names = [...new Set(bars.flatMap(({ stages }) => stages.map(({ name }) => name)))];
   const height = stackedBarsHeight(bars.length);
   return (
@@ -148,7 +156,15 @@ function StageFigure(
         label: name,
         style: { color: stageColor(name), marker: symbolSquare },
       }))}
-      note="Medians of staged executions, in which each stage is timed by itself; the total at the right is their sum and can differ a little from the latency of the whole layer."
+      note={`Medians of staged executions, in which each stage is timed by itself; the total at the right is their sum${
+        farthest === null
+          ? ""
+          : `, ${formatPercent(Math.abs(farthest.share))} ${
+            farthest.share < 0 ? "less" : "more"
+          } than the latency of the whole layer at ${
+            formatContext(farthest.context)
+          }, where the two differ most`
+      }.`}
       data={{
         columns: ["context_tokens", "stage", "median_seconds", "share"],
         rows: bars.flatMap(({ context, stages }) =>

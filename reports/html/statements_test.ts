@@ -33,6 +33,44 @@ Deno.test("a caption speaks of a line only where one is drawn", () => {
   assert.ok(drawn.includes("stroke-dasharray") && drawn.includes("The dashed line is the time"));
 });
 
+Deno.test("trials a cell are those of the cells, whose sum is the total", () => {
+  const { retrieval } = results.get("h100-deno-retrieval.json")!;
+  const counts = retrieval!.cells.map(({ trials }) => trials);
+  const [least, most] = [Math.min(...counts), Math.max(...counts)];
+  assert.ok(least < most);
+  assert.ok(
+    textOf(pages.get("h100-deno-retrieval.json")!).includes(`${least}–${most} trials a cell`),
+  );
+});
+
+Deno.test("a gain beyond its bound says that it is, and gives the rates", () => {
+  let beyond = 0;
+  for (const html of pages.values()) {
+    const said = /Forward and backward the same bound is ([\d.]+)× .*? gains ([\d.]+)× .*?\.(?= )/
+      .exec(textOf(html));
+    if (said === null) continue;
+    assert.match(said[0], /one rate/);
+    if (Number(said[2]) <= Number(said[1])) continue;
+    beyond++;
+    assert.match(said[0], /more than at one rate/);
+  }
+  assert.ok(beyond > 0);
+});
+
+Deno.test("the caption of stages says how far their sum is from the layer's latency", () => {
+  let figures = 0;
+  for (const html of pages.values()) {
+    const text = textOf(html);
+    assert.doesNotMatch(text, /can differ a little/);
+    figures += [
+      ...text.matchAll(
+        /their sum, [\d.]+ % (less|more) than the latency of the whole layer at \d+K/g,
+      ),
+    ].length;
+  }
+  assert.ok(figures > 3, `${figures} captions`);
+});
+
 Deno.test("the first screen gives the ratio over the fastest dense attention in words", () => {
   const head = (name: string) =>
     textOf(/<p class="deck">[^]*?<\/p>/.exec(pages.get(name)!)?.[0] ?? "");
