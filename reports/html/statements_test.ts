@@ -71,6 +71,12 @@ Deno.test("the caption of stages says how far their sum is from the layer's late
   assert.ok(figures > 3, `${figures} captions`);
 });
 
+Deno.test("no caption names a shade that the other theme turns around", () => {
+  for (const [name, html] of pages) {
+    assert.doesNotMatch(textOf(html), /\b(darker|lighter|brighter|paler) is\b/, name);
+  }
+});
+
 Deno.test("the first screen gives the ratio over the fastest dense attention in words", () => {
   const head = (name: string) =>
     textOf(/<p class="deck">[^]*?<\/p>/.exec(pages.get(name)!)?.[0] ?? "");

@@ -195,7 +195,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   };
 }
 
-/** A time for each setting: rows of scorer, L and p, a column for each k, darker is slower. */
+/** A time for each setting: rows of scorer, L and p, a column for each k, the stronger the colour, the slower. */
 function GridTable(
   { title, cases, speedups }: {
     title: string;
@@ -236,7 +236,7 @@ function GridTable(
     <>
       <h3>{title}</h3>
       <Table
-        caption="Median time of one layer, and how many times faster than dense attention; darker is slower, a dash was not measured"
+        caption="Median time of one layer, and how many times faster than dense attention; the stronger the colour, the slower; a dash was not measured"
         columns={[
           { title: "Setting" },
           ...budgets.map((k) => ({ title: `k = ${formatCount(k)}`, numeric: true })),
