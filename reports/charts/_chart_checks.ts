@@ -391,6 +391,31 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
     assert.match(text!, /×/);
     await phone.close();
   });
+  await check(
+    "what is pressed is high enough for a finger, and 24 pixels for a pointer",
+    async () => {
+      const low = (tall: number) =>
+        [...document.querySelectorAll("nav li a,summary,button,select")].flatMap((one) => {
+          const { width, height } = one.getBoundingClientRect();
+          return width === 0 || height >= tall - 0.5
+            ? []
+            : [`${Math.round(height)}: ${one.outerHTML.slice(0, 90)}`];
+        });
+      for (const [tall, options] of [[24, {}], [44, { hasTouch: true, isMobile: true }]] as const) {
+        const held = await browser.newContext({
+          ...options,
+          viewport: { width: 390, height: 844 },
+        });
+        const hand = await held.newPage();
+        await show(hand, whole!, folder);
+        await hand.evaluate(() =>
+          document.querySelectorAll("details").forEach((one) => one.open = true)
+        );
+        assert.deepEqual([...new Set(await hand.evaluate(low, tall))], []);
+        await held.close();
+      }
+    },
+  );
   await check("without the script the charts and tables are there", async () => {
     const plain = await browser.newContext({ javaScriptEnabled: false });
     const still = await plain.newPage();

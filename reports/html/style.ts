@@ -6,6 +6,7 @@ export const MARKED_COLUMNS = 16;
 /** For every page. */
 export const STYLE = `
 :root{
+  --target:24px;
   --paper:#fcfbf8;--card:#ffffff;--ink:#1d1c1a;--soft:#5d5a54;--faint:#8a867e;--rule:#e3dfd6;--rule-strong:#bdb8ac;
   --tint:#f3f0e9;--link:#0b5c94;
   --accent:#0072b2;--other-1:#8a6d00;--other-2:#555555;--other-3:#5a4fa2;--other-4:#007a87;--other-5:#a03b2a;--other-6:#4f6d00;
@@ -218,6 +219,12 @@ button[hidden]{display:none}
 .export{margin:.35rem 0 0;min-height:1.7rem}
 .export button{padding:.1rem .5rem;font-size:.78rem;color:var(--soft);margin-right:.4rem}
 .export button:hover{color:var(--ink);border-color:var(--ink)}
+@media (pointer:coarse){:root{--target:44px}}
+@media screen{
+  nav li a,th .sort{display:inline-block}
+  nav li a,summary,button,th .sort,select{min-height:var(--target);box-sizing:border-box}
+  nav li a,summary,th .sort{padding-block:max(0px,calc((var(--target) - 1lh)/2))}
+}
 @media screen and (max-width:960px){.spread{grid-template-columns:minmax(0,1fr);gap:.6rem}.notes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,14rem),1fr));gap:0 2rem}.notes p{margin-bottom:.8rem}}
 @media screen and (max-width:760px){
   .of-site .scroll table{min-width:44rem}
