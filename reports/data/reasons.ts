@@ -4,7 +4,7 @@
  * @module
  */
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
-import { formatCount, formatSignificant } from "../text/format.ts";
+import { formatCount, formatInterval, formatSeconds, formatSignificant } from "../text/format.ts";
 
 /** Cases that share a state and a reason, up to its numbers. */
 export interface MissingGroup {
@@ -22,7 +22,11 @@ export function isMissing(record: CaseRecord): boolean {
 /** The reason of a case in plain words. */
 export function reasonText({ reason }: Pick<CaseRecord, "reason">): string {
   return (reason ?? "no reason recorded")
-    .replace(/\b0(\.0+)? s of the budget are left/, "nothing of the budget was left");
+    .replace(/\b0(\.0+)? s of the budget are left/, "nothing of the budget was left")
+    .replace(
+      /\bleaves (\d+) coarsest entries a tile, at least (\d+) are needed/,
+      "gives each tile $1 entries of the pyramid's coarsest level, at least $2 are needed",
+    );
 }
 
 /** Cases without a time by state and reason: failures first, then the larger groups. */
@@ -51,7 +55,10 @@ export function missingGroups(result: Pick<Result, "cases">): MissingGroup[] {
 
 const NUMBER = /(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*[A-Za-z])/g;
 
-/** Joins texts that differ only in numbers: `predicted 3 s` and `predicted 9 s` give `predicted 3–9 s`. */
+/** A number, with the unit of seconds where it has that one. */
+const SECONDS_OR_NUMBER = new RegExp(`${NUMBER.source}( s\\b)?`, "g");
+
+/** Texts that differ in numbers as one: `predicted 3 s` and `predicted 9 s` as `predicted 3–9 s`. */
 function joinReasons(texts: readonly string[]): string {
   const all = texts.map((text) =>
     text.replace("nothing of the budget was left", "0 s of the budget are left")
@@ -60,12 +67,17 @@ function joinReasons(texts: readonly string[]): string {
     [...text.matchAll(NUMBER)].map(([number]) => Number(number.replaceAll(",", "")))
   );
   let at = 0;
-  const joined = all[0].replace(NUMBER, (number) => {
+  const joined = all[0].replace(SECONDS_OR_NUMBER, (whole, unit?: string) => {
+    const number = whole.slice(0, whole.length - (unit?.length ?? 0));
     const own = values.map((row) => row[at]);
     at++;
     const [low, high] = [Math.min(...own), Math.max(...own)];
+    // Small fractions of a second are read in their own unit.
+    if (unit !== undefined && low > 0 && low < 0.1) {
+      return low === high ? formatSeconds(low) : formatInterval([low, high], formatSeconds);
+    }
     const format = own.every(Number.isInteger) ? formatCount : formatSignificant;
-    return low === high ? number : `${format(low)}–${format(high)}`;
+    return (low === high ? number : `${format(low)}–${format(high)}`) + (unit ?? "");
   });
   return joined.replace(/\b0 s of the budget are left/, "nothing of the budget was left");
 }

@@ -146,3 +146,23 @@ Deno.test("missingGroups: one for each reason, with the range of its numbers, fa
   ]);
   assert.equal(reasonText(cases[0]), "predicted 3 s; nothing of the budget was left");
 });
+
+Deno.test("missingGroups gives small fractions of a second in their own unit", () => {
+  const result = sampleResult({ contexts: [8192, 16_384] });
+  const seconds = ["0.00164", "0.0297"];
+  result.cases.slice(0, 2).forEach((record, i) =>
+    Object.assign(record, {
+      status: "skipped",
+      reason: `predicted ${seconds[i]} s; the budget of 20 s is spent`,
+    })
+  );
+  const [{ reason }] = missingGroups(result);
+  assert.match(reason, /^predicted 1\.64–29\.7 ms; the budget of 20 s is spent$/);
+  assert.equal(
+    reasonText({
+      reason:
+        "k 256 leaves 64 coarsest entries a tile, at least 128 are needed (k at most 128 here)",
+    }),
+    "k 256 gives each tile 64 entries of the pyramid's coarsest level, at least 128 are needed (k at most 128 here)",
+  );
+});
