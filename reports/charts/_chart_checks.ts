@@ -9,6 +9,7 @@ import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { type ChartPage, chartPages } from "./_chart_pages.ts";
 import { findTextFaults } from "./_overlaps.ts";
+import { measureTargets, useEmptyFilters } from "./_use_checks.ts";
 
 /** Phone, small and large window, and A4 paper between its margins. */
 const VIEWS = [
@@ -184,38 +185,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   });
   await check(
     "filters without a match say so, fold the section, and stay in the address",
-    async () => {
-      const status = page.locator("form.filters output");
-      const section = page.locator("section#sweeps");
-      const blank = () =>
-        section.evaluate((one) => one.getBoundingClientRect().height / innerHeight);
-      const before = await blank();
-      await page.selectOption("select[name=scorer]", "gla");
-      await page.selectOption("select[name=direction]", "forward-backward");
-      await page.selectOption("select[name=context]", "524288");
-      assert.match(await status.textContent() ?? "", /Nothing matches|sections? ha(s|ve) no match/);
-      assert.equal(await status.evaluate((one) => one.localName), "output");
-      assert.match(await section.locator(".no-match").textContent() ?? "", /Nothing here matches/);
-      assert.ok(await section.locator("h2").isVisible());
-      assert.ok(await blank() < before / 4, `${await blank()} of ${before}`);
-      assert.ok(await section.locator(".spread, figure").first().isHidden());
-      assert.match(
-        page.url(),
-        /[?&]show-scorer=gla&show-direction=forward-backward&show-context=524288/,
-      );
-      await page.reload();
-      await page.waitForSelector("html[data-ready]", { state: "attached" });
-      assert.equal(await page.locator("select[name=scorer]").inputValue(), "gla");
-      assert.ok(await section.locator(".no-match").isVisible());
-      await page.locator("form.filters button").click();
-      await page.waitForFunction(() =>
-        document.querySelector("form.filters:not(.active)") !== null
-      );
-      assert.equal(await page.locator(".no-match").count(), 0);
-      assert.equal(await status.textContent(), "");
-      assert.doesNotMatch(page.url(), /show-/);
-      assert.ok(await page.locator("#latency-figure").isVisible());
-    },
+    () => useEmptyFilters(page),
   );
   await check("a table is sorted by a heading, up, down and back", async () => {
     const box = page.locator("#latency-figure details");
@@ -393,28 +363,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   });
   await check(
     "what is pressed is high enough for a finger, and 24 pixels for a pointer",
-    async () => {
-      const low = (tall: number) =>
-        [...document.querySelectorAll("nav li a,summary,button,select")].flatMap((one) => {
-          const { width, height } = one.getBoundingClientRect();
-          return width === 0 || height >= tall - 0.5
-            ? []
-            : [`${Math.round(height)}: ${one.outerHTML.slice(0, 90)}`];
-        });
-      for (const [tall, options] of [[24, {}], [44, { hasTouch: true, isMobile: true }]] as const) {
-        const held = await browser.newContext({
-          ...options,
-          viewport: { width: 390, height: 844 },
-        });
-        const hand = await held.newPage();
-        await show(hand, whole!, folder);
-        await hand.evaluate(() =>
-          document.querySelectorAll("details").forEach((one) => one.open = true)
-        );
-        assert.deepEqual([...new Set(await hand.evaluate(low, tall))], []);
-        await held.close();
-      }
-    },
+    () => measureTargets(browser, (hand) => show(hand, whole!, folder)),
   );
   await check("without the script the charts and tables are there", async () => {
     const plain = await browser.newContext({ javaScriptEnabled: false });
