@@ -204,7 +204,7 @@ function gapTo(box: Box, pieces: readonly Box[]): number {
 export const EDGE = 0.12;
 
 /**
- * The place of a mark's first line; the second goes under it. Null where every free place is nearer
+ * The place of a mark's first line; the second goes below it. Null if every free place is nearer
  * to a guide than to the mark, since the text would be taken for that line's.
  */
 function placeMark({ text, detail, at: [x, y] }: NamedMark, obstacles: Obstacles) {

@@ -137,7 +137,7 @@ export function verdictLine(result: Result): string {
 
 /**
  * The headline's ratio over the fastest dense attention of the run, peers included, a sentence. Where
- * our own is the fastest there, that at the longest context at which another is; null where there is
+ * our own is the fastest there, that at the longest context at which another is; null if there is
  * none.
  */
 export function fastestDenseLine(result: Result): string | null {
@@ -175,7 +175,7 @@ function peerName({ implementation }: { implementation: string }): string {
   return implementation.replace(/^peer:/, "");
 }
 
-/** Of a run without our Lighthouse: dense attention against a peer at the longest context that tells. */
+/** For a run without our Lighthouse: dense attention against a peer at the longest conclusive context. */
 function peerLine(result: Result): string | null {
   const told = peerRows(result).filter(({ ratio }) => ratio?.interval);
   const forward = told.filter(({ record }) => record.direction === "forward");

@@ -58,7 +58,7 @@ const NUMBER = /(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w.]*[A-Za-z])/g;
 /** A number, with the unit of seconds where it has that one. */
 const SECONDS_OR_NUMBER = new RegExp(`${NUMBER.source}( s\\b)?`, "g");
 
-/** Texts that differ in numbers as one: `predicted 3 s` and `predicted 9 s` as `predicted 3–9 s`. */
+/** Joins texts that differ only in numbers: `predicted 3 s` and `predicted 9 s` give `predicted 3–9 s`. */
 function joinReasons(texts: readonly string[]): string {
   const all = texts.map((text) =>
     text.replace("nothing of the budget was left", "0 s of the budget are left")

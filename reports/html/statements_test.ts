@@ -91,7 +91,7 @@ Deno.test("the first screen gives the ratio over the fastest dense attention in 
   assert.equal(head("h100-dawn-512k.json"), "");
 });
 
-/** What a reader sees of a page: text without tags, scripts and styles. */
+/** The visible text of a page, without tags, scripts and styles. */
 function textOf(html: string): string {
   return html.replace(/<(script|style)[^]*?<\/\1>/g, "").replace(/<[^>]*>/g, " ")
     .replaceAll("&amp;", "&").replaceAll("\u00a0", " ").replace(/\s+/g, " ");

@@ -69,7 +69,7 @@ export function idOfHash(hash: string): string {
   }
 }
 
-/** Opens whatever is folded around the target of the address, and shows it. */
+/** Opens everything that is folded around the target of the address, and shows it. */
 export function openTarget(): void {
   const id = idOfHash(location.hash);
   const target = id === "" ? null : document.getElementById(id);

@@ -1,6 +1,6 @@
 /// <reference lib="dom" />
 /**
- * Filters by device, scorer, direction and context, for all charts and tables of a page together.
+ * Filters by device, scorer, direction and context, for all charts and tables of a page at once.
  * What is chosen stands in the address; sections without a match are folded to their headings.
  *
  * @module
@@ -22,7 +22,7 @@ import { hiddenOf, showAsHidden } from "./marks.ts";
 /** Of the address, before the name of a filter; a page's script may have parameters of its own. */
 const PARAMETER = "show-";
 
-/** What the filters act on. */
+/** The items that the filters act on. */
 interface Filtered {
   readonly figures: readonly {
     readonly figure: HTMLElement;
