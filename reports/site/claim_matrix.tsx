@@ -4,11 +4,12 @@
  * @module
  */
 import type { JSX } from "preact";
-import { type ClaimRow, formatQuantity, type Verdict } from "../claims/claims.ts";
+import type { ClaimRow, Verdict } from "../claims/claims.ts";
 import { Table } from "../charts/figure.tsx";
 import { VerdictMark } from "../html/first_screen.tsx";
 import { ABSENT, formatPlural } from "../text/format.ts";
 import { type ClaimEvidence, deviceEvidence, type Standing, standingOf } from "./evidence.ts";
+import { quantityText } from "./run_summary.ts";
 import { shorten, type Site } from "./runs.ts";
 import { relative } from "./site_page.tsx";
 
@@ -117,7 +118,7 @@ function Judged({ row }: { row: ClaimRow }): JSX.Element {
       <VerdictMark verdict={row.verdict} />
       {row.ours !== null && (
         <span class="aside">
-          {formatQuantity(row.ours)}
+          {quantityText(row.ours)}
           {row.software ? ", software adapter" : ""}
         </span>
       )}

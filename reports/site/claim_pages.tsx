@@ -10,7 +10,7 @@ import {
   type Quantity,
   VERDICT_RULE,
 } from "../claims/claims.ts";
-import { ABSENT, formatContext, formatPlural, formatRatio } from "../text/format.ts";
+import { ABSENT, formatContext, formatPlural, formatRatio, SPREAD_TITLE } from "../text/format.ts";
 import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
 import { finite } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
@@ -310,7 +310,7 @@ function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.
           table={{
             caption: "The value of each device",
             columns: [{ title: "Device" }, { title: "Value", numeric: true }, {
-              title: "95 % interval",
+              title: SPREAD_TITLE,
               numeric: true,
             }],
             rows: found.map(({ device, ours }) => [

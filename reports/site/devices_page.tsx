@@ -92,9 +92,14 @@ function headline({ devices }: Site, leads: readonly SiteRun[]): string {
   if (devices.length === 1) return `One device so far: ${devices[0].name}.`;
   const context = longestCommonContext(leads.map(({ result }) => result));
   if (context === null) return `${countDevices(devices)} side by side.`;
-  const ratios = leads.map(({ result }) =>
-    normSpeedups(result).find((point) => point.context === context)!.ratio
+  const points = leads.map(({ result }) =>
+    normSpeedups(result).find((point) => point.context === context)!
   );
+  const ratios = points.map(({ ratio }) => ratio);
   const range = formatInterval([smallest(ratios), largest(ratios)], formatRatio);
-  return `${range} over dense attention at ${formatContext(context)}, on ${countDevices(devices)}.`;
+  const few = points.filter(({ kind }) => kind === "range").map(({ count }) => count);
+  const resting = few.length === 0 ? "" : `, with n = ${smallest(few)} at the least`;
+  return `${range} over dense attention at ${formatContext(context)}, on ${
+    countDevices(devices)
+  }${resting}.`;
 }

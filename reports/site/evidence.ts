@@ -4,8 +4,8 @@
  * @module
  */
 import { type ClaimRow, judgeClaims, type Verdict } from "../claims/claims.ts";
-import { largest } from "../data/extremes.ts";
-import { formatPlural } from "../text/format.ts";
+import { largest, smallest } from "../data/extremes.ts";
+import { formatInterval, formatPlural } from "../text/format.ts";
 import type { Site, SiteDevice, SiteRun } from "./runs.ts";
 
 /** The evidence of one run for a claim. */
@@ -50,18 +50,28 @@ export function deviceEvidence(
   return candidates.find(({ row }) => 2 * row.extent!.points >= most) ?? own[0];
 }
 
-/** How many devices reproduce a claim, in a sentence. */
+/** How many devices reproduce a claim, and how many of them by few samples, in a sentence. */
 export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]): string {
   const ran = devices.flatMap((device) => {
-    const verdict = deviceEvidence(claim, device)?.row.verdict;
-    return verdict === undefined || verdict === "not run" ? [] : [{ device, verdict }];
+    const row = deviceEvidence(claim, device)?.row;
+    return row === undefined || row.verdict === "not run"
+      ? []
+      : [{ device, verdict: row.verdict, ours: row.ours }];
   });
   if (ran.length === 0) return "Not run on any device.";
   // A device reproduces a claim if any of its stacks does.
   const best = (verdicts: readonly Verdict[]) =>
     (["reproduced", "partly"] as const).find((one) => verdicts.includes(one)) ?? verdicts[0];
-  const verdicts = [...Map.groupBy(ran, ({ device }) => device.identity).values()]
-    .map((stacks) => best(stacks.map(({ verdict }) => verdict)));
+  const found = [...Map.groupBy(ran, ({ device }) => device.identity).values()].map((stacks) => {
+    const verdict = best(stacks.map((stack) => stack.verdict));
+    const telling = stacks.filter((stack) => stack.verdict === verdict);
+    // A verdict that any stack has enough samples for rests on those.
+    const isFew = telling.every(({ ours }) => ours?.kind === "range");
+    return { verdict, few: isFew ? largest(telling.map(({ ours }) => ours!.count!)) : null };
+  });
+  const verdicts = found.map(({ verdict }) => verdict);
+  const few = found.flatMap(({ few }) => few ?? []);
+  const counts = few.length === 0 ? "" : formatInterval([smallest(few), largest(few)], String);
   const of = (verdict: Verdict) => verdicts.filter((one) => one === verdict).length;
   const [full, part] = [of("reproduced"), of("partly")];
   const on = `of ${formatPlural(verdicts.length, "device")}`;
@@ -71,14 +81,18 @@ export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]):
     const stacks = ran.length === 1
       ? ""
       : `, under ${alike === ran.length ? alike : `${alike} of ${ran.length}`} stacks`;
-    return `${word} on the one device that ran it${stacks}.`;
+    const resting = few.length === 0 ? "" : `, n = ${counts}`;
+    return `${word} on the one device that ran it${stacks}${resting}.`;
   }
-  if (full === 0 && part === 0) return `Not reproduced on any ${on}.`;
+  const resting = few.length === 0
+    ? ""
+    : `, with n = ${counts} on ${few.length === verdicts.length ? "each" : few.length}`;
+  if (full === 0 && part === 0) return `Not reproduced on any ${on}${resting}.`;
   const parts = [
     ...(full > 0 ? [`Reproduced on ${full}`] : []),
     ...(part > 0 ? [full > 0 ? `in part on ${part}` : `Partly reproduced on ${part}`] : []),
   ];
-  return `${parts.join(", ")} ${on}.`;
+  return `${parts.join(", ")} ${on}${resting}.`;
 }
 
 /** The combined verdict of the devices of a site on a claim. */

@@ -5,22 +5,22 @@
  * @module
  */
 import type { Result } from "../../suites/result/result_schema.ts";
-import { judgeClaims, type Verdict } from "../claims/claims.ts";
+import {
+  formatQuantity,
+  formatQuantityInterval,
+  judgeClaims,
+  type Quantity,
+  type Verdict,
+} from "../claims/claims.ts";
 import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../data/analysis.ts";
 import { isPeer, peerRows } from "../data/peer_data.ts";
-import {
-  formatContext,
-  formatCount,
-  formatInterval,
-  formatPlural,
-  formatRatio,
-  formatSeconds,
-} from "../text/format.ts";
+import type { Spread } from "../data/spread.ts";
+import { formatContext, formatCount, formatPlural, formatSeconds } from "../text/format.ts";
 import { caseTitle, implementationName } from "./case_names.ts";
 
 /** A run in short. */
 export interface RunSummary {
-  /** `28.6× over dense at 512K, forward`. */
+  /** `28.6× (28.0–28.7×, n = 12) over dense at 512K, forward`. */
   readonly found: string;
   /** Verdict on the paper's claim that the finding concerns; null if it concerns none. */
   readonly verdict: Verdict | null;
@@ -44,27 +44,28 @@ function findingOf(result: Result): Pick<RunSummary, "found" | "verdict"> {
   for (const id of HEADLINES) {
     const row = claims.find((one) => one.id === id);
     if (row?.ours == null) continue;
-    const { ours: { value, low, high }, verdict } = row;
+    const { ours, verdict } = row;
     const way = id === "speedup-forward" ? "forward" : DIRECTION_NAMES["forward-backward"];
-    return { found: ratioText([value, low, high], { context: 524_288, way }), verdict };
+    return { found: ratioText(quantityText(ours), { context: 524_288, way }), verdict };
   }
   const longest = longestOf(points, "forward") ?? longestOf(points, "forward-backward");
   if (longest !== undefined) {
-    const { ratio, low, high, context, denominator } = longest;
+    const { ratio, context, denominator } = longest;
     const way = DIRECTION_NAMES[denominator.direction];
-    return { found: ratioText([ratio, low, high], { context, way }), verdict: null };
+    const text = measuredRatio(ratio, longest);
+    return { found: ratioText(text, { context, way }), verdict: null };
   }
   return { found: otherFinding(result), verdict: null };
 }
 
 /** For a run without a ratio of ours: a peer's, the needles, or the longest case. */
 function otherFinding(result: Result): string {
-  const peer = peerRows(result).filter(({ ratio }) => ratio?.interval)
+  const peer = peerRows(result).filter(({ ratio }) => ratio?.spread)
     .sort((a, b) => b.record.shape.context - a.record.shape.context)[0];
   if (peer !== undefined) {
-    const { ratio, interval } = peer.ratio!;
+    const { ratio, spread } = peer.ratio!;
     const ours = implementationName(peer.ours!.implementation).toLowerCase();
-    return `${peer.peer} takes ${withInterval(ratio, interval!)} the time of our ${ours} at ${
+    return `${peer.peer} takes ${measuredRatio(ratio, spread!)} the time of our ${ours} at ${
       formatContext(peer.record.shape.context)
     }`;
   }
@@ -89,22 +90,21 @@ function longestOf(points: readonly SpeedupPoint[], direction: string): SpeedupP
     .sort((a, b) => b.context - a.context)[0];
 }
 
-function ratioText(
-  [ratio, low, high]: readonly [number, number | null, number | null],
-  { context, way }: { context: number; way: string },
-): string {
-  return `${withInterval(ratio, [low, high])} over dense at ${formatContext(context)}, ${way}`;
+function ratioText(text: string, { context, way }: { context: number; way: string }): string {
+  return `${text} over dense at ${formatContext(context)}, ${way}`;
 }
 
-/** A ratio with its interval, if that has any width as printed. */
-function withInterval(
-  ratio: number,
-  [low, high]: readonly [number | null, number | null],
-): string {
-  const text = formatRatio(ratio);
-  if (low === null || high === null) return text;
-  const interval = formatInterval([low, high], formatRatio);
-  return interval === text ? text : `${text} (${interval})`;
+/** The value of a claim with what surrounds it and what it rests on. */
+export function quantityText(ours: Quantity): string {
+  const spread = formatQuantityInterval(ours);
+  const text = formatQuantity(ours);
+  const count = ours.kind === "interval" ? `, n = ${ours.count}` : "";
+  return spread === null ? text : `${text} (${spread}${count})`;
+}
+
+/** The same of a ratio. */
+function measuredRatio(value: number, { low, high, count, kind }: Spread): string {
+  return quantityText({ unit: "ratio", value, low, high, count, kind });
 }
 
 function measuredOf(result: Result): string {

@@ -10,16 +10,24 @@ const of = async (name: string) =>
 
 Deno.test("summarizeRun: the claim that a run has a value for, with its verdict", async () => {
   const forward = await of("h100-dawn-512k");
-  assert.match(forward.found, /^28\.6× \([\d.]+–[\d.]+×\) over dense at 512K, forward$/);
+  assert.match(
+    forward.found,
+    /^28\.6× \([\d.]+–[\d.]+×, n = \d+\) over dense at 512K, forward$/,
+  );
   assert.equal(forward.verdict, "reproduced");
+  const few = await of("h200-default");
+  assert.match(few.found, /^[\d.]+× \(n = 2, range [\d.]+–[\d.]+×\) over dense at 512K, forward$/);
   const backward = await of("h100-deno-512k-backward");
-  assert.match(backward.found, /^35\.6× .*over dense at 512K, forward and backward$/);
+  assert.match(
+    backward.found,
+    /^35\.6× \(n = \d, range .*\) over dense at 512K, forward and backward$/,
+  );
   assert.equal(backward.verdict, "reproduced");
 });
 
 Deno.test("summarizeRun: else the longest context, a peer, needles, or a time", async () => {
   const cases: [string, RegExp][] = [
-    ["h100-dawn-peers", /^22\.6× \([\d.]+–[\d.]+×\) over dense at 128K, forward$/],
+    ["h100-dawn-peers", /^22\.6× \(n = 4, range [\d.]+–[\d.]+×\) over dense at 128K, forward$/],
     ["h100-dawn-fa2", /^torch-fa2 takes [\d.]+× .*the time of our dense at \d+K$/],
     ["h100-deno-retrieval", /^463,793 needle trials in 2,310 cells$/],
     ["h100-deno-1m", /^Lighthouse norm, .*, forward: 2\.44 s$/],

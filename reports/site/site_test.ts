@@ -103,7 +103,30 @@ Deno.test("site: runs, devices, trends, claims and schemas have their pages", ()
   ]);
 });
 
-Deno.test("site: a step of all dense cases is found at its commit, and no other", () => {
+Deno.test("site: a value on few samples says so in the verdict, the claims and the list", async () => {
+  const named = await Promise.all(["h200-default", "h100-dawn-512k"].map(async (name) => ({
+    name,
+    result: await readResult(
+      new URL(`../../fixtures/baselines/${name}.json`, import.meta.url)
+        .pathname,
+    ),
+  })));
+  const site = planSite(named);
+  const claim = collectEvidence(site).find(({ claim: { id } }) => id === "speedup-forward")!;
+  assert.match(claimLine(claim, site.devices), / of 2 devices, with n = 2 on 1\.$/);
+  const files = new Map([...siteFiles(site)].map(({ path, text }) => [path, text]));
+  for (const path of ["index.html", "claims/index.html", "claims/speedup-forward.html"]) {
+    assert.match(files.get(path)!, /n = 2, range [\d.]+–[\d.]+×/, path);
+  }
+  for (const path of ["index.html", "claims/index.html"]) {
+    assert.match(files.get(path)!, /[\d.]+× \([\d.]+–[\d.]+×, n = \d+\)/, path);
+  }
+  const figure = /<figure id="speedup-figure"[^]*?<\/figure>/.exec(files.get("index.html")!)![0];
+  assert.match(figure, /95 % interval, or range/);
+  assert.match(figure, /n = 2, range/);
+});
+
+Deno.test("site: a step of all dense cases is found at its commit, and nothing else is", () => {
   const path = [...sample.keys()].find((path) => path.startsWith("trends/synthetic"))!;
   const page = sample.get(path)!;
   const steps = /<section id="steps">[^]*?<\/section>/.exec(page)![0];

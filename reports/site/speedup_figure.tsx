@@ -6,7 +6,13 @@
 import type { JSX } from "preact";
 import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims/claims.ts";
 import type { SpeedupPoint } from "../data/analysis.ts";
-import { formatContext, formatCount, formatInterval, formatRatio } from "../text/format.ts";
+import {
+  formatContext,
+  formatCount,
+  formatRatio,
+  formatSpread,
+  SPREAD_TITLE,
+} from "../text/format.ts";
 import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
@@ -172,16 +178,16 @@ export function SpeedupFigure(
           { title: "Device" },
           { title: "Run" },
           { title: "Speed-up", numeric: true },
-          { title: "Interval", numeric: true },
+          { title: SPREAD_TITLE, numeric: true },
           { title: "Rounds", numeric: true },
         ],
-        rows: rows.map(({ label, run, point: { context, ratio, low, high, rounds } }) => [
-          formatContext(context),
+        rows: rows.map(({ label, run, point }) => [
+          formatContext(point.context),
           label,
           <RunLink run={run} path={path} />,
-          formatRatio(ratio),
-          formatInterval([low, high], formatRatio),
-          formatCount(rounds),
+          formatRatio(point.ratio),
+          formatSpread(point, formatRatio),
+          formatCount(point.rounds),
         ]),
       }}
     />
