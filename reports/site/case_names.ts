@@ -65,7 +65,7 @@ export class CaseNames {
   readonly #titles = new Map<string, string>();
   readonly #described: Described;
 
-  constructor(site: Site) {
+  constructor(site: Pick<Site, "runs">) {
     this.#described = describedBy(site.runs.map(({ result }) => result));
     for (const { result } of site.runs) {
       for (const record of result.cases) {

@@ -9,7 +9,7 @@ import { thin } from "../gate/bootstrap.ts";
 import { clockStep, samplesOf } from "../gate/timed_case.ts";
 import type { CaseRecord } from "../../suites/result/result_schema.ts";
 import { isCheck, SUITE_RECORDS } from "../../suites/result/suite_records.ts";
-import { caseSetting, caseTitle } from "./case_names.ts";
+import type { CaseNames } from "./case_names.ts";
 import { CHUNK_CALL, packRun } from "./compare_chunk.ts";
 import type { ComparedCase, ComparedRun } from "./compare_runs.ts";
 import type { SiteRun } from "./runs.ts";
@@ -21,14 +21,14 @@ export function chunkPath({ slug }: SiteRun): string {
 }
 
 /** The data of a run: base64 has no character that could end a text or an element. */
-export function chunkFile(run: SiteRun): SiteFile {
-  const json = JSON.stringify(packRun(comparedRun(run)));
+export function chunkFile(run: SiteRun, names: CaseNames): SiteFile {
+  const json = JSON.stringify(packRun(comparedRun(run, names)));
   const packed = deflateSync(json, { level: 9 }).toString("base64");
   return { path: chunkPath(run), text: `${CHUNK_CALL}("${run.slug}","${packed}");\n` };
 }
 
-/** The parts of a run that a comparison needs. */
-export function comparedRun({ slug, result, device }: SiteRun): ComparedRun {
+/** What a comparison needs of a run; its cases have the names that they have on the other pages. */
+export function comparedRun({ slug, result, device }: SiteRun, names: CaseNames): ComparedRun {
   const { environment, calibration, stack } = result;
   const { description, device: model, vendor, software } = environment.adapter;
   const { driver, cpu, cores, fingerprint, runtime, packages } = environment;
@@ -54,12 +54,12 @@ export function comparedRun({ slug, result, device }: SiteRun): ComparedRun {
     cases: result.cases.flatMap((record) => {
       if (isCheck(record) || seen.has(record.id)) return [];
       seen.add(record.id);
-      return [comparedCase(record)];
+      return [comparedCase(record, names)];
     }),
   };
 }
 
-function comparedCase(record: CaseRecord): ComparedCase {
+function comparedCase(record: CaseRecord, names: CaseNames): ComparedCase {
   const { id, suite, implementation, direction, status, check, machine, shape } = record;
   const counted = thin(samplesOf(record, SUITE_RECORDS).filter(({ flag }) => flag === undefined));
   return {
@@ -71,8 +71,8 @@ function comparedCase(record: CaseRecord): ComparedCase {
     ...(check && { check: { passed: check.passed } }),
     ...(machine !== undefined && { machine }),
     context: shape.context,
-    title: caseTitle(record),
-    setting: caseSetting(record),
+    title: names.title(id),
+    setting: names.setting(id),
     samples: counted.map(({ seconds, round, canary }) => ({
       seconds: short(seconds),
       round,

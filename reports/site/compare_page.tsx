@@ -100,10 +100,11 @@ export function comparePage(site: Site, pairs: readonly RunPair[]): SiteFile {
           <p class="source">
             Judged as by <code>deno task gate</code>{" "}
             on two files: a change counts where its interval, noise between runs included, leaves 1
-            and is more than 2 %; the interval holds for all cases together at 99 %. Without earlier
-            runs of the same code the noise is what cases of both runs show, or assumed. Runs of
-            different devices, stacks, drivers or clocks are not judged. The address of this page
-            keeps what you chose.
+            and is more than 2 %; the interval holds for all cases together at 99 %. No change above
+            10 % means that a narrower interval, of each case alone at 95 %, rules such a change
+            out; what neither tells is undecided. Without earlier runs of the same code the noise is
+            what cases of both runs show, or assumed. Runs of different devices, stacks, drivers or
+            clocks are not judged. The address of this page keeps what you chose.
           </p>
         </section>
         {within.length > 0 && (

@@ -55,6 +55,8 @@ export interface ComparedTime {
   readonly after: ComparedCase;
   /** Null if the runs differ in device, stack, driver or clock. */
   readonly verdict: Exclude<CaseVerdict, "new" | "missing"> | null;
+  /** The relative change that a verdict of none rules out; null where the code is the same. */
+  readonly tolerance: number | null;
   /** B ÷ A: above 1, B is slower. */
   readonly ratio: number;
   readonly low: number;
@@ -121,6 +123,7 @@ export function compareRuns(
       before: records[0].get(pair.id)!,
       after: records[1].get(pair.id)!,
       verdict: obstacles.length > 0 ? null : identical ? "same" : judged(verdict),
+      tolerance: identical ? null : Math.max(tolerance, minimum),
       ratio: time.ratio,
       ...(obstacles.length > 0 ? spans(pair.baseline, pair.candidate) : ends(time)),
       times: [time.baselineSeconds, time.candidateSeconds],

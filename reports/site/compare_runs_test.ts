@@ -3,6 +3,7 @@ import { readResult } from "../../suites/result/read_result.ts";
 import { compareResults } from "../gate/compare_results.ts";
 import { DEFAULTS } from "../gate/gate_config.ts";
 import { sampleRuns } from "./_sample_site.ts";
+import { CaseNames } from "./case_names.ts";
 import { packRun, unpackRun } from "./compare_chunk.ts";
 import { comparedRun } from "./compare_data.ts";
 import { compareRuns } from "./compare_runs.ts";
@@ -11,7 +12,9 @@ import { planSite, type SiteRun } from "./runs.ts";
 
 /** As in a page: packed, written as JSON, and read again. */
 function inPage(run: SiteRun) {
-  return unpackRun(JSON.parse(JSON.stringify(packRun(comparedRun(run)))));
+  return unpackRun(
+    JSON.parse(JSON.stringify(packRun(comparedRun(run, new CaseNames({ runs: [run] }))))),
+  );
 }
 
 const baseline = (name: string) =>
@@ -37,6 +40,10 @@ Deno.test("compareRuns: the same verdict and ratio of every case as the gate", a
       assert.ok(Math.abs(found[end]! / time![end] - 1) < 1e-6, `${id} ${end}`);
     }
   }
+  // That nothing changed says up to which size, which is not the noise of the row.
+  assert.ok(times.some(({ verdict, threshold }) => verdict === "same" && threshold! > 0.02));
+  assert.ok(times.every(({ tolerance }) => tolerance === DEFAULTS.tolerance));
+  assert.match(sentenceOf(compareRuns(inPage(a), inPage(b), DEFAULTS)), / with no change above 10/);
   assert.ok(times.some(({ verdict }) => verdict === "slower"));
   assert.ok(times.some(({ verdict }) => verdict === "faster"));
   // The largest change first, in either direction.

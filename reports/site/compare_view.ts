@@ -16,6 +16,7 @@ import {
   formatSeconds,
 } from "../text/format.ts";
 import type { ComparedTime, RunComparison } from "./compare_runs.ts";
+import { verdictWord } from "./verdict_words.ts";
 
 /** Facets for filtering rows, each with a select box. */
 export const FILTERS = ["suite", "implementation", "direction", "context"] as const;
@@ -92,11 +93,12 @@ export function sentenceOf({ obstacles, identical, times, alone }: RunComparison
   }
   const count = (verdict: ComparedTime["verdict"]) =>
     times.filter((one) => one.verdict === verdict).length;
+  const [{ tolerance }] = times;
   const said = [
     [count("slower"), "slower"],
     [count("faster"), "faster"],
-    [count("same"), "without a change that matters"],
-    [count("inconclusive"), "undecided, since noise could hide a change"],
+    [count("same"), `with ${verdictWord("same", { tolerance })}`],
+    [count("inconclusive"), "undecided, since noise could hide one"],
   ] as const;
   const parts = said.filter(([number]) => number > 0).map(([number, word]) =>
     `${formatCount(number)} ${word}`
@@ -129,16 +131,7 @@ export function fillFilter(
   box.value = values.includes(wanted) ? wanted : "";
 }
 
-/** Names of verdicts. */
-const WORDS: Record<string, string> = {
-  slower: "slower",
-  faster: "faster",
-  same: "no change",
-  inconclusive: "undecided",
-  null: "not judged",
-};
-
-/** Draws the rows again, and marks the column that sorts them. */
+/** Draws the rows anew, and marks the column that sorts them. */
 export function drawTable(
   table: HTMLTableElement,
   { times, all, sort }: {
@@ -179,7 +172,11 @@ function drawRow(one: ComparedTime, span: number): HTMLTableRowElement {
     element("td", { class: "number" }, formatInterval([low, high], formatRatio)),
     drawn,
     element("td", { class: "number" }, threshold === null ? "–" : `±${formatPercent(threshold)}`),
-    element("td", { class: isChange(one) ? `said ${verdict}` : "said" }, WORDS[String(verdict)]),
+    element(
+      "td",
+      { class: isChange(one) ? `said ${verdict}` : "said" },
+      verdict === null ? "not judged" : verdictWord(verdict, one),
+    ),
   );
   return row;
 }

@@ -11,9 +11,10 @@ import { CASE_COLUMNS, caseRow, explainCases, explainNoise } from "../gate/gate_
 import { Comparison, comparisonLine, runName } from "../html/comparison_section.tsx";
 import { compareHref } from "./compare_href.ts";
 import type { CaseNames } from "./case_names.ts";
-import { pairSentence, type RunPair } from "./pairs.ts";
+import { pairSentence, type RunPair, toleranceOf } from "./pairs.ts";
 import { CrossRatios, RatioFigure } from "./ratio_figure.tsx";
 import { CaseCell, relative, reportPath, type SiteFile, sitePage } from "./site_page.tsx";
+import { verdictWord } from "./verdict_words.ts";
 
 /** Cases in the table; the page that compares any two runs has all. */
 const MOST_CASES_SHOWN = 1000;
@@ -74,7 +75,10 @@ function Verdicts(
   const sorted = [...report.cases].sort((a, b) =>
     Number(b.fails) - Number(a.fails) || INTEREST.indexOf(a.verdict) - INTEREST.indexOf(b.verdict)
   );
-  const timed = sorted.flatMap(({ id, verdict, time }) => time ? [{ id, verdict, ...time }] : []);
+  const word = wordOf(report);
+  const timed = sorted.flatMap((one) =>
+    one.time ? [{ id: one.id, verdict: one.verdict, word: word(one), ...one.time }] : []
+  );
   const { before, after } = pair;
   const shown = sorted.slice(0, MOST_CASES_SHOWN);
   return (
@@ -104,7 +108,7 @@ function Verdicts(
             title,
             numeric: i > 1,
           }))}
-          rows={shown.map((one) => verdictRow(one, names))}
+          rows={shown.map((one) => verdictRow(one, { names, word: word(one) }))}
         />
       </details>
       <p class="source">{explainNoise(report)} {report.notes.join("; ")}</p>
@@ -112,9 +116,21 @@ function Verdicts(
   );
 }
 
-function verdictRow(one: GateCase, names: CaseNames) {
-  const [verdict, id, ...rest] = caseRow(one);
-  return [<CaseCell title={names.title(id)} setting={names.setting(id)} />, verdict, ...rest];
+/** How the cases of a report are worded, the same as on the page that compares any two runs. */
+function wordOf({ identicalCode }: GateReport): (one: GateCase) => string {
+  return (one) => {
+    if (one.verdict === "same" && one.time === undefined) return "same result";
+    return verdictWord(one.verdict, { tolerance: identicalCode ? null : toleranceOf(one) });
+  };
+}
+
+function verdictRow(one: GateCase, { names, word }: { names: CaseNames; word: string }) {
+  const [, id, ...rest] = caseRow(one);
+  return [
+    <CaseCell title={names.title(id)} setting={names.setting(id)} />,
+    one.fails ? `${word} (fails)` : word,
+    ...rest,
+  ];
 }
 
 /** Sentences on failures and differences, similar ones together; open cases are counted. */
@@ -123,14 +139,19 @@ function Explained(
 ): JSX.Element | null {
   const isOpen = ({ verdict, differences }: GateCase) =>
     verdict === "inconclusive" && differences.length === 0;
-  const open = report.cases.filter(isOpen).length;
+  const open = report.cases.filter(isOpen);
+  const timed = open.filter(({ time }) => time !== undefined).length;
+  const untimed = open.length - timed;
   const groups = [
     ...Map.groupBy(
       explainCases(report).filter((one) => !isOpen(one.case)),
       ({ text }) => text,
     ),
-  ].map(([text, of]) => ({ text, ids: of.map(({ case: { id } }) => id) }));
-  if (groups.length === 0 && open === 0) return null;
+  ].map(([text, of]) => ({
+    text: text.replace(/^inconclusive\b/, wordOf(report)(of[0].case)),
+    ids: of.map(({ case: { id } }) => id),
+  }));
+  if (groups.length === 0 && open.length === 0) return null;
   const list = (from: typeof groups) => (
     <ul class="prose">
       {from.map(({ text, ids }) => (
@@ -152,10 +173,14 @@ function Explained(
           {list(groups.slice(MOST_SENTENCES, 10 * MOST_SENTENCES))}
         </details>
       )}
-      {open > 0 && (
+      {timed > 0 && (
         <p class="lead">
-          {formatPlural(open, "case")}{" "}
-          undecided: noise could hide a change there, or too few samples were clean.
+          {formatPlural(timed, "case")} undecided: noise could hide a change there.
+        </p>
+      )}
+      {untimed > 0 && (
+        <p class="lead">
+          {formatPlural(untimed, "case")} not timed in both runs: too few samples were clean.
         </p>
       )}
     </>

@@ -7,9 +7,11 @@ import type { CaseRecord } from "../../suites/result/result_schema.ts";
 import { isCheck } from "../../suites/result/suite_records.ts";
 import { compareResults } from "../gate/compare_results.ts";
 import { GateInputError } from "../gate/gate_config.ts";
-import { countVerdicts, type GateReport } from "../gate/gate_report.ts";
+import { countVerdicts, type GateCase, type GateReport } from "../gate/gate_report.ts";
+import { largest } from "../data/extremes.ts";
 import { formatPlural } from "../text/format.ts";
 import { leadRun, type Site, type SiteRun } from "./runs.ts";
+import { verdictWord } from "./verdict_words.ts";
 
 /** Most devices that are compared with each other, those with the newest runs. */
 export const MOST_DEVICES = 8;
@@ -70,12 +72,19 @@ export function consecutiveOf(pairs: readonly RunPair[]): Map<SiteRun, RunPair> 
   );
 }
 
-/** The result of a comparison, in a few words: `2 slower`, `1 faster`, `no change`. */
+/** The relative change that a case without one is judged by. */
+export function toleranceOf({ tolerance, minimum }: GateCase): number {
+  return Math.max(tolerance, minimum);
+}
+
+/** What a comparison says, in a few words: `2 slower`, `1 faster`, `no change above 10 %`. */
 export function pairWord({ report, refusal }: RunPair): string {
   if (refusal !== null) return "cannot be compared";
   if (report === null) return "times differ by device";
   if (report.outcome === "not comparable") return "not comparable";
-  const { faster, slower, inconclusive } = countVerdicts(report.cases);
+  // A case without a time on both sides is no part of the number that the sentence names.
+  const timed = report.cases.filter(({ time }) => time !== undefined);
+  const { faster, slower, inconclusive } = countVerdicts(timed);
   const failing = report.cases.filter(({ fails }) => fails);
   const differing = failing.filter(({ verdict }) => verdict !== "slower" && verdict !== "missing");
   const missing = failing.filter(({ verdict }) => verdict === "missing").length;
@@ -86,7 +95,11 @@ export function pairWord({ report, refusal }: RunPair): string {
     faster > 0 && `${faster} faster`,
     inconclusive > 0 && `${inconclusive} undecided`,
   ].filter((part) => part !== false);
-  return parts.length === 0 ? "no change" : parts.join(", ");
+  if (parts.length > 0) return parts.join(", ");
+  if (report.identicalCode) return verdictWord("same", { tolerance: null });
+  return timed.length === 0
+    ? "nothing timed in both"
+    : verdictWord("same", { tolerance: largest(timed.map(toleranceOf)) });
 }
 
 /** The result of a comparison, in a sentence. */

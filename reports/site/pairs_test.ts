@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import type { NamedResult } from "../data/twins.ts";
 import { sampleRuns } from "./_sample_site.ts";
 import { pairSentence, pairWord, planPairs, type RunPair } from "./pairs.ts";
+import { CaseNames } from "./case_names.ts";
+import { comparedRun } from "./compare_data.ts";
+import { compareRuns } from "./compare_runs.ts";
+import { pairPage } from "./pair_page.tsx";
 import { planSite } from "./runs.ts";
+import { DEFAULTS } from "../gate/gate_config.ts";
+import { readResult } from "../../suites/result/read_result.ts";
 
 /** The pairs of runs on the GPU. */
 function pairsOf(runs: readonly NamedResult[]): readonly RunPair[] {
@@ -44,10 +50,50 @@ Deno.test("pairWord: slower cases come first, and no change has its own word", (
   const runs = sampleRuns(8);
   const words = pairsOf(runs).filter(({ kind }) => kind === "consecutive").map(pairWord);
   assert.equal(words[4], "2 slower");
-  assert.ok(words.filter((word) => word === "no change").length >= 5, words.join("; "));
+  assert.ok(
+    words.filter((word) => word === "no change above 10\u00a0%").length >= 5,
+    words.join("; "),
+  );
 });
 
 Deno.test("planPairs: the pairs grow with the runs, not with their square", () => {
   const count = (runs: number) => pairsOf(sampleRuns(runs)).length;
   assert.equal(count(12) - count(8), 4);
+});
+
+Deno.test("pairWord: a pair has one count and one set of names, timed cases alone", async () => {
+  const [first, second] = await Promise.all(["h100-dawn-cudnn", "h100-dawn-peers"].map(
+    async (name): Promise<NamedResult> => ({
+      name,
+      result: await readResult(
+        new URL(`../../fixtures/baselines/${name}.json`, import.meta.url).pathname,
+      ),
+    }),
+  ));
+  // A case that the clock spoilt has a verdict of the gate, but no time on both sides.
+  const spoilt = second.result.cases.find(({ suite, status }) =>
+    suite === "latency" && status === "ok" && first.result.cases.length > 0
+  )!;
+  spoilt.status = "inconclusive";
+  delete spoilt.statistic;
+  for (const sample of spoilt.samples) sample.flag = "clock";
+  const site = planSite([first, second]);
+  const [pair] = planPairs(site);
+  const names = new CaseNames(site);
+  const { times } = compareRuns(
+    comparedRun(pair.before, names),
+    comparedRun(pair.after, names),
+    DEFAULTS,
+  );
+  const open = pair.report!.cases.filter(({ verdict }) => verdict === "inconclusive");
+  assert.ok(open.some(({ time }) => time === undefined), "the test has such a case");
+  const undecided = times.filter(({ verdict }) => verdict === "inconclusive").length;
+  assert.ok(undecided > 0);
+  assert.match(pairWord(pair), new RegExp(`\\b${undecided} undecided`));
+  assert.match(pairSentence(pair), new RegExp(`in ${times.length} cases`));
+  const { text } = pairPage(pair, names);
+  assert.match(text, new RegExp(`>${undecided} cases? undecided: `));
+  for (const { before: { title } } of times) assert.ok(text.includes(title), title);
+  const words = /<section id="verdicts">[^]*?<\/section>/.exec(text)![0].replace(/<[^>]*>/g, "|");
+  assert.doesNotMatch(words, /\|(same|inconclusive)\|/);
 });

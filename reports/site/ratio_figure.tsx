@@ -30,6 +30,8 @@ const MOST_ROWS = 500;
 export interface TimeRatio {
   readonly id: string;
   readonly verdict?: string;
+  /** What the verdict is called. */
+  readonly word?: string;
   /** B ÷ A. */
   readonly ratio: number;
   readonly low: number;
@@ -151,7 +153,7 @@ export function RatioFigure({ title, axis, ratios, names }: {
             formatSeconds(one.candidateSeconds),
             formatRatio(one.ratio),
             formatInterval([one.low, one.high], formatRatio),
-            one.verdict ?? ABSENT,
+            one.word ?? ABSENT,
           ]),
         }}
       />

@@ -47,7 +47,7 @@ export function* siteFiles(site: Site, options: SiteOptions = {}): Generator<Sit
   const names = new CaseNames(site);
   for (const run of site.runs) {
     yield* runFiles(run, options);
-    yield chunkFile(run);
+    yield chunkFile(run, names);
   }
   for (const pair of pairs) yield pairPage(pair, names);
   yield comparePage(site, pairs);
