@@ -5,6 +5,7 @@
  */
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
+import { readableName } from "../../suites/result/device_record.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import { isMeasured, LEAD_LAYER, OWN_DENSE, runsBackToBack, timesLayer } from "../data/cases.ts";
 import { isPeer, peerRows } from "../data/peer_data.ts";
@@ -70,10 +71,7 @@ export function hardwareNotice(result: Result): HardwareNotice {
 
 /** The device's name, as plain text. */
 export function deviceName({ environment: { device } }: Result): string {
-  const name = plainText(device.name).trim();
-  // Dawn writes a card's name as `nvidia-h100-80gb-hbm3`, its driver as `NVIDIA H100 80GB HBM3`.
-  return (/^nvidia(-[a-z0-9]+)+$/.test(name) ? name.replaceAll("-", " ").toUpperCase() : name) ||
-    "unnamed device";
+  return readableName(plainText(device.name).trim()) || "unnamed device";
 }
 
 /** The first line of a report: on the forward pass, or on both passes if only they have a ratio. */

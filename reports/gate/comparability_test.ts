@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { Requests, timeObstacles } from "./comparability.ts";
-import { compareResults } from "./compare_results.ts";
+import { readResult } from "../../suites/result/read_result.ts";
+import { compareResults, describeSide } from "./compare_results.ts";
 import { renderGateText } from "./render_gate.ts";
 import { renderAnnotations, renderGateMarkdown } from "./render_github.ts";
 
@@ -40,6 +41,11 @@ const INCOMPARABLE: [string, (result: Result) => void, RegExp][] = [
     "adapter",
     (r) => r.environment.adapter.description = "Other GPU",
     /different adapters: .*Other/,
+  ],
+  [
+    "device",
+    (r) => r.environment.device.name = "nvidia-h200",
+    /different adapters: .* and NVIDIA\s+H200/,
   ],
   ["stack", (r) => r.stack = "dawn", /different stacks: deno and dawn/],
   ["driver", (r) => r.environment.driver = "formula 2.0", /different drivers: .* and formula 2\.0/],
@@ -271,4 +277,31 @@ Deno.test("Requests: checks, throughput and other suites are planned from the fi
   assert.equal(other({ contextParallel: {} }).has(of("context-parallel")), false);
   assert.equal(other({ samples: {}, budgetSeconds: 7 }).has(of("retrieval")), true);
   assert.equal(other({ retrieval: {} }).has(of("retrieval")), false);
+});
+
+Deno.test("a card has its own name in every output, whatever its adapter's fields tell", async () => {
+  const [h200, h100, deno] = await Promise.all(
+    ["h200-default", "h100-dawn-peers", "h100-deno-paper"].map((name) =>
+      readResult(new URL(`../../fixtures/baselines/${name}.json`, import.meta.url).pathname)
+    ),
+  );
+  assert.deepEqual(
+    [h200, h100, deno].map((result) => describeSide(result, "x").device),
+    ["NVIDIA H200", "NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3"],
+  );
+  const first = (a: Result, b: Result) => timeObstacles(a, b)[0];
+  assert.equal(
+    first(h200, h100),
+    "different adapters: NVIDIA H200 and NVIDIA H100 80GB HBM3",
+  );
+  assert.equal(
+    first(h200, deno),
+    "different adapters: NVIDIA H200 and NVIDIA H100 80GB HBM3",
+  );
+  assert.equal(first(h100, deno), "different stacks: dawn and deno");
+  // A description that holds the driver's version is another driver, not another card.
+  const updated = structuredClone(h100);
+  updated.environment.adapter.description = "NVIDIA: 590.1.01 590.1.1.0";
+  updated.environment.driver = "NVIDIA 590.1.01";
+  assert.match(first(h100, updated), /^different drivers: /);
 });

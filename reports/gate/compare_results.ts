@@ -7,6 +7,7 @@ import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { isSameRun } from "../../suites/result/same_run.ts";
 import { findRecord, type SuiteRecord } from "../../suites/result/suite_record.ts";
 import { SUITE_RECORDS } from "../../suites/result/suite_records.ts";
+import { readableName } from "../../suites/result/device_record.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import { describeLeftOut, planObstacle, Requests, timeObstacles } from "./comparability.ts";
 import { compareExact, ranOut } from "./compare_exact.ts";
@@ -211,13 +212,13 @@ export function compareResults(
 
 /** How a report describes one result. */
 export function describeSide(result: Result, name: string): GateSide {
-  const { adapter, fingerprint } = result.environment;
+  const { device, fingerprint } = result.environment;
   return {
     name,
     commit: result.tool.commit,
     dirty: result.tool.dirty,
     startedAt: result.startedAt,
-    device: adapter.description || adapter.device || adapter.vendor,
+    device: readableName(device.name),
     fingerprint,
     cases: result.cases.length,
   };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { modelKey, readableName } from "../../suites/result/device_record.ts";
 import type { Result } from "../../suites/result/result_schema.ts";
 
 /** The fields of a result that decide it. */
@@ -15,6 +16,8 @@ export interface TimedBy {
         Result["environment"]["adapter"],
         "description" | "device" | "vendor" | "software"
       >;
+      /** Told by the machine where the adapter's fields tell the driver alone, as Dawn's do. */
+      readonly device: Pick<Result["environment"]["device"], "name">;
       readonly runtime: Pick<Result["environment"]["runtime"], "deno" | "browser">;
       readonly packages: Result["environment"]["packages"];
     };
@@ -30,7 +33,13 @@ export function timeObstacles(baseline: TimedBy, candidate: TimedBy): string[] {
       obstacles.push(`${what}: ${show(values[0])} and ${show(values[1])}`);
     }
   };
-  differ("different adapters", [nameOf(before.adapter), nameOf(after.adapter)]);
+  const names = [before, after].map(({ device }) => readableName(device.name));
+  if (modelKey(names[0]) !== modelKey(names[1])) {
+    differ("different adapters", [names[0], names[1]]);
+  } else if (baseline.stack === candidate.stack && before.driver === after.driver) {
+    // Stacks describe one device differently, and some descriptions hold the driver's version.
+    differ("different adapters", [nameOf(before.adapter), nameOf(after.adapter)]);
+  }
   differ("different stacks", [baseline.stack, candidate.stack]);
   differ("different drivers", [before.driver, after.driver]);
   differ("different versions of Deno", [before.runtime.deno, after.runtime.deno]);

@@ -40,6 +40,7 @@ export function comparedRun({ slug, result, device }: SiteRun, names: CaseNames)
     stack,
     environment: {
       adapter: { description, device: model, vendor, software },
+      device: { name: environment.device.name },
       driver,
       cpu,
       cores,

@@ -55,11 +55,23 @@ export function deviceIdentity({ device, adapter, cpu }: EnvironmentRecord): str
   const name = adapter.software
     ? `${withoutBrackets(device.name)} on ${processorName(cpu)}`
     : device.name;
-  // Dawn joins words with hyphens and writes them in lower case.
+  return modelKey(name);
+}
+
+/** The same text for a device's name under every stack: Dawn writes it small, with hyphens. */
+export function modelKey(name: string): string {
   return name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "") || name;
 }
 
-/** `Intel(R) Xeon(R) Processor @ 2.50GHz` without its uninformative parts. */
+/**
+ * A device's name as readers know it: Dawn writes a card's name as `nvidia-h100-80gb-hbm3`, its driver
+ * as `NVIDIA H100 80GB HBM3`.
+ */
+export function readableName(name: string): string {
+  return /^nvidia(-[a-z0-9]+)+$/.test(name) ? name.replaceAll("-", " ").toUpperCase() : name;
+}
+
+/** `Intel(R) Xeon(R) Processor @ 2.50GHz` without what tells nothing apart. */
 export function processorName(cpu: string): string {
   return withoutBrackets(cpu).replace(/\b(CPU|Processor)\b|@ [\d.]+ ?GHz/g, "")
     .replace(/\s+/g, " ").trim() || "an unnamed processor";
