@@ -73,6 +73,57 @@ export async function checkComparing(
       assert.match((await page.locator("#compare-count").textContent())!, /^2 of \d+ cases$/);
     },
   );
+  await check("any two runs: Back undoes a choice, and a new pair keeps the filter", async () => {
+    const state = async () => ({
+      b: await page.locator("#compare-b").inputValue(),
+      filter: await page.locator("#compare-implementation").inputValue(),
+    });
+    const first = await state();
+    const others = await page.locator("#compare-b option").evaluateAll((all) =>
+      all.map((one) => (one as HTMLOptionElement).value)
+    );
+    const a = await page.locator("#compare-a").inputValue();
+    const other = others.find((value) => value !== a && value !== first.b)!;
+    await page.selectOption("#compare-b", other);
+    await page.waitForFunction((value) => location.href.includes(value), other);
+    assert.deepEqual(await state(), { b: other, filter: first.filter });
+    await page.selectOption("#compare-implementation", "");
+    await page.goBack();
+    await page.waitForFunction(() =>
+      (document.getElementById("compare-implementation") as HTMLSelectElement).value !== ""
+    );
+    assert.deepEqual(await state(), { b: other, filter: first.filter });
+    await page.goBack();
+    await page.waitForFunction(
+      (value) => (document.getElementById("compare-b") as HTMLSelectElement).value === value,
+      first.b,
+    );
+    await settled(page);
+    assert.deepEqual(await state(), first);
+    // What neither run has is kept too, and said.
+    const kept = new URL(page.url());
+    const params = new URLSearchParams(kept.hash.slice(1) || kept.search);
+    params.set("implementation", "absent");
+    await page.goto("about:blank");
+    await page.goto(`${url}#${params}`);
+    await settled(page);
+    assert.equal((await state()).filter, "absent");
+    assert.match((await page.locator("#compare-count").textContent())!, /^0 of \d+ cases$/);
+    await page.goto("about:blank");
+    await page.goto(kept.href);
+    await settled(page);
+  });
+  await check("any page: an address that somebody cut throws nothing", async () => {
+    const open = await page.context().newPage();
+    const thrown: string[] = [];
+    open.on("pageerror", (error) => thrown.push(String(error)));
+    for (const one of [url, url.replace("compare/index.html", "index.html")]) {
+      await open.goto(`${one}#%E0%A4%A`);
+      await open.waitForLoadState("load");
+    }
+    await open.close();
+    assert.deepEqual(thrown, []);
+  });
   await check("any two runs: swapped, and of two devices not comparable", async () => {
     await page.locator("#compare-swap").click();
     await settled(page);

@@ -44,6 +44,7 @@ const filterBoxes = new Map(
 );
 const changedOnly = byId<HTMLInputElement>("compare-changed");
 const table = byId<HTMLTableElement>("compare-table");
+const sortButtons = [...table.querySelectorAll<HTMLButtonElement>("button[data-sort]")];
 const more = byId<HTMLButtonElement>("compare-more");
 
 const arrived = new Map<string, (run: ComparedRun) => void>();
@@ -53,6 +54,8 @@ let rows = MOST_ROWS;
 /** Counts choices: data for an older one are not shown. */
 let turn = 0;
 let shown: readonly ComparedTime[] = [];
+/** Whether the reader chose what is shown next, so that Back undoes it. */
+let isChoice = false;
 
 Object.assign(globalThis, {
   lighthouseRun: async (slug: string, base64: string) => {
@@ -89,10 +92,14 @@ function writeAddress(): void {
   for (const [name, box] of filterBoxes) if (box.value !== "") params.set(name, box.value);
   if (changedOnly.checked) params.set("changed", "1");
   if (sort.key !== "change") params.set("sort", sort.key);
+  const own = isChoice && String(params) !== String(readAddress());
+  isChoice = false;
+  const write = (address: string) =>
+    own ? history.pushState(null, "", address) : history.replaceState(null, "", address);
   try {
-    history.replaceState(null, "", `${location.pathname}?${params}`);
+    write(`${location.pathname}?${params}`);
   } catch {
-    history.replaceState(null, "", `#${params}`);
+    write(`#${params}`);
   }
 }
 
@@ -116,7 +123,8 @@ async function choose(wanted?: URLSearchParams): Promise<void> {
     if (own !== turn) return;
     const compared = compareRuns(before, after, settings.thresholds);
     for (const [name, box] of filterBoxes) {
-      fillFilter(box, { name, times: compared.times, wanted: wanted?.get(name) ?? box.value });
+      const kept = wanted === undefined ? box.value : wanted.get(name) ?? "";
+      fillFilter(box, { name, times: compared.times, wanted: kept });
     }
     show(compared.times, sentenceOf(compared));
   } catch (error) {
@@ -142,21 +150,35 @@ function redraw(): void {
   writeAddress();
 }
 
-function start(): void {
+/** Shows what the address asks for. */
+function open(): void {
   const wanted = readAddress();
   const values = new Set([...selectA.options].map(({ value }) => value));
   for (const [i, [name, box]] of ([["a", selectA], ["b", selectB]] as const).entries()) {
     const asked = wanted.get(name);
     box.value = asked !== null && values.has(asked) ? asked : settings.first[i];
-    box.onchange = () => void choose();
   }
-  byId<HTMLButtonElement>("compare-swap").onclick = () => {
-    [selectA.value, selectB.value] = [selectB.value, selectA.value];
+  changedOnly.checked = wanted.get("changed") === "1";
+  const key = sortButtons.map(({ dataset }) => dataset.sort as SortKey)
+    .find((one) => one === wanted.get("sort")) ?? "change";
+  sort = { key, down: key !== "case" };
+  isChoice = false;
+  void choose(wanted);
+}
+
+function start(): void {
+  const chooseAnew = () => {
+    isChoice = true;
     void choose();
   };
-  changedOnly.checked = wanted.get("changed") === "1";
+  for (const box of [selectA, selectB]) box.onchange = chooseAnew;
+  byId<HTMLButtonElement>("compare-swap").onclick = () => {
+    [selectA.value, selectB.value] = [selectB.value, selectA.value];
+    chooseAnew();
+  };
   for (const box of [...filterBoxes.values(), changedOnly]) {
     box.onchange = () => {
+      isChoice = true;
       rows = MOST_ROWS;
       redraw();
     };
@@ -166,17 +188,17 @@ function start(): void {
     redraw();
     table.querySelector<HTMLElement>("thead button")?.focus();
   };
-  for (const button of table.querySelectorAll<HTMLButtonElement>("button[data-sort]")) {
+  for (const button of sortButtons) {
     const key = button.dataset.sort as SortKey;
     button.onclick = () => {
       sort = { key, down: sort.key === key ? !sort.down : key !== "case" };
       redraw();
     };
-    if (wanted.get("sort") === key) sort = { key, down: key !== "case" };
   }
   byId("compare-controls").hidden = false;
   byId("compare-unscripted").hidden = true;
-  void choose(wanted);
+  addEventListener("popstate", open);
+  open();
 }
 
 start();

@@ -123,6 +123,7 @@ export function comparePage(site: Site, pairs: readonly RunPair[]): SiteFile {
 function RunChoice(
   { id, label, site, chosen }: { id: string; label: string; site: Site; chosen: SiteRun },
 ): JSX.Element {
+  const texts = optionTexts(site.runs);
   return (
     <label>
       {label}
@@ -131,7 +132,7 @@ function RunChoice(
           <optgroup label={`${name}, ${stack}`}>
             {runs.toReversed().map((run) => (
               <option value={run.slug} selected={run === chosen}>
-                {`${run.date}, ${run.commit}, ${run.result.profile}`}
+                {texts.get(run)}
               </option>
             ))}
           </optgroup>
@@ -139,6 +140,28 @@ function RunChoice(
       </select>
     </label>
   );
+}
+
+/** What tells each run in a list: its second, then its number, where the minute does not. */
+export function optionTexts(runs: readonly SiteRun[]): Map<SiteRun, string> {
+  const text = (date: string, { commit, result }: SiteRun) =>
+    `${date}, ${commit}, ${result.profile}`;
+  const texts = new Map<SiteRun, string>();
+  for (const alike of Map.groupBy(runs, (run) => text(run.date, run)).values()) {
+    const seconds = alike.map(({ time }) =>
+      new Date(time).toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC")
+    );
+    const apart = new Set(seconds).size === alike.length;
+    alike.forEach((run, i) =>
+      texts.set(
+        run,
+        alike.length === 1
+          ? text(run.date, run)
+          : `${text(seconds[i], run)}${apart ? "" : `, number ${i + 1}`}`,
+      )
+    );
+  }
+  return texts;
 }
 
 /** The newest pair that can be compared; else the two newest runs. */

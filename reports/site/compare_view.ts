@@ -111,7 +111,10 @@ export function sentenceOf({ obstacles, identical, times, alone }: RunComparison
     } in a typical case.${rest}`;
 }
 
-/** Fills a box with the values of the cases, and keeps the choice if it still exists. */
+/** Letters of a value that an address made up. */
+const MOST_LETTERS = 60;
+
+/** Puts the values that the cases have into a box, and keeps what was chosen beside them. */
 export function fillFilter(
   box: HTMLSelectElement,
   { name, times, wanted }: {
@@ -127,8 +130,11 @@ export function fillFilter(
   box.replaceChildren(
     new Option("all", ""),
     ...values.map((value) => new Option(label(value), value)),
+    ...(wanted === "" || values.includes(wanted)
+      ? []
+      : [new Option(`${label(wanted).slice(0, MOST_LETTERS)} (in neither run)`, wanted)]),
   );
-  box.value = values.includes(wanted) ? wanted : "";
+  box.value = wanted;
 }
 
 /** Draws the rows anew, and marks the column that sorts them. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { NamedResult } from "../data/twins.ts";
 import { sampleRuns } from "./_sample_site.ts";
 import { pairSentence, pairWord, planPairs, type RunPair } from "./pairs.ts";
+import { optionTexts } from "./compare_page.tsx";
 import { CaseNames } from "./case_names.ts";
 import { comparedRun } from "./compare_data.ts";
 import { compareRuns } from "./compare_runs.ts";
@@ -96,4 +97,18 @@ Deno.test("pairWord: a pair has one count and one set of names, timed cases alon
   for (const { before: { title } } of times) assert.ok(text.includes(title), title);
   const words = /<section id="verdicts">[^]*?<\/section>/.exec(text)![0].replace(/<[^>]*>/g, "|");
   assert.doesNotMatch(words, /\|(same|inconclusive)\|/);
+});
+
+Deno.test("optionTexts: two runs of a minute have texts of their own", () => {
+  const runs = sampleRuns(4).slice(0, 4);
+  const [{ result }] = runs;
+  ["00:00:01", "00:00:31", "00:00:31"].forEach((time, i) => {
+    const { tool } = runs[i + 1].result;
+    tool.commit = result.tool.commit;
+    runs[i + 1].result.startedAt = `2000-01-01T${time}.${i}00Z`;
+  });
+  const site = planSite(runs);
+  const texts = [...optionTexts(site.runs).values()];
+  assert.equal(texts.length, 4);
+  assert.equal(new Set(texts).size, 4, texts.join("; "));
 });

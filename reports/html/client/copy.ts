@@ -59,19 +59,18 @@ export function addCopyButtons(root: ParentNode): void {
   }
 }
 
-/** The id that the fragment of an address names; as it stands where its escapes are malformed. */
-export function idOfHash(hash: string): string {
-  const id = hash.slice(1);
+/** A part of an address in plain text; as it is where somebody cut it. */
+function decoded(text: string): string {
   try {
-    return decodeURIComponent(id);
+    return decodeURIComponent(text);
   } catch {
-    return id;
+    return text;
   }
 }
 
-/** Opens everything that is folded around the target of the address, and shows it. */
+/** Opens whatever is folded around the target of the address, and shows it. */
 export function openTarget(): void {
-  const id = idOfHash(location.hash);
+  const id = decoded(location.hash.slice(1));
   const target = id === "" ? null : document.getElementById(id);
   if (target === null) return;
   let folded = false;
