@@ -66,8 +66,10 @@ h3{font-size:.95rem;font-weight:650;margin:1.6rem 0 .6rem}
 .figure+.figure{margin-top:2.6rem}
 figcaption{font-weight:650;font-size:1rem;margin-bottom:.5rem}
 .legend{display:flex;flex-wrap:wrap;gap:.25rem 1.3rem;list-style:none;margin:0 0 .7rem;padding:0;font-size:.86rem;color:var(--soft)}
-.legend li,.legend button{display:flex;align-items:center;gap:.4rem}
-.legend button{border:0;background:none;padding:.1rem .3rem;margin:0 -.3rem;color:inherit}
+.facts span{min-width:0;max-width:100%;overflow-wrap:anywhere}
+.legend li,.legend button{display:flex;align-items:center;gap:.4rem;overflow-wrap:anywhere}
+.legend li{max-width:100%}
+.legend button{border:0;background:none;padding:.1rem .3rem;margin:0 -.3rem;color:inherit;max-width:calc(100% + .6rem)}
 .legend button:hover{color:var(--ink)}
 .legend [aria-pressed=false]{text-decoration:line-through}
 .legend [aria-pressed=false] svg{opacity:.3}
@@ -198,7 +200,7 @@ code{overflow-wrap:anywhere;font:.84rem/1.5 var(--mono)}
 .pairs dt{color:var(--soft)}
 .claims .pairs{grid-template-columns:minmax(0,1fr) max-content;font-size:.82rem}
 .pairs dd{margin:0;overflow-wrap:anywhere}
-.pairs dt{overflow-wrap:anywhere}
+.pairs dt{overflow-wrap:anywhere;max-width:min(45vw,20rem)}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:0 3rem}
 .prose{padding-left:1.1rem;max-width:48rem}
 footer{border-top:1px solid var(--rule);margin-top:2rem;padding-top:1.4rem;padding-bottom:3rem;font-size:.86rem;color:var(--soft)}

@@ -10,12 +10,8 @@ import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { checkComparing } from "./_browser_compare.ts";
 import { BLOCKS, compareLook } from "./_browser_looks.ts";
+import { buildSite, type BuiltSite, measureWidths, urlOf } from "./_browser_site.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
-import { readDocs } from "./doc_files.ts";
-import type { NamedResult } from "../data/twins.ts";
-import { planSite } from "./runs.ts";
-import { siteFiles } from "./site_files.tsx";
-import { writeSite } from "./write_site.ts";
 
 const [executablePath, ...flags] = Deno.args;
 const update = flags.includes("--update");
@@ -59,23 +55,6 @@ async function openPage(
   });
   page.on("request", (request) => watch.requests.push(request.url()));
   return { page, watch };
-}
-
-interface BuiltSite {
-  root: string;
-  /** Of the pages. */
-  paths: string[];
-}
-
-async function buildSite(runs: readonly NamedResult[], root: string): Promise<BuiltSite> {
-  const docs = await readDocs(new URL("../../", import.meta.url));
-  const files = [...siteFiles(planSite(runs), { docs })];
-  await writeSite(files, root);
-  return { root, paths: files.map(({ path }) => path).filter((path) => path.endsWith(".html")) };
-}
-
-function urlOf({ root }: BuiltSite, path: string): string {
-  return `file://${root}/${path}`;
 }
 
 /** The page on which any two runs are compared. */
@@ -307,6 +286,10 @@ async function checkUse(browser: Browser, { sample, hostile, report, trend }: Si
   await check(
     "a result full of HTML, script and path tricks is inert on every page",
     () => openAll(guarded, hostile),
+  );
+  await check(
+    "no page of names without end is wider than a screen",
+    () => measureWidths(guarded.page, hostile),
   );
 }
 

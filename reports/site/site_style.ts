@@ -16,7 +16,8 @@ nav.site ul{flex-wrap:wrap;overflow:visible}
 .choose select{display:block;width:100%;margin-top:.2rem}
 .choose button{margin:0}
 .choices{display:flex;flex-wrap:wrap;gap:.5rem 1.2rem;align-items:center;margin:1rem 0 .2rem}
-.choices select{margin-left:.4rem}
+.choices label{min-width:0;max-width:100%}
+.choices select{min-width:0;margin-left:.4rem;max-width:min(20rem,calc(100vw - 12rem))}
 .choices label.check{display:flex;gap:.4rem;align-items:center;min-height:1.6rem}
 .choices .count{margin-left:auto;font-size:.84rem;color:var(--soft)}
 #compare-status{font-size:1.02rem;max-width:52rem;min-height:1.6em}
