@@ -10,7 +10,7 @@ import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { checkComparing } from "./_browser_compare.ts";
 import { BLOCKS, compareLook } from "./_browser_looks.ts";
-import { buildSite, type BuiltSite, measureWidths, urlOf } from "./_browser_site.ts";
+import { buildSite, type BuiltSite, measureTables, measureWidths, urlOf } from "./_browser_site.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
 
 const [executablePath, ...flags] = Deno.args;
@@ -290,6 +290,10 @@ async function checkUse(browser: Browser, { sample, hostile, report, trend }: Si
   await check(
     "no page of names without end is wider than a screen",
     () => measureWidths(guarded.page, hostile),
+  );
+  await check(
+    "a desk's screen shows tables whole, and nothing to press is lower than 24 pixels",
+    () => measureTables(page, sample),
   );
 }
 

@@ -43,3 +43,22 @@ export async function measureWidths(page: Page, site: BuiltSite): Promise<void> 
     }
   }
 }
+
+/** On a desk's screen no table of a site's own pages is cut, and everything to press is 24 high. */
+export async function measureTables(page: Page, site: BuiltSite): Promise<void> {
+  await page.setViewportSize({ width: 1440, height: 900 });
+  for (const path of ["index", "devices/index", "compare/index", "claims/index"]) {
+    await page.goto(urlOf(site, `${path}.html`));
+    const found = await page.evaluate(() => ({
+      cut: [...document.querySelectorAll(".scroll")].filter((one) =>
+        one.scrollWidth > one.clientWidth + 1
+      ).map((one) => one.closest("section")!.id),
+      low: [...document.querySelectorAll("nav a, main summary, th button, td > a, th > a")]
+        .filter((one) => {
+          const { height } = one.getBoundingClientRect();
+          return height > 0 && height < 24;
+        }).map((one) => one.textContent),
+    }));
+    assert.deepEqual(found, { cut: [], low: [] }, path);
+  }
+}

@@ -5,6 +5,14 @@ nav.site ul{flex-wrap:wrap;overflow:visible}
 .score{display:flex;flex-wrap:wrap;gap:.4rem 2rem;list-style:none;margin:.2rem 0 1rem;padding:0;font-size:.95rem}
 .score b{font:600 1.5rem/1 var(--serif);margin-right:.35rem}
 .hero{max-width:760px}
+nav.site a,.of-site summary{display:inline-block;padding:.3rem 0}
+.of-site summary{display:list-item}
+.of-site thead th button{min-height:24px}
+.of-site td>a,.of-site tbody th>a{display:inline-block;padding:.3rem 0}
+@media (pointer:coarse){nav.site a,.of-site summary{padding:.85rem 0}.of-site .legend button,.of-site thead th button,.of-site .export button,.of-site select{min-height:44px}}
+.of-site #comparison .nb{white-space:normal}
+.of-site #comparison td,.of-site #claims td{white-space:normal}
+.of-site .scroll{background:linear-gradient(90deg,var(--paper) 40%,transparent) left/2.4rem 100% no-repeat local,linear-gradient(270deg,var(--paper) 40%,transparent) right/2.4rem 100% no-repeat local,linear-gradient(90deg,var(--rule-strong),transparent) left/.8rem 100% no-repeat scroll,linear-gradient(270deg,var(--rule-strong),transparent) right/.8rem 100% no-repeat scroll}
 .filters label{min-width:0;max-width:100%}
 .filters select{min-width:0;max-width:100%}
 .legend button{text-align:left}
@@ -79,5 +87,5 @@ td.slower,td.faster{font-weight:650}
   #compare-table th button{display:inline;text-decoration:none}
   #compare-table tbody th{min-width:0}
   #compare-table .range,#compare-table thead th:nth-child(6){display:none}
-  .scroll{overflow:visible}}
+  .of-site .scroll{overflow:visible;background:none}}
 `;
