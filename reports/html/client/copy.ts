@@ -59,8 +59,9 @@ export function addCopyButtons(root: ParentNode): void {
   }
 }
 
-/** A part of an address in plain text; as it is where somebody cut it. */
-function decoded(text: string): string {
+/** The id that the hash of an address names; as it stands where its escapes are malformed. */
+export function idOfHash(hash: string): string {
+  const text = hash.slice(1);
   try {
     return decodeURIComponent(text);
   } catch {
@@ -70,7 +71,7 @@ function decoded(text: string): string {
 
 /** Opens whatever is folded around the target of the address, and shows it. */
 export function openTarget(): void {
-  const id = decoded(location.hash.slice(1));
+  const id = idOfHash(location.hash);
   const target = id === "" ? null : document.getElementById(id);
   if (target === null) return;
   let folded = false;
