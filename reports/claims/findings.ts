@@ -13,7 +13,8 @@ import {
   contextSeries,
   DIRECTION_NAMES,
   findCrossover,
-  localFit,
+  fitPowerLaw,
+  isLighthouseSeries,
   type SpeedupPoint,
   speedupPoints,
   type SpeedupSeries,
@@ -57,7 +58,7 @@ export function findings(result: Result): Finding[] {
 
 /** The context from which each scorer wins, in each direction. */
 function crossoverFinding(result: Result): Finding | null {
-  const series = leadSeries(result);
+  const series = leadSeries(result).filter(isLighthouseSeries);
   if (series.length === 0) return null;
   return {
     title: "Where Lighthouse begins to win",

@@ -90,3 +90,9 @@ Deno.test("shardedCases: untimed shares give no ring time, and no NaN in the rep
   assert.ok(shardedCases(result).every(({ ring }) => ring === null));
   assert.ok(!/NaN|null/.test(textOf(result, /shards/)));
 });
+
+Deno.test("findings name no crossover of Lighthouse for a layer of another family", () => {
+  const result = sampleResult();
+  for (const record of result.cases) if (record.family === "lighthouse") record.family = "local";
+  assert.deepEqual(findings(result), []);
+});

@@ -14,7 +14,7 @@ import {
   seriesIdentity,
 } from "./context_series.ts";
 
-/** Dense seconds / Lighthouse seconds at one context. */
+/** Dense seconds / seconds of another layer at one context. */
 export interface SpeedupPoint extends Spread {
   context: number;
   ratio: number;
@@ -23,7 +23,7 @@ export interface SpeedupPoint extends Spread {
   denominator: CaseRecord;
 }
 
-/** Speed-up against context of one Lighthouse implementation. */
+/** Speed-up against context of one implementation. */
 export interface SpeedupSeries extends Omit<ContextSeries, "points" | "fit"> {
   points: SpeedupPoint[];
 }
@@ -36,7 +36,7 @@ export type Crossover =
   /** Not above 1 up to the largest context measured. */
   | { kind: "above"; context: number };
 
-/** Speed-ups of Lighthouse over dense attention from the interleaved ratios of a result. */
+/** Speed-ups over dense attention from the interleaved ratios of a result. */
 export function speedupSeries(result: Result): SpeedupSeries[] {
   const groups = new Map<string, SpeedupSeries>();
   const taken = new Set<string>();
@@ -56,7 +56,7 @@ export function speedupSeries(result: Result): SpeedupSeries[] {
   return [...groups.values()].sort(bySeries);
 }
 
-/** Every ratio of dense over Lighthouse at one shape whose two cases were both measured. */
+/** Every ratio of dense over another layer at one shape whose two cases were both measured. */
 export function speedupPoints(result: Result): SpeedupPoint[] {
   const byId = casesById(result);
   const points: SpeedupPoint[] = [];
@@ -82,6 +82,11 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
     });
   }
   return points;
+}
+
+/** Whether a series is of Lighthouse's family: only to it the paper's numbers apply. */
+export function isLighthouseSeries({ points }: Pick<SpeedupSeries, "points">): boolean {
+  return points.some(({ denominator }) => denominator.family === "lighthouse");
 }
 
 /** Where the speed-up first passes 1; null without a point. */

@@ -6,7 +6,7 @@
 import type { JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { DIRECTION_NAMES } from "../data/cases.ts";
-import { fastestDenseOf, type SpeedupSeries } from "../data/speedups.ts";
+import { fastestDenseOf, isLighthouseSeries, type SpeedupSeries } from "../data/speedups.ts";
 import { FLOP_RATIO, HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "../claims/paper.ts";
 import {
   ABSENT,
@@ -58,8 +58,14 @@ export function SpeedupFigure(
     })),
   }));
   const all = series.flatMap(({ points }) => points);
-  const x = contextAxis([...all.map(({ context }) => context), HEADLINE_CONTEXT]);
-  const paper = direction === "backward" ? undefined : PAPER_SPEEDUP[direction];
+  // The paper's point and Lighthouse's FLOP say nothing about other layers.
+  const lighthouse = series.some(isLighthouseSeries);
+  const x = contextAxis([
+    ...all.map(({ context }) => context),
+    ...(lighthouse ? [HEADLINE_CONTEXT] : []),
+  ]);
+  const who = series.every(isLighthouseSeries) ? "Lighthouse" : "layer";
+  const paper = !lighthouse || direction === "backward" ? undefined : PAPER_SPEEDUP[direction];
   const what = several ? `Speed-up ${DIRECTION_NAMES[direction]}` : "Speed-up";
   const plain = plotData(plot, { x: "context_tokens", y: "speedup" });
   const beside = rows.some(({ over }) => over !== null);
@@ -89,7 +95,7 @@ export function SpeedupFigure(
   }];
   const drawn = [...plot, ...overFastest];
   // The gain from the FLOP alone is known for k = N/64 only.
-  const bound = series.some(({ clamp }) => clamp?.whole !== true);
+  const bound = lighthouse && series.some(({ clamp }) => clamp?.whole !== true);
   const data = !beside ? plain : {
     columns: [...plain.columns, "fastest_dense", "speedup_over_fastest_dense"],
     rows: plain.rows.map((
@@ -113,12 +119,12 @@ export function SpeedupFigure(
           size={size}
           x={x}
           y={{
-            label: "dense time ÷ Lighthouse time",
+            label: `dense time ÷ ${who} time`,
             domain: logDomain(
               [
                 ...drawn.flatMap(({ points }) => points.flatMap(({ low, high }) => [low!, high!])),
                 0.8,
-                bound ? FLOP_RATIO : paper ?? FLOP_RATIO,
+                ...(bound ? [FLOP_RATIO] : paper === undefined ? [] : [paper]),
               ],
               1.3,
             ),
@@ -156,12 +162,14 @@ export function SpeedupFigure(
       note={[
         overFastest.length === 0
           ? null
-          : `The ${overUsual.length > 1 ? "dashed line" : "hollow point"} is the time of ${
-            usual!.replace(/^peer:/, "")
-          } over Lighthouse’s, by the medians.`,
+          : `The dashed line is the time of ${usual!.replace(/^peer:/, "")} over ${
+            lighthouse ? "Lighthouse" : "the layer"
+          }’s, by the medians.`,
         "Each ratio comes from interleaved rounds of the two; bars are 95 % intervals, or ranges " +
         "where there are fewer than six samples a side.",
-        `The star is the paper's value (${PAPER_HARDWARE}), not a measurement of this run.`,
+        paper === undefined
+          ? null
+          : `The star is the paper's value (${PAPER_HARDWARE}), not a measurement of this run.`,
         clampSentence(series),
       ].filter((sentence) => sentence !== null).join(" ")}
       data={data}

@@ -10,6 +10,7 @@ import {
   type Crossover,
   fastestDenseOf,
   findCrossover,
+  isLighthouseSeries,
   type SpeedupPoint,
   type SpeedupSeries,
   speedupSeries,
@@ -111,12 +112,14 @@ export function speedupSection(result: Result, prefix: string): Section | null {
             </>
           );
         })}
-        <p>
-          The dashed line is what the attention FLOP alone would give at k = N/64: (N/S)<sup>
-            2
-          </sup>. Selection, gathering and scattering keep the layer below it, unless the shorter
-          attention also runs at a higher rate.
-        </p>
+        {directions.some(({ series }) => series.some(isLighthouseSeries)) && (
+          <p>
+            The dashed line is what the attention FLOP alone would give at k = N/64: (N/S)<sup>
+              2
+            </sup>. Selection, gathering and scattering keep the layer below it, unless the shorter
+            attention also runs at a higher rate.
+          </p>
+        )}
       </Spread>
     ),
   };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { readResult } from "../../suites/result/read_result.ts";
 import { isContextCase, isMeasured } from "../data/cases.ts";
 import { achievedBy } from "../data/ceilings.ts";
@@ -10,6 +11,7 @@ import { LEAST_FOR_INTERVAL } from "../data/spread.ts";
 import { isPeer } from "../data/peer_data.ts";
 import { formatBytes, formatContext, formatPlural } from "../text/format.ts";
 import { renderMarkdown } from "../text/markdown.ts";
+import { renderTerminal } from "../text/terminal.ts";
 import { renderHtml } from "./render_html.tsx";
 
 const FOLDER = new URL("../../fixtures/baselines/", import.meta.url);
@@ -270,4 +272,29 @@ Deno.test("statements: untimed cases give a line for each reason, not a row for 
     results.get("h100-deno-paper.json")!.cases.filter(({ status }) => status !== "ok").length;
   assert.ok(missing > 50 && lines < 10, `${lines} lines for ${missing} cases`);
   assert.ok(!section.includes("<details open"), "nothing failed, so nothing is open");
+});
+
+Deno.test("statements: a layer of another family gets its own options, and neither Lighthouse's lines nor the paper's point", () => {
+  const result = sampleResult();
+  for (const record of result.cases.filter(({ family }) => family === "lighthouse")) {
+    const id = record.id;
+    Object.assign(record, {
+      id: id.replace(/lighthouse-norm/, "block-local"),
+      implementation: "block-local",
+      family: "local",
+      options: { block: 64 },
+      rules: undefined,
+    });
+    for (const ratio of result.ratios) if (ratio.denominator === id) ratio.denominator = record.id;
+  }
+  const html = renderHtml([result]);
+  const figure = part(html, "figure", "speed-up-figure")!;
+  assert.match(textOf(figure), /block = 64/);
+  assert.match(figure, /dense time ÷ layer time/);
+  for (
+    const text of [textOf(figure), textOf(html), renderMarkdown([result]), renderTerminal(result)]
+  ) {
+    assert.doesNotMatch(text, /= (null|undefined)\b|÷ Lighthouse time|Lighthouse begins to win/);
+  }
+  assert.doesNotMatch(textOf(figure), /The star is|attention FLOP alone|paper’s point/);
 });
