@@ -53,9 +53,9 @@ export const blockLocal: Implementation = {
     const half = dtype === "f16";
     const pipeline = await createPipeline(gpu, {
       label: `block-local attention d=${headDim} ${dtype}`,
-      code: `${
-        half ? "enable f16;\n" : ""
-      }alias element = ${dtype};\nconst DIM = ${headDim}u;\n${code}`,
+      code: `${half ? "enable f16;\n" : ""}alias element = vec4<${dtype}>;\nconst QUADS = ${
+        headDim / 4
+      }u;\n${code}`,
       bindings: ["uniform", "read", "read", "read", "read-write", "read-write"],
     });
     const labelled = { headsPerBlock: inputs.q.blocks[0].heads };

@@ -10,6 +10,7 @@ import { errorLine, EXIT } from "../errors.ts";
 import { type Golden, readGolden } from "../check/golden.ts";
 import { holdWorkers } from "../check/worker_pool.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { requireUniqueNames } from "../plan/measurable.ts";
 import { skipped, type VerifyCheck } from "./check_line.ts";
 import { checkGoldenBaseline } from "./golden_baselines.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
@@ -137,6 +138,7 @@ interface PlannedCheck {
 
 function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCheck[] {
   const { quick = false, seed = DEFAULT_VERIFY_SEED, registry = IMPLEMENTATIONS } = options;
+  requireUniqueNames(registry);
   const planned: PlannedCheck[] = [];
   const plan = (name: string, run: PlannedCheck["run"]) => planned.push({ name, run });
   const skip = (name: string, reason: string) =>

@@ -5,7 +5,7 @@
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import { UsageError } from "../errors.ts";
-import { type Measurable, PEER_PREFIX } from "./measurable.ts";
+import { type Measurable, PEER_PREFIX, requireUniqueNames } from "./measurable.ts";
 import {
   applyOptions,
   chooseDtype,
@@ -41,6 +41,7 @@ export function startPlanning(
   device: PlannedDevice,
   registry: readonly Measurable[],
 ): Planning {
+  requireUniqueNames(registry);
   const profile = applyOptions(loadProfile(options.profile), options, registry);
   const dtype = chooseDtype(profile.dtype, device);
   const planning = { profile, dtype, device, registry };

@@ -15,6 +15,8 @@ import type {
   Problem,
 } from "../../kernels/implementation.ts";
 
+import { UsageError } from "../errors.ts";
+
 /** Names of peers in results start with this. */
 export const PEER_PREFIX = "peer:";
 
@@ -113,6 +115,19 @@ export function findImplementation<T extends Measurable>(registry: readonly T[],
   const found = registry.find((known) => known.name === name);
   if (!found) throw new TypeError(`implementation ${name} is not registered`);
   return found;
+}
+
+/**
+ * Refuses a registry that has a name twice: the first would be measured for both.
+ *
+ * @throws {UsageError} one line with the name.
+ */
+export function requireUniqueNames(registry: readonly Pick<Measurable, "name">[]): void {
+  const names = registry.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined) {
+    throw new UsageError(`the registry has two implementations of the name ${twice}`);
+  }
 }
 
 /** A layer that is not available on this machine. The message is one line with the reason. */

@@ -8,6 +8,7 @@ import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { holdWorkers } from "../check/worker_pool.ts";
 import type { Calibration } from "../device/calibrate.ts";
 import { UsageError } from "../errors.ts";
+import { requireUniqueNames } from "../plan/measurable.ts";
 import type { Result } from "../result/result_schema.ts";
 import type { FolderClaim } from "../result/write_output.ts";
 import type { SuiteEntry } from "../suite.ts";
@@ -52,6 +53,7 @@ export async function runOn(
   }
   if (options.resume && !options.out) throw new UsageError("resume needs an output folder");
   const { out, resume, force = false, registry = IMPLEMENTATIONS } = options;
+  requireUniqueNames(registry);
   const place = { fresh: !resume, force };
   if (out !== undefined) await host.checkFolder(out, place);
   const suites = await loadSuites(entries, { options, profiles: profilesOf(options) });
