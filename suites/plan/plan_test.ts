@@ -326,3 +326,27 @@ Deno.test("resolveBudget rounds a rule up to a multiple of 128", () => {
     512,
   ]);
 });
+
+Deno.test("a registry that has a name twice is refused", () => {
+  assert.throws(
+    () => planShares({ profile: "smoke" }, { registry: [...IMPLEMENTATIONS, dense] }),
+    (error) =>
+      error instanceof UsageError &&
+      error.message === "the registry has two implementations of the name dense",
+  );
+});
+
+Deno.test("dense-naive is refused on a software adapter where its loops would be stopped", () => {
+  const software = { ...h100, adapter: { ...h100.adapter, software: true } };
+  const at = (context: number, device = software) =>
+    plan({
+      profile: "smoke",
+      suites: ["latency"],
+      implementations: ["dense", "dense-naive"],
+      contexts: [context],
+      headDims: [64],
+    }, device);
+  assert.ok(at(1007).groups.length > 0);
+  assert.throws(() => at(2048), /^UsageError: .*context 2048 is above 1007 for d = 64: software/);
+  assert.ok(at(2048, h100).groups.length > 0);
+});

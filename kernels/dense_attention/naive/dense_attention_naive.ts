@@ -18,7 +18,7 @@ import { createParams } from "../../gpu/uniform.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DenseAttentionOptions } from "../types.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
-import type { Implementation } from "../../implementation.ts";
+import type { Implementation, Problem } from "../../implementation.ts";
 import { denseImplementation } from "../dense_layer.ts";
 import { planPortable } from "../portable/portable_plan.ts";
 
@@ -60,8 +60,25 @@ function pipelineOf(gpu: Pick<Gpu, "capabilities" | "adapter">, size: DenseAtten
   };
 }
 
-/** One thread per query row; work is never split into dispatches of fewer than 64 rows. */
-export const denseNaive: Implementation = denseImplementation({
+/** Steps of all loops of one invocation after which llvmpipe, a software driver, stops them. */
+const SOFTWARE_STEPS = 65_535;
+
+/**
+ * Refuses rows that a software driver would not finish: the last row takes two loops over d / 2 pairs
+ * for each key, and two more.
+ *
+ * @throws {RangeError} one line with the context and the limit.
+ */
+function requireSteps(gpu: Pick<Gpu, "adapter">, { shape: { context, headDim } }: Problem): void {
+  const most = Math.floor((SOFTWARE_STEPS - headDim) / (headDim + 1));
+  if (!gpu.adapter?.software || context <= most) return;
+  throw new RangeError(
+    `plan dense-naive: context ${context} is above ${most} for d = ${headDim}: software drivers ` +
+      `stop the loops of a thread after ${SOFTWARE_STEPS} steps`,
+  );
+}
+
+const layer: Implementation = denseImplementation({
   name: "dense-naive",
   title: "dense causal attention, naive",
   directions: ["forward"],
@@ -99,3 +116,13 @@ export const denseNaive: Implementation = denseImplementation({
     };
   },
 });
+
+/** One thread per query row; work is never split into dispatches of fewer than 64 rows. */
+export const denseNaive: Implementation = {
+  ...layer,
+  plan: (gpu, problem) => {
+    const plan = layer.plan(gpu, problem);
+    requireSteps(gpu, problem);
+    return plan;
+  },
+};
