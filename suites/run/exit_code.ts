@@ -19,6 +19,8 @@ export function exitCodeOf(result: Result): number {
   // With more shards than pieces some are empty: the plan is still measured whole.
   const idle = result.shard !== undefined && result.cases.length === 0 &&
     result.finishedAt !== null;
+  // A run that was stopped before its first case can be resumed like any other.
+  if (!found && result.finishedAt === null) return EXIT.inconclusive;
   if (!found) return idle ? EXIT.fine : EXIT.nothingMeasured;
   return result.finishedAt === null || has("inconclusive") ? EXIT.inconclusive : EXIT.fine;
 }
