@@ -61,6 +61,9 @@ export async function gate(args: readonly string[], console: Streams = CONSOLE):
   if (given.against !== undefined || given.baselineDir !== undefined) {
     return await gatePaired(bench, { ...given, streams });
   }
+  if (given.budget !== undefined) {
+    throw new UsageError(`--budget ${given.budget} is for --against and --baseline-dir only`);
+  }
   const [baseline, candidate, ...more] = bench;
   if (more.length > 0) throw new UsageError(`${bench.length} files given, two are needed`);
   if (baseline === undefined || candidate === undefined) {
@@ -122,6 +125,7 @@ async function gatePaired(
     against?: string;
     baselineDir?: string;
     budget?: number;
+    history?: readonly string[];
     config?: string;
     format: typeof FORMATS[number];
     out?: string;
@@ -130,6 +134,9 @@ async function gatePaired(
   },
 ): Promise<number> {
   const { against, baselineDir, streams } = options;
+  if (options.history !== undefined) {
+    throw new UsageError("--history given beside --against: it measures the noise by itself");
+  }
   if (against !== undefined && baselineDir !== undefined) {
     throw new UsageError("--against and --baseline-dir exclude each other");
   }

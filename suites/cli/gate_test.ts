@@ -101,6 +101,8 @@ Deno.test("gate: each bad input is one line and exit code 2", () =>
     const good = `${folder}/a.json`;
     const cases: [string[], RegExp, new (...args: never[]) => Error][] = [
       [[good], /two result files are needed/, UsageError],
+      [[good, good, "--budget", "5"], /--budget 5 is for --against/, UsageError],
+      [["--against", "HEAD", "--history", good], /--history given beside --against/, UsageError],
       [[good, good], /are the same run/, GateInputError],
       [[`${folder}/empty.json`, good], /has no cases/, GateInputError],
       [[good, `${folder}/newer.json`], /newer version/, ResultFileError],

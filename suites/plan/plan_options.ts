@@ -97,7 +97,7 @@ export function applyOptions(
     heads: [...options.heads ?? profile.heads],
     headDims: [...options.headDims ?? profile.headDims],
     dtype: options.dtype ?? profile.dtype,
-    options: { ...profile.options, ...chosenOptions(options, registry) },
+    options: { ...profile.options, ...chosenOptions(options, registry, implementations) },
     ...(longest && !options.contexts && { longest }),
     // Options that define the grid replace the sweeps: the user's grid is then the sweep.
     sweeps: grid
@@ -165,14 +165,26 @@ function chooseImplementations(
   return [...others, ...wanted];
 }
 
-/** Requested values, each of an option that an implementation has. */
-function chosenOptions(options: PlanOptions, registry: readonly Measurable[]): OptionGrid {
+/** Requested values, each of an option that a chosen implementation has. */
+function chosenOptions(
+  options: PlanOptions,
+  registry: readonly Measurable[],
+  chosen: readonly string[],
+): OptionGrid {
   const known = new Map(registry.flatMap((entry) => entry.options).map((one) => [one.name, one]));
   const grid: OptionGrid = {};
   for (const [name, values] of Object.entries(options.options ?? {})) {
     const option = known.get(name);
     if (!option) {
       throw new UsageError(`option ${name} is not one of ${[...known.keys()].join(", ")}`);
+    }
+    const takers = registry.filter((entry) => entry.options.some((one) => one.name === name));
+    if (!takers.some((entry) => chosen.includes(entry.name))) {
+      throw new UsageError(
+        `--${option.flag} ${values.join(",")} reaches no case: it is for ${
+          takers.map((entry) => entry.name).join(", ")
+        }, and the run has ${chosen.join(", ")}`,
+      );
     }
     const rule = values.find((value) => typeof value === "string");
     if (rule !== undefined && !option.rule) {

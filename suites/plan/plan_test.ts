@@ -350,3 +350,14 @@ Deno.test("dense-naive is refused on a software adapter where its loops would be
   assert.throws(() => at(2048), /^UsageError: .*context 2048 is above 1007 for d = 64: software/);
   assert.ok(at(2048, h100).groups.length > 0);
 });
+
+Deno.test("an option that no chosen implementation takes is refused", () => {
+  assert.throws(
+    () => plan({ profile: "smoke", contexts: [2048], options: { dilation: [3] } }),
+    /^UsageError: --dilation 3 reaches no case: it is for lighthouse-dilated, .*the run has dense, /,
+  );
+  assert.throws(
+    () => plan({ profile: "paper", implementations: ["dense"], options: { k: [128] } }),
+    /^UsageError: --k 128 reaches no case: it is for lighthouse-norm, .*, and the run has dense$/,
+  );
+});
