@@ -220,11 +220,13 @@ export async function bench(args: readonly string[]): Promise<number> {
 /** A peer that is not installed is skipped; a module that is named and not there is a mistake. */
 async function requirePeerFiles(peers: readonly string[]): Promise<void> {
   for (const peer of peers.filter((name) => name.startsWith(PYTHON_PREFIX))) {
+    let file: boolean;
     try {
-      await Deno.stat(peer.slice(PYTHON_PREFIX.length));
+      file = (await Deno.stat(peer.slice(PYTHON_PREFIX.length))).isFile;
     } catch (error) {
       throw new UsageError(`peer ${peer}: ${describeFileError(error)}`, { cause: error });
     }
+    if (!file) throw new UsageError(`peer ${peer}: it is not a file`);
   }
 }
 
@@ -298,7 +300,8 @@ function explainExit(
     }`;
   }
   if (code === EXIT.inconclusive) {
-    return `the run was stopped; continue it with deno task bench --resume --out ${out}`;
+    const found = result.cases.length > 0 ? "" : " before anything was measured";
+    return `the run was stopped${found}; continue it with deno task bench --resume --out ${out}`;
   }
   const skipped = result.cases.find((record) => record.status === "skipped");
   return skipped

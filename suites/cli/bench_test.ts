@@ -167,4 +167,9 @@ Deno.test("bench refuses a peer's module that is not there before it does anythi
       error instanceof UsageError &&
       error.message === "peer python:/nonexistent/mine.py: there is no such file or folder",
   );
+  await assert.rejects(
+    bench(["latency", "--peer", "python:/tmp", "--no-install"]),
+    (error) =>
+      error instanceof UsageError && error.message === "peer python:/tmp: it is not a file",
+  );
 });

@@ -356,7 +356,7 @@ class Server:
         self.module = module
         name = getattr(module, "arrays", "torch")
         if name not in ARRAYS:
-            raise ValueError("arrays = %r is not one of %s" % (name, ", ".join(ARRAYS)))
+            raise BadModule("arrays = %r is not one of %s" % (name, ", ".join(ARRAYS)))
         self.arrays = ARRAYS[name]()
         self.layers = {}
 
@@ -491,9 +491,30 @@ def load(path, option):
     return module
 
 
+class BadModule(Exception):
+    """The module cannot be used anywhere: its own mistake."""
+
+
+def load_module(path, option):
+    try:
+        return load(path, option)
+    except (Unsupported, ImportError, OSError, MemoryError):
+        raise  # what this machine does not have
+    except Exception as error:
+        if isinstance(error, SyntaxError):
+            line, text = error.lineno, error.msg
+        else:
+            own = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == path]
+            line, text = own[-1].lineno if own else None, str(error).strip().split("\n")[0]
+        where = "line %d: " % line if line else ""
+        raise BadModule("%s%s: %s" % (where, type(error).__name__, text)) from error
+
+
 def describe_error(error):
     kind = "failed"
-    if isinstance(error, Unsupported):
+    if isinstance(error, BadModule):
+        kind = "module"
+    elif isinstance(error, Unsupported):
         kind = "unsupported"
     elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         kind = "memory"
@@ -510,13 +531,13 @@ def serve(requests, replies, path, option):
         try:
             request = json.loads(line)
             if server is None:
-                server = Server(load(path, option))
+                server = Server(load_module(path, option))
             reply = getattr(server, request["op"])(request)
             if isinstance(reply, tuple):
                 reply, data = reply
                 reply = dict(reply, bytes=len(data))
         except Exception as error:  # everything that a module may do wrong is an answer
-            if not isinstance(error, Unsupported):
+            if not isinstance(error, (Unsupported, BadModule)):
                 traceback.print_exc()
             reply = describe_error(error)
             error = None

@@ -12,6 +12,7 @@ import type { PeerRecord } from "../result/result_schema.ts";
 import { peerImplementation } from "./peer_plan.ts";
 import { PEER_PREFIX } from "../plan/measurable.ts";
 import { PythonPeer } from "./python_peer.ts";
+import { PeerModuleError } from "./python_process.ts";
 
 /** Peers that need no file from the user. */
 export const PEER_NAMES = ["torch-cudnn", "torch-fa2", "ort-web"] as const;
@@ -60,17 +61,23 @@ export function requirePeer(asked: string): string {
 /**
  * Starts the peers of a run concurrently.
  *
- * @throws {UsageError} when two of them have the same name.
+ * @throws {UsageError} when two of them have the same name, or a module cannot be loaded: one line.
  */
 export async function openPeers(
   asked: readonly string[],
   options: OpenPeersOptions,
 ): Promise<OpenPeers> {
   const wanted = [...new Set(asked.map(requirePeer))];
-  const opened = await Promise.all(wanted.map((one) => openPeer(one, options)));
+  const tried = await Promise.allSettled(wanted.map((one) => openPeer(one, options)));
+  const opened = tried.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
   const close = async () => {
     await Promise.all(opened.map((one) => one.close()));
   };
+  const refused = tried.find((one) => one.status === "rejected");
+  if (refused) {
+    await close();
+    throw refused.reason;
+  }
   const names = opened.map(({ record }) => record.implementation);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
@@ -122,6 +129,9 @@ async function openPython(asked: string, options: OpenPeersOptions): Promise<Ope
   } catch (error) {
     await peer.close();
     options.signal?.throwIfAborted();
+    if (error instanceof PeerModuleError) {
+      throw new UsageError(`peer ${asked}: ${errorLine(error)}`, { cause: error });
+    }
     if (!(error instanceof UnavailableError)) throw error;
     const stem = file?.replace(/^.*[\\/]/, "").replace(/\.py$/, "").replace(/[^\w.+-]/g, "-");
     return unavailable(asked, { name: stem || asked, reason: errorLine(error) });

@@ -16,7 +16,12 @@ import {
   UnavailableError,
 } from "../plan/measurable.ts";
 import { counterpartOf, peerImplementation } from "./peer_plan.ts";
-import { PeerError, PythonProcess, type PythonProcessOptions } from "./python_process.ts";
+import {
+  PeerError,
+  PeerModuleError,
+  PythonProcess,
+  type PythonProcessOptions,
+} from "./python_process.ts";
 
 /** How a Python implementation describes itself. */
 const helloSchema = z.object({
@@ -50,6 +55,7 @@ export class PythonPeer {
    * Starts the process and reads its description.
    *
    * @throws {UnavailableError} when it cannot run here, with the reason.
+   * @throws {PeerModuleError} when the module itself is wrong.
    */
   async hello(signal?: AbortSignal): Promise<PythonHello> {
     try {
@@ -62,6 +68,7 @@ export class PythonPeer {
       const { path, message } = hello.error.issues[0];
       throw new UnavailableError(`its ${path.join(".")}: ${message}`);
     } catch (error) {
+      if (error instanceof PeerModuleError) throw error;
       if (error instanceof PeerError) throw new UnavailableError(error.message, { cause: error });
       throw error;
     }

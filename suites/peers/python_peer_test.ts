@@ -6,6 +6,7 @@ import { inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { fillSeeded, seededRows } from "../../kernels/gpu/random.ts";
 import type { Direction } from "../../kernels/implementation.ts";
 import { checkOutputs, failureOf } from "../check/check.ts";
+import { UsageError } from "../errors.ts";
 import { UnavailableError } from "../plan/measurable.ts";
 import { openPeers } from "./peers.ts";
 import { PythonPeer } from "./python_peer.ts";
@@ -283,5 +284,31 @@ Deno.test("openPeers: a missing interpreter and a missing file give rows with a 
     await nowhere.close();
   } finally {
     gpu.destroy();
+  }
+});
+
+pythonTest("openPeers refuses a module with a mistake of its own, in one line", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (
+      const [code, said] of [
+        ["name = 'x'\ndef prepare(shape:\n", /^peer python:\S+bad\.py: line 2: SyntaxError: /],
+        ["name = 'x'\n\n1 / 0\n", /^peer python:\S+bad\.py: line 3: ZeroDivisionError: /],
+        ["x = 1\n", /^peer python:\S+bad\.py: ValueError: .* has no name or no prepare/],
+      ] as const
+    ) {
+      await Deno.writeTextFile(`${folder}/bad.py`, code);
+      await assert.rejects(
+        openPeers([`python:${folder}/bad.py`], { gpu: {} as never }),
+        (error) => error instanceof UsageError && said.test(error.message),
+      );
+    }
+    // A package that this machine lacks is no mistake of the module's: its cases are skipped.
+    await Deno.writeTextFile(`${folder}/lacks.py`, "import no_such_package_here\n");
+    const { records, close } = await openPeers([`python:${folder}/lacks.py`], { gpu: {} as never });
+    assert.match(records[0].unavailable!, /no_such_package_here/);
+    await close();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });

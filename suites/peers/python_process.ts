@@ -14,6 +14,9 @@ export class PeerError extends Error {
   override readonly name = "PeerError";
 }
 
+/** A peer's module cannot be loaded on any machine. The message is one line with the line's number. */
+export class PeerModuleError extends PeerError {}
+
 /** One reply. */
 export interface PeerReply {
   readonly reply: Record<string, unknown>;
@@ -153,6 +156,7 @@ export class PythonProcess {
     }
     if (typeof reply.error !== "string") return { reply, data };
     if (reply.kind === "unsupported") throw new UnavailableError(reply.error);
+    if (reply.kind === "module") throw new PeerModuleError(reply.error, { cause: ANSWERED });
     if (reply.kind === "memory") throw new MemoryError(reply.error);
     throw new PeerError(reply.error, { cause: ANSWERED });
   }
