@@ -88,7 +88,10 @@ export function parseResult(text: string, path: string): Result {
   const upgraded = upgradeResult(value) as Record<string, unknown>;
   checkVersion(upgraded.schemaVersion, path);
   const parsed = resultSchema.safeParse(upgraded);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    refuseRepeated(parsed.data, path);
+    return parsed.data;
+  }
   const issue = parsed.error.issues[0];
   const reason = issue.message.replace(/^Invalid (?:input|option): /, "");
   const more = parsed.error.issues.length - 1;
@@ -96,6 +99,15 @@ export function parseResult(text: string, path: string): Result {
     path,
     `${formatPath(issue.path)}: ${reason}${more > 0 ? ` (and ${more} more)` : ""}`,
   );
+}
+
+/** Two records of one case: nobody can tell which of them counts. */
+function refuseRepeated({ cases }: Result, path: string): void {
+  const seen = new Set<string>();
+  for (const { id } of cases) {
+    if (seen.has(id)) throw new ResultFileError(path, `it names case ${id.slice(0, 200)} twice`);
+    seen.add(id);
+  }
 }
 
 function checkVersion(version: unknown, path: string): void {

@@ -107,3 +107,12 @@ Deno.test("ResultFileError keeps a hostile path on one line", () => {
   const { message } = new ResultFileError("a\n\u001b[2Jb", "c\nd");
   assert.equal(message, "cannot use result file a [2Jb: c d");
 });
+
+Deno.test("parseResult refuses a result that names a case twice", () => {
+  const result = JSON.parse(good);
+  result.cases.push(result.cases[0]);
+  assert.throws(
+    () => parseResult(JSON.stringify(result), "x.json"),
+    (error) => error instanceof ResultFileError && / it names case \S+ twice$/.test(error.message),
+  );
+});
