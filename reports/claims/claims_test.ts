@@ -348,3 +348,17 @@ Deno.test("an empty run says that nothing was measured", () => {
   assert.equal(claims.verdictLine(result), "Nothing was measured.");
   assert.ok(claims.judgeClaims(result).every(({ ours }) => ours === null));
 });
+
+Deno.test("a run of checks alone says how many passed", () => {
+  const result = sampleResult({ extras: true });
+  const checks = result.cases.filter(({ suite }) => suite === "correctness");
+  assert.ok(checks.length > 0);
+  const line = (status: "ok" | "failed") =>
+    claims.verdictLine({
+      ...result,
+      ratios: [],
+      cases: checks.map((record) => ({ ...record, status, statistic: undefined })),
+    });
+  assert.equal(line("ok"), `${checks.length} of ${checks.length} checks passed.`);
+  assert.equal(line("failed"), `0 of ${checks.length} checks passed.`);
+});

@@ -23,6 +23,7 @@ import {
   formatSpread,
   formatTokenRate,
 } from "../text/format.ts";
+import { isCheck } from "../../suites/result/suite_records.ts";
 import { shardSentence } from "./findings.ts";
 import { type Direction, PAPER_SPEEDUP } from "./paper.ts";
 import {
@@ -94,7 +95,9 @@ export function verdictLine(result: Result): string {
         : "no dense and Lighthouse pair was measured in interleaved rounds.";
       return `The ${claimed} at 512K was not run: ${pair}`;
     }
-    return result.retrieval ? retrievalLine(result.retrieval) : "Nothing was measured.";
+    return result.retrieval
+      ? retrievalLine(result.retrieval)
+      : checksLine(result) ?? "Nothing was measured.";
   }
   const direction = forward === null ? "forward-backward" : "forward";
   const row = speedupClaim(result, direction);
@@ -131,6 +134,14 @@ export function verdictLine(result: Result): string {
   }
   const neither = forward === null ? `, nor the ${row.paper.text} forward and backward` : "";
   return `The ${claimed} at 512K was not run${neither}. ${at}`;
+}
+
+/** For a run of checks alone: how many passed; null if it has none, or timed cases beside them. */
+function checksLine({ cases }: Result): string | null {
+  const done = cases.filter(({ status }) => status === "ok" || status === "failed");
+  if (done.length === 0 || !cases.every((record) => isCheck(record))) return null;
+  const passed = done.filter(({ status }) => status === "ok").length;
+  return `${formatCount(passed)} of ${formatCount(done.length)} checks passed.`;
 }
 
 /**
