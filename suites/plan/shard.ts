@@ -31,6 +31,9 @@ export const MOST_SHARDS = 1000;
 export function parseShard(text: string): Shard {
   const found = /^([1-9]\d{0,3})\/([1-9]\d{0,3})$/.exec(text.trim());
   const [index, count] = found ? [Number(found[1]), Number(found[2])] : [0, 0];
+  if (found && index > count && count <= MOST_SHARDS) {
+    throw new UsageError(`shard "${text}": ${index} is above ${count}`);
+  }
   if (!found || index > count || count > MOST_SHARDS) {
     throw new UsageError(
       `shard "${text}" is not like 2/8, with 1 to ${MOST_SHARDS} shards and the first one 1`,

@@ -77,6 +77,7 @@ Deno.test("parseShard refuses everything but i/n", () => {
   for (const bad of ["0/8", "9/8", "1/0", "1", "a/b", "1/2/3", "-1/2", "1/9999", ""]) {
     assert.throws(() => parseShard(bad), (error) => error instanceof UsageError);
   }
+  assert.throws(() => parseShard("3/2"), /^UsageError: shard "3\/2": 3 is above 2$/);
 });
 
 Deno.test("dealOut assigns every piece to one shard, the heaviest first, and spreads the weight", () => {
