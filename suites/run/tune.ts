@@ -104,12 +104,20 @@ export async function tune(
     }
   } catch (error) {
     if (!signal?.aborted) throw error;
-    hooks.onNote?.("stopped before the end; what was measured is kept");
+    hooks.onNote?.(
+      entries.length > 0
+        ? `tune: stopped before the end; ${formatEntries(entries.length)} kept`
+        : "tune: stopped before the first kernel was measured; nothing is kept",
+    );
   } finally {
     if (!options.calibration) calibration?.canary.destroy();
     timer.destroy();
   }
   return entries;
+}
+
+function formatEntries(count: number): string {
+  return count === 1 ? "the one kernel measured is" : `the ${count} kernels measured are`;
 }
 
 /** Kernels to measure, the cheapest first. */

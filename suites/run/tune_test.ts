@@ -204,3 +204,14 @@ Deno.test("a result records the tilings that it used, and a replay uses them aga
     await Deno.remove(out, { recursive: true });
   }
 });
+
+Deno.test("tune that is stopped before its first kernel says that nothing is kept", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const notes: string[] = [];
+  const signal = AbortSignal.abort();
+  const entries = await tune(gpu, {}, { signal, onNote: (line) => notes.push(line) });
+  assert.deepEqual(entries, []);
+  assert.deepEqual(notes, ["tune: stopped before the first kernel was measured; nothing is kept"]);
+  gpu.destroy();
+});
