@@ -58,6 +58,8 @@ Deno.test("parseBench: each bad input is one line that names it", () => {
     ["--frobnicate", /unknown option '--frobnicate'/],
     ["--contxt 8", /unknown option '--contxt'.*--context/],
     ["nothing", /suite nothing is not one of correctness, latency, throughput/],
+    ["--context 1M", /"1M" is not a positive whole number of at most 12 digits, like 8192 or 16K/],
+    ["--k foo", /"foo" is neither a number nor a rule like N\/64/],
     ["--context 0", /"0" is not a positive whole number/],
     ["--context", /^--context needs a value$/],
     ["--k N/0", /"N\/0" is neither a number nor a rule/],
@@ -166,6 +168,10 @@ Deno.test("bench refuses a peer's module that is not there before it does anythi
     (error) =>
       error instanceof UsageError &&
       error.message === "peer python:/nonexistent/mine.py: there is no such file or folder",
+  );
+  await assert.rejects(
+    bench(["latency", "--out", "", "--no-install"]),
+    /^UsageError: --out is empty/,
   );
   await assert.rejects(
     bench(["latency", "--peer", "python:/tmp", "--no-install"]),

@@ -71,7 +71,11 @@ Deno.test("--version names the project", () => {
 Deno.test("complaints are the option, the value and what it must be", () => {
   const refused: [string, string, string][] = [
     ["bench", "--profile papr", "--profile papr is not one of smoke, standard, paper"],
-    ["bench", "--context 8Q", '--context: "8Q" is not a positive whole number'],
+    [
+      "bench",
+      "--context 8Q",
+      '--context: "8Q" is not a positive whole number of at most 12 digits, like 8192 or 16K',
+    ],
     ["bench", "--context", "--context needs a value"],
     ["bench", "--contxt 8", "unknown option '--contxt' (Did you mean --context?)"],
     ["site", "a.json", "--out is required"],

@@ -141,7 +141,11 @@ function chosenValues(given: LayerValues): Record<string, KRule[]> | undefined {
 /** A whole number, or with K a multiple of 1,024. */
 export function parseCount(text: string): number {
   const found = /^([1-9]\d{0,11})([kK]?)$/.exec(text.trim());
-  if (!found) throw new InvalidArgumentError(`"${text}" is not a positive whole number.`);
+  if (!found) {
+    throw new InvalidArgumentError(
+      `"${text}" is not a positive whole number of at most 12 digits, like 8192 or 16K.`,
+    );
+  }
   return Number(found[1]) * (found[2] ? 1024 : 1);
 }
 
@@ -170,7 +174,7 @@ export function parseNames<Name extends string>(text: string, names: readonly Na
 
 /** A number, or a rule like N/64. */
 function parseRule(text: string, number: (text: string) => number): KRule {
-  const rule = text.includes("/") ? text.trim().toUpperCase() : number(text);
+  const rule = /^\s*[-+.\d]/.test(text) ? number(text) : text.trim().toUpperCase();
   if (!kRuleSchema.safeParse(rule).success) {
     throw new InvalidArgumentError(`"${text}" is neither a number nor a rule like N/64.`);
   }

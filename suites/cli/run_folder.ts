@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { UsageError } from "../errors.ts";
 import {
   claimFolder,
   type FolderClaim,
@@ -40,6 +41,7 @@ export async function chooseFolder(
   { out, force = false, resume = false }: FolderOptions,
   { home }: { home?: string } = {},
 ): Promise<FolderClaim> {
+  if (out === "") throw new UsageError("--out is empty: it takes the name of a folder");
   const first = home === undefined ? DEFAULT_OUT : `${home}/${DEFAULT_OUT}`;
   const named = out ?? (force && !resume ? first : undefined);
   if (named !== undefined) {
