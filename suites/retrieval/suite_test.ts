@@ -64,7 +64,8 @@ Deno.test("an option of the suite is refused in a run without the suite, however
       runSuite({ ...options, ...needles({ depths: [4] }) }),
       (error) =>
         error instanceof UsageError &&
-        error.message === "depths is for the suite retrieval, which this run does not have",
+        error.message ===
+          "depths (--depth) is for the suite retrieval, which this run does not have",
     );
   }
 });

@@ -210,7 +210,10 @@ Deno.test("an unregistered suite, and options that no suite of the run has, are 
       (error) => error instanceof UsageError && message.test(error.message),
     );
   await refuses({ suites: ["nope"] }, /^suite nope is not one of correctness, .*, made-up-dice$/);
-  await refuses({ suites: ["latency"] }, /^count is for the suite made-up-dice, which this run/);
+  await refuses(
+    { suites: ["latency"] },
+    /^count \(--dice\) is for the suite made-up-dice, which this run/,
+  );
   assert.throws(() => parseBench(["nope"]), /suite nope is not one of correctness, latency/);
 });
 

@@ -59,7 +59,11 @@ export async function loadSuites(
     if (known.includes(name)) continue;
     throw new UsageError(`suite ${name} is not one of ${known.join(", ")}`);
   }
-  refuseSettings(options, (name) => names.has(name));
+  const flags = entries.flatMap(({ flags = [] }) => flags);
+  refuseSettings(options, (name) => names.has(name), (setting) => {
+    const flag = flags.find(({ name }) => name === setting)?.flag;
+    return flag === undefined ? setting : `${setting} (--${flag})`;
+  });
   const wanted = entries.filter(({ record }) => names.has(record.name) || record.checks);
   return await Promise.all(wanted.map(async ({ load }) => (await load()).suite));
 }
@@ -221,10 +225,11 @@ export function refuseUnusedSettings({ suites }: RunPlan, options: PlanOptions):
 function refuseSettings(
   { settings = {} }: Pick<PlanOptions, "settings">,
   has: (suite: string) => boolean,
+  name = (setting: string) => setting,
 ): void {
   for (const [suite, own] of Object.entries(settings)) {
-    const given = Object.keys(own).find((name) => own[name] !== undefined);
+    const given = Object.keys(own).find((setting) => own[setting] !== undefined);
     if (given === undefined || has(suite)) continue;
-    throw new UsageError(`${given} is for the suite ${suite}, which this run does not have`);
+    throw new UsageError(`${name(given)} is for the suite ${suite}, which this run does not have`);
   }
 }
