@@ -162,9 +162,9 @@ export function SpeedupFigure(
       note={[
         overFastest.length === 0
           ? null
-          : `The dashed line is the time of ${usual!.replace(/^peer:/, "")} over ${
-            lighthouse ? "Lighthouse" : "the layer"
-          }’s, by the medians.`,
+          : `The ${overUsual.length > 1 ? "dashed line" : "hollow point"} is the time of ${
+            usual!.replace(/^peer:/, "")
+          } over ${lighthouse ? "Lighthouse" : "the layer"}’s, by the medians.`,
         "Each ratio comes from interleaved rounds of the two; bars are 95 % intervals, or ranges " +
         "where there are fewer than six samples a side.",
         paper === undefined
