@@ -16,7 +16,7 @@ import { formatPercent } from "../text/format.ts";
  * ```ts
  * import { verdictWord } from "./verdict_words.ts";
  * import assert from "node:assert/strict";
- * assert.equal(verdictWord("same", { tolerance: 0.1 }), "no change above 10 %");
+ * assert.equal(verdictWord("same", { tolerance: 0.1 }), "no change above 10\u00a0%");
  * assert.equal(verdictWord("inconclusive", { tolerance: 0.1 }), "undecided");
  * ```
  */
