@@ -50,7 +50,15 @@ export async function replay(args: readonly string[]): Promise<number> {
   if (!parsed) throw new UsageError(`replay: the command only asks for help: ${line.join(" ")}`);
   // The tilings of the result itself, whatever this machine has in its cache by now.
   const tuning = before.tuning ?? "none";
-  const again = { ...parsed.suite, out, force, resume: false, patient: true, tuning };
+  const again = {
+    ...parsed.suite,
+    out,
+    force,
+    resume: false,
+    patient: true,
+    ignoreUnused: true,
+    tuning,
+  };
   const claimed = out === undefined ? undefined : await claimFolder(out, {
     check: () => refuseOverwrite([`${out}/result.json`], force === true),
   });

@@ -38,6 +38,11 @@ export interface PlanOptions {
   budgetSeconds?: number;
   /** Options of single suites, by the suite's name: `{ retrieval: { trials: 100 } }`. */
   settings?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  /**
+   * Ignores options of implementations that the run does not have, which results of earlier versions
+   * may name. Default false: they are refused.
+   */
+  ignoreUnused?: boolean;
   /** Names of registered peers to measure beside the rest. */
   peerNames?: readonly string[];
 }
@@ -179,7 +184,7 @@ function chosenOptions(
       throw new UsageError(`option ${name} is not one of ${[...known.keys()].join(", ")}`);
     }
     const takers = registry.filter((entry) => entry.options.some((one) => one.name === name));
-    if (!takers.some((entry) => chosen.includes(entry.name))) {
+    if (!options.ignoreUnused && !takers.some((entry) => chosen.includes(entry.name))) {
       throw new UsageError(
         `--${option.flag} ${values.join(",")} reaches no case: it is for ${
           takers.map((entry) => entry.name).join(", ")
