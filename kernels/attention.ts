@@ -19,6 +19,7 @@ import {
 } from "./attention_inputs.ts";
 import { dense } from "./dense_attention/dense_layer.ts";
 import { type Gpu, requireDevice } from "./gpu/device.ts";
+import { collectOwned } from "./gpu/owned.ts";
 import { requireNumbers, requirePositive, requireRecord } from "./gpu/require.ts";
 import {
   createTensor,
@@ -268,7 +269,7 @@ async function runLayer<Result>(
   }
   const tensors = inputs.map(([, input]) => input).filter(isTensor);
   const headsPerBlock = tensors[0]?.blocks[0].heads ?? plan.headsPerBlock;
-  const owned: { destroy: () => void }[] = [];
+  const { own, destroy } = collectOwned();
   try {
     const uploaded: [string, Tensor][] = [];
     for (const [name, input] of inputs) {
@@ -276,25 +277,27 @@ async function runLayer<Result>(
         uploaded.push([name, input]);
         continue;
       }
-      const tensor = await createTensor(gpu, {
-        heads: shape.heads,
-        rows: shape.context,
-        dim: shape.headDim,
-        dtype: shape.dtype,
-      }, { label: name, headsPerBlock });
-      owned.push(tensor);
+      const tensor = own(
+        await createTensor(gpu, {
+          heads: shape.heads,
+          rows: shape.context,
+          dim: shape.headDim,
+          dtype: shape.dtype,
+        }, { label: name, headsPerBlock }),
+      );
       writeTensor(gpu, tensor, input);
       uploaded.push([name, tensor]);
     }
-    const layer = await implementation.prepare(gpu, problem, {
-      inputs: Object.fromEntries(uploaded) as unknown as LayerInputs,
-      flopsPerDispatch: flopsPerSecond * DISPATCH_SECONDS,
-    });
-    owned.push(layer);
+    const layer = own(
+      await implementation.prepare(gpu, problem, {
+        inputs: Object.fromEntries(uploaded) as unknown as LayerInputs,
+        flopsPerDispatch: flopsPerSecond * DISPATCH_SECONDS,
+      }),
+    );
     const timing = await layer.execute({ flopsPerSecond, signal });
     return await read(layer, timing);
   } finally {
-    for (const thing of owned.reverse()) thing.destroy();
+    destroy();
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type TensorShape,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { collectOwned } from "../gpu/owned.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import { requirePositive } from "../gpu/require.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
@@ -304,12 +305,7 @@ async function prepareDense(
   const { heads, context: rows, headDim: dim, dtype } = problem.shape;
   const plan = planDenseLayer(gpu, problem.shape, problem.direction, walk);
   const parts = directionParts(problem.direction);
-  const owned: { destroy: () => void }[] = [];
-  const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
-  const own = <T extends { destroy: () => void }>(thing: T): T => {
-    owned.push(thing);
-    return thing;
-  };
+  const { own, destroy } = collectOwned();
   const headBlock = inputs.q.blocks[0].heads;
   const allocate = async (label: string, shape: Partial<TensorShape> = {}) =>
     own(

@@ -39,6 +39,7 @@ import {
   type Tensor,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { collectOwned } from "../gpu/owned.ts";
 import { requirePositive, requireWhole, show } from "../gpu/require.ts";
 import { type RunOptions, type Stage, Timer, type Timing } from "../gpu/timing.ts";
 import type { LayerInputs, LighthouseOptions, Problem } from "../implementation.ts";
@@ -235,12 +236,7 @@ export async function createContextParallel(
   requireLayerShape(shape);
   const plan = planContextParallel(shape.context, layer, sharding);
   const { geometry, part, parts } = plan;
-  const owned: { destroy: () => void }[] = [];
-  const own = <T extends { destroy: () => void }>(thing: T): T => {
-    owned.push(thing);
-    return thing;
-  };
-  const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
+  const { own, destroy } = collectOwned();
   const { heads, headDim: dim, dtype } = shape;
   const { blocks } = inputs.q;
   const tensor = async (label: string, rows: number, other: { dim?: number; dtype?: "f32" } = {}) =>

@@ -29,6 +29,7 @@ import {
   type TensorShape,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { collectOwned } from "../gpu/owned.ts";
 import { requirePositive, requireWhole } from "../gpu/require.ts";
 import { type Stage, Timer } from "../gpu/timing.ts";
 import {
@@ -160,12 +161,7 @@ async function prepareLayer(gpu: Gpu, problem: Problem, options: LayerOptions): 
   const planned = planLighthouse(gpu, problem, options);
   const { plan, geometry } = planned;
   const parts = directionParts(problem.direction);
-  const owned: { destroy: () => void }[] = [];
-  const own = <T extends { destroy: () => void }>(thing: T): T => {
-    owned.push(thing);
-    return thing;
-  };
-  const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
+  const { own, destroy } = collectOwned();
   const { heads, headDim: dim, dtype } = problem.shape;
   const headBlock = inputs.q.blocks[0].heads;
   const tensor = async (label: string, shape: Partial<TensorShape>) =>

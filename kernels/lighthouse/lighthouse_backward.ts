@@ -16,6 +16,7 @@
 import { bindDenseBackwardTensors } from "../dense_attention/dense_layer.ts";
 import type { BufferSlice, Dispatch, Tensor } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { collectOwned } from "../gpu/owned.ts";
 import type { Stage } from "../gpu/timing.ts";
 import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
 import { BACKWARD_STAGES } from "./lighthouse_cost.ts";
@@ -72,12 +73,7 @@ export async function bindLighthouseBackward(
   const { forward, gatheredGradients, gradients } = tensors;
   const { geometry, flopsPerDispatch, tuning } = options;
   const { dim: headDim, dtype, blocks } = tensors.outputGradient;
-  const owned: { destroy: () => void }[] = [];
-  const destroy = () => owned.splice(0).forEach((thing) => thing.destroy());
-  const own = <T extends { destroy: () => void }>(thing: T): T => {
-    owned.push(thing);
-    return thing;
-  };
+  const { own, destroy } = collectOwned();
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
     const gather = planGatherGradient(geometry, { ...size, ...tuning?.gatherGradient });

@@ -25,6 +25,7 @@ import {
   slice,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { collectOwned } from "../gpu/owned.ts";
 import { type BindingKind, createPipeline } from "../gpu/pipeline.ts";
 import { requireDType, requireWhole } from "../gpu/require.ts";
 import { createParams, type UniformValues } from "../gpu/uniform.ts";
@@ -273,12 +274,8 @@ export async function createLastRow(gpu: Gpu, plan: LastRowPlan): Promise<LastRo
     code: plan.code,
     bindings: plan.bindings,
   });
-  const owned: GPUBuffer[] = [];
-  const own = (buffer: GPUBuffer) => {
-    owned.push(buffer);
-    return slice(buffer);
-  };
-  const destroy = () => owned.forEach((buffer) => buffer.destroy());
+  const { own: keep, destroy } = collectOwned();
+  const own = (buffer: GPUBuffer) => slice(keep(buffer));
   try {
     const { heads, context, headDim, dtype, geometry } = plan;
     const buffer = async (label: string, bytes: number) =>

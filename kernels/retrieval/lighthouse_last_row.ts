@@ -21,6 +21,7 @@ import {
   type Tensor,
 } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { collectOwned } from "../gpu/owned.ts";
 import { Timer } from "../gpu/timing.ts";
 import type { AttentionShape, LayerOptions, LighthouseOptions } from "../implementation.ts";
 import { requireLayerInputs } from "../layer_inputs.ts";
@@ -138,12 +139,7 @@ export function createLighthouseRows(
       pyramids.delete(oldest);
     }
     const geometry = planGeometry(context, { levels, pooling, k: budget });
-    const owned: { destroy: () => void }[] = [];
-    const own = <T extends { destroy: () => void }>(thing: T): T => {
-      owned.push(thing);
-      return thing;
-    };
-    const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
+    const { own, destroy } = collectOwned();
     try {
       const plain = own(
         await createPyramid(gpu, planPyramid(geometry, { ...size, scored: false })),

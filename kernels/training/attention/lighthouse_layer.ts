@@ -15,6 +15,7 @@ import {
 } from "../../dense_attention/dense_attention_cost.ts";
 import { bytesPerElement } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
+import { collectOwned } from "../../gpu/owned.ts";
 import type { LayerOptions } from "../../implementation.ts";
 import {
   type LighthouseGeometry,
@@ -125,12 +126,7 @@ export async function compileLighthouse(
   geometry: LighthouseGeometry,
 ): Promise<CompiledAttention> {
   const { heads, context, headDim, dtype, flopsPerDispatch } = size;
-  const owned: { destroy: () => void }[] = [];
-  const own = <T extends { destroy: () => void }>(thing: T): T => {
-    owned.push(thing);
-    return thing;
-  };
-  const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
+  const { own, destroy } = collectOwned();
   const { pass } = scorer!;
   const each = { heads, headDim, dtype };
   const rows = { ...each, rows: geometry.gathered, flopsPerDispatch };

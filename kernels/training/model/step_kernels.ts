@@ -4,6 +4,7 @@
  * @module
  */
 import type { Gpu } from "../../gpu/device.ts";
+import { collectOwned } from "../../gpu/owned.ts";
 import { compileLayerAttention } from "../attention/layer_attention.ts";
 import type { AttentionPlan, CompiledAttention } from "../attention/types.ts";
 import { createCrossEntropy, planCrossEntropy } from "../cross_entropy/cross_entropy.ts";
@@ -39,13 +40,9 @@ export type StepKernels = Awaited<ReturnType<typeof compileStep>>;
 export async function compileStep(gpu: Gpu, plan: TrainingPlan) {
   const { model, products, parameters } = plan;
   const { rows, width, ffn, vocabulary, dtype, normEpsilon: epsilon, optimizer } = model;
-  const owned: { destroy: () => void }[] = [];
-  const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
-  const own = async <T extends { destroy: () => void }>(made: Promise<T>): Promise<T> => {
-    const thing = await made;
-    owned.push(thing);
-    return thing;
-  };
+  const { own: keep, destroy } = collectOwned();
+  const own = async <T extends { destroy: () => void }>(made: Promise<T>): Promise<T> =>
+    keep(await made);
   const compileAll = async <Plans extends LayerProducts | HeadProducts>(plans: Plans) =>
     Object.fromEntries(
       await Promise.all(

@@ -20,6 +20,7 @@ import {
 } from "../../gpu/buffers.ts";
 import { showBytes } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
+import { collectOwned } from "../../gpu/owned.ts";
 import {
   requireNumbers,
   requirePositive,
@@ -182,12 +183,7 @@ export async function createTrainingModel(
   const corpusBytes = sampler === undefined ? 0 : requireCorpus(sampler);
   const plan = planTraining(gpu, options, { memoryBytes, corpusBytes });
   const sampling = sampler && planSampler(plan, sampler);
-  const owned: { destroy: () => void }[] = [];
-  const own = <T extends { destroy: () => void }>(thing: T): T => {
-    owned.push(thing);
-    return thing;
-  };
-  const destroy = () => owned.splice(0).reverse().forEach((thing) => thing.destroy());
+  const { own, destroy } = collectOwned();
   try {
     const buffers = new Map<string, BufferSlice>();
     for (const { name, bytes } of plan.buffers) {

@@ -12,6 +12,7 @@ import {
   writeTensor,
 } from "../../../gpu/buffers.ts";
 import type { Gpu } from "../../../gpu/device.ts";
+import { collectOwned } from "../../../gpu/owned.ts";
 import { requireNumbers } from "../../../gpu/require.ts";
 import { fillGates } from "./gla_gates.ts";
 import {
@@ -76,12 +77,7 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
       async create(gpu, problem, { heads, flopsPerDispatch }) {
         if (options.gates !== undefined) requireHostGates(options.gates, problem);
         const plan = planBlock(gpu, problem, { ...options, heads, flopsPerDispatch });
-        const owned: { destroy: () => void }[] = [];
-        const own = <T extends { destroy: () => void }>(object: T): T => {
-          owned.push(object);
-          return object;
-        };
-        const destroy = () => owned.forEach((object) => object.destroy());
+        const { own, destroy } = collectOwned();
         try {
           const gates = own(
             await createTensor(gpu, {
