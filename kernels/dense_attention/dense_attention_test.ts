@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { DESK } from "../gpu/_desk_device.ts";
 import { denseAttention } from "../attention.ts";
-import { testGpu } from "../gpu/_test_gpu.ts";
+import { shaderValidator, testGpu } from "../gpu/_test_gpu.ts";
 import {
   createTensor,
   type DType,
@@ -11,8 +11,7 @@ import {
   type Tensor,
   writeTensor,
 } from "../gpu/buffers.ts";
-import { openDawn } from "../gpu/dawn.ts";
-import { DeviceError, type Gpu, openDevice } from "../gpu/device.ts";
+import type { Gpu } from "../gpu/device.ts";
 import { fillSeeded } from "../gpu/random.ts";
 import type { Implementation } from "../implementation.ts";
 import { chooseTiling, planPortable } from "./portable/portable_plan.ts";
@@ -237,15 +236,9 @@ Deno.test("dense is causal and deterministic: later rows never change earlier ou
   gpu.destroy();
 });
 
-Deno.test("dense compiles in Dawn's front end for every variant", async () => {
-  let gpu: Gpu;
-  try {
-    gpu = await openDevice({ gpu: await openDawn("backend=null") });
-  } catch (error) {
-    if (!(error instanceof DeviceError)) throw error;
-    console.warn(`skipped: ${error.message}`);
-    return;
-  }
+Deno.test("dense compiles in Dawn's front end for every variant", async (t) => {
+  const gpu = await shaderValidator(t);
+  if (!gpu) return;
   for (const subgroups of [true, false]) {
     for (const headDim of [32, 64, 96, 128]) {
       for (const dtype of ["f16", "f32"] as const) {

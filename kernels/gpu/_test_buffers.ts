@@ -1,5 +1,5 @@
 /**
- * Device helpers of this folder's tests.
+ * Buffers of tests: numbers to the device, dispatches, words back.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import {
   runDispatches,
   slice,
   writeBuffer,
-} from "../gpu/buffers.ts";
-import type { Gpu } from "../gpu/device.ts";
+} from "./buffers.ts";
+import type { Gpu } from "./device.ts";
 
 /** A storage buffer holding the data. */
 export async function upload(

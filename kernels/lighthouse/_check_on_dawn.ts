@@ -7,7 +7,7 @@
  */
 import { openDawn } from "../gpu/dawn.ts";
 import { openDevice } from "../gpu/device.ts";
-import { submit, uploadGarbage } from "./_device.ts";
+import { submit, uploadGarbage } from "../gpu/_test_buffers.ts";
 import { LAYERS } from "./_lighthouse_catalog.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";

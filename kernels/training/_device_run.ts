@@ -4,16 +4,8 @@
  * @module
  */
 import assert from "node:assert/strict";
-import {
-  type BufferSlice,
-  createStorageBuffer,
-  type Dispatch,
-  type DType,
-  readBuffer,
-  runDispatches,
-  slice,
-  writeBuffer,
-} from "../gpu/buffers.ts";
+import { submit, upload as uploadBytes } from "../gpu/_test_buffers.ts";
+import { type BufferSlice, type Dispatch, type DType, readBuffer } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { pcgSum4 } from "../gpu/random.ts";
 
@@ -26,9 +18,7 @@ export async function upload(
   const padded = Math.ceil(numbers.length / 4) * 4;
   const data = new { f16: Float16Array, f32: Float32Array, u32: Uint32Array }[dtype](padded);
   for (let i = 0; i < numbers.length; i++) data[i] = numbers[i];
-  const buffer = slice(await createStorageBuffer(gpu, data.byteLength));
-  writeBuffer(gpu, buffer, data);
-  return buffer;
+  return await uploadBytes(gpu, data);
 }
 
 /** The first `count` numbers of a buffer. */
@@ -43,9 +33,7 @@ export async function download(
 }
 
 /** Runs dispatches in order. */
-export async function run(gpu: Gpu, dispatches: readonly Dispatch[]): Promise<void> {
-  await runDispatches(gpu, "test", dispatches);
-}
+export const run: (gpu: Gpu, dispatches: readonly Dispatch[]) => Promise<void> = submit;
 
 /** Seeded numbers of a standard deviation of `size`, as a storage type holds them. */
 export function seeded(

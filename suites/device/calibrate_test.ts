@@ -2,9 +2,7 @@ import assert from "node:assert/strict";
 import { digestShaders, expectDigests } from "../../kernels/_shader_fixtures.ts";
 import { expectUniforms } from "../../kernels/_uniform_layouts.ts";
 import { openRecordingDevice } from "../../kernels/gpu/_recording_device.ts";
-import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
-import { openDawn } from "../../kernels/gpu/dawn.ts";
-import { DeviceError, openDevice } from "../../kernels/gpu/device.ts";
+import { shaderValidator, testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { createPipeline } from "../../kernels/gpu/pipeline.ts";
 import { Timer } from "../../kernels/gpu/timing.ts";
 import { calibrate, type Canary } from "./calibrate.ts";
@@ -59,13 +57,8 @@ Deno.test("calibrate measures plausible ceilings within its time", async (t) => 
 });
 
 Deno.test("matrixShader validates on Dawn", async (t) => {
-  let gpu;
-  try {
-    gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
-  } catch (error) {
-    if (!(error instanceof DeviceError)) throw error;
-    return console.warn(`skipped: ${t.name}: ${error.message}`);
-  }
+  const gpu = await shaderValidator(t);
+  if (!gpu) return;
   // The null backend grants the feature without listing configurations.
   const configs = ["f32", "f16"].map((resultComponentType) => ({
     componentType: "f16",

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
+import { shaderValidator } from "../../gpu/_test_gpu.ts";
 import MEASURED from "../../../fixtures/tuning/h100-dawn.json" with { type: "json" };
 import { chooseCases } from "../../../tools/_cases.ts";
 import { DESK } from "../../gpu/_desk_device.ts";
 import { createTensor, readTensor, type Tensor } from "../../gpu/buffers.ts";
-import { openDawn } from "../../gpu/dawn.ts";
-import { type Capabilities, DeviceError, type Gpu, openDevice } from "../../gpu/device.ts";
+import type { Capabilities } from "../../gpu/device.ts";
 import { Timer } from "../../gpu/timing.ts";
 import { emulatingGpu, MATRIX_UNITS, matrixGpu } from "./_matrix_gpu.ts";
 import { createDenseAttention, planDenseAttention, planVariant } from "../dense_attention.ts";
@@ -237,15 +237,9 @@ async function checkNorms(
   gpu.destroy();
 }
 
-Deno.test("every tiling of matrix units compiles in Dawn's front end, for every result", async () => {
-  let gpu: Gpu;
-  try {
-    gpu = await openDevice({ stack: "dawn", gpu: await openDawn("backend=null") });
-  } catch (error) {
-    if (!(error instanceof DeviceError)) throw error;
-    console.warn(`skipped: ${error.message}`);
-    return;
-  }
+Deno.test("every tiling of matrix units compiles in Dawn's front end, for every result", async (t) => {
+  const gpu = await shaderValidator(t);
+  if (!gpu) return;
   for (const headDim of [64, 128]) {
     for (const matrixTiling of MATRIX_TILINGS) {
       for (const result of ["rows", "squared-norms"] as const) {

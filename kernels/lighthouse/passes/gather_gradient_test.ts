@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { type DType, readBuffer } from "../../gpu/buffers.ts";
 import { pcgSum4 } from "../../gpu/random.ts";
-import { submit, upload, uploadGarbage } from "../_device.ts";
+import { submit, upload, uploadGarbage } from "../../gpu/_test_buffers.ts";
 import { createGatherGradient, planGatherGradient } from "./gather_gradient.ts";
 import { gatherGradientReference } from "../lighthouse_backward_reference.ts";
 import { planGeometry } from "../lighthouse_geometry.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { type DType, readBuffer } from "../../gpu/buffers.ts";
-import { submit, upload, uploadGarbage } from "../_device.ts";
+import { submit, upload, uploadGarbage } from "../../gpu/_test_buffers.ts";
 import { createGather, planGather } from "./gather.ts";
 import { planGeometry } from "../lighthouse_geometry.ts";
 import { gatherReference } from "../lighthouse_reference.ts";

@@ -3,7 +3,7 @@ import { testGpu } from "../../gpu/_test_gpu.ts";
 import { type DType, readBuffer } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { pcgSum4 } from "../../gpu/random.ts";
-import { readWords, submit, upload, uploadGarbage } from "../_device.ts";
+import { readWords, submit, upload, uploadGarbage } from "../../gpu/_test_buffers.ts";
 import { type LighthouseGeometry, planGeometry } from "../lighthouse_geometry.ts";
 import { normScoresReference, poolReference } from "../lighthouse_reference.ts";
 import { createPyramid, planPyramid, type PyramidOptions } from "./pyramid.ts";

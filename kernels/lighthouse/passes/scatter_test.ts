@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { readBuffer } from "../../gpu/buffers.ts";
 import { pcgSum4 } from "../../gpu/random.ts";
-import { submit, upload, uploadGarbage } from "../_device.ts";
+import { submit, upload, uploadGarbage } from "../../gpu/_test_buffers.ts";
 import { scatterGradientReference } from "../lighthouse_backward_reference.ts";
 import { planGeometry } from "../lighthouse_geometry.ts";
 import {

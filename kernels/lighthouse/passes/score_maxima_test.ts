@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { pcgSum4 } from "../../gpu/random.ts";
-import { readWords, submit, upload } from "../_device.ts";
+import { readWords, submit, upload } from "../../gpu/_test_buffers.ts";
 import { type LighthouseGeometry, planGeometry } from "../lighthouse_geometry.ts";
 import { maximaReference } from "../lighthouse_reference.ts";
 import { createScoreMaxima, planScoreMaxima } from "./score_maxima.ts";

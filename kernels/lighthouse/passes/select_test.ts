@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { pcgSum4 } from "../../gpu/random.ts";
-import { readWords, submit, upload, uploadGarbage } from "../_device.ts";
+import { readWords, submit, upload, uploadGarbage } from "../../gpu/_test_buffers.ts";
 import { geometryOf, golden, readIndices, selectionScores, sha256 } from "../_golden.ts";
 import { type LighthouseGeometry, planGeometry } from "../lighthouse_geometry.ts";
 import { selectReference } from "../lighthouse_reference.ts";

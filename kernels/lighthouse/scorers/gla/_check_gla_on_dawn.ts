@@ -7,7 +7,7 @@
  */
 import { openDawn } from "../../../gpu/dawn.ts";
 import { openDevice } from "../../../gpu/device.ts";
-import { submit, uploadGarbage } from "../../_device.ts";
+import { submit, uploadGarbage } from "../../../gpu/_test_buffers.ts";
 import { requireGates } from "./gla_gates.ts";
 import { glaScorer } from "./gla_scorer.ts";
 import { GLA_HEAD_DIMS } from "./gla_scores.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../../gpu/_test_gpu.ts";
 import { createTensor, readTensor } from "../../../gpu/buffers.ts";
 import { pcgSum4 } from "../../../gpu/random.ts";
-import { upload } from "../../_device.ts";
+import { upload } from "../../../gpu/_test_buffers.ts";
 import { fillGates, requireGates, seededGates } from "./gla_gates.ts";
 
 Deno.test("seededGates are logsigmoid of the seeded value over 16", () => {

@@ -3,7 +3,7 @@ import { testGpu } from "../../../gpu/_test_gpu.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import { createTensor, readTensor } from "../../../gpu/buffers.ts";
 import { fillSeeded, seededRows } from "../../../gpu/random.ts";
-import { readWords, submit, upload, uploadGarbage } from "../../_device.ts";
+import { readWords, submit, upload, uploadGarbage } from "../../../gpu/_test_buffers.ts";
 import { seededGates } from "./gla_gates.ts";
 import { glaScorer } from "./gla_scorer.ts";
 import { glaFlops } from "./gla_scores.ts";

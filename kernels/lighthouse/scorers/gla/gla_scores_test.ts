@@ -3,7 +3,7 @@ import { testGpu } from "../../../gpu/_test_gpu.ts";
 import type { DType } from "../../../gpu/buffers.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import { pcgSum4, seededRows } from "../../../gpu/random.ts";
-import { readWords, submit, upload, uploadGarbage } from "../../_device.ts";
+import { readWords, submit, upload, uploadGarbage } from "../../../gpu/_test_buffers.ts";
 import { createGlaScores, glaFlops, type GlaScoresOptions, planGlaScores } from "./gla_scores.ts";
 import { glaOutputReference, glaScoresReference } from "./gla_scores_reference.ts";
 import { planGeometry } from "../../lighthouse_geometry.ts";
