@@ -12,6 +12,7 @@ import axe from "axe-core";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { resultSchema } from "../suites/result/result_schema.ts";
 import type { PageHandle } from "./main.tsx";
+import { check } from "../reports/site/_check_lines.ts";
 
 declare global {
   var lighthouse: PageHandle;
@@ -26,18 +27,6 @@ const PATIENCE = { timeout: 180_000 };
 const BASELINES = new URL("../fixtures/baselines/", import.meta.url);
 
 const [executablePath, file, ...flags] = Deno.args;
-
-async function check(name: string, run: () => Promise<void>): Promise<void> {
-  let detail = "";
-  let ok = true;
-  try {
-    await run();
-  } catch (error) {
-    ok = false;
-    detail = error instanceof Error ? error.message : String(error);
-  }
-  console.log(JSON.stringify({ name, ok, detail }));
-}
 
 /** A page, and everything that it did besides showing itself. */
 interface Watched {

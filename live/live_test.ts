@@ -1,41 +1,43 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { testGpu } from "../kernels/gpu/_test_gpu.ts";
-import { chromium } from "../reports/site/_chromium.ts";
+import { inBrowser, runChecks } from "../reports/site/_check_lines.ts";
 import { digestSeededSelection } from "../suites/check/seeded_selection.ts";
 import { ALL_CASES } from "../tools/_cases.ts";
 import { buildPage, PAGE_LIMIT_BYTES } from "./build_page.ts";
 
-const why = chromium === undefined ? " (skipped: no Chromium; apt-get install chromium)" : "";
+let built: Promise<string> | undefined;
 
-Deno.test(`the live page in a real browser${why}`, async (test) => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const html = await buildPage();
-    assert.ok(html.length < PAGE_LIMIT_BYTES, `${html.length} bytes`);
-    if (chromium === undefined) return;
-    await Deno.writeTextFile(`${folder}/index.html`, html);
-    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        ...["run", "--quiet", "--no-prompt", "--allow-all"],
-        fileURLToPath(new URL("_live_checks.ts", import.meta.url)),
-        ...[chromium, `${folder}/index.html`],
-        ...ALL_CASES ? ["--all"] : [],
-      ],
-    }).output();
-    const lines = new TextDecoder().decode(stdout).split("\n")
-      .filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
-    for (const { name, ok, detail } of lines.filter(({ name }) => name)) {
-      await test.step(name, () => assert.ok(ok, detail));
+/** The page, which takes seconds to bundle. */
+function pageHtml(): Promise<string> {
+  return built ??= buildPage();
+}
+
+Deno.test("the live page is one file, small enough for a phone's connection", async () => {
+  const html = await pageHtml();
+  assert.ok(html.length < PAGE_LIMIT_BYTES, `${html.length} bytes`);
+});
+
+Deno.test({
+  ...inBrowser("the live page in a real browser"),
+  fn: async (test) => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const file = `${folder}/index.html`;
+      await Deno.writeTextFile(file, await pageHtml());
+      const lines = await runChecks(test, new URL("_live_checks.ts", import.meta.url), {
+        args: [file, ...ALL_CASES ? ["--all"] : []],
+        least: ALL_CASES ? 6 : 2,
+      });
+      const found = lines.find(({ digests }) => digests)?.digests ?? [];
+      const digests = found as readonly (readonly [string, string])[];
+      await test.step(
+        "selections have the digests of the command line",
+        (step) => compare(step, digests),
+      );
+    } finally {
+      await Deno.remove(folder, { recursive: true });
     }
-    assert.ok(success, new TextDecoder().decode(stderr));
-    assert.ok(lines.length >= (ALL_CASES ? 6 : 2), `${lines.length} checks ran`);
-    const digests = lines.find(({ digests }) => digests)?.digests ?? [];
-    await test.step("selections have the digests of the command line", (step) =>
-      compare(step, digests));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  },
 });
 
 /** Holds selections of the browser against those of this machine's device. */

@@ -10,6 +10,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { type ChartPage, chartPages } from "./_chart_pages.ts";
 import { findTextFaults } from "./_overlaps.ts";
 import { measureTargets, useEmptyFilters } from "./_use_checks.ts";
+import { check } from "../site/_check_lines.ts";
 
 /** Phone, small and large window, and A4 paper between its margins. */
 const VIEWS = [
@@ -21,18 +22,6 @@ const VIEWS = [
 
 /** Most bytes of a page with one run. */
 const MOST_BYTES = 1_000_000;
-
-async function check(name: string, run: () => Promise<void>): Promise<void> {
-  let detail = "";
-  let ok = true;
-  try {
-    await run();
-  } catch (error) {
-    ok = false;
-    detail = error instanceof Error ? error.message : String(error);
-  }
-  console.log(JSON.stringify({ name, ok, detail }));
-}
 
 /** Shows a page from a file. */
 async function show(page: Page, { name, html }: ChartPage, folder: string): Promise<void> {

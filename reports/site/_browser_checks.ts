@@ -12,23 +12,10 @@ import { checkComparing } from "./_browser_compare.ts";
 import { BLOCKS, compareLook } from "./_browser_looks.ts";
 import { buildSite, type BuiltSite, measureTables, measureWidths, urlOf } from "./_browser_site.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
+import { check } from "./_check_lines.ts";
 
 const [executablePath, ...flags] = Deno.args;
 const update = flags.includes("--update");
-
-async function check(name: string, run: () => Promise<void>): Promise<void> {
-  const started = performance.now();
-  let detail = "";
-  let ok = true;
-  try {
-    await run();
-  } catch (error) {
-    ok = false;
-    detail = error instanceof Error ? error.message : String(error);
-  }
-  const seconds = Math.round(performance.now() - started) / 1000;
-  console.log(JSON.stringify({ name, ok, detail, seconds }));
-}
 
 /** Everything that a page did besides showing itself. */
 interface Watch {
