@@ -8,7 +8,7 @@ import { DeviceError, type Gpu, openDevice } from "../kernels/gpu/device.ts";
 import { UsageError } from "../suites/errors.ts";
 import { deviceRecord } from "../suites/result/device_record.ts";
 import { sha256 } from "../suites/result/digest.ts";
-import type { EnvironmentRecord, Result } from "../suites/result/result_schema.ts";
+import type { EnvironmentRecord } from "../suites/result/result_schema.ts";
 import type { Host } from "../suites/run/host.ts";
 import { runOn } from "../suites/run/run_on.ts";
 import { SUITES } from "../suites/suites.ts";
@@ -78,21 +78,19 @@ async function run(
     & { startWorker?: () => Worker },
 ): Promise<Answer> {
   const mode = modeOf(request.mode);
-  let latest: Result | undefined;
   let postedAt = -Infinity;
+  // What a mode asks for depends on the device, which the run then takes.
+  const gpu = await openDevice({ stack: "browser" });
+  onDevice(gpu.destroy);
   const host: Host = {
     ...browserHost(build, { deviceName: request.deviceName, memoryBytes: mode.memoryBytes }),
     ...(startWorker && { startWorker }),
-    async openStack({ require }) {
-      const gpu = await openDevice({ stack: "browser", require });
-      onDevice(gpu.destroy);
-      return { gpu, choice: { asked: "browser", reason: "the browser's own" } };
-    },
+    openStack: () =>
+      Promise.resolve({ gpu, choice: { asked: "browser", reason: "the browser's own" } }),
     openStore: () =>
       Promise.resolve({
         path: "the page",
         save(result) {
-          latest = result;
           const now = performance.now();
           if (now - postedAt >= PARTIAL_MILLISECONDS) {
             postedAt = now;
@@ -105,34 +103,30 @@ async function run(
         close: () => Promise.resolve(),
       }),
   };
-  const device = await findAdapter();
-  const result = await runOn(host, {
-    ...mode.options(device),
-    budgetSeconds: request.budgetSeconds ?? budgetOf(mode, device),
-    seed: request.seed,
-    out: "the page",
-    command: ["live page", mode.name, `seed=${request.seed}`],
-  }, {
-    suites: SUITES,
-    hooks: {
-      signal,
-      onProgress: ({ case: _, ...moment }) => post({ type: "moment", moment }),
-    },
-  });
-  const hidden = hiddenSeconds();
-  if (hidden > 0) {
-    result.notes.push(
-      `the tab was hidden for ${Math.ceil(hidden)} s, in which a browser may slow it down`,
-    );
+  try {
+    const result = await runOn(host, {
+      ...mode.options(gpu.adapter),
+      budgetSeconds: request.budgetSeconds ?? budgetOf(mode, gpu.adapter),
+      seed: request.seed,
+      out: "the page",
+      command: ["live page", mode.name, `seed=${request.seed}`],
+    }, {
+      suites: SUITES,
+      hooks: {
+        signal,
+        onProgress: ({ case: _, ...moment }) => post({ type: "moment", moment }),
+      },
+    });
+    const hidden = hiddenSeconds();
+    if (hidden > 0) {
+      result.notes.push(
+        `the tab was hidden for ${Math.ceil(hidden)} s, in which a browser may slow it down`,
+      );
+    }
+    return { type: "finished", result, stopped: signal.aborted };
+  } finally {
+    gpu.destroy();
   }
-  latest = result;
-  return { type: "finished", result: latest, stopped: signal.aborted };
-}
-
-async function findAdapter(): Promise<Gpu["adapter"]> {
-  const gpu = await openDevice({ stack: "browser" });
-  gpu.destroy();
-  return gpu.adapter;
 }
 
 /** {@linkcode Host} of a page, but for what belongs to one run. */

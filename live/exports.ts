@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { ChartCell } from "../reports/charts/chart_data.ts";
+import { toCsv } from "../reports/html/client/saved_data.ts";
 import { renderReport } from "../reports/render_report.ts";
 import type { CaseRecord, Result } from "../suites/result/result_schema.ts";
 
@@ -47,38 +49,28 @@ export function fileBase({ environment, startedAt }: Result): string {
   return `lighthouse-${device || "device"}-${startedAt.slice(0, 10)}`;
 }
 
-const COLUMNS: readonly (readonly [string, (record: CaseRecord) => unknown])[] = [
-  ["id", ({ id }) => id],
-  ["suite", ({ suite }) => suite],
-  ["implementation", ({ implementation }) => implementation],
-  ["direction", ({ direction }) => direction],
-  ["context", ({ shape }) => shape.context],
-  ["heads", ({ shape }) => shape.heads],
-  ["head_dim", ({ shape }) => shape.headDim],
-  ["dtype", ({ shape }) => shape.dtype],
-  ["options", ({ options }) => options && JSON.stringify(options)],
-  ["status", ({ status }) => status],
-  ["reason", ({ reason }) => reason],
-  ["samples", ({ samples }) => samples?.length],
-  ["median_seconds", ({ statistic }) => statistic?.median],
-  ["low_seconds", ({ statistic }) => statistic?.low],
-  ["high_seconds", ({ statistic }) => statistic?.high],
-];
+const COLUMNS: Readonly<Record<string, (record: CaseRecord) => ChartCell | undefined>> = {
+  id: ({ id }) => id,
+  suite: ({ suite }) => suite,
+  implementation: ({ implementation }) => implementation,
+  direction: ({ direction }) => direction,
+  context: ({ shape }) => shape.context,
+  heads: ({ shape }) => shape.heads,
+  head_dim: ({ shape }) => shape.headDim,
+  dtype: ({ shape }) => shape.dtype,
+  options: ({ options }) => options && JSON.stringify(options),
+  status: ({ status }) => status,
+  reason: ({ reason }) => reason,
+  samples: ({ samples }) => samples?.length,
+  median_seconds: ({ statistic }) => statistic?.median,
+  low_seconds: ({ statistic }) => statistic?.low,
+  high_seconds: ({ statistic }) => statistic?.high,
+};
 
 /** All cases, a row each; seconds. */
 export function casesCsv(cases: readonly CaseRecord[]): string {
-  const rows = [
-    COLUMNS.map(([name]) => name),
-    ...cases.map((record) => COLUMNS.map(([, read]) => csvCell(read(record)))),
-  ];
-  return `${rows.map((row) => row.join(",")).join("\r\n")}\r\n`;
-}
-
-/** A cell that no spreadsheet takes for a formula. */
-function csvCell(value: unknown): string {
-  if (value === undefined || value === null) return "";
-  if (typeof value === "number") return String(value);
-  const text = String(value);
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  return toCsv({
+    columns: Object.keys(COLUMNS),
+    rows: cases.map((record) => Object.values(COLUMNS).map((read) => read(record) ?? null)),
+  });
 }

@@ -8,10 +8,11 @@
  * @module
  */
 import { render } from "preact";
+import { putOnClipboard } from "../reports/html/client/copy.ts";
+import { save } from "../reports/html/client/save.ts";
 import { parseResult } from "../suites/result/read_result.ts";
 import type { Result } from "../suites/result/result_schema.ts";
 import { exportResult, resultJson } from "./exports.ts";
-import { copyText, saveBlob } from "./files.ts";
 import { type Actions, LivePage } from "./page.tsx";
 import type { PublishedDevice } from "./page_html.ts";
 import { drawPicture } from "./picture.ts";
@@ -149,8 +150,8 @@ export function startPage(
       keep(null);
       happen({ type: "kept", kept: null });
     },
-    save: (what, { result }) => void attempt("save the file", () => save(what, result)),
-    copy: ({ result }) => void attempt("copy", () => copyText(resultJson(result))),
+    save: (what, { result }) => void attempt("save the file", () => saveAs(what, result)),
+    copy: ({ result }) => void attempt("copy", () => copy(resultJson(result))),
     close: () => happen({ type: "closed" }),
   };
 
@@ -163,13 +164,13 @@ export function startPage(
     }
   }
 
-  async function save(what: Parameters<Actions["save"]>[0], result: Result): Promise<void> {
+  async function saveAs(what: Parameters<Actions["save"]>[0], result: Result): Promise<void> {
     if (what === "picture") {
       const { name, blob } = await drawPicture(result);
-      return saveBlob(name, blob);
+      return save(name, blob.type, blob);
     }
     const { name, type, content } = exportResult(what, result);
-    saveBlob(name, new Blob([content], { type }));
+    save(name, type, content);
   }
 
   async function open(files: readonly File[]): Promise<void> {
@@ -232,6 +233,16 @@ export function startPage(
       keep(null);
     }
   }
+}
+
+/**
+ * Puts a text on the clipboard.
+ *
+ * @throws {Error} where the browser does not allow it.
+ */
+async function copy(text: string): Promise<void> {
+  if (await putOnClipboard(text)) return;
+  throw new Error("the browser does not let this page use the clipboard");
 }
 
 /** What automation waits for: `looking`, `missing`, `ready`, `running` or `finished`. */

@@ -8,6 +8,7 @@ import type { JSX } from "preact";
 import { symbolCircle } from "d3-shape";
 import { logDomain, LogPlot } from "../reports/charts/log_plot.tsx";
 import type { SpeedupPoint } from "../reports/data/analysis.ts";
+import { contextAxis, parityGuide } from "../reports/html/section.tsx";
 import { formatContext, formatRatio } from "../reports/text/format.ts";
 import type { PublishedDevice } from "./page_html.ts";
 
@@ -28,6 +29,7 @@ export function SpeedupCurve(
     points: points.map(({ context, ratio }) => ({ x: context, y: ratio })),
   }));
   const all = [...own, ...others.flatMap(({ points }) => points)];
+  const x = contextAxis(all.map((point) => point.x));
   const series = [
     ...others,
     { label: "this run", style: { color: "var(--accent)", marker: symbolCircle }, points: own },
@@ -43,12 +45,7 @@ export function SpeedupCurve(
       </figcaption>
       <LogPlot
         size={SIZE}
-        x={{
-          label: "context, tokens",
-          domain: logDomain(all.map(({ x }) => x)),
-          format: formatContext,
-          base: 2,
-        }}
+        x={x}
         y={{
           label: "times as fast",
           domain: logDomain([1, ...all.map(({ y }) => y)]),
@@ -56,13 +53,7 @@ export function SpeedupCurve(
           base: 10,
         }}
         series={series}
-        guides={[{
-          label: "as fast as dense",
-          points: [[logDomain(all.map(({ x }) => x))[0], 1], [
-            logDomain(all.map(({ x }) => x))[1],
-            1,
-          ]],
-        }]}
+        guides={[parityGuide(x)]}
       />
       <details>
         <summary>As a table</summary>

@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { type SpeedupPoint, speedupSeries } from "../reports/data/analysis.ts";
+import { isLighthouseSeries, type SpeedupPoint, speedupSeries } from "../reports/data/analysis.ts";
 import type { Result } from "../suites/result/result_schema.ts";
 
 /** Forward speed-ups over dense attention of the first Lighthouse implementation, by context. */
 export function forwardSpeedups(result: Result): readonly SpeedupPoint[] {
-  return speedupSeries(result).find(({ direction }) => direction === "forward")?.points ?? [];
+  const forward = speedupSeries(result).filter(({ direction }) => direction === "forward");
+  return forward.find(isLighthouseSeries)?.points ?? [];
 }

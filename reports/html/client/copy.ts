@@ -26,21 +26,29 @@ export function linkTo(id: string): string {
   return `${location.href.split("#")[0]}#${encodeURIComponent(id).replaceAll("%2F", "/")}`;
 }
 
-/** Copies a text to the clipboard, and confirms it on the button for a moment. */
-export async function copyText(text: string, pressed: HTMLButtonElement): Promise<void> {
-  const before = pressed.dataset.label ??= pressed.textContent!;
+/** Puts a text on the clipboard, and returns whether the browser allowed it. */
+export async function putOnClipboard(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
+    return true;
   } catch {
     // Pages opened from disk have no clipboard in some browsers, but can copy the selection.
+    const focused = document.activeElement;
     const field = document.createElement("textarea");
     field.value = text;
     document.body.append(field);
     field.select();
-    document.execCommand("copy");
+    const done = document.execCommand("copy");
     field.remove();
-    pressed.focus();
+    if (focused instanceof HTMLElement) focused.focus();
+    return done;
   }
+}
+
+/** Copies a text to the clipboard, and confirms it on the button for a moment. */
+export async function copyText(text: string, pressed: HTMLButtonElement): Promise<void> {
+  const before = pressed.dataset.label ??= pressed.textContent!;
+  await putOnClipboard(text);
   pressed.textContent = "Copied";
   setTimeout(() => pressed.textContent = before, 1500);
 }

@@ -11,7 +11,8 @@ import { unpack } from "./packed.ts";
 import { toPng, toSvg } from "./save_picture.ts";
 import { toCsv, toJson } from "./saved_data.ts";
 
-function save(name: string, type: string, content: BlobPart): void {
+/** Saves a file in the browser's folder for downloads. */
+export function save(name: string, type: string, content: BlobPart): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([content], { type }));
   link.download = name;
