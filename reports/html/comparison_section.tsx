@@ -32,7 +32,7 @@ import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { cycledStyles, describedBy, seriesStyles } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick } from "./section.tsx";
+import { contextAxis, describe, formatTick, paperMark, parityGuide } from "./section.tsx";
 import { longestCommonContext, normSpeedups } from "./speedup_section.tsx";
 
 const DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
@@ -270,18 +270,8 @@ function SpeedupOfRuns({ results }: { results: readonly Result[] }): JSX.Element
               base: 10,
             }}
             series={plot}
-            guides={[{
-              label: "as fast as dense attention",
-              points: [[x.domain[0], 1], [x.domain[1], 1]],
-              strong: true,
-              anchor: "end",
-            }]}
-            marks={[{
-              x: HEADLINE_CONTEXT,
-              y: PAPER_SPEEDUP.forward,
-              label: `paper: ${formatRatio(PAPER_SPEEDUP.forward)}`,
-              detail: "forward, B200",
-            }]}
+            guides={[parityGuide(x)]}
+            marks={[paperMark(PAPER_SPEEDUP.forward, { detail: "forward, B200" })]}
             labelRoom={130}
           />
         )}

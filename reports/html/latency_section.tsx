@@ -24,7 +24,7 @@ import {
   SPREAD_TITLE,
 } from "../text/format.ts";
 import { clampSentence, shortSeriesNames } from "../text/summary_tables.ts";
-import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
+import { DotPlot, dotPlotHeight } from "../charts/bar_plot.tsx";
 import { type ChartData, finite, plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { type LogAxis, logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
@@ -32,6 +32,7 @@ import {
   capital,
   contextAxis,
   describe,
+  dotRows,
   formatTick,
   latencyPlot,
   Power,
@@ -132,16 +133,7 @@ function LatencyFigure(
   };
   // At one context there is no curve, but a row for each implementation.
   const alone = new Set(all.map(({ context }) => context)).size === 1;
-  const rows = plot.flatMap(({ label, style, points }): DotRow[] =>
-    points.map(({ y, low, high }) => ({
-      label,
-      value: y,
-      low,
-      high,
-      text: formatSeconds(y),
-      style,
-    }))
-  );
+  const rows = dotRows(plot, formatSeconds);
   const what = several ? `Latency ${DIRECTION_NAMES[direction]}` : "Latency";
   return (
     <Figure

@@ -5,11 +5,19 @@
  */
 import type { ComponentChildren, JSX } from "preact";
 import type { Result } from "../../suites/result/result_schema.ts";
+import { HEADLINE_CONTEXT } from "../claims/paper.ts";
 import type { ContextSeries } from "../data/analysis.ts";
-import { formatContext } from "../text/format.ts";
+import type { DotRow } from "../charts/bar_plot.tsx";
+import { formatContext, formatRatio } from "../text/format.ts";
 import { shortSeriesNames } from "../text/summary_tables.ts";
 import type { TickFormat } from "../charts/drawing.ts";
-import { type LogAxis, logDomain, type PlotSeries } from "../charts/log_plot.tsx";
+import {
+  type LogAxis,
+  logDomain,
+  type PlotGuide,
+  type PlotMark,
+  type PlotSeries,
+} from "../charts/log_plot.tsx";
 import { type Described, plotStyles } from "../charts/palette.ts";
 
 /** A section of the report: its anchor, its entry in the navigation, its content. */
@@ -67,6 +75,31 @@ export function contextAxis(contexts: readonly number[]): LogAxis {
     format: formatContext,
     base: 2,
   };
+}
+
+/** The line of figures of ratios below which Lighthouse is no gain. */
+export function parityGuide({ domain: [first, last] }: LogAxis): PlotGuide {
+  return {
+    label: "as fast as dense attention",
+    points: [[first, 1], [last, 1]],
+    strong: true,
+    anchor: "end",
+  };
+}
+
+/** The paper's speed-up at its headline's context. */
+export function paperMark(ratio: number, { detail }: Pick<PlotMark, "detail">): PlotMark {
+  return { x: HEADLINE_CONTEXT, y: ratio, label: `paper: ${formatRatio(ratio)}`, detail };
+}
+
+/** A row for each point of a plot, for figures of one context. */
+export function dotRows(
+  plot: readonly PlotSeries[],
+  format: (value: number) => string,
+): DotRow[] {
+  return plot.flatMap(({ label, style, points }) =>
+    points.map(({ y, low, high }) => ({ label, value: y, low, high, text: format(y), style }))
+  );
 }
 
 /** The kind of time in this run: by GPU timestamps, or by the wall clock without them. */

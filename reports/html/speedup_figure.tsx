@@ -22,7 +22,7 @@ import { finite, plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { cycledStyles, plotStyles } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick, unbroken } from "./section.tsx";
+import { contextAxis, describe, formatTick, paperMark, parityGuide, unbroken } from "./section.tsx";
 
 export function SpeedupFigure(
   { id, direction, series, several, result, height }: {
@@ -133,12 +133,7 @@ export function SpeedupFigure(
           }}
           series={drawn}
           guides={[
-            {
-              label: "as fast as dense attention",
-              points: [[x.domain[0], 1], [x.domain[1], 1]],
-              strong: true,
-              anchor: "end",
-            },
+            parityGuide(x),
             ...(bound
               ? [{
                 label: `${formatRatio(FLOP_RATIO)}: attention FLOP alone`,
@@ -149,12 +144,9 @@ export function SpeedupFigure(
               }]
               : []),
           ]}
-          marks={paper === undefined ? [] : [{
-            x: HEADLINE_CONTEXT,
-            y: paper,
-            label: `paper: ${formatRatio(paper)}`,
-            detail: `${DIRECTION_NAMES[direction]}, B200`,
-          }]}
+          marks={paper === undefined
+            ? []
+            : [paperMark(paper, { detail: `${DIRECTION_NAMES[direction]}, B200` })]}
           labelRoom={130}
         />
       )}

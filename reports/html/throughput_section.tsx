@@ -16,12 +16,12 @@ import {
 } from "../data/analysis.ts";
 import { formatContext, formatSpread, formatTokenRate, SPREAD_TITLE } from "../text/format.ts";
 import { shortSeriesNames } from "../text/summary_tables.ts";
-import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
+import { DotPlot, dotPlotHeight } from "../charts/bar_plot.tsx";
 import { plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { type Described, plotStyles } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
+import { contextAxis, describe, dotRows, formatTick, type Section, Spread } from "./section.tsx";
 
 /** The section, or null where the result has nothing for it. */
 export function throughputSection(result: Result, prefix: string): Section | null {
@@ -90,16 +90,7 @@ function ThroughputFigure(
   const all = plot.flatMap(({ points }) => points);
   // At one context there is no curve, but a row for each implementation.
   const alone = new Set(all.map(({ x }) => x)).size === 1;
-  const rows = plot.flatMap(({ label, style, points }): DotRow[] =>
-    points.map(({ y, low, high }) => ({
-      label,
-      value: y,
-      low,
-      high,
-      text: formatTokenRate(y),
-      style,
-    }))
-  );
+  const rows = dotRows(plot, formatTokenRate);
   const what = several ? `Throughput ${DIRECTION_NAMES[direction]}` : "Throughput";
   return (
     <Figure

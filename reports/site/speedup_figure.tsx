@@ -17,7 +17,7 @@ import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { cycledStyles } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick } from "../html/section.tsx";
+import { contextAxis, describe, formatTick, paperMark, parityGuide } from "../html/section.tsx";
 import { normSpeedups } from "../html/speedup_section.tsx";
 import { deviceText, leadRun, shorten, type SiteDevice, type SiteRun } from "./runs.ts";
 import { relative, reportPath, RunLink } from "./site_page.tsx";
@@ -122,18 +122,8 @@ export function SpeedupFigure(
             base: 10,
           }}
           series={plot}
-          guides={[{
-            label: "as fast as dense attention",
-            points: [[x.domain[0], 1], [x.domain[1], 1]],
-            strong: true,
-            anchor: "end",
-          }]}
-          marks={[{
-            x: HEADLINE_CONTEXT,
-            y: PAPER_SPEEDUP.forward,
-            label: `paper: ${formatRatio(PAPER_SPEEDUP.forward)}`,
-            detail: "B200",
-          }]}
+          guides={[parityGuide(x)]}
+          marks={[paperMark(PAPER_SPEEDUP.forward, { detail: "B200" })]}
           labelRoom={130}
         />
       )}
