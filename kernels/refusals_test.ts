@@ -32,6 +32,7 @@ import { IMPLEMENTATIONS } from "./implementations.ts";
 import { createContextParallel, planContextParallel } from "./lighthouse/context_parallel.ts";
 import { createLighthouseRows } from "./retrieval/lighthouse_last_row.ts";
 import { trainingEntries } from "./training/_bad_training.ts";
+import { slow } from "../tools/_cases.ts";
 
 async function implementationEntries(world: World, shape: Shape): Promise<Entry[]> {
   const { gpu } = world;
@@ -273,50 +274,53 @@ Deno.test("each bad argument of each public function is refused in one clear lin
   world.other.destroy();
 });
 
-Deno.test("combined faults, and faults of layers of any size, are refused too", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  const world = new World(gpu, (await testGpu(t))!);
-  const tables = new Map<string, Entry[]>();
-  const layer = fc.record({
-    heads: fc.integer({ min: 1, max: 3 }),
-    rows: fc.integer({ min: 2, max: 40 }),
-    dtype: fc.constantFrom<DType>("f16", "f32"),
-  });
-  await fc.assert(
-    fc.asyncProperty(
-      layer,
-      fc.nat(),
-      fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 4 }),
-      async ({ heads, rows, dtype }, which, faults) => {
-        // Few sizes, each with many faults: building a table of them takes a while.
-        const key = `${heads} ${rows % 4} ${dtype}`;
-        if (!tables.has(key)) {
-          tables.set(key, await allEntries(world, denseShape(heads, 17 * (rows % 4 + 1), dtype)));
-        }
-        const entries = tables.get(key)!.filter(({ bad }) => Object.keys(bad).length > 0);
-        const { name, good, bad, call } = entries[which % entries.length];
-        const given = { ...good };
-        const parts: string[] = [];
-        for (const [argument, value] of faults) {
-          const names = Object.keys(bad);
-          const chosen = names[argument % names.length];
-          given[chosen] = bad[chosen][value % bad[chosen].length];
-          parts.push(showGiven(chosen, given[chosen]));
-        }
-        let error: unknown = "nothing was refused";
-        try {
-          await call(given);
-        } catch (thrown) {
-          error = thrown;
-        }
-        requireClear(error, `${name} with ${parts.join(", ")}`);
-      },
-    ),
-    { numRuns: 600, seed: 20261130 },
-  );
-  world.gpu.destroy();
-  world.other.destroy();
+Deno.test({
+  ...slow("combined faults, and faults of layers of any size, are refused too"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const world = new World(gpu, (await testGpu(t))!);
+    const tables = new Map<string, Entry[]>();
+    const layer = fc.record({
+      heads: fc.integer({ min: 1, max: 3 }),
+      rows: fc.integer({ min: 2, max: 40 }),
+      dtype: fc.constantFrom<DType>("f16", "f32"),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        layer,
+        fc.nat(),
+        fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 4 }),
+        async ({ heads, rows, dtype }, which, faults) => {
+          // Few sizes, each with many faults: building a table of them takes a while.
+          const key = `${heads} ${rows % 4} ${dtype}`;
+          if (!tables.has(key)) {
+            tables.set(key, await allEntries(world, denseShape(heads, 17 * (rows % 4 + 1), dtype)));
+          }
+          const entries = tables.get(key)!.filter(({ bad }) => Object.keys(bad).length > 0);
+          const { name, good, bad, call } = entries[which % entries.length];
+          const given = { ...good };
+          const parts: string[] = [];
+          for (const [argument, value] of faults) {
+            const names = Object.keys(bad);
+            const chosen = names[argument % names.length];
+            given[chosen] = bad[chosen][value % bad[chosen].length];
+            parts.push(showGiven(chosen, given[chosen]));
+          }
+          let error: unknown = "nothing was refused";
+          try {
+            await call(given);
+          } catch (thrown) {
+            error = thrown;
+          }
+          requireClear(error, `${name} with ${parts.join(", ")}`);
+        },
+      ),
+      { numRuns: 600, seed: 20261130 },
+    );
+    world.gpu.destroy();
+    world.other.destroy();
+  },
 });
 
 Deno.test("after destroy every public function that needs a device throws DeviceLostError", async (t) => {

@@ -79,7 +79,7 @@ function manyOf(
 }
 
 /** The everyday kinds: every quadratic growth found so far shows in one of them. */
-const EVERYDAY = ["implementations", "selection quality"];
+const EVERYDAY = ["selection quality"];
 
 for (const [name, make] of Object.entries(SHAPES)) {
   const title = `renderReport: its time grows with the number of ${name}, not with the square`;

@@ -20,6 +20,7 @@ import { judgePair, levelsOf, pairTimes, weighNoise } from "./compare_times.ts";
 import { DEFAULTS } from "./gate_config.ts";
 import { rateOf } from "./quality_table.ts";
 import { timesOfRun } from "./timed_case.ts";
+import { slow as slowTest } from "../../tools/_cases.ts";
 
 /** The bound that the gate promises. */
 const BOUND = 0.01;
@@ -83,26 +84,31 @@ const PART = quality.grid.filter(({ contexts, between, within, drift }) =>
 /** Comparisons with other seeds than the committed quality. */
 const AFRESH = { runs: 40, first: 10_000 };
 
-Deno.test("other seeds on a part of the grid: no more false alarms, and slowdowns found as often", () => {
-  const counts: { runs: number; alarms: number }[] = [];
-  for (const published of PART) {
-    const { contexts, kinds, history, within, between, drift, unseen } = published;
-    const setting = { contexts, kinds, history, within, between, drift, unseen };
-    const row = measureSetting(setting, AFRESH);
-    counts.push({ runs: row.runs, alarms: row.falseAlarms });
-    for (const target of ["one", "all"] as const) {
-      for (const [size, rate] of Object.entries(published.detection[target])) {
-        const found = row.detection[target][size];
-        assert.ok(
-          agrees(found, row.runs, { rate, runs: published.runs }),
-          `${keyOf(setting)} ${target} ${size}: ${found}`,
-        );
+Deno.test({
+  ...slowTest(
+    "other seeds on a part of the grid: no more false alarms, and slowdowns found as often",
+  ),
+  fn: () => {
+    const counts: { runs: number; alarms: number }[] = [];
+    for (const published of PART) {
+      const { contexts, kinds, history, within, between, drift, unseen } = published;
+      const setting = { contexts, kinds, history, within, between, drift, unseen };
+      const row = measureSetting(setting, AFRESH);
+      counts.push({ runs: row.runs, alarms: row.falseAlarms });
+      for (const target of ["one", "all"] as const) {
+        for (const [size, rate] of Object.entries(published.detection[target])) {
+          const found = row.detection[target][size];
+          assert.ok(
+            agrees(found, row.runs, { rate, runs: published.runs }),
+            `${keyOf(setting)} ${target} ${size}: ${found}`,
+          );
+        }
       }
     }
-  }
-  const { runs, alarms } = rateOf(counts);
-  const [low] = exactRateInterval(alarms, runs, { confidence: 0.998 });
-  assert.ok(runs >= 400 && low <= BOUND, `${alarms} of ${runs} comparisons with a false alarm`);
+    const { runs, alarms } = rateOf(counts);
+    const [low] = exactRateInterval(alarms, runs, { confidence: 0.998 });
+    assert.ok(runs >= 400 && low <= BOUND, `${alarms} of ${runs} comparisons with a false alarm`);
+  },
 });
 
 Deno.test("the same seeds give the committed row", () => {

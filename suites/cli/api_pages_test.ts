@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import PINNED from "../../fixtures/public_names.json" with { type: "json" };
+import { inBrowser } from "../../reports/site/_check_lines.ts";
 import { chromium } from "../../reports/site/_chromium.ts";
 import { writeSite } from "../../reports/site/write_site.ts";
+import { ALL_CASES, slow } from "../../tools/_cases.ts";
 import { apiPages, publishable } from "./api_pages.ts";
 
 Deno.test("apiPages has a page for every public name, under a policy and without local paths", async () => {
@@ -35,11 +37,11 @@ Deno.test("publishable shows what to import", () => {
   );
 });
 
-const why = chromium === undefined ? " (skipped: no Chromium; apt-get install chromium)" : "";
+const named = inBrowser("pages of the API work from disk under their policy");
 
 Deno.test({
-  name: `pages of the API work from disk under their policy${why}`,
-  ignore: chromium === undefined,
+  ...slow(named.name),
+  ignore: named.ignore || !ALL_CASES,
   fn: async () => {
     const folder = await Deno.makeTempDir();
     try {

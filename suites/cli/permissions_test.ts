@@ -7,6 +7,7 @@ import { CUDA_LIBRARIES } from "../device/cuda_context.ts";
 import { libraryPaths, packageFolders } from "../device/native_libraries.ts";
 import { sampleResult } from "../result/_sample_result.ts";
 import { permissionFlags, type StartedCommand } from "./start.ts";
+import { slow } from "../../tools/_cases.ts";
 
 /** The smallest layers; checking them takes seconds. */
 const LAYER = "correctness --context 512 --profile smoke --head-dim 32 --levels 2 --pooling 2 " +
@@ -100,23 +101,26 @@ function flagsWithout(name: StartedCommand, kind: string): string[] {
 
 const list = (value: unknown) => Array.isArray(value) ? value as string[] : [];
 
-Deno.test("a command runs with its permission set and asks for all of it", async (t) => {
-  const gpu = await testGpu(t);
-  gpu?.destroy();
-  await inFolder(async (folder) => {
-    for (const row of ROWS) {
-      if (row.gpu && !gpu) continue;
-      const { code, complaint, asked } = await runWith(row, folder);
-      assert.equal(code, row.code, `${row.name}: ${complaint}`);
-      assert.doesNotMatch(complaint, /NotCapable|Requires .* access|permission for it/, row.name);
-      const set = manifest.permissions[row.name] as { env?: unknown; sys?: unknown };
-      for (const kind of ["env", "sys"] as const) {
-        const names = asked.filter((one) => one.permission === kind).map(({ value }) => value);
-        const idle = list(set[kind]).filter((name) => !names.includes(name) && !ELSEWHERE[name]);
-        assert.deepEqual(idle, [], `${row.name} never asks for these of ${kind}`);
+Deno.test({
+  ...slow("a command runs with its permission set and asks for all of it"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    gpu?.destroy();
+    await inFolder(async (folder) => {
+      for (const row of ROWS) {
+        if (row.gpu && !gpu) continue;
+        const { code, complaint, asked } = await runWith(row, folder);
+        assert.equal(code, row.code, `${row.name}: ${complaint}`);
+        assert.doesNotMatch(complaint, /NotCapable|Requires .* access|permission for it/, row.name);
+        const set = manifest.permissions[row.name] as { env?: unknown; sys?: unknown };
+        for (const kind of ["env", "sys"] as const) {
+          const names = asked.filter((one) => one.permission === kind).map(({ value }) => value);
+          const idle = list(set[kind]).filter((name) => !names.includes(name) && !ELSEWHERE[name]);
+          assert.deepEqual(idle, [], `${row.name} never asks for these of ${kind}`);
+        }
       }
-    }
-  });
+    });
+  },
 });
 
 Deno.test("a command fails in one line where its set lacks reading or writing", () =>
