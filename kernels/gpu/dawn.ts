@@ -4,6 +4,7 @@
  * @module
  */
 import manifest from "../../deno.json" with { type: "json" };
+import { paceDawnPolling } from "./dawn_polling.ts";
 import { DeviceError } from "./device.ts";
 import { within } from "./within.ts";
 
@@ -50,6 +51,7 @@ export async function createDawn(
 ): Promise<GPU> {
   try {
     const { create } = await within(load(), { seconds, doing: "loading it" });
+    paceDawnPolling();
     const gpu = create([...TOGGLES, ...flags]) as GPU;
     instances.push(gpu);
     return gpu;

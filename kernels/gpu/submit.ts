@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { startWait } from "./dawn_polling.ts";
 import { type Gpu, requireDevice } from "./device.ts";
 
 /** Out of device memory. */
@@ -102,6 +103,7 @@ export function submit(gpu: Gpu, encoder: GPUCommandEncoder, action: string): Pr
  */
 export async function waitFor<T>(gpu: Gpu, promise: Promise<T>, action: string): Promise<T> {
   let value: T;
+  startWait();
   try {
     value = await promise;
   } catch (error) {

@@ -13,6 +13,7 @@ import {
   requireDispatches,
   USAGE,
 } from "./buffers.ts";
+import { freePolls } from "./dawn_polling.ts";
 import type { Gpu } from "./device.ts";
 import { requirePositive, requireWhole } from "./require.ts";
 import { guard, RefusedError, submit, waitFor } from "./submit.ts";
@@ -113,6 +114,7 @@ export class Timer {
     let refused = false;
     const passCount = submissions.reduce((sum, passes) => sum + passes.length, 0);
     const timed = this.#queries !== undefined && passCount <= MAX_PASSES;
+    freePolls();
     const started = performance.now();
     let query = 0;
     let away = 0;

@@ -12,6 +12,7 @@ import { holdWorkers } from "../check/worker_pool.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { requireUniqueNames } from "../plan/measurable.ts";
 import { skipped, type VerifyCheck } from "./check_line.ts";
+import { runInOrder } from "./run_in_order.ts";
 import { checkGoldenBaseline } from "./golden_baselines.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
 import { checkDenseGradients } from "./gradient_checks.ts";
@@ -39,6 +40,9 @@ export const QUICK_CONTEXT = 32768;
 /** Longest context of a golden sparse attention that a quick run still checks. */
 const QUICK_BASELINE = 512;
 
+/** Checks that run at once on a real GPU. */
+const CONCURRENCY = 4;
+
 /** Default seed of random shapes and inputs. */
 export const DEFAULT_VERIFY_SEED = 2024;
 
@@ -52,7 +56,12 @@ export interface VerifyOptions {
   seed?: number;
   /** Default: all implementations. */
   registry?: readonly Implementation[];
-  /** Called with each check as it finishes. */
+  /**
+   * Checks that run at once: while one's reference is computed on the host, the device works for
+   * others. Default: 4 on a real GPU, 1 on a software adapter, which computes on the same cores.
+   */
+  concurrency?: number;
+  /** Called with each check in its order, when it and those before it have finished. */
   onCheck?: (check: VerifyCheck) => void;
   /** Stops between two checks. */
   signal?: AbortSignal;
@@ -106,18 +115,22 @@ export async function verify(gpu: Gpu, options: VerifyOptions = {}): Promise<Ver
     checks.push(check);
     options.onCheck?.(check);
   };
-  for (const { name, run } of planChecks(gpu, golden, options)) {
-    options.signal?.throwIfAborted();
-    try {
-      const found = await run();
-      (Array.isArray(found) ? found : [found]).forEach(report);
-    } catch (error) {
-      const lost = gpu.lost();
-      if (lost) throw new DeviceLostError(lost, { cause: error });
-      if (error instanceof Error && "exitCode" in error) throw error;
-      report({ name, status: "failed", detail: errorLine(error) });
-    }
-  }
+  const outcomes = runInOrder(
+    planChecks(gpu, golden, options).map(({ name, run }) => async () => {
+      options.signal?.throwIfAborted();
+      try {
+        const found = await run();
+        return Array.isArray(found) ? found : [found];
+      } catch (error) {
+        const lost = gpu.lost();
+        if (lost) throw new DeviceLostError(lost, { cause: error });
+        if (error instanceof Error && "exitCode" in error) throw error;
+        return [{ name, status: "failed", detail: errorLine(error) } as const];
+      }
+    }),
+    options.concurrency ?? (gpu.adapter.software ? 1 : CONCURRENCY),
+  );
+  for await (const found of outcomes) found.forEach(report);
   const count = (status: VerifyCheck["status"]) =>
     checks.filter((check) => check.status === status).length;
   const passed = count("passed");

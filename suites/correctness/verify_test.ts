@@ -5,7 +5,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Implementation } from "../../kernels/implementation.ts";
 import { Golden, readGolden, type SelectionCase } from "../check/golden.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
-import { verify } from "./verify.ts";
+import { formatCheck, verify } from "./verify.ts";
 import { judge } from "./check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
 import { checkCausality, checkDeterminism, checkNotFinite } from "./property_checks.ts";
@@ -225,5 +225,25 @@ Deno.test("verify counts, and gives exit code 1 for a failure and 5 for no check
   });
   assert.equal(wrong.failed, 1);
   assert.equal(wrong.exitCode, 1);
+  gpu.destroy();
+});
+
+Deno.test("verify gives the same lines in the same order, however many checks run at once", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const { selection } = await readGolden();
+  const source = { folder: new URL("../../fixtures/golden/", import.meta.url), shown: "golden/" };
+  const short = selection.toSorted((a, b) => a.N - b.N).slice(0, 4);
+  assert.ok(short.length > 2);
+  const golden = new Golden(source, {
+    selection: [...short, { ...short[0], sha256: "0".repeat(64) }, ...short],
+    forward: [],
+  });
+  const linesOf = async (concurrency: number) => {
+    const { checks } = await verify(gpu, { quick: true, registry: [], golden, concurrency });
+    return checks.map(formatCheck);
+  };
+  const alone = await linesOf(1);
+  assert.deepEqual(await linesOf(4), alone);
   gpu.destroy();
 });
