@@ -20,6 +20,7 @@ import {
 } from "../../dense_attention/dense_attention_cost.ts";
 import { HEAD_DIMS } from "../../dense_attention/types.ts";
 import type { Gpu } from "../../gpu/device.ts";
+import { collectOwned } from "../../gpu/owned.ts";
 import { requireRecord, show } from "../../gpu/require.ts";
 import { compileLighthouse, planLighthouseLayer } from "./lighthouse_layer.ts";
 import {
@@ -95,8 +96,14 @@ export function compileLayerAttention(gpu: Gpu, plan: AttentionPlan): Promise<Co
 async function compileDense(gpu: Gpu, { size }: AttentionPlan): Promise<CompiledAttention> {
   const { heads, context: rows, headDim, dtype, flopsPerDispatch } = size;
   const options = { heads, rows, headDim, dtype, flopsPerDispatch };
-  const forward = await createDenseAttention(gpu, planDenseAttention(gpu, options));
-  const backward = await createDenseBackward(gpu, planDenseBackward(gpu, options));
+  const { ownAll, destroy } = collectOwned();
+  const [forward, backward] = await ownAll(
+    createDenseAttention(gpu, planDenseAttention(gpu, options)),
+    createDenseBackward(gpu, planDenseBackward(gpu, options)),
+  ).catch((error) => {
+    destroy();
+    throw error;
+  });
   return {
     bind(buffers) {
       const { q, k, v, o, own } = buffers;
@@ -108,9 +115,6 @@ async function compileDense(gpu: Gpu, { size }: AttentionPlan): Promise<Compiled
         backward: backward.bind({ ...buffers, lse, delta: own("delta") }),
       };
     },
-    destroy: () => {
-      forward.destroy();
-      backward.destroy();
-    },
+    destroy,
   };
 }

@@ -126,13 +126,29 @@ export async function compileLighthouse(
   geometry: LighthouseGeometry,
 ): Promise<CompiledAttention> {
   const { heads, context, headDim, dtype, flopsPerDispatch } = size;
-  const { own, destroy } = collectOwned();
+  const { own, ownAll, destroy } = collectOwned();
   const { pass } = scorer!;
   const each = { heads, headDim, dtype };
   const rows = { ...each, rows: geometry.gathered, flopsPerDispatch };
   try {
-    const plain = own(
-      await createPyramid(gpu, planPyramid(geometry, { ...each, scored: false })),
+    const [
+      plain,
+      selection,
+      gather,
+      scatter,
+      dense,
+      gatherGradient,
+      backward,
+      scatterGradient,
+    ] = await ownAll(
+      createPyramid(gpu, planPyramid(geometry, { ...each, scored: false })),
+      createSelection(gpu, planSelection(geometry, heads)),
+      createGather(gpu, planGather(geometry, each)),
+      createScatter(gpu, planScatter(geometry, each)),
+      createDenseAttention(gpu, planDenseAttention(gpu, rows)),
+      createGatherGradient(gpu, planGatherGradient(geometry, each)),
+      createDenseBackward(gpu, planDenseBackward(gpu, { ...rows, gradientType: "f32" })),
+      createScatter(gpu, planScatter(geometry, { ...each, gradient: true })),
     );
     // Without a pass of its own the scorer's numbers come from the pyramid of q and k.
     const ranked = pass
@@ -145,19 +161,6 @@ export async function compileLighthouse(
         geometry,
         headsPerBlock: heads,
       }, { heads, flopsPerDispatch }),
-    );
-    const selection = own(await createSelection(gpu, planSelection(geometry, heads)));
-    const gather = own(await createGather(gpu, planGather(geometry, each)));
-    const scatter = own(await createScatter(gpu, planScatter(geometry, each)));
-    const dense = own(await createDenseAttention(gpu, planDenseAttention(gpu, rows)));
-    const gatherGradient = own(
-      await createGatherGradient(gpu, planGatherGradient(geometry, each)),
-    );
-    const backward = own(
-      await createDenseBackward(gpu, planDenseBackward(gpu, { ...rows, gradientType: "f32" })),
-    );
-    const scatterGradient = own(
-      await createScatter(gpu, planScatter(geometry, { ...each, gradient: true })),
     );
     return {
       bind: (buffers) =>

@@ -36,76 +36,91 @@ export type CompiledHead = Compiled<HeadProducts>;
 /** Everything that a step runs, but for what samples its batch. */
 export type StepKernels = Awaited<ReturnType<typeof compileStep>>;
 
-/** Compiles all kernels of a step. */
+/** Values of a record of promises. */
+async function resolveAll<Record extends object>(
+  record: Record,
+): Promise<{ -readonly [Name in keyof Record]: Awaited<Record[Name]> }> {
+  const entries = Object.entries(record).map(async ([name, one]) => [name, await one] as const);
+  return Object.fromEntries(await Promise.all(entries)) as never;
+}
+
+/** Compiles all kernels of a step, at once: a driver takes seconds for the large ones. */
 export async function compileStep(gpu: Gpu, plan: TrainingPlan) {
   const { model, products, parameters } = plan;
   const { rows, width, ffn, vocabulary, dtype, normEpsilon: epsilon, optimizer } = model;
   const { own: keep, destroy } = collectOwned();
-  const own = async <T extends { destroy: () => void }>(made: Promise<T>): Promise<T> =>
-    keep(await made);
-  const compileAll = async <Plans extends LayerProducts | HeadProducts>(plans: Plans) =>
-    Object.fromEntries(
-      await Promise.all(
-        Object.entries(plans).map(async ([name, one]) =>
-          [name, await own(createProduct(gpu, one))] as const
-        ),
+  const started: Promise<unknown>[] = [];
+  const own = <T extends { destroy: () => void }>(made: Promise<T>): Promise<T> => {
+    const kept = made.then(keep);
+    started.push(kept);
+    return kept;
+  };
+  const compileAll = <Plans extends LayerProducts | HeadProducts>(plans: Plans) =>
+    resolveAll(
+      Object.fromEntries(
+        Object.entries(plans).map(([name, one]) => [name, own(createProduct(gpu, one))]),
       ),
-    ) as unknown as Compiled<Plans>;
+    ) as unknown as Promise<Compiled<Plans>>;
+  const compileMap = async <Key, Plan, Made>(
+    plans: Iterable<readonly [Key, Plan]>,
+    compile: (plan: Plan) => Promise<Made>,
+  ) =>
+    new Map(
+      await Promise.all([...plans].map(async ([key, one]) => [key, await compile(one)] as const)),
+    );
   try {
     const norm = { rows, columns: width, dtype, epsilon };
-    const attention = new Map<AttentionPlan, CompiledAttention>();
-    for (const one of new Set(plan.attention)) {
-      attention.set(one, await own(compileLayerAttention(gpu, one)));
-    }
-    const head = new Map<number, CompiledHead>();
-    for (const [size, plans] of products.head) head.set(size, await compileAll(plans));
-    const losses = [];
-    for (const chunk of products.chunks) {
-      const { firstRow, rows } = chunk;
-      const size = { firstRow, rows, vocabulary, dtype };
-      losses.push(await own(createCrossEntropy(gpu, planCrossEntropy(size))));
-    }
-    const squares = [];
-    const updates = [];
+    const sizes = parameters.map((parameter) => ({
+      size: parameterSize(parameter),
+      copy: parameter.multiplied && dtype === "f16",
+    }));
     let first = 0;
-    for (const parameter of parameters) {
-      const size = parameterSize(parameter);
-      squares.push(await own(createSquareGradients(gpu, planSquareGradients({ size, first }))));
-      const copy = parameter.multiplied && dtype === "f16";
-      updates.push(await own(createAdamw(gpu, planAdamw({ size, copy, optimizer }))));
+    const squares = sizes.map(({ size }) => {
+      const made = own(createSquareGradients(gpu, planSquareGradients({ size, first })));
       first += gradientBlocks(size);
-    }
+      return made;
+    });
     const table = { rows, vocabulary, columns: width };
+    const attention = [...new Set(plan.attention)].map((one) => [one, one] as const);
     return {
-      layer: await compileAll(products.layer),
-      head,
-      attention,
-      losses,
-      squares,
-      updates,
-      norm: await own(createRmsNorm(gpu, planRmsNorm(norm))),
-      normBackward: await own(createRmsNormBackward(gpu, planRmsNormBackward(norm))),
-      lastNormBackward: await own(
-        createRmsNormBackward(gpu, planRmsNormBackward({ ...norm, adds: false })),
-      ),
-      rope: await own(
-        createRopeBackward(gpu, planRopeBackward({ layout: qkvLayout(model), dtype })),
-      ),
-      swiglu: await own(
-        createSwigluBackward(gpu, planSwigluBackward({ rows, width: ffn, dtype })),
-      ),
-      embedding: await own(createEmbedding(gpu, planEmbedding(table))),
-      embeddingBackward: await own(createEmbeddingBackward(gpu, planEmbeddingBackward(table))),
-      sumLosses: await own(createSumLosses(gpu, planSumLosses({ rows }))),
-      finish: await own(
-        createFinishGradients(
-          gpu,
-          planFinishGradients({ count: first, tokens: plan.tokens, optimizer }),
+      ...await resolveAll({
+        layer: compileAll(products.layer),
+        head: compileMap(products.head, compileAll) as Promise<Map<number, CompiledHead>>,
+        attention: compileMap<AttentionPlan, AttentionPlan, CompiledAttention>(
+          attention,
+          (one) => own(compileLayerAttention(gpu, one)),
         ),
-      ),
+        losses: Promise.all(
+          products.chunks.map(({ firstRow, rows }) =>
+            own(createCrossEntropy(gpu, planCrossEntropy({ firstRow, rows, vocabulary, dtype })))
+          ),
+        ),
+        squares: Promise.all(squares),
+        updates: Promise.all(
+          sizes.map((size) => own(createAdamw(gpu, planAdamw({ ...size, optimizer })))),
+        ),
+        norm: own(createRmsNorm(gpu, planRmsNorm(norm))),
+        normBackward: own(createRmsNormBackward(gpu, planRmsNormBackward(norm))),
+        lastNormBackward: own(
+          createRmsNormBackward(gpu, planRmsNormBackward({ ...norm, adds: false })),
+        ),
+        rope: own(createRopeBackward(gpu, planRopeBackward({ layout: qkvLayout(model), dtype }))),
+        swiglu: own(createSwigluBackward(gpu, planSwigluBackward({ rows, width: ffn, dtype }))),
+        embedding: own(createEmbedding(gpu, planEmbedding(table))),
+        embeddingBackward: own(createEmbeddingBackward(gpu, planEmbeddingBackward(table))),
+        sumLosses: own(createSumLosses(gpu, planSumLosses({ rows }))),
+        finish: own(
+          createFinishGradients(
+            gpu,
+            planFinishGradients({ count: first, tokens: plan.tokens, optimizer }),
+          ),
+        ),
+      }),
       destroy,
     };
   } catch (error) {
+    // What still compiles is freed too.
+    await Promise.allSettled(started);
     destroy();
     throw error;
   }
