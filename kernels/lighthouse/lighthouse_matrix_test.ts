@@ -9,6 +9,7 @@ import { worstRatio } from "../dense_attention/dense_attention_reference.ts";
 import { createTensor, readTensor, type Tensor, writeTensor } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { fillSeeded, pcgSum4 } from "../gpu/random.ts";
+import { flushesHalves } from "../gpu/subnormals.ts";
 import { lighthouseNorm } from "./lighthouse_attention.ts";
 import { lighthouseBackwardReference } from "./lighthouse_backward_reference.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
@@ -48,6 +49,7 @@ async function checkGradients(gpu: Gpu, { context, levels, pooling, headDim }: L
   const layer = await lighthouseNorm.prepare(gpu, problem, {
     inputs: { q, k, v, outputGradient },
   });
+  const flushes = await flushesHalves(gpu);
   const backward = layer.plan.stages.find(({ name }) => name === "attention-backward")!;
   assert.match(backward.variant!, /^matrix units/);
   for (const [what, size] of Object.entries(REST)) {
@@ -77,6 +79,7 @@ async function checkGradients(gpu: Gpu, { context, levels, pooling, headDim }: L
           store: Math.f16round,
           storeGradient: roundToHalf,
           weights: "f16",
+          flushes,
         },
       );
       for (const [n, name] of NAMES.entries()) {
