@@ -46,6 +46,8 @@ async function open(
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("request", (request) => requests.push(request.url()));
   await page.goto(address);
+  // A program that stopped while it was loading would be waited for in vain.
+  assert.ok(await page.evaluate(() => "lighthouse" in globalThis), complaints.join("\n"));
   return { page, complaints, requests };
 }
 

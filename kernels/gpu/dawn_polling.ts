@@ -43,12 +43,14 @@ export interface PollingHost {
   readonly later: (callback: () => void, milliseconds: number) => unknown;
 }
 
-const cell = new Int32Array(new SharedArrayBuffer(4));
+/** What {@linkcode PollingHost.stop} waits on. A browser, which never waits so, may have no such memory. */
+let cell: Int32Array<SharedArrayBuffer> | undefined;
 
 const HOST: PollingHost = {
   scope: globalThis as PollingHost["scope"],
   now: () => performance.now(),
-  stop: (milliseconds) => void Atomics.wait(cell, 0, 0, milliseconds),
+  stop: (milliseconds) =>
+    void Atomics.wait(cell ??= new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds),
   later: (callback, milliseconds) => setTimeout(callback, milliseconds),
 };
 
@@ -70,6 +72,7 @@ export function pollPause(waited: number): number {
 export function paceDawnPolling(): void {
   if (installed) return;
   installed = true;
+  find = findCollector;
   paceImmediates(HOST);
 }
 
@@ -95,6 +98,9 @@ export function startWait(): void {
 
 let collect: (() => void) | null | undefined;
 
+/** Set where it is needed, so that bundles for browsers leave out what names modules of Node.js. */
+let find: typeof findCollector | undefined;
+
 /** V8's `gc`, where this process can reach it. */
 function findCollector(): (() => void) | null {
   try {
@@ -115,6 +121,6 @@ function findCollector(): (() => void) | null {
 export function freePolls(): void {
   if (polls < MANY_POLLS) return;
   polls = 0;
-  collect ??= findCollector();
+  collect ??= find?.();
   collect?.();
 }
