@@ -11,6 +11,8 @@ import { NEEDLE_FLAGS } from "./retrieval/options.ts";
 import { retrievalRecord } from "./retrieval/record.ts";
 import type { SuiteEntry } from "./suite.ts";
 import { throughputRecord } from "./throughput/record.ts";
+import { TRAINING_FLAGS } from "./training/options.ts";
+import { trainingRecord } from "./training/record.ts";
 
 /** All of them; each is loaded where a run has it. */
 export const SUITES: readonly SuiteEntry[] = [
@@ -18,5 +20,6 @@ export const SUITES: readonly SuiteEntry[] = [
   { record: latencyRecord, load: () => import("./latency/suite.ts") },
   { record: throughputRecord, load: () => import("./throughput/suite.ts") },
   { record: contextParallelRecord, load: () => import("./context_parallel/suite.ts") },
+  { record: trainingRecord, flags: TRAINING_FLAGS, load: () => import("./training/suite.ts") },
   { record: retrievalRecord, flags: NEEDLE_FLAGS, load: () => import("./retrieval/suite.ts") },
 ];

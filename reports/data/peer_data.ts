@@ -58,7 +58,10 @@ export function peerRows(result: Result): PeerRow[] {
     const pair = pairOf(ratio.numerator, ratio.denominator);
     if (!ratios.has(pair)) ratios.set(pair, ratio);
   }
-  const rows = result.cases.filter((record) => isPeer(record) && record.suite !== "correctness")
+  // Training steps have a section of their own, which shows peers too.
+  const rows = result.cases.filter((record) =>
+    isPeer(record) && record.suite !== "correctness" && record.training === undefined
+  )
     .map((record): PeerRow => {
       const ours = own.get(workOf(record));
       return {

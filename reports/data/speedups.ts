@@ -4,7 +4,7 @@
  * @module
  */
 import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
-import { casesById, isContextCase, isMeasured, OWN_DENSE } from "./cases.ts";
+import { casesById, isContextCase, isMeasured, OWN_DENSE, timesLayer } from "./cases.ts";
 import { ratioSpread, type Spread, spreadOf } from "./spread.ts";
 import {
   bySeries,
@@ -65,6 +65,8 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
     const numerator = byId.get(above);
     const denominator = byId.get(below);
     if (numerator === undefined || denominator === undefined || !(ratio > 0)) continue;
+    // Ratios of whole training steps are not those of a layer.
+    if (!timesLayer(numerator) || !timesLayer(denominator)) continue;
     if (!isMeasured(numerator) || !isMeasured(denominator)) continue;
     if (numerator.implementation !== OWN_DENSE || denominator.family === "dense") continue;
     // An external layer over our dense attention is not a speed-up of either.

@@ -28,7 +28,7 @@ import { findImplementation } from "../plan/measurable.ts";
 import type { PlannedCase, PlannedGroup } from "../plan/planned_case.ts";
 import type { CaseRecord } from "../result/result_schema.ts";
 import type { MeasureOptions } from "../suite.ts";
-import { takeRounds, takeStages } from "./rounds.ts";
+import { takeRounds, takeStages } from "../measure/rounds.ts";
 
 /** Memory that the cases of a group may take together if the device's memory is unknown. */
 const UNKNOWN_MEMORY_BYTES = 4 * 2 ** 30;

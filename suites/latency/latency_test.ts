@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { repeatsOf } from "./rounds.ts";
+import { repeatsOf } from "../measure/rounds.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { watchAllocations } from "../../kernels/gpu/accounting.ts";
 import { readTensor, writeTensor } from "../../kernels/gpu/buffers.ts";

@@ -71,12 +71,22 @@ export interface Session extends RunSession {
   readonly recordRatio: (ratio: RatioRecord) => Promise<void>;
 }
 
-/** A case with its buffers that ran once. */
-export interface Started {
+/** A case whose executions are timed in rounds. */
+export interface Timed {
   readonly entry: PlannedCase;
-  readonly prepared: Layer;
+  readonly prepared: Pick<Layer, "stages" | "execute" | "peer">;
   readonly samples: Sample[];
+  /** GPU seconds of each staged execution, by stage. */
   readonly stageSamples: number[][];
+  /** The first execution, if it was long enough to count as a sample. */
+  first?: FirstRun;
+  /** How a case ends whose peer failed while its samples were taken. */
+  failure?: ReturnType<typeof outcomeOf>;
+}
+
+/** A case with its buffers that ran once. */
+export interface Started extends Timed {
+  readonly prepared: Layer;
   /** Its earlier record, if it is measured again; `samples` includes the samples of that record. */
   readonly earlier?: CaseRecord;
   /** Peak bytes of buffers for this case, including its inputs. */
@@ -85,16 +95,12 @@ export interface Started {
   readonly setupSeconds: number;
   /** Workgroups of the first execution that restarted, on matrix units. */
   readonly restarts?: number;
-  /** The first execution, if it was long enough to count as a sample. */
-  first?: FirstRun;
 }
 
 /** A case that ran once with correct results. */
 export interface Running extends Started {
   readonly outcome: CheckOutcome;
   readonly selectionQuality?: SelectionQualityRecord;
-  /** How a case ends whose peer failed while its samples were taken. */
-  failure?: ReturnType<typeof outcomeOf>;
 }
 
 /** A first execution that counts as a sample. */

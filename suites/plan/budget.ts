@@ -128,14 +128,21 @@ export class Budget {
 
   /** Whether an execution of the implementation was seen, in either direction. */
   knows(entry: PlannedCase): boolean {
-    return this.#scales.has(entry.implementation);
+    return this.#scales.has(rateOf(entry));
   }
 
   /** Predicted seconds of one execution. */
   predict(entry: PlannedCase): number {
     if (!entry.plan) return 0;
-    const scale = this.#scales.get(keyOf(entry)) ?? this.#scales.get(entry.implementation) ?? 1;
+    const scale = this.#scales.get(keyOf(entry)) ?? this.#scales.get(rateOf(entry)) ?? 1;
     return this.#plainSeconds(entry.plan) * scale;
+  }
+
+  /** Takes a guess for an execution unlike any that was seen; what was seen is never replaced. */
+  assume(entry: PlannedCase, seconds: number): void {
+    if (this.knows(entry) || !entry.plan) return;
+    const scale = this.#scaleOf(entry, seconds);
+    if (scale !== undefined) this.#scales.set(rateOf(entry), scale);
   }
 
   #plainSeconds(plan: ImplementationPlan): number {
@@ -179,7 +186,7 @@ export class Budget {
   /** Learns from an execution at a low clock: the implementation takes at most that long. */
   learnAtMost(entry: PlannedCase, seconds: number): void {
     const seen = this.#scaleOf(entry, seconds);
-    const expected = this.#scales.get(keyOf(entry)) ?? this.#scales.get(entry.implementation) ?? 1;
+    const expected = this.#scales.get(keyOf(entry)) ?? this.#scales.get(rateOf(entry)) ?? 1;
     if (seen !== undefined && seen < expected) this.#setScale(entry, seen);
   }
 
@@ -192,7 +199,7 @@ export class Budget {
   #setScale(entry: PlannedCase, scale: number): void {
     this.#scales.set(keyOf(entry), scale);
     // This also scales the implementation's other directions until they were seen.
-    this.#scales.set(entry.implementation, scale);
+    this.#scales.set(rateOf(entry), scale);
   }
 
   /** Learns how long preparing and checking a case took. */
@@ -336,9 +343,14 @@ interface Setup {
   readonly seconds: number;
 }
 
+/** All executions of an implementation run at similar rates, whatever the direction. */
+function rateOf({ rate, implementation }: PlannedCase): string {
+  return rate ?? implementation;
+}
+
 /** All executions of an implementation in one direction run at one rate. */
-function keyOf({ implementation, direction }: PlannedCase): string {
-  return `${implementation}/${direction}`;
+function keyOf(entry: PlannedCase): string {
+  return `${rateOf(entry)}/${entry.direction}`;
 }
 
 function submissions(seconds: number): number {

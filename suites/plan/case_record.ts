@@ -75,10 +75,12 @@ function shorten(value: number): number {
 /**
  * Times and everything derived from them. Flagged samples are kept but not counted; an
  * inconclusive case has samples and no statistic.
+ *
+ * @param measured `tokens` of one execution. Default: those of the context.
  */
 export function withSamples(
   record: CaseRecord,
-  measured: { samples: readonly Sample[]; seed: number },
+  measured: { samples: readonly Sample[]; seed: number; tokens?: number },
 ): CaseRecord {
   const samples = measured.samples.map((sample) => ({
     ...sample,
@@ -96,7 +98,7 @@ export function withSamples(
     statistic: summarize(seconds, { seed: measured.seed }),
     ...(positive && {
       throughput: invertStatistic(seconds, {
-        scale: record.shape.context,
+        scale: measured.tokens ?? record.shape.context,
         seed: measured.seed,
       }),
     }),

@@ -16,6 +16,7 @@ import type {
 } from "../../kernels/implementation.ts";
 
 import { UsageError } from "../errors.ts";
+import type { TrainingPeer } from "./training_peer.ts";
 
 /** Names of peers in results start with this. */
 export const PEER_PREFIX = "peer:";
@@ -104,6 +105,8 @@ export type Measurable = Omit<Implementation, "prepare"> & {
   readonly peer?: boolean;
   /** Longest execution in seconds, where it cannot be split into submissions. Default: no limit. */
   readonly longestSeconds?: number;
+  /** Of a peer that trains a model; its `directions` are empty if it does nothing else. */
+  readonly training?: TrainingPeer;
 };
 
 /**

@@ -63,6 +63,8 @@ export interface PlannedCase {
   readonly predictedOnly?: boolean;
   /** Samples that it gets before other cases get more than their minimum, if the budget has room. */
   readonly promisedSamples?: number;
+  /** Cases of one name run at one rate, from which their times are predicted. Default: the implementation. */
+  readonly rate?: string;
   /** Executions besides its samples. Default: warm-up, and its stages timed separately. */
   readonly course?: Course;
   /** Id of the check that must pass first; absent for checks and for cases that check themselves. */

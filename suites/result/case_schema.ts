@@ -4,6 +4,7 @@
  * @module
  */
 import { contextParallelSchema } from "../context_parallel/record.ts";
+import { trainingSchema } from "../training/record.ts";
 import { overlap, statisticSchema } from "./common_schema.ts";
 import type {
   CaseRecord,
@@ -99,6 +100,7 @@ export const digestSchema: z.ZodType<DigestRecord> = z.looseObject({
   queryGradient: z.string().optional().describe("Of dQ."),
   keyGradient: z.string().optional().describe("Of dK."),
   valueGradient: z.string().optional().describe("Of dV."),
+  weights: z.string().optional().describe("In training: of all weights after the checked steps."),
 }).meta({
   id: "DigestRecord",
   description: "Digests: `selection` is SHA-256 of int32 indices, all others are pcg-sum 128-bit " +
@@ -179,7 +181,7 @@ export const caseSchema: z.ZodType<CaseRecord> = z.looseObject({
   samples: z.array(sampleSchema).describe("Every execution that was timed, flagged ones too."),
   statistic: statisticSchema.optional().describe("Over `samples[].seconds`."),
   throughput: statisticSchema.optional().describe(
-    "Tokens per second of the layer: context / median seconds, with its interval.",
+    "Tokens per second: context / median seconds, with its interval; in training, tokens of a step.",
   ),
   check: checkSchema.optional().describe(
     "What the check found; a case is timed only after it passed.",
@@ -197,6 +199,9 @@ export const caseSchema: z.ZodType<CaseRecord> = z.looseObject({
   ),
   contextParallel: contextParallelSchema.optional().describe(
     "In the suite `context-parallel`; its stages are the ring steps.",
+  ),
+  training: trainingSchema.optional().describe(
+    "In the suite `training`: `shape` is that of one sequence's attention, stages are classes of work.",
   ),
 }).refine(
   ({ family, options }) =>

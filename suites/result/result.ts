@@ -313,7 +313,9 @@ export interface CaseRecord extends OpenRecord {
   samples: Sample[];
   /** Over `samples[].seconds`. */
   statistic?: Statistic;
-  /** Tokens per second of the layer: context / median seconds, with its interval. */
+  /**
+   * Tokens per second: context / median seconds, with its interval; in training, tokens of a step.
+   */
   throughput?: Statistic;
   /** What the check found; a case is timed only after it passed. */
   check?: CheckRecord;
@@ -329,6 +331,11 @@ export interface CaseRecord extends OpenRecord {
   machine?: string;
   /** In the suite `context-parallel`; its stages are the ring steps. */
   contextParallel?: ContextParallelRecord;
+  /**
+   * In the suite `training`: `shape` is that of one sequence's attention, stages are classes of
+   * work.
+   */
+  training?: TrainingRecord;
 }
 
 /** Shape of an attention problem. Layout of tensors is [heads, context, headDim]. */
@@ -441,6 +448,8 @@ export interface DigestRecord extends OpenRecord {
   keyGradient?: string;
   /** Of dV. */
   valueGradient?: string;
+  /** In training: of all weights after the checked steps. */
+  weights?: string;
 }
 
 /** What a selection does to its context, and how far it agrees with others. */
@@ -511,6 +520,79 @@ export interface OverlapRecord extends OpenRecord {
   jaccard: number;
   /** Of each level, finest first. */
   levels: number[];
+}
+
+/** A whole training step: what was trained, and what became of it. */
+export interface TrainingRecord extends OpenRecord {
+  /** Layers of the model. */
+  layers: number;
+  /** Width of the residual stream: heads times head dimension. */
+  width: number;
+  /** Width of the feed-forward part. */
+  ffn: number;
+  /** V: rows of the embedding and of the head. */
+  vocabulary: number;
+  /** Parameters of the model. */
+  parameters: number;
+  /** Layers at each end that are dense under Lighthouse; the paper has 2. */
+  denseEnds: number;
+  /** Sequences that run at once. */
+  batch: number;
+  /** Batches whose gradients are added up in a step. */
+  accumulate: number;
+  /** Tokens of a step; `throughput` counts these. */
+  tokens: number;
+  /** What is computed again in the backward pass. A peer's own way is not known: `none`. */
+  recompute: "none" | "light" | "least";
+  /** What the model was trained on; absent where the case did not run. */
+  data?: {
+    /** `seeded`: random bytes of the run's seed, the same on every machine. `corpus`: a file's. */
+    kind: "seeded" | "corpus";
+    /** Bytes that batches are drawn from. */
+    bytes: number;
+    /** SHA-256 of these bytes. */
+    digest: string;
+    [unknown: string]: unknown;
+  };
+  /** FLOP of a step. `flops` of the case is their sum, all of which was executed. */
+  flops: {
+    /** Matrix products, forward and backward. */
+    products: number;
+    /** Attention, forward and backward. */
+    attention: number;
+    /** Scorers of Lighthouse layers. */
+    scorers: number;
+    /** Of both, what is computed again: the time has it, the model does not. */
+    recomputed: number;
+    [unknown: string]: unknown;
+  };
+  /**
+   * Bytes of the buffers that were planned, by what they are for: `weights`, `optimizer`, `kept`
+   * for the backward pass, `scratch` that layers share, `data`, `kernels`.
+   */
+  plannedBytes: Record<string, number>;
+  /** Steps of the determinism check: `digest.weights` is of the weights after them. */
+  checkedSteps: number;
+  /** The checked steps, then the last timed ones, at most 64. */
+  steps: {
+    /** Mean loss of its tokens, in nats. */
+    loss: number;
+    /** Norm of all gradients before clipping. */
+    gradientNorm?: number;
+    /** Loss scale that it ran with. */
+    lossScale?: number;
+    /** Whether it was skipped, since a gradient was not finite. Default false. */
+    skipped?: boolean;
+    [unknown: string]: unknown;
+  }[];
+  /** What the last timed step left; how many steps there were depends on time. */
+  after?: {
+    /** Steps since the beginning. */
+    steps: number;
+    /** Digest of the weights after them. */
+    weights: string;
+    [unknown: string]: unknown;
+  };
 }
 
 /** Ratio of two cases measured in the same interleaved rounds. */

@@ -8,6 +8,7 @@ import { correctnessRecord } from "../correctness/record.ts";
 import { latencyRecord } from "../latency/record.ts";
 import { retrievalRecord } from "../retrieval/record.ts";
 import { throughputRecord } from "../throughput/record.ts";
+import { trainingRecord } from "../training/record.ts";
 import { findRecord, type SuiteRecord } from "./suite_record.ts";
 
 /** All of them. */
@@ -16,6 +17,7 @@ export const SUITE_RECORDS: readonly SuiteRecord[] = [
   latencyRecord,
   throughputRecord,
   contextParallelRecord,
+  trainingRecord,
   retrievalRecord,
 ];
 

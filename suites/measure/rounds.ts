@@ -9,11 +9,11 @@ import {
   nextRound,
   outcomeOf,
   rethrowFatal,
-  type Running,
   type Session,
-} from "../measure/session.ts";
+  type Timed,
+} from "./session.ts";
 import type { CalibrationRecord } from "../result/result_schema.ts";
-import { learnTime } from "../measure/start_case.ts";
+import { learnTime } from "./start_case.ts";
 import { STAGED_SECONDS } from "../plan/durations.ts";
 
 /** Least length of a sample in steps of its clock. */
@@ -49,7 +49,7 @@ export function repeatsOf(
 /** Runs a case between two canaries, or takes the first execution where that counts. */
 async function takeSample(
   session: Session,
-  running: Running,
+  running: Timed,
   options: { round: number; place: number; before: number },
 ): Promise<number> {
   const { budget, calibration, clock, signal } = session;
@@ -81,7 +81,7 @@ async function takeSample(
 
 function addSample(
   session: Session,
-  running: Running,
+  running: Timed,
   { timing, canary, device, round, place, repeat = 1 }:
     & FirstRun
     & { round: number; place: number; repeat?: number },
@@ -106,7 +106,7 @@ function addSample(
 }
 
 /** Keeps the stages of a timing. Without GPU timestamps stages cannot be told apart. */
-function addStages(session: Session, { stageSamples }: Running, timing: Timing): void {
+function addStages(session: Session, { stageSamples }: Timed, timing: Timing): void {
   if (session.calibration.record.clock === "wall") return;
   timing.stages?.forEach((seconds, stage) => stageSamples[stage].push(seconds));
 }
@@ -115,7 +115,7 @@ function addStages(session: Session, { stageSamples }: Running, timing: Timing):
  * Times the stages of a case in passes of their own, where its samples did not. Those taken at a wrong
  * clock are dropped: stages carry no flag.
  */
-export async function takeStages(session: Session, running: Running, count: number): Promise<void> {
+export async function takeStages(session: Session, running: Timed, count: number): Promise<void> {
   const { prepared, entry, stageSamples } = running;
   const { budget, calibration, clock, signal } = session;
   if (calibration.record.clock === "wall") return;
@@ -144,7 +144,7 @@ export async function takeStages(session: Session, running: Running, count: numb
  */
 export async function takeRounds(
   session: Session,
-  members: { a?: Running; candidates: readonly Running[] },
+  members: { a?: Timed; candidates: readonly Timed[] },
   options: { allowance: () => number; promised: number; kept: number },
 ): Promise<number[]> {
   const { a, candidates } = members;
@@ -154,7 +154,7 @@ export async function takeRounds(
   const all = [...a ? [a] : [], ...candidates];
   const firstRound = nextRound(all.flatMap(({ samples }) => samples));
   const taken: number[] = [];
-  const clean = new Map<Running, number>();
+  const clean = new Map<Timed, number>();
   let before = await session.clock.settle({ signal: session.signal });
   const begun = budget.now();
   let deadline = Infinity;
@@ -171,7 +171,7 @@ export async function takeRounds(
     if (i >= Math.max(least, owed) && started + last > deadline) break;
     const affordable = i + Math.floor((deadline - started) / Math.max(one, 1e-9));
     const rounds = Math.max(least, owed, Math.min(most, affordable));
-    const lacking = (running: Running) => !running.failure && (clean.get(running) ?? 0) < rounds;
+    const lacking = (running: Timed) => !running.failure && (clean.get(running) ?? 0) < rounds;
     const lack = candidates.length > 0 ? candidates.filter(lacking) : [a!].filter(lacking);
     if (lack.length === 0) break;
     const round = firstRound + i;
@@ -190,7 +190,7 @@ export async function takeRounds(
       }
     }
     taken.push(round);
-    const good = (running: Running | undefined) =>
+    const good = (running: Timed | undefined) =>
       !running?.samples.some((sample) => sample.round === round && sample.flag);
     for (const running of lack) {
       if (good(a) && good(running)) clean.set(running, (clean.get(running) ?? 0) + 1);
@@ -205,7 +205,7 @@ export async function takeRounds(
 /** Predicted seconds of a round: two samples of each member, with the canary around them. */
 function roundSeconds(
   { budget, calibration, clock }: Session,
-  members: readonly Running[],
+  members: readonly Timed[],
 ): number {
   return members.reduce((sum, { entry }) => {
     const repeat = repeatsOf(calibration.record, budget.predict(entry));
