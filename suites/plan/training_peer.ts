@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Model } from "../../kernels/training/model/model_options.ts";
+import type { Model } from "../../kernels/mod.ts";
 
 /** What trains. */
 export interface TrainingPeer {
