@@ -70,6 +70,14 @@ export interface SuiteFlag {
   readonly parse: (text: string) => unknown;
 }
 
+/** Memory of a suite's cases, planned and not allocated. */
+export interface SuiteMemory {
+  /** Every buffer with its bytes, for a terminal. */
+  readonly lines: readonly string[];
+  /** Why cases cannot run, one line each; empty where all of them can. */
+  readonly refused: readonly string[];
+}
+
 /** Options of a run before its device is open: without a profile name, the adapter decides. */
 export interface OpenOptions extends Omit<PlanOptions, "profile"> {
   readonly profile?: string;
@@ -92,6 +100,12 @@ interface Planned<G extends PlannedGroup> {
    * @param others.gated cases of other suites that wait for a check; for the suite of the checks.
    */
   plan(planning: Planning, others: { gated: readonly PlannedCase[] }): SuitePlan<G> | undefined;
+  /**
+   * The memory of its cases, for `doctor --plan`; absent where the plan of layers says it.
+   *
+   * @throws {UsageError} one line, when nothing that was requested can be planned.
+   */
+  planMemory?(planning: Planning): SuiteMemory;
   /** Weight of a group, for shards. Default: FLOP of one execution of each case. */
   weight?(group: G): number;
 }
@@ -122,6 +136,8 @@ export interface SuiteEntry {
   readonly record: SuiteRecord;
   /** Options of its own, as on the command line. Default: none. */
   readonly flags?: readonly SuiteFlag[];
+  /** Whether it plans memory of its own: `doctor --plan NAME`. Default false. */
+  readonly plansMemory?: boolean;
   /** Loads what plans and measures; a run loads only its own suites. */
   readonly load: () => Promise<{ readonly suite: Suite }>;
 }

@@ -20,6 +20,11 @@ export const SUITES: readonly SuiteEntry[] = [
   { record: latencyRecord, load: () => import("./latency/suite.ts") },
   { record: throughputRecord, load: () => import("./throughput/suite.ts") },
   { record: contextParallelRecord, load: () => import("./context_parallel/suite.ts") },
-  { record: trainingRecord, flags: TRAINING_FLAGS, load: () => import("./training/suite.ts") },
+  {
+    record: trainingRecord,
+    flags: TRAINING_FLAGS,
+    plansMemory: true,
+    load: () => import("./training/suite.ts"),
+  },
   { record: retrievalRecord, flags: NEEDLE_FLAGS, load: () => import("./retrieval/suite.ts") },
 ];

@@ -16,10 +16,12 @@ import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { DriverError, ensureDriver } from "../device/install_driver.ts";
 import {
   ASSUMED_DEVICE,
+  describeLimit,
   describeMemory,
   type MemoryDevice,
   planMemory,
 } from "../plan/memory_plan.ts";
+import { startPlanning } from "../plan/grid.ts";
 import type { PlanOptions } from "../plan/plan_options.ts";
 import { PROFILE_NAMES } from "../plan/profile.ts";
 import { provideRuntimeDir } from "../device/runtime_dir.ts";
@@ -31,12 +33,17 @@ import { readTuning } from "../device/tuning_file.ts";
 import { terminalWidth } from "./color.ts";
 import { runCommand } from "./errors.ts";
 import { addLayerOptions, chosenLayers, tuningOption } from "./layer_options.ts";
-import { newCommand, quietOption } from "./command.ts";
+import { newCommand, quietOption, takesNames } from "./command.ts";
+import { SUITES } from "../suites.ts";
+import { addSuiteOptions, chosenSettings, suiteNames } from "./suite_options.ts";
 import { stackOption } from "./device_options.ts";
 import { parseCommand } from "./parse_command.ts";
 
 /** Where the values of a diagnosis begin, for lines that go on. */
 const VALUE_INDENT = " ".repeat(13);
+
+/** Suites that plan memory of their own. */
+const PLANNING = SUITES.filter(({ plansMemory }) => plansMemory);
 
 /** The Deno version that the project is tested with. */
 const TESTED_DENO = "2.9.6";
@@ -52,8 +59,12 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
     for (const line of text.split("\n")) console.log(wrapWords(line, width, VALUE_INDENT));
   };
   if (given.plan) {
-    const { stack, profile, device } = given;
-    return await printPlan({ profile, ...chosenLayers(command) }, { device, stack, print });
+    const { stack, profile, device, plan } = given;
+    const options = { profile, ...chosenLayers(command), ...chosenSettings(command, PLANNING) };
+    const how = { device, stack, print };
+    return plan === true
+      ? await printPlan(options, how)
+      : await printSuitePlan({ ...options, suites: [plan] }, how);
   }
   const alone = Object.keys(given).find((name) =>
     !["profile", "tuning", "stack", "quiet"].includes(name)
@@ -119,6 +130,7 @@ export function doctorOptions() {
     examples: [
       ["doctor", "what this machine can run"],
       ["doctor --plan --context 512K", "memory of a layer, buffer by buffer"],
+      ["doctor --plan training --model paper --context 96K", "memory of a model in training"],
     ],
   })
     .optionsGroup("What to look at:")
@@ -126,7 +138,15 @@ export function doctorOptions() {
     .addOption(tuningOption())
     .addOption(quietOption("print nothing; the exit code is 0 where something can run"))
     .optionsGroup("Memory plan:")
-    .option("--plan", "print the memory plan of the layers that the other options choose")
+    .addOption(takesNames(
+      new Option(
+        "--plan [suite]",
+        "print the memory plan of the layers that the other options choose, or of a suite's cases: " +
+          suiteNames(PLANNING).join(", "),
+      ),
+      suiteNames(PLANNING),
+      { list: false },
+    ))
     .addOption(
       new Option("--device <name>", "plan for this machine's adapter or for an H100 of 80 GB")
         .choices(["here", "h100"] as const),
@@ -136,6 +156,7 @@ export function doctorOptions() {
         .choices(PROFILE_NAMES).default("paper"),
     );
   addLayerOptions(command, { verb: "plan" });
+  addSuiteOptions(command, PLANNING);
   return command;
 }
 
@@ -160,13 +181,45 @@ async function printPlan(
     print: (text: string) => void;
   },
 ): Promise<number> {
-  const { found, note } = device === "h100"
-    ? { found: ASSUMED_DEVICE }
-    : await findDevice(device, stack);
+  const { found, note } = await plannedDevice(device, stack);
   const cases = planMemory(options, found, IMPLEMENTATIONS);
   if (note) print(note);
   print(describeMemory(cases, { device: found, bytes: formatBytes }).join("\n"));
   return cases.every(({ fits, buffers }) => fits || !buffers) ? EXIT.fine : EXIT.failed;
+}
+
+/**
+ * Prints the memory plan of a suite's cases.
+ *
+ * @throws {UsageError} one line, when one of them cannot run.
+ */
+async function printSuitePlan(
+  options: PlanOptions,
+  { device, stack, print }: Parameters<typeof printPlan>[1],
+): Promise<number> {
+  const [name] = options.suites!;
+  const entry = PLANNING.find(({ record }) => record.name === name);
+  if (!entry) {
+    throw new UsageError(`plan ${name} is not one of ${suiteNames(PLANNING).join(", ")}`);
+  }
+  const { suite } = await entry.load();
+  // What needs no device is refused before one is opened.
+  await suite.open?.({ ...options, seed: 0 });
+  const { found, note } = await plannedDevice(device, stack);
+  const { lines, refused } = suite.planMemory!(startPlanning(options, found, IMPLEMENTATIONS));
+  if (note) print(note);
+  print(describeLimit(found, { bytes: formatBytes }));
+  print(lines.join("\n"));
+  if (refused.length > 0) throw new UsageError(refused[0]);
+  return EXIT.fine;
+}
+
+/** The device to plan for, and what a reader should know of the choice. */
+async function plannedDevice(
+  device: "here" | "h100" | undefined,
+  stack: OpenStackOptions["stack"],
+): Promise<{ found: MemoryDevice; note?: string }> {
+  return device === "h100" ? { found: ASSUMED_DEVICE } : await findDevice(device, stack);
 }
 
 /** The adapter of this machine; unless it was asked for, an H100 stands in for a software one. */

@@ -102,6 +102,16 @@ export function planMemory(
   });
 }
 
+/** What a plan is for, one line. */
+export function describeLimit(
+  { description, capabilities, deviceMemoryBytes }: MemoryDevice,
+  { bytes }: { bytes: (bytes: number) => string },
+): string {
+  const limit = memoryLimit(deviceMemoryBytes);
+  return `planned for ${description}: bindings to ${bytes(capabilities.maxBindingBytes)}, ` +
+    (limit === null ? "memory unknown" : `${bytes(limit)} of its memory may be used`);
+}
+
 /** Lines for a terminal. */
 export function describeMemory(
   cases: readonly CaseMemory[],
@@ -109,11 +119,7 @@ export function describeMemory(
 ): string[] {
   const { device, bytes } = options;
   const limit = memoryLimit(device.deviceMemoryBytes);
-  const binding = bytes(device.capabilities.maxBindingBytes);
-  const lines = [
-    `planned for ${device.description}: bindings to ${binding}, ` +
-    (limit === null ? "memory unknown" : `${bytes(limit)} of its memory may be used`),
-  ];
+  const lines = [describeLimit(device, options)];
   for (const entry of cases) {
     const { name, buffers, peakBytes, leastBytes, headsPerBlock, fits, reason } = entry;
     lines.push("", name);

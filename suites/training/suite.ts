@@ -11,6 +11,7 @@ import { membersOf } from "../plan/planned_case.ts";
 import { loadProfile, sectionOf } from "../plan/profile.ts";
 import type { BudgetedSuite, OpenOptions } from "../suite.ts";
 import { measureSteps } from "./measure_steps.ts";
+import { planTrainingMemory } from "./plan_memory.ts";
 import { planTrainingSuite, type StepGroup } from "./plan_training.ts";
 import { applyTraining, trainingOptions, trainingSection } from "./profile.ts";
 import { trainingRecord } from "./record.ts";
@@ -26,6 +27,7 @@ export const suite: BudgetedSuite<StepGroup> = {
     const planned = planTrainingSuite(planning);
     return planned && { groups: planned.groups, configuration: planned.section };
   },
+  planMemory: planTrainingMemory,
   begin(session, run) {
     const timer = new Timer(session.gpu);
     const corpus = run.opened as Corpus | undefined;
