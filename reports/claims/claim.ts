@@ -44,6 +44,8 @@ export interface Quantity {
 export interface ClaimDetail {
   label: string;
   paper: string;
+  /** What was measured of it, one for each baseline. Default: nothing. */
+  measured?: readonly { over: string; text: string; verdict: Verdict }[];
 }
 
 /** What a value is based on. */

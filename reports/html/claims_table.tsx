@@ -59,7 +59,7 @@ export function ClaimsTable({ result }: { result: Result }): JSX.Element {
   );
 }
 
-const BEYOND = "They need trained models, and a single layer is not training.";
+const BEYOND = "They need models trained to the end.";
 
 /** Rows that one folded line replaces. */
 function Folded({ summary, rows }: { summary: string; rows: readonly ClaimRow[] }): JSX.Element {
@@ -107,10 +107,17 @@ function Claim({ row }: { row: ClaimRow }): JSX.Element {
             <details>
               <summary>{row.id === "growth" ? "Each context" : "The paper’s rows"}</summary>
               <dl class="pairs">
-                {row.details.map(({ label, paper }) => (
+                {row.details.map(({ label, paper, measured = [] }) => (
                   <>
                     <dt>{label}</dt>
-                    <dd>{paper}</dd>
+                    <dd>
+                      {paper}
+                      {measured.map(({ over, text, verdict }) => (
+                        <span class="aside">
+                          {text} over {over}: {verdict}
+                        </span>
+                      ))}
+                    </dd>
                   </>
                 ))}
               </dl>

@@ -24,6 +24,7 @@ import { HeroFigure, speedupSection } from "./speedup_section.tsx";
 import { stageSection } from "./stage_section.tsx";
 import { sweepSection } from "./sweep_section.tsx";
 import { throughputSection } from "./throughput_section.tsx";
+import { trainingSection } from "./training_section.tsx";
 import { correctnessSection } from "./correctness_section.tsx";
 import { environmentSection } from "./environment_section.tsx";
 import { missingSection } from "./missing_section.tsx";
@@ -74,6 +75,7 @@ const FINDINGS: readonly SectionOf[] = [
   sweepSection,
   memorySection,
   throughputSection,
+  trainingSection,
   selectionSection,
   retrievalSection,
   contextParallelSection,

@@ -60,7 +60,15 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
   };
   if (given.plan) {
     const { stack, profile, device, plan } = given;
-    const options = { profile, ...chosenLayers(command), ...chosenSettings(command, PLANNING) };
+    const own = chosenSettings(command, PLANNING);
+    if (plan === true && own.settings) {
+      const [[suite, settings]] = Object.entries(own.settings);
+      const [given] = Object.keys(settings);
+      const flags = PLANNING.flatMap(({ flags = [] }) => flags);
+      const { flag } = flags.find(({ name }) => name === given)!;
+      throw new UsageError(`option --${flag} is for --plan ${suite}`);
+    }
+    const options = { profile, ...chosenLayers(command), ...own };
     const how = { device, stack, print };
     return plan === true
       ? await printPlan(options, how)
