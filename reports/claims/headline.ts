@@ -35,6 +35,7 @@ import {
 } from "./points.ts";
 import { retrievalLine } from "./retrieval_finding.ts";
 import { speedupClaim } from "./speedup_claim.ts";
+import { trainingSentence } from "./training_finding.ts";
 
 /** How this run's hardware relates to the paper's. */
 export interface HardwareNotice {
@@ -233,6 +234,8 @@ function otherLine(result: Result): string | null {
   const timed = result.cases.some((record) => timesLayer(record) && isMeasured(record));
   const sharded = timed ? null : shardSentence(result);
   if (sharded !== null) return sharded;
+  const trained = timed ? null : trainingSentence(result);
+  if (trained !== null) return trained;
   const longest = (among: (record: CaseRecord) => boolean, implementation: string) =>
     result.cases.filter(isMeasured).filter((record) =>
       among(record) && record.implementation === implementation

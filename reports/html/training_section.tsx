@@ -11,6 +11,7 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import { StackedBars, stackedBarsHeight } from "../charts/bar_plot.tsx";
 import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
+import { leadPair, pairRatio, stepName } from "../claims/training_finding.ts";
 import { spreadOf } from "../data/spread.ts";
 import {
   isPeerStep,
@@ -51,8 +52,7 @@ export function trainingSection(result: Result, prefix: string): Section | null 
   const cases = trainingCases(result);
   if (cases.length === 0) return null;
   const pairs = trainingPairs(result);
-  const lead = pairs.filter(({ dense }) => !isPeerStep(dense))
-    .reduce<TrainingPair | null>((a, b) => a === null || b.ratio > a.ratio ? b : a, null);
+  const lead = leadPair(result);
   const fastest = cases.reduce((a, b) => b.tokensPerSecond > a.tokensPerSecond ? b : a);
   const broken = cases.filter(({ classes }) => classes.length > 0);
   return {
@@ -61,16 +61,16 @@ export function trainingSection(result: Result, prefix: string): Section | null 
     content: (
       <Spread
         title={lead === null
-          ? `${nameOf(fastest)} trains at ${formatTokenRate(fastest.tokensPerSecond)}`
+          ? `${stepName(fastest)} trains at ${formatTokenRate(fastest.tokensPerSecond)}`
           : `At ${formatContext(lead.lighthouse.record.shape.context)}, ${
-            nameOf(lead.lighthouse)
+            stepName(lead.lighthouse)
           } trains ${formatRatio(lead.ratio)} as fast as dense attention`}
         figure={<TrainingFigure id={`${prefix}training-figure`} {...{ cases, pairs, broken }} />}
       >
         <p>
           <span class="figure-number">{formatTokenRate(fastest.tokensPerSecond)}</span>
           <span class="figure-label">
-            whole steps with {nameOf(fastest)}, {modelOf(fastest)}
+            whole steps with {stepName(fastest)}, {modelOf(fastest)}
           </span>
         </p>
         {lead !== null && <p>{sentence(lead)}</p>}
@@ -86,15 +86,6 @@ export function trainingSection(result: Result, prefix: string): Section | null 
   };
 }
 
-/** How a step attends, in words: `lighthouse-norm, L = 3, p = 4, k = 1,536`. */
-function nameOf({ record }: TrainingCase): string {
-  const { implementation, options } = record;
-  const name = implementation.replace(/^peer:/, "");
-  if (!options) return name;
-  const { levels, pooling, k } = options;
-  return `${name}, L = ${levels}, p = ${pooling}, k = ${formatCount(k)}`;
-}
-
 /** The model of a step in words. */
 function modelOf({ training }: TrainingCase): string {
   const { layers, width, vocabulary, recompute } = training;
@@ -104,16 +95,17 @@ function modelOf({ training }: TrainingCase): string {
 
 /** What a pair means for somebody who trains. */
 function sentence({ lighthouse, dense, ratio, rounds }: TrainingPair): string {
-  const { tokens } = lighthouse.training;
-  return `A step of ${formatCount(tokens)} tokens takes ${
-    formatSeconds(lighthouse.record.statistic.median)
-  } with ${nameOf(lighthouse)} and ${
-    formatSeconds(dense.record.statistic.median)
+  const { tokens, denseEnds: ends } = lighthouse.training;
+  const seconds = ({ record }: TrainingCase) => formatSeconds(record.statistic.median);
+  const apart = rounds === 0 ? ", by medians that were not measured in the same rounds" : "";
+  const outer = ends > 0 ? ` The ${2 * ends} outer layers are dense in both.` : "";
+  return `A step of ${formatCount(tokens)} tokens takes ${seconds(lighthouse)} with ${
+    stepName(lighthouse)
+  } and ${
+    seconds(dense)
   } with dense attention in every layer: in the time of one dense step it does ${
     formatRatio(ratio).replace("×", "")
-  }${rounds === 0 ? ", of medians that were not measured in the same rounds" : ""}. The ${
-    lighthouse.training.denseEnds * 2
-  } outer layers are dense in both.`;
+  } steps${apart}.${outer}`;
 }
 
 function productSentence(cases: readonly TrainingCase[]): string {
@@ -154,7 +146,9 @@ function TrainingFigure(
   const colorOf = (name: string) => CLASSES.find((one) => one.name === name)!.color;
   const height = stackedBarsHeight(Math.max(1, broken.length));
   const over = (one: TrainingCase, peers: boolean) =>
-    pairs.filter(({ lighthouse, dense }) => lighthouse === one && isPeerStep(dense) === peers);
+    pairs.filter(({ lighthouse, dense }) =>
+      lighthouse.record.id === one.record.id && isPeerStep(dense) === peers
+    );
   return (
     <Figure
       id={id}
@@ -228,7 +222,7 @@ function TrainingFigure(
           { title: "Loss, first to last", numeric: true },
         ],
         rows: cases.map((one) => [
-          nameOf(one),
+          stepName(one),
           modelOf(one),
           formatContext(one.record.shape.context),
           formatMeasured(
@@ -236,8 +230,8 @@ function TrainingFigure(
             spreadOf(one.record.throughput ?? one.record.statistic),
             formatTokenRate,
           ),
-          over(one, false).map(ratioText).join("; ") || ABSENT,
-          over(one, true).map((pair) => `${ratioText(pair)} (${nameOf(pair.dense)})`)
+          over(one, false).map((pair) => pairRatio(pair)).join("; ") || ABSENT,
+          over(one, true).map((pair) => `${pairRatio(pair)} (${stepName(pair.dense)})`)
             .join("; ") || ABSENT,
           memoryText(one),
           productText(one),
@@ -250,7 +244,9 @@ function TrainingFigure(
 
 /** Short names of bars: of several models each with what tells them apart. */
 function labels(cases: readonly TrainingCase[]): (one: TrainingCase) => string {
-  const several = (of: (one: TrainingCase) => unknown) => new Set(cases.map(of)).size > 1;
+  // How a peer recomputes is unknown.
+  const ours = cases.filter((one) => !isPeerStep(one));
+  const several = (of: (one: TrainingCase) => unknown) => new Set(ours.map(of)).size > 1;
   const [context, vocabulary, recompute] = [
     several(({ record }) => record.shape.context),
     several(({ training }) => training.vocabulary),
@@ -258,19 +254,11 @@ function labels(cases: readonly TrainingCase[]): (one: TrainingCase) => string {
   ];
   return (one) =>
     [
-      nameOf(one).replace(/^lighthouse-/, ""),
+      stepName(one).replace(/^lighthouse-/, ""),
       ...context ? [formatContext(one.record.shape.context)] : [],
       ...vocabulary ? [`V = ${formatCount(one.training.vocabulary)}`] : [],
       ...recompute ? [one.training.recompute] : [],
     ].join(", ");
-}
-
-function ratioText(pair: TrainingPair): string {
-  const { ratio, low, high, count, kind } = pair;
-  if (low === undefined || high === undefined || count === undefined || kind === undefined) {
-    return formatRatio(ratio);
-  }
-  return formatMeasured(ratio, { low, high, count, kind }, formatRatio);
 }
 
 function memoryText({ record }: TrainingCase): string {

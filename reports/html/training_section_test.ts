@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
+import { sampleStatistic } from "../../suites/result/_sample_statistic.ts";
 import { withTraining } from "../../suites/result/_sample_training.ts";
 import { unknownFields } from "../../suites/result/_strict_schema.ts";
 import { resultSchema } from "../../suites/result/result_schema.ts";
@@ -27,13 +28,14 @@ Deno.test("a report shows training steps: rates, shares of the time, memory, cei
     const said of [
       "trains 2.50× as fast as dense attention",
       "A step of 98,304 tokens takes 4.00 s",
-      "in the time of one dense step it does 2.50",
+      "in the time of one dense step it does 2.50 steps. The 4 outer layers are dense in both.",
       "24.6 ktok/s",
       "torch-training",
       "24.5 GiB (25.0 GiB)",
       "143 TFLOP/s",
       "6.050–6.010",
       "norms and elementwise",
+      "2.50× (2.48–2.52×) 1.25× (1.24–1.26×) (torch-training)",
     ]
   ) assert.ok(text.includes(said), `${said} in ${text.slice(0, 4000)}`);
 });
@@ -49,6 +51,14 @@ Deno.test("classes of work are shares of a step, and products are held against t
   assert.ok(Math.abs(dense.classes.reduce((sum, { share }) => sum + share, 0) - 1) < 1e-9);
   assert.equal(dense.products!.unit, "matrix units");
   assert.ok(Math.abs(dense.products!.flopsPerSecond - 2e14 / 3.5) < 1e6);
+  assert.equal(dense.products!.share, null, "the ceiling of matrix units was not measured");
+  const config = "f16→f32 16×16×16";
+  const calibration = {
+    ...RESULT.calibration!,
+    matrix: [{ config, flopsPerSecond: sampleStatistic(2e14) }],
+  };
+  const [held] = trainingCases({ ...RESULT, calibration });
+  assert.ok(Math.abs(held.products!.share! - 1 / 3.5) < 1e-9);
   assert.equal(dense.tokensPerSecond, 9830.4);
   assert.deepEqual([peer.classes, peer.products], [[], null]);
 });

@@ -12,7 +12,14 @@ import type { Site } from "./runs.ts";
 /** The fields that a name is made from. */
 export type NamedCase = Pick<
   CaseRecord,
-  "id" | "suite" | "implementation" | "direction" | "shape" | "options" | "contextParallel"
+  | "id"
+  | "suite"
+  | "implementation"
+  | "direction"
+  | "shape"
+  | "options"
+  | "contextParallel"
+  | "training"
 >;
 
 /**
@@ -43,7 +50,9 @@ export function caseTitle({ suite, implementation, direction, shape }: NamedCase
 }
 
 /** The rest of it: `H = 8, d = 128, f16, L = 3, p = 4, k = 1,024`. */
-export function caseSetting({ shape, options = {}, contextParallel }: NamedCase): string {
+export function caseSetting(
+  { shape, options = {}, contextParallel, training }: NamedCase,
+): string {
   const { heads, headDim, dtype } = shape;
   const letters: Record<string, string> = { levels: "L", pooling: "p", dilation: "δ" };
   return [
@@ -56,6 +65,11 @@ export function caseSetting({ shape, options = {}, contextParallel }: NamedCase)
     ...(contextParallel === undefined
       ? []
       : [`W = ${formatCount(contextParallel.shards)}, ${contextParallel.partition}`]),
+    ...(training === undefined ? [] : [
+      `${formatCount(training.layers)} layers of width ${formatCount(training.width)}`,
+      `V = ${formatCount(training.vocabulary)}`,
+      `recompute ${training.recompute}`,
+    ]),
   ].join(", ");
 }
 

@@ -77,7 +77,7 @@ function smallAttention(attention: LayerAttention): LayerAttention {
 export async function checkSmallModel(gpu: Gpu, kind: CheckedKind): Promise<Part[]> {
   const options = smallModel(kind);
   const found = await runSmall(gpu, options);
-  const parts = compare(options, found);
+  const parts = compareSmall(options, found);
   if (kind.recompute === "none") return parts;
   const kept = await runSmall(gpu, { ...options, recompute: "none" });
   const same = [...kept.gradients].every(([name, gradient]) =>
@@ -93,7 +93,7 @@ export async function checkSmallModel(gpu: Gpu, kind: CheckedKind): Promise<Part
 }
 
 /** What a device computes of one batch of a small model. */
-interface Found {
+export interface SmallRun {
   readonly losses: ArrayLike<number>;
   readonly gradients: ReadonlyMap<string, Float64Array>;
   readonly selections: ReadonlyMap<number, Int32Array>;
@@ -107,7 +107,8 @@ function smallBatch(vocabulary: number) {
   return { all, tokens: all.subarray(0, CONTEXT), targets: all.subarray(1) };
 }
 
-async function runSmall(gpu: Gpu, options: ModelOptions): Promise<Found> {
+/** Losses, gradients and selections of one batch of a small model. */
+export async function runSmall(gpu: Gpu, options: ModelOptions): Promise<SmallRun> {
   const model = await createTrainingModel(gpu, options, { seed: SEED });
   try {
     model.writeBatch(smallBatch(options.vocabulary).all);
@@ -137,7 +138,11 @@ async function readGradient(
   return Float64Array.from(await model.readParameter(name, "gradient"), (one) => one / lossScale);
 }
 
-function compare(options: ModelOptions, { losses, gradients, selections }: Found): Part[] {
+/** Compares what a device computed with float64. */
+export function compareSmall(
+  options: ModelOptions,
+  { losses, gradients, selections }: SmallRun,
+): Part[] {
   const { dtype, vocabulary } = options;
   const { tokens, targets } = smallBatch(vocabulary);
   const weights = new Map(
