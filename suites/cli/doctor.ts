@@ -138,7 +138,7 @@ export function doctorOptions() {
     examples: [
       ["doctor", "what this machine can run"],
       ["doctor --plan --context 512K", "memory of a layer, buffer by buffer"],
-      ["doctor --plan training --model paper --context 96K", "memory of a model in training"],
+      ["doctor --plan training", "memory of models in training"],
     ],
   })
     .optionsGroup("What to look at:")
