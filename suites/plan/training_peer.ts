@@ -27,7 +27,8 @@ export interface TrainingRequest {
   readonly checkpoint: string;
   /**
    * File of u32 little-endian `[batches, accumulate · batch, N + 1]`: each sequence with the token after
-   * its last. Step i trains on batch i modulo `batches`, as ours does.
+   * its last. The first steps train on what ours train on; after `batches` a peer goes round. Both files
+   * are gone when the checked steps have run.
    */
   readonly tokens: string;
   readonly batches: number;

@@ -554,6 +554,11 @@ export interface TrainingRecord extends OpenRecord {
     digest: string;
     [unknown: string]: unknown;
   };
+  /**
+   * SHA-256 of the checksums of the checkpoint that it began with. Default: weights of the run's
+   * seed.
+   */
+  start?: string;
   /** FLOP of a step. `flops` of the case is their sum, all of which was executed. */
   flops: {
     /** Matrix products, forward and backward. */

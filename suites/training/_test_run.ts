@@ -5,13 +5,18 @@
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
-import { blobSource, loadCheckpoint } from "../../kernels/training/checkpoint/checkpoint.ts";
+import {
+  blobSource,
+  loadCheckpoint,
+  saveCheckpoint,
+} from "../../kernels/training/checkpoint/checkpoint.ts";
 import { createTrainingModel } from "../../kernels/training/model/training_model.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
 import type { Measurable } from "../plan/measurable.ts";
-import type { Result } from "../result/result_schema.ts";
+import type { CaseRecord, Result } from "../result/result_schema.ts";
 import type { SuiteOptions } from "../run/run_options.ts";
 import { runCalibrated } from "../run/runner.ts";
+import { seededData } from "./step_data.ts";
 
 /** One layer of each kind of attention would do; two make the second read what the first wrote. */
 export const TINY: SuiteOptions = {
@@ -35,6 +40,29 @@ export function runTraining(gpu: Gpu, options: SuiteOptions = {}): Promise<Resul
       record: { clock: gpu.capabilities.timestamps ? "gpu" : "wall" },
     },
   });
+}
+
+/** The bytes of a checkpoint of the model of {@linkcode TINY} after some steps. */
+export async function saveTiny(gpu: Gpu, steps: number): Promise<Uint8Array<ArrayBuffer>> {
+  const model = await createTrainingModel(gpu, {
+    layers: 2,
+    width: 64,
+    heads: 2,
+    ffn: 96,
+    vocabulary: 64,
+    context: 256,
+    dtype: gpu.capabilities.f16 ? "f16" : "f32",
+  }, { sampler: { corpus: seededData({ bytes: 300, vocabulary: 64, seed: 5 }) } });
+  await model.run(steps);
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  for await (const piece of saveCheckpoint(gpu, model)) pieces.push(piece);
+  model.destroy();
+  return new Uint8Array(await new Blob(pieces).arrayBuffer());
+}
+
+/** The case of an implementation. */
+export function caseOf(result: Result, implementation: string): CaseRecord {
+  return result.cases.find((record) => record.implementation === implementation)!;
 }
 
 /** A peer that trains our own model from the files that it gets, with losses changed by `error` nats. */

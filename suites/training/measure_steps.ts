@@ -221,6 +221,7 @@ async function record(session: Session, running: RunningStep, group: StepGroup):
         ...trainingPart(running.step, group),
         ...end,
         ...(running.data && { data: running.data }),
+        ...(running.start && { start: running.start.digest }),
       },
     };
     const { tokens } = running.step.plan!;

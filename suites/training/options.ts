@@ -30,6 +30,8 @@ export interface TrainingOptions {
   readonly accumulate?: number;
   /** File whose bytes are the tokens. */
   readonly corpus?: string;
+  /** File of a checkpoint that models begin with. */
+  readonly start?: string;
 }
 
 /** The same options as command-line flags. */
@@ -74,6 +76,14 @@ export const TRAINING_FLAGS: readonly (SuiteFlag & { readonly name: keyof Traini
     flag: "corpus",
     value: "<file>",
     help: "text to train on, its bytes as they are; default: seeded random bytes",
+    file: true,
+    parse: (text) => text,
+  },
+  {
+    name: "start",
+    flag: "start",
+    value: "<file>",
+    help: "training checkpoint to begin with; default: seeded weights",
     file: true,
     parse: (text) => text,
   },

@@ -13,6 +13,7 @@ import {
 } from "../../kernels/training/model/training_model.ts";
 import type { Layer } from "../plan/measurable.ts";
 import type { PlannedStep } from "./plan_training.ts";
+import { loadStart, type Start } from "./start.ts";
 import type { StepData } from "./step_data.ts";
 
 /** A model that trains, and how many steps it did. */
@@ -30,12 +31,14 @@ export interface CreateOwnModel {
   readonly timer: Timer;
   readonly data: StepData;
   readonly seed: number;
+  /** Default: seeded weights. */
+  readonly start?: Start;
   /** Most FLOP of one dispatch of attention. Default: never cut. */
   readonly flopsPerDispatch?: number;
 }
 
 /**
- * Allocates a model of seeded weights.
+ * Allocates a model of seeded weights, or of those of a checkpoint.
  *
  * @throws {MemoryError} when the device has no room.
  * @throws {ShaderError} when the device refuses a shader.
@@ -43,13 +46,21 @@ export interface CreateOwnModel {
 export async function createOwnModel(
   gpu: Gpu,
   step: PlannedStep,
-  { timer, data, seed, flopsPerDispatch }: CreateOwnModel,
+  { timer, data, seed, start, flopsPerDispatch }: CreateOwnModel,
 ): Promise<OwnModel> {
   const options = { ...step.options, ...(flopsPerDispatch && { flopsPerDispatch }) };
   const model = await createTrainingModel(gpu, options, {
     seed,
     sampler: { corpus: data.bytes, seed },
   });
+  if (start) {
+    try {
+      await loadStart(gpu, model, start);
+    } catch (error) {
+      model.destroy();
+      throw error;
+    }
+  }
   const places = model.stages.map(({ name }) => STAGE_NAMES.findIndex((one) => one === name));
   let steps = 0;
   return {

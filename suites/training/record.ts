@@ -33,6 +33,9 @@ export const trainingSchema: z.ZodType<TrainingRecord> = z.looseObject({
     bytes: count.describe("Bytes that batches are drawn from."),
     digest: z.string().describe("SHA-256 of these bytes."),
   }).optional().describe("What the model was trained on; absent where the case did not run."),
+  start: z.string().optional().describe(
+    "SHA-256 of the checksums of the checkpoint that it began with. Default: weights of the run's seed.",
+  ),
   flops: z.looseObject({
     products: flops.describe("Matrix products, forward and backward."),
     attention: flops.describe("Attention, forward and backward."),
@@ -73,9 +76,10 @@ export const trainingRecord: SuiteRecord = {
   plannedBy: ["dtype", "training"],
   exact: ({ training }) => {
     if (!training) return {};
-    const { steps, checkedSteps, parameters, data } = training;
+    const { steps, checkedSteps, parameters, data, start } = training;
     return {
       parameters,
+      start,
       data: data?.digest,
       losses: steps.slice(0, checkedSteps).map(({ loss }) => loss).join(", "),
     };

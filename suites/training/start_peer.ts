@@ -85,6 +85,7 @@ export async function startPeer(
         return peakBytes;
       },
       data: files.data,
+      start: shared.start,
       ...(budget.predict(entry) >= OWN_WARM_UP_SECONDS && { first: last }),
       end: () =>
         Promise.resolve({

@@ -6,7 +6,6 @@
 import { Timer } from "../../kernels/gpu/timing.ts";
 import { UsageError } from "../errors.ts";
 import type { Session } from "../measure/session.ts";
-import { isAsked } from "../plan/grid.ts";
 import { membersOf } from "../plan/planned_case.ts";
 import { loadProfile, sectionOf } from "../plan/profile.ts";
 import type { BudgetedSuite, OpenOptions } from "../suite.ts";
@@ -17,21 +16,24 @@ import { applyTraining, trainingOptions, trainingSection } from "./profile.ts";
 import { trainingRecord } from "./record.ts";
 import { assumeSeconds, type StepCeilings } from "./step_cost.ts";
 import type { Shared } from "./start_step.ts";
-import { type Corpus, readCorpus, refuseCorpus } from "./step_data.ts";
+import { readStart, refuseStart } from "./start.ts";
+import { readCorpus, refuseCorpus } from "./step_data.ts";
 
 export const suite: BudgetedSuite<StepGroup> = {
   record: trainingRecord,
   section: trainingSection,
-  open: openCorpus,
+  open: openFiles,
   plan(planning) {
     const planned = planTrainingSuite(planning);
-    return planned && { groups: planned.groups, configuration: planned.section };
+    const { corpus, start } = trainingOptions(planning.options);
+    const files = corpus === undefined && start === undefined ? undefined : { corpus, start };
+    return planned &&
+      { groups: planned.groups, configuration: planned.section, identity: files };
   },
   planMemory: planTrainingMemory,
   begin(session, run) {
     const timer = new Timer(session.gpu);
-    const corpus = run.opened as Corpus | undefined;
-    const shared: Shared = { timer, corpus, checks: new Map() };
+    const shared: Shared = { timer, ...(run.opened as Files | undefined), checks: new Map() };
     const ceilings = ceilingsOf(session);
     for (const entry of run.plan.groups.flatMap(membersOf)) {
       if (!entry.plan || entry.skip) continue;
@@ -44,28 +46,33 @@ export const suite: BudgetedSuite<StepGroup> = {
   },
 };
 
+/** What the options of the suite name. */
+type Files = Pick<Shared, "corpus" | "start">;
+
 /**
- * Reads the corpus, if there is one, and refuses one that no model of the run can be trained on.
+ * Reads the corpus and the checkpoint, if there are any, and refuses those that fit no model of the run.
  *
  * @throws {UsageError} one line.
  */
-async function openCorpus(options: OpenOptions): Promise<Corpus | undefined> {
-  const { corpus: name } = trainingOptions(options);
-  if (name === undefined || !isAsked(options, trainingRecord.name)) return undefined;
-  const corpus = await readCorpus(name);
+async function openFiles(options: OpenOptions): Promise<Files | undefined> {
+  const { corpus: text, start: weights } = trainingOptions(options);
+  if (text === undefined && weights === undefined) return undefined;
+  const corpus = text === undefined ? undefined : await readCorpus(text);
+  const start = weights === undefined ? undefined : await readStart(weights);
   // Without a name the adapter decides between two of them.
   const names = options.profile === undefined ? ["smoke", "standard"] : [options.profile];
   const refused = names.map((profile) => {
     const section = sectionOf(loadProfile(profile), trainingRecord.name, trainingSection);
     const models = section ? applyTraining(section, options).models : [];
-    return models.flatMap(({ contexts, vocabularies }) =>
-      contexts.flatMap((context) =>
-        vocabularies.map((vocabulary) => refuseCorpus(corpus, { context, vocabulary }))
-      )
+    return models.flatMap((model) =>
+      model.vocabularies.flatMap((vocabulary) => [
+        start && refuseStart(start, { ...model, vocabulary }),
+        ...model.contexts.map((context) => corpus && refuseCorpus(corpus, { context, vocabulary })),
+      ])
     ).find((reason) => reason !== undefined);
   });
   if (refused.every((reason) => reason !== undefined)) throw new UsageError(refused[0]!);
-  return corpus;
+  return { corpus, start };
 }
 
 /** What a step is assumed to be limited by: matrix units where the device has them. */

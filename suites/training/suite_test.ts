@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
-import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
 import { verdictLine } from "../../reports/claims/claims.ts";
 import { renderReport } from "../../reports/render_report.ts";
@@ -8,12 +7,9 @@ import { UsageError } from "../errors.ts";
 import { unknownFields } from "../result/_strict_schema.ts";
 import { type Result, resultSchema } from "../result/result_schema.ts";
 import { exitCodeOf } from "../run/runner.ts";
-import { runTraining, TINY, twinPeer } from "./_test_run.ts";
+import { caseOf, runTraining, saveTiny, TINY } from "./_test_run.ts";
 
-const caseOf = (result: Result, implementation: string) =>
-  result.cases.find((record) => record.implementation === implementation)!;
-
-Deno.test("training: a run end to end, again, and beside a peer", async (t) => {
+Deno.test("training: a run end to end, and again", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   const result = await runTraining(gpu);
@@ -118,44 +114,6 @@ Deno.test("training: a run end to end, again, and beside a peer", async (t) => {
     assert.deepEqual(fields((other) => record(other).training!.steps.pop()), []);
   });
 
-  await t.step("a peer trains from our weights on our tokens, and gets our losses", async () => {
-    const registry = [...IMPLEMENTATIONS, twinPeer(gpu)];
-    const beside = await runTraining(gpu, { registry });
-    const twin = caseOf(beside, "peer:twin");
-    assert.deepEqual([twin.status, twin.reason], ["ok", undefined]);
-    assert.equal(twin.check!.maxError, 0);
-    assert.equal(beside.cases.length, 3);
-    const losses = (name: string) => caseOf(beside, name).training!.steps.map(({ loss }) => loss);
-    assert.deepEqual(losses("peer:twin").slice(0, 2), losses("dense").slice(0, 2));
-    const pairs = beside.ratios.map((one) => `${one.numerator} ${one.denominator}`);
-    assert.ok(pairs.includes(`${caseOf(beside, "dense").id} ${twin.id}`));
-    assert.ok(pairs.includes(`${twin.id} ${caseOf(beside, "lighthouse-norm").id}`));
-    assert.ok(beside.notes.includes("peer:twin: a twin of ours"));
-    assert.deepEqual(unknownFields(beside), []);
-    assert.match(renderReport(beside), /\(twin\)/);
-  });
-
-  await t.step(
-    "a peer that learns something else fails, and one that cannot is skipped",
-    async () => {
-      const other = await runTraining(gpu, {
-        registry: [...IMPLEMENTATIONS, twinPeer(gpu, { error: 0.2 })],
-      });
-      assert.equal(caseOf(other, "peer:twin").status, "failed");
-      assert.match(caseOf(other, "peer:twin").reason!, /^losses: nats, of 2 steps: ours 4\./);
-      assert.equal(caseOf(other, "dense").status, "ok");
-      const absent = await runTraining(gpu, {
-        implementations: ["dense"],
-        scorers: undefined,
-        options: undefined,
-        registry: [...IMPLEMENTATIONS, twinPeer(gpu, { refuses: "there is no torch" })],
-      });
-      assert.deepEqual(
-        absent.cases.map(({ implementation, status, reason }) => [implementation, status, reason]),
-        [["peer:twin", "skipped", "there is no torch"], ["dense", "ok", undefined]],
-      );
-    },
-  );
   gpu.destroy();
 });
 
@@ -167,6 +125,12 @@ Deno.test("training: what cannot be trained is refused in one line before anythi
   await Deno.writeTextFile(short, "all work");
   await Deno.writeFile(wide, new Uint8Array(1000).fill(200));
   await Deno.writeTextFile(empty, "");
+  const [whole, damaged, cut] = ["whole", "damaged", "cut"].map((name) => `${folder}/${name}`);
+  const bytes = await saveTiny(gpu, 0);
+  await Deno.writeFile(whole, bytes);
+  await Deno.writeFile(cut, bytes.subarray(0, bytes.length - 100));
+  bytes[bytes.length - 2000] ^= 1;
+  await Deno.writeFile(damaged, bytes);
   const created: number[] = [];
   const { device } = gpu;
   const createBuffer = device.createBuffer.bind(device);
@@ -191,6 +155,14 @@ Deno.test("training: what cannot be trained is refused in one line before anythi
   );
   await refused({ corpus: empty }, /is empty$/);
   await refused({ corpus: `${folder}/none.txt` }, /cannot be read: /);
+  await refused({ start: damaged }, /^checkpoint .*damaged: \S+ is damaged: its checksum is /);
+  await refused({ start: cut }, /^checkpoint .*cut: the file has \d+ bytes, its header needs \d+/);
+  await refused({ start: short }, /^checkpoint .*short\.txt: .*: no checkpoint/);
+  await refused({ start: `${folder}/none` }, /^checkpoint .*none: /);
+  await refused(
+    { start: whole, vocabularies: [128] },
+    /^checkpoint .*whole is of a model with vocabulary 64, the run's has 128$/,
+  );
   await refused(
     { model: { layers: 2, width: 60, heads: 2, ffn: 96 } },
     /^plan training: width 60 is not a multiple of 8$/,

@@ -63,14 +63,14 @@ interface Entry {
 }
 
 /** A tensor as a header has it. */
-interface HeaderEntry {
+export interface HeaderEntry {
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly data_offsets: readonly [number, number];
 }
 
 /** A header that was read. */
-interface Header {
+export interface Header {
   readonly metadata: Readonly<Record<string, string>>;
   readonly tensors: ReadonlyMap<string, HeaderEntry>;
   /** Where the tensors begin. */
@@ -220,19 +220,7 @@ export async function loadCheckpoint(
   requireModel(header, model);
   const entries = entriesOf(model);
   const checksums = await readChecksums(header, source, entries.length);
-  for (const [i, entry] of entries.entries()) {
-    const [begin, end] = header.tensors.get(entry.name)!.data_offsets;
-    let found = 0;
-    for (let at = begin; at < end; at += PIECE) {
-      found = crc32(await readPart(source, header.begin + at, Math.min(PIECE, end - at)), found);
-    }
-    if (found === checksums[i]) continue;
-    const hex = (value: number) => value.toString(16).padStart(8, "0");
-    throw new RangeError(
-      `${LOAD}: ${entry.name} is damaged: its checksum is ${hex(found)}, the file says ` +
-        hex(checksums[i]),
-    );
-  }
+  await requireUndamaged(header, source, { names: entries.map(({ name }) => name), checksums });
   for (const { name, buffer } of entries) {
     const [begin, end] = header.tensors.get(name)!.data_offsets;
     const target = model.buffer(buffer);
@@ -246,6 +234,27 @@ export async function loadCheckpoint(
   return header.metadata;
 }
 
+/** Checks the checksum of each tensor. */
+export async function requireUndamaged(
+  header: Header,
+  source: CheckpointSource,
+  { names, checksums }: { readonly names: readonly string[]; readonly checksums: Uint32Array },
+): Promise<void> {
+  for (const [i, name] of names.entries()) {
+    const [begin, end] = header.tensors.get(name)!.data_offsets;
+    let found = 0;
+    for (let at = begin; at < end; at += PIECE) {
+      found = crc32(await readPart(source, header.begin + at, Math.min(PIECE, end - at)), found);
+    }
+    if (found === checksums[i]) continue;
+    const hex = (value: number) => value.toString(16).padStart(8, "0");
+    throw new RangeError(
+      `${LOAD}: ${name} is damaged: its checksum is ${hex(found)}, the file says ` +
+        hex(checksums[i]),
+    );
+  }
+}
+
 async function readPart(
   source: CheckpointSource,
   offset: number,
@@ -256,7 +265,8 @@ async function readPart(
   throw new RangeError(`${LOAD}: ${bytes.length} of ${length} bytes could be read at ${offset}`);
 }
 
-async function readHeader(source: CheckpointSource): Promise<Header> {
+/** Reads the header of a file. */
+export async function readHeader(source: CheckpointSource): Promise<Header> {
   const { size } = source;
   if (size < 8) throw new RangeError(`${LOAD}: ${size} bytes are no checkpoint`);
   const head = await readPart(source, 0, 8);
@@ -301,8 +311,8 @@ async function readHeader(source: CheckpointSource): Promise<Header> {
   return { metadata: metadata as Record<string, string>, tensors: entries, begin };
 }
 
-/** Checks that a file is a checkpoint of this model, tensor by tensor. */
-function requireModel({ metadata, tensors }: Header, model: TrainingModel): void {
+/** Checks that a file is a checkpoint that this code reads. */
+export function requireFormat({ metadata }: Pick<Header, "metadata">): void {
   const { format, version } = metadata;
   if (format !== CHECKPOINT_FORMAT) {
     throw new RangeError(`${LOAD}: the file's format is ${show(format)}, not ${CHECKPOINT_FORMAT}`);
@@ -312,6 +322,11 @@ function requireModel({ metadata, tensors }: Header, model: TrainingModel): void
       `${LOAD}: the file's version is ${show(version)}, this reads ${CHECKPOINT_VERSION}`,
     );
   }
+}
+
+/** Checks that a file is a checkpoint of this model, tensor by tensor. */
+function requireModel({ metadata, tensors }: Header, model: TrainingModel): void {
+  requireFormat({ metadata });
   if (metadata.model !== shapeOf(model)) {
     throw new RangeError(
       `${LOAD}: the file is of a model ${metadata.model}, this one is ${shapeOf(model)}`,
@@ -337,7 +352,8 @@ function requireModel({ metadata, tensors }: Header, model: TrainingModel): void
   }
 }
 
-async function readChecksums(
+/** The checksums of so many tensors. */
+export async function readChecksums(
   { tensors, begin }: Header,
   source: CheckpointSource,
   count: number,
