@@ -143,6 +143,7 @@ export function planProduct(
   }
   const { slices, sliceDepth } = cutDepth(options, tiling);
   const planned = { ...options, slices };
+  const whole = matrix !== undefined && isWhole(options, { tiling: matrix, sliceDepth });
   const workgroups = [
     Math.ceil(options.columns / tiling.columns),
     Math.ceil(options.rows / tiling.rows),
@@ -159,17 +160,11 @@ export function planProduct(
     kernel: matrix ? "matrix" : "portable",
     variant: `${matrix ? "matrix units" : "portable"} ${productTilingName(tiling)}` +
       (slices > 1 ? ` in ${slices} slices` : ""),
-    pipeline: matrix
-      // NVIDIA's compiler moves loads through read-only bindings down to where they wait.
-      ? {
-        ...matrixSource(planned, matrix, "read-write"),
-        shared: matrixSource(planned, matrix, "read"),
-      }
-      : sourceOf(planned, {
-        kernel: "portable",
-        code: generatePortableProduct(planned, tiling as PortableProductTiling),
-        access: "read",
-      }),
+    pipeline: matrix ? matrixPipeline(planned, { tiling: matrix, whole }) : sourceOf(planned, {
+      kernel: "portable",
+      code: generatePortableProduct(planned, tiling as PortableProductTiling),
+      access: "read",
+    }),
     params: paramsOf(planned, { sliceDepth, width: matrix ? 8 : 4 }),
     workgroups,
     partialBytes,
@@ -195,13 +190,35 @@ function cutDepth(
   return { slices: Math.ceil(depth / sliceDepth), sliceDepth };
 }
 
-function matrixSource(
+/** Whether all tiles and slices are whole, and a slice has as many steps as are unrolled. */
+function isWhole(
+  { rows, columns, depth }: ProductOptions,
+  { tiling, sliceDepth }: { tiling: MatrixProductTiling; sliceDepth: number },
+): boolean {
+  return rows % tiling.rows === 0 && columns % tiling.columns === 0 &&
+    depth % sliceDepth === 0 && sliceDepth % (tiling.depth * (tiling.ahead ?? 1)) === 0;
+}
+
+/** The kernel on matrix units, and the one for factors that share a buffer. */
+function matrixPipeline(
   options: ProductOptions & { readonly slices: number },
-  tiling: MatrixProductTiling,
-  access: FactorAccess,
+  { tiling, whole }: { tiling: MatrixProductTiling; whole: boolean },
 ): PipelineSource {
-  const code = generateMatrixProduct(options, tiling, access);
-  return sourceOf(options, { kernel: "matrix units", code, access });
+  const source = (access: FactorAccess) =>
+    sourceOf(options, {
+      kernel: "matrix units",
+      code: generateMatrixProduct(options, {
+        ...tiling,
+        access,
+        unguarded: whole && tiling.unguarded,
+      }),
+      access,
+    });
+  // NVIDIA's compiler moves loads through read-only bindings down to where they wait.
+  return tiling.access === "read" ? source("read") : {
+    ...source("read-write"),
+    shared: source("read"),
+  };
 }
 
 function sourceOf(

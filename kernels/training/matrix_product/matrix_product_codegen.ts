@@ -5,7 +5,8 @@
  * depth is walked in steps: tiles of both factors are staged in workgroup memory as they are stored,
  * with padded rows, and loaded as matrices, transposed where the form asks for it. Two stages
  * alternate. After the one barrier of a step each thread stores the vectors that it fetched a step
- * before into the other stage and fetches the next, so that no thread waits for device memory.
+ * before into the other stage and fetches the next, so that no thread waits for device memory. Options
+ * of a tiling change this: one stage alone, vectors fetched two steps before.
  *
  * In the end results go through the same workgroup memory, 16 rows of a subgroup at a time, between
  * barriers, to the epilogue that the portable kernel has too. Nothing relies on the order in which the
@@ -24,7 +25,6 @@ import {
 } from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
 import {
-  type FactorAccess,
   generateBindings,
   generateEpilogue,
   generateFactorPlaces,
@@ -51,6 +51,8 @@ interface Factor extends StagedFactor {
   /** Vector of workgroup memory at which its first stage begins. */
   readonly at: number;
   readonly threads: number;
+  /** Whether loads are not bounded. */
+  readonly unguarded: boolean;
 }
 
 /** The tiles of both factors. */
@@ -68,28 +70,27 @@ export function stagedFactors(
 export function generateMatrixProduct(
   options: ProductOptions & { readonly slices: number },
   tiling: MatrixProductTiling,
-  access: FactorAccess,
 ): string {
-  const { rows, columns, depth, subgroupsX, subgroupsY } = tiling;
+  const { rows, columns, subgroupsX, subgroupsY, stages = 2, access = "read-write" } = tiling;
   const threads = 32 * subgroupsX * subgroupsY;
   const staged = stagedFactors(options.form, tiling);
+  const shared = { threads, unguarded: tiling.unguarded === true };
   const left: Factor = {
     ...staged.left,
+    ...shared,
     name: "left",
     count: "params.rows",
     first: "row0",
     at: 0,
-    threads,
   };
   const right: Factor = {
     ...staged.right,
+    ...shared,
     name: "right",
     count: "params.columns",
     first: "column0",
-    at: 2 * stagedVectors(left),
-    threads,
+    at: stages * stagedVectors(left),
   };
-  const factors = [left, right];
   const own = { rows: rows / subgroupsY, columns: columns / subgroupsX };
   const [down, across] = [range(own.rows / 16), range(own.columns / 16)];
   return wgsl`
@@ -98,7 +99,11 @@ export function generateMatrixProduct(
     ${generateFactorPlaces(options, 8)}
     ${options.result.kind === "rope" ? [ROTATE] : []}
     ${generateEpilogue(options)}
-    // Both stages of the left factor, those of the right one; in the end results.
+    // ${
+    stages === 1
+      ? "The left factor, the right one"
+      : "Both stages of the left factor, those of the right one"
+  }; in the end results.
     var<workgroup> scratch: array<vec4u, ${matrixProductVectors(tiling, staged)}>;
 
     @compute @workgroup_size(${threads})
@@ -107,27 +112,105 @@ export function generateMatrixProduct(
       let lane = local & 31u;
       let ownRow = subgroup / ${subgroupsX}u * ${own.rows}u;
       let ownColumn = subgroup % ${subgroupsX}u * ${own.columns}u;
-      let row0 = group.y * ${rows}u;
-      let column0 = group.x * ${columns}u;
+      ${placeTile(tiling)}
       let begin = group.z * params.sliceDepth;
       let end = min(begin + params.sliceDepth, params.depth);
       ${down.flatMap((i) => across.map((j) => `var r${i}_${j} = ${RESULT}();`))}
-      ${factors.flatMap((factor) => fetch(factor, "begin", true))}
-      ${factors.flatMap((factor) => put(factor, "0u"))}
-      ${factors.flatMap((factor) => fetch(factor, `begin + ${depth}u`, false))}
-      var stage = 0u;
-      for (var k0 = begin; k0 < end; k0 += ${depth}u) {
-        workgroupBarrier();
-        let other = 1u - stage;
-        ${factors.flatMap((factor) => put(factor, "other"))}
-        ${factors.flatMap((factor) => fetch(factor, `k0 + ${2 * depth}u`, false))}
-        ${range(depth / 16).flatMap((k) => multiplyStep({ left, right, k, down, across }))}
-        stage = other;
-      }
+      ${walkDepth(tiling, { factors: { left, right }, down, across })}
       ${down.flatMap((i) => storeRows(tiling, { i, across, columns: own.columns }))}
     }
 
   `;
+}
+
+/** Statements that find the workgroup's first row and column. */
+function placeTile({ rows, columns, bandRows }: MatrixProductTiling): string[] {
+  if (bandRows === undefined) {
+    return [`let row0 = group.y * ${rows}u;`, `let column0 = group.x * ${columns}u;`];
+  }
+  return [
+    wgsl`
+      let across = (params.columns + ${columns - 1}u) / ${columns}u;
+      let down = (params.rows + ${rows - 1}u) / ${rows}u;
+      let turn = group.y * across + group.x;
+      let bandRow = turn / (${bandRows}u * across) * ${bandRows}u;
+      let inBand = turn - bandRow * across;
+      let height = min(${bandRows}u, down - bandRow);
+      let row0 = (bandRow + inBand % height) * ${rows}u;
+      let column0 = inBand / height * ${columns}u;
+    `,
+  ];
+}
+
+/**
+ * Statements that walk the depth. With two stages a step puts the vectors of the next one into the other
+ * stage, with one stage its own; then it fetches those that it will put `ahead` steps later. Steps are
+ * unrolled by `ahead`, so that no register that waits for device memory is moved.
+ */
+function walkDepth(
+  { depth, stages = 2, ahead = 1 }: MatrixProductTiling,
+  { factors, down, across }: {
+    readonly factors: { readonly left: Factor; readonly right: Factor };
+    readonly down: readonly number[];
+    readonly across: readonly number[];
+  },
+): string[] {
+  const both = [factors.left, factors.right];
+  const multiply = range(depth / 16).flatMap((k) => multiplyStep({ ...factors, k, down, across }));
+  const each = (statements: (factor: Factor) => string[]) => both.flatMap(statements);
+  const fetchInto = (set: number, from: string, declare = false) =>
+    each((factor) => fetch(factor, { from, declare, set }));
+  const putFrom = (set: number, stage: string) => each((factor) => put(factor, { stage, set }));
+  const after = (steps: number) => steps === 0 ? "begin" : `begin + ${steps * depth}u`;
+  // Steps from the one that is multiplied to the one that is put.
+  const lead = stages - 1;
+  const open = lead === 1
+    ? [
+      ...fetchInto(0, "begin", true),
+      ...putFrom(0, "0u"),
+      ...range(ahead).flatMap((n) => fetchInto((n + 1) % ahead, after(n + 1), n + 1 < ahead)),
+      ...ahead === 1 ? ["var stage = 0u;"] : [],
+    ]
+    : [...range(ahead).flatMap((n) => fetchInto(n, after(n), true)), "let stage = 0u;"];
+  const step = (n: number) => {
+    const set = (n + lead) % ahead;
+    const next = fetchInto(set, `k0 + ${(n + lead + ahead) * depth}u`);
+    return lead === 1
+      ? [
+        "workgroupBarrier();",
+        ...ahead === 1
+          ? ["let other = 1u - stage;"]
+          : [`let stage = ${n}u;`, `let other = ${1 - n}u;`],
+        ...putFrom(set, "other"),
+        ...next,
+        ...multiply,
+        ...ahead === 1 ? ["stage = other;"] : [],
+      ]
+      : [
+        "workgroupBarrier();",
+        ...putFrom(set, "stage"),
+        "workgroupBarrier();",
+        ...next,
+        ...multiply,
+      ];
+  };
+  const steps = range(ahead).map(step);
+  return [
+    ...open,
+    wgsl`
+      for (var k0 = begin; k0 < end; k0 += ${ahead * depth}u) {
+        ${
+      ahead === 1 ? steps[0] : steps.map((lines) =>
+        wgsl`
+          {
+            ${lines}
+          }
+        `
+      )
+    }
+      }
+    `,
+  ];
 }
 
 /** Products of one matrix of depth, of all blocks of rows and columns of a subgroup. */
@@ -204,29 +287,45 @@ function unitsOf({ lines, depth, alongDepth }: Factor): { units: number; inRow: 
   return { units: lines * depth / 8, inRow: (alongDepth ? depth : lines) / 8 };
 }
 
+/** Name of a vector under way: those of the first set have no suffix. */
+function vectorName(name: string, { n, set }: { n: number; set: number }): string {
+  return `${name}${n}${set === 0 ? "" : "b"}`;
+}
+
 /** Statements that load a thread's vectors of the step that begins at `from`; zeros beyond the ends. */
-function fetch(factor: Factor, from: string, declare: boolean): string[] {
-  const { name, first, count, alongDepth, threads } = factor;
+function fetch(
+  factor: Factor,
+  { from, declare, set }: { from: string; declare: boolean; set: number },
+): string[] {
+  const { name, first, count, alongDepth, threads, depth, unguarded } = factor;
   const { units, inRow } = unitsOf(factor);
   return range(Math.ceil(units / threads)).map((n) => {
     const [row, column] = [`u / ${inRow}u`, `u % ${inRow}u * 8u`];
     const [line, k] = alongDepth ? [row, column] : [column, row];
     const place = alongDepth ? "line, k" : "k, line";
-    const guard = (n + 1) * threads > units ? `u < ${units}u && ` : "";
+    const partial = (n + 1) * threads > units;
+    const guard = partial ? `u < ${units}u && ` : "";
+    const vector = vectorName(name, { n, set });
+    const load = `${vector} = ${name}[${name}Place(${place})];`;
+    // Without bounds the last step is loaded again where the depth ends.
+    const start = unguarded ? `min(${from}, end - ${depth}u)` : from;
+    const condition = unguarded
+      ? (partial ? `u < ${units}u` : undefined)
+      : `${guard}k < end && line < ${count}`;
     return wgsl`
-      ${declare ? "var " : ""}${name}${n} = vec4u();
+      ${declare ? [`var ${vector} = vec4u();`] : unguarded ? [] : [`${vector} = vec4u();`]}
       {
         let u = local + ${n * threads}u;
         let line = ${first} + ${line};
-        let k = ${from} + ${k};
-        if (${guard}k < end && line < ${count}) { ${name}${n} = ${name}[${name}Place(${place})]; }
+        let k = ${start} + ${k};
+        ${condition === undefined ? load : `if (${condition}) { ${load} }`}
       }
     `;
   });
 }
 
 /** Statements that put what was fetched into a stage. */
-function put(factor: Factor, stage: string): string[] {
+function put(factor: Factor, { stage, set }: { stage: string; set: number }): string[] {
   const { name, threads, at } = factor;
   const { units, inRow } = unitsOf(factor);
   return range(Math.ceil(units / threads)).map((n) => {
@@ -235,9 +334,9 @@ function put(factor: Factor, stage: string): string[] {
     return wgsl`
       {
         let u = local + ${n * threads}u;
-        ${guard}{ scratch[${begin} + u / ${inRow}u * ${
-      stagedStride(factor)
-    }u + u % ${inRow}u] = ${name}${n}; }
+        ${guard}{ scratch[${begin} + u / ${inRow}u * ${stagedStride(factor)}u + u % ${inRow}u] = ${
+      vectorName(name, { n, set })
+    }; }
       }
     `;
   });

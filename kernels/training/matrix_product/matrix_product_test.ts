@@ -9,9 +9,8 @@ import {
 import { DESK } from "../../gpu/_desk_device.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import type { DType } from "../../gpu/buffers.ts";
-import type { Gpu } from "../../gpu/device.ts";
-import { assertClose, download, run, seeded, upload } from "../_device_run.ts";
-import { createProduct, planProduct } from "./matrix_product.ts";
+import { checkProduct, type ProductCase } from "./_check_product.ts";
+import { planProduct } from "./matrix_product.ts";
 import { placeOf, productReference } from "./matrix_product_reference.ts";
 import {
   MATRIX_PRODUCT_TILINGS,
@@ -135,10 +134,6 @@ Deno.test("the reference of each form, by hand", () => {
   assert.equal(swiglu.activation!.values[0], 11 / (1 + Math.exp(-11)) * 17);
 });
 
-interface Case extends ProductOptions {
-  readonly name: string;
-}
-
 /** Heads of so many tokens. */
 function layoutOf(parts: number, options: { sequences: number; tokens: number }): HeadLayout {
   const { sequences, tokens } = options;
@@ -154,8 +149,8 @@ function layoutOf(parts: number, options: { sequences: number; tokens: number })
 }
 
 /** All forms, storages, epilogues and odd sizes. */
-function casesOf(dtypes: readonly DType[]): Case[] {
-  return dtypes.flatMap((dtype): Case[] => {
+function casesOf(dtypes: readonly DType[]): ProductCase[] {
+  return dtypes.flatMap((dtype): ProductCase[] => {
     const base = { dtype, columns: 72, depth: 40 };
     const heads = layoutOf(1, { sequences: 2, tokens: 50 });
     return [
@@ -210,7 +205,7 @@ function casesOf(dtypes: readonly DType[]): Case[] {
         result: { kind: "residual" },
       },
       { name: "NT swiglu", form: "NT", ...base, rows: 33, result: { kind: "swiglu" } },
-      ...[1, 2].map((sequences): Case => ({
+      ...[1, 2].map((sequences): ProductCase => ({
         name: `NT rope, ${sequences} sequences`,
         form: "NT",
         dtype,
@@ -242,53 +237,6 @@ function casesOf(dtypes: readonly DType[]): Case[] {
   });
 }
 
-/** Seeded elements of the size that a plan needs. */
-async function checkProduct(gpu: Gpu, { name, ...options }: Case, repeat = false) {
-  const plan = planProduct(gpu, options);
-  const { bufferBytes: bytes } = plan;
-  const width = options.dtype === "f16" ? 2 : 4;
-  const left = seeded(1, bytes.left! / width, { dtype: options.dtype });
-  const right = seeded(2, bytes.right! / width, { dtype: options.dtype });
-  const { result } = options;
-  const kept = result.kind === "store"
-    ? result.dtype
-    : result.kind === "rope" || result.kind === "swiglu"
-    ? options.dtype
-    : "f32";
-  const count = bytes.result! / (kept === "f16" ? 2 : 4);
-  const added = seeded(3, options.rows * options.columns);
-  const table = seeded(4, (bytes.table ?? 0) / 4);
-  const buffers = {
-    left: await upload(gpu, left, options.dtype),
-    right: await upload(gpu, right, options.dtype),
-    result: await upload(gpu, result.kind === "accumulate" ? added : new Float32Array(count), kept),
-    residual: await upload(gpu, added),
-    table: await upload(gpu, table),
-    activation: await upload(gpu, new Float32Array((bytes.activation ?? 4) / width), options.dtype),
-    partials: await upload(gpu, new Float32Array(Math.max(4, plan.partialBytes / 4))),
-  };
-  const product = await createProduct(gpu, plan);
-  await run(gpu, product.bind(buffers));
-  const want = productReference(options, { left, right, added, table }, {
-    matrix: plan.kernel === "matrix",
-  });
-  const have = await download(gpu, buffers.result, { count, dtype: kept });
-  assertClose(have, want.result, name);
-  if (want.activation) {
-    const activation = await download(gpu, buffers.activation, {
-      count: want.activation.values.length,
-      dtype: options.dtype,
-    });
-    assertClose(activation, want.activation, `${name}: activation`);
-  }
-  if (repeat && result.kind !== "accumulate") {
-    await run(gpu, product.bind(buffers));
-    assert.deepEqual(await download(gpu, buffers.result, { count, dtype: kept }), have);
-  }
-  product.destroy();
-  Object.values(buffers).forEach(({ buffer }) => buffer.destroy());
-}
-
 const PORTABLE = chooseCases(
   casesOf(["f16", "f32"]),
   ({ dtype, name }) => dtype === "f16" || /store f32|one slice/.test(name),
@@ -300,7 +248,10 @@ Deno.test({
     const gpu = await testGpu(t);
     if (!gpu) return;
     for (const entry of PORTABLE.cases) {
-      await t.step(`${entry.dtype} ${entry.name}`, () => checkProduct(gpu, entry, true));
+      await t.step(
+        `${entry.dtype} ${entry.name}`,
+        () => checkProduct(gpu, entry, { repeat: true }),
+      );
     }
     for (const tiling of [{ rows: 64, columns: 32, threadsY: 8, depth: 8 }]) {
       await t.step(`8 rows a thread`, () =>
@@ -369,7 +320,7 @@ Deno.test({
 Deno.test("products on matrix units match float64 with every tiling, form and epilogue", async (t) => {
   const gpu = await matrixGpu();
   if (!gpu) return;
-  const large = PRODUCT_FORMS.map((form): Case => ({
+  const large = PRODUCT_FORMS.map((form): ProductCase => ({
     name: `${form} large`,
     form,
     dtype: "f16",
@@ -381,7 +332,10 @@ Deno.test("products on matrix units match float64 with every tiling, form and ep
   for (const matrixTiling of MATRIX_PRODUCT_TILINGS) {
     for (const entry of [...casesOf(["f16"]), ...large]) {
       const name = `${entry.name} ${productTilingName(matrixTiling)}`;
-      await t.step(name, () => checkProduct(gpu, { ...entry, name, matrixTiling }, true));
+      await t.step(
+        name,
+        () => checkProduct(gpu, { ...entry, name, matrixTiling }, { repeat: true }),
+      );
     }
   }
   gpu.destroy();

@@ -4,7 +4,7 @@
  * @module
  */
 import { requireDType, requireRecord, requireWhole, show } from "../../gpu/require.ts";
-import { productTilingName } from "./product_tilings.ts";
+import { type MatrixProductTiling, productTilingName } from "./product_tilings.ts";
 import { type HeadLayout, PRODUCT_FORMS, type ProductOptions } from "./types.ts";
 
 /** The first words of errors. */
@@ -109,6 +109,7 @@ function requireKernel({ kernel, tiling, matrixTiling }: ProductOptions): void {
   };
   requireTiling(tiling, ["rows", "columns", "depth", "threadsY"]);
   requireTiling(matrixTiling, ["rows", "columns", "depth", "subgroupsY", "subgroupsX"]);
+  if (matrixTiling) requireOptions(matrixTiling);
   const divides = tiling
     ? [4, 8].includes(tiling.rows / tiling.threadsY) && tiling.columns % 8 === 0 &&
       tiling.depth % 4 === 0
@@ -120,4 +121,22 @@ function requireKernel({ kernel, tiling, matrixTiling }: ProductOptions): void {
     const name = productTilingName((tiling ?? matrixTiling)!);
     throw new RangeError(`${ACTION}: tiling ${name} does not divide into threads or matrices`);
   }
+}
+
+/** Checks what a tiling on matrix units may leave out. */
+function requireOptions(tiling: MatrixProductTiling): void {
+  const { stages, ahead, unguarded, access, bandRows } = tiling;
+  const allowed: [string, unknown, readonly unknown[]][] = [
+    ["stages", stages, [1, 2]],
+    ["ahead", ahead, [1, 2]],
+    ["unguarded", unguarded, [true, false]],
+    ["access", access, ["read", "read-write"]],
+  ];
+  for (const [name, value, values] of allowed) {
+    if (value === undefined || values.includes(value)) continue;
+    const list = values.join(", ");
+    throw new TypeError(`${ACTION}: ${name} of the tiling ${show(value)} is not one of ${list}`);
+  }
+  if (bandRows === undefined) return;
+  requireWhole(ACTION, "bandRows of the tiling", bandRows, { most: 4096 });
 }

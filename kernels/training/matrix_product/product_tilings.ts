@@ -29,6 +29,25 @@ export interface MatrixProductTiling {
   readonly subgroupsY: number;
   /** Subgroups side by side. */
   readonly subgroupsX: number;
+  /**
+   * Staged steps that workgroup memory holds: with 1 it holds half as much, and a step has two barriers.
+   * Default 2.
+   */
+  readonly stages?: 1 | 2;
+  /** Steps whose vectors a thread has under way in registers. Default 1. */
+  readonly ahead?: 1 | 2;
+  /**
+   * True: vectors are loaded without a branch where all sizes are whole tiles. Default false: each load
+   * is bounded.
+   */
+  readonly unguarded?: boolean;
+  /** How factors are bound. Default `read-write`, which keeps loads where they are written. */
+  readonly access?: "read" | "read-write";
+  /**
+   * Rows of tiles in a band: workgroups go through a band column by column. Default: through the whole
+   * result row by row.
+   */
+  readonly bandRows?: number;
 }
 
 /** The declared space of the portable kernel, the widest first. */
@@ -46,13 +65,19 @@ export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
   { rows: 64, columns: 64, depth: 32, subgroupsY: 2, subgroupsX: 2 },
 ];
 
-/** Numbers of a tiling: rows / columns / depth / threads or subgroups. */
+/** Numbers of a tiling: rows / columns / depth / threads or subgroups; then options that are not default. */
 export function productTilingName(tiling: PortableProductTiling | MatrixProductTiling): string {
   const { rows, columns, depth } = tiling;
-  const threads = "threadsY" in tiling
-    ? `${tiling.threadsY}×${columns / 8}`
-    : `${tiling.subgroupsY}×${tiling.subgroupsX}`;
-  return `${rows}/${columns}/${depth}/${threads}`;
+  if ("threadsY" in tiling) return `${rows}/${columns}/${depth}/${tiling.threadsY}×${columns / 8}`;
+  const { subgroupsY, subgroupsX, stages, ahead, unguarded, access, bandRows } = tiling;
+  return [
+    `${rows}/${columns}/${depth}/${subgroupsY}×${subgroupsX}`,
+    ...stages === 1 ? ["one stage"] : [],
+    ...ahead === 2 ? ["two ahead"] : [],
+    ...unguarded ? ["unguarded"] : [],
+    ...access === "read" ? ["read-only"] : [],
+    ...bandRows === undefined ? [] : [`bands of ${bandRows}`],
+  ].join(", ");
 }
 
 /** Bytes of workgroup memory of the portable kernel: two stages of both factors in f32. */
@@ -85,11 +110,12 @@ export function resultStride({ columns, subgroupsX }: MatrixProductTiling): numb
   return columns / subgroupsX / 4 + 1;
 }
 
-/** 16-byte vectors of workgroup memory on matrix units: two stages, or 16 rows of all results. */
+/** 16-byte vectors of workgroup memory on matrix units: its stages, or 16 rows of all results. */
 export function matrixProductVectors(
   tiling: MatrixProductTiling,
   factors: { readonly left: StagedFactor; readonly right: StagedFactor },
 ): number {
-  const staged = 2 * (stagedVectors(factors.left) + stagedVectors(factors.right));
+  const { stages = 2 } = tiling;
+  const staged = stages * (stagedVectors(factors.left) + stagedVectors(factors.right));
   return Math.max(staged, tiling.subgroupsY * tiling.subgroupsX * 16 * resultStride(tiling));
 }
