@@ -1,0 +1,299 @@
+/**
+ * Times the matrix products of a training step with many tilings on this machine's GPU, on Dawn, and
+ * says which is fastest. Every product is checked against a float64 sample first.
+ *
+ *     deno run -A tools/measure_products.ts products.json [--seconds 90] [--tokens 98304]
+ *
+ * It prints Markdown tables for `kernels/training/TUNING.md` and writes all samples to the file. A
+ * winner among the candidates becomes the default by its line in `MATRIX_PRODUCT_TILINGS`.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { whyNoMatrixUnits } from "../kernels/dense_attention/matrix/dense_matrix.ts";
+import type { Gpu } from "../kernels/gpu/device.ts";
+import { openDevice } from "../kernels/gpu/open_device.ts";
+import { Timer } from "../kernels/gpu/timing.ts";
+import { MATRIX_PRODUCT_CANDIDATES } from "../kernels/training/matrix_product/_product_candidates.ts";
+import {
+  optionsOf,
+  ranked,
+  sweepProduct,
+  type SweepRow,
+  type SweptVariant,
+  variantName,
+} from "../kernels/training/matrix_product/_product_sweep.ts";
+import {
+  MATRIX_PRODUCT_TILINGS,
+  type MatrixProductTiling,
+  productTilingName,
+} from "../kernels/training/matrix_product/product_tilings.ts";
+import { PRODUCT_FORMS, type ProductForm } from "../kernels/training/matrix_product/types.ts";
+import type { ProductOptions } from "../kernels/training/matrix_product/types.ts";
+import { fillModel, paperModel } from "../kernels/training/model/model_options.ts";
+import { planModelProducts } from "../kernels/training/model/model_products.ts";
+import { runCommand } from "../suites/cli/errors.ts";
+import { calibrate } from "../suites/device/calibrate.ts";
+import { describeEnvironment } from "../suites/device/environment.ts";
+import { startKeepWarm } from "../suites/device/keep_warm.ts";
+import { provideRuntimeDir } from "../suites/device/runtime_dir.ts";
+
+/** Tilings that go on to the products of a layer, of each form. */
+const FINALISTS = 3;
+
+/** Parts that the depth of a gradient of weights is cut into. */
+const SLICES = [1, 2, 4, 8, 12, 16] as const;
+
+/** Layers of the paper's model, for the sum over a step. */
+const LAYERS = 30;
+
+/** A product of a step. */
+export interface StepProduct {
+  readonly name: string;
+  readonly options: ProductOptions;
+  /** How often a step computes it. */
+  readonly times: number;
+}
+
+/** Everything that is written. */
+interface Measurement {
+  readonly what: string;
+  readonly date: string;
+  readonly adapter: Gpu["adapter"];
+  readonly environment: unknown;
+  readonly tokens: number;
+  /** TFLOP/s of a chain of products in registers. */
+  readonly ceiling: number | null;
+  readonly seconds: number;
+  readonly rows: readonly SweepRow[];
+  readonly notes: readonly string[];
+}
+
+/** The three products of Q, K and V without epilogues and layouts. */
+export function mainProducts(tokens: number, { width }: { width: number }): StepProduct[] {
+  const size = { NT: [tokens, 3 * width, width], NN: [tokens, width, 3 * width] } as const;
+  return PRODUCT_FORMS.map((form) => {
+    const [rows, columns, depth] = form === "TN" ? [3 * width, width, tokens] : size[form];
+    const result = form === "NT"
+      ? { kind: "store", dtype: "f16" } as const
+      : form === "NN"
+      ? { kind: "store", dtype: "f32" } as const
+      : { kind: "accumulate" } as const;
+    return {
+      name: `${form} plain`,
+      options: { form, rows, columns, depth, dtype: "f16", result },
+      times: 0,
+    };
+  });
+}
+
+/** All products of a step of the paper's model, with both sizes of the vocabulary. */
+export function stepProducts(
+  gpu: Pick<Gpu, "capabilities" | "adapter">,
+  tokens: number,
+): StepProduct[] {
+  const planned = (vocabulary: "bytes" | "paper") =>
+    planModelProducts(gpu, fillModel(paperModel({ vocabulary, context: tokens })));
+  const bytes = planned("bytes");
+  const layer = Object.entries(bytes.layer).map(([name, plan]) => ({
+    name,
+    options: optionsOf(plan),
+    times: LAYERS,
+  }));
+  const heads = (["bytes", "paper"] as const).flatMap((vocabulary) => {
+    const { head, chunks } = vocabulary === "bytes" ? bytes : planned("paper");
+    const [{ rows }] = chunks;
+    return Object.entries(head.get(rows)!).map(([name, plan]) => ({
+      name: `head ${name}, ${vocabulary}`,
+      options: optionsOf(plan),
+      // The sum over a step is that of the small head.
+      times: vocabulary === "bytes" ? chunks.length : 0,
+    }));
+  });
+  return [...layer, ...heads];
+}
+
+/** The fastest tilings of each form, best first, and the one that is planned today. */
+export function finalists(rows: readonly SweepRow[], form: ProductForm): MatrixProductTiling[] {
+  const best = ranked(rows.filter((row) => row.form === form && row.tiling !== undefined))
+    .slice(0, FINALISTS).map(({ tiling }) => tiling!);
+  const [planned] = MATRIX_PRODUCT_TILINGS;
+  const names = best.map(productTilingName);
+  return names.includes(productTilingName(planned)) ? best : [...best, planned];
+}
+
+const show = (value: number | undefined) => value === undefined ? "–" : value.toFixed(0);
+
+/** TFLOP/s of every tiling in the three forms; the fastest of a form in bold. */
+export function formTable(rows: readonly SweepRow[]): string {
+  const best = PRODUCT_FORMS.map((form) => ranked(rows.filter((row) => row.form === form))[0]);
+  const variants = [...new Set(rows.map(({ variant }) => variant))];
+  const mean = (variant: string) =>
+    rows.reduce((sum, row) => row.variant === variant ? sum + (row.tflops ?? 0) : sum, 0);
+  const lines = variants.toSorted((a, b) => mean(b) - mean(a)).map((variant) => {
+    const cells = PRODUCT_FORMS.map((form, i) => {
+      const row = rows.find((one) => one.form === form && one.variant === variant);
+      return row !== undefined && row === best[i] ? `**${show(row.tflops)}**` : show(row?.tflops);
+    });
+    return `| ${[variant, ...cells].join(" | ")} |`;
+  });
+  return [`| tiling | ${PRODUCT_FORMS.join(" | ")} |`, "| --- | ---: | ---: | ---: |", ...lines]
+    .join("\n");
+}
+
+/** The products of a step: as planned, and with the fastest variant. */
+export function stepTable(products: readonly StepProduct[], rows: readonly SweepRow[]): string {
+  const [planned] = MATRIX_PRODUCT_TILINGS;
+  let [sumPlanned, sumBest, flops] = [0, 0, 0];
+  const lines = products.map(({ name, options, times }) => {
+    const own = rows.filter(({ product }) => product === name);
+    const [best] = ranked(own);
+    const today = own.find(({ variant }) => variant === variantName({ matrixTiling: planned }));
+    const work = 2 * options.rows * options.columns * options.depth;
+    const seconds = (row: SweepRow | undefined) => row?.tflops ? work / row.tflops / 1e12 : NaN;
+    if (times > 0) {
+      sumPlanned += times * seconds(today);
+      sumBest += times * seconds(best);
+      flops += times * work;
+    }
+    const size = `${options.form} ${options.rows} × ${options.columns} × ${options.depth}`;
+    const slices = best?.slices && best.slices > 1 ? ` in ${best.slices}` : "";
+    const cells = [name, size, show(today?.tflops), show(best?.tflops)];
+    return `| ${
+      [...cells, best ? best.variant.replace(/ in \d+$/, "") + slices : "–"].join(" | ")
+    } |`;
+  });
+  const total = (seconds: number) =>
+    `${(seconds * 1e3).toFixed(0)} ms, ${show(flops / seconds / 1e12)} TFLOP/s`;
+  return [
+    "| product | rows × columns × depth | as planned | best | with |",
+    "| --- | --- | ---: | ---: | --- |",
+    ...lines,
+    "",
+    `Products of a step, small head: ${total(sumPlanned)} as planned; ${total(sumBest)} at best.`,
+  ].join("\n");
+}
+
+/** What is measured. */
+export interface Course {
+  /** A product of each form, for all tilings. */
+  readonly main: readonly StepProduct[];
+  /** Products for the fastest tilings of their form. */
+  readonly products: readonly StepProduct[];
+  /** The declared tilings and the candidates. */
+  readonly tilings: readonly MatrixProductTiling[];
+  /** Whether time remains. */
+  readonly more: () => boolean;
+  /** Is told each table and each line. */
+  readonly say: (text: string) => void;
+}
+
+/** Measures everything that time allows. */
+export async function measure(
+  gpu: Gpu,
+  { main, products, tilings, more, say }: Course,
+): Promise<SweepRow[]> {
+  const rows: SweepRow[] = [];
+  for (const product of main) {
+    const variants = tilings.map((matrixTiling) => ({ matrixTiling }));
+    rows.push(...await sweepProduct(gpu, { ...product, variants }, { more }));
+  }
+  say(`\n${formTable(rows)}\n`);
+  const chosen = new Map(PRODUCT_FORMS.map((form) => [form, finalists(rows, form)]));
+  for (const product of products) {
+    if (!more()) {
+      say(`left out, no time: ${product.name}`);
+      continue;
+    }
+    const known = chosen.get(product.options.form)!;
+    const variants: SweptVariant[] = known.map((matrixTiling) => ({ matrixTiling }));
+    if (product.options.form === "TN") {
+      variants.push(...SLICES.map((slices) => ({ matrixTiling: known[0], slices })));
+    }
+    rows.push(...await sweepProduct(gpu, { ...product, variants }, { more }));
+  }
+  say(stepTable(products, rows));
+  for (const { product, variant, skipped, worst } of rows) {
+    if (skipped === undefined) continue;
+    const error = worst === undefined ? "" : `, ${worst.toPrecision(3)} times the tolerance`;
+    say(`not timed: ${product}, ${variant}: ${skipped}${error}`);
+  }
+  return rows;
+}
+
+/** Runs the command and returns its exit code. */
+async function main(): Promise<number> {
+  const { values, positionals: [out] } = parseArgs({
+    allowPositionals: true,
+    options: { seconds: { type: "string" }, tokens: { type: "string" } },
+  });
+  const [seconds, tokens] = [Number(values.seconds ?? 90), Number(values.tokens ?? 98304)];
+  if (!out || !(seconds > 0) || !(Number.isInteger(tokens) && tokens > 0 && tokens % 128 === 0)) {
+    console.error(
+      "usage: measure_products.ts OUT.json [--seconds S] [--tokens N, a multiple of 128]",
+    );
+    return 2;
+  }
+  const started = performance.now();
+  provideRuntimeDir();
+  const gpu = await openDevice({ stack: "dawn" });
+  const warm = await startKeepWarm(gpu.adapter);
+  try {
+    const missing = whyNoMatrixUnits(gpu.capabilities);
+    if (missing !== undefined) {
+      console.error(`measure products: ${missing}`);
+      return 5;
+    }
+    const ceiling = await measureCeiling(gpu);
+    const notes: string[] = [];
+    const say = (line: string) => {
+      console.log(line);
+      notes.push(line);
+    };
+    say(
+      `${gpu.adapter.description}, ${tokens} tokens; a chain of products reaches ${
+        ceiling === null ? "–" : show(ceiling)
+      } TFLOP/s`,
+    );
+    const more = () => (performance.now() - started) / 1e3 < seconds;
+    const rows = await measure(gpu, {
+      main: mainProducts(tokens, { width: 1024 }),
+      products: stepProducts(gpu, tokens),
+      tilings: [...MATRIX_PRODUCT_TILINGS, ...MATRIX_PRODUCT_CANDIDATES],
+      more,
+      say,
+    });
+    const written: Measurement = {
+      what: "matrix products of a training step, TFLOP/s by tiling",
+      date: new Date().toISOString(),
+      adapter: gpu.adapter,
+      environment: await describeEnvironment(gpu),
+      tokens,
+      ceiling,
+      seconds: (performance.now() - started) / 1e3,
+      rows,
+      notes: [...notes, ...warm?.record().means ?? []],
+    };
+    await Deno.writeTextFile(out, JSON.stringify(written, undefined, 1) + "\n");
+    console.log(`Wrote ${out}, ${rows.length} rows, ${written.seconds.toFixed(1)} s`);
+    return rows.some(({ tflops }) => tflops !== undefined) ? 0 : 5;
+  } finally {
+    await warm?.stop();
+    gpu.destroy();
+  }
+}
+
+/** TFLOP/s of the fastest configuration of the matrix units, and a warm device. */
+async function measureCeiling(gpu: Gpu): Promise<number | null> {
+  const timer = new Timer(gpu);
+  try {
+    const { record, canary } = await calibrate(gpu, timer);
+    canary.destroy();
+    const rates = (record.matrix ?? []).map(({ flopsPerSecond }) => flopsPerSecond.median);
+    return rates.length > 0 ? Math.max(...rates) / 1e12 : null;
+  } finally {
+    timer.destroy();
+  }
+}
+
+if (import.meta.main) await runCommand("measure products", main);
