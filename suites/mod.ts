@@ -18,6 +18,7 @@ export {
   type Rows,
   UnavailableError,
 } from "./plan/measurable.ts";
+export type { PeerModel, PeerStep, TrainingPeer, TrainingRequest } from "./plan/training_peer.ts";
 export type { PlanOptions } from "./plan/plan_options.ts";
 export type { KRule } from "./plan/profile.ts";
 export type { Shard } from "./plan/shard.ts";

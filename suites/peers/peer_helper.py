@@ -32,6 +32,8 @@ array in the layout "HNd" or "NHd". The layer has
     scores(head)         # optional: (query, key) scores that selection ranked by, [N] each
     gathered()           # optional: attention of the gathered rows before the scatter, [H, S, d]
 
+A module that trains whole models has prepare_training(run) instead: training_run.py says how.
+
 For the direction "backward" forward() is called once and backward() many times. Times are taken
 with CUDA events where arrays are torch's, else with the clock of the host.
 """
@@ -124,8 +126,26 @@ class ListArrays:
     def numbers(self, data):
         return array.array("f", [float(x) for x in data]).tobytes()
 
+    def flat(self, data):
+        """The bytes of all numbers, f32."""
+        while data and isinstance(data[0], (list, tuple)):
+            data = [x for row in data for x in row]
+        return self.numbers(data)
+
     def integers(self, data):
         return array.array("i", [int(x) for row in data for x in row]).tobytes()
+
+    def loaded(self, memory, kind, begin, shape):
+        """Numbers of a file in memory, "f32" or "u32", as nested lists."""
+        count = 1
+        for size in shape:
+            count *= size
+        flat = array.array("f" if kind == "f32" else "I")
+        flat.frombytes(memory[begin:begin + 4 * count])
+        flat = flat.tolist()
+        for size in reversed(shape[1:]):
+            flat = [flat[at:at + size] for at in range(0, len(flat), size)]
+        return flat
 
     def timed(self, work):
         start = time.perf_counter()
@@ -186,8 +206,16 @@ class NumpyArrays(ListArrays):
             at += words.size
         return lanes, bad
 
+    def loaded(self, memory, kind, begin, shape):
+        np = self.np
+        count = int(np.prod(shape, dtype=np.int64))
+        flat = np.frombuffer(memory, np.float32 if kind == "f32" else np.uint32, count, begin)
+        return flat.reshape(shape).copy()
+
     def numbers(self, data):
         return self.np.ascontiguousarray(data, self.np.float32).tobytes()
+
+    flat = numbers
 
     def integers(self, data):
         return self.np.ascontiguousarray(data, self.np.int32).tobytes()
@@ -261,8 +289,20 @@ class TorchArrays(ListArrays):
                 at += words.numel()
         return lanes, bad
 
+    def loaded(self, memory, kind, begin, shape):
+        torch = self.torch
+        count = 1
+        for size in shape:
+            count *= size
+        dtype = torch.float32 if kind == "f32" else torch.int32
+        flat = torch.frombuffer(memory, dtype=dtype, count=count, offset=begin).view(*shape)
+        # Tokens are below 2^31.
+        return flat.to(self.where, torch.float32 if kind == "f32" else torch.int64, copy=True)
+
     def numbers(self, data):
         return self._bytes(self.torch.as_tensor(data).detach().to(self.torch.float32))
+
+    flat = numbers
 
     def integers(self, data):
         return self._bytes(self.torch.as_tensor(data).detach().to(self.torch.int32))
@@ -367,12 +407,14 @@ class Server:
         ready = getattr(module, "ready", None)
         if ready:
             ready()
+        computes = getattr(module, "computes", "dense")
+        every = [] if computes == "training" else ["forward", "backward", "forward-backward"]
         return {
             "name": str(module.name),
-            "computes": getattr(module, "computes", "dense"),
+            "computes": computes,
             "scorer": getattr(module, "scorer", "norm"),
-            "directions": list(getattr(module, "directions",
-                                       ["forward", "backward", "forward-backward"])),
+            "trains": list(getattr(module, "trains", ["dense"])),
+            "directions": list(getattr(module, "directions", every)),
             "versions": {str(k): str(v) for k, v in versions.items()},
             "device": self.arrays.device,
         }
@@ -462,6 +504,23 @@ class Server:
         query, key = self._state(request)["layer"].scores(request["head"])
         return {}, self.arrays.numbers(query) + self.arrays.numbers(key)
 
+    def train_prepare(self, request):
+        # The folder of this file is where Python looks first.
+        from training_run import Run, Training
+        training = Training(self.module, Run(request, self.arrays), self.arrays)
+        self.layers[request["layer"]] = training
+        return training.describe()
+
+    def train_step(self, request):
+        return self._state(request).step()
+
+    def train_gradients(self, request):
+        return self._state(request).gradients(request["batch"])
+
+    def train_tensor(self, request):
+        data = self._state(request).tensor(request["parameter"], request["part"])
+        return {}, self.arrays.flat(data)
+
     def release(self, request):
         self.layers.pop(request["layer"], None)
         self.arrays.release()
@@ -486,8 +545,10 @@ def load(path, option):
     spec.loader.exec_module(module)
     if option is not None:
         module.configure(option)
-    if not isinstance(getattr(module, "name", None), str) or not hasattr(module, "prepare"):
-        raise ValueError("%s has no name or no prepare(shape)" % path)
+    trains = getattr(module, "computes", "dense") == "training"
+    needed, given = ("prepare_training", "run") if trains else ("prepare", "shape")
+    if not isinstance(getattr(module, "name", None), str) or not hasattr(module, needed):
+        raise ValueError("%s has no name or no %s(%s)" % (path, needed, given))
     return module
 
 

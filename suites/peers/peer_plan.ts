@@ -4,11 +4,11 @@
  *
  * @module
  */
-import { PEER_PREFIX } from "../plan/measurable.ts";
 import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
 import { type Direction, DIRECTIONS, type Problem } from "../../kernels/implementation.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
-import type { Layer, Measurable } from "../plan/measurable.ts";
+import { type Layer, type Measurable, PEER_PREFIX, UnavailableError } from "../plan/measurable.ts";
+import type { TrainingPeer } from "../plan/training_peer.ts";
 
 /**
  * Bytes that a peer may hold, for dividing a device's memory among cases: its own inputs, separate from
@@ -74,5 +74,42 @@ export function peerImplementation(
       }
       return await prepare(problem, seed, signal);
     },
+  };
+}
+
+/** A peer that trains whole models and computes no layer alone. */
+export function trainingImplementation(
+  { name, title, training }: {
+    /** Name without the prefix. */
+    readonly name: string;
+    readonly title: string;
+    readonly training: TrainingPeer;
+  },
+): Measurable {
+  const { family, smallest, visible } = counterpartOf("dense")!;
+  const message = `${name} trains whole models and computes no layer alone`;
+  return {
+    name: `${PEER_PREFIX}${name}`,
+    title,
+    family,
+    options: [],
+    smallest,
+    visible,
+    directions: [],
+    peer: true,
+    training,
+    plan: () => {
+      throw new RangeError(message);
+    },
+    prepare: () => Promise.reject(new TypeError(message)),
+  };
+}
+
+/** A peer that trains elsewhere: it refuses every model here, with the reason. */
+export function refusingTraining(reason: string): TrainingPeer {
+  return {
+    refuses: () => reason,
+    peakBytes: () => 0,
+    prepare: () => Promise.reject(new UnavailableError(reason)),
   };
 }

@@ -9,13 +9,16 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import { type Measurable, UnavailableError } from "../plan/measurable.ts";
 import type { PeerRecord } from "../result/result_schema.ts";
-import { peerImplementation } from "./peer_plan.ts";
+import { peerImplementation, refusingTraining, trainingImplementation } from "./peer_plan.ts";
 import { PEER_PREFIX } from "../plan/measurable.ts";
 import { PythonPeer } from "./python_peer.ts";
 import { PeerModuleError } from "./python_process.ts";
 
 /** Peers that need no file from the user. */
-export const PEER_NAMES = ["torch-cudnn", "torch-fa2", "ort-web"] as const;
+export const PEER_NAMES = ["torch-cudnn", "torch-fa2", "ort-web", "torch-training"] as const;
+
+/** Modules of peers that come with the suite; others forward to PyTorch's attention. */
+const MODULES: Readonly<Record<string, string>> = { "torch-training": "torch_training.py" };
 
 /** What `python:FILE` starts with. */
 export const PYTHON_PREFIX = "python:";
@@ -107,7 +110,7 @@ async function openPeer(asked: string, options: OpenPeersOptions): Promise<OpenP
 async function openPython(asked: string, options: OpenPeersOptions): Promise<OpenPeer> {
   const here = (file: string) => fileURLToPath(new URL(file, import.meta.url));
   const file = asked.startsWith(PYTHON_PREFIX) ? asked.slice(PYTHON_PREFIX.length) : undefined;
-  const module = file === undefined ? [here("torch_sdpa.py"), asked] : [file];
+  const module = file === undefined ? [here(MODULES[asked] ?? "torch_sdpa.py"), asked] : [file];
   const peer = new PythonPeer({
     args: [here("peer_helper.py"), ...module],
     program: options.python,
@@ -160,17 +163,15 @@ async function openOrtWeb(asked: string, { gpu }: OpenPeersOptions): Promise<Ope
 
 function unavailable(asked: string, options: { name: string; reason: string }): OpenPeer {
   const { name, reason } = options;
+  const computes = asked in MODULES ? "training" : "dense";
   return {
-    implementation: peerImplementation({
-      name,
-      title: name,
-      computes: "dense",
-      unavailable: reason,
-    }),
+    implementation: computes === "training"
+      ? trainingImplementation({ name, title: name, training: refusingTraining(reason) })
+      : peerImplementation({ name, title: name, computes, unavailable: reason }),
     record: {
       asked,
       implementation: `${PEER_PREFIX}${name}`,
-      computes: "dense",
+      computes,
       versions: {},
       device: null,
       timing: "none",

@@ -15,7 +15,8 @@ import {
   type RemoteTensor,
   UnavailableError,
 } from "../plan/measurable.ts";
-import { counterpartOf, peerImplementation } from "./peer_plan.ts";
+import { counterpartOf, peerImplementation, trainingImplementation } from "./peer_plan.ts";
+import { pythonTraining } from "./python_training.ts";
 import {
   PeerError,
   PeerModuleError,
@@ -23,17 +24,28 @@ import {
   type PythonProcessOptions,
 } from "./python_process.ts";
 
+/** What a module computes that trains whole models. */
+const TRAINING = "training";
+
 /** How a Python implementation describes itself. */
 const helloSchema = z.object({
   name: z.string().regex(/^[\w.+-]{1,64}$/),
   computes: z.string(),
   scorer: z.string(),
-  directions: z.array(z.enum(["forward", "backward", "forward-backward"])).min(1),
+  directions: z.array(z.enum(["forward", "backward", "forward-backward"])),
+  trains: z.array(z.string()).default([]),
   versions: z.record(z.string(), z.string()),
   device: z.string(),
-}).refine(({ computes, scorer }) => counterpartOf(computes, scorer) !== undefined, {
-  path: ["computes"],
-  message: "it is neither dense attention nor a Lighthouse layer with a scorer of ours",
+}).refine(
+  ({ computes, scorer }) => computes === TRAINING || counterpartOf(computes, scorer) !== undefined,
+  {
+    path: ["computes"],
+    message:
+      "it is neither dense attention nor a Lighthouse layer with a scorer of ours, nor training",
+  },
+).refine(({ computes, directions }) => computes === TRAINING || directions.length > 0, {
+  path: ["directions"],
+  message: "there are none",
 });
 
 /** How a Python implementation describes itself. */
@@ -76,11 +88,20 @@ export class PythonPeer {
 
   /** The module as an entry of the registry. */
   register(hello: PythonHello): Measurable {
-    const { name, computes, scorer, versions, directions } = hello;
+    const { name, computes, scorer, versions, directions, trains } = hello;
     const said = Object.entries(versions).map(([what, version]) => `${what} ${version}`);
+    const title = [name, said.join(", ")].filter(Boolean).join(", ");
+    if (computes === TRAINING) {
+      const open = (signal?: AbortSignal) => this.#open(signal);
+      return trainingImplementation({
+        name,
+        title,
+        training: pythonTraining({ name, trains, open }),
+      });
+    }
     return peerImplementation({
       name,
-      title: [name, said.join(", ")].filter(Boolean).join(", "),
+      title,
       computes,
       scorer,
       directions,
@@ -101,19 +122,28 @@ export class PythonPeer {
     return this.#process = PythonProcess.start(this.#options);
   }
 
+  /** Begins a layer or a model in the process. */
+  #open(signal?: AbortSignal) {
+    const process = this.#running();
+    const layer = ++this.#layers;
+    const ask = (
+      op: string,
+      more: Readonly<Record<string, unknown>> = {},
+      seconds = ANSWER_SECONDS,
+    ) => process.request({ op, layer, ...more }, { seconds, signal });
+    const release = async () => {
+      if (process.ended === undefined) await ask("release").catch(() => {});
+    };
+    return { ask, release };
+  }
+
   async #prepare(
     problem: Problem,
     scorer: string,
     seed: number,
     signal?: AbortSignal,
   ): Promise<Layer> {
-    const process = this.#running();
-    const layer = ++this.#layers;
-    const ask = (op: string, more: Record<string, unknown> = {}, seconds = ANSWER_SECONDS) =>
-      process.request({ op, layer, ...more }, { seconds, signal });
-    const release = async () => {
-      if (process.ended === undefined) await ask("release").catch(() => {});
-    };
+    const { ask, release } = this.#open(signal);
     const { shape, direction = "forward", options } = problem;
     let told: Told;
     try {

@@ -22,16 +22,18 @@ export interface TrainingPeer {
 
 /** What a peer trains. */
 export interface TrainingRequest {
+  /** With all defaults filled in. */
   readonly model: Model;
   /** File of our model before its first step, as `saveCheckpoint` writes it. */
   readonly checkpoint: string;
   /**
    * File of u32 little-endian `[batches, accumulate · batch, N + 1]`: each sequence with the token after
-   * its last. The first steps train on what ours train on; after `batches` a peer goes round. Both files
-   * are gone when the checked steps have run.
+   * its last. Step i trains on batch i modulo `batches`, as ours does.
    */
   readonly tokens: string;
+  /** Batches in that file. */
   readonly batches: number;
+  /** Stops long work. */
   readonly signal?: AbortSignal;
 }
 
@@ -39,6 +41,7 @@ export interface TrainingRequest {
 export interface PeerStep {
   /** Seconds by the device's own clock; null if it has none. */
   readonly gpuSeconds: number | null;
+  /** Seconds by the host's clock. */
   readonly wallSeconds: number;
   /** Mean loss of its tokens before the update, in nats. */
   readonly loss: number;
@@ -59,5 +62,6 @@ export interface PeerModel {
   }>;
   /** For tests: a parameter, f32. */
   readonly readWeights?: (parameter: string) => Promise<Float32Array>;
+  /** Frees everything. */
   readonly destroy: () => void | Promise<void>;
 }
