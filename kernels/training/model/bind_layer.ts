@@ -23,7 +23,6 @@ export class Layer {
   readonly #o: BufferSlice;
   readonly #gateUp: BufferSlice;
   readonly #normed: BufferSlice;
-  readonly #inverse: BufferSlice;
 
   constructor(binding: Binding, layer: number) {
     const { plan, kernels } = binding;
@@ -37,7 +36,6 @@ export class Layer {
     this.#o = this.#own("o");
     this.#gateUp = this.#own("gate-up");
     this.#normed = binding.buffer("normed");
-    this.#inverse = binding.buffer("norm inverse");
     const [q, k, v] = this.#parts(this.#qkv);
     const [queryGradient, keyGradient, valueGradient] = this.#parts(this.#wide());
     this.#attention = kernels.attention.get(plan.attention[layer])!.bind({
@@ -83,15 +81,18 @@ export class Layer {
 
   #normOf(name: "attention_norm" | "ffn_norm", x: BufferSlice): Dispatch[] {
     const gain = this.#parameter(name, "weights");
-    return this.#kernels.norm.bind({ x, gain, y: this.#normed, inverse: this.#inverse });
+    const inverse = this.#own(`${name} inverse`);
+    return this.#kernels.norm.bind({ x, gain, y: this.#normed, inverse });
   }
 
+  /** Also makes anew what the norm made, for the gradient of the weights that read it. */
   #normBackward(name: "attention_norm" | "ffn_norm", x: BufferSlice): Dispatch[] {
     const { buffer } = this.#binding;
     return this.#kernels.normBackward.bind({
       x,
       gain: this.#parameter(name, "weights"),
-      inverse: this.#inverse,
+      inverse: this.#own(`${name} inverse`),
+      y: this.#normed,
       gradient: buffer("normed gradient"),
       stream: buffer("x gradient"),
       copy: buffer("x gradient copy"),
@@ -153,10 +154,8 @@ export class Layer {
   /** The backward pass, after what it needs was computed again. */
   backward(stages: Stages): void {
     const { recompute } = this.#binding.plan.model;
-    if (recompute === "none") stages.add("norms", this.#normOf("ffn_norm", this.#h));
-    else this.#upToGates(stages, this.#attention.rebuild[recompute]);
+    if (recompute !== "none") this.#upToGates(stages, this.#attention.rebuild[recompute]);
     this.#ffnBackward(stages);
-    stages.add("norms", this.#normOf("attention_norm", this.#x));
     this.#attentionBackward(stages);
   }
 
@@ -186,14 +185,17 @@ export class Layer {
         right: this.#weights("ffn.gate_up"),
         result: buffer("normed gradient"),
       }),
-      ...layer.gateUpWeights.bind({
+    ]);
+    stages.add("norms", this.#normBackward("ffn_norm", this.#h));
+    stages.add(
+      "products",
+      layer.gateUpWeights.bind({
         left: wide,
         right: this.#normed,
         result: this.#parameter("ffn.gate_up", "gradient"),
         partials,
       }),
-    ]);
-    stages.add("norms", this.#normBackward("ffn_norm", this.#h));
+    );
   }
 
   #attentionBackward(stages: Stages): void {
@@ -216,19 +218,23 @@ export class Layer {
     ]);
     stages.add("attention", this.#attention.backward);
     stages.add("elementwise", rope.bind({ table: buffer("rope table"), gradient: wide }));
-    stages.add("products", [
-      ...layer.qkvInput.bind({
+    stages.add(
+      "products",
+      layer.qkvInput.bind({
         left: wide,
         right: this.#weights("attention.qkv"),
         result: buffer("normed gradient"),
       }),
-      ...layer.qkvWeights.bind({
+    );
+    stages.add("norms", this.#normBackward("attention_norm", this.#x));
+    stages.add(
+      "products",
+      layer.qkvWeights.bind({
         left: wide,
         right: this.#normed,
         result: this.#parameter("attention.qkv", "gradient"),
         partials,
       }),
-    ]);
-    stages.add("norms", this.#normBackward("attention_norm", this.#x));
+    );
   }
 }

@@ -201,6 +201,9 @@ function qkvBytes(model: Model): number {
   return 3 * partStride * bytesPerElement(model.dtype);
 }
 
+/** What the norms of a layer leave for its backward pass. */
+const NORM_INVERSES = ["attention_norm inverse", "ffn_norm inverse"] as const;
+
 /** Buffers that each layer has of its own; `layer <n> <name>`. */
 function keptBuffers(model: Model, attention: readonly AttentionPlan[]): TrainingBuffer[] {
   const { recompute, rows, width, ffn, dtype } = model;
@@ -215,7 +218,9 @@ function keptBuffers(model: Model, attention: readonly AttentionPlan[]): Trainin
       });
       return [
         own("x", rows * width * 4),
-        ...isAll ? [own("h", rows * width * 4)] : [],
+        ...isAll
+          ? [own("h", rows * width * 4), ...NORM_INVERSES.map((name) => own(name, rows * 4))]
+          : [],
         ...keeps.qkv.includes(recompute) ? [own("qkv", qkvBytes(model))] : [],
         ...keeps.o.includes(recompute) ? [own("o", rows * width * size)] : [],
         ...isAll ? [own("gate-up", 2 * rows * ffn * size)] : [],
@@ -243,6 +248,7 @@ function scratchBuffers(
   add("normed", rows * width * size);
   add("norm inverse", rows * 4);
   if (recompute !== "none") {
+    for (const name of NORM_INVERSES) add(name, rows * 4);
     add("h", rows * width * 4);
     add("gate-up", 2 * rows * ffn * size);
   }

@@ -100,7 +100,9 @@ export async function compileStep(gpu: Gpu, plan: TrainingPlan) {
           sizes.map((size) => own(createAdamw(gpu, planAdamw({ ...size, optimizer })))),
         ),
         norm: own(createRmsNorm(gpu, planRmsNorm(norm))),
-        normBackward: own(createRmsNormBackward(gpu, planRmsNormBackward(norm))),
+        normBackward: own(
+          createRmsNormBackward(gpu, planRmsNormBackward({ ...norm, remakes: true })),
+        ),
         lastNormBackward: own(
           createRmsNormBackward(gpu, planRmsNormBackward({ ...norm, adds: false })),
         ),

@@ -3,7 +3,8 @@
  *
  * Shapes: x, dy and dx f32 `[rows, columns]`, r f32 `[rows]` from the forward pass, dg f32 `[columns]`
  * (added to). dx holds the gradient that passes by the norm and gets the norm's own; a copy of the sum
- * is written in the type that products read.
+ * is written in the type that products read. Where the plan wants it y is made again, to the bits of the
+ * forward pass: the gradient of the weights that read y needs it, and x has been read here anyway.
  *
  * Numerics: f32, sums in one fixed order: of rows as in the forward pass, of dg over the rows of a
  * workgroup and then over workgroups.
@@ -23,6 +24,8 @@ const PARAMS = { rows: "u32", rowsPerGroup: "u32" } as const;
 export interface RmsNormBackwardOptions extends RmsNormOptions {
   /** False: dx held nothing before, as at the end of the stream. Default true. */
   readonly adds?: boolean;
+  /** Whether y is written again. Default false. */
+  readonly remakes?: boolean;
 }
 
 /** Workgroups at most: each leaves a part of dg. */
@@ -44,6 +47,8 @@ interface RowBindings {
   readonly copy: BufferSlice;
   /** f32 `[groups, columns]`, scratch. */
   readonly partials: BufferSlice;
+  /** `[rows, columns]`, written, where the plan makes it again. */
+  readonly y?: BufferSlice;
 }
 
 /** Buffers of the gradient. */
@@ -52,9 +57,25 @@ export interface RmsNormBackwardBindings extends RowBindings {
   readonly gainGradient: BufferSlice;
 }
 
+type RowPlan = PassPlan<RowBindings, typeof PARAMS>;
+
+/** Bindings after the partial sums, and what is done with y. */
+function yCode(remakes: boolean): string[] {
+  return remakes
+    ? [
+      "@group(0) @binding(7) var<storage, read_write> y: array<Quad>; // [rows, columns]",
+      "@group(0) @binding(8) var<uniform> params: Params;",
+      "fn storeY(at: u32, quad: vec4f) { y[at] = packQuad(quad); }",
+    ]
+    : [
+      "@group(0) @binding(7) var<uniform> params: Params;",
+      "fn storeY(at: u32, quad: vec4f) {}",
+    ];
+}
+
 /** The plan of the gradient: a pass over rows, and the sum of what its workgroups found. */
 export interface RmsNormBackwardPlan {
-  readonly rows: PassPlan<RowBindings, typeof PARAMS>;
+  readonly rows: RowPlan;
   readonly sum: ReturnType<typeof planSumPartials>;
   /** Bytes of the scratch `partials`. */
   readonly partialBytes: number;
@@ -63,40 +84,35 @@ export interface RmsNormBackwardPlan {
 /** Plans the gradient. */
 export function planRmsNormBackward(options: RmsNormBackwardOptions): RmsNormBackwardPlan {
   requireNorm("plan norm backward", options);
-  const { rows, columns, dtype, adds = true } = options;
+  const { rows, columns, dtype, adds = true, remakes = false } = options;
   const rowsPerGroup = Math.ceil(rows / Math.min(rows, MOST_GROUPS));
   const groups = Math.ceil(rows / rowsPerGroup);
   const partialBytes = groups * columns * 4;
+  const bytes = {
+    x: rows * columns * 4,
+    gain: columns * 4,
+    inverse: rows * 4,
+    gradient: rows * columns * 4,
+    stream: rows * columns * 4,
+    copy: rows * columns * bytesPerElement(dtype),
+    partials: partialBytes,
+  };
+  const written = Array<"read-write">(remakes ? 4 : 3).fill("read-write");
   return {
     partialBytes,
     sum: planSumPartials({ count: groups, size: columns }),
     rows: {
       pipeline: {
         label: `rms norm backward ${dtype}`,
-        bindings: [
-          "read",
-          "read",
-          "read",
-          "read",
-          "read-write",
-          "read-write",
-          "read-write",
-          "uniform",
-        ],
-        code: `${code}\n${normConstants(options)}\nconst adds = ${adds};\n`,
+        bindings: ["read", "read", "read", "read", ...written, "uniform"],
+        code: [code, normConstants(options), `const adds = ${adds};`, ...yCode(remakes), ""].join(
+          "\n",
+        ),
       },
       layout: PARAMS,
       params: { rows, rowsPerGroup },
       workgroups: [groups, 1, 1],
-      bytes: {
-        x: rows * columns * 4,
-        gain: columns * 4,
-        inverse: rows * 4,
-        gradient: rows * columns * 4,
-        stream: rows * columns * 4,
-        copy: rows * columns * bytesPerElement(dtype),
-        partials: partialBytes,
-      },
+      bytes: remakes ? { ...bytes, y: bytes.copy } : bytes as RowPlan["bytes"],
     },
   };
 }

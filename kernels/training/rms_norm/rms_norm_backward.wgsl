@@ -5,7 +5,8 @@
 // order by sum_partials. It also writes dx as the next products read it.
 //
 // Appended by rms_norm_backward.ts: constants (threads, columns: quads of a row; adds), Quad and packQuad
-// of the copy. Workgroup memory: threads * 4 bytes.
+// of the copy; the binding of params; storeY, which writes y again where the plan wants it. Workgroup
+// memory: threads * 4 bytes.
 
 struct Params {
   rows: u32,
@@ -19,7 +20,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> stream: array<vec4f>; // dx, f32 [rows, columns]
 @group(0) @binding(5) var<storage, read_write> copy: array<Quad>;    // [rows, columns]
 @group(0) @binding(6) var<storage, read_write> partials: array<vec4f>; // f32 [groups, columns]
-@group(0) @binding(7) var<uniform> params: Params;
 
 const perThread = (columns + threads - 1u) / threads;
 
@@ -67,6 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         if (adds) { dx += stream[at]; }
         stream[at] = dx;
         copy[at] = packQuad(dx);
+        storeY(at, mine[i] * gains[i]);
       }
     }
   }

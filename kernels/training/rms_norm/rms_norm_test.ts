@@ -35,6 +35,7 @@ Deno.test("plans of a norm: bytes by hand, refusals in one line", () => {
   const size = { rows: 10, columns: 64, dtype: "f16" } as const;
   assert.equal(rmsNormBytes(size), 10 * 64 * 6 + 40 + 256);
   assert.equal(rmsNormBackwardBytes(size), 10 * 64 * 18 + 40 + 512);
+  assert.equal(rmsNormBackwardBytes({ ...size, remakes: true }), 10 * 64 * 20 + 40 + 512);
   assert.equal(planRmsNormBackward({ ...size, rows: 98304 }).partialBytes, 1024 * 64 * 4);
   assert.throws(() => planRmsNorm({ ...size, columns: 12 }), {
     message: "plan norm: columns 12 is not a multiple of 8",
@@ -62,7 +63,7 @@ Deno.test("norms and their gradients match float64 within the derived tolerance"
       const gradient = seeded(3, count);
       const stream = seeded(4, count);
       const before = seeded(5, columns);
-      const options = { rows, columns, dtype, adds: rows > 1 };
+      const options = { rows, columns, dtype, adds: rows > 1, remakes: columns > 8 };
       const plan = planRmsNormBackward(options);
       const buffers = {
         x: await upload(gpu, x),
@@ -77,9 +78,16 @@ Deno.test("norms and their gradients match float64 within the derived tolerance"
       };
       const forward = await createRmsNorm(gpu, planRmsNorm(options));
       const backward = await createRmsNormBackward(gpu, plan);
-      await run(gpu, [...forward.bind(buffers), ...backward.bind(buffers)]);
+      const again = await upload(gpu, new Float32Array(count), dtype);
+      await run(gpu, [...forward.bind(buffers), ...backward.bind({ ...buffers, y: again })]);
       const want = rmsNormReference({ x, gain }, { dtype });
-      assertClose(await download(gpu, buffers.y, { count, dtype }), want.y, "y");
+      const y = await download(gpu, buffers.y, { count, dtype });
+      assertClose(y, want.y, "y");
+      const zeros = new Float32Array(count);
+      assert.deepEqual(
+        [...await download(gpu, again, { count, dtype })],
+        [...options.remakes ? y : zeros],
+      );
       assertClose(await download(gpu, buffers.inverse, { count: rows }), want.inverse, "r");
       const gradients = rmsNormBackwardReference(
         {
