@@ -13,7 +13,7 @@ name = "torch-training"
 computes = "training"
 trains = ["dense"]
 
-# Rows whose logits exist at once, where the vocabulary is large.
+# Logits that exist at once: of all rows with a small vocabulary, of 4,096 with 128,256.
 CHUNK_ELEMENTS = 1 << 29
 
 
@@ -53,11 +53,14 @@ class Compiled:
             # Only a first call compiles.
             if self.ran:
                 raise
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            self.notes.append("%s is not compiled: %s" % (
-                self.function.__name__, lines[0] if lines else type(error).__name__))
-            self.compiled = None
+            self.give_up(error)
             return self.function(*tensors)
+
+    def give_up(self, error):
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        self.notes.append("%s is not compiled: %s" % (
+            self.function.__name__.strip("_"), lines[0] if lines else type(error).__name__))
+        self.compiled = None
 
 
 def rope_table(model, device):
@@ -194,7 +197,7 @@ class Model:
         normed = self._norm(x, weights["final_norm"]).flatten(0, 1)
         targets = tokens[:, 1:].flatten()
         everything = model["batch"] * model["accumulate"] * model["context"]
-        rows = max(1, CHUNK_ELEMENTS // model["vocabulary"])
+        rows = max(128, CHUNK_ELEMENTS // model["vocabulary"] // 128 * 128)
         total, gradients = 0, []
         # Logits of all rows at once may not fit.
         for first in range(0, normed.shape[0], rows):
@@ -249,5 +252,16 @@ def _joined(one, tensor):
 def prepare_training(run):
     model = Model(run)
     # Compilers and autotuners do their work here and not in the first step.
-    model.gradients(run.batch(0))
+    try:
+        model.gradients(run.batch(0))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        # The backward pass is compiled when it first runs.
+        compiled = [one for one in (model.before, model.after, model.head_loss) if one.compiled]
+        if not compiled:
+            raise
+        for one in compiled:
+            one.give_up(error)
+        model.gradients(run.batch(0))
     return model
