@@ -148,7 +148,7 @@ function placeTile({ rows, columns, bandRows }: MatrixProductTiling): string[] {
  * unrolled by `ahead`, so that no register that waits for device memory is moved.
  */
 function walkDepth(
-  { depth, stages = 2, ahead = 1 }: MatrixProductTiling,
+  { depth, stages = 2, ahead = 1, multipliesFirst = 0 }: MatrixProductTiling,
   { factors, down, across }: {
     readonly factors: { readonly left: Factor; readonly right: Factor };
     readonly down: readonly number[];
@@ -156,7 +156,7 @@ function walkDepth(
   },
 ): string[] {
   const both = [factors.left, factors.right];
-  const multiply = range(depth / 16).flatMap((k) => multiplyStep({ ...factors, k, down, across }));
+  const parts = range(depth / 16).map((k) => multiplyStep({ ...factors, k, down, across }));
   const each = (statements: (factor: Factor) => string[]) => both.flatMap(statements);
   const fetchInto = (set: number, from: string, declare = false) =>
     each((factor) => fetch(factor, { from, declare, set }));
@@ -175,23 +175,25 @@ function walkDepth(
   const step = (n: number) => {
     const set = (n + lead) % ahead;
     const next = fetchInto(set, `k0 + ${(n + lead + ahead) * depth}u`);
+    const multiply = (staging: readonly string[]) => [
+      ...parts.slice(0, multipliesFirst).flat(),
+      ...staging,
+      ...parts.slice(multipliesFirst).flat(),
+    ];
     return lead === 1
       ? [
         "workgroupBarrier();",
         ...ahead === 1
           ? ["let other = 1u - stage;"]
           : [`let stage = ${n}u;`, `let other = ${1 - n}u;`],
-        ...putFrom(set, "other"),
-        ...next,
-        ...multiply,
+        ...multiply([...putFrom(set, "other"), ...next]),
         ...ahead === 1 ? ["stage = other;"] : [],
       ]
       : [
         "workgroupBarrier();",
         ...putFrom(set, "stage"),
         "workgroupBarrier();",
-        ...next,
-        ...multiply,
+        ...multiply(next),
       ];
   };
   const steps = range(ahead).map(step);

@@ -125,7 +125,7 @@ function requireKernel({ kernel, tiling, matrixTiling }: ProductOptions): void {
 
 /** Checks what a tiling on matrix units may leave out. */
 function requireOptions(tiling: MatrixProductTiling): void {
-  const { stages, ahead, unguarded, access, bandRows } = tiling;
+  const { stages, ahead, unguarded, access, bandRows, multipliesFirst, depth } = tiling;
   const allowed: [string, unknown, readonly unknown[]][] = [
     ["stages", stages, [1, 2]],
     ["ahead", ahead, [1, 2]],
@@ -137,6 +137,10 @@ function requireOptions(tiling: MatrixProductTiling): void {
     const list = values.join(", ");
     throw new TypeError(`${ACTION}: ${name} of the tiling ${show(value)} is not one of ${list}`);
   }
-  if (bandRows === undefined) return;
-  requireWhole(ACTION, "bandRows of the tiling", bandRows, { most: 4096 });
+  if (bandRows !== undefined) {
+    requireWhole(ACTION, "bandRows of the tiling", bandRows, { most: 4096 });
+  }
+  if (multipliesFirst === undefined) return;
+  const most = Math.floor(depth / 16);
+  requireWhole(ACTION, "multipliesFirst of the tiling", multipliesFirst, { least: 0, most });
 }

@@ -92,6 +92,10 @@ Deno.test("a tiling refuses options that it does not know in one line", () => {
       [{ ahead: 0 }, "ahead of the tiling 0 is not one of 1, 2"],
       [{ unguarded: 1 }, "unguarded of the tiling 1 is not one of true, false"],
       [{ access: "write" }, "access of the tiling write is not one of read, read-write"],
+      [
+        { multipliesFirst: 2 },
+        "multipliesFirst of the tiling 2 is not a whole number from 0 to 1",
+      ],
       [{ bandRows: 0 }, "bandRows of the tiling 0 is not a whole number from 1 to 4096"],
     ] as const
   ) {
@@ -112,6 +116,9 @@ const OPTIONS: readonly (readonly [Partial<MatrixProductTiling>, typeof WHOLE])[
   [{ unguarded: true, ahead: 2, stages: 1 }, WHOLE],
   [{ unguarded: true, stages: 1, depth: 32 }, WHOLE],
   [{ unguarded: true, access: "read" }, WHOLE],
+  [{ multipliesFirst: 1 }, ODD],
+  [{ multipliesFirst: 1, ahead: 2, depth: 32 }, ODD],
+  [{ multipliesFirst: 1, stages: 1, unguarded: true, depth: 32 }, WHOLE],
   // Three rows of tiles in bands of two: a whole band, and a part of one.
   [{ bandRows: 2 }, ODD],
 ];

@@ -37,6 +37,11 @@ export interface MatrixProductTiling {
   /** Steps whose vectors a thread has under way in registers. Default 1. */
   readonly ahead?: 1 | 2;
   /**
+   * Matrices of depth, of 16, that a step multiplies before it stores what it fetched and fetches the
+   * next; with one stage, before it fetches. Default 0; at most all of a step.
+   */
+  readonly multipliesFirst?: number;
+  /**
    * True: vectors are loaded without a branch where all sizes are whole tiles. Default false: each load
    * is bounded.
    */
@@ -69,11 +74,13 @@ export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
 export function productTilingName(tiling: PortableProductTiling | MatrixProductTiling): string {
   const { rows, columns, depth } = tiling;
   if ("threadsY" in tiling) return `${rows}/${columns}/${depth}/${tiling.threadsY}×${columns / 8}`;
-  const { subgroupsY, subgroupsX, stages, ahead, unguarded, access, bandRows } = tiling;
+  const { subgroupsY, subgroupsX, stages, ahead, multipliesFirst, unguarded, access, bandRows } =
+    tiling;
   return [
     `${rows}/${columns}/${depth}/${subgroupsY}×${subgroupsX}`,
     ...stages === 1 ? ["one stage"] : [],
     ...ahead === 2 ? ["two ahead"] : [],
+    ...multipliesFirst ? [`${multipliesFirst} multiplied first`] : [],
     ...unguarded ? ["unguarded"] : [],
     ...access === "read" ? ["read-only"] : [],
     ...bandRows === undefined ? [] : [`bands of ${bandRows}`],
