@@ -130,6 +130,7 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
   finish_gradients: ["finish gradients", "finish gradients"],
   adamw: ["adamw with a copy", "adamw with a copy"],
   sample_batch: ["sample batch", "sample batch"],
+  draw_stream: ["draw stream", "draw stream"],
   round_weights: ["round weights", "round weights"],
 };
 

@@ -27,6 +27,7 @@ import { createRmsNorm, planRmsNorm } from "./rms_norm/rms_norm.ts";
 import { createRmsNormBackward, planRmsNormBackward } from "./rms_norm/rms_norm_backward.ts";
 import { createRopeBackward, planRopeBackward } from "./rope/rope.ts";
 import { createSampleBatch, planSampleBatch } from "./sampler/sample_batch.ts";
+import { createDrawStream, planDrawStream } from "./stream/draw_stream.ts";
 import { createSwigluBackward, planSwigluBackward } from "./swiglu/swiglu_backward.ts";
 import { createInitWeights, planInitWeights } from "./weights/init_weights.ts";
 import { createRoundWeights, planRoundWeights } from "./weights/round_weights.ts";
@@ -230,6 +231,11 @@ function optimizers(): CatalogEntry[] {
       "sample batch",
       planSampleBatch({ corpusBytes: 1000, sequences: 2, context: 35 }),
       createSampleBatch,
+    ),
+    passEntry(
+      "draw stream",
+      planDrawStream({ digitShare: 0.5 }, { sequences: 2, context: 70 }),
+      createDrawStream,
     ),
     passEntry(
       "init weights",

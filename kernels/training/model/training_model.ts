@@ -32,15 +32,18 @@ import { waitFor } from "../../gpu/submit.ts";
 import type { Stage } from "../../gpu/timing.ts";
 import { HISTORY_STEPS } from "../optimizer/finish_gradients.ts";
 import { packState, type StepState, unpackState } from "../optimizer/step_state.ts";
-import { createSampleBatch } from "../sampler/sample_batch.ts";
+import type { StreamOptions } from "../stream/stream_options.ts";
 import { createRoundWeights, planRoundWeights } from "../weights/round_weights.ts";
 import { bindStep } from "./bind_step.ts";
 import {
+  chooseSource,
+  corpusBytesOf,
+  describeSource,
   fillTables,
   initWeights,
-  planSampler,
-  requireCorpus,
+  planSource,
   type SamplerOptions,
+  type SamplerRecord,
 } from "./fill_model.ts";
 import { runStages } from "./run_stages.ts";
 import { findRemedy, type PlanOptions, planTraining, type TrainingPlan } from "./model_plan.ts";
@@ -71,6 +74,8 @@ export interface CreateModelOptions extends PlanOptions {
   readonly seed?: number;
   /** Draws batches on the device. Default: `writeBatch` gives them. */
   readonly sampler?: SamplerOptions;
+  /** Instead of a sampler: draws filler with needles, and text. */
+  readonly stream?: StreamOptions;
 }
 
 /** Options of {@linkcode TrainingModel.run}. */
@@ -82,6 +87,11 @@ export interface RunStepsOptions {
    * Set `flopsPerDispatch` of the model too. Default: a step is one submission.
    */
   readonly flopsPerSubmission?: number;
+  /**
+   * Steps that may be submitted before an earlier one is done, so that the device never waits for the
+   * host. Default 4; 0: each step waits for the one before.
+   */
+  readonly stepsAhead?: number;
 }
 
 /** A model on a device. */
@@ -89,11 +99,13 @@ export interface TrainingModel {
   /** What it was planned to take. */
   readonly plan: TrainingPlan;
   /** What draws its batches; absent where `writeBatch` gives them. */
-  readonly sampler?: { readonly seed: number; readonly corpusBytes: number };
+  readonly sampler?: SamplerRecord;
   /** One step in order: sampling, batches, update. For a timer that measures stages. */
   readonly stages: readonly Stage[];
   /** One step without the update: gradients are added to what they hold. */
   readonly gradientStages: readonly Stage[];
+  /** Forward pass and losses of the first batch. */
+  readonly evaluationStages: readonly Stage[];
   /**
    * Writes the batch of the next step: sequences of a step `[accumulate · batch, N + 1]` of tokens, each
    * with the token after its last.
@@ -178,11 +190,12 @@ export async function createTrainingModel(
   create: CreateModelOptions = {},
 ): Promise<TrainingModel> {
   requireRecord(ACTION, "the options", create);
-  const { seed = 1, sampler, memoryBytes } = create;
+  const { seed = 1, memoryBytes } = create;
   requireWhole(ACTION, "seed", seed, { least: 0, most: 2 ** 32 - 1 });
-  const corpusBytes = sampler === undefined ? 0 : requireCorpus(sampler);
+  const source = chooseSource(create);
+  const corpusBytes = corpusBytesOf(source);
   const plan = planTraining(gpu, options, { memoryBytes, corpusBytes });
-  const sampling = sampler && planSampler(plan, sampler);
+  const createDraw = source && planSource(plan, source);
   const { own, destroy } = collectOwned();
   try {
     const buffers = new Map<string, BufferSlice>();
@@ -196,7 +209,7 @@ export async function createTrainingModel(
     };
     const kernels = own(await compileStep(gpu, plan));
     const bound = bindStep({ plan, kernels, buffer });
-    const draw = sampling && own(await createSampleBatch(gpu, sampling));
+    const draw = createDraw && own(await createDraw(gpu));
     const [tokens, targets, state] = ["tokens", "targets", "step state"].map(buffer);
     const sampled: Stage[] = draw
       ? [{
@@ -208,13 +221,13 @@ export async function createTrainingModel(
     const model = makeModel(gpu, {
       plan,
       buffer,
-      sampler: sampler && { seed: sampler.seed ?? 1, corpusBytes },
-      evaluation: bound.evaluation,
+      sampler: source && describeSource(source),
+      evaluationStages: bound.evaluation,
       gradientStages,
       stages: [...gradientStages, ...bound.update],
       destroy,
     });
-    fillTables(gpu, { plan, buffer, sampler });
+    fillTables(gpu, { plan, buffer, corpus: source?.options.corpus });
     await initWeights(gpu, { plan, buffer, seed });
     await model.refreshCopies();
     return model;
@@ -232,7 +245,7 @@ export async function createTrainingModel(
 interface Parts extends Pick<TrainingModel, "plan" | "buffer" | "sampler" | "destroy"> {
   readonly stages: readonly Stage[];
   readonly gradientStages: readonly Stage[];
-  readonly evaluation: readonly Stage[];
+  readonly evaluationStages: readonly Stage[];
 }
 
 function makeModel(gpu: Gpu, parts: Parts): TrainingModel {
@@ -259,6 +272,7 @@ function makeModel(gpu: Gpu, parts: Parts): TrainingModel {
     buffer,
     stages,
     gradientStages,
+    evaluationStages: parts.evaluationStages,
     sampler,
     destroy,
     writeBatch: (tokens) => {
@@ -270,17 +284,29 @@ function makeModel(gpu: Gpu, parts: Parts): TrainingModel {
     },
     evaluate: async (tokens) => {
       writeTokens(gpu, parts, { action: "evaluate", tokens, sequences: model.batch });
-      await runStages(gpu, parts.evaluation);
+      await runStages(gpu, parts.evaluationStages);
       return await readLosses();
     },
-    run: async (steps, { signal, flopsPerSubmission } = {}) => {
+    run: async (steps, { signal, flopsPerSubmission, stepsAhead = 4 } = {}) => {
       requireWhole("run training steps", "steps", steps, { least: 0 });
+      requireWhole("run training steps", "stepsAhead", stepsAhead, { least: 0, most: 64 });
       requirePositive("run training steps", "flopsPerSubmission", flopsPerSubmission);
+      const pending: Promise<void>[] = [];
+      let stopped = false;
       for (let step = 0; step < steps; step++) {
-        signal?.throwIfAborted();
-        await runStages(gpu, stages, { flopsPerSubmission });
+        if (pending.length > stepsAhead) await pending.shift();
+        stopped = signal?.aborted === true;
+        if (stopped) break;
+        const taken = runStages(gpu, stages, { flopsPerSubmission });
+        // A step in several submissions waits between them, and nothing may come among them.
+        if (flopsPerSubmission !== undefined) await taken;
+        const done = Promise.all([taken, idle()]).then(() => {});
+        done.catch(() => {}); // awaited later
+        pending.push(done);
       }
+      await Promise.all(pending);
       await idle();
+      if (stopped) signal?.throwIfAborted();
     },
     runGradients: async () => {
       await runStages(gpu, gradientStages);
