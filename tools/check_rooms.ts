@@ -72,6 +72,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "suites/peers": CHECKED,
   "suites/measure": CHECKED,
   "suites/suite.ts": SUITE,
+  // Trained models take the needle test of the retrieval suite.
+  "suites/experiments": [...SUITE, "suites/retrieval"],
   // Every other folder below suites/ is a suite.
   "suites/*": [...SUITE, "suites/suite.ts"],
   "suites/suites.ts": ["suites/*"],

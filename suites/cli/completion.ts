@@ -23,6 +23,7 @@ import { replayCommand } from "./replay.ts";
 import { reportCommand } from "./report_command.ts";
 import { pageCommand } from "./page.ts";
 import { siteCommand } from "./site.ts";
+import { trainCommand } from "./train.ts";
 import { tuneOptions } from "./tune.ts";
 import { verifyOptions } from "./verify.ts";
 
@@ -38,6 +39,7 @@ export const COMMANDS: Readonly<Record<string, () => CompletedCommand>> = {
   replay: replayCommand,
   merge: mergeCommand,
   tune: tuneOptions,
+  train: trainCommand,
   completion: completionCommand,
 };
 

@@ -90,7 +90,6 @@ export async function readRowLogits(
  * @param sequences `N + 1` bytes each; as many as there are, in batches of the model.
  */
 export async function meanLosses(
-  gpu: Gpu,
   model: TrainingModel,
   sequences: readonly Uint8Array[],
   { signal }: { signal?: AbortSignal } = {},

@@ -27,7 +27,7 @@ Deno.test("logits of rows give the losses that evaluate gives", async (t) => {
     const target = sequences[Math.floor(row / context)][row % context + 1];
     assert.ok(Math.abs(Math.log(sum) + most - own[target] - losses[row]) < 1e-4);
   }
-  const means = await meanLosses(gpu, model, sequences);
+  const means = await meanLosses(model, sequences);
   const all = losses.reduce((sum, one) => sum + one, 0) / losses.length;
   assert.ok(Math.abs(means.reduce((sum, one) => sum + one, 0) / batch - all) < 1e-5);
   model.destroy();

@@ -65,6 +65,8 @@ export interface Result extends OpenRecord {
   ratios: RatioRecord[];
   /** Of the suite `retrieval`. */
   retrieval?: RetrievalRecord;
+  /** Of `train`: a training experiment. */
+  experiment?: ExperimentRecord;
   /** Other people's implementations that were asked for. */
   peers?: PeerRecord[];
   /** Where the run kept the clock up, or was asked to. */
@@ -801,6 +803,121 @@ export interface InstrumentRecord extends OpenRecord {
   high: number;
   /** Whether it lies in the band. */
   passed: boolean;
+}
+
+/** A training experiment: what was registered, and what came out. */
+export interface ExperimentRecord extends OpenRecord {
+  /** `needle`, `two-stage`, … */
+  name: string;
+  /** What it asks, one line. */
+  title: string;
+  /** What the run was to do. */
+  registration: {
+    /** SHA-256 of `experiment`, with sorted keys. */
+    hash: string;
+    /** Whether it is one of the committed experiments, unchanged. */
+    registered: boolean;
+    /**
+     * What was written down before the run: hypotheses, arms, seeds, steps, evaluation, rule for
+     * stopping.
+     */
+    experiment: Record<string, unknown>;
+    /** In what this run differs from it, one line each. */
+    deviations: string[];
+    [unknown: string]: unknown;
+  };
+  /** What was trained on. */
+  data: {
+    /** The synthetic language, or a corpus of the user's. */
+    text: "language" | "corpus";
+    /** SHA-256 of the held-out sequences and of the first sequences of each seed. */
+    digest: string;
+    /** Of a corpus. */
+    corpus?: {
+      /** All of it. */
+      bytes: number;
+      /** Of its bytes. */
+      sha256: string;
+      /** At its end, never trained on. */
+      heldOutBytes: number;
+      [unknown: string]: unknown;
+    };
+    [unknown: string]: unknown;
+  };
+  /** A trained model evaluated on the device against float64; null before the first unit ended. */
+  check: {
+    /** Whether the evaluation is right. */
+    passed: boolean;
+    /** What was compared with what. */
+    detail: string;
+    /** Largest difference of a token's loss, in nats. */
+    maxError: number;
+    /** What rounding explains. */
+    tolerance: number;
+    [unknown: string]: unknown;
+  } | null;
+  /** Those that were finished. */
+  units: TrainedUnit[];
+}
+
+/** One arm trained with one seed. */
+export interface TrainedUnit extends OpenRecord {
+  /** Id of its case. */
+  case: string;
+  /** As the experiment names it. */
+  arm: string;
+  /** Of the weights and of the data. */
+  seed: number;
+  /** Step from which every layer is dense. */
+  switchStep: number;
+  /** Tokens of one step. */
+  tokensPerStep: number;
+  /** Mean training loss of each step, in nats per token. */
+  losses: number[];
+  /** Steps without an update, since a gradient was not finite. */
+  skippedSteps: number[];
+  /** Wall-clock seconds of the steps, without evaluations and checkpoints. */
+  seconds: {
+    /** Before the switch. */
+    first: number;
+    /** After it. */
+    resume: number;
+    [unknown: string]: unknown;
+  };
+  /** Steps behind `seconds.first`; fewer where the unit was resumed. */
+  firstSteps: number;
+  /** Steps behind `seconds.resume`. */
+  resumeSteps: number;
+  /** At the switch and at the end. */
+  evaluations: EvaluationRecord[];
+}
+
+/** A trained model evaluated with every layer dense. */
+export interface EvaluationRecord extends OpenRecord {
+  /** Before the dense resume, or after it. */
+  when: "switch" | "end";
+  /** Steps trained. */
+  step: number;
+  /** Wall-clock seconds that it took. */
+  seconds: number;
+  /** Mean loss of each held-out sequence, in nats per token; the same sequences for every unit. */
+  heldOut: number[];
+  /** The cells of the needle test, one needle and several. */
+  needles: AnswerCell[];
+}
+
+/** Prompts of one context and depth, and how many were answered. */
+export interface AnswerCell extends OpenRecord {
+  /** Characters of the prompt. */
+  context: number;
+  /** Percent of the prompt before the needle asked for. */
+  depth: number;
+  /** Needles with distinct keys; absent: one needle without a key. */
+  keys?: number;
+  /** Prompts whose digit had the largest logit of the ten digits. */
+  correct: number;
+  /** Prompts. */
+  trials: number;
 }
 
 /** An implementation of somebody else's that the run measured beside ours, or wanted to. */

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { experimentRecordSchema } from "../experiments/record.ts";
 import { retrievalSchema } from "../retrieval/record.ts";
 import { caseSchema, ratioSchema } from "./case_schema.ts";
 import {
@@ -107,6 +108,7 @@ export const resultSchema: z.ZodType<Result> = z.looseObject({
   cases: z.array(caseSchema).describe("In the order of the plan."),
   ratios: z.array(ratioSchema).describe("Pairs that were interleaved."),
   retrieval: retrievalSchema.optional().describe("Of the suite `retrieval`."),
+  experiment: experimentRecordSchema.optional().describe("Of `train`: a training experiment."),
   peers: z.array(peerSchema).optional().describe(
     "Other people's implementations that were asked for.",
   ),

@@ -5,6 +5,7 @@
  */
 import { contextParallelRecord } from "../context_parallel/record.ts";
 import { correctnessRecord } from "../correctness/record.ts";
+import { experimentsRecord } from "../experiments/record.ts";
 import { latencyRecord } from "../latency/record.ts";
 import { retrievalRecord } from "../retrieval/record.ts";
 import { throughputRecord } from "../throughput/record.ts";
@@ -19,6 +20,7 @@ export const SUITE_RECORDS: readonly SuiteRecord[] = [
   contextParallelRecord,
   trainingRecord,
   retrievalRecord,
+  experimentsRecord,
 ];
 
 /** The suite whose cases check what others measure. */
