@@ -41,6 +41,13 @@ const ROWS: readonly Row[] = [
     code: 5,
     gpu: true,
   },
+  // No unit ends within so little time, so that none is trained.
+  {
+    name: "train",
+    line: "smoke --budget 0.001 --no-install --out FOLDER/train",
+    code: 5,
+    gpu: true,
+  },
   { name: "install_driver", line: "", code: 0 },
   { name: "report", line: "FOLDER/a.json --out FOLDER/report", code: 0 },
   { name: "site", line: "FOLDER/a.json --out FOLDER/site", code: 0 },
@@ -154,7 +161,7 @@ Deno.test("every task with a set names it, and only tasks of the device get libr
   }
   assert.deepEqual(
     Object.entries(manifest.permissions).flatMap(([name, set]) => "ffi" in set ? [name] : []),
-    ["bench", "verify", "doctor", "gate", "replay", "tune", "test"],
+    ["bench", "verify", "doctor", "gate", "replay", "tune", "train", "test"],
   );
 });
 
