@@ -115,7 +115,17 @@ function formatUnit(unit: Quantity["unit"], value: number): string {
 
 /** A row for a claim that this tool cannot run. */
 export function notRunnable(
-  row: { id: string; claim: string; paper: string; why: string; details: ClaimDetail[] },
+  row: {
+    id: string;
+    claim: string;
+    paper: string;
+    why: string;
+    details: ClaimDetail[];
+    /** What was found nearby, if anything. */
+    nearest?: string | null;
+    /** Whether that was on a CPU. */
+    software?: boolean;
+  },
 ): ClaimRow {
   return {
     id: row.id,
@@ -123,12 +133,12 @@ export function notRunnable(
     paper: { text: row.paper, value: null, hardware: "8 × NVIDIA B200" },
     ours: null,
     extent: null,
-    nearest: null,
+    nearest: row.nearest ?? null,
     ratio: null,
     verdict: "not run",
     why: row.why,
     command: null,
     details: row.details,
-    software: false,
+    software: row.software ?? false,
   };
 }

@@ -33,7 +33,7 @@ export function judgeClaims(result: Result): ClaimRow[] {
     coverageClaim(result),
     trainingThroughputClaim(result),
     endToEndClaim(result),
-    lossClaim(),
+    lossClaim(result),
     retrievalClaim(result),
     ...claimsSeenElsewhere(result),
   ];

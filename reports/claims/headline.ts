@@ -24,6 +24,7 @@ import {
   formatTokenRate,
 } from "../text/format.ts";
 import { isCheck } from "../../suites/result/suite_records.ts";
+import { experimentLine } from "./experiment_finding.ts";
 import { shardSentence } from "./findings.ts";
 import { type Direction, PAPER_SPEEDUP } from "./paper.ts";
 import {
@@ -82,6 +83,7 @@ export function verdictLine(result: Result): string {
   const nearest = forward ?? nearestPoint(result, "forward-backward");
   const claimed = formatRatio(PAPER_SPEEDUP.forward).replace(".0×", "×");
   if (nearest === null) {
+    if (result.experiment) return experimentLine(result.experiment);
     if (result.cases.some(isMeasured)) {
       const paired = speedupPoints(result).length > 0;
       const ours = result.cases.some((record) =>

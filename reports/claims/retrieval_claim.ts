@@ -9,8 +9,10 @@ import { plainText } from "../../suites/result/plain_text.ts";
 import { largest, smallest } from "../data/extremes.ts";
 import { formatCount, formatInterval } from "../text/format.ts";
 import { type ClaimRow, notRunnable } from "./claim.ts";
+import { smallScaleFinding } from "./experiment_finding.ts";
 
-export function retrievalClaim({ retrieval }: Result): ClaimRow {
+export function retrievalClaim(result: Result): ClaimRow {
+  const { retrieval } = result;
   const { mean, protocol } = paper.retrieval;
   const tested = retrieval?.checkpoint
     ? ` The checkpoint “${
@@ -24,6 +26,8 @@ export function retrievalClaim({ retrieval }: Result): ClaimRow {
     paper: formatInterval([smallest(values), largest(values)], (value) => value.toFixed(2)),
     why: "The accuracies belong to the paper's trained models, which were not " +
       `published; chance is ${protocol.chance}.${tested}`,
+    nearest: smallScaleFinding(result, "one-needle"),
+    software: result.environment.adapter.software,
     details: mean.map(({ scorer, k, mean }) => ({
       label: k === null ? scorer : `${scorer}, k = ${formatCount(k)}`,
       paper: `${mean.toFixed(2)}, not run`,

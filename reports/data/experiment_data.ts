@@ -164,8 +164,17 @@ export function worseBySeed(
   });
 }
 
+/** What came of the hypotheses of a record: resampling takes a tenth of a second. */
+const judged = new WeakMap<ExperimentRecord, readonly Finding[]>();
+
 /** What came of each hypothesis. */
-export function judgeHypotheses(record: ExperimentRecord): Finding[] {
+export function judgeHypotheses(record: ExperimentRecord): readonly Finding[] {
+  let found = judged.get(record);
+  if (!found) judged.set(record, found = judgeAll(record));
+  return found;
+}
+
+function judgeAll(record: ExperimentRecord): Finding[] {
   const { hypotheses, stopping } = registeredOf(record);
   return hypotheses.map((hypothesis): Finding => {
     const seeds = worseBySeed(record, hypothesis).map(({ items }) => items);
@@ -187,4 +196,13 @@ function judge(
   const [within, beyond] = [high <= margin, low > margin];
   if (!within && !beyond) return "undecided";
   return within === (expect === "no-worse") ? "reproduced" : "reversed";
+}
+
+/** The hypothesis that random scores before the switch retrieve worse, if there is one. */
+const isControl = ({ arm, expect }: Finding) => arm === "random" && expect === "worse";
+
+/** Whether the control came out as expected; undefined without one that could be judged. */
+export function controlHolds(record: ExperimentRecord): boolean | undefined {
+  const control = judgeHypotheses(record).find((one) => isControl(one) && one.worse !== undefined);
+  return control && control.verdict === "reproduced";
 }

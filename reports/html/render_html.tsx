@@ -13,6 +13,7 @@ import { Comparison, comparisonLine, runName } from "./comparison_section.tsx";
 import { ClaimsTable, speaksOfClaims } from "./claims_table.tsx";
 import { Masthead } from "./first_screen.tsx";
 import { contextParallelSection } from "./context_parallel_section.tsx";
+import { experimentSection } from "./experiment_section.tsx";
 import { findingsSection } from "./findings_section.tsx";
 import { memorySection } from "./memory_section.tsx";
 import { selectionSection } from "./selection_section.tsx";
@@ -67,6 +68,7 @@ type SectionOf = (result: Result, prefix: string) => Section | null;
  * that the claims do not cover, these come before them.
  */
 const FINDINGS: readonly SectionOf[] = [
+  experimentSection,
   findingsSection,
   latencySection,
   speedupSection,

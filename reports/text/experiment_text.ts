@@ -10,7 +10,7 @@ import {
   summarizeArms,
   tokenRates,
 } from "../data/experiment_data.ts";
-import { renderTable } from "./fit_table.ts";
+import { type FitColumn, renderTable } from "./fit_table.ts";
 import { ABSENT, formatPercent, formatPlural, formatTokenRate } from "./format.ts";
 
 /** What a hypothesis measures, in words. */
@@ -20,41 +20,83 @@ export const MEASURE_NAMES: Readonly<Record<Finding["measure"], string>> = {
   "keyed-needles": "needles with keys",
 };
 
-/** The arms and what came of the hypotheses, in lines. */
-export function renderExperiment(result: Result, { width }: { width?: number } = {}): string {
-  const record = result.experiment;
-  if (!record) return "";
-  const ends = summarizeArms(record, "end");
+/** A table of an experiment. */
+export interface ExperimentTable {
+  title: string;
+  columns: FitColumn[];
+  rows: string[][];
+  /** Sentences under the table. */
+  note?: string;
+}
+
+/** The arms and the hypotheses as tables, for the terminal and the summary; those with rows. */
+export function experimentTables({ experiment: record }: Result): ExperimentTable[] {
+  if (!record) return [];
   const switches = summarizeArms(record, "switch");
   const share = (rate?: { rate: number; low: number; high: number }) =>
     rate ? `${formatPercent(rate.rate)} (${formatRange(rate)})` : ABSENT;
-  const rows = ends.map(({ arm, seeds, loss, answers }, i) => {
-    const before = switches[i];
+  const arms = summarizeArms(record, "end").map(({ arm, seeds, loss, answers }, i) => {
     const rates = tokenRates(record, arm);
     return [
       arm,
       String(seeds),
-      before.loss === undefined ? ABSENT : before.loss.toFixed(4),
-      loss === undefined ? ABSENT : loss.toFixed(4),
+      switches[i].loss?.toFixed(4) ?? ABSENT,
+      loss?.toFixed(4) ?? ABSENT,
       share(answers["one-needle"]),
       share(answers["keyed-needles"]),
       rates.first === undefined ? ABSENT : formatTokenRate(rates.first),
       rates.resume === undefined ? ABSENT : formatTokenRate(rates.resume),
     ];
   });
-  const columns = [
-    { title: "Arm" },
-    { title: "Seeds", numeric: true },
-    { title: "Loss at switch", numeric: true, drop: 3 },
-    { title: "Loss at end", numeric: true },
-    { title: "One needle (95 %)", numeric: true },
-    { title: "With keys (95 %)", numeric: true, drop: 4 },
-    { title: "First part", numeric: true, drop: 1 },
-    { title: "Resume", numeric: true, drop: 2 },
-  ];
+  const findings = judgeHypotheses(record).map((finding) => [
+    finding.id,
+    `${finding.arm} against ${finding.against}: ${MEASURE_NAMES[finding.measure]}`,
+    differenceText(finding),
+    finding.verdict,
+  ]);
+  return [
+    {
+      title: record.title,
+      columns: [
+        { title: "Arm" },
+        { title: "Seeds", numeric: true },
+        { title: "Loss at switch", numeric: true, drop: 3 },
+        { title: "Loss at end", numeric: true },
+        { title: "One needle (95 %)", numeric: true },
+        { title: "With keys (95 %)", numeric: true, drop: 4 },
+        { title: "First part", numeric: true, drop: 1 },
+        { title: "Resume", numeric: true, drop: 2 },
+      ],
+      rows: arms,
+      note: [
+        "Trained and evaluated at a small scale, every layer dense in the evaluation.",
+        ...record.registration.deviations.map((line) =>
+          `Differs from what was registered: ${line}.`
+        ),
+        describeCheck(record),
+      ].join(" "),
+    },
+    {
+      title: "Hypotheses registered before the run",
+      columns: [
+        { title: "Id" },
+        { title: "Compared", least: 16 },
+        { title: "Found", drop: 1 },
+        { title: "At this scale" },
+      ],
+      rows: findings,
+    },
+  ].filter(({ rows }) => rows.length > 0);
+}
+
+/** The arms and what came of the hypotheses, in lines. */
+export function renderExperiment(result: Result, { width }: { width?: number } = {}): string {
+  const record = result.experiment;
+  if (!record) return "";
+  const [arms] = experimentTables(result);
   return [
     `${record.title}: ${formatPlural(record.units.length, "unit")} trained`,
-    renderTable({ columns, rows }, { width }),
+    ...arms ? [renderTable(arms, { width })] : [],
     ...judgeHypotheses(record).map(findingLine),
     ...record.registration.deviations.map((line) => `differs from what was registered: ${line}`),
     describeCheck(record),
@@ -67,16 +109,21 @@ function formatRange({ low, high }: { low: number; high: number }): string {
 
 /** A hypothesis and what came of it, in one line. */
 export function findingLine(finding: Finding): string {
-  const { id, arm, against, measure, margin, verdict, seeds, worse } = finding;
-  const what = `${id}: ${arm} against ${against}, ${MEASURE_NAMES[measure]}`;
-  if (!worse) return `${what}: ${verdict}, not trained`;
-  const unit = measure === "held-out-loss"
-    ? (value: number) => `${value.toFixed(4)} nats`
-    : (value: number) => `${(100 * value).toFixed(1)} points`;
+  const { id, arm, against, measure, verdict } = finding;
+  return `${id}: ${arm} against ${against}, ${MEASURE_NAMES[measure]}: ${verdict} at this scale; ` +
+    differenceText(finding);
+}
+
+/** `worse by 0.0012 nats (−0.0030 to 0.0054; margin 0.0100), 3 seeds`. */
+export function differenceText({ measure, worse, margin, seeds }: Finding): string {
+  if (!worse) return "not trained";
+  const isLoss = measure === "held-out-loss";
+  const number = (value: number) =>
+    (isLoss ? value.toFixed(4) : (100 * value).toFixed(1)).replace("-", "−");
   const interval = Number.isFinite(worse.low)
-    ? ` (${unit(worse.low)} to ${unit(worse.high)}, margin ${unit(margin)})`
-    : "";
-  return `${what}: ${verdict} at this scale; worse by ${unit(worse.estimate)}${interval}, ` +
+    ? ` (${number(worse.low)} to ${number(worse.high)}; margin ${number(margin)})`
+    : " (one seed has no interval)";
+  return `worse by ${number(worse.estimate)} ${isLoss ? "nats" : "points"}${interval}, ` +
     formatPlural(seeds, "seed");
 }
 

@@ -38,6 +38,7 @@ import {
   formatTokenRate,
   SPREAD_TITLE,
 } from "./format.ts";
+import { experimentTables } from "./experiment_text.ts";
 import type { FitColumn } from "./fit_table.ts";
 
 /** A table of text. */
@@ -61,6 +62,7 @@ export function summaryTables(
 ): SummaryTable[] {
   return [
     claimsTable(result, elsewhere),
+    ...experimentTables(result),
     latencyTable(result),
     peerTable(result),
     ceilingsTable(result),
