@@ -25,6 +25,8 @@ export interface RegisteredHypothesis {
   readonly measure: Measure;
   readonly expect: "no-worse" | "worse";
   readonly margin: number;
+  /** Share of prompts that the other arm answers at least; below it nothing is decided. Default: none. */
+  readonly floor?: number;
 }
 
 /** What came out at this scale; never the paper's own verdict. */
@@ -37,6 +39,8 @@ export interface Finding extends RegisteredHypothesis {
   readonly seeds: number;
   /** How much worse the arm is than the other: nats, or share of prompts. Undefined without seeds. */
   readonly worse?: Interval;
+  /** Share of prompts that the other arm answers, where that is below the floor. */
+  readonly below?: number;
 }
 
 /** The registered parts that a report needs; a file of a newer version may lack them. */
@@ -180,11 +184,18 @@ function judgeAll(record: ExperimentRecord): Finding[] {
     const seeds = worseBySeed(record, hypothesis).map(({ items }) => items);
     if (seeds.length === 0) return { ...hypothesis, verdict: "undecided", seeds: 0 };
     const worse = pairedDifference(seeds);
+    const { measure, against, floor = 0 } = hypothesis;
+    // Where the other arm has not learnt the task, being no worse says nothing.
+    const answered = measure === "held-out-loss" ? undefined : summarizeArms(record, "end")
+      .find(({ arm }) => arm === against)?.answers[measure]?.rate;
+    const below = answered !== undefined && answered < floor ? answered : undefined;
+    const decided = seeds.length >= stopping.leastSeeds && below === undefined;
     return {
       ...hypothesis,
       seeds: seeds.length,
       worse,
-      verdict: seeds.length < stopping.leastSeeds ? "undecided" : judge(hypothesis, worse),
+      ...(below !== undefined && { below }),
+      verdict: decided ? judge(hypothesis, worse) : "undecided",
     };
   });
 }

@@ -42,6 +42,18 @@ Deno.test("one seed decides nothing, and an arm without its rival is not judged"
   assert.deepEqual(alone.filter(({ worse }) => worse).map(({ id }) => id), ["A3"]);
 });
 
+Deno.test("nothing is decided against an arm that has not learnt the task", () => {
+  const chance = sampleExperiment({
+    arms: ARMS.map((one) => ({ ...one, share: 0.1 })),
+    seeds: [1, 2, 3],
+  });
+  for (const { id, measure, verdict, below } of judgeHypotheses(chance)) {
+    if (measure !== "one-needle") continue;
+    assert.deepEqual([id, verdict, below], [id, "undecided", 0.1]);
+  }
+  assert.equal(controlHolds(chance), false);
+});
+
 Deno.test("seeds that wander widen the interval to undecided", () => {
   const wild = structuredClone(record);
   for (const unit of wild.units) {

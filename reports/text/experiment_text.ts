@@ -115,7 +115,7 @@ export function findingLine(finding: Finding): string {
 }
 
 /** `worse by 0.0012 nats (−0.0030 to 0.0054; margin 0.0100), 3 seeds`. */
-export function differenceText({ measure, worse, margin, seeds }: Finding): string {
+export function differenceText({ measure, worse, margin, seeds, ...rest }: Finding): string {
   if (!worse) return "not trained";
   const isLoss = measure === "held-out-loss";
   const number = (value: number) =>
@@ -123,8 +123,11 @@ export function differenceText({ measure, worse, margin, seeds }: Finding): stri
   const interval = Number.isFinite(worse.low)
     ? ` (${number(worse.low)} to ${number(worse.high)}; margin ${number(margin)})`
     : " (one seed has no interval)";
+  const floor = rest.below === undefined
+    ? ""
+    : `; ${rest.against} answers ${formatPercent(rest.below)}, too few to compare with`;
   return `worse by ${number(worse.estimate)} ${isLoss ? "nats" : "points"}${interval}, ` +
-    formatPlural(seeds, "seed");
+    `${formatPlural(seeds, "seed")}${floor}`;
 }
 
 function describeCheck({ check }: ExperimentRecord): string {

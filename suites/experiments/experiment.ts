@@ -47,6 +47,8 @@ const hypothesisSchema = z.strictObject({
   expect: z.enum(["no-worse", "worse"]),
   /** Nats, or a share of the prompts. */
   margin: z.number().nonnegative(),
+  /** Share of prompts that the other arm answers at least; below it the hypothesis is undecided. */
+  floor: share.optional(),
 });
 
 /** What an experiment tests. */

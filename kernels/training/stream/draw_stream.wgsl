@@ -100,11 +100,11 @@ fn spell(word: Word, at: u32) -> u32 {
   return CONSONANTS[u % 16u] - select(0u, 32u, word.capital && at == 0u);
 }
 
-// What a line is made by: one in eight repeats an earlier line of its sequence.
+// What a line is made by: one in four repeats an earlier line of its sequence.
 fn lineKey(draw: u32, line: u32) -> u32 {
   let lines = pick(draw, 11u);
   let u = pick(lines, line);
-  if (line == 0u || (u & 7u) > 0u) { return pcg(u); }
+  if (line == 0u || (u & 3u) > 0u) { return pcg(u); }
   let back = logUniform(u, 0u, firstLeadingBit(line) + 1u);
   return pcg(pick(lines, line - min(back, line)));
 }

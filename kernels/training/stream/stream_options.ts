@@ -9,7 +9,7 @@
  *
  * All others are text: of a corpus, or of a synthetic language. Its lines have 64 characters. Words come
  * from 255 common ones, whose frequencies fall with their rank, and from 16 names of the sequence's own.
- * After a name comes the word that belongs to it, the same throughout the sequence. One line in eight
+ * After a name comes the word that belongs to it, the same throughout the sequence. One line in four
  * repeats an earlier line; the logarithm of the distance is about uniform. So the words of a line can be
  * learnt, names and their words can only be recalled, from any distance.
  *

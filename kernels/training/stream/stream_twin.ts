@@ -90,7 +90,7 @@ function spell({ key, capital }: Word, at: number): number {
 function lineKey(draw: number, line: number): number {
   const lines = pick(draw, 11);
   const u = pick(lines, line);
-  if (line === 0 || (u & 7) > 0) return pcg(u);
+  if (line === 0 || (u & 3) > 0) return pcg(u);
   const back = logUniform(u, 0, 32 - Math.clz32(line));
   return pcg(pick(lines, line - Math.min(back, line)));
 }
