@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { errorLine, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { sha256 } from "../result/digest.ts";
+import { describeFileError } from "../result/file_errors.ts";
 
 /** A corpus, parted into what is trained on and what is not. */
 export interface Corpus {
@@ -23,11 +24,11 @@ const MOST_BYTES = 2 ** 31 - 1;
 const HELD_OUT = 1 / 20;
 
 /** Files of a folder that are read. */
-const TEXT = /\.(txt|md|text)$/i;
+const TEXT = /\.(txt|text|md|rst)$/i;
 
 /**
- * Reads a corpus: bytes as they are; of a folder, its files `.txt`, `.text` and `.md`, also in folders
- * below it, in the order of their paths.
+ * Reads a corpus: bytes as they are; of a folder, its files `.txt`, `.text`, `.md` and `.rst`, also in
+ * folders below it, in the order of their paths.
  *
  * @param options `context`: N, which a sequence needs.
  * @throws {UsageError} one line, when it cannot be read, or is too short or too long.
@@ -40,7 +41,7 @@ export async function readCorpus(path: string, { context }: { context: number })
       parts.push(await Deno.readFile(file));
     }
   } catch (error) {
-    throw new UsageError(`corpus ${path}: ${errorLine(error)}`, { cause: error });
+    throw new UsageError(`corpus ${path}: ${describeFileError(error)}`, { cause: error });
   }
   const size = parts.reduce((sum, { length }) => sum + length, 0);
   // Twice a sequence is held out, so that held-out sequences may differ.
