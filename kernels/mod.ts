@@ -216,7 +216,8 @@ export {
   type RunStepsOptions,
   type TrainingModel,
 } from "./training/model/training_model.ts";
-export type { SamplerOptions } from "./training/model/fill_model.ts";
+export type { SamplerOptions, SamplerRecord } from "./training/model/fill_model.ts";
+export type { StreamOptions } from "./training/stream/stream_options.ts";
 export {
   type BufferGroup,
   describeTrainingPlan,
