@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chooseCases } from "../tools/_cases.ts";
+import { chooseCases, slow } from "../tools/_cases.ts";
 import { checkOutputs } from "../suites/check/check.ts";
 import {
   emulatingGpu,
@@ -48,8 +48,12 @@ const CHOSEN = chooseCases(
   ([what]) => ["× 1", "× 64", "× 16384", "one row far above the others"].includes(what),
 );
 
-async function checkScales(t: Deno.TestContext, gpu: Gpu) {
-  for (const { implementation, problem } of LAYERS) {
+async function checkScales(
+  t: Deno.TestContext,
+  gpu: Gpu,
+  { layers = LAYERS, cases = CHOSEN.cases } = {},
+) {
+  for (const { implementation, problem } of layers) {
     const { heads, context, headDim, dtype } = problem.shape;
     const names = ["q", "k", "v", "outputGradient"] as const;
     const size = { heads, rows: context, dim: headDim, dtype };
@@ -59,7 +63,7 @@ async function checkScales(t: Deno.TestContext, gpu: Gpu) {
     const inputs = { q, k, v, outputGradient };
     const layer = await implementation.prepare(gpu, problem, { inputs });
     assert.ok(layer.plan.stages.some(({ variant }) => variant?.startsWith("matrix units")));
-    for (const [what, change] of CHOSEN.cases) {
+    for (const [what, change] of cases) {
       await t.step(`${implementation.name}, ${what}`, async () => {
         for (const [n, tensor] of tensors.entries()) {
           const elements = Float16Array.from({ length: heads * context * headDim }, (_, i) => {
@@ -94,4 +98,15 @@ Deno.test(`layers on matrix units are right at any scale of the logits${CHOSEN.n
 Deno.test(`layers on emulated matrix units are right at any scale of the logits${CHOSEN.note}`, async (t) => {
   const gpu = await emulatingGpu(t);
   if (gpu) await checkScales(t, withEmulatedMatrices(gpu));
+});
+
+Deno.test({
+  ...slow("dense attention is right where matrix units cut off sums, as tensor cores do"),
+  fn: async (t) => {
+    const gpu = await emulatingGpu(t);
+    if (!gpu) return;
+    const cutting = withEmulatedMatrices(gpu, { cut: true });
+    const cases = Object.entries(INPUTS).filter(([what]) => /× 64$|one row/.test(what));
+    await checkScales(t, cutting, { layers: LAYERS.slice(0, 1), cases });
+  },
 });

@@ -138,7 +138,12 @@ function takeExact(row: AttentionRowState, { k, v }: KeyChunk, { first, end }: R
   for (let j = first; j < end; j++) {
     const at = j * dim;
     let dot = 0;
-    for (let c = 0; c < dim; c++) dot += query[c] * k[at + c];
+    let productSquares = 0;
+    for (let c = 0; c < dim; c++) {
+      const product = query[c] * k[at + c];
+      dot += product;
+      productSquares += product * product;
+    }
     const logit = dot * scale;
     if (logit > max) {
       const shrink = Math.exp(max - logit);
@@ -154,8 +159,10 @@ function takeExact(row: AttentionRowState, { k, v }: KeyChunk, { first, end }: R
     const weight = Math.exp(-x);
     total += weight;
     squares += weight * weight;
-    // An exponential: 3 + 2x ulp; its argument, a difference of f32 logits: at most |logit| ulp.
-    spread += weight * (3 + 2 * x + Math.abs(logit));
+    // An exponential: 3 + 2x ulp; its argument, a difference of f32 logits: at most |logit| ulp. A
+    // logit is a sum of d products, each rounded, or cut off below an ulp of the largest where
+    // matrix units add several at once: √d·√Σ(q·k)² ulp as a random walk, then scaled by 1/√d.
+    spread += weight * (3 + 2 * x + Math.abs(logit) + Math.sqrt(productSquares));
     for (let c = 0; c < dim; c++) {
       const value = v[at + c];
       sums[c] += weight * value;

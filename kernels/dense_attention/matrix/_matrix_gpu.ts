@@ -55,11 +55,43 @@ export async function emulatingGpu(t: Deno.TestContext): Promise<Gpu | undefined
 }
 
 /**
+ * Sums of an emulated product as tensor cores form them: 16 products and the sum so far are aligned with
+ * the largest of them and cut off below its last place.
+ */
+const CUT_SUMS = `
+      var total = results[sum];
+      var most = abs(total);
+      for (var k = 0u; k < sixteen; k += 2u) {
+        terms[k] = lefts[left * 16u + k] * rightAt(entry, mine, k);
+        terms[k + 1u] = lefts[left * 16u + k + 1u] * rightAt(entry, mine, k + 1u);
+        most = max(most, max(abs(terms[k]), abs(terms[k + 1u])));
+      }
+      let lastPlace = bitcast<f32>((max(bitcast<u32>(most) >> 23u, 24u) - 23u) << 23u);
+      total = trunc(total / lastPlace);
+      for (var k = 0u; k < sixteen; k += 2u) {
+        total += trunc(terms[k] / lastPlace);
+        total += trunc(terms[k + 1u] / lastPlace);
+      }
+      results[sum] = total * lastPlace;`;
+
+function cutSums(code: string): string {
+  const changed = code.replace(
+    /var total = results\[sum\];[\s\S]*?results\[sum\] = total;/,
+    CUT_SUMS,
+  );
+  if (changed === code) throw new Error("cut sums: the emulation sums in another way");
+  return `${changed}\nvar<private> terms: array<f32, 16>;`;
+}
+
+/**
  * The same device with emulated matrix units, so that whole layers choose the kernels that they
  * would choose on real ones. Sequences must be short: a software adapter ends an invocation after
  * 65,536 loop iterations, which the emulation reaches at some 400 rows.
+ *
+ * @param options `cut`: sums are cut off as on tensor cores, which takes several times as long. Default:
+ * f32 sums in order.
  */
-export function withEmulatedMatrices(gpu: Gpu): Gpu {
+export function withEmulatedMatrices(gpu: Gpu, { cut = false } = {}): Gpu {
   const { device } = gpu;
   const createModule = device.createShaderModule.bind(device);
   const createLayout = device.createBindGroupLayout.bind(device);
@@ -70,7 +102,8 @@ export function withEmulatedMatrices(gpu: Gpu): Gpu {
     emulated = code.includes("subgroup_matrix_result");
     if (!emulated) return createModule(descriptor);
     const threads = Number(code.match(/@workgroup_size\((\d+)\)/)?.[1]);
-    return createModule({ ...descriptor, code: emulateMatrices(code, threads / 32) });
+    const emulation = emulateMatrices(code, threads / 32);
+    return createModule({ ...descriptor, code: cut ? cutSums(emulation) : emulation });
   };
   device.createBindGroupLayout = (descriptor) => {
     const entries = [...descriptor.entries].map((entry) =>
