@@ -4,6 +4,7 @@
  * @module
  */
 import { Argument } from "@commander-js/extra-typings";
+import type { TrainingModel } from "../../kernels/training/model/training_model.ts";
 import { formatPlural } from "../../reports/text/format.ts";
 import { renderExperiment } from "../../reports/text/experiment_text.ts";
 import { describeEnvironment, describeTool, hashKernels } from "../device/environment.ts";
@@ -19,7 +20,9 @@ import {
   planExperiment,
   runExperiment,
 } from "../experiments/run_experiment.ts";
-import { chooseUnits } from "../experiments/units.ts";
+import { chooseUnits, type Unit } from "../experiments/units.ts";
+import { asOutputError } from "../result/file_errors.ts";
+import { packWeights } from "../retrieval/trained_weights.ts";
 import { parseShard } from "../plan/shard.ts";
 import { readPartial, RESULT_FILE, ResultStore } from "../result/result_store.ts";
 import type { Result } from "../result/result_schema.ts";
@@ -39,6 +42,13 @@ import { untilStopped } from "./stop.ts";
 import { TrainingDisplay } from "./training_display.ts";
 
 type ParsedTrain = ReturnType<typeof trainCommand>;
+
+/** What a command line asks for. */
+interface TrainOptions extends ExperimentRunOptions {
+  readonly stack: ReturnType<ParsedTrain["opts"]>["stack"];
+  /** Arms whose weights are kept. */
+  readonly weights: readonly string[];
+}
 
 /** Runs the command and returns its exit code. */
 export async function train(args: readonly string[]): Promise<number> {
@@ -103,6 +113,11 @@ export function trainCommand() {
       `folder for result.json, report.html, summary.md; default: ${DEFAULT_OUT}, then ` +
         `${DEFAULT_OUT}/run-2, …`,
     )
+    .option(
+      "--weights <list>",
+      "arms whose model of the first seed is kept, for bench retrieval --checkpoint",
+      joined(parseNameList),
+    )
     .option("--force", "overwrite the files of an earlier run in that folder")
     .addOption(quietOption());
 }
@@ -130,12 +145,19 @@ async function recordedWords(folder: string, corpus: string | undefined): Promis
 async function describeRun(
   command: ParsedTrain,
   line: readonly string[],
-): Promise<ExperimentRunOptions & { readonly stack: ReturnType<ParsedTrain["opts"]>["stack"] }> {
-  const { arms, seeds, corpus: path, shard, budget, stack } = command.opts();
+): Promise<TrainOptions> {
+  const { arms, seeds, corpus: path, shard, budget, stack, weights = [] } = command.opts();
   const [named] = command.processedArgs;
   const loaded = await loadExperiment(named ?? "");
   const { experiment } = loaded;
-  chooseUnits(experiment, { arms, seeds });
+  const trained = chooseUnits(experiment, { arms, seeds }).map(({ arm }) => arm.name);
+  for (const name of weights) {
+    if (!trained.includes(name)) {
+      throw new UsageError(
+        `--weights ${name} is not one of the arms ${[...new Set(trained)].join(", ")}`,
+      );
+    }
+  }
   const corpus = path === undefined
     ? undefined
     : await readCorpus(path, { context: experiment.model.context });
@@ -148,6 +170,7 @@ async function describeRun(
     ...(budget !== undefined && { budgetSeconds: budget }),
     command: line,
     stack,
+    weights,
   };
 }
 
@@ -156,7 +179,7 @@ async function trainInto(
   claimed: FolderClaim,
   { given, options, signal }: {
     given: ReturnType<ParsedTrain["opts"]>;
-    options: Awaited<ReturnType<typeof describeRun>>;
+    options: TrainOptions;
     signal: AbortSignal;
   },
 ): Promise<number> {
@@ -194,6 +217,7 @@ async function trainInto(
       hooks: {
         signal,
         checkpoints,
+        onTrained: (unit, model) => keepWeights(unit, { model, options, folder }),
         onProgress: (progress) => display?.show(progress),
         onResult: async (now, record) => {
           if (record) display?.finished(record, now);
@@ -211,6 +235,26 @@ async function trainInto(
     console.log(`Wrote ${store.path}, ${written.html}, ${written.markdown}`);
   }
   return explain(result, folder);
+}
+
+/** Writes the weights of a model of the first seed, if they are to be kept. */
+async function keepWeights(
+  { arm, seed }: Unit,
+  { model, options, folder }: { model: TrainingModel; options: TrainOptions; folder: string },
+): Promise<void> {
+  const { experiment } = options.loaded;
+  const { needles } = experiment.evaluation;
+  const first = Math.min(...options.seeds ?? experiment.seeds);
+  if (!options.weights.includes(arm.name) || seed !== first) return;
+  const { contexts, depths } = needles ?? { contexts: [experiment.model.context], depths: [50] };
+  const name = `${experiment.name}, ${arm.name}, seed ${seed}`;
+  const file = await packWeights(model, { name, protocol: { contexts, depths } });
+  const path = `${folder}/${arm.name}-seed-${seed}.safetensors`;
+  try {
+    await Deno.writeFile(path, file);
+  } catch (error) {
+    throw asOutputError(path, error);
+  }
 }
 
 /** The exit code, with one line on stderr where it is not 0. */

@@ -5,7 +5,7 @@
  */
 import { type Experiment, parseExperiment } from "./experiment.ts";
 
-/** Two arms of two layers, six steps. */
+/** Two arms of two layers, five steps. */
 export function tinyExperiment(): Experiment {
   return parseExperiment({
     format: "lighthouse-attention-bench/experiment",
@@ -13,9 +13,9 @@ export function tinyExperiment(): Experiment {
     name: "tiny",
     title: "Does it run",
     model: { layers: 2, width: 64, heads: 2, ffn: 96, context: 256, batch: 2 },
-    optimizer: { learningRate: 5e-3, warmup: 4 },
+    optimizer: { learningRate: 5e-3, warmup: 1 },
     data: { text: "language", digitShare: 0.5, keyedShare: 0.25 },
-    steps: { first: 4, resume: 3 },
+    steps: { first: 3, resume: 2 },
     arms: [
       { name: "dense", primary: true },
       {
@@ -30,8 +30,8 @@ export function tinyExperiment(): Experiment {
     seeds: [1, 2, 5],
     evaluation: {
       heldOut: 2,
-      needles: { contexts: [256], depths: [50], prompts: 1 },
-      keyed: { contexts: [256], depths: [50], prompts: 1, keys: 3 },
+      needles: { contexts: [64], depths: [50], prompts: 1 },
+      keyed: { contexts: [64], depths: [50], prompts: 1, keys: 3 },
     },
     hypotheses: [
       {

@@ -8,30 +8,24 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { copyState } from "../../kernels/training/model/copy_state.ts";
 import type { ModelOptions } from "../../kernels/training/model/model_options.ts";
 import { modelReference } from "../../kernels/training/model/model_reference.ts";
-import {
-  createTrainingModel,
-  type TrainingModel,
-} from "../../kernels/training/model/training_model.ts";
+import type { TrainingModel } from "../../kernels/training/model/training_model.ts";
 import { drawSequences } from "../../kernels/training/stream/stream_twin.ts";
 import type { AnswerCell, EvaluationRecord, ExperimentRecord } from "../result/result_schema.ts";
+import { DenseModels } from "../retrieval/dense_models.ts";
 import {
   evaluateNeedles,
-  type NeedleModel,
   type NeedlePrompt,
   type NeedleProtocol,
   planPrompts,
 } from "../retrieval/needle_model.ts";
+import { meanLosses, readRowLogits } from "../retrieval/read_rows.ts";
 import { type Experiment, modelOf } from "./experiment.ts";
-import { meanLosses, readRowLogits, type RowsRequest } from "./read_rows.ts";
 
 /** Seed of held-out sequences; those of units are far below. */
 const HELD_OUT_SEED = 2 ** 31;
 
 /** Seed of the filler of prompts. */
 const PROMPT_SEED = 1010;
-
-/** Character of the digit 0. */
-const ZERO = 48;
 
 /** Tokens of the prompt that is compared with float64. */
 const CHECKED_TOKENS = 64;
@@ -73,9 +67,8 @@ export class Evaluator {
   readonly #gpu: Gpu;
   readonly #options: ModelOptions;
   readonly #plan: EvaluationPlan;
-  /** By context. */
-  readonly #models = new Map<number, TrainingModel>();
-  readonly #tokens = new Map<string, Uint32Array>();
+  readonly #models: DenseModels;
+  #trained?: TrainingModel;
 
   constructor(
     gpu: Gpu,
@@ -89,6 +82,11 @@ export class Evaluator {
     this.#plan = plan;
     const [arm] = experiment.arms;
     this.#options = modelOf(experiment, { arm, dense: true, dtype });
+    this.#models = new DenseModels(gpu, this.#options, async (model) => {
+      if (this.#trained) {
+        await copyState(gpu, { from: this.#trained, to: model, weightsOnly: true });
+      }
+    });
   }
 
   /** Evaluates a model with its weights of now. */
@@ -96,12 +94,13 @@ export class Evaluator {
     trained: TrainingModel,
     { name, signal }: { name: string; signal?: AbortSignal },
   ): Promise<Pick<EvaluationRecord, "heldOut" | "needles">> {
-    for (const model of this.#models.values()) await this.#take(trained, model);
-    const longest = await this.#modelOf(this.#options.context, trained);
+    this.#trained = trained;
+    await this.#models.refill();
+    const longest = await this.#models.at(this.#options.context);
     const heldOut = await meanLosses(longest, this.#plan.heldOut, { signal });
     const needles: AnswerCell[] = [];
     for (const { protocol, prompts } of this.#plan.needles) {
-      const model = this.#needleModel(trained, { name, signal });
+      const model = this.#models.needleModel(name, { signal });
       const cells = await evaluateNeedles(model, protocol, { prompts });
       needles.push(...cells.map((cell) => ({ ...cell })));
     }
@@ -115,8 +114,9 @@ export class Evaluator {
   async check(trained: TrainingModel): Promise<NonNullable<ExperimentRecord["check"]>> {
     const { context, batch = 1 } = this.#options;
     const vocabulary = trained.plan.model.vocabulary;
-    const model = await this.#modelOf(context, trained);
-    await this.#take(trained, model);
+    this.#trained = trained;
+    await this.#models.refill();
+    const model = await this.#models.at(context);
     const count = Math.min(CHECKED_TOKENS, context);
     const bytes = this.#plan.heldOut[0].subarray(0, count + 1);
     const tokens = new Uint32Array(batch * context);
@@ -160,84 +160,6 @@ export class Evaluator {
 
   /** Frees everything. */
   destroy(): void {
-    for (const model of this.#models.values()) model.destroy();
-    this.#models.clear();
-  }
-
-  /** A trained model as the needle test sees it. */
-  #needleModel(
-    trained: TrainingModel,
-    { name, signal }: { name: string; signal?: AbortSignal },
-  ): NeedleModel {
-    const digitLogitsOf = (texts: readonly string[]) => this.#answer(trained, texts, { signal });
-    return {
-      name,
-      digitLogitsOf,
-      digitLogits: async (text) => (await digitLogitsOf([text]))[0],
-    };
-  }
-
-  /** Logits of the ten digits after each text, in batches of texts of one length. */
-  async #answer(
-    trained: TrainingModel,
-    texts: readonly string[],
-    { signal }: { signal?: AbortSignal },
-  ): Promise<Float32Array[]> {
-    const answers = new Array<Float32Array>(texts.length);
-    const byLength = Map.groupBy(texts.keys(), (i) => texts[i].length);
-    for (const [context, indices] of byLength) {
-      const model = await this.#modelOf(context, trained);
-      const { batch, vocabulary } = model.plan.model;
-      const groups = Array.from(
-        { length: Math.ceil(indices.length / batch) },
-        (_, i) => indices.slice(i * batch, (i + 1) * batch),
-      );
-      const requests = groups.map((group): RowsRequest => {
-        const tokens = new Uint32Array(batch * context);
-        group.forEach((i, place) => tokens.set(this.#encode(texts[i]), place * context));
-        return { tokens, rows: group.map((_, place) => (place + 1) * context - 1) };
-      });
-      const logits = await readRowLogits(this.#gpu, model, requests, { signal });
-      for (const [g, group] of groups.entries()) {
-        group.forEach((i, place) => {
-          const first = place * vocabulary + ZERO;
-          answers[i] = logits[g].slice(first, first + 10);
-        });
-      }
-    }
-    return answers;
-  }
-
-  /** Bytes of a text, kept: every unit takes the same prompts. */
-  #encode(text: string): Uint32Array {
-    let tokens = this.#tokens.get(text);
-    if (!tokens) {
-      tokens = Uint32Array.from(new TextEncoder().encode(text));
-      this.#tokens.set(text, tokens);
-    }
-    return tokens;
-  }
-
-  /** A dense model of a context, with about as many tokens in a batch as one that trains. */
-  async #modelOf(context: number, trained: TrainingModel): Promise<TrainingModel> {
-    let model = this.#models.get(context);
-    if (!model) {
-      const { context: longest, batch = 1 } = this.#options;
-      const fitting = Math.max(1, Math.floor(longest * batch / context));
-      model = await createTrainingModel(this.#gpu, {
-        ...this.#options,
-        context,
-        batch: fitting,
-        accumulate: 1,
-        recompute: "least",
-      });
-      this.#models.set(context, model);
-      await this.#take(trained, model);
-    }
-    return model;
-  }
-
-  async #take(trained: TrainingModel, model: TrainingModel): Promise<void> {
-    await copyState(this.#gpu, { from: trained, to: model, weightsOnly: true });
+    this.#models.destroy();
   }
 }

@@ -7,6 +7,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { planTraining } from "../../kernels/training/model/model_plan.ts";
+import type { TrainingModel } from "../../kernels/training/model/training_model.ts";
 import { drawSequences } from "../../kernels/training/stream/stream_twin.ts";
 import { errorLine, UsageError } from "../errors.ts";
 import type { Shard } from "../plan/shard.ts";
@@ -65,6 +66,8 @@ export interface ExperimentHooks {
   /** The result has changed: a unit is finished. */
   readonly onResult?: (result: Result, unit?: CaseRecord) => Promise<void>;
   readonly checkpoints?: CheckpointStore;
+  /** Called with a trained model before it is freed. */
+  readonly onTrained?: (unit: Unit, model: TrainingModel) => Promise<void>;
   readonly signal?: AbortSignal;
 }
 
@@ -155,7 +158,7 @@ export async function runExperiment(
   { host, hooks = {} }: { host: ExperimentHost; hooks?: ExperimentHooks },
 ): Promise<Result> {
   const { loaded: { experiment }, corpus, budgetSeconds = Infinity } = options;
-  const { onProgress, onResult, checkpoints, signal } = hooks;
+  const { onProgress, onResult, onTrained, checkpoints, signal } = hooks;
   const { gpu } = host;
   const dtype = gpu.capabilities.f16 ? "f16" : "f32";
   const { units } = planned;
@@ -195,6 +198,7 @@ export async function runExperiment(
           onProgress: (training) => onProgress?.({ ...about, training }),
           onStep: (text) => onProgress?.({ ...about, text }),
           onTrained: async (model) => {
+            await onTrained?.(unit, model);
             if (record.check !== null) return;
             onProgress?.({ ...about, text: "check against float64" });
             record.check = await evaluator.check(model);

@@ -44,7 +44,7 @@ export const NEEDLE_FLAGS: readonly (SuiteFlag & { readonly name: keyof NeedleOp
     name: "checkpoint",
     flag: "checkpoint",
     value: "<file>",
-    help: "also the digit passkey test of a trained model",
+    help: "also the digit passkey test of a trained model, its JSON or .safetensors",
     file: true,
     parse: (text) => text,
   },

@@ -31,6 +31,7 @@ import {
 } from "./plan_needles.ts";
 import { retrievalSection } from "./profile.ts";
 import { retrievalRecord } from "./record.ts";
+import { loadWeights, namesWeights, placeWeights, type TrainedWeights } from "./trained_weights.ts";
 
 export const suite: ApartSuite<NeedleGroup> = {
   record: retrievalRecord,
@@ -38,7 +39,10 @@ export const suite: ApartSuite<NeedleGroup> = {
   async open(options) {
     checkRetrievalOptions(options);
     const { checkpoint } = needleOptions(options);
-    return checkpoint === undefined ? undefined : await loadCheckpoint(checkpoint);
+    if (checkpoint === undefined) return undefined;
+    return namesWeights(checkpoint)
+      ? await loadWeights(checkpoint)
+      : await loadCheckpoint(checkpoint);
   },
   plan(planning) {
     const planned = planRunRetrieval(planning);
@@ -92,7 +96,7 @@ function measureNeedles(session: RunSession, run: SuiteRun<NeedleGroup>): Measur
       }
     },
     async finish() {
-      const model = run.opened as NeedleModel | undefined;
+      const model = run.opened as NeedleModel | TrainedWeights | undefined;
       // Of several shards only the first one runs the model.
       if (!model || record.checkpoint || (run.shard?.index ?? 1) > 1) return;
       await addCheckpoint(session, { record, model, run });
@@ -151,14 +155,27 @@ function describeCheck({ quantity, context, margin }: InstrumentRecord): string 
 
 async function addCheckpoint(
   session: RunSession,
-  options: { record: RetrievalRecord; model: NeedleModel; run: SuiteRun<NeedleGroup> },
+  options: {
+    record: RetrievalRecord;
+    model: NeedleModel | TrainedWeights;
+    run: SuiteRun<NeedleGroup>;
+  },
 ): Promise<void> {
   const { record, model, run } = options;
   session.step(`retrieval: the digit passkey test of ${model.name}`);
-  const cells = await evaluateNeedles(model, {
-    contexts: run.options.contexts ?? PAPER_PROTOCOL.contexts,
-    depths: needleOptions(run.options).depths ?? PAPER_PROTOCOL.depths,
+  const own = "tensors" in model ? model.protocol : PAPER_PROTOCOL;
+  const protocol = {
+    contexts: run.options.contexts ?? own.contexts,
+    depths: needleOptions(run.options).depths ?? own.depths,
     seed: session.seed,
-  });
-  record.checkpoint = { name: model.name, cells: cells.map((cell) => ({ ...cell })) };
+  };
+  const placed = "tensors" in model ? placeWeights(session.gpu, model) : undefined;
+  try {
+    const { signal } = session;
+    const needles = placed?.needleModel(model.name, { signal }) ?? model as NeedleModel;
+    const cells = await evaluateNeedles(needles, protocol);
+    record.checkpoint = { name: model.name, cells: cells.map((cell) => ({ ...cell })) };
+  } finally {
+    placed?.destroy();
+  }
 }
