@@ -8,6 +8,7 @@ import type { ExperimentRecord } from "../../suites/result/result_schema.ts";
 import { aboveDense, blockMeans, type CurvePoint } from "../data/experiment_curves.ts";
 import { armsOf, type Finding, judgeHypotheses, registeredOf } from "../data/experiment_data.ts";
 import { largest, smallest } from "../data/extremes.ts";
+import { DENSE_ARM } from "../data/retrieval_data.ts";
 import { formatCount, formatInterval } from "../text/format.ts";
 import { type Curve, CurvePlot, type LinearAxis } from "./curve_plot.tsx";
 import { Figure } from "./figure.tsx";
@@ -27,7 +28,7 @@ function armStyles({ record, described }: Pick<ExperimentFigureProps, "record" |
   const registered = registeredOf(record).arms;
   const names = arms.map((arm) => {
     const scorer = registered.find(({ name }) => name === arm)?.scorer;
-    return scorer === undefined ? "dense" : `lighthouse-${scorer}`;
+    return scorer === undefined ? DENSE_ARM : `lighthouse-${scorer}`;
   });
   const styles = plotStyles(names, described);
   return new Map(arms.map((arm, i) => [arm, { label: arm, ...styles[i] }]));
@@ -304,5 +305,5 @@ function FindingFigure(
 const MARKER = markerOf();
 
 function markerOf() {
-  return plotStyles(["dense"], { implementations: [] })[0].style.marker;
+  return plotStyles([DENSE_ARM], { implementations: [] })[0].style.marker;
 }

@@ -10,7 +10,7 @@ import {
   type Measure,
   registeredOf,
 } from "../data/experiment_data.ts";
-import { DENSE } from "../data/experiment_curves.ts";
+import { DENSE_ARM } from "../data/retrieval_data.ts";
 import { formatPlural } from "../text/format.ts";
 
 /** Parameters of the paper's model with a vocabulary of bytes. */
@@ -32,7 +32,7 @@ export function sizeOf(record: ExperimentRecord): string | null {
 export function smallScaleFinding({ experiment }: Result, measure: Measure): string | null {
   if (!experiment) return null;
   const found = judgeHypotheses(experiment).filter((one) =>
-    one.measure === measure && one.against === DENSE && one.worse !== undefined
+    one.measure === measure && one.against === DENSE_ARM && one.worse !== undefined
   );
   const size = sizeOf(experiment);
   if (found.length === 0 || size === null) return null;

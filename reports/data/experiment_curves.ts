@@ -6,9 +6,7 @@
  */
 import type { ExperimentRecord, TrainedUnit } from "../../suites/result/result_schema.ts";
 import { armsOf } from "./experiment_data.ts";
-
-/** The arm that others are compared with. */
-export const DENSE = "dense";
+import { DENSE_ARM } from "./retrieval_data.ts";
 
 /** Points of a drawn curve, at most. */
 const MOST_POINTS = 120;
@@ -47,7 +45,7 @@ export function aboveDense(
   { units }: ExperimentRecord,
   unit: TrainedUnit,
 ): readonly number[] | undefined {
-  const rival = units.find(({ arm, seed }) => arm === DENSE && seed === unit.seed);
+  const rival = units.find(({ arm, seed }) => arm === DENSE_ARM && seed === unit.seed);
   if (!rival || rival === unit || rival.losses.length !== unit.losses.length) return undefined;
   return unit.losses.map((loss, i) => loss - rival.losses[i]);
 }

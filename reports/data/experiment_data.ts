@@ -209,11 +209,13 @@ function judge(
   return within === (expect === "no-worse") ? "reproduced" : "reversed";
 }
 
-/** The hypothesis that random scores before the switch retrieve worse, if there is one. */
-const isControl = ({ arm, expect }: Finding) => arm === "random" && expect === "worse";
-
-/** Whether the control came out as expected; undefined without one that could be judged. */
+/**
+ * Whether the control, an arm that is expected to be worse, came out so; undefined without one that could
+ * be judged.
+ */
 export function controlHolds(record: ExperimentRecord): boolean | undefined {
-  const control = judgeHypotheses(record).find((one) => isControl(one) && one.worse !== undefined);
+  const control = judgeHypotheses(record).find(({ expect, worse }) =>
+    expect === "worse" && worse !== undefined
+  );
   return control && control.verdict === "reproduced";
 }

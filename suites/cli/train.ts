@@ -4,7 +4,6 @@
  * @module
  */
 import { Argument } from "@commander-js/extra-typings";
-import type { TrainingModel } from "../../kernels/training/model/training_model.ts";
 import { formatPlural } from "../../reports/text/format.ts";
 import { renderExperiment } from "../../reports/text/experiment_text.ts";
 import { describeEnvironment, describeTool, hashKernels } from "../device/environment.ts";
@@ -20,9 +19,9 @@ import {
   planExperiment,
   runExperiment,
 } from "../experiments/run_experiment.ts";
-import { chooseUnits, type Unit } from "../experiments/units.ts";
+import { keptWeights } from "../experiments/kept_weights.ts";
+import { chooseUnits } from "../experiments/units.ts";
 import { asOutputError } from "../result/file_errors.ts";
-import { packWeights } from "../retrieval/trained_weights.ts";
 import { parseShard } from "../plan/shard.ts";
 import { readPartial, RESULT_FILE, ResultStore } from "../result/result_store.ts";
 import type { Result } from "../result/result_schema.ts";
@@ -217,7 +216,12 @@ async function trainInto(
       hooks: {
         signal,
         checkpoints,
-        onTrained: (unit, model) => keepWeights(unit, { model, options, folder }),
+        onTrained: async (unit, model) => {
+          const file = await keptWeights(unit, { model, options });
+          if (file) {
+            await writeKept(`${folder}/${unit.arm.name}-seed-${unit.seed}.safetensors`, file);
+          }
+        },
         onProgress: (progress) => display?.show(progress),
         onResult: async (now, record) => {
           if (record) display?.finished(record, now);
@@ -237,19 +241,7 @@ async function trainInto(
   return explain(result, folder);
 }
 
-/** Writes the weights of a model of the first seed, if they are to be kept. */
-async function keepWeights(
-  { arm, seed }: Unit,
-  { model, options, folder }: { model: TrainingModel; options: TrainOptions; folder: string },
-): Promise<void> {
-  const { experiment } = options.loaded;
-  const { needles } = experiment.evaluation;
-  const first = Math.min(...options.seeds ?? experiment.seeds);
-  if (!options.weights.includes(arm.name) || seed !== first) return;
-  const { contexts, depths } = needles ?? { contexts: [experiment.model.context], depths: [50] };
-  const name = `${experiment.name}, ${arm.name}, seed ${seed}`;
-  const file = await packWeights(model, { name, protocol: { contexts, depths } });
-  const path = `${folder}/${arm.name}-seed-${seed}.safetensors`;
+async function writeKept(path: string, file: Uint8Array): Promise<void> {
   try {
     await Deno.writeFile(path, file);
   } catch (error) {

@@ -6,6 +6,7 @@
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { DeviceLostError } from "../../kernels/gpu/timing.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { DENSE } from "../../kernels/training/attention/types.ts";
 import { planTraining } from "../../kernels/training/model/model_plan.ts";
 import type { TrainingModel } from "../../kernels/training/model/training_model.ts";
 import { drawSequences } from "../../kernels/training/stream/stream_twin.ts";
@@ -253,10 +254,10 @@ function caseOf(
   return {
     id,
     suite: experimentsRecord.name,
-    implementation: arm.scorer === undefined ? "dense" : `lighthouse-${arm.scorer}`,
+    implementation: arm.scorer === undefined ? DENSE.kind : `lighthouse-${arm.scorer}`,
     direction: "forward-backward",
     shape: { batch: 1, heads: heads * batch, context, headDim, dtype },
-    family: arm.scorer === undefined ? "dense" : "lighthouse",
+    family: arm.scorer === undefined ? DENSE.kind : "lighthouse",
     ...(arm.scorer !== undefined && { scorer: arm.scorer }),
     ...(arm.options && { options: { ...arm.options } }),
     ...(gathered !== undefined && { gathered }),
