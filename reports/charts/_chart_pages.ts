@@ -1,6 +1,6 @@
 /**
  * Pages whose charts are checked in a browser: every baseline, a short run on a software adapter, a
- * run with one context, retrieval, a comparison of four runs, and pages of a site.
+ * run with one context, retrieval, an experiment, a comparison of four runs, and pages of a site.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import { ALL_CASES } from "../../tools/_cases.ts";
 import { readResult } from "../../suites/result/read_result.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { renderHtml } from "../html/render_html.tsx";
+import { sampleExperimentResult } from "../_sample_experiment.ts";
 import { sampleRuns } from "../site/_sample_site.ts";
 import { planSite } from "../site/runs.ts";
 import { siteFiles } from "../site/site_files.tsx";
@@ -45,6 +46,15 @@ export async function* chartPages(all: boolean = ALL_CASES): AsyncGenerator<Char
   yield {
     name: "everything",
     html: renderHtml([sampleResult({ sweeps: true, extras: true, variants: true })]),
+  };
+  const arms = ["dense", "norm", "dilated", "random"].map((arm, i) => ({
+    arm,
+    loss: 0.01 * i,
+    share: 0.7 - 0.15 * i,
+  }));
+  yield {
+    name: "experiment",
+    html: renderHtml([sampleExperimentResult({ arms, seeds: [1, 2, 3], steps: 1600 })]),
   };
   const four = ["h100-deno-paper", "h100-dawn-peers", "h100-dawn-cudnn", "h100-deno-short"];
   yield { name: "four runs", html: renderHtml(await Promise.all(four.map(baseline))) };

@@ -52,7 +52,7 @@ export function mergeCommand() {
       ["merge shard-*/result.json --out result.json", "shards of one plan"],
     ],
   })
-    .argument("<result...>", "results of bench --shard i/n")
+    .argument("<result...>", "results of bench or train with --shard i/n")
     .optionsGroup("Input:")
     .option("--mixed-machines", "accept shards of machines with different fingerprints")
     .optionsGroup("Output:")
