@@ -6,7 +6,8 @@
  * logit at the last position. Each cell is the mean over the ten digits; chance is 10 %. Paper:
  * depths 0, 15, 30, 50, 70, 85, 100 %, contexts 4K to 96K characters.
  *
- * A model is anything that gives logits for a text; {@linkcode loadCheckpoint} makes one from a file.
+ * A model is anything that gives logits for a text; `checkpoint.ts` makes one from a file, and
+ * `trained_weights.ts` from the weights of a model that `train` kept.
  *
  * @module
  */
