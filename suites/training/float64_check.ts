@@ -46,7 +46,7 @@ const F16_LOSS = 1e-3;
 /** Nats by which that of an f32 model may. */
 const F32_LOSS = 2 ** -16;
 
-const CONTEXT = 2 * PARENTS;
+const CONTEXT = 4 * PARENTS;
 const SEED = 1;
 
 /** The small model. */
