@@ -68,13 +68,13 @@ export function caseOf(result: Result, implementation: string): CaseRecord {
 /** A peer that trains our own model from the files that it gets, with losses changed by `error` nats. */
 export function twinPeer(
   gpu: Gpu,
-  { error = 0, refuses }: { error?: number; refuses?: string } = {},
+  { name, error = 0, refuses }: { name: string; error?: number; refuses?: string },
 ): Measurable {
   const unused = () => {
     throw new TypeError("the twin has no layers");
   };
   return {
-    name: "peer:twin",
+    name: `peer:${name}`,
     title: "our own model, fed through files",
     family: "dense",
     options: [],
