@@ -7,6 +7,7 @@
 import { ALL_CASES } from "../../tools/_cases.ts";
 import { readResult } from "../../suites/result/read_result.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
+import { withTraining } from "../../suites/result/_sample_training.ts";
 import { renderHtml } from "../html/render_html.tsx";
 import { sampleExperimentResult } from "../_sample_experiment.ts";
 import { sampleRuns } from "../site/_sample_site.ts";
@@ -45,7 +46,14 @@ export async function* chartPages(all: boolean = ALL_CASES): AsyncGenerator<Char
   };
   yield {
     name: "everything",
-    html: renderHtml([sampleResult({ sweeps: true, extras: true, variants: true })]),
+    html: renderHtml([
+      withTraining(sampleResult({ sweeps: true, extras: true, variants: true }), [
+        { seconds: 10 },
+        { scorer: "norm", seconds: 4 },
+        { scorer: "dilated", levels: 5, pooling: 2, k: 6144, seconds: 6 },
+        { peer: "torch-training", seconds: 5 },
+      ]),
+    ]),
   };
   const arms = ["dense", "norm", "dilated", "random"].map((arm, i) => ({
     arm,

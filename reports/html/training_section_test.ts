@@ -6,6 +6,7 @@ import { unknownFields } from "../../suites/result/_strict_schema.ts";
 import { resultSchema } from "../../suites/result/result_schema.ts";
 import { trainingCases } from "../data/training_data.ts";
 import { renderReport } from "../render_report.ts";
+import { renderTerminal } from "../text/terminal.ts";
 
 const STEPS = [
   { seconds: 10 },
@@ -38,6 +39,18 @@ Deno.test("a report shows training steps: rates, shares of the time, memory, cei
       "2.50× (2.48–2.52×) 1.25× (1.24–1.26×) (torch-training)",
     ]
   ) assert.ok(text.includes(said), `${said} in ${text.slice(0, 4000)}`);
+});
+
+Deno.test("the terminal and the summary have the steps as a table", () => {
+  const summary = renderReport(RESULT, { format: "markdown" });
+  const line = summary.split("\n").find((one) =>
+    one.startsWith("| lighthouse-norm, L = 3") && one.includes("ktok")
+  )!;
+  assert.match(
+    line,
+    /\| 96K \| 256 \| light \| 24\.6 ktok\/s .* \| 2\.50× .*, 1\.25× .*torch-training.* \| 24\.5 GiB \|/,
+  );
+  assert.match(renderTerminal(RESULT, {}), /Training steps/);
 });
 
 Deno.test("a report without training steps has no section, and one of a single step has no ratio", () => {

@@ -40,6 +40,7 @@ import {
 } from "./format.ts";
 import { experimentTables } from "./experiment_text.ts";
 import type { FitColumn } from "./fit_table.ts";
+import { trainingTables } from "./training_text.ts";
 
 /** A table of text. */
 export interface SummaryTable {
@@ -63,6 +64,7 @@ export function summaryTables(
   return [
     claimsTable(result, elsewhere),
     ...experimentTables(result),
+    ...trainingTables(result),
     latencyTable(result),
     peerTable(result),
     ceilingsTable(result),
