@@ -240,3 +240,20 @@ Deno.test("Budget: a case with its own executions takes those, however many samp
   about(seconds({ executions: 17 }), 3.4);
   about(seconds({ executions: 17, inFlight: true }), 1.7);
 });
+
+Deno.test("Budget: a guess holds until something was seen, and for no other rate", () => {
+  const { budget } = createBudget(1000);
+  const step = { ...fakeCase("step", 10), rate: "steps/dense" };
+  const layer = fakeCase("layer", 10);
+  assert.ok(!budget.knows(step));
+  budget.assume(step, 2);
+  about(budget.predict(step), 2);
+  about(budget.predict({ ...step, plan: fakeCase("", 20).plan }), 4);
+  about(budget.predict(layer), 10);
+  // What is seen replaces a guess at once, whatever it was; a later guess replaces nothing.
+  budget.learn(step, { seconds: 50 });
+  about(budget.predict(step), 50);
+  budget.assume(step, 1);
+  about(budget.predict(step), 50);
+  assert.ok(!budget.knows(layer));
+});
