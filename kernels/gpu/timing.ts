@@ -59,7 +59,8 @@ export interface RunOptions {
   between?: () => Promise<void>;
 }
 
-const MAX_PASSES = 1024;
+/** Passes of an execution that can be timed; one of more has no GPU seconds. */
+export const MAX_PASSES = 1024;
 
 /** Above this even an empty layer is long compared with any clock's step. */
 const MOST_REPEATS = 10_000;

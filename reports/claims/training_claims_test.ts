@@ -4,6 +4,7 @@ import { type SampleStep, withTraining } from "../../suites/result/_sample_train
 import { trainingPairs, wholeRunSpeedup } from "../data/training_data.ts";
 import { judgeClaims } from "./claims.ts";
 import { trainingRows } from "./paper.ts";
+import { trainingSentence } from "./training_finding.ts";
 import { joinVerdicts } from "./training_rows.ts";
 
 const row = (result: Parameters<typeof judgeClaims>[0], id: string) =>
@@ -74,6 +75,23 @@ Deno.test("a peer's dense step gets a verdict of its own beside ours", () => {
   assert.deepEqual(norm.measured!.map(({ verdict }) => verdict), ["reproduced", "not reproduced"]);
 });
 
+Deno.test("Lighthouse of a peer is held against the peer's dense step, and is no claim of ours", () => {
+  const peer = "published";
+  const result = withTraining(sampleResult(), [
+    { seconds: 10 },
+    { peer, seconds: 6 },
+    { ...NORM, peer, seconds: 3 },
+  ]);
+  const pairs = trainingPairs(result).map(({ lighthouse, dense, ratio }) => [
+    lighthouse.record.implementation,
+    dense.record.implementation,
+    ratio,
+  ]);
+  assert.deepEqual(pairs, [["peer:published", "peer:published", 2]]);
+  assert.equal(row(result, "training-throughput").verdict, "not run");
+  assert.match(trainingSentence(result)!, /^At 96K, a training step with dense does 9\.83 ktok\/s/);
+});
+
 Deno.test("the paper's vocabulary is judged where it was measured, and the other one is said too", () => {
   const small = withTraining(sampleResult(), steps(10, 4, 5));
   const both = withTraining(small, steps(12, 6, 8), { vocabulary: 128_256 });
@@ -95,7 +113,10 @@ Deno.test("steps of another model, context or recompute mode are not the paper's
   ) {
     const claim = row(withTraining(sampleResult(), steps(10, 4, 5), model), "training-throughput");
     assert.equal(claim.verdict, "not run");
-    assert.match(claim.why, /not those of the paper’s model/);
+    assert.match(
+      claim.why,
+      /no Lighthouse step beside a dense one of the paper’s model at its context/,
+    );
   }
   // Dense and Lighthouse have to recompute alike.
   const dense = withTraining(sampleResult(), [{ seconds: 10 }], { recompute: "none" });

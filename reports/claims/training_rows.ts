@@ -4,7 +4,12 @@
  * @module
  */
 import type { Result } from "../../suites/result/result_schema.ts";
-import { isPeerStep, type TrainingPair, trainingPairs } from "../data/training_data.ts";
+import {
+  isPeerStep,
+  trainingCases,
+  type TrainingPair,
+  trainingPairs,
+} from "../data/training_data.ts";
 import { formatCount, formatMeasured, formatRatio } from "../text/format.ts";
 import { type ClaimDetail, type ClaimRow, judgeRatio, type Verdict } from "./claim.ts";
 import { PAPER_MODEL, type PaperRow, trainingRows } from "./paper.ts";
@@ -20,7 +25,7 @@ export interface MeasuredRow {
 
 /** Rows without context parallelism: those with it ran on other hardware than the baseline. */
 export function measuredRows(result: Result): MeasuredRow[] {
-  const pairs = trainingPairs(result)
+  const pairs = trainingPairs(result).filter(({ lighthouse }) => !isPeerStep(lighthouse))
     .sort((a, b) => b.lighthouse.training.vocabulary - a.lighthouse.training.vocabulary);
   return trainingRows().filter(({ alone }) => alone).map((row) => {
     const same = pairs.filter((pair) => isRow(pair, row));
@@ -140,7 +145,7 @@ export function judgeRows(
     own.slice(0, 1).map((pair) => judgePair(pair, row, of))
   );
   if (judged.length === 0) {
-    const any = trainingPairs(result).length > 0;
+    const any = trainingCases(result).length > 0;
     return {
       ...common,
       ours: null,
@@ -148,7 +153,7 @@ export function judgeRows(
       ratio: null,
       verdict: "not run",
       why: any
-        ? "The steps of this run are not those of the paper’s model at its context."
+        ? "This run measured no Lighthouse step beside a dense one of the paper’s model at its context."
         : "No training step was part of this run.",
     };
   }

@@ -94,20 +94,24 @@ export function isPeerStep({ record }: Pick<TrainingCase, "record">): boolean {
 }
 
 /**
- * Our Lighthouse steps over dense ones of the same model: over our own in the same recompute mode, and
- * over every peer's.
+ * Lighthouse steps over dense ones of the same model: ours over our own in the same recompute mode and
+ * over every peer's, a peer's over its own.
  */
 export function trainingPairs(result: Result): TrainingPair[] {
   const cases = trainingCases(result);
   const known = casesById(result);
   const dense = cases.filter(({ record }) => record.family === "dense");
-  return cases.filter((one) => one.record.family === "lighthouse" && !isPeerStep(one))
+  const isPair = (lighthouse: TrainingCase, one: TrainingCase) => {
+    if (modelKey(one) !== modelKey(lighthouse)) return false;
+    if (isPeerStep(lighthouse)) {
+      return one.record.implementation === lighthouse.record.implementation;
+    }
+    return isPeerStep(one) || one.record.implementation === OWN_DENSE &&
+        one.training.recompute === lighthouse.training.recompute;
+  };
+  return cases.filter((one) => one.record.family === "lighthouse")
     .flatMap((lighthouse) =>
-      dense.filter((one) =>
-        modelKey(one) === modelKey(lighthouse) &&
-        (isPeerStep(one) || one.record.implementation === OWN_DENSE &&
-            one.training.recompute === lighthouse.training.recompute)
-      ).map((one): TrainingPair => {
+      dense.filter((one) => isPair(lighthouse, one)).map((one): TrainingPair => {
         const found = result.ratios.find(({ numerator, denominator }) =>
           numerator === one.record.id && denominator === lighthouse.record.id &&
           known.has(numerator)
