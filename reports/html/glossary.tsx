@@ -48,6 +48,11 @@ const NAMES: readonly Entry[] = [
   ["dense", "this suite’s own kernel for dense causal attention"],
   ["norm, dilated, gla", "scorers: what ranks the entries of the pyramid"],
   ["forward and backward", "both passes of one layer, as training runs them"],
+  ["training step", "a model’s forward pass, loss, backward pass and update of all weights"],
+  [
+    "recompute",
+    "in training: none keeps what the backward pass reads, light and least compute some of it again",
+  ],
   ["peer", "an external implementation, timed in the same rounds on the same device"],
   ["matrix units", "tensor cores; Dawn reaches them, Deno’s own WebGPU does not"],
   ["FMA", "fused multiply-add, the arithmetic outside of matrix units"],
