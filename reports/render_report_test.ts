@@ -20,7 +20,7 @@ Deno.test("renderReport: every valid result has a page, exports, a summary and a
       renderReport(result, { format: "terminal" });
       renderReport([result, { ...result, startedAt: LATER }]);
     }),
-    { numRuns: ALL_CASES ? 400 : 25, seed: 1 },
+    { numRuns: ALL_CASES ? 400 : 12, seed: 1 },
   );
 });
 

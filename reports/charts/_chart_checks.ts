@@ -11,14 +11,18 @@ import { type ChartPage, chartPages } from "./_chart_pages.ts";
 import { findTextFaults } from "./_overlaps.ts";
 import { measureTargets, useEmptyFilters } from "./_use_checks.ts";
 import { check } from "../site/_check_lines.ts";
+import { chooseCases } from "../../tools/_cases.ts";
 
-/** Phone, small and large window, and A4 paper between its margins. */
-const VIEWS = [
-  { width: 390, media: "screen" },
-  { width: 1100, media: "screen" },
-  { width: 1440, media: "screen" },
-  { width: 688, media: "print" },
-] as const;
+/** Phone, small and large window, and A4 paper between its margins. Every day the outer ones. */
+const { cases: VIEWS } = chooseCases(
+  [
+    { width: 390, media: "screen" },
+    { width: 1100, media: "screen" },
+    { width: 1440, media: "screen" },
+    { width: 688, media: "print" },
+  ] as const,
+  ({ width }) => width === 390 || width === 1440,
+);
 
 /** Most bytes of a page with one run. */
 const MOST_BYTES = 1_000_000;

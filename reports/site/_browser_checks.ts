@@ -12,6 +12,7 @@ import { checkComparing } from "./_browser_compare.ts";
 import { BLOCKS, compareLook } from "./_browser_looks.ts";
 import { buildSite, type BuiltSite, measureTables, measureWidths, urlOf } from "./_browser_site.ts";
 import { hostileRuns, sampleRuns } from "./_sample_site.ts";
+import { ALL_CASES } from "../../tools/_cases.ts";
 import { check } from "./_check_lines.ts";
 
 const [executablePath, ...flags] = Deno.args;
@@ -257,7 +258,7 @@ async function checkUse(browser: Browser, { sample, hostile, report, trend }: Si
     "figures save their numbers, tables open, both by keyboard",
     () => saveNumbers(page, urlOf(sample, report)),
   );
-  for (const path of ["index.html", sample.paths[0], trend, COMPARE]) {
+  for (const path of ["index.html", COMPARE, ...(ALL_CASES ? [sample.paths[0], trend] : [])]) {
     await check(
       `the keyboard reaches everything: ${path}`,
       () => walkByKeyboard(page, urlOf(sample, path)),
@@ -289,14 +290,11 @@ async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
   const { page } = await openPage(browser);
   for (
     const path of [
-      "index.html",
-      report,
-      "devices/index.html",
-      COMPARE,
-      trend,
-      "trends/index.html",
-      "claims/speedup-forward.html",
-      "docs/method.html",
+      ...["index.html", report, COMPARE, trend],
+      ...(ALL_CASES
+        ? ["devices/index.html", "trends/index.html", "claims/speedup-forward.html"]
+        : []),
+      ...(ALL_CASES ? ["docs/method.html"] : []),
     ]
   ) {
     await check(
@@ -354,13 +352,19 @@ const browser = await chromium.launch({
 });
 try {
   const sample = await buildSite(sampleRuns(), `${folder}/sample`);
-  // One of several similar pages is enough; the hostile site is opened whole.
+  // One of several similar pages is enough; `deno task test:all` opens the hostile site whole.
   const alike =
     /^((runs|compare)\/2000-01-0[2-8]|schema\/|claims\/(?!index|speedup-forward\.)|docs\/(?!index|method))/;
   sample.paths = sample.paths.filter((path) => !alike.test(path));
+  const hostile = await buildSite(hostileRuns(), `${folder}/hostile`);
+  if (!ALL_CASES) {
+    hostile.paths = hostile.paths.filter((path) =>
+      !/^(docs|schema|runs.*-2\.|claims\/(?!index|speedup-forward\.))/.test(path)
+    );
+  }
   const sites: Sites = {
     sample,
-    hostile: await buildSite(hostileRuns(), `${folder}/hostile`),
+    hostile,
     // The newest run of the GPU has everything that a report can have.
     report: sample.paths.filter((path) => path.startsWith("runs/")).at(-2)!,
     trend: sample.paths.find((path) => path.startsWith("trends/synthetic"))!,

@@ -7,26 +7,29 @@ import { writeSite } from "../../reports/site/write_site.ts";
 import { ALL_CASES, slow } from "../../tools/_cases.ts";
 import { apiPages, publishable } from "./api_pages.ts";
 
-Deno.test("apiPages has a page for every public name, under a policy and without local paths", async () => {
-  const pages = await apiPages();
-  const paths = new Set(pages.map(({ path }) => path));
-  for (const [entry, names] of Object.entries(PINNED)) {
-    for (const name of names) {
-      const path = `api/${entry.slice(2)}/~/${name}.html`.replace("//", "/");
-      assert.ok(paths.has(path), path);
+Deno.test({
+  ...slow("apiPages has a page for every public name, under a policy and without local paths"),
+  fn: async () => {
+    const pages = await apiPages();
+    const paths = new Set(pages.map(({ path }) => path));
+    for (const [entry, names] of Object.entries(PINNED)) {
+      for (const name of names) {
+        const path = `api/${entry.slice(2)}/~/${name}.html`.replace("//", "/");
+        assert.ok(paths.has(path), path);
+      }
     }
-  }
-  const root = fileURLToPath(new URL("../../", import.meta.url));
-  for (const { path, text } of pages) {
-    assert.ok(!text.includes(root), `${path} names ${root}`);
-    assert.doesNotMatch(text, /file:(\/|&#x2F;)/, path);
-    if (!path.endsWith(".html")) continue;
-    assert.equal(text.match(/Content-Security-Policy/g)?.length, 1, path);
-    // What the policy would refuse: scripts in the page, and handlers in attributes.
-    assert.doesNotMatch(text, /<script(?![^>]* src=)|<[^>]* on[a-z]+="/, path);
-  }
-  const bytes = pages.reduce((sum, { text }) => sum + text.length, 0);
-  assert.ok(bytes < 12 * 2 ** 20, `${bytes} bytes`);
+    const root = fileURLToPath(new URL("../../", import.meta.url));
+    for (const { path, text } of pages) {
+      assert.ok(!text.includes(root), `${path} names ${root}`);
+      assert.doesNotMatch(text, /file:(\/|&#x2F;)/, path);
+      if (!path.endsWith(".html")) continue;
+      assert.equal(text.match(/Content-Security-Policy/g)?.length, 1, path);
+      // What the policy would refuse: scripts in the page, and handlers in attributes.
+      assert.doesNotMatch(text, /<script(?![^>]* src=)|<[^>]* on[a-z]+="/, path);
+    }
+    const bytes = pages.reduce((sum, { text }) => sum + text.length, 0);
+    assert.ok(bytes < 12 * 2 ** 20, `${bytes} bytes`);
+  },
 });
 
 Deno.test("publishable shows what to import", () => {

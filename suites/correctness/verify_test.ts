@@ -5,6 +5,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Implementation } from "../../kernels/implementation.ts";
 import { Golden, readGolden, type SelectionCase } from "../check/golden.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import { chooseCases } from "../../tools/_cases.ts";
 import { formatCheck, verify } from "./verify.ts";
 import { judge } from "./check_line.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
@@ -120,8 +121,10 @@ Deno.test("checkLighthouse passes the layer and fails a wrong output", async (t)
   gpu.destroy();
 });
 
-for (const scorer of ["dilated", "gla"] as const) {
-  Deno.test(`checkLighthouse compares ${scorer} scores with float64 and the selection with them`, async (t) => {
+const SCORED = chooseCases(["dilated", "gla"], (scorer) => scorer === "dilated");
+
+for (const scorer of SCORED.cases) {
+  Deno.test(`checkLighthouse compares ${scorer} scores with float64 and the selection with them${SCORED.note}`, async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
     const problem = {

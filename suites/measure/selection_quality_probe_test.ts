@@ -2,9 +2,16 @@ import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
 import { runCalibrated } from "../run/runner.ts";
+import { chooseCases } from "../../tools/_cases.ts";
 import { NOISE } from "./selection_quality_probe.ts";
 
-Deno.test("a timed Lighthouse case reports its selection's quality, and restores the inputs", async (t) => {
+/** Scorers with a dilation, and those whose selections come before theirs. */
+const DILATED = chooseCases([
+  { scorer: "dilated", before: ["lighthouse-norm"] },
+  { scorer: "gla", before: ["lighthouse-norm", "lighthouse-dilated"] },
+], ({ scorer }) => scorer === "dilated");
+
+Deno.test(`a timed Lighthouse case reports its selection's quality, and restores the inputs${DILATED.note}`, async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
   try {
@@ -12,7 +19,10 @@ Deno.test("a timed Lighthouse case reports its selection's quality, and restores
       profile: "smoke",
       suites: ["latency"],
       contexts: [1024],
-      implementations: ["dense", "lighthouse-norm", "lighthouse-dilated", "lighthouse-gla"],
+      implementations: [
+        ...["dense", "lighthouse-norm"],
+        ...DILATED.cases.map(({ scorer }) => `lighthouse-${scorer}`),
+      ],
       directions: ["forward"],
       headDims: [32],
       options: { dilation: [2, 8], pooling: [2], k: [128] },
@@ -41,11 +51,10 @@ Deno.test("a timed Lighthouse case reports its selection's quality, and restores
     const overlaps = (...which: Parameters<typeof quality>) =>
       quality(...which).overlaps!.map(({ implementation }) => implementation);
     // Each dilation has its own selection, compared with scorers of the same dilation.
-    for (const dilation of [2, 8]) {
-      assert.deepEqual(overlaps("dilated", dilation), ["lighthouse-norm"]);
-      assert.deepEqual(overlaps("gla", dilation), ["lighthouse-norm", "lighthouse-dilated"]);
+    for (const { scorer, before } of DILATED.cases) {
+      for (const dilation of [2, 8]) assert.deepEqual(overlaps(scorer, dilation), before);
+      assert.notDeepEqual(quality(scorer, 2).overlaps, quality(scorer, 8).overlaps);
     }
-    assert.notDeepEqual(quality("gla", 2).overlaps, quality("gla", 8).overlaps);
     const dense = result.cases.find((c) => c.suite === "latency" && !c.options)!;
     assert.equal(dense.selectionQuality, undefined);
   } finally {

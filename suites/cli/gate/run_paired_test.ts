@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../../tools/_cases.ts";
 import { UsageError } from "../../errors.ts";
 import { requireBuild, withCheckout } from "./run_paired.ts";
 
@@ -58,15 +59,18 @@ Deno.test("withCheckout refuses what is no revision in one line", () =>
     }
   }));
 
-Deno.test("requireBuild: a revision that does not build is one clear line", () =>
-  inRepository(async (repository) => {
-    await withCheckout("good", (folder) => requireBuild(folder, "revision good"), { repository });
-    await assert.rejects(
-      withCheckout("HEAD", (folder) => requireBuild(folder, "revision HEAD"), { repository }),
-      (error) =>
-        error instanceof UsageError && !/\n/.test(error.message) &&
-        /^revision HEAD does not build: .*not assignable.* \(suites\/cli\/bench\.ts:1:14\)$/.test(
-          error.message,
-        ),
-    );
-  }));
+Deno.test({
+  ...slow("requireBuild: a revision that does not build is one clear line"),
+  fn: () =>
+    inRepository(async (repository) => {
+      await withCheckout("good", (folder) => requireBuild(folder, "revision good"), { repository });
+      await assert.rejects(
+        withCheckout("HEAD", (folder) => requireBuild(folder, "revision HEAD"), { repository }),
+        (error) =>
+          error instanceof UsageError && !/\n/.test(error.message) &&
+          /^revision HEAD does not build: .*not assignable.* \(suites\/cli\/bench\.ts:1:14\)$/.test(
+            error.message,
+          ),
+      );
+    }),
+});
