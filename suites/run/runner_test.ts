@@ -10,6 +10,7 @@ import { type Result, resultSchema } from "../result/result_schema.ts";
 import { sampleStatistic } from "../result/_sample_result.ts";
 import { unknownFields } from "../result/_strict_schema.ts";
 import { RESULT_FILE } from "../result/result_store.ts";
+import { slow } from "../../tools/_cases.ts";
 import { mergeResults } from "./merge.ts";
 import { STOPPED_NOTE } from "./resume.ts";
 import {
@@ -338,46 +339,52 @@ Deno.test("runSuite refuses bad options before anything is measured", async (t) 
   });
 });
 
-Deno.test("runSuite: samples at a low clock are taken again before the end, and the flagged ones are kept", async (t) => {
-  await withFolder(t, async (gpu, out) => {
-    let down = true;
-    let [probes, falls] = [0, 0];
-    // The full clock before every sample and a low one after it, until the run brings the clock up.
-    const probe = () => Promise.resolve(down && probes++ % 2 === 1 ? 5.7 : 1);
-    const calibration = { ...CALIBRATION, canary: { ...CALIBRATION.canary, probe } };
-    const statuses: string[] = [];
-    const result = await runCalibrated({
-      ...TINY,
-      suites: ["latency", "context-parallel"],
-      contexts: [1024],
-      options: { levels: [2], pooling: [2], k: [512] },
-      // A processor's canary is not judged.
-      gpu: { ...gpu, adapter: { ...gpu.adapter, software: false } },
-      out,
-    }, {
-      calibration,
-      hooks: {
-        onProgress: ({ kind, text, case: record }) => {
-          if (kind === "step" && text.startsWith("bringing the clock up")) down = false;
-          // It falls again for the cases after all groups.
-          if (kind === "step" && /context-parallel.*selecting/.test(text)) down = ++falls === 1;
-          if (record && record.suite !== "correctness") statuses.push(record.status);
+// schedule_test.ts has the same on a device model, every day.
+Deno.test({
+  ...slow(
+    "runSuite: samples at a low clock are taken again before the end, and the flagged ones are kept",
+  ),
+  fn: async (t) => {
+    await withFolder(t, async (gpu, out) => {
+      let down = true;
+      let [probes, falls] = [0, 0];
+      // The full clock before every sample and a low one after it, until the run brings the clock up.
+      const probe = () => Promise.resolve(down && probes++ % 2 === 1 ? 5.7 : 1);
+      const calibration = { ...CALIBRATION, canary: { ...CALIBRATION.canary, probe } };
+      const statuses: string[] = [];
+      const result = await runCalibrated({
+        ...TINY,
+        suites: ["latency", "context-parallel"],
+        contexts: [1024],
+        options: { levels: [2], pooling: [2], k: [512] },
+        // A processor's canary is not judged.
+        gpu: { ...gpu, adapter: { ...gpu.adapter, software: false } },
+        out,
+      }, {
+        calibration,
+        hooks: {
+          onProgress: ({ kind, text, case: record }) => {
+            if (kind === "step" && text.startsWith("bringing the clock up")) down = false;
+            // It falls again for the cases after all groups.
+            if (kind === "step" && /context-parallel.*selecting/.test(text)) down = ++falls === 1;
+            if (record && record.suite !== "correctness") statuses.push(record.status);
+          },
         },
-      },
+      });
+      const timed = result.cases.filter(({ suite }) => suite !== "correctness");
+      assert.ok(timed.length >= 4);
+      assert.ok(statuses.filter((status) => status === "inconclusive").length >= timed.length);
+      assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+      for (const { id, status, samples, statistic } of timed) {
+        assert.equal(status, "ok", id);
+        const flagged = samples.filter(({ flag }) => flag === "clock");
+        assert.ok(flagged.length > 0 && flagged.every(({ canary }) => canary === 5.7), id);
+        assert.equal(statistic!.count, samples.length - flagged.length);
+        const places = samples.map(({ round, place }) => `${round}/${place}`);
+        assert.equal(new Set(places).size, places.length, id);
+      }
+      assert.equal(result.ratios.length, 1);
+      assert.deepEqual(await readOut(out), result);
     });
-    const timed = result.cases.filter(({ suite }) => suite !== "correctness");
-    assert.ok(timed.length >= 4);
-    assert.ok(statuses.filter((status) => status === "inconclusive").length >= timed.length);
-    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
-    for (const { id, status, samples, statistic } of timed) {
-      assert.equal(status, "ok", id);
-      const flagged = samples.filter(({ flag }) => flag === "clock");
-      assert.ok(flagged.length > 0 && flagged.every(({ canary }) => canary === 5.7), id);
-      assert.equal(statistic!.count, samples.length - flagged.length);
-      const places = samples.map(({ round, place }) => `${round}/${place}`);
-      assert.equal(new Set(places).size, places.length, id);
-    }
-    assert.equal(result.ratios.length, 1);
-    assert.deepEqual(await readOut(out), result);
-  });
+  },
 });
