@@ -9,7 +9,7 @@ import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { type ChartPage, chartPages } from "./_chart_pages.ts";
 import { findTextFaults } from "./_overlaps.ts";
-import { measureTargets, useEmptyFilters } from "./_use_checks.ts";
+import { measureTargets, useEmptyFilters, useLongTables } from "./_use_checks.ts";
 import { check } from "../site/_check_lines.ts";
 import { chooseCases } from "../../tools/_cases.ts";
 
@@ -275,6 +275,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
       }).observe(document, { childList: true, subtree: true })
     );
     await page.reload();
+    await page.waitForFunction(() => "atBody" in globalThis);
     assert.equal(
       await page.evaluate(() => (globalThis as { atBody?: string }).atBody),
       "dark",
@@ -338,6 +339,10 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
     });
     assert.deepEqual(found, { buttons: 5, panel: 1 });
   });
+  await check(
+    "rows of long tables come when they are wanted",
+    () => useLongTables(browser, folder),
+  );
   await check("a finger reads a point on a phone", async () => {
     const phone = await browser.newContext({
       hasTouch: true,

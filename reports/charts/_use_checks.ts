@@ -5,6 +5,9 @@
  */
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
+import { sampleResult } from "../../suites/result/_sample_result.ts";
+import { packedRowsOf } from "../html/_page_script.ts";
+import { renderHtml } from "../html/render_html.tsx";
 
 /** Chooses what nothing matches, opens the address again, and takes the choice back. */
 export async function useEmptyFilters(page: Page): Promise<void> {
@@ -21,6 +24,9 @@ export async function useEmptyFilters(page: Page): Promise<void> {
   assert.ok(await section.locator("h2").isVisible());
   assert.ok(await blank() < before / 4, `${await blank()} of ${before}`);
   assert.ok(await section.locator(".spread, figure").first().isHidden());
+  // The chart of the headline stays and says that it is not filtered.
+  assert.ok(await page.locator("#hero-figure svg.wide .curve").first().isVisible());
+  assert.match(await page.locator(".hero .no-match").textContent() ?? "", /whole run/);
   assert.match(
     page.url(),
     /[?&]show-scorer=gla&show-direction=forward-backward&show-context=524288/,
@@ -35,6 +41,57 @@ export async function useEmptyFilters(page: Page): Promise<void> {
   assert.equal(await status.textContent(), "");
   assert.doesNotMatch(page.url(), /show-/);
   assert.ok(await page.locator("#latency-figure").isVisible());
+}
+
+/** The packed rows of long tables come by a link, by sorting, by a filter and by a button. */
+export async function useLongTables(browser: Browser, folder: string): Promise<void> {
+  const contexts = Array.from({ length: 100 }, (_, i) => 512 * (i + 1));
+  const html = renderHtml([sampleResult({ contexts })]);
+  const path = `${folder}/long.html`;
+  await Deno.writeTextFile(path, html);
+  // The longest case, in the table of samples.
+  const last = /id="(latency\/dense\/forward\/N51200[^"]*)"/.exec(await packedRowsOf(html))![1];
+  const page = await browser.newPage();
+  const show = async (hash: string) => {
+    await page.goto(`file://${path}${hash}`);
+    await page.reload();
+    await page.waitForSelector("html[data-ready]", { state: "attached" });
+  };
+  await show("");
+  await page.evaluate(() => document.querySelectorAll("details").forEach((one) => one.open = true));
+  const rows = () => page.locator("#correctness tbody tr").count();
+  const before = await rows();
+  const all = Number(
+    /of ([\d,]+) rows/.exec(await page.locator("#correctness .more-rows").innerText())![1]
+      .replace(",", ""),
+  );
+  assert.ok(all > 100);
+  await page.locator("#correctness .more-rows button").click();
+  await page.waitForFunction(
+    (count) => document.querySelectorAll("#correctness tbody tr").length === count,
+    before - 40 + all,
+  );
+  assert.equal(await page.locator("#correctness .more-rows").count(), 0);
+  // A heading sorts what is not shown as well.
+  const memory = page.locator("#memory");
+  await memory.locator("th .sort").nth(2).click();
+  await page.waitForFunction(() =>
+    document.querySelector("#memory th[aria-sort=ascending]") !== null
+  );
+  assert.equal(await memory.locator("template").count(), 0);
+  await memory.locator("th .sort").nth(2).click();
+  await page.waitForFunction(() =>
+    document.querySelector("#memory th[aria-sort=descending]") !== null
+  );
+  assert.match(await memory.locator("tbody tr").first().innerText(), /50K/);
+  await page.selectOption("select[name=context]", "51200");
+  await page.waitForFunction(() => document.querySelector("template.rows") === null);
+  await show(`#${last}`);
+  await page.waitForFunction(() => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    return target !== null && target.closest("details:not([open])") === null;
+  });
+  await page.close();
 }
 
 /** Measures links, summaries, buttons and boxes of a page, for a pointer and for a finger. */

@@ -7,7 +7,7 @@
 import type { DrawingSize } from "./drawing.ts";
 import type { ComponentChildren, JSX } from "preact";
 import { render } from "preact-render-to-string";
-import { ABSENT } from "../text/format.ts";
+import { ABSENT, formatCount } from "../text/format.ts";
 import { type ChartCell, type ChartData, embedChartData } from "./chart_data.ts";
 import type { SeriesStyle } from "./palette.ts";
 import { markerPath } from "./palette.ts";
@@ -18,6 +18,8 @@ export interface DataTable {
   caption: string;
   columns: { title: string; numeric?: boolean }[];
   rows: ComponentChildren[][];
+  /** Has every row in the page, however long it is. */
+  whole?: boolean;
 }
 
 interface FigureProps {
@@ -51,6 +53,11 @@ const NARROW = 400;
 const HALF = 600;
 /** How far a drawing is stretched in a wide column, keeping the size of its texts. */
 const MOST_STRETCH = 1.12;
+
+/** Rows that a page has as they are, if a table is longer than {@linkcode LONG_TABLE}. */
+const ROWS_SHOWN = 40;
+/** Rows from which on the rest of a table is packed: the script of the page adds it. */
+const LONG_TABLE = 60;
 
 /** A figure with its drawings and its data. */
 export function Figure(props: FigureProps): JSX.Element {
@@ -119,10 +126,32 @@ export function Export({ data }: { title: string; data: ChartData }): JSX.Elemen
 }
 
 /** A table that scrolls sideways in its own box if necessary. */
-export function Table({ caption, columns, rows }: DataTable): JSX.Element {
+export function Table({ caption, columns, rows, whole = false }: DataTable): JSX.Element {
   // Set once per column: a long table would repeat it thousands of times.
   const marks = columns.flatMap(({ numeric }, i) =>
     i === 0 ? numeric ? ["n"] : [] : !numeric && i < MARKED_COLUMNS ? [`t${i + 1}`] : []
+  );
+  const shown = rows.length > LONG_TABLE && !whole ? rows.slice(0, ROWS_SHOWN) : rows;
+  const toRow = (row: ComponentChildren[]) => (
+    <tr>
+      {row.map((cell, i) =>
+        i === 0
+          ? (
+            <th
+              scope="row"
+              class={!columns[i]?.numeric && isLong(cell) ? "long" : undefined}
+            >
+              {cell}
+            </th>
+          )
+          // Most cells are numbers, so text is what is marked.
+          : (
+            <td class={!columns[i]?.numeric && i >= MARKED_COLUMNS ? "t" : undefined}>
+              {cell}
+            </td>
+          )
+      )}
+    </tr>
   );
   return (
     <div class="scroll" tabIndex={0} role="group" aria-label={caption}>
@@ -136,29 +165,17 @@ export function Table({ caption, columns, rows }: DataTable): JSX.Element {
           </tr>
         </thead>
         <tbody>
-          {rows.map((row) => (
-            <tr>
-              {row.map((cell, i) =>
-                i === 0
-                  ? (
-                    <th
-                      scope="row"
-                      class={!columns[i]?.numeric && isLong(cell) ? "long" : undefined}
-                    >
-                      {cell}
-                    </th>
-                  )
-                  // Most cells are numbers, so text is what is marked.
-                  : (
-                    <td class={!columns[i]?.numeric && i >= MARKED_COLUMNS ? "t" : undefined}>
-                      {cell}
-                    </td>
-                  )
-              )}
-            </tr>
-          ))}
+          {shown.map(toRow)}
         </tbody>
       </table>
+      {shown.length < rows.length && (
+        <>
+          <p class="more-rows">
+            {formatCount(shown.length)} of {formatCount(rows.length)} rows
+          </p>
+          <template class="rows">{rows.slice(shown.length).map(toRow)}</template>
+        </>
+      )}
     </div>
   );
 }

@@ -141,7 +141,24 @@ export function plotStyles(
 
 const VARIANT_DASHES = ["1 0", "7 4", "2 4", "10 3 2 3"];
 
-/** Styles for items that are not implementations, such as devices: distinct up to their number. */
+/** Dashes of the lines of runs and devices. */
+const RUN_DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
+
+/**
+ * Styles of runs and devices by their place in a list: ink, each with a mark and dashes of its own.
+ * Hues belong to implementations, so that a figure of devices cannot be read as one of those; a grey
+ * would be one of them to some colour visions.
+ */
+export function runStyles(count: number): SeriesStyle[] {
+  const marks = Object.values(MARKS);
+  return Array.from({ length: count }, (_, i) => ({
+    color: "var(--run)",
+    marker: marks[i % marks.length],
+    dash: RUN_DASHES[i % RUN_DASHES.length],
+  }));
+}
+
+/** Styles for items that are neither implementations nor runs, such as contexts in a figure of one arm. */
 export function cycledStyles(count: number): SeriesStyle[] {
   const marks = Object.values(MARKS);
   return Array.from({ length: count }, (_, i) => ({

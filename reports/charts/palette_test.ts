@@ -4,7 +4,7 @@ import { implementationRecords } from "../../suites/result/implementation_record
 import { STYLE } from "../html/style.ts";
 import { chartPages } from "./_chart_pages.ts";
 import { contrast, leastDistance } from "./_color_vision.ts";
-import { markerPath, plotStyles, type SeriesStyle, styleOf } from "./palette.ts";
+import { markerPath, plotStyles, runStyles, type SeriesStyle, styleOf } from "./palette.ts";
 
 /** Peers with helpers in this repository, and some that others may have. */
 const PEERS = ["torch-fa2", "torch-cudnn", "torch-math", "ort-web", "lighthouse-cuda"];
@@ -56,6 +56,45 @@ Deno.test("implementations differ by colour or by mark, under every colour visio
       }
     }
   }
+});
+
+Deno.test("a run or a device has no implementation's colour, and no other's look", () => {
+  const runs = runStyles(7);
+  for (const theme of ["light", "dark"] as const) {
+    for (const run of runs) {
+      const hex = hexOf(run, theme);
+      assert.ok(contrast(hex, BACKGROUND[theme]) >= 3, `${run.color} on ${theme}`);
+      for (const name of NAMES) {
+        const far = leastDistance(hex, hexOf(styleOf(name, { implementations: [] }), theme));
+        assert.ok(far >= 12, `${run.color} and ${name} in ${theme}: distance ${far.toFixed(1)}`);
+      }
+    }
+  }
+  const looks = runs.map(({ color, marker, dash }) => `${color} ${markerPath(marker)} ${dash}`);
+  assert.equal(new Set(looks).size, runs.length);
+});
+
+Deno.test("a figure of devices is drawn in ink, in the same way on every page", async () => {
+  const seen = new Map<string, string>();
+  for await (const { name: page, html } of chartPages()) {
+    const entries = html.matchAll(
+      /<li><svg class="swatch"[^>]*style="color:([^";]*);?"[^>]*>(?:<path class="curve"[^>]*\/>)?<path class="marker[^"]*" d="([^"]*)"\/><\/svg>([^<]*)</g,
+    );
+    for (const [, color, mark, label] of entries) {
+      // A label names a device with its stack, or is that of the site's synthetic adapter.
+      if (!/^([A-D]: )?(NVIDIA|synthetic|Synthetic|llvmpipe)/.test(label)) {
+        assert.doesNotMatch(color, /--run/, `${label} on ${page}`);
+        continue;
+      }
+      assert.equal(color, "var(--run)", `${label} on ${page}`);
+      // Elsewhere a letter and a mark stand for a run.
+      if (!/^site (index|devices)/.test(page)) continue;
+      const device = label.replace(/^[A-D]: |, another run$/g, "");
+      assert.equal(seen.get(device) ?? mark, mark, `${label} on ${page}`);
+      seen.set(device, mark);
+    }
+  }
+  assert.ok(seen.size >= 2, [...seen.keys()].join());
 });
 
 Deno.test("a series of a name has one colour and mark on every page", async () => {

@@ -17,7 +17,7 @@ import {
   textWidth,
   thinned,
 } from "./labels.ts";
-import { cycledStyles, markerPath, type SeriesStyle } from "./palette.ts";
+import { markerPath, runStyles, type SeriesStyle } from "./palette.ts";
 import { SMALL_TEXT } from "./plot_labels.ts";
 import { formatTick } from "../html/section.tsx";
 import type { TrendLine } from "../site/trends.ts";
@@ -56,7 +56,7 @@ export function TrendPlot(
     (tick) => textBox(format(tick), { x: left - 9, y: y(tick) + 4, anchor: "end" }),
     2,
   );
-  const styles = style === undefined ? cycledStyles(lines.length) : lines.map(() => style);
+  const styles = style === undefined ? runStyles(lines.length) : lines.map(() => style);
   // The label of the newest run stays inside the drawing.
   const tickAt = (i: number) => Math.min(x(i), width - textWidth(ticks[i]) / 2);
   // Counted from the newest, which always has its label.

@@ -96,6 +96,14 @@ export function formatQuantityInterval(
   return formatSpread({ low, high, count, kind }, format);
 }
 
+/** The value of a claim with what surrounds it and what it rests on. */
+export function quantityText(ours: Quantity): string {
+  const spread = formatQuantityInterval(ours);
+  const text = formatQuantity(ours);
+  const count = ours.kind === "interval" ? `, n = ${ours.count}` : "";
+  return spread === null ? text : `${text} (${spread}${count})`;
+}
+
 /** Verdict of a ratio from the paper's value and an interval end, by {@linkcode VERDICT_RULE}. */
 export function judgeRatio(high: number, paperValue: number): Verdict {
   if (high >= REPRODUCED_FROM * paperValue) return "reproduced";

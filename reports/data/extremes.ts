@@ -23,3 +23,12 @@ export function largest(values: readonly number[]): number {
 export function smallest(values: readonly number[]): number {
   return values.reduce((least, value) => Math.min(least, value), Infinity);
 }
+
+/** Up to `most` of a list: both ends, and the rest spread evenly. */
+export function spreadOut<T>(values: readonly T[], most: number): T[] {
+  if (values.length <= most) return [...values];
+  return Array.from(
+    { length: most },
+    (_, i) => values[Math.round(i * (values.length - 1) / (most - 1))],
+  );
+}

@@ -96,15 +96,6 @@ export function sweepCurves(
   })).sort((a, b) => order.indexOf(a.arm) - order.indexOf(b.arm) || (a.k ?? 0) - (b.k ?? 0));
 }
 
-/** Up to `most` of ascending values: both ends, and the rest spread evenly. */
-export function spreadOut(values: readonly number[], most: number): number[] {
-  if (values.length <= most) return [...values];
-  return Array.from(
-    { length: most },
-    (_, i) => values[Math.round(i * (values.length - 1) / (most - 1))],
-  );
-}
-
 /** The causes of the wrong trials of one arm in the grid. */
 export interface LossCounts {
   arm: string;

@@ -19,6 +19,12 @@ export async function figureDataOf(html: string): Promise<FigureData[]> {
   return text === undefined ? [] : await unpack(text) as FigureData[];
 }
 
+/** The rows of long tables, as the page adds them: markup. */
+export async function packedRowsOf(html: string): Promise<string> {
+  const text = /<script type="application\/json[^"]*" id="more-rows">([^<]*)</.exec(html)?.[1];
+  return text === undefined ? "" : (await unpack(text) as string[]).join("\n");
+}
+
 /** CSV and JSON of every figure, then the results embedded in the page. */
 export async function saveAll(html: string): Promise<SavedFile[]> {
   const data = await figureDataOf(html);

@@ -22,7 +22,8 @@ import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotGuide, type PlotSeries } from "../charts/log_plot.tsx";
 import { cycledStyles, plotStyles, stageColor } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
+import { spreadOut } from "../data/extremes.ts";
+import { contextAxis, describe, formatTick, MOST_TOLD, type Section, Spread } from "./section.tsx";
 
 /** The section, or null if the result has no data for it. */
 export function ceilingSection(result: Result, prefix: string): Section | null {
@@ -85,9 +86,10 @@ export function ceilingSection(result: Result, prefix: string): Section | null {
             <Figure
               id={`${prefix}roofline-figure`}
               title="Roofline: achieved FLOP/s against arithmetic intensity"
-              description={work.filter(({ at }) => !styles[at].faint).map((
-                { name, context, achieved },
-              ) =>
+              description={spreadOut(
+                work.filter(({ at }) => !styles[at].faint),
+                MOST_TOLD,
+              ).map(({ name, context, achieved }) =>
                 `${name} at ${formatContext(context)}: ${formatFlopRate(achieved.flopsPerSecond)}`
               )
                 .join(", ") + "."}

@@ -9,10 +9,10 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import { ceilingsOf, contextSeries } from "../data/analysis.ts";
 import {
   deviceName,
-  formatQuantity,
   HEADLINE_CONTEXT,
   judgeClaims,
   PAPER_SPEEDUP,
+  quantityText,
 } from "../claims/claims.ts";
 import {
   ABSENT,
@@ -31,9 +31,12 @@ import { plotData } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
-import { cycledStyles, describedBy, seriesStyles } from "../charts/palette.ts";
+import { describedBy, runStyles, seriesStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, paperMark, parityGuide } from "./section.tsx";
 import { longestCommonContext, normSpeedups } from "./speedup_section.tsx";
+
+/** Letters of a device's name in a label of a figure. */
+const MOST_LETTERS = 24;
 
 const DASHES = [undefined, "7 4", "2 4", "10 3 2 3"];
 
@@ -177,7 +180,7 @@ export function Comparison({ results, hrefs }: {
               return (
                 <>
                   <VerdictMark verdict={row.verdict} />
-                  {row.ours !== null && <span class="aside">{formatQuantity(row.ours)}</span>}
+                  {row.ours !== null && <span class="aside">{quantityText(row.ours)}</span>}
                   {row.ours !== null && row.software && <span class="aside">software adapter</span>}
                 </>
               );
@@ -227,13 +230,18 @@ export function Comparison({ results, hrefs }: {
   );
 }
 
+/** A device's name, at most as long as a label has room. */
+function shortened(name: string): string {
+  return name.length <= MOST_LETTERS ? name : `${name.slice(0, MOST_LETTERS - 1).trimEnd()}…`;
+}
+
 /** Speed-up of the norm scorer in every run, with the paper's point. */
 function SpeedupOfRuns({ results }: { results: readonly Result[] }): JSX.Element | null {
-  const styles = cycledStyles(results.length);
+  const styles = runStyles(results.length);
   const plot: PlotSeries[] = results.map((result, run) => ({
-    label: `run ${runName(run)}`,
+    label: `${runName(run)}: ${shortened(deviceName(result))}, ${result.stack}`,
     style: styles[run],
-    hollow: run % 2 === 1,
+    dash: styles[run].dash,
     facets: { device: deviceName(result), scorer: LEAD_SCORER, direction: "forward" },
     points: normSpeedups(result).map(({ context, ratio, low, high, count, kind }) => ({
       x: context,
@@ -272,7 +280,7 @@ function SpeedupOfRuns({ results }: { results: readonly Result[] }): JSX.Element
             series={plot}
             guides={[parityGuide(x)]}
             marks={[paperMark(PAPER_SPEEDUP.forward, { detail: "forward, B200" })]}
-            labelRoom={130}
+            labelRoom={190}
           />
         )}
         legend={plot}

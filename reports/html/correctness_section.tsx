@@ -10,6 +10,7 @@ import { dotData } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
+import { CaseName } from "./case_name.tsx";
 
 /** Most rows of the figure; its table has all. */
 const MOST_DRAWN = 20;
@@ -59,7 +60,7 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
         { title: "Selection digest" },
       ]}
       rows={checked.map((record) => [
-        record.id,
+        <CaseName record={record} />,
         record.check!.passed ? "yes" : <strong>no</strong>,
         exponential(record.check!.maxError),
         exponential(record.check!.tolerance),

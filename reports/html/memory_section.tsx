@@ -14,6 +14,7 @@ import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { plotStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, type Section, Spread } from "./section.tsx";
+import { CaseName } from "./case_name.tsx";
 
 /** The section, or null if the result has no data for it. */
 export function memorySection(result: Result, prefix: string): Section | null {
@@ -131,7 +132,7 @@ export function memorySection(result: Result, prefix: string): Section | null {
                 const least = bytesOf(record, "leastBytes");
                 const have = bytesOf(record, "measuredPeakBytes");
                 return [
-                  record.id,
+                  <CaseName record={record} />,
                   record.status === "ok" ? "ran" : record.status,
                   formatContext(record.shape.context),
                   isPeer(record) ? ABSENT : formatBytes(record.peakBytes),

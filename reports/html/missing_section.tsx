@@ -8,6 +8,7 @@ import { isMissing, type MissingGroup, missingGroups, reasonText } from "../data
 import { ABSENT, formatBytes, formatPlural, formatSeconds } from "../text/format.ts";
 import { Table } from "../charts/figure.tsx";
 import { capital, type Section, unbroken } from "./section.tsx";
+import { CaseName } from "./case_name.tsx";
 
 /** The section, or null if the result has no data for it. */
 export function missingSection(result: Result, prefix: string): Section | null {
@@ -44,7 +45,7 @@ function Group({ group: { state, reason, cases } }: { group: MissingGroup }) {
           { title: "Memory planned", numeric: true },
         ]}
         rows={cases.map((record: CaseRecord) => [
-          record.id,
+          <CaseName record={record} />,
           reasonText(record),
           record.predictedSeconds === undefined ? ABSENT : formatSeconds(record.predictedSeconds),
           record.peakBytes > 0 ? formatBytes(record.peakBytes) : ABSENT,

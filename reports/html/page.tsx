@@ -107,13 +107,14 @@ export function renderPage(
       <style dangerouslySetInnerHTML={{ __html: STYLE + REPORT_STYLE + (own.style ?? "") }} />
     </head>,
   );
-  const { markup, data } = compact(render(body));
+  const { markup, data, rows } = compact(render(body));
   return [
     "<!doctype html>",
     `<html lang="en"${theme === undefined ? "" : ` data-theme="${theme}"`}>`,
     head,
     `<body>${markup}`,
     ...(data === null ? [] : [`<script type="${PACKED_TYPE}" id="chart-data">${data}</script>`]),
+    ...(rows === null ? [] : [`<script type="${PACKED_TYPE}" id="more-rows">${rows}</script>`]),
     ...tail,
     ...scripts.slice(1).map((text) => `<script>${text}</script>`),
     "</body></html>\n",
@@ -122,11 +123,15 @@ export function renderPage(
 
 /**
  * The same page in half the bytes: the numbers of all figures and what their points say packed into
- * one list, in the order of the figures, and every shape of a marker drawn once. Escaped text holds no tag, so nothing of a
+ * one list, in the order of the figures, every shape of a marker drawn once, and the rows of long
+ * tables packed. Escaped text holds no tag, so nothing of a
  * result can be taken for one.
  */
-function compact(markup: string): { markup: string; data: string | null } {
+function compact(
+  markup: string,
+): { markup: string; data: string | null; rows: string | null } {
   const data: string[] = [];
+  const rows: string[] = [];
   const shapes = new Map<string, string>();
   // What the drawing of a figure says of its points stands before the numbers of the figure.
   let said = "";
@@ -147,7 +152,12 @@ function compact(markup: string): { markup: string; data: string | null } {
     })
     // Ends that the next cell or row implies.
     .replace(/<\/t[dhr]>/g, "")
-    .replace(/<(path|rect|line|circle)([^<>]*)><\/\1>/g, "<$1$2/>");
+    .replace(/<(path|rect|line|circle)([^<>]*)><\/\1>/g, "<$1$2/>")
+    .replace(
+      /<template class="rows">([^]*?)<\/template>/g,
+      (_, packed: string) =>
+        `<template class="rows" data-at="${rows.push(packed) - 1}"></template>`,
+    );
   const defined = [...shapes].map(([shape, id]) => `<path id="${id}" ${shape}/>`).join("");
   return {
     markup: defined === ""
@@ -155,6 +165,7 @@ function compact(markup: string): { markup: string; data: string | null } {
       : `<svg class="shapes" width="0" height="0" aria-hidden="true"><defs>${defined}</defs></svg>` +
         drawn,
     data: data.length === 0 ? null : packJson(`[${data.join()}]`),
+    rows: rows.length === 0 ? null : packJson(JSON.stringify(rows)),
   };
 }
 

@@ -239,6 +239,7 @@ function Run(
     methodHref?: string;
   },
 ): JSX.Element {
+  const parts = sections.map(({ id, content }) => <section id={id}>{content}</section>);
   return (
     <div
       id={single ? undefined : `run-${index + 1}`}
@@ -255,7 +256,14 @@ function Run(
           methodHref={methodHref}
         />
       </header>
-      {sections.map(({ id, content }) => <section id={id}>{content}</section>)}
+      {single ? parts : (
+        <details class="data whole-run">
+          <summary>
+            All of run {runName(index)}: {sections.map(({ nav }) => nav).join(", ")}
+          </summary>
+          {parts}
+        </details>
+      )}
     </div>
   );
 }

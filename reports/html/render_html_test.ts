@@ -4,7 +4,7 @@ import type { CaseRecord } from "../../suites/result/result_schema.ts";
 import { ATTACK, hostileResult } from "../../suites/result/_hostile_result.ts";
 import { sampleRetrieval } from "../../suites/result/_sample_retrieval.ts";
 import { sampleCase, sampleResult } from "../../suites/result/_sample_result.ts";
-import { saveAll } from "./_page_script.ts";
+import { packedRowsOf, saveAll } from "./_page_script.ts";
 import { judgeClaims } from "../claims/claims.ts";
 import { scoreboardOf } from "../claims/scoreboard.ts";
 import { OUTSIDE, sources } from "../claims/sources.ts";
@@ -106,7 +106,7 @@ Deno.test("clock, power and energy are shown for cases with device readings, and
   record.samples[1].powerWatts = 700;
   const html = renderHtml([result]);
   // 600 W for 4.096 s over 8,192 tokens.
-  const row = /<span id="latency\/dense\/forward\/N8192[^]*?<tr>/.exec(
+  const row = /<span class="case" id="latency\/dense\/forward\/N8192[^]*?<tr>/.exec(
     html.slice(html.indexOf('id="samples"')),
   )![0];
   assert.ok(row.includes("<td>1,920 MHz<td>600 W<td>300 mJ"), row);
@@ -232,7 +232,7 @@ Deno.test("the embedded JSON is the result, whole", async () => {
   assert.ok(!html.includes(JSON.stringify(result.notes.at(-1))));
 });
 
-Deno.test("a result with HTML in every string is harmless", () => {
+Deno.test("a result with HTML in every string is harmless", async () => {
   const result = hostileResult();
   const clean = sampleResult({ extras: true, sweeps: true, variants: true });
   for (
@@ -248,16 +248,22 @@ Deno.test("a result with HTML in every string is harmless", () => {
     const allowed = new Set(
       ("!doctype html head meta title style body script nav main header section footer a span ul li h1 h2 h3 p " +
         "table caption thead tbody tr th td details summary dl dt dd code div strong sup figure figcaption svg g " +
-        "path line text rect circle button use defs link").split(" ").flatMap((
+        "path line text rect circle button use defs link template").split(" ").flatMap((
           name,
         ) => [name, `/${name}`]),
     );
-    assert.deepEqual([...new Set(tags.filter((name) => !allowed.has(name)))], []);
+    const rows = await packedRowsOf(html);
+    const inRows = [...rows.matchAll(/<(\/?[a-zA-Z!][^\s>]*)/g)].map(([, name]) => name);
+    assert.ok(!inRows.some((name) => /^(script|style|template|button)/.test(name)));
+    assert.deepEqual([...new Set([...tags, ...inRows].filter((name) => !allowed.has(name)))], []);
     assert.equal(tags.filter((name) => name === "style").length, 1);
     const data = html.match(/<script type="application\/json[^"]*"/g)!.length;
     assert.equal(tags.filter((name) => name === "script").length, data + 1);
     assert.equal(tags.filter((name) => name === "/script").length, data + 1);
-    const attributes = [...html.matchAll(/<[a-z][^<>]*>/g)].join("").replace(/"[^"]*"/g, '""');
+    const attributes = [...`${html}${rows}`.matchAll(/<[a-z][^<>]*>/g)].join("").replace(
+      /"[^"]*"/g,
+      '""',
+    );
     assert.ok(!/\son\w+\s*=/i.test(attributes), "no event handler outside a quoted value");
     // deno-lint-ignore no-control-regex
     assert.ok(!/[\u0000\u202e]/.test(markup(html)));
@@ -347,4 +353,18 @@ Deno.test("the figure draws the worst of hundreds of checked quantities, the tab
 
 Deno.test("renderHtml refuses an empty list", () => {
   assert.throws(() => renderHtml([]), /cannot render a report of 0 results/);
+});
+
+Deno.test("a long table has its first rows in the page and the others packed, every case once", async () => {
+  const contexts = Array.from({ length: 100 }, (_, i) => 512 * (i + 1));
+  const result = sampleResult({ contexts });
+  const html = renderHtml([result]);
+  const section = /<section id="correctness">[^]*?<\/section>/.exec(html)![0];
+  assert.match(section, /<p class="more-rows">40 of [\d,]+ rows<\/p>/);
+  const all = html.replace(/<script[^]*?<\/script>/g, "") + await packedRowsOf(html);
+  const checked = result.cases.filter(({ check }) => check);
+  for (const { id } of checked) assert.ok(all.includes(`data-case="${id}"`), id);
+  const shown = section.match(/data-case="/g)!.length;
+  assert.equal(shown, 40);
+  assert.ok(html.length < 2e6, `${html.length} bytes for ${result.cases.length} cases`);
 });

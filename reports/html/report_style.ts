@@ -1,6 +1,7 @@
 /** The style sheet for parts that only a report has: scoreboard, claims, folded lines, print. */
 export const REPORT_STYLE = `
 .nb{white-space:nowrap}
+#comparison .nb,#comparison .scroll td{white-space:normal}
 .scoreboard{display:flex;flex-wrap:wrap;gap:.2rem 1.5rem;margin:0 0 .8rem;font-size:.98rem;color:var(--soft)}
 .score strong{color:var(--ink);font-weight:680}
 .score .verdict-mark{vertical-align:-.1em;margin-right:.4em}

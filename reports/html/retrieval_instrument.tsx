@@ -13,7 +13,8 @@ import {
   formatPlural,
   formatSignificant,
 } from "../text/format.ts";
-import { ascending, spreadOut } from "../data/retrieval_data.ts";
+import { spreadOut } from "../data/extremes.ts";
+import { ascending } from "../data/retrieval_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { cycledStyles } from "../charts/palette.ts";
 import { Block, type BlockProps, decades, marginAxis, RATE } from "./retrieval_block.tsx";

@@ -22,6 +22,7 @@ import {
 } from "../text/format.ts";
 import { Table } from "../charts/figure.tsx";
 import { sampleReach, SampleStrip } from "../charts/sample_strip.tsx";
+import { CaseName } from "./case_name.tsx";
 import type { Section } from "./section.tsx";
 
 /** Cases that are drawn without a click. */
@@ -83,7 +84,7 @@ export function sampleSection(result: Result, prefix: string): Section | null {
             caption="GPU milliseconds of each execution in the order of measuring; * marks a sample that is kept but left out of the statistic"
             columns={[{ title: "Case" }, { title: "Samples, ms" }]}
             rows={listed.map((record) => [
-              record.id,
+              <CaseName record={record} />,
               orderedSamples(record).map(({ seconds, flag }) =>
                 `${Number((seconds * 1e3).toPrecision(5))}${flag === undefined ? "" : "*"}`
               ).join("  "),
@@ -133,7 +134,10 @@ function StripTable(
       rows={cases.map((record) => {
         const { first, steady } = coolAndSteady(record)!;
         return [
-          <span id={firsts.has(record) ? `${prefix}${record.id}` : undefined}>{record.id}</span>,
+          <CaseName
+            record={record}
+            id={firsts.has(record) ? `${prefix}${record.id}` : undefined}
+          />,
           drawn.has(record)
             ? (
               <SampleStrip

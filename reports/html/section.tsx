@@ -8,7 +8,8 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import { HEADLINE_CONTEXT } from "../claims/paper.ts";
 import type { ContextSeries } from "../data/analysis.ts";
 import type { DotRow } from "../charts/bar_plot.tsx";
-import { formatContext, formatRatio } from "../text/format.ts";
+import { spreadOut } from "../data/extremes.ts";
+import { formatContext, formatCount, formatRatio } from "../text/format.ts";
 import { shortSeriesNames } from "../text/summary_tables.ts";
 import type { TickFormat } from "../charts/drawing.ts";
 import {
@@ -130,11 +131,18 @@ export function latencyPlot(
   }));
 }
 
+/** Points of a series that its text alternative says; its table has all. */
+export const MOST_TOLD = 24;
+
 /** The points of a plot's named series in words. */
 export function describe(plot: readonly PlotSeries[], format: (value: number) => string): string {
-  return plot.filter(({ faint }) => !faint).map(({ label, points }) =>
-    `${label}: ${points.map(({ x, y }) => `${format(y)} at ${formatContext(x)}`).join(", ")}.`
-  ).join(" ");
+  return plot.filter(({ faint }) => !faint).map(({ label, points }) => {
+    const told = spreadOut(points, MOST_TOLD);
+    const rest = points.length - told.length;
+    return `${label}: ${told.map(({ x, y }) => `${format(y)} at ${formatContext(x)}`).join(", ")}${
+      rest === 0 ? "" : `, and ${formatCount(rest)} more in the table`
+    }.`;
+  }).join(" ");
 }
 
 /** A tick in the fewest digits: `1 ms` and not `1.00 ms`. */

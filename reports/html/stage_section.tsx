@@ -15,6 +15,7 @@ import { stageColor } from "../charts/palette.ts";
 // @ts-types="npm:@types/d3-shape@3.1.7"
 import { symbolSquare } from "d3-shape";
 import { type Section, Spread } from "./section.tsx";
+import { spreadOut } from "../data/extremes.ts";
 
 /** Figures that are open; further ones repeat the same for other scorers. */
 const SHOWN = 2;
@@ -109,6 +110,9 @@ export function stageSection(result: Result, prefix: string): Section | null {
   };
 }
 
+/** Contexts that a figure draws; its table has all. */
+const MOST_BARS = 32;
+
 function StageFigure(
   { id, name, points }: { id: string; name: string; points: ContextPoint[] },
 ): JSX.Element {
@@ -127,12 +131,13 @@ function StageFigure(
     null,
   );
   const names = [...new Set(bars.flatMap(({ stages }) => stages.map(({ name }) => name)))];
-  const height = stackedBarsHeight(bars.length);
+  const drawn = spreadOut(bars, MOST_BARS);
+  const height = stackedBarsHeight(drawn.length);
   return (
     <Figure
       id={id}
       title={`Share of each stage, ${name}`}
-      description={bars.map(({ context, stages }) =>
+      description={drawn.map(({ context, stages }) =>
         `${formatContext(context)}: ${
           stages.map(({ name, share }) => `${name} ${formatPercent(share)}`).join(", ")
         }.`
@@ -144,7 +149,7 @@ function StageFigure(
           size={size}
           axis="share of the layer’s time"
           names={names}
-          bars={bars.map(({ context, stages, case: id }) => ({
+          bars={drawn.map(({ context, stages, case: id }) => ({
             case: id,
             label: formatContext(context),
             total: formatSeconds(stages.reduce((sum, { seconds }) => sum + seconds, 0)),
@@ -164,7 +169,9 @@ function StageFigure(
           } than the latency of the whole layer at ${
             formatContext(farthest.context)
           }, where the two differ most`
-      }.`}
+      }.${
+        drawn.length < bars.length ? ` ${drawn.length} of ${bars.length} contexts are drawn.` : ""
+      }`}
       data={{
         columns: ["context_tokens", "stage", "median_seconds", "share"],
         rows: bars.flatMap(({ context, stages }) =>

@@ -10,7 +10,7 @@ export const STYLE = `
   --paper:#fcfbf8;--card:#ffffff;--ink:#1d1c1a;--soft:#5d5a54;--faint:#8a867e;--rule:#e3dfd6;--rule-strong:#bdb8ac;
   --tint:#f3f0e9;--link:#0b5c94;
   --accent:#0072b2;--other-1:#8a6d00;--other-2:#555555;--other-3:#5a4fa2;--other-4:#007a87;--other-5:#a03b2a;--other-6:#4f6d00;
-  --cycle-1:#0072b2;--cycle-2:#d55e00;--cycle-3:#009e73;--cycle-4:#b8578e;--cycle-5:#8a6d00;--cycle-6:#555555;--cycle-7:#5a4fa2;
+  --cycle-1:#0072b2;--cycle-2:#d55e00;--cycle-3:#009e73;--cycle-4:#b8578e;--cycle-5:#8a6d00;--cycle-6:#555555;--cycle-7:#5a4fa2;--run:#1d1c1a;
   --stage-1:#e69f00;--stage-2:#cc79a7;--stage-3:#33b48d;--stage-4:#0072b2;--stage-5:#56b4e9;--stage-6:#b8577f;--stage-7:#9ad3bd;--stage-8:#4a5fa8;--stage-9:#a8d8f0;--stage-other:#9a9a9a;
   --good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fdf3dc;--notice-edge:#e0a100;--bad-tint:#fbeae3;
   --serif:"Iowan Old Style","Charter","Bitstream Charter","Source Serif 4","Palatino Linotype",Palatino,Georgia,"Times New Roman",serif;
@@ -163,6 +163,8 @@ thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px sol
 .scroll .n tbody th{text-align:right;white-space:nowrap}
 .scroll td.t,TEXT_COLUMNS{text-align:left;white-space:normal}
 .scroll tbody th.long{overflow-wrap:anywhere;min-width:11rem}
+.case{display:block;min-width:13rem}
+.more-rows{margin:.5rem 0 0;color:var(--soft);font-size:.88rem;position:sticky;left:0}
 .claims{font-size:.93rem;table-layout:fixed}
 .claims thead th{position:static}
 .claims td,.claims tbody th{padding-top:.6rem;padding-bottom:.6rem}
@@ -304,7 +306,7 @@ button[hidden]{display:none}
     "--tint:#202328;--link:#79bdf0;--accent:#56b4e9;--other-1:#e0c04a;" +
     "--other-2:#b8b8b8;--other-3:#a79df0;--other-4:#4fc3d0;--other-5:#f0897a;--other-6:#a8c94f;" +
     "--cycle-1:#56b4e9;--cycle-2:#f28b3c;--cycle-3:#2fc79c;--cycle-4:#e39cc5;--cycle-5:#e0c04a;" +
-    "--cycle-6:#b8b8b8;--cycle-7:#a79df0;--stage-4:#1c86c7;--good:#4cc9a4;--warn:#e8b454;--bad:#ff8f66;" +
+    "--cycle-6:#b8b8b8;--cycle-7:#a79df0;--run:#f4f2ed;--stage-4:#1c86c7;--good:#4cc9a4;--warn:#e8b454;--bad:#ff8f66;" +
     "--notice:#2b2618;--notice-edge:#c99310;--bad-tint:#33201a;color-scheme:dark",
 ).replaceAll(
   "TEXT_COLUMNS",
@@ -316,6 +318,6 @@ button[hidden]{display:none}
     "--link:#111;--accent:#0072b2;--other-1:#8a6d00;--other-2:#555;" +
     "--other-3:#5a4fa2;--other-4:#007a87;--other-5:#a03b2a;--other-6:#4f6d00;" +
     "--cycle-1:#0072b2;--cycle-2:#d55e00;--cycle-3:#009e73;--cycle-4:#b8578e;--cycle-5:#8a6d00;" +
-    "--cycle-6:#555;--cycle-7:#5a4fa2;--stage-4:#0072b2;--good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fff;--bad-tint:#fff;" +
+    "--cycle-6:#555;--cycle-7:#5a4fa2;--run:#111;--stage-4:#0072b2;--good:#00735a;--warn:#8a5a00;--bad:#a8330a;--notice:#fff;--bad-tint:#fff;" +
     "color-scheme:light",
 );

@@ -29,6 +29,7 @@ import { Figure, Table } from "../charts/figure.tsx";
 import { seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, timeLabel, unbroken } from "./section.tsx";
 import { largest, smallest } from "../data/extremes.ts";
+import { CaseName } from "./case_name.tsx";
 
 const SWEEP_TITLES: Record<string, string> = {
   k: "Selection budget k",
@@ -168,7 +169,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
                   ],
                   rows: sorted.map((record, i) => [
                     labels[i],
-                    record.id,
+                    <CaseName record={record} />,
                     formatSeconds(record.statistic.median),
                     formatSpread(spreadOf(record.statistic), formatSeconds),
                     ratioText(speedups.get(record.id)),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
-import { CaseNames, caseSetting, caseTitle } from "./case_names.ts";
+import { caseSetting, caseTitle } from "../text/case_title.ts";
+import { CaseNames } from "./case_names.ts";
 import { planSite } from "./runs.ts";
 
 Deno.test("CaseNames: a title contains only what distinguishes a case from others of its name", () => {

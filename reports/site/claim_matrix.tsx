@@ -9,7 +9,7 @@ import { Table } from "../charts/figure.tsx";
 import { VerdictMark } from "../html/first_screen.tsx";
 import { ABSENT, formatPlural } from "../text/format.ts";
 import { type ClaimEvidence, deviceEvidence, type Standing, standingOf } from "./evidence.ts";
-import { quantityText } from "./run_summary.ts";
+import { quantityText } from "../claims/claims.ts";
 import { shorten, type Site } from "./runs.ts";
 import { relative } from "./site_page.tsx";
 

@@ -15,7 +15,7 @@ import { DotPlot, dotPlotHeight, type DotRow } from "../charts/bar_plot.tsx";
 import { finite } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "../html/first_screen.tsx";
-import { cycledStyles } from "../charts/palette.ts";
+import { runStyles } from "../charts/palette.ts";
 import { formatTick } from "../html/section.tsx";
 import {
   countDevices,
@@ -256,19 +256,19 @@ function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.
   const { claim } = one;
   const found = devicesWithValue(site, one);
   if (found.length === 0) return null;
-  const styles = cycledStyles(2);
+  const styles = runStyles(site.devices.length);
   const { unit } = found[0].ours;
   const format = unit === "ratio" ? formatRatio : unit === "context" ? formatContext : String;
   const axis = { ratio: "ratio", context: "tokens", rows: "rows" }[unit];
   const rows = found.map(({ device, ours }): DotRow => ({
-    label: shorten(device.label, 29),
+    label: shorten(device.software ? `software: ${device.label}` : device.label, 29),
     value: ours.value,
     low: ours.low ?? undefined,
     high: ours.high ?? undefined,
     text: unit === "context"
       ? formatContext(Math.round(ours.value / 1024) * 1024)
       : format(ours.value),
-    style: styles[device.software ? 1 : 0],
+    style: styles[site.devices.indexOf(device)],
   }));
   return (
     <section id="values">
@@ -293,7 +293,7 @@ function EvidenceFigure({ site, one }: { site: Site; one: ClaimEvidence }): JSX.
             />
           )}
           note={found.some(({ device }) => device.software)
-            ? "The second colour and shape are software adapters: they compare the algorithms on a processor."
+            ? "Software adapters compare the algorithms on a processor."
             : undefined}
           data={{
             columns: ["device", "stack", "run", "value", "low", "high", "paper"],

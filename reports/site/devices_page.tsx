@@ -28,6 +28,7 @@ export function devicesPage(site: Site, pairs: readonly RunPair[]): SiteFile {
     id: "device-speedup-figure",
     path,
     devices: devices.map((device) => ({ device })),
+    all: site.devices,
   });
   return sitePage({
     path,

@@ -86,7 +86,9 @@ export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]):
   }
   const resting = few.length === 0
     ? ""
-    : `, with n = ${counts} on ${few.length === verdicts.length ? "each" : few.length}`;
+    : few.length === verdicts.length
+    ? `, each with n = ${counts}`
+    : `, on ${few.length} with n = ${counts}`;
   if (full === 0 && part === 0) return `Not reproduced on any ${on}${resting}.`;
   const parts = [
     ...(full > 0 ? [`Reproduced on ${full}`] : []),

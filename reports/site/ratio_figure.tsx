@@ -16,7 +16,8 @@ import {
   formatRatio,
   formatSeconds,
 } from "../text/format.ts";
-import { type CaseNames, implementationName } from "./case_names.ts";
+import { implementationName } from "../text/case_title.ts";
+import type { CaseNames } from "./case_names.ts";
 import type { RunPair } from "./pairs.ts";
 import { shorten } from "./runs.ts";
 import { CaseCell } from "./site_page.tsx";

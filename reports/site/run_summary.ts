@@ -5,18 +5,12 @@
  * @module
  */
 import type { Result } from "../../suites/result/result_schema.ts";
-import {
-  formatQuantity,
-  formatQuantityInterval,
-  judgeClaims,
-  type Quantity,
-  type Verdict,
-} from "../claims/claims.ts";
+import { judgeClaims, quantityText, type Verdict } from "../claims/claims.ts";
 import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../data/analysis.ts";
 import { isPeer, peerRows } from "../data/peer_data.ts";
 import type { Spread } from "../data/spread.ts";
 import { formatContext, formatCount, formatPlural, formatSeconds } from "../text/format.ts";
-import { caseTitle, implementationName } from "./case_names.ts";
+import { caseTitle, implementationName } from "../text/case_title.ts";
 
 /** A run in short. */
 export interface RunSummary {
@@ -65,9 +59,15 @@ function otherFinding(result: Result): string {
   if (peer !== undefined) {
     const { ratio, spread } = peer.ratio!;
     const ours = implementationName(peer.ours!.implementation).toLowerCase();
-    return `${peer.peer} takes ${measuredRatio(ratio, spread!)} the time of our ${ours} at ${
-      formatContext(peer.record.shape.context)
-    }`;
+    const context = formatContext(peer.record.shape.context);
+    // As the report of the run says it.
+    if (spread!.low <= 1 && spread!.high >= 1) {
+      return `No difference in speed shows between ${peer.peer} and our ${ours} at ${context}` +
+        ` (n = ${spread!.count})`;
+    }
+    return `${peer.peer} takes ${
+      measuredRatio(ratio, spread!)
+    } the time of our ${ours} at ${context}`;
   }
   const needles = summarizeNeedles(result);
   if (needles !== null) return needles;
@@ -94,15 +94,7 @@ function ratioText(text: string, { context, way }: { context: number; way: strin
   return `${text} over dense at ${formatContext(context)}, ${way}`;
 }
 
-/** The value of a claim with what surrounds it and what it rests on. */
-export function quantityText(ours: Quantity): string {
-  const spread = formatQuantityInterval(ours);
-  const text = formatQuantity(ours);
-  const count = ours.kind === "interval" ? `, n = ${ours.count}` : "";
-  return spread === null ? text : `${text} (${spread}${count})`;
-}
-
-/** The same of a ratio. */
+/** A ratio with what surrounds it and what it rests on. */
 function measuredRatio(value: number, { low, high, count, kind }: Spread): string {
   return quantityText({ unit: "ratio", value, low, high, count, kind });
 }

@@ -91,6 +91,7 @@ function schemaIndex(): SiteFile {
       <section id="formats">
         <h2 class="visually-hidden">Formats</h2>
         <Table
+          whole
           caption="Formats"
           columns={[{ title: "Format" }, { title: "What it is" }, { title: "JSON Schema" }]}
           rows={FORMATS.map(({ slug, title, what }) => [
@@ -121,6 +122,7 @@ function schemaPage({ slug, title, what }: Format, schema: JsonSchema): SiteFile
         </p>
         <h2>Fields</h2>
         <Table
+          whole
           caption="Brackets stand for each entry of a list, an asterisk for any name"
           columns={[
             { title: "Field" },

@@ -16,7 +16,7 @@ import {
 import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
-import { cycledStyles } from "../charts/palette.ts";
+import { runStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, paperMark, parityGuide } from "../html/section.tsx";
 import { normSpeedups } from "../html/speedup_section.tsx";
 import { deviceText, leadRun, shorten, type SiteDevice, type SiteRun } from "./runs.ts";
@@ -66,16 +66,19 @@ export function deviceSpeedups(device: SiteDevice, label = deviceText(device)): 
 
 /** The figure; null where no run has a speed-up. `path` is that of the page. */
 export function SpeedupFigure(
-  { id, path, devices }: {
+  { id, path, devices, all }: {
     id: string;
     path: string;
     devices: readonly { device: SiteDevice; label?: string }[];
+    /** Those of the site, in whose order a device has its mark in every figure. */
+    all: readonly SiteDevice[];
   },
 ): JSX.Element | null {
   const found = devices.map(({ device, label }) => deviceSpeedups(device, label))
     .filter(({ lead, others }) => lead.length + others.length > 0).slice(0, MOST_CURVES);
   if (found.length === 0) return null;
-  const styles = cycledStyles(found.length);
+  const own = runStyles(all.length);
+  const styles = found.map(({ device }) => own[all.indexOf(device)]);
   const toPoints = (points: readonly RunPoint[]) =>
     points.map(({ run, point: { context, ratio, low, high } }) => ({
       x: context,
@@ -87,6 +90,7 @@ export function SpeedupFigure(
   const curves = found.map(({ label, lead }, i): PlotSeries => ({
     label: shorten(label, 60),
     style: styles[i],
+    dash: styles[i].dash,
     facets: { device: label },
     points: toPoints(lead),
   })).filter(({ points }) => points.length > 0);
@@ -99,11 +103,11 @@ export function SpeedupFigure(
     hollow: true,
   })).filter(({ points }) => points.length > 0);
   const plot = [...curves, ...single];
-  const all = plot.flatMap(({ points }) => points);
+  const shown = plot.flatMap(({ points }) => points);
   const rows = found.flatMap(({ label, lead, others }) =>
     [...lead, ...others].map((one) => ({ label, ...one }))
   );
-  const x = contextAxis([...all.map((point) => point.x), HEADLINE_CONTEXT]);
+  const x = contextAxis([...shown.map((point) => point.x), HEADLINE_CONTEXT]);
   return (
     <Figure
       id={id}
@@ -117,7 +121,11 @@ export function SpeedupFigure(
           x={x}
           y={{
             label: "dense time ÷ Lighthouse time",
-            domain: logDomain([...all.flatMap(({ low, high }) => [low!, high!]), 0.8, FLOP_RATIO]),
+            domain: logDomain([
+              ...shown.flatMap(({ low, high }) => [low!, high!]),
+              0.8,
+              FLOP_RATIO,
+            ]),
             format: formatTick(formatRatio),
             base: 10,
           }}

@@ -4,22 +4,8 @@
  *
  * @module
  */
-
-/** A button with a short text and a long name. */
-export function button(
-  text: string,
-  name: string,
-  run: (pressed: HTMLButtonElement) => unknown,
-): HTMLButtonElement {
-  const one = document.createElement("button");
-  one.type = "button";
-  one.textContent = text;
-  one.title = name;
-  // The text read aloud starts with the visible text.
-  one.setAttribute("aria-label", `${text}. ${name}`);
-  one.onclick = () => void run(one);
-  return one;
-}
+import { button } from "./button.ts";
+import { fillRowsWith } from "./more_rows.ts";
 
 /** A link to an element of this page. */
 export function linkTo(id: string): string {
@@ -78,11 +64,13 @@ export function idOfHash(hash: string): string {
 }
 
 /** Opens whatever is folded around the target of the address, and shows it. */
-export function openTarget(): void {
+export async function openTarget(): Promise<void> {
   const id = idOfHash(location.hash);
-  const target = id === "" ? null : document.getElementById(id);
+  if (id === "") return;
+  const there = document.getElementById(id);
+  const target = there ?? await fillRowsWith(id);
   if (target === null) return;
-  let folded = false;
+  let folded = there === null;
   for (
     let around = target.closest("details");
     around !== null;

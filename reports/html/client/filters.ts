@@ -16,6 +16,7 @@ import {
   type FacetValues,
   passes,
 } from "./facets.ts";
+import { fillRows } from "./more_rows.ts";
 import { figureData } from "./figure_data.ts";
 import { hiddenOf, showAsHidden } from "./marks.ts";
 
@@ -47,7 +48,7 @@ for (const facet of FACETS) {
 
 /** The bar before the first section, with every filter that has two values or more. */
 export async function addFilters(): Promise<void> {
-  const found = await collect();
+  let found = await collect();
   const values = Object.fromEntries(FACETS.map((facet) => [facet, valuesOf(found, facet)]));
   const offered = FACETS.filter((facet) => values[facet].length > 1);
   document.querySelector("form.filters")?.remove();
@@ -63,7 +64,7 @@ export async function addFilters(): Promise<void> {
   });
   // There before anything is chosen, so that a change is read aloud.
   const said = document.createElement("output");
-  const change = () => {
+  const change = async () => {
     const data = new FormData(form);
     for (const facet of offered) {
       const value = String(data.get(facet) ?? "");
@@ -73,6 +74,8 @@ export async function addFilters(): Promise<void> {
     const active = Object.keys(chosen).length > 0;
     clear.hidden = !active;
     form.classList.toggle("active", active);
+    // Rows that are not there yet pass or fail as well.
+    if (active && await fillRows(document)) found = await collect();
     apply(found);
     const folded = foldEmpty(found);
     const text = active ? folded : "";
@@ -80,11 +83,11 @@ export async function addFilters(): Promise<void> {
     writeAddress();
   };
   form.append(clear, said);
-  form.onchange = change;
+  form.onchange = () => void change();
   form.onreset = () => setTimeout(change);
   form.onsubmit = (event) => event.preventDefault();
   before.before(form);
-  change();
+  await change();
 }
 
 function choice(facet: Facet, values: readonly string[]): HTMLLabelElement {
@@ -153,7 +156,7 @@ async function collect(): Promise<Filtered> {
         row,
         values: {
           ...around,
-          ...facetsOfRow(headings, [...row.cells].map((cell) => cell.textContent ?? ""), named),
+          ...facetsOfRow(headings, [...row.cells].map(textOrCase), named),
         },
       })),
     };
@@ -164,6 +167,11 @@ async function collect(): Promise<Filtered> {
     ),
   ].map((part) => ({ part, values: inherited(part) }));
   return { figures, tables, parts };
+}
+
+/** What a cell says: the id of the case that it names, else its text. */
+function textOrCase(cell: HTMLTableCellElement): string {
+  return cell.querySelector<HTMLElement>("[data-case]")?.dataset.case ?? cell.textContent ?? "";
 }
 
 /** Facets that are equal for all cases of a series. */
@@ -203,8 +211,16 @@ function apply({ figures, tables, parts }: Filtered): void {
         new Set(points.flatMap((one, at) => passes(one, chosen) ? [] : [at])),
       ]),
     );
+    const empty = series.length > 0 && hidden.filtered.size === series.length;
+    const heads = figure.closest(".hero") !== null;
+    if (empty && heads) {
+      // The chart of the headline stays, as the headline does.
+      hidden.filtered = new Set();
+      hidden.points = new Map();
+    }
     showAsHidden(figure, series.length);
-    figure.hidden = series.length > 0 && hidden.filtered.size === series.length;
+    figure.hidden = empty && !heads;
+    if (heads) sayUnfiltered(figure, empty);
   }
   for (const { box, rows } of tables) {
     for (const { row, values } of rows) row.hidden = !passes(values, chosen);
@@ -213,10 +229,23 @@ function apply({ figures, tables, parts }: Filtered): void {
   for (const { part, values } of parts) part.hidden = !passes(values, chosen);
 }
 
+/** Says below the chart of the headline that it shows the whole run, or no longer. */
+function sayUnfiltered(figure: HTMLElement, unfiltered: boolean): void {
+  const note = figure.parentElement!.querySelector(":scope > .no-match");
+  if (!unfiltered) note?.remove();
+  else if (note === null) {
+    figure.after(Object.assign(document.createElement("p"), {
+      className: "no-match",
+      textContent: "Nothing in this chart matches the filters: it shows the whole run.",
+    }));
+  }
+}
+
 /** Folds sections of which nothing passes to their headings; returns what there is to say of it. */
 function foldEmpty({ figures, tables }: Filtered): string {
   const found = [
-    ...figures.filter(({ series }) => series.length > 0).map(({ figure }) => figure),
+    ...figures.filter(({ figure, series }) => series.length > 0 && figure.closest(".hero") === null)
+      .map(({ figure }) => figure),
     ...tables.filter(({ rows }) => rows.some(({ values }) => Object.keys(values).length > 0))
       .map(({ box }) => box),
   ];

@@ -12,6 +12,7 @@
  */
 import { addCopyButtons, openTarget } from "./copy.ts";
 import { addFilters } from "./filters.ts";
+import { addRowButtons } from "./more_rows.ts";
 import { addLegendToggles } from "./legend.ts";
 import { addReadouts } from "./readout.ts";
 import { addSaveButtons } from "./save.ts";
@@ -24,6 +25,7 @@ const RENDERED = "lighthouse-rendered";
 /** Adds the missing features to everything inside `root`. */
 async function enhance(root: ParentNode): Promise<void> {
   addSorting(root);
+  addRowButtons(root, () => void addFilters());
   addCopyButtons(root);
   addSaveButtons(root);
   await Promise.all([addLegendToggles(root), addReadouts(root)]);
@@ -36,6 +38,6 @@ addEventListener("DOMContentLoaded", () => {
   // For tests, which must wait for it.
   void enhance(document).then(() => document.documentElement.dataset.ready = "");
   document.addEventListener(RENDERED, ({ target }) => void enhance(target as Element));
-  addEventListener("hashchange", openTarget);
-  openTarget();
+  addEventListener("hashchange", () => void openTarget());
+  void openTarget();
 });

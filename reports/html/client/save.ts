@@ -5,7 +5,8 @@
  *
  * @module
  */
-import { button, copyText, linkTo } from "./copy.ts";
+import { button } from "./button.ts";
+import { copyText, linkTo } from "./copy.ts";
 import { figureData } from "./figure_data.ts";
 import { unpack } from "./packed.ts";
 import { toPng, toSvg } from "./save_picture.ts";

@@ -4,11 +4,14 @@
  *
  * @module
  */
+import { fillRows } from "./more_rows.ts";
 import { compareKeys, sortKey } from "./sort_key.ts";
 
 /** Minimum rows of a table for sorting to be useful. */
 const LEAST_ROWS = 3;
 
+/** Tables whose headings are buttons. */
+const sortable = new WeakSet<Element>();
 /** The original order of the rows, by table body. */
 const orders = new WeakMap<Element, HTMLTableRowElement[]>();
 
@@ -17,14 +20,19 @@ export function addSorting(root: ParentNode): void {
   for (const table of root.querySelectorAll<HTMLTableElement>(".scroll > table")) {
     const [body] = table.tBodies;
     const [head] = table.tHead?.rows ?? [];
-    if (!body || !head || body.rows.length < LEAST_ROWS || orders.has(body)) continue;
-    orders.set(body, [...body.rows]);
+    if (!body || !head || body.rows.length < LEAST_ROWS || sortable.has(table)) continue;
+    sortable.add(table);
     for (const cell of head.cells) {
       const press = document.createElement("button");
       press.type = "button";
       press.className = "sort";
       press.append(...cell.childNodes);
-      press.onclick = () => sortBy(table, cell);
+      press.onclick = async () => {
+        // All rows are sorted, not only those that are shown.
+        await fillRows(table.parentElement!);
+        if (!orders.has(body)) orders.set(body, [...body.rows]);
+        sortBy(table, cell);
+      };
       cell.append(press);
     }
   }
