@@ -48,8 +48,9 @@ export function resultsTable(results: readonly Result[]): string {
     const peers = peerRows(result);
     const over = (peer: string, own: string) => {
       const found = peers.find((row) => row.peer === peer && row.ours?.id === own);
-      // Without common rounds, a ratio of medians measured at different times is not reliable.
-      return found?.ratio?.rounds ? formatRatio(found.ratio.ratio) : ABSENT;
+      if (found?.ratio == null) return ABSENT;
+      // Without common rounds, a ratio of medians measured at different times is less reliable.
+      return `${formatRatio(found.ratio.ratio)}${found.ratio.rounds ? "" : " †"}`;
     };
     // The first is the scorer of the paper's headline.
     const series = speedupSeries(result).find(({ direction }) => direction === "forward");
