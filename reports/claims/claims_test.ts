@@ -254,7 +254,7 @@ Deno.test("the verdict line names the missing pair", () => {
   };
   assert.match(
     line(({ implementation }) => implementation !== "lighthouse-norm"),
-    /: no pair of dense attention and the norm scorer was measured with its forward pass\.$/,
+    /^The 21× at 512K was not run with the norm scorer\. At 512K, lighthouse-\w+ is [\d.]+× .* as fast as this suite's own dense/,
   );
   const rounds = /: no dense and Lighthouse pair was measured in interleaved rounds\.$/;
   assert.match(
@@ -292,7 +292,30 @@ Deno.test("the verdict line of a run without Lighthouse compares its peer", () =
     line(1, 0.9, 1.1),
     `${start}no difference in speed between this suite's dense attention and PEER shows (n = 6) here, ${on}`,
   );
-  assert.match(line(1, 1, 1, false), /no dense and Lighthouse pair was measured/);
+  assert.match(
+    line(1, 1, 1, false),
+    /^The 21× at 512K was not run\. At \d+K, forward, one layer of this suite's own dense attention takes [\d.]+ ms .*; Lighthouse was not timed\.$/,
+  );
+});
+
+Deno.test("a run of dense attention beside another sparse layer says how these two compare", () => {
+  const result = sampleResult({ contexts: [8192] });
+  const named = (text: string) => text.replace("lighthouse-norm", "sliding-window");
+  result.cases = result.cases.filter(({ scorer }) => scorer === undefined || scorer === "norm");
+  for (const record of result.cases.filter(({ scorer }) => scorer === "norm")) {
+    Object.assign(record, {
+      id: named(record.id),
+      implementation: "sliding-window",
+      family: "sparse",
+    });
+    delete record.scorer;
+  }
+  result.ratios = result.ratios.filter(({ denominator }) => denominator.includes("-norm"))
+    .map((ratio) => ({ ...ratio, denominator: named(ratio.denominator) }));
+  assert.match(
+    claims.verdictLine(result),
+    /^The 21× at 512K was not run\. At 8K, sliding-window is [\d.]+× .* as fast as this suite's own dense attention here/,
+  );
 });
 
 Deno.test("of several peers' ratios the verdict line takes the longest forward one, and does not hide a failure", () => {

@@ -91,8 +91,9 @@ export function verdictLine(result: Result): string {
       );
       const peer = ours ? null : peerLine(result);
       if (peer) return `The ${claimed} at 512K was not run. ${peer}`;
-      const other = paired ? null : otherLine(result);
-      if (other) return `The ${claimed} at 512K was not run. ${other}`;
+      const other = paired ? pairLine(result) : otherLine(result, { ours });
+      const scope = paired && ours ? " with the norm scorer" : "";
+      if (other) return `The ${claimed} at 512K was not run${scope}. ${other}`;
       const pair = paired
         ? "no pair of dense attention and the norm scorer was measured with its forward pass."
         : "no dense and Lighthouse pair was measured in interleaved rounds.";
@@ -231,8 +232,23 @@ function deviceKind({ environment }: Result): string {
   return environment.adapter.software ? "on this software adapter" : "here";
 }
 
+/** For a run whose pairs with dense attention are of other layers: the longest, forward if it was run. */
+function pairLine(result: Result): string | null {
+  const points = speedupPoints(result).filter(({ denominator }) =>
+    denominator.implementation !== LEAD_LAYER
+  );
+  const forward = points.filter(({ denominator }) => denominator.direction === "forward");
+  const [longest] = (forward.length > 0 ? forward : points)
+    .toSorted((a, b) => b.context - a.context || b.ratio - a.ratio);
+  if (longest === undefined) return null;
+  const { context, denominator, numerator } = longest;
+  const name = plainText(denominator.implementation);
+  const what = compareSpeeds(name, "this suite's own dense attention", longest);
+  return sayWhere(result, { context, direction: denominator.direction, what, dense: numerator });
+}
+
 /** For a run without a ratio: what it timed, at the longest context; null if no case is informative. */
-function otherLine(result: Result): string | null {
+function otherLine(result: Result, { ours: planned }: { ours: boolean }): string | null {
   const timed = result.cases.some((record) => timesLayer(record) && isMeasured(record));
   const sharded = timed ? null : shardSentence(result);
   if (sharded !== null) return sharded;
@@ -258,8 +274,15 @@ function otherLine(result: Result): string | null {
     } (n = ${count}) ${deviceKind(result)}, on ${stackPhrase(result, dense)}.`;
   }
   const alone = longest(timesLayer, LEAD_LAYER);
+  const other = longest(timesLayer, OWN_DENSE);
+  // A run that has Lighthouse, but could not time it, must not look like one without.
+  if (alone === null && other !== null && !planned) {
+    return `${where(other)} one layer of this suite's own dense attention takes ${
+      formatMeasured(other.statistic.median, spreadOf(other.statistic), formatSeconds)
+    } ${deviceKind(result)}, on ${stackPhrase(result, other)}; Lighthouse was not timed.`;
+  }
   // If dense attention was timed too, the missing rounds are what to report.
-  if (alone === null || longest(timesLayer, OWN_DENSE) !== null) return null;
+  if (alone === null || other !== null) return null;
   return `${where(alone)} one layer of Lighthouse takes ${
     formatMeasured(alone.statistic.median, spreadOf(alone.statistic), formatSeconds)
   } ${deviceKind(result)}, on ${STACK_NAMES[result.stack]}; dense attention was not timed.`;

@@ -7,9 +7,18 @@ import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import { hardwareNotice, VERDICT_RULE, verdictLine } from "../claims/claims.ts";
 import { findings } from "../claims/findings.ts";
-import { DIRECTION_NAMES, speedupSeries } from "../data/analysis.ts";
+import { DIRECTION_NAMES, isMeasured, speedupSeries } from "../data/analysis.ts";
+import { timesLayer } from "../data/cases.ts";
+import { spreadOf } from "../data/spread.ts";
 import { renderTable, wrapWords } from "./fit_table.ts";
-import { ABSENT, formatContext, formatPlural, formatSignificant } from "./format.ts";
+import {
+  ABSENT,
+  formatContext,
+  formatMeasured,
+  formatPlural,
+  formatSeconds,
+  formatSignificant,
+} from "./format.ts";
 import { type SummaryTable, summaryTables } from "./summary_tables.ts";
 import { ansi, paintVerdict } from "./verdict_color.ts";
 
@@ -97,6 +106,7 @@ export function closingLines(
   const points = speedupSeries(result).flatMap(({ direction, points }) =>
     points.map((point) => ({ ...point, direction }))
   );
+  if (points.length === 0) return longestLine(result, width);
   return [...new Set(points.map(({ direction }) => direction))].map((direction) => {
     const all = points.filter((point) => point.direction === direction);
     const longest = Math.max(...all.map(({ context }) => context));
@@ -121,6 +131,23 @@ export function closingLines(
     return wrapped.replace(name, ansi("cyan", name))
       .replace(times, ansi(faster ? "green" : "red", times));
   });
+}
+
+/** For a run without a ratio over dense attention: the longest layer that it timed, the first of equals. */
+function longestLine({ cases }: Result, width?: number): string[] {
+  const timed = cases.filter(isMeasured).filter(timesLayer);
+  if (timed.length === 0) return [];
+  const { implementation, direction, shape, statistic } = timed.reduce((a, b) =>
+    b.shape.context > a.shape.context ? b : a
+  );
+  return [wrapWords(
+    `${plainText(implementation).replace(/^peer:/, "")} took ${
+      formatMeasured(statistic.median, spreadOf(statistic), formatSeconds)
+    } at ${formatContext(shape.context)}, ${DIRECTION_NAMES[direction]}; ` +
+      "nothing was timed in its rounds to compare with",
+    width,
+    "  ",
+  )];
 }
 
 /** Cases without a time, by state and reason: failures first, each reason once. */

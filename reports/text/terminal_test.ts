@@ -94,6 +94,13 @@ Deno.test("closingLines: one finding for each direction, at its longest context"
   const many = closingLines(sampleResult({ samples: 12 }))[0];
   assert.match(many, /ran [\d.]+ \([\d.]+–[\d.]+\) times faster/);
   assert.deepEqual(closingLines(sampleResult({ contexts: [] })), []);
+  const alone = sampleResult({ contexts: [8192] });
+  alone.cases = alone.cases.filter(({ implementation }) => implementation === "dense");
+  alone.ratios = [];
+  assert.match(
+    closingLines(alone).join(),
+    /^dense took [\d.]+ ms .* at 8K, forward; nothing was timed in its rounds to compare with$/,
+  );
   // A slowdown is reported as one.
   const slower = sampleResult({ samples: 12 });
   for (const one of slower.ratios) [one.ratio, one.low, one.high] = [0.5, 0.4, 0.8];

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import manifest from "../../deno.json" with { type: "json" };
 import { EXIT, UsageError } from "../errors.ts";
-import { VERSION } from "./command.ts";
+import { completedOption, VERSION } from "./command.ts";
 import { COMMANDS, completion } from "./completion.ts";
 import { suggestName } from "./errors.ts";
 import { parseCommand } from "./parse_command.ts";
@@ -91,6 +91,31 @@ Deno.test("complaints are the option, the value and what it must be", () => {
       `${name} ${line}`,
     );
   }
+});
+
+Deno.test("an empty name of a file or folder is refused by every command, in one line", () => {
+  let found = 0;
+  for (const [name, make] of Object.entries(COMMANDS)) {
+    const { options, registeredArguments } = make() as unknown as {
+      options: { long: string; flags: string }[];
+      registeredArguments: { required: boolean; argChoices?: string[] }[];
+    };
+    const needed = registeredArguments.filter(({ required }) => required)
+      .map(({ argChoices }) => argChoices?.[0] ?? "a.json");
+    for (const { long } of options.filter((option) => completedOption(option).path)) {
+      const command = make() as unknown as Parsed;
+      assert.throws(
+        () => parseCommand(command, [...needed, "--out", "x", long, ""]),
+        (error) =>
+          error instanceof UsageError &&
+          new RegExp(`^${long} is empty: it takes the name of a (file|folder)$|unknown option`)
+            .test(error.message),
+        `${name} ${long}`,
+      );
+      found += Number(long === "--out");
+    }
+  }
+  assert.ok(found >= 6, `${found} commands with --out`);
 });
 
 Deno.test("suggestName: the nearest name, and none where no name is near", () => {

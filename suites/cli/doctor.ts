@@ -58,8 +58,16 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
     if (given.quiet) return;
     for (const line of text.split("\n")) console.log(wrapWords(line, width, VALUE_INDENT));
   };
+  const isGiven = (name: "profile" | "tuning" | "stack") =>
+    command.getOptionValueSource(name) === "cli";
   if (given.plan) {
     const { stack, profile, device, plan } = given;
+    if (isGiven("tuning")) {
+      throw new UsageError("option --tuning is not for --plan: memory does not depend on tilings");
+    }
+    if (device === "h100" && isGiven("stack")) {
+      throw new UsageError(`option --stack ${stack}: --device h100 opens no stack`);
+    }
     const own = chosenSettings(command, PLANNING);
     if (plan === true && own.settings) {
       const [[suite, settings]] = Object.entries(own.settings);
@@ -75,7 +83,7 @@ export async function doctorCommand(args: readonly string[]): Promise<number> {
       : await printSuitePlan({ ...options, suites: [plan] }, how);
   }
   const alone = Object.keys(given).find((name) =>
-    !["profile", "tuning", "stack", "quiet"].includes(name)
+    name === "profile" ? isGiven(name) : !["tuning", "stack", "quiet"].includes(name)
   );
   if (alone !== undefined) throw new UsageError(`option --${kebab(alone)} is for --plan only`);
   const named = given.tuning !== "auto" && given.tuning !== "none";

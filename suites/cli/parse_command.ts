@@ -6,6 +6,7 @@
 import { CommanderError } from "@commander-js/extra-typings";
 import { UsageError } from "../errors.ts";
 import { useColor } from "./color.ts";
+import { completedOption } from "./command.ts";
 
 /** The part of a Commander command that parsing needs. */
 interface Parsable {
@@ -17,6 +18,8 @@ interface Parsable {
     getErrHasColors?: () => boolean;
   }) => unknown;
   parse: (args: readonly string[], options: { from: "user" }) => unknown;
+  readonly options?: readonly { long?: string; flags: string; attributeName(): string }[];
+  opts?: () => object;
 }
 
 /**
@@ -37,12 +40,25 @@ export function parseCommand(command: Parsable, args: readonly string[]): boolea
   });
   try {
     command.parse([...args], { from: "user" });
+    refuseEmptyPaths(command);
     return true;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return false;
     const text = (complaint || error.message).trim().replace(/^error: /, "");
     throw new UsageError(plainComplaint(text.replace(/\s*\n\s*/g, " ")), { cause: error });
+  }
+}
+
+/** An empty name would be the current folder to some commands, and no file to others. */
+function refuseEmptyPaths(command: Parsable): void {
+  const given: Record<string, unknown> = { ...command.opts?.() };
+  for (const option of command.options ?? []) {
+    const { path } = completedOption(option);
+    const value = given[option.attributeName()];
+    if (!path || ![value].flat().includes("")) continue;
+    const what = /<(folder|dir)/.test(option.flags) ? "folder" : "file";
+    throw new UsageError(`${option.long} is empty: it takes the name of a ${what}`);
   }
 }
 

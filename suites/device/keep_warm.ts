@@ -8,6 +8,7 @@
 import { median } from "simple-statistics";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { errorLine } from "../errors.ts";
+import { runTool } from "./run_tool.ts";
 import { startProcess } from "./start_process.ts";
 import type { KeepWarmRecord } from "../result/result_schema.ts";
 import { type CudaContext, holdCudaContext } from "./cuda_context.ts";
@@ -32,7 +33,7 @@ const POWER_SECONDS = 1;
 export interface DeviceReading {
   /** Median clock of the multiprocessors, MHz. */
   readonly clockMHz?: number;
-  /** Median power, W, of readings that cover only this time. */
+  /** Median power, W, of readings that cover only this time: at one moment, or of a whole second in it. */
   readonly powerWatts?: number;
 }
 
@@ -96,7 +97,7 @@ export async function startKeepWarm(
   if (means.includes("poll")) {
     try {
       if (!card) throw new Error(`${smi} is not there, or lists no card of the adapter's name`);
-      poll = startPoll(smi, card);
+      poll = startPoll(smi, card, { instant: await tellsInstant(smi, card) });
       done.push(`${smi} asked every ${POLL_MILLISECONDS} ms`);
     } catch (error) {
       failures.push(`no poll: ${errorLine(error)}`);
@@ -129,21 +130,38 @@ interface Poll {
   readonly stop: () => Promise<void>;
 }
 
+/** The power at one moment, where the driver tells it: not the mean of a second. */
+const INSTANT = "power.draw.instant";
+
+/** Whether a card tells its power at one moment; older drivers refuse a query that asks for it. */
+async function tellsInstant(program: string, { uuid }: NvidiaCard): Promise<boolean> {
+  const told = await runTool(program, [
+    `--query-gpu=${INSTANT}`,
+    "--format=csv,noheader,nounits",
+    `--id=${uuid}`,
+  ]);
+  return Number(told) > 0;
+}
+
 /** Reads the clock and the power of a card repeatedly. */
-function startPoll(program: string, card: NvidiaCard): Poll {
+function startPoll(program: string, card: NvidiaCard, { instant }: { instant: boolean }): Poll {
   const clock: Readings = { values: [], times: [], limit: null };
   const power: Readings = { values: [], times: [], limit: null };
+  const moments: Readings = { values: [], times: [], limit: null };
   const child = startProcess(program, [
-    "--query-gpu=clocks.sm,clocks.max.sm,power.draw,enforced.power.limit",
+    `--query-gpu=clocks.sm,clocks.max.sm,power.draw,enforced.power.limit${
+      instant ? `,${INSTANT}` : ""
+    }`,
     "--format=csv,noheader,nounits",
     `--loop-ms=${POLL_MILLISECONDS}`,
     `--id=${card.uuid}`,
   ]);
   const readers = [
     eachLine(child.stdout, (line) => {
-      const [now, mostClock, watts, mostPower] = line.split(",").map((x) => x.trim());
+      const [now, mostClock, watts, mostPower, moment] = line.split(",").map((x) => x.trim());
       take(clock, now, mostClock);
       take(power, watts, mostPower);
+      take(moments, moment);
     }),
     child.stderr.cancel(),
   ];
@@ -163,7 +181,8 @@ function startPoll(program: string, card: NvidiaCard): Poll {
     }),
     during: (from, to) => {
       const clockMHz = between(clock, from, to);
-      const powerWatts = between(power, from + POWER_SECONDS, to);
+      // A mean of the last second belongs to work of more than a second only.
+      const powerWatts = between(moments, from, to) ?? between(power, from + POWER_SECONDS, to);
       return {
         ...clockMHz !== undefined && { clockMHz },
         ...powerWatts !== undefined && { powerWatts },
