@@ -10,8 +10,8 @@ import { formatContext, formatRatio, formatSpread } from "../reports/text/format
 import type { Result } from "../suites/result/result_schema.ts";
 import type { PublishedDevice } from "./page_html.ts";
 import { NeedleMap } from "./needle_map.tsx";
-import { SpeedupCurve } from "./speedup_curve.tsx";
-import { forwardSpeedups } from "./speedups.ts";
+import { SpeedupFigure } from "../reports/html/speedup_figure.tsx";
+import { forwardSeries } from "./speedups.ts";
 
 /** The findings of a partial or whole result. */
 export function Findings(
@@ -21,8 +21,8 @@ export function Findings(
     large?: boolean;
   },
 ): JSX.Element {
-  const points = forwardSpeedups(result);
-  const longest = points.at(-1);
+  const series = forwardSeries(result);
+  const longest = series?.points.at(-1);
   const verdicts = large
     ? judgeClaims(result).filter(({ verdict }) =>
       verdict !== "not run" && verdict !== "not the paper's claim"
@@ -45,7 +45,19 @@ export function Findings(
       {large && longest === undefined && result.retrieval === undefined && (
         <p>No speed-up was measured: the report below says why each case is missing.</p>
       )}
-      {points.length > 0 && <SpeedupCurve points={points} published={published} />}
+      {series !== null && (
+        <SpeedupFigure
+          id="live-speed-up"
+          direction="forward"
+          series={[series]}
+          several
+          result={result}
+          others={published.map(({ device, stack, points }) => ({
+            label: `${device}, ${stack}`,
+            points,
+          }))}
+        />
+      )}
       {result.retrieval !== undefined && <NeedleMap retrieval={result.retrieval} />}
       {verdicts.length > 0 && (
         <ul class="verdicts">

@@ -24,8 +24,14 @@ import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { cycledStyles, plotStyles } from "../charts/palette.ts";
 import { contextAxis, describe, formatTick, paperMark, parityGuide, unbroken } from "./section.tsx";
 
+/** Speed-ups from elsewhere that a figure shows behind its own: published devices. */
+export interface OtherSpeedups {
+  readonly label: string;
+  readonly points: readonly { readonly context: number; readonly ratio: number }[];
+}
+
 export function SpeedupFigure(
-  { id, direction, series, several, result, height }: {
+  { id, direction, series, several, result, height, others = [] }: {
     id: string;
     direction: SpeedupSeries["direction"];
     series: SpeedupSeries[];
@@ -33,6 +39,8 @@ export function SpeedupFigure(
     several: boolean;
     result: Result;
     height?: number;
+    /** Drawn as thin lines; default: none. */
+    others?: readonly OtherSpeedups[];
   },
 ): JSX.Element {
   const styles = plotStyles(series.map(({ implementation }) => implementation), result);
@@ -62,6 +70,7 @@ export function SpeedupFigure(
   const lighthouse = series.some(isLighthouseSeries);
   const x = contextAxis([
     ...all.map(({ context }) => context),
+    ...others.flatMap(({ points }) => points.map(({ context }) => context)),
     ...(lighthouse ? [HEADLINE_CONTEXT] : []),
   ]);
   const who = series.every(isLighthouseSeries) ? "Lighthouse" : "layer";
@@ -93,7 +102,13 @@ export function SpeedupFigure(
       case: record.id,
     })),
   }];
-  const drawn = [...plot, ...overFastest];
+  const behind: PlotSeries[] = others.map(({ label, points }) => ({
+    label,
+    style: { ...plot[0].style, color: "var(--faint)" },
+    faint: true,
+    points: points.map(({ context, ratio }) => ({ x: context, y: ratio })),
+  }));
+  const drawn = [...plot, ...overFastest, ...behind];
   // The gain from the FLOP alone is known for k = N/64 only.
   const bound = lighthouse && series.some(({ clamp }) => clamp?.whole !== true);
   const data = !beside ? plain : {
@@ -122,7 +137,9 @@ export function SpeedupFigure(
             label: `dense time ÷ ${who} time`,
             domain: logDomain(
               [
-                ...drawn.flatMap(({ points }) => points.flatMap(({ low, high }) => [low!, high!])),
+                ...drawn.flatMap(({ points }) =>
+                  points.flatMap(({ y, low = y, high = y }) => [low, high])
+                ),
                 0.8,
                 ...(bound ? [FLOP_RATIO] : paper === undefined ? [] : [paper]),
               ],
@@ -150,7 +167,7 @@ export function SpeedupFigure(
           labelRoom={130}
         />
       )}
-      legend={drawn}
+      legend={[...plot, ...overFastest]}
       note={[
         overFastest.length === 0
           ? null
@@ -162,6 +179,9 @@ export function SpeedupFigure(
         paper === undefined
           ? null
           : `The star is the paper's value (${PAPER_HARDWARE}), not a measurement of this run.`,
+        others.length === 0
+          ? null
+          : `Thin lines are published runs: ${others.map(({ label }) => label).join(", ")}.`,
         clampSentence(series),
       ].filter((sentence) => sentence !== null).join(" ")}
       data={data}
@@ -175,22 +195,34 @@ export function SpeedupFigure(
           { title: "Samples a side", numeric: true },
           ...(beside ? [{ title: "Over the fastest dense", numeric: true }] : []),
         ],
-        rows: rows.map(({ name, point, over }) => [
-          formatContext(point.context),
-          name,
-          formatRatio(point.ratio),
-          formatSpread(point, formatRatio),
-          formatCount(point.count),
-          ...(beside
-            ? [
-              over === null
-                ? ABSENT
-                : `${over.implementation.replace(/^peer:/, "")}: ${
-                  formatMeasured(over.ratio, over, formatRatio)
-                }`,
-            ]
-            : []),
-        ]),
+        rows: [
+          ...rows.map(({ name, point, over }) => [
+            formatContext(point.context),
+            name,
+            formatRatio(point.ratio),
+            formatSpread(point, formatRatio),
+            formatCount(point.count),
+            ...(beside
+              ? [
+                over === null
+                  ? ABSENT
+                  : `${over.implementation.replace(/^peer:/, "")}: ${
+                    formatMeasured(over.ratio, over, formatRatio)
+                  }`,
+              ]
+              : []),
+          ]),
+          ...others.flatMap(({ label, points }) =>
+            points.map(({ context, ratio }) => [
+              formatContext(context),
+              label,
+              formatRatio(ratio),
+              ABSENT,
+              ABSENT,
+              ...(beside ? [ABSENT] : []),
+            ])
+          ),
+        ],
       }}
     />
   );
