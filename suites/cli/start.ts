@@ -11,6 +11,8 @@
 import { fileURLToPath } from "node:url";
 import manifest from "../../deno.json" with { type: "json" };
 import { libraryPaths } from "../device/native_libraries.ts";
+import { DawnWarnings } from "./dawn_warnings.ts";
+import { standardError } from "./streams.ts";
 
 /** Backends of Deno's own WebGPU. OpenGL is left out: it has no compute limits that suffice. */
 const BACKENDS = "vulkan,metal,dx12";
@@ -44,14 +46,42 @@ export function deviceEnvironment(): Record<string, string> {
   return { DENO_WEBGPU_BACKEND: Deno.env.get("DENO_WEBGPU_BACKEND") ?? BACKENDS };
 }
 
+/** How long the end of a command's stderr is waited for after the command's. */
+const LATE_MILLISECONDS = 2000;
+
+/** Passes on what a command says on stderr, without what Dawn says there by itself. */
+async function sift(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  { quiet }: { quiet: boolean },
+): Promise<void> {
+  const dawn = new DawnWarnings({ quiet });
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    const kept = dawn.keep(lines);
+    if (kept.length > 0) standardError.write(`${kept.join("\n")}\n`);
+  }
+  for (const line of dawn.keep(rest === "" ? [] : [rest])) standardError.write(line);
+}
+
 /** Runs Deno to its end and returns its exit code; signals go to it. */
 export async function runDeno(
   args: readonly string[],
   { env }: { env: Record<string, string> },
 ): Promise<number> {
-  const streams = { stdin: "inherit", stdout: "inherit", stderr: "inherit" } as const;
-  const options = { ...streams, args: [...args], env };
+  const quiet = args.includes("-q") || args.lastIndexOf("--quiet") > args.indexOf("--quiet");
+  // A command rewrites its line on a terminal, which it must see.
+  const sifted = quiet || !Deno.stderr.isTerminal();
+  const options: Deno.CommandOptions = {
+    stdin: "inherit",
+    stdout: "inherit",
+    stderr: sifted ? "piped" : "inherit",
+    args: [...args],
+    env,
+  };
   const child = new Deno.Command(Deno.execPath(), options).spawn();
+  const sifting = sifted ? sift(child.stderr, { quiet }) : Promise.resolve();
   const listeners = SIGNALS.map((signal) => {
     const pass = () => {
       try {
@@ -64,7 +94,13 @@ export async function runDeno(
     return () => Deno.removeSignalListener(signal, pass);
   });
   try {
-    return (await child.status).code;
+    const { code } = await child.status;
+    // What the command started may outlive it and keep the stream open.
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise((resolve) => timer = setTimeout(resolve, LATE_MILLISECONDS));
+    await Promise.race([sifting, late]);
+    clearTimeout(timer);
+    return code;
   } finally {
     listeners.forEach((remove) => remove());
   }
