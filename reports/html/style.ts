@@ -279,6 +279,11 @@ button[hidden]{display:none}
 .readout strong{font-size:1.05rem}
 .readout small{color:var(--soft);font-size:.76rem}
   .spread{display:block}
+  .spread>div:first-child:has(>.figure~.figure){display:grid;grid-template-columns:1fr 1fr;gap:0 1.4rem}
+  .spread>div:first-child>:not(.figure){grid-column:1/-1}
+  .spread:has(>div:first-child>.figure:first-child):not(:has(>div:first-child>.figure~.figure)){display:grid;grid-template-columns:1fr 1fr;gap:0 1.4rem}
+  .spread:not(:has(>div:first-child>.figure~.figure))>.notes{columns:1}
+  .spread figcaption{font-size:9.5pt}
   .notes{columns:2;column-gap:2rem;font-size:9pt;padding:0}
   .notes p{break-inside:avoid;margin-bottom:.5rem}
   .figure-number{font-size:14pt}
