@@ -6,7 +6,7 @@
 import type { KeepWarm } from "../device/keep_warm.ts";
 import type { Session } from "../measure/session.ts";
 import type { Budget } from "../plan/budget.ts";
-import type { PlannedGroup } from "../plan/planned_case.ts";
+import { membersOf, type PlannedGroup } from "../plan/planned_case.ts";
 import type { CaseRecord, RatioRecord, Result } from "../result/result_schema.ts";
 import { scaleStatistic } from "../statistics/statistics.ts";
 import type { Store } from "./host.ts";
@@ -107,10 +107,16 @@ export class ResultKeeper {
     });
   }
 
-  /** How long the groups still to come would take with all their samples, within the budget. */
+  /**
+   * How long the groups still to come would take with all their samples, within the budget. Null
+   * until the implementations of half of them have run: on a processor the first predictions are
+   * ten times too low, and a time that was too short once never becomes right again.
+   */
   #remainingSeconds(): number | null {
     const { budget, pending } = this;
     if (!budget || !pending) return null;
+    const known = pending.filter((group) => membersOf(group).every((entry) => budget.knows(entry)));
+    if (2 * known.length < pending.length) return null;
     let seconds = 0;
     for (const group of pending) seconds += budget.groupSeconds(group, budget.rounds.most);
     return Math.max(0, Math.min(seconds, budget.left));
