@@ -81,7 +81,7 @@ export async function train(args: readonly string[]): Promise<number> {
 export function trainCommand() {
   return newCommand("train", {
     description: "Train small models with dense and Lighthouse attention, and compare them.",
-    notes: "Experiments say beforehand what they ask and how they conclude: fixtures/experiments.",
+    notes: "Experiments say beforehand what they ask and how they\nconclude: fixtures/experiments.",
     examples: [
       ["train smoke", "everything once, about a minute on two processors"],
       ["train needle --seeds 1-2", "all primary arms, two seeds"],
