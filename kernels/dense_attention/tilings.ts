@@ -46,12 +46,18 @@ export interface MatrixTiling {
   readonly stages: 1 | 2;
   /** Blocks of 16 rows that a subgroup owns. */
   readonly blocks: 1 | 2;
+  /** Columns of a product: 16, or 8 with twice as many products. Default 16. */
+  readonly columns?: 8;
 }
 
 /** Tiling of a backward pass on matrix units. */
 export interface MatrixBackwardTiling extends MatrixTiling {
-  /** A ring was not faster here, and registers are scarce. */
-  readonly stages: 1;
+  /**
+   * Keys and values: two subgroups share 32 keys; one multiplies K·Qᵀ and the other V·dOᵀ, then each
+   * adds to half of the columns of dK and dV. Their weights lie in memory of their own (`apart`,
+   * two barriers per step), or where the scores were (`in place`, three). Needs two stages.
+   */
+  readonly paired?: "apart" | "in place";
 }
 
 /** The two backward passes. */
@@ -131,10 +137,14 @@ export function sameTiling(one: object, other: object): boolean {
 
 /**
  * The name of a tiling in results: its numbers. Portable: rows / columns / threads in x / threads in y
- * / chunk. On matrix units: subgroups / rows of a streamed tile / stages / blocks of own rows.
+ * / chunk. On matrix units: subgroups / rows of a streamed tile / stages / blocks of own rows,
+ * then what is not the default.
  */
 export function tilingName(tiling: object): string {
   if (!("blocks" in tiling)) return Object.values(tiling).join("/");
-  const { subgroups, tileColumns, stages, blocks } = tiling as MatrixTiling;
-  return [subgroups, tileColumns, stages, blocks].join("/");
+  const { subgroups, tileColumns, stages, blocks, columns, paired } =
+    tiling as MatrixBackwardTiling;
+  const numbers = [subgroups, tileColumns, stages, blocks].join("/");
+  return [numbers, paired && `pairs ${paired}`, columns && `columns ${columns}`].filter(Boolean)
+    .join(" ");
 }

@@ -4,8 +4,8 @@
  * lanes of a real device access the scratch: it assumes that subgroups run in lockstep, and tests
  * on real devices check that.
  *
- * A lane computes 8 elements of a result matrix, all in one row: it holds 8 floats of a result and
- * 16 of a left matrix (one row). Right matrices are read from memory when they are multiplied.
+ * A lane computes 8 elements of a result matrix, all in one row, or 4 of one with 8 columns: it holds
+ * as many floats of a result and 16 of a left matrix (one row). Right matrices are read from memory when they are multiplied.
  * Products are queued until a result is stored or a barrier is reached, because compilers of
  * software adapters inline every call and take minutes for a hundred of them.
  *
@@ -23,8 +23,8 @@ const CLEAR = 0xffff;
 /** Results to and from a buffer of f32. */
 const PARTIALS = `
 fn partialAt(i: u32, offset: u32, stride: u32) -> u32 {
-  let e = emulatedLane * 8u + i;
-  return offset + e / 16u * stride + e % 16u;
+  let e = emulatedLane * eight + i;
+  return offset + e / (2u * eight) * stride + e % (2u * eight);
 }
 fn loadPartial(slot: u32, offset: u32, stride: u32) {
   for (var i = 0u; i < eight; i++) {
@@ -65,7 +65,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
   };
   const parseLoad = (text: string) => {
     const found = text.match(
-      /^subgroupMatrixLoad<subgroup_matrix_(\w+)<f16, 16, 16>, (\w+)>\(&(\w+), (.*), ([^,]+)\)$/s,
+      /^subgroupMatrixLoad<subgroup_matrix_(\w+)<f16, \d+, 16>, (\w+)>\(&(\w+), (.*), ([^,]+)\)$/s,
     );
     if (!found) throw new Error(`emulate matrices: not a load: ${text}`);
     const [, side, order, buffer, offset, stride] = found;
@@ -73,7 +73,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
   };
   const load = (name: string, text: string) => {
     const result = text.match(
-      /^subgroupMatrixLoad<subgroup_matrix_result<f32, 16, 16>, row_major>\(&partials, (.*), ([^,]+)\)$/s,
+      /^subgroupMatrixLoad<subgroup_matrix_result<f32, \d+, 16>, row_major>\(&partials, (.*), ([^,]+)\)$/s,
     );
     if (result) return `${flush()}loadPartial(${slot(results, name)}, ${result[1]}, ${result[2]});`;
     const { side, ...place } = parseLoad(text);
@@ -105,11 +105,13 @@ export function emulateMatrices(code: string, subgroups: number): string {
     return enqueue(indexOf(lefts, left), sum, { ...place, buffer: indexOf(rightBuffers, buffer) });
   };
   const clear = (sum: string) => enqueue(CLEAR, sum);
+  const columns = code.includes("subgroup_matrix_result<f32, 8, 16>") ? 8 : 16;
   // After the loops, a barrier flushes only if entries were queued since.
   let inLoops = true;
   const hasPartials = code.includes("> partials:");
   const statements = code
     .replace(/^(enable|diagnostic).*$/gm, "")
+    .replace(/^ *var \w+: subgroup_matrix_left<[^>]*>;$/gm, "")
     .replace(/var<uniform>/g, "var<storage, read>")
     .replace(/subgroupShuffleXor\((\w+), 16u\)/g, "otherHalf($1)")
     .replace(/\bpack2x16float/g, "packNearest")
@@ -148,7 +150,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     /(fn main\([\s\S]*?\) \{\n)/,
     "$1emulatedLane = local & 31u; emulatedSubgroup = local >> 5u;\n" +
       // Loop bounds unknown at compile time prevent unrolling.
-      "eight = min(params.rows, 8u); sixteen = min(params.rows, 16u);\n",
+      `eight = min(params.rows, ${columns / 2}u); sixteen = min(params.rows, 16u);\n`,
   );
   const half = (buffer: string) => `
 fn half_${buffer}(offset: u32, column: u32) -> f32 {
@@ -192,7 +194,7 @@ fn runQueue() {
     let left = entry.x >> 16u;
     let result = (entry.x >> 8u) & 255u;
     for (var i = 0u; i < eight; i++) {
-      let mine = emulatedLane % 2u * 8u + i;
+      let mine = emulatedLane % 2u * eight + i;
       let sum = result * 8u + i;
       if (left == ${CLEAR}u) { results[sum] = 0.0; continue; }
       var total = results[sum];
@@ -210,8 +212,9 @@ fn lockstep() { workgroupBarrier(); }
 fn storeResult(slot: u32, offset: u32, stride: u32) {
   workgroupBarrier();
   for (var i = 0u; i < eight; i++) {
-    let e = emulatedLane * 8u + i;
-    scratch[offset + e / 16u * stride + e % 16u / 4u][e % 4u] = bitcast<u32>(results[slot * 8u + i]);
+    let e = emulatedLane * eight + i;
+    let column = e % (2u * eight);
+    scratch[offset + e / (2u * eight) * stride + column / 4u][column % 4u] = bitcast<u32>(results[slot * 8u + i]);
   }
   workgroupBarrier();
 }

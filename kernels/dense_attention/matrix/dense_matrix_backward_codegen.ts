@@ -132,7 +132,7 @@ export const BACKWARD_CONSTANTS = wgsl`
 `;
 
 /** The part of the entry point that both kernels share. */
-export function entryPoint({ threads }: BackwardKernel): string {
+export function entryPoint({ threads }: BackwardKernel, places = LANE_PLACES): string {
   return wgsl`
     @compute @workgroup_size(${threads})
     fn main(
@@ -140,7 +140,7 @@ export function entryPoint({ threads }: BackwardKernel): string {
       @builtin(workgroup_id) group: vec3u,
       @builtin(num_workgroups) groups: vec3u,
     ) {
-      ${LANE_PLACES}
+      ${places}
   `;
 }
 
@@ -257,9 +257,11 @@ export function endSums(
     readonly row: string;
     readonly tensor: string;
     readonly gradientType: DType;
+    /** WGSL of the 16-byte vectors of a row of `tensor` before these sums. Default: none. */
+    readonly before?: string;
   },
 ): string {
-  const { factor, scale, live, row, tensor, gradientType } = options;
+  const { factor, scale, live, row, tensor, gradientType, before } = options;
   const { names, headDim } = sums;
   const leave = (name: string, c: number) => {
     const place = partialAt(sums, c);
@@ -269,7 +271,9 @@ export function endSums(
     `;
   };
   const store = (name: string, c: number) => {
-    const at = `(headRow + ${row}) * ${headDim / 8}u + ${2 * c}u + side`;
+    const at = `(headRow + ${row}) * ${headDim / 8}u + ${before ? `${before} + ` : ""}${
+      2 * c
+    }u + side`;
     const put = gradientType === "f16"
       ? [ROUNDED_RESULTS, `if (${live}) { ${tensor}[${at}] = rounded; }`]
       : [`if (${live}) { let to = 2u * (${at}); ${tensor}[to] = a; ${tensor}[to + 1u] = z; }`];

@@ -75,6 +75,50 @@ const BACKWARD_CASES: readonly BackwardCase[] = [
 
 const SMALLEST_BACKWARD: MatrixBackwardTilings = { query: SMALLEST, keyValue: SMALLEST };
 
+/** Two subgroups that share 32 keys. */
+const PAIR = { ...SMALLEST, subgroups: 2, stages: 2, paired: "apart" } as const;
+const PAIRED: readonly BackwardCase[] = [
+  {
+    rows: 61,
+    headDim: 64,
+    tilings: { query: SMALLEST, keyValue: { ...PAIR, paired: "in place" } },
+    cut: 32,
+    wide: true,
+  },
+  { rows: 61, headDim: 128, tilings: { query: SMALLEST, keyValue: PAIR } },
+  { rows: 150, headDim: 64, tilings: { query: SMALLEST, keyValue: PAIR }, wide: true },
+  ...[16, 17, 150].map((rows) => ({
+    rows,
+    headDim: 64,
+    tilings: { query: SMALLEST, keyValue: { ...PAIR, subgroups: 4 } },
+  })),
+  {
+    rows: 50,
+    headDim: 64,
+    tilings: { query: SMALLEST, keyValue: { ...PAIR, paired: "in place" } },
+    size: 2000,
+  },
+];
+
+/** Products of 8 columns. */
+const NARROW: readonly BackwardCase[] = [
+  {
+    rows: 61,
+    headDim: 64,
+    tilings: {
+      query: { ...SMALLEST, blocks: 2, columns: 8 },
+      keyValue: { ...PAIR, columns: 8 },
+    },
+    cut: 32,
+    wide: true,
+  },
+  {
+    rows: 61,
+    headDim: 64,
+    tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32, columns: 8 } },
+  },
+];
+
 const EMULATED_BACKWARD: readonly BackwardCase[] = [
   // The case of a Lighthouse layer, which covers everything that the others do.
   {
@@ -114,6 +158,8 @@ const EMULATED_BACKWARD: readonly BackwardCase[] = [
   // A number of rows that changes little when rounded up to the widest declared tiling.
   { rows: 250, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000, cut: 128, heads: 1 },
   { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
+  ...PAIRED,
+  ...NARROW,
 ];
 
 Deno.test("rectangles cover every causal query-key pair once", () => {
@@ -176,7 +222,10 @@ Deno.test("heads share rectangles while their partial sums fit a binding", () =>
   assert.equal(Math.max(...widest), 256);
 });
 
-const BACKWARD = chooseCases(EMULATED_BACKWARD, (_, i) => i === 0);
+const BACKWARD = chooseCases(
+  EMULATED_BACKWARD,
+  (entry, i) => i === 0 || entry === PAIRED[0],
+);
 
 Deno.test("gradients on matrix units match float64 within the rounding of f16 products, and repeat exactly", async (t) => {
   const gpu = await matrixGpu();

@@ -44,6 +44,7 @@ import {
   matrixInTensor,
   scheduleStep,
 } from "./dense_matrix_step_codegen.ts";
+import { withColumns } from "./matrix_columns_codegen.ts";
 import {
   LANE_PLACES,
   LEFT,
@@ -81,7 +82,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     blockNumbers: range(tiling.blocks),
     depth: range(headDim / 16),
   };
-  return [
+  const parts = [
     declarations(kernel),
     openMain(kernel),
     references(kernel),
@@ -91,7 +92,8 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     "}",
     result === "rows" ? NEAREST_HALF : "",
     ...walk ? [walk] : [],
-  ].join("\n");
+  ];
+  return withColumns(tiling, parts.join("\n"));
 }
 
 // ---- Declarations and registers of a subgroup ----

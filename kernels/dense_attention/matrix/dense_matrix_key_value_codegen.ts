@@ -5,7 +5,7 @@
  * @module
  */
 import { NEAREST_HALF } from "../../gpu/half.ts";
-import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
+import { flatWgsl, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixBackwardTiling } from "../tilings.ts";
 import {
   BACKWARD_CONSTANTS,
@@ -22,20 +22,28 @@ import {
   type MatrixBackwardOptions,
   openTile,
   type PartialSums,
-  scaleResult,
   WALKED_PARAMS,
   walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
 import {
-  columnsOfHalves,
+  adoptScale,
+  differentiateWeights,
+  leaveScoreGradients,
+  loadStaged,
+  maskUnseen,
+  maskWeights,
+  retryUntilFit,
+  WEIGHT_OF,
+  weights,
+} from "./dense_matrix_score_gradients_codegen.ts";
+import { withColumns } from "./matrix_columns_codegen.ts";
+import {
   LEFT,
   loadWeights,
   MATRIX_DIRECTIVES,
   multiplyAdd,
-  packWeights,
   readScores,
   RESULT,
-  RIGHT,
   storeResult,
 } from "./matrix_exchange_codegen.ts";
 import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
@@ -45,13 +53,6 @@ import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 function sumsOf({ depth }: BackwardKernel, name: "dk" | "dv"): string[] {
   return depth.map((c) => `${name}${c}`);
 }
-
-/** A weight, times 2^14, from its exponent; NaN stays NaN. */
-const WEIGHT_OF = `
-fn weightOf(exponent: vec4f) -> vec4f {
-  let most = vec4f(WEIGHT_EXPONENT);
-  return exp2(select(exponent, most, exponent > most));
-}`;
 
 /**
  * The whole shader. Bindings: queries, keys, values, outputGradients, logSumExp, deltas, with results of
@@ -69,7 +70,7 @@ export function generateMatrixKeyValue(
   const { headDim } = options;
   const keySums = { names: sumsOf(kernel, "dk"), at: "partial", headDim };
   const valueSums = { names: sumsOf(kernel, "dv"), at: "valuePartial", headDim };
-  return [
+  const parts = [
     declarations(kernel),
     openMain(kernel),
     attempts(kernel, { keySums, valueSums }),
@@ -78,7 +79,8 @@ export function generateMatrixKeyValue(
     WEIGHT_OF,
     isScaled(kernel) ? "" : NEAREST_HALF,
     ...kernel.walk ? [kernel.walk] : [],
-  ].join("\n");
+  ];
+  return withColumns(tiling, parts.join("\n"));
 }
 
 // ---- Declarations and registers of a subgroup ----
@@ -190,27 +192,10 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     loop("t0 < ownEnd", true),
     loop("t0 < params.endQuery", false),
   ];
-  // The number of attempts is unknown at compile time, which prevents unrolling.
-  const open = "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {";
-  return flatWgsl`
-    ${open}
-      ${isScaled(kernel) ? ["gradientScale = 1.0;"] : []}
-      ${beginSums(keySums, "exp2(exponent)")}
-      ${beginSums(valueSums, "exp2(WEIGHT_EXPONENT)")}
-      let factor = exp2(exponent - WEIGHT_EXPONENT);
-      var peak = 0.0;
-      if (local == 0u) { atomicStore(&largest, 0u); overflow = 0.0; }
-      ${loops}
-      workgroupBarrier();
-      atomicMax(&largest, bitcast<u32>(peak));
-      workgroupBarrier();
-      let worst = bitcast<f32>(atomicLoad(&largest));
-      if (local == 0u && !(worst < 60000.0)) { overflow = worst; }
-      let excess = workgroupUniformLoad(&overflow);
-      if (excess == 0.0) { break; }
-      exponent -= clamp(log2(excess) - 14.0, 1.0, 60.0);
-    }
-  `;
+  return retryUntilFit(kernel, {
+    begin: [beginSums(keySums, "exp2(exponent)"), beginSums(valueSums, "exp2(WEIGHT_EXPONENT)")],
+    loops,
+  });
 }
 
 /** Stages log-sum-exp and delta of a tile of queries. */
@@ -249,7 +234,9 @@ function scheduleStep(
   const firstRow = kernel.walk ? "query0" : at;
   return [
     ...kernel.walk ? [`let query0 = ${walkedRow(kernel, at)};`] : [],
-    ...isScaled(kernel) ? [adoptScale(kernel, row)] : [],
+    ...isScaled(kernel)
+      ? [adoptScale([...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")], row)]
+      : [],
     multiplyScores(kernel, row),
     storeResult("scratch0", "s"),
     readScores("scratch0", "x"),
@@ -262,33 +249,6 @@ function scheduleStep(
     leaveScoreGradients(firstRow),
     ...kernel.depth.map((c) => multiplyGradients(kernel, row, c)),
   ];
-}
-
-/** Adopts the scale of 16 queries of dO, and rescales the sums to it. */
-function adoptScale(kernel: BackwardKernel, row: string): string {
-  const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
-  return flatWgsl`
-    let known = stageScales[(${row}) / 16u];
-    if (known != gradientScale) {
-      let change = gradientScale / known;
-      gradientScale = known;
-      ${sums.map((name) => scaleResult(name, "change"))}
-    }
-  `;
-}
-
-/** The c-th right matrix of 16 staged rows. */
-function loadStaged(
-  { stride }: BackwardKernel,
-  { stage, order, row, c }: {
-    readonly stage: string;
-    readonly order: "row_major" | "col_major";
-    readonly row: string;
-    readonly c: number;
-  },
-): string {
-  const at = `${row} * ${stride}u + ${2 * c}u`;
-  return `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, ${at}, ${stride}u)`;
 }
 
 /** The results `s` = K·Qᵀ and `d` = V·dOᵀ. */
@@ -307,62 +267,15 @@ function multiplyScores(kernel: BackwardKernel, row: string): string {
   `;
 }
 
-/** One half of a lane's P and of its gradient, less delta, times the factor. */
-function weights(
-  { half, column, row }: { readonly half: string; readonly column: string; readonly row: string },
-): string {
-  const t = `t${half}`;
-  const field = (name: string) => `vec4f(${range(4).map((j) => `${t}${j}.${name}`).join(", ")})`;
-  const exponent = `vec4f(WEIGHT_EXPONENT) - ${field("x")}`;
-  return flatWgsl`
-    ${range(4).map((j) => `let ${t}${j} = statistics[${row} + ${column} + ${j}u];`)}
-    x${half} = weightOf(fma(x${half}, vec4f(scale), ${exponent}));
-    y${half} = (y${half} - ${field("y")}) * factor;
-  `;
-}
-
-/** Masks queries before a lane's key. */
-function maskWeights(firstRow: string): string {
-  return wgsl`
-    if (${firstRow} < block + 16u) {
-    ${columnsOfHalves(firstRow)}
-      xa = select(vec4f(), xa, keyA >= vec4u(row));
-      xb = select(vec4f(), xb, keyB >= vec4u(row));
-    }
-  `;
-}
-
-/** Masks queries that do not attend to a lane's key, according to a walk. */
-function maskUnseen(at: string): string {
-  return wgsl`
-    let seen = walkedMask(path, ${at});
-    if (!walkSeesAll(path, seen, block, 16u, query0, 16u)) {
-    ${columnsOfHalves("query0")}
-      xa = select(vec4f(), xa, walkSees(path, seen, vec4u(row), keyA));
-      xb = select(vec4f(), xb, walkSees(path, seen, vec4u(row), keyB));
-    }
-  `;
-}
-
 /** dS from P and its gradient; both become the left matrices `p` and `ds`. */
 function exchangeWeights(): string {
   return flatWgsl`
-    ya *= xa; yb *= xb;
-    let most = max(abs(ya), abs(yb));
-    peak = max(peak, max(max(most.x, most.y), max(most.z, most.w)));
-    ${packWeights("x")}
-    ${packWeights("y")}
+    ${differentiateWeights()}
     scratch[scratch0 + weight0] = xw;
     scratch[scratch1 + weight0] = yw;
     ${loadWeights("p", "scratch0")}
     ${loadWeights("ds", "scratch1")}
   `;
-}
-
-/** Stores a lane's part of dS for the pass over queries. */
-function leaveScoreGradients(firstRow: string): string {
-  const block = `scoreBlock + (${firstRow} - params.firstQuery) / 16u`;
-  return `scoreGradients[(${block}) * 32u + scoreRow] = select(vec4u(), yw, live);`;
 }
 
 /** Adds to the c-th matrices of dK and dV. */

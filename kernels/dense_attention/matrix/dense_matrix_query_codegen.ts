@@ -26,6 +26,7 @@ import {
   WALKED_PARAMS,
   walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
+import { withColumns } from "./matrix_columns_codegen.ts";
 import {
   loadWeights,
   MATRIX_DIRECTIVES,
@@ -70,7 +71,7 @@ export function generateMatrixQuery(
     blockNumbers: range(blocks),
     steps: range(tileColumns / 16),
   };
-  return [
+  const parts = [
     declarations(kernel),
     openMain(kernel),
     beginBlocks(kernel),
@@ -79,7 +80,8 @@ export function generateMatrixQuery(
     "}",
     gradientType === "f16" ? NEAREST_HALF : "",
     ...kernel.walk ? [kernel.walk] : [],
-  ].join("\n");
+  ];
+  return withColumns(tiling, parts.join("\n"));
 }
 
 // ---- Declarations and registers of a subgroup ----

@@ -93,6 +93,11 @@ const EMULATED: readonly Case[] = [
     { rows, headDim: 128, tiling: SMALLEST },
   ]),
   { rows: 150, headDim: 64, tiling: { ...SMALLEST, tileColumns: 48 } },
+  {
+    rows: 61,
+    headDim: 64,
+    tiling: { ...SMALLEST, blocks: 2, tileColumns: 32, stages: 2, columns: 8 },
+  },
   { rows: 90, headDim: 64, size: 64, startsOver: true, tiling: SMALLEST },
 ];
 

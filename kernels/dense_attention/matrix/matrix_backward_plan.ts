@@ -32,6 +32,7 @@ import {
 } from "./dense_matrix_backward.ts";
 import { type MatrixBackwardSchedule, planMatrixSchedule } from "./matrix_schedule.ts";
 import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
+import { generatePairedKeyValue } from "./dense_matrix_pairs_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import { sumPartsSource } from "./matrix_sum_parts.ts";
@@ -73,6 +74,8 @@ export function planMatrixPasses(
   const tiles = { query: tileOf("query", query), keyValue: tileOf("key-value", keyValue) };
   for (const tile of Object.values(tiles)) requireWalkable(walk, tile);
   const bound = walk ? walk.bindings : [];
+  const inputs = gradientType === "f32" ? 7 : 6;
+  const generate = keyValue.paired ? generatePairedKeyValue : generateMatrixKeyValue;
   const name = `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`;
   const schedule = planMatrixSchedule(capabilities, {
     heads,
@@ -110,13 +113,13 @@ export function planMatrixPasses(
       },
       keyValue: {
         label: labelOf("keys and values on matrix units", options),
-        code: generateMatrixKeyValue(keyValue, {
+        code: generate(keyValue, {
           headDim,
           gradientType,
           walk: walk?.code(tiles.keyValue, gradientType === "f32" ? 13 : 12),
         }),
         bindings: [
-          ...Array<"read">(gradientType === "f32" ? 7 : 6).fill("read"),
+          ...Array<"read" | "read-write">(inputs).fill(keyValue.paired ? "read-write" : "read"),
           ...Array<"read-write">(5).fill("read-write"),
           "uniform",
           ...bound,

@@ -22,6 +22,10 @@ export interface StagedRows {
    * that no compiler moves it up to where registers are short. Default: no dependence.
    */
   readonly prefetch: (known?: string) => readonly string[];
+  /** The first half of `prefetch`: stages the rows fetched before. */
+  readonly put: () => readonly string[];
+  /** Its second half: fetches the next rows. */
+  readonly fetch: () => readonly string[];
 }
 
 /** Rows that are streamed, and the work on them. */
@@ -32,8 +36,8 @@ export interface RowStream {
   readonly condition: string;
   /** Rows of one tile; a multiple of 16. */
   readonly tileColumns: number;
-  /** Pairs of a tensor and its stage. */
-  readonly tensors: readonly (readonly [tensor: string, stage: string])[];
+  /** Tensors, their stages, and where in the stage their vectors begin. Default: at its start. */
+  readonly tensors: readonly (readonly [tensor: string, stage: string, first?: number])[];
   /** 16-byte vectors of a row. */
   readonly vectors: number;
   /** Threads of a workgroup. */
@@ -63,7 +67,10 @@ interface StagedVector {
 function stagedVectors(stream: RowStream, count: number): StagedVector[] {
   const { tensors, vectors, threads, row } = stream;
   const units = count * vectors;
-  const vectorOf = ([tensor, stage]: readonly [string, string], i: number): StagedVector => {
+  const vectorOf = (
+    [tensor, stage, first]: readonly [string, string, number?],
+    i: number,
+  ): StagedVector => {
     const unit = `(local + ${i * threads}u)`;
     const [unitRow, column] = [`${unit} / ${vectors}u`, `${unit} % ${vectors}u`];
     const name = `${tensor}Next${i}`;
@@ -72,7 +79,9 @@ function stagedVectors(stream: RowStream, count: number): StagedVector[] {
       fetch: (from, plus = "") =>
         `${tensor}[(${row(`${from} + ${unitRow}${plus}`)}) * ${vectors}u + ${column}]`,
       put: (to) => {
-        const put = `${stage}[(${to} + ${unitRow}) * ${vectors + 1}u + ${column}] = ${name};`;
+        const put = `${stage}[${first === undefined ? "" : `${first}u + `}(${to} + ${unitRow}) * ${
+          vectors + 1
+        }u + ${column}] = ${name};`;
         return (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put;
       },
     };
@@ -101,8 +110,9 @@ export function streamTiles(
   const { place } = options;
   const from = place ? "tileRow" : counter;
   const parts = stagedVectors(options, tileColumns);
+  const none = { prefetch: () => [], put: () => [], fetch: () => [] };
   const stepAt = (row: string, at: number) =>
-    step({ row, firstRow: `(${counter} + ${row})`, at, prefetch: () => [] });
+    step({ row, firstRow: `(${counter} + ${row})`, at, ...none });
   const steps = unrolled
     ? range(tileColumns / 16).map((at) => stepAt(`${16 * at}u`, at))
     : flatWgsl`
@@ -136,9 +146,12 @@ export function streamTiles(
  * store of their value, where all threads wait again; the tensors are therefore bound read-write
  * ({@linkcode ringAccess}), although nothing writes them. The position of the prefetch in a step
  * decides whether registers suffice: `TUNING.md` has the measurements.
+ *
+ * @param stream `synchronised`: a step has barriers of its own, one before it stages rows and one
+ * after.
  */
-export function streamRing(stream: RowStream): string {
-  const { counter, tileColumns, condition, step, place } = stream;
+export function streamRing(stream: RowStream & { readonly synchronised?: boolean }): string {
+  const { counter, tileColumns, condition, step, place, synchronised } = stream;
   const ring = 2 * tileColumns;
   const parts = stagedVectors(stream, 16);
   const fetch = (declare: "let " | "var " | "", ahead: number, plus?: string) => {
@@ -164,13 +177,18 @@ export function streamRing(stream: RowStream): string {
     const plus = known && ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`;
     return [...put(tileColumns), ...fetch("", tileColumns + 16, plus)];
   };
+  const halves = { put: () => put(tileColumns), fetch: () => fetch("", tileColumns + 16) };
+  const opening = tileColumns === 16
+    ? barrier
+    : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`;
   return flatWgsl`
     ${fillFirstTile}
     ${fetch("var ", tileColumns)}
+    ${synchronised ? [barrier] : []}
     for (; ${condition}; ${counter} += 16u) {
-      ${tileColumns === 16 ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`}
+      ${synchronised ? [] : [opening]}
       let staged = ${counter} % ${ring}u; // where these 16 rows are in the ring
-      ${step({ row: "staged", firstRow: counter, at: 0, prefetch })}
+      ${step({ row: "staged", firstRow: counter, at: 0, prefetch, ...halves })}
     }
   `;
 }

@@ -1,0 +1,126 @@
+/**
+ * WGSL of the gradients of scores on subgroup matrices, for the passes over keys and values: the
+ * weights of a lane, their masks, dS, and its restart with a smaller factor. See
+ * `dense_matrix_backward_codegen.ts`.
+ *
+ * @module
+ */
+import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
+import { type BackwardKernel, isScaled, scaleResult } from "./dense_matrix_backward_codegen.ts";
+import { columnsOfHalves, packWeights, RIGHT } from "./matrix_exchange_codegen.ts";
+
+/** A weight, times 2^14, from its exponent; NaN stays NaN. */
+export const WEIGHT_OF = `
+fn weightOf(exponent: vec4f) -> vec4f {
+  let most = vec4f(WEIGHT_EXPONENT);
+  return exp2(select(exponent, most, exponent > most));
+}`;
+
+/** The loops over queries, retried with a smaller factor. `begin`: WGSL that initialises the sums. */
+export function retryUntilFit(
+  kernel: BackwardKernel,
+  { begin, loops }: { readonly begin: readonly string[]; readonly loops: readonly string[] },
+): string {
+  // The number of attempts is unknown at compile time, which prevents unrolling.
+  const open = "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {";
+  return flatWgsl`
+    ${open}
+      ${isScaled(kernel) ? ["gradientScale = 1.0;"] : []}
+      ${begin}
+      let factor = exp2(exponent - WEIGHT_EXPONENT);
+      var peak = 0.0;
+      if (local == 0u) { atomicStore(&largest, 0u); overflow = 0.0; }
+      ${loops}
+      workgroupBarrier();
+      atomicMax(&largest, bitcast<u32>(peak));
+      workgroupBarrier();
+      let worst = bitcast<f32>(atomicLoad(&largest));
+      if (local == 0u && !(worst < 60000.0)) { overflow = worst; }
+      let excess = workgroupUniformLoad(&overflow);
+      if (excess == 0.0) { break; }
+      exponent -= clamp(log2(excess) - 14.0, 1.0, 60.0);
+    }
+  `;
+}
+
+/** Adopts the scale of 16 queries of dO, and rescales the sums to it. */
+export function adoptScale(sums: readonly string[], row: string): string {
+  return flatWgsl`
+    let known = stageScales[(${row}) / 16u];
+    if (known != gradientScale) {
+      let change = gradientScale / known;
+      gradientScale = known;
+      ${sums.map((name) => scaleResult(name, "change"))}
+    }
+  `;
+}
+
+/** The c-th right matrix of 16 staged rows. */
+export function loadStaged(
+  { stride }: BackwardKernel,
+  { stage, order, row, c, before }: {
+    readonly stage: string;
+    readonly order: "row_major" | "col_major";
+    readonly row: string;
+    readonly c: number;
+    /** WGSL of the vectors before these rows and columns. Default: none. */
+    readonly before?: string;
+  },
+): string {
+  const at = `${before ? `${before} + ` : ""}${row} * ${stride}u + ${2 * c}u`;
+  return `subgroupMatrixLoad<${RIGHT}, ${order}>(&${stage}, ${at}, ${stride}u)`;
+}
+
+/** One half of a lane's P and of its gradient, less delta, times the factor. */
+export function weights(
+  { half, column, row }: { readonly half: string; readonly column: string; readonly row: string },
+): string {
+  const t = `t${half}`;
+  const field = (name: string) => `vec4f(${range(4).map((j) => `${t}${j}.${name}`).join(", ")})`;
+  const exponent = `vec4f(WEIGHT_EXPONENT) - ${field("x")}`;
+  return flatWgsl`
+    ${range(4).map((j) => `let ${t}${j} = statistics[${row} + ${column} + ${j}u];`)}
+    x${half} = weightOf(fma(x${half}, vec4f(scale), ${exponent}));
+    y${half} = (y${half} - ${field("y")}) * factor;
+  `;
+}
+
+/** Masks queries before a lane's key. */
+export function maskWeights(firstRow: string): string {
+  return wgsl`
+    if (${firstRow} < block + 16u) {
+    ${columnsOfHalves(firstRow)}
+      xa = select(vec4f(), xa, keyA >= vec4u(row));
+      xb = select(vec4f(), xb, keyB >= vec4u(row));
+    }
+  `;
+}
+
+/** Masks queries that do not attend to a lane's key, according to a walk. */
+export function maskUnseen(at: string): string {
+  return wgsl`
+    let seen = walkedMask(path, ${at});
+    if (!walkSeesAll(path, seen, block, 16u, query0, 16u)) {
+    ${columnsOfHalves("query0")}
+      xa = select(vec4f(), xa, walkSees(path, seen, vec4u(row), keyA));
+      xb = select(vec4f(), xb, walkSees(path, seen, vec4u(row), keyB));
+    }
+  `;
+}
+
+/** dS from P and its gradient, in place; both rounded to f16 as `xw` and `yw`. */
+export function differentiateWeights(): string {
+  return flatWgsl`
+    ya *= xa; yb *= xb;
+    let most = max(abs(ya), abs(yb));
+    peak = max(peak, max(max(most.x, most.y), max(most.z, most.w)));
+    ${packWeights("x")}
+    ${packWeights("y")}
+  `;
+}
+
+/** Stores a lane's part of dS for the pass over queries. */
+export function leaveScoreGradients(firstRow: string): string {
+  const block = `scoreBlock + (${firstRow} - params.firstQuery) / 16u`;
+  return `scoreGradients[(${block}) * 32u + scoreRow] = select(vec4u(), yw, live);`;
+}
