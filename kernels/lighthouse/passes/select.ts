@@ -8,11 +8,12 @@
  *
  * @module
  */
+import cached from "./select_cached.wgsl" with { type: "text" };
 import code from "./select.wgsl" with { type: "text" };
 import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { requireWhole } from "../../gpu/require.ts";
-import { foldGrid, type LighthouseGeometry } from "../lighthouse_geometry.ts";
+import { foldGrid, type LighthouseGeometry, PARENTS } from "../lighthouse_geometry.ts";
 import { createPass } from "./pass.ts";
 
 /** The slot of a pyramid entry that was not selected. */
@@ -30,6 +31,22 @@ const PARAMS = {
   gridWidth: "u32",
 } as const;
 
+/** Options of {@linkcode planSelection}. */
+export interface SelectionOptions {
+  /**
+   * Keep the candidates' keys in workgroup memory. Default false. Results are equal.
+   *
+   * @throws {RangeError} from `planSelection` when a level has more candidates than
+   * {@linkcode MOST_CACHED}.
+   */
+  readonly cached?: boolean;
+  /** Threads of a workgroup that caches keys: 256, 512 or 1,024. Default 512. */
+  readonly threads?: number;
+}
+
+/** Candidates of a level whose keys fit the 16 KiB of workgroup memory that every device has. */
+export const MOST_CACHED = 512;
+
 /** The plan of a selection. */
 export interface SelectionPlan {
   /** Heads of the block. */
@@ -38,6 +55,8 @@ export interface SelectionPlan {
   readonly geometry: LighthouseGeometry;
   /** One per tile and head. */
   readonly workgroups: readonly [number, number, number];
+  /** WGSL of the pass. */
+  readonly code: string;
   /** Bytes of each of the two score buffers. */
   readonly scoreBytes: number;
   /** Bytes of the indices. */
@@ -71,22 +90,39 @@ export interface Selection {
  *
  * @throws {RangeError} when the number of heads is not a whole number from 1 to 65,535.
  */
-export function planSelection(geometry: LighthouseGeometry, heads: number): SelectionPlan {
+export function planSelection(
+  geometry: LighthouseGeometry,
+  heads: number,
+  options: SelectionOptions = {},
+): SelectionPlan {
   requireWhole("plan selection", "heads", heads, { most: 65535 });
   const [x, y] = foldGrid(geometry.tiles);
   return {
     heads,
     geometry,
     workgroups: [x, y, heads],
+    code: options.cached ? generateCached(geometry, options) : code,
     scoreBytes: heads * geometry.entries * 4,
     indexBytes: heads * geometry.gathered * 4,
     slotBytes: heads * geometry.entries * 4,
   };
 }
 
+/** The shader whose search for parents is that of `select_cached.wgsl`. */
+function generateCached(geometry: LighthouseGeometry, { threads = 512 }: SelectionOptions): string {
+  const candidates = Math.max(geometry.tileEntries, PARENTS * geometry.pooling);
+  requireWhole("plan cached selection", "candidates of a level", candidates, { most: MOST_CACHED });
+  const from = code.indexOf("// The rank key that exactly 64 candidates reach");
+  const to = code.indexOf("// Parents of a level with an index below i.");
+  const whole = code.slice(0, from) + cached + "\n" + code.slice(to);
+  return whole.replace("const threads = 256u;", `const threads = ${threads}u;`)
+    .replace("@workgroup_size(256)", "@workgroup_size(threads)") +
+    `const capacity = ${Math.ceil(candidates / 32) * 32}u;\n`;
+}
+
 /** Compiles the selection kernel. */
 export function createSelection(gpu: Gpu, plan: SelectionPlan): Promise<Selection> {
-  const { geometry, workgroups, scoreBytes, indexBytes, slotBytes } = plan;
+  const { geometry, workgroups, code, scoreBytes, indexBytes, slotBytes } = plan;
   return createPass<SelectionBindings>(gpu, {
     pipeline: {
       label: "lighthouse select",

@@ -7,15 +7,22 @@ import { readWords, submit, upload, uploadGarbage } from "../../gpu/_test_buffer
 import { geometryOf, golden, readIndices, selectionScores, sha256 } from "../_golden.ts";
 import { type LighthouseGeometry, planGeometry } from "../lighthouse_geometry.ts";
 import { selectReference } from "../lighthouse_reference.ts";
-import { createSelection, NOT_SELECTED, planSelection } from "./select.ts";
+import {
+  createSelection,
+  MOST_CACHED,
+  NOT_SELECTED,
+  planSelection,
+  type SelectionOptions,
+} from "./select.ts";
 
 async function selectOnDevice(
   gpu: Gpu,
   geometry: LighthouseGeometry,
   scores: { query: Float32Array; key: Float32Array },
+  options?: SelectionOptions,
 ) {
   const heads = scores.query.length / geometry.entries;
-  const plan = planSelection(geometry, heads);
+  const plan = planSelection(geometry, heads, options);
   const kernel = await createSelection(gpu, plan);
   const slices = {
     queryScores: await upload(gpu, scores.query),
@@ -36,8 +43,9 @@ async function checkSelection(
   gpu: Gpu,
   geometry: LighthouseGeometry,
   scores: { query: Float32Array; key: Float32Array },
+  options?: SelectionOptions,
 ) {
-  const { indices, slots } = await selectOnDevice(gpu, geometry, scores);
+  const { indices, slots } = await selectOnDevice(gpu, geometry, scores, options);
   const heads = scores.query.length / geometry.entries;
   for (let head = 0; head < heads; head++) {
     const range = [head * geometry.entries, (head + 1) * geometry.entries] as const;
@@ -114,6 +122,14 @@ const patterns: Record<string, (i: number) => number> = {
   "negative and tiny": (i) => -Math.abs(pcgSum4(14, i)) * 1e-42,
 };
 
+Deno.test("select caches up to 512 candidates of a level", () => {
+  const geometry = planGeometry(2048, { levels: 2, pooling: 2, k: 128 });
+  assert.throws(
+    () => planSelection(geometry, 1, { cached: true }),
+    /plan cached selection: candidates of a level 1024 /,
+  );
+});
+
 for (const { heads, context, ...options } of shapes) {
   const { levels, pooling, k } = options;
   Deno.test(`select matches the reference, N ${context} L ${levels} p ${pooling} k ${k}`, async (t) => {
@@ -125,6 +141,12 @@ for (const { heads, context, ...options } of shapes) {
       const query = Float32Array.from({ length: count }, (_, i) => pattern(i));
       const key = Float32Array.from({ length: count }, (_, i) => pattern(i + 7 * count));
       await t.step(name, () => checkSelection(gpu, geometry, { query, key }));
+      if (Math.max(geometry.tileEntries, 128 * pooling) > MOST_CACHED) continue;
+      const cached = { cached: true, threads: name === "random" ? 256 : 512 };
+      await t.step(
+        `${name}, cached`,
+        () => checkSelection(gpu, geometry, { query, key }, cached),
+      );
     }
     gpu.destroy();
   });
@@ -151,7 +173,11 @@ Deno.test("select matches the reference for random shapes and repeated scores", 
         { length: c.heads * geometry.entries },
         (_, i) => Math.floor(pcgSum4(seed, i) * c.distinct / 8),
       );
-    await checkSelection(gpu, geometry, { query: scores(c.seed), key: scores(c.seed + 1) });
+    const drawn = { query: scores(c.seed), key: scores(c.seed + 1) };
+    await checkSelection(gpu, geometry, drawn);
+    if (128 * pooling <= MOST_CACHED) {
+      await checkSelection(gpu, geometry, drawn, { cached: true, threads: 256 });
+    }
   });
   await fc.assert(property, { numRuns: 15, seed: 20260506 });
   gpu.destroy();
