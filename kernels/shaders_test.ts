@@ -73,6 +73,10 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f16",
     "dense attention backward, keys and values on matrix units, d=64 f16",
   ],
+  dense_backward_key_value_pairs: [
+    "dense backward matrix 8/16/2/1 pairs apart d=64",
+    "dense attention backward, keys and values on matrix units, d=64 f16",
+  ],
   dense_backward_key_value_matrix_f32_gradients: [
     "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f32",
     "dense attention backward, keys and values on matrix units, d=64 f16, gradients f32",
@@ -98,6 +102,12 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "sliding window attention backward, sums of parts, d=64 f16",
   ],
   pyramid: ["pyramid scored N=2048 L=3 p=4 d=32 f16", "lighthouse pyramid"],
+  pyramid_merged: [
+    "pyramid merged N=2048 L=3 p=4 d=32 f16",
+    "lighthouse pyramid of Q, K and V",
+  ],
+  gather_merged: ["gather merged N=2048 L=3 p=4 d=32 f16", "lighthouse gather of Q, K and V"],
+  select_cached: ["select N=2048 L=3 p=4 cached", "lighthouse select"],
   gather: ["gather N=2048 L=3 p=4 d=32 f16", "lighthouse gather"],
   gather_gradient: ["gather gradient N=2048 L=3 p=4 d=32 f16", "lighthouse gather gradient"],
   scatter_forward: ["scatter forward N=2048 L=3 p=4 d=32 f16", "lighthouse scatter"],

@@ -4,15 +4,21 @@
  * @module
  */
 import { dilatedScorer } from "./scorers/dilated/dilated_scorer.ts";
-import { planGeometry } from "./lighthouse_geometry.ts";
+import { type LighthouseGeometry, planGeometry } from "./lighthouse_geometry.ts";
 import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
 import { createGlaScores, planGlaScores } from "./scorers/gla/gla_scores.ts";
 import { createScatter, planScatter } from "./passes/scatter.ts";
 import { bufferOf, buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
 import { fillGates, requireGates } from "./scorers/gla/gla_gates.ts";
-import { createTensor } from "../gpu/buffers.ts";
+import { createTensor, type DType } from "../gpu/buffers.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import { randomScorer } from "./scorers/random/random_scorer.ts";
+import {
+  createMergedGather,
+  createMergedPyramid,
+  planMergedGather,
+  planMergedPyramid,
+} from "./passes/merged_passes.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
 import { createScoreMaxima, planScoreMaxima } from "./passes/score_maxima.ts";
 import { createPyramid, planPyramid } from "./passes/pyramid.ts";
@@ -35,6 +41,30 @@ const CUTS = [
   { name: " 64 threads", tuning: { threads: 64, rowsPerThread: 2, rowsInFlight: 4 } },
   { name: " 32 rows", tuning: { threads: 512, rowsPerThread: 16, rowsInFlight: 32 } },
 ];
+
+/** The passes over Q, K and V in one dispatch. */
+function mergedPasses(
+  geometry: LighthouseGeometry,
+  size: { heads: number; headDim: number; dtype: DType },
+  name: string,
+): CatalogEntry[] {
+  return [
+    {
+      name: `pyramid merged ${name}`,
+      run: async (gpu) => {
+        const plan = planMergedPyramid(geometry, size);
+        (await createMergedPyramid(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
+      },
+    },
+    {
+      name: `gather merged ${name}`,
+      run: async (gpu) => {
+        const plan = planMergedGather(geometry, size);
+        (await createMergedGather(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
+      },
+    },
+  ];
+}
 
 function lighthousePasses(): CatalogEntry[] {
   return LAYERS.flatMap((layer): CatalogEntry[] => {
@@ -60,6 +90,7 @@ function lighthousePasses(): CatalogEntry[] {
                 (await createGather(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
               },
             },
+            ...cut === "" && dtype === "f16" ? mergedPasses(geometry, size, name) : [],
             {
               name: `gather gradient ${name}`,
               run: async (gpu) => {
@@ -87,10 +118,10 @@ function lighthousePasses(): CatalogEntry[] {
           (await createScoreMaxima(gpu, plan)).bind(await bufferOf(gpu, plan.scoreBytes));
         },
       },
-      {
-        name: `select ${where}`,
+      ...[false, true].map((cached): CatalogEntry => ({
+        name: `select ${where}${cached ? " cached" : ""}`,
         run: async (gpu) => {
-          const plan = planSelection(geometry, 2);
+          const plan = planSelection(geometry, 2, { cached });
           (await createSelection(gpu, plan)).bind(
             await buffersOf(gpu, {
               queryScores: plan.scoreBytes,
@@ -100,7 +131,7 @@ function lighthousePasses(): CatalogEntry[] {
             }),
           );
         },
-      },
+      })),
     ];
   });
 }

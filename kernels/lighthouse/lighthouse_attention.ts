@@ -51,19 +51,17 @@ import { normScorer } from "./scorers/norm/norm_scorer.ts";
 import type { Scorer } from "./scorers/scorer.ts";
 import { SCORERS } from "./scorers/scorers.ts";
 import { layerOptions, smallestProblem } from "./lighthouse_options.ts";
+import {
+  createMergedGather,
+  createMergedPyramid,
+  MERGED_BINDINGS,
+  planMergedGather,
+  planMergedPyramid,
+} from "./passes/merged_passes.ts";
+import type { LighthouseTuning } from "./lighthouse_tuning.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
 
-/** How the memory-bound passes divide their work among threads. Results do not depend on it. */
-export interface LighthouseTuning {
-  /** The pass that scores and pools. */
-  readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
-  /** The gather. */
-  readonly gather?: { readonly rowsPerThread?: number; readonly threads?: number };
-  /** The scatter, and the scatter of gradients. */
-  readonly scatter?: { readonly rowsPerThread?: number; readonly threads?: number };
-  /** The gather of output gradients. */
-  readonly gatherGradient?: { readonly rowsInFlight?: number; readonly threads?: number };
-}
+export type { LighthouseTuning };
 
 /** Options of {@linkcode lighthouseImplementation}. */
 export interface LighthouseImplementationOptions {
@@ -270,6 +268,8 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     geometry,
     headsPerBlock: blocks[0].heads,
   };
+  const merged = tuning.merged && !scorer.pass &&
+    gpu.capabilities.maxStorageBuffers >= MERGED_BINDINGS;
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
     const pyramid = async (scored: boolean) =>
@@ -279,11 +279,17 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     const plain = await pyramid(false);
     return {
       plain,
+      merged: merged && own(
+        await createMergedPyramid(gpu, planMergedPyramid(geometry, { ...size, ...tuning.pyramid })),
+      ),
+      mergedGather: merged && own(
+        await createMergedGather(gpu, planMergedGather(geometry, { ...size, ...tuning.gather })),
+      ),
       // The pyramid pass over Q and K also writes norm scores.
       ranked: scorer.pass ? plain : await pyramid(true),
       scorer: scorer.pass &&
         own(await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch })),
-      selection: own(await createSelection(gpu, planSelection(geometry, heads))),
+      selection: own(await createSelection(gpu, planSelection(geometry, heads, tuning.selection))),
       gather: own(await createGather(gpu, planGather(geometry, { ...size, ...tuning.gather }))),
       scatter: own(await createScatter(gpu, planScatter(geometry, { ...size, ...tuning.scatter }))),
     };
@@ -312,13 +318,34 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     if (passes.scorer) {
       score.push(...passes.scorer.bind({ firstHead, q, k, v, queryScores, keyScores }));
     }
+    const pooledSlices = {
+      pooledQ: at(pooled.q),
+      pooledK: at(pooled.k),
+      pooledV: at(pooled.v),
+    };
     pool.push(
-      ...passes.ranked.bind({ rows: q, pooled: at(pooled.q), scores: queryScores }),
-      ...passes.ranked.bind({ rows: k, pooled: at(pooled.k), scores: keyScores }),
-      ...passes.plain.bind({ rows: v, pooled: at(pooled.v) }),
+      ...passes.merged
+        ? passes.merged.bind({ q, k, v, ...pooledSlices, queryScores, keyScores })
+        : [
+          ...passes.ranked.bind({ rows: q, pooled: at(pooled.q), scores: queryScores }),
+          ...passes.ranked.bind({ rows: k, pooled: at(pooled.k), scores: keyScores }),
+          ...passes.plain.bind({ rows: v, pooled: at(pooled.v) }),
+        ],
     );
     select.push(...passes.selection.bind({ queryScores, keyScores, indices, slots }));
-    for (const name of ["q", "k", "v"] as const) {
+    if (passes.mergedGather) {
+      gather.push(...passes.mergedGather.bind({
+        q,
+        k,
+        v,
+        ...pooledSlices,
+        indices,
+        gatheredQ: at(gathered.q),
+        gatheredK: at(gathered.k),
+        gatheredV: at(gathered.v),
+      }));
+    }
+    for (const name of passes.mergedGather ? [] : ["q", "k", "v"] as const) {
       gather.push(...passes.gather.bind({
         rows: at(inputs[name]),
         pooled: at(pooled[name]),

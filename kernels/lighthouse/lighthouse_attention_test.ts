@@ -7,6 +7,7 @@ import { fillSeeded, seededRows } from "../gpu/random.ts";
 import type { AttentionShape, LayerInputs, Problem } from "../implementation.ts";
 import { geometryOf, golden, readFloats, readIndices, sha256 } from "./_golden.ts";
 import { lighthouseImplementation, lighthouseNorm } from "./lighthouse_attention.ts";
+import type { LighthouseTuning } from "./lighthouse_tuning.ts";
 import { STAGES } from "./lighthouse_cost.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
 import { lighthouseReference, uncoveredReference } from "./lighthouse_reference.ts";
@@ -145,20 +146,19 @@ for (const { levels, pooling, k, each, ...shape } of cases) {
     await layer.execute({ flopsPerSecond: 1e9 });
     assert.equal((await inspectTensor(gpu, layer.outputs.output)).digest, digest);
     // Other divisions into threads, dispatches and blocks: the same bits.
-    const tuned = lighthouseImplementation({
-      name: "tuned",
-      title: "tuned",
-      tuning: {
-        pyramid: { rowsInFlight: 2, threads: 64 },
-        gather: { rowsPerThread: 1, threads: 128 },
-        scatter: { rowsPerThread: 1, threads: 64 },
-      },
-    });
+    const cut: LighthouseTuning = {
+      pyramid: { rowsInFlight: 2, threads: 64 },
+      gather: { rowsPerThread: 1, threads: 128 },
+      scatter: { rowsPerThread: 1, threads: 64 },
+    };
     const whole = await seededInputs(gpu, shape, { seed: 900 });
-    const other = await tuned.prepare(gpu, problem, { inputs: whole, flopsPerDispatch: 1e7 });
-    await other.execute();
-    assert.deepEqual(await readTensor(gpu, other.outputs.output), output);
-    other.destroy();
+    for (const tuning of [cut, { merged: true, selection: { cached: true } }]) {
+      const tuned = lighthouseImplementation({ name: "tuned", title: "tuned", tuning });
+      const other = await tuned.prepare(gpu, problem, { inputs: whole, flopsPerDispatch: 1e7 });
+      await other.execute();
+      assert.deepEqual(await readTensor(gpu, other.outputs.output), output);
+      other.destroy();
+    }
     layer.destroy();
     gpu.destroy();
   });

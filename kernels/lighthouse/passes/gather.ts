@@ -83,7 +83,7 @@ export function planGather(geometry: LighthouseGeometry, options: GatherOptions)
 }
 
 /** The function `copyRows()`: all loads come before the first store, so that they overlap. */
-function generateCopyRows(rowsPerThread: number): string {
+export function generateCopyRows(rowsPerThread: number): string {
   const rows = range(rowsPerThread);
   return wgsl`
     fn copyRows(head: u32, first: u32, column: u32) {

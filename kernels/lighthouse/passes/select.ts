@@ -34,10 +34,8 @@ const PARAMS = {
 /** Options of {@linkcode planSelection}. */
 export interface SelectionOptions {
   /**
-   * Keep the candidates' keys in workgroup memory. Default false. Results are equal.
-   *
-   * @throws {RangeError} from `planSelection` when a level has more candidates than
-   * {@linkcode MOST_CACHED}.
+   * Keep the candidates' keys in workgroup memory if no level has more than {@linkcode MOST_CACHED}.
+   * Default false. Results are equal.
    */
   readonly cached?: boolean;
   /** Threads of a workgroup that caches keys: 256, 512 or 1,024. Default 512. */
@@ -101,23 +99,28 @@ export function planSelection(
     heads,
     geometry,
     workgroups: [x, y, heads],
-    code: options.cached ? generateCached(geometry, options) : code,
+    code: options.cached && mostCandidates(geometry) <= MOST_CACHED
+      ? generateCached(geometry, options)
+      : code,
     scoreBytes: heads * geometry.entries * 4,
     indexBytes: heads * geometry.gathered * 4,
     slotBytes: heads * geometry.entries * 4,
   };
 }
 
+/** Candidates of the level that has most. */
+function mostCandidates({ tileEntries, pooling }: LighthouseGeometry): number {
+  return Math.max(tileEntries, PARENTS * pooling);
+}
+
 /** The shader whose search for parents is that of `select_cached.wgsl`. */
 function generateCached(geometry: LighthouseGeometry, { threads = 512 }: SelectionOptions): string {
-  const candidates = Math.max(geometry.tileEntries, PARENTS * geometry.pooling);
-  requireWhole("plan cached selection", "candidates of a level", candidates, { most: MOST_CACHED });
   const from = code.indexOf("// The rank key that exactly 64 candidates reach");
   const to = code.indexOf("// Parents of a level with an index below i.");
   const whole = code.slice(0, from) + cached + "\n" + code.slice(to);
   return whole.replace("const threads = 256u;", `const threads = ${threads}u;`)
     .replace("@workgroup_size(256)", "@workgroup_size(threads)") +
-    `const capacity = ${Math.ceil(candidates / 32) * 32}u;\n`;
+    `const capacity = ${Math.ceil(mostCandidates(geometry) / 32) * 32}u;\n`;
 }
 
 /** Compiles the selection kernel. */

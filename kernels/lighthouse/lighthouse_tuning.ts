@@ -1,0 +1,20 @@
+/**
+ * How the passes of a Lighthouse layer divide their work. Results do not depend on it.
+ *
+ * @module
+ */
+/** How the memory-bound passes divide their work among threads. Results do not depend on it. */
+export interface LighthouseTuning {
+  /** The pass that scores and pools. */
+  readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
+  /** The search for parents. */
+  readonly selection?: { readonly cached?: boolean; readonly threads?: number };
+  /** One dispatch over Q, K and V where a pass is the same for all of them. Default false. */
+  readonly merged?: boolean;
+  /** The gather. */
+  readonly gather?: { readonly rowsPerThread?: number; readonly threads?: number };
+  /** The scatter, and the scatter of gradients. */
+  readonly scatter?: { readonly rowsPerThread?: number; readonly threads?: number };
+  /** The gather of output gradients. */
+  readonly gatherGradient?: { readonly rowsInFlight?: number; readonly threads?: number };
+}
