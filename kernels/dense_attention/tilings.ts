@@ -58,6 +58,8 @@ export interface MatrixBackwardTiling extends MatrixTiling {
    * two barriers per step), or where the scores were (`in place`, three). Needs two stages.
    */
   readonly paired?: "apart" | "in place";
+  /** With pairs: rows are staged as soon as they are fetched. Default: one step later. */
+  readonly direct?: true;
 }
 
 /** The two backward passes. */
@@ -142,9 +144,9 @@ export function sameTiling(one: object, other: object): boolean {
  */
 export function tilingName(tiling: object): string {
   if (!("blocks" in tiling)) return Object.values(tiling).join("/");
-  const { subgroups, tileColumns, stages, blocks, columns, paired } =
+  const { subgroups, tileColumns, stages, blocks, columns, paired, direct } =
     tiling as MatrixBackwardTiling;
   const numbers = [subgroups, tileColumns, stages, blocks].join("/");
-  return [numbers, paired && `pairs ${paired}`, columns && `columns ${columns}`].filter(Boolean)
-    .join(" ");
+  const more = [paired && `pairs ${paired}`, direct && "direct", columns && `columns ${columns}`];
+  return [numbers, ...more].filter(Boolean).join(" ");
 }

@@ -95,7 +95,7 @@ const PAIRED: readonly BackwardCase[] = [
   {
     rows: 50,
     headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...PAIR, paired: "in place" } },
+    tilings: { query: SMALLEST, keyValue: { ...PAIR, paired: "in place", direct: true } },
     size: 2000,
   },
 ];

@@ -240,6 +240,7 @@ function attempts(kernel: Kernel): string {
     threads,
     row: (row) => `headRow + min(${row}, params.rows - 1u)`,
     synchronised: true,
+    direct: kernel.direct,
     step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });
   const begin = BLOCKS.flatMap((b) => [
@@ -289,14 +290,15 @@ function putStatistics(kernel: Kernel, from: string): string {
 // ---- One step: 16 queries. First the schedule, then the statements. ----
 
 /** The work on 16 staged queries. Scores are `x`, then P; gradients of weights are `y`, then dS. */
-function scheduleStep(kernel: Kernel, { row, firstRow, put, fetch }: StagedRows): string[] {
+function scheduleStep(kernel: Kernel, { row, firstRow, ...rows }: StagedRows): string[] {
+  const { direct } = kernel;
   const barrier = "workgroupBarrier();";
   return [
     ...isScaled(kernel) ? [adoptScale(allSums(kernel), row)] : [],
     multiplyScores(kernel, row),
     ...BLOCKS.map(storeScores),
     barrier,
-    ...put(),
+    ...direct ? rows.stage() : rows.put(),
     putStatistics(kernel, "t0 + 16u"),
     readScores("scratch0", "x"),
     readScores("(scratch0 + 4u)", "y"),
@@ -311,7 +313,7 @@ function scheduleStep(kernel: Kernel, { row, firstRow, put, fetch }: StagedRows)
     ...BLOCKS.map((b) => loadBlockWeights(kernel, b)),
     ...kernel.paired === "in place" ? [barrier] : [],
     ...kernel.half.map((c) => multiplyGradients(kernel, row, c)),
-    ...fetch(),
+    ...direct ? [] : rows.fetch(),
     fetchStatistics(kernel, "t0 + 32u"),
   ];
 }

@@ -26,6 +26,8 @@ export interface StagedRows {
   readonly put: () => readonly string[];
   /** Its second half: fetches the next rows. */
   readonly fetch: () => readonly string[];
+  /** Fetches and stages the rows of the next step at once; for a stream that is `direct`. */
+  readonly stage: () => readonly string[];
 }
 
 /** Rows that are streamed, and the work on them. */
@@ -110,7 +112,7 @@ export function streamTiles(
   const { place } = options;
   const from = place ? "tileRow" : counter;
   const parts = stagedVectors(options, tileColumns);
-  const none = { prefetch: () => [], put: () => [], fetch: () => [] };
+  const none = { prefetch: () => [], put: () => [], fetch: () => [], stage: () => [] };
   const stepAt = (row: string, at: number) =>
     step({ row, firstRow: `(${counter} + ${row})`, at, ...none });
   const steps = unrolled
@@ -148,10 +150,12 @@ export function streamTiles(
  * decides whether registers suffice: `TUNING.md` has the measurements.
  *
  * @param stream `synchronised`: a step has barriers of its own, one before it stages rows and one
- * after.
+ * after. `direct`: a step stages rows with `stage` and holds none in registers.
  */
-export function streamRing(stream: RowStream & { readonly synchronised?: boolean }): string {
-  const { counter, tileColumns, condition, step, place, synchronised } = stream;
+export function streamRing(
+  stream: RowStream & { readonly synchronised?: boolean; readonly direct?: boolean },
+): string {
+  const { counter, tileColumns, condition, step, place, synchronised, direct } = stream;
   const ring = 2 * tileColumns;
   const parts = stagedVectors(stream, 16);
   const fetch = (declare: "let " | "var " | "", ahead: number, plus?: string) => {
@@ -177,13 +181,17 @@ export function streamRing(stream: RowStream & { readonly synchronised?: boolean
     const plus = known && ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`;
     return [...put(tileColumns), ...fetch("", tileColumns + 16, plus)];
   };
-  const halves = { put: () => put(tileColumns), fetch: () => fetch("", tileColumns + 16) };
+  const halves = {
+    put: () => put(tileColumns),
+    fetch: () => fetch("", tileColumns + 16),
+    stage: () => ["{", ...fetch("let ", tileColumns), ...put(tileColumns), "}"],
+  };
   const opening = tileColumns === 16
     ? barrier
     : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`;
   return flatWgsl`
     ${fillFirstTile}
-    ${fetch("var ", tileColumns)}
+    ${direct ? [] : fetch("var ", tileColumns)}
     ${synchronised ? [barrier] : []}
     for (; ${condition}; ${counter} += 16u) {
       ${synchronised ? [] : [opening]}
