@@ -77,6 +77,10 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "dense backward matrix 8/16/2/1 pairs apart d=64",
     "dense attention backward, keys and values on matrix units, d=64 f16",
   ],
+  dense_backward_key_value_two_blocks: [
+    "dense backward matrix 8/64/1/2 d=64",
+    "dense attention backward, keys and values on matrix units, d=64 f16",
+  ],
   dense_backward_key_value_matrix_f32_gradients: [
     "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f32",
     "dense attention backward, keys and values on matrix units, d=64 f16, gradients f32",

@@ -157,6 +157,7 @@ const CANDIDATES: readonly MatrixBackwardTiling[] = [
   { subgroups: 8, tileColumns: 16, stages: 2, blocks: 1, paired: "apart" },
   { subgroups: 4, tileColumns: 16, stages: 2, blocks: 1, paired: "in place" },
   { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1, columns: 8 },
+  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
 ];
 
 function denseMatrix(): CatalogEntry[] {
@@ -188,7 +189,8 @@ function denseMatrix(): CatalogEntry[] {
       })),
     ]);
     const { query: queries, "key-value": keyValues } = MATRIX_BACKWARD_TILINGS;
-    const candidates = CANDIDATES.map((keyValue): CatalogEntry => ({
+    const fitting = CANDIDATES.filter(({ blocks }) => blocks === 1 || headDim === 64);
+    const candidates = fitting.map((keyValue): CatalogEntry => ({
       name: `dense backward matrix ${tilingName(keyValue)} d=${headDim}`,
       capabilities: MATRIX_UNITS,
       run: async (gpu) => {

@@ -69,7 +69,7 @@ export type MatrixBackwardPass = "query" | "key-value";
 export interface MatrixBackwardTilings {
   /** For the pass that computes dQ. */
   readonly query: MatrixBackwardTiling;
-  /** For the pass that computes dK and dV; `blocks` is 1, because registers hold no more. */
+  /** For the pass that computes dK and dV; `blocks` may be 2 at d = 64: registers hold no more. */
   readonly keyValue: MatrixBackwardTiling;
 }
 

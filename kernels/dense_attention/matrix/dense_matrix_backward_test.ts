@@ -119,6 +119,13 @@ const NARROW: readonly BackwardCase[] = [
   },
 ];
 
+const TWO_BLOCKS: readonly BackwardCase[] = [17, 61].map((rows) => ({
+  rows,
+  headDim: 64,
+  tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32, blocks: 2 } },
+  wide: rows === 61,
+}));
+
 const EMULATED_BACKWARD: readonly BackwardCase[] = [
   // The case of a Lighthouse layer, which covers everything that the others do.
   {
@@ -160,6 +167,7 @@ const EMULATED_BACKWARD: readonly BackwardCase[] = [
   { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
   ...PAIRED,
   ...NARROW,
+  ...TWO_BLOCKS,
 ];
 
 Deno.test("rectangles cover every causal query-key pair once", () => {

@@ -71,7 +71,7 @@ export function generateMatrixKeyValue(
   const keySums = { names: sumsOf(kernel, "dk"), at: "partial", headDim };
   const valueSums = { names: sumsOf(kernel, "dv"), at: "valuePartial", headDim };
   const parts = [
-    declarations(kernel),
+    keyValueDeclarations(kernel, SCRATCH),
     openMain(kernel),
     attempts(kernel, { keySums, valueSums }),
     storeSums(kernel, { keySums, valueSums }),
@@ -85,7 +85,8 @@ export function generateMatrixKeyValue(
 
 // ---- Declarations and registers of a subgroup ----
 
-function declarations(kernel: BackwardKernel): string {
+/** Bindings and workgroup memory; `scratch`: 16-byte vectors of a subgroup. */
+export function keyValueDeclarations(kernel: BackwardKernel, scratch: number): string {
   const { tileColumns, stride, subgroups, gradientType } = kernel;
   const inputs = ["queries", "keys", "values", "outputGradients"];
   const bindings = [
@@ -112,7 +113,7 @@ function declarations(kernel: BackwardKernel): string {
     var<workgroup> gradientStage: array<vec4u, ${tileColumns * stride}>;
     var<workgroup> statistics: array<vec2f, ${tileColumns}>; // log-sum-exp in base 2, delta
     ${isScaled(kernel) ? [scales] : []}
-    var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
+    var<workgroup> scratch: array<vec4u, ${subgroups * scratch}>;
     var<workgroup> largest: atomic<u32>; // of |dS| times its factor, as bits
     var<workgroup> overflow: f32; // the same, if it was too large
 
@@ -178,7 +179,7 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     threads,
     row: (row: string) => `headRow + min(${row}, params.rows - 1u)`,
     place: kernel.walk ? (position: string) => walkedRow(kernel, position) : undefined,
-    prepare: [stageStatistics(kernel), ...isScaled(kernel) ? [stageScales(kernel)] : []],
+    prepare: stageStatistics(kernel),
   } as const;
   const loop = (condition: string, masked: boolean) =>
     streamTiles({
@@ -198,10 +199,10 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
   });
 }
 
-/** Stages log-sum-exp and delta of a tile of queries. */
-function stageStatistics(kernel: BackwardKernel): string {
+/** Stages log-sum-exp and delta of a tile of queries, and the scales of dO. */
+export function stageStatistics(kernel: BackwardKernel): string[] {
   const { tileColumns } = kernel;
-  return flatWgsl`
+  const statistics = flatWgsl`
     if (local < ${tileColumns}u) {
       let query = ${kernel.walk ? "tileRow" : "t0"} + local;
       let at = headRow + min(query, params.rows - 1u);
@@ -209,6 +210,7 @@ function stageStatistics(kernel: BackwardKernel): string {
       statistics[local] = select(vec2f(PAST_END, 0.0), known, query < params.rows);
     }
   `;
+  return [statistics, ...isScaled(kernel) ? [stageScales(kernel)] : []];
 }
 
 /** Stages the scales of dO of a tile of queries. */

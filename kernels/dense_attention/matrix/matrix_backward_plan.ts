@@ -33,6 +33,7 @@ import {
 import { type MatrixBackwardSchedule, planMatrixSchedule } from "./matrix_schedule.ts";
 import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
 import { generatePairedKeyValue } from "./dense_matrix_pairs_codegen.ts";
+import { generateTwoBlockKeyValue } from "./dense_matrix_two_blocks_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import { sumPartsSource } from "./matrix_sum_parts.ts";
@@ -75,7 +76,11 @@ export function planMatrixPasses(
   for (const tile of Object.values(tiles)) requireWalkable(walk, tile);
   const bound = walk ? walk.bindings : [];
   const inputs = gradientType === "f32" ? 7 : 6;
-  const generate = keyValue.paired ? generatePairedKeyValue : generateMatrixKeyValue;
+  const generate = keyValue.paired
+    ? generatePairedKeyValue
+    : keyValue.blocks === 2
+    ? generateTwoBlockKeyValue
+    : generateMatrixKeyValue;
   const name = `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`;
   const schedule = planMatrixSchedule(capabilities, {
     heads,

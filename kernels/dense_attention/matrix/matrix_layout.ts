@@ -45,7 +45,7 @@ export function matrixBackwardBytes(
   tiling: MatrixBackwardTiling,
   headDim: number,
 ): number {
-  const { subgroups, tileColumns, stages, paired } = tiling;
+  const { subgroups, tileColumns, stages, blocks, paired } = tiling;
   const stage = stages * tileColumns * stageStride(headDim);
   if (paired) {
     const weights = paired === "apart" ? PAIR_WEIGHTS : 0;
@@ -54,5 +54,5 @@ export function matrixBackwardBytes(
   }
   return pass === "query"
     ? (stage + subgroups * SCRATCH) * 16
-    : (2 * stage + subgroups * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;
+    : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;
 }
