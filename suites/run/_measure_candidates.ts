@@ -40,7 +40,6 @@ import {
   type Tensor,
   type TensorShape,
 } from "../../kernels/gpu/buffers.ts";
-import type { Gpu } from "../../kernels/gpu/device.ts";
 import { inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { openDevice } from "../../kernels/gpu/open_device.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
