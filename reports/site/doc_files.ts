@@ -5,12 +5,15 @@
  */
 import type { DocFile } from "./doc_pages.tsx";
 
-/** Documents outside `docs/`, in the order of the site; those of `docs/` come before them. */
+/** Documents in other folders than `docs/`, in the order of the site; those of `docs/` come first. */
 const OTHERS = [
   "suites/METHOD.md",
   "reports/gate/GATE.md",
   "kernels/dense_attention/TUNING.md",
   "kernels/lighthouse/TUNING.md",
+  "docs/proposals/README.md",
+  "docs/proposals/element_access.md",
+  "docs/proposals/async_copies.md",
   "fixtures/baselines/README.md",
   "ARCHITECTURE.md",
   "CONTRIBUTING.md",
