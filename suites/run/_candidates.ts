@@ -10,6 +10,8 @@ import type { LighthouseTuning } from "../../kernels/lighthouse/lighthouse_atten
 /** A tiling, and what is expected of it. */
 export interface Candidate<T> {
   readonly tiling: T;
+  /** Rows of the rectangles of dS. Default: as many as fit 1 GiB. */
+  readonly cut?: number;
   /** In a few words: counts per 16 × 16 scores, and the rate that follows. */
   readonly estimate: string;
 }
@@ -74,6 +76,19 @@ export const KEY_VALUE_GROUPS: readonly CandidateGroup<MatrixBackwardTiling>[] =
   { headDim: 64, rows: 16_384, candidates: KEY_VALUES_64 },
   { headDim: 128, rows: 65_536, candidates: KEY_VALUES_128.slice(0, 7) },
 ];
+
+/** Delta, dK, dV and dQ together, with tilings of the pass over keys and values. */
+export const BACKWARD_GROUP: CandidateGroup<MatrixBackwardTiling> = {
+  headDim: 128,
+  rows: 16_384,
+  candidates: [
+    KEY_VALUES_128[0],
+    { ...KEY_VALUES_128[0], cut: 4096, estimate: "dS of 256 MiB: 0.97 x" },
+    { ...KEY_VALUES_128[0], cut: 2048, estimate: "64 MiB, half of it in cache; 128 groups: 0.8 x" },
+    { ...KEY_VALUES_128[2], estimate: "5 / (4 / 310 + 1 / 237) = 292" },
+    { ...KEY_VALUES_128[5], estimate: "the same" },
+  ],
+};
 
 const QUERIES = { tileColumns: 64, stages: 1, blocks: 2 } as const;
 

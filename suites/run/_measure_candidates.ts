@@ -7,6 +7,9 @@
  * measured size its results are compared with the default's. Rounds go through all candidates of a
  * group and back; ratios are of rounds. Prints a table, and writes all samples to OUT.json.
  *
+ * Long because it is one program that waits for one run on a device: what is won moves into the kernels,
+ * and this goes.
+ *
  * @module
  */
 import {
@@ -52,6 +55,7 @@ import { holdWorkers } from "../check/worker_pool.ts";
 import { errorLine } from "../errors.ts";
 import { bootstrapRatio, summarize } from "../statistics/statistics.ts";
 import {
+  BACKWARD_GROUP,
   type Candidate,
   type CandidateGroup,
   FORWARD_GROUPS,
@@ -312,15 +316,19 @@ function besideDefault(own: Results, known: Results): string {
   return `within ${worst.toExponential(1)} of the largest`;
 }
 
+/** A pass, or all of the backward pass with tilings of the pass over keys and values. */
+type TimedPass = "forward" | "query" | "keyValue" | "both";
+
 /** A group of tilings of one pass. */
 async function measureTilings<T extends MatrixTiling>(
-  pass: "forward" | "query" | "keyValue",
+  pass: TimedPass,
   { headDim, rows, candidates }: CandidateGroup<T>,
 ): Promise<void> {
-  const title = { forward: "forward", query: "dQ", keyValue: "dK and dV" }[pass];
+  const titles = { forward: "forward", query: "dQ", keyValue: "dK and dV", both: "backward" };
+  const title = titles[pass];
   const size = { heads: HEADS, rows, headDim };
   const room = new Room(HEADS, rows, headDim);
-  let scratch: MatrixBackwardScratch | undefined;
+  const scratches: MatrixBackwardScratch[] = [];
   try {
     const inputs = await room.inputs();
     const { q, k, v, output, lse } = inputs;
@@ -328,16 +336,16 @@ async function measureTilings<T extends MatrixTiling>(
     const { outputGradient, delta, ...gradients } = pass === "forward"
       ? { outputGradient: undefined, delta: undefined }
       : await room.gradients();
-    const bind = async ({ tiling }: Candidate<T>) => {
+    const kernelOf = pass === "both" ? "keyValue" : pass;
+    const bind = async ({ tiling, cut }: Candidate<T>) => {
       if (!outputGradient || !delta || !("q" in gradients)) {
         const all = await forwardDispatches(size, inputs, tiling);
         return { all, own: all };
       }
-      const plan = backwardPlan(size, tilingsWith({ [pass]: tiling }));
-      if (!scratch || !hasRoom(scratch, plan.schedule!)) {
-        scratch?.destroy();
-        scratch = await createMatrixScratch(gpu, plan.schedule!);
-      }
+      const flopsPerDispatch = cut && cut ** 2 * 8 * headDim * HEADS;
+      const plan = backwardPlan({ ...size, flopsPerDispatch }, tilingsWith({ [kernelOf]: tiling }));
+      let scratch = scratches.find((made) => hasRoom(made, plan.schedule!));
+      if (!scratch) scratches.push(scratch = await createMatrixScratch(gpu, plan.schedule!));
       const kernel = await createDenseBackward(gpu, plan, { scratch });
       const buffers = {
         q: data(q),
@@ -352,7 +360,9 @@ async function measureTilings<T extends MatrixTiling>(
         valueGradient: data(gradients.v),
       };
       const passes = kernel.bindPasses(buffers);
-      return { all: kernel.bind(buffers), own: pass === "query" ? passes.query : passes.keyValue };
+      const all = kernel.bind(buffers);
+      if (pass === "both") return { all, own: all };
+      return { all, own: pass === "query" ? passes.query : passes.keyValue };
     };
     const results = "q" in gradients
       ? [gradients.q as Tensor, gradients.k as Tensor, gradients.v as Tensor]
@@ -360,11 +370,11 @@ async function measureTilings<T extends MatrixTiling>(
     let known: Results | undefined;
     const works: Work[] = [];
     for (const candidate of candidates) {
-      const name = tilingName(candidate.tiling);
+      const tiling = tilingName(candidate.tiling);
+      const name = candidate.cut ? `${tiling} cut ${candidate.cut}` : tiling;
       const group = `${title} d ${headDim} N ${rows}`;
       const entry = addEntry(group, name, candidate.estimate, flopsOf(pass, size));
-      const key = `${pass} ${headDim} ${name}`;
-      entry.refused = failures.get(key);
+      entry.refused = failures.get(`${kernelOf} ${headDim} ${tiling}`);
       if (entry.refused) continue;
       await attempt(entry, async () => {
         const { all, own } = await bind(candidate);
@@ -377,17 +387,17 @@ async function measureTilings<T extends MatrixTiling>(
     }
     await measure(works);
   } finally {
-    scratch?.destroy();
+    scratches.forEach((scratch) => scratch.destroy());
     room.destroy();
   }
 }
 
 /** FLOP by convention: one product is N²·d per head, half of 2·N²·d. */
 function flopsOf(
-  pass: "forward" | "query" | "keyValue",
+  pass: TimedPass,
   { heads, rows, headDim }: { heads: number; rows: number; headDim: number },
 ): number {
-  return { forward: 2, query: 1, keyValue: 4 }[pass] * heads * rows * (rows + 1) * headDim;
+  return { forward: 2, query: 1, keyValue: 4, both: 5 }[pass] * heads * rows * (rows + 1) * headDim;
 }
 
 /** The dilated scorer's attention. */
@@ -563,6 +573,7 @@ function printTable(): void {
       "dK and dV",
       () => measureTilings("keyValue", group),
     ]),
+    ["backward", () => measureTilings("both", BACKWARD_GROUP)],
     ["Lighthouse", measureLayers],
     ...FORWARD_GROUPS.map((group): [string, () => Promise<void>] => [
       "forward",

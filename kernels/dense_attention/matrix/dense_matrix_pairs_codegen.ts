@@ -117,7 +117,6 @@ export function generatePairedKeyValue(
   return withColumns(tiling, parts.join("\n"));
 }
 
-/** Names of the sums of a block of keys. */
 function sumsOf({ half }: Kernel, name: "dk" | "dv", block: number): string[] {
   return half.map((c) => `${name}${block}_${c}`);
 }
@@ -310,9 +309,12 @@ function scheduleStep(kernel: Kernel, { row, firstRow, ...rows }: StagedRows): s
     `${kernel.weights.array}[weights0 + 2u] = yw;`,
     leaveScoreGradients(firstRow),
     barrier,
-    ...BLOCKS.map((b) => loadBlockWeights(kernel, b)),
+    // One sum after the other: registers hold two weights at a time.
+    ...BLOCKS.map((b) => loadBlockWeights(kernel, "ds", b)),
+    ...kernel.half.map((c) => multiplyGradients(kernel, "dk", { row, c })),
+    ...BLOCKS.map((b) => loadBlockWeights(kernel, "p", b)),
     ...kernel.paired === "in place" ? [barrier] : [],
-    ...kernel.half.map((c) => multiplyGradients(kernel, row, c)),
+    ...kernel.half.map((c) => multiplyGradients(kernel, "dv", { row, c })),
     ...direct ? [] : rows.fetch(),
     fetchStatistics(kernel, "t0 + 32u"),
   ];
@@ -340,32 +342,29 @@ function storeScores(b: number): string {
   return storeResult(place, `s${b}`, PAIR_SCORE_STRIDE);
 }
 
-/** The left matrices `p<b>` and `ds<b>`. */
-function loadBlockWeights({ weights: { array, size } }: Kernel, b: number): string {
-  const load = (name: string, first: number) =>
-    `let ${name}${b} = subgroupMatrixLoad<${LEFT}, row_major>(&${array}, ` +
-    `pairWeights + ${b * size + first}u, ${PAIR_WEIGHT_STRIDE}u);`;
-  return flatWgsl`
-    ${load("p", 0)}
-    ${load("ds", 2)}
-  `;
+/** The left matrix `p<b>` or `ds<b>`. */
+function loadBlockWeights({ weights }: Kernel, name: "p" | "ds", b: number): string {
+  const { array, size } = weights;
+  const first = b * size + (name === "p" ? 0 : 2);
+  return `let ${name}${b} = subgroupMatrixLoad<${LEFT}, row_major>(&${array}, ` +
+    `pairWeights + ${first}u, ${PAIR_WEIGHT_STRIDE}u);`;
 }
 
-/** Adds to the c-th matrices of dK and dV, of the subgroup's half, of both blocks. */
-function multiplyGradients(kernel: Kernel, row: string, c: number): string {
-  const load = (first: string) =>
-    loadStaged(kernel, { stage: "stage", order: "row_major", row, c, before: first });
+/** Adds to the c-th matrices of dK or dV, of the subgroup's half, of both blocks. */
+function multiplyGradients(
+  kernel: Kernel,
+  sum: "dk" | "dv",
+  { row, c }: { readonly row: string; readonly c: number },
+): string {
+  const before = sum === "dk" ? "stageColumn" : `${kernel.ring}u + stageColumn`;
+  const rows = loadStaged(kernel, { stage: "stage", order: "row_major", row, c, before });
+  const left = sum === "dk" ? "ds" : "p";
   return flatWgsl`
-    { let query${c} = ${load("stageColumn")};
-      ${BLOCKS.map((b) => multiplyAdd(`dk${b}_${c}`, `ds${b}`, `query${c}`))}
-    }
-    { let gradient${c} = ${load(`${kernel.ring}u + stageColumn`)};
-      ${BLOCKS.map((b) => multiplyAdd(`dv${b}_${c}`, `p${b}`, `gradient${c}`))}
+    { let ${sum}Rows${c} = ${rows};
+      ${BLOCKS.map((b) => multiplyAdd(`${sum}${b}_${c}`, `${left}${b}`, `${sum}Rows${c}`))}
     }
   `;
 }
-
-// ---- Results ----
 
 function storeSums(kernel: Kernel): string {
   const { gradientType } = kernel;
