@@ -9,7 +9,16 @@ import { createDenseAttention } from "../dense_attention.ts";
 import { createDenseBackward, planDenseBackward } from "../dense_attention_backward.ts";
 import { denseBackwardReference, type GradientRow } from "../dense_attention_backward_reference.ts";
 import { denseAttentionReference, worstRatio } from "../dense_attention_reference.ts";
-import { MATRIX_BACKWARD_TILINGS, type MatrixBackwardTilings, tilingName } from "../tilings.ts";
+import { MATRIX_BACKWARD_TILINGS, tilingName } from "../tilings.ts";
+import {
+  BACKWARD_CASES,
+  type BackwardCase,
+  EMULATED_BACKWARD,
+  PAIRED,
+  SMALLEST_BACKWARD,
+  WIDEST_KEY,
+  WIDEST_QUERY,
+} from "./_matrix_backward_cases.ts";
 import { planMatrixSchedule } from "./matrix_schedule.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import {
@@ -21,154 +30,6 @@ import {
   SHAPE,
   SMALLEST,
 } from "./_matrix_bench.ts";
-
-interface BackwardCase {
-  readonly rows: number;
-  readonly headDim: number;
-  readonly tilings?: MatrixBackwardTilings;
-  /** Factor of dO: large factors overflow f16 unless the kernel scales dO down. */
-  readonly size?: number;
-  /** Rows of the rectangles that dS is split into. Default: as many as fit. */
-  readonly cut?: number;
-  /** Heads that the partial sums have room for. Default: as many as fit. */
-  readonly heads?: number;
-  /** dO and the gradients are f32, dO far beyond f16 in some rows and far below it in others. */
-  readonly wide?: boolean;
-  /** Magnitude of every logit; O and log-sum-exp then come from the reference. */
-  readonly logit?: number;
-}
-
-const [WIDEST_QUERY, WIDEST_KEY] = [
-  MATRIX_BACKWARD_TILINGS.query[0],
-  MATRIX_BACKWARD_TILINGS["key-value"][0],
-];
-
-const BACKWARD_CASES: readonly BackwardCase[] = [
-  ...[16, 17, 100, 257, 401].flatMap((rows) => [64, 128].map((headDim) => ({ rows, headDim }))),
-  ...MATRIX_BACKWARD_TILINGS.query.map((query) => ({ query, keyValue: WIDEST_KEY })).map((
-    tilings,
-  ) => ({
-    rows: 333,
-    headDim: 128,
-    tilings,
-  })),
-  ...MATRIX_BACKWARD_TILINGS["key-value"].map((keyValue) => ({
-    rows: 333,
-    headDim: 128,
-    tilings: { query: WIDEST_QUERY, keyValue },
-  })),
-  { rows: 300, headDim: 128, size: 2000 },
-  { rows: 1001, headDim: 128, cut: 256 },
-  { rows: 900, headDim: 64, cut: 512, heads: 1, size: 2000 },
-  ...[16, 100, 257, 401].flatMap((rows) =>
-    [64, 128].map((headDim) => ({ rows, headDim, wide: true }))
-  ),
-  ...MATRIX_BACKWARD_TILINGS["key-value"].map((keyValue) => ({
-    rows: 333,
-    headDim: 128,
-    tilings: { query: WIDEST_QUERY, keyValue },
-    wide: true,
-  })),
-  { rows: 900, headDim: 64, cut: 512, heads: 1, wide: true },
-  ...[64, 128].map((headDim) => ({ rows: 100, headDim, logit: 750365176 })),
-];
-
-const SMALLEST_BACKWARD: MatrixBackwardTilings = { query: SMALLEST, keyValue: SMALLEST };
-
-/** Two subgroups that share 32 keys. */
-const PAIR = { ...SMALLEST, subgroups: 2, stages: 2, paired: "apart" } as const;
-const PAIRED: readonly BackwardCase[] = [
-  {
-    rows: 61,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...PAIR, paired: "in place" } },
-    cut: 32,
-    wide: true,
-  },
-  { rows: 61, headDim: 128, tilings: { query: SMALLEST, keyValue: PAIR } },
-  { rows: 150, headDim: 64, tilings: { query: SMALLEST, keyValue: PAIR }, wide: true },
-  ...[16, 17, 150].map((rows) => ({
-    rows,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...PAIR, subgroups: 4 } },
-  })),
-  {
-    rows: 50,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...PAIR, paired: "in place", direct: true } },
-    size: 2000,
-  },
-];
-
-/** Products of 8 columns. */
-const NARROW: readonly BackwardCase[] = [
-  {
-    rows: 61,
-    headDim: 64,
-    tilings: {
-      query: { ...SMALLEST, blocks: 2, columns: 8 },
-      keyValue: { ...PAIR, columns: 8 },
-    },
-    cut: 32,
-    wide: true,
-  },
-  {
-    rows: 61,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32, columns: 8 } },
-  },
-];
-
-const TWO_BLOCKS: readonly BackwardCase[] = [17, 61].map((rows) => ({
-  rows,
-  headDim: 64,
-  tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32, blocks: 2 } },
-  wide: rows === 61,
-}));
-
-const EMULATED_BACKWARD: readonly BackwardCase[] = [
-  // The case of a Lighthouse layer, which covers everything that the others do.
-  {
-    rows: 61,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32 } },
-    cut: 32,
-    wide: true,
-  },
-  // Some queries of a workgroup do not attend to its last keys.
-  {
-    rows: 61,
-    headDim: 64,
-    tilings: { query: { ...SMALLEST, subgroups: 2 }, keyValue: SMALLEST },
-    cut: 32,
-  },
-  { rows: 61, headDim: 64, tilings: SMALLEST_BACKWARD, cut: 32 },
-  { rows: 61, headDim: 128, tilings: SMALLEST_BACKWARD, wide: true },
-  { rows: 61, headDim: 64, tilings: SMALLEST_BACKWARD, logit: 750365176 },
-  { rows: 17, headDim: 64, tilings: SMALLEST_BACKWARD, wide: true },
-  ...[61, 16, 17].map((rows) => ({ rows, headDim: 64, tilings: SMALLEST_BACKWARD })),
-  ...[61, 150].flatMap((rows) => {
-    const query = { ...SMALLEST, blocks: 2 } as const;
-    const keyValue = { ...SMALLEST, tileColumns: 32 } as const;
-    const two = { ...SMALLEST, subgroups: 2 } as const;
-    return [
-      { rows, headDim: 64, tilings: { query, keyValue: SMALLEST } },
-      { rows, headDim: 64, tilings: { query, keyValue }, cut: 32 },
-      {
-        rows,
-        headDim: 64,
-        tilings: { query: { ...two, tileColumns: 32 }, keyValue: two },
-        cut: 32,
-      },
-    ];
-  }),
-  // A number of rows that changes little when rounded up to the widest declared tiling.
-  { rows: 250, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000, cut: 128, heads: 1 },
-  { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
-  ...PAIRED,
-  ...NARROW,
-  ...TWO_BLOCKS,
-];
 
 Deno.test("rectangles cover every causal query-key pair once", () => {
   const tilings = SMALLEST_BACKWARD;
