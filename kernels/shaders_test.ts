@@ -107,7 +107,7 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
   ],
   pyramid: ["pyramid scored N=2048 L=3 p=4 d=32 f16", "lighthouse pyramid"],
   pyramid_merged: [
-    "pyramid merged N=2048 L=3 p=4 d=32 f16",
+    "pyramid merged scored N=2048 L=3 p=4 d=32 f16",
     "lighthouse pyramid of Q, K and V",
   ],
   gather_merged: ["gather merged N=2048 L=3 p=4 d=32 f16", "lighthouse gather of Q, K and V"],

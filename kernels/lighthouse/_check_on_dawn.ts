@@ -12,6 +12,11 @@ import { LAYERS } from "./_lighthouse_catalog.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
 import { planGeometry } from "./lighthouse_geometry.ts";
+import {
+  createMergedPyramid,
+  planMergedGather,
+  planMergedPyramid,
+} from "./passes/merged_passes.ts";
 import { createPyramid, planPyramid } from "./passes/pyramid.ts";
 import { createScatter, planScatter } from "./passes/scatter.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
@@ -39,7 +44,27 @@ for (const shape of LAYERS) {
     const slots = await garbage(select.slotBytes);
     const gathered = await garbage(gather.bytes.gathered);
     const gradients = await garbage(gatherGradient.bytes.gathered);
+    const merged = {
+      pyramid: planMergedPyramid(geometry, { ...size, scored: true }),
+      gather: planMergedGather(geometry, size),
+    };
+    // It binds more buffers than this backend allows: only its shader is compiled.
+    const { code } = merged.gather.pipeline;
+    const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
+    if (messages.length > 0) throw new TypeError(messages[0].message);
+    const cached = planSelection(geometry, 2, { cached: true });
+    const more = await Promise.all(
+      [pooled, pooled, queryScores].map(({ size }) => garbage(size)),
+    );
+    const [pooledK, pooledV, keyScores] = more;
+    const tensors = { q: rows, k: rows, v: rows, pooledQ: pooled, pooledK, pooledV };
     const dispatches = [
+      ...(await createMergedPyramid(gpu, merged.pyramid)).bind({
+        ...tensors,
+        queryScores,
+        keyScores,
+      }),
+      ...(await createSelection(gpu, cached)).bind({ queryScores, keyScores, indices, slots }),
       ...(await createPyramid(gpu, plans[0])).bind({ rows, pooled, scores: queryScores }),
       ...(await createPyramid(gpu, plans[1])).bind({ rows, pooled }),
       ...(await createSelection(gpu, select)).bind({
@@ -63,7 +88,8 @@ for (const shape of LAYERS) {
     ];
     await submit(gpu, dispatches);
     kernels += dispatches.length;
-    for (const { buffer } of [rows, pooled, queryScores, indices, slots, gathered, gradients]) {
+    const all = [rows, pooled, queryScores, indices, slots, gathered, gradients, ...more];
+    for (const { buffer } of all) {
       buffer.destroy();
     }
   }

@@ -49,13 +49,13 @@ function mergedPasses(
   name: string,
 ): CatalogEntry[] {
   return [
-    {
-      name: `pyramid merged ${name}`,
+    ...[true, false].map((scored): CatalogEntry => ({
+      name: `pyramid merged ${scored ? "scored" : "plain"} ${name}`,
       run: async (gpu) => {
-        const plan = planMergedPyramid(geometry, size);
+        const plan = planMergedPyramid(geometry, { ...size, scored });
         (await createMergedPyramid(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
       },
-    },
+    })),
     {
       name: `gather merged ${name}`,
       run: async (gpu) => {

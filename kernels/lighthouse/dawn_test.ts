@@ -16,5 +16,5 @@ Deno.test("every Lighthouse kernel is valid on Dawn's null backend", async () =>
     return;
   }
   assert.equal(run.code, 0, stderr);
-  assert.equal(text.decode(run.stdout).trim(), "98 kernels");
+  assert.equal(text.decode(run.stdout).trim(), "126 kernels");
 });

@@ -40,24 +40,16 @@ import {
   type Problem,
 } from "../implementation.ts";
 import { directionParts, requireLayerInputs } from "../layer_inputs.ts";
-import { createGather, planGather } from "./passes/gather.ts";
 import { bindLighthouseBackward, type ForwardState } from "./lighthouse_backward.ts";
 import { type LighthousePlan, planLighthouse } from "./lighthouse_plan.ts";
 import { dilatedScorer } from "./scorers/dilated/dilated_scorer.ts";
 import { glaScorer } from "./scorers/gla/gla_scorer.ts";
-import { createPyramid, planPyramid } from "./passes/pyramid.ts";
+import { createTensorPasses } from "./passes/tensor_passes.ts";
 import { createScatter, planScatter } from "./passes/scatter.ts";
 import { normScorer } from "./scorers/norm/norm_scorer.ts";
 import type { Scorer } from "./scorers/scorer.ts";
 import { SCORERS } from "./scorers/scorers.ts";
 import { layerOptions, smallestProblem } from "./lighthouse_options.ts";
-import {
-  createMergedGather,
-  createMergedPyramid,
-  MERGED_BINDINGS,
-  planMergedGather,
-  planMergedPyramid,
-} from "./passes/merged_passes.ts";
 import type { LighthouseTuning } from "./lighthouse_tuning.ts";
 import { createSelection, planSelection } from "./passes/select.ts";
 
@@ -268,29 +260,14 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     geometry,
     headsPerBlock: blocks[0].heads,
   };
-  const merged = tuning.merged && !scorer.pass &&
-    gpu.capabilities.maxStorageBuffers >= MERGED_BINDINGS;
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
-    const pyramid = async (scored: boolean) =>
-      own(
-        await createPyramid(gpu, planPyramid(geometry, { ...size, ...tuning.pyramid, scored })),
-      );
-    const plain = await pyramid(false);
+    const scored = !scorer.pass;
     return {
-      plain,
-      merged: merged && own(
-        await createMergedPyramid(gpu, planMergedPyramid(geometry, { ...size, ...tuning.pyramid })),
-      ),
-      mergedGather: merged && own(
-        await createMergedGather(gpu, planMergedGather(geometry, { ...size, ...tuning.gather })),
-      ),
-      // The pyramid pass over Q and K also writes norm scores.
-      ranked: scorer.pass ? plain : await pyramid(true),
+      tensors: await createTensorPasses(gpu, { geometry, ...size, scored, tuning, own }),
       scorer: scorer.pass &&
         own(await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch })),
       selection: own(await createSelection(gpu, planSelection(geometry, heads, tuning.selection))),
-      gather: own(await createGather(gpu, planGather(geometry, { ...size, ...tuning.gather }))),
       scatter: own(await createScatter(gpu, planScatter(geometry, { ...size, ...tuning.scatter }))),
     };
   };
@@ -314,45 +291,20 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     selections.push({ indices, slots });
     scores.push({ query: queryScores, key: keyScores });
     const at = (tensor: Tensor) => tensor.blocks[b].data;
-    const [q, k, v] = [inputs.q, inputs.k, inputs.v].map(at);
+    const slices = ({ q, k, v }: Readonly<Record<"q" | "k" | "v", Tensor>>) => ({
+      q: at(q),
+      k: at(k),
+      v: at(v),
+    });
+    const rows = slices(inputs);
     if (passes.scorer) {
-      score.push(...passes.scorer.bind({ firstHead, q, k, v, queryScores, keyScores }));
+      score.push(...passes.scorer.bind({ firstHead, ...rows, queryScores, keyScores }));
     }
-    const pooledSlices = {
-      pooledQ: at(pooled.q),
-      pooledK: at(pooled.k),
-      pooledV: at(pooled.v),
-    };
-    pool.push(
-      ...passes.merged
-        ? passes.merged.bind({ q, k, v, ...pooledSlices, queryScores, keyScores })
-        : [
-          ...passes.ranked.bind({ rows: q, pooled: at(pooled.q), scores: queryScores }),
-          ...passes.ranked.bind({ rows: k, pooled: at(pooled.k), scores: keyScores }),
-          ...passes.plain.bind({ rows: v, pooled: at(pooled.v) }),
-        ],
-    );
+    const to = { pooled: slices(pooled), queryScores, keyScores };
+    pool.push(...passes.tensors.pool(rows, to));
     select.push(...passes.selection.bind({ queryScores, keyScores, indices, slots }));
-    if (passes.mergedGather) {
-      gather.push(...passes.mergedGather.bind({
-        q,
-        k,
-        v,
-        ...pooledSlices,
-        indices,
-        gatheredQ: at(gathered.q),
-        gatheredK: at(gathered.k),
-        gatheredV: at(gathered.v),
-      }));
-    }
-    for (const name of passes.mergedGather ? [] : ["q", "k", "v"] as const) {
-      gather.push(...passes.gather.bind({
-        rows: at(inputs[name]),
-        pooled: at(pooled[name]),
-        indices,
-        gathered: at(gathered[name]),
-      }));
-    }
+    const selected = { pooled: to.pooled, indices, gathered: slices(gathered) };
+    gather.push(...passes.tensors.gather(rows, selected));
     scatter.push(...passes.scatter.bind({ gathered: at(attended), slots, output: at(output) }));
   }
   const dense = own(

@@ -20,6 +20,13 @@ import { planPyramid, type PyramidOptions } from "./pyramid.ts";
 
 const TENSORS = ["q", "k", "v"] as const;
 
+/** Bindings and memory of norm scores of Q and K. */
+const SCORES = `
+@group(0) @binding(7) var<storage, read_write> scores_q: array<u32>; // f32 bits [heads, P]
+@group(0) @binding(8) var<storage, read_write> scores_k: array<u32>; // the same
+var<workgroup> partials: array<f32, rowsInFlight * threads>;
+`;
+
 /** Storage buffers that the merged gather binds, more than the pyramid. */
 export const MERGED_BINDINGS = 10;
 
@@ -31,8 +38,9 @@ export interface MergedPyramidBindings {
   readonly pooledQ: BufferSlice;
   readonly pooledK: BufferSlice;
   readonly pooledV: BufferSlice;
-  readonly queryScores: BufferSlice;
-  readonly keyScores: BufferSlice;
+  /** Needed when the plan is scored, like the next. */
+  readonly queryScores?: BufferSlice;
+  readonly keyScores?: BufferSlice;
 }
 
 /** Buffers of one block of heads. */
@@ -66,12 +74,12 @@ function forTensor(text: string, tensor: string): string {
   );
 }
 
-/** Plans the pass over all three tensors of a block of heads, with norm scores of Q and K. */
+/** Plans the pass over all three tensors of a block of heads; norm scores are those of Q and K. */
 export function planMergedPyramid(
   geometry: LighthouseGeometry,
-  options: Omit<PyramidOptions, "scored">,
+  options: PyramidOptions,
 ): PassPlan<MergedPyramidBindings> {
-  const single = planPyramid(geometry, { ...options, scored: true });
+  const single = planPyramid(geometry, options);
   const { heads, headDim, dtype } = options;
   const columns = wordsPerRow(headDim, dtype);
   const threads = options.threads ?? 256;
@@ -80,7 +88,7 @@ export function planMergedPyramid(
   const sums = generateSums(geometry, { rowsInFlight, columns, scored: true });
   const sumRows = functionsOf(sums, ["sumRows"]);
   const own = (tensor: string) => {
-    const scored = tensor !== "v";
+    const scored = options.scored && tensor !== "v";
     return forTensor(
       [
         functionsOf(pyramidCode, ["storePooled"]),
@@ -100,8 +108,7 @@ export function planMergedPyramid(
         ...Array<"read">(3).fill("read"),
         ...Array<"read-write">(3).fill("read-write"),
         "uniform",
-        "read-write",
-        "read-write",
+        ...options.scored ? Array<"read-write">(2).fill("read-write") : [],
       ],
       code: [
         pyramidMain,
@@ -110,8 +117,13 @@ export function planMergedPyramid(
         `const windowRows = ${geometry.windowRows}u;`,
         `const rowsInFlight = ${rowsInFlight}u;`,
         cellCode(dtype),
-        functionsOf(normScores, ["putPartial", "totalOf", "putTotal"]),
-        sums.replace(sumRows, ""),
+        ...options.scored
+          ? [
+            SCORES,
+            functionsOf(normScores, ["putPartial", "totalOf", "putTotal"]),
+            sums.replace(sumRows, ""),
+          ]
+          : [],
         ...TENSORS.map(own),
       ].join("\n"),
     },
@@ -132,8 +144,7 @@ export function planMergedPyramid(
       pooledQ: pooled,
       pooledK: pooled,
       pooledV: pooled,
-      queryScores: scores!,
-      keyScores: scores!,
+      ...options.scored && { queryScores: scores!, keyScores: scores! },
     },
   };
 }

@@ -1,6 +1,7 @@
 // The pyramid pass over Q, K and V in one dispatch: declarations and entry point. The work is that of
 // pyramid.wgsl; norm scores of Q and K are those of norm_scores.wgsl. Appended by merged_passes.ts:
-// constants, Cell functions, and the functions that read or write a tensor, once for each.
+// constants, Cell functions, the functions that read or write a tensor, once for each, and with norm
+// scores their bindings.
 
 struct Params {
   context: u32,        // N
@@ -18,10 +19,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> pooled_k: array<vec4u>; // the same
 @group(0) @binding(5) var<storage, read_write> pooled_v: array<vec4u>; // the same
 @group(0) @binding(6) var<uniform> params: Params;
-@group(0) @binding(7) var<storage, read_write> scores_q: array<u32>;   // f32 bits [heads, P]
-@group(0) @binding(8) var<storage, read_write> scores_k: array<u32>;   // the same
-
-var<workgroup> partials: array<f32, rowsInFlight * threads>;
 
 // What one thread works on.
 struct Place {
