@@ -52,7 +52,7 @@ for (const shape of LAYERS) {
     const { code } = merged.gather.pipeline;
     const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();
     if (messages.length > 0) throw new TypeError(messages[0].message);
-    const cached = planSelection(geometry, 2, { cached: true });
+    const cached = planSelection(geometry, 2, { cached: true, threads: 256 });
     const more = await Promise.all(
       [pooled, pooled, queryScores].map(({ size }) => garbage(size)),
     );
