@@ -7,12 +7,7 @@ import { DESK } from "../gpu/_desk_device.ts";
 import { createDenseAttention, planDenseAttention } from "./dense_attention.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createRingAttention, planRingAttention } from "./ring/ring_attention.ts";
-import {
-  MATRIX_BACKWARD_TILINGS,
-  MATRIX_TILINGS,
-  type MatrixBackwardTiling,
-  tilingName,
-} from "./tilings.ts";
+import { MATRIX_BACKWARD_TILINGS, MATRIX_TILINGS, tilingName } from "./tilings.ts";
 import { buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
 import { HEAD_DIMS } from "./types.ts";
 import { compileDense } from "./dense_layer.ts";
@@ -152,13 +147,8 @@ function denseNaiveEntries(): CatalogEntry[] {
   );
 }
 
-/** Tilings that wait for a measurement, of the pass over keys and values. */
-const CANDIDATES: readonly MatrixBackwardTiling[] = [
-  { subgroups: 8, tileColumns: 16, stages: 2, blocks: 1, paired: "apart" },
-  { subgroups: 4, tileColumns: 16, stages: 2, blocks: 1, paired: "in place" },
-  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1, columns: 8 },
-  { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
-];
+/** Two passes over keys and values; no default. */
+const SPLIT = { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2, split: true } as const;
 
 function denseMatrix(): CatalogEntry[] {
   return MATRIX_HEAD_DIMS.flatMap((headDim) => {
@@ -188,18 +178,8 @@ function denseMatrix(): CatalogEntry[] {
         },
       })),
     ]);
-    const { query: queries, "key-value": keyValues } = MATRIX_BACKWARD_TILINGS;
-    const fitting = CANDIDATES.filter(({ blocks }) => blocks === 1 || headDim === 64);
-    const candidates = fitting.map((keyValue): CatalogEntry => ({
-      name: `dense backward matrix ${tilingName(keyValue)} d=${headDim}`,
-      capabilities: MATRIX_UNITS,
-      run: async (gpu) => {
-        const query = { ...queries[0], columns: keyValue.columns };
-        const plan = planDenseBackward(gpu, { ...shape, matrixTilings: { query, keyValue } });
-        const backward = await createDenseBackward(gpu, plan);
-        backward.bind(await denseBuffers(gpu, headDim));
-      },
-    }));
+    const { query: queries, "key-value": all } = MATRIX_BACKWARD_TILINGS;
+    const keyValues = all.filter(({ blocks }) => blocks === 1 || headDim === 64);
     const backward = queries.flatMap((query) =>
       keyValues.flatMap((keyValue) =>
         (["f16", "f32"] as const).map((gradientType): CatalogEntry => ({
@@ -214,7 +194,16 @@ function denseMatrix(): CatalogEntry[] {
         }))
       )
     );
-    return [...forward, ...backward, ...candidates];
+    const split: CatalogEntry = {
+      name: `dense backward matrix split d=${headDim}`,
+      capabilities: MATRIX_UNITS,
+      run: async (gpu) => {
+        const matrixTilings = { query: queries[1], keyValue: SPLIT };
+        const plan = planDenseBackward(gpu, { ...shape, matrixTilings });
+        (await createDenseBackward(gpu, plan)).bind(await denseBuffers(gpu, headDim));
+      },
+    };
+    return [...forward, ...backward, split];
   });
 }
 

@@ -46,20 +46,19 @@ export interface MatrixTiling {
   readonly stages: 1 | 2;
   /** Blocks of 16 rows that a subgroup owns. */
   readonly blocks: 1 | 2;
-  /** Columns of a product: 16, or 8 with twice as many products. Default 16. */
-  readonly columns?: 8;
 }
 
 /** Tiling of a backward pass on matrix units. */
 export interface MatrixBackwardTiling extends MatrixTiling {
+  /** A ring was not faster here, and registers are scarce. */
+  readonly stages: 1;
   /**
-   * Keys and values: two subgroups share 32 keys; one multiplies K·Qᵀ and the other V·dOᵀ, then each
-   * adds to half of the columns of dK and dV. Their weights lie in memory of their own (`apart`,
-   * two barriers per step), or where the scores were (`in place`, three). Needs two stages.
+   * Keys and values: two passes, dV and the weights, then dK and dS, each with a ring of two tiles.
+   * Needs two blocks and f16 gradients. Default: one pass.
    */
-  readonly paired?: "apart" | "in place";
-  /** With pairs: rows are staged as soon as they are fetched. Default: one step later. */
-  readonly direct?: true;
+  readonly split?: true;
+  /** Columns of a product: 16, or 8 with twice as many products. Default 16. */
+  readonly columns?: 8;
 }
 
 /** The two backward passes. */
@@ -119,15 +118,19 @@ export const MATRIX_BACKWARD_TILINGS: Readonly<
   Record<MatrixBackwardPass, readonly MatrixBackwardTiling[]>
 > = {
   query: [
+    { subgroups: 4, tileColumns: 64, stages: 1, blocks: 2, columns: 8 },
     { subgroups: 4, tileColumns: 64, stages: 1, blocks: 2 },
     { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
     { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
   ],
+  // Two blocks fit the registers at d = 64 only.
   "key-value": [
+    { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
     { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 },
     { subgroups: 8, tileColumns: 32, stages: 1, blocks: 1 },
     { subgroups: 4, tileColumns: 64, stages: 1, blocks: 1 },
     { subgroups: 4, tileColumns: 32, stages: 1, blocks: 1 },
+    { subgroups: 4, tileColumns: 32, stages: 1, blocks: 2 },
   ],
 };
 
@@ -144,9 +147,7 @@ export function sameTiling(one: object, other: object): boolean {
  */
 export function tilingName(tiling: object): string {
   if (!("blocks" in tiling)) return Object.values(tiling).join("/");
-  const { subgroups, tileColumns, stages, blocks, columns, paired, direct } =
-    tiling as MatrixBackwardTiling;
+  const { subgroups, tileColumns, stages, blocks, columns, split } = tiling as MatrixBackwardTiling;
   const numbers = [subgroups, tileColumns, stages, blocks].join("/");
-  const more = [paired && `pairs ${paired}`, direct && "direct", columns && `columns ${columns}`];
-  return [numbers, ...more].filter(Boolean).join(" ");
+  return numbers + (columns ? ` columns ${columns}` : "") + (split ? " split" : "");
 }

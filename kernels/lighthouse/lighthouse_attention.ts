@@ -51,7 +51,7 @@ import type { Scorer } from "./scorers/scorer.ts";
 import { SCORERS } from "./scorers/scorers.ts";
 import { layerOptions, smallestProblem } from "./lighthouse_options.ts";
 import type { LighthouseTuning } from "./lighthouse_tuning.ts";
-import { createSelection, planSelection } from "./passes/select.ts";
+import { CACHED_THREADS, createSelection, planSelection } from "./passes/select.ts";
 
 export type { LighthouseTuning };
 
@@ -260,6 +260,8 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     geometry,
     headsPerBlock: blocks[0].heads,
   };
+  const threads = Math.min(CACHED_THREADS, gpu.capabilities.maxInvocations);
+  const searching = { cached: true, threads, ...tuning.selection };
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
     const scored = !scorer.pass;
@@ -267,7 +269,7 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
       tensors: await createTensorPasses(gpu, { geometry, ...size, scored, tuning, own }),
       scorer: scorer.pass &&
         own(await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch })),
-      selection: own(await createSelection(gpu, planSelection(geometry, heads, tuning.selection))),
+      selection: own(await createSelection(gpu, planSelection(geometry, heads, searching))),
       scatter: own(await createScatter(gpu, planScatter(geometry, { ...size, ...tuning.scatter }))),
     };
   };

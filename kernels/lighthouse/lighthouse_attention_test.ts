@@ -150,9 +150,11 @@ for (const { levels, pooling, k, each, ...shape } of cases) {
       pyramid: { rowsInFlight: 2, threads: 64 },
       gather: { rowsPerThread: 1, threads: 128 },
       scatter: { rowsPerThread: 1, threads: 64 },
+      merged: false,
+      selection: { cached: false },
     };
     const whole = await seededInputs(gpu, shape, { seed: 900 });
-    for (const tuning of [cut, { merged: true, selection: { cached: true } }]) {
+    for (const tuning of [cut, { ...cut, merged: true, selection: { threads: 256 } }]) {
       const tuned = lighthouseImplementation({ name: "tuned", title: "tuned", tuning });
       const other = await tuned.prepare(gpu, problem, { inputs: whole, flopsPerDispatch: 1e7 });
       await other.execute();

@@ -7,9 +7,12 @@
 export interface LighthouseTuning {
   /** The pass that scores and pools. */
   readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
-  /** The search for parents. */
+  /** The search for parents. Default: cached, with 512 threads where the device has them. */
   readonly selection?: { readonly cached?: boolean; readonly threads?: number };
-  /** One dispatch over Q, K and V where a pass is the same for all of them. Default false. */
+  /**
+   * One dispatch over Q, K and V where a pass is the same for all of them. Default true, where a
+   * shader may bind ten storage buffers.
+   */
   readonly merged?: boolean;
   /** The gather. */
   readonly gather?: { readonly rowsPerThread?: number; readonly threads?: number };

@@ -93,7 +93,10 @@ function matrix(walk: TileWalk): CatalogEntry[] {
         (await createDenseAttention(gpu, plan)).bind(await buffers(gpu, headDim));
       },
     }));
-    const { query: queries, "key-value": keyValues } = MATRIX_BACKWARD_TILINGS;
+    const { query, "key-value": all } = MATRIX_BACKWARD_TILINGS;
+    const queries = query.toSorted((a, b) => (a.columns ?? 0) - (b.columns ?? 0));
+    // Two blocks of keys have no walk.
+    const keyValues = all.filter(({ blocks }) => blocks === 1);
     const backward = queries.flatMap((query, i) => {
       const keyValue = keyValues.at(-1 - i)!;
       return (["f16", "f32"] as const).map((gradientType): CatalogEntry => ({

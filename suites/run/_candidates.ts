@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { MatrixBackwardTiling, MatrixTiling } from "../../kernels/dense_attention/tilings.ts";
+import type { MatrixBackwardTiling } from "../../kernels/dense_attention/tilings.ts";
 import type { LighthouseTuning } from "../../kernels/lighthouse/lighthouse_attention.ts";
 
 /** A tiling, and what is expected of it. */
@@ -23,116 +23,54 @@ export interface CandidateGroup<T> {
   readonly candidates: readonly Candidate<T>[];
 }
 
-const PAIR = { tileColumns: 16, stages: 2, blocks: 1 } as const;
-const KEYS = { tileColumns: 64, stages: 1, blocks: 1 } as const;
+const ONE: MatrixBackwardTiling = { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 };
+const TWO: MatrixBackwardTiling = { ...ONE, blocks: 2 };
+const SPLIT: MatrixBackwardTiling = { ...TWO, tileColumns: 32, split: true };
 
 const KEY_VALUES_128: readonly Candidate<MatrixBackwardTiling>[] = [
-  { tiling: { subgroups: 8, ...KEYS }, estimate: "default: 22 KiB, 236" },
-  { tiling: { subgroups: 8, ...KEYS, columns: 8 }, estimate: "22 KiB, 230-250" },
-  {
-    tiling: { subgroups: 8, ...PAIR, paired: "apart" },
-    estimate: "15 KiB, 2 barriers, 290-330",
-  },
-  {
-    tiling: { subgroups: 8, ...PAIR, paired: "apart", columns: 8 },
-    estimate: "15 KiB, 2 barriers, 290-340",
-  },
-  {
-    tiling: { subgroups: 4, ...PAIR, paired: "apart" },
-    estimate: "15 KiB, 33 KiB a workgroup: one or two fit, 180 or 330",
-  },
-  {
-    tiling: { subgroups: 4, ...PAIR, paired: "in place" },
-    estimate: "15 KiB, 28 KiB a workgroup: two fit, 3 barriers, 300-340",
-  },
-  {
-    tiling: { subgroups: 4, ...PAIR, paired: "in place", direct: true },
-    estimate: "16 registers fewer, loads show: 270-320",
-  },
-  {
-    tiling: { subgroups: 8, ...PAIR, paired: "apart", direct: true },
-    estimate: "8 registers fewer, loads show: 220-260",
-  },
-  {
-    tiling: { subgroups: 4, ...PAIR, paired: "in place", columns: 8 },
-    estimate: "28 KiB a workgroup: two fit, 300-350",
-  },
+  { tiling: ONE, estimate: "default: 22 KiB, 230" },
+  { tiling: SPLIT, estimate: "14 KiB, a ring: values 335, keys 300, both 317" },
+  { tiling: { ...SPLIT, tileColumns: 16 }, estimate: "a barrier at every step: 305" },
 ];
 
 const KEY_VALUES_64: readonly Candidate<MatrixBackwardTiling>[] = [
-  { tiling: { subgroups: 8, ...KEYS }, estimate: "default: 14 KiB for half the work" },
-  { tiling: { subgroups: 8, ...PAIR, paired: "apart" }, estimate: "11 KiB, 2 barriers: 1.1 x" },
-  {
-    tiling: { subgroups: 4, ...PAIR, paired: "in place" },
-    estimate: "11 KiB, 3 barriers, up to 4 workgroups: 1.2 x",
-  },
-  { tiling: { subgroups: 8, ...KEYS, blocks: 2 }, estimate: "10 KiB, 32 keys: 1.25 x" },
-  { tiling: { subgroups: 4, ...KEYS, tileColumns: 32, blocks: 2 }, estimate: "10 KiB: 1.25 x" },
+  { tiling: TWO, estimate: "default: 10 KiB, 207" },
+  { tiling: SPLIT, estimate: "10 KiB too, but a ring, and P in memory: 200-230" },
 ];
 
 /** The pass that computes dK and dV; rates in TFLOP/s. */
 export const KEY_VALUE_GROUPS: readonly CandidateGroup<MatrixBackwardTiling>[] = [
   { headDim: 128, rows: 16_384, candidates: KEY_VALUES_128 },
   { headDim: 64, rows: 16_384, candidates: KEY_VALUES_64 },
-  { headDim: 128, rows: 65_536, candidates: KEY_VALUES_128.slice(0, 7) },
+  { headDim: 128, rows: 65_536, candidates: KEY_VALUES_128.slice(0, 2) },
 ];
 
 /** Delta, dK, dV and dQ together, with tilings of the pass over keys and values. */
-export const BACKWARD_GROUP: CandidateGroup<MatrixBackwardTiling> = {
-  headDim: 128,
-  rows: 16_384,
-  candidates: [
-    KEY_VALUES_128[0],
-    { ...KEY_VALUES_128[0], cut: 4096, estimate: "dS of 256 MiB: 0.97 x" },
-    { ...KEY_VALUES_128[0], cut: 2048, estimate: "64 MiB, half of it in cache; 128 groups: 0.8 x" },
-    { ...KEY_VALUES_128[2], estimate: "5 / (4 / 310 + 1 / 237) = 292" },
-    { ...KEY_VALUES_128[5], estimate: "the same" },
-  ],
-};
-
-const QUERIES = { tileColumns: 64, stages: 1, blocks: 2 } as const;
-
-/** The pass that computes dQ. */
-export const QUERY_GROUPS: readonly CandidateGroup<MatrixBackwardTiling>[] = [
+export const BACKWARD_GROUPS: readonly CandidateGroup<MatrixBackwardTiling>[] = [
   {
     headDim: 128,
     rows: 16_384,
     candidates: [
-      { tiling: { subgroups: 4, ...QUERIES }, estimate: "default: 3.5 KiB, 237" },
-      { tiling: { subgroups: 4, ...QUERIES, columns: 8 }, estimate: "3.5 KiB, 230-250" },
-      {
-        tiling: { subgroups: 4, ...QUERIES, tileColumns: 32 },
-        estimate: "24 registers fewer, twice the barriers: 220-250",
-      },
+      { tiling: ONE, estimate: "5 / (4 / 230 + 1 / 251) = 234" },
+      { tiling: SPLIT, estimate: "5 / (4 / 317 + 1 / 251) = 301" },
+      { tiling: SPLIT, cut: 4096, estimate: "P and dS of 256 MiB each: 295" },
     ],
   },
 ];
 
-const TWO_BLOCKS = { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 } as const;
+const QUERIES: MatrixBackwardTiling = { subgroups: 4, tileColumns: 64, stages: 1, blocks: 2 };
 
-const FORWARD: readonly Candidate<MatrixTiling>[] = [
-  { tiling: TWO_BLOCKS, estimate: "default: 7 KiB, 336-360" },
-  { tiling: { ...TWO_BLOCKS, columns: 8 }, estimate: "7 KiB, 340-375" },
-];
-
-/** The forward pass. */
-export const FORWARD_GROUPS: readonly CandidateGroup<MatrixTiling>[] = [
-  { headDim: 128, rows: 16_384, candidates: FORWARD },
-  { headDim: 128, rows: 65_536, candidates: FORWARD },
-  { headDim: 64, rows: 16_384, candidates: FORWARD },
-];
-
-/** The dilated scorer at N = 8,192, δ = 4: 32 sequences of 2,048 rows. */
-export const SQUARED_NORMS: CandidateGroup<MatrixTiling> = {
-  headDim: 128,
-  rows: 8192,
+/** The pass that computes dQ. */
+export const QUERY_GROUPS: readonly CandidateGroup<MatrixBackwardTiling>[] = [128, 64].map((
+  headDim,
+) => ({
+  headDim,
+  rows: 16_384,
   candidates: [
-    { tiling: TWO_BLOCKS, estimate: "default, not timed here before" },
-    { tiling: { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 }, estimate: "285" },
-    { tiling: { subgroups: 8, tileColumns: 32, stages: 2, blocks: 1 }, estimate: "220" },
-    { tiling: { ...TWO_BLOCKS, columns: 8 }, estimate: "as forward" },
+    { tiling: QUERIES, estimate: "3.5 KiB at d = 128" },
+    { tiling: { ...QUERIES, columns: 8 }, estimate: "1.04 x, as measured at d = 128" },
   ],
-};
+}));
 
 /** A division of a Lighthouse layer's passes. */
 export interface LayerCandidate {
@@ -141,28 +79,12 @@ export interface LayerCandidate {
   readonly estimate: string;
 }
 
-/** Lighthouse with the norm scorer at N = 8,192. */
+/** Lighthouse with the norm scorer. */
 export const LAYERS: readonly LayerCandidate[] = [
-  { name: "default", tuning: {}, estimate: "pool 50, select 43, gather 20, scatter 16 us" },
   {
-    name: "select cached 256",
-    tuning: { selection: { cached: true, threads: 256 } },
-    estimate: "select 13 us",
+    name: "single passes, keys not cached",
+    tuning: { merged: false, selection: { cached: false } },
+    estimate: "before",
   },
-  {
-    name: "select cached 512",
-    tuning: { selection: { cached: true, threads: 512 } },
-    estimate: "select 11 us",
-  },
-  {
-    name: "select cached 1024",
-    tuning: { selection: { cached: true, threads: 1024 } },
-    estimate: "select 11 us",
-  },
-  { name: "merged", tuning: { merged: true }, estimate: "pool 25, gather 9 us" },
-  {
-    name: "merged, select cached 512",
-    tuning: { merged: true, selection: { cached: true, threads: 512 } },
-    estimate: "all but attention 45-60 us",
-  },
+  { name: "default", tuning: {}, estimate: "1.27 x at 8K, 1.01 x at 128K" },
 ];

@@ -21,11 +21,6 @@ import {
   planDenseBackward,
 } from "../../kernels/dense_attention/dense_attention_backward.ts";
 import { dense } from "../../kernels/dense_attention/dense_layer.ts";
-import { denseAttentionRow } from "../../kernels/dense_attention/dense_attention_reference.ts";
-import {
-  createSquaredNorms,
-  planSquaredNorms,
-} from "../../kernels/dense_attention/dense_squared_norms.ts";
 import {
   createMatrixScratch,
   hasRoom,
@@ -55,14 +50,12 @@ import { holdWorkers } from "../check/worker_pool.ts";
 import { errorLine } from "../errors.ts";
 import { bootstrapRatio, summarize } from "../statistics/statistics.ts";
 import {
-  BACKWARD_GROUP,
+  BACKWARD_GROUPS,
   type Candidate,
   type CandidateGroup,
-  FORWARD_GROUPS,
   KEY_VALUE_GROUPS,
   LAYERS,
   QUERY_GROUPS,
-  SQUARED_NORMS,
 } from "./_candidates.ts";
 
 const SEED = 1010;
@@ -123,9 +116,25 @@ function secondsOf({ gpuSeconds, wallSeconds }: Timing): number {
   return gpuSeconds ?? wallSeconds;
 }
 
+let warm: Dispatch[] | undefined;
+
+/** Raises the clock: dense attention for half a second. */
+async function warmUp(): Promise<void> {
+  if (!warm) {
+    const room = new Room(HEADS, 16_384, 128);
+    warm = await forwardDispatches(
+      { heads: HEADS, rows: 16_384, headDim: 128 },
+      await room.inputs(),
+    );
+  }
+  const end = performance.now() + 500;
+  while (performance.now() < end) await run(warm, 20);
+}
+
 /** Rounds through all works and back. The first of them is the default. */
 async function measure(works: readonly Work[]): Promise<void> {
   const repeats: number[] = [];
+  await warmUp();
   for (const { run } of works) {
     await run(1);
     const once = secondsOf(await run(1));
@@ -400,59 +409,18 @@ function flopsOf(
   return { forward: 2, query: 1, keyValue: 4, both: 5 }[pass] * heads * rows * (rows + 1) * headDim;
 }
 
-/** The dilated scorer's attention. */
-async function measureSquaredNorms({ headDim, rows, candidates }: CandidateGroup<MatrixTiling>) {
-  const dilation = 4;
-  const room = new Room(HEADS, rows, headDim);
-  try {
-    const { q, k, v, lse: norms } = await room.inputs();
-    // Row `at` of residue 1 of head 0, in float64.
-    const at = 500;
-    const host = await Promise.all([q, k, v].map(async (tensor) => {
-      const all = await readRows(gpu, tensor, { head: 0, first: 0, count: (at + 1) * dilation });
-      return Float64Array.from(
-        { length: (at + 1) * headDim },
-        (_, i) => all[(Math.floor(i / headDim) * dilation + 1) * headDim + i % headDim],
-      );
-    }));
-    const { output } = denseAttentionRow({ q: host[0], k: host[1], v: host[2], headDim }, at);
-    const want = Array.from(output).reduce((sum, x) => sum + x * x, 0);
-    const works: Work[] = [];
-    for (const { tiling, estimate } of candidates) {
-      const group = `squared norms d ${headDim} N ${rows} dilation ${dilation}`;
-      const size = { heads: HEADS, rows, headDim, dtype: "f16" } as const;
-      const plan = planSquaredNorms(gpu, { ...size, dilation, matrixTiling: tiling });
-      const entry = addEntry(group, tilingName(tiling), estimate, plan.flops);
-      await attempt(entry, async () => {
-        const kernel = await createSquaredNorms(gpu, plan);
-        const [qs, ks, vs] = [q, k, v].map(data);
-        const dispatches = kernel.bind({ q: qs, k: ks, v: vs, squaredNorms: data(norms) });
-        await run(dispatches);
-        const row = { head: 0, first: at * dilation + 1, count: 1 };
-        const [have] = await readRows(gpu, norms, row);
-        const error = Math.abs(have / want - 1);
-        if (!(error < 5e-3)) throw new RangeError(`norm ${have} is not ${want}`);
-        entry.beside = `float64 within ${error.toExponential(1)}`;
-        works.push({ entry, run: (repeat) => run(dispatches, repeat) });
-      });
-    }
-    await measure(works);
-  } finally {
-    room.destroy();
-  }
-}
-
 /** Lighthouse layers, whole and by stage. */
-async function measureLayers(): Promise<void> {
-  const shape = { heads: HEADS, context: 8192, headDim: 128, dtype: "f16" } as const;
-  const problem: Problem = { shape, options: { levels: 3, pooling: 4, k: 128 } };
+async function measureLayers(context: number): Promise<void> {
+  const shape = { heads: HEADS, context, headDim: 128, dtype: "f16" } as const;
+  const budget = Math.max(128, context / 64);
+  const problem: Problem = { shape, options: { levels: 3, pooling: 4, k: budget } };
   const room = new Room(HEADS, shape.context, shape.headDim);
   const { q, k, v } = await room.inputs();
   const works: Work[] = [];
   const staged: (() => Promise<void>)[] = [];
   let known: string | undefined;
   for (const { name, tuning, estimate } of LAYERS) {
-    const entry = addEntry("Lighthouse norm N 8192", name, estimate);
+    const entry = addEntry(`Lighthouse norm N ${context}`, name, estimate);
     await attempt(entry, async () => {
       const implementation = lighthouseImplementation({ name, title: name, tuning });
       const layer = await implementation.prepare(gpu, problem, { inputs: { q, k, v } });
@@ -487,6 +455,7 @@ async function measureLayers(): Promise<void> {
     });
   }
   await measure(works);
+  await warmUp();
   for (const stage of staged) await stage();
   write();
   room.destroy();
@@ -513,9 +482,8 @@ async function checkTilings(): Promise<void> {
       }
     }
   };
-  add("keyValue", KEY_VALUE_GROUPS);
+  add("keyValue", [...KEY_VALUE_GROUPS, ...BACKWARD_GROUPS]);
   add("query", QUERY_GROUPS);
-  add("forward", FORWARD_GROUPS);
   // Concurrently, so that drivers compile on all processors.
   await Promise.all([...all].map(async ([name, action]) => {
     const from = performance.now();
@@ -569,15 +537,11 @@ function printTable(): void {
   const start = performance.now();
   const steps: [string, () => Promise<void>][] = [
     ["checks", checkTilings],
-    ...KEY_VALUE_GROUPS.slice(0, 1).map((group): [string, () => Promise<void>] => [
-      "dK and dV",
-      () => measureTilings("keyValue", group),
-    ]),
-    ["backward", () => measureTilings("both", BACKWARD_GROUP)],
-    ["Lighthouse", measureLayers],
-    ...FORWARD_GROUPS.map((group): [string, () => Promise<void>] => [
-      "forward",
-      () => measureTilings("forward", group),
+    ["dK and dV", () => measureTilings("keyValue", KEY_VALUE_GROUPS[0])],
+    ["backward", () => measureTilings("both", BACKWARD_GROUPS[0])],
+    ...[8192, 131_072].map((context): [string, () => Promise<void>] => [
+      "Lighthouse",
+      () => measureLayers(context),
     ]),
     ...QUERY_GROUPS.map((group): [string, () => Promise<void>] => [
       "dQ",
@@ -587,7 +551,6 @@ function printTable(): void {
       "dK and dV",
       () => measureTilings("keyValue", group),
     ]),
-    ["squared norms", () => measureSquaredNorms(SQUARED_NORMS)],
   ];
   for (const [name, step] of steps) {
     if (performance.now() > deadline) {

@@ -23,10 +23,10 @@ export interface BackwardCase {
   readonly logit?: number;
 }
 
-/** The first declared tilings. */
+/** The first declared tilings for every head dimension. */
 export const [WIDEST_QUERY, WIDEST_KEY] = [
   MATRIX_BACKWARD_TILINGS.query[0],
-  MATRIX_BACKWARD_TILINGS["key-value"][0],
+  MATRIX_BACKWARD_TILINGS["key-value"].find(({ blocks }) => blocks === 1)!,
 ];
 
 /** On real matrix units. */
@@ -41,7 +41,7 @@ export const BACKWARD_CASES: readonly BackwardCase[] = [
   })),
   ...MATRIX_BACKWARD_TILINGS["key-value"].map((keyValue) => ({
     rows: 333,
-    headDim: 128,
+    headDim: keyValue.blocks === 2 ? 64 : 128,
     tilings: { query: WIDEST_QUERY, keyValue },
   })),
   { rows: 300, headDim: 128, size: 2000 },
@@ -52,7 +52,7 @@ export const BACKWARD_CASES: readonly BackwardCase[] = [
   ),
   ...MATRIX_BACKWARD_TILINGS["key-value"].map((keyValue) => ({
     rows: 333,
-    headDim: 128,
+    headDim: keyValue.blocks === 2 ? 64 : 128,
     tilings: { query: WIDEST_QUERY, keyValue },
     wide: true,
   })),
@@ -63,31 +63,6 @@ export const BACKWARD_CASES: readonly BackwardCase[] = [
 /** The smallest of both passes. */
 export const SMALLEST_BACKWARD: MatrixBackwardTilings = { query: SMALLEST, keyValue: SMALLEST };
 
-const PAIR = { ...SMALLEST, subgroups: 2, stages: 2, paired: "apart" } as const;
-/** Two subgroups that share 32 keys. */
-export const PAIRED: readonly BackwardCase[] = [
-  {
-    rows: 61,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...PAIR, paired: "in place" } },
-    cut: 32,
-    wide: true,
-  },
-  { rows: 61, headDim: 128, tilings: { query: SMALLEST, keyValue: PAIR } },
-  { rows: 150, headDim: 64, tilings: { query: SMALLEST, keyValue: PAIR }, wide: true },
-  ...[16, 17, 150].map((rows) => ({
-    rows,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...PAIR, subgroups: 4 } },
-  })),
-  {
-    rows: 50,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...PAIR, paired: "in place", direct: true } },
-    size: 2000,
-  },
-];
-
 /** Products of 8 columns. */
 export const NARROW: readonly BackwardCase[] = [
   {
@@ -95,15 +70,10 @@ export const NARROW: readonly BackwardCase[] = [
     headDim: 64,
     tilings: {
       query: { ...SMALLEST, blocks: 2, columns: 8 },
-      keyValue: { ...PAIR, columns: 8 },
+      keyValue: SMALLEST,
     },
     cut: 32,
     wide: true,
-  },
-  {
-    rows: 61,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32, columns: 8 } },
   },
 ];
 
@@ -114,6 +84,20 @@ export const TWO_BLOCKS: readonly BackwardCase[] = [17, 61].map((rows) => ({
   tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32, blocks: 2 } },
   wide: rows === 61,
 }));
+
+const SPLIT = { ...SMALLEST, tileColumns: 16, blocks: 2, split: true } as const;
+
+/** A pass for dV and a pass for dK. */
+export const SPLITS: readonly BackwardCase[] = [
+  { rows: 61, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, cut: 32 },
+  ...[17, 150].map((rows) => ({
+    rows,
+    headDim: 64,
+    tilings: { query: SMALLEST, keyValue: { ...SPLIT, tileColumns: 32 } },
+  })),
+  { rows: 50, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, size: 2000 },
+  { rows: 61, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, logit: 750365176 },
+];
 
 /** Emulated. */
 export const EMULATED_BACKWARD: readonly BackwardCase[] = [
@@ -155,7 +139,7 @@ export const EMULATED_BACKWARD: readonly BackwardCase[] = [
   // A number of rows that changes little when rounded up to the widest declared tiling.
   { rows: 250, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000, cut: 128, heads: 1 },
   { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
-  ...PAIRED,
   ...NARROW,
   ...TWO_BLOCKS,
+  ...SPLITS,
 ];

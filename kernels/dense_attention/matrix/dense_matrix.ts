@@ -13,7 +13,7 @@
  * @module
  */
 import type { DType } from "../../gpu/buffers.ts";
-import type { Capabilities } from "../../gpu/device.ts";
+import type { Capabilities, SubgroupMatrixConfig } from "../../gpu/device.ts";
 import {
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
@@ -32,6 +32,13 @@ export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
 /** Rows of one matrix, and the minimum length of a sequence. */
 const MATRIX_ROWS = 16;
 
+/** Whether a configuration is f16 × f16 → f32 with 16 rows and this many columns. */
+function isConfig(config: SubgroupMatrixConfig, columns: number): boolean {
+  const { componentType, resultComponentType, M, N, K } = config;
+  return componentType === "f16" && resultComponentType === "f32" &&
+    M === MATRIX_ROWS && N === columns && K === MATRIX_ROWS;
+}
+
 /**
  * Why the device cannot run the kernel; undefined when it can. The configuration is read from the
  * device's own table: f16 × f16 → f32 at 16 × 16 × 16, in subgroups of 32.
@@ -39,10 +46,7 @@ const MATRIX_ROWS = 16;
 export function whyNoMatrixUnits(capabilities: Capabilities): string | undefined {
   const { subgroupMatrix, subgroupMinSize, subgroupMaxSize } = capabilities;
   if (subgroupMatrix.length === 0) return "the device has no subgroup matrices";
-  const found = subgroupMatrix.some((c) =>
-    c.componentType === "f16" && c.resultComponentType === "f32" &&
-    c.M === MATRIX_ROWS && c.N === MATRIX_ROWS && c.K === MATRIX_ROWS
-  );
+  const found = subgroupMatrix.some((config) => isConfig(config, MATRIX_ROWS));
   if (!found) return "the device has no f16 × f16 → f32 subgroup matrices of 16 × 16 × 16";
   if (subgroupMinSize !== 32 || subgroupMaxSize !== 32) {
     return `subgroups have ${subgroupMinSize} to ${subgroupMaxSize} threads, not 32`;
@@ -71,11 +75,18 @@ export function whyNotOnMatrixUnits(
   return undefined;
 }
 
-/** Whether a device has the workgroup memory and threads for a tiling of a pass. */
+/** Whether a device has the matrices, the workgroup memory and the threads for a tiling of a pass. */
 export function matrixFits(
-  { maxWorkgroupBytes, maxInvocations }: Capabilities,
+  { maxWorkgroupBytes, maxInvocations, subgroupMatrix }: Capabilities,
   { pass, headDim, tiling }: MatrixPassTiling & { readonly headDim: number },
 ): boolean {
+  if ("columns" in tiling && tiling.columns === 8) {
+    if (headDim !== 128) return false; // faster there; not measured elsewhere
+    if (!subgroupMatrix.some((config) => isConfig(config, 8))) return false;
+  }
+  if (pass === "key-value" && tiling.blocks === 2 && headDim > 64) {
+    return "split" in tiling && tiling.split === true; // registers
+  }
   const bytes = pass === "forward"
     ? matrixWorkgroupBytes(tiling, headDim)
     : matrixBackwardBytes(pass, tiling, headDim);

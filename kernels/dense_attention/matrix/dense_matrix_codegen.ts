@@ -44,7 +44,6 @@ import {
   matrixInTensor,
   scheduleStep,
 } from "./dense_matrix_step_codegen.ts";
-import { withColumns } from "./matrix_columns_codegen.ts";
 import {
   LANE_PLACES,
   LEFT,
@@ -82,7 +81,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     blockNumbers: range(tiling.blocks),
     depth: range(headDim / 16),
   };
-  const parts = [
+  return [
     declarations(kernel),
     openMain(kernel),
     references(kernel),
@@ -92,8 +91,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     "}",
     result === "rows" ? NEAREST_HALF : "",
     ...walk ? [walk] : [],
-  ];
-  return withColumns(tiling, parts.join("\n"));
+  ].join("\n");
 }
 
 // ---- Declarations and registers of a subgroup ----

@@ -36,7 +36,6 @@ import {
   WEIGHT_OF,
   weights,
 } from "./dense_matrix_score_gradients_codegen.ts";
-import { withColumns } from "./matrix_columns_codegen.ts";
 import {
   LEFT,
   loadWeights,
@@ -70,7 +69,7 @@ export function generateMatrixKeyValue(
   const { headDim } = options;
   const keySums = { names: sumsOf(kernel, "dk"), at: "partial", headDim };
   const valueSums = { names: sumsOf(kernel, "dv"), at: "valuePartial", headDim };
-  const parts = [
+  return [
     keyValueDeclarations(kernel, SCRATCH),
     openMain(kernel),
     attempts(kernel, { keySums, valueSums }),
@@ -79,8 +78,7 @@ export function generateMatrixKeyValue(
     WEIGHT_OF,
     isScaled(kernel) ? "" : NEAREST_HALF,
     ...kernel.walk ? [kernel.walk] : [],
-  ];
-  return withColumns(tiling, parts.join("\n"));
+  ].join("\n");
 }
 
 // ---- Declarations and registers of a subgroup ----

@@ -36,7 +36,6 @@ import {
   WEIGHT_OF,
   weights,
 } from "./dense_matrix_score_gradients_codegen.ts";
-import { withColumns } from "./matrix_columns_codegen.ts";
 import {
   LEFT,
   loadWeights,
@@ -66,7 +65,7 @@ export function generateTwoBlockKeyValue(
     );
   }
   const kernel = describeBackward(tiling, options);
-  const parts = [
+  return [
     keyValueDeclarations(kernel, 2 * SCRATCH),
     openMain(kernel),
     attempts(kernel),
@@ -74,8 +73,7 @@ export function generateTwoBlockKeyValue(
     "}",
     WEIGHT_OF,
     isScaled(kernel) ? "" : NEAREST_HALF,
-  ];
-  return withColumns(tiling, parts.join("\n"));
+  ].join("\n");
 }
 
 /** Names of the sums of a block of keys. */

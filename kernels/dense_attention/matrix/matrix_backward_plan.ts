@@ -5,6 +5,7 @@
  * @module
  */
 import type { Gpu } from "../../gpu/device.ts";
+import type { PipelineSource } from "../../gpu/pipeline.ts";
 import {
   type DenseBackwardPlan,
   labelOf,
@@ -13,7 +14,12 @@ import {
   type TiledPipelines,
   type TiledPlan,
 } from "../backward_plan.ts";
-import { type MatrixBackwardTilings, type MatrixTiling, tilingName } from "../tilings.ts";
+import {
+  type MatrixBackwardTiling,
+  type MatrixBackwardTilings,
+  type MatrixTiling,
+  tilingName,
+} from "../tilings.ts";
 import {
   describeWalk,
   requireWalkable,
@@ -32,9 +38,9 @@ import {
 } from "./dense_matrix_backward.ts";
 import { type MatrixBackwardSchedule, planMatrixSchedule } from "./matrix_schedule.ts";
 import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
-import { generatePairedKeyValue } from "./dense_matrix_pairs_codegen.ts";
 import { generateTwoBlockKeyValue } from "./dense_matrix_two_blocks_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
+import { generateSplitKeyValue, type SplitPass } from "./dense_matrix_split_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import { sumPartsSource } from "./matrix_sum_parts.ts";
 
@@ -45,6 +51,20 @@ function tileOf(pass: string, tiling: MatrixTiling): WalkTile {
     columns: tiling.tileColumns,
     own: pass === "query" ? "queries" : "keys",
   };
+}
+
+/** The pass over keys and values as two: dV with the weights, and dK. */
+function splitPasses(
+  tiling: MatrixBackwardTiling,
+  options: DenseBackwardOptions,
+): Pick<TiledPlan["pipelines"], "value" | "keyValue"> {
+  const { headDim, dtype, gradientType = dtype } = options;
+  const source = (pass: SplitPass, buffers: number): PipelineSource => ({
+    label: labelOf(`${pass} on matrix units`, options),
+    code: generateSplitKeyValue(pass, tiling, { headDim, gradientType }),
+    bindings: [...Array<"read-write">(buffers).fill("read-write"), "uniform"],
+  });
+  return { value: source("values", 7), keyValue: source("keys", 9) };
 }
 
 /** Plans the two tiled passes, for a shape that matrix units support. */
@@ -61,7 +81,11 @@ export function planMatrixPasses(
       return chooseMatrixBackward(
         capabilities,
         shape,
-        (pass, all) => suitedTilings(walk, all, { tileOf: (tiling) => tileOf(pass, tiling), rows }),
+        (pass, all) => {
+          // Two blocks of keys have no walk.
+          const walkable = all.filter(({ blocks }) => pass !== "key-value" || blocks === 1);
+          return suitedTilings(walk, walkable, { tileOf: (tiling) => tileOf(pass, tiling), rows });
+        },
       );
     }
     const chosen = chooseMatrixBackward(capabilities, shape);
@@ -75,12 +99,7 @@ export function planMatrixPasses(
   const tiles = { query: tileOf("query", query), keyValue: tileOf("key-value", keyValue) };
   for (const tile of Object.values(tiles)) requireWalkable(walk, tile);
   const bound = walk ? walk.bindings : [];
-  const inputs = gradientType === "f32" ? 7 : 6;
-  const generate = keyValue.paired
-    ? generatePairedKeyValue
-    : keyValue.blocks === 2
-    ? generateTwoBlockKeyValue
-    : generateMatrixKeyValue;
+  const generate = keyValue.blocks === 2 ? generateTwoBlockKeyValue : generateMatrixKeyValue;
   const name = `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`;
   const schedule = planMatrixSchedule(capabilities, {
     heads,
@@ -116,19 +135,21 @@ export function planMatrixPasses(
           ...bound,
         ],
       },
-      keyValue: {
-        label: labelOf("keys and values on matrix units", options),
-        code: generate(keyValue, {
-          headDim,
-          gradientType,
-          walk: walk?.code(tiles.keyValue, gradientType === "f32" ? 13 : 12),
-        }),
-        bindings: [
-          ...Array<"read" | "read-write">(inputs).fill(keyValue.paired ? "read-write" : "read"),
-          ...Array<"read-write">(5).fill("read-write"),
-          "uniform",
-          ...bound,
-        ],
+      ...keyValue.split ? splitPasses(keyValue, options) : {
+        keyValue: {
+          label: labelOf("keys and values on matrix units", options),
+          code: generate(keyValue, {
+            headDim,
+            gradientType,
+            walk: walk?.code(tiles.keyValue, gradientType === "f32" ? 13 : 12),
+          }),
+          bindings: [
+            ...Array<"read">(gradientType === "f32" ? 7 : 6).fill("read"),
+            ...Array<"read-write">(5).fill("read-write"),
+            "uniform",
+            ...bound,
+          ],
+        },
       },
       ...schedule.rectangles.some(({ parts = 1 }) => parts > 1) && {
         sum: sumPartsSource(labelOf("sums of parts", options), { headDim, gradientType }),

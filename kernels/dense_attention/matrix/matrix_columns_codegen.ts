@@ -8,10 +8,10 @@
  *
  * @module
  */
-import type { MatrixTiling } from "../tilings.ts";
+import type { MatrixBackwardTiling } from "../tilings.ts";
 
 /** The shader of a tiling: with products of 8 columns if it asks for them. */
-export function withColumns({ columns }: MatrixTiling, code: string): string {
+export function withColumns({ columns }: MatrixBackwardTiling, code: string): string {
   return columns === 8 ? narrowProducts(code) : code;
 }
 

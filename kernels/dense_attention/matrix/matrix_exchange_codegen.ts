@@ -36,32 +36,21 @@ export function multiplyAdd(result: string, left: string, right: string): string
   return `${result} = subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${result});`;
 }
 
-/** 16-byte vectors from one row to the next in a scratch. */
-interface ScratchStrides {
-  readonly scores: number;
-  readonly weights: number;
-}
-
 /** Positions of a lane's elements in a scratch. Expects the builtin `local`. */
-export function lanePlaces({ scores, weights }: ScratchStrides): string {
-  return wgsl`
+export const LANE_PLACES = wgsl`
   let subgroup = local >> 5u;
   let row16 = local & 15u;        // the lane's row of a matrix
   let side = (local >> 4u) & 1u;  // and which 8 of its 16 columns
   // It finds its scores in two halves, the one from column0 first, and puts its weights together.
   let swap = (row16 >> 2u) & 1u;
   let column0 = side * 8u + swap * 4u;
-  let half0 = row16 * ${scores}u + side * 2u + swap;
-  let weight0 = row16 * ${weights}u + side;
+  let half0 = row16 * ${SCORE_STRIDE}u + side * 2u + swap;
+  let weight0 = row16 * ${WEIGHT_STRIDE}u + side;
 `;
-}
-
-/** The same for scores and weights one after the other. */
-export const LANE_PLACES = lanePlaces({ scores: SCORE_STRIDE, weights: WEIGHT_STRIDE });
 
 /** Stores a result matrix to the scratch at `scratch`. */
-export function storeResult(scratch: string, result: string, stride = SCORE_STRIDE): string {
-  return `subgroupMatrixStore<row_major>(&scratch, ${scratch}, ${result}, ${stride}u);`;
+export function storeResult(scratch: string, result: string): string {
+  return `subgroupMatrixStore<row_major>(&scratch, ${scratch}, ${result}, ${SCORE_STRIDE}u);`;
 }
 
 /** 8 scores of a lane from the scratch at `scratch`, as variables `<name>a` and `<name>b`. */

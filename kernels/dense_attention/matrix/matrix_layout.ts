@@ -13,15 +13,6 @@ export const WEIGHT_STRIDE = 3;
 /** 16-byte vectors of a scratch: 16 rows of scores. */
 export const SCRATCH = 16 * SCORE_STRIDE;
 
-/** The same for pairs of subgroups: a row of both scores, a row of both weights. */
-export const PAIR_SCORE_STRIDE = 10;
-/** 16-byte vectors from one row of both weights to the next. */
-export const PAIR_WEIGHT_STRIDE = 5;
-/** 16-byte vectors of both scores of 16 keys and 16 queries. */
-export const PAIR_SCORES = 16 * PAIR_SCORE_STRIDE;
-/** 16-byte vectors of both weights. */
-export const PAIR_WEIGHTS = 16 * PAIR_WEIGHT_STRIDE;
-
 /** 16-byte vectors from one staged row to the next: without padding, loads conflict in their banks. */
 export function stageStride(headDim: number): number {
   return headDim / 8 + 1;
@@ -45,13 +36,9 @@ export function matrixBackwardBytes(
   tiling: MatrixBackwardTiling,
   headDim: number,
 ): number {
-  const { subgroups, tileColumns, stages, blocks, paired } = tiling;
-  const stage = stages * tileColumns * stageStride(headDim);
-  if (paired) {
-    const weights = paired === "apart" ? PAIR_WEIGHTS : 0;
-    const rows = stages * tileColumns;
-    return (2 * stage + subgroups * (PAIR_SCORES + weights)) * 16 + 8 * rows + rows / 4 + 8;
-  }
+  const { subgroups, tileColumns, blocks, split } = tiling;
+  const stage = tileColumns * stageStride(headDim);
+  if (split) return (4 * stage + subgroups * SCRATCH) * 16 + 8 * tileColumns + 8;
   return pass === "query"
     ? (stage + subgroups * SCRATCH) * 16
     : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;

@@ -22,12 +22,6 @@ export interface StagedRows {
    * that no compiler moves it up to where registers are short. Default: no dependence.
    */
   readonly prefetch: (known?: string) => readonly string[];
-  /** The first half of `prefetch`: stages the rows fetched before. */
-  readonly put: () => readonly string[];
-  /** Its second half: fetches the next rows. */
-  readonly fetch: () => readonly string[];
-  /** Fetches and stages the rows of the next step at once; for a stream that is `direct`. */
-  readonly stage: () => readonly string[];
 }
 
 /** Rows that are streamed, and the work on them. */
@@ -38,8 +32,8 @@ export interface RowStream {
   readonly condition: string;
   /** Rows of one tile; a multiple of 16. */
   readonly tileColumns: number;
-  /** Tensors, their stages, and where in the stage their vectors begin. Default: at its start. */
-  readonly tensors: readonly (readonly [tensor: string, stage: string, first?: number])[];
+  /** Pairs of a tensor and its stage. */
+  readonly tensors: readonly (readonly [tensor: string, stage: string])[];
   /** 16-byte vectors of a row. */
   readonly vectors: number;
   /** Threads of a workgroup. */
@@ -69,10 +63,7 @@ interface StagedVector {
 function stagedVectors(stream: RowStream, count: number): StagedVector[] {
   const { tensors, vectors, threads, row } = stream;
   const units = count * vectors;
-  const vectorOf = (
-    [tensor, stage, first]: readonly [string, string, number?],
-    i: number,
-  ): StagedVector => {
+  const vectorOf = ([tensor, stage]: readonly [string, string], i: number): StagedVector => {
     const unit = `(local + ${i * threads}u)`;
     const [unitRow, column] = [`${unit} / ${vectors}u`, `${unit} % ${vectors}u`];
     const name = `${tensor}Next${i}`;
@@ -81,9 +72,7 @@ function stagedVectors(stream: RowStream, count: number): StagedVector[] {
       fetch: (from, plus = "") =>
         `${tensor}[(${row(`${from} + ${unitRow}${plus}`)}) * ${vectors}u + ${column}]`,
       put: (to) => {
-        const put = `${stage}[${first === undefined ? "" : `${first}u + `}(${to} + ${unitRow}) * ${
-          vectors + 1
-        }u + ${column}] = ${name};`;
+        const put = `${stage}[(${to} + ${unitRow}) * ${vectors + 1}u + ${column}] = ${name};`;
         return (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put;
       },
     };
@@ -112,9 +101,8 @@ export function streamTiles(
   const { place } = options;
   const from = place ? "tileRow" : counter;
   const parts = stagedVectors(options, tileColumns);
-  const none = { prefetch: () => [], put: () => [], fetch: () => [], stage: () => [] };
   const stepAt = (row: string, at: number) =>
-    step({ row, firstRow: `(${counter} + ${row})`, at, ...none });
+    step({ row, firstRow: `(${counter} + ${row})`, at, prefetch: () => [] });
   const steps = unrolled
     ? range(tileColumns / 16).map((at) => stepAt(`${16 * at}u`, at))
     : flatWgsl`
@@ -148,14 +136,9 @@ export function streamTiles(
  * store of their value, where all threads wait again; the tensors are therefore bound read-write
  * ({@linkcode ringAccess}), although nothing writes them. The position of the prefetch in a step
  * decides whether registers suffice: `TUNING.md` has the measurements.
- *
- * @param stream `synchronised`: a step has barriers of its own, one before it stages rows and one
- * after. `direct`: a step stages rows with `stage` and holds none in registers.
  */
-export function streamRing(
-  stream: RowStream & { readonly synchronised?: boolean; readonly direct?: boolean },
-): string {
-  const { counter, tileColumns, condition, step, place, synchronised, direct } = stream;
+export function streamRing(stream: RowStream): string {
+  const { counter, tileColumns, condition, step, place } = stream;
   const ring = 2 * tileColumns;
   const parts = stagedVectors(stream, 16);
   const fetch = (declare: "let " | "var " | "", ahead: number, plus?: string) => {
@@ -181,22 +164,13 @@ export function streamRing(
     const plus = known && ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`;
     return [...put(tileColumns), ...fetch("", tileColumns + 16, plus)];
   };
-  const halves = {
-    put: () => put(tileColumns),
-    fetch: () => fetch("", tileColumns + 16),
-    stage: () => ["{", ...fetch("let ", tileColumns), ...put(tileColumns), "}"],
-  };
-  const opening = tileColumns === 16
-    ? barrier
-    : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`;
   return flatWgsl`
     ${fillFirstTile}
-    ${direct ? [] : fetch("var ", tileColumns)}
-    ${synchronised ? [barrier] : []}
+    ${fetch("var ", tileColumns)}
     for (; ${condition}; ${counter} += 16u) {
-      ${synchronised ? [] : [opening]}
+      ${tileColumns === 16 ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`}
       let staged = ${counter} % ${ring}u; // where these 16 rows are in the ring
-      ${step({ row: "staged", firstRow: counter, at: 0, prefetch, ...halves })}
+      ${step({ row: "staged", firstRow: counter, at: 0, prefetch })}
     }
   `;
 }

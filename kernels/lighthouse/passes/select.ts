@@ -38,12 +38,15 @@ export interface SelectionOptions {
    * Default false. Results are equal.
    */
   readonly cached?: boolean;
-  /** Threads of a workgroup that caches keys: 256, 512 or 1,024. Default 512. */
+  /** Threads of a workgroup that caches keys: 256, 512 or 1,024. Default {@linkcode CACHED_THREADS}. */
   readonly threads?: number;
 }
 
 /** Candidates of a level whose keys fit the 16 KiB of workgroup memory that every device has. */
 export const MOST_CACHED = 512;
+
+/** The fastest number of threads on an H200. */
+export const CACHED_THREADS = 512;
 
 /** The plan of a selection. */
 export interface SelectionPlan {
@@ -114,7 +117,10 @@ function mostCandidates({ tileEntries, pooling }: LighthouseGeometry): number {
 }
 
 /** The shader whose search for parents is that of `select_cached.wgsl`. */
-function generateCached(geometry: LighthouseGeometry, { threads = 512 }: SelectionOptions): string {
+function generateCached(
+  geometry: LighthouseGeometry,
+  { threads = CACHED_THREADS }: SelectionOptions,
+): string {
   const from = code.indexOf("// The rank key that exactly 64 candidates reach");
   const to = code.indexOf("// Parents of a level with an index below i.");
   const whole = code.slice(0, from) + cached + "\n" + code.slice(to);

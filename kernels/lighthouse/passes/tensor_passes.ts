@@ -60,9 +60,10 @@ export interface TensorPassOptions {
   readonly own: <T extends { readonly destroy: () => void }>(thing: T) => T;
 }
 
-/** Compiles them: merged if the tuning says so and the device binds enough buffers. */
+/** Compiles them: merged if the device binds enough buffers and the tuning does not forbid it. */
 export function createTensorPasses(gpu: Gpu, options: TensorPassOptions): Promise<TensorPasses> {
-  const merged = options.tuning.merged && gpu.capabilities.maxStorageBuffers >= MERGED_BINDINGS;
+  const { merged: allowed = true } = options.tuning;
+  const merged = allowed && gpu.capabilities.maxStorageBuffers >= MERGED_BINDINGS;
   return merged ? createMerged(gpu, options) : createSingle(gpu, options);
 }
 
