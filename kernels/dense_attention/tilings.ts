@@ -54,7 +54,7 @@ export interface MatrixBackwardTiling extends MatrixTiling {
   readonly stages: 1;
   /**
    * Keys and values: two passes, dV and the weights, then dK and dS, each with a ring of two tiles.
-   * Needs two blocks and f16 gradients. Default: one pass.
+   * Needs two blocks. Default: one pass.
    */
   readonly split?: true;
   /** Columns of a product: 16, or 8 with twice as many products. Default 16. */

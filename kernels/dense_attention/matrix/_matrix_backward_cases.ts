@@ -89,6 +89,7 @@ const SPLIT = { ...SMALLEST, tileColumns: 16, blocks: 2, split: true } as const;
 
 /** A pass for dV and a pass for dK. */
 export const SPLITS: readonly BackwardCase[] = [
+  { rows: 61, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, cut: 32, wide: true },
   { rows: 61, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, cut: 32 },
   ...[17, 150].map((rows) => ({
     rows,

@@ -230,9 +230,11 @@ export function createMatrixBinding(
         const { uniform, workgroups } = keyValue;
         const { scoreGradients, exponents, keyPartials } = scratch;
         const sums = [keyPartials, slice(uniform)];
+        const gradients = scaled ? scaled.gradients : t.outputGradient;
+        const scales = scaled ? [scaled.scales] : [];
         return [
           bindDispatch(gpu, value, {
-            slices: [t.q, t.k, t.outputGradient, t.lse, t.valueGradient, weights, ...sums],
+            slices: [t.q, t.k, gradients, t.lse, ...scales, t.valueGradient, weights, ...sums],
             workgroups,
             flops: 2 * flops,
           }),
@@ -240,8 +242,9 @@ export function createMatrixBinding(
             slices: [
               t.q,
               t.v,
-              t.outputGradient,
+              gradients,
               t.delta,
+              ...scales,
               t.keyGradient,
               weights,
               scoreGradients,

@@ -28,13 +28,15 @@ import {
   beginSums,
   declareBindings,
   declareResult,
+  declareScales,
   describeBackward,
   endSums,
   entryPoint,
+  isScaled,
   type MatrixBackwardOptions,
   type PartialSums,
 } from "./dense_matrix_backward_codegen.ts";
-import { loadStaged, retryUntilFit } from "./dense_matrix_score_gradients_codegen.ts";
+import { adoptScale, loadStaged, retryUntilFit } from "./dense_matrix_score_gradients_codegen.ts";
 import {
   columnsOfHalves,
   LEFT,
@@ -67,20 +69,18 @@ fn weightOf(exponent: f32) -> f32 {
 }`;
 
 /**
- * The whole shader of one pass, without a walk and for f16 gradients. Bindings, all read-write.
- * Values: queries, keys, outputGradients, logSumExp, valueGradients, weights, partials, params. Keys:
- * queries, values, outputGradients, deltas, keyGradients, weights, scoreGradients, exponents, partials,
- * params.
+ * The whole shader of one pass, without a walk. Bindings, all read-write; with results of f32
+ * gradientScales comes after the first four. Values: queries, keys, outputGradients, logSumExp,
+ * valueGradients, weights, partials, params. Keys: queries, values, outputGradients, deltas,
+ * keyGradients, weights, scoreGradients, exponents, partials, params.
  */
 export function generateSplitKeyValue(
   pass: SplitPass,
   tiling: MatrixBackwardTiling,
   options: MatrixBackwardOptions,
 ): string {
-  if (options.walk || options.gradientType !== "f16" || tiling.blocks !== 2) {
-    throw new RangeError(
-      "generate the split pass over keys and values: not f16 gradients, two blocks and no walk",
-    );
+  if (options.walk || tiling.blocks !== 2) {
+    throw new RangeError("generate the split pass over keys and values: not two blocks, or a walk");
   }
   const kernel: Kernel = { ...describeBackward(tiling, options), pass };
   return [
@@ -90,7 +90,7 @@ export function generateSplitKeyValue(
     storeSums(kernel),
     "}",
     pass === "values" ? WEIGHT_OF : "",
-    NEAREST_HALF,
+    isScaled(kernel) ? "" : NEAREST_HALF,
   ].join("\n");
 }
 
@@ -115,7 +115,12 @@ function declarations(kernel: Kernel): string {
     values
       ? "var<storage, read_write> logSumExp: array<f32>; // [heads, N], natural logarithm"
       : "var<storage, read_write> deltas: array<f32>; // [heads, N]",
-    declareResult(values ? "valueGradients" : "keyGradients", gradientType, "[heads, N, d] f16"),
+    ...declareScales(kernel).map((line) => line.replace("storage, read>", "storage, read_write>")),
+    declareResult(
+      values ? "valueGradients" : "keyGradients",
+      gradientType,
+      `[heads, N, d] ${gradientType}`,
+    ),
     `var<storage, read_write> weights: array<vec4u>; // ${scores}, times 2^14`,
     ...values ? [] : [
       `var<storage, read_write> scoreGradients: array<vec4u>; // ${scores}`,
@@ -124,6 +129,7 @@ function declarations(kernel: Kernel): string {
     "var<storage, read_write> partials: array<f32>; // [keys and values, heads, partialRows, d]",
     "var<uniform> params: Params;",
   ];
+  const scales = `var<workgroup> stageScales: array<f32, ${tileColumns / 8}>; // of dO, by 16 rows`;
   const found = [
     "var<workgroup> largest: atomic<u32>; // of |dS| times its factor, as bits",
     "var<workgroup> overflow: f32; // the same, if it was too large",
@@ -136,6 +142,7 @@ function declarations(kernel: Kernel): string {
     var<workgroup> scoreStage: array<vec4u, ${2 * tileColumns * stride}>;
     var<workgroup> sumStage: array<vec4u, ${2 * tileColumns * stride}>;
     var<workgroup> statistics: array<f32, ${2 * tileColumns}>; // by query
+    ${isScaled(kernel) ? [scales] : []}
     var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
     ${values ? [] : found}
 
@@ -180,6 +187,7 @@ function openMain(kernel: Kernel): string {
     BLOCKS.flatMap((b) => partialSums(kernel, b).names).map((name) => `var ${name} = ${RESULT}();`)
   }
       ${values ? [] : ["var exponent = GRADIENT_EXPONENT;"]}
+      ${isScaled(kernel) ? ["var gradientScale = 1.0; // of the sums"] : []}
   `;
 }
 
@@ -199,14 +207,17 @@ function loops(kernel: Kernel): string {
     row: (row) => `headRow + min(${row}, params.rows - 1u)`,
     step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });
+  const nextScale = isScaled(kernel) ? ["var fetchedScale = 1.0;"] : [];
   const start = flatWgsl`
     var t0 = max(params.firstQuery, own0_);
     for (var ahead = 0u; ahead < ${tileColumns}u; ahead += 16u) {
-      var known = 0.0;
+      var fetched = 0.0;
+      ${nextScale}
       ${fetchStatistic(kernel, "t0 + ahead")}
       ${putStatistic(kernel, "t0 + ahead")}
     }
-    var known = 0.0;
+    var fetched = 0.0;
+    ${nextScale}
     ${fetchStatistic(kernel, `t0 + ${tileColumns}u`)}
     ${values ? [] : BLOCKS.map((b) => `var next${b}: vec4u; ${fetchWeights(b, "t0")}`)}
   `;
@@ -223,19 +234,34 @@ function loops(kernel: Kernel): string {
   return retryUntilFit(kernel, { begin, loops: [start, loop] });
 }
 
-/** Fetches a statistic of 16 queries; nothing depends on it until it is put. */
-function fetchStatistic({ pass }: Kernel, from: string): string {
-  const tensor = pass === "values" ? "logSumExp" : "deltas";
-  return `if (local < 16u) { known = ${tensor}[headRow + min(${from} + local, params.rows - 1u)]; }`;
+/** Fetches a statistic of 16 queries, and the scale of their dO; nothing depends on it until it is put. */
+function fetchStatistic(kernel: Kernel, from: string): string {
+  const tensor = kernel.pass === "values" ? "logSumExp" : "deltas";
+  const scale = flatWgsl`
+    let blocks = (params.rows + 15u) / 16u;
+    let scaleAt = (params.firstHead + group.x) * blocks + min((${from}) / 16u, blocks - 1u);
+    fetchedScale = gradientScales[scaleAt];
+  `;
+  return flatWgsl`
+    if (local < 16u) {
+      fetched = ${tensor}[headRow + min(${from} + local, params.rows - 1u)];
+      ${isScaled(kernel) ? [scale] : []}
+    }
+  `;
 }
 
 /** Stages it: what a weight's exponent begins with, or delta. Queries past the end have no weight. */
-function putStatistic({ pass, tileColumns }: Kernel, from: string): string {
+function putStatistic(kernel: Kernel, from: string): string {
+  const { pass, tileColumns } = kernel;
   const staged = pass === "values"
-    ? `select(-PAST_END, WEIGHT_EXPONENT - known * LOG2E, ${from} + local < params.rows)`
-    : "known";
+    ? `select(-PAST_END, WEIGHT_EXPONENT - fetched * LOG2E, ${from} + local < params.rows)`
+    : "fetched";
+  const scale = `stageScales[(${from}) / 16u % ${tileColumns / 8}u] = fetchedScale;`;
   return flatWgsl`
-    if (local < 16u) { statistics[(${from}) % ${2 * tileColumns}u + local] = ${staged}; }
+    if (local < 16u) {
+      statistics[(${from}) % ${2 * tileColumns}u + local] = ${staged};
+      ${isScaled(kernel) ? [scale] : []}
+    }
   `;
 }
 
@@ -260,7 +286,9 @@ function scheduleStep(kernel: Kernel, { row, firstRow, prefetch }: StagedRows): 
   const ahead = depth.slice(0, AHEAD);
   const waiting = weightsOf(kernel, 1);
   const share = Math.ceil(waiting.length / ahead.length);
+  const sums = BLOCKS.flatMap((b) => partialSums(kernel, b).names);
   return [
+    ...isScaled(kernel) ? [adoptScale(sums, row)] : [],
     multiplyScores(kernel, row),
     ...BLOCKS.flatMap((b) => [storeResult("scratch0", `s${b}`), readScores("scratch0", `x${b}`)]),
     ...masked ? [maskWeights(0, firstRow)] : [],
@@ -361,12 +389,13 @@ function addProduct(b: number, c: number): string {
 function storeSums(kernel: Kernel): string {
   const { gradientType, pass } = kernel;
   const values = pass === "values";
+  const factor = values ? "exp2(-WEIGHT_EXPONENT)" : "exp2(-exponent)";
   const store = (b: number) => {
     const sums = endSums(partialSums(kernel, b), {
       live: "mine",
       row: "row",
       gradientType,
-      factor: values ? "exp2(-WEIGHT_EXPONENT)" : "exp2(-exponent)",
+      factor: isScaled(kernel) ? `(${factor} * gradientScale)` : factor,
       scale: values ? "1.0" : "(scale * LN2)",
       tensor: values ? "valueGradients" : "keyGradients",
     });

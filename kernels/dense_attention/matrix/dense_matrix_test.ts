@@ -273,7 +273,9 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
     ]);
     const split = { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2, split: true } as const;
     for (const pass of ["values", "keys"] as const) {
-      texts.push(generateSplitKeyValue(pass, split, { headDim, gradientType: "f16" }));
+      for (const gradientType of ["f16", "f32"] as const) {
+        texts.push(generateSplitKeyValue(pass, split, { headDim, gradientType }));
+      }
     }
     for (const code of texts) {
       const { messages } = await gpu.device.createShaderModule({ code }).getCompilationInfo();

@@ -59,10 +59,11 @@ function splitPasses(
   options: DenseBackwardOptions,
 ): Pick<TiledPlan["pipelines"], "value" | "keyValue"> {
   const { headDim, dtype, gradientType = dtype } = options;
+  const scales = gradientType === "f32" ? 1 : 0;
   const source = (pass: SplitPass, buffers: number): PipelineSource => ({
     label: labelOf(`${pass} on matrix units`, options),
     code: generateSplitKeyValue(pass, tiling, { headDim, gradientType }),
-    bindings: [...Array<"read-write">(buffers).fill("read-write"), "uniform"],
+    bindings: [...Array<"read-write">(buffers + scales).fill("read-write"), "uniform"],
   });
   return { value: source("values", 7), keyValue: source("keys", 9) };
 }

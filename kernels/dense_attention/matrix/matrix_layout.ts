@@ -38,7 +38,7 @@ export function matrixBackwardBytes(
 ): number {
   const { subgroups, tileColumns, blocks, split } = tiling;
   const stage = tileColumns * stageStride(headDim);
-  if (split) return (4 * stage + subgroups * SCRATCH) * 16 + 8 * tileColumns + 8;
+  if (split) return (4 * stage + subgroups * SCRATCH) * 16 + 8.5 * tileColumns + 8;
   return pass === "query"
     ? (stage + subgroups * SCRATCH) * 16
     : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;
