@@ -169,6 +169,7 @@ export {
   planSelection,
   type Selection,
   type SelectionBindings,
+  type SelectionOptions,
   type SelectionPlan,
 } from "./lighthouse/passes/select.ts";
 export { digestSelection } from "./lighthouse/selection_digest.ts";

@@ -54,9 +54,11 @@ export interface MatrixBackwardTiling extends MatrixTiling {
   readonly stages: 1;
   /**
    * Keys and values: two passes, dV and the weights, then dK and dS, each with a ring of two tiles.
-   * Needs two blocks. Default: one pass.
+   * Needs two blocks. `late`: the second pass fetches weights in the step that needs them, which holds
+   * fewer registers than one step before; `tiles`: it loads tiles between two barriers, without a
+   * ring. Default: one pass.
    */
-  readonly split?: true;
+  readonly split?: "ring" | "late" | "tiles";
   /** Columns of a product: 16, or 8 with twice as many products. Default 16. */
   readonly columns?: 8;
 }
@@ -149,5 +151,5 @@ export function tilingName(tiling: object): string {
   if (!("blocks" in tiling)) return Object.values(tiling).join("/");
   const { subgroups, tileColumns, stages, blocks, columns, split } = tiling as MatrixBackwardTiling;
   const numbers = [subgroups, tileColumns, stages, blocks].join("/");
-  return numbers + (columns ? ` columns ${columns}` : "") + (split ? " split" : "");
+  return numbers + (columns ? ` columns ${columns}` : "") + (split ? ` split ${split}` : "");
 }

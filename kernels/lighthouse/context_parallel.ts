@@ -55,7 +55,7 @@ import {
 } from "./lighthouse_geometry.ts";
 import { createPyramid, planPyramid } from "./passes/pyramid.ts";
 import type { Scorer } from "./scorers/scorer.ts";
-import { createSelection, planSelection } from "./passes/select.ts";
+import { createSelection, fastestSelection, planSelection } from "./passes/select.ts";
 
 const PARTITIONS = ["contiguous", "head-tail"] as const;
 
@@ -288,7 +288,9 @@ export async function createContextParallel(
         const firstHead = block.firstHead * parts;
         select.push(...scored.bind({ firstHead, q, k, v, queryScores, keyScores }));
       }
-      const selection = own(await createSelection(gpu, planSelection(part, viewed.heads)));
+      const selection = own(
+        await createSelection(gpu, planSelection(part, viewed.heads, fastestSelection(gpu))),
+      );
       const gather = own(await createGather(gpu, planGather(part, viewed)));
       const take = (rows: BufferSlice, into: BufferSlice) =>
         gather.bind({ rows, pooled: at(pooled), indices: indices[b], gathered: into });

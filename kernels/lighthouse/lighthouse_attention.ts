@@ -51,7 +51,7 @@ import type { Scorer } from "./scorers/scorer.ts";
 import { SCORERS } from "./scorers/scorers.ts";
 import { layerOptions, smallestProblem } from "./lighthouse_options.ts";
 import type { LighthouseTuning } from "./lighthouse_tuning.ts";
-import { CACHED_THREADS, createSelection, planSelection } from "./passes/select.ts";
+import { createSelection, fastestSelection, planSelection } from "./passes/select.ts";
 
 export type { LighthouseTuning };
 
@@ -260,8 +260,7 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     geometry,
     headsPerBlock: blocks[0].heads,
   };
-  const threads = Math.min(CACHED_THREADS, gpu.capabilities.maxInvocations);
-  const searching = { cached: true, threads, ...tuning.selection };
+  const searching = { ...fastestSelection(gpu), ...tuning.selection };
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
     const scored = !scorer.pass;

@@ -33,7 +33,7 @@ import {
 import { createPyramid, planPyramid } from "../lighthouse/passes/pyramid.ts";
 import { normScorer } from "../lighthouse/scorers/norm/norm_scorer.ts";
 import { findScorer } from "../lighthouse/scorers/scorers.ts";
-import { createSelection, planSelection } from "../lighthouse/passes/select.ts";
+import { createSelection, fastestSelection, planSelection } from "../lighthouse/passes/select.ts";
 import { createLastRow, type LastRow, planLastRow } from "./last_row.ts";
 import { Readback } from "./readback.ts";
 import { type LayerRows, readLayer, takeSlots } from "./layer_rows.ts";
@@ -223,7 +223,9 @@ export function createLighthouseRows(
       const { queryScores, keyScores } = await sharedScores(pyramid, options);
       const words = async (label: string, count: number) =>
         slice(own(await createStorageBuffer(gpu, heads * count * 4, { label })));
-      const selection = own(await createSelection(gpu, planSelection(geometry, heads)));
+      const selection = own(
+        await createSelection(gpu, planSelection(geometry, heads, fastestSelection(gpu))),
+      );
       const slots = await words("slots", geometry.entries);
       const indices = await words("indices", geometry.gathered);
       const lastRow = own(await createLastRow(gpu, planLastRow({ ...size, context, geometry })));

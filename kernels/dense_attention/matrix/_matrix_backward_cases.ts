@@ -85,7 +85,7 @@ export const TWO_BLOCKS: readonly BackwardCase[] = [17, 61].map((rows) => ({
   wide: rows === 61,
 }));
 
-const SPLIT = { ...SMALLEST, tileColumns: 16, blocks: 2, split: true } as const;
+const SPLIT = { ...SMALLEST, tileColumns: 16, blocks: 2, split: "ring" } as const;
 
 /** A pass for dV and a pass for dK. */
 export const SPLITS: readonly BackwardCase[] = [
@@ -96,6 +96,15 @@ export const SPLITS: readonly BackwardCase[] = [
     headDim: 64,
     tilings: { query: SMALLEST, keyValue: { ...SPLIT, tileColumns: 32 } },
   })),
+  ...(["late", "tiles"] as const).flatMap((split) =>
+    [false, true].map((wide) => ({
+      rows: 70,
+      headDim: 64,
+      tilings: { query: SMALLEST, keyValue: { ...SPLIT, split } },
+      cut: 32,
+      wide,
+    }))
+  ),
   { rows: 50, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, size: 2000 },
   { rows: 61, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, logit: 750365176 },
 ];

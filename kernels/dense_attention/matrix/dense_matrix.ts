@@ -86,7 +86,7 @@ export function matrixFits(
   }
   if (pass === "key-value" && tiling.blocks === 2) {
     // Registers: two blocks at d = 64, and at d = 128 if the pass is split.
-    const split = "split" in tiling && tiling.split === true;
+    const split = "split" in tiling && tiling.split !== undefined;
     if (headDim > 64 !== split) return false;
   }
   const bytes = pass === "forward"

@@ -16,6 +16,8 @@
  * Workgroup memory: (4 * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes, and 8 bytes per row of
  * a tile for its statistic.
  *
+ * Long because it holds variants of the second pass until a measurement says which of them stays.
+ *
  * @module
  */
 import { NEAREST_HALF } from "../../gpu/half.ts";
@@ -49,7 +51,7 @@ import {
   storeResult,
 } from "./matrix_exchange_codegen.ts";
 import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
-import { type StagedRows, streamRing } from "./row_staging_codegen.ts";
+import { type StagedRows, streamRing, streamTiles } from "./row_staging_codegen.ts";
 
 /** One of the two passes. */
 export type SplitPass = "values" | "keys";
@@ -197,16 +199,27 @@ function loops(kernel: Kernel): string {
   const { pass, tileColumns, vectors, threads } = kernel;
   const values = pass === "values";
   const [scored, summed] = values ? ["queries", "outputGradients"] : ["outputGradients", "queries"];
-  const loop = streamRing({
+  const stream = {
     counter: "t0",
     condition: "t0 < params.endQuery",
-    tileColumns,
     tensors: [[scored, "scoreStage"], [summed, "sumStage"]],
     vectors,
     threads,
-    row: (row) => `headRow + min(${row}, params.rows - 1u)`,
-    step: (rows) => scheduleStep(kernel, rows).join("\n"),
-  });
+    row: (row: string) => `headRow + min(${row}, params.rows - 1u)`,
+    step: (rows: StagedRows) => scheduleStep(kernel, rows).join("\n"),
+  } as const;
+  const sums = BLOCKS.map((b) => partialSums(kernel, b));
+  const begin = sums.map((block) => beginSums(block, "exp2(exponent)"));
+  const firstWeights = inSameStep(kernel)
+    ? []
+    : BLOCKS.map((b) => `var next${b}: vec4u; ${fetchWeights(b, "t0")}`);
+  if (inTiles(kernel)) {
+    const tile = 2 * tileColumns;
+    const loop = streamTiles({ ...stream, tileColumns: tile, prepare: stageTile(kernel) });
+    const first = `var t0 = max(params.firstQuery, own0_ / ${tile}u * ${tile}u);`;
+    return retryUntilFit(kernel, { begin, loops: [first, ...firstWeights, loop] });
+  }
+  const loop = streamRing({ ...stream, tileColumns });
   const nextScale = isScaled(kernel) ? ["var fetchedScale = 1.0;"] : [];
   const start = flatWgsl`
     var t0 = max(params.firstQuery, own0_);
@@ -219,9 +232,8 @@ function loops(kernel: Kernel): string {
     var fetched = 0.0;
     ${nextScale}
     ${fetchStatistic(kernel, `t0 + ${tileColumns}u`)}
-    ${values ? [] : BLOCKS.map((b) => `var next${b}: vec4u; ${fetchWeights(b, "t0")}`)}
+    ${values ? [] : firstWeights}
   `;
-  const sums = BLOCKS.map((b) => partialSums(kernel, b));
   if (values) {
     return flatWgsl`
       ${sums.map((block) => beginSums(block, "exp2(WEIGHT_EXPONENT)"))}
@@ -230,8 +242,33 @@ function loops(kernel: Kernel): string {
       workgroupBarrier();
     `;
   }
-  const begin = sums.map((block) => beginSums(block, "exp2(exponent)"));
   return retryUntilFit(kernel, { begin, loops: [start, loop] });
+}
+
+/** Whether the pass loads tiles between two barriers. */
+function inTiles({ pass, split }: Kernel): boolean {
+  return pass === "keys" && split === "tiles";
+}
+
+/** Whether weights are fetched in the step that needs them. */
+function inSameStep({ pass, split }: Kernel): boolean {
+  return pass === "keys" && split === "late";
+}
+
+/** Stages the statistics of a tile, and the scales of dO. */
+function stageTile(kernel: Kernel): string[] {
+  const { tileColumns } = kernel;
+  const statistics = `if (local < ${2 * tileColumns}u) {
+    statistics[local] = deltas[headRow + min(t0 + local, params.rows - 1u)];
+  }`;
+  const scales = flatWgsl`
+    if (local < ${tileColumns / 8}u) {
+      let blocks = (params.rows + 15u) / 16u;
+      let block = min(t0 / 16u + local, blocks - 1u);
+      stageScales[local] = gradientScales[(params.firstHead + group.x) * blocks + block];
+    }
+  `;
+  return [statistics, ...isScaled(kernel) ? [scales] : []];
 }
 
 /** Fetches a statistic of 16 queries, and the scale of their dO; nothing depends on it until it is put. */
@@ -284,21 +321,26 @@ function scheduleStep(kernel: Kernel, { row, firstRow, prefetch }: StagedRows): 
   const { depth, tileColumns, pass } = kernel;
   const masked = pass === "values";
   const ahead = depth.slice(0, AHEAD);
-  const waiting = weightsOf(kernel, 1);
+  const waiting = weightsOf(kernel, 1, firstRow);
   const share = Math.ceil(waiting.length / ahead.length);
   const sums = BLOCKS.flatMap((b) => partialSums(kernel, b).names);
   return [
     ...isScaled(kernel) ? [adoptScale(sums, row)] : [],
     multiplyScores(kernel, row),
+    ...inSameStep(kernel)
+      ? BLOCKS.map((b) => `var next${b}: vec4u; ${fetchWeights(b, firstRow)}`)
+      : [],
     ...BLOCKS.flatMap((b) => [storeResult("scratch0", `s${b}`), readScores("scratch0", `x${b}`)]),
     ...masked ? [maskWeights(0, firstRow)] : [],
     ...prefetch(),
-    putStatistic(kernel, `t0 + ${tileColumns}u`),
-    fetchStatistic(kernel, `t0 + ${tileColumns + 16}u`),
+    ...inTiles(kernel) ? [] : [
+      putStatistic(kernel, `t0 + ${tileColumns}u`),
+      fetchStatistic(kernel, `t0 + ${tileColumns + 16}u`),
+    ],
     ...masked ? [maskWeights(1, firstRow)] : [],
     readStatistics("A", `${row} + column0`),
     readStatistics("B", `${row} + (column0 ^ 4u)`),
-    ...weightsOf(kernel, 0),
+    ...weightsOf(kernel, 0, firstRow),
     exchange(kernel, 0, firstRow),
     ...ahead.flatMap((c, i) => [
       loadSummed(kernel, row, c),
@@ -344,7 +386,8 @@ function maskWeights(b: number, firstRow: string): string {
 }
 
 /** P or dS of a lane from its scores \`x<b>\`, in place. */
-function weightsOf({ pass }: Kernel, b: number): string[] {
+function weightsOf(kernel: Kernel, b: number, firstRow: string): string[] {
+  const { pass } = kernel;
   if (pass === "values") {
     const parts = ["x", "y", "z", "w"] as const;
     const line = (half: "a" | "b", part: string) =>
@@ -354,10 +397,12 @@ function weightsOf({ pass }: Kernel, b: number): string[] {
   const weight = (one: string, other: string) =>
     `vec4f(unpack2x16float(w${b}_.${one}), unpack2x16float(w${b}_.${other})) * factor`;
   return [
+    // A tile may reach past the last query, for which no weights were written.
+    ...inTiles(kernel) ? [`if (${firstRow} >= params.rows) { next${b} = vec4u(); }`] : [],
     `let w${b}_ = select(next${b}, next${b}.zwxy, swap == 1u);`,
     `x${b}a = (x${b}a - knownA) * (${weight("x", "y")});`,
     `x${b}b = (x${b}b - knownB) * (${weight("z", "w")});`,
-    fetchWeights(b, "t0 + 16u"),
+    ...inSameStep(kernel) ? [] : [fetchWeights(b, `${firstRow} + 16u`)],
     `{ let most = max(abs(x${b}a), abs(x${b}b)); peak = max(peak, max(max(most.x, most.y), max(most.z, most.w))); }`,
   ];
 }

@@ -271,10 +271,12 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
       ),
       planDenseBackward(DEVICE, { ...SHAPE, headDim, gradientType }).pipelines.delta.code,
     ]);
-    const split = { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2, split: true } as const;
     for (const pass of ["values", "keys"] as const) {
       for (const gradientType of ["f16", "f32"] as const) {
-        texts.push(generateSplitKeyValue(pass, split, { headDim, gradientType }));
+        for (const split of ["ring", "late", "tiles"] as const) {
+          const tiling = { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2, split } as const;
+          texts.push(generateSplitKeyValue(pass, tiling, { headDim, gradientType }));
+        }
       }
     }
     for (const code of texts) {

@@ -38,7 +38,7 @@ export interface SelectionOptions {
    * Default false. Results are equal.
    */
   readonly cached?: boolean;
-  /** Threads of a workgroup that caches keys: 256, 512 or 1,024. Default {@linkcode CACHED_THREADS}. */
+  /** Threads of a workgroup that caches keys: 256, 512 or 1,024. Default 512. */
   readonly threads?: number;
 }
 
@@ -46,7 +46,7 @@ export interface SelectionOptions {
 export const MOST_CACHED = 512;
 
 /** The fastest number of threads on an H200. */
-export const CACHED_THREADS = 512;
+const CACHED_THREADS = 512;
 
 /** The plan of a selection. */
 export interface SelectionPlan {
@@ -109,6 +109,13 @@ export function planSelection(
     indexBytes: heads * geometry.gathered * 4,
     slotBytes: heads * geometry.entries * 4,
   };
+}
+
+/** The fastest options on a device. */
+export function fastestSelection(
+  { capabilities }: Pick<Gpu, "capabilities">,
+): SelectionOptions {
+  return { cached: true, threads: Math.min(CACHED_THREADS, capabilities.maxInvocations) };
 }
 
 /** Candidates of the level that has most. */

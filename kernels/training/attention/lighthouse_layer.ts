@@ -30,7 +30,11 @@ import {
 } from "../../lighthouse/passes/gather_gradient.ts";
 import { createPyramid, planPyramid } from "../../lighthouse/passes/pyramid.ts";
 import { createScatter, planScatter } from "../../lighthouse/passes/scatter.ts";
-import { createSelection, planSelection } from "../../lighthouse/passes/select.ts";
+import {
+  createSelection,
+  fastestSelection,
+  planSelection,
+} from "../../lighthouse/passes/select.ts";
 import type { Scorer } from "../../lighthouse/scorers/scorer.ts";
 import { findScorer } from "../../lighthouse/scorers/scorers.ts";
 import { requireOptions } from "../../options.ts";
@@ -142,7 +146,7 @@ export async function compileLighthouse(
       scatterGradient,
     ] = await ownAll(
       createPyramid(gpu, planPyramid(geometry, { ...each, scored: false })),
-      createSelection(gpu, planSelection(geometry, heads)),
+      createSelection(gpu, planSelection(geometry, heads, fastestSelection(gpu))),
       createGather(gpu, planGather(geometry, each)),
       createScatter(gpu, planScatter(geometry, each)),
       createDenseAttention(gpu, planDenseAttention(gpu, rows)),
