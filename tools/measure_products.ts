@@ -32,6 +32,7 @@ import { PRODUCT_FORMS, type ProductForm } from "../kernels/training/matrix_prod
 import type { ProductOptions } from "../kernels/training/matrix_product/types.ts";
 import { fillModel, paperModel } from "../kernels/training/model/model_options.ts";
 import { planModelProducts } from "../kernels/training/model/model_products.ts";
+import { errorLine } from "../suites/errors.ts";
 import { runCommand } from "../suites/cli/errors.ts";
 import { calibrate } from "../suites/device/calibrate.ts";
 import { describeEnvironment } from "../suites/device/environment.ts";
@@ -42,10 +43,15 @@ import { provideRuntimeDir } from "../suites/device/runtime_dir.ts";
 const FINALISTS = 3;
 
 /** Parts that the depth of a gradient of weights is cut into. */
-const SLICES = [1, 2, 4, 8, 12, 16] as const;
+const SLICES: readonly number[] = [1, 2, 3, 4, 6, 8, 11, 16, 32, 48];
+
+/** Most workgroups of a product whose depth is cut: beyond, the device is busy without. */
+const MOST_WORKGROUPS = 4096;
 
 /** Layers of the paper's model, for the sum over a step. */
 const LAYERS = 30;
+
+const [PLANNED] = MATRIX_PRODUCT_TILINGS;
 
 /** A product of a step. */
 export interface StepProduct {
@@ -114,10 +120,13 @@ export function stepProducts(
 }
 
 /** The fastest tilings of each form, best first, and the one that is planned today. */
-export function finalists(rows: readonly SweepRow[], form: ProductForm): MatrixProductTiling[] {
+export function finalists(
+  rows: readonly SweepRow[],
+  form: ProductForm,
+  planned: MatrixProductTiling = PLANNED,
+): MatrixProductTiling[] {
   const best = ranked(rows.filter((row) => row.form === form && row.tiling !== undefined))
     .slice(0, FINALISTS).map(({ tiling }) => tiling!);
-  const [planned] = MATRIX_PRODUCT_TILINGS;
   const names = best.map(productTilingName);
   return names.includes(productTilingName(planned)) ? best : [...best, planned];
 }
@@ -142,8 +151,11 @@ export function formTable(rows: readonly SweepRow[]): string {
 }
 
 /** The products of a step: as planned, and with the fastest variant. */
-export function stepTable(products: readonly StepProduct[], rows: readonly SweepRow[]): string {
-  const [planned] = MATRIX_PRODUCT_TILINGS;
+export function stepTable(
+  products: readonly StepProduct[],
+  rows: readonly SweepRow[],
+  planned: MatrixProductTiling = PLANNED,
+): string {
   let [sumPlanned, sumBest, flops] = [0, 0, 0];
   const lines = products.map(({ name, options, times }) => {
     const own = rows.filter(({ product }) => product === name);
@@ -182,43 +194,63 @@ export interface Course {
   readonly products: readonly StepProduct[];
   /** The declared tilings and the candidates. */
   readonly tilings: readonly MatrixProductTiling[];
+  /** The tiling that wide products are planned with. Default: the first that is declared. */
+  readonly planned?: MatrixProductTiling;
   /** Whether time remains. */
   readonly more: () => boolean;
   /** Is told each table and each line. */
   readonly say: (text: string) => void;
+  /** Is told the rows of each product as soon as they are measured. */
+  readonly keep?: (rows: readonly SweepRow[]) => void;
 }
 
-/** Measures everything that time allows. */
+/** Measures everything that time allows; a product that fails costs its own rows alone. */
 export async function measure(
   gpu: Gpu,
-  { main, products, tilings, more, say }: Course,
+  { main, products, tilings, planned, more, say, keep }: Course,
 ): Promise<SweepRow[]> {
   const rows: SweepRow[] = [];
-  for (const product of main) {
-    const variants = tilings.map((matrixTiling) => ({ matrixTiling }));
-    rows.push(...await sweepProduct(gpu, { ...product, variants }, { more }));
-  }
+  const sweep = async (product: StepProduct, variants: readonly SweptVariant[]) => {
+    try {
+      const found = await sweepProduct(gpu, { ...product, variants }, { more });
+      rows.push(...found);
+      keep?.(found);
+    } catch (error) {
+      if (gpu.lost()) throw error;
+      say(`not measured: ${product.name}: ${errorLine(error)}`);
+    }
+  };
+  for (const product of main) await sweep(product, tilings.map((one) => ({ matrixTiling: one })));
   say(`\n${formTable(rows)}\n`);
-  const chosen = new Map(PRODUCT_FORMS.map((form) => [form, finalists(rows, form)]));
+  const chosen = new Map(PRODUCT_FORMS.map((form) => [form, finalists(rows, form, planned)]));
   for (const product of products) {
     if (!more()) {
       say(`left out, no time: ${product.name}`);
       continue;
     }
     const known = chosen.get(product.options.form)!;
-    const variants: SweptVariant[] = known.map((matrixTiling) => ({ matrixTiling }));
-    if (product.options.form === "TN") {
-      variants.push(...SLICES.map((slices) => ({ matrixTiling: known[0], slices })));
-    }
-    rows.push(...await sweepProduct(gpu, { ...product, variants }, { more }));
+    await sweep(product, [
+      ...known.map((matrixTiling) => ({ matrixTiling })),
+      ...slicesOf(product.options, known[0]).map((slices) => ({ matrixTiling: known[0], slices })),
+    ]);
   }
-  say(stepTable(products, rows));
+  say(stepTable(products, rows, planned));
   for (const { product, variant, skipped, worst } of rows) {
     if (skipped === undefined) continue;
     const error = worst === undefined ? "" : `, ${worst.toPrecision(3)} times the tolerance`;
     say(`not timed: ${product}, ${variant}: ${skipped}${error}`);
   }
   return rows;
+}
+
+/** Numbers of slices to try. */
+export function slicesOf(
+  { form, rows, columns }: ProductOptions,
+  tiling: MatrixProductTiling,
+): number[] {
+  if (form !== "TN") return [];
+  const tiles = Math.ceil(rows / tiling.rows) * Math.ceil(columns / tiling.columns);
+  return SLICES.filter((slices) => slices === 1 || tiles * slices <= MOST_WORKGROUPS);
 }
 
 /** Runs the command and returns its exit code. */
@@ -255,27 +287,36 @@ async function main(): Promise<number> {
         ceiling === null ? "–" : show(ceiling)
       } TFLOP/s`,
     );
-    const more = () => (performance.now() - started) / 1e3 < seconds;
-    const rows = await measure(gpu, {
-      main: mainProducts(tokens, { width: 1024 }),
-      products: stepProducts(gpu, tokens),
-      tilings: [...MATRIX_PRODUCT_TILINGS, ...MATRIX_PRODUCT_CANDIDATES],
-      more,
-      say,
-    });
-    const written: Measurement = {
-      what: "matrix products of a training step, TFLOP/s by tiling",
-      date: new Date().toISOString(),
-      adapter: gpu.adapter,
-      environment: await describeEnvironment(gpu),
-      tokens,
-      ceiling,
-      seconds: (performance.now() - started) / 1e3,
-      rows,
-      notes: [...notes, ...warm?.record().means ?? []],
+    const environment = await describeEnvironment(gpu);
+    const rows: SweepRow[] = [];
+    const write = async () => {
+      const written: Measurement = {
+        what: "matrix products of a training step, TFLOP/s by tiling",
+        date: new Date().toISOString(),
+        adapter: gpu.adapter,
+        environment,
+        tokens,
+        ceiling,
+        seconds: (performance.now() - started) / 1e3,
+        rows,
+        notes: [...notes, ...warm?.record().means ?? []],
+      };
+      await Deno.writeTextFile(out, JSON.stringify(written, undefined, 1) + "\n");
+      console.log(`Wrote ${out}, ${rows.length} rows, ${written.seconds.toFixed(1)} s`);
     };
-    await Deno.writeTextFile(out, JSON.stringify(written, undefined, 1) + "\n");
-    console.log(`Wrote ${out}, ${rows.length} rows, ${written.seconds.toFixed(1)} s`);
+    try {
+      await measure(gpu, {
+        main: mainProducts(tokens, { width: 1024 }),
+        products: stepProducts(gpu, tokens),
+        tilings: [...MATRIX_PRODUCT_TILINGS, ...MATRIX_PRODUCT_CANDIDATES],
+        more: () => (performance.now() - started) / 1e3 < seconds,
+        say,
+        keep: (found) => rows.push(...found),
+      });
+    } finally {
+      // What was measured stays, whatever ended the course.
+      await write();
+    }
     return rows.some(({ tflops }) => tflops !== undefined) ? 0 : 5;
   } finally {
     await warm?.stop();

@@ -13,6 +13,7 @@ import {
   formTable,
   mainProducts,
   measure,
+  slicesOf,
   type StepProduct,
   stepProducts,
   stepTable,
@@ -45,6 +46,14 @@ Deno.test("the fastest three tilings of a form go on, with the one that is plann
   assert.deepEqual(found[3], MATRIX_PRODUCT_TILINGS[0]);
 });
 
+Deno.test("the depth is cut where tiles are few", () => {
+  const [nt, , tn] = mainProducts(98304, { width: 1024 });
+  assert.deepEqual(slicesOf(nt.options, MATRIX_PRODUCT_TILINGS[0]), []);
+  assert.deepEqual(slicesOf(tn.options, MATRIX_PRODUCT_TILINGS[0]), [1, 2, 3, 4, 6, 8, 11, 16]);
+  const large = { ...tn.options, rows: 128256, depth: 1024 };
+  assert.deepEqual(slicesOf(large, MATRIX_PRODUCT_TILINGS[0]), [1]);
+});
+
 Deno.test("the table of forms has the fastest first and in bold", () => {
   const table = formTable([row("NT", 100, 16), row("NT", 200, 32), row("NN", 300, 32)]);
   assert.deepEqual(table.split("\n").slice(2), [
@@ -60,17 +69,31 @@ Deno.test("a small course ends with tables, and what no time was left for", asyn
   const main = mainProducts(64, { width: 32 });
   const products: StepProduct[] = main.map((one) => ({ ...one, name: `${one.name} 2`, times: 2 }));
   const said: string[] = [];
-  const course = { main, tilings: [TILING, { ...TILING, ahead: 2 as const }], say: add };
+  const tilings = [TILING, { ...TILING, ahead: 2 as const }];
+  const course = { main, tilings, planned: { ...TILING, columns: 4096 }, say: add };
   function add(text: string) {
     said.push(text);
   }
   const rows = await measure(gpu, { ...course, products, more: () => true });
   assert.ok(rows.filter(({ tflops }) => tflops !== undefined).length >= 12);
   assert.match(stepTable(products, rows), /NT plain 2 \| NT 64 × 96 × 32/);
-  // The planned tiling needs more workgroup memory than a software adapter has.
-  assert.ok(said.some((line) => /not timed: NT plain 2, 128\/128/.test(line)));
+  assert.ok(said.some((line) => /not timed: NT plain 2, 32\/4096.*workgroup memory/.test(line)));
   said.length = 0;
   await measure(gpu, { ...course, products, more: () => false });
   assert.equal(said.filter((line) => line.startsWith("left out, no time")).length, 3);
+  // A product that cannot be allocated costs its own rows alone.
+  said.length = 0;
+  const large = { ...main[2], options: { ...main[2].options, depth: 2 ** 24 } };
+  const kept: SweepRow[] = [];
+  const rest = await measure(gpu, {
+    ...course,
+    main: [large, main[0]],
+    products: [],
+    more: () => true,
+    keep: (found) => kept.push(...found),
+  });
+  assert.deepEqual([...new Set(rest.map(({ product }) => product))], ["NT plain"]);
+  assert.deepEqual(kept, rest);
+  assert.ok(said.some((line) => /^not measured: TN plain: plan tensor: one head needs a binding/.test(line)));
   device.destroy();
 });

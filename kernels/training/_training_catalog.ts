@@ -39,6 +39,7 @@ function layerProducts(sequences: number): [string, Omit<ProductOptions, "dtype"
   const parts = { ...heads, parts: 3 };
   const accumulate: ProductResult = { kind: "accumulate" };
   const size = { rows: 160, columns: 64, depth: 64 };
+  const whole = { rows: 256, columns: 128, depth: 64 };
   const weights = { form: "TN", rows: 64, columns: 64, depth: 160, result: accumulate } as const;
   const where = sequences === 1 ? "" : `, ${sequences} sequences`;
   return [
@@ -75,6 +76,10 @@ function layerProducts(sequences: number): [string, Omit<ProductOptions, "dtype"
       ["NN store", { form: "NN", ...size, result: { kind: "store", dtype: "f16" } }],
       ["TN accumulate", weights],
       ["TN accumulate one slice", { ...weights, slices: 1 }],
+      // Sizes of whole tiles, where loads may have no bounds.
+      ["NT store whole", { form: "NT", ...whole, result: { kind: "store", dtype: "f16" } }],
+      ["NN store whole", { form: "NN", ...whole, result: { kind: "store", dtype: "f32" } }],
+      ["TN accumulate whole", { form: "TN", ...whole, result: accumulate }],
     ] as [string, Omit<ProductOptions, "dtype">][]),
   ];
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { median } from "simple-statistics";
+import { showExcess } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { Timer } from "../../gpu/timing.ts";
 import { createSampledProduct } from "./_sampled_product.ts";
@@ -99,7 +100,12 @@ export async function sweepProduct(
     const row = base(variant);
     try {
       const plan = planProduct(gpu, { ...options, ...variant });
-      const { slices, workgroupBytes } = plan;
+      const { slices, workgroupBytes, partialBytes } = plan;
+      const most = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
+      if (partialBytes > most) {
+        const { bytes, limit } = showExcess(partialBytes, most);
+        return { ...row, slices, skipped: `partial sums need ${bytes}, a buffer has ${limit}` };
+      }
       const product = await createProduct(gpu, plan);
       const known = { ...row, tiling: variant.matrixTiling, slices, workgroupBytes };
       return { row: known, plan, product, seconds: [], repeat: 1 };

@@ -51,8 +51,12 @@ import {
   type ProductPlan,
 } from "./types.ts";
 
-/** Workgroups that keep a large GPU busy: with fewer tiles, the depth is cut into slices. */
-const BUSY_WORKGROUPS = 512;
+/**
+ * Workgroups that keep a large GPU busy: with fewer tiles, the depth is cut into slices. On matrix units
+ * they fill an H200 (132 multiprocessors, two workgroups on each) almost three times, so that little of
+ * the last round is idle.
+ */
+const BUSY_WORKGROUPS = { portable: 512, matrix: 768 } as const;
 
 /** Least depth of a slice. */
 const LEAST_SLICE = 256;
@@ -181,8 +185,9 @@ function cutDepth(
   tiling: PortableProductTiling | MatrixProductTiling,
 ): { slices: number; sliceDepth: number } {
   const { result, depth } = options;
+  const busy = BUSY_WORKGROUPS["threadsY" in tiling ? "portable" : "matrix"];
   const useful = result.kind !== "accumulate" ? 1 : Math.min(
-    Math.ceil(BUSY_WORKGROUPS / tilesOf(options, tiling)),
+    Math.ceil(busy / tilesOf(options, tiling)),
     Math.ceil(depth / LEAST_SLICE),
   );
   const wanted = options.slices ?? useful;
