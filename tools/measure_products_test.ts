@@ -94,6 +94,10 @@ Deno.test("a small course ends with tables, and what no time was left for", asyn
   });
   assert.deepEqual([...new Set(rest.map(({ product }) => product))], ["NT plain"]);
   assert.deepEqual(kept, rest);
-  assert.ok(said.some((line) => /^not measured: TN plain: plan tensor: one head needs a binding/.test(line)));
+  assert.ok(
+    said.some((line) =>
+      /^not measured: TN plain: plan tensor: one head needs a binding/.test(line)
+    ),
+  );
   device.destroy();
 });
