@@ -26,6 +26,8 @@ const ONE_STAGE = { unguarded: true, stages: 1, depth: 32 } as const;
 export const MATRIX_PRODUCT_CANDIDATES: readonly MatrixProductTiling[] = [
   { ...WIDE, ...ONE_STAGE },
   { ...TALL, ...ONE_STAGE },
+  { ...SQUARE, ...ONE_STAGE, distances: true },
+  { ...WIDE, ...ONE_STAGE, distances: true },
   // A branch around a load may keep it where it is written.
   { ...SQUARE, stages: 1, depth: 32 },
   { ...WIDE, stages: 1, depth: 32 },
@@ -42,6 +44,7 @@ export const MATRIX_PRODUCT_CANDIDATES: readonly MatrixProductTiling[] = [
   { ...MANY, stages: 1 },
   { ...MANY, ...ONE_STAGE },
   { ...MANY, ...ONE_STAGE, ahead: 2 },
+  { ...MANY, ...ONE_STAGE, distances: true },
   { ...MANY, ...ONE_STAGE, depth: 64 },
   { ...MANY, ...ONE_STAGE, multipliesFirst: 1 },
   { ...STACKED, ...ONE_STAGE },

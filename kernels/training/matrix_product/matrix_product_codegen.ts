@@ -53,6 +53,8 @@ interface Factor extends StagedFactor {
   readonly threads: number;
   /** Whether loads are not bounded. */
   readonly unguarded: boolean;
+  /** Whether places are given by distances from the first. */
+  readonly distances: boolean;
 }
 
 /** The tiles of both factors. */
@@ -74,7 +76,8 @@ export function generateMatrixProduct(
   const { rows, columns, subgroupsX, subgroupsY, stages = 2, access = "read-write" } = tiling;
   const threads = 32 * subgroupsX * subgroupsY;
   const staged = stagedFactors(options.form, tiling);
-  const shared = { threads, unguarded: tiling.unguarded === true };
+  const { unguarded = false, distances = false } = tiling;
+  const shared = { threads, unguarded, distances };
   const left: Factor = {
     ...staged.left,
     ...shared,
@@ -289,6 +292,26 @@ function unitsOf({ lines, depth, alongDepth }: Factor): { units: number; inRow: 
   return { units: lines * depth / 8, inRow: (alongDepth ? depth : lines) / 8 };
 }
 
+/** WGSL of the row and of the vector in it that a thread stages as its n-th. */
+function placeOfUnit(factor: Factor, n: number): { row: string; vector: string } {
+  const { threads, distances } = factor;
+  const { inRow } = unitsOf(factor);
+  if (!distances || threads % inRow !== 0) return { row: `u / ${inRow}u`, vector: `u % ${inRow}u` };
+  const distance = n === 0 ? "" : ` + ${n * threads / inRow}u`;
+  return { row: `local / ${inRow}u${distance}`, vector: `local % ${inRow}u` };
+}
+
+/** WGSL of the vector of a stage at which a thread's n-th is put. */
+function unitPlace(factor: Factor, { n, stride }: { n: number; stride: number }): string {
+  const { threads, distances } = factor;
+  const { inRow } = unitsOf(factor);
+  if (!distances || threads % inRow !== 0) {
+    return `u / ${inRow}u * ${stride}u + u % ${inRow}u`;
+  }
+  const distance = n === 0 ? "" : ` + ${n * threads / inRow * stride}u`;
+  return `local / ${inRow}u * ${stride}u + local % ${inRow}u${distance}`;
+}
+
 /** Name of a vector under way: those of the first set have no suffix. */
 function vectorName(name: string, { n, set }: { n: number; set: number }): string {
   return `${name}${n}${set === 0 ? "" : "b"}`;
@@ -300,9 +323,10 @@ function fetch(
   { from, declare, set }: { from: string; declare: boolean; set: number },
 ): string[] {
   const { name, first, count, alongDepth, threads, depth, unguarded } = factor;
-  const { units, inRow } = unitsOf(factor);
+  const { units } = unitsOf(factor);
   return range(Math.ceil(units / threads)).map((n) => {
-    const [row, column] = [`u / ${inRow}u`, `u % ${inRow}u * 8u`];
+    const { row, vector: inside } = placeOfUnit(factor, n);
+    const column = `${inside} * 8u`;
     const [line, k] = alongDepth ? [row, column] : [column, row];
     const place = alongDepth ? "line, k" : "k, line";
     const partial = (n + 1) * threads > units;
@@ -328,17 +352,17 @@ function fetch(
 
 /** Statements that put what was fetched into a stage. */
 function put(factor: Factor, { stage, set }: { stage: string; set: number }): string[] {
-  const { name, threads, at } = factor;
-  const { units, inRow } = unitsOf(factor);
+  const { name, threads } = factor;
+  const { units } = unitsOf(factor);
+  const stride = stagedStride(factor);
   return range(Math.ceil(units / threads)).map((n) => {
     const guard = (n + 1) * threads > units ? `if (u < ${units}u) ` : "";
-    const begin = `${at}u + ${stage} * ${stagedVectors(factor)}u`;
+    const begin = `${factor.at}u + ${stage} * ${stagedVectors(factor)}u`;
+    const at = unitPlace(factor, { n, stride });
     return wgsl`
       {
         let u = local + ${n * threads}u;
-        ${guard}{ scratch[${begin} + u / ${inRow}u * ${stagedStride(factor)}u + u % ${inRow}u] = ${
-      vectorName(name, { n, set })
-    }; }
+        ${guard}{ scratch[${begin} + ${at}] = ${vectorName(name, { n, set })}; }
       }
     `;
   });

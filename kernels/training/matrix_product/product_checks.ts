@@ -125,11 +125,12 @@ function requireKernel({ kernel, tiling, matrixTiling }: ProductOptions): void {
 
 /** Checks what a tiling on matrix units may leave out. */
 function requireOptions(tiling: MatrixProductTiling): void {
-  const { stages, ahead, unguarded, access, bandRows, multipliesFirst, depth } = tiling;
+  const { stages, ahead, unguarded, distances, access, bandRows, multipliesFirst, depth } = tiling;
   const allowed: [string, unknown, readonly unknown[]][] = [
     ["stages", stages, [1, 2]],
     ["ahead", ahead, [1, 2]],
     ["unguarded", unguarded, [true, false]],
+    ["distances", distances, [true, false]],
     ["access", access, ["read", "read-write"]],
   ];
   for (const [name, value, values] of allowed) {

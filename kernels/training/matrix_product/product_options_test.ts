@@ -116,6 +116,10 @@ const OPTIONS: readonly (readonly [Partial<MatrixProductTiling>, typeof WHOLE])[
   [{ unguarded: true, ahead: 2, stages: 1 }, WHOLE],
   [{ unguarded: true, stages: 1, depth: 32 }, WHOLE],
   [{ unguarded: true, access: "read" }, WHOLE],
+  [{ distances: true, depth: 32 }, ODD],
+  [{ distances: true, stages: 1, unguarded: true, depth: 32 }, WHOLE],
+  // 32 threads do not take whole rows of 48 lines.
+  [{ distances: true, rows: 48, columns: 16 }, ODD],
   [{ multipliesFirst: 1 }, ODD],
   [{ multipliesFirst: 1, ahead: 2, depth: 32 }, ODD],
   [{ multipliesFirst: 1, stages: 1, unguarded: true, depth: 32 }, WHOLE],

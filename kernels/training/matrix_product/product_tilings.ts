@@ -46,6 +46,11 @@ export interface MatrixProductTiling {
    * is bounded.
    */
   readonly unguarded?: boolean;
+  /**
+   * True: a thread's vectors have one place and constant distances from it, where the threads of a
+   * workgroup take whole rows of what is staged. Default false: each place is computed.
+   */
+  readonly distances?: boolean;
   /** How factors are bound. Default `read-write`, which keeps loads where they are written. */
   readonly access?: "read" | "read-write";
   /**
@@ -84,14 +89,15 @@ export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
 export function productTilingName(tiling: PortableProductTiling | MatrixProductTiling): string {
   const { rows, columns, depth } = tiling;
   if ("threadsY" in tiling) return `${rows}/${columns}/${depth}/${tiling.threadsY}×${columns / 8}`;
-  const { subgroupsY, subgroupsX, stages, ahead, multipliesFirst, unguarded, access, bandRows } =
-    tiling;
+  const { subgroupsY, subgroupsX, stages, ahead, multipliesFirst, unguarded } = tiling;
+  const { distances, access, bandRows } = tiling;
   return [
     `${rows}/${columns}/${depth}/${subgroupsY}×${subgroupsX}`,
     ...stages === 1 ? ["one stage"] : [],
     ...ahead === 2 ? ["two ahead"] : [],
     ...multipliesFirst ? [`${multipliesFirst} multiplied first`] : [],
     ...unguarded ? ["unguarded"] : [],
+    ...distances ? ["distances"] : [],
     ...access === "read" ? ["read-only"] : [],
     ...bandRows === undefined ? [] : [`bands of ${bandRows}`],
   ].join(", ");
