@@ -103,6 +103,7 @@ export const experimentRecordSchema: z.ZodType<ExperimentRecord> = z.looseObject
 /** Cases are units: one arm with one seed. */
 export const experimentsRecord: SuiteRecord = {
   name: "experiments",
+  command: "train",
   title: "models trained with either attention and resumed densely",
   plannedBy: ["experiment"],
   part: {

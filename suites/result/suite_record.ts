@@ -29,6 +29,8 @@ export interface SuiteRecord {
   readonly name: string;
   /** For people: what it measures, a short phrase. */
   readonly title: string;
+  /** The command that plans and runs its cases. Default: `bench`, which has it in its registry. */
+  readonly command?: string;
   /** Its cases check what other suites measure. One suite has it. Default false. */
   readonly checks?: boolean;
   /**

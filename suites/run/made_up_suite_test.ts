@@ -218,7 +218,8 @@ Deno.test("an unregistered suite, and options that no suite of the run has, are 
 });
 
 Deno.test("the registry and the records list the same suites, and no option appears twice", () => {
-  assert.deepEqual(SUITES.map(({ record }) => record), SUITE_RECORDS);
+  const ofBench = SUITE_RECORDS.filter(({ command = "bench" }) => command === "bench");
+  assert.deepEqual(SUITES.map(({ record }) => record), ofBench);
   assert.equal(SUITE_RECORDS.filter(({ checks }) => checks).length, 1);
   const flags = SUITES.flatMap(({ flags = [] }) => flags).map(({ flag }) => flag);
   assert.equal(new Set(flags).size, flags.length);
