@@ -83,9 +83,9 @@ export function trainCommand() {
     description: "Train small models with dense and Lighthouse attention, and compare them.",
     notes: "Experiments say beforehand what they ask and how they\nconclude: fixtures/experiments.",
     examples: [
-      ["train smoke", "everything once, about a minute on two processors"],
+      ["train smoke", "everything once, in a minute"],
       ["train needle --seeds 1-2", "all primary arms, two seeds"],
-      ["train two-stage --corpus books.txt", "on the text of a file or a folder"],
+      ["train two-stage --corpus books.txt", "on text of your own"],
       ["train --resume", "continue the newest run"],
     ],
   })
