@@ -138,6 +138,8 @@ async function looks(browser: Browser, address: string): Promise<void> {
       await waitFor(page, "finished");
       assert.match(await page.locator(".ratio").innerText(), /^\d[\d.,]*×$/);
       assert.equal(await page.locator("#result-title").innerText(), "Result: h200.json");
+      const curve = await page.locator(".findings .drawing:visible .curve").boundingBox();
+      assert.ok(curve !== null && curve.width > 200 && curve.height > 50, "the curve is drawn");
       const report = page.frameLocator("iframe");
       await report.locator("h1").first().waitFor();
       assert.deepEqual(await violations(page), []);

@@ -17,6 +17,8 @@ button.primary { background: var(--link); color: var(--paper); border-color: var
 .file input { position: absolute; opacity: 0; width: 1px; height: 1px; }
 .file:focus-within, button:focus-visible, input:focus-visible { outline: 3px solid var(--accent);
   outline-offset: 2px; }
+.start .primary { margin-top: .75rem; }
+.verdicts { list-style: none; padding: 0; }
 .start fieldset { border: 1px solid var(--rule-strong); border-radius: .4rem; padding: .5rem 1rem 1rem; }
 .mode { display: flex; gap: .75rem; align-items: baseline; padding: .5rem 0; }
 .mode input { min-width: 1.25rem; min-height: 1.25rem; }
