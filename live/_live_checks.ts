@@ -12,6 +12,8 @@ import axe from "axe-core";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { resultSchema } from "../suites/result/result_schema.ts";
 import type { PageHandle } from "./main.tsx";
+import type { Answer, DeviceFound, Request } from "./protocol.ts";
+import type { TrainingMoment } from "./tiny_training.ts";
 import { check } from "../reports/site/_check_lines.ts";
 
 declare global {
@@ -60,6 +62,17 @@ async function waitFor(page: Page, ...states: string[]): Promise<void> {
   );
 }
 
+/** At 390 px in both themes: nothing is wider, and no rule of accessibility is broken. */
+async function assertNarrow(page: Page): Promise<void> {
+  await page.setViewportSize({ width: 390, height: 800 });
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme });
+    assert.deepEqual(await violations(page), [], colorScheme);
+  }
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 390, `${wide} px wide`);
+}
+
 /** Violations of the accessibility rules. */
 async function violations(page: Page): Promise<string[]> {
   // The page's policy lets no other script in; automation evaluates outside of it.
@@ -89,25 +102,102 @@ async function serve(): Promise<{ address: string; stop: () => Promise<void> }> 
   };
 }
 
-async function looks(browser: Browser, address: string): Promise<void> {
-  await check("without WebGPU the page says what helps, at 390 px and in both themes", async () => {
-    for (const colorScheme of ["light", "dark"] as const) {
-      const context = await browser.newContext({
-        colorScheme,
-        viewport: { width: 390, height: 800 },
-      });
-      await context.addInitScript(() =>
-        Object.defineProperty(Navigator.prototype, "gpu", { get: () => undefined })
-      );
-      // A worker has a navigator of its own.
-      const opened = await open(context, address);
-      await opened.page.evaluate(() => globalThis.lighthouse.state());
-      await waitFor(opened.page, "missing", "ready");
-      assert.deepEqual(await violations(opened.page), []);
-      const wide = await opened.page.evaluate(() => document.documentElement.scrollWidth);
-      assert.ok(wide <= 390, `${wide} px wide`);
-      await context.close();
+/** A device that computes nothing. */
+const DEVICE: DeviceFound = {
+  adapter: {
+    ...{ vendor: "a", architecture: "b", device: "", description: "" },
+    ...{ isFallbackAdapter: false, software: false },
+  },
+  name: "a made-up device",
+  features: [],
+  capabilities: { f16: true, subgroups: true, matrixUnits: false, timestamps: true },
+  maxBufferBytes: 2 ** 30,
+  training: {
+    ...{ able: true, layers: 2, context: 8192, gathered: 1536, steps: 40, tokensPerStep: 8192 },
+    ...{ parameters: 102720, bytes: 2 ** 28, limitSeconds: 90 },
+  },
+};
+
+/** A training some steps under way. */
+function trainingMoment(steps: number): TrainingMoment {
+  return {
+    text: "Training both models in turns …",
+    steps: 40,
+    entropy: 0.25,
+    secondsLeft: 3000,
+    arms: (["dense", "lighthouse-norm"] as const).map((name, i) => ({
+      name,
+      losses: Array.from({ length: steps }, (_, step) => step === 3 ? null : 6 - (step + i) / 10),
+      tokensPerSecond: 1e5 * (1 + i),
+    })),
+  };
+}
+
+/** In the page: a worker that answers at once, so that looks need no device. */
+function answerInPlace({ device, moment }: { device: DeviceFound; moment: TrainingMoment }): void {
+  globalThis.Worker = class {
+    onmessage?: (event: { data: Answer }) => void;
+    postMessage({ type }: Request) {
+      const answers: Partial<Record<Request["type"], Answer>> = {
+        "find-device": { type: "device", device },
+        "train": { type: "training", training: moment },
+        "stop": { type: "trained", end: "stopped" },
+      };
+      const data = answers[type];
+      if (data) queueMicrotask(() => this.onmessage!({ data }));
     }
+  } as unknown as typeof Worker;
+}
+
+async function looks(browser: Browser, address: string): Promise<void> {
+  await check("without WebGPU the page says what helps", async () => {
+    const context = await browser.newContext();
+    // The worker has a navigator of its own, and its program comes from a blob.
+    await context.addInitScript(() => {
+      const toUrl = URL.createObjectURL.bind(URL);
+      URL.createObjectURL = (blob) =>
+        toUrl(
+          new Blob([
+            "Object.defineProperty(WorkerNavigator.prototype,'gpu',{value:undefined});",
+            blob as Blob,
+          ], { type: "text/javascript" }),
+        );
+    });
+    const { page, complaints } = await open(context, address);
+    await waitFor(page, "missing");
+    await page.getByText("This browser has no WebGPU").waitFor();
+    await assertNarrow(page);
+    assert.deepEqual(complaints, []);
+    await context.close();
+  });
+  await check("the training is operated by keyboard and fills its curves in", async () => {
+    const context = await browser.newContext();
+    await context.addInitScript(answerInPlace, { device: DEVICE, moment: trainingMoment(7) });
+    const { page, complaints } = await open(context, address);
+    await waitFor(page, "ready");
+    await assertNarrow(page);
+    const button = page.getByRole("button", { name: "Train both" });
+    await button.focus();
+    await page.keyboard.press("Enter");
+    await waitFor(page, "training");
+    await assertNarrow(page);
+    const curves = page.locator(".training .drawing:visible .law");
+    assert.equal(await curves.count(), 3);
+    for (const one of await curves.all()) assert.ok((await one.boundingBox())!.width > 30);
+    assert.match(
+      await page.locator(".training .left").innerText(),
+      /^step 7 of 40, about \d/,
+    );
+    assert.match(await page.locator(".standing tbody").innerText(), /Lighthouse\s+7\s+5\.\d\d/);
+    assert.ok(await page.getByRole("button", { name: "Measure" }).isDisabled());
+    // The focus stayed on the button, which stops now.
+    await page.keyboard.press("Enter");
+    await page.getByText("Stopped.").waitFor();
+    await waitFor(page, "ready");
+    assert.equal(await button.evaluate((one) => one === document.activeElement), true);
+    assert.equal(await curves.count(), 3);
+    assert.deepEqual(complaints, []);
+    await context.close();
   });
   await check(
     "a result file is shown, several are compared, others refused in a line",
@@ -201,6 +291,27 @@ async function runs(browser: Browser, served: string): Promise<void> {
     assert.equal(name, "this run, stopped");
     assert.equal(result.finishedAt, null);
     assert.ok(result.cases.length > 0);
+    assert.deepEqual(complaints, []);
+    await context.close();
+  });
+  await check("the training trains, and Stop ends it", async () => {
+    const context = await browser.newContext();
+    const { page, complaints } = await open(context, served);
+    await waitFor(page, "ready");
+    await page.getByRole("button", { name: "Train both" }).click();
+    await page.waitForFunction(
+      () => globalThis.lighthouse.state().training?.moment?.arms[1]?.losses.length === 2,
+      undefined,
+      PATIENCE,
+    );
+    await page.getByRole("button", { name: "Stop training" }).click();
+    await waitFor(page, "ready");
+    const { end, moment } = await page.evaluate(() => globalThis.lighthouse.state().training!);
+    assert.equal(end, "stopped");
+    for (const { losses, tokensPerSecond } of moment!.arms) {
+      assert.ok(Math.abs(losses[0]! - Math.log(256)) < 1, `${losses}`);
+      assert.ok(tokensPerSecond! > 0);
+    }
     assert.deepEqual(complaints, []);
     await context.close();
   });

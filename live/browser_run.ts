@@ -16,8 +16,9 @@ import { probeMemory } from "./memory.ts";
 import { budgetOf, modeOf } from "./modes.ts";
 import type { BuildInfo } from "./page_html.ts";
 import type { Answer, DeviceFound, RunRequest } from "./protocol.ts";
+import { trainingFacts, trainTiny } from "./tiny_training.ts";
 import { browserName, systemName } from "./user_agent.ts";
-import type { WorkerParts } from "./worker.ts";
+import type { Hooks, WorkerParts } from "./worker.ts";
 
 /** Milliseconds between two partial results: each is copied to the page as a whole. */
 const PARTIAL_MILLISECONDS = 500;
@@ -42,6 +43,20 @@ export function browserParts(
         return { type: "no-device", reason: reasonOf(error) };
       }
     },
+    train: async ({ seed }, { post, signal, onDevice }) => {
+      const gpu = await openDevice({ stack: "browser" });
+      onDevice(gpu.destroy);
+      try {
+        const end = await trainTiny(gpu, {
+          seed,
+          signal,
+          post: (training) => post({ type: "training", training }),
+        });
+        return { type: "trained", end };
+      } finally {
+        gpu.destroy();
+      }
+    },
     run: (request, hooks) => run(build, request, { ...hooks, startWorker: options.startWorker }),
   };
 }
@@ -57,6 +72,7 @@ function reasonOf({ kind, message }: DeviceError): string {
 
 function describeDevice({ adapter, capabilities, features }: Gpu): DeviceFound {
   return {
+    training: trainingFacts({ adapter, capabilities }),
     adapter,
     name: deviceRecord({ adapter, driver: null }).name,
     features,
@@ -74,7 +90,7 @@ async function run(
   build: BuildInfo,
   request: RunRequest,
   { post, signal, onDevice, hiddenSeconds, startWorker }:
-    & Parameters<WorkerParts["run"]>[1]
+    & Hooks
     & { startWorker?: () => Worker },
 ): Promise<Answer> {
   const mode = modeOf(request.mode);

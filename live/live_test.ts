@@ -26,7 +26,7 @@ Deno.test({
       await Deno.writeTextFile(file, await pageHtml());
       const lines = await runChecks(test, new URL("_live_checks.ts", import.meta.url), {
         args: [file, ...ALL_CASES ? ["--all"] : []],
-        least: ALL_CASES ? 6 : 2,
+        least: ALL_CASES ? 8 : 3,
       });
       const found = lines.find(({ digests }) => digests)?.digests ?? [];
       const digests = found as readonly (readonly [string, string])[];

@@ -20,6 +20,7 @@ import type { Answer, Request } from "./protocol.ts";
 import {
   firstState,
   type Happening,
+  isBusy,
   nextState,
   type PageState,
   type ShownResult,
@@ -66,7 +67,7 @@ export function startPage(
   function happen(event: Happening): void {
     const before = state;
     state = nextState(state, event);
-    if (before.running !== null && state.running === null) end();
+    if (isBusy(before) && !isBusy(state)) end();
     draw();
     if (event.type === "device" && autostart) {
       autostart = false;
@@ -78,8 +79,9 @@ export function startPage(
   function listen(fresh: Worker): Worker {
     fresh.onmessage = ({ data }: MessageEvent<Answer>) => {
       if (data.type === "partial" || data.type === "finished") keep(data.result);
-      if (data.type === "moment") happen({ ...data, at: performance.now() });
-      else happen(data);
+      if (data.type === "moment" || data.type === "training") {
+        happen({ ...data, at: performance.now() });
+      } else happen(data);
       if (data.type === "finished") keep(null);
     };
     fresh.onerror = (event) => {
@@ -96,15 +98,16 @@ export function startPage(
     worker.postMessage(request);
   }
 
-  async function start(): Promise<void> {
-    if (state.running !== null || state.device.state !== "found") return;
+  /** Begins a run, or the training of the tiny models. */
+  async function start(what: "start" | "train" = "start"): Promise<void> {
+    if (isBusy(state) || state.device.state !== "found") return;
     const release = await lockMeasuring();
     if (release === null) {
       happen({ type: "other-tab", busy: true });
       setTimeout(() => happen({ type: "other-tab", busy: false }), 5000);
       return;
     }
-    happen({ type: "start", at: performance.now() });
+    happen({ type: what, at: performance.now() });
     const ticking = setInterval(() => happen({ type: "tick", at: performance.now() }), 500);
     ends = [
       release,
@@ -116,7 +119,11 @@ export function startPage(
       () => clearInterval(ticking),
     ];
     const { mode, deviceName, seed, budgetSeconds } = state;
-    post({ type: "run", run: { mode, deviceName, seed, budgetSeconds } });
+    post(
+      what === "train"
+        ? { type: "train", seed }
+        : { type: "run", run: { mode, deviceName, seed, budgetSeconds } },
+    );
   }
 
   function end(): void {
@@ -137,6 +144,7 @@ export function startPage(
     chooseMode: (mode) => happen({ type: "mode", mode }),
     nameDevice: (deviceName) => happen({ type: "device-name", deviceName }),
     start: () => void start(),
+    train: () => void start("train"),
     stop: () => {
       happen({ type: "stopping" });
       post({ type: "stop" });
@@ -213,7 +221,7 @@ export function startPage(
     if (files.length > 0) void open(files);
   });
   addEventListener("beforeunload", (event) => {
-    if (state.running !== null && !asked.has("autostart")) event.preventDefault();
+    if (isBusy(state) && !asked.has("autostart")) event.preventDefault();
   });
 
   draw();
@@ -245,9 +253,10 @@ async function copy(text: string): Promise<void> {
   throw new Error("the browser does not let this page use the clipboard");
 }
 
-/** What automation waits for: `looking`, `missing`, `ready`, `running` or `finished`. */
-export function stateName({ device, running, shown }: PageState): string {
+/** What automation waits for: `looking`, `missing`, `ready`, `running`, `training` or `finished`. */
+export function stateName({ device, running, training, shown }: PageState): string {
   if (running !== null) return "running";
+  if (isBusy({ running, training })) return "training";
   if (shown.length > 0) return "finished";
   return device.state === "found" ? "ready" : device.state;
 }

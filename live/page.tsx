@@ -10,7 +10,8 @@ import type { PublishedDevice } from "./page_html.ts";
 import { type ResultActions, ResultPanel } from "./result_panel.tsx";
 import { RunPanel } from "./run_panel.tsx";
 import { spokenSeconds } from "./spoken.ts";
-import type { PageState } from "./state.ts";
+import { isBusy, type PageState } from "./state.ts";
+import { TrainingPanel } from "./training_panel.tsx";
 
 /** Seconds that opening the device, calibrating and compiling usually take. */
 const OPENING_SECONDS = 10;
@@ -20,6 +21,7 @@ export interface Actions extends ResultActions {
   readonly chooseMode: (mode: ModeName) => void;
   readonly nameDevice: (name: string) => void;
   readonly start: () => void;
+  readonly train: () => void;
   readonly stop: () => void;
   readonly openFiles: (files: readonly File[]) => void;
   readonly showKept: () => void;
@@ -35,7 +37,7 @@ export function LivePage(
     published: readonly PublishedDevice[];
   },
 ): JSX.Element {
-  const { device, running, shown, error } = state;
+  const { device, running, training, shown, error } = state;
   return (
     <>
       {error !== null && <p class="notice failed" role="alert">{error}</p>}
@@ -45,7 +47,7 @@ export function LivePage(
         <DevicePanel
           found={device.found}
           name={state.deviceName}
-          disabled={running !== null}
+          disabled={isBusy(state)}
           onName={actions.nameDevice}
         />
       )}
@@ -54,6 +56,16 @@ export function LivePage(
       )}
       {running !== null && <RunPanel running={running} at={at} onStop={actions.stop} />}
       {state.kept !== null && running === null && <Kept state={state} actions={actions} />}
+      {device.state === "found" && (running === null || training !== null) && (
+        <TrainingPanel
+          facts={device.found.training}
+          training={training}
+          busy={running !== null || state.otherTab}
+          at={at}
+          onTrain={actions.train}
+          onStop={actions.stop}
+        />
+      )}
       {shown.length > 0 && <ResultPanel shown={shown} published={published} actions={actions} />}
       {running === null && <OpenFiles onFiles={actions.openFiles} />}
     </>
@@ -64,6 +76,7 @@ function StartPanel(
   { state, actions, software }: { state: PageState; actions: Actions; software: boolean },
 ): JSX.Element {
   const chosen = modeOf(state.mode);
+  const training = isBusy(state);
   return (
     <form
       class="start"
@@ -72,7 +85,7 @@ function StartPanel(
         actions.start();
       }}
     >
-      <fieldset>
+      <fieldset disabled={training}>
         <legend>What to measure</legend>
         {MODES.map((mode) => {
           const { name, title, covers, memoryBytes } = mode;
@@ -103,7 +116,7 @@ function StartPanel(
           wait for it, or close it.
         </p>
       )}
-      <button type="submit" class="primary" disabled={state.otherTab}>Measure</button>
+      <button type="submit" class="primary" disabled={state.otherTab || training}>Measure</button>
     </form>
   );
 }

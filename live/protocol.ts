@@ -6,6 +6,7 @@
 import type { AdapterRecord } from "../kernels/gpu/device.ts";
 import type { Result } from "../suites/result/result_schema.ts";
 import type { ModeName } from "./modes.ts";
+import type { TrainingEnd, TrainingFacts, TrainingMoment } from "./tiny_training.ts";
 
 /** The device that the browser grants. */
 export interface DeviceFound {
@@ -19,13 +20,17 @@ export interface DeviceFound {
   >;
   /** Largest buffer, bytes. */
   readonly maxBufferBytes: number;
+  /** The training that the page would show. */
+  readonly training: TrainingFacts;
 }
 
 /** What the page asks of the worker. */
 export type Request =
   | { readonly type: "find-device" }
   | { readonly type: "run"; readonly run: RunRequest }
-  /** Ends the run; what is finished is kept. */
+  /** Trains the two tiny models. */
+  | { readonly type: "train"; readonly seed: number }
+  /** Ends the run or the training; what is finished is kept. */
   | { readonly type: "stop" }
   /** The tab was hidden for so long; the result says so. */
   | { readonly type: "hidden"; readonly seconds: number }
@@ -62,4 +67,6 @@ export type Answer =
   /** What is finished so far; a valid result at any time. */
   | { readonly type: "partial"; readonly result: Result }
   | { readonly type: "finished"; readonly result: Result; readonly stopped: boolean }
+  | { readonly type: "training"; readonly training: TrainingMoment }
+  | { readonly type: "trained"; readonly end: TrainingEnd }
   | { readonly type: "failed"; readonly line: string };

@@ -6,6 +6,7 @@
  */
 import type { CaseRecord, Result } from "../suites/result/result_schema.ts";
 import type { Answer, DeviceFound, Moment } from "./protocol.ts";
+import type { TrainingEnd, TrainingMoment } from "./tiny_training.ts";
 import { budgetOf, type ModeName, modeOf } from "./modes.ts";
 
 /** A result that the page shows: its own, or one that was dropped on it. */
@@ -39,6 +40,17 @@ export interface Running {
   readonly hiddenSeconds: number;
 }
 
+/** A training of the tiny models, under way or over. */
+export interface Training {
+  readonly moment: TrainingMoment | null;
+  /** When that moment was, milliseconds of `performance.now()`. */
+  readonly momentAt: number;
+  /** Stop was pressed. */
+  readonly stopping: boolean;
+  /** How it ended; null while it goes on. */
+  readonly end: TrainingEnd | "failed" | null;
+}
+
 /** One line of the list of finished cases. */
 export interface FinishedCase {
   readonly id: string;
@@ -58,6 +70,7 @@ export interface PageState {
   /** Seconds that a run may spend, instead of its mode's. */
   readonly budgetSeconds: number | null;
   readonly running: Running | null;
+  readonly training: Training | null;
   readonly shown: readonly ShownResult[];
   /** What a reload or a closed tab cut short, offered again. */
   readonly kept: ShownResult | null;
@@ -69,8 +82,10 @@ export interface PageState {
 
 /** What happens to a page. */
 export type Happening =
-  | Exclude<Answer, { readonly type: "moment" }>
+  | Exclude<Answer, { readonly type: "moment" | "training" }>
   | { readonly type: "moment"; readonly moment: Moment; readonly at: number }
+  | { readonly type: "train"; readonly at: number }
+  | { readonly type: "training"; readonly training: TrainingMoment; readonly at: number }
   | { readonly type: "mode"; readonly mode: ModeName }
   | { readonly type: "device-name"; readonly deviceName: string }
   | { readonly type: "start"; readonly at: number }
@@ -105,11 +120,17 @@ export function firstState(
     seed,
     budgetSeconds,
     running: null,
+    training: null,
     shown: [],
     kept: null,
     error: null,
     otherTab: false,
   };
+}
+
+/** Whether the device is at work for this page. */
+export function isBusy({ running, training }: Pick<PageState, "running" | "training">): boolean {
+  return running !== null || (training !== null && training.end === null);
 }
 
 /** The state after something happened. */
@@ -119,7 +140,17 @@ export function nextState(state: PageState, event: Happening): PageState {
     case "device":
       return { ...state, device: { state: "found", found: event.device } };
     case "no-device":
-      return { ...state, running: null, device: { state: "missing", reason: event.reason } };
+      return { ...ended(state), device: { state: "missing", reason: event.reason } };
+    case "train":
+      return {
+        ...state,
+        error: null,
+        training: { moment: null, momentAt: event.at, stopping: false, end: null },
+      };
+    case "training":
+      return withTraining(state, { moment: event.training, momentAt: event.at });
+    case "trained":
+      return withTraining(state, { end: event.end });
     case "mode":
       return running ? state : { ...state, mode: event.mode };
     case "device-name":
@@ -147,7 +178,9 @@ export function nextState(state: PageState, event: Happening): PageState {
         },
       };
     case "stopping":
-      return running ? { ...state, running: { ...running, stopping: true } } : state;
+      return running
+        ? { ...state, running: { ...running, stopping: true } }
+        : withTraining(state, { stopping: true });
     case "tick":
       return running ? { ...state, running: advance(running, event.at) } : state;
     case "hidden":
@@ -172,7 +205,7 @@ export function nextState(state: PageState, event: Happening): PageState {
         }],
       };
     case "failed":
-      return { ...state, running: null, error: event.line };
+      return { ...ended(state), error: event.line };
     case "opened":
       return running ? state : { ...state, shown: event.results, error: null };
     case "closed":
@@ -184,6 +217,18 @@ export function nextState(state: PageState, event: Happening): PageState {
     case "error":
       return { ...state, error: event.line };
   }
+}
+
+/** Without what goes on: it broke off. */
+function ended(state: PageState): PageState {
+  return { ...withTraining(state, { end: "failed" }), running: null };
+}
+
+/** A training that goes on, changed; one that is over stays as it is. */
+function withTraining(state: PageState, change: Partial<Training>): PageState {
+  const { training } = state;
+  if (training === null || training.end !== null) return state;
+  return { ...state, training: { ...training, ...change } };
 }
 
 function withMoment(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../suites/result/_sample_result.ts";
 import type { DeviceFound, Moment } from "./protocol.ts";
-import { firstState, nextState, type PageState, secondsLeft } from "./state.ts";
+import { firstState, isBusy, nextState, type PageState, secondsLeft } from "./state.ts";
 
 const FOUND: DeviceFound = {
   adapter: {
@@ -16,6 +16,7 @@ const FOUND: DeviceFound = {
   features: [],
   capabilities: { f16: false, subgroups: true, matrixUnits: false, timestamps: true },
   maxBufferBytes: 2 ** 30,
+  training: { able: false, reason: "no test trains here" },
 };
 
 /** A page that began a quick run at 0 ms. */
@@ -86,4 +87,23 @@ Deno.test("a run ends in a result, a fault, or without a device; nothing is open
   assert.equal(nextState(running, { type: "failed", line: "x" }).error, "x");
   assert.equal(nextState(running, { type: "no-device", reason: "x" }).device.state, "missing");
   assert.equal(firstState({ mode: "nonsense" }).mode, "quick");
+});
+
+Deno.test("a training ends once, keeps its curves, and shares the device with no run", () => {
+  const ready = nextState(firstState(), { type: "device", device: FOUND });
+  const training = nextState(ready, { type: "train", at: 0 });
+  assert.deepEqual([isBusy(ready), isBusy(training)], [false, true]);
+  const moment = { text: "x", steps: 4, entropy: 0.2, secondsLeft: null, arms: [] };
+  const shown = nextState(training, { type: "training", training: moment, at: 5 });
+  assert.deepEqual([shown.training!.moment, shown.training!.momentAt], [moment, 5]);
+  const stopping = nextState(shown, { type: "stopping" });
+  assert.equal(stopping.training!.stopping, true);
+  const stopped = nextState(stopping, { type: "trained", end: "stopped" });
+  assert.deepEqual([isBusy(stopped), stopped.training!.moment], [false, moment]);
+  // What fails later is no part of it.
+  const failed = nextState(stopped, { type: "failed", line: "x" });
+  assert.equal(failed.training!.end, "stopped");
+  const lost = nextState(shown, { type: "failed", line: "the device was lost" });
+  assert.deepEqual([lost.training!.end, lost.error], ["failed", "the device was lost"]);
+  assert.equal(isBusy(lost), false);
 });

@@ -8,6 +8,7 @@ import { STYLE } from "../reports/html/style.ts";
 /** All of the page's style. */
 export const LIVE_STYLE: string = STYLE + `
 body > header, body > main { max-width: 72rem; margin: 0 auto; padding: 0 1rem; }
+body > header h1 { font: 600 clamp(1.75rem, 1.1rem + 2.6vw, 3rem)/1.12 var(--serif); }
 main section { margin: 1.5rem 0; }
 button, .file { font: inherit; min-height: 2.75rem; padding: .4rem 1rem; border: 1px solid var(--rule-strong);
   border-radius: .4rem; background: var(--card); color: var(--ink); cursor: pointer; }
@@ -32,6 +33,9 @@ button.primary { background: var(--link); color: var(--paper); border-color: var
 .bar progress { flex: 1 1 16rem; height: 1.25rem; accent-color: var(--accent); }
 .step { overflow-wrap: anywhere; min-height: 3em; }
 .checks { list-style: none; padding: 0; overflow-wrap: anywhere; min-height: 14em; }
+.training .law { stroke-width: 2.4; opacity: 1; }
+.training-status { min-height: 1.55em; }
+.standing { max-width: 40rem; }
 .checks .failed { color: var(--bad); }
 .ratio { font-size: clamp(2.5rem, 12vw, 5rem); line-height: 1.1; margin: 0; font-weight: 700; }
 .actions { display: flex; flex-wrap: wrap; gap: .5rem; }

@@ -11,20 +11,22 @@ export interface WorkerParts {
   /** The device that a run would have, or why there is none. */
   readonly findDevice: () => Promise<Answer>;
   /** One run; its answer is the last one. */
-  readonly run: (
-    request: RunRequest,
-    hooks: {
-      readonly post: (answer: Answer) => void;
-      readonly signal: AbortSignal;
-      /** Is told how to destroy the device under the run. */
-      readonly onDevice: (destroy: () => void) => void;
-      /** For how long the tab was hidden, so far. */
-      readonly hiddenSeconds: () => number;
-    },
-  ) => Promise<Answer>;
+  readonly run: (request: RunRequest, hooks: Hooks) => Promise<Answer>;
+  /** One training of the tiny models; its answer is the last one. */
+  readonly train: (request: { readonly seed: number }, hooks: Hooks) => Promise<Answer>;
 }
 
-/** Answers requests, one run at a time. */
+/** What the worker gives its work. */
+export interface Hooks {
+  readonly post: (answer: Answer) => void;
+  readonly signal: AbortSignal;
+  /** Is told how to destroy the device under the work. */
+  readonly onDevice: (destroy: () => void) => void;
+  /** For how long the tab was hidden, so far. */
+  readonly hiddenSeconds: () => number;
+}
+
+/** Answers requests, one run or training at a time. */
 export function serveRequests(parts: WorkerParts): (request: Request) => Promise<void> {
   const { post } = parts;
   let running: AbortController | undefined;
@@ -37,6 +39,21 @@ export function serveRequests(parts: WorkerParts): (request: Request) => Promise
       post({ type: "failed", line: firstLine(error) });
     }
   };
+  const work = async (does: (hooks: Hooks) => Promise<Answer>) => {
+    if (running) {
+      return post({ type: "failed", line: "start a run: one is under way already" });
+    }
+    running = new AbortController();
+    hidden = 0;
+    const hooks = {
+      post,
+      signal: running.signal,
+      onDevice: (how: () => void) => destroy = how,
+      hiddenSeconds: () => hidden,
+    };
+    await attempt(() => does(hooks));
+    running = destroy = undefined;
+  };
   return async (request) => {
     switch (request.type) {
       case "stop":
@@ -48,21 +65,10 @@ export function serveRequests(parts: WorkerParts): (request: Request) => Promise
         return;
       case "find-device":
         return await attempt(parts.findDevice);
-      case "run": {
-        if (running) {
-          return post({ type: "failed", line: "start a run: one is under way already" });
-        }
-        running = new AbortController();
-        hidden = 0;
-        const hooks = {
-          post,
-          signal: running.signal,
-          onDevice: (how: () => void) => destroy = how,
-          hiddenSeconds: () => hidden,
-        };
-        await attempt(() => parts.run(request.run, hooks));
-        running = destroy = undefined;
-      }
+      case "run":
+        return await work((hooks) => parts.run(request.run, hooks));
+      case "train":
+        return await work((hooks) => parts.train(request, hooks));
     }
   };
 }
