@@ -34,7 +34,7 @@ export function DevicePanel(
         <p class="notice different" role="note">
           This adapter computes on the processor, not on a GPU: everything runs, and its times say
           nothing about a GPU. Where the computer has one, look at <code>chrome://gpu</code>{" "}
-          for why the browser does not use it.
+          (Firefox: <code>about:support</code>) for why the browser does not use it.
         </p>
       )}
       <ul class="capabilities">
@@ -84,8 +84,9 @@ export function NoDevice({ reason }: { reason: string }): JSX.Element {
         </dd>
         <dt>Firefox</dt>
         <dd>
-          On Windows since 141 and on macOS since 145. Elsewhere <code>about:config</code>,{" "}
-          <code>dom.webgpu.enabled</code>, in a Nightly or Beta build.
+          On Windows since 141 and on macOS since 145. On Linux open <code>about:config</code>{" "}
+          and enable <code>dom.webgpu.enabled</code>; where it finds no adapter then, also{" "}
+          <code>gfx.webgpu.ignore-blocklist</code>.
         </dd>
         <dt>Any of them</dt>
         <dd>

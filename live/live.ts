@@ -6,6 +6,7 @@
  *
  * @module
  */
+import "./plain_zod.ts";
 import { answerRequest } from "../suites/check/answer_request.ts";
 import type { WorkerRequest } from "../suites/check/worker_pool.ts";
 import { browserParts } from "./browser_run.ts";

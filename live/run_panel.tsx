@@ -4,6 +4,7 @@
  * @module
  */
 import type { JSX } from "preact";
+import { formatPlural } from "../reports/text/format.ts";
 import { Findings } from "./findings.tsx";
 import { modeOf } from "./modes.ts";
 import { spokenSeconds } from "./spoken.ts";
@@ -44,7 +45,7 @@ export function RunPanel(
       )}
       {partial !== null && <Findings result={partial} />}
       <h3>
-        {finished.length === 0 ? "Checks" : `${finished.length} cases finished`}
+        {finished.length === 0 ? "Checks" : `${formatPlural(finished.length, "case")} finished`}
       </h3>
       <ol class="checks">
         {finished.slice(0, VISIBLE_LINES).map(({ id, status, text }) => (
