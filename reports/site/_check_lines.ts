@@ -7,7 +7,7 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { chromium } from "./_chromium.ts";
+import { chromium, firefox } from "./_chromium.ts";
 
 /** What a program of checks prints; lines without a name are data for its test. */
 type CheckLine = Readonly<Record<string, unknown>> & {
@@ -31,27 +31,42 @@ export async function check(name: string, run: () => Promise<void>): Promise<voi
   console.log(JSON.stringify({ name, ok, detail, seconds } satisfies CheckLine));
 }
 
-/** Name and switch of a test that needs Chromium. */
-export function inBrowser(name: string): { name: string; ignore: boolean } {
-  const why = chromium === undefined ? " (skipped: no Chromium; apt-get install chromium)" : "";
-  return { name: `${name}${why}`, ignore: chromium === undefined };
+const BROWSERS = {
+  chromium: { path: chromium, missing: "no Chromium; apt-get install chromium" },
+  firefox: { path: firefox, missing: "no Firefox; apt-get install firefox-esr" },
+} as const;
+
+/** Name and switch of a test that needs a browser. */
+export function inBrowser(
+  name: string,
+  browser: keyof typeof BROWSERS = "chromium",
+): { name: string; ignore: boolean } {
+  const { path, missing } = BROWSERS[browser];
+  return path === undefined
+    ? { name: `${name} (skipped: ${missing})`, ignore: true }
+    : { name, ignore: false };
 }
 
 /**
- * In the test: runs the program with Chromium's path and `args`, with a step for each check.
+ * In the test: runs the program with the browser's path and `args`, with a step for each check.
  *
+ * @param options.browser Default: Chromium.
  * @param options.least Checks that must have run.
  * @returns all lines.
  */
 export async function runChecks(
   test: Deno.TestContext,
   program: URL,
-  { args = [], least }: { args?: readonly string[]; least: number },
+  { args = [], browser = "chromium", least }: {
+    args?: readonly string[];
+    browser?: keyof typeof BROWSERS;
+    least: number;
+  },
 ): Promise<CheckLine[]> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", "--no-check", "--allow-all"],
-      ...[fileURLToPath(program), chromium!, ...args],
+      ...[fileURLToPath(program), BROWSERS[browser].path!, ...args],
     ],
   }).output();
   const lines: CheckLine[] = new TextDecoder().decode(stdout).split("\n")
