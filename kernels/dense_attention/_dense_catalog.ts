@@ -148,7 +148,7 @@ function denseNaiveEntries(): CatalogEntry[] {
 }
 
 /** Two passes over keys and values; no default. */
-const SPLIT = { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2, split: "ring" } as const;
+const SPLIT = { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2, split: 1 } as const;
 
 function denseMatrix(): CatalogEntry[] {
   return MATRIX_HEAD_DIMS.flatMap((headDim) => {

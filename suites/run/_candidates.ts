@@ -25,13 +25,13 @@ export interface CandidateGroup<T> {
 
 const ONE: MatrixBackwardTiling = { subgroups: 8, tileColumns: 64, stages: 1, blocks: 1 };
 const TWO: MatrixBackwardTiling = { ...ONE, blocks: 2 };
-const SPLIT: MatrixBackwardTiling = { ...TWO, tileColumns: 32, split: "ring" };
+const SPLIT: MatrixBackwardTiling = { ...TWO, tileColumns: 32, split: 1 };
 
 const KEY_VALUES_128: readonly Candidate<MatrixBackwardTiling>[] = [
   { tiling: ONE, estimate: "default: 22 KiB, 230" },
   { tiling: SPLIT, estimate: "14 KiB, a ring: values 335, keys 300, both 317" },
-  { tiling: { ...SPLIT, split: "late" }, estimate: "8 registers fewer, weights show: 290" },
-  { tiling: { ...SPLIT, split: "tiles" }, estimate: "8 registers fewer, tiles show: 285" },
+  { tiling: { ...SPLIT, split: 2 }, estimate: "8 registers fewer, weights show: 290" },
+  { tiling: { ...SPLIT, split: 3 }, estimate: "8 registers fewer, tiles show: 285" },
 ];
 
 const KEY_VALUES_64: readonly Candidate<MatrixBackwardTiling>[] = [
@@ -54,8 +54,8 @@ export const BACKWARD_GROUPS: readonly CandidateGroup<MatrixBackwardTiling>[] = 
     candidates: [
       { tiling: ONE, estimate: "5 / (4 / 230 + 1 / 251) = 234" },
       { tiling: SPLIT, estimate: "5 / (4 / 317 + 1 / 251) = 301" },
-      { tiling: { ...SPLIT, split: "late" }, estimate: "282" },
-      { tiling: { ...SPLIT, split: "tiles" }, estimate: "278" },
+      { tiling: { ...SPLIT, split: 2 }, estimate: "282" },
+      { tiling: { ...SPLIT, split: 3 }, estimate: "278" },
     ],
   },
 ];

@@ -85,7 +85,7 @@ export const TWO_BLOCKS: readonly BackwardCase[] = [17, 61].map((rows) => ({
   wide: rows === 61,
 }));
 
-const SPLIT = { ...SMALLEST, tileColumns: 16, blocks: 2, split: "ring" } as const;
+const SPLIT = { ...SMALLEST, tileColumns: 16, blocks: 2, split: 1 } as const;
 
 /** A pass for dV and a pass for dK. */
 export const SPLITS: readonly BackwardCase[] = [
@@ -96,7 +96,7 @@ export const SPLITS: readonly BackwardCase[] = [
     headDim: 64,
     tilings: { query: SMALLEST, keyValue: { ...SPLIT, tileColumns: 32 } },
   })),
-  ...(["late", "tiles"] as const).flatMap((split) =>
+  ...([2, 3] as const).flatMap((split) =>
     [false, true].map((wide) => ({
       rows: 70,
       headDim: 64,
@@ -115,7 +115,10 @@ export const EMULATED_BACKWARD: readonly BackwardCase[] = [
   {
     rows: 61,
     headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...SMALLEST, tileColumns: 32 } },
+    tilings: {
+      query: { ...SMALLEST, columns: 8 },
+      keyValue: { ...SMALLEST, tileColumns: 32 },
+    },
     cut: 32,
     wide: true,
   },

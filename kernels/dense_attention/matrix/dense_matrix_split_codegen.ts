@@ -247,12 +247,12 @@ function loops(kernel: Kernel): string {
 
 /** Whether the pass loads tiles between two barriers. */
 function inTiles({ pass, split }: Kernel): boolean {
-  return pass === "keys" && split === "tiles";
+  return pass === "keys" && split === 3;
 }
 
 /** Whether weights are fetched in the step that needs them. */
 function inSameStep({ pass, split }: Kernel): boolean {
-  return pass === "keys" && split === "late";
+  return pass === "keys" && split === 2;
 }
 
 /** Stages the statistics of a tile, and the scales of dO. */
