@@ -117,6 +117,8 @@ export { IMPLEMENTATIONS } from "./kernels/implementations.ts";
 export { dense } from "./kernels/dense_attention/dense_layer.ts";
 export { slidingWindow } from "./kernels/sparse_attention/sliding_window/sliding_window.ts";
 export { bigBird } from "./kernels/sparse_attention/bigbird/bigbird.ts";
+export { moba } from "./kernels/sparse_attention/moba/moba.ts";
+export { nsa } from "./kernels/sparse_attention/nsa/nsa.ts";
 export {
   lighthouseDilated,
   lighthouseGla,

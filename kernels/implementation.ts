@@ -177,13 +177,25 @@ export interface Prepared {
      * dense attention and S (gathered order) for Lighthouse.
      */
     readonly lse: Tensor;
-    /** Pyramid indices in gathered order, `[heads, S]`, for Lighthouse. */
+    /**
+     * For Lighthouse, pyramid indices in gathered order, `[heads, S]`; with a selector, lists of blocks
+     * `[heads, context, width]`, padded with -1.
+     */
     readonly readSelection?: () => Promise<Int32Array>;
     /**
      * Squared scores of the base rows of one head, f32 `[context]` each, for Lighthouse: the input
      * of the selection.
      */
     readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
+    /** Of layers whose output is a sum of branches, each times a gate: f32, one tensor for each branch. */
+    readonly branches?: {
+      /** As generated, `[heads, context, branches]`; a gate is value/8 + ½. */
+      readonly gates: Tensor;
+      /** Log-sum-exp, `[heads, context, 1]`; -∞ where a branch sees no key. */
+      readonly lse: readonly Tensor[];
+      /** dg, `[heads, context, 1]`, unless the direction is `forward`. */
+      readonly gateGradients?: readonly Tensor[];
+    };
     /** Attention over the gathered rows before the scatter, `[heads, S, headDim]`, for Lighthouse. */
     readonly gathered?: Tensor;
     /** dQ, dK, dV, each `[heads, context, headDim]`, unless the direction is `forward`. */
@@ -204,12 +216,98 @@ export interface ScorerDescriptor {
   readonly exactSelection: boolean;
 }
 
+/** The blocks that a query may select, in float64: what its list is held against. */
+export interface RankedBlocks {
+  /** Scores of the blocks `0 … scores.length - 1`, of which the best are selected. */
+  readonly scores: ArrayLike<number>;
+  /** How far an f32 score may be from this one. */
+  readonly tolerance: number;
+  /** Blocks that are selected whatever their score, ascending; they count. */
+  readonly forced: readonly number[];
+}
+
+/**
+ * How an implementation chooses the keys of each query by the inputs: lists of blocks, the rows of
+ * `readSelection`. The larger score is selected first, of equal ones the smaller block.
+ */
+export interface SelectorDescriptor {
+  /** Most blocks of a list: the last axis of `readSelection`, `[heads, context, width]`. */
+  readonly width: (problem: Problem) => number;
+  /** Key rows that a query sees, from its list: ascending blocks, padded with -1. */
+  readonly visible: (
+    list: ArrayLike<number>,
+    row: number,
+    problem: Problem,
+  ) => readonly RowSpan[];
+  /**
+   * What the queries of a head rank, in float64, from all its keys `[context, headDim]`. Not where the
+   * layer's own reference says it.
+   */
+  readonly rank?: (
+    keys: ArrayLike<number>,
+    problem: Problem,
+  ) => (row: number, query: ArrayLike<number>) => RankedBlocks;
+}
+
+/** A key head and its query heads, for a reference in float64. */
+export interface ReferenceInputs {
+  readonly problem: Problem;
+  /** Rows to compute, ascending. */
+  readonly rows: readonly number[];
+  /** G, query heads of the key head. */
+  readonly group: number;
+  /** `[context, headDim]`. */
+  readonly keys: ArrayLike<number>;
+  /** The same. */
+  readonly values: ArrayLike<number>;
+  /** Row `rows[at]` of Q of a query head of the group. */
+  readonly query: (member: number, at: number) => ArrayLike<number>;
+  /** The same of dO, if gradients are compared. */
+  readonly outputGradient?: (member: number, at: number) => ArrayLike<number>;
+  /** Gates of the branches. */
+  readonly gates: (member: number, at: number) => readonly number[];
+  /** Blocks that a row selected on the device. */
+  readonly list: (row: number) => ArrayLike<number>;
+  /** Takes what a row ranks. */
+  readonly ranked?: (row: number, blocks: RankedBlocks) => void;
+  /** Softmax weights and gradients of scores are rounded to f16: matrix units. */
+  readonly halves: boolean;
+  /** Whether the rows are all, and dK and dV are computed. */
+  readonly keyGradients: boolean;
+}
+
+/** One row of one query head in float64, with bounds of what f32 arithmetic may differ by. */
+export interface ReferenceRow {
+  readonly output: Float64Array;
+  readonly outputTolerance: number;
+  /** Of each branch; -∞ where it sees no key. */
+  readonly lse: readonly number[];
+  readonly lseTolerance: readonly number[];
+  readonly queryGradient?: Float64Array;
+  readonly queryTolerance?: number;
+  /** Of each branch. */
+  readonly gateGradients?: readonly number[];
+  readonly gateTolerances?: readonly number[];
+}
+
+/** What a reference computes. */
+export interface ReferenceResult {
+  /** `[rows][query heads of the group]`. */
+  readonly rows: readonly (readonly ReferenceRow[])[];
+  /** Of every row of the context. */
+  readonly keyGradients?: Readonly<
+    Record<"k" | "v", readonly { readonly gradient: Float64Array; readonly tolerance: number }[]>
+  >;
+}
+
 /** One way to compute an attention layer, and everything that is derived from it. */
 export interface Implementation {
   /** `dense`, `dense-naive`, `lighthouse-norm`, …; the name in results. */
   readonly name: string;
   /** Readable title: one short phrase. */
   readonly title: string;
+  /** What a reader of its numbers has to know: one sentence, which reports show. */
+  readonly note?: string;
   /** Its group in reports: `dense`, `lighthouse`, `sparse`. */
   readonly family: string;
   /** The directions it computes. */
@@ -235,6 +333,16 @@ export interface Implementation {
    * gradient checks follow it. Default: all rows up to the query's own.
    */
   readonly visible?: (row: number, problem: Problem, head: number) => readonly RowSpan[];
+  /**
+   * How queries choose their keys, if that depends on the inputs. Checks hold the lists against float64
+   * and follow them in place of {@linkcode visible}.
+   */
+  readonly selector?: SelectorDescriptor;
+  /**
+   * The layer in float64, if its output is no softmax over visible keys alone but a sum of branches. Checks
+   * use it in place of {@linkcode visible}.
+   */
+  readonly reference?: (inputs: ReferenceInputs) => ReferenceResult;
   /**
    * The smallest problem that runs the same code as `problem` and allows float64 for every row.
    * Default: 193 rows of 2 heads, an odd length beyond every tile size.

@@ -91,6 +91,8 @@ export { requireOptions } from "./options.ts";
 export { dense } from "./dense_attention/dense_layer.ts";
 export { slidingWindow } from "./sparse_attention/sliding_window/sliding_window.ts";
 export { bigBird } from "./sparse_attention/bigbird/bigbird.ts";
+export { moba } from "./sparse_attention/moba/moba.ts";
+export { nsa } from "./sparse_attention/nsa/nsa.ts";
 export { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
 export { IMPLEMENTATIONS } from "./implementations.ts";
 export {

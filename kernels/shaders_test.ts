@@ -113,6 +113,33 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "sliding window backward matrix 4/32/1/1 and 8/32/1/1 d=64 gradients f16",
     "sliding window attention backward, sums of parts, d=64 f16",
   ],
+  gathered_queries_forward_matrix: [
+    "moba matrix d=64 f16",
+    "gathered queries attention rows on matrix units d=64",
+  ],
+  gathered_queries_backward_key_value_matrix: [
+    "moba matrix d=64 f16",
+    "gathered queries backward, keys and values on matrix units, d=64 f16",
+  ],
+  gathered_queries_backward_query_portable: [
+    "moba portable d=32 f16",
+    "gathered queries backward, queries, d=32 f16",
+  ],
+  compressed_keys_forward_matrix: [
+    "nsa matrix d=64 f16",
+    "compressed keys attention rows on matrix units d=64",
+  ],
+  window_of_keys_backward_key_value_matrix: [
+    "nsa matrix d=64 f16",
+    "window of keys backward, keys and values on matrix units, d=64 f16",
+  ],
+  probabilities_of_windows: [
+    "nsa portable d=32 f16",
+    "probabilities of windows d=32 f16",
+  ],
+  merge_branches: ["nsa portable d=32 f16", "merge branches"],
+  merge_outputs: ["moba portable d=32 f16", "merge outputs of entries"],
+  block_scores: ["moba portable d=32 f16", "scores of blocks d=32 f16"],
   pyramid: ["pyramid scored N=2048 L=3 p=4 d=32 f16", "lighthouse pyramid"],
   pyramid_merged: [
     "pyramid merged scored N=2048 L=3 p=4 d=32 f16",

@@ -21,7 +21,7 @@ const DELTA_PARAMS = { rows: "u32", stride: "u32" } as const;
 const SCALES_PARAMS = { rows: "u32", blocks: "u32", gridWidth: "u32" } as const;
 
 /** Threads that share a row in the delta pass: a power of two, so that they divide a workgroup. */
-function deltaLanes(headDim: number, dtype: DType): number {
+export function deltaLanes(headDim: number, dtype: DType): number {
   const rowVectors = headDim / (dtype === "f16" ? 8 : 4);
   return 2 ** Math.floor(Math.log2(Math.min(16, rowVectors)));
 }

@@ -10,6 +10,7 @@ import {
   bytesPerElement,
   createStorageBuffer,
   type Dispatch,
+  type DType,
   readBuffer,
   requireBytes,
   slice,
@@ -66,12 +67,19 @@ export async function createLaunch(
     })
   );
   const names = ["q", "k", "v", ...layout.results];
-  const inputBytes = sequences * plan.rows * plan.headDim * bytesPerElement(plan.dtype);
+  const rowBytes = (dtype: DType) => sequences * plan.rows * plan.headDim * bytesPerElement(dtype);
+  const { outputType = plan.dtype } = plan;
+  // Keys and values of their own are checked by whoever made the walk.
+  const bytesOf: Record<string, number> = {
+    q: rowBytes(plan.dtype),
+    ...!plan.walk?.apart && { k: rowBytes(plan.dtype), v: rowBytes(plan.dtype) },
+    o: rowBytes(outputType),
+  };
   const wordBytes = plan.heads * layout.resultRows * 4;
   return {
     bind: (slices, firstHead = 0) => {
       for (const [i, name] of names.entries()) {
-        const bytes = i < 3 || name === "o" ? inputBytes : wordBytes;
+        const bytes = bytesOf[name] ?? (i < 3 ? 0 : wordBytes);
         requireBytes(`dense attention: ${name}`, slices[i], bytes);
       }
       return plan.ranges.map((range, i) =>

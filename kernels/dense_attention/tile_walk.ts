@@ -64,8 +64,28 @@ export interface WalkBuffers {
  * - `walkTouches(walk, mask: u32, own: u32, column: u32) -> bool`: whether any pair of 16 own rows
  *   and 16 columns, both from a multiple of 16 on, is visible.
  * - `walkedKeys(query: u32) -> u32`: maximum number of keys that a query attends to.
+ *
+ * If own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}), `params.rows` is
+ * the number of own rows of a head, and instead of `walkedKeys` it declares:
+ *
+ * - `walkedKeysOf(walk, query: u32) -> u32`: the same.
+ * - `nearKey(walk, query: u32) -> u32`: of 16 queries from one on, the first of 16 keys of which each query
+ *   sees some: they stand for all in the first reference of the softmax on matrix units.
+ * - `ownHead(head: u32) -> u32`, `columnHead(head: u32) -> u32`: the first own row and the first column
+ *   of a head in their tensors.
+ * - `columnCount() -> u32`: columns of a head.
+ * - where own rows are queries, in `struct Walk` a field `origin`: the key at which a tile's gradients of
+ *   scores begin on matrix units;
+ * - where own rows are keys, in `struct Walk` `earlier` and `later`: whether rectangles before or after
+ *   this one add to the same sums; and `walkOrigin(walk, query: u32) -> u32`: the key at which the
+ *   gradients of scores of a query's tile begin.
  */
 export interface TileWalk {
+  /**
+   * Own rows and columns are rows of different tensors, with different numbers of rows. Default: of the
+   * same sequence.
+   */
+  readonly apart?: boolean;
   /** Readable name, also in errors: `window 512, sinks 4`. */
   readonly name: string;
   /** Names the shaders, which all walks of a kind share. */

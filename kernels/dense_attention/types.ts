@@ -23,6 +23,8 @@ export interface DenseVariant {
   readonly result: DenseResult;
   /** Distance between consecutive rows of a sequence in the tensors: δ for residue classes. */
   readonly rowStride: number;
+  /** Type of the output's rows. Default: that of the tensors. */
+  readonly outputType?: DType;
 }
 
 /** Dense attention of whole heads. */
@@ -87,6 +89,8 @@ export interface DenseAttentionPlan extends DenseAttentionOptions {
   readonly scale: number;
   /** Which of the two variants. */
   readonly kernel: DenseKernel;
+  /** Type of the output's rows. Default: `dtype`. */
+  readonly outputType?: DType;
   /** The kernel and its tiling, in a few words. */
   readonly variant: string;
   /** The part of the tiling that a walk uses. */

@@ -18,9 +18,13 @@ import {
   tilingName,
 } from "../dense_attention/tilings.ts";
 import { buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
+import { createTensor, type DType } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { Implementation, LayerOptions } from "../implementation.ts";
 import { bigBirdLists } from "./bigbird/bigbird_pattern.ts";
 import { blockWalk } from "./tile_lists/block_walk.ts";
+import { moba } from "./moba/moba.ts";
+import { nsa } from "./nsa/nsa.ts";
 import { windowWalk } from "./sliding_window/window_walk.ts";
 
 const ROWS = 300;
@@ -114,8 +118,73 @@ function matrix(walk: TileWalk): CatalogEntry[] {
   });
 }
 
+/** Whole layers that select blocks, in both passes. */
+function blockLayers(): CatalogEntry[] {
+  const branches = {
+    compressBlock: 16,
+    compressStride: 8,
+    block: 32,
+    count: 4,
+    initBlocks: 1,
+    localBlocks: 2,
+    window: 40,
+  };
+  const entry = (
+    name: string,
+    { headDim, dtype, options, capabilities, layer = moba }: {
+      readonly headDim: number;
+      readonly dtype: DType;
+      readonly options: LayerOptions;
+      readonly capabilities?: CatalogEntry["capabilities"];
+      readonly layer?: Implementation;
+    },
+  ): CatalogEntry => ({
+    name: `${layer.name} ${name} d=${headDim} ${dtype}`,
+    capabilities,
+    run: async (gpu) => {
+      const shape = { heads: 2, context: ROWS, headDim, dtype };
+      const tensor = () => createTensor(gpu, { heads: 2, rows: ROWS, dim: headDim, dtype });
+      const inputs = {
+        q: await tensor(),
+        k: await tensor(),
+        v: await tensor(),
+        outputGradient: await tensor(),
+      };
+      await layer.prepare(gpu, { shape, direction: "forward-backward", options }, { inputs });
+    },
+  });
+  const portable = [32, 64, 128].flatMap((headDim) =>
+    DTYPES.flatMap((dtype) => [
+      entry("portable", { headDim, dtype, options: { block: 32, topk: 3 } }),
+      entry("portable", { headDim, dtype, options: branches, layer: nsa }),
+    ])
+  );
+  const matrix = MATRIX_HEAD_DIMS.flatMap((headDim) => {
+    const shared = { headDim, dtype: "f16", capabilities: MATRIX_UNITS } as const;
+    return [
+      entry("matrix", { ...shared, options: { block: 64, topk: 3 } }),
+      entry("matrix", { ...shared, options: { ...branches, block: 64 }, layer: nsa }),
+    ];
+  });
+  const ahead = ([[moba, { block: 32, topk: 3 }], [nsa, branches]] as const).map((
+    [layer, options],
+  ): CatalogEntry => ({
+    name: `compiled ahead, ${layer.name}`,
+    run: async (gpu) => {
+      const shape = { heads: 2, context: ROWS, headDim: 32, dtype: "f16" } as const;
+      await layer.compile!(gpu, { shape, direction: "forward-backward", options });
+    },
+  }));
+  return [
+    ...portable,
+    ...matrix,
+    ...ahead,
+    entry("own blocks", { headDim: 32, dtype: "f32", options: { block: 32, topk: 1 } }),
+  ];
+}
+
 /** Every kernel of sparse attention. */
-export const SPARSE_CATALOG: readonly CatalogEntry[] = WALKS.flatMap((walk) => [
-  ...portable(walk),
-  ...matrix(walk),
-]);
+export const SPARSE_CATALOG: readonly CatalogEntry[] = [
+  ...WALKS.flatMap((walk) => [...portable(walk), ...matrix(walk)]),
+  ...blockLayers(),
+];

@@ -16,6 +16,7 @@ import { contextParallelSection } from "./context_parallel_section.tsx";
 import { experimentSection } from "./experiment_section.tsx";
 import { findingsSection } from "./findings_section.tsx";
 import { memorySection } from "./memory_section.tsx";
+import { blockSelectionSection } from "./block_selection_section.tsx";
 import { selectionSection } from "./selection_section.tsx";
 import { ceilingSection } from "./ceiling_section.tsx";
 import { latencySection } from "./latency_section.tsx";
@@ -79,6 +80,7 @@ const FINDINGS: readonly SectionOf[] = [
   throughputSection,
   trainingSection,
   selectionSection,
+  blockSelectionSection,
   retrievalSection,
   contextParallelSection,
   peerSection,

@@ -19,10 +19,12 @@ import type { CheckRecord } from "../result/result_schema.ts";
 import { type CheckOptions, wholeGradients } from "./check_options.ts";
 import { mergeParts, type Part, PEER_METHOD, worstOf } from "./check_parts.ts";
 import { checkDense } from "./dense_check.ts";
-import { checkGradients } from "./gradient_parts.ts";
-import { sampleHeads } from "./head_samples.ts";
+import { checkGradients, usesHalves } from "./gradient_parts.ts";
+import { type HeadSample, sampleHeads } from "./head_samples.ts";
 import { checkInputs, checkPeerInputs } from "./input_check.ts";
 import { checkBare, checkLighthouse, headSelection } from "./lighthouse_check.ts";
+import { checkLists } from "./list_check.ts";
+import { checkReference } from "./reference_check.ts";
 import { uncoveredRows } from "./selection_check.ts";
 import { checkSelection } from "./selection_parts.ts";
 import { allDone } from "./stream.ts";
@@ -84,15 +86,20 @@ export async function checkOutputs(
   });
   const digest = digestsOf(inspected);
   if (!implementation.scorer) {
+    const lists = implementation.selector ? await prepared.outputs.readSelection?.() : undefined;
     // Concurrently: each spends most of its time waiting for the device to map a buffer.
     const found = await allDone(
-      sampleHeads(options, undefined).flatMap((sample) => [
-        checkDense(gpu, prepared, { ...options, sample }),
-        ...gradients ? [checkGradients(gpu, prepared, { ...options, sample })] : [],
-      ]),
+      sampleHeads(options, undefined).flatMap((sample) =>
+        checkSample(gpu, prepared, { ...options, lists, sample })
+      ),
     );
     parts.push(...found.flat());
-    return { check: summarizeParts(parts, { ...options, prepared }), digest };
+    return {
+      check: summarizeParts(parts, { ...options, prepared }),
+      digest: lists
+        ? { ...digest, selection: await sha256(lists as Int32Array<ArrayBuffer>) }
+        : digest,
+    };
   }
   const geometry = planGeometry(problem.shape.context, lighthouseOptions(problem));
   const { readSelection } = prepared.outputs;
@@ -121,6 +128,24 @@ export async function checkOutputs(
     digest: { ...digest, selection: await sha256(selection as Int32Array<ArrayBuffer>) },
     zeroRows,
   };
+}
+
+/** The checks of some rows of a head of a layer that is no Lighthouse layer. */
+function checkSample(
+  gpu: Gpu,
+  prepared: Layer,
+  options: CheckOptions & { sample: HeadSample },
+): Promise<Part[]>[] {
+  const { implementation, problem, lists, kernel } = options;
+  if (implementation.reference && lists) {
+    const halves = usesHalves(gpu, prepared, { problem, kernel });
+    return [checkReference(gpu, prepared, { ...options, lists, halves })];
+  }
+  return [
+    ...lists ? [checkLists(gpu, options)] : [],
+    checkDense(gpu, prepared, options),
+    ...prepared.outputs.gradients ? [checkGradients(gpu, prepared, options)] : [],
+  ];
 }
 
 /** Digests of the results of the last execution. */
@@ -207,6 +232,7 @@ function summarizeParts(
       : "sampled rows of the output",
     ...prepared.outputs.lse ? ["its log-sum-exp"] : [],
     ...implementation.scorer ? [selectionMethod(implementation.scorer)] : [],
+    ...implementation.selector ? ["selected blocks"] : [],
   ]);
   return {
     passed: merged.every((part) => part.passed),

@@ -12,7 +12,7 @@ import { causal, type Visible } from "./row_spans.ts";
 export interface CheckOptions {
   readonly problem: Problem;
   /** What computed it; this decides how selections and rows are compared. */
-  readonly implementation: Pick<Measurable, "scorer" | "visible">;
+  readonly implementation: Pick<Measurable, "scorer" | "visible" | "selector" | "reference">;
   readonly inputs: LayerInputs;
   /** Seed of Q; K and V use the next two. */
   readonly seed: number;
@@ -20,6 +20,8 @@ export interface CheckOptions {
   readonly extent: "whole" | "sampled";
   /** Which variant of the backward kernels ran. Default: the one that the device gets. */
   readonly kernel?: DenseKernel;
+  /** Lists of the implementation's selector, as the device chose them: `[heads, context, width]`. */
+  readonly lists?: Int32Array;
   /** Whether the device flushes subnormals of f16 to zero. Default: it is tested. */
   readonly flushes?: boolean;
   readonly signal?: AbortSignal;
@@ -30,8 +32,23 @@ export function wholeGradients({ scorer }: CheckOptions["implementation"]): bool
   return scorer === undefined || scorer.exactSelection;
 }
 
-/** Keys that a row of a head sees, as the implementation says. */
-export function visibleOf({ implementation, problem }: CheckOptions, head: number): Visible {
-  const { visible } = implementation;
+/** Keys that a row of a head sees, as the implementation says, or as its lists do. */
+export function visibleOf(
+  { implementation, problem, lists }: Pick<CheckOptions, "implementation" | "problem" | "lists">,
+  head: number,
+): Visible {
+  const { visible, selector } = implementation;
+  if (selector) {
+    if (!lists) throw new TypeError("check outputs: the implementation returns no selection");
+    const width = selector.width(problem);
+    const { context } = problem.shape;
+    const first = head * context;
+    return (row) =>
+      selector.visible(
+        lists.subarray((first + row) * width, (first + row + 1) * width),
+        row,
+        problem,
+      );
+  }
   return visible ? (row) => visible(row, problem, head) : causal;
 }

@@ -34,6 +34,16 @@ function halfProductsOf(
   return kernel === "matrix" ? 2 ** -33 : undefined;
 }
 
+/** Whether weights and gradients of scores are rounded to f16 for products. */
+export function usesHalves(
+  gpu: Gpu,
+  prepared: Layer,
+  { problem, kernel }: Pick<CheckOptions, "problem" | "kernel">,
+): boolean {
+  const { context: rows } = problem.shape;
+  return halfProductsOf(gpu, { prepared, problem, rows, kernel }) !== undefined;
+}
+
 /** Gradients whose rows are compared at full size: each costs a pass over the sequence. */
 const GRADIENT_EDGES: readonly number[] = [0, 127];
 

@@ -98,7 +98,9 @@ export function layerFlags(): (OptionDescriptor & { takers: string[] })[] {
         .every((one) => one.options.some(({ name }) => name === option.name));
       const taker = everyone ? family : scorer?.name ?? name;
       if (!known.takers.includes(taker)) known.takers.push(taker);
-      flags.set(option.name, known);
+      // One flag for all: each implementation refuses what it does not take.
+      const rule = known.rule || option.rule;
+      flags.set(option.name, { ...known, rule, least: Math.min(known.least, option.least) });
     }
   }
   return [...flags.values()];

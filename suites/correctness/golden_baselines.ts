@@ -13,11 +13,15 @@ import type {
   Problem,
 } from "../../kernels/implementation.ts";
 import { errorLine } from "../errors.ts";
-import { type BaselineCase, type Golden, type GoldenArray, goldenRows } from "../check/golden.ts";
+import { sha256 } from "../result/digest.ts";
+import { type BaselineCase, type Golden, goldenRows } from "../check/golden.ts";
+import { checkBranches } from "./golden_branches.ts";
+import { pickRows, readArray, withRounding } from "./golden_rows.ts";
+import { visibleOf } from "../check/check_options.ts";
 import { compareGradients, type GradientName } from "../check/gradient_check.ts";
-import { causal, type Visible } from "../check/row_spans.ts";
+import type { Visible } from "../check/row_spans.ts";
 import { type Comparison, exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
-import { destroyInputs, type Elements, exactHead, headOf } from "./layer_run.ts";
+import { destroyInputs, exactHead, headOf } from "./layer_run.ts";
 import { maskedReference } from "./references.ts";
 
 /** Inputs in the order of their seeds: the layer's name, the manifest's. */
@@ -38,7 +42,9 @@ export async function checkGoldenBaseline(
   const problem: Problem = {
     direction: "forward-backward",
     shape: { heads: entry.H, context: entry.N, headDim: entry.D, dtype: "f32" },
-    options: entry.options,
+    options: implementation.reference
+      ? { ...entry.options, gateSeed: (entry.seed + 4) >>> 0 }
+      : entry.options,
   };
   try {
     implementation.plan(gpu, problem);
@@ -51,11 +57,21 @@ export async function checkGoldenBaseline(
     const prepared = await implementation.prepare(gpu, problem, { inputs });
     try {
       await prepared.execute();
+      const lists = implementation.selector && await prepared.outputs.readSelection?.();
       const visibleTo = (head: number): Visible =>
-        implementation.visible ? (row) => implementation.visible!(row, problem, head) : causal;
+        visibleOf({ implementation, problem, lists }, head);
+      if (implementation.reference && lists) {
+        return [
+          ...await checkSelection(name, { golden, entry, lists }),
+          await checkBranches(gpu, prepared, {
+            ...{ name: `${name} branches and gradients`, golden, entry, problem, inputs, lists },
+            reference: implementation.reference,
+          }),
+        ];
+      }
       const given = { golden, entry, problem, inputs, visibleTo };
       return [
-        ...await checkLists(name, given),
+        ...await (lists ? checkSelection(name, { golden, entry, lists }) : checkLists(name, given)),
         await checkOutput(gpu, prepared, { ...given, name: `${name} output` }),
         await checkGradients(gpu, prepared, { ...given, name: `${name} gradients` }),
       ];
@@ -134,23 +150,41 @@ async function checkLists(
   )];
 }
 
-/** Elements of the golden rows of one head of a tensor `[heads, N, dim]`. */
-function pickRows(
-  data: Elements,
-  { rows, head, heads }: { rows: readonly number[]; head: number; heads: number },
-  dim: number,
-): Float64Array {
-  const own = headOf(data, { head, heads });
-  return Float64Array.from(rows.flatMap((row) => [...own.subarray(row * dim, (row + 1) * dim)]));
-}
-
-function readArray(golden: Golden, { file, shape }: GoldenArray): Promise<Float32Array> {
-  return golden.readFloats(file, shape.reduce((product, size) => product * size));
-}
-
-/** Golden numbers are float64 rounded to f32. */
-function withRounding(tolerance: ArrayLike<number>, want: Float32Array): Float64Array {
-  return Float64Array.from(tolerance, (x, i) => x + 2 ** -24 * Math.abs(want[i]));
+/** Lists of blocks of every query, `[heads, rows, width]`: to the last entry, in all rows by their digest. */
+async function checkSelection(
+  name: string,
+  { golden, entry, lists }: {
+    readonly golden: Golden;
+    readonly entry: BaselineCase;
+    readonly lists: Int32Array;
+  },
+): Promise<VerifyCheck[]> {
+  const { idx } = entry.files;
+  if (!idx) return [];
+  const [heads, count, width] = idx.shape;
+  const want = await golden.readIndices(idx.file, heads * count * width);
+  const rows = goldenRows(idx, entry.N);
+  let wrong = 0;
+  for (let head = 0; head < heads; head++) {
+    for (const [i, row] of rows.entries()) {
+      for (let n = 0; n < width; n++) {
+        const found = lists[(head * entry.N + row) * width + n];
+        wrong += Number(found !== want[(head * count + i) * width + n]);
+      }
+    }
+  }
+  const whole = typeof entry.idx_sha256 === "string"
+    ? await sha256(lists as Int32Array<ArrayBuffer>) === entry.idx_sha256
+    : true;
+  return [exact(
+    `${name} lists`,
+    wrong === 0 && whole,
+    wrong > 0
+      ? `${wrong} of ${want.length} entries differ`
+      : whole
+      ? `${lists.length} entries`
+      : "entries of rows that the folder does not hold differ",
+  )];
 }
 
 async function checkOutput(

@@ -23,7 +23,7 @@ export async function checkDenseGradients(
   const { heads, headDim, dtype } = problem.shape;
   const name = `${implementation.name} ${describeShape(problem.shape)} gradients`;
   // The references are causal; the checks before each measurement handle any visible keys.
-  if (implementation.visible) {
+  if (implementation.visible || implementation.selector || implementation.reference) {
     return await checkVisible(gpu, implementation, { problem, seed: options.seed, name });
   }
   const run = await runLayer(gpu, implementation, { problem, source: { seed: options.seed } });
@@ -47,10 +47,15 @@ export async function checkDenseGradients(
   return judgeGradients(name, { run, references });
 }
 
-async function checkVisible(
+/** A seeded layer against float64 by the check that precedes measurements: all rows. */
+export async function checkVisible(
   gpu: Gpu,
   implementation: Implementation,
-  { problem, seed, name }: { problem: Problem; seed: number; name: string },
+  { problem, seed, name }: {
+    readonly problem: Problem;
+    readonly seed: number;
+    readonly name: string;
+  },
 ): Promise<VerifyCheck> {
   const { check } = await withLayer(gpu, implementation, {
     problem,

@@ -13,10 +13,12 @@ import {
   planGeometry,
 } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
+import { visibleOf } from "../check/check_options.ts";
 import { checkTile, tieTolerance, tileRows } from "../check/selection_check.ts";
 import { describeShape, exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
 import type { ReferenceRows } from "../check/reference_rows.ts";
-import { judgeGradients } from "./gradient_checks.ts";
+import { errorLine } from "../errors.ts";
+import { checkVisible, judgeGradients } from "./gradient_checks.ts";
 import { gradientHeads, layerHeads } from "./layer_reference.ts";
 import {
   type Elements,
@@ -114,12 +116,16 @@ export async function checkDense(
   const { shape, kind, seed } = entry;
   const { heads, headDim, dtype } = shape;
   const problem = withDefaults(implementation, { shape });
-  const { inputs, output, lse, weights, flushes } = await runLayer(gpu, implementation, {
+  if (implementation.reference) {
+    return await checkOwnReference(gpu, implementation, { entry, problem });
+  }
+  const { inputs, output, lse, weights, flushes, selection } = await runLayer(gpu, implementation, {
     problem,
     source: kind === "seeded" ? { seed } : { data: awkwardInputs(shape, { kind, seed }) },
   });
-  const { visible } = implementation;
-  let known = visible ? undefined : references.get(entry);
+  // Lists are followed here; the checks before each measurement hold them against float64.
+  const masked = implementation.visible || implementation.selector;
+  let known = masked ? undefined : references.get(entry);
   if (!known || known.weights !== weights || !sameInputs(known.inputs, inputs)) {
     known = {
       inputs,
@@ -128,18 +134,37 @@ export async function checkDense(
         const part = (data: Elements) => exactHead(data, { head, heads });
         const tensors = { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v) };
         const options = { headDim, dtype, weights, flushes };
-        return visible
-          ? maskedReference(tensors, { ...options, visible: (row) => visible(row, problem, head) })
+        const given = { implementation, problem, lists: selection };
+        return masked
+          ? maskedReference(tensors, { ...options, visible: visibleOf(given, head) })
           : attentionReference(tensors, options);
       })),
     };
-    if (!visible) references.set(entry, known);
+    if (!masked) references.set(entry, known);
   }
   const comparisons = known.heads.flatMap((want, head) => [
     { got: headOf(output, { head, heads }), want: want.output, tolerance: want.tolerance },
     { got: headOf(lse, { head, heads }), want: want.lse, tolerance: want.lseTolerance },
   ]);
   return judge(`${implementation.name} ${describeShape(shape)} ${kind}`, comparisons);
+}
+
+/** A layer that brings its own reference, which compares seeded inputs. */
+async function checkOwnReference(
+  gpu: Gpu,
+  implementation: Implementation,
+  { entry, problem }: { readonly entry: DenseCase; readonly problem: Problem },
+): Promise<VerifyCheck> {
+  const { shape, kind, seed } = entry;
+  const name = `${implementation.name} ${describeShape(shape)} ${kind}`;
+  if (kind !== "seeded") return skipped(name, "its reference compares seeded inputs");
+  try {
+    implementation.plan(gpu, problem);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return skipped(name, errorLine(error));
+  }
+  return await checkVisible(gpu, implementation, { problem, seed, name });
 }
 
 function sameInputs(a: HostInputs, b: HostInputs): boolean {

@@ -25,10 +25,10 @@ import { compareSelections, describeSelection } from "./selection_quality.ts";
 export const NOISE = 2 ** -8;
 
 /** Seeds of the noise lie this far above those of the inputs. */
-const NOISE_SEED_STEP = 0x10000;
+export const NOISE_SEED_STEP = 0x10000;
 
 /** Share of the budget still left that the execution on noisy inputs may take. */
-const PROBE_SHARE = 0.02;
+export const PROBE_SHARE = 0.02;
 
 /** A scorer's selection; without a dilation the scorer has none. */
 interface Archived {
@@ -55,6 +55,8 @@ export async function probeSelection(
   const { shape, options: layer } = entry.problem;
   const { readSelection } = prepared.outputs;
   if (!findRecord(SUITE_RECORDS, entry.suite).grid || !layer || !readSelection) return undefined;
+  // Lists of blocks are no entries of a pyramid.
+  if (layer.levels === undefined) return undefined;
   let archive = archives.get(session);
   if (!archive) archives.set(session, archive = new Map());
   const { implementation } = entry;

@@ -18,6 +18,7 @@ import type { Measurable } from "../plan/measurable.ts";
 import { type Layer, UnavailableError } from "../plan/measurable.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
 import type {
+  BlockSelectionRecord,
   CaseRecord,
   RatioRecord,
   Sample,
@@ -35,6 +36,11 @@ export interface DeviceAccess {
   ) => Promise<LayerInputs & { destroy: () => void }>;
   readonly checkOutputs: typeof checkOutputs;
   readonly digestOutputs: typeof digestOutputs;
+  readonly probeLists: (
+    session: Session,
+    entry: PlannedCase,
+    options: { prepared: Prepared; inputs: LayerInputs },
+  ) => Promise<BlockSelectionRecord | undefined>;
   readonly probeSelection: (
     session: Session,
     entry: PlannedCase,
@@ -101,6 +107,7 @@ export interface Started extends Timed {
 export interface Running extends Started {
   readonly outcome: CheckOutcome;
   readonly selectionQuality?: SelectionQualityRecord;
+  readonly blockSelection?: BlockSelectionRecord;
 }
 
 /** A first execution that counts as a sample. */

@@ -32,11 +32,12 @@ import { findImplementation } from "../plan/measurable.ts";
 import { isOurs, type Layer } from "../plan/measurable.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
 import type { CaseRecord } from "../result/result_schema.ts";
+import { probeLists } from "./list_probe.ts";
 import { probeSelection } from "./selection_quality_probe.ts";
 
 /** How a session uses its device. */
 export function accessOf({ access }: Session): DeviceAccess {
-  return access ?? { createInputs, checkOutputs, digestOutputs, probeSelection };
+  return access ?? { createInputs, checkOutputs, digestOutputs, probeLists, probeSelection };
 }
 
 /** Creates the seeded inputs that all cases of a group share. */
@@ -238,7 +239,11 @@ export async function checkCases(
           (isOurs(prepared)
             ? await access.probeSelection(session, entry, { prepared, inputs })
             : undefined);
-        return { ...one, outcome, selectionQuality };
+        const blockSelection = earlier?.blockSelection ??
+          (isOurs(prepared)
+            ? await access.probeLists(session, entry, { prepared, inputs })
+            : undefined);
+        return { ...one, outcome, selectionQuality, blockSelection };
       }
       await session.record({
         ...failedRecord(entry, { reason: failure, check: outcome.check }),

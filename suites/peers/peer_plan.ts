@@ -58,6 +58,8 @@ export function peerImplementation(
     options: ours.options,
     smallest: ours.smallest,
     visible: ours.visible,
+    selector: ours.selector,
+    reference: ours.reference,
     directions: options.directions ?? DIRECTIONS,
     peer: true,
     longestSeconds: options.longestSeconds,

@@ -56,6 +56,12 @@ export interface Outputs {
   readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
   /** Attention over the gathered rows, `[heads, S, headDim]`. */
   readonly gathered?: Rows;
+  /** As in `Prepared`. */
+  readonly branches?: {
+    readonly gates: Rows;
+    readonly lse: readonly Rows[];
+    readonly gateGradients?: readonly Rows[];
+  };
   /** dQ, dK, dV. */
   readonly gradients?: { readonly q: Rows; readonly k: Rows; readonly v: Rows };
 }

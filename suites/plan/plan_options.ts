@@ -192,7 +192,10 @@ function chosenOptions(
       );
     }
     const rule = values.find((value) => typeof value === "string");
-    if (rule !== undefined && !option.rule) {
+    const ruled = takers.flatMap((entry) => entry.options).some((one) =>
+      one.name === name && one.rule
+    );
+    if (rule !== undefined && !ruled) {
       throw new UsageError(`${name} ${rule} is a rule, and ${name} takes numbers alone`);
     }
     grid[name] = [...values];

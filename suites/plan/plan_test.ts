@@ -105,6 +105,11 @@ Deno.test("the paper profile covers its figure in both directions, the grid, and
     "sliding-window",
     "bigbird",
     "bigbird",
+    "moba",
+    "moba",
+    "moba",
+    "nsa",
+    "nsa",
   ]);
   const scored = longest.filter(({ family }) => family === "lighthouse");
   assert.deepEqual(scored.map(({ problem }) => problem.options!.k), [8192, 8192, 8192]);
@@ -117,6 +122,8 @@ Deno.test("the paper profile covers its figure in both directions, the grid, and
   assert.deepEqual(blocks(131072).map(({ problem }) => problem.options!.randomBlocks), [3, 32]);
   assert.deepEqual(blocks(8192).map(({ problem }) => problem.options!.randomBlocks), [3, 0]);
   assert.match(blocks(524288)[1].skip!, /randomBlocks 140 exceeds the limit of 32$/);
+  const selected = longest.filter(({ implementation }) => implementation === "moba");
+  assert.deepEqual(selected.map(({ problem }) => problem.options!.block), [512, 8192, 3680]);
   assert.equal(longest[0].plan!.gathered, 98304);
   // Dense attention at 1M is predicted, not run.
   const million = find(1048576);

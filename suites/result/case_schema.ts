@@ -7,6 +7,7 @@ import { contextParallelSchema } from "../context_parallel/record.ts";
 import { trainingSchema } from "../training/record.ts";
 import { overlap, statisticSchema } from "./common_schema.ts";
 import type {
+  BlockSelectionRecord,
   CaseRecord,
   CheckRecord,
   DigestRecord,
@@ -128,6 +129,26 @@ export const selectionQualitySchema: z.ZodType<SelectionQualityRecord> = z.loose
   description: "What a selection does to its context, and how far it agrees with others.",
 });
 
+export const blockSelectionSchema: z.ZodType<BlockSelectionRecord> = z.looseObject({
+  lists: z.int().nonnegative().describe("Lists of all heads, one for each query."),
+  blocks: z.int().positive().describe("Blocks of a head."),
+  earlier: z.int().nonnegative().describe("Blocks before a query's own, in all lists."),
+  neighbours: z.int().nonnegative().describe("Of these, blocks directly before the query's own."),
+  longest: z.int().nonnegative().describe("Most later queries that selected the same block."),
+  unused: z.int().nonnegative().describe(
+    "Blocks, but for the last of a head, that no later query selected.",
+  ),
+  stability: z.looseObject({
+    noise: z.number().describe("Standard deviation of the noise, relative to each element."),
+    jaccard: z.number().describe("|A ∩ B| / |A ∪ B| over the earlier blocks of all lists."),
+  }).optional().describe(
+    "With what the same implementation selects when Q and K carry relative noise.",
+  ),
+}).meta({
+  id: "BlockSelectionRecord",
+  description: "How lists of blocks, one for each query, use the blocks before the query's own.",
+});
+
 /** Options that every Lighthouse layer has, ours and a peer's. */
 const LAYER_OPTIONS = ["levels", "pooling", "k"];
 
@@ -193,6 +214,9 @@ export const caseSchema: z.ZodType<CaseRecord> = z.looseObject({
   zeroRows: z.int().optional().describe("Rows of the output that nothing covers, for Lighthouse."),
   selectionQuality: selectionQualitySchema.optional().describe(
     "For Lighthouse, once for each selection: not repeated where only the direction differs.",
+  ),
+  blockSelection: blockSelectionSchema.optional().describe(
+    "For layers whose queries select blocks by the inputs.",
   ),
   machine: z.string().optional().describe(
     "Fingerprint of the machine that measured it, where shards of several were joined.",

@@ -8,16 +8,22 @@ import type { ImplementationRecord } from "./result_schema.ts";
 
 /** The recorded fields of an implementation. */
 type Described =
-  & Pick<Implementation, "name" | "title" | "family" | "scorer" | "role" | "options" | "style">
+  & Pick<
+    Implementation,
+    "name" | "title" | "note" | "family" | "scorer" | "role" | "options" | "style"
+  >
   & { readonly peer?: boolean };
 
 /** Records of implementations, in their order. */
 export function implementationRecords(
   implementations: readonly Described[],
 ): ImplementationRecord[] {
-  return implementations.map(({ name, title, family, scorer, role, peer, options, style }) => ({
+  return implementations.map((
+    { name, title, note, family, scorer, role, peer, options, style },
+  ) => ({
     name,
     title,
+    ...(note !== undefined && { note }),
     family,
     ...(scorer && { scorer: scorer.name }),
     ...(role && { role }),

@@ -231,6 +231,8 @@ export interface ImplementationRecord extends OpenRecord {
   name: string;
   /** For people: one short phrase. */
   title: string;
+  /** What a reader of its numbers has to know: one sentence. */
+  note?: string;
   /** As its cases have it. */
   family: string;
   /** What ranks the entries of the pyramid, for Lighthouse. */
@@ -329,6 +331,8 @@ export interface CaseRecord extends OpenRecord {
   zeroRows?: number;
   /** For Lighthouse, once for each selection: not repeated where only the direction differs. */
   selectionQuality?: SelectionQualityRecord;
+  /** For layers whose queries select blocks by the inputs. */
+  blockSelection?: BlockSelectionRecord;
   /** Fingerprint of the machine that measured it, where shards of several were joined. */
   machine?: string;
   /** In the suite `context-parallel`; its stages are the ring steps. */
@@ -482,6 +486,30 @@ export interface SelectionQualityRecord extends OpenRecord {
     levels: number[];
     /** Standard deviation of the noise, relative to each element. */
     noise: number;
+    [unknown: string]: unknown;
+  };
+}
+
+/** How lists of blocks, one for each query, use the blocks before the query's own. */
+export interface BlockSelectionRecord extends OpenRecord {
+  /** Lists of all heads, one for each query. */
+  lists: number;
+  /** Blocks of a head. */
+  blocks: number;
+  /** Blocks before a query's own, in all lists. */
+  earlier: number;
+  /** Of these, blocks directly before the query's own. */
+  neighbours: number;
+  /** Most later queries that selected the same block. */
+  longest: number;
+  /** Blocks, but for the last of a head, that no later query selected. */
+  unused: number;
+  /** With what the same implementation selects when Q and K carry relative noise. */
+  stability?: {
+    /** Standard deviation of the noise, relative to each element. */
+    noise: number;
+    /** |A ∩ B| / |A ∪ B| over the earlier blocks of all lists. */
+    jaccard: number;
     [unknown: string]: unknown;
   };
 }

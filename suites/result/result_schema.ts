@@ -34,6 +34,7 @@ const colorSchema = z.string().regex(/^#[0-9a-f]{6}$/i);
 export const implementationSchema: z.ZodType<ImplementationRecord> = z.looseObject({
   name: z.string().describe("As the cases name it."),
   title: z.string().describe("For people: one short phrase."),
+  note: z.string().optional().describe("What a reader of its numbers has to know: one sentence."),
   family: z.string().describe("As its cases have it."),
   scorer: z.string().optional().describe("What ranks the entries of the pyramid, for Lighthouse."),
   role: z.string().optional().describe(

@@ -287,6 +287,7 @@ function accessOf(
       time.rest(host.digest);
       return Promise.resolve(DIGEST);
     },
+    probeLists: () => Promise.resolve(undefined),
     probeSelection: () => Promise.resolve(undefined),
   };
 }

@@ -63,31 +63,42 @@ export interface BackwardKernel extends MatrixBackwardTiling {
   readonly ownRows: number;
   /** Indices of the matrices that make up 16 rows. */
   readonly depth: readonly number[];
-  /** Storage of dO and the results; f32 with scaled dO. */
+  /** Storage of dO; f32 with scaled dO. */
   readonly gradientType: DType;
+  /** Storage of the results. */
+  readonly resultType: DType;
   /** WGSL of a walk over tiles; empty if all keys up to the diagonal are visible. */
   readonly walk: string;
+  /** Own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}). */
+  readonly apart: boolean;
 }
 
 /** What a backward pass is generated for. */
 export interface MatrixBackwardOptions {
   readonly headDim: number;
-  /** Storage of dO and the results; f32 with scaled dO. */
+  /** Storage of dO; f32 with scaled dO. */
   readonly gradientType: DType;
+  /** Storage of the results. Default: that of dO. */
+  readonly resultType?: DType;
   /** WGSL of a walk over tiles (`tile_walk.ts`). Default: all keys up to the diagonal. */
   readonly walk?: string;
+  /** Own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}). Default false. */
+  readonly apart?: boolean;
 }
 
 /** Derives the sizes from a tiling and the problem. */
 export function describeBackward(
   tiling: MatrixBackwardTiling,
-  { headDim, gradientType, walk = "" }: MatrixBackwardOptions,
+  options: MatrixBackwardOptions,
 ): BackwardKernel {
+  const { headDim, gradientType, resultType = gradientType, walk = "", apart = false } = options;
   return {
     ...tiling,
     headDim,
     gradientType,
+    resultType,
     walk,
+    apart,
     vectors: headDim / 8,
     stride: stageStride(headDim),
     threads: 32 * tiling.subgroups,
@@ -149,19 +160,30 @@ export function entryPoint({ threads }: BackwardKernel, places = LANE_PLACES): s
  * unchanged, except in their first and last rectangle.
  */
 export function openPath(
-  { walk }: BackwardKernel,
+  { walk, apart }: BackwardKernel,
   { own, from, end }: { readonly own: string; readonly from: string; readonly end: string },
 ): string[] {
   if (!walk) return [];
+  const open = `let path = openWalk(params.firstHead + group.x, ${own}, ${from}, ${end});`;
+  if (apart) return [open, "if (path.rows == 0u) { return; }"];
   return [
-    `let path = openWalk(params.firstHead + group.x, ${own}, ${from}, ${end});`,
+    open,
     "if (path.rows == 0u && earlier && later) { return; }",
+  ];
+}
+
+/** Whether other rectangles add to the sums of keys before and after this one, if no walk says so. */
+export function openEdges({ walk, apart }: BackwardKernel): string[] {
+  if (apart) return [];
+  return [
+    "let earlier = params.firstQuery > params.firstKey;",
+    `let later = params.endQuery < params.rows${walk ? " || params.parts > 1u" : ""};`,
   ];
 }
 
 /** The first key of the workgroup; with a walk also its range of queries, and the walk over it. */
 export function openTile(kernel: BackwardKernel): string[] {
-  const { ownRows, walk } = kernel;
+  const { ownRows, walk, apart } = kernel;
   if (!walk) return [`let own0 = params.firstKey + group.y * ${ownRows}u;`];
   return [
     "let tiles = groups.y / params.parts;",
@@ -170,7 +192,47 @@ export function openTile(kernel: BackwardKernel): string[] {
     "let partFirst = params.firstQuery + part * params.partQueries;",
     "let partEnd = min(partFirst + params.partQueries, params.endQuery);",
     ...openPath(kernel, { own: "own0", from: "partFirst", end: "partEnd" }),
+    ...apart ? ["let earlier = path.earlier;", "let later = path.later;"] : [],
   ];
+}
+
+/** WGSL of the first own row and of the first column of a head, as `headRow` and `column0Row`. */
+export function openHead({ apart }: BackwardKernel): string[] {
+  const head = "params.firstHead + group.x";
+  return apart
+    ? [`let headRow = ownHead(${head});`, `let column0Row = columnHead(${head});`]
+    : [`let headRow = (${head}) * params.rows;`];
+}
+
+/** WGSL of a column's row in the tensors. */
+export function columnInTensor({ apart }: BackwardKernel, column: string): string {
+  const first = apart ? "column0Row" : "headRow";
+  return `${first} + min(${column}, ${columnRows({ apart })} - 1u)`;
+}
+
+/** WGSL of the number of columns of a head. */
+export function columnRows({ apart }: Pick<BackwardKernel, "apart">): string {
+  return apart ? "columnCount()" : "params.rows";
+}
+
+/**
+ * Stores a lane's part of dS where own rows and columns are rows of different tensors. Keys out of the
+ * range of a query's tile are not seen by any query of it, and have no place.
+ */
+export function leaveApartGradients(): string {
+  return flatWgsl`
+    {
+      let relative = (own - walkOrigin(path, query0)) / 16u;
+      let blocks = (group.x * params.keyBlocks + relative) * params.queryBlocks;
+      let at = (blocks + (query0 - params.firstQuery) / 16u) * 32u + scoreRow;
+      if (relative < params.keyBlocks) { scoreGradients[at] = select(vec4u(), yw, live); }
+    }
+  `;
+}
+
+/** WGSL of the key at which the gradients of scores of a tile begin. */
+export function scoreOrigin({ apart }: BackwardKernel): string {
+  return apart ? "path.origin" : "params.firstKey";
 }
 
 /** WGSL of the row at a position of a walk; without a walk the position is the row. */

@@ -37,6 +37,8 @@ import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixTiling } from "../tilings.ts";
 import { carefulPass } from "./dense_matrix_careful_codegen.ts";
 import {
+  columnRows,
+  columnsInTensor,
   type DenseMatrixOptions,
   type ForwardKernel,
   maskScores,
@@ -68,6 +70,7 @@ const LEAST_SUM = "0.00006103515625"; // 2^-14
  */
 export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
   const { headDim, rowStride = 1, result = "rows", inputs, walk = "" } = options;
+  const { apart = false, outputType = "f16" } = options;
   const kernel: ForwardKernel = {
     ...tiling,
     headDim,
@@ -75,6 +78,8 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     result,
     inputs,
     walk,
+    apart,
+    outputType,
     vectors: headDim / 8,
     stride: stageStride(headDim),
     threads: 32 * tiling.subgroups,
@@ -89,7 +94,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     carefulPass(kernel),
     ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
     "}",
-    result === "rows" ? NEAREST_HALF : "",
+    result === "rows" && outputType === "f16" ? NEAREST_HALF : "",
     ...walk ? [walk] : [],
   ].join("\n");
 }
@@ -97,12 +102,13 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
 // ---- Declarations and registers of a subgroup ----
 
 function declarations(kernel: ForwardKernel): string {
-  const { inputs, result, rowStride, stages, subgroups, tileColumns, stride } = kernel;
+  const { inputs, result, rowStride, stages, subgroups, tileColumns, stride, outputType } = kernel;
+  const element = outputType === "f16" ? "vec4u" : "vec4f";
   const input = `var<storage, ${inputs === "read" ? "read" : "read_write"}>`;
   const stageSize = stages * tileColumns * stride;
   const results = result === "rows"
     ? [
-      "var<storage, read_write> output: array<vec4u>; // [heads, N, d] f16",
+      `var<storage, read_write> output: array<${element}>; // [heads, N, d] ${outputType}`,
       "var<storage, read_write> logSumExp: array<f32>; // [heads, N], natural logarithm",
     ]
     : ["var<storage, read_write> squaredNorms: array<f32>; // [heads, resultRows]"];
@@ -185,10 +191,25 @@ function openMain(kernel: ForwardKernel): string {
 
 // ---- References ----
 
+/** Opens the walk; workgroups without keys of other tensors are done. */
+function openPath({ walk, apart }: ForwardKernel): string[] {
+  if (!walk) return [];
+  return [
+    "let path = openWalk(head, q0, 0u, params.rows);",
+    ...apart
+      ? [
+        "if (path.rows == 0u) { return; }",
+        "let column0Row = columnHead(head);",
+        "let columnRows = columnCount();",
+      ]
+      : [],
+  ];
+}
+
 /** Estimates the rows' maxima from the first keys and the keys of a block's own rows. */
 function references(kernel: ForwardKernel): string {
   return flatWgsl`
-    ${kernel.walk ? ["let path = openWalk(head, q0, 0u, params.rows);"] : []}
+    ${openPath(kernel)}
 
     // References: the first keys and those of a block's own rows stand for all.
     ${kernel.blockNumbers.map((b) => estimateReference(kernel, b))}
@@ -197,14 +218,18 @@ function references(kernel: ForwardKernel): string {
 
 function estimateReference(kernel: ForwardKernel, b: number): string {
   // With a walk: its own first keys; masks of their tile may not fit rows that are not stored.
-  const first = kernel.walk ? "min(walkedRow(path, 0u), params.rows - 16u)" : "0u";
+  const walked = (at: string) => `min(walkedRow(path, ${at}), ${columnRows(kernel)} - 16u)`;
+  const first = kernel.walk ? walked("0u") : "0u";
+  const own = kernel.apart
+    ? `min(nearKey(path, block${b}), ${columnRows(kernel)} - 16u)`
+    : `block${b}`;
   const mask = (firstKey: string) =>
-    kernel.walk && firstKey === first
+    kernel.walk && (firstKey === first || kernel.apart)
       ? maskUnseen({ b, x: "x", firstKey, mask: "walkedMask(path, 0u)" })
       : maskScores({ b, x: "x", firstKey });
   const maximumOver = (firstKey: string) => {
     const multiply = (c: number) => {
-      const at = matrixInTensor(kernel, firstKey, c);
+      const at = columnsInTensor(kernel, firstKey, c);
       const key = `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${at})`;
       return multiplyAdd("s", `q${b}_${c}`, key);
     };
@@ -223,7 +248,7 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
   return flatWgsl`
     {
       var t = MASKED;
-      ${[first, `block${b}`].map(maximumOver)}
+      ${[first, own].map(maximumOver)}
       t = max(t, subgroupShuffleXor(t, 16u)) * scale;
       m${b} = t + max(log2(${keysOf(kernel, b)}) - 13.0, 0.0);
     }
@@ -231,7 +256,8 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
 }
 
 /** The number of keys that a lane's row of block b attends to, or a few more. */
-function keysOf({ walk }: ForwardKernel, b: number): string {
+function keysOf({ walk, apart }: ForwardKernel, b: number): string {
+  if (apart) return `f32(walkedKeysOf(path, block${b} + row16))`;
   return walk ? `f32(walkedKeys(block${b} + row16))` : `f32(block${b} + row16 + 1u)`;
 }
 
@@ -254,7 +280,10 @@ function attempts(kernel: ForwardKernel): string {
     vectors,
     threads,
     // Rows past the end are masked, so any row may stand in for them.
-    row: (row) => `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
+    row: (row) =>
+      kernel.apart
+        ? `column0Row + min(${row}, columnRows - 1u)`
+        : `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
     place: kernel.walk ? (position) => `walkedRow(path, ${position})` : undefined,
     step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });
@@ -327,12 +356,15 @@ function readOutput(
   `;
 }
 
-function storeRows({ depth, vectors }: ForwardKernel, b: number): string {
+function storeRows({ depth, vectors, outputType }: ForwardKernel, b: number): string {
+  const place = (c: number) => `(result0 + row) * ${vectors}u + ${2 * c}u + side`;
   const store = (c: number) =>
-    flatWgsl`
+    outputType === "f16"
+      ? flatWgsl`
     ${ROUNDED_RESULTS}
-    if (live) { output[(result0 + row) * ${vectors}u + ${2 * c}u + side] = rounded; }
-  `;
+    if (live) { output[${place(c)}] = rounded; }
+  `
+      : `if (live) { let to = 2u * (${place(c)}); output[to] = a; output[to + 1u] = z; }`;
   return flatWgsl`
     ${openResults(b)}
       if (live && side == 0u) { logSumExp[result0 + row] = (m${b} + log2(l)) * LN2; }

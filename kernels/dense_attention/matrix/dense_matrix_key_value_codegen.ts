@@ -12,6 +12,8 @@ import {
   BACKWARD_PARAMS,
   type BackwardKernel,
   beginSums,
+  columnInTensor,
+  columnRows,
   declareBindings,
   declareResult,
   declareScales,
@@ -19,7 +21,10 @@ import {
   endSums,
   entryPoint,
   isScaled,
+  leaveApartGradients,
   type MatrixBackwardOptions,
+  openEdges,
+  openHead,
   openTile,
   type PartialSums,
   WALKED_PARAMS,
@@ -76,7 +81,7 @@ export function generateMatrixKeyValue(
     storeSums(kernel, { keySums, valueSums }),
     "}",
     WEIGHT_OF,
-    isScaled(kernel) ? "" : NEAREST_HALF,
+    kernel.resultType === "f32" ? "" : NEAREST_HALF,
     ...kernel.walk ? [kernel.walk] : [],
   ].join("\n");
 }
@@ -85,15 +90,15 @@ export function generateMatrixKeyValue(
 
 /** Bindings and workgroup memory; `scratch`: 16-byte vectors of a subgroup. */
 export function keyValueDeclarations(kernel: BackwardKernel, scratch: number): string {
-  const { tileColumns, stride, subgroups, gradientType } = kernel;
+  const { tileColumns, stride, subgroups, resultType } = kernel;
   const inputs = ["queries", "keys", "values", "outputGradients"];
   const bindings = [
     ...inputs.map((name) => `var<storage, read> ${name}: array<vec4u>; // [heads, N, d] f16`),
     "var<storage, read> logSumExp: array<f32>; // [heads, N], natural logarithm",
     "var<storage, read> deltas: array<f32>; // [heads, N]",
     ...declareScales(kernel),
-    declareResult("keyGradients", gradientType, `[heads, N, d] ${gradientType}`),
-    declareResult("valueGradients", gradientType, "the same"),
+    declareResult("keyGradients", resultType, `[heads, N, d] ${resultType}`),
+    declareResult("valueGradients", resultType, "the same"),
     "var<storage, read_write> scoreGradients: array<vec4u>; // [heads, keyBlocks, queryBlocks, 16, 16] f16",
     "var<storage, read_write> exponents: array<f32>; // [heads, workgroups of keys], of what multiplies dS",
     "var<storage, read_write> partials: array<f32>; // [keys and values, heads, partialRows, d]",
@@ -129,15 +134,16 @@ function openMain(kernel: BackwardKernel): string {
       return `let ${name}${c} = subgroupMatrixLoad<${LEFT}, row_major>(&${tensor}, ${at});`;
     });
   const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
+  const scoreBlock =
+    "let scoreBlock = (group.x * params.keyBlocks + (own - params.firstKey) / 16u) * params.queryBlocks;";
   // Heads of partial sums, over all parts.
   const [sums0, sumsCount] = kernel.walk
     ? ["(part * groups.x + group.x)", "params.parts * groups.x"]
     : ["group.x", "groups.x"];
   return wgsl`
     ${entryPoint(kernel)}
-      let headRow = (params.firstHead + group.x) * params.rows;
-      let earlier = params.firstQuery > params.firstKey;
-      let later = params.endQuery < params.rows${kernel.walk ? " || params.parts > 1u" : ""};
+      ${openHead(kernel)}
+      ${openEdges(kernel)}
       // The heaviest go first: the first keys, which most queries see.
       ${openTile(kernel)}
       let own = own0 + subgroup * 16u;
@@ -147,7 +153,7 @@ function openMain(kernel: BackwardKernel): string {
       let live = row >= own;
       // Where the row lies in its own block of dS. Rows that are not its own make room for those past the end.
       let scoreRow = ((row16 - (own - block)) & 15u) * 2u + side;
-      let scoreBlock = (group.x * params.keyBlocks + (own - params.firstKey) / 16u) * params.queryBlocks;
+      ${kernel.apart ? [] : [scoreBlock]}
       let partial = (${sums0} * params.partialRows + own - params.firstKey) * ${headDim}u;
       let valuePartial = partial + ${sumsCount} * params.partialRows * ${headDim}u;
       let scale = params.scale;
@@ -175,7 +181,7 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     tensors: [["queries", "queryStage"], ["outputGradients", "gradientStage"]],
     vectors,
     threads,
-    row: (row: string) => `headRow + min(${row}, params.rows - 1u)`,
+    row: (row: string) => columnInTensor(kernel, row),
     place: kernel.walk ? (position: string) => walkedRow(kernel, position) : undefined,
     prepare: stageStatistics(kernel),
   } as const;
@@ -203,9 +209,9 @@ export function stageStatistics(kernel: BackwardKernel): string[] {
   const statistics = flatWgsl`
     if (local < ${tileColumns}u) {
       let query = ${kernel.walk ? "tileRow" : "t0"} + local;
-      let at = headRow + min(query, params.rows - 1u);
+      let at = ${columnInTensor(kernel, "query")};
       let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);
-      statistics[local] = select(vec2f(PAST_END, 0.0), known, query < params.rows);
+      statistics[local] = select(vec2f(PAST_END, 0.0), known, query < ${columnRows(kernel)});
     }
   `;
   return [statistics, ...isScaled(kernel) ? [stageScales(kernel)] : []];
@@ -246,7 +252,7 @@ function scheduleStep(
     weights({ half: "b", column: "(column0 ^ 4u)", row }),
     ...kernel.walk ? [maskUnseen(at)] : masked ? [maskWeights(firstRow)] : [],
     exchangeWeights(),
-    leaveScoreGradients(firstRow),
+    kernel.apart ? leaveApartGradients() : leaveScoreGradients(firstRow),
     ...kernel.depth.map((c) => multiplyGradients(kernel, row, c)),
   ];
 }
@@ -290,7 +296,7 @@ function multiplyGradients(kernel: BackwardKernel, row: string, c: number): stri
 // ---- Results ----
 
 function storeSums(kernel: BackwardKernel, { keySums, valueSums }: Sums): string {
-  const place = { live: "mine", row: "row", gradientType: kernel.gradientType };
+  const place = { live: "mine", row: "row", gradientType: kernel.resultType };
   const unscaled = (factor: string) => isScaled(kernel) ? `(${factor} * gradientScale)` : factor;
   const keys = endSums(keySums, {
     ...place,

@@ -12,6 +12,7 @@ import {
   BACKWARD_PARAMS,
   type BackwardKernel,
   beginSums,
+  columnInTensor,
   declareBindings,
   declareResult,
   declareScales,
@@ -20,9 +21,11 @@ import {
   entryPoint,
   isScaled,
   type MatrixBackwardOptions,
+  openHead,
   openPath,
   type PartialSums,
   scaleResult,
+  scoreOrigin,
   WALKED_PARAMS,
   walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
@@ -58,7 +61,7 @@ export function generateMatrixQuery(
   tiling: MatrixBackwardTiling,
   options: MatrixBackwardOptions & { readonly keyRows: number },
 ): string {
-  const { keyRows, gradientType } = options;
+  const { keyRows, gradientType, resultType = gradientType } = options;
   const { tileColumns, blocks } = tiling;
   if (keyRows % tileColumns !== 0) {
     throw new RangeError(
@@ -78,7 +81,7 @@ export function generateMatrixQuery(
     walkKeys(kernel),
     ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
     "}",
-    gradientType === "f16" ? NEAREST_HALF : "",
+    resultType === "f16" ? NEAREST_HALF : "",
     ...kernel.walk ? [kernel.walk] : [],
   ];
   return withColumns(tiling, parts.join("\n"));
@@ -87,13 +90,13 @@ export function generateMatrixQuery(
 // ---- Declarations and registers of a subgroup ----
 
 function declarations(kernel: Kernel): string {
-  const { tileColumns, stride, subgroups, gradientType } = kernel;
+  const { tileColumns, stride, subgroups, resultType } = kernel;
   const bindings = [
     "var<storage, read> keys: array<vec4u>; // [heads, N, d] f16",
     "var<storage, read> scoreGradients: array<vec4u>; // [heads, keyBlocks, queryBlocks, 16, 16] f16",
     "var<storage, read> exponents: array<f32>; // [heads, workgroups of keys]",
     ...declareScales(kernel),
-    declareResult("queryGradients", gradientType, `[heads, N, d] ${gradientType}`),
+    declareResult("queryGradients", resultType, `[heads, N, d] ${resultType}`),
     "var<storage, read_write> partials: array<f32>; // [heads, partialRows, d]",
     "var<uniform> params: Params;",
   ];
@@ -122,11 +125,11 @@ function openMain(kernel: Kernel): string {
   return wgsl`
     ${entryPoint(kernel)}
       let lane = local & 31u;
-      let headRow = (params.firstHead + group.x) * params.rows;
+      ${openHead(kernel)}
       // The heaviest go first: the last queries, which see most keys.
       let q0 = params.firstQuery + (groups.y - 1u - group.y) * ${ownRows}u;
-      let earlier = params.firstKey > 0u;
-      let later = q0 >= params.endKey;
+      let earlier = ${kernel.apart ? "false" : "params.firstKey > 0u"};
+      let later = ${kernel.apart ? "false" : "q0 >= params.endKey"};
       ${openPath(kernel, { own: "q0", from: "params.firstKey", end: "params.endKey" })}
       let first = q0 + subgroup * ${16 * blocks}u;
       let partial = (group.x * params.partialRows + first) * ${headDim}u;
@@ -190,10 +193,12 @@ function beginBlocks(kernel: Kernel): string {
 /**
  * Prefetches a lane's part of the gradients of scores from a given key on, for step s of a tile.
  */
-function fetchScoreGradients({ blockNumbers }: Kernel, s: number, key: string): string {
+function fetchScoreGradients(kernel: Kernel, s: number, key: string): string {
+  const { blockNumbers } = kernel;
+  const origin = scoreOrigin(kernel);
   return flatWgsl`
     {
-      let block = min((${key} - params.firstKey) / 16u, params.keyBlocks - 1u);
+      let block = min((${key} - ${origin}) / 16u, params.keyBlocks - 1u);
       let at = (scoreBlock + block * params.queryBlocks) * 32u + lane;
       ${blockNumbers.map((b) => `e${s}_${b} = scoreGradients[at + ${32 * b}u];`)}
     }
@@ -211,7 +216,7 @@ function walkKeys(kernel: Kernel): string {
     tensors: [["keys", "keyStage"]],
     vectors,
     threads,
-    row: (row) => `headRow + min(${row}, params.rows - 1u)`,
+    row: (row) => columnInTensor(kernel, row),
     place: kernel.walk ? (position) => walkedRow(kernel, position) : undefined,
     open: [adoptExponent(kernel)],
     unrolled: true,
@@ -289,7 +294,7 @@ function storeBlock(kernel: Kernel, b: number): string {
     factor: isScaled(kernel) ? `(exp2(-exponent) * gradientScale${b})` : "exp2(-exponent)",
     scale: "(scale * LN2)",
     tensor: "queryGradients",
-    gradientType: kernel.gradientType,
+    gradientType: kernel.resultType,
   });
   return flatWgsl`
     {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { DType } from "../../gpu/buffers.ts";
 import { flatWgsl, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixTiling } from "../tilings.ts";
 import type { DenseResult } from "../types.ts";
@@ -34,6 +35,10 @@ export interface DenseMatrixOptions {
   readonly inputs: InputAccess;
   /** WGSL of a walk over tiles (`tile_walk.ts`). Default: all keys up to the diagonal. */
   readonly walk?: string;
+  /** Keys and values are rows of other tensors than queries ({@linkcode TileWalk.apart}). Default false. */
+  readonly apart?: boolean;
+  /** Type of the output's rows. Default f16. */
+  readonly outputType?: DType;
 }
 
 /** A tiling, the problem it is applied to, and the sizes derived from both. */
@@ -52,6 +57,17 @@ export interface ForwardKernel extends MatrixTiling, Required<DenseMatrixOptions
 /** Offset and stride, in 16-byte vectors, of the c-th matrix of 16 rows of a tensor. */
 export function matrixInTensor({ vectors }: ForwardKernel, row: string, c: number): string {
   return `(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
+}
+
+/** The same for keys and values. */
+export function columnsInTensor(kernel: ForwardKernel, row: string, c: number): string {
+  if (!kernel.apart) return matrixInTensor(kernel, row, c);
+  return `(column0Row + ${row}) * ${kernel.vectors}u + ${2 * c}u, ${kernel.vectors}u`;
+}
+
+/** WGSL of the number of keys of a head. */
+export function columnRows({ apart }: ForwardKernel): string {
+  return apart ? "columnRows" : "params.rows";
 }
 
 /** The work on 16 staged keys, in the order that was fastest: `TUNING.md`. */

@@ -38,7 +38,7 @@ function tileOf(tiling: MatrixTiling): WalkTile {
 export function planMatrix(
   { capabilities }: Pick<Gpu, "capabilities">,
   options: DenseAttentionOptions,
-  { result, rowStride }: DenseVariant,
+  { result, rowStride, outputType }: DenseVariant,
 ): DenseAttentionPlan {
   const { heads, rows, headDim, dtype, walk } = options;
   const key = {
@@ -79,6 +79,8 @@ export function planMatrix(
       result,
       inputs,
       walk: walk?.code(tile, 5 + results.length),
+      apart: walk?.apart,
+      outputType,
     }),
     bindings: [
       "uniform",
@@ -94,6 +96,7 @@ export function planMatrix(
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     kernel: "matrix",
+    outputType,
     variant: `matrix units ${tilingName(tiling)}${describeWalk(walk, rows, tile)}`,
     tile,
     pipeline: access === "read" ? source("read") : { ...source(access), shared: source("read") },

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { DType } from "../../gpu/buffers.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
 import { generateFirstProduct } from "./first_product_codegen.ts";
 import { generateSecondProduct } from "./second_product_codegen.ts";
@@ -26,12 +27,15 @@ fn weightOf(exponent: vec4f) -> vec4f {
  * type of dO.
  *
  * @param options `walked`: a walk's predicate masks, from the private variables `walk` and `walkMask`.
+ * `resultType`: type of the results, default that of dO.
  */
 export function generateQueryBackward(
   program: TileProgram,
-  { walked = false }: { readonly walked?: boolean } = {},
+  options: { readonly walked?: boolean; readonly resultType?: DType } = {},
 ): string {
+  const { walked = false } = options;
   const gradientType = program.stored ?? program.dtype;
+  const { resultType = gradientType } = options;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const rows = range(rowsPerThread);
   const products = [
@@ -76,7 +80,7 @@ export function generateQueryBackward(
     `${unseen(r, g)});`;
   // m: log-sum-exp of the row in base 2; d: its delta.
   return wgsl`
-    ${generateConstants(program)}
+    ${generateConstants({ ...program, stored: resultType })}
     ${WEIGHT_OF}
     ${products}
     ${rows.flatMap((r) => [`var<private> m${r}: f32;`, `var<private> d${r}: f32;`])}
@@ -96,9 +100,11 @@ export function generateQueryBackward(
 /** The same for `dense_attention_backward_key_value.wgsl`. */
 export function generateKeyValueBackward(
   program: TileProgram,
-  { walked = false }: { readonly walked?: boolean } = {},
+  options: { readonly walked?: boolean; readonly resultType?: DType } = {},
 ): string {
+  const { walked = false } = options;
   const gradientType = program.stored ?? program.dtype;
+  const { resultType = gradientType } = options;
   const { rowsPerThread } = layOut(program.tiling, program.headDim);
   const groups = columnGroups(program);
   const products = [
@@ -150,10 +156,10 @@ export function generateKeyValueBackward(
       : `(column${g} < vec4u(row + ${r}u))`;
   const weight = (r: number, g: number) =>
     `s${r}_${g} = select(weightOf(s${r}_${g} - m${g} * LOG2E), vec4f(), ` +
-    `${unseen(r, g)} | (column${g} >= vec4u(params.rows)));`;
+    `${unseen(r, g)} | (column${g} >= vec4u(${columnSide(program).rows})));`;
   const scoreGradient = (r: number, g: number) => `p${r}_${g} = s${r}_${g} * (p${r}_${g} - d${g});`;
   return wgsl`
-    ${generateConstants(program)}
+    ${generateConstants({ ...program, stored: resultType })}
     ${WEIGHT_OF}
     ${products}
     fn weights(c0: u32) {
@@ -168,6 +174,13 @@ export function generateKeyValueBackward(
     }
     ${stores}
   `;
+}
+
+/** WGSL of the first row and the number of the columns in their tensors. */
+function columnSide({ apart }: TileProgram) {
+  return apart
+    ? { first: "column0Row", rows: "columnRows" }
+    : { first: "headRow", rows: "params.rows" };
 }
 
 /** Groups of four of a thread's columns. */
@@ -201,8 +214,9 @@ function loadColumns(
   program: TileProgram,
   { name, buffer, g }: { readonly name: string; readonly buffer: string; readonly g: number },
 ): string {
+  const { first, rows } = columnSide(program);
   const elements = columnOffsets(program, g).map((offset) =>
-    `${buffer}[headRow + min(c0 + tx + ${offset}, params.rows - 1u)]`
+    `${buffer}[${first} + min(c0 + tx + ${offset}, ${rows} - 1u)]`
   );
   return `let ${name}${g} = vec4f(${elements.join(", ")});`;
 }

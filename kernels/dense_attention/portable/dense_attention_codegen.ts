@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { DType } from "../../gpu/buffers.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
 import type { DenseResult } from "../types.ts";
 import { generateFirstProduct } from "./first_product_codegen.ts";
@@ -136,12 +137,15 @@ export function generateDense(
     readonly subgroups: boolean;
     readonly result: DenseResult;
     readonly walked?: boolean;
+    /** Type of the output's rows. Default: the program's. */
+    readonly outputType?: DType;
   },
 ): string {
   const store = options.result === "rows"
     ? storeOutputs(program)
     : storeSquaredNorms(program, options.subgroups);
-  return `${generateAttention(program, options)}\n${store}`;
+  const { outputType = program.dtype } = options;
+  return `${generateAttention({ ...program, stored: outputType }, options)}\n${store}`;
 }
 
 function storeOutputs(program: TileProgram): string {

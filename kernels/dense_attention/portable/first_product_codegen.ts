@@ -70,6 +70,7 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
       row: `c0 + columnOfSlot(u % ${tileColumns}u)`,
       column: `c * ${columns.pieces}u + u / ${tileColumns}u`,
       rowVectors: columns.rowVectors,
+      apart: program.apart,
     });
   const scale = product.scale ? ` * ${product.scale}` : "";
   const storeRow = (i: number) =>

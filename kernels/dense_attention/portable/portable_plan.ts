@@ -90,7 +90,7 @@ export function planPortable(
   options: DenseAttentionOptions,
   variant: DenseVariant = WHOLE_ROWS,
 ): DensePortablePlan {
-  const { result, rowStride } = variant;
+  const { result, rowStride, outputType } = variant;
   requireDenseOptions("plan dense attention", gpu, options);
   const { heads, rows, headDim, dtype } = options;
   const { capabilities } = gpu;
@@ -111,8 +111,10 @@ export function planPortable(
   const { workgroupBytes } = layOut(tiling, headDim);
   // Lanes of a row must be in one subgroup, and subgroups must be runs of consecutive threads.
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
-  const program = { tiling, headDim, dtype, rowStride };
-  const generated = generateDense(program, { subgroups, result, walked: walk !== undefined });
+  const { apart } = walk ?? {};
+  const program = { tiling, headDim, dtype, rowStride, apart };
+  const walked = walk !== undefined;
+  const generated = generateDense(program, { subgroups, result, walked, outputType });
   const results = Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
   const tiles = Math.ceil(rows / tiling.tileRows);
   const flops = 2 * pairFlops(walk, { heads, rows, headDim });
@@ -120,13 +122,14 @@ export function planPortable(
     ...options,
     scale: options.scale ?? 1 / Math.sqrt(headDim),
     kernel: "portable",
+    outputType,
     tiling,
     variant: `portable ${tilingName(tiling)}${describeWalk(walk, rows, tile)}`,
     tile,
     pipeline: {
       label: `${walk?.kind ?? "dense"} attention ${result} d=${headDim} ${dtype}`,
       code: (subgroups ? capabilities.subgroupsDirective : "") +
-        (walk ? walkForward(code, walk.code(tile, 6)) : code) + generated,
+        (walk ? walkForward(code, walk.code(tile, 6), { apart }) : code) + generated,
       bindings: ["uniform", "read", "read", "read", ...results, ...walk ? walk.bindings : []],
     },
     ranges: splitTiles({

@@ -50,6 +50,7 @@ export function generateSecondProduct(program: TileProgram, product: SecondProdu
       row: `c0 + e * ${threadsX}u + u / ${rowVectors}u`,
       column: `u % ${rowVectors}u`,
       rowVectors,
+      apart: program.apart,
     });
   const storeValue = (i: number) => {
     const x = register(i);

@@ -89,12 +89,21 @@ export function forEachUnit(
 export function fetchVector(
   register: string,
   buffer: string,
-  at: { readonly row: string; readonly column: string; readonly rowVectors: number },
+  at: {
+    readonly row: string;
+    readonly column: string;
+    readonly rowVectors: number;
+    /** The row is one of other tensors than own rows. Default false. */
+    readonly apart?: boolean;
+  },
 ): string {
-  const row = `(headRow + n * ROW_STRIDE) * ${at.rowVectors}u`;
+  const first = at.apart ? "column0Row + n" : "headRow + n * ROW_STRIDE";
+  const row = `(${first}) * ${at.rowVectors}u`;
   return wgsl`
     let n = ${at.row}; ${register} = vec4u();
-    if (n < params.rows) { ${register} = ${buffer}[${row} + ${at.column}]; }
+    if (n < ${
+    at.apart ? "columnRows" : "params.rows"
+  }) { ${register} = ${buffer}[${row} + ${at.column}]; }
   `;
 }
 

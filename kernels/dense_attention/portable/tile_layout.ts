@@ -16,6 +16,11 @@ export interface TileProgram {
   readonly stored?: DType;
   /** Distance between consecutive rows of a sequence in the tensors, in rows. Default 1. */
   readonly rowStride?: number;
+  /**
+   * Columns are rows of other tensors than own rows (`TileWalk.apart`): their first row is the private
+   * variable `column0Row`, their number `columnRows`. Default false.
+   */
+  readonly apart?: boolean;
 }
 
 /** Sizes derived from a tiling and a head dimension. */

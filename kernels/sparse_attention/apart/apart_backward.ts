@@ -1,0 +1,280 @@
+/**
+ * The tiled backward passes where queries and keys are rows of different tensors: shaders and binding.
+ * `apart_plan.ts` plans them; the shaders are those of dense attention with a walk. dQ is f32: a query's
+ * parts are added later.
+ *
+ * @module
+ */
+import keyValueCode from "../../dense_attention/portable/dense_attention_backward_key_value.wgsl" with {
+  type: "text",
+};
+import queryCode from "../../dense_attention/portable/dense_attention_backward_query.wgsl" with {
+  type: "text",
+};
+import { generateMatrixKeyValue } from "../../dense_attention/matrix/dense_matrix_key_value_codegen.ts";
+import { generateMatrixQuery } from "../../dense_attention/matrix/dense_matrix_query_codegen.ts";
+import { matrixTileRows } from "../../dense_attention/matrix/matrix_layout.ts";
+import {
+  generateKeyValueBackward,
+  generateQueryBackward,
+} from "../../dense_attention/portable/dense_attention_backward_codegen.ts";
+import {
+  walkKeyValueBackward,
+  walkQueryBackward,
+} from "../../dense_attention/portable/portable_walk.ts";
+import { splitTiles } from "../../dense_attention/portable/tile_ranges.ts";
+import type { TileWalk } from "../../dense_attention/tile_walk.ts";
+import {
+  bindDispatch,
+  type BufferSlice,
+  type Dispatch,
+  type DType,
+  slice,
+} from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import type { Owned } from "../../gpu/owned.ts";
+import type { Pipeline, PipelineSource } from "../../gpu/pipeline.ts";
+import { createParams } from "../../gpu/uniform.ts";
+import { type ApartBackward, type ApartShape, paddedKeys, rangeRows } from "./apart_plan.ts";
+
+const PORTABLE_PARAMS = {
+  rows: "u32",
+  tileCount: "u32",
+  firstTile: "u32",
+  scale: "f32",
+} as const;
+
+const MATRIX_PARAMS = {
+  rows: "u32",
+  scale: "f32",
+  firstKey: "u32",
+  endKey: "u32",
+  firstQuery: "u32",
+  endQuery: "u32",
+  keyBlocks: "u32",
+  queryBlocks: "u32",
+  partialRows: "u32",
+  firstHead: "u32",
+  parts: "u32",
+  partQueries: "u32",
+} as const;
+
+/** The shaders of the two tiled passes. */
+export interface ApartSources {
+  readonly query: PipelineSource;
+  readonly keyValue: PipelineSource;
+}
+
+/**
+ * The shaders.
+ *
+ * @param options `keyResultType`: type of dK and dV, default that of the tensors.
+ */
+export function apartSources(
+  plan: ApartBackward,
+  options: {
+    readonly walk: TileWalk;
+    readonly headDim: number;
+    readonly dtype: DType;
+    readonly keyResultType?: DType;
+  },
+): ApartSources {
+  const { walk, headDim, dtype, keyResultType = dtype } = options;
+  const { tiles } = plan;
+  const label = (pass: string) => `${walk.kind} backward, ${pass}, d=${headDim} ${dtype}`;
+  const reads = (count: number) => Array<"read">(count).fill("read");
+  const writes = (count: number) => Array<"read-write">(count).fill("read-write");
+  if (plan.kernel === "portable") {
+    const { query, keyValue } = plan.tilings;
+    const shared = { headDim, dtype, apart: true };
+    return {
+      query: {
+        label: label("queries"),
+        code: walkQueryBackward(queryCode, walk.code(tiles.query, 8), { apart: true }) +
+          generateQueryBackward(
+            { ...shared, tiling: query },
+            { walked: true, resultType: "f32" },
+          ),
+        bindings: [...reads(6), "read-write", "uniform", ...walk.bindings],
+      },
+      keyValue: {
+        label: label("keys and values"),
+        code: walkKeyValueBackward(keyValueCode, walk.code(tiles.keyValue, 9), { apart: true }) +
+          generateKeyValueBackward(
+            { ...shared, tiling: keyValue },
+            { walked: true, resultType: keyResultType },
+          ),
+        bindings: [...reads(6), ...writes(2), "uniform", ...walk.bindings],
+      },
+    };
+  }
+  const { query, keyValue } = plan.tilings;
+  const shared = { headDim, gradientType: "f16", apart: true } as const;
+  return {
+    query: {
+      label: label("queries on matrix units"),
+      code: generateMatrixQuery(query, {
+        ...shared,
+        keyRows: matrixTileRows(keyValue),
+        resultType: "f32",
+        walk: walk.code(tiles.query, 6),
+      }),
+      bindings: [...reads(3), ...writes(2), "uniform", ...walk.bindings],
+    },
+    keyValue: {
+      label: label("keys and values on matrix units"),
+      code: generateMatrixKeyValue(keyValue, {
+        ...shared,
+        resultType: keyResultType,
+        walk: walk.code(tiles.keyValue, 12),
+      }),
+      bindings: [...reads(6), ...writes(5), "uniform", ...walk.bindings],
+    },
+  };
+}
+
+/** Buffers of the two passes. */
+export interface ApartBuffers {
+  /** `[heads, queries, d]`. */
+  readonly q: BufferSlice;
+  /** `[key heads of a block, keys, d]`. */
+  readonly k: BufferSlice;
+  /** The same. */
+  readonly v: BufferSlice;
+  /** `[heads, queries, d]`. */
+  readonly outputGradient: BufferSlice;
+  /** `[heads, queries]` f32. */
+  readonly lse: BufferSlice;
+  /** `[heads, queries]` f32. */
+  readonly delta: BufferSlice;
+  /** `[heads, queries, d]` f32, written. */
+  readonly queryGradient: BufferSlice;
+  /** As the walk places keys, written. */
+  readonly keyGradient: BufferSlice;
+  /** The same. */
+  readonly valueGradient: BufferSlice;
+  /** Buffers by the names of `apartScratch`. */
+  readonly scratch: Readonly<Record<string, BufferSlice>>;
+}
+
+/** Binds the two passes for some heads. */
+export function bindApartBackward(
+  gpu: Gpu,
+  plan: ApartBackward,
+  options: {
+    readonly shape: ApartShape;
+    readonly pipelines: { readonly query: Pipeline; readonly keyValue: Pipeline };
+    readonly buffers: ApartBuffers;
+    /** The walk's bindings. */
+    readonly walk: readonly BufferSlice[];
+    readonly own: Owned["own"];
+  },
+): Dispatch[] {
+  return plan.kernel === "portable"
+    ? bindPortable(gpu, plan, options)
+    : bindMatrix(gpu, plan, options);
+}
+
+type BindOptions = Parameters<typeof bindApartBackward>[2];
+
+function bindPortable(
+  gpu: Gpu,
+  plan: ApartBackward & { readonly kernel: "portable" },
+  { shape, pipelines, buffers: b, walk, own }: BindOptions,
+): Dispatch[] {
+  const { heads, queries, keys, headDim, pairs, flopsPerDispatch } = shape;
+  const scale = Math.LOG2E / Math.sqrt(headDim);
+  const product = 2 * headDim * heads * pairs;
+  const most = gpu.capabilities.maxWorkgroupsPerDimension;
+  const shared = [b.q, b.k, b.v, b.outputGradient, b.lse, b.delta];
+  const bind = (
+    name: "query" | "keyValue",
+    { rows, products, results }: {
+      readonly rows: number;
+      readonly products: number;
+      readonly results: readonly BufferSlice[];
+    },
+  ) => {
+    const tiles = Math.ceil(rows / plan.tilings[name].tileRows);
+    const flops = products * product;
+    const costOf = () => flops / tiles;
+    return splitTiles({ tiles, flops, limit: flopsPerDispatch, most, costOf }).map((range) => {
+      const { firstTile, tileCount } = range;
+      const uniform = own(
+        createParams(gpu, PORTABLE_PARAMS, { rows, tileCount, firstTile, scale }),
+      );
+      return bindDispatch(gpu, pipelines[name], {
+        slices: [...shared, ...results, slice(uniform), ...walk],
+        workgroups: [heads, tileCount, 1],
+        flops: range.flops,
+      });
+    });
+  };
+  return [
+    ...bind("query", { rows: queries, products: 3, results: [b.queryGradient] }),
+    ...bind("keyValue", { rows: keys, products: 4, results: [b.keyGradient, b.valueGradient] }),
+  ];
+}
+
+function bindMatrix(
+  gpu: Gpu,
+  plan: ApartBackward & { readonly kernel: "matrix" },
+  { shape, pipelines, buffers: b, walk, own }: BindOptions,
+): Dispatch[] {
+  const { heads, queries, keys, width, headDim, pairs } = shape;
+  const product = 2 * headDim * heads * pairs;
+  const { scratch } = b;
+  return plan.ranges.flatMap(({ first, end }) => {
+    const uniform = (rows: number) =>
+      slice(own(createParams(gpu, MATRIX_PARAMS, {
+        rows,
+        scale: Math.LOG2E / Math.sqrt(headDim),
+        firstKey: 0,
+        endKey: keys,
+        firstQuery: first,
+        endQuery: end,
+        keyBlocks: width / 16,
+        queryBlocks: rangeRows(shape, plan.ranges) / 16,
+        partialRows: paddedKeys(keys),
+        firstHead: 0,
+        parts: 1,
+        partQueries: end - first,
+      })));
+    const flops = product * (end - first) / queries;
+    const { query, keyValue } = plan.tiles;
+    return [
+      bindDispatch(gpu, pipelines.keyValue, {
+        slices: [
+          b.q,
+          b.k,
+          b.v,
+          b.outputGradient,
+          b.lse,
+          b.delta,
+          b.keyGradient,
+          b.valueGradient,
+          scratch.scoreGradients,
+          scratch.exponents,
+          scratch.keyPartials,
+          uniform(keys),
+          ...walk,
+        ],
+        workgroups: [heads, Math.ceil(keys / keyValue.ownRows), 1],
+        flops: 4 * flops,
+      }),
+      bindDispatch(gpu, pipelines.query, {
+        slices: [
+          b.k,
+          scratch.scoreGradients,
+          scratch.exponents,
+          b.queryGradient,
+          scratch.queryPartials,
+          uniform(queries),
+          ...walk,
+        ],
+        workgroups: [heads, Math.ceil((end - first) / query.ownRows), 1],
+        flops,
+      }),
+    ];
+  });
+}

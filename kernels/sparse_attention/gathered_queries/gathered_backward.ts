@@ -1,0 +1,128 @@
+/**
+ * The backward pass of attention over gathered queries, bound. `gathered_plan.ts` explains it; the tiled
+ * passes are those of dense attention with a walk.
+ *
+ * @module
+ */
+import { deltaSource } from "../../dense_attention/delta_pass.ts";
+import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { collectOwned } from "../../gpu/owned.ts";
+import { createPipeline } from "../../gpu/pipeline.ts";
+import { type ApartSources, apartSources, bindApartBackward } from "../apart/apart_backward.ts";
+import { bindDeltaRows } from "./delta_rows.ts";
+import { type BoundGathered, type GatheredMemory, headRanges } from "./gathered_forward.ts";
+import { apartShape, type GatheredPlan } from "./gathered_plan.ts";
+import { gatheredWalk } from "./gathered_walk.ts";
+import { bindGather, bindMergeGradients, bindStatistics } from "./packing.ts";
+
+/** The shaders of the two tiled passes. */
+export function gradientSources(plan: GatheredPlan): ApartSources {
+  const { gradients, sizes, headDim, dtype } = plan;
+  if (!gradients) throw new TypeError("plan gradients of gathered queries: not asked for");
+  const walk = gatheredWalk(sizes, { heads: 1 });
+  return apartSources(gradients, { walk, headDim, dtype, keyResultType: plan.keyResultType });
+}
+
+/** Buffers of one block of heads. */
+interface BackwardBuffers {
+  readonly memory: GatheredMemory;
+  readonly q: BufferSlice;
+  readonly k: BufferSlice;
+  readonly v: BufferSlice;
+  readonly output: BufferSlice;
+  readonly lse: BufferSlice;
+  readonly outputGradient: BufferSlice;
+  /** `[heads, N]` f32, scratch. */
+  readonly delta: BufferSlice;
+  readonly queryGradient: BufferSlice;
+  readonly keyGradient: BufferSlice;
+  readonly valueGradient: BufferSlice;
+}
+
+/** Binds the backward pass of a block of heads, after its forward pass. */
+export async function bindGatheredBackward(
+  gpu: Gpu,
+  plan: GatheredPlan,
+  b: BackwardBuffers,
+): Promise<BoundGathered> {
+  const { sizes, headDim, dtype, gradients } = plan;
+  const { lists, scratch } = b.memory;
+  const { own, destroy } = collectOwned();
+  const sources = gradientSources(plan);
+  const dispatches: Dispatch[] = [];
+  try {
+    const delta = own(
+      await bindDeltaRows(gpu, {
+        source: deltaSource({ heads: 1, rows: 1, headDim, dtype, gradientType: dtype }),
+        rows: plan.heads * sizes.group * sizes.rows,
+        headDim,
+        dtype,
+        slices: [b.output, b.outputGradient, b.delta],
+      }),
+    );
+    dispatches.push(...delta.dispatches);
+    const [query, keyValue] = await Promise.all(
+      [sources.query, sources.keyValue].map((source) => createPipeline(gpu, source)),
+    );
+    const walk = gatheredWalk(sizes, { heads: 1, tables: lists.tables });
+    const walkBuffers = own(await walk.create(gpu, gradients!.tiles.query));
+    for (const range of headRanges(plan)) {
+      const shared = { sizes, headDim, dtype, range };
+      const gather = own(
+        await bindGather(gpu, {
+          ...shared,
+          sources: lists.sources,
+          tensors: [[b.q, scratch.queries], [b.outputGradient, scratch.outputGradients]],
+        }),
+      );
+      const statistics = own(
+        await bindStatistics(gpu, {
+          sizes,
+          range,
+          sources: lists.sources,
+          lse: b.lse,
+          delta: b.delta,
+          entryLse: scratch.entryLse,
+          entryDelta: scratch.entryDelta,
+        }),
+      );
+      const merge = own(
+        await bindMergeGradients(gpu, {
+          ...shared,
+          places: lists.places,
+          entryGradients: scratch.results,
+          queryGradient: b.queryGradient,
+        }),
+      );
+      const tiled = bindApartBackward(gpu, gradients!, {
+        shape: apartShape(plan, range.heads),
+        pipelines: { query, keyValue },
+        buffers: {
+          q: scratch.queries,
+          k: b.k,
+          v: b.v,
+          outputGradient: scratch.outputGradients,
+          lse: scratch.entryLse,
+          delta: scratch.entryDelta,
+          queryGradient: scratch.results,
+          keyGradient: b.keyGradient,
+          valueGradient: b.valueGradient,
+          scratch,
+        },
+        walk: walkBuffers.slices(range.firstHead),
+        own,
+      });
+      dispatches.push(
+        ...gather.dispatches,
+        ...statistics.dispatches,
+        ...tiled,
+        ...merge.dispatches,
+      );
+    }
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+  return { dispatches, destroy };
+}

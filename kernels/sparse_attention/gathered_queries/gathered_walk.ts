@@ -1,0 +1,203 @@
+/**
+ * The walk of gathered queries: own rows are queries packed by the block of keys that they selected
+ * (`query_lists.ts`), columns the keys of that block, or the other way round for dK and dV.
+ *
+ * The list of block c holds the queries that selected it, ascending. Every query selects its own block,
+ * so the list begins with the block's own queries: entry i may see the keys up to the i-th of the block
+ * (with G query heads to a key head, entry i belongs to query i / G). That one comparison is the causal
+ * mask of the own block, and true for all later queries. Lists begin at multiples of `tileRows`; entries
+ * past a list's end have an unbounded log-sum-exp and dO of zero.
+ *
+ * @module
+ */
+import type { TileWalk, WalkTile } from "../../dense_attention/tile_walk.ts";
+import { type BufferSlice, slice } from "../../gpu/buffers.ts";
+import { createParams } from "../../gpu/uniform.ts";
+import { wgsl } from "../../gpu/wgsl.ts";
+import type { ListSizes } from "./list_sizes.ts";
+
+const PARAMS = {
+  firstHead: "u32",
+  keys: "u32",
+  packed: "u32",
+  block: "u32",
+  blocks: "u32",
+  tiles: "u32",
+} as const;
+
+/**
+ * The walk over the lists of some key heads.
+ *
+ * @param options `heads`: key heads of a dispatch. `tables`: where tiles and lists begin, of all key
+ * heads of a block; a plan needs none.
+ */
+export function gatheredWalk(
+  sizes: ListSizes,
+  { heads, tables }: { readonly heads: number; readonly tables?: BufferSlice },
+): TileWalk {
+  const { block, blocks, packed, tileRows, group, entries } = sizes;
+  return {
+    apart: true,
+    name: `blocks of ${block} keys`,
+    kind: "gathered queries",
+    pairs: heads * sizes.pairs,
+    heads,
+    listBytes: () => 0,
+    bindings: ["uniform", "read"],
+    fits: ({ ownRows, columns, own }) =>
+      own === "queries"
+        ? tileRows % ownRows === 0
+        : block % ownRows === 0 && tileRows % columns === 0,
+    tilePairs: (_, { ownRows, own }) =>
+      heads * ownRows * (own === "queries" ? block : entries * group / blocks),
+    longKeys: 0,
+    pairsWithin: () => heads * sizes.pairs,
+    code: (tile, binding) => gatheredCode(tile, { binding, group, tileRows }),
+    create: (gpu) => {
+      const uniforms = new Map<number, GPUBuffer>();
+      return Promise.resolve({
+        slices: (firstHead) => {
+          let uniform = uniforms.get(firstHead);
+          if (!uniform) {
+            uniform = createParams(gpu, PARAMS, {
+              firstHead,
+              keys: sizes.rows,
+              packed,
+              block,
+              blocks,
+              tiles: packed / tileRows,
+            });
+            uniforms.set(firstHead, uniform);
+          }
+          return [slice(uniform), tables!];
+        },
+        destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
+      });
+    },
+  };
+}
+
+function gatheredCode(
+  { ownRows, columns, own }: WalkTile,
+  { binding, group, tileRows }: {
+    readonly binding: number;
+    readonly group: number;
+    readonly tileRows: number;
+  },
+): string {
+  const queries = own === "queries";
+  // The key of the own block that the entry at a distance from its list's start sees last.
+  const keyAt = (entry: string) => group === 1 ? entry : `(${entry}) / ${group}u`;
+  const keysAt = (entry: string) => group === 1 ? entry : `(${entry}) / vec4u(${group}u)`;
+  const entryOf = (key: string) => group === 1 ? key : `(${key}) * ${group}u`;
+  const heads = queries
+    ? wgsl`
+      fn ownHead(head: u32) -> u32 { return head * walkParams.packed; }
+      fn columnHead(head: u32) -> u32 { return (walkParams.firstHead + head) * walkParams.keys; }
+      fn columnCount() -> u32 { return walkParams.keys; }
+    `
+    : wgsl`
+      fn ownHead(head: u32) -> u32 { return (walkParams.firstHead + head) * walkParams.keys; }
+      fn columnHead(head: u32) -> u32 { return head * walkParams.packed; }
+      fn columnCount() -> u32 { return walkParams.packed; }
+    `;
+  const body = queries
+    ? wgsl`
+      struct Walk {
+        origin: u32, // first key of the block
+        start: u32,  // first entry of its list
+        rows: u32,   // keys in all, whole tiles of them
+      }
+      fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
+        let table = tableOf(head);
+        let block = walkTables[table + first / ${tileRows}u];
+        if (block == 0xffffffffu) { return Walk(0u, 0u, 0u); }
+        let start = walkTables[table + walkParams.tiles + block];
+        let origin = block * walkParams.block;
+        let last = ${keyAt(`first + ${ownRows - 1}u - start`)};
+        let seen = min(min(last + 1u, walkParams.block), walkParams.keys - origin);
+        return Walk(origin, start, (seen + ${columns - 1}u) / ${columns}u * ${columns}u);
+      }
+      fn walkedRow(walk: Walk, at: u32) -> u32 { return walk.origin + at; }
+      fn walkSees(walk: Walk, mask: u32, own: vec4u, column: vec4u) -> vec4<bool> {
+        let key = column - vec4u(walk.origin);
+        let last = ${keysAt("own - vec4u(walk.start)")};
+        return (key <= last) & (key < vec4u(walkParams.block)) & (column < vec4u(walkParams.keys));
+      }
+      fn walkSeesAll(walk: Walk, mask: u32, own: u32, owns: u32, column: u32, columns: u32) -> bool {
+        let past = column + columns;
+        let inside = column >= walk.origin && past <= min(walk.origin + walkParams.block, walkParams.keys);
+        return inside && past - 1u - walk.origin <= ${keyAt("own - walk.start")};
+      }
+      fn walkTouches(walk: Walk, mask: u32, own: u32, column: u32) -> bool {
+        let key = column - walk.origin;
+        let near = key <= ${keyAt("own + 15u - walk.start")};
+        return near && key < walkParams.block && column < walkParams.keys;
+      }
+      fn nearKey(walk: Walk, query: u32) -> u32 {
+        let own = ${keyAt("query - walk.start")};
+        return walk.origin + min(own, walkParams.block - 16u);
+      }
+      fn walkedKeysOf(walk: Walk, query: u32) -> u32 {
+        let last = ${keyAt("query - walk.start")};
+        return min(min(last + 1u, walkParams.block), walkParams.keys - walk.origin);
+      }
+    `
+    : wgsl`
+      struct Walk {
+        origin: u32,   // first key of the block
+        start: u32,    // first entry of its list
+        first: u32,    // first entry that this walk visits
+        rows: u32,     // entries in all, whole tiles of them
+        earlier: bool, // others visit entries before
+        later: bool,   // and after
+      }
+      fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
+        let table = tableOf(head) + walkParams.tiles + first / walkParams.block;
+        let start = walkTables[table];
+        let past = walkTables[table + walkParams.blocks];
+        let origin = first / walkParams.block * walkParams.block;
+        let seeing = start + ${entryOf("first - origin")} / ${columns}u * ${columns}u;
+        let visited = max(seeing, begin);
+        let rows = max(min(past, end), visited) - visited;
+        let whole = (rows + ${columns - 1}u) / ${columns}u * ${columns}u;
+        let earlier = seeing < begin;
+        let later = past > end;
+        return Walk(origin, start, visited, whole, earlier, later);
+      }
+      fn walkOrigin(walk: Walk, query: u32) -> u32 { return walk.origin; }
+      fn walkedRow(walk: Walk, at: u32) -> u32 { return walk.first + at; }
+      fn walkSees(walk: Walk, mask: u32, own: vec4u, column: vec4u) -> vec4<bool> {
+        let last = ${keysAt("column - vec4u(walk.start)")};
+        return own - vec4u(walk.origin) <= last;
+      }
+      fn walkSeesAll(walk: Walk, mask: u32, own: u32, owns: u32, column: u32, columns: u32) -> bool {
+        let last = ${keyAt("column - walk.start")};
+        return own >= walk.origin && own + owns - 1u - walk.origin <= last;
+      }
+      fn walkTouches(walk: Walk, mask: u32, own: u32, column: u32) -> bool {
+        return own - walk.origin <= ${keyAt("column + 15u - walk.start")};
+      }
+    `;
+  return wgsl`
+
+    // The walk of gathered queries: gathered_walk.ts.
+    struct WalkParams {
+      firstHead: u32, // key head of the block that is the dispatch's first
+      keys: u32,      // N
+      packed: u32,    // entries of a head
+      block: u32,     // keys of a block
+      blocks: u32,    // blocks of a head
+      tiles: u32,     // tiles of entries of a head
+    }
+    @group(0) @binding(${binding}) var<uniform> walkParams: WalkParams;
+    // Of each head the block of each tile, then where each block's list starts, then where it ends.
+    @group(0) @binding(${binding + 1}) var<storage, read> walkTables: array<u32>;
+    fn tableOf(head: u32) -> u32 {
+      return (walkParams.firstHead + head) * (walkParams.tiles + 2u * walkParams.blocks);
+    }
+    ${heads}
+    ${body}
+    fn walkedMask(walk: Walk, at: u32) -> u32 { return 0u; }
+  `;
+}

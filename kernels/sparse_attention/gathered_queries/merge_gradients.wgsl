@@ -1,0 +1,36 @@
+// Adds the dQ of a query's entries in the order of blocks. A thread takes ELEMENTS elements of a row. No
+// workgroup memory.
+
+struct Params {
+  rows: u32,      // N
+  count: u32,     // blocks that a query selects
+  group: u32,     // G
+  packed: u32,    // entries of a key head
+  firstHead: u32, // key head of the block that is this dispatch's first
+  gridWidth: u32, // workgroups in x
+}
+
+@group(0) @binding(0) var<storage, read> places: array<u32>;           // [key heads, N, count]: a query's first entry
+@group(0) @binding(1) var<storage, read> entryGradients: array<vec4f>; // [key heads of this dispatch, packed, d]
+@group(0) @binding(2) var<storage, read_write> queryGradients: array<Elements>; // [heads, N, d]
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let at = (group.y * params.gridWidth + group.x) * 256u + local;
+  let row = at / COLUMNS;
+  let column = at % COLUMNS;
+  if (row >= params.rows) { return; }
+  let keyHead = params.firstHead + group.z / params.group;
+  let list = (keyHead * params.rows + row) * params.count;
+  let first = group.z / params.group * params.packed + group.z % params.group;
+  var sums: array<vec4f, VECTORS>;
+  for (var n = 0u; n < params.count; n++) {
+    let place = places[list + n];
+    if (place == 0xffffffffu) { break; }
+    let begin = ((first + place) * COLUMNS + column) * VECTORS;
+    for (var i = 0u; i < VECTORS; i++) { sums[i] += entryGradients[begin + i]; }
+  }
+  let head = params.firstHead * params.group + group.z;
+  queryGradients[(head * params.rows + row) * COLUMNS + column] = elements(sums);
+}

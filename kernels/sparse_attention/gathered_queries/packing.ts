@@ -1,0 +1,333 @@
+/**
+ * The passes around attention over gathered queries: the lists of queries by block, queries to their
+ * entries in them, and the results of a query's entries back to one row.
+ *
+ * Shapes: selected blocks u32 `[key heads, N, count]`, ascending, ~0 past the end, each with the query's
+ * own block; entries `[key heads, packed, …]` (`list_sizes.ts`).
+ *
+ * @module
+ */
+import gatherCode from "./gather_queries.wgsl" with { type: "text" };
+import statisticsCode from "./gather_statistics.wgsl" with { type: "text" };
+import gradientsCode from "./merge_gradients.wgsl" with { type: "text" };
+import outputsCode from "./merge_outputs.wgsl" with { type: "text" };
+import listsCode from "./query_lists.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerElement,
+  type Dispatch,
+  type DType,
+  slice,
+} from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { NEAREST_HALF } from "../../gpu/half.ts";
+import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
+import { createParams } from "../../gpu/uniform.ts";
+import { wgsl } from "../../gpu/wgsl.ts";
+import type { ListSizes } from "./list_sizes.ts";
+
+const LIST_PARAMS = {
+  rows: "u32",
+  count: "u32",
+  blocks: "u32",
+  words: "u32",
+  group: "u32",
+  packed: "u32",
+  tileRows: "u32",
+  firstHead: "u32",
+  gridWidth: "u32",
+} as const;
+
+const GATHER_PARAMS = {
+  rows: "u32",
+  group: "u32",
+  packed: "u32",
+  firstHead: "u32",
+  gridWidth: "u32",
+} as const;
+
+const MERGE_PARAMS = {
+  rows: "u32",
+  count: "u32",
+  group: "u32",
+  packed: "u32",
+  firstHead: "u32",
+  gridWidth: "u32",
+} as const;
+
+/** Key heads of one dispatch. */
+export interface HeadRange {
+  readonly firstHead: number;
+  readonly heads: number;
+}
+
+/** Lists of all key heads of a block, and memory to make them. */
+export interface ListBuffers {
+  /** `[key heads, N, count]`, read. */
+  readonly lists: BufferSlice;
+  /** `[key heads of a dispatch, M, N / 32]`, scratch. */
+  readonly bits: BufferSlice;
+  /** The same. */
+  readonly before: BufferSlice;
+  /** `[key heads, packed / tileRows + 2 M]`, written. */
+  readonly tables: BufferSlice;
+  /** `[key heads, packed]`, written. */
+  readonly sources: BufferSlice;
+  /** `[key heads, N, count]`, written. */
+  readonly places: BufferSlice;
+}
+
+/** Bytes of one key head of each of {@linkcode ListBuffers}. */
+export function listBytes(sizes: ListSizes): Record<keyof ListBuffers, number> {
+  const { rows, count, blocks, packed, tileRows } = sizes;
+  const words = 4 * blocks * Math.ceil(rows / 32);
+  const lists = 4 * rows * count;
+  return {
+    lists,
+    bits: words,
+    before: words,
+    tables: 4 * (packed / tileRows + 2 * blocks),
+    sources: 4 * packed,
+    places: lists,
+  };
+}
+
+/** Dispatches, and the uniforms that they read. */
+export interface Bound {
+  readonly dispatches: readonly Dispatch[];
+  readonly destroy: () => void;
+}
+
+/** A grid of at least `groups` workgroups, at most 32,768 in x. */
+export function foldGroups(groups: number): readonly [x: number, y: number] {
+  const x = Math.min(Math.max(1, groups), 32768);
+  return [x, Math.ceil(groups / x)];
+}
+
+const LIST_PASSES = ["clear", "mark", "count", "start", "place"] as const;
+
+/** The shader of a pass of the lists. */
+function listSource(entryPoint: typeof LIST_PASSES[number]): PipelineSource {
+  return {
+    label: `lists of queries: ${entryPoint}`,
+    code: listsCode,
+    entryPoint,
+    bindings: ["read", ...Array<"read-write">(5).fill("read-write"), "uniform"],
+  };
+}
+
+/** Binds the passes that make the lists of some key heads. */
+export async function bindLists(
+  gpu: Gpu,
+  options: {
+    readonly sizes: ListSizes;
+    readonly buffers: ListBuffers;
+    readonly ranges: readonly HeadRange[];
+  },
+): Promise<Bound> {
+  const { sizes, buffers, ranges } = options;
+  const { rows, count, blocks, group, packed, tileRows } = sizes;
+  const words = Math.ceil(rows / 32);
+  const pipelines = await Promise.all(
+    LIST_PASSES.map((pass) => createPipeline(gpu, listSource(pass))),
+  );
+  const uniforms: GPUBuffer[] = [];
+  const groupsOf = {
+    clear: blocks * words / 256,
+    mark: rows / 256,
+    count: blocks,
+    place: rows / 256,
+  };
+  const { lists, bits, before, tables, sources, places } = buffers;
+  const dispatches = ranges.flatMap(({ firstHead, heads }) =>
+    LIST_PASSES.map((pass, i) => {
+      const [x, y] = pass === "start" ? [heads, 1] : foldGroups(Math.ceil(groupsOf[pass]));
+      const values = { rows, count, blocks, words, group, packed, tileRows, firstHead };
+      const uniform = createParams(gpu, LIST_PARAMS, { ...values, gridWidth: x });
+      uniforms.push(uniform);
+      return bindDispatch(gpu, pipelines[i], {
+        slices: [lists, bits, before, tables, sources, places, slice(uniform)],
+        workgroups: [x, y, pass === "start" ? 1 : heads],
+      });
+    })
+  );
+  return { dispatches, destroy: () => uniforms.forEach((uniform) => uniform.destroy()) };
+}
+
+/** The sizes that copies to entries need. */
+export type PackedSizes = Pick<ListSizes, "rows" | "group" | "packed">;
+
+/** Binds the copies of rows `[heads, N, d]` to their entries. */
+export async function bindGather(
+  gpu: Gpu,
+  options: {
+    readonly sizes: PackedSizes;
+    readonly headDim: number;
+    readonly dtype: DType;
+    readonly range: HeadRange;
+    readonly sources: BufferSlice;
+    /** Pairs of rows and their entries. */
+    readonly tensors: readonly (readonly [rows: BufferSlice, entries: BufferSlice])[];
+  },
+): Promise<Bound> {
+  const { sizes: { rows, group, packed }, headDim, dtype, range, sources } = options;
+  const columns = headDim * bytesPerElement(dtype) / 16;
+  const pipeline = await createPipeline(gpu, {
+    label: "gather queries",
+    code: `${gatherCode}\nconst COLUMNS = ${columns}u;\n`,
+    bindings: ["read", "read", "read-write", "uniform"],
+  });
+  const [x, y] = foldGroups(Math.ceil(packed * columns / 256));
+  const { firstHead, heads } = range;
+  const uniform = createParams(gpu, GATHER_PARAMS, {
+    rows,
+    group,
+    packed,
+    firstHead,
+    gridWidth: x,
+  });
+  return {
+    dispatches: options.tensors.map(([from, to]) =>
+      bindDispatch(gpu, pipeline, {
+        slices: [sources, from, to, slice(uniform)],
+        workgroups: [x, y, heads],
+      })
+    ),
+    destroy: () => uniform.destroy(),
+  };
+}
+
+/** Binds the copy of log-sum-exp and delta to their entries. */
+export async function bindStatistics(
+  gpu: Gpu,
+  options: {
+    readonly sizes: PackedSizes;
+    readonly range: HeadRange;
+    readonly sources: BufferSlice;
+    readonly lse: BufferSlice;
+    readonly delta: BufferSlice;
+    readonly entryLse: BufferSlice;
+    readonly entryDelta: BufferSlice;
+  },
+): Promise<Bound> {
+  const { sizes: { rows, group, packed }, range: { firstHead, heads } } = options;
+  const pipeline = await createPipeline(gpu, {
+    label: "gather statistics of queries",
+    code: statisticsCode,
+    bindings: ["read", "read", "read", "read-write", "read-write", "uniform"],
+  });
+  const [x, y] = foldGroups(Math.ceil(packed / 256));
+  const uniform = createParams(gpu, GATHER_PARAMS, {
+    rows,
+    group,
+    packed,
+    firstHead,
+    gridWidth: x,
+  });
+  const { sources, lse, delta, entryLse, entryDelta } = options;
+  const dispatch = bindDispatch(gpu, pipeline, {
+    slices: [sources, lse, delta, entryLse, entryDelta, slice(uniform)],
+    workgroups: [x, y, heads],
+  });
+  return { dispatches: [dispatch], destroy: () => uniform.destroy() };
+}
+
+/** Constants of the merging passes, and the conversion of a thread's sums to the storage type. */
+export function generateElements(headDim: number, dtype: DType): string {
+  const pack = (name: string) => `pack2x16float(${name}.xy), pack2x16float(${name}.zw)`;
+  return dtype === "f16"
+    ? wgsl`
+
+      const VECTORS = 2u; // of four f32 numbers
+      const COLUMNS = ${headDim / 8}u;
+      alias Elements = vec4u;
+      fn elements(sums: array<vec4f, 2>) -> Elements {
+        let low = nearestHalf(sums[0]);
+        let high = nearestHalf(sums[1]);
+        return vec4u(${pack("low")}, ${pack("high")});
+      }
+      ${NEAREST_HALF}
+    `
+    : wgsl`
+
+      const VECTORS = 1u; // of four f32 numbers
+      const COLUMNS = ${headDim / 4}u;
+      alias Elements = vec4f;
+      fn elements(sums: array<vec4f, 1>) -> Elements { return sums[0]; }
+    `;
+}
+
+/** What a merging pass reads and writes. */
+interface Merge {
+  readonly sizes: ListSizes;
+  readonly headDim: number;
+  readonly dtype: DType;
+  readonly range: HeadRange;
+  readonly places: BufferSlice;
+}
+
+async function bindMerge(
+  gpu: Gpu,
+  { sizes, headDim, dtype, range, places }: Merge,
+  given: {
+    readonly label: string;
+    readonly code: string;
+    readonly slices: readonly BufferSlice[];
+    readonly kinds: readonly ("read" | "read-write")[];
+  },
+): Promise<Bound> {
+  const { rows, count, group, packed } = sizes;
+  const pipeline = await createPipeline(gpu, {
+    label: given.label,
+    code: given.code + generateElements(headDim, dtype),
+    bindings: ["read", ...given.kinds, "uniform"],
+  });
+  const perRow = headDim / (dtype === "f16" ? 8 : 4);
+  const [x, y] = foldGroups(Math.ceil(rows * perRow / 256));
+  const { firstHead, heads } = range;
+  const uniform = createParams(gpu, MERGE_PARAMS, {
+    rows,
+    count,
+    group,
+    packed,
+    firstHead,
+    gridWidth: x,
+  });
+  const dispatch = bindDispatch(gpu, pipeline, {
+    slices: [places, ...given.slices, slice(uniform)],
+    workgroups: [x, y, heads * group],
+  });
+  return { dispatches: [dispatch], destroy: () => uniform.destroy() };
+}
+
+/** Binds the pass that joins the outputs of a query's entries. */
+export function bindMergeOutputs(
+  gpu: Gpu,
+  options: Merge & {
+    readonly entryOutputs: BufferSlice;
+    readonly entryLse: BufferSlice;
+    readonly output: BufferSlice;
+    readonly lse: BufferSlice;
+  },
+): Promise<Bound> {
+  return bindMerge(gpu, options, {
+    label: "merge outputs of entries",
+    code: outputsCode,
+    slices: [options.entryOutputs, options.entryLse, options.output, options.lse],
+    kinds: ["read", "read", "read-write", "read-write"],
+  });
+}
+
+/** Binds the pass that adds the dQ of a query's entries. */
+export function bindMergeGradients(
+  gpu: Gpu,
+  options: Merge & { readonly entryGradients: BufferSlice; readonly queryGradient: BufferSlice },
+): Promise<Bound> {
+  return bindMerge(gpu, options, {
+    label: "merge dQ of entries",
+    code: gradientsCode,
+    slices: [options.entryGradients, options.queryGradient],
+    kinds: ["read", "read-write"],
+  });
+}

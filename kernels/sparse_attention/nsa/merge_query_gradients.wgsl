@@ -1,0 +1,44 @@
+// Adds dQ of the three branches: the compressed one, a query's entries in the order of blocks, the window.
+// A thread takes ELEMENTS elements of a row of one query head. No workgroup memory.
+
+struct Params {
+  rows: u32,      // N
+  count: u32,     // blocks that a query selects
+  packed: u32,    // entries of a key head
+  firstHead: u32, // key head of the block that is this dispatch's first
+  window: u32,    // l, rows of a compressed window
+  gridWidth: u32, // workgroups in x
+}
+
+@group(0) @binding(0) var<storage, read> places: array<u32>;           // [key heads, N, count]: a query's first entry
+@group(0) @binding(1) var<storage, read> entryGradients: array<vec4f>; // [key heads of this dispatch, packed, d]
+@group(0) @binding(2) var<storage, read> compressedGradients: array<vec4f>; // [key heads of this dispatch, N · G, d]
+@group(0) @binding(3) var<storage, read> windowGradients: array<vec4f>;     // the same
+@group(0) @binding(4) var<storage, read_write> queryGradients: array<Elements>; // [heads, N, d]
+@group(0) @binding(5) var<uniform> params: Params;
+
+@compute @workgroup_size(256)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let at = (group.y * params.gridWidth + group.x) * 256u + local;
+  let row = at / COLUMNS;
+  let column = at % COLUMNS;
+  if (row >= params.rows) { return; }
+  let keyHead = params.firstHead + group.z / GROUP;
+  let list = (keyHead * params.rows + row) * params.count;
+  let first = group.z / GROUP * params.packed + group.z % GROUP;
+  let packedRow = (group.z / GROUP * params.rows + row) * GROUP + group.z % GROUP;
+  let own = (packedRow * COLUMNS + column) * VECTORS;
+  var sums: array<vec4f, VECTORS>;
+  if (row + 1u >= params.window) {
+    for (var i = 0u; i < VECTORS; i++) { sums[i] = compressedGradients[own + i]; }
+  }
+  for (var n = 0u; n < params.count; n++) {
+    let place = places[list + n];
+    if (place == 0xffffffffu) { break; }
+    let begin = ((first + place) * COLUMNS + column) * VECTORS;
+    for (var i = 0u; i < VECTORS; i++) { sums[i] += entryGradients[begin + i]; }
+  }
+  for (var i = 0u; i < VECTORS; i++) { sums[i] += windowGradients[own + i]; }
+  let head = params.firstHead * GROUP + group.z;
+  queryGradients[(head * params.rows + row) * COLUMNS + column] = elements(sums);
+}

@@ -1,0 +1,213 @@
+/**
+ * NSA for one block of heads, bound to buffers: `nsa_plan.ts` explains it.
+ *
+ * @module
+ */
+import { createLaunch } from "../../dense_attention/dense_launch.ts";
+import { type BufferSlice, type Dispatch, writeBuffer } from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { collectOwned } from "../../gpu/owned.ts";
+import { createForward, headRanges } from "../gathered_queries/gathered_forward.ts";
+import { bindGather, bindLists } from "../gathered_queries/packing.ts";
+import { bindCompress, bindMergeBranches } from "./nsa_passes.ts";
+import { bindRanking } from "./nsa_ranking.ts";
+import type { BranchPlan, NsaPlan } from "./nsa_plan.ts";
+
+type Buffers = Readonly<Record<string, BufferSlice>>;
+
+/** Buffers of one block of heads. */
+export interface NsaBuffers {
+  /** By the names of a plan's `bytes`. */
+  readonly own: Buffers;
+  /** By the names of a plan's `gathered.listBytes`. */
+  readonly lists: Buffers;
+  /** By the names of a plan's `scratchBytes`. */
+  readonly scratch: Buffers;
+  readonly q: BufferSlice;
+  readonly k: BufferSlice;
+  readonly v: BufferSlice;
+  /** f32 `[heads, N, 3]`. */
+  readonly gates: BufferSlice;
+  readonly output: BufferSlice;
+}
+
+/** Dispatches by stage. */
+export interface BoundNsa {
+  readonly select: readonly Dispatch[];
+  readonly attention: readonly Dispatch[];
+  readonly readRestarts?: () => Promise<number>;
+  readonly destroy: () => void;
+}
+
+/** One branch's part of a buffer that holds all three. */
+export function branchPart(
+  { buffer, offset }: BufferSlice,
+  { branch, stride, size }: {
+    readonly branch: number;
+    /** Bytes from one branch to the next. */
+    readonly stride: number;
+    readonly size: number;
+  },
+): BufferSlice {
+  return { buffer, offset: offset + branch * stride, size: Math.ceil(size / 4) * 4 };
+}
+
+/** Writes the packed order of queries, the same for each key head. */
+export function writeIdentity(
+  gpu: Gpu,
+  { heads, group, rows }: NsaPlan,
+  target: BufferSlice,
+): void {
+  const queries = rows * group;
+  writeBuffer(
+    gpu,
+    target,
+    Uint32Array.from({ length: heads / group * queries }, (_, i) => i % queries),
+  );
+}
+
+/** The statistics of the compressed branch, or of the window, of the heads of a dispatch. */
+function statisticsOf({ strides }: NsaPlan, scratch: Buffers, branch: number): BufferSlice {
+  const stride = 4 * strides.statistics;
+  return branchPart(scratch.statistics, { branch, stride, size: stride });
+}
+
+type Launch = Awaited<ReturnType<typeof createLaunch>>;
+
+/** Compiles a branch's forward kernel for some key heads. */
+async function createBranch(gpu: Gpu, branch: BranchPlan, heads: number): Promise<Launch> {
+  const { forward } = branch;
+  const share = heads / forward.heads;
+  const ranges = forward.ranges.map((range) => ({ ...range, flops: range.flops * share }));
+  return await createLaunch(gpu, { ...forward, heads, walk: branch.walkOf(heads), ranges }, {
+    resultRows: forward.rows,
+    rowStride: 1,
+    results: ["o", "log-sum-exp"],
+  });
+}
+
+/** Binds the forward pass. */
+export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Promise<BoundNsa> {
+  const { gathered, compressed, sliding, tokens, strides, backward } = plan;
+  const { sizes, headDim, dtype } = gathered;
+  const { lists, scratch } = b;
+  const { own, destroy } = collectOwned();
+  const select: Dispatch[] = [];
+  const attention: Dispatch[] = [];
+  const counters: (() => Promise<number>)[] = [];
+  try {
+    attention.push(
+      ...await bindCompress(gpu, plan, {
+        tensors: [[b.k, b.own.compressedKeys], [b.v, b.own.compressedValues]],
+        own,
+      }),
+    );
+    const kernels = new Map<number, readonly Launch[]>();
+    const kernelsOf = async (heads: number) => {
+      let found = kernels.get(heads);
+      if (found) return found;
+      found = [
+        own(await createBranch(gpu, compressed, heads)),
+        own(await createForward(gpu, gathered, { heads, tables: lists.tables })),
+        own(await createBranch(gpu, sliding, heads)),
+      ];
+      kernels.set(heads, found);
+      counters.push(...found.flatMap(({ readRestarts }) => readRestarts ?? []));
+      return found;
+    };
+    for (const range of headRanges(gathered)) {
+      const [compress, gather, slide] = await kernelsOf(range.heads);
+      const shared = { headDim, dtype, range };
+      const pack = own(
+        await bindGather(gpu, {
+          ...shared,
+          sizes: packedSizes(plan),
+          sources: b.own.identity,
+          tensors: [[b.q, scratch.packedQueries]],
+        }),
+      );
+      const statistics = [0, 1].map((branch) => statisticsOf(plan, scratch, branch));
+      const ranking = await bindRanking(gpu, plan, {
+        range,
+        tokens,
+        queries: scratch.packedQueries,
+        compressedKeys: b.own.compressedKeys,
+        lse: statistics[0],
+        weights: scratch.weights,
+        importances: scratch.importances,
+        lists: lists.lists,
+        own,
+      });
+      const { tables, sources, places } = lists;
+      const { bits, before } = scratch;
+      const inverted = own(
+        await bindLists(gpu, {
+          sizes,
+          buffers: { lists: lists.lists, tables, sources, places, bits, before },
+          ranges: [range],
+        }),
+      );
+      const entries = own(
+        await bindGather(gpu, { ...shared, sizes, sources, tensors: [[b.q, scratch.queries]] }),
+      );
+      const merge = await bindMergeBranches(gpu, plan, {
+        range,
+        packed: sizes.packed,
+        keeps: backward,
+        strides,
+        reads: [
+          places,
+          scratch.results,
+          scratch.entryLse,
+          scratch.compressedResults,
+          scratch.slidingResults,
+          scratch.statistics,
+          b.gates,
+        ],
+        writes: [b.output, b.own.branches, b.own.lse],
+        own,
+      });
+      attention.push(
+        ...pack.dispatches,
+        ...compress.bind([
+          scratch.packedQueries,
+          b.own.compressedKeys,
+          b.own.compressedValues,
+          scratch.compressedResults,
+          statistics[0],
+        ], range.firstHead),
+        ...ranking,
+        ...inverted.dispatches,
+        ...entries.dispatches,
+        ...gather.bind(
+          [scratch.queries, b.k, b.v, scratch.results, scratch.entryLse],
+          range.firstHead,
+        ),
+        ...slide.bind([
+          scratch.packedQueries,
+          b.k,
+          b.v,
+          scratch.slidingResults,
+          statistics[1],
+        ], range.firstHead),
+        merge,
+      );
+    }
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+  return {
+    select,
+    attention,
+    readRestarts: counters.length === 0
+      ? undefined
+      : async () => (await Promise.all(counters.map((read) => read()))).reduce((a, b) => a + b),
+    destroy,
+  };
+}
+
+/** Sizes of queries in the packed order. */
+export function packedSizes({ rows, group }: NsaPlan) {
+  return { rows, group, packed: rows * group };
+}

@@ -1,0 +1,244 @@
+/**
+ * Plans NSA: the kernels of its three branches, how many heads at a time, and the memory.
+ *
+ * Queries are packed by key head, row t·G + g, so that query heads that share a key head share its keys in
+ * every branch. The compressed branch and the window are the kernels of dense attention with walks in
+ * closed form (`branch_walks.ts`), the selected branch is attention over gathered queries.
+ *
+ * @module
+ */
+import { planVariant } from "../../dense_attention/dense_attention.ts";
+import type { TileWalk } from "../../dense_attention/tile_walk.ts";
+import type { DenseAttentionPlan, DenseKernel } from "../../dense_attention/types.ts";
+import { bytesPerElement } from "../../gpu/buffers.ts";
+import { showExcess } from "../../gpu/bytes.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import {
+  type ApartBackward,
+  apartScratch,
+  type ApartShape,
+  MOST_ROWS,
+  planApartBackward,
+  whyNotApart,
+} from "../apart/apart_plan.ts";
+import { type GatheredPlan, planGathered } from "../gathered_queries/gathered_plan.ts";
+import {
+  bandWidth,
+  compressedPairs,
+  compressedWalk,
+  slidingWalk,
+  windowCount,
+} from "./branch_walks.ts";
+import type { BranchStrides, NsaSizes } from "./nsa_passes.ts";
+import { STRIP_UNIT } from "./nsa_ranking.ts";
+
+/** Sizes of a block of heads, and its kernels. */
+export interface NsaOptions extends NsaSizes {
+  /** w. */
+  readonly window: number;
+  readonly backward: boolean;
+  readonly flopsPerDispatch?: number;
+}
+
+/** A branch whose keys follow from a query's position. */
+export interface BranchPlan {
+  /** The walk of some key heads of a dispatch. */
+  readonly walkOf: (heads: number) => TileWalk;
+  readonly forward: DenseAttentionPlan;
+  readonly gradients?: ApartBackward;
+  /** The passes over some key heads. */
+  readonly shapeOf: (heads: number) => ApartShape;
+}
+
+/** Everything that is known without a device. */
+export interface NsaPlan extends NsaOptions {
+  readonly gathered: GatheredPlan;
+  readonly compressed: BranchPlan;
+  readonly sliding: BranchPlan;
+  /** Key heads of a dispatch. */
+  readonly groupHeads: number;
+  /** Queries whose probabilities are in memory at a time. */
+  readonly tokens: number;
+  readonly strides: BranchStrides;
+  /** Pairs of all query heads by branch: compressed, selected, window. */
+  readonly pairs: readonly [number, number, number];
+  /** Bytes of buffers of all heads of the block. */
+  readonly bytes: Readonly<Record<string, number>>;
+  /** Bytes of buffers that heads use in turns. */
+  readonly scratchBytes: Readonly<Record<string, number>>;
+}
+
+/** Bytes of the probabilities that are in memory at a time. */
+const MOST_WEIGHT_BYTES = 2 ** 28;
+
+const up = (count: number, unit: number) => Math.ceil(count / unit) * unit;
+
+/**
+ * Plans a block of heads.
+ *
+ * @throws {RangeError} naming the value and the limit.
+ */
+export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: NsaOptions): NsaPlan {
+  const { heads, group, rows, headDim, dtype, compression, block, count, window } = options;
+  const { backward, flopsPerDispatch } = options;
+  const windows = windowCount(rows, compression);
+  const keyHeads = heads / group;
+  const { maxStorageBuffers, maxBindingBytes, maxBufferBytes } = gpu.capabilities;
+  if (maxStorageBuffers < MERGE_BUFFERS) {
+    throw new RangeError(
+      `plan nsa: ${MERGE_BUFFERS} storage buffers are more than a shader may bind here, ` +
+        `${maxStorageBuffers}`,
+    );
+  }
+  const small = whyNotApart(gpu, { rows: windows, headDim, dtype });
+  const gathered = planGathered(gpu, {
+    heads: keyHeads,
+    group,
+    rows,
+    headDim,
+    dtype,
+    block,
+    count,
+    backward,
+    keyResultType: "f32",
+    flopsPerDispatch,
+    ...small !== undefined && { kernel: "portable" },
+  });
+  const { groupHeads } = gathered;
+  const kernel: DenseKernel = gathered.forward.kernel;
+  const queries = rows * group;
+  const branchOf = (
+    walkOf: (heads: number) => TileWalk,
+    shape: Pick<ApartShape, "keys" | "width" | "pairs">,
+  ): BranchPlan => {
+    const walk = walkOf(groupHeads);
+    const shapeOf = (heads: number): ApartShape => ({
+      ...shape,
+      heads,
+      queries,
+      tileRows: MOST_ROWS,
+      headDim,
+      dtype,
+      flopsPerDispatch,
+    });
+    const size = {
+      heads: groupHeads,
+      rows: queries,
+      headDim,
+      dtype,
+      kernel,
+      walk,
+      flopsPerDispatch,
+    };
+    return {
+      walkOf,
+      shapeOf,
+      forward: planVariant(gpu, size, { result: "rows", rowStride: 1, outputType: "f32" }),
+      gradients: backward
+        ? planApartBackward(gpu, shapeOf(groupHeads), { kernel, walk })
+        : undefined,
+    };
+  };
+  const shape = (heads: number) => ({ heads, group, rows });
+  const w = Math.min(window, rows);
+  const windowPairs = w * (w + 1) / 2 + (rows - w) * w;
+  const compressed = branchOf((heads) => compressedWalk(shape(heads), compression), {
+    keys: windows,
+    width: up(windows, MOST_ROWS),
+    pairs: group * compressedPairs(rows, compression),
+  });
+  const sliding = branchOf((heads) => slidingWalk(shape(heads), window), {
+    keys: rows,
+    width: bandWidth(w, group),
+    pairs: group * windowPairs,
+  });
+  const most = Math.min(MOST_WEIGHT_BYTES, maxBindingBytes, maxBufferBytes);
+  const fitting = Math.floor(most / (4 * groupHeads * windows * group) / STRIP_UNIT);
+  const tokens = Math.max(1, Math.min(fitting, Math.ceil(rows / STRIP_UNIT))) * STRIP_UNIT;
+  const element = bytesPerElement(dtype);
+  const perRow = headDim * element / 16;
+  const strides = {
+    tensor: up(heads * rows * perRow, 16),
+    rows: up(heads * rows, 64),
+    statistics: up(groupHeads * queries, 64),
+  };
+  const keyRows = keyHeads * rows * headDim * 4;
+  const compressedRows = keyHeads * windows * headDim;
+  const tensor = groupHeads * queries * headDim;
+  const bytes = {
+    compressedKeys: compressedRows * element,
+    compressedValues: compressedRows * element,
+    identity: keyHeads * queries * 4,
+    branches: backward ? 3 * strides.tensor * 16 : 16,
+    lse: 3 * strides.rows * 4,
+    ...backward && {
+      gatedLse: 3 * strides.rows * 4,
+      gateGradients: 3 * strides.rows * 4,
+      selectedKeyGradients: keyRows,
+      selectedValueGradients: keyRows,
+      slidingKeyGradients: keyRows,
+      slidingValueGradients: keyRows,
+      compressedKeyGradients: compressedRows * 4,
+      compressedValueGradients: compressedRows * 4,
+    },
+  };
+  const parts = [compressed, sliding].flatMap(({ gradients, shapeOf }) =>
+    gradients ? [apartScratch(gradients, shapeOf(groupHeads))] : []
+  );
+  const scratchBytes = mostBytes([
+    gathered.scratchBytes,
+    ...parts,
+    {
+      packedQueries: tensor * element,
+      compressedResults: tensor * 4,
+      slidingResults: tensor * 4,
+      statistics: 2 * strides.statistics * 4,
+      weights: groupHeads * windows * tokens * group * 4,
+      importances: groupHeads * Math.ceil(rows / block) * tokens * 4,
+      ...backward && {
+        packedGradients: tensor * element,
+        branchLse: strides.statistics * 4,
+        branchDelta: strides.statistics * 4,
+      },
+    },
+  ]);
+  const limit = Math.min(maxBindingBytes, maxBufferBytes);
+  for (const [name, size] of Object.entries({ ...bytes, ...scratchBytes })) {
+    if (size <= limit) continue;
+    const excess = showExcess(size, limit);
+    const words = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+    throw new RangeError(
+      `plan nsa: ${words} need a binding of ${excess.bytes}; the limit is ${excess.limit}`,
+    );
+  }
+  return {
+    ...options,
+    gathered,
+    compressed,
+    sliding,
+    groupHeads,
+    tokens,
+    strides,
+    pairs: [
+      heads * compressedPairs(rows, compression),
+      keyHeads * gathered.sizes.pairs,
+      heads * windowPairs,
+    ],
+    bytes,
+    scratchBytes,
+  };
+}
+
+/** Storage buffers that the merge of the branches binds. */
+const MERGE_BUFFERS = 10;
+
+/** The largest bytes of each buffer that several plans use in turns. */
+export function mostBytes(
+  all: readonly Readonly<Record<string, number>>[],
+): Record<string, number> {
+  const most: Record<string, number> = {};
+  for (const bytes of all) {
+    for (const [name, size] of Object.entries(bytes)) most[name] = Math.max(most[name] ?? 0, size);
+  }
+  return most;
+}
