@@ -129,7 +129,7 @@ export const moba: Implementation = {
     // As many pairs as a Lighthouse layer with k = N/64, L = 3, p = 4: 9N/512 keys a query, in 2½ blocks.
     { name: "matched", options: { block: "9N/1280", topk: 3 } },
   ],
-  style: { color: { light: "#9c3d5a", dark: "#e58aa6" }, mark: "triangle" },
+  style: { color: { light: "#9c3d5a", dark: "#e58aa6" }, mark: "star" },
   selector: {
     width: ({ options }) => options!.topk!,
     visible: (list, row, { options }) => blockSpans(list, { row, block: options!.block! }),
