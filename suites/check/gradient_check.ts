@@ -154,7 +154,11 @@ async function sequenceGradients(
   }));
   const passed = await streamPast(
     "rowStatistics",
-    exact.map((slot) => startRowStatistic(rowOf.get(slot)!, { spans: keysOf.get(slot)!, dtype })),
+    exact.map((slot) => {
+      const spans = keysOf.get(slot)!;
+      const halfWeights = halfProducts !== undefined;
+      return startRowStatistic(rowOf.get(slot)!, { spans, dtype, halfWeights });
+    }),
     {
       ranges: chunksOf(0, endOf(seen), CHUNK_ROWS),
       workOf: keysSeen,

@@ -42,11 +42,15 @@ function chunks() {
   });
 }
 
-function statisticOf(row: number, visible = causal) {
+function statisticOf(
+  row: number,
+  visible = causal,
+  options: { dtype: "f16" | "f32"; halfWeights?: boolean } = { dtype: "f32" },
+) {
   const state = startRowStatistic({
     query: rowOf(inputs.q, row),
     outputGradient: rowOf(inputs.outputGradient, row),
-  }, { spans: visible(row), dtype: "f32" });
+  }, { spans: visible(row), ...options });
   chunks().forEach((chunk) => takeStatisticKeys(state, chunk));
   return finishRowStatistic(state);
 }
@@ -58,6 +62,18 @@ Deno.test("a row statistic matches log-sum-exp and delta of the kernels' referen
     assert.ok(Math.abs(have.lse - want.lse[row]) < 1e-12);
     assert.ok(Math.abs(have.delta - want.delta[row]) < 1e-12);
     assert.ok(have.deltaError > 0 && have.deltaError < 1e-5);
+  }
+});
+
+Deno.test("delta of a row that sees one key may be off by the rounding of its weight", () => {
+  for (const row of [0, 17, 36]) {
+    const alone = () => [{ first: row, end: row + 1 }];
+    const statistic = statisticOf(row, alone, { dtype: "f16", halfWeights: true });
+    // The largest relative error of a weight in f16 moves the whole output by that share.
+    const moved = 2 ** -11 * Math.abs(statistic.delta);
+    assert.ok(statistic.deltaError > moved, `row ${row}`);
+    const without = statisticOf(row, alone, { dtype: "f16" });
+    assert.ok(without.deltaError < statistic.deltaError);
   }
 });
 

@@ -33,15 +33,24 @@ export interface RowStatisticState {
   /** The keys that the row sees. */
   readonly spans: readonly RowSpan[];
   readonly dtype: DType;
+  /** Whether the kernel's output comes from weights rounded to f16. */
+  readonly halfWeights?: boolean;
   readonly sums: Float64Array;
   max: number;
   total: number;
+  /** Σ_j of squares of what a key adds to delta; with `halfWeights` only. */
+  shareSquares: number;
 }
 
-/** Starts a row before its first key. `spans`: the keys that it sees. */
+/**
+ * Starts a row before its first key.
+ *
+ * @param options `spans`: the keys that it sees; `halfWeights`: whether the kernel's output comes from
+ * weights rounded to f16.
+ */
 export function startRowStatistic(
   row: { query: ArrayLike<number>; outputGradient: ArrayLike<number> },
-  options: { spans: readonly RowSpan[]; dtype: DType },
+  options: { spans: readonly RowSpan[]; dtype: DType; halfWeights?: boolean },
 ): RowStatisticState {
   return {
     ...options,
@@ -50,6 +59,7 @@ export function startRowStatistic(
     sums: new Float64Array(row.query.length),
     max: -Infinity,
     total: 0,
+    shareSquares: 0,
   };
 }
 
@@ -59,8 +69,8 @@ export function takeStatisticKeys(
   chunk: RowChunk & { k: ArrayLike<number>; v: ArrayLike<number> },
 ): void {
   const { k, v } = chunk;
-  const { query, sums, spans } = row;
-  let { max, total } = row;
+  const { query, outputGradient, halfWeights, sums, spans } = row;
+  let { max, total, shareSquares } = row;
   const dim = query.length;
   const scale = 1 / Math.sqrt(dim);
   for (const j of placesOf(spans, chunk)) {
@@ -71,14 +81,19 @@ export function takeStatisticKeys(
     if (logit > max) {
       const shrink = Math.exp(max - logit);
       total *= shrink;
+      shareSquares *= shrink * shrink;
       for (let c = 0; c < dim; c++) sums[c] *= shrink;
       max = logit;
     }
     const weight = Math.exp(logit - max);
     total += weight;
     for (let c = 0; c < dim; c++) sums[c] += weight * v[at + c];
+    if (!halfWeights) continue;
+    let share = 0;
+    for (let c = 0; c < dim; c++) share += outputGradient[c] * v[at + c];
+    shareSquares += (weight * share) ** 2;
   }
-  Object.assign(row, { max, total });
+  Object.assign(row, { max, total, shareSquares });
 }
 
 /** The statistic of a row after its last key. */
@@ -86,7 +101,9 @@ export function finishRowStatistic(row: RowStatisticState): RowStatistic {
   const output = row.sums.map((sum) => sum / row.total);
   // The kernel reads the output as stored.
   const statistic = deltaOf(output, row.outputGradient);
-  const rounding = HALF_ULP[row.dtype] * statistic.deviation;
+  // A rounded weight moves all elements of the output alike, along the value of its key.
+  const shares = row.halfWeights ? HALF_ULP.f16 * Math.sqrt(row.shareSquares) / row.total : 0;
+  const rounding = Math.hypot(HALF_ULP[row.dtype] * statistic.deviation, shares);
   return {
     lse: row.max + Math.log(row.total),
     delta: statistic.delta,
