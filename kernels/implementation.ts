@@ -4,7 +4,7 @@
  * Suites plan, prepare, execute and check all implementations alike. A plan is pure: it needs the
  * capability record of a device, not the device.
  *
- * Shape letters, used everywhere: B batch (1), H heads, N context length, d head dimension,
+ * Shape letters, used everywhere: B batch (1), H heads, Hkv heads of keys and values, N context length, d head dimension,
  * L levels, p pooling factor, k selection budget, S length of the gathered sub-sequence,
  * P pyramid entries per head.
  *
@@ -14,10 +14,18 @@ import type { DType, Tensor } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 import type { RunOptions, Timing } from "./gpu/timing.ts";
 
-/** Shape of one attention layer; Q, K, V and the output are `[heads, context, headDim]`. */
+/**
+ * Shape of one attention layer: Q and the output are `[heads, context, headDim]`, K and V
+ * `[kvHeads, context, headDim]`.
+ */
 export interface AttentionShape {
   /** H. */
   readonly heads: number;
+  /**
+   * Hkv, heads of K and V; divides H. Query head h reads key head ⌊h / (H / Hkv)⌋. Default: H; a layer
+   * with as many key heads as heads leaves it out.
+   */
+  readonly kvHeads?: number;
   /** N. */
   readonly context: number;
   /** d. */
@@ -143,15 +151,15 @@ export interface ImplementationPlan {
   readonly gathered?: number;
 }
 
-/** Seeded or given inputs, each `[heads, context, headDim]`, cut into the same head blocks. */
+/** Seeded or given inputs, cut into the same head blocks: whole groups of query heads. */
 export interface LayerInputs {
-  /** Queries. */
+  /** Queries, `[heads, context, headDim]`. */
   readonly q: Tensor;
-  /** Keys. */
+  /** Keys, `[kvHeads, context, headDim]`. */
   readonly k: Tensor;
-  /** Values. */
+  /** Values, `[kvHeads, context, headDim]`. */
   readonly v: Tensor;
-  /** dO; required unless the direction is `forward`. */
+  /** dO, `[heads, context, headDim]`; required unless the direction is `forward`. */
   readonly outputGradient?: Tensor;
 }
 
@@ -198,7 +206,10 @@ export interface Prepared {
     };
     /** Attention over the gathered rows before the scatter, `[heads, S, headDim]`, for Lighthouse. */
     readonly gathered?: Tensor;
-    /** dQ, dK, dV, each `[heads, context, headDim]`, unless the direction is `forward`. */
+    /**
+     * dQ, `[heads, context, headDim]`, and dK, dV, `[kvHeads, context, headDim]`, unless the direction is
+     * `forward`.
+     */
     readonly gradients?: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
   };
   /** Frees everything except the inputs. */

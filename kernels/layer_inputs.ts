@@ -6,6 +6,7 @@
  */
 import { requireTensor, requireTensorShape, type Tensor } from "./gpu/buffers.ts";
 import { type Gpu, requireDevice } from "./gpu/device.ts";
+import { groupOf, requireKeyHeads } from "./key_heads.ts";
 import { requireRecord, show } from "./gpu/require.ts";
 import {
   type AttentionShape,
@@ -26,6 +27,7 @@ export function requireShape(action: string, shape: AttentionShape): void {
   const { heads, context: rows, headDim: dim, dtype } = shape;
   try {
     requireTensorShape(action, { heads, rows, dim, dtype });
+    requireKeyHeads(action, shape);
   } catch (error) {
     // Use the names that layers use for the sizes.
     const { name, message } = error as Error;
@@ -37,12 +39,23 @@ export function requireShape(action: string, shape: AttentionShape): void {
 /**
  * Checks the problem.
  *
+ * @param options `sharedKeys`: the implementation takes fewer key heads than heads. Default false.
  * @throws {TypeError} when the shape is missing, or its element type or the direction is unknown.
  * @throws {RangeError} naming the size that is not a whole number from 1.
  */
-export function requireProblem(action: string, problem: Problem): void {
+export function requireProblem(
+  action: string,
+  problem: Problem,
+  { sharedKeys = false }: { readonly sharedKeys?: boolean } = {},
+): void {
   requireRecord(action, "the problem", problem);
   requireShape(action, problem.shape);
+  const { heads, kvHeads = heads } = problem.shape;
+  if (kvHeads !== heads && !sharedKeys) {
+    throw new RangeError(
+      `${action}: ${kvHeads} key heads for ${heads} heads: it needs one key head a head`,
+    );
+  }
   const { direction = "forward" } = problem;
   if (!DIRECTIONS.includes(direction)) {
     throw new TypeError(
@@ -70,42 +83,59 @@ export function directionParts(direction: Direction | undefined) {
 export function requireLayerInputs(
   gpu: Gpu,
   action: string,
-  { problem, inputs }: { problem: Problem; inputs: LayerInputs },
+  { problem, inputs, sharedKeys }: {
+    problem: Problem;
+    inputs: LayerInputs;
+    /** The implementation takes fewer key heads than heads. Default false. */
+    sharedKeys?: boolean;
+  },
 ): void {
   requireDevice(gpu, action);
-  requireProblem(action, problem);
+  requireProblem(action, problem, { sharedKeys });
   requireRecord(action, "inputs", inputs);
-  const { heads, context, headDim, dtype } = problem.shape;
+  const { context, headDim, dtype } = problem.shape;
   const names: (keyof LayerInputs)[] = ["q", "k", "v"];
   if (directionParts(problem.direction).backward) names.push("outputGradient");
   for (const name of names) {
     const tensor = inputs[name];
     requireRecord(action, name, tensor);
     requireTensor(gpu, `${action}: ${name}`, tensor!);
-    if (fits(tensor!, problem.shape, inputs.q)) continue;
+    const group = name === "k" || name === "v" ? groupOf(problem.shape) : 1;
+    const wanted = inputs.q.blocks.map(({ heads, firstHead }) => ({
+      heads: heads / group,
+      firstHead: firstHead / group,
+    }));
+    if (fits(tensor!, problem.shape, { group, blocks: wanted })) continue;
     throw new RangeError(
       `${action}: ${name} is ${describe(tensor!)}, the layer needs ${dtype} ` +
-        `[${heads}, ${context}, ${headDim}] in ${blocksOf(inputs.q)}`,
+        `[${problem.shape.heads / group}, ${context}, ${headDim}] in ${blocksOf(wanted)}`,
     );
   }
 }
 
-function fits(tensor: Tensor, shape: AttentionShape, first: Tensor): boolean {
-  return tensor.heads === shape.heads && tensor.rows === shape.context &&
+function fits(
+  tensor: Tensor,
+  shape: AttentionShape,
+  { group, blocks }: { group: number; blocks: readonly HeadBlock[] },
+): boolean {
+  return tensor.heads === shape.heads / group && tensor.rows === shape.context &&
     tensor.dim === shape.headDim && tensor.dtype === shape.dtype &&
-    tensor.blocks.length === first.blocks.length &&
+    tensor.blocks.length === blocks.length &&
     tensor.blocks.every(({ heads, firstHead }, b) =>
-      heads === first.blocks[b].heads && firstHead === first.blocks[b].firstHead
+      heads === blocks[b].heads && firstHead === blocks[b].firstHead
     );
 }
 
+/** Heads of one block of a tensor. */
+type HeadBlock = Pick<Tensor["blocks"][number], "heads" | "firstHead">;
+
 function describe(tensor: Tensor): string {
   const { dtype, heads, rows, dim } = tensor;
-  return `${dtype} [${heads}, ${rows}, ${dim}] in ${blocksOf(tensor)}`;
+  return `${dtype} [${heads}, ${rows}, ${dim}] in ${blocksOf(tensor.blocks)}`;
 }
 
 /** "1 block", or "2 blocks of 3, 1 heads". */
-function blocksOf({ blocks }: Tensor): string {
+function blocksOf(blocks: readonly HeadBlock[]): string {
   if (blocks.length === 1) return "1 block";
   return `${blocks.length} blocks of ${blocks.map(({ heads }) => heads).join(", ")} heads`;
 }

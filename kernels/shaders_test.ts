@@ -140,6 +140,14 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
   merge_branches: ["nsa portable d=32 f16", "merge branches"],
   merge_outputs: ["moba portable d=32 f16", "merge outputs of entries"],
   block_scores: ["moba portable d=32 f16", "scores of blocks d=32 f16"],
+  dense_grouped_backward_key_value_portable: [
+    "dense portable 8 heads on 2 d=64 f32",
+    "dense attention backward, keys and values, d=64 f32",
+  ],
+  sums_of_groups: [
+    "dense matrix 8 heads on 2 d=64 f16",
+    "dense attention backward, sums of parts, d=64 f16",
+  ],
   pyramid: ["pyramid scored N=2048 L=3 p=4 d=32 f16", "lighthouse pyramid"],
   pyramid_merged: [
     "pyramid merged scored N=2048 L=3 p=4 d=32 f16",

@@ -16,6 +16,7 @@ const LAYER = [
   "kernels/gpu",
   "kernels/implementation.ts",
   "kernels/options.ts",
+  "kernels/key_heads.ts",
   "kernels/layer_inputs.ts",
 ];
 
@@ -44,6 +45,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "kernels/gpu": [],
   "kernels/implementation.ts": ["kernels/gpu"],
   "kernels/options.ts": LAYER,
+  "kernels/key_heads.ts": ["kernels/gpu"],
   "kernels/layer_inputs.ts": LAYER,
   "kernels/dense_attention": LAYER,
   "kernels/lighthouse": [...LAYER, "kernels/dense_attention"],

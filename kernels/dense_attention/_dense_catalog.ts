@@ -17,6 +17,7 @@ import { denseNaive } from "./naive/dense_attention_naive.ts";
 import { MATRIX_UNITS } from "./matrix/_matrix_gpu.ts";
 import { MATRIX_HEAD_DIMS } from "./matrix/dense_matrix.ts";
 import { createDenseBackward, planDenseBackward } from "./dense_attention_backward.ts";
+import { inputShapes } from "../key_heads.ts";
 import { tilingSpace } from "./tuning.ts";
 
 const ROWS = 300;
@@ -207,6 +208,43 @@ function denseMatrix(): CatalogEntry[] {
   });
 }
 
+/** Kernels of query heads that share keys. */
+function denseGrouped(): CatalogEntry[] {
+  const shapes = [[2, 1], [8, 2]].flatMap(([heads, kvHeads]) =>
+    GRADIENT_TYPES.map(({ types, ...storage }) => ({
+      shape: { heads, kvHeads, rows: ROWS, headDim: 64, ...storage },
+      name: `${heads} heads on ${kvHeads} d=64 ${types}`,
+    }))
+  );
+  const both = (kernel: "portable" | "matrix") =>
+    shapes.filter(({ shape }) => kernel === "portable" || shape.dtype === "f16").map((
+      { shape, name },
+    ): CatalogEntry => ({
+      name: `dense ${kernel} ${name}`,
+      ...kernel === "matrix" && { capabilities: MATRIX_UNITS },
+      run: async (gpu) => {
+        const options = { ...shape, kernel };
+        const buffers = await denseBuffers(gpu, shape.headDim);
+        (await createDenseAttention(gpu, planDenseAttention(gpu, options))).bind(buffers);
+        (await createDenseBackward(gpu, planDenseBackward(gpu, options))).bind(buffers);
+      },
+    }));
+  const naive: CatalogEntry = {
+    name: "dense naive 4 heads on 2 d=64 f32",
+    run: async (gpu) => {
+      const shape = { heads: 4, kvHeads: 2, context: ROWS, headDim: 64, dtype: "f32" } as const;
+      const { q, k, v } = inputShapes(shape);
+      const inputs = {
+        q: await createTensor(gpu, q),
+        k: await createTensor(gpu, k),
+        v: await createTensor(gpu, v),
+      };
+      await denseNaive.prepare(gpu, { shape }, { inputs });
+    },
+  };
+  return [...both("portable"), ...both("matrix"), naive];
+}
+
 /** What a dense layer compiles ahead of `prepare`. */
 function denseCompiledAhead(): CatalogEntry {
   return {
@@ -224,5 +262,6 @@ export const DENSE_CATALOG: readonly CatalogEntry[] = [
   ...denseBackwardPortable(),
   ...denseNaiveEntries(),
   ...denseMatrix(),
+  ...denseGrouped(),
   denseCompiledAhead(),
 ];

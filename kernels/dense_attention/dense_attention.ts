@@ -1,7 +1,8 @@
 /**
  * Dense causal attention, forward: O = softmax(Q·Kᵀ/√d + causal mask)·V, per head.
  *
- * Shapes: Q, K, V, O `[heads, N, d]`; log-sum-exp `[heads, N]`, natural logarithm of the sum of
+ * Shapes: Q, O `[heads, N, d]`, K, V `[kvHeads, N, d]`, where query head h reads key head
+ * ⌊h / (heads / kvHeads)⌋; log-sum-exp `[heads, N]`, natural logarithm of the sum of
  * exponentials of the scaled logits. Row i attends to keys 0…i, so no row is ever fully masked.
  *
  * Numerics: f16 or f32 storage, every product and sum in f32. Compared with a float64 evaluation of
@@ -127,6 +128,7 @@ export async function bindDenseTensors(
       gpu,
       planDenseAttention(gpu, {
         heads,
+        kvHeads: heads * k.heads / q.heads,
         rows: q.rows,
         headDim: q.dim,
         dtype: q.dtype,

@@ -1,7 +1,8 @@
 /**
  * Dense causal attention, backward: dQ, dK, dV from Q, K, V, O, the log-sum-exp and dO.
  *
- * Shapes: all tensors `[heads, N, d]`; log-sum-exp and delta `[heads, N]` f32.
+ * Shapes: K, V, dK, dV `[kvHeads, N, d]`, all other tensors `[heads, N, d]`; log-sum-exp and delta
+ * `[heads, N]` f32. dK and dV add up the query heads that share a key head, in their order.
  *
  * Three passes, each deterministic without atomics: delta = Σ dO ∘ O per row, then dQ by query
  * tile, then dK and dV by key tile. The portable kernels recompute the scores in both of the last
@@ -27,6 +28,7 @@ import { whyNoMatrixBackward } from "./matrix/dense_matrix.ts";
 import type { MatrixBackwardScratch } from "./matrix/dense_matrix_backward.ts";
 import { bindMatrixPasses, planMatrixPasses } from "./matrix/matrix_backward_plan.ts";
 import { bindPortablePasses, planPortablePasses } from "./portable/portable_backward.ts";
+import { kvHeadsOf } from "../key_heads.ts";
 import { pairFlops, type TileWalk, type WalkBuffers } from "./tile_walk.ts";
 import type { DenseBackwardBuffers, DenseBackwardOptions } from "./types.ts";
 
@@ -67,7 +69,7 @@ export function planDenseBackward(
       ...passes.pipelines,
     },
     flops: 5 * pairFlops(options.walk, { heads, rows, headDim }),
-    bytes: denseBackwardBytes({ heads, rows, headDim, dtype, gradientType }),
+    bytes: denseBackwardBytes({ ...options, gradientType }),
   };
 }
 
@@ -153,14 +155,18 @@ async function createWalks(
 const ROWS = ["q", "k", "v", "o"] as const;
 const GRADIENTS = ["outputGradient", "queryGradient", "keyGradient", "valueGradient"] as const;
 
+/** Tensors with a head for each group of query heads. */
+const OF_KEYS: readonly string[] = ["k", "v", "keyGradient", "valueGradient"];
+
 /** Checks that buffers hold everything that the passes address. */
 function requireBuffers(plan: DenseBackwardPlan, buffers: DenseBackwardBuffers): void {
   const { heads, rows, headDim, dtype, gradientType } = plan;
-  const elements = heads * rows * headDim;
   const require = (name: Exclude<keyof DenseBackwardBuffers, "firstHead">, bytes: number) =>
     requireBytes(`dense attention backward: ${name}`, buffers[name], bytes);
-  for (const name of ROWS) require(name, elements * bytesPerElement(dtype));
-  for (const name of GRADIENTS) require(name, elements * bytesPerElement(gradientType));
+  const elementsOf = (name: string) =>
+    (OF_KEYS.includes(name) ? kvHeadsOf(plan) : heads) * rows * headDim;
+  for (const name of ROWS) require(name, elementsOf(name) * bytesPerElement(dtype));
+  for (const name of GRADIENTS) require(name, elementsOf(name) * bytesPerElement(gradientType));
   require("lse", heads * rows * 4);
   require("delta", heads * rows * 4);
 }

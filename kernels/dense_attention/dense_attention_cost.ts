@@ -4,10 +4,13 @@
  * @module
  */
 import { bytesPerElement, type DType } from "../gpu/buffers.ts";
+import { kvHeadsOf } from "../key_heads.ts";
 
 /** Dimensions of one attention problem; `rows` is N, or S for gathered rows. */
 export interface DenseSize {
   readonly heads: number;
+  /** Heads of keys and values. Default: `heads`. */
+  readonly kvHeads?: number;
   readonly rows: number;
   readonly headDim: number;
 }
@@ -19,7 +22,8 @@ export function denseForwardFlops({ heads, rows, headDim }: DenseSize): number {
 
 /** Minimum bytes of the forward pass: Q, K, V read once, O written once. */
 export function denseForwardBytes(size: DenseSize & { dtype: DType }): number {
-  return 4 * size.heads * size.rows * size.headDim * bytesPerElement(size.dtype);
+  const heads = 2 * size.heads + 2 * kvHeadsOf(size);
+  return heads * size.rows * size.headDim * bytesPerElement(size.dtype);
 }
 
 /** Backward FLOP: 2.5 times the forward's, five causal products. Recomputed scores do not count. */
@@ -36,6 +40,9 @@ export function denseBackwardBytes(
   size: DenseSize & { dtype: DType; gradientType?: DType },
 ): number {
   const { heads, rows, headDim, dtype, gradientType = dtype } = size;
-  const bytes = 4 * bytesPerElement(dtype) + 4 * bytesPerElement(gradientType);
-  return heads * rows * headDim * bytes + 2 * 4 * heads * rows;
+  const kvHeads = kvHeadsOf(size);
+  // Q and O; K and V; dO and dQ; dK and dV.
+  const bytes = (2 * heads + 2 * kvHeads) *
+    (bytesPerElement(dtype) + bytesPerElement(gradientType));
+  return rows * headDim * bytes + 2 * 4 * heads * rows;
 }

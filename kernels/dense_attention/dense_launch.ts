@@ -18,6 +18,7 @@ import {
 import type { Gpu } from "../gpu/device.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import { createParams } from "../gpu/uniform.ts";
+import { kvHeadsOf } from "../key_heads.ts";
 import type { DenseAttentionPlan } from "./types.ts";
 
 /** Parameters of the portable kernel and of the kernel on matrix units. */
@@ -67,13 +68,16 @@ export async function createLaunch(
     })
   );
   const names = ["q", "k", "v", ...layout.results];
-  const rowBytes = (dtype: DType) => sequences * plan.rows * plan.headDim * bytesPerElement(dtype);
+  const keyHeads = kvHeadsOf(plan);
+  const rowBytes = (heads: number, dtype: DType) =>
+    heads * layout.rowStride * plan.rows * plan.headDim * bytesPerElement(dtype);
   const { outputType = plan.dtype } = plan;
+  const keyBytes = rowBytes(keyHeads, plan.dtype);
   // Keys and values of their own are checked by whoever made the walk.
   const bytesOf: Record<string, number> = {
-    q: rowBytes(plan.dtype),
-    ...!plan.walk?.apart && { k: rowBytes(plan.dtype), v: rowBytes(plan.dtype) },
-    o: rowBytes(outputType),
+    q: rowBytes(plan.heads, plan.dtype),
+    ...!plan.walk?.apart && { k: keyBytes, v: keyBytes },
+    o: rowBytes(plan.heads, outputType),
   };
   const wordBytes = plan.heads * layout.resultRows * 4;
   return {

@@ -4,9 +4,9 @@
  * @module
  */
 import {
+  bytesPerElement,
   createTensor,
   type Dispatch,
-  headsPerBlock,
   type Tensor,
   type TensorShape,
 } from "../gpu/buffers.ts";
@@ -28,6 +28,7 @@ import {
   type Problem,
   type StagePlan,
 } from "../implementation.ts";
+import { groupedHeadsPerBlock, groupOf, kvHeadsOf } from "../key_heads.ts";
 import { directionParts, requireLayerInputs, requireProblem } from "../layer_inputs.ts";
 import { requireOptions } from "../options.ts";
 import {
@@ -76,6 +77,7 @@ export async function bindDenseBackwardTensors(
         gpu,
         planDenseBackward(gpu, {
           heads: block.heads,
+          kvHeads: tensors.k.blocks[i].heads,
           rows: q.rows,
           headDim: q.dim,
           dtype: q.dtype,
@@ -110,16 +112,25 @@ export function planDenseLayer(
   direction: Direction = "forward",
   walk?: TileWalk,
 ): ImplementationPlan {
-  requireProblem("plan dense attention", { shape, direction });
-  const { heads, context: rows, headDim, dtype } = shape;
-  const headBlock = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  const block = { heads: headBlock, rows, headDim, dtype, walk };
+  requireProblem("plan dense attention", { shape, direction }, { sharedKeys: true });
+  const { heads, kvHeads, context: rows, headDim, dtype } = shape;
+  const headBlock = groupedHeadsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }], shape);
+  const block = {
+    heads: headBlock,
+    kvHeads: headBlock / groupOf(shape),
+    rows,
+    headDim,
+    dtype,
+    walk,
+  };
   const forward = planDenseAttention(gpu, block);
   requireLists(gpu.capabilities, walk, forward.tile);
-  const size = { heads, rows, headDim, dtype };
+  const size = { heads, kvHeads, rows, headDim, dtype };
   const product = pairFlops(walk, size);
   const parts = directionParts(direction);
-  const tensor = denseForwardBytes(size) / 4;
+  const headBytes = rows * headDim * bytesPerElement(dtype);
+  const tensorBytes = (name: string) =>
+    (/^[kv]\b/.test(name) ? kvHeadsOf(shape) : heads) * headBytes;
   const stages: StagePlan[] = [];
   const names = ["q", "k", "v", "output"];
   const statistics = ["log-sum-exp"];
@@ -145,7 +156,7 @@ export function planDenseLayer(
     statistics.push("delta");
   }
   const buffers = [
-    ...names.map((name) => ({ name, bytes: tensor })),
+    ...names.map((name) => ({ name, bytes: tensorBytes(name) })),
     ...statistics.map((name) => ({ name, bytes: heads * rows * 4 })),
     ...(backward ? backwardScratch(gpu, backward, heads) : []),
     ...listBuffers(walk, { heads, headBlock, tiles: [forward.tile, ...tilesOf(backward)] }),
@@ -169,13 +180,16 @@ export function planDenseLayer(
  */
 export function backwardScratch(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
-  { scratchBytes, heads: headBlock, rows, headDim, dtype, gradientType, walk }: DenseBackwardPlan,
+  plan: DenseBackwardPlan,
   heads: number,
 ): readonly { readonly name: string; readonly bytes: number }[] {
+  const { scratchBytes, heads: headBlock, rows, headDim, dtype, gradientType, walk } = plan;
   if (scratchBytes === 0) return [];
   const rest = heads % headBlock;
+  const kvHeads = rest / groupOf(plan);
   const last = rest > 0
-    ? planDenseBackward(gpu, { heads: rest, rows, headDim, dtype, gradientType, walk }).scratchBytes
+    ? planDenseBackward(gpu, { heads: rest, kvHeads, rows, headDim, dtype, gradientType, walk })
+      .scratchBytes
     : 0;
   const name = gradientType === dtype
     ? "gradients of scores, partial sums"
@@ -235,7 +249,7 @@ export function denseImplementation(
 ): Implementation {
   const { descriptors = [] } = options;
   const walkOf = (action: string, problem: Problem) => {
-    requireProblem(action, problem);
+    requireProblem(action, problem, { sharedKeys: true });
     requireOptions(descriptors, problem.options ?? {}, action);
     return options.walk?.(problem);
   };
@@ -261,7 +275,8 @@ export function denseImplementation(
       const { context: rows, headDim, dtype } = shape;
       const walk = walkOf(`compile ${options.name}`, problem);
       const { headsPerBlock: heads } = planDenseLayer(gpu, shape, direction, walk);
-      const size = { heads, rows, headDim, dtype, walk };
+      const kvHeads = heads / groupOf(shape);
+      const size = { heads, kvHeads, rows, headDim, dtype, walk };
       return options.compile ? options.compile(gpu, size) : compileDense(gpu, size, direction);
     },
     prepare: async (gpu, problem, given) => {
@@ -273,7 +288,9 @@ export function denseImplementation(
         create: (heads) => {
           const { context: rows, headDim, dtype } = problem.shape;
           const { flopsPerDispatch } = given;
-          return options.create(gpu, { heads, rows, headDim, dtype, flopsPerDispatch, walk });
+          const kvHeads = heads / groupOf(problem.shape);
+          const size = { heads, kvHeads, rows, headDim, dtype, flopsPerDispatch, walk };
+          return options.create(gpu, size);
         },
       });
     },
@@ -300,7 +317,7 @@ async function prepareDense(
 ): Promise<Prepared> {
   const { inputs, flopsPerDispatch, walk } = options;
   const action = `prepare ${options.name}`;
-  requireLayerInputs(gpu, action, { problem, inputs });
+  requireLayerInputs(gpu, action, { problem, inputs, sharedKeys: true });
   requirePositive(action, "flopsPerDispatch", flopsPerDispatch);
   const { heads, context: rows, headDim: dim, dtype } = problem.shape;
   const plan = planDenseLayer(gpu, problem.shape, problem.direction, walk);
@@ -311,7 +328,7 @@ async function prepareDense(
     own(
       await createTensor(gpu, { heads, rows, dim, dtype, ...shape }, {
         label,
-        headsPerBlock: headBlock,
+        headsPerBlock: shape.heads === undefined ? headBlock : inputs.k.blocks[0].heads,
       }),
     );
   const statistic = { dim: 1, dtype: "f32" } as const;
@@ -337,8 +354,8 @@ async function prepareDense(
     const outputGradient = inputs.outputGradient!;
     const gradients = {
       q: await allocate("q gradient"),
-      k: await allocate("k gradient"),
-      v: await allocate("v gradient"),
+      k: await allocate("k gradient", { heads: inputs.k.heads }),
+      v: await allocate("v gradient", { heads: inputs.k.heads }),
     };
     const delta = await allocate("delta", statistic);
     const backward = own(

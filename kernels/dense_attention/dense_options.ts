@@ -12,6 +12,7 @@ import {
   requireWhole,
   show,
 } from "../gpu/require.ts";
+import { requireKeyHeads } from "../key_heads.ts";
 import { type DenseAttentionOptions, HEAD_DIMS } from "./types.ts";
 
 /** Softmax scales for which masked scores have no effect and no score overflows. */
@@ -30,12 +31,13 @@ export function requireDenseOptions(
   gpu: Pick<Gpu, "capabilities">,
   options: Pick<
     DenseAttentionOptions,
-    "heads" | "rows" | "headDim" | "dtype" | "scale" | "flopsPerDispatch" | "kernel"
+    "heads" | "kvHeads" | "rows" | "headDim" | "dtype" | "scale" | "flopsPerDispatch" | "kernel"
   >,
 ): void {
   requireRecord(action, "the options", options);
   const { heads, rows, headDim, dtype, scale = 1, kernel = "portable" } = options;
   requireWhole(action, "heads", heads);
+  requireKeyHeads(action, options);
   requireWhole(action, "rows", rows);
   requireDType(action, dtype);
   if (!HEAD_DIMS.includes(headDim)) {

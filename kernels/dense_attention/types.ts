@@ -34,6 +34,8 @@ export const WHOLE_ROWS: DenseVariant = { result: "rows", rowStride: 1 };
 export interface DenseAttentionOptions {
   /** Heads in one binding. */
   readonly heads: number;
+  /** Heads of K, V, dK and dV in one binding; divides `heads`. Default: `heads`. */
+  readonly kvHeads?: number;
   /** N, any whole number from 1. */
   readonly rows: number;
   /** d, one of {@linkcode HEAD_DIMS}. */
@@ -111,9 +113,9 @@ export interface DenseAttentionPlan extends DenseAttentionOptions {
 export interface DenseAttentionBuffers {
   /** `[heads, N, d]`. */
   readonly q: BufferSlice;
-  /** `[heads, N, d]`. */
+  /** `[kvHeads, N, d]`. */
   readonly k: BufferSlice;
-  /** `[heads, N, d]`. */
+  /** `[kvHeads, N, d]`. */
   readonly v: BufferSlice;
   /** `[heads, N, d]`, written. */
   readonly o: BufferSlice;
@@ -127,9 +129,9 @@ export interface DenseAttentionBuffers {
 export interface DenseBackwardBuffers {
   /** `[heads, N, d]`. */
   readonly q: BufferSlice;
-  /** `[heads, N, d]`. */
+  /** `[kvHeads, N, d]`. */
   readonly k: BufferSlice;
-  /** `[heads, N, d]`. */
+  /** `[kvHeads, N, d]`. */
   readonly v: BufferSlice;
   /** `[heads, N, d]`, from the forward kernel. */
   readonly o: BufferSlice;
@@ -144,9 +146,9 @@ export interface DenseBackwardBuffers {
   readonly delta: BufferSlice;
   /** `[heads, N, d]`, written. */
   readonly queryGradient: BufferSlice;
-  /** `[heads, N, d]`, written. */
+  /** `[kvHeads, N, d]`, written. */
   readonly keyGradient: BufferSlice;
-  /** `[heads, N, d]`, written. */
+  /** `[kvHeads, N, d]`, written. */
   readonly valueGradient: BufferSlice;
   /** With a walk: the layer's head that is the first of the block. Default 0. */
   readonly firstHead?: number;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
+import { keyHeadOf } from "../../kernels/key_heads.ts";
 import { type Layer, readStoredRows } from "../plan/measurable.ts";
 import {
   finishAttentionRow,
@@ -28,6 +29,7 @@ export async function checkDense(
   const { inputs, problem, sample, signal } = options;
   const { dtype } = problem.shape;
   const { head, rows } = sample;
+  const keyHead = keyHeadOf(problem.shape, head);
   const seen = rows.map(visibleOf(options, head));
   const queries = await readSampled(gpu, inputs.q, { head, rows });
   const passed = await streamPast(
@@ -40,7 +42,7 @@ export async function checkDense(
       read: async (range, shared) => {
         const [k, v] = await Promise.all(
           [inputs.k, inputs.v].map(async (tensor) =>
-            shared.float32(await readStoredRows(gpu, tensor, { head, ...range }))
+            shared.float32(await readStoredRows(gpu, tensor, { head: keyHead, ...range }))
           ),
         );
         return { ...range, k, v };

@@ -11,7 +11,9 @@
 import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { roundToHalf } from "../../kernels/gpu/half.ts";
+import { range } from "../../kernels/gpu/wgsl.ts";
 import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
+import { groupOf, keyHeadOf } from "../../kernels/key_heads.ts";
 import {
   type LighthouseGeometry,
   locateEntry,
@@ -59,8 +61,8 @@ export interface GradientCheckOptions {
   readonly rows: readonly number[];
   /** Sequence rows from here on use float64 statistics; earlier ones the device's. */
   readonly exactFrom: (sequenceRows: number) => number;
-  /** Keys that a row of the sequence sees. Default: causal. */
-  readonly visible?: Visible;
+  /** Keys that a row of a head's sequence sees. Default: causal. */
+  readonly visible?: (head: number) => Visible;
   /** Lighthouse: geometry and the selection of the head. */
   readonly gathered?: { readonly geometry: LighthouseGeometry; readonly selection: Int32Array };
   /** Which gradients. Default: all three. */
@@ -94,15 +96,24 @@ export async function compareGradients(
   const sequence = gathered
     ? gatheredSequence(gpu, prepared, { ...options, gathered })
     : baseSequence(gpu, prepared, options);
+  // dK and dV add up the query heads that share the key head.
+  const group = groupOf(problem.shape);
+  const members = gathered || group === 1
+    ? [{ head, sequence }]
+    : range(group).map((i) => head - head % group + i).map((head) => ({
+      head,
+      sequence: baseSequence(gpu, prepared, { ...options, head }),
+    }));
   const contributions = rows.map((row) =>
     gathered ? windowSlots(row, gathered) : [{ slot: row, weight: 1 }]
   );
   const slots = [...new Set(contributions.flat().map(({ slot }) => slot))].sort((a, b) => a - b);
-  const bySlot = await sequenceGradients(sequence, { ...options, slots });
+  const bySlot = await sequenceGradients(sequence, { ...options, slots, members });
   const comparisons: GradientComparison[] = [];
   const { names = ["q", "k", "v"] } = options;
   const found = await Promise.all(names.map((name) => {
-    const read = (range: RowRange) => readResultRows(gpu, gradients[name], { head, ...range });
+    const of = name === "q" || gathered ? head : keyHeadOf(problem.shape, head);
+    const read = (range: RowRange) => readResultRows(gpu, gradients[name], { head: of, ...range });
     return readEach(rows, { read, dim: problem.shape.headDim });
   }));
   for (const [which, name] of names.entries()) {
@@ -123,18 +134,27 @@ export async function compareGradients(
 
 type SequenceGradients = ReadonlyMap<number, Record<GradientName, CheckedGradient>>;
 
-/** Gradients of chosen rows of a sequence, in three passes over it. */
-async function sequenceGradients(
-  sequence: Sequence,
-  options: GradientCheckOptions & { slots: readonly number[] },
-): Promise<SequenceGradients> {
-  const { slots, problem, signal, names: wanted = ["k", "v"], halfProducts, flushes } = options;
-  const { gatheredType = "f32", visible = causal } = options;
+/** A query head that adds to dK and dV, and its rows. */
+interface GroupMember {
+  readonly head: number;
+  readonly sequence: Sequence;
+}
+
+interface SequenceOptions extends GradientCheckOptions {
+  /** Rows whose gradients are computed. */
+  readonly slots: readonly number[];
+  /** Query heads that share the keys, in order. */
+  readonly members: readonly GroupMember[];
+}
+
+/**
+ * The rows that chosen rows of a sequence need, with log-sum-exp and delta in float64: the chosen ones, and
+ * those whose statistics are exact.
+ */
+async function exactRows(sequence: Sequence, visible: Visible, options: SequenceOptions) {
+  const { slots, problem, signal, halfProducts } = options;
   const { dtype } = problem.shape;
-  const stored = options.gathered ? gatheredType : dtype;
   const { dim } = sequence;
-  if (slots.length === 0) return new Map();
-  using _held = holdWorkers();
   const exactFrom = Math.max(0, Math.min(sequence.rows, options.exactFrom(sequence.rows)));
   const exact = [
     ...slots.filter((slot) => slot < exactFrom),
@@ -142,7 +162,6 @@ async function sequenceGradients(
   ];
   const seen = exact.map((slot) => visible(slot));
   const keysOf = new Map(exact.map((slot, i) => [slot, seen[i]]));
-  const readers = seenBy(slots, { visible, rows: sequence.rows });
   const names = ["q", "k", "v", "outputGradient"] as const;
   const given = await Promise.all(names.map((name) => {
     const read = (range: RowRange) => sequence.read(name, range);
@@ -170,6 +189,23 @@ async function sequenceGradients(
     },
   );
   const statistics = new Map(exact.map((slot, i) => [slot, finishRowStatistic(passed[i])]));
+  return { exactFrom, keysOf, rowOf, statistics };
+}
+
+/** Gradients of chosen rows of a sequence, in three passes over it. */
+async function sequenceGradients(
+  sequence: Sequence,
+  options: SequenceOptions,
+): Promise<SequenceGradients> {
+  const { slots, problem, signal, names: wanted = ["k", "v"], halfProducts, flushes } = options;
+  const { gatheredType = "f32", visible = () => causal, members } = options;
+  const { dtype } = problem.shape;
+  const stored = options.gathered ? gatheredType : dtype;
+  const { dim } = sequence;
+  if (slots.length === 0) return new Map();
+  using _held = holdWorkers();
+  const own = await exactRows(sequence, visible(options.head), options);
+  const { keysOf, rowOf, statistics } = own;
 
   const queries = await streamPast(
     "queryGradients",
@@ -198,40 +234,42 @@ async function sequenceGradients(
     },
   );
 
-  const pairs = await streamPast(
-    "keyValueGradients",
-    slots.map((slot, i) =>
-      startKeyValueGradient(rowOf.get(slot)!, {
-        spans: readers[i],
-        dtype: stored,
-        halfProducts,
-        flushes,
-      })
-    ),
-    {
-      ranges: wanted.includes("k") || wanted.includes("v")
-        ? chunksOf(startOf(readers), endOf(readers), CHUNK_ROWS)
-        : [],
-      workOf: keysSeen,
-      signal,
-      read: async (range, shared) => {
-        const names = ["outputGradient", "q"] as const;
-        const [outputGradient, q] = await readShared(sequence, names, { range, shared });
-        const lengths = {
-          q: await lengthsOf(q, { dim, shared, signal }),
-          outputGradient: await lengthsOf(outputGradient, { dim, shared, signal }),
-        };
-        const given = { range, outputGradient, statistics, exactFrom, shared, signal };
-        return {
-          ...range,
-          q,
-          outputGradient,
-          lengths,
-          statistics: await chunkStatistics(sequence, given),
-        };
-      },
-    },
+  let pairs = slots.map((slot) =>
+    startKeyValueGradient(rowOf.get(slot)!, { spans: [], dtype: stored, halfProducts, flushes })
   );
+  const adding = wanted.includes("k") || wanted.includes("v") ? members : [];
+  for (const { head, sequence: member } of adding) {
+    const seen = visible(head);
+    const { statistics, exactFrom } = head === options.head
+      ? own
+      : await exactRows(member, seen, options);
+    const readers = seenBy(slots, { visible: seen, rows: sequence.rows });
+    pairs = await streamPast(
+      "keyValueGradients",
+      pairs.map((pair, i) => ({ ...pair, spans: readers[i] })),
+      {
+        ranges: chunksOf(startOf(readers), endOf(readers), CHUNK_ROWS),
+        workOf: keysSeen,
+        signal,
+        read: async (range, shared) => {
+          const names = ["outputGradient", "q"] as const;
+          const [outputGradient, q] = await readShared(member, names, { range, shared });
+          const lengths = {
+            q: await lengthsOf(q, { dim, shared, signal }),
+            outputGradient: await lengthsOf(outputGradient, { dim, shared, signal }),
+          };
+          const given = { range, outputGradient, statistics, exactFrom, shared, signal };
+          return {
+            ...range,
+            q,
+            outputGradient,
+            lengths,
+            statistics: await chunkStatistics(member, given),
+          };
+        },
+      },
+    );
+  }
   return new Map(slots.map((slot, i) => {
     const { key, value } = finishKeyValueGradient(pairs[i]);
     return [slot, { q: finishQueryGradient(queries[i]), k: key, v: value }];
@@ -242,10 +280,14 @@ function baseSequence(gpu: Gpu, prepared: Layer, options: GradientCheckOptions):
   const { inputs, problem, head } = options;
   const { output, lse } = prepared.outputs;
   const tensors = { ...inputs, output, lse, outputGradient: inputs.outputGradient! };
+  const keyHead = keyHeadOf(problem.shape, head);
   return {
     rows: problem.shape.context,
     dim: problem.shape.headDim,
-    read: (name, range) => readStoredRows(gpu, told(tensors[name], name), { head, ...range }),
+    read: (name, range) => {
+      const of = name === "k" || name === "v" ? keyHead : head;
+      return readStoredRows(gpu, told(tensors[name], name), { head: of, ...range });
+    },
   };
 }
 

@@ -84,7 +84,7 @@ export async function checkGradients(
     names,
     exactFrom: (all) => whole ? 0 : head === heads - 1 || !told ? all - EXACT_ROWS : all,
     gathered: geometry && selection ? { geometry, selection } : undefined,
-    visible: geometry ? undefined : visibleOf(options, head),
+    visible: geometry ? undefined : (head) => visibleOf(options, head),
     leeway: leewayOf(prepared),
     gatheredType: prepared.peer ? problem.shape.dtype : "f32",
     halfProducts: halfProductsOf(gpu, {

@@ -6,6 +6,7 @@
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { inspectTensor } from "../../kernels/gpu/inspect.ts";
 import { seededRows } from "../../kernels/gpu/random.ts";
+import { inputShapes } from "../../kernels/key_heads.ts";
 import { type Layer, readResultRows } from "../plan/measurable.ts";
 import { maxDifference } from "./attention_rows.ts";
 import type { CheckOptions } from "./check_options.ts";
@@ -17,10 +18,12 @@ export async function checkInputs(
   { inputs, problem, seed }: CheckOptions,
 ): Promise<Part> {
   const names = ["q", "k", "v", "outputGradient"] as const;
-  const { heads, context, headDim: dim, dtype } = problem.shape;
-  const head = heads - 1;
+  const { context } = problem.shape;
+  const shapes = inputShapes(problem.shape);
   const compared = await Promise.all(names.flatMap((name, i) => {
     const tensor = inputs[name];
+    const { heads, dim, dtype } = shapes[name];
+    const head = heads - 1;
     return tensor
       ? [0, context - 1].map(async (first) => {
         const have = await readResultRows(gpu, tensor, { head, first, count: 1 });

@@ -21,8 +21,9 @@ export interface VerifyCheck {
 }
 
 /** `f16 d=64 N=141 H=2`: how names of checks describe a shape. */
-export function describeShape({ heads, context, headDim, dtype }: AttentionShape): string {
-  return `${dtype} d=${headDim} N=${context} H=${heads}`;
+export function describeShape({ heads, kvHeads, context, headDim, dtype }: AttentionShape): string {
+  const keys = kvHeads === undefined ? "" : ` Hkv=${kvHeads}`;
+  return `${dtype} d=${headDim} N=${context} H=${heads}${keys}`;
 }
 
 /** Elements to compare, each with its own tolerance. */

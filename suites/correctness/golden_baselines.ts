@@ -249,7 +249,7 @@ async function checkGradients(
       head,
       rows,
       exactFrom: () => 0,
-      visible: visibleTo(head),
+      visible: visibleTo,
     });
     for (const [i, [label]] of GRADIENTS.entries()) {
       const own = headOf(want[i], { head, heads });

@@ -5,6 +5,7 @@
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { Implementation, Problem } from "../../kernels/implementation.ts";
+import { groupOf, keyHeadOf, kvHeadsOf } from "../../kernels/key_heads.ts";
 import type { ReferenceGradients } from "../check/reference_rows.ts";
 import { checkOutputs, failureOf } from "../check/check.ts";
 import { type Comparison, describeShape, exact, judge, type VerifyCheck } from "./check_line.ts";
@@ -31,10 +32,11 @@ export async function checkDenseGradients(
   const references = await Promise.all(
     Array.from({ length: heads }, async (_, head) => {
       const of = { head, heads };
+      const ofKeys = { head: keyHeadOf(problem.shape, head), heads: kvHeadsOf(problem.shape) };
       const tensors = {
         q: exactHead(run.inputs.q, of),
-        k: exactHead(run.inputs.k, of),
-        v: exactHead(run.inputs.v, of),
+        k: exactHead(run.inputs.k, ofKeys),
+        v: exactHead(run.inputs.v, ofKeys),
       };
       const outputGradient = exactHead(run.inputs.outputGradient!, of);
       const forward = await attentionReference(tensors, { headDim, dtype, weights, flushes });
@@ -44,7 +46,30 @@ export async function checkDenseGradients(
       );
     }),
   );
-  return judgeGradients(name, { run, references });
+  return judgeGradients(name, { run, references: addGroups(references, problem.shape) });
+}
+
+/**
+ * Gradients of each head, where dK and dV of a key head are the sums over its query heads; the tolerances of
+ * a sum's terms add up.
+ */
+function addGroups(
+  references: readonly ReferenceGradients[],
+  shape: Problem["shape"],
+): readonly (Pick<ReferenceGradients, "q"> & Partial<ReferenceGradients>)[] {
+  const group = groupOf(shape);
+  if (group === 1) return references;
+  const sum = (rows: readonly Float64Array[]) =>
+    rows[0].map((_, i) => rows.reduce((all, row) => all + row[i], 0));
+  return references.map(({ q }, head) => {
+    if (head >= kvHeadsOf(shape)) return { q };
+    const members = references.slice(head * group, (head + 1) * group);
+    const add = (name: "k" | "v") => ({
+      gradient: sum(members.map((one) => one[name].gradient)),
+      tolerance: sum(members.map((one) => one[name].tolerance)),
+    });
+    return { q, k: add("k"), v: add("v") };
+  });
 }
 
 /** A seeded layer against float64 by the check that precedes measurements: all rows. */
@@ -72,19 +97,21 @@ export async function checkVisible(
 /** Compares gradients of a run with those of each head in float64. */
 export function judgeGradients(
   name: string,
-  { run, references }: { run: LayerRun; references: readonly ReferenceGradients[] },
+  { run, references }: {
+    run: LayerRun;
+    /** Of each head; dK and dV of each key head. */
+    references: readonly Partial<ReferenceGradients>[];
+  },
 ): VerifyCheck {
-  const heads = references.length;
-  return judge(
-    name,
-    references.flatMap((reference, head) =>
-      NAMES.map((tensor): Comparison => ({
-        got: headOf(run.gradients![tensor], { head, heads }),
-        want: reference[tensor].gradient,
-        tolerance: reference[tensor].tolerance,
-      }))
-    ),
-  );
+  const comparisons = NAMES.flatMap((tensor) => {
+    const known = references.flatMap((reference) => reference[tensor] ?? []);
+    return known.map(({ gradient, tolerance }, head): Comparison => ({
+      got: headOf(run.gradients![tensor], { head, heads: known.length }),
+      want: gradient,
+      tolerance,
+    }));
+  });
+  return judge(name, comparisons);
 }
 
 /**

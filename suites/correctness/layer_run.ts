@@ -21,6 +21,7 @@ import type {
   Prepared,
   Problem,
 } from "../../kernels/implementation.ts";
+import { inputShapes } from "../../kernels/key_heads.ts";
 import { readScored, type ScoredHead } from "./scorer_checks.ts";
 
 /** Elements `[heads, rows, dim]`, in the storage type. */
@@ -51,7 +52,7 @@ export interface LayerRun {
   readonly gradients?: { readonly q: Elements; readonly k: Elements; readonly v: Elements };
 }
 
-/** Q, K and V (and dO, from a fourth seed): from three consecutive seeds, or given as `[heads, context, headDim]`. */
+/** Q, K and V (and dO, from a fourth seed): from three consecutive seeds, or given, in the layout of the tensors. */
 export type LayerSource = { readonly seed: number } | {
   readonly data: readonly [ArrayLike<number>, ArrayLike<number>, ArrayLike<number>];
 };
@@ -67,14 +68,14 @@ export async function createLayerInputs(
   source: LayerSource,
   options: { outputGradient?: boolean } = {},
 ): Promise<LayerInputs> {
-  const { heads, context: rows, headDim: dim, dtype } = shape;
+  const shapes = Object.values(inputShapes(shape));
   if (options.outputGradient && !("seed" in source)) {
     throw new TypeError("create inputs: an output gradient needs a seed");
   }
   const tensors: Tensor[] = [];
   const labels = ["q", "k", "v", ...options.outputGradient ? ["output gradient"] : []];
   for (const [i, label] of labels.entries()) {
-    const tensor = await createTensor(gpu, { heads, rows, dim, dtype }, { label });
+    const tensor = await createTensor(gpu, shapes[i], { label });
     tensors.push(tensor);
     if ("seed" in source) await fillSeeded(gpu, tensor, source.seed + i);
     else writeTensor(gpu, tensor, source.data[i]);

@@ -8,6 +8,7 @@ import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import { pcg, pcgSum4 } from "../../kernels/gpu/random.ts";
 import type { AttentionShape, Implementation, Problem } from "../../kernels/implementation.ts";
+import { inputShapes, keyHeadOf, kvHeadsOf } from "../../kernels/key_heads.ts";
 import {
   type LighthouseGeometry,
   planGeometry,
@@ -20,14 +21,7 @@ import type { ReferenceRows } from "../check/reference_rows.ts";
 import { errorLine } from "../errors.ts";
 import { checkVisible, judgeGradients } from "./gradient_checks.ts";
 import { gradientHeads, layerHeads } from "./layer_reference.ts";
-import {
-  type Elements,
-  exactHead,
-  headOf,
-  type HostInputs,
-  type LayerSource,
-  runLayer,
-} from "./layer_run.ts";
+import { exactHead, headOf, type HostInputs, type LayerSource, runLayer } from "./layer_run.ts";
 import { attentionReference, maskedReference } from "./references.ts";
 import { checkScored } from "./scorer_checks.ts";
 
@@ -75,6 +69,9 @@ export function denseCases(
       dtype: dtypes[random(dtypes.length)],
     });
   }
+  // Query heads that share keys: groups of two and of three.
+  add({ heads: 4, kvHeads: 2, context: 141, headDim: 64, dtype: "f32" });
+  add({ heads: 3, kvHeads: 1, context: 70, headDim: 64, dtype: dtypesOf(gpu).at(-1)! });
   return cases;
 }
 
@@ -131,8 +128,12 @@ export async function checkDense(
       inputs,
       weights,
       heads: await Promise.all(Array.from({ length: heads }, (_, head) => {
-        const part = (data: Elements) => exactHead(data, { head, heads });
-        const tensors = { q: part(inputs.q), k: part(inputs.k), v: part(inputs.v) };
+        const keys = { head: keyHeadOf(shape, head), heads: kvHeadsOf(shape) };
+        const tensors = {
+          q: exactHead(inputs.q, { head, heads }),
+          k: exactHead(inputs.k, keys),
+          v: exactHead(inputs.v, keys),
+        };
         const options = { headDim, dtype, weights, flushes };
         const given = { implementation, problem, lists: selection };
         return masked
@@ -344,13 +345,20 @@ function awkwardInputs(
   options: { kind: Exclude<InputKind, "seeded">; seed: number },
 ): [Float32Array, Float32Array, Float32Array] {
   const { kind, seed } = options;
-  const size = shape.heads * shape.context * shape.headDim;
+  const shapes = inputShapes(shape);
+  const sizeOf = (offset: number) => {
+    const { heads, rows, dim } = offset === 0 ? shapes.q : shapes.k;
+    return heads * rows * dim;
+  };
   // pcg-sum4 reaches ±4: 2500 times that is the ±1e4 that softmax must handle in f32.
   const scale = kind === "extreme" ? 2500 : kind === "tiny" ? 1e-20 : 1;
   const draw = (offset: number) =>
-    Float32Array.from({ length: size }, (_, i) => pcgSum4(seed + offset, i) * scale);
+    Float32Array.from({ length: sizeOf(offset) }, (_, i) => pcgSum4(seed + offset, i) * scale);
   const same = (offset: number) =>
-    Float32Array.from({ length: size }, (_, i) => pcgSum4(seed + offset, i % shape.headDim));
+    Float32Array.from(
+      { length: sizeOf(offset) },
+      (_, i) => pcgSum4(seed + offset, i % shape.headDim),
+    );
   if (kind === "equal rows") return [same(0), same(1), same(2)];
   return [draw(0), kind === "repeated keys" ? same(1) : draw(1), draw(2)];
 }

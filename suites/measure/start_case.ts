@@ -18,6 +18,7 @@ import { watchAllocations } from "../../kernels/gpu/accounting.ts";
 import { createTensor, MemoryError, type Tensor } from "../../kernels/gpu/buffers.ts";
 import { requireFinite } from "../../kernels/gpu/inspect.ts";
 import { fillSeeded } from "../../kernels/gpu/random.ts";
+import { inputShapes } from "../../kernels/key_heads.ts";
 import type { LayerInputs, OptionDescriptor } from "../../kernels/implementation.ts";
 import { caseRecord, failedRecord } from "../plan/case_record.ts";
 import {
@@ -46,8 +47,12 @@ export async function createInputs(
   members: readonly PlannedCase[],
 ): Promise<LayerInputs & { destroy: () => void }> {
   const { gpu, seed } = session;
-  const { heads, context: rows, headDim: dim, dtype } = members[0].problem.shape;
-  const headsPerBlock = Math.min(heads, ...members.map((entry) => entry.plan!.headsPerBlock));
+  const { shape } = members[0].problem;
+  const headsPerBlock = Math.min(
+    shape.heads,
+    ...members.map((entry) => entry.plan!.headsPerBlock),
+  );
+  const shapes = Object.values(inputShapes(shape));
   const tensors: Tensor[] = [];
   const destroy = () => tensors.forEach((tensor) => tensor.destroy());
   try {
@@ -55,7 +60,8 @@ export async function createInputs(
     const { direction = "forward" } = members[0].problem;
     if (direction !== "forward") labels.push("output gradient");
     for (const [i, label] of labels.entries()) {
-      const tensor = await createTensor(gpu, { heads, rows, dim, dtype }, { label, headsPerBlock });
+      const each = headsPerBlock * shapes[i].heads / shape.heads;
+      const tensor = await createTensor(gpu, shapes[i], { label, headsPerBlock: each });
       tensors.push(tensor);
       await fillSeeded(gpu, tensor, seed + i);
     }

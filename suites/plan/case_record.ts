@@ -4,6 +4,7 @@
  * @module
  */
 import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
+import { kvHeadsOf } from "../../kernels/key_heads.ts";
 import type { ImplementationPlan, LayerOptions, Problem } from "../../kernels/implementation.ts";
 import type { PlannedCase } from "./planned_case.ts";
 import type { CaseRecord, CheckRecord, Sample, StageRecord } from "../result/result_schema.ts";
@@ -47,9 +48,9 @@ function definedOptions(options: LayerOptions): Record<string, number> {
 /** Bytes of inputs and outputs alone: the minimum for any way of computing the layer. */
 export function leastBytes({ shape, direction = "forward" }: Problem): number {
   const { heads, context, headDim, dtype } = shape;
-  // Q, K, V and the output; dO and three gradients as well.
-  const tensors = direction === "forward" ? 4 : 8;
-  return tensors * heads * context * headDim * bytesPerElement(dtype);
+  // Q and the output, K and V; dO, dQ and the gradients of K and V as well.
+  const tensors = direction === "forward" ? 2 : 4;
+  return tensors * (heads + kvHeadsOf(shape)) * context * headDim * bytesPerElement(dtype);
 }
 
 /** The stages of a plan with the samples of each, one list for each stage. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Direction, Problem } from "../../kernels/implementation.ts";
+import { fewHeads } from "../../kernels/key_heads.ts";
 import { CHECK_SUITE } from "../result/suite_records.ts";
 import type { Planning } from "./grid.ts";
 import { findImplementation, type Measurable } from "./measurable.ts";
@@ -19,7 +20,7 @@ export function checkProblem(
 ): Problem {
   if (smallest) return smallest(problem);
   // An odd length past every tile size.
-  return { ...problem, shape: { ...problem.shape, heads: 2, context: 193 } };
+  return { ...problem, shape: { ...problem.shape, ...fewHeads(problem.shape), context: 193 } };
 }
 
 /**

@@ -25,6 +25,8 @@ import {
 import type { TileWalk } from "../tile_walk.ts";
 import { matrixBackwardBytes, matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 import { showBytes, showExcess } from "../../gpu/bytes.ts";
+import { groupOf } from "../../key_heads.ts";
+import { headsText } from "./matrix_schedule.ts";
 
 /** Head dimensions that the kernel supports. */
 export const MATRIX_HEAD_DIMS: readonly number[] = [64, 128];
@@ -174,16 +176,22 @@ export function whyNoMatrixBackward(
     readonly gradientType?: DType;
     /** A sparse pattern, which binds its own buffers. */
     readonly walk?: TileWalk;
+    /** Heads, of queries and of keys and values. Default: as many of these as of those. */
+    readonly heads?: number;
+    readonly kvHeads?: number;
   },
 ): string | undefined {
   const unfit = whyNotOnMatrixUnits(capabilities, shape);
   if (unfit) return unfit;
   const { maxStorageBuffers, maxBindingBytes, maxBufferBytes } = capabilities;
-  const partialBytes = Math.ceil(shape.rows / MOST_TILE_ROWS) * MOST_TILE_ROWS * shape.headDim * 4;
+  const { heads = 1, kvHeads = heads } = shape;
+  const group = groupOf({ heads, kvHeads });
+  const rows = Math.ceil(shape.rows / MOST_TILE_ROWS) * MOST_TILE_ROWS;
+  const partialBytes = group * rows * shape.headDim * 4;
   const most = Math.min(maxBindingBytes, maxBufferBytes);
   if (partialBytes > most) {
     const { bytes, limit } = showExcess(partialBytes, most);
-    return `partial sums of one head need a binding of ${bytes}; the limit is ${limit}`;
+    return `partial sums of ${headsText(group)} need a binding of ${bytes}; the limit is ${limit}`;
   }
   const own = shape.gradientType === "f32" ? BACKWARD_BINDINGS + 1 : BACKWARD_BINDINGS;
   const bindings = own + (shape.walk?.bindings.filter((kind) => kind !== "uniform").length ?? 0);

@@ -21,6 +21,7 @@ import {
 import type { Gpu } from "../../gpu/device.ts";
 import type { Pipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
+import { groupOf } from "../../key_heads.ts";
 import type { MatrixBackwardTiling, MatrixBackwardTilings } from "../tilings.ts";
 import type { WalkBuffers } from "../tile_walk.ts";
 import type { DenseBackwardBuffers } from "../types.ts";
@@ -135,6 +136,7 @@ export function createMatrixBinding(
   gpu: Gpu,
   options: {
     readonly heads: number;
+    readonly kvHeads?: number;
     readonly rows: number;
     readonly scale: number;
     /** FLOP of one product over all heads. */
@@ -160,6 +162,7 @@ export function createMatrixBinding(
 } {
   const { heads, rows, scale, productFlops, schedule, pipelines, scratch, walks } = options;
   const { headDim } = options;
+  const group = groupOf(options);
   const { tilings, groupHeads, keys, queries, paddedRows, rectangles } = schedule;
   const scaled = scaledOf(scratch, schedule);
   const allPairs = rectangles.reduce((sum, { pairs }) => sum + pairs, 0);
@@ -207,16 +210,17 @@ export function createMatrixBinding(
           uniform: uniform(paddedRows),
           workgroups: [queryCount, groups(endQuery - firstQuery, tilings.query), 1] as const,
         },
-        ...parts > 1 && pipelines.sum && {
+        ...(parts > 1 || (group > 1 && endQuery === rows)) && pipelines.sum && {
           sum: createSumParts(gpu, pipelines.sum, {
             rows,
             headDim,
             scale,
-            keys: endKey,
+            keys: endKey - firstKey,
+            ...group > 1 && { firstKey },
             parts,
             partialRows: ownKeys,
-            heads: count,
-            firstHead,
+            heads: count / group,
+            firstHead: firstHead / group,
           }),
         },
       });

@@ -30,6 +30,10 @@
  * power and rescaled, exactly, when it changes; dQ is multiplied by the power of its own rows.
  * Results are then f32 too.
  *
+ * **Shared keys.** Where query heads share a head of keys and values, the pass over keys and values still
+ * computes each query head apart and leaves f32 sums; after the last queries of some keys a pass of its own
+ * adds the heads of a group, in their order (`matrix_sum_parts.ts`).
+ *
  * Queries after a workgroup's last key need no mask: a separate loop without branches handles them.
  * Queries past the end get an unbounded log-sum-exp, so their weights are zero.
  *
@@ -71,6 +75,8 @@ export interface BackwardKernel extends MatrixBackwardTiling {
   readonly walk: string;
   /** Own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}). */
   readonly apart: boolean;
+  /** Query heads that share a head of keys and values. */
+  readonly group: number;
 }
 
 /** What a backward pass is generated for. */
@@ -84,6 +90,8 @@ export interface MatrixBackwardOptions {
   readonly walk?: string;
   /** Own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}). Default false. */
   readonly apart?: boolean;
+  /** Query heads that share a head of keys and values. Default 1. */
+  readonly group?: number;
 }
 
 /** Derives the sizes from a tiling and the problem. */
@@ -91,7 +99,8 @@ export function describeBackward(
   tiling: MatrixBackwardTiling,
   options: MatrixBackwardOptions,
 ): BackwardKernel {
-  const { headDim, gradientType, resultType = gradientType, walk = "", apart = false } = options;
+  const { headDim, gradientType, resultType = gradientType, walk = "", apart = false, group = 1 } =
+    options;
   return {
     ...tiling,
     headDim,
@@ -99,12 +108,18 @@ export function describeBackward(
     resultType,
     walk,
     apart,
+    group,
     vectors: headDim / 8,
     stride: stageStride(headDim),
     threads: 32 * tiling.subgroups,
     ownRows: matrixTileRows(tiling),
     depth: range(headDim / 16),
   };
+}
+
+/** The variable of the first row of the head in keys and values. */
+export function keyRowOf({ group }: BackwardKernel): "headRow" | "keyRow" {
+  return group > 1 ? "keyRow" : "headRow";
 }
 
 /** Parameters of both kernels: the rectangle, and the part of it that a dispatch computes. */
@@ -173,11 +188,14 @@ export function openPath(
 }
 
 /** Whether other rectangles add to the sums of keys before and after this one, if no walk says so. */
-export function openEdges({ walk, apart }: BackwardKernel): string[] {
+export function openEdges({ walk, apart, group }: BackwardKernel): string[] {
   if (apart) return [];
+  const later = group > 1
+    ? "let later = true; // another pass adds the heads of a group"
+    : `let later = params.endQuery < params.rows${walk ? " || params.parts > 1u" : ""};`;
   return [
     "let earlier = params.firstQuery > params.firstKey;",
-    `let later = params.endQuery < params.rows${walk ? " || params.parts > 1u" : ""};`,
+    later,
   ];
 }
 
@@ -196,17 +214,30 @@ export function openTile(kernel: BackwardKernel): string[] {
   ];
 }
 
-/** WGSL of the first own row and of the first column of a head, as `headRow` and `column0Row`. */
-export function openHead({ apart }: BackwardKernel): string[] {
+/**
+ * WGSL of the first rows of a head: of own rows as `headRow` and of columns as `column0Row` where these are
+ * rows of different tensors, else `headRow`, and `keyRow` of {@linkcode keyRowOf}.
+ */
+export function openHead({ apart, group }: BackwardKernel): string[] {
   const head = "params.firstHead + group.x";
-  return apart
-    ? [`let headRow = ownHead(${head});`, `let column0Row = columnHead(${head});`]
-    : [`let headRow = (${head}) * params.rows;`];
+  if (apart) return [`let headRow = ownHead(${head});`, `let column0Row = columnHead(${head});`];
+  return [
+    `let headRow = (${head}) * params.rows;`,
+    ...group > 1 ? [`let keyRow = (${head}) / ${group}u * params.rows;`] : [],
+  ];
 }
 
-/** WGSL of a column's row in the tensors. */
-export function columnInTensor({ apart }: BackwardKernel, column: string): string {
-  const first = apart ? "column0Row" : "headRow";
+/**
+ * WGSL of a column's row in the tensors.
+ *
+ * @param headRow variable of the first row of the head, unless columns have their own.
+ */
+export function columnInTensor(
+  { apart }: BackwardKernel,
+  column: string,
+  headRow = "headRow",
+): string {
+  const first = apart ? "column0Row" : headRow;
   return `${first} + min(${column}, ${columnRows({ apart })} - 1u)`;
 }
 

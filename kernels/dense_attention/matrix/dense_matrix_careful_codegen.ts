@@ -14,7 +14,7 @@
  * @module
  */
 import { flatWgsl } from "../../gpu/wgsl.ts";
-import { columnRows, columnsInTensor, type ForwardKernel } from "./dense_matrix_step_codegen.ts";
+import { columnRows, type ForwardKernel, matrixInKeys } from "./dense_matrix_step_codegen.ts";
 import {
   columnsOfHalves,
   loadWeights,
@@ -44,7 +44,7 @@ function carefulBlock(kernel: ForwardKernel, b: number): string {
   const { depth } = kernel;
   const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
   const addValues = (c: number) => {
-    const at = columnsInTensor(kernel, "firstKey", c);
+    const at = matrixInKeys(kernel, "firstKey", c);
     const values = `subgroupMatrixLoad<${RIGHT}, row_major>(&values, ${at})`;
     return multiplyAdd(`o${b}_${c}`, "w", values);
   };
@@ -83,7 +83,7 @@ function scoresFromMemory(kernel: ForwardKernel, b: number): string {
   const key0 = walk ? "key0" : "k0";
   const sees = (key: string) => walk ? `walkSees(path, seen, row, ${key})` : `(${key} <= row)`;
   const multiply = (c: number) => {
-    const at = columnsInTensor(kernel, "firstKey", c);
+    const at = matrixInKeys(kernel, "firstKey", c);
     const keys = `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${at})`;
     return multiplyAdd("s", `q${b}_${c}`, keys);
   };

@@ -38,12 +38,13 @@ import type { MatrixTiling } from "../tilings.ts";
 import { carefulPass } from "./dense_matrix_careful_codegen.ts";
 import {
   columnRows,
-  columnsInTensor,
   type DenseMatrixOptions,
   type ForwardKernel,
+  keyRowOf,
   maskScores,
   maskUnseen,
-  matrixInTensor,
+  matrixInKeys,
+  matrixInQueries,
   scheduleStep,
 } from "./dense_matrix_step_codegen.ts";
 import {
@@ -69,13 +70,14 @@ const LEAST_SUM = "0.00006103515625"; // 2^-14
  * squaredNorms, then restarts, then the walk's. Parameters are those of `dense_attention.wgsl`.
  */
 export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
-  const { headDim, rowStride = 1, result = "rows", inputs, walk = "" } = options;
+  const { headDim, rowStride = 1, result = "rows", group = 1, inputs, walk = "" } = options;
   const { apart = false, outputType = "f16" } = options;
   const kernel: ForwardKernel = {
     ...tiling,
     headDim,
     rowStride,
     result,
+    group,
     inputs,
     walk,
     apart,
@@ -149,7 +151,12 @@ function declarations(kernel: ForwardKernel): string {
 
 /** Positions of the workgroup, subgroup and lane; queries and accumulators of each block. */
 function openMain(kernel: ForwardKernel): string {
-  const { threads, blocks, blockNumbers, depth } = kernel;
+  const { threads, blocks, blockNumbers, depth, group } = kernel;
+  const keyRow = group > 1
+    ? [
+      `let keyRow = head / ${group}u * params.rows * ROW_STRIDE + residue; // the same of its keys`,
+    ]
+    : [];
   // The last block may be partial: it then begins earlier and stores only its own rows.
   const placeBlock = (b: number) =>
     wgsl`
@@ -158,7 +165,7 @@ function openMain(kernel: ForwardKernel): string {
   `;
   const loadQueries = (b: number) =>
     depth.map((c) => {
-      const at = matrixInTensor(kernel, `block${b}`, c);
+      const at = matrixInQueries(kernel, `block${b}`, c);
       return `let q${b}_${c} = subgroupMatrixLoad<${LEFT}, row_major>(&queries, ${at});`;
     });
   const declareOutputs = (b: number) =>
@@ -176,6 +183,7 @@ function openMain(kernel: ForwardKernel): string {
       let head = sequence / ROW_STRIDE;
       let residue = sequence % ROW_STRIDE;
       let headRow = head * params.rows * ROW_STRIDE + residue; // first row of this sequence
+      ${keyRow}
       let result0 = head * params.resultRows + residue;        // where the result of that row goes
       // The heaviest tiles go first: they attend to the most keys.
       let tile = params.firstTile + params.tileCount - 1u - group.y;
@@ -229,7 +237,7 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
       : maskScores({ b, x: "x", firstKey });
   const maximumOver = (firstKey: string) => {
     const multiply = (c: number) => {
-      const at = columnsInTensor(kernel, firstKey, c);
+      const at = matrixInKeys(kernel, firstKey, c);
       const key = `subgroupMatrixLoad<${RIGHT}, col_major>(&keys, ${at})`;
       return multiplyAdd("s", `q${b}_${c}`, key);
     };
@@ -283,7 +291,7 @@ function attempts(kernel: ForwardKernel): string {
     row: (row) =>
       kernel.apart
         ? `column0Row + min(${row}, columnRows - 1u)`
-        : `headRow + min(${row}, params.rows - 1u) * ROW_STRIDE`,
+        : `${keyRowOf(kernel)} + min(${row}, params.rows - 1u) * ROW_STRIDE`,
     place: kernel.walk ? (position) => `walkedRow(path, ${position})` : undefined,
     step: (rows) => scheduleStep(kernel, rows).join("\n"),
   });

@@ -21,6 +21,7 @@ import {
   endSums,
   entryPoint,
   isScaled,
+  keyRowOf,
   leaveApartGradients,
   type MatrixBackwardOptions,
   openEdges,
@@ -130,7 +131,7 @@ function openMain(kernel: BackwardKernel): string {
   const { headDim, vectors, depth } = kernel;
   const loadOwn = ([name, tensor]: readonly [string, string]) =>
     depth.map((c) => {
-      const at = `(headRow + block) * ${vectors}u + ${2 * c}u, ${vectors}u`;
+      const at = `(${keyRowOf(kernel)} + block) * ${vectors}u + ${2 * c}u, ${vectors}u`;
       return `let ${name}${c} = subgroupMatrixLoad<${LEFT}, row_major>(&${tensor}, ${at});`;
     });
   const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];

@@ -31,6 +31,8 @@ export interface DenseMatrixOptions {
   readonly rowStride?: number;
   /** Default `rows`. */
   readonly result?: DenseResult;
+  /** Query heads that share a head of keys and values. Default 1. */
+  readonly group?: number;
   /** How queries, keys and values are bound. */
   readonly inputs: InputAccess;
   /** WGSL of a walk over tiles (`tile_walk.ts`). Default: all keys up to the diagonal. */
@@ -54,15 +56,29 @@ export interface ForwardKernel extends MatrixTiling, Required<DenseMatrixOptions
   readonly depth: readonly number[];
 }
 
-/** Offset and stride, in 16-byte vectors, of the c-th matrix of 16 rows of a tensor. */
-export function matrixInTensor({ vectors }: ForwardKernel, row: string, c: number): string {
-  return `(headRow + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
+/** The variable of the first row of the sequence in keys and values. */
+export function keyRowOf({ group }: ForwardKernel): "headRow" | "keyRow" {
+  return group > 1 ? "keyRow" : "headRow";
 }
 
-/** The same for keys and values. */
-export function columnsInTensor(kernel: ForwardKernel, row: string, c: number): string {
-  if (!kernel.apart) return matrixInTensor(kernel, row, c);
-  return `(column0Row + ${row}) * ${kernel.vectors}u + ${2 * c}u, ${kernel.vectors}u`;
+/** Offset and stride, in 16-byte vectors, of the c-th matrix of 16 rows of the queries. */
+export function matrixInQueries(kernel: ForwardKernel, row: string, c: number): string {
+  return matrixInTensor(kernel, { headRow: "headRow", row, c });
+}
+
+/** The same of the keys or values. */
+export function matrixInKeys(kernel: ForwardKernel, row: string, c: number): string {
+  if (kernel.apart) {
+    return `(column0Row + ${row}) * ${kernel.vectors}u + ${2 * c}u, ${kernel.vectors}u`;
+  }
+  return matrixInTensor(kernel, { headRow: keyRowOf(kernel), row, c });
+}
+
+function matrixInTensor(
+  { vectors }: ForwardKernel,
+  { headRow, row, c }: { readonly headRow: string; readonly row: string; readonly c: number },
+): string {
+  return `(${headRow} + ${row} * ROW_STRIDE) * ${vectors}u + ${2 * c}u, ${vectors}u * ROW_STRIDE`;
 }
 
 /** WGSL of the number of keys of a head. */

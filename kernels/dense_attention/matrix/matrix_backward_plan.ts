@@ -6,6 +6,7 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { PipelineSource } from "../../gpu/pipeline.ts";
+import { groupOf } from "../../key_heads.ts";
 import {
   type DenseBackwardPlan,
   labelOf,
@@ -68,6 +69,11 @@ function splitPasses(
   return { value: source("values", 7), keyValue: source("keys", 9) };
 }
 
+/** Whether the kernel of a tiling takes walks, and query heads that share keys: one block of keys does. */
+function takesGroups(pass: string): (tiling: MatrixTiling) => boolean {
+  return ({ blocks }) => pass !== "key-value" || blocks === 1;
+}
+
 /** Plans the two tiled passes, for a shape that matrix units support. */
 export function planMatrixPasses(
   { capabilities }: Pick<Gpu, "capabilities">,
@@ -76,15 +82,23 @@ export function planMatrixPasses(
   const { heads, headDim, dtype, rows, matrixTilings, gradientType = dtype, walk } = options;
   const tuned = (pass: "query" | "key-value") =>
     tunedTiling(capabilities, { kernel: "matrix", pass, headDim, dtype, rows, heads });
+  const group = groupOf(options);
   const preferred = () => {
     const shape = { heads, rows, headDim };
+    if (group > 1 && !walk) {
+      return chooseMatrixBackward(
+        capabilities,
+        shape,
+        (pass, all) => all.filter(takesGroups(pass)),
+      );
+    }
     if (walk) {
       return chooseMatrixBackward(
         capabilities,
         shape,
         (pass, all) => {
           // Two blocks of keys have no walk.
-          const walkable = all.filter(({ blocks }) => pass !== "key-value" || blocks === 1);
+          const walkable = all.filter(takesGroups(pass));
           return suitedTilings(walk, walkable, { tileOf: (tiling) => tileOf(pass, tiling), rows });
         },
       );
@@ -97,6 +111,14 @@ export function planMatrixPasses(
   };
   const tilings = matrixTilings ?? preferred();
   const { query, keyValue } = tilings;
+  if (group > 1 && !takesGroups("key-value")(keyValue)) {
+    throw new RangeError(
+      `plan dense attention backward on matrix units: tiling ${
+        tilingName(keyValue)
+      } needs one key ` +
+        "head a head",
+    );
+  }
   const tiles = { query: tileOf("query", query), keyValue: tileOf("key-value", keyValue) };
   for (const tile of Object.values(tiles)) requireWalkable(walk, tile);
   const bound = walk ? walk.bindings : [];
@@ -109,6 +131,7 @@ export function planMatrixPasses(
     tilings,
     gradientType,
     walk,
+    group,
     // Four products in the longer of the two dispatches, 2·d FLOP per pair each.
     pairsAtMost: options.flopsPerDispatch && options.flopsPerDispatch / (8 * headDim * heads),
   });
@@ -126,6 +149,7 @@ export function planMatrixPasses(
           headDim,
           keyRows: matrixTileRows(keyValue),
           gradientType,
+          group,
           walk: walk?.code(tiles.query, gradientType === "f32" ? 7 : 6),
         }),
         bindings: [
@@ -142,6 +166,7 @@ export function planMatrixPasses(
           code: generate(keyValue, {
             headDim,
             gradientType,
+            group,
             walk: walk?.code(tiles.keyValue, gradientType === "f32" ? 13 : 12),
           }),
           bindings: [
@@ -152,8 +177,8 @@ export function planMatrixPasses(
           ],
         },
       },
-      ...schedule.rectangles.some(({ parts = 1 }) => parts > 1) && {
-        sum: sumPartsSource(labelOf("sums of parts", options), { headDim, gradientType }),
+      ...(group > 1 || schedule.rectangles.some(({ parts = 1 }) => parts > 1)) && {
+        sum: sumPartsSource(labelOf("sums of parts", options), { headDim, gradientType, group }),
       },
     },
   };

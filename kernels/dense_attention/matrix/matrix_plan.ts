@@ -6,6 +6,7 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { PipelineSource } from "../../gpu/pipeline.ts";
+import { groupOf } from "../../key_heads.ts";
 import { denseForwardBytes } from "../dense_attention_cost.ts";
 import { splitTiles } from "../portable/tile_ranges.ts";
 import { type MatrixTiling, tilingName } from "../tilings.ts";
@@ -78,6 +79,7 @@ export function planMatrix(
       rowStride,
       result,
       inputs,
+      group: groupOf(options),
       walk: walk?.code(tile, 5 + results.length),
       apart: walk?.apart,
       outputType,
@@ -109,6 +111,6 @@ export function planMatrix(
     }),
     workgroupBytes,
     flops,
-    bytes: denseForwardBytes({ heads, rows, headDim, dtype }),
+    bytes: denseForwardBytes(options),
   };
 }

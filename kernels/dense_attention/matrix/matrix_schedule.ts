@@ -90,9 +90,12 @@ export function planMatrixSchedule(
     readonly pairsAtMost?: number;
     readonly gradientType?: DType;
     readonly walk?: TileWalk;
+    /** Query heads that share a head of keys and values; they share a rectangle. Default 1. */
+    readonly group?: number;
   },
 ): MatrixBackwardSchedule {
   const { heads, rows, headDim, tilings, pairsAtMost = Infinity, gradientType, walk } = options;
+  const { group = 1 } = options;
   const limit = Math.min(maxBindingBytes, maxBufferBytes);
   const unit = [tilings.query, tilings.keyValue].flatMap((tiling) => [
     matrixTileRows(tiling),
@@ -111,15 +114,18 @@ export function planMatrixSchedule(
   let { groupHeads, keys, queries } = cut(heads);
   const partialBytes = padded * headDim * 4;
   if (keys < padded) {
-    const most = Math.floor(limit / partialBytes);
+    const most = wholeGroups(Math.floor(limit / partialBytes), group);
     if (most < 1) {
-      const sizes = showExcess(partialBytes, limit);
+      const sizes = showExcess(group * partialBytes, limit);
       throw new RangeError(
-        `plan dense attention backward on matrix units: partial sums of one head need a binding ` +
-          `of ${sizes.bytes}; the limit is ${sizes.limit}`,
+        `plan dense attention backward on matrix units: partial sums of ${
+          headsText(group)
+        } need a ` +
+          `binding of ${sizes.bytes}; the limit is ${sizes.limit}`,
       );
     }
-    ({ groupHeads, keys, queries } = cut(Math.ceil(heads / Math.ceil(heads / most))));
+    const even = Math.ceil(heads / Math.ceil(heads / most));
+    ({ groupHeads, keys, queries } = cut(Math.ceil(even / group) * group));
   }
   const long = walk &&
     planLongKeys(walk, { rows, padded, unit, most: Math.min(limit / 2 / groupHeads, pairsAtMost) });
@@ -150,7 +156,9 @@ export function planMatrixSchedule(
         weights: groupHeads * Math.max(keys * queries, (long?.endKey ?? 0) * padded) * 2,
       },
       exponents: Math.max(16, groupHeads * Math.max(keys, partKeys) / 16 * 4),
-      keyPartials: whole ? LEAST_BYTES : 2 * groupHeads * Math.max(keys, partKeys) * headDim * 4,
+      keyPartials: whole && group === 1
+        ? LEAST_BYTES
+        : 2 * groupHeads * Math.max(keys, partKeys) * headDim * 4,
       queryPartials: whole ? LEAST_BYTES : groupHeads * partialBytes,
       ...gradientType === "f32" && {
         scaledGradients: heads * rows * headDim * 2,
@@ -186,6 +194,16 @@ function planLongKeys(
   if (parts === 1) return undefined;
   const edges = { firstKey: 0, endKey, firstQuery: 0, endQuery: rows };
   return { ...edges, pairs: walk.pairsWithin(edges), parts, partQueries };
+}
+
+/** The most heads up to a number that are whole groups. */
+function wholeGroups(heads: number, group: number): number {
+  return heads - heads % group;
+}
+
+/** "one head", or "a group of 4 heads". */
+export function headsText(group: number): string {
+  return group === 1 ? "one head" : `a group of ${group} heads`;
 }
 
 function leastCommonMultiple(a: number, b: number): number {

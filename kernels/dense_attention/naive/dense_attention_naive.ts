@@ -20,7 +20,9 @@ import type { DenseAttentionOptions } from "../types.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
 import type { Implementation, Problem } from "../../implementation.ts";
 import { denseImplementation } from "../dense_layer.ts";
+import { groupOf, kvHeadsOf } from "../../key_heads.ts";
 import { planPortable } from "../portable/portable_plan.ts";
+import { replaceLines } from "../tile_walk.ts";
 
 const PARAMS = { rows: "u32", firstRow: "u32", rowCount: "u32", scale: "f32" } as const;
 
@@ -50,12 +52,22 @@ function generateAccess(headDim: number, dtype: DType): string {
   `;
 }
 
+/** `dense_attention_naive.wgsl` where `group` query heads share a head of keys and values. */
+function groupNaive(code: string, group: number): string {
+  if (group === 1) return code;
+  const head = "let head = id.y * params.rows;";
+  return replaceLines(code, {
+    [head]: [head, `let keyHead = id.y / ${group}u * params.rows;`],
+    "let at = (head + key) * PAIRS;": ["let at = (keyHead + key) * PAIRS;"],
+  });
+}
+
 /** The shader for a head dimension and a storage type. */
 function pipelineOf(gpu: Pick<Gpu, "capabilities" | "adapter">, size: DenseAttentionOptions) {
   const { headDim, dtype } = size;
   return {
     label: `naive dense attention d=${headDim} ${dtype}`,
-    code: `${code}${generateAccess(headDim, dtype)}\n`,
+    code: `${groupNaive(code, groupOf(size))}${generateAccess(headDim, dtype)}\n`,
     bindings: planPortable(gpu, size).pipeline.bindings,
   };
 }
@@ -99,9 +111,10 @@ const layer: Implementation = denseImplementation({
     return {
       plan,
       bind: ({ q, k, v, o, lse }) => {
-        const bytes = heads * rows * headDim * bytesPerElement(dtype);
+        const bytes = rows * headDim * bytesPerElement(dtype);
         for (const [name, part] of Object.entries({ q, k, v, o })) {
-          requireBytes(`dense attention: ${name}`, part, bytes);
+          const count = name === "k" || name === "v" ? kvHeadsOf(size) : heads;
+          requireBytes(`dense attention: ${name}`, part, count * bytes);
         }
         requireBytes("dense attention: log-sum-exp", lse, heads * rows * 4);
         return ranges.map(({ rowCount, uniform, flops }) =>

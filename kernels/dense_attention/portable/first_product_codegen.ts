@@ -64,6 +64,7 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
       row: `row0 + u % ${tileRows}u`,
       column: `c * ${rows.pieces}u + u / ${tileRows}u`,
       rowVectors: rows.rowVectors,
+      group: program.group,
     });
   const fetchColumn = (i: number) =>
     fetchVector(columnRegister(i), product.columns, {
@@ -71,6 +72,7 @@ export function generateFirstProduct(program: TileProgram, product: FirstProduct
       column: `c * ${columns.pieces}u + u / ${tileColumns}u`,
       rowVectors: columns.rowVectors,
       apart: program.apart,
+      group: program.group,
     });
   const scale = product.scale ? ` * ${product.scale}` : "";
   const storeRow = (i: number) =>

@@ -10,6 +10,7 @@ import { bindDispatch, type BufferSlice, slice } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { Pipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
+import { groupOf, kvHeadsOf } from "../../key_heads.ts";
 import {
   type DenseBackwardPlan,
   labelOf,
@@ -34,6 +35,7 @@ import {
   generateKeyValueBackward,
   generateQueryBackward,
 } from "./dense_attention_backward_codegen.ts";
+import { groupKeyValueBackward, groupQueryBackward } from "./portable_group.ts";
 import { walkKeyValueBackward, walkQueryBackward } from "./portable_walk.ts";
 import { layOut } from "./tile_layout.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
@@ -103,6 +105,7 @@ export function planPortablePasses(
   options: DenseBackwardOptions,
 ): TiledPlan {
   const { heads, headDim, dtype, rows, gradientType: stored, walk } = options;
+  const group = groupOf(options);
   const tuned = (pass: "query" | "key-value") =>
     tunedTiling(gpu.capabilities, { kernel: "portable", pass, headDim, dtype, rows, heads });
   const preferred = () => {
@@ -131,15 +134,21 @@ export function planPortablePasses(
     pipelines: {
       query: {
         label: labelOf("queries", options),
-        code: (walk ? walkQueryBackward(queryCode, walk.code(tiles.query, 8)) : queryCode) +
-          generateQueryBackward({ tiling: query, headDim, dtype, stored }, { walked }),
+        code: groupQueryBackward(
+          walk ? walkQueryBackward(queryCode, walk.code(tiles.query, 8)) : queryCode,
+          group,
+        ) + generateQueryBackward({ tiling: query, headDim, dtype, stored, group }, { walked }),
         bindings: [...inputs, "read-write", "uniform", ...bound],
       },
       keyValue: {
         label: labelOf("keys and values", options),
-        code:
-          (walk ? walkKeyValueBackward(keyValueCode, walk.code(tiles.keyValue, 9)) : keyValueCode) +
-          generateKeyValueBackward({ tiling: keyValue, headDim, dtype, stored }, { walked }),
+        code: groupKeyValueBackward(
+          walk ? walkKeyValueBackward(keyValueCode, walk.code(tiles.keyValue, 9)) : keyValueCode,
+          group,
+        ) + generateKeyValueBackward(
+          { tiling: keyValue, headDim, dtype, stored, group },
+          { walked },
+        ),
         bindings: [...inputs, "read-write", "read-write", "uniform", ...bound],
       },
     },
@@ -178,22 +187,22 @@ export function bindPortablePasses(
       firstTile,
       scale: plan.scale * Math.LOG2E,
     });
-  const bindRanges = (ranges: readonly TileRange[], pipeline: Pipeline) => {
+  const bindRanges = (ranges: readonly TileRange[], pipeline: Pipeline, heads: number) => {
     const uniforms = ranges.map(uniform);
     return {
       bind: (slices: readonly BufferSlice[], walked: readonly BufferSlice[]) =>
         ranges.map((range, i) =>
           bindDispatch(gpu, pipeline, {
             slices: [...slices, slice(uniforms[i]), ...walked],
-            workgroups: [plan.heads, range.tileCount, 1],
+            workgroups: [heads, range.tileCount, 1],
             flops: range.flops,
           })
         ),
       destroy: () => uniforms.forEach((buffer) => buffer.destroy()),
     };
   };
-  const query = bindRanges(plan.ranges.query, pipelines.query);
-  const keyValue = bindRanges(plan.ranges.keyValue, pipelines.keyValue);
+  const query = bindRanges(plan.ranges.query, pipelines.query, plan.heads);
+  const keyValue = bindRanges(plan.ranges.keyValue, pipelines.keyValue, kvHeadsOf(plan));
   return {
     bind: (b) => {
       const shared = [b.q, b.k, b.v, b.outputGradient, b.lse, b.delta];

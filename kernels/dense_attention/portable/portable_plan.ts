@@ -6,6 +6,7 @@
  */
 import code from "./dense_attention.wgsl" with { type: "text" };
 import type { Gpu } from "../../gpu/device.ts";
+import { groupOf } from "../../key_heads.ts";
 import { denseForwardBytes } from "../dense_attention_cost.ts";
 import { requireDenseOptions } from "../dense_options.ts";
 import { type Tiling, tilingName } from "../tilings.ts";
@@ -27,6 +28,7 @@ import {
 } from "../types.ts";
 import { generateDense } from "./dense_attention_codegen.ts";
 import { walkForward } from "./portable_walk.ts";
+import { groupForward } from "./portable_group.ts";
 import { layOut } from "./tile_layout.ts";
 import { splitTiles } from "./tile_ranges.ts";
 import { showExcess } from "../../gpu/bytes.ts";
@@ -95,6 +97,7 @@ export function planPortable(
   const { heads, rows, headDim, dtype } = options;
   const { capabilities } = gpu;
   const { walk } = options;
+  const group = groupOf(options);
   const tuned = () =>
     tunedTiling(capabilities, {
       kernel: "portable",
@@ -112,7 +115,7 @@ export function planPortable(
   // Lanes of a row must be in one subgroup, and subgroups must be runs of consecutive threads.
   const subgroups = capabilities.subgroups && capabilities.subgroupMinSize >= tiling.threadsX;
   const { apart } = walk ?? {};
-  const program = { tiling, headDim, dtype, rowStride, apart };
+  const program = { tiling, headDim, dtype, rowStride, apart, group };
   const walked = walk !== undefined;
   const generated = generateDense(program, { subgroups, result, walked, outputType });
   const results = Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
@@ -129,7 +132,8 @@ export function planPortable(
     pipeline: {
       label: `${walk?.kind ?? "dense"} attention ${result} d=${headDim} ${dtype}`,
       code: (subgroups ? capabilities.subgroupsDirective : "") +
-        (walk ? walkForward(code, walk.code(tile, 6), { apart }) : code) + generated,
+        groupForward(walk ? walkForward(code, walk.code(tile, 6), { apart }) : code, group) +
+        generated,
       bindings: ["uniform", "read", "read", "read", ...results, ...walk ? walk.bindings : []],
     },
     ranges: splitTiles({
@@ -141,6 +145,6 @@ export function planPortable(
     }),
     workgroupBytes,
     flops,
-    bytes: denseForwardBytes({ heads, rows, headDim, dtype }),
+    bytes: denseForwardBytes(options),
   };
 }

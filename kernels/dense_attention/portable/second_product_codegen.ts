@@ -51,6 +51,7 @@ export function generateSecondProduct(program: TileProgram, product: SecondProdu
       column: `u % ${rowVectors}u`,
       rowVectors,
       apart: program.apart,
+      group: program.group,
     });
   const storeValue = (i: number) => {
     const x = register(i);

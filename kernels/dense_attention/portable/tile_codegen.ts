@@ -17,7 +17,8 @@
  *
  * The shader around these functions declares `params.rows`, `stage`, and the private variables
  * `local`, `tx`, `ty`, `row0` (first row of the workgroup) and `headRow` (first row of the sequence in
- * the tensors; row n of the sequence is row headRow + n * ROW_STRIDE).
+ * the tensors; row n of the sequence is row headRow + n * ROW_STRIDE). Where query heads share a head of
+ * keys and values, `keyRow` is that first row in the tensors of keys and values, and in their gradients.
  *
  * @module
  */
@@ -27,7 +28,7 @@ import { layOut, type TileProgram } from "./tile_layout.ts";
 
 /** Constants that the shaders use, conversion to the storage type, and the order of staged columns. */
 export function generateConstants(
-  { tiling, headDim, dtype, stored = dtype, rowStride }: TileProgram,
+  { tiling, headDim, dtype, stored = dtype, rowStride, group = 1 }: TileProgram,
 ): string {
   const { tileRows, tileColumns, threadsX, threadsY } = tiling;
   const { chunks, columnsPerThread, stageVectors } = layOut(tiling, headDim);
@@ -45,6 +46,7 @@ export function generateConstants(
     const COLUMNS_PER_THREAD = ${columnsPerThread}u;
     const STAGE_VECTORS = ${stageVectors}u;
     const ROW_STRIDE = ${rowStride ?? 1}u;
+    ${group > 1 ? [`const GROUP = ${group}u;`] : []}
     alias FourElements = ${half ? "vec2u" : "vec4f"};
     ${half ? NEAREST_HALF : ""}
     fn fourElements(x: vec4f) -> FourElements {
@@ -85,6 +87,17 @@ export function forEachUnit(
   );
 }
 
+/** Tensors with a head for each group of query heads. */
+const KEY_TENSORS: readonly string[] = ["keys", "values", "keyGradients", "valueGradients"];
+
+/**
+ * The variable that holds the first row of a sequence in a tensor: `keyRow` where several query heads
+ * share a head of it, else `headRow`.
+ */
+function headRowOf(tensor: string, group = 1): string {
+  return group > 1 && KEY_TENSORS.includes(tensor) ? "keyRow" : "headRow";
+}
+
 /** Loads 16 bytes of a row into a register, or zeros if the row does not exist. */
 export function fetchVector(
   register: string,
@@ -95,9 +108,11 @@ export function fetchVector(
     readonly rowVectors: number;
     /** The row is one of other tensors than own rows. Default false. */
     readonly apart?: boolean;
+    /** Query heads that share a head of the buffer, if it holds keys or values. Default 1. */
+    readonly group?: number;
   },
 ): string {
-  const first = at.apart ? "column0Row + n" : "headRow + n * ROW_STRIDE";
+  const first = at.apart ? "column0Row + n" : `${headRowOf(buffer, at.group)} + n * ROW_STRIDE`;
   const row = `(${first}) * ${at.rowVectors}u`;
   return wgsl`
     let n = ${at.row}; ${register} = vec4u();
@@ -124,7 +139,9 @@ export function generateStoreRows(
   const storeRow = (r: number) =>
     wgsl`
     if (row + ${r}u < params.rows) {
-      let at = (headRow + (row + ${r}u) * ROW_STRIDE) * ${headDim / 4}u + tx;
+      let at = (${headRowOf(to, program.group)} + (row + ${r}u) * ROW_STRIDE) * ${
+      headDim / 4
+    }u + tx;
       let factor = ${factor(r)};
       ${
       range(depthGroups).map((g) =>

@@ -21,6 +21,8 @@ export interface TileProgram {
    * variable `column0Row`, their number `columnRows`. Default false.
    */
   readonly apart?: boolean;
+  /** Query heads that share a head of keys and values. Default 1. */
+  readonly group?: number;
 }
 
 /** Sizes derived from a tiling and a head dimension. */

@@ -12,6 +12,7 @@ import { createDenseAttention, planDenseAttention } from "../../dense_attention/
 import { denseImplementation } from "../../dense_attention/dense_layer.ts";
 import type { TileWalk } from "../../dense_attention/tile_walk.ts";
 import { showExcess } from "../../gpu/bytes.ts";
+import { fewHeads } from "../../key_heads.ts";
 import type { Implementation, OptionDescriptor, Problem, RowSpan } from "../../implementation.ts";
 import { type BlockLists, blockWalk } from "../tile_lists/block_walk.ts";
 import { bigBirdLists, type BigBirdPattern } from "./bigbird_pattern.ts";
@@ -165,7 +166,7 @@ export const bigBird: Implementation = denseImplementation({
     ]);
     return {
       ...problem,
-      shape: { ...problem.shape, heads: 2, context: SHORT_CONTEXT },
+      shape: { ...problem.shape, ...fewHeads(problem.shape), context: SHORT_CONTEXT },
       options: Object.fromEntries(least),
     };
   },

@@ -10,6 +10,7 @@
  */
 import { createDenseAttention, planDenseAttention } from "../../dense_attention/dense_attention.ts";
 import { denseImplementation } from "../../dense_attention/dense_layer.ts";
+import { fewHeads } from "../../key_heads.ts";
 import type { Implementation, OptionDescriptor, Problem, RowSpan } from "../../implementation.ts";
 import { windowWalk } from "./window_walk.ts";
 
@@ -86,7 +87,7 @@ export const slidingWindow: Implementation = denseImplementation({
     const { window = short.window, sinks = short.sinks } = problem.options ?? {};
     return {
       ...problem,
-      shape: { ...problem.shape, heads: 2, context: SHORT_CONTEXT },
+      shape: { ...problem.shape, ...fewHeads(problem.shape), context: SHORT_CONTEXT },
       options: { window: Math.min(window, short.window), sinks: Math.min(sinks, short.sinks) },
     };
   },

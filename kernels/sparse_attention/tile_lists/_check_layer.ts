@@ -8,6 +8,7 @@ import { checkOutputs, failureOf } from "../../../suites/check/check.ts";
 import { createTensor, readTensor, type Tensor, writeTensor } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { fillSeeded } from "../../gpu/random.ts";
+import { inputShapes } from "../../key_heads.ts";
 import type { Implementation, LayerInputs, Problem } from "../../implementation.ts";
 
 /** Names of a layer's inputs, in the order of their seeds. */
@@ -16,12 +17,12 @@ export const INPUTS = ["q", "k", "v", "outputGradient"] as const;
 /** Seeded inputs of a layer. */
 export async function seededInputs(
   gpu: Gpu,
-  { shape: { heads, context: rows, headDim: dim, dtype } }: Problem,
+  { shape }: Problem,
   seed: number,
 ): Promise<Required<LayerInputs> & { destroy: () => void }> {
   const tensors: Tensor[] = [];
   for (const [i, label] of INPUTS.entries()) {
-    tensors.push(await createTensor(gpu, { heads, rows, dim, dtype }, { label }));
+    tensors.push(await createTensor(gpu, inputShapes(shape)[label], { label }));
     await fillSeeded(gpu, tensors[i], seed + i);
   }
   const [q, k, v, outputGradient] = tensors;
