@@ -4,7 +4,8 @@
  * Each call compiles (once per device and shape), allocates, runs once and frees. To run the same
  * layer repeatedly, or to keep results on the device, prepare an {@linkcode Implementation}.
  *
- * Shapes: Q, K, V, dO, the output and the gradients `[heads, context, headDim]`, heads outermost.
+ * Shapes: Q, dO, the output and dQ `[heads, context, headDim]`, heads outermost; K, V, dK and dV
+ * `[kvHeads, context, headDim]`, where `kvHeads` is `heads` unless an option or a tensor says otherwise.
  *
  * @module
  */
@@ -36,6 +37,7 @@ import type {
   Prepared,
   Problem,
 } from "./implementation.ts";
+import { inputShapes } from "./key_heads.ts";
 import { lighthouseImplementation } from "./lighthouse/lighthouse_attention.ts";
 import { findScorer, SCORERS } from "./lighthouse/scorers/scorers.ts";
 
@@ -66,7 +68,7 @@ export interface AttentionResult {
 
 /** Additional results of a backward pass. */
 export interface AttentionGradients {
-  /** dQ, dK and dV, `[heads, context, headDim]` each. */
+  /** dQ, `[heads, context, headDim]`; dK and dV, `[kvHeads, context, headDim]` each. */
   readonly gradients: {
     readonly q: Float32Array | Float16Array;
     readonly k: Float32Array | Float16Array;
@@ -268,7 +270,12 @@ async function runLayer<Result>(
     if (isTensor(input)) requireTensor(gpu, `attention: ${name}`, input);
   }
   const tensors = inputs.map(([, input]) => input).filter(isTensor);
-  const headsPerBlock = tensors[0]?.blocks[0].heads ?? plan.headsPerBlock;
+  const shapes = inputShapes(shape);
+  const [known] = tensors;
+  // Query heads of a block, where the first tensor is one of keys too.
+  const headsPerBlock = known
+    ? known.blocks[0].heads * shape.heads / known.heads
+    : plan.headsPerBlock;
   const { own, destroy } = collectOwned();
   try {
     const uploaded: [string, Tensor][] = [];
@@ -277,13 +284,12 @@ async function runLayer<Result>(
         uploaded.push([name, input]);
         continue;
       }
+      const wanted = shapes[name as keyof typeof shapes];
       const tensor = own(
-        await createTensor(gpu, {
-          heads: shape.heads,
-          rows: shape.context,
-          dim: shape.headDim,
-          dtype: shape.dtype,
-        }, { label: name, headsPerBlock }),
+        await createTensor(gpu, wanted, {
+          label: name,
+          headsPerBlock: headsPerBlock * wanted.heads / shape.heads,
+        }),
       );
       writeTensor(gpu, tensor, input);
       uploaded.push([name, tensor]);

@@ -7,11 +7,12 @@
 import type { DType, Tensor } from "./gpu/buffers.ts";
 import { requireDType, requireNumbers, requireRecord, requireWhole } from "./gpu/require.ts";
 import type { AttentionShape } from "./implementation.ts";
+import { requireKeyHeads } from "./key_heads.ts";
 
 /** A tensor on the device, which the caller keeps, or its elements on the host. */
 export type AttentionInput = Tensor | ArrayLike<number>;
 
-/** Inputs of a forward pass, `[heads, context, headDim]` each. */
+/** Inputs of a forward pass: `[heads, context, headDim]`, K and V `[kvHeads, context, headDim]`. */
 export interface AttentionInputs {
   /** Queries. */
   readonly q: AttentionInput;
@@ -31,6 +32,11 @@ export interface AttentionGradientInputs extends AttentionInputs {
 export interface AttentionOptions {
   /** H. Default: 1, or that of the tensors. */
   readonly heads?: number;
+  /**
+   * Hkv, heads of keys and values; divides H. Query head h reads key head ⌊h / (H / Hkv)⌋. Default: that of
+   * the tensors, else H.
+   */
+  readonly kvHeads?: number;
   /** d; needed if no input is a tensor. The context follows from the number of elements. */
   readonly headDim?: number;
   /**
@@ -82,6 +88,12 @@ export function shapeOf(
   if (headDim === undefined) throw new RangeError("attention: headDim is missing");
   requireWhole(ACTION, "heads", heads);
   requireWhole(ACTION, "headDim", headDim);
+  const tensorOf = (name: string) => {
+    const found = inputs.find(([known]) => known === name)?.[1];
+    return found && isTensor(found) ? found : undefined;
+  };
+  const kvHeads = options.kvHeads ?? (tensorOf("k") ?? tensorOf("v"))?.heads ?? heads;
+  requireKeyHeads(ACTION, { heads, kvHeads });
   const dtype = options.dtype ?? commonDType(inputs);
   requireDType(ACTION, dtype);
   const elements = (input: AttentionInput) =>
@@ -96,19 +108,20 @@ export function shapeOf(
     );
   }
   for (const [name, input] of inputs) {
+    const own = name === "k" || name === "v" ? kvHeads : heads;
     const fits = isTensor(input)
-      ? input.heads === heads && input.rows === context && input.dim === headDim &&
+      ? input.heads === own && input.rows === context && input.dim === headDim &&
         input.dtype === dtype
-      : input.length === elements(first);
+      : input.length === own * context * headDim;
     if (fits) continue;
     const found = isTensor(input)
       ? `${input.dtype} [${input.heads}, ${input.rows}, ${input.dim}]`
       : `${input.length} elements`;
     throw new RangeError(
-      `attention: ${name} is ${found}, the layer needs ${dtype} [${heads}, ${context}, ${headDim}]`,
+      `attention: ${name} is ${found}, the layer needs ${dtype} [${own}, ${context}, ${headDim}]`,
     );
   }
-  return { heads, context, headDim, dtype };
+  return { heads, ...(kvHeads !== heads && { kvHeads }), context, headDim, dtype };
 }
 
 /**

@@ -28,6 +28,33 @@ import {
   selectReference,
 } from "./lighthouse/lighthouse_reference.ts";
 
+Deno.test("denseAttention: query heads share the keys that there are", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const size = { heads: 4, count: 75, dim: 32 };
+  const [q, outputGradient] = [1, 4].map((seed) => seeded(seed, size));
+  const [k, v] = [2, 3].map((seed) => seeded(seed, { ...size, heads: 2 }));
+  const rows = size.count * size.dim;
+  const inputs = { q: q.all, k: k.all, v: v.all, outputGradient: outputGradient.all };
+  const options = { heads: 4, kvHeads: 2, headDim: 32 };
+  const { output, gradients } = await denseAttention(gpu, inputs, options);
+  assert.deepEqual([output.length, gradients.k.length], [4 * rows, 2 * rows]);
+  for (const head of [0, 3]) {
+    const keys = Math.floor(head / 2);
+    const given = { q: q.each[head], k: k.each[keys], v: v.each[keys], headDim: 32 };
+    const want = denseAttentionReference(given);
+    const part = output.subarray(head * rows, (head + 1) * rows);
+    assert.ok(worstRatio(part, want.output, want.tolerance) <= 1);
+  }
+  await assert.rejects(denseAttention(gpu, inputs, { ...options, kvHeads: 4 }), {
+    message: "attention: k is 4800 elements, the layer needs f32 [4, 75, 32]",
+  });
+  await assert.rejects(denseAttention(gpu, inputs, { ...options, kvHeads: 3 }), {
+    message: "attention: kvHeads 3 does not divide 4 heads",
+  });
+  gpu.destroy();
+});
+
 /** Rows `[count, dim]` of each head, and all heads in one. */
 function seeded(seed: number, size: { heads: number; count: number; dim: number }) {
   const each = Array.from(

@@ -56,6 +56,7 @@ const COLUMNS: Readonly<Record<string, (record: CaseRecord) => ChartCell | undef
   direction: ({ direction }) => direction,
   context: ({ shape }) => shape.context,
   heads: ({ shape }) => shape.heads,
+  kv_heads: ({ shape }) => shape.kvHeads ?? shape.heads,
   head_dim: ({ shape }) => shape.headDim,
   dtype: ({ shape }) => shape.dtype,
   options: ({ options }) => options && JSON.stringify(options),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { headsKey } from "../data/head_counts.ts";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { Result } from "../../suites/result/result_schema.ts";
 import { hasSetting, LEAD_LAYER, OWN_DENSE } from "../data/cases.ts";
@@ -47,9 +48,9 @@ export function equalCostClaim(result: Result, direction: Direction): ClaimRow {
   if (lighthouse === undefined) {
     return notRun(whyNotReached(result, direction));
   }
-  const dense = series.find(({ implementation, dtype, heads, headDim }) =>
-    implementation === OWN_DENSE && dtype === lighthouse.dtype && heads === lighthouse.heads &&
-    headDim === lighthouse.headDim
+  const dense = series.find((one) =>
+    one.implementation === OWN_DENSE && one.dtype === lighthouse.dtype &&
+    headsKey(one) === headsKey(lighthouse) && one.headDim === lighthouse.headDim
   );
   const target = lighthouse.points.find(({ context }) => context === HEADLINE_CONTEXT)!;
   const at = (end: "median" | "low" | "high", seconds: number) =>

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { headsKey } from "../data/head_counts.ts";
 import { OWN_DENSE } from "../data/cases.ts";
 import anchor from "../../fixtures/anchors/h100-cuda.json" with { type: "json" };
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
@@ -94,10 +95,10 @@ function dilatedFinding(result: Result): Finding | null {
     implementation === "lighthouse-dilated" && direction === "forward"
   );
   const alike = (name: string, wanted: Direction) =>
-    series.find(({ implementation, direction, heads, headDim, dtype, dilation }) =>
-      implementation === name && direction === wanted && heads === dilated?.heads &&
-      headDim === dilated.headDim && dtype === dilated.dtype &&
-      (dilation ?? dilated.dilation) === dilated.dilation
+    series.find((one) =>
+      dilated !== undefined && one.implementation === name && one.direction === wanted &&
+      headsKey(one) === headsKey(dilated) && one.headDim === dilated.headDim &&
+      one.dtype === dilated.dtype && (one.dilation ?? dilated.dilation) === dilated.dilation
     );
   const dense = alike(OWN_DENSE, "forward");
   if (dilated === undefined) return null;

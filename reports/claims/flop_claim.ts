@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { headsKey } from "../data/head_counts.ts";
 import { LEAD_SCORER, OWN_DENSE } from "../data/cases.ts";
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { formatPlural, formatRatio } from "../text/format.ts";
@@ -24,8 +25,7 @@ export function flopClaim(result: Result): ClaimRow {
     software: false,
     nearest: null,
   };
-  const shapeOf = ({ shape: { context, heads, headDim } }: CaseRecord) =>
-    `${context} ${heads} ${headDim}`;
+  const shapeOf = ({ shape }: CaseRecord) => `${shape.context} ${headsKey(shape)} ${shape.headDim}`;
   const whole = new Map<string, CaseRecord>();
   for (const record of result.cases) {
     if (record.implementation !== OWN_DENSE || record.direction !== "forward") continue;

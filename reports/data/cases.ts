@@ -95,7 +95,8 @@ export function casesById(result: Result): Map<string, CaseRecord> {
 
 /** Whether a Lighthouse (or dense) case has the shape of the paper's latency figure, at any N. */
 export function hasSetting(record: CaseRecord, setting: LatencySetting): boolean {
-  const { heads, headDim, context } = record.shape;
+  const { heads, kvHeads = heads, headDim, context } = record.shape;
+  if (kvHeads !== heads) return false;
   if (heads !== setting.heads || headDim !== setting.headDim) return false;
   const { options } = record;
   return options === undefined ||

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { headsKey } from "./head_counts.ts";
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { type Spread, spreadOf } from "./spread.ts";
 import { DIRECTION_ORDER, isContextCase, isMeasured, OWN_DENSE } from "./cases.ts";
@@ -47,6 +48,8 @@ export interface ContextSeries {
   implementation: string;
   direction: CaseRecord["direction"];
   heads: number;
+  /** Heads of keys and values, if they are fewer. */
+  kvHeads?: number;
   headDim: number;
   dtype: string;
   levels: number | null;
@@ -166,12 +169,18 @@ export type SeriesIdentity = Omit<ContextSeries, "points" | "fit">;
 
 /** The series that a case belongs to. */
 export function seriesIdentity(record: CaseRecord): SeriesIdentity {
-  const { heads, headDim, dtype } = record.shape;
+  const { heads, kvHeads, headDim, dtype } = record.shape;
   const ours = record.family === "lighthouse";
   const options = ours ? record.options : undefined;
   const settings = ours ? [] : settingsOf(record);
   const k = options === undefined ? null : ruleOfK(record);
-  const parts = [record.implementation, record.direction, `H${heads}`, `d${headDim}`, dtype];
+  const parts = [
+    record.implementation,
+    record.direction,
+    `H${headsKey(record.shape)}`,
+    `d${headDim}`,
+    dtype,
+  ];
   if (options !== undefined) parts.push(`L${options.levels}`, `p${options.pooling}`, `k${k}`);
   const dilation = options?.dilation ?? null;
   if (dilation !== null) parts.push(`δ${dilation}`);
@@ -181,6 +190,7 @@ export function seriesIdentity(record: CaseRecord): SeriesIdentity {
     implementation: record.implementation,
     direction: record.direction,
     heads,
+    ...(kvHeads !== undefined && { kvHeads }),
     headDim,
     dtype,
     levels: options?.levels ?? null,

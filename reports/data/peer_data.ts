@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { headsKey } from "./head_counts.ts";
 import type { CaseRecord, RatioRecord, Result } from "../../suites/result/result_schema.ts";
 import { DIRECTION_ORDER, isMeasured } from "./cases.ts";
 import { inverseSpread, ratioSpread, type Spread } from "./spread.ts";
@@ -83,7 +84,8 @@ export function peerRows(result: Result): PeerRow[] {
 function workOf(
   { suite, family, scorer, direction, shape, options }: CaseRecord,
 ): string {
-  const { heads, context, headDim, dtype } = shape;
+  const { context, headDim, dtype } = shape;
+  const heads = headsKey(shape);
   const set = Object.entries(options ?? {}).sort(([a], [b]) => a < b ? -1 : 1);
   return JSON.stringify([suite, family, scorer, direction, heads, context, headDim, dtype, set]);
 }

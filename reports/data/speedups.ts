@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { headsKey } from "./head_counts.ts";
 import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
 import { casesById, isContextCase, isMeasured, OWN_DENSE, timesLayer } from "./cases.ts";
 import { ratioSpread, type Spread, spreadOf } from "./spread.ts";
@@ -73,7 +74,7 @@ export function speedupPoints(result: Result): SpeedupPoint[] {
     if (denominator.implementation.startsWith("peer:")) continue;
     if (numerator.direction !== denominator.direction) continue;
     const [a, b] = [numerator.shape, denominator.shape];
-    if (a.context !== b.context || a.heads !== b.heads || a.headDim !== b.headDim) continue;
+    if (a.context !== b.context || headsKey(a) !== headsKey(b) || a.headDim !== b.headDim) continue;
     points.push({
       context: b.context,
       ratio,
@@ -120,7 +121,7 @@ export function fastestDenseOf(
   result: Result,
 ): (point: Pick<SpeedupPoint, "numerator" | "denominator">) => FastestDense | null {
   const workOf = ({ suite, direction, shape }: CaseRecord) =>
-    [suite, direction, shape.context, shape.heads, shape.headDim, shape.dtype].join(" ");
+    [suite, direction, shape.context, headsKey(shape), shape.headDim, shape.dtype].join(" ");
   const fastest = new Map<string, CaseRecord & { statistic: Statistic }>();
   for (const record of result.cases) {
     if (record.family !== "dense" || !isMeasured(record)) continue;

@@ -48,11 +48,13 @@ const requestSchema = z.looseObject({
   contexts: numbers,
   longest: z.record(z.string(), z.number()).optional().catch(undefined),
   heads: numbers,
+  kvHeads: numbers,
   headDims: numbers,
   dtype: z.string().optional().catch(undefined),
   options: grid,
   sweeps: z.array(z.looseObject({
     context: z.number().optional().catch(undefined),
+    kvHeads: numbers,
     implementations: strings,
     options: grid,
   })).optional().catch(undefined),
@@ -131,13 +133,16 @@ export class Requests {
     if (!checks && lacks(({ suites }) => suites?.includes(suite))) return true;
     if (lacks((request) => namesImplementation(request, implementation))) return true;
     if (!grid) return false;
-    const { context, heads, headDim, dtype } = shape;
+    const { context, heads, kvHeads = heads, headDim, dtype } = shape;
     return lacks(({ directions }) => directions?.includes(direction)) ||
       lacks(({ contexts = [], longest, sweeps = [] }) =>
         contexts.includes(context) && context <= (longest?.[direction] ?? Infinity) ||
         sweeps.some((sweep) => sweep.context === context)
       ) ||
       lacks((request) => request.heads?.includes(heads)) ||
+      lacks(({ kvHeads: all = [heads], sweeps = [] }) =>
+        [all, ...sweeps.map((sweep) => sweep.kvHeads)].some((counts) => counts?.includes(kvHeads))
+      ) ||
       lacks((request) => request.headDims?.includes(headDim)) ||
       lacks((request) => request.dtype === dtype) ||
       Object.entries(options).some(([name, value]) =>

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { headsText } from "../data/head_counts.ts";
 import type { JSX } from "preact";
 import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import { DIRECTION_NAMES, DIRECTION_ORDER, isMeasured } from "../data/analysis.ts";
@@ -96,7 +97,7 @@ export function ratioText({ ratio }: PeerRow): string {
 }
 
 function layerText({ direction, shape, options }: CaseRecord): string {
-  const parts = [direction, `H = ${shape.heads}`, `d = ${shape.headDim}`, shape.dtype];
+  const parts = [direction, headsText(shape), `d = ${shape.headDim}`, shape.dtype];
   if (options) {
     parts.push(`L = ${options.levels}`, `p = ${options.pooling}`, `k = ${options.k}`);
   }

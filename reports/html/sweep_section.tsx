@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { headsKey, headsText } from "../data/head_counts.ts";
 import { OWN_DENSE, timesLayer } from "../data/cases.ts";
 import type { JSX } from "preact";
 import type { CaseRecord, Result, Statistic } from "../../suites/result/result_schema.ts";
@@ -52,7 +53,8 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   for (const record of measured) {
     for (const sweep of new Set(record.sweeps)) {
       if (sweep === "context" || record.options === undefined) continue;
-      const { context, heads, headDim, dtype } = record.shape;
+      const { context, headDim, dtype } = record.shape;
+      const heads = headsKey(record.shape);
       const key = [sweep, record.direction, context, heads, headDim, dtype].join(" ");
       const group = groups.get(key) ?? { sweep, cases: [] };
       groups.set(key, group);
@@ -72,7 +74,7 @@ export function sweepSection(result: Result, prefix: string): Section | null {
   const several = new Set(all.map(({ cases }) => cases[0].direction)).size > 1;
   const styles = seriesStyles(measured.map(({ implementation }) => implementation), result);
   const shapeOf = ({ direction, shape }: CaseRecord) =>
-    [direction, shape.context, shape.heads, shape.headDim, shape.dtype].join(" ");
+    [direction, shape.context, headsKey(shape), shape.headDim, shape.dtype].join(" ");
   const whole = new Map(
     measured.filter(({ implementation }) => implementation === OWN_DENSE).toReversed()
       .map((record) => [shapeOf(record), record]),
@@ -295,7 +297,7 @@ function sweepFixed(cases: readonly CaseRecord[], sweep: string): string {
     levels: `L = ${options!.levels}`,
     pooling: `p = ${options!.pooling}`,
     k: `k = ${formatCount(options!.k)}`,
-    heads: `H = ${shape.heads}`,
+    heads: headsText(shape),
     headDim: `d = ${shape.headDim}`,
     dtype: shape.dtype,
   }));

@@ -51,10 +51,11 @@ export function caseTitle({ suite, implementation, direction, shape }: NamedCase
 export function caseSetting(
   { shape, options = {}, contextParallel, training }: NamedCase,
 ): string {
-  const { heads, headDim, dtype } = shape;
+  const { heads, kvHeads, headDim, dtype } = shape;
   const letters: Record<string, string> = { levels: "L", pooling: "p", dilation: "δ" };
   return [
     `H = ${formatCount(heads)}`,
+    ...(kvHeads === undefined ? [] : [`Hkv = ${formatCount(kvHeads)}`]),
     `d = ${formatCount(headDim)}`,
     dtype,
     ...Object.entries(options).map(([name, value]) =>

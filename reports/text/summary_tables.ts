@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { headsText } from "../data/head_counts.ts";
 import { timesLayer } from "../data/cases.ts";
 import type { Result } from "../../suites/result/result_schema.ts";
 import {
@@ -130,7 +131,7 @@ export function claimCell({ ours, nearest }: ClaimRow): string {
 type SeriesIdentity = Omit<ContextSeries, "points" | "fit"> | SpeedupSeries;
 
 function seriesParts(series: SeriesIdentity): string[] {
-  const parts = [`H = ${series.heads}`, `d = ${series.headDim}`, series.dtype];
+  const parts = [headsText(series), `d = ${series.headDim}`, series.dtype];
   if (series.direction !== "forward") parts.unshift(series.direction);
   if (series.k !== null) {
     parts.push(`L = ${series.levels}`, `p = ${series.pooling}`, `k = ${ruleText(series)}`);

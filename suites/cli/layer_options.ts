@@ -23,6 +23,7 @@ interface TakesOptions {
 interface LayerValues {
   readonly context?: number[];
   readonly heads?: number[];
+  readonly kvHeads?: number[];
   readonly headDim?: number[];
   readonly scorer?: string[];
   readonly implementation?: string[];
@@ -50,6 +51,11 @@ export function addLayerOptions(command: unknown, { verb }: { verb: string }): v
   (command as TakesOptions)
     .option("--context <list>", "context lengths N, for example 8192,16K", joined(parseCounts))
     .option("--heads <list>", "numbers of heads H", joined(parseCounts))
+    .option(
+      "--kv-heads <list>",
+      "numbers of heads of keys and values, which divide H; default: H",
+      joined(parseCounts),
+    )
     .option("--head-dim <list>", "head dimensions d", joined(parseCounts))
     .addOption(nameList("--scorer <list>", "Lighthouse scorers", SCORER_NAMES))
     .addOption(
@@ -120,6 +126,7 @@ export function chosenLayers(command: { opts: () => unknown }) {
   return {
     contexts: given.context,
     heads: given.heads,
+    kvHeads: given.kvHeads,
     headDims: given.headDim,
     options: chosenValues(given),
     implementations: given.implementation,

@@ -10,5 +10,5 @@ export const correctnessRecord: SuiteRecord = {
   title: "small layers against float64",
   checks: true,
   layers: true,
-  plannedBy: ["suites", "directions", "headDims", "dtype", "options", "sweeps"],
+  plannedBy: ["suites", "directions", "kvHeads", "headDims", "dtype", "options", "sweeps"],
 };

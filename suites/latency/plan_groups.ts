@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { bytesPerHead } from "../../kernels/gpu/tensors.ts";
+import { inputShapes } from "../../kernels/key_heads.ts";
 import { attachCheckGates } from "../plan/check_gates.ts";
 import { caseOf, type Planning } from "../plan/grid.ts";
 import { PEER_PREFIX } from "../plan/measurable.ts";
@@ -90,7 +92,7 @@ function fitTogether(
 ): boolean {
   if (!baseline?.plan || !candidate.plan || baseline.skip || candidate.skip) return true;
   if (baseline.predictedOnly) return true;
-  const { heads, context, headDim, dtype } = candidate.problem.shape;
-  const inputs = 3 * heads * context * headDim * (dtype === "f16" ? 2 : 4);
+  const { q, k, v } = inputShapes(candidate.problem.shape);
+  const inputs = [q, k, v].reduce((sum, one) => sum + one.heads * bytesPerHead(one), 0);
   return baseline.plan.peakBytes + candidate.plan.peakBytes - inputs <= usableMemory(device);
 }

@@ -6,6 +6,7 @@ import sys
 
 name = "fake"
 arrays = "list"
+shared_keys = True
 versions = {"fake": "1.2"}
 
 _fault = os.path.basename(__file__)[:-3].partition("fault_")[2]
@@ -28,17 +29,18 @@ class Layer:
             print("the last words", file=sys.stderr, flush=True)
             os._exit(3)
         n, heads, d = self.shape.context, self.shape.heads, self.shape.head_dim
+        group = heads // self.shape.kv_heads
         self.weights = {}
         self.output = [[None] * heads for _ in range(n)]
         for h in range(heads):
             for i in range(n):
-                logits = [dot(self.q[i][h], self.k[j][h]) / math.sqrt(d) for j in range(i + 1)]
+                logits = [dot(self.q[i][h], self.k[j][h // group]) / math.sqrt(d) for j in range(i + 1)]
                 most = max(logits)
                 weights = [math.exp(x - most) for x in logits]
                 total = sum(weights)
                 self.weights[h, i] = weights = [x / total for x in weights]
                 self.output[i][h] = [
-                    sum(w * self.v[j][h][c] for j, w in enumerate(weights)) for c in range(d)
+                    sum(w * self.v[j][h // group][c] for j, w in enumerate(weights)) for c in range(d)
                 ]
         if _fault == "wrong":
             self.output[5][-1][0] += 1
@@ -46,17 +48,20 @@ class Layer:
 
     def backward(self):
         n, heads, d = self.shape.context, self.shape.heads, self.shape.head_dim
-        dq, dk, dv = ([[[0.0] * d for _ in range(heads)] for _ in range(n)] for _ in range(3))
+        keys = self.shape.kv_heads
+        dq, dk, dv = ([[[0.0] * d for _ in range(count)] for _ in range(n)]
+                      for count in (heads, keys, keys))
         for h in range(heads):
+            key = h // (heads // keys)
             for i in range(n):
                 g = self.output_gradient[i][h]
                 delta = dot(g, self.output[i][h])
                 for j, w in enumerate(self.weights[h, i]):
-                    ds = w * (dot(g, self.v[j][h]) - delta) / math.sqrt(d)
+                    ds = w * (dot(g, self.v[j][key]) - delta) / math.sqrt(d)
                     for c in range(d):
-                        dv[j][h][c] += w * g[c]
-                        dq[i][h][c] += ds * self.k[j][h][c]
-                        dk[j][h][c] += ds * self.q[i][h][c]
+                        dv[j][key][c] += w * g[c]
+                        dq[i][h][c] += ds * self.k[j][key][c]
+                        dk[j][key][c] += ds * self.q[i][h][c]
         return dq, dk, dv
 
 

@@ -13,13 +13,15 @@ A module of a user's (`--peer python:FILE`) has
     computes = "dense"             # or "lighthouse"
     scorer = "norm"                # of a Lighthouse layer: norm, dilated or gla
     directions = ["forward", "forward-backward"]   # default: these two and "backward"
+    shared_keys = False            # whether k and v may have fewer heads than q
     arrays = "torch"               # what inputs are: torch (CUDA), numpy or list
     versions = {"torch": "2.11.0"} # or a function that returns such a dict
 
     def prepare(shape):            # may raise Unsupported("why not")
         return layer
 
-`shape` has `heads`, `context`, `head_dim`, `dtype` ("f16", "f32"), `direction`, `lighthouse` (a dict
+`shape` has `heads`, `kv_heads` (of k and v: query head h reads key head h // (heads // kv_heads)),
+`context`, `head_dim`, `dtype` ("f16", "f32"), `direction`, `lighthouse` (a dict
 of levels, pooling, k, scorer, dilation; None for dense attention) and
 `tensor(name, layout="HNd")`: the seeded input "q", "k", "v" or "output_gradient" as a contiguous
 array in the layout "HNd" or "NHd". The layer has
@@ -76,8 +78,8 @@ class ListArrays:
     name = "list"
     device = "host"
 
-    def seeded(self, seed, shape, layout):
-        n, h, d = shape.context, shape.heads, shape.head_dim
+    def seeded(self, seed, shape, layout, h):
+        n, d = shape.context, shape.head_dim
         seed_hash = pcg(seed)
         round_ = _round_half if shape.dtype == "f16" else float
 
@@ -171,9 +173,9 @@ class NumpyArrays(ListArrays):
         import numpy
         self.np = numpy
 
-    def seeded(self, seed, shape, layout):
+    def seeded(self, seed, shape, layout, h):
         np = self.np
-        n, h, d = shape.context, shape.heads, shape.head_dim
+        n, d = shape.context, shape.head_dim
         i = np.arange(n * h * d, dtype=np.int64)
         values = (centred(pcg(seed), i).astype(np.float32) / np.float32(32768))
         values = values.astype(np.float16 if shape.dtype == "f16" else np.float32).reshape(n, h, d)
@@ -239,9 +241,9 @@ class TorchArrays(ListArrays):
         self.cuda = wanted == "cuda"
         self.device = torch.cuda.get_device_name() if self.cuda else "host"
 
-    def seeded(self, seed, shape, layout):
+    def seeded(self, seed, shape, layout, h):
         torch = self.torch
-        n, h, d = shape.context, shape.heads, shape.head_dim
+        n, d = shape.context, shape.head_dim
         dtype = torch.float16 if shape.dtype == "f16" else torch.float32
         order = (n, h, d) if layout == "NHd" else (h, n, d)
         out = torch.empty(order, dtype=dtype, device=self.where)
@@ -371,6 +373,7 @@ class Shape:
 
     def __init__(self, request, arrays):
         self.heads = request["heads"]
+        self.kv_heads = request.get("kvHeads", self.heads)
         self.context = request["context"]
         self.head_dim = request["headDim"]
         self.dtype = request["dtype"]
@@ -384,7 +387,8 @@ class Shape:
         if name not in INPUTS or layout not in ("HNd", "NHd"):
             raise ValueError("tensor(%r, %r): names are %s, layouts HNd and NHd" %
                              (name, layout, ", ".join(INPUTS)))
-        data = self._arrays.seeded((self._seed + INPUTS.index(name)) & MASK, self, layout)
+        heads = self.kv_heads if name in ("k", "v") else self.heads
+        data = self._arrays.seeded((self._seed + INPUTS.index(name)) & MASK, self, layout, heads)
         self.inputs[name] = self._arrays.normal(data, layout)
         return data
 
@@ -413,6 +417,7 @@ class Server:
             "name": str(module.name),
             "computes": computes,
             "scorer": getattr(module, "scorer", "norm"),
+            "sharedKeys": bool(getattr(module, "shared_keys", False)),
             "trains": list(getattr(module, "trains", ["dense"])),
             "directions": list(getattr(module, "directions", every)),
             "versions": {str(k): str(v) for k, v in versions.items()},

@@ -4,8 +4,9 @@
  *
  * @module
  */
-import { bytesPerElement } from "../../kernels/gpu/buffers.ts";
+import { bytesPerHead } from "../../kernels/gpu/tensors.ts";
 import { type Direction, DIRECTIONS, type Problem } from "../../kernels/implementation.ts";
+import { inputShapes } from "../../kernels/key_heads.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { type Layer, type Measurable, PEER_PREFIX, UnavailableError } from "../plan/measurable.ts";
 import type { TrainingPeer } from "../plan/training_peer.ts";
@@ -15,9 +16,10 @@ import type { TrainingPeer } from "../plan/training_peer.ts";
  * ours, and one and a half times our layer, since frameworks keep what backward passes need.
  */
 function estimatePeak(ours: number, { shape, direction = "forward" }: Problem): number {
-  const inputs = direction === "forward" ? 3 : 4;
-  const { heads, context, headDim, dtype } = shape;
-  return Math.ceil(1.5 * ours) + inputs * heads * context * headDim * bytesPerElement(dtype);
+  const { q, k, v, outputGradient } = inputShapes(shape);
+  const inputs = direction === "forward" ? [q, k, v] : [q, k, v, outputGradient];
+  const bytes = inputs.reduce((sum, one) => sum + one.heads * bytesPerHead(one), 0);
+  return Math.ceil(1.5 * ours) + bytes;
 }
 
 /** Our implementation of what a peer computes: the first of the family. */
@@ -37,6 +39,8 @@ export function peerImplementation(
     computes: string;
     /** Our scorer, for Lighthouse. */
     scorer?: string;
+    /** It takes fewer key heads than heads. Default false. */
+    sharedKeys?: boolean;
     /** Default: all. */
     directions?: readonly Direction[];
     longestSeconds?: number;
@@ -66,6 +70,12 @@ export function peerImplementation(
     plan: (gpu, problem) => {
       const plan = ours.plan(gpu, problem);
       if (unavailable !== undefined) throw new RangeError(unavailable);
+      const { heads, kvHeads = heads } = problem.shape;
+      if (kvHeads !== heads && !options.sharedKeys) {
+        throw new RangeError(
+          `plan ${PEER_PREFIX}${name}: ${kvHeads} key heads for ${heads} heads: it needs one key head a head`,
+        );
+      }
       const stage = { name: problem.direction ?? "forward", flops: plan.flops, bytes: plan.bytes };
       return { ...plan, stages: [stage], peakBytes: estimatePeak(plan.peakBytes, problem) };
     },

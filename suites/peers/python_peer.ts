@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { kvHeadsOf } from "../../kernels/key_heads.ts";
 import { z } from "zod";
 import type { TensorShape } from "../../kernels/gpu/buffers.ts";
 import type { Timing } from "../../kernels/gpu/timing.ts";
@@ -34,6 +35,7 @@ const helloSchema = z.object({
   scorer: z.string(),
   directions: z.array(z.enum(["forward", "backward", "forward-backward"])),
   trains: z.array(z.string()).default([]),
+  sharedKeys: z.boolean().default(false),
   versions: z.record(z.string(), z.string()),
   device: z.string(),
 }).refine(
@@ -88,7 +90,7 @@ export class PythonPeer {
 
   /** The module as an entry of the registry. */
   register(hello: PythonHello): Measurable {
-    const { name, computes, scorer, versions, directions, trains } = hello;
+    const { name, computes, scorer, versions, sharedKeys, directions, trains } = hello;
     const said = Object.entries(versions).map(([what, version]) => `${what} ${version}`);
     const title = [name, said.join(", ")].filter(Boolean).join(", ");
     if (computes === TRAINING) {
@@ -104,6 +106,7 @@ export class PythonPeer {
       title,
       computes,
       scorer,
+      sharedKeys,
       directions,
       prepare: (problem, seed, signal) => this.#prepare(problem, scorer, seed, signal),
     });
@@ -182,6 +185,7 @@ export class PythonPeer {
     const gathered = options &&
       planGeometry(shape.context, lighthouseOptions(problem)).gathered;
     const rows = gathered ?? shape.context;
+    const keys = { heads: kvHeadsOf(shape) };
     let peakBytes: number | undefined;
     return {
       stages: [direction],
@@ -218,16 +222,16 @@ export class PythonPeer {
         ...(direction !== "forward" && {
           gradients: {
             q: tensor("dq", "q gradient"),
-            k: tensor("dk", "k gradient"),
-            v: tensor("dv", "v gradient"),
+            k: tensor("dk", "k gradient", keys),
+            v: tensor("dv", "v gradient", keys),
           },
         }),
       },
       peer: {
         inputs: {
           q: tensor("q", "queries"),
-          k: tensor("k", "keys"),
-          v: tensor("v", "values"),
+          k: tensor("k", "keys", keys),
+          v: tensor("v", "values", keys),
           ...(direction !== "forward" && {
             outputGradient: tensor("output_gradient", "output gradient"),
           }),

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { createTensor } from "../../kernels/gpu/buffers.ts";
 import { inspectTensor } from "../../kernels/gpu/inspect.ts";
+import { inputShapes } from "../../kernels/key_heads.ts";
 import { fillSeeded, seededRows } from "../../kernels/gpu/random.ts";
 import type { Direction } from "../../kernels/implementation.ts";
 import { checkOutputs, failureOf } from "../check/check.ts";
@@ -79,10 +80,10 @@ pythonTest(
   async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
-    const shape = { heads: 2, context: 40, headDim: 32, dtype: "f32" as const };
+    const shape = { heads: 2, kvHeads: 1, context: 40, headDim: 32, dtype: "f32" as const };
     const labels = ["q", "k", "v", "outputGradient"] as const;
-    const tensors = await Promise.all(labels.map(async (_, i) => {
-      const tensor = await createTensor(gpu, { heads: 2, rows: 40, dim: 32, dtype: "f32" });
+    const tensors = await Promise.all(labels.map(async (label, i) => {
+      const tensor = await createTensor(gpu, inputShapes(shape)[label]);
       await fillSeeded(gpu, tensor, 5 + i);
       return tensor;
     }));
@@ -223,7 +224,7 @@ sdpa = importlib.util.module_from_spec(spec)
 sdpa.Unsupported = type("Unsupported", (Exception,), {})
 spec.loader.exec_module(sdpa)
 sdpa.configure("torch-cudnn")
-shape = types.SimpleNamespace(direction="forward", tensor=lambda _: Nothing())
+shape = types.SimpleNamespace(direction="forward", heads=1, kv_heads=1, tensor=lambda _: Nothing())
 try:
     sdpa.prepare(shape)
 except sdpa.Unsupported as error:

@@ -14,6 +14,7 @@ BACKENDS = {
 
 name = "torch"
 computes = "dense"
+shared_keys = True
 _backend = None
 
 
@@ -35,7 +36,7 @@ def versions():
 
 
 class Layer:
-    """Inputs and outputs are [1, H, N, d]."""
+    """Inputs and outputs are [1, H, N, d], K and V [1, Hkv, N, d]."""
 
     def __init__(self, shape):
         self.direction = shape.direction
@@ -45,13 +46,15 @@ class Layer:
         )
         if self.gradients:
             self.output_gradient = shape.tensor("output_gradient").unsqueeze(0)
+        # Older versions have no such argument, and layers with a key head a head need none.
+        self.options = {"enable_gqa": True} if shape.kv_heads < shape.heads else {}
         self.output = None
 
     def forward(self):
         self.output = None
         with sdpa_kernel(_backend), torch.set_grad_enabled(self.gradients):
             self.output = functional.scaled_dot_product_attention(
-                self.q, self.k, self.v, is_causal=True)
+                self.q, self.k, self.v, is_causal=True, **self.options)
         return self.output
 
     def backward(self):
@@ -62,12 +65,14 @@ class Layer:
     def log_sum_exp(self):
         """Of FlashAttention-2's forward pass, whichever backend is timed: SDPA itself tells none."""
         with torch.no_grad():
+            group = self.q.shape[1] // self.k.shape[1]
+            k, v = (x.repeat_interleave(group, 1) if group > 1 else x for x in (self.k, self.v))
             if not self.q.is_cuda:
-                logits = (self.q.float() @ self.k.float().transpose(-1, -2)) * self.q.shape[-1] ** -0.5
+                logits = (self.q.float() @ k.float().transpose(-1, -2)) * self.q.shape[-1] ** -0.5
                 rows = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
                 return logits.masked_fill(~rows, float("-inf")).logsumexp(-1)[0]
             found = torch.ops.aten._scaled_dot_product_flash_attention(
-                self.q, self.k, self.v, 0.0, True, False)
+                self.q, k, v, 0.0, True, False)
             return found[1][0, :, :self.q.shape[2]]
 
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { DType } from "../../kernels/gpu/buffers.ts";
+import type { AttentionShape } from "../../kernels/implementation.ts";
 import { UsageError } from "../errors.ts";
 import { type Measurable, PEER_PREFIX, requireUniqueNames } from "./measurable.ts";
 import {
@@ -64,12 +65,12 @@ type Sweep =
   & Partial<
     Pick<
       Profile["sweeps"][number],
-      "implementations" | "directions" | "predictedOnly" | "promisedSamples"
+      "kvHeads" | "implementations" | "directions" | "predictedOnly" | "promisedSamples"
     >
   >;
 
 function gridPoints(planning: Omit<Planning, "options" | "grid">): PlannedCase[] {
-  const { profile } = planning;
+  const { profile, dtype } = planning;
   const cases = new Map<string, PlannedCase>();
   const add = (entry: PlannedCase) => {
     const seen = cases.get(entry.id);
@@ -81,19 +82,20 @@ function gridPoints(planning: Omit<Planning, "options" | "grid">): PlannedCase[]
     for (const direction of grid.directions ?? profile.directions) {
       for (const heads of profile.heads) {
         for (const headDim of profile.headDims) {
-          const shape = { heads, context, headDim, dtype: planning.dtype };
-          for (const name of [...grid.implementations ?? profile.implementations]) {
-            const { options: values } = grid;
-            const options = { name, direction, shape, grid: values, suite: "" };
-            for (const entry of planImplementation(planning, options)) {
-              const predictedOnly = grid.predictedOnly?.includes(name);
-              const { promisedSamples } = grid;
-              add({
-                ...entry,
-                sweeps: [sweep],
-                ...(predictedOnly && { predictedOnly }),
-                ...(promisedSamples && { promisedSamples }),
-              });
+          for (const shape of withKeyHeads({ heads, context, headDim, dtype }, grid.kvHeads)) {
+            for (const name of [...grid.implementations ?? profile.implementations]) {
+              const { options: values } = grid;
+              const options = { name, direction, shape, grid: values, suite: "" };
+              for (const entry of planImplementation(planning, options)) {
+                const predictedOnly = grid.predictedOnly?.includes(name);
+                const { promisedSamples } = grid;
+                add({
+                  ...entry,
+                  sweeps: [sweep],
+                  ...(predictedOnly && { predictedOnly }),
+                  ...(promisedSamples && { promisedSamples }),
+                });
+              }
             }
           }
         }
@@ -108,11 +110,23 @@ function gridPoints(planning: Omit<Planning, "options" | "grid">): PlannedCase[]
   }
   for (const sweep of profile.sweeps) {
     each(sweep.context, sweep.name, {
+      kvHeads: profile.kvHeads,
       ...sweep,
       options: { ...profile.options, ...sweep.options },
     });
   }
   return [...cases.values()];
+}
+
+/** A shape with each number of key heads; as many as heads is the default, which shapes leave out. */
+function withKeyHeads(
+  shape: Omit<AttentionShape, "kvHeads">,
+  kvHeads: readonly number[] | undefined,
+): AttentionShape[] {
+  const { heads, ...rest } = shape;
+  return (kvHeads ?? [heads]).map((keys) =>
+    keys === heads ? shape : { heads, kvHeads: keys, ...rest }
+  );
 }
 
 /**

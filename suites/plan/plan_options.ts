@@ -26,6 +26,8 @@ export interface PlanOptions {
   contexts?: readonly number[];
   /** H. */
   heads?: readonly number[];
+  /** Hkv; default: H. */
+  kvHeads?: readonly number[];
   /** d. */
   headDims?: readonly number[];
   /** Storage; `auto` is f16 where the device has it, else f32. */
@@ -48,7 +50,7 @@ export interface PlanOptions {
 }
 
 /** Options that shape the grid of layers. */
-export const SHAPE_OPTIONS = ["contexts", "heads", "headDims", "options"] as const;
+export const SHAPE_OPTIONS = ["contexts", "heads", "kvHeads", "headDims", "options"] as const;
 
 /** Whether options define another grid than the profile's. */
 export function shapesGrid(options: Partial<PlanOptions>): boolean {
@@ -100,6 +102,7 @@ export function applyOptions(
     directions,
     contexts,
     heads: [...options.heads ?? profile.heads],
+    ...(options.kvHeads && { kvHeads: [...options.kvHeads] }),
     headDims: [...options.headDims ?? profile.headDims],
     dtype: options.dtype ?? profile.dtype,
     options: { ...profile.options, ...chosenOptions(options, registry, implementations) },

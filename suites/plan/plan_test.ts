@@ -78,6 +78,33 @@ Deno.test("every profile can be planned on a large device; only impossible grid 
   }
 });
 
+Deno.test("key heads of their own number are part of a case's identity, others of none", () => {
+  const options = { profile: "smoke", implementations: ["dense", "sliding-window"], heads: [4] };
+  const ids = (kvHeads?: number[]) => {
+    const { groups, throughput } = plan({ ...options, contexts: [512], ...kvHeads && { kvHeads } });
+    const timed = groups.flatMap((group) => [group.baseline!, ...group.candidates]);
+    return { timed, ids: timed.map(({ id }) => id), throughput };
+  };
+  const [without, four, two] = [ids(), ids([4]), ids([2])];
+  assert.deepEqual(four.ids, without.ids);
+  assert.deepEqual(two.ids, without.ids.map((id) => id.replace("-H4-", "-H4-kv2-")));
+  assert.ok(four.timed.every(({ problem }) => !("kvHeads" in problem.shape)));
+  assert.ok(two.throughput.every(({ problem }) => problem.shape.kvHeads === 2));
+  assert.deepEqual(ids([2, 4]).ids.toSorted(), [...two.ids, ...four.ids].toSorted());
+  // The check of a case runs the same kernels: groups of two.
+  const { checks } = plan({ ...options, contexts: [512], kvHeads: [2] });
+  assert.ok(checks.every(({ id }) => id.includes("-H4-kv2-")), checks.map(({ id }) => id).join());
+  assert.throws(() => ids([3]), {
+    name: "UsageError",
+    message: "plan dense: kvHeads 3 does not divide 4 heads",
+  });
+  const lighthouse = { ...options, implementations: ["lighthouse-norm"], contexts: [8192] };
+  assert.throws(() => plan({ ...lighthouse, kvHeads: [2] }), {
+    name: "UsageError",
+    message: "plan lighthouse: 2 key heads for 4 heads: it needs one key head a head",
+  });
+});
+
 Deno.test("the paper profile covers its figure in both directions, the grid, and 1M", () => {
   const { groups, checks } = plan({ profile: "paper" });
   const contexts = (direction: string) =>

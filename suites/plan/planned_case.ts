@@ -186,15 +186,19 @@ export function caseId(
   return [...suite === "" ? [] : [suite], implementation.name, direction, layer].join("/");
 }
 
-/** The part of a case id that describes the layer: `N8192-H8-d128-f16-L3-p4-k128`. */
+/**
+ * The part of a case id that describes the layer: `N8192-H8-d128-f16-L3-p4-k128`, with key heads of their own
+ * number `N8192-H8-kv2-d128-f16`.
+ */
 export function problemId(
   { shape, options = {} }: Problem,
   descriptors: readonly OptionDescriptor[],
 ): string {
-  const { context, heads, headDim, dtype } = shape;
+  const { context, heads, kvHeads, headDim, dtype } = shape;
+  const keys = kvHeads === undefined ? [] : [`kv${kvHeads}`];
   const own = descriptors.filter(({ name }) => options[name] !== undefined)
     .map(({ name, letter }) => `${letter}${options[name]}`);
-  return [`N${context}`, `H${heads}`, `d${headDim}`, dtype, ...own].join("-");
+  return [`N${context}`, `H${heads}`, ...keys, `d${headDim}`, dtype, ...own].join("-");
 }
 
 /** The same work in another direction. */

@@ -41,6 +41,8 @@ export const sweepSchema = z.strictObject({
   /** What varies: `context`, an option's name, `scorer`, or `grid` for several. */
   name: z.string(),
   context: count,
+  /** Numbers of key heads. Default: the profile's. */
+  kvHeads: list(count).optional(),
   options: optionGridSchema.optional(),
   implementations: list(z.string()).optional(),
   directions: list(z.enum(DIRECTIONS)).optional(),
@@ -69,6 +71,8 @@ export const profileBase = z.object({
   /** The longest of these contexts in a direction, if that differs from the longest of all. */
   longest: z.partialRecord(z.enum(DIRECTIONS), count).optional(),
   heads: list(count),
+  /** Numbers of heads of keys and values. Default: one a head. */
+  kvHeads: list(count).optional(),
   headDims: list(count),
   /** `auto`: f16 where the device has it, else f32. */
   dtype: z.enum(["auto", "f16", "f32"]),

@@ -66,12 +66,16 @@ export const stageSchema: z.ZodType<StageRecord> = z.looseObject({
 export const shapeSchema: z.ZodType<ShapeRecord> = z.looseObject({
   batch: z.literal(1).describe("More sequences are more heads."),
   heads: z.int().positive().describe("H."),
+  kvHeads: z.int().positive().optional().describe(
+    "Heads of keys and values, which divide H; absent: H.",
+  ),
   context: z.int().positive().describe("N."),
   headDim: z.int().positive().describe("d."),
   dtype: z.enum(["f16", "f32"]).describe("Type that tensors are stored in."),
 }).meta({
   id: "ShapeRecord",
-  description: "Shape of an attention problem. Layout of tensors is [heads, context, headDim].",
+  description: "Shape of an attention problem. Layout of tensors is [heads, context, headDim], " +
+    "of K, V and their gradients [kvHeads, context, headDim].",
 });
 
 export const checkSchema: z.ZodType<CheckRecord> = z.looseObject({

@@ -344,12 +344,17 @@ export interface CaseRecord extends OpenRecord {
   training?: TrainingRecord;
 }
 
-/** Shape of an attention problem. Layout of tensors is [heads, context, headDim]. */
+/**
+ * Shape of an attention problem. Layout of tensors is [heads, context, headDim], of K, V and their
+ * gradients [kvHeads, context, headDim].
+ */
 export interface ShapeRecord extends OpenRecord {
   /** More sequences are more heads. */
   batch: 1;
   /** H. */
   heads: number;
+  /** Heads of keys and values, which divide H; absent: H. */
+  kvHeads?: number;
   /** N. */
   context: number;
   /** d. */

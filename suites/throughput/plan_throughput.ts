@@ -39,6 +39,8 @@ export function planThroughput(
     !planning.registry.some((entry) => entry.peer && entry.name === name)
   );
   const chosen = directions.filter((direction) => profile.directions.includes(direction));
+  const kvHeads = profile.kvHeads?.[0] ?? profile.heads[0];
+  const keys = kvHeads === profile.heads[0] ? {} : { kvHeads };
   const cases = contexts.flatMap((context) =>
     chosen.flatMap((direction) =>
       own.flatMap((name) =>
@@ -47,6 +49,7 @@ export function planThroughput(
           direction,
           shape: {
             heads: profile.heads[0],
+            ...keys,
             context,
             headDim: profile.headDims[0],
             dtype: planning.dtype,

@@ -9,5 +9,5 @@ export const throughputRecord: SuiteRecord = {
   name: "throughput",
   title: "tokens per second of a layer that runs again and again",
   layers: true,
-  plannedBy: ["directions", "heads", "headDims", "dtype", "options", "throughput"],
+  plannedBy: ["directions", "heads", "kvHeads", "headDims", "dtype", "options", "throughput"],
 };

@@ -141,13 +141,13 @@ export function timedProblems({ baseline, candidate }: Sides<Result>): TimedProb
     const times = [known, record].map((one) => one && wasTimed(one) ? seconds(one) : undefined);
     if (!times[0] || !times[1]) return [];
     const { implementation, direction, shape, options, flops } = record;
-    const { heads, context, headDim, dtype } = shape;
+    const { heads, kvHeads, context, headDim, dtype } = shape;
     const slower = Math.max(times[0], times[1]);
     return [{
       id: record.id,
       implementation,
       problem: {
-        shape: { heads, context, headDim, dtype },
+        shape: { heads, ...(kvHeads !== undefined && { kvHeads }), context, headDim, dtype },
         direction,
         ...(options && { options }),
       },

@@ -100,14 +100,18 @@ class Checkout {
     const gpu = this.#gpu;
     const found = implementationsOf(IMPLEMENTATIONS).find((one) => one.name === name);
     if (!found) throw new Error(`it has no implementation ${name}`);
-    const { heads, context: rows, headDim: dim, dtype } = problem.shape;
+    const { heads, kvHeads = heads, context: rows, headDim: dim, dtype } = problem.shape;
     const { headsPerBlock } = found.plan(gpu, problem);
     const labels = ["q", "k", "v"];
     if ((problem.direction ?? "forward") !== "forward") labels.push("outputGradient");
     const tensors: Awaited<ReturnType<typeof createTensor>>[] = [];
     for (const [i, label] of labels.entries()) {
+      const own = label === "k" || label === "v" ? kvHeads : heads;
       tensors.push(
-        await createTensor(gpu, { heads, rows, dim, dtype }, { label, headsPerBlock }),
+        await createTensor(gpu, { heads: own, rows, dim, dtype }, {
+          label,
+          headsPerBlock: headsPerBlock * own / heads,
+        }),
       );
       await fillSeeded(gpu, tensors[i], seed + i);
     }
