@@ -10,44 +10,19 @@
  *
  * @module
  */
-import type { DType, Tensor } from "./gpu/buffers.ts";
+import type { Tensor } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 import type { RunOptions, Timing } from "./gpu/timing.ts";
+import type {
+  ReferenceInputs,
+  ReferenceResult,
+  SelectorDescriptor,
+  TokenSelector,
+} from "./layer_checks.ts";
+import type { Direction, LayerOptions, Problem, RowSpan } from "./problem.ts";
 
-/**
- * Shape of one attention layer: Q and the output are `[heads, context, headDim]`, K and V
- * `[kvHeads, context, headDim]`.
- */
-export interface AttentionShape {
-  /** H. */
-  readonly heads: number;
-  /**
-   * Hkv, heads of K and V; divides H. Query head h reads key head ⌊h / (H / Hkv)⌋. Default: H; a layer
-   * with as many key heads as heads leaves it out.
-   */
-  readonly kvHeads?: number;
-  /** N. */
-  readonly context: number;
-  /** d. */
-  readonly headDim: number;
-  /** Type that Q, K, V and the results are stored in. */
-  readonly dtype: DType;
-}
-
-/** Options of a layer by name, for example `{ levels: 3, pooling: 4, k: 1536 }`. */
-export type LayerOptions = Readonly<Record<string, number | undefined>>;
-
-/** Options of a Lighthouse layer (specification, sections 1 to 4). */
-export type LighthouseOptions = {
-  /** L, at least 2. */
-  readonly levels: number;
-  /** p, a power of two, at least 2. */
-  readonly pooling: number;
-  /** k, a multiple of 128. */
-  readonly k: number;
-  /** δ of scorers that work in residue classes; divides N. */
-  readonly dilation?: number;
-};
+export * from "./layer_checks.ts";
+export * from "./problem.ts";
 
 /** One option of an implementation; everything from the flag to the label is derived from it. */
 export interface OptionDescriptor {
@@ -93,34 +68,6 @@ export interface ImplementationStyle {
   readonly mark: "circle" | "square" | "triangle" | "diamond" | "cross" | "wye" | "star";
 }
 
-/** Rows `first … end - 1`. */
-export interface RowSpan {
-  /** The first row. */
-  readonly first: number;
-  /** One past the last row. */
-  readonly end: number;
-}
-
-/** What is computed and timed: the layer, its gradients, or both together. */
-export type Direction = "forward" | "backward" | "forward-backward";
-
-/** All directions. */
-export const DIRECTIONS = [
-  "forward",
-  "backward",
-  "forward-backward",
-] as const satisfies readonly Direction[];
-
-/** The problem to compute. */
-export interface Problem {
-  /** Sizes of the layer. */
-  readonly shape: AttentionShape;
-  /** Default `forward`. `backward` runs the forward pass once, untimed, when it is prepared. */
-  readonly direction?: Direction;
-  /** Values of the implementation's options; absent if it has none. */
-  readonly options?: LayerOptions;
-}
-
 /** Cost of one stage of an implementation. */
 export interface StagePlan {
   /** Its name in {@linkcode Prepared.stages}. */
@@ -149,6 +96,16 @@ export interface ImplementationPlan {
   readonly headsPerBlock: number;
   /** S, for Lighthouse. */
   readonly gathered?: number;
+}
+
+/** Inputs of an index that selects tokens, each in one block. */
+export interface IndexInputs {
+  /** Index queries, `[J, context, c]`. */
+  readonly q: Tensor;
+  /** Index keys, one a token, `[1, context, c]`. */
+  readonly k: Tensor;
+  /** Weights of the index heads, f32 `[J, context, 1]`. */
+  readonly w: Tensor;
 }
 
 /** Seeded or given inputs, cut into the same head blocks: whole groups of query heads. */
@@ -187,9 +144,14 @@ export interface Prepared {
     readonly lse: Tensor;
     /**
      * For Lighthouse, pyramid indices in gathered order, `[heads, S]`; with a selector, lists of blocks
-     * `[heads, context, width]`, padded with -1.
+     * `[heads or kvHeads, context, width]`, ascending; where an index selects tokens, these,
+     * `[context, width]`, ascending. Both are padded with -1.
      */
     readonly readSelection?: () => Promise<Int32Array>;
+    /** Blocks of tokens that queries kept, `[context, blocks]`, where an index ranks blocks first. */
+    readonly readBlocks?: () => Promise<Int32Array>;
+    /** The inputs of that index. */
+    readonly index?: IndexInputs;
     /**
      * Squared scores of the base rows of one head, f32 `[context]` each, for Lighthouse: the input
      * of the selection.
@@ -225,90 +187,6 @@ export interface ScorerDescriptor {
    * selection must then equal the one from float64 scores.
    */
   readonly exactSelection: boolean;
-}
-
-/** The blocks that a query may select, in float64: what its list is held against. */
-export interface RankedBlocks {
-  /** Scores of the blocks `0 … scores.length - 1`, of which the best are selected. */
-  readonly scores: ArrayLike<number>;
-  /** How far an f32 score may be from this one. */
-  readonly tolerance: number;
-  /** Blocks that are selected whatever their score, ascending; they count. */
-  readonly forced: readonly number[];
-}
-
-/**
- * How an implementation chooses the keys of each query by the inputs: lists of blocks, the rows of
- * `readSelection`. The larger score is selected first, of equal ones the smaller block.
- */
-export interface SelectorDescriptor {
-  /** Most blocks of a list: the last axis of `readSelection`, `[heads, context, width]`. */
-  readonly width: (problem: Problem) => number;
-  /** Key rows that a query sees, from its list: ascending blocks, padded with -1. */
-  readonly visible: (
-    list: ArrayLike<number>,
-    row: number,
-    problem: Problem,
-  ) => readonly RowSpan[];
-  /**
-   * What the queries of a head rank, in float64, from all its keys `[context, headDim]`. Not where the
-   * layer's own reference says it.
-   */
-  readonly rank?: (
-    keys: ArrayLike<number>,
-    problem: Problem,
-  ) => (row: number, query: ArrayLike<number>) => RankedBlocks;
-}
-
-/** A key head and its query heads, for a reference in float64. */
-export interface ReferenceInputs {
-  readonly problem: Problem;
-  /** Rows to compute, ascending. */
-  readonly rows: readonly number[];
-  /** G, query heads of the key head. */
-  readonly group: number;
-  /** `[context, headDim]`. */
-  readonly keys: ArrayLike<number>;
-  /** The same. */
-  readonly values: ArrayLike<number>;
-  /** Row `rows[at]` of Q of a query head of the group. */
-  readonly query: (member: number, at: number) => ArrayLike<number>;
-  /** The same of dO, if gradients are compared. */
-  readonly outputGradient?: (member: number, at: number) => ArrayLike<number>;
-  /** Gates of the branches. */
-  readonly gates: (member: number, at: number) => readonly number[];
-  /** Blocks that a row selected on the device. */
-  readonly list: (row: number) => ArrayLike<number>;
-  /** Takes what a row ranks. */
-  readonly ranked?: (row: number, blocks: RankedBlocks) => void;
-  /** Softmax weights and gradients of scores are rounded to f16: matrix units. */
-  readonly halves: boolean;
-  /** Whether the rows are all, and dK and dV are computed. */
-  readonly keyGradients: boolean;
-}
-
-/** One row of one query head in float64, with bounds of what f32 arithmetic may differ by. */
-export interface ReferenceRow {
-  readonly output: Float64Array;
-  readonly outputTolerance: number;
-  /** Of each branch; -∞ where it sees no key. */
-  readonly lse: readonly number[];
-  readonly lseTolerance: readonly number[];
-  readonly queryGradient?: Float64Array;
-  readonly queryTolerance?: number;
-  /** Of each branch. */
-  readonly gateGradients?: readonly number[];
-  readonly gateTolerances?: readonly number[];
-}
-
-/** What a reference computes. */
-export interface ReferenceResult {
-  /** `[rows][query heads of the group]`. */
-  readonly rows: readonly (readonly ReferenceRow[])[];
-  /** Of every row of the context. */
-  readonly keyGradients?: Readonly<
-    Record<"k" | "v", readonly { readonly gradient: Float64Array; readonly tolerance: number }[]>
-  >;
 }
 
 /** One way to compute an attention layer, and everything that is derived from it. */
@@ -355,6 +233,13 @@ export interface Implementation {
    */
   readonly reference?: (inputs: ReferenceInputs) => ReferenceResult;
   /**
+   * How an index selects tokens, if one does. Checks hold the lists against float64 and follow them in place
+   * of {@linkcode visible}.
+   */
+  readonly tokens?: TokenSelector;
+  /** It takes fewer key heads than heads. Default false. */
+  readonly sharedKeys?: boolean;
+  /**
    * The smallest problem that runs the same code as `problem` and allows float64 for every row.
    * Default: 193 rows of 2 heads, an odd length beyond every tile size.
    */
@@ -383,6 +268,11 @@ export interface Implementation {
   readonly prepare: (
     gpu: Gpu,
     problem: Problem,
-    options: { inputs: LayerInputs; flopsPerDispatch?: number },
+    options: {
+      inputs: LayerInputs;
+      flopsPerDispatch?: number;
+      /** Of a layer whose index selects tokens. Default: seeded ones. */
+      index?: IndexInputs;
+    },
   ) => Promise<Prepared>;
 }

@@ -43,7 +43,9 @@ const SUITE = [...CHECKED, "suites/measure"];
  */
 export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "kernels/gpu": [],
-  "kernels/implementation.ts": ["kernels/gpu"],
+  "kernels/problem.ts": ["kernels/gpu"],
+  "kernels/layer_checks.ts": ["kernels/problem.ts"],
+  "kernels/implementation.ts": ["kernels/gpu", "kernels/problem.ts", "kernels/layer_checks.ts"],
   "kernels/options.ts": LAYER,
   "kernels/key_heads.ts": ["kernels/gpu"],
   "kernels/layer_inputs.ts": LAYER,

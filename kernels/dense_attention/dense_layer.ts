@@ -262,6 +262,7 @@ export function denseImplementation(
     presets: options.presets,
     style: options.style,
     role: options.role,
+    sharedKeys: true,
     visible: options.visible,
     smallest: options.smallest,
     shortOptions: options.shortOptions,

@@ -28,6 +28,7 @@ import { checkReference } from "./reference_check.ts";
 import { uncoveredRows } from "./selection_check.ts";
 import { checkSelection } from "./selection_parts.ts";
 import { allDone } from "./stream.ts";
+import { checkTokens } from "./token_check.ts";
 import { holdWorkers } from "./worker_pool.ts";
 
 /** Digests of the outputs of one execution. */
@@ -86,18 +87,20 @@ export async function checkOutputs(
   });
   const digest = digestsOf(inspected);
   if (!implementation.scorer) {
-    const lists = implementation.selector ? await prepared.outputs.readSelection?.() : undefined;
+    const { selector, tokens } = implementation;
+    const selected = selector || tokens ? await prepared.outputs.readSelection?.() : undefined;
+    const lists = selector && selected;
     // Concurrently: each spends most of its time waiting for the device to map a buffer.
     const found = await allDone(
       sampleHeads(options, undefined).flatMap((sample) =>
-        checkSample(gpu, prepared, { ...options, lists, sample })
+        checkSample(gpu, prepared, { ...options, lists, tokens: tokens && selected, sample })
       ),
     );
     parts.push(...found.flat());
     return {
       check: summarizeParts(parts, { ...options, prepared }),
-      digest: lists
-        ? { ...digest, selection: await sha256(lists as Int32Array<ArrayBuffer>) }
+      digest: selected
+        ? { ...digest, selection: await sha256(selected as Int32Array<ArrayBuffer>) }
         : digest,
     };
   }
@@ -136,13 +139,16 @@ function checkSample(
   prepared: Layer,
   options: CheckOptions & { sample: HeadSample },
 ): Promise<Part[]>[] {
-  const { implementation, problem, lists, kernel } = options;
+  const { implementation, problem, lists, tokens, kernel } = options;
   if (implementation.reference && lists) {
     const halves = usesHalves(gpu, prepared, { problem, kernel });
     return [checkReference(gpu, prepared, { ...options, lists, halves })];
   }
+  // All heads share the tokens.
+  const last = options.sample.head === problem.shape.heads - 1;
   return [
     ...lists ? [checkLists(gpu, options)] : [],
+    ...tokens && last ? [checkTokens(gpu, prepared, { ...options, tokens })] : [],
     checkDense(gpu, prepared, options),
     ...prepared.outputs.gradients ? [checkGradients(gpu, prepared, options)] : [],
   ];
@@ -233,6 +239,7 @@ function summarizeParts(
     ...prepared.outputs.lse ? ["its log-sum-exp"] : [],
     ...implementation.scorer ? [selectionMethod(implementation.scorer)] : [],
     ...implementation.selector ? ["selected blocks"] : [],
+    ...implementation.tokens ? ["selected tokens"] : [],
   ]);
   return {
     passed: merged.every((part) => part.passed),

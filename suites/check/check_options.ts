@@ -7,12 +7,16 @@ import type { DenseKernel } from "../../kernels/dense_attention/types.ts";
 import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
 import type { Measurable } from "../plan/measurable.ts";
 import { causal, type Visible } from "./row_spans.ts";
+import { visibleTokens } from "./token_lists.ts";
 
 /** What is compared. */
 export interface CheckOptions {
   readonly problem: Problem;
   /** What computed it; this decides how selections and rows are compared. */
-  readonly implementation: Pick<Measurable, "scorer" | "visible" | "selector" | "reference">;
+  readonly implementation: Pick<
+    Measurable,
+    "scorer" | "visible" | "selector" | "reference" | "tokens"
+  >;
   readonly inputs: LayerInputs;
   /** Seed of Q; K and V use the next two. */
   readonly seed: number;
@@ -22,6 +26,8 @@ export interface CheckOptions {
   readonly kernel?: DenseKernel;
   /** Lists of the implementation's selector, as the device chose them: `[heads, context, width]`. */
   readonly lists?: Int32Array;
+  /** Tokens that the device selected for each query, `[context, width]`, padded with -1. */
+  readonly tokens?: Int32Array;
   /** Whether the device flushes subnormals of f16 to zero. Default: it is tested. */
   readonly flushes?: boolean;
   readonly signal?: AbortSignal;
@@ -32,14 +38,20 @@ export function wholeGradients({ scorer }: CheckOptions["implementation"]): bool
   return scorer === undefined || scorer.exactSelection;
 }
 
-/** Keys that a row of a head sees, as the implementation says, or as its lists do. */
+/** Keys that a row of a head sees, as the implementation says, or the lists that it selected. */
 export function visibleOf(
-  { implementation, problem, lists }: Pick<CheckOptions, "implementation" | "problem" | "lists">,
+  { implementation, problem, lists, tokens }: Pick<
+    CheckOptions,
+    "implementation" | "problem" | "lists" | "tokens"
+  >,
   head: number,
 ): Visible {
-  const { visible, selector } = implementation;
-  if (selector) {
-    if (!lists) throw new TypeError("check outputs: the implementation returns no selection");
+  const { visible, selector, tokens: index } = implementation;
+  if ((selector && !lists) || (index && !tokens)) {
+    throw new TypeError("check outputs: the implementation returns no selection");
+  }
+  if (index && tokens) return visibleTokens(tokens, index.width(problem));
+  if (selector && lists) {
     const width = selector.width(problem);
     const { context } = problem.shape;
     const first = head * context;

@@ -49,7 +49,7 @@ Deno.test("readGolden reads the project's own vectors and their files", async ()
   assert.equal(golden.forward.length, 5);
   assert.deepEqual(
     new Set(golden.baselines.map(({ method }) => method)),
-    new Set(["sliding-window", "bigbird", "moba", "nsa"]),
+    new Set(["sliding-window", "bigbird", "moba", "nsa", "dsa", "hisa"]),
   );
   const [first] = golden.selection;
   const indices = await golden.readIndices(first.indices!, first.H * first.S);

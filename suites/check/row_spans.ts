@@ -6,7 +6,11 @@
 import type { RowSpan } from "../../kernels/implementation.ts";
 
 /** Key rows that a query row sees: those of an implementation, or of causal attention. */
-export type Visible = (row: number) => readonly RowSpan[];
+export interface Visible {
+  (row: number): readonly RowSpan[];
+  /** Whether a row sees a key, where that is faster to tell than its spans. */
+  readonly sees?: (row: number, key: number) => boolean;
+}
 
 /** Causal attention: all rows up to and including its own. */
 export const causal: Visible = (row) => [{ first: 0, end: row + 1 }];
@@ -61,9 +65,12 @@ export function seenBy(
   if (visible === causal) return keys.map((key) => [{ first: key, end: rows }]);
   const found = keys.map((): { first: number; end: number }[] => []);
   for (let row = 0; row < rows; row++) {
-    const spans = visible(row);
+    const spans = visible.sees ? [] : visible(row);
     keys.forEach((key, i) => {
-      if (!spans.some(({ first, end }) => first <= key && key < end)) return;
+      const sees = visible.sees
+        ? visible.sees(row, key)
+        : spans.some(({ first, end }) => first <= key && key < end);
+      if (!sees) return;
       const last = found[i].at(-1);
       if (last?.end === row) last.end++;
       else found[i].push({ first: row, end: row + 1 });

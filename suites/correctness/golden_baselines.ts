@@ -8,19 +8,21 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { fillSeeded, pcgSum4 } from "../../kernels/gpu/random.ts";
 import type {
   Implementation,
+  IndexInputs,
   LayerInputs,
   Prepared,
   Problem,
 } from "../../kernels/implementation.ts";
+import { inputShapes, keyHeadOf } from "../../kernels/key_heads.ts";
 import { errorLine } from "../errors.ts";
-import { sha256 } from "../result/digest.ts";
 import { type BaselineCase, type Golden, goldenRows } from "../check/golden.ts";
 import { checkBranches } from "./golden_branches.ts";
+import { checkLists, checkSelection } from "./golden_lists.ts";
 import { pickRows, readArray, withRounding } from "./golden_rows.ts";
 import { visibleOf } from "../check/check_options.ts";
 import { compareGradients, type GradientName } from "../check/gradient_check.ts";
 import type { Visible } from "../check/row_spans.ts";
-import { type Comparison, exact, judge, skipped, type VerifyCheck } from "./check_line.ts";
+import { type Comparison, judge, skipped, type VerifyCheck } from "./check_line.ts";
 import { destroyInputs, exactHead, headOf } from "./layer_run.ts";
 import { maskedReference } from "./references.ts";
 
@@ -36,12 +38,15 @@ export async function checkGoldenBaseline(
   const name = `golden ${entry.method} ${describe(entry)}`;
   const implementation = registry.find((one) => one.name === entry.method);
   if (!implementation) return [skipped(name, `no implementation is named ${entry.method}`)];
-  if (entry.kvHeads !== entry.H) {
-    return [skipped(name, `${entry.kvHeads} key heads of ${entry.H} are not computed yet`)];
-  }
   const problem: Problem = {
     direction: "forward-backward",
-    shape: { heads: entry.H, context: entry.N, headDim: entry.D, dtype: "f32" },
+    shape: {
+      heads: entry.H,
+      ...(entry.kvHeads !== entry.H && { kvHeads: entry.kvHeads }),
+      context: entry.N,
+      headDim: entry.D,
+      dtype: "f32",
+    },
     options: implementation.reference
       ? { ...entry.options, gateSeed: (entry.seed + 4) >>> 0 }
       : entry.options,
@@ -52,17 +57,20 @@ export async function checkGoldenBaseline(
     if (!(error instanceof RangeError)) throw error;
     return [skipped(name, errorLine(error))];
   }
-  const inputs = await createInputs(gpu, entry);
+  const inputs = await createInputs(gpu, entry, problem);
+  const index = implementation.tokens && await createIndex(gpu, entry);
   try {
-    const prepared = await implementation.prepare(gpu, problem, { inputs });
+    const prepared = await implementation.prepare(gpu, problem, { inputs, index });
     try {
       await prepared.execute();
-      const lists = implementation.selector && await prepared.outputs.readSelection?.();
+      const selected = await prepared.outputs.readSelection?.();
+      const lists = implementation.selector && selected;
+      const tokens = implementation.tokens && selected;
       const visibleTo = (head: number): Visible =>
-        visibleOf({ implementation, problem, lists }, head);
+        visibleOf({ implementation, problem, lists, tokens }, head);
       if (implementation.reference && lists) {
         return [
-          ...await checkSelection(name, { golden, entry, lists }),
+          ...await checkSelection(name, { golden, entry, selected: lists, prepared }),
           await checkBranches(gpu, prepared, {
             ...{ name: `${name} branches and gradients`, golden, entry, problem, inputs, lists },
             reference: implementation.reference,
@@ -71,7 +79,9 @@ export async function checkGoldenBaseline(
       }
       const given = { golden, entry, problem, inputs, visibleTo };
       return [
-        ...await (lists ? checkSelection(name, { golden, entry, lists }) : checkLists(name, given)),
+        ...await (selected
+          ? checkSelection(name, { golden, entry, selected, prepared })
+          : checkLists(name, given)),
         await checkOutput(gpu, prepared, { ...given, name: `${name} output` }),
         await checkGradients(gpu, prepared, { ...given, name: `${name} gradients` }),
       ];
@@ -80,33 +90,56 @@ export async function checkGoldenBaseline(
     }
   } finally {
     destroyInputs(inputs);
+    Object.values(index ?? {}).forEach((tensor) => tensor.destroy());
   }
 }
 
-async function createInputs(gpu: Gpu, entry: BaselineCase): Promise<Required<LayerInputs>> {
-  const { H: heads, N: rows, D: dim, seed } = entry;
+async function createInputs(
+  gpu: Gpu,
+  entry: BaselineCase,
+  { shape }: Problem,
+): Promise<Required<LayerInputs>> {
   const tensors: Partial<Record<keyof LayerInputs, Tensor>> = {};
   for (const [i, [label, kind]] of INPUTS.entries()) {
-    const tensor = await createTensor(gpu, { heads, rows, dim, dtype: "f32" }, { label });
-    tensors[label] = tensor;
-    if (entry.inputs[kind] !== "grid2") await fillSeeded(gpu, tensor, seed + i);
-    else {
-      const count = heads * rows * dim;
-      const data = new Float32Array(count);
-      for (let at = 0; at < count; at++) {
-        // Counters go over rows, then heads.
-        const [head, row, c] = [
-          Math.floor(at / dim / rows),
-          Math.floor(at / dim) % rows,
-          at % dim,
-        ];
-        const value = pcgSum4(seed + i, (row * heads + head) * dim + c);
-        data[at] = Math.floor(2 * value + 0.5) / 2;
-      }
-      writeTensor(gpu, tensor, data);
-    }
+    tensors[label] = await createTensor(gpu, inputShapes(shape)[label], { label });
+    await fill(gpu, tensors[label], { kind: entry.inputs[kind], seed: entry.seed + i });
   }
   return tensors as Required<LayerInputs>;
+}
+
+/** Inputs of an index, by the manifest's names; their seeds are the fifth from the case's on. */
+async function createIndex(
+  gpu: Gpu,
+  { N: rows, seed, options: { indexHeads, indexDim }, inputs }: BaselineCase,
+): Promise<IndexInputs> {
+  const make = async (i: number, kind: string, heads: number, dim: number) => {
+    const tensor = await createTensor(gpu, { heads, rows, dim, dtype: "f32" }, { label: kind });
+    await fill(gpu, tensor, { kind: inputs[kind], seed: seed + 5 + i });
+    return tensor;
+  };
+  return {
+    q: await make(0, "index_q", indexHeads, indexDim),
+    k: await make(1, "index_k", 1, indexDim),
+    w: await make(2, "index_w", indexHeads, 1),
+  };
+}
+
+/** Fills a tensor as the manifest says: with seeded numbers, or these rounded to halves. */
+async function fill(
+  gpu: Gpu,
+  tensor: Tensor,
+  { kind, seed }: { readonly kind: "raw" | "grid2" | undefined; readonly seed: number },
+): Promise<void> {
+  if (kind !== "grid2") return await fillSeeded(gpu, tensor, seed);
+  const { heads, rows, dim } = tensor;
+  const count = heads * rows * dim;
+  const data = new Float32Array(count);
+  for (let at = 0; at < count; at++) {
+    // Counters go over rows, then heads.
+    const [head, row, c] = [Math.floor(at / dim / rows), Math.floor(at / dim) % rows, at % dim];
+    data[at] = Math.floor(2 * pcgSum4(seed, (row * heads + head) * dim + c) + 0.5) / 2;
+  }
+  writeTensor(gpu, tensor, data);
 }
 
 interface Given {
@@ -118,81 +151,12 @@ interface Given {
   readonly visibleTo: (head: number) => Visible;
 }
 
-/** Lists of key blocks of every block of queries, `[H, M, width]`, against what the rows see. */
-async function checkLists(
-  name: string,
-  { golden, entry, visibleTo }: Omit<Given, "name">,
-): Promise<VerifyCheck[]> {
-  const { idx } = entry.files;
-  const { block } = entry.options;
-  const blocks = Math.ceil(entry.N / block);
-  if (!idx || idx.shape[1] !== blocks) return [];
-  const [heads, , width] = idx.shape;
-  const want = await golden.readIndices(idx.file, heads * blocks * width);
-  let wrong = 0;
-  for (let head = 0; head < heads; head++) {
-    const visible = visibleTo(head);
-    for (let i = 0; i < blocks; i++) {
-      const spans = visible(Math.min(entry.N, (i + 1) * block) - 1);
-      const seen = spans.flatMap(({ first, end }) =>
-        Array.from({ length: Math.ceil(end / block) - first / block }, (_, n) => first / block + n)
-      );
-      for (let n = 0; n < width; n++) {
-        wrong += Number((seen[n] ?? -1) !== want[(head * blocks + i) * width + n]);
-      }
-    }
-  }
-  const count = want.length;
-  return [exact(
-    `${name} lists`,
-    wrong === 0,
-    wrong === 0 ? `${count} blocks` : `${wrong} of ${count} entries differ`,
-  )];
-}
-
-/** Lists of blocks of every query, `[heads, rows, width]`: to the last entry, in all rows by their digest. */
-async function checkSelection(
-  name: string,
-  { golden, entry, lists }: {
-    readonly golden: Golden;
-    readonly entry: BaselineCase;
-    readonly lists: Int32Array;
-  },
-): Promise<VerifyCheck[]> {
-  const { idx } = entry.files;
-  if (!idx) return [];
-  const [heads, count, width] = idx.shape;
-  const want = await golden.readIndices(idx.file, heads * count * width);
-  const rows = goldenRows(idx, entry.N);
-  let wrong = 0;
-  for (let head = 0; head < heads; head++) {
-    for (const [i, row] of rows.entries()) {
-      for (let n = 0; n < width; n++) {
-        const found = lists[(head * entry.N + row) * width + n];
-        wrong += Number(found !== want[(head * count + i) * width + n]);
-      }
-    }
-  }
-  const whole = typeof entry.idx_sha256 === "string"
-    ? await sha256(lists as Int32Array<ArrayBuffer>) === entry.idx_sha256
-    : true;
-  return [exact(
-    `${name} lists`,
-    wrong === 0 && whole,
-    wrong > 0
-      ? `${wrong} of ${want.length} entries differ`
-      : whole
-      ? `${lists.length} entries`
-      : "entries of rows that the folder does not hold differ",
-  )];
-}
-
 async function checkOutput(
   gpu: Gpu,
   prepared: Prepared,
   { name, golden, entry, inputs, visibleTo }: Given,
 ): Promise<VerifyCheck> {
-  const { H: heads, N, D: headDim, files } = entry;
+  const { H: heads, kvHeads, N, D: headDim, files } = entry;
   const [q, k, v, output, lse] = await Promise.all(
     [inputs.q, inputs.k, inputs.v, prepared.outputs.output, prepared.outputs.lse].map((tensor) =>
       readTensor(gpu, tensor)
@@ -204,8 +168,9 @@ async function checkOutput(
   const comparisons: Comparison[] = [];
   for (let head = 0; head < heads; head++) {
     const of = { head, heads };
+    const ofKeys = { head: keyHeadOf({ heads, kvHeads }, head), heads: kvHeads };
     const reference = maskedReference(
-      { q: exactHead(q, of), k: exactHead(k, of), v: exactHead(v, of) },
+      { q: exactHead(q, of), k: exactHead(k, ofKeys), v: exactHead(v, ofKeys) },
       { headDim, visible: visibleTo(head), chosen: rows, dtype: "f32", weights: "f32" },
     );
     const want = headOf(wantOutput, of);
@@ -235,7 +200,7 @@ async function checkGradients(
   prepared: Prepared,
   { name, golden, entry, problem, inputs, visibleTo }: Given,
 ): Promise<VerifyCheck> {
-  const { H: heads, N, D: dim, files } = entry;
+  const { H: heads, kvHeads, N, D: dim, files } = entry;
   const comparisons: Comparison[] = [];
   const got = await Promise.all(
     GRADIENTS.map(([label]) => readTensor(gpu, prepared.outputs.gradients![label])),
@@ -243,19 +208,26 @@ async function checkGradients(
   const want = await Promise.all(GRADIENTS.map(([, file]) => readArray(golden, files[file])));
   const rows = goldenRows(files.dq, N);
   for (let head = 0; head < heads; head++) {
+    // dK and dV of a key head are those of all its query heads.
+    const names: readonly GradientName[] = head % (heads / kvHeads) === 0 ? ["q", "k", "v"] : ["q"];
     const found = await compareGradients(gpu, prepared, {
       problem,
       inputs,
       head,
       rows,
+      names,
       exactFrom: () => 0,
       visible: visibleTo,
     });
     for (const [i, [label]] of GRADIENTS.entries()) {
-      const own = headOf(want[i], { head, heads });
+      if (!names.includes(label)) continue;
+      const of = label === "q"
+        ? { head, heads }
+        : { head: keyHeadOf({ heads, kvHeads }, head), heads: kvHeads };
+      const own = headOf(want[i], of);
       const allowed = found.filter((one) => one.name === label).map(({ tolerance }) => tolerance);
       comparisons.push({
-        got: pickRows(got[i], { rows, head, heads }, dim),
+        got: pickRows(got[i], { rows, ...of }, dim),
         want: own,
         tolerance: withRounding(allowed.flatMap((x) => Array<number>(dim).fill(x)), own),
       });

@@ -37,7 +37,7 @@ Deno.test("a golden case fails where the layer sees other keys, and is skipped w
   for (
     const [change, reason] of [
       [{ method: "no-such" }, /no implementation is named no-such/],
-      [{ kvHeads: 1 }, /1 key heads of 2 are not computed yet/],
+      [{ kvHeads: 3 }, /kvHeads 3 does not divide 2 heads/],
       [{ options: { window: 0, sinks: 4 } }, /window 0 is not a whole number from 1/],
     ] as const
   ) {

@@ -24,7 +24,8 @@ export async function checkDenseGradients(
   const { heads, headDim, dtype } = problem.shape;
   const name = `${implementation.name} ${describeShape(problem.shape)} gradients`;
   // The references are causal; the checks before each measurement handle any visible keys.
-  if (implementation.visible || implementation.selector || implementation.reference) {
+  const { visible, selector, tokens, reference } = implementation;
+  if (visible || selector || tokens || reference) {
     return await checkVisible(gpu, implementation, { problem, seed: options.seed, name });
   }
   const run = await runLayer(gpu, implementation, { problem, source: { seed: options.seed } });

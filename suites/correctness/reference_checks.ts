@@ -120,8 +120,9 @@ export async function checkDense(
     problem,
     source: kind === "seeded" ? { seed } : { data: awkwardInputs(shape, { kind, seed }) },
   });
-  // Lists are followed here; the checks before each measurement hold them against float64.
-  const masked = implementation.visible || implementation.selector;
+  // Lists are followed here; gradient checks and those before a measurement hold them against float64.
+  const { visible, selector, tokens } = implementation;
+  const masked = visible || selector || tokens;
   let known = masked ? undefined : references.get(entry);
   if (!known || known.weights !== weights || !sameInputs(known.inputs, inputs)) {
     known = {
@@ -135,7 +136,7 @@ export async function checkDense(
           v: exactHead(inputs.v, keys),
         };
         const options = { headDim, dtype, weights, flushes };
-        const given = { implementation, problem, lists: selection };
+        const given = { implementation, problem, lists: selection, tokens: selection };
         return masked
           ? maskedReference(tensors, { ...options, visible: visibleOf(given, head) })
           : attentionReference(tensors, options);

@@ -55,8 +55,8 @@ export async function probeSelection(
   const { shape, options: layer } = entry.problem;
   const { readSelection } = prepared.outputs;
   if (!findRecord(SUITE_RECORDS, entry.suite).grid || !layer || !readSelection) return undefined;
-  // Lists of blocks are no entries of a pyramid.
-  if (layer.levels === undefined) return undefined;
+  // Only a scorer's selection consists of entries of a pyramid.
+  if (entry.scorer === undefined || layer.levels === undefined) return undefined;
   let archive = archives.get(session);
   if (!archive) archives.set(session, archive = new Map());
   const { implementation } = entry;

@@ -64,18 +64,14 @@ export function peerImplementation(
     visible: ours.visible,
     selector: ours.selector,
     reference: ours.reference,
+    tokens: ours.tokens,
+    sharedKeys: options.sharedKeys ?? false,
     directions: options.directions ?? DIRECTIONS,
     peer: true,
     longestSeconds: options.longestSeconds,
     plan: (gpu, problem) => {
       const plan = ours.plan(gpu, problem);
       if (unavailable !== undefined) throw new RangeError(unavailable);
-      const { heads, kvHeads = heads } = problem.shape;
-      if (kvHeads !== heads && !options.sharedKeys) {
-        throw new RangeError(
-          `plan ${PEER_PREFIX}${name}: ${kvHeads} key heads for ${heads} heads: it needs one key head a head`,
-        );
-      }
       const stage = { name: problem.direction ?? "forward", flops: plan.flops, bytes: plan.bytes };
       return { ...plan, stages: [stage], peakBytes: estimatePeak(plan.peakBytes, problem) };
     },

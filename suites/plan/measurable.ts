@@ -10,6 +10,7 @@ import { type Inspection, inspectTensor } from "../../kernels/gpu/inspect.ts";
 import type { RunOptions, Timing } from "../../kernels/gpu/timing.ts";
 import type {
   Implementation,
+  IndexInputs,
   LayerInputs,
   Prepared,
   Problem,
@@ -54,6 +55,9 @@ export interface Outputs {
   readonly readSelection?: () => Promise<Int32Array>;
   /** Squared scores of the base rows of one head. */
   readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
+  /** As in `Prepared`, of a layer whose index selects tokens. */
+  readonly readBlocks?: () => Promise<Int32Array>;
+  readonly index?: IndexInputs;
   /** Attention over the gathered rows, `[heads, S, headDim]`. */
   readonly gathered?: Rows;
   /** As in `Prepared`. */

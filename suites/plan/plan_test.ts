@@ -101,7 +101,7 @@ Deno.test("key heads of their own number are part of a case's identity, others o
   const lighthouse = { ...options, implementations: ["lighthouse-norm"], contexts: [8192] };
   assert.throws(() => plan({ ...lighthouse, kvHeads: [2] }), {
     name: "UsageError",
-    message: "plan lighthouse: 2 key heads for 4 heads: it needs one key head a head",
+    message: "plan lighthouse-norm: 2 key heads for 4 heads: it needs one key head a head",
   });
 });
 

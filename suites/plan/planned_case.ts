@@ -159,6 +159,12 @@ export function planCase(
     ...(own.length > 0 && { rules: Object.fromEntries(own) }),
     sweeps: [],
   };
+  const { heads, kvHeads = heads } = problem.shape;
+  if (kvHeads !== heads && !implementation.sharedKeys) {
+    const skip =
+      `plan ${name}: ${kvHeads} key heads for ${heads} heads: it needs one key head a head`;
+    return { ...base, skip };
+  }
   try {
     const plan = implementation.plan(device, problem);
     const skip = lackOfMemory(plan, device);

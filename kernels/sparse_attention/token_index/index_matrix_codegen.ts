@@ -1,0 +1,164 @@
+/**
+ * WGSL of the scores of an index on subgroup matrices, generated as one function.
+ *
+ * A subgroup owns 16 queries and keeps the left matrices of all index heads in registers, where they fit;
+ * a workgroup's subgroups share keys, which are staged 32 at a time. For each 16 keys and index head a
+ * subgroup multiplies Q·Kᵀ, exchanges the result through its scratch, and each lane adds 8 weighted scores
+ * to its registers. A workgroup covers 64 queries × 1,024 keys.
+ *
+ * Workgroup memory: (32 * (c/8 + 1) + 4 * 2 * 96) * 16 bytes.
+ *
+ * @module
+ */
+import type { Capabilities } from "../../gpu/device.ts";
+import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
+import {
+  LANE_PLACES,
+  LEFT,
+  MATRIX_DIRECTIVES,
+  multiplyAdd,
+  readScores,
+  RESULT,
+  RIGHT,
+  storeResult,
+} from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
+import { SCRATCH, stageStride } from "../../dense_attention/matrix/matrix_layout.ts";
+
+const SUBGROUPS = 4;
+/** Keys that are staged at once. */
+const STAGED = 32;
+/** Left matrices that stay in registers: 128 of a lane's. */
+const MOST_MATRICES = 32;
+
+/** Queries and keys of a workgroup. */
+export const MATRIX_SCORE_TILE = { rows: 16 * SUBGROUPS, columns: 1024 } as const;
+
+/** Why matrix units cannot compute the scores of an index; undefined when they can. */
+export function whyNoMatrixScores(
+  { maxWorkgroupBytes }: Pick<Capabilities, "maxWorkgroupBytes">,
+  { rows, keyRows, dim, dtype }: {
+    readonly rows: number;
+    readonly keyRows: number;
+    readonly dim: number;
+    readonly dtype: string;
+  },
+): string | undefined {
+  if (dtype !== "f16") return `storage ${dtype} is not f16`;
+  if (keyRows !== 1) return "means of keys are f32";
+  if (dim % 32 !== 0) return `index dimension ${dim} is not a multiple of 32`;
+  if (rows < 16) return `${rows} rows are fewer than the 16 rows of a matrix`;
+  const bytes = (STAGED * stageStride(dim) + SUBGROUPS * 2 * SCRATCH) * 16;
+  return bytes <= maxWorkgroupBytes ? undefined : "workgroup memory does not suffice";
+}
+
+/** The whole shader; bindings and parameters are those of `index_scores.wgsl`. */
+export function generateMatrixScores(
+  { heads, dim }: { readonly heads: number; readonly dim: number },
+): string {
+  const vectors = dim / 8;
+  const stride = stageStride(dim);
+  const threads = 32 * SUBGROUPS;
+  const depth = range(dim / 16);
+  const resident = heads * depth.length <= MOST_MATRICES;
+  const numbers = range(heads);
+  const load = (j: number, c: number) => {
+    const at = `(${j}u * params.rows + block) * ${vectors}u + ${2 * c}u, ${vectors}u`;
+    return `subgroupMatrixLoad<${LEFT}, row_major>(&queries, ${at})`;
+  };
+  const loads = resident
+    ? numbers.flatMap((j) => depth.map((c) => `let q${j}_${c} = ${load(j, c)};`))
+    : [];
+  const right = (c: number) => {
+    const at = `c0 * ${stride}u + ${2 * c}u, ${stride}u`;
+    return `let k${c} = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at});`;
+  };
+  const scoreHead = (j: number) => {
+    // Heads take turns with two scratches, so that one's products overlap the other's exchange.
+    const scratch = `scratch0 + ${j % 2 * SCRATCH}u`;
+    return flatWgsl`
+      {
+        ${resident ? [] : depth.map((c) => `let q${j}_${c} = ${load(j, c)};`)}
+        var s = ${RESULT}();
+        ${depth.map((c) => multiplyAdd("s", `q${j}_${c}`, `k${c}`))}
+        ${storeResult(scratch, "s")}
+        ${readScores(scratch, "x")}
+        ta = fma(vec4f(w${j}), max(xa, vec4f()), ta);
+        tb = fma(vec4f(w${j}), max(xb, vec4f()), tb);
+      }
+    `;
+  };
+  const units = STAGED * vectors;
+  const stage = range(Math.ceil(units / threads)).map((i) => {
+    const unit = `(local + ${i * threads}u)`;
+    const at =
+      `min(k0 + ${unit} / ${vectors}u, params.keys - 1u) * ${vectors}u + ${unit} % ${vectors}u`;
+    const put =
+      `keyStage[${unit} / ${vectors}u * ${stride}u + ${unit} % ${vectors}u] = keys[${at}];`;
+    return (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put;
+  });
+  return wgsl`
+    ${MATRIX_DIRECTIVES}
+    struct Params {
+      rows: u32,      // N, queries
+      firstRow: u32,  // the first query of the strip
+      endRow: u32,    // past the last
+      keys: u32,      // keys
+      keyRows: u32,   // 1
+      stride: u32,    // scores of a query
+      heads: u32,     // J
+    }
+
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [J, N, c] f16
+    @group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // [keys, c] f16
+    @group(0) @binding(3) var<storage, read> weights: array<f32>;   // [J, N]
+    @group(0) @binding(4) var<storage, read_write> scores: array<f32>; // [strip, stride]
+
+    var<workgroup> keyStage: array<vec4u, ${STAGED * stride}>;
+    var<workgroup> scratch: array<vec4u, ${SUBGROUPS * 2 * SCRATCH}>;
+
+    @compute @workgroup_size(${threads})
+    fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
+      ${LANE_PLACES}
+      let firstRow = params.firstRow + group.y * ${MATRIX_SCORE_TILE.rows}u;
+      let endRow = min(firstRow + ${MATRIX_SCORE_TILE.rows}u, params.endRow);
+      let firstKey = group.x * ${MATRIX_SCORE_TILE.columns}u;
+      // No query of the workgroup sees a key after its last.
+      let endKey = min(firstKey + ${MATRIX_SCORE_TILE.columns}u, min(endRow, params.keys));
+      let own = firstRow + subgroup * 16u;
+      // The last rows may be fewer than a matrix: then it begins earlier and stores only its own rows.
+      let block = min(own, params.rows - 16u);
+      let row = block + row16;
+      let live = row >= own && row < endRow;
+      let to = (row - params.firstRow) * params.stride;
+      let scratch0 = subgroup * ${2 * SCRATCH}u;
+      ${loads}
+      ${numbers.map((j) => `let w${j} = weights[${j}u * params.rows + row];`)}
+      for (var k0 = firstKey; k0 < endKey; k0 += ${STAGED}u) {
+        workgroupBarrier();
+        ${stage}
+        workgroupBarrier();
+        for (var c0 = 0u; c0 < min(${STAGED}u, params.rows); c0 += 16u) {
+          var ta = vec4f();
+          var tb = vec4f();
+          ${depth.map(right)}
+          ${numbers.map(scoreHead)}
+          if (live) {
+            let keyA = k0 + c0 + column0;
+            let keyB = k0 + c0 + (column0 ^ 4u);
+            ${
+    ["x", "y", "z", "w"].map((e, i) =>
+      `if (keyA + ${i}u < params.keys) { scores[to + keyA + ${i}u] = ta.${e}; }`
+    )
+  }
+            ${
+    ["x", "y", "z", "w"].map((e, i) =>
+      `if (keyB + ${i}u < params.keys) { scores[to + keyB + ${i}u] = tb.${e}; }`
+    )
+  }
+          }
+        }
+      }
+    }
+  `;
+}
