@@ -119,6 +119,8 @@ export { slidingWindow } from "./kernels/sparse_attention/sliding_window/sliding
 export { bigBird } from "./kernels/sparse_attention/bigbird/bigbird.ts";
 export { moba } from "./kernels/sparse_attention/moba/moba.ts";
 export { nsa } from "./kernels/sparse_attention/nsa/nsa.ts";
+export { dsa } from "./kernels/sparse_attention/dsa/dsa.ts";
+export { hisa } from "./kernels/sparse_attention/hisa/hisa.ts";
 export {
   lighthouseDilated,
   lighthouseGla,

@@ -93,6 +93,8 @@ export { slidingWindow } from "./sparse_attention/sliding_window/sliding_window.
 export { bigBird } from "./sparse_attention/bigbird/bigbird.ts";
 export { moba } from "./sparse_attention/moba/moba.ts";
 export { nsa } from "./sparse_attention/nsa/nsa.ts";
+export { dsa } from "./sparse_attention/dsa/dsa.ts";
+export { hisa } from "./sparse_attention/hisa/hisa.ts";
 export { denseNaive } from "./dense_attention/naive/dense_attention_naive.ts";
 export { IMPLEMENTATIONS } from "./implementations.ts";
 export {

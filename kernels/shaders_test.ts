@@ -148,6 +148,30 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "dense matrix 8 heads on 2 d=64 f16",
     "dense attention backward, sums of parts, d=64 f16",
   ],
+  index_scores: [
+    "dsa 2 heads on 2 d=32 f16 indexHeads=4 indexDim=64 topk=40",
+    "index scores c=64 f16",
+  ],
+  index_scores_matrix: [
+    "dsa 2 heads on 2 d=64 f16 indexHeads=1 indexDim=32 topk=40 matrix units",
+    "index scores on matrix units J=1 c=32",
+  ],
+  candidate_scores: [
+    "hisa 2 heads on 2 d=64 f16 indexHeads=4 indexDim=64 topk=40 indexBlock=16 indexBlocks=4",
+    "candidate scores J=4 c=64 f16",
+  ],
+  gathered_tokens: [
+    "dsa 8 heads on 1 d=64 f16 indexHeads=4 indexDim=64 topk=40",
+    "gathered tokens G=8 d=64 f16",
+  ],
+  gathered_tokens_backward_query: [
+    "dsa 8 heads on 1 d=64 f16 indexHeads=4 indexDim=64 topk=40",
+    "gathered tokens backward, queries, G=8 d=64 f16",
+  ],
+  gathered_tokens_backward_key_value: [
+    "dsa 8 heads on 1 d=64 f16 indexHeads=4 indexDim=64 topk=40",
+    "gathered tokens backward, keys and values, G=8 d=64 f16",
+  ],
   pyramid: ["pyramid scored N=2048 L=3 p=4 d=32 f16", "lighthouse pyramid"],
   pyramid_merged: [
     "pyramid merged scored N=2048 L=3 p=4 d=32 f16",

@@ -22,6 +22,7 @@ import { createTensor, type DType } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Implementation, LayerOptions } from "../implementation.ts";
 import { bigBirdLists } from "./bigbird/bigbird_pattern.ts";
+import { TOKEN_CATALOG } from "./_token_catalog.ts";
 import { blockWalk } from "./tile_lists/block_walk.ts";
 import { moba } from "./moba/moba.ts";
 import { nsa } from "./nsa/nsa.ts";
@@ -187,4 +188,5 @@ function blockLayers(): CatalogEntry[] {
 export const SPARSE_CATALOG: readonly CatalogEntry[] = [
   ...WALKS.flatMap((walk) => [...portable(walk), ...matrix(walk)]),
   ...blockLayers(),
+  ...TOKEN_CATALOG,
 ];

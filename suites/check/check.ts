@@ -91,11 +91,17 @@ export async function checkOutputs(
     const selected = selector || tokens ? await prepared.outputs.readSelection?.() : undefined;
     const lists = selector && selected;
     // Concurrently: each spends most of its time waiting for the device to map a buffer.
-    const found = await allDone(
-      sampleHeads(options, undefined).flatMap((sample) =>
-        checkSample(gpu, prepared, { ...options, lists, tokens: tokens && selected, sample })
+    const samples = sampleHeads(options, undefined);
+    const index = tokens && selected;
+    const found = await allDone([
+      // All heads share the tokens.
+      ...index
+        ? [checkTokens(gpu, prepared, { ...options, tokens: index, sample: samples.at(-1)! })]
+        : [],
+      ...samples.flatMap((sample) =>
+        checkSample(gpu, prepared, { ...options, lists, tokens: index, sample })
       ),
-    );
+    ]);
     parts.push(...found.flat());
     return {
       check: summarizeParts(parts, { ...options, prepared }),
@@ -139,16 +145,13 @@ function checkSample(
   prepared: Layer,
   options: CheckOptions & { sample: HeadSample },
 ): Promise<Part[]>[] {
-  const { implementation, problem, lists, tokens, kernel } = options;
+  const { implementation, problem, lists, kernel } = options;
   if (implementation.reference && lists) {
     const halves = usesHalves(gpu, prepared, { problem, kernel });
     return [checkReference(gpu, prepared, { ...options, lists, halves })];
   }
-  // All heads share the tokens.
-  const last = options.sample.head === problem.shape.heads - 1;
   return [
     ...lists ? [checkLists(gpu, options)] : [],
-    ...tokens && last ? [checkTokens(gpu, prepared, { ...options, tokens })] : [],
     checkDense(gpu, prepared, options),
     ...prepared.outputs.gradients ? [checkGradients(gpu, prepared, options)] : [],
   ];

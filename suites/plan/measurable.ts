@@ -184,7 +184,7 @@ export function inspectRows(gpu: Gpu, rows: Rows): Promise<Inspection> {
  * import { expandNames } from "./measurable.ts";
  * import assert from "node:assert/strict";
  * const names = expandNames(["dense", "family:sparse"], IMPLEMENTATIONS);
- * assert.deepEqual(names, ["dense", "sliding-window", "bigbird"]);
+ * assert.deepEqual(names, ["dense", "sliding-window", "bigbird", "moba", "nsa", "dsa", "hisa"]);
  * ```
  */
 export function expandNames(

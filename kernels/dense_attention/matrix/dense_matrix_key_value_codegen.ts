@@ -1,6 +1,5 @@
 /**
- * WGSL of the backward pass over keys and values on subgroup matrices: dK, dV and dS. See
- * `dense_matrix_backward_codegen.ts`.
+ * WGSL of dK, dV and dS on subgroup matrices: see `dense_matrix_backward_codegen.ts`.
  *
  * @module
  */

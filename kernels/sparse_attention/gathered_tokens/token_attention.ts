@@ -30,13 +30,9 @@ import { collectOwned } from "../../gpu/owned.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { groupOf } from "../../key_heads.ts";
-import {
-  generateTokenForward,
-  generateTokenKeyValue,
-  generateTokenQuery,
-  type TokenProgram,
-  tokenWorkgroupBytes,
-} from "./token_codegen.ts";
+import { generateTokenForward, generateTokenQuery } from "./token_codegen.ts";
+import { generateTokenKeyValue } from "./token_key_value_codegen.ts";
+import { type TokenProgram, tokenWorkgroupBytes } from "./token_parts_codegen.ts";
 
 const LIST_PARAMS = {
   rows: "u32",

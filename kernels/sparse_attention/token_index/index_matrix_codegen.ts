@@ -70,7 +70,7 @@ export function generateMatrixScores(
     : [];
   const right = (c: number) => {
     const at = `c0 * ${stride}u + ${2 * c}u, ${stride}u`;
-    return `let k${c} = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at});`;
+    return `let right${c} = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at});`;
   };
   const scoreHead = (j: number) => {
     // Heads take turns with two scratches, so that one's products overlap the other's exchange.
@@ -79,7 +79,7 @@ export function generateMatrixScores(
       {
         ${resident ? [] : depth.map((c) => `let q${j}_${c} = ${load(j, c)};`)}
         var s = ${RESULT}();
-        ${depth.map((c) => multiplyAdd("s", `q${j}_${c}`, `k${c}`))}
+        ${depth.map((c) => multiplyAdd("s", `q${j}_${c}`, `right${c}`))}
         ${storeResult(scratch, "s")}
         ${readScores(scratch, "x")}
         ta = fma(vec4f(w${j}), max(xa, vec4f()), ta);
@@ -112,7 +112,7 @@ export function generateMatrixScores(
     @group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [J, N, c] f16
     @group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // [keys, c] f16
     @group(0) @binding(3) var<storage, read> weights: array<f32>;   // [J, N]
-    @group(0) @binding(4) var<storage, read_write> scores: array<f32>; // [strip, stride]
+    @group(0) @binding(4) var<storage, read_write> scores: array<vec4f>; // [strip, stride]
 
     var<workgroup> keyStage: array<vec4u, ${STAGED * stride}>;
     var<workgroup> scratch: array<vec4u, ${SUBGROUPS * 2 * SCRATCH}>;
@@ -144,18 +144,11 @@ export function generateMatrixScores(
           ${depth.map(right)}
           ${numbers.map(scoreHead)}
           if (live) {
+            // Rows of scores are whole vectors; those past the last key are nobody's.
             let keyA = k0 + c0 + column0;
             let keyB = k0 + c0 + (column0 ^ 4u);
-            ${
-    ["x", "y", "z", "w"].map((e, i) =>
-      `if (keyA + ${i}u < params.keys) { scores[to + keyA + ${i}u] = ta.${e}; }`
-    )
-  }
-            ${
-    ["x", "y", "z", "w"].map((e, i) =>
-      `if (keyB + ${i}u < params.keys) { scores[to + keyB + ${i}u] = tb.${e}; }`
-    )
-  }
+            if (keyA < params.stride) { scores[(to + keyA) / 4u] = ta; }
+            if (keyB < params.stride) { scores[(to + keyB) / 4u] = tb; }
           }
         }
       }

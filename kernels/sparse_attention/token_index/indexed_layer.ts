@@ -10,11 +10,10 @@
  */
 import { denseBackwardBytes } from "../../dense_attention/dense_attention_cost.ts";
 import { HEAD_DIMS } from "../../dense_attention/types.ts";
-import { bytesPerElement, createTensor, readBuffer, type TensorShape } from "../../gpu/buffers.ts";
+import { bytesPerElement, createTensor, type TensorShape } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
-import { fillSeeded } from "../../gpu/random.ts";
 import { requirePositive } from "../../gpu/require.ts";
 import { type RunOptions, type Stage, Timer, type Timing } from "../../gpu/timing.ts";
 import {
@@ -41,29 +40,15 @@ import { requireOptions } from "../../options.ts";
 import {
   createTokenBackward,
   createTokenForward,
-  type ListBlock,
   planTokenAttention,
 } from "../gathered_tokens/token_attention.ts";
+import { readLists, requireIndex, seededIndex } from "./index_inputs.ts";
 import {
   bindTokenIndex,
   compileTokenIndex,
   planTokenIndex,
   type TokenIndex,
 } from "./token_index.ts";
-
-/** Seed of the index queries of a layer that is given no index; keys and weights use the next two. */
-export const INDEX_SEED = 5;
-
-/** Shapes of an index's inputs. */
-export function indexShapes(
-  { rows, heads, dim, dtype }: TokenIndex,
-): Record<keyof IndexInputs, TensorShape> {
-  return {
-    q: { heads, rows, dim, dtype },
-    k: { heads: 1, rows, dim, dtype },
-    w: { heads, rows, dim: 1, dtype: "f32" },
-  };
-}
 
 /** Options that every index has: J, c and k. */
 export const INDEX_OPTIONS: readonly OptionDescriptor[] = [
@@ -267,20 +252,6 @@ async function runByName(
   return { ...timing, stages: timing.stages && names.map(sumOf) };
 }
 
-async function readLists(gpu: Gpu, lists: readonly ListBlock[], width: number) {
-  const rows = lists.reduce((sum, list) => sum + list.rows, 0);
-  const all = new Int32Array(rows * width);
-  for (const list of lists) {
-    const size = list.rows * width * 4;
-    const bytes = await readBuffer(gpu, { ...list.data, size });
-    all.set(
-      new Int32Array(bytes.buffer, bytes.byteOffset, list.rows * width),
-      list.firstRow * width,
-    );
-  }
-  return all;
-}
-
 async function prepareLayer(
   gpu: Gpu,
   problem: Problem,
@@ -391,41 +362,5 @@ async function prepareLayer(
   } catch (error) {
     destroy();
     throw error;
-  }
-}
-
-/** Seeded inputs of an index, which the layer owns. */
-async function seededIndex(
-  gpu: Gpu,
-  index: TokenIndex,
-  own: <T extends { readonly destroy: () => void }>(thing: T) => T,
-): Promise<IndexInputs> {
-  const shapes = indexShapes(index);
-  const make = async (name: keyof IndexInputs, seed: number) => {
-    const { heads } = shapes[name];
-    const tensor = own(
-      await createTensor(gpu, shapes[name], { label: `index ${name}`, headsPerBlock: heads }),
-    );
-    await fillSeeded(gpu, tensor, seed);
-    return tensor;
-  };
-  return {
-    q: await make("q", INDEX_SEED),
-    k: await make("k", INDEX_SEED + 1),
-    w: await make("w", INDEX_SEED + 2),
-  };
-}
-
-/** Checks given inputs of an index: their shapes, each in one block. */
-function requireIndex(action: string, index: TokenIndex, inputs: IndexInputs): void {
-  for (const [name, want] of Object.entries(indexShapes(index))) {
-    const tensor = inputs[name as keyof IndexInputs];
-    const fits = tensor.blocks.length === 1 && tensor.heads === want.heads &&
-      tensor.rows === want.rows && tensor.dim === want.dim && tensor.dtype === want.dtype;
-    if (fits) continue;
-    throw new RangeError(
-      `${action}: index ${name} is ${tensor.dtype} [${tensor.heads}, ${tensor.rows}, ${tensor.dim}], ` +
-        `the layer needs ${want.dtype} [${want.heads}, ${want.rows}, ${want.dim}] in 1 block`,
-    );
   }
 }
