@@ -30,7 +30,7 @@ import {
   planIndexScores,
   type Strip,
 } from "./index_scores.ts";
-import { createTopTokens, listLength } from "./top_tokens.ts";
+import { createTopTokens } from "./top_tokens.ts";
 
 /** Sizes of an index. */
 export interface TokenIndex {
@@ -52,6 +52,9 @@ export interface TokenIndex {
 const SCORE_BYTES = 256 * 2 ** 20;
 const MOST_STRIPS = 256;
 
+/** Maximum bytes of all lists: a host reads them back to check them. */
+const MOST_LIST_BYTES = 5 * 2 ** 30;
+
 /** Rows of a strip are whole tiles of every kernel, and begin where a binding may. */
 const STRIP_UNIT = 128;
 
@@ -71,23 +74,24 @@ export interface TokenIndexPlan extends TokenIndex {
   readonly buffers: readonly { readonly name: string; readonly bytes: number }[];
 }
 
-/** (query, key) pairs of one head. */
-function pairsOf({ rows, width, candidates }: TokenIndex): number {
-  if (!candidates) {
-    const short = Math.min(rows, width);
-    return short * (short + 1) / 2 + (rows - short) * width;
-  }
-  let pairs = 0;
-  for (let row = 0; row < rows; row++) pairs += listLength({ width, candidates }, row);
-  return pairs;
+/** Σ min(most, first + 1 + i) over `count` whole numbers i from 0. */
+function sumOf(first: number, count: number, most: number): number {
+  const below = Math.max(0, Math.min(count, most - first));
+  const rising = below * first + below * (below + 1) / 2;
+  return below === count ? rising : rising + (count - below) * most;
 }
 
-/** Tokens whose scores are ranked, of all queries. */
-function candidatesOf({ rows, candidates }: TokenIndex): number {
-  if (!candidates) return rows * (rows + 1) / 2;
-  let count = 0;
-  for (let row = 0; row < rows; row++) count += listLength({ width: Infinity, candidates }, row);
-  return count;
+/** Entries of all lists of at most `width` of the tokens that queries may select. */
+function entriesOf({ rows, candidates }: TokenIndex, width: number): number {
+  if (!candidates) return sumOf(0, rows, width);
+  const { blockRows, blockCount } = candidates;
+  // As long as a query keeps all blocks up to its own, then with blocks left out between.
+  const whole = Math.min(rows, blockRows * blockCount);
+  const kept = (blockCount - 1) * blockRows;
+  const rest = rows - whole;
+  return sumOf(0, whole, width) +
+    Math.floor(rest / blockRows) * sumOf(kept, blockRows, width) +
+    sumOf(kept, rest % blockRows, width);
 }
 
 /**
@@ -116,6 +120,13 @@ export function planTokenIndex(
   };
   require("scores", stride);
   require(`lists of ${width} tokens`, width);
+  if (4 * rows * width > MOST_LIST_BYTES) {
+    const sizes = showExcess(4 * rows * width, MOST_LIST_BYTES);
+    throw new RangeError(
+      `plan token index: lists of ${width} tokens of ${rows} queries take ${sizes.bytes}; ` +
+        `the limit is ${sizes.limit}`,
+    );
+  }
   const wholeUnits = (count: number) => Math.max(1, Math.floor(count / STRIP_UNIT)) * STRIP_UNIT;
   const up = (count: number) => Math.ceil(count / STRIP_UNIT) * STRIP_UNIT;
   const budget = Math.min(limit, Math.max(SCORE_BYTES, up(rows / MOST_STRIPS) * stride * 4));
@@ -147,7 +158,7 @@ export function planTokenIndex(
   }
   stages.push({
     name: "index",
-    flops: perScore * candidatesOf(index),
+    flops: perScore * entriesOf(index, Infinity),
     bytes: indexBytes,
     variant: candidates ? "a candidate a thread" : fineScores.variant,
   }, { name: "select", flops: 0, bytes: 4 * rows * width });
@@ -165,7 +176,7 @@ export function planTokenIndex(
       ]
       : [],
   ];
-  return { ...index, strips, stride, listRows, pairs: pairsOf(index), stages, buffers };
+  return { ...index, strips, stride, listRows, pairs: entriesOf(index, width), stages, buffers };
 }
 
 /** The scores of means of blocks. */
