@@ -164,6 +164,10 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "dsa 8 heads on 1 d=64 f16 indexHeads=4 indexDim=64 topk=40",
     "gathered tokens G=8 d=64 f16",
   ],
+  gathered_tokens_matrix: [
+    "dsa 4 heads on 1 d=64 f16 indexHeads=4 indexDim=64 topk=40 matrix units",
+    "gathered tokens on matrix units G=4 d=64 f16",
+  ],
   gathered_tokens_backward_query: [
     "dsa 8 heads on 1 d=64 f16 indexHeads=4 indexDim=64 topk=40",
     "gathered tokens backward, queries, G=8 d=64 f16",

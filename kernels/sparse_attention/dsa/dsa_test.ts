@@ -105,7 +105,12 @@ Deno.test({
     const shape = { ...SHAPE, dtype: "f16" } as const;
     const plan = dsa.plan(emulated, { shape, options: OPTIONS });
     assert.match(plan.stages[0].variant!, /^matrix units/);
+    assert.match(plan.stages[2].variant!, /^portable/);
     await checkLayer(emulated, dsa, { problem: { shape, options: OPTIONS } });
+    // Four heads of a key head are rows of a matrix; larger queries make workgroups start over.
+    const shared = { shape: { ...shape, heads: 4, kvHeads: 1 }, options: OPTIONS };
+    assert.match(dsa.plan(emulated, shared).stages[2].variant!, /^matrix units/);
+    for (const size of [1, 64]) await checkLayer(emulated, dsa, { problem: shared, size });
     gpu.destroy();
   },
 });

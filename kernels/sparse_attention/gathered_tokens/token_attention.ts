@@ -5,7 +5,8 @@
  * Shapes: Q, O, dO, dQ `[heads, N, d]`; K, V, dK, dV `[kvHeads, N, d]`; log-sum-exp and delta `[heads, N]`
  * f32; lists i32 `[queries, width]` in blocks of queries, ascending, padded with -1.
  *
- * Numerics: f16 or f32 storage, all products and sums f32. dK and dV of a token add up the queries that list
+ * Numerics: f16 or f32 storage, all products and sums f32; forward on matrix units f16 products and weights
+ * rounded to f16, as in dense attention. dK and dV of a token add up the queries that list
  * it, ascending, and of each query its heads: lists become rows of bits, one strip of keys at a time. No
  * float atomics; the same bits every time.
  *
@@ -13,6 +14,7 @@
  */
 import clearCode from "./clear_words.wgsl" with { type: "text" };
 import markCode from "./mark_tokens.wgsl" with { type: "text" };
+import { whyNoMatrixUnits } from "../../dense_attention/matrix/dense_matrix.ts";
 import { bindDelta } from "../../dense_attention/delta_pass.ts";
 import { planDenseBackward } from "../../dense_attention/dense_attention_backward.ts";
 import type { DenseBackwardBuffers } from "../../dense_attention/types.ts";
@@ -32,6 +34,7 @@ import { createParams } from "../../gpu/uniform.ts";
 import { groupOf } from "../../key_heads.ts";
 import { generateTokenForward, generateTokenQuery } from "./token_codegen.ts";
 import { generateTokenKeyValue } from "./token_key_value_codegen.ts";
+import { generateTokenMatrix, whyNoTokenMatrix } from "./token_matrix_codegen.ts";
 import { type TokenProgram, tokenWorkgroupBytes } from "./token_parts_codegen.ts";
 
 const LIST_PARAMS = {
@@ -91,6 +94,7 @@ export interface TokenAttentionOptions {
 /** The kernels, before they are compiled. */
 export interface TokenAttentionPlan extends TokenAttentionOptions {
   readonly variant: string;
+  readonly backwardVariant: string;
   readonly pipelines: Readonly<
     Record<"forward" | "query" | "keyValue" | "clear" | "mark", PipelineSource>
   >;
@@ -122,7 +126,9 @@ export function planTokenAttention(
         `the device's limit is ${limit}`,
     );
   };
-  const forward = program("forward");
+  const missing = whyNoMatrixUnits(gpu.capabilities) ??
+    whyNoTokenMatrix({ group, headDim, dtype, rows });
+  const forward = missing ? program("forward") : undefined;
   const types = `G=${group} d=${headDim} ${dtype}`;
   const words = Math.ceil(rows / 32);
   const most = Math.min(STRIP_BYTES, maxBindingBytes, maxBufferBytes);
@@ -130,11 +136,14 @@ export function planTokenAttention(
   const reads = (count: number) => Array<"read">(count).fill("read");
   return {
     ...options,
-    variant: `portable, ${forward.tile} tokens × ${group} heads`,
+    variant: forward
+      ? `portable, ${forward.tile} tokens × ${group} heads`
+      : `matrix units, 16 tokens × ${group} heads`,
+    backwardVariant: `portable, ${program("query").tile} tokens × ${group} heads`,
     pipelines: {
       forward: {
-        label: `gathered tokens ${types}`,
-        code: generateTokenForward(forward),
+        label: `gathered tokens${forward ? "" : " on matrix units"} ${types}`,
+        code: forward ? generateTokenForward(forward) : generateTokenMatrix({ headDim, group }),
         bindings: ["uniform", ...reads(4), "read-write", "read-write"],
       },
       query: {

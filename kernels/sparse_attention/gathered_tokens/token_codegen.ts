@@ -32,7 +32,7 @@ import {
 } from "./token_parts_codegen.ts";
 
 /** Parameters of the passes that follow lists. */
-const LIST_PARAMS = wgsl`
+export const LIST_PARAMS = wgsl`
   struct Params {
     rows: u32,       // N
     firstRow: u32,   // the first query of this dispatch

@@ -195,7 +195,6 @@ function planLayer(
   const kvHeads = kvHeadsOf(shape);
   const tensor = heads * rows * row;
   const keys = kvHeads * rows * row;
-  const { variant } = kernels;
   const stages: StagePlan[] = [];
   if (parts.forward) {
     stages.push(...found.stages, {
@@ -203,7 +202,7 @@ function planLayer(
       flops: 4 * headDim * pairs * heads,
       // What no kernel saves that gathers the rows of each query: K and V of every pair.
       bytes: 2 * tensor + 4 * heads * rows + 4 * rows * index.width + 2 * kvHeads * pairs * row,
-      variant,
+      variant: kernels.variant,
     });
   }
   if (parts.backward) {
@@ -211,7 +210,7 @@ function planLayer(
       name: "attention-backward",
       flops: 10 * headDim * pairs * heads,
       bytes: denseBackwardBytes({ heads, kvHeads, rows, headDim, dtype }),
-      variant,
+      variant: kernels.backwardVariant,
     });
   }
   const buffers = [
