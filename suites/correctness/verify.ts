@@ -11,7 +11,7 @@ import { type Golden, readGolden } from "../check/golden.ts";
 import { holdWorkers } from "../check/worker_pool.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { requireUniqueNames } from "../plan/measurable.ts";
-import { skipped, type VerifyCheck } from "./check_line.ts";
+import { describeShape, skipped, type VerifyCheck } from "./check_line.ts";
 import { runInOrder } from "./run_in_order.ts";
 import { checkGoldenBaseline } from "./golden_baselines.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
@@ -188,10 +188,14 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
   const references: DenseReferences = new Map();
   if (!gpu.capabilities.f16) skip("f16", "the device has no shader-f16");
   for (const implementation of registry) {
-    const { name, scorer, directions } = implementation;
+    const { name, scorer, directions, sharedKeys = false } = implementation;
     if (!directions.includes("forward")) continue;
     if (!scorer) {
       for (const entry of denseEntries) {
+        if (entry.shape.kvHeads !== undefined && !sharedKeys) {
+          skip(`${name} ${describeShape(entry.shape)}`, "it needs one key head a head");
+          continue;
+        }
         compile(implementation, withDefaults(implementation, { shape: entry.shape }));
         const run = () => checkDense(gpu, implementation, { entry, references });
         plan(`${name} against float64`, run);
@@ -206,9 +210,11 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
       }
       plan(`${name} causality`, () => checkCausality(gpu, implementation, { seed }));
       if (!directions.includes("forward-backward")) continue;
-      for (const [i, dtype] of dtypesOf(gpu).entries()) {
+      const heads = [{ heads: 2 }, ...sharedKeys ? [{ heads: 4, kvHeads: 2 }] : []];
+      const types = dtypesOf(gpu).flatMap((dtype) => heads.map((own) => ({ ...own, dtype })));
+      for (const [i, own] of types.entries()) {
         const headDim = quick ? 64 : 128;
-        const shape = { heads: 2, context: 141, headDim, dtype };
+        const shape = { ...own, context: 141, headDim };
         const problem = withDefaults(implementation, { shape });
         compile(implementation, { ...problem, direction: "forward-backward" });
         plan(
