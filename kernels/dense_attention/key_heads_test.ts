@@ -94,6 +94,20 @@ Deno.test("groups share a rectangle of score gradients, or the kernels are the p
   );
 });
 
+Deno.test("shared keys take one block of keys a subgroup, and refuse tilings of two", () => {
+  for (const headDim of [64, 128]) {
+    const shape = { heads: 8, kvHeads: 2, rows: 32_768, headDim, dtype: "f16" } as const;
+    const device = { ...DESK, capabilities: MATRIX_UNITS };
+    const { query, keyValue } = planDenseBackward(device, shape).schedule!.tilings;
+    assert.equal(keyValue.blocks, 1);
+    const matrixTilings = { query, keyValue: { ...keyValue, blocks: 2 } } as const;
+    assert.throws(
+      () => planDenseBackward(device, { ...shape, matrixTilings }),
+      /tiling \S+ needs one key head a head$/,
+    );
+  }
+});
+
 const { cases: PORTABLE, note } = chooseCases(
   [
     { shape: SHAPE },
