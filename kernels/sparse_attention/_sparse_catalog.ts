@@ -20,6 +20,7 @@ import {
 import { buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
 import { createTensor, type DType } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { inputShapes } from "../key_heads.ts";
 import type { Implementation, LayerOptions } from "../implementation.ts";
 import { bigBirdLists } from "./bigbird/bigbird_pattern.ts";
 import { TOKEN_CATALOG } from "./_token_catalog.ts";
@@ -132,24 +133,25 @@ function blockLayers(): CatalogEntry[] {
   };
   const entry = (
     name: string,
-    { headDim, dtype, options, capabilities, layer = moba }: {
+    { headDim, dtype, options, capabilities, kvHeads = 2, layer = moba }: {
       readonly headDim: number;
       readonly dtype: DType;
       readonly options: LayerOptions;
       readonly capabilities?: CatalogEntry["capabilities"];
+      readonly kvHeads?: number;
       readonly layer?: Implementation;
     },
   ): CatalogEntry => ({
     name: `${layer.name} ${name} d=${headDim} ${dtype}`,
     capabilities,
     run: async (gpu) => {
-      const shape = { heads: 2, context: ROWS, headDim, dtype };
-      const tensor = () => createTensor(gpu, { heads: 2, rows: ROWS, dim: headDim, dtype });
+      const shape = { heads: 2, kvHeads, context: ROWS, headDim, dtype };
+      const { q, k, v, outputGradient } = inputShapes(shape);
       const inputs = {
-        q: await tensor(),
-        k: await tensor(),
-        v: await tensor(),
-        outputGradient: await tensor(),
+        q: await createTensor(gpu, q),
+        k: await createTensor(gpu, k),
+        v: await createTensor(gpu, v),
+        outputGradient: await createTensor(gpu, outputGradient),
       };
       await layer.prepare(gpu, { shape, direction: "forward-backward", options }, { inputs });
     },
@@ -158,6 +160,17 @@ function blockLayers(): CatalogEntry[] {
     DTYPES.flatMap((dtype) => [
       entry("portable", { headDim, dtype, options: { block: 32, topk: 3 } }),
       entry("portable", { headDim, dtype, options: branches, layer: nsa }),
+      ...headDim === 64
+        ? [
+          entry("portable 2 heads on 1", {
+            headDim,
+            dtype,
+            options: branches,
+            kvHeads: 1,
+            layer: nsa,
+          }),
+        ]
+        : [],
     ])
   );
   const matrix = MATRIX_HEAD_DIMS.flatMap((headDim) => {
@@ -165,6 +178,12 @@ function blockLayers(): CatalogEntry[] {
     return [
       entry("matrix", { ...shared, options: { block: 64, topk: 3 } }),
       entry("matrix", { ...shared, options: { ...branches, block: 64 }, layer: nsa }),
+      entry("matrix 2 heads on 1", {
+        ...shared,
+        options: { ...branches, block: 64 },
+        kvHeads: 1,
+        layer: nsa,
+      }),
     ];
   });
   const ahead = ([[moba, { block: 32, topk: 3 }], [nsa, branches]] as const).map((

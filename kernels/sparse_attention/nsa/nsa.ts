@@ -10,6 +10,7 @@
  * @module
  */
 import type { Implementation } from "../../implementation.ts";
+import { fewHeads } from "../../key_heads.ts";
 import { nsaReference } from "./nsa_reference.ts";
 import { blockSpans } from "../moba/moba.ts";
 import { BLOCK_UNIT } from "../gathered_queries/gathered_plan.ts";
@@ -51,6 +52,7 @@ export const nsa: Implementation = {
   family: "sparse",
   directions: ["forward", "backward", "forward-backward"],
   options: NSA_OPTIONS,
+  sharedKeys: true,
   presets: [
     { name: "published", options: PUBLISHED },
     { name: "fla", options: { ...PUBLISHED, compressBlock: 64, compressStride: 64 } },
@@ -72,10 +74,9 @@ export const nsa: Implementation = {
       name,
       Math.min(value, options[name] ?? value),
     ]);
-    const { heads } = problem.shape;
     return {
       ...problem,
-      shape: { ...problem.shape, heads: Math.min(2, heads), context: SHORT_CONTEXT },
+      shape: { ...problem.shape, ...fewHeads(problem.shape), context: SHORT_CONTEXT },
       options: { ...options, ...Object.fromEntries(least) },
     };
   },

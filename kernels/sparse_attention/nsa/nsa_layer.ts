@@ -9,7 +9,6 @@ import {
   createStorageBuffer,
   createTensor,
   type Dispatch,
-  headsPerBlock,
   readBuffer,
   slice,
   type Tensor,
@@ -28,6 +27,7 @@ import type {
   Problem,
   StagePlan,
 } from "../../implementation.ts";
+import { groupedHeadsPerBlock, groupOf } from "../../key_heads.ts";
 import { directionParts, requireLayerInputs } from "../../layer_inputs.ts";
 import { apartSources } from "../apart/apart_backward.ts";
 import { gradientSources } from "../gathered_queries/gathered_backward.ts";
@@ -66,8 +66,7 @@ export function planNsaLayer(
 ): LayerPlan {
   const { heads, context: rows, headDim, dtype } = shape;
   const group = groupOf(shape);
-  const most = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  const headBlock = Math.max(group, most - most % group);
+  const headBlock = groupedHeadsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }], shape);
   const cut: number[] = [];
   for (let first = 0; first < heads; first += headBlock) {
     cut.push(Math.min(headBlock, heads - first));
@@ -85,12 +84,6 @@ export function planNsaLayer(
     })
   );
   return { plan: describe(blocks, { shape, direction }, headBlock), blocks };
-}
-
-/** G. */
-function groupOf(shape: Problem["shape"]): number {
-  const { kvHeads = shape.heads } = shape as { readonly kvHeads?: number };
-  return shape.heads / kvHeads;
 }
 
 function describe(
@@ -196,7 +189,7 @@ export async function prepareNsaLayer(
 ): Promise<Prepared> {
   const { inputs, flopsPerDispatch, name, gateSeed, ...layer } = options;
   const action = `prepare ${name}`;
-  requireLayerInputs(gpu, action, { problem, inputs });
+  requireLayerInputs(gpu, action, { problem, inputs, sharedKeys: true });
   requirePositive(action, "flopsPerDispatch", flopsPerDispatch);
   const { heads, context: rows, headDim: dim, dtype } = problem.shape;
   const parts = directionParts(problem.direction);

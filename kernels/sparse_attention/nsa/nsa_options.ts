@@ -90,7 +90,7 @@ export function nsaOptions(
   action: string,
   problem: Problem,
 ): LayerOptions & { readonly gateSeed: number } {
-  requireProblem(action, problem);
+  requireProblem(action, problem, { sharedKeys: true });
   requireOptions(NSA_OPTIONS, problem.options ?? {}, action);
   const given = problem.options as Record<string, number>;
   const { compressBlock, compressStride, block, count, initBlocks, localBlocks, window } = given;

@@ -62,6 +62,13 @@ Deno.test("nsa plans its pairs exactly and refuses what it cannot run, in one li
   assert.throws(() => plan({}, { context: 20 }), {
     message: "plan nsa: context 20 is shorter than one window of 32 keys",
   });
+  assert.throws(() => plan({}, { kvHeads: 3 }), {
+    message: "plan nsa: kvHeads 3 does not divide 8 heads",
+  });
+  // Heads that share keys have as many pairs each, and share the bytes of their keys and lists.
+  const shared = plan({}, { kvHeads: 1 });
+  assert.deepEqual(shared.stages.map(({ flops }) => flops), stages.map(({ flops }) => flops));
+  assert.ok(shared.bytes < plan({}).bytes && shared.headsPerBlock % 8 === 0);
   const narrow = { ...DESK, capabilities: { ...DESK.capabilities, maxStorageBuffers: 8 } };
   assert.throws(() => nsa.plan(narrow, { shape, options: published }), {
     message: "plan nsa: 10 storage buffers are more than a shader may bind here, 8",
@@ -108,12 +115,22 @@ Deno.test({
   },
 });
 
+Deno.test("nsa matches float64 where query heads share keys, one list a key head", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const shape = { ...SHAPE, heads: 4, kvHeads: 2, headDim: 32 };
+  await checkLayer(gpu, nsa, { problem: { shape, options: SHORT } });
+  const layer = nsa.smallest!({ shape: { ...shape, heads: 12, kvHeads: 4 }, options: SHORT });
+  assert.deepEqual([layer.shape.heads, layer.shape.kvHeads], [6, 2]);
+  gpu.destroy();
+});
+
 Deno.test("nsa on matrix units matches float64, twice the same", async () => {
   const gpu = await matrixGpu();
   if (!gpu) return;
   for (const headDim of [64, 128]) {
     for (const context of [300, 1021]) {
-      const shape = { ...SHAPE, context, headDim };
+      const shape = { ...SHAPE, ...headDim === 64 && { heads: 8, kvHeads: 2 }, context, headDim };
       const options = { ...SHORT, block: 64, window: 100 };
       await checkLayer(gpu, nsa, { problem: { shape, options }, kernel: "matrix units" });
     }
@@ -121,7 +138,12 @@ Deno.test("nsa on matrix units matches float64, twice the same", async () => {
   gpu.destroy();
 });
 
-const EMULATED = [{}, { cut: 64 * 512 }, { window: 200 }];
+const EMULATED: readonly { cut?: number; window?: number; kvHeads?: number }[] = [
+  {},
+  { cut: 64 * 512 },
+  { window: 200 },
+  { kvHeads: 1 },
+];
 
 Deno.test({
   ...slow("nsa on emulated matrix units matches float64, twice the same"),
@@ -129,10 +151,10 @@ Deno.test({
     const gpu = await emulatingGpu(t);
     if (!gpu) return;
     const emulated = withEmulatedMatrices(gpu);
-    for (const { cut, ...more } of EMULATED as { cut?: number; window?: number }[]) {
+    for (const { cut, kvHeads, ...more } of EMULATED) {
       await checkLayer(emulated, nsa, {
         problem: {
-          shape: { ...SHAPE, context: 290 },
+          shape: { ...SHAPE, ...kvHeads && { kvHeads }, context: 290 },
           options: { ...SHORT, block: 64, ...more },
         },
         kernel: "matrix units",
