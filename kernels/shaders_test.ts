@@ -77,14 +77,6 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "dense backward matrix 4/32/1/1 and 4/32/1/1 d=64 gradients f16",
     "dense attention backward, keys and values on matrix units, d=64 f16",
   ],
-  dense_backward_split_values: [
-    "dense backward matrix split d=64",
-    "dense attention backward, values on matrix units, d=64 f16",
-  ],
-  dense_backward_split_keys: [
-    "dense backward matrix split d=64",
-    "dense attention backward, keys on matrix units, d=64 f16",
-  ],
   dense_backward_key_value_two_blocks: [
     "dense backward matrix 4/32/1/1 and 8/64/1/2 d=64 gradients f16",
     "dense attention backward, keys and values on matrix units, d=64 f16",

@@ -148,9 +148,6 @@ function denseNaiveEntries(): CatalogEntry[] {
   );
 }
 
-/** Two passes over keys and values; no default. */
-const SPLIT = { subgroups: 8, tileColumns: 32, stages: 1, blocks: 2, split: 1 } as const;
-
 function denseMatrix(): CatalogEntry[] {
   return MATRIX_HEAD_DIMS.flatMap((headDim) => {
     const shape = { heads: 2, rows: ROWS, headDim, dtype: "f16" } as const;
@@ -195,16 +192,7 @@ function denseMatrix(): CatalogEntry[] {
         }))
       )
     );
-    const split: CatalogEntry = {
-      name: `dense backward matrix split d=${headDim}`,
-      capabilities: MATRIX_UNITS,
-      run: async (gpu) => {
-        const matrixTilings = { query: queries[1], keyValue: SPLIT };
-        const plan = planDenseBackward(gpu, { ...shape, matrixTilings });
-        (await createDenseBackward(gpu, plan)).bind(await denseBuffers(gpu, headDim));
-      },
-    };
-    return [...forward, ...backward, split];
+    return [...forward, ...backward];
   });
 }
 

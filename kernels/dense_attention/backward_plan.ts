@@ -27,8 +27,6 @@ export interface DenseBackwardPlan extends DenseBackwardOptions {
     readonly delta: PipelineSource;
     readonly query: PipelineSource;
     readonly keyValue: PipelineSource;
-    /** Matrix units only: the weights and dV, if they are a pass before that over keys. */
-    readonly value?: PipelineSource;
     /** Matrix units only: sums of parts, if a walk's long lists are split. */
     readonly sum?: PipelineSource;
   };
@@ -79,7 +77,6 @@ export interface TiledPasses {
 export interface TiledPipelines {
   readonly query: Pipeline;
   readonly keyValue: Pipeline;
-  readonly value?: Pipeline;
   readonly sum?: Pipeline;
 }
 

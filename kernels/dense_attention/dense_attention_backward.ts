@@ -98,14 +98,13 @@ export async function createDenseBackward(
   plan: DenseBackwardPlan,
   options: { readonly scratch?: MatrixBackwardScratch } = {},
 ): Promise<DenseBackward> {
-  const [delta, query, keyValue, sum, value] = await Promise.all([
+  const [delta, query, keyValue, sum] = await Promise.all([
     createPipeline(gpu, plan.pipelines.delta),
     createPipeline(gpu, plan.pipelines.query),
     createPipeline(gpu, plan.pipelines.keyValue),
     plan.pipelines.sum && createPipeline(gpu, plan.pipelines.sum),
-    plan.pipelines.value && createPipeline(gpu, plan.pipelines.value),
   ]);
-  const pipelines = { query, keyValue, value, sum };
+  const pipelines = { query, keyValue, sum };
   const walks = plan.walk && await createWalks(gpu, plan.walk, plan.tiles);
   const destroyWalks = () => Object.values(walks ?? {}).forEach((walk) => walk.destroy());
   let tiled: TiledPasses;

@@ -52,13 +52,6 @@ export interface MatrixTiling {
 export interface MatrixBackwardTiling extends MatrixTiling {
   /** A ring was not faster here, and registers are scarce. */
   readonly stages: 1;
-  /**
-   * Keys and values: two passes, dV and the weights, then dK and dS, each with a ring of two tiles.
-   * Needs two blocks. 1: the second pass fetches weights one step ahead. 2: in the step that needs
-   * them, which holds fewer registers. 3: as 1, but it loads tiles between two barriers, without a
-   * ring. Default: one pass. (A number, as files of tilings hold no text.)
-   */
-  readonly split?: 1 | 2 | 3;
   /** Columns of a product: 16, or 8 with twice as many products. Default 16. */
   readonly columns?: 8;
 }
@@ -149,8 +142,7 @@ export function sameTiling(one: object, other: object): boolean {
  */
 export function tilingName(tiling: object): string {
   if (!("blocks" in tiling)) return Object.values(tiling).join("/");
-  const { subgroups, tileColumns, stages, blocks, columns, split } = tiling as MatrixBackwardTiling;
+  const { subgroups, tileColumns, stages, blocks, columns } = tiling as MatrixBackwardTiling;
   const numbers = [subgroups, tileColumns, stages, blocks].join("/");
-  return numbers + (columns ? ` columns ${columns}` : "") +
-    (split ? ` split ${["ring", "late", "tiles"][split - 1]}` : "");
+  return numbers + (columns ? ` columns ${columns}` : "");
 }

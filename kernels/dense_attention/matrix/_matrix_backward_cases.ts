@@ -85,30 +85,6 @@ export const TWO_BLOCKS: readonly BackwardCase[] = [17, 61].map((rows) => ({
   wide: rows === 61,
 }));
 
-const SPLIT = { ...SMALLEST, tileColumns: 16, blocks: 2, split: 1 } as const;
-
-/** A pass for dV and a pass for dK. */
-export const SPLITS: readonly BackwardCase[] = [
-  { rows: 61, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, cut: 32, wide: true },
-  { rows: 61, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, cut: 32 },
-  ...[17, 150].map((rows) => ({
-    rows,
-    headDim: 64,
-    tilings: { query: SMALLEST, keyValue: { ...SPLIT, tileColumns: 32 } },
-  })),
-  ...([2, 3] as const).flatMap((split) =>
-    [false, true].map((wide) => ({
-      rows: 70,
-      headDim: 64,
-      tilings: { query: SMALLEST, keyValue: { ...SPLIT, split } },
-      cut: 32,
-      wide,
-    }))
-  ),
-  { rows: 50, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, size: 2000 },
-  { rows: 61, headDim: 64, tilings: { query: SMALLEST, keyValue: SPLIT }, logit: 750365176 },
-];
-
 /** Emulated. */
 export const EMULATED_BACKWARD: readonly BackwardCase[] = [
   // The case of a Lighthouse layer, which covers everything that the others do.
@@ -154,5 +130,4 @@ export const EMULATED_BACKWARD: readonly BackwardCase[] = [
   { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },
   ...NARROW,
   ...TWO_BLOCKS,
-  ...SPLITS,
 ];

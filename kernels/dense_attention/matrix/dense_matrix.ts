@@ -86,11 +86,8 @@ export function matrixFits(
     if (headDim !== 128) return false; // faster there; not measured elsewhere
     if (!subgroupMatrix.some((config) => isConfig(config, 8))) return false;
   }
-  if (pass === "key-value" && tiling.blocks === 2) {
-    // Registers: two blocks at d = 64, and at d = 128 if the pass is split.
-    const split = "split" in tiling && tiling.split !== undefined;
-    if (headDim > 64 !== split) return false;
-  }
+  // Registers hold no more.
+  if (pass === "key-value" && tiling.blocks === 2 && headDim > 64) return false;
   const bytes = pass === "forward"
     ? matrixWorkgroupBytes(tiling, headDim)
     : matrixBackwardBytes(pass, tiling, headDim);

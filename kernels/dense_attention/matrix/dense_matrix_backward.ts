@@ -53,8 +53,6 @@ const WALKED_PARAMS = { ...PARAMS, parts: "u32", partQueries: "u32" } as const;
 export interface MatrixBackwardScratch {
   /** dS; f16 `[group heads, keys / 16, queries / 16, 16, 16]`. */
   readonly scoreGradients: BufferSlice;
-  /** The weights, as dS; only if the pass over keys and values is split. */
-  readonly weights?: BufferSlice;
   /** Exponents of the factors of dS; f32 `[group heads, workgroups of keys]`. */
   readonly exponents: BufferSlice;
   /** f32 `[2, group heads, keys, d]`. */
@@ -88,7 +86,6 @@ export async function createMatrixScratch(
   try {
     return {
       scoreGradients: await create("gradients of scores", bytes.scoreGradients),
-      ...bytes.weights !== undefined && { weights: await create("weights", bytes.weights) },
       exponents: await create("exponents of gradients of scores", bytes.exponents),
       keyPartials: await create("partial sums of keys and values", bytes.keyPartials),
       queryPartials: await create("partial sums of queries", bytes.queryPartials),
@@ -145,7 +142,6 @@ export function createMatrixBinding(
     readonly pipelines: {
       readonly query: Pipeline;
       readonly keyValue: Pipeline;
-      readonly value?: Pipeline;
       readonly sum?: Pipeline;
     };
     readonly headDim: number;
@@ -228,39 +224,7 @@ export function createMatrixBinding(
   }
   return {
     bind: (t) => {
-      const { value } = pipelines;
-      const { weights } = scratch;
-      const split = value && weights && launches.map(({ flops, keyValue }) => {
-        const { uniform, workgroups } = keyValue;
-        const { scoreGradients, exponents, keyPartials } = scratch;
-        const sums = [keyPartials, slice(uniform)];
-        const gradients = scaled ? scaled.gradients : t.outputGradient;
-        const scales = scaled ? [scaled.scales] : [];
-        return [
-          bindDispatch(gpu, value, {
-            slices: [t.q, t.k, gradients, t.lse, ...scales, t.valueGradient, weights, ...sums],
-            workgroups,
-            flops: 2 * flops,
-          }),
-          bindDispatch(gpu, pipelines.keyValue, {
-            slices: [
-              t.q,
-              t.v,
-              gradients,
-              t.delta,
-              ...scales,
-              t.keyGradient,
-              weights,
-              scoreGradients,
-              exponents,
-              ...sums,
-            ],
-            workgroups,
-            flops: 2 * flops,
-          }),
-        ];
-      });
-      const keyValue = split ?? launches.map(({ flops, keyValue: { uniform, workgroups } }) => [
+      const keyValue = launches.map(({ flops, keyValue: { uniform, workgroups } }) =>
         bindDispatch(gpu, pipelines.keyValue, {
           slices: [
             t.q,
@@ -280,8 +244,8 @@ export function createMatrixBinding(
           ],
           workgroups,
           flops: 4 * flops,
-        }),
-      ]);
+        })
+      );
       const query = launches.map(({ flops, query: { uniform, workgroups } }) =>
         bindDispatch(gpu, pipelines.query, {
           slices: [
@@ -303,8 +267,8 @@ export function createMatrixBinding(
       );
       return {
         query,
-        keyValue: keyValue.flatMap((dispatches, i) => [...dispatches, ...sums[i]]),
-        inOrder: keyValue.flatMap((dispatches, i) => [...dispatches, ...sums[i], query[i]]),
+        keyValue: keyValue.flatMap((dispatch, i) => [dispatch, ...sums[i]]),
+        inOrder: keyValue.flatMap((dispatch, i) => [dispatch, ...sums[i], query[i]]),
       };
     },
     destroy: () =>

@@ -180,7 +180,6 @@ async function checkBackward(t: Deno.TestContext, bench: Bench, cases: readonly 
       const pipelines = emulated
         ? {
           ...plan.pipelines,
-          ...plan.pipelines.value && { value: emulate(plan.pipelines.value, tilings?.keyValue) },
           query: emulate(query, tilings?.query),
           keyValue: emulate(keyValue, tilings?.keyValue),
         }

@@ -5,7 +5,6 @@
  * @module
  */
 import type { Gpu } from "../../gpu/device.ts";
-import type { PipelineSource } from "../../gpu/pipeline.ts";
 import { groupOf } from "../../key_heads.ts";
 import {
   type DenseBackwardPlan,
@@ -15,12 +14,7 @@ import {
   type TiledPipelines,
   type TiledPlan,
 } from "../backward_plan.ts";
-import {
-  type MatrixBackwardTiling,
-  type MatrixBackwardTilings,
-  type MatrixTiling,
-  tilingName,
-} from "../tilings.ts";
+import { type MatrixBackwardTilings, type MatrixTiling, tilingName } from "../tilings.ts";
 import {
   describeWalk,
   requireWalkable,
@@ -41,7 +35,6 @@ import { type MatrixBackwardSchedule, planMatrixSchedule } from "./matrix_schedu
 import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
 import { generateTwoBlockKeyValue } from "./dense_matrix_two_blocks_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
-import { generateSplitKeyValue, type SplitPass } from "./dense_matrix_split_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import { sumPartsSource } from "./matrix_sum_parts.ts";
 
@@ -52,21 +45,6 @@ function tileOf(pass: string, tiling: MatrixTiling): WalkTile {
     columns: tiling.tileColumns,
     own: pass === "query" ? "queries" : "keys",
   };
-}
-
-/** The pass over keys and values as two: dV with the weights, and dK. */
-function splitPasses(
-  tiling: MatrixBackwardTiling,
-  options: DenseBackwardOptions,
-): Pick<TiledPlan["pipelines"], "value" | "keyValue"> {
-  const { headDim, dtype, gradientType = dtype } = options;
-  const scales = gradientType === "f32" ? 1 : 0;
-  const source = (pass: SplitPass, buffers: number): PipelineSource => ({
-    label: labelOf(`${pass} on matrix units`, options),
-    code: generateSplitKeyValue(pass, tiling, { headDim, gradientType }),
-    bindings: [...Array<"read-write">(buffers + scales).fill("read-write"), "uniform"],
-  });
-  return { value: source("values", 7), keyValue: source("keys", 9) };
 }
 
 /** Whether the kernel of a tiling takes walks, and query heads that share keys: one block of keys does. */
@@ -160,22 +138,20 @@ export function planMatrixPasses(
           ...bound,
         ],
       },
-      ...keyValue.split ? splitPasses(keyValue, options) : {
-        keyValue: {
-          label: labelOf("keys and values on matrix units", options),
-          code: generate(keyValue, {
-            headDim,
-            gradientType,
-            group,
-            walk: walk?.code(tiles.keyValue, gradientType === "f32" ? 13 : 12),
-          }),
-          bindings: [
-            ...Array<"read">(gradientType === "f32" ? 7 : 6).fill("read"),
-            ...Array<"read-write">(5).fill("read-write"),
-            "uniform",
-            ...bound,
-          ],
-        },
+      keyValue: {
+        label: labelOf("keys and values on matrix units", options),
+        code: generate(keyValue, {
+          headDim,
+          gradientType,
+          group,
+          walk: walk?.code(tiles.keyValue, gradientType === "f32" ? 13 : 12),
+        }),
+        bindings: [
+          ...Array<"read">(gradientType === "f32" ? 7 : 6).fill("read"),
+          ...Array<"read-write">(5).fill("read-write"),
+          "uniform",
+          ...bound,
+        ],
       },
       ...(group > 1 || schedule.rectangles.some(({ parts = 1 }) => parts > 1)) && {
         sum: sumPartsSource(labelOf("sums of parts", options), { headDim, gradientType, group }),

@@ -36,9 +36,8 @@ export function matrixBackwardBytes(
   tiling: MatrixBackwardTiling,
   headDim: number,
 ): number {
-  const { subgroups, tileColumns, blocks, split } = tiling;
+  const { subgroups, tileColumns, blocks } = tiling;
   const stage = tileColumns * stageStride(headDim);
-  if (split) return (4 * stage + subgroups * SCRATCH) * 16 + 8.5 * tileColumns + 8;
   return pass === "query"
     ? (stage + subgroups * SCRATCH) * 16
     : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;

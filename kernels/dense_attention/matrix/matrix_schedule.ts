@@ -62,8 +62,6 @@ export interface MatrixBackwardSchedule {
   readonly bytes: {
     readonly scoreGradients: number;
     readonly exponents: number;
-    /** The weights, if a tiling splits the pass over keys and values. */
-    readonly weights?: number;
     readonly keyPartials: number;
     readonly queryPartials: number;
     /** The scaled f16 copy of dO and its scales; only if dO is f32. */
@@ -152,9 +150,6 @@ export function planMatrixSchedule(
     rectangles,
     bytes: {
       scoreGradients: groupHeads * Math.max(keys * queries, (long?.endKey ?? 0) * padded) * 2,
-      ...tilings.keyValue.split && {
-        weights: groupHeads * Math.max(keys * queries, (long?.endKey ?? 0) * padded) * 2,
-      },
       exponents: Math.max(16, groupHeads * Math.max(keys, partKeys) / 16 * 4),
       keyPartials: whole && group === 1
         ? LEAST_BYTES
