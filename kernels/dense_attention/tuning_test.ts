@@ -128,12 +128,13 @@ Deno.test("backward passes are chosen by the number of queries too, tuned or not
   const tuned = withTuning(WITH_UNITS, [of(wide, 8), of(last, 32)]);
   assert.match(narrow(8, tuned), /^matrix units 8\/64\/1\/2 and/);
   assert.match(narrow(32, tuned), /^matrix units 4\/32\/1\/1 and/);
-  // Products of 8 columns: where the device lists them, at d = 128.
+  // Products of 8 columns: where the device lists them.
   const columns = { componentType: "f16", resultComponentType: "f32", M: 16, N: 8, K: 16 };
   const { capabilities } = WITH_UNITS;
   const subgroupMatrix = [...capabilities.subgroupMatrix, columns];
   const listed = { ...WITH_UNITS, capabilities: { ...capabilities, subgroupMatrix } };
-  assert.equal(narrow(32, listed), narrow(32));
+  assert.equal(narrow(8, listed), "matrix units 4/64/1/2 columns 8 and 4/64/1/1");
+  assert.equal(narrow(32, listed), "matrix units 4/64/1/2 columns 8 and 8/64/1/2");
   assert.equal(
     planDenseBackward(listed, { ...SHAPE, headDim: 128, heads: 32, rows: 2048 }).variant,
     "matrix units 4/64/1/2 columns 8 and 8/64/1/1",

@@ -82,10 +82,10 @@ export function matrixFits(
   { maxWorkgroupBytes, maxInvocations, subgroupMatrix }: Capabilities,
   { pass, headDim, tiling }: MatrixPassTiling & { readonly headDim: number },
 ): boolean {
-  if ("columns" in tiling && tiling.columns === 8) {
-    if (headDim !== 128) return false; // faster there; not measured elsewhere
-    if (!subgroupMatrix.some((config) => isConfig(config, 8))) return false;
-  }
+  if (
+    "columns" in tiling && tiling.columns === 8 &&
+    !subgroupMatrix.some((config) => isConfig(config, 8))
+  ) return false;
   // Registers hold no more.
   if (pass === "key-value" && tiling.blocks === 2 && headDim > 64) return false;
   const bytes = pass === "forward"
