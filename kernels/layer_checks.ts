@@ -41,6 +41,7 @@ export interface SelectorDescriptor {
 
 /** A key head and its query heads, for a reference in float64. */
 export interface ReferenceInputs {
+  /** The layer. */
   readonly problem: Problem;
   /** Rows to compute, ascending. */
   readonly rows: readonly number[];
@@ -68,15 +69,21 @@ export interface ReferenceInputs {
 
 /** One row of one query head in float64, with bounds of what f32 arithmetic may differ by. */
 export interface ReferenceRow {
+  /** `[headDim]`. */
   readonly output: Float64Array;
+  /** Largest difference of any of its elements. */
   readonly outputTolerance: number;
   /** Of each branch; -∞ where it sees no key. */
   readonly lse: readonly number[];
+  /** Largest difference of each. */
   readonly lseTolerance: readonly number[];
+  /** dQ, `[headDim]`. */
   readonly queryGradient?: Float64Array;
+  /** Largest difference of any of its elements. */
   readonly queryTolerance?: number;
   /** Of each branch. */
   readonly gateGradients?: readonly number[];
+  /** Largest difference of each. */
   readonly gateTolerances?: readonly number[];
 }
 

@@ -57,6 +57,7 @@ export interface Outputs {
   readonly readScores?: (head: number) => Promise<{ query: Float32Array; key: Float32Array }>;
   /** As in `Prepared`, of a layer whose index selects tokens. */
   readonly readBlocks?: () => Promise<Int32Array>;
+  /** What its index computes scores from. */
   readonly index?: IndexInputs;
   /** Attention over the gathered rows, `[heads, S, headDim]`. */
   readonly gathered?: Rows;

@@ -132,7 +132,12 @@ Deno.test("nsa on matrix units matches float64, twice the same", async () => {
     for (const context of [300, 1021]) {
       const shape = { ...SHAPE, ...headDim === 64 && { heads: 8, kvHeads: 2 }, context, headDim };
       const options = { ...SHORT, block: 64, window: 100 };
-      await checkLayer(gpu, nsa, { problem: { shape, options }, kernel: "matrix units" });
+      // On an H200 some workgroups start over on seeded inputs.
+      await checkLayer(gpu, nsa, {
+        problem: { shape, options },
+        kernel: "matrix units",
+        anyRestarts: true,
+      });
     }
   }
   gpu.destroy();
