@@ -109,7 +109,7 @@ export function planTokenIndex(
   const blocks = candidates ? Math.ceil(rows / candidates.blockRows) : 0;
   const fine = candidates ? Math.min(blocks, candidates.blockCount) * candidates.blockRows : rows;
   const stride = Math.ceil(Math.max(fine, blocks) / 4) * 4;
-  const require = (what: string, each: number) => {
+  const requireFit = (what: string, each: number) => {
     const bytes = STRIP_UNIT * each * 4;
     if (bytes <= limit) return;
     const sizes = showExcess(bytes, limit);
@@ -118,8 +118,8 @@ export function planTokenIndex(
         `the limit is ${sizes.limit}`,
     );
   };
-  require("scores", stride);
-  require(`lists of ${width} tokens`, width);
+  requireFit("scores", stride);
+  requireFit(`lists of ${width} tokens`, width);
   if (4 * rows * width > MOST_LIST_BYTES) {
     const sizes = showExcess(4 * rows * width, MOST_LIST_BYTES);
     throw new RangeError(
