@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { sampleResult } from "../suites/result/_sample_result.ts";
 import type { CaseRecord, RatioRecord, Result } from "../suites/result/result_schema.ts";
-import { ALL_CASES, slow } from "../tools/_cases.ts";
+import { ALL_CASES, LONG_CASES, slow } from "../tools/_cases.ts";
 import { spoiledResult } from "./_spoil_result.ts";
 import { saveAll } from "./html/_page_script.ts";
 import { renderReport } from "./render_report.ts";
@@ -20,7 +20,7 @@ Deno.test("renderReport: every valid result has a page, exports, a summary and a
       renderReport(result, { format: "terminal" });
       renderReport([result, { ...result, startedAt: LATER }]);
     }),
-    { numRuns: ALL_CASES ? 400 : 12, seed: 1 },
+    { numRuns: LONG_CASES ? 400 : ALL_CASES ? 100 : 12, seed: 1 },
   );
 });
 

@@ -1,6 +1,6 @@
 /**
- * Runs `deno test` for `deno task test` and `deno task test:all`: several files at a time. Reports at
- * the end which files took long, which tests were skipped and why, and what only `test:all` runs.
+ * Runs `deno test` for `deno task test`, `test:all` and `test:long`: several files at a time. Reports at
+ * the end which files took long, which tests were skipped and why, and what only the longer ones run.
  * `DENO_JOBS` sets how many files run at a time.
  *
  * Arguments: a command line of `deno test`, then `--`, then the arguments after the task's name.
@@ -56,7 +56,7 @@ export function closingLines(tests: readonly Testcase[]): string[] {
     // The time of a step is included in its test's.
     if (name.includes(" > ")) continue;
     files.set(file, (files.get(file) ?? 0) + seconds);
-    if (name.includes("deno task test:all")) leftOut.push(`  ${file}: ${name}`);
+    if (/deno task test:(all|long)/.test(name)) leftOut.push(`  ${file}: ${name}`);
   }
   const long = [...files].filter(([, seconds]) => seconds > LONG_SECONDS)
     .sort(([, a], [, b]) => b - a)
@@ -64,7 +64,10 @@ export function closingLines(tests: readonly Testcase[]): string[] {
   return [
     ...(long.length > 0 ? [`files that took over ${LONG_SECONDS} s: ${long.join(", ")}`] : []),
     ...(leftOut.length > 0
-      ? [`deno task test:all also runs what these ${leftOut.length} left out:`, ...leftOut]
+      ? [
+        `deno task test:all or test:long also runs what these ${leftOut.length} left out:`,
+        ...leftOut,
+      ]
       : []),
   ];
 }

@@ -25,28 +25,37 @@ async function runTests(file: string, env: Record<string, string> = {}) {
 }
 
 const CASES = `
-import { chooseCases, slow } from ${JSON.stringify(new URL("_cases.ts", import.meta.url).href)};
+import { chooseCases, long, slow } from ${
+  JSON.stringify(new URL("_cases.ts", import.meta.url).href)
+};
 const { cases, note } = chooseCases([1, 2, 3], (n) => n > 1);
 Deno.test("some" + note, () => {});
 Deno.test("takes " + cases.join(), () => console.warn("skipped: for a reason"));
 Deno.test({ ...slow("slow"), fn: () => {} });
+Deno.test({ ...long("long"), fn: () => {} });
 `;
 
 Deno.test("run_tests: slow cases are left out and named, and LIGHTHOUSE_TEST_ALL runs them", async () => {
   const some = await runTests(CASES);
   assert.equal(some.code, 0, some.text);
   assert.match(some.text, /^\.\/x_test\.ts => takes 2,3 \.\.\. ok/m);
-  assert.match(some.text, /^ok \| 2 passed \| 0 failed \| 1 ignored/m);
+  assert.match(some.text, /^ok \| 2 passed \| 0 failed \| 2 ignored/m);
   assert.match(some.text, /^skipped: for a reason\n/m);
-  const end = some.text.slice(some.text.indexOf("deno task test:all also runs what these 2"));
+  const end = some.text.slice(
+    some.text.indexOf("deno task test:all or test:long also runs what these 3"),
+  );
   assert.match(end, /x_test\.ts: some \(2 of 3 cases; deno task test:all takes all\)\n/);
   assert.match(end, /x_test\.ts: slow \(deno task test:all\)\n/);
+  assert.match(end, /x_test\.ts: long \(deno task test:long\)\n/);
   const all = await runTests(CASES, { LIGHTHOUSE_TEST_ALL: "1" });
   assert.equal(all.code, 0, all.text);
   assert.match(all.text, /=> takes 1,2,3 \.\.\. ok/);
   assert.match(all.text, /=> slow \.\.\. ok/);
   assert.match(all.text, /^ok \| 3 passed \| 0 failed/m);
-  assert.doesNotMatch(all.text, /test:all/);
+  assert.match(all.text, /x_test\.ts: long \(deno task test:long\)\n/);
+  const long = await runTests(CASES, { LIGHTHOUSE_TEST_ALL: "2" });
+  assert.match(long.text, /^ok \| 4 passed \| 0 failed/m);
+  assert.doesNotMatch(long.text, /test:(all|long)/);
   assert.match(
     manifest.tasks["test:all"].command,
     /^LIGHTHOUSE_TEST_ALL=1 deno task --quiet test$/,

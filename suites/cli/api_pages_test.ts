@@ -28,7 +28,7 @@ Deno.test({
       assert.doesNotMatch(text, /<script(?![^>]* src=)|<[^>]* on[a-z]+="/, path);
     }
     const bytes = pages.reduce((sum, { text }) => sum + text.length, 0);
-    assert.ok(bytes < 12 * 2 ** 20, `${bytes} bytes`);
+    assert.ok(bytes < 16 * 2 ** 20, `${bytes} bytes`);
   },
 });
 

@@ -8,7 +8,7 @@ import { describeCase, formatLeft, ProgressDisplay } from "./progress.ts";
 
 Deno.test("parseBench reads every option", () => {
   const line =
-    "latency throughput --profile paper --stack dawn --context 8192 --context 16K --heads 8 " +
+    "latency throughput --profile paper --stack dawn --context 8192 --context 16K --heads 8 --kv-heads 2,4 " +
     "--head-dim 64,128 --levels 3,4 --pooling 4 --k 1536,n/64 --dilation 2,4 --scorer norm --dtype f32 " +
     "--peer torch-fa2 --peer python:mine.py --keep-warm --tuning none --direction forward --seed 7 --samples 6 --budget 1.5 --out there --force --resume --no-install --quiet";
   const args = line.split(" ");
@@ -22,6 +22,7 @@ Deno.test("parseBench reads every option", () => {
       stack: "dawn",
       contexts: [8192, 16384],
       heads: [8],
+      kvHeads: [2, 4],
       headDims: [64, 128],
       options: { levels: [3, 4], pooling: [4], k: [1536, "N/64"], dilation: [2, 4] },
       implementations: undefined,

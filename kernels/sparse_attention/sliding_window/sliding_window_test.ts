@@ -112,6 +112,8 @@ const { cases: PORTABLE, note } = chooseCases(
     )
   ),
   (_, i) => i === 0,
+  // Each pattern with f16 and 64, and with f32 and 32.
+  (_, i) => i % 4 === 0 || i % 4 === 3,
 );
 
 Deno.test({
@@ -250,6 +252,7 @@ const EMULATED = chooseCases(
     { window: 4000, sinks: 4 },
   ],
   (_, i) => i === 0,
+  (_, i) => i < 6,
 );
 
 Deno.test({

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { slow } from "../../../tools/_cases.ts";
+import { long, slow } from "../../../tools/_cases.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { SCORERS } from "../../lighthouse/scorers/scorers.ts";
 import { assertEqualBits, F16, readAll, SAMPLER, trained } from "./_trained.ts";
@@ -100,7 +100,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...slow("the same seed gives the same bits after 100 steps"),
+  ...long("the same seed gives the same bits after 100 steps"),
   fn: async (t) => {
     const gpu = await testGpu(t);
     if (!gpu) return;
