@@ -46,6 +46,7 @@ Deno.test("every task that people type is a command with help, and the other way
     "driver",
     "test",
     "test:all",
+    "test:long",
     "check",
     "package",
     "doc-test",
