@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { compareResults } from "../../reports/gate/compare_results.ts";
@@ -111,55 +112,58 @@ Deno.test("a checkpoint that a result names is not opened by a replay", () => {
   assert.ok(!args.join(" ").includes("checkpoint") && args.join(" ").includes("--depth 4"));
 });
 
-Deno.test("retrieval in a run: resumed, in shards, merged and gated, with the same cells", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  const out = await Deno.makeTempDir();
-  try {
-    const whole = await runSuite({ ...QUICK, gpu });
-    assert.equal(exitCodeOf(whole), 0);
-    assert.equal(whole.calibration, null);
-    assert.deepEqual(unknownFields(whole), []);
-    const digests = ({ cases }: Result) => cases.map(({ id, digest }) => [id, digest?.output]);
-    assert.ok(digests(whole).every(([, digest]) => /^[0-9a-f]{64}$/.test(digest!)));
-    const { cells } = whole.retrieval!;
-    assert.ok(cells.every((cell) => whole.cases.some(({ id }) => id === cell.case)));
+Deno.test({
+  ...slow("retrieval in a run: resumed, in shards, merged and gated, with the same cells"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const out = await Deno.makeTempDir();
+    try {
+      const whole = await runSuite({ ...QUICK, gpu });
+      assert.equal(exitCodeOf(whole), 0);
+      assert.equal(whole.calibration, null);
+      assert.deepEqual(unknownFields(whole), []);
+      const digests = ({ cases }: Result) => cases.map(({ id, digest }) => [id, digest?.output]);
+      assert.ok(digests(whole).every(([, digest]) => /^[0-9a-f]{64}$/.test(digest!)));
+      const { cells } = whole.retrieval!;
+      assert.ok(cells.every((cell) => whole.cases.some(({ id }) => id === cell.case)));
 
-    const stop = new AbortController();
-    const part = await runSuite({ ...QUICK, gpu, out }, {
-      signal: stop.signal,
-      onProgress: ({ kind }) => kind === "case" && stop.abort(),
-    });
-    assert.deepEqual([part.cases.length, part.finishedAt, exitCodeOf(part)], [1, null, 3]);
-    const resumed = await runSuite({ ...QUICK, gpu, out, resume: true });
-    assert.deepEqual(digests(resumed), digests(whole));
-    assert.deepEqual(resumed.retrieval!.cells, cells);
+      const stop = new AbortController();
+      const part = await runSuite({ ...QUICK, gpu, out }, {
+        signal: stop.signal,
+        onProgress: ({ kind }) => kind === "case" && stop.abort(),
+      });
+      assert.deepEqual([part.cases.length, part.finishedAt, exitCodeOf(part)], [1, null, 3]);
+      const resumed = await runSuite({ ...QUICK, gpu, out, resume: true });
+      assert.deepEqual(digests(resumed), digests(whole));
+      assert.deepEqual(resumed.retrieval!.cells, cells);
 
-    const shards = [];
-    for (const index of [1, 2]) {
-      const result = await runSuite({ ...QUICK, gpu, shard: { index, count: 2 } });
-      assert.ok(result.cases.length > 0 && result.cases.length < whole.cases.length);
-      shards.push({ name: `shard ${index}`, result });
+      const shards = [];
+      for (const index of [1, 2]) {
+        const result = await runSuite({ ...QUICK, gpu, shard: { index, count: 2 } });
+        assert.ok(result.cases.length > 0 && result.cases.length < whole.cases.length);
+        shards.push({ name: `shard ${index}`, result });
+      }
+      const { result: merged, missing } = await mergeResults(shards);
+      assert.deepEqual(missing, []);
+      assert.deepEqual(digests(merged), digests(whole));
+      const sorted = (all: typeof cells) => all.map((cell) => JSON.stringify(cell)).sort();
+      assert.deepEqual(sorted(merged.retrieval!.cells), sorted(cells));
+
+      const report = compareResults(whole, { ...merged, startedAt: "2026-01-01T00:00:00.000Z" });
+      assert.equal(report.exitCode, 0);
+      const other = structuredClone(merged);
+      const changed = other.retrieval!.cells[3];
+      changed.correct -= 1;
+      other.cases.find(({ id }) => id === changed.case)!.digest!.output = "0".repeat(64);
+      const failed = compareResults(whole, { ...other, startedAt: "2026-01-01T00:00:00.000Z" });
+      assert.equal(failed.exitCode, 1);
+      const [first] = failed.cases.filter(({ fails }) => fails);
+      assert.equal(first.id, changed.case);
+      assert.ok(first.differences.some(({ field }) => /correct/.test(field)), "the cell is named");
+    } finally {
+      gpu.destroy();
+      await Deno.remove(out, { recursive: true });
     }
-    const { result: merged, missing } = await mergeResults(shards);
-    assert.deepEqual(missing, []);
-    assert.deepEqual(digests(merged), digests(whole));
-    const sorted = (all: typeof cells) => all.map((cell) => JSON.stringify(cell)).sort();
-    assert.deepEqual(sorted(merged.retrieval!.cells), sorted(cells));
-
-    const report = compareResults(whole, { ...merged, startedAt: "2026-01-01T00:00:00.000Z" });
-    assert.equal(report.exitCode, 0);
-    const other = structuredClone(merged);
-    const changed = other.retrieval!.cells[3];
-    changed.correct -= 1;
-    other.cases.find(({ id }) => id === changed.case)!.digest!.output = "0".repeat(64);
-    const failed = compareResults(whole, { ...other, startedAt: "2026-01-01T00:00:00.000Z" });
-    assert.equal(failed.exitCode, 1);
-    const [first] = failed.cases.filter(({ fails }) => fails);
-    assert.equal(first.id, changed.case);
-    assert.ok(first.differences.some(({ field }) => /correct/.test(field)), "the cell is named");
-  } finally {
-    gpu.destroy();
-    await Deno.remove(out, { recursive: true });
-  }
+  },
 });

@@ -107,33 +107,39 @@ Deno.test("runSuite measures, writes after every case, and its result is complet
   });
 });
 
-Deno.test("runSuite: a run of all suites measures throughput after the rest", async (t) => {
-  await withFolder(t, async (gpu) => {
-    let [inFlight, most] = [0, 0];
-    const registry = tamper("dense", (original) => ({
-      prepare: async (...given) => {
-        const prepared = await original.prepare(...given);
-        const execute: typeof prepared.execute = async (options) => {
-          most = Math.max(most, ++inFlight);
-          try {
-            return await prepared.execute(options);
-          } finally {
-            inFlight--;
-          }
-        };
-        return { ...prepared, execute };
-      },
-    }));
-    const result = await run({ ...TINY, contexts: [512], gpu, registry });
-    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
-    // All executions of a sample are submitted before the host waits for one.
-    const dense = result.cases.find(({ id }) => id.startsWith("throughput/dense"))!;
-    const [executions] = new Set(dense.samples.map((sample) => sample.executions as number));
-    assert.ok(executions > 1 && most >= executions, `${executions} executions, ${most} in flight`);
-    const throughput = result.cases.filter(({ suite }) => suite === "throughput");
-    assert.deepEqual(throughput, result.cases.slice(-2));
-    assert.ok(throughput.every((record) => record.throughput!.median > 0));
-  });
+Deno.test({
+  ...slow("runSuite: a run of all suites measures throughput after the rest"),
+  fn: async (t) => {
+    await withFolder(t, async (gpu) => {
+      let [inFlight, most] = [0, 0];
+      const registry = tamper("dense", (original) => ({
+        prepare: async (...given) => {
+          const prepared = await original.prepare(...given);
+          const execute: typeof prepared.execute = async (options) => {
+            most = Math.max(most, ++inFlight);
+            try {
+              return await prepared.execute(options);
+            } finally {
+              inFlight--;
+            }
+          };
+          return { ...prepared, execute };
+        },
+      }));
+      const result = await run({ ...TINY, contexts: [512], gpu, registry });
+      assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+      // All executions of a sample are submitted before the host waits for one.
+      const dense = result.cases.find(({ id }) => id.startsWith("throughput/dense"))!;
+      const [executions] = new Set(dense.samples.map((sample) => sample.executions as number));
+      assert.ok(
+        executions > 1 && most >= executions,
+        `${executions} executions, ${most} in flight`,
+      );
+      const throughput = result.cases.filter(({ suite }) => suite === "throughput");
+      assert.deepEqual(throughput, result.cases.slice(-2));
+      assert.ok(throughput.every((record) => record.throughput!.median > 0));
+    });
+  },
 });
 
 Deno.test("runSuite: settings at one context share the rounds of one baseline", async (t) => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../../tools/_cases.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import { compareGradients } from "./_compare_gradients.ts";
 import { F16, trained } from "./_trained.ts";
@@ -20,17 +21,20 @@ Deno.test("losses and every gradient of an f16 model match float64 but for its r
   gpu.destroy();
 });
 
-Deno.test("an f16 model learns as an f32 model does, within 0.01 nats", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  const [half, single] = [
-    await trained(gpu, {}, { steps: 10 }),
-    await trained(gpu, { dtype: "f32" }, { steps: 10 }),
-  ];
-  assert.ok(single.history[9].loss < single.history[0].loss - 1);
-  for (const [step, { loss }] of half.history.entries()) {
-    assert.ok(Math.abs(loss - single.history[step].loss) < 0.01, `step ${step}: ${loss}`);
-  }
-  assert.deepEqual([half.history[0].lossScale, single.history[0].lossScale], [1024, 1]);
-  gpu.destroy();
+Deno.test({
+  ...slow("an f16 model learns as an f32 model does, within 0.01 nats"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const [half, single] = [
+      await trained(gpu, {}, { steps: 10 }),
+      await trained(gpu, { dtype: "f32" }, { steps: 10 }),
+    ];
+    assert.ok(single.history[9].loss < single.history[0].loss - 1);
+    for (const [step, { loss }] of half.history.entries()) {
+      assert.ok(Math.abs(loss - single.history[step].loss) < 0.01, `step ${step}: ${loss}`);
+    }
+    assert.deepEqual([half.history[0].lossScale, single.history[0].lossScale], [1024, 1]);
+    gpu.destroy();
+  },
 });

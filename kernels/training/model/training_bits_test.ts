@@ -11,71 +11,74 @@ function flopsOf(dispatches: readonly Dispatch[]): number {
   return dispatches.reduce((sum, { flops }) => sum + flops, 0);
 }
 
-Deno.test("training: equal bits and skipped steps", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  const plain = await trained(gpu, {});
+Deno.test({
+  ...slow("training: equal bits and skipped steps"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const plain = await trained(gpu, {});
 
-  await t.step("the same seed gives the same bits, another seed others", async () => {
-    assertEqualBits(plain.all, (await trained(gpu, {})).all);
-    const other = await trained(gpu, {}, { steps: 1, seed: 2 });
-    assert.throws(() => assertEqualBits(plain.all, other.all));
-  });
-
-  await t.step("a step in many submissions gives the same bits", async () => {
-    const model = await createTrainingModel(gpu, F16, { sampler: SAMPLER });
-    const dispatches = model.stages.flatMap((stage) => stage.dispatches);
-    const parts = cutDispatches(dispatches, 4e7);
-    assert.ok(parts.length > 5);
-    assert.deepEqual(parts.flat(), dispatches);
-    for (const part of parts) {
-      assert.ok(part.filter(({ flops }) => flops > 0).length === 1 || flopsOf(part) <= 4e7);
-    }
-    await model.run(3, { flopsPerSubmission: 4e7 });
-    assertEqualBits(plain.all, await readAll(model));
-    await assert.rejects(model.run(1, { flopsPerSubmission: 0 }), {
-      message: "run training steps: flopsPerSubmission 0 is not a number above 0",
+    await t.step("the same seed gives the same bits, another seed others", async () => {
+      assertEqualBits(plain.all, (await trained(gpu, {})).all);
+      const other = await trained(gpu, {}, { steps: 1, seed: 2 });
+      assert.throws(() => assertEqualBits(plain.all, other.all));
     });
-    await assert.rejects(model.run(1, { signal: AbortSignal.abort() }), { name: "AbortError" });
-    model.destroy();
-  });
 
-  await t.step("recompute none, light and least give the same bits", async () => {
-    for (const recompute of ["light", "least"] as const) {
-      const { all, history } = await trained(gpu, { recompute });
-      assertEqualBits(plain.all, all);
-      assert.deepEqual(history, plain.history);
-    }
-  });
-
-  await t.step(
-    "an infinity costs exactly one skipped step, and halves the loss scale",
-    async () => {
+    await t.step("a step in many submissions gives the same bits", async () => {
       const model = await createTrainingModel(gpu, F16, { sampler: SAMPLER });
-      await model.run(1);
-      const before = await readAll(model);
-      const gradient = new Float32Array(96 * 64);
-      gradient[17] = Infinity;
-      model.writeParameter("layers.0.ffn.down", gradient, "gradient");
-      await model.run(1);
-      assertEqualBits(before, await readAll(model));
-      await model.run(2);
-      const [first, second, third, fourth] = await model.readHistory();
-      assert.deepEqual([first, second, third, fourth].map(({ skipped }) => skipped), [
-        false,
-        true,
-        false,
-        false,
-      ]);
-      assert.deepEqual([first.lossScale, second.lossScale, third.lossScale], [1024, 1024, 512]);
-      const { updates, attempts, skippedSteps } = await model.readState();
-      assert.deepEqual([updates, attempts, skippedSteps], [3, 4, 1]);
-      assert.equal(first.loss, plain.history[0].loss);
-      assert.throws(() => assertEqualBits(before, new Map(plain.all)));
+      const dispatches = model.stages.flatMap((stage) => stage.dispatches);
+      const parts = cutDispatches(dispatches, 4e7);
+      assert.ok(parts.length > 5);
+      assert.deepEqual(parts.flat(), dispatches);
+      for (const part of parts) {
+        assert.ok(part.filter(({ flops }) => flops > 0).length === 1 || flopsOf(part) <= 4e7);
+      }
+      await model.run(3, { flopsPerSubmission: 4e7 });
+      assertEqualBits(plain.all, await readAll(model));
+      await assert.rejects(model.run(1, { flopsPerSubmission: 0 }), {
+        message: "run training steps: flopsPerSubmission 0 is not a number above 0",
+      });
+      await assert.rejects(model.run(1, { signal: AbortSignal.abort() }), { name: "AbortError" });
       model.destroy();
-    },
-  );
-  gpu.destroy();
+    });
+
+    await t.step("recompute none, light and least give the same bits", async () => {
+      for (const recompute of ["light", "least"] as const) {
+        const { all, history } = await trained(gpu, { recompute });
+        assertEqualBits(plain.all, all);
+        assert.deepEqual(history, plain.history);
+      }
+    });
+
+    await t.step(
+      "an infinity costs exactly one skipped step, and halves the loss scale",
+      async () => {
+        const model = await createTrainingModel(gpu, F16, { sampler: SAMPLER });
+        await model.run(1);
+        const before = await readAll(model);
+        const gradient = new Float32Array(96 * 64);
+        gradient[17] = Infinity;
+        model.writeParameter("layers.0.ffn.down", gradient, "gradient");
+        await model.run(1);
+        assertEqualBits(before, await readAll(model));
+        await model.run(2);
+        const [first, second, third, fourth] = await model.readHistory();
+        assert.deepEqual([first, second, third, fourth].map(({ skipped }) => skipped), [
+          false,
+          true,
+          false,
+          false,
+        ]);
+        assert.deepEqual([first.lossScale, second.lossScale, third.lossScale], [1024, 1024, 512]);
+        const { updates, attempts, skippedSteps } = await model.readState();
+        assert.deepEqual([updates, attempts, skippedSteps], [3, 4, 1]);
+        assert.equal(first.loss, plain.history[0].loss);
+        assert.throws(() => assertEqualBits(before, new Map(plain.all)));
+        model.destroy();
+      },
+    );
+    gpu.destroy();
+  },
 });
 
 Deno.test({
