@@ -18,6 +18,7 @@ const LAYER = [
   "kernels/options.ts",
   "kernels/key_heads.ts",
   "kernels/layer_inputs.ts",
+  "kernels/layer_plan.ts",
 ];
 
 const RECORD = [
@@ -49,6 +50,7 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "kernels/options.ts": LAYER,
   "kernels/key_heads.ts": ["kernels/gpu"],
   "kernels/layer_inputs.ts": LAYER,
+  "kernels/layer_plan.ts": ["kernels/implementation.ts"],
   "kernels/dense_attention": LAYER,
   "kernels/lighthouse": [...LAYER, "kernels/dense_attention"],
   "kernels/sparse_attention": [...LAYER, "kernels/dense_attention"],

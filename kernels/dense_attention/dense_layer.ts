@@ -30,6 +30,7 @@ import {
 } from "../implementation.ts";
 import { groupedHeadsPerBlock, groupOf, kvHeadsOf } from "../key_heads.ts";
 import { directionParts, requireLayerInputs, requireProblem } from "../layer_inputs.ts";
+import { totalPlan } from "../layer_plan.ts";
 import { requireOptions } from "../options.ts";
 import {
   bindDenseTensors,
@@ -161,16 +162,7 @@ export function planDenseLayer(
     ...(backward ? backwardScratch(gpu, backward, heads) : []),
     ...listBuffers(walk, { heads, headBlock, tiles: [forward.tile, ...tilesOf(backward)] }),
   ];
-  const total = (records: readonly { bytes: number }[]) =>
-    records.reduce((sum, { bytes }) => sum + bytes, 0);
-  return {
-    stages,
-    flops: stages.reduce((sum, { flops }) => sum + flops, 0),
-    bytes: total(stages),
-    buffers,
-    peakBytes: total(buffers),
-    headsPerBlock: headBlock,
-  };
+  return totalPlan({ stages, buffers, headsPerBlock: headBlock });
 }
 
 /**

@@ -10,6 +10,7 @@ import { bytesPerElement, type DType, headsPerBlock } from "../gpu/buffers.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { ImplementationPlan, LighthouseOptions, Problem } from "../implementation.ts";
 import { directionParts, requireProblem } from "../layer_inputs.ts";
+import { totalPlan } from "../layer_plan.ts";
 import { lighthouseBackwardCost, lighthouseForwardCost } from "./lighthouse_cost.ts";
 import { type LighthouseGeometry, planGeometry, requireLayerShape } from "./lighthouse_geometry.ts";
 import { requireOptions } from "../options.ts";
@@ -115,21 +116,11 @@ export function planLighthouse(
       : []),
     ...(scores?.buffers ?? []),
   ];
-  const total = (records: readonly { bytes: number }[]) =>
-    records.reduce((sum, { bytes }) => sum + bytes, 0);
   return {
     geometry,
     options: layer,
     pooledRows: pooled,
     backwardKernel: backward?.kernel,
-    plan: {
-      stages,
-      flops: stages.reduce((sum, { flops }) => sum + flops, 0),
-      bytes: total(stages),
-      buffers,
-      peakBytes: total(buffers),
-      headsPerBlock: perBlock,
-      gathered,
-    },
+    plan: totalPlan({ stages, buffers, headsPerBlock: perBlock, gathered }),
   };
 }

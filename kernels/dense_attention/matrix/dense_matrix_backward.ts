@@ -44,7 +44,7 @@ const PARAMS = {
 } as const;
 
 /** The same with a walk. */
-const WALKED_PARAMS = { ...PARAMS, parts: "u32", partQueries: "u32" } as const;
+export const WALKED_PARAMS = { ...PARAMS, parts: "u32", partQueries: "u32" } as const;
 
 /**
  * Buffers between the passes of one schedule. Kernels that do not run at the same time may share

@@ -41,7 +41,13 @@ import { layOut } from "./tile_layout.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
 import { showExcess } from "../../gpu/bytes.ts";
 
-const PARAMS = { rows: "u32", tileCount: "u32", firstTile: "u32", scale: "f32" } as const;
+/** Parameters of both passes. */
+export const PORTABLE_BACKWARD_PARAMS = {
+  rows: "u32",
+  tileCount: "u32",
+  firstTile: "u32",
+  scale: "f32",
+} as const;
 
 /**
  * Chooses tile sizes for an adapter. The tiled passes hold two score tiles and one or two gradients in
@@ -181,7 +187,7 @@ export function bindPortablePasses(
   },
 ): TiledPasses {
   const uniform = ({ tileCount, firstTile }: TileRange) =>
-    createParams(gpu, PARAMS, {
+    createParams(gpu, PORTABLE_BACKWARD_PARAMS, {
       rows: plan.rows,
       tileCount,
       firstTile,

@@ -11,6 +11,7 @@ import keyValueCode from "../../dense_attention/portable/dense_attention_backwar
 import queryCode from "../../dense_attention/portable/dense_attention_backward_query.wgsl" with {
   type: "text",
 };
+import { WALKED_PARAMS } from "../../dense_attention/matrix/dense_matrix_backward.ts";
 import { generateMatrixKeyValue } from "../../dense_attention/matrix/dense_matrix_key_value_codegen.ts";
 import { generateMatrixQuery } from "../../dense_attention/matrix/dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "../../dense_attention/matrix/matrix_layout.ts";
@@ -18,6 +19,7 @@ import {
   generateKeyValueBackward,
   generateQueryBackward,
 } from "../../dense_attention/portable/dense_attention_backward_codegen.ts";
+import { PORTABLE_BACKWARD_PARAMS } from "../../dense_attention/portable/portable_backward.ts";
 import {
   walkKeyValueBackward,
   walkQueryBackward,
@@ -36,28 +38,6 @@ import type { Owned } from "../../gpu/owned.ts";
 import type { Pipeline, PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { type ApartBackward, type ApartShape, paddedKeys, rangeRows } from "./apart_plan.ts";
-
-const PORTABLE_PARAMS = {
-  rows: "u32",
-  tileCount: "u32",
-  firstTile: "u32",
-  scale: "f32",
-} as const;
-
-const MATRIX_PARAMS = {
-  rows: "u32",
-  scale: "f32",
-  firstKey: "u32",
-  endKey: "u32",
-  firstQuery: "u32",
-  endQuery: "u32",
-  keyBlocks: "u32",
-  queryBlocks: "u32",
-  partialRows: "u32",
-  firstHead: "u32",
-  parts: "u32",
-  partQueries: "u32",
-} as const;
 
 /** The shaders of the two tiled passes. */
 export interface ApartSources {
@@ -201,7 +181,7 @@ function bindPortable(
     return splitTiles({ tiles, flops, limit: flopsPerDispatch, most, costOf }).map((range) => {
       const { firstTile, tileCount } = range;
       const uniform = own(
-        createParams(gpu, PORTABLE_PARAMS, { rows, tileCount, firstTile, scale }),
+        createParams(gpu, PORTABLE_BACKWARD_PARAMS, { rows, tileCount, firstTile, scale }),
       );
       return bindDispatch(gpu, pipelines[name], {
         slices: [...shared, ...results, slice(uniform), ...walk],
@@ -226,7 +206,7 @@ function bindMatrix(
   const { scratch } = b;
   return plan.ranges.flatMap(({ first, end }) => {
     const uniform = (rows: number) =>
-      slice(own(createParams(gpu, MATRIX_PARAMS, {
+      slice(own(createParams(gpu, WALKED_PARAMS, {
         rows,
         scale: Math.LOG2E / Math.sqrt(headDim),
         firstKey: 0,

@@ -31,6 +31,7 @@ import type {
   StagePlan,
 } from "../../implementation.ts";
 import { directionParts, requireLayerInputs } from "../../layer_inputs.ts";
+import { mostBytes, sum, totalPlan } from "../../layer_plan.ts";
 import { bindGatheredBackward, gradientSources } from "../gathered_queries/gathered_backward.ts";
 import {
   bindGatheredForward,
@@ -106,21 +107,6 @@ export function planBlockLayer(
   return { plan: describe(blocks, { shape, direction }, headBlock), blocks };
 }
 
-function sum(values: Iterable<number>): number {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
-}
-
-/** The largest bytes of each buffer that blocks of heads use in turns. */
-function sharedBytes(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
-  const most: Record<string, number> = {};
-  for (const bytes of all) {
-    for (const [name, size] of Object.entries(bytes)) most[name] = Math.max(most[name] ?? 0, size);
-  }
-  return most;
-}
-
 function describe(
   blocks: readonly BlockPlan[],
   { shape, direction }: Problem,
@@ -162,8 +148,8 @@ function describe(
     names.push("output gradient", "q gradient", "k gradient", "v gradient");
     statistics.push("delta");
   }
-  const scratch = sharedBytes(blocks.map(({ gathered }) => gathered.scratchBytes));
-  const scores = sharedBytes(blocks.map(({ selection: { bytes: { means, scores } } }) => ({
+  const scratch = mostBytes(blocks.map(({ gathered }) => gathered.scratchBytes));
+  const scores = mostBytes(blocks.map(({ selection: { bytes: { means, scores } } }) => ({
     means,
     scores,
   })));
@@ -177,14 +163,7 @@ function describe(
     },
     { name: "gathered queries", bytes: sum(Object.values(scratch)) },
   ];
-  return {
-    stages,
-    flops: sum(stages.map(({ flops }) => flops)),
-    bytes: sum(stages.map(({ bytes }) => bytes)),
-    buffers,
-    peakBytes: sum(buffers.map(({ bytes }) => bytes)),
-    headsPerBlock: headBlock,
-  };
+  return totalPlan({ stages, buffers, headsPerBlock: headBlock });
 }
 
 /** Compiles the kernels of attention ahead. */
@@ -249,8 +228,8 @@ export async function prepareBlockLayer(
       }
       : undefined;
     const delta = parts.backward ? await allocate("delta", statistic) : undefined;
-    const scratch = await allocateAll(sharedBytes(blocks.map((b) => b.gathered.scratchBytes)));
-    const scores = await allocateAll(sharedBytes(blocks.map(({ selection: { bytes } }) => ({
+    const scratch = await allocateAll(mostBytes(blocks.map((b) => b.gathered.scratchBytes)));
+    const scores = await allocateAll(mostBytes(blocks.map(({ selection: { bytes } }) => ({
       means: bytes.means,
       scores: bytes.scores,
     }))));

@@ -29,11 +29,12 @@ import type {
 } from "../../implementation.ts";
 import { groupedHeadsPerBlock, groupOf } from "../../key_heads.ts";
 import { directionParts, requireLayerInputs } from "../../layer_inputs.ts";
+import { mostBytes, sum, totalPlan } from "../../layer_plan.ts";
 import { apartSources } from "../apart/apart_backward.ts";
 import { gradientSources } from "../gathered_queries/gathered_backward.ts";
 import { bindNsaForward, branchPart, writeIdentity } from "./nsa_binding.ts";
 import { bindNsaBackward } from "./nsa_gradients.ts";
-import { mostBytes, type NsaOptions, type NsaPlan, planNsa } from "./nsa_plan.ts";
+import { type NsaOptions, type NsaPlan, planNsa } from "./nsa_plan.ts";
 import { windowCount } from "./branch_walks.ts";
 
 /** Options of the layer that do not depend on the shape. */
@@ -46,12 +47,6 @@ export type LayerOptions = Pick<
 interface LayerPlan {
   readonly plan: ImplementationPlan;
   readonly blocks: readonly NsaPlan[];
-}
-
-function sum(values: Iterable<number>): number {
-  let total = 0;
-  for (const value of values) total += value;
-  return total;
 }
 
 /** Plans all blocks of heads. */
@@ -143,14 +138,7 @@ function describe(
       bytes: sum(Object.values(mostBytes(blocks.map(({ scratchBytes }) => scratchBytes)))),
     },
   ];
-  return {
-    stages,
-    flops: sum(stages.map(({ flops }) => flops)),
-    bytes: sum(stages.map(({ bytes }) => bytes)),
-    buffers,
-    peakBytes: sum(buffers.map(({ bytes }) => bytes)),
-    headsPerBlock: headBlock,
-  };
+  return totalPlan({ stages, buffers, headsPerBlock: headBlock });
 }
 
 /** Compiles the kernels of attention ahead. */

@@ -8,6 +8,7 @@
  * @module
  */
 import { planVariant } from "../../dense_attention/dense_attention.ts";
+import { mostBytes } from "../../layer_plan.ts";
 import type { TileWalk } from "../../dense_attention/tile_walk.ts";
 import type { DenseAttentionPlan, DenseKernel } from "../../dense_attention/types.ts";
 import { bytesPerElement } from "../../gpu/buffers.ts";
@@ -231,14 +232,3 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
 
 /** Storage buffers that the merge of the branches binds. */
 const MERGE_BUFFERS = 10;
-
-/** The largest bytes of each buffer that several plans use in turns. */
-export function mostBytes(
-  all: readonly Readonly<Record<string, number>>[],
-): Record<string, number> {
-  const most: Record<string, number> = {};
-  for (const bytes of all) {
-    for (const [name, size] of Object.entries(bytes)) most[name] = Math.max(most[name] ?? 0, size);
-  }
-  return most;
-}

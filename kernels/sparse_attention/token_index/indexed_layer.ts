@@ -36,6 +36,7 @@ import {
   kvHeadsOf,
 } from "../../key_heads.ts";
 import { directionParts, requireLayerInputs, requireProblem } from "../../layer_inputs.ts";
+import { totalPlan } from "../../layer_plan.ts";
 import { requireOptions } from "../../options.ts";
 import {
   createTokenBackward,
@@ -227,16 +228,7 @@ function planLayer(
       ]
       : [],
   ];
-  const total = (records: readonly { bytes: number }[]) =>
-    records.reduce((sum, { bytes }) => sum + bytes, 0);
-  return {
-    stages,
-    flops: stages.reduce((sum, { flops }) => sum + flops, 0),
-    bytes: total(stages),
-    buffers,
-    peakBytes: total(buffers),
-    headsPerBlock: block.heads,
-  };
+  return totalPlan({ stages, buffers, headsPerBlock: block.heads });
 }
 
 /** Runs stages whose names repeat, and adds up the times of each name. */
