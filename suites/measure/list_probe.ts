@@ -4,8 +4,6 @@
  *
  * @module
  */
-import { perturbTensor } from "../../kernels/gpu/noise.ts";
-import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type { LayerInputs, Prepared } from "../../kernels/implementation.ts";
 import { findImplementation } from "../plan/measurable.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
@@ -13,7 +11,7 @@ import type { BlockSelectionRecord } from "../result/result_schema.ts";
 import { findRecord } from "../result/suite_record.ts";
 import { SUITE_RECORDS } from "../result/suite_records.ts";
 import { compareLists, describeLists } from "./list_quality.ts";
-import { NOISE, NOISE_SEED_STEP, PROBE_SHARE } from "./selection_quality_probe.ts";
+import { NOISE, selectFromNoise } from "./noisy_selection.ts";
 import type { Session } from "./session.ts";
 
 /**
@@ -39,22 +37,7 @@ export async function probeLists(
   };
   const lists = await readSelection();
   const found: BlockSelectionRecord = describeLists(lists, shape);
-  const { budget, seed, gpu, signal } = session;
-  if (budget.predict(entry) > PROBE_SHARE * budget.left) return found;
-  session.step(`${entry.id}: selecting from noisy inputs`);
-  const perturbed = [inputs.q, inputs.k];
-  try {
-    for (const [i, tensor] of perturbed.entries()) {
-      await perturbTensor(gpu, tensor, {
-        seed: (seed + NOISE_SEED_STEP + i) >>> 0,
-        deviation: NOISE,
-      });
-    }
-    await prepared.execute({ flopsPerSecond: budget.flopsPerSecond(entry), signal });
-    const noisy = await readSelection();
-    found.stability = { noise: NOISE, jaccard: compareLists(lists, noisy, shape) };
-  } finally {
-    for (const [i, tensor] of perturbed.entries()) await fillSeeded(gpu, tensor, seed + i);
-  }
+  const noisy = await selectFromNoise(session, entry, { prepared, inputs, read: readSelection });
+  if (noisy) found.stability = { noise: NOISE, jaccard: compareLists(lists, noisy, shape) };
   return found;
 }

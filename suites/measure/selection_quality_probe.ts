@@ -1,16 +1,10 @@
 /**
  * Selection quality of a running case: reads its selection, compares it with what other scorers
  * selected from the same inputs, and with its own selection after the inputs got a little
- * noise.
- *
- * Noise: every element of Q and K is multiplied by 1 + ε, ε seeded with standard deviation
- * {@linkcode NOISE}, the largest relative rounding error of bf16; V stays. The inputs are restored
- * from their seeds.
+ * noise (`noisy_selection.ts`).
  *
  * @module
  */
-import { perturbTensor } from "../../kernels/gpu/noise.ts";
-import { fillSeeded } from "../../kernels/gpu/random.ts";
 import type { LayerInputs, LayerOptions, Prepared } from "../../kernels/implementation.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
@@ -19,16 +13,8 @@ import { findRecord } from "../result/suite_record.ts";
 import { SUITE_RECORDS } from "../result/suite_records.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
 import type { SelectionQualityRecord } from "../result/result_schema.ts";
+import { NOISE, selectFromNoise } from "./noisy_selection.ts";
 import { compareSelections, describeSelection } from "./selection_quality.ts";
-
-/** Standard deviation of the relative noise on Q and K. */
-export const NOISE = 2 ** -8;
-
-/** Seeds of the noise lie this far above those of the inputs. */
-export const NOISE_SEED_STEP = 0x10000;
-
-/** Share of the budget still left that the execution on noisy inputs may take. */
-export const PROBE_SHARE = 0.02;
 
 /** A scorer's selection; without a dilation the scorer has none. */
 interface Archived {
@@ -86,24 +72,9 @@ export async function probeSelection(
     })),
   };
   others.push({ implementation, options: own, selection });
-  const { budget, seed, gpu, signal } = session;
   // A backward pass alone does not select again.
-  const affordable = budget.predict(entry) <= PROBE_SHARE * budget.left;
-  if (entry.direction === "backward" || !affordable) return quality;
-  session.step(`${entry.id}: selecting from noisy inputs`);
-  const perturbed = [inputs.q, inputs.k];
-  try {
-    for (const [i, tensor] of perturbed.entries()) {
-      await perturbTensor(gpu, tensor, {
-        seed: (seed + NOISE_SEED_STEP + i) >>> 0,
-        deviation: NOISE,
-      });
-    }
-    await prepared.execute({ flopsPerSecond: budget.flopsPerSecond(entry), signal });
-    const noisy = await readSelection();
-    quality.stability = { noise: NOISE, ...compareSelections(selection, noisy, geometry) };
-  } finally {
-    for (const [i, tensor] of perturbed.entries()) await fillSeeded(gpu, tensor, seed + i);
-  }
+  if (entry.direction === "backward") return quality;
+  const noisy = await selectFromNoise(session, entry, { prepared, inputs, read: readSelection });
+  if (noisy) quality.stability = { noise: NOISE, ...compareSelections(selection, noisy, geometry) };
   return quality;
 }

@@ -3,7 +3,7 @@ import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
 import { runCalibrated } from "../run/runner.ts";
 import { chooseCases } from "../../tools/_cases.ts";
-import { NOISE } from "./selection_quality_probe.ts";
+import { NOISE } from "./noisy_selection.ts";
 
 /** Scorers with a dilation, and those whose selections come before theirs. */
 const DILATED = chooseCases([
