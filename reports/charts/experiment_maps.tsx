@@ -5,13 +5,10 @@
  */
 import type { JSX } from "preact";
 import type { AnswerCell, ExperimentRecord } from "../../suites/result/result_schema.ts";
-import { wilsonInterval } from "../../suites/statistics/intervals.ts";
 import { armsOf, cellsOf, evaluationOf } from "../data/experiment_data.ts";
-import { ascending } from "../data/retrieval_data.ts";
-import { formatContext, formatCount, formatInterval, formatPercent } from "../text/format.ts";
 import type { ExperimentFigureProps } from "./experiment_figures.tsx";
-import { Figure } from "./figure.tsx";
-import { RateMap, RateScale } from "./rate_map.tsx";
+import { AnswerMap } from "./answer_map.tsx";
+import { RateScale } from "./rate_map.tsx";
 
 /** Maps of needles, one for each arm, contexts across and depths down as in Fig. 4. */
 export function NeedleMaps(
@@ -59,36 +56,11 @@ function pooledCells(
 function NeedleMap(
   { id, arm, cells }: { id: string; arm: string; cells: readonly AnswerCell[] },
 ): JSX.Element {
-  const contexts = ascending(cells.map(({ context }) => context));
-  const depths = ascending(cells.map(({ depth }) => depth));
-  const mean = cells.reduce((sum, { correct, trials }) => sum + correct / trials, 0) / cells.length;
-  const rate = (context: number, depth: number) => {
-    const cell = cells.find((one) => one.context === context && one.depth === depth);
-    return cell ? cell.correct / cell.trials : null;
-  };
-  const height = 70 + 26 * depths.length;
   return (
-    <Figure
+    <AnswerMap
       id={id}
-      title={`${arm}: mean ${formatPercent(mean)}`}
-      description={cells.map(({ context, depth, correct, trials }) =>
-        `${formatPercent(correct / trials)} at ${formatContext(context)}, depth ${depth} %`
-      ).join("; ") + "."}
-      width={540}
-      height={height}
-      compactHeight={height}
-      draw={(size) => (
-        <RateMap
-          size={size}
-          grid={{
-            rows: depths.map(String),
-            columns: contexts.map(formatContext),
-            rates: depths.map((depth) => contexts.map((context) => rate(context, depth))),
-            rowTitle: "depth, %",
-            columnTitle: "context, characters",
-          }}
-        />
-      )}
+      name={arm}
+      cells={cells}
       data={{
         columns: ["arm", "context_characters", "depth_percent", "keys", "correct", "trials"],
         rows: cells.map(({ context, depth, keys, correct, trials }) => [
@@ -100,24 +72,7 @@ function NeedleMap(
           trials,
         ]),
       }}
-      table={{
-        caption: arm,
-        columns: [
-          { title: "Context", numeric: true },
-          { title: "Depth, %", numeric: true },
-          { title: "Right", numeric: true },
-          { title: "Wilson 95 %", numeric: true },
-        ],
-        rows: cells.map(({ context, depth, correct, trials }) => {
-          const { low, high } = wilsonInterval(correct, trials);
-          return [
-            formatContext(context),
-            String(depth),
-            `${formatCount(correct)} of ${formatCount(trials)}`,
-            formatInterval([low, high], formatPercent),
-          ];
-        }),
-      }}
+      interval
     />
   );
 }

@@ -22,7 +22,8 @@ export interface DataTable {
   whole?: boolean;
 }
 
-interface FigureProps {
+/** What a figure shows and saves. */
+export interface FigureProps {
   /** Unique in the document. */
   id: string;
   title: string;

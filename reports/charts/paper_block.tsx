@@ -6,11 +6,10 @@
 import type { JSX } from "preact";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { RetrievalRecord } from "../../suites/result/result_schema.ts";
-import { formatContext, formatCount, formatPercent } from "../text/format.ts";
-import { ascending, rateOf } from "../data/retrieval_data.ts";
-import { Figure, Table } from "./figure.tsx";
+import { formatCount } from "../text/format.ts";
+import { AnswerMap } from "./answer_map.tsx";
+import { Table } from "./figure.tsx";
 import { Block, type BlockProps } from "../html/retrieval_block.tsx";
-import { RateMap } from "./rate_map.tsx";
 
 /** The paper's own table, and a checkpoint's if there is one: separate from the mechanism. */
 export function PaperBlock({ record, prefix }: BlockProps): JSX.Element {
@@ -53,52 +52,14 @@ function CheckpointFigure(
     checkpoint: NonNullable<RetrievalRecord["checkpoint"]>;
   },
 ): JSX.Element {
-  const contexts = ascending(cells.map(({ context }) => context));
-  const depths = ascending(cells.map(({ depth }) => depth));
-  const mean = cells.reduce((sum, cell) => sum + rateOf(cell), 0) / Math.max(1, cells.length);
-  const rate = (context: number, depth: number) => {
-    const cell = cells.find((one) => one.context === context && one.depth === depth);
-    return cell ? rateOf(cell) : null;
-  };
-  const height = 70 + 26 * depths.length;
   return (
-    <Figure
+    <AnswerMap
       id={id}
-      title={`Checkpoint “${name}”: mean ${formatPercent(mean)}`}
-      description={cells.map((cell) =>
-        `${formatPercent(rateOf(cell))} at ${formatContext(cell.context)}, depth ${cell.depth} %`
-      ).join("; ") + "."}
-      width={540}
-      height={height}
-      compactHeight={height}
-      draw={(size) => (
-        <RateMap
-          size={size}
-          grid={{
-            rows: depths.map(String),
-            columns: contexts.map(formatContext),
-            rates: depths.map((depth) => contexts.map((context) => rate(context, depth))),
-            rowTitle: "depth, %",
-            columnTitle: "context, characters",
-          }}
-        />
-      )}
+      name={`Checkpoint “${name}”`}
+      cells={cells}
       data={{
         columns: ["context_characters", "depth_percent", "correct", "trials"],
         rows: cells.map(({ context, depth, correct, trials }) => [context, depth, correct, trials]),
-      }}
-      table={{
-        caption: `Checkpoint “${name}”`,
-        columns: [
-          { title: "Context", numeric: true },
-          { title: "Depth, %", numeric: true },
-          { title: "Right", numeric: true },
-        ],
-        rows: cells.map(({ context, depth, correct, trials }) => [
-          formatContext(context),
-          String(depth),
-          `${formatCount(correct)} of ${formatCount(trials)}`,
-        ]),
       }}
     />
   );
