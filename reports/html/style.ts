@@ -266,18 +266,6 @@ button[hidden]{display:none}
   main,footer{max-width:none;padding:0}
   .masthead{padding-top:0}
   .verdict{font-size:22pt}
-.figure{container-type:inline-size}
-@container (max-width:599px){.drawing.wide:not(.half){display:none}.drawing.compact:not(.half){display:block}}
-@container (max-width:439px){.drawing.wide.half{display:none}.drawing.compact.half{display:block}}
-.drawing .off,.legend .off{display:none}
-.drawing .some>.curve,.drawing .some>.interval,.drawing .some>.fit{opacity:.18}
-.drawing[tabindex]{cursor:crosshair;touch-action:manipulation}
-.ring{fill:none;stroke:var(--ink);stroke-width:1.6;pointer-events:none}
-.readout{position:absolute;z-index:1;display:grid;gap:0 .6rem;max-width:min(22rem,100%);padding:.45rem .7rem;background:var(--card);border:1px solid var(--rule-strong);border-radius:5px;box-shadow:0 2px 10px #0003;font-size:.82rem;line-height:1.4;pointer-events:none}
-.readout[hidden]{display:none}
-.readout.pinned{pointer-events:auto}
-.readout strong{font-size:1.05rem}
-.readout small{color:var(--soft);font-size:.76rem}
   .spread{display:block}
   .spread>div:first-child:has(>.figure~.figure){display:grid;grid-template-columns:1fr 1fr;gap:0 1.4rem}
   .spread>div:first-child>:not(.figure){grid-column:1/-1}
