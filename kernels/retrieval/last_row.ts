@@ -333,8 +333,13 @@ export async function createLastRow(gpu: Gpu, plan: LastRowPlan): Promise<LastRo
   }
 }
 
-/** The words of a filter. */
+/**
+ * The words of a filter.
+ *
+ * @throws {RangeError} when the first row is not a whole number from 0 on.
+ */
 export function filterWords({ first = 0, hash, leastLogit = -Infinity }: RowAdmission): number[] {
+  requireWhole("admit rows", "first", first, { least: 0 });
   const least = new Uint32Array(Float32Array.of(Math.max(leastLogit, -3e38)).buffer)[0];
   return [first, hash ? hash.seed >>> 0 : 0, hash ? hash.most >>> 0 : 0xffffffff, least];
 }

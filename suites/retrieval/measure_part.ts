@@ -207,7 +207,8 @@ async function startSetting(run: SettingRun): Promise<() => Promise<void>> {
     ranks.map(({ threshold }, head): RowAdmission => {
       if (name === "oracle") return { leastLogit: threshold };
       if (name === "random") return { hash: run.lots[head] };
-      return { first: batch.shape.context - plan.attended };
+      // A gathered sequence may be longer than the context.
+      return { first: Math.max(0, batch.shape.context - plan.attended) };
     })
   );
   const layered = setting.arms.filter(({ lighthouse }) => lighthouse);

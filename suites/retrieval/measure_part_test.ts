@@ -31,6 +31,33 @@ const TINY: RetrievalProfile = {
   passContext: 0,
 };
 
+Deno.test("a layer that gathers more rows than the context has leaves every arm a needle to see", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const profile: RetrievalProfile = {
+    ...TINY,
+    contexts: [256],
+    trials: 10,
+    margins: [4],
+    transition: [],
+  };
+  const parts = planRetrieval(profile).parts.filter(({ context }) => context === 256);
+  assert.ok(parts.length > 0);
+  const checks = parts.reduce((sum, part) => sum + countChecks(part), 0);
+  const options = { profile, seed: 21, dtype: "f32" as const, checks, late: () => false };
+  for (const part of parts) {
+    assert.ok(part.attended > part.context, String(part.attended));
+    const { cells } = await measurePart(gpu, part, options);
+    for (const cell of cells) retrievalCellSchema.parse(cell);
+    // The window then sees what dense attention sees.
+    for (const { depth, mass } of cells.filter(({ arm }) => arm === "window")) {
+      const twin = cells.find((one) => one.arm === "dense" && one.depth === depth)!;
+      assert.equal(mass, twin.mass);
+    }
+  }
+  gpu.destroy();
+});
+
 Deno.test("retrievalProfile: each bad input gives one line that names value and limit", () => {
   const cases: [Parameters<typeof retrievalProfile>[0], RegExp][] = [
     [{ depths: [-1] }, /depth -1 is not a percentage from 0 to 100/],
