@@ -27,6 +27,8 @@ export interface RegisteredHypothesis {
   readonly margin: number;
   /** Share of prompts that the other arm answers at least; below it nothing is decided. Default: none. */
   readonly floor?: number;
+  /** The evaluation that is compared. Default: the one at the end. */
+  readonly when?: "switch" | "end";
 }
 
 /** What came out at this scale; never the paper's own verdict. */
@@ -46,6 +48,8 @@ export interface Finding extends RegisteredHypothesis {
 /** The registered parts that a report needs; a file of a newer version may lack them. */
 export interface Registered {
   readonly steps: { readonly first: number; readonly resume: number };
+  /** Dense training at a short context that all arms of a seed go on from. */
+  readonly base?: { readonly context: number; readonly steps: number; readonly batch: number };
   readonly model: Readonly<Record<string, number>>;
   readonly arms: readonly {
     readonly name: string;
@@ -61,10 +65,11 @@ export interface Registered {
 
 /** What was registered. */
 export function registeredOf({ registration }: ExperimentRecord): Registered {
-  const { steps, model, arms, seeds, hypotheses, stopping } = registration
+  const { steps, base, model, arms, seeds, hypotheses, stopping } = registration
     .experiment as unknown as Partial<Registered>;
   return {
     steps: steps ?? { first: 0, resume: 0 },
+    ...(base && { base }),
     model: model ?? {},
     arms: arms ?? [],
     seeds: seeds ?? [],
@@ -149,14 +154,20 @@ export function tokenRates(
   return { ...rate("firstSteps", "first"), ...rate("resumeSteps", "resume") };
 }
 
-/** How much worse an arm is than another at the end, by seed and item; the items of both are the same. */
+/**
+ * How much worse an arm is than another, at the end or where the hypothesis says, by seed and item; the
+ * items of both are the same.
+ */
 export function worseBySeed(
   { units }: ExperimentRecord,
-  { arm, against, measure }: Pick<RegisteredHypothesis, "arm" | "against" | "measure">,
+  { arm, against, measure, when = "end" }: Pick<
+    RegisteredHypothesis,
+    "arm" | "against" | "measure" | "when"
+  >,
 ): { readonly seed: number; readonly items: readonly number[] }[] {
   return units.filter((unit) => unit.arm === arm).flatMap((unit) => {
     const rival = units.find((one) => one.arm === against && one.seed === unit.seed);
-    const [own, other] = [unit, rival].map((one) => one && evaluationOf(one, "end"));
+    const [own, other] = [unit, rival].map((one) => one && evaluationOf(one, when));
     if (!own || !other) return [];
     const items = measure === "held-out-loss"
       ? own.heldOut.map((loss, i) => loss - other.heldOut[i])
@@ -184,9 +195,9 @@ function judgeAll(record: ExperimentRecord): Finding[] {
     const seeds = worseBySeed(record, hypothesis).map(({ items }) => items);
     if (seeds.length === 0) return { ...hypothesis, verdict: "undecided", seeds: 0 };
     const worse = pairedDifference(seeds);
-    const { measure, against, floor = 0 } = hypothesis;
+    const { measure, against, floor = 0, when = "end" } = hypothesis;
     // Where the other arm has not learnt the task, being no worse says nothing.
-    const answered = measure === "held-out-loss" ? undefined : summarizeArms(record, "end")
+    const answered = measure === "held-out-loss" ? undefined : summarizeArms(record, when)
       .find(({ arm }) => arm === against)?.answers[measure]?.rate;
     const below = answered !== undefined && answered < floor ? answered : undefined;
     const decided = seeds.length >= stopping.leastSeeds && below === undefined;

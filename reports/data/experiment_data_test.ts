@@ -3,7 +3,7 @@ import { sampleExperiment, sampleExperimentResult } from "../_sample_experiment.
 import { experimentLine, sizeOf, smallScaleFinding } from "../claims/experiment_finding.ts";
 import { judgeClaims } from "../claims/claims.ts";
 import { paperShares, paperTrials } from "../claims/paper_power.ts";
-import { renderExperiment } from "../text/experiment_text.ts";
+import { findingLine, renderExperiment } from "../text/experiment_text.ts";
 import { aboveDense, armTimes, blockMeans, switchEffects } from "./experiment_curves.ts";
 import { controlHolds, judgeHypotheses, summarizeArms, tokenRates } from "./experiment_data.ts";
 
@@ -25,6 +25,7 @@ Deno.test("hypotheses are reproduced, reversed or undecided by margin and interv
     A5: "reproduced",
     A6: "reproduced",
     A7: "reversed", // 0.05 nats above
+    A8: "reproduced",
   });
   assert.equal(controlHolds(record), true);
   const a7 = judgeHypotheses(record).find(({ id }) => id === "A7")!;
@@ -39,7 +40,7 @@ Deno.test("one seed decides nothing, and an arm without its rival is not judged"
     assert.equal(worse!.high, Infinity);
   }
   const alone = judgeHypotheses(sampleExperiment({ arms: ARMS.slice(1), seeds: [1, 2] }));
-  assert.deepEqual(alone.filter(({ worse }) => worse).map(({ id }) => id), ["A3"]);
+  assert.deepEqual(alone.filter(({ worse }) => worse).map(({ id }) => id), ["A3", "A8"]);
 });
 
 Deno.test("nothing is decided against an arm that has not learnt the task", () => {
@@ -52,6 +53,23 @@ Deno.test("nothing is decided against an arm that has not learnt the task", () =
     assert.deepEqual([id, verdict, below], [id, "undecided", 0.1]);
   }
   assert.equal(controlHolds(chance), false);
+});
+
+Deno.test("a hypothesis about the switch is judged by the evaluation there", () => {
+  const level = structuredClone(record);
+  for (const { arm, evaluations: [switched] } of level.units) {
+    if (arm !== "random") continue;
+    switched.needles = level.units.find((one) => one.arm === "norm")!.evaluations[0].needles;
+  }
+  const found = new Map(judgeHypotheses(level).map((one) => [one.id, one]));
+  assert.deepEqual([found.get("A3")!.verdict, found.get("A8")!.verdict], [
+    "reproduced",
+    "reversed",
+  ]);
+  assert.match(
+    findingLine(found.get("A8")!),
+    /^A8: random against norm, one needle at the switch:/,
+  );
 });
 
 Deno.test("seeds that wander widen the interval to undecided", () => {
@@ -112,7 +130,7 @@ Deno.test("claims stay not run, with what was found at this size beside them", (
   }
   assert.equal(
     experimentLine(record),
-    "20 models trained at 1/80 of the paper's size: of 7 hypotheses 5 reproduced, 2 reversed at " +
+    "20 models trained at 1/80 of the paper's size: of 8 hypotheses 6 reproduced, 2 reversed at " +
       "that scale.",
   );
   assert.match(renderExperiment(result), /A1: dilated against dense, one needle: reversed at this/);

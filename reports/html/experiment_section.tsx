@@ -23,7 +23,7 @@ import {
   summarizeArms,
   tokenRates,
 } from "../data/experiment_data.ts";
-import { differenceText, MEASURE_NAMES } from "../text/experiment_text.ts";
+import { comparedText, differenceText } from "../text/experiment_text.ts";
 import {
   ABSENT,
   formatCount,
@@ -75,7 +75,24 @@ function leadText(record: ExperimentRecord): string {
     sizeOf(record) ?? "a small part"
   } of the paper's model and far fewer tokens, so nothing here is a verdict on ` +
     "the paper's own numbers. Arms of one seed begin with the same weights and see the " +
-    "same batches; every layer is dense after the switch, and in every evaluation.";
+    "same batches; every layer is dense after the switch, and in every evaluation." +
+    baseText(record);
+}
+
+/** What all arms of a seed go on from, if it is no seeded model. */
+function baseText(record: ExperimentRecord): string {
+  const { base } = record.units.find(({ base }) => base !== undefined) ?? {};
+  if (!base) return "";
+  const [found] = summarizeArms(record, "base").flatMap(({ answers }) =>
+    answers["one-needle"] ? [answers["one-needle"]] : []
+  );
+  return ` They do not begin from scratch: a dense model was trained for ${
+    formatCount(base.steps)
+  } steps at a context of ${
+    formatCount(base.context)
+  } first, and all arms of its seed go on from ` +
+    `it${found ? `; it answers ${formatPercent(found.rate)} of the one-needle prompts` : ""}. ` +
+    "The paper trains from scratch.";
 }
 
 function Findings(props: ExperimentFigureProps): JSX.Element {
@@ -106,7 +123,7 @@ function Findings(props: ExperimentFigureProps): JSX.Element {
           rows={found.map((finding) => [
             finding.id,
             finding.claim,
-            `${finding.arm} against ${finding.against}: ${MEASURE_NAMES[finding.measure]}`,
+            comparedText(finding),
             differenceText(finding),
             finding.verdict,
           ])}

@@ -20,6 +20,12 @@ export const MEASURE_NAMES: Readonly<Record<Finding["measure"], string>> = {
   "keyed-needles": "needles with keys",
 };
 
+/** `norm against dense: one needle at the switch`: what a hypothesis compares. */
+export function comparedText({ arm, against, measure, when }: Finding): string {
+  return `${arm} against ${against}: ${MEASURE_NAMES[measure]}` +
+    (when === "switch" ? " at the switch" : "");
+}
+
 /** A table of an experiment. */
 export interface ExperimentTable {
   title: string;
@@ -50,7 +56,7 @@ export function experimentTables({ experiment: record }: Result): ExperimentTabl
   });
   const findings = judgeHypotheses(record).map((finding) => [
     finding.id,
-    `${finding.arm} against ${finding.against}: ${MEASURE_NAMES[finding.measure]}`,
+    comparedText(finding),
     differenceText(finding),
     finding.verdict,
   ]);
@@ -109,9 +115,8 @@ function formatRange({ low, high }: { low: number; high: number }): string {
 
 /** A hypothesis and what came of it, in one line. */
 export function findingLine(finding: Finding): string {
-  const { id, arm, against, measure, verdict } = finding;
-  return `${id}: ${arm} against ${against}, ${MEASURE_NAMES[measure]}: ${verdict} at this scale; ` +
-    differenceText(finding);
+  return `${finding.id}: ${comparedText(finding).replace(":", ",")}: ${finding.verdict} ` +
+    `at this scale; ${differenceText(finding)}`;
 }
 
 /** `worse by 0.0012 nats (−0.0030 to 0.0054; margin 0.0100), 3 seeds`. */

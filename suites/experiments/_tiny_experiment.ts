@@ -15,6 +15,7 @@ export function tinyExperiment(): Experiment {
     model: { layers: 2, width: 64, heads: 2, ffn: 96, context: 256, batch: 2 },
     optimizer: { learningRate: 5e-3, warmup: 1 },
     data: { text: "language", digitShare: 0.5, keyedShare: 0.25 },
+    base: { context: 128, batch: 2, steps: 2, learningRate: 2e-3, warmup: 0 },
     steps: { first: 3, resume: 2 },
     arms: [
       { name: "dense", primary: true },

@@ -49,6 +49,8 @@ const hypothesisSchema = z.strictObject({
   margin: z.number().nonnegative(),
   /** Share of prompts that the other arm answers at least; below it the hypothesis is undecided. */
   floor: share.optional(),
+  /** Which evaluation is compared. Default: the one at the end. */
+  when: z.enum(["switch", "end"]).optional(),
 });
 
 /** What an experiment tests. */
@@ -61,6 +63,22 @@ const cells = z.strictObject({
   /** For each of the ten digits. */
   prompts: count,
 });
+
+const baseSchema = z.strictObject({
+  /** Shorter than the model's. */
+  context: count,
+  /** Sequences of a step. */
+  batch: count,
+  steps: count,
+  plantings: z.tuple([count, count]).optional(),
+  /** Default: the optimizer's. */
+  learningRate: z.number().positive().optional(),
+  /** Default: the optimizer's. */
+  warmup: z.int().nonnegative().optional(),
+});
+
+/** Dense training at a short context, from whose weights all arms of a seed go on. */
+export type Base = Readonly<z.infer<typeof baseSchema>>;
 
 /** The form of an experiment's file, version 1. */
 export const experimentSchema = z.strictObject({
@@ -89,6 +107,8 @@ export const experimentSchema = z.strictObject({
     keyedShare: share,
     plantings: z.tuple([count, count]).optional(),
   }),
+  /** Absent: arms begin with seeded weights. */
+  base: baseSchema.optional(),
   steps: z.strictObject({
     /** Before the switch. */
     first: count,
@@ -191,7 +211,7 @@ export function parseExperiment(value: unknown, path: string): Experiment {
     return fail(`${at.length > 0 ? at.join(".") : "document"}: ${message.replace(/\s+/g, " ")}`);
   }
   const experiment = parsed.data;
-  const { arms, seeds, evaluation, model, hypotheses, data } = experiment;
+  const { arms, seeds, evaluation, model, hypotheses, data, base } = experiment;
   const names = arms.map(({ name }) => name);
   if (new Set(names).size < names.length) fail("arms has a name twice");
   if (new Set(seeds).size < seeds.length) fail("seeds has one twice");
@@ -215,6 +235,9 @@ export function parseExperiment(value: unknown, path: string): Experiment {
         fail(`evaluation: context ${context} is not from 64 to the model's ${model.context}`);
       }
     }
+  }
+  if (base && base.context > model.context) {
+    fail(`base: context ${base.context} is above the model's ${model.context}`);
   }
   if (data.digitShare + data.keyedShare > 1) fail("data: the shares are more than 1 together");
   return experiment;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { DESK } from "../../kernels/gpu/_desk_device.ts";
 import { planTraining } from "../../kernels/training/model/model_plan.ts";
 import { fillStream } from "../../kernels/training/stream/stream_options.ts";
+import { baseModelOf, baseStreamOf } from "./base_model.ts";
 import { tinyExperiment } from "./_tiny_experiment.ts";
 import {
   attentionOf,
@@ -19,6 +20,11 @@ Deno.test("committed experiments can be planned, every arm of them", async () =>
     assert.ok(registered);
     const { context } = experiment.model;
     fillStream(streamOf(experiment, 1), { context });
+    const { base } = experiment;
+    if (base) {
+      fillStream(baseStreamOf(experiment, base, { seed: 1 }), { context: base.context });
+      planTraining(DESK, baseModelOf(experiment, base, "f16"));
+    }
     for (const arm of experiment.arms) {
       for (const dense of [true, false]) {
         const plan = planTraining(DESK, modelOf(experiment, { arm, dense, dtype: "f16" }));
@@ -88,5 +94,7 @@ Deno.test("an experiment that cannot be is refused in one line that names the fi
     { evaluation: { ...tiny.evaluation, needles: { contexts: [512], depths: [0], prompts: 1 } } },
     /context 512 is not from 64 to the model's 256$/,
   );
+  refuse({ base: { ...tiny.base, context: 512 } }, /base: context 512 is above the model's 256$/);
+  refuse({ base: { ...tiny.base, steps: 0 } }, /^experiment x.json: base.steps: /);
   assert.equal(attentionOf(tiny, tiny.arms[1]).length, 2);
 });

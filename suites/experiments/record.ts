@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type {
   AnswerCell,
+  BaseRecord,
   EvaluationRecord,
   ExperimentRecord,
   Result,
@@ -29,7 +30,9 @@ export const answerCellSchema: z.ZodType<AnswerCell> = z.looseObject({
 });
 
 export const evaluationSchema: z.ZodType<EvaluationRecord> = z.looseObject({
-  when: z.enum(["switch", "end"]).describe("Before the dense resume, or after it."),
+  when: z.enum(["base", "switch", "end"]).describe(
+    "Before the first step, before the dense resume, or after it.",
+  ),
   step: count.describe("Steps trained."),
   seconds: z.number().nonnegative().describe("Wall-clock seconds that it took."),
   heldOut: z.array(z.number()).describe(
@@ -43,10 +46,24 @@ export const evaluationSchema: z.ZodType<EvaluationRecord> = z.looseObject({
   description: "A trained model evaluated with every layer dense.",
 });
 
+export const baseRecordSchema: z.ZodType<BaseRecord> = z.looseObject({
+  context: z.int().positive().describe("Its context, N."),
+  steps: z.int().positive().describe("Steps trained."),
+  tokensPerStep: z.int().positive().describe("Tokens of one step."),
+  seconds: z.number().nonnegative().describe("Wall-clock seconds of the steps."),
+  loss: z.number().describe(
+    "Mean training loss of the last tenth of the steps, in nats per token.",
+  ),
+}).meta({
+  id: "BaseRecord",
+  description: "Dense training at a short context, from whose weights all arms of a seed go on.",
+});
+
 export const unitSchema: z.ZodType<TrainedUnit> = z.looseObject({
   case: z.string().describe("Id of its case."),
   arm: z.string().describe("As the experiment names it."),
   seed: count.describe("Of the weights and of the data."),
+  base: baseRecordSchema.optional().describe("What it went on from; absent: seeded weights."),
   switchStep: count.describe("Step from which every layer is dense."),
   tokensPerStep: z.int().positive().describe("Tokens of one step."),
   losses: z.array(z.number()).describe("Mean training loss of each step, in nats per token."),
@@ -59,7 +76,9 @@ export const unitSchema: z.ZodType<TrainedUnit> = z.looseObject({
   }).describe("Wall-clock seconds of the steps, without evaluations and checkpoints."),
   firstSteps: count.describe("Steps behind `seconds.first`; fewer where the unit was resumed."),
   resumeSteps: count.describe("Steps behind `seconds.resume`."),
-  evaluations: z.array(evaluationSchema).describe("At the switch and at the end."),
+  evaluations: z.array(evaluationSchema).describe(
+    "Before the first step where there is a base, at the switch and at the end.",
+  ),
 }).meta({ id: "TrainedUnit", description: "One arm trained with one seed." });
 
 export const experimentRecordSchema: z.ZodType<ExperimentRecord> = z.looseObject({

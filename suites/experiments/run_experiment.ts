@@ -21,6 +21,7 @@ import {
   SCHEMA_VERSION,
   type StackChoiceRecord,
 } from "../result/result_schema.ts";
+import { baseModelOf, BaseModels } from "./base_model.ts";
 import type { Corpus } from "./corpus.ts";
 import { Evaluator, planEvaluation } from "./evaluator.ts";
 import { type Experiment, type LoadedExperiment, modelOf, streamOf } from "./experiment.ts";
@@ -170,6 +171,7 @@ export async function runExperiment(
   const took = new Map<string, number>();
   const plan = planEvaluation(experiment, corpus?.heldOut);
   const evaluator = new Evaluator(gpu, { experiment, plan, dtype });
+  const bases = new BaseModels(gpu, { experiment, dtype, corpus: corpus?.training });
   const steps = experiment.steps.first + experiment.steps.resume;
   result.cases = result.cases.filter(({ status }) => status === "ok");
   try {
@@ -193,6 +195,7 @@ export async function runExperiment(
           unit,
           dtype,
           evaluator,
+          bases,
           corpus: corpus?.training,
           checkpoints,
           signal,
@@ -218,6 +221,7 @@ export async function runExperiment(
     }
   } finally {
     evaluator.destroy();
+    bases.destroy();
   }
   const skipped = result.cases.filter(({ status }) => status === "skipped").length;
   if (skipped > 0) {
@@ -239,6 +243,8 @@ function caseOf(
   const { first, resume } = experiment.steps;
   const planOf = (dense: boolean) => {
     try {
+      // A base that does not fit is refused with the rest, before anything is trained.
+      if (experiment.base) planTraining(gpu, baseModelOf(experiment, experiment.base, dtype));
       return planTraining(gpu, modelOf(experiment, { arm, dense, dtype }));
     } catch (error) {
       if (!(error instanceof RangeError || error instanceof TypeError)) throw error;

@@ -67,17 +67,25 @@ Deno.test({
       assert.notEqual(whole.finishedAt, null);
       assert.deepEqual(whole.cases.map(({ status }) => status), ["ok", "ok"]);
       assert.ok(record.check!.passed && record.check!.maxError > 0);
-      for (const { losses, evaluations, firstSteps, resumeSteps, tokensPerStep } of record.units) {
+      for (const unit of record.units) {
+        const { losses, evaluations, firstSteps, resumeSteps, tokensPerStep } = unit;
         assert.equal(losses.length, 5);
         assert.deepEqual([firstSteps, resumeSteps, tokensPerStep], [3, 2, 512]);
         assert.ok(losses[4] < losses[0] - 0.3);
-        assert.deepEqual(evaluations.map(({ when, step }) => [when, step]), [["switch", 3], [
-          "end",
-          5,
-        ]]);
-        assert.ok(evaluations[1].heldOut.every((loss) => loss > 0 && loss < losses[0]));
-        assert.deepEqual(evaluations[1].needles.map(({ trials }) => trials), [10, 10]);
+        assert.deepEqual(evaluations.map(({ when, step }) => [when, step]), [
+          ["base", 0],
+          ["switch", 3],
+          ["end", 5],
+        ]);
+        assert.ok(evaluations[2].heldOut.every((loss) => loss > 0 && loss < losses[0]));
+        assert.deepEqual(evaluations[2].needles.map(({ trials }) => trials), [10, 10]);
+        const { seconds, loss, ...base } = unit.base!;
+        assert.deepEqual(base, { context: 128, steps: 2, tokensPerStep: 256 });
+        assert.ok(seconds > 0 && loss > 4 && loss < 7);
       }
+      // All arms of a seed go on from the same base, which had learnt something.
+      const [first, second] = record.units.map(({ evaluations }) => evaluations[0].heldOut);
+      assert.deepEqual(first, second);
       // Arms of a seed begin with the same weights and data.
       const [dense, norm] = record.units.map(({ losses }) => losses[0]);
       assert.ok(dense !== norm && Math.abs(dense - norm) < 0.05);

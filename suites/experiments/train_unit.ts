@@ -17,6 +17,7 @@ import {
   type TrainingModel,
 } from "../../kernels/training/model/training_model.ts";
 import type { EvaluationRecord, TrainedUnit } from "../result/result_schema.ts";
+import type { BaseModels } from "./base_model.ts";
 import type { Evaluator } from "./evaluator.ts";
 import { type Experiment, modelOf, streamOf } from "./experiment.ts";
 import type { Unit } from "./units.ts";
@@ -47,6 +48,8 @@ export interface TrainUnitOptions {
   readonly unit: Unit;
   readonly dtype: "f16" | "f32";
   readonly evaluator: Evaluator;
+  /** Trains what the unit goes on from. */
+  readonly bases: BaseModels;
   /** Bytes that are trained on. Default: the synthetic language. */
   readonly corpus?: Uint8Array;
   /** Default: none is kept. */
@@ -113,12 +116,14 @@ class UnitRun {
   }
 
   static async start(gpu: Gpu, options: TrainUnitOptions, saved?: Blob): Promise<UnitRun> {
-    const { experiment, unit: { id, arm, seed } } = options;
+    const { experiment, unit: { id, arm, seed }, bases, signal, onStep } = options;
     const { first } = experiment.steps;
+    const base = saved ? undefined : await bases.of(seed, { signal, onStep });
     const unit: Draft = saved ? await readDraft(saved) : {
       case: id,
       arm: arm.name,
       seed,
+      ...(base && { base: base.record }),
       switchStep: first,
       tokensPerStep: 0,
       losses: [],
@@ -129,10 +134,11 @@ class UnitRun {
       evaluations: [],
     };
     const isDense = arm.scorer === undefined || unit.losses.length > first ||
-      unit.evaluations.length > 0;
+      unit.evaluations.some(({ when }) => when === "switch");
     const model = await createModel(gpu, options, isDense);
     try {
       if (saved) await loadCheckpoint(gpu, model, blobSource(saved));
+      if (base) await copyState(gpu, { from: base.model, to: model, weightsOnly: true });
     } catch (error) {
       model.destroy();
       throw error;
@@ -144,11 +150,12 @@ class UnitRun {
   async finish(): Promise<TrainedUnit> {
     const { experiment, checkpoints, onTrained } = this.#options;
     const { first, resume } = experiment.steps;
+    if (this.#unit.base && this.#unit.losses.length === 0) await this.#evaluate("base");
     await this.#trainTo(first);
-    if (this.#unit.evaluations.length === 0) await this.#evaluate("switch");
+    await this.#evaluate("switch");
     await this.#switch();
     await this.#trainTo(first + resume);
-    if (this.#unit.evaluations.length === 1) await this.#evaluate("end");
+    await this.#evaluate("end");
     await onTrained?.(this.#model);
     await checkpoints?.remove();
     return this.#unit;
@@ -212,9 +219,11 @@ class UnitRun {
     unit.skippedSteps = [...unit.skippedSteps, ...skipped];
   }
 
+  /** Evaluates the model, unless a checkpoint has that evaluation. */
   async #evaluate(when: EvaluationRecord["when"]): Promise<void> {
     const { evaluator, onStep, signal, unit } = this.#options;
-    onStep?.(when === "switch" ? "evaluation at the switch" : "evaluation at the end");
+    if (this.#unit.evaluations.some((one) => one.when === when)) return;
+    onStep?.(`evaluation at the ${when}`);
     const started = performance.now();
     try {
       const found = await evaluator.evaluate(this.#model, { name: unit.id, signal });

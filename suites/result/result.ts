@@ -901,6 +901,8 @@ export interface TrainedUnit extends OpenRecord {
   arm: string;
   /** Of the weights and of the data. */
   seed: number;
+  /** What it went on from; absent: seeded weights. */
+  base?: BaseRecord;
   /** Step from which every layer is dense. */
   switchStep: number;
   /** Tokens of one step. */
@@ -921,14 +923,28 @@ export interface TrainedUnit extends OpenRecord {
   firstSteps: number;
   /** Steps behind `seconds.resume`. */
   resumeSteps: number;
-  /** At the switch and at the end. */
+  /** Before the first step where there is a base, at the switch and at the end. */
   evaluations: EvaluationRecord[];
+}
+
+/** Dense training at a short context, from whose weights all arms of a seed go on. */
+export interface BaseRecord extends OpenRecord {
+  /** Its context, N. */
+  context: number;
+  /** Steps trained. */
+  steps: number;
+  /** Tokens of one step. */
+  tokensPerStep: number;
+  /** Wall-clock seconds of the steps. */
+  seconds: number;
+  /** Mean training loss of the last tenth of the steps, in nats per token. */
+  loss: number;
 }
 
 /** A trained model evaluated with every layer dense. */
 export interface EvaluationRecord extends OpenRecord {
-  /** Before the dense resume, or after it. */
-  when: "switch" | "end";
+  /** Before the first step, before the dense resume, or after it. */
+  when: "base" | "switch" | "end";
   /** Steps trained. */
   step: number;
   /** Wall-clock seconds that it took. */
