@@ -10,8 +10,14 @@ Deno.test("train refuses what cannot be used in one line with code 2, before a d
   await Deno.writeTextFile(`${folder}/short.txt`, "too short");
   const out = `${folder}/out`;
   const refused: [string, RegExp][] = [
-    [`--out ${out}`, /^name an experiment: smoke, needle, two-stage, k-pair, or a file$/],
-    [`neadle --out ${out}`, /^experiment neadle is not one of smoke, needle, two-stage, k-pair$/],
+    [
+      `--out ${out}`,
+      /^name an experiment: smoke, needle, two-stage, two-stage-small, k-pair, or a file$/,
+    ],
+    [
+      `neadle --out ${out}`,
+      /^experiment neadle is not one of smoke, needle, two-stage, two-stage-small, k-pair$/,
+    ],
     [`${folder}/none.json --out ${out}`, /none\.json: /],
     [`smoke --out ${out} --arms gla`, /^arm gla is not one of dense, norm$/],
     [`needle --out ${out} --seeds 4-7`, /^seed 6 is not one of 1, 2, 3, 4, 5$/],

@@ -7,6 +7,7 @@ import { z } from "zod";
 import kPair from "../../fixtures/experiments/k-pair.json" with { type: "json" };
 import needle from "../../fixtures/experiments/needle.json" with { type: "json" };
 import smoke from "../../fixtures/experiments/smoke.json" with { type: "json" };
+import twoStageSmall from "../../fixtures/experiments/two-stage-small.json" with { type: "json" };
 import twoStage from "../../fixtures/experiments/two-stage.json" with { type: "json" };
 import { DENSE, type LayerAttention } from "../../kernels/training/attention/types.ts";
 import { endsDense, type ModelOptions } from "../../kernels/training/model/model_options.ts";
@@ -147,6 +148,7 @@ const COMMITTED: Readonly<Record<string, unknown>> = {
   smoke,
   needle,
   "two-stage": twoStage,
+  "two-stage-small": twoStageSmall,
   "k-pair": kPair,
 };
 

@@ -41,7 +41,7 @@ Deno.test("committed experiments can be planned, every arm of them", async () =>
 });
 
 Deno.test("needle and two-stage keep the paper's share of the context", async () => {
-  for (const name of ["needle", "two-stage"]) {
+  for (const name of ["needle", "two-stage", "two-stage-small"]) {
     const { experiment } = await loadExperiment(name);
     const norm = experiment.arms.find(({ name }) => name === "norm")!;
     const plan = planTraining(DESK, modelOf(experiment, { arm: norm, dense: false, dtype: "f16" }));
@@ -70,7 +70,7 @@ Deno.test("a file of the same form is read, and only the committed ones are regi
     await Deno.remove(file);
   }
   await assert.rejects(loadExperiment("nedle"), {
-    message: "experiment nedle is not one of smoke, needle, two-stage, k-pair",
+    message: "experiment nedle is not one of smoke, needle, two-stage, two-stage-small, k-pair",
   });
 });
 
