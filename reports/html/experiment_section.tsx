@@ -206,11 +206,10 @@ function Losses(props: ExperimentFigureProps): JSX.Element {
     "loss of the dense model on the same batch away. " +
     (effects.length === 0
       ? "No arm has a dense model with its seed beside it, so the switch cannot be judged."
-      : `At the switch to dense attention ${formatPlural(effects.length, "model")} rose by ${
-        formatInterval(
-          rangeOf(effects.map(({ spike, before }) => spike - before)),
-          (nats) => nats.toFixed(3),
-        )
+      : `At the switch to dense attention the loss of ${
+        formatPlural(effects.length, "model")
+      } changed by ${
+        rangeOf(effects.map(({ spike, before }) => spike - before)).map(formatSigned).join(" to ")
       } nats; ${
         never === 0
           ? "all"
@@ -246,6 +245,11 @@ function Losses(props: ExperimentFigureProps): JSX.Element {
       )}
     </Block>
   );
+}
+
+/** `+0.417`, `−0.200`. */
+function formatSigned(nats: number): string {
+  return `${nats < 0 ? "−" : "+"}${Math.abs(nats).toFixed(3)}`;
 }
 
 function rangeOf(values: readonly number[]): [number, number] {

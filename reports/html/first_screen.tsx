@@ -41,7 +41,9 @@ export function Masthead({ result, prefix, level, hero, methodHref }: {
     `stack ${result.stack}`,
     `profile ${result.profile}`,
     formatInstant(result.startedAt),
-    ...(measured > 0 || !result.retrieval ? [`${formatPlural(measured, "case")} measured`] : []),
+    ...(measured > 0 || !(result.retrieval || result.experiment)
+      ? [`${formatPlural(measured, "case")} measured`]
+      : []),
     ...(count("skipped") > 0 ? [`${formatCount(count("skipped"))} skipped`] : []),
     ...(count("failed") > 0 ? [`${formatCount(count("failed"))} failed`] : []),
     ...(count("inconclusive") > 0 ? [`${formatCount(count("inconclusive"))} inconclusive`] : []),

@@ -142,7 +142,8 @@ tr:has(:target)>*{background:var(--notice)}
 .grid-of-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1rem 3rem}
 .grid-of-small{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,19rem),1fr));gap:1rem 2.4rem}
 .block{margin-top:2.6rem}
-.block>.column,.block>.scroll{max-width:760px}
+.block>.column{max-width:760px}
+.block>.scroll{width:fit-content;min-width:min(760px,100%);max-width:100%}
 .block sup{font-size:.7em;line-height:0;vertical-align:.5em}
 .block>p{max-width:46rem;margin:0 0 1.1rem;color:var(--soft);font-size:.97rem}
 .block>h3{font:600 1.18rem/1.3 var(--serif);margin:0 0 .5rem}
