@@ -114,6 +114,26 @@ Deno.test("planRetrieval: every profile has all arms, depths, stress cases; omis
   }
 });
 
+Deno.test("planRetrieval: short contexts leave out what they have no rows for, and say so", () => {
+  const base = retrievalProfile({ profile: "smoke" });
+  for (const levels of [2, 3]) {
+    for (const context of [256, 258, 268, 270, 384, 512, 1024, 2048]) {
+      const layer = { levels, pooling: 2, k: 128 };
+      if (context % 2 ** (levels - 1) !== 0 || context < 128 * 2 ** (levels - 1)) continue;
+      const stress = { ...base.stress, context };
+      const { parts, skipped } = planRetrieval({ ...base, layer, stress });
+      const settings = parts.filter(({ name }) => name === "stress").flatMap((p) => p.settings);
+      for (const { stress, edits } of settings) {
+        const rows = edits(3).map(({ row }) => row);
+        assert.ok(rows.every((row) => row >= 0 && row <= context - 2), `${stress}: ${rows}`);
+      }
+      const lines = skipped.filter((line) => line.startsWith("stress"));
+      assert.ok(settings.length >= 5 && settings.length + lines.length >= 10, lines.join("\n"));
+      assert.equal(lines.length === 0, context >= 270, `${context}: ${lines.join("\n")}`);
+    }
+  }
+});
+
 Deno.test("a window whose mean cancels leaves nothing of the needle in the window", () => {
   const { parts } = planRetrieval(retrievalProfile({ profile: "smoke" }));
   const settings = parts.flatMap(({ settings }) => settings);

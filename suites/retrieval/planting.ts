@@ -119,16 +119,23 @@ export function plantQuery(source: TrialSource): Float32Array | Float16Array {
   return stored(source, row.map((x) => x / norm * wanted));
 }
 
-/** Edited rows of a trial, rounded as stored. */
+/**
+ * Edited rows of a trial, rounded as stored.
+ *
+ * @throws {RangeError} when a row is not one of the context.
+ */
 export function plantRows(
   source: TrialSource,
   query: ArrayLike<number>,
   edits: readonly RowEdit[],
 ): PlantedRow[] {
-  const { headDim } = source;
+  const { headDim, context } = source;
   const root = Math.sqrt(headDim);
   const norm = Math.sqrt(dot(query, query));
   return edits.map((edit) => {
+    if (!Number.isInteger(edit.row) || edit.row < 0 || edit.row >= context) {
+      throw new RangeError(`plant rows: row ${edit.row} is not one of 0 to ${context - 1}`);
+    }
     const key = generated(source, 1, edit.row);
     const value = generated(source, 2, edit.row);
     // Along the query: the generated component plus the part that adds `margin` to the logit.

@@ -51,6 +51,16 @@ Deno.test("plantRows adds exactly the margin to the logit; salience changes only
   }
 });
 
+Deno.test("plantRows: a row outside of the context is refused, not written into the next trial", () => {
+  const query = plantQuery(SOURCE);
+  for (const row of [-1, 0.5, 512]) {
+    assert.throws(
+      () => plantRows(SOURCE, query, [{ row, margin: 1 }]),
+      new RangeError(`plant rows: row ${row} is not one of 0 to 511`),
+    );
+  }
+});
+
 Deno.test("plantRows: a norm below the aligned part keeps the logit and drops the orthogonal part", () => {
   const query = plantQuery(SOURCE);
   const [bare] = plantRows(SOURCE, query, [{ row: 7, margin: 0 }]);

@@ -138,7 +138,7 @@ export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
   const stressPart = () => {
     const { context, margin } = stress;
     const arms = [dense, ...further(lighthouse(context, layer))];
-    return part("stress", context, stressSettings({ context, margin, layer, arms }));
+    return part("stress", context, stressSettings({ context, margin, layer, arms, skipped }));
   };
   const optionsPart = () => {
     const { context } = options;
@@ -235,11 +235,17 @@ function needleSetting(
   return { ...setting, needles: [row], edits: (digit) => [{ row, margin, salience, digit }] };
 }
 
-/** The named cases at one context. */
+/** The named cases at one context; those whose rows it does not have are noted. */
 function stressSettings(
-  options: { context: number; margin: number; layer: LayerRule; arms: readonly Arm[] },
+  options: {
+    context: number;
+    margin: number;
+    layer: LayerRule;
+    arms: readonly Arm[];
+    skipped: string[];
+  },
 ): Setting[] {
-  const { context, margin, layer, arms } = options;
+  const { context, margin, layer, arms, skipped } = options;
   let geometry;
   try {
     geometry = planGeometry(context, { ...layer, k: resolveBudget(layer.k, context) });
@@ -278,7 +284,7 @@ function stressSettings(
   const others = (digit: number, i: number) => (digit + 1 + i % (DIGITS - 1)) % DIGITS;
   const decoys = 8;
   const needle = middle + 1;
-  return [
+  const settings: Setting[] = [
     at("the first row", 0),
     at("the last of the first p^(L-1)-1 rows", windowRows - 2),
     ...(tiles > 1 ? [at("first row of a tile", tile), at("last row of a tile", tile - 1)] : []),
@@ -320,4 +326,12 @@ function stressSettings(
       ],
     },
   ];
+  return settings.filter(({ stress, edits }) => {
+    const last = Math.max(...edits(0).map(({ row }) => row));
+    const fits = last < context - 1;
+    if (!fits) {
+      skipped.push(`stress at ${context}: ${stress}: row ${last} is not before the last query's`);
+    }
+    return fits;
+  });
 }
