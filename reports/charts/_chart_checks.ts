@@ -5,11 +5,11 @@
  * Prints a line of JSON for each check: `{"name", "ok", "detail"}`.
  */
 import assert from "node:assert/strict";
-import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { type ChartPage, chartPages } from "./_chart_pages.ts";
+import { type ChartPage, chartPages, everything, software } from "./_chart_pages.ts";
 import { findTextFaults } from "./_overlaps.ts";
 import { measureTargets, useEmptyFilters, useLongTables } from "./_use_checks.ts";
+import { findViolations, prepareRules } from "../site/_axe.ts";
 import { check } from "../site/_check_lines.ts";
 import { chooseCases } from "../../tools/_cases.ts";
 
@@ -85,13 +85,8 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => complaints.push(message.text()));
-  let whole: ChartPage | undefined;
-  let small: ChartPage | undefined;
-  for await (const one of chartPages()) {
-    if (one.name === "everything") whole = one;
-    if (one.name === "software") small = one;
-  }
-  await show(page, whole!, folder);
+  const whole = everything();
+  await show(page, whole, folder);
   const panel = page.locator("#latency-figure .readout");
   const drawing = page.locator("#latency-figure svg.wide");
   const read = () => panel.evaluate((one) => [...one.children].map((line) => line.textContent));
@@ -284,29 +279,26 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
     await toggle.click();
     assert.equal(await theme(), "");
   });
-  for (const colorScheme of ["light", "dark"] as const) {
-    await check(`axe-core finds nothing in a page in use, ${colorScheme}`, async () => {
-      // The script of the rules is not the page's.
-      const free = await browser.newContext({ bypassCSP: true, colorScheme });
-      const used = await free.newPage();
-      await show(used, { name: "used", html: small!.html }, folder);
-      await used.selectOption("form.filters select >> nth=0", { index: 1 });
-      await used.locator(".legend button >> visible=true").last().click();
-      await used.locator("#speed-up-figure svg.wide use >> visible=true").first().click();
-      await used.evaluate(() =>
-        document.querySelectorAll("details").forEach((one) => one.open = true)
-      );
-      await used.locator("th .sort >> visible=true").first().click();
-      await used.evaluate(axe.source);
-      const violations = await used.evaluate(async () => {
-        const page = globalThis as unknown as { axe: typeof axe };
-        const run = await page.axe.run(document, { resultTypes: ["violations"] });
-        return run.violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 160)}`);
-      });
-      assert.deepEqual(violations, []);
-      await free.close();
-    });
-  }
+  await check("axe-core finds nothing in a page in use, light and dark", async () => {
+    // The script of the rules is not the page's.
+    const free = await browser.newContext({ bypassCSP: true, reducedMotion: "reduce" });
+    const used = await free.newPage();
+    await show(used, { name: "used", html: software().html }, folder);
+    await used.selectOption("form.filters select >> nth=0", { index: 1 });
+    await used.locator(".legend button >> visible=true").last().click();
+    await used.locator("#speed-up-figure svg.wide use >> visible=true").first().click();
+    await used.evaluate(() =>
+      document.querySelectorAll("details").forEach((one) => one.open = true)
+    );
+    await used.locator("th .sort >> visible=true").first().click();
+    await prepareRules(used);
+    for (const colorScheme of ["light", "dark"] as const) {
+      await used.emulateMedia({ colorScheme });
+      const violations = await findViolations(used, { contrastOnly: colorScheme === "dark" });
+      assert.deepEqual(violations, [], colorScheme);
+    }
+    await free.close();
+  });
   await check("a figure that is drawn anew gets what it lacks", async () => {
     const found = await page.evaluate(async () => {
       const figure = document.getElementById("latency-figure")!;
@@ -350,7 +342,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
       viewport: { width: 390, height: 844 },
     });
     const phonePage = await phone.newPage();
-    await show(phonePage, whole!, folder);
+    await show(phonePage, whole, folder);
     const mark = phonePage.locator("#speed-up-figure svg.compact use").nth(1);
     await mark.scrollIntoViewIfNeeded();
     const box = (await mark.boundingBox())!;
@@ -361,7 +353,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   });
   await check(
     "what is pressed is high enough for a finger, and 24 pixels for a pointer",
-    () => measureTargets(browser, (hand) => show(hand, whole!, folder)),
+    () => measureTargets(browser, (hand) => show(hand, whole, folder)),
   );
   await check("without the script the charts and tables are there", async () => {
     const plain = await browser.newContext({ javaScriptEnabled: false });

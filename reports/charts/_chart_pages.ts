@@ -6,6 +6,7 @@
  */
 import { ALL_CASES } from "../../tools/_cases.ts";
 import { readResult } from "../../suites/result/read_result.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { withTraining } from "../../suites/result/_sample_training.ts";
 import { renderHtml } from "../html/render_html.tsx";
@@ -25,6 +26,30 @@ export interface ChartPage {
 /** Baselines that together have every kind of chart. */
 const EVERY_DAY = ["h100-dawn-peers", "h200-default", "h100-deno-paper", "h100-deno-retrieval"];
 
+/** Makes a page when it is first needed. */
+function once(name: string, resultOf: () => Result): () => ChartPage {
+  let page: ChartPage | undefined;
+  return () => page ??= { name, html: renderHtml([resultOf()]) };
+}
+
+/** The page of a short run on a software adapter. */
+export const software: () => ChartPage = once(
+  "software",
+  () => sampleResult({ contexts: [2048, 4096, 8192], software: true, heads: 1, variants: true }),
+);
+
+/** The page of a run that has every part of a result. */
+export const everything: () => ChartPage = once(
+  "everything",
+  () =>
+    withTraining(sampleResult({ sweeps: true, extras: true, variants: true }), [
+      { seconds: 10 },
+      { scorer: "norm", seconds: 4 },
+      { scorer: "dilated", levels: 5, pooling: 2, k: 6144, seconds: 6 },
+      { peer: "torch-training", seconds: 5 },
+    ]),
+);
+
 /** Pages, one after the other: all of them, or the everyday ones. */
 export async function* chartPages(all: boolean = ALL_CASES): AsyncGenerator<ChartPage> {
   const baseline = (name: string) => readResult(new URL(`${name}.json`, BASELINES).pathname);
@@ -34,27 +59,12 @@ export async function* chartPages(all: boolean = ALL_CASES): AsyncGenerator<Char
     if (name.endsWith(".json") && (all || EVERY_DAY.includes(base))) names.push(base);
   }
   for (const name of names.sort()) yield { name, html: renderHtml([await baseline(name)]) };
-  yield {
-    name: "software",
-    html: renderHtml([
-      sampleResult({ contexts: [2048, 4096, 8192], software: true, heads: 1, variants: true }),
-    ]),
-  };
+  yield software();
   yield {
     name: "one context",
     html: renderHtml([sampleResult({ contexts: [8192], extras: true })]),
   };
-  yield {
-    name: "everything",
-    html: renderHtml([
-      withTraining(sampleResult({ sweeps: true, extras: true, variants: true }), [
-        { seconds: 10 },
-        { scorer: "norm", seconds: 4 },
-        { scorer: "dilated", levels: 5, pooling: 2, k: 6144, seconds: 6 },
-        { peer: "torch-training", seconds: 5 },
-      ]),
-    ]),
-  };
+  yield everything();
   const arms = ["dense", "norm", "dilated", "random"].map((arm, i) => ({
     arm,
     loss: 0.01 * i,

@@ -53,8 +53,9 @@ export async function useLongTables(browser: Browser, folder: string): Promise<v
   const last = /id="(latency\/dense\/forward\/N51200[^"]*)"/.exec(await packedRowsOf(html))![1];
   const page = await browser.newPage();
   const show = async (hash: string) => {
+    // A new fragment alone would not load the page again.
+    await page.goto("about:blank");
     await page.goto(`file://${path}${hash}`);
-    await page.reload();
     await page.waitForSelector("html[data-ready]", { state: "attached" });
   };
   await show("");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { implementationRecords } from "../../suites/result/implementation_record.ts";
 import { STYLE } from "../html/style.ts";
-import { chartPages } from "./_chart_pages.ts";
+import { type ChartPage, chartPages } from "./_chart_pages.ts";
 import { contrast, leastDistance } from "./_color_vision.ts";
 import { markerPath, plotStyles, runStyles, type SeriesStyle, styleOf } from "./palette.ts";
 
@@ -74,9 +74,16 @@ Deno.test("a run or a device has no implementation's colour, and no other's look
   assert.equal(new Set(looks).size, runs.length);
 });
 
+let made: Promise<ChartPage[]> | undefined;
+
+/** The pages, made once. */
+function pages(): Promise<ChartPage[]> {
+  return made ??= Array.fromAsync(chartPages());
+}
+
 Deno.test("a figure of devices is drawn in ink, in the same way on every page", async () => {
   const seen = new Map<string, string>();
-  for await (const { name: page, html } of chartPages()) {
+  for (const { name: page, html } of await pages()) {
     const entries = html.matchAll(
       /<li><svg class="swatch"[^>]*style="color:([^";]*);?"[^>]*>(?:<path class="curve"[^>]*\/>)?<path class="marker[^"]*" d="([^"]*)"\/><\/svg>([^<]*)</g,
     );
@@ -100,7 +107,7 @@ Deno.test("a figure of devices is drawn in ink, in the same way on every page", 
 Deno.test("a series of a name has one colour and mark on every page", async () => {
   const seen = new Map<string, string>();
   let found = 0;
-  for await (const { name: page, html } of chartPages()) {
+  for (const { name: page, html } of await pages()) {
     const entries = html.matchAll(
       /<li><svg class="swatch"[^>]*style="color:([^";]*);?"[^>]*>(?:<path class="curve"[^>]*\/>)?<path class="marker[^"]*" d="([^"]*)"\/><\/svg>([^<]*)</g,
     );

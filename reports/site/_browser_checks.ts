@@ -6,8 +6,8 @@
  * reference pictures of the pages.
  */
 import assert from "node:assert/strict";
-import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { findViolations, prepareRules } from "./_axe.ts";
 import { checkComparing } from "./_browser_compare.ts";
 import { BLOCKS, compareLook } from "./_browser_looks.ts";
 import { buildSite, type BuiltSite, measureTables, measureWidths, urlOf } from "./_browser_site.ts";
@@ -201,39 +201,21 @@ async function saveNumbers(page: Page, url: string): Promise<void> {
 }
 
 /** Runs all rules in the light theme, and those on contrast in the dark one. */
-async function findViolations(page: Page, url: string): Promise<void> {
+async function checkRules(page: Page, url: string): Promise<void> {
   await page.goto(url);
   await isReady(page);
   if (url.includes(COMPARE)) await page.locator("#compare-table tbody tr").first().waitFor();
-  await page.evaluate(() => {
-    // Folded tables are part of the page too.
-    document.querySelectorAll("details").forEach((one) => one.open = true);
-    // What is left out takes most of the time and says nothing new: rows like those above them,
-    // figures like those beside them, what is drawn in a picture (its name is checked, and axe-core
-    // does not see the colours of SVG).
-    const alike = [
-      ".scroll tbody tr:nth-child(n+3)",
+  // Figures like those beside them.
+  await prepareRules(page, {
+    alike: [
       ".grid-of-figures>:nth-child(n+2)",
       ".grid-of-small>:nth-child(n+2)",
       ".figure~.figure",
-      ".drawing>*",
-    ];
-    document.querySelectorAll(alike.join()).forEach((one) => one.remove());
+    ],
   });
-  await page.evaluate(axe.source);
   for (const colorScheme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme });
-    const violations = await page.evaluate(async (dark) => {
-      const page = globalThis as unknown as { axe: typeof axe };
-      const run = await page.axe.run(document, {
-        resultTypes: ["violations"],
-        selectors: false,
-        ...(dark ? { runOnly: { type: "rule", values: ["color-contrast"] } } : {}),
-      });
-      return run.violations.map(({ id, nodes }) =>
-        `${id}: ${nodes.length} × ${nodes[0].html.slice(0, 160)} ${nodes[0].failureSummary}`
-      );
-    }, colorScheme === "dark");
+    const violations = await findViolations(page, { contrastOnly: colorScheme === "dark" });
     assert.deepEqual(violations, [], `${url}, ${colorScheme}`);
   }
 }
@@ -299,7 +281,7 @@ async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
   ) {
     await check(
       `axe-core finds nothing: ${path}`,
-      () => findViolations(page, urlOf(sample, path)),
+      () => checkRules(page, urlOf(sample, path)),
     );
   }
   const canvas = await browser.newPage();
