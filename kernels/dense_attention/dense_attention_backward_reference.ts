@@ -14,7 +14,7 @@ import { SMALLEST_NORMAL, UNIT_ROUNDOFF } from "../gpu/half.ts";
 import { requireDType, requireRecord } from "../gpu/require.ts";
 import {
   type DenseReferenceInputs,
-  denseRow,
+  denseRowValues,
   type ReferenceOptions,
   requireHead,
   storageRounding,
@@ -77,7 +77,7 @@ export function rowStatistics(
     const { forward } = options;
     const { output, lse } = forward
       ? { output: forward.output.subarray(i * d, (i + 1) * d), lse: forward.lse[i] }
-      : denseRow(inputs, i);
+      : denseRowValues(inputs, i);
     statistics.lse[i] = lse;
     for (let c = 0; c < d; c++) {
       const product = inputs.outputGradient[i * d + c] * output[c];
@@ -108,13 +108,13 @@ function pair(
   let size = 0;
   let gradient = 0;
   let gradientSize = 0;
-  for (let c = 0; c < d; c++) {
-    const product = q[row * d + c] * k[column * d + c];
+  for (let c = 0, own = row * d, other = column * d; c < d; c++, own++, other++) {
+    const product = q[own] * k[other];
     dot += product;
     size += Math.abs(product);
-    const other = outputGradient[row * d + c] * v[column * d + c];
-    gradient += other;
-    gradientSize += Math.abs(other);
+    const move = outputGradient[own] * v[other];
+    gradient += move;
+    gradientSize += Math.abs(move);
   }
   const gamma = (d + 4) * UNIT_ROUNDOFF;
   const logit = dot * scale;
@@ -153,11 +153,14 @@ class Accumulator {
 
   add(weight: number, error: number, values: ArrayLike<number>, at: number) {
     this.#count++;
-    for (let c = 0; c < this.gradient.length; c++) {
+    const { gradient } = this;
+    const [errors, sizes] = [this.#error, this.#size];
+    for (let c = 0; c < gradient.length; c++) {
       const value = values[at + c];
-      this.gradient[c] += weight * value;
-      this.#error[c] += error * Math.abs(value) + FLUSHED;
-      this.#size[c] += Math.abs(weight * value);
+      const product = weight * value;
+      gradient[c] += product;
+      errors[c] += error * Math.abs(value) + FLUSHED;
+      sizes[c] += Math.abs(product);
     }
   }
 
@@ -244,11 +247,24 @@ export function denseBackwardReference(
     into.gradient.set(from.gradient, row * d);
     into.tolerance.set(from.tolerance, row * d);
   };
+  // Each sum takes its pairs in the order in which the functions for one row take them.
+  const { dtype = "f32", gradientType = dtype, weights } = options;
+  const factor = scale ?? 1 / Math.sqrt(d);
+  const keys = Array.from({ length: rows }, () => new Accumulator(d));
+  const values = Array.from({ length: rows }, () => new Accumulator(d));
   for (let row = 0; row < rows; row++) {
-    put(all.q, queryGradientRow(inputs, statistics, { row, ...options }), row);
-    const { key, value } = keyValueGradientRow(inputs, statistics, { row, ...options });
-    put(all.k, key, row);
-    put(all.v, value, row);
+    const queries = new Accumulator(d);
+    for (let column = 0; column <= row; column++) {
+      const found = pair(inputs, statistics, { row, column, dtype, weights });
+      queries.add(found.scoreGradient, found.scoreGradientError, inputs.k, column * d);
+      keys[column].add(found.scoreGradient, found.scoreGradientError, inputs.q, row * d);
+      values[column].add(found.weight, found.weightError, inputs.outputGradient, row * d);
+    }
+    put(all.q, queries.finish(factor, gradientType, options), row);
+  }
+  for (let row = 0; row < rows; row++) {
+    put(all.k, keys[row].finish(factor, gradientType, options), row);
+    put(all.v, values[row].finish(1, gradientType, options), row);
   }
   return all;
 }

@@ -7,7 +7,12 @@ import { Timer } from "../gpu/timing.ts";
 import { createDenseAttention, planDenseAttention } from "./dense_attention.ts";
 import type { BackwardTilings } from "./tilings.ts";
 import { createDenseBackward, planDenseBackward } from "./dense_attention_backward.ts";
-import { denseBackwardReference } from "./dense_attention_backward_reference.ts";
+import {
+  denseBackwardReference,
+  keyValueGradientRow,
+  queryGradientRow,
+  rowStatistics,
+} from "./dense_attention_backward_reference.ts";
 import { denseAttentionReference, worstRatio } from "./dense_attention_reference.ts";
 import { splitTiles, splitTilesMirrored } from "./portable/tile_ranges.ts";
 
@@ -46,6 +51,32 @@ Deno.test("denseBackwardReference agrees with finite differences of the forward 
         Math.abs(difference - gradients[t][i]) < 1e-8,
         `tensor ${t}, element ${i}: ${gradients[t][i]} against ${difference}`,
       );
+    }
+  }
+});
+
+Deno.test("the references of a whole head and of single rows give the same bits", () => {
+  const [headDim, rows] = [16, 37];
+  const random = (seed: number) =>
+    Float64Array.from({ length: rows * headDim }, (_, i) => Math.sin(1e4 * Math.sin(seed + i)));
+  // Logits far apart: weights that underflow are among them.
+  const [q, k, v, outputGradient] = [1, 2, 3, 4].map(random);
+  for (const [scale, weights] of [[undefined, undefined], [300, "f16"]] as const) {
+    const inputs = { q, k, v, outputGradient, headDim, scale };
+    const options = { dtype: "f16", gradientType: "f32", weights } as const;
+    const whole = denseBackwardReference(inputs, options);
+    const forward = denseAttentionReference(inputs);
+    const statistics = rowStatistics(inputs);
+    assert.deepEqual(statistics, rowStatistics(inputs, { forward }));
+    for (let row = 0; row < rows; row++) {
+      const { key, value } = keyValueGradientRow(inputs, statistics, { row, ...options });
+      const query = queryGradientRow(inputs, statistics, { row, ...options });
+      for (const [name, found] of Object.entries({ q: query, k: key, v: value })) {
+        const { gradient, tolerance } = whole[name as "q" | "k" | "v"];
+        const [from, to] = [row * headDim, (row + 1) * headDim];
+        assert.deepEqual(gradient.subarray(from, to), found.gradient, `d${name}, row ${row}`);
+        assert.deepEqual(tolerance.subarray(from, to), found.tolerance, `d${name}, row ${row}`);
+      }
     }
   }
 });

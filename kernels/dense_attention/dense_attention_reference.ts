@@ -160,10 +160,9 @@ export function denseRow(
   row: number,
   options: { queryOffset?: number } & ReferenceOptions = {},
 ): DenseReferenceRow {
-  const { q, k, v, headDim: d } = inputs;
+  const { k, v, headDim: d } = inputs;
   const scale = inputs.scale ?? 1 / Math.sqrt(d);
-  const at = (row - (options.queryOffset ?? 0)) * d;
-  const query = Float64Array.from({ length: d }, (_, c) => q[at + c]);
+  const query = queryOf(inputs, row, options);
   const count = row + 1;
   const logits = new Float64Array(count);
   const slack = new Float64Array(count);
@@ -238,6 +237,43 @@ export function denseRow(
   const lseTolerance = Math.max(lseSlack / sum, slack[logits.indexOf(max)]) + walk +
     4 * UNIT_ROUNDOFF * Math.max(1, Math.abs(lse));
   return { output, lse, tolerance, lseTolerance };
+}
+
+/** Output and log-sum-exp of {@linkcode denseRow}, bit for bit, without their tolerances. */
+export function denseRowValues(
+  inputs: DenseReferenceInputs,
+  row: number,
+): Pick<DenseReferenceRow, "output" | "lse"> {
+  const { k, v, headDim: d } = inputs;
+  const scale = inputs.scale ?? 1 / Math.sqrt(d);
+  const query = queryOf(inputs, row);
+  const logits = new Float64Array(row + 1);
+  let max = -Infinity;
+  for (let j = 0; j <= row; j++) {
+    let dot = 0;
+    for (let c = 0, i = j * d; c < d; c++, i++) dot += query[c] * k[i];
+    logits[j] = dot * scale;
+    if (logits[j] > max) max = logits[j];
+  }
+  const output = new Float64Array(d);
+  let sum = 0;
+  for (let j = 0; j <= row; j++) {
+    const weight = Math.exp(logits[j] - max);
+    sum += weight;
+    if (weight === 0) continue;
+    for (let c = 0, i = j * d; c < d; c++, i++) output[c] += weight * v[i];
+  }
+  for (let c = 0; c < d; c++) output[c] /= sum;
+  return { output, lse: max + Math.log(sum) };
+}
+
+function queryOf(
+  { q, headDim }: DenseReferenceInputs,
+  row: number,
+  { queryOffset = 0 }: { queryOffset?: number } = {},
+): Float64Array {
+  const at = (row - queryOffset) * headDim;
+  return Float64Array.from({ length: headDim }, (_, c) => q[at + c]);
 }
 
 /** The same inputs as float64 arrays, which plain loops read several times faster than float16. */

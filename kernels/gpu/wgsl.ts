@@ -49,6 +49,39 @@ export function flatWgsl(template: TemplateStringsArray, ...values: readonly Wgs
   return fill(template, values, false);
 }
 
+/** Texts that a generator keeps. */
+const MOST_KEPT = 64;
+
+/**
+ * The same generator, which keeps its latest texts: the plans of one run ask for the same code many
+ * times. Its arguments must be data, as JSON shows it whole.
+ *
+ * @example
+ * ```ts
+ * import { keepTexts } from "./wgsl.ts";
+ * import assert from "node:assert/strict";
+ *
+ * let made = 0;
+ * const code = keepTexts((size: { rows: number }) => `const ROWS = ${size.rows + 0 * made++}u;`);
+ * assert.equal(code({ rows: 8 }), code({ rows: 8 }));
+ * assert.equal(made, 1);
+ * ```
+ */
+export function keepTexts<A extends readonly unknown[]>(
+  generate: (...given: A) => string,
+): (...given: A) => string {
+  const kept = new Map<string, string>();
+  return (...given) => {
+    const key = JSON.stringify(given);
+    const known = kept.get(key);
+    if (known !== undefined) return known;
+    const text = generate(...given);
+    if (kept.size === MOST_KEPT) kept.delete(kept.keys().next().value!);
+    kept.set(key, text);
+    return text;
+  };
+}
+
 /** 0 … count - 1, for unrolling. */
 export function range(count: number): number[] {
   const numbers: number[] = [];

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Gpu } from "../../gpu/device.ts";
+import { keepTexts } from "../../gpu/wgsl.ts";
 import { groupOf } from "../../key_heads.ts";
 import {
   type DenseBackwardPlan,
@@ -37,6 +38,10 @@ import { generateTwoBlockKeyValue } from "./dense_matrix_two_blocks_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 import { sumPartsSource } from "./matrix_sum_parts.ts";
+
+const queryCode = keepTexts(generateMatrixQuery);
+const keyValueCode = keepTexts(generateMatrixKeyValue);
+const twoBlockCode = keepTexts(generateTwoBlockKeyValue);
 
 /** The part of a pass's tiling that a walk uses. */
 function tileOf(pass: string, tiling: MatrixTiling): WalkTile {
@@ -100,7 +105,7 @@ export function planMatrixPasses(
   const tiles = { query: tileOf("query", query), keyValue: tileOf("key-value", keyValue) };
   for (const tile of Object.values(tiles)) requireWalkable(walk, tile);
   const bound = walk ? walk.bindings : [];
-  const generate = keyValue.blocks === 2 ? generateTwoBlockKeyValue : generateMatrixKeyValue;
+  const generate = keyValue.blocks === 2 ? twoBlockCode : keyValueCode;
   const name = `matrix units ${tilingName(query)} and ${tilingName(keyValue)}`;
   const schedule = planMatrixSchedule(capabilities, {
     heads,
@@ -123,7 +128,7 @@ export function planMatrixPasses(
     pipelines: {
       query: {
         label: labelOf("queries on matrix units", options),
-        code: generateMatrixQuery(query, {
+        code: queryCode(query, {
           headDim,
           keyRows: matrixTileRows(keyValue),
           gradientType,

@@ -6,6 +6,7 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { PipelineSource } from "../../gpu/pipeline.ts";
+import { keepTexts } from "../../gpu/wgsl.ts";
 import { groupOf } from "../../key_heads.ts";
 import { denseForwardBytes } from "../dense_attention_cost.ts";
 import { splitTiles } from "../portable/tile_ranges.ts";
@@ -25,6 +26,8 @@ import { generateDenseMatrix } from "./dense_matrix_codegen.ts";
 import { matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 import { type InputAccess, ringAccess } from "./row_staging_codegen.ts";
 import { showExcess } from "../../gpu/bytes.ts";
+
+const matrixCode = keepTexts(generateDenseMatrix);
 
 /** The part of the forward kernel's tiling that a walk uses. */
 function tileOf(tiling: MatrixTiling): WalkTile {
@@ -74,7 +77,7 @@ export function planMatrix(
   const results = Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
   const source = (inputs: InputAccess): PipelineSource => ({
     label: `${walk?.kind ?? "dense"} attention ${result} on matrix units d=${headDim}`,
-    code: generateDenseMatrix(tiling, {
+    code: matrixCode(tiling, {
       headDim,
       rowStride,
       result,

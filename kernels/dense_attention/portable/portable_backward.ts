@@ -10,6 +10,7 @@ import { bindDispatch, type BufferSlice, slice } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { Pipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
+import { keepTexts } from "../../gpu/wgsl.ts";
 import { groupOf, kvHeadsOf } from "../../key_heads.ts";
 import {
   type DenseBackwardPlan,
@@ -40,6 +41,9 @@ import { walkKeyValueBackward, walkQueryBackward } from "./portable_walk.ts";
 import { layOut } from "./tile_layout.ts";
 import { splitTiles, splitTilesMirrored, type TileRange } from "./tile_ranges.ts";
 import { showExcess } from "../../gpu/bytes.ts";
+
+const queryBackwardCode = keepTexts(generateQueryBackward);
+const keyValueBackwardCode = keepTexts(generateKeyValueBackward);
 
 /** Parameters of both passes. */
 export const PORTABLE_BACKWARD_PARAMS = {
@@ -143,7 +147,7 @@ export function planPortablePasses(
         code: groupQueryBackward(
           walk ? walkQueryBackward(queryCode, walk.code(tiles.query, 8)) : queryCode,
           group,
-        ) + generateQueryBackward({ tiling: query, headDim, dtype, stored, group }, { walked }),
+        ) + queryBackwardCode({ tiling: query, headDim, dtype, stored, group }, { walked }),
         bindings: [...inputs, "read-write", "uniform", ...bound],
       },
       keyValue: {
@@ -151,7 +155,7 @@ export function planPortablePasses(
         code: groupKeyValueBackward(
           walk ? walkKeyValueBackward(keyValueCode, walk.code(tiles.keyValue, 9)) : keyValueCode,
           group,
-        ) + generateKeyValueBackward(
+        ) + keyValueBackwardCode(
           { tiling: keyValue, headDim, dtype, stored, group },
           { walked },
         ),

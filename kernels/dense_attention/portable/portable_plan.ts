@@ -6,6 +6,7 @@
  */
 import code from "./dense_attention.wgsl" with { type: "text" };
 import type { Gpu } from "../../gpu/device.ts";
+import { keepTexts } from "../../gpu/wgsl.ts";
 import { groupOf } from "../../key_heads.ts";
 import { denseForwardBytes } from "../dense_attention_cost.ts";
 import { requireDenseOptions } from "../dense_options.ts";
@@ -32,6 +33,8 @@ import { groupForward } from "./portable_group.ts";
 import { layOut } from "./tile_layout.ts";
 import { splitTiles } from "./tile_ranges.ts";
 import { showExcess } from "../../gpu/bytes.ts";
+
+const denseCode = keepTexts(generateDense);
 
 /**
  * Chooses tile sizes for an adapter: a GPU needs registers full of independent products, a CPU
@@ -117,7 +120,7 @@ export function planPortable(
   const { apart } = walk ?? {};
   const program = { tiling, headDim, dtype, rowStride, apart, group };
   const walked = walk !== undefined;
-  const generated = generateDense(program, { subgroups, result, walked, outputType });
+  const generated = denseCode(program, { subgroups, result, walked, outputType });
   const results = Array<"read-write">(result === "rows" ? 2 : 1).fill("read-write");
   const tiles = Math.ceil(rows / tiling.tileRows);
   const flops = 2 * pairFlops(walk, { heads, rows, headDim });

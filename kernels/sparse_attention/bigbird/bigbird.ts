@@ -73,7 +73,8 @@ const MOST_LIST_BYTES = 2 ** 29;
 
 /** Patterns that plans, checks and kernels ask for in turns. */
 const known = new Map<string, { readonly lists: BlockLists; walk?: TileWalk }>();
-const MOST_KNOWN = 4;
+/** Bytes of their lists; what is derived from them takes twice as much again. */
+const MOST_KNOWN_BYTES = 2 ** 24;
 
 /**
  * The pattern of a problem.
@@ -104,8 +105,13 @@ function patternOf({ options = {}, shape }: Problem) {
   let found = known.get(key);
   if (!found) {
     found = { lists: bigBirdLists(pattern) };
-    if (known.size === MOST_KNOWN) known.delete(known.keys().next().value!);
     known.set(key, found);
+    let held = [...known.values()].reduce((sum, { lists }) => sum + lists.lists.byteLength, 0);
+    for (const [oldest, { lists: { lists } }] of known) {
+      if (held <= MOST_KNOWN_BYTES || oldest === key) break;
+      known.delete(oldest);
+      held -= lists.byteLength;
+    }
   }
   return { pattern, found };
 }

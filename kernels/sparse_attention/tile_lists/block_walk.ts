@@ -95,11 +95,14 @@ export function blockWalk(
 ): TileWalk {
   const { heads, rows, block, width } = pattern;
   const pairs = blockPairs(pattern);
-  const known = new Map<string, { perTile: Float64Array; bytes: number }>();
+  const known = new Map<string, ListSizes>();
+  let latest: { readonly tile: WalkTile; readonly found: ListSizes } | undefined;
   const sizesOf = (tile: WalkTile) => {
+    if (latest?.tile === tile) return latest.found;
     const key = `${tile.ownRows} ${tile.columns} ${tile.own}`;
     let found = known.get(key);
     if (!found) known.set(key, found = measureLists(pattern, tile));
+    latest = { tile, found };
     return found;
   };
   return {
@@ -125,8 +128,14 @@ export function blockWalk(
   };
 }
 
-/** Pairs that each own tile computes, of all heads, and bytes of a kernel's lists. */
-function measureLists(pattern: BlockLists, tile: WalkTile) {
+/** Sizes of a kernel's lists. */
+interface ListSizes {
+  /** Pairs that each own tile computes, of all heads. */
+  readonly perTile: Float64Array;
+  readonly bytes: number;
+}
+
+function measureLists(pattern: BlockLists, tile: WalkTile): ListSizes {
   const starts = countEntries(pattern, tile);
   const tiles = Math.ceil(pattern.rows / tile.ownRows);
   const perTile = new Float64Array(tiles);
@@ -157,17 +166,21 @@ function visitTiles(
   const blocks = Math.ceil(rows / block);
   const tiles = Math.ceil(rows / ownRows);
   const columnTiles = Math.ceil(rows / columns);
-  const { starts, blocks: held } = own === "queries" ? compact(pattern) : transpose(pattern);
-  for (let list = 0; list < heads * tiles; list++) {
-    const t = list % tiles;
-    const firstBlock = Math.floor(t * ownRows / block);
-    for (let n = 0; n < blocksOfTile && firstBlock + n < blocks; n++) {
-      const from = Math.floor(list / tiles) * blocks + firstBlock + n;
-      for (let at = starts[from]; at < starts[from + 1]; at++) {
-        const bit = n * others.blocksOfTile + held[at] % others.blocksOfTile;
-        const first = Math.floor(held[at] * block / columns);
-        const end = Math.min(columnTiles, first + others.tilesOfBlock);
-        for (let c = first; c < end; c++) if (mayHold(tile, t, c)) visit(list, c, bit);
+  const { starts, blocks: held } = listsOf(pattern, own);
+  for (let head = 0; head < heads; head++) {
+    for (let t = 0; t < tiles; t++) {
+      const list = head * tiles + t;
+      const firstBlock = Math.floor(t * ownRows / block);
+      const end = head * blocks + Math.min(blocks, firstBlock + blocksOfTile);
+      let firstBit = 0;
+      for (let from = head * blocks + firstBlock; from < end; from++) {
+        for (let at = starts[from]; at < starts[from + 1]; at++) {
+          const bit = firstBit + held[at] % others.blocksOfTile;
+          const first = Math.floor(held[at] * block / columns);
+          const end = Math.min(columnTiles, first + others.tilesOfBlock);
+          for (let c = first; c < end; c++) if (mayHold(tile, t, c)) visit(list, c, bit);
+        }
+        firstBit += others.blocksOfTile;
       }
     }
   }
@@ -221,8 +234,30 @@ function mayHold({ ownRows, columns, own }: WalkTile, t: number, c: number): boo
   return own === "queries" ? c * columns < (t + 1) * ownRows : t * ownRows < (c + 1) * columns;
 }
 
+/** Lists of blocks without padding. */
+interface CompactLists {
+  /** Where the blocks of each list begin. */
+  readonly starts: Uint32Array;
+  readonly blocks: Uint32Array;
+}
+
+const compactLists = {
+  queries: new WeakMap<BlockLists, CompactLists>(),
+  keys: new WeakMap<BlockLists, CompactLists>(),
+};
+
+/** The lists of one side, made once: kernels of several tilings are weighed against each other. */
+function listsOf(pattern: BlockLists, own: WalkTile["own"]): CompactLists {
+  let known = compactLists[own].get(pattern);
+  if (!known) {
+    known = own === "queries" ? compact(pattern) : transpose(pattern);
+    compactLists[own].set(pattern, known);
+  }
+  return known;
+}
+
 /** The lists without their padding. */
-function compact({ heads, rows, block, width, lists }: BlockLists) {
+function compact({ heads, rows, block, width, lists }: BlockLists): CompactLists {
   const count = heads * Math.ceil(rows / block);
   const starts = new Uint32Array(count + 1);
   const blocks = new Uint32Array(lists.length);
@@ -237,26 +272,24 @@ function compact({ heads, rows, block, width, lists }: BlockLists) {
 }
 
 /** To each block of keys the ascending blocks of queries that hold it: a counting sort. */
-function transpose(pattern: BlockLists) {
+function transpose(pattern: BlockLists): CompactLists {
   const { heads, rows, block } = pattern;
   const count = Math.ceil(rows / block);
-  const given = compact(pattern);
+  const given = listsOf(pattern, "queries");
   const starts = new Uint32Array(heads * count + 1);
-  const targetOf = (list: number, at: number) =>
-    Math.floor(list / count) * count + given.blocks[at];
-  for (let list = 0; list < heads * count; list++) {
-    for (let at = given.starts[list]; at < given.starts[list + 1]; at++) {
-      starts[targetOf(list, at) + 1]++;
+  const eachBlock = (visit: (target: number, list: number) => void) => {
+    for (let list = 0; list < heads * count; list++) {
+      const head = list - list % count;
+      for (let at = given.starts[list]; at < given.starts[list + 1]; at++) {
+        visit(head + given.blocks[at], list);
+      }
     }
-  }
+  };
+  eachBlock((target) => starts[target + 1]++);
   for (let list = 0; list < heads * count; list++) starts[list + 1] += starts[list];
   const blocks = new Uint32Array(given.blocks.length);
   const next = starts.slice();
-  for (let list = 0; list < heads * count; list++) {
-    for (let at = given.starts[list]; at < given.starts[list + 1]; at++) {
-      blocks[next[targetOf(list, at)]++] = list % count;
-    }
-  }
+  eachBlock((target, list) => blocks[next[target]++] = list % count);
   return { starts, blocks };
 }
 
