@@ -12,6 +12,7 @@ import type { Gpu } from "./gpu/device.ts";
 import { pcgSum4 } from "./gpu/random.ts";
 import type { Implementation, Problem } from "./implementation.ts";
 import { lighthouseNorm } from "./lighthouse/lighthouse_attention.ts";
+import "../suites/check/_shared_workers.ts";
 
 const SHAPE = { heads: 2, headDim: 64, dtype: "f16" } as const;
 

@@ -22,6 +22,7 @@ import {
 import { planMatrixSchedule } from "./matrix/matrix_schedule.ts";
 import { denseNaive } from "./naive/dense_attention_naive.ts";
 import { planDenseBackward } from "./dense_attention_backward.ts";
+import "../../suites/check/_shared_workers.ts";
 
 /** Four query heads on two key heads; the context is not a multiple of any tile. */
 const SHAPE: AttentionShape = { heads: 4, kvHeads: 2, context: 141, headDim: 32, dtype: "f32" };

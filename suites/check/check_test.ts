@@ -7,6 +7,7 @@ import type { Implementation, LayerInputs, Problem } from "../../kernels/impleme
 import type { CheckOptions } from "./check_options.ts";
 import { checkOutputs, digestOutputs, failureOf, withDeterminism } from "./check.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
+import "./_shared_workers.ts";
 
 async function seededInputs(gpu: Gpu, problem: Problem, seed: number): Promise<LayerInputs> {
   const { heads, context: rows, headDim: dim, dtype } = problem.shape;

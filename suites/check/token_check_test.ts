@@ -4,6 +4,7 @@ import { dsa } from "../../kernels/sparse_attention/dsa/dsa.ts";
 import { seededInputs } from "../../kernels/sparse_attention/tile_lists/_check_layer.ts";
 import { checkOutputs, failureOf } from "./check.ts";
 import { type Ranked, whyNotTop } from "./token_check.ts";
+import "./_shared_workers.ts";
 
 Deno.test("whyNotTop accepts the best, and others only where rounding may bring them", () => {
   const ranked = new Map<number, Ranked>(

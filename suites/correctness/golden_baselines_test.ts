@@ -4,6 +4,7 @@ import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { chooseCases } from "../../tools/_cases.ts";
 import { type BaselineCase, readGolden } from "../check/golden.ts";
 import { checkGoldenBaseline } from "./golden_baselines.ts";
+import "../check/_shared_workers.ts";
 
 const golden = await readGolden();
 const find = (name: string) => golden.baselines.find((entry) => entry.case === name)!;

@@ -16,6 +16,7 @@ import {
   type DenseReferences,
   lighthouseCases,
 } from "./reference_checks.ts";
+import "../check/_shared_workers.ts";
 
 const find = (name: string) => IMPLEMENTATIONS.find((known) => known.name === name)!;
 

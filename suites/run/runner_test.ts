@@ -20,6 +20,7 @@ import {
   type SuiteHooks,
   type SuiteOptions,
 } from "./runner.ts";
+import "../check/_shared_workers.ts";
 
 /** The smallest layers that the kernels compute, so that a run takes a few seconds. */
 const TINY: SuiteOptions = {

@@ -10,6 +10,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { fillSeeded } from "../../gpu/random.ts";
 import { inputShapes } from "../../key_heads.ts";
 import type { Implementation, LayerInputs, Problem } from "../../implementation.ts";
+import "../../../suites/check/_shared_workers.ts";
 
 /** Names of a layer's inputs, in the order of their seeds. */
 export const INPUTS = ["q", "k", "v", "outputGradient"] as const;
