@@ -50,11 +50,14 @@ export const TEXT_SIZE = 13;
 /** Upper bound of the width of a text in any usual font. */
 export function textWidth(text: string, { size = TEXT_SIZE, bold = false }: TextLook = {}): number {
   let width = 0;
-  for (const letter of text) {
-    const code = letter.codePointAt(0)!;
-    width += code < 0x20 ? 0 : WIDTHS[code - 0x20] ?? (code > 0x2e80 ? 100 : OTHER_WIDTH);
-  }
+  for (const letter of text) width += letterWidth(letter);
   return width / 100 * size * (bold ? BOLD : 1);
+}
+
+/** Of a regular letter, in hundredths of the text's size. */
+function letterWidth(letter: string): number {
+  const code = letter.codePointAt(0)!;
+  return code < 0x20 ? 0 : WIDTHS[code - 0x20] ?? (code > 0x2e80 ? 100 : OTHER_WIDTH);
 }
 
 /** The rectangle of a text's letters. */
@@ -68,9 +71,15 @@ export function textBox(text: string, { x, y, anchor }: PlacedText, look: TextLo
 /** The text, or as much of its start as fits `width`, with an ellipsis. */
 export function shortened(text: string, width: number, look: TextLook = {}): string {
   if (textWidth(text, look) <= width) return text;
-  const letters = [...text];
-  while (letters.length > 0 && textWidth(`${letters.join("")}…`, look) > width) letters.pop();
-  return `${letters.join("").trimEnd()}…`;
+  const { size = TEXT_SIZE, bold = false } = look;
+  let kept = "";
+  let taken = letterWidth("…");
+  for (const letter of text) {
+    taken += letterWidth(letter);
+    if (taken / 100 * size * (bold ? BOLD : 1) > width) break;
+    kept += letter;
+  }
+  return `${kept.trimEnd()}…`;
 }
 
 /** The text in at most `most` lines that fit `width`, split at spaces. Default: two lines. */

@@ -16,7 +16,6 @@ import {
   textBox,
   textWidth,
 } from "./labels.ts";
-import { smallest } from "../data/extremes.ts";
 
 /** A point in SVG units. */
 export type Place = readonly [x: number, y: number];
@@ -192,12 +191,14 @@ export function placePlotLabels(
 
 /** Smallest distance of a text from the segments of a curve; infinite for none. */
 function gapTo(box: Box, pieces: readonly Box[]): number {
-  return smallest(pieces.map((piece) =>
-    Math.hypot(
-      Math.max(piece.left - box.right, 0, box.left - piece.right),
-      Math.max(piece.top - box.bottom, 0, box.top - piece.bottom),
-    )
-  ));
+  // Squares are compared: a page has millions of pairs.
+  let least = Infinity;
+  for (const piece of pieces) {
+    const across = Math.max(piece.left - box.right, 0, box.left - piece.right);
+    const down = Math.max(piece.top - box.bottom, 0, box.top - piece.bottom);
+    least = Math.min(least, across * across + down * down);
+  }
+  return Math.sqrt(least);
 }
 
 /** Share of a plot's width whose right end counts as its edge. */
