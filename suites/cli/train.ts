@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Argument } from "@commander-js/extra-typings";
+import { Argument, InvalidArgumentError } from "@commander-js/extra-typings";
 import { formatPlural } from "../../reports/text/format.ts";
 import { renderExperiment } from "../../reports/text/experiment_text.ts";
 import { describeEnvironment, describeTool, hashKernels } from "../device/environment.ts";
@@ -278,10 +278,16 @@ function parseNameList(text: string): string[] {
 /** `1,3` or `1-3`. */
 function parseSeeds(text: string): number[] {
   return text.split(",").flatMap((part) => {
-    const range = /^\s*(\d{1,7})\s*-\s*(\d{1,7})\s*$/.exec(part);
+    const range = /^\s*(\d+)\s*-\s*(\d+)\s*$/.exec(part);
     if (!range) return parseCounts(part);
     const [from, to] = [Number(range[1]), Number(range[2])];
-    return Array.from({ length: Math.max(0, Math.min(1000, to - from + 1)) }, (_, i) => from + i);
+    if (from > to) {
+      throw new InvalidArgumentError(
+        `"${part.trim()}" is not from a seed to a later one, like 1-3.`,
+      );
+    }
+    // No experiment has as many: the first that it does not have is named.
+    return Array.from({ length: Math.min(1000, to - from + 1) }, (_, i) => from + i);
   });
 }
 

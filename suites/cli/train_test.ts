@@ -21,6 +21,8 @@ Deno.test("train refuses what cannot be used in one line with code 2, before a d
     [`${folder}/none.json --out ${out}`, /none\.json: /],
     [`smoke --out ${out} --arms gla`, /^arm gla is not one of dense, norm$/],
     [`needle --out ${out} --seeds 4-7`, /^seed 6 is not one of 1, 2, 3, 4, 5$/],
+    [`needle --out ${out} --seeds 3-1`, /"3-1" is not from a seed to a later one, like 1-3/],
+    [`needle --out ${out} --seeds 2-99999999999`, /^seed 6 is not one of 1, 2, 3, 4, 5$/],
     [`needle --out ${out} --seeds x`, /"x" is not a positive whole number/],
     [`smoke --out ${out} --shard 3/2`, /shard "3\/2": 3 is above 2/],
     [`smoke --out ${out} --budget 0`, /"0" is not a positive number of seconds/],

@@ -30,6 +30,9 @@ export interface UnitChoice {
  */
 export function chooseUnits(experiment: Experiment, { arms, seeds }: UnitChoice): Unit[] {
   const names = experiment.arms.map(({ name }) => name);
+  for (const [what, chosen] of Object.entries({ arms, seeds })) {
+    if (chosen?.length === 0) throw new UsageError(`${what}: none is chosen, of one or more`);
+  }
   for (const name of arms ?? []) {
     if (!names.includes(name)) {
       throw new UsageError(`arm ${name} is not one of ${names.join(", ")}`);

@@ -26,6 +26,9 @@ Deno.test("an unknown arm or seed is refused in one line", () => {
   assert.throws(() => chooseUnits(tiny, { arms: ["gla"] }), {
     message: "arm gla is not one of dense, norm, other",
   });
+  for (const choice of [{ seeds: [] }, { arms: [] }]) {
+    assert.throws(() => chooseUnits(tiny, choice), { message: /^(arms|seeds): none is chosen/ });
+  }
   assert.throws(() => chooseUnits(tiny, { seeds: [3] }), {
     message: "seed 3 is not one of 1, 2, 5",
   });

@@ -93,12 +93,24 @@ export function parseResult(text: string, path: string): Result {
     return parsed.data;
   }
   const issue = parsed.error.issues[0];
-  const reason = issue.message.replace(/^Invalid (?:input|option): /, "");
+  const message = issue.message.replace(/^Invalid (?:input|option): /, "");
+  const reason = issue.code === "invalid_format" && issue.format === "datetime"
+    ? `${shownAt(upgraded, issue.path)} is not a time like 2026-11-30T17:00:00.000Z`
+    : message;
   const more = parsed.error.issues.length - 1;
   throw new ResultFileError(
     path,
     `${formatPath(issue.path)}: ${reason}${more > 0 ? ` (and ${more} more)` : ""}`,
   );
+}
+
+/** The start of a value of a file, for an error. */
+function shownAt(value: unknown, path: readonly PropertyKey[]): string {
+  const found = path.reduce<unknown>(
+    (from, key) => (from as Record<PropertyKey, unknown>)[key],
+    value,
+  );
+  return JSON.stringify(String(found).slice(0, 40));
 }
 
 /** Two records of one case: nobody can tell which of them counts. */

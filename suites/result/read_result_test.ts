@@ -70,6 +70,16 @@ Deno.test("parseResult names both versions", () => {
   assert.match(refusal("{}"), /no schemaVersion, expected 2/);
 });
 
+Deno.test("parseResult names a time that is none", () => {
+  for (const time of ["yesterday", "2026-13-45T00:00:00.000Z"]) {
+    assert.equal(
+      refusal(JSON.stringify({ ...JSON.parse(good), startedAt: time })),
+      `cannot use result file r.json: startedAt: "${time}" is not a time like ` +
+        "2026-11-30T17:00:00.000Z",
+    );
+  }
+});
+
 Deno.test("parseResult names the first offending path and what was expected", () => {
   const value = JSON.parse(good);
   value.cases[1].samples[2].seconds = "fast";
