@@ -12,6 +12,7 @@ import { flushesHalves } from "./gpu/subnormals.ts";
 import { planGeometry } from "./lighthouse/lighthouse_geometry.ts";
 import { createLastRow, planLastRow } from "./retrieval/last_row.ts";
 import { scaleTensor } from "./retrieval/scale_tensor.ts";
+import { createWeightedRows } from "./retrieval/weighted_rows.ts";
 import { LAYERS, LIGHTHOUSE_CATALOG } from "./lighthouse/_lighthouse_catalog.ts";
 import { buffersOf, type CatalogEntry, DTYPES } from "./gpu/_catalog_entry.ts";
 import { DENSE_CATALOG } from "./dense_attention/_dense_catalog.ts";
@@ -45,6 +46,18 @@ function lastRows(): CatalogEntry[] {
       )
     );
   });
+}
+
+function weightedRows(): CatalogEntry[] {
+  return [32, 128].flatMap((headDim) =>
+    DTYPES.map((dtype): CatalogEntry => ({
+      name: `weighted rows d=${headDim} ${dtype}`,
+      run: async (gpu) => {
+        const { v } = await buffersOf(gpu, { v: 2 * 300 * headDim * 4 });
+        await createWeightedRows(gpu, { heads: 2, context: 300, headDim, dtype, width: 40 }, v);
+      },
+    }))
+  );
 }
 
 function tensorKernels(): CatalogEntry[] {
@@ -82,6 +95,7 @@ export const KERNEL_CATALOG: readonly CatalogEntry[] = [
   ...LIGHTHOUSE_CATALOG,
   ...SPARSE_CATALOG,
   ...lastRows(),
+  ...weightedRows(),
   ...tensorKernels(),
   ...TRAINING_CATALOG,
 ];

@@ -14,6 +14,7 @@ import type { Tensor } from "./gpu/buffers.ts";
 import type { Gpu } from "./gpu/device.ts";
 import type { RunOptions, Timing } from "./gpu/timing.ts";
 import type {
+  LastQuery,
   ReferenceInputs,
   ReferenceResult,
   SelectorDescriptor,
@@ -40,6 +41,8 @@ export interface OptionDescriptor {
   readonly powerOfTwo?: boolean;
   /** A rule such as `N/64` may stand for the value; it is rounded to `multipleOf`. Default false. */
   readonly rule?: boolean;
+  /** Rules are rounded to multiples of this instead. Default: {@linkcode multipleOf}. */
+  readonly ruleStep?: number;
   /** The direction in which a rule is rounded. Default `up`. */
   readonly rounding?: "up" | "down";
   /** A layer may leave it out. Default false. */
@@ -237,6 +240,13 @@ export interface Implementation {
    * of {@linkcode visible}.
    */
   readonly tokens?: TokenSelector;
+  /**
+   * What the last query attends to, from its logits (scaled, of all rows), where that does not follow from
+   * {@linkcode visible}, {@linkcode selector} or {@linkcode tokens}.
+   *
+   * @throws {RangeError} as {@linkcode plan} does.
+   */
+  readonly lastQuery?: (logits: ArrayLike<number>, problem: Problem) => LastQuery;
   /** It takes fewer key heads than heads. Default false. */
   readonly sharedKeys?: boolean;
   /**

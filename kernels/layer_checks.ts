@@ -39,6 +39,14 @@ export interface SelectorDescriptor {
   ) => (row: number, query: ArrayLike<number>) => RankedBlocks;
 }
 
+/** What the last query of a layer attends to. */
+export interface LastQuery {
+  /** Keys that it sees themselves, not as a part of a mean: ascending spans that do not touch. */
+  readonly spans: readonly RowSpan[];
+  /** What its output row has of each row of V, `[context]`. */
+  readonly weights: Float64Array;
+}
+
 /** A key head and its query heads, for a reference in float64. */
 export interface ReferenceInputs {
   /** The layer. */

@@ -185,6 +185,7 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
   gla_scores: ["gla scores d=32 f16 C=64 16384 bytes", "gla scores d=32 f16"],
   last_row_all_rows: ["last row all rows N=2048 L=3 p=4 d=32 f16", "last row"],
   last_row_gathered: ["last row gathered N=2048 L=3 p=4 d=32 f16", "last row"],
+  weighted_rows: ["weighted rows d=32 f16", "weighted rows"],
   relative_noise: ["relative noise", "relative noise"],
   subnormals: ["subnormals", "subnormals"],
   product_portable: [

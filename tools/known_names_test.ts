@@ -56,10 +56,11 @@ const SUITE_LIMITS: typeof SCORER_LIMITS = {
     why: "its schema, the request that peers which train take, and names of cases on the site",
   },
   "retrieval": {
-    most: 10,
+    most: 11,
     why:
       "its schema, files of version 1, a claim of the same name, the site (a page of its own, its " +
-      "word in summaries of runs, its link from the claim), and trained models, which take its test",
+      "word in summaries of runs, its link from the claim), what rivals find of its needles, and " +
+      "trained models, which take its test",
   },
 };
 

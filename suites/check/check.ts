@@ -15,7 +15,7 @@ import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { lighthouseOptions } from "../../kernels/lighthouse/lighthouse_options.ts";
 import { inspectRows, type Layer, type Rows } from "../plan/measurable.ts";
 import { sha256 } from "../result/digest.ts";
-import type { CheckRecord } from "../result/result_schema.ts";
+import type { CheckRecord, TokenSelectionRecord } from "../result/result_schema.ts";
 import { type CheckOptions, wholeGradients } from "./check_options.ts";
 import { mergeParts, type Part, PEER_METHOD, worstOf } from "./check_parts.ts";
 import { checkDense } from "./dense_check.ts";
@@ -48,6 +48,8 @@ export interface CheckOutcome {
   readonly digest: OutputDigest;
   /** Rows of the output that no entry covers, for Lighthouse. */
   readonly zeroRows?: number;
+  /** Of sampled queries, where an index selects tokens. */
+  readonly tokenSelection?: TokenSelectionRecord;
 }
 
 /**
@@ -93,11 +95,16 @@ export async function checkOutputs(
     // Concurrently: each spends most of its time waiting for the device to map a buffer.
     const samples = sampleHeads(options, undefined);
     const index = tokens && selected;
+    let tokenSelection: TokenSelectionRecord | undefined;
+    const checkIndex = async (index: Int32Array) => {
+      const more = { ...options, tokens: index, sample: samples.at(-1)! };
+      const { parts, selection } = await checkTokens(gpu, prepared, more);
+      tokenSelection = selection;
+      return [...parts];
+    };
     const found = await allDone([
       // All heads share the tokens.
-      ...index
-        ? [checkTokens(gpu, prepared, { ...options, tokens: index, sample: samples.at(-1)! })]
-        : [],
+      ...index ? [checkIndex(index)] : [],
       ...samples.flatMap((sample) =>
         checkSample(gpu, prepared, { ...options, lists, tokens: index, sample })
       ),
@@ -108,6 +115,7 @@ export async function checkOutputs(
       digest: selected
         ? { ...digest, selection: await sha256(selected as Int32Array<ArrayBuffer>) }
         : digest,
+      ...(tokenSelection && { tokenSelection }),
     };
   }
   const geometry = planGeometry(problem.shape.context, lighthouseOptions(problem));

@@ -13,6 +13,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { UNIT_ROUNDOFF } from "../../kernels/gpu/half.ts";
 import type { IndexInputs } from "../../kernels/implementation.ts";
 import type { Layer } from "../plan/measurable.ts";
+import type { TokenSelectionRecord } from "../result/result_schema.ts";
 import type { CheckOptions } from "./check_options.ts";
 import type { Part } from "./check_parts.ts";
 import type { HeadSample } from "./head_samples.ts";
@@ -107,12 +108,21 @@ function scoreOf(
   return { score, tolerance: terms * UNIT_ROUNDOFF * most };
 }
 
-/** Checks the lists of sampled queries. */
+/** What a check of lists found. */
+export interface TokenOutcome {
+  readonly parts: readonly Part[];
+  readonly selection: TokenSelectionRecord;
+}
+
+/** Queries, the last of the sample, whose lists are held against those of all tokens' scores. */
+const MOST_WHOLE = 4;
+
+/** Checks the lists of sampled queries, and describes them. */
 export async function checkTokens(
   gpu: Gpu,
   prepared: Layer,
   options: CheckOptions & { sample: HeadSample; tokens: Int32Array },
-): Promise<Part[]> {
+): Promise<TokenOutcome> {
   const { implementation, problem, sample, tokens } = options;
   const { index, readBlocks } = prepared.outputs;
   if (!index) throw new TypeError("check tokens: the implementation returns no index");
@@ -129,6 +139,10 @@ export async function checkTokens(
     key: new Float64Array(Math.ceil(context / blocks.blockRows) * dim),
     size: new Float64Array(Math.ceil(context / blocks.blockRows) * dim),
   };
+  // Where blocks are ranked first: scores of the tokens that were not ranked, too.
+  const whole = rows.map((row, n) =>
+    blocks && n >= rows.length - MOST_WHOLE ? new Float64Array(row + 1) : undefined
+  );
   const keptOf = rows.map((row) => kept && new Set(tokensOf(kept, blocks!.blockCount, row)));
   for (const range of chunksOf(0, rows.at(-1)! + 1, CHUNK_ROWS)) {
     const key = Float64Array.from(await readRows(gpu, index.k, { head: 0, ...range }));
@@ -141,8 +155,11 @@ export async function checkTokens(
         sums.size[block * dim + c] += size[i * dim + c];
       }
       for (const [n, row] of rows.entries()) {
-        if (token > row || (keptOf[n] && !keptOf[n].has(block))) continue;
-        ranked[n].set(token, scoreOf(queries[n], { key, size, at: i * dim }, 0));
+        const skipped = keptOf[n] && !keptOf[n].has(block);
+        if (token > row || skipped && !whole[n]) continue;
+        const found = scoreOf(queries[n], { key, size, at: i * dim }, 0);
+        if (whole[n]) whole[n][token] = found.score;
+        if (!skipped) ranked[n].set(token, found);
       }
     }
   }
@@ -151,7 +168,12 @@ export async function checkTokens(
     return why === undefined ? [] : [`row ${row}: ${why}`];
   });
   const parts = [partOf("selected tokens", { rows, found })];
-  if (!blocks || !sums || !kept) return parts;
+  const lists = rows.map((row) => tokensOf(tokens, width, row));
+  const selection: TokenSelectionRecord = {
+    ...describeTokens(lists, { rows, width }),
+    ...(blocks && { whole: compareWithWhole(lists, { scores: whole, width }) }),
+  };
+  if (!blocks || !sums || !kept) return { parts, selection };
   const wrong = rows.flatMap((row, n) => {
     const own = Math.floor(row / blocks.blockRows);
     const means = new Map<number, Ranked>();
@@ -173,7 +195,50 @@ export async function checkTokens(
     });
     return why === undefined ? [] : [`row ${row}: ${why}`];
   });
-  return [partOf("kept blocks", { rows, found: wrong }), ...parts];
+  return { parts: [partOf("kept blocks", { rows, found: wrong }), ...parts], selection };
+}
+
+/** How near the selected tokens are to their queries. */
+function describeTokens(
+  lists: readonly Int32Array[],
+  { rows, width }: { readonly rows: readonly number[]; readonly width: number },
+): Pick<TokenSelectionRecord, "queries" | "tokens" | "near" | "expected"> {
+  let [tokens, near, expected] = [0, 0, 0];
+  for (const [n, list] of lists.entries()) {
+    const row = rows[n];
+    // Queries with as few tokens before them select all.
+    if (row < width) continue;
+    tokens += list.length;
+    near += list.filter((token) => token > row - width).length;
+    expected += list.length * width / (row + 1);
+  }
+  return { queries: rows.filter((row) => row >= width).length, tokens, near, expected };
+}
+
+/** How many tokens of some lists the scores of all tokens would select too. */
+function compareWithWhole(
+  lists: readonly Int32Array[],
+  { scores, width }: {
+    readonly scores: readonly (Float64Array | undefined)[];
+    readonly width: number;
+  },
+): NonNullable<TokenSelectionRecord["whole"]> {
+  let [queries, tokens, same] = [0, 0, 0];
+  for (const [n, list] of lists.entries()) {
+    const own = scores[n];
+    if (!own || own.length <= width) continue;
+    const threshold = own.toSorted()[own.length - width];
+    const listed = new Set(list);
+    // Of equal scores the smaller token is first.
+    let equal = width - own.filter((score) => score > threshold).length;
+    for (const [token, score] of own.entries()) {
+      const selected = score > threshold || score === threshold && equal-- > 0;
+      if (selected && listed.has(token)) same++;
+    }
+    queries++;
+    tokens += width;
+  }
+  return { queries, tokens, same };
 }
 
 function partOf(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { dsa } from "../../kernels/sparse_attention/dsa/dsa.ts";
+import { hisa } from "../../kernels/sparse_attention/hisa/hisa.ts";
 import { seededInputs } from "../../kernels/sparse_attention/tile_lists/_check_layer.ts";
 import { checkOutputs, failureOf } from "./check.ts";
 import { type Ranked, whyNotTop } from "./token_check.ts";
@@ -53,5 +54,50 @@ Deno.test("a layer that lists another token fails its check", async (t) => {
   assert.match(found!, /check of selected tokens failed .*row 150: it lacks \d+ and has \d+/);
   layer.destroy();
   inputs.destroy();
+  gpu.destroy();
+});
+
+Deno.test("a check describes the tokens that an index selects, and what ranking blocks first loses", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const shape = { heads: 1, context: 193, headDim: 64, dtype: "f32" } as const;
+  const index = { indexHeads: 2, indexDim: 32, topk: 20 };
+  const blocks = { indexBlock: 16, indexBlocks: 4 };
+  for (
+    const [implementation, options] of [[dsa, index], [hisa, { ...index, ...blocks }]] as const
+  ) {
+    const problem = { shape, options };
+    const inputs = await seededInputs(gpu, problem, 71);
+    const layer = await implementation.prepare(gpu, problem, { inputs });
+    await layer.execute();
+    const checked = { problem, implementation, inputs, seed: 71, extent: "whole" } as const;
+    const { tokenSelection: found } = await checkOutputs(gpu, layer, checked);
+    // Rows 20 to 192 have more than 20 tokens up to themselves.
+    assert.equal(found!.queries, 173);
+    assert.equal(found!.tokens, 173 * 20);
+    assert.ok(found!.near >= 173 * 0.5 && found!.near < found!.tokens);
+    const expected = Array.from({ length: 173 }, (_, i) => 400 / (21 + i)).reduce((a, b) => a + b);
+    assert.ok(Math.abs(found!.expected - expected) < 1e-6);
+    if (implementation === dsa) assert.equal(found!.whole, undefined);
+    else {
+      const lists = await layer.outputs.readSelection!();
+      const other = await dsa.prepare(gpu, { shape, options: index }, {
+        inputs,
+        index: layer.outputs.index,
+      });
+      await other.execute();
+      const all = await other.outputs.readSelection!();
+      const rows = [189, 190, 191, 192];
+      const same = rows.reduce((sum, row) => {
+        const whole = new Set(all.subarray(row * 20, row * 20 + 20));
+        return sum + lists.subarray(row * 20, row * 20 + 20).filter((x) => whole.has(x)).length;
+      }, 0);
+      assert.deepEqual(found!.whole, { queries: 4, tokens: 80, same });
+      assert.ok(same > 0 && same < 80);
+      other.destroy();
+    }
+    layer.destroy();
+    inputs.destroy();
+  }
   gpu.destroy();
 });

@@ -138,6 +138,7 @@ export function benchCommand(suites: readonly SuiteEntry[] = SUITES) {
       ["bench", "all suites, about two minutes"],
       ["bench latency --context 8K,64K", "one suite, two contexts"],
       ["bench --profile paper --budget 3600", "the paper's cases, one hour"],
+      ["bench --profile rivals", "Lighthouse beside its rivals"],
       ["bench latency --peer torch-fa2", "beside FlashAttention-2"],
       ["bench --resume", "continue the newest run"],
     ],

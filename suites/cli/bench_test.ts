@@ -70,7 +70,7 @@ Deno.test("parseBench: each bad input is one line that names it", () => {
     ["--peer torch-fa9", /peer torch-fa9 is not one of torch-cudnn, .*, python:FILE/],
     ["--peer python:", /peer python: is not one of/],
     ["--stack cuda", /^--stack cuda is not one of auto, deno, dawn$/],
-    ["--profile huge", /^--profile huge is not one of smoke, standard, paper$/],
+    ["--profile huge", /^--profile huge is not one of smoke, standard, paper, rivals$/],
   ];
   for (const [line, message] of cases) {
     assert.throws(

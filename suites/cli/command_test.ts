@@ -71,7 +71,7 @@ Deno.test("--version names the project", () => {
 
 Deno.test("complaints are the option, the value and what it must be", () => {
   const refused: [string, string, string][] = [
-    ["bench", "--profile papr", "--profile papr is not one of smoke, standard, paper"],
+    ["bench", "--profile papr", "--profile papr is not one of smoke, standard, paper, rivals"],
     [
       "bench",
       "--context 8Q",
@@ -121,7 +121,7 @@ Deno.test("an empty name of a file or folder is refused by every command, in one
 
 Deno.test("suggestName: the nearest name, and none where no name is near", () => {
   const cases: [string, string | undefined][] = [
-    ["--profile papr is not one of smoke, standard, paper", "paper"],
+    ["--profile papr is not one of smoke, standard, paper, rivals", "paper"],
     ['--scorer: "nrom" is not one of norm, dilated, gla', "norm"],
     ["peer torch-fa is not one of torch-cudnn, torch-fa2, python:FILE", "torch-fa2"],
     ["suite x is not one of correctness, latency", undefined],

@@ -30,7 +30,7 @@ async function runShell(shell: string, script: string): Promise<string | undefin
 const TYPED: readonly [typed: string, words: string][] = [
   ["task ben", "bench bench:host"],
   ["task bench --pro", "--profile"],
-  ["task bench --profile ", "paper smoke standard"],
+  ["task bench --profile ", "paper rivals smoke standard"],
   ["task bench --profile p", "paper"],
   ["task bench latency --scorer norm,d", "norm,dilated"],
   ["task bench lat", "latency"],

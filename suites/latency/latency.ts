@@ -57,6 +57,7 @@ async function finishCase(session: Session, running: Running): Promise<void> {
     digest: { ...outcome.digest },
     ...(outcome.zeroRows !== undefined && { zeroRows: outcome.zeroRows }),
     ...(running.selectionQuality && { selectionQuality: running.selectionQuality }),
+    ...(outcome.tokenSelection && { tokenSelection: outcome.tokenSelection }),
     ...(running.blockSelection && { blockSelection: running.blockSelection }),
   };
   await session.record(withSamples(record, { samples, seed: session.seed }));

@@ -109,11 +109,13 @@ function gridPoints(planning: Omit<Planning, "options" | "grid">): PlannedCase[]
     each(context, "context", { ...profile, directions, implementations: undefined });
   }
   for (const sweep of profile.sweeps) {
-    each(sweep.context, sweep.name, {
-      kvHeads: profile.kvHeads,
-      ...sweep,
-      options: { ...profile.options, ...sweep.options },
-    });
+    for (const context of sweep.context === undefined ? profile.contexts : [sweep.context]) {
+      each(context, sweep.name, {
+        kvHeads: profile.kvHeads,
+        ...sweep,
+        options: { ...profile.options, ...sweep.options },
+      });
+    }
   }
   return [...cases.values()];
 }

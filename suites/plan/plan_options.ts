@@ -90,6 +90,12 @@ export function applyOptions(
   }
   const grid = shapesGrid(options);
   const named = namesImplementations(options);
+  // Sweeps over the contexts of the profile are over those of the options; others replace them.
+  const swept = options.options ?? options.kvHeads
+    ? []
+    : grid
+    ? profile.sweeps.filter(({ context }) => context === undefined)
+    : profile.sweeps;
   const contexts = [...options.contexts ?? profile.contexts];
   const samples = options.samples === undefined
     ? profile.samples
@@ -108,11 +114,9 @@ export function applyOptions(
     options: { ...profile.options, ...chosenOptions(options, registry, implementations) },
     ...(longest && !options.contexts && { longest }),
     // Options that define the grid replace the sweeps: the user's grid is then the sweep.
-    sweeps: grid
-      ? []
-      : named
-      ? profile.sweeps.flatMap((sweep) => narrow(sweep, { ...options, implementations }))
-      : profile.sweeps.flatMap((sweep) =>
+    sweeps: named
+      ? swept.flatMap((sweep) => narrow(sweep, { ...options, implementations }))
+      : swept.flatMap((sweep) =>
         narrow(sweep, { ...options, implementations: sweep.implementations ?? [] })
       ).map((sweep) => ({
         ...sweep,

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import paper from "../../fixtures/profiles/paper.json" with { type: "json" };
+import rivals from "../../fixtures/profiles/rivals.json" with { type: "json" };
 import smoke from "../../fixtures/profiles/smoke.json" with { type: "json" };
 import standard from "../../fixtures/profiles/standard.json" with { type: "json" };
 import { DIRECTIONS, type OptionDescriptor } from "../../kernels/implementation.ts";
@@ -40,7 +41,8 @@ export type OptionGrid = Record<string, KRule[]>;
 export const sweepSchema = z.strictObject({
   /** What varies: `context`, an option's name, `scorer`, or `grid` for several. */
   name: z.string(),
-  context: count,
+  /** Default: every context of the profile. */
+  context: count.optional(),
   /** Numbers of key heads. Default: the profile's. */
   kvHeads: list(count).optional(),
   options: optionGridSchema.optional(),
@@ -113,7 +115,7 @@ export function sectionOf<T>(
   return section === undefined ? undefined : schema.parse(section);
 }
 
-const PROFILES: Record<string, unknown> = { smoke, standard, paper };
+const PROFILES: Record<string, unknown> = { smoke, standard, paper, rivals };
 
 /** Names of the profiles. */
 export const PROFILE_NAMES: readonly string[] = Object.keys(PROFILES);
@@ -140,7 +142,7 @@ export function loadProfile(name: string): Profile {
 
 /**
  * The value that a rule gives at a context: its share of N, rounded to a multiple of what the option is
- * a multiple of, but not to zero where that is not allowed.
+ * a multiple of, and at least the option's least value.
  *
  * @example
  * ```ts
@@ -156,13 +158,13 @@ export function loadProfile(name: string): Profile {
 export function resolveRule(
   rule: KRule,
   context: number,
-  { multipleOf = 1, least = 1, rounding = "up" }: Partial<OptionDescriptor>,
+  { multipleOf = 1, ruleStep = multipleOf, least = 1, rounding = "up" }: Partial<OptionDescriptor>,
 ): number {
   if (typeof rule === "number") return rule;
   const [, times = 1, part, less = 0] = rule.match(RULE)!;
-  const share = (Number(times) * context / Number(part) - Number(less)) / multipleOf;
+  const share = (Number(times) * context / Number(part) - Number(less)) / ruleStep;
   const units = rounding === "up" ? Math.ceil(share) : Math.floor(share);
-  return Math.max(units, Math.min(1, least)) * multipleOf;
+  return Math.max(units, Math.ceil(least / ruleStep)) * ruleStep;
 }
 
 /** {@linkcode resolveRule} for the selection budget of a Lighthouse layer. */

@@ -16,6 +16,7 @@ import type {
   SelectionQualityRecord,
   ShapeRecord,
   StageRecord,
+  TokenSelectionRecord,
 } from "./result.ts";
 import { z } from "zod";
 
@@ -153,6 +154,27 @@ export const blockSelectionSchema: z.ZodType<BlockSelectionRecord> = z.looseObje
   description: "How lists of blocks, one for each query, use the blocks before the query's own.",
 });
 
+export const tokenSelectionSchema: z.ZodType<TokenSelectionRecord> = z.looseObject({
+  queries: z.int().nonnegative().describe(
+    "Sampled queries that have more tokens before them than they select.",
+  ),
+  tokens: z.int().nonnegative().describe("Tokens in their lists."),
+  near: z.int().nonnegative().describe(
+    "Of these, tokens in a window of as many up to the query itself.",
+  ),
+  expected: z.number().nonnegative().describe(
+    "How many that would be, were tokens selected at random.",
+  ),
+  whole: z.looseObject({
+    queries: z.int().nonnegative().describe("Sampled queries whose tokens were all ranked."),
+    tokens: z.int().nonnegative().describe("Tokens that scores of all tokens would select."),
+    same: z.int().nonnegative().describe("Of these, tokens in the lists."),
+  }).optional().describe("Where blocks are ranked first: agreement with an index over all tokens."),
+}).meta({
+  id: "TokenSelectionRecord",
+  description: "Lists of tokens that an index selected, of sampled queries.",
+});
+
 /** Options that every Lighthouse layer has, ours and a peer's. */
 const LAYER_OPTIONS = ["levels", "pooling", "k"];
 
@@ -221,6 +243,9 @@ export const caseSchema: z.ZodType<CaseRecord> = z.looseObject({
   ),
   blockSelection: blockSelectionSchema.optional().describe(
     "For layers whose queries select blocks by the inputs.",
+  ),
+  tokenSelection: tokenSelectionSchema.optional().describe(
+    "For layers whose index selects tokens.",
   ),
   machine: z.string().optional().describe(
     "Fingerprint of the machine that measured it, where shards of several were joined.",

@@ -10,7 +10,7 @@ import type { ImplementationRecord } from "./result_schema.ts";
 type Described =
   & Pick<
     Implementation,
-    "name" | "title" | "note" | "family" | "scorer" | "role" | "options" | "style"
+    "name" | "title" | "note" | "family" | "scorer" | "role" | "options" | "presets" | "style"
   >
   & { readonly peer?: boolean };
 
@@ -19,7 +19,7 @@ export function implementationRecords(
   implementations: readonly Described[],
 ): ImplementationRecord[] {
   return implementations.map((
-    { name, title, note, family, scorer, role, peer, options, style },
+    { name, title, note, family, scorer, role, peer, options, presets, style },
   ) => ({
     name,
     title,
@@ -34,6 +34,9 @@ export function implementationRecords(
       help,
       ...(sweep !== undefined && { sweep }),
     })),
+    ...(presets && {
+      presets: presets.map(({ name, options }) => ({ name, options: { ...options } })),
+    }),
     ...(style && { style: { color: { ...style.color }, mark: style.mark } }),
   }));
 }

@@ -253,6 +253,14 @@ export interface ImplementationRecord extends OpenRecord {
     sweep?: string;
     [unknown: string]: unknown;
   }[];
+  /** Settings that are measured if a run sets none of its options. */
+  presets?: {
+    /** One word: `published`, `matched`. */
+    name: string;
+    /** A value or a rule, such as `9N/512`, by the option's name. */
+    options: Record<string, number | string>;
+    [unknown: string]: unknown;
+  }[];
   /** Colours and mark in figures. */
   style?: {
     /** In hexadecimal: `#2a78d6`. */
@@ -333,6 +341,8 @@ export interface CaseRecord extends OpenRecord {
   selectionQuality?: SelectionQualityRecord;
   /** For layers whose queries select blocks by the inputs. */
   blockSelection?: BlockSelectionRecord;
+  /** For layers whose index selects tokens. */
+  tokenSelection?: TokenSelectionRecord;
   /** Fingerprint of the machine that measured it, where shards of several were joined. */
   machine?: string;
   /** In the suite `context-parallel`; its stages are the ring steps. */
@@ -515,6 +525,28 @@ export interface BlockSelectionRecord extends OpenRecord {
     noise: number;
     /** |A ∩ B| / |A ∪ B| over the earlier blocks of all lists. */
     jaccard: number;
+    [unknown: string]: unknown;
+  };
+}
+
+/** Lists of tokens that an index selected, of sampled queries. */
+export interface TokenSelectionRecord extends OpenRecord {
+  /** Sampled queries that have more tokens before them than they select. */
+  queries: number;
+  /** Tokens in their lists. */
+  tokens: number;
+  /** Of these, tokens in a window of as many up to the query itself. */
+  near: number;
+  /** How many that would be, were tokens selected at random. */
+  expected: number;
+  /** Where blocks are ranked first: agreement with an index over all tokens. */
+  whole?: {
+    /** Sampled queries whose tokens were all ranked. */
+    queries: number;
+    /** Tokens that scores of all tokens would select. */
+    tokens: number;
+    /** Of these, tokens in the lists. */
+    same: number;
     [unknown: string]: unknown;
   };
 }
@@ -731,7 +763,10 @@ export interface RetrievalCell extends OpenRecord {
    * `stress`: named cases.
    */
   sweep: "grid" | "transition" | "options" | "salience" | "alignment" | "stress";
-  /** `dense`, `oracle`, `random`, `window`, `absent`, or `lighthouse-SCORER`. */
+  /**
+   * `dense`, `oracle`, `random`, `window`, `absent`, `lighthouse-SCORER`, or the name of another
+   * implementation.
+   */
   arm: string;
   /** Id of the case that the cell belongs to. */
   case?: string;
@@ -762,7 +797,17 @@ export interface RetrievalCell extends OpenRecord {
     dilation?: number;
     [unknown: string]: unknown;
   };
-  /** S, rows attended to. */
+  /** Settings, for another implementation. */
+  layer?: {
+    /** The preset that gave its settings. */
+    preset: string;
+    /** Values of its options. */
+    options: Record<string, number>;
+    [unknown: string]: unknown;
+  };
+  /**
+   * Rows that the last query attends to: S, for Lighthouse; the mean over trials where they differ.
+   */
   attended: number;
   /** Needles planted in each trial. */
   needles: number;

@@ -47,6 +47,12 @@ export const implementationSchema: z.ZodType<ImplementationRecord> = z.looseObje
     help: z.string().describe("What it is, a short phrase."),
     sweep: z.string().optional().describe("Heading of a section that varies this option alone."),
   })).describe("Its options, in the order of case ids."),
+  presets: z.array(z.looseObject({
+    name: z.string().describe("One word: `published`, `matched`."),
+    options: z.record(z.string(), z.union([z.number(), z.string()])).describe(
+      "A value or a rule, such as `9N/512`, by the option's name.",
+    ),
+  })).optional().describe("Settings that are measured if a run sets none of its options."),
   style: z.looseObject({
     color: z.looseObject({
       light: colorSchema.describe("On a light page."),

@@ -30,9 +30,9 @@ function shorten(value: number): number {
 }
 
 /** What distinguishes the cell of an arm at a setting from all others of a part. */
-export function cellKey(setting: Setting, { name, lighthouse }: Arm): string {
+export function cellKey(setting: Setting, { name, lighthouse, rival }: Arm): string {
   const { sweep, depth, margin, salience, stress } = setting;
-  return JSON.stringify([sweep, depth, margin, salience, stress, name, lighthouse]);
+  return JSON.stringify([sweep, depth, margin, salience, stress, name, lighthouse, rival]);
 }
 
 /** The cells of a part, from its counts. */
@@ -41,23 +41,25 @@ export function cellsOf(plan: PartPlan, counts: ReadonlyMap<string, CellCounts>)
     setting.arms.filter(({ reference }) => !reference).flatMap((arm): RetrievalCell[] => {
       const found = counts.get(cellKey(setting, arm));
       if (!found) return [];
-      const { lighthouse, name } = arm;
+      const { lighthouse, rival, name } = arm;
       const { sweep, depth, margin, salience, stress, needles } = setting;
       const trials = found.correct.length;
       const correct = found.correct.filter(Boolean).length;
       const { low, high } = wilsonInterval(correct, trials);
-      const rivals: Arm[] = ["dense", "random"].map((name) => ({ name }));
+      const others: Arm[] = ["dense", "random"].map((name) => ({ name }));
+      // Beside another implementation: Lighthouse with the norm scorer.
+      if (rival) others.push(...setting.arms.filter(({ lighthouse }) => lighthouse));
       // Between scorers: the layer that differs only in the scorer.
       if (lighthouse) {
         const norm = setting.arms.find(({ lighthouse: other }) =>
           other && other.scorer === REFERENCE_SCORER && other.levels === lighthouse.levels &&
           other.pooling === lighthouse.pooling && other.k === lighthouse.k
         );
-        if (norm) rivals.push(norm);
+        if (norm) others.push(norm);
       }
-      const paired = rivals.flatMap((rival) => {
-        const { name: other } = rival;
-        const with_ = counts.get(cellKey(setting, rival));
+      const paired = others.flatMap((one) => {
+        const { name: other } = one;
+        const with_ = counts.get(cellKey(setting, one));
         if (!with_ || other === name || with_.correct.length !== trials) return [];
         const onlyThis = found.correct.filter((own, t) => own && !with_.correct[t]).length;
         const onlyOther = found.correct.filter((own, t) => !own && with_.correct[t]).length;
@@ -76,6 +78,7 @@ export function cellsOf(plan: PartPlan, counts: ReadonlyMap<string, CellCounts>)
           lighthouse: { ...lighthouse },
           finestLevels: Array.from({ length: lighthouse.levels }, (_, l) => found.finest[l] ?? 0),
         }),
+        ...(rival && { layer: { preset: rival.preset, options: { ...rival.options } } }),
         attended: found.attended,
         needles: needles.length,
         trials,

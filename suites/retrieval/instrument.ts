@@ -15,7 +15,9 @@ import type { PartPlan } from "./retrieval_plan.ts";
 export const CONFIDENCE = 0.99;
 
 /** Instrument checks that a part makes. */
-export function countChecks({ settings }: PartPlan): number {
+export function countChecks({ name, settings }: PartPlan): number {
+  // Its arms of reference are checked in the grid.
+  if (name === "rivals") return 0;
   return settings.reduce((sum, { sweep, arms }) => {
     const has = (name: string) => arms.some((arm) => arm.name === name);
     if (sweep !== "transition") return sum;
@@ -30,6 +32,7 @@ export function instrumentOf(
 ): InstrumentRecord[] {
   const { counts, headDim } = options;
   const { context, attended } = plan;
+  if (plan.name === "rivals") return [];
   const confidence = 1 - (1 - CONFIDENCE) / options.checks;
   const z = normalQuantile(0.5 + confidence / 2);
   return plan.settings.filter(({ sweep }) => sweep === "transition").flatMap((setting) => {
@@ -88,9 +91,10 @@ export function instrumentOf(
 
 /** The laws along the margins of a context's transition. */
 export function lawsOf(
-  { context, attended, settings }: PartPlan,
+  { name, context, attended, settings }: PartPlan,
   { headDim }: RetrievalProfile,
 ): RetrievalRecord["laws"] {
+  if (name === "rivals") return [];
   const margins = settings.filter(({ sweep, needles }) =>
     sweep === "transition" && needles.length > 0
   ).map(({ margin }) => margin);

@@ -18,6 +18,7 @@ import { DIGITS, logitMoments, massGivenLogit, salienceLaw } from "./law.ts";
 import { decodeDigit, type PlantedRow } from "./planting.ts";
 import type { RetrievalProfile } from "./profile.ts";
 import type { Arm, PartPlan, Setting } from "./retrieval_plan.ts";
+import { type Outcome, rivalKeys, rivalOutcomes } from "./rival_trials.ts";
 import { TopLogits } from "./top_logits.ts";
 import { batchHeads, TrialBatch } from "./trial_batch.ts";
 
@@ -72,26 +73,19 @@ export function emptyRecord(
     cells: [],
     instrument: [],
     laws: [],
-    survivalLaws: keys.layers.map(({ k: rule }) => {
-      const k = resolveBudget(rule, keys.context);
-      return {
-        context: keys.context,
-        k,
-        salience: salienceLaw({ ratio: k / keys.context, headDim }),
-      };
-    }),
+    survivalLaws: keys
+      ? keys.layers.map(({ k: rule }) => {
+        const k = resolveBudget(rule, keys.context);
+        return {
+          context: keys.context,
+          k,
+          salience: salienceLaw({ ratio: k / keys.context, headDim }),
+        };
+      })
+      : [],
     skipped: [...skipped],
     seconds: 0,
   };
-}
-
-/** The result of one arm in one trial. */
-interface Outcome {
-  readonly output: Float64Array;
-  readonly needle: boolean;
-  readonly query: boolean;
-  readonly mass: number;
-  readonly finest?: number;
 }
 
 /**
@@ -135,6 +129,7 @@ async function measureTrials(
 ): Promise<{ counts: Map<string, CellCounts>; cut?: string }> {
   const { profile, seed, dtype, signal, late, heads, batches, pace } = options;
   const { context, settings } = plan;
+  const { trials } = profile;
   const counts = new Map<string, CellCounts>();
   const batch = await TrialBatch.create(gpu, { heads, context, headDim: profile.headDim, dtype }, {
     pace,
@@ -163,7 +158,18 @@ async function measureTrials(
           left.push(settings.length - i);
           break;
         }
-        const run = { batch, setting, plan, tops, lots, counts, first: b * heads, signal };
+        const run = {
+          batch,
+          setting,
+          plan,
+          tops,
+          lots,
+          logits,
+          counts,
+          first: b * heads,
+          trials,
+          signal,
+        };
         pending.push(await startSetting(run));
         if (pending.length >= IN_FLIGHT) await pending.shift()!();
       }
@@ -189,7 +195,11 @@ interface SettingRun {
   readonly plan: PartPlan;
   readonly tops: readonly TopLogits[];
   readonly lots: readonly { seed: number; most: number }[];
+  /** Of all rows before planting, by head. */
+  readonly logits: readonly Float32Array[];
   readonly counts: Map<string, CellCounts>;
+  /** Of all batches. */
+  readonly trials: number;
   /** Number of the batch's first trial. */
   readonly first: number;
   readonly signal?: AbortSignal;
@@ -212,14 +222,18 @@ async function startSetting(run: SettingRun): Promise<() => Promise<void>> {
     })
   );
   const layered = setting.arms.filter(({ lighthouse }) => lighthouse);
+  const rivals = setting.arms.flatMap((arm) =>
+    arm.rival ? [{ arm, keys: rivalKeys(arm.rival, { ...run, shape: batch.shape, planted }) }] : []
+  );
   const finish = await batch.start({
     plain: [planted.map(() => ({})), ...admissions],
     layers: layered.map(({ lighthouse }) => lighthouse!),
     watched: planted.map(() => setting.needles),
+    lists: rivals.map(({ keys }) => keys),
     signal,
   });
   return async () => {
-    const { plain: [dense, ...others], layers } = await finish();
+    const { plain: [dense, ...others], layers, listed } = await finish();
     const found = { digits, planted, dense, largest: ranks.map(({ largest }) => largest) };
     for (const arm of setting.arms) {
       const i = filtered.indexOf(arm);
@@ -227,6 +241,13 @@ async function startSetting(run: SettingRun): Promise<() => Promise<void>> {
         const layer = layers[layered.indexOf(arm)];
         const outcomes = layerOutcomes(setting, { layer, planted });
         countTrials(run, { ...found, arm, outcomes, attended: layer.gathered });
+      } else if (arm.rival) {
+        const at = rivals.findIndex((one) => one.arm === arm);
+        const { keys } = rivals[at];
+        const outcomes = rivalOutcomes(setting, { keys, outputs: listed[at], planted });
+        const rows = keys.reduce((sum, { rows }) => sum + rows.length, 0);
+        const attended = Math.max(1, Math.round(rows / keys.length));
+        countTrials(run, { ...found, arm, outcomes, attended });
       } else {
         const rows = i < 0 ? dense : others[i];
         const outcomes = plainOutcomes(setting, { rows, planted, admissions: admissions[i] ?? [] });

@@ -71,7 +71,7 @@ Deno.test("retrievalProfile: each bad input gives one line that names value and 
     [{ trials: 3 }, /trials 3 is not a whole number from 10/],
     [{ headDim: 48 }, /headDim 48 is not a power of two/],
     [{ scorers: ["best"] }, /scorer best is not one of norm, dilated, gla/],
-    [{ profile: "huge" }, /profile huge is not one of smoke, standard, paper/],
+    [{ profile: "huge" }, /profile huge is not one of smoke, standard, paper, rivals/],
   ];
   for (const [options, message] of cases) {
     assert.throws(
@@ -120,7 +120,7 @@ Deno.test("planRetrieval: short contexts leave out what they have no rows for, a
     for (const context of [256, 258, 268, 270, 384, 512, 1024, 2048]) {
       const layer = { levels, pooling: 2, k: 128 };
       if (context % 2 ** (levels - 1) !== 0 || context < 128 * 2 ** (levels - 1)) continue;
-      const stress = { ...base.stress, context };
+      const stress = { ...base.stress!, context };
       const { parts, skipped } = planRetrieval({ ...base, layer, stress });
       const settings = parts.filter(({ name }) => name === "stress").flatMap((p) => p.settings);
       for (const { stress, edits } of settings) {

@@ -114,7 +114,7 @@ export function weightOf({ context, settings }: PartPlan): number {
 }
 
 function retrievalOptions(options: Partial<PlanOptions>): RetrievalOptions {
-  const { profile, contexts, scorers, headDims, budgetSeconds } = options;
+  const { profile, contexts, scorers, implementations, headDims, budgetSeconds } = options;
   const { depths, margins, trials } = needleOptions(options);
   const { options: values = {} } = options;
   return {
@@ -124,6 +124,7 @@ function retrievalOptions(options: Partial<PlanOptions>): RetrievalOptions {
     margins,
     trials,
     scorers,
+    implementations,
     headDim: headDims?.[0],
     ...(values.levels && { levels: Number(values.levels[0]) }),
     ...(values.pooling && { pooling: Number(values.pooling[0]) }),

@@ -6,7 +6,9 @@
 import { z } from "zod";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { SCORERS } from "../../kernels/lighthouse/scorers/scorers.ts";
+import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { UsageError } from "../errors.ts";
+import { expandNames } from "../plan/measurable.ts";
 import {
   type KRule,
   kRuleSchema,
@@ -16,6 +18,7 @@ import {
   sectionOf,
 } from "../plan/profile.ts";
 import { retrievalRecord } from "./record.ts";
+import { findRival, RIVALS } from "./rival_arms.ts";
 
 const count = z.int().positive();
 const numbers = z.array(z.number()).min(1).readonly();
@@ -49,8 +52,13 @@ export const retrievalSection = z.strictObject({
   scorers: z.array(z.string()).min(1).readonly(),
   /** The layer of the grid and of all arms that keep the same number of rows. */
   layer: layerSchema,
+  /**
+   * Other implementations whose last query searches the same needles, as the profile names implementations;
+   * each with its settings of equal pairs, or with its first where it has none.
+   */
+  rivals: z.array(z.string()).optional(),
   /** Further layers, at one context, depth 50 % and the first margin of the grid. */
-  options: z.strictObject({ context: count, layers: layersSchema }),
+  options: z.strictObject({ context: count, layers: layersSchema }).optional(),
   /** A sweep of the needle's key over budgets. */
   keys: z.strictObject({
     context: count,
@@ -59,8 +67,8 @@ export const retrievalSection = z.strictObject({
     margin: z.number(),
     saliences: numbers,
     margins: numbers,
-  }),
-  stress: z.strictObject({ context: count, margin: z.number() }),
+  }).optional(),
+  stress: z.strictObject({ context: count, margin: z.number() }).optional(),
   /** Longest context for scorers with quadratic cost. */
   quadraticContext: count,
   /** Longest context for them in the grid at the largest margin, which runs last. */
@@ -78,27 +86,33 @@ type Section = Readonly<z.infer<typeof retrievalSection>>;
 /** What a run covers: the section with every scorer and layer listed. */
 export interface RetrievalProfile extends Omit<Section, "options" | "keys"> {
   readonly name: string;
-  readonly options: Omit<Section["options"], "layers"> & { readonly layers: readonly LayerRule[] };
-  readonly keys: Omit<Section["keys"], "layers"> & { readonly layers: readonly LayerRule[] };
+  readonly options?: WithLayers<Section["options"]>;
+  readonly keys?: WithLayers<Section["keys"]>;
 }
+
+/** A part of the section with every layer listed. */
+type WithLayers<Part> = Omit<NonNullable<Part>, "layers"> & {
+  readonly layers: readonly LayerRule[];
+};
 
 /** The section of a profile; undefined where it has none. */
 function readSection(profile: Profile): RetrievalProfile | undefined {
   const section = sectionOf(profile, retrievalRecord.name, retrievalSection);
   if (!section) return undefined;
-  const { options, keys, scorers } = section;
+  const { options, keys, scorers, rivals, ...rest } = section;
   // Controls run only by name.
   const all = SCORERS.filter(({ role }) => !role).map(({ name }) => name);
   return {
     name: profile.name,
-    ...section,
+    ...rest,
     scorers: scorers.flatMap((name) => name === "*" ? all : [name]),
-    options: { ...options, layers: layersOf(options) },
-    keys: { ...keys, layers: layersOf(keys) },
+    ...(rivals && { rivals: expandNames(rivals, IMPLEMENTATIONS) }),
+    ...(options && { options: { ...options, layers: layersOf(options) } }),
+    ...(keys && { keys: { ...keys, layers: layersOf(keys) } }),
   };
 }
 
-function layersOf({ context, layers }: Section["options"]): LayerRule[] {
+function layersOf({ context, layers }: NonNullable<Section["options"]>): LayerRule[] {
   return layers.flatMap((grid) =>
     grid.levels.flatMap((levels) =>
       grid.pooling.flatMap((pooling) =>
@@ -118,11 +132,29 @@ export interface RetrievalOptions {
   readonly margins?: readonly number[];
   readonly trials?: number;
   readonly scorers?: readonly string[];
+  /** Implementations by name: those of Lighthouse in place of scorers, others as rivals. */
+  readonly implementations?: readonly string[];
   readonly headDim?: number;
   readonly levels?: number;
   readonly pooling?: number;
   readonly k?: KRule;
   readonly budgetSeconds?: number;
+}
+
+/** Scorers and rivals: those of named implementations, if any are named. */
+function chosenArms(
+  base: Pick<RetrievalProfile, "scorers" | "rivals">,
+  { scorers, implementations }: RetrievalOptions,
+): Pick<RetrievalProfile, "scorers" | "rivals"> {
+  if (!implementations) return { scorers: scorers ?? base.scorers };
+  const named = SCORERS.map(({ name }) => name).filter((name) =>
+    implementations.includes(`lighthouse-${name}`)
+  );
+  const rivals = RIVALS.map(({ name }) => name).filter((name) => implementations.includes(name));
+  return {
+    scorers: scorers ?? (named.length > 0 || rivals.length > 0 ? named : base.scorers),
+    ...(rivals.length > 0 && { rivals }),
+  };
 }
 
 /**
@@ -155,7 +187,7 @@ export function retrievalProfile(options: RetrievalOptions): RetrievalProfile {
     depths: options.depths ?? base.depths,
     margins: options.margins ?? base.margins,
     transition: options.margins ?? base.transition,
-    scorers: options.scorers ?? base.scorers,
+    ...chosenArms(base, options),
     budgetSeconds: options.budgetSeconds ?? base.budgetSeconds,
   };
   for (const depth of profile.depths) {
@@ -169,6 +201,7 @@ export function retrievalProfile(options: RetrievalOptions): RetrievalProfile {
       throw new UsageError(`retrieval: margin ${margin} is not a finite number from -40 to 40`);
     }
   }
+  for (const rival of profile.rivals ?? []) findRival(rival);
   for (const scorer of profile.scorers) {
     const known = SCORERS.map(({ name }) => name);
     if (!known.includes(scorer)) {

@@ -18,7 +18,8 @@ export const retrievalCellSchema: z.ZodType<RetrievalCell> = z.looseObject({
       "`alignment`: the margin at a fixed norm. `stress`: named cases.",
   ),
   arm: z.string().describe(
-    "`dense`, `oracle`, `random`, `window`, `absent`, or `lighthouse-SCORER`.",
+    "`dense`, `oracle`, `random`, `window`, `absent`, `lighthouse-SCORER`, or the name of another " +
+      "implementation.",
   ),
   case: z.string().optional().describe("Id of the case that the cell belongs to."),
   context: z.int().positive().describe("N."),
@@ -38,7 +39,13 @@ export const retrievalCellSchema: z.ZodType<RetrievalCell> = z.looseObject({
     scorer: z.string().describe("Scorer that ranked the entries of the pyramid."),
     dilation: z.int().optional().describe("δ, for scorers that have one."),
   }).optional().describe("Options of the layer, for Lighthouse."),
-  attended: z.int().positive().describe("S, rows attended to."),
+  layer: z.looseObject({
+    preset: z.string().describe("The preset that gave its settings."),
+    options: z.record(z.string(), z.int()).describe("Values of its options."),
+  }).optional().describe("Settings, for another implementation."),
+  attended: z.int().positive().describe(
+    "Rows that the last query attends to: S, for Lighthouse; the mean over trials where they differ.",
+  ),
   needles: count.describe("Needles planted in each trial."),
   trials: z.int().positive().describe("Trials of the cell."),
   correct: count.describe("Trials whose digit was decoded."),

@@ -4,18 +4,22 @@
  * @module
  */
 import type { LighthouseLayer } from "../../kernels/retrieval/lighthouse_last_row.ts";
+import type { LighthouseOptions } from "../../kernels/implementation.ts";
 import { planGeometry } from "../../kernels/lighthouse/lighthouse_geometry.ts";
 import { findScorer, SCORERS } from "../../kernels/lighthouse/scorers/scorers.ts";
 import { resolveBudget } from "../plan/profile.ts";
 import { DIGITS } from "./law.ts";
 import type { RowEdit } from "./planting.ts";
 import type { LayerRule, RetrievalProfile } from "./profile.ts";
+import { type RivalLayer, rivalLayers } from "./rival_arms.ts";
 import type { RetrievalCell } from "../result/result_schema.ts";
 
 /** One arm: a way of choosing the rows that the last query attends to. */
 export interface Arm {
   readonly name: string;
   readonly lighthouse?: LighthouseLayer;
+  /** Another implementation, whose last query's keys the host tells. */
+  readonly rival?: RivalLayer;
   /** Runs for comparison only; its cell belongs to another part. */
   readonly reference?: true;
 }
@@ -35,13 +39,13 @@ export interface Setting {
 }
 
 /** Parts of the suite, at one context each. */
-export const PARTS = ["grid", "keys", "stress", "options", "quadratic"] as const;
+export const PARTS = ["grid", "rivals", "keys", "stress", "options", "quadratic"] as const;
 
 /** Settings of one context that are measured together, on the same trials. */
 export interface PartPlan {
   /**
-   * `grid`: transition, and contexts × depths. `keys`: salience and alignment. `quadratic`: the grid
-   * of a scorer with quadratic cost.
+   * `grid`: transition, and contexts × depths. `rivals`: the same of other implementations. `keys`: salience
+   * and alignment. `quadratic`: the grid of a scorer with quadratic cost.
    */
   readonly name: typeof PARTS[number];
   readonly context: number;
@@ -122,7 +126,26 @@ export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
       ...gridSettings(profile, { context, margins: profile.margins, arms }),
     ]);
   };
+  const rivals = (context: number): PartPlan[] => {
+    if (!profile.rivals) return [];
+    const k = resolveBudget(layer.k, context);
+    const { gathered } = planGeometry(context, { ...layer, k });
+    const layers = rivalLayers(profile, { context, keys: gathered ** 2 / (2 * context), skipped });
+    if (layers.length === 0) return [];
+    const { levels, pooling } = layer;
+    const arms: Arm[] = [
+      ...referenceArms({ levels, pooling, k }),
+      ...layers.map((rival): Arm => ({ name: rival.implementation, rival })),
+    ];
+    return part("rivals", context, [
+      ...profile.transition.map((margin) =>
+        needleSetting({ sweep: "transition", context, depth: 50, margin, arms })
+      ),
+      ...gridSettings(profile, { context, margins: profile.margins, arms }),
+    ]);
+  };
   const keysPart = () => {
+    if (!keys) return [];
     const { context } = keys;
     const arms = [dense, ...keys.layers.flatMap((rule) => lighthouse(context, rule))];
     const at = { context, depth: 50, arms };
@@ -136,11 +159,13 @@ export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
     ]);
   };
   const stressPart = () => {
+    if (!stress) return [];
     const { context, margin } = stress;
     const arms = [dense, ...further(lighthouse(context, layer))];
     return part("stress", context, stressSettings({ context, margin, layer, arms, skipped }));
   };
   const optionsPart = () => {
+    if (!options) return [];
     const { context } = options;
     const arms = [dense, ...further(options.layers.flatMap((rule) => lighthouse(context, rule)))];
     const [margin] = profile.margins;
@@ -156,13 +181,7 @@ export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
     const { levels, pooling } = layer;
     const k = resolveBudget(layer.k, context);
     const arms: Arm[] = [
-      { name: "dense", reference: true },
-      { name: "random", reference: true },
-      {
-        name: `lighthouse-${REFERENCE_SCORER}`,
-        lighthouse: { levels, pooling, k, scorer: REFERENCE_SCORER },
-        reference: true,
-      },
+      ...referenceArms({ levels, pooling, k }),
       ...slow.map((scorer): Arm => ({
         name: `lighthouse-${scorer}`,
         lighthouse: { levels, pooling, k, scorer },
@@ -172,14 +191,26 @@ export function planRetrieval(profile: RetrievalProfile): RetrievalPlan {
     return part("quadratic", context, gridSettings(profile, { context, margins, arms }));
   };
   const parts = [
-    ...contexts.filter((context) => context <= SHORT_CONTEXT).flatMap(grid),
+    ...contexts.filter((context) => context <= SHORT_CONTEXT)
+      .flatMap((context) => [...grid(context), ...rivals(context)]),
     ...keysPart(),
     ...stressPart(),
     ...optionsPart(),
-    ...contexts.filter((context) => context > SHORT_CONTEXT).flatMap(grid),
+    ...contexts.filter((context) => context > SHORT_CONTEXT)
+      .flatMap((context) => [...grid(context), ...rivals(context)]),
     ...contexts.flatMap(quadratic),
   ];
   return { parts, skipped: [...new Set(skipped)] };
+}
+
+/** Arms of a grid that run beside others for comparison only. */
+function referenceArms(layer: LighthouseOptions): Arm[] {
+  const lighthouse = { ...layer, scorer: REFERENCE_SCORER };
+  return [
+    { name: "dense", reference: true },
+    { name: "random", reference: true },
+    { name: `lighthouse-${REFERENCE_SCORER}`, lighthouse, reference: true },
+  ];
 }
 
 /** Depths × margins at one context. */

@@ -36,6 +36,11 @@ import type { LayerRows } from "../../kernels/retrieval/layer_rows.ts";
 import { Readback } from "../../kernels/retrieval/readback.ts";
 import { scaleTensor } from "../../kernels/retrieval/scale_tensor.ts";
 import {
+  createWeightedRows,
+  type WeightedList,
+  type WeightedRows,
+} from "../../kernels/retrieval/weighted_rows.ts";
+import {
   originalRows,
   type PlantedRow,
   plantQuery,
@@ -66,6 +71,8 @@ export interface AttendRequest {
   readonly layers?: readonly LighthouseLayer[];
   /** Base rows of each head whose selection is requested, the same number for all. */
   readonly watched?: readonly (readonly number[])[];
+  /** One sum of weighted rows of V each: the list of each head. */
+  readonly lists?: readonly (readonly WeightedList[])[];
   readonly signal?: AbortSignal;
 }
 
@@ -74,6 +81,8 @@ export interface AttendResult {
   /** By pass, then by head. */
   readonly plain: readonly AttendedRow[][];
   readonly layers: readonly LayerRows[];
+  /** By list, then by head: `[d]`. */
+  readonly listed: readonly Float64Array[][];
 }
 
 /** A batch of trials of one shape, reused from seed to seed. */
@@ -84,6 +93,7 @@ export class TrialBatch {
   readonly #lastRow: LastRow;
   readonly #dispatch: Dispatch;
   readonly #layers: LighthouseRows;
+  readonly #sums = new Map<number, WeightedRows>();
   #seed = 0;
   #queries: (Float32Array | Float16Array)[] = [];
   #edited: number[][] = [];
@@ -201,7 +211,7 @@ export class TrialBatch {
    * @returns a function that waits for the results.
    */
   async start(request: AttendRequest): Promise<() => Promise<AttendResult>> {
-    const { plain, layers = [], watched = [], signal } = request;
+    const { plain, layers = [], watched = [], lists = [], signal } = request;
     const { heads } = this.shape;
     const { filters, partials, plan } = this.#lastRow;
     const readback = new Readback(this.#gpu, plain.length * partials.size);
@@ -219,6 +229,8 @@ export class TrialBatch {
     const read = readback.read();
     // Awaited later; a lost device is reported there.
     read.catch(() => {});
+    const sums: (() => Promise<Float64Array[]>)[] = [];
+    for (const own of lists) sums.push(await this.#startSum(own));
     const finishLayers = await this.#layers.start(layers, watched, { signal });
     return async () => {
       const bytes = await read;
@@ -227,8 +239,35 @@ export class TrialBatch {
           mergePartials(plan, new Float32Array(bytes, place, partials.size / 4)).map(([row]) => row)
         ),
         layers: await finishLayers(),
+        listed: await Promise.all(sums.map((finish) => finish())),
       };
     };
+  }
+
+  /** Submits sums of weighted rows; the returned function waits for the result, `[heads][d]`. */
+  async #startSum(lists: readonly WeightedList[]): Promise<() => Promise<Float64Array[]>> {
+    const longest = lists.reduce((most, { rows }) => Math.max(most, rows.length), 1);
+    // Few sizes serve lists of all lengths.
+    const width = Math.min(2 ** Math.ceil(Math.log2(longest)), this.shape.context);
+    let sum = this.#sums.get(width);
+    if (!sum) {
+      const values = this.inputs.v.blocks[0].data;
+      sum = await createWeightedRows(this.#gpu, { ...this.shape, width }, values);
+      this.#sums.set(width, sum);
+    }
+    const { dispatch, partials, outputs, write } = sum;
+    write(lists);
+    const readback = new Readback(this.#gpu, partials.size);
+    const encoder = this.#gpu.device.createCommandEncoder({ label: "weighted rows" });
+    const pass = encoder.beginComputePass();
+    encodeDispatches(pass, [dispatch]);
+    pass.end();
+    const place = readback.take(encoder, partials);
+    readback.submit(encoder, "weighted rows");
+    const read = readback.read();
+    // Awaited later; a lost device is reported there.
+    read.catch(() => {});
+    return async () => outputs(new Float32Array(await read, place, partials.size / 4));
   }
 
   /** Logits of all rows for the last query as the last `attend` computed them, f32 `[N]` by head. */
@@ -247,6 +286,8 @@ export class TrialBatch {
 
   /** Frees everything. */
   destroy(): void {
+    this.#sums.forEach((sum) => sum.destroy());
+    this.#sums.clear();
     this.#layers.destroy();
     this.#lastRow.destroy();
     Object.values(this.inputs).forEach((tensor) => tensor.destroy());

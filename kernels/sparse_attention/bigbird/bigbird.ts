@@ -24,6 +24,7 @@ const OPTIONS: readonly OptionDescriptor[] = [
     flag: "block",
     least: 16,
     powerOfTwo: true,
+    rule: true,
     initial: 64,
     help: "rows of a block",
     sweep: "Block",
@@ -157,6 +158,17 @@ export const bigBird: Implementation = denseImplementation({
         globalBlocks: 2,
         windowBlocks: 2,
         randomBlocks: "9N/32768-4",
+        patternSeed: 1,
+      },
+    },
+    {
+      // The same pairs where the lists of blocks of 64 would be too long, or shorter than four: nine blocks.
+      name: "matched-blocks",
+      options: {
+        block: "N/512",
+        globalBlocks: 2,
+        windowBlocks: 2,
+        randomBlocks: 5,
         patternSeed: 1,
       },
     },

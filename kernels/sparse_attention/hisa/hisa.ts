@@ -28,6 +28,7 @@ const OPTIONS: readonly OptionDescriptor[] = [
     letter: "m",
     flag: "index-blocks",
     least: 2,
+    rule: true,
     initial: 64,
     help: "blocks that a query keeps",
     sweep: "Kept blocks",
@@ -46,8 +47,15 @@ export const hisa: Implementation = indexedImplementation({
       options: { indexHeads: 4, indexDim: 128, indexBlock: 128, indexBlocks: 64, topk: 2048 },
     },
     {
+      // As many kept blocks of 128 tokens at 128K, and enough for the list everywhere else.
       name: "matched",
-      options: { indexHeads: 4, indexDim: 128, indexBlock: 128, indexBlocks: 64, topk: "9N/512" },
+      options: {
+        indexHeads: 4,
+        indexDim: 128,
+        indexBlock: 128,
+        indexBlocks: "N/2048",
+        topk: "9N/512",
+      },
     },
   ],
   style: { color: { light: "#b5446e", dark: "#f093b4" }, mark: "cross" },

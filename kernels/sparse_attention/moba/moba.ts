@@ -29,6 +29,8 @@ const OPTIONS: readonly OptionDescriptor[] = [
     least: BLOCK_UNIT,
     multipleOf: BLOCK_UNIT,
     rule: true,
+    // Matrix units take blocks of whole tiles.
+    ruleStep: 2 * BLOCK_UNIT,
     rounding: "down",
     initial: 512,
     help: "keys of a block",

@@ -11,6 +11,7 @@
  */
 import type { Implementation } from "../../implementation.ts";
 import { fewHeads } from "../../key_heads.ts";
+import { nsaLastQuery } from "./nsa_last_query.ts";
 import { nsaReference } from "./nsa_reference.ts";
 import { blockSpans } from "../moba/moba.ts";
 import { BLOCK_UNIT } from "../gathered_queries/gathered_plan.ts";
@@ -63,6 +64,7 @@ export const nsa: Implementation = {
     visible: (list, row, { options }) => blockSpans(list, { row, block: options!.block! }),
   },
   reference: nsaReference,
+  lastQuery: nsaLastQuery,
   shortOptions: () => SHORT,
   smallest: (problem) => {
     const { options = {} } = problem;

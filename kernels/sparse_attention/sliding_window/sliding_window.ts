@@ -77,6 +77,7 @@ export const slidingWindow: Implementation = denseImplementation({
   descriptors: OPTIONS,
   presets: [
     { name: "published", options: { window: 512, sinks: 4 } },
+    { name: "wide", options: { window: 4096, sinks: 4 } },
     { name: "matched", options: { window: MATCHED, sinks: 4 } },
   ],
   style: { color: { light: "#5b7f00", dark: "#a3cc3b" }, mark: "square" },
