@@ -34,6 +34,8 @@ export interface PointSource {
   readonly case?: string;
   /** A page or place with more details; preferred to the case. */
   readonly href?: string;
+  /** Said beside where it is. */
+  readonly remark?: string;
 }
 
 /**
@@ -85,7 +87,7 @@ export function readoutPoint(
     ? null
     : `${ENDS[source.kind ?? "unknown"]}${say(low)} to ${say(high)}`;
   return [
-    where,
+    source.remark === undefined ? where : `${where}, ${source.remark}`,
     say(value),
     interval,
     source.count ?? null,

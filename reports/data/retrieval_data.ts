@@ -21,6 +21,8 @@ export interface HeatMap {
 export const DENSE_ARM = "dense";
 /** The arm of the paper’s figure, and its scorer. */
 export const NORM_ARM = "lighthouse-norm";
+/** The arm that keeps as many rows as Lighthouse, whichever they are. */
+export const RANDOM_ARM = "random";
 /** Scorer of {@linkcode NORM_ARM}. */
 export const NORM_SCORER = "norm";
 
@@ -35,7 +37,7 @@ const ARM_ORDER = [
   "lighthouse-dilated",
   "lighthouse-gla",
   "oracle",
-  "random",
+  RANDOM_ARM,
   "window",
 ];
 

@@ -1,5 +1,5 @@
 /**
- * Which blocks queries select, for layers whose queries select blocks of keys by the inputs.
+ * Which blocks or tokens queries select, for layers whose queries select keys by the inputs.
  *
  * @module
  */
@@ -7,11 +7,13 @@ import type {
   BlockSelectionRecord,
   CaseRecord,
   Result,
+  TokenSelectionRecord,
 } from "../../suites/result/result_schema.ts";
 import { Table } from "../charts/figure.tsx";
 import { ABSENT, formatCount, formatPercent, formatSignificant } from "../text/format.ts";
 import { type Section, Spread } from "./section.tsx";
 
+type Indexing = CaseRecord & { readonly tokenSelection: TokenSelectionRecord };
 type Selecting = CaseRecord & { readonly blockSelection: BlockSelectionRecord };
 
 /** What readers have to know of the implementations of some cases. */
@@ -63,6 +65,55 @@ export function blockSelectionSection(result: Result, prefix: string): Section |
           Each query of each head attends to its own block and to the earlier ones that score best.
           Inputs are random numbers without structure, so scores lie close together: how firm these
           choices are says little of trained models.
+        </p>
+      </Spread>
+    ),
+  };
+}
+
+/** The section on tokens that an index selects, or null if the result has no data for it. */
+export function tokenSelectionSection(result: Result, prefix: string): Section | null {
+  const cases = result.cases.filter((one): one is Indexing =>
+    one.tokenSelection !== undefined && one.tokenSelection.queries > 0
+  );
+  if (cases.length === 0) return null;
+  const share = (part: number, all: number) => all === 0 ? ABSENT : formatPercent(part / all);
+  return {
+    id: `${prefix}token-selection`,
+    nav: "Selected tokens",
+    content: (
+      <Spread
+        title="Which tokens an index selects"
+        figure={
+          <Table
+            caption="Lists of sampled queries that have more tokens before them than they select"
+            columns={[
+              { title: "Case" },
+              { title: "Queries", numeric: true },
+              { title: "Within a window of as many tokens", numeric: true },
+              { title: "At random that would be", numeric: true },
+              { title: "Of what an index over all tokens selects", numeric: true },
+            ]}
+            rows={cases.map((
+              { id, tokenSelection: { queries, tokens, near, expected, whole } },
+            ) => [
+              id,
+              formatCount(queries),
+              share(near, tokens),
+              share(expected, tokens),
+              whole ? share(whole.same, whole.tokens) : ABSENT,
+            ])}
+          />
+        }
+      >
+        <p>
+          An index scores tokens, and every head attends to the best. Where it ranks blocks first,
+          tokens of the blocks that it drops are lost: the last column says how many of those that
+          an index over all tokens selects are left.
+        </p>
+        <p>
+          Its inputs are random numbers without structure, of which the mean of a block says
+          nothing: that share is low by nature, and says little of trained models.
         </p>
       </Spread>
     ),

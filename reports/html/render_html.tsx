@@ -16,7 +16,7 @@ import { contextParallelSection } from "./context_parallel_section.tsx";
 import { experimentSection } from "./experiment_section.tsx";
 import { findingsSection } from "./findings_section.tsx";
 import { memorySection } from "./memory_section.tsx";
-import { blockSelectionSection } from "./block_selection_section.tsx";
+import { blockSelectionSection, tokenSelectionSection } from "./block_selection_section.tsx";
 import { selectionSection } from "./selection_section.tsx";
 import { ceilingSection } from "./ceiling_section.tsx";
 import { latencySection } from "./latency_section.tsx";
@@ -33,6 +33,7 @@ import { missingSection } from "./missing_section.tsx";
 import { PACKED_TYPE, packJson } from "./pack_json.ts";
 import { type PageImage, renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
+import { rivalsSection } from "./rivals_section.tsx";
 import { together } from "./text_parts.tsx";
 import { sampleSection } from "./sample_section.tsx";
 
@@ -73,6 +74,7 @@ const FINDINGS: readonly SectionOf[] = [
   findingsSection,
   latencySection,
   speedupSection,
+  rivalsSection,
   stageSection,
   ceilingSection,
   sweepSection,
@@ -81,6 +83,7 @@ const FINDINGS: readonly SectionOf[] = [
   trainingSection,
   selectionSection,
   blockSelectionSection,
+  tokenSelectionSection,
   retrievalSection,
   contextParallelSection,
   peerSection,

@@ -25,7 +25,9 @@ import type { Section } from "./section.tsx";
 /** The section, or null if the result has no data for it. */
 export function retrievalSection(result: Result, prefix: string): Section | null {
   const record = result.retrieval;
-  if (!record || record.cells.length === 0 && !record.checkpoint) return null;
+  // Cells of other implementations are shown beside their times.
+  const own = record && { ...record, cells: record.cells.filter(({ layer }) => !layer) };
+  if (!record || !own || record.cells.length === 0 && !record.checkpoint) return null;
   const failed = record.instrument.filter(({ passed }) => !passed).length;
   const blocks = [
     InstrumentBlock,
@@ -49,7 +51,7 @@ export function retrievalSection(result: Result, prefix: string): Section | null
         <p class="lead">
           {leadText(record)}
         </p>
-        {blocks.map((Part) => <Part record={record} prefix={prefix} described={result} />)}
+        {blocks.map((Part) => <Part record={own} prefix={prefix} described={result} />)}
         <Details record={record} />
       </>
     ),

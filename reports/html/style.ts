@@ -261,7 +261,7 @@ button[hidden]{display:none}
   @page{margin:16mm 14mm}
   body{font-size:10pt;background:#fff}
   nav,.skip,button,.filters,.readout,.ring,.export,.data,details:not(.rerun,.folded){display:none}
-  .legend button{display:flex}
+  .legend button{display:flex;margin:0;padding:0;max-width:100%}
   th .sort{display:inline}
   th[aria-sort] .sort::after{content:""}
   main,footer{max-width:none;padding:0}

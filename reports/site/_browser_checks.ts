@@ -272,7 +272,7 @@ async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
   const { page } = await openPage(browser);
   for (
     const path of [
-      ...["index.html", report, COMPARE, trend],
+      ...["index.html", report, COMPARE, trend, "rivals/index.html"],
       ...(ALL_CASES
         ? ["devices/index.html", "trends/index.html", "claims/speedup-forward.html"]
         : []),
@@ -298,6 +298,8 @@ async function checkSight(browser: Browser, { sample, report, trend }: Sites) {
     { name: "compare-dark", path: COMPARE, colorScheme: "dark" as const },
     { name: "compare-narrow", path: COMPARE, width: 390 },
     { name: "devices-light", path: "devices/index.html", width: 1100 },
+    { name: "rivals-print", path: "rivals/index.html", media: "print" as const, width: 794 },
+    { name: "rivals-narrow", path: "rivals/index.html", width: 390 },
   ];
   for (const { name, path, colorScheme = "light" as const, media, width = 1280, id } of looks) {
     await check(`looks right: ${name}`, async () => {

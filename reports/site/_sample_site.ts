@@ -2,6 +2,7 @@
 import type { Result } from "../../suites/result/result_schema.ts";
 import { hostileResult } from "../../suites/result/_hostile_result.ts";
 import { sampleRetrieval } from "../../suites/result/_sample_retrieval.ts";
+import { addRivals } from "../../suites/result/_sample_rivals.ts";
 import { type SampleOptions, sampleResult } from "../../suites/result/_sample_result.ts";
 import type { NamedResult } from "../data/twins.ts";
 
@@ -28,6 +29,8 @@ export function sampleRuns(count = 10): NamedResult[] {
     software: true,
     description: "llvmpipe (LLVM 0.0)",
   });
+  software.retrieval = sampleRetrieval();
+  addRivals(software);
   return [...gpu, { name: "processor.json", result: software }];
 }
 

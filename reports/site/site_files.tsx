@@ -15,6 +15,7 @@ import { pairPage } from "./pair_page.tsx";
 import { planPairs } from "./pairs.ts";
 import { feedFile } from "./feed.ts";
 import { indexPage } from "./index_page.tsx";
+import { rivalsPage } from "./rivals_page.tsx";
 import type { Site, SiteRun } from "./runs.ts";
 import { imagePath, type PreviewRenderer, previewSvg, runImage } from "./preview.tsx";
 import { schemaPages } from "./schema_pages.tsx";
@@ -54,6 +55,7 @@ export function* siteFiles(site: Site, options: SiteOptions = {}): Generator<Sit
   yield devicesPage(site, pairs);
   yield* trendPages(site, trends, names);
   yield* claimPages(site, claims);
+  yield rivalsPage(site);
   yield* docPages(options.docs ?? []);
   yield* schemaPages();
   yield feedFile({ site, pairs, trends, names }, options);

@@ -26,6 +26,7 @@ const ENTRIES = [
   ["Compare", "compare/index.html"],
   ["Trends", "trends/index.html"],
   ["Claims", "claims/index.html"],
+  ["Rivals", "rivals/index.html"],
   ["Docs", "docs/index.html"],
   ["Schemas", "schema/index.html"],
 ] as const;
