@@ -5,16 +5,13 @@
  */
 import type { JSX } from "preact";
 import { DevicePanel, NoDevice } from "./device_panel.tsx";
-import { budgetOf, type ModeName, modeOf, MODES } from "./modes.ts";
+import { type ModeName, modeOf, MODES, secondsOf } from "./modes.ts";
 import type { PublishedDevice } from "./page_html.ts";
 import { type ResultActions, ResultPanel } from "./result_panel.tsx";
 import { RunPanel } from "./run_panel.tsx";
 import { spokenSeconds } from "./spoken.ts";
 import { isBusy, type PageState } from "./state.ts";
 import { TrainingPanel } from "./training_panel.tsx";
-
-/** Seconds that opening the device, calibrating and compiling usually take. */
-const OPENING_SECONDS = 10;
 
 /** What a person can do on the page. */
 export interface Actions extends ResultActions {
@@ -101,8 +98,7 @@ function StartPanel(
               <span>
                 <strong>{title}</strong> {covers}{" "}
                 <span class="facts">
-                  About {spokenSeconds(budgetOf(mode, { software }) + OPENING_SECONDS)}, at most
-                  {" "}
+                  About {spokenSeconds(secondsOf(mode, { software }))}, at most{" "}
                   {memoryBytes / 2 ** 30} GiB of device memory.
                 </span>
               </span>

@@ -21,7 +21,7 @@ export interface ShownResult {
 /** A run under way. */
 export interface Running {
   readonly mode: ModeName;
-  /** Seconds of checks and measurements. */
+  /** Seconds of the whole run. */
   readonly budgetSeconds: number;
   /** Milliseconds of `performance.now()` when it began. */
   readonly startedAt: number;
@@ -97,9 +97,6 @@ export type Happening =
   | { readonly type: "kept"; readonly kept: ShownResult | null }
   | { readonly type: "other-tab"; readonly busy: boolean }
   | { readonly type: "error"; readonly line: string | null };
-
-/** Seconds that opening, calibrating and compiling may take beside a mode's budget. */
-export const START_SECONDS = 20;
 
 /** Lines of finished cases that the page keeps. */
 const MOST_LINES = 200;
@@ -282,7 +279,7 @@ export function secondsLeft(running: Running, at: number): number | null {
   const { moment, momentAt, startedAt, budgetSeconds } = running;
   if (moment === null || moment.total === 0) return null;
   const elapsed = (at - startedAt) / 1e3;
-  const bound = budgetSeconds + START_SECONDS - elapsed;
+  const bound = budgetSeconds - elapsed;
   if (moment.remainingSeconds === null) return Math.max(0, bound);
   const estimate = moment.remainingSeconds - (at - momentAt) / 1e3;
   const pace = elapsed * (moment.total - moment.done) / Math.max(moment.done, 1);

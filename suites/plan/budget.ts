@@ -45,6 +45,7 @@ export class Budget {
   readonly #deadline: number;
   readonly #now: () => number;
   readonly #seconds: number;
+  readonly #always: ReadonlySet<string>;
   readonly #scales = new Map<string, number>();
   /** How many times slower the device was during calibration than it is now. */
   #slowness = 1;
@@ -56,18 +57,24 @@ export class Budget {
   /** What the first and the last case of each kind took besides their executions. */
   readonly #setups = new Map<string, { first: Setup; last: Setup }>();
 
-  /** @param options `seconds` from now on; `now` in seconds, for tests. */
+  /**
+   * @param options `seconds` in all, of which `spent` are over; `always`: ids of cases that get their
+   * minimum even if nothing is left; `now` in seconds, for tests.
+   */
   constructor(options: {
     calibration: CalibrationRecord;
     samples: { minimum: number; maximum: number };
     seconds: number;
+    spent?: number;
+    always?: ReadonlySet<string>;
     now?: () => number;
   }) {
     this.#calibration = options.calibration;
     this.#samples = options.samples;
     this.#now = options.now ?? (() => performance.now() / 1e3);
     this.#seconds = options.seconds;
-    this.#deadline = this.#now() + options.seconds;
+    this.#always = options.always ?? new Set();
+    this.#deadline = this.#now() + options.seconds - (options.spent ?? 0);
   }
 
   /** The clock of the budget, seconds. */
@@ -95,6 +102,7 @@ export class Budget {
    * is promised samples may take at most half of the budget: the longest case must not be the only one.
    */
   affords(entry: PlannedCase, options: { reserve: number; peer: boolean }): boolean {
+    if (this.#always.has(entry.id)) return true;
     const left = this.left - options.reserve;
     const needed = this.caseSeconds(entry, 2 * this.rounds.least);
     if (needed > this.limitOf(entry)) return false;
@@ -111,7 +119,8 @@ export class Budget {
    * execution. The host's overhead does not count: a host can stall.
    */
   canFinish(entry: PlannedCase): boolean {
-    return this.predict(entry) * 2 * this.rounds.least <= Math.max(0, this.left);
+    return this.#always.has(entry.id) ||
+      this.predict(entry) * 2 * this.rounds.least <= Math.max(0, this.left);
   }
 
   /** Rounds that a group is promised. It gets them before other groups get more than their minimum. */

@@ -32,12 +32,16 @@ const group = (id: string, seconds: number): PlannedGroup => ({
   candidates: [],
 });
 
-function createBudget(seconds: number) {
+function createBudget(
+  seconds: number,
+  more: { spent?: number; always?: ReadonlySet<string> } = {},
+) {
   let time = 0;
   const budget = new Budget({
     calibration: { clock: "gpu", fmaF32: summarize([1e12]) },
     samples: { minimum: 2, maximum: 20 },
     seconds,
+    ...more,
     now: () => time,
   });
   return { budget, pass: (seconds: number) => time += seconds };
@@ -256,4 +260,16 @@ Deno.test("Budget: a guess holds until something was seen, and for no other rate
   budget.assume(step, 1);
   about(budget.predict(step), 50);
   assert.ok(!budget.knows(layer));
+});
+
+Deno.test("Budget: what was spent before is not there, and cases that always run get their least", () => {
+  const { budget } = createBudget(20, { spent: 25, always: new Set(["first"]) });
+  assert.ok(budget.left < 0);
+  const [first, second] = [fakeCase("first", 3), fakeCase("second", 0.01)];
+  const plain = { reserve: 0, peer: false };
+  assert.deepEqual([first, second].map((entry) => budget.affords(entry, plain)), [true, false]);
+  assert.deepEqual([first, second].map((entry) => budget.canFinish(entry)), [true, false]);
+  // Nothing beyond the least.
+  about(budget.allowance({ baseline: first, candidates: [] }, []), 6);
+  assert.equal(budget.minimumGroupSeconds, 0);
 });

@@ -25,7 +25,7 @@ import type {
 } from "../result/result_schema.ts";
 import { isApart, type Measurer } from "../suite.ts";
 import { SUITES } from "../suites.ts";
-import { loadSuites, planRun } from "./plan_run.ts";
+import { firstCases, loadSuites, planRun } from "./plan_run.ts";
 import { rejudgeLive, rejudgeResult } from "./rejudge.ts";
 import { runSchedule } from "./schedule.ts";
 
@@ -93,13 +93,19 @@ const DIGEST = { output: "the same bits" };
  * Runs a plan on a model.
  *
  * @param options those of the plan; `speed` of the device (default: always the full clock);
- * `calibratedAt`: its speed during calibration (default 1).
+ * `calibratedAt`: its speed during calibration (default 1); `spent`: seconds of the budget that are over
+ * when the kernels are compiled (default 0); `leastGroups` as of a run.
  */
 export async function runOnModel(
   model: DeviceModel,
-  options: PlanOptions & { speed?: Speed; calibratedAt?: number },
+  options: PlanOptions & {
+    speed?: Speed;
+    calibratedAt?: number;
+    spent?: number;
+    leastGroups?: number;
+  },
 ): Promise<ModelledRun> {
-  const { speed = () => 1, calibratedAt = 1, ...planOptions } = options;
+  const { speed = () => 1, calibratedAt = 1, spent, leastGroups = 0, ...planOptions } = options;
   const profiles = [planOptions.profile];
   const suites = await loadSuites(SUITES, { options: planOptions, profiles });
   const plan = planRun(planOptions, model.device, { registry: IMPLEMENTATIONS, suites });
@@ -110,6 +116,8 @@ export async function runOnModel(
     calibration: calibration.record,
     samples: plan.profile.samples,
     seconds: plan.profile.budgetSeconds,
+    spent,
+    always: firstCases(plan, leastGroups),
     now: () => time.now,
   });
   const live: Session["live"] = new Set();

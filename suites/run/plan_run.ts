@@ -120,6 +120,15 @@ export function plannedLayers({ suites }: Pick<RunPlan, "suites">): PlannedCase[
   return plannedCases({ suites: suites.filter(({ suite }) => suite.record.layers) });
 }
 
+/** Ids of the cases in the first groups that can run; checks are none of them. */
+export function firstCases({ suites }: Pick<RunPlan, "suites">, count: number): Set<string> {
+  const groups = suites.filter(({ suite }) => !suite.record.checks)
+    .flatMap(({ plan: { groups } }) => groups)
+    .map((group) => membersOf(group).filter((entry) => entry.plan && !entry.skip))
+    .filter((members) => members.length > 0);
+  return new Set(groups.slice(0, count).flat().map(({ id }) => id));
+}
+
 /** Suites that measure within the run's budget, and those that keep their own time. */
 export function partSuites({ suites }: Pick<RunPlan, "suites">): {
   readonly budgeted: readonly PlannedSuite[];

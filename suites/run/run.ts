@@ -24,6 +24,7 @@ import { compileAhead } from "./compile_ahead.ts";
 import type { Host, Store } from "./host.ts";
 import { emptyResult } from "./new_result.ts";
 import {
+  firstCases,
   partSuites,
   planIdentity,
   plannedCases,
@@ -210,10 +211,13 @@ export class Run {
   async #measure(suites: readonly PlannedSuite[], calibration: Calibration): Promise<void> {
     const { profile } = this.#plan;
     const keeper = this.#keeper;
+    const { budgetBegan, leastGroups = 0 } = this.#options;
     const budget = keeper.budget = new Budget({
       calibration: calibration.record,
       samples: profile.samples,
       seconds: profile.budgetSeconds,
+      spent: budgetBegan === undefined ? 0 : (performance.now() - budgetBegan) / 1e3,
+      always: firstCases({ suites }, leastGroups),
     });
     const session: Session = {
       ...this.#session,

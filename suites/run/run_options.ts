@@ -26,6 +26,16 @@ export interface SuiteOptions extends Omit<PlanOptions, "profile" | "peerNames">
   resume?: boolean;
   /** Replace a result that already exists in `out`. Default false: it is refused. */
   force?: boolean;
+  /**
+   * When the budget began, in milliseconds of `performance.now()`: opening the device, calibrating and
+   * compiling count too. Default: it begins when the kernels are compiled.
+   */
+  budgetBegan?: number;
+  /**
+   * Groups of cases, in the order in which they run, that get their minimum of samples even if the
+   * budget is over by then: a short run on a slow device has a number to show. Default 0.
+   */
+  leastGroups?: number;
   /** The command line that the result names. */
   command?: readonly string[];
   /** An open device, for example for tests; it stays open. */

@@ -38,3 +38,35 @@ Deno.test("runSuite: no time left is told before the layers to come have run onc
     gpu.destroy();
   }
 });
+
+Deno.test("runSuite: a budget that was over before the first case still measures the first group", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  try {
+    const { cases, ratios } = await runCalibrated({
+      profile: "smoke",
+      suites: ["latency"],
+      contexts: [512, 1024],
+      headDims: [32],
+      options: { pooling: [2], k: [128] },
+      scorers: ["norm"],
+      budgetSeconds: 10,
+      budgetBegan: performance.now() - 1e6,
+      leastGroups: 1,
+      seed: 3,
+      gpu,
+    }, { calibration: CALIBRATION });
+    const found = cases.filter(({ suite }) => suite === "latency").map((
+      { shape, status, samples },
+    ) => [shape.context, status, samples.length]);
+    assert.deepEqual(found.sort(), [
+      [1024, "skipped", 0],
+      [1024, "skipped", 0],
+      [512, "ok", 2],
+      [512, "ok", 2],
+    ]);
+    assert.equal(ratios.length, 1);
+  } finally {
+    gpu.destroy();
+  }
+});
