@@ -5,6 +5,7 @@
  */
 import type { ChartCell } from "../reports/charts/chart_data.ts";
 import { toCsv } from "../reports/html/client/saved_data.ts";
+import { cellData } from "../reports/html/retrieval_export.ts";
 import { renderReport } from "../reports/render_report.ts";
 import type { CaseRecord, Result } from "../suites/result/result_schema.ts";
 
@@ -25,7 +26,7 @@ export function exportResult(what: Exclude<Export, "picture">, result: Result): 
     case "json":
       return { name: `${base}.json`, type: "application/json", content: resultJson(result) };
     case "csv":
-      return { name: `${base}.csv`, type: "text/csv", content: casesCsv(result.cases) };
+      return { name: `${base}.csv`, type: "text/csv", content: resultCsv(result) };
     case "markdown":
       return {
         name: `${base}.md`,
@@ -37,15 +38,24 @@ export function exportResult(what: Exclude<Export, "picture">, result: Result): 
   }
 }
 
+/** The cells of a needle run, which times nothing; else the cases. */
+function resultCsv({ cases, retrieval }: Result): string {
+  const timed = cases.some(({ statistic }) => statistic !== undefined);
+  return retrieval === undefined || timed ? casesCsv(cases) : toCsv(cellData(retrieval.cells));
+}
+
 /** The result file's text, as the command line writes it. */
 export function resultJson(result: Result): string {
   return `${JSON.stringify(result, null, 1)}\n`;
 }
 
+/** Letters of a device's name in a file's name. */
+const MOST_NAME_LETTERS = 60;
+
 /** `lighthouse-apple-m3-2026-11-30`: letters, digits and hyphens. */
 export function fileBase({ environment, startedAt }: Result): string {
   const device = environment.device.name.toLowerCase().replace(/[^a-z0-9]+/g, "-")
-    .replace(/^-|-$/g, "");
+    .slice(0, MOST_NAME_LETTERS).replace(/^-|-$/g, "");
   return `lighthouse-${device || "device"}-${startedAt.slice(0, 10)}`;
 }
 

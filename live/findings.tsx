@@ -6,12 +6,36 @@
 import type { JSX } from "preact";
 import { judgeClaims } from "../reports/claims/claims.ts";
 import { VerdictMark } from "../reports/html/first_screen.tsx";
-import { formatContext, formatRatio, formatSpread } from "../reports/text/format.ts";
-import type { Result } from "../suites/result/result_schema.ts";
+import { formatContext, formatPlural, formatRatio, formatSpread } from "../reports/text/format.ts";
+import { plainText } from "../suites/result/plain_text.ts";
+import type { CaseRecord, Result } from "../suites/result/result_schema.ts";
 import type { PublishedDevice } from "./page_html.ts";
 import { NeedleMap } from "./needle_map.tsx";
 import { SpeedupFigure } from "../reports/html/speedup_figure.tsx";
 import { forwardSeries } from "./speedups.ts";
+
+/** Characters of a reason that are shown; the report has all of it. */
+const MOST_REASON_CHARACTERS = 300;
+
+/** Why a case failed, from a file that may hold anything. */
+function reasonOf({ reason }: CaseRecord): string {
+  const text = plainText(reason ?? "no reason given");
+  return text.length > MOST_REASON_CHARACTERS
+    ? `${text.slice(0, MOST_REASON_CHARACTERS)}…`
+    : text.replace(/\.$/, "");
+}
+
+/** What published devices reached at the same context. */
+function Beside(
+  { context, published }: { context: number; published: readonly PublishedDevice[] },
+): JSX.Element | null {
+  const beside = published.flatMap(({ device, stack, points }) => {
+    const point = points.find((one) => one.context === context);
+    return point === undefined ? [] : [`${formatRatio(point.ratio)} on ${device} (${stack})`];
+  });
+  if (beside.length === 0) return null;
+  return <p>Published runs at that context: {beside.join(", ")}.</p>;
+}
 
 /** The findings of a partial or whole result. */
 export function Findings(
@@ -28,11 +52,15 @@ export function Findings(
       verdict !== "not run" && verdict !== "not the paper's claim"
     )
     : [];
+  const failed = result.cases.filter(({ status }) => status === "failed");
   return (
     <div class="findings">
       {longest !== undefined && (
         <>
-          <p class={large ? "ratio" : "ratio so-far"}>{formatRatio(longest.ratio)}</p>
+          <p class={large ? "ratio" : "ratio so-far"}>
+            {formatRatio(longest.ratio)}
+            {result.environment.adapter.software && <span class="badge">software adapter</span>}
+          </p>
           <p>
             {large ? "" : "So far: "}as fast as this suite's own dense attention at{" "}
             {formatContext(longest.context)} tokens, forward
@@ -41,6 +69,12 @@ export function Findings(
             {longest.kind === "interval" ? `, n = ${longest.count}` : ""}.
           </p>
         </>
+      )}
+      {large && longest !== undefined && <Beside context={longest.context} published={published} />}
+      {large && failed.length > 0 && (
+        <p class="notice failed" role="note">
+          {formatPlural(failed.length, "case")} failed: {reasonOf(failed[0])}.
+        </p>
       )}
       {large && longest === undefined && result.retrieval === undefined && (
         <p>No speed-up was measured: the report below says why each case is missing.</p>
@@ -58,7 +92,7 @@ export function Findings(
           }))}
         />
       )}
-      {result.retrieval !== undefined && <NeedleMap retrieval={result.retrieval} />}
+      <NeedleMap result={result} />
       {verdicts.length > 0 && (
         <ul class="verdicts">
           {verdicts.map(({ id, claim, verdict }) => (

@@ -10,8 +10,10 @@
 import { render } from "preact";
 import { putOnClipboard } from "../reports/html/client/copy.ts";
 import { save } from "../reports/html/client/save.ts";
+import { plainText } from "../suites/result/plain_text.ts";
 import { parseResult } from "../suites/result/read_result.ts";
 import type { Result } from "../suites/result/result_schema.ts";
+import { readAddress } from "./address.ts";
 import { exportResult, resultJson } from "./exports.ts";
 import { type Actions, LivePage } from "./page.tsx";
 import type { PublishedDevice } from "./page_html.ts";
@@ -33,7 +35,10 @@ const MOST_FILE_BYTES = 64 * 2 ** 20;
 /** Results that one comparison shows. */
 const MOST_FILES = 4;
 
-/** Where a run is kept while it goes on, so that a reload does not lose it. */
+/** How long a button says that it copied. */
+const CONFIRMED_MILLISECONDS = 1500;
+
+/** Where the last run is kept, from its first case on, so that a reload does not lose it. */
 const KEPT_KEY = "lighthouse-attention-bench/partial";
 
 /** What automation sees of the page, as `globalThis.lighthouse`. */
@@ -53,16 +58,11 @@ export function startPage(
     published: readonly PublishedDevice[];
   },
 ): PageHandle {
-  const asked = new URLSearchParams(search);
-  let state = firstState({
-    mode: asked.get("mode"),
-    deviceName: asked.get("device") ?? "",
-    seed: wholeOf(asked.get("seed"), { least: 0, most: 2 ** 31 }),
-    budgetSeconds: wholeOf(asked.get("budget"), { least: 1, most: 3600 }) ?? null,
-  });
+  const asked = readAddress(search);
+  let state = firstState(asked);
   let worker = listen(startWorker());
   let ends: (() => void)[] = [];
-  let autostart = asked.has("autostart");
+  let { autostart } = asked;
 
   function happen(event: Happening): void {
     const before = state;
@@ -74,6 +74,10 @@ export function startPage(
       void start();
     }
     if (event.type === "finished") document.getElementById("result-title")?.focus();
+    if (state.error !== null && state.error !== before.error) {
+      // The line is at the top, and the person may be anywhere.
+      document.querySelector("[role=alert]")?.scrollIntoView({ block: "nearest" });
+    }
   }
 
   function listen(fresh: Worker): Worker {
@@ -82,7 +86,6 @@ export function startPage(
       if (data.type === "moment" || data.type === "training") {
         happen({ ...data, at: performance.now() });
       } else happen(data);
-      if (data.type === "finished") keep(null);
     };
     fresh.onerror = (event) => {
       event.preventDefault();
@@ -159,7 +162,12 @@ export function startPage(
       happen({ type: "kept", kept: null });
     },
     save: (what, { result }) => void attempt("save the file", () => saveAs(what, result)),
-    copy: ({ result }) => void attempt("copy", () => copy(resultJson(result))),
+    copy: ({ result }) =>
+      void attempt("copy", async () => {
+        await copy(resultJson(result));
+        happen({ type: "copied", copied: true });
+        setTimeout(() => happen({ type: "copied", copied: false }), CONFIRMED_MILLISECONDS);
+      }),
     close: () => happen({ type: "closed" }),
   };
 
@@ -182,22 +190,29 @@ export function startPage(
   }
 
   async function open(files: readonly File[]): Promise<void> {
-    if (state.running !== null) return;
+    if (state.running !== null) {
+      return happen({
+        type: "error",
+        line: "cannot open a result file during a run: stop it first",
+      });
+    }
     try {
       if (files.length > MOST_FILES) {
-        throw new Error(`${files.length} files; a comparison takes at most ${MOST_FILES}`);
+        throw new Error(
+          `cannot compare ${files.length} result files: the limit is ${MOST_FILES}`,
+        );
       }
       const results: ShownResult[] = [];
       for (const file of files) {
         if (file.size > MOST_FILE_BYTES) {
           throw new Error(
-            `${file.name} has ${Math.ceil(file.size / 2 ** 20)} MiB, the limit is ${
-              MOST_FILE_BYTES / 2 ** 20
-            } MiB`,
+            `cannot use result file ${plainText(file.name)}: it has ${
+              Math.ceil(file.size / 2 ** 20)
+            } MiB, the limit is ${MOST_FILE_BYTES / 2 ** 20} MiB`,
           );
         }
         const result = parseResult(await file.text(), file.name);
-        results.push({ name: file.name, result, own: false });
+        results.push({ name: plainText(file.name), result, own: false });
       }
       happen({ type: "opened", results });
       document.getElementById("result-title")?.focus();
@@ -209,7 +224,13 @@ export function startPage(
   function draw(): void {
     document.documentElement.dataset.state = stateName(state);
     render(
-      <LivePage state={state} actions={actions} at={performance.now()} published={published} />,
+      <LivePage
+        state={state}
+        actions={actions}
+        at={performance.now()}
+        published={published}
+        userAgent={navigator.userAgent}
+      />,
       root,
     );
   }
@@ -221,7 +242,7 @@ export function startPage(
     if (files.length > 0) void open(files);
   });
   addEventListener("beforeunload", (event) => {
-    if (isBusy(state) && !asked.has("autostart")) event.preventDefault();
+    if (isBusy(state) && !asked.autostart) event.preventDefault();
   });
 
   draw();
@@ -229,14 +250,15 @@ export function startPage(
   post({ type: "find-device" });
   return { state: () => state, post };
 
-  /** Offers what a reload cut short. */
+  /** Offers the run that was there before a reload. */
   function restore(): void {
     try {
       const text = sessionStorage.getItem(KEPT_KEY);
       if (text === null) return;
-      const result = parseResult(text, "the run that was cut short");
+      const result = parseResult(text, "the kept run");
       if (result.cases.length === 0) return;
-      happen({ type: "kept", kept: { name: "the run that was cut short", result, own: true } });
+      const name = result.finishedAt === null ? "a run that was cut short" : "the last run";
+      happen({ type: "kept", kept: { name, result, own: true } });
     } catch {
       keep(null);
     }
@@ -259,13 +281,4 @@ export function stateName({ device, running, training, shown }: PageState): stri
   if (isBusy({ running, training })) return "training";
   if (shown.length > 0) return "finished";
   return device.state === "found" ? "ready" : device.state;
-}
-
-/** A whole number of an address, undefined where it is none or out of range. */
-function wholeOf(
-  text: string | null,
-  { least, most }: { least: number; most: number },
-): number | undefined {
-  const value = text === null ? NaN : Number(text);
-  return Number.isInteger(value) && value >= least && value <= most ? value : undefined;
 }

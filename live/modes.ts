@@ -56,7 +56,7 @@ export const MODES: readonly Mode[] = [
   {
     name: "long",
     title: "Long",
-    covers: "The paper's grid, to 512K where the device gets there.",
+    covers: "The paper's grid, up to 512K tokens where the device gets that far.",
     seconds: { gpu: 600, software: 600 },
     memoryBytes: 16 * GIB,
     options: ({ software }) => ({ profile: software ? "smoke" : "paper" }),
@@ -64,7 +64,7 @@ export const MODES: readonly Mode[] = [
   {
     name: "needle",
     title: "Needle",
-    covers: "Hides a needle at each depth of a context and shows which scorers still find it.",
+    covers: "Hides a needle at each depth of a context and shows which scorers find it.",
     seconds: { gpu: 40, software: 90 },
     memoryBytes: GIB / 2,
     options: ({ software }) => ({

@@ -4,11 +4,17 @@
  * @module
  */
 import type { JSX } from "preact";
+import { orderArms } from "../reports/data/retrieval_data.ts";
+import { armName } from "../reports/html/retrieval_block.tsx";
+import { capital } from "../reports/html/section.tsx";
 import { formatContext } from "../reports/text/format.ts";
-import type { RetrievalCell, RetrievalRecord } from "../suites/result/result_schema.ts";
+import { plainText } from "../suites/result/plain_text.ts";
+import type { Result, RetrievalCell } from "../suites/result/result_schema.ts";
 
 /** One map for each arm of the grid; it fills in as the parts of a run finish. */
-export function NeedleMap({ retrieval }: { retrieval: RetrievalRecord }): JSX.Element | null {
+export function NeedleMap({ result }: { result: Result }): JSX.Element | null {
+  const { retrieval, finishedAt } = result;
+  if (retrieval === undefined) return null;
   const grid = retrieval.cells.filter(({ sweep, depth }) =>
     sweep === "grid" && depth !== undefined
   );
@@ -17,20 +23,21 @@ export function NeedleMap({ retrieval }: { retrieval: RetrievalRecord }): JSX.El
   // One margin a map: the one in the middle, where arms differ most.
   const margin = margins[Math.floor(margins.length / 2)];
   const cells = grid.filter((cell) => cell.margin === margin);
-  const contexts = unique(cells.map(({ context }) => context));
+  const contexts = unique([...plannedContexts(result), ...cells.map(({ context }) => context)]);
   const depths = unique(cells.map(({ depth }) => depth!));
   return (
     <section class="needles" aria-labelledby="needles-title">
       <h3 id="needles-title">Where the needle is found</h3>
       <p>
-        A needle whose logit stands {margin}{" "}
-        above the others is hidden at each depth of a context; a cell is the share of trials in
-        which the last token finds it.
+        A needle, a key whose logit stands {margin}{" "}
+        above the others, is hidden at each depth of each context. A cell is the share of trials in
+        which the last token reads its digit. For comparison: the oracle attends to the S rows with
+        the largest logits, random to any S rows, the window to the last S.
       </p>
       <div class="maps">
-        {[...new Set(cells.map(({ arm }) => arm))].map((arm) => (
+        {orderArms(cells.map(({ arm }) => arm)).map((arm) => (
           <table key={arm}>
-            <caption>{arm}</caption>
+            <caption>{capital(plainText(armName(arm)))}</caption>
             <thead>
               <tr>
                 <th scope="col">depth</th>
@@ -46,6 +53,7 @@ export function NeedleMap({ retrieval }: { retrieval: RetrievalRecord }): JSX.El
                       cell={cells.find((one) =>
                         one.arm === arm && one.context === context && one.depth === depth
                       )}
+                      over={finishedAt !== null}
                     />
                   ))}
                 </tr>
@@ -58,8 +66,10 @@ export function NeedleMap({ retrieval }: { retrieval: RetrievalRecord }): JSX.El
   );
 }
 
-function Cell({ cell }: { cell: RetrievalCell | undefined }): JSX.Element {
-  if (cell === undefined) return <td class="empty">…</td>;
+function Cell(
+  { cell, over }: { cell: RetrievalCell | undefined; over: boolean },
+): JSX.Element {
+  if (cell === undefined) return <td class="empty">{over ? "–" : "…"}</td>;
   const share = Math.round(100 * cell.correct / cell.trials);
   return (
     <td
@@ -69,6 +79,13 @@ function Cell({ cell }: { cell: RetrievalCell | undefined }): JSX.Element {
       {share} %
     </td>
   );
+}
+
+/** Contexts that the run will come to, as far as its configuration names them. */
+function plannedContexts({ configuration, finishedAt }: Result): number[] {
+  const { contexts } = (configuration.retrieval ?? {}) as { contexts?: unknown };
+  if (finishedAt !== null || !Array.isArray(contexts)) return [];
+  return contexts.filter((context): context is number => Number.isInteger(context)).slice(0, 12);
 }
 
 function unique(values: readonly number[]): number[] {

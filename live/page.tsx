@@ -4,6 +4,7 @@
  * @module
  */
 import type { JSX } from "preact";
+import { formatBytes, formatPlural } from "../reports/text/format.ts";
 import { DevicePanel, NoDevice } from "./device_panel.tsx";
 import { type ModeName, modeOf, MODES, secondsOf } from "./modes.ts";
 import type { PublishedDevice } from "./page_html.ts";
@@ -27,20 +28,27 @@ export interface Actions extends ResultActions {
 
 /** Everything below the page's heading. `at` is `performance.now()`. */
 export function LivePage(
-  { state, actions, at, published }: {
+  { state, actions, at, published, userAgent }: {
     state: PageState;
     actions: Actions;
     at: number;
     published: readonly PublishedDevice[];
+    /** The browser's. */
+    userAgent: string;
   },
 ): JSX.Element {
   const { device, running, training, shown, error } = state;
+  // A result has the page to itself, until it is closed.
+  const choosing = shown.length === 0 && running === null;
   return (
     <>
       {error !== null && <p class="notice failed" role="alert">{error}</p>}
+      {state.kept !== null && choosing && <Kept state={state} actions={actions} />}
       {device.state === "looking" && <p role="status">Looking for a WebGPU device …</p>}
-      {device.state === "missing" && <NoDevice reason={device.reason} />}
-      {device.state === "found" && (
+      {device.state === "missing" && choosing && (
+        <NoDevice reason={device.reason} userAgent={userAgent} />
+      )}
+      {device.state === "found" && shown.length === 0 && (
         <DevicePanel
           found={device.found}
           name={state.deviceName}
@@ -48,12 +56,12 @@ export function LivePage(
           onName={actions.nameDevice}
         />
       )}
-      {device.state === "found" && running === null && (
+      {device.state === "found" && choosing && (
         <StartPanel state={state} actions={actions} software={device.found.adapter.software} />
       )}
       {running !== null && <RunPanel running={running} at={at} onStop={actions.stop} />}
-      {state.kept !== null && running === null && <Kept state={state} actions={actions} />}
-      {device.state === "found" && (running === null || training !== null) && (
+      {device.state === "found" &&
+        (choosing || training !== null && (shown.length === 0 || isBusy(state))) && (
         <TrainingPanel
           facts={device.found.training}
           training={training}
@@ -63,7 +71,9 @@ export function LivePage(
           onStop={actions.stop}
         />
       )}
-      {shown.length > 0 && <ResultPanel shown={shown} published={published} actions={actions} />}
+      {shown.length > 0 && (
+        <ResultPanel shown={shown} copied={state.copied} published={published} actions={actions} />
+      )}
       {running === null && <OpenFiles onFiles={actions.openFiles} />}
     </>
   );
@@ -99,7 +109,7 @@ function StartPanel(
                 <strong>{title}</strong> {covers}{" "}
                 <span class="facts">
                   About {spokenSeconds(secondsOf(mode, { software }))}, at most{" "}
-                  {memoryBytes / 2 ** 30} GiB of device memory.
+                  {formatBytes(memoryBytes)} of device memory.
                 </span>
               </span>
             </label>
@@ -117,15 +127,22 @@ function StartPanel(
   );
 }
 
-/** What a reload cut short. */
+/** A result of this tab that is not shown. */
 function Kept({ state, actions }: { state: PageState; actions: Actions }): JSX.Element {
   const { result } = state.kept!;
+  const cases = formatPlural(result.cases.length, "case");
   return (
-    <p class="notice" role="note">
-      A run of this tab was cut short; {result.cases.length} of its cases are kept.{" "}
-      <button type="button" onClick={actions.showKept}>Show them</button>{" "}
-      <button type="button" onClick={actions.dropKept}>Discard</button>
-    </p>
+    <div class="notice" role="note">
+      <p>
+        {result.finishedAt === null
+          ? `A run of this tab was cut short; ${cases} finished before that.`
+          : `The last run of this tab is kept: ${cases}.`}
+      </p>
+      <p class="actions">
+        <button type="button" onClick={actions.showKept}>Show it</button>
+        <button type="button" onClick={actions.dropKept}>Discard it</button>
+      </p>
+    </div>
   );
 }
 
@@ -135,8 +152,8 @@ function OpenFiles({ onFiles }: { onFiles: Actions["openFiles"] }): JSX.Element 
     <section class="open" aria-labelledby="open-title">
       <h2 id="open-title">Look at a result file</h2>
       <p>
-        Drop one <code>result.json</code>{" "}
-        anywhere on this page to view it, or up to four to compare them. Nothing leaves this
+        Drop a <code>result.json</code>{" "}
+        anywhere on this page to view it, or up to four of them to compare. Nothing leaves this
         computer.
       </p>
       <label class="file">

@@ -66,10 +66,10 @@ export function livePageHtml({ program, build }: PageParts): string {
 </head>
 <body>
 <header>
-<h1>Does Lighthouse attention hold on this GPU?</h1>
+<h1>Does Lighthouse attention's speed-up hold on this GPU?</h1>
 <p>One button runs dense attention and Lighthouse attention
 (<a href="https://arxiv.org/abs/2605.06554">arXiv 2605.06554</a>) as WebGPU kernels in this browser,
-checks every result against float64, and says what of the paper's speed-up your device reproduces.
+checks every result against float64, and says which of the paper's claims this device reproduces.
 Nothing is sent anywhere.</p>
 </header>
 <main id="page"><noscript><p>This page measures with a script, which this browser does not

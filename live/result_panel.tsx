@@ -19,17 +19,19 @@ export interface ResultActions {
 }
 
 const SAVES: readonly (readonly [Export, string])[] = [
-  ["json", "Download JSON"],
-  ["csv", "Download CSV"],
-  ["markdown", "Download Markdown"],
-  ["report", "Download report"],
-  ["picture", "Download picture"],
+  ["json", "JSON"],
+  ["csv", "CSV"],
+  ["markdown", "Markdown"],
+  ["report", "report"],
+  ["picture", "picture"],
 ];
 
 /** One result with its report, or the comparison of several. */
 export function ResultPanel(
-  { shown, published, actions }: {
+  { shown, copied, published, actions }: {
     shown: readonly ShownResult[];
+    /** It was copied a moment ago. */
+    copied: boolean;
     published: readonly PublishedDevice[];
     actions: ResultActions;
   },
@@ -43,24 +45,30 @@ export function ResultPanel(
       </h2>
       {alone && <Findings result={first.result} published={published} large />}
       <p class="actions">
+        <button type="button" onClick={actions.close}>
+          {first.own ? "Measure again" : "Close"}
+        </button>
         {alone && (
-          <>
-            <button type="button" class="primary" onClick={() => actions.copy(first)}>
-              Copy JSON
-            </button>
-            {SAVES.map(([what, label]) => (
-              <button
-                type="button"
-                key={what}
-                onClick={() => actions.save(what, first)}
-              >
-                {label}
-              </button>
-            ))}
-          </>
+          <button type="button" class="primary" onClick={() => actions.copy(first)}>
+            {copied ? "Copied" : "Copy JSON"}
+          </button>
         )}
-        <button type="button" onClick={actions.close}>Close</button>
       </p>
+      {alone && (
+        <p class="actions">
+          <span>Download:</span>
+          {SAVES.map(([what, label]) => (
+            <button
+              type="button"
+              key={what}
+              aria-label={`Download ${label}`}
+              onClick={() => actions.save(what, first)}
+            >
+              {label}
+            </button>
+          ))}
+        </p>
+      )}
       {alone && first.own && (
         <p class="contribute">
           Nothing was sent anywhere. To add this run to a published site, put its file into the

@@ -7,13 +7,18 @@ import type { JSX } from "preact";
 import { formatPlural } from "../reports/text/format.ts";
 import { Findings } from "./findings.tsx";
 import { modeOf } from "./modes.ts";
-import { spokenSeconds } from "./spoken.ts";
+import { spokenSeconds, spokenStep } from "./spoken.ts";
 import { type Running, secondsLeft } from "./state.ts";
 
 /** Lines of finished cases that are visible at once. */
 const VISIBLE_LINES = 8;
 
 const SIGNS = { ok: "✓", failed: "✗", skipped: "–", inconclusive: "?" } as const;
+
+function timeLeft(left: number | null): string {
+  if (left === null) return "no estimate yet";
+  return left < 0.5 ? "this device takes longer than planned" : `about ${spokenSeconds(left)} left`;
+}
 
 /** The run's progress. */
 export function RunPanel(
@@ -28,19 +33,19 @@ export function RunPanel(
       <div class="bar">
         <progress max={100} value={percent} aria-label="Share of the run that is over" />
         <span class="left">
-          {left === null ? "no estimate yet" : `about ${spokenSeconds(left)} left`}
+          {timeLeft(left)}
           {moment !== null && `, ${moment.done} of ${moment.total} cases`}
         </span>
         <button type="button" onClick={onStop} disabled={stopping}>
           {stopping ? "Stopping …" : "Stop and keep what is finished"}
         </button>
       </div>
-      <p class="step" role="status">{moment?.text ?? "Starting …"}</p>
+      <p class="step" role="status">{moment === null ? "Starting …" : spokenStep(moment.text)}</p>
       {hiddenSeconds > 0 && (
         <p class="notice different" role="note">
           This tab was hidden for{" "}
           {spokenSeconds(hiddenSeconds)}. Browsers slow hidden tabs down: keep it in front. The
-          result says so.
+          result will mention it.
         </p>
       )}
       {partial !== null && <Findings result={partial} />}
@@ -48,9 +53,9 @@ export function RunPanel(
         {finished.length === 0 ? "Checks" : `${formatPlural(finished.length, "case")} finished`}
       </h3>
       <ol class="checks">
-        {finished.slice(0, VISIBLE_LINES).map(({ id, status, text }) => (
-          <li key={id} class={status}>
-            <span aria-hidden="true">{SIGNS[status]}</span> <code>{id}</code> {text}
+        {finished.slice(0, VISIBLE_LINES).map(({ id, title, status, text }) => (
+          <li key={id} class={status} title={id}>
+            <span aria-hidden="true">{SIGNS[status]}</span> <strong>{title}:</strong> {text}
           </li>
         ))}
       </ol>

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { caseTitle } from "../reports/text/case_title.ts";
 import type { CaseRecord, Result } from "../suites/result/result_schema.ts";
 import type { Answer, DeviceFound, Moment } from "./protocol.ts";
 import type { TrainingEnd, TrainingMoment } from "./tiny_training.ts";
@@ -54,6 +55,8 @@ export interface Training {
 /** One line of the list of finished cases. */
 export interface FinishedCase {
   readonly id: string;
+  /** The id in words. */
+  readonly title: string;
   readonly status: CaseRecord["status"];
   readonly text: string;
 }
@@ -72,10 +75,12 @@ export interface PageState {
   readonly running: Running | null;
   readonly training: Training | null;
   readonly shown: readonly ShownResult[];
-  /** What a reload or a closed tab cut short, offered again. */
+  /** An own result that is not shown, offered again: a run that a reload cut short, or a closed one. */
   readonly kept: ShownResult | null;
   /** What went wrong last, one line. */
   readonly error: string | null;
+  /** The result was copied a moment ago. */
+  readonly copied: boolean;
   /** Another tab of this page is measuring. */
   readonly otherTab: boolean;
 }
@@ -95,6 +100,7 @@ export type Happening =
   | { readonly type: "opened"; readonly results: readonly ShownResult[] }
   | { readonly type: "closed" }
   | { readonly type: "kept"; readonly kept: ShownResult | null }
+  | { readonly type: "copied"; readonly copied: boolean }
   | { readonly type: "other-tab"; readonly busy: boolean }
   | { readonly type: "error"; readonly line: string | null };
 
@@ -103,11 +109,13 @@ const MOST_LINES = 200;
 
 /** The state before anything happened. */
 export function firstState(
-  { mode, deviceName = "", seed = 1010, budgetSeconds = null }: {
+  { mode, deviceName = "", seed = 1010, budgetSeconds = null, complaint = null }: {
     mode?: string | null;
     deviceName?: string;
     seed?: number;
     budgetSeconds?: number | null;
+    /** What cannot be used of the address. */
+    complaint?: string | null;
   } = {},
 ): PageState {
   return {
@@ -120,7 +128,8 @@ export function firstState(
     training: null,
     shown: [],
     kept: null,
-    error: null,
+    error: complaint,
+    copied: false,
     otherTab: false,
   };
 }
@@ -194,6 +203,7 @@ export function nextState(state: PageState, event: Happening): PageState {
     case "finished":
       return {
         ...state,
+        error: null,
         running: null,
         shown: [{
           name: event.stopped ? "this run, stopped" : "this run",
@@ -204,11 +214,19 @@ export function nextState(state: PageState, event: Happening): PageState {
     case "failed":
       return { ...ended(state), error: event.line };
     case "opened":
-      return running ? state : { ...state, shown: event.results, error: null };
+      return running ? state : {
+        ...state,
+        shown: event.results,
+        kept: state.shown.find(({ own }) => own) ?? state.kept,
+        error: null,
+      };
     case "closed":
-      return { ...state, shown: [] };
+      // A run's own result is offered again, so that closing it loses nothing.
+      return { ...state, shown: [], kept: state.shown.find(({ own }) => own) ?? state.kept };
     case "kept":
       return { ...state, kept: event.kept };
+    case "copied":
+      return { ...state, copied: event.copied };
     case "other-tab":
       return { ...state, otherTab: event.busy };
     case "error":
@@ -255,7 +273,7 @@ function withPartial(running: Running, partial: Result): Running {
 function describe(record: CaseRecord): FinishedCase {
   const { id, status, check, reason } = record;
   const text = reason ?? (check ? "matches float64" : status);
-  return { id, status, text };
+  return { id, title: caseTitle(record), status, text };
 }
 
 /**

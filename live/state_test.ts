@@ -72,7 +72,12 @@ Deno.test("finished cases are listed once, the newest first, and again where the
   const changed = { ...one, status: "failed" as const, reason: "too far off" };
   state = nextState(state, { type: "partial", result: { ...result, cases: [changed, ...rest] } });
   const [first] = state.running!.finished;
-  assert.deepEqual(first, { id: one.id, status: "failed", text: "too far off" });
+  assert.deepEqual(first, {
+    id: one.id,
+    title: "Dense, 8K, forward",
+    status: "failed",
+    text: "too far off",
+  });
   assert.equal(state.running!.finished.length, result.cases.length);
 });
 
@@ -87,6 +92,11 @@ Deno.test("a run ends in a result, a fault, or without a device; nothing is open
   assert.equal(nextState(running, { type: "failed", line: "x" }).error, "x");
   assert.equal(nextState(running, { type: "no-device", reason: "x" }).device.state, "missing");
   assert.equal(firstState({ mode: "nonsense" }).mode, "quick");
+  // Closed, or hidden by somebody's file, the run's own result is offered again.
+  const closed = nextState(done, { type: "closed" });
+  assert.deepEqual([closed.shown, closed.kept], [[], done.shown[0]]);
+  const other = nextState(done, { type: "opened", results: shown });
+  assert.deepEqual([other.shown, other.kept], [shown, done.shown[0]]);
 });
 
 Deno.test("a training ends once, keeps its curves, and shares the device with no run", () => {

@@ -36,9 +36,21 @@ button.primary { background: var(--link); color: var(--paper); border-color: var
 .training .law { stroke-width: 2.4; opacity: 1; }
 .training-status { min-height: 1.55em; }
 .standing { max-width: 40rem; }
+.missing dt { font-weight: 650; margin-top: .9rem; }
+.missing dd { margin: .1rem 0 0; max-width: 44em; }
+.notice.failed::first-letter { text-transform: uppercase; }
+.notice > p { margin: .3rem 0; }
 .checks .failed { color: var(--bad); }
 .ratio { font-size: clamp(2.5rem, 12vw, 5rem); line-height: 1.1; margin: 0; font-weight: 700; }
-.actions { display: flex; flex-wrap: wrap; gap: .5rem; }
+body > header h1 { text-wrap: balance; }
+.actions { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; }
+.findings section { padding: 0; margin: 1rem 0; border: 0; }
+.maps { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
+.maps table { width: auto; min-width: 12rem; }
+.maps caption { color: var(--ink); }
+.maps td { text-align: right; background: color-mix(in srgb, var(--accent) calc(var(--share, 0%) * .45), transparent); }
+.maps th + th { text-align: right; }
+.maps .empty { color: var(--soft); }
 iframe.report { width: 100%; min-height: 30rem; border: 1px solid var(--rule-strong); border-radius: .4rem; }
 @media print { .start, .actions, .open, .file { display: none; } }
 `;

@@ -76,9 +76,8 @@ function Intent({ facts }: { facts: Able }): JSX.Element {
             "and saves nothing."}{" "}
         <span class="facts">
           It ends after {spokenSeconds(limitSeconds)}{" "}
-          at the latest, with fewer steps then; how long this device takes is known after two steps.
-          {" "}
-          {formatBytes(bytes)} of device memory.
+          at the latest, with fewer steps if need be; after two steps it tells how long this device
+          takes. It needs {formatBytes(bytes)} of device memory.
         </span>
       </p>
       <p>
