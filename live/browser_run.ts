@@ -65,7 +65,7 @@ export function browserParts(
 function reasonOf({ kind, message }: DeviceError): string {
   if (kind === "no-webgpu") return "This browser has no WebGPU, or has it switched off.";
   if (kind === "no-adapter") {
-    return "This browser has WebGPU, but found no adapter: no GPU that it trusts, or a blocked driver.";
+    return "This browser has WebGPU, but found no adapter: there is no GPU that it trusts, or its driver is blocked.";
   }
   return message;
 }

@@ -28,7 +28,7 @@ export function DevicePanel(
   const names = Object.keys(CAPABILITIES) as (keyof typeof CAPABILITIES)[];
   return (
     <section class="device" aria-labelledby="device-title">
-      <h2 id="device-title">
+      <h2 id="device-title" tabIndex={-1}>
         {found.name}
         {found.adapter.software && <span class="badge">software adapter</span>}
       </h2>

@@ -68,7 +68,12 @@ export function startPage(
     const before = state;
     state = nextState(state, event);
     if (isBusy(before) && !isBusy(state)) end();
+    const focused = document.activeElement;
     draw();
+    // A button that is gone takes the keyboard's focus along.
+    if (focused?.isConnected === false) {
+      [...root.querySelectorAll<HTMLElement>("h2[tabindex]")].at(-1)?.focus();
+    }
     if (event.type === "device" && autostart) {
       autostart = false;
       void start();
@@ -115,9 +120,9 @@ export function startPage(
     ends = [
       release,
       keepAwake(),
-      watchHidden((seconds) => {
-        happen({ type: "hidden", seconds });
-        post({ type: "hidden", seconds });
+      watchHidden((hidden, seconds) => {
+        if (!hidden) happen({ type: "hidden", seconds });
+        post({ type: "hidden", hidden });
       }),
       () => clearInterval(ticking),
     ];

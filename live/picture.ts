@@ -122,7 +122,7 @@ function drawSpeedups(pen: CanvasRenderingContext2D, points: readonly SpeedupPoi
   const beside = MARGIN + pen.measureText(formatRatio(last.ratio)).width + 32;
   const spread = formatSpread(last, formatRatio);
   const over = last.kind === "interval" ? `95 % interval ${spread}, n = ${last.count}` : spread;
-  const where = `over our dense attention at ${formatContext(last.context)} tokens, forward`;
+  const where = `over our dense attention, ${formatContext(last.context)}, forward`;
   write(pen, "Lighthouse attention’s speed-up", [beside, 88], { size: 32, bold: true });
   write(pen, `${where} (${over})`, [beside, 128], {
     size: 24,

@@ -32,8 +32,8 @@ export type Request =
   | { readonly type: "train"; readonly seed: number }
   /** Ends the run or the training; what is finished is kept. */
   | { readonly type: "stop" }
-  /** The tab was hidden for so long; the result says so. */
-  | { readonly type: "hidden"; readonly seconds: number }
+  /** The tab was hidden, or is visible again; the result says for how long. */
+  | { readonly type: "hidden"; readonly hidden: boolean }
   /** Destroys the device under the run, as a driver's reset does; for tests. */
   | { readonly type: "lose-device" };
 

@@ -29,7 +29,7 @@ export function RunPanel(
   const percent = Math.floor(progress * 100);
   return (
     <section class="running" aria-labelledby="running-title">
-      <h2 id="running-title">{modeOf(running.mode).title} run</h2>
+      <h2 id="running-title" tabIndex={-1}>{modeOf(running.mode).title} run</h2>
       <div class="bar">
         <progress max={100} value={percent} aria-label="Share of the run that is over" />
         <span class="left">

@@ -201,6 +201,10 @@ export function nextState(state: PageState, event: Happening): PageState {
     case "partial":
       return running ? { ...state, running: withPartial(running, event.result) } : state;
     case "finished":
+      if (event.result.cases.length === 0) {
+        const line = "the run ended before its first case: there is nothing to show";
+        return { ...state, running: null, error: line };
+      }
       return {
         ...state,
         error: null,
@@ -212,7 +216,7 @@ export function nextState(state: PageState, event: Happening): PageState {
         }],
       };
     case "failed":
-      return { ...ended(state), error: event.line };
+      return { ...ended(state), kept: keptOf(running) ?? state.kept, error: event.line };
     case "opened":
       return running ? state : {
         ...state,
@@ -232,6 +236,13 @@ export function nextState(state: PageState, event: Happening): PageState {
     case "error":
       return { ...state, error: event.line };
   }
+}
+
+/** What a run found before it broke off; null without a case. */
+function keptOf(running: Running | null): ShownResult | null {
+  const result = running?.partial;
+  if (!result || result.cases.length === 0) return null;
+  return { name: "a run that was cut short", result, own: true };
 }
 
 /** Without what goes on: it broke off. */

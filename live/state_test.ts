@@ -92,6 +92,13 @@ Deno.test("a run ends in a result, a fault, or without a device; nothing is open
   assert.equal(nextState(running, { type: "failed", line: "x" }).error, "x");
   assert.equal(nextState(running, { type: "no-device", reason: "x" }).device.state, "missing");
   assert.equal(firstState({ mode: "nonsense" }).mode, "quick");
+  // What was found before a worker died is offered again; a run without a case is not shown.
+  const partial = nextState(running, { type: "partial", result });
+  assert.equal(nextState(partial, { type: "failed", line: "x" }).kept!.result, result);
+  const empty = { ...result, cases: [] };
+  const nothing = nextState(running, { type: "finished", result: empty, stopped: true });
+  assert.deepEqual([nothing.running, nothing.shown, nothing.kept], [null, [], null]);
+  assert.match(nothing.error!, /nothing to show/);
   // Closed, or hidden by somebody's file, the run's own result is offered again.
   const closed = nextState(done, { type: "closed" });
   assert.deepEqual([closed.shown, closed.kept], [[], done.shown[0]]);

@@ -35,7 +35,7 @@ export function keepAwake(): () => void {
   let sentinel: WakeLockSentinel | undefined;
   let ended = false;
   const ask = async () => {
-    if (ended || document.visibilityState !== "visible") return;
+    if (ended || document.visibilityState !== "visible" || sentinel?.released === false) return;
     try {
       sentinel = await navigator.wakeLock?.request("screen");
       if (ended) await sentinel?.release();
@@ -53,17 +53,19 @@ export function keepAwake(): () => void {
   };
 }
 
-/** Tells for how many seconds the tab was hidden, each time it comes back; returns how to end that. */
-export function watchHidden(tell: (seconds: number) => void): () => void {
-  let hiddenAt = document.hidden ? performance.now() : null;
+/**
+ * Tells when the tab is hidden and when it comes back, then with the seconds in between; returns how to
+ * end that.
+ */
+export function watchHidden(tell: (hidden: boolean, seconds: number) => void): () => void {
+  let hiddenAt: number | null = null;
   const change = () => {
-    if (document.hidden) {
-      hiddenAt ??= performance.now();
-    } else if (hiddenAt !== null) {
-      tell((performance.now() - hiddenAt) / 1e3);
-      hiddenAt = null;
-    }
+    if (document.hidden === (hiddenAt !== null)) return;
+    const seconds = hiddenAt === null ? 0 : (performance.now() - hiddenAt) / 1e3;
+    hiddenAt = document.hidden ? performance.now() : null;
+    tell(document.hidden, seconds);
   };
+  change();
   document.addEventListener("visibilitychange", change);
   return () => document.removeEventListener("visibilitychange", change);
 }

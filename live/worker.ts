@@ -14,6 +14,8 @@ export interface WorkerParts {
   readonly run: (request: RunRequest, hooks: Hooks) => Promise<Answer>;
   /** One training of the tiny models; its answer is the last one. */
   readonly train: (request: { readonly seed: number }, hooks: Hooks) => Promise<Answer>;
+  /** Milliseconds; default `performance.now()`. */
+  readonly now?: () => number;
 }
 
 /** What the worker gives its work. */
@@ -28,15 +30,23 @@ export interface Hooks {
 
 /** Answers requests, one run or training at a time. */
 export function serveRequests(parts: WorkerParts): (request: Request) => Promise<void> {
-  const { post } = parts;
+  const { post, now = () => performance.now() } = parts;
   let running: AbortController | undefined;
   let destroy: (() => void) | undefined;
-  let hidden = 0;
-  const attempt = async (answer: () => Promise<Answer>) => {
+  let hiddenMilliseconds = 0;
+  let hiddenSince: number | undefined;
+  const endHidden = () => {
+    if (hiddenSince !== undefined) hiddenMilliseconds += now() - hiddenSince;
+    hiddenSince = undefined;
+  };
+  const attempt = async (
+    answer: () => Promise<Answer>,
+    failed: (line: string) => Answer = (line) => ({ type: "failed", line }),
+  ) => {
     try {
       post(await answer());
     } catch (error) {
-      post({ type: "failed", line: firstLine(error) });
+      post(failed(firstLine(error)));
     }
   };
   const work = async (does: (hooks: Hooks) => Promise<Answer>) => {
@@ -44,12 +54,13 @@ export function serveRequests(parts: WorkerParts): (request: Request) => Promise
       return post({ type: "failed", line: "start a run: one is under way already" });
     }
     running = new AbortController();
-    hidden = 0;
+    hiddenMilliseconds = 0;
+    if (hiddenSince !== undefined) hiddenSince = now();
     const hooks = {
       post,
       signal: running.signal,
       onDevice: (how: () => void) => destroy = how,
-      hiddenSeconds: () => hidden,
+      hiddenSeconds: () => (hiddenMilliseconds + (now() - (hiddenSince ?? now()))) / 1e3,
     };
     await attempt(() => does(hooks));
     running = destroy = undefined;
@@ -61,10 +72,11 @@ export function serveRequests(parts: WorkerParts): (request: Request) => Promise
       case "lose-device":
         return destroy?.();
       case "hidden":
-        hidden += request.seconds;
+        endHidden();
+        if (request.hidden) hiddenSince = now();
         return;
       case "find-device":
-        return await attempt(parts.findDevice);
+        return await attempt(parts.findDevice, (reason) => ({ type: "no-device", reason }));
       case "run":
         return await work((hooks) => parts.run(request.run, hooks));
       case "train":
