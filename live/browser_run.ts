@@ -6,7 +6,7 @@
  */
 import { DeviceError, type Gpu, openDevice } from "../kernels/gpu/device.ts";
 import { UsageError } from "../suites/errors.ts";
-import { deviceRecord } from "../suites/result/device_record.ts";
+import { deviceRecord, UNTOLD_PROCESSOR } from "../suites/result/device_record.ts";
 import { sha256 } from "../suites/result/digest.ts";
 import type { EnvironmentRecord } from "../suites/result/result_schema.ts";
 import type { Host } from "../suites/run/host.ts";
@@ -183,7 +183,7 @@ export function browserHost(
         features: [...features],
         limits: { ...limits },
         os: systemName(userAgent),
-        cpu: "not told by a browser",
+        cpu: UNTOLD_PROCESSOR,
         cores: Math.max(1, hardwareConcurrency || 1),
         memoryBytes: (deviceMemory ?? 0) * 2 ** 30,
         runtime: { browser: browserName(userAgent) },

@@ -19,10 +19,11 @@ export const PAGE_LIMIT_BYTES = 2.5e6;
  *
  * @param options.published results that a run in the page is set against. Default: the committed
  * baselines.
+ * @param options.site the site that it lies in, as an address from it. Default: none.
  * @throws {UsageError} one line, when `deno bundle` fails; its first use downloads a bundler.
  */
 export async function buildPage(
-  { published }: { published?: readonly Result[] } = {},
+  { published, site = null }: { published?: readonly Result[]; site?: string | null } = {},
 ): Promise<string> {
   const { commit, dirty } = await describeTool();
   return livePageHtml({
@@ -32,6 +33,7 @@ export async function buildPage(
       commit,
       dirty,
       kernels: await hashKernels(),
+      site,
       baselines: publishedDevices(published ?? await readBaselines()),
     },
   });

@@ -22,6 +22,8 @@ export interface BuildInfo {
   readonly dirty: boolean | null;
   /** As `hashKernels` has it. */
   readonly kernels: string | null;
+  /** The site that the page lies in, as an address from it; null where it stands alone. */
+  readonly site: string | null;
   /** Speed-ups of the published baselines, to set a run against. */
   readonly baselines: readonly PublishedDevice[];
 }
@@ -70,7 +72,9 @@ export function livePageHtml({ program, build }: PageParts): string {
 <p>One button runs dense attention and Lighthouse attention
 (<a href="https://arxiv.org/abs/2605.06554">arXiv 2605.06554</a>) as WebGPU kernels in this browser,
 checks every result against float64, and says which of the paper's claims this device reproduces.
-Nothing is sent anywhere.</p>
+Nothing is sent anywhere.</p>${
+    build.site === null ? "" : `\n<p><a href="${build.site}">All published results</a></p>`
+  }
 </header>
 <main id="page"><noscript><p>This page measures with a script, which this browser does not
 run.</p></noscript></main>

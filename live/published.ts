@@ -20,12 +20,14 @@ export async function readBaselines(): Promise<Result[]> {
   return results;
 }
 
-/** Speed-ups of the norm scorer, forward, of each device and stack; the newest run has the word. */
+/** Speed-ups of the norm scorer, forward, of each GPU and stack; the newest run has the word. */
 export function publishedDevices(results: readonly Result[]): PublishedDevice[] {
   const found = new Map<string, { device: string; stack: string; points: Map<number, number> }>();
   const names = new Map<string, string>();
   for (const result of results.toSorted((a, b) => a.startedAt < b.startedAt ? -1 : 1)) {
     const { environment, stack } = result;
+    // What a processor does says nothing about a visitor's GPU.
+    if (environment.adapter.software) continue;
     const device = deviceIdentity(environment);
     const key = `${device} ${stack}`;
     const entry = found.get(key) ?? { device, stack, points: new Map() };

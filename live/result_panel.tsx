@@ -71,9 +71,9 @@ export function ResultPanel(
       )}
       {alone && first.own && (
         <p class="contribute">
-          Nothing was sent anywhere. To add this run to a published site, put its file into the
-          folder of that site's results and open a pull request; <code>docs/browser.md</code>{" "}
-          of the repository says how.
+          Nothing was sent anywhere. To publish this run, download its JSON, put the file into the
+          folder <code>results/</code>{" "}
+          of the repository and open a pull request; the README there has the steps.
         </p>
       )}
       <ReportFrame shown={shown} />

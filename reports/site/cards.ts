@@ -7,6 +7,7 @@ import type { Result } from "../../suites/result/result_schema.ts";
 import {
   deviceIdentity,
   processorName,
+  softwareName,
   withoutBrackets,
 } from "../../suites/result/device_record.ts";
 import { deviceName } from "../claims/claims.ts";
@@ -109,5 +110,5 @@ function shortUuid(uuid: string): string {
 function fullName(result: Result): string {
   const { adapter, cpu } = result.environment;
   const name = deviceName(result);
-  return adapter.software ? `${withoutBrackets(name)} on ${processorName(cpu)}` : name;
+  return adapter.software ? softwareName(withoutBrackets(name), cpu) : name;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Result } from "../../suites/result/result_schema.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
+import { UNTOLD_PROCESSOR } from "../../suites/result/device_record.ts";
 import { collectCards } from "./cards.ts";
 
 /** A run of an H100 on a machine, under a stack, with or without a UUID. */
@@ -43,6 +44,12 @@ Deno.test("collectCards: cards of one model in two machines are two, and named a
   const names = results.map((result) => cards.get(result)!.apart);
   assert.deepEqual(names, ["Xeon A, 26 cores", "EPYC B, 26 cores", "Xeon A, 8 cores"]);
   for (const card of cards.values()) assert.match(card.doubt!, /do not all record the card’s UUID/);
+});
+
+Deno.test("collectCards: a software adapter in a browser is named without a processor", () => {
+  const result = run({ cpu: UNTOLD_PROCESSOR, stack: "browser", model: "Two busy cores" });
+  result.environment.adapter.software = true;
+  assert.equal(collectCards([result]).get(result)!.name, "Two busy cores");
 });
 
 Deno.test("collectCards: a UUID distinguishes cards of one machine with certainty", () => {

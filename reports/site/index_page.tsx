@@ -70,6 +70,12 @@ export function indexPage(
     ],
     children: (
       <>
+        {live && (
+          <p class="source">
+            <a href="live/index.html">Measure your own GPU in this browser</a>, beside these
+            devices.
+          </p>
+        )}
         <Curves site={site} path={path} />
         <section id="claims">
           <h2>The paper’s claims</h2>
@@ -111,11 +117,6 @@ export function indexPage(
               <a href="trends/index.html">trends</a>.
             </p>
           </section>
-        )}
-        {live && (
-          <p class="source">
-            <a href="live/index.html">Measure your own GPU in this browser</a>
-          </p>
         )}
         {api && (
           <p class="source">

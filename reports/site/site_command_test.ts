@@ -108,3 +108,18 @@ Deno.test("deno task site refuses bad input with one line and writes nothing", (
     await assert.rejects(site([`${folder}/gpu-0.json`]), /--out is required/);
     await assert.rejects(Deno.stat(`${folder}/out`), Deno.errors.NotFound);
   }));
+
+Deno.test("deno task site --live puts the page that measures beside the results, linked both ways", () =>
+  inFolder(async (folder) => {
+    const files = [`${folder}/gpu-0.json`, `${folder}/gpu-1.json`];
+    assert.equal(await site([...files, "--live", "--out", `${folder}/site`, "--quiet"]), 0);
+    const [index, page] = await Promise.all(
+      ["index.html", "live/index.html"].map((path) => Deno.readTextFile(`${folder}/site/${path}`)),
+    );
+    assert.match(index, /<a href="live\/index\.html">/);
+    assert.match(page, /<a href="\.\.\/index\.html">/);
+    // A visitor's run stands beside the site's devices, not the repository's.
+    const [build] = /<script type="application\/json" id="build">[^<]*/.exec(page)!;
+    const { baselines } = JSON.parse(build.slice(build.indexOf("{")));
+    assert.equal(baselines.length, 1);
+  }));

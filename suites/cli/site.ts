@@ -41,7 +41,10 @@ export async function site(
     const documentation = api ? await apiPages() : [];
     const measured = results.map(({ result }) => result);
     const page = live
-      ? [{ path: "live/index.html", text: await buildPage({ published: measured }) }]
+      ? [{
+        path: "live/index.html",
+        text: await buildPage({ published: measured, site: "../index.html" }),
+      }]
       : [];
     const docs = await readDocs(new URL("../../", import.meta.url));
     // A picture needs an absolute address.

@@ -52,10 +52,17 @@ export function deviceRecord(
  * compute on the processor, so it is part of their text.
  */
 export function deviceIdentity({ device, adapter, cpu }: EnvironmentRecord): string {
-  const name = adapter.software
-    ? `${withoutBrackets(device.name)} on ${processorName(cpu)}`
-    : device.name;
-  return modelKey(name);
+  return modelKey(
+    adapter.software ? softwareName(withoutBrackets(device.name), cpu) : device.name,
+  );
+}
+
+/** What a result has for the processor where a browser does not tell it. */
+export const UNTOLD_PROCESSOR = "not told by a browser";
+
+/** A software adapter with the processor that it computes on, if that is known. */
+export function softwareName(adapter: string, cpu: string): string {
+  return cpu === UNTOLD_PROCESSOR ? adapter : `${adapter} on ${processorName(cpu)}`;
 }
 
 /** The same text for a device's name under every stack: Dawn writes it small, with hyphens. */
@@ -73,6 +80,7 @@ export function readableName(name: string): string {
 
 /** `Intel(R) Xeon(R) Processor @ 2.50GHz` without what tells nothing apart. */
 export function processorName(cpu: string): string {
+  if (cpu === UNTOLD_PROCESSOR) return "a processor not told";
   return withoutBrackets(cpu).replace(/\b(CPU|Processor)\b|@ [\d.]+ ?GHz/g, "")
     .replace(/\s+/g, " ").trim() || "an unnamed processor";
 }

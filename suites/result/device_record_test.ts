@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { deviceIdentity, type DeviceParts, deviceRecord } from "./device_record.ts";
+import {
+  deviceIdentity,
+  type DeviceParts,
+  deviceRecord,
+  UNTOLD_PROCESSOR,
+} from "./device_record.ts";
 import { readResult } from "./read_result.ts";
 import type { EnvironmentRecord } from "./result.ts";
 import { sampleResult } from "./_sample_result.ts";
@@ -56,6 +61,9 @@ Deno.test("deviceIdentity is equal for a device under two stacks, and differs be
     device: { name: "llvmpipe (LLVM 15.0.6, 256 bits)" },
   };
   assert.notEqual(deviceIdentity(software), deviceIdentity({ ...software, cpu: "another" }));
+  // A browser tells no processor, so the adapter's name stands alone.
+  const inBrowser = { ...software, cpu: UNTOLD_PROCESSOR, device: { name: "Two cores" } };
+  assert.equal(deviceIdentity(inBrowser), "twocores");
 });
 
 Deno.test("the committed baselines are all of one device, under two stacks", async () => {
