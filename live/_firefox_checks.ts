@@ -39,7 +39,7 @@ await withFirefox({ preferences: { "dom.webgpu.enabled": false } }, async (tab) 
     assert.equal(await tab.waitFor(`${STATE} !== "looking" && ${STATE}`), "missing");
     const text = String(await tab.evaluate("document.body.innerText"));
     assert.match(text, /This browser has no WebGPU/);
-    assert.match(text, /Firefox\n.*about:config/);
+    assert.match(text, /Firefox \(this browser\)\n.*about:config/);
     const wide = Number(await tab.evaluate("document.documentElement.scrollWidth"));
     assert.ok(wide <= 390, `${wide} px wide`);
     assertQuiet(tab, ADDRESS);

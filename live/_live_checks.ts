@@ -8,106 +8,28 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { pathToFileURL } from "node:url";
-import axe from "axe-core";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, chromium } from "playwright-core";
+import { hostileResult } from "../suites/result/_hostile_result.ts";
 import { resultSchema } from "../suites/result/result_schema.ts";
-import type { PageHandle } from "./main.tsx";
+import {
+  assertNarrow,
+  assertQuiet,
+  open,
+  PATIENCE,
+  serve,
+  violations,
+  waitFor,
+} from "./_live_page.ts";
 import type { Answer, DeviceFound, Request } from "./protocol.ts";
 import type { TrainingMoment } from "./tiny_training.ts";
 import { check } from "../reports/site/_check_lines.ts";
 
-declare global {
-  var lighthouse: PageHandle;
-}
-
 /** Chromium's own CPU adapter, the same on every machine; on Linux WebGPU is still behind a flag. */
 const GPU_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
-
-/** A software adapter on a busy machine. */
-const PATIENCE = { timeout: 180_000 };
 
 const BASELINES = new URL("../fixtures/baselines/", import.meta.url);
 
 const [executablePath, file, ...flags] = Deno.args;
-
-/** A page, and everything that it did besides showing itself. */
-interface Watched {
-  readonly page: Page;
-  readonly complaints: string[];
-  readonly requests: string[];
-}
-
-async function open(
-  context: BrowserContext,
-  address: string,
-): Promise<Watched> {
-  const page = await context.newPage();
-  const complaints: string[] = [];
-  const requests: string[] = [];
-  page.on("console", (message) => complaints.push(`${message.type()}: ${message.text()}`));
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("request", (request) => requests.push(request.url()));
-  await page.goto(address);
-  // A program that stopped while it was loading would be waited for in vain.
-  assert.ok(await page.evaluate(() => "lighthouse" in globalThis), complaints.join("\n"));
-  return { page, complaints, requests };
-}
-
-/** Waits until the page is in one of some states. */
-async function waitFor(page: Page, ...states: string[]): Promise<void> {
-  await page.waitForFunction(
-    (wanted) => wanted.includes(document.documentElement.dataset.state!),
-    states,
-    PATIENCE,
-  );
-}
-
-/** At 390 px: nothing is wider, and no rule of accessibility is broken; in the dark, of contrast. */
-async function assertNarrow(page: Page): Promise<void> {
-  await page.setViewportSize({ width: 390, height: 800 });
-  for (const colorScheme of ["light", "dark"] as const) {
-    await page.emulateMedia({ colorScheme });
-    assert.deepEqual(await violations(page, colorScheme === "dark"), [], colorScheme);
-  }
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-  assert.ok(wide <= 390, `${wide} px wide`);
-}
-
-/** Violations of the accessibility rules, of all or of those on contrast. */
-async function violations(page: Page, contrastOnly = false): Promise<string[]> {
-  // The page's policy lets no other script in; automation evaluates outside of it.
-  await page.evaluate(axe.source);
-  const found = await page.evaluate(
-    async (contrastOnly) =>
-      await (globalThis as unknown as { axe: typeof axe }).axe.run(document, {
-        // Frames are documents of their own, which the report's tests look at.
-        iframes: false,
-        resultTypes: ["violations"],
-        selectors: false,
-        ...(contrastOnly ? { runOnly: { type: "rule", values: ["color-contrast"] } } : {}),
-      }),
-    contrastOnly,
-  );
-  return found.violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`);
-}
-
-function assertQuiet({ complaints, requests }: Watched, address: string): void {
-  assert.deepEqual(complaints, []);
-  assert.deepEqual(requests.filter((url) => !/^(blob:|about:)/.test(url)), [address]);
-}
-
-/** The page from a local address, which has storage and locks that a file's origin lacks. */
-async function serve(): Promise<{ address: string; stop: () => Promise<void> }> {
-  const html = await Deno.readTextFile(file);
-  const server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
-    () => new Response(html, { headers: { "content-type": "text/html" } }),
-  );
-  return {
-    address: `http://127.0.0.1:${server.addr.port}/`,
-    stop: () => server.shutdown(),
-  };
-}
 
 /** A device that computes nothing. */
 const DEVICE: DeviceFound = {
@@ -173,6 +95,11 @@ async function looks(browser: Browser, address: string): Promise<void> {
     const { page, complaints } = await open(context, address);
     await waitFor(page, "missing");
     await page.getByText("This browser has no WebGPU").waitFor();
+    // The visitor's browser comes first.
+    assert.equal(
+      await page.locator(".missing dt").first().innerText(),
+      "Chrome, Edge (this browser)",
+    );
     await assertNarrow(page);
     assert.deepEqual(complaints, []);
     await context.close();
@@ -249,6 +176,59 @@ async function looks(browser: Browser, address: string): Promise<void> {
       await files.setInputFiles(Array.from({ length: 5 }, () => good));
       await page.getByText("cannot compare 5 result files: the limit is 4").waitFor();
       assertQuiet(opened, address);
+      await context.close();
+    },
+  );
+}
+
+/** Checks of single sentences of the page, which need no device. */
+async function details(browser: Browser, address: string): Promise<void> {
+  await check(
+    "a value of the address that cannot be used is named, and nothing starts",
+    async () => {
+      const context = await browser.newContext();
+      await context.addInitScript(answerInPlace, { device: DEVICE, moment: trainingMoment(0) });
+      const { page, complaints } = await open(context, `${address}?mode=fast&autostart`);
+      await waitFor(page, "ready");
+      await page.getByText(/mode fast is not one of quick, standard, long, needle/).waitFor();
+      assert.equal(await page.evaluate(() => globalThis.lighthouse.state().running), null);
+      assert.deepEqual(complaints, []);
+      await context.close();
+    },
+  );
+  await check(
+    "a hostile file shows text and runs nothing; closing keeps the keyboard",
+    async () => {
+      const context = await browser.newContext();
+      await context.grantPermissions(["clipboard-write"]);
+      await context.addInitScript(answerInPlace, { device: DEVICE, moment: trainingMoment(0) });
+      const { page, complaints } = await open(context, address);
+      await waitFor(page, "ready");
+      await page.locator("input[type=file]").setInputFiles({
+        name: "\u202e<img src=x onerror=globalThis.pwned=1>.json",
+        mimeType: "application/json",
+        buffer: bytes(JSON.stringify(hostileResult())),
+      });
+      await waitFor(page, "finished");
+      const report = page.frameLocator("iframe");
+      await report.locator("h1").first().waitFor();
+      assert.deepEqual(
+        await page.evaluate(() => [
+          "pwned" in globalThis,
+          "pwned" in document.querySelector("iframe")!.contentWindow!,
+          document.querySelectorAll("main img, main base, main svg[onload]").length,
+          document.querySelector<HTMLElement>(".result")!.innerText.includes("\u202e"),
+        ]),
+        [false, false, 0, false],
+      );
+      assert.deepEqual(await violations(page), []);
+      await page.getByRole("button", { name: "Copy JSON" }).click();
+      await page.getByRole("button", { name: "Copied" }).waitFor();
+      await page.getByRole("button", { name: "Close" }).focus();
+      await page.keyboard.press("Enter");
+      await waitFor(page, "ready");
+      assert.equal(await page.evaluate(() => document.activeElement?.id), "device-title");
+      assert.deepEqual(complaints, []);
       await context.close();
     },
   );
@@ -379,11 +359,12 @@ const launch = (args: readonly string[]) =>
     args: [...args, ...Deno.uid() === 0 ? ["--no-sandbox"] : []],
   });
 
-const server = await serve();
+const server = await serve(file);
 // Looks alone need no device, and a browser without one draws with less work.
 const browser = await launch(flags.includes("--all") ? GPU_FLAGS : ["--disable-gpu"]);
 try {
   await looks(browser, server.address);
+  await details(browser, server.address);
   if (flags.includes("--all")) await runs(browser, server.address);
 } finally {
   await browser.close();

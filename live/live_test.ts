@@ -26,7 +26,7 @@ Deno.test({
       await Deno.writeTextFile(file, await pageHtml());
       const lines = await runChecks(test, new URL("_live_checks.ts", import.meta.url), {
         args: [file, ...ALL_CASES ? ["--all"] : [], ...LONG_CASES ? ["--long"] : []],
-        least: LONG_CASES ? 8 : ALL_CASES ? 7 : 3,
+        least: LONG_CASES ? 10 : ALL_CASES ? 9 : 5,
       });
       const found = lines.find(({ digests }) => digests)?.digests ?? [];
       const digests = found as readonly (readonly [string, string])[];
