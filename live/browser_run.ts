@@ -8,7 +8,7 @@ import { DeviceError, type Gpu, openDevice } from "../kernels/gpu/device.ts";
 import { UsageError } from "../suites/errors.ts";
 import { deviceRecord, UNTOLD_PROCESSOR } from "../suites/result/device_record.ts";
 import { sha256 } from "../suites/result/digest.ts";
-import type { EnvironmentRecord } from "../suites/result/result_schema.ts";
+import type { EnvironmentRecord, RetrievalCell } from "../suites/result/result_schema.ts";
 import type { Host } from "../suites/run/host.ts";
 import { runOn } from "../suites/run/run_on.ts";
 import { SUITES } from "../suites/suites.ts";
@@ -133,6 +133,8 @@ async function run(
       suites: SUITES,
       hooks: {
         signal,
+        // Needles alone find something before their case is finished.
+        onFound: (found) => post({ type: "cells", cells: found as RetrievalCell[] }),
         onProgress: ({ case: _, ...moment }) => post({ type: "moment", moment }),
       },
     });

@@ -8,7 +8,7 @@ import { judgeClaims } from "../reports/claims/claims.ts";
 import { VerdictMark } from "../reports/html/first_screen.tsx";
 import { formatContext, formatPlural, formatRatio, formatSpread } from "../reports/text/format.ts";
 import { plainText } from "../suites/result/plain_text.ts";
-import type { CaseRecord, Result } from "../suites/result/result_schema.ts";
+import type { CaseRecord, Result, RetrievalCell } from "../suites/result/result_schema.ts";
 import type { PublishedDevice } from "./page_html.ts";
 import { NeedleMap } from "./needle_map.tsx";
 import { SpeedupFigure } from "../reports/html/speedup_figure.tsx";
@@ -39,8 +39,10 @@ function Beside(
 
 /** The findings of a partial or whole result. */
 export function Findings(
-  { result, published = [], large = false }: {
+  { result, cells = [], published = [], large = false }: {
     result: Result;
+    /** Cells of needles beyond the result's. */
+    cells?: readonly RetrievalCell[];
     published?: readonly PublishedDevice[];
     large?: boolean;
   },
@@ -92,7 +94,11 @@ export function Findings(
           }))}
         />
       )}
-      <NeedleMap result={result} />
+      <NeedleMap
+        result={result}
+        cells={[...result.retrieval?.cells ?? [], ...cells]}
+        over={large}
+      />
       {verdicts.length > 0 && (
         <ul class="verdicts">
           {verdicts.map(({ id, claim, verdict }) => (

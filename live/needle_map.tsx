@@ -11,20 +11,25 @@ import { formatContext } from "../reports/text/format.ts";
 import { plainText } from "../suites/result/plain_text.ts";
 import type { Result, RetrievalCell } from "../suites/result/result_schema.ts";
 
-/** One map for each arm of the grid; it fills in as the parts of a run finish. */
-export function NeedleMap({ result }: { result: Result }): JSX.Element | null {
-  const { retrieval, finishedAt } = result;
-  if (retrieval === undefined) return null;
-  const grid = retrieval.cells.filter(({ sweep, depth }) =>
-    sweep === "grid" && depth !== undefined
-  );
+/** One map for each arm of the grid; it fills in as needles are looked for. */
+export function NeedleMap(
+  { result, cells: all, over }: {
+    result: Result;
+    /** Whether no more cells come. */
+    over: boolean;
+    /** Cells so far, those of an unfinished case too. */
+    cells: readonly RetrievalCell[];
+  },
+): JSX.Element | null {
+  const coming = (name: "contexts" | "depths") => over ? [] : planned(result, name);
+  const grid = all.filter(({ sweep, depth }) => sweep === "grid" && depth !== undefined);
   if (grid.length === 0) return null;
   const margins = unique(grid.map(({ margin }) => margin));
   // One margin a map: the one in the middle, where arms differ most.
   const margin = margins[Math.floor(margins.length / 2)];
   const cells = grid.filter((cell) => cell.margin === margin);
-  const contexts = unique([...plannedContexts(result), ...cells.map(({ context }) => context)]);
-  const depths = unique(cells.map(({ depth }) => depth!));
+  const contexts = unique([...coming("contexts"), ...cells.map(({ context }) => context)]);
+  const depths = unique([...coming("depths"), ...cells.map(({ depth }) => depth!)]);
   return (
     <section class="needles" aria-labelledby="needles-title">
       <h3 id="needles-title">Where the needle is found</h3>
@@ -53,7 +58,7 @@ export function NeedleMap({ result }: { result: Result }): JSX.Element | null {
                       cell={cells.find((one) =>
                         one.arm === arm && one.context === context && one.depth === depth
                       )}
-                      over={finishedAt !== null}
+                      over={over}
                     />
                   ))}
                 </tr>
@@ -81,11 +86,14 @@ function Cell(
   );
 }
 
-/** Contexts that the run will come to, as far as its configuration names them. */
-function plannedContexts({ configuration, finishedAt }: Result): number[] {
-  const { contexts } = (configuration.retrieval ?? {}) as { contexts?: unknown };
-  if (finishedAt !== null || !Array.isArray(contexts)) return [];
-  return contexts.filter((context): context is number => Number.isInteger(context)).slice(0, 12);
+/** Contexts or depths that the run will come to, as far as its configuration names them. */
+function planned(
+  { configuration }: Result,
+  name: "contexts" | "depths",
+): number[] {
+  const values = (configuration.retrieval as { [name]?: unknown } | undefined)?.[name];
+  if (!Array.isArray(values)) return [];
+  return values.filter((value): value is number => Number.isFinite(value)).slice(0, 12);
 }
 
 function unique(values: readonly number[]): number[] {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { AdapterRecord } from "../kernels/gpu/device.ts";
-import type { Result } from "../suites/result/result_schema.ts";
+import type { Result, RetrievalCell } from "../suites/result/result_schema.ts";
 import type { ModeName } from "./modes.ts";
 import type { TrainingEnd, TrainingFacts, TrainingMoment } from "./tiny_training.ts";
 
@@ -66,6 +66,8 @@ export type Answer =
   | { readonly type: "moment"; readonly moment: Moment }
   /** What is finished so far; a valid result at any time. */
   | { readonly type: "partial"; readonly result: Result }
+  /** Cells of the needles' map that is not finished. */
+  | { readonly type: "cells"; readonly cells: readonly RetrievalCell[] }
   | { readonly type: "finished"; readonly result: Result; readonly stopped: boolean }
   | { readonly type: "training"; readonly training: TrainingMoment }
   | { readonly type: "trained"; readonly end: TrainingEnd }

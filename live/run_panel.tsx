@@ -24,7 +24,7 @@ function timeLeft(left: number | null): string {
 export function RunPanel(
   { running, at, onStop }: { running: Running; at: number; onStop: () => void },
 ): JSX.Element {
-  const { moment, progress, finished, notes, hiddenSeconds, stopping, partial } = running;
+  const { moment, progress, finished, notes, hiddenSeconds, stopping, partial, cells } = running;
   const left = secondsLeft(running, at);
   const percent = Math.floor(progress * 100);
   return (
@@ -48,7 +48,7 @@ export function RunPanel(
           result will mention it.
         </p>
       )}
-      {partial !== null && <Findings result={partial} />}
+      {partial !== null && <Findings result={partial} cells={cells} />}
       <h3>
         {finished.length === 0 ? "Checks" : `${formatPlural(finished.length, "case")} finished`}
       </h3>

@@ -5,7 +5,7 @@
  * @module
  */
 import { caseTitle } from "../reports/text/case_title.ts";
-import type { CaseRecord, Result } from "../suites/result/result_schema.ts";
+import type { CaseRecord, Result, RetrievalCell } from "../suites/result/result_schema.ts";
 import type { Answer, DeviceFound, Moment } from "./protocol.ts";
 import type { TrainingEnd, TrainingMoment } from "./tiny_training.ts";
 import { budgetOf, type ModeName, modeOf } from "./modes.ts";
@@ -35,6 +35,8 @@ export interface Running {
   readonly finished: readonly FinishedCase[];
   readonly notes: readonly string[];
   readonly partial: Result | null;
+  /** Cells of needles beyond those of `partial`: of the case that goes on. */
+  readonly cells: readonly RetrievalCell[];
   /** Stop was pressed. */
   readonly stopping: boolean;
   /** Seconds for which the tab was hidden. */
@@ -179,6 +181,7 @@ export function nextState(state: PageState, event: Happening): PageState {
           finished: [],
           notes: [],
           partial: null,
+          cells: [],
           stopping: false,
           hiddenSeconds: 0,
         },
@@ -200,6 +203,8 @@ export function nextState(state: PageState, event: Happening): PageState {
       return running ? { ...state, running: withMoment(running, event) } : state;
     case "partial":
       return running ? { ...state, running: withPartial(running, event.result) } : state;
+    case "cells":
+      return running ? { ...state, running: { ...running, cells: event.cells } } : state;
     case "finished":
       if (event.result.cases.length === 0) {
         const line = "the run ended before its first case: there is nothing to show";
@@ -277,7 +282,9 @@ function withPartial(running: Running, partial: Result): Running {
   const fresh = lines.filter(({ id, text }) => known.get(id)?.text !== text).reverse();
   const changed = new Set(fresh.map(({ id }) => id));
   const rest = running.finished.filter(({ id }) => !changed.has(id));
-  return { ...running, partial, finished: [...fresh, ...rest].slice(0, MOST_LINES) };
+  // A case that is finished has its cells in the result.
+  const cells = partial.cases.length > (running.partial?.cases.length ?? 0) ? [] : running.cells;
+  return { ...running, partial, cells, finished: [...fresh, ...rest].slice(0, MOST_LINES) };
 }
 
 /** A case in a line: what was checked, or why there is no number. */

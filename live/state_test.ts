@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { sampleRetrieval } from "../suites/result/_sample_retrieval.ts";
 import { sampleResult } from "../suites/result/_sample_result.ts";
 import type { DeviceFound, Moment } from "./protocol.ts";
 import { firstState, isBusy, nextState, type PageState, secondsLeft } from "./state.ts";
@@ -79,6 +80,23 @@ Deno.test("finished cases are listed once, the newest first, and again where the
     text: "too far off",
   });
   assert.equal(state.running!.finished.length, result.cases.length);
+});
+
+Deno.test("cells of needles are shown as they come, until the result has them", () => {
+  const result = sampleResult();
+  const { cells } = sampleRetrieval();
+  const some = nextState(
+    nextState(started(), { type: "partial", result: { ...result, cases: [] } }),
+    {
+      type: "cells",
+      cells,
+    },
+  );
+  assert.equal(some.running!.cells, cells);
+  // Saved without another case: the cells are still those of the one that goes on.
+  const same = nextState(some, { type: "partial", result: { ...result, cases: [] } });
+  assert.equal(same.running!.cells, cells);
+  assert.deepEqual(nextState(some, { type: "partial", result }).running!.cells, []);
 });
 
 Deno.test("a run ends in a result, a fault, or without a device; nothing is opened meanwhile", () => {

@@ -60,6 +60,8 @@ export interface RunSession {
   readonly note: (line: string) => void;
   /** Reports what is in progress, for a progress display. */
   readonly step: (text: string) => void;
+  /** Reports what was found of a case that is not finished, in the form of the suite's part of a result. */
+  readonly found?: (found: unknown) => void;
 }
 
 /** What timing needs in addition. */

@@ -42,6 +42,8 @@ export interface MeasurePartOptions {
   readonly signal?: AbortSignal;
   /** Reports what is in progress. */
   readonly step?: (text: string) => void;
+  /** Is given the cells so far, after each setting; their counts grow from batch to batch. */
+  readonly found?: (cells: readonly RetrievalCell[]) => void;
 }
 
 /** The findings of one part. */
@@ -135,6 +137,10 @@ async function measureTrials(
     pace,
   });
   const pending: (() => Promise<void>)[] = [];
+  const finishOne = async () => {
+    await pending.shift()!();
+    options.found?.(cellsOf(plan, counts));
+  };
   const left: number[] = [];
   try {
     for (let b = 0; b < batches; b++) {
@@ -171,10 +177,10 @@ async function measureTrials(
           signal,
         };
         pending.push(await startSetting(run));
-        if (pending.length >= IN_FLIGHT) await pending.shift()!();
+        if (pending.length >= IN_FLIGHT) await finishOne();
       }
       // The next batch reads other trials.
-      while (pending.length > 0) await pending.shift()!();
+      while (pending.length > 0) await finishOne();
     }
   } finally {
     batch.destroy();

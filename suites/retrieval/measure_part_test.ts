@@ -47,7 +47,16 @@ Deno.test("a layer that gathers more rows than the context has leaves every arm 
   const options = { profile, seed: 21, dtype: "f32" as const, checks, late: () => false };
   for (const part of parts) {
     assert.ok(part.attended > part.context, String(part.attended));
-    const { cells } = await measurePart(gpu, part, options);
+    const told: number[] = [];
+    let last: readonly unknown[] = [];
+    const { cells } = await measurePart(gpu, part, {
+      ...options,
+      found: (some) => told.push((last = some).length),
+    });
+    // What is found is told after each setting, in the end all of it.
+    assert.equal(told.length, part.settings.length);
+    assert.deepEqual(told, told.toSorted((a, b) => a - b));
+    assert.deepEqual(last, cells);
     for (const cell of cells) retrievalCellSchema.parse(cell);
     // The window then sees what dense attention sees.
     for (const { depth, mass } of cells.filter(({ arm }) => arm === "window")) {

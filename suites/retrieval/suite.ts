@@ -82,6 +82,7 @@ function measureNeedles(session: RunSession, run: SuiteRun<NeedleGroup>): Measur
           pace,
           signal,
           step: (text) => session.step(text),
+          found: session.found,
         });
         addPart(record, { found, id: entry.id });
         record.seconds = before + elapsed();

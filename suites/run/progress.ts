@@ -25,6 +25,11 @@ export interface ProgressEvent {
 export interface SuiteHooks {
   /** Called as the run proceeds. */
   onProgress?: (event: ProgressEvent) => void;
+  /**
+   * Called with what a suite has found of a case that is not finished, in the form of its part of a
+   * result: for a display alone.
+   */
+  onFound?: (found: unknown) => void;
   /** Stops the run; what is finished is kept and returned. */
   signal?: AbortSignal;
 }

@@ -189,6 +189,7 @@ export class Run {
       finished: (id) => this.#keeper.finished(id),
       note: (line) => this.#keeper.note(line),
       step: (text) => this.#keeper.step(text),
+      found: this.#parts.hooks.onFound,
     };
   }
 
