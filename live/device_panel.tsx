@@ -18,13 +18,23 @@ const CAPABILITIES = {
 
 /** The adapter, what it can do, and a field for its name. */
 export function DevicePanel(
-  { found, name, disabled, onName }: {
+  { found, name, brief, disabled, onName }: {
     found: DeviceFound;
+    /** Only its name, while it measures. */
+    brief: boolean;
     name: string;
     disabled: boolean;
     onName: (name: string) => void;
   },
 ): JSX.Element {
+  if (brief) {
+    return (
+      <p class="device-line">
+        On <strong>{name.trim() || found.name}</strong>
+        {found.adapter.software && <span class="badge">software adapter</span>}
+      </p>
+    );
+  }
   const names = Object.keys(CAPABILITIES) as (keyof typeof CAPABILITIES)[];
   return (
     <section class="device" aria-labelledby="device-title">

@@ -48,7 +48,7 @@ export function LossCurve({ moment }: { moment: TrainingMoment }): JSX.Element {
       id="loss-curve"
       title={`Loss against the step, nats of a byte. Dotted: the text's own entropy, ${
         entropy.toFixed(2)
-      }, below which no model of it gets.`}
+      }, the least that any model of it can reach.`}
       legend={arms.map(({ name }, i) => ({ label: titleOf(name), style: styles[i] }))}
       draw={(size) => (
         <CurvePlot size={size} x={stepAxis(steps)} y={lossAxis(arms)} curves={curves} />

@@ -52,6 +52,7 @@ export function LivePage(
         <DevicePanel
           found={device.found}
           name={state.deviceName}
+          brief={running !== null}
           disabled={isBusy(state)}
           onName={actions.nameDevice}
         />

@@ -27,6 +27,7 @@ button.primary { background: var(--link); color: var(--paper); border-color: var
   font-size: .8rem; background: var(--warn); color: var(--paper); vertical-align: middle; }
 .capabilities { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; padding: 0; list-style: none; }
 .capabilities .has::before { content: "✓ "; } .capabilities .lacks::before { content: "– "; }
+.device-line .badge { margin-left: .6rem; }
 .device-name { display: block; } .device-name input { display: block; font: inherit; width: 100%;
   max-width: 32rem; padding: .4rem; }
 .bar { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; }
@@ -44,6 +45,7 @@ button.primary { background: var(--link); color: var(--paper); border-color: var
 .ratio { font-size: clamp(2.5rem, 12vw, 5rem); line-height: 1.1; margin: 0; font-weight: 700; }
 body > header h1 { text-wrap: balance; }
 .actions { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; }
+.actions button::first-letter { text-transform: capitalize; }
 .findings section { padding: 0; margin: 1rem 0; border: 0; }
 .maps { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
 .maps table { width: auto; min-width: 12rem; }
