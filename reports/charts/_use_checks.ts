@@ -95,6 +95,51 @@ export async function useLongTables(browser: Browser, folder: string): Promise<v
   await page.close();
 }
 
+/** Parts that a large page has packed come when they open and by a link, with buttons and readouts. */
+export async function useFoldedParts(browser: Browser, folder: string): Promise<void> {
+  const contexts = Array.from({ length: 24 }, (_, i) => 4096 * (i + 1));
+  const options = { contexts, variants: true, sweeps: true, extras: true };
+  const runs = ["one", "other"].map((description) => sampleResult({ ...options, description }));
+  const html = renderHtml(runs);
+  assert.match(html, /<template class="folded"/);
+  const path = `${folder}/folded.html`;
+  await Deno.writeTextFile(path, html);
+  const page = await browser.newPage();
+  const faults: string[] = [];
+  page.on("pageerror", (error) => faults.push(String(error)));
+  const show = async (hash: string) => {
+    await page.goto("about:blank");
+    await page.goto(`file://${path}${hash}`);
+    await page.waitForSelector("html[data-ready]", { state: "attached" });
+  };
+  await show("");
+  assert.equal(await page.locator("#run-2-latency-figure").count(), 0);
+  // Filters offer what only folded figures have, and hold for what opens later.
+  await page.selectOption("select[name=scorer]", "gla");
+  await page.locator("#run-2 > .whole-run > summary").click();
+  const figure = page.locator("#run-2-latency-figure");
+  await figure.locator("button[data-export=csv]").waitFor();
+  await page.waitForFunction(() =>
+    document.querySelector("#run-2-latency-figure svg.wide [data-s].off") !== null
+  );
+  assert.equal(await page.locator("#run-2 .packed").count(), 0);
+  assert.equal(await page.locator("#run-1-latency-figure").count(), 0);
+  // The numbers are those of this figure.
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    figure.locator("button[data-export=csv]").click(),
+  ]);
+  const saved = (await Deno.readTextFile(await download.path())).split("\r\n")[1].split(",");
+  await figure.locator("summary").click();
+  assert.match(await figure.locator("tbody tr").first().innerText(), new RegExp(saved[0]));
+  // A link leads to what is not there yet.
+  await show("#run-1-memory-figure");
+  await page.locator("#run-1-memory-figure").waitFor();
+  assert.ok(await page.locator("#run-1-memory-figure svg.wide").isVisible());
+  assert.deepEqual(faults, []);
+  await page.close();
+}
+
 /** Measures links, summaries, buttons and boxes of a page, for a pointer and for a finger. */
 export async function measureTargets(
   browser: Browser,

@@ -19,6 +19,7 @@ import {
 import { textBox, textWidth, thinned } from "./labels.ts";
 import { type LogAxis, logTicks } from "./log_axis.ts";
 import { markerPath, type SeriesStyle } from "./palette.ts";
+import { spacedPoints } from "./spaced_points.ts";
 import { EDGE, MARGIN_GAP, marginWidth, type Place, placePlotLabels } from "./plot_labels.ts";
 import { largest } from "../data/extremes.ts";
 
@@ -88,7 +89,12 @@ const MOST_NAMED = 12;
 const TICK_HEIGHT = 18;
 
 /** The drawing. */
-export function LogPlot(props: LogPlotProps): JSX.Element {
+export function LogPlot(given: LogPlotProps): JSX.Element {
+  const domain = { x: given.x.domain, y: given.y.domain };
+  const props = {
+    ...given,
+    series: given.series.map((one) => ({ ...one, points: spacedPoints(one.points, domain) })),
+  };
   const { size, marks = [] } = props;
   // A ceiling far above all points is left off the axes.
   const guides = (props.guides ?? []).filter(({ points }) =>
@@ -131,6 +137,13 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
   const clampY = (value: number) => Math.min(Math.max(value, props.y.domain[0]), props.y.domain[1]);
   const placeOf = (point: { x: number; y: number }): Place => [x(point.x), y(clampY(point.y))];
   const path = line<[number, number]>().x(([a]) => coordinate(x(a))).y(([, b]) => coordinate(y(b)));
+  // One path for all intervals of a series.
+  const ends = ({ points }: PlotSeries) =>
+    points.map(({ x: where, low, high }) =>
+      low !== undefined && high !== undefined && y(clampY(low)) - y(clampY(high)) > 2
+        ? `M${at(where, x)},${at(clampY(low), y)}V${at(clampY(high), y)}`
+        : ""
+    ).join("");
   const xLabel = (tick: number) => ({ x: at(tick, x), y: bottom + 20, anchor: "middle" as const });
   const xBox = (tick: number) => textBox(props.x.format(tick), xLabel(tick));
   const xTicks = thinned(axisTicks(props, compact ? 5 : 10), xBox)
@@ -206,9 +219,13 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
           ? (
             <g data-s={i}>
               {one.scatter
-                ? one.points.map((point) => (
-                  <circle class="faint" cx={at(point.x, x)} cy={at(clampY(point.y), y)} r="1.5" />
-                ))
+                ? (
+                  <path
+                    class="faint dots"
+                    d={one.points.map((point) => `M${at(point.x, x)},${at(clampY(point.y), y)}h0`)
+                      .join("")}
+                  />
+                )
                 : (
                   <path
                     class="faint"
@@ -229,18 +246,7 @@ export function LogPlot(props: LogPlotProps): JSX.Element {
                   d={path(one.points.map((point) => [point.x, clampY(point.y)])) ?? ""}
                 />
               )}
-              {one.points.map((point) =>
-                point.low !== undefined && point.high !== undefined &&
-                y(clampY(point.low)) - y(clampY(point.high)) > 2 && (
-                  <line
-                    class="interval"
-                    x1={at(point.x, x)}
-                    x2={at(point.x, x)}
-                    y1={at(clampY(point.low), y)}
-                    y2={at(clampY(point.high), y)}
-                  />
-                )
-              )}
+              {ends(one) !== "" && <path class="interval" d={ends(one)} />}
               {one.points.map((point) => (
                 <path
                   class={one.hollow ? "marker hollow" : "marker"}

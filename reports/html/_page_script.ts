@@ -4,7 +4,9 @@
  * @module
  */
 import type { FigureData } from "./client/figure_data.ts";
+import { makeWhole } from "./client/lean_result.ts";
 import { unpack } from "./client/packed.ts";
+import { unpackTexts } from "./client/more_rows.ts";
 import { toCsv, toJson } from "./client/saved_data.ts";
 
 /** A file that a button saves. */
@@ -22,7 +24,7 @@ export async function figureDataOf(html: string): Promise<FigureData[]> {
 /** The rows of long tables, as the page adds them: markup. */
 export async function packedRowsOf(html: string): Promise<string> {
   const text = /<script type="application\/json[^"]*" id="more-rows">([^<]*)</.exec(html)?.[1];
-  return text === undefined ? "" : (await unpack(text) as string[]).join("\n");
+  return text === undefined ? "" : (await unpackTexts(text)).join("\n");
 }
 
 /** CSV and JSON of every figure, then the results embedded in the page. */
@@ -35,7 +37,8 @@ export async function saveAll(html: string): Promise<SavedFile[]> {
   ]);
   for (const [, id] of html.matchAll(/ data-result="([^"]+)"/g)) {
     const packed = new RegExp(`<script type="application/json[^"]*" id="${id}">([^<]*)<`);
-    const result = await unpack(packed.exec(html)![1]);
+    const result = await unpack(packed.exec(html)![1]) as Parameters<typeof makeWhole>[0];
+    if (Array.isArray(result.cases)) makeWhole(result);
     files.push({ name: `${id}.json`, text: JSON.stringify(result) });
   }
   return files;

@@ -13,6 +13,8 @@ import { formatTick, type Section, Spread } from "./section.tsx";
 import { CaseName } from "./case_name.tsx";
 
 /** Most rows of the figure; its table has all. */
+/** Cases whose digests can be read whole. */
+const MOST_WHOLE = 200;
 const MOST_DRAWN = 20;
 
 /** The section, or null if the result has no data for it. */
@@ -45,8 +47,11 @@ export function correctnessSection(result: Result, prefix: string): Section | nu
   const drawn = rows.length <= MOST_DRAWN
     ? rows
     : rows.toSorted((a, b) => b.value - a.value).slice(0, MOST_DRAWN);
+  // A long table has the beginnings alone.
   const digest = (text: string | undefined) =>
-    text === undefined ? ABSENT : <code title={text}>{text.slice(0, 12)}</code>;
+    text === undefined
+      ? ABSENT
+      : <code title={checked.length > MOST_WHOLE ? undefined : text}>{text.slice(0, 12)}</code>;
   const table = (
     <Table
       caption="Every checked case"

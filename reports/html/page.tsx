@@ -121,17 +121,22 @@ export function renderPage(
   ].join("\n");
 }
 
+/** Markup from this length on, in characters, has what is folded packed. */
+const PACK_FROM = 1_000_000;
+/** Folded parts shorter than this stay as they are. */
+const LEAST_PACKED = 1500;
+
 /**
  * The same page in half the bytes: the numbers of all figures and what their points say packed into
- * one list, in the order of the figures, every shape of a marker drawn once, and the rows of long
- * tables packed. Escaped text holds no tag, so nothing of a
+ * one list, to which a figure has its place, every shape of a marker drawn once, the rows of long
+ * tables packed, and of a large page whatever is folded. Escaped text holds no tag, so nothing of a
  * result can be taken for one.
  */
 function compact(
   markup: string,
 ): { markup: string; data: string | null; rows: string | null } {
   const data: string[] = [];
-  const rows: string[] = [];
+  const rows: (string | Row[])[] = [];
   const shapes = new Map<string, string>();
   // What the drawing of a figure says of its points stands before the numbers of the figure.
   let said = "";
@@ -141,6 +146,7 @@ function compact(
       else {
         data.push(said === "" ? json : `${json.slice(0, -1)},"readout":${said}}`);
         said = "";
+        return `<p class="export" data-at="${data.length - 1}"></p>`;
       }
       return "";
     })
@@ -156,21 +162,56 @@ function compact(
     .replace(
       /<template class="rows">([^]*?)<\/template>/g,
       (_, packed: string) =>
-        `<template class="rows" data-at="${rows.push(packed) - 1}"></template>`,
+        `<template class="rows" data-at="${rows.push(splitRows(packed)) - 1}"></template>`,
     );
+  const page = drawn.length < PACK_FROM ? drawn : packFolded(drawn, rows);
   const defined = [...shapes].map(([shape, id]) => `<path id="${id}" ${shape}/>`).join("");
   return {
     markup: defined === ""
-      ? drawn
+      ? page
       : `<svg class="shapes" width="0" height="0" aria-hidden="true"><defs>${defined}</defs></svg>` +
-        drawn,
+        page,
     data: data.length === 0 ? null : packJson(`[${data.join()}]`),
     rows: rows.length === 0 ? null : packJson(JSON.stringify(rows)),
   };
 }
 
+/** The cells of a row of a table, by their number, which packs well. */
+type Row = Record<string, string>;
+
+/** Rows of a table, each in its cells. */
+function splitRows(markup: string): Row[] {
+  return markup.split(/(?=<tr[ >])/).map((row) =>
+    Object.fromEntries(row.split(/(?=<t[dh][ >])/).map((cell, i) => [i, cell]))
+  );
+}
+
+/** Moves the content of what is folded to the packed texts, as a whole with all that is in it. */
+function packFolded(markup: string, packed: (string | Row[])[]): string {
+  const kept: string[] = [];
+  let [depth, from, start] = [0, 0, -1];
+  for (const { 0: tag, index } of markup.matchAll(/<details\b[^>]*>|<\/details>/g)) {
+    if (tag !== "</details>") {
+      if (depth++ > 0 || !/ class="(?:data|folded)\b[^"]*">$/.test(tag)) continue;
+      start = markup.indexOf("</summary>", index) + "</summary>".length;
+    } else if (--depth === 0 && start >= 0) {
+      if (index - start >= LEAST_PACKED) {
+        const at = packed.push(markup.slice(start, index)) - 1;
+        kept.push(
+          markup.slice(from, start),
+          `<p class="packed">The script of this page unpacks this part.</p>`,
+          `<template class="folded" data-at="${at}"></template>`,
+        );
+        from = index;
+      }
+      start = -1;
+    }
+  }
+  return kept.join("") + markup.slice(from);
+}
+
 const FIGURE_DATA =
-  /<metadata class="readout">([^<]*)<\/metadata>|<script type="application\/json" class="chart-data">([^<]*)<\/script>/g;
+  /<metadata class="readout">([^<]*)<\/metadata>|<p class="export"><\/p><script type="application\/json" class="chart-data">([^<]*)<\/script>/g;
 const MARKER =
   /<path class="(marker[a-z ]*)" transform="translate\(([-\d.]+),([-\d.]+)\)" d="([^"]*)"><\/path>/g;
 

@@ -34,6 +34,7 @@ import { PACKED_TYPE, packJson } from "./pack_json.ts";
 import { type PageImage, renderPage, SiteBar, type SiteLink } from "./page.tsx";
 import { retrievalSection } from "./retrieval_section.tsx";
 import { rivalsSection } from "./rivals_section.tsx";
+import { makeLean } from "./client/lean_result.ts";
 import { together } from "./text_parts.tsx";
 import { sampleSection } from "./sample_section.tsx";
 
@@ -201,7 +202,7 @@ export function renderHtml(
     ? []
     : results.map((result, i) =>
       `<script type="${PACKED_TYPE}" id="${resultId(i)}">${
-        packJson(JSON.stringify(result))
+        packJson(JSON.stringify(leanResult(result)))
       }</script>`
     );
   return renderPage({
@@ -271,6 +272,12 @@ function Run(
       )}
     </div>
   );
+}
+
+function leanResult(result: Result): Result {
+  const lean = structuredClone(result);
+  makeLean(lean);
+  return lean;
 }
 
 function resultId(index: number): string {

@@ -26,7 +26,7 @@ import { type ChartData, finite } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
 import { type Described, seriesStyles } from "../charts/palette.ts";
 import { formatTick, type Section, Spread } from "./section.tsx";
-import { largest } from "../data/extremes.ts";
+import { largest, spreadOut } from "../data/extremes.ts";
 
 /** From light to dark: more contributors, coarser levels. */
 const SHADES = [
@@ -122,18 +122,22 @@ export function selectionSection(result: Result, prefix: string): Section | null
   };
 }
 
+/** Settings that a figure draws; its table has all. */
+const MOST_BARS = 16;
+
 function FanInFigure(
   { id, implementation, cases }: { id: string; implementation: string; cases: QualityCase[] },
 ) {
   const most = largest(cases.map(({ quality }) => quality.fanIn.length));
   const names = Array.from({ length: most }, (_, count) => String(count));
   const color = (name: string) => SHADES[Number(name) % SHADES.length];
-  const height = stackedBarsHeight(cases.length);
+  const drawn = spreadOut(cases, MOST_BARS);
+  const height = stackedBarsHeight(drawn.length);
   return (
     <Figure
       id={id}
       title={`Contributors to each row, ${implementation}`}
-      description={cases.map((one) =>
+      description={drawn.map((one) =>
         `${labelOf(one)}: ${
           one.quality.fanIn.map((count, i) => `${i} in ${formatPercent(count / one.quality.rows)}`)
             .join(", ")
@@ -148,7 +152,7 @@ function FanInFigure(
           total="rows"
           names={names}
           color={color}
-          bars={cases.map((one) => ({
+          bars={drawn.map((one) => ({
             label: labelOf(one),
             total: formatContext(one.quality.rows),
             parts: Object.fromEntries(one.quality.fanIn.map((count, i) => [String(i), count])),
@@ -159,6 +163,9 @@ function FanInFigure(
         label: `${name} ${name === "1" ? "entry" : "entries"}`,
         style: { color: color(name), marker: symbolSquare },
       }))}
+      note={drawn.length < cases.length
+        ? `${formatCount(drawn.length)} of ${formatCount(cases.length)} settings are drawn.`
+        : undefined}
       data={{
         columns: ["context_tokens", "setting", "contributors", "rows", "share"],
         rows: cases.flatMap(({ context, setting, quality }) =>

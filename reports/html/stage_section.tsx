@@ -111,7 +111,7 @@ export function stageSection(result: Result, prefix: string): Section | null {
 }
 
 /** Contexts that a figure draws; its table has all. */
-const MOST_BARS = 32;
+const MOST_BARS = 16;
 
 function StageFigure(
   { id, name, points }: { id: string; name: string; points: ContextPoint[] },

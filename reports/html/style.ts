@@ -117,6 +117,7 @@ tr:has(:target)>*{background:var(--notice)}
 .axis line{stroke:var(--rule-strong);stroke-width:1}
 .curve{fill:none;stroke:currentColor;stroke-width:2.4;stroke-linejoin:round;stroke-linecap:round}
 .faint{fill:none;stroke:var(--rule-strong);stroke-width:1}
+.faint.dots{stroke-width:3.5;stroke-linecap:round}
 .fit{fill:none;stroke:currentColor;stroke-width:1;opacity:.65}
 .law{fill:none;stroke:currentColor;stroke-width:1.5;opacity:.75}
 .interval{fill:none;stroke:currentColor;stroke-width:1.6}

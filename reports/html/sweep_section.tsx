@@ -19,6 +19,7 @@ import {
   formatContext,
   formatCount,
   formatMeasured,
+  formatPlural,
   formatRatio,
   formatSeconds,
   formatSpread,
@@ -39,6 +40,11 @@ const SWEEP_TITLES: Record<string, string> = {
   scorer: "Scorer",
   grid: "Grid of k, p and L",
 };
+
+/** More figures or grids than these are folded but for the first. */
+const MOST_OPEN = { figures: 16, grids: 4 };
+/** Figures and grids that are open then; others show the same at further contexts and shapes. */
+const OPEN = { figures: 6, grids: 2 };
 
 /** Most settings that a figure shows; more make a table. */
 const MOST_ROWS = 14;
@@ -79,6 +85,109 @@ export function sweepSection(result: Result, prefix: string): Section | null {
     measured.filter(({ implementation }) => implementation === OWN_DENSE).toReversed()
       .map((record) => [shapeOf(record), record]),
   );
+  const figures = shown.map(({ sweep, cases }, i) => {
+    const { shape, direction } = cases[0];
+    const dense = whole.get(shapeOf(cases[0]));
+    const sorted = [...cases].sort((a, b) => sweepOrder(a, b, { sweep, scorers }));
+    const labels = sweepLabels(sorted, sweep);
+    const rows = sorted.map((record, i): DotRow => ({
+      label: labels[i],
+      value: record.statistic.median,
+      ...spreadOf(record.statistic),
+      text: formatSeconds(record.statistic.median),
+      count: record.statistic.count,
+      case: record.id,
+      style: styles.get(record.implementation)!,
+    }));
+    const most = largest(rows.map(({ value }) => value));
+    const guide = dense !== undefined && dense.statistic.median < 2.5 * most
+      ? {
+        value: dense.statistic.median,
+        label: `dense ${formatSeconds(dense.statistic.median)}`,
+      }
+      : undefined;
+    const fixed = sweepFixed(sorted, sweep);
+    const title = `${sweepTitle(sweep)} at ${formatContext(shape.context)}`;
+    return (
+      <Figure
+        id={`${prefix}sweep-figure-${i + 1}`}
+        title={unbroken(
+          title + (several ? `, ${DIRECTION_NAMES[direction]}` : "") +
+            (fixed === "" ? "" : ` (${fixed})`),
+        )}
+        description={rows.map(({ label, text }) => `${label}: ${text}`).join(", ") + "."}
+        width={530}
+        height={dotPlotHeight(rows.length)}
+        compactHeight={dotPlotHeight(rows.length)}
+        draw={(size) => (
+          <DotPlot
+            size={size}
+            rows={rows}
+            axis={timeLabel(result)}
+            format={formatTick(formatSeconds)}
+            guide={guide}
+          />
+        )}
+        note={dense === undefined || guide !== undefined
+          ? undefined
+          : `Dense attention takes ${formatSeconds(dense.statistic.median)} here, off this scale.`}
+        data={{
+          columns: [
+            "setting",
+            "case",
+            "median_seconds",
+            "median_seconds_low",
+            "median_seconds_high",
+            ...SPREAD_COLUMNS,
+            "speedup",
+            "gathered_rows",
+          ],
+          rows: sorted.map((record, i) => [
+            labels[i],
+            record.id,
+            finite(record.statistic.median),
+            finite(spreadOf(record.statistic).low),
+            finite(spreadOf(record.statistic).high),
+            ...spreadCells(spreadOf(record.statistic)),
+            finite(speedups.get(record.id)?.ratio),
+            record.gathered ?? null,
+          ]),
+        }}
+        table={{
+          caption: title,
+          columns: [
+            { title: "Setting" },
+            { title: "Case" },
+            { title: "Median", numeric: true },
+            { title: SPREAD_TITLE, numeric: true },
+            { title: "Against dense", numeric: true },
+            { title: "Rows gathered", numeric: true },
+          ],
+          rows: sorted.map((record, i) => [
+            labels[i],
+            <CaseName record={record} />,
+            formatSeconds(record.statistic.median),
+            formatSpread(spreadOf(record.statistic), formatSeconds),
+            ratioText(speedups.get(record.id)),
+            record.gathered === undefined ? ABSENT : formatCount(record.gathered),
+          ]),
+        }}
+      />
+    );
+  });
+  const tables = grids.map(({ sweep, cases }) => (
+    <GridTable
+      title={unbroken(
+        `${sweepTitle(sweep)} at ${formatContext(cases[0].shape.context)}` +
+          (several ? `, ${DIRECTION_NAMES[cases[0].direction]}` : "") +
+          ` (${sweepFixed(cases, sweep)})`,
+      )}
+      cases={[...cases].sort((a, b) => sweepOrder(a, b, { sweep, scorers }))}
+      speedups={speedups}
+    />
+  ));
+  const shownFigures = figures.length > MOST_OPEN.figures ? OPEN.figures : figures.length;
+  const shownGrids = tables.length > MOST_OPEN.grids ? OPEN.grids : tables.length;
   return {
     id: `${prefix}sweeps`,
     nav: "Sweeps",
@@ -88,111 +197,20 @@ export function sweepSection(result: Result, prefix: string): Section | null {
         <p class="lead">
           Titles name in parentheses what a figure holds; only settings of one figure compare.
         </p>
-        <div class="grid-of-figures">
-          {shown.map(({ sweep, cases }, i) => {
-            const { shape, direction } = cases[0];
-            const dense = whole.get(shapeOf(cases[0]));
-            const sorted = [...cases].sort((a, b) => sweepOrder(a, b, { sweep, scorers }));
-            const labels = sweepLabels(sorted, sweep);
-            const rows = sorted.map((record, i): DotRow => ({
-              label: labels[i],
-              value: record.statistic.median,
-              ...spreadOf(record.statistic),
-              text: formatSeconds(record.statistic.median),
-              count: record.statistic.count,
-              case: record.id,
-              style: styles.get(record.implementation)!,
-            }));
-            const most = largest(rows.map(({ value }) => value));
-            const guide = dense !== undefined && dense.statistic.median < 2.5 * most
-              ? {
-                value: dense.statistic.median,
-                label: `dense ${formatSeconds(dense.statistic.median)}`,
-              }
-              : undefined;
-            const fixed = sweepFixed(sorted, sweep);
-            const title = `${sweepTitle(sweep)} at ${formatContext(shape.context)}`;
-            return (
-              <Figure
-                id={`${prefix}sweep-figure-${i + 1}`}
-                title={unbroken(
-                  title + (several ? `, ${DIRECTION_NAMES[direction]}` : "") +
-                    (fixed === "" ? "" : ` (${fixed})`),
-                )}
-                description={rows.map(({ label, text }) => `${label}: ${text}`).join(", ") + "."}
-                width={530}
-                height={dotPlotHeight(rows.length)}
-                compactHeight={dotPlotHeight(rows.length)}
-                draw={(size) => (
-                  <DotPlot
-                    size={size}
-                    rows={rows}
-                    axis={timeLabel(result)}
-                    format={formatTick(formatSeconds)}
-                    guide={guide}
-                  />
-                )}
-                note={dense === undefined || guide !== undefined
-                  ? undefined
-                  : `Dense attention takes ${
-                    formatSeconds(dense.statistic.median)
-                  } here, off this scale.`}
-                data={{
-                  columns: [
-                    "setting",
-                    "case",
-                    "median_seconds",
-                    "median_seconds_low",
-                    "median_seconds_high",
-                    ...SPREAD_COLUMNS,
-                    "speedup",
-                    "gathered_rows",
-                  ],
-                  rows: sorted.map((record, i) => [
-                    labels[i],
-                    record.id,
-                    finite(record.statistic.median),
-                    finite(spreadOf(record.statistic).low),
-                    finite(spreadOf(record.statistic).high),
-                    ...spreadCells(spreadOf(record.statistic)),
-                    finite(speedups.get(record.id)?.ratio),
-                    record.gathered ?? null,
-                  ]),
-                }}
-                table={{
-                  caption: title,
-                  columns: [
-                    { title: "Setting" },
-                    { title: "Case" },
-                    { title: "Median", numeric: true },
-                    { title: SPREAD_TITLE, numeric: true },
-                    { title: "Against dense", numeric: true },
-                    { title: "Rows gathered", numeric: true },
-                  ],
-                  rows: sorted.map((record, i) => [
-                    labels[i],
-                    <CaseName record={record} />,
-                    formatSeconds(record.statistic.median),
-                    formatSpread(spreadOf(record.statistic), formatSeconds),
-                    ratioText(speedups.get(record.id)),
-                    record.gathered === undefined ? ABSENT : formatCount(record.gathered),
-                  ]),
-                }}
-              />
-            );
-          })}
-        </div>
-        {grids.map(({ sweep, cases }) => (
-          <GridTable
-            title={unbroken(
-              `${sweepTitle(sweep)} at ${formatContext(cases[0].shape.context)}` +
-                (several ? `, ${DIRECTION_NAMES[cases[0].direction]}` : "") +
-                ` (${sweepFixed(cases, sweep)})`,
-            )}
-            cases={[...cases].sort((a, b) => sweepOrder(a, b, { sweep, scorers }))}
-            speedups={speedups}
-          />
-        ))}
+        <div class="grid-of-figures">{figures.slice(0, shownFigures)}</div>
+        {tables.slice(0, shownGrids)}
+        {figures.length > shownFigures && (
+          <details class="data">
+            <summary>{formatPlural(figures.length - shownFigures, "further figure")}</summary>
+            <div class="grid-of-figures">{figures.slice(shownFigures)}</div>
+          </details>
+        )}
+        {tables.length > shownGrids && (
+          <details class="data">
+            <summary>{formatPlural(tables.length - shownGrids, "further grid")}</summary>
+            {tables.slice(shownGrids)}
+          </details>
+        )}
       </>
     ),
   };

@@ -13,8 +13,6 @@ import { unpack } from "./packed.ts";
 export type FigureData = ChartData & { readout?: Readout };
 
 let packed: Promise<FigureData[]> | undefined;
-/** Figures of the original page, in the order of the packed numbers. */
-let written: Element[] = [];
 
 /** Numbers of a figure; undefined if it has none. */
 export async function figureData(figure: Element): Promise<FigureData | undefined> {
@@ -23,10 +21,12 @@ export async function figureData(figure: Element): Promise<FigureData | undefine
     const readout = figure.querySelector("metadata.readout")?.textContent;
     return { ...JSON.parse(own), ...(readout && { readout: JSON.parse(readout) }) };
   }
-  if (packed === undefined) {
-    written = [...document.querySelectorAll("figure")];
-    const text = document.getElementById("chart-data")?.textContent;
-    packed = text ? unpack(text) as Promise<FigureData[]> : Promise.resolve([]);
-  }
-  return (await packed)[written.indexOf(figure)];
+  const at = figure.querySelector<HTMLElement>(".export")?.dataset.at;
+  return at === undefined ? undefined : (await packedFigures())[Number(at)];
+}
+
+/** The numbers of all figures that the page was written with, those of folded parts as well. */
+export function packedFigures(): Promise<readonly FigureData[]> {
+  const text = document.getElementById("chart-data")?.textContent;
+  return packed ??= text ? unpack(text) as Promise<FigureData[]> : Promise.resolve([]);
 }

@@ -16,8 +16,9 @@ import {
   type FacetValues,
   passes,
 } from "./facets.ts";
-import { fillRows } from "./more_rows.ts";
-import { figureData } from "./figure_data.ts";
+import type { Readout } from "../../charts/drawing.ts";
+import { fillRows, hasPacked } from "./more_rows.ts";
+import { figureData, packedFigures } from "./figure_data.ts";
 import { hiddenOf, showAsHidden } from "./marks.ts";
 
 /** Of the address, before the name of a filter; a page's script may have parameters of its own. */
@@ -35,6 +36,8 @@ interface Filtered {
     readonly box: HTMLElement;
     readonly rows: readonly { row: HTMLElement; values: FacetValues }[];
   }[];
+  /** What the figures show that are in folded parts and not there yet. */
+  readonly unopened: readonly FacetValues[];
   /** Parts of the page that belong to one value as a whole. */
   readonly parts: readonly { part: HTMLElement; values: FacetValues }[];
 }
@@ -110,6 +113,32 @@ function textOf(facet: Facet, value: string): string {
     : value;
 }
 
+/** The facets of every series of a figure and of its points. */
+function seriesOf(readout: Readout | undefined, around: FacetValues) {
+  const overContexts = readout?.x.startsWith("context") ?? false;
+  const series = (readout?.series ?? []).map(({ name, facets, points, ...one }) => {
+    const ids = points.map(([, , , , id]) => id);
+    const cases = ids.map((id) => id === null ? {} : facetsOfCase(id));
+    const [first = facetsOfCase(one.case ?? "")] = cases;
+    // A peer may have Lighthouse in its name without being one of its scorers.
+    const isPeer = [one.case, ...ids].some((id) => id?.includes("/peer:"));
+    const said = { ...(isPeer ? {} : facetsOfName(name)), ...facets };
+    const own: FacetValues = { ...around, ...said, ...sameOf(cases, first) };
+    delete own.context;
+    return {
+      name,
+      said,
+      own,
+      points: points.map(([where], i): FacetValues => ({
+        ...own,
+        ...cases[i],
+        ...(overContexts && { context: contextOf(where) }),
+      })),
+    };
+  });
+  return { series, overContexts };
+}
+
 async function collect(): Promise<Filtered> {
   const named = new Map<string, FacetValues>();
   const inherited = (element: Element): FacetValues =>
@@ -121,29 +150,9 @@ async function collect(): Promise<Filtered> {
     );
   const figures = await Promise.all(
     [...document.querySelectorAll<HTMLElement>("main figure")].map(async (figure) => {
-      const readout = (await figureData(figure))?.readout;
-      const around = inherited(figure);
-      const overContexts = readout?.x.startsWith("context") ?? false;
-      const series = (readout?.series ?? []).map(({ name, facets, points, ...one }) => {
-        const ids = points.map(([, , , , id]) => id);
-        const cases = ids.map((id) => id === null ? {} : facetsOfCase(id));
-        const [first = facetsOfCase(one.case ?? "")] = cases;
-        // A peer may have Lighthouse in its name without being one of its scorers.
-        const isPeer = [one.case, ...ids].some((id) => id?.includes("/peer:"));
-        const said = { ...(isPeer ? {} : facetsOfName(name)), ...facets };
-        const own: FacetValues = { ...around, ...said, ...sameOf(cases, first) };
-        delete own.context;
-        if (name !== "") named.set(name, said);
-        return {
-          own,
-          points: points.map(([where], i): FacetValues => ({
-            ...own,
-            ...cases[i],
-            ...(overContexts && { context: contextOf(where) }),
-          })),
-        };
-      });
-      return { figure, series, overContexts };
+      const found = seriesOf((await figureData(figure))?.readout, inherited(figure));
+      for (const { name, said } of found.series) if (name !== "") named.set(name, said);
+      return { figure, ...found };
     }),
   );
   const tables = [...document.querySelectorAll<HTMLElement>("main .scroll")].map((box) => {
@@ -166,7 +175,13 @@ async function collect(): Promise<Filtered> {
       FACETS.map((facet) => `main [data-${facet}]`).join(),
     ),
   ].map((part) => ({ part, values: inherited(part) }));
-  return { figures, tables, parts };
+  // Of a page without folded parts every figure is there.
+  const others = hasPacked(document) ? await packedFigures() : [];
+  const unopened = others.flatMap(({ readout }) => {
+    const { series, overContexts } = seriesOf(readout, {});
+    return series.flatMap(({ own, points }) => [own, ...overContexts ? points : []]);
+  });
+  return { figures, tables, parts, unopened };
 }
 
 /** What a cell says: the id of the case that it names, else its text. */
@@ -183,8 +198,9 @@ function sameOf(cases: readonly FacetValues[], first: FacetValues): FacetValues 
   );
 }
 
-function valuesOf({ figures, tables, parts }: Filtered, facet: Facet): string[] {
+function valuesOf({ figures, tables, parts, unopened }: Filtered, facet: Facet): string[] {
   const all = [
+    ...unopened,
     // Checks have their own contexts, which no chart shows.
     ...figures.filter(({ overContexts }) => overContexts || facet !== "context").flatMap((one) =>
       one.series.flatMap(({ own, points }) => [own, ...points])
@@ -253,7 +269,8 @@ function foldEmpty({ figures, tables }: Filtered): string {
   let folded = 0;
   for (const [section, own] of sections) {
     if (section === null) continue;
-    const empty = own.every((one) => one.closest("[hidden]") !== null);
+    // What a folded part holds shows when it opens.
+    const empty = own.every((one) => one.closest("[hidden]") !== null) && !hasPacked(section);
     folded += Number(empty);
     section.classList.toggle("unmatched", empty);
     const note = section.querySelector(":scope > .no-match");
@@ -264,7 +281,9 @@ function foldEmpty({ figures, tables }: Filtered): string {
       }));
     } else if (!empty) note?.remove();
   }
-  if (found.every((one) => one.closest("[hidden]") !== null)) return "Nothing matches.";
+  if (found.every((one) => one.closest("[hidden]") !== null) && !hasPacked(document)) {
+    return "Nothing matches.";
+  }
   return folded === 0
     ? "Headings and claims are of the whole run."
     : `${folded === 1 ? "1 section has" : `${folded} sections have`} no match. ` +

@@ -1,7 +1,8 @@
 /// <reference lib="dom" />
 /**
- * The rows of long tables, which the page has packed: added by a button, before a table is sorted or
- * filtered, and when the address names one of them.
+ * What the page has packed: the rows of long tables, added by a button, before a table is sorted or
+ * filtered, and when the address names one of them; of a large page the content of what is folded,
+ * added when it opens, and when the address names a part of it.
  *
  * @module
  */
@@ -10,28 +11,69 @@ import { unpack } from "./packed.ts";
 
 let packed: Promise<readonly string[]> | undefined;
 
-/** The markup of a template's rows. */
-async function rowsOf(template: HTMLTemplateElement): Promise<string> {
+/** The texts of the page: rows come in their cells. */
+export async function unpackTexts(text: string): Promise<string[]> {
+  const all = await unpack(text) as (string | Record<string, string>[])[];
+  return all.map((one) =>
+    typeof one === "string" ? one : one.flatMap((row) => Object.values(row)).join("")
+  );
+}
+
+/** The markup that a template stands for. */
+async function markupOf(template: HTMLTemplateElement): Promise<string> {
   const { at } = template.dataset;
   if (at === undefined) return template.innerHTML;
   const text = document.getElementById("more-rows")?.textContent;
-  packed ??= text ? unpack(text) as Promise<string[]> : Promise.resolve([]);
+  packed ??= text ? unpackTexts(text) : Promise.resolve([]);
   return (await packed)[Number(at)] ?? "";
 }
 
-/** What is not there yet, in an element. */
+/** Rows that are not there yet, in an element. */
 function missingIn(root: ParentNode): HTMLTemplateElement[] {
   return [...root.querySelectorAll<HTMLTemplateElement>(".scroll > template.rows")];
 }
 
+/** Folded parts that are not there yet, in an element. */
+function foldedIn(root: ParentNode): HTMLTemplateElement[] {
+  return [...root.querySelectorAll<HTMLTemplateElement>("details > template.folded")];
+}
+
 async function fill(template: HTMLTemplateElement): Promise<void> {
-  const rows = await rowsOf(template);
+  const rows = await markupOf(template);
   const box = template.parentElement;
   // Another call was faster.
   if (box === null) return;
   template.remove();
   box.querySelector("tbody")!.insertAdjacentHTML("beforeend", rows);
   box.querySelector(":scope > .more-rows")?.remove();
+}
+
+/** Gives new parts of the page what the script adds to all others. */
+type Enhance = (part: Element) => Promise<void>;
+
+let enhance: Enhance = () => Promise.resolve();
+
+async function unfold(template: HTMLTemplateElement): Promise<void> {
+  const content = await markupOf(template);
+  const box = template.parentElement;
+  if (box === null) return;
+  box.querySelector(":scope > .packed")?.remove();
+  template.insertAdjacentHTML("beforebegin", content);
+  template.remove();
+  await enhance(box);
+}
+
+/** Adds the content of what is opened, from now on; `after` runs when it is there. */
+export function unfoldOnOpen(own: Enhance, after: () => Promise<void>): void {
+  enhance = own;
+  // The event does not bubble.
+  document.addEventListener("toggle", async ({ target }) => {
+    if (!(target instanceof HTMLDetailsElement) || !target.open) return;
+    const template = target.querySelector<HTMLTemplateElement>(":scope > template.folded");
+    if (template === null) return;
+    await unfold(template);
+    await after();
+  }, true);
 }
 
 /** Adds the missing rows of every table in an element; returns whether there were any. */
@@ -41,15 +83,29 @@ export async function fillRows(root: ParentNode): Promise<boolean> {
   return missing.length > 0;
 }
 
-/** Adds the rows of the table that has an element of this id; null if no table has. */
+/** Whether an element has folded parts that are not there yet. */
+export function hasPacked(root: ParentNode): boolean {
+  return foldedIn(root).length > 0;
+}
+
+/** Adds the part or the rows of the table that has an element of this id; null if none has. */
 export async function fillRowsWith(id: string): Promise<HTMLElement | null> {
   const quoted = ` id="${id.replaceAll("&", "&amp;").replaceAll('"', "&quot;")}"`;
-  for (const template of missingIn(document)) {
-    if (!(await rowsOf(template)).includes(quoted)) continue;
-    await fill(template);
-    return document.getElementById(id);
+  const holds = async (markup: string): Promise<boolean> =>
+    markup.includes(quoted) ||
+    (await Promise.all(
+      [...markup.matchAll(/<template class="rows" data-at="(\d+)">/g)]
+        .map(async ([, at]) => (await packed)![Number(at)].includes(quoted)),
+    )).includes(true);
+  for (const template of foldedIn(document)) {
+    if (await holds(await markupOf(template))) await unfold(template);
   }
-  return null;
+  for (const template of missingIn(document)) {
+    if (!(await markupOf(template)).includes(quoted)) continue;
+    await fill(template);
+    break;
+  }
+  return document.getElementById(id);
 }
 
 /** A button below every table that lacks rows; `after` runs when they are there. */

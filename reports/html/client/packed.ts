@@ -10,30 +10,34 @@ export async function unpack(text: string): Promise<unknown> {
   const stream = packed.stream().pipeThrough(new DecompressionStream("deflate"));
   const value = await new Response(stream).json();
   // A text is JSON that could not be arranged in columns.
-  return typeof value === "string" ? JSON.parse(value) : fromColumns(value);
+  return typeof value === "string" ? JSON.parse(value) : fromColumns(value)[0];
 }
 
-type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+/** A list of values, or its columns: see `toColumns`. */
+type Packed = unknown[] | {
+  "": [
+    kinds: string,
+    values: unknown[],
+    keys: string[],
+    shapes: number[][],
+    which: number[],
+    columns: Packed[],
+    lengths: number[],
+    items: Packed,
+  ];
+};
 
-function fromColumns(value: Json): Json {
-  if (Array.isArray(value)) return value.map(fromColumns);
-  if (value === null || typeof value !== "object") return value;
-  if (!Array.isArray(value[""])) {
+function fromColumns(packed: Packed): unknown[] {
+  if (Array.isArray(packed)) return packed;
+  const [kinds, values, keys, shapes, which, encoded, lengths, encodedItems] = packed[""];
+  const columns = encoded.map((column) => fromColumns(column).values());
+  const items = fromColumns(encodedItems);
+  let [value, record, list, item] = [0, 0, 0, 0];
+  return Array.from(kinds, (kind) => {
+    if (kind === "v") return values[value++];
+    if (kind === "l") return items.slice(item, item += lengths[list++]);
     return Object.fromEntries(
-      Object.entries(value).map(([key, field]) => [key, fromColumns(field)]),
+      shapes[which[record++]].map((key) => [keys[key], columns[key].next().value]),
     );
-  }
-  const [keys, packed] = value[""] as [string[] | null, Json[]];
-  const columns = packed.map(fromColumns) as Json[][];
-  return columns[0].map((_, row) => {
-    const cells = columns.map((column) => column[row]);
-    if (keys === null) return cells;
-    const present = keys.map((key, i): [string, Json] => [key, cells[i]]);
-    return Object.fromEntries(present.filter(([, cell]) => !isAbsent(cell)));
   });
-}
-
-/** The mark of a field that a record lacks. */
-function isAbsent(cell: Json): boolean {
-  return cell !== null && typeof cell === "object" && !Array.isArray(cell) && cell[""] === 0;
 }

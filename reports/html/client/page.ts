@@ -12,7 +12,7 @@
  */
 import { addCopyButtons, openTarget } from "./copy.ts";
 import { addFilters } from "./filters.ts";
-import { addRowButtons } from "./more_rows.ts";
+import { addRowButtons, unfoldOnOpen } from "./more_rows.ts";
 import { addLegendToggles } from "./legend.ts";
 import { addReadouts } from "./readout.ts";
 import { addSaveButtons } from "./save.ts";
@@ -22,19 +22,24 @@ import { addThemeToggle, applyStoredTheme } from "./theme.ts";
 /** Sent, bubbling, from an element whose figures or tables were drawn again. */
 const RENDERED = "lighthouse-rendered";
 
-/** Adds the missing features to everything inside `root`. */
-async function enhance(root: ParentNode): Promise<void> {
+/** Adds the missing features to everything inside `root`, but the filters of the page. */
+async function enhanceParts(root: ParentNode): Promise<void> {
   addSorting(root);
   addRowButtons(root, () => void addFilters());
   addCopyButtons(root);
   addSaveButtons(root);
   await Promise.all([addLegendToggles(root), addReadouts(root)]);
+}
+
+async function enhance(root: ParentNode): Promise<void> {
+  await enhanceParts(root);
   await addFilters();
 }
 
 applyStoredTheme();
 addEventListener("DOMContentLoaded", () => {
   addThemeToggle();
+  unfoldOnOpen(enhanceParts, addFilters);
   // For tests, which must wait for it.
   void enhance(document).then(() => document.documentElement.dataset.ready = "");
   document.addEventListener(RENDERED, ({ target }) => void enhance(target as Element));

@@ -188,7 +188,8 @@ function lines(
   ].join(", ");
   const prefix = /^run-\d+-/.exec(figure.id)?.[0] ?? "";
   const target = href ??
-    (caseId !== null && document.getElementById(prefix + caseId) !== null
+    // Its row may be one of those that come when they are asked for.
+    (caseId !== null && document.getElementById(`${prefix}samples`) !== null
       ? `#${prefix}${caseId}`
       : null);
   const link = target === null ? null : Object.assign(document.createElement("a"), {

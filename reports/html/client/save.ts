@@ -8,6 +8,7 @@
 import { button } from "./button.ts";
 import { copyText, linkTo } from "./copy.ts";
 import { figureData } from "./figure_data.ts";
+import { makeWhole } from "./lean_result.ts";
 import { unpack } from "./packed.ts";
 import { toPng, toSvg } from "./save_picture.ts";
 import { toCsv, toJson } from "./saved_data.ts";
@@ -62,7 +63,9 @@ export function addSaveButtons(root: ParentNode): void {
     one.onclick = async () => {
       const id = one.dataset.result!;
       const text = document.getElementById(id)!.textContent!;
-      save(`${id}.json`, "application/json", JSON.stringify(await unpack(text)));
+      const result = await unpack(text) as Parameters<typeof makeWhole>[0];
+      makeWhole(result);
+      save(`${id}.json`, "application/json", JSON.stringify(result));
     };
   }
 }
