@@ -15,7 +15,7 @@ import { CaseName } from "./case_name.tsx";
 /** Most rows of the figure; its table has all. */
 /** Cases whose digests can be read whole. */
 const MOST_WHOLE = 200;
-const MOST_DRAWN = 20;
+const MOST_DRAWN = 12;
 
 /** The section, or null if the result has no data for it. */
 export function correctnessSection(result: Result, prefix: string): Section | null {

@@ -348,8 +348,8 @@ Deno.test("the figure draws the worst of hundreds of checked quantities, the tab
   }));
   const html = renderHtml([result]);
   const figure = /<figure id="correctness-figure"[^]*?<\/figure>/.exec(html)![0];
-  assert.match(figure, /, the 20 largest of 30\d</);
-  assert.equal(figure.match(/<g data-s="\d+" style="color/g)!.length, 2 * 20);
+  assert.match(figure, /, the 12 largest of 30\d</);
+  assert.equal(figure.match(/<g data-s="\d+" style="color/g)!.length, 2 * 12);
   assert.ok(/>dense quantity 299</.test(figure) && /<th [^>]*>dense quantity 0</.test(figure));
 });
 

@@ -282,7 +282,7 @@ button[hidden]{display:none}
   .block{margin-top:1rem}
   .block>p{font-size:9pt;max-width:none}
   .rate-scale,.segment rect,.cells rect{print-color-adjust:exact}
-  .screen-only{display:none}
+  .screen-only,section:has(>.screen-only:only-child){display:none}
   table,.claims{font-size:8.5pt}
   .claims td,.claims tbody th{padding:.35rem .7rem .35rem 0}
   .why,.aside,.source,.nearest{font-size:7.5pt}
@@ -293,7 +293,17 @@ button[hidden]{display:none}
   .rerun summary{display:none}
   .rerun::details-content{content-visibility:visible;display:block}
   .rerun code{background:none;padding:0;font-size:7pt}
-  section{padding:1rem 0}
+  section,.masthead+section{padding:.6rem 0 .4rem}
+  h2{font-size:15pt;margin:.2rem 0 .5rem}
+  section>.lead{margin:0 0 .5rem;font-size:9pt;break-after:avoid}
+  .legend{font-size:8pt;gap:.1rem .9rem;margin-bottom:.4rem}
+  .source{margin-top:.3rem}
+  .figure+.figure{margin-top:0}
+  .drawing.compact{width:80%}
+  .pairs{font-size:8pt;row-gap:0}
+  .scroll th,.scroll td{padding-top:.15rem;padding-bottom:.15rem}
+  h3{margin:.7rem 0 .3rem}
+  footer{margin-top:.4rem;padding:.5rem 0 0;font-size:7.5pt;break-before:avoid}
 }
 `.replaceAll(
   "DARK",
