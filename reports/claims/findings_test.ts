@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { findings } from "./findings.ts";
+import { verdictLine } from "./headline.ts";
 import { shardedCases } from "../data/context_parallel_data.ts";
 
 const textOf = (result: Parameters<typeof findings>[0], title: RegExp) =>
@@ -95,4 +96,19 @@ Deno.test("findings name no crossover of Lighthouse for a layer of another famil
   const result = sampleResult();
   for (const record of result.cases) if (record.family === "lighthouse") record.family = "local";
   assert.deepEqual(findings(result), []);
+});
+
+Deno.test("the headline of a run of other layers alone says what they take", () => {
+  const result = sampleResult({ contexts: [8192, 16_384] });
+  result.ratios = [];
+  const rename = (from: string, to: string) =>
+    result.cases.filter(({ implementation }) => implementation === from).forEach((record) =>
+      Object.assign(record, { implementation: to, family: "sparse", options: undefined })
+    );
+  rename("dense", "sliding-window");
+  rename("lighthouse-norm", "moba");
+  assert.match(
+    verdictLine(result),
+    /^The 21× at 512K was not run\. At 16K, forward, one layer of (moba|sliding-window) takes [\d.]+ [µm]s, of (moba|sliding-window) [\d.]+ [µm]s here, on .*; neither dense attention nor Lighthouse was timed\.$/,
+  );
 });

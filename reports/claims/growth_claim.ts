@@ -7,13 +7,7 @@ import { LEAD_LAYER } from "../data/cases.ts";
 import paper from "../../fixtures/paper/paper.json" with { type: "json" };
 import type { Result } from "../../suites/result/result_schema.ts";
 import { findCrossover, speedupSeries } from "../data/speedups.ts";
-import {
-  formatContext,
-  formatCount,
-  formatMeasured,
-  formatPlural,
-  formatRatio,
-} from "../text/format.ts";
+import { formatContext, formatCount, formatMeasured, formatRatio } from "../text/format.ts";
 import type { ClaimRow, Verdict } from "./claim.ts";
 import { HEADLINE_CONTEXT, PAPER_HARDWARE, PAPER_SPEEDUP } from "./paper.ts";
 import { benchCommand } from "./points.ts";
@@ -55,7 +49,9 @@ export function growthClaim(result: Result): ClaimRow {
       ours: null,
       extent: null,
       verdict: "not run",
-      why: `${formatPlural(points.length, "context")} with a speed-up, growth takes two or more.`,
+      why: `Growth takes speed-ups at two contexts or more: ${
+        points.length === 0 ? "there is none" : "there is one"
+      }.`,
     };
   }
   const first = points[0];

@@ -34,6 +34,7 @@ import {
   nearestPoint,
   STACK_NAMES,
 } from "./points.ts";
+import { largest } from "../data/extremes.ts";
 import { retrievalLine } from "./retrieval_finding.ts";
 import { speedupClaim } from "./speedup_claim.ts";
 import { trainingSentence } from "./training_finding.ts";
@@ -107,9 +108,11 @@ export function verdictLine(result: Result): string {
   const row = speedupClaim(result, direction);
   if (row.ours !== null) {
     const point = headlinePoint(result, direction)!;
-    const measured = `${withCount(point.ratio, point)} at 512K tokens, ${
-      directionName(direction)
-    }, over this suite's own dense kernel on ${stackPhrase(result, point.numerator)}`;
+    const measured = `${
+      withCount(point.ratio, point).replace(/\(n = \d+, /, "(")
+    } at 512K tokens, ${directionName(direction)}, over this suite's own dense kernel on ${
+      stackPhrase(result, point.numerator)
+    }`;
     // A verdict on very few samples says so before its number.
     const resting = point.kind === "range"
       ? `, on ${formatPlural(point.count, "sample")} a side`
@@ -282,10 +285,40 @@ function otherLine(result: Result, { ours: planned }: { ours: boolean }): string
     } ${deviceKind(result)}, on ${stackPhrase(result, other)}; Lighthouse was not timed.`;
   }
   // If dense attention was timed too, the missing rounds are what to report.
-  if (alone === null || other !== null) return null;
+  if (other !== null) return null;
+  if (alone === null) return planned ? null : layersLine(result);
   return `${where(alone)} one layer of Lighthouse takes ${
     formatMeasured(alone.statistic.median, spreadOf(alone.statistic), formatSeconds)
   } ${deviceKind(result)}, on ${STACK_NAMES[result.stack]}; dense attention was not timed.`;
+}
+
+/** Layers that a headline names. */
+const MOST_NAMED = 3;
+
+/** For a run of other layers alone: the fastest at the longest context, forward if it was run. */
+function layersLine(result: Result): string | null {
+  const layers = result.cases.filter(isMeasured).filter((record) =>
+    timesLayer(record) && !isPeer(record)
+  );
+  const forward = layers.filter(({ direction }) => direction === "forward");
+  const told = forward.length > 0 ? forward : layers;
+  const context = largest(told.map(({ shape }) => shape.context));
+  const named = told.filter(({ shape }) => shape.context === context)
+    .toSorted((a, b) => a.statistic.median - b.statistic.median);
+  if (named.length === 0) return null;
+  const first = named.filter(({ implementation }, i) =>
+    named.findIndex((one) => one.implementation === implementation) === i
+  );
+  const times = first.slice(0, MOST_NAMED).map(({ implementation, statistic }, i) =>
+    `of ${plainText(implementation)} ${i === 0 ? "takes " : ""}${formatSeconds(statistic.median)}`
+  );
+  const rest = first.length - times.length;
+  const all = rest > 0 ? [...times, `${formatCount(rest)} more take longer`] : times;
+  return `At ${formatContext(context)}, ${
+    directionName(named[0].direction as Direction)
+  }, one layer ${all.join(", ")} ${deviceKind(result)}, on ${
+    stackPhrase(result)
+  }; neither dense attention nor Lighthouse was timed.`;
 }
 
 /** The stack, and whether our dense kernel used matrix units there. */

@@ -11,6 +11,7 @@ import type {
 } from "../../suites/result/result_schema.ts";
 import { Table } from "../charts/figure.tsx";
 import { ABSENT, formatCount, formatPercent, formatSignificant } from "../text/format.ts";
+import { CaseName } from "./case_name.tsx";
 import { type Section, Spread } from "./section.tsx";
 
 type Indexing = CaseRecord & { readonly tokenSelection: TokenSelectionRecord };
@@ -43,13 +44,14 @@ export function blockSelectionSection(result: Result, prefix: string): Section |
               { title: "Blocks that nobody selects", numeric: true },
               { title: "Same blocks under noise (Jaccard)", numeric: true },
             ]}
-            rows={cases.map(({ id, shape, blockSelection }) => {
+            rows={cases.map((record) => {
+              const { shape, blockSelection } = record;
               const { lists, blocks, earlier, neighbours, longest, unused, stability } =
                 blockSelection;
               const heads = lists / shape.context;
               const before = (blocks - 1) / 2 * lists;
               return [
-                id,
+                <CaseName record={record} />,
                 before === 0 ? ABSENT : formatPercent(earlier / before),
                 earlier === 0 ? ABSENT : formatPercent(neighbours / earlier),
                 formatPercent(longest / shape.context),

@@ -5,7 +5,7 @@
  */
 import type { Result } from "../../suites/result/result_schema.ts";
 import { findings } from "../claims/findings.ts";
-import { type Section, unbroken } from "./section.tsx";
+import { type Section, unbroken, withPowers } from "./section.tsx";
 
 /** The section, or null if the result has no data for it. */
 export function findingsSection(result: Result, prefix: string): Section | null {
@@ -22,7 +22,7 @@ export function findingsSection(result: Result, prefix: string): Section | null 
             <div>
               <h3>{title}</h3>
               <ul class="prose">
-                {sentences.map((sentence) => <li>{unbroken(sentence)}</li>)}
+                {sentences.map((sentence) => <li>{withPowers(unbroken(sentence))}</li>)}
               </ul>
             </div>
           ))}

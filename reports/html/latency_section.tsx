@@ -11,6 +11,7 @@ import {
   contextSeries,
   DIRECTION_NAMES,
 } from "../data/analysis.ts";
+import { OWN_DENSE } from "../data/cases.ts";
 import { FLOP_RATIO } from "../claims/claims.ts";
 import { deviceReadings } from "../data/device_readings.ts";
 import { coolAndSteady } from "../data/cool_and_steady.ts";
@@ -100,15 +101,22 @@ export function latencySection(result: Result, prefix: string): Section | null {
             ))}
           </>
         ))}
-        <p>
-          The work of dense attention grows as N<sup>2</sup>. At k = N/64 that of Lighthouse’s inner
-          attention does too, with {FLOP_RATIO.toFixed(1)}{" "}
-          times fewer FLOP; its other stages are linear with the norm scorer.
-        </p>
+        {directions.some(({ series }) => series.some(isOwnOrDense)) && (
+          <p>
+            The work of dense attention grows as N<sup>2</sup>. At k = N/64 that of Lighthouse’s
+            inner attention does too, with {FLOP_RATIO.toFixed(1)}{" "}
+            times fewer FLOP; its other stages are linear with the norm scorer.
+          </p>
+        )}
         {raised !== null && <p>{raised}</p>}
       </Spread>
     ),
   };
+}
+
+/** Whether what is said of dense attention and Lighthouse concerns a series. */
+function isOwnOrDense({ implementation }: ContextSeries): boolean {
+  return implementation === OWN_DENSE || implementation.startsWith("lighthouse-");
 }
 
 function LatencyFigure(

@@ -68,6 +68,13 @@ export function Power({ exponent }: { exponent: number }): JSX.Element {
   );
 }
 
+/** Text whose powers, `N^1.85`, are raised. */
+export function withPowers(text: string): ComponentChildren {
+  return text.split(/N\^([\d.]*\d)/).map((part, i) =>
+    i % 2 === 0 ? part : <Power exponent={Number(part)} />
+  );
+}
+
 /** The horizontal axis of every figure over contexts. */
 export function contextAxis(contexts: readonly number[]): LogAxis {
   return {

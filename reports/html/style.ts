@@ -161,6 +161,8 @@ th,td{text-align:left;vertical-align:top;padding:.42rem 1.1rem .42rem 0;border-b
 thead th{color:var(--soft);font-size:.8rem;font-weight:600;border-bottom:1px solid var(--rule-strong);vertical-align:bottom}
 .number{text-align:right;white-space:nowrap}
 .shapes{position:absolute}
+.scroll{background:linear-gradient(90deg,var(--paper) 40%,transparent) left/2rem 100% no-repeat local,linear-gradient(-90deg,var(--paper) 40%,transparent) right/2rem 100% no-repeat local,linear-gradient(90deg,var(--rule-strong),transparent) left/.55rem 100% no-repeat scroll,linear-gradient(-90deg,var(--rule-strong),transparent) right/.55rem 100% no-repeat scroll}
+.scroll thead th.number{white-space:normal}
 .scroll td{min-width:4.5rem;text-align:right;white-space:nowrap}
 .scroll .n tbody th{text-align:right;white-space:nowrap}
 .scroll td.t,TEXT_COLUMNS{text-align:left;white-space:normal}

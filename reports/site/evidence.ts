@@ -5,7 +5,7 @@
  */
 import { type ClaimRow, judgeClaims, type Verdict } from "../claims/claims.ts";
 import { largest, smallest } from "../data/extremes.ts";
-import { formatInterval, formatPlural } from "../text/format.ts";
+import { formatCount, formatInterval, formatPlural } from "../text/format.ts";
 import type { Site, SiteDevice, SiteRun } from "./runs.ts";
 
 /** The evidence of one run for a claim. */
@@ -74,7 +74,7 @@ export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]):
   const counts = few.length === 0 ? "" : formatInterval([smallest(few), largest(few)], String);
   const of = (verdict: Verdict) => verdicts.filter((one) => one === verdict).length;
   const [full, part] = [of("reproduced"), of("partly")];
-  const on = `of ${formatPlural(verdicts.length, "device")}`;
+  const on = `of the ${formatPlural(verdicts.length, "device")} that ran it`;
   if (verdicts.length === 1) {
     const word = full === 1 ? "Reproduced" : part === 1 ? "Partly reproduced" : "Not reproduced";
     const alike = ran.filter(({ verdict }) => verdict === verdicts[0]).length;
@@ -90,6 +90,10 @@ export function claimLine(claim: ClaimEvidence, devices: readonly SiteDevice[]):
     ? `, each with n = ${counts}`
     : `, on ${few.length} with n = ${counts}`;
   if (full === 0 && part === 0) return `Not reproduced on any ${on}${resting}.`;
+  if (full === verdicts.length) {
+    const all = full === 2 ? "both" : `all ${formatCount(full)}`;
+    return `Reproduced on ${all} devices that ran it${resting}.`;
+  }
   const parts = [
     ...(full > 0 ? [`Reproduced on ${full}`] : []),
     ...(part > 0 ? [full > 0 ? `in part on ${part}` : `Partly reproduced on ${part}`] : []),

@@ -116,7 +116,7 @@ Deno.test("site: a value on few samples says so in the verdict, the claims and t
   })));
   const site = planSite(named);
   const claim = collectEvidence(site).find(({ claim: { id } }) => id === "speedup-forward")!;
-  assert.match(claimLine(claim, site.devices), / of 2 devices, on 1 with n = [2-5]\.$/);
+  assert.match(claimLine(claim, site.devices), / both devices that ran it, on 1 with n = [2-5]\.$/);
   const files = new Map([...siteFiles(site)].map(({ path, text }) => [path, text]));
   for (const path of ["index.html", "claims/index.html", "claims/speedup-forward.html"]) {
     assert.match(files.get(path)!, /n = [2-5], range [\d.]+–[\d.]+×/, path);
@@ -284,7 +284,7 @@ Deno.test("site: a device under two stacks is one device", async () => {
   const three = planSite([...runs, other]);
   assert.equal(countDevices(three.devices), "2 devices, 2 stacks");
   const claim = collectEvidence(three).find((one) => one.claim.id === "speedup-forward")!;
-  assert.match(claimLine(claim, three.devices), / of 2 devices\.$/);
+  assert.match(claimLine(claim, three.devices), / both devices that ran it\.$/);
 });
 
 Deno.test("site: the schema pages describe each field", () => {

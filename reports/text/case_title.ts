@@ -21,7 +21,7 @@ export type NamedCase = Pick<
 >;
 
 /**
- * An implementation in words: `Dense`, `Lighthouse norm`, `torch-fa2`.
+ * An implementation in words: `Dense`, `Lighthouse norm`, `nsa`, `torch-fa2`.
  *
  * @example
  * ```ts
@@ -33,8 +33,8 @@ export type NamedCase = Pick<
  */
 export function implementationName(implementation: string): string {
   if (implementation.startsWith("peer:")) return implementation.slice("peer:".length);
-  const name = implementation.replace(/^lighthouse-/, "Lighthouse ");
-  return name.charAt(0).toUpperCase() + name.slice(1);
+  // Others keep the names that options and figures have: nsa, sliding-window.
+  return implementation.replace(/^lighthouse-/, "Lighthouse ").replace(/^dense/, "Dense");
 }
 
 /** The main part of a case's name: `Lighthouse norm, 64K, forward`. */
