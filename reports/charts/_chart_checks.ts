@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { type ChartPage, chartPages, everything, software } from "./_chart_pages.ts";
 import { findTextFaults } from "./_overlaps.ts";
-import { measureTargets, useEmptyFilters, useFoldedParts, useLongTables } from "./_use_checks.ts";
+import * as uses from "./_use_checks.ts";
 import { findViolations, prepareRules } from "../site/_axe.ts";
 import { check } from "../site/_check_lines.ts";
 import { chooseCases } from "../../tools/_cases.ts";
@@ -100,7 +100,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
       assert.match(lines[1]!, /^[\d.,]+ (ms|s|µs)$/);
       assert.match(
         lines.join("|"),
-        /context N, tokens: 32K\|[^|]* to [^|]*, n = \d+\|its samples$/,
+        /context N, tokens: 32K\|[^|]* to [^|]*, n = \d+\|its samples\|lighthouse-/,
       );
       await drawing.locator("use").nth(2).click();
       await panel.locator("a").click();
@@ -126,6 +126,10 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
     await page.keyboard.press("Escape");
     assert.ok(await panel.isHidden());
   });
+  await check(
+    "far from every mark the pointer snaps to the nearest column",
+    () => uses.snapToColumn(page),
+  );
   await check("every point of every chart has a readout", async () => {
     const wrong = await page.evaluate(() =>
       [...document.querySelectorAll("svg.drawing.wide, svg.drawing:not(.compact)")].filter((svg) =>
@@ -134,17 +138,10 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
     );
     assert.deepEqual(wrong, []);
   });
-  await check("an entry of the legend hides its series in both drawings", async () => {
-    const entry = page.locator("#latency-figure .legend button").first();
-    const parts = page.locator('#latency-figure svg [data-s="0"]:not(.off)');
-    const before = await parts.count();
-    assert.ok(before >= 3, `${before} parts`);
-    await entry.press("Enter");
-    assert.equal(await entry.getAttribute("aria-pressed"), "false");
-    assert.equal(await parts.count(), 0);
-    await entry.press("Enter");
-    assert.equal(await parts.count(), before);
-  });
+  await check(
+    "an entry of the legend hides its series in both drawings",
+    () => uses.pressLegend(page),
+  );
   await check("filters act on charts and tables together, and are taken back", async () => {
     const rows = page.locator("#latency-figure tbody tr:not([hidden])");
     const all = await rows.count();
@@ -173,7 +170,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   });
   await check(
     "filters without a match say so, fold the section, and stay in the address",
-    () => useEmptyFilters(page),
+    () => uses.useEmptyFilters(page),
   );
   await check("a table is sorted by a heading, up, down and back", async () => {
     const box = page.locator("#latency-figure details");
@@ -333,11 +330,11 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   });
   await check(
     "rows of long tables come when they are wanted",
-    () => useLongTables(browser, folder),
+    () => uses.useLongTables(browser, folder),
   );
   await check(
     "folded parts of a large page come when they open",
-    () => useFoldedParts(browser, folder),
+    () => uses.useFoldedParts(browser, folder),
   );
   await check("a finger reads a point on a phone", async () => {
     const phone = await browser.newContext({
@@ -357,7 +354,7 @@ async function checkUse(browser: Browser, folder: string): Promise<void> {
   });
   await check(
     "what is pressed is high enough for a finger, and 24 pixels for a pointer",
-    () => measureTargets(browser, (hand) => show(hand, whole, folder)),
+    () => uses.measureTargets(browser, (hand) => show(hand, whole, folder)),
   );
   await check("without the script the charts and tables are there", async () => {
     const plain = await browser.newContext({ javaScriptEnabled: false });

@@ -9,6 +9,39 @@ import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { packedRowsOf } from "../html/_page_script.ts";
 import { renderHtml } from "../html/render_html.tsx";
 
+/** Moves the pointer to an empty corner of a plot, which reads a column, and out of it again. */
+export async function snapToColumn(page: Page): Promise<void> {
+  const drawing = page.locator("#latency-figure svg.wide");
+  const panel = page.locator("#latency-figure .readout");
+  assert.ok(await panel.isHidden());
+  // Its times grow to the right: the upper left corner is empty.
+  const { x, y, width, height } = (await drawing.boundingBox())!;
+  await page.mouse.move(x + 0.2 * width, y + 0.2 * height);
+  // The highest of the column, then the others.
+  const highest = await panel.locator("b").textContent();
+  assert.match(await panel.locator("strong").textContent() ?? "", /^[\d.,]+ (ms|s|µs)$/);
+  assert.equal(await drawing.locator(".hair").count(), 1);
+  const others = await panel.locator("li").allTextContents();
+  assert.match(others.join("|"), /(^|\|)lighthouse-norm [\d.,]+ (ms|s|µs)/);
+  assert.ok(others.every((text) => !text.startsWith(`${highest} `)));
+  await page.mouse.move(x + 0.2 * width, y - 60);
+  assert.ok(await panel.isHidden());
+  assert.equal(await drawing.locator(".hair").count(), 0);
+}
+
+/** Hides a series by its entry in the legend, and shows it again. */
+export async function pressLegend(page: Page): Promise<void> {
+  const entry = page.locator("#latency-figure .legend button").first();
+  const parts = page.locator('#latency-figure svg [data-s="0"]:not(.off)');
+  const before = await parts.count();
+  assert.ok(before >= 3, `${before} parts`);
+  await entry.press("Enter");
+  assert.equal(await entry.getAttribute("aria-pressed"), "false");
+  assert.equal(await parts.count(), 0);
+  await entry.press("Enter");
+  assert.equal(await parts.count(), before);
+}
+
 /** Chooses what nothing matches, opens the address again, and takes the choice back. */
 export async function useEmptyFilters(page: Page): Promise<void> {
   const status = page.locator("form.filters output");

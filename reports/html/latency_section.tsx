@@ -180,7 +180,7 @@ function LatencyFigure(
         alone
           ? null
           : "A slope is that of the longest contexts, over the last factor of four or two; a thin line " +
-            "shows it. None is given where the curve bends there too.",
+            "shows it. None is given where the curve still bends there.",
         clampSentence(series),
       ].filter((sentence) => sentence !== null).join(" ")}
       data={withCool(plotData(plot, { x: "context_tokens", y: "median_seconds" }), series)}

@@ -97,6 +97,8 @@ th[aria-sort=descending] .sort::after{content:" ▼"}
 .drawing .off,.legend .off{display:none}
 .drawing .some>.curve,.drawing .some>.interval,.drawing .some>.fit{opacity:.18}
 .drawing[tabindex]{cursor:crosshair;touch-action:manipulation}
+.hair{fill:none;stroke:var(--faint);stroke-width:1;pointer-events:none}
+.readout ul{list-style:none;margin:.25rem 0 0;padding:.25rem 0 0;border-top:1px solid var(--rule);color:var(--soft)}
 .ring{fill:none;stroke:var(--ink);stroke-width:1.6;pointer-events:none}
 tr:has(:target)>*{background:var(--notice)}
 .sample-strip{display:block}
@@ -263,7 +265,7 @@ button[hidden]{display:none}
   :root,:root[data-theme=dark]{LIGHT}
   @page{margin:16mm 14mm}
   body{font-size:10pt;background:#fff}
-  nav,.skip,button,.filters,.readout,.ring,.export,.data,details:not(.rerun,.folded){display:none}
+  nav,.skip,button,.filters,.readout,.ring,.hair,.export,.data,details:not(.rerun,.folded){display:none}
   .legend button{display:flex;margin:0;padding:0;max-width:100%}
   th .sort{display:inline}
   th[aria-sort] .sort::after{content:""}

@@ -23,6 +23,7 @@ import {
   sentenceOf,
   type SortKey,
   sortTimes,
+  summaryOf,
 } from "./compare_view.ts";
 
 /** Data from the page for the script. */
@@ -145,6 +146,9 @@ function redraw(): void {
   byId("compare-count").textContent = found.length === shown.length
     ? formatPlural(found.length, "case")
     : `${formatCount(found.length)} of ${formatPlural(shown.length, "case")}`;
+  const summary = summaryOf(found);
+  const place = byId("compare-summary");
+  if (place.textContent !== summary) place.textContent = summary;
   more.hidden = found.length <= rows;
   more.textContent = `Show all ${formatCount(found.length)}`;
   writeAddress();

@@ -78,6 +78,7 @@ export function comparePage(site: Site, pairs: readonly RunPair[]): SiteFile {
               </label>
               <span class="count" id="compare-count"></span>
             </div>
+            <p class="sum" id="compare-summary" aria-live="polite"></p>
             <div class="scroll" tabIndex={0} role="group" aria-label="Cases of both runs">
               <table id="compare-table">
                 <caption class="visually-hidden">Times of both runs, case by case</caption>

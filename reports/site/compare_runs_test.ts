@@ -7,7 +7,7 @@ import { CaseNames } from "./case_names.ts";
 import { packRun, unpackRun } from "./compare_chunk.ts";
 import { comparedRun } from "./compare_data.ts";
 import { compareRuns } from "./compare_runs.ts";
-import { filterTimes, sentenceOf, sortTimes } from "./compare_view.ts";
+import { filterTimes, sentenceOf, sortTimes, summaryOf } from "./compare_view.ts";
 import { planSite, type SiteRun } from "./runs.ts";
 
 /** As in a page: packed, written as JSON, and read again. */
@@ -103,4 +103,20 @@ Deno.test("filterTimes and sortTimes: by facets of a case, and by every column i
   }
   const verdicts = sortTimes(times, { key: "verdict", down: true }).map(({ verdict }) => verdict);
   assert.equal(verdicts[0], "slower");
+});
+
+Deno.test("summaryOf: range and geometric mean of all, and of what changed, by hand", () => {
+  const times = [
+    { ratio: 0.5, verdict: "faster" as const },
+    { ratio: 2, verdict: "slower" as const },
+    { ratio: 0.8, verdict: "faster" as const },
+    { ratio: 1, verdict: "same" as const },
+  ];
+  assert.equal(
+    summaryOf(times),
+    "B ÷ A of these cases: 0.50× to 2.00×, geometric mean 0.95×. 1 slower: 2.00×. " +
+      "2 faster: 0.50× to 0.80×, geometric mean 0.63×.",
+  );
+  assert.equal(summaryOf(times.slice(0, 1)), "B ÷ A of these cases: 0.50×.");
+  assert.equal(summaryOf([]), "");
 });

@@ -111,6 +111,29 @@ export function sentenceOf({ obstacles, identical, times, alone }: RunComparison
     } in a typical case.${rest}`;
 }
 
+/**
+ * How the ratios of some cases lie: range and geometric mean of all, then of those that got slower
+ * and faster.
+ */
+export function summaryOf(times: readonly Pick<ComparedTime, "ratio" | "verdict">[]): string {
+  const lies = (some: readonly { ratio: number }[]) => {
+    const logs = some.map(({ ratio }) => Math.log(ratio)).sort((x, y) => x - y);
+    const mean = logs.reduce((sum, log) => sum + log, 0) / logs.length;
+    const ends = [logs[0], logs[logs.length - 1]].map((log) => formatRatio(Math.exp(log)));
+    return some.length === 1
+      ? ends[0]
+      : `${ends[0]} to ${ends[1]}, geometric mean ${formatRatio(Math.exp(mean))}`;
+  };
+  if (times.length === 0) return "";
+  const parts = (["slower", "faster"] as const).flatMap((verdict) => {
+    const own = times.filter((one) => one.verdict === verdict);
+    return own.length === 0 || own.length === times.length
+      ? []
+      : [`${formatCount(own.length)} ${verdict}: ${lies(own)}`];
+  });
+  return [`B ÷ A of these cases: ${lies(times)}`, ...parts].map((part) => `${part}.`).join(" ");
+}
+
 /** Letters of a value that an address made up. */
 const MOST_LETTERS = 60;
 

@@ -29,6 +29,7 @@ nav.site a,.of-site summary{display:inline-block;padding:.3rem 0}
 .choices label.check{display:flex;gap:.4rem;align-items:center;min-height:1.6rem}
 .choices .count{margin-left:auto;font-size:.84rem;color:var(--soft)}
 #compare-status{font-size:1.02rem;max-width:52rem;min-height:1.6em}
+.sum{margin:.3rem 0 .2rem;color:var(--soft);font-size:.92rem}
 #compare-table th button{border:0;background:none;padding:.15rem 0;margin:0;font:inherit;color:inherit;text-align:inherit;text-decoration:underline;text-decoration-color:var(--rule-strong);text-underline-offset:.25em}
 #compare-table th[aria-sort=descending] button::after{content:" ↓"}
 #compare-table th[aria-sort=ascending] button::after{content:" ↑"}

@@ -1,7 +1,8 @@
 /// <reference lib="dom" />
 /**
  * The readout of a point: its series, value, interval, number of samples, and a link to its case. By
- * pointer, by touch, and by the arrow keys.
+ * pointer, by touch, and by the arrow keys. Where the points of a chart stand in columns, the pointer
+ * snaps to the nearest of the nearest column, and the readout has the other series of it as well.
  *
  * @module
  */
@@ -11,6 +12,10 @@ import { drawingsOf, hiddenOf, isShown, marksOf } from "./marks.ts";
 
 /** Largest distance from a mark at which a pointer selects it, in pixels; a finger is less exact. */
 const REACH = { mouse: 26, touch: 40 };
+/** From a column to the readout beside it, in pixels. */
+const GAP = 16;
+/** Other series of a column that a readout lists. */
+const MOST_OTHERS = 7;
 
 interface Spot {
   readonly series: number;
@@ -26,6 +31,8 @@ interface Chart {
   readonly figure: HTMLElement;
   readonly readout: Readout;
   readonly panel: HTMLElement;
+  /** Whether several series have points at one place of the horizontal axis. */
+  readonly columns: boolean;
   /** The point that is read out, and whether it stays without the pointer. */
   current: Spot | null;
   pinned: boolean;
@@ -43,17 +50,35 @@ export async function addReadouts(root: ParentNode): Promise<void> {
     panel.hidden = true;
     panel.setAttribute("aria-live", "polite");
     figure.append(panel);
-    const chart: Chart = { figure, readout, panel, current: null, pinned: false };
+    const chart: Chart = {
+      figure,
+      readout,
+      panel,
+      columns: hasColumns(readout),
+      current: null,
+      pinned: false,
+    };
     for (const drawing of drawingsOf(figure)) listen(chart, drawing);
   }));
+}
+
+function hasColumns({ x, series }: Readout): boolean {
+  const places = series.flatMap(({ points }) => points.map(([where]) => where));
+  return x !== "" && new Set(places).size <= places.length / 2;
 }
 
 function listen(chart: Chart, drawing: SVGSVGElement): void {
   drawing.tabIndex = 0;
   drawing.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight ArrowUp ArrowDown Enter Escape");
   let spots: Spot[] = [];
-  const find = ({ clientX: x, clientY: y, pointerType }: PointerEvent) =>
-    nearest(spots, { x, y, reach: pointerType === "mouse" ? REACH.mouse : REACH.touch });
+  const find = ({ clientX: x, clientY: y, pointerType }: PointerEvent) => {
+    const near = nearest(spots, {
+      x,
+      y,
+      reach: REACH[pointerType === "mouse" ? "mouse" : "touch"],
+    });
+    return near ?? (chart.columns && pointerType === "mouse" ? inColumn(spots, { x, y }) : null);
+  };
   drawing.addEventListener("pointerenter", () => spots = spotsOf(chart, drawing));
   drawing.addEventListener("pointermove", (event) => {
     if (chart.pinned || event.pointerType !== "mouse") return;
@@ -115,6 +140,15 @@ function nearest(
   return best;
 }
 
+/** The nearest mark of the nearest column, however far. */
+function inColumn(spots: readonly Spot[], { x, y }: { x: number; y: number }): Spot | null {
+  const far = (spot: Spot) => 1e3 * Math.round(Math.abs(spot.x - x)) + Math.abs(spot.y - y);
+  return spots.reduce<Spot | null>(
+    (best, spot) => best === null || far(spot) < far(best) ? spot : best,
+    null,
+  );
+}
+
 /** Where a key leads: a mark, null for none, undefined for a key without a meaning here. */
 function step(
   { current, panel }: Chart,
@@ -161,13 +195,17 @@ function show(chart: Chart, drawing: SVGSVGElement, spot: Spot | null): void {
   panel.classList.toggle("pinned", chart.pinned);
   if (spot?.series === current?.series && spot?.point === current?.point) return;
   chart.current = spot;
-  figure.querySelector(".ring")?.remove();
+  figure.querySelectorAll(".ring,.hair").forEach((one) => one.remove());
   panel.hidden = spot === null;
   if (spot === null) return;
   const series = readout.series[spot.series];
   panel.replaceChildren(...lines(readout, series.name, series.points[spot.point], figure));
+  if (chart.columns) {
+    panel.append(...othersAt(chart, spot));
+    hair(drawing, spot);
+  }
   ring(drawing, spot);
-  place(panel, figure, spot);
+  place(chart, spot);
 }
 
 /** The texts of a readout: series, value, position, spread and link. */
@@ -206,6 +244,38 @@ function lines(
   ];
 }
 
+/** The values of the other visible series in the column of a point, as a list; nothing for none. */
+function othersAt({ figure, readout }: Chart, spot: Spot): Node[] {
+  const { points: without } = hiddenOf(figure);
+  const [where] = readout.series[spot.series].points[spot.point];
+  const found = readout.series.flatMap(({ name, points }, series) => {
+    const at = series === spot.series || !isShown(figure, series)
+      ? -1
+      : points.findIndex(([place]) => place === where);
+    return at < 0 || without.get(series)?.has(at) ? [] : [`${name} ${points[at][1]}`];
+  });
+  if (found.length === 0) return [];
+  const list = document.createElement("ul");
+  const rest = found.length - MOST_OTHERS;
+  const told = rest > 0 ? [...found.slice(0, MOST_OTHERS), `and ${rest} more`] : found;
+  list.append(
+    ...told.map((text) => Object.assign(document.createElement("li"), { textContent: text })),
+  );
+  return [list];
+}
+
+/** A line through the column of the mark, down to the horizontal axis. */
+function hair(drawing: SVGSVGElement, { x, y }: Spot): void {
+  const matrix = drawing.getScreenCTM();
+  const base = drawing.querySelector(".axis .base")?.getAttribute("y1");
+  if (matrix === null || !base) return;
+  const at = new DOMPoint(x, y).matrixTransform(matrix.inverse()).x.toFixed(1);
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", `M${at},26V${base}`);
+  line.setAttribute("class", "hair");
+  drawing.prepend(line);
+}
+
 /** A ring around the mark, in the units of the drawing. */
 function ring(drawing: SVGSVGElement, { x, y, box }: Spot): void {
   const matrix = drawing.getScreenCTM();
@@ -225,12 +295,21 @@ function ring(drawing: SVGSVGElement, { x, y, box }: Spot): void {
   drawing.append(shape);
 }
 
-/** Above the mark, inside the figure. */
-function place(panel: HTMLElement, figure: HTMLElement, { x, box }: Spot): void {
+/** Above the mark, or beside its column; inside the figure. */
+function place(
+  { panel, figure, columns }: Pick<Chart, "panel" | "figure" | "columns">,
+  { x, box }: Spot,
+): void {
   const frame = figure.getBoundingClientRect();
   const { width, height } = panel.getBoundingClientRect();
-  const left = Math.min(Math.max(x - frame.left - width / 2, 0), Math.max(0, frame.width - width));
   const above = box.top - frame.top - height - 10;
+  let [left, top] = [x - width / 2, above < 0 ? box.bottom - frame.top + 10 : above];
+  const room = Math.max(frame.right - x, x - frame.left) - GAP;
+  if (columns && width <= room) {
+    left = x + GAP + width <= frame.right ? x + GAP : x - GAP - width;
+    top = Math.max(0, box.top - frame.top - height / 2);
+  }
+  left = Math.min(Math.max(left - frame.left, 0), Math.max(0, frame.width - width));
   panel.style.left = `${left.toFixed(0)}px`;
-  panel.style.top = `${(above < 0 ? box.bottom - frame.top + 10 : above).toFixed(0)}px`;
+  panel.style.top = `${top.toFixed(0)}px`;
 }

@@ -61,7 +61,7 @@ export function toSvg(figure: Element): string {
   });
   const drawing = element("g", { transform: `translate(${PADDING},${head})` });
   for (const child of seen.children) {
-    if (!child.matches("metadata,.ring")) drawing.append(copied(child));
+    if (!child.matches("metadata,.ring,.hair")) drawing.append(copied(child));
   }
   const legend = element("g", { transform: `translate(${PADDING},${under + 16})` });
   legend.append(...rows);
