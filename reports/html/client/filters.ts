@@ -77,8 +77,8 @@ export async function addFilters(): Promise<void> {
     const active = Object.keys(chosen).length > 0;
     clear.hidden = !active;
     form.classList.toggle("active", active);
-    // Rows that are not there yet pass or fail as well.
-    if (active && await fillRows(document)) found = await collect();
+    // Rows that are not there yet pass or fail as well, in a folded table when it opens.
+    if (active && await fillRows(document, { inView: true })) found = await collect();
     apply(found);
     const folded = foldEmpty(found);
     const text = active ? folded : "";
@@ -175,7 +175,7 @@ async function collect(): Promise<Filtered> {
       FACETS.map((facet) => `main [data-${facet}]`).join(),
     ),
   ].map((part) => ({ part, values: inherited(part) }));
-  // Of a page without folded parts every figure is there.
+  // Of a page without packed parts every figure is there.
   const others = hasPacked(document) ? await packedFigures() : [];
   const unopened = others.flatMap(({ readout }) => {
     const { series, overContexts } = seriesOf(readout, {});
@@ -269,7 +269,7 @@ function foldEmpty({ figures, tables }: Filtered): string {
   let folded = 0;
   for (const [section, own] of sections) {
     if (section === null) continue;
-    // What a folded part holds shows when it opens.
+    // What a folded part or table holds shows when it opens.
     const empty = own.every((one) => one.closest("[hidden]") !== null) && !hasPacked(section);
     folded += Number(empty);
     section.classList.toggle("unmatched", empty);

@@ -70,22 +70,28 @@ export function unfoldOnOpen(own: Enhance, after: () => Promise<void>): void {
   document.addEventListener("toggle", async ({ target }) => {
     if (!(target instanceof HTMLDetailsElement) || !target.open) return;
     const template = target.querySelector<HTMLTemplateElement>(":scope > template.folded");
-    if (template === null) return;
-    await unfold(template);
-    await after();
+    if (template !== null) await unfold(template);
+    if (template !== null || hasPacked(target)) await after();
   }, true);
 }
 
-/** Adds the missing rows of every table in an element; returns whether there were any. */
-export async function fillRows(root: ParentNode): Promise<boolean> {
-  const missing = missingIn(root);
+/** Adds the missing rows of tables in an element; returns whether there were any. */
+export async function fillRows(
+  root: ParentNode,
+  { inView = false }: {
+    /** Only those of tables that are not folded away. */
+    inView?: boolean;
+  } = {},
+): Promise<boolean> {
+  const missing = missingIn(root)
+    .filter((one) => !inView || one.closest("details:not([open])") === null);
   await Promise.all(missing.map(fill));
   return missing.length > 0;
 }
 
-/** Whether an element has folded parts that are not there yet. */
+/** Whether an element has rows or folded parts that are not there yet. */
 export function hasPacked(root: ParentNode): boolean {
-  return foldedIn(root).length > 0;
+  return foldedIn(root).length + missingIn(root).length > 0;
 }
 
 /** Adds the part or the rows of the table that has an element of this id; null if none has. */
