@@ -8,7 +8,7 @@ nav.site ul{flex-wrap:wrap;overflow:visible}
 nav.site a,.of-site summary{display:inline-block;padding:.3rem 0}
 .of-site summary{display:list-item}
 .of-site thead th button{min-height:24px}
-.of-site td>a,.of-site tbody th>a{display:inline-block;padding:.3rem 0}
+.of-site td>a,.of-site tbody th>a{display:inline-block;padding:.3rem 0;margin:-.3rem 0}
 @media (pointer:coarse){nav.site a,.of-site summary{padding:.85rem 0}.of-site .legend button,.of-site thead th button,.of-site .export button,.of-site select{min-height:44px}}
 .of-site #comparison .nb{white-space:normal}
 .of-site #comparison td,.of-site #claims td{white-space:normal}

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
+import type { Result } from "../../suites/result/result_schema.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
 import { hardwareNotice, VERDICT_RULE, verdictLine } from "../claims/claims.ts";
 import { findings } from "../claims/findings.ts";
 import { DIRECTION_NAMES, isMeasured, speedupSeries } from "../data/analysis.ts";
 import { timesLayer } from "../data/cases.ts";
+import { missingGroups, reasonText } from "../data/reasons.ts";
 import { spreadOf } from "../data/spread.ts";
 import { renderTable, wrapWords } from "./fit_table.ts";
 import {
@@ -150,25 +151,27 @@ function longestLine({ cases }: Result, width?: number): string[] {
   )];
 }
 
-/** Cases without a time, by state and reason: failures first, each reason once. */
+/** Cases without a time: a line for each state and reason, failures first, with the first case. */
 function missingLines(
-  { cases }: Result,
+  result: Result,
   { color, width }: { color: boolean; width?: number },
 ): string[] {
-  const groups = new Map<string, CaseRecord[]>();
-  for (const record of cases) {
-    const failed = record.status === "failed" || record.check?.passed === false;
-    if (record.status === "ok" && !failed) continue;
-    const state = failed ? "failed" : record.status;
-    const key = `${state}: ${plainText(record.reason ?? "no reason recorded")}`;
-    groups.set(key, [...groups.get(key) ?? [], record]);
-  }
-  if (groups.size === 0) return [];
-  const order = (text: string) => text.startsWith("failed") ? 0 : 1;
-  const lines = [...groups].sort(([a], [b]) => order(a) - order(b)).flatMap(([text, records]) => {
-    const [{ id }] = records;
-    const more = records.length > 1 ? ` and ${formatPlural(records.length - 1, "more case")}` : "";
-    const line = wrapWords(text, width, "  ");
+  const groups = missingGroups(result);
+  if (groups.length === 0) return [];
+  // Each failure needs attention: those that differ in a number are not joined.
+  const told = groups.flatMap((group) =>
+    group.state === "failed"
+      ? [...Map.groupBy(group.cases, reasonText)].map(([reason, cases]) => ({
+        ...group,
+        reason,
+        cases,
+      }))
+      : [group]
+  );
+  const lines = told.flatMap(({ state, reason, cases }) => {
+    const [{ id }] = cases;
+    const more = cases.length > 1 ? ` and ${formatPlural(cases.length - 1, "more case")}` : "";
+    const line = wrapWords(`${state}: ${plainText(reason)}`, width, "  ");
     return [
       color ? line.replace(/^\w+/, paintVerdict) : line,
       wrapWords(`  ${plainText(id)}${more}`, width, "  "),

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { reasonText } from "../../reports/data/reasons.ts";
 import { formatSeconds } from "../../reports/text/format.ts";
 import { ansi } from "../../reports/text/verdict_color.ts";
 import type { ProgressEvent } from "../run/runner.ts";
@@ -118,7 +119,7 @@ export function describeCase(
   if (!record) return "";
   const count = `${String(done).padStart(String(total).length)}/${total}`;
   const time = record.statistic ? ` ${formatSeconds(record.statistic.median)}` : "";
-  const reason = record.reason ? `: ${record.reason}` : "";
+  const reason = record.reason ? `: ${reasonText(record)}` : "";
   const [mark, style] = MARKS[record.status];
   return `${count} ${color ? ansi(style, mark) : mark} ${record.id}${time}${reason}`;
 }
