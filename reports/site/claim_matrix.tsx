@@ -54,8 +54,12 @@ export function Scoreboard(
 export function ClaimMatrix(
   { site, claims, path }: { site: Site; claims: readonly ClaimEvidence[]; path: string },
 ): JSX.Element {
-  const devices = site.devices.slice(0, MOST_COLUMNS);
   const own = claims.filter(({ claim }) => claimPath(claim) !== undefined);
+  // A device that judged more says more to those who see the first columns alone.
+  const judged = (device: Site["devices"][number]) =>
+    own.filter((one) => (deviceEvidence(one, device)?.row.verdict ?? "not run") !== "not run")
+      .length;
+  const devices = site.devices.toSorted((a, b) => judged(b) - judged(a)).slice(0, MOST_COLUMNS);
   const ran = own.filter((one) => standingOf(one, site.devices) !== "not run");
   const open = own.filter((one) => !ran.includes(one));
   return (
