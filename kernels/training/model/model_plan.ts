@@ -20,21 +20,17 @@ import { STEP_STATE_BYTES } from "../optimizer/step_state.ts";
 import { planRmsNormBackward } from "../rms_norm/rms_norm_backward.ts";
 import { fillModel, type Model, type ModelOptions } from "./model_options.ts";
 import { type ModelProducts, planModelProducts, qkvLayout } from "./model_products.ts";
+import {
+  type BufferGroup,
+  fitChunks,
+  requireBuffers,
+  rowBuffers,
+  type TrainingBuffer,
+} from "./model_buffers.ts";
 import { requirePositive, requireRecord, requireWhole } from "../../gpu/require.ts";
 import { modelParameters, type Parameter, parameterSize } from "./parameters.ts";
 
-/** What a buffer is for. */
-export type BufferGroup = "weights" | "optimizer" | "kept" | "scratch" | "data";
-
-/** A buffer of the model. */
-export interface TrainingBuffer {
-  /** Unique in the model. */
-  readonly name: string;
-  /** Its size. */
-  readonly bytes: number;
-  /** What it is for. */
-  readonly group: BufferGroup;
-}
+export type { BufferGroup, TrainingBuffer };
 
 /** Everything about a training step that can be known without a device. */
 export interface TrainingPlan {
@@ -87,7 +83,11 @@ export function planTraining(
 ): TrainingPlan {
   requirePositive("plan training", "memoryBytes", memoryBytes);
   requireWhole("plan training", "corpusBytes", corpusBytes, { least: 0, most: 2 ** 32 - 1 });
-  const model = fillModel(options);
+  const { maxBindingBytes, maxBufferBytes } = gpu.capabilities;
+  const most = Math.min(maxBindingBytes, maxBufferBytes);
+  const filled = fillModel(options);
+  const model = options.chunkRows === undefined ? fitChunks(filled, most) : filled;
+  requireBuffers(rowBuffers(model), { model, most });
   const attention = planAttention(gpu, model);
   const products = planModelProducts(gpu, model);
   const parameters = modelParameters(model);
@@ -97,17 +97,7 @@ export function planTraining(
     ...scratchBuffers(model, { attention, products }),
     ...dataBuffers(model, { parameters, corpusBytes }),
   ];
-  const { maxBindingBytes, maxBufferBytes } = gpu.capabilities;
-  const most = Math.min(maxBindingBytes, maxBufferBytes);
-  for (const { name, bytes } of buffers) {
-    if (bytes <= most) continue;
-    const sizes = showExcess(bytes, most);
-    const smaller = name.startsWith("logit") ? "a smaller chunkRows" : "a smaller batch or context";
-    throw new RangeError(
-      `plan training: ${name} needs ${sizes.bytes}; the device's limit of one buffer is ` +
-        `${sizes.limit}: ${smaller} would fit`,
-    );
-  }
+  requireBuffers(buffers, { model, most });
   const kernelBytes = [...new Set(attention)].reduce(
     (sum, { scratchBytes }) => sum + scratchBytes,
     0,
@@ -144,8 +134,16 @@ export function findRemedy(
   limits: Required<PlanOptions>,
 ): string {
   const { recompute = "none", batch = 1, accumulate = 1 } = options;
-  const needs = (changed: Partial<ModelOptions>) =>
-    planTraining(gpu, { ...options, ...changed }, { corpusBytes: limits.corpusBytes }).peakBytes;
+  const needs = (changed: Partial<ModelOptions>) => {
+    try {
+      const { corpusBytes } = limits;
+      return planTraining(gpu, { ...options, ...changed }, { corpusBytes }).peakBytes;
+    } catch (error) {
+      // Some contexts are no context of several batches.
+      if (error instanceof RangeError) return Infinity;
+      throw error;
+    }
+  };
   for (const mode of RECOMPUTE_MODES.slice(RECOMPUTE_MODES.indexOf(recompute) + 1)) {
     const bytes = needs({ recompute: mode });
     if (bytes <= limits.memoryBytes) return `recompute ${mode} needs ${showBytes(bytes)}`;

@@ -136,6 +136,65 @@ Deno.test("a model that cannot be trained is refused in one line", () => {
   );
 });
 
+Deno.test("a buffer beyond a device's limit names what makes it smaller", () => {
+  const MIB = 2 ** 20;
+  const device = (limit: number) => ({
+    ...DESK,
+    capabilities: { ...DESK.capabilities, maxBindingBytes: limit, maxBufferBytes: limit },
+  });
+  const tiny = { ...TINY, dtype: "f16" } as const;
+  // Rows of logits at a time follow the limit; those asked for do not.
+  const paper = { ...tiny, vocabulary: 128256 };
+  const chunked = planTraining(device(128 * MIB), { ...paper, batch: 8 });
+  assert.deepEqual(chunked.products.chunks.map(({ rows }) => rows), [
+    256,
+    256,
+    256,
+    256,
+    256,
+    256,
+    256,
+    256,
+  ]);
+  for (
+    const [options, limit, message] of [
+      [
+        { ...paper, batch: 8, chunkRows: 1024 },
+        128,
+        "logits needs 501 MiB; .* a smaller chunkRows",
+      ],
+      [paper, 48, "logits needs 62.6 MiB; .* a smaller vocabulary"],
+      [paper, 16, "embedding weights needs 31.3 MiB; .* a smaller vocabulary or width"],
+      [{ ...tiny, ffn: 4096 }, 1, "gate-up needs 8 MiB; .* a smaller batch or context"],
+      [
+        { ...tiny, batch: 1, context: 8, width: 512, heads: 8 },
+        1,
+        "qkv weights needs 3 MiB; .* a smaller width",
+      ],
+      [
+        { ...tiny, batch: 1, context: 8, ffn: 8192 },
+        1,
+        "gate_up weights needs 4 MiB; .* a smaller width or ffn",
+      ],
+      [
+        { ...tiny, accumulate: 4096 },
+        2,
+        "tokens needs 8 MiB; .* a smaller accumulate, batch or context",
+      ],
+    ] as const
+  ) {
+    assert.throws(
+      () => planTraining(device(limit * MIB), { ...options, attention: { kind: "dense" } }),
+      new RegExp(`^RangeError: plan training: .*${message} would fit$`),
+    );
+  }
+  // More elements than a matrix may have are refused by their bytes, too.
+  assert.throws(
+    () => planTraining(device(2048 * MIB), { ...tiny, context: 2 ** 23, ffn: 512 }),
+    /^RangeError: plan training: layer 0 x needs .*: a smaller batch or context would fit$/,
+  );
+});
+
 Deno.test("the ends are dense in a model of any depth", () => {
   const kinds = endsDense(6, NORM).map(({ kind }) => kind[0]).join("");
   assert.equal(kinds, "ddlldd");
