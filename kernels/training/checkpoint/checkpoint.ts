@@ -23,7 +23,7 @@ import { readBuffer, writeBuffer } from "../../gpu/buffers.ts";
 import { type Gpu, requireDevice } from "../../gpu/device.ts";
 import { requireRecord, requireWhole, show } from "../../gpu/require.ts";
 import type { TrainingModel } from "../model/training_model.ts";
-import { parameterSize } from "../model/parameters.ts";
+import { type Parameter, parameterSize } from "../model/parameters.ts";
 import { STEP_STATE_BYTES } from "../optimizer/step_state.ts";
 import { crc32 } from "./crc32.ts";
 
@@ -86,9 +86,9 @@ const PIECE = 64 * 2 ** 20;
 /** Longest header that is read. */
 const LONGEST_HEADER = 64 * 2 ** 20;
 
-/** Every tensor of a model's checkpoint but the checksums, in their order. */
-function entriesOf({ plan }: TrainingModel): Entry[] {
-  const parameters = plan.parameters.flatMap((parameter): Entry[] => {
+/** Every tensor of a checkpoint of these parameters but the checksums, in their order. */
+function entriesOf(parameters: readonly Parameter[]): Entry[] {
+  const tensors = parameters.flatMap((parameter): Entry[] => {
     const [rows, columns] = parameter.shape;
     const { name } = parameter;
     const size = {
@@ -104,7 +104,7 @@ function entriesOf({ plan }: TrainingModel): Entry[] {
   });
   const words = STEP_STATE_BYTES / 4;
   return [
-    ...parameters,
+    ...tensors,
     {
       name: "step_state",
       buffer: "step state",
@@ -167,7 +167,7 @@ export async function* saveCheckpoint(
     }
     if (name in own) throw new TypeError(`${SAVE}: metadata ${name} is the format's own`);
   }
-  const entries = entriesOf(model);
+  const entries = entriesOf(model.plan.parameters);
   const checksums = new Uint32Array(entries.length);
   const header: Record<string, unknown> = { __metadata__: { ...metadata, ...own } };
   let at = 0;
@@ -218,7 +218,7 @@ export async function loadCheckpoint(
   requireDevice(gpu, LOAD);
   const header = await readHeader(source);
   requireModel(header, model);
-  const entries = entriesOf(model);
+  const entries = entriesOf(model.plan.parameters);
   const checksums = await readChecksums(header, source, entries.length);
   await requireUndamaged(header, source, { names: entries.map(({ name }) => name), checksums });
   for (const { name, buffer } of entries) {
@@ -338,7 +338,15 @@ function requireModel({ metadata, tensors }: Header, model: TrainingModel): void
       `${LOAD}: the file's batches come from ${metadata.sampler}, this model's from ${sampler}`,
     );
   }
-  for (const { name, dtype, shape, bytes } of entriesOf(model)) {
+  requireTensors(tensors, model.plan.parameters);
+}
+
+/** Checks that a file has the tensors of these parameters. */
+export function requireTensors(
+  tensors: Header["tensors"],
+  parameters: readonly Parameter[],
+): void {
+  for (const { name, dtype, shape, bytes } of entriesOf(parameters)) {
     const found = tensors.get(name);
     if (!found) throw new RangeError(`${LOAD}: the file has no ${name}`);
     const [begin, end] = found.data_offsets;

@@ -4,6 +4,7 @@ import { TINY, tinyBatch, tinyCorpus } from "../model/_tiny_model.ts";
 import { createTrainingModel, type TrainingModel } from "../model/training_model.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { blobSource, loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
+import { inspectCheckpoint } from "./inspect_checkpoint.ts";
 
 const OPTIONS = { ...TINY, dtype: "f16" } as const;
 const SAMPLER = { corpus: tinyCorpus(), seed: 3 };
@@ -15,7 +16,11 @@ async function save(gpu: Gpu, model: TrainingModel, metadata = {}): Promise<Uint
 }
 
 function load(gpu: Gpu, model: TrainingModel, bytes: Uint8Array) {
-  return loadCheckpoint(gpu, model, blobSource(new Blob([bytes as Uint8Array<ArrayBuffer>])));
+  return loadCheckpoint(gpu, model, sourceOf(bytes));
+}
+
+function sourceOf(bytes: Uint8Array) {
+  return blobSource(new Blob([bytes as Uint8Array<ArrayBuffer>]));
 }
 
 /** The header of a file, and where its tensors begin. */
@@ -116,15 +121,41 @@ Deno.test("checkpoints: a resumed run gives the bits of an uninterrupted one; ba
         withHeader(saved, (header) => header["final_norm"] = 7),
         /the header's entry of final_norm is damaged$/,
       ],
+      [
+        withHeader(saved, (header) => {
+          header["layers.0.ffn.up"] = header["layers.0.ffn.down"];
+          delete header["layers.0.ffn.down"];
+        }),
+        /the file has no layers\.0\.ffn\.down$/,
+      ],
+      [
+        withHeader(saved, (header) => {
+          header["head"] = { ...header["head"] as object, dtype: "BF16" };
+        }),
+        /head is BF16 \[64,64\] of 16384 bytes in the file, the model needs F32 \[64,64\]$/,
+      ],
       [new TextEncoder().encode("\x05\0\0\0\0\0\0\0{{{{{"), /the header is not JSON/],
     ];
     for (const [bytes, message] of files) {
+      // The same without a model, before anything is allocated.
+      await assert.rejects(inspectCheckpoint(sourceOf(bytes)), {
+        name: "RangeError",
+        message,
+      });
       await assert.rejects(load(gpu, resumed, bytes), (error: Error) => {
         assert.match(error.message, message);
         assert.ok(!error.message.includes("\n"));
         return error instanceof RangeError;
       });
     }
+    const many = withHeader(saved, (header) => {
+      const { __metadata__: own } = header as { __metadata__: Record<string, string> };
+      own.model = JSON.stringify({ ...JSON.parse(own.model), layers: 1e9 });
+    });
+    await assert.rejects(
+      inspectCheckpoint(sourceOf(many)),
+      /^RangeError: load checkpoint: layers of the file 1000000000 is not a whole number from 1 to /,
+    );
     assert.deepEqual(await save(gpu, resumed), before, "a refused file changes nothing");
     const other = await createTrainingModel(gpu, { ...OPTIONS, ffn: 64 }, { sampler: SAMPLER });
     await assert.rejects(

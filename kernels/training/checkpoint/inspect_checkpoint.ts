@@ -4,11 +4,14 @@
  * @module
  */
 import { requireWhole, show } from "../../gpu/require.ts";
+import { modelParameters } from "../model/parameters.ts";
 import {
   type CheckpointSource,
+  type Header,
   readChecksums,
   readHeader,
   requireFormat,
+  requireTensors,
   requireUndamaged,
 } from "./checkpoint.ts";
 
@@ -38,21 +41,28 @@ const SIZES = ["layers", "width", "heads", "ffn", "vocabulary"] as const;
 export async function inspectCheckpoint(source: CheckpointSource): Promise<CheckpointSummary> {
   const header = await readHeader(source);
   requireFormat(header);
+  const model = readSizes(header);
+  requireTensors(header.tensors, modelParameters(model));
   const names = [...header.tensors].filter(([name]) => name !== "checksums")
     .sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0]).map(([name]) => name);
   const checksums = await readChecksums(header, source, names.length);
   await requireUndamaged(header, source, { names, checksums });
-  return { model: readSizes(header.metadata.model), checksums: new Uint32Array(checksums) };
+  return { model, checksums: new Uint32Array(checksums) };
 }
 
-function readSizes(text: string | undefined): CheckpointModel {
+function readSizes({ metadata, tensors }: Header): CheckpointModel {
   const action = "load checkpoint";
+  const { model: text } = metadata;
   let sizes: Record<string, unknown>;
   try {
     sizes = JSON.parse(text ?? "");
   } catch {
     throw new RangeError(`${action}: the file's model is ${show(text)}, not sizes`);
   }
-  for (const name of SIZES) requireWhole(action, `${name} of the file`, sizes?.[name]);
+  for (const name of SIZES) {
+    // A layer has more than one tensor: a wrong number of them is refused before they are listed.
+    const most = name === "layers" ? tensors.size : 2 ** 24;
+    requireWhole(action, `${name} of the file`, sizes?.[name], { most });
+  }
   return sizes as unknown as CheckpointModel;
 }
