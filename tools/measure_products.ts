@@ -14,7 +14,11 @@ import { whyNoMatrixUnits } from "../kernels/dense_attention/matrix/dense_matrix
 import type { Gpu } from "../kernels/gpu/device.ts";
 import { openDevice } from "../kernels/gpu/open_device.ts";
 import { Timer } from "../kernels/gpu/timing.ts";
-import { MATRIX_PRODUCT_CANDIDATES } from "../kernels/training/matrix_product/_product_candidates.ts";
+import {
+  MATRIX_PRODUCT_CANDIDATES,
+  PRODUCT_PROBES,
+} from "../kernels/training/matrix_product/_product_candidates.ts";
+import type { ProductProbe } from "../kernels/training/matrix_product/_product_probes.ts";
 import {
   optionsOf,
   ranked,
@@ -135,7 +139,8 @@ const show = (value: number | undefined) => value === undefined ? "–" : value.
 
 /** TFLOP/s of every tiling in the three forms; the fastest of a form in bold. */
 export function formTable(rows: readonly SweepRow[]): string {
-  const best = PRODUCT_FORMS.map((form) => ranked(rows.filter((row) => row.form === form))[0]);
+  const right = rows.filter(({ tiling }) => tiling !== undefined);
+  const best = PRODUCT_FORMS.map((form) => ranked(right.filter((row) => row.form === form))[0]);
   const variants = [...new Set(rows.map(({ variant }) => variant))];
   const mean = (variant: string) =>
     rows.reduce((sum, row) => row.variant === variant ? sum + (row.tflops ?? 0) : sum, 0);
@@ -194,6 +199,8 @@ export interface Course {
   readonly products: readonly StepProduct[];
   /** The declared tilings and the candidates. */
   readonly tilings: readonly MatrixProductTiling[];
+  /** Changed shaders, timed in the first of the main products. Default: none. */
+  readonly probes?: readonly ProductProbe[];
   /** The tiling that wide products are planned with. Default: the first that is declared. */
   readonly planned?: MatrixProductTiling;
   /** Whether time remains. */
@@ -207,7 +214,7 @@ export interface Course {
 /** Measures everything that time allows; a product that fails costs its own rows alone. */
 export async function measure(
   gpu: Gpu,
-  { main, products, tilings, planned, more, say, keep }: Course,
+  { main, products, tilings, probes = [], planned, more, say, keep }: Course,
 ): Promise<SweepRow[]> {
   const rows: SweepRow[] = [];
   const sweep = async (product: StepProduct, variants: readonly SweptVariant[]) => {
@@ -220,7 +227,12 @@ export async function measure(
       say(`not measured: ${product.name}: ${errorLine(error)}`);
     }
   };
-  for (const product of main) await sweep(product, tilings.map((one) => ({ matrixTiling: one })));
+  for (const [i, product] of main.entries()) {
+    await sweep(product, [
+      ...tilings.map((one) => ({ matrixTiling: one })),
+      ...i > 0 ? [] : probes.map(({ matrixTiling, ...probe }) => ({ matrixTiling, probe })),
+    ]);
+  }
   say(`\n${formTable(rows)}\n`);
   const chosen = new Map(PRODUCT_FORMS.map((form) => [form, finalists(rows, form, planned)]));
   for (const product of products) {
@@ -308,7 +320,8 @@ async function main(): Promise<number> {
       await measure(gpu, {
         main: mainProducts(tokens, { width: 1024 }),
         products: stepProducts(gpu, tokens),
-        tilings: [...MATRIX_PRODUCT_TILINGS, ...MATRIX_PRODUCT_CANDIDATES],
+        tilings: [...MATRIX_PRODUCT_TILINGS.slice(0, 1), ...MATRIX_PRODUCT_CANDIDATES],
+        probes: PRODUCT_PROBES,
         more: () => (performance.now() - started) / 1e3 < seconds,
         say,
         keep: (found) => rows.push(...found),

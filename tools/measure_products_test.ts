@@ -6,6 +6,7 @@ import {
 } from "../kernels/dense_attention/matrix/_matrix_gpu.ts";
 import { DESK } from "../kernels/gpu/_desk_device.ts";
 import type { SweepRow } from "../kernels/training/matrix_product/_product_sweep.ts";
+import { probesOf } from "../kernels/training/matrix_product/_product_probes.ts";
 import { MATRIX_PRODUCT_TILINGS } from "../kernels/training/matrix_product/product_tilings.ts";
 import type { ProductForm } from "../kernels/training/matrix_product/types.ts";
 import {
@@ -69,12 +70,14 @@ Deno.test("a small course ends with tables, and what no time was left for", asyn
   const main = mainProducts(64, { width: 32 });
   const products: StepProduct[] = main.map((one) => ({ ...one, name: `${one.name} 2`, times: 2 }));
   const said: string[] = [];
-  const tilings = [TILING, { ...TILING, ahead: 2 as const }];
+  const tilings = [TILING, { ...TILING, stages: 1 as const }];
   const course = { main, tilings, planned: { ...TILING, columns: 4096 }, say: add };
   function add(text: string) {
     said.push(text);
   }
-  const rows = await measure(gpu, { ...course, products, more: () => true });
+  const probes = probesOf({ ...TILING, stages: 1, unguarded: true }).slice(0, 1);
+  const rows = await measure(gpu, { ...course, probes, products, more: () => true });
+  assert.ok(rows.some(({ variant, tflops }) => /; without/.test(variant) && tflops !== undefined));
   assert.ok(rows.filter(({ tflops }) => tflops !== undefined).length >= 12);
   assert.match(stepTable(products, rows), /NT plain 2 \| NT 64 × 96 × 32/);
   assert.ok(said.some((line) => /not timed: NT plain 2, 32\/4096.*workgroup memory/.test(line)));

@@ -143,7 +143,7 @@ function planEntries(): Entry[] {
           {},
           { rows: 8, columns: 8, depth: 16, subgroupsY: 1, subgroupsX: 1 },
         ],
-        slices: [0, 2, 1.5, "1", null],
+        slices: [0, 65536, 1.5, "1", null],
       },
       call: (given) => kernels.planProduct(DESK, given as kernels.ProductOptions),
       pure: true,

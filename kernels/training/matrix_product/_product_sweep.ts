@@ -8,6 +8,7 @@ import { showExcess } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { Timer } from "../../gpu/timing.ts";
 import { createSampledProduct } from "./_sampled_product.ts";
+import { probeName, type ProductProbe } from "./_product_probes.ts";
 import { createProduct, planProduct, type Product } from "./matrix_product.ts";
 import { type MatrixProductTiling, productTilingName } from "./product_tilings.ts";
 import type { ProductOptions, ProductPlan } from "./types.ts";
@@ -28,6 +29,8 @@ export interface SweptVariant {
   readonly matrixTiling?: MatrixProductTiling;
   /** Absent: the plan's choice. */
   readonly slices?: number;
+  /** A change of the shader, which is timed without a check. */
+  readonly probe?: Pick<ProductProbe, "what" | "change">;
 }
 
 /** What was measured of a variant, or why nothing was. */
@@ -67,7 +70,8 @@ export function optionsOf(
 }
 
 /** Name of a variant: of its tiling, and the slices where they were asked for. */
-export function variantName({ matrixTiling, slices }: SweptVariant): string {
+export function variantName({ matrixTiling, slices, probe }: SweptVariant): string {
+  if (probe) return probeName({ ...probe, matrixTiling: matrixTiling! });
   const tiling = matrixTiling ? productTilingName(matrixTiling) : "as planned";
   return slices === undefined ? tiling : `${tiling} in ${slices}`;
 }
@@ -79,6 +83,8 @@ interface Ready {
   readonly product: Product;
   readonly seconds: number[];
   repeat: number;
+  /** Whether results are compared. */
+  readonly checked: boolean;
 }
 
 /** Compiles all variants at once, checks each, and times those that are right in alternating rounds. */
@@ -99,7 +105,8 @@ export async function sweepProduct(
   const found = await Promise.all(variants.map(async (variant): Promise<Ready | SweepRow> => {
     const row = base(variant);
     try {
-      const plan = planProduct(gpu, { ...options, ...variant });
+      const { probe, ...given } = variant;
+      const plan = changed(planProduct(gpu, { ...options, ...given }), probe);
       const { slices, workgroupBytes, partialBytes } = plan;
       const most = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
       if (partialBytes > most) {
@@ -107,8 +114,10 @@ export async function sweepProduct(
         return { ...row, slices, skipped: `partial sums need ${bytes}, a buffer has ${limit}` };
       }
       const product = await createProduct(gpu, plan);
-      const known = { ...row, tiling: variant.matrixTiling, slices, workgroupBytes };
-      return { row: known, plan, product, seconds: [], repeat: 1 };
+      // What is wrong by design is no tiling to go on with.
+      const tiling = probe ? undefined : variant.matrixTiling;
+      const known = { ...row, tiling, slices, workgroupBytes };
+      return { row: known, plan, product, seconds: [], repeat: 1, checked: !probe };
     } catch (error) {
       return { ...row, skipped: (error as Error).message.split("\n", 1)[0] };
     }
@@ -124,10 +133,14 @@ export async function sweepProduct(
       partialBytes: Math.max(...ready.map(({ plan }) => plan.partialBytes)),
       matrix: ready.some(({ plan }) => plan.kernel === "matrix"),
     });
-    const right: (Ready & { worst: number })[] = [];
+    const right: (Ready & { worst?: number })[] = [];
     for (const one of ready) {
       if (!more()) {
         done.push({ ...one.row, skipped: "no time was left" });
+        continue;
+      }
+      if (!one.checked) {
+        right.push(one);
         continue;
       }
       const worst = await sampled.check(one.product);
@@ -164,6 +177,14 @@ export async function sweepProduct(
     sampled?.destroy();
     timer.destroy();
   }
+}
+
+/** A plan with another shader. */
+function changed(plan: ProductPlan, probe: SweptVariant["probe"]): ProductPlan {
+  if (!probe) return plan;
+  const code = probe.change(plan.pipeline.code);
+  if (code === plan.pipeline.code) throw new Error(`the shader stays the same ${probe.what}`);
+  return { ...plan, pipeline: { ...plan.pipeline, code } };
 }
 
 /** A number of executions from 1 to 64. */

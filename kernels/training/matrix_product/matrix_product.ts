@@ -32,7 +32,7 @@ import { createSumPartials, planSumPartials } from "../sum_partials/sum_partials
 import { generateMatrixProduct, stagedFactors } from "./matrix_product_codegen.ts";
 import { productBytes, productFlops } from "./matrix_product_cost.ts";
 import { generatePortableProduct } from "./portable_product_codegen.ts";
-import { ACTION, headElements, partStride, requireProduct } from "./product_checks.ts";
+import { ACTION, headElements, isSummed, partStride, requireProduct } from "./product_checks.ts";
 import { extraOf, type FactorAccess } from "./product_codegen.ts";
 import {
   MATRIX_PRODUCT_TILINGS,
@@ -58,8 +58,17 @@ import {
  */
 const BUSY_WORKGROUPS = { portable: 512, matrix: 768 } as const;
 
-/** Least depth of a slice. */
-const LEAST_SLICE = 256;
+/** Workgroups of a full round on a large GPU: two on each of 132 multiprocessors, some of which may idle. */
+const ROUND = 256;
+
+/** Rows of tiles in a band where a result has more columns of tiles than rows. */
+const BAND_ROWS = 12;
+
+/**
+ * Least depth of a slice. What is stored is cut where the depth is very long: the gradient of the head's
+ * input, over a large vocabulary.
+ */
+const LEAST_SLICE = { accumulate: 256, store: 4096 } as const;
 
 /** Fewer workgroups than this of a wide tiling leave a GPU idle. */
 const FEW_WORKGROUPS = 128;
@@ -86,13 +95,19 @@ function tilesOf(
   return Math.ceil(rows / tiling.rows) * Math.ceil(columns / tiling.columns);
 }
 
+/** Most slices of useful depth. */
+function mostSlices({ result, depth }: Pick<ProductOptions, "result" | "depth">): number {
+  if (!isSummed(result)) return 1;
+  return Math.ceil(depth / LEAST_SLICE[result.kind as "accumulate" | "store"]);
+}
+
 /** The widest of some tilings of which there are enough; else the narrowest. */
 function chooseTiling<Tiling extends { readonly rows: number; readonly columns: number }>(
   tilings: readonly Tiling[],
   options: ProductOptions,
 ): Tiling {
   // The depth of what is accumulated is cut where tiles are few.
-  const cuts = options.result.kind === "accumulate" ? Math.ceil(options.depth / LEAST_SLICE) : 1;
+  const cuts = mostSlices(options);
   const enough = tilings.find((tiling) => tilesOf(options, tiling) * cuts >= FEW_WORKGROUPS);
   return enough ?? tilings[tilings.length - 1];
 }
@@ -184,24 +199,34 @@ function cutDepth(
   options: ProductOptions,
   tiling: PortableProductTiling | MatrixProductTiling,
 ): { slices: number; sliceDepth: number } {
-  const { result, depth } = options;
+  const { depth } = options;
   const busy = BUSY_WORKGROUPS["threadsY" in tiling ? "portable" : "matrix"];
-  const useful = result.kind !== "accumulate" ? 1 : Math.min(
-    Math.ceil(busy / tilesOf(options, tiling)),
-    Math.ceil(depth / LEAST_SLICE),
-  );
+  const tiles = tilesOf(options, tiling);
+  const many = Math.ceil(busy / tiles);
+  // On matrix units the fewest whose workgroups come in full rounds, if any do.
+  const full = "threadsY" in tiling ? many : ROUND / commonDivisor(tiles, ROUND);
+  const useful = Math.min(many, full, mostSlices(options));
   const wanted = options.slices ?? useful;
   const sliceDepth = Math.ceil(depth / wanted / tiling.depth) * tiling.depth;
   return { slices: Math.ceil(depth / sliceDepth), sliceDepth };
 }
 
-/** Whether all tiles and slices are whole, and a slice has as many steps as are unrolled. */
+/** Whether a result has more columns of tiles than rows. */
+function isBroad({ rows, columns }: ProductOptions, tiling: MatrixProductTiling): boolean {
+  return Math.ceil(columns / tiling.columns) > Math.ceil(rows / tiling.rows);
+}
+
+function commonDivisor(a: number, b: number): number {
+  return b === 0 ? a : commonDivisor(b, a % b);
+}
+
+/** Whether all tiles, slices and steps are whole. */
 function isWhole(
   { rows, columns, depth }: ProductOptions,
   { tiling, sliceDepth }: { tiling: MatrixProductTiling; sliceDepth: number },
 ): boolean {
   return rows % tiling.rows === 0 && columns % tiling.columns === 0 &&
-    depth % sliceDepth === 0 && sliceDepth % (tiling.depth * (tiling.ahead ?? 1)) === 0;
+    depth % sliceDepth === 0 && sliceDepth % tiling.depth === 0;
 }
 
 /** The kernel on matrix units, and the one for factors that share a buffer. */
@@ -212,18 +237,16 @@ function matrixPipeline(
   const source = (access: FactorAccess) =>
     sourceOf(options, {
       kernel: "matrix units",
-      code: generateMatrixProduct(options, {
-        ...tiling,
-        access,
-        unguarded: whole && tiling.unguarded,
-      }),
+      code: generateMatrixProduct(
+        options,
+        { ...tiling, unguarded: whole && tiling.unguarded },
+        // The few rows of a broad result stay in the cache while columns come and go.
+        { access, bandRows: isBroad(options, tiling) ? BAND_ROWS : undefined },
+      ),
       access,
     });
   // NVIDIA's compiler moves loads through read-only bindings down to where they wait.
-  return tiling.access === "read" ? source("read") : {
-    ...source("read-write"),
-    shared: source("read"),
-  };
+  return { ...source("read-write"), shared: source("read") };
 }
 
 function sourceOf(
@@ -309,7 +332,14 @@ export async function createProduct(gpu: Gpu, plan: ProductPlan): Promise<Produc
   const pipeline = await createPipeline(gpu, plan.pipeline);
   const { slices, rows, columns } = plan;
   const sum = slices > 1
-    ? await createSumPartials(gpu, planSumPartials({ count: slices, size: rows * columns }))
+    ? await createSumPartials(
+      gpu,
+      planSumPartials({
+        count: slices,
+        size: rows * columns,
+        adds: plan.result.kind === "accumulate",
+      }),
+    )
     : undefined;
   const uniform = createParams(gpu, PRODUCT_PARAMS, plan.params);
   const extra = extraOf(plan.result);

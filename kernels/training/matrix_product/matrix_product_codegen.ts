@@ -3,10 +3,9 @@
  *
  * One workgroup computes a tile of the result, each subgroup a part of it, in matrices of 16 × 16. The
  * depth is walked in steps: tiles of both factors are staged in workgroup memory as they are stored,
- * with padded rows, and loaded as matrices, transposed where the form asks for it. Two stages
- * alternate. After the one barrier of a step each thread stores the vectors that it fetched a step
- * before into the other stage and fetches the next, so that no thread waits for device memory. Options
- * of a tiling change this: one stage alone, vectors fetched two steps before.
+ * with padded rows, and loaded as matrices, transposed where the form asks for it. With one stage each
+ * thread stores, between two barriers, the vectors that it fetched a step before, and fetches the next
+ * while products run. With two stages, which alternate, a step has one barrier.
  *
  * In the end results go through the same workgroup memory, 16 rows of a subgroup at a time, between
  * barriers, to the epilogue that the portable kernel has too. Nothing relies on the order in which the
@@ -25,6 +24,16 @@ import {
 } from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
 import {
+  type Factor,
+  fetch,
+  firstPlaces,
+  inOrder,
+  isLinear,
+  put,
+  rowAt,
+} from "./product_staging_codegen.ts";
+import {
+  type FactorAccess,
   generateBindings,
   generateEpilogue,
   generateFactorPlaces,
@@ -41,22 +50,6 @@ import {
 } from "./product_tilings.ts";
 import type { ProductForm, ProductOptions } from "./types.ts";
 
-/** A factor of a tile, and how threads stage it. */
-interface Factor extends StagedFactor {
-  readonly name: "left" | "right";
-  /** WGSL of the number of lines. */
-  readonly count: string;
-  /** WGSL of the workgroup's first line. */
-  readonly first: string;
-  /** Vector of workgroup memory at which its first stage begins. */
-  readonly at: number;
-  readonly threads: number;
-  /** Whether loads are not bounded. */
-  readonly unguarded: boolean;
-  /** Whether places are given by distances from the first. */
-  readonly distances: boolean;
-}
-
 /** The tiles of both factors. */
 export function stagedFactors(
   form: ProductForm,
@@ -68,20 +61,29 @@ export function stagedFactors(
   };
 }
 
-/** The shader. */
+/**
+ * The shader.
+ *
+ * @param options `access`: how factors are bound; loads through read-only bindings are moved down to where
+ * they wait. `bandRows`: rows of tiles in a band, through which workgroups go column by column. Default:
+ * they go through the whole result row by row.
+ */
 export function generateMatrixProduct(
   options: ProductOptions & { readonly slices: number },
   tiling: MatrixProductTiling,
+  { access, bandRows }: { readonly access: FactorAccess; readonly bandRows?: number },
 ): string {
-  const { rows, columns, subgroupsX, subgroupsY, stages = 2, access = "read-write" } = tiling;
+  const { rows, columns, subgroupsX, subgroupsY, stages = 2 } = tiling;
   const threads = 32 * subgroupsX * subgroupsY;
   const staged = stagedFactors(options.form, tiling);
-  const { unguarded = false, distances = false } = tiling;
-  const shared = { threads, unguarded, distances };
+  const { unguarded = false } = tiling;
+  const { leftHeads, rightHeads } = options;
+  const shared = { threads, unguarded };
   const left: Factor = {
     ...staged.left,
     ...shared,
     name: "left",
+    isLinear: isLinear(leftHeads, { ...staged.left, threads }),
     count: "params.rows",
     first: "row0",
     at: 0,
@@ -90,6 +92,7 @@ export function generateMatrixProduct(
     ...staged.right,
     ...shared,
     name: "right",
+    isLinear: isLinear(rightHeads, { ...staged.right, threads }),
     count: "params.columns",
     first: "column0",
     at: stages * stagedVectors(left),
@@ -115,19 +118,20 @@ export function generateMatrixProduct(
       let lane = local & 31u;
       let ownRow = subgroup / ${subgroupsX}u * ${own.rows}u;
       let ownColumn = subgroup % ${subgroupsX}u * ${own.columns}u;
-      ${placeTile(tiling)}
+      ${placeTile(tiling, bandRows)}
       let begin = group.z * params.sliceDepth;
       let end = min(begin + params.sliceDepth, params.depth);
       ${down.flatMap((i) => across.map((j) => `var r${i}_${j} = ${RESULT}();`))}
+      ${[left, right].flatMap(firstPlaces)}
       ${walkDepth(tiling, { factors: { left, right }, down, across })}
-      ${down.flatMap((i) => storeRows(tiling, { i, across, columns: own.columns }))}
+      ${down.flatMap((i) => storeRows(tiling, { i, across, columns: own.columns, left, right }))}
     }
 
   `;
 }
 
 /** Statements that find the workgroup's first row and column. */
-function placeTile({ rows, columns, bandRows }: MatrixProductTiling): string[] {
+function placeTile({ rows, columns }: MatrixProductTiling, bandRows?: number): string[] {
   if (bandRows === undefined) {
     return [`let row0 = group.y * ${rows}u;`, `let column0 = group.x * ${columns}u;`];
   }
@@ -147,11 +151,10 @@ function placeTile({ rows, columns, bandRows }: MatrixProductTiling): string[] {
 
 /**
  * Statements that walk the depth. With two stages a step puts the vectors of the next one into the other
- * stage, with one stage its own; then it fetches those that it will put `ahead` steps later. Steps are
- * unrolled by `ahead`, so that no register that waits for device memory is moved.
+ * stage, with one stage its own; then it fetches the next.
  */
 function walkDepth(
-  { depth, stages = 2, ahead = 1, multipliesFirst = 0 }: MatrixProductTiling,
+  { depth, stages = 2 }: MatrixProductTiling,
   { factors, down, across }: {
     readonly factors: { readonly left: Factor; readonly right: Factor };
     readonly down: readonly number[];
@@ -159,60 +162,39 @@ function walkDepth(
   },
 ): string[] {
   const both = [factors.left, factors.right];
-  const parts = range(depth / 16).map((k) => multiplyStep({ ...factors, k, down, across }));
-  const each = (statements: (factor: Factor) => string[]) => both.flatMap(statements);
-  const fetchInto = (set: number, from: string, declare = false) =>
-    each((factor) => fetch(factor, { from, declare, set }));
-  const putFrom = (set: number, stage: string) => each((factor) => put(factor, { stage, set }));
-  const after = (steps: number) => steps === 0 ? "begin" : `begin + ${steps * depth}u`;
-  // Steps from the one that is multiplied to the one that is put.
-  const lead = stages - 1;
-  const open = lead === 1
+  const products = range(depth / 16).flatMap((k) => multiplyStep({ ...factors, k, down, across }));
+  const fetchAll = (from: string, declare = false) =>
+    both.flatMap((factor) => fetch(factor, { from, declare }));
+  const putAll = (stage: string) => both.flatMap((factor) => put(factor, stage));
+  const open = stages === 2
     ? [
-      ...fetchInto(0, "begin", true),
-      ...putFrom(0, "0u"),
-      ...range(ahead).flatMap((n) => fetchInto((n + 1) % ahead, after(n + 1), n + 1 < ahead)),
-      ...ahead === 1 ? ["var stage = 0u;"] : [],
+      ...fetchAll("begin", true),
+      ...putAll("0u"),
+      ...fetchAll(`begin + ${depth}u`),
+      "var stage = 0u;",
     ]
-    : [...range(ahead).flatMap((n) => fetchInto(n, after(n), true)), "let stage = 0u;"];
-  const step = (n: number) => {
-    const set = (n + lead) % ahead;
-    const next = fetchInto(set, `k0 + ${(n + lead + ahead) * depth}u`);
-    const multiply = (staging: readonly string[]) => [
-      ...parts.slice(0, multipliesFirst).flat(),
-      ...staging,
-      ...parts.slice(multipliesFirst).flat(),
+    : [...fetchAll("begin", true), "let stage = 0u;"];
+  const step = stages === 2
+    ? [
+      "workgroupBarrier();",
+      "let other = 1u - stage;",
+      ...putAll("other"),
+      ...fetchAll(`k0 + ${2 * depth}u`),
+      ...products,
+      "stage = other;",
+    ]
+    : [
+      "workgroupBarrier();",
+      ...putAll("stage"),
+      "workgroupBarrier();",
+      ...fetchAll(`k0 + ${depth}u`),
+      ...products,
     ];
-    return lead === 1
-      ? [
-        "workgroupBarrier();",
-        ...ahead === 1
-          ? ["let other = 1u - stage;"]
-          : [`let stage = ${n}u;`, `let other = ${1 - n}u;`],
-        ...multiply([...putFrom(set, "other"), ...next]),
-        ...ahead === 1 ? ["stage = other;"] : [],
-      ]
-      : [
-        "workgroupBarrier();",
-        ...putFrom(set, "stage"),
-        "workgroupBarrier();",
-        ...multiply(next),
-      ];
-  };
-  const steps = range(ahead).map(step);
   return [
     ...open,
     wgsl`
-      for (var k0 = begin; k0 < end; k0 += ${ahead * depth}u) {
-        ${
-      ahead === 1 ? steps[0] : steps.map((lines) =>
-        wgsl`
-          {
-            ${lines}
-          }
-        `
-      )
-    }
+      for (var k0 = begin; k0 < end; k0 += ${depth}u) {
+        ${step}
       }
     `,
   ];
@@ -254,14 +236,17 @@ function multiplyStep(
 /** Stores the i-th 16 rows of every subgroup. */
 function storeRows(
   tiling: MatrixProductTiling,
-  { i, across, columns }: {
+  { i, across, columns, left, right }: {
     readonly i: number;
     readonly across: readonly number[];
     readonly columns: number;
+    readonly left: Factor;
+    readonly right: Factor;
   },
 ): string[] {
   const stride = resultStride(tiling);
   const octets = columns / 8;
+  const [a, b] = inOrder(right);
   return [
     "workgroupBarrier();",
     wgsl`
@@ -277,93 +262,16 @@ function storeRows(
           let row = octet / ${octets}u;
           let column = octet % ${octets}u;
           let at = own + row * ${stride}u + column * 2u;
-          let a = bitcast<vec4f>(scratch[at]);
-          let b = bitcast<vec4f>(scratch[at + 1u]);
-          let resultRow = row0 + ownRow + ${16 * i}u + row;
-          storeOctet(group.z, resultRow, column0 + ownColumn + column * 8u, a, b);
+          // Of 8 threads in a row half read their second vector first, so that no bank is met twice.
+          let swap = (column >> 2u) & 1u;
+          let x = bitcast<vec4f>(scratch[at + swap]);
+          let y = bitcast<vec4f>(scratch[at + 1u - swap]);
+          let a = select(x, y, swap == 1u);
+          let b = select(y, x, swap == 1u);
+          let resultRow = row0 + ownRow + ${16 * i}u + ${rowAt(left, "row")};
+          storeOctet(group.z, resultRow, column0 + ownColumn + column * 8u, ${a}, ${b});
         }
       }
     `,
   ];
-}
-
-/** Vectors of a tile, and how many of them lie in a row as it is staged. */
-function unitsOf({ lines, depth, alongDepth }: Factor): { units: number; inRow: number } {
-  return { units: lines * depth / 8, inRow: (alongDepth ? depth : lines) / 8 };
-}
-
-/** WGSL of the row and of the vector in it that a thread stages as its n-th. */
-function placeOfUnit(factor: Factor, n: number): { row: string; vector: string } {
-  const { threads, distances } = factor;
-  const { inRow } = unitsOf(factor);
-  if (!distances || threads % inRow !== 0) return { row: `u / ${inRow}u`, vector: `u % ${inRow}u` };
-  const distance = n === 0 ? "" : ` + ${n * threads / inRow}u`;
-  return { row: `local / ${inRow}u${distance}`, vector: `local % ${inRow}u` };
-}
-
-/** WGSL of the vector of a stage at which a thread's n-th is put. */
-function unitPlace(factor: Factor, { n, stride }: { n: number; stride: number }): string {
-  const { threads, distances } = factor;
-  const { inRow } = unitsOf(factor);
-  if (!distances || threads % inRow !== 0) {
-    return `u / ${inRow}u * ${stride}u + u % ${inRow}u`;
-  }
-  const distance = n === 0 ? "" : ` + ${n * threads / inRow * stride}u`;
-  return `local / ${inRow}u * ${stride}u + local % ${inRow}u${distance}`;
-}
-
-/** Name of a vector under way: those of the first set have no suffix. */
-function vectorName(name: string, { n, set }: { n: number; set: number }): string {
-  return `${name}${n}${set === 0 ? "" : "b"}`;
-}
-
-/** Statements that load a thread's vectors of the step that begins at `from`; zeros beyond the ends. */
-function fetch(
-  factor: Factor,
-  { from, declare, set }: { from: string; declare: boolean; set: number },
-): string[] {
-  const { name, first, count, alongDepth, threads, depth, unguarded } = factor;
-  const { units } = unitsOf(factor);
-  return range(Math.ceil(units / threads)).map((n) => {
-    const { row, vector: inside } = placeOfUnit(factor, n);
-    const column = `${inside} * 8u`;
-    const [line, k] = alongDepth ? [row, column] : [column, row];
-    const place = alongDepth ? "line, k" : "k, line";
-    const partial = (n + 1) * threads > units;
-    const guard = partial ? `u < ${units}u && ` : "";
-    const vector = vectorName(name, { n, set });
-    const load = `${vector} = ${name}[${name}Place(${place})];`;
-    // Without bounds the last step is loaded again where the depth ends.
-    const start = unguarded ? `min(${from}, end - ${depth}u)` : from;
-    const condition = unguarded
-      ? (partial ? `u < ${units}u` : undefined)
-      : `${guard}k < end && line < ${count}`;
-    return wgsl`
-      ${declare ? [`var ${vector} = vec4u();`] : unguarded ? [] : [`${vector} = vec4u();`]}
-      {
-        let u = local + ${n * threads}u;
-        let line = ${first} + ${line};
-        let k = ${start} + ${k};
-        ${condition === undefined ? load : `if (${condition}) { ${load} }`}
-      }
-    `;
-  });
-}
-
-/** Statements that put what was fetched into a stage. */
-function put(factor: Factor, { stage, set }: { stage: string; set: number }): string[] {
-  const { name, threads } = factor;
-  const { units } = unitsOf(factor);
-  const stride = stagedStride(factor);
-  return range(Math.ceil(units / threads)).map((n) => {
-    const guard = (n + 1) * threads > units ? `if (u < ${units}u) ` : "";
-    const begin = `${factor.at}u + ${stage} * ${stagedVectors(factor)}u`;
-    const at = unitPlace(factor, { n, stride });
-    return wgsl`
-      {
-        let u = local + ${n * threads}u;
-        ${guard}{ scratch[${begin} + ${at}] = ${vectorName(name, { n, set })}; }
-      }
-    `;
-  });
 }

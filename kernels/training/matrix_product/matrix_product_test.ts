@@ -55,12 +55,28 @@ Deno.test("a product's plan counts tiles, slices, FLOP and bytes by hand", () =>
     dtype: "f16",
     result: { kind: "accumulate" },
   });
-  assert.equal(plan.variant, "matrix units 128/128/32/2×2, one stage, unguarded in 4 slices");
+  assert.equal(
+    plan.variant,
+    "matrix units 128/128/32/2×2, one stage, unguarded in 4 slices",
+  );
   assert.deepEqual(plan.workgroups, [8, 24, 4]);
   assert.equal(plan.params.sliceDepth, 24576);
   assert.equal(plan.partialBytes, 4 * 3072 * 1024 * 4);
   assert.equal(plan.flops, 2 * 3072 * 1024 * 98304);
-  assert.equal(plan.workgroupBytes, 2 * 32 * 17 * 16);
+  // 16 rows of 64 results of each subgroup, which take more than the factors, 2 * 32 * 17 * 16.
+  assert.equal(plan.workgroupBytes, 4 * 16 * 18 * 16);
+  // The gradient of a head's input, over a large vocabulary, and over a small one.
+  const head = (depth: number) =>
+    planProduct(MATRIX_DESK, {
+      form: "NN",
+      rows: 1024,
+      columns: 1024,
+      depth,
+      dtype: "f16",
+      result: STORE,
+    });
+  assert.deepEqual(head(128256).workgroups, [8, 8, 4]);
+  assert.deepEqual(head(4096).workgroups, [8, 16, 1]);
   const small = planProduct(DESK, { form: "NT", ...SIZE, result: { kind: "swiglu" } });
   assert.equal(small.bytes, (96 + 64) * 32 * 2 + 96 * 64 * 3);
   assert.deepEqual(small.bufferBytes, {
@@ -88,7 +104,10 @@ Deno.test("a product refuses what it cannot compute in one line", () => {
       [{ columns: 60 }, "columns 60 of form NT is not a multiple of 8"],
       [{ depth: 36 }, "depth 36 of form NT is not a multiple of 8"],
       [{ form: "TN", rows: 99 }, "rows 99 of form TN is not a multiple of 8"],
-      [{ slices: 2 }, "2 slices of a result that is not accumulated"],
+      [
+        { slices: 2, result: { kind: "store", dtype: "f16" } },
+        "2 slices of a result that is neither accumulated nor f32 by rows",
+      ],
       [
         { leftHeads: { ...heads, context: 50 } },
         "the left factor has 2 × 50 tokens of 1 × 2 × 16, the matrix is [96, 32]",
@@ -163,6 +182,14 @@ function casesOf(dtypes: readonly DType[]): ProductCase[] {
       },
       { name: "NN store f32", form: "NN", ...base, rows: 37, result: STORE },
       {
+        name: "NN store f32, three slices",
+        form: "NN",
+        ...base,
+        rows: 37,
+        slices: 3,
+        result: STORE,
+      },
+      {
         name: "TN accumulate one slice",
         form: "TN",
         ...base,
@@ -224,6 +251,16 @@ function casesOf(dtypes: readonly DType[]): ProductCase[] {
         result: { kind: "store", dtype, heads },
       },
       {
+        name: "NN, left by heads of one sequence",
+        form: "NN",
+        dtype,
+        rows: 50,
+        columns: 40,
+        depth: 96,
+        leftHeads: layoutOf(3, { sequences: 1, tokens: 50 }),
+        result: STORE,
+      },
+      {
         name: "NN, left by heads of three parts",
         form: "NN",
         dtype,
@@ -283,7 +320,7 @@ const SMALLEST: MatrixProductTiling = {
 
 const EMULATED = chooseCases(
   casesOf(["f16"]),
-  ({ name }) => /NT store|NN store f32|three slices|swiglu|rope, 2/.test(name),
+  ({ name }) => /NT store|NN store f32|three slices|swiglu|rope, 2|one sequence/.test(name),
 );
 
 /** Declared tilings: all with odd sizes, and with whole tiles, where loads may have no bounds. */

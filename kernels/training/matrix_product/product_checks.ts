@@ -87,10 +87,18 @@ export function requireProduct(options: ProductOptions): void {
   }
   if (slices !== undefined) {
     requireWhole(ACTION, "slices", slices, { most: 65535 });
-    if (slices > 1 && result.kind !== "accumulate") {
-      throw new RangeError(`${ACTION}: ${slices} slices of a result that is not accumulated`);
+    if (slices > 1 && !isSummed(result)) {
+      throw new RangeError(
+        `${ACTION}: ${slices} slices of a result that is neither accumulated nor f32 by rows`,
+      );
     }
   }
+}
+
+/** Whether a result may be the sum of slices. */
+export function isSummed(result: ProductOptions["result"]): boolean {
+  return result.kind === "accumulate" ||
+    result.kind === "store" && result.dtype === "f32" && !result.heads;
 }
 
 /** Checks the kernel and the tiling that are asked for. */
@@ -124,24 +132,14 @@ function requireKernel({ kernel, tiling, matrixTiling }: ProductOptions): void {
 }
 
 /** Checks what a tiling on matrix units may leave out. */
-function requireOptions(tiling: MatrixProductTiling): void {
-  const { stages, ahead, unguarded, distances, access, bandRows, multipliesFirst, depth } = tiling;
+function requireOptions({ stages, unguarded }: MatrixProductTiling): void {
   const allowed: [string, unknown, readonly unknown[]][] = [
     ["stages", stages, [1, 2]],
-    ["ahead", ahead, [1, 2]],
     ["unguarded", unguarded, [true, false]],
-    ["distances", distances, [true, false]],
-    ["access", access, ["read", "read-write"]],
   ];
   for (const [name, value, values] of allowed) {
     if (value === undefined || values.includes(value)) continue;
     const list = values.join(", ");
     throw new TypeError(`${ACTION}: ${name} of the tiling ${show(value)} is not one of ${list}`);
   }
-  if (bandRows !== undefined) {
-    requireWhole(ACTION, "bandRows of the tiling", bandRows, { most: 4096 });
-  }
-  if (multipliesFirst === undefined) return;
-  const most = Math.floor(depth / 16);
-  requireWhole(ACTION, "multipliesFirst of the tiling", multipliesFirst, { least: 0, most });
 }

@@ -148,31 +148,36 @@ export function generateEpilogue(options: ProductOptions & { readonly slices: nu
       if (row >= params.rows || column >= params.columns) { return; }
       let at = resultPlace(row, column);
       ${changeSums(result, slices)}
-      ${result.kind === "accumulate" || result.kind === "residual" ? [] : [store]}
+      ${isStored(result, slices) ? [store] : []}
     }
 
   `;
 }
 
+/** Whether an epilogue leaves what is stored in `a` and `b`. */
+function isStored({ kind }: ProductResult, slices: number): boolean {
+  return slices === 1 && kind === "store" || kind === "rope" || kind === "swiglu";
+}
+
 /** Statements of an epilogue: `a` and `b` from the sums `a0` and `b0`, or the whole store. */
 function changeSums(result: ProductResult, slices: number): string[] {
-  const keep = ["let a = a0;", "let b = b0;"];
+  if (slices > 1) {
+    return [
+      "let first = 2u * (slice * (params.rows * params.columns / 8u) + at);",
+      "result[first] = a0;",
+      "result[first + 1u] = b0;",
+    ];
+  }
   switch (result.kind) {
     case "store":
-      return keep;
+      return ["let a = a0;", "let b = b0;"];
     case "residual":
       return [
         "result[2u * at] = residual[2u * at] + a0;",
         "result[2u * at + 1u] = residual[2u * at + 1u] + b0;",
       ];
     case "accumulate":
-      return slices > 1
-        ? [
-          "let first = 2u * (slice * (params.rows * params.columns / 8u) + at);",
-          "result[first] = a0;",
-          "result[first + 1u] = b0;",
-        ]
-        : ["result[2u * at] += a0;", "result[2u * at + 1u] += b0;"];
+      return ["result[2u * at] += a0;", "result[2u * at + 1u] += b0;"];
     case "swiglu":
       return [
         wgsl`

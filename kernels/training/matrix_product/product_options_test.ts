@@ -9,7 +9,8 @@ import { DESK } from "../../gpu/_desk_device.ts";
 import { shaderValidator } from "../../gpu/_test_gpu.ts";
 import { chooseCases } from "../../../tools/_cases.ts";
 import { checkProduct, type ProductCase } from "./_check_product.ts";
-import { MATRIX_PRODUCT_CANDIDATES } from "./_product_candidates.ts";
+import { MATRIX_PRODUCT_CANDIDATES, PRODUCT_PROBES } from "./_product_candidates.ts";
+import { probeName } from "./_product_probes.ts";
 import { planProduct } from "./matrix_product.ts";
 import { type MatrixProductTiling, productTilingName } from "./product_tilings.ts";
 import { PRODUCT_FORMS, type ProductForm } from "./types.ts";
@@ -38,7 +39,9 @@ function caseOf(
 }
 
 const ODD = { rows: 88, columns: 72, depth: 104 };
-const WHOLE = { rows: 64, columns: 96, depth: 128 };
+const WHOLE = { rows: 96, columns: 64, depth: 128 };
+/** More columns of tiles than rows, the last of which are no whole band. */
+const BROAD = { rows: 488, columns: 520, depth: 40 };
 
 Deno.test("every candidate fits 48 KiB of workgroup memory and compiles in Dawn's front end", async (t) => {
   const gpu = await shaderValidator(t);
@@ -58,73 +61,79 @@ Deno.test("every candidate fits 48 KiB of workgroup memory and compiles in Dawn'
   gpu?.destroy();
 });
 
-Deno.test("loads are bounded where a tile, a slice or an unrolled pair of steps is not whole", () => {
+Deno.test("every probe changes the shader and compiles in Dawn's front end", async (t) => {
+  const gpu = await shaderValidator(t);
+  for (const { matrixTiling, change, what } of PRODUCT_PROBES) {
+    const entry = caseOf("NT", { rows: 768, columns: 768, depth: 1024 }, matrixTiling);
+    const { code } = planProduct(MATRIX_DESK, entry).pipeline;
+    const changed = change(code);
+    assert.notEqual(changed, code, what);
+    if (!gpu) continue;
+    const { messages } = await gpu.device.createShaderModule({ code: changed })
+      .getCompilationInfo();
+    assert.deepEqual(
+      messages.map(({ message }) => message),
+      [],
+      probeName({ what, matrixTiling }),
+    );
+  }
+  gpu?.destroy();
+});
+
+Deno.test("loads are bounded where a tile, a slice or a step is not whole", () => {
   const codeOf = (size: typeof WHOLE, options: Partial<MatrixProductTiling>) =>
     planProduct(MATRIX_DESK, caseOf("TN", size, options)).pipeline.code;
-  for (const ahead of [1, 2] as const) {
-    const bounded = codeOf(WHOLE, { ahead });
-    assert.notEqual(codeOf(WHOLE, { ahead, unguarded: true }), bounded);
-    for (const size of [{ rows: 72 }, { columns: 72 }, { depth: 120 }]) {
-      assert.equal(codeOf({ ...WHOLE, ...size }, { ahead, unguarded: true }), bounded);
-    }
+  const bounded = codeOf(WHOLE, {});
+  assert.notEqual(codeOf(WHOLE, { unguarded: true }), bounded);
+  for (const size of [{ rows: 120 }, { columns: 72 }, { depth: 120 }]) {
+    assert.equal(codeOf({ ...WHOLE, ...size }, { unguarded: true }), bounded);
   }
   // Two slices of three steps.
   const three = { ...WHOLE, depth: 96 };
   assert.notEqual(codeOf(three, { unguarded: true }), codeOf(three, {}));
-  assert.equal(codeOf(three, { ahead: 2, unguarded: true }), codeOf(three, { ahead: 2 }));
 });
 
-Deno.test("factors are bound as the tiling says", () => {
-  const plan = (options: Partial<MatrixProductTiling>) =>
-    planProduct(MATRIX_DESK, caseOf("NT", WHOLE, options)).pipeline;
-  assert.deepEqual(plan({}).bindings, ["read-write", "read-write", "read-write", "uniform"]);
-  assert.deepEqual(plan({}).shared!.bindings, ["read", "read", "read-write", "uniform"]);
-  const { code, bindings, shared } = plan({ access: "read" });
-  assert.deepEqual(bindings, ["read", "read", "read-write", "uniform"]);
-  assert.equal(code, plan({}).shared!.code);
-  assert.equal(shared, undefined);
+Deno.test("a result with more columns of tiles than rows is walked in bands", () => {
+  const codeOf = (rows: number, columns: number) =>
+    planProduct(MATRIX_DESK, caseOf("NN", { rows, columns, depth: 64 }, {})).pipeline.code;
+  assert.match(codeOf(64, 96), /let bandRow = /);
+  assert.doesNotMatch(codeOf(96, 96), /let bandRow = /);
+});
+
+Deno.test("factors are bound for writing, too, unless they share a buffer", () => {
+  const { bindings, shared, code } = planProduct(MATRIX_DESK, caseOf("NT", WHOLE, {})).pipeline;
+  assert.deepEqual(bindings, ["read-write", "read-write", "read-write", "uniform"]);
+  assert.deepEqual(shared!.bindings, ["read", "read", "read-write", "uniform"]);
+  assert.notEqual(shared!.code, code);
 });
 
 Deno.test("a tiling refuses options that it does not know in one line", () => {
   for (
     const [options, reason] of [
       [{ stages: 3 }, "stages of the tiling 3 is not one of 1, 2"],
-      [{ ahead: 0 }, "ahead of the tiling 0 is not one of 1, 2"],
       [{ unguarded: 1 }, "unguarded of the tiling 1 is not one of true, false"],
-      [{ access: "write" }, "access of the tiling write is not one of read, read-write"],
-      [
-        { multipliesFirst: 2 },
-        "multipliesFirst of the tiling 2 is not a whole number from 0 to 1",
-      ],
-      [{ bandRows: 0 }, "bandRows of the tiling 0 is not a whole number from 1 to 4096"],
     ] as const
   ) {
-    const given = caseOf("NT", WHOLE, options as Partial<MatrixProductTiling>);
+    const given = caseOf("NT", WHOLE, options as unknown as Partial<MatrixProductTiling>);
     assert.throws(() => planProduct(MATRIX_DESK, given), {
       message: `plan matrix product: ${reason}`,
     });
   }
 });
 
-/** Every option alone and with those that change the same statements. */
+/** Every option, with odd sizes and whole tiles; short rows of 2 and of 4 vectors, and long ones. */
 const OPTIONS: readonly (readonly [Partial<MatrixProductTiling>, typeof WHOLE])[] = [
+  [{}, ODD],
+  [{ depth: 32 }, ODD],
+  [{ depth: 64 }, WHOLE],
   [{ stages: 1 }, ODD],
-  [{ ahead: 2 }, ODD],
-  [{ stages: 1, ahead: 2 }, ODD],
+  [{ stages: 1, depth: 32 }, ODD],
   [{ unguarded: true }, WHOLE],
-  [{ unguarded: true, ahead: 2 }, WHOLE],
-  [{ unguarded: true, ahead: 2, stages: 1 }, WHOLE],
+  [{ unguarded: true, depth: 32 }, WHOLE],
   [{ unguarded: true, stages: 1, depth: 32 }, WHOLE],
-  [{ unguarded: true, access: "read" }, WHOLE],
-  [{ distances: true, depth: 32 }, ODD],
-  [{ distances: true, stages: 1, unguarded: true, depth: 32 }, WHOLE],
   // 32 threads do not take whole rows of 48 lines.
-  [{ distances: true, rows: 48, columns: 16 }, ODD],
-  [{ multipliesFirst: 1 }, ODD],
-  [{ multipliesFirst: 1, ahead: 2, depth: 32 }, ODD],
-  [{ multipliesFirst: 1, stages: 1, unguarded: true, depth: 32 }, WHOLE],
-  // Three rows of tiles in bands of two: a whole band, and a part of one.
-  [{ bandRows: 2 }, ODD],
+  [{ rows: 48, columns: 16 }, ODD],
+  [{ unguarded: true }, BROAD],
 ];
 
 const EMULATED = chooseCases(

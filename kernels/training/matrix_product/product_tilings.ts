@@ -34,30 +34,11 @@ export interface MatrixProductTiling {
    * Default 2.
    */
   readonly stages?: 1 | 2;
-  /** Steps whose vectors a thread has under way in registers. Default 1. */
-  readonly ahead?: 1 | 2;
-  /**
-   * Matrices of depth, of 16, that a step multiplies before it stores what it fetched and fetches the
-   * next; with one stage, before it fetches. Default 0; at most all of a step.
-   */
-  readonly multipliesFirst?: number;
   /**
    * True: vectors are loaded without a branch where all sizes are whole tiles. Default false: each load
    * is bounded.
    */
   readonly unguarded?: boolean;
-  /**
-   * True: a thread's vectors have one place and constant distances from it, where the threads of a
-   * workgroup take whole rows of what is staged. Default false: each place is computed.
-   */
-  readonly distances?: boolean;
-  /** How factors are bound. Default `read-write`, which keeps loads where they are written. */
-  readonly access?: "read" | "read-write";
-  /**
-   * Rows of tiles in a band: workgroups go through a band column by column. Default: through the whole
-   * result row by row.
-   */
-  readonly bandRows?: number;
 }
 
 /** The declared space of the portable kernel, the widest first. */
@@ -89,17 +70,11 @@ export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
 export function productTilingName(tiling: PortableProductTiling | MatrixProductTiling): string {
   const { rows, columns, depth } = tiling;
   if ("threadsY" in tiling) return `${rows}/${columns}/${depth}/${tiling.threadsY}×${columns / 8}`;
-  const { subgroupsY, subgroupsX, stages, ahead, multipliesFirst, unguarded } = tiling;
-  const { distances, access, bandRows } = tiling;
+  const { subgroupsY, subgroupsX, stages, unguarded } = tiling;
   return [
     `${rows}/${columns}/${depth}/${subgroupsY}×${subgroupsX}`,
     ...stages === 1 ? ["one stage"] : [],
-    ...ahead === 2 ? ["two ahead"] : [],
-    ...multipliesFirst ? [`${multipliesFirst} multiplied first`] : [],
     ...unguarded ? ["unguarded"] : [],
-    ...distances ? ["distances"] : [],
-    ...access === "read" ? ["read-only"] : [],
-    ...bandRows === undefined ? [] : [`bands of ${bandRows}`],
   ].join(", ");
 }
 
@@ -128,9 +103,12 @@ export function stagedVectors(factor: StagedFactor): number {
   return (factor.alongDepth ? factor.lines : factor.depth) * stagedStride(factor);
 }
 
-/** 16-byte vectors from one row of results to the next, in the memory that a subgroup stores them to. */
+/**
+ * 16-byte vectors from one row of results to the next, in the memory that a subgroup stores them to: four
+ * rows of 8 threads' results meet no bank twice.
+ */
 export function resultStride({ columns, subgroupsX }: MatrixProductTiling): number {
-  return columns / subgroupsX / 4 + 1;
+  return columns / subgroupsX / 4 + 2;
 }
 
 /** 16-byte vectors of workgroup memory on matrix units: its stages, or 16 rows of all results. */

@@ -78,8 +78,8 @@ export interface ProductOptions {
   /** Tiling of the kernel on matrix units, which it selects. */
   readonly matrixTiling?: MatrixProductTiling;
   /**
-   * Parts that the depth of an `accumulate` is cut into; each is summed apart, then all in order.
-   * Default: as many as keep a GPU busy.
+   * Parts that the depth of an `accumulate`, or of an f32 `store` by rows, is cut into; each is summed
+   * apart, then all in order. Default: as many as keep a GPU busy, of a `store` where it is long.
    */
   readonly slices?: number;
 }

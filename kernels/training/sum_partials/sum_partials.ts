@@ -2,7 +2,7 @@
  * Adds partial sums to a result, in one fixed order: the end of sums over many rows, whose parts were
  * summed by different workgroups. Floats have no atomic addition whose order is fixed.
  *
- * Shapes: partials f32 `[count, size]`, result f32 `[size]`, to which they are added.
+ * Shapes: partials f32 `[count, size]`, result f32 `[size]`, to which they are added, or which they replace.
  *
  * @module
  */
@@ -25,17 +25,22 @@ export type SumPartialsPlan = PassPlan<SumPartialsBindings, typeof PARAMS>;
 export interface SumPartialsBindings {
   /** f32 `[count, size]`. */
   readonly partials: BufferSlice;
-  /** f32 `[size]`, added to. */
+  /** f32 `[size]`, added to or written. */
   readonly result: BufferSlice;
 }
 
 /**
  * Plans a sum of `count` parts of `size` elements.
  *
+ * @param options `adds`: whether it is added to what the result holds. Default true.
  * @throws {RangeError} when the size is no multiple of 4.
  */
 export function planSumPartials(
-  { count, size }: { readonly count: number; readonly size: number },
+  { count, size, adds = true }: {
+    readonly count: number;
+    readonly size: number;
+    readonly adds?: boolean;
+  },
 ): SumPartialsPlan {
   requireWhole("plan sum of partials", "count", count);
   requireWhole("plan sum of partials", "size", size, { least: 4, most: 2 ** 32 });
@@ -48,9 +53,14 @@ export function planSumPartials(
   const [x, y] = foldGrid(Math.ceil(quads / (threads / lanes)));
   return {
     pipeline: {
-      label: "sum partials",
+      label: adds ? "sum partials" : "sum partials anew",
       bindings: ["read", "read-write", "uniform"],
-      code: [code, `const threads = ${threads}u;`, `const lanes = ${lanes}u;`, ""].join("\n"),
+      code: [
+        adds ? code : code.replace("result[i] += sum", "result[i] = sum"),
+        `const threads = ${threads}u;`,
+        `const lanes = ${lanes}u;`,
+        "",
+      ].join("\n"),
     },
     layout: PARAMS,
     params: { quads, count, gridWidth: x },
