@@ -61,7 +61,7 @@ export interface MatrixBackwardScratch {
   readonly queryPartials: BufferSlice;
   /** dO divided by its scales, f16 `[heads, N, d]`; only if dO is f32. */
   readonly scaledGradients?: BufferSlice;
-  /** The scales, powers of two, f32 `[heads, N / 16]`, rounded up. */
+  /** The scales, powers of two: f32 `[heads, N / 16, 17]`, N / 16 rounded up. */
   readonly gradientScales?: BufferSlice;
   /** Frees them. */
   readonly destroy: () => void;

@@ -4,7 +4,7 @@
  * @module
  */
 import { NEAREST_HALF } from "../../gpu/half.ts";
-import { flatWgsl, wgsl } from "../../gpu/wgsl.ts";
+import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixBackwardTiling } from "../tilings.ts";
 import {
   BACKWARD_CONSTANTS,
@@ -33,11 +33,13 @@ import {
 import {
   adoptScale,
   differentiateWeights,
+  JOIN_HALVES,
   leaveScoreGradients,
   loadStaged,
   maskUnseen,
   maskWeights,
   retryUntilFit,
+  SCALE_OF,
   WEIGHT_OF,
   weights,
 } from "./dense_matrix_score_gradients_codegen.ts";
@@ -50,7 +52,7 @@ import {
   RESULT,
   storeResult,
 } from "./matrix_exchange_codegen.ts";
-import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { SCALE_WORDS, SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
 /** Names of the sums of dK or dV, one per matrix. */
@@ -82,6 +84,7 @@ export function generateMatrixKeyValue(
     "}",
     WEIGHT_OF,
     kernel.resultType === "f32" ? "" : NEAREST_HALF,
+    ...isScaled(kernel) ? [SCALE_OF, JOIN_HALVES] : [],
     ...kernel.walk ? [kernel.walk] : [],
   ].join("\n");
 }
@@ -104,9 +107,11 @@ export function keyValueDeclarations(kernel: BackwardKernel, scratch: number): s
     "var<storage, read_write> partials: array<f32>; // [keys and values, heads, partialRows, d]",
     "var<uniform> params: Params;",
   ];
-  const scales = `var<workgroup> stageScales: array<f32, ${
-    tileColumns / 16
-  }>; // of dO, by 16 rows`;
+  const scales = flatWgsl`
+    var<workgroup> stageScales: array<f32, ${tileColumns / 16}>; // of dO in this round, by 16 rows
+    var<workgroup> lastRound: atomic<u32>; // that some rows are taken in
+    var<workgroup> roundsLeft: u32;
+  `;
   return wgsl`
     ${MATRIX_DIRECTIVES}
     ${kernel.walk ? WALKED_PARAMS : BACKWARD_PARAMS}
@@ -184,6 +189,7 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     row: (row: string) => columnInTensor(kernel, row),
     place: kernel.walk ? (position: string) => walkedRow(kernel, position) : undefined,
     prepare: stageStatistics(kernel),
+    open: skipTile(kernel),
   } as const;
   const loop = (condition: string, masked: boolean) =>
     streamTiles({
@@ -211,22 +217,52 @@ export function stageStatistics(kernel: BackwardKernel): string[] {
       let query = ${kernel.walk ? "tileRow" : "t0"} + local;
       let at = ${columnInTensor(kernel, "query")};
       let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);
-      statistics[local] = select(vec2f(PAST_END, 0.0), known, query < ${columnRows(kernel)});
+      statistics[local] = select(vec2f(PAST_END, 0.0), known, query < ${columnRows(kernel)}${
+    isScaled(kernel) ? " && (bitcast<u32>(known.y) & 15u) == round" : ""
+  });
     }
   `;
   return [statistics, ...isScaled(kernel) ? [stageScales(kernel)] : []];
 }
 
-/** Stages the scales of dO of a tile of queries. */
+/** WGSL of the scales of the 16 rows of dO that a row belongs to: the first of their words. */
+function scalesOf(row: string): string {
+  const blocks = "((params.rows + 15u) / 16u)";
+  return `((params.firstHead + group.x) * ${blocks} + min(${row} / 16u, ${blocks} - 1u)) * ${SCALE_WORDS}u`;
+}
+
+/** Stages the scales of dO of a tile of queries: those of the rows that this round takes. */
 function stageScales(kernel: BackwardKernel): string {
   const { tileColumns } = kernel;
   return flatWgsl`
     if (local < ${tileColumns / 16}u) {
-      let blocks = (params.rows + 15u) / 16u;
-      let block = min(${kernel.walk ? "tileRow" : "t0"} / 16u + local, blocks - 1u);
-      stageScales[local] = gradientScales[(params.firstHead + group.x) * blocks + block];
+      let at = ${scalesOf(`(${kernel.walk ? "tileRow" : "t0"} + 16u * local)`)};
+      let all = gradientScales[at];
+      var taken = all;
+      if (round > 0u) {
+        for (var r = 1u; r < ${SCALE_WORDS}u; r++) {
+          let word = gradientScales[at + r];
+          if ((word & 15u) == round) { taken = word; }
+        }
+      }
+      if ((all & 15u) > 0u) { atomicMax(&lastRound, all & 15u); }
+      stageScales[local] = scaleOf(taken);
     }
   `;
+}
+
+/** In rounds after the first, skips tiles whose rows were all taken. */
+export function skipTile(kernel: BackwardKernel): string[] {
+  if (!isScaled(kernel)) return [];
+  const first = kernel.walk ? walkedRow(kernel, "t0") : "t0";
+  const lastRound = (b: number) =>
+    `(gradientScales[${scalesOf(`(firstQuery + ${16 * b}u)`)}] & 15u) < round`;
+  return [
+    "if (round > 0u) {",
+    `  let firstQuery = ${first};`,
+    `  if (${range(kernel.tileColumns / 16).map(lastRound).join(" && ")}) { continue; }`,
+    "}",
+  ];
 }
 
 // ---- One step: 16 queries. First the schedule, then the statements. ----
@@ -252,7 +288,7 @@ function scheduleStep(
     weights({ half: "b", column: "(column0 ^ 4u)", row }),
     ...kernel.walk ? [maskUnseen(at)] : masked ? [maskWeights(firstRow)] : [],
     exchangeWeights(),
-    kernel.apart ? leaveApartGradients() : leaveScoreGradients(firstRow),
+    kernel.apart ? leaveApartGradients() : leaveScoreGradients(kernel, firstRow),
     ...kernel.depth.map((c) => multiplyGradients(kernel, row, c)),
   ];
 }

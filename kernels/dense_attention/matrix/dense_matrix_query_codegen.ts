@@ -31,6 +31,7 @@ import {
   walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
 import { withColumns } from "./matrix_columns_codegen.ts";
+import { SCALE_OF } from "./dense_matrix_score_gradients_codegen.ts";
 import {
   loadWeights,
   MATRIX_DIRECTIVES,
@@ -38,7 +39,7 @@ import {
   RESULT,
   RIGHT,
 } from "./matrix_exchange_codegen.ts";
-import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { SCALE_WORDS, SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
 /** A backward kernel, and the sizes that the pass over keys and values sets for it. */
@@ -83,6 +84,7 @@ export function generateMatrixQuery(
     ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
     "}",
     resultType === "f16" ? NEAREST_HALF : "",
+    ...isScaled(kernel) ? [SCALE_OF] : [],
     ...kernel.walk ? [kernel.walk] : [],
   ];
   return withColumns(tiling, parts.join("\n"));
@@ -156,15 +158,14 @@ function scratchOf(b: number): string {
   return `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
 }
 
-/** The scales of dO of a subgroup's own queries. */
-function readScales(kernel: Kernel): string[] {
+/** The scale of dO of a lane's own query. */
+function readScale(kernel: Kernel, b: number): string[] {
   if (!isScaled(kernel)) return [];
-  const scaleOf = (b: number) =>
-    `gradientScales[scale0 + min(first / 16u + ${b}u, scaleBlocks - 1u)]`;
+  const block = `min(first / 16u + ${b}u, scaleBlocks - 1u)`;
+  const place = `((params.firstHead + group.x) * scaleBlocks + ${block}) * ${SCALE_WORDS}u`;
   return [
     "let scaleBlocks = (params.rows + 15u) / 16u;",
-    "let scale0 = (params.firstHead + group.x) * scaleBlocks;",
-    ...kernel.blockNumbers.map((b) => `let gradientScale${b} = ${scaleOf(b)};`),
+    `let gradientScale = scaleOf(gradientScales[${place} + 1u + row16]);`,
   ];
 }
 
@@ -177,13 +178,12 @@ function readScales(kernel: Kernel): string[] {
 function beginBlocks(kernel: Kernel): string {
   const { blockNumbers, steps } = kernel;
   const sums = blockNumbers.map((b) => sumsOf(kernel, b));
-  const begin = (block: PartialSums, b: number) =>
-    beginSums(block, isScaled(kernel) ? `(exp2(exponent) / gradientScale${b})` : "exp2(exponent)");
+  // With a scaled dO, partial sums are in units of the scale of their row.
+  const begin = (block: PartialSums) => beginSums(block, "exp2(exponent)");
   const firstKey = (s: number) =>
     kernel.walk ? walkedRow(kernel, `${16 * s}u`) : `params.firstKey + ${16 * s}u`;
   const registers = steps.flatMap((s) => blockNumbers.map((b) => `var e${s}_${b}: vec4u;`));
   return flatWgsl`
-    ${readScales(kernel)}
     ${sums.flatMap(({ names }) => names).map((name) => `var ${name} = ${RESULT}();`)}
     ${sums.map(begin)}
     ${registers}
@@ -292,14 +292,15 @@ function storeBlock(kernel: Kernel, b: number): string {
   const sums = endSums(sumsOf(kernel, b), {
     live: "row < params.rows",
     row: "row",
-    factor: isScaled(kernel) ? `(exp2(-exponent) * gradientScale${b})` : "exp2(-exponent)",
-    scale: "(scale * LN2)",
+    factor: "exp2(-exponent)",
+    scale: isScaled(kernel) ? "(scale * LN2 * gradientScale)" : "(scale * LN2)",
     tensor: "queryGradients",
     gradientType: kernel.resultType,
   });
   return flatWgsl`
     {
       let row = first + ${16 * b}u + row16;
+      ${readScale(kernel, b)}
       ${sums}
     }
   `;

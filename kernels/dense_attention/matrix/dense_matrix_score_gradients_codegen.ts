@@ -23,6 +23,15 @@ export function retryUntilFit(
 ): string {
   // The number of attempts is unknown at compile time, which prevents unrolling.
   const open = "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {";
+  const rounds = flatWgsl`
+    if (local == 0u) { atomicStore(&lastRound, 0u); }
+    for (var round = 0u; round < min(16u, params.rows); round++) {
+      ${loops}
+      workgroupBarrier();
+      if (local == 0u) { roundsLeft = atomicLoad(&lastRound) - round; }
+      if (workgroupUniformLoad(&roundsLeft) == 0u) { break; }
+    }
+  `;
   return flatWgsl`
     ${open}
       ${isScaled(kernel) ? ["gradientScale = 1.0;"] : []}
@@ -30,7 +39,7 @@ export function retryUntilFit(
       let factor = exp2(exponent - WEIGHT_EXPONENT);
       var peak = 0.0;
       if (local == 0u) { atomicStore(&largest, 0u); overflow = 0.0; }
-      ${loops}
+      ${isScaled(kernel) ? [rounds] : loops}
       workgroupBarrier();
       atomicMax(&largest, bitcast<u32>(peak));
       workgroupBarrier();
@@ -120,7 +129,34 @@ export function differentiateWeights(): string {
 }
 
 /** Stores a lane's part of dS for the pass over queries. */
-export function leaveScoreGradients(firstRow: string): string {
+export function leaveScoreGradients(kernel: BackwardKernel, firstRow: string): string {
   const block = `scoreBlock + (${firstRow} - params.firstQuery) / 16u`;
-  return `scoreGradients[(${block}) * 32u + scoreRow] = select(vec4u(), yw, live);`;
+  const at = `(${block}) * 32u + scoreRow`;
+  return isScaled(kernel) ? joinRounds(at) : `scoreGradients[${at}] = select(vec4u(), yw, live);`;
 }
+
+/** Stores a lane's part of dS at an index; later rounds keep the queries of earlier ones. */
+export function joinRounds(at: string): string {
+  return flatWgsl`
+    {
+      let gradientsAt = ${at};
+      var joined = yw;
+      if (round > 0u) { joined = joinHalves(yw, scoreGradients[gradientsAt]); }
+      scoreGradients[gradientsAt] = select(vec4u(), joined, live);
+    }
+  `;
+}
+
+/** With a scaled dO: dS of several rounds. A zero is of a query of another round, or is one of its own. */
+export const JOIN_HALVES = wgsl`
+  fn joinHalves(later: vec4u, earlier: vec4u) -> vec4u {
+    let low = select(vec4u(0xffffu), vec4u(), (later & vec4u(0x7fffu)) == vec4u());
+    let high = select(vec4u(0xffff0000u), vec4u(), (later & vec4u(0x7fff0000u)) == vec4u());
+    return (later & (low | high)) | (earlier & ~(low | high));
+  }
+
+`;
+
+/** The power of two of a word of the scales; the other four bits say in which round its row is taken. */
+export const SCALE_OF =
+  "fn scaleOf(word: u32) -> f32 { return bitcast<f32>(word & 0xfffffff0u); }\n";

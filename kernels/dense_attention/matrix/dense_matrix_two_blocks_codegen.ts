@@ -8,7 +8,7 @@
  * the scores were.
  *
  * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 192) * 16 bytes, 8 bytes per row of a
- * tile for log-sum-exp and delta, and 4 bytes for each 16 rows of an f32 dO.
+ * tile for log-sum-exp and delta, and with an f32 dO 4 bytes for each 16 rows and 8 more.
  *
  * @module
  */
@@ -25,14 +25,20 @@ import {
   type MatrixBackwardOptions,
   type PartialSums,
 } from "./dense_matrix_backward_codegen.ts";
-import { keyValueDeclarations, stageStatistics } from "./dense_matrix_key_value_codegen.ts";
+import {
+  keyValueDeclarations,
+  skipTile,
+  stageStatistics,
+} from "./dense_matrix_key_value_codegen.ts";
 import {
   adoptScale,
   differentiateWeights,
+  JOIN_HALVES,
   leaveScoreGradients,
   loadStaged,
   maskWeights,
   retryUntilFit,
+  SCALE_OF,
   WEIGHT_OF,
   weights,
 } from "./dense_matrix_score_gradients_codegen.ts";
@@ -72,7 +78,7 @@ export function generateTwoBlockKeyValue(
     storeSums(kernel),
     "}",
     WEIGHT_OF,
-    isScaled(kernel) ? "" : NEAREST_HALF,
+    ...isScaled(kernel) ? [SCALE_OF, JOIN_HALVES] : [NEAREST_HALF],
   ].join("\n");
 }
 
@@ -139,6 +145,7 @@ function attempts(kernel: BackwardKernel): string {
       threads,
       row: (row) => `headRow + min(${row}, params.rows - 1u)`,
       prepare: stageStatistics(kernel),
+      open: skipTile(kernel),
       condition,
       step: (rows) => scheduleStep(kernel, rows, masked).join("\n"),
     });
@@ -170,7 +177,7 @@ function scheduleStep(
   return [
     ...isScaled(kernel) ? [adoptScale(allSums(kernel), row)] : [],
     multiplyScores(kernel, row),
-    ...BLOCKS.map((b) => exchangeBlock(b, { row, firstRow, masked })),
+    ...BLOCKS.map((b) => exchangeBlock(kernel, b, { row, firstRow, masked })),
     ...BLOCKS.flatMap((b) => [
       loadWeights(`p${b}`, weightsAt(b, "p")),
       loadWeights(`ds${b}`, weightsAt(b, "ds")),
@@ -200,6 +207,7 @@ function multiplyScores(kernel: BackwardKernel, row: string): string {
 
 /** P and dS of a block of keys: to the scratch, and dS to its buffer. */
 function exchangeBlock(
+  kernel: BackwardKernel,
   b: number,
   { row, firstRow, masked }: { row: string; firstRow: string; masked: boolean },
 ): string {
@@ -222,7 +230,7 @@ function exchangeBlock(
       ${differentiateWeights()}
       scratch[${weightsAt(b, "p")} + weight0] = xw;
       scratch[${weightsAt(b, "ds")} + weight0] = yw;
-      ${leaveScoreGradients(firstRow)}
+      ${leaveScoreGradients(kernel, firstRow)}
     }
   `;
 }

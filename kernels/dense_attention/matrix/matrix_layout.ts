@@ -40,5 +40,8 @@ export function matrixBackwardBytes(
   const stage = tileColumns * stageStride(headDim);
   return pass === "query"
     ? (stage + subgroups * SCRATCH) * 16
-    : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 8;
+    : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 16;
 }
+
+/** Words of the scales of 16 rows of an f32 dO: of all, and of each. */
+export const SCALE_WORDS = 17;
