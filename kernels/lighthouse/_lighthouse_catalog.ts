@@ -66,6 +66,16 @@ function mergedPasses(
   ];
 }
 
+const SELECTIONS = [
+  { name: "", options: {} },
+  { name: " cached", options: { cached: true } },
+  { name: " cached, 4 workgroups a tile", options: { cached: true, parts: 4 } },
+  {
+    name: " cached, 4 workgroups a tile, gathers",
+    options: { cached: true, parts: 4, gathers: { headDim: 64, dtype: "f16" } },
+  },
+] as const;
+
 function lighthousePasses(): CatalogEntry[] {
   return LAYERS.flatMap((layer): CatalogEntry[] => {
     const geometry = planGeometry(layer.context, layer);
@@ -118,16 +128,18 @@ function lighthousePasses(): CatalogEntry[] {
           (await createScoreMaxima(gpu, plan)).bind(await bufferOf(gpu, plan.scoreBytes));
         },
       },
-      ...[false, true].map((cached): CatalogEntry => ({
-        name: `select ${where}${cached ? " cached" : ""}`,
+      ...SELECTIONS.map(({ name, options }): CatalogEntry => ({
+        name: `select ${where}${name}`,
         run: async (gpu) => {
-          const plan = planSelection(geometry, 2, { cached });
+          const plan = planSelection(geometry, 2, options);
+          const gather = planMergedGather(geometry, { heads: 2, headDim: 64, dtype: "f16" });
           (await createSelection(gpu, plan)).bind(
             await buffersOf(gpu, {
               queryScores: plan.scoreBytes,
               keyScores: plan.scoreBytes,
               indices: plan.indexBytes,
               slots: plan.slotBytes,
+              ...plan.gathers && gather.bytes,
             }),
           );
         },

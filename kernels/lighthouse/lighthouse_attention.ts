@@ -260,7 +260,11 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     geometry,
     headsPerBlock: blocks[0].heads,
   };
-  const searching = { ...fastestSelection(gpu), ...tuning.selection };
+  const searching = {
+    ...fastestSelection(gpu),
+    ...tuning.selection,
+    gathers: tuning.selection?.gathers ? { headDim, dtype } : undefined,
+  };
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
     const scored = !scorer.pass;
@@ -303,9 +307,15 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     }
     const to = { pooled: slices(pooled), queryScores, keyScores };
     pool.push(...passes.tensors.pool(rows, to));
-    select.push(...passes.selection.bind({ queryScores, keyScores, indices, slots }));
     const selected = { pooled: to.pooled, indices, gathered: slices(gathered) };
-    gather.push(...passes.tensors.gather(rows, selected));
+    const { pooled: p, gathered: g } = selected;
+    select.push(...passes.selection.bind({
+      ...{ queryScores, keyScores, indices, slots },
+      ...rows,
+      ...{ pooledQ: p.q, pooledK: p.k, pooledV: p.v },
+      ...{ gatheredQ: g.q, gatheredK: g.k, gatheredV: g.v },
+    }));
+    if (!passes.selection.gathers) gather.push(...passes.tensors.gather(rows, selected));
     scatter.push(...passes.scatter.bind({ gathered: at(attended), slots, output: at(output) }));
   }
   const dense = own(

@@ -154,7 +154,15 @@ for (const { levels, pooling, k, each, ...shape } of cases) {
       selection: { cached: false },
     };
     const whole = await seededInputs(gpu, shape, { seed: 900 });
-    for (const tuning of [cut, { ...cut, merged: true, selection: { threads: 256 } }]) {
+    const many = { threads: 256, parts: 3 };
+    for (
+      const tuning of [
+        cut,
+        { ...cut, merged: true, selection: { threads: 256 } },
+        { selection: many },
+        { selection: { ...many, gathers: true } },
+      ]
+    ) {
       const tuned = lighthouseImplementation({ name: "tuned", title: "tuned", tuning });
       const other = await tuned.prepare(gpu, problem, { inputs: whole, flopsPerDispatch: 1e7 });
       await other.execute();

@@ -8,7 +8,14 @@ export interface LighthouseTuning {
   /** The pass that scores and pools. */
   readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
   /** The search for parents. Default: cached, with 512 threads where the device has them. */
-  readonly selection?: { readonly cached?: boolean; readonly threads?: number };
+  readonly selection?: {
+    readonly cached?: boolean;
+    readonly threads?: number;
+    /** Workgroups of a tile. Default 1. */
+    readonly parts?: number;
+    /** Whether the selection also gathers, if a tile has several workgroups. Default false. */
+    readonly gathers?: boolean;
+  };
   /**
    * One dispatch over Q, K and V where a pass is the same for all of them. Default true, where a
    * shader may bind ten storage buffers.

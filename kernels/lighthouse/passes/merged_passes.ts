@@ -18,7 +18,8 @@ import { createPass, type Pass, type PassPlan } from "./pass.ts";
 import { generateSums, generateWalk } from "./pyramid_codegen.ts";
 import { planPyramid, type PyramidOptions } from "./pyramid.ts";
 
-const TENSORS = ["q", "k", "v"] as const;
+/** Letters of the tensors. */
+export const TENSORS = ["q", "k", "v"] as const;
 
 /** Bindings and memory of norm scores of Q and K. */
 const SCORES = `
@@ -58,7 +59,7 @@ export interface MergedGatherBindings {
 }
 
 /** The functions of a shader with these names, as text. */
-function functionsOf(code: string, names: readonly string[]): string {
+export function functionsOf(code: string, names: readonly string[]): string {
   return names.map((name) => {
     const found = code.match(new RegExp(`^fn ${name}\\([^]*?^}`, "m"));
     if (!found) throw new TypeError(`merge passes: the shader has no function ${name}`);
@@ -67,7 +68,7 @@ function functionsOf(code: string, names: readonly string[]): string {
 }
 
 /** The same functions for one tensor: its buffers and its functions have its letter. */
-function forTensor(text: string, tensor: string): string {
+export function forTensor(text: string, tensor: string): string {
   return text.replace(/\b(base|pooled|scores|rows)\[/g, `$1_${tensor}[`).replace(
     /\b(storePooled|storeScore|sumRows|sumRow|walk|readRow|writeRow|copyRows)\(/g,
     `$1_${tensor}(`,

@@ -9,11 +9,16 @@
  * @module
  */
 import cached from "./select_cached.wgsl" with { type: "text" };
+import gatherCode from "./gather.wgsl" with { type: "text" };
 import code from "./select.wgsl" with { type: "text" };
-import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
+import gathering from "./select_gather.wgsl" with { type: "text" };
+import inParts from "./select_parts.wgsl" with { type: "text" };
+import { type BufferSlice, bytesPerElement, type Dispatch, type DType } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { requireWhole } from "../../gpu/require.ts";
 import { foldGrid, type LighthouseGeometry, PARENTS } from "../lighthouse_geometry.ts";
+import { wordsPerRow } from "../rows.ts";
+import { forTensor, functionsOf, TENSORS } from "./merged_passes.ts";
 import { createPass } from "./pass.ts";
 
 /** The slot of a pyramid entry that was not selected. */
@@ -40,6 +45,13 @@ export interface SelectionOptions {
   readonly cached?: boolean;
   /** Threads of a workgroup that caches keys: 256, 512 or 1,024. Default 512. */
   readonly threads?: number;
+  /**
+   * Workgroups of a tile, if keys are cached: each finds all parents and places its share of the entries.
+   * Default 1. Results are equal.
+   */
+  readonly parts?: number;
+  /** With several workgroups a tile: also gather the selected rows of Q, K and V. Default: do not. */
+  readonly gathers?: { readonly headDim: number; readonly dtype: DType };
 }
 
 /** Candidates of a level whose keys fit the 16 KiB of workgroup memory that every device has. */
@@ -64,6 +76,8 @@ export interface SelectionPlan {
   readonly indexBytes: number;
   /** Bytes of the slots. */
   readonly slotBytes: number;
+  /** Bytes of each tensor that the selection gathers from and to, if it does. */
+  readonly gathers?: { readonly rows: number; readonly pooled: number; readonly gathered: number };
 }
 
 /** Buffers of one block of heads. */
@@ -76,10 +90,24 @@ export interface SelectionBindings {
   readonly indices: BufferSlice;
   /** u32 `[heads, P]`, written. */
   readonly slots: BufferSlice;
+  /** Needed when the selection gathers, like the rest: `[heads, N, d]`. */
+  readonly q?: BufferSlice;
+  readonly k?: BufferSlice;
+  readonly v?: BufferSlice;
+  /** `[heads, P - N, d]`. */
+  readonly pooledQ?: BufferSlice;
+  readonly pooledK?: BufferSlice;
+  readonly pooledV?: BufferSlice;
+  /** `[heads, S, d]`, written. */
+  readonly gatheredQ?: BufferSlice;
+  readonly gatheredK?: BufferSlice;
+  readonly gatheredV?: BufferSlice;
 }
 
 /** A compiled selection. */
 export interface Selection {
+  /** Whether it also gathers. */
+  readonly gathers: boolean;
   /** The dispatches that select for one block. */
   readonly bind: (slices: SelectionBindings) => Dispatch[];
   /** Frees the selection's buffers. */
@@ -97,14 +125,21 @@ export function planSelection(
   options: SelectionOptions = {},
 ): SelectionPlan {
   requireWhole("plan selection", "heads", heads, { most: 65535 });
-  const [x, y] = foldGrid(geometry.tiles);
+  const cached = options.cached && mostCandidates(geometry) <= MOST_CACHED;
+  const { gathers, parts = 1 } = options;
+  const [x, y] = foldGrid(geometry.tiles * (cached ? parts : 1));
   return {
     heads,
     geometry,
     workgroups: [x, y, heads],
-    code: options.cached && mostCandidates(geometry) <= MOST_CACHED
-      ? generateCached(geometry, options)
-      : code,
+    code: cached ? generateCached(geometry, options) : code,
+    ...cached && parts > 1 && gathers && {
+      gathers: {
+        rows: heads * geometry.context * gathers.headDim * bytesPerElement(gathers.dtype),
+        pooled: heads * geometry.pooledEntries * gathers.headDim * bytesPerElement(gathers.dtype),
+        gathered: heads * geometry.gathered * gathers.headDim * bytesPerElement(gathers.dtype),
+      },
+    },
     scoreBytes: heads * geometry.entries * 4,
     indexBytes: heads * geometry.gathered * 4,
     slotBytes: heads * geometry.entries * 4,
@@ -126,24 +161,50 @@ function mostCandidates({ tileEntries, pooling }: LighthouseGeometry): number {
 /** The shader whose search for parents is that of `select_cached.wgsl`. */
 function generateCached(
   geometry: LighthouseGeometry,
-  { threads = CACHED_THREADS }: SelectionOptions,
+  { threads = CACHED_THREADS, parts = 1, gathers }: SelectionOptions,
 ): string {
   const from = code.indexOf("// The rank key that exactly 64 candidates reach");
   const to = code.indexOf("// Parents of a level with an index below i.");
-  const whole = code.slice(0, from) + cached + "\n" + code.slice(to);
+  const search = code.slice(0, from) + cached + "\n";
+  const whole = parts === 1
+    ? search + code.slice(to)
+    : search + code.slice(to, code.indexOf("@compute")) + generateParts({ parts, gathers });
   return whole.replace("const threads = 256u;", `const threads = ${threads}u;`)
     .replace("@workgroup_size(256)", "@workgroup_size(threads)") +
     `const capacity = ${Math.ceil(mostCandidates(geometry) / 32) * 32}u;\n`;
 }
 
+/** The entry point of several workgroups a tile, with or without the gather. */
+function generateParts({ parts, gathers }: { parts: number } & SelectionOptions): string {
+  const constant = `const parts = ${parts}u;\n`;
+  if (!gathers) {
+    return `${inParts}${constant}fn placed(local: u32, head: u32, entry: u32, slot: u32) {}\n`;
+  }
+  const own = functionsOf(gatherCode, ["readRow", "writeRow"])
+    .replaceAll("params.pooledEntries", "(params.entries - params.context)");
+  return [
+    inParts,
+    constant,
+    gathering,
+    `const columns = ${wordsPerRow(gathers.headDim, gathers.dtype)}u;`,
+    ...TENSORS.map((tensor) => forTensor(own, tensor)),
+    "",
+  ].join("\n");
+}
+
 /** Compiles the selection kernel. */
-export function createSelection(gpu: Gpu, plan: SelectionPlan): Promise<Selection> {
-  const { geometry, workgroups, code, scoreBytes, indexBytes, slotBytes } = plan;
-  return createPass<SelectionBindings>(gpu, {
+export async function createSelection(gpu: Gpu, plan: SelectionPlan): Promise<Selection> {
+  const { geometry, workgroups, code, scoreBytes, indexBytes, slotBytes, gathers } = plan;
+  const pass = await createPass<SelectionBindings>(gpu, {
     pipeline: {
-      label: "lighthouse select",
+      label: gathers ? "lighthouse select and gather" : "lighthouse select",
       code,
-      bindings: ["read", "read", "read-write", "read-write", "uniform"],
+      bindings: [
+        ...["read", "read", "read-write", "read-write", "uniform"] as const,
+        ...gathers
+          ? [...Array<"read">(6).fill("read"), ...Array<"read-write">(3).fill("read-write")]
+          : [],
+      ],
     },
     layout: PARAMS,
     params: {
@@ -163,6 +224,18 @@ export function createSelection(gpu: Gpu, plan: SelectionPlan): Promise<Selectio
       keyScores: scoreBytes,
       indices: indexBytes,
       slots: slotBytes,
+      ...gathers && {
+        q: gathers.rows,
+        k: gathers.rows,
+        v: gathers.rows,
+        pooledQ: gathers.pooled,
+        pooledK: gathers.pooled,
+        pooledV: gathers.pooled,
+        gatheredQ: gathers.gathered,
+        gatheredK: gathers.gathered,
+        gatheredV: gathers.gathered,
+      },
     },
   });
+  return { ...pass, gathers: gathers !== undefined };
 }

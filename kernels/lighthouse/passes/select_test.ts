@@ -149,6 +149,10 @@ for (const { heads, context, ...options } of shapes) {
         `${name}, cached`,
         () => checkSelection(gpu, geometry, { query, key }, cached),
       );
+      await t.step(
+        `${name}, several workgroups a tile`,
+        () => checkSelection(gpu, geometry, { query, key }, { ...cached, parts: 3 }),
+      );
     }
     gpu.destroy();
   });
@@ -179,6 +183,7 @@ Deno.test("select matches the reference for random shapes and repeated scores", 
     await checkSelection(gpu, geometry, drawn);
     if (128 * pooling <= MOST_CACHED) {
       await checkSelection(gpu, geometry, drawn, { cached: true, threads: 256 });
+      await checkSelection(gpu, geometry, drawn, { cached: true, threads: 256, parts: 4 });
     }
   });
   await fc.assert(property, { numRuns: 15, seed: 20260506 });
