@@ -6,11 +6,12 @@
 import { dilatedScorer } from "./scorers/dilated/dilated_scorer.ts";
 import { type LighthouseGeometry, planGeometry } from "./lighthouse_geometry.ts";
 import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
-import { createGlaScores, planGlaScores } from "./scorers/gla/gla_scores.ts";
+import { createGlaScores, type GlaScoresOptions, planGlaScores } from "./scorers/gla/gla_scores.ts";
 import { createScatter, planScatter } from "./passes/scatter.ts";
 import { bufferOf, buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
 import { fillGates, requireGates } from "./scorers/gla/gla_gates.ts";
 import { createTensor, type DType } from "../gpu/buffers.ts";
+import type { Gpu } from "../gpu/device.ts";
 import { createGather, planGather } from "./passes/gather.ts";
 import { randomScorer } from "./scorers/random/random_scorer.ts";
 import {
@@ -159,27 +160,34 @@ const GLA = [32, 64, 128].flatMap((headDim) =>
 
 function glaScorerEntries(): CatalogEntry[] {
   const geometry = planGeometry(262, { levels: 2, pooling: 2, k: 128 });
-  const scores = GLA.flatMap((options) =>
-    DTYPES.map((dtype): CatalogEntry => ({
-      name: `gla scores d=${options.headDim} ${dtype} C=${options.chunkRows} ` +
-        `${options.maxWorkgroupBytes} bytes`,
-      run: async (gpu) => {
-        const plan = planGlaScores(geometry, { ...options, heads: 2, dtype, dilation: 2 });
-        const { rowBytes, scoreBytes, gateBytes, scratch } = plan;
-        (await createGlaScores(gpu, plan)).bind(
-          await buffersOf(gpu, {
-            q: rowBytes,
-            k: rowBytes,
-            v: rowBytes,
-            gates: gateBytes,
-            queryScores: scoreBytes,
-            keyScores: scoreBytes,
-            ...scratch,
-          }),
-        );
-      },
-    }))
-  );
+  const entryOf = (name: string, options: Omit<GlaScoresOptions, "heads" | "dilation">) => ({
+    name: `gla scores d=${options.headDim} ${options.dtype} ${name}`,
+    run: async (gpu: Gpu) => {
+      const plan = planGlaScores(geometry, { ...options, heads: 2, dilation: 2 });
+      const { rowBytes, scoreBytes, gateBytes, scratch } = plan;
+      (await createGlaScores(gpu, plan)).bind(
+        await buffersOf(gpu, {
+          q: rowBytes,
+          k: rowBytes,
+          v: rowBytes,
+          gates: gateBytes,
+          queryScores: scoreBytes,
+          keyScores: scoreBytes,
+          ...scratch,
+        }),
+      );
+    },
+  });
+  const scores = [
+    ...GLA.flatMap((options) =>
+      DTYPES.map((dtype) =>
+        entryOf(`C=${options.chunkRows} ${options.maxWorkgroupBytes} bytes`, { ...options, dtype })
+      )
+    ),
+    ...[64, 128].map((headDim) =>
+      entryOf("on matrix units", { headDim, dtype: "f16", kernel: "matrix" })
+    ),
+  ];
   const gates = { heads: 2, rows: 300, dim: 1, dtype: "f32" } as const;
   return [
     ...scores,

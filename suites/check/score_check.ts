@@ -11,7 +11,7 @@ import type { LayerInputs, Problem } from "../../kernels/implementation.ts";
 import { planSquaredNorms } from "../../kernels/dense_attention/dense_squared_norms.ts";
 import { dilationOf } from "../../kernels/lighthouse/scorers/dilation.ts";
 import { seededGates } from "../../kernels/lighthouse/scorers/gla/gla_gates.ts";
-import { GATE_SEED } from "../../kernels/lighthouse/scorers/gla/gla_scorer.ts";
+import { GATE_SEED, glaKernel } from "../../kernels/lighthouse/scorers/gla/gla_scorer.ts";
 import { randomScores } from "../../kernels/lighthouse/scorers/random/random_scorer.ts";
 import {
   type ClassRowState,
@@ -109,10 +109,12 @@ export async function glaScores(gpu: Gpu, options: ScoreCheckOptions): Promise<C
   const { problem, inputs, head, rows, signal } = options;
   const { heads, context } = problem.shape;
   const gates = seededGates(GATE_SEED, { head, heads, context });
+  const dilation = dilationOf(problem.options!);
+  const onMatrixUnits = glaKernel(gpu, { ...problem.shape, dilation }) === "matrix";
   const found: CheckedScores[] = [];
   for (const row of rows) {
     signal?.throwIfAborted();
-    const past = await readPast(gpu, { ...options, row, gates });
+    const past = { ...await readPast(gpu, { ...options, row, gates }), onMatrixUnits };
     const { q, k } = inputs;
     const reader = async (tensor: Tensor) =>
       await readResultRows(gpu, tensor, { head, first: row, count: 1 });
@@ -150,18 +152,30 @@ async function readPast(
  * ‖Σ_j exp(g)·(r·w_j)·v_j/√d‖² over the rows of a class. Its products and sums round independently of
  * each other, as in gradient_rows.ts; exponentials, and the sums of gates in them, err by units
  * in the last place of the sums.
+ *
+ * On matrix units readers, the state, values and products are rounded to f16 too, each element
+ * independently by at most 2^-11 of itself. Elements of the state are at most Σ_j exp(g)·|w_ja|·‖v_j‖ in
+ * norm. A decayed reader below the normal numbers is off by 2^-25, beside a state that may have no decay.
  */
 function glaScore(
   reader: Float32Array,
-  past: { closing: readonly number[]; writers: Float32Array; v: Float32Array },
+  past: {
+    closing: readonly number[];
+    writers: Float32Array;
+    v: Float32Array;
+    onMatrixUnits: boolean;
+  },
 ): { score: number; tolerance: number } {
-  const { closing, writers, v } = past;
+  const { closing, writers, v, onMatrixUnits } = past;
   const dim = reader.length;
   const output = new Float64Array(dim);
   const readerNorm = Math.sqrt(reader.reduce((sum, x) => sum + x * x, 0));
+  const states = new Float64Array(dim);
   let independent = 0;
+  let products = 0;
   let shared = 0;
   let largest = 0;
+  let undecayed = 0;
   for (const [back, gate] of closing.entries()) {
     const at = (closing.length - 1 - back) * dim;
     let dot = 0;
@@ -174,16 +188,26 @@ function glaScore(
       largest = Math.max(largest, Math.abs(v[at + c]));
     }
     const decay = Math.exp(gate);
-    for (let c = 0; c < dim; c++) output[c] += decay * dot * v[at + c];
+    for (let c = 0; c < dim; c++) {
+      output[c] += decay * dot * v[at + c];
+      states[c] += decay * Math.abs(writers[at + c]) * Math.sqrt(valueSquares);
+    }
     independent += decay * decay * dim * readerNorm ** 2 * writerSquares * valueSquares;
+    products += decay * decay * dot * dot * valueSquares;
+    undecayed += Math.sqrt(dim * writerSquares * valueSquares);
     // Two exponentials at most, of sums of up to 64 gates each, added in a tree or in sequence.
     shared += decay * Math.abs(dot) * Math.sqrt(valueSquares) * (12 + 32 * Math.abs(gate));
   }
   const scale = 1 / Math.sqrt(dim);
+  const read = Math.sqrt(reader.reduce((sum, x, c) => sum + (x * states[c]) ** 2, 0));
+  const halves = onMatrixUnits
+    ? 4 * 2 ** -11 * (2 * read + Math.sqrt(products)) + 2 ** -25 * undecayed
+    : 0;
   // Every product may be flushed to zero.
   const flushed = closing.length * dim * (1 + largest) * SMALLEST_NORMAL.f32;
   return squaredNorm(output.map((x) => x * scale), {
-    error: scale * (UNIT_ROUNDOFF * (4 * Math.sqrt(independent) + shared) + flushed),
+    error: scale *
+      (UNIT_ROUNDOFF * (4 * Math.sqrt(independent) + shared) + halves + flushed),
   });
 }
 

@@ -114,6 +114,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     .replace(/^ *var \w+: subgroup_matrix_left<[^>]*>;$/gm, "")
     .replace(/var<uniform>/g, "var<storage, read>")
     .replace(/subgroupShuffleXor\((\w+), 16u\)/g, "otherHalf($1)")
+    .replace(/subgroupMax\((\w+)\)/g, "mostOfSubgroup($1)")
     .replace(/\bpack2x16float/g, "packNearest")
     // In lockstep, all lanes have read the scratch before any lane overwrites it.
     .replace(/scratch\[[^\]]*\] =/g, "lockstep(); $&");
@@ -235,6 +236,16 @@ fn otherHalf(value: f32) -> f32 {
   let other = halves[at + (emulatedLane ^ 16u)];
   workgroupBarrier();
   return other;
+}
+fn mostOfSubgroup(value: f32) -> f32 {
+  let at = emulatedSubgroup * 32u;
+  workgroupBarrier();
+  halves[at + emulatedLane] = value;
+  workgroupBarrier();
+  var most = value;
+  for (var i = 0u; i < 32u; i++) { most = max(most, halves[at + i]); }
+  workgroupBarrier();
+  return most;
 }
 ${[...new Set([...leftBuffers.keys(), ...rightBuffers.keys()])].map(half).join("\n")}
 ${[...leftBuffers.keys()].map(left).join("\n")}

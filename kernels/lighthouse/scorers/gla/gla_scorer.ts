@@ -11,10 +11,13 @@ import {
   type Tensor,
   writeTensor,
 } from "../../../gpu/buffers.ts";
+import { whyNotOnMatrixUnits } from "../../../dense_attention/matrix/dense_matrix.ts";
+import type { DenseKernel } from "../../../dense_attention/types.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import { collectOwned } from "../../../gpu/owned.ts";
 import { requireNumbers } from "../../../gpu/require.ts";
 import { fillGates } from "./gla_gates.ts";
+import { matrixScoresBytes } from "./gla_matrix_pipelines.ts";
 import {
   createGlaScores,
   type GlaScoresPlan,
@@ -22,6 +25,7 @@ import {
   planGlaScores,
 } from "./gla_scores.ts";
 import { createScoreMaxima, planScoreMaxima } from "../../passes/score_maxima.ts";
+import type { AttentionShape } from "../../../implementation.ts";
 import { DILATION_OPTION, dilationOf } from "../dilation.ts";
 import type { BlockScorer, Scorer, ScorerBindings, ScorerProblem } from "../scorer.ts";
 
@@ -33,6 +37,20 @@ export interface GlaScorerOptions {
   readonly gates?: Float32Array;
   /** Maximum bytes for the states of a segment; limited to one binding. Default 128 MiB. */
   readonly scratchBytes?: number;
+  /** Default: matrix units where the device has them and they take the shape. */
+  readonly kernel?: DenseKernel;
+}
+
+/** The kernels that score a layer on a device. */
+export function glaKernel(
+  { capabilities }: Pick<Gpu, "capabilities">,
+  { context, headDim, dtype, dilation }: Omit<AttentionShape, "heads"> & { dilation: number },
+): DenseKernel {
+  const rows = context / dilation;
+  return whyNotOnMatrixUnits(capabilities, { rows, headDim, dtype }) === undefined &&
+      matrixScoresBytes(headDim) <= capabilities.maxWorkgroupBytes
+    ? "matrix"
+    : "portable";
 }
 
 /**
@@ -64,12 +82,13 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
         return {
           flops: first.flops / first.heads * heads,
           bytes: first.bytes / first.heads * heads,
+          variant: first.kernel === "matrix" ? "matrix units" : undefined,
           buffers: blocks.flatMap(({ scratch, gateBytes, heads: each }) => [
             { name: `gates of blocks of ${each} heads`, bytes: gateBytes / each * heads },
             { name: `gla states of blocks of ${each} heads`, bytes: scratch.states },
             {
               name: `gla decays and carry of blocks of ${each} heads`,
-              bytes: scratch.decays + scratch.carry,
+              bytes: scratch.decays + scratch.carry + (scratch.scales ?? 0),
             },
           ]),
         };
@@ -91,12 +110,13 @@ export function glaScorer(options: GlaScorerOptions = {}): Scorer {
           else await fillGates(gpu, gates, options.seed ?? GATE_SEED);
           const scratchBuffer = async (name: keyof GlaScratch) =>
             slice(own(
-              await createStorageBuffer(gpu, plan.scratch[name], { label: `gla ${name}` }),
+              await createStorageBuffer(gpu, plan.scratch[name]!, { label: `gla ${name}` }),
             ));
           const scratch = {
             states: await scratchBuffer("states"),
             decays: await scratchBuffer("decays"),
             carry: await scratchBuffer("carry"),
+            ...plan.scratch.scales && { scales: await scratchBuffer("scales") },
           };
           const scores = own(await createGlaScores(gpu, plan));
           const maxima = own(
@@ -136,10 +156,16 @@ function blockSizes({ shape, headsPerBlock }: ScorerProblem): number[] {
 }
 
 function planBlock(
-  { capabilities }: Pick<Gpu, "capabilities">,
+  gpu: Pick<Gpu, "capabilities">,
   problem: ScorerProblem,
-  options: { heads: number; scratchBytes?: number; flopsPerDispatch?: number },
+  options: {
+    heads: number;
+    scratchBytes?: number;
+    flopsPerDispatch?: number;
+    kernel?: DenseKernel;
+  },
 ): GlaScoresPlan {
+  const { capabilities } = gpu;
   const { heads, scratchBytes = SCRATCH_BYTES, flopsPerDispatch } = options;
   const { headDim, dtype } = problem.shape;
   return planGlaScores(problem.geometry, {
@@ -150,6 +176,8 @@ function planBlock(
     scratchBytes: Math.min(scratchBytes, capabilities.maxBindingBytes),
     maxWorkgroupBytes: capabilities.maxWorkgroupBytes,
     flopsPerDispatch,
+    kernel: options.kernel ??
+      glaKernel(gpu, { ...problem.shape, dilation: dilationOf(problem.options) }),
   });
 }
 

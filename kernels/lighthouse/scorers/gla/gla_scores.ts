@@ -39,8 +39,11 @@ import type { Gpu } from "../../../gpu/device.ts";
 import { requireDType, requirePositive, requireWhole } from "../../../gpu/require.ts";
 import { createPipeline, type PipelineSource } from "../../../gpu/pipeline.ts";
 import { createParams } from "../../../gpu/uniform.ts";
+import { matrixPipelines, matrixScoresBytes } from "./gla_matrix_pipelines.ts";
+import { MATRIX_CHUNK } from "./gla_matrix_codegen.ts";
 import { generateScan, generateScores, generateStates } from "./gla_scores_codegen.ts";
 import { type GlaTiling, stageVectors } from "./gla_staging_codegen.ts";
+import type { DenseKernel } from "../../../dense_attention/types.ts";
 import type { LighthouseGeometry } from "../../lighthouse_geometry.ts";
 import { showExcess } from "../../../gpu/bytes.ts";
 
@@ -78,6 +81,8 @@ export interface GlaScoresOptions {
   readonly maxWorkgroupBytes?: number;
   /** Maximum FLOP of one dispatch; longer work gets shorter segments. Default: no limit. */
   readonly flopsPerDispatch?: number;
+  /** `matrix` multiplies on matrix units: f16 storage, d from 64, C = 64. Default `portable`. */
+  readonly kernel?: DenseKernel;
 }
 
 /** Chunks `firstChunk …` of sequences `firstLane …`, processed together. */
@@ -91,9 +96,13 @@ export interface GlaSegment {
 /** The plan of gla scores for a block of heads. */
 export interface GlaScoresPlan extends GlaScoresOptions {
   readonly chunkRows: number;
+  readonly kernel: DenseKernel;
   readonly pipelines: {
+    /** On matrix units: cumulative gates. */
+    readonly gates?: PipelineSource;
     readonly states: PipelineSource;
-    readonly scan: PipelineSource;
+    /** Portable: the state before each chunk. */
+    readonly scan?: PipelineSource;
     readonly scores: PipelineSource;
   };
   /**
@@ -109,7 +118,14 @@ export interface GlaScoresPlan extends GlaScoresOptions {
   /**
    * Bytes of the buffers that one direction of one block needs at a time; all blocks share them.
    */
-  readonly scratch: { readonly states: number; readonly decays: number; readonly carry: number };
+  readonly scratch: {
+    readonly states: number;
+    /** Of chunks; on matrix units cumulative gates of their rows. */
+    readonly decays: number;
+    readonly carry: number;
+    /** On matrix units: of states. */
+    readonly scales?: number;
+  };
   readonly workgroupBytes: number;
   /** FLOP of both directions: {@linkcode glaFlops}. */
   readonly flops: number;
@@ -122,6 +138,7 @@ export interface GlaScratch {
   readonly states: BufferSlice;
   readonly decays: BufferSlice;
   readonly carry: BufferSlice;
+  readonly scales?: BufferSlice;
 }
 
 /** Buffers of one block of heads. */
@@ -189,9 +206,13 @@ export function planGlaScores(
   if (!Number.isInteger(dilation) || dilation < 1 || context % dilation !== 0) {
     fail(`dilation ${dilation} does not divide context ${context}`);
   }
+  const { kernel = "portable" } = options;
+  if (kernel === "matrix" && (dtype !== "f16" || headDim < 64)) {
+    fail(`matrix units take f16 with d from 64, not ${dtype} with ${headDim}`);
+  }
   const threads = headDim < 64 ? 8 : 16;
-  const chunkRows = options.chunkRows ?? 64;
-  const allowed = headDim < 64 ? [64] : [64, 128];
+  const chunkRows = options.chunkRows ?? MATRIX_CHUNK;
+  const allowed = headDim < 64 || kernel === "matrix" ? [MATRIX_CHUNK] : [MATRIX_CHUNK, 128];
   if (!allowed.includes(chunkRows)) {
     fail(`chunkRows ${chunkRows} is not ${allowed.join(" or ")} (head dimension ${headDim})`);
   }
@@ -209,7 +230,7 @@ export function planGlaScores(
   }
   const rows = context / dilation;
   const chunks = Math.ceil(rows / chunkRows);
-  const stateBytes = headDim ** 2 * 4;
+  const stateBytes = headDim ** 2 * (kernel === "matrix" ? 2 : 4);
   const scratchBytes = options.scratchBytes ?? 128 * 2 ** 20;
   if (scratchBytes < stateBytes) {
     fail(`scratchBytes ${scratchBytes} is below the ${stateBytes} bytes of one state`);
@@ -237,9 +258,35 @@ export function planGlaScores(
   }
   const elements = heads * context * headDim * bytesPerElement(dtype);
   const name = `d=${headDim} ${dtype}`;
-  return {
+  const heldChunks = lanesAtOnce * chunksAtOnce;
+  const shared = {
     ...options,
+    kernel,
     chunkRows,
+    segments,
+    context,
+    entries,
+    rowBytes: elements,
+    gateBytes: heads * context * 4,
+    scoreBytes: heads * entries * 4,
+    flops,
+    bytes: 3 * elements + 3 * heads * context * 4,
+  };
+  if (kernel === "matrix") {
+    return {
+      ...shared,
+      pipelines: matrixPipelines(headDim),
+      scratch: {
+        states: heldChunks * stateBytes,
+        decays: heldChunks * chunkRows * 4,
+        carry: lanesAtOnce * headDim ** 2 * 4,
+        scales: heldChunks * headDim ** 2 / 1024 * 4,
+      },
+      workgroupBytes: matrixScoresBytes(headDim),
+    };
+  }
+  return {
+    ...shared,
     pipelines: {
       states: {
         label: `gla states ${name}`,
@@ -260,20 +307,12 @@ export function planGlaScores(
         bindings: ["uniform", "read", "read", "read", "read", "read", "read-write"],
       },
     },
-    segments,
-    context,
-    entries,
-    rowBytes: elements,
-    gateBytes: heads * context * 4,
-    scoreBytes: heads * entries * 4,
     scratch: {
-      states: lanesAtOnce * chunksAtOnce * stateBytes,
-      decays: lanesAtOnce * chunksAtOnce * 4,
+      states: heldChunks * stateBytes,
+      decays: heldChunks * 4,
       carry: lanesAtOnce * stateBytes,
     },
     workgroupBytes: workgroupBytesOf(tiling),
-    flops,
-    bytes: 3 * elements + 3 * heads * context * 4,
   };
 }
 
@@ -298,11 +337,12 @@ function fail(reason: string): never {
  * @throws {ShaderError} when the device refuses a shader.
  */
 export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<GlaScores> {
-  const [states, scan, scores] = await Promise.all([
-    createPipeline(gpu, plan.pipelines.states),
-    createPipeline(gpu, plan.pipelines.scan),
-    createPipeline(gpu, plan.pipelines.scores),
-  ]);
+  const { pipelines } = plan;
+  const [gates, states, scan, scores] = await Promise.all(
+    [pipelines.gates, pipelines.states, pipelines.scan, pipelines.scores].map((source) =>
+      source && createPipeline(gpu, source)
+    ),
+  );
   const { dilation, context, entries, headDim, chunkRows } = plan;
   const uniforms = plan.segments.map(({ firstLane, firstChunk, chunks }) =>
     createParams(gpu, PARAMS, {
@@ -319,27 +359,48 @@ export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<Gl
     plan,
     bind(buffers) {
       requireBuffers(plan, buffers);
-      const { q, k, v, gates } = buffers;
+      const { q, k, v } = buffers;
       const dispatches: Dispatch[] = [];
       const direct = (readers: BufferSlice, writers: BufferSlice, target: BufferSlice) => {
         for (const [i, { lanes, chunks }] of plan.segments.entries()) {
           const params = slice(uniforms[i]);
           const rows = lanes * chunks * chunkRows;
           const product = 2 * rows * headDim ** 2;
+          const outputs = product + 2 * rows * chunkRows * headDim;
+          const { states: held, decays, carry, scales } = buffers;
+          if (gates) {
+            dispatches.push(
+              bindDispatch(gpu, gates, {
+                slices: [params, buffers.gates, decays],
+                workgroups: [chunks, lanes, 1],
+              }),
+              bindDispatch(gpu, states!, {
+                slices: [params, decays, writers, v, held, scales!, carry],
+                workgroups: [(headDim / 64) ** 2, lanes, 1],
+                flops: product,
+              }),
+              bindDispatch(gpu, scores!, {
+                slices: [params, decays, readers, writers, v, held, scales!, target],
+                workgroups: [chunks, lanes, 1],
+                flops: outputs,
+              }),
+            );
+            continue;
+          }
           dispatches.push(
-            bindDispatch(gpu, states, {
-              slices: [params, gates, writers, v, buffers.states, buffers.decays],
+            bindDispatch(gpu, states!, {
+              slices: [params, buffers.gates, writers, v, held, decays],
               workgroups: [chunks, lanes, 1],
               flops: product,
             }),
-            bindDispatch(gpu, scan, {
-              slices: [params, buffers.decays, buffers.states, buffers.carry],
+            bindDispatch(gpu, scan!, {
+              slices: [params, decays, held, carry],
               workgroups: [headDim ** 2 / SCAN_THREADS, lanes, 1],
             }),
-            bindDispatch(gpu, scores, {
-              slices: [params, gates, readers, writers, v, buffers.states, target],
+            bindDispatch(gpu, scores!, {
+              slices: [params, buffers.gates, readers, writers, v, held, target],
               workgroups: [chunks, lanes, 1],
-              flops: product + 2 * rows * chunkRows * headDim,
+              flops: outputs,
             }),
           );
         }
@@ -359,7 +420,7 @@ function requireBuffers(plan: GlaScoresPlan, buffers: GlaBindings): void {
   requireBytes("gla scores: gates", buffers.gates, plan.gateBytes);
   requireBytes("gla scores: query scores", buffers.queryScores, plan.scoreBytes);
   requireBytes("gla scores: key scores", buffers.keyScores, plan.scoreBytes);
-  for (const name of ["states", "decays", "carry"] as const) {
-    requireBytes(`gla scores: ${name}`, buffers[name], plan.scratch[name]);
+  for (const [name, bytes] of Object.entries<number>({ ...plan.scratch })) {
+    requireBytes(`gla scores: ${name}`, buffers[name as keyof GlaScratch]!, bytes);
   }
 }

@@ -1,0 +1,41 @@
+/**
+ * The passes of gla scores on matrix units (`gla_matrix_codegen.ts`), ready to compile.
+ *
+ * @module
+ */
+import chunkCode from "./gla_chunk.wgsl" with { type: "text" };
+import cumulativeCode from "./gla_cumulative.wgsl" with { type: "text" };
+import { SCRATCH, stageStride } from "../../../dense_attention/matrix/matrix_layout.ts";
+import type { PipelineSource } from "../../../gpu/pipeline.ts";
+import { generateMatrixScores, generateMatrixStates, MATRIX_CHUNK } from "./gla_matrix_codegen.ts";
+
+/** Bytes of workgroup memory of the pass over outputs, which needs most. */
+export function matrixScoresBytes(headDim: number): number {
+  return (2 * MATRIX_CHUNK * stageStride(headDim) + 4 * SCRATCH) * 16 + 4 * MATRIX_CHUNK;
+}
+
+/** The three passes. */
+export function matrixPipelines(
+  headDim: number,
+): Readonly<Record<"gates" | "states" | "scores", PipelineSource>> {
+  const constants = [`CHUNK = ${MATRIX_CHUNK}u`, `THREADS_X = ${MATRIX_CHUNK}u`, "THREADS_Y = 1u"];
+  return {
+    gates: {
+      label: "gla cumulative gates",
+      code: [cumulativeCode, chunkCode, ...constants.map((text) => `const ${text};`), ""].join(
+        "\n",
+      ),
+      bindings: ["uniform", "read", "read-write"],
+    },
+    states: {
+      label: `gla states on matrix units d=${headDim}`,
+      code: generateMatrixStates(headDim),
+      bindings: ["uniform", "read", "read", "read", "read-write", "read-write", "read-write"],
+    },
+    scores: {
+      label: `gla scores on matrix units d=${headDim}`,
+      code: generateMatrixScores(headDim),
+      bindings: ["uniform", "read", "read", "read", "read", "read", "read", "read-write"],
+    },
+  };
+}
