@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DESK } from "../../../gpu/_desk_device.ts";
 import { testGpu } from "../../../gpu/_test_gpu.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import { createTensor, readTensor } from "../../../gpu/buffers.ts";
@@ -23,8 +24,9 @@ const problem: ScorerProblem = {
 };
 /** The minimum that WebGPU guarantees. */
 const gpuRecord = {
-  capabilities: { maxWorkgroupBytes: 16384, maxBindingBytes: 128 * 2 ** 20 },
-} as Pick<Gpu, "capabilities" | "adapter">;
+  ...DESK,
+  capabilities: { ...DESK.capabilities, maxWorkgroupBytes: 16384, maxBindingBytes: 128 * 2 ** 20 },
+};
 
 Deno.test("glaScorer scores every pyramid entry of every block as the reference does", async (t) => {
   const gpu = await testGpu(t);
