@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { DESK } from "../../../gpu/_desk_device.ts";
 import { testGpu } from "../../../gpu/_test_gpu.ts";
-import type { Gpu } from "../../../gpu/device.ts";
 import { createTensor, readTensor } from "../../../gpu/buffers.ts";
 import { fillSeeded, seededRows } from "../../../gpu/random.ts";
 import { readWords, submit, upload, uploadGarbage } from "../../../gpu/_test_buffers.ts";
