@@ -13,6 +13,7 @@ import type { Pipeline, PipelineSource } from "../gpu/pipeline.ts";
 import { createParams } from "../gpu/uniform.ts";
 import { type DenseBackwardPlan, labelOf } from "./backward_plan.ts";
 import { type MatrixBackwardScratch, scaledOf } from "./matrix/dense_matrix_backward.ts";
+import { CLASS_ROWS } from "./matrix/matrix_layout.ts";
 import type { DenseBackwardBuffers, DenseBackwardOptions } from "./types.ts";
 import { wgsl } from "../gpu/wgsl.ts";
 
@@ -86,9 +87,9 @@ export function bindDelta(
 ): { bind: (buffers: DenseBackwardBuffers) => Dispatch; destroy: () => void } {
   const { heads, rows, headDim, dtype } = plan;
   const found = scratch && plan.schedule && scaledOf(scratch, plan.schedule);
-  const scaled = found ? [found.gradients, found.scales] : [];
+  const scaled = found ? [found.gradients, found.masks] : [];
   const lanes = deltaLanes(headDim, dtype);
-  const blocks = Math.ceil(rows / 16);
+  const blocks = Math.ceil(rows / CLASS_ROWS);
   const groups = scaled.length > 0 ? blocks : Math.ceil(heads * rows / (256 / lanes));
   const x = Math.min(groups, 32768);
   const uniform = scaled.length > 0

@@ -61,8 +61,8 @@ export interface MatrixBackwardScratch {
   readonly queryPartials: BufferSlice;
   /** dO divided by its scales, f16 `[heads, N, d]`; only if dO is f32. */
   readonly scaledGradients?: BufferSlice;
-  /** The scales, powers of two: f32 `[heads, N / 16, 17]`, N / 16 rounded up. */
-  readonly gradientScales?: BufferSlice;
+  /** Classes of the scales, a bit for each: u32 `[heads, N / 64]`, rounded up. */
+  readonly classMasks?: BufferSlice;
   /** Frees them. */
   readonly destroy: () => void;
 }
@@ -89,9 +89,9 @@ export async function createMatrixScratch(
       exponents: await create("exponents of gradients of scores", bytes.exponents),
       keyPartials: await create("partial sums of keys and values", bytes.keyPartials),
       queryPartials: await create("partial sums of queries", bytes.queryPartials),
-      ...bytes.scaledGradients !== undefined && bytes.gradientScales !== undefined && {
+      ...bytes.scaledGradients !== undefined && bytes.classMasks !== undefined && {
         scaledGradients: await create("scaled output gradients", bytes.scaledGradients),
-        gradientScales: await create("scales of output gradients", bytes.gradientScales),
+        classMasks: await create("classes of output gradients", bytes.classMasks),
       },
       destroy,
     };
@@ -111,13 +111,13 @@ export function hasRoom(
   );
 }
 
-/** The scaled f16 copy of dO and its scales, for a schedule whose dO is f32. */
+/** The scaled f16 copy of dO and the classes of its scales, for a schedule whose dO is f32. */
 export function scaledOf(
-  { scaledGradients, gradientScales }: MatrixBackwardScratch,
+  { scaledGradients, classMasks }: MatrixBackwardScratch,
   { bytes }: MatrixBackwardSchedule,
-): { readonly gradients: BufferSlice; readonly scales: BufferSlice } | undefined {
-  if (bytes.scaledGradients === undefined || !scaledGradients || !gradientScales) return undefined;
-  return { gradients: scaledGradients, scales: gradientScales };
+): { readonly gradients: BufferSlice; readonly masks: BufferSlice } | undefined {
+  if (bytes.scaledGradients === undefined || !scaledGradients || !classMasks) return undefined;
+  return { gradients: scaledGradients, masks: classMasks };
 }
 
 /** One dispatch of a pass: its parameters and its size. */
@@ -233,7 +233,7 @@ export function createMatrixBinding(
             scaled ? scaled.gradients : t.outputGradient,
             t.lse,
             t.delta,
-            ...scaled ? [scaled.scales] : [],
+            ...scaled ? [scaled.masks] : [],
             t.keyGradient,
             t.valueGradient,
             scratch.scoreGradients,
@@ -252,7 +252,7 @@ export function createMatrixBinding(
             t.k,
             scratch.scoreGradients,
             scratch.exponents,
-            ...scaled ? [scaled.scales] : [],
+            ...scaled ? [t.delta] : [],
             t.queryGradient,
             scratch.queryPartials,
             slice(uniform),

@@ -24,13 +24,13 @@
  * restarts with a smaller factor, which it passes to the query pass. Exponents are clamped so that
  * no weight exceeds 1, however the log-sum-exp was rounded.
  *
- * **An f32 dO** is stored as f16 times a power of two, one for each 16 queries, and a smaller one for
+ * **An f32 dO** is stored as f16 times a power of two, one for each 64 queries, and a smaller one for
  * rows that would keep few bits with it (`dense_matrix_gradient_scales.wgsl`). dS is divided by the
  * same power, so neither overflows or underflows beside rows of another magnitude. The pass over keys
- * and values takes one power of each 16 queries at a time: a round with the largest, in which the
- * others have no weight, and further rounds where a tile has such rows. Sums of dK and dV are kept in
- * units of the latest power and rescaled, exactly, when it changes; dQ is multiplied by the powers of
- * its own rows when it is complete. Results are then f32 too.
+ * and values takes one power of each tile at a time: a round with the largest, in which the others have
+ * no weight, and further rounds where a tile has such rows. Sums of dK and dV are kept in units of the
+ * latest power and rescaled, exactly, when it changes, between tiles: the steps of a tile know of no
+ * powers. dQ is multiplied by the powers of its own rows when it is complete. Results are then f32 too.
  *
  * **Shared keys.** Where query heads share a head of keys and values, the pass over keys and values still
  * computes each query head apart and leaves f32 sums; after the last queries of some keys a pass of its own
@@ -40,7 +40,7 @@
  * Queries past the end get an unbounded log-sum-exp, so their weights are zero.
  *
  * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes, 8 bytes per row of a
- * tile for log-sum-exp and delta, and with an f32 dO 4 bytes for each 16 rows and 8 more; for the query pass,
+ * tile for log-sum-exp and delta, and with an f32 dO 12 bytes; for the query pass,
  * (tileColumns * (d/8 + 1) + subgroups * 96) * 16 bytes.
  *
  * @module
@@ -283,12 +283,10 @@ export function isScaled({ gradientType }: BackwardKernel): boolean {
   return gradientType === "f32";
 }
 
-/** The declaration of the scales of dO, if dO is scaled. */
-export function declareScales(kernel: BackwardKernel): string[] {
+/** The declaration of the classes of dO, if dO is scaled. */
+export function declareClasses(kernel: BackwardKernel): string[] {
   return isScaled(kernel)
-    ? [
-      "var<storage, read> gradientScales: array<u32>; // [heads, N / 16, 17], of outputGradients",
-    ]
+    ? ["var<storage, read> classMasks: array<u32>; // [heads, N / 64], of outputGradients"]
     : [];
 }
 

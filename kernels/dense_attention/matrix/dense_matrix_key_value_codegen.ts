@@ -4,7 +4,7 @@
  * @module
  */
 import { NEAREST_HALF } from "../../gpu/half.ts";
-import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
+import { flatWgsl, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixBackwardTiling } from "../tilings.ts";
 import {
   BACKWARD_CONSTANTS,
@@ -14,8 +14,8 @@ import {
   columnInTensor,
   columnRows,
   declareBindings,
+  declareClasses,
   declareResult,
-  declareScales,
   describeBackward,
   endSums,
   entryPoint,
@@ -32,6 +32,7 @@ import {
 } from "./dense_matrix_backward_codegen.ts";
 import {
   adoptScale,
+  CLASSES,
   differentiateWeights,
   JOIN_HALVES,
   leaveScoreGradients,
@@ -39,7 +40,6 @@ import {
   maskUnseen,
   maskWeights,
   retryUntilFit,
-  SCALE_OF,
   WEIGHT_OF,
   weights,
 } from "./dense_matrix_score_gradients_codegen.ts";
@@ -52,7 +52,7 @@ import {
   RESULT,
   storeResult,
 } from "./matrix_exchange_codegen.ts";
-import { SCALE_WORDS, SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { CLASS_ROWS, SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
 /** Names of the sums of dK or dV, one per matrix. */
@@ -62,7 +62,7 @@ function sumsOf({ depth }: BackwardKernel, name: "dk" | "dv"): string[] {
 
 /**
  * The whole shader. Bindings: queries, keys, values, outputGradients, logSumExp, deltas, with results of
- * f32 gradientScales, keyGradients, valueGradients, scoreGradients, exponents, partials, params, then
+ * f32 classMasks, keyGradients, valueGradients, scoreGradients, exponents, partials, params, then
  * the walk's.
  */
 export function generateMatrixKeyValue(
@@ -84,7 +84,7 @@ export function generateMatrixKeyValue(
     "}",
     WEIGHT_OF,
     kernel.resultType === "f32" ? "" : NEAREST_HALF,
-    ...isScaled(kernel) ? [SCALE_OF, JOIN_HALVES] : [],
+    ...isScaled(kernel) ? [CLASSES, JOIN_HALVES] : [],
     ...kernel.walk ? [kernel.walk] : [],
   ].join("\n");
 }
@@ -99,7 +99,7 @@ export function keyValueDeclarations(kernel: BackwardKernel, scratch: number): s
     ...inputs.map((name) => `var<storage, read> ${name}: array<vec4u>; // [heads, N, d] f16`),
     "var<storage, read> logSumExp: array<f32>; // [heads, N], natural logarithm",
     "var<storage, read> deltas: array<f32>; // [heads, N]",
-    ...declareScales(kernel),
+    ...declareClasses(kernel),
     declareResult("keyGradients", resultType, `[heads, N, d] ${resultType}`),
     declareResult("valueGradients", resultType, "the same"),
     "var<storage, read_write> scoreGradients: array<vec4u>; // [heads, keyBlocks, queryBlocks, 16, 16] f16",
@@ -108,9 +108,8 @@ export function keyValueDeclarations(kernel: BackwardKernel, scratch: number): s
     "var<uniform> params: Params;",
   ];
   const scales = flatWgsl`
-    var<workgroup> stageScales: array<f32, ${tileColumns / 16}>; // of dO in this round, by 16 rows
-    var<workgroup> lastRound: atomic<u32>; // that some rows are taken in
-    var<workgroup> roundsLeft: u32;
+    var<workgroup> stageClass: u32; // of the rows of dO that this round takes
+    var<workgroup> rounds: u32; // that some tile needs
   `;
   return wgsl`
     ${MATRIX_DIRECTIVES}
@@ -190,6 +189,7 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     place: kernel.walk ? (position: string) => walkedRow(kernel, position) : undefined,
     prepare: stageStatistics(kernel),
     open: skipTile(kernel),
+    enter: enterTile(kernel, [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")]),
   } as const;
   const loop = (condition: string, masked: boolean) =>
     streamTiles({
@@ -209,44 +209,47 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
   });
 }
 
-/** Stages log-sum-exp and delta of a tile of queries, and the scales of dO. */
+/** WGSL of the first row of the tile that is staged. */
+function tileRowOf({ walk }: BackwardKernel): string {
+  return walk ? "tileRow" : "t0";
+}
+
+/** Stages log-sum-exp and delta of a tile of queries, and the class of the powers of dO. */
 export function stageStatistics(kernel: BackwardKernel): string[] {
   const { tileColumns } = kernel;
   const statistics = flatWgsl`
     if (local < ${tileColumns}u) {
-      let query = ${kernel.walk ? "tileRow" : "t0"} + local;
+      let query = ${tileRowOf(kernel)} + local;
       let at = ${columnInTensor(kernel, "query")};
+      ${isScaled(kernel) ? [`let mask = ${maskOf(kernel, tileRowOf(kernel))};`] : []}
       let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);
       statistics[local] = select(vec2f(PAST_END, 0.0), known, query < ${columnRows(kernel)}${
-    isScaled(kernel) ? " && (bitcast<u32>(known.y) & 15u) == round" : ""
+    isScaled(kernel) ? " && classOf(known.y) == classOfRound(mask, round)" : ""
   });
     }
   `;
-  return [statistics, ...isScaled(kernel) ? [stageScales(kernel)] : []];
+  return [statistics, ...isScaled(kernel) ? [stageTileClass(kernel)] : []];
 }
 
-/** WGSL of the scales of the 16 rows of dO that a row belongs to: the first of their words. */
-function scalesOf(row: string): string {
-  const blocks = "((params.rows + 15u) / 16u)";
-  return `((params.firstHead + group.x) * ${blocks} + min(${row} / 16u, ${blocks} - 1u)) * ${SCALE_WORDS}u`;
+/** WGSL of the classes of the 64 rows of dO that a row belongs to. */
+function maskOfRow(row: string): string {
+  const blocks = `((params.rows + ${CLASS_ROWS - 1}u) / ${CLASS_ROWS}u)`;
+  return `classMasks[(params.firstHead + group.x) * ${blocks} + ` +
+    `min((${row}) / ${CLASS_ROWS}u, ${blocks} - 1u)]`;
 }
 
-/** Stages the scales of dO of a tile of queries: those of the rows that this round takes. */
-function stageScales(kernel: BackwardKernel): string {
-  const { tileColumns } = kernel;
+/** WGSL of the classes of a tile, which may reach into the next 64 rows. */
+function maskOf({ tileColumns }: BackwardKernel, first: string): string {
+  return `(${maskOfRow(first)} | ${maskOfRow(`${first} + ${tileColumns - 1}u`)})`;
+}
+
+/** Stages the class of the rows that this round takes, and how many rounds there are. */
+function stageTileClass(kernel: BackwardKernel): string {
   return flatWgsl`
-    if (local < ${tileColumns / 16}u) {
-      let at = ${scalesOf(`(${kernel.walk ? "tileRow" : "t0"} + 16u * local)`)};
-      let all = gradientScales[at];
-      var taken = all;
-      if (round > 0u) {
-        for (var r = 1u; r < ${SCALE_WORDS}u; r++) {
-          let word = gradientScales[at + r];
-          if ((word & 15u) == round) { taken = word; }
-        }
-      }
-      if ((all & 15u) > 0u) { atomicMax(&lastRound, all & 15u); }
-      stageScales[local] = scaleOf(taken);
+    if (local == 0u) {
+      let mask = ${maskOf(kernel, tileRowOf(kernel))};
+      stageClass = classOfRound(mask, round);
+      rounds = max(rounds, countOneBits(mask));
     }
   `;
 }
@@ -254,15 +257,18 @@ function stageScales(kernel: BackwardKernel): string {
 /** In rounds after the first, skips tiles whose rows were all taken. */
 export function skipTile(kernel: BackwardKernel): string[] {
   if (!isScaled(kernel)) return [];
-  const first = kernel.walk ? walkedRow(kernel, "t0") : "t0";
-  const lastRound = (b: number) =>
-    `(gradientScales[${scalesOf(`(firstQuery + ${16 * b}u)`)}] & 15u) < round`;
+  const first = walkedRow(kernel, "t0");
   return [
     "if (round > 0u) {",
     `  let firstQuery = ${first};`,
-    `  if (${range(kernel.tileColumns / 16).map(lastRound).join(" && ")}) { continue; }`,
+    `  if (countOneBits(${maskOf(kernel, "firstQuery")}) <= round) { continue; }`,
     "}",
   ];
+}
+
+/** Adopts the scale of a staged tile. */
+export function enterTile(kernel: BackwardKernel, sums: readonly string[]): string[] {
+  return isScaled(kernel) ? [adoptScale(sums)] : [];
 }
 
 // ---- One step: 16 queries. First the schedule, then the statements. ----
@@ -276,9 +282,6 @@ function scheduleStep(
   const firstRow = kernel.walk ? "query0" : at;
   return [
     ...kernel.walk ? [`let query0 = ${walkedRow(kernel, at)};`] : [],
-    ...isScaled(kernel)
-      ? [adoptScale([...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")], row)]
-      : [],
     multiplyScores(kernel, row),
     storeResult("scratch0", "s"),
     readScores("scratch0", "x"),

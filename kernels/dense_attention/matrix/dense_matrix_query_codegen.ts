@@ -15,7 +15,6 @@ import {
   columnInTensor,
   declareBindings,
   declareResult,
-  declareScales,
   describeBackward,
   endSums,
   entryPoint,
@@ -31,7 +30,7 @@ import {
   walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
 import { withColumns } from "./matrix_columns_codegen.ts";
-import { SCALE_OF } from "./dense_matrix_score_gradients_codegen.ts";
+import { CLASSES } from "./dense_matrix_score_gradients_codegen.ts";
 import {
   loadWeights,
   MATRIX_DIRECTIVES,
@@ -39,7 +38,7 @@ import {
   RESULT,
   RIGHT,
 } from "./matrix_exchange_codegen.ts";
-import { SCALE_WORDS, SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
 /** A backward kernel, and the sizes that the pass over keys and values sets for it. */
@@ -53,7 +52,7 @@ interface Kernel extends BackwardKernel {
 }
 
 /**
- * The whole shader. Bindings: keys, scoreGradients, exponents, with results of f32 gradientScales,
+ * The whole shader. Bindings: keys, scoreGradients, exponents, with results of f32 deltas,
  * queryGradients, partials, params, then the walk's.
  *
  * @param options `keyRows`: rows that a workgroup of the pass over keys and values owns, a multiple of
@@ -84,7 +83,7 @@ export function generateMatrixQuery(
     ...kernel.blockNumbers.map((b) => storeBlock(kernel, b)),
     "}",
     resultType === "f16" ? NEAREST_HALF : "",
-    ...isScaled(kernel) ? [SCALE_OF] : [],
+    ...isScaled(kernel) ? [CLASSES] : [],
     ...kernel.walk ? [kernel.walk] : [],
   ];
   return withColumns(tiling, parts.join("\n"));
@@ -98,7 +97,9 @@ function declarations(kernel: Kernel): string {
     "var<storage, read> keys: array<vec4u>; // [heads, N, d] f16",
     "var<storage, read> scoreGradients: array<vec4u>; // [heads, keyBlocks, queryBlocks, 16, 16] f16",
     "var<storage, read> exponents: array<f32>; // [heads, workgroups of keys]",
-    ...declareScales(kernel),
+    ...isScaled(kernel)
+      ? ["var<storage, read> deltas: array<f32>; // [heads, N], with classes"]
+      : [],
     declareResult("queryGradients", resultType, `[heads, N, d] ${resultType}`),
     "var<storage, read_write> partials: array<f32>; // [heads, partialRows, d]",
     "var<uniform> params: Params;",
@@ -159,14 +160,9 @@ function scratchOf(b: number): string {
 }
 
 /** The scale of dO of a lane's own query. */
-function readScale(kernel: Kernel, b: number): string[] {
+function readScale(kernel: Kernel): string[] {
   if (!isScaled(kernel)) return [];
-  const block = `min(first / 16u + ${b}u, scaleBlocks - 1u)`;
-  const place = `((params.firstHead + group.x) * scaleBlocks + ${block}) * ${SCALE_WORDS}u`;
-  return [
-    "let scaleBlocks = (params.rows + 15u) / 16u;",
-    `let gradientScale = scaleOf(gradientScales[${place} + 1u + row16]);`,
-  ];
+  return ["let gradientScale = powerOf(classOf(deltas[headRow + min(row, params.rows - 1u)]));"];
 }
 
 /**
@@ -300,7 +296,7 @@ function storeBlock(kernel: Kernel, b: number): string {
   return flatWgsl`
     {
       let row = first + ${16 * b}u + row16;
-      ${readScale(kernel, b)}
+      ${readScale(kernel)}
       ${sums}
     }
   `;

@@ -24,12 +24,10 @@ export function retryUntilFit(
   // The number of attempts is unknown at compile time, which prevents unrolling.
   const open = "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {";
   const rounds = flatWgsl`
-    if (local == 0u) { atomicStore(&lastRound, 0u); }
-    for (var round = 0u; round < min(16u, params.rows); round++) {
+    if (local == 0u) { rounds = 0u; }
+    for (var round = 0u; round < min(32u, params.rows); round++) {
       ${loops}
-      workgroupBarrier();
-      if (local == 0u) { roundsLeft = atomicLoad(&lastRound) - round; }
-      if (workgroupUniformLoad(&roundsLeft) == 0u) { break; }
+      if (workgroupUniformLoad(&rounds) <= round + 1u) { break; }
     }
   `;
   return flatWgsl`
@@ -52,10 +50,10 @@ export function retryUntilFit(
   `;
 }
 
-/** Adopts the scale of 16 queries of dO, and rescales the sums to it. */
-export function adoptScale(sums: readonly string[], row: string): string {
+/** Adopts the scale of a tile of dO, and rescales the sums to it. */
+export function adoptScale(sums: readonly string[]): string {
   return flatWgsl`
-    let known = stageScales[(${row}) / 16u];
+    let known = powerOf(stageClass);
     if (known != gradientScale) {
       let change = gradientScale / known;
       gradientScale = known;
@@ -157,6 +155,14 @@ export const JOIN_HALVES = wgsl`
 
 `;
 
-/** The power of two of a word of the scales; the other four bits say in which round its row is taken. */
-export const SCALE_OF =
-  "fn scaleOf(word: u32) -> f32 { return bitcast<f32>(word & 0xfffffff0u); }\n";
+/** Classes of the powers of an f32 dO: of a row's delta, and of a round of a mask; 31 where none is left. */
+export const CLASSES = wgsl`
+  fn classOf(delta: f32) -> u32 { return bitcast<u32>(delta) & 31u; }
+  fn powerOf(ownClass: u32) -> f32 { return bitcast<f32>((8u * min(ownClass, 30u) + 7u) << 23u); }
+  fn classOfRound(mask: u32, round: u32) -> u32 {
+    var left = mask;
+    for (var r = 0u; r < round; r++) { left &= ~(1u << firstLeadingBit(left)); }
+    return select(firstLeadingBit(left), 31u, left == 0u);
+  }
+
+`;

@@ -8,7 +8,7 @@
  * the scores were.
  *
  * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 192) * 16 bytes, 8 bytes per row of a
- * tile for log-sum-exp and delta, and with an f32 dO 4 bytes for each 16 rows and 8 more.
+ * tile for log-sum-exp and delta, and with an f32 dO 8 bytes.
  *
  * @module
  */
@@ -26,19 +26,19 @@ import {
   type PartialSums,
 } from "./dense_matrix_backward_codegen.ts";
 import {
+  enterTile,
   keyValueDeclarations,
   skipTile,
   stageStatistics,
 } from "./dense_matrix_key_value_codegen.ts";
 import {
-  adoptScale,
+  CLASSES,
   differentiateWeights,
   JOIN_HALVES,
   leaveScoreGradients,
   loadStaged,
   maskWeights,
   retryUntilFit,
-  SCALE_OF,
   WEIGHT_OF,
   weights,
 } from "./dense_matrix_score_gradients_codegen.ts";
@@ -78,7 +78,7 @@ export function generateTwoBlockKeyValue(
     storeSums(kernel),
     "}",
     WEIGHT_OF,
-    ...isScaled(kernel) ? [SCALE_OF, JOIN_HALVES] : [NEAREST_HALF],
+    ...isScaled(kernel) ? [CLASSES, JOIN_HALVES] : [NEAREST_HALF],
   ].join("\n");
 }
 
@@ -146,6 +146,7 @@ function attempts(kernel: BackwardKernel): string {
       row: (row) => `headRow + min(${row}, params.rows - 1u)`,
       prepare: stageStatistics(kernel),
       open: skipTile(kernel),
+      enter: enterTile(kernel, allSums(kernel)),
       condition,
       step: (rows) => scheduleStep(kernel, rows, masked).join("\n"),
     });
@@ -175,7 +176,6 @@ function scheduleStep(
   masked: boolean,
 ): string[] {
   return [
-    ...isScaled(kernel) ? [adoptScale(allSums(kernel), row)] : [],
     multiplyScores(kernel, row),
     ...BLOCKS.map((b) => exchangeBlock(kernel, b, { row, firstRow, masked })),
     ...BLOCKS.flatMap((b) => [

@@ -40,8 +40,8 @@ export function matrixBackwardBytes(
   const stage = tileColumns * stageStride(headDim);
   return pass === "query"
     ? (stage + subgroups * SCRATCH) * 16
-    : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + tileColumns / 4 + 16;
+    : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + 24;
 }
 
-/** Words of the scales of 16 rows of an f32 dO: of all, and of each. */
-export const SCALE_WORDS = 17;
+/** Rows of an f32 dO that share a mask of the classes of their powers. */
+export const CLASS_ROWS = 64;

@@ -87,18 +87,20 @@ function stagedVectors(stream: RowStream, count: number): StagedVector[] {
  * The end of the loop over steps is deliberately not a constant. NVIDIA's compiler unrolls a loop
  * with a known end, here into more registers than there are, which costs a third of the speed.
  *
- * @param options `open`: WGSL at the start of a tile. `prepare`: WGSL next to its loads.
+ * @param options `open`: WGSL at the start of a tile. `prepare`: WGSL next to its loads. `enter`: WGSL
+ * before its steps.
  * `unrolled`: unrolled steps instead of a loop.
  */
 export function streamTiles(
   options: RowStream & {
     readonly open?: readonly string[];
     readonly prepare?: readonly string[];
+    readonly enter?: readonly string[];
     readonly unrolled?: boolean;
   },
 ): string {
   const { counter, tileColumns, condition, step, open = [], prepare = [], unrolled } = options;
-  const { place } = options;
+  const { place, enter = [] } = options;
   const from = place ? "tileRow" : counter;
   const parts = stagedVectors(options, tileColumns);
   const stepAt = (row: string, at: number) =>
@@ -122,6 +124,7 @@ export function streamTiles(
         ${parts.map(({ put }) => put("0u"))}
       }
       workgroupBarrier();
+      ${enter}
       ${steps}
     }
   `;
