@@ -7,6 +7,7 @@ import { dilatedScorer } from "./scorers/dilated/dilated_scorer.ts";
 import { type LighthouseGeometry, planGeometry } from "./lighthouse_geometry.ts";
 import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
 import { createGlaScores, type GlaScoresOptions, planGlaScores } from "./scorers/gla/gla_scores.ts";
+import { createMergedScatter, planMergedScatter } from "./passes/merged_scatter.ts";
 import { createScatter, planScatter } from "./passes/scatter.ts";
 import { bufferOf, buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
 import { fillGates, requireGates } from "./scorers/gla/gla_gates.ts";
@@ -62,6 +63,13 @@ function mergedPasses(
       run: async (gpu) => {
         const plan = planMergedGather(geometry, size);
         (await createMergedGather(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
+      },
+    },
+    {
+      name: `scatter gradient merged ${name}`,
+      run: async (gpu) => {
+        const plan = planMergedScatter(geometry, size);
+        (await createMergedScatter(gpu, plan)).bind(await buffersOf(gpu, plan.bytes));
       },
     },
   ];

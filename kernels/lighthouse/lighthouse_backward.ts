@@ -21,6 +21,8 @@ import type { Stage } from "../gpu/timing.ts";
 import { createGatherGradient, planGatherGradient } from "./passes/gather_gradient.ts";
 import { BACKWARD_STAGES } from "./lighthouse_cost.ts";
 import type { LighthouseGeometry } from "./lighthouse_geometry.ts";
+import { MERGED_BINDINGS } from "./passes/merged_passes.ts";
+import { createMergedScatter, planMergedScatter } from "./passes/merged_scatter.ts";
 import type { ScatterOptions } from "./passes/scatter.ts";
 import { createScatter, planScatter } from "./passes/scatter.ts";
 
@@ -67,20 +69,27 @@ export async function bindLighthouseBackward(
     tuning?: {
       gatherGradient?: { rowsInFlight?: number; threads?: number };
       scatter?: Pick<ScatterOptions, "rowsPerThread" | "threads">;
+      merged?: boolean;
     };
   },
 ): Promise<{ stages: Stage[]; destroy: () => void }> {
   const { forward, gatheredGradients, gradients } = tensors;
   const { geometry, flopsPerDispatch, tuning } = options;
   const { dim: headDim, dtype, blocks } = tensors.outputGradient;
+  // As for the passes of TensorPasses, though this one binds fewer buffers.
+  const merged = tuning?.merged ?? gpu.capabilities.maxStorageBuffers >= MERGED_BINDINGS;
   const { own, destroy } = collectOwned();
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
     const gather = planGatherGradient(geometry, { ...size, ...tuning?.gatherGradient });
-    const scatter = planScatter(geometry, { ...size, ...tuning?.scatter, gradient: true });
+    const each = { ...size, ...tuning?.scatter };
+    const single = planScatter(geometry, { ...each, gradient: true });
     return {
       gather: own(await createGatherGradient(gpu, gather)),
-      scatter: own(await createScatter(gpu, scatter)),
+      scatter: merged
+        ? own(await createMergedScatter(gpu, planMergedScatter(geometry, each)))
+        : undefined,
+      scatterEach: merged ? undefined : own(await createScatter(gpu, single)),
     };
   };
   try {
@@ -93,12 +102,21 @@ export async function bindLighthouseBackward(
       const { indices, slots } = forward.selections[b];
       const gathered = tensors.gatheredOutputGradient.blocks[b].data;
       gathers.push(...passes.gather.bind({ outputGradient, indices, gathered }));
-      for (const name of ["q", "k", "v"] as const) {
-        scatters.push(...passes.scatter.bind({
-          gathered: gatheredGradients[name].blocks[b].data,
+      const at = (tensor: Tensor) => tensor.blocks[b].data;
+      scatters.push(
+        ...passes.scatter?.bind({
+          gatheredQ: at(gatheredGradients.q),
+          gatheredK: at(gatheredGradients.k),
+          gatheredV: at(gatheredGradients.v),
           slots,
-          output: gradients[name].blocks[b].data,
-        }));
+          outputQ: at(gradients.q),
+          outputK: at(gradients.k),
+          outputV: at(gradients.v),
+        }) ?? [],
+      );
+      for (const name of passes.scatterEach ? ["q", "k", "v"] as const : []) {
+        const [gathered, output] = [at(gatheredGradients[name]), at(gradients[name])];
+        scatters.push(...passes.scatterEach!.bind({ gathered, slots, output }));
       }
     }
     const dense = own(

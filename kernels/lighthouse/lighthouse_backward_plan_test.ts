@@ -66,7 +66,7 @@ Deno.test("lighthouseNorm plans every direction, and 524,288 × 8 × 128 fits an
     dtype: "f16",
   });
   const scratch = onMatrixUnits.buffers.find(({ name }) => name.startsWith("gradients of scores"))!;
-  assert.equal(scratch.bytes - scratchBytes, 98304 * row + 8 * 98304 / 64 * 4);
+  assert.equal(scratch.bytes - scratchBytes, 98304 * row + 8 * 98304 / 16 * 4);
   assert.ok(both.peakBytes < 12 * 2 ** 30);
   // If more rows are gathered than pooled, the shared buffer grows.
   const narrow = { ...shape, heads: 1, context: 512 };

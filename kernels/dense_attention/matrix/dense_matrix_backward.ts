@@ -61,7 +61,7 @@ export interface MatrixBackwardScratch {
   readonly queryPartials: BufferSlice;
   /** dO divided by its scales, f16 `[heads, N, d]`; only if dO is f32. */
   readonly scaledGradients?: BufferSlice;
-  /** Classes of the scales, a bit for each: u32 `[heads, N / 64]`, rounded up. */
+  /** Classes of the scales, a bit for each: u32 `[heads, N / 16]`, rounded up. */
   readonly classMasks?: BufferSlice;
   /** Frees them. */
   readonly destroy: () => void;

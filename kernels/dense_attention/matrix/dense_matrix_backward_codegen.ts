@@ -286,7 +286,7 @@ export function isScaled({ gradientType }: BackwardKernel): boolean {
 /** The declaration of the classes of dO, if dO is scaled. */
 export function declareClasses(kernel: BackwardKernel): string[] {
   return isScaled(kernel)
-    ? ["var<storage, read> classMasks: array<u32>; // [heads, N / 64], of outputGradients"]
+    ? ["var<storage, read> classMasks: array<u32>; // [heads, N / 16], of outputGradients"]
     : [];
 }
 

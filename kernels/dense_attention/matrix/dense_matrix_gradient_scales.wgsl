@@ -6,11 +6,11 @@
 // NaN and infinities stay what they are and have no say in it.
 //
 // The class of a row is its power: 2^(8 · class - 120). It lies in the low five bits of its delta. The
-// pass over keys and values takes one class of each tile at a time, and reads from a mask of each 64
+// pass over keys and values takes one class of each tile at a time, and reads from a mask of each 16
 // rows which classes they have, mostly one.
 //
 // A workgroup takes 64 rows, a thread 8 elements of one of each 16 of them.
-// Workgroup memory: (16 * ROW_VECTORS + 66) * 4 bytes.
+// Workgroup memory: (16 * ROW_VECTORS + 69) * 4 bytes.
 
 struct Params {
   rows: u32,      // N
@@ -22,7 +22,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> outputGradients: array<vec4f>;    // [heads, N, d] f32
 @group(0) @binding(2) var<storage, read_write> delta: array<f32>;          // [heads, N], over the power
 @group(0) @binding(3) var<storage, read_write> scaledGradients: array<vec4u>; // [heads, N, d] f16
-@group(0) @binding(4) var<storage, read_write> classMasks: array<u32>;     // [heads, blocks]
+@group(0) @binding(4) var<storage, read_write> classMasks: array<u32>;     // [heads, N / 16], rounded up
 @group(0) @binding(5) var<uniform> params: Params;
 
 const MOST = 120; // of an exponent: so that a power and its inverse are normal numbers
@@ -30,7 +30,7 @@ const ROWS = 64u;
 
 var<workgroup> largest: atomic<u32>; // bits of the largest finite |dO|
 var<workgroup> rowLargest: array<atomic<u32>, ROWS>; // the same of each row
-var<workgroup> classes: atomic<u32>; // a bit for each class of a row
+var<workgroup> classes: array<atomic<u32>, 4>; // of 16 rows each: a bit for each class
 var<workgroup> partial: array<f32, 16 * ROW_VECTORS>;
 
 // Bits of the largest finite magnitude: these order as the numbers do.
@@ -62,10 +62,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   if (block >= params.blocks) { return; }
   let leads = local % ROW_VECTORS == 0u;
   if (local < ROWS) { atomicStore(&rowLargest[local], 0u); }
-  if (local == 0u) {
-    atomicStore(&largest, 0u);
-    atomicStore(&classes, 0u);
-  }
+  if (local < 4u) { atomicStore(&classes[local], 0u); }
+  if (local == 0u) { atomicStore(&largest, 0u); }
   workgroupBarrier();
   for (var first = 0u; first < ROWS; first += 16u) {
     let within = first + local / ROW_VECTORS;
@@ -100,10 +98,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       var total = 0.0;
       for (var i = 0u; i < ROW_VECTORS; i++) { total += partial[local + i]; }
       let ownClass = u32(exponent + MOST) / 8u;
-      atomicOr(&classes, 1u << ownClass);
+      atomicOr(&classes[first / 16u], 1u << ownClass);
       delta[group.z * params.rows + row] = bitcast<f32>((bitcast<u32>(total) & 0xffffffe0u) | ownClass);
     }
     workgroupBarrier();
   }
-  if (local == 0u) { classMasks[group.z * params.blocks + block] = atomicLoad(&classes); }
+  let masks = (params.rows + 15u) / 16u;
+  if (local < 4u && block * 4u + local < masks) {
+    classMasks[group.z * masks + block * 4u + local] = atomicLoad(&classes[local]);
+  }
 }

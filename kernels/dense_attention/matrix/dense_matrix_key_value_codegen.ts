@@ -4,7 +4,7 @@
  * @module
  */
 import { NEAREST_HALF } from "../../gpu/half.ts";
-import { flatWgsl, wgsl } from "../../gpu/wgsl.ts";
+import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
 import type { MatrixBackwardTiling } from "../tilings.ts";
 import {
   BACKWARD_CONSTANTS,
@@ -52,7 +52,7 @@ import {
   RESULT,
   storeResult,
 } from "./matrix_exchange_codegen.ts";
-import { CLASS_ROWS, SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
 /** Names of the sums of dK or dV, one per matrix. */
@@ -231,16 +231,17 @@ export function stageStatistics(kernel: BackwardKernel): string[] {
   return [statistics, ...isScaled(kernel) ? [stageTileClass(kernel)] : []];
 }
 
-/** WGSL of the classes of the 64 rows of dO that a row belongs to. */
+/** WGSL of the classes of the 16 rows of dO that a row belongs to. */
 function maskOfRow(row: string): string {
-  const blocks = `((params.rows + ${CLASS_ROWS - 1}u) / ${CLASS_ROWS}u)`;
+  const blocks = "((params.rows + 15u) / 16u)";
   return `classMasks[(params.firstHead + group.x) * ${blocks} + ` +
-    `min((${row}) / ${CLASS_ROWS}u, ${blocks} - 1u)]`;
+    `min((${row}) / 16u, ${blocks} - 1u)]`;
 }
 
-/** WGSL of the classes of a tile, which may reach into the next 64 rows. */
+/** WGSL of the classes of a tile. */
 function maskOf({ tileColumns }: BackwardKernel, first: string): string {
-  return `(${maskOfRow(first)} | ${maskOfRow(`${first} + ${tileColumns - 1}u`)})`;
+  const masks = range(tileColumns / 16).map((b) => maskOfRow(`${first} + ${16 * b}u`));
+  return `(${masks.join(" | ")})`;
 }
 
 /** Stages the class of the rows that this round takes, and how many rounds there are. */

@@ -43,5 +43,5 @@ export function matrixBackwardBytes(
     : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + 24;
 }
 
-/** Rows of an f32 dO that share a mask of the classes of their powers. */
+/** Rows of an f32 dO that share a power. */
 export const CLASS_ROWS = 64;

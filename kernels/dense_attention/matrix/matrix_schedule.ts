@@ -9,7 +9,7 @@ import { showExcess } from "../../gpu/bytes.ts";
 import type { Capabilities } from "../../gpu/device.ts";
 import type { TileWalk } from "../tile_walk.ts";
 import type { MatrixBackwardTilings } from "../tilings.ts";
-import { CLASS_ROWS, matrixTileRows } from "./matrix_layout.ts";
+import { matrixTileRows } from "./matrix_layout.ts";
 
 /** A list longer than this multiple of the average list is split. */
 const LONG_LIST = 3;
@@ -157,7 +157,7 @@ export function planMatrixSchedule(
       queryPartials: whole ? LEAST_BYTES : groupHeads * partialBytes,
       ...gradientType === "f32" && {
         scaledGradients: heads * rows * headDim * 2,
-        classMasks: heads * Math.ceil(rows / CLASS_ROWS) * 4,
+        classMasks: heads * Math.ceil(rows / 16) * 4,
       },
     },
   };

@@ -69,8 +69,8 @@ export function functionsOf(code: string, names: readonly string[]): string {
 
 /** The same functions for one tensor: its buffers and its functions have its letter. */
 export function forTensor(text: string, tensor: string): string {
-  return text.replace(/\b(base|pooled|scores|rows)\[/g, `$1_${tensor}[`).replace(
-    /\b(storePooled|storeScore|sumRows|sumRow|walk|readRow|writeRow|copyRows)\(/g,
+  return text.replace(/\b(base|pooled|scores|rows|gathered|output)\[/g, `$1_${tensor}[`).replace(
+    /\b(storePooled|storeScore|sumRows|sumRow|walk|readRow|writeRow|copyRows|rowAt|loadCell|store)\(/g,
     `$1_${tensor}(`,
   );
 }

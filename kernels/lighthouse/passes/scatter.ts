@@ -100,7 +100,7 @@ export function planScatter(geometry: LighthouseGeometry, options: ScatterOption
 }
 
 /** The function `sumRows()`: all slots are looked up before the first row is read. */
-function generateSumRows(
+export function generateSumRows(
   geometry: LighthouseGeometry,
   options: { rowsPerThread: number; mean: boolean },
 ): string {
