@@ -174,6 +174,12 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "lighthouse pyramid of Q, K and V",
   ],
   gather_merged: ["gather merged N=2048 L=3 p=4 d=32 f16", "lighthouse gather of Q, K and V"],
+  scatter_merged: [
+    "scatter gradient merged N=2048 L=3 p=4 d=32 f16",
+    "lighthouse scatter of gradients of Q, K and V",
+  ],
+  gla_states_matrix: ["gla scores d=64 f16 on matrix units", "gla states on matrix units d=64"],
+  gla_scores_matrix: ["gla scores d=64 f16 on matrix units", "gla scores on matrix units d=64"],
   select_cached: ["select N=2048 L=3 p=4 cached", "lighthouse select"],
   gather: ["gather N=2048 L=3 p=4 d=32 f16", "lighthouse gather"],
   gather_gradient: ["gather gradient N=2048 L=3 p=4 d=32 f16", "lighthouse gather gradient"],

@@ -40,6 +40,7 @@ import {
   maskUnseen,
   maskWeights,
   retryUntilFit,
+  type Round,
   WEIGHT_OF,
   weights,
 } from "./dense_matrix_score_gradients_codegen.ts";
@@ -187,25 +188,30 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     threads,
     row: (row: string) => columnInTensor(kernel, row),
     place: kernel.walk ? (position: string) => walkedRow(kernel, position) : undefined,
-    prepare: stageStatistics(kernel),
-    open: skipTile(kernel),
     enter: enterTile(kernel, [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")]),
   } as const;
-  const loop = (condition: string, masked: boolean) =>
+  const loop = (condition: string, masked: boolean, round: Round = "first") =>
     streamTiles({
       ...queries,
+      prepare: stageStatistics(kernel, round),
+      open: round === "later" ? skipTile(kernel) : [],
       condition,
-      step: (rows) => scheduleStep(kernel, rows, { masked }).join("\n"),
+      step: (rows) => scheduleStep(kernel, rows, { masked, round }).join("\n"),
     });
-  const loops = kernel.walk ? ["var t0 = 0u;", loop("t0 < path.rows", true)] : [
-    `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`,
+  const begin = kernel.walk
+    ? "var t0 = 0u;"
+    : `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`;
+  const loops = kernel.walk ? [begin, loop("t0 < path.rows", true)] : [
+    begin,
     `let ownEnd = min(own0 + ${ownRows}u, params.endQuery);`,
     loop("t0 < ownEnd", true),
     loop("t0 < params.endQuery", false),
   ];
+  const end = kernel.walk ? "path.rows" : "params.endQuery";
   return retryUntilFit(kernel, {
     begin: [beginSums(keySums, "exp2(exponent)"), beginSums(valueSums, "exp2(WEIGHT_EXPONENT)")],
     loops,
+    later: isScaled(kernel) ? [begin, loop(`t0 < ${end}`, true, "later")] : [],
   });
 }
 
@@ -215,8 +221,9 @@ function tileRowOf({ walk }: BackwardKernel): string {
 }
 
 /** Stages log-sum-exp and delta of a tile of queries, and the class of the powers of dO. */
-export function stageStatistics(kernel: BackwardKernel): string[] {
+export function stageStatistics(kernel: BackwardKernel, round: Round): string[] {
   const { tileColumns } = kernel;
+  const classOfRound = round === "first" ? "firstLeadingBit(mask)" : "classOfRound(mask, round)";
   const statistics = flatWgsl`
     if (local < ${tileColumns}u) {
       let query = ${tileRowOf(kernel)} + local;
@@ -224,11 +231,11 @@ export function stageStatistics(kernel: BackwardKernel): string[] {
       ${isScaled(kernel) ? [`let mask = ${maskOf(kernel, tileRowOf(kernel))};`] : []}
       let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);
       statistics[local] = select(vec2f(PAST_END, 0.0), known, query < ${columnRows(kernel)}${
-    isScaled(kernel) ? " && classOf(known.y) == classOfRound(mask, round)" : ""
+    isScaled(kernel) ? ` && classOf(known.y) == ${classOfRound}` : ""
   });
     }
   `;
-  return [statistics, ...isScaled(kernel) ? [stageTileClass(kernel)] : []];
+  return [statistics, ...isScaled(kernel) ? [stageTileClass(kernel, classOfRound)] : []];
 }
 
 /** WGSL of the classes of the 16 rows of dO that a row belongs to. */
@@ -245,25 +252,22 @@ function maskOf({ tileColumns }: BackwardKernel, first: string): string {
 }
 
 /** Stages the class of the rows that this round takes, and how many rounds there are. */
-function stageTileClass(kernel: BackwardKernel): string {
+function stageTileClass(kernel: BackwardKernel, classOfRound: string): string {
   return flatWgsl`
     if (local == 0u) {
       let mask = ${maskOf(kernel, tileRowOf(kernel))};
-      stageClass = classOfRound(mask, round);
+      stageClass = ${classOfRound};
       rounds = max(rounds, countOneBits(mask));
     }
   `;
 }
 
-/** In rounds after the first, skips tiles whose rows were all taken. */
+/** In later rounds, skips tiles whose rows were all taken. */
 export function skipTile(kernel: BackwardKernel): string[] {
-  if (!isScaled(kernel)) return [];
   const first = walkedRow(kernel, "t0");
   return [
-    "if (round > 0u) {",
-    `  let firstQuery = ${first};`,
-    `  if (countOneBits(${maskOf(kernel, "firstQuery")}) <= round) { continue; }`,
-    "}",
+    `let firstQuery = ${first};`,
+    `if (countOneBits(${maskOf(kernel, "firstQuery")}) <= round) { continue; }`,
   ];
 }
 
@@ -278,7 +282,7 @@ export function enterTile(kernel: BackwardKernel, sums: readonly string[]): stri
 function scheduleStep(
   kernel: BackwardKernel,
   { row, firstRow: at }: StagedRows,
-  { masked }: { readonly masked: boolean },
+  { masked, round }: { readonly masked: boolean; readonly round: Round },
 ): string[] {
   const firstRow = kernel.walk ? "query0" : at;
   return [
@@ -292,7 +296,7 @@ function scheduleStep(
     weights({ half: "b", column: "(column0 ^ 4u)", row }),
     ...kernel.walk ? [maskUnseen(at)] : masked ? [maskWeights(firstRow)] : [],
     exchangeWeights(),
-    kernel.apart ? leaveApartGradients() : leaveScoreGradients(kernel, firstRow),
+    kernel.apart ? leaveApartGradients() : leaveScoreGradients(firstRow, round),
     ...kernel.depth.map((c) => multiplyGradients(kernel, row, c)),
   ];
 }

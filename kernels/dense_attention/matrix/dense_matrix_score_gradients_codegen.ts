@@ -16,18 +16,34 @@ fn weightOf(exponent: vec4f) -> vec4f {
   return exp2(select(exponent, most, exponent > most));
 }`;
 
-/** The loops over queries, retried with a smaller factor. `begin`: WGSL that initialises the sums. */
+/**
+ * Which rows of an f32 dO a loop over queries takes: in the first round those of the largest power of
+ * each tile, in later rounds, one after the other, the others.
+ */
+export type Round = "first" | "later";
+
+/**
+ * The loops over queries, retried with a smaller factor. `begin`: WGSL that initialises the sums. `later`:
+ * the loop of later rounds, which has its own code so that the others stay as short as without rounds.
+ */
 export function retryUntilFit(
   kernel: BackwardKernel,
-  { begin, loops }: { readonly begin: readonly string[]; readonly loops: readonly string[] },
+  { begin, loops, later }: {
+    readonly begin: readonly string[];
+    readonly loops: readonly string[];
+    readonly later: readonly string[];
+  },
 ): string {
   // The number of attempts is unknown at compile time, which prevents unrolling.
   const open = "  for (var attempt = 0u; attempt < min(8u, params.rows); attempt++) {";
   const rounds = flatWgsl`
     if (local == 0u) { rounds = 0u; }
-    for (var round = 0u; round < min(32u, params.rows); round++) {
+    {
       ${loops}
-      if (workgroupUniformLoad(&rounds) <= round + 1u) { break; }
+    }
+    let lastRound = workgroupUniformLoad(&rounds);
+    for (var round = 1u; round < lastRound; round++) {
+      ${later}
     }
   `;
   return flatWgsl`
@@ -127,22 +143,12 @@ export function differentiateWeights(): string {
 }
 
 /** Stores a lane's part of dS for the pass over queries. */
-export function leaveScoreGradients(kernel: BackwardKernel, firstRow: string): string {
+export function leaveScoreGradients(firstRow: string, round: Round): string {
   const block = `scoreBlock + (${firstRow} - params.firstQuery) / 16u`;
   const at = `(${block}) * 32u + scoreRow`;
-  return isScaled(kernel) ? joinRounds(at) : `scoreGradients[${at}] = select(vec4u(), yw, live);`;
-}
-
-/** Stores a lane's part of dS at an index; later rounds keep the queries of earlier ones. */
-export function joinRounds(at: string): string {
-  return flatWgsl`
-    {
-      let gradientsAt = ${at};
-      var joined = yw;
-      if (round > 0u) { joined = joinHalves(yw, scoreGradients[gradientsAt]); }
-      scoreGradients[gradientsAt] = select(vec4u(), joined, live);
-    }
-  `;
+  // Later rounds keep the queries of earlier ones.
+  const value = round === "first" ? "yw" : `joinHalves(yw, scoreGradients[${at}])`;
+  return `scoreGradients[${at}] = select(vec4u(), ${value}, live);`;
 }
 
 /** With a scaled dO: dS of several rounds. A zero is of a query of another round, or is one of its own. */

@@ -39,6 +39,7 @@ import {
   loadStaged,
   maskWeights,
   retryUntilFit,
+  type Round,
   WEIGHT_OF,
   weights,
 } from "./dense_matrix_score_gradients_codegen.ts";
@@ -136,7 +137,7 @@ function openMain(kernel: BackwardKernel): string {
 
 function attempts(kernel: BackwardKernel): string {
   const { tileColumns, vectors, threads, ownRows } = kernel;
-  const loop = (condition: string, masked: boolean) =>
+  const loop = (condition: string, masked: boolean, round: Round = "first") =>
     streamTiles({
       counter: "t0",
       tileColumns,
@@ -144,23 +145,25 @@ function attempts(kernel: BackwardKernel): string {
       vectors,
       threads,
       row: (row) => `headRow + min(${row}, params.rows - 1u)`,
-      prepare: stageStatistics(kernel),
-      open: skipTile(kernel),
+      prepare: stageStatistics(kernel, round),
+      open: round === "later" ? skipTile(kernel) : [],
       enter: enterTile(kernel, allSums(kernel)),
       condition,
-      step: (rows) => scheduleStep(kernel, rows, masked).join("\n"),
+      step: (rows) => scheduleStep(kernel, rows, { masked, round }).join("\n"),
     });
   const begin = BLOCKS.flatMap((b) => [
     beginSums(partialSums(kernel, "dk", b), "exp2(exponent)"),
     beginSums(partialSums(kernel, "dv", b), "exp2(WEIGHT_EXPONENT)"),
   ]);
+  const start = `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`;
   const loops = [
-    `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`,
+    start,
     `let ownEnd = min(own0 + ${ownRows}u, params.endQuery);`,
     loop("t0 < ownEnd", true),
     loop("t0 < params.endQuery", false),
   ];
-  return retryUntilFit(kernel, { begin, loops });
+  const later = isScaled(kernel) ? [start, loop("t0 < params.endQuery", true, "later")] : [];
+  return retryUntilFit(kernel, { begin, loops, later });
 }
 
 /** Where the weights of a block lie: P, then dS. */
@@ -173,11 +176,11 @@ function weightsAt(b: number, which: "p" | "ds"): string {
 function scheduleStep(
   kernel: BackwardKernel,
   { row, firstRow }: StagedRows,
-  masked: boolean,
+  options: { readonly masked: boolean; readonly round: Round },
 ): string[] {
   return [
     multiplyScores(kernel, row),
-    ...BLOCKS.map((b) => exchangeBlock(kernel, b, { row, firstRow, masked })),
+    ...BLOCKS.map((b) => exchangeBlock(b, { row, firstRow, ...options })),
     ...BLOCKS.flatMap((b) => [
       loadWeights(`p${b}`, weightsAt(b, "p")),
       loadWeights(`ds${b}`, weightsAt(b, "ds")),
@@ -207,9 +210,13 @@ function multiplyScores(kernel: BackwardKernel, row: string): string {
 
 /** P and dS of a block of keys: to the scratch, and dS to its buffer. */
 function exchangeBlock(
-  kernel: BackwardKernel,
   b: number,
-  { row, firstRow, masked }: { row: string; firstRow: string; masked: boolean },
+  { row, firstRow, masked, round }: {
+    row: string;
+    firstRow: string;
+    masked: boolean;
+    round: Round;
+  },
 ): string {
   return flatWgsl`
     {
@@ -230,7 +237,7 @@ function exchangeBlock(
       ${differentiateWeights()}
       scratch[${weightsAt(b, "p")} + weight0] = xw;
       scratch[${weightsAt(b, "ds")} + weight0] = yw;
-      ${leaveScoreGradients(kernel, firstRow)}
+      ${leaveScoreGradients(firstRow, round)}
     }
   `;
 }
