@@ -307,29 +307,55 @@ export function generateMatrixScores(headDim: number): string {
     ]),
   ];
   const sumsOf = (first: string) => `vec4f(${range(4).map((j) => `decay[${first} + ${j}u]`)})`;
+  // A subgroup's rows see no later block of 16 columns.
+  const seen = (b: number, lines: readonly string[]) =>
+    flatWgsl`
+      if (${b}u <= subgroup) {
+        ${lines}
+      }
+    `;
   const products = (b: number) => [
-    `var s${b} = ${RESULT}();`,
-    ...depth.map((k) =>
-      multiplyAdd(
-        `s${b}`,
-        `q${k}`,
-        `subgroupMatrixLoad<${RIGHT}, col_major>(&rightStage, ${
-          16 * b * stride + 2 * k
-        }u, ${stride}u)`,
-      )
-    ),
-    storeResult("scratch0", `s${b}`),
-    readScores("scratch0", `x${b}`),
-    ...([["a", "column0"], ["b", "(column0 ^ 4u)"]] as const).flatMap(([half, column]) => {
-      const first = `(${16 * b}u + ${column})`;
-      const columns = `(vec4u(${first}) + vec4u(0u, 1u, 2u, 3u))`;
-      const name = `x${b}${half}`;
-      return [
-        `${name} *= exp(min(vec4f(ownSum) - ${sumsOf(first)}, vec4f()));`,
-        `${name} = select(vec4f(), ${name}, ${columns} <= vec4u(ownRow));`,
-      ];
-    }),
+    `var x${b}a = vec4f();`,
+    `var x${b}b = vec4f();`,
+    seen(b, [
+      `var s${b} = ${RESULT}();`,
+      ...depth.map((k) =>
+        multiplyAdd(
+          `s${b}`,
+          `q${k}`,
+          `subgroupMatrixLoad<${RIGHT}, col_major>(&rightStage, ${
+            16 * b * stride + 2 * k
+          }u, ${stride}u)`,
+        )
+      ),
+      storeResult("scratch0", `s${b}`),
+      readScores("scratch0", "y"),
+      ...([["a", "column0"], ["b", "(column0 ^ 4u)"]] as const).flatMap(([half, column]) => {
+        const first = `(${16 * b}u + ${column})`;
+        const columns = `(vec4u(${first}) + vec4u(0u, 1u, 2u, 3u))`;
+        return [
+          `y${half} *= exp(min(vec4f(ownSum) - ${sumsOf(first)}, vec4f()));`,
+          `x${b}${half} = select(vec4f(), y${half}, ${columns} <= vec4u(ownRow));`,
+        ];
+      }),
+    ]),
   ];
+  const secondProducts = (b: number) =>
+    seen(b, [
+      `x${b}a *= smaller; x${b}b *= smaller;`,
+      packWeights(`x${b}`),
+      `scratch[scratch0 + weight0] = x${b}w;`,
+      loadWeights(`p${b}`, "scratch0"),
+      ...depth.map((c) =>
+        multiplyAdd(
+          `o${c}`,
+          `p${b}`,
+          `subgroupMatrixLoad<${RIGHT}, row_major>(&rightStage, ${
+            16 * b * stride + 2 * c
+          }u, ${stride}u)`,
+        )
+      ),
+    ]);
   return wgsl`
     ${MATRIX_DIRECTIVES}
     ${PARAMS}
@@ -387,30 +413,10 @@ export function generateMatrixScores(headDim: number): string {
       let smaller = power(-exponent);
       let unit = power(exponent);
       ${depth.map((c) => multiply(`o${c}`, `(${scaleAt(parts.length - 1, c)} * smaller)`))}
-      ${
-    BLOCKS.flatMap((b) => [
-      `x${b}a *= smaller; x${b}b *= smaller;`,
-      packWeights(`x${b}`),
-      `scratch[scratch0 + weight0] = x${b}w;`,
-      loadWeights(`p${b}`, "scratch0"),
-    ])
-  }
       workgroupBarrier();
       ${put("rightStage", (i) => `value${i}`)}
       workgroupBarrier();
-      ${
-    BLOCKS.flatMap((b) =>
-      depth.map((c) =>
-        multiplyAdd(
-          `o${c}`,
-          `p${b}`,
-          `subgroupMatrixLoad<${RIGHT}, row_major>(&rightStage, ${
-            16 * b * stride + 2 * c
-          }u, ${stride}u)`,
-        )
-      )
-    )
-  }
+      ${BLOCKS.map(secondProducts)}
       var total = 0.0;
       ${
     depth.map((c) =>
