@@ -5,12 +5,11 @@
 // not searched, so that the first digit already tells candidates apart. The parents' positions follow
 // from a mask of the candidates, which are in index order.
 //
-// Workgroup memory in addition: capacity * 8 (keys) + capacity / 8 (mask) + 17 * 8 + 1,024 bytes (bins).
+// Workgroup memory in addition: capacity * 8 (keys) + capacity / 8 (mask) + 17 * 8 bytes.
 
 var<workgroup> keys: array<vec2u, capacity>; // orderKey() of query and key scores
 var<workgroup> chosen: array<atomic<u32>, capacity / 32u>; // a bit for each candidate
 var<workgroup> joined: array<vec2u, 16>;
-var<workgroup> bins: array<u32, 256>; // of the histogram
 var<workgroup> differing: vec2u; // bits in which keys of the level differ
 
 // Loads the keys of a level, and finds the bits in which they differ.
@@ -21,7 +20,6 @@ fn loadKeys(local: u32, first: u32, level: u32) {
     keys[e] = vec2u(orderKey(queryScores[address]), orderKey(keyScores[address]));
   }
   if (local < capacity / 32u) { atomicStore(&chosen[local], 0u); }
-  if (local < 256u) { atomicStore(&histogram[local], 0u); }
   workgroupBarrier();
   if (local < 16u) {
     var bits = vec2u(0u);
@@ -52,6 +50,7 @@ fn threshold(local: u32, count: u32, byKey: bool, taken: vec2u) -> vec2u {
   var shift = select(8u, max(width, 8u) - 8u, high);
   var need = ranked;
   for (var digit = 0u; digit < 6u; digit++) {
+    if (local < 256u) { atomicStore(&histogram[local], 0u); }
     workgroupBarrier();
     for (var e = local; e < count; e += threads) {
       let key = vec2u(keyOf(e, byKey), ~e);
@@ -61,15 +60,9 @@ fn threshold(local: u32, count: u32, byKey: bool, taken: vec2u) -> vec2u {
       }
     }
     workgroupBarrier();
-    // Plain copies: loads of atomics wait for each other.
-    if (local < 256u) {
-      bins[local] = atomicLoad(&histogram[local]);
-      atomicStore(&histogram[local], 0u);
-    }
-    workgroupBarrier();
     if (local < 16u) {
       var sum = 0u;
-      for (var b = 0u; b < 16u; b++) { sum += bins[local * 16u + b]; }
+      for (var b = 0u; b < 16u; b++) { sum += atomicLoad(&histogram[local * 16u + b]); }
       sixteenths[local] = sum;
     }
     workgroupBarrier();
@@ -80,9 +73,9 @@ fn threshold(local: u32, count: u32, byKey: bool, taken: vec2u) -> vec2u {
     if (local < 256u && above < need && need <= above + sixteenths[sixteenth]) {
       for (var b = 0u; b < 16u; b++) {
         let bin = sixteenth * 16u + b;
-        above += select(0u, bins[bin], bin > local);
+        above += select(0u, atomicLoad(&histogram[bin]), bin > local);
       }
-      let inside = bins[local];
+      let inside = atomicLoad(&histogram[local]);
       if (above < need && need <= above + inside) { found = Found(local, above, inside); }
     }
     let bin = workgroupUniformLoad(&found);
@@ -119,15 +112,13 @@ fn findParents(local: u32, first: u32, level: u32) {
     }
   }
   workgroupBarrier();
-  if (local < capacity / 32u) { sixteenths[local] = atomicLoad(&chosen[local]); }
-  workgroupBarrier();
   for (var e = local; e < count; e += threads) {
-    let word = sixteenths[e / 32u];
+    let word = atomicLoad(&chosen[e / 32u]);
     let bit = 1u << (e & 31u);
     if ((word & bit) != 0u) {
       var smaller = countOneBits(word & (bit - 1u));
       for (var w = 0u; w < capacity / 32u; w++) {
-        smaller += select(0u, countOneBits(sixteenths[w]), w < e / 32u);
+        smaller += select(0u, countOneBits(atomicLoad(&chosen[w])), w < e / 32u);
       }
       // The bound cannot be exceeded: exactly 64 reach each threshold, the second among the rest.
       parents[(level - 1u) * parentCount + min(smaller, parentCount - 1u)] = candidate(level, e);

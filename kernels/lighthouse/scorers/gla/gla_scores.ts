@@ -37,7 +37,7 @@ import {
 } from "../../../gpu/buffers.ts";
 import type { Gpu } from "../../../gpu/device.ts";
 import { requireDType, requirePositive, requireWhole } from "../../../gpu/require.ts";
-import { createPipeline, type Pipeline, type PipelineSource } from "../../../gpu/pipeline.ts";
+import { createPipeline, type PipelineSource } from "../../../gpu/pipeline.ts";
 import { createParams } from "../../../gpu/uniform.ts";
 import { matrixPipelines, matrixScoresBytes } from "./gla_matrix_pipelines.ts";
 import { MATRIX_CHUNK } from "./gla_matrix_codegen.ts";
@@ -116,8 +116,7 @@ export interface GlaScoresPlan extends GlaScoresOptions {
   readonly gateBytes: number;
   readonly scoreBytes: number;
   /**
-   * Bytes of the buffers that one direction of one block needs at a time, on matrix units both; all
-   * blocks share them.
+   * Bytes of the buffers that one direction of one block needs at a time; all blocks share them.
    */
   readonly scratch: {
     readonly states: number;
@@ -231,8 +230,7 @@ export function planGlaScores(
   }
   const rows = context / dilation;
   const chunks = Math.ceil(rows / chunkRows);
-  // On matrix units f16, of both directions.
-  const stateBytes = headDim ** 2 * 4;
+  const stateBytes = headDim ** 2 * (kernel === "matrix" ? 2 : 4);
   const scratchBytes = options.scratchBytes ?? 128 * 2 ** 20;
   if (scratchBytes < stateBytes) {
     fail(`scratchBytes ${scratchBytes} is below the ${stateBytes} bytes of one state`);
@@ -281,8 +279,8 @@ export function planGlaScores(
       scratch: {
         states: heldChunks * stateBytes,
         decays: heldChunks * chunkRows * 4,
-        carry: 2 * lanesAtOnce * headDim ** 2 * 4,
-        scales: 2 * 256 * Math.ceil(heldChunks * headDim ** 2 / 1024 * 4 / 256),
+        carry: lanesAtOnce * headDim ** 2 * 4,
+        scales: heldChunks * headDim ** 2 / 1024 * 4,
       },
       workgroupBytes: matrixScoresBytes(headDim),
     };
@@ -363,21 +361,32 @@ export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<Gl
       requireBuffers(plan, buffers);
       const { q, k, v } = buffers;
       const dispatches: Dispatch[] = [];
-      if (gates) {
-        return bindMatrix(gpu, plan, {
-          buffers,
-          uniforms,
-          gates,
-          states: states!,
-          scores: scores!,
-        });
-      }
       const direct = (readers: BufferSlice, writers: BufferSlice, target: BufferSlice) => {
         for (const [i, { lanes, chunks }] of plan.segments.entries()) {
           const params = slice(uniforms[i]);
           const rows = lanes * chunks * chunkRows;
           const product = 2 * rows * headDim ** 2;
-          const { states: held, decays, carry } = buffers;
+          const outputs = product + 2 * rows * chunkRows * headDim;
+          const { states: held, decays, carry, scales } = buffers;
+          if (gates) {
+            dispatches.push(
+              bindDispatch(gpu, gates, {
+                slices: [params, buffers.gates, decays],
+                workgroups: [chunks, lanes, 1],
+              }),
+              bindDispatch(gpu, states!, {
+                slices: [params, decays, writers, v, held, scales!, carry],
+                workgroups: [(headDim / 64) ** 2, lanes, 1],
+                flops: product,
+              }),
+              bindDispatch(gpu, scores!, {
+                slices: [params, decays, readers, writers, v, held, scales!, target],
+                workgroups: [chunks, lanes, 1],
+                flops: outputs,
+              }),
+            );
+            continue;
+          }
           dispatches.push(
             bindDispatch(gpu, states!, {
               slices: [params, buffers.gates, writers, v, held, decays],
@@ -391,7 +400,7 @@ export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<Gl
             bindDispatch(gpu, scores!, {
               slices: [params, buffers.gates, readers, writers, v, held, target],
               workgroups: [chunks, lanes, 1],
-              flops: product + 2 * rows * chunkRows * headDim,
+              flops: outputs,
             }),
           );
         }
@@ -402,53 +411,6 @@ export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<Gl
     },
     destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
   };
-}
-
-/** Both directions of each segment side by side: neither waits for the other. */
-function bindMatrix(
-  gpu: Gpu,
-  { segments, headDim, chunkRows }: GlaScoresPlan,
-  { buffers, uniforms, ...pipelines }: {
-    readonly buffers: GlaBindings;
-    readonly uniforms: readonly GPUBuffer[];
-    readonly gates: Pipeline;
-    readonly states: Pipeline;
-    readonly scores: Pipeline;
-  },
-): Dispatch[] {
-  const { q, k, v, decays } = buffers;
-  const halvesOf = ({ buffer, offset, size }: BufferSlice): BufferSlice[] =>
-    [0, 1].map((n) => ({ buffer, offset: offset + n * size / 2, size: size / 2 }));
-  const [states, carry, scales] = [buffers.states, buffers.carry, buffers.scales!].map(halvesOf);
-  const directions = [
-    { readers: q, writers: k, target: buffers.queryScores },
-    { readers: k, writers: q, target: buffers.keyScores },
-  ];
-  return segments.flatMap(({ lanes, chunks }, i) => {
-    const params = slice(uniforms[i]);
-    const rows = lanes * chunks * chunkRows;
-    const product = 2 * rows * headDim ** 2;
-    return [
-      bindDispatch(gpu, pipelines.gates, {
-        slices: [params, buffers.gates, decays],
-        workgroups: [chunks, lanes, 1],
-      }),
-      ...directions.map(({ writers }, n) =>
-        bindDispatch(gpu, pipelines.states, {
-          slices: [params, decays, writers, v, states[n], scales[n], carry[n]],
-          workgroups: [(headDim / 64) ** 2, lanes, 1],
-          flops: product,
-        })
-      ),
-      ...directions.map(({ readers, writers, target }, n) =>
-        bindDispatch(gpu, pipelines.scores, {
-          slices: [params, decays, readers, writers, v, states[n], scales[n], target],
-          workgroups: [chunks, lanes, 1],
-          flops: product + 2 * rows * chunkRows * headDim,
-        })
-      ),
-    ];
-  });
 }
 
 function requireBuffers(plan: GlaScoresPlan, buffers: GlaBindings): void {
