@@ -7,7 +7,9 @@ import chunkCode from "./gla_chunk.wgsl" with { type: "text" };
 import cumulativeCode from "./gla_cumulative.wgsl" with { type: "text" };
 import { SCRATCH, stageStride } from "../../../dense_attention/matrix/matrix_layout.ts";
 import type { PipelineSource } from "../../../gpu/pipeline.ts";
-import { generateMatrixScores, generateMatrixStates, MATRIX_CHUNK } from "./gla_matrix_codegen.ts";
+import { generateMatrixScores } from "./gla_matrix_codegen.ts";
+import { MATRIX_CHUNK } from "./gla_matrix_shared_codegen.ts";
+import { generateMatrixStates } from "./gla_matrix_states_codegen.ts";
 
 /** Bytes of workgroup memory of the pass over outputs, which needs most. */
 export function matrixScoresBytes(headDim: number): number {
