@@ -13,7 +13,11 @@
  * segment of chunks is held at a time, within `scratchBytes`, and the state is carried from segment
  * to segment. Scores do not depend on how chunks are split into segments.
  *
- * Numerics: f16 or f32 storage, all arithmetic in f32, no atomics. Decays are exponentials of
+ * On matrix units (`gla_matrix_codegen.ts`) one pass walks along each sequence and stores the state
+ * before each chunk.
+ *
+ * Numerics: f16 or f32 storage, all arithmetic in f32, no atomics; on matrix units factors are rounded
+ * to f16 once. Decays are exponentials of
  * differences of cumulative log gates within one chunk, never positive; a gate below -104 counts as
  * -104, whose exponential is 0 in f32. The rounding of those sums makes decays uncertain by at most
  * 2^-20 times the sum of |g| over the chunk. A non-finite row reaches the scores of its chunk and
