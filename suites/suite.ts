@@ -98,8 +98,12 @@ interface Planned<G extends PlannedGroup> {
    * Its cases; undefined if it has no share in the run. Pure.
    *
    * @param others.gated cases of other suites that wait for a check; for the suite of the checks.
+   * @param others.opened what its `open` returned.
    */
-  plan(planning: Planning, others: { gated: readonly PlannedCase[] }): SuitePlan<G> | undefined;
+  plan(
+    planning: Planning,
+    others: { gated: readonly PlannedCase[]; opened?: unknown },
+  ): SuitePlan<G> | undefined;
   /**
    * The memory of its cases, for `doctor --plan`; absent where the plan of layers says it.
    *

@@ -20,14 +20,12 @@ interface Answers {
 
 /** Shows one map with its mean, and its numbers as a table. */
 export function AnswerMap(
-  { id, name, cells, data, interval = false }: {
+  { id, name, cells, data }: {
     id: string;
     /** Whose answers they are: title and caption. */
     name: string;
     cells: readonly Answers[];
     data: FigureProps["data"];
-    /** Whether the table has a column of intervals. */
-    interval?: boolean;
   },
 ): JSX.Element {
   const contexts = ascending(cells.map(({ context }) => context));
@@ -67,7 +65,7 @@ export function AnswerMap(
           { title: "Context", numeric: true },
           { title: "Depth, %", numeric: true },
           { title: "Right", numeric: true },
-          ...interval ? [{ title: "Wilson 95 %", numeric: true }] : [],
+          { title: "Wilson 95 %", numeric: true },
         ],
         rows: cells.map(({ context, depth, correct, trials }) => {
           const { low, high } = wilsonInterval(correct, trials);
@@ -75,7 +73,7 @@ export function AnswerMap(
             formatContext(context),
             String(depth),
             `${formatCount(correct)} of ${formatCount(trials)}`,
-            ...interval ? [formatInterval([low, high], formatPercent)] : [],
+            formatInterval([low, high], formatPercent),
           ];
         }),
       }}

@@ -7,7 +7,7 @@ import type { JSX } from "preact";
 import type { AnswerCell, ExperimentRecord } from "../../suites/result/result_schema.ts";
 import { armsOf, cellsOf, evaluationOf } from "../data/experiment_data.ts";
 import type { ExperimentFigureProps } from "./experiment_figures.tsx";
-import { AnswerMap } from "./answer_map.tsx";
+import { AnswersFigure } from "./answers_block.tsx";
 import { RateScale } from "./rate_map.tsx";
 
 /** Maps of needles, one for each arm, contexts across and depths down as in Fig. 4. */
@@ -24,7 +24,12 @@ export function NeedleMaps(
       <RateScale />
       <div class="grid-of-figures">
         {maps.map(({ arm, cells }, i) => (
-          <NeedleMap id={`${prefix}experiment-${measure}-${i + 1}`} arm={arm} cells={cells} />
+          <AnswersFigure
+            id={`${prefix}experiment-${measure}-${i + 1}`}
+            name={arm}
+            whose={{ arm }}
+            cells={cells}
+          />
         ))}
       </div>
     </>
@@ -51,28 +56,4 @@ function pooledCells(
     }
   }
   return [...pooled.values()];
-}
-
-function NeedleMap(
-  { id, arm, cells }: { id: string; arm: string; cells: readonly AnswerCell[] },
-): JSX.Element {
-  return (
-    <AnswerMap
-      id={id}
-      name={arm}
-      cells={cells}
-      data={{
-        columns: ["arm", "context_characters", "depth_percent", "keys", "correct", "trials"],
-        rows: cells.map(({ context, depth, keys, correct, trials }) => [
-          arm,
-          context,
-          depth,
-          keys ?? null,
-          correct,
-          trials,
-        ]),
-      }}
-      interval
-    />
-  );
 }

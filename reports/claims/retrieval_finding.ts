@@ -5,6 +5,7 @@
  */
 import { LEAD_LAYER } from "../data/cases.ts";
 import type { RetrievalCell, RetrievalRecord } from "../../suites/result/result_schema.ts";
+import { answersText } from "../data/answer_data.ts";
 import { sweepCurves } from "../data/retrieval_data.ts";
 import { formatCount, formatPlural } from "../text/format.ts";
 
@@ -17,7 +18,10 @@ export function needleFinding(record: RetrievalRecord): string | null {
 
 /** The first line of a report with needles alone. */
 export function retrievalLine(record: RetrievalRecord): string {
-  const { cells, instrument } = record;
+  const { cells, instrument, checkpoint } = record;
+  if (cells.length === 0 && checkpoint && checkpoint.cells.length > 0) {
+    return `Nothing was timed. ${answersText(checkpoint.name, checkpoint.cells)}`;
+  }
   const trials = cells.reduce((sum, cell) => sum + cell.trials, 0);
   const failed = instrument.filter(({ passed }) => !passed).length;
   const checks = formatPlural(instrument.length, "instrument check");

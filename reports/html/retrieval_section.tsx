@@ -16,6 +16,8 @@ import { Table } from "../charts/figure.tsx";
 import { SalienceBlock } from "../charts/salience_block.tsx";
 import { TransitionBlock } from "../charts/transition_block.tsx";
 import { InstrumentBlock } from "./retrieval_instrument.tsx";
+import { answersText } from "../data/answer_data.ts";
+import { AnswersBlock } from "../charts/answers_block.tsx";
 import { LayerBlock } from "../charts/layer_block.tsx";
 import { PaperBlock } from "../charts/paper_block.tsx";
 import { MapBlock } from "../charts/retrieval_maps.tsx";
@@ -27,7 +29,11 @@ export function retrievalSection(result: Result, prefix: string): Section | null
   const record = result.retrieval;
   // Cells of other implementations are shown beside their times.
   const own = record && { ...record, cells: record.cells.filter(({ layer }) => !layer) };
-  if (!record || !own || record.cells.length === 0 && !record.checkpoint) return null;
+  if (!record || !own) return null;
+  const answers = record.checkpoint?.cells ?? [];
+  if (record.cells.length + answers.length === 0) return null;
+  // Results of earlier versions may have both.
+  const planted = record.cells.length > 0;
   const failed = record.instrument.filter(({ passed }) => !passed).length;
   const blocks = [
     InstrumentBlock,
@@ -36,6 +42,7 @@ export function retrievalSection(result: Result, prefix: string): Section | null
     SalienceBlock,
     StressBlock,
     LayerBlock,
+    AnswersBlock,
     PaperBlock,
   ];
   return {
@@ -46,10 +53,12 @@ export function retrievalSection(result: Result, prefix: string): Section | null
         <h2>
           {failed > 0
             ? `Retrieval: ${formatPlural(failed, "instrument check")} failed`
-            : "Planted needles: what selection keeps and what it loses"}
+            : planted
+            ? "Planted needles: what selection keeps and what it loses"
+            : "Needles that a trained model finds"}
         </h2>
         <p class="lead">
-          {leadText(record)}
+          {planted ? leadText(record) : answersText(record.checkpoint!.name, answers)}
         </p>
         {blocks.map((Part) => <Part record={own} prefix={prefix} described={result} />)}
         <Details record={record} />

@@ -7,6 +7,7 @@
 import type { Result } from "../../suites/result/result_schema.ts";
 import { judgeClaims, quantityText, type Verdict } from "../claims/claims.ts";
 import { DIRECTION_NAMES, isMeasured, type SpeedupPoint, speedupPoints } from "../data/analysis.ts";
+import { answersText } from "../data/answer_data.ts";
 import { isPeer, peerRows } from "../data/peer_data.ts";
 import type { Spread } from "../data/spread.ts";
 import { formatContext, formatCount, formatPlural, formatSeconds } from "../text/format.ts";
@@ -78,9 +79,14 @@ function otherFinding(result: Result): string {
   return checked > 0 ? `${formatPlural(checked, "check")} passed, nothing timed` : "Nothing timed";
 }
 
-/** `463,793 needle trials in 2,310 cells`; null if a run planted none. */
+/** `463,793 needle trials in 2,310 cells`, or what a model answered; null for a run without needles. */
 export function summarizeNeedles({ retrieval }: Result): string | null {
-  if (!retrieval || retrieval.cells.length === 0) return null;
+  const { checkpoint } = retrieval ?? {};
+  if (!retrieval || retrieval.cells.length === 0) {
+    return checkpoint && checkpoint.cells.length > 0
+      ? answersText(checkpoint.name, checkpoint.cells)
+      : null;
+  }
   const trials = retrieval.cells.reduce((sum, cell) => sum + cell.trials, 0);
   return `${formatCount(trials)} needle trials in ${formatPlural(retrieval.cells.length, "cell")}`;
 }

@@ -39,6 +39,7 @@ import {
   formatTokenRate,
   SPREAD_TITLE,
 } from "./format.ts";
+import { answersTables } from "./answers_text.ts";
 import { experimentTables } from "./experiment_text.ts";
 import type { FitColumn } from "./fit_table.ts";
 import { trainingTables } from "./training_text.ts";
@@ -66,6 +67,7 @@ export function summaryTables(
     claimsTable(result, elsewhere),
     ...experimentTables(result),
     ...trainingTables(result),
+    ...answersTables(result),
     latencyTable(result),
     peerTable(result),
     ceilingsTable(result),

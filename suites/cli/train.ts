@@ -191,6 +191,7 @@ async function trainInto(
   if (line) say(line);
   const display = given.quiet ? undefined : new TrainingDisplay(stderrStream());
   const checkpoints = checkpointFile(folder);
+  const kept: string[] = [];
   let result: Result;
   try {
     const host: ExperimentHost = {
@@ -218,9 +219,10 @@ async function trainInto(
         checkpoints,
         onTrained: async (unit, model) => {
           const file = await keptWeights(unit, { model, options });
-          if (file) {
-            await writeKept(`${folder}/${unit.arm.name}-seed-${unit.seed}.safetensors`, file);
-          }
+          if (!file) return;
+          const path = `${folder}/${unit.arm.name}-seed-${unit.seed}.safetensors`;
+          await writeKept(path, file);
+          kept.push(path);
         },
         onProgress: (progress) => display?.show(progress),
         onResult: async (now, record) => {
@@ -236,7 +238,10 @@ async function trainInto(
   const written = await writeReport([result], folder);
   if (!given.quiet) {
     console.log(renderExperiment(result, { width: terminalWidth(Deno.stdout) }));
-    console.log(`Wrote ${store.path}, ${written.html}, ${written.markdown}`);
+    console.log(`Wrote ${[store.path, written.html, written.markdown, ...kept].join(", ")}`);
+    for (const path of kept) {
+      console.log(`Test its answers: deno task bench retrieval --checkpoint ${path}`);
+    }
   }
   return explain(result, folder);
 }

@@ -24,8 +24,8 @@ export async function keptWeights(
   const { experiment } = options.loaded;
   const [first] = experiment.seeds.filter((one) => options.seeds?.includes(one) ?? true);
   if (!options.weights.includes(arm.name) || seed !== first) return undefined;
-  const { contexts, depths } = experiment.evaluation.needles ??
-    { contexts: [experiment.model.context], depths: [50] };
+  const { needles, keyed } = experiment.evaluation;
+  const one = needles ?? { contexts: [experiment.model.context], depths: [50] };
   const name = `${experiment.name}, ${arm.name}, seed ${seed}`;
-  return await packWeights(model, { name, protocol: { contexts, depths } });
+  return await packWeights(model, { name, protocol: { ...one, ...(keyed && { keyed }) } });
 }

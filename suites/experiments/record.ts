@@ -5,29 +5,16 @@
  */
 import { z } from "zod";
 import type {
-  AnswerCell,
   BaseRecord,
   EvaluationRecord,
   ExperimentRecord,
   Result,
   TrainedUnit,
 } from "../result/result.ts";
+import { answerCellSchema } from "../result/common_schema.ts";
 import type { SuiteRecord } from "../result/suite_record.ts";
 
 const count = z.int().nonnegative();
-
-export const answerCellSchema: z.ZodType<AnswerCell> = z.looseObject({
-  context: z.int().positive().describe("Characters of the prompt."),
-  depth: z.number().min(0).max(100).describe("Percent of the prompt before the needle asked for."),
-  keys: z.int().positive().optional().describe(
-    "Needles with distinct keys; absent: one needle without a key.",
-  ),
-  correct: count.describe("Prompts whose digit had the largest logit of the ten digits."),
-  trials: z.int().positive().describe("Prompts."),
-}).meta({
-  id: "AnswerCell",
-  description: "Prompts of one context and depth, and how many were answered.",
-});
 
 export const evaluationSchema: z.ZodType<EvaluationRecord> = z.looseObject({
   when: z.enum(["base", "switch", "end"]).describe(

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import type { OverlapRecord, Statistic } from "./result.ts";
+import type { AnswerCell, OverlapRecord, Statistic } from "./result.ts";
 
 export const statisticSchema: z.ZodType<Statistic> = z.looseObject({
   count: z.int().nonnegative().describe(
@@ -34,4 +34,22 @@ export const overlap = z.looseObject({
 export const overlapSchema: z.ZodType<OverlapRecord> = overlap.meta({
   id: "OverlapRecord",
   description: "How far two selections agree: Jaccard indices over all heads.",
+});
+
+export const answerCellSchema: z.ZodType<AnswerCell> = z.looseObject({
+  case: z.string().optional().describe(
+    "Id of the case that the cell belongs to, if it is one of many.",
+  ),
+  context: z.int().positive().describe("Characters of the prompt."),
+  depth: z.number().min(0).max(100).describe("Percent of the prompt before the needle asked for."),
+  keys: z.int().positive().optional().describe(
+    "Needles with distinct keys; absent: one needle without a key.",
+  ),
+  correct: z.int().nonnegative().describe(
+    "Prompts whose digit had the largest logit of the ten digits.",
+  ),
+  trials: z.int().positive().describe("Prompts."),
+}).meta({
+  id: "AnswerCell",
+  description: "Prompts of one context and depth, and how many were answered.",
 });

@@ -729,24 +729,14 @@ export interface RetrievalRecord extends OpenRecord {
     salience: number;
     [unknown: string]: unknown;
   }[];
-  /**
-   * Results of a trained checkpoint in the digit passkey test; separate from the mechanism's cells.
-   */
+  /** Answers of a trained model, which is tested instead of the mechanism. */
   checkpoint?: {
     /** Name of the checkpoint. */
     name: string;
-    /** One for each context and depth. */
-    cells: {
-      /** N. */
-      context: number;
-      /** Percent of the context before the needle. */
-      depth: number;
-      /** Trials whose passkey was found. */
-      correct: number;
-      /** Trials of the cell. */
-      trials: number;
-      [unknown: string]: unknown;
-    }[];
+    /** Of its file; of a JSON document, of its values with sorted keys. */
+    sha256?: string;
+    /** One for each context and depth, with one needle and with keys. */
+    cells: AnswerCell[];
     [unknown: string]: unknown;
   };
   /** What was left out, one line each. */
@@ -883,6 +873,22 @@ export interface InstrumentRecord extends OpenRecord {
   passed: boolean;
 }
 
+/** Prompts of one context and depth, and how many were answered. */
+export interface AnswerCell extends OpenRecord {
+  /** Id of the case that the cell belongs to, if it is one of many. */
+  case?: string;
+  /** Characters of the prompt. */
+  context: number;
+  /** Percent of the prompt before the needle asked for. */
+  depth: number;
+  /** Needles with distinct keys; absent: one needle without a key. */
+  keys?: number;
+  /** Prompts whose digit had the largest logit of the ten digits. */
+  correct: number;
+  /** Prompts. */
+  trials: number;
+}
+
 /** A training experiment: what was registered, and what came out. */
 export interface ExperimentRecord extends OpenRecord {
   /** `needle`, `two-stage`, … */
@@ -998,20 +1004,6 @@ export interface EvaluationRecord extends OpenRecord {
   heldOut: number[];
   /** The cells of the needle test, one needle and several. */
   needles: AnswerCell[];
-}
-
-/** Prompts of one context and depth, and how many were answered. */
-export interface AnswerCell extends OpenRecord {
-  /** Characters of the prompt. */
-  context: number;
-  /** Percent of the prompt before the needle asked for. */
-  depth: number;
-  /** Needles with distinct keys; absent: one needle without a key. */
-  keys?: number;
-  /** Prompts whose digit had the largest logit of the ten digits. */
-  correct: number;
-  /** Prompts. */
-  trials: number;
 }
 
 /** An implementation of somebody else's that the run measured beside ours, or wanted to. */

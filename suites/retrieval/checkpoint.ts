@@ -80,15 +80,19 @@ export function parseCheckpoint(text: string, path: string): Checkpoint {
   return checkpoint;
 }
 
-/** A model of a checkpoint file. */
-export async function loadCheckpoint(path: string): Promise<NeedleModel> {
+/**
+ * Reads a checkpoint file.
+ *
+ * @throws {UsageError} one line, when it cannot be read or is none.
+ */
+export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   let text: string;
   try {
     text = await readInput(path, { limitBytes: LIMIT_BYTES });
   } catch (error) {
     throw new UsageError(`checkpoint ${path}: ${errorLine(error)}`);
   }
-  return checkpointModel(parseCheckpoint(text, path));
+  return parseCheckpoint(text, path);
 }
 
 /** The model that a checkpoint describes, evaluated in float64 on the host. */

@@ -16,6 +16,12 @@ import { readRowLogits, type RowsRequest } from "./read_rows.ts";
 /** Character of the digit 0. */
 const ZERO = 48;
 
+/** Options of {@linkcode DenseModels.needleModel}. */
+export interface AnswerOptions {
+  readonly signal?: AbortSignal;
+  readonly onBatch?: (done: number, all: number) => void;
+}
+
 /** Models of one shape by their context. */
 export class DenseModels {
   readonly #gpu: Gpu;
@@ -43,15 +49,20 @@ export class DenseModels {
     for (const model of this.#models.values()) await this.#fill(model);
   }
 
-  /** The model of a context. */
-  async at(context: number): Promise<TrainingModel> {
+  /**
+   * The model of a context.
+   *
+   * @param count sequences to come: a new model takes them in batches of one size. Default: any number.
+   */
+  async at(context: number, count = Infinity): Promise<TrainingModel> {
     let model = this.#models.get(context);
     if (!model) {
       const { context: longest, batch = 1 } = this.#options;
+      const most = Math.max(1, Math.floor(longest * batch / context));
       model = await createTrainingModel(this.#gpu, {
         ...this.#options,
         context,
-        batch: Math.max(1, Math.floor(longest * batch / context)),
+        batch: count < Infinity ? Math.ceil(count / Math.ceil(count / most)) : most,
         accumulate: 1,
         recompute: "least",
       });
@@ -61,9 +72,13 @@ export class DenseModels {
     return model;
   }
 
-  /** The model as the needle test sees it; its tokens are bytes. */
-  needleModel(name: string, { signal }: { signal?: AbortSignal } = {}): NeedleModel {
-    const digitLogitsOf = (texts: readonly string[]) => this.#answer(texts, signal);
+  /**
+   * The model as the needle test sees it; its tokens are bytes.
+   *
+   * @param options `onBatch` is called with the batches done and all of them, for each length of text.
+   */
+  needleModel(name: string, options: AnswerOptions = {}): NeedleModel {
+    const digitLogitsOf = (texts: readonly string[]) => this.#answer(texts, options);
     return {
       name,
       digitLogitsOf,
@@ -78,10 +93,13 @@ export class DenseModels {
   }
 
   /** Logits of the ten digits after each text, in batches of texts of one length. */
-  async #answer(texts: readonly string[], signal?: AbortSignal): Promise<Float32Array[]> {
+  async #answer(
+    texts: readonly string[],
+    { signal, onBatch }: AnswerOptions,
+  ): Promise<Float32Array[]> {
     const answers = new Array<Float32Array>(texts.length);
     for (const [context, indices] of Map.groupBy(texts.keys(), (i) => texts[i].length)) {
-      const model = await this.at(context);
+      const model = await this.at(context, indices.length);
       const { batch, vocabulary } = model.plan.model;
       const groups = Array.from(
         { length: Math.ceil(indices.length / batch) },
@@ -92,7 +110,10 @@ export class DenseModels {
         group.forEach((i, place) => tokens.set(this.#encode(texts[i]), place * context));
         return { tokens, rows: group.map((_, place) => (place + 1) * context - 1) };
       });
-      const logits = await readRowLogits(this.#gpu, model, requests, { signal });
+      const logits = await readRowLogits(this.#gpu, model, requests, {
+        signal,
+        onBatch: (done) => onBatch?.(done, requests.length),
+      });
       for (const [g, group] of groups.entries()) {
         group.forEach((i, place) => {
           const first = place * vocabulary + ZERO;

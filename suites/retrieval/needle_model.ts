@@ -65,6 +65,14 @@ export const PAPER_PROTOCOL: NeedleProtocol = {
 const ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const LETTERS = ALPHANUMERIC.slice(DIGITS);
 
+/** Most needles with distinct keys. */
+export const MOST_KEYS = LETTERS.length;
+
+/** Characters that a prompt has at least: one needle without a key, or several with keys. */
+export function leastPrompt(keys?: number): number {
+  return keys === undefined ? 4 : 3 * keys + 3;
+}
+
 /**
  * A prompt of exactly `context` characters.
  *
@@ -83,7 +91,7 @@ export function needlePrompt(
   options: { context: number; depth: number; seed: number },
 ): string {
   const { context, depth, seed } = options;
-  requirePrompt({ context, depth, least: 4 });
+  requirePrompt({ context, depth, least: leastPrompt() });
   const count = context - 3;
   const filler = fillerOf(pcg((seed + digit) >>> 0), count);
   const at = Math.round(depth / 100 * count);
@@ -112,12 +120,12 @@ export function keyedPrompt(
   options: { context: number; depth: number; seed: number; keys: number },
 ): string {
   const { context, depth, seed, keys } = options;
-  if (!Number.isInteger(keys) || keys < 1 || keys > LETTERS.length) {
+  if (!Number.isInteger(keys) || keys < 1 || keys > MOST_KEYS) {
     throw new UsageError(
-      `needle prompt: ${keys} keys are not a whole number from 1 to ${LETTERS.length}`,
+      `needle prompt: ${keys} keys are not a whole number from 1 to ${MOST_KEYS}`,
     );
   }
-  requirePrompt({ context, depth, least: 3 * keys + 3 });
+  requirePrompt({ context, depth, least: leastPrompt(keys) });
   const count = context - 3 * keys - 2;
   const draw = pcg((seed + digit) >>> 0);
   const of = (number: number) => pcg((pcg((draw + 1) >>> 0) + number) >>> 0);

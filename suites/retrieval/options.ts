@@ -13,8 +13,10 @@ export interface NeedleOptions {
   readonly margins?: readonly number[];
   /** Trials of each cell. */
   readonly trials?: number;
-  /** File of a trained model for the digit passkey test. */
+  /** File of a trained model, whose answers are tested instead of the mechanism. */
   readonly checkpoint?: string;
+  /** For a trained model: needles with distinct keys, of which one is asked for. */
+  readonly keys?: number;
 }
 
 /** The same options as command-line flags. */
@@ -37,16 +39,23 @@ export const NEEDLE_FLAGS: readonly (SuiteFlag & { readonly name: keyof NeedleOp
     name: "trials",
     flag: "trials",
     value: "<number>",
-    help: "trials of each cell",
+    help: "trials of each cell; with --checkpoint a multiple of ten",
     parse: parseCount,
   },
   {
     name: "checkpoint",
     flag: "checkpoint",
     value: "<file>",
-    help: "also the digit passkey test of a trained model, its JSON or .safetensors",
+    help: "test the answers of a trained model instead, its .safetensors or JSON",
     file: true,
     parse: (text) => text,
+  },
+  {
+    name: "keys",
+    flag: "keys",
+    value: "<number>",
+    help: "with --checkpoint: needles with keys, one asked for; default: as its file says",
+    parse: parseCount,
   },
 ];
 

@@ -25,6 +25,7 @@ export interface RowsRequest {
 /**
  * Logits of chosen rows: for each request, f32 `[rows, V]`.
  *
+ * @param options `onBatch` is called with the number of requests that the device has done.
  * @throws {RangeError} one line, when the model computes its logits in several chunks, or a batch or a
  * row has another size.
  */
@@ -32,7 +33,7 @@ export async function readRowLogits(
   gpu: Gpu,
   model: TrainingModel,
   requests: readonly RowsRequest[],
-  { signal }: { signal?: AbortSignal } = {},
+  { signal, onBatch }: { signal?: AbortSignal; onBatch?: (done: number) => void } = {},
 ): Promise<Float32Array[]> {
   const { rows, vocabulary } = model.plan.model;
   const logits = model.buffer("logits");
@@ -51,6 +52,7 @@ export async function readRowLogits(
   const wanted = requests.reduce((sum, { rows }) => sum + rows.length, 0);
   const readback = new Readback(gpu, wanted * vocabulary * 4);
   const pending: Promise<unknown>[] = [];
+  let finished = 0;
   try {
     for (const { tokens, rows: chosen } of requests) {
       signal?.throwIfAborted();
@@ -67,7 +69,7 @@ export async function readRowLogits(
         taken,
         waitFor(gpu, gpu.device.queue.onSubmittedWorkDone(), action),
       ]);
-      done.catch(() => {}); // awaited later
+      done.then(() => onBatch?.(++finished), () => {}); // a failure is awaited later
       pending.push(done);
     }
     await Promise.all(pending);

@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import type { InstrumentRecord, Result, RetrievalCell, RetrievalRecord } from "../result/result.ts";
+import { answerCellSchema } from "../result/common_schema.ts";
 import type { Findings, SuiteRecord } from "../result/suite_record.ts";
 
 const count = z.int().nonnegative();
@@ -137,15 +138,14 @@ export const retrievalSchema: z.ZodType<RetrievalRecord> = z.looseObject({
   })).describe("The salience that half of the needles need under the norm scorer, by its law."),
   checkpoint: z.looseObject({
     name: z.string().describe("Name of the checkpoint."),
-    cells: z.array(z.looseObject({
-      context: z.int().positive().describe("N."),
-      depth: z.number().min(0).max(100).describe("Percent of the context before the needle."),
-      correct: count.describe("Trials whose passkey was found."),
-      trials: z.int().positive().describe("Trials of the cell."),
-    })).describe("One for each context and depth."),
+    sha256: z.string().optional().describe(
+      "Of its file; of a JSON document, of its values with sorted keys.",
+    ),
+    cells: z.array(answerCellSchema).describe(
+      "One for each context and depth, with one needle and with keys.",
+    ),
   }).optional().describe(
-    "Results of a trained checkpoint in the digit passkey test; separate from the " +
-      "mechanism's cells.",
+    "Answers of a trained model, which is tested instead of the mechanism.",
   ),
   skipped: z.array(z.string()).describe("What was left out, one line each."),
   seconds: z.number().nonnegative().describe("Wall-clock seconds of the suite."),
@@ -158,7 +158,8 @@ export const retrievalRecord: SuiteRecord = {
   part: {
     key: "retrieval",
     join: (results) => joinRetrieval(results.map(({ retrieval }) => retrieval)),
-    measured: ({ retrieval }) => (retrieval?.cells.length ?? 0) > 0,
+    measured: ({ retrieval }) =>
+      (retrieval?.cells.length ?? 0) + (retrieval?.checkpoint?.cells.length ?? 0) > 0,
     findings: cellsOf,
   },
 };
@@ -169,7 +170,7 @@ function joinRetrieval(
 ): RetrievalRecord | undefined {
   const present = records.filter((record) => record !== undefined);
   if (present.length === 0) return undefined;
-  const checkpoint = present.find((record) => record.checkpoint)?.checkpoint;
+  const tested = present.flatMap(({ checkpoint }) => checkpoint ?? []);
   return {
     ...present[0],
     cells: present.flatMap(({ cells }) => cells),
@@ -177,7 +178,9 @@ function joinRetrieval(
     laws: present.flatMap(({ laws }) => laws).sort((a, b) => a.context - b.context),
     skipped: [...new Set(present.flatMap(({ skipped }) => skipped))],
     seconds: present.reduce((sum, { seconds }) => sum + seconds, 0),
-    ...(checkpoint && { checkpoint }),
+    ...(tested.length > 0 && {
+      checkpoint: { ...tested[0], cells: tested.flatMap(({ cells }) => cells) },
+    }),
   };
 }
 
@@ -195,11 +198,16 @@ const COUNTED = [
 
 /** The cells of a case by what they measure. */
 function cellsOf({ retrieval }: Result, caseId: string): Findings {
-  const own = (retrieval?.cells ?? []).filter((cell) => cell.case === caseId);
-  return new Map(own.map((cell) => [
-    nameOf(cell),
-    Object.fromEntries(COUNTED.map((field) => [field, cell[field]])),
-  ]));
+  const isOwn = (cell: { case?: string }) => cell.case === caseId;
+  const own = (retrieval?.cells ?? []).filter(isOwn).map((cell) =>
+    [
+      nameOf(cell),
+      Object.fromEntries(COUNTED.map((field) => [field, cell[field]])),
+    ] as const
+  );
+  const answers = (retrieval?.checkpoint?.cells ?? []).filter(isOwn)
+    .map(({ depth, correct, trials }) => [`depth ${depth} %`, { correct, trials }] as const);
+  return new Map<string, Readonly<Record<string, unknown>>>([...own, ...answers]);
 }
 
 function nameOf(

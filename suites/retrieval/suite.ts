@@ -5,7 +5,7 @@
  */
 import { MemoryError } from "../../kernels/gpu/buffers.ts";
 import type { Pace } from "../../kernels/retrieval/lighthouse_last_row.ts";
-import { errorLine } from "../errors.ts";
+import { errorLine, UsageError } from "../errors.ts";
 import { rethrowFatal, type RunSession } from "../measure/session.ts";
 import { caseRecord } from "../plan/case_record.ts";
 import type { PlannedCase } from "../plan/planned_case.ts";
@@ -17,9 +17,15 @@ import type {
   RetrievalRecord,
 } from "../result/result_schema.ts";
 import type { ApartSuite, Measurer, SuiteRun } from "../suite.ts";
-import { loadCheckpoint } from "./checkpoint.ts";
+import {
+  type AnswerGroup,
+  type AnswerTest,
+  charactersOf,
+  measureAnswers,
+  openAnswers,
+  planAnswers,
+} from "./answers.ts";
 import { emptyRecord, measurePart, type PartResult } from "./measure_part.ts";
-import { evaluateNeedles, type NeedleModel, PAPER_PROTOCOL } from "./needle_model.ts";
 import {
   checkRetrievalOptions,
   type NeedleGroup,
@@ -31,29 +37,37 @@ import {
 } from "./plan_needles.ts";
 import { retrievalSection } from "./profile.ts";
 import { retrievalRecord } from "./record.ts";
-import { loadWeights, namesWeights, placeWeights, type TrainedWeights } from "./trained_weights.ts";
 
-export const suite: ApartSuite<NeedleGroup> = {
+/** Either the mechanism is measured, or the answers of a trained model, if the options name one. */
+export const suite: ApartSuite<NeedleGroup | AnswerGroup> = {
   record: retrievalRecord,
   section: retrievalSection,
   async open(options) {
+    const { checkpoint, keys } = needleOptions(options);
+    if (checkpoint !== undefined) return await openAnswers(checkpoint, options);
+    if (keys !== undefined) {
+      throw new UsageError("retrieval: --keys needs a model, which --checkpoint names");
+    }
     checkRetrievalOptions(options);
-    const { checkpoint } = needleOptions(options);
-    if (checkpoint === undefined) return undefined;
-    return namesWeights(checkpoint)
-      ? await loadWeights(checkpoint)
-      : await loadCheckpoint(checkpoint);
+    return undefined;
   },
-  plan(planning) {
+  plan(planning, { opened }) {
+    if (opened !== undefined) return planAnswers(planning, opened as AnswerTest);
     const planned = planRunRetrieval(planning);
     return planned &&
       { ...planned, configuration: planned.profile, identity: retrievalIdentity(planned) };
   },
-  weight: ({ part }) => weightOf(part),
-  beginApart: (session, run) => measureNeedles(session, run),
+  weight: (group) => "part" in group ? weightOf(group.part) : charactersOf(group.cells),
+  beginApart: (session, run) =>
+    run.opened === undefined
+      ? measureNeedles(session, run as SuiteRun<NeedleGroup>) as Measurer<NeedleGroup | AnswerGroup>
+      : measureAnswers(session, {
+        run: run as SuiteRun<AnswerGroup>,
+        test: run.opened as AnswerTest,
+      }) as Measurer<NeedleGroup | AnswerGroup>,
 };
 
-/** Measures parts one by one within the suite's own seconds, then a checkpoint if one is given. */
+/** Measures parts one by one within the suite's own seconds. */
 function measureNeedles(session: RunSession, run: SuiteRun<NeedleGroup>): Measurer<NeedleGroup> {
   const { profile, dtype, checks, skipped } = run.plan as typeof run.plan & PlannedRetrieval;
   const { gpu, seed, signal } = session;
@@ -95,12 +109,6 @@ function measureNeedles(session: RunSession, run: SuiteRun<NeedleGroup>): Measur
           : "failed";
         await session.record(caseRecord(entry, { status, reason: errorLine(error) }));
       }
-    },
-    async finish() {
-      const model = run.opened as NeedleModel | TrainedWeights | undefined;
-      // Of several shards only the first one runs the model.
-      if (!model || record.checkpoint || (run.shard?.index ?? 1) > 1) return;
-      await addCheckpoint(session, { record, model, run });
     },
   };
 }
@@ -152,31 +160,4 @@ function checkOf(instrument: readonly InstrumentRecord[]): CheckRecord {
 
 function describeCheck({ quantity, context, margin }: InstrumentRecord): string {
   return `${quantity} at context ${context}, margin ${margin}`;
-}
-
-async function addCheckpoint(
-  session: RunSession,
-  options: {
-    record: RetrievalRecord;
-    model: NeedleModel | TrainedWeights;
-    run: SuiteRun<NeedleGroup>;
-  },
-): Promise<void> {
-  const { record, model, run } = options;
-  session.step(`retrieval: the digit passkey test of ${model.name}`);
-  const own = "tensors" in model ? model.protocol : PAPER_PROTOCOL;
-  const protocol = {
-    contexts: run.options.contexts ?? own.contexts,
-    depths: needleOptions(run.options).depths ?? own.depths,
-    seed: session.seed,
-  };
-  const placed = "tensors" in model ? placeWeights(session.gpu, model) : undefined;
-  try {
-    const { signal } = session;
-    const needles = placed?.needleModel(model.name, { signal }) ?? model as NeedleModel;
-    const cells = await evaluateNeedles(needles, protocol);
-    record.checkpoint = { name: model.name, cells: cells.map((cell) => ({ ...cell })) };
-  } finally {
-    placed?.destroy();
-  }
 }

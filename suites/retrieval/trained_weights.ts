@@ -4,20 +4,21 @@
  * A safetensors file. Matrices that products read are F16, as the device reads them; embeddings and gains
  * are F32. So an evaluation has the same operands as that of the model that was saved. `__metadata__` has
  * `format`, `version`, `name`, and as JSON `model` (layers, width, heads, ffn, vocabulary, context) and
- * `protocol` (contexts and depths of the model's own evaluation). Positions, norms and tokens are those of
+ * `protocol` (contexts and depths of the model's own evaluation, prompts for each digit if they are more
+ * than one, and in `keyed` the same with keys). Positions, norms and tokens are those of
  * `kernels/training/`: rotary positions with Llama 3.1's scaling, ε 1e-5, bytes.
  *
  * @module
  */
 import { z } from "zod";
+import type { DType } from "../../kernels/gpu/buffers.ts";
 import type { Gpu } from "../../kernels/gpu/device.ts";
 import type { ModelOptions } from "../../kernels/training/model/model_options.ts";
 import { modelParameters, parameterSize } from "../../kernels/training/model/parameters.ts";
 import type { TrainingModel } from "../../kernels/training/model/training_model.ts";
 import { UsageError } from "../errors.ts";
-import { describeFileError } from "../result/file_errors.ts";
 import { DenseModels } from "./dense_models.ts";
-import type { NeedleProtocol } from "./needle_model.ts";
+import { MOST_KEYS } from "./needle_model.ts";
 
 /** What the file says it is. */
 const FORMAT = "lighthouse-attention-weights";
@@ -34,9 +35,14 @@ const modelSchema = z.strictObject({
   context: count,
 });
 
-const protocolSchema = z.strictObject({
+const cellsSchema = z.strictObject({
   contexts: z.array(count).min(1),
   depths: z.array(z.number().min(0).max(100)).min(1),
+  prompts: count.optional(),
+});
+
+const protocolSchema = cellsSchema.extend({
+  keyed: cellsSchema.extend({ keys: count.max(MOST_KEYS) }).optional(),
 });
 
 const tensorSchema = z.looseObject({
@@ -49,7 +55,7 @@ export interface TrainedWeights {
   readonly name: string;
   readonly model: z.infer<typeof modelSchema>;
   /** What its own evaluation covered. */
-  readonly protocol: Pick<NeedleProtocol, "contexts" | "depths">;
+  readonly protocol: z.infer<typeof protocolSchema>;
   /** By parameter. */
   readonly tensors: ReadonlyMap<string, Float32Array>;
 }
@@ -104,19 +110,8 @@ export async function packWeights(
 /**
  * Reads a file of weights.
  *
- * @throws {UsageError} one line, when it cannot be read, is damaged, or of another form.
+ * @throws {UsageError} one line, when it is damaged, or of another form.
  */
-export async function loadWeights(path: string): Promise<TrainedWeights> {
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = await Deno.readFile(path);
-  } catch (error) {
-    throw new UsageError(`checkpoint ${path}: ${describeFileError(error)}`, { cause: error });
-  }
-  return parseWeights(bytes, path);
-}
-
-/** The same from bytes. */
 export function parseWeights(bytes: Uint8Array<ArrayBuffer>, path: string): TrainedWeights {
   const fail = (reason: string): never => {
     throw new UsageError(`checkpoint ${path}: ${reason}`);
@@ -181,9 +176,17 @@ export function parseWeights(bytes: Uint8Array<ArrayBuffer>, path: string): Trai
   return { name: metadata.name ?? "unnamed", model, protocol, tensors };
 }
 
-/** The model of a file of weights on a device, at any context. */
-export function placeWeights(gpu: Gpu, { model, tensors }: TrainedWeights): DenseModels {
-  const options: ModelOptions = { ...model, dtype: gpu.capabilities.f16 ? "f16" : "f32" };
+/**
+ * The model of a file of weights on a device, at any context.
+ *
+ * @param dtype of what products read. Default: f16 where the device has it.
+ */
+export function placeWeights(
+  gpu: Gpu,
+  { model, tensors }: Pick<TrainedWeights, "model" | "tensors">,
+  { dtype = gpu.capabilities.f16 ? "f16" : "f32" }: { dtype?: DType } = {},
+): DenseModels {
+  const options: ModelOptions = { ...model, dtype };
   return new DenseModels(gpu, options, async (target) => {
     for (const [name, values] of tensors) target.writeParameter(name, new Float32Array(values));
     await target.refreshCopies();

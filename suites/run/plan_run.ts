@@ -75,12 +75,17 @@ export async function loadSuites(
  * several, and an error if the options request nothing else.
  *
  * @param options.suites loaded suites, in the order in which they are measured.
+ * @param options.opened what their `open` returned, by name. Default: nothing.
  * @throws {UsageError} one line naming the option, the value and the limit.
  */
 export function planRun(
   options: PlanOptions,
   device: PlannedDevice,
-  { registry, suites }: { registry: readonly Measurable[]; suites: readonly Suite[] },
+  { registry, suites, opened }: {
+    registry: readonly Measurable[];
+    suites: readonly Suite[];
+    opened?: ReadonlyMap<string, unknown>;
+  },
 ): RunPlan {
   const planning = startPlanning(options, device, registry);
   const { profile, dtype } = planning;
@@ -89,7 +94,7 @@ export function planRun(
   if (suites.some((suite) => suite.record.layers && isRun(suite))) refuseImpossible(planning);
   const planned = new Map<Suite, SuitePlan>();
   const plan = (suite: Suite, gated: readonly PlannedCase[]) => {
-    const share = suite.plan(planning, { gated });
+    const share = suite.plan(planning, { gated, opened: opened?.get(suite.record.name) });
     if (share) planned.set(suite, share);
   };
   for (const suite of suites) if (isRun(suite) && !suite.record.checks) plan(suite, []);

@@ -154,8 +154,8 @@ export class Run {
     const peerNames = this.#peers?.implementations.map(({ name }) => name);
     const options = { ...this.#options, profile, peerNames };
     const device = { capabilities, adapter, deviceMemoryBytes, systemMemoryBytes: memoryBytes };
-    const { suites } = this.#parts;
-    const plan = planRun(options, device, { registry: this.#registry, suites });
+    const { suites, opened } = this.#parts;
+    const plan = planRun(options, device, { registry: this.#registry, suites, opened });
     refuseUnusedSettings(plan, options);
     return plan;
   }
