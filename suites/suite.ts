@@ -66,6 +66,8 @@ export interface SuiteFlag {
   readonly help: string;
   /** It names a file, which a replay does not open because a result names it. Default false. */
   readonly file?: boolean;
+  /** The file decides which cases there are, so that a run with it is not replayed. Default false. */
+  readonly decides?: boolean;
   /** Parses the value; throws a {@linkcode RangeError} with one line. */
   readonly parse: (text: string) => unknown;
 }

@@ -20,7 +20,7 @@ export function needleFinding(record: RetrievalRecord): string | null {
 export function retrievalLine(record: RetrievalRecord): string {
   const { cells, instrument, checkpoint } = record;
   if (cells.length === 0 && checkpoint && checkpoint.cells.length > 0) {
-    return `Nothing was timed. ${answersText(checkpoint.name, checkpoint.cells)}`;
+    return answersText(checkpoint.name, checkpoint.cells);
   }
   const trials = cells.reduce((sum, cell) => sum + cell.trials, 0);
   const failed = instrument.filter(({ passed }) => !passed).length;

@@ -48,6 +48,7 @@ export const NEEDLE_FLAGS: readonly (SuiteFlag & { readonly name: keyof NeedleOp
     value: "<file>",
     help: "test the answers of a trained model instead, its .safetensors or JSON",
     file: true,
+    decides: true,
     parse: (text) => text,
   },
   {

@@ -40,7 +40,7 @@ const MOST_WORDS = 200;
  * only parsed as options of the bench; none reaches a shell. Peers are left out: a result file
  * must not be able to name a program that is run.
  *
- * @throws {UsageError} when the command is not the bench's.
+ * @throws {UsageError} when the command is not the bench's, or names a file that decides its cases.
  *
  * @example
  * ```ts
@@ -61,6 +61,13 @@ export function replayArguments(
   { suites = SUITES }: { suites?: readonly SuiteEntry[] } = {},
 ): string[] {
   const words = benchWords(result, "replay");
+  for (const { flag } of suites.flatMap(({ flags = [] }) => flags.filter((one) => one.decides))) {
+    if (!words.some((word) => word === `--${flag}` || word.startsWith(`--${flag}=`))) continue;
+    throw new UsageError(
+      `replay: the run took a file, --${flag}, which a result alone may not make the bench open; ` +
+        "run it again with the file and compare the results with deno task gate",
+    );
+  }
   const own = [...OWN_OPTIONS, ...fileFlags(suites)];
   const kept = words.filter((word, i) => {
     if (OWN_FLAGS.includes(word) || own.includes(word)) return false;
