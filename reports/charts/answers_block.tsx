@@ -5,7 +5,7 @@
  */
 import type { JSX } from "preact";
 import type { AnswerCell } from "../../suites/result/result_schema.ts";
-import { answerParts, answersText } from "../data/answer_data.ts";
+import { answerParts } from "../data/answer_data.ts";
 import { Block, type BlockProps } from "../html/retrieval_block.tsx";
 import { AnswerMap } from "./answer_map.tsx";
 import { RateScale } from "./rate_map.tsx";
@@ -21,7 +21,7 @@ export function AnswersBlock({ record, prefix }: BlockProps): JSX.Element | null
       title="Where the trained model finds needles"
       text={`Random alphanumeric filler hides =d, and the prompt ends with =; several needles K:d have ` +
         `keys, and the prompt ends with one of them. The largest of the ten digits' logits counts. ` +
-        `Chance is 10 %. ${answersText(name, cells)} It is not a model of the paper unless its ` +
+        `Chance is 10 %. It is not one of the paper's models unless its ` +
         `author says so.`}
     >
       <RateScale />

@@ -5,7 +5,7 @@
  */
 import type { AnswerCell, Result } from "../../suites/result/result_schema.ts";
 import { plainText } from "../../suites/result/plain_text.ts";
-import { answerParts, shareText } from "../data/answer_data.ts";
+import { answerParts, shareOf } from "../data/answer_data.ts";
 import { ascending } from "../data/retrieval_data.ts";
 import type { FitColumn } from "./fit_table.ts";
 import { ABSENT, formatContext } from "./format.ts";
@@ -25,7 +25,7 @@ export function answersTables({ retrieval }: Result): AnswersTable[] {
   return answerParts(checkpoint.cells).map(({ title, cells }) => {
     const contexts = ascending(cells.map(({ context }) => context));
     const depths = ascending(cells.map(({ depth }) => depth));
-    const share = (own: readonly AnswerCell[]) => own.length > 0 ? shareText(own) : ABSENT;
+    const share = (own: readonly AnswerCell[]) => own.length > 0 ? shortShare(own) : ABSENT;
     const row = (name: string, own: readonly AnswerCell[]) => [
       name,
       ...contexts.map((context) => share(own.filter((cell) => cell.context === context))),
@@ -44,4 +44,11 @@ export function answersTables({ retrieval }: Result): AnswersTable[] {
       note: `${prompts.join(" or ")} prompts a cell; chance is 10 %.`,
     };
   });
+}
+
+/** `90 % (60–98)`: six contexts fit into a hundred columns. */
+function shortShare(cells: readonly AnswerCell[]): string {
+  const { rate, low, high } = shareOf(cells);
+  const [percent, from, to] = [rate, low, high].map((value) => Math.round(100 * value));
+  return `${percent} % (${from}–${to})`;
 }

@@ -236,7 +236,7 @@ Deno.test({
         const [{ correct }] = await evaluateNeedles(model, protocol);
         // Prompts that another rounding may answer otherwise.
         const near = logits.filter((own) => {
-          const [first, second] = [...own].sort((a, b) => b - a);
+          const [first, second] = Array.from(own).sort((a, b) => b - a);
           return first - second < NEAR_TIE;
         }).length;
         return { correct, near };
