@@ -140,6 +140,19 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "dense matrix 8 heads on 2 d=64 f16",
     "dense attention backward, sums of parts, d=64 f16",
   ],
+  importance_matrix: [
+    "nsa matrix d=64 f16",
+    "importance of blocks on matrix units d=64",
+  ],
+  candidate_scores_matrix: [
+    "hisa 2 heads on 2 d=64 f16 indexHeads=2 indexDim=32 topk=40 indexBlock=16 indexBlocks=4 " +
+    "matrix units",
+    "candidate scores on matrix units J=2 c=32",
+  ],
+  top_tokens: [
+    "dsa 2 heads on 2 d=32 f16 indexHeads=4 indexDim=64 topk=40",
+    "top tokens",
+  ],
   index_scores: [
     "dsa 2 heads on 2 d=32 f16 indexHeads=4 indexDim=64 topk=40",
     "index scores c=64 f16",

@@ -74,6 +74,13 @@ export const TOKEN_CATALOG: readonly CatalogEntry[] = [
   ...DTYPES.map((dtype) =>
     layer(hisa, { shape: { heads: 2, headDim: 64, dtype }, options: BLOCKS })
   ),
+  ...[[4, 64], [2, 32]].map(([indexHeads, indexDim]) =>
+    layer(hisa, {
+      shape: { heads: 2, headDim: 64, dtype: "f16" },
+      options: { ...BLOCKS, indexHeads, indexDim },
+      matrix: true,
+    })
+  ),
   compiledAhead(dsa, INDEX),
   compiledAhead(hisa, BLOCKS),
   ...[[8, 1, 128], [4, 1, 64]].map(([heads, kvHeads, headDim]) =>

@@ -113,7 +113,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     .replace(/^(enable|diagnostic).*$/gm, "")
     .replace(/^ *var \w+: subgroup_matrix_left<[^>]*>;$/gm, "")
     .replace(/var<uniform>/g, "var<storage, read>")
-    .replace(/subgroupShuffleXor\((\w+), 16u\)/g, "otherHalf($1)")
+    .replace(/subgroupShuffleXor\(/g, "otherLane(")
     .replace(/subgroupMax\((\w+)\)/g, "mostOfSubgroup($1)")
     // What some subgroups skip would change nothing; here all meet at barriers.
     .replace(/if \(\d+u <= subgroup\) \{/g, "{")
@@ -230,12 +230,12 @@ fn packNearest(pair: vec2f) -> u32 {
   let rounded = (bits + 0xfffu + ((bits >> vec2u(13u)) & vec2u(1u))) & vec2u(0xffffe000u);
   return pack2x16float(bitcast<vec2f>(rounded));
 }
-fn otherHalf(value: f32) -> f32 {
+fn otherLane(value: f32, mask: u32) -> f32 {
   let at = emulatedSubgroup * 32u;
   workgroupBarrier();
   halves[at + emulatedLane] = value;
   workgroupBarrier();
-  let other = halves[at + (emulatedLane ^ 16u)];
+  let other = halves[at + (emulatedLane ^ mask)];
   workgroupBarrier();
   return other;
 }

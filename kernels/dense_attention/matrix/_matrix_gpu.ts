@@ -114,8 +114,8 @@ export function withEmulatedMatrices(gpu: Gpu, { cut = false } = {}): Gpu {
     return createLayout({ ...descriptor, entries });
   };
   const { subgroupMatrix, subgroupMinSize, subgroupMaxSize } = MATRIX_UNITS;
-  return {
-    ...gpu,
-    capabilities: { ...gpu.capabilities, subgroupMatrix, subgroupMinSize, subgroupMaxSize },
-  };
+  const emulatedUnits = { subgroupMatrix, subgroupMinSize, subgroupMaxSize };
+  // Kernels that are not emulated would take the adapter's own subgroups for as large.
+  const capabilities = { ...gpu.capabilities, ...emulatedUnits, subgroups: false };
+  return { ...gpu, capabilities };
 }

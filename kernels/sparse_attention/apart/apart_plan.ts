@@ -70,8 +70,8 @@ export type ApartBackward =
     }
   );
 
-/** Bytes of gradients of scores, at most: as many as dense attention keeps. */
-const MOST_SCORE_BYTES = 2 ** 30;
+/** Bytes of gradients of scores, at most, where a binding may be as large. */
+const MOST_SCORE_BYTES = 2 ** 31;
 
 /** Bytes of one f32 matrix, the smallest binding that a shader may load one from. */
 const LEAST_BYTES = 1024;

@@ -35,7 +35,7 @@ export interface ListSizes extends Required<BlockSelection> {
 const MOST_TILE_ROWS = 256;
 
 /** Tiles of a list, at least, if tiles may be smaller: its last one is half empty. */
-const TILES_OF_LIST = 8;
+const TILES_OF_LIST = 4;
 
 /** Queries that see c whole blocks before their own, for c from 0 on: with the own one c + 1 selected. */
 function* selected(

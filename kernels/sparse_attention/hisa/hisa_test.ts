@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { chooseCases } from "../../../tools/_cases.ts";
+import { emulatingGpu, withEmulatedMatrices } from "../../dense_attention/matrix/_matrix_gpu.ts";
 import { DESK } from "../../gpu/_desk_device.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import type { AttentionShape } from "../../implementation.ts";
@@ -80,5 +81,22 @@ Deno.test("hisa keeps its own block, the first and the best, and with all blocks
   const all = await read(hisa, { ...OPTIONS, indexBlocks: 13 });
   assert.deepEqual(all.tokens, flat.tokens);
   inputs.destroy();
+  gpu.destroy();
+});
+
+Deno.test("hisa on emulated matrix units gives the lists of float64 scores", async (t) => {
+  const gpu = await emulatingGpu(t);
+  if (!gpu) return;
+  const emulated = withEmulatedMatrices(gpu);
+  const shape = { ...SHAPE, dtype: "f16" } as const;
+  for (const indexBlock of [16, 48]) {
+    const problem = { shape, options: { ...OPTIONS, indexBlock } };
+    const { stages } = hisa.plan(emulated, problem);
+    assert.equal(stages.find(({ name }) => name === "index")!.variant, "matrix units, by blocks");
+    await checkLayer(emulated, hisa, { problem });
+  }
+  // Blocks that are no rows of whole matrices.
+  const { stages } = hisa.plan(emulated, { shape, options: { ...OPTIONS, indexBlock: 20 } });
+  assert.equal(stages.find(({ name }) => name === "index")!.variant, "a candidate a thread");
   gpu.destroy();
 });

@@ -4,9 +4,10 @@
  * @module
  */
 import { createLaunch } from "../../dense_attention/dense_launch.ts";
-import { type BufferSlice, type Dispatch, writeBuffer } from "../../gpu/buffers.ts";
+import { type BufferSlice, writeBuffer } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
+import type { Stage } from "../../gpu/timing.ts";
 import { createForward, headRanges } from "../gathered_queries/gathered_forward.ts";
 import { bindGather, bindLists } from "../gathered_queries/packing.ts";
 import { bindCompress, bindMergeBranches } from "./nsa_passes.ts";
@@ -31,10 +32,10 @@ export interface NsaBuffers {
   readonly output: BufferSlice;
 }
 
-/** Dispatches by stage. */
+/** The forward pass. */
 export interface BoundNsa {
-  readonly select: readonly Dispatch[];
-  readonly attention: readonly Dispatch[];
+  /** `select` between two of `attention`, for each range of key heads. */
+  readonly stages: readonly Stage[];
   readonly readRestarts?: () => Promise<number>;
   readonly destroy: () => void;
 }
@@ -88,20 +89,20 @@ async function createBranch(gpu: Gpu, branch: BranchPlan, heads: number): Promis
 
 /** Binds the forward pass. */
 export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Promise<BoundNsa> {
-  const { gathered, compressed, sliding, tokens, strides, backward } = plan;
+  const { gathered, compressed, sliding, ranking: kernel, tokens, strides, backward } = plan;
   const { sizes, headDim, dtype } = gathered;
   const { lists, scratch } = b;
   const { own, destroy } = collectOwned();
-  const select: Dispatch[] = [];
-  const attention: Dispatch[] = [];
+  const stages: Stage[] = [];
   const counters: (() => Promise<number>)[] = [];
   try {
-    attention.push(
-      ...await bindCompress(gpu, plan, {
+    stages.push({
+      name: "attention",
+      dispatches: await bindCompress(gpu, plan, {
         tensors: [[b.k, b.own.compressedKeys], [b.v, b.own.compressedValues]],
         own,
       }),
-    );
+    });
     const kernels = new Map<number, readonly Launch[]>();
     const kernelsOf = async (heads: number) => {
       let found = kernels.get(heads);
@@ -128,6 +129,7 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
       );
       const statistics = [0, 1].map((branch) => statisticsOf(plan, scratch, branch));
       const ranking = await bindRanking(gpu, plan, {
+        kernel,
         range,
         tokens,
         queries: scratch.packedQueries,
@@ -167,7 +169,7 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
         writes: [b.output, b.own.branches, b.own.lse],
         own,
       });
-      attention.push(
+      const first = [
         ...pack.dispatches,
         ...compress.bind([
           scratch.packedQueries,
@@ -176,7 +178,8 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
           scratch.compressedResults,
           statistics[0],
         ], range.firstHead),
-        ...ranking,
+      ];
+      const rest = [
         ...inverted.dispatches,
         ...entries.dispatches,
         ...gather.bind(
@@ -191,6 +194,11 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
           statistics[1],
         ], range.firstHead),
         merge,
+      ];
+      stages.push(
+        { name: "attention", dispatches: first },
+        { name: "select", dispatches: ranking },
+        { name: "attention", dispatches: rest },
       );
     }
   } catch (error) {
@@ -198,8 +206,7 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
     throw error;
   }
   return {
-    select,
-    attention,
+    stages,
     readRestarts: counters.length === 0
       ? undefined
       : async () => (await Promise.all(counters.map((read) => read()))).reduce((a, b) => a + b),

@@ -30,6 +30,7 @@ import type {
 import { groupedHeadsPerBlock, groupOf } from "../../key_heads.ts";
 import { directionParts, requireLayerInputs } from "../../layer_inputs.ts";
 import { mostBytes, sum, totalPlan } from "../../layer_plan.ts";
+import { runByName } from "../named_stages.ts";
 import { apartSources } from "../apart/apart_backward.ts";
 import { gradientSources } from "../gathered_queries/gathered_backward.ts";
 import { bindNsaForward, branchPart, writeIdentity } from "./nsa_binding.ts";
@@ -88,7 +89,7 @@ function describe(
 ): ImplementationPlan {
   const { heads, context: rows, headDim, dtype } = shape;
   const parts = directionParts(direction);
-  const [{ group, compression, count, compressed, gathered, sliding }] = blocks;
+  const [{ group, compression, count, ranking, compressed, gathered, sliding }] = blocks;
   const keyHeads = heads / group;
   const windows = windowCount(rows, compression);
   const element = bytesPerElement(dtype);
@@ -103,10 +104,18 @@ function describe(
     forward.variant.split(",")[0]
   );
   if (parts.forward) {
+    const lists = 4 * keyHeads * rows * count;
+    const kernel = ranking === "matrix" ? "matrix units" : "portable";
     stages.push({
+      name: "select",
+      // Scores are counted once, in the compressed branch.
+      flops: 0,
+      bytes: lists,
+      variant: `${kernel}, the best ${count} of ${gathered.sizes.blocks} blocks`,
+    }, {
       name: "attention",
       flops: 4 * headDim * pairs,
-      bytes: once,
+      bytes: once - lists,
       variant: variant.join("; "),
     });
   }
@@ -217,7 +226,7 @@ export async function prepareNsaLayer(
       }
       : undefined;
     const scratch = await allocateAll(mostBytes(blocks.map(({ scratchBytes }) => scratchBytes)));
-    const attention: Dispatch[] = [];
+    const forwardStages: Stage[] = [];
     const backward: Dispatch[] = [];
     const counters: (() => Promise<number>)[] = [];
     const made: { own: Record<string, BufferSlice>; lists: Record<string, BufferSlice> }[] = [];
@@ -239,7 +248,7 @@ export async function prepareNsaLayer(
         output: at(output),
       };
       const forward = own(await bindNsaForward(gpu, block, bound));
-      attention.push(...forward.attention);
+      forwardStages.push(...forward.stages);
       if (forward.readRestarts) counters.push(forward.readRestarts);
       if (!gradients) continue;
       const passes = own(
@@ -254,12 +263,12 @@ export async function prepareNsaLayer(
       backward.push(...passes.dispatches);
     }
     const timer = own(new Timer(gpu));
-    const forwardStage: Stage = { name: "attention", dispatches: attention };
     const stages: Stage[] = [
-      ...parts.forward ? [forwardStage] : [],
+      ...parts.forward ? forwardStages : [],
       ...gradients ? [{ name: "attention-backward", dispatches: backward }] : [],
     ];
-    if (!parts.forward) await timer.run([forwardStage]);
+    if (!parts.forward) await timer.run(forwardStages);
+    const names = plan.stages.map(({ name }) => name);
     const branchRows = (name: "lse" | "gateGradients", label: string) =>
       [0, 1, 2].map((branch): Tensor => ({
         heads,
@@ -282,8 +291,8 @@ export async function prepareNsaLayer(
     const lse = branchRows("lse", "log-sum-exp");
     return {
       plan,
-      stages: stages.map(({ name }) => name),
-      execute: (run) => timer.run(stages, run),
+      stages: names,
+      execute: (run) => runByName(timer, stages, { names, run }),
       readRestarts: parts.forward && counters.length > 0
         ? async () => sum(await Promise.all(counters.map((read) => read())))
         : undefined,

@@ -32,6 +32,7 @@ import {
 } from "./branch_walks.ts";
 import type { BranchStrides, NsaSizes } from "./nsa_passes.ts";
 import { STRIP_UNIT } from "./nsa_ranking.ts";
+import { whyNoMatrixRanking } from "./ranking_matrix_codegen.ts";
 
 /** Sizes of a block of heads, and its kernels. */
 export interface NsaOptions extends NsaSizes {
@@ -58,7 +59,9 @@ export interface NsaPlan extends NsaOptions {
   readonly sliding: BranchPlan;
   /** Key heads of a dispatch. */
   readonly groupHeads: number;
-  /** Queries whose probabilities are in memory at a time. */
+  /** The kernels that rank blocks. */
+  readonly ranking: DenseKernel;
+  /** Queries that are ranked at a time. */
   readonly tokens: number;
   readonly strides: BranchStrides;
   /** Pairs of all query heads by branch: compressed, selected, window. */
@@ -69,7 +72,10 @@ export interface NsaPlan extends NsaOptions {
   readonly scratchBytes: Readonly<Record<string, number>>;
 }
 
-/** Bytes of the probabilities that are in memory at a time. */
+/** Bytes of importances that are in memory at a time: queries enough to fill a device. */
+const MOST_IMPORTANCE_BYTES = 2 ** 30;
+
+/** Bytes of probabilities of the portable kernels. */
 const MOST_WEIGHT_BYTES = 2 ** 28;
 
 const up = (count: number, unit: number) => Math.ceil(count / unit) * unit;
@@ -153,8 +159,14 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     width: bandWidth(w, group),
     pairs: group * windowPairs,
   });
-  const most = Math.min(MOST_WEIGHT_BYTES, maxBindingBytes, maxBufferBytes);
-  const fitting = Math.floor(most / (4 * groupHeads * windows * group) / STRIP_UNIT);
+  const ranking: DenseKernel = kernel === "portable" || whyNoMatrixRanking(gpu, options)
+    ? "portable"
+    : "matrix";
+  const budget = ranking === "matrix" ? MOST_IMPORTANCE_BYTES : MOST_WEIGHT_BYTES;
+  const most = Math.min(budget, maxBindingBytes, maxBufferBytes);
+  const blocks = Math.ceil(rows / block);
+  const perToken = ranking === "matrix" ? blocks : windows * group;
+  const fitting = Math.floor(most / (4 * groupHeads * perToken) / STRIP_UNIT);
   const tokens = Math.max(1, Math.min(fitting, Math.ceil(rows / STRIP_UNIT))) * STRIP_UNIT;
   const element = bytesPerElement(dtype);
   const perRow = headDim * element / 16;
@@ -194,8 +206,8 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
       compressedResults: tensor * 4,
       slidingResults: tensor * 4,
       statistics: 2 * strides.statistics * 4,
-      weights: groupHeads * windows * tokens * group * 4,
-      importances: groupHeads * Math.ceil(rows / block) * tokens * 4,
+      weights: ranking === "matrix" ? 16 : groupHeads * windows * tokens * group * 4,
+      importances: groupHeads * blocks * tokens * 4,
       ...backward && {
         packedGradients: tensor * element,
         branchLse: strides.statistics * 4,
@@ -218,6 +230,7 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     compressed,
     sliding,
     groupHeads,
+    ranking,
     tokens,
     strides,
     pairs: [

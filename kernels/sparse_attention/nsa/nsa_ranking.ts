@@ -2,6 +2,9 @@
  * Ranks the blocks of NSA's selected branch: the probabilities of the compressed branch, the importance of
  * blocks, and the best blocks of each query. `importance.wgsl` says how windows count for blocks.
  *
+ * On matrix units one kernel computes importances from scores (`ranking_matrix_codegen.ts`); the portable
+ * kernels keep probabilities between two passes.
+ *
  * @module
  */
 import importanceCode from "./importance.wgsl" with { type: "text" };
@@ -18,6 +21,7 @@ import type { HeadRange } from "../gathered_queries/packing.ts";
 import { bindTop, scoreTiling, topSource } from "../selectors/block_selection.ts";
 import { type Compression, windowCount } from "./branch_walks.ts";
 import type { NsaSizes, Own } from "./nsa_passes.ts";
+import { generateMatrixRanking, MATRIX_RANKING_TILE } from "./ranking_matrix_codegen.ts";
 
 /** WGSL of the number of windows that a query sees. */
 function seenWindows({ window, stride }: Compression): string {
@@ -35,6 +39,18 @@ const PROBABILITIES_PARAMS = {
   strip: "u32",
   windows: "u32",
   firstHead: "u32",
+  scale: "f32",
+} as const;
+
+const MATRIX_PARAMS = {
+  rows: "u32",
+  firstRow: "u32",
+  endRow: "u32",
+  windows: "u32",
+  firstHead: "u32",
+  firstToken: "u32",
+  tokens: "u32",
+  blocks: "u32",
   scale: "f32",
 } as const;
 
@@ -114,78 +130,58 @@ function importanceSource({ group, block, compression }: NsaSizes): PipelineSour
   };
 }
 
-/** Queries whose probabilities are in memory at a time: whole tiles of packed queries. */
+function matrixSource(sizes: NsaSizes, columns?: number): PipelineSource {
+  return {
+    label: `importance of blocks on matrix units d=${sizes.headDim}`,
+    code: generateMatrixRanking(sizes, seenWindows(sizes.compression), columns),
+    bindings: ["read", "read", "read", "read-write", "uniform"],
+  };
+}
+
+/** Queries that are ranked at a time: whole tiles of packed queries. */
 export const STRIP_UNIT = 128;
+
+/** What ranking reads and writes. */
+interface RankingOptions {
+  /** Whether importances are computed on matrix units. */
+  readonly kernel: "portable" | "matrix";
+  readonly range: HeadRange;
+  /** Queries of a strip, a multiple of `STRIP_UNIT`. */
+  readonly tokens: number;
+  /** Windows of a workgroup on matrix units, a multiple of 16. Default: those of `MATRIX_RANKING_TILE`. */
+  readonly columns?: number;
+  readonly queries: BufferSlice;
+  readonly compressedKeys: BufferSlice;
+  readonly lse: BufferSlice;
+  /** Probabilities, of the portable kernels. */
+  readonly weights: BufferSlice;
+  readonly importances: BufferSlice;
+  readonly lists: BufferSlice;
+  readonly own: Own;
+}
+
+/** The importances of a strip of queries from `firstRow` on. */
+type Rank = (firstRow: number, queries: number) => Dispatch[];
 
 /** Ranks blocks for the queries of some key heads, and keeps the best. */
 export async function bindRanking(
   gpu: Gpu,
   sizes: NsaSizes,
-  options: {
-    readonly range: HeadRange;
-    /** Queries of a strip, a multiple of `STRIP_UNIT`. */
-    readonly tokens: number;
-    readonly queries: BufferSlice;
-    readonly compressedKeys: BufferSlice;
-    readonly lse: BufferSlice;
-    readonly weights: BufferSlice;
-    readonly importances: BufferSlice;
-    readonly lists: BufferSlice;
-    readonly own: Own;
-  },
+  options: RankingOptions,
 ): Promise<Dispatch[]> {
-  const { group, rows, headDim, compression, block, count, initial, local } = sizes;
-  const { range: { firstHead, heads }, tokens, own } = options;
-  const windows = windowCount(rows, compression);
+  const { rows, block, count, initial, local } = sizes;
+  const { range: { firstHead, heads }, tokens, own, kernel } = options;
   const blocks = Math.ceil(rows / block);
-  const { source, tiling } = probabilitiesSource(gpu, sizes);
   const free = count - initial - local;
-  const [probabilities, importance, top] = await Promise.all(
-    [source, importanceSource(sizes), topSource({ initial, free, local })].map((one) =>
-      createPipeline(gpu, one)
-    ),
-  );
+  const top = await createPipeline(gpu, topSource({ initial, free, local }));
   const keep = (uniform: GPUBuffer) => slice(own(uniform));
   const dispatches: Dispatch[] = [];
+  const rank: Rank = free === 0
+    ? () => []
+    : await (kernel === "matrix" ? matrixRank : portableRank)(gpu, sizes, options);
   for (let firstRow = 0; firstRow < rows; firstRow += tokens) {
-    const queries = Math.min(tokens, rows - firstRow);
-    if (free > 0) {
-      dispatches.push(
-        bindDispatch(gpu, probabilities, {
-          slices: [
-            options.queries,
-            options.compressedKeys,
-            options.lse,
-            options.weights,
-            keep(createParams(gpu, PROBABILITIES_PARAMS, {
-              rows: rows * group,
-              firstRow: firstRow * group,
-              strip: tokens * group,
-              windows,
-              firstHead,
-              scale: Math.LOG2E / Math.sqrt(headDim),
-            })),
-          ],
-          workgroups: [Math.ceil(queries * group / tiling.tileRows), 1, heads],
-          flops: 2 * headDim * heads * group * queries * windows / 2,
-        }),
-        bindDispatch(gpu, importance, {
-          slices: [
-            options.weights,
-            options.importances,
-            keep(createParams(gpu, IMPORTANCE_PARAMS, {
-              rows,
-              firstToken: firstRow,
-              tokens,
-              windows,
-              blocks,
-            })),
-          ],
-          workgroups: [Math.ceil(queries / 64), blocks, heads],
-        }),
-      );
-    }
     dispatches.push(
+      ...rank(firstRow, Math.min(tokens, rows - firstRow)),
       bindTop(gpu, top, {
         sizes: { rows, firstRow, strip: tokens, block, blocks, firstHead },
         heads,
@@ -196,4 +192,85 @@ export async function bindRanking(
     );
   }
   return dispatches;
+}
+
+async function matrixRank(gpu: Gpu, sizes: NsaSizes, options: RankingOptions): Promise<Rank> {
+  const { group, rows, headDim, compression, block } = sizes;
+  const { range: { firstHead, heads }, tokens, own } = options;
+  const windows = windowCount(rows, compression);
+  const { columns = MATRIX_RANKING_TILE.columns } = options;
+  const pipeline = await createPipeline(gpu, matrixSource(sizes, columns));
+  return (firstToken, queries) => [
+    bindDispatch(gpu, pipeline, {
+      slices: [
+        options.queries,
+        options.compressedKeys,
+        options.lse,
+        options.importances,
+        slice(own(createParams(gpu, MATRIX_PARAMS, {
+          rows: rows * group,
+          firstRow: firstToken * group,
+          endRow: (firstToken + queries) * group,
+          windows,
+          firstHead,
+          firstToken,
+          tokens,
+          blocks: Math.ceil(rows / block),
+          scale: Math.LOG2E / Math.sqrt(headDim),
+        }))),
+      ],
+      workgroups: [
+        Math.ceil(queries * group / MATRIX_RANKING_TILE.rows),
+        Math.ceil(windows / columns),
+        heads,
+      ],
+      flops: 2 * headDim * heads * group * queries * windows / 2,
+    }),
+  ];
+}
+
+async function portableRank(gpu: Gpu, sizes: NsaSizes, options: RankingOptions): Promise<Rank> {
+  const { group, rows, headDim, compression, block } = sizes;
+  const { range: { firstHead, heads }, tokens, own } = options;
+  const windows = windowCount(rows, compression);
+  const blocks = Math.ceil(rows / block);
+  const { source, tiling } = probabilitiesSource(gpu, sizes);
+  const [probabilities, importance] = await Promise.all(
+    [source, importanceSource(sizes)].map((one) => createPipeline(gpu, one)),
+  );
+  const keep = (uniform: GPUBuffer) => slice(own(uniform));
+  return (firstRow, queries) => [
+    bindDispatch(gpu, probabilities, {
+      slices: [
+        options.queries,
+        options.compressedKeys,
+        options.lse,
+        options.weights,
+        keep(createParams(gpu, PROBABILITIES_PARAMS, {
+          rows: rows * group,
+          firstRow: firstRow * group,
+          strip: tokens * group,
+          windows,
+          firstHead,
+          scale: Math.LOG2E / Math.sqrt(headDim),
+        })),
+      ],
+      workgroups: [Math.ceil(queries * group / tiling.tileRows), 1, heads],
+      flops: 2 * headDim * heads * group * queries * windows / 2,
+    }),
+    bindDispatch(gpu, importance, {
+      slices: [
+        options.weights,
+        options.importances,
+        keep(createParams(gpu, IMPORTANCE_PARAMS, {
+          rows,
+          firstToken: firstRow,
+          tokens,
+          windows,
+          blocks,
+        })),
+      ],
+      workgroups: [Math.ceil(queries / 64), blocks, heads],
+    }),
+  ];
 }

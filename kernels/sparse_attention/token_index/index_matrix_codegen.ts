@@ -51,33 +51,45 @@ export function whyNoMatrixScores(
   return bytes <= maxWorkgroupBytes ? undefined : "workgroup memory does not suffice";
 }
 
-/** The whole shader; bindings and parameters are those of `index_scores.wgsl`. */
-export function generateMatrixScores(
-  { heads, dim }: { readonly heads: number; readonly dim: number },
-): string {
+/** Whether the left matrices of all index heads stay in registers. */
+export function residentMatrices({ heads, dim }: IndexSize): boolean {
+  return heads * dim / 16 <= MOST_MATRICES;
+}
+
+/** Sizes of an index that its shaders hold as constants. */
+export interface IndexSize {
+  /** J. */
+  readonly heads: number;
+  /** c. */
+  readonly dim: number;
+}
+
+/** Parts of a shader that multiplies queries of a subgroup and 16 staged keys from `c0` on. */
+export function scoreParts(
+  { heads, dim }: IndexSize,
+  { leftOf, keyStage }: {
+    /** WGSL that loads a left matrix: of an index head, and of 16 elements of a row. */
+    readonly leftOf: (head: number, piece: number) => string;
+    /** The buffer of staged keys. */
+    readonly keyStage: string;
+  },
+) {
   const vectors = dim / 8;
   const stride = stageStride(dim);
-  const threads = 32 * SUBGROUPS;
   const depth = range(dim / 16);
-  const resident = heads * depth.length <= MOST_MATRICES;
+  const resident = residentMatrices({ heads, dim });
   const numbers = range(heads);
-  const load = (j: number, c: number) => {
-    const at = `(${j}u * params.rows + block) * ${vectors}u + ${2 * c}u, ${vectors}u`;
-    return `subgroupMatrixLoad<${LEFT}, row_major>(&queries, ${at})`;
-  };
-  const loads = resident
-    ? numbers.flatMap((j) => depth.map((c) => `let q${j}_${c} = ${load(j, c)};`))
-    : [];
+  const loadsOf = (j: number) => depth.map((c) => `let q${j}_${c} = ${leftOf(j, c)};`);
   const right = (c: number) => {
     const at = `c0 * ${stride}u + ${2 * c}u, ${stride}u`;
-    return `let right${c} = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at});`;
+    return `let right${c} = subgroupMatrixLoad<${RIGHT}, col_major>(&${keyStage}, ${at});`;
   };
   const scoreHead = (j: number) => {
     // Heads take turns with two scratches, so that one's products overlap the other's exchange.
     const scratch = `scratch0 + ${j % 2 * SCRATCH}u`;
     return flatWgsl`
       {
-        ${resident ? [] : depth.map((c) => `let q${j}_${c} = ${load(j, c)};`)}
+        ${resident ? [] : loadsOf(j)}
         var s = ${RESULT}();
         ${depth.map((c) => multiplyAdd("s", `q${j}_${c}`, `right${c}`))}
         ${storeResult(scratch, "s")}
@@ -87,15 +99,49 @@ export function generateMatrixScores(
       }
     `;
   };
-  const units = STAGED * vectors;
-  const stage = range(Math.ceil(units / threads)).map((i) => {
-    const unit = `(local + ${i * threads}u)`;
-    const at =
-      `min(k0 + ${unit} / ${vectors}u, params.keys - 1u) * ${vectors}u + ${unit} % ${vectors}u`;
-    const put =
-      `keyStage[${unit} / ${vectors}u * ${stride}u + ${unit} % ${vectors}u] = keys[${at}];`;
-    return (i + 1) * threads > units ? `if (${unit} < ${units}u) { ${put} }` : put;
+  /** Stages rows of keys; `rowOf` is the row of a buffer of keys for a staged row. */
+  const stage = (
+    staged: number,
+    threads: number,
+    source: (row: string, vector: string) => string,
+  ) =>
+    range(Math.ceil(staged * vectors / threads)).map((i) => {
+      const unit = `(local + ${i * threads}u)`;
+      const at = source(`${unit} / ${vectors}u`, `${unit} % ${vectors}u`);
+      const put =
+        `${keyStage}[${unit} / ${vectors}u * ${stride}u + ${unit} % ${vectors}u] = ${at};`;
+      return (i + 1) * threads > staged * vectors
+        ? `if (${unit} < ${staged * vectors}u) { ${put} }`
+        : put;
+    });
+  return {
+    /** Before keys are multiplied, where the matrices of all heads stay. */
+    loadsOf,
+    weights: numbers.map((j) => `let w${j} = weights[${j}u * params.rows + row];`),
+    /** Adds the weighted scores of all heads to `ta` and `tb`. */
+    scores: [...depth.map(right), ...numbers.map(scoreHead)],
+    stage,
+  };
+}
+
+/** The whole shader; bindings and parameters are those of `index_scores.wgsl`. */
+export function generateMatrixScores({ heads, dim }: IndexSize): string {
+  const vectors = dim / 8;
+  const stride = stageStride(dim);
+  const threads = 32 * SUBGROUPS;
+  const parts = scoreParts({ heads, dim }, {
+    keyStage: "keyStage",
+    leftOf: (j, c) => {
+      const at = `(${j}u * params.rows + block) * ${vectors}u + ${2 * c}u, ${vectors}u`;
+      return `subgroupMatrixLoad<${LEFT}, row_major>(&queries, ${at})`;
+    },
   });
+  const loads = residentMatrices({ heads, dim }) ? range(heads).flatMap(parts.loadsOf) : [];
+  const stage = parts.stage(
+    STAGED,
+    threads,
+    (row, vector) => `keys[min(k0 + ${row}, params.keys - 1u) * ${vectors}u + ${vector}]`,
+  );
   return wgsl`
     ${MATRIX_DIRECTIVES}
     struct Params {
@@ -133,7 +179,7 @@ export function generateMatrixScores(
       let to = (row - params.firstRow) * params.stride;
       let scratch0 = subgroup * ${2 * SCRATCH}u;
       ${loads}
-      ${numbers.map((j) => `let w${j} = weights[${j}u * params.rows + row];`)}
+      ${parts.weights}
       for (var k0 = firstKey; k0 < endKey; k0 += ${STAGED}u) {
         workgroupBarrier();
         ${stage}
@@ -141,8 +187,7 @@ export function generateMatrixScores(
         for (var c0 = 0u; c0 < min(${STAGED}u, params.rows); c0 += 16u) {
           var ta = vec4f();
           var tb = vec4f();
-          ${depth.map(right)}
-          ${numbers.map(scoreHead)}
+          ${parts.scores}
           if (live) {
             // Rows of scores are whole vectors; those past the last key are nobody's.
             let keyA = k0 + c0 + column0;

@@ -15,7 +15,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { requirePositive } from "../../gpu/require.ts";
-import { type RunOptions, type Stage, Timer, type Timing } from "../../gpu/timing.ts";
+import { type Stage, Timer } from "../../gpu/timing.ts";
 import {
   DIRECTIONS,
   type Implementation,
@@ -38,6 +38,7 @@ import {
 import { directionParts, requireLayerInputs, requireProblem } from "../../layer_inputs.ts";
 import { totalPlan } from "../../layer_plan.ts";
 import { requireOptions } from "../../options.ts";
+import { runByName } from "../named_stages.ts";
 import {
   createTokenBackward,
   createTokenForward,
@@ -229,18 +230,6 @@ function planLayer(
       : [],
   ];
   return totalPlan({ stages, buffers, headsPerBlock: block.heads });
-}
-
-/** Runs stages whose names repeat, and adds up the times of each name. */
-async function runByName(
-  timer: Timer,
-  stages: readonly Stage[],
-  { names, run }: { names: readonly string[]; run?: RunOptions },
-): Promise<Timing> {
-  const timing = await timer.run(stages, run);
-  const sumOf = (name: string) =>
-    stages.reduce((sum, stage, i) => stage.name === name ? sum + timing.stages![i] : sum, 0);
-  return { ...timing, stages: timing.stages && names.map(sumOf) };
 }
 
 async function prepareLayer(

@@ -22,7 +22,12 @@ import { createPipeline } from "../../gpu/pipeline.ts";
 import type { Stage } from "../../gpu/timing.ts";
 import type { StagePlan } from "../../implementation.ts";
 import type { ListBlock } from "../gathered_tokens/token_attention.ts";
-import { createCandidateScores, createKeyPool } from "./candidates.ts";
+import {
+  candidateBitBytes,
+  createCandidateScores,
+  createKeyPool,
+  whyPortableCandidates,
+} from "./candidates.ts";
 import {
   createIndexScores,
   type IndexBuffers,
@@ -49,7 +54,7 @@ export interface TokenIndex {
 }
 
 /** Bytes of scores above which strips are shorter, unless there would be more than 256 of them. */
-const SCORE_BYTES = 256 * 2 ** 20;
+const SCORE_BYTES = 2 ** 30;
 const MOST_STRIPS = 256;
 
 /** Maximum bytes of all lists: a host reads them back to check them. */
@@ -160,7 +165,7 @@ export function planTokenIndex(
     name: "index",
     flops: perScore * entriesOf(index, Infinity),
     bytes: indexBytes,
-    variant: candidates ? "a candidate a thread" : fineScores.variant,
+    variant: candidates ? candidateVariant(gpu, index, candidates) : fineScores.variant,
   }, { name: "select", flops: 0, bytes: 4 * rows * width });
   const listBytes = up(rows) * 4;
   const buffers = [
@@ -173,10 +178,24 @@ export function planTokenIndex(
       ? [
         { name: "means of index keys", bytes: paddedKeys(blocks) * dim * 4 },
         { name: "lists of blocks", bytes: listBytes * candidates.blockCount },
+        {
+          name: "queries of blocks",
+          bytes: candidateBitBytes(gpu, { ...index, ...candidates }, strips[0]),
+        },
       ]
       : [],
   ];
   return { ...index, strips, stride, listRows, pairs: entriesOf(index, width), stages, buffers };
+}
+
+/** The kernel of the scores of candidates, in a few words. */
+function candidateVariant(
+  gpu: Pick<Gpu, "capabilities">,
+  index: TokenIndex,
+  candidates: NonNullable<TokenIndex["candidates"]>,
+): string {
+  const portable = whyPortableCandidates(gpu, { ...index, ...candidates }) !== undefined;
+  return portable ? "a candidate a thread" : "matrix units, by blocks";
 }
 
 /** The scores of means of blocks. */
@@ -271,6 +290,7 @@ export async function bindTokenIndex(
       await createTopTokens(gpu, { rows, width: blockCount, keyRows: blockRows, forced: true }),
     );
     const fine = own(await createCandidateScores(gpu, options));
+    const bits = await buffer("queries of blocks", candidateBitBytes(gpu, options, strips[0]));
     add("blocks", pool.bind(inputs.k, means));
     for (const strip of strips) {
       const kept = rowsFrom(blocks, strip.firstRow, blockCount);
@@ -279,7 +299,7 @@ export async function bindTokenIndex(
         coarse.bind({ ...inputs, k: means, scores, stride }, strip),
         best.bind({ scores, stride, lists: kept }, strip),
       );
-      add("index", fine.bind({ ...inputs, blocks: kept, scores, stride }, strip));
+      add("index", ...fine.bind({ ...inputs, blocks: kept, scores, stride, bits }, strip));
       const list = rowsFrom(lists, strip.firstRow, width);
       add("select", top.bind({ scores, stride, blocks: kept, lists: list }, strip));
     }
