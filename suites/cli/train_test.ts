@@ -74,6 +74,12 @@ Deno.test("a finished unit in one line", () => {
     describeUnit(result.cases[0], result),
     /^ok experiments\/needle\/dense\/seed-1: held-out loss 1\.85\d\d, answered 70\.0 % and 30\.0 %, 20\.0 s$/,
   );
+  const lossAlone = structuredClone(result);
+  for (const evaluation of lossAlone.experiment!.units[0].evaluations) evaluation.needles = [];
+  assert.match(
+    describeUnit(lossAlone.cases[0], lossAlone),
+    /dense\/seed-1: held-out loss 1\.85\d\d, 20\.0 s$/,
+  );
   const failed = { ...result.cases[0], id: "x", status: "failed" as const, reason: "it is lost" };
   assert.equal(describeUnit(failed, result), "failed x: it is lost");
 });

@@ -83,6 +83,9 @@ export function describeUnit(record: CaseRecord, { experiment }: Result): string
     return trials > 0 ? [formatPercent(correct / trials)] : [];
   });
   const seconds = unit.seconds.first + unit.seconds.resume;
-  return `ok ${record.id}: held-out loss ${loss.toFixed(4)}, answered ${answered.join(" and ")}, ` +
-    formatSeconds(seconds);
+  return [
+    `ok ${record.id}: held-out loss ${loss.toFixed(4)}`,
+    ...(answered.length > 0 ? [`answered ${answered.join(" and ")}`] : []),
+    formatSeconds(seconds),
+  ].join(", ");
 }
