@@ -90,17 +90,23 @@ export interface SelectionBindings {
   readonly indices: BufferSlice;
   /** u32 `[heads, P]`, written. */
   readonly slots: BufferSlice;
-  /** Needed when the selection gathers, like the rest: `[heads, N, d]`. */
+  /** Queries `[heads, N, d]`; needed when the selection gathers, like all below. */
   readonly q?: BufferSlice;
+  /** Keys `[heads, N, d]`. */
   readonly k?: BufferSlice;
+  /** Values `[heads, N, d]`. */
   readonly v?: BufferSlice;
-  /** `[heads, P - N, d]`. */
+  /** Pooled queries `[heads, P - N, d]`. */
   readonly pooledQ?: BufferSlice;
+  /** Pooled keys `[heads, P - N, d]`. */
   readonly pooledK?: BufferSlice;
+  /** Pooled values `[heads, P - N, d]`. */
   readonly pooledV?: BufferSlice;
-  /** `[heads, S, d]`, written. */
+  /** Gathered queries `[heads, S, d]`, written. */
   readonly gatheredQ?: BufferSlice;
+  /** Gathered keys `[heads, S, d]`, written. */
   readonly gatheredK?: BufferSlice;
+  /** Gathered values `[heads, S, d]`, written. */
   readonly gatheredV?: BufferSlice;
 }
 
