@@ -196,6 +196,8 @@ const TILINGS = chooseCases(
     tileColumns: 32,
   })),
   (_, i) => i === 0,
+  // Each number of subgroups, blocks and stages.
+  (_, i) => i % 3 === 0,
 );
 
 Deno.test({
