@@ -52,13 +52,18 @@ export function experimentSection(result: Result, prefix: string): Section | nul
         {record.units.length > 0 && <Findings {...props} />}
         {record.units.length > 0 && <Arms record={record} />}
         {record.units.length > 0 && <Losses {...props} />}
-        {record.units.length > 0 && <Needles {...props} />}
+        {testsNeedles(record) && <Needles {...props} />}
         {record.units.length > 0 && <Times record={record} />}
         <Power />
         <Registration record={record} />
       </>
     ),
   };
+}
+
+/** Whether any model was asked for needles. */
+function testsNeedles({ units }: ExperimentRecord): boolean {
+  return units.some(({ evaluations }) => evaluations.some(({ needles }) => needles.length > 0));
 }
 
 function leadText(record: ExperimentRecord): string {
@@ -168,7 +173,11 @@ function Arms({ record }: { record: ExperimentRecord }): JSX.Element {
       best[0].loss!.toFixed(4)
     } nats a token, the highest that of ${best[best.length - 1].arm}, ${
       best[best.length - 1].loss!.toFixed(4)
-    }. Shares of prompts come with Wilson's 95 % interval, which says nothing of other seeds.`;
+    }.` +
+      (testsNeedles(record)
+        ? " Shares of prompts come with Wilson's 95 % interval, which says nothing of other seeds."
+        : "");
+  const needles = testsNeedles(record);
   return (
     <Block title="Each arm before the dense resume and after it" text={text}>
       <Table
@@ -178,20 +187,28 @@ function Arms({ record }: { record: ExperimentRecord }): JSX.Element {
           { title: "Seeds", numeric: true },
           { title: "Loss at the switch", numeric: true },
           { title: "Loss at the end", numeric: true },
-          { title: "One needle at the switch", numeric: true },
-          { title: "One needle at the end", numeric: true },
-          { title: "With keys at the switch", numeric: true },
-          { title: "With keys at the end", numeric: true },
+          ...(needles
+            ? [
+              { title: "One needle at the switch", numeric: true },
+              { title: "One needle at the end", numeric: true },
+              { title: "With keys at the switch", numeric: true },
+              { title: "With keys at the end", numeric: true },
+            ]
+            : []),
         ]}
         rows={ends.map(({ arm, seeds, loss, answers }, i) => [
           arm,
           String(seeds),
           switches[i].loss?.toFixed(4) ?? ABSENT,
           loss?.toFixed(4) ?? ABSENT,
-          share(switches[i].answers["one-needle"]),
-          share(answers["one-needle"]),
-          share(switches[i].answers["keyed-needles"]),
-          share(answers["keyed-needles"]),
+          ...(needles
+            ? [
+              share(switches[i].answers["one-needle"]),
+              share(answers["one-needle"]),
+              share(switches[i].answers["keyed-needles"]),
+              share(answers["keyed-needles"]),
+            ]
+            : []),
         ])}
       />
     </Block>
