@@ -117,6 +117,11 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "moba portable d=32 f16",
     "gathered queries backward, queries, d=32 f16",
   ],
+  gathered_queries_turn_backward_key_value_portable: [
+    "moba portable in turns d=64 f16",
+    "gathered queries backward, keys and values, d=64 f16",
+  ],
+  round_sums: ["moba portable in turns d=64 f16", "round dK or dV of turns"],
   compressed_keys_forward_matrix: [
     "nsa matrix d=64 f16",
     "compressed keys attention rows on matrix units d=64",

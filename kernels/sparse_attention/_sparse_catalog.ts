@@ -31,6 +31,9 @@ import { windowWalk } from "./sliding_window/window_walk.ts";
 
 const ROWS = 300;
 
+/** A limit of bindings that the entries of so many queries exceed, and no other buffer. */
+const TURN_BYTES = 2 ** 18;
+
 const LISTS = bigBirdLists({
   heads: 2,
   rows: ROWS,
@@ -195,9 +198,26 @@ function blockLayers(): CatalogEntry[] {
       await layer.compile!(gpu, { shape, direction: "forward-backward", options });
     },
   }));
+  // A limit of bindings that takes the entries of some queries at a time.
+  const turned = ([
+    ["portable", 32, { maxBindingBytes: TURN_BYTES }],
+    ["matrix", 64, { ...MATRIX_UNITS, maxBindingBytes: TURN_BYTES }],
+  ] as const).flatMap(([name, block, capabilities]) => {
+    const shared = { headDim: 64, dtype: "f16", capabilities } as const;
+    return [
+      entry(`${name} in turns`, { ...shared, options: { block, topk: 4 } }),
+      entry(`${name} in turns, 2 heads on 1`, {
+        ...shared,
+        options: { ...branches, block },
+        kvHeads: 1,
+        layer: nsa,
+      }),
+    ];
+  });
   return [
     ...portable,
     ...matrix,
+    ...turned,
     ...ahead,
     entry("own blocks", { headDim: 32, dtype: "f32", options: { block: 32, topk: 1 } }),
   ];

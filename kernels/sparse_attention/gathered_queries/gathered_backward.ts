@@ -15,6 +15,14 @@ import { type BoundGathered, type GatheredMemory, headRanges } from "./gathered_
 import { apartShape, type GatheredPlan } from "./gathered_plan.ts";
 import { gatheredWalk } from "./gathered_walk.ts";
 import { bindGather, bindMergeGradients, bindStatistics } from "./packing.ts";
+import {
+  bindRoundSums,
+  bindTurnSums,
+  listsOfTurn,
+  numbersOfTurn,
+  rowsOfTurn,
+  turnsOf,
+} from "./turns.ts";
 
 /** The shaders of the two tiled passes. */
 export function gradientSources(plan: GatheredPlan): ApartSources {
@@ -49,7 +57,7 @@ export async function bindGatheredBackward(
   const { sizes, headDim, dtype, gradients } = plan;
   const { lists, scratch } = b.memory;
   const { own, destroy } = collectOwned();
-  const sources = gradientSources(plan);
+  const shaders = gradientSources(plan);
   const dispatches: Dispatch[] = [];
   try {
     const delta = own(
@@ -63,62 +71,85 @@ export async function bindGatheredBackward(
     );
     dispatches.push(...delta.dispatches);
     const [query, keyValue] = await Promise.all(
-      [sources.query, sources.keyValue].map((source) => createPipeline(gpu, source)),
+      [shaders.query, shaders.keyValue].map((source) => createPipeline(gpu, source)),
     );
-    const walk = gatheredWalk(sizes, { heads: 1, tables: lists.tables });
-    const walkBuffers = own(await walk.create(gpu, gradients!.tiles.query));
-    for (const range of headRanges(plan)) {
-      const shared = { sizes, headDim, dtype, range };
-      const gather = own(
-        await bindGather(gpu, {
-          ...shared,
-          sources: lists.sources,
-          tensors: [[b.q, scratch.queries], [b.outputGradient, scratch.outputGradients]],
-        }),
+    const sums = plan.rounds
+      ? [scratch.keySums, scratch.valueSums] as const
+      : [b.keyGradient, b.valueGradient] as const;
+    for (const turn of turnsOf(plan)) {
+      const { tables, sources, places } = listsOfTurn(plan, turn, lists);
+      const [rows, numbers] = [rowsOfTurn(plan, turn), numbersOfTurn(plan, turn)];
+      const walk = gatheredWalk(sizes, { heads: 1, tables, turn });
+      const walkBuffers = own(await walk.create(gpu, gradients!.tiles.query));
+      for (const range of headRanges(plan)) {
+        const shared = { sizes, headDim, dtype, range };
+        const gather = own(
+          await bindGather(gpu, {
+            ...shared,
+            sources,
+            tensors: [
+              [rows(b.q), scratch.queries],
+              [rows(b.outputGradient), scratch.outputGradients],
+            ],
+          }),
+        );
+        const statistics = own(
+          await bindStatistics(gpu, {
+            sizes,
+            range,
+            sources,
+            lse: numbers(b.lse),
+            delta: numbers(b.delta),
+            entryLse: scratch.entryLse,
+            entryDelta: scratch.entryDelta,
+          }),
+        );
+        const merge = own(
+          await bindMergeGradients(gpu, {
+            ...shared,
+            turn,
+            places,
+            entryGradients: scratch.results,
+            queryGradient: rows(b.queryGradient),
+          }),
+        );
+        const summed = own(await bindTurnSums(gpu, plan, { turn, range, sums, scratch }));
+        const tiled = bindApartBackward(gpu, gradients!, {
+          shape: apartShape(plan, range.heads),
+          pipelines: { query, keyValue },
+          buffers: {
+            q: scratch.queries,
+            k: b.k,
+            v: b.v,
+            outputGradient: scratch.outputGradients,
+            lse: scratch.entryLse,
+            delta: scratch.entryDelta,
+            queryGradient: scratch.results,
+            keyGradient: summed.part[0],
+            valueGradient: summed.part[1],
+            scratch,
+          },
+          walk: walkBuffers.slices(range.firstHead),
+          own,
+        });
+        dispatches.push(
+          ...gather.dispatches,
+          ...statistics.dispatches,
+          ...summed.clear,
+          ...tiled,
+          ...summed.add,
+          ...merge.dispatches,
+        );
+      }
+    }
+    if (plan.rounds) {
+      const round = own(
+        await bindRoundSums(gpu, plan, [
+          [scratch.keySums, b.keyGradient],
+          [scratch.valueSums, b.valueGradient],
+        ]),
       );
-      const statistics = own(
-        await bindStatistics(gpu, {
-          sizes,
-          range,
-          sources: lists.sources,
-          lse: b.lse,
-          delta: b.delta,
-          entryLse: scratch.entryLse,
-          entryDelta: scratch.entryDelta,
-        }),
-      );
-      const merge = own(
-        await bindMergeGradients(gpu, {
-          ...shared,
-          places: lists.places,
-          entryGradients: scratch.results,
-          queryGradient: b.queryGradient,
-        }),
-      );
-      const tiled = bindApartBackward(gpu, gradients!, {
-        shape: apartShape(plan, range.heads),
-        pipelines: { query, keyValue },
-        buffers: {
-          q: scratch.queries,
-          k: b.k,
-          v: b.v,
-          outputGradient: scratch.outputGradients,
-          lse: scratch.entryLse,
-          delta: scratch.entryDelta,
-          queryGradient: scratch.results,
-          keyGradient: b.keyGradient,
-          valueGradient: b.valueGradient,
-          scratch,
-        },
-        walk: walkBuffers.slices(range.firstHead),
-        own,
-      });
-      dispatches.push(
-        ...gather.dispatches,
-        ...statistics.dispatches,
-        ...tiled,
-        ...merge.dispatches,
-      );
+      dispatches.push(...round.dispatches);
     }
   } catch (error) {
     destroy();

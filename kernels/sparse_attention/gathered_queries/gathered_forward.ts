@@ -11,6 +11,7 @@ import { collectOwned } from "../../gpu/owned.ts";
 import type { GatheredPlan } from "./gathered_plan.ts";
 import { gatheredWalk } from "./gathered_walk.ts";
 import { bindGather, bindLists, bindMergeOutputs, type HeadRange } from "./packing.ts";
+import { listsOfTurn, numbersOfTurn, rowsOfTurn, turnsOf } from "./turns.ts";
 
 /** Buffers by the names of a plan's `listBytes` or `scratchBytes`. */
 export type GatheredBuffers = Readonly<Record<string, BufferSlice>>;
@@ -90,42 +91,41 @@ export async function bindGatheredForward(
   const ranges = headRanges(plan);
   try {
     const { bits, before, queries, results, entryLse } = scratch;
-    const buffers = {
-      lists: lists.lists,
-      tables: lists.tables,
-      sources: lists.sources,
-      places: lists.places,
-      bits,
-      before,
-    };
-    dispatches.push(...own(await bindLists(gpu, { sizes, buffers, ranges })).dispatches);
-    const kernels = new Map<number, Awaited<ReturnType<typeof createLaunch>>>();
-    for (const range of ranges) {
-      const shared = { sizes, headDim, dtype, range };
-      let kernel = kernels.get(range.heads);
-      if (!kernel) {
-        kernel = own(await createForward(gpu, plan, { heads: range.heads, tables: lists.tables }));
-        kernels.set(range.heads, kernel);
-        if (kernel.readRestarts) counters.push(kernel.readRestarts);
+    for (const turn of turnsOf(plan)) {
+      const mine = listsOfTurn(plan, turn, lists);
+      const [rows, numbers] = [rowsOfTurn(plan, turn), numbersOfTurn(plan, turn)];
+      const buffers = { ...mine, bits, before };
+      dispatches.push(...own(await bindLists(gpu, { sizes, buffers, ranges, turn })).dispatches);
+      const { tables, sources, places } = mine;
+      const kernels = new Map<number, Awaited<ReturnType<typeof createLaunch>>>();
+      for (const range of ranges) {
+        const shared = { sizes, headDim, dtype, range };
+        let kernel = kernels.get(range.heads);
+        if (!kernel) {
+          kernel = own(await createForward(gpu, plan, { heads: range.heads, tables, turn }));
+          kernels.set(range.heads, kernel);
+          if (kernel.readRestarts) counters.push(kernel.readRestarts);
+        }
+        const gather = own(
+          await bindGather(gpu, { ...shared, sources, tensors: [[rows(q), queries]] }),
+        );
+        const merge = own(
+          await bindMergeOutputs(gpu, {
+            ...shared,
+            turn,
+            places,
+            entryOutputs: results,
+            entryLse,
+            output: rows(output),
+            lse: numbers(lse),
+          }),
+        );
+        dispatches.push(
+          ...gather.dispatches,
+          ...kernel.bind([queries, k, v, results, entryLse], range.firstHead),
+          ...merge.dispatches,
+        );
       }
-      const gather = own(
-        await bindGather(gpu, { ...shared, sources: lists.sources, tensors: [[q, queries]] }),
-      );
-      const merge = own(
-        await bindMergeOutputs(gpu, {
-          ...shared,
-          places: lists.places,
-          entryOutputs: results,
-          entryLse,
-          output,
-          lse,
-        }),
-      );
-      dispatches.push(
-        ...gather.dispatches,
-        ...kernel.bind([queries, k, v, results, entryLse], range.firstHead),
-        ...merge.dispatches,
-      );
     }
   } catch (error) {
     destroy();
@@ -140,13 +140,17 @@ export async function bindGatheredForward(
   };
 }
 
-/** Compiles attention over the entries of some heads. */
+/** Compiles attention over the entries of some heads in a turn. */
 export function createForward(
   gpu: Gpu,
   { forward, sizes }: GatheredPlan,
-  { heads, tables }: { readonly heads: number; readonly tables: BufferSlice },
+  { heads, tables, turn }: {
+    readonly heads: number;
+    readonly tables: BufferSlice;
+    readonly turn: number;
+  },
 ) {
-  const walk = gatheredWalk(sizes, { heads, tables });
+  const walk = gatheredWalk(sizes, { heads, tables, turn });
   const share = heads / forward.heads;
   const ranges = forward.ranges.map((range) => ({ ...range, flops: range.flops * share }));
   return createLaunch(gpu, { ...forward, heads, walk, ranges }, {

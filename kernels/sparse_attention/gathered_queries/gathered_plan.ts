@@ -7,6 +7,8 @@
  * query's entries in the order of blocks. In the backward pass entries have the log-sum-exp and delta of
  * their query, so dK and dV are sums over a block's list, and dQ is added by a merge.
  *
+ * Where the entries of a key head do not fit a binding, queries come in turns (`turns.ts`).
+ *
  * On matrix units the gradients of scores go through memory, a range of entries at a time: for each
  * entry the keys of its block.
  *
@@ -27,7 +29,13 @@ import {
   whyNotApart,
 } from "../apart/apart_plan.ts";
 import { gatheredWalk } from "./gathered_walk.ts";
-import { type BlockSelection, type ListSizes, listSizes } from "./list_sizes.ts";
+import {
+  type BlockSelection,
+  bytesOfTurns,
+  type ListSizes,
+  listSizes,
+  turnUnit,
+} from "./list_sizes.ts";
 import { listBytes } from "./packing.ts";
 
 /** What to plan for: one block of heads. */
@@ -52,6 +60,8 @@ export type GatheredBytes = Readonly<Record<string, number>>;
 /** Everything that is known without a device. */
 export interface GatheredPlan extends GatheredOptions {
   readonly sizes: ListSizes;
+  /** Whether dK and dV are sums of turns in f32 that are rounded at the end. */
+  readonly rounds: boolean;
   /** Key heads of a dispatch; the last ones may be fewer. */
   readonly groupHeads: number;
   readonly forward: DenseAttentionPlan;
@@ -79,31 +89,46 @@ export function planGathered(
 ): GatheredPlan {
   const { heads, rows, headDim, dtype, block, group = 1, backward } = options;
   const kernel = kernelOf(gpu, options);
-  const sizes = listSizes(options, { least: LEAST_ROWS[kernel] });
-  const { packed } = sizes;
-  const lists = listBytes(sizes);
   const limit = Math.min(gpu.capabilities.maxBindingBytes, gpu.capabilities.maxBufferBytes);
+  const sizes = fittingSizes(options, { kernel, limit });
+  const { packed, turns } = sizes;
+  const lists = listBytes(sizes);
+  const ofTurn = turnBytes(sizes, { headDim, dtype });
   const perHead: Record<string, number> = {
     "lists of blocks": lists.lists,
-    "bits of lists": lists.bits,
-    "gathered queries": packed * headDim * bytesPerElement(dtype),
-    "results of entries": packed * headDim * 4,
+    ...ofTurn,
     ...kernel === "matrix" && backward && {
       "partial sums of keys and values": 2 * paddedKeys(rows) * headDim * 4,
       "gradients of scores": LEAST_ROWS.matrix * 4 * block * 2,
     },
   };
+  const sums = heads * rows * headDim * 4;
+  // dK and dV of several turns are added in f32.
+  const { keyResultType = dtype } = options;
+  const rounds = turns.length > 1 && keyResultType !== "f32";
+  const turnSums = backward && turns.length > 1
+    ? {
+      turnKeyGradients: sums,
+      turnValueGradients: sums,
+      ...rounds && { keySums: sums, valueSums: sums },
+    }
+    : {};
+  if (Object.keys(turnSums).length > 0) perHead["sums of dK of all key heads"] = sums;
   for (const [name, bytes] of Object.entries(perHead)) {
     const all = name === "lists of blocks" ? bytes * heads : bytes;
     if (all <= limit) continue;
     const excess = showExcess(all, limit);
+    const fewest = turns.length > 1 && name in ofTurn
+      ? ` for ${turns[0].end} queries at a time`
+      : "";
     throw new RangeError(
-      `plan attention over gathered queries: ${name} need a binding of ${excess.bytes}; the limit ` +
-        `is ${excess.limit}`,
+      `plan attention over gathered queries: ${name}${fewest} need a binding of ${excess.bytes}; ` +
+        `the limit is ${excess.limit}`,
     );
   }
+  const ofAll = ["lists of blocks", "sums of dK of all key heads"];
   const fitting = Object.entries(perHead).flatMap(([name, bytes]) =>
-    name === "lists of blocks" ? [] : [Math.floor(Math.min(limit, MOST_PACKED_BYTES) / bytes)]
+    ofAll.includes(name) ? [] : [Math.floor(Math.min(limit, MOST_PACKED_BYTES) / bytes)]
   );
   const most = Math.max(1, Math.min(heads, ...fitting));
   const groupHeads = Math.ceil(heads / Math.ceil(heads / most));
@@ -124,6 +149,8 @@ export function planGathered(
   const statistic = 4 * packed * groupHeads;
   return {
     ...options,
+    keyResultType: turns.length > 1 ? "f32" : options.keyResultType,
+    rounds,
     kernel,
     sizes,
     groupHeads,
@@ -131,8 +158,8 @@ export function planGathered(
     gradients,
     listBytes: {
       lists: heads * lists.lists,
-      tables: heads * lists.tables,
-      sources: heads * lists.sources,
+      tables: bytesOfTurns(sizes, heads * lists.tables),
+      sources: bytesOfTurns(sizes, heads * lists.sources),
       places: heads * lists.places,
     },
     scratchBytes: {
@@ -143,9 +170,47 @@ export function planGathered(
       entryLse: statistic,
       ...backward && { outputGradients: elements, entryDelta: statistic },
       ...gradients && apartScratch(gradients, shape),
+      ...turnSums,
     },
     group,
   };
+}
+
+/** Bytes of one key head of what the entries of a turn need, by name. */
+function turnBytes(
+  sizes: ListSizes,
+  { headDim, dtype }: Pick<GatheredOptions, "headDim" | "dtype">,
+): Record<string, number> {
+  return {
+    "bits of lists": listBytes(sizes).bits,
+    "gathered queries": sizes.packed * headDim * bytesPerElement(dtype),
+    "results of entries": sizes.packed * headDim * 4,
+  };
+}
+
+/** Sizes with all queries in one turn where a binding takes its entries, else in as few as have room. */
+function fittingSizes(
+  options: GatheredOptions,
+  { kernel, limit }: { readonly kernel: DenseKernel; readonly limit: number },
+): ListSizes {
+  const { rows, block } = options;
+  const least = LEAST_ROWS[kernel];
+  const unit = turnUnit(block);
+  const most = (sizes: ListSizes) => Math.max(...Object.values(turnBytes(sizes, options)));
+  let sizes = listSizes(options, { least });
+  if (most(sizes) <= limit) return sizes;
+  const budget = Math.min(limit, MOST_PACKED_BYTES);
+  const cut = (count: number) => {
+    const turnRows = Math.ceil(rows / count / unit) * unit;
+    return listSizes(options, { least, turnRows });
+  };
+  // Lists end in part of a tile, so twice as many turns need more than half of the bytes.
+  let count = 1;
+  while (most(sizes) > budget && Math.ceil(rows / count / unit) > 1) {
+    count = Math.max(count + 1, Math.ceil(count * 1.1));
+    sizes = cut(count);
+  }
+  return sizes;
 }
 
 /** The passes over entries and keys of some heads, as attention between different tensors. */
@@ -162,7 +227,7 @@ export function apartShape(
     keys: sizes.rows,
     width: sizes.block,
     tileRows: sizes.tileRows,
-    pairs: sizes.pairs,
+    pairs: sizes.turnPairs,
     headDim,
     dtype,
     flopsPerDispatch: flopsPerDispatch,

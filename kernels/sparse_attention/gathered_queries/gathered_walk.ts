@@ -8,6 +8,10 @@
  * mask of the own block, and true for all later queries. Lists begin at multiples of `tileRows`; entries
  * past a list's end have an unbounded log-sum-exp and dO of zero.
  *
+ * Where queries come in turns (`turns.ts`), lists of blocks before a turn's first query begin with later
+ * queries, which see all of the block. The walk places the start of such a list as far back as the block's
+ * own queries would take, so that the same comparison holds; sums of u32 numbers wrap around.
+ *
  * @module
  */
 import type { TileWalk, WalkTile } from "../../dense_attention/tile_walk.ts";
@@ -25,22 +29,30 @@ const PARAMS = {
   tiles: "u32",
 } as const;
 
+/** Of a walk over one of several turns. */
+const TURN_PARAMS = { ...PARAMS, firstBlock: "u32" } as const;
+
 /**
  * The walk over the lists of some key heads.
  *
  * @param options `heads`: key heads of a dispatch. `tables`: where tiles and lists begin, of all key
- * heads of a block; a plan needs none.
+ * heads of a block; a plan needs none. `turn`: whose lists these are, default the first.
  */
 export function gatheredWalk(
   sizes: ListSizes,
-  { heads, tables }: { readonly heads: number; readonly tables?: BufferSlice },
+  { heads, tables, turn = 0 }: {
+    readonly heads: number;
+    readonly tables?: BufferSlice;
+    readonly turn?: number;
+  },
 ): TileWalk {
-  const { block, blocks, packed, tileRows, group, entries } = sizes;
+  const { block, blocks, packed, tileRows, group, entries, turns } = sizes;
+  const turned = turns.length > 1;
   return {
     apart: true,
     name: `blocks of ${block} keys`,
     kind: "gathered queries",
-    pairs: heads * sizes.pairs,
+    pairs: heads * sizes.turnPairs,
     heads,
     listBytes: () => 0,
     bindings: ["uniform", "read"],
@@ -51,22 +63,26 @@ export function gatheredWalk(
     tilePairs: (_, { ownRows, own }) =>
       heads * ownRows * (own === "queries" ? block : entries * group / blocks),
     longKeys: 0,
-    pairsWithin: () => heads * sizes.pairs,
-    code: (tile, binding) => gatheredCode(tile, { binding, group, tileRows }),
+    pairsWithin: () => heads * sizes.turnPairs,
+    code: (tile, binding) => gatheredCode(tile, { binding, group, tileRows, turned }),
     create: (gpu) => {
       const uniforms = new Map<number, GPUBuffer>();
       return Promise.resolve({
         slices: (firstHead) => {
           let uniform = uniforms.get(firstHead);
           if (!uniform) {
-            uniform = createParams(gpu, PARAMS, {
+            const params = {
               firstHead,
               keys: sizes.rows,
               packed,
               block,
               blocks,
               tiles: packed / tileRows,
-            });
+            };
+            const firstBlock = turns[turn].first / block;
+            uniform = turned
+              ? createParams(gpu, TURN_PARAMS, { ...params, firstBlock })
+              : createParams(gpu, PARAMS, params);
             uniforms.set(firstHead, uniform);
           }
           return [slice(uniform), tables!];
@@ -79,10 +95,11 @@ export function gatheredWalk(
 
 function gatheredCode(
   { ownRows, columns, own }: WalkTile,
-  { binding, group, tileRows }: {
+  { binding, group, tileRows, turned }: {
     readonly binding: number;
     readonly group: number;
     readonly tileRows: number;
+    readonly turned: boolean;
   },
 ): string {
   const queries = own === "queries";
@@ -90,6 +107,11 @@ function gatheredCode(
   const keyAt = (entry: string) => group === 1 ? entry : `(${entry}) / ${group}u`;
   const keysAt = (entry: string) => group === 1 ? entry : `(${entry}) / vec4u(${group}u)`;
   const entryOf = (key: string) => group === 1 ? key : `(${key}) * ${group}u`;
+  const ownBlock = "first / walkParams.block";
+  const ownEntry = `start + ${entryOf("first - origin")} / ${columns}u * ${columns}u`;
+  const seeing = turned
+    ? `select(start, ${ownEntry}, ${ownBlock} >= walkParams.firstBlock)`
+    : ownEntry;
   const heads = queries
     ? wgsl`
       fn ownHead(head: u32) -> u32 { return head * walkParams.packed; }
@@ -112,7 +134,9 @@ function gatheredCode(
         let table = tableOf(head);
         let block = walkTables[table + first / ${tileRows}u];
         if (block == 0xffffffffu) { return Walk(0u, 0u, 0u); }
-        let start = walkTables[table + walkParams.tiles + block];
+        let start = walkTables[table + walkParams.tiles + block]${
+      turned ? " - skipped(block)" : ""
+    };
         let origin = block * walkParams.block;
         let last = ${keyAt(`first + ${ownRows - 1}u - start`)};
         let seen = min(min(last + 1u, walkParams.block), walkParams.keys - origin);
@@ -157,13 +181,15 @@ function gatheredCode(
         let start = walkTables[table];
         let past = walkTables[table + walkParams.blocks];
         let origin = first / walkParams.block * walkParams.block;
-        let seeing = start + ${entryOf("first - origin")} / ${columns}u * ${columns}u;
+        let seeing = ${seeing};
         let visited = max(seeing, begin);
         let rows = max(min(past, end), visited) - visited;
         let whole = (rows + ${columns - 1}u) / ${columns}u * ${columns}u;
         let earlier = seeing < begin;
         let later = past > end;
-        return Walk(origin, start, visited, whole, earlier, later);
+        return Walk(origin, ${
+      turned ? `start - skipped(${ownBlock})` : "start"
+    }, visited, whole, earlier, later);
       }
       fn walkOrigin(walk: Walk, query: u32) -> u32 { return walk.origin; }
       fn walkedRow(walk: Walk, at: u32) -> u32 { return walk.first + at; }
@@ -179,6 +205,14 @@ function gatheredCode(
         return own - walk.origin <= ${keyAt("column + 15u - walk.start")};
       }
     `;
+  const firstBlock =
+    "\n  firstBlock: u32, // the first that a query of this turn may have as its own";
+  const skipped = wgsl`
+    // Entries of a block's own queries, where these are in an earlier turn.
+    fn skipped(block: u32) -> u32 {
+      return select(0u, walkParams.block * ${group}u, block < walkParams.firstBlock);
+    }
+  `;
   return wgsl`
 
     // The walk of gathered queries: gathered_walk.ts.
@@ -188,7 +222,7 @@ function gatheredCode(
       packed: u32,    // entries of a head
       block: u32,     // keys of a block
       blocks: u32,    // blocks of a head
-      tiles: u32,     // tiles of entries of a head
+      tiles: u32,     // tiles of entries of a head${turned ? firstBlock : ""}
     }
     @group(0) @binding(${binding}) var<uniform> walkParams: WalkParams;
     // Of each head the block of each tile, then where each block's list starts, then where it ends.
@@ -196,7 +230,7 @@ function gatheredCode(
     fn tableOf(head: u32) -> u32 {
       return (walkParams.firstHead + head) * (walkParams.tiles + 2u * walkParams.blocks);
     }
-    ${heads}
+    ${turned ? `${skipped}\n${heads}` : heads}
     ${body}
     fn walkedMask(walk: Walk, at: u32) -> u32 { return 0u; }
   `;

@@ -26,6 +26,7 @@ import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
 import type { ListSizes } from "./list_sizes.ts";
+import { codeOfTurn } from "./turn_code.ts";
 
 const LIST_PARAMS = {
   rows: "u32",
@@ -78,10 +79,10 @@ export interface ListBuffers {
   readonly places: BufferSlice;
 }
 
-/** Bytes of one key head of each of {@linkcode ListBuffers}. */
+/** Bytes of one key head of each of {@linkcode ListBuffers}; of one turn, but for lists and places. */
 export function listBytes(sizes: ListSizes): Record<keyof ListBuffers, number> {
-  const { rows, count, blocks, packed, tileRows } = sizes;
-  const words = 4 * blocks * Math.ceil(rows / 32);
+  const { rows, count, blocks, packed, tileRows, turns } = sizes;
+  const words = 4 * blocks * Math.ceil(turns[0].end / 32);
   const lists = 4 * rows * count;
   return {
     lists,
@@ -108,10 +109,10 @@ export function foldGroups(groups: number): readonly [x: number, y: number] {
 const LIST_PASSES = ["clear", "mark", "count", "start", "place"] as const;
 
 /** The shader of a pass of the lists. */
-function listSource(entryPoint: typeof LIST_PASSES[number]): PipelineSource {
+function listSource(entryPoint: typeof LIST_PASSES[number], code: string): PipelineSource {
   return {
     label: `lists of queries: ${entryPoint}`,
-    code: listsCode,
+    code,
     entryPoint,
     bindings: ["read", ...Array<"read-write">(5).fill("read-write"), "uniform"],
   };
@@ -124,20 +125,24 @@ export async function bindLists(
     readonly sizes: ListSizes;
     readonly buffers: ListBuffers;
     readonly ranges: readonly HeadRange[];
+    /** Whose lists: the buffers are those of the turn. Default the first. */
+    readonly turn?: number;
   },
 ): Promise<Bound> {
-  const { sizes, buffers, ranges } = options;
-  const { rows, count, blocks, group, packed, tileRows } = sizes;
-  const words = Math.ceil(rows / 32);
+  const { sizes, buffers, ranges, turn = 0 } = options;
+  const { rows, count, blocks, group, packed, tileRows, turns } = sizes;
+  const queries = turns[turn].end - turns[turn].first;
+  const words = Math.ceil(queries / 32);
+  const code = codeOfTurn(listsCode, turns, turn);
   const pipelines = await Promise.all(
-    LIST_PASSES.map((pass) => createPipeline(gpu, listSource(pass))),
+    LIST_PASSES.map((pass) => createPipeline(gpu, listSource(pass, code))),
   );
   const uniforms: GPUBuffer[] = [];
   const groupsOf = {
     clear: blocks * words / 256,
-    mark: rows / 256,
+    mark: queries / 256,
     count: blocks,
-    place: rows / 256,
+    place: queries / 256,
   };
   const { lists, bits, before, tables, sources, places } = buffers;
   const dispatches = ranges.flatMap(({ firstHead, heads }) =>
@@ -264,12 +269,14 @@ interface Merge {
   readonly headDim: number;
   readonly dtype: DType;
   readonly range: HeadRange;
+  /** Whose queries: buffers begin at its first one. Default the first. */
+  readonly turn?: number;
   readonly places: BufferSlice;
 }
 
 async function bindMerge(
   gpu: Gpu,
-  { sizes, headDim, dtype, range, places }: Merge,
+  { sizes, headDim, dtype, range, turn = 0, places }: Merge,
   given: {
     readonly label: string;
     readonly code: string;
@@ -277,14 +284,15 @@ async function bindMerge(
     readonly kinds: readonly ("read" | "read-write")[];
   },
 ): Promise<Bound> {
-  const { rows, count, group, packed } = sizes;
+  const { rows, count, group, packed, turns } = sizes;
   const pipeline = await createPipeline(gpu, {
     label: given.label,
-    code: given.code + generateElements(headDim, dtype),
+    code: codeOfTurn(given.code, turns, turn) + generateElements(headDim, dtype),
     bindings: ["read", ...given.kinds, "uniform"],
   });
   const perRow = headDim / (dtype === "f16" ? 8 : 4);
-  const [x, y] = foldGroups(Math.ceil(rows * perRow / 256));
+  const queries = turns[turn].end - turns[turn].first;
+  const [x, y] = foldGroups(Math.ceil(queries * perRow / 256));
   const { firstHead, heads } = range;
   const uniform = createParams(gpu, MERGE_PARAMS, {
     rows,

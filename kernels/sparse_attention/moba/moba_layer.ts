@@ -31,6 +31,7 @@ import type {
   StagePlan,
 } from "../../implementation.ts";
 import { directionParts, requireLayerInputs } from "../../layer_inputs.ts";
+import { cutHeads, fittingHeads } from "../head_blocks.ts";
 import { mostBytes, sum, totalPlan } from "../../layer_plan.ts";
 import { bindGatheredBackward, gradientSources } from "../gathered_queries/gathered_backward.ts";
 import {
@@ -39,6 +40,7 @@ import {
   type GatheredMemory,
 } from "../gathered_queries/gathered_forward.ts";
 import { BLOCK_UNIT, type GatheredPlan, planGathered } from "../gathered_queries/gathered_plan.ts";
+import { describeTurns } from "../gathered_queries/turns.ts";
 import { bindSelection, planSelection, type SelectionPlan } from "../selectors/block_selection.ts";
 
 /** Blocks of the layer: those that a query selects, its own included. */
@@ -77,33 +79,31 @@ export function planBlockLayer(
   const { heads, context: rows, headDim, dtype } = shape;
   const parts = directionParts(direction);
   const { block, count } = effective(options, rows);
-  const headBlock = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
-  const blocks: BlockPlan[] = [];
-  for (let first = 0; first < heads; first += headBlock) {
-    const own = Math.min(headBlock, heads - first);
-    blocks.push({
+  const planBlock = (own: number): BlockPlan => ({
+    heads: own,
+    selection: planSelection(gpu.capabilities, {
       heads: own,
-      selection: planSelection(gpu.capabilities, {
-        heads: own,
-        group: 1,
-        rows,
-        headDim,
-        dtype,
-        block,
-        count,
-      }),
-      gathered: planGathered(gpu, {
-        heads: own,
-        rows,
-        headDim,
-        dtype,
-        block,
-        count,
-        backward: parts.backward,
-        flopsPerDispatch: options.flopsPerDispatch,
-      }),
-    });
-  }
+      group: 1,
+      rows,
+      headDim,
+      dtype,
+      block,
+      count,
+    }),
+    gathered: planGathered(gpu, {
+      heads: own,
+      rows,
+      headDim,
+      dtype,
+      block,
+      count,
+      backward: parts.backward,
+      flopsPerDispatch: options.flopsPerDispatch,
+    }),
+  });
+  const most = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
+  const headBlock = fittingHeads(planBlock, { most, group: 1 });
+  const blocks = cutHeads(heads, headBlock).map(planBlock);
   return { plan: describe(blocks, { shape, direction }, headBlock), blocks };
 }
 
@@ -133,7 +133,9 @@ function describe(
       name: "attention",
       flops: 2 * product,
       bytes: denseForwardBytes(size) + 4 * heads * rows + lists,
-      variant: `${forward.variant.split(",")[0]}, lists padded to ${padding} × the entries`,
+      variant: `${forward.variant.split(",")[0]}, lists padded to ${padding} × the entries${
+        describeTurns(sizes)
+      }`,
     });
   }
   const names = ["q", "k", "v", "output"];

@@ -47,14 +47,14 @@ Deno.test("moba plans its pairs exactly and refuses what it cannot run, in one l
   }
   // No more blocks than there are: two blocks of 64 in a context of 100.
   assert.ok(plan({ block: 64, topk: 1000 }, { context: 100 }));
-  const narrow = { ...DESK, capabilities: { ...DESK.capabilities, maxBindingBytes: 2 ** 22 } };
+  const narrow = { ...DESK, capabilities: { ...DESK.capabilities, maxBindingBytes: 2 ** 21 } };
   assert.throws(
     () =>
       moba.plan(narrow, {
         shape: { ...shape, heads: 1, context: 8192 },
-        options: { block: 512, topk: 3 },
+        options: { block: 4096, topk: 2 },
       }),
-    /^RangeError: plan attention over gathered queries: gathered queries need a binding of [\d.]+ MiB; the limit is 4 MiB$/,
+    /^RangeError: plan attention over gathered queries: gathered queries for 4096 queries at a time need a binding of [\d.]+ MiB; the limit is 2 MiB$/,
   );
 });
 

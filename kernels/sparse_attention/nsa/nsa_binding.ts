@@ -4,12 +4,19 @@
  * @module
  */
 import { createLaunch } from "../../dense_attention/dense_launch.ts";
-import { type BufferSlice, writeBuffer } from "../../gpu/buffers.ts";
+import { type BufferSlice, type Dispatch, writeBuffer } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
 import type { Stage } from "../../gpu/timing.ts";
 import { createForward, headRanges } from "../gathered_queries/gathered_forward.ts";
 import { bindGather, bindLists } from "../gathered_queries/packing.ts";
+import {
+  advance,
+  listsOfTurn,
+  numbersOfTurn,
+  rowsOfTurn,
+  turnsOf,
+} from "../gathered_queries/turns.ts";
 import { bindCompress, bindMergeBranches } from "./nsa_passes.ts";
 import { bindRanking } from "./nsa_ranking.ts";
 import type { BranchPlan, NsaPlan } from "./nsa_plan.ts";
@@ -75,6 +82,14 @@ function statisticsOf({ strides }: NsaPlan, scratch: Buffers, branch: number): B
 
 type Launch = Awaited<ReturnType<typeof createLaunch>>;
 
+/** The forward kernels of the branches for some key heads. */
+interface Launches {
+  readonly compress: Launch;
+  /** Of each turn. */
+  readonly gather: readonly Launch[];
+  readonly slide: Launch;
+}
+
 /** Compiles a branch's forward kernel for some key heads. */
 async function createBranch(gpu: Gpu, branch: BranchPlan, heads: number): Promise<Launch> {
   const { forward } = branch;
@@ -103,21 +118,25 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
         own,
       }),
     });
-    const kernels = new Map<number, readonly Launch[]>();
+    const kernels = new Map<number, Launches>();
     const kernelsOf = async (heads: number) => {
       let found = kernels.get(heads);
       if (found) return found;
-      found = [
-        own(await createBranch(gpu, compressed, heads)),
-        own(await createForward(gpu, gathered, { heads, tables: lists.tables })),
-        own(await createBranch(gpu, sliding, heads)),
-      ];
+      const compress = own(await createBranch(gpu, compressed, heads));
+      const gather: Launch[] = [];
+      for (const turn of turnsOf(gathered)) {
+        const { tables } = listsOfTurn(gathered, turn, lists);
+        gather.push(own(await createForward(gpu, gathered, { heads, tables, turn })));
+      }
+      const slide = own(await createBranch(gpu, sliding, heads));
+      found = { compress, gather, slide };
       kernels.set(heads, found);
-      counters.push(...found.flatMap(({ readRestarts }) => readRestarts ?? []));
+      const launches = [compress, ...gather, slide];
+      counters.push(...launches.flatMap(({ readRestarts }) => readRestarts ?? []));
       return found;
     };
     for (const range of headRanges(gathered)) {
-      const [compress, gather, slide] = await kernelsOf(range.heads);
+      const { compress, gather, slide } = await kernelsOf(range.heads);
       const shared = { headDim, dtype, range };
       const pack = own(
         await bindGather(gpu, {
@@ -140,35 +159,6 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
         lists: lists.lists,
         own,
       });
-      const { tables, sources, places } = lists;
-      const { bits, before } = scratch;
-      const inverted = own(
-        await bindLists(gpu, {
-          sizes,
-          buffers: { lists: lists.lists, tables, sources, places, bits, before },
-          ranges: [range],
-        }),
-      );
-      const entries = own(
-        await bindGather(gpu, { ...shared, sizes, sources, tensors: [[b.q, scratch.queries]] }),
-      );
-      const merge = await bindMergeBranches(gpu, plan, {
-        range,
-        packed: sizes.packed,
-        keeps: backward,
-        strides,
-        reads: [
-          places,
-          scratch.results,
-          scratch.entryLse,
-          scratch.compressedResults,
-          scratch.slidingResults,
-          scratch.statistics,
-          b.gates,
-        ],
-        writes: [b.output, b.own.branches, b.own.lse],
-        own,
-      });
       const first = [
         ...pack.dispatches,
         ...compress.bind([
@@ -179,22 +169,73 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
           statistics[0],
         ], range.firstHead),
       ];
-      const rest = [
-        ...inverted.dispatches,
-        ...entries.dispatches,
-        ...gather.bind(
-          [scratch.queries, b.k, b.v, scratch.results, scratch.entryLse],
-          range.firstHead,
-        ),
-        ...slide.bind([
-          scratch.packedQueries,
-          b.k,
-          b.v,
-          scratch.slidingResults,
-          statistics[1],
-        ], range.firstHead),
-        merge,
-      ];
+      const window = slide.bind([
+        scratch.packedQueries,
+        b.k,
+        b.v,
+        scratch.slidingResults,
+        statistics[1],
+      ], range.firstHead);
+      const rest: Dispatch[] = [];
+      for (const turn of turnsOf(gathered)) {
+        const ofTurn = listsOfTurn(gathered, turn, lists);
+        const { sources, places } = ofTurn;
+        const { bits, before } = scratch;
+        const [ofRows, numbers] = [rowsOfTurn(gathered, turn), numbersOfTurn(gathered, turn)];
+        // Packed queries, and three gates a query.
+        const times = (count: number) => (given: BufferSlice) =>
+          advance(given, 4 * count * sizes.turns[turn].first);
+        const packed = times(sizes.group * headDim);
+        const inverted = own(
+          await bindLists(gpu, {
+            sizes,
+            buffers: { ...ofTurn, bits, before },
+            ranges: [range],
+            turn,
+          }),
+        );
+        const entries = own(
+          await bindGather(gpu, {
+            ...shared,
+            sizes,
+            sources,
+            tensors: [[ofRows(b.q), scratch.queries]],
+          }),
+        );
+        const merge = await bindMergeBranches(gpu, plan, {
+          range,
+          lists: sizes,
+          turn,
+          keeps: backward,
+          strides,
+          reads: [
+            places,
+            scratch.results,
+            scratch.entryLse,
+            packed(scratch.compressedResults),
+            packed(scratch.slidingResults),
+            times(sizes.group)(scratch.statistics),
+            times(3)(b.gates),
+          ],
+          writes: [
+            ofRows(b.output),
+            backward ? ofRows(b.own.branches) : b.own.branches,
+            numbers(b.own.lse),
+          ],
+          own,
+        });
+        rest.push(
+          ...inverted.dispatches,
+          ...entries.dispatches,
+          ...gather[turn].bind(
+            [scratch.queries, b.k, b.v, scratch.results, scratch.entryLse],
+            range.firstHead,
+          ),
+          // The merge of every turn reads it.
+          ...turn === 0 ? window : [],
+          merge,
+        );
+      }
       stages.push(
         { name: "attention", dispatches: first },
         { name: "select", dispatches: ranking },

@@ -18,6 +18,14 @@ import { apartShape } from "../gathered_queries/gathered_plan.ts";
 import { gatheredWalk } from "../gathered_queries/gathered_walk.ts";
 import { bindGather, bindStatistics, type HeadRange } from "../gathered_queries/packing.ts";
 import {
+  advance,
+  bindTurnSums,
+  listsOfTurn,
+  numbersOfTurn,
+  rowsOfTurn,
+  turnsOf,
+} from "../gathered_queries/turns.ts";
+import {
   bindGateStatistics,
   bindMergeKeyGradients,
   bindMergeQueryGradients,
@@ -84,9 +92,12 @@ export async function bindNsaBackward(
     const [query, keyValue] = await Promise.all(
       [selectedSources.query, selectedSources.keyValue].map((one) => createPipeline(gpu, one)),
     );
-    const gatheredBuffers = own(
-      await gatheredWalk(sizes, { heads: 1, tables: lists.tables })
-        .create(gpu, gathered.gradients!.tiles.query),
+    const selectedWalks = await Promise.all(
+      turnsOf(gathered).map(async (turn) => {
+        const { tables } = listsOfTurn(gathered, turn, lists);
+        const walk = gatheredWalk(sizes, { heads: 1, tables, turn });
+        return own(await walk.create(gpu, gathered.gradients!.tiles.query));
+      }),
     );
     for (const range of headRanges(gathered)) {
       const shared = { headDim, dtype, range };
@@ -131,28 +142,34 @@ export async function bindNsaBackward(
         });
         dispatches.push(...statistics.dispatches, ...tiled);
       }
-      dispatches.push(
-        ...await bindSelected(gpu, plan, {
-          b,
-          range,
-          pipelines: { query, keyValue },
-          walk: gatheredBuffers.slices(range.firstHead),
-          statistics: { lse: part(b.own.gatedLse, 1), delta: part(b.own.gateGradients, 1) },
-          own,
-        }),
-        await bindMergeQueryGradients(gpu, plan, {
-          range,
-          packed: sizes.packed,
-          reads: [
-            lists.places,
-            scratch.results,
-            scratch.compressedResults,
-            scratch.slidingResults,
-          ],
-          writes: [b.queryGradient],
-          own,
-        }),
-      );
+      for (const turn of turnsOf(gathered)) {
+        const packed = (given: BufferSlice) =>
+          advance(given, 4 * sizes.turns[turn].first * sizes.group * headDim);
+        dispatches.push(
+          ...await bindSelected(gpu, plan, {
+            b,
+            range,
+            turn,
+            pipelines: { query, keyValue },
+            walk: selectedWalks[turn].slices(range.firstHead),
+            statistics: { lse: part(b.own.gatedLse, 1), delta: part(b.own.gateGradients, 1) },
+            own,
+          }),
+          await bindMergeQueryGradients(gpu, plan, {
+            range,
+            lists: sizes,
+            turn,
+            reads: [
+              listsOfTurn(gathered, turn, lists).places,
+              scratch.results,
+              packed(scratch.compressedResults),
+              packed(scratch.slidingResults),
+            ],
+            writes: [rowsOfTurn(gathered, turn)(b.queryGradient)],
+            own,
+          }),
+        );
+      }
     }
     dispatches.push(
       ...await bindMergeKeyGradients(gpu, plan, {
@@ -195,13 +212,14 @@ async function createBranchPasses(gpu: Gpu, plan: NsaPlan, branch: BranchPlan) {
   return { query, keyValue };
 }
 
-/** The selected branch of some key heads. */
+/** The selected branch of some key heads in a turn. */
 async function bindSelected(
   gpu: Gpu,
   { gathered }: NsaPlan,
-  { b, range, pipelines, walk, statistics, own }: {
+  { b, range, turn, pipelines, walk, statistics, own }: {
     readonly b: NsaBuffers & NsaGradientBuffers;
     readonly range: HeadRange;
+    readonly turn: number;
     readonly pipelines: Parameters<typeof bindApartBackward>[2]["pipelines"];
     readonly walk: readonly BufferSlice[];
     readonly statistics: { readonly lse: BufferSlice; readonly delta: BufferSlice };
@@ -210,7 +228,9 @@ async function bindSelected(
 ): Promise<Dispatch[]> {
   const { sizes, headDim, dtype } = gathered;
   const { lists, scratch } = b;
-  const { sources } = lists;
+  const { sources } = listsOfTurn(gathered, turn, lists);
+  const [rows, numbers] = [rowsOfTurn(gathered, turn), numbersOfTurn(gathered, turn)];
+  const sums = [b.own.selectedKeyGradients, b.own.selectedValueGradients] as const;
   const { entryLse, entryDelta } = scratch;
   const gather = own(
     await bindGather(gpu, {
@@ -219,12 +239,24 @@ async function bindSelected(
       dtype,
       range,
       sources,
-      tensors: [[b.q, scratch.queries], [b.outputGradient, scratch.outputGradients]],
+      tensors: [
+        [rows(b.q), scratch.queries],
+        [rows(b.outputGradient), scratch.outputGradients],
+      ],
     }),
   );
   const entries = own(
-    await bindStatistics(gpu, { sizes, range, sources, ...statistics, entryLse, entryDelta }),
+    await bindStatistics(gpu, {
+      sizes,
+      range,
+      sources,
+      lse: numbers(statistics.lse),
+      delta: numbers(statistics.delta),
+      entryLse,
+      entryDelta,
+    }),
   );
+  const summed = own(await bindTurnSums(gpu, gathered, { turn, range, sums, scratch }));
   const tiled = bindApartBackward(gpu, gathered.gradients!, {
     shape: apartShape(gathered, range.heads),
     pipelines,
@@ -236,12 +268,18 @@ async function bindSelected(
       lse: entryLse,
       delta: entryDelta,
       queryGradient: scratch.results,
-      keyGradient: b.own.selectedKeyGradients,
-      valueGradient: b.own.selectedValueGradients,
+      keyGradient: summed.part[0],
+      valueGradient: summed.part[1],
       scratch,
     },
     walk,
     own,
   });
-  return [...gather.dispatches, ...entries.dispatches, ...tiled];
+  return [
+    ...gather.dispatches,
+    ...entries.dispatches,
+    ...summed.clear,
+    ...tiled,
+    ...summed.add,
+  ];
 }

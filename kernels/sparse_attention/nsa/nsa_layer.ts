@@ -29,10 +29,12 @@ import type {
 } from "../../implementation.ts";
 import { groupedHeadsPerBlock, groupOf } from "../../key_heads.ts";
 import { directionParts, requireLayerInputs } from "../../layer_inputs.ts";
+import { cutHeads, fittingHeads } from "../head_blocks.ts";
 import { mostBytes, sum, totalPlan } from "../../layer_plan.ts";
 import { runByName } from "../named_stages.ts";
 import { apartSources } from "../apart/apart_backward.ts";
 import { gradientSources } from "../gathered_queries/gathered_backward.ts";
+import { describeTurns } from "../gathered_queries/turns.ts";
 import { bindNsaForward, branchPart, writeIdentity } from "./nsa_binding.ts";
 import { bindNsaBackward } from "./nsa_gradients.ts";
 import { type NsaOptions, type NsaPlan, planNsa } from "./nsa_plan.ts";
@@ -62,23 +64,13 @@ export function planNsaLayer(
 ): LayerPlan {
   const { heads, context: rows, headDim, dtype } = shape;
   const group = groupOf(shape);
-  const headBlock = groupedHeadsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }], shape);
-  const cut: number[] = [];
-  for (let first = 0; first < heads; first += headBlock) {
-    cut.push(Math.min(headBlock, heads - first));
-  }
-  const { blockHeads = cut, ...own } = options;
-  const blocks = blockHeads.map((count) =>
-    planNsa(gpu, {
-      ...own,
-      heads: count,
-      group,
-      rows,
-      headDim,
-      dtype,
-      backward: directionParts(direction).backward,
-    })
-  );
+  const most = groupedHeadsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }], shape);
+  const { blockHeads, ...own } = options;
+  const { backward } = directionParts(direction);
+  const planBlock = (count: number) =>
+    planNsa(gpu, { ...own, heads: count, group, rows, headDim, dtype, backward });
+  const headBlock = blockHeads?.[0] ?? fittingHeads(planBlock, { most, group });
+  const blocks = (blockHeads ?? cutHeads(heads, headBlock)).map(planBlock);
   return { plan: describe(blocks, { shape, direction }, headBlock), blocks };
 }
 
@@ -116,7 +108,7 @@ function describe(
       name: "attention",
       flops: 4 * headDim * pairs,
       bytes: once - lists,
-      variant: variant.join("; "),
+      variant: variant.join("; ") + describeTurns(gathered.sizes),
     });
   }
   const names = ["q", "output"];

@@ -20,7 +20,9 @@ import type { Owned } from "../../gpu/owned.ts";
 import { createPipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
+import type { ListSizes } from "../gathered_queries/list_sizes.ts";
 import { foldGroups, generateElements, type HeadRange } from "../gathered_queries/packing.ts";
+import { codeOfTurn } from "../gathered_queries/turn_code.ts";
 import { type Compression, windowCount } from "./branch_walks.ts";
 
 /** Sizes that the passes share. */
@@ -116,8 +118,9 @@ const MERGE_PARAMS = {
 /** Buffers that a merge reads, or writes, in the order of its bindings. */
 interface MergeOptions {
   readonly range: HeadRange;
-  /** Entries of a key head. */
-  readonly packed: number;
+  readonly lists: Pick<ListSizes, "packed" | "turns">;
+  /** Whose queries: buffers with a row a query begin at its first one. */
+  readonly turn: number;
   readonly reads: readonly BufferSlice[];
   readonly writes: readonly BufferSlice[];
   readonly own: Own;
@@ -126,7 +129,7 @@ interface MergeOptions {
 async function bindMerge(
   gpu: Gpu,
   sizes: NsaSizes,
-  { label, code, range, packed, reads, writes, own }: MergeOptions & {
+  { label, code, range, lists, turn, reads, writes, own }: MergeOptions & {
     readonly label: string;
     readonly code: string;
   },
@@ -135,7 +138,7 @@ async function bindMerge(
   const pipeline = await createPipeline(gpu, {
     label,
     code: wgsl`
-      ${code}
+      ${codeOfTurn(code, lists.turns, turn)}
       const GROUP = ${group}u;
       ${generateElements(headDim, dtype)}
 
@@ -146,10 +149,12 @@ async function bindMerge(
       "uniform",
     ],
   });
-  const [x, y] = foldGroups(Math.ceil(rows * columnsOf(sizes) / 256));
+  const { first, end } = lists.turns[turn];
+  const [x, y] = foldGroups(Math.ceil((end - first) * columnsOf(sizes) / 256));
   const { firstHead, heads } = range;
-  const { window } = compression;
-  const params = { rows, count, packed, firstHead, window, gridWidth: x };
+  // Queries of a turn are counted from its first one.
+  const window = Math.max(0, compression.window - first);
+  const params = { rows, count, packed: lists.packed, firstHead, window, gridWidth: x };
   return bindDispatch(gpu, pipeline, {
     slices: [...reads, ...writes, slice(own(createParams(gpu, MERGE_PARAMS, params)))],
     workgroups: [x, y, heads * group],

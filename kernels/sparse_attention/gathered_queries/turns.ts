@@ -1,0 +1,169 @@
+/**
+ * Turns: ranges of queries whose entries are in memory at the same time, where those of all queries do not
+ * fit a binding. Each turn has lists of its own, over its queries alone and all blocks of keys. Every query
+ * is in one turn with all of its entries, so outputs and dQ are as if there was one; dK and dV are sums of
+ * the turns, added in their order.
+ *
+ * A turn begins at a block of keys and at a multiple of 64 queries, so buffers with a row a query are bound
+ * from its first query on.
+ *
+ * @module
+ */
+import addCode from "./add_turn.wgsl" with { type: "text" };
+import roundCode from "./round_sums.wgsl" with { type: "text" };
+import {
+  bindDispatch,
+  type BufferSlice,
+  bytesPerElement,
+  type Dispatch,
+  slice,
+} from "../../gpu/buffers.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { createPipeline, type Pipeline } from "../../gpu/pipeline.ts";
+import { createParams } from "../../gpu/uniform.ts";
+import type { GatheredPlan } from "./gathered_plan.ts";
+import type { ListSizes } from "./list_sizes.ts";
+import { type Bound, foldGroups, generateElements, type HeadRange } from "./packing.ts";
+
+/** The slice from some bytes on. */
+export function advance({ buffer, offset, size }: BufferSlice, bytes: number): BufferSlice {
+  return { buffer, offset: offset + bytes, size: size - bytes };
+}
+
+/** Numbers of the turns of a plan, in order. */
+export function turnsOf({ sizes }: Pick<GatheredPlan, "sizes">): number[] {
+  return sizes.turns.map((_, turn) => turn);
+}
+
+/** The list buffers as one turn binds them. */
+export function listsOfTurn(
+  { sizes, listBytes }: Pick<GatheredPlan, "sizes" | "listBytes">,
+  turn: number,
+  lists: Readonly<Record<string, BufferSlice>>,
+): Record<"lists" | "tables" | "sources" | "places", BufferSlice> {
+  const { turns, count } = sizes;
+  const own = (name: "tables" | "sources") => {
+    const size = listBytes[name] / turns.length;
+    return { ...advance(lists[name], turn * size), size };
+  };
+  const rows = (name: "lists" | "places") => advance(lists[name], turns[turn].first * count * 4);
+  return {
+    lists: rows("lists"),
+    places: rows("places"),
+    tables: own("tables"),
+    sources: own("sources"),
+  };
+}
+
+/** Rows `[heads, N, d]` of tensors from the first query of a turn on. */
+export function rowsOfTurn(
+  { sizes, headDim, dtype }: Pick<GatheredPlan, "sizes" | "headDim" | "dtype">,
+  turn: number,
+): (rows: BufferSlice) => BufferSlice {
+  const bytes = sizes.turns[turn].first * headDim * bytesPerElement(dtype);
+  return (rows) => advance(rows, bytes);
+}
+
+/** Numbers `[heads, N]` of 4 bytes from the first query of a turn on. */
+export function numbersOfTurn(
+  { sizes }: Pick<GatheredPlan, "sizes">,
+  turn: number,
+): (numbers: BufferSlice) => BufferSlice {
+  return (numbers) => advance(numbers, 4 * sizes.turns[turn].first);
+}
+
+/** What a stage's variant says of the turns; empty for one. */
+export function describeTurns({ turns }: Pick<ListSizes, "turns">): string {
+  if (turns.length === 1) return "";
+  return `, ${turns.length} turns of ${turns[0].end - turns[0].first} queries`;
+}
+
+const ADD_PARAMS = {
+  vectors: "u32",
+  firstHead: "u32",
+  first: "u32",
+  gridWidth: "u32",
+} as const;
+
+/** Where dK and dV of some key heads go. */
+type KeyGradients = readonly [key: BufferSlice, value: BufferSlice];
+
+/** The passes around those that leave dK and dV of a turn. */
+export interface BoundSums {
+  /** Before them. */
+  readonly clear: readonly Dispatch[];
+  /** Where they write: where the sums go, if there is one turn. */
+  readonly part: KeyGradients;
+  /** After them. */
+  readonly add: readonly Dispatch[];
+  readonly destroy: () => void;
+}
+
+/** Binds the sums of key and value gradients over turns; no passes for one turn. */
+export async function bindTurnSums(
+  gpu: Gpu,
+  { sizes, headDim }: Pick<GatheredPlan, "sizes" | "headDim">,
+  { turn, range, sums, scratch, keys = sizes.rows }: {
+    readonly turn: number;
+    readonly range: HeadRange;
+    /** f32 `[key heads, keys, d]`, if there are several turns. */
+    readonly sums: KeyGradients;
+    /** With `turnKeyGradients` and `turnValueGradients`, as large. */
+    readonly scratch: Readonly<Record<string, BufferSlice>>;
+    /** Default N. */
+    readonly keys?: number;
+  },
+): Promise<BoundSums> {
+  if (sizes.turns.length === 1) return { clear: [], part: sums, add: [], destroy: () => {} };
+  const [clear, add] = await Promise.all(
+    (["clear", "add"] as const).map((entryPoint) =>
+      createPipeline(gpu, {
+        label: `dK or dV of a turn: ${entryPoint}`,
+        code: addCode,
+        entryPoint,
+        bindings: ["read-write", "read-write", "uniform"],
+      })
+    ),
+  );
+  const vectors = keys * headDim / 4;
+  const [x, y] = foldGroups(Math.ceil(vectors / 256));
+  const { firstHead, heads } = range;
+  const first = turn === 0 ? 1 : 0;
+  const uniform = createParams(gpu, ADD_PARAMS, { vectors, firstHead, first, gridWidth: x });
+  const part = [scratch.turnKeyGradients, scratch.turnValueGradients] as const;
+  const bind = (pipeline: Pipeline) =>
+    sums.map((sum, i) =>
+      bindDispatch(gpu, pipeline, {
+        slices: [part[i], sum, slice(uniform)],
+        workgroups: [x, y, heads],
+      })
+    );
+  return { clear: bind(clear), part, add: bind(add), destroy: () => uniform.destroy() };
+}
+
+const ROUND_PARAMS = { shares: "u32", gridWidth: "u32" } as const;
+
+/** Binds the conversion of the sums of all turns, f32 `[key heads, N, d]`, to the storage type. */
+export async function bindRoundSums(
+  gpu: Gpu,
+  { heads, sizes, headDim, dtype }: Pick<GatheredPlan, "heads" | "sizes" | "headDim" | "dtype">,
+  tensors: readonly (readonly [sums: BufferSlice, result: BufferSlice])[],
+): Promise<Bound> {
+  const pipeline = await createPipeline(gpu, {
+    label: "round dK or dV of turns",
+    code: roundCode + generateElements(headDim, dtype),
+    bindings: ["read", "read-write", "uniform"],
+  });
+  const shares = heads * sizes.rows * headDim / (dtype === "f16" ? 8 : 4);
+  const [x, y] = foldGroups(Math.ceil(shares / 256));
+  const uniform = createParams(gpu, ROUND_PARAMS, { shares, gridWidth: x });
+  return {
+    dispatches: tensors.map(([sums, result]) =>
+      bindDispatch(gpu, pipeline, {
+        slices: [sums, result, slice(uniform)],
+        workgroups: [x, y, 1],
+      })
+    ),
+    destroy: () => uniform.destroy(),
+  };
+}
