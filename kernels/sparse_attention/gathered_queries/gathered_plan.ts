@@ -130,7 +130,8 @@ export function planGathered(
   const fitting = Object.entries(perHead).flatMap(([name, bytes]) =>
     ofAll.includes(name) ? [] : [Math.floor(Math.min(limit, MOST_PACKED_BYTES) / bytes)]
   );
-  const most = Math.max(1, Math.min(heads, ...fitting));
+  // A turn of one key head is enough to fill a device.
+  const most = turns.length > 1 ? 1 : Math.max(1, Math.min(heads, ...fitting));
   const groupHeads = Math.ceil(heads / Math.ceil(heads / most));
   const walk = gatheredWalk(sizes, { heads: groupHeads });
   const forward = planVariant(gpu, {

@@ -8,6 +8,7 @@
  * @module
  */
 import type { TileWalk, WalkTile } from "../../dense_attention/tile_walk.ts";
+import type { QueryTurn } from "../gathered_queries/list_sizes.ts";
 import { slice } from "../../gpu/buffers.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
@@ -21,6 +22,8 @@ export interface BranchShape {
   readonly group: number;
   /** N. */
   readonly rows: number;
+  /** One of several turns of queries, of one key head at a time. Default: all queries at once. */
+  readonly turn?: QueryTurn;
 }
 
 /** Windows of rows that are compressed to one key each. */
@@ -54,6 +57,9 @@ export function bandWidth(window: number, group: number): number {
 }
 
 const PARAMS = { firstHead: "u32", rows: "u32", keys: "u32" } as const;
+
+/** Of a walk over one of several turns. */
+const TURN_PARAMS = { ...PARAMS, firstRow: "u32", endRow: "u32" } as const;
 
 /** What a branch says about a query's keys. */
 interface BranchCode {
@@ -115,13 +121,16 @@ export function slidingWalk(shape: BranchShape, window: number): TileWalk {
   });
 }
 
-function branchWalk({ heads, group, rows }: BranchShape, branch: BranchCode): TileWalk {
+function branchWalk({ heads, group, rows, turn }: BranchShape, branch: BranchCode): TileWalk {
   const { keys, keysOfQuery } = branch;
+  const turned = turn !== undefined;
+  // Pairs of a turn, as if all queries saw as many keys.
+  const share = turn ? (turn.end - turn.first) / rows : 1;
   return {
     apart: true,
     name: branch.name,
     kind: branch.kind,
-    pairs: heads * group * branch.pairs,
+    pairs: heads * group * branch.pairs * share,
     heads,
     listBytes: () => 0,
     bindings: ["uniform"],
@@ -132,15 +141,22 @@ function branchWalk({ heads, group, rows }: BranchShape, branch: BranchCode): Ti
         ? heads * ownRows * (keysOfQuery + columns + ownRows / group)
         : heads * ownRows * (keysOfQuery * rows / keys * group + columns),
     longKeys: 0,
-    pairsWithin: () => heads * group * branch.pairs,
-    code: (tile, binding) => branchCode(tile, { ...branch, binding, group }),
+    pairsWithin: () => heads * group * branch.pairs * share,
+    code: (tile, binding) => branchCode(tile, { ...branch, binding, group, turned }),
     create: (gpu) => {
       const uniforms = new Map<number, GPUBuffer>();
       return Promise.resolve({
         slices: (firstHead) => {
           let uniform = uniforms.get(firstHead);
           if (!uniform) {
-            uniform = createParams(gpu, PARAMS, { firstHead, rows, keys });
+            const params = { firstHead, rows, keys };
+            uniform = turn
+              ? createParams(gpu, TURN_PARAMS, {
+                ...params,
+                firstRow: turn.first * group,
+                endRow: turn.end * group,
+              })
+              : createParams(gpu, PARAMS, params);
             uniforms.set(firstHead, uniform);
           }
           return [slice(uniform)];
@@ -153,13 +169,27 @@ function branchWalk({ heads, group, rows }: BranchShape, branch: BranchCode): Ti
 
 function branchCode(
   { ownRows, columns, own }: WalkTile,
-  { binding, group, functions, near }: Pick<BranchCode, "functions" | "near"> & {
+  { binding, group, functions, near, turned }: Pick<BranchCode, "functions" | "near"> & {
     readonly binding: number;
     readonly group: number;
+    readonly turned: boolean;
   },
 ): string {
   const queries = own === "queries";
+  // Rows of a turn are counted from its first one: `at` is a row among all queries, a factor or a term.
+  const at = (row: string) => turned ? `(${row} + walkParams.firstRow)` : row;
+  const atFour = (rows: string) => turned ? `(${rows} + vec4u(walkParams.firstRow))` : rows;
+  const sum = (row: string) => turned ? at(row) : `(${row})`;
+  const local = (row: string) =>
+    turned ? `(max(${row}, walkParams.firstRow) - walkParams.firstRow)` : row;
+  const endRow = turned ? "walkParams.endRow" : `walkParams.rows * ${group}u`;
+  const packedRows = turned
+    ? "(walkParams.endRow - walkParams.firstRow)"
+    : `walkParams.rows * ${group}u`;
   const unit = Math.max(columns, ORIGIN_UNIT);
+  const pastQueries = `min(pastQuery(min(first + ${
+    ownRows - 1
+  }u, walkParams.keys - 1u)), walkParams.rows)`;
   const body = queries
     ? wgsl`
       struct Walk {
@@ -167,7 +197,7 @@ function branchCode(
         rows: u32,   // keys in all, whole tiles of them
       }
       fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
-        let last = min(first + ${ownRows - 1}u, walkParams.rows * ${group}u - 1u) / ${group}u;
+        let last = min(${at(`first + ${ownRows - 1}u`)}, ${endRow} - 1u) / ${group}u;
         let past = pastKey(last);
         let origin = originOf(first);
         let seen = max(past, origin) - origin;
@@ -176,26 +206,26 @@ function branchCode(
       fn walkedRow(walk: Walk, at: u32) -> u32 { return walk.origin + at; }
       fn walkSees(walk: Walk, mask: u32, own: vec4u, column: vec4u) -> vec4<bool> {
         // The four rows of a call are one query.
-        let t = own.x / ${group}u;
+        let t = ${at("own.x")} / ${group}u;
         return (column >= vec4u(firstKey(t))) & (column < vec4u(pastKey(t)));
       }
       fn walkSeesAll(walk: Walk, mask: u32, own: u32, owns: u32, column: u32, columns: u32) -> bool {
-        let last = (own + owns - 1u) / ${group}u;
-        return column >= firstKey(last) && column + columns <= pastKey(own / ${group}u);
+        let last = ${sum("own + owns - 1u")} / ${group}u;
+        return column >= firstKey(last) && column + columns <= pastKey(${at("own")} / ${group}u);
       }
       fn walkTouches(walk: Walk, mask: u32, own: u32, column: u32) -> bool {
-        let last = min(own + 15u, walkParams.rows * ${group}u - 1u) / ${group}u;
-        return column < pastKey(last) && column + 15u >= firstKey(own / ${group}u);
+        let last = min(${at("own + 15u")}, ${endRow} - 1u) / ${group}u;
+        return column < pastKey(last) && column + 15u >= firstKey(${at("own")} / ${group}u);
       }
       fn nearKey(walk: Walk, query: u32) -> u32 {
-        let past = pastKey(query / ${group}u);
+        let past = pastKey(${at("query")} / ${group}u);
         return max(past, ${near}u) - ${near}u;
       }
       fn walkedKeysOf(walk: Walk, query: u32) -> u32 {
-        let t = query / ${group}u;
+        let t = ${at("query")} / ${group}u;
         return max(pastKey(t), firstKey(t)) - firstKey(t);
       }
-      fn ownHead(head: u32) -> u32 { return head * walkParams.rows * ${group}u; }
+      fn ownHead(head: u32) -> u32 { return head * ${packedRows}; }
       fn columnHead(head: u32) -> u32 { return (walkParams.firstHead + head) * walkParams.keys; }
       fn columnCount() -> u32 { return walkParams.keys; }
     `
@@ -207,10 +237,14 @@ function branchCode(
         later: bool,   // and after
       }
       fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
-        let seeing = firstQuery(first) * ${group}u / ${columns}u * ${columns}u;
-        let past = min(pastQuery(min(first + ${
-      ownRows - 1
-    }u, walkParams.keys - 1u)), walkParams.rows) * ${group}u;
+        let seeing = ${local(`firstQuery(first) * ${group}u`)} / ${columns}u * ${columns}u;
+        let past = ${
+      local(
+        turned
+          ? `min(${pastQueries} * ${group}u, walkParams.endRow)`
+          : `${pastQueries} * ${group}u`,
+      )
+    };
         let visited = max(seeing, begin);
         let rows = max(min(past, end), visited) - visited;
         let earlier = seeing < begin;
@@ -220,35 +254,39 @@ function branchCode(
       fn walkedRow(walk: Walk, at: u32) -> u32 { return walk.first + at; }
       fn walkSees(walk: Walk, mask: u32, own: vec4u, column: vec4u) -> vec4<bool> {
         // The four rows of a call are one key.
-        let t = column / vec4u(${group}u);
+        let t = ${atFour("column")} / vec4u(${group}u);
         return (t >= vec4u(firstQuery(own.x))) & (t < vec4u(pastQuery(own.x)));
       }
       fn walkSeesAll(walk: Walk, mask: u32, own: u32, owns: u32, column: u32, columns: u32) -> bool {
-        let last = (column + columns - 1u) / ${group}u;
-        return column / ${group}u >= firstQuery(own + owns - 1u) && last < pastQuery(own);
+        let last = ${sum("column + columns - 1u")} / ${group}u;
+        return ${at("column")} / ${group}u >= firstQuery(own + owns - 1u) && last < pastQuery(own);
       }
       fn walkTouches(walk: Walk, mask: u32, own: u32, column: u32) -> bool {
-        let last = (column + 15u) / ${group}u;
-        return last >= firstQuery(own) && column / ${group}u < pastQuery(own + 15u);
+        let last = ${sum("column + 15u")} / ${group}u;
+        return last >= firstQuery(own) && ${at("column")} / ${group}u < pastQuery(own + 15u);
       }
       fn walkOrigin(walk: Walk, query: u32) -> u32 { return originOf(query); }
       fn ownHead(head: u32) -> u32 { return (walkParams.firstHead + head) * walkParams.keys; }
-      fn columnHead(head: u32) -> u32 { return head * walkParams.rows * ${group}u; }
-      fn columnCount() -> u32 { return walkParams.rows * ${group}u; }
+      fn columnHead(head: u32) -> u32 { return head * ${packedRows}; }
+      fn columnCount() -> u32 { return ${packedRows}; }
     `;
+  const turnFields =
+    "\n  firstRow: u32,  // the turn's first query, times G\n  endRow: u32,    // past its last one";
   return wgsl`
 
     // The walk of a branch of NSA: branch_walks.ts.
     struct WalkParams {
       firstHead: u32, // key head of the block that is the dispatch's first
       rows: u32,      // N
-      keys: u32,      // keys of a head
+      keys: u32,      // keys of a head${turned ? turnFields : ""}
     }
     @group(0) @binding(${binding}) var<uniform> walkParams: WalkParams;
     ${functions}
     // First key that the queries of a tile may see, in whole tiles of keys.
     fn originOf(query: u32) -> u32 {
-      return firstKey(query / ${MOST_ROWS}u * ${MOST_ROWS}u / ${group}u) / ${unit}u * ${unit}u;
+      return firstKey(${
+    at(`query / ${MOST_ROWS}u * ${MOST_ROWS}u`)
+  } / ${group}u) / ${unit}u * ${unit}u;
     }
     ${body}
     fn walkedMask(walk: Walk, at: u32) -> u32 { return 0u; }

@@ -4,7 +4,7 @@
  * @module
  */
 import { createLaunch } from "../../dense_attention/dense_launch.ts";
-import { type BufferSlice, type Dispatch, writeBuffer } from "../../gpu/buffers.ts";
+import { type BufferSlice, bytesPerElement, writeBuffer } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
 import type { Stage } from "../../gpu/timing.ts";
@@ -19,7 +19,7 @@ import {
 } from "../gathered_queries/turns.ts";
 import { bindCompress, bindMergeBranches } from "./nsa_passes.ts";
 import { bindRanking } from "./nsa_ranking.ts";
-import type { BranchPlan, NsaPlan } from "./nsa_plan.ts";
+import { branchesOfTurn, type BranchPlan, type NsaPlan } from "./nsa_plan.ts";
 
 type Buffers = Readonly<Record<string, BufferSlice>>;
 
@@ -82,20 +82,23 @@ function statisticsOf({ strides }: NsaPlan, scratch: Buffers, branch: number): B
 
 type Launch = Awaited<ReturnType<typeof createLaunch>>;
 
-/** The forward kernels of the branches for some key heads. */
+/** The forward kernels of the branches for some key heads in a turn. */
 interface Launches {
   readonly compress: Launch;
-  /** Of each turn. */
-  readonly gather: readonly Launch[];
+  readonly gather: Launch;
   readonly slide: Launch;
 }
 
-/** Compiles a branch's forward kernel for some key heads. */
-async function createBranch(gpu: Gpu, branch: BranchPlan, heads: number): Promise<Launch> {
-  const { forward } = branch;
+/** Compiles a branch's forward kernel for some key heads in a turn. */
+async function createBranch(
+  gpu: Gpu,
+  branch: BranchPlan,
+  { heads, turn }: { readonly heads: number; readonly turn: number },
+): Promise<Launch> {
+  const forward = branch.forward[turn];
   const share = heads / forward.heads;
   const ranges = forward.ranges.map((range) => ({ ...range, flops: range.flops * share }));
-  return await createLaunch(gpu, { ...forward, heads, walk: branch.walkOf(heads), ranges }, {
+  return await createLaunch(gpu, { ...forward, heads, walk: branch.walkOf(heads, turn), ranges }, {
     resultRows: forward.rows,
     rowStride: 1,
     results: ["o", "log-sum-exp"],
@@ -118,25 +121,27 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
         own,
       }),
     });
-    const kernels = new Map<number, Launches>();
+    const kernels = new Map<number, readonly Launches[]>();
     const kernelsOf = async (heads: number) => {
       let found = kernels.get(heads);
       if (found) return found;
-      const compress = own(await createBranch(gpu, compressed, heads));
-      const gather: Launch[] = [];
+      const made: Launches[] = [];
       for (const turn of turnsOf(gathered)) {
         const { tables } = listsOfTurn(gathered, turn, lists);
-        gather.push(own(await createForward(gpu, gathered, { heads, tables, turn })));
+        made.push({
+          compress: own(await createBranch(gpu, compressed, { heads, turn })),
+          gather: own(await createForward(gpu, gathered, { heads, tables, turn })),
+          slide: own(await createBranch(gpu, sliding, { heads, turn })),
+        });
       }
-      const slide = own(await createBranch(gpu, sliding, heads));
-      found = { compress, gather, slide };
+      found = made;
       kernels.set(heads, found);
-      const launches = [compress, ...gather, slide];
+      const launches = found.flatMap(({ compress, gather, slide }) => [compress, gather, slide]);
       counters.push(...launches.flatMap(({ readRestarts }) => readRestarts ?? []));
       return found;
     };
     for (const range of headRanges(gathered)) {
-      const { compress, gather, slide } = await kernelsOf(range.heads);
+      const launches = await kernelsOf(range.heads);
       const shared = { headDim, dtype, range };
       const pack = own(
         await bindGather(gpu, {
@@ -146,46 +151,27 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
           tensors: [[b.q, scratch.packedQueries]],
         }),
       );
-      const statistics = [0, 1].map((branch) => statisticsOf(plan, scratch, branch));
-      const ranking = await bindRanking(gpu, plan, {
-        kernel,
-        range,
-        tokens,
-        queries: scratch.packedQueries,
-        compressedKeys: b.own.compressedKeys,
-        lse: statistics[0],
-        weights: scratch.weights,
-        importances: scratch.importances,
-        lists: lists.lists,
-        own,
-      });
-      const first = [
-        ...pack.dispatches,
-        ...compress.bind([
-          scratch.packedQueries,
-          b.own.compressedKeys,
-          b.own.compressedValues,
-          scratch.compressedResults,
-          statistics[0],
-        ], range.firstHead),
-      ];
-      const window = slide.bind([
-        scratch.packedQueries,
-        b.k,
-        b.v,
-        scratch.slidingResults,
-        statistics[1],
-      ], range.firstHead);
-      const rest: Dispatch[] = [];
       for (const turn of turnsOf(gathered)) {
+        const { compress, gather, slide } = launches[turn];
         const ofTurn = listsOfTurn(gathered, turn, lists);
         const { sources, places } = ofTurn;
         const { bits, before } = scratch;
         const [ofRows, numbers] = [rowsOfTurn(gathered, turn), numbersOfTurn(gathered, turn)];
-        // Packed queries, and three gates a query.
-        const times = (count: number) => (given: BufferSlice) =>
-          advance(given, 4 * count * sizes.turns[turn].first);
-        const packed = times(sizes.group * headDim);
+        const ofPacked = packedOfTurn(plan, turn);
+        const statistics = [0, 1].map((branch) => statisticsOf(plan, scratch, branch));
+        const ranking = await bindRanking(gpu, plan, {
+          kernel,
+          range,
+          turn: sizes.turns[turn],
+          tokens,
+          queries: scratch.packedQueries,
+          compressedKeys: b.own.compressedKeys,
+          lse: statistics[0],
+          weights: scratch.weights,
+          importances: scratch.importances,
+          lists: lists.lists,
+          own,
+        });
         const inverted = own(
           await bindLists(gpu, {
             sizes,
@@ -212,35 +198,44 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
             places,
             scratch.results,
             scratch.entryLse,
-            packed(scratch.compressedResults),
-            packed(scratch.slidingResults),
-            times(sizes.group)(scratch.statistics),
-            times(3)(b.gates),
+            scratch.compressedResults,
+            scratch.slidingResults,
+            ofPacked.numbers(scratch.statistics),
+            advance(b.gates, 3 * 4 * sizes.turns[turn].first),
           ],
-          writes: [
-            ofRows(b.output),
-            backward ? ofRows(b.own.branches) : b.own.branches,
-            numbers(b.own.lse),
-          ],
+          writes: [ofRows(b.output), b.own[branchesOfTurn(turn)], numbers(b.own.lse)],
           own,
         });
-        rest.push(
+        const packed = ofPacked.rows(scratch.packedQueries);
+        const first = [
+          ...turn === 0 ? pack.dispatches : [],
+          ...compress.bind([
+            packed,
+            b.own.compressedKeys,
+            b.own.compressedValues,
+            scratch.compressedResults,
+            ofPacked.numbers(statistics[0]),
+          ], range.firstHead),
+        ];
+        const rest = [
           ...inverted.dispatches,
           ...entries.dispatches,
-          ...gather[turn].bind(
+          ...gather.bind(
             [scratch.queries, b.k, b.v, scratch.results, scratch.entryLse],
             range.firstHead,
           ),
-          // The merge of every turn reads it.
-          ...turn === 0 ? window : [],
+          ...slide.bind(
+            [packed, b.k, b.v, scratch.slidingResults, ofPacked.numbers(statistics[1])],
+            range.firstHead,
+          ),
           merge,
+        ];
+        stages.push(
+          { name: "attention", dispatches: first },
+          { name: "select", dispatches: ranking },
+          { name: "attention", dispatches: rest },
         );
       }
-      stages.push(
-        { name: "attention", dispatches: first },
-        { name: "select", dispatches: ranking },
-        { name: "attention", dispatches: rest },
-      );
     }
   } catch (error) {
     destroy();
@@ -252,6 +247,18 @@ export async function bindNsaForward(gpu: Gpu, plan: NsaPlan, b: NsaBuffers): Pr
       ? undefined
       : async () => (await Promise.all(counters.map((read) => read()))).reduce((a, b) => a + b),
     destroy,
+  };
+}
+
+/** Buffers of packed queries from the first one of a turn on, of one key head if there are several turns. */
+export function packedOfTurn({ gathered }: NsaPlan, turn: number) {
+  const { sizes: { turns, group }, headDim, dtype } = gathered;
+  const first = turns[turn].first * group;
+  return {
+    /** Rows `[N · G, d]`. */
+    rows: (given: BufferSlice) => advance(given, first * headDim * bytesPerElement(dtype)),
+    /** Numbers `[N · G]` of 4 bytes. */
+    numbers: (given: BufferSlice) => advance(given, 4 * first),
   };
 }
 

@@ -6,6 +6,7 @@
  * @module
  */
 import { deltaSource } from "../../dense_attention/delta_pass.ts";
+import type { TileWalk } from "../../dense_attention/tile_walk.ts";
 import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned, type Owned } from "../../gpu/owned.ts";
@@ -18,7 +19,6 @@ import { apartShape } from "../gathered_queries/gathered_plan.ts";
 import { gatheredWalk } from "../gathered_queries/gathered_walk.ts";
 import { bindGather, bindStatistics, type HeadRange } from "../gathered_queries/packing.ts";
 import {
-  advance,
   bindTurnSums,
   listsOfTurn,
   numbersOfTurn,
@@ -26,13 +26,14 @@ import {
   turnsOf,
 } from "../gathered_queries/turns.ts";
 import {
+  bindBranchDelta,
   bindGateStatistics,
   bindMergeKeyGradients,
   bindMergeQueryGradients,
 } from "./nsa_passes.ts";
-import type { BranchPlan, NsaPlan } from "./nsa_plan.ts";
+import { branchesOfTurn, type BranchPlan, type NsaPlan } from "./nsa_plan.ts";
 
-import { branchPart, type NsaBuffers, packedSizes } from "./nsa_binding.ts";
+import { branchPart, type NsaBuffers, packedOfTurn, packedSizes } from "./nsa_binding.ts";
 
 /** Buffers of the gradients. */
 export interface NsaGradientBuffers {
@@ -48,7 +49,7 @@ export async function bindNsaBackward(
   plan: NsaPlan,
   b: NsaBuffers & NsaGradientBuffers,
 ): Promise<{ readonly dispatches: readonly Dispatch[]; readonly destroy: () => void }> {
-  const { gathered, compressed, sliding, heads, rows, strides } = plan;
+  const { gathered, compressed, sliding, strides } = plan;
   const { sizes, headDim, dtype } = gathered;
   const { lists, scratch } = b;
   const { own, destroy } = collectOwned();
@@ -57,21 +58,7 @@ export async function bindNsaBackward(
     const part = (buffer: BufferSlice, branch: number) =>
       branchPart(buffer, { branch, stride: 4 * strides.rows, size: 4 * strides.rows });
     for (let branch = 0; branch < 3; branch++) {
-      const stride = 16 * strides.tensor;
-      const delta = own(
-        await bindDeltaRows(gpu, {
-          source: deltaSource({ heads: 1, rows: 1, headDim, dtype, gradientType: dtype }),
-          rows: heads * rows,
-          headDim,
-          dtype,
-          slices: [
-            branchPart(b.own.branches, { branch, stride, size: stride }),
-            b.outputGradient,
-            part(b.own.gateGradients, branch),
-          ],
-        }),
-      );
-      dispatches.push(...delta.dispatches);
+      dispatches.push(...await bindDeltas(gpu, plan, { b, branch, own }));
     }
     dispatches.push(
       await bindGateStatistics(gpu, plan, {
@@ -80,14 +67,15 @@ export async function bindNsaBackward(
         own,
       }),
     );
-    const passes = await Promise.all(
-      [compressed, sliding].map((branch) => createBranchPasses(gpu, plan, branch)),
-    );
-    const walks = await Promise.all(
-      [compressed, sliding].map(async ({ walkOf, gradients }) =>
-        own(await walkOf(1).create(gpu, gradients!.tiles.query))
-      ),
-    );
+    const walksOf = async (turn: number) => {
+      const walks: WalkBuffers[] = [];
+      for (const { walkOf, gradients } of [compressed, sliding]) {
+        walks.push(own(await walkOf(1, turn).create(gpu, gradients![turn].tiles.query)));
+      }
+      return walks;
+    };
+    const walks: WalkBuffers[][] = [];
+    for (const turn of turnsOf(gathered)) walks.push(await walksOf(turn));
     const selectedSources = gradientSources(gathered);
     const [query, keyValue] = await Promise.all(
       [selectedSources.query, selectedSources.keyValue].map((one) => createPipeline(gpu, one)),
@@ -110,41 +98,51 @@ export async function bindNsaBackward(
         }),
       );
       dispatches.push(...pack.dispatches);
-      for (const [i, branch] of [compressed, sliding].entries()) {
-        const statistics = own(
-          await bindStatistics(gpu, {
-            sizes: packedSizes(plan),
-            range,
-            sources: b.own.identity,
-            lse: part(b.own.gatedLse, 2 * i),
-            delta: part(b.own.gateGradients, 2 * i),
-            entryLse: scratch.branchLse,
-            entryDelta: scratch.branchDelta,
-          }),
-        );
-        const tiled = bindApartBackward(gpu, branch.gradients!, {
-          shape: branch.shapeOf(range.heads),
-          pipelines: passes[i],
-          buffers: {
-            q: scratch.packedQueries,
-            k: i === 0 ? b.own.compressedKeys : b.k,
-            v: i === 0 ? b.own.compressedValues : b.v,
-            outputGradient: scratch.packedGradients,
-            lse: scratch.branchLse,
-            delta: scratch.branchDelta,
-            queryGradient: i === 0 ? scratch.compressedResults : scratch.slidingResults,
-            keyGradient: i === 0 ? b.own.compressedKeyGradients : b.own.slidingKeyGradients,
-            valueGradient: i === 0 ? b.own.compressedValueGradients : b.own.slidingValueGradients,
-            scratch,
-          },
-          walk: walks[i].slices(range.firstHead),
-          own,
-        });
-        dispatches.push(...statistics.dispatches, ...tiled);
-      }
       for (const turn of turnsOf(gathered)) {
-        const packed = (given: BufferSlice) =>
-          advance(given, 4 * sizes.turns[turn].first * sizes.group * headDim);
+        const ofPacked = packedOfTurn(plan, turn);
+        for (const [i, branch] of [compressed, sliding].entries()) {
+          const statistics = own(
+            await bindStatistics(gpu, {
+              sizes: packedSizes(plan),
+              range,
+              sources: b.own.identity,
+              lse: part(b.own.gatedLse, 2 * i),
+              delta: part(b.own.gateGradients, 2 * i),
+              entryLse: scratch.branchLse,
+              entryDelta: scratch.branchDelta,
+            }),
+          );
+          const summed = own(
+            await bindTurnSums(gpu, gathered, {
+              turn,
+              range,
+              sums: i === 0
+                ? [b.own.compressedKeyGradients, b.own.compressedValueGradients]
+                : [b.own.slidingKeyGradients, b.own.slidingValueGradients],
+              scratch,
+              keys: branch.shapeOf(1, turn).keys,
+            }),
+          );
+          const tiled = bindApartBackward(gpu, branch.gradients![turn], {
+            shape: branch.shapeOf(range.heads, turn),
+            pipelines: await createBranchPasses(gpu, plan, { branch, turn }),
+            buffers: {
+              q: ofPacked.rows(scratch.packedQueries),
+              k: i === 0 ? b.own.compressedKeys : b.k,
+              v: i === 0 ? b.own.compressedValues : b.v,
+              outputGradient: ofPacked.rows(scratch.packedGradients),
+              lse: ofPacked.numbers(scratch.branchLse),
+              delta: ofPacked.numbers(scratch.branchDelta),
+              queryGradient: i === 0 ? scratch.compressedResults : scratch.slidingResults,
+              keyGradient: summed.part[0],
+              valueGradient: summed.part[1],
+              scratch,
+            },
+            walk: walks[turn][i].slices(range.firstHead),
+            own,
+          });
+          dispatches.push(...statistics.dispatches, ...summed.clear, ...tiled, ...summed.add);
+        }
         dispatches.push(
           ...await bindSelected(gpu, plan, {
             b,
@@ -162,8 +160,8 @@ export async function bindNsaBackward(
             reads: [
               listsOfTurn(gathered, turn, lists).places,
               scratch.results,
-              packed(scratch.compressedResults),
-              packed(scratch.slidingResults),
+              scratch.compressedResults,
+              scratch.slidingResults,
             ],
             writes: [rowsOfTurn(gathered, turn)(b.queryGradient)],
             own,
@@ -197,11 +195,57 @@ export async function bindNsaBackward(
   return { dispatches, destroy };
 }
 
-/** Compiles the backward passes of a branch. */
-async function createBranchPasses(gpu: Gpu, plan: NsaPlan, branch: BranchPlan) {
+/** Walks of the compressed branch and of the window. */
+type WalkBuffers = Awaited<ReturnType<TileWalk["create"]>>;
+
+/** Binds the deltas of a branch: the gradient of its gate. */
+async function bindDeltas(
+  gpu: Gpu,
+  plan: NsaPlan,
+  { b, branch, own }: {
+    readonly b: NsaBuffers & NsaGradientBuffers;
+    readonly branch: number;
+    readonly own: Owned["own"];
+  },
+): Promise<readonly Dispatch[]> {
+  const { gathered, heads, rows, headDim, dtype, strides } = plan;
+  const stride = 16 * strides.tensor;
+  const numbers = { branch, stride: 4 * strides.rows, size: 4 * strides.rows };
+  const gradients = branchPart(b.own.gateGradients, numbers);
+  const outputsOf = (turn: number) =>
+    branchPart(b.own[branchesOfTurn(turn)], { branch, stride, size: stride });
+  const { turns } = gathered.sizes;
+  if (turns.length === 1) {
+    const delta = await bindDeltaRows(gpu, {
+      source: deltaSource({ heads: 1, rows: 1, headDim, dtype, gradientType: dtype }),
+      rows: heads * rows,
+      headDim,
+      dtype,
+      slices: [outputsOf(0), b.outputGradient, gradients],
+    });
+    return own(delta).dispatches;
+  }
+  const dispatches: Dispatch[] = [];
+  for (const [turn, { first, end }] of turns.entries()) {
+    const slices = [
+      outputsOf(turn),
+      rowsOfTurn(gathered, turn)(b.outputGradient),
+      numbersOfTurn(gathered, turn)(gradients),
+    ];
+    dispatches.push(await bindBranchDelta(gpu, plan, { queries: end - first, slices, own }));
+  }
+  return dispatches;
+}
+
+/** Compiles the backward passes of a branch in a turn. */
+async function createBranchPasses(
+  gpu: Gpu,
+  plan: NsaPlan,
+  { branch, turn }: { readonly branch: BranchPlan; readonly turn: number },
+) {
   const { headDim, dtype } = plan;
-  const sources = apartSources(branch.gradients!, {
-    walk: branch.walkOf(1),
+  const sources = apartSources(branch.gradients![turn], {
+    walk: branch.walkOf(1, turn),
     headDim,
     dtype,
     keyResultType: "f32",

@@ -92,7 +92,7 @@ function describe(
   const once = 2 * queries + 2 * keys + 4 * keyHeads * windows * headDim * element +
     2 * 4 * keyHeads * rows * count + 3 * 4 * heads * rows + 3 * 4 * heads * rows;
   const stages: StagePlan[] = [];
-  const variant = [compressed, gathered, sliding].map(({ forward }) =>
+  const variant = [compressed.forward[0], gathered.forward, sliding.forward[0]].map((forward) =>
     forward.variant.split(",")[0]
   );
   if (parts.forward) {
@@ -118,9 +118,11 @@ function describe(
       name: "attention-backward",
       flops: 10 * headDim * pairs,
       bytes: 4 * queries + 4 * keys,
-      variant: [compressed, gathered, sliding].map(({ gradients }) => gradients!.variant).join(
-        "; ",
-      ),
+      variant: [
+        compressed.gradients![0],
+        gathered.gradients!,
+        sliding.gradients![0],
+      ].map(({ variant }) => variant).join("; ") + describeTurns(gathered.sizes),
     });
     names.push("output gradient", "q gradient");
     keyNames.push("k gradient", "v gradient");
@@ -151,12 +153,12 @@ export function compileNsaLayer(
   const [block] = planNsaLayer(gpu, problem, options).blocks;
   const { compressed, gathered, sliding, headDim, dtype } = block;
   const sources = [compressed, sliding].flatMap(({ forward, gradients, walkOf }) => [
-    forward.pipeline,
-    ...gradients
-      ? Object.values(
-        apartSources(gradients, { walk: walkOf(1), headDim, dtype, keyResultType: "f32" }),
+    ...forward.map(({ pipeline }) => pipeline),
+    ...(gradients ?? []).flatMap((plan, turn) =>
+      Object.values(
+        apartSources(plan, { walk: walkOf(1, turn), headDim, dtype, keyResultType: "f32" }),
       )
-      : [],
+    ),
   ]);
   const selected = [
     gathered.forward.pipeline,

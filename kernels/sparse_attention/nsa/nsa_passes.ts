@@ -3,6 +3,7 @@
  *
  * @module
  */
+import branchDeltaCode from "./branch_delta.wgsl" with { type: "text" };
 import compressCode from "./compress.wgsl" with { type: "text" };
 import gateStatisticsCode from "./gate_statistics.wgsl" with { type: "text" };
 import mergeBranchesCode from "./merge_branches.wgsl" with { type: "text" };
@@ -63,6 +64,20 @@ function columnsOf({ headDim, dtype }: Pick<NsaSizes, "headDim" | "dtype">): num
   return headDim / (dtype === "f16" ? 8 : 4);
 }
 
+/** WGSL of the numbers of a thread's share of a row. */
+function generateFours(dtype: DType): string[] {
+  return dtype === "f16"
+    ? [
+      "fn fours(x: vec4u) -> array<vec4f, 2> {",
+      "  return array<vec4f, 2>(",
+      "    vec4f(unpack2x16float(x.x), unpack2x16float(x.y)),",
+      "    vec4f(unpack2x16float(x.z), unpack2x16float(x.w)),",
+      "  );",
+      "}",
+    ]
+    : ["fn fours(x: vec4f) -> array<vec4f, 1> { return array<vec4f, 1>(x); }"];
+}
+
 /** Means of the windows of keys and values of all key heads. */
 export async function bindCompress(
   gpu: Gpu,
@@ -75,16 +90,7 @@ export async function bindCompress(
   const { heads, group, rows, headDim, dtype, compression } = sizes;
   const { window, stride } = compression;
   const windows = windowCount(rows, compression);
-  const fours = dtype === "f16"
-    ? [
-      "fn fours(x: vec4u) -> array<vec4f, 2> {",
-      "  return array<vec4f, 2>(",
-      "    vec4f(unpack2x16float(x.x), unpack2x16float(x.y)),",
-      "    vec4f(unpack2x16float(x.z), unpack2x16float(x.w)),",
-      "  );",
-      "}",
-    ]
-    : ["fn fours(x: vec4f) -> array<vec4f, 1> { return array<vec4f, 1>(x); }"];
+  const fours = generateFours(dtype);
   const pipeline = await createPipeline(gpu, {
     label: `compress windows d=${headDim} ${dtype}`,
     code: wgsl`
@@ -171,6 +177,12 @@ export interface BranchStrides {
   readonly statistics: number;
 }
 
+/** With outputs of the branches that are kept turn by turn, `[3, heads, queries, d]`. */
+const KEPT_OF_TURN = mergeBranchesCode.replace(
+  "if (KEEPS) {",
+  "if (KEEPS) {\n    let to = (head * TURN_ROWS + row) * COLUMNS + column;",
+);
+
 /**
  * Joins the outputs of the branches of some key heads.
  *
@@ -185,7 +197,7 @@ export function bindMergeBranches(
     ...options,
     label: "merge branches",
     code: wgsl`
-      ${mergeBranchesCode}
+      ${options.lists.turns.length > 1 ? KEPT_OF_TURN : mergeBranchesCode}
       const KEEPS = ${String(options.keeps)};
       const TENSOR = ${options.strides.tensor}u;
       const ROWS = ${options.strides.rows}u;
@@ -261,5 +273,43 @@ export async function bindGateStatistics(
   return bindDispatch(gpu, pipeline, {
     slices: [...slices, slice(own(createParams(gpu, GATE_PARAMS, params)))],
     workgroups: [x, y, 1],
+  });
+}
+
+const DELTA_PARAMS = { rows: "u32", queries: "u32", gridWidth: "u32" } as const;
+
+/**
+ * Binds the delta of a branch for the queries of one of several turns.
+ *
+ * @param options `slices`: the branch's output `[heads, queries, d]`; dO and delta of all heads from the
+ * turn's first query on.
+ */
+export async function bindBranchDelta(
+  gpu: Gpu,
+  sizes: NsaSizes,
+  { queries, slices, own }: {
+    readonly queries: number;
+    readonly slices: readonly BufferSlice[];
+    readonly own: Own;
+  },
+): Promise<Dispatch> {
+  const { heads, rows, headDim, dtype } = sizes;
+  const pipeline = await createPipeline(gpu, {
+    label: `delta of a branch in a turn d=${headDim} ${dtype}`,
+    code: wgsl`
+      ${branchDeltaCode}
+      alias Vector = ${dtype === "f16" ? "vec4u" : "vec4f"};
+      const VECTORS = ${dtype === "f16" ? 2 : 1}u; // of four f32 numbers
+      const COLUMNS = ${columnsOf(sizes)}u;
+      ${generateFours(dtype)}
+
+    `,
+    bindings: ["read", "read", "read-write", "uniform"],
+  });
+  const [x, y] = foldGroups(Math.ceil(queries / 256));
+  const params = { rows, queries, gridWidth: x };
+  return bindDispatch(gpu, pipeline, {
+    slices: [...slices, slice(own(createParams(gpu, DELTA_PARAMS, params)))],
+    workgroups: [x, y, heads],
   });
 }

@@ -3,7 +3,9 @@
  *
  * Queries are packed by key head, row t·G + g, so that query heads that share a key head share its keys in
  * every branch. The compressed branch and the window are the kernels of dense attention with walks in
- * closed form (`branch_walks.ts`), the selected branch is attention over gathered queries.
+ * closed form (`branch_walks.ts`), the selected branch is attention over gathered queries. Where that takes
+ * its queries in turns, all branches and the ranking do, one key head at a time: outputs of branches are
+ * those of a turn, and dK and dV of each branch are sums over turns.
  *
  * @module
  */
@@ -44,12 +46,14 @@ export interface NsaOptions extends NsaSizes {
 
 /** A branch whose keys follow from a query's position. */
 export interface BranchPlan {
-  /** The walk of some key heads of a dispatch. */
-  readonly walkOf: (heads: number) => TileWalk;
-  readonly forward: DenseAttentionPlan;
-  readonly gradients?: ApartBackward;
-  /** The passes over some key heads. */
-  readonly shapeOf: (heads: number) => ApartShape;
+  /** The walk of some key heads of a dispatch in a turn. */
+  readonly walkOf: (heads: number, turn: number) => TileWalk;
+  /** Of each turn. */
+  readonly forward: readonly DenseAttentionPlan[];
+  /** Of each turn. */
+  readonly gradients?: readonly ApartBackward[];
+  /** The passes over some key heads in a turn. */
+  readonly shapeOf: (heads: number, turn: number) => ApartShape;
 }
 
 /** Everything that is known without a device. */
@@ -114,47 +118,66 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
   const { groupHeads } = gathered;
   const kernel: DenseKernel = gathered.forward.kernel;
   const queries = rows * group;
+  const { turns } = gathered.sizes;
   const branchOf = (
-    walkOf: (heads: number) => TileWalk,
+    walkOf: BranchPlan["walkOf"],
     shape: Pick<ApartShape, "keys" | "width" | "pairs">,
   ): BranchPlan => {
-    const walk = walkOf(groupHeads);
-    const shapeOf = (heads: number): ApartShape => ({
+    const lengthOf = (turn: number) => turns[turn].end - turns[turn].first;
+    const shapeOf = (heads: number, turn: number): ApartShape => ({
       ...shape,
+      pairs: shape.pairs * lengthOf(turn) / rows,
       heads,
-      queries,
+      queries: lengthOf(turn) * group,
       tileRows: MOST_ROWS,
       headDim,
       dtype,
       flopsPerDispatch,
     });
-    const size = {
-      heads: groupHeads,
-      rows: queries,
-      headDim,
-      dtype,
-      kernel,
-      walk,
-      flopsPerDispatch,
+    // All turns but the last are as long as the first.
+    const perTurn = <Plan>(planTurn: (turn: number) => Plan): Plan[] => {
+      const first = planTurn(0);
+      const last = turns.length > 1 ? planTurn(turns.length - 1) : first;
+      return turns.map((_, turn) => turn === turns.length - 1 ? last : first);
     };
+    const planForward = (turn: number) => {
+      const size = {
+        heads: groupHeads,
+        rows: lengthOf(turn) * group,
+        headDim,
+        dtype,
+        kernel,
+        walk: walkOf(groupHeads, turn),
+        flopsPerDispatch,
+      };
+      return planVariant(gpu, size, { result: "rows", rowStride: 1, outputType: "f32" });
+    };
+    const planGradients = (turn: number) =>
+      planApartBackward(gpu, shapeOf(groupHeads, turn), {
+        kernel,
+        walk: walkOf(groupHeads, turn),
+      });
     return {
       walkOf,
       shapeOf,
-      forward: planVariant(gpu, size, { result: "rows", rowStride: 1, outputType: "f32" }),
-      gradients: backward
-        ? planApartBackward(gpu, shapeOf(groupHeads), { kernel, walk })
-        : undefined,
+      forward: perTurn(planForward),
+      gradients: backward ? perTurn(planGradients) : undefined,
     };
   };
-  const shape = (heads: number) => ({ heads, group, rows });
+  const shape = (heads: number, turn: number) => ({
+    heads,
+    group,
+    rows,
+    ...turns.length > 1 && { turn: turns[turn] },
+  });
   const w = Math.min(window, rows);
   const windowPairs = w * (w + 1) / 2 + (rows - w) * w;
-  const compressed = branchOf((heads) => compressedWalk(shape(heads), compression), {
+  const compressed = branchOf((heads, turn) => compressedWalk(shape(heads, turn), compression), {
     keys: windows,
     width: up(windows, MOST_ROWS),
     pairs: group * compressedPairs(rows, compression),
   });
-  const sliding = branchOf((heads) => slidingWalk(shape(heads), window), {
+  const sliding = branchOf((heads, turn) => slidingWalk(shape(heads, turn), window), {
     keys: rows,
     width: bandWidth(w, group),
     pairs: group * windowPairs,
@@ -167,22 +190,26 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
   const blocks = Math.ceil(rows / block);
   const perToken = ranking === "matrix" ? blocks : windows * group;
   const fitting = Math.floor(most / (4 * groupHeads * perToken) / STRIP_UNIT);
-  const tokens = Math.max(1, Math.min(fitting, Math.ceil(rows / STRIP_UNIT))) * STRIP_UNIT;
+  const tokens = Math.max(1, Math.min(fitting, Math.ceil(turns[0].end / STRIP_UNIT))) * STRIP_UNIT;
   const element = bytesPerElement(dtype);
   const perRow = headDim * element / 16;
   const strides = {
-    tensor: up(heads * rows * perRow, 16),
+    tensor: up(heads * turns[0].end * perRow, 16),
     rows: up(heads * rows, 64),
     statistics: up(groupHeads * queries, 64),
   };
   const keyRows = keyHeads * rows * headDim * 4;
   const compressedRows = keyHeads * windows * headDim;
   const tensor = groupHeads * queries * headDim;
+  const results = groupHeads * turns[0].end * group * headDim * 4;
   const bytes = {
     compressedKeys: compressedRows * element,
     compressedValues: compressedRows * element,
     identity: keyHeads * queries * 4,
-    branches: backward ? 3 * strides.tensor * 16 : 16,
+    ...Object.fromEntries(turns.map((_, turn) => [
+      branchesOfTurn(turn),
+      backward ? 3 * strides.tensor * 16 : 16,
+    ])),
     lse: 3 * strides.rows * 4,
     ...backward && {
       gatedLse: 3 * strides.rows * 4,
@@ -196,15 +223,15 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     },
   };
   const parts = [compressed, sliding].flatMap(({ gradients, shapeOf }) =>
-    gradients ? [apartScratch(gradients, shapeOf(groupHeads))] : []
+    (gradients ?? []).map((plan, turn) => apartScratch(plan, shapeOf(groupHeads, turn)))
   );
   const scratchBytes = mostBytes([
     gathered.scratchBytes,
     ...parts,
     {
       packedQueries: tensor * element,
-      compressedResults: tensor * 4,
-      slidingResults: tensor * 4,
+      compressedResults: results,
+      slidingResults: results,
       statistics: 2 * strides.statistics * 4,
       weights: ranking === "matrix" ? 16 : groupHeads * windows * tokens * group * 4,
       importances: groupHeads * blocks * tokens * 4,
@@ -241,6 +268,11 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     bytes,
     scratchBytes,
   };
+}
+
+/** The buffer of the branches' outputs in a turn, `[3, heads, queries, d]`. */
+export function branchesOfTurn(turn: number): string {
+  return turn === 0 ? "branches" : `branchesOfTurn${turn}`;
 }
 
 /** Storage buffers that the merge of the branches binds. */

@@ -17,6 +17,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
+import type { QueryTurn } from "../gathered_queries/list_sizes.ts";
 import type { HeadRange } from "../gathered_queries/packing.ts";
 import { bindTop, scoreTiling, topSource } from "../selectors/block_selection.ts";
 import { type Compression, windowCount } from "./branch_walks.ts";
@@ -146,6 +147,8 @@ interface RankingOptions {
   /** Whether importances are computed on matrix units. */
   readonly kernel: "portable" | "matrix";
   readonly range: HeadRange;
+  /** Queries to rank. Default: all. */
+  readonly turn?: QueryTurn;
   /** Queries of a strip, a multiple of `STRIP_UNIT`. */
   readonly tokens: number;
   /** Windows of a workgroup on matrix units, a multiple of 16. Default: those of `MATRIX_RANKING_TILE`. */
@@ -179,9 +182,11 @@ export async function bindRanking(
   const rank: Rank = free === 0
     ? () => []
     : await (kernel === "matrix" ? matrixRank : portableRank)(gpu, sizes, options);
-  for (let firstRow = 0; firstRow < rows; firstRow += tokens) {
+  const { first, end } = options.turn ?? { first: 0, end: rows };
+  for (let firstRow = first; firstRow < end; firstRow += tokens) {
     dispatches.push(
-      ...rank(firstRow, Math.min(tokens, rows - firstRow)),
+      // Lists past a turn are those of the next turn, which ranks them before it reads them.
+      ...rank(firstRow, Math.min(tokens, end - firstRow)),
       bindTop(gpu, top, {
         sizes: { rows, firstRow, strip: tokens, block, blocks, firstHead },
         heads,
