@@ -72,7 +72,7 @@ export function numbersOfTurn(
   return (numbers) => advance(numbers, 4 * sizes.turns[turn].first);
 }
 
-/** What a stage's variant says of the turns; empty for one. */
+/** What a stage's variant, or a buffer's name, says of the turns; empty for one. */
 export function describeTurns({ turns }: Pick<ListSizes, "turns">): string {
   if (turns.length === 1) return "";
   return `, ${turns.length} turns of ${turns[0].end - turns[0].first} queries`;

@@ -163,7 +163,7 @@ function describe(
       name: "lists of queries",
       bytes: sum(blocks.flatMap(({ gathered }) => Object.values(gathered.listBytes))),
     },
-    { name: "gathered queries", bytes: sum(Object.values(scratch)) },
+    { name: `gathered queries${describeTurns(sizes)}`, bytes: sum(Object.values(scratch)) },
   ];
   return totalPlan({ stages, buffers, headsPerBlock: headBlock });
 }

@@ -137,7 +137,7 @@ function describe(
       bytes: sum(blocks.flatMap(({ gathered }) => Object.values(gathered.listBytes))),
     },
     {
-      name: "gathered queries",
+      name: `gathered queries${describeTurns(gathered.sizes)}`,
       bytes: sum(Object.values(mostBytes(blocks.map(({ scratchBytes }) => scratchBytes)))),
     },
   ];
