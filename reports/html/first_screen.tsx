@@ -74,7 +74,7 @@ export function Masthead({ result, prefix, level, hero, methodHref }: {
         <div class="pointers">
           <Glossary result={result} />
           <ul class="sources">
-            {sources().map(({ title, href }, i, all) => {
+            {sources(result.tool).map(({ title, href }, i, all) => {
               const to = i === all.length - 1 ? href ?? methodHref : href;
               return (
                 <li>

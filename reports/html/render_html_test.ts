@@ -67,8 +67,18 @@ Deno.test("the first screen: scoreboard, what the headline is over, sources, eve
   const links = [...head.matchAll(/<a href="([^"]+)"/g)].map(([, href]) => href);
   assert.deepEqual(links, OUTSIDE);
   // Without a repository address there is no link, and with one there is.
-  assert.deepEqual(sources(null).filter(({ href }) => href === null).length, 1);
-  assert.ok(sources("https://x.example/y").every(({ href }) => href!.startsWith("https://")));
+  const hrefs = (repository?: string) =>
+    sources({ repository, commit: "0123456789" }).map(({ href }) => href);
+  assert.equal(hrefs().filter((href) => href === null).length, 1);
+  assert.deepEqual(hrefs("https://github.com/a/b").slice(2), [
+    "https://github.com/a/b",
+    "https://github.com/a/b/blob/0123456789/suites/METHOD.md",
+  ]);
+  for (
+    const hostile of ["javascript:alert(1)", "https://x.example/y", 'https://github.com/a/b"c']
+  ) {
+    assert.deepEqual(hrefs(hostile), hrefs(), hostile);
+  }
 });
 
 Deno.test("a run that no claim covers opens with its findings", () => {

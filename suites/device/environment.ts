@@ -40,12 +40,13 @@ export function parseCommit(text: string): string {
 }
 
 /**
- * Commit of a project's own repository and whether its files were changed; null if it has none: a
- * repository that merely contains the project's folder does not count.
+ * Commit of a project's own repository and whether its files were changed, null if it has none: a
+ * repository that merely contains the project's folder does not count. And where it was cloned from, if
+ * that is a public host.
  */
 export async function describeRepository(
   root: URL,
-): Promise<Pick<Result["tool"], "commit" | "dirty">> {
+): Promise<Pick<Result["tool"], "commit" | "dirty" | "repository">> {
   // With an explicit path, git searches no parent folder and ignores the repository of a calling hook.
   const git = (...args: string[]) =>
     runTool("git", ["--git-dir=.git", "--work-tree=.", ...args], root);
@@ -53,7 +54,24 @@ export async function describeRepository(
   const status = commit === null
     ? null
     : await git("status", "--porcelain", "--untracked-files=no");
-  return { commit, dirty: status === null ? null : status !== "" };
+  const origin = commit === null ? null : await git("remote", "get-url", "origin");
+  const repository = publicAddress(origin ?? "");
+  return {
+    commit,
+    dirty: status === null ? null : status !== "",
+    ...(repository !== undefined && { repository }),
+  };
+}
+
+/**
+ * `https://github.com/OWNER/NAME` of a remote's address in any of git's forms, without what it may hold
+ * of a person; undefined for other hosts, folders and whatever else.
+ */
+export function publicAddress(remote: string): string | undefined {
+  const found =
+    /^(?:(?:https?|ssh|git):\/\/(?:[^@/\s]*@)?github\.com(?::\d+)?\/|(?:[^@/\s]+@)?github\.com:)([\w.-]+)\/([\w.-]+?)(?:\.git)?\/?$/
+      .exec(remote.trim());
+  return found ? `https://github.com/${found[1]}/${found[2]}` : undefined;
 }
 
 /** Everything about the machine that affects its times. */

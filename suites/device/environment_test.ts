@@ -8,6 +8,7 @@ import {
   nvidiaDevice,
   packageVersions,
   parseCommit,
+  publicAddress,
   shaderCode,
   vulkanDriver,
 } from "./environment.ts";
@@ -149,6 +150,31 @@ Deno.test("parseCommit refuses everything that is not a commit", () => {
   }
 });
 
+Deno.test("publicAddress: every form of a remote of GitHub, and none of a person or another host", () => {
+  for (
+    const remote of [
+      "https://github.com/owner/a.name",
+      "https://github.com/owner/a.name.git",
+      "https://user:secret@github.com/owner/a.name.git/",
+      "git@github.com:owner/a.name.git",
+      "ssh://git@github.com:22/owner/a.name",
+      "git://github.com/owner/a.name.git",
+    ]
+  ) assert.equal(publicAddress(remote), "https://github.com/owner/a.name", remote);
+  for (
+    const remote of [
+      "",
+      "/home/somebody/bench",
+      "file:///bench",
+      "https://github.com.evil.example/owner/name",
+      "https://evil.example/github.com/owner/name",
+      "https://github.com/owner",
+      "https://github.com/owner/name/more",
+      'https://github.com/owner/na"me',
+    ]
+  ) assert.equal(publicAddress(remote), undefined, remote);
+});
+
 Deno.test("describeRepository reports only the project's own repository", () =>
   inRepository(async (folder) => {
     const commit = await git(folder, "rev-parse", "HEAD");
@@ -158,6 +184,10 @@ Deno.test("describeRepository reports only the project's own repository", () =>
     await Deno.mkdir(`${folder}/copy`);
     await Deno.copyFile(`${folder}/file`, `${folder}/copy/file`);
     assert.deepEqual(await found(`${folder}/copy`), { commit: null, dirty: null });
+    await git(folder, "remote", "add", "origin", "git@github.com:owner/name.git");
+    const repository = "https://github.com/owner/name";
+    assert.deepEqual(await found(folder), { commit, dirty: false, repository });
+    await git(folder, "remote", "remove", "origin");
     await git(folder, "add", ".");
     await git(folder, "commit", "--quiet", "-m", "second");
     assert.deepEqual(await found(`${folder}/copy`), { commit: null, dirty: null });

@@ -23,6 +23,11 @@ export interface Result extends OpenRecord {
     commit: string | null;
     /** Whether the tree had uncommitted changes; null outside a repository. */
     dirty: boolean | null;
+    /**
+     * Address of the repository that the tree was cloned from, `https://github.com/OWNER/NAME`;
+     * absent where it has no such one.
+     */
+    repository?: string;
     [unknown: string]: unknown;
   };
   /** ISO 8601, UTC. */

@@ -84,6 +84,10 @@ export const resultSchema: z.ZodType<Result> = z.looseObject({
     dirty: z.boolean().nullable().describe(
       "Whether the tree had uncommitted changes; null outside a repository.",
     ),
+    repository: z.string().optional().describe(
+      "Address of the repository that the tree was cloned from, `https://github.com/OWNER/NAME`; " +
+        "absent where it has no such one.",
+    ),
   }).describe("What wrote the file."),
   startedAt: z.iso.datetime().describe("ISO 8601, UTC."),
   finishedAt: z.iso.datetime().nullable().describe(
