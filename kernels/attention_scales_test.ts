@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chooseCases, slow } from "../tools/_cases.ts";
+import { chooseCases, long } from "../tools/_cases.ts";
 import { checkOutputs } from "../suites/check/check.ts";
 import {
   emulatingGpu,
@@ -103,7 +103,7 @@ Deno.test(`layers on emulated matrix units are right at any scale of the logits$
 });
 
 Deno.test({
-  ...slow("dense attention is right where matrix units cut off sums, as tensor cores do"),
+  ...long("dense attention is right where matrix units cut off sums, as tensor cores do"),
   fn: async (t) => {
     const gpu = await emulatingGpu(t);
     if (!gpu) return;

@@ -85,7 +85,10 @@ Deno.test("a device with small buffers is told why it cannot train", async (t) =
   assert.equal(trainingFacts({ adapter, capabilities }).able, true);
   const small = { ...capabilities, maxBufferBytes: 1000, maxBindingBytes: 1000 };
   const facts = trainingFacts({ adapter, capabilities: small });
-  assert.ok(!facts.able && /the limit is 1000 B/.test(facts.reason), JSON.stringify(facts));
+  assert.ok(
+    !facts.able && /limit of one buffer is 1000 B/.test(facts.reason),
+    JSON.stringify(facts),
+  );
   const big = { ...adapter, software: false };
   const onGpu = trainingFacts({ adapter: big, capabilities });
   assert.ok(onGpu.able && onGpu.gathered < onGpu.context / 4, JSON.stringify(onGpu));
