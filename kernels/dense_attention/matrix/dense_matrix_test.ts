@@ -102,7 +102,7 @@ const FORWARD = chooseCases(
   EMULATED,
   (_, i) => i === 0,
   // Most options with the most rows; a software adapter takes seconds to compile each.
-  (_, i) => i === 0 || i > 12,
+  (_, i) => i === 0 || i > 14,
 );
 
 Deno.test("dense attention on matrix units matches float64 within the rounding of f16 weights", async (t) => {

@@ -74,7 +74,7 @@ const PORTABLE = chooseCases<Case>(
     },
   ],
   (_, i) => i === 1,
-  (_, i) => i < 2,
+  (_, i) => i % 2 === 1,
 );
 
 /** All results of a layer. */
