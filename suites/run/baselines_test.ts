@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { chooseCases } from "../../tools/_cases.ts";
 import { compareResults, isPeer } from "../../reports/gate/compare_results.ts";
 import { renderReport } from "../../reports/render_report.ts";
+import { loadExperiment } from "../experiments/experiment.ts";
+import { chooseUnits } from "../experiments/units.ts";
 import { parseBench } from "../cli/bench.ts";
 import { ASSUMED_DEVICE } from "../plan/memory_plan.ts";
 import { readResult } from "../result/read_result.ts";
@@ -63,6 +65,17 @@ for (const [name, result] of CHOSEN.cases) {
     const gone = later(({ cases }) => cases.shift());
     assert.equal(compareResults(result, gone).exitCode, 1, "a requested case is missing");
   });
+
+  if (result.experiment) {
+    Deno.test(`${name} is of an experiment that is as it was registered`, async () => {
+      const { registration, units } = result.experiment!;
+      const { experiment, hash } = await loadExperiment(result.profile);
+      assert.deepEqual([registration.registered, registration.hash], [true, hash]);
+      const ids = new Set(chooseUnits(experiment, {}).map(({ id }) => id));
+      assert.ok(units.length > 0 && units.every((unit) => ids.has(unit.case)));
+    });
+    continue;
+  }
 
   Deno.test(`${name} can be replayed: its command parses, and its plan has its cases`, () => {
     const own = withoutPeers(result);
