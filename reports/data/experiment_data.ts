@@ -48,8 +48,6 @@ export interface Finding extends RegisteredHypothesis {
 /** The registered parts that a report needs; a file of a newer version may lack them. */
 export interface Registered {
   readonly steps: { readonly first: number; readonly resume: number };
-  /** Dense training at a short context that all arms of a seed go on from. */
-  readonly base?: { readonly context: number; readonly steps: number; readonly batch: number };
   readonly model: Readonly<Record<string, number>>;
   readonly arms: readonly {
     readonly name: string;
@@ -65,11 +63,10 @@ export interface Registered {
 
 /** What was registered. */
 export function registeredOf({ registration }: ExperimentRecord): Registered {
-  const { steps, base, model, arms, seeds, hypotheses, stopping } = registration
+  const { steps, model, arms, seeds, hypotheses, stopping } = registration
     .experiment as unknown as Partial<Registered>;
   return {
     steps: steps ?? { first: 0, resume: 0 },
-    ...(base && { base }),
     model: model ?? {},
     arms: arms ?? [],
     seeds: seeds ?? [],

@@ -13,7 +13,7 @@ import {
   type TrainingModel,
 } from "../../kernels/training/model/training_model.ts";
 import type { StreamOptions } from "../../kernels/training/stream/stream_options.ts";
-import type { BaseRecord } from "../result/result_schema.ts";
+import type { BaseRecord, EvaluationRecord } from "../result/result_schema.ts";
 import { type Base, type Experiment, streamOf, VOCABULARY } from "./experiment.ts";
 
 /** Steps between two questions to the device. */
@@ -29,6 +29,8 @@ const SEED_OFFSET = 2 ** 21;
 export interface TrainedBase {
   readonly model: TrainingModel;
   readonly record: BaseRecord;
+  /** Of its weights, once an arm has made it: the same for all arms. */
+  evaluation?: EvaluationRecord;
 }
 
 /** The model of a base. */
@@ -53,20 +55,11 @@ export function baseModelOf(
 
 /** The data of a base: the experiment's shares, other sequences. */
 export function baseStreamOf(
-  experiment: Experiment,
+  { data }: Experiment,
   { plantings }: Base,
   { seed, corpus }: { seed: number; corpus?: Uint8Array },
 ): StreamOptions {
-  const { digitShare, keyedShare } = experiment.data;
-  return {
-    ...streamOf(
-      { ...experiment, data: { text: "language", digitShare, keyedShare } },
-      seed,
-      corpus,
-    ),
-    seed: seed + SEED_OFFSET,
-    ...(plantings && { plantings }),
-  };
+  return streamOf({ data: { ...data, plantings } }, seed + SEED_OFFSET, corpus);
 }
 
 /** Trains the bases of one experiment on one device. */

@@ -276,7 +276,11 @@ export function modelOf(
 }
 
 /** The data of a seed: the same for every arm. */
-export function streamOf({ data }: Experiment, seed: number, corpus?: Uint8Array): StreamOptions {
+export function streamOf(
+  { data }: Pick<Experiment, "data">,
+  seed: number,
+  corpus?: Uint8Array,
+): StreamOptions {
   const { digitShare, keyedShare, plantings } = data;
   return {
     seed,

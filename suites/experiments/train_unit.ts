@@ -17,7 +17,7 @@ import {
   type TrainingModel,
 } from "../../kernels/training/model/training_model.ts";
 import type { EvaluationRecord, TrainedUnit } from "../result/result_schema.ts";
-import type { BaseModels } from "./base_model.ts";
+import type { BaseModels, TrainedBase } from "./base_model.ts";
 import type { Evaluator } from "./evaluator.ts";
 import { type Experiment, modelOf, streamOf } from "./experiment.ts";
 import type { Unit } from "./units.ts";
@@ -97,6 +97,8 @@ class UnitRun {
   readonly #gpu: Gpu;
   readonly #options: TrainUnitOptions;
   readonly #unit: Draft;
+  /** What the unit begins with; absent without a base, and where a checkpoint goes on. */
+  readonly #base?: TrainedBase;
   #model: TrainingModel;
   #isDense: boolean;
   /** Steps whose losses are read at once. */
@@ -106,11 +108,12 @@ class UnitRun {
   private constructor(
     gpu: Gpu,
     options: TrainUnitOptions,
-    parts: { unit: Draft; model: TrainingModel; isDense: boolean },
+    parts: { unit: Draft; model: TrainingModel; isDense: boolean; base?: TrainedBase },
   ) {
     this.#gpu = gpu;
     this.#options = options;
     this.#unit = parts.unit;
+    this.#base = parts.base;
     this.#model = parts.model;
     this.#isDense = parts.isDense;
   }
@@ -144,13 +147,13 @@ class UnitRun {
       throw error;
     }
     unit.tokensPerStep = model.plan.tokens;
-    return new UnitRun(gpu, options, { unit, model, isDense });
+    return new UnitRun(gpu, options, { unit, model, isDense, base });
   }
 
   async finish(): Promise<TrainedUnit> {
     const { experiment, checkpoints, onTrained } = this.#options;
     const { first, resume } = experiment.steps;
-    if (this.#unit.base && this.#unit.losses.length === 0) await this.#evaluate("base");
+    await this.#evaluateBase();
     await this.#trainTo(first);
     await this.#evaluate("switch");
     await this.#switch();
@@ -217,6 +220,15 @@ class UnitRun {
     unit.losses = [...unit.losses, ...lines.map(({ loss }) => Number(loss.toPrecision(6)))];
     const skipped = lines.filter((line) => line.skipped).map(({ step }) => step);
     unit.skippedSteps = [...unit.skippedSteps, ...skipped];
+  }
+
+  /** Evaluates the base for the first arm of its seed, and takes that evaluation for the others. */
+  async #evaluateBase(): Promise<void> {
+    const base = this.#base;
+    if (!base) return;
+    if (base.evaluation) this.#unit.evaluations = [base.evaluation];
+    else await this.#evaluate("base");
+    base.evaluation = this.#unit.evaluations[0];
   }
 
   /** Evaluates the model, unless a checkpoint has that evaluation. */
