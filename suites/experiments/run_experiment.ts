@@ -73,6 +73,9 @@ export interface ExperimentHooks {
   readonly signal?: AbortSignal;
 }
 
+/** In the deviation of a run that its budget ended. Resuming takes the line back. */
+const LEFT_OUT = "units were left out:";
+
 /** A run that is planned and not begun. */
 export interface PlannedExperiment {
   /** Of this run, without a unit. */
@@ -174,6 +177,8 @@ export async function runExperiment(
   const bases = new BaseModels(gpu, { experiment, dtype, corpus: corpus?.training });
   const steps = experiment.steps.first + experiment.steps.resume;
   result.cases = result.cases.filter(({ status }) => status === "ok");
+  const { registration } = record;
+  registration.deviations = registration.deviations.filter((line) => !line.includes(LEFT_OUT));
   try {
     for (const unit of units) {
       const done = result.cases.length;
@@ -225,8 +230,8 @@ export async function runExperiment(
   }
   const skipped = result.cases.filter(({ status }) => status === "skipped").length;
   if (skipped > 0) {
-    record.registration.deviations.push(
-      `${skipped} of ${units.length} units were left out: the budget of ${budgetSeconds} s`,
+    registration.deviations.push(
+      `${skipped} of ${units.length} ${LEFT_OUT} the budget of ${budgetSeconds} s`,
     );
   }
   if (!signal?.aborted) result.finishedAt = new Date().toISOString();

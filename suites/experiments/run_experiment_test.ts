@@ -146,6 +146,13 @@ Deno.test({
       assert.deepEqual(result.experiment!.registration.deviations, [
         "2 of 2 units were left out: the budget of 1e-9 s",
       ]);
+      const again = await runExperiment({ ...planned, result }, own, { host });
+      assert.deepEqual(again.experiment!.registration, result.experiment!.registration);
+      // Resumed once more, now to the end.
+      const { registration } = result.experiment!;
+      const complete = { ...whole, experiment: { ...record, registration } };
+      const ended = await runExperiment({ ...planned, result: complete }, options, { host });
+      assert.deepEqual(ended.experiment!.registration.deviations, []);
     });
     gpu.destroy();
   },
