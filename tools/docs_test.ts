@@ -148,46 +148,49 @@ async function runShellLines(): Promise<void> {
   }
 }
 
-Deno.test("docs: every program runs and prints numbers that are not zero", async (t) => {
-  const gpu = await testGpu(t);
-  gpu?.destroy();
-  if (!gpu) return;
-  const folder = await Deno.makeTempDir();
-  try {
-    let count = 0;
-    for (const page of PAGES) {
-      for (const code of blocksOf(page, "ts")) {
-        if (!/from "\.\.?\/mod\.ts"/.test(code)) continue;
-        const path = `${folder}/${++count}.ts`;
-        const mod = JSON.stringify(new URL("mod.ts", ROOT).href);
-        await Deno.writeTextFile(path, code.replace(/"\.\.?\/mod\.ts"/, mod));
-        const { code: ended, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-          args: [
-            ...["run", "--quiet", "--no-check", "--allow-read", "--allow-env"],
-            `--config=${fileURLToPath(new URL("deno.json", ROOT))}`,
-            pathToFileURL(path).href,
-          ],
-          env: { NO_COLOR: "1" },
-        }).output();
-        const said = new TextDecoder().decode(stdout);
-        assert.equal(ended, 0, `${page}: ${new TextDecoder().decode(stderr)}`);
-        assert.doesNotMatch(said, /NaN|undefined|Infinity/, page);
-        // Each line with fractions has one that is not zero.
-        const fractions = said.match(/-?\d+\.\d+/g) ?? [];
-        if (code.includes("openDevice")) assert.ok(fractions.length >= 4, said);
-        assert.ok(fractions.every((text) => text.length > 2), said);
-        assert.ok(fractions.length === 0 || fractions.some((text) => Number(text) !== 0), said);
-        if (page === "README.md") {
-          const lines = said.trim().split("\n");
-          assert.deepEqual(lines.map((line) => line.split(":")[0]), ["dense", "lighthouse"]);
-          for (const line of lines) assert.match(line.replace(/^.*…/, ""), /0\.\d*[1-9]/);
+Deno.test({
+  ...slow("docs: every program runs and prints numbers that are not zero"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    gpu?.destroy();
+    if (!gpu) return;
+    const folder = await Deno.makeTempDir();
+    try {
+      let count = 0;
+      for (const page of PAGES) {
+        for (const code of blocksOf(page, "ts")) {
+          if (!/from "\.\.?\/mod\.ts"/.test(code)) continue;
+          const path = `${folder}/${++count}.ts`;
+          const mod = JSON.stringify(new URL("mod.ts", ROOT).href);
+          await Deno.writeTextFile(path, code.replace(/"\.\.?\/mod\.ts"/, mod));
+          const { code: ended, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+            args: [
+              ...["run", "--quiet", "--no-check", "--allow-read", "--allow-env"],
+              `--config=${fileURLToPath(new URL("deno.json", ROOT))}`,
+              pathToFileURL(path).href,
+            ],
+            env: { NO_COLOR: "1" },
+          }).output();
+          const said = new TextDecoder().decode(stdout);
+          assert.equal(ended, 0, `${page}: ${new TextDecoder().decode(stderr)}`);
+          assert.doesNotMatch(said, /NaN|undefined|Infinity/, page);
+          // Each line with fractions has one that is not zero.
+          const fractions = said.match(/-?\d+\.\d+/g) ?? [];
+          if (code.includes("openDevice")) assert.ok(fractions.length >= 4, said);
+          assert.ok(fractions.every((text) => text.length > 2), said);
+          assert.ok(fractions.length === 0 || fractions.some((text) => Number(text) !== 0), said);
+          if (page === "README.md") {
+            const lines = said.trim().split("\n");
+            assert.deepEqual(lines.map((line) => line.split(":")[0]), ["dense", "lighthouse"]);
+            for (const line of lines) assert.match(line.replace(/^.*…/, ""), /0\.\d*[1-9]/);
+          }
         }
       }
+      assert.ok(count >= 3, String(count));
+    } finally {
+      await Deno.remove(folder, { recursive: true });
     }
-    assert.ok(count >= 3, String(count));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  },
 });
 
 Deno.test("README: the table matches the baselines", async () => {

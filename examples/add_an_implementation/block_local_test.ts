@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import {
   type Gpu,
@@ -95,22 +96,27 @@ Deno.test("a block-local kernel that attends to other keys than declared fails i
   gpu.destroy();
 });
 
-Deno.test("a long block passes its check on every device", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  const result = await runSuite({
-    gpu,
-    registry: REGISTRY,
-    suites: ["latency"],
-    implementations: ["block-local"],
-    contexts: [512],
-    directions: ["forward"],
-    options: { block: [512] },
-    samples: 2,
-  });
-  assert.ok(result.cases.length > 0);
-  for (const { id, status, reason } of result.cases) assert.equal(status, "ok", `${id}: ${reason}`);
-  gpu.destroy();
+Deno.test({
+  ...slow("a long block passes its check on every device"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    const result = await runSuite({
+      gpu,
+      registry: REGISTRY,
+      suites: ["latency"],
+      implementations: ["block-local"],
+      contexts: [512],
+      directions: ["forward"],
+      options: { block: [512] },
+      samples: 2,
+    });
+    assert.ok(result.cases.length > 0);
+    for (const { id, status, reason } of result.cases) {
+      assert.equal(status, "ok", `${id}: ${reason}`);
+    }
+    gpu.destroy();
+  },
 });
 
 Deno.test("a layer without a block length is refused", () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ALL_CASES, chooseCases } from "../../tools/_cases.ts";
+import { ALL_CASES, chooseCases, slow } from "../../tools/_cases.ts";
 import { worstRatio } from "../dense_attention/dense_attention_reference.ts";
 import { testGpu } from "../gpu/_test_gpu.ts";
 import { readTensor, writeTensor } from "../gpu/buffers.ts";
@@ -62,36 +62,40 @@ async function digests(gpu: Gpu, layer: Prepared): Promise<string[]> {
 
 // The shortest one: `verify` covers all of them.
 for (const entry of golden.forward.filter(({ scorer }) => scorer === "norm").slice(0, 1)) {
-  Deno.test(`lighthouseNorm's gradients match golden ${entry.case}`, async (t) => {
-    const gpu = await testGpu(t);
-    if (!gpu) return;
-    const geometry = geometryOf(entry);
-    const shape = { heads: entry.H, context: entry.N, headDim: entry.D, dtype: "f32" } as const;
-    const problem: Problem = {
-      shape,
-      direction: "forward-backward",
-      options: { levels: entry.L, pooling: entry.p, k: entry.k },
-    };
-    const inputs = await seededInputs(gpu, shape, { seed: entry.seed });
-    const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
-    await layer.execute();
-    const selection = await layer.outputs.readSelection!();
-    const got = await readGradients(gpu, layer);
-    for (let head = 0; head < shape.heads; head++) {
-      const want = reference(shape, geometry, { seed: entry.seed, head, selection });
-      for (const [n, name] of NAMES.entries()) {
-        const { gradient, tolerance } = want[name];
-        const ours = ofHead(got[n], head, shape);
-        const ratio = worstRatio(ours, gradient, tolerance);
-        assert.ok(ratio <= 1, `d${name} of head ${head}: error is ${ratio} of the tolerance`);
-        // Golden gradients have their own rounding error, no larger than ours.
-        const theirs = ofHead(readFloats(entry.files[`d${name}`].file), head, shape);
-        const apart = worstRatio(ours, theirs, tolerance);
-        assert.ok(apart <= 2, `d${name} of head ${head}: golden is ${apart} tolerances away`);
+  const named = slow(`lighthouseNorm's gradients match golden ${entry.case}`);
+  Deno.test({
+    ...named,
+    fn: async (t) => {
+      const gpu = await testGpu(t);
+      if (!gpu) return;
+      const geometry = geometryOf(entry);
+      const shape = { heads: entry.H, context: entry.N, headDim: entry.D, dtype: "f32" } as const;
+      const problem: Problem = {
+        shape,
+        direction: "forward-backward",
+        options: { levels: entry.L, pooling: entry.p, k: entry.k },
+      };
+      const inputs = await seededInputs(gpu, shape, { seed: entry.seed });
+      const layer = await lighthouseNorm.prepare(gpu, problem, { inputs });
+      await layer.execute();
+      const selection = await layer.outputs.readSelection!();
+      const got = await readGradients(gpu, layer);
+      for (let head = 0; head < shape.heads; head++) {
+        const want = reference(shape, geometry, { seed: entry.seed, head, selection });
+        for (const [n, name] of NAMES.entries()) {
+          const { gradient, tolerance } = want[name];
+          const ours = ofHead(got[n], head, shape);
+          const ratio = worstRatio(ours, gradient, tolerance);
+          assert.ok(ratio <= 1, `d${name} of head ${head}: error is ${ratio} of the tolerance`);
+          // Golden gradients have their own rounding error, no larger than ours.
+          const theirs = ofHead(readFloats(entry.files[`d${name}`].file), head, shape);
+          const apart = worstRatio(ours, theirs, tolerance);
+          assert.ok(apart <= 2, `d${name} of head ${head}: golden is ${apart} tolerances away`);
+        }
       }
-    }
-    layer.destroy();
-    gpu.destroy();
+      layer.destroy();
+      gpu.destroy();
+    },
   });
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { implementationRecords } from "../../suites/result/implementation_record.ts";
 import { STYLE } from "../html/style.ts";
@@ -81,46 +82,52 @@ function pages(): Promise<ChartPage[]> {
   return made ??= Array.fromAsync(chartPages());
 }
 
-Deno.test("a figure of devices is drawn in ink, in the same way on every page", async () => {
-  const seen = new Map<string, string>();
-  for (const { name: page, html } of await pages()) {
-    const entries = html.matchAll(
-      /<li><svg class="swatch"[^>]*style="color:([^";]*);?"[^>]*>(?:<path class="curve"[^>]*\/>)?<path class="marker[^"]*" d="([^"]*)"\/><\/svg>([^<]*)</g,
-    );
-    for (const [, color, mark, label] of entries) {
-      // A label names a device with its stack, or is that of the site's synthetic adapter.
-      if (!/^([A-D]: )?(NVIDIA|synthetic|Synthetic|llvmpipe)/.test(label)) {
-        assert.doesNotMatch(color, /--run/, `${label} on ${page}`);
-        continue;
+Deno.test({
+  ...slow("a figure of devices is drawn in ink, in the same way on every page"),
+  fn: async () => {
+    const seen = new Map<string, string>();
+    for (const { name: page, html } of await pages()) {
+      const entries = html.matchAll(
+        /<li><svg class="swatch"[^>]*style="color:([^";]*);?"[^>]*>(?:<path class="curve"[^>]*\/>)?<path class="marker[^"]*" d="([^"]*)"\/><\/svg>([^<]*)</g,
+      );
+      for (const [, color, mark, label] of entries) {
+        // A label names a device with its stack, or is that of the site's synthetic adapter.
+        if (!/^([A-D]: )?(NVIDIA|synthetic|Synthetic|llvmpipe)/.test(label)) {
+          assert.doesNotMatch(color, /--run/, `${label} on ${page}`);
+          continue;
+        }
+        assert.equal(color, "var(--run)", `${label} on ${page}`);
+        // Elsewhere a letter and a mark stand for a run.
+        if (!/^site (index|devices)/.test(page)) continue;
+        const device = label.replace(/^[A-D]: |, another run$/g, "");
+        assert.equal(seen.get(device) ?? mark, mark, `${label} on ${page}`);
+        seen.set(device, mark);
       }
-      assert.equal(color, "var(--run)", `${label} on ${page}`);
-      // Elsewhere a letter and a mark stand for a run.
-      if (!/^site (index|devices)/.test(page)) continue;
-      const device = label.replace(/^[A-D]: |, another run$/g, "");
-      assert.equal(seen.get(device) ?? mark, mark, `${label} on ${page}`);
-      seen.set(device, mark);
     }
-  }
-  assert.ok(seen.size >= 2, [...seen.keys()].join());
+    assert.ok(seen.size >= 2, [...seen.keys()].join());
+  },
 });
 
-Deno.test("a series of a name has one colour and mark on every page", async () => {
-  const seen = new Map<string, string>();
-  let found = 0;
-  for (const { name: page, html } of await pages()) {
-    const entries = html.matchAll(
-      /<li><svg class="swatch"[^>]*style="color:([^";]*);?"[^>]*>(?:<path class="curve"[^>]*\/>)?<path class="marker[^"]*" d="([^"]*)"\/><\/svg>([^<]*)</g,
-    );
-    for (const [, color, mark, label] of entries) {
-      const name = NAMES.find((one) => one === label || label.startsWith(`${one},`));
-      if (name === undefined) continue;
-      const style = styleOf(name, { implementations: [] });
-      const expected = `${style.color} ${markerPath(style.marker, 80)}`;
-      assert.equal(`${color} ${mark}`, expected, `${label} on ${page}`);
-      assert.equal(seen.get(name) ?? expected, expected);
-      seen.set(name, expected);
-      found++;
+Deno.test({
+  ...slow("a series of a name has one colour and mark on every page"),
+  fn: async () => {
+    const seen = new Map<string, string>();
+    let found = 0;
+    for (const { name: page, html } of await pages()) {
+      const entries = html.matchAll(
+        /<li><svg class="swatch"[^>]*style="color:([^";]*);?"[^>]*>(?:<path class="curve"[^>]*\/>)?<path class="marker[^"]*" d="([^"]*)"\/><\/svg>([^<]*)</g,
+      );
+      for (const [, color, mark, label] of entries) {
+        const name = NAMES.find((one) => one === label || label.startsWith(`${one},`));
+        if (name === undefined) continue;
+        const style = styleOf(name, { implementations: [] });
+        const expected = `${style.color} ${markerPath(style.marker, 80)}`;
+        assert.equal(`${color} ${mark}`, expected, `${label} on ${page}`);
+        assert.equal(seen.get(name) ?? expected, expected);
+        seen.set(name, expected);
+        found++;
+      }
     }
-  }
-  assert.ok(found > 120 && seen.size >= 6, `${found} entries of ${[...seen.keys()]}`);
+    assert.ok(found > 120 && seen.size >= 6, `${found} entries of ${[...seen.keys()]}`);
+  },
 });

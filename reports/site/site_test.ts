@@ -1,5 +1,6 @@
 import { OUTSIDE } from "../claims/sources.ts";
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { z } from "zod";
 import { type Result, resultSchema } from "../../suites/result/result_schema.ts";
 import { ATTACK } from "../../suites/result/_hostile_result.ts";
@@ -325,43 +326,54 @@ Deno.test("site: paths are plain names, whatever the results contain", () => {
   assert.ok(files.length > 25, `${files.length} files`);
 });
 
-Deno.test("site: pages of paper-profile runs stay below 1 MB, retrieval on a page of its own", async () => {
-  const folder = new URL("../../fixtures/baselines/", import.meta.url);
-  const runs: NamedResult[] = [];
-  for await (const { name } of Deno.readDir(folder)) {
-    if (!name.endsWith(".json")) continue;
-    runs.push({ name, result: await readResult(new URL(name, folder).pathname) });
-  }
-  // The largest one again, with all that its plan had and time did not allow.
-  const largest = runs.reduce((a, b) => b.result.cases.length > a.result.cases.length ? b : a);
-  const whole = structuredClone(largest.result);
-  whole.startedAt = "2099-01-01T00:00:00.000Z";
-  const measured = whole.cases.filter((record) => record.selectionQuality !== undefined);
-  for (const [i, record] of whole.cases.entries()) {
-    if (record.status === "ok") continue;
-    const { samples, statistic, throughput, check, digest, selectionQuality, stages } =
-      measured[i % measured.length];
-    const timed = record.stages.map((stage, j) => ({ ...stage, ...stages[j % stages.length] }));
-    const own = { samples, statistic, throughput, check, digest, selectionQuality, stages: timed };
-    Object.assign(record, { status: "ok", reason: undefined, ...own });
-  }
-  whole.retrieval = sampleRetrieval({ paper: true });
-  assert.ok(whole.cases.length > 150 && whole.retrieval.cells.length > 2200);
-  const files = [...siteFiles(planSite([...runs, { name: "whole", result: whole }]))];
-  for (const { path, text } of files.filter(({ path }) => path.endsWith(".html"))) {
-    const { length } = new TextEncoder().encode(text);
-    assert.ok(length < 1e6, `${path}: ${length} bytes`);
-  }
-  // The report of one file, with its result embedded.
-  for (const { name, result } of runs) {
-    const { length } = new TextEncoder().encode(renderHtml([result]));
-    assert.ok(length < 1e6, `${name}: ${length} bytes`);
-  }
-  const page = files.find(({ path }) => path.endsWith(".retrieval.html"))!;
-  assert.match(page.text, /<section id="retrieval">/);
-  const report = files.find(({ path }) => `${path.slice(0, -5)}.retrieval.html` === page.path)!;
-  assert.ok(report.text.includes(`href="${page.path.slice("runs/".length)}"`));
-  assert.ok(!report.text.includes('id="retrieval"'));
+Deno.test({
+  ...slow("site: pages of paper-profile runs stay below 1 MB, retrieval on a page of its own"),
+  fn: async () => {
+    const folder = new URL("../../fixtures/baselines/", import.meta.url);
+    const runs: NamedResult[] = [];
+    for await (const { name } of Deno.readDir(folder)) {
+      if (!name.endsWith(".json")) continue;
+      runs.push({ name, result: await readResult(new URL(name, folder).pathname) });
+    }
+    // The largest one again, with all that its plan had and time did not allow.
+    const largest = runs.reduce((a, b) => b.result.cases.length > a.result.cases.length ? b : a);
+    const whole = structuredClone(largest.result);
+    whole.startedAt = "2099-01-01T00:00:00.000Z";
+    const measured = whole.cases.filter((record) => record.selectionQuality !== undefined);
+    for (const [i, record] of whole.cases.entries()) {
+      if (record.status === "ok") continue;
+      const { samples, statistic, throughput, check, digest, selectionQuality, stages } =
+        measured[i % measured.length];
+      const timed = record.stages.map((stage, j) => ({ ...stage, ...stages[j % stages.length] }));
+      const own = {
+        samples,
+        statistic,
+        throughput,
+        check,
+        digest,
+        selectionQuality,
+        stages: timed,
+      };
+      Object.assign(record, { status: "ok", reason: undefined, ...own });
+    }
+    whole.retrieval = sampleRetrieval({ paper: true });
+    assert.ok(whole.cases.length > 150 && whole.retrieval.cells.length > 2200);
+    const files = [...siteFiles(planSite([...runs, { name: "whole", result: whole }]))];
+    for (const { path, text } of files.filter(({ path }) => path.endsWith(".html"))) {
+      const { length } = new TextEncoder().encode(text);
+      assert.ok(length < 1e6, `${path}: ${length} bytes`);
+    }
+    // The report of one file, with its result embedded.
+    for (const { name, result } of runs) {
+      const { length } = new TextEncoder().encode(renderHtml([result]));
+      assert.ok(length < 1e6, `${name}: ${length} bytes`);
+    }
+    const page = files.find(({ path }) => path.endsWith(".retrieval.html"))!;
+    assert.match(page.text, /<section id="retrieval">/);
+    const report = files.find(({ path }) => `${path.slice(0, -5)}.retrieval.html` === page.path)!;
+    assert.ok(report.text.includes(`href="${page.path.slice("runs/".length)}"`));
+    assert.ok(!report.text.includes('id="retrieval"'));
+  },
 });
 
 Deno.test("site: refuses no results, too many, and two of one run", () => {

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { chooseCases } from "../../tools/_cases.ts";
+import { chooseCases, slow } from "../../tools/_cases.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { sampleResult } from "../result/_sample_result.ts";
 import { readResult } from "../result/read_result.ts";
@@ -76,27 +76,35 @@ const SIGNALS = chooseCases(
   (signal) => signal === "SIGINT",
 );
 
-Deno.test(`bench at once, many times, with nobody reading: each has its folder and ends well${AT_ONCE.note}`, async (t) => {
-  if (!await hasGpu(t)) return;
-  const count = AT_ONCE.cases.length;
-  await inFolder(async (folder) => {
-    const children = Array.from(
-      { length: count },
-      () => start(`bench correctness --context 512 ${LAYER}`, { cwd: folder }),
-    );
-    const codes = await Promise.all(children.map(async (child) => {
-      await Promise.all([child.stdin.close(), child.stdout.cancel(), child.stderr.cancel()]);
-      return (await child.status).code;
-    }));
-    assert.deepEqual(codes, Array(count).fill(0));
-    const files = ["report.html", "result.json", "summary.md"];
-    const later = range(count - 1).map((i) => `run-${i + 2}`);
-    assert.deepEqual(names(`${folder}/out`), [...files, ...later].sort());
-    for (const name of [".", ...later]) {
-      assert.deepEqual(names(`${folder}/out/${name}`).filter((one) => !later.includes(one)), files);
-      assert.notEqual((await readResult(`${folder}/out/${name}/result.json`)).finishedAt, null);
-    }
-  });
+Deno.test({
+  ...slow(
+    `bench at once, many times, with nobody reading: each has its folder and ends well${AT_ONCE.note}`,
+  ),
+  fn: async (t) => {
+    if (!await hasGpu(t)) return;
+    const count = AT_ONCE.cases.length;
+    await inFolder(async (folder) => {
+      const children = Array.from(
+        { length: count },
+        () => start(`bench correctness --context 512 ${LAYER}`, { cwd: folder }),
+      );
+      const codes = await Promise.all(children.map(async (child) => {
+        await Promise.all([child.stdin.close(), child.stdout.cancel(), child.stderr.cancel()]);
+        return (await child.status).code;
+      }));
+      assert.deepEqual(codes, Array(count).fill(0));
+      const files = ["report.html", "result.json", "summary.md"];
+      const later = range(count - 1).map((i) => `run-${i + 2}`);
+      assert.deepEqual(names(`${folder}/out`), [...files, ...later].sort());
+      for (const name of [".", ...later]) {
+        assert.deepEqual(
+          names(`${folder}/out/${name}`).filter((one) => !later.includes(one)),
+          files,
+        );
+        assert.notEqual((await readResult(`${folder}/out/${name}/result.json`)).finishedAt, null);
+      }
+    });
+  },
 });
 
 Deno.test(`bench stopped by any signal keeps what it has, and --resume alone completes it${SIGNALS.note}`, async (t) => {

@@ -46,7 +46,15 @@ export function startPlanning(
   const profile = applyOptions(loadProfile(options.profile), options, registry);
   const dtype = chooseDtype(profile.dtype, device);
   const planning = { profile, dtype, device, registry };
-  return { ...planning, options, grid: gridPoints(planning) };
+  let grid: readonly PlannedCase[] | undefined;
+  return {
+    ...planning,
+    options,
+    // Made when a suite asks: training has cases of its own, and the grid of a profile takes a second.
+    get grid() {
+      return grid ??= gridPoints(planning);
+    },
+  };
 }
 
 /** Whether a suite was requested by name. */

@@ -29,7 +29,7 @@ async function baselines(): Promise<[name: string, result: Result][]> {
 }
 
 /** A file of every suite and stack; the others have the same fields with other numbers. */
-const EVERY_DAY = /^h(100-(deno-(paper|retrieval|context-parallel)|dawn-peers)|200-default)\.json$/;
+const EVERY_DAY = /^h(100-(deno-(retrieval|context-parallel)|dawn-peers)|200-default)\.json$/;
 const CHOSEN = chooseCases(await baselines(), ([name]) => EVERY_DAY.test(name));
 
 for (const [name, result] of CHOSEN.cases) {

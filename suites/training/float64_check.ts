@@ -17,7 +17,10 @@ import {
 } from "../../kernels/training/attention/types.ts";
 import { initOf } from "../../kernels/training/model/fill_model.ts";
 import type { ModelOptions } from "../../kernels/training/model/model_options.ts";
-import { modelReference } from "../../kernels/training/model/model_reference.ts";
+import {
+  type ModelReference,
+  modelReference,
+} from "../../kernels/training/model/model_reference.ts";
 import { modelParameters } from "../../kernels/training/model/parameters.ts";
 import {
   createTrainingModel,
@@ -138,11 +141,17 @@ async function readGradient(
   return Float64Array.from(await model.readParameter(name, "gradient"), (one) => one / lossScale);
 }
 
-/** Compares what a device computed with float64. */
-export function compareSmall(
+/** What float64 gives for a small model at a device's selections, and what rounding changes in that. */
+export interface SmallReference {
+  readonly exact: ModelReference;
+  readonly rounded: ModelReference;
+}
+
+/** Computes the references of a small model. */
+export function smallReference(
   options: ModelOptions,
-  { losses, gradients, selections }: SmallRun,
-): Part[] {
+  { selections }: Pick<SmallRun, "selections">,
+): SmallReference {
   const { dtype, vocabulary } = options;
   const { tokens, targets } = smallBatch(vocabulary);
   const weights = new Map(
@@ -150,13 +159,25 @@ export function compareSmall(
   );
   const half = dtype === "f16";
   const given = { tokens, targets, selections };
-  const exact = modelReference(options, weights, given);
-  const rounded = modelReference(options, weights, {
-    ...given,
-    stored: half ? Math.f16round : Math.fround,
-    floats: Math.fround,
-    lossScale: half ? 1024 : 1,
-  });
+  return {
+    exact: modelReference(options, weights, given),
+    rounded: modelReference(options, weights, {
+      ...given,
+      stored: half ? Math.f16round : Math.fround,
+      floats: Math.fround,
+      lossScale: half ? 1024 : 1,
+    }),
+  };
+}
+
+/** Compares what a device computed with float64. */
+export function compareSmall(
+  options: ModelOptions,
+  run: SmallRun,
+  { exact, rounded }: SmallReference = smallReference(options, run),
+): Part[] {
+  const { losses, gradients } = run;
+  const half = options.dtype === "f16";
   const mean = Array.from(losses).reduce((sum, one) => sum + one, 0) / CONTEXT;
   const lossError = Math.abs(mean - exact.loss / CONTEXT);
   const lossTolerance = half ? F16_LOSS : F32_LOSS;

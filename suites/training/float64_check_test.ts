@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
-import { checkSmallModel, compareSmall, runSmall, smallModel } from "./float64_check.ts";
+import {
+  checkSmallModel,
+  compareSmall,
+  runSmall,
+  smallModel,
+  smallReference,
+} from "./float64_check.ts";
 
 Deno.test("a small model passes its check, and a wrong gradient or loss does not", async (t) => {
   const gpu = await testGpu(t);
@@ -23,8 +29,9 @@ Deno.test("a small model passes its check, and a wrong gradient or loss does not
   ]);
   const options = smallModel(kind);
   const run = await runSmall(gpu, options);
+  const reference = smallReference(options, run);
   const passed = (other: Partial<typeof run>) =>
-    compareSmall(options, { ...run, ...other }).map(({ passed }) => passed);
+    compareSmall(options, { ...run, ...other }, reference).map(({ passed }) => passed);
   assert.deepEqual(passed({}), [true, true]);
   const name = "layers.1.attention.qkv";
   const changed = (change: (value: number) => number) =>

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../../tools/_cases.ts";
 import paired from "../../../fixtures/gate/paired_quality.json" with { type: "json" };
 import turns from "../../../fixtures/gate/paired_turns.json" with { type: "json" };
 import quality from "../../../fixtures/gate/quality.json" with { type: "json" };
@@ -45,26 +46,29 @@ Deno.test("the committed quality of turns finds slowdowns", () => {
   assert.ok(detection.one["20 %"] >= 0.95 && detection.all["10 %"] >= 0.8);
 });
 
-Deno.test("other seeds of turns: no more false alarms, and no slowdown less often found", () => {
-  const counts: { runs: number; alarms: number }[] = [];
-  for (const published of LAST.filter(({ contexts, drift }) => contexts < 4 && drift > 0)) {
-    const { contexts, turn, process, drift } = published;
-    const setting = { contexts, turn, process, drift };
-    const row = measurePairedSetting(setting, { studies: 25, first: 10_000 }).at(-1)!;
-    counts.push({ runs: row.studies, alarms: row.falseAlarms });
-    for (const target of ["one", "all"] as const) {
-      for (const [size, rate] of Object.entries(published.detection[target])) {
-        const found = Math.round(row.detection[target][size] * row.studies);
-        const [, high] = exactRateInterval(found, row.studies, { confidence: 0.998 });
-        const count = Math.round(rate * published.studies);
-        const [low] = exactRateInterval(count, published.studies, { confidence: 0.98 });
-        assert.ok(low <= high, `${keyOf(setting)} ${target} ${size}: ${found}`);
+Deno.test({
+  ...slow("other seeds of turns: no more false alarms, and no slowdown less often found"),
+  fn: () => {
+    const counts: { runs: number; alarms: number }[] = [];
+    for (const published of LAST.filter(({ contexts, drift }) => contexts < 4 && drift > 0)) {
+      const { contexts, turn, process, drift } = published;
+      const setting = { contexts, turn, process, drift };
+      const row = measurePairedSetting(setting, { studies: 25, first: 10_000 }).at(-1)!;
+      counts.push({ runs: row.studies, alarms: row.falseAlarms });
+      for (const target of ["one", "all"] as const) {
+        for (const [size, rate] of Object.entries(published.detection[target])) {
+          const found = Math.round(row.detection[target][size] * row.studies);
+          const [, high] = exactRateInterval(found, row.studies, { confidence: 0.998 });
+          const count = Math.round(rate * published.studies);
+          const [low] = exactRateInterval(count, published.studies, { confidence: 0.98 });
+          assert.ok(low <= high, `${keyOf(setting)} ${target} ${size}: ${found}`);
+        }
       }
     }
-  }
-  const { runs, alarms } = rateOf(counts);
-  const [low] = exactRateInterval(alarms, runs, { confidence: 0.998 });
-  assert.ok(runs >= 200 && low <= BOUND, `${alarms} of ${runs} runs with a false alarm`);
+    const { runs, alarms } = rateOf(counts);
+    const [low] = exactRateInterval(alarms, runs, { confidence: 0.998 });
+    assert.ok(runs >= 200 && low <= BOUND, `${alarms} of ${runs} runs with a false alarm`);
+  },
 });
 
 Deno.test("the same seeds give the committed rows of turns", () => {
