@@ -38,13 +38,13 @@ export function isPeer({ implementation }: Pick<CaseRecord, "implementation">): 
   return implementation.startsWith(PREFIX);
 }
 
-/** A peer's name and the versions that it uses: `torch-fa2 (torch 2.11.0, CUDA 13.0)`. */
-export function peerLabel(result: Result, peer: string): string {
+/** A peer's name, what is said of it, and the versions that it uses: `torch-fa2, d = 64 (torch 2.11.0, CUDA 13.0)`. */
+export function peerLabel(result: Result, peer: string, about = ""): string {
   const record = result.peers?.find(({ implementation }) => implementation === PREFIX + peer);
   const said = Object.entries(record?.versions ?? {}).map(([what, version]) =>
     `${what} ${version}`
   );
-  return said.length === 0 ? peer : `${peer} (${said.join(", ")})`;
+  return said.length === 0 ? peer + about : `${peer}${about} (${said.join(", ")})`;
 }
 
 /** The timed cases of all peers, by peer, direction and context. */

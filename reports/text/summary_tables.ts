@@ -5,7 +5,7 @@
  */
 import { headsText } from "../data/head_counts.ts";
 import { timesLayer } from "../data/cases.ts";
-import type { Result } from "../../suites/result/result_schema.ts";
+import type { CaseRecord, Result } from "../../suites/result/result_schema.ts";
 import {
   achievedBy,
   ceilingsOf,
@@ -238,8 +238,16 @@ function latencyTable(result: Result): SummaryTable {
   };
 }
 
+/** Of each shape what differs between them: `, d = 64`; empty where all are alike. */
+export function differingShapes(shapes: readonly CaseRecord["shape"][]): string[] {
+  const parts = shapes.map((shape) => [headsText(shape), `d = ${shape.headDim}`, shape.dtype]);
+  const differs = parts[0]?.map((part, i) => parts.some((other) => other[i] !== part));
+  return parts.map((own) => own.filter((_, i) => differs[i]).map((part) => `, ${part}`).join(""));
+}
+
 function peerTable(result: Result): SummaryTable {
   const rows = peerRows(result).filter(({ record }) => isMeasured(record));
+  const shapes = differingShapes(rows.map(({ record }) => record.shape));
   return {
     title: "Peers: other implementations on the same device",
     columns: [
@@ -250,10 +258,13 @@ function peerTable(result: Result): SummaryTable {
       { title: "Ours", least: 12, drop: 2 },
       { title: "Its time ÷ ours", numeric: true },
     ],
-    rows: rows.map(({ peer, record, ours, ratio }) => [
+    rows: rows.map(({ peer, record, ours, ratio }, i) => [
       formatContext(record.shape.context),
-      peerLabel(result, peer) +
-      (record.options?.k !== undefined ? `, k = ${record.options.k}` : ""),
+      peerLabel(
+        result,
+        peer,
+        shapes[i] + (record.options?.k !== undefined ? `, k = ${record.options.k}` : ""),
+      ),
       record.direction,
       formatSeconds(record.statistic?.median ?? NaN),
       ours?.implementation ?? ABSENT,
@@ -271,15 +282,16 @@ function ceilingsTable(result: Result): SummaryTable {
   const ceilings = ceilingsOf(result.calibration);
   const cases = result.cases.filter(isMeasured).filter((record) => timesLayer(record));
   const longest = new Map<string, typeof cases[number]>();
+  const rateOf = (record: typeof cases[number]) => achievedBy(record, result).flopsPerSecond;
   for (const record of cases) {
     const other = longest.get(record.implementation);
-    if (other === undefined || record.shape.context > other.shape.context) {
-      longest.set(record.implementation, record);
-    }
+    const longer = record.shape.context - (other?.shape.context ?? 0);
+    const faster = other === undefined || rateOf(record) > rateOf(other);
+    if (longer > 0 || (longer === 0 && faster)) longest.set(record.implementation, record);
   }
   const percent = (fraction: number | null) => fraction === null ? ABSENT : formatPercent(fraction);
   return {
-    title: "Against the ceilings of this device, longest context each",
+    title: "Against the ceilings of this device, the fastest layer at each one's longest context",
     columns: [
       { title: "Implementation", least: 12, cut: "middle" },
       { title: "Context", numeric: true },

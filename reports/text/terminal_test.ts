@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
+import type { CaseRecord } from "../../suites/result/result_schema.ts";
 import { closingLines, renderTerminal } from "./terminal.ts";
 
 Deno.test("renderTerminal leads with the verdict, then describes the adapter", () => {
@@ -94,6 +95,29 @@ Deno.test("closingLines: one finding for each direction, at its longest context"
   const many = closingLines(sampleResult({ samples: 12 }))[0];
   assert.match(many, /ran [\d.]+ \([\d.]+–[\d.]+\) times faster/);
   assert.deepEqual(closingLines(sampleResult({ contexts: [] })), []);
+  const beside = sampleResult({ contexts: [8192], samples: 4 });
+  const peerOf = (headDim: number): CaseRecord[] => {
+    const { id, shape, ...dense } = beside.cases.find(({ implementation, direction }) =>
+      implementation === "dense" && direction === "forward"
+    )!;
+    const own = { ...dense, id: `${id}-${headDim}`, shape: { ...shape, headDim } };
+    return [own, { ...own, id: `peer-${headDim}`, implementation: "peer:torch-fa2" }];
+  };
+  const pairs = [peerOf(64), peerOf(128)];
+  beside.ratios = pairs.map(([own, peer]) => ({
+    ...beside.ratios[0],
+    numerator: own.id,
+    denominator: peer.id,
+  }));
+  beside.cases = pairs.flat();
+  const [line, ...others] = closingLines(beside);
+  assert.match(
+    line,
+    /^dense ran [\d.]+ \([^)]*n = 4\) times slower than torch-fa2 at 8K, d = (64|128), forward$/,
+  );
+  assert.deepEqual(others, []);
+  const table = renderTerminal(beside);
+  for (const d of [64, 128]) assert.match(table, new RegExp(`torch-fa2, d = ${d} `));
   const alone = sampleResult({ contexts: [8192] });
   alone.cases = alone.cases.filter(({ implementation }) => implementation === "dense");
   alone.ratios = [];
