@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { repeatsOf } from "../measure/rounds.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { watchAllocations } from "../../kernels/gpu/accounting.ts";
@@ -95,20 +96,23 @@ Deno.test("measureGroup: a layer that a guess would split into dispatches is tri
   }
 });
 
-Deno.test("measureThroughput tries a shorter context in the same way", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  try {
-    const plan = planOf(gpu, "throughput");
-    const { session, statuses, tries } = slowSession(gpu, plan);
-    const entry = plan.throughput.find(({ implementation }) => implementation === "dense")!;
-    assert.ok(session.budget.predict(entry) > 1e3);
-    await measureThroughput(session, entry);
-    assert.deepEqual(statuses(), ["ok"]);
-    assert.equal(tries(), 1);
-  } finally {
-    gpu.destroy();
-  }
+Deno.test({
+  ...slow("measureThroughput tries a shorter context in the same way"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    try {
+      const plan = planOf(gpu, "throughput");
+      const { session, statuses, tries } = slowSession(gpu, plan);
+      const entry = plan.throughput.find(({ implementation }) => implementation === "dense")!;
+      assert.ok(session.budget.predict(entry) > 1e3);
+      await measureThroughput(session, entry);
+      assert.deepEqual(statuses(), ["ok"]);
+      assert.equal(tries(), 1);
+    } finally {
+      gpu.destroy();
+    }
+  },
 });
 
 /** Implementations that log when they run and when their output is read; some change it. */
