@@ -120,7 +120,7 @@ export function closingLines(
       .reduce((best, point) => point.ratio > best.ratio ? point : best);
     return ranTimes({
       name: plainText(denominator.implementation),
-      other: "dense",
+      other: plainText(numerator.implementation),
       where: `${formatContext(longest)}, ${DIRECTION_NAMES[direction]}`,
       ratio,
       ends: [low, high],
