@@ -30,7 +30,7 @@
  * and values takes one power of each tile at a time: a round with the largest, in which the others have
  * no weight, and further rounds where a tile has such rows. Sums of dK and dV are kept in units of the
  * latest power and rescaled, exactly, when it changes, between tiles: the steps of a tile know of no
- * powers. dQ is multiplied by the powers of its own rows when it is complete. Results are then f32 too.
+ * powers. Where all queries of a workgroup share one, tiles know of none either. dQ is multiplied by the powers of its own rows when it is complete. Results are then f32 too.
  *
  * **Shared keys.** Where query heads share a head of keys and values, the pass over keys and values still
  * computes each query head apart and leaves f32 sums; after the last queries of some keys a pass of its own

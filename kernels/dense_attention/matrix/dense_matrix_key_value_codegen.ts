@@ -111,6 +111,7 @@ export function keyValueDeclarations(kernel: BackwardKernel, scratch: number): s
   const scales = flatWgsl`
     var<workgroup> stageClass: u32; // of the rows of dO that this round takes
     var<workgroup> rounds: u32; // that some tile needs
+    ${kernel.walk ? [] : ["var<workgroup> joinedClasses: atomic<u32>; // of all queries"]}
   `;
   return wgsl`
     ${MATRIX_DIRECTIVES}
@@ -188,11 +189,12 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
     threads,
     row: (row: string) => columnInTensor(kernel, row),
     place: kernel.walk ? (position: string) => walkedRow(kernel, position) : undefined,
-    enter: enterTile(kernel, [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")]),
   } as const;
+  const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
   const loop = (condition: string, masked: boolean, round: Round = "first") =>
     streamTiles({
       ...queries,
+      enter: enterTile(kernel, sums, round),
       prepare: stageStatistics(kernel, round),
       open: round === "later" ? skipTile(kernel) : [],
       condition,
@@ -201,17 +203,19 @@ function attempts(kernel: BackwardKernel, { keySums, valueSums }: Sums): string 
   const begin = kernel.walk
     ? "var t0 = 0u;"
     : `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`;
-  const loops = kernel.walk ? [begin, loop("t0 < path.rows", true)] : [
+  const end = kernel.walk ? "path.rows" : "params.endQuery";
+  const whole = (round: Round) => [begin, loop(`t0 < ${end}`, true, round)];
+  const divided = [
     begin,
     `let ownEnd = min(own0 + ${ownRows}u, params.endQuery);`,
-    loop("t0 < ownEnd", true),
-    loop("t0 < params.endQuery", false),
+    loop("t0 < ownEnd", true, "only"),
+    loop("t0 < params.endQuery", false, "only"),
   ];
-  const end = kernel.walk ? "path.rows" : "params.endQuery";
   return retryUntilFit(kernel, {
     begin: [beginSums(keySums, "exp2(exponent)"), beginSums(valueSums, "exp2(WEIGHT_EXPONENT)")],
-    loops,
-    later: isScaled(kernel) ? [begin, loop(`t0 < ${end}`, true, "later")] : [],
+    loops: kernel.walk || isScaled(kernel) ? whole("first") : divided,
+    later: isScaled(kernel) ? whole("later") : [],
+    alike: isScaled(kernel) && !kernel.walk ? { loops: divided, sums } : undefined,
   });
 }
 
@@ -223,19 +227,20 @@ function tileRowOf({ walk }: BackwardKernel): string {
 /** Stages log-sum-exp and delta of a tile of queries, and the class of the powers of dO. */
 export function stageStatistics(kernel: BackwardKernel, round: Round): string[] {
   const { tileColumns } = kernel;
+  const scaled = isScaled(kernel) && round !== "only";
   const classOfRound = round === "first" ? "firstLeadingBit(mask)" : "classOfRound(mask, round)";
   const statistics = flatWgsl`
     if (local < ${tileColumns}u) {
       let query = ${tileRowOf(kernel)} + local;
       let at = ${columnInTensor(kernel, "query")};
-      ${isScaled(kernel) ? [`let mask = ${maskOf(kernel, tileRowOf(kernel))};`] : []}
+      ${scaled ? [`let mask = ${maskOf(kernel, tileRowOf(kernel))};`] : []}
       let known = vec2f(logSumExp[at] * LOG2E, deltas[at]);
       statistics[local] = select(vec2f(PAST_END, 0.0), known, query < ${columnRows(kernel)}${
-    isScaled(kernel) ? ` && classOf(known.y) == ${classOfRound}` : ""
+    scaled ? ` && classOf(known.y) == ${classOfRound}` : ""
   });
     }
   `;
-  return [statistics, ...isScaled(kernel) ? [stageTileClass(kernel, classOfRound)] : []];
+  return [statistics, ...scaled ? [stageTileClass(kernel, classOfRound)] : []];
 }
 
 /** WGSL of the classes of the 16 rows of dO that a row belongs to. */
@@ -272,8 +277,12 @@ export function skipTile(kernel: BackwardKernel): string[] {
 }
 
 /** Adopts the scale of a staged tile. */
-export function enterTile(kernel: BackwardKernel, sums: readonly string[]): string[] {
-  return isScaled(kernel) ? [adoptScale(sums)] : [];
+export function enterTile(
+  kernel: BackwardKernel,
+  sums: readonly string[],
+  round: Round,
+): string[] {
+  return isScaled(kernel) && round !== "only" ? [adoptScale(sums)] : [];
 }
 
 // ---- One step: 16 queries. First the schedule, then the statements. ----

@@ -17,21 +17,24 @@ fn weightOf(exponent: vec4f) -> vec4f {
 }`;
 
 /**
- * Which rows of an f32 dO a loop over queries takes: in the first round those of the largest power of
- * each tile, in later rounds, one after the other, the others.
+ * Which rows of an f32 dO a loop over queries takes: all where they share one power, else in the first
+ * round those of the largest power of each tile, and in later rounds, one after the other, the others.
  */
-export type Round = "first" | "later";
+export type Round = "only" | "first" | "later";
 
 /**
  * The loops over queries, retried with a smaller factor. `begin`: WGSL that initialises the sums. `later`:
  * the loop of later rounds, which has its own code so that the others stay as short as without rounds.
+ * `alike`: where all queries of a workgroup may share one power of an f32 dO, the loops that know of none,
+ * and the sums to scale by it.
  */
 export function retryUntilFit(
   kernel: BackwardKernel,
-  { begin, loops, later }: {
+  { begin, loops, later, alike }: {
     readonly begin: readonly string[];
     readonly loops: readonly string[];
     readonly later: readonly string[];
+    readonly alike?: { readonly loops: readonly string[]; readonly sums: readonly string[] };
   },
 ): string {
   // The number of attempts is unknown at compile time, which prevents unrolling.
@@ -46,14 +49,24 @@ export function retryUntilFit(
       ${later}
     }
   `;
+  const chosen = (alike: { loops: readonly string[]; sums: readonly string[] }) =>
+    flatWgsl`
+    if (countOneBits(classes) == 1u) {
+      ${adoptScale(alike.sums, "firstLeadingBit(classes)")}
+      ${alike.loops}
+    } else {
+      ${rounds}
+    }
+  `;
   return flatWgsl`
+    ${alike ? [joinClasses(kernel)] : []}
     ${open}
       ${isScaled(kernel) ? ["gradientScale = 1.0;"] : []}
       ${begin}
       let factor = exp2(exponent - WEIGHT_EXPONENT);
       var peak = 0.0;
       if (local == 0u) { atomicStore(&largest, 0u); overflow = 0.0; }
-      ${isScaled(kernel) ? [rounds] : loops}
+      ${alike ? [chosen(alike)] : isScaled(kernel) ? [rounds] : loops}
       workgroupBarrier();
       atomicMax(&largest, bitcast<u32>(peak));
       workgroupBarrier();
@@ -66,10 +79,28 @@ export function retryUntilFit(
   `;
 }
 
-/** Adopts the scale of a tile of dO, and rescales the sums to it. */
-export function adoptScale(sums: readonly string[]): string {
+/** The classes of all queries from the tile of the first key to the end of the rectangle. */
+function joinClasses({ threads }: BackwardKernel): string {
   return flatWgsl`
-    let known = powerOf(stageClass);
+    if (local == 0u) { atomicStore(&joinedClasses, 0u); }
+    workgroupBarrier();
+    {
+      let masks = (params.firstHead + group.x) * ((params.rows + 15u) / 16u);
+      let end = (min(params.endQuery, params.rows) + 15u) / 16u;
+      for (var m = max(params.firstQuery, own0) / 16u + local; m < end; m += ${threads}u) {
+        atomicOr(&joinedClasses, classMasks[masks + m]);
+      }
+    }
+    workgroupBarrier();
+    if (local == 0u) { stageClass = atomicLoad(&joinedClasses); }
+    let classes = workgroupUniformLoad(&stageClass);
+  `;
+}
+
+/** Adopts the scale of a tile of dO, or that of a class, and rescales the sums to it. */
+export function adoptScale(sums: readonly string[], ownClass = "stageClass"): string {
+  return flatWgsl`
+    let known = powerOf(${ownClass});
     if (known != gradientScale) {
       let change = gradientScale / known;
       gradientScale = known;
@@ -147,7 +178,7 @@ export function leaveScoreGradients(firstRow: string, round: Round): string {
   const block = `scoreBlock + (${firstRow} - params.firstQuery) / 16u`;
   const at = `(${block}) * 32u + scoreRow`;
   // Later rounds keep the queries of earlier ones.
-  const value = round === "first" ? "yw" : `joinHalves(yw, scoreGradients[${at}])`;
+  const value = round === "later" ? `joinHalves(yw, scoreGradients[${at}])` : "yw";
   return `scoreGradients[${at}] = select(vec4u(), ${value}, live);`;
 }
 

@@ -8,7 +8,7 @@
  * the scores were.
  *
  * Workgroup memory: (2 * tileColumns * (d/8 + 1) + subgroups * 192) * 16 bytes, 8 bytes per row of a
- * tile for log-sum-exp and delta, and with an f32 dO 8 bytes.
+ * tile for log-sum-exp and delta, and with an f32 dO 12 bytes.
  *
  * @module
  */
@@ -147,7 +147,7 @@ function attempts(kernel: BackwardKernel): string {
       row: (row) => `headRow + min(${row}, params.rows - 1u)`,
       prepare: stageStatistics(kernel, round),
       open: round === "later" ? skipTile(kernel) : [],
-      enter: enterTile(kernel, allSums(kernel)),
+      enter: enterTile(kernel, allSums(kernel), round),
       condition,
       step: (rows) => scheduleStep(kernel, rows, { masked, round }).join("\n"),
     });
@@ -156,14 +156,19 @@ function attempts(kernel: BackwardKernel): string {
     beginSums(partialSums(kernel, "dv", b), "exp2(WEIGHT_EXPONENT)"),
   ]);
   const start = `var t0 = max(params.firstQuery, own0 / ${tileColumns}u * ${tileColumns}u);`;
-  const loops = [
+  const whole = (round: Round) => [start, loop("t0 < params.endQuery", true, round)];
+  const divided = [
     start,
     `let ownEnd = min(own0 + ${ownRows}u, params.endQuery);`,
-    loop("t0 < ownEnd", true),
-    loop("t0 < params.endQuery", false),
+    loop("t0 < ownEnd", true, "only"),
+    loop("t0 < params.endQuery", false, "only"),
   ];
-  const later = isScaled(kernel) ? [start, loop("t0 < params.endQuery", true, "later")] : [];
-  return retryUntilFit(kernel, { begin, loops, later });
+  return retryUntilFit(kernel, {
+    begin,
+    loops: isScaled(kernel) ? whole("first") : divided,
+    later: isScaled(kernel) ? whole("later") : [],
+    alike: isScaled(kernel) ? { loops: divided, sums: allSums(kernel) } : undefined,
+  });
 }
 
 /** Where the weights of a block lie: P, then dS. */
