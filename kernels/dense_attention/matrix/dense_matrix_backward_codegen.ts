@@ -24,8 +24,8 @@
  * restarts with a smaller factor, which it passes to the query pass. Exponents are clamped so that
  * no weight exceeds 1, however the log-sum-exp was rounded.
  *
- * **An f32 dO** is stored as f16 times a power of two, one for each 64 queries, and a smaller one for
- * rows that would keep few bits with it (`dense_matrix_gradient_scales.wgsl`). dS is divided by the
+ * **An f32 dO** is stored as f16 times a power of two, one for each 64 queries, that of the head where it
+ * fits, and a smaller one for rows that would keep few bits with it (`dense_matrix_gradient_scales.wgsl`). dS is divided by the
  * same power, so neither overflows or underflows beside rows of another magnitude. The pass over keys
  * and values takes one power of each tile at a time: a round with the largest, in which the others have
  * no weight, and further rounds where a tile has such rows. Sums of dK and dV are kept in units of the

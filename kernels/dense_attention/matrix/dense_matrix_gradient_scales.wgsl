@@ -1,16 +1,18 @@
 // First backward pass on matrix units where dO is f32: they multiply f16, so dO becomes f16 times a
 // power of two. 64 rows of a head share a power of 2^8 that brings their largest number to between 1 and
 // 2^8; a row whose own power would be smaller by more than 2^8 gets that, because it would keep few bits
-// of f16 beside the others. Rows that follow each other seldom differ, and gathered rows of normal
-// numbers are left as they are. delta_i = Σ_c dO_ic · O_ic is that of the rounded dO over the power.
-// NaN and infinities stay what they are and have no say in it.
+// of f16 beside the others. Where the power of 16 rows spread over the head, with some room above, is
+// the same or the next larger one, 64 rows take that: the pass over keys and values is fastest where all
+// rows of a head share a power, and rows around a power of 2^8 would have two.
+// delta_i = Σ_c dO_ic · O_ic is that of the rounded dO over the power. NaN and infinities stay what they
+// are and have no say in it.
 //
 // The class of a row is its power: 2^(8 · class - 120). It lies in the low five bits of its delta. The
 // pass over keys and values takes one class of each tile at a time, and reads from a mask of each 16
 // rows which classes they have, mostly one.
 //
 // A workgroup takes 64 rows, a thread 8 elements of one of each 16 of them.
-// Workgroup memory: (16 * ROW_VECTORS + 69) * 4 bytes.
+// Workgroup memory: (16 * ROW_VECTORS + 70) * 4 bytes.
 
 struct Params {
   rows: u32,      // N
@@ -27,8 +29,10 @@ struct Params {
 
 const MOST = 120; // of an exponent: so that a power and its inverse are normal numbers
 const ROWS = 64u;
+const ROOM = 2u; // powers of two: how much larger rows may be than those that are looked at
 
 var<workgroup> largest: atomic<u32>; // bits of the largest finite |dO|
+var<workgroup> spread: atomic<u32>; // the same of 16 rows of the head
 var<workgroup> rowLargest: array<atomic<u32>, ROWS>; // the same of each row
 var<workgroup> classes: array<atomic<u32>, 4>; // of 16 rows each: a bit for each class
 var<workgroup> partial: array<f32, 16 * ROW_VECTORS>;
@@ -44,6 +48,14 @@ fn magnitude(x: vec4f) -> u32 {
 fn exponentOf(bits: u32) -> i32 {
   if (bits == 0u) { return 0; }
   return clamp(((i32(bits >> 23u) - 127) >> 3u) * 8, -MOST, MOST);
+}
+
+// Exponent of the power of rows with a largest number of these bits, in a head with such rows.
+fn powerBeside(bits: u32, spread: u32) -> i32 {
+  let own = exponentOf(bits);
+  if (spread == 0u) { return own; }
+  let joint = exponentOf(spread + (ROOM << 23u));
+  return select(own, joint, bits == 0u || (own <= joint && own >= joint - 8));
 }
 
 // 2^exponent.
@@ -63,7 +75,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let leads = local % ROW_VECTORS == 0u;
   if (local < ROWS) { atomicStore(&rowLargest[local], 0u); }
   if (local < 4u) { atomicStore(&classes[local], 0u); }
-  if (local == 0u) { atomicStore(&largest, 0u); }
+  if (local == 0u) {
+    atomicStore(&largest, 0u);
+    atomicStore(&spread, 0u);
+  }
   workgroupBarrier();
   for (var first = 0u; first < ROWS; first += 16u) {
     let within = first + local / ROW_VECTORS;
@@ -74,10 +89,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       atomicMax(&rowLargest[within], most);
     }
   }
+  let looked = vectorOf(group.z, local / ROW_VECTORS * (params.rows / 16u), local);
+  atomicMax(
+    &spread,
+    max(magnitude(outputGradients[2u * looked]), magnitude(outputGradients[2u * looked + 1u])),
+  );
   workgroupBarrier();
   if (local < ROWS) { atomicMax(&largest, atomicLoad(&rowLargest[local])); }
   workgroupBarrier();
-  let shared64 = exponentOf(atomicLoad(&largest));
+  let shared64 = powerBeside(atomicLoad(&largest), atomicLoad(&spread));
   for (var first = 0u; first < ROWS; first += 16u) {
     let within = first + local / ROW_VECTORS;
     let row = block * ROWS + within;
