@@ -12,7 +12,8 @@
  * that neither overflows.
  *
  * Workgroup memory: states 64 · 9 · 2 vectors of 16 bytes and the scratches, 24 KiB; scores 64 · (d/8 + 1)
- * · 2 vectors, 256 bytes and the scratches, 40 KiB for d = 128.
+ * vectors, 256 bytes and the scratches, 23 KiB for d = 128, so that a multiprocessor holds two workgroups.
+ * Left factors stay in registers; states, writers and values take turns in the stage.
  *
  * @module
  */
@@ -54,8 +55,8 @@ export function generateMatrixScores(headDim: number): string {
   const depth = range(headDim / 16);
   const parts = range(headDim / 64);
   const mine = shares(vectors);
-  const put = (stage: string, value: (i: number) => string) =>
-    mine.map(({ i, row, column }) => `${stage}[${row} * ${stride}u + ${column}] = ${value(i)};`);
+  const put = (value: (i: number) => string) =>
+    mine.map(({ i, row, column }) => `stage[${row} * ${stride}u + ${column}] = ${value(i)};`);
   const rows = (name: string, tensor: string) =>
     mine.map(({ i, row, column }) =>
       `let ${name}${i} = ${vectorOf(tensor, `(row0 + ${row})`, column, vectors)};`
@@ -69,30 +70,37 @@ export function generateMatrixScores(headDim: number): string {
   const scaleAt = (h: number, c: number) =>
     `scales[(slot * ${parts.length}u + ${h}u) * ${headDim / 16}u + ${c}u]`;
   const own = `subgroup * ${16 * stride}u`;
+  // Left factors of the subgroup's 16 rows, after which others may be staged.
+  const loadOwn = (name: string) => [
+    "workgroupBarrier();",
+    ...depth.map((k) =>
+      `let ${name}${k} = subgroupMatrixLoad<${LEFT}, row_major>(&stage, ${own} + ${
+        2 * k
+      }u, ${stride}u);`
+    ),
+    "workgroupBarrier();",
+  ];
   const readState = (h: number) => [
     ...h > 0
       ? [
         "workgroupBarrier();",
-        ...put("rightStage", (i) => `state${h}_${i}`),
+        ...put((i) => `state${h}_${i}`),
         ...depth.map((c) => multiply(`o${c}`, `(${scaleAt(h - 1, c)} / ${scaleAt(h, c)})`)),
         "workgroupBarrier();",
       ]
       : [],
     ...h + 1 < parts.length ? state(h + 1) : rows("writer", "writers"),
-    ...BLOCKS.flatMap((k) => [
-      `let r${h}_${k} = subgroupMatrixLoad<${LEFT}, row_major>(&leftStage, ${own} + ${
-        2 * (4 * h + k)
-      }u, ${stride}u);`,
-      ...depth.map((c) =>
+    ...BLOCKS.flatMap((k) =>
+      depth.map((c) =>
         multiplyAdd(
           `o${c}`,
-          `r${h}_${k}`,
-          `subgroupMatrixLoad<${RIGHT}, row_major>(&rightStage, ${
+          `r${4 * h + k}`,
+          `subgroupMatrixLoad<${RIGHT}, row_major>(&stage, ${
             16 * k * stride + 2 * c
           }u, ${stride}u)`,
         )
-      ),
-    ]),
+      )
+    ),
   ];
   const sumsOf = (first: string) => `vec4f(${range(4).map((j) => `decay[${first} + ${j}u]`)})`;
   // A subgroup's rows see no later block of 16 columns.
@@ -111,7 +119,7 @@ export function generateMatrixScores(headDim: number): string {
         multiplyAdd(
           `s${b}`,
           `q${k}`,
-          `subgroupMatrixLoad<${RIGHT}, col_major>(&rightStage, ${
+          `subgroupMatrixLoad<${RIGHT}, col_major>(&stage, ${
             16 * b * stride + 2 * k
           }u, ${stride}u)`,
         )
@@ -138,7 +146,7 @@ export function generateMatrixScores(headDim: number): string {
         multiplyAdd(
           `o${c}`,
           `p${b}`,
-          `subgroupMatrixLoad<${RIGHT}, row_major>(&rightStage, ${
+          `subgroupMatrixLoad<${RIGHT}, row_major>(&stage, ${
             16 * b * stride + 2 * c
           }u, ${stride}u)`,
         )
@@ -160,8 +168,7 @@ export function generateMatrixScores(headDim: number): string {
     ])
   }
 
-    var<workgroup> leftStage: array<vec4u, ${MATRIX_CHUNK * stride}>;
-    var<workgroup> rightStage: array<vec4u, ${MATRIX_CHUNK * stride}>;
+    var<workgroup> stage: array<vec4u, ${MATRIX_CHUNK * stride}>;
     var<workgroup> decay: array<f32, ${MATRIX_CHUNK}>; // cumulative log gates
     var<workgroup> scratch: array<vec4u, ${SUBGROUPS * SCRATCH}>;
 
@@ -176,23 +183,18 @@ export function generateMatrixScores(headDim: number): string {
       ${
     mine.map(({ i, row }) => `let kept${i} = exp(cumulative[slot * ${MATRIX_CHUNK}u + ${row}]);`)
   }
-      ${put("leftStage", (i) => `scaled(reader${i}, kept${i})`)}
-      ${put("rightStage", (i) => `state0_${i}`)}
+      ${put((i) => `reader${i}`)}
+      ${loadOwn("q")}
+      ${put((i) => `scaled(reader${i}, kept${i})`)}
+      ${loadOwn("r")}
+      ${put((i) => `state0_${i}`)}
       workgroupBarrier();
       let ownSum = decay[ownRow];
       ${parts.flatMap(readState)}
       workgroupBarrier();
-      ${put("leftStage", (i) => `reader${i}`)}
-      ${put("rightStage", (i) => `writer${i}`)}
+      ${put((i) => `writer${i}`)}
       workgroupBarrier();
       ${rows("value", "values")}
-      ${
-    depth.map((k) =>
-      `let q${k} = subgroupMatrixLoad<${LEFT}, row_major>(&leftStage, ${own} + ${
-        2 * k
-      }u, ${stride}u);`
-    )
-  }
       ${BLOCKS.flatMap(products)}
       let most = ${
     BLOCKS.map((b) => `largestOf(x${b}a, x${b}b)`).reduce((all, one) => `max(${all}, ${one})`)
@@ -202,7 +204,7 @@ export function generateMatrixScores(headDim: number): string {
       let unit = power(exponent);
       ${depth.map((c) => multiply(`o${c}`, `(${scaleAt(parts.length - 1, c)} * smaller)`))}
       workgroupBarrier();
-      ${put("rightStage", (i) => `value${i}`)}
+      ${put((i) => `value${i}`)}
       workgroupBarrier();
       ${BLOCKS.map(secondProducts)}
       var total = 0.0;

@@ -8,12 +8,15 @@ import cumulativeCode from "./gla_cumulative.wgsl" with { type: "text" };
 import { SCRATCH, stageStride } from "../../../dense_attention/matrix/matrix_layout.ts";
 import type { PipelineSource } from "../../../gpu/pipeline.ts";
 import { generateMatrixScores } from "./gla_matrix_codegen.ts";
-import { MATRIX_CHUNK } from "./gla_matrix_shared_codegen.ts";
+import { MATRIX_CHUNK, SUBGROUPS } from "./gla_matrix_shared_codegen.ts";
 import { generateMatrixStates } from "./gla_matrix_states_codegen.ts";
 
-/** Bytes of workgroup memory of the pass over outputs, which needs most. */
-export function matrixScoresBytes(headDim: number): number {
-  return (2 * MATRIX_CHUNK * stageStride(headDim) + 4 * SCRATCH) * 16 + 4 * MATRIX_CHUNK;
+/** Bytes of workgroup memory of the pass that needs most. */
+export function matrixGlaBytes(headDim: number): number {
+  const scratch = SUBGROUPS * SCRATCH;
+  const scores = 16 * (MATRIX_CHUNK * stageStride(headDim) + scratch) + 4 * MATRIX_CHUNK;
+  const states = 16 * (2 * MATRIX_CHUNK * stageStride(64) + scratch);
+  return Math.max(scores, states);
 }
 
 /** The three passes. */

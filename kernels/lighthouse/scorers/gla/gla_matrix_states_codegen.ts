@@ -48,19 +48,23 @@ export function generateMatrixStates(headDim: number): string {
   const slices = headDim / 64;
   const stride = stageStride(64);
   const mine = shares(8);
-  const fetch = (declare: string, chunk: string) =>
+  // Registers hold the rows of the next two chunks, of even and odd ones.
+  const fetch = (declare: string, set: number, chunk: string) =>
     flatWgsl`
       ${
       mine.flatMap(({ i, row, column }) => {
         const at = `((params.firstChunk + ${chunk}) * ${MATRIX_CHUNK}u + ${row})`;
+        const name = `${set}_${i}`;
         return [
-          `${declare}writer${i} = ${vectorOf("writers", at, `half * 8u + ${column}`, vectors)};`,
-          `${declare}value${i} = ${vectorOf("values", at, `columns * 8u + ${column}`, vectors)};`,
-          `${declare}sum${i} = cumulative[(group.y * params.chunks + ${chunk}) * ${MATRIX_CHUNK}u + ${row}];`,
+          `${declare}writer${name} = ${vectorOf("writers", at, `half * 8u + ${column}`, vectors)};`,
+          `${declare}value${name} = ${
+            vectorOf("values", at, `columns * 8u + ${column}`, vectors)
+          };`,
+          `${declare}sum${name} = cumulative[(group.y * params.chunks + ${chunk}) * ${MATRIX_CHUNK}u + ${row}];`,
         ];
       })
     }
-      ${declare}end = cumulative[(group.y * params.chunks + ${chunk}) * ${MATRIX_CHUNK}u + ${
+      ${declare}end${set} = cumulative[(group.y * params.chunks + ${chunk}) * ${MATRIX_CHUNK}u + ${
       MATRIX_CHUNK - 1
     }u];
     `;
@@ -68,6 +72,57 @@ export function generateMatrixStates(headDim: number): string {
   const storeState = (m: number) =>
     `states[(slot * ${headDim}u + half * 64u + ${16 * m}u + row16) * ${vectors}u + ` +
     `columns * 8u + subgroup * 2u + side] = packed(a${m} * smaller, z${m} * smaller);`;
+  // Stores the state before chunk c, and adds the chunk to it.
+  const step = (set: number) =>
+    flatWgsl`
+        let slot = group.y * params.chunks + c + ${set}u;
+        workgroupBarrier();
+        {
+          ${BLOCKS.flatMap((m) => [storeResult("scratch0", `s${m}`), readLane(`${m}`)])}
+          let most = ${
+      BLOCKS.map((m) => `largestOf(a${m}, z${m})`).reduce((all, one) => `max(${all}, ${one})`)
+    };
+          let exponent = exponentOf(subgroupMax(most), -60);
+          let smaller = power(-exponent);
+          ${BLOCKS.map(storeState)}
+          if ((local & 31u) == 0u) {
+            scales[(slot * ${slices}u + half) * ${
+      headDim / 16
+    }u + columns * 4u + subgroup] = power(exponent);
+          }
+        }
+        ${
+      mine.flatMap(({ i, row, column }) => [
+        `writerStage[${row} * ${stride}u + ${column}] = writer${set}_${i};`,
+        `valueStage[${row} * ${stride}u + ${column}] = ` +
+        `scaled(value${set}_${i}, exp(min(end${set} - sum${set}_${i}, 0.0)));`,
+      ])
+    }
+        let kept = exp(end${set});
+        workgroupBarrier();
+        {
+          let next = min(c + ${set + 2}u, params.chunks - 1u);
+          ${fetch("", set, "next")}
+        }
+        ${BLOCKS.map((m) => multiply(`s${m}`, "kept"))}
+        ${
+      BLOCKS.map((k) =>
+        flatWgsl`
+          { let v${k} = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${
+          16 * k * stride
+        }u + subgroup * 2u, ${stride}u);
+            ${
+          BLOCKS.flatMap((m) => [
+            `let w${k}_${m} = subgroupMatrixLoad<${LEFT}, col_major>(&writerStage, ${
+              16 * k * stride + 2 * m
+            }u, ${stride}u);`,
+            multiplyAdd(`s${m}`, `w${k}_${m}`, `v${k}`),
+          ])
+        }
+          }`
+      )
+    }
+    `;
   return wgsl`
     ${MATRIX_DIRECTIVES}
     ${PARAMS}
@@ -99,54 +154,15 @@ export function generateMatrixStates(headDim: number): string {
     )
   }
       }
-      ${fetch("var ", "0u")}
-      for (var c = 0u; c < params.chunks; c++) {
-        let slot = group.y * params.chunks + c;
-        workgroupBarrier();
+      ${fetch("var ", 0, "0u")}
+      ${fetch("var ", 1, "min(1u, params.chunks - 1u)")}
+      for (var c = 0u; c < params.chunks; c += 2u) {
         {
-          ${BLOCKS.flatMap((m) => [storeResult("scratch0", `s${m}`), readLane(`${m}`)])}
-          let most = ${
-    BLOCKS.map((m) => `largestOf(a${m}, z${m})`).reduce((all, one) => `max(${all}, ${one})`)
-  };
-          let exponent = exponentOf(subgroupMax(most), -60);
-          let smaller = power(-exponent);
-          ${BLOCKS.map(storeState)}
-          if ((local & 31u) == 0u) {
-            scales[(slot * ${slices}u + half) * ${
-    headDim / 16
-  }u + columns * 4u + subgroup] = power(exponent);
-          }
+          ${step(0)}
         }
-        ${
-    mine.flatMap(({ i, row, column }) => [
-      `writerStage[${row} * ${stride}u + ${column}] = writer${i};`,
-      `valueStage[${row} * ${stride}u + ${column}] = scaled(value${i}, exp(min(end - sum${i}, 0.0)));`,
-    ])
-  }
-        let kept = exp(end);
-        workgroupBarrier();
-        {
-          let next = min(c + 1u, params.chunks - 1u);
-          ${fetch("", "next")}
+        if (c + 1u < params.chunks) {
+          ${step(1)}
         }
-        ${BLOCKS.map((m) => multiply(`s${m}`, "kept"))}
-        ${
-    BLOCKS.map((k) =>
-      flatWgsl`
-          { let v${k} = subgroupMatrixLoad<${RIGHT}, row_major>(&valueStage, ${
-        16 * k * stride
-      }u + subgroup * 2u, ${stride}u);
-            ${
-        BLOCKS.flatMap((m) => [
-          `let w${k}_${m} = subgroupMatrixLoad<${LEFT}, col_major>(&writerStage, ${
-            16 * k * stride + 2 * m
-          }u, ${stride}u);`,
-          multiplyAdd(`s${m}`, `w${k}_${m}`, `v${k}`),
-        ])
-      }
-          }`
-    )
-  }
       }
       ${
     BLOCKS.map((m) =>

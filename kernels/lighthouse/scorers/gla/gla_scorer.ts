@@ -17,7 +17,7 @@ import type { Gpu } from "../../../gpu/device.ts";
 import { collectOwned } from "../../../gpu/owned.ts";
 import { requireNumbers } from "../../../gpu/require.ts";
 import { fillGates } from "./gla_gates.ts";
-import { matrixScoresBytes } from "./gla_matrix_pipelines.ts";
+import { matrixGlaBytes } from "./gla_matrix_pipelines.ts";
 import {
   createGlaScores,
   type GlaScoresPlan,
@@ -48,7 +48,7 @@ export function glaKernel(
 ): DenseKernel {
   const rows = context / dilation;
   return whyNotOnMatrixUnits(capabilities, { rows, headDim, dtype }) === undefined &&
-      matrixScoresBytes(headDim) <= capabilities.maxWorkgroupBytes
+      matrixGlaBytes(headDim) <= capabilities.maxWorkgroupBytes
     ? "matrix"
     : "portable";
 }

@@ -42,7 +42,7 @@ import type { Gpu } from "../../../gpu/device.ts";
 import { requireDType, requirePositive, requireWhole } from "../../../gpu/require.ts";
 import { createPipeline } from "../../../gpu/pipeline.ts";
 import { createParams } from "../../../gpu/uniform.ts";
-import { matrixPipelines, matrixScoresBytes } from "./gla_matrix_pipelines.ts";
+import { matrixGlaBytes, matrixPipelines } from "./gla_matrix_pipelines.ts";
 import { MATRIX_CHUNK } from "./gla_matrix_shared_codegen.ts";
 import { generateScan, generateScores, generateStates } from "./gla_scores_codegen.ts";
 import { type GlaTiling, stageVectors } from "./gla_staging_codegen.ts";
@@ -191,7 +191,7 @@ export function planGlaScores(
         carry: lanesAtOnce * headDim ** 2 * 4,
         scales: heldChunks * headDim ** 2 / 1024 * 4,
       },
-      workgroupBytes: matrixScoresBytes(headDim),
+      workgroupBytes: matrixGlaBytes(headDim),
     };
   }
   return {
@@ -278,11 +278,16 @@ export async function createGlaScores(gpu: Gpu, plan: GlaScoresPlan): Promise<Gl
           const outputs = product + 2 * rows * chunkRows * headDim;
           const { states: held, decays, carry, scales } = buffers;
           if (gates) {
+            // Both directions have the same; those of several segments take turns in one buffer.
+            if (dispatches.length === 0 || plan.segments.length > 1) {
+              dispatches.push(
+                bindDispatch(gpu, gates, {
+                  slices: [params, buffers.gates, decays],
+                  workgroups: [chunks, lanes, 1],
+                }),
+              );
+            }
             dispatches.push(
-              bindDispatch(gpu, gates, {
-                slices: [params, buffers.gates, decays],
-                workgroups: [chunks, lanes, 1],
-              }),
               bindDispatch(gpu, states!, {
                 slices: [params, decays, writers, v, held, scales!, carry],
                 workgroups: [(headDim / 64) ** 2, lanes, 1],
