@@ -199,6 +199,10 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
   gla_states_matrix: ["gla scores d=64 f16 on matrix units", "gla states on matrix units d=64"],
   gla_scores_matrix: ["gla scores d=64 f16 on matrix units", "gla scores on matrix units d=64"],
   select_cached: ["select N=2048 L=3 p=4 cached", "lighthouse select"],
+  select_and_gather: [
+    "select N=2048 L=3 p=4 cached, 4 workgroups a tile, gathers",
+    "lighthouse select and gather",
+  ],
   gather: ["gather N=2048 L=3 p=4 d=32 f16", "lighthouse gather"],
   gather_gradient: ["gather gradient N=2048 L=3 p=4 d=32 f16", "lighthouse gather gradient"],
   scatter_forward: ["scatter forward N=2048 L=3 p=4 d=32 f16", "lighthouse scatter"],

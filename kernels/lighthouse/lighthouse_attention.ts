@@ -3,8 +3,8 @@
  *
  * Q, K, V `[H, N, d]` → score-and-pool (pyramid and norm scores, one pass over each tensor; other
  * scorers run first as a separate stage: score, pool) → select (the pyramid entries, in causal
- * order) → gather (`[H, S, d]`) → attention (the dense kernel over S rows) → scatter → output `[H,
- * N, d]`.
+ * order) → gather (`[H, S, d]`; where tiles and heads are few, with select in one stage
+ * select-and-gather) → attention (the dense kernel over S rows) → scatter → output `[H, N, d]`.
  * Backward: `lighthouse_backward.ts`.
  *
  * Shapes: letters as in `implementation.ts`. `planGeometry` checks N, L, p and k; d is a power of
@@ -51,7 +51,7 @@ import type { Scorer } from "./scorers/scorer.ts";
 import { SCORERS } from "./scorers/scorers.ts";
 import { layerOptions, smallestProblem } from "./lighthouse_options.ts";
 import type { LighthouseTuning } from "./lighthouse_tuning.ts";
-import { createSelection, fastestSelection, planSelection } from "./passes/select.ts";
+import { createSelection, planSelection } from "./passes/select.ts";
 
 export type { LighthouseTuning };
 
@@ -81,9 +81,9 @@ export function lighthouseImplementation(options: LighthouseImplementationOption
     style: scorer.style,
     role: scorer.role,
     smallest: smallestProblem,
-    plan: (gpu, problem) => planLighthouse(gpu, problem, { scorer }).plan,
+    plan: (gpu, problem) => planLighthouse(gpu, problem, { scorer, tuning }).plan,
     compile: (gpu, problem) => {
-      const { plan, geometry, options: layer } = planLighthouse(gpu, problem, { scorer });
+      const { plan, geometry, options: layer } = planLighthouse(gpu, problem, { scorer, tuning });
       const { shape, direction } = problem;
       const { headDim, dtype } = shape;
       const heads = plan.headsPerBlock;
@@ -237,7 +237,7 @@ interface Forward extends ForwardState {
 /** Allocates every buffer, compiles every pass and binds them, one block of heads after another. */
 async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Promise<Forward> {
   const { inputs, tuning, scorer, planned, own, tensor, flopsPerDispatch } = options;
-  const { geometry, options: layer, pooledRows } = planned;
+  const { geometry, options: layer, pooledRows, selection: selecting } = planned;
   const { headDim, dtype } = problem.shape;
   const { blocks } = inputs.q;
   const rows = geometry.gathered;
@@ -260,11 +260,6 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     geometry,
     headsPerBlock: blocks[0].heads,
   };
-  const searching = {
-    ...fastestSelection(gpu),
-    ...tuning.selection,
-    gathers: tuning.selection?.gathers ? { headDim, dtype } : undefined,
-  };
   const compile = async (heads: number) => {
     const size = { heads, headDim, dtype };
     const scored = !scorer.pass;
@@ -272,7 +267,7 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
       tensors: await createTensorPasses(gpu, { geometry, ...size, scored, tuning, own }),
       scorer: scorer.pass &&
         own(await scorer.pass.create(gpu, scoring, { heads, flopsPerDispatch })),
-      selection: own(await createSelection(gpu, planSelection(geometry, heads, searching))),
+      selection: own(await createSelection(gpu, planSelection(geometry, heads, selecting))),
       scatter: own(await createScatter(gpu, planScatter(geometry, { ...size, ...tuning.scatter }))),
     };
   };
@@ -325,8 +320,9 @@ async function bindForward(gpu: Gpu, problem: Problem, options: Allocation): Pro
     ...(scorer.pass
       ? [{ name: "score", dispatches: score }, { name: "pool", dispatches: pool }]
       : [{ name: "score-and-pool", dispatches: pool }]),
-    { name: "select", dispatches: select },
-    { name: "gather", dispatches: gather },
+    ...selecting.gathers
+      ? [{ name: "select-and-gather", dispatches: select }]
+      : [{ name: "select", dispatches: select }, { name: "gather", dispatches: gather }],
     { name: "attention", dispatches: dense.dispatches },
     { name: "scatter", dispatches: scatter },
   ];

@@ -29,12 +29,16 @@ export const BACKWARD_STAGES = [
 /**
  * Cost of each forward stage, in order.
  *
- * @param score cost of a scorer with its own passes. Default: norm scores, written while pooling.
+ * @param options `scores`: cost of a scorer with its own passes. Default: norm scores, written while
+ * pooling. `gathers`: whether the selection gathers, in one stage. Default false.
  */
 export function lighthouseForwardCost(
   shape: AttentionShape,
   geometry: LighthouseGeometry,
-  score?: { readonly flops: number; readonly bytes: number },
+  { scores: score, gathers = false }: {
+    readonly scores?: { readonly flops: number; readonly bytes: number };
+    readonly gathers?: boolean;
+  } = {},
 ): StagePlan[] {
   const { heads, headDim, dtype } = shape;
   const { context, entries, pooledEntries, gathered } = geometry;
@@ -42,14 +46,17 @@ export function lighthouseForwardCost(
   const size = { heads, rows: gathered, headDim };
   // Selection does not read the scores of level 0.
   const ranked = gathered - geometry.pooling * geometry.k;
+  const selecting = 2 * heads * ranked * 4 + heads * gathered * 4;
+  const gathering = 2 * 3 * gathered * row;
   const pooling = 3 * (context + pooledEntries) * row;
   const moving = (name: string, bytes: number): StagePlan => ({ name, flops: 0, bytes });
   return [
     ...(score
       ? [{ name: "score", flops: score.flops, bytes: score.bytes }, moving("pool", pooling)]
       : [moving("score-and-pool", pooling + 2 * heads * entries * 4)]),
-    moving("select", 2 * heads * ranked * 4 + heads * gathered * 4),
-    moving("gather", 2 * 3 * gathered * row),
+    ...gathers
+      ? [moving("select-and-gather", selecting + gathering)]
+      : [moving("select", selecting), moving("gather", gathering)],
     {
       name: "attention",
       flops: denseForwardFlops(size),

@@ -24,10 +24,21 @@ Deno.test("lighthouseForwardCost takes a scorer's own cost as the first stage", 
   const shape = { heads: 2, context: 2048, headDim: 32, dtype: "f32" } as const;
   const geometry = planGeometry(2048, { levels: 3, pooling: 4, k: 128 });
   const fused = lighthouseForwardCost(shape, geometry);
-  const apart = lighthouseForwardCost(shape, geometry, { flops: 7, bytes: 11 });
+  const apart = lighthouseForwardCost(shape, geometry, { scores: { flops: 7, bytes: 11 } });
   assert.deepEqual(apart[0], { name: "score", flops: 7, bytes: 11 });
   assert.equal(apart[1].name, "pool");
   // Norm scores are two words per entry, written while pooling.
   assert.equal(fused[0].bytes - apart[1].bytes, 2 * 2 * 4 * geometry.entries);
   assert.deepEqual(apart.slice(2), fused.slice(1));
+});
+
+Deno.test("lighthouseForwardCost of a selection that gathers is that of both stages", () => {
+  const shape = { heads: 2, context: 2048, headDim: 32, dtype: "f32" } as const;
+  const geometry = planGeometry(2048, { levels: 3, pooling: 4, k: 128 });
+  const [pool, select, gather, ...rest] = lighthouseForwardCost(shape, geometry);
+  assert.deepEqual(lighthouseForwardCost(shape, geometry, { gathers: true }), [
+    pool,
+    { name: "select-and-gather", flops: 0, bytes: select.bytes + gather.bytes },
+    ...rest,
+  ]);
 });

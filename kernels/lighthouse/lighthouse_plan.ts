@@ -15,6 +15,8 @@ import { lighthouseBackwardCost, lighthouseForwardCost } from "./lighthouse_cost
 import { type LighthouseGeometry, planGeometry, requireLayerShape } from "./lighthouse_geometry.ts";
 import { requireOptions } from "../options.ts";
 import { layerOptions, lighthouseOptions } from "./lighthouse_options.ts";
+import type { LighthouseTuning } from "./lighthouse_tuning.ts";
+import { chooseSelection, type SelectionOptions } from "./passes/select.ts";
 import type { Scorer } from "./scorers/scorer.ts";
 import type { DenseKernel } from "../dense_attention/types.ts";
 
@@ -25,6 +27,8 @@ export interface LighthousePlan {
   readonly options: LighthouseOptions;
   /** Rows of the tensors that hold pooled rows. */
   readonly pooledRows: number;
+  /** How parents are searched, and whether the selection gathers. */
+  readonly selection: SelectionOptions;
   /** The variant of the backward kernels, if any run. */
   readonly backwardKernel?: DenseKernel;
 }
@@ -49,7 +53,7 @@ function pooledRows(
 export function planLighthouse(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   problem: Problem,
-  options: { scorer: Scorer },
+  options: { scorer: Scorer; tuning?: LighthouseTuning },
 ): LighthousePlan {
   requireProblem("plan lighthouse", problem);
   const { shape } = problem;
@@ -80,13 +84,21 @@ export function planLighthouse(
     geometry,
     headsPerBlock: perBlock,
   });
+  const selection = chooseSelection(gpu, geometry, {
+    heads: perBlock,
+    headDim: dim,
+    dtype,
+    tuning: options.tuning?.selection,
+  });
   const variants: Record<string, string | undefined> = {
     attention: variant,
     score: scores?.variant,
     "attention-backward": backward?.variant,
   };
   const stages = [
-    ...(parts.forward ? lighthouseForwardCost(shape, geometry, scores) : []),
+    ...(parts.forward
+      ? lighthouseForwardCost(shape, geometry, { scores, gathers: selection.gathers !== undefined })
+      : []),
     ...(parts.backward ? lighthouseBackwardCost(shape, geometry) : []),
   ].map((stage) => {
     const variant = variants[stage.name];
@@ -120,6 +132,7 @@ export function planLighthouse(
     geometry,
     options: layer,
     pooledRows: pooled,
+    selection,
     backwardKernel: backward?.kernel,
     plan: totalPlan({ stages, buffers, headsPerBlock: perBlock, gathered }),
   };

@@ -7,13 +7,14 @@
 export interface LighthouseTuning {
   /** The pass that scores and pools. */
   readonly pyramid?: { readonly rowsInFlight?: number; readonly threads?: number };
-  /** The search for parents. Default: cached, with 512 threads where the device has them. */
+  /** The search for parents: see `chooseSelection`. */
   readonly selection?: {
+    /** Whether keys are kept in workgroup memory where they fit. Default true. */
     readonly cached?: boolean;
     readonly threads?: number;
-    /** Workgroups of a tile. Default 1. */
+    /** Workgroups of a tile. Default 1, or 16 where the selection gathers. */
     readonly parts?: number;
-    /** Whether the selection also gathers, if a tile has several workgroups. Default false. */
+    /** Whether the selection also gathers. Default: where tiles and heads are few. */
     readonly gathers?: boolean;
   };
   /**

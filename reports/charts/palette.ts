@@ -91,6 +91,7 @@ const STAGES: Record<string, string> = {
   "pool": "var(--stage-1)",
   "select": "var(--stage-2)",
   "gather": "var(--stage-3)",
+  "select-and-gather": "var(--stage-2)",
   "attention": "var(--stage-4)",
   "scatter": "var(--stage-5)",
   "gather-gradient": "var(--stage-7)",

@@ -225,7 +225,7 @@ function floorFigure(result: Result, prefix: string, copy: number): JSX.Element 
     ) ?? [];
   if (points.length === 0) return null;
   const stages = [...new Set(points.map(({ stage }) => stage))].filter((stage) =>
-    stage !== "select"
+    !stage.startsWith("select")
   );
   const shapes = cycledStyles(4).map(({ marker }) => marker);
   const plot: PlotSeries[] = stages.map((stage, i) => ({

@@ -18,6 +18,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { requireWhole } from "../../gpu/require.ts";
 import { foldGrid, type LighthouseGeometry, PARENTS } from "../lighthouse_geometry.ts";
 import { wordsPerRow } from "../rows.ts";
+import type { LighthouseTuning } from "../lighthouse_tuning.ts";
 import { forTensor, functionsOf, TENSORS } from "./merged_passes.ts";
 import { createPass } from "./pass.ts";
 
@@ -59,6 +60,12 @@ export const MOST_CACHED = 512;
 
 /** The fastest number of threads on an H200. */
 const CACHED_THREADS = 512;
+
+/** Storage buffers that a selection binds which gathers. */
+const GATHERING_BINDINGS = 13;
+/** Tiles of all heads up to which a selection gathers, and its workgroups a tile: measured on an H200. */
+const MOST_GATHERING = 8;
+const GATHERING_PARTS = 16;
 
 /** The plan of a selection. */
 export interface SelectionPlan {
@@ -157,6 +164,42 @@ export function fastestSelection(
   { capabilities }: Pick<Gpu, "capabilities">,
 ): SelectionOptions {
   return { cached: true, threads: Math.min(CACHED_THREADS, capabilities.maxInvocations) };
+}
+
+/**
+ * The fastest options for a layer. Where tiles and heads are too few for a device, several workgroups a
+ * tile also gather.
+ *
+ * @param size the heads of a block, and their rows. `tuning`: what to choose otherwise.
+ */
+export function chooseSelection(
+  gpu: Pick<Gpu, "capabilities">,
+  geometry: LighthouseGeometry,
+  { heads, tuning = {}, ...row }: {
+    readonly heads: number;
+    readonly headDim: number;
+    readonly dtype: DType;
+    readonly tuning?: LighthouseTuning["selection"];
+  },
+): SelectionOptions {
+  const { gathers, ...division } = tuning;
+  const fastest = { ...fastestSelection(gpu), parts: GATHERING_PARTS, ...division };
+  const { maxStorageBuffers, maxWorkgroupBytes } = gpu.capabilities;
+  const fits = fastest.cached && fastest.parts > 1 && mostCandidates(geometry) <= MOST_CACHED &&
+    maxStorageBuffers >= GATHERING_BINDINGS &&
+    gatheringBytes(geometry, fastest.threads ?? CACHED_THREADS) <= maxWorkgroupBytes;
+  const gathering = fits && (gathers ?? geometry.tiles * heads <= MOST_GATHERING);
+  return {
+    ...fastest,
+    parts: gathering ? fastest.parts : division.parts,
+    gathers: gathering ? row : undefined,
+  };
+}
+
+/** Workgroup memory of a selection that caches keys and gathers, bytes. */
+function gatheringBytes(geometry: LighthouseGeometry, threads: number): number {
+  const search = 9_300 + mostCandidates(geometry) * 8.125 + 17 * 8;
+  return search + threads * 8 + 4;
 }
 
 /** Candidates of the level that has most. */

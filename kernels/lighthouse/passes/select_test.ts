@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ALL_CASES } from "../../../tools/_cases.ts";
+import { DESK } from "../../gpu/_desk_device.ts";
 import { testGpu } from "../../gpu/_test_gpu.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { pcgSum4 } from "../../gpu/random.ts";
@@ -9,6 +10,7 @@ import { geometryOf, golden, readIndices, selectionScores, sha256 } from "../_go
 import { type LighthouseGeometry, planGeometry } from "../lighthouse_geometry.ts";
 import { selectReference } from "../lighthouse_reference.ts";
 import {
+  chooseSelection,
   createSelection,
   MOST_CACHED,
   NOT_SELECTED,
@@ -134,6 +136,43 @@ Deno.test("select caches up to 512 candidates of a level", () => {
   );
   const small = planGeometry(2048, { levels: 3, pooling: 4, k: 128 });
   assert.match(planSelection(small, 1, { cached: true }).code, /const capacity = 512u;/);
+});
+
+Deno.test("a selection gathers where tiles and heads are few, and where its memory and bindings fit", () => {
+  const row = { headDim: 128, dtype: "f16" } as const;
+  const choose = (
+    context: number,
+    { k, heads = 8, tuning, ...limits }: {
+      k: number;
+      heads?: number;
+      tuning?: Parameters<typeof chooseSelection>[2]["tuning"];
+      maxStorageBuffers?: number;
+      maxWorkgroupBytes?: number;
+    },
+  ) => {
+    const capabilities = { ...DESK.capabilities, ...limits };
+    const geometry = planGeometry(context, { levels: 3, pooling: 4, k });
+    const { parts, gathers } = chooseSelection({ capabilities }, geometry, {
+      ...row,
+      heads,
+      tuning,
+    });
+    return gathers ? { parts, ...gathers } : parts;
+  };
+  const sixteen = { parts: 16, ...row };
+  assert.deepEqual(choose(8192, { k: 128 }), sixteen);
+  assert.deepEqual(choose(16384, { k: 256, heads: 4 }), sixteen);
+  // Measured to be slower from 32 tiles on, and not measured between.
+  assert.equal(choose(8192, { k: 128, heads: 9 }), undefined);
+  assert.equal(choose(16384, { k: 256 }), undefined);
+  // 1,024 candidates are not cached.
+  assert.equal(choose(16384, { k: 128 }), undefined);
+  assert.equal(choose(8192, { k: 128, maxStorageBuffers: 12 }), undefined);
+  assert.equal(choose(8192, { k: 128, maxWorkgroupBytes: 16384 }), undefined);
+  const parts = { tuning: { parts: 4, gathers: true } };
+  assert.deepEqual(choose(32768, { k: 512, ...parts }), { ...sixteen, parts: 4 });
+  assert.equal(choose(8192, { k: 128, tuning: { gathers: false } }), undefined);
+  assert.equal(choose(8192, { k: 128, tuning: { parts: 1, gathers: true } }), 1);
 });
 
 for (const { heads, context, ...options } of shapes) {
