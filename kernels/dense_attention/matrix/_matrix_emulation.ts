@@ -55,6 +55,8 @@ export function emulateMatrices(code: string, subgroups: number): string {
   };
   const slot = (slots: Map<string, number>, name: string) => `${indexOf(slots, name)}u`;
   const rights = new Map<string, Right>();
+  // Right matrices that are variables: a subgroup keeps copies.
+  const held = new Map<string, number>();
   let waiting = false;
   // Entries in the text since the last flush, and their maximum.
   let [run, longestRun] = [0, 0];
@@ -71,16 +73,23 @@ export function emulateMatrices(code: string, subgroups: number): string {
     const [, side, order, buffer, offset, stride] = found;
     return { side, transposed: order === "col_major", buffer, offset, stride };
   };
-  const load = (name: string, text: string) => {
+  const load = (name: string, text: string, declares: boolean) => {
     const result = text.match(
       /^subgroupMatrixLoad<subgroup_matrix_result<f32, \d+, 16>, row_major>\(&partials, (.*), ([^,]+)\)$/s,
     );
     if (result) return `${flush()}loadPartial(${slot(results, name)}, ${result[1]}, ${result[2]});`;
     const { side, ...place } = parseLoad(text);
+    const { buffer, transposed } = place;
+    // What is queued still multiplies what a variable held.
+    const before = !declares && waiting ? flush() : "";
     if (side === "left") {
-      slot(leftBuffers, place.buffer);
-      const { buffer, offset, stride, transposed } = place;
-      return `left_${buffer}(${slot(lefts, name)}, ${offset}, ${stride}, ${transposed});`;
+      slot(leftBuffers, buffer);
+      const from = `${place.offset}, ${place.stride}`;
+      return `${before}left_${buffer}(${slot(lefts, name)}, ${from}, ${transposed});`;
+    }
+    if (held.has(name)) {
+      const from = `${place.offset} + emulatedLane / 2u * ${place.stride} + emulatedLane % 2u`;
+      return `${before}held[${rights.get(name)!.offset} + emulatedLane] = ${buffer}[${from}];`;
     }
     const [offset, stride] = [`${name}_offset`, `${name}_stride`];
     rights.set(name, { ...place, offset, stride });
@@ -121,7 +130,7 @@ export function emulateMatrices(code: string, subgroups: number): string {
     // In lockstep, all lanes have read the scratch before any lane overwrites it.
     .replace(/scratch\[[^\]]*\] =/g, "lockstep(); $&");
   const rewritten = statements.replace(
-    /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_result[^;]*|subgroupMatrixMultiplyAccumulate[^;]*|subgroupMatrixScalarMultiply[^;]*);|subgroupMatrixStore[^;]*;|workgroupBarrier\(\);|workgroupUniformLoad|if \((?:later|known != exponent|known != gradientScale)\)/g,
+    /(?:let|var)? ?(\w+)(?:: [\w<>, ]+)? ?= (subgroup\w+<[^;]*|subgroup_matrix_(?:result|left|right)[^;]*|subgroupMatrixMultiplyAccumulate[^;]*|subgroupMatrixScalarMultiply[^;]*);|subgroupMatrixStore[^;]*;|workgroupBarrier\(\);|workgroupUniformLoad|if \((?:later|known != exponent|known != gradientScale)\)/g,
     (text: string, name: string | undefined, value: string | undefined) => {
       if (text === "workgroupUniformLoad") {
         inLoops = false;
@@ -140,7 +149,16 @@ export function emulateMatrices(code: string, subgroups: number): string {
       }
       if (name === undefined || value === undefined) throw new Error(`emulate matrices: ${text}`);
       if (value.startsWith("subgroup_matrix_result")) return clear(name);
-      if (value.startsWith("subgroupMatrixLoad")) return load(name, value);
+      if (value.startsWith("subgroup_matrix_left")) return "";
+      if (value.startsWith("subgroup_matrix_right")) {
+        const place = `(${indexOf(held, name) * subgroups}u + emulatedSubgroup) * 32u`;
+        const later = new RegExp(`\\b${name} = (subgroupMatrixLoad[^;]*);`, "s").exec(code)![1];
+        rights.set(name, { ...parseLoad(later), buffer: "held", offset: place, stride: "2u" });
+        return "";
+      }
+      if (value.startsWith("subgroupMatrixLoad")) {
+        return load(name, value, /^(?:let|var) /.test(text));
+      }
       const scaled = value.match(/^subgroupMatrixScalarMultiply\((\w+), (.*)\)$/s);
       if (scaled) {
         return `${waiting ? flush() : ""}scaleResult(${slot(results, scaled[1])}, ${scaled[2]});`;
@@ -171,6 +189,7 @@ fn left_${buffer}(slot: u32, offset: u32, stride: u32, transposed: bool) {
   const right = ([buffer, index]: [string, number]) =>
     `if (buffer == ${index}u) { value = half_${buffer}(at, column); }`;
   return `${rewritten}
+${held.size > 0 ? `var<workgroup> held: array<vec4u, ${32 * subgroups * held.size}>;` : ""}
 var<workgroup> halves: array<f32, ${32 * subgroups}>;
 var<private> lefts: array<f32, ${lefts.size * 16}>;
 var<private> results: array<f32, ${results.size * 8}>;
