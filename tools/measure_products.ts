@@ -5,7 +5,7 @@
  *     deno run -A tools/measure_products.ts products.json [--seconds 90] [--tokens 98304]
  *
  * It prints Markdown tables for `kernels/training/TUNING.md` and writes all samples to the file. A
- * winner among the candidates becomes the default by its line in `MATRIX_PRODUCT_TILINGS`.
+ * winner among the candidates becomes the default by its line in `product_tilings.ts`.
  *
  * @module
  */
@@ -28,8 +28,8 @@ import {
   variantName,
 } from "../kernels/training/matrix_product/_product_sweep.ts";
 import {
-  MATRIX_PRODUCT_TILINGS,
   type MatrixProductTiling,
+  matrixTilingsOf,
   productTilingName,
 } from "../kernels/training/matrix_product/product_tilings.ts";
 import { PRODUCT_FORMS, type ProductForm } from "../kernels/training/matrix_product/types.ts";
@@ -55,7 +55,8 @@ const MOST_WORKGROUPS = 4096;
 /** Layers of the paper's model, for the sum over a step. */
 const LAYERS = 30;
 
-const [PLANNED] = MATRIX_PRODUCT_TILINGS;
+/** The tiling that wide products of a form are planned with. */
+const plannedOf = (form: ProductForm) => matrixTilingsOf(form)[0];
 
 /** A product of a step. */
 export interface StepProduct {
@@ -127,7 +128,7 @@ export function stepProducts(
 export function finalists(
   rows: readonly SweepRow[],
   form: ProductForm,
-  planned: MatrixProductTiling = PLANNED,
+  planned: MatrixProductTiling = plannedOf(form),
 ): MatrixProductTiling[] {
   const best = ranked(rows.filter((row) => row.form === form && row.tiling !== undefined))
     .slice(0, FINALISTS).map(({ tiling }) => tiling!);
@@ -159,13 +160,17 @@ export function formTable(rows: readonly SweepRow[]): string {
 export function stepTable(
   products: readonly StepProduct[],
   rows: readonly SweepRow[],
-  planned: MatrixProductTiling = PLANNED,
+  planned?: MatrixProductTiling,
 ): string {
   let [sumPlanned, sumBest, flops] = [0, 0, 0];
   const lines = products.map(({ name, options, times }) => {
     const own = rows.filter(({ product }) => product === name);
     const [best] = ranked(own);
-    const today = own.find(({ variant }) => variant === variantName({ matrixTiling: planned }));
+    const today = own.find(({ variant }) =>
+      variant === variantName({
+        matrixTiling: planned ?? plannedOf(options.form),
+      })
+    );
     const work = 2 * options.rows * options.columns * options.depth;
     const seconds = (row: SweepRow | undefined) => row?.tflops ? work / row.tflops / 1e12 : NaN;
     if (times > 0) {
@@ -199,9 +204,9 @@ export interface Course {
   readonly products: readonly StepProduct[];
   /** The declared tilings and the candidates. */
   readonly tilings: readonly MatrixProductTiling[];
-  /** Changed shaders, timed in the first of the main products. Default: none. */
+  /** Changed shaders, timed in the first and the last of the main products. Default: none. */
   readonly probes?: readonly ProductProbe[];
-  /** The tiling that wide products are planned with. Default: the first that is declared. */
+  /** The tiling that wide products are planned with. Default: the first of their form. */
   readonly planned?: MatrixProductTiling;
   /** Whether time remains. */
   readonly more: () => boolean;
@@ -230,7 +235,9 @@ export async function measure(
   for (const [i, product] of main.entries()) {
     await sweep(product, [
       ...tilings.map((one) => ({ matrixTiling: one })),
-      ...i > 0 ? [] : probes.map(({ matrixTiling, ...probe }) => ({ matrixTiling, probe })),
+      ...i > 0 && i < main.length - 1
+        ? []
+        : probes.map(({ matrixTiling, ...probe }) => ({ matrixTiling, probe })),
     ]);
   }
   say(`\n${formTable(rows)}\n`);
@@ -320,7 +327,10 @@ async function main(): Promise<number> {
       await measure(gpu, {
         main: mainProducts(tokens, { width: 1024 }),
         products: stepProducts(gpu, tokens),
-        tilings: [...MATRIX_PRODUCT_TILINGS.slice(0, 1), ...MATRIX_PRODUCT_CANDIDATES],
+        tilings: [
+          ...new Set(PRODUCT_FORMS.map(plannedOf)),
+          ...MATRIX_PRODUCT_CANDIDATES,
+        ],
         probes: PRODUCT_PROBES,
         more: () => (performance.now() - started) / 1e3 < seconds,
         say,

@@ -13,6 +13,7 @@ import { createEmbedding, planEmbedding } from "./embedding/embedding.ts";
 import { createEmbeddingBackward, planEmbeddingBackward } from "./embedding/embedding_backward.ts";
 import { createProduct, planProduct } from "./matrix_product/matrix_product.ts";
 import {
+  DECLARED_MATRIX_TILINGS,
   MATRIX_PRODUCT_TILINGS,
   PORTABLE_PRODUCT_TILINGS,
   productTilingName,
@@ -113,7 +114,7 @@ function products(): CatalogEntry[] {
           entry({ slices: sliced(product), ...product, dtype, tiling })
         )
       ),
-      ...MATRIX_PRODUCT_TILINGS.slice(plain ? 0 : -1).map((matrixTiling) =>
+      ...(plain ? DECLARED_MATRIX_TILINGS : MATRIX_PRODUCT_TILINGS.slice(-1)).map((matrixTiling) =>
         entry(
           { slices: sliced(product), ...product, dtype: "f16", matrixTiling },
           MATRIX_UNITS,

@@ -37,6 +37,20 @@ function withoutEpilogue(code: string): string {
   }}\n}\n`;
 }
 
+/** Walks a few steps of the depth again and again. */
+function withSteps(code: string, steps: number): string {
+  return inLoop(code, (loop) =>
+    loop.replace(
+      /let start = min\((.*), end - (\d+)u\);/g,
+      (_, from, depth) => `let start = begin + ((${from} - begin) & ${(steps - 1) * depth}u);`,
+    ));
+}
+
+/** Takes 40 KiB of workgroup memory, so that one workgroup runs on a multiprocessor at a time. */
+function withOneAtATime(code: string): string {
+  return code.replace(/(scratch: array<vec4u, )\d+/, "$12560");
+}
+
 const PARTS: Readonly<Record<string, (code: string) => string>> = {
   "without loads of device memory": (code) => inLoop(code, withoutFetches),
   "without staging": (code) => inLoop(code, (loop) => withoutPuts(withoutFetches(loop))),
@@ -45,9 +59,15 @@ const PARTS: Readonly<Record<string, (code: string) => string>> = {
       code,
       (loop) => withoutPuts(withoutFetches(loop)).replaceAll("workgroupBarrier();", ""),
     ),
+  // A multiprocessor's cache holds the first, the device's the second.
+  "with loads of 2 steps alone": (code) => withSteps(code, 2),
+  "with loads of 16 steps alone": (code) => withSteps(code, 16),
+  "one workgroup at a time": withOneAtATime,
   "without three of four operands": (code) =>
     inLoop(code, (loop) => loop.replace(/(own(?:Row|Column) \+ )\d+u/g, "$10u")),
   "without the epilogue": withoutEpilogue,
+  "with halves as the device rounds": (code) =>
+    code.replace("let x = nearestHalf(value);", "let x = value;"),
 };
 
 /** The shaders of a tiling, each without one part. */

@@ -35,9 +35,11 @@ import { generatePortableProduct } from "./portable_product_codegen.ts";
 import { ACTION, headElements, isSummed, partStride, requireProduct } from "./product_checks.ts";
 import { extraOf, type FactorAccess } from "./product_codegen.ts";
 import {
+  loopDepth,
   MATRIX_PRODUCT_TILINGS,
   type MatrixProductTiling,
   matrixProductVectors,
+  matrixTilingsOf,
   PORTABLE_PRODUCT_TILINGS,
   portableProductBytes,
   type PortableProductTiling,
@@ -133,7 +135,12 @@ export function planProduct(
   const fitsMatrix = (tiling: MatrixProductTiling) =>
     matrixBytes(tiling) <= maxWorkgroupBytes &&
     32 * tiling.subgroupsX * tiling.subgroupsY <= maxInvocations;
-  const fitting = MATRIX_PRODUCT_TILINGS.filter(fitsMatrix);
+  const fitting = matrixTilingsOf(options.form).filter(fitsMatrix);
+  // What is early is fast with whole tiles alone.
+  const suits = (tiling: MatrixProductTiling) => {
+    const { sliceDepth } = cutDepth(options, tiling);
+    return !tiling.early || isWhole(options, { tiling, sliceDepth });
+  };
   const onMatrix = wanted === "matrix" ||
     !unfit && wanted !== "portable" && !options.tiling && fitting.length > 0;
   const portable = () => {
@@ -146,7 +153,10 @@ export function planProduct(
   };
   const matrix = onMatrix
     ? options.matrixTiling ??
-      chooseTiling(fitting.length > 0 ? fitting : MATRIX_PRODUCT_TILINGS, options)
+      chooseTiling(
+        fitting.length > 0 ? fitting.filter(suits) : MATRIX_PRODUCT_TILINGS,
+        options,
+      )
     : undefined;
   const tiling: PortableProductTiling | MatrixProductTiling = matrix ?? options.tiling ??
     portable();
@@ -207,7 +217,8 @@ function cutDepth(
   const full = "threadsY" in tiling ? many : ROUND / commonDivisor(tiles, ROUND);
   const useful = Math.min(many, full, mostSlices(options));
   const wanted = options.slices ?? useful;
-  const sliceDepth = Math.ceil(depth / wanted / tiling.depth) * tiling.depth;
+  const step = "threadsY" in tiling ? tiling.depth : loopDepth(tiling);
+  const sliceDepth = Math.ceil(depth / wanted / step) * step;
   return { slices: Math.ceil(depth / sliceDepth), sliceDepth };
 }
 
@@ -226,7 +237,7 @@ function isWhole(
   { tiling, sliceDepth }: { tiling: MatrixProductTiling; sliceDepth: number },
 ): boolean {
   return rows % tiling.rows === 0 && columns % tiling.columns === 0 &&
-    depth % sliceDepth === 0 && sliceDepth % tiling.depth === 0;
+    depth % sliceDepth === 0 && sliceDepth % loopDepth(tiling) === 0;
 }
 
 /** The kernel on matrix units, and the one for factors that share a buffer. */
@@ -261,7 +272,7 @@ function sourceOf(
       access,
       access,
       "read-write",
-      ...extra ? [extra === "activation" ? "read-write" as const : "read" as const] : [],
+      ...extra ? [extra === "activation" ? "read-write" as const : access] : [],
       "uniform",
     ],
   };

@@ -5,11 +5,11 @@
  * depth is walked in steps: tiles of both factors are staged in workgroup memory as they are stored,
  * with padded rows, and loaded as matrices, transposed where the form asks for it. With one stage each
  * thread stores, between two barriers, the vectors that it fetched a step before, and fetches the next
- * while products run. With two stages, which alternate, a step has one barrier.
+ * while products run. With two stages, which alternate, a step has one barrier; its operands may be loaded
+ * a step early.
  *
- * In the end results go through the same workgroup memory, 16 rows of a subgroup at a time, between
- * barriers, to the epilogue that the portable kernel has too. Nothing relies on the order in which the
- * lanes of a subgroup run.
+ * In the end results go through the same workgroup memory (`product_storing_codegen.ts`). Nothing relies on
+ * the order in which the lanes of a subgroup run.
  *
  * Workgroup memory: `matrixProductVectors` of `product_tilings.ts`, 16 bytes each.
  *
@@ -23,20 +23,14 @@ import {
   RIGHT,
 } from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
 import { range, wgsl } from "../../gpu/wgsl.ts";
-import {
-  type Factor,
-  fetch,
-  firstPlaces,
-  inOrder,
-  isLinear,
-  put,
-  rowAt,
-} from "./product_staging_codegen.ts";
+import { type Factor, fetch, firstPlaces, isLinear, put } from "./product_staging_codegen.ts";
+import { storeResults } from "./product_storing_codegen.ts";
 import {
   type FactorAccess,
   generateBindings,
   generateEpilogue,
   generateFactorPlaces,
+  isAdded,
   liesAlongDepth,
   ROTATE,
 } from "./product_codegen.ts";
@@ -78,11 +72,11 @@ export function generateMatrixProduct(
   const staged = stagedFactors(options.form, tiling);
   const { unguarded = false } = tiling;
   const { leftHeads, rightHeads } = options;
-  const shared = { threads, unguarded };
   const left: Factor = {
     ...staged.left,
-    ...shared,
+    unguarded,
     name: "left",
+    threads,
     isLinear: isLinear(leftHeads, { ...staged.left, threads }),
     count: "params.rows",
     first: "row0",
@@ -90,8 +84,9 @@ export function generateMatrixProduct(
   };
   const right: Factor = {
     ...staged.right,
-    ...shared,
+    unguarded,
     name: "right",
+    threads,
     isLinear: isLinear(rightHeads, { ...staged.right, threads }),
     count: "params.columns",
     first: "column0",
@@ -104,7 +99,7 @@ export function generateMatrixProduct(
     ${generateBindings(options, { vector: "vec4u", access })}
     ${generateFactorPlaces(options, 8)}
     ${options.result.kind === "rope" ? [ROTATE] : []}
-    ${generateEpilogue(options)}
+    ${generateEpilogue({ ...options, ahead: true, whole: unguarded })}
     // ${
     stages === 1
       ? "The left factor, the right one"
@@ -123,8 +118,18 @@ export function generateMatrixProduct(
       let end = min(begin + params.sliceDepth, params.depth);
       ${down.flatMap((i) => across.map((j) => `var r${i}_${j} = ${RESULT}();`))}
       ${[left, right].flatMap(firstPlaces)}
-      ${walkDepth(tiling, { factors: { left, right }, down, across })}
-      ${down.flatMap((i) => storeRows(tiling, { i, across, columns: own.columns, left, right }))}
+      ${walkDepth(tiling, { left, right, down, across })}
+      ${
+    storeResults({
+      down,
+      across,
+      columns: own.columns,
+      stride: resultStride(tiling),
+      left,
+      right,
+      added: isAdded(options),
+    })
+  }
     }
 
   `;
@@ -149,23 +154,25 @@ function placeTile({ rows, columns }: MatrixProductTiling, bandRows?: number): s
   ];
 }
 
+/** What the statements that walk the depth need. */
+interface Walk {
+  readonly left: Factor;
+  readonly right: Factor;
+  readonly down: readonly number[];
+  readonly across: readonly number[];
+}
+
 /**
  * Statements that walk the depth. With two stages a step puts the vectors of the next one into the other
  * stage, with one stage its own; then it fetches the next.
  */
-function walkDepth(
-  { depth, stages = 2 }: MatrixProductTiling,
-  { factors, down, across }: {
-    readonly factors: { readonly left: Factor; readonly right: Factor };
-    readonly down: readonly number[];
-    readonly across: readonly number[];
-  },
-): string[] {
-  const both = [factors.left, factors.right];
-  const products = range(depth / 16).flatMap((k) => multiplyStep({ ...factors, k, down, across }));
+function walkDepth({ depth, stages = 2, early }: MatrixProductTiling, walk: Walk): string[] {
+  if (early) return walkEarly(walk);
+  const both = [walk.left, walk.right];
+  const products = range(depth / 16).flatMap((k) => multiplyStep(walk, k));
   const fetchAll = (from: string, declare = false) =>
     both.flatMap((factor) => fetch(factor, { from, declare }));
-  const putAll = (stage: string) => both.flatMap((factor) => put(factor, stage));
+  const putAll = (stage: string) => both.flatMap((factor) => put(factor, { stage }));
   const open = stages === 2
     ? [
       ...fetchAll("begin", true),
@@ -200,78 +207,97 @@ function walkDepth(
   ];
 }
 
-/** Products of one matrix of depth, of all blocks of rows and columns of a subgroup. */
-function multiplyStep(
-  { left, right, k, down, across }: {
-    readonly left: Factor;
-    readonly right: Factor;
-    readonly k: number;
-    readonly down: readonly number[];
-    readonly across: readonly number[];
-  },
-): string[] {
-  const load = (factor: Factor, type: string, line: string) => {
-    const stride = stagedStride(factor);
-    const place = factor.alongDepth
-      ? `(${line}) * ${stride}u + ${2 * k}u`
-      : `${16 * k * stride}u + (${line}) / 8u`;
-    // A left matrix has its lines as rows, a right one as columns.
-    const order = (factor.name === "left") === factor.alongDepth ? "row_major" : "col_major";
-    const at = `${factor.at}u + stage * ${stagedVectors(factor)}u + ${place}`;
-    return `subgroupMatrixLoad<${type}, ${order}>(&scratch, ${at}, ${stride}u)`;
-  };
+/**
+ * Statements that walk the depth in two stages of 16, a step's operands early. A step loads them before it
+ * puts anything, because no compiler knows that both lie in different stages; then it multiplies those of
+ * the step before, which wait for nothing. A vector is put two steps after it is fetched. Two steps are
+ * written out, so that no register is moved.
+ */
+function walkEarly({ left, right, down, across }: Walk): string[] {
+  const both = [left, right];
+  const fetchStep = (n: number, from: string, declare = false) =>
+    both.flatMap((factor) => fetch(factor, { from, declare, set: n % 2 }));
+  const putStep = (n: number) =>
+    both.flatMap((factor) => put(factor, { stage: `${n % 2}u`, set: n % 2 }));
+  const multiply = (n: number) =>
+    across.flatMap((j) => down.map((i) => multiplyAdd(`r${i}_${j}`, `x${n}_${i}`, `y${n}_${j}`)));
+  const step = (n: number) => [
+    "workgroupBarrier();",
+    ...down.map((i) => `x${n}_${i} = ${loadLeft(left, { k: 0, i, stage: `${n}u` })};`),
+    ...across.map((j) => `y${n}_${j} = ${loadRight(right, { k: 0, j, stage: `${n}u` })};`),
+    ...putStep(n + 1),
+    ...fetchStep(n + 1, `k0 + ${16 * (n + 3)}u`),
+    ...multiply(1 - n),
+  ];
   return [
-    ...down.map((i) => `let x${k}_${i} = ${load(left, LEFT, `ownRow + ${16 * i}u`)};`),
+    ...[0, 1].flatMap((n) => [
+      ...down.map((i) => `var x${n}_${i} = ${LEFT}();`),
+      ...across.map((j) => `var y${n}_${j} = ${RIGHT}();`),
+    ]),
+    ...fetchStep(0, "begin", true),
+    ...putStep(0),
+    ...fetchStep(1, "begin + 16u", true),
+    ...fetchStep(2, "begin + 32u"),
+    wgsl`
+      for (var k0 = begin; k0 < end; k0 += 32u) {
+        ${step(0)}
+        ${step(1)}
+      }
+    `,
+    ...multiply(1),
+  ];
+}
+
+/** WGSL of a matrix of a staged factor. */
+function loadOperand(
+  factor: Factor,
+  { type, stage, k, line }: {
+    readonly type: string;
+    readonly stage: string;
+    readonly k: number;
+    readonly line: string;
+  },
+): string {
+  const stride = stagedStride(factor);
+  const place = factor.alongDepth
+    ? `(${line}) * ${stride}u + ${2 * k}u`
+    : `${16 * k * stride}u + (${line}) / 8u`;
+  // A left matrix has its lines as rows, a right one as columns.
+  const order = (factor.name === "left") === factor.alongDepth ? "row_major" : "col_major";
+  const at = `${factor.at}u + ${stage} * ${stagedVectors(factor)}u + ${place}`;
+  return `subgroupMatrixLoad<${type}, ${order}>(&scratch, ${at}, ${stride}u)`;
+}
+
+/** Which of a subgroup's matrices of a stage is loaded. */
+interface Operand {
+  /** Which 16 of the depth. */
+  readonly k: number;
+  /** WGSL of the stage. */
+  readonly stage: string;
+}
+
+/** WGSL of the i-th left matrix of a subgroup. */
+function loadLeft(left: Factor, { k, i, stage }: Operand & { readonly i: number }): string {
+  return loadOperand(left, { type: LEFT, stage, k, line: `ownRow + ${16 * i}u` });
+}
+
+/** WGSL of the j-th right matrix of a subgroup. */
+function loadRight(right: Factor, { k, j, stage }: Operand & { readonly j: number }): string {
+  return loadOperand(right, { type: RIGHT, stage, k, line: `ownColumn + ${16 * j}u` });
+}
+
+/** Products of one matrix of depth, of all blocks of rows and columns of a subgroup. */
+function multiplyStep({ left, right, down, across }: Walk, k: number): string[] {
+  const stage = "stage";
+  return [
+    ...down.map((i) => `let x${k}_${i} = ${loadLeft(left, { k, i, stage })};`),
     ...across.map((j) =>
       wgsl`
         {
-          let y = ${load(right, RIGHT, `ownColumn + ${16 * j}u`)};
+          let y = ${loadRight(right, { k, j, stage })};
           ${down.map((i) => multiplyAdd(`r${i}_${j}`, `x${k}_${i}`, "y"))}
         }
       `
     ),
-  ];
-}
-
-/** Stores the i-th 16 rows of every subgroup. */
-function storeRows(
-  tiling: MatrixProductTiling,
-  { i, across, columns, left, right }: {
-    readonly i: number;
-    readonly across: readonly number[];
-    readonly columns: number;
-    readonly left: Factor;
-    readonly right: Factor;
-  },
-): string[] {
-  const stride = resultStride(tiling);
-  const octets = columns / 8;
-  const [a, b] = inOrder(right);
-  return [
-    "workgroupBarrier();",
-    wgsl`
-      {
-        let own = subgroup * ${16 * stride}u;
-        ${
-      across.map((j) =>
-        `subgroupMatrixStore<row_major>(&scratch, own + ${4 * j}u, r${i}_${j}, ${stride}u);`
-      )
-    }
-        workgroupBarrier();
-        for (var octet = lane; octet < ${16 * octets}u; octet += 32u) {
-          let row = octet / ${octets}u;
-          let column = octet % ${octets}u;
-          let at = own + row * ${stride}u + column * 2u;
-          // Of 8 threads in a row half read their second vector first, so that no bank is met twice.
-          let swap = (column >> 2u) & 1u;
-          let x = bitcast<vec4f>(scratch[at + swap]);
-          let y = bitcast<vec4f>(scratch[at + 1u - swap]);
-          let a = select(x, y, swap == 1u);
-          let b = select(y, x, swap == 1u);
-          let resultRow = row0 + ownRow + ${16 * i}u + ${rowAt(left, "row")};
-          storeOctet(group.z, resultRow, column0 + ownColumn + column * 8u, ${a}, ${b});
-        }
-      }
-    `,
   ];
 }

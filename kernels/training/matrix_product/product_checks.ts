@@ -132,14 +132,20 @@ function requireKernel({ kernel, tiling, matrixTiling }: ProductOptions): void {
 }
 
 /** Checks what a tiling on matrix units may leave out. */
-function requireOptions({ stages, unguarded }: MatrixProductTiling): void {
+function requireOptions(tiling: MatrixProductTiling): void {
+  const { stages, unguarded, early } = tiling;
   const allowed: [string, unknown, readonly unknown[]][] = [
     ["stages", stages, [1, 2]],
     ["unguarded", unguarded, [true, false]],
+    ["early", early, [true, false]],
   ];
   for (const [name, value, values] of allowed) {
     if (value === undefined || values.includes(value)) continue;
     const list = values.join(", ");
     throw new TypeError(`${ACTION}: ${name} of the tiling ${show(value)} is not one of ${list}`);
+  }
+  if (early && (stages === 1 || tiling.depth !== 16)) {
+    const name = productTilingName(tiling);
+    throw new RangeError(`${ACTION}: tiling ${name} does not have two stages of 16`);
   }
 }

@@ -52,8 +52,8 @@ export function generateBindings(
     ? "vec4f"
     : octet;
   const extra = {
-    table: "@group(0) @binding(3) var<storage, read> table: array<vec4f>;",
-    residual: "@group(0) @binding(3) var<storage, read> residual: array<vec4f>;",
+    table: `@group(0) @binding(3) var<storage, ${mode}> table: array<vec4f>;`,
+    residual: `@group(0) @binding(3) var<storage, ${mode}> residual: array<vec4f>;`,
     activation: "@group(0) @binding(3) var<storage, read_write> activation: array<Quad>;",
   };
   const name = extraOf(result);
@@ -125,15 +125,35 @@ export function generateFactorPlaces(options: ProductOptions, width: number): st
     });
 }
 
-/** The epilogue: `storeOctet(slice, row, column, a, b)` of 8 adjacent sums, and what it needs. */
-export function generateEpilogue(options: ProductOptions & { readonly slices: number }): string {
-  const { result, dtype, slices } = options;
+/** What an epilogue is written for. */
+export interface EpilogueOptions extends ProductOptions {
+  readonly slices: number;
+  /** Whether the kernel loads what is added or rotated by ahead, with `addedOctet`. Default false. */
+  readonly ahead?: boolean;
+  /** Whether all rows and columns that are stored are within the result. Default false. */
+  readonly whole?: boolean;
+}
+
+/** Whether an epilogue adds to the sums or rotates them by something that it loads. */
+export function isAdded({ result: { kind }, slices }: EpilogueOptions): boolean {
+  return kind === "residual" || kind === "rope" || kind === "accumulate" && slices === 1;
+}
+
+/**
+ * The epilogue: `storeOctet(slice, row, column, a, b)` of 8 adjacent sums, and what it needs. Ahead,
+ * `addedOctet(row, column)` loads the last argument of `storeOctet` where {@linkcode isAdded}.
+ */
+export function generateEpilogue(options: EpilogueOptions): string {
+  const { result, dtype, slices, whole = false } = options;
   const heads = result.kind === "store" || result.kind === "rope" ? result.heads : undefined;
   const stored = result.kind === "store" ? result.dtype : dtype;
   const halves = stored === "f16";
-  const store = halves
-    ? "result[at] = vec4u(packQuad(a), packQuad(b));"
-    : "result[2u * at] = a; result[2u * at + 1u] = b;";
+  const ahead = options.ahead && isAdded(options);
+  const store = !halves
+    ? "result[2u * at] = a; result[2u * at + 1u] = b;"
+    : result.kind === "swiglu"
+    ? "result[at] = vec4u(storedA, storedB);"
+    : "result[at] = vec4u(packQuad(a), packQuad(b));";
   return wgsl`
     ${quadCode(stored)}
     ${
@@ -144,14 +164,57 @@ export function generateEpilogue(options: ProductOptions & { readonly slices: nu
       part: "params.resultPart",
     })
   }
-    fn storeOctet(slice: u32, row: u32, column: u32, a0: vec4f, b0: vec4f) {
-      if (row >= params.rows || column >= params.columns) { return; }
+    ${ahead ? [loadAdded(result, whole)] : []}
+    fn storeOctet(slice: u32, row: u32, column: u32, a0: vec4f, b0: vec4f${
+    ahead ? ", added: Octet" : ""
+  }) {
+      ${whole ? [] : ["if (row >= params.rows || column >= params.columns) { return; }"]}
       let at = resultPlace(row, column);
-      ${changeSums(result, slices)}
+      ${changeSums(result, { slices, ahead })}
       ${isStored(result, slices) ? [store] : []}
     }
 
   `;
+}
+
+/**
+ * The function `addedOctet(row, column)`. Angles are loaded for the last part, too: a load within a branch
+ * is waited for at its end.
+ */
+function loadAdded(result: ProductResult, whole: boolean): string {
+  const load = result.kind === "rope"
+    ? [
+      turnOf(result.heads),
+      "return Octet(table[turn], table[turn + 1u]);",
+    ]
+    : [
+      "let at = resultPlace(row, column);",
+      result.kind === "residual"
+        ? "return Octet(residual[2u * at], residual[2u * at + 1u]);"
+        : "return Octet(result[2u * at], result[2u * at + 1u]);",
+    ];
+  return wgsl`
+    struct Octet {
+      a: vec4f,
+      b: vec4f,
+    }
+    fn addedOctet(row: u32, column: u32) -> Octet {
+      ${whole ? [] : ["if (row >= params.rows || column >= params.columns) { return Octet(); }"]}
+      ${load}
+    }
+
+  `;
+}
+
+/** Columns of all parts but the last. */
+function rotatedColumns({ heads, headDim, parts }: HeadLayout): number {
+  return (parts - 1) * heads * headDim;
+}
+
+/** The statement that finds the first angles of an octet in the table. */
+function turnOf({ sequences, headDim }: HeadLayout): string {
+  const position = sequences === 1 ? "row" : "row % params.context";
+  return `let turn = (${position}) * ${headDim / 4}u + column % ${headDim}u / 4u;`;
 }
 
 /** Whether an epilogue leaves what is stored in `a` and `b`. */
@@ -160,13 +223,19 @@ function isStored({ kind }: ProductResult, slices: number): boolean {
 }
 
 /** Statements of an epilogue: `a` and `b` from the sums `a0` and `b0`, or the whole store. */
-function changeSums(result: ProductResult, slices: number): string[] {
+function changeSums(
+  result: ProductResult,
+  { slices, ahead }: { readonly slices: number; readonly ahead?: boolean },
+): string[] {
   if (slices > 1) {
     return [
       "let first = 2u * (slice * (params.rows * params.columns / 8u) + at);",
       "result[first] = a0;",
       "result[first + 1u] = b0;",
     ];
+  }
+  if (ahead && (result.kind === "residual" || result.kind === "accumulate")) {
+    return ["result[2u * at] = added.a + a0;", "result[2u * at + 1u] = added.b + b0;"];
   }
   switch (result.kind) {
     case "store":
@@ -182,27 +251,26 @@ function changeSums(result: ProductResult, slices: number): string[] {
       return [
         wgsl`
           // What is stored counts, so that the backward pass finds the same activation.
-          let a = roundQuad(a0);
-          let b = roundQuad(b0);
+          let storedA = packQuad(a0);
+          let storedB = packQuad(b0);
+          let a = unpackQuad(storedA);
+          let b = unpackQuad(storedB);
           let gate = vec4f(a.xz, b.xz);
           activation[at] = packQuad(gate / (1.0 + exp(-gate)) * vec4f(a.yw, b.yw));
         `,
       ];
-    case "rope": {
-      const { heads, headDim, parts, sequences } = result.heads;
-      const position = sequences === 1 ? "row" : "row % params.context";
+    case "rope":
       return [
         wgsl`
           var a = a0;
           var b = b0;
-          if (column < ${(parts - 1) * heads * headDim}u) {
-            let turn = (${position}) * ${headDim / 4}u + column % ${headDim}u / 4u;
-            a = rotate(a, table[turn]);
-            b = rotate(b, table[turn + 1u]);
+          if (column < ${rotatedColumns(result.heads)}u) {
+            ${ahead ? [] : [turnOf(result.heads)]}
+            a = rotate(a, ${ahead ? "added.a" : "table[turn]"});
+            b = rotate(b, ${ahead ? "added.b" : "table[turn + 1u]"});
           }
         `,
       ];
-    }
   }
 }
 

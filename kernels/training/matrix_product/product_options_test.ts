@@ -65,7 +65,8 @@ Deno.test("every probe changes the shader and compiles in Dawn's front end", asy
   const gpu = await shaderValidator(t);
   for (const { matrixTiling, change, what } of PRODUCT_PROBES) {
     const entry = caseOf("NT", { rows: 768, columns: 768, depth: 1024 }, matrixTiling);
-    const { code } = planProduct(MATRIX_DESK, entry).pipeline;
+    const result = { kind: "store", dtype: "f16" } as const;
+    const { code } = planProduct(MATRIX_DESK, { ...entry, result }).pipeline;
     const changed = change(code);
     assert.notEqual(changed, code, what);
     if (!gpu) continue;
@@ -100,6 +101,24 @@ Deno.test("a result with more columns of tiles than rows is walked in bands", ()
   assert.doesNotMatch(codeOf(96, 96), /let bandRow = /);
 });
 
+Deno.test("a gradient of weights loads its operands early where all tiles are whole", () => {
+  const early = "matrix units 128/128/16/2×2, early, unguarded in 4 slices";
+  const plain = "matrix units 128/128/32/2×2, one stage, unguarded in 4 slices";
+  const variantOf = (form: ProductForm, size: Partial<typeof WHOLE> = {}) => {
+    const whole = { rows: 3072, columns: 1024, depth: 2 ** 14, ...size };
+    const { matrixTiling: _, ...product } = caseOf(form, whole, {});
+    return planProduct(MATRIX_DESK, { ...product, slices: form === "TN" ? 4 : undefined }).variant;
+  };
+  assert.equal(variantOf("TN"), early);
+  assert.equal(variantOf("TN", { rows: 3080 }), plain);
+  // Slices of an odd number of 16.
+  assert.equal(variantOf("TN", { depth: 2 ** 14 + 64 }), plain);
+  assert.equal(
+    variantOf("NN", { depth: 1024 }),
+    "matrix units 128/128/32/2×2, one stage, unguarded",
+  );
+});
+
 Deno.test("factors are bound for writing, too, unless they share a buffer", () => {
   const { bindings, shared, code } = planProduct(MATRIX_DESK, caseOf("NT", WHOLE, {})).pipeline;
   assert.deepEqual(bindings, ["read-write", "read-write", "read-write", "uniform"]);
@@ -112,6 +131,12 @@ Deno.test("a tiling refuses options that it does not know in one line", () => {
     const [options, reason] of [
       [{ stages: 3 }, "stages of the tiling 3 is not one of 1, 2"],
       [{ unguarded: 1 }, "unguarded of the tiling 1 is not one of true, false"],
+      [{ early: 1 }, "early of the tiling 1 is not one of true, false"],
+      [{ early: true, depth: 32 }, "tiling 32/32/32/1×1, early does not have two stages of 16"],
+      [
+        { early: true, stages: 1 },
+        "tiling 32/32/16/1×1, one stage, early does not have two stages of 16",
+      ],
     ] as const
   ) {
     const given = caseOf("NT", WHOLE, options as unknown as Partial<MatrixProductTiling>);
@@ -134,6 +159,8 @@ const OPTIONS: readonly (readonly [Partial<MatrixProductTiling>, typeof WHOLE])[
   // 32 threads do not take whole rows of 48 lines.
   [{ rows: 48, columns: 16 }, ODD],
   [{ unguarded: true }, BROAD],
+  [{ early: true }, ODD],
+  [{ early: true, unguarded: true }, WHOLE],
 ];
 
 const EMULATED = chooseCases(

@@ -96,10 +96,19 @@ function unitsOf({ lines, depth, alongDepth }: Factor): { units: number; inRow: 
   return { units: lines * depth / 8, inRow: (alongDepth ? depth : lines) / 8 };
 }
 
-/** Statements that load a thread's vectors of the step that begins at `from`; zeros beyond the ends. */
+/** Name of a thread's n-th vector under way: those of the first set have no suffix. */
+function vectorName({ name }: Factor, { n, set }: { n: number; set: number }): string {
+  return `${name}${n}${set === 0 ? "" : "b"}`;
+}
+
+/**
+ * Statements that load a thread's vectors of the step that begins at `from`; zeros beyond the ends.
+ *
+ * @param options `set`: which of two sets of registers they are loaded into.
+ */
 export function fetch(
   factor: Factor,
-  { from, declare }: { from: string; declare: boolean },
+  { from, declare, set = 0 }: { from: string; declare: boolean; set?: number },
 ): string[] {
   const { name, first, count, alongDepth, threads, depth, unguarded, isLinear } = factor;
   const { units, inRow } = unitsOf(factor);
@@ -108,7 +117,7 @@ export function fetch(
     const [line, k] = alongDepth ? [row, column] : [column, row];
     const partial = (n + 1) * threads > units;
     const guard = partial ? `u < ${units}u && ` : "";
-    const vector = `${name}${n}`;
+    const vector = vectorName(factor, { n, set });
     // Without bounds the last step is loaded again where the depth ends.
     const start = unguarded ? `min(${from}, end - ${depth}u)` : from;
     const condition = unguarded
@@ -139,7 +148,7 @@ export function fetch(
 }
 
 /** Statements that put what was fetched into a stage. */
-export function put(factor: Factor, stage: string): string[] {
+export function put(factor: Factor, { stage, set = 0 }: { stage: string; set?: number }): string[] {
   const { name, threads, isLinear } = factor;
   const { units, inRow } = unitsOf(factor);
   const stride = stagedStride(factor);
@@ -152,7 +161,7 @@ export function put(factor: Factor, stage: string): string[] {
     return wgsl`
       {
         let u = local + ${n * threads}u;
-        ${guard}{ scratch[${begin} + ${at}] = ${name}${n}; }
+        ${guard}{ scratch[${begin} + ${at}] = ${vectorName(factor, { n, set })}; }
       }
     `;
   });

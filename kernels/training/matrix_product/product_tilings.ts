@@ -39,6 +39,11 @@ export interface MatrixProductTiling {
    * is bounded.
    */
   readonly unguarded?: boolean;
+  /**
+   * True, with two stages of 16: the operands of a step are loaded while those of the step before are
+   * multiplied, and two steps' vectors are under way in registers. Default false.
+   */
+  readonly early?: boolean;
 }
 
 /** The declared space of the portable kernel, the widest first. */
@@ -49,8 +54,9 @@ export const PORTABLE_PRODUCT_TILINGS: readonly PortableProductTiling[] = [
 ];
 
 /**
- * The declared space of the kernel on matrix units, the widest first. The first is the fastest of 23 that
- * were measured on an H200 in the forms NT and NN (`TUNING.md`); the others are for products of few tiles.
+ * The declared space of the kernel on matrix units for all forms, the widest first. The first is the fastest
+ * that was measured on an H200 in the forms NT and NN (`TUNING.md`); the others are for products of few
+ * tiles.
  */
 export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
   {
@@ -66,14 +72,45 @@ export const MATRIX_PRODUCT_TILINGS: readonly MatrixProductTiling[] = [
   { rows: 64, columns: 64, depth: 32, subgroupsY: 2, subgroupsX: 2 },
 ];
 
+/**
+ * The fastest in form TN, where all tiles are whole. Both factors of TN are stored in rows of 256 bytes; where
+ * rows lie along the depth, a step of 16 loads 32 bytes of each, which costs more than this gains.
+ */
+const EARLY: MatrixProductTiling = {
+  rows: 128,
+  columns: 128,
+  depth: 16,
+  subgroupsY: 2,
+  subgroupsX: 2,
+  unguarded: true,
+  early: true,
+};
+
+/** All declared tilings of the kernel on matrix units. */
+export const DECLARED_MATRIX_TILINGS: readonly MatrixProductTiling[] = [
+  ...MATRIX_PRODUCT_TILINGS,
+  EARLY,
+];
+
+/** Those that products of a form are planned with, the first that fits. */
+export function matrixTilingsOf(form: "NT" | "NN" | "TN"): readonly MatrixProductTiling[] {
+  return form === "TN" ? [EARLY, ...MATRIX_PRODUCT_TILINGS] : MATRIX_PRODUCT_TILINGS;
+}
+
+/** Depth of a pass through a tiling's loop: one step, or two that are written out. */
+export function loopDepth({ depth, early }: MatrixProductTiling): number {
+  return early ? 2 * depth : depth;
+}
+
 /** Numbers of a tiling: rows / columns / depth / threads or subgroups; then options that are not default. */
 export function productTilingName(tiling: PortableProductTiling | MatrixProductTiling): string {
   const { rows, columns, depth } = tiling;
   if ("threadsY" in tiling) return `${rows}/${columns}/${depth}/${tiling.threadsY}×${columns / 8}`;
-  const { subgroupsY, subgroupsX, stages, unguarded } = tiling;
+  const { subgroupsY, subgroupsX, stages, unguarded, early } = tiling;
   return [
     `${rows}/${columns}/${depth}/${subgroupsY}×${subgroupsX}`,
     ...stages === 1 ? ["one stage"] : [],
+    ...early ? ["early"] : [],
     ...unguarded ? ["unguarded"] : [],
   ].join(", ");
 }
