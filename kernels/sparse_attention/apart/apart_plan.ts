@@ -140,7 +140,9 @@ export function planApartBackward(
     Math.min(MOST_SCORE_BYTES, maxBindingBytes, maxBufferBytes) / 2,
     flopsPerDispatch / (8 * headDim),
   );
-  const length = Math.max(1, Math.floor(scores / heads / width / tileRows)) * tileRows;
+  const most = Math.max(1, Math.floor(scores / heads / width / tileRows)) * tileRows;
+  // As few ranges as have room, of the same length: a short one would leave the device idle.
+  const length = Math.ceil(queries / Math.ceil(queries / most) / tileRows) * tileRows;
   const ranges: QueryRange[] = [];
   for (let first = 0; first < queries; first += length) {
     ranges.push({ first, end: Math.min(first + length, queries) });

@@ -6,7 +6,8 @@
 //           gives the same bits)
 // count     a workgroup takes a block: entries before each word, and of the whole list
 // start     a workgroup takes a head: where each block's list starts and ends, and whose each tile is;
-//           entries that no query gets are marked as empty
+//           entries that no query gets are marked as empty. Lists are packed in turns from the first and
+//           from the last block, since the first are longest: so ranges of entries hold lists of all lengths
 // place     a thread takes a query: its entry in each list is where the list starts, plus the entries
 //           before its word, plus the bits before its own
 //
@@ -94,6 +95,9 @@ fn count(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
 fn tableOf(head: u32) -> u32 { return head * (params.packed / params.tileRows + 2u * params.blocks); }
 fn startOf(head: u32, block: u32) -> u32 { return tableOf(head) + params.packed / params.tileRows + block; }
 
+// The block of the list at a place in the order of packing.
+fn blockAt(place: u32) -> u32 { return select(params.blocks - 1u - place / 2u, place / 2u, place % 2u == 0u); }
+
 @compute @workgroup_size(THREADS)
 fn start(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let head = params.firstHead + group.x;
@@ -101,12 +105,13 @@ fn start(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
   let tiles = params.packed / params.tileRows;
   var total = 0u;
   for (var b0 = 0u; b0 < params.blocks; b0 += THREADS) {
-    let block = b0 + local;
+    let place = b0 + local;
+    let block = blockAt(min(place, params.blocks - 1u));
     var entries = 0u;
-    if (block < params.blocks) { entries = tables[startOf(head, block)] * params.group; }
+    if (place < params.blocks) { entries = tables[startOf(head, block)] * params.group; }
     let own = (entries + params.tileRows - 1u) / params.tileRows * params.tileRows;
     let first = total + sumBefore(local, own) - own;
-    if (block < params.blocks) {
+    if (place < params.blocks) {
       tables[startOf(head, block)] = first;
       tables[startOf(head, block) + params.blocks] = first + entries;
       for (var tile = first / params.tileRows; tile < (first + own) / params.tileRows; tile++) {
