@@ -123,6 +123,14 @@ export interface LayerInputs {
   readonly outputGradient?: Tensor;
 }
 
+/** Queries that a layer which gathers them takes at once; both are rounded up to what kernels can take. */
+export interface GatheredCuts {
+  /** Queries of a turn: their entries are in memory at the same time. */
+  readonly turnQueries?: number;
+  /** Entries of a part, on matrix units: a workgroup of the pass over keys and values visits no more. */
+  readonly partQueries?: number;
+}
+
 /** A prepared case: buffers allocated, pipelines compiled, ready to run any number of times. */
 export interface Prepared {
   /** The plan of the case. */
@@ -281,6 +289,8 @@ export interface Implementation {
     options: {
       inputs: LayerInputs;
       flopsPerDispatch?: number;
+      /** For checks of small problems, of layers that gather queries. Default: by room and work. */
+      cuts?: GatheredCuts;
       /** Of a layer whose index selects tokens. Default: seeded ones. */
       index?: IndexInputs;
     },

@@ -76,9 +76,20 @@ export interface WalkBuffers {
  * - `columnCount() -> u32`: columns of a head.
  * - where own rows are queries, in `struct Walk` a field `origin`: the key at which a tile's gradients of
  *   scores begin on matrix units;
- * - where own rows are keys, in `struct Walk` `earlier` and `later`: whether rectangles before or after
- *   this one add to the same sums; and `walkOrigin(walk, query: u32) -> u32`: the key at which the
- *   gradients of scores of a query's tile begin.
+ * - where own rows are keys, in `struct Walk` `seeing` and `past`: the columns that a walk over all of
+ *   them would visit, from the one, a multiple of a tile, up to before the other; and
+ *   `walkOrigin(walk, query: u32) -> u32`: the key at which the gradients of scores of a query's tile
+ *   begin.
+ *
+ * If the lists of queries are packed ({@linkcode TileWalk.packed}), columns are cut at the same places
+ * into parts, and a piece is what a list has of a part. A list that follows another, or a part that
+ * does, has the next number, so list l in packing order and part p have piece l + p, and it also declares:
+ *
+ * - where own rows are keys, `pieceAt(head: u32, piece: u32, columns: u32) -> vec2u`: the first key of
+ *   the list, and the part, with so many columns to a part. A part that the list has nothing of where
+ *   there is no such piece.
+ * - `slotAt(walk, part: u32) -> u32`: the number of the piece of a walk's list in a part; in both
+ *   directions `struct Walk` has `origin`, the first key of the list.
  */
 export interface TileWalk {
   /**
@@ -86,6 +97,21 @@ export interface TileWalk {
    * same sequence.
    */
   readonly apart?: boolean;
+  /**
+   * With `apart`: lists of queries lie one after another, each with the queries of some keys. Default: the
+   * queries of some keys follow from their positions.
+   */
+  readonly packed?: {
+    /** Lists of a head. */
+    readonly lists: number;
+    /** Keys of a list. */
+    readonly keys: number;
+  };
+  /**
+   * With `apart`: columns of a part where own rows are keys, so that the passes over keys and values have
+   * about as much work in each workgroup. Default: all.
+   */
+  readonly partColumns?: (tile: WalkTile) => number;
   /** Readable name, also in errors: `window 512, sinks 4`. */
   readonly name: string;
   /** Names the shaders, which all walks of a kind share. */

@@ -77,6 +77,8 @@ export interface BackwardKernel extends MatrixBackwardTiling {
   readonly walk: string;
   /** Own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}). */
   readonly apart: boolean;
+  /** Lists of queries are packed one after another ({@linkcode TileWalk.packed}). */
+  readonly packed: boolean;
   /** Query heads that share a head of keys and values. */
   readonly group: number;
 }
@@ -92,6 +94,8 @@ export interface MatrixBackwardOptions {
   readonly walk?: string;
   /** Own rows and columns are rows of different tensors ({@linkcode TileWalk.apart}). Default false. */
   readonly apart?: boolean;
+  /** Lists of queries are packed one after another ({@linkcode TileWalk.packed}). Default false. */
+  readonly packed?: boolean;
   /** Query heads that share a head of keys and values. Default 1. */
   readonly group?: number;
 }
@@ -103,6 +107,7 @@ export function describeBackward(
 ): BackwardKernel {
   const { headDim, gradientType, resultType = gradientType, walk = "", apart = false, group = 1 } =
     options;
+  const { packed = false } = options;
   return {
     ...tiling,
     headDim,
@@ -110,6 +115,7 @@ export function describeBackward(
     resultType,
     walk,
     apart,
+    packed,
     group,
     vectors: headDim / 8,
     stride: stageStride(headDim),
@@ -205,14 +211,38 @@ export function openEdges({ walk, apart, group }: BackwardKernel): string[] {
 export function openTile(kernel: BackwardKernel): string[] {
   const { ownRows, walk, apart } = kernel;
   if (!walk) return [`let own0 = params.firstKey + group.y * ${ownRows}u;`];
+  const open = openPath(kernel, { own: "own0", from: "partFirst", end: "partEnd" });
+  if (kernel.packed) {
+    return [
+      `let tiles = params.partialRows / ${ownRows}u; // of a piece of a list`,
+      "let slotTile = params.firstQuery / params.partQueries * tiles + group.y;",
+      "let slot = slotTile / tiles;",
+      "let piece = pieceAt(params.firstHead + group.x, slot, params.partQueries);",
+      "let slotKey = piece.x;",
+      `let own0 = slotKey + group.y % tiles * ${ownRows}u;`,
+      "let partFirst = piece.y * params.partQueries;",
+      "let partEnd = min(partFirst + params.partQueries, params.endQuery);",
+      "if (partFirst < params.firstQuery) { return; }",
+      ...open,
+      "let earlier = false;",
+      "let later = path.seeing < partFirst || path.past > partEnd;",
+    ];
+  }
   return [
     "let tiles = groups.y / params.parts;",
     "let part = group.y / tiles;",
     `let own0 = params.firstKey + group.y % tiles * ${ownRows}u;`,
     "let partFirst = params.firstQuery + part * params.partQueries;",
     "let partEnd = min(partFirst + params.partQueries, params.endQuery);",
-    ...openPath(kernel, { own: "own0", from: "partFirst", end: "partEnd" }),
-    ...apart ? ["let earlier = path.earlier;", "let later = path.later;"] : [],
+    ...open,
+    ...apart
+      ? [
+        "let rangeQueries = params.parts * params.partQueries;",
+        "let earlier = path.seeing + rangeQueries < partFirst + params.partQueries;",
+        "let before = params.parts > 1u && path.seeing < partFirst;",
+        "let later = before || path.past > partEnd; // or other parts add to the same sums",
+      ]
+      : [],
   ];
 }
 

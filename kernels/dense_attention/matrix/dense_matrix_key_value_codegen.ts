@@ -142,8 +142,10 @@ function openMain(kernel: BackwardKernel): string {
   const sums = [...sumsOf(kernel, "dk"), ...sumsOf(kernel, "dv")];
   const scoreBlock =
     "let scoreBlock = (group.x * params.keyBlocks + (own - params.firstKey) / 16u) * params.queryBlocks;";
-  // Heads of partial sums, over all parts.
-  const [sums0, sumsCount] = kernel.walk
+  // Heads of partial sums, over all parts, or over all pieces of packed lists.
+  const [sums0, sumsCount] = kernel.packed
+    ? ["(slot * groups.x + group.x)", "params.parts * groups.x"]
+    : kernel.walk
     ? ["(part * groups.x + group.x)", "params.parts * groups.x"]
     : ["group.x", "groups.x"];
   return wgsl`
@@ -160,7 +162,9 @@ function openMain(kernel: BackwardKernel): string {
       // Where the row lies in its own block of dS. Rows that are not its own make room for those past the end.
       let scoreRow = ((row16 - (own - block)) & 15u) * 2u + side;
       ${kernel.apart ? [] : [scoreBlock]}
-      let partial = (${sums0} * params.partialRows + own - params.firstKey) * ${headDim}u;
+      let partial = (${sums0} * params.partialRows + own - ${
+    kernel.packed ? "slotKey" : "params.firstKey"
+  }) * ${headDim}u;
       let valuePartial = partial + ${sumsCount} * params.partialRows * ${headDim}u;
       let scale = params.scale;
       let scratch0 = subgroup * ${SCRATCH}u;
@@ -363,8 +367,11 @@ function storeSums(kernel: BackwardKernel, { keySums, valueSums }: Sums): string
     scale: "1.0",
     tensor: "valueGradients",
   });
+  const at = kernel.packed
+    ? "group.x * params.parts * tiles + slotTile"
+    : "group.x * groups.y + group.y";
   return flatWgsl`
-    if (local == 0u) { exponents[group.x * groups.y + group.y] = exponent; }
+    if (local == 0u) { exponents[${at}] = exponent; }
     let mine = live && row < params.rows;
     ${keys}
     ${values}

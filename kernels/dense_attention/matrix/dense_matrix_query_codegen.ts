@@ -120,9 +120,14 @@ function declarations(kernel: Kernel): string {
 /** Positions of the workgroup, subgroup and lane. */
 function openMain(kernel: Kernel): string {
   const { ownRows, blocks, headDim, keyRows } = kernel;
-  const keyGroups = `(params.endKey - params.firstKey + ${keyRows - 1}u) / ${keyRows}u`;
-  // Each range of queries has its own workgroups of keys.
-  const factors0 = kernel.walk
+  const keyGroups = kernel.packed
+    ? `params.partialRows / ${keyRows}u`
+    : `(params.endKey - params.firstKey + ${keyRows - 1}u) / ${keyRows}u`;
+  // Each range of queries has its own workgroups of keys, and each piece of a packed list.
+  const slot = "slotAt(path, q0 / params.partQueries)";
+  const factors0 = kernel.packed
+    ? `(group.x * params.parts + ${slot})`
+    : kernel.walk
     ? "(group.x * params.parts + (q0 - params.firstQuery) / params.partQueries)"
     : "group.x";
   const firstBlocks = "group.x * params.keyBlocks * params.queryBlocks";
@@ -231,9 +236,9 @@ function walkKeys(kernel: Kernel): string {
 function adoptExponent(kernel: Kernel): string {
   const names = kernel.blockNumbers.flatMap((b) => sumsOf(kernel, b).names);
   return flatWgsl`
-    let known = exponents[factors + (${
-    walkedRow(kernel, "k0")
-  } - params.firstKey) / ${kernel.keyRows}u];
+    let known = exponents[factors + (${walkedRow(kernel, "k0")} - ${
+    kernel.packed ? "path.origin" : "params.firstKey"
+  }) / ${kernel.keyRows}u];
     if (known != exponent) {
       let change = exp2(known - exponent);
       exponent = known;

@@ -63,19 +63,10 @@ function groupSums(group: number): string {
   });
 }
 
-/** The shader, for a result type. */
-export function sumPartsSource(
-  label: string,
-  { headDim, gradientType, group }: {
-    readonly headDim: number;
-    readonly gradientType: DType;
-    /** Query heads that share a head of keys and values. */
-    readonly group: number;
-  },
-): PipelineSource {
-  const half = gradientType === "f16";
+/** WGSL of eight elements of a result, and their conversion from f32. */
+export function generateEight(gradientType: DType): string[] {
   const pack = (name: string) => `pack2x16float(${name}.xy), pack2x16float(${name}.zw)`;
-  const eight = half
+  return gradientType === "f16"
     ? [
       "alias Eight = vec4u;",
       "fn eight(low: vec4f, high: vec4f) -> Eight {",
@@ -89,13 +80,25 @@ export function sumPartsSource(
       "struct Eight { low: vec4f, high: vec4f }",
       "fn eight(low: vec4f, high: vec4f) -> Eight { return Eight(low, high); }",
     ];
+}
+
+/** The shader, for a result type. */
+export function sumPartsSource(
+  label: string,
+  { headDim, gradientType, group }: {
+    readonly headDim: number;
+    readonly gradientType: DType;
+    /** Query heads that share a head of keys and values. */
+    readonly group: number;
+  },
+): PipelineSource {
   return {
     label,
     code: wgsl`
       ${groupSums(group)}
       const ROW_VECTORS = ${headDim / 8}u;
       ${group > 1 ? [`const GROUP = ${group}u;`] : []}
-      ${eight}
+      ${generateEight(gradientType)}
     `,
     bindings: ["read", "read-write", "read-write", "uniform"],
   };

@@ -35,14 +35,31 @@ import {
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { Owned } from "../../gpu/owned.ts";
-import type { Pipeline, PipelineSource } from "../../gpu/pipeline.ts";
+import { createPipeline, type Pipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
-import { type ApartBackward, type ApartShape, paddedKeys, rangeRows } from "./apart_plan.ts";
+import { type ApartBackward, type ApartShape, rangeRows } from "./apart_plan.ts";
+import { bindSumApart, sumApartSource } from "./sum_parts.ts";
 
-/** The shaders of the two tiled passes. */
+/** The shaders of the two tiled passes, and of the sums of parts. */
 export interface ApartSources {
   readonly query: PipelineSource;
   readonly keyValue: PipelineSource;
+  /** Only if queries of a key are cut into parts. */
+  readonly sum?: PipelineSource;
+}
+
+/** The compiled passes. */
+export type ApartPipelines = Readonly<Record<"query" | "keyValue", Pipeline>> & {
+  readonly sum?: Pipeline;
+};
+
+/** Compiles the passes. */
+export async function createApartPasses(
+  gpu: Gpu,
+  { query, keyValue, sum }: ApartSources,
+): Promise<ApartPipelines> {
+  const made = await Promise.all([query, keyValue].map((source) => createPipeline(gpu, source)));
+  return { query: made[0], keyValue: made[1], sum: sum && await createPipeline(gpu, sum) };
 }
 
 /**
@@ -89,7 +106,8 @@ export function apartSources(
     };
   }
   const { query, keyValue } = plan.tilings;
-  const shared = { headDim, gradientType: "f16", apart: true } as const;
+  const packed = walk.packed !== undefined;
+  const shared = { headDim, gradientType: "f16", apart: true, packed } as const;
   return {
     query: {
       label: label("queries on matrix units"),
@@ -109,6 +127,14 @@ export function apartSources(
         walk: walk.code(tiles.keyValue, 12),
       }),
       bindings: [...reads(6), ...writes(5), "uniform", ...walk.bindings],
+    },
+    ...plan.sums && {
+      sum: sumApartSource(walk, {
+        label: label("sums of parts"),
+        tile: tiles.keyValue,
+        headDim,
+        resultType: keyResultType,
+      }),
     },
   };
 }
@@ -143,7 +169,7 @@ export function bindApartBackward(
   plan: ApartBackward,
   options: {
     readonly shape: ApartShape;
-    readonly pipelines: { readonly query: Pipeline; readonly keyValue: Pipeline };
+    readonly pipelines: ApartPipelines;
     readonly buffers: ApartBuffers;
     /** The walk's bindings. */
     readonly walk: readonly BufferSlice[];
@@ -204,7 +230,13 @@ function bindMatrix(
   const { heads, queries, keys, width, headDim, pairs } = shape;
   const product = 2 * headDim * heads * pairs;
   const { scratch } = b;
-  return plan.ranges.flatMap(({ first, end }) => {
+  const { partQueries, slots, slotKeys } = plan;
+  const { packed } = plan;
+  const tiles = Math.ceil((packed ? slotKeys : keys) / plan.tiles.keyValue.ownRows);
+  const passes = plan.ranges.flatMap(({ first, end }) => {
+    const parts = Math.ceil((end - first) / partQueries);
+    // A piece of a packed list in each part, and one more where it goes on in the next.
+    const pieces = packed ? parts + slots - Math.ceil(queries / partQueries) : slots;
     const uniform = (rows: number) =>
       slice(own(createParams(gpu, WALKED_PARAMS, {
         rows,
@@ -215,13 +247,13 @@ function bindMatrix(
         endQuery: end,
         keyBlocks: width / 16,
         queryBlocks: rangeRows(shape, plan.ranges) / 16,
-        partialRows: paddedKeys(keys),
+        partialRows: slotKeys,
         firstHead: 0,
-        parts: 1,
-        partQueries: end - first,
+        parts: slots,
+        partQueries,
       })));
     const flops = product * (end - first) / queries;
-    const { query, keyValue } = plan.tiles;
+    const { query } = plan.tiles;
     return [
       bindDispatch(gpu, pipelines.keyValue, {
         slices: [
@@ -239,7 +271,7 @@ function bindMatrix(
           uniform(keys),
           ...walk,
         ],
-        workgroups: [heads, Math.ceil(keys / keyValue.ownRows), 1],
+        workgroups: [heads, pieces * tiles, 1],
         flops: 4 * flops,
       }),
       bindDispatch(gpu, pipelines.query, {
@@ -257,4 +289,18 @@ function bindMatrix(
       }),
     ];
   });
+  if (!pipelines.sum) return passes;
+  const sum = bindSumApart(gpu, pipelines.sum, {
+    rows: keys,
+    partialRows: slotKeys,
+    slots,
+    partQueries,
+    heads,
+    scale: 1 / Math.sqrt(headDim),
+    headDim,
+    slices: [scratch.keyPartials, b.keyGradient, b.valueGradient],
+    walk,
+    own,
+  });
+  return [...passes, sum];
 }

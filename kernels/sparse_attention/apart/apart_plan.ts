@@ -47,6 +47,8 @@ export interface ApartShape {
   readonly headDim: number;
   readonly dtype: DType;
   readonly flopsPerDispatch?: number;
+  /** Queries of a part, about. Default: by the work of a workgroup. */
+  readonly partQueries?: number;
 }
 
 /** Queries whose gradients of scores are in memory at the same time. */
@@ -57,6 +59,22 @@ export interface QueryRange {
   readonly end: number;
 }
 
+/** Ranges of queries on matrix units, and the partial sums of dK and dV. */
+export interface QueryCuts {
+  /** In order; whole parts. */
+  readonly ranges: readonly QueryRange[];
+  /** Queries of a part: no workgroup of the pass over keys and values visits more. */
+  readonly partQueries: number;
+  /** Whether slots are pieces of packed lists. Else they are the parts of a range, and go on in the next. */
+  readonly packed: boolean;
+  /** Partial sums of a head. */
+  readonly slots: number;
+  /** Keys of a slot. */
+  readonly slotKeys: number;
+  /** Whether a pass adds the partial sums of a key. */
+  readonly sums: boolean;
+}
+
 /** Kernels of the two tiled passes. */
 export type ApartBackward =
   & { readonly variant: string; readonly tiles: { query: WalkTile; keyValue: WalkTile } }
@@ -65,13 +83,14 @@ export type ApartBackward =
     | {
       readonly kernel: "matrix";
       readonly tilings: MatrixBackwardTilings;
-      /** In order. */
-      readonly ranges: readonly QueryRange[];
-    }
+    } & QueryCuts
   );
 
 /** Bytes of gradients of scores, at most, where a binding may be as large. */
 const MOST_SCORE_BYTES = 2 ** 31;
+
+/** Queries of a part, at least: fewer are less work than its sums. */
+const LEAST_PART = 1024;
 
 /** Bytes of one f32 matrix, the smallest binding that a shader may load one from. */
 const LEAST_BYTES = 1024;
@@ -98,7 +117,7 @@ export function planApartBackward(
   { kernel, walk }: { readonly kernel: DenseKernel; readonly walk: TileWalk },
 ): ApartBackward {
   const { heads, queries, keys, width, tileRows, headDim } = shape;
-  const rowsOf = { query: queries, keyValue: keys };
+  const countOf = { query: queries, keyValue: keys };
   if (kernel === "portable") {
     const dense = chooseBackwardTilings(gpu, headDim);
     const suited = (name: keyof BackwardTilings) => {
@@ -106,7 +125,7 @@ export function planApartBackward(
       const space = tilingSpace(gpu.capabilities, { kernel, pass, headDim });
       return firstSuited(walk, [dense[name], ...space], {
         tileOf: (tiling: Tiling) => portableTile(name, tiling),
-        rows: rowsOf[name],
+        rows: countOf[name],
       });
     };
     const tilings = { query: suited("query"), keyValue: suited("keyValue") };
@@ -120,42 +139,81 @@ export function planApartBackward(
       },
     };
   }
+  // Parts make workgroups of keys as many as the queries are.
+  const rows = walk.partColumns ? Math.max(keys, queries) : keys;
   const tilings = chooseMatrixBackward(
     gpu.capabilities,
-    { heads, rows: keys, headDim },
+    { heads, rows, headDim },
     (pass, all) => {
       const name = pass === "query" ? "query" : "keyValue";
       // Two blocks of keys have no walk.
       const walkable = all.filter(({ blocks }) => name === "query" || blocks === 1);
       return suitedTilings(walk, walkable, {
         tileOf: (tiling) => matrixTile(name, tiling),
-        rows: rowsOf[name],
+        rows: countOf[name],
       });
     },
   );
-  const { maxBindingBytes, maxBufferBytes } = gpu.capabilities;
-  const { flopsPerDispatch = Infinity } = shape;
+  const tiles = {
+    query: matrixTile("query", tilings.query),
+    keyValue: matrixTile("keyValue", tilings.keyValue),
+  };
+  return {
+    kernel,
+    tilings,
+    ...cutQueries(gpu, shape, { walk, keyTile: tiles.keyValue }),
+    variant: `matrix units ${tilingName(tilings.query)} and ${tilingName(tilings.keyValue)}`,
+    tiles,
+  };
+}
+
+/**
+ * Cuts queries into ranges whose gradients of scores have room, and these into parts that are about as
+ * much work for a workgroup of keys.
+ */
+function cutQueries(
+  { capabilities }: Pick<Gpu, "capabilities">,
+  shape: ApartShape,
+  { walk, keyTile }: { readonly walk: TileWalk; readonly keyTile: WalkTile },
+): QueryCuts {
+  const { heads, queries, keys, width, tileRows, headDim, flopsPerDispatch = Infinity } = shape;
+  const limit = Math.min(capabilities.maxBindingBytes, capabilities.maxBufferBytes);
+  const { packed } = walk;
+  const rowsOf = (scores: number) =>
+    Math.max(1, Math.floor(scores / heads / width / tileRows)) * tileRows;
+  const stored = rowsOf(Math.min(MOST_SCORE_BYTES, limit) / 2);
   // Four products of 2·d FLOP a pair in the longer of the two passes.
-  const scores = Math.min(
-    Math.min(MOST_SCORE_BYTES, maxBindingBytes, maxBufferBytes) / 2,
-    flopsPerDispatch / (8 * headDim),
-  );
-  const most = Math.max(1, Math.floor(scores / heads / width / tileRows)) * tileRows;
+  const timed = rowsOf(flopsPerDispatch / (8 * headDim));
+  // Each part adds a piece to the lists that are packed, and all pieces have room.
+  const pieces = packed ? Math.floor(limit / (8 * heads * packed.keys * headDim)) : Infinity;
+  const least = queries / Math.max(1, pieces - (packed?.lists ?? 0));
+  const rowsUp = (count: number) => Math.ceil(count / tileRows) * tileRows;
+  const most = Math.min(stored, Math.max(timed, rowsUp(least)));
+  const wanted = shape.partQueries ?? Math.max(LEAST_PART, walk.partColumns?.(keyTile) ?? Infinity);
+  const whole = rowsUp(Math.min(Math.max(least, wanted), queries));
+  // Ranges of less than a part are parts themselves.
+  const unit = most >= whole ? whole : tileRows;
   // As few ranges as have room, of the same length: a short one would leave the device idle.
-  const length = Math.ceil(queries / Math.ceil(queries / most) / tileRows) * tileRows;
+  const units = Math.ceil(queries / unit);
+  const length = Math.ceil(units / Math.ceil(units / Math.floor(most / unit))) * unit;
+  const partQueries = most >= whole ? whole : length;
   const ranges: QueryRange[] = [];
   for (let first = 0; first < queries; first += length) {
     ranges.push({ first, end: Math.min(first + length, queries) });
   }
+  if (packed) {
+    const parts = Math.ceil(queries / partQueries);
+    const slots = packed.lists + parts;
+    return { ranges, partQueries, packed: true, slots, slotKeys: packed.keys, sums: parts > 1 };
+  }
+  const slots = length / partQueries;
   return {
-    kernel,
-    tilings,
     ranges,
-    variant: `matrix units ${tilingName(tilings.query)} and ${tilingName(tilings.keyValue)}`,
-    tiles: {
-      query: matrixTile("query", tilings.query),
-      keyValue: matrixTile("keyValue", tilings.keyValue),
-    },
+    partQueries,
+    packed: false,
+    slots,
+    slotKeys: paddedKeys(keys),
+    sums: slots > 1,
   };
 }
 
@@ -179,12 +237,15 @@ export function apartScratch(
   shape: ApartShape,
 ): Readonly<Record<string, number>> {
   if (plan.kernel === "portable") return {};
-  const { heads, keys, width, headDim } = shape;
-  const { ranges, tilings } = plan;
+  const { heads, width, headDim } = shape;
+  const { ranges, tilings, slots, slotKeys, sums } = plan;
+  const slotTiles = Math.ceil(slotKeys / matrixTileRows(tilings.keyValue));
   return {
     scoreGradients: heads * width * rangeRows(shape, ranges) * 2,
-    exponents: Math.max(16, heads * Math.ceil(keys / matrixTileRows(tilings.keyValue)) * 4),
-    keyPartials: ranges.length === 1 ? LEAST_BYTES : 2 * heads * paddedKeys(keys) * headDim * 4,
+    exponents: Math.max(16, heads * slots * slotTiles * 4),
+    keyPartials: ranges.length === 1 && !sums
+      ? LEAST_BYTES
+      : 2 * heads * slots * slotKeys * headDim * 4,
     queryPartials: LEAST_BYTES,
   };
 }

@@ -8,8 +8,12 @@ import { deltaSource } from "../../dense_attention/delta_pass.ts";
 import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned } from "../../gpu/owned.ts";
-import { createPipeline } from "../../gpu/pipeline.ts";
-import { type ApartSources, apartSources, bindApartBackward } from "../apart/apart_backward.ts";
+import {
+  type ApartSources,
+  apartSources,
+  bindApartBackward,
+  createApartPasses,
+} from "../apart/apart_backward.ts";
 import { bindDeltaRows } from "./delta_rows.ts";
 import { type BoundGathered, type GatheredMemory, headRanges } from "./gathered_forward.ts";
 import { apartShape, type GatheredPlan } from "./gathered_plan.ts";
@@ -70,9 +74,7 @@ export async function bindGatheredBackward(
       }),
     );
     dispatches.push(...delta.dispatches);
-    const [query, keyValue] = await Promise.all(
-      [shaders.query, shaders.keyValue].map((source) => createPipeline(gpu, source)),
-    );
+    const pipelines = await createApartPasses(gpu, shaders);
     const sums = plan.rounds
       ? [scratch.keySums, scratch.valueSums] as const
       : [b.keyGradient, b.valueGradient] as const;
@@ -116,7 +118,7 @@ export async function bindGatheredBackward(
         const summed = own(await bindTurnSums(gpu, plan, { turn, range, sums, scratch }));
         const tiled = bindApartBackward(gpu, gradients!, {
           shape: apartShape(plan, range.heads),
-          pipelines: { query, keyValue },
+          pipelines,
           buffers: {
             q: scratch.queries,
             k: b.k,

@@ -19,12 +19,12 @@ import type { DenseAttentionPlan, DenseKernel } from "../../dense_attention/type
 import { bytesPerElement, type DType } from "../../gpu/buffers.ts";
 import { showExcess } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
+import type { GatheredCuts } from "../../implementation.ts";
 import {
   type ApartBackward,
   apartScratch,
   type ApartShape,
   LEAST_ROWS,
-  paddedKeys,
   planApartBackward,
   whyNotApart,
 } from "../apart/apart_plan.ts";
@@ -52,6 +52,8 @@ export interface GatheredOptions extends BlockSelection {
   /** Default: matrix units if the device and the shape allow them. */
   readonly kernel?: DenseKernel;
   readonly flopsPerDispatch?: number;
+  /** Default: by room and work. */
+  readonly cuts?: GatheredCuts;
 }
 
 /** Bytes of the buffers of one block of heads, by name. */
@@ -98,7 +100,8 @@ export function planGathered(
     "lists of blocks": lists.lists,
     ...ofTurn,
     ...kernel === "matrix" && backward && {
-      "partial sums of keys and values": 2 * paddedKeys(rows) * headDim * 4,
+      // With a slot for each list, and for every second one that is cut.
+      "partial sums of keys and values": 3 * sizes.blocks * block * headDim * 4,
       "gradients of scores": LEAST_ROWS.matrix * 4 * block * 2,
     },
   };
@@ -198,6 +201,10 @@ function fittingSizes(
   const least = LEAST_ROWS[kernel];
   const unit = turnUnit(block);
   const most = (sizes: ListSizes) => Math.max(...Object.values(turnBytes(sizes, options)));
+  const { turnQueries } = options.cuts ?? {};
+  if (turnQueries !== undefined) {
+    return listSizes(options, { least, turnRows: Math.ceil(turnQueries / unit) * unit });
+  }
   let sizes = listSizes(options, { least });
   if (most(sizes) <= limit) return sizes;
   const budget = Math.min(limit, MOST_PACKED_BYTES);
@@ -216,9 +223,9 @@ function fittingSizes(
 
 /** The passes over entries and keys of some heads, as attention between different tensors. */
 export function apartShape(
-  { sizes, headDim, dtype, flopsPerDispatch }: Pick<
+  { sizes, headDim, dtype, flopsPerDispatch, cuts }: Pick<
     GatheredPlan,
-    "sizes" | "headDim" | "dtype" | "flopsPerDispatch"
+    "sizes" | "headDim" | "dtype" | "flopsPerDispatch" | "cuts"
   >,
   heads: number,
 ): ApartShape {
@@ -231,7 +238,8 @@ export function apartShape(
     pairs: sizes.turnPairs,
     headDim,
     dtype,
-    flopsPerDispatch: flopsPerDispatch,
+    flopsPerDispatch,
+    partQueries: cuts?.partQueries,
   };
 }
 

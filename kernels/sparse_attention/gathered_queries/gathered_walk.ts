@@ -50,6 +50,9 @@ export function gatheredWalk(
   const turned = turns.length > 1;
   return {
     apart: true,
+    packed: { lists: blocks, keys: block },
+    // Of most lists less than two parts: each has partial sums of its own.
+    partColumns: () => 2 * packed / blocks,
     name: `blocks of ${block} keys`,
     kind: "gathered queries",
     pairs: heads * sizes.turnPairs,
@@ -92,6 +95,17 @@ export function gatheredWalk(
     },
   };
 }
+
+/** WGSL of the order that lists are packed in: from the first and from the last block in turns. */
+const PACKING_ORDER = wgsl`
+  fn blockAt(place: u32) -> u32 {
+    return select(walkParams.blocks - 1u - place / 2u, place / 2u, place % 2u == 0u);
+  }
+  fn placeOf(block: u32) -> u32 {
+    let first = 2u * block < walkParams.blocks;
+    return select(2u * (walkParams.blocks - 1u - block) + 1u, 2u * block, first);
+  }
+`;
 
 function gatheredCode(
   { ownRows, columns, own }: WalkTile,
@@ -169,12 +183,12 @@ function gatheredCode(
     `
     : wgsl`
       struct Walk {
-        origin: u32,   // first key of the block
-        start: u32,    // first entry of its list
-        first: u32,    // first entry that this walk visits
-        rows: u32,     // entries in all, whole tiles of them
-        earlier: bool, // others visit entries before
-        later: bool,   // and after
+        origin: u32, // first key of the block
+        start: u32,  // first entry of its list
+        first: u32,  // first entry that this walk visits
+        rows: u32,   // entries in all, whole tiles of them
+        seeing: u32, // the first entry that any walk visits
+        past: u32,   // past the last
       }
       fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
         let table = tableOf(head) + walkParams.tiles + first / walkParams.block;
@@ -185,11 +199,21 @@ function gatheredCode(
         let visited = max(seeing, begin);
         let rows = max(min(past, end), visited) - visited;
         let whole = (rows + ${columns - 1}u) / ${columns}u * ${columns}u;
-        let earlier = seeing < begin;
-        let later = past > end;
         return Walk(origin, ${
       turned ? `start - skipped(${ownBlock})` : "start"
-    }, visited, whole, earlier, later);
+    }, visited, whole, seeing, past);
+      }
+      // The largest place in packing order whose list begins at a piece up to this one.
+      fn pieceAt(head: u32, piece: u32, columns: u32) -> vec2u {
+        let starts = tableOf(head) + walkParams.tiles;
+        var place = 0u;
+        var end = walkParams.blocks;
+        while (end - place > 1u) {
+          let middle = (place + end) / 2u;
+          let first = walkTables[starts + blockAt(middle)] / columns + middle;
+          if (first <= piece) { place = middle; } else { end = middle; }
+        }
+        return vec2u(blockAt(place) * walkParams.block, piece - place);
       }
       fn walkOrigin(walk: Walk, query: u32) -> u32 { return walk.origin; }
       fn walkedRow(walk: Walk, at: u32) -> u32 { return walk.first + at; }
@@ -231,7 +255,9 @@ function gatheredCode(
       return (walkParams.firstHead + head) * (walkParams.tiles + 2u * walkParams.blocks);
     }
     ${turned ? `${skipped}\n${heads}` : heads}
+    ${PACKING_ORDER}
     ${body}
+    fn slotAt(walk: Walk, part: u32) -> u32 { return placeOf(walk.origin / walkParams.block) + part; }
     fn walkedMask(walk: Walk, at: u32) -> u32 { return 0u; }
   `;
 }

@@ -24,6 +24,7 @@ import { createPipeline } from "../../gpu/pipeline.ts";
 import { requirePositive } from "../../gpu/require.ts";
 import { type Stage, Timer } from "../../gpu/timing.ts";
 import type {
+  GatheredCuts,
   ImplementationPlan,
   LayerInputs,
   Prepared,
@@ -74,7 +75,10 @@ function effective({ block, count }: BlockOptions, rows: number): BlockOptions {
 export function planBlockLayer(
   gpu: Pick<Gpu, "capabilities" | "adapter">,
   { shape, direction }: Problem,
-  options: BlockOptions & { readonly flopsPerDispatch?: number },
+  options: BlockOptions & {
+    readonly flopsPerDispatch?: number;
+    readonly cuts?: GatheredCuts;
+  },
 ): LayerPlan {
   const { heads, context: rows, headDim, dtype } = shape;
   const parts = directionParts(direction);
@@ -99,6 +103,7 @@ export function planBlockLayer(
       count,
       backward: parts.backward,
       flopsPerDispatch: options.flopsPerDispatch,
+      cuts: options.cuts,
     }),
   });
   const most = headsPerBlock(gpu, [{ heads, rows, dim: headDim, dtype }]);
@@ -188,6 +193,7 @@ export async function prepareBlockLayer(
     readonly name: string;
     readonly inputs: LayerInputs;
     readonly flopsPerDispatch?: number;
+    readonly cuts?: GatheredCuts;
   },
 ): Promise<Prepared> {
   const { inputs, flopsPerDispatch, name } = options;

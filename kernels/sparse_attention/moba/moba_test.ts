@@ -155,12 +155,17 @@ Deno.test("moba on matrix units matches float64, twice the same", async () => {
 });
 
 const EMULATED = chooseCases(
-  [{ block: 64, topk: 2, cut: 64 * 64 }, { block: 64, topk: 3 }, { block: 128, topk: 1 }, {
-    block: 128,
-    topk: 3,
-    cut: 128 * 128,
-  }],
-  (_, i) => i === 0,
+  [
+    { block: 64, topk: 2, cut: 64 * 64 },
+    // Parts of a range, lists of up to three.
+    { block: 64, topk: 3, partQueries: 64 },
+    { block: 128, topk: 1 },
+    { block: 128, topk: 3, cut: 128 * 128 },
+    // Two parts in each range.
+    { block: 64, topk: 3, partQueries: 64, cut: 128 * 64 },
+  ],
+  (_, i) => i === 1,
+  (_, i) => i < 2,
 );
 
 Deno.test({
@@ -169,10 +174,11 @@ Deno.test({
     const gpu = await emulatingGpu(t);
     if (!gpu) return;
     const emulated = withEmulatedMatrices(gpu);
-    for (const { cut, ...options } of EMULATED.cases) {
+    for (const { cut, partQueries, ...options } of EMULATED.cases) {
       await checkLayer(emulated, moba, {
         problem: { shape: { ...SHAPE, context: 277 }, options },
         kernel: "matrix units",
+        cuts: { partQueries },
         // Pairs of a range of entries of both heads.
         ...cut !== undefined && { flopsPerDispatch: cut * 8 * 64 * 2 },
       });

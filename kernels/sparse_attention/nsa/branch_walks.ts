@@ -74,9 +74,14 @@ interface BranchCode {
   readonly near: number;
   /** Keys that a tile of queries visits on average. */
   readonly keysOfQuery: number;
+  /** Workgroups of a pass over keys and values, at least: queries are cut into parts. Default: a tile each. */
+  readonly workgroups?: number;
   /** WGSL: `firstKey(t: u32) -> u32` and `pastKey(t: u32) -> u32`, monotone; `firstQuery(key)`, `pastQuery(key)`. */
   readonly functions: string;
 }
+
+/** Half of them are empty, and the others fill a device a few times over. */
+const PARTED_WORKGROUPS = 2048;
 
 /** The walk over compressed keys. */
 export function compressedWalk(shape: BranchShape, compression: Compression): TileWalk {
@@ -90,6 +95,7 @@ export function compressedWalk(shape: BranchShape, compression: Compression): Ti
     pairs: compressedPairs(rows, compression),
     near: 16,
     keysOfQuery: keys / 2,
+    workgroups: PARTED_WORKGROUPS,
     functions: wgsl`
       fn firstKey(t: u32) -> u32 { return 0u; }
       fn pastKey(t: u32) -> u32 {
@@ -126,8 +132,13 @@ function branchWalk({ heads, group, rows, turn }: BranchShape, branch: BranchCod
   const turned = turn !== undefined;
   // Pairs of a turn, as if all queries saw as many keys.
   const share = turn ? (turn.end - turn.first) / rows : 1;
+  const { workgroups } = branch;
   return {
     apart: true,
+    ...workgroups !== undefined && {
+      partColumns: ({ ownRows }) =>
+        heads * share * rows * group * Math.ceil(keys / ownRows) / workgroups,
+    },
     name: branch.name,
     kind: branch.kind,
     pairs: heads * group * branch.pairs * share,
@@ -139,7 +150,7 @@ function branchWalk({ heads, group, rows, turn }: BranchShape, branch: BranchCod
     tilePairs: (_, { ownRows, columns, own }) =>
       own === "queries"
         ? heads * ownRows * (keysOfQuery + columns + ownRows / group)
-        : heads * ownRows * (keysOfQuery * rows / keys * group + columns),
+        : heads * ownRows * (keysOfQuery * rows * share / keys * group + columns),
     longKeys: 0,
     pairsWithin: () => heads * group * branch.pairs * share,
     code: (tile, binding) => branchCode(tile, { ...branch, binding, group, turned }),
@@ -231,10 +242,10 @@ function branchCode(
     `
     : wgsl`
       struct Walk {
-        first: u32,    // first query row that this walk visits
-        rows: u32,     // query rows in all, whole tiles of them
-        earlier: bool, // others visit rows before
-        later: bool,   // and after
+        first: u32,  // first query row that this walk visits
+        rows: u32,   // query rows in all, whole tiles of them
+        seeing: u32, // the first row that any walk visits
+        past: u32,   // past the last
       }
       fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
         let seeing = ${local(`firstQuery(first) * ${group}u`)} / ${columns}u * ${columns}u;
@@ -247,9 +258,7 @@ function branchCode(
     };
         let visited = max(seeing, begin);
         let rows = max(min(past, end), visited) - visited;
-        let earlier = seeing < begin;
-        let later = past > end;
-        return Walk(visited, (rows + ${columns - 1}u) / ${columns}u * ${columns}u, earlier, later);
+        return Walk(visited, (rows + ${columns - 1}u) / ${columns}u * ${columns}u, seeing, past);
       }
       fn walkedRow(walk: Walk, at: u32) -> u32 { return walk.first + at; }
       fn walkSees(walk: Walk, mask: u32, own: vec4u, column: vec4u) -> vec4<bool> {

@@ -10,8 +10,7 @@ import type { TileWalk } from "../../dense_attention/tile_walk.ts";
 import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { collectOwned, type Owned } from "../../gpu/owned.ts";
-import { createPipeline } from "../../gpu/pipeline.ts";
-import { apartSources, bindApartBackward } from "../apart/apart_backward.ts";
+import { apartSources, bindApartBackward, createApartPasses } from "../apart/apart_backward.ts";
 import { bindDeltaRows } from "../gathered_queries/delta_rows.ts";
 import { gradientSources } from "../gathered_queries/gathered_backward.ts";
 import { headRanges } from "../gathered_queries/gathered_forward.ts";
@@ -76,10 +75,7 @@ export async function bindNsaBackward(
     };
     const walks: WalkBuffers[][] = [];
     for (const turn of turnsOf(gathered)) walks.push(await walksOf(turn));
-    const selectedSources = gradientSources(gathered);
-    const [query, keyValue] = await Promise.all(
-      [selectedSources.query, selectedSources.keyValue].map((one) => createPipeline(gpu, one)),
-    );
+    const pipelines = await createApartPasses(gpu, gradientSources(gathered));
     const selectedWalks = await Promise.all(
       turnsOf(gathered).map(async (turn) => {
         const { tables } = listsOfTurn(gathered, turn, lists);
@@ -148,7 +144,7 @@ export async function bindNsaBackward(
             b,
             range,
             turn,
-            pipelines: { query, keyValue },
+            pipelines,
             walk: selectedWalks[turn].slices(range.firstHead),
             statistics: { lse: part(b.own.gatedLse, 1), delta: part(b.own.gateGradients, 1) },
             own,
@@ -250,10 +246,7 @@ async function createBranchPasses(
     dtype,
     keyResultType: "f32",
   });
-  const [query, keyValue] = await Promise.all(
-    [sources.query, sources.keyValue].map((one) => createPipeline(gpu, one)),
-  );
-  return { query, keyValue };
+  return await createApartPasses(gpu, sources);
 }
 
 /** The selected branch of some key heads in a turn. */

@@ -21,6 +21,7 @@ import { fillSeeded } from "../../gpu/random.ts";
 import { requirePositive } from "../../gpu/require.ts";
 import { type Stage, Timer } from "../../gpu/timing.ts";
 import type {
+  GatheredCuts,
   ImplementationPlan,
   LayerInputs,
   Prepared,
@@ -58,6 +59,7 @@ export function planNsaLayer(
   { shape, direction }: Problem,
   options: LayerOptions & {
     readonly flopsPerDispatch?: number;
+    readonly cuts?: GatheredCuts;
     /** Query heads of each block. Default: as many as fit. */
     readonly blockHeads?: readonly number[];
   },
@@ -176,6 +178,7 @@ export async function prepareNsaLayer(
     readonly gateSeed: number;
     readonly inputs: LayerInputs;
     readonly flopsPerDispatch?: number;
+    readonly cuts?: GatheredCuts;
   },
 ): Promise<Prepared> {
   const { inputs, flopsPerDispatch, name, gateSeed, ...layer } = options;

@@ -16,6 +16,7 @@ import type { DenseAttentionPlan, DenseKernel } from "../../dense_attention/type
 import { bytesPerElement } from "../../gpu/buffers.ts";
 import { showExcess } from "../../gpu/bytes.ts";
 import type { Gpu } from "../../gpu/device.ts";
+import type { GatheredCuts } from "../../implementation.ts";
 import {
   type ApartBackward,
   apartScratch,
@@ -42,6 +43,8 @@ export interface NsaOptions extends NsaSizes {
   readonly window: number;
   readonly backward: boolean;
   readonly flopsPerDispatch?: number;
+  /** Default: by room and work. */
+  readonly cuts?: GatheredCuts;
 }
 
 /** A branch whose keys follow from a query's position. */
@@ -91,7 +94,7 @@ const up = (count: number, unit: number) => Math.ceil(count / unit) * unit;
  */
 export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: NsaOptions): NsaPlan {
   const { heads, group, rows, headDim, dtype, compression, block, count, window } = options;
-  const { backward, flopsPerDispatch } = options;
+  const { backward, flopsPerDispatch, cuts } = options;
   const windows = windowCount(rows, compression);
   const keyHeads = heads / group;
   const { maxStorageBuffers, maxBindingBytes, maxBufferBytes } = gpu.capabilities;
@@ -113,6 +116,7 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     backward,
     keyResultType: "f32",
     flopsPerDispatch,
+    cuts,
     ...small !== undefined && { kernel: "portable" },
   });
   const { groupHeads } = gathered;
@@ -133,6 +137,7 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
       headDim,
       dtype,
       flopsPerDispatch,
+      partQueries: cuts?.partQueries,
     });
     // All turns but the last are as long as the first.
     const perTurn = <Plan>(planTurn: (turn: number) => Plan): Plan[] => {

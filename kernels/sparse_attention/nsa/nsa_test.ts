@@ -152,10 +152,20 @@ Deno.test("nsa on matrix units matches float64, twice the same", async () => {
   gpu.destroy();
 });
 
-const EMULATED = chooseCases<{ cut?: number; window?: number; kvHeads?: number }>(
-  [{}, { cut: 64 * 512 }, { window: 200 }, { kvHeads: 1 }],
+const EMULATED = chooseCases<
+  { cut?: number; window?: number; kvHeads?: number; partQueries?: number }
+>(
+  [
+    {},
+    { cut: 64 * 512 },
+    { window: 200 },
+    { kvHeads: 1 },
+    // Parts of 256 of 580 queries, and of their entries; and two of them in each range.
+    { kvHeads: 1, partQueries: 64 },
+    { kvHeads: 1, partQueries: 64, cut: 256 * 512 },
+  ],
   () => false,
-  (_, i) => i === 1 || i === 3,
+  (_, i) => i === 1 || i === 4,
 );
 
 Deno.test({
@@ -164,13 +174,14 @@ Deno.test({
     const gpu = await emulatingGpu(t);
     if (!gpu) return;
     const emulated = withEmulatedMatrices(gpu);
-    for (const { cut, kvHeads, ...more } of EMULATED.cases) {
+    for (const { cut, kvHeads, partQueries, ...more } of EMULATED.cases) {
       await checkLayer(emulated, nsa, {
         problem: {
           shape: { ...SHAPE, ...kvHeads && { kvHeads }, context: 290 },
           options: { ...SHORT, block: 64, ...more },
         },
         kernel: "matrix units",
+        cuts: { partQueries },
         ...cut !== undefined && { flopsPerDispatch: cut * 8 * 64 * 2 },
       });
     }

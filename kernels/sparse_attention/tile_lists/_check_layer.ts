@@ -9,7 +9,7 @@ import { createTensor, readTensor, type Tensor, writeTensor } from "../../gpu/bu
 import type { Gpu } from "../../gpu/device.ts";
 import { fillSeeded } from "../../gpu/random.ts";
 import { inputShapes } from "../../key_heads.ts";
-import type { Implementation, LayerInputs, Problem } from "../../implementation.ts";
+import type { GatheredCuts, Implementation, LayerInputs, Problem } from "../../implementation.ts";
 import "../../../suites/check/_shared_workers.ts";
 
 /** Names of a layer's inputs, in the order of their seeds. */
@@ -35,7 +35,7 @@ export async function seededInputs(
  * Runs both passes twice and checks every row of the last head and some of the first.
  *
  * @param options `kernel`: what the variant of both stages begins with. `flopsPerDispatch`: cuts the
- * work into dispatches. `size`: factor of Q; on matrix units large ones make workgroups start over.
+ * work into dispatches. `cuts`: of layers that gather queries. `size`: factor of Q; on matrix units large ones make workgroups start over.
  * `anyRestarts`: workgroups may start over whatever the size.
  */
 export async function checkLayer(
@@ -46,17 +46,18 @@ export async function checkLayer(
     readonly seed?: number;
     readonly kernel?: "portable" | "matrix units";
     readonly flopsPerDispatch?: number;
+    readonly cuts?: GatheredCuts;
     readonly size?: number;
     readonly anyRestarts?: boolean;
   },
 ): Promise<void> {
-  const { seed = 70, kernel, flopsPerDispatch, size = 1 } = options;
+  const { seed = 70, kernel, flopsPerDispatch, cuts, size = 1 } = options;
   const problem: Problem = { ...options.problem, direction: "forward-backward" };
   const inputs = await seededInputs(gpu, problem, seed);
   if (size !== 1) {
     writeTensor(gpu, inputs.q, Array.from(await readTensor(gpu, inputs.q), (x) => size * x));
   }
-  const layer = await implementation.prepare(gpu, problem, { inputs, flopsPerDispatch });
+  const layer = await implementation.prepare(gpu, problem, { inputs, flopsPerDispatch, cuts });
   try {
     for (const { name, variant } of layer.plan.stages) {
       if (kernel && name !== "select") assert.ok(variant!.startsWith(kernel), variant);
