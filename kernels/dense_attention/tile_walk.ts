@@ -70,7 +70,8 @@ export interface WalkBuffers {
  *
  * - `walkedKeysOf(walk, query: u32) -> u32`: the same.
  * - `nearKey(walk, query: u32) -> u32`: of 16 queries from one on, the first of 16 keys of which each query
- *   sees some: they stand for all in the first reference of the softmax on matrix units.
+ *   sees some, and most of them many: they stand for all in the first reference of the softmax on matrix
+ *   units, with the first keys of the walk where 16 queries see any of these.
  * - `ownHead(head: u32) -> u32`, `columnHead(head: u32) -> u32`: the first own row and the first column
  *   of a head in their tensors.
  * - `columnCount() -> u32`: columns of a head.
@@ -98,6 +99,11 @@ export interface TileWalk {
    */
   readonly apart?: boolean;
   /**
+   * Without `apart`: it declares `nearKey` all the same, since the first keys of a walk are not those
+   * that all of its queries see; `walkSees` with a mask of 0 holds for any key then.
+   */
+  readonly near?: boolean;
+  /**
    * With `apart`: lists of queries lie one after another, each with the queries of some keys. Default: the
    * queries of some keys follow from their positions.
    */
@@ -109,9 +115,9 @@ export interface TileWalk {
   };
   /**
    * With `apart`: columns of a part where own rows are keys, so that the passes over keys and values have
-   * about as much work in each workgroup. Default: all.
+   * about as much work in each workgroup, for dispatches over so many columns. Default: all.
    */
-  readonly partColumns?: (tile: WalkTile) => number;
+  readonly partColumns?: (tile: WalkTile, columns: number) => number;
   /** Readable name, also in errors: `window 512, sinks 4`. */
   readonly name: string;
   /** Names the shaders, which all walks of a kind share. */
@@ -203,17 +209,29 @@ export function describeWalk(walk: TileWalk | undefined, rows: number, tile: Wal
 const MOST_PAIRS = 1.5;
 
 /**
- * The tilings that suit a walk: those that compute at most 1.5 times its pairs, or the one that
+ * The same of the forward kernel on matrix units. A window of 512 took 2.05 ms with tiles of 1.5 times
+ * its pairs, which the widest tilings compute, and 1.79 with 4/32/1/2, of 1.25 (`TUNING.md`).
+ */
+export const MOST_FORWARD_PAIRS = 1.35;
+
+/**
+ * The tilings that suit a walk: those that compute at most so many times its pairs, or the one that
  * computes the fewest. Empty if none can be walked.
+ *
+ * @param options `most`: computed pairs per visible pair. Default 1.5.
  */
 export function suitedTilings<T>(
   walk: TileWalk,
   tilings: readonly T[],
-  { tileOf, rows }: { readonly tileOf: (tiling: T) => WalkTile; readonly rows: number },
+  { tileOf, rows, most = MOST_PAIRS }: {
+    readonly tileOf: (tiling: T) => WalkTile;
+    readonly rows: number;
+    readonly most?: number;
+  },
 ): readonly T[] {
   const found = tilings.filter((tiling) => walk.fits(tileOf(tiling)));
   const pairs = found.map((tiling) => walkedPairs(walk, rows, tileOf(tiling)));
-  const limit = Math.max(MOST_PAIRS * walk.pairs, Math.min(...pairs));
+  const limit = Math.max(most * walk.pairs, Math.min(...pairs));
   return found.filter((_, i) => pairs[i] <= limit);
 }
 

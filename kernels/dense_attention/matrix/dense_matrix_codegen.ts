@@ -71,7 +71,7 @@ const LEAST_SUM = "0.00006103515625"; // 2^-14
  */
 export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
   const { headDim, rowStride = 1, result = "rows", group = 1, inputs, walk = "" } = options;
-  const { apart = false, outputType = "f16" } = options;
+  const { apart = false, near = apart, outputType = "f16" } = options;
   const kernel: ForwardKernel = {
     ...tiling,
     headDim,
@@ -81,6 +81,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     inputs,
     walk,
     apart,
+    near,
     outputType,
     vectors: headDim / 8,
     stride: stageStride(headDim),
@@ -219,7 +220,9 @@ function references(kernel: ForwardKernel): string {
   return flatWgsl`
     ${openPath(kernel)}
 
-    // References: the first keys and those of a block's own rows stand for all.
+    // References: the first keys and those of a block's own rows${
+    kernel.near ? ", or near them," : ""
+  } stand for all.
     ${kernel.blockNumbers.map((b) => estimateReference(kernel, b))}
   `;
 }
@@ -228,13 +231,17 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
   // With a walk: its own first keys; masks of their tile may not fit rows that are not stored.
   const walked = (at: string) => `min(walkedRow(path, ${at}), ${columnRows(kernel)} - 16u)`;
   const first = kernel.walk ? walked("0u") : "0u";
-  const own = kernel.apart
+  const own = kernel.near
     ? `min(nearKey(path, block${b}), ${columnRows(kernel)} - 16u)`
     : `block${b}`;
   const mask = (firstKey: string) =>
-    kernel.walk && (firstKey === first || kernel.apart)
+    kernel.walk && (firstKey === first || kernel.near)
       ? maskUnseen({ b, x: "x", firstKey, mask: "walkedMask(path, 0u)" })
       : maskScores({ b, x: "x", firstKey });
+  // Where the own keys are enough, the first ones need not be seen.
+  const touched = kernel.near
+    ? `if (walkTouches(path, walkedMask(path, 0u), block${b}, ${first})) `
+    : "";
   const maximumOver = (firstKey: string) => {
     const multiply = (c: number) => {
       const at = matrixInKeys(kernel, firstKey, c);
@@ -242,7 +249,7 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
       return multiplyAdd("s", `q${b}_${c}`, key);
     };
     return flatWgsl`
-      {
+      ${firstKey === first ? touched : ""}{
         var s = ${RESULT}();
         ${kernel.depth.map(multiply)}
         ${storeResult("scratch0", "s")}

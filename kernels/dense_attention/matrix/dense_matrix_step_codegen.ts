@@ -39,6 +39,8 @@ export interface DenseMatrixOptions {
   readonly walk?: string;
   /** Keys and values are rows of other tensors than queries ({@linkcode TileWalk.apart}). Default false. */
   readonly apart?: boolean;
+  /** The walk declares `nearKey` ({@linkcode TileWalk.near}). Default: with `apart`. */
+  readonly near?: boolean;
   /** Type of the output's rows. Default f16. */
   readonly outputType?: DType;
 }

@@ -13,6 +13,7 @@ import { splitTiles } from "../portable/tile_ranges.ts";
 import { type MatrixTiling, tilingName } from "../tilings.ts";
 import {
   describeWalk,
+  MOST_FORWARD_PAIRS,
   pairFlops,
   requireWalkable,
   suitedTilings,
@@ -32,6 +33,11 @@ const matrixCode = keepTexts(generateDenseMatrix);
 /** The part of the forward kernel's tiling that a walk uses. */
 function tileOf(tiling: MatrixTiling): WalkTile {
   return { ownRows: matrixTileRows(tiling), columns: tiling.tileColumns, own: "queries" };
+}
+
+/** A ring with one block of rows was slower on every walk than a single stage with as many rows. */
+function walksWell({ stages, blocks }: MatrixTiling): boolean {
+  return stages === 1 || blocks === 2;
 }
 
 /**
@@ -58,7 +64,12 @@ export function planMatrix(
       ? chooseMatrixTiling(
         capabilities,
         key,
-        (_, tilings) => suitedTilings(walk, tilings, { tileOf, rows }),
+        (_, tilings) =>
+          suitedTilings(walk, tilings.filter(walksWell), {
+            tileOf,
+            rows,
+            most: MOST_FORWARD_PAIRS,
+          }),
       )
       : tunedTiling(capabilities, key) ?? chooseMatrixTiling(capabilities, key));
   const tile = tileOf(tiling);
@@ -85,6 +96,7 @@ export function planMatrix(
       group: groupOf(options),
       walk: walk?.code(tile, 5 + results.length),
       apart: walk?.apart,
+      near: walk?.apart || walk?.near,
       outputType,
     }),
     bindings: [

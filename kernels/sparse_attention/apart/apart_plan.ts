@@ -116,7 +116,7 @@ export function planApartBackward(
   shape: ApartShape,
   { kernel, walk }: { readonly kernel: DenseKernel; readonly walk: TileWalk },
 ): ApartBackward {
-  const { heads, queries, keys, width, tileRows, headDim } = shape;
+  const { heads, queries, keys, headDim } = shape;
   const countOf = { query: queries, keyValue: keys };
   if (kernel === "portable") {
     const dense = chooseBackwardTilings(gpu, headDim);
@@ -189,7 +189,9 @@ function cutQueries(
   const least = queries / Math.max(1, pieces - (packed?.lists ?? 0));
   const rowsUp = (count: number) => Math.ceil(count / tileRows) * tileRows;
   const most = Math.min(stored, Math.max(timed, rowsUp(least)));
-  const wanted = shape.partQueries ?? Math.max(LEAST_PART, walk.partColumns?.(keyTile) ?? Infinity);
+  const ranged = queries / Math.ceil(queries / most);
+  const wanted = shape.partQueries ??
+    Math.max(LEAST_PART, walk.partColumns?.(keyTile, ranged) ?? Infinity);
   const whole = rowsUp(Math.min(Math.max(least, wanted), queries));
   // Ranges of less than a part are parts themselves.
   const unit = most >= whole ? whole : tileRows;

@@ -77,6 +77,9 @@ export interface GatheredPlan extends GatheredOptions {
 /** Bytes of one tensor of the heads of a dispatch, at most: enough work to fill a device. */
 const MOST_PACKED_BYTES = 2 ** 30;
 
+/** The same of a turn: fewer turns clear and add dK and dV less often, and end in fewer idle processors. */
+const MOST_TURN_BYTES = 2 ** 31;
+
 /** Key rows of a block must be whole tiles of keys. */
 export const BLOCK_UNIT: number = LEAST_ROWS.portable;
 
@@ -207,7 +210,7 @@ function fittingSizes(
   }
   let sizes = listSizes(options, { least });
   if (most(sizes) <= limit) return sizes;
-  const budget = Math.min(limit, MOST_PACKED_BYTES);
+  const budget = Math.min(limit, MOST_TURN_BYTES);
   const cut = (count: number) => {
     const turnRows = Math.ceil(rows / count / unit) * unit;
     return listSizes(options, { least, turnRows });

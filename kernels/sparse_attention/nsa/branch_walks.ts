@@ -74,14 +74,14 @@ interface BranchCode {
   readonly near: number;
   /** Keys that a tile of queries visits on average. */
   readonly keysOfQuery: number;
-  /** Workgroups of a pass over keys and values, at least: queries are cut into parts. Default: a tile each. */
+  /** Workgroups of a dispatch over keys and values, about: queries are cut into parts. Default: a tile each. */
   readonly workgroups?: number;
   /** WGSL: `firstKey(t: u32) -> u32` and `pastKey(t: u32) -> u32`, monotone; `firstQuery(key)`, `pastQuery(key)`. */
   readonly functions: string;
 }
 
-/** Half of them are empty, and the others fill a device a few times over. */
-const PARTED_WORKGROUPS = 2048;
+/** Some of them are empty, and the others fill a device a few times over. */
+const PARTED_WORKGROUPS = 1024;
 
 /** The walk over compressed keys. */
 export function compressedWalk(shape: BranchShape, compression: Compression): TileWalk {
@@ -116,7 +116,8 @@ export function slidingWalk(shape: BranchShape, window: number): TileWalk {
     name: `window ${window}`,
     keys: rows,
     pairs: w * (w + 1) / 2 + (rows - w) * w,
-    near: 1,
+    // The 15 queries after a query see 16 keys up to its own, where the window reaches so far.
+    near: w > 30 ? 16 : 1,
     keysOfQuery: w,
     functions: wgsl`
       fn firstKey(t: u32) -> u32 { return max(t + 1u, ${w}u) - ${w}u; }
@@ -136,8 +137,8 @@ function branchWalk({ heads, group, rows, turn }: BranchShape, branch: BranchCod
   return {
     apart: true,
     ...workgroups !== undefined && {
-      partColumns: ({ ownRows }) =>
-        heads * share * rows * group * Math.ceil(keys / ownRows) / workgroups,
+      partColumns: ({ ownRows }, columns) =>
+        heads * columns * Math.ceil(keys / ownRows) / workgroups,
     },
     name: branch.name,
     kind: branch.kind,

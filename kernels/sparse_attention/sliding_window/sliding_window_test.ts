@@ -9,6 +9,7 @@ import {
 import { createDenseAttention, planDenseAttention } from "../../dense_attention/dense_attention.ts";
 import { planDenseBackward } from "../../dense_attention/dense_attention_backward.ts";
 import { dense } from "../../dense_attention/dense_layer.ts";
+import { tilingName } from "../../dense_attention/tilings.ts";
 import { DESK } from "../../gpu/_desk_device.ts";
 import { runDispatches, writeTensor } from "../../gpu/buffers.ts";
 import type { Implementation } from "../../implementation.ts";
@@ -102,6 +103,25 @@ Deno.test("sliding-window plans its pairs exactly and refuses what it cannot run
   ] as const;
   for (const [options, message] of refused) {
     assert.throws(() => plan(options), { name: "RangeError", message });
+  }
+});
+
+Deno.test("windows take the tilings on matrix units that suit their length", () => {
+  const gpu = { ...DESK, capabilities: MATRIX_UNITS };
+  for (
+    const [window, sinks, forward, keyValue] of [
+      [512, 0, "4/32/1/2", "8/64/1/1"],
+      [512, 4, "4/32/1/2", "8/64/1/1"],
+      [4096, 0, "8/32/2/2", "8/64/1/1"],
+      [64, 0, "4/32/1/1", "4/64/1/1"],
+    ] as const
+  ) {
+    const walk = windowWalk({ heads: 8, rows: 131072, window, sinks });
+    const shape = { heads: 8, rows: 131072, headDim: 128, dtype: "f16", walk } as const;
+    const { variant } = planDenseAttention(gpu, shape);
+    assert.ok(variant.startsWith(`matrix units ${forward},`), variant);
+    const { tilings } = planDenseBackward(gpu, shape).schedule!;
+    assert.equal(tilingName(tilings.keyValue), keyValue);
   }
 });
 

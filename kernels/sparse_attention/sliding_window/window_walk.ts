@@ -39,6 +39,7 @@ export function windowWalk(pattern: WindowPattern): TileWalk {
   const { heads, rows, sinks } = pattern;
   const window = Math.min(pattern.window, rows);
   return {
+    near: true,
     name: `window ${pattern.window}, sinks ${sinks}`,
     kind: "sliding window",
     pairs: heads * windowPairs(pattern),
@@ -143,6 +144,10 @@ function windowCode({ ownRows, columns, own }: WalkTile, binding: number): strin
     }
     fn walkedKeys(query: u32) -> u32 {
       return min(query + 1u, walkParams.window + walkParams.sinks);
+    }
+    // 16 keys up to a query's own: the 15 queries after it see them, too, where a window reaches so far.
+    fn nearKey(walk: Walk, query: u32) -> u32 {
+      return query - min(query, select(0u, 15u, walkParams.window > 30u));
     }
   `;
 }
