@@ -121,7 +121,7 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "moba portable in turns d=64 f16",
     "gathered queries backward, keys and values, d=64 f16",
   ],
-  round_sums: ["moba portable in turns d=64 f16", "round dK or dV of turns"],
+  turn_sums: ["moba portable in turns d=64 f16", "dK or dV of a turn: finish"],
   compressed_keys_forward_matrix: [
     "nsa matrix d=64 f16",
     "compressed keys attention rows on matrix units d=64",

@@ -19,14 +19,7 @@ import { type BoundGathered, type GatheredMemory, headRanges } from "./gathered_
 import { apartShape, type GatheredPlan } from "./gathered_plan.ts";
 import { gatheredWalk } from "./gathered_walk.ts";
 import { bindGather, bindMergeGradients, bindStatistics } from "./packing.ts";
-import {
-  bindRoundSums,
-  bindTurnSums,
-  listsOfTurn,
-  numbersOfTurn,
-  rowsOfTurn,
-  turnsOf,
-} from "./turns.ts";
+import { bindTurnSums, listsOfTurn, numbersOfTurn, rowsOfTurn, turnsOf } from "./turns.ts";
 
 /** The shaders of the two tiled passes. */
 export function gradientSources(plan: GatheredPlan): ApartSources {
@@ -75,9 +68,9 @@ export async function bindGatheredBackward(
     );
     dispatches.push(...delta.dispatches);
     const pipelines = await createApartPasses(gpu, shaders);
-    const sums = plan.rounds
-      ? [scratch.keySums, scratch.valueSums] as const
-      : [b.keyGradient, b.valueGradient] as const;
+    const stored = [b.keyGradient, b.valueGradient] as const;
+    const sums = plan.rounds ? [scratch.keySums, scratch.valueSums] as const : stored;
+    const results = plan.rounds ? stored : undefined;
     for (const turn of turnsOf(plan)) {
       const { tables, sources, places } = listsOfTurn(plan, turn, lists);
       const [rows, numbers] = [rowsOfTurn(plan, turn), numbersOfTurn(plan, turn)];
@@ -115,7 +108,7 @@ export async function bindGatheredBackward(
             queryGradient: rows(b.queryGradient),
           }),
         );
-        const summed = own(await bindTurnSums(gpu, plan, { turn, range, sums, scratch }));
+        const summed = own(await bindTurnSums(gpu, plan, { turn, range, sums, results, scratch }));
         const tiled = bindApartBackward(gpu, gradients!, {
           shape: apartShape(plan, range.heads),
           pipelines,
@@ -143,15 +136,6 @@ export async function bindGatheredBackward(
           ...merge.dispatches,
         );
       }
-    }
-    if (plan.rounds) {
-      const round = own(
-        await bindRoundSums(gpu, plan, [
-          [scratch.keySums, b.keyGradient],
-          [scratch.valueSums, b.valueGradient],
-        ]),
-      );
-      dispatches.push(...round.dispatches);
     }
   } catch (error) {
     destroy();

@@ -27,10 +27,9 @@ const PARAMS = {
   block: "u32",
   blocks: "u32",
   tiles: "u32",
+  tileRows: "u32",
+  firstBlock: "u32",
 } as const;
-
-/** Of a walk over one of several turns. */
-const TURN_PARAMS = { ...PARAMS, firstBlock: "u32" } as const;
 
 /**
  * The walk over the lists of some key heads.
@@ -47,7 +46,6 @@ export function gatheredWalk(
   },
 ): TileWalk {
   const { block, blocks, packed, tileRows, group, entries, turns } = sizes;
-  const turned = turns.length > 1;
   return {
     apart: true,
     packed: { lists: blocks, keys: block },
@@ -67,25 +65,23 @@ export function gatheredWalk(
       heads * ownRows * (own === "queries" ? block : entries * group / blocks),
     longKeys: 0,
     pairsWithin: () => heads * sizes.turnPairs,
-    code: (tile, binding) => gatheredCode(tile, { binding, group, tileRows, turned }),
+    code: (tile, binding) => gatheredCode(tile, { binding, group }),
     create: (gpu) => {
       const uniforms = new Map<number, GPUBuffer>();
       return Promise.resolve({
         slices: (firstHead) => {
           let uniform = uniforms.get(firstHead);
           if (!uniform) {
-            const params = {
+            uniform = createParams(gpu, PARAMS, {
               firstHead,
               keys: sizes.rows,
               packed,
               block,
               blocks,
               tiles: packed / tileRows,
-            };
-            const firstBlock = turns[turn].first / block;
-            uniform = turned
-              ? createParams(gpu, TURN_PARAMS, { ...params, firstBlock })
-              : createParams(gpu, PARAMS, params);
+              tileRows,
+              firstBlock: turns[turn].first / block,
+            });
             uniforms.set(firstHead, uniform);
           }
           return [slice(uniform), tables!];
@@ -109,12 +105,7 @@ const PACKING_ORDER = wgsl`
 
 function gatheredCode(
   { ownRows, columns, own }: WalkTile,
-  { binding, group, tileRows, turned }: {
-    readonly binding: number;
-    readonly group: number;
-    readonly tileRows: number;
-    readonly turned: boolean;
-  },
+  { binding, group }: { readonly binding: number; readonly group: number },
 ): string {
   const queries = own === "queries";
   // The key of the own block that the entry at a distance from its list's start sees last.
@@ -123,9 +114,7 @@ function gatheredCode(
   const entryOf = (key: string) => group === 1 ? key : `(${key}) * ${group}u`;
   const ownBlock = "first / walkParams.block";
   const ownEntry = `start + ${entryOf("first - origin")} / ${columns}u * ${columns}u`;
-  const seeing = turned
-    ? `select(start, ${ownEntry}, ${ownBlock} >= walkParams.firstBlock)`
-    : ownEntry;
+  const seeing = `select(start, ${ownEntry}, ${ownBlock} >= walkParams.firstBlock)`;
   const heads = queries
     ? wgsl`
       fn ownHead(head: u32) -> u32 { return head * walkParams.packed; }
@@ -146,11 +135,9 @@ function gatheredCode(
       }
       fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
         let table = tableOf(head);
-        let block = walkTables[table + first / ${tileRows}u];
+        let block = walkTables[table + first / walkParams.tileRows];
         if (block == 0xffffffffu) { return Walk(0u, 0u, 0u); }
-        let start = walkTables[table + walkParams.tiles + block]${
-      turned ? " - skipped(block)" : ""
-    };
+        let start = walkTables[table + walkParams.tiles + block] - skipped(block);
         let origin = block * walkParams.block;
         let last = ${keyAt(`first + ${ownRows - 1}u - start`)};
         let seen = min(min(last + 1u, walkParams.block), walkParams.keys - origin);
@@ -199,9 +186,7 @@ function gatheredCode(
         let visited = max(seeing, begin);
         let rows = max(min(past, end), visited) - visited;
         let whole = (rows + ${columns - 1}u) / ${columns}u * ${columns}u;
-        return Walk(origin, ${
-      turned ? `start - skipped(${ownBlock})` : "start"
-    }, visited, whole, seeing, past);
+        return Walk(origin, start - skipped(${ownBlock}), visited, whole, seeing, past);
       }
       // The largest place in packing order whose list begins at a piece up to this one.
       fn pieceAt(head: u32, piece: u32, columns: u32) -> vec2u {
@@ -229,8 +214,6 @@ function gatheredCode(
         return own - walk.origin <= ${keyAt("column + 15u - walk.start")};
       }
     `;
-  const firstBlock =
-    "\n  firstBlock: u32, // the first that a query of this turn may have as its own";
   const skipped = wgsl`
     // Entries of a block's own queries, where these are in an earlier turn.
     fn skipped(block: u32) -> u32 {
@@ -246,7 +229,9 @@ function gatheredCode(
       packed: u32,    // entries of a head
       block: u32,     // keys of a block
       blocks: u32,    // blocks of a head
-      tiles: u32,     // tiles of entries of a head${turned ? firstBlock : ""}
+      tiles: u32,     // tiles of entries of a head
+      tileRows: u32,  // entries of a tile
+      firstBlock: u32, // the first that a query of this turn may have as its own
     }
     @group(0) @binding(${binding}) var<uniform> walkParams: WalkParams;
     // Of each head the block of each tile, then where each block's list starts, then where it ends.
@@ -254,7 +239,8 @@ function gatheredCode(
     fn tableOf(head: u32) -> u32 {
       return (walkParams.firstHead + head) * (walkParams.tiles + 2u * walkParams.blocks);
     }
-    ${turned ? `${skipped}\n${heads}` : heads}
+    ${skipped}
+    ${heads}
     ${PACKING_ORDER}
     ${body}
     fn slotAt(walk: Walk, part: u32) -> u32 { return placeOf(walk.origin / walkParams.block) + part; }

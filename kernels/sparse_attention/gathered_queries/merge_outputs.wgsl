@@ -7,6 +7,7 @@ struct Params {
   group: u32,     // G
   packed: u32,    // entries of a key head
   firstHead: u32, // key head of the block that is this dispatch's first
+  turnRows: u32,  // queries of the turn: tensors begin at its first one, heads N rows apart
   gridWidth: u32, // workgroups in x
 }
 
@@ -22,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let at = (group.y * params.gridWidth + group.x) * 256u + local;
   let row = at / COLUMNS;
   let column = at % COLUMNS;
-  if (row >= params.rows) { return; }
+  if (row >= params.turnRows) { return; }
   let keyHead = params.firstHead + group.z / params.group;
   let list = (keyHead * params.rows + row) * params.count;
   let first = group.z / params.group * params.packed + group.z % params.group;

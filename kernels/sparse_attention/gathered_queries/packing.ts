@@ -26,7 +26,6 @@ import { createPipeline, type PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
 import type { ListSizes } from "./list_sizes.ts";
-import { codeOfTurn } from "./turn_code.ts";
 
 const LIST_PARAMS = {
   rows: "u32",
@@ -37,6 +36,7 @@ const LIST_PARAMS = {
   packed: "u32",
   tileRows: "u32",
   firstHead: "u32",
+  turnRows: "u32",
   gridWidth: "u32",
 } as const;
 
@@ -54,6 +54,7 @@ const MERGE_PARAMS = {
   group: "u32",
   packed: "u32",
   firstHead: "u32",
+  turnRows: "u32",
   gridWidth: "u32",
 } as const;
 
@@ -109,10 +110,10 @@ export function foldGroups(groups: number): readonly [x: number, y: number] {
 const LIST_PASSES = ["clear", "mark", "count", "start", "place"] as const;
 
 /** The shader of a pass of the lists. */
-function listSource(entryPoint: typeof LIST_PASSES[number], code: string): PipelineSource {
+function listSource(entryPoint: typeof LIST_PASSES[number]): PipelineSource {
   return {
     label: `lists of queries: ${entryPoint}`,
-    code,
+    code: listsCode,
     entryPoint,
     bindings: ["read", ...Array<"read-write">(5).fill("read-write"), "uniform"],
   };
@@ -133,9 +134,8 @@ export async function bindLists(
   const { rows, count, blocks, group, packed, tileRows, turns } = sizes;
   const queries = turns[turn].end - turns[turn].first;
   const words = Math.ceil(queries / 32);
-  const code = codeOfTurn(listsCode, turns, turn);
   const pipelines = await Promise.all(
-    LIST_PASSES.map((pass) => createPipeline(gpu, listSource(pass, code))),
+    LIST_PASSES.map((pass) => createPipeline(gpu, listSource(pass))),
   );
   const uniforms: GPUBuffer[] = [];
   const groupsOf = {
@@ -149,7 +149,11 @@ export async function bindLists(
     LIST_PASSES.map((pass, i) => {
       const [x, y] = pass === "start" ? [heads, 1] : foldGroups(Math.ceil(groupsOf[pass]));
       const values = { rows, count, blocks, words, group, packed, tileRows, firstHead };
-      const uniform = createParams(gpu, LIST_PARAMS, { ...values, gridWidth: x });
+      const uniform = createParams(gpu, LIST_PARAMS, {
+        ...values,
+        turnRows: queries,
+        gridWidth: x,
+      });
       uniforms.push(uniform);
       return bindDispatch(gpu, pipelines[i], {
         slices: [lists, bits, before, tables, sources, places, slice(uniform)],
@@ -287,7 +291,7 @@ async function bindMerge(
   const { rows, count, group, packed, turns } = sizes;
   const pipeline = await createPipeline(gpu, {
     label: given.label,
-    code: codeOfTurn(given.code, turns, turn) + generateElements(headDim, dtype),
+    code: given.code + generateElements(headDim, dtype),
     bindings: ["read", ...given.kinds, "uniform"],
   });
   const perRow = headDim / (dtype === "f16" ? 8 : 4);
@@ -300,6 +304,7 @@ async function bindMerge(
     group,
     packed,
     firstHead,
+    turnRows: queries,
     gridWidth: x,
   });
   const dispatch = bindDispatch(gpu, pipeline, {

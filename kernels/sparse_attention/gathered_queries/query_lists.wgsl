@@ -22,6 +22,7 @@ struct Params {
   packed: u32,    // entries of a head
   tileRows: u32,  // lists start at multiples of it
   firstHead: u32, // of this dispatch
+  turnRows: u32,  // queries of the turn: tensors begin at its first one, heads N rows apart
   gridWidth: u32, // workgroups in x
 }
 
@@ -51,7 +52,7 @@ fn clear(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
 @compute @workgroup_size(THREADS)
 fn mark(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let row = indexOf(group, local);
-  if (row >= params.rows) { return; }
+  if (row >= params.turnRows) { return; }
   let list = ((params.firstHead + group.z) * params.rows + row) * params.count;
   for (var n = 0u; n < params.count; n++) {
     let block = lists[list + n];
@@ -134,7 +135,7 @@ fn start(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
 @compute @workgroup_size(THREADS)
 fn place(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let row = indexOf(group, local);
-  if (row >= params.rows) { return; }
+  if (row >= params.turnRows) { return; }
   let head = params.firstHead + group.z;
   let list = (head * params.rows + row) * params.count;
   for (var n = 0u; n < params.count; n++) {

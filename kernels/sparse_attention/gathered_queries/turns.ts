@@ -9,8 +9,7 @@
  *
  * @module
  */
-import addCode from "./add_turn.wgsl" with { type: "text" };
-import roundCode from "./round_sums.wgsl" with { type: "text" };
+import sumsCode from "./turn_sums.wgsl" with { type: "text" };
 import {
   bindDispatch,
   type BufferSlice,
@@ -19,11 +18,11 @@ import {
   slice,
 } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { createPipeline, type Pipeline } from "../../gpu/pipeline.ts";
+import { createPipeline } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import type { GatheredPlan } from "./gathered_plan.ts";
 import type { ListSizes } from "./list_sizes.ts";
-import { type Bound, foldGroups, generateElements, type HeadRange } from "./packing.ts";
+import { foldGroups, generateElements, type HeadRange } from "./packing.ts";
 
 /** The slice from some bytes on. */
 export function advance({ buffer, offset, size }: BufferSlice, bytes: number): BufferSlice {
@@ -78,7 +77,7 @@ export function describeTurns({ turns }: Pick<ListSizes, "turns">): string {
   return `, ${turns.length} turns of ${turns[0].end - turns[0].first} queries`;
 }
 
-const ADD_PARAMS = {
+const SUM_PARAMS = {
   vectors: "u32",
   firstHead: "u32",
   first: "u32",
@@ -102,68 +101,50 @@ export interface BoundSums {
 /** Binds the sums of key and value gradients over turns; no passes for one turn. */
 export async function bindTurnSums(
   gpu: Gpu,
-  { sizes, headDim }: Pick<GatheredPlan, "sizes" | "headDim">,
-  { turn, range, sums, scratch, keys = sizes.rows }: {
+  { sizes, headDim, dtype }: Pick<GatheredPlan, "sizes" | "headDim" | "dtype">,
+  { turn, range, sums, results, scratch, keys = sizes.rows }: {
     readonly turn: number;
     readonly range: HeadRange;
     /** f32 `[key heads, keys, d]`, if there are several turns. */
     readonly sums: KeyGradients;
+    /** In the storage type, written after the last turn. Default: the sums are the results. */
+    readonly results?: KeyGradients;
     /** With `turnKeyGradients` and `turnValueGradients`, as large. */
     readonly scratch: Readonly<Record<string, BufferSlice>>;
     /** Default N. */
     readonly keys?: number;
   },
 ): Promise<BoundSums> {
-  if (sizes.turns.length === 1) return { clear: [], part: sums, add: [], destroy: () => {} };
-  const [clear, add] = await Promise.all(
-    (["clear", "add"] as const).map((entryPoint) =>
-      createPipeline(gpu, {
-        label: `dK or dV of a turn: ${entryPoint}`,
-        code: addCode,
-        entryPoint,
-        bindings: ["read-write", "read-write", "uniform"],
-      })
-    ),
-  );
+  const last = sizes.turns.length - 1;
+  if (last === 0) return { clear: [], part: sums, add: [], destroy: () => {} };
   const vectors = keys * headDim / 4;
-  const [x, y] = foldGroups(Math.ceil(vectors / 256));
   const { firstHead, heads } = range;
-  const first = turn === 0 ? 1 : 0;
-  const uniform = createParams(gpu, ADD_PARAMS, { vectors, firstHead, first, gridWidth: x });
   const part = [scratch.turnKeyGradients, scratch.turnValueGradients] as const;
-  const bind = (pipeline: Pipeline) =>
-    sums.map((sum, i) =>
+  const uniforms: GPUBuffer[] = [];
+  const bind = async (entryPoint: "clear" | "add" | "finish") => {
+    const finishes = entryPoint === "finish";
+    const pipeline = await createPipeline(gpu, {
+      label: `dK or dV of a turn: ${entryPoint}`,
+      code: sumsCode + generateElements(headDim, dtype),
+      entryPoint,
+      bindings: ["read-write", "read-write", "uniform", ...finishes ? ["read-write" as const] : []],
+    });
+    const shares = finishes && dtype === "f16" ? vectors / 2 : vectors;
+    const [x, y] = foldGroups(Math.ceil(shares / 256));
+    const first = turn === 0 ? 1 : 0;
+    const uniform = createParams(gpu, SUM_PARAMS, { vectors, firstHead, first, gridWidth: x });
+    uniforms.push(uniform);
+    return sums.map((sum, i) =>
       bindDispatch(gpu, pipeline, {
-        slices: [part[i], sum, slice(uniform)],
+        slices: [part[i], sum, slice(uniform), ...finishes ? [results![i]] : []],
         workgroups: [x, y, heads],
       })
     );
-  return { clear: bind(clear), part, add: bind(add), destroy: () => uniform.destroy() };
-}
-
-const ROUND_PARAMS = { shares: "u32", gridWidth: "u32" } as const;
-
-/** Binds the conversion of the sums of all turns, f32 `[key heads, N, d]`, to the storage type. */
-export async function bindRoundSums(
-  gpu: Gpu,
-  { heads, sizes, headDim, dtype }: Pick<GatheredPlan, "heads" | "sizes" | "headDim" | "dtype">,
-  tensors: readonly (readonly [sums: BufferSlice, result: BufferSlice])[],
-): Promise<Bound> {
-  const pipeline = await createPipeline(gpu, {
-    label: "round dK or dV of turns",
-    code: roundCode + generateElements(headDim, dtype),
-    bindings: ["read", "read-write", "uniform"],
-  });
-  const shares = heads * sizes.rows * headDim / (dtype === "f16" ? 8 : 4);
-  const [x, y] = foldGroups(Math.ceil(shares / 256));
-  const uniform = createParams(gpu, ROUND_PARAMS, { shares, gridWidth: x });
+  };
   return {
-    dispatches: tensors.map(([sums, result]) =>
-      bindDispatch(gpu, pipeline, {
-        slices: [sums, result, slice(uniform)],
-        workgroups: [x, y, 1],
-      })
-    ),
-    destroy: () => uniform.destroy(),
+    clear: await bind("clear"),
+    part,
+    add: await bind(results && turn === last ? "finish" : "add"),
+    destroy: () => uniforms.forEach((uniform) => uniform.destroy()),
   };
 }

@@ -16,7 +16,6 @@ import { planNsaLayer } from "../nsa/nsa_layer.ts";
 import { nsaOptions } from "../nsa/nsa_options.ts";
 import { checkLayer, seededInputs } from "../tile_lists/_check_layer.ts";
 import { listSizes } from "./list_sizes.ts";
-import { codeOfTurn } from "./turn_code.ts";
 
 /** The device with a smaller limit of bindings. */
 function narrowed<Device extends Pick<Gpu, "capabilities">>(gpu: Device, bytes: number): Device {
@@ -234,12 +233,4 @@ Deno.test("listSizes counts the entries of each turn", () => {
     longest = [Math.max(longest[0], own), Math.max(longest[1], seen)];
   }
   assert.deepEqual([entries, turnPairs, pairs], [...longest, whole.pairs]);
-});
-
-Deno.test("codeOfTurn ends a pass at the turn, and leaves the code of one turn", () => {
-  const code = "if (row >= params.rows) { return; }";
-  assert.equal(codeOfTurn(code, [{ first: 0, end: 9 }], 0), code);
-  const turns = [{ first: 0, end: 64 }, { first: 64, end: 100 }];
-  assert.match(codeOfTurn(code, turns, 1), /row >= TURN_ROWS[^]*const TURN_ROWS = 36u;/);
-  assert.throws(() => codeOfTurn("return;", turns, 0), TypeError);
 });

@@ -56,10 +56,16 @@ export function bandWidth(window: number, group: number): number {
   return Math.ceil((tokens + window + ORIGIN_UNIT) / 16) * 16;
 }
 
-const PARAMS = { firstHead: "u32", rows: "u32", keys: "u32" } as const;
-
-/** Of a walk over one of several turns. */
-const TURN_PARAMS = { ...PARAMS, firstRow: "u32", endRow: "u32" } as const;
+const PARAMS = {
+  firstHead: "u32",
+  rows: "u32",
+  keys: "u32",
+  firstRow: "u32",
+  endRow: "u32",
+  window: "u32",
+  stride: "u32",
+  near: "u32",
+} as const;
 
 /** What a branch says about a query's keys. */
 interface BranchCode {
@@ -76,6 +82,10 @@ interface BranchCode {
   readonly keysOfQuery: number;
   /** Workgroups of a dispatch over keys and values, about: queries are cut into parts. Default: a tile each. */
   readonly workgroups?: number;
+  /** l, or w. */
+  readonly window: number;
+  /** s. */
+  readonly stride: number;
   /** WGSL: `firstKey(t: u32) -> u32` and `pastKey(t: u32) -> u32`, monotone; `firstQuery(key)`, `pastQuery(key)`. */
   readonly functions: string;
 }
@@ -94,14 +104,17 @@ export function compressedWalk(shape: BranchShape, compression: Compression): Ti
     keys,
     pairs: compressedPairs(rows, compression),
     near: 16,
+    window,
+    stride,
     keysOfQuery: keys / 2,
     workgroups: PARTED_WORKGROUPS,
     functions: wgsl`
       fn firstKey(t: u32) -> u32 { return 0u; }
       fn pastKey(t: u32) -> u32 {
-        return select(0u, (max(t + 1u, ${window}u) - ${window}u) / ${stride}u + 1u, t + 1u >= ${window}u);
+        let before = max(t + 1u, walkParams.window) - walkParams.window;
+        return select(0u, before / walkParams.stride + 1u, t + 1u >= walkParams.window);
       }
-      fn firstQuery(key: u32) -> u32 { return key * ${stride}u + ${window - 1}u; }
+      fn firstQuery(key: u32) -> u32 { return key * walkParams.stride + walkParams.window - 1u; }
       fn pastQuery(key: u32) -> u32 { return walkParams.rows; }
     `,
   });
@@ -118,21 +131,23 @@ export function slidingWalk(shape: BranchShape, window: number): TileWalk {
     pairs: w * (w + 1) / 2 + (rows - w) * w,
     // The 15 queries after a query see 16 keys up to its own, where the window reaches so far.
     near: w > 30 ? 16 : 1,
+    window: w,
+    stride: 1,
     keysOfQuery: w,
     functions: wgsl`
-      fn firstKey(t: u32) -> u32 { return max(t + 1u, ${w}u) - ${w}u; }
+      fn firstKey(t: u32) -> u32 { return max(t + 1u, walkParams.window) - walkParams.window; }
       fn pastKey(t: u32) -> u32 { return t + 1u; }
       fn firstQuery(key: u32) -> u32 { return key; }
-      fn pastQuery(key: u32) -> u32 { return key + ${w}u; }
+      fn pastQuery(key: u32) -> u32 { return key + walkParams.window; }
     `,
   });
 }
 
-function branchWalk({ heads, group, rows, turn }: BranchShape, branch: BranchCode): TileWalk {
+function branchWalk(shape: BranchShape, branch: BranchCode): TileWalk {
+  const { heads, group, rows, turn = { first: 0, end: rows } } = shape;
   const { keys, keysOfQuery } = branch;
-  const turned = turn !== undefined;
   // Pairs of a turn, as if all queries saw as many keys.
-  const share = turn ? (turn.end - turn.first) / rows : 1;
+  const share = (turn.end - turn.first) / rows;
   const { workgroups } = branch;
   return {
     apart: true,
@@ -154,21 +169,24 @@ function branchWalk({ heads, group, rows, turn }: BranchShape, branch: BranchCod
         : heads * ownRows * (keysOfQuery * rows * share / keys * group + columns),
     longKeys: 0,
     pairsWithin: () => heads * group * branch.pairs * share,
-    code: (tile, binding) => branchCode(tile, { ...branch, binding, group, turned }),
+    code: (tile, binding) => branchCode(tile, { ...branch, binding, group }),
     create: (gpu) => {
       const uniforms = new Map<number, GPUBuffer>();
       return Promise.resolve({
         slices: (firstHead) => {
           let uniform = uniforms.get(firstHead);
           if (!uniform) {
-            const params = { firstHead, rows, keys };
-            uniform = turn
-              ? createParams(gpu, TURN_PARAMS, {
-                ...params,
-                firstRow: turn.first * group,
-                endRow: turn.end * group,
-              })
-              : createParams(gpu, PARAMS, params);
+            const { window, stride, near } = branch;
+            uniform = createParams(gpu, PARAMS, {
+              firstHead,
+              rows,
+              keys,
+              firstRow: turn.first * group,
+              endRow: turn.end * group,
+              window,
+              stride,
+              near,
+            });
             uniforms.set(firstHead, uniform);
           }
           return [slice(uniform)];
@@ -181,23 +199,17 @@ function branchWalk({ heads, group, rows, turn }: BranchShape, branch: BranchCod
 
 function branchCode(
   { ownRows, columns, own }: WalkTile,
-  { binding, group, functions, near, turned }: Pick<BranchCode, "functions" | "near"> & {
+  { binding, group, functions }: Pick<BranchCode, "functions"> & {
     readonly binding: number;
     readonly group: number;
-    readonly turned: boolean;
   },
 ): string {
   const queries = own === "queries";
   // Rows of a turn are counted from its first one: `at` is a row among all queries, a factor or a term.
-  const at = (row: string) => turned ? `(${row} + walkParams.firstRow)` : row;
-  const atFour = (rows: string) => turned ? `(${rows} + vec4u(walkParams.firstRow))` : rows;
-  const sum = (row: string) => turned ? at(row) : `(${row})`;
-  const local = (row: string) =>
-    turned ? `(max(${row}, walkParams.firstRow) - walkParams.firstRow)` : row;
-  const endRow = turned ? "walkParams.endRow" : `walkParams.rows * ${group}u`;
-  const packedRows = turned
-    ? "(walkParams.endRow - walkParams.firstRow)"
-    : `walkParams.rows * ${group}u`;
+  const at = (row: string) => `(${row} + walkParams.firstRow)`;
+  const atFour = (rows: string) => `(${rows} + vec4u(walkParams.firstRow))`;
+  const local = (row: string) => `(max(${row}, walkParams.firstRow) - walkParams.firstRow)`;
+  const packedRows = "(walkParams.endRow - walkParams.firstRow)";
   const unit = Math.max(columns, ORIGIN_UNIT);
   const pastQueries = `min(pastQuery(min(first + ${
     ownRows - 1
@@ -209,7 +221,7 @@ function branchCode(
         rows: u32,   // keys in all, whole tiles of them
       }
       fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
-        let last = min(${at(`first + ${ownRows - 1}u`)}, ${endRow} - 1u) / ${group}u;
+        let last = min(${at(`first + ${ownRows - 1}u`)}, walkParams.endRow - 1u) / ${group}u;
         let past = pastKey(last);
         let origin = originOf(first);
         let seen = max(past, origin) - origin;
@@ -222,16 +234,16 @@ function branchCode(
         return (column >= vec4u(firstKey(t))) & (column < vec4u(pastKey(t)));
       }
       fn walkSeesAll(walk: Walk, mask: u32, own: u32, owns: u32, column: u32, columns: u32) -> bool {
-        let last = ${sum("own + owns - 1u")} / ${group}u;
+        let last = ${at("own + owns - 1u")} / ${group}u;
         return column >= firstKey(last) && column + columns <= pastKey(${at("own")} / ${group}u);
       }
       fn walkTouches(walk: Walk, mask: u32, own: u32, column: u32) -> bool {
-        let last = min(${at("own + 15u")}, ${endRow} - 1u) / ${group}u;
+        let last = min(${at("own + 15u")}, walkParams.endRow - 1u) / ${group}u;
         return column < pastKey(last) && column + 15u >= firstKey(${at("own")} / ${group}u);
       }
       fn nearKey(walk: Walk, query: u32) -> u32 {
         let past = pastKey(${at("query")} / ${group}u);
-        return max(past, ${near}u) - ${near}u;
+        return max(past, walkParams.near) - walkParams.near;
       }
       fn walkedKeysOf(walk: Walk, query: u32) -> u32 {
         let t = ${at("query")} / ${group}u;
@@ -250,13 +262,7 @@ function branchCode(
       }
       fn openWalk(head: u32, first: u32, begin: u32, end: u32) -> Walk {
         let seeing = ${local(`firstQuery(first) * ${group}u`)} / ${columns}u * ${columns}u;
-        let past = ${
-      local(
-        turned
-          ? `min(${pastQueries} * ${group}u, walkParams.endRow)`
-          : `${pastQueries} * ${group}u`,
-      )
-    };
+        let past = ${local(`min(${pastQueries} * ${group}u, walkParams.endRow)`)};
         let visited = max(seeing, begin);
         let rows = max(min(past, end), visited) - visited;
         return Walk(visited, (rows + ${columns - 1}u) / ${columns}u * ${columns}u, seeing, past);
@@ -268,11 +274,11 @@ function branchCode(
         return (t >= vec4u(firstQuery(own.x))) & (t < vec4u(pastQuery(own.x)));
       }
       fn walkSeesAll(walk: Walk, mask: u32, own: u32, owns: u32, column: u32, columns: u32) -> bool {
-        let last = ${sum("column + columns - 1u")} / ${group}u;
+        let last = ${at("column + columns - 1u")} / ${group}u;
         return ${at("column")} / ${group}u >= firstQuery(own + owns - 1u) && last < pastQuery(own);
       }
       fn walkTouches(walk: Walk, mask: u32, own: u32, column: u32) -> bool {
-        let last = ${sum("column + 15u")} / ${group}u;
+        let last = ${at("column + 15u")} / ${group}u;
         return last >= firstQuery(own) && ${at("column")} / ${group}u < pastQuery(own + 15u);
       }
       fn walkOrigin(walk: Walk, query: u32) -> u32 { return originOf(query); }
@@ -280,15 +286,18 @@ function branchCode(
       fn columnHead(head: u32) -> u32 { return head * ${packedRows}; }
       fn columnCount() -> u32 { return ${packedRows}; }
     `;
-  const turnFields =
-    "\n  firstRow: u32,  // the turn's first query, times G\n  endRow: u32,    // past its last one";
   return wgsl`
 
     // The walk of a branch of NSA: branch_walks.ts.
     struct WalkParams {
       firstHead: u32, // key head of the block that is the dispatch's first
       rows: u32,      // N
-      keys: u32,      // keys of a head${turned ? turnFields : ""}
+      keys: u32,      // keys of a head
+      firstRow: u32,  // the turn's first query, times G
+      endRow: u32,    // past its last one
+      window: u32,    // rows of a compressed window, or of the sliding one
+      stride: u32,    // rows from one compressed window to the next
+      near: u32,      // how far before the end of a query's keys those begin that stand for all
     }
     @group(0) @binding(${binding}) var<uniform> walkParams: WalkParams;
     ${functions}

@@ -9,6 +9,7 @@ struct Params {
   packed: u32,    // entries of a key head
   firstHead: u32, // key head of the block that is this dispatch's first
   window: u32,    // l, rows of a compressed window
+  turnRows: u32,  // queries of the turn: tensors begin at its first one, heads N rows apart
   gridWidth: u32, // workgroups in x
 }
 
@@ -20,7 +21,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> statistics: array<f32>;     // [2, key heads of this dispatch, N · G], STATISTICS apart
 @group(0) @binding(6) var<storage, read> gates: array<f32>;          // [heads, N, 3], as generated
 @group(0) @binding(7) var<storage, read_write> outputs: array<Elements>; // [heads, N, d]
-@group(0) @binding(8) var<storage, read_write> branches: array<Elements>; // [3, heads, N, d], TENSOR apart
+@group(0) @binding(8) var<storage, read_write> branches: array<Elements>; // [3, heads, turnRows, d], TENSOR apart
 @group(0) @binding(9) var<storage, read_write> logSumExp: array<f32>;     // [3, heads, N], ROWS apart
 @group(0) @binding(10) var<uniform> params: Params;
 
@@ -29,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let at = (group.y * params.gridWidth + group.x) * 256u + local;
   let row = at / COLUMNS;
   let column = at % COLUMNS;
-  if (row >= params.rows) { return; }
+  if (row >= params.turnRows) { return; }
   let keyHead = params.firstHead + group.z / GROUP;
   let list = (keyHead * params.rows + row) * params.count;
   let first = group.z / GROUP * params.packed + group.z % GROUP;
@@ -67,9 +68,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let to = resultRow * COLUMNS + column;
   outputs[to] = elements(sums);
   if (KEEPS) {
-    branches[to] = elements(compressed);
-    branches[TENSOR + to] = elements(selected);
-    branches[2u * TENSOR + to] = elements(window);
+    let kept = (head * params.turnRows + row) * COLUMNS + column;
+    branches[kept] = elements(compressed);
+    branches[TENSOR + kept] = elements(selected);
+    branches[2u * TENSOR + kept] = elements(window);
   }
   if (column == 0u) {
     logSumExp[resultRow] = select(minusInfinity(), statistics[packedRow], compresses);

@@ -23,7 +23,6 @@ import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
 import type { ListSizes } from "../gathered_queries/list_sizes.ts";
 import { foldGroups, generateElements, type HeadRange } from "../gathered_queries/packing.ts";
-import { codeOfTurn } from "../gathered_queries/turn_code.ts";
 import { type Compression, windowCount } from "./branch_walks.ts";
 
 /** Sizes that the passes share. */
@@ -118,6 +117,7 @@ const MERGE_PARAMS = {
   packed: "u32",
   firstHead: "u32",
   window: "u32",
+  turnRows: "u32",
   gridWidth: "u32",
 } as const;
 
@@ -144,7 +144,7 @@ async function bindMerge(
   const pipeline = await createPipeline(gpu, {
     label,
     code: wgsl`
-      ${codeOfTurn(code, lists.turns, turn)}
+      ${code}
       const GROUP = ${group}u;
       ${generateElements(headDim, dtype)}
 
@@ -160,7 +160,8 @@ async function bindMerge(
   const { firstHead, heads } = range;
   // Queries of a turn are counted from its first one.
   const window = Math.max(0, compression.window - first);
-  const params = { rows, count, packed: lists.packed, firstHead, window, gridWidth: x };
+  const turnRows = end - first;
+  const params = { rows, count, packed: lists.packed, firstHead, window, turnRows, gridWidth: x };
   return bindDispatch(gpu, pipeline, {
     slices: [...reads, ...writes, slice(own(createParams(gpu, MERGE_PARAMS, params)))],
     workgroups: [x, y, heads * group],
@@ -177,12 +178,6 @@ export interface BranchStrides {
   readonly statistics: number;
 }
 
-/** With outputs of the branches that are kept turn by turn, `[3, heads, queries, d]`. */
-const KEPT_OF_TURN = mergeBranchesCode.replace(
-  "if (KEEPS) {",
-  "if (KEEPS) {\n    let to = (head * TURN_ROWS + row) * COLUMNS + column;",
-);
-
 /**
  * Joins the outputs of the branches of some key heads.
  *
@@ -197,7 +192,7 @@ export function bindMergeBranches(
     ...options,
     label: "merge branches",
     code: wgsl`
-      ${options.lists.turns.length > 1 ? KEPT_OF_TURN : mergeBranchesCode}
+      ${mergeBranchesCode}
       const KEEPS = ${String(options.keeps)};
       const TENSOR = ${options.strides.tensor}u;
       const ROWS = ${options.strides.rows}u;
