@@ -10,6 +10,7 @@ import { createInputs } from "../measure/start_case.ts";
 import { caseRecord } from "../plan/case_record.ts";
 import { findImplementation } from "../plan/measurable.ts";
 import { alone, type PlannedCase } from "../plan/planned_case.ts";
+import type { CaseRecord } from "../result/result_schema.ts";
 import type { BudgetedSuite } from "../suite.ts";
 import { planChecks } from "./plan_checks.ts";
 import { correctnessRecord } from "./record.ts";
@@ -17,19 +18,45 @@ import { correctnessRecord } from "./record.ts";
 export const suite: BudgetedSuite = {
   record: correctnessRecord,
   plan: (planning, others) => ({ groups: alone(planChecks(planning, others)) }),
-  begin: (session) => ({
-    measure: async ({ candidates }) => {
-      for (const entry of candidates) await checkLayer(session, entry);
-    },
-  }),
+  begin: (session) => {
+    const started = new Map<string, Promise<CaseRecord>>();
+    const most = session.gpu.adapter.software ? 1 : CONCURRENCY;
+    const isPeer = ({ implementation }: PlannedCase) =>
+      findImplementation(session.registry, implementation).peer === true;
+    const start = (entry: PlannedCase): Promise<CaseRecord> => {
+      const known = started.get(entry.id);
+      if (known) return known;
+      const check = checkLayer(session, entry);
+      // Its turn comes later; a failure before then is no unhandled one.
+      check.catch(() => {});
+      started.set(entry.id, check);
+      return check;
+    };
+    return {
+      measure: async ({ candidates }, { later }) => {
+        const due = ({ skip, id }: PlannedCase) => !skip && !session.finished(id);
+        const next = later.flatMap((group) => group.candidates);
+        for (const [i, entry] of candidates.entries()) {
+          if (!due(entry)) continue;
+          session.step(`${entry.id}: checking against float64`);
+          const own = start(entry);
+          // Another program does one thing at a time.
+          const ahead = [...candidates.slice(i + 1), ...next].filter(due);
+          ahead.slice(0, most - 1).filter((one) => !isPeer(one)).forEach(start);
+          await session.record(await own);
+        }
+      },
+    };
+  },
 };
 
+/** Checks that run at once on a real GPU: while one compiles, or the host computes its reference. */
+const CONCURRENCY = 4;
+
 /** One correctness case: all rows of a head at a small size, and two equal executions. */
-export async function checkLayer(session: Session, entry: PlannedCase): Promise<void> {
-  if (entry.skip || session.finished(entry.id)) return;
+export async function checkLayer(session: Session, entry: PlannedCase): Promise<CaseRecord> {
   const { gpu, signal } = session;
   const implementation = findImplementation(session.registry, entry.implementation);
-  session.step(`${entry.id}: checking against float64`);
   try {
     const inputs = await createInputs(session, [entry]);
     try {
@@ -58,7 +85,7 @@ export async function checkLayer(session: Session, entry: PlannedCase): Promise<
           required: prepared.peer === undefined,
         });
         const reason = failureOf(check);
-        await session.record({
+        return {
           ...caseRecord(entry, { status: reason === undefined ? "ok" : "failed", reason }),
           check,
           digest: {
@@ -70,7 +97,7 @@ export async function checkLayer(session: Session, entry: PlannedCase): Promise<
             }),
           },
           ...(found.zeroRows !== undefined && { zeroRows: found.zeroRows }),
-        });
+        };
       } finally {
         await prepared.destroy();
       }
@@ -79,6 +106,6 @@ export async function checkLayer(session: Session, entry: PlannedCase): Promise<
     }
   } catch (error) {
     rethrowFatal(session, error);
-    await session.record(caseRecord(entry, outcomeOf(error)));
+    return caseRecord(entry, outcomeOf(error));
   }
 }

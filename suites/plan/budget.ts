@@ -42,7 +42,7 @@ const SLOW_HOST = 4;
 export class Budget {
   readonly #calibration: CalibrationRecord;
   readonly #samples: { minimum: number; maximum: number };
-  readonly #deadline: number;
+  #deadline: number;
   readonly #now: () => number;
   readonly #seconds: number;
   readonly #always: ReadonlySet<string>;
@@ -80,6 +80,11 @@ export class Budget {
   /** The clock of the budget, seconds. */
   now(): number {
     return this.#now();
+  }
+
+  /** Adds seconds that went into what no case is charged for. */
+  postpone(seconds: number): void {
+    this.#deadline += seconds;
   }
 
   /** Seconds left; negative when overspent. */

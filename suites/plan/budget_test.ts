@@ -58,6 +58,13 @@ Deno.test("Budget: a light group gets all its samples, a heavy later one keeps i
   about(budget.allowance(heavy, []), 100);
 });
 
+Deno.test("Budget: seconds that no case is charged for are added", () => {
+  const { budget, pass } = createBudget(100);
+  pass(30);
+  budget.postpone(25);
+  about(budget.left, 95);
+});
+
 Deno.test("Budget: a group that no longer fits reserves nothing", () => {
   const { budget, pass } = createBudget(100);
   pass(50);

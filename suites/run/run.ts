@@ -132,9 +132,7 @@ export class Run {
       if (plannedCases({ suites: budgeted }).length > 0) {
         const compiled = compileAhead(gpu, this.#registry, layers);
         calibration = await this.#calibrate(timer);
-        keeper.step("compiling the kernels");
-        await compiled;
-        await this.#measure(budgeted, calibration);
+        await this.#measure(budgeted, { calibration, compiled });
       }
       for (const planned of apart) await this.#measureApart(planned);
       result.finishedAt = new Date().toISOString();
@@ -209,7 +207,14 @@ export class Run {
     };
   }
 
-  async #measure(suites: readonly PlannedSuite[], calibration: Calibration): Promise<void> {
+  async #measure(
+    suites: readonly PlannedSuite[],
+    { calibration, compiled }: {
+      readonly calibration: Calibration;
+      /** When no kernel is compiled any more: nothing is timed before. */
+      readonly compiled: Promise<void>;
+    },
+  ): Promise<void> {
     const { profile } = this.#plan;
     const keeper = this.#keeper;
     const { budgetBegan, leastGroups = 0 } = this.#options;
@@ -238,12 +243,24 @@ export class Run {
       const { suite, plan: { groups } } = planned;
       if (isApart(suite)) return [];
       const measurer = suite.begin(session, this.#suiteRun(planned));
-      return [{ groups, measurer }];
+      return [{ groups, measurer, times: !suite.record.checks }];
     });
+    let compiling = true;
+    const awaitKernels = async () => {
+      if (!compiling) return;
+      keeper.step("compiling the kernels");
+      const from = budget.now();
+      await compiled;
+      budget.postpone(budget.now() - from);
+      compiling = false;
+    };
     await runSchedule(session, {
-      suites: measurers.map(({ groups, measurer }) => ({
+      suites: measurers.map(({ groups, measurer, times }) => ({
         groups,
-        measure: (group, options) => measurer.measure(group, options),
+        measure: async (group, options) => {
+          if (times) await awaitKernels();
+          await measurer.measure(group, options);
+        },
       })),
       ratios: () => keeper.result.ratios,
       pending: (groups) => keeper.pending = groups,
