@@ -282,6 +282,8 @@ export interface Implementation {
    * for a large kernel and compile several at once. Default: nothing is compiled ahead.
    */
   readonly compile?: (gpu: Gpu, problem: Problem) => Promise<unknown>;
+  /** Of a layer that gathers queries: cuts and options with which a small problem runs the code of large ones. */
+  readonly inTurns?: { readonly cuts: GatheredCuts; readonly options: LayerOptions };
   /** Allocates, compiles and binds; the caller keeps the inputs. */
   readonly prepare: (
     gpu: Gpu,

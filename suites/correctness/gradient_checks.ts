@@ -4,7 +4,7 @@
  * @module
  */
 import type { Gpu } from "../../kernels/gpu/device.ts";
-import type { Implementation, Problem } from "../../kernels/implementation.ts";
+import type { GatheredCuts, Implementation, Problem } from "../../kernels/implementation.ts";
 import { groupOf, keyHeadOf, kvHeadsOf } from "../../kernels/key_heads.ts";
 import type { ReferenceGradients } from "../check/reference_rows.ts";
 import { checkOutputs, failureOf } from "../check/check.ts";
@@ -77,14 +77,16 @@ function addGroups(
 export async function checkVisible(
   gpu: Gpu,
   implementation: Implementation,
-  { problem, seed, name }: {
+  { problem, seed, name, cuts }: {
     readonly problem: Problem;
     readonly seed: number;
     readonly name: string;
+    readonly cuts?: GatheredCuts;
   },
 ): Promise<VerifyCheck> {
   const { check } = await withLayer(gpu, implementation, {
     problem,
+    cuts,
     source: { seed },
     use: async (prepared, inputs) => {
       await prepared.execute();

@@ -15,6 +15,7 @@ import { fillSeeded } from "../../kernels/gpu/random.ts";
 import { flushesHalves } from "../../kernels/gpu/subnormals.ts";
 import type {
   AttentionShape,
+  GatheredCuts,
   Implementation,
   ImplementationPlan,
   LayerInputs,
@@ -96,15 +97,16 @@ export async function withLayer<T>(
   options: {
     problem: Problem;
     source: LayerSource;
+    cuts?: GatheredCuts;
     use: (prepared: Prepared, inputs: LayerInputs) => Promise<T>;
   },
 ): Promise<T> {
-  const { problem, source, use } = options;
+  const { problem, source, cuts, use } = options;
   const inputs = await createLayerInputs(gpu, problem.shape, source, {
     outputGradient: (problem.direction ?? "forward") !== "forward",
   });
   try {
-    const prepared = await implementation.prepare(gpu, problem, { inputs });
+    const prepared = await implementation.prepare(gpu, problem, { inputs, cuts });
     try {
       return await use(prepared, inputs);
     } finally {

@@ -15,7 +15,7 @@ import { describeShape, skipped, type VerifyCheck } from "./check_line.ts";
 import { runInOrder } from "./run_in_order.ts";
 import { checkGoldenBaseline } from "./golden_baselines.ts";
 import { checkGoldenLayer, checkGoldenSelection } from "./golden_checks.ts";
-import { checkDenseGradients } from "./gradient_checks.ts";
+import { checkDenseGradients, checkVisible } from "./gradient_checks.ts";
 import {
   checkCausality,
   checkDeterminism,
@@ -221,6 +221,23 @@ function planChecks(gpu: Gpu, golden: Golden, options: VerifyOptions): PlannedCh
           `${name} gradients`,
           () => checkDenseGradients(gpu, implementation, { problem, seed: seed + 500 + 10 * i }),
         );
+      }
+      if (implementation.inTurns) {
+        const { cuts, options } = implementation.inTurns;
+        const shape = {
+          heads: 2,
+          context: 277,
+          headDim: quick ? 64 : 128,
+          dtype: types.at(-1)!.dtype,
+        };
+        const problem = withDefaults(implementation, {
+          shape,
+          options,
+          direction: "forward-backward",
+        });
+        const title = `${name} ${describeShape(shape)} queries in turns`;
+        const given = { problem, seed: seed + 590, name: title, cuts };
+        plan(title, () => checkVisible(gpu, implementation, given));
       }
       continue;
     }

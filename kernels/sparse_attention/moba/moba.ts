@@ -138,6 +138,11 @@ export const moba: Implementation = {
     rank,
   },
   shortOptions: () => SHORT,
+  inTurns: {
+    cuts: { turnQueries: 64, partQueries: 64 },
+    // Matrix units take blocks of whole tiles.
+    options: { block: 2 * BLOCK_UNIT },
+  },
   smallest: (problem) => {
     const { block = SHORT.block, topk = SHORT.topk } = problem.options ?? {};
     // Matrix units take blocks of whole tiles.

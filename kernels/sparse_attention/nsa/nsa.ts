@@ -66,6 +66,11 @@ export const nsa: Implementation = {
   reference: nsaReference,
   lastQuery: nsaLastQuery,
   shortOptions: () => SHORT,
+  inTurns: {
+    cuts: { turnQueries: 64, partQueries: 64 },
+    // Matrix units take blocks of whole tiles.
+    options: { block: 2 * BLOCK_UNIT },
+  },
   smallest: (problem) => {
     const { options = {} } = problem;
     // Matrix units take blocks of whole tiles.
