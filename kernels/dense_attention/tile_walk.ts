@@ -138,6 +138,11 @@ export interface TileWalk {
    * First keys that all later queries attend to: their lists of queries are as long as the context.
    */
   readonly longKeys: number;
+  /**
+   * Queries from a key on of which none later sees it, but for {@linkcode TileWalk.longKeys}. Default: any
+   * later query may.
+   */
+  readonly reach?: number;
   /** Pairs of a head within a rectangle, possibly approximate; 0 only if there are none. */
   readonly pairsWithin: (rectangle: WalkRectangle) => number;
   /** WGSL to append; `binding` is the index of its first binding. */

@@ -44,7 +44,13 @@ const PARAMS = {
 } as const;
 
 /** The same with a walk. */
-export const WALKED_PARAMS = { ...PARAMS, parts: "u32", partQueries: "u32" } as const;
+export const WALKED_PARAMS = {
+  ...PARAMS,
+  parts: "u32",
+  partQueries: "u32",
+  carried: "u32",
+  complete: "u32",
+} as const;
 
 /**
  * Buffers between the passes of one schedule. Kernels that do not run at the same time may share
@@ -172,6 +178,7 @@ export function createMatrixBinding(
     const count = Math.min(groupHeads, heads - firstHead);
     for (const rectangle of rectangles) {
       const { firstKey, endKey, firstQuery, endQuery, pairs, parts = 1 } = rectangle;
+      const { carried, complete } = rectangle;
       const { partQueries = queries } = rectangle;
       const [ownKeys, ownQueries] = parts > 1 ? [endKey, paddedRows] : [keys, queries];
       const uniform = (partialRows: number) => {
@@ -188,13 +195,19 @@ export function createMatrixBinding(
           firstHead,
         };
         return walks
-          ? createParams(gpu, WALKED_PARAMS, { ...values, parts, partQueries })
+          ? createParams(gpu, WALKED_PARAMS, {
+            ...values,
+            parts,
+            partQueries,
+            carried,
+            complete: Number(complete),
+          })
           : createParams(gpu, PARAMS, values);
       };
       const groups = (count: number, tiling: MatrixBackwardTiling) =>
         Math.ceil(count / matrixTileRows(tiling));
       // Without pairs, only the start or the end of sums remains to be done.
-      const keyCount = pairs > 0 || endQuery === rows ? count : 0;
+      const keyCount = pairs > 0 || complete ? count : 0;
       const queryCount = pairs > 0 || firstKey === 0 ? count : 0;
       launches.push({
         flops: productFlops * (count / heads) * (pairs / allPairs),
@@ -206,7 +219,7 @@ export function createMatrixBinding(
           uniform: uniform(paddedRows),
           workgroups: [queryCount, groups(endQuery - firstQuery, tilings.query), 1] as const,
         },
-        ...(parts > 1 || (group > 1 && endQuery === rows)) && pipelines.sum && {
+        ...(parts > 1 || (group > 1 && complete)) && pipelines.sum && {
           sum: createSumParts(gpu, pipelines.sum, {
             rows,
             headDim,

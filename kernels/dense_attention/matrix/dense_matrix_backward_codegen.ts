@@ -153,7 +153,9 @@ export const BACKWARD_PARAMS = wgsl`
 export const WALKED_PARAMS = BACKWARD_PARAMS.replace(
   "\n}",
   "\n  parts: u32,       // ranges of queries, each with its own workgroups of keys" +
-    "\n  partQueries: u32, // queries of a range\n}",
+    "\n  partQueries: u32, // queries of a range" +
+    "\n  carried: u32,     // queries before it have sums of earlier rectangles" +
+    "\n  complete: u32,    // 1: no later rectangle has these keys\n}",
 );
 
 /** Constants of both kernels. */
@@ -200,7 +202,9 @@ export function openEdges({ walk, apart, group }: BackwardKernel): string[] {
   if (apart) return [];
   const later = group > 1
     ? "let later = true; // another pass adds the heads of a group"
-    : `let later = params.endQuery < params.rows${walk ? " || params.parts > 1u" : ""};`;
+    : walk
+    ? "let later = params.complete == 0u || params.parts > 1u;"
+    : "let later = params.endQuery < params.rows;";
   return [
     "let earlier = params.firstQuery > params.firstKey;",
     later,

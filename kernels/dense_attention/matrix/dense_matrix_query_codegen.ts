@@ -130,6 +130,11 @@ function openMain(kernel: Kernel): string {
     : kernel.walk
     ? "(group.x * params.parts + (q0 - params.firstQuery) / params.partQueries)"
     : "group.x";
+  const earlier = kernel.apart
+    ? "false"
+    : kernel.walk
+    ? "q0 < params.carried"
+    : "params.firstKey > 0u";
   const firstBlocks = "group.x * params.keyBlocks * params.queryBlocks";
   return wgsl`
     ${entryPoint(kernel)}
@@ -137,7 +142,7 @@ function openMain(kernel: Kernel): string {
       ${openHead(kernel)}
       // The heaviest go first: the last queries, which see most keys.
       let q0 = params.firstQuery + (groups.y - 1u - group.y) * ${ownRows}u;
-      let earlier = ${kernel.apart ? "false" : "params.firstKey > 0u"};
+      let earlier = ${earlier};
       let later = ${kernel.apart ? "false" : "q0 >= params.endKey"};
       ${openPath(kernel, { own: "q0", from: "params.firstKey", end: "params.endKey" })}
       let first = q0 + subgroup * ${16 * blocks}u;

@@ -7,7 +7,7 @@
 import type { DType } from "../../gpu/buffers.ts";
 import { showExcess } from "../../gpu/bytes.ts";
 import type { Capabilities } from "../../gpu/device.ts";
-import type { TileWalk } from "../tile_walk.ts";
+import type { TileWalk, WalkRectangle } from "../tile_walk.ts";
 import type { MatrixBackwardTilings } from "../tilings.ts";
 import { matrixTileRows } from "./matrix_layout.ts";
 
@@ -42,7 +42,14 @@ export interface ScoreRectangle {
   readonly parts?: number;
   /** Queries of a range. */
   readonly partQueries?: number;
+  /** Queries before this one have sums of earlier rectangles. */
+  readonly carried: number;
+  /** Whether no later rectangle has the same keys. */
+  readonly complete: boolean;
 }
+
+/** All queries, in `carried`. */
+const ALL = 2 ** 32 - 1;
 
 /** The schedule, and the memory that it takes. */
 export interface MatrixBackwardSchedule {
@@ -75,7 +82,8 @@ export interface MatrixBackwardSchedule {
  *
  * @param options `pairsAtMost`: maximum number of query-key pairs in one dispatch of one head; a
  * rectangle has at least one tile of each. `gradientType`: type of dO and the results, default f16.
- * `walk`: a sparse pattern; all rectangles remain, with the pairs of the pattern in them.
+ * `walk`: a sparse pattern. Where it says how far a key's queries reach, a rectangle holds all queries of
+ * its keys; else all rectangles remain, with the pairs of the pattern in them.
  * @throws {RangeError} when one head's partial sums do not fit one binding.
  */
 export function planMatrixSchedule(
@@ -100,16 +108,27 @@ export function planMatrixSchedule(
     tiling.tileColumns,
   ]).reduce(leastCommonMultiple);
   const padded = Math.ceil(rows / unit) * unit;
+  // A key's last query may be in a tile that begins a reach after the key.
+  const reach = walk?.reach === undefined || walk.reach > rows / 2
+    ? undefined
+    : Math.ceil(walk.reach / unit) * unit;
   const cut = (groupHeads: number) => {
     const scores = Math.min(
       Math.floor(Math.min(limit, MOST_SCORE_BYTES) / 2 / groupHeads),
       pairsAtMost,
     );
     const down = (count: number) => Math.max(unit, Math.floor(count / unit) * unit);
+    const banded = reach === undefined ? 0 : (Math.sqrt(reach ** 2 + 4 * scores) - reach) / 2;
+    if (reach !== undefined && banded >= unit) {
+      // As many rectangles as have room, of the same size.
+      const most = Math.min(padded, down(banded));
+      const keys = Math.ceil(padded / Math.ceil(padded / most) / unit) * unit;
+      return { groupHeads, keys, queries: Math.min(padded, keys + reach), banded: true };
+    }
     const keys = Math.min(padded, down(Math.sqrt(scores)));
-    return { groupHeads, keys, queries: Math.min(padded, down(scores / keys)) };
+    return { groupHeads, keys, queries: Math.min(padded, down(scores / keys)), banded: false };
   };
-  let { groupHeads, keys, queries } = cut(heads);
+  let { groupHeads, keys, queries, banded } = cut(heads);
   const partialBytes = padded * headDim * 4;
   if (keys < padded) {
     const most = wholeGroups(Math.floor(limit / partialBytes), group);
@@ -123,10 +142,16 @@ export function planMatrixSchedule(
       );
     }
     const even = Math.ceil(heads / Math.ceil(heads / most));
-    ({ groupHeads, keys, queries } = cut(Math.ceil(even / group) * group));
+    ({ groupHeads, keys, queries, banded } = cut(Math.ceil(even / group) * group));
   }
   const long = walk &&
     planLongKeys(walk, { rows, padded, unit, most: Math.min(limit / 2 / groupHeads, pairsAtMost) });
+  if (walk && walk.longKeys > 0 && !long && banded) {
+    return planMatrixSchedule({ maxBindingBytes, maxBufferBytes }, {
+      ...options,
+      walk: { ...walk, reach: undefined },
+    });
+  }
   const rectangles: ScoreRectangle[] = long ? [long] : [];
   for (let firstKey = long?.endKey ?? 0; firstKey < rows; firstKey += keys) {
     const endKey = Math.min(firstKey + keys, rows);
@@ -135,7 +160,10 @@ export function planMatrixSchedule(
       const endQuery = Math.min(firstQuery + queries, rows);
       const edges = { firstKey, endKey, firstQuery, endQuery };
       const pairs = walk ? walk.pairsWithin(edges) : causalPairs(edges);
-      rectangles.push({ ...edges, pairs });
+      const before = banded && !long ? rectangles.at(-1)?.endQuery ?? 0 : ALL;
+      const carried = firstKey > 0 ? before : 0;
+      rectangles.push({ ...edges, pairs, carried, complete: banded || endQuery === rows });
+      if (banded) break;
       firstQuery = endQuery;
     }
   }
@@ -188,7 +216,8 @@ function planLongKeys(
   const parts = Math.ceil(rows / partQueries);
   if (parts === 1) return undefined;
   const edges = { firstKey: 0, endKey, firstQuery: 0, endQuery: rows };
-  return { ...edges, pairs: walk.pairsWithin(edges), parts, partQueries };
+  const pairs = walk.pairsWithin(edges);
+  return { ...edges, pairs, parts, partQueries, carried: 0, complete: true };
 }
 
 /** The most heads up to a number that are whole groups. */
@@ -208,7 +237,7 @@ function leastCommonMultiple(a: number, b: number): number {
 
 /** Pairs of a rectangle up to the diagonal. */
 export function causalPairs(
-  { firstKey, endKey, firstQuery, endQuery }: Omit<ScoreRectangle, "pairs">,
+  { firstKey, endKey, firstQuery, endQuery }: WalkRectangle,
 ): number {
   const whole = Math.max(0, Math.min(endKey, firstQuery) - firstKey);
   const from = Math.max(firstKey, firstQuery);

@@ -251,6 +251,8 @@ function bindMatrix(
         firstHead: 0,
         parts: slots,
         partQueries,
+        carried: 0,
+        complete: 1,
       })));
     const flops = product * (end - first) / queries;
     const { query } = plan.tiles;

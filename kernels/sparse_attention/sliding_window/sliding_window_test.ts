@@ -167,6 +167,43 @@ Deno.test("queries of the sinks' keys are cut into ranges on matrix units, where
   assert.ok(!schedule(512, 4, 512).cut);
 });
 
+Deno.test("rectangles of a window hold all queries of their keys, each pair once", () => {
+  const device = { ...DESK, capabilities: MATRIX_UNITS };
+  for (
+    const [window, sinks, rows] of [[512, 0, 131072], [4096, 0, 131072], [512, 4, 131072], [
+      4096,
+      0,
+      20000,
+    ]]
+  ) {
+    const walk = windowWalk({ heads: 8, rows, window, sinks });
+    const shape = { heads: 8, rows, headDim: 128, dtype: "f16", walk } as const;
+    const { rectangles, keys, queries, bytes } = planDenseBackward(device, shape).schedule!;
+    const own = sinks > 0 ? rectangles.slice(1) : rectangles;
+    let pairs = 0;
+    for (const [i, one] of own.entries()) {
+      assert.ok(one.complete && one.firstQuery === one.firstKey);
+      assert.ok(one.endQuery === rows || one.endQuery >= one.endKey - 1 + window);
+      assert.equal(
+        one.firstKey,
+        i === 0 ? rectangles[0].endKey * Number(sinks > 0) : own[i - 1].endKey,
+      );
+      // Whoever was in an earlier rectangle has sums; with sinks all queries were in the first.
+      assert.equal(
+        one.carried,
+        i > 0 && sinks === 0 ? own[i - 1].endQuery : sinks > 0 ? 2 ** 32 - 1 : 0,
+      );
+      assert.ok(one.endKey - one.firstKey <= keys && one.endQuery - one.firstQuery <= queries);
+      pairs += one.pairs;
+    }
+    if (sinks > 0) pairs += rectangles[0].pairs;
+    assert.equal(8 * pairs, walk.pairs);
+    assert.ok(bytes.scoreGradients <= 2 ** 30);
+    // Squares of the same bytes would be twice as many, of which most hold few pairs.
+    assert.ok(own.length <= Math.ceil(rows / 6000));
+  }
+});
+
 Deno.test("a window as wide as the context gives the bits of dense attention", async (t) => {
   const gpu = await testGpu(t);
   if (!gpu) return;
@@ -270,11 +307,14 @@ const EMULATED = chooseCases(
     { window: 20, sinks: 70 },
     { window: 1, sinks: 0, cut: 64 * 64 },
     { window: 17, sinks: 0, cut: 64 * 64 },
+    // Rectangles of 64 or 128 keys and all queries that see them.
+    { window: 17, sinks: 0, cut: 64 * 128 },
+    { window: 100, sinks: 0, cut: 128 * 256 },
     { window: 100, sinks: 33, cut: 64 * 384 },
     { window: 4000, sinks: 4 },
   ],
-  (_, i) => i === 0,
-  (_, i) => i < 6,
+  (_, i) => i === 0 || i === 7,
+  (_, i) => i < 8,
 );
 
 Deno.test({

@@ -50,6 +50,7 @@ export function windowWalk(pattern: WindowPattern): TileWalk {
     tilePairs: (index, tile) =>
       heads * tile.ownRows * walkedRows({ rows, window, sinks }, index, tile),
     longKeys: sinks,
+    reach: window,
     pairsWithin: (rectangle) => pairsWithin({ window, sinks }, rectangle),
     code: windowCode,
     create: (gpu) => {
