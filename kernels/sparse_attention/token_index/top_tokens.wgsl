@@ -184,27 +184,24 @@ fn boundOf(local: u32, first: u32, count: u32) -> vec2u {
   return vec2u(sample.order, workgroupUniformLoad(&place));
 }
 
-// One bit for each of four orders that reaches the bound.
-fn marksOf(ranks: vec4u, at: u32, count: u32, bound: vec2u) -> u32 {
-  let positions = vec4u(at) + vec4u(0u, 1u, 2u, 3u);
-  let reach = (ranks > vec4u(bound.x)) | ((ranks == vec4u(bound.x)) & (positions <= vec4u(bound.y)));
-  let marks = select(vec4u(), vec4u(1u, 2u, 4u, 8u), reach & (positions < vec4u(count)));
-  return (marks.x | marks.y) | (marks.z | marks.w);
-}
-
-fn holdOne(at: u32, rank: u32, position: u32, list: u32) {
-  if (at < HELD) {
-    held[at] = rank;
-    held[HELD + at] = u32(nameOf(position, list));
+// One bit for each of four scores that reaches the bound. NaN may: what is found then is too small.
+fn marksOf(four: vec4f, at: u32, count: u32, bound: vec2u) -> u32 {
+  let bits = bitcast<vec4u>(four);
+  let order = bits ^ (bitcast<vec4u>(bitcast<vec4i>(bits) >> vec4u(31u)) | vec4u(0x80000000u));
+  // Minus zero is as large as zero.
+  var reach = order >= vec4u(select(bound.x, 0x7fffffffu, bound.x == 0x80000000u));
+  if (bound.y != 0xffffffffu) {
+    let positions = vec4u(at) + vec4u(0u, 1u, 2u, 3u);
+    reach = (order > vec4u(bound.x)) | (reach & (positions <= vec4u(bound.y)));
   }
-}
-
-fn hold(to: u32, ranks: vec4u, marks: u32, at: u32, list: u32) {
-  if (marks == 0u) { return; }
-  if ((marks & 1u) != 0u) { holdOne(to, ranks.x, at, list); }
-  if ((marks & 2u) != 0u) { holdOne(to + (marks & 1u), ranks.y, at + 1u, list); }
-  if ((marks & 4u) != 0u) { holdOne(to + countOneBits(marks & 3u), ranks.z, at + 2u, list); }
-  if ((marks & 8u) != 0u) { holdOne(to + countOneBits(marks & 7u), ranks.w, at + 3u, list); }
+  let each = select(vec4u(), vec4u(1u, 2u, 4u, 8u), reach);
+  var marks = (each.x | each.y) | (each.z | each.w);
+  if (params.forced == 1u) {
+    let last = count - 1u - at;
+    marks |= u32(at == 0u) | select(0u, 1u << (last & 3u), last < 4u);
+  }
+  let left = max(count, at) - at;
+  return marks & ((1u << min(left, 4u)) - 1u);
 }
 
 // Holds all that reaches a bound, in the order of positions. Returns how many do, or more than HELD.
@@ -216,22 +213,15 @@ fn holdAll(local: u32, first: u32, count: u32, list: u32, bound: vec2u) -> u32 {
   var next2 = fourOf(first, 4u * (local + 2u * THREADS), count);
   var next3 = fourOf(first, 4u * (local + 3u * THREADS), count);
   for (var chunk = 0u; chunk < count && kept <= HELD; chunk += 16u * THREADS) {
-    let at0 = chunk + 4u * local;
-    let at1 = at0 + 4u * THREADS;
-    let at2 = at1 + 4u * THREADS;
-    let at3 = at2 + 4u * THREADS;
-    let ranks0 = ranksOf(next0, at0, count);
-    let ranks1 = ranksOf(next1, at1, count);
-    let ranks2 = ranksOf(next2, at2, count);
-    let ranks3 = ranksOf(next3, at3, count);
-    next0 = fourOf(first, at0 + 16u * THREADS, count);
-    next1 = fourOf(first, at1 + 16u * THREADS, count);
-    next2 = fourOf(first, at2 + 16u * THREADS, count);
-    next3 = fourOf(first, at3 + 16u * THREADS, count);
-    let marks0 = marksOf(ranks0, at0, count, bound);
-    let marks1 = marksOf(ranks1, at1, count, bound);
-    let marks2 = marksOf(ranks2, at2, count, bound);
-    let marks3 = marksOf(ranks3, at3, count, bound);
+    let at = chunk + 4u * local;
+    let marks0 = marksOf(next0, at, count, bound);
+    let marks1 = marksOf(next1, at + 4u * THREADS, count, bound);
+    let marks2 = marksOf(next2, at + 8u * THREADS, count, bound);
+    let marks3 = marksOf(next3, at + 12u * THREADS, count, bound);
+    next0 = fourOf(first, at + 16u * THREADS, count);
+    next1 = fourOf(first, at + 20u * THREADS, count);
+    next2 = fourOf(first, at + 24u * THREADS, count);
+    next3 = fourOf(first, at + 28u * THREADS, count);
     // Two counts in each number: at most 1,024 each.
     let own = vec2u(
       countOneBits(marks0) | (countOneBits(marks1) << 16u),
@@ -239,14 +229,31 @@ fn holdAll(local: u32, first: u32, count: u32, list: u32, bound: vec2u) -> u32 {
     );
     let before = scan(local, own) - own;
     let total = workgroupUniformLoad(&all);
-    let start1 = kept + (total.x & 0xffffu);
-    let start2 = start1 + (total.x >> 16u);
-    let start3 = start2 + (total.y & 0xffffu);
-    hold(kept + (before.x & 0xffffu), ranks0, marks0, at0, list);
-    hold(start1 + (before.x >> 16u), ranks1, marks1, at1, list);
-    hold(start2 + (before.y & 0xffffu), ranks2, marks2, at2, list);
-    hold(start3 + (before.y >> 16u), ranks3, marks3, at3, list);
-    kept = start3 + (total.y >> 16u);
+    // Where the marks of each vector begin.
+    let start0 = kept + (before.x & 0xffffu);
+    let sum1 = kept + (total.x & 0xffffu);
+    let sum2 = sum1 + (total.x >> 16u);
+    let sum3 = sum2 + (total.y & 0xffffu);
+    let start1 = sum1 + (before.x >> 16u);
+    let start2 = sum2 + (before.y & 0xffffu);
+    let start3 = sum3 + (before.y >> 16u);
+    let marks = (marks0 | (marks1 << 4u)) | ((marks2 << 8u) | (marks3 << 12u));
+    for (var rest = marks; rest != 0u; rest &= rest - 1u) {
+      let bit = firstTrailingBit(rest);
+      let vector = bit / 4u;
+      let start = select(
+        select(start0, start1, vector == 1u),
+        select(start2, start3, vector == 3u),
+        vector > 1u,
+      );
+      let to = start + countOneBits(marks & ((1u << bit) - 1u) & (15u << (4u * vector)));
+      let position = at + 4u * THREADS * vector + bit % 4u;
+      if (to < HELD) {
+        held[to] = rankAt(first, position, count, false);
+        held[HELD + to] = u32(nameOf(position, list));
+      }
+    }
+    kept = sum3 + (total.y >> 16u);
   }
   return kept;
 }
@@ -267,14 +274,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   }
 
   var kept = 0u;
+  var bound = vec2u(0u, 0xffffffffu);
   if (count <= HELD || SAMPLED) {
-    var bound = vec2u(0u, 0xffffffffu);
     if (count > HELD) { bound = boundOf(local, first, count); }
     kept = holdAll(local, first, count, list, bound);
   }
-  let stored = kept >= params.width && kept <= HELD;
-  let total = select(count, kept, stored);
-  let kth = kthOf(local, first, total, params.width, stored, false);
+  var stored = kept >= params.width && kept <= HELD;
+  var total = select(count, kept, stored);
+  var kth = kthOf(local, first, total, params.width, stored, false);
+  if (stored && kth.order < bound.x) {
+    // NaN has taken the place of larger ones.
+    stored = false;
+    total = count;
+    kth = kthOf(local, first, total, params.width, false, false);
+  }
   let wanted = kth.ties;
 
   // Everything above it, and the first `wanted` of those equal to it.

@@ -14,6 +14,8 @@ const SCORES: Readonly<Record<string, (row: number, at: number) => number>> = {
   "all alike": () => 3,
   "large where the sample is not": (_, at) => at % 128 < 8 ? 0 : 1 + at,
   "large where the sample is": (_, at) => at % 128 < 8 ? 1 + at : -at,
+  // NaN passes for a score that reaches the bound of the sample.
+  "NaN where the sample is not": (_, at) => at % 128 < 8 ? -at : at % 16 === 0 ? NaN : -1000 - at,
   "with NaN and infinities": (row, at) => [NaN, Infinity, -Infinity, 1e-40, at][(row + at * 3) % 5],
 };
 
