@@ -32,6 +32,7 @@ import { createParams, type UniformValues } from "../gpu/uniform.ts";
 import type { LighthouseGeometry } from "../lighthouse/lighthouse_geometry.ts";
 import { cellCode, wordsPerRow } from "../lighthouse/rows.ts";
 import { wgsl } from "../gpu/wgsl.ts";
+import { chunkRowsOf, generatePartials, requireQuads } from "./partial_rows.ts";
 
 const PARAMS = {
   context: "u32",
@@ -87,12 +88,6 @@ export interface AttendedRow {
   readonly output: Float64Array;
 }
 
-/**
- * Workgroups of a dispatch: enough to keep a large device busy; more would only add partial
- * results.
- */
-const WORKGROUPS = 4096;
-
 /** Plans the kernel. */
 export function planLastRow(options: LastRowOptions): LastRowPlan {
   const { heads, context, headDim, dtype, geometry } = options;
@@ -101,17 +96,10 @@ export function planLastRow(options: LastRowOptions): LastRowPlan {
     requireWhole(action, name, value);
   }
   requireDType(action, dtype);
-  const quads = wordsPerRow(headDim, dtype);
-  if (!Number.isInteger(Math.log2(quads)) || quads > 64) {
-    throw new RangeError(
-      `${action}: headDim ${headDim} in ${dtype} is ${quads} 16-byte words, ` +
-        `a power of two up to 64 is needed`,
-    );
-  }
+  const quads = requireQuads(action, { headDim, dtype });
   const rows = geometry?.gathered ?? context;
   const queries = geometry?.levels ?? 1;
-  const share = Math.ceil(heads * queries * rows / WORKGROUPS);
-  const chunkRows = Math.max(256, Math.ceil(share / 64) * 64);
+  const chunkRows = chunkRowsOf(heads * queries * rows);
   const chunks = Math.ceil(rows / chunkRows);
   return {
     ...options,
@@ -142,25 +130,12 @@ function generateSource(
 ): string {
   const half = dtype === "f16";
   const dotCell = half ? "dot(a[0], b[0]) + dot(a[1], b[1])" : "dot(a, b)";
-  const storeCell = half
-    ? ["storeFour(at, x[0]);", "storeFour(at + 4u, x[1]);"]
-    : ["storeFour(at, x);"];
   return wgsl`
 
     ${geometry ? declareGathered() : declareAll()}
-    const QUADS = ${quads}u;
-    const ELEMENTS = ${headDim / quads}u;
+    ${generatePartials({ headDim, dtype, quads })}
     const SCALE = ${1 / Math.sqrt(headDim)};
     fn dotCell(a: Cell, b: Cell) -> f32 { return ${dotCell}; }
-    fn storeFour(at: u32, x: vec4f) {
-      partials[at] = x.x;
-      partials[at + 1u] = x.y;
-      partials[at + 2u] = x.z;
-      partials[at + 3u] = x.w;
-    }
-    fn storeCell(at: u32, x: Cell) {
-      ${storeCell}
-    }
     fn keyWord(head: u32, row: u32, c: u32) -> vec4u {
       ${geometry ? readGathered("keys", "pooledKeys") : readPlain("keys")}
     }

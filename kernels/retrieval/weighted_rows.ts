@@ -26,13 +26,10 @@ import { collectOwned } from "../gpu/owned.ts";
 import { createPipeline } from "../gpu/pipeline.ts";
 import { requireDType, requireWhole } from "../gpu/require.ts";
 import { createParams } from "../gpu/uniform.ts";
-import { wgsl } from "../gpu/wgsl.ts";
-import { cellCode, wordsPerRow } from "../lighthouse/rows.ts";
+import { cellCode } from "../lighthouse/rows.ts";
+import { chunkRowsOf, generatePartials, requireQuads } from "./partial_rows.ts";
 
 const PARAMS = { context: "u32", width: "u32", chunks: "u32", chunkRows: "u32" } as const;
-
-/** Workgroups that keep a large device busy; more would only add partial sums. */
-const WORKGROUPS = 4096;
 
 /** The rows that the last query of a head attends to, and the weight of each. */
 export interface WeightedList {
@@ -88,19 +85,13 @@ export async function createWeightedRows(
     requireWhole(action, name, value);
   }
   requireDType(action, dtype);
-  const quads = wordsPerRow(headDim, dtype);
-  if (!Number.isInteger(Math.log2(quads)) || quads > 64) {
-    throw new RangeError(
-      `${action}: headDim ${headDim} in ${dtype} is ${quads} 16-byte words, ` +
-        `a power of two up to 64 is needed`,
-    );
-  }
+  const quads = requireQuads(action, { headDim, dtype });
   requireBytes(`${action}: v`, v, heads * context * headDim * bytesPerElement(dtype));
-  const chunkRows = Math.max(256, Math.ceil(heads * width / WORKGROUPS / 64) * 64);
+  const chunkRows = chunkRowsOf(heads * width);
   const chunks = Math.ceil(width / chunkRows);
   const pipeline = await createPipeline(gpu, {
     label: "weighted rows",
-    code: `${code}${cellCode(dtype)}${cellStores({ headDim, dtype, quads })}`,
+    code: `${code}${cellCode(dtype)}${generatePartials({ headDim, dtype, quads })}`,
     bindings: ["read", "read", "read-write", "uniform"],
   });
   const { own, destroy } = collectOwned();
@@ -153,27 +144,4 @@ export async function createWeightedRows(
     destroy();
     throw error;
   }
-}
-
-/** Constants, and how a cell goes to the partial sums. */
-function cellStores(
-  { headDim, dtype, quads }: { headDim: number; dtype: DType; quads: number },
-): string {
-  const storeCell = dtype === "f16"
-    ? ["storeFour(at, x[0]);", "storeFour(at + 4u, x[1]);"]
-    : ["storeFour(at, x);"];
-  return wgsl`
-
-    const QUADS = ${quads}u;
-    const ELEMENTS = ${headDim / quads}u;
-    fn storeFour(at: u32, x: vec4f) {
-      partials[at] = x.x;
-      partials[at + 1u] = x.y;
-      partials[at + 2u] = x.z;
-      partials[at + 3u] = x.w;
-    }
-    fn storeCell(at: u32, x: Cell) {
-      ${storeCell}
-    }
-  `;
 }
