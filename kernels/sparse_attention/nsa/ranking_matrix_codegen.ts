@@ -22,17 +22,23 @@ import {
   multiplyAdd,
   readScores,
   RESULT,
-  RIGHT,
   storeResult,
 } from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
 import { whyNotOnMatrixUnits } from "../../dense_attention/matrix/dense_matrix.ts";
 import { SCRATCH, stageStride } from "../../dense_attention/matrix/matrix_layout.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { flatWgsl, range, wgsl, XYZW } from "../../gpu/wgsl.ts";
+import {
+  rightMatrices,
+  SCRATCHES,
+  stagedBytes,
+  stageRows,
+  SUBGROUPS,
+  THREADS,
+} from "../staged_products_codegen.ts";
 import type { NsaSizes } from "./nsa_passes.ts";
 import { windowCount } from "./branch_walks.ts";
 
-const SUBGROUPS = 4;
 /** Rows of matrices that a subgroup owns. */
 const OWN = 2;
 /** Compressed keys that are staged at once. */
@@ -55,8 +61,8 @@ export function whyNoMatrixRanking(
   if (16 % group !== 0) return `groups of ${group} query heads do not divide the rows of a matrix`;
   const perBlock = block / compression.stride;
   if (EIGHT % perBlock !== 0) return `${perBlock} windows of a block do not divide ${EIGHT}`;
-  const bytes = (STAGED * stageStride(headDim) + SUBGROUPS * 2 * SCRATCH) * 16;
-  return bytes <= capabilities.maxWorkgroupBytes ? undefined : "workgroup memory does not suffice";
+  const fits = stagedBytes(STAGED, headDim) <= capabilities.maxWorkgroupBytes;
+  return fits ? undefined : "workgroup memory does not suffice";
 }
 
 /**
@@ -73,21 +79,17 @@ export function generateMatrixRanking(
   columns: number = MATRIX_RANKING_TILE.columns,
 ): string {
   const vectors = headDim / 8;
-  const rowStride = stageStride(headDim);
-  const threads = 32 * SUBGROUPS;
   const depth = range(headDim / 16);
   const owns = range(OWN);
-  const units = range(STAGED * vectors / threads);
   const overlaps = window > stride;
   const perBlock = block / stride;
-  const unitOf = (i: number) => `(local + ${i * threads}u)`;
-  const stage = (i: number) => {
-    const row = `min(k0 + ${unitOf(i)} / ${vectors}u, params.windows - 1u)`;
-    const to = `${unitOf(i)} / ${vectors}u * ${rowStride}u + ${unitOf(i)} % ${vectors}u`;
-    return `keyStage[${to}] = compressed[(keyHead + ${row}) * ${vectors}u + ${
-      unitOf(i)
-    } % ${vectors}u];`;
-  };
+  const stage = stageRows({
+    stage: "keyStage",
+    staged: STAGED,
+    dim: headDim,
+    source: (row, vector) =>
+      `compressed[(keyHead + min(k0 + ${row}, params.windows - 1u)) * ${vectors}u + ${vector}]`,
+  });
   const open = (b: number) =>
     flatWgsl`
     // The last rows may be fewer than a matrix: then it begins earlier and stores only its own rows.
@@ -106,10 +108,6 @@ export function generateMatrixRanking(
       )
     }
   `;
-  const right = (c: number) => {
-    const at = `c0 * ${rowStride}u + ${2 * c}u, ${rowStride}u`;
-    return `let right${c} = subgroupMatrixLoad<${RIGHT}, col_major>(&keyStage, ${at});`;
-  };
   /** How many strides window `e` of a block shares with it; it shares the others with the next. */
   const shared = (e: number) => Math.min(window, block - e * stride) / stride;
   const sumOf = (first: number, weightOf: (e: number) => number) => {
@@ -187,10 +185,10 @@ export function generateMatrixRanking(
     const LOG2E = 1.4426950408889634;
     ${seenWindows}
 
-    var<workgroup> keyStage: array<vec4u, ${STAGED * rowStride}>;
-    var<workgroup> scratch: array<vec4u, ${SUBGROUPS * 2 * SCRATCH}>;
+    var<workgroup> keyStage: array<vec4u, ${STAGED * stageStride(headDim)}>;
+    var<workgroup> scratch: array<vec4u, ${SCRATCHES}>;
 
-    @compute @workgroup_size(${threads})
+    @compute @workgroup_size(${THREADS})
     fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
       ${LANE_PLACES}
       let firstRow = params.firstRow + group.x * ${MATRIX_RANKING_TILE.rows}u;
@@ -205,14 +203,14 @@ export function generateMatrixRanking(
       ${owns.map(open)}
       for (var k0 = begin; k0 < past; k0 += ${STAGED}u) {
         workgroupBarrier();
-        ${units.map(stage)}
+        ${stage}
         workgroupBarrier();
         for (var c0 = 0u; c0 < min(${STAGED}u, past - k0); c0 += 16u) {
           let window0 = k0 + c0 + side * ${EIGHT}u;
           let block0 = window0 / ${perBlock}u;
           let at0 = vec4u(window0) + vec4u(0u, 1u, 2u, 3u);
           let at1 = at0 + vec4u(4u);
-          ${depth.map(right)}
+          ${rightMatrices("keyStage", headDim)}
           ${owns.map(rank)}
         }
       }

@@ -19,9 +19,15 @@ import {
   MATRIX_DIRECTIVES,
 } from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
 import { SCRATCH, stageStride } from "../../dense_attention/matrix/matrix_layout.ts";
+import {
+  SCRATCHES,
+  stagedBytes,
+  stageRows,
+  SUBGROUPS,
+  THREADS,
+} from "../staged_products_codegen.ts";
 import { type IndexSize, residentMatrices, scoreParts } from "./index_matrix_codegen.ts";
 
-const SUBGROUPS = 4;
 /** Queries of a tile, and keys that are staged at once. */
 const TILE = 16 * SUBGROUPS;
 
@@ -48,8 +54,7 @@ export function whyNoMatrixCandidates(
   if (!residentMatrices({ heads, dim })) {
     return `queries of ${heads} index heads of ${dim} do not fit registers`;
   }
-  const bytes = (TILE * stageStride(dim) + SUBGROUPS * 2 * SCRATCH) * 16 +
-    (CANDIDATE_QUERIES + CANDIDATE_QUERIES / 32 + 1) * 4;
+  const bytes = stagedBytes(TILE, dim) + (CANDIDATE_QUERIES + CANDIDATE_QUERIES / 32 + 1) * 4;
   return bytes <= maxWorkgroupBytes ? undefined : "workgroup memory does not suffice";
 }
 
@@ -57,7 +62,6 @@ export function whyNoMatrixCandidates(
 export function generateMatrixCandidates({ heads, dim }: IndexSize): string {
   const vectors = dim / 8;
   const stride = stageStride(dim);
-  const threads = 32 * SUBGROUPS;
   const words = CANDIDATE_QUERIES / 32;
   const parts = scoreParts({ heads, dim }, {
     keyStage: "staged",
@@ -66,16 +70,20 @@ export function generateMatrixCandidates({ heads, dim }: IndexSize): string {
       return `subgroupMatrixLoad<${LEFT}, row_major>(&staged, ${at})`;
     },
   });
+  const tile = { stage: "staged", staged: TILE, dim };
   const gather = (j: number) =>
-    parts.stage(TILE, threads, (row, vector) => {
-      const member = `params.firstRow + members[min(first + ${row}, count - 1u)]`;
-      return `queries[(${j}u * params.rows + ${member}) * ${vectors}u + ${vector}]`;
+    stageRows({
+      ...tile,
+      source: (row, vector) => {
+        const member = `params.firstRow + members[min(first + ${row}, count - 1u)]`;
+        return `queries[(${j}u * params.rows + ${member}) * ${vectors}u + ${vector}]`;
+      },
     });
-  const stage = parts.stage(
-    TILE,
-    threads,
-    (row, vector) => `keys[min(key0 + k0 + ${row}, params.rows - 1u) * ${vectors}u + ${vector}]`,
-  );
+  const stage = stageRows({
+    ...tile,
+    source: (row, vector) =>
+      `keys[min(key0 + k0 + ${row}, params.rows - 1u) * ${vectors}u + ${vector}]`,
+  });
   return wgsl`
     ${MATRIX_DIRECTIVES}
     struct Params {
@@ -97,12 +105,12 @@ export function generateMatrixCandidates({ heads, dim }: IndexSize): string {
     @group(0) @binding(6) var<storage, read_write> scores: array<vec4f>; // [strip, stride]
 
     var<workgroup> staged: array<vec4u, ${TILE * stride}>;
-    var<workgroup> scratch: array<vec4u, ${SUBGROUPS * 2 * SCRATCH}>;
+    var<workgroup> scratch: array<vec4u, ${SCRATCHES}>;
     var<workgroup> members: array<u32, ${CANDIDATE_QUERIES}>; // queries that keep the block, ascending
     var<workgroup> counts: array<u32, ${words}>;
     var<workgroup> total: u32;
 
-    @compute @workgroup_size(${threads})
+    @compute @workgroup_size(${THREADS})
     fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
       ${LANE_PLACES}
       let key0 = group.x * params.blockRows;

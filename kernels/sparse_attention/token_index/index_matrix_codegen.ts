@@ -19,12 +19,18 @@ import {
   multiplyAdd,
   readScores,
   RESULT,
-  RIGHT,
   storeResult,
 } from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
 import { SCRATCH, stageStride } from "../../dense_attention/matrix/matrix_layout.ts";
+import {
+  rightMatrices,
+  SCRATCHES,
+  stagedBytes,
+  stageRows,
+  SUBGROUPS,
+  THREADS,
+} from "../staged_products_codegen.ts";
 
-const SUBGROUPS = 4;
 /** Keys that are staged at once. */
 const STAGED = 32;
 /** Left matrices that stay in registers: 128 of a lane's. */
@@ -47,8 +53,9 @@ export function whyNoMatrixScores(
   if (keyRows !== 1) return "means of keys are f32";
   if (dim % 32 !== 0) return `index dimension ${dim} is not a multiple of 32`;
   if (rows < 16) return `${rows} rows are fewer than the 16 rows of a matrix`;
-  const bytes = (STAGED * stageStride(dim) + SUBGROUPS * 2 * SCRATCH) * 16;
-  return bytes <= maxWorkgroupBytes ? undefined : "workgroup memory does not suffice";
+  return stagedBytes(STAGED, dim) <= maxWorkgroupBytes
+    ? undefined
+    : "workgroup memory does not suffice";
 }
 
 /** Whether the left matrices of all index heads stay in registers. */
@@ -74,16 +81,10 @@ export function scoreParts(
     readonly keyStage: string;
   },
 ) {
-  const vectors = dim / 8;
-  const stride = stageStride(dim);
   const depth = range(dim / 16);
   const resident = residentMatrices({ heads, dim });
   const numbers = range(heads);
   const loadsOf = (j: number) => depth.map((c) => `let q${j}_${c} = ${leftOf(j, c)};`);
-  const right = (c: number) => {
-    const at = `c0 * ${stride}u + ${2 * c}u, ${stride}u`;
-    return `let right${c} = subgroupMatrixLoad<${RIGHT}, col_major>(&${keyStage}, ${at});`;
-  };
   const scoreHead = (j: number) => {
     // Heads take turns with two scratches, so that one's products overlap the other's exchange.
     const scratch = `scratch0 + ${j % 2 * SCRATCH}u`;
@@ -99,36 +100,18 @@ export function scoreParts(
       }
     `;
   };
-  /** Stages rows of keys; `rowOf` is the row of a buffer of keys for a staged row. */
-  const stage = (
-    staged: number,
-    threads: number,
-    source: (row: string, vector: string) => string,
-  ) =>
-    range(Math.ceil(staged * vectors / threads)).map((i) => {
-      const unit = `(local + ${i * threads}u)`;
-      const at = source(`${unit} / ${vectors}u`, `${unit} % ${vectors}u`);
-      const put =
-        `${keyStage}[${unit} / ${vectors}u * ${stride}u + ${unit} % ${vectors}u] = ${at};`;
-      return (i + 1) * threads > staged * vectors
-        ? `if (${unit} < ${staged * vectors}u) { ${put} }`
-        : put;
-    });
   return {
     /** Before keys are multiplied, where the matrices of all heads stay. */
     loadsOf,
     weights: numbers.map((j) => `let w${j} = weights[${j}u * params.rows + row];`),
     /** Adds the weighted scores of all heads to `ta` and `tb`. */
-    scores: [...depth.map(right), ...numbers.map(scoreHead)],
-    stage,
+    scores: [...rightMatrices(keyStage, dim), ...numbers.map(scoreHead)],
   };
 }
 
 /** The whole shader; bindings and parameters are those of `index_scores.wgsl`. */
 export function generateMatrixScores({ heads, dim }: IndexSize): string {
   const vectors = dim / 8;
-  const stride = stageStride(dim);
-  const threads = 32 * SUBGROUPS;
   const parts = scoreParts({ heads, dim }, {
     keyStage: "keyStage",
     leftOf: (j, c) => {
@@ -137,11 +120,12 @@ export function generateMatrixScores({ heads, dim }: IndexSize): string {
     },
   });
   const loads = residentMatrices({ heads, dim }) ? range(heads).flatMap(parts.loadsOf) : [];
-  const stage = parts.stage(
-    STAGED,
-    threads,
-    (row, vector) => `keys[min(k0 + ${row}, params.keys - 1u) * ${vectors}u + ${vector}]`,
-  );
+  const stage = stageRows({
+    stage: "keyStage",
+    staged: STAGED,
+    dim,
+    source: (row, vector) => `keys[min(k0 + ${row}, params.keys - 1u) * ${vectors}u + ${vector}]`,
+  });
   return wgsl`
     ${MATRIX_DIRECTIVES}
     struct Params {
@@ -160,10 +144,10 @@ export function generateMatrixScores({ heads, dim }: IndexSize): string {
     @group(0) @binding(3) var<storage, read> weights: array<f32>;   // [J, N]
     @group(0) @binding(4) var<storage, read_write> scores: array<vec4f>; // [strip, stride]
 
-    var<workgroup> keyStage: array<vec4u, ${STAGED * stride}>;
-    var<workgroup> scratch: array<vec4u, ${SUBGROUPS * 2 * SCRATCH}>;
+    var<workgroup> keyStage: array<vec4u, ${STAGED * stageStride(dim)}>;
+    var<workgroup> scratch: array<vec4u, ${SCRATCHES}>;
 
-    @compute @workgroup_size(${threads})
+    @compute @workgroup_size(${THREADS})
     fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
       ${LANE_PLACES}
       let firstRow = params.firstRow + group.y * ${MATRIX_SCORE_TILE.rows}u;
