@@ -103,6 +103,8 @@ export interface TileWalk {
    * that all of its queries see; `walkSees` with a mask of 0 holds for any key then.
    */
   readonly near?: boolean;
+  /** With `nearKey`: most queries see the first keys of their walk all the same. Default false. */
+  readonly seesFirst?: boolean;
   /**
    * With `apart`: lists of queries lie one after another, each with the queries of some keys. Default: the
    * queries of some keys follow from their positions.

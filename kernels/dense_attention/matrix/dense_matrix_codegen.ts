@@ -71,7 +71,7 @@ const LEAST_SUM = "0.00006103515625"; // 2^-14
  */
 export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
   const { headDim, rowStride = 1, result = "rows", group = 1, inputs, walk = "" } = options;
-  const { apart = false, near = apart, outputType = "f16" } = options;
+  const { apart = false, near = apart, seesFirst = false, outputType = "f16" } = options;
   const kernel: ForwardKernel = {
     ...tiling,
     headDim,
@@ -82,6 +82,7 @@ export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOp
     walk,
     apart,
     near,
+    seesFirst,
     outputType,
     vectors: headDim / 8,
     stride: stageStride(headDim),
@@ -238,8 +239,8 @@ function estimateReference(kernel: ForwardKernel, b: number): string {
     kernel.walk && (firstKey === first || kernel.near)
       ? maskUnseen({ b, x: "x", firstKey, mask: "walkedMask(path, 0u)" })
       : maskScores({ b, x: "x", firstKey });
-  // Where the own keys are enough, the first ones need not be seen.
-  const touched = kernel.near
+  // Own keys are enough where no row sees the first ones.
+  const touched = kernel.near && !kernel.seesFirst
     ? `if (walkTouches(path, walkedMask(path, 0u), block${b}, ${first})) `
     : "";
   const maximumOver = (firstKey: string) => {

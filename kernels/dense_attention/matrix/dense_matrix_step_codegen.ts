@@ -41,6 +41,8 @@ export interface DenseMatrixOptions {
   readonly apart?: boolean;
   /** The walk declares `nearKey` ({@linkcode TileWalk.near}). Default: with `apart`. */
   readonly near?: boolean;
+  /** Most queries see the first keys of their walk ({@linkcode TileWalk.seesFirst}). Default false. */
+  readonly seesFirst?: boolean;
   /** Type of the output's rows. Default f16. */
   readonly outputType?: DType;
 }

@@ -97,6 +97,7 @@ export function planMatrix(
       walk: walk?.code(tile, 5 + results.length),
       apart: walk?.apart,
       near: walk?.apart || walk?.near,
+      seesFirst: walk?.seesFirst,
       outputType,
     }),
     bindings: [

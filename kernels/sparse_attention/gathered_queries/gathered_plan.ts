@@ -103,8 +103,10 @@ export function planGathered(
     "lists of blocks": lists.lists,
     ...ofTurn,
     ...kernel === "matrix" && backward && {
-      // With a slot for each list, and for every second one that is cut.
-      "partial sums of keys and values": 3 * sizes.blocks * block * headDim * 4,
+      // Of lists that are cut with a slot for each, and for every second part.
+      "partial sums of keys and values": (sizes.forced > 0 ? 3 : 2) * sizes.blocks * block *
+        headDim *
+        4,
       "gradients of scores": LEAST_ROWS.matrix * 4 * block * 2,
     },
   };

@@ -45,12 +45,17 @@ export function gatheredWalk(
     readonly turn?: number;
   },
 ): TileWalk {
-  const { block, blocks, packed, tileRows, group, entries, turns } = sizes;
+  const { block, blocks, packed, tileRows, group, forced, entries, turns } = sizes;
   return {
     apart: true,
-    packed: { lists: blocks, keys: block },
-    // Of most lists less than two parts: each has partial sums of its own.
-    partColumns: () => 2 * packed / blocks,
+    seesFirst: true,
+    // Lists that are as long as the context are cut. Others begin in the order of their length, which
+    // ends with less idle than pieces of a part, and needs no sums.
+    ...forced > 0 && {
+      packed: { lists: blocks, keys: block },
+      // Of most lists less than two parts: each has partial sums of its own.
+      partColumns: () => 2 * packed / blocks,
+    },
     name: `blocks of ${block} keys`,
     kind: "gathered queries",
     pairs: heads * sizes.turnPairs,

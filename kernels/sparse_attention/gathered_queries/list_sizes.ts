@@ -15,6 +15,8 @@ export interface BlockSelection {
   readonly count: number;
   /** Query heads to a key head, which share the list. Default 1. */
   readonly group?: number;
+  /** Blocks that every query selects: their lists are as long as the context. Default 0. */
+  readonly forced?: number;
 }
 
 /** Sizes for one key head; all but the blocks' own are the same for any selection. */
@@ -90,7 +92,7 @@ export function listSizes(
   selection: BlockSelection,
   { least, turnRows = selection.rows }: { readonly least: number; readonly turnRows?: number },
 ): ListSizes {
-  const { rows, block, count, group = 1 } = selection;
+  const { rows, block, count, group = 1, forced = 0 } = selection;
   const blocks = Math.ceil(rows / block);
   const turns: QueryTurn[] = [];
   let [entries, turnPairs, before] = [0, 0, pairsBefore({ ...selection, rows: 0 })];
@@ -113,6 +115,7 @@ export function listSizes(
     block,
     count,
     group,
+    forced,
     blocks,
     turns,
     entries,

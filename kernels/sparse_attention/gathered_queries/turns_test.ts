@@ -10,7 +10,9 @@ import { testGpu } from "../../gpu/_test_gpu.ts";
 import { readTensor } from "../../gpu/buffers.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { Implementation, Problem } from "../../implementation.ts";
+import type { ApartBackward } from "../apart/apart_plan.ts";
 import { moba } from "../moba/moba.ts";
+import { planBlockLayer } from "../moba/moba_layer.ts";
 import { nsa } from "../nsa/nsa.ts";
 import { planNsaLayer } from "../nsa/nsa_layer.ts";
 import { nsaOptions } from "../nsa/nsa_options.ts";
@@ -233,4 +235,40 @@ Deno.test("listSizes counts the entries of each turn", () => {
     longest = [Math.max(longest[0], own), Math.max(longest[1], seen)];
   }
   assert.deepEqual([entries, turnPairs, pairs], [...longest, whole.pairs]);
+});
+
+Deno.test("queries of long lists are cut into parts, others into even ranges", () => {
+  const gpu = { ...DESK, capabilities: MATRIX_UNITS };
+  const shape = { heads: 8, context: 131072, headDim: 128, dtype: "f16" } as const;
+  const problem = {
+    shape,
+    direction: "forward-backward",
+    options: nsa.presets![0].options as Record<string, number>,
+  } as const;
+  const [{ gathered, compressed, sliding }] =
+    planNsaLayer(gpu, problem, nsaOptions("plan nsa", problem)).blocks;
+  const matrix = (plan: ApartBackward | undefined) => {
+    assert.equal(plan?.kernel, "matrix");
+    return plan as ApartBackward & { kernel: "matrix" };
+  };
+  // All queries select the first block; of most lists less than two parts.
+  const selected = matrix(gathered.gradients);
+  const { packed, blocks } = gathered.sizes;
+  assert.ok(selected.packed && selected.sums);
+  assert.equal(selected.slots, blocks + Math.ceil(packed / selected.partQueries));
+  assert.ok(Math.abs(selected.partQueries - 2 * packed / blocks) <= gathered.sizes.tileRows);
+  // Compressed keys alone are fewer workgroups than some devices have processors.
+  const parts = matrix(compressed.gradients![0]);
+  assert.ok(parts.sums && !parts.packed);
+  assert.ok(parts.slots * Math.ceil(8191 / parts.tiles.keyValue.ownRows) >= 1024);
+  for (const { first } of parts.ranges) assert.equal(first % parts.partQueries, 0);
+  assert.equal(matrix(sliding.gradients![0]).sums, false);
+  const [block] = planBlockLayer(gpu, { shape, direction: "forward-backward" }, {
+    block: 2048,
+    count: 3,
+  }).blocks;
+  const { ranges, sums } = matrix(block.gathered.gradients);
+  assert.equal(sums, false);
+  const lengths = ranges.map(({ first, end }) => end - first);
+  assert.ok(lengths.length > 1 && lengths.at(-1)! > 0.9 * lengths[0], lengths.join(", "));
 });

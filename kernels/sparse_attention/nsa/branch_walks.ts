@@ -78,6 +78,8 @@ interface BranchCode {
   readonly pairs: number;
   /** How far before the end of a query's keys those begin that stand for all: `nearKey`. */
   readonly near: number;
+  /** Whether most queries see the first keys. Default false. */
+  readonly seesFirst?: boolean;
   /** Keys that a tile of queries visits on average. */
   readonly keysOfQuery: number;
   /** Workgroups of a dispatch over keys and values, about: queries are cut into parts. Default: a tile each. */
@@ -107,6 +109,7 @@ export function compressedWalk(shape: BranchShape, compression: Compression): Ti
     window,
     stride,
     keysOfQuery: keys / 2,
+    seesFirst: true,
     workgroups: PARTED_WORKGROUPS,
     functions: wgsl`
       fn firstKey(t: u32) -> u32 { return 0u; }
@@ -151,6 +154,7 @@ function branchWalk(shape: BranchShape, branch: BranchCode): TileWalk {
   const { workgroups } = branch;
   return {
     apart: true,
+    seesFirst: branch.seesFirst,
     ...workgroups !== undefined && {
       partColumns: ({ ownRows }, columns) =>
         heads * columns * Math.ceil(keys / ownRows) / workgroups,

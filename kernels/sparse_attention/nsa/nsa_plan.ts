@@ -113,6 +113,7 @@ export function planNsa(gpu: Pick<Gpu, "capabilities" | "adapter">, options: Nsa
     dtype,
     block,
     count,
+    forced: options.initial,
     backward,
     keyResultType: "f32",
     flopsPerDispatch,
