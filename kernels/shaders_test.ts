@@ -106,8 +106,12 @@ const SNAPSHOTS: Readonly<Record<string, readonly [entry: string, label: string]
     "sliding window attention backward, sums of parts, d=64 f16",
   ],
   gathered_queries_forward_matrix: [
-    "moba matrix d=64 f16",
+    "moba matrix blocks of 128 d=64 f16",
     "gathered queries attention rows on matrix units d=64",
+  ],
+  gathered_queries_short_blocks_matrix: [
+    "nsa matrix d=64 f16",
+    "gathered queries attention rows of short blocks on matrix units d=64",
   ],
   gathered_queries_backward_key_value_matrix: [
     "moba matrix d=64 f16",

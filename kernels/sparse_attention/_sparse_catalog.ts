@@ -180,6 +180,7 @@ function blockLayers(): CatalogEntry[] {
     const shared = { headDim, dtype: "f16", capabilities: MATRIX_UNITS } as const;
     return [
       entry("matrix", { ...shared, options: { block: 64, topk: 3 } }),
+      entry("matrix blocks of 128", { ...shared, options: { block: 128, topk: 2 } }),
       entry("matrix", { ...shared, options: { ...branches, block: 64 }, layer: nsa }),
       entry("matrix 2 heads on 1", {
         ...shared,

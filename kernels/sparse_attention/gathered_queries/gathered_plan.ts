@@ -37,6 +37,7 @@ import {
   turnUnit,
 } from "./list_sizes.ts";
 import { listBytes } from "./packing.ts";
+import { planShortBlocks } from "./short_blocks.ts";
 
 /** What to plan for: one block of heads. */
 export interface GatheredOptions extends BlockSelection {
@@ -142,7 +143,7 @@ export function planGathered(
   const most = turns.length > 1 ? 1 : Math.max(1, Math.min(heads, ...fitting));
   const groupHeads = Math.ceil(heads / Math.ceil(heads / most));
   const walk = gatheredWalk(sizes, { heads: groupHeads });
-  const forward = planVariant(gpu, {
+  const planned = planVariant(gpu, {
     heads: groupHeads,
     rows: packed,
     headDim,
@@ -151,6 +152,7 @@ export function planGathered(
     walk,
     flopsPerDispatch: options.flopsPerDispatch,
   }, { result: "rows", rowStride: 1, outputType: "f32" });
+  const forward = planShortBlocks(gpu, planned, { block, tileRows: sizes.tileRows });
   const shape = apartShape({ ...options, sizes }, groupHeads);
   const gradients = backward ? planApartBackward(gpu, shape, { kernel, walk }) : undefined;
   const tensors = packed * headDim * groupHeads;

@@ -1,0 +1,229 @@
+/**
+ * The forward pass over gathered queries on matrix units, where blocks are so short that all scores of a
+ * row fit registers: no first reference, no workgroup that starts over, no second maximum.
+ *
+ * A workgroup stages the keys and values of one block and takes 64 entries at a time of that block's list,
+ * 16 a subgroup. A lane has 8 scores of a row for each 16 keys, finds the row's maximum with the lane that
+ * has the others, and stores weights 2^((x - max)·scale + 15), rounded to f16, for the product with V. A
+ * weight that f16 rounds to zero is below 2^-40 of the largest.
+ *
+ * Bindings and parameters are those of the kernel of dense attention on matrix units
+ * (`dense_matrix_codegen.ts`), so that the two are launched alike; no workgroup counts as restarted.
+ *
+ * Workgroup memory: (2 * block * (d/8 + 1) + 4 * 2 * 96) * 16 bytes.
+ *
+ * @module
+ */
+import {
+  columnsOfHalves,
+  LANE_PLACES,
+  LEFT,
+  loadWeights,
+  MATRIX_DIRECTIVES,
+  multiplyAdd,
+  packWeights,
+  readResults,
+  readScores,
+  RESULT,
+  RIGHT,
+  storeResult,
+} from "../../dense_attention/matrix/matrix_exchange_codegen.ts";
+import { SCRATCH, stageStride, WEIGHT_STRIDE } from "../../dense_attention/matrix/matrix_layout.ts";
+import { splitTiles } from "../../dense_attention/portable/tile_ranges.ts";
+import { describeWalk, tileCost, type TileWalk } from "../../dense_attention/tile_walk.ts";
+import type { DenseAttentionPlan } from "../../dense_attention/types.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { flatWgsl, range, wgsl } from "../../gpu/wgsl.ts";
+import {
+  SCRATCHES,
+  stagedBytes,
+  stageRows,
+  SUBGROUPS,
+  THREADS,
+} from "../staged_products_codegen.ts";
+
+/** Keys of the longest block. */
+const MOST_KEYS = 64;
+
+/** Entries that a workgroup takes at a time. */
+const STEP_ROWS = 16 * SUBGROUPS;
+
+/** Entries of a workgroup, at most. */
+const MOST_ROWS = 4 * STEP_ROWS;
+
+/** Power of two of the weight of a row's largest score. */
+const LARGEST_WEIGHT = 15;
+
+/**
+ * The plan with the kernel of short blocks, or as it is where blocks are longer or the device has not the
+ * memory.
+ *
+ * @param options `tileRows`: lists begin at multiples of it.
+ */
+export function planShortBlocks(
+  { capabilities }: Pick<Gpu, "capabilities">,
+  plan: DenseAttentionPlan,
+  { block, tileRows }: { readonly block: number; readonly tileRows: number },
+): DenseAttentionPlan {
+  const { walk, headDim, heads, rows, flops, flopsPerDispatch } = plan;
+  const workgroupBytes = stagedBytes(2 * block, headDim);
+  const { maxWorkgroupBytes, maxWorkgroupsPerDimension } = capabilities;
+  const fits = block <= MOST_KEYS && block % 16 === 0 && workgroupBytes <= maxWorkgroupBytes;
+  if (plan.kernel !== "matrix" || !walk || !fits || tileRows % STEP_ROWS !== 0) return plan;
+  const ownRows = Math.min(tileRows, MOST_ROWS);
+  const tile = { ownRows, columns: block, own: "queries" } as const;
+  return {
+    ...plan,
+    tile,
+    variant: `matrix units, blocks of ${block} keys at once${describeWalk(walk, rows, tile)}`,
+    pipeline: {
+      label: `${walk.kind} attention rows of short blocks on matrix units d=${headDim}`,
+      code: generateShortBlocks({ headDim, block, ownRows, walk }),
+      bindings: [
+        "uniform",
+        ...Array<"read">(3).fill("read"),
+        ...Array<"read-write">(3).fill("read-write"),
+        ...walk.bindings,
+      ],
+    },
+    ranges: splitTiles({
+      tiles: Math.ceil(rows / ownRows),
+      flops,
+      limit: flopsPerDispatch,
+      most: maxWorkgroupsPerDimension,
+      costOf: tileCost(walk, { tile, heads, headDim, products: 2 }),
+    }),
+    workgroupBytes,
+  };
+}
+
+function generateShortBlocks(
+  { headDim, block, ownRows, walk }: {
+    readonly headDim: number;
+    readonly block: number;
+    readonly ownRows: number;
+    readonly walk: TileWalk;
+  },
+): string {
+  const vectors = headDim / 8;
+  const stride = stageStride(headDim);
+  const depth = range(headDim / 16);
+  const pieces = range(block / 16);
+  const stage = (tensor: string, to: string) =>
+    stageRows({
+      stage: to,
+      staged: block,
+      dim: headDim,
+      source: (row, vector) =>
+        `${tensor}[(column0Row + min(path.origin + ${row}, columnRows - 1u)) * ${vectors}u + ${vector}]`,
+    });
+  const right = (
+    tensor: string,
+    order: string,
+    { j, c }: { readonly j: number; readonly c: number },
+  ) =>
+    `subgroupMatrixLoad<${RIGHT}, ${order}>(&${tensor}, ${16 * j * stride + 2 * c}u, ${stride}u)`;
+  const scratch = (i: number) => `scratch0 + ${i % 2 * SCRATCH}u`;
+  const scores = (j: number) =>
+    flatWgsl`
+    var s${j} = ${RESULT}();
+    ${depth.map((c) => multiplyAdd(`s${j}`, `q${c}`, right("keyStage", "col_major", { j, c })))}
+    ${storeResult(scratch(j), `s${j}`)}
+    ${readScores(scratch(j), `x${j}`)}
+    if (!walkSeesAll(path, 0u, own, 16u, path.origin + ${16 * j}u, 16u)) {
+      ${columnsOfHalves(`path.origin + ${16 * j}u`)}
+      x${j}a = select(vec4f(MASKED), x${j}a, walkSees(path, 0u, vec4u(row), keyA));
+      x${j}b = select(vec4f(MASKED), x${j}b, walkSees(path, 0u, vec4u(row), keyB));
+    }
+    most = max(most, max(x${j}a, x${j}b));
+  `;
+  const weigh = (j: number) =>
+    flatWgsl`
+    x${j}a = exp2(fma(x${j}a - vec4f(t), vec4f(params.scale), vec4f(${LARGEST_WEIGHT}.0)));
+    x${j}b = exp2(fma(x${j}b - vec4f(t), vec4f(params.scale), vec4f(${LARGEST_WEIGHT}.0)));
+    sums += x${j}a + x${j}b;
+    ${packWeights(`x${j}`)}
+    scratch[scratch0 + ${16 * WEIGHT_STRIDE * j}u + weight0] = x${j}w;
+  `;
+  const store = (c: number) =>
+    flatWgsl`
+    var o${c} = ${RESULT}();
+    ${pieces.map((j) => multiplyAdd(`o${c}`, `w${j}`, right("valueStage", "row_major", { j, c })))}
+    ${storeResult(scratch(c), `o${c}`)}
+    {
+      ${readResults(scratch(c), "inverse")}
+      let to = 2u * ((result0 + row) * ${vectors}u + ${2 * c}u + side);
+      output[to] = a;
+      output[to + 1u] = z;
+    }
+  `;
+  return wgsl`
+    ${MATRIX_DIRECTIVES}
+    struct Params {
+      rows: u32,       // entries of a head
+      tileCount: u32,  // tiles of entries in this dispatch
+      firstTile: u32,  // index of the first of them
+      scale: f32,      // softmax scale times log2(e): scores live in base 2
+      sequences: u32,  // heads
+      gridWidth: u32,  // heads in one layer of the grid
+      resultRows: u32, // rows of one head in the result
+    }
+
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) var<storage, read> queries: array<vec4u>; // [heads, entries, d] f16
+    @group(0) @binding(2) var<storage, read> keys: array<vec4u>;    // [key heads, N, d] f16
+    @group(0) @binding(3) var<storage, read> values: array<vec4u>;  // the same
+    @group(0) @binding(4) var<storage, read_write> output: array<vec4f>;  // [heads, entries, d] f32
+    @group(0) @binding(5) var<storage, read_write> logSumExp: array<f32>; // [heads, entries], natural logarithm
+    @group(0) @binding(6) var<storage, read_write> restarts: atomic<u32>; // none
+
+    var<workgroup> keyStage: array<vec4u, ${block * stride}>;
+    var<workgroup> valueStage: array<vec4u, ${block * stride}>;
+    var<workgroup> scratch: array<vec4u, ${SCRATCHES}>;
+
+    const MASKED = -1.0e30;
+    const LN2 = 0.6931471805599453;
+
+    @compute @workgroup_size(${THREADS})
+    fn main(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3u) {
+      ${LANE_PLACES}
+      let head = group.z * params.gridWidth + group.x;
+      if (head >= params.sequences) { return; }
+      let first = (params.firstTile + group.y) * ${ownRows}u;
+      let path = openWalk(head, first, 0u, params.rows);
+      if (path.rows == 0u) { return; }
+      let headRow = head * params.rows;
+      let result0 = head * params.resultRows;
+      let column0Row = columnHead(head);
+      let columnRows = columnCount();
+      let scratch0 = subgroup * ${2 * SCRATCH}u;
+      ${stage("keys", "keyStage")}
+      ${stage("values", "valueStage")}
+      workgroupBarrier();
+      // Not unrolled: the sums of one step are enough registers.
+      for (var step = 0u; step < min(${ownRows}u, params.rows); step += ${STEP_ROWS}u) {
+        let own = first + step + subgroup * 16u;
+        let row = own + row16;
+        ${
+    depth.map((c) =>
+      `let q${c} = subgroupMatrixLoad<${LEFT}, row_major>(&queries, ` +
+      `(headRow + own) * ${vectors}u + ${2 * c}u, ${vectors}u);`
+    )
+  }
+        var most = vec4f(MASKED);
+        ${pieces.map(scores)}
+        var t = max(max(most.x, most.y), max(most.z, most.w));
+        t = max(t, subgroupShuffleXor(t, 16u));
+        var sums = vec4f();
+        ${pieces.map(weigh)}
+        ${pieces.map((j) => loadWeights(`w${j}`, `scratch0 + ${16 * WEIGHT_STRIDE * j}u`))}
+        var l = (sums.x + sums.y) + (sums.z + sums.w);
+        l += subgroupShuffleXor(l, 16u);
+        let inverse = 1.0 / l;
+        if (side == 0u) { logSumExp[result0 + row] = (t * params.scale - ${LARGEST_WEIGHT}.0 + log2(l)) * LN2; }
+        ${depth.map(store)}
+      }
+    }
+    ${walk.code({ ownRows, columns: block, own: "queries" }, 7)}
+  `;
+}
