@@ -184,6 +184,15 @@ Deno.test({
         ...cut !== undefined && { flopsPerDispatch: cut * 8 * 64 * 2 },
       });
     }
+    // Scores that no first reference stands for: short blocks need none, longer ones start over.
+    for (const [block, size] of [[64, 4096], [128, 64]]) {
+      await checkLayer(emulated, moba, {
+        problem: { shape: SHAPE, options: { block, topk: 2 } },
+        kernel: "matrix units",
+        size,
+        anyRestarts: block === 64,
+      });
+    }
     gpu.destroy();
   },
 });
