@@ -32,7 +32,7 @@ import { Figure, Table } from "../charts/figure.tsx";
 import { VerdictMark } from "./first_screen.tsx";
 import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { describedBy, runStyles, seriesStyles } from "../charts/palette.ts";
-import { contextAxis, describe, formatTick, paperMark, parityGuide } from "./section.tsx";
+import { contextAxis, describe, formatTick, paperMark, parityGuide, timeAxis } from "./section.tsx";
 import { longestCommonContext, normSpeedups } from "./speedup_section.tsx";
 
 /** Letters of a device's name in a label of a figure. */
@@ -199,12 +199,7 @@ export function Comparison({ results, hrefs }: {
               <LogPlot
                 size={size}
                 x={contextAxis(all.map(({ x }) => x))}
-                y={{
-                  label: "time of one layer",
-                  domain: logDomain(all.map(({ y }) => y), 1.6),
-                  format: formatTick(formatSeconds),
-                  base: 10,
-                }}
+                y={timeAxis("time of one layer", all.map(({ y }) => y))}
                 series={plot}
                 labelRoom={165}
               />

@@ -28,7 +28,7 @@ import { clampSentence, shortSeriesNames } from "../text/summary_tables.ts";
 import { DotPlot, dotPlotHeight } from "../charts/bar_plot.tsx";
 import { type ChartData, finite, plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
-import { type LogAxis, logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import {
   capital,
   contextAxis,
@@ -39,6 +39,7 @@ import {
   Power,
   type Section,
   Spread,
+  timeAxis,
   timeLabel,
   unbroken,
 } from "./section.tsx";
@@ -133,12 +134,7 @@ function LatencyFigure(
   // The title starts with the direction.
   const { shared } = shortSeriesNames(series.map((one) => ({ ...one, direction: "forward" })));
   const all = series.flatMap(({ points }) => points);
-  const y: LogAxis = {
-    label: timeLabel(result),
-    domain: logDomain(all.map(({ median }) => median), 1.6),
-    format: formatTick(formatSeconds),
-    base: 10,
-  };
+  const y = timeAxis(timeLabel(result), all.map(({ median }) => median));
   // At one context there is no curve, but a row for each implementation.
   const alone = new Set(all.map(({ context }) => context)).size === 1;
   const rows = dotRows(plot, formatSeconds);

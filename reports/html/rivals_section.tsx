@@ -26,16 +26,16 @@ import {
 } from "../text/format.ts";
 import { finite, plotData } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
-import { logDomain, LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
+import { LogPlot, type PlotSeries } from "../charts/log_plot.tsx";
 import { styleOf } from "../charts/palette.ts";
 import { RivalNeedleBlock } from "./rival_needles.tsx";
 import {
   capital,
   contextAxis,
   describe,
-  formatTick,
   type Section,
   Spread,
+  timeAxis,
   timeLabel,
   unbroken,
 } from "./section.tsx";
@@ -217,12 +217,7 @@ function RivalFigure(
         <LogPlot
           size={size}
           x={contextAxis(all.map(({ x }) => x))}
-          y={{
-            label: timeLabel(result),
-            domain: logDomain(all.map(({ y }) => y), 1.6),
-            format: formatTick(formatSeconds),
-            base: 10,
-          }}
+          y={timeAxis(timeLabel(result), all.map(({ y }) => y))}
           series={plot}
           labelRoom={150}
         />

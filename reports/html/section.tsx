@@ -9,7 +9,7 @@ import { HEADLINE_CONTEXT } from "../claims/paper.ts";
 import type { ContextSeries } from "../data/analysis.ts";
 import type { DotRow } from "../charts/bar_plot.tsx";
 import { spreadOut } from "../data/extremes.ts";
-import { formatContext, formatCount, formatRatio } from "../text/format.ts";
+import { formatContext, formatCount, formatRatio, formatSeconds } from "../text/format.ts";
 import { shortSeriesNames } from "../text/summary_tables.ts";
 import type { TickFormat } from "../charts/drawing.ts";
 import {
@@ -73,6 +73,11 @@ export function withPowers(text: string): ComponentChildren {
   return text.split(/N\^([\d.]*\d)/).map((part, i) =>
     i % 2 === 0 ? part : <Power exponent={Number(part)} />
   );
+}
+
+/** The vertical axis of a figure of times, with room for their intervals. */
+export function timeAxis(label: string, seconds: readonly number[]): LogAxis {
+  return { label, domain: logDomain(seconds, 1.6), format: formatTick(formatSeconds), base: 10 };
 }
 
 /** The horizontal axis of every figure over contexts. */
