@@ -221,9 +221,7 @@ function references(kernel: ForwardKernel): string {
   return flatWgsl`
     ${openPath(kernel)}
 
-    // References: the first keys and those of a block's own rows${
-    kernel.near ? ", or near them," : ""
-  } stand for all.
+    // References: the first keys and those of a block's own rows stand for all.
     ${kernel.blockNumbers.map((b) => estimateReference(kernel, b))}
   `;
 }

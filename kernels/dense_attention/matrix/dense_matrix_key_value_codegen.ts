@@ -21,15 +21,13 @@ import {
   entryPoint,
   isScaled,
   keyRowOf,
-  leaveApartGradients,
   type MatrixBackwardOptions,
-  openEdges,
   openHead,
-  openTile,
   type PartialSums,
   WALKED_PARAMS,
   walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
+import { leaveApartGradients, openEdges, openTile } from "./matrix_backward_walk_codegen.ts";
 import {
   adoptScale,
   CLASSES,

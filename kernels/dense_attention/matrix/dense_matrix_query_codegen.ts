@@ -22,13 +22,13 @@ import {
   keyRowOf,
   type MatrixBackwardOptions,
   openHead,
-  openPath,
   type PartialSums,
   scaleResult,
   scoreOrigin,
   WALKED_PARAMS,
   walkedRow,
 } from "./dense_matrix_backward_codegen.ts";
+import { openPath } from "./matrix_backward_walk_codegen.ts";
 import { withColumns } from "./matrix_columns_codegen.ts";
 import { CLASSES } from "./dense_matrix_score_gradients_codegen.ts";
 import {
