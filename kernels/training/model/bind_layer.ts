@@ -8,7 +8,15 @@ import { type BufferSlice, bytesPerElement, type Dispatch } from "../../gpu/buff
 import type { BoundAttention } from "../attention/types.ts";
 import { qkvLayout } from "./model_products.ts";
 import type { StepKernels } from "./step_kernels.ts";
-import { type Binding, factor, part, roundUp, type Stages } from "./step_stages.ts";
+import {
+  type Binding,
+  type BindProducts,
+  factor,
+  part,
+  productsOf,
+  roundUp,
+  type Stages,
+} from "./step_stages.ts";
 
 /** One layer of the model. */
 export class Layer {
@@ -16,6 +24,7 @@ export class Layer {
   readonly #layer: number;
   readonly #attention: BoundAttention;
   readonly #kernels: StepKernels;
+  readonly #products: BindProducts<StepKernels["layer"]>;
   readonly #x: BufferSlice;
   readonly #next: BufferSlice;
   readonly #h: BufferSlice;
@@ -29,6 +38,7 @@ export class Layer {
     this.#binding = binding;
     this.#layer = layer;
     this.#kernels = kernels;
+    this.#products = productsOf(kernels.layer, binding);
     this.#x = this.#own("x");
     this.#next = binding.buffer(`layer ${layer + 1} x`);
     this.#h = this.#own("h");
@@ -103,12 +113,12 @@ export class Layer {
 
   /** Up to gates and values. */
   #upToGates(stages: Stages, attend: readonly Dispatch[]): void {
-    const { layer } = this.#kernels;
+    const layer = this.#products;
     const { buffer } = this.#binding;
     stages.add("norms", this.#normOf("attention_norm", this.#x));
     stages.add(
       "products",
-      layer.qkv.bind({
+      layer.qkv({
         left: this.#normed,
         right: this.#weights("attention.qkv"),
         result: this.#qkv,
@@ -118,7 +128,7 @@ export class Layer {
     stages.add("attention", attend);
     stages.add(
       "products",
-      layer.output.bind({
+      layer.output({
         left: this.#o,
         right: this.#weights("attention.output"),
         result: this.#h,
@@ -128,7 +138,7 @@ export class Layer {
     stages.add("norms", this.#normOf("ffn_norm", this.#h));
     stages.add(
       "products",
-      layer.gateUp.bind({
+      layer.gateUp({
         left: this.#normed,
         right: this.#weights("ffn.gate_up"),
         result: this.#gateUp,
@@ -142,7 +152,7 @@ export class Layer {
     this.#upToGates(stages, this.#attention.forward);
     stages.add(
       "products",
-      this.#kernels.layer.down.bind({
+      this.#products.down({
         left: this.#binding.buffer("activation"),
         right: this.#weights("ffn.down"),
         result: this.#next,
@@ -160,27 +170,27 @@ export class Layer {
   }
 
   #ffnBackward(stages: Stages): void {
-    const { layer, swiglu } = this.#kernels;
+    const { swiglu } = this.#kernels;
+    const layer = this.#products;
     const { buffer } = this.#binding;
     const stream = buffer("x gradient copy");
     const [narrow, wide] = [buffer("narrow gradient"), this.#wide()];
-    const [activation, partials] = [buffer("activation"), buffer("partial sums")];
+    const activation = buffer("activation");
     stages.add(
       "products",
-      layer.downInput.bind({ left: stream, right: this.#weights("ffn.down"), result: narrow }),
+      layer.downInput({ left: stream, right: this.#weights("ffn.down"), result: narrow }),
     );
     stages.add(
       "elementwise",
       swiglu.bind({ gradient: narrow, gateUp: this.#gateUp, gateUpGradient: wide, activation }),
     );
     stages.add("products", [
-      ...layer.downWeights.bind({
+      ...layer.downWeights({
         left: stream,
         right: activation,
         result: this.#parameter("ffn.down", "gradient"),
-        partials,
       }),
-      ...layer.gateUpInput.bind({
+      ...layer.gateUpInput({
         left: wide,
         right: this.#weights("ffn.gate_up"),
         result: buffer("normed gradient"),
@@ -189,38 +199,37 @@ export class Layer {
     stages.add("norms", this.#normBackward("ffn_norm", this.#h));
     stages.add(
       "products",
-      layer.gateUpWeights.bind({
+      layer.gateUpWeights({
         left: wide,
         right: this.#normed,
         result: this.#parameter("ffn.gate_up", "gradient"),
-        partials,
       }),
     );
   }
 
   #attentionBackward(stages: Stages): void {
-    const { layer, rope } = this.#kernels;
+    const { rope } = this.#kernels;
+    const layer = this.#products;
     const { buffer } = this.#binding;
     const stream = buffer("x gradient copy");
-    const [wide, partials] = [this.#wide(), buffer("partial sums")];
+    const wide = this.#wide();
     stages.add("products", [
-      ...layer.outputInput.bind({
+      ...layer.outputInput({
         left: stream,
         right: this.#weights("attention.output"),
         result: buffer("narrow gradient"),
       }),
-      ...layer.outputWeights.bind({
+      ...layer.outputWeights({
         left: stream,
         right: this.#o,
         result: this.#parameter("attention.output", "gradient"),
-        partials,
       }),
     ]);
     stages.add("attention", this.#attention.backward);
     stages.add("elementwise", rope.bind({ table: buffer("rope table"), gradient: wide }));
     stages.add(
       "products",
-      layer.qkvInput.bind({
+      layer.qkvInput({
         left: wide,
         right: this.#weights("attention.qkv"),
         result: buffer("normed gradient"),
@@ -229,11 +238,10 @@ export class Layer {
     stages.add("norms", this.#normBackward("attention_norm", this.#x));
     stages.add(
       "products",
-      layer.qkvWeights.bind({
+      layer.qkvWeights({
         left: wide,
         right: this.#normed,
         result: this.#parameter("attention.qkv", "gradient"),
-        partials,
       }),
     );
   }

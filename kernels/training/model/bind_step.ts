@@ -11,7 +11,15 @@ import { type BufferSlice, bytesPerElement } from "../../gpu/buffers.ts";
 import type { Stage } from "../../gpu/timing.ts";
 import { Layer } from "./bind_layer.ts";
 import type { CompiledHead } from "./step_kernels.ts";
-import { type Binding, factor, part, roundUp, Stages } from "./step_stages.ts";
+import {
+  type Binding,
+  type BindProducts,
+  factor,
+  part,
+  productsOf,
+  roundUp,
+  Stages,
+} from "./step_stages.ts";
 
 /** Stages of a step. */
 export interface BoundStep {
@@ -71,7 +79,7 @@ function bindEmbeddingBackward(
 
 /** A chunk of rows of the head. */
 interface HeadChunk {
-  readonly own: CompiledHead;
+  readonly own: BindProducts<CompiledHead>;
   readonly firstRow: number;
   readonly rows: number;
   /** Rows that the head reads. */
@@ -96,7 +104,7 @@ function bindLosses(
   const [normed, inverse] = [buffer("normed"), buffer("norm inverse")];
   stages.add("norms", kernels.norm.bind({ x, gain, y: normed, inverse }));
   for (const [i, { firstRow, rows }] of plan.products.chunks.entries()) {
-    const own = kernels.head.get(rows)!;
+    const own = productsOf(kernels.head.get(rows)!, binding);
     const left = part(normed, firstRow * width * size, rows * width * size);
     const logits = part(buffer("logits"), 0, rows * vocabulary * 4);
     const logitGradient = part(
@@ -105,7 +113,7 @@ function bindLosses(
       roundUp(rows * vocabulary * size),
     );
     const right = factor(binding, "head");
-    stages.add("products", own.logits.bind({ left, right, result: logits }));
+    stages.add("products", own.logits({ left, right, result: logits }));
     stages.add(
       "loss",
       kernels.losses[i].bind({
@@ -127,16 +135,15 @@ function bindHead(stages: Stages, binding: Binding, targets: BufferSlice): void 
   const gradient = buffer("normed gradient");
   const after = ({ own, firstRow, rows, left, logitGradient }: HeadChunk) =>
     stages.add("products", [
-      ...own.input.bind({
+      ...own.input({
         left: logitGradient,
         right: factor(binding, "head"),
         result: part(gradient, firstRow * width * 4, rows * width * 4),
       }),
-      ...own.weights.bind({
+      ...own.weights({
         left: logitGradient,
         right: left,
         result: buffer("head gradient"),
-        partials: buffer("partial sums"),
       }),
     ]);
   bindLosses(stages, binding, { targets, after });

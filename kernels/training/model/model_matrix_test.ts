@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { slow } from "../../../tools/_cases.ts";
 import { emulatingGpu, withEmulatedMatrices } from "../../dense_attention/matrix/_matrix_gpu.ts";
+import { testGpu } from "../../gpu/_test_gpu.ts";
 import { tinyBatch } from "./_tiny_model.ts";
 import { createTrainingModel } from "./training_model.ts";
 
@@ -15,6 +16,23 @@ const OPTIONS = {
   batch: 2,
   dtype: "f16",
 } as const;
+
+/** A vocabulary so large that the gradient of the head's input is cut into slices: on the portable kernel too. */
+const LARGE = { ...OPTIONS, vocabulary: 8192, context: 16, batch: 1 } as const;
+
+Deno.test("a product of a model that stores is cut into slices, and has room for their sums", async (t) => {
+  const gpu = await testGpu(t);
+  if (!gpu) return;
+  const model = await createTrainingModel(gpu, { ...LARGE, dtype: "f32" });
+  const [{ input }] = [...model.plan.products.head.values()];
+  assert.ok(input.result.kind === "store" && input.slices > 1, input.variant);
+  model.writeBatch(tinyBatch(LARGE).all);
+  await model.run(2);
+  const [first, second] = await model.readHistory();
+  assert.ok(second.loss < first.loss && first.gradientNorm > 0);
+  model.destroy();
+  gpu.destroy();
+});
 
 Deno.test({
   ...slow("a model on emulated matrix units trains as on portable kernels, within f16"),

@@ -4,6 +4,8 @@
  * @module
  */
 import type { BufferSlice, Dispatch } from "../../gpu/buffers.ts";
+import type { Product } from "../matrix_product/matrix_product.ts";
+import type { ProductBuffers } from "../matrix_product/types.ts";
 import type { TrainingPlan } from "./model_plan.ts";
 import type { StepKernels } from "./step_kernels.ts";
 
@@ -48,6 +50,28 @@ export interface Binding {
   readonly kernels: StepKernels;
   /** A buffer of the plan. */
   readonly buffer: (name: string) => BufferSlice;
+}
+
+/** Products by name, bound to what they multiply. */
+export type BindProducts<Products> = {
+  readonly [Name in keyof Products]: (buffers: Omit<ProductBuffers, "partials">) => Dispatch[];
+};
+
+/**
+ * Products that share the plan's partial sums. Any of them may be cut into slices, by its shape and the
+ * device's tilings.
+ */
+export function productsOf<Products extends { readonly [Name in keyof Products]: Product }>(
+  products: Products,
+  { buffer }: Pick<Binding, "buffer">,
+): BindProducts<Products> {
+  const partials = buffer("partial sums");
+  return Object.fromEntries(
+    Object.entries<Product>(products).map(([name, product]) => [
+      name,
+      (buffers: ProductBuffers) => product.bind({ ...buffers, partials }),
+    ]),
+  ) as unknown as BindProducts<Products>;
 }
 
 /** A range of a buffer. */
