@@ -12,6 +12,7 @@ import type {
   Statistic,
 } from "../../suites/result/result_schema.ts";
 import { isContextCase, isMeasured, LEAD_LAYER, OWN_DENSE } from "./cases.ts";
+import { type MissingGroup, missingGroups } from "./reasons.ts";
 import { ascending, RANDOM_ARM } from "./retrieval_data.ts";
 import { type Spread, spreadOf } from "./spread.ts";
 
@@ -167,17 +168,11 @@ function labelOf(
   return [implementation, ...parts].join(", ");
 }
 
-/** A case that a run planned and did not measure. */
-export interface MissingRival {
-  readonly id: string;
-  readonly reason: string;
-}
-
-/** Rivals' cases without a time, with the reason of each. */
-export function missingRivals(result: Result): MissingRival[] {
-  return result.cases.filter((record) =>
-    record.suite === "latency" && record.family === FAMILY && !isMeasured(record)
-  ).map(({ id, reason, status }) => ({ id, reason: reason ?? status }));
+/** Rivals' cases without a time, by reason. */
+export function missingRivals(result: Result): MissingGroup[] {
+  return missingGroups({
+    cases: result.cases.filter(({ suite, family }) => suite === "latency" && family === FAMILY),
+  });
 }
 
 /** How often an arm found the needle at one context, over all depths. */

@@ -151,15 +151,15 @@ function Ranking({ direction, group, series }: RivalComparison): JSX.Element | n
 }
 
 function Missing({ missing }: { missing: ReturnType<typeof missingRivals> }): JSX.Element {
-  const reasons = [...Map.groupBy(missing, ({ reason }) => reason)];
+  const count = missing.reduce((sum, { cases }) => sum + cases.length, 0);
   return (
     <details class="data">
-      <summary>Not timed: {formatPlural(missing.length, "case")}, and why</summary>
+      <summary>Not timed: {formatPlural(count, "case")}, and why</summary>
       <dl class="reasons plain">
-        {reasons.map(([reason, of]) => (
+        {missing.map(({ reason, cases }) => (
           <>
             <dt>{reason}</dt>
-            <dd>{of.map(({ id }) => id).join(", ")}</dd>
+            <dd>{cases.map(({ id }) => id).join(", ")}</dd>
           </>
         ))}
       </dl>

@@ -215,8 +215,11 @@ Deno.test("statements: no interval has fewer samples than it needs", () => {
         .map((row) => row.split(/<t[hd][^>]*>/).slice(1).map((cell) => textOf(cell).trim()));
       const points = series.filter((one) => one.direction === direction)
         .flatMap(({ points }) => points);
-      assert.equal(rows.length, points.length, name);
-      for (const [i, { count }] of points.entries()) {
+      // The page adds the further rows of a long table.
+      const packed = /<template class="rows"/.test(figure);
+      if (packed) assert.ok(rows.length < points.length, name);
+      else assert.equal(rows.length, points.length, name);
+      for (const [i, { count }] of points.slice(0, rows.length).entries()) {
         const few = count < LEAST_FOR_INTERVAL;
         assert.equal(/^n = \d/.test(rows[i][3]), few, `${name}: ${rows[i].join(" | ")}`);
         if (few) ranges++;
