@@ -19,15 +19,30 @@ type Json = Record<string, unknown>;
 /** Upgrades a parsed file of any known version to the current one; others are returned unchanged. */
 export function upgradeResult(file: unknown): unknown {
   if (!isObject(file)) return file;
-  // Some files of version 2 were written before it recorded the device.
-  if (file.schemaVersion === 2 && isObject(file.environment) && !("device" in file.environment)) {
-    return { ...file, environment: withDevice(file.environment) };
-  }
+  if (file.schemaVersion === 2) return complete(file);
   if (file.schemaVersion !== 1) return file;
   const cases = Array.isArray(file.cases) ? file.cases.map(upgradeCase) : file.cases;
   const implementations = Array.isArray(cases) ? describe(cases) : [];
   const environment = withDevice(file.environment);
   return { ...file, schemaVersion: 2, implementations, environment, cases };
+}
+
+/** A file of version 2 with what some of them were written without: the device, and descriptors of cases. */
+function complete(file: Json): Json {
+  const { environment, implementations, cases } = file;
+  const withoutDevice = isObject(environment) && !("device" in environment);
+  const named = new Set(
+    Array.isArray(implementations) ? implementations.map((one) => isObject(one) && one.name) : [],
+  );
+  const lacking = Array.isArray(implementations) && Array.isArray(cases)
+    ? describe(cases).filter(({ name }) => !named.has(name))
+    : [];
+  if (!withoutDevice && lacking.length === 0) return file;
+  return {
+    ...file,
+    ...withoutDevice && { environment: withDevice(environment) },
+    ...lacking.length > 0 && { implementations: [...implementations as Json[], ...lacking] },
+  };
 }
 
 /** An environment with its device, as far as the adapter identifies it. */

@@ -42,6 +42,13 @@ Deno.test("upgradeResult adds the device to files without one", () => {
   assert.equal(kept.environment, spoiled as unknown);
 });
 
+Deno.test("upgradeResult adds descriptors that the cases of a file lack", () => {
+  const { implementations, ...result } = sampleResult();
+  const [first, ...others] = implementations;
+  const upgraded = upgradeResult({ ...result, implementations: others }) as Result;
+  assert.deepEqual(upgraded.implementations, [...others, first]);
+});
+
 Deno.test("upgradeResult moves the options of a Lighthouse layer, its scorer and its rule", () => {
   const lighthouse = { levels: 3, pooling: 4, k: 128, scorer: "dilated", dilation: 4 };
   const [layer, dense, peer] = (upgradeResult({

@@ -16,7 +16,7 @@ import {
   type TuningRecord,
 } from "../result/result_schema.ts";
 import type { Host } from "./host.ts";
-import { configurationOf, planIdentity, type RunPlan } from "./plan_run.ts";
+import { configurationOf, planIdentity, plannedCases, type RunPlan } from "./plan_run.ts";
 
 /** What a result says about a run besides its plan. */
 export interface NewResultOptions {
@@ -30,6 +30,13 @@ export interface NewResultOptions {
   readonly stackChoice?: StackChoiceRecord;
   readonly peers?: Pick<OpenPeers, "records" | "notes">;
   readonly tuning?: TuningRecord;
+}
+
+/** What a result describes: the profile's implementations, those of its sweeps, and second opinions. */
+export function describedBy(plan: RunPlan, registry: readonly Measurable[]): Measurable[] {
+  const planned = plannedCases(plan).map(({ implementation }) => implementation);
+  const names = new Set([...plan.profile.implementations, ...planned]);
+  return registry.filter(({ name, role }) => names.has(name) || role === "second-opinion");
 }
 
 /** A result without cases. */
@@ -61,11 +68,7 @@ export async function emptyResult(plan: RunPlan, options: NewResultOptions): Pro
     },
     environment,
     calibration: null,
-    implementations: implementationRecords(
-      registry.filter((one) =>
-        profile.implementations.includes(one.name) || one.role === "second-opinion"
-      ),
-    ),
+    implementations: implementationRecords(describedBy(plan, registry)),
     cases: [],
     ratios: [],
     ...(peers && { peers: [...peers.records] }),
