@@ -44,8 +44,8 @@ export interface MatrixTiling {
    * per tile: a ring that receives 16 new rows at every step.
    */
   readonly stages: 1 | 2;
-  /** Blocks of 16 rows that a subgroup owns. */
-  readonly blocks: 1 | 2;
+  /** Blocks of 16 rows that a subgroup owns; 3 and 4 fit the registers at d = 64 only. */
+  readonly blocks: 1 | 2 | 3 | 4;
 }
 
 /** Tiling of a backward pass on matrix units. */

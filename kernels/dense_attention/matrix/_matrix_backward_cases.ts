@@ -128,6 +128,12 @@ export const EMULATED_BACKWARD: readonly BackwardCase[] = [
       },
     ];
   }),
+  {
+    rows: 100,
+    headDim: 64,
+    tilings: { query: { ...SMALLEST, blocks: 4 }, keyValue: SMALLEST },
+    cut: 64,
+  },
   // A number of rows that changes little when rounded up to the widest declared tiling.
   { rows: 250, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000, cut: 128, heads: 1 },
   { rows: 50, headDim: 64, tilings: SMALLEST_BACKWARD, size: 2000 },

@@ -45,8 +45,24 @@ interface Right {
   readonly stride: string;
 }
 
+const MATRIX = /\b(?:let|var) (\w+)(?:: subgroup_matrix_| = subgroup(?:MatrixLoad|_matrix_))/g;
+const DECLARED = /\b(?:let|var) (\w+)(?: *:[^=;]*)?(?:;| = ([^;]*);)/g;
+
+/**
+ * Refuses a shader in which a name is a matrix here and a number there: the emulation has no matrices
+ * that could hide a number.
+ */
+function requireOwnNames(code: string): void {
+  const matrices = new Set([...code.matchAll(MATRIX)].map(([, name]) => name));
+  for (const [text, name, value = ""] of code.matchAll(DECLARED)) {
+    if (!matrices.has(name) || /subgroup(?:Matrix|_matrix_)/.test(text + value)) continue;
+    throw new Error(`emulate matrices: ${name} is the name of a matrix and of a number`);
+  }
+}
+
 /** Rewrites a generated shader as plain WGSL. */
 export function emulateMatrices(code: string, subgroups: number): string {
+  requireOwnNames(code);
   const [lefts, results] = [new Map<string, number>(), new Map<string, number>()];
   const [leftBuffers, rightBuffers] = [new Map<string, number>(), new Map<string, number>()];
   const indexOf = (slots: Map<string, number>, name: string) => {

@@ -77,6 +77,25 @@ export function whyNotOnMatrixUnits(
   return undefined;
 }
 
+/**
+ * Elements of a row, summed over the blocks of a subgroup, whose matrices fit its registers: with the
+ * weights of all blocks and what is in flight, on devices with 255 registers of a lane.
+ */
+const OWN_ELEMENTS = { forward: 256, query: 256, "key-value": 128 } as const;
+
+/** Subgroups that have so many registers each; more share them. */
+const WIDE_SUBGROUPS = 8;
+
+/** Whether the registers hold what a tiling keeps in them. */
+function fitsRegisters(
+  pass: MatrixPassTiling["pass"],
+  { subgroups, blocks }: MatrixTiling,
+  headDim: number,
+): boolean {
+  const share = Math.min(1, WIDE_SUBGROUPS / subgroups);
+  return blocks * headDim <= OWN_ELEMENTS[pass] * share;
+}
+
 /** Whether a device has the matrices, the workgroup memory and the threads for a tiling of a pass. */
 export function matrixFits(
   { maxWorkgroupBytes, maxInvocations, subgroupMatrix }: Capabilities,
@@ -86,8 +105,7 @@ export function matrixFits(
     "columns" in tiling && tiling.columns === 8 &&
     !subgroupMatrix.some((config) => isConfig(config, 8))
   ) return false;
-  // Registers hold no more.
-  if (pass === "key-value" && tiling.blocks === 2 && headDim > 64) return false;
+  if (!fitsRegisters(pass, tiling, headDim)) return false;
   const bytes = pass === "forward"
     ? matrixWorkgroupBytes(tiling, headDim)
     : matrixBackwardBytes(pass, tiling, headDim);

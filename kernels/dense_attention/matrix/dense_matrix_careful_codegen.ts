@@ -14,7 +14,12 @@
  * @module
  */
 import { flatWgsl } from "../../gpu/wgsl.ts";
-import { columnRows, type ForwardKernel, matrixInKeys } from "./dense_matrix_step_codegen.ts";
+import {
+  columnRows,
+  type ForwardKernel,
+  matrixInKeys,
+  weightsPlace,
+} from "./dense_matrix_step_codegen.ts";
 import {
   columnsOfHalves,
   loadWeights,
@@ -25,7 +30,6 @@ import {
   RIGHT,
   storeResult,
 } from "./matrix_exchange_codegen.ts";
-import { WEIGHT_STRIDE } from "./matrix_layout.ts";
 
 /** Power of two of the weight of a row's largest score. */
 const LARGEST_WEIGHT = "15.0";
@@ -42,7 +46,7 @@ export function carefulPass(kernel: ForwardKernel): string {
 
 function carefulBlock(kernel: ForwardKernel, b: number): string {
   const { depth } = kernel;
-  const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
+  const place = weightsPlace(b);
   const addValues = (c: number) => {
     const at = matrixInKeys(kernel, "firstKey", c);
     const values = `subgroupMatrixLoad<${RIGHT}, row_major>(&values, ${at})`;

@@ -9,9 +9,8 @@
  * For each 16 keys a subgroup multiplies Q·Kᵀ and stores the scores to its own scratch; each lane
  * applies the exponential to 8 of them and writes the weights back as f16; the subgroup then loads
  * the weights as left matrices for P·V. A matrix has no element access, so this exchange needs the
- * scratch. The scores of the blocks use the scratch one after the other; their weights are stored
- * side by side. With two blocks, the first runs a few products ahead, and the second block's
- * exponentials are computed between those.
+ * scratch. The blocks use the scratch one after the other. With several blocks, the first half of
+ * them runs a few products ahead, and the others' exponentials are computed between those.
  *
  * **Optimistic reference.** Softmax works with any reference m, not only the running maximum:
  * weights are 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16

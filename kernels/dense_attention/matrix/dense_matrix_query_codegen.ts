@@ -38,7 +38,7 @@ import {
   RESULT,
   RIGHT,
 } from "./matrix_exchange_codegen.ts";
-import { SCRATCH, WEIGHT_STRIDE } from "./matrix_layout.ts";
+import { queryScratch, WEIGHT_STRIDE } from "./matrix_layout.ts";
 import { type StagedRows, streamTiles } from "./row_staging_codegen.ts";
 
 /** A backward kernel, and the sizes that the pass over keys and values sets for it. */
@@ -110,7 +110,7 @@ function declarations(kernel: Kernel): string {
     ${declareBindings(bindings)}
 
     var<workgroup> keyStage: array<vec4u, ${tileColumns * stride}>;
-    var<workgroup> scratch: array<vec4u, ${subgroups * SCRATCH}>;
+    var<workgroup> scratch: array<vec4u, ${subgroups * queryScratch(kernel.blocks)}>;
 
     ${BACKWARD_CONSTANTS}
 
@@ -148,7 +148,7 @@ function openMain(kernel: Kernel): string {
       let first = q0 + subgroup * ${16 * blocks}u;
       let partial = (group.x * params.partialRows + first) * ${headDim}u;
       let scale = params.scale;
-      let scratch0 = subgroup * ${SCRATCH}u;
+      let scratch0 = subgroup * ${queryScratch(blocks)}u;
       let scoreBlock = ${firstBlocks} + (first - params.firstQuery) / 16u;
       let factors = ${factors0} * (${keyGroups});
       var exponent = GRADIENT_EXPONENT;

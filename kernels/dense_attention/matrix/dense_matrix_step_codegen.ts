@@ -21,7 +21,7 @@ import {
 import { WEIGHT_STRIDE } from "./matrix_layout.ts";
 import type { InputAccess, StagedRows } from "./row_staging_codegen.ts";
 
-/** Products P·V by which the first of two blocks is ahead of the second. */
+/** Products P·V by which the first blocks are ahead of the others. */
 const BLOCK_AHEAD = 3;
 
 /** What the kernel is generated for. */
@@ -117,7 +117,7 @@ export function scheduleStep(
     mask(0),
     ...prefetch(blocks === 1 ? "x0a.x" : undefined),
     ...blockNumbers.slice(1).map(mask),
-    ...blocks === 1 ? scheduleOneBlock(kernel, row) : scheduleTwoBlocks(kernel, row),
+    ...blocks === 1 ? scheduleOneBlock(kernel, row) : scheduleBlocks(kernel, row),
     ...blockNumbers.map(addWeights),
   ];
 }
@@ -131,27 +131,31 @@ function scheduleOneBlock(kernel: ForwardKernel, row: string): string[] {
   ];
 }
 
-/** Weights and outputs of two blocks: the second's exponentials overlap the first's products. */
-function scheduleTwoBlocks(kernel: ForwardKernel, row: string): string[] {
-  const { depth } = kernel;
+/**
+ * Weights and outputs of several blocks: the exponentials of the second half of them overlap the first
+ * half's products.
+ */
+function scheduleBlocks(kernel: ForwardKernel, row: string): string[] {
+  const { depth, blocks, blockNumbers } = kernel;
+  const first = blockNumbers.slice(0, Math.floor(blocks / 2));
+  const others = blockNumbers.slice(first.length);
   const ahead = depth.slice(0, BLOCK_AHEAD);
-  const waiting = exponentials(1);
+  const waiting = others.flatMap(exponentials);
   const share = Math.ceil(waiting.length / ahead.length);
   return [
-    ...exponentials(0),
-    exchangeWeights(0),
+    ...first.flatMap(exponentials),
+    ...first.map(exchangeWeights),
     ...ahead.flatMap((c, i) => [
       loadValues(kernel, row, c),
-      multiplyOutput(0, c),
+      ...first.map((b) => multiplyOutput(b, c)),
       ...waiting.slice(i * share, (i + 1) * share),
     ]),
-    exchangeWeights(1),
+    ...others.map(exchangeWeights),
     ...depth.slice(ahead.length).flatMap((c) => [
       loadValues(kernel, row, c),
-      multiplyOutput(0, c),
-      multiplyOutput(1, c),
+      ...blockNumbers.map((b) => multiplyOutput(b, c)),
     ]),
-    ...ahead.map((c) => multiplyOutput(1, c)),
+    ...ahead.flatMap((c) => others.map((b) => multiplyOutput(b, c))),
   ];
 }
 
@@ -174,9 +178,14 @@ function exponentials(b: number): string[] {
   );
 }
 
+/** Where the weights of block b lie; they are loaded at once, so two places serve all blocks. */
+export function weightsPlace(b: number): string {
+  return `scratch0 + ${b % 2 * 16 * WEIGHT_STRIDE}u`;
+}
+
 /** The left matrix `w<b>` of the weights of block b. */
 function exchangeWeights(b: number): string {
-  const place = `scratch0 + ${b * 16 * WEIGHT_STRIDE}u`;
+  const place = weightsPlace(b);
   return flatWgsl`
     ${packWeights(`x${b}`)}
     scratch[${place} + weight0] = x${b}w;

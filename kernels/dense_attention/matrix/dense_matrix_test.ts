@@ -6,11 +6,17 @@ import { DESK } from "../../gpu/_desk_device.ts";
 import { createTensor, readTensor, type Tensor } from "../../gpu/buffers.ts";
 import type { Capabilities } from "../../gpu/device.ts";
 import { Timer } from "../../gpu/timing.ts";
+import { emulateMatrices } from "./_matrix_emulation.ts";
 import { emulatingGpu, MATRIX_UNITS, matrixGpu } from "./_matrix_gpu.ts";
 import { createDenseAttention, planDenseAttention, planVariant } from "../dense_attention.ts";
 import { planDenseBackward } from "../dense_attention_backward.ts";
 import { denseAttentionRow, worstRatio } from "../dense_attention_reference.ts";
-import { chooseMatrixBackward, chooseMatrixTiling, whyNoMatrixUnits } from "./dense_matrix.ts";
+import {
+  chooseMatrixBackward,
+  chooseMatrixTiling,
+  matrixFits,
+  whyNoMatrixUnits,
+} from "./dense_matrix.ts";
 import {
   MATRIX_BACKWARD_TILINGS,
   MATRIX_TILINGS,
@@ -95,6 +101,8 @@ const EMULATED: readonly Case[] = [
   ]),
   { rows: 150, headDim: 64, tiling: { ...SMALLEST, tileColumns: 48 } },
   { rows: 90, headDim: 64, size: 64, startsOver: true, tiling: SMALLEST },
+  // Three blocks share two places for weights.
+  { rows: 61, headDim: 64, tiling: { ...SMALLEST, blocks: 3, tileColumns: 32, stages: 2 } },
 ];
 
 /** Compiling the emulation takes a software adapter seconds for each kernel. */
@@ -169,6 +177,14 @@ async function checkForward(t: Deno.TestContext, bench: Bench, cases: readonly C
   timer.destroy();
   gpu.destroy();
 }
+
+Deno.test("the emulation refuses a matrix whose name a number has too", () => {
+  const { code } = planDenseAttention(DEVICE, { ...SHAPE, headDim: 64 }).pipeline;
+  emulateMatrices(code, 8);
+  // The counter of the loop.
+  const clash = code.replaceAll(/\bv0\b/g, "k0");
+  assert.throws(() => emulateMatrices(clash, 8), /k0 is the name of a matrix and of a number/);
+});
 
 Deno.test("squared norms on matrix units match the attention of each residue class", async () => {
   const gpu = await matrixGpu();
@@ -281,6 +297,21 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
     }
   }
   gpu.destroy();
+});
+
+Deno.test("a tiling keeps no more rows in registers than fit", () => {
+  const { capabilities } = DESK;
+  const forward = (numbers: string, headDim: number) => {
+    const [subgroups, tileColumns, stages, blocks] = numbers.split("/").map(Number);
+    const tiling = { subgroups, tileColumns, stages, blocks } as MatrixTiling;
+    return matrixFits(capabilities, { pass: "forward", tiling, headDim });
+  };
+  for (const numbers of ["8/32/2/3", "8/32/2/4", "4/32/2/4", "12/32/1/2", "16/32/1/2"]) {
+    assert.deepEqual([64, 128].map((d) => forward(numbers, d)), [true, false], numbers);
+  }
+  // Twelve subgroups have two thirds of the registers each.
+  assert.deepEqual([64, 128].map((d) => forward("12/16/1/3", d)), [false, false]);
+  assert.deepEqual([64, 128].map((d) => forward("12/16/1/1", d)), [true, true]);
 });
 
 Deno.test("without a tuning file, shapes get the tilings that were fastest on an H100", () => {

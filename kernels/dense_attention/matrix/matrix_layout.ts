@@ -27,7 +27,12 @@ export function matrixTileRows({ subgroups, blocks }: MatrixTiling): number {
 export function matrixWorkgroupBytes(tiling: MatrixTiling, headDim: number): number {
   const { subgroups, tileColumns, stages } = tiling;
   const staged = 2 * stages * tileColumns * stageStride(headDim);
-  return (staged + subgroups * SCRATCH) * 16 + 4;
+  return (staged + subgroups * SCRATCH) * 16 + 8;
+}
+
+/** 16-byte vectors of a subgroup's scratch in the pass over queries: weights of all blocks, or scores. */
+export function queryScratch(blocks: number): number {
+  return Math.ceil(blocks / 2) * SCRATCH;
 }
 
 /** Bytes of workgroup memory of a backward pass. */
@@ -39,7 +44,7 @@ export function matrixBackwardBytes(
   const { subgroups, tileColumns, blocks } = tiling;
   const stage = tileColumns * stageStride(headDim);
   return pass === "query"
-    ? (stage + subgroups * SCRATCH) * 16
+    ? (stage + subgroups * queryScratch(blocks)) * 16
     : (2 * stage + subgroups * blocks * SCRATCH) * 16 + 8 * tileColumns + 24;
 }
 
