@@ -7,7 +7,7 @@ import { DESK } from "../gpu/_desk_device.ts";
 import { createDenseAttention, planDenseAttention } from "./dense_attention.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createRingAttention, planRingAttention } from "./ring/ring_attention.ts";
-import { MATRIX_BACKWARD_TILINGS, MATRIX_TILINGS, tilingName } from "./tilings.ts";
+import { MATRIX_BACKWARD_TILINGS, tilingName } from "./tilings.ts";
 import { buffersOf, type CatalogEntry, DTYPES } from "../gpu/_catalog_entry.ts";
 import { HEAD_DIMS } from "./types.ts";
 import { compileDense } from "./dense_layer.ts";
@@ -151,7 +151,8 @@ function denseNaiveEntries(): CatalogEntry[] {
 function denseMatrix(): CatalogEntry[] {
   return MATRIX_HEAD_DIMS.flatMap((headDim) => {
     const shape = { heads: 2, rows: ROWS, headDim, dtype: "f16" } as const;
-    const forward = MATRIX_TILINGS.flatMap((matrixTiling): CatalogEntry[] => [
+    const space = tilingSpace(MATRIX_UNITS, { kernel: "matrix", pass: "forward", headDim });
+    const forward = space.flatMap((matrixTiling): CatalogEntry[] => [
       {
         name: `dense forward matrix ${tilingName(matrixTiling)} d=${headDim}`,
         capabilities: MATRIX_UNITS,

@@ -46,6 +46,11 @@ export interface MatrixTiling {
   readonly stages: 1 | 2;
   /** Blocks of 16 rows that a subgroup owns; 3 and 4 fit the registers at d = 64 only. */
   readonly blocks: 1 | 2 | 3 | 4;
+  /**
+   * Forward, in a ring without a walk: rows of a step of the loop, 16 or 32, which overlaps the
+   * products of its second half with the exponentials of its first. Default 16.
+   */
+  readonly step?: 32;
 }
 
 /** Tiling of a backward pass on matrix units. */
@@ -97,6 +102,9 @@ export const PORTABLE_BACKWARD_TILINGS: readonly Tiling[] = [
  * in f32: f16 scores would also be accumulated in f16, and overflow where this kernel is exact.
  */
 export const MATRIX_TILINGS: readonly MatrixTiling[] = [
+  // At d = 64 only, where Q and O take half of the registers.
+  { subgroups: 12, tileColumns: 32, stages: 2, blocks: 2 },
+  { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2, step: 32 },
   { subgroups: 8, tileColumns: 32, stages: 2, blocks: 2 },
   { subgroups: 8, tileColumns: 64, stages: 1, blocks: 2 },
   { subgroups: 4, tileColumns: 32, stages: 1, blocks: 2 },
@@ -142,7 +150,7 @@ export function sameTiling(one: object, other: object): boolean {
  */
 export function tilingName(tiling: object): string {
   if (!("blocks" in tiling)) return Object.values(tiling).join("/");
-  const { subgroups, tileColumns, stages, blocks, columns } = tiling as MatrixBackwardTiling;
+  const { subgroups, tileColumns, stages, blocks, step, columns } = tiling as MatrixBackwardTiling;
   const numbers = [subgroups, tileColumns, stages, blocks].join("/");
-  return numbers + (columns ? ` columns ${columns}` : "");
+  return numbers + (step ? ` step ${step}` : "") + (columns ? ` columns ${columns}` : "");
 }

@@ -9,7 +9,7 @@ import {
   planDenseBackward,
 } from "../dense_attention/dense_attention_backward.ts";
 import { MATRIX_UNITS } from "../dense_attention/matrix/_matrix_gpu.ts";
-import { MATRIX_HEAD_DIMS } from "../dense_attention/matrix/dense_matrix.ts";
+import { MATRIX_HEAD_DIMS, takesWalks } from "../dense_attention/matrix/dense_matrix.ts";
 import type { TileWalk } from "../dense_attention/tile_walk.ts";
 import {
   MATRIX_BACKWARD_TILINGS,
@@ -94,7 +94,7 @@ function portable(walk: TileWalk): CatalogEntry[] {
 function matrix(walk: TileWalk): CatalogEntry[] {
   return MATRIX_HEAD_DIMS.flatMap((headDim) => {
     const shape = { heads: 2, rows: ROWS, headDim, dtype: "f16", walk } as const;
-    const forward = MATRIX_TILINGS.map((matrixTiling): CatalogEntry => ({
+    const forward = MATRIX_TILINGS.filter(takesWalks).map((matrixTiling): CatalogEntry => ({
       name: `${walk.kind} forward matrix ${tilingName(matrixTiling)} d=${headDim}`,
       capabilities: MATRIX_UNITS,
       run: async (gpu) => {

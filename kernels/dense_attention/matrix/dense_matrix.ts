@@ -77,35 +77,37 @@ export function whyNotOnMatrixUnits(
   return undefined;
 }
 
-/**
- * Elements of a row, summed over the blocks of a subgroup, whose matrices fit its registers: with the
- * weights of all blocks and what is in flight, on devices with 255 registers of a lane.
- */
-const OWN_ELEMENTS = { forward: 256, query: 256, "key-value": 128 } as const;
+/** Registers of a multiprocessor, for each of the 32 lanes of a subgroup; a lane has at most 255. */
+const ALL_REGISTERS = 2048;
 
-/** Subgroups that have so many registers each; more share them. */
+/** Subgroups that can use all of them. */
 const WIDE_SUBGROUPS = 8;
 
-/** Whether the registers hold what a tiling keeps in them. */
-function fitsRegisters(
-  pass: MatrixPassTiling["pass"],
-  { subgroups, blocks }: MatrixTiling,
-  headDim: number,
-): boolean {
-  const share = Math.min(1, WIDE_SUBGROUPS / subgroups);
-  return blocks * headDim <= OWN_ELEMENTS[pass] * share;
+/** Registers of a lane for places, statistics, rows in flight and operands from workgroup memory. */
+const OTHER_REGISTERS = 40;
+
+/** Whether the registers of NVIDIA's devices hold what a tiling keeps in them; else it spills. */
+function fitsRegisters({ pass, tiling }: MatrixPassTiling, headDim: number): boolean {
+  const { subgroups, blocks, tileColumns, step = 16 } = tiling;
+  const own = pass === "forward"
+    ? blocks * (0.75 * headDim + step / 2) // Q and O, and the scores of a step
+    : pass === "query"
+    ? blocks * (0.5 * headDim + tileColumns / 4) // dQ, and dS of a tile
+    : blocks * 1.5 * headDim + 16; // K, V, dK and dV, and the scores of a block
+  return own + OTHER_REGISTERS <= ALL_REGISTERS / Math.max(WIDE_SUBGROUPS, subgroups);
 }
 
 /** Whether a device has the matrices, the workgroup memory and the threads for a tiling of a pass. */
 export function matrixFits(
   { maxWorkgroupBytes, maxInvocations, subgroupMatrix }: Capabilities,
-  { pass, headDim, tiling }: MatrixPassTiling & { readonly headDim: number },
+  { headDim, ...own }: MatrixPassTiling & { readonly headDim: number },
 ): boolean {
+  const { pass, tiling } = own;
   if (
     "columns" in tiling && tiling.columns === 8 &&
     !subgroupMatrix.some((config) => isConfig(config, 8))
   ) return false;
-  if (!fitsRegisters(pass, tiling, headDim)) return false;
+  if (!fitsRegisters(own, headDim)) return false;
   const bytes = pass === "forward"
     ? matrixWorkgroupBytes(tiling, headDim)
     : matrixBackwardBytes(pass, tiling, headDim);
@@ -127,6 +129,11 @@ interface MatrixShape {
   readonly headDim: number;
 }
 
+/** Whether a tiling was measured with walks, and its kernel takes them. */
+export function takesWalks({ subgroups, step }: MatrixTiling): boolean {
+  return subgroups <= WIDE_SUBGROUPS && step === undefined;
+}
+
 /** Filters the tilings of a pass that fit a device, in order. */
 export type Suited = <T extends MatrixTiling>(
   pass: "forward" | MatrixBackwardPass,
@@ -140,8 +147,14 @@ const FEW_QUERIES = 8 * 6144;
 const FEWEST_QUERIES = 8 * 3072;
 
 /**
+ * From this many queries on, an H200 has enough workgroups of more than eight subgroups: with fewer, too
+ * many of its multiprocessors are idle at the end.
+ */
+const MANY_QUERIES = 8 * 24576;
+
+/**
  * Chooses the tiling for a batch of sequences. Few queries need more and smaller workgroups; with
- * many, each staged key should be reused more. Measured on an H100: `TUNING.md`.
+ * many, each staged key should be reused more. Measured on an H100 and an H200: `TUNING.md`.
  *
  * @param suited filters the tilings. Default: all are allowed.
  * @throws {RangeError} when none fits the device.
@@ -168,7 +181,7 @@ export function chooseMatrixTiling(
     ? found.find(({ subgroups, blocks }) => subgroups === 4 && blocks === 1)
     : queries <= FEW_QUERIES
     ? filled.find(({ blocks }) => blocks === 1)
-    : filled[0];
+    : filled.find(({ subgroups }) => subgroups <= WIDE_SUBGROUPS || queries >= MANY_QUERIES);
   return chosen ?? found[0];
 }
 

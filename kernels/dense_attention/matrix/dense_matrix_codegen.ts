@@ -10,7 +10,8 @@
  * applies the exponential to 8 of them and writes the weights back as f16; the subgroup then loads
  * the weights as left matrices for P·V. A matrix has no element access, so this exchange needs the
  * scratch. The blocks use the scratch one after the other. With several blocks, the first half of
- * them runs a few products ahead, and the others' exponentials are computed between those.
+ * them runs a few products ahead, and the others' exponentials are computed between those. A step may
+ * take 32 keys, whose halves overlap likewise.
  *
  * **Optimistic reference.** Softmax works with any reference m, not only the running maximum:
  * weights are 2^(x - m), rounded to f16. m is the row's maximum over the first 16 keys and the 16
@@ -71,6 +72,11 @@ const LEAST_SUM = "0.00006103515625"; // 2^-14
 export function generateDenseMatrix(tiling: MatrixTiling, options: DenseMatrixOptions): string {
   const { headDim, rowStride = 1, result = "rows", group = 1, inputs, walk = "" } = options;
   const { apart = false, near = apart, seesFirst = false, outputType = "f16" } = options;
+  if (tiling.step && (tiling.stages !== 2 || tiling.tileColumns % tiling.step !== 0)) {
+    throw new RangeError(
+      `generate dense attention: steps of ${tiling.step} keys need a ring of whole steps`,
+    );
+  }
   const kernel: ForwardKernel = {
     ...tiling,
     headDim,
@@ -289,6 +295,7 @@ function attempts(kernel: ForwardKernel): string {
     counter: "k0",
     condition: "k0 < end",
     tileColumns,
+    stepRows: kernel.step,
     tensors: [["keys", "keyStage"], ["values", "valueStage"]],
     vectors,
     threads,

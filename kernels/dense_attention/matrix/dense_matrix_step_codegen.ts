@@ -1,5 +1,5 @@
 /**
- * WGSL of one step of the forward kernel on subgroup matrices, the work on 16 staged keys: first
+ * WGSL of one step of the forward kernel on subgroup matrices, the work on 16 or 32 staged keys: first
  * the schedule, then the statements. See `dense_matrix_codegen.ts`.
  *
  * @module
@@ -90,20 +90,37 @@ export function columnRows({ apart }: ForwardKernel): string {
   return apart ? "columnRows" : "params.rows";
 }
 
-/** The work on 16 staged keys, in the order that was fastest: `TUNING.md`. */
-export function scheduleStep(
-  kernel: ForwardKernel,
-  { row, firstRow, prefetch }: StagedRows,
-): string[] {
-  const { blocks, blockNumbers } = kernel;
-  const exchangeScores = (b: number) => [
-    storeResult("scratch0", `s${b}`),
-    readScores("scratch0", `x${b}`),
-  ];
-  const mask = (b: number) =>
+/** A block of rows and 16 keys. */
+interface Part {
+  readonly b: number;
+  /** Suffix of its variables. */
+  readonly id: string;
+  /** WGSL of the first of its keys in the stages and in the sequence. */
+  readonly row: string;
+  readonly firstKey: string;
+}
+
+/** The work on the staged keys of a step, in the order that was fastest: `TUNING.md`. */
+export function scheduleStep(kernel: ForwardKernel, rows: StagedRows): string[] {
+  return kernel.step === 32 ? scheduleHalves(kernel, rows) : scheduleKeys(kernel, rows);
+}
+
+/** All blocks, and 16 keys. */
+function partsOf({ blockNumbers }: ForwardKernel, keys: Omit<Part, "b" | "id">, suffix = "") {
+  return blockNumbers.map((b): Part => ({ ...keys, b, id: `${b}${suffix}` }));
+}
+
+function exchangeScores({ id }: Part): string[] {
+  return [storeResult("scratch0", `s${id}`), readScores("scratch0", `x${id}`)];
+}
+
+function scheduleKeys(kernel: ForwardKernel, { row, firstRow, prefetch }: StagedRows): string[] {
+  const { blocks } = kernel;
+  const parts = partsOf(kernel, { row, firstKey: firstRow });
+  const mask = ({ b, id, firstKey }: Part) =>
     kernel.walk
-      ? maskUnseen({ b, x: `x${b}`, firstKey: "key0", mask: "seen" })
-      : maskScores({ b, x: `x${b}`, firstKey: firstRow });
+      ? maskUnseen({ b, x: `x${id}`, firstKey: "key0", mask: "seen" })
+      : maskScores({ b, x: `x${id}`, firstKey });
   return [
     ...kernel.walk
       ? [
@@ -111,23 +128,72 @@ export function scheduleStep(
         `let seen = walkedMask(path, ${firstRow});`,
       ]
       : [],
-    ...multiplyScores(kernel, row),
-    ...blockNumbers.flatMap(exchangeScores),
+    ...parts.map(beginScores),
+    ...multiplyScores(kernel, parts),
+    ...parts.flatMap(exchangeScores),
     // After the first mask the products are done and their registers are free.
-    mask(0),
+    mask(parts[0]),
     ...prefetch(blocks === 1 ? "x0a.x" : undefined),
-    ...blockNumbers.slice(1).map(mask),
-    ...blocks === 1 ? scheduleOneBlock(kernel, row) : scheduleBlocks(kernel, row),
-    ...blockNumbers.map(addWeights),
+    ...parts.slice(1).map(mask),
+    ...blocks === 1 ? scheduleOneBlock(kernel, parts) : scheduleBlocks(kernel, parts),
+    ...parts.map(addWeights),
   ];
 }
 
-/** Weights and outputs of a single block. */
-function scheduleOneBlock(kernel: ForwardKernel, row: string): string[] {
+/**
+ * Two times 16 keys: the first half's exponentials overlap the second half's products Q·K, and the
+ * second half's exponentials the first half's products P·V.
+ */
+function scheduleHalves(kernel: ForwardKernel, { row, firstRow, prefetch }: StagedRows): string[] {
+  if (kernel.walk) throw new RangeError("generate dense attention: steps of 32 keys have no walk");
+  const first = partsOf(kernel, { row, firstKey: firstRow });
+  const second = partsOf(
+    kernel,
+    { row: `(${row} + 16u)`, firstKey: `(${firstRow} + 16u)` },
+    "n",
+  );
+  const mask = ({ b, id, firstKey }: Part) => maskScores({ b, x: `x${id}`, firstKey });
+  const outputs = (parts: readonly Part[]) =>
+    kernel.depth.map((c) =>
+      flatWgsl`
+    { ${loadValues(kernel, parts[0].row, c)}
+      ${parts.map((part) => multiplyOutput(part, c))}
+    }
+  `
+    );
   return [
-    ...exponentials(0),
-    exchangeWeights(0),
-    ...kernel.depth.flatMap((c) => [loadValues(kernel, row, c), multiplyOutput(0, c)]),
+    ...first.map(beginScores),
+    ...multiplyScores(kernel, first),
+    ...first.flatMap(exchangeScores),
+    ...first.map(mask),
+    ...prefetch(kernel.blocks === 1 ? "x0a.x" : undefined),
+    ...second.map(beginScores),
+    ...interleave(multiplyScores(kernel, second), first.flatMap(exponentials)),
+    ...first.map(exchangeWeights),
+    ...second.flatMap(exchangeScores),
+    ...second.map(mask),
+    ...interleave(outputs(first), second.flatMap(exponentials)),
+    ...second.map(exchangeWeights),
+    ...outputs(second),
+    ...[...first, ...second].map(addWeights),
+  ];
+}
+
+/** Puts an equal share of other statements after each of some products. */
+function interleave(products: readonly string[], others: readonly string[]): string[] {
+  const share = Math.ceil(others.length / products.length);
+  return products.flatMap((product, i) => [
+    product,
+    ...others.slice(i * share, (i + 1) * share),
+  ]);
+}
+
+/** Weights and outputs of a single block. */
+function scheduleOneBlock(kernel: ForwardKernel, [part]: readonly Part[]): string[] {
+  return [
+    ...exponentials(part),
+    exchangeWeights(part),
+    ...kernel.depth.flatMap((c) => [loadValues(kernel, part.row, c), multiplyOutput(part, c)]),
   ];
 }
 
@@ -135,10 +201,11 @@ function scheduleOneBlock(kernel: ForwardKernel, row: string): string[] {
  * Weights and outputs of several blocks: the exponentials of the second half of them overlap the first
  * half's products.
  */
-function scheduleBlocks(kernel: ForwardKernel, row: string): string[] {
-  const { depth, blocks, blockNumbers } = kernel;
-  const first = blockNumbers.slice(0, Math.floor(blocks / 2));
-  const others = blockNumbers.slice(first.length);
+function scheduleBlocks(kernel: ForwardKernel, parts: readonly Part[]): string[] {
+  const { depth, blocks } = kernel;
+  const { row } = parts[0];
+  const first = parts.slice(0, Math.floor(blocks / 2));
+  const others = parts.slice(first.length);
   const ahead = depth.slice(0, BLOCK_AHEAD);
   const waiting = others.flatMap(exponentials);
   const share = Math.ceil(waiting.length / ahead.length);
@@ -147,34 +214,38 @@ function scheduleBlocks(kernel: ForwardKernel, row: string): string[] {
     ...first.map(exchangeWeights),
     ...ahead.flatMap((c, i) => [
       loadValues(kernel, row, c),
-      ...first.map((b) => multiplyOutput(b, c)),
+      ...first.map((part) => multiplyOutput(part, c)),
       ...waiting.slice(i * share, (i + 1) * share),
     ]),
     ...others.map(exchangeWeights),
     ...depth.slice(ahead.length).flatMap((c) => [
       loadValues(kernel, row, c),
-      ...blockNumbers.map((b) => multiplyOutput(b, c)),
+      ...parts.map((part) => multiplyOutput(part, c)),
     ]),
-    ...ahead.flatMap((c) => others.map((b) => multiplyOutput(b, c))),
+    ...ahead.flatMap((c) => others.map((part) => multiplyOutput(part, c))),
   ];
 }
 
-/** Scores `s<b>` of all blocks. */
-function multiplyScores(kernel: ForwardKernel, row: string): string[] {
-  const { blockNumbers, depth } = kernel;
+function beginScores({ id }: Part): string {
+  return `var s${id} = ${RESULT}();`;
+}
+
+/** Scores `s<id>` of all blocks against the same keys. */
+function multiplyScores(kernel: ForwardKernel, parts: readonly Part[]): string[] {
+  const { row } = parts[0];
   const multiply = (c: number) =>
     flatWgsl`
     { let k = ${loadStaged(kernel, { stage: "keyStage", order: "col_major", row, c })};
-      ${blockNumbers.toReversed().map((b) => multiplyAdd(`s${b}`, `q${b}_${c}`, "k"))}
+      ${parts.toReversed().map(({ b, id }) => multiplyAdd(`s${id}`, `q${b}_${c}`, "k"))}
     }
   `;
-  return [...blockNumbers.map((b) => `var s${b} = ${RESULT}();`), ...depth.map(multiply)];
+  return kernel.depth.map(multiply);
 }
 
-/** The 8 weights of a lane from its scores `x<b>a` and `x<b>b`, in place. */
-function exponentials(b: number): string[] {
+/** The 8 weights of a lane from its scores `x<id>a` and `x<id>b`, in place. */
+function exponentials({ b, id }: Part): string[] {
   return ["a.x", "a.y", "a.z", "a.w", "b.x", "b.y", "b.z", "b.w"].map((part) =>
-    `x${b}${part} = exp2(fma(x${b}${part}, scale, -m${b}));`
+    `x${id}${part} = exp2(fma(x${id}${part}, scale, -m${b}));`
   );
 }
 
@@ -183,13 +254,13 @@ export function weightsPlace(b: number): string {
   return `scratch0 + ${b % 2 * 16 * WEIGHT_STRIDE}u`;
 }
 
-/** The left matrix `w<b>` of the weights of block b. */
-function exchangeWeights(b: number): string {
+/** The left matrix `w<id>` of the weights of a block. */
+function exchangeWeights({ b, id }: Part): string {
   const place = weightsPlace(b);
   return flatWgsl`
-    ${packWeights(`x${b}`)}
-    scratch[${place} + weight0] = x${b}w;
-    ${loadWeights(`w${b}`, place)}
+    ${packWeights(`x${id}`)}
+    scratch[${place} + weight0] = x${id}w;
+    ${loadWeights(`w${id}`, place)}
   `;
 }
 
@@ -198,13 +269,13 @@ function loadValues(kernel: ForwardKernel, row: string, c: number): string {
   return `let v${c} = ${loadStaged(kernel, { stage: "valueStage", order: "row_major", row, c })};`;
 }
 
-function multiplyOutput(b: number, c: number): string {
-  return multiplyAdd(`o${b}_${c}`, `w${b}`, `v${c}`);
+function multiplyOutput({ b, id }: Part, c: number): string {
+  return multiplyAdd(`o${b}_${c}`, `w${id}`, `v${c}`);
 }
 
-/** Adds a lane's weights to its part of the sum of block b. */
-function addWeights(b: number): string {
-  return `{ let sum = x${b}a + x${b}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`;
+/** Adds a lane's weights to its part of the sum of a block. */
+function addWeights({ b, id }: Part): string {
+  return `{ let sum = x${id}a + x${id}b; l${b} += (sum.x + sum.y) + (sum.z + sum.w); }`;
 }
 
 /** Loads the c-th right matrix of 16 staged rows. */

@@ -17,12 +17,8 @@ import {
   matrixFits,
   whyNoMatrixUnits,
 } from "./dense_matrix.ts";
-import {
-  MATRIX_BACKWARD_TILINGS,
-  MATRIX_TILINGS,
-  type MatrixTiling,
-  tilingName,
-} from "../tilings.ts";
+import { MATRIX_BACKWARD_TILINGS, type MatrixTiling, tilingName } from "../tilings.ts";
+import { tilingSpace } from "../tuning.ts";
 import { generateMatrixKeyValue } from "./dense_matrix_key_value_codegen.ts";
 import { generateTwoBlockKeyValue } from "./dense_matrix_two_blocks_codegen.ts";
 import { generateMatrixQuery } from "./dense_matrix_query_codegen.ts";
@@ -78,12 +74,24 @@ interface Case {
   readonly shared?: boolean;
 }
 
+/** The declared tilings at a head dimension. */
+function tilingsOf(headDim: number): readonly MatrixTiling[] {
+  return tilingSpace(MATRIX_UNITS, { kernel: "matrix", pass: "forward", headDim });
+}
+
 const CASES: readonly Case[] = [
   ...[16, 17, 100, 257, 1001].flatMap((rows) =>
     [64, 128].map((headDim) => ({ rows, headDim, startsOver: false }))
   ),
-  ...MATRIX_TILINGS.map((tiling) => ({ rows: 777, headDim: 128, tiling, startsOver: false })),
-  { rows: 777, headDim: 128, tiling: MATRIX_TILINGS[0], shared: true },
+  ...[64, 128].flatMap((headDim) =>
+    tilingsOf(headDim).map((tiling) => ({ rows: 777, headDim, tiling, startsOver: false }))
+  ),
+  ...[64, 128].map((headDim) => ({
+    rows: 777,
+    headDim,
+    tiling: tilingsOf(headDim)[0],
+    shared: true,
+  })),
   { rows: 1001, headDim: 128, size: 8 },
   { rows: 1001, headDim: 64, size: 64, startsOver: true },
   { rows: 40_000, headDim: 64, equal: true, startsOver: false },
@@ -101,6 +109,11 @@ const EMULATED: readonly Case[] = [
   ]),
   { rows: 150, headDim: 64, tiling: { ...SMALLEST, tileColumns: 48 } },
   { rows: 90, headDim: 64, size: 64, startsOver: true, tiling: SMALLEST },
+  {
+    rows: 61,
+    headDim: 64,
+    tiling: { ...SMALLEST, blocks: 2, tileColumns: 32, stages: 2, step: 32 },
+  },
   // Three blocks share two places for weights.
   { rows: 61, headDim: 64, tiling: { ...SMALLEST, blocks: 3, tileColumns: 32, stages: 2 } },
 ];
@@ -263,7 +276,7 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
   const gpu = await shaderValidator(t);
   if (!gpu) return;
   for (const headDim of [64, 128]) {
-    for (const matrixTiling of MATRIX_TILINGS) {
+    for (const matrixTiling of tilingsOf(headDim)) {
       for (const result of ["rows", "squared-norms"] as const) {
         const rowStride = result === "rows" ? 1 : 4;
         const { pipeline } = planVariant(DEVICE, { ...SHAPE, headDim, matrixTiling }, {
@@ -301,14 +314,19 @@ Deno.test("every tiling of matrix units compiles in Dawn's front end, for every 
 
 Deno.test("a tiling keeps no more rows in registers than fit", () => {
   const { capabilities } = DESK;
-  const forward = (numbers: string, headDim: number) => {
+  const forward = (numbers: string, headDim: number, step?: 32) => {
     const [subgroups, tileColumns, stages, blocks] = numbers.split("/").map(Number);
-    const tiling = { subgroups, tileColumns, stages, blocks } as MatrixTiling;
+    const tiling = { subgroups, tileColumns, stages, blocks, step } as MatrixTiling;
     return matrixFits(capabilities, { pass: "forward", tiling, headDim });
   };
-  for (const numbers of ["8/32/2/3", "8/32/2/4", "4/32/2/4", "12/32/1/2", "16/32/1/2"]) {
+  for (const numbers of ["8/32/2/3", "4/32/2/3", "12/32/2/2"]) {
     assert.deepEqual([64, 128].map((d) => forward(numbers, d)), [true, false], numbers);
   }
+  // A step of 32 keys has twice the scores.
+  assert.deepEqual([64, 128].map((d) => forward("8/32/2/2", d)), [true, true]);
+  assert.deepEqual([64, 128].map((d) => forward("8/32/2/2", d, 32)), [true, false]);
+  // These spill.
+  assert.deepEqual(["8/32/2/4", "16/32/2/2"].map((one) => forward(one, 64)), [false, false]);
   // Twelve subgroups have two thirds of the registers each.
   assert.deepEqual([64, 128].map((d) => forward("12/16/1/3", d)), [false, false]);
   assert.deepEqual([64, 128].map((d) => forward("12/16/1/1", d)), [true, true]);

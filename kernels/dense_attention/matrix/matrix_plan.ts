@@ -22,7 +22,7 @@ import {
 } from "../tile_walk.ts";
 import { tunedTiling } from "../tuning.ts";
 import type { DenseAttentionOptions, DenseAttentionPlan, DenseVariant } from "../types.ts";
-import { chooseMatrixTiling } from "./dense_matrix.ts";
+import { chooseMatrixTiling, takesWalks } from "./dense_matrix.ts";
 import { generateDenseMatrix } from "./dense_matrix_codegen.ts";
 import { matrixTileRows, matrixWorkgroupBytes } from "./matrix_layout.ts";
 import { type InputAccess, ringAccess } from "./row_staging_codegen.ts";
@@ -65,7 +65,7 @@ export function planMatrix(
         capabilities,
         key,
         (_, tilings) =>
-          suitedTilings(walk, tilings.filter(walksWell), {
+          suitedTilings(walk, tilings.filter(takesWalks).filter(walksWell), {
             tileOf,
             rows,
             most: MOST_FORWARD_PAIRS,

@@ -6,7 +6,7 @@
 import { flatWgsl, range } from "../../gpu/wgsl.ts";
 import type { MatrixTiling } from "../tilings.ts";
 
-/** The 16 staged rows of one step. */
+/** The staged rows of one step. */
 export interface StagedRows {
   /** WGSL of their first row in the stages. */
   readonly row: string;
@@ -15,8 +15,8 @@ export interface StagedRows {
   /** Index of the step in its tile, if steps are unrolled. */
   readonly at: number;
   /**
-   * Statements that stage the 16 rows fetched one step before and fetch the next 16, placed once
-   * per step; empty without a ring.
+   * Statements that stage the rows fetched one step before and fetch the next, placed once per step;
+   * empty without a ring.
    *
    * @param known WGSL of an f32 that is computed just before: the fetch is made to depend on it, so
    * that no compiler moves it up to where registers are short. Default: no dependence.
@@ -45,8 +45,10 @@ export interface RowStream {
    * positions of a walk; the other rows of a tile follow it. Default: positions are rows.
    */
   readonly place?: (position: string) => string;
-  /** The work on 16 rows. */
+  /** The work of a step: on 16 rows. */
   readonly step: (rows: StagedRows) => string;
+  /** Rows of a step, in a ring; divides `tileColumns`. Default 16. */
+  readonly stepRows?: number;
 }
 
 /** A 16-byte vector that a thread fetches from a tensor and stores to its stage. */
@@ -132,8 +134,8 @@ export function streamTiles(
 
 /**
  * The loop over rows that are staged in a ring of two tiles. While one tile is in use, the next is
- * filled, 16 rows per step; these were fetched one step before and held in registers: 8 of them
- * with 256 threads and two tensors of d = 128. So no thread waits for device memory.
+ * filled, the rows of a step at a time; these were fetched one step before and held in registers: 8 of
+ * them with 256 threads and two tensors of d = 128. So no thread waits for device memory.
  *
  * NVIDIA's compiler must not undo that. It moves loads through a read-only binding down to the
  * store of their value, where all threads wait again; the tensors are therefore bound read-write
@@ -141,9 +143,9 @@ export function streamTiles(
  * decides whether registers suffice: `TUNING.md` has the measurements.
  */
 export function streamRing(stream: RowStream): string {
-  const { counter, tileColumns, condition, step, place } = stream;
+  const { counter, tileColumns, condition, step, place, stepRows = 16 } = stream;
   const ring = 2 * tileColumns;
-  const parts = stagedVectors(stream, 16);
+  const parts = stagedVectors(stream, stepRows);
   const fetch = (declare: "let " | "var " | "", ahead: number, plus?: string) => {
     const position = `${counter} + ${ahead}u`;
     const from = place ? "aheadRow" : position;
@@ -153,11 +155,11 @@ export function streamRing(stream: RowStream): string {
     ];
   };
   const put = (ahead: number) => parts.map(({ put }) => put(`(${counter} + ${ahead}u) % ${ring}u`));
-  const fillFirstTile = range(tileColumns / 16).map((i) =>
+  const fillFirstTile = range(tileColumns / stepRows).map((i) =>
     flatWgsl`
       {
-        ${fetch("let ", 16 * i)}
-        ${put(16 * i)}
+        ${fetch("let ", stepRows * i)}
+        ${put(stepRows * i)}
       }
     `
   );
@@ -165,14 +167,16 @@ export function streamRing(stream: RowStream): string {
   const prefetch = (known?: string) => {
     // Always + 0: no arithmetic gives the NaN whose bits are all ones.
     const plus = known && ` + select(0u, 1u, bitcast<u32>(${known}) == 0xffffffffu)`;
-    return [...put(tileColumns), ...fetch("", tileColumns + 16, plus)];
+    return [...put(tileColumns), ...fetch("", tileColumns + stepRows, plus)];
   };
   return flatWgsl`
     ${fillFirstTile}
     ${fetch("var ", tileColumns)}
-    for (; ${condition}; ${counter} += 16u) {
-      ${tileColumns === 16 ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`}
-      let staged = ${counter} % ${ring}u; // where these 16 rows are in the ring
+    for (; ${condition}; ${counter} += ${stepRows}u) {
+      ${
+    tileColumns === stepRows ? barrier : `if (${counter} % ${tileColumns}u == 0u) { ${barrier} }`
+  }
+      let staged = ${counter} % ${ring}u; // where these ${stepRows} rows are in the ring
       ${step({ row: "staged", firstRow: counter, at: 0, prefetch })}
     }
   `;
