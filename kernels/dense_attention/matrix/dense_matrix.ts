@@ -152,6 +152,15 @@ const FEWEST_QUERIES = 8 * 3072;
  */
 const MANY_QUERIES = 8 * 24576;
 
+/** From this many queries on steps of 32 keys were measured. */
+const STEP_QUERIES = 8 * 12288;
+
+/** Least queries of a tiling among those for many. */
+function leastQueries({ subgroups, step }: MatrixTiling): number {
+  if (subgroups > WIDE_SUBGROUPS) return MANY_QUERIES;
+  return step ? STEP_QUERIES : 0;
+}
+
 /**
  * Chooses the tiling for a batch of sequences. Few queries need more and smaller workgroups; with
  * many, each staged key should be reused more. Measured on an H100 and an H200: `TUNING.md`.
@@ -181,7 +190,7 @@ export function chooseMatrixTiling(
     ? found.find(({ subgroups, blocks }) => subgroups === 4 && blocks === 1)
     : queries <= FEW_QUERIES
     ? filled.find(({ blocks }) => blocks === 1)
-    : filled.find(({ subgroups }) => subgroups <= WIDE_SUBGROUPS || queries >= MANY_QUERIES);
+    : filled.find((tiling) => queries >= leastQueries(tiling));
   return chosen ?? found[0];
 }
 
