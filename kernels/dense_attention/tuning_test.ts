@@ -121,6 +121,7 @@ Deno.test("backward passes are chosen by the number of queries too, tuned or not
   const narrow = (heads: number, gpu: typeof WITH_UNITS = WITH_UNITS) =>
     planDenseBackward(gpu, { ...SHAPE, kernel: "matrix", heads, rows: 2048 }).variant;
   assert.equal(narrow(8), "matrix units 4/64/1/2 and 4/64/1/1");
+  assert.equal(narrow(16), "matrix units 4/64/1/2 and 8/64/1/1");
   assert.equal(narrow(32), "matrix units 4/64/1/2 and 8/64/1/2");
   const [, , wide, last] = MATRIX_BACKWARD_TILINGS.query;
   const of = (tiling: object, heads: number) =>

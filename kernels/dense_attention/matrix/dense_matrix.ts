@@ -242,7 +242,10 @@ export function whyNoMatrixBackward(
     : `no tiling fits ${showBytes(capabilities.maxWorkgroupBytes)} of workgroup memory`;
 }
 
-/** The first tiling that fits; for few queries or short sequences, the first with fewer subgroups. */
+/**
+ * The first tiling that fits; for few queries or short sequences, the first with fewer subgroups. A
+ * workgroup of 256 keys leaves a device idle where there are not many.
+ */
 function firstFit(
   capabilities: Capabilities,
   pass: MatrixBackwardPass,
@@ -256,13 +259,15 @@ function firstFit(
   const filled = found.filter((tiling) => matrixTileRows(tiling) <= rows);
   const chosen = filled.length === 0 || heads * rows <= FEWEST_QUERIES
     ? found.find(({ subgroups }) => subgroups === 4)
-    : filled[0];
+    : filled.find(({ blocks }) =>
+      pass !== "key-value" || blocks === 1 || heads * rows > FEW_QUERIES
+    );
   return chosen ?? found[0];
 }
 
 /**
- * Chooses the tilings of the backward passes for a batch of sequences. Measured on an H100:
- * `TUNING.md`.
+ * Chooses the tilings of the backward passes for a batch of sequences. Measured on an H100 and an
+ * H200: `TUNING.md`.
  *
  * @param suited filters the tilings. Default: all are allowed.
  * @throws {RangeError} when none fits the device.
