@@ -45,18 +45,24 @@ interface Right {
   readonly stride: string;
 }
 
-const MATRIX = /\b(?:let|var) (\w+)(?:: subgroup_matrix_| = subgroup(?:MatrixLoad|_matrix_))/g;
-const DECLARED = /\b(?:let|var) (\w+)(?: *:[^=;]*)?(?:;| = ([^;]*);)/g;
+const SCOPE_OR_NAME = /[{}]|\b(?:let|var) (\w+)((?: *:[^=;]*)?(?:;| = [^;]*;))/g;
 
 /**
- * Refuses a shader in which a name is a matrix here and a number there: the emulation has no matrices
- * that could hide a number.
+ * Refuses a shader in which a matrix hides a number of the same name, or a number a matrix: the emulation
+ * knows them by their names.
  */
 function requireOwnNames(code: string): void {
-  const matrices = new Set([...code.matchAll(MATRIX)].map(([, name]) => name));
-  for (const [text, name, value = ""] of code.matchAll(DECLARED)) {
-    if (!matrices.has(name) || /subgroup(?:Matrix|_matrix_)/.test(text + value)) continue;
-    throw new Error(`emulate matrices: ${name} is the name of a matrix and of a number`);
+  const scopes: Map<string, boolean>[] = [new Map()];
+  for (const [text, name, value] of code.matchAll(SCOPE_OR_NAME)) {
+    if (text === "{") scopes.push(new Map());
+    else if (text === "}") scopes.pop();
+    else {
+      const isMatrix = /subgroup(?:Matrix|_matrix_)/.test(value);
+      if (scopes.some((scope) => (scope.get(name) ?? isMatrix) !== isMatrix)) {
+        throw new Error(`emulate matrices: ${name} is the name of a matrix and of a number`);
+      }
+      scopes[scopes.length - 1].set(name, isMatrix);
+    }
   }
 }
 
