@@ -14,6 +14,7 @@ import type { Owned } from "../../gpu/owned.ts";
 import type { Pipeline, PipelineSource } from "../../gpu/pipeline.ts";
 import { createParams } from "../../gpu/uniform.ts";
 import { wgsl } from "../../gpu/wgsl.ts";
+import { foldGroups } from "../gathered_queries/packing.ts";
 
 const PARAMS = {
   rows: "u32",
@@ -22,6 +23,7 @@ const PARAMS = {
   partQueries: "u32",
   heads: "u32",
   scale: "f32",
+  gridWidth: "u32",
 } as const;
 
 const THREADS = 64;
@@ -91,9 +93,10 @@ export function bindSumApart(
     readonly own: Owned["own"];
   },
 ): Dispatch {
-  const uniform = own(createParams(gpu, PARAMS, values));
+  const [x, y] = foldGroups(Math.ceil(values.rows * headDim / 8 / THREADS));
+  const uniform = own(createParams(gpu, PARAMS, { ...values, gridWidth: x }));
   return bindDispatch(gpu, pipeline, {
     slices: [...slices, slice(uniform), ...walk],
-    workgroups: [Math.ceil(values.rows * headDim / 8 / THREADS), values.heads, 2],
+    workgroups: [x, y, 2 * values.heads],
   });
 }

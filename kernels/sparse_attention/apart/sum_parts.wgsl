@@ -11,6 +11,7 @@ struct Params {
   partQueries: u32, // queries of a part
   heads: u32,       // of this dispatch
   scale: f32,       // of dK
+  gridWidth: u32,   // workgroups in x
 }
 
 @group(0) @binding(0) var<storage, read> partials: array<vec4f>; // [keys and values, slots, heads, partialRows, d]
@@ -19,11 +20,12 @@ struct Params {
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  let column = id.x % ROW_VECTORS;
-  let row = id.x / ROW_VECTORS;
-  let head = id.y;
-  let which = id.z; // 0: keys, 1: values
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let index = (group.y * params.gridWidth + group.x) * 64u + local;
+  let column = index % ROW_VECTORS;
+  let row = index / ROW_VECTORS;
+  let head = group.z % params.heads;
+  let which = group.z / params.heads; // 0: keys, 1: values
   if (row >= params.rows) { return; }
   let path = openWalk(head, row / OWN_ROWS * OWN_ROWS, 0u, 0xffffffffu);
   if (path.rows == 0u) { return; }
