@@ -276,10 +276,18 @@ export function slicesOf(
 async function main(): Promise<number> {
   const { values, positionals: [out] } = parseArgs({
     allowPositionals: true,
+    // Unknown options end in the line on usage, too.
+    strict: false,
     options: { seconds: { type: "string" }, tokens: { type: "string" } },
   });
+  const unknown = Object.entries(values).some(([name, value]) =>
+    !["seconds", "tokens"].includes(name) || typeof value !== "string"
+  );
   const [seconds, tokens] = [Number(values.seconds ?? 90), Number(values.tokens ?? 98304)];
-  if (!out || !(seconds > 0) || !(Number.isInteger(tokens) && tokens > 0 && tokens % 128 === 0)) {
+  if (
+    unknown || !out || !(seconds > 0) ||
+    !(Number.isInteger(tokens) && tokens > 0 && tokens % 128 === 0)
+  ) {
     console.error(
       "usage: measure_products.ts OUT.json [--seconds S] [--tokens N, a multiple of 128]",
     );
