@@ -78,12 +78,8 @@ function manyOf(
   return { ...result, cases, ratios };
 }
 
-/** The everyday kinds: every quadratic growth found so far shows in one of them. */
-const EVERYDAY = ["selection quality"];
-
 for (const [name, make] of Object.entries(SHAPES)) {
   const title = `renderReport: its time grows with the number of ${name}, not with the square`;
-  const named = EVERYDAY.includes(name) ? { name: title } : slow(title);
   const fn = () => {
     const seconds = (result: Result) => {
       const started = performance.now();
@@ -104,5 +100,5 @@ for (const [name, make] of Object.entries(SHAPES)) {
     }
     assert.ok(ratio <= 15, `six times the cases take ${ratio.toFixed(1)} times as long`);
   };
-  Deno.test({ ...named, fn });
+  Deno.test({ ...slow(title), fn });
 }

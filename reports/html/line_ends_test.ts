@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { fileURLToPath } from "node:url";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -37,33 +38,36 @@ async function describe(root: string): Promise<{ hash: string; page: string }> {
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-Deno.test("a clone with other line ends has the same hashes and writes the same pages", async () => {
-  const clone = await Deno.makeTempDir();
-  try {
-    for (
-      const folder of [
-        "kernels/",
-        "suites/",
-        "reports/",
-        "fixtures/paper/",
-        "fixtures/profiles/",
-        "fixtures/anchors/",
-      ]
-    ) {
-      await copy(new URL(folder, ROOT), `${clone}/${folder}`);
+Deno.test({
+  ...slow("a clone with other line ends has the same hashes and writes the same pages"),
+  fn: async () => {
+    const clone = await Deno.makeTempDir();
+    try {
+      for (
+        const folder of [
+          "kernels/",
+          "suites/",
+          "reports/",
+          "fixtures/paper/",
+          "fixtures/profiles/",
+          "fixtures/anchors/",
+        ]
+      ) {
+        await copy(new URL(folder, ROOT), `${clone}/${folder}`);
+      }
+      for (const name of ["deno.json", "deno.lock"]) {
+        const text = await Deno.readTextFile(new URL(name, ROOT));
+        await Deno.writeTextFile(`${clone}/${name}`, text.replaceAll("\n", "\r\n"));
+      }
+      const [here, there] = await Promise.all([
+        describe(fileURLToPath(ROOT).replace(/\/$/, "")),
+        describe(clone),
+      ]);
+      assert.match(here.hash, /^[0-9a-f]{64}$/);
+      assert.equal(there.hash, here.hash);
+      assert.equal(there.page, here.page);
+    } finally {
+      await Deno.remove(clone, { recursive: true });
     }
-    for (const name of ["deno.json", "deno.lock"]) {
-      const text = await Deno.readTextFile(new URL(name, ROOT));
-      await Deno.writeTextFile(`${clone}/${name}`, text.replaceAll("\n", "\r\n"));
-    }
-    const [here, there] = await Promise.all([
-      describe(fileURLToPath(ROOT).replace(/\/$/, "")),
-      describe(clone),
-    ]);
-    assert.match(here.hash, /^[0-9a-f]{64}$/);
-    assert.equal(there.hash, here.hash);
-    assert.equal(there.page, here.page);
-  } finally {
-    await Deno.remove(clone, { recursive: true });
-  }
+  },
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { hostileResult } from "../../suites/result/_hostile_result.ts";
 import { sampleResult } from "../../suites/result/_sample_result.ts";
 import { sampleRuns } from "./_sample_site.ts";
@@ -34,24 +35,27 @@ Deno.test("preview: nothing in it needs a browser, and text of a result is never
   }
 });
 
-Deno.test("preview: a site has pictures if its address is given, and its pages refer to them", () => {
-  const plan = planSite(sampleRuns(2));
-  const drawn: string[] = [];
-  const preview = (svg: string) => (drawn.push(svg), new Uint8Array([1, 2, 3]));
-  const url = "https://example.org/bench";
-  const files = new Map([...siteFiles(plan, { url, preview })].map((file) => [file.path, file]));
-  const pictures = [...files.keys()].filter((path) => path.endsWith(".png"));
-  assert.equal(pictures.length, plan.runs.length);
-  assert.equal(drawn.length, plan.runs.length);
-  for (const path of pictures) {
-    assert.deepEqual(files.get(path)!.bytes, new Uint8Array([1, 2, 3]));
-    const page = files.get(path.replace(/png$/, "html"))!.text;
-    assert.ok(page.includes(`property="og:image" content="${url}/${path}"`), path);
-  }
-  const shown = /property="og:image" content="https:\/\/example\.org\/bench\/([^"]+)"/
-    .exec(files.get("index.html")!.text)!;
-  assert.ok(files.has(shown[1]));
-  for (const { path, text } of siteFiles(plan)) {
-    assert.ok(!path.endsWith(".png") && !text.includes("og:image"), path);
-  }
+Deno.test({
+  ...slow("preview: a site has pictures if its address is given, and its pages refer to them"),
+  fn: () => {
+    const plan = planSite(sampleRuns(2));
+    const drawn: string[] = [];
+    const preview = (svg: string) => (drawn.push(svg), new Uint8Array([1, 2, 3]));
+    const url = "https://example.org/bench";
+    const files = new Map([...siteFiles(plan, { url, preview })].map((file) => [file.path, file]));
+    const pictures = [...files.keys()].filter((path) => path.endsWith(".png"));
+    assert.equal(pictures.length, plan.runs.length);
+    assert.equal(drawn.length, plan.runs.length);
+    for (const path of pictures) {
+      assert.deepEqual(files.get(path)!.bytes, new Uint8Array([1, 2, 3]));
+      const page = files.get(path.replace(/png$/, "html"))!.text;
+      assert.ok(page.includes(`property="og:image" content="${url}/${path}"`), path);
+    }
+    const shown = /property="og:image" content="https:\/\/example\.org\/bench\/([^"]+)"/
+      .exec(files.get("index.html")!.text)!;
+    assert.ok(files.has(shown[1]));
+    for (const { path, text } of siteFiles(plan)) {
+      assert.ok(!path.endsWith(".png") && !text.includes("og:image"), path);
+    }
+  },
 });

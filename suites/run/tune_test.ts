@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { sameTiling } from "../../kernels/dense_attention/tilings.ts";
 import { shaderValidator, testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { DESK } from "../../kernels/gpu/_desk_device.ts";
@@ -155,47 +156,50 @@ Deno.test("tune refuses bad options before it measures", async () => {
   }
 });
 
-Deno.test("a result records the tilings that it used, and a replay uses them again", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  gpu.destroy();
-  const out = await Deno.makeTempDir();
-  try {
-    const args = "correctness --profile smoke --context 512 --heads 1 --head-dim 32 --seed 3 " +
-      "--implementation dense --direction forward --dtype f32";
-    const { suite } = parseBench(args.split(" "))!;
-    assert.equal(suite.tuning, "auto");
-    const tiling = { kernel: "portable", pass: "forward", headDim: 32, dtype: "f32" } as const;
-    const tuning = {
-      digest: "5".repeat(64),
-      measuredAt: "2026-11-22T00:00:00.000Z",
-      tilings: [
-        { ...tiling, rows: 512, tiling: SMALL },
-        { ...tiling, rows: 65536, tiling: { ...SMALL, tileRows: 4096 } },
-      ],
-    };
-    const result = await runSuite({ ...suite, out, tuning });
-    assert.deepEqual(result.tuning, { ...tuning, tilings: tuning.tilings.slice(0, 1) });
-    assert.equal(result.configuration.tuning, tuning.digest);
-    assert.deepEqual(result.notes.filter((note) => note.startsWith("tuning")), [
-      "tuning: 1 tiling measured on 2026-11-22, digest 555555555555",
-      "tuning: portable forward d=32 f32 N=65536: 4096/32/8/8/16 is not one of the kernel's tilings; " +
-      "it is ignored",
-    ]);
-    const [before] = result.cases;
-    assert.equal(before.status, "ok");
-    assert.equal(before.stages[0].variant, "portable 32/32/8/8/16");
-    const path = `${out}/${RESULT_FILE}`;
-    assert.equal(await replay([path, "--no-install", "--out", `${out}/again`]), 0);
-    const text = await Deno.readTextFile(`${out}/again/${RESULT_FILE}`);
-    const now = resultSchema.parse(JSON.parse(text));
-    assert.equal(now.cases[0].stages[0].variant, before.stages[0].variant);
-    assert.deepEqual(now.cases[0].digest, before.digest);
-    assert.deepEqual(now.tuning, result.tuning);
-    assert.equal(now.hashes.configuration, result.hashes.configuration);
-  } finally {
-    await Deno.remove(out, { recursive: true });
-  }
+Deno.test({
+  ...slow("a result records the tilings that it used, and a replay uses them again"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    gpu.destroy();
+    const out = await Deno.makeTempDir();
+    try {
+      const args = "correctness --profile smoke --context 512 --heads 1 --head-dim 32 --seed 3 " +
+        "--implementation dense --direction forward --dtype f32";
+      const { suite } = parseBench(args.split(" "))!;
+      assert.equal(suite.tuning, "auto");
+      const tiling = { kernel: "portable", pass: "forward", headDim: 32, dtype: "f32" } as const;
+      const tuning = {
+        digest: "5".repeat(64),
+        measuredAt: "2026-11-22T00:00:00.000Z",
+        tilings: [
+          { ...tiling, rows: 512, tiling: SMALL },
+          { ...tiling, rows: 65536, tiling: { ...SMALL, tileRows: 4096 } },
+        ],
+      };
+      const result = await runSuite({ ...suite, out, tuning });
+      assert.deepEqual(result.tuning, { ...tuning, tilings: tuning.tilings.slice(0, 1) });
+      assert.equal(result.configuration.tuning, tuning.digest);
+      assert.deepEqual(result.notes.filter((note) => note.startsWith("tuning")), [
+        "tuning: 1 tiling measured on 2026-11-22, digest 555555555555",
+        "tuning: portable forward d=32 f32 N=65536: 4096/32/8/8/16 is not one of the kernel's tilings; " +
+        "it is ignored",
+      ]);
+      const [before] = result.cases;
+      assert.equal(before.status, "ok");
+      assert.equal(before.stages[0].variant, "portable 32/32/8/8/16");
+      const path = `${out}/${RESULT_FILE}`;
+      assert.equal(await replay([path, "--no-install", "--out", `${out}/again`]), 0);
+      const text = await Deno.readTextFile(`${out}/again/${RESULT_FILE}`);
+      const now = resultSchema.parse(JSON.parse(text));
+      assert.equal(now.cases[0].stages[0].variant, before.stages[0].variant);
+      assert.deepEqual(now.cases[0].digest, before.digest);
+      assert.deepEqual(now.tuning, result.tuning);
+      assert.equal(now.hashes.configuration, result.hashes.configuration);
+    } finally {
+      await Deno.remove(out, { recursive: true });
+    }
+  },
 });
 
 Deno.test("tune that is stopped before its first kernel says that nothing is kept", async (t) => {

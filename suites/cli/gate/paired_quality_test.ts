@@ -71,12 +71,18 @@ Deno.test({
   },
 });
 
-Deno.test("the same seeds give the committed rows of turns", () => {
-  const { studies } = paired.recorded[0];
-  assert.deepEqual(measureRecordedTurns(turns, { studies }), paired.recorded);
-  const [setting] = PAIRED_GRID;
-  const rows = measurePairedSetting(setting, { studies: LAST[0].studies });
-  assert.deepEqual(rows.map((row) => ({ ...setting, ...row })), paired.grid.slice(0, rows.length));
+Deno.test({
+  ...slow("the same seeds give the committed rows of turns"),
+  fn: () => {
+    const { studies } = paired.recorded[0];
+    assert.deepEqual(measureRecordedTurns(turns, { studies }), paired.recorded);
+    const [setting] = PAIRED_GRID;
+    const rows = measurePairedSetting(setting, { studies: LAST[0].studies });
+    assert.deepEqual(
+      rows.map((row) => ({ ...setting, ...row })),
+      paired.grid.slice(0, rows.length),
+    );
+  },
 });
 
 Deno.test("GATE.md states the bounds and the contexts of the committed quality, and its tables", async () => {
