@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { slow } from "../../tools/_cases.ts";
 import { showBytes } from "../../kernels/gpu/bytes.ts";
 import { testGpu } from "../../kernels/gpu/_test_gpu.ts";
 import { CALIBRATION } from "../device/_calibration.ts";
@@ -97,49 +98,52 @@ Deno.test("planCuts: a cut that cannot select is a case with a reason, and the o
   assert.equal(plan!.stages.length, 2);
 });
 
-Deno.test("the suite checks, times and describes every cut", async (t) => {
-  const gpu = await testGpu(t);
-  if (!gpu) return;
-  try {
-    const result = resultSchema.parse(
-      await runCalibrated({
-        profile: "smoke",
-        suites: ["context-parallel"],
-        contexts: [1024],
-        headDims: [32],
-        options: { levels: [2], pooling: [2], k: [512] },
-        scorers: ["norm"],
-        seed: 11,
-        gpu,
-      }, { calibration: CALIBRATION }),
-    );
-    assert.deepEqual(unknownFields(result), []);
-    assert.deepEqual(
-      result.cases.map(({ contextParallel }) => contextParallel?.partition),
-      ["contiguous", "head-tail"],
-    );
-    for (const record of result.cases) {
-      assert.equal(record.status, "ok", record.reason);
-      const { steps, selection, uncoveredRows, unshardedUncoveredRows } = record.contextParallel!;
-      const pairs = steps.flatMap(({ shardPairs }) => shardPairs).reduce((sum, n) => sum + n);
-      assert.equal(pairs, record.gathered! ** 2 / 2 * record.shape.heads);
-      // Tiles never see each other, so the norm scorer selects the same for every cut.
-      assert.equal(selection.jaccard, 1);
-      assert.ok(uncoveredRows >= unshardedUncoveredRows);
-      assert.deepEqual(steps.map(({ bytes }) => bytes > 0), [true, false]);
-      assert.ok(record.statistic!.median > 0 && record.check!.passed);
-      // Buffers created outside the plan: uniforms and the timestamp buffers.
-      const unplanned = record.measuredPeakBytes! - record.peakBytes;
-      assert.ok(unplanned >= 0 && unplanned < 2 ** 16, `${unplanned} bytes beside the plan`);
-      assert.deepEqual(record.check!.parts!.map(({ name }) => name), [
-        "output",
-        "log-sum-exp",
-        "in one piece",
-        "finite",
-        "determinism",
-      ]);
+Deno.test({
+  ...slow("the suite checks, times and describes every cut"),
+  fn: async (t) => {
+    const gpu = await testGpu(t);
+    if (!gpu) return;
+    try {
+      const result = resultSchema.parse(
+        await runCalibrated({
+          profile: "smoke",
+          suites: ["context-parallel"],
+          contexts: [1024],
+          headDims: [32],
+          options: { levels: [2], pooling: [2], k: [512] },
+          scorers: ["norm"],
+          seed: 11,
+          gpu,
+        }, { calibration: CALIBRATION }),
+      );
+      assert.deepEqual(unknownFields(result), []);
+      assert.deepEqual(
+        result.cases.map(({ contextParallel }) => contextParallel?.partition),
+        ["contiguous", "head-tail"],
+      );
+      for (const record of result.cases) {
+        assert.equal(record.status, "ok", record.reason);
+        const { steps, selection, uncoveredRows, unshardedUncoveredRows } = record.contextParallel!;
+        const pairs = steps.flatMap(({ shardPairs }) => shardPairs).reduce((sum, n) => sum + n);
+        assert.equal(pairs, record.gathered! ** 2 / 2 * record.shape.heads);
+        // Tiles never see each other, so the norm scorer selects the same for every cut.
+        assert.equal(selection.jaccard, 1);
+        assert.ok(uncoveredRows >= unshardedUncoveredRows);
+        assert.deepEqual(steps.map(({ bytes }) => bytes > 0), [true, false]);
+        assert.ok(record.statistic!.median > 0 && record.check!.passed);
+        // Buffers created outside the plan: uniforms and the timestamp buffers.
+        const unplanned = record.measuredPeakBytes! - record.peakBytes;
+        assert.ok(unplanned >= 0 && unplanned < 2 ** 16, `${unplanned} bytes beside the plan`);
+        assert.deepEqual(record.check!.parts!.map(({ name }) => name), [
+          "output",
+          "log-sum-exp",
+          "in one piece",
+          "finite",
+          "determinism",
+        ]);
+      }
+    } finally {
+      gpu.destroy();
     }
-  } finally {
-    gpu.destroy();
-  }
+  },
 });

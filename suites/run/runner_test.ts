@@ -143,25 +143,28 @@ Deno.test({
   },
 });
 
-Deno.test("runSuite: settings at one context share the rounds of one baseline", async (t) => {
-  await withFolder(t, async (gpu) => {
-    const options = {
-      ...TINY,
-      suites: ["latency" as const],
-      contexts: [1024],
-      options: { ...TINY.options, levels: [2, 3] },
-    };
-    const result = await run({ ...options, gpu });
-    assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
-    const places = result.cases.filter(({ suite }) => suite === "latency")
-      .map(({ samples }) => samples.map(({ round, place }) => [round, place]));
-    assert.deepEqual(places.map((place) => place.join(" ")).sort(), [
-      "0,0 0,5",
-      "0,1 0,4",
-      "0,2 0,3",
-    ]);
-    assert.equal(result.ratios.length, 2);
-  });
+Deno.test({
+  ...slow("runSuite: settings at one context share the rounds of one baseline"),
+  fn: async (t) => {
+    await withFolder(t, async (gpu) => {
+      const options = {
+        ...TINY,
+        suites: ["latency" as const],
+        contexts: [1024],
+        options: { ...TINY.options, levels: [2, 3] },
+      };
+      const result = await run({ ...options, gpu });
+      assert.equal(exitCodeOf(result), 0, JSON.stringify(result.cases.map((c) => c.reason)));
+      const places = result.cases.filter(({ suite }) => suite === "latency")
+        .map(({ samples }) => samples.map(({ round, place }) => [round, place]));
+      assert.deepEqual(places.map((place) => place.join(" ")).sort(), [
+        "0,0 0,5",
+        "0,1 0,4",
+        "0,2 0,3",
+      ]);
+      assert.equal(result.ratios.length, 2);
+    });
+  },
 });
 
 Deno.test("runSuite: an abort keeps finished cases, and resume completes the run", async (t) => {
