@@ -165,7 +165,7 @@ const EMULATED = chooseCases<
     { kvHeads: 1, partQueries: 64, cut: 256 * 512 },
   ],
   () => false,
-  (_, i) => i === 1 || i === 4,
+  (_, i) => i === 4,
 );
 
 Deno.test({
