@@ -164,22 +164,21 @@ function peerLines(result: Result, options: TerminalOptions): string[] {
     ratio?.interval && timesLayer(record)
   );
   const places = Map.groupBy(rows, ({ peer, record }) => `${peer} ${record.direction}`);
-  const shown = [...places.values()].map((own) =>
-    own.reduce((a, b) =>
+  const shapes = differingShapes(rows.map(({ record }) => record.shape));
+  const shapeOf = new Map(rows.map((row, i) => [row, shapes[i]]));
+  return [...places.values()].map((own) => {
+    const longest = own.reduce((a, b) =>
       (a.record.shape.context - b.record.shape.context || a.record.flops - b.record.flops) > 0
         ? a
         : b
-    )
-  );
-  const shapes = differingShapes(rows.map(({ record }) => record.shape));
-  return shown.map((row) => {
-    const { peer, record, ours, ratio } = row;
-    const { shape, direction, statistic } = record;
-    const where = `${formatContext(shape.context)}${shapes[rows.indexOf(row)]}`;
+    );
+    const { peer, record: { shape, direction, statistic }, ours, ratio } = longest;
     return ranTimes({
-      name: ours!.implementation,
+      name: plainText(ours!.implementation),
       other: plainText(peer),
-      where: `${where}, ${DIRECTION_NAMES[direction]}`,
+      where: `${formatContext(shape.context)}${shapeOf.get(longest)}, ${
+        DIRECTION_NAMES[direction]
+      }`,
       ratio: ratio!.ratio,
       ends: ratio!.interval!,
       count: Math.min(statistic?.count ?? 0, ours!.statistic?.count ?? 0),

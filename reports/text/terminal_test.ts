@@ -116,6 +116,13 @@ Deno.test("closingLines: one finding for each direction, at its longest context"
     /^dense ran [\d.]+ \([^)]*n = 4\) times slower than torch-fa2 at 8K, d = (64|128), forward$/,
   );
   assert.deepEqual(others, []);
+  beside.cases.forEach((record) => record.implementation += "\u001b[31m");
+  // deno-lint-ignore no-control-regex
+  assert.doesNotMatch(closingLines(beside).join(), /\u001b/);
+  beside.cases = pairs.flat().map((record) => ({
+    ...record,
+    implementation: record.implementation.slice(0, -5),
+  }));
   const table = renderTerminal(beside);
   for (const d of [64, 128]) assert.match(table, new RegExp(`torch-fa2, d = ${d} `));
   const alone = sampleResult({ contexts: [8192] });

@@ -342,7 +342,7 @@ const DECLARED = chooseCases(
 );
 
 Deno.test({
-  name: `products on emulated matrix units match float64${EMULATED.note}`,
+  name: `products on emulated matrix units match float64${EMULATED.note}${DECLARED.note}`,
   fn: async (t) => {
     const device = await emulatingGpu(t);
     if (!device) return;
