@@ -11,6 +11,8 @@ export interface DeviceReadings {
   powerWatts: number | null;
   /** Power times the median time of one execution, over the tokens of the context, J. */
   joulesPerToken: number | null;
+  /** Whether half of the counted samples or more drew as much power as the device may, so at a lower clock. */
+  atPowerLimit: boolean;
 }
 
 /**
@@ -41,7 +43,14 @@ export function deviceReadings(
     joulesPerToken: powerWatts === null || statistic === undefined
       ? null
       : powerWatts * statistic.median / shape.context,
+    atPowerLimit: counted.length > 0 &&
+      2 * counted.filter(({ atPowerLimit }) => atPowerLimit).length >= counted.length,
   };
+}
+
+/** What tables say behind the time of a case at its power limit; else nothing. */
+export function powerLimitText(record: CaseRecord): string {
+  return deviceReadings(record).atPowerLimit ? ", at the device’s power limit" : "";
 }
 
 function middle(values: readonly (number | undefined)[]): number | null {

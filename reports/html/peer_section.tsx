@@ -15,6 +15,7 @@ import {
   formatRatio,
   formatSeconds,
 } from "../text/format.ts";
+import { powerLimitText } from "../data/device_readings.ts";
 import { peerLabel, type PeerRow, peerRows } from "../data/peer_data.ts";
 import { plotData } from "../charts/chart_data.ts";
 import { Figure, Table } from "../charts/figure.tsx";
@@ -61,12 +62,16 @@ export function peerSection(result: Result, prefix: string): Section | null {
                 peerLabel(result, row.peer),
                 formatContext(record.shape.context),
                 layerText(record),
-                shown ? formatSeconds(record.statistic.median) : record.status,
+                shown
+                  ? formatSeconds(record.statistic.median) + powerLimitText(record)
+                  : record.status,
                 shown && record.flops > 0
                   ? formatFlopRate(record.flops / record.statistic.median)
                   : ABSENT,
                 ours?.implementation ?? ABSENT,
-                ours && isMeasured(ours) ? formatSeconds(ours.statistic.median) : ABSENT,
+                ours && isMeasured(ours)
+                  ? formatSeconds(ours.statistic.median) + powerLimitText(ours)
+                  : ABSENT,
                 ratioText(row),
               ];
             })}

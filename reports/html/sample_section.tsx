@@ -61,7 +61,8 @@ export function sampleSection(result: Result, prefix: string): Section | null {
               {formatRatio(1 / reach)} to{" "}
               {formatRatio(reach)}; a dot at an end lies beyond it. The band is the 95 % interval,
               or the range of fewer than six samples; a cross is a sample that the clock or an
-              interruption spoiled, which no number counts.
+              interruption spoiled, which no number counts. A case that draws as much power as its
+              device may lowers the clock itself: its samples count, at that clock.
             </p>
             <StripTable cases={timed.slice(0, SHOWN)} {...strips} />
           </>
@@ -161,10 +162,12 @@ function StripTable(
 
 /** Clock, power and energy per token, if the device reported them. */
 function deviceCells(record: CaseRecord): string[] {
-  const { clockMHz, powerWatts, joulesPerToken } = deviceReadings(record);
+  const { clockMHz, powerWatts, joulesPerToken, atPowerLimit } = deviceReadings(record);
   return [
     clockMHz === null ? ABSENT : `${formatCount(clockMHz)} MHz`,
-    powerWatts === null ? ABSENT : `${formatCount(powerWatts)} W`,
+    powerWatts === null
+      ? ABSENT
+      : `${formatCount(powerWatts)} W${atPowerLimit ? ", its limit" : ""}`,
     joulesPerToken === null ? ABSENT : formatEnergy(joulesPerToken),
   ];
 }

@@ -12,6 +12,7 @@ import { StackedBars, stackedBarsHeight } from "../charts/bar_plot.tsx";
 import { finite } from "../charts/chart_data.ts";
 import { Figure } from "../charts/figure.tsx";
 import { leadPair, pairRatio, stepName } from "../claims/training_finding.ts";
+import { powerLimitText } from "../data/device_readings.ts";
 import { spreadOf } from "../data/spread.ts";
 import {
   isPeerStep,
@@ -229,7 +230,7 @@ function TrainingFigure(
             one.tokensPerSecond,
             spreadOf(one.record.throughput ?? one.record.statistic),
             formatTokenRate,
-          ),
+          ) + powerLimitText(one.record),
           over(one, false).map((pair) => pairRatio(pair)).join("; ") || ABSENT,
           over(one, true).map((pair) => `${pairRatio(pair)} (${stepName(pair.dense)})`)
             .join("; ") || ABSENT,

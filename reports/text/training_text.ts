@@ -5,6 +5,7 @@
  */
 import type { Result } from "../../suites/result/result_schema.ts";
 import { pairRatio, stepName } from "../claims/training_finding.ts";
+import { powerLimitText } from "../data/device_readings.ts";
 import { spreadOf } from "../data/spread.ts";
 import { isPeerStep, trainingCases, trainingPairs } from "../data/training_data.ts";
 import {
@@ -49,9 +50,9 @@ export function trainingTables(result: Result): TrainingTable[] {
         formatContext(record.shape.context),
         formatCount(training.vocabulary),
         isPeerStep(one) ? ABSENT : training.recompute,
-        record.throughput
+        (record.throughput
           ? formatMeasured(tokensPerSecond, spreadOf(record.throughput), formatTokenRate)
-          : formatTokenRate(tokensPerSecond),
+          : formatTokenRate(tokensPerSecond)) + powerLimitText(record),
         over.map((pair) =>
           isPeerStep(pair.dense) ? `${pairRatio(pair)} (${stepName(pair.dense)})` : pairRatio(pair)
         ).join(", ") || ABSENT,

@@ -200,25 +200,24 @@ async function takeTimes(
   let clean = 0;
   // Rounds at a low clock are repeated, at most as many again.
   for (let round = 0; round < 2 * ROUNDS && clean < ROUNDS; round++) {
-    let off = false;
+    let anyOff = false;
     for (const [place, ring] of [false, true, true, false].entries()) {
       if (clock.isOff(before)) before = await clock.settle(run);
-      const { result: timing, canary, after } = await clock.around(
+      const { result: timing, canary, after, device, off } = await clock.around(
         before,
         (between) =>
           ring ? sharded.attend({ ...run, between }) : sharded.attendWhole({ ...run, between }),
       );
       before = after;
       const seconds = calibration.secondsOf(timing);
-      const flagged = clock.isOff(canary);
-      off ||= flagged;
+      anyOff ||= off;
       if (ring) {
         const { wallSeconds } = timing;
-        const flag = flagged && { flag: "clock" as const };
-        samples.push({ seconds, wallSeconds, round, place, canary, ...flag });
-      } else if (!flagged) pieces.push(seconds);
+        const flag = off && { flag: "clock" as const };
+        samples.push({ seconds, wallSeconds, round, place, canary, ...device, ...flag });
+      } else if (!off) pieces.push(seconds);
     }
-    if (!off) clean++;
+    if (!anyOff) clean++;
   }
   const { shards } = sharded.plan;
   // [step][shard][execution]; a share without work takes no time.

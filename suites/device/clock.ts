@@ -9,7 +9,7 @@ import type { Canary } from "./calibrate.ts";
 import type { DeviceReading } from "./keep_warm.ts";
 import type { Sample } from "../result/result_schema.ts";
 
-/** A canary above this means that the clock is low: such a sample is not counted. */
+/** A canary above this means that the clock is low: such a sample is not counted, but for `Around.off`. */
 export const CLOCK_LIMIT = 1.15;
 
 /** Samples at the full clock that a case needs to be conclusive, if it has that many. */
@@ -29,6 +29,23 @@ const MANY_READINGS = 4;
 
 /** Seconds between readings during a long execution. */
 const BETWEEN_SECONDS = 0.5;
+
+/** Work between readings of the canary, and what they say of it. */
+export interface Around<T> {
+  readonly result: T;
+  /** The worst of a few readings, or the mean of many, which is how much longer the work took. */
+  readonly canary: number;
+  /** The reading that follows. */
+  readonly after: number;
+  /** What the device reported meanwhile. */
+  readonly device: DeviceReading;
+  /**
+   * Whether the clock was down for another reason than the work: it is not the work's own time then. Work
+   * that draws as much power as the device may, from a full clock on, lowers the clock itself: that is
+   * its sustained speed.
+   */
+  readonly off: boolean;
+}
 
 /** Options of {@linkcode ClockWatch}. */
 export interface ClockWatchOptions {
@@ -111,14 +128,14 @@ export class ClockWatch {
   }
 
   /**
-   * Judges one piece of work by the readings around and during it: the worst of a few, or the mean of many,
-   * which is how much longer the work took. Also returns the following reading and the device readings
-   * in between.
+   * Judges one piece of work by the readings around and during it.
+   *
+   * @param before the last reading.
    */
   async around<T>(
     before: number,
     work: (between: () => Promise<void>) => Promise<T>,
-  ): Promise<{ result: T; canary: number; after: number; device: DeviceReading }> {
+  ): Promise<Around<T>> {
     const readings = [before];
     let last = this.#now();
     const between = async () => {
@@ -132,7 +149,8 @@ export class ClockWatch {
     const after = await this.read();
     readings.push(after);
     const canary = readings.length < MANY_READINGS ? Math.max(...readings) : mean(readings);
-    return { result, canary, after, device };
+    const ownDoing = device.atPowerLimit === true && !this.isOff(before);
+    return { result, canary, after, device, off: this.isOff(canary) && !ownDoing };
   }
 }
 

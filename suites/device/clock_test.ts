@@ -4,6 +4,7 @@ import type { Gpu } from "../../kernels/gpu/device.ts";
 import { Budget } from "../plan/budget.ts";
 import type { Canary } from "./calibrate.ts";
 import { ClockWatch, inconclusiveReason, rejudge } from "./clock.ts";
+import type { DeviceReading } from "./keep_warm.ts";
 import { IMPLEMENTATIONS } from "../../kernels/implementations.ts";
 import { measureGroup } from "../latency/latency.ts";
 import { pairedRatio } from "../measure/paired_ratio.ts";
@@ -285,4 +286,29 @@ Deno.test("around: device readings cover the time of the work, without the canar
   assert.deepEqual(asked, [[0.25, 3.25]]);
   const alone = new ClockWatch(canary, { judged: true, now: () => seconds });
   assert.deepEqual((await alone.around(1, () => Promise.resolve(0))).device, {});
+});
+
+Deno.test("around: work that lowers the clock by its own power is not off, else it is", async () => {
+  const off = async ({ before, after, device }: {
+    before: number;
+    after: number;
+    device: DeviceReading;
+  }) => {
+    const canary = {
+      referenceSeconds: 1e-4,
+      probe: () => Promise.resolve(after),
+      destroy: () => {},
+    };
+    const clock = new ClockWatch(canary, { judged: true, meter: () => device });
+    const around = await clock.around(before, () => Promise.resolve(0));
+    assert.equal(around.canary, Math.max(before, after));
+    return around.off;
+  };
+  const atLimit = { powerWatts: 699, atPowerLimit: true } as const;
+  assert.ok(!await off({ before: 1.01, after: 1.17, device: atLimit }));
+  assert.ok(!await off({ before: 1.01, after: 1.02, device: atLimit }));
+  // Something before it had lowered the clock.
+  assert.ok(await off({ before: 1.17, after: 1.17, device: atLimit }));
+  assert.ok(await off({ before: 1.01, after: 1.17, device: { powerWatts: 400 } }));
+  assert.ok(await off({ before: 1.01, after: 1.17, device: {} }));
 });

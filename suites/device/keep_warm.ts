@@ -35,6 +35,8 @@ export interface DeviceReading {
   readonly clockMHz?: number;
   /** Median power, W, of readings that cover only this time: at one moment, or of a whole second in it. */
   readonly powerWatts?: number;
+  /** True where that power is at the device's limit, at which it lowers its clock. */
+  readonly atPowerLimit?: true;
 }
 
 /** A running keep-warm. */
@@ -173,9 +175,7 @@ function startPoll(program: string, card: NvidiaCard, { instant }: { instant: bo
       ...power.values.length > 0 && {
         powerWatts: {
           ...summary(power),
-          atLimit: power.limit === null
-            ? 0
-            : power.values.filter((watts) => watts >= AT_LIMIT * power.limit!).length,
+          atLimit: power.values.filter((watts) => isAtLimit(watts, power)).length,
         },
       },
     }),
@@ -186,6 +186,7 @@ function startPoll(program: string, card: NvidiaCard, { instant }: { instant: bo
       return {
         ...clockMHz !== undefined && { clockMHz },
         ...powerWatts !== undefined && { powerWatts },
+        ...powerWatts !== undefined && isAtLimit(powerWatts, power) && { atPowerLimit: true },
       };
     },
     stop: async () => {
@@ -240,6 +241,11 @@ function between({ values, times }: Readings, from: number, to: number): number 
     if (times[i] <= to) inside.push(values[i]);
   }
   return inside.length === 0 ? undefined : median(inside);
+}
+
+/** Whether a power is at its limit, where the device tells one. */
+function isAtLimit(watts: number, { limit }: Readings): boolean {
+  return limit !== null && watts >= AT_LIMIT * limit;
 }
 
 function summary({ values, limit }: Readings) {

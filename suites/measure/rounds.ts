@@ -62,7 +62,7 @@ async function takeSample(
   }
   const repeat = repeatsOf(calibration.record, budget.predict(entry));
   const before = clock.isOff(options.before) ? await clock.settle({ signal }) : options.before;
-  const { result: timing, canary, after, device } = await clock.around(
+  const { result: timing, canary, after, device, off } = await clock.around(
     before,
     (between) =>
       prepared.execute({
@@ -75,21 +75,19 @@ async function takeSample(
       }),
   );
   learnTime(session, entry, { timing, canary });
-  addSample(session, running, { timing, canary, device, round, place, repeat });
+  addSample(session, running, { timing, canary, device, off, round, place, repeat });
   return after;
 }
 
 function addSample(
   session: Session,
   running: Timed,
-  { timing, canary, device, round, place, repeat = 1 }:
+  { timing, canary, device, off, round, place, repeat = 1 }:
     & FirstRun
     & { round: number; place: number; repeat?: number },
 ): void {
-  const { calibration, clock } = session;
   const { samples, stageSamples } = running;
-  const seconds = calibration.secondsOf(timing);
-  const flagged = clock.isOff(canary);
+  const seconds = session.calibration.secondsOf(timing);
   samples.push({
     seconds,
     wallSeconds: timing.wallSeconds,
@@ -98,9 +96,9 @@ function addSample(
     canary,
     ...device,
     ...(repeat > 1 && { executions: repeat }),
-    ...(flagged && { flag: "clock" as const }),
+    ...(off && { flag: "clock" as const }),
   });
-  if (flagged) return;
+  if (off) return;
   if (stageSamples.length === 1) stageSamples[0].push(seconds);
   else addStages(session, running, timing);
 }
@@ -123,14 +121,14 @@ export async function takeStages(session: Session, running: Timed, count: number
   const timings: Timing[] = [];
   session.step(`${entry.id}: stages apart`);
   const before = await clock.settle({ signal });
-  const { canary } = await clock.around(before, async (between) => {
+  const { off } = await clock.around(before, async (between) => {
     for (let i = 0; i < count; i++) {
       if (i > 0) await between();
       const flopsPerSecond = budget.flopsPerSecond(entry);
       timings.push(await prepared.execute({ flopsPerSecond, stages: true, signal }));
     }
   });
-  if (clock.isOff(canary)) return;
+  if (off) return;
   for (const timing of timings) addStages(session, running, timing);
 }
 

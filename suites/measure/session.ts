@@ -119,6 +119,8 @@ export interface FirstRun {
   readonly canary: number;
   /** What the device reported meanwhile. */
   readonly device?: DeviceReading;
+  /** Whether the clock was down, and not by the layer's own power. */
+  readonly off: boolean;
 }
 
 /** How a case ends that could not be prepared or run. */

@@ -120,14 +120,14 @@ export async function startCase(
     const layer = prepared;
     const long = budget.predict(entry) >= OWN_WARM_UP_SECONDS;
     const before = await clock.settle({ signal });
-    const { result: timing, canary, device: told } = await clock.around(
+    const { result: timing, canary, device: told, off } = await clock.around(
       before,
       (between) => layer.execute({ flopsPerSecond, signal, stages: long, between }),
     );
     const restarts = await prepared.readRestarts?.();
     const measuredPeakBytes = prepared.peer?.peakBytes?.() ??
       allocations.peakBytes - heldBefore + bytesOf(options.inputs);
-    const first = long ? { timing, canary, device: told } : undefined;
+    const first = long ? { timing, canary, device: told, off } : undefined;
     if (options.extent === "sampled" && !options.untimed) {
       learnTime(session, entry, { timing, canary });
     }
@@ -362,7 +362,7 @@ function shorterCases(
 export function learnTime(
   { budget, calibration, clock }: Session,
   entry: PlannedCase,
-  { timing, canary }: FirstRun,
+  { timing, canary }: Pick<FirstRun, "timing" | "canary">,
 ): void {
   const seconds = calibration.secondsOf(timing);
   if (clock.isOff(canary)) budget.learnAtMost(entry, seconds);

@@ -43,13 +43,18 @@ export const sampleSchema: z.ZodType<Sample> = z.looseObject({
     "Power that the device drew, W: median of the readings that speak of this sample alone. A driver " +
       "reports a mean over a second, so only samples longer than that have one.",
   ),
+  atPowerLimit: z.literal(true).optional().describe(
+    "The device drew as much power as it may during the sample, and lowers its clock then. Such a sample " +
+      "counts, whatever the canary says after it, if the clock was full before it: that is the layer's " +
+      "sustained speed.",
+  ),
   executions: z.int().positive().optional().describe(
     "Executions back to back, of which `seconds` are those of one: throughput, and layers that are " +
       "short beside a step of the clock.",
   ),
   flag: z.enum(["clock", "interrupted"]).optional().describe(
     "Why the sample is left out of the statistic, where it is: `clock` means the " +
-      "canary was off.",
+      "canary was off, and not by the power that the sample itself drew.",
   ),
 }).meta({ id: "Sample", description: "One execution of a case, or several back to back." });
 

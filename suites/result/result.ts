@@ -419,11 +419,20 @@ export interface Sample extends OpenRecord {
    */
   powerWatts?: number;
   /**
+   * The device drew as much power as it may during the sample, and lowers its clock then. Such a
+   * sample counts, whatever the canary says after it, if the clock was full before it: that is the
+   * layer's sustained speed.
+   */
+  atPowerLimit?: true;
+  /**
    * Executions back to back, of which `seconds` are those of one: throughput, and layers that are
    * short beside a step of the clock.
    */
   executions?: number;
-  /** Why the sample is left out of the statistic, where it is: `clock` means the canary was off. */
+  /**
+   * Why the sample is left out of the statistic, where it is: `clock` means the canary was off, and
+   * not by the power that the sample itself drew.
+   */
   flag?: "clock" | "interrupted";
 }
 

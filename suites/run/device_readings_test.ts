@@ -10,10 +10,10 @@ import { runCalibrated } from "./runner.ts";
 /** Watts and MHz that the stand-in tells, with the power of one moment. */
 const TOLD = { clock: 1755, mean: 412.5, moment: 433 };
 
-/** A program in place of nvidia-smi that never stops telling. */
-function standIn({ instant }: { instant: boolean }): string {
+/** A program in place of nvidia-smi that never stops telling, of a card with such a power limit. */
+function standIn({ instant, limit }: { instant: boolean; limit: number }): string {
   const { clock, mean, moment } = TOLD;
-  const line = `${clock}, 1980, ${mean}, 700.00${instant ? `, ${moment}` : ""}`;
+  const line = `${clock}, 1980, ${mean}, ${limit}${instant ? `, ${moment}` : ""}`;
   return `#!/bin/sh
 case "$*" in
   *--loop-ms*--id=GPU-1*) while echo "${line}"; do sleep 0.001; done;;
@@ -23,10 +23,25 @@ esac
 `;
 }
 
-for (const instant of [true, false]) {
-  const name = instant
-    ? "clock, power and energy of what nvidia-smi tells reach samples, result and report"
-    : "a driver that tells the mean of a second gives short samples a clock and no power";
+const CASES = [
+  {
+    name: "clock, power and energy of what nvidia-smi tells reach samples, result and report",
+    instant: true,
+    limit: 700,
+  },
+  {
+    name: "a driver that tells the mean of a second gives short samples a clock and no power",
+    instant: false,
+    limit: 700,
+  },
+  {
+    name: "samples at the device's power limit say so, and so do tables",
+    instant: true,
+    limit: 450,
+  },
+];
+
+for (const { name, instant, limit } of CASES) {
   Deno.test(name, async (t) => {
     if (Deno.build.os === "windows") return console.warn(`skipped: ${t.name}: needs a shell`);
     const gpu = await testGpu(t);
@@ -34,7 +49,7 @@ for (const instant of [true, false]) {
     const folder = await Deno.makeTempDir();
     try {
       const smi = `${folder}/smi`;
-      await Deno.writeTextFile(smi, standIn({ instant }), { mode: 0o755 });
+      await Deno.writeTextFile(smi, standIn({ instant, limit }), { mode: 0o755 });
       const adapter = { ...gpu.adapter, device: "Made-up GPU", vendor: "nvidia", software: false };
       const result = await runCalibrated({
         profile: "smoke",
@@ -66,11 +81,15 @@ for (const instant of [true, false]) {
         assert.equal(powerWatts, instant ? TOLD.moment : null);
         const expected = instant ? TOLD.moment * record.statistic!.median / 1024 : null;
         assert.equal(joulesPerToken, expected);
+        for (const { atPowerLimit } of record.samples) {
+          assert.equal(atPowerLimit, limit === 450 ? true : undefined);
+        }
       }
       const page = renderReport(result);
       assert.match(page, /Energy of a token/);
       assert.match(page, /<td>1,755 MHz/);
-      assert.equal(/<td>433 W<td>[\d.]+ (n|µ|m)?J/.test(page), instant);
+      const power = limit === 450 ? "433 W, its limit" : "433 W";
+      assert.equal(new RegExp(`<td>${power}<td>[\\d.]+ (n|µ|m)?J`).test(page), instant);
     } finally {
       gpu.destroy();
       await Deno.remove(folder, { recursive: true });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { inconclusiveReason, rejudge } from "../device/clock.ts";
+import { CLOCK_LIMIT, inconclusiveReason, rejudge } from "../device/clock.ts";
 import { pairedRatio } from "../measure/paired_ratio.ts";
 import type { Session } from "../measure/session.ts";
 import { withSamples } from "../plan/case_record.ts";
@@ -14,7 +14,9 @@ export function rejudgeLive(live: Session["live"], factor: number): void {
   for (const running of live) {
     const { samples, first } = running;
     samples.splice(0, samples.length, ...rejudge(samples, factor));
-    if (first) running.first = { ...first, canary: first.canary * factor };
+    if (!first) continue;
+    const canary = first.canary * factor;
+    running.first = { ...first, canary, off: first.off || canary > CLOCK_LIMIT };
   }
 }
 

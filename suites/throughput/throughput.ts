@@ -98,13 +98,12 @@ export async function measureThroughput(
     for (let round = 0; round < Math.min(2 * SAMPLES, roundsLeft) && clean < SAMPLES; round++) {
       session.step(`${entry.id}: sample ${round + 1}`);
       if (clock.isOff(before)) before = await clock.settle({ signal });
-      const { result: seconds, canary, after, device } = await clock.around(
+      const { result: seconds, canary, after, device, off } = await clock.around(
         before,
         () => run(executions, one),
       );
       before = after;
-      const flagged = clock.isOff(canary);
-      if (!flagged) {
+      if (!off) {
         clean++;
         budget.learn(entry, { seconds });
       }
@@ -116,7 +115,7 @@ export async function measureThroughput(
         canary,
         executions,
         ...device,
-        ...(flagged && { flag: "clock" as const }),
+        ...(off && { flag: "clock" as const }),
       });
     }
     const last = await accessOf(session).digestOutputs(session.gpu, prepared);

@@ -61,10 +61,11 @@ export async function startPeer(
     let last: FirstRun | undefined;
     let before = await clock.settle({ signal });
     for (let i = 0; i < checkedSteps; i++) {
-      const { result: timing, canary, after, device } = await clock.around(before, execute);
+      if (clock.isOff(before)) before = await clock.settle({ signal });
+      const { result: timing, canary, after, device, off } = await clock.around(before, execute);
       before = after;
       learnTime(session, entry, { timing, canary });
-      last = { timing, canary, device };
+      last = { timing, canary, device, off };
     }
     const check = compareLosses(steps, files.losses);
     if (!check.passed) {

@@ -217,7 +217,8 @@ async function runChecked(
   let wallSeconds = 0;
   let before = await clock.settle({ signal });
   for (let i = 0; i < count; i++) {
-    const { result: timing, canary, after, device } = await clock.around(
+    if (clock.isOff(before)) before = await clock.settle({ signal });
+    const { result: timing, canary, after, device, off } = await clock.around(
       before,
       (between) =>
         model.execute({
@@ -230,7 +231,7 @@ async function runChecked(
     before = after;
     wallSeconds += timing.wallSeconds;
     learnTime(session, entry, { timing, canary });
-    last = { timing, canary, device };
+    last = { timing, canary, device, off };
   }
   const { digest, notFinite } = await model.inspect();
   return { history: await model.history(), digest, notFinite, last: last!, wallSeconds };

@@ -71,12 +71,12 @@ export async function tuneKernel(
       signal?.throwIfAborted();
       if (clock.isOff(reading)) reading = await clock.settle({ signal });
       const stage = { name: key.pass, dispatches: Array(repeats).fill(dispatches).flat() };
-      const { result, canary, after } = await clock.around(
+      const { result, after, off } = await clock.around(
         reading,
         (between) => session.timer.run([stage], { flopsPerSecond, signal, between }),
       );
       reading = after;
-      return { seconds: calibration.secondsOf(result) / repeats, off: clock.isOff(canary) };
+      return { seconds: calibration.secondsOf(result) / repeats, off };
     };
     let round = 0;
     for (const one of bound) {
